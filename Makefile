@@ -1,0 +1,54 @@
+# Both `make demo` and `make test` begin from nothing but make and Python 3.11 or newer.
+
+DATA ?= data
+RUNS ?= runs
+PYTHONS ?= python3.13 python3.12 python3.11 python3
+
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/ready
+PIP_INSTALL := -m pip install --quiet --disable-pip-version-check
+
+.PHONY: help demo test lint lock clean
+.DEFAULT_GOAL := help
+
+help: ## list what can be made
+	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' Makefile
+
+demo: $(READY) ## draw phantom radiographs, train both networks on them, evaluate: minutes on a laptop
+	$(BIN)/python -m data_prep phantom --out=$(DATA)
+	$(BIN)/python -m cxrjax.main --config=configs/phantom_segment.py --workdir=$(RUNS)/phantom_segment
+	$(BIN)/python -m cxrjax.main --config=configs/phantom_segment.py --workdir=$(RUNS)/phantom_segment --mode=evaluate --split=test
+	$(BIN)/python -m cxrjax.main --config=configs/phantom_classify.py --workdir=$(RUNS)/phantom_classify
+	$(BIN)/python -m cxrjax.main --config=configs/phantom_classify.py --workdir=$(RUNS)/phantom_classify --mode=evaluate --split=test
+	@echo "The pictures: $(RUNS)/phantom_classify/evaluation"
+
+test: $(READY) ## run the tests
+	$(BIN)/python -m pytest
+
+lint: $(READY) ## check the code's form
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+# A release that the oldest Python can install, the newer ones can too; so the pins are resolved on 3.11.
+lock: ## renew constraints.txt from the newest releases
+	@command -v python3.11 >/dev/null || { echo "make lock: python3.11 is not here; the pins are resolved on the oldest Python" >&2; exit 1; }
+	rm -rf build/lock && python3.11 -m venv build/lock
+	build/lock/bin/python $(PIP_INSTALL) '.[test]'
+	{ echo '# Made by `make lock` on Python 3.11; CONTRIBUTING.md says how. Not to be edited by hand.'; build/lock/bin/python -m pip freeze --exclude cxrjax; } > build/constraints.txt
+	mv build/constraints.txt constraints.txt
+
+clean: ## remove what was built; data and runs stay
+	rm -rf $(VENV) build dist .pytest_cache .ruff_cache
+
+# Made anew whenever the requirements or the pins change, so that it never holds a package they no longer name.
+$(READY): pyproject.toml constraints.txt
+	@for python in $(PYTHONS); do \
+	    $$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || continue; \
+	    $$python -c 'import ensurepip' 2>/dev/null || { lacking=$$python; continue; }; \
+	    echo "$$python -m venv $(VENV)"; exec $$python -m venv --clear $(VENV); \
+	done; \
+	if [ -n "$$lacking" ]; then echo "make: $$lacking cannot make virtual environments (no ensurepip); on Debian and Ubuntu install python3-venv" >&2; \
+	else echo "make: cxrjax needs Python 3.11 or newer, and none of these is: $(PYTHONS)" >&2; fi; exit 1
+	$(BIN)/python $(PIP_INSTALL) --constraint constraints.txt --editable '.[test]'
+	@touch $(READY)

@@ -1,0 +1,74 @@
+"""Every setting of a run, with its unit and its source; the values are those of Oh, Park & Ye 2020 where the paper has one.
+
+A config file starts from `get_config()` here and changes what differs. A key that is not here does not exist.
+Sources: "paper" is IEEE TMI 39(8), 2020; "original" its authors' code; "ours" a measurement or choice of this project.
+"""
+
+from ml_collections import ConfigDict, config_dict
+
+
+def get_config() -> ConfigDict:
+    config = ConfigDict()
+    config.task = config_dict.placeholder(str, required=True)  # "segment" or "classify"
+    config.seed = 0  # of everything random: weights, order, patches, augmentation
+    config.precision = "auto"  # "float32", "bfloat16", or "auto": bfloat16 where an accelerator is; ours
+
+    config.data = ConfigDict()
+    config.data.directory = config_dict.placeholder(str, required=True)  # a data set made by `python -m data_prep`
+    config.data.readers = 2  # threads that read and standardise radiographs; ours
+
+    config.image = ConfigDict()
+    config.image.size = 1024  # pixels, side of a standardised radiograph; paper II-C
+    config.image.gamma = 0.5  # exponent after histogram specification; original segmentation/header.py
+
+    config.segmenter = ConfigDict()
+    config.segmenter.architecture = "fc_densenet103"  # paper II-B, table II
+    config.segmenter.size = 256  # pixels, side of its input; paper II-B
+    config.segmenter.channels = 1  # original segmentation/header.py
+    config.segmenter.dropout = 0.2  # share of feature maps; original segmentation/layers.py
+    config.segmenter.workdir = ""  # classify: the run that trained the segmenter
+    config.segmenter.smallest_part = 0.005  # share of the picture; smaller parts of a lung mask are dropped; ours
+    config.segmenter.smallest_lungs = 0.02  # share of the picture; below it, "no lungs found"; ours
+
+    config.classifier = ConfigDict()
+    config.classifier.architecture = "resnet18"  # paper II-C
+    config.classifier.channels = 3  # paper II-C: grey repeated, for weights trained on colour
+    config.classifier.classes = ("normal", "bacterial", "tuberculosis", "viral", "covid19")  # paper table I
+
+    config.patches = ConfigDict()
+    config.patches.size = 224  # pixels, side of a patch; paper II-C
+    config.patches.count = 100  # N, patches a radiograph votes with; paper II-C
+    config.patches.validation_count = 10  # patches a radiograph votes with in validation; ours (the original: 1)
+    config.patches.chunk = 10  # patches classified at once; ours: bounds the memory, changes no result
+
+    config.voting = ConfigDict()
+    config.voting.rule = "majority"  # or "mean_probability"; paper II-C
+
+    config.training = ConfigDict()
+    config.training.epochs = 100  # original segmentation/header.py and classification/header.py
+    config.training.batch_size = 16  # radiographs a step; original classification/header.py
+    config.training.sampling = "shuffled"  # or "balanced": every class as often, in training alone
+    config.training.learning_rate = 1e-5  # original classification/header.py
+    config.training.schedule = "steps"  # or "cosine"
+    config.training.warmup = 0.0  # share of the training; ours
+    config.training.milestones = ()  # shares of the training at which "steps" multiplies the rate by `factor`
+    config.training.factor = 0.1  # original segmentation/train.py
+    config.training.decay = 0.0  # added to the gradient, a weight's own multiple (PyTorch's Adam weight_decay)
+    config.training.l1 = 0.0  # weight of the sum of absolute parameters; original classification/train.py
+    config.training.background_weight = 0.5  # of a pixel outside all structures; original segmentation/header.py
+    config.training.metric = config_dict.placeholder(str, required=True)  # of validation: highest is best
+    config.training.patience = 50  # epochs without a strictly better metric before stopping; original classification
+    config.training.checkpoint_minutes = 5.0  # between saves inside an epoch (each epoch's end is saved too); ours
+
+    config.augmentation = ConfigDict()  # in training alone; all zero as the original's code has it
+    config.augmentation.rotation = 0.0  # degrees, either way
+    config.augmentation.zoom = 0.0  # share of the size, either way
+    config.augmentation.shift = 0.0  # share of the size, either way
+    config.augmentation.contrast = 0.0  # share of the grey range, either way
+    config.augmentation.brightness = 0.0  # share of the grey range, either way
+    config.augmentation.flip = 0.0  # probability of left for right; patches only
+
+    config.evaluation = ConfigDict()
+    config.evaluation.batch_size = 8  # radiographs at once; ours: bounds the memory, changes no result
+    config.evaluation.sheet = 12  # radiographs on the picture sheet
+    return config

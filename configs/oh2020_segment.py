@@ -1,0 +1,21 @@
+"""Oh, Park & Ye 2020, section II-B: FC-DenseNet103 at 256² finds heart, left and right lung.
+
+python -m cxrjax.main --config=configs/oh2020_segment.py --config.data.directory=DATA --workdir=RUN
+Cost: a GPU; on two CPU cores about three seconds a step.
+"""
+
+from ml_collections import ConfigDict
+
+from configs import base
+
+
+def get_config() -> ConfigDict:
+    config = base.get_config()
+    config.task = "segment"
+    config.training.batch_size = 2  # original segmentation/header.py
+    config.training.learning_rate = 1e-4  # original segmentation/header.py
+    config.training.decay = 1e-6  # original segmentation/train.py
+    config.training.milestones = (0.7, 0.8, 0.9)  # epochs 70, 80, 90 of 100; original segmentation/train.py
+    config.training.metric = "jaccard"  # of lungs and heart; original segmentation/train.py
+    config.training.patience = 100  # the original never stops early
+    return config

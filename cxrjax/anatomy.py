@@ -1,0 +1,64 @@
+"""What is known of lungs: the labels of a structure map, and how a segmentation of them is put right."""
+
+import jax
+import jax.numpy as jnp
+from jax import Array, lax
+
+# Label map of the SCR data base as Oh et al. order it (`segmentation/header.py`): background is 0.
+STRUCTURES = ("background", "heart", "left lung", "right lung")
+LUNGS = (2, 3)
+
+
+def join_lungs(structures: Array) -> Array:
+    """Label map [..., H, W] -> bool [..., H, W], true in either lung."""
+    return (structures == LUNGS[0]) | (structures == LUNGS[1])
+
+
+def lung_probability(log_probabilities: Array) -> Array:
+    """Log-probabilities [..., 4] of the STRUCTURES -> probability [...] of either lung."""
+    return jnp.exp(log_probabilities[..., LUNGS[0]]) + jnp.exp(log_probabilities[..., LUNGS[1]])
+
+
+def label_components(mask: Array) -> Array:
+    """Number the connected parts of a mask (8 neighbours) by the largest pixel index in each.
+
+    Args:
+        mask: bool [H, W].
+
+    Returns:
+        int32 [H, W]: 0 outside the mask; inside, 1 + the index, in reading order, of the part's last pixel.
+    """
+    start = jnp.where(mask, jnp.arange(1, mask.size + 1, dtype=jnp.int32).reshape(mask.shape), 0)
+
+    def spread(state: tuple[Array, Array]) -> tuple[Array, Array]:
+        labels, _ = state
+        nearby = lax.reduce_window(labels, 0, lax.max, (3, 3), (1, 1), "SAME")
+        spread = jnp.where(mask, nearby, 0)
+        # A label names a pixel of its own part, which may know of a farther one: jumping there halves the rounds.
+        jumped = jnp.where(mask, spread.ravel()[jnp.maximum(spread - 1, 0)], 0)
+        return jumped, (jumped != labels).any()
+
+    return lax.while_loop(lambda state: state[1], spread, (start, mask.any()))[0]
+
+
+def clean_mask(mask: Array, smallest_part: float) -> Array:
+    """Keep the two largest parts of a lung mask and fill their holes.
+
+    Args:
+        mask: bool [H, W].
+        smallest_part: parts below this share of the picture are dropped even if among the two.
+
+    Returns:
+        bool [H, W].
+    """
+
+    def areas(labels: Array) -> Array:
+        return jnp.zeros(mask.size + 1, jnp.int32).at[labels.ravel()].add(1).at[0].set(0)
+
+    labels = label_components(mask)
+    area, part = lax.top_k(areas(labels), 2)
+    kept = area >= jnp.maximum(smallest_part * mask.size, 1)
+    lungs = ((labels == part[0]) & kept[0]) | ((labels == part[1]) & kept[1])
+    # A hole is background that does not reach the border: of the padded background, whatever lacks the last pixel's label.
+    outside = label_components(jnp.pad(~lungs, 1, constant_values=True))
+    return outside[1:-1, 1:-1] != outside[-1, -1]

@@ -1,0 +1,199 @@
+"""Prepared data sets, from disk to arrays: the one file that knows how they are stored.
+
+On disk: a TFDS data set in array_record files, as `python -m data_prep` writes it (the example form is `data_prep/example.py`).
+Out of here: a split as arrays, every radiograph standardised, in the order it is stored; and the order in which a training
+epoch visits them. Who is in which split was decided when the data set was prepared.
+"""
+
+import math
+import zlib
+from collections.abc import Iterator, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import cv2
+import grain
+import numpy as np
+import tensorflow_datasets as tfds
+from tqdm import tqdm
+
+from cxrjax import radiograph, standardise
+from cxrjax.losses import LUNGS_KNOWN, STRUCTURES_KNOWN
+
+
+class Split(NamedTuple):
+    """n radiographs of side S, in arrays of the host."""
+
+    paths: list[str]
+    patients: list[str]
+    sources: list[str]
+    labels: list[str]
+    names: np.ndarray  # uint32 [n], checksum of the path: what a radiograph's random key is folded from
+    images: np.ndarray  # uint8 [n, S, S], standardised
+    masks: np.ndarray  # uint8 [n, S, S]: structure labels, or 1 in the lungs; zeros where not known
+    kinds: np.ndarray  # int32 [n]: losses.STRUCTURES_KNOWN or LUNGS_KNOWN; -1 where there is no mask
+    lesions: np.ndarray | None  # bool [n, S, S], known lesions; None where none of the radiographs has them
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+
+class MissingData(Exception):
+    """A data set or a split that is not there, or not fit for the task; the message says which and why."""
+
+
+def load(directory: str, split: str, size: int, gamma: float, readers: int) -> Split:
+    """Read one split of a prepared data set.
+
+    Args:
+        directory: where `python -m data_prep` wrote it (the data set's own folder or one above it).
+        split: "train", "val" or "test".
+        size: side S of the standardised radiographs, in pixels.
+        gamma: see `standardise.standardise`.
+        readers: threads.
+
+    Returns:
+        The Split.
+
+    Raises:
+        MissingData: no data set there, no such split, or nothing in it.
+        UnreadableRadiograph: a stored radiograph does not decode.
+    """
+    prepare = partial(_standardise, size=size, gamma=gamma)
+    dataset = grain.MapDataset.source(_open(directory, split)).map(prepare)
+    examples = dataset.to_iter_dataset(grain.ReadOptions(num_threads=readers, prefetch_buffer_size=4 * readers))
+    examples = list(tqdm(examples, total=len(dataset), desc=f"reading {split}", unit="radiograph", delay=2))
+
+    def column(key: str) -> list[Any]:
+        return [example[key] for example in examples]
+
+    lesions = column("lesions")
+    return Split(
+        paths=column("path"),
+        patients=column("patient"),
+        sources=column("source"),
+        labels=column("label"),
+        names=name_keys(column("path")),
+        images=np.stack(column("image")),
+        masks=np.stack(column("mask")),
+        kinds=np.array(column("kind"), np.int32),
+        lesions=None if all(x is None for x in lesions) else np.stack([_or_blank(x, size) for x in lesions]),
+    )
+
+
+def load_labels(directory: str, split: str) -> tuple[list[str], list[str]]:
+    """Sources and labels of the radiographs of a split, without their pictures."""
+    examples = [(_text(example["source"]), _text(example["label"])) for example in _open(directory, split)]
+    return [source for source, _ in examples], [label for _, label in examples]
+
+
+def name_keys(paths: list[str]) -> np.ndarray:
+    """Checksums uint32 [n] of the radiographs' paths."""
+    return np.array([zlib.crc32(path.encode()) for path in paths], np.uint32)
+
+
+def select(split: Split, rows: np.ndarray) -> Split:
+    """The radiographs at `rows` (int [m]) of a split."""
+    pick = [x if x is None else x[rows] if isinstance(x, np.ndarray) else [x[i] for i in rows] for x in split]
+    return Split(*pick)
+
+
+def index_labels(split: Split, classes: tuple[str, ...]) -> np.ndarray:
+    """Labels as indices into `classes`, int32 [n].
+
+    Raises:
+        MissingData: a label is not among the classes.
+    """
+    strange = sorted(set(split.labels) - set(classes))
+    if strange:
+        first = split.paths[split.labels.index(strange[0])]
+        raise MissingData(f"{first}: its label {strange[0]!r} is not among the classes {', '.join(classes)}")
+    return np.array([classes.index(label) for label in split.labels], np.int32)
+
+
+def draw_epoch(labels: np.ndarray, batch_size: int, sampling: str, seed: int, epoch: int) -> np.ndarray:
+    """The order in which an epoch visits the training radiographs.
+
+    Args:
+        labels: int [n].
+        batch_size: radiographs a step; the last step is filled up from the epoch's beginning.
+        sampling: "shuffled": each once; "balanced": n draws with replacement, every class equally likely.
+        seed: of the run.
+        epoch: counted from 0; the same seed and epoch give the same order.
+
+    Returns:
+        int32 [steps, batch_size] of rows.
+
+    Raises:
+        ValueError: no such sampling.
+    """
+    rng = np.random.default_rng([seed, epoch])
+    if sampling == "shuffled":
+        order = rng.permutation(len(labels))
+    elif sampling == "balanced":
+        classes, inverse, counts = np.unique(labels, return_inverse=True, return_counts=True)
+        order = rng.choice(len(labels), len(labels), p=1 / (len(classes) * counts[inverse]))
+    else:
+        raise ValueError(f"no sampling called {sampling!r}; there are shuffled, balanced")
+    steps = math.ceil(len(labels) / batch_size)
+    return np.resize(order, (steps, batch_size)).astype(np.int32)
+
+
+def batches(count: int, size: int) -> Iterator[tuple[np.ndarray, int]]:
+    """Rows 0..count in order, `size` at a time: (rows int32 [size], how many of them count).
+
+    The last batch is filled up with its last row, so that one compiled program serves all.
+    """
+    for start in range(0, count, size):
+        rows = np.arange(start, start + size, dtype=np.int32)
+        yield np.minimum(rows, count - 1), min(size, count - start)
+
+
+def _find(directory: str) -> str:
+    found = sorted({path.parent for path in Path(directory).rglob("dataset_info.json")})
+    if not found:
+        raise MissingData(f"{directory}: there is no prepared data set here; `python -m data_prep --help` makes one")
+    if len(found) > 1:
+        raise MissingData(f"{directory}: there is more than one data set here: {', '.join(map(str, found))}; name one")
+    return str(found[0])
+
+
+def _open(directory: str, split: str) -> Sequence[dict[str, Any]]:
+    builder = tfds.builder_from_directory(_find(directory))
+    if split not in builder.info.splits or not builder.info.splits[split].num_examples:
+        there = ", ".join(builder.info.splits) or "none"
+        raise MissingData(f"{directory}: there is no split {split!r} (splits: {there})")
+    return builder.as_data_source(split)
+
+
+def _standardise(example: dict[str, Any], size: int, gamma: float) -> dict[str, Any]:
+    path = _text(example["path"])
+    picture = radiograph.decode(example["image"], path)
+    kinds = {"structures": STRUCTURES_KNOWN, "lungs": LUNGS_KNOWN, "": -1}
+
+    def labels(png: bytes) -> np.ndarray | None:
+        if not png:
+            return None
+        decoded = cv2.imdecode(np.frombuffer(png, np.uint8), cv2.IMREAD_UNCHANGED)
+        return standardise.standardise_mask(decoded, picture, size=size)
+
+    lesions = labels(example["lesions"])
+    return {
+        "path": path,
+        "patient": _text(example["patient_id"]),
+        "source": _text(example["source"]),
+        "label": _text(example["label"]),
+        "image": standardise.standardise(picture, size=size, gamma=gamma),
+        "mask": _or_blank(labels(example["mask"]), size),
+        "kind": kinds[_text(example["mask_kind"])],
+        "lesions": None if lesions is None else lesions > 0,
+    }
+
+
+def _or_blank(mask: np.ndarray | None, size: int) -> np.ndarray:
+    return np.zeros((size, size), np.uint8) if mask is None else mask
+
+
+def _text(value: bytes | str) -> str:
+    return value.decode() if isinstance(value, bytes) else str(value)

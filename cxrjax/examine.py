@@ -1,0 +1,90 @@
+"""Trained networks applied to radiographs, and what comes out as rows and pictures: what evaluation and prediction share."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+from ml_collections import ConfigDict
+from tqdm import tqdm
+
+from cxrjax import data, figures, networks, pipeline, predictions, runs
+
+
+class Examiner:
+    """The networks of a run, ready for any number of radiographs."""
+
+    def __init__(self, workdir: Path):
+        """Load a run.
+
+        Raises:
+            UnfitRun: there is none, or nothing was trained in it yet.
+        """
+        self.config: ConfigDict = runs.load_config(workdir)
+        self.finds = self.config.task == "classify"  # else it segments only
+        self.classes: tuple[str, ...] = tuple(self.config.classifier.classes) if self.finds else ()
+        self._variables = runs.load_networks(workdir, self.config)
+        self._settings = networks.settings(self.config, self.config.patches.count)
+        self._segmenter = networks.segmenter(self.config)
+        self._classifier = networks.classifier(self.config) if self.finds else None
+
+    def examine(self, images: np.ndarray, names: Sequence[str]) -> Iterator[pipeline.Diagnosis | pipeline.Segmentation]:
+        """Results of radiographs, one by one, in order.
+
+        Args:
+            images: uint8 [n, S, S], standardised.
+            names: n, from which each radiograph's patches are drawn (see `data.name_keys`).
+
+        Yields:
+            A Diagnosis, or the Segmentation where the run trained a segmenter, of NumPy arrays without the batch's axis.
+        """
+        keys = pipeline.radiograph_keys(self.config.seed, data.name_keys(names))
+        size = min(self.config.evaluation.batch_size, len(images))
+        with tqdm(total=len(images), desc="examining", unit="radiograph", delay=2) as bar:
+            for rows, count in data.batches(len(images), size):
+                result = jax.device_get(self._run(images[rows], keys[rows]))
+                for i in range(count):
+                    yield jax.tree.map(lambda x, i=i: x[i], result)
+                bar.update(count)
+
+    def row(self, result: pipeline.Diagnosis | pipeline.Segmentation) -> dict[str, Any]:
+        """What `predictions.csv` says of a result."""
+        if not self.finds:
+            return _status(bool(result.found)) | {"lung_confidence": result.confidence}
+        row = _status(result.finding != pipeline.NO_LUNGS) | {"lung_confidence": result.lung_confidence}
+        row |= {f"votes_{name}": int(count) for name, count in zip(self.classes, result.votes, strict=True)}
+        if result.finding == pipeline.NO_LUNGS:
+            return row
+        row |= {f"probability_{name}": p for name, p in zip(self.classes, result.probabilities, strict=True)}
+        return row | {
+            "finding": self.classes[result.finding],
+            "confidence": result.probabilities[result.finding],
+            "agreement": result.agreement,
+        }
+
+    def overlay(self, image: np.ndarray, result: pipeline.Diagnosis | pipeline.Segmentation) -> np.ndarray:
+        """The radiograph uint8 [S, S] with the lungs' contour and, of a finding, its map: RGB uint8 [S, S, 3]."""
+        if self.finds:
+            return figures.overlay(image, result.mask, result.map)
+        return figures.overlay(image, result.lungs, None)
+
+    def _run(self, images: np.ndarray, keys: jax.Array) -> pipeline.Diagnosis | pipeline.Segmentation:
+        if not self.finds:
+            return pipeline.segment(self._segmenter, self._variables["segmenter"], images, self._settings)
+        return pipeline.diagnose(self._segmenter, self._classifier, self._variables, images, keys, self._settings)
+
+
+def describe(row: Mapping[str, Any]) -> str:
+    """A row in words, for a caption."""
+    if row["status"] != predictions.OK:
+        return row["status"]
+    if not row.get("finding"):
+        return f"lungs found, confidence {row['lung_confidence']:.2f}"
+    return f"{row['finding']}, {row['agreement']:.0%} of votes"
+
+
+def _status(found: bool) -> dict[str, str]:
+    if found:
+        return {"status": predictions.OK, "reason": ""}
+    return {"status": predictions.NO_LUNGS, "reason": "the segmenter sees no lungs, or too little of them"}

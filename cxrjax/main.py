@@ -1,0 +1,99 @@
+"""Train, evaluate and apply the networks: the command line.
+
+Train, from a config and anywhere a key of it is to differ:
+  python -m cxrjax.main --config=configs/phantom_segment.py --workdir=RUN [--config.training.epochs=5]
+Evaluate what was trained; a row a radiograph, scores and pictures go to RUN/evaluation/SPLIT:
+  python -m cxrjax.main --workdir=RUN --mode=evaluate [--split=test] [--data=OTHER_DATA_SET]
+Apply it to any radiographs; rows and pictures go to DIR:
+  python -m cxrjax.main --workdir=RUN --mode=predict --input=FILE_OR_DIR --output=DIR
+
+Exit status: 0 done; 1 not done, the reason in one line; 2 the command line is wrong; 3 done, but some files were unreadable.
+For research, not for diagnosis.
+"""
+
+import os
+import sys
+from pathlib import Path
+
+from absl import app, flags, logging
+from ml_collections import config_flags
+
+MODES = ("train", "evaluate", "predict")
+
+_CONFIG = config_flags.DEFINE_config_file("config", None, "Settings of a training, as configs/phantom_segment.py.")
+_WORKDIR = flags.DEFINE_string("workdir", None, "The run directory: written by training, read by the other modes.")
+_MODE = flags.DEFINE_enum("mode", "train", MODES, "What to do.")
+_SPLIT = flags.DEFINE_enum("split", "test", ["train", "val", "test"], "evaluate: the part of the data to evaluate on.")
+_DATA = flags.DEFINE_string("data", None, "evaluate: a prepared data set other than the one of training.")
+_INPUT = flags.DEFINE_string("input", None, "predict: a radiograph, or a folder of them.")
+_OUTPUT = flags.DEFINE_string("output", None, "predict: the folder to write to.")
+
+
+def main(argv: list[str]) -> int:
+    if len(argv) > 1:
+        return _usage(f"what is {argv[1]!r}? options begin with --")
+    wanted = {"train": {"config": _CONFIG}, "evaluate": {}, "predict": {"input": _INPUT, "output": _OUTPUT}}
+    for name, flag in {"workdir": _WORKDIR, **wanted[_MODE.value]}.items():
+        if not flag.value:
+            return _usage(f"--mode={_MODE.value} needs --{name}")
+    logging.set_verbosity(logging.ERROR)  # of the libraries; what concerns the user is printed
+    return _explain(_run)
+
+
+def _run() -> int:
+    # Imported here, so that --help and a wrong command line answer at once.
+    from cxrjax import evaluate, predict, train
+
+    workdir = Path(_WORKDIR.value)
+    if _MODE.value == "train":
+        best = train.train(_CONFIG.value, workdir)
+        scores = ", ".join(f"{name} {value:.4f}" for name, value in best.items() if "/" in name)
+        print(f"trained: the best epoch was {best['epoch']} ({scores}); the run is in {workdir}")
+    elif _MODE.value == "evaluate":
+        print(evaluate.summarise(evaluate.evaluate(workdir, _SPLIT.value, _DATA.value)))
+        print(f"rows, scores and pictures are in {workdir / 'evaluation' / _SPLIT.value}")
+    else:
+        rows = predict.predict(workdir, Path(_INPUT.value), Path(_OUTPUT.value))
+        unreadable = [row for row in rows if row["status"] == "unreadable"]
+        print(f"{len(rows) - len(unreadable)} radiographs examined; rows and pictures are in {_OUTPUT.value}")
+        for row in unreadable:
+            print(f"unreadable: {row['path']}: {row['reason']}", file=sys.stderr)
+        return 3 if unreadable else 0
+    return 0
+
+
+def _explain(run: object) -> int:
+    """Run, and turn what a user can mend into one sentence."""
+    from cxrjax import data, radiograph, runs, train
+
+    try:
+        return run()
+    except (
+        data.MissingData,
+        radiograph.UnreadableRadiograph,
+        runs.UnfitRun,
+        train.Diverged,
+        OSError,
+        ValueError,
+    ) as error:
+        if os.environ.get("CXRJAX_TRACEBACK"):
+            raise
+        print(f"cxrjax: {error}", file=sys.stderr)
+        return 1
+
+
+def _usage(problem: str) -> int:
+    print(f"cxrjax: {problem}; see python -m cxrjax.main --help", file=sys.stderr)
+    return 2
+
+
+def _parse(argv: list[str]) -> list[str]:
+    """Parse the flags, a mistake in them being one sentence."""
+    try:
+        return app.parse_flags_with_usage(argv) if "--help" in argv else flags.FLAGS(argv)
+    except (flags.Error, KeyError, AttributeError, TypeError, ValueError, OSError, ImportError) as error:
+        sys.exit(_usage(" ".join(str(error).split())))
+
+
+if __name__ == "__main__":
+    app.run(main, flags_parser=_parse)

@@ -1,0 +1,98 @@
+"""FC-DenseNet, the segmentation network (Jegou et al. 2017; Oh et al. 2020, section II-B; original `segmentation/model.py`)."""
+
+from collections.abc import Sequence
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from jax import Array
+
+from cxrjax.models.conv import Conv, Upsample
+
+
+class FCDenseNet(nn.Module):
+    """Dense blocks down, a bottleneck, dense blocks up, with a skip at every resolution.
+
+    Any input height and width of at least 2 ** len(blocks) will do; odd sizes are cropped to the skip's as the original crops.
+
+    Attributes:
+        num_classes: labels a pixel can have.
+        blocks: layers of each dense block on the way down; the way up has them reversed.
+        bottleneck: layers of the deepest block.
+        growth: features each layer adds.
+        stem: features of the first convolution.
+        dropout: share of feature maps dropped in training, whole maps at a time.
+        dtype: of the computation; parameters stay float32.
+    """
+
+    num_classes: int
+    blocks: Sequence[int] = (4, 5, 7, 10, 12)
+    bottleneck: int = 15
+    growth: int = 16
+    stem: int = 48
+    dropout: float = 0.2
+    dtype: jnp.dtype = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: Array, train: bool) -> Array:
+        """float [N, H, W, C] -> log-probabilities float32 [N, H, W, num_classes]."""
+        common = {"dropout": self.dropout, "dtype": self.dtype}
+        x = Conv(self.stem, 3, use_bias=True, dtype=self.dtype, name="stem")(x)
+        skips = []
+        for i, layers in enumerate(self.blocks):
+            x = DenseBlock(layers, self.growth, keep_input=True, **common, name=f"down_{i}")(x, train)
+            skips.append(x)
+            x = TransitionDown(**common, name=f"transition_down_{i}")(x, train)  # half the height and width
+        x = DenseBlock(self.bottleneck, self.growth, keep_input=False, **common, name="bottleneck")(x, train)
+        for i, (layers, skip) in enumerate(zip(self.blocks[::-1], skips[::-1], strict=True)):
+            x = Upsample(x.shape[-1], self.dtype, name=f"transition_up_{i}")(x)  # [N, 2 h + 1, 2 w + 1, c]
+            x = jnp.concatenate([x[:, : skip.shape[1], : skip.shape[2]], skip], axis=-1)
+            last = i == len(self.blocks) - 1
+            x = DenseBlock(layers, self.growth, keep_input=last, **common, name=f"up_{i}")(x, train)
+        x = Conv(self.num_classes, 1, use_bias=True, dtype=self.dtype, name="head")(x)
+        return jax.nn.log_softmax(x.astype(jnp.float32))
+
+
+class DenseBlock(nn.Module):
+    """Layers that each see all before them: [N, h, w, c] -> [N, h, w, (c if keep_input) + layers * growth]."""
+
+    layers: int
+    growth: int
+    keep_input: bool
+    dropout: float
+    dtype: jnp.dtype
+
+    @nn.compact
+    def __call__(self, x: Array, train: bool) -> Array:
+        seen = [x]
+        for i in range(self.layers):
+            layer = DenseLayer(self.growth, 3, self.dropout, self.dtype, name=f"layer_{i}")
+            seen.append(layer(jnp.concatenate(seen, axis=-1), train))
+        return jnp.concatenate(seen if self.keep_input else seen[1:], axis=-1)
+
+
+class TransitionDown(nn.Module):
+    """Mix the features, then halve height and width: [N, h, w, c] -> [N, h // 2, w // 2, c]."""
+
+    dropout: float
+    dtype: jnp.dtype
+
+    @nn.compact
+    def __call__(self, x: Array, train: bool) -> Array:
+        x = DenseLayer(x.shape[-1], 1, self.dropout, self.dtype, name="mix")(x, train)
+        return nn.max_pool(x, (2, 2), (2, 2))
+
+
+class DenseLayer(nn.Module):
+    """Norm, ReLU, convolution, dropout of whole feature maps."""
+
+    features: int
+    size: int
+    dropout: float
+    dtype: jnp.dtype
+
+    @nn.compact
+    def __call__(self, x: Array, train: bool) -> Array:
+        x = nn.BatchNorm(not train, momentum=0.9, epsilon=1e-5, dtype=self.dtype, name="norm")(x)
+        x = Conv(self.features, self.size, use_bias=True, dtype=self.dtype, name="conv")(nn.relu(x))
+        return nn.Dropout(self.dropout, broadcast_dims=(1, 2), deterministic=not train)(x)

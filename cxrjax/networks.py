@@ -1,0 +1,59 @@
+"""The networks of a config: which architecture, what it reads, and in what precision."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+from ml_collections import ConfigDict
+
+from cxrjax import anatomy, models
+from cxrjax.pipeline import Network, Settings
+
+
+def segmenter(config: ConfigDict) -> Network:
+    """The network that labels every pixel with one of `anatomy.STRUCTURES`."""
+    c = config.segmenter
+    module = models.build(
+        c.architecture, len(anatomy.STRUCTURES), dropout=c.dropout, dtype=compute_dtype(config.precision)
+    )
+    return Network(module, c.size, c.channels)
+
+
+def classifier(config: ConfigDict) -> Network:
+    """The network that tells which of the config's classes a patch shows."""
+    c = config.classifier
+    module = models.build(c.architecture, len(c.classes), dtype=compute_dtype(config.precision))
+    return Network(module, config.patches.size, c.channels)
+
+
+def settings(config: ConfigDict, patch_count: int) -> Settings:
+    """How a run diagnoses, with N = `patch_count` patches a radiograph."""
+    return Settings(
+        patch_count=patch_count,
+        patch_chunk=config.patches.chunk,
+        voting_rule=config.voting.rule,
+        smallest_part=config.segmenter.smallest_part,
+        smallest_lungs=config.segmenter.smallest_lungs,
+    )
+
+
+def init(network: Network, key: Array) -> dict[str, Any]:
+    """Random weights: key -> {"params", "batch_stats"}, float32."""
+    x = jnp.zeros((1, network.size, network.size, network.channels))
+    variables: Mapping[str, Any] = jax.jit(network.module.init, static_argnames="train")(key, x, train=False)
+    return {collection: variables[collection] for collection in ("params", "batch_stats")}
+
+
+def compute_dtype(precision: str) -> Any:
+    """ "float32" or "bfloat16" as a type; "auto" is bfloat16 where an accelerator is.
+
+    Raises:
+        ValueError: no such precision.
+    """
+    if precision == "auto":
+        precision = "float32" if jax.default_backend() == "cpu" else "bfloat16"
+    if precision not in ("float32", "bfloat16"):
+        raise ValueError(f"no precision called {precision!r}; there are float32, bfloat16, auto")
+    return jnp.dtype(precision)

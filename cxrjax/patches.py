@@ -1,0 +1,70 @@
+"""Patches of the lungs: where their centres lie and how they are cut. The only crop arithmetic of the package.
+
+Oh et al. 2020, section II-C. Their loader (`utils/customloader.py`) draws row and column apart, so that a fifth of its centres lie
+outside the lungs, and stretches patches cut short by the border; here a centre is a lung pixel and the border is padded with zeros.
+"""
+
+import jax
+import jax.numpy as jnp
+from jax import Array, lax
+
+
+def draw_centres(key: Array, mask: Array, count: int) -> Array:
+    """Draw lung pixels, each equally likely, with replacement: the inverse of the distribution over pixels in reading order.
+
+    Args:
+        key: random key.
+        mask: bool [H, W].
+        count: how many to draw.
+
+    Returns:
+        int32 [count, 2] of (row, column), all inside the mask; the bottom right corner where the mask is empty, which the
+        caller has to tell from a centre.
+    """
+    height, width = mask.shape
+    up_to_row = jnp.cumsum(mask.sum(axis=1, dtype=jnp.int32))  # [H] lung pixels in rows 0..r
+    rank = jax.random.randint(key, (count,), 0, jnp.maximum(up_to_row[-1], 1))
+    row = jnp.minimum(jnp.searchsorted(up_to_row, rank, side="right"), height - 1)
+    rank_in_row = rank - jnp.where(row > 0, up_to_row[row - 1], 0)
+    up_to_column = jnp.cumsum(mask[row], axis=1, dtype=jnp.int32)  # [count, W]
+    column = jnp.minimum((up_to_column <= rank_in_row[:, None]).sum(axis=1), width - 1)
+    return jnp.stack([row, column], axis=1).astype(jnp.int32)
+
+
+def crop(image: Array, centres: Array, size: int) -> Array:
+    """Cut squares around the centres out of a zero-padded image.
+
+    Args:
+        image: [H, W], any number type; lungs only, zero elsewhere.
+        centres: int [N, 2] of (row, column) inside the image.
+        size: side of a patch, in pixels; even. Its centre is the pixel at (size / 2, size / 2).
+
+    Returns:
+        [N, size, size] of the image's type.
+    """
+    padded = jnp.pad(image, size // 2)
+    return jax.vmap(lambda centre: lax.dynamic_slice(padded, centre, (size, size)))(centres)
+
+
+def paste(patches: Array, centres: Array, shape: tuple[int, int]) -> Array:
+    """Add patches up where they were cut: the transpose of `crop`.
+
+    Args:
+        patches: float [N, size, size].
+        centres: int [N, 2], as for `crop`.
+        shape: height and width of the image.
+
+    Returns:
+        float [H, W], the sum over the patches that cover a pixel.
+    """
+    size = patches.shape[-1]
+    margin = size // 2
+    canvas = jnp.zeros((shape[0] + 2 * margin, shape[1] + 2 * margin), patches.dtype)
+
+    def add(canvas: Array, one: tuple[Array, Array]) -> tuple[Array, None]:
+        patch, centre = one
+        here = lax.dynamic_slice(canvas, centre, (size, size))
+        return lax.dynamic_update_slice(canvas, here + patch, centre), None
+
+    canvas, _ = lax.scan(add, canvas, (patches, centres))
+    return canvas[margin : margin + shape[0], margin : margin + shape[1]]

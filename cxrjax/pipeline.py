@@ -1,0 +1,186 @@
+"""The method of Oh et al. 2020 as one function: standardised radiographs in, findings with votes and maps out.
+
+`diagnose` is pure and jitted once over a batch; nothing returns to the host between its stages.
+"""
+
+from collections.abc import Mapping
+from functools import partial
+from typing import Any, NamedTuple
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from jax import Array, lax
+
+from cxrjax import anatomy, models, patches, saliency, voting
+
+NO_LUNGS = -1  # the finding of a radiograph in which no lungs were found
+
+
+class Network(NamedTuple):
+    """A module and the size of what it reads."""
+
+    module: nn.Module
+    size: int  # side of its input, in pixels
+    channels: int  # 1, or 3 where it was trained on colour: the grey level is then repeated
+
+
+class Settings(NamedTuple):
+    """How radiographs are diagnosed; every value comes from the config, under the same name."""
+
+    patch_count: int  # N, centres drawn in the lungs
+    patch_chunk: int  # patches classified at once: bounds the memory, changes no result
+    voting_rule: str  # of `voting.RULES`
+    smallest_part: float  # parts of a lung mask below this share of the picture are dropped
+    smallest_lungs: float  # below this share of the picture there are no lungs
+
+
+class Segmentation(NamedTuple):
+    """The lungs and the heart in a batch of radiographs of S² pixels."""
+
+    lungs: Array  # bool [B, S, S]
+    structures: Array  # uint8 [B, S, S], labels of `anatomy.STRUCTURES`
+    confidence: Array  # float32 [B] in 0..1, mean lung probability inside the lungs; 0 where there are none
+    found: Array  # bool [B]
+
+
+class Diagnosis(NamedTuple):
+    """What is found in a batch of radiographs of S² pixels, for K classes."""
+
+    votes: Array  # int32 [B, K]; zeros where no lungs were found
+    probabilities: Array  # float32 [B, K]; zeros where no lungs were found
+    finding: Array  # int32 [B], index of the class, or NO_LUNGS
+    agreement: Array  # float32 [B], share of the patches that voted for the finding
+    map: Array  # float32 [B, S, S] in 0..1, where the finding was seen
+    mask: Array  # bool [B, S, S], the lungs
+    lung_confidence: Array  # float32 [B] in 0..1
+
+
+def scale(pixels: Array, channels: int) -> Array:
+    """What every network reads: uint8 [..., H, W] -> float32 [..., H, W, channels] in 0..1."""
+    x = pixels.astype(jnp.float32)[..., None] / 255
+    return jnp.broadcast_to(x, (*x.shape[:-1], channels))
+
+
+def shrink(images: Array, size: int) -> Array:
+    """What the segmenter sees of standardised radiographs: uint8 [B, S, S] -> uint8 [B, size, size], antialiased."""
+    small = jax.image.resize(images.astype(jnp.float32), (images.shape[0], size, size), "linear")
+    return jnp.round(small).astype(jnp.uint8)
+
+
+@partial(jax.jit, static_argnames=("segmenter", "settings"))
+def segment(segmenter: Network, variables: Mapping[str, Any], images: Array, settings: Settings) -> Segmentation:
+    """Find the lungs (section II-B): shrink, segment, clean the mask, and bring it back to the radiograph's size.
+
+    Args:
+        segmenter: network with the labels of `anatomy.STRUCTURES`.
+        variables: its parameters and statistics.
+        images: uint8 [B, S, S], standardised.
+        settings: see Settings.
+
+    Returns:
+        The Segmentation.
+    """
+    x = scale(shrink(images, segmenter.size), segmenter.channels)
+    log_probabilities = segmenter.module.apply(variables, x, train=False)
+    probability = anatomy.lung_probability(log_probabilities)  # [B, s, s]
+    rough = probability > 0.5
+    clean = jax.vmap(partial(anatomy.clean_mask, smallest_part=settings.smallest_part))(rough)
+    # Not the mask of few pixels but the smooth probability is enlarged; what cleaning changed counts as certain.
+    certain = jnp.where(clean, jnp.where(rough, probability, 1.0), jnp.where(rough, 0.0, probability))
+    lungs = jax.image.resize(certain, images.shape, "linear") > 0.5
+    found = lungs.mean((1, 2)) >= settings.smallest_lungs
+    lungs &= found[:, None, None]
+    each = jax.image.resize(jnp.exp(log_probabilities), (*images.shape, len(anatomy.STRUCTURES)), "linear")
+    structures = jnp.where(lungs, anatomy.LUNGS[0] + (each[..., 3] > each[..., 2]), each[..., 1] > 0.5)
+    confidence = (probability * clean).sum((1, 2)) / jnp.maximum(clean.sum((1, 2)), 1)
+    return Segmentation(lungs, structures.astype(jnp.uint8), jnp.where(found, confidence, 0), found)
+
+
+@partial(jax.jit, static_argnames=("segmenter", "classifier", "settings"))
+def diagnose(
+    segmenter: Network,
+    classifier: Network,
+    variables: Mapping[str, Any],
+    images: Array,
+    keys: Array,
+    settings: Settings,
+) -> Diagnosis:
+    """Find the lungs, vote on what is in them, and show where it was seen (sections II-B to II-D).
+
+    A radiograph's result depends on itself and its key alone, not on its batch.
+
+    Args:
+        segmenter: network with the labels of `anatomy.STRUCTURES`.
+        classifier: network with K classes that ends in a global mean and a linear layer; its size is that of a patch.
+        variables: `{"segmenter": …, "classifier": …}`, parameters and statistics of both.
+        images: uint8 [B, S, S], standardised; S = 1024 in the paper.
+        keys: random keys [B], one a radiograph.
+        settings: see Settings.
+
+    Returns:
+        The Diagnosis.
+    """
+    segmentation = segment(segmenter, variables["segmenter"], images, settings)
+    vote, maps = lax.map(
+        lambda one: _examine(classifier, variables["classifier"], *one, settings),
+        (images, segmentation.lungs, keys),
+    )
+    found = segmentation.found
+
+    def blank(x: Array) -> Array:
+        return jnp.where(found.reshape(-1, *[1] * (x.ndim - 1)), x, jnp.zeros_like(x))
+
+    return Diagnosis(
+        votes=blank(vote.votes),
+        probabilities=blank(vote.probabilities),
+        finding=jnp.where(found, vote.finding, NO_LUNGS),
+        agreement=blank(vote.agreement),
+        map=blank(maps),
+        mask=segmentation.lungs,
+        lung_confidence=segmentation.confidence,
+    )
+
+
+def classify(
+    classifier: Network, variables: Mapping[str, Any], image: Array, lungs: Array, key: Array, settings: Settings
+) -> tuple[Array, Array, Array]:
+    """Draw patches in the lungs of one radiograph and classify each (section II-C).
+
+    Args:
+        classifier: see `diagnose`.
+        variables: its parameters and statistics.
+        image: uint8 [S, S].
+        lungs: bool [S, S]; where empty, the patches show nothing and the caller must not count them.
+        key: the radiograph's random key.
+        settings: see Settings.
+
+    Returns:
+        Centres int32 [N, 2], logits float32 [N, K], last feature maps float32 [N, h, w, C].
+    """
+    centres = patches.draw_centres(key, lungs, settings.patch_count)
+    crops = patches.crop(jnp.where(lungs, image, 0), centres, classifier.size)
+
+    def run(crop: Array) -> tuple[Array, Array]:
+        x = scale(crop[None], classifier.channels)
+        logits, features = models.apply_with_features(classifier.module, variables, x)
+        return logits[0], features[0]
+
+    logits, features = lax.map(run, crops, batch_size=min(settings.patch_chunk, settings.patch_count))
+    return centres, logits, features
+
+
+def _examine(
+    classifier: Network, variables: Mapping[str, Any], image: Array, lungs: Array, key: Array, settings: Settings
+) -> tuple[voting.Vote, Array]:
+    """The vote and the map [S, S] of one radiograph."""
+    centres, logits, features = classify(classifier, variables, image, lungs, key, settings)
+    vote = voting.count_votes(logits, settings.voting_rule)
+    activations = saliency.class_activation_map(features, models.head_kernel(variables), vote.finding)
+    weights = jax.nn.softmax(logits)[:, vote.finding]
+    return vote, saliency.weigh_by_probability(activations, weights, centres, classifier.size, image.shape)
+
+
+def radiograph_keys(seed: int, names: Array) -> Array:
+    """One random key a radiograph: the seed folded with the checksum of its name, uint32 [B] -> keys [B]."""
+    return jax.vmap(partial(jax.random.fold_in, jax.random.key(seed)))(names)

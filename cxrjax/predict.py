@@ -1,0 +1,78 @@
+"""A trained network on any files: the rows of an evaluation, without the truth, and a picture each."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from tqdm import tqdm
+
+from cxrjax import figures, predictions, radiograph, standardise
+from cxrjax.examine import Examiner, describe
+
+# Radiographs held at once: bounds the memory of a large folder; results do not depend on it.
+_PORTION = 64
+
+
+def predict(workdir: Path, source: Path, output: Path) -> list[dict[str, Any]]:
+    """Examine a radiograph, or all in a folder; an unreadable file is listed and passed over.
+
+    Writes OUTPUT/predictions.csv and OUTPUT/NAME.png for every radiograph that could be read.
+
+    Args:
+        workdir: the run directory.
+        source: a file or a folder.
+        output: a folder, made where it is not there.
+
+    Returns:
+        A row a file, as in predictions.csv.
+
+    Raises:
+        UnfitRun: see there.
+        UnreadableRadiograph: `source` is not there, or holds no file that might be a radiograph.
+    """
+    files = radiograph.find(source)
+    if not files:
+        raise radiograph.UnreadableRadiograph(str(source), "there is no radiograph in this folder")
+    examiner = Examiner(workdir)
+    output.mkdir(parents=True, exist_ok=True)
+    columns = (
+        predictions.classification_columns(examiner.classes) if examiner.finds else predictions.segmentation_columns(())
+    )
+    root = source if source.is_dir() else source.parent
+    rows: list[dict[str, Any]] = []
+    portions = [files[i : i + _PORTION] for i in range(0, len(files), _PORTION)]
+    for portion in tqdm(portions, desc="predicting", unit="portion", delay=2, disable=len(portions) == 1):
+        rows += _examine(examiner, portion, root, output)
+        predictions.write(output / "predictions.csv", rows, columns)
+    return rows
+
+
+def _examine(examiner: Examiner, files: list[Path], root: Path, output: Path) -> list[dict[str, Any]]:
+    rows = {file: {"path": str(file.relative_to(root))} for file in files}
+    images: dict[Path, np.ndarray] = {}
+    config = examiner.config.image
+    for file in files:
+        try:
+            picture = radiograph.read(file)
+            images[file] = standardise.standardise(picture, size=config.size, gamma=config.gamma)
+        except radiograph.UnreadableRadiograph as error:
+            rows[file] |= {"status": predictions.UNREADABLE, "reason": error.reason}
+    names = [rows[file]["path"] for file in images]
+    if images:
+        results = examiner.examine(np.stack(list(images.values())), names)
+        for (file, image), result in zip(images.items(), results, strict=True):
+            rows[file] |= examiner.row(result)
+            _draw(examiner, image, result, rows[file], output)
+    return list(rows.values())
+
+
+def _draw(examiner: Examiner, image: np.ndarray, result: Any, row: dict[str, Any], output: Path) -> None:
+    path = output / f"{row['path']}.png"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    title = [Path(row["path"]).name, describe(row)]
+    if examiner.finds:
+        figures.draw_finding(
+            image, result.mask, result.map, title, result.probabilities, result.votes, examiner.classes, path
+        )
+    else:
+        figures.draw_finding(image, result.lungs, None, title, None, None, (), path)

@@ -1,0 +1,143 @@
+"""`predictions.csv`: a row a radiograph, from which every score can be computed again. Only this file knows its form.
+
+Text columns hold any text. `votes_<class>` are counts of patches. All other columns are decimal numbers in the fewest
+digits that read back equal at the precision they were written in, blank where there is none (NaN). A radiograph that
+failed has a row too: its status says how, its reason why, and its finding is blank.
+"""
+
+import csv
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+OK, NO_LUNGS, UNREADABLE = STATUSES = ("ok", "no lungs found", "unreadable")
+TEXTS = ("path", "patient_id", "source", "split", "label", "finding", "source_guess", "status", "reason")
+NUMBERS = ("confidence", "agreement", "lung_confidence", "energy_in_lesions")
+COUNT_PREFIX = "votes_"
+NUMBER_PREFIXES = ("probability_", "dice_", "jaccard_")
+
+
+def classification_columns(classes: Sequence[str]) -> list[str]:
+    """Columns of findings: who, truth, finding, then a probability (0..1) and a count of votes for each class.
+
+    `energy_in_lesions` is the share (0..1) of the map inside known lesions; `source_guess` the label guessed from the source alone.
+    """
+    return [
+        *("path", "patient_id", "source", "split", "label", "finding", "confidence", "agreement"),
+        *(f"probability_{name}" for name in classes),
+        *(f"votes_{name}" for name in classes),
+        *("lung_confidence", "energy_in_lesions", "source_guess", "status", "reason"),
+    ]
+
+
+def segmentation_columns(structures: Sequence[str]) -> list[str]:
+    """Columns of masks: who, then the Dice and the Jaccard (0..1) of each structure."""
+    return [
+        *("path", "patient_id", "source", "split", "label"),
+        *(f"dice_{name}" for name in structures),
+        *(f"jaccard_{name}" for name in structures),
+        *("lung_confidence", "status", "reason"),
+    ]
+
+
+def write(path: str | os.PathLike, rows: Iterable[Mapping], columns: Sequence[str]) -> None:
+    """Writes rows as CSV; the file appears whole, and an older one stays as it was until then.
+
+    Args:
+        path: the file; its folder exists.
+        rows: what is known of each radiograph. A column left out is written blank: no text, no number, no votes.
+        columns: the header, from `classification_columns` or `segmentation_columns`.
+
+    Raises:
+        ValueError: a row has a key that is no column, or a status that is none of `STATUSES`; names the file.
+    """
+    path = Path(path)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        # surrogateescape: a file name that is not valid UTF-8 comes back as the same file name.
+        with open(temporary, "w", encoding="utf-8", errors="surrogateescape", newline="") as file:
+            table = csv.writer(file)
+            table.writerow(columns)
+            for row in rows:
+                if unknown := row.keys() - set(columns):
+                    raise ValueError(f"{path}: {min(unknown)} is not one of its columns")
+                if row.get("status") not in STATUSES:
+                    raise ValueError(f"{path}: the status {row.get('status')!r} is none of {', '.join(STATUSES)}")
+                table.writerow([_format(column, row.get(column)) for column in columns])
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def read(path: str | os.PathLike) -> list[dict]:
+    """Reads what `write` wrote.
+
+    Returns:
+        A dict a radiograph, keys in the columns' order: text is str, votes int (blank 0), others float (blank NaN).
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: it is not such a file; names the file, the line and what is wrong.
+    """
+    with open(path, encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
+        table = csv.reader(file, strict=True)
+        try:
+            columns = next(table, [])
+            _check(columns)
+            return [_parse(columns, cells) for cells in table]
+        except (ValueError, csv.Error) as error:
+            raise ValueError(f"{path}: line {max(table.line_num, 1)}: {error}") from None
+
+
+def names(row: Mapping, prefix: str) -> list[str]:
+    """The classes or structures of a row, in order: `names(rows[0], "probability_")`, `names(rows[0], "dice_")`."""
+    return [column.removeprefix(prefix) for column in row if column.startswith(prefix)]
+
+
+def probabilities(rows: Sequence[Mapping], classes: Sequence[str]) -> NDArray[np.float64]:
+    """The class probabilities of n rows: float64 [n, K], NaN in the rows that have none."""
+    columns = [f"probability_{name}" for name in classes]
+    return np.array([[row[column] for column in columns] for row in rows], np.float64).reshape(-1, len(columns))
+
+
+def _check(columns: list[str]) -> None:
+    if missing := [column for column in ("path", "status") if column not in columns]:
+        raise ValueError(f"there is no column {missing[0]}")
+    if len(set(columns)) < len(columns):
+        raise ValueError("a column is there twice")
+    for column in columns:
+        if column not in TEXTS + NUMBERS and not column.startswith((COUNT_PREFIX, *NUMBER_PREFIXES)):
+            raise ValueError(f"the column {column!r} is not known")
+
+
+def _format(column: str, value: object) -> str:
+    if column in TEXTS:
+        return "" if value is None else str(value)
+    if column.startswith(COUNT_PREFIX):
+        return str(int(value or 0))
+    # str() of a float32 is its own shortest form: 0.1, not 0.10000000149011612.
+    return "" if value is None or np.isnan(value) else str(value)
+
+
+def _parse(columns: list[str], cells: list[str]) -> dict:
+    if len(cells) != len(columns):
+        raise ValueError(f"{len(cells)} cells under {len(columns)} columns")
+    row = {column: _value(column, cell) for column, cell in zip(columns, cells, strict=True)}
+    if row["status"] not in STATUSES:
+        raise ValueError(f"the status {row['status']!r} is none of {', '.join(STATUSES)}")
+    return row
+
+
+def _value(column: str, cell: str) -> str | int | float:
+    if column in TEXTS:
+        return cell
+    kind, blank, called = (
+        (int, "0", "a whole number") if column.startswith(COUNT_PREFIX) else (float, "nan", "a number")
+    )
+    try:
+        return kind(cell or blank)
+    except ValueError:
+        raise ValueError(f"{column} is {cell!r}, which is not {called}") from None

@@ -1,0 +1,132 @@
+"""A run directory: everything that evaluating or applying a trained network needs, in one folder.
+
+config.json      every setting
+checkpoints/     last/ (to go on from) and best/ (to use), by Orbax
+metrics.jsonl    a line an epoch; events.* the same for TensorBoard
+segmenter/       of a classifier: config.json and checkpoints/best/ of the segmenter it was trained with
+evaluation/      written by --mode=evaluate
+"""
+
+import json
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+import jax
+from ml_collections import ConfigDict
+
+from cxrjax import networks
+from cxrjax.checkpoints import Checkpoints
+
+SEGMENTER = "segmenter"
+_SEGMENTER_KEYS = ("architecture", "size", "channels", "dropout")
+
+
+class UnfitRun(Exception):
+    """A run directory that cannot be used; the message names it and says why."""
+
+
+def start(workdir: Path, config: ConfigDict) -> None:
+    """Make the run directory, or see that it was begun with the same settings.
+
+    Raises:
+        UnfitRun: it was begun with other settings; the first that differs is named.
+    """
+    workdir.mkdir(parents=True, exist_ok=True)
+    path = workdir / "config.json"
+    wanted = json.loads(config.to_json())
+    if path.exists():
+        begun = _flatten(json.loads(path.read_text()))
+        for key, value in _flatten(wanted).items():
+            if begun.get(key) != value:
+                raise UnfitRun(
+                    f"{workdir}: was begun with {key}={begun.get(key)!r}, and is now given {value!r}; "
+                    "go on with the old setting, or name another --workdir"
+                )
+    else:
+        write_text(path, json.dumps(wanted, indent=2) + "\n")
+
+
+def load_config(workdir: Path) -> ConfigDict:
+    """The settings of a run.
+
+    Raises:
+        UnfitRun: there is no run in the folder.
+    """
+    path = workdir / "config.json"
+    if not path.exists():
+        raise UnfitRun(f"{workdir}: there is no run here (no config.json)")
+    return ConfigDict(json.loads(path.read_text()))
+
+
+def adopt_segmenter(workdir: Path, config: ConfigDict) -> None:
+    """Copy the trained segmenter a classifier is given into its own run, and its architecture into the config.
+
+    Raises:
+        UnfitRun: no segmenter is named, its run has no trained network, or it saw other pictures (image.gamma).
+    """
+    if not config.segmenter.workdir:
+        raise UnfitRun("config.segmenter.workdir is empty: name the run that trained the segmenter")
+    kept = workdir / SEGMENTER
+    if not kept.exists():
+        source = Path(config.segmenter.workdir)
+        load_config(source)
+        if not (source / "checkpoints" / "best").is_dir():
+            raise UnfitRun(f"{source}: there is no trained network here yet (no checkpoints/best)")
+        partial = workdir / f"{SEGMENTER}.partial"
+        shutil.rmtree(partial, ignore_errors=True)
+        (partial / "checkpoints").mkdir(parents=True)
+        shutil.copy(source / "config.json", partial)
+        shutil.copytree(source / "checkpoints" / "best", partial / "checkpoints" / "best")
+        partial.rename(kept)
+    trained = load_config(kept)
+    if trained.image.gamma != config.image.gamma:
+        raise UnfitRun(
+            f"{config.segmenter.workdir}: its segmenter was trained with image.gamma={trained.image.gamma}, "
+            f"not {config.image.gamma}"
+        )
+    for key in _SEGMENTER_KEYS:
+        config.segmenter[key] = trained.segmenter[key]
+
+
+def load_segmenter(workdir: Path, config: ConfigDict) -> dict[str, Any]:
+    """The best weights of a run that trained a segmenter."""
+    return _load_best(workdir, networks.segmenter(config))
+
+
+def load_networks(workdir: Path, config: ConfigDict) -> dict[str, Any]:
+    """The best weights of a run: `{"segmenter": …}`, and of a classifier's run `"classifier"` too.
+
+    Raises:
+        UnfitRun: the run has no trained network yet.
+    """
+    if config.task == "segment":
+        return {"segmenter": load_segmenter(workdir, config)}
+    return {
+        "segmenter": load_segmenter(workdir / SEGMENTER, config),
+        "classifier": _load_best(workdir, networks.classifier(config)),
+    }
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a file whole or not at all."""
+    partial = path.with_name(f".{path.name}.partial")
+    partial.write_text(text)
+    os.replace(partial, path)
+
+
+def _load_best(workdir: Path, network: networks.Network) -> dict[str, Any]:
+    folder = workdir / "checkpoints"
+    if not (folder / "best").is_dir():
+        raise UnfitRun(f"{workdir}: there is no trained network here yet (no checkpoints/best)")
+    like = networks.init(network, jax.random.key(0))
+    with Checkpoints(folder) as checkpoints:
+        return checkpoints.restore("best", like)
+
+
+def _flatten(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat = {}
+    for key, value in tree.items():
+        flat |= _flatten(value, f"{prefix}{key}.") if isinstance(value, dict) else {prefix + key: value}
+    return flat

@@ -1,0 +1,77 @@
+"""Where a finding was seen: class activation maps of patches, and the map of the radiograph they add up to.
+
+Oh et al. 2020, section II-D; original `classification/visualize_cnn.py`.
+"""
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+
+from cxrjax import patches
+
+
+def class_activation_map(features: Array, kernel: Array, finding: Array) -> Array:
+    """CAM (Zhou et al. 2016) of one class, from the forward pass alone, its negative part cut off.
+
+    For a network that ends in a global mean and a linear layer this is h w times `grad_cam`, hence the same map.
+
+    Args:
+        features: float [N, h, w, C], the last feature maps.
+        kernel: float [C, K], of the linear layer.
+        finding: index of the class.
+
+    Returns:
+        float [N, h, w], at least 0.
+    """
+    return jax.nn.relu(features @ kernel[:, finding])
+
+
+def grad_cam(head: Callable[[Array], Array], features: Array, finding: Array) -> Array:
+    """Grad-CAM (Selvaraju et al. 2017) of one class, for any head.
+
+    Args:
+        head: feature maps [N, h, w, C] -> logits [N, K], each patch on its own.
+        features: float [N, h, w, C].
+        finding: index of the class whose logit, and no other, is differentiated.
+
+    Returns:
+        float [N, h, w], at least 0.
+    """
+    gradient = jax.grad(lambda f: head(f)[:, finding].sum())(features)
+    return jax.nn.relu((features * gradient.mean((1, 2), keepdims=True)).sum(-1))
+
+
+def weigh_by_probability(activations: Array, probabilities: Array, centres: Array, size: int, shape: tuple) -> Array:
+    """The probability-weighted map: map(x) = sum_k p_k CAM_k(x) / count(x) over the patches k that cover x.
+
+    Args:
+        activations: float [N, h, w], a patch each, at least 0.
+        probabilities: float [N], of the class shown, in each patch.
+        centres: int [N, 2], of the patches.
+        size: side of a patch, in pixels.
+        shape: height and width of the radiograph.
+
+    Returns:
+        float32 [H, W] in 0..1; 0 where no patch lies.
+    """
+    peak = activations.max((1, 2), keepdims=True)
+    scaled = jnp.where(peak > 0, activations / jnp.where(peak > 0, peak, 1), 0)
+    full = jax.image.resize(scaled, (scaled.shape[0], size, size), "linear")
+    total = patches.paste(full * probabilities[:, None, None], centres, shape)
+    count = patches.paste(jnp.ones_like(full), centres, shape)
+    return total / jnp.maximum(count, 1)
+
+
+def energy_inside(saliency: Array, region: Array) -> Array:
+    """Share of a map that lies inside a region (the energy-based pointing game of Wang et al. 2020, Score-CAM).
+
+    Args:
+        saliency: float [H, W], at least 0.
+        region: bool [H, W].
+
+    Returns:
+        float in 0..1; NaN for an all-zero map.
+    """
+    return (saliency * region).sum() / saliency.sum()

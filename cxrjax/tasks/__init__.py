@@ -1,0 +1,21 @@
+"""The two trainings of the paper, each a tuple of pure functions; nothing else differs between them.
+
+A task of the config's `task` comes from `cxrjax.tasks.segment.build` or `cxrjax.tasks.classify.build`.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+from jax import Array
+
+
+class Task(NamedTuple):
+    """What the one training loop needs to know."""
+
+    data: Any  # pytree of arrays on the device: the whole training split
+    groups: np.ndarray  # int [n], the class of each training radiograph, for balanced sampling
+    init: Callable[[Array], Mapping[str, Any]]  # key -> {"params", "batch_stats"}
+    # (params, batch_stats, data, rows int [batch], key) -> (loss, new batch_stats); jitted by the loop
+    loss: Callable[[Any, Any, Any, Array, Array], tuple[Array, Any]]
+    validate: Callable[[Mapping[str, Any]], dict[str, float]]  # variables -> scores of the validation split

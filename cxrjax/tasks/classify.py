@@ -1,0 +1,107 @@
+"""Learn to tell findings apart from random patches of the lungs (Oh et al. 2020, section II-C)."""
+
+from collections.abc import Mapping
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+from ml_collections import ConfigDict
+from tqdm import tqdm
+
+from cxrjax import augment, data, losses, metrics, networks, patches, pipeline, voting
+from cxrjax.tasks import Task
+
+
+def build(
+    config: ConfigDict, train: data.Split, validation: data.Split, segmenter_variables: Mapping[str, Any]
+) -> Task:
+    """The classification task of a config; the lungs are found once, by the segmenter, and kept on the device.
+
+    Radiographs in which no lungs are found are left out of training, and count as wrong in validation.
+
+    Args:
+        config: of the run.
+        train: radiographs labelled with the config's classes.
+        validation: likewise.
+        segmenter_variables: weights of the segmenter that the config names.
+
+    Raises:
+        data.MissingData: a label is not among the classes, or no lungs are found in any training radiograph.
+    """
+    classifier = networks.classifier(config)
+    classes = tuple(config.classifier.classes)
+    settings = augment.Augmentation(**config.augmentation)
+    lungs = _find_lungs(config, segmenter_variables, train)
+    rows = np.flatnonzero(lungs.any((1, 2)))
+    if not len(rows):
+        raise data.MissingData(f"{config.data.directory}: the segmenter found no lungs in any training radiograph")
+    kept = data.select(train, rows)
+    labels = data.index_labels(kept, classes)
+    device = {"images": kept.images, "lungs": lungs[rows], "labels": labels}
+
+    def init(key: Array) -> Mapping[str, Any]:
+        return networks.init(classifier, key)
+
+    def draw(key: Array, image: Array, mask: Array) -> Array:
+        """One augmented patch of one radiograph: float [size, size] in 0..1."""
+        place, change = jax.random.split(key)
+        centre = patches.draw_centres(place, mask, 1)
+        patch = patches.crop(jnp.where(mask, image, 0), centre, classifier.size)[0]
+        return augment.augment_patch(change, patch.astype(jnp.float32) / 255, settings)
+
+    def loss(params: Any, batch_stats: Any, held: Any, rows: Array, key: Array) -> tuple[Array, Any]:
+        keys = jax.random.split(key, len(rows))
+        x = jax.vmap(draw)(keys, held["images"][rows], held["lungs"][rows])
+        x = jnp.repeat(x[..., None], classifier.channels, axis=-1)
+        variables = {"params": params, "batch_stats": batch_stats}
+        logits, new = classifier.module.apply(variables, x, train=True, mutable=["batch_stats"])
+        value = losses.cross_entropy(logits, held["labels"][rows]) + config.training.l1 * losses.l1_penalty(params)
+        return value, new["batch_stats"]
+
+    validate = _validation(config, classifier, validation, _find_lungs(config, segmenter_variables, validation))
+    return Task(jax.tree.map(jnp.asarray, device), labels, init, loss, validate)
+
+
+def _find_lungs(config: ConfigDict, variables: Mapping[str, Any], split: data.Split) -> np.ndarray:
+    """The lungs bool [n, S, S] of a split."""
+    segmenter, settings = networks.segmenter(config), networks.settings(config, config.patches.count)
+    found = np.zeros(split.images.shape, bool)
+    batches = list(data.batches(len(split), config.evaluation.batch_size))
+    for rows, count in tqdm(batches, desc="finding lungs", unit="batch", delay=2):
+        lungs = pipeline.segment(segmenter, variables, split.images[rows], settings).lungs
+        found[rows[:count]] = np.asarray(lungs)[:count]
+    return found
+
+
+def _validation(config: ConfigDict, classifier: pipeline.Network, split: data.Split, lungs: np.ndarray) -> Any:
+    """Scores of the vote of a few patches, drawn for each radiograph from its own key, hence the same every epoch."""
+    classes = tuple(config.classifier.classes)
+    truth = data.index_labels(split, classes)
+    settings = networks.settings(config, config.patches.validation_count)
+    keys = pipeline.radiograph_keys(config.seed, split.names)
+    held = jax.tree.map(jnp.asarray, (split.images, lungs, keys))
+
+    @jax.jit
+    def vote(variables: Mapping[str, Any], held: Any) -> voting.Vote:
+        def one(radiograph: tuple[Array, Array, Array]) -> voting.Vote:
+            _, logits, _ = pipeline.classify(classifier, variables, *radiograph, settings)
+            return voting.count_votes(logits, settings.voting_rule)
+
+        return jax.lax.map(one, held)
+
+    def validate(variables: Mapping[str, Any]) -> dict[str, float]:
+        votes = jax.tree.map(np.asarray, vote(variables, held))
+        found = lungs.any((1, 2))
+        findings = [classes[i] if there else metrics.NO_FINDING for i, there in zip(votes.finding, found, strict=True)]
+        scores = metrics.classification_metrics(split.labels, findings, votes.probabilities, classes)
+        of_truth = np.take_along_axis(votes.probabilities, truth[:, None], axis=1)[found]
+        return {
+            "macro_f1": scores["macro"]["f1"],
+            "accuracy": scores["accuracy"],
+            "loss": float(-np.log(np.maximum(of_truth, np.finfo(np.float32).tiny)).mean()),
+        }
+
+    return validate

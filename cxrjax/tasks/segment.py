@@ -1,0 +1,109 @@
+"""Learn to find the lungs: FC-DenseNet on standardised radiographs and their masks (Oh et al. 2020, section II-B)."""
+
+from collections.abc import Mapping
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+from ml_collections import ConfigDict
+
+from cxrjax import anatomy, augment, data, losses, metrics, networks, pipeline
+from cxrjax.tasks import Task
+
+# What a mask of structures lets us score, and where it is; "lungs" is all that a mask of the lungs alone does.
+SCORED = {"lungs": anatomy.LUNGS, "left lung": (2,), "right lung": (3,), "heart": (1,)}
+
+
+def build(config: ConfigDict, train: data.Split, validation: data.Split) -> Task:
+    """The segmentation task of a config, its radiographs shrunk to the segmenter's size.
+
+    Raises:
+        data.MissingData: a radiograph has no mask.
+    """
+    segmenter = networks.segmenter(config)
+    settings = augment.Augmentation(**config.augmentation)
+    device = _hold(train, segmenter.size)
+
+    def init(key: Array) -> Mapping[str, Any]:
+        return networks.init(segmenter, key)
+
+    def loss(params: Any, batch_stats: Any, held: Any, rows: Array, key: Array) -> tuple[Array, Any]:
+        change, drop = jax.random.split(key)
+        x = pipeline.scale(held["images"][rows], 1)[..., 0]
+        x, masks = jax.vmap(partial(augment.augment_pair, settings=settings))(
+            jax.random.split(change, len(rows)), x, held["masks"][rows]
+        )
+        x = jnp.repeat(x[..., None], segmenter.channels, axis=-1)
+        out, new = segmenter.module.apply(
+            {"params": params, "batch_stats": batch_stats},
+            x,
+            train=True,
+            rngs={"dropout": drop},
+            mutable=["batch_stats"],
+        )
+        value = losses.segmentation_loss(out, masks, held["kinds"][rows], config.training.background_weight)
+        return value, new["batch_stats"]
+
+    return Task(device, np.zeros(len(train), np.int32), init, loss, _validation(config, segmenter, validation))
+
+
+def measure(predicted: np.ndarray, truth: np.ndarray, kind: int) -> dict[str, float]:
+    """Dice and Jaccard of each structure that the truth tells of.
+
+    Args:
+        predicted: labels of `anatomy.STRUCTURES` [S, S].
+        truth: labels [S, S], or 1 in the lungs.
+        kind: losses.STRUCTURES_KNOWN or LUNGS_KNOWN.
+
+    Returns:
+        `dice_…` and `jaccard_…` for the keys of SCORED; NaN where not known.
+    """
+    row = {}
+    for name, labels in SCORED.items():
+        known = kind == losses.STRUCTURES_KNOWN or name == "lungs"
+        there = truth > 0 if kind == losses.LUNGS_KNOWN else np.isin(truth, labels)
+        found = np.isin(predicted, labels)
+        row[f"dice_{name}"] = metrics.dice(found, there) if known else np.nan
+        row[f"jaccard_{name}"] = metrics.jaccard(found, there) if known else np.nan
+    return row
+
+
+def _validation(config: ConfigDict, segmenter: networks.Network, split: data.Split) -> Any:
+    """Scores of the raw label map at the segmenter's size: what the network itself has learned."""
+    held = _hold(split, segmenter.size)
+
+    @jax.jit
+    def label(variables: Mapping[str, Any], images: Array) -> Array:
+        x = pipeline.scale(images, segmenter.channels)
+        return segmenter.module.apply(variables, x, train=False).argmax(-1)
+
+    def validate(variables: Mapping[str, Any]) -> dict[str, float]:
+        table = []
+        for rows, count in data.batches(len(split), config.evaluation.batch_size):
+            predicted = np.asarray(label(variables, held["images"][rows]))
+            for row, labels in zip(rows[:count], predicted, strict=False):
+                table.append(measure(labels, np.asarray(held["masks"][row]), split.kinds[row]) | {"status": "ok"})
+        scores = metrics.segmentation_metrics(table)["structures"]
+        # The original keeps the network with the best Jaccard of lungs and heart.
+        known = [scores[name]["jaccard"] for name in ("lungs", "heart") if scores[name]["support"]]
+        return {"jaccard": float(np.mean(known)), "dice_lungs": scores["lungs"]["dice"]}
+
+    return validate
+
+
+def _hold(split: data.Split, size: int) -> dict[str, Array]:
+    """A split on the device, at the segmenter's size."""
+    if (split.kinds < 0).any():
+        raise data.MissingData(f"{split.paths[int(np.argmax(split.kinds < 0))]}: has no mask to learn the lungs from")
+    side = split.masks.shape[1]
+    nearest = ((np.arange(size) + 0.5) * side / size).astype(np.int32)
+    shrink = jax.jit(partial(pipeline.shrink, size=size))
+    images = np.concatenate([shrink(split.images[i : i + 1]) for i in range(len(split))])
+    return {
+        "images": jnp.asarray(images),
+        "masks": jnp.asarray(split.masks[:, nearest][:, :, nearest]),
+        "kinds": jnp.asarray(split.kinds),
+    }

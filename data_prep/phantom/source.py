@@ -1,0 +1,111 @@
+"""A data set of phantoms: as many as wanted, the same ones from the same seed."""
+
+from argparse import ArgumentParser, Namespace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from data_prep.example import LABELS, STRUCTURES, Example, encode_png
+from data_prep.phantom.draw import MIN_SIZE, Phantom, draw
+from data_prep.phantom.sheet import draw_sheet
+from data_prep.source import CannotPrepare, Plan, Row, Source
+
+SPLITS = ("train", "val", "test")
+LICENCE = "CC0-1.0"
+
+
+class PhantomSource(Source):
+    """Made-up radiographs, equally many of each class; every one is another patient."""
+
+    name = "phantom"
+    about = "made-up radiographs with known anatomy and lesions, no download needed"
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("--count", type=int, default=100, help="radiographs a class (default: %(default)s)")
+        parser.add_argument(
+            "--split",
+            default="0.7,0.1,0.2",
+            metavar="TRAIN,VAL,TEST",
+            help="shares of each class (default: %(default)s)",
+        )
+        parser.add_argument("--size", type=int, default=512, help="side in pixels (default: %(default)s)")
+        parser.add_argument("--seed", type=int, default=0, help="(default: %(default)s)")
+        parser.add_argument("--sheet", metavar="FILE.png", help="only draw a sheet of examples to look at")
+
+    def settings(self, options: Namespace) -> dict[str, Any]:
+        return {key: getattr(options, key) for key in ("count", "split", "size", "seed")}
+
+    def plan(self, options: Namespace) -> Plan:
+        _check(options)
+        train, val, _ = _shares(options.split)
+        ends = np.round(np.cumsum([0, train, val]) * options.count).astype(int).tolist() + [options.count]
+        return {
+            split: [_row(label, number) for label in LABELS for number in range(start, end)]
+            for split, start, end in zip(SPLITS, ends[:-1], ends[1:], strict=True)
+        }
+
+    def read(self, row: Row, options: Namespace) -> Example:
+        label, number = row.given
+        phantom = make_phantom(label, number, options.seed, options.size)
+        return Example(
+            id=row.id,
+            path=f"{row.id}.png",
+            image=encode_png(phantom.pixels),
+            height=options.size,
+            width=options.size,
+            label=label,
+            upstream_label=label,
+            patient_id=row.patient_id,
+            source=self.name,
+            view=phantom.view,
+            sex=phantom.sex,
+            age=phantom.age,
+            spacing=(phantom.spacing, phantom.spacing),
+            mask=encode_png(phantom.structures),
+            mask_kind=STRUCTURES,
+            lesions=encode_png(phantom.lesions),
+            licence=LICENCE,
+        )
+
+    def run(self, options: Namespace) -> str | None:
+        if not options.sheet:
+            return None
+        _check(options)
+        file = Path(options.sheet)
+        if file.suffix.lower() != ".png" or not file.absolute().parent.is_dir():
+            raise CannotPrepare(f"--sheet={file}: a .png file in a folder that exists is needed")
+        draw_sheet(file, lambda label, number: make_phantom(label, number, options.seed, options.size))
+        return f"drew {file}"
+
+
+def make_phantom(label: str, number: int, seed: int, size: int) -> Phantom:
+    """The phantom `number` of a class in the data set of a seed."""
+    return draw(label, np.random.default_rng([seed, number, LABELS.index(label)]), size)
+
+
+def _row(label: str, number: int) -> Row:
+    name = f"{label}/{number:05d}"
+    return Row(name, f"phantom-{label}-{number:05d}", (label, number))
+
+
+def _check(options: Namespace) -> None:
+    if options.count < 1:
+        raise CannotPrepare(f"--count={options.count}: at least one radiograph a class is needed")
+    if options.size < MIN_SIZE:
+        raise CannotPrepare(f"--size={options.size}: at least {MIN_SIZE} pixels are needed")
+    if options.seed < 0:
+        raise CannotPrepare(f"--seed={options.seed}: a seed is 0 or more")
+
+
+def _shares(text: str) -> list[float]:
+    try:
+        shares = [float(part) for part in text.split(",")]
+    except ValueError:
+        shares = []
+    if len(shares) != len(SPLITS) or min(shares) < 0 or abs(sum(shares) - 1) > 1e-6:
+        raise CannotPrepare(f"--split={text}: three shares that add up to 1 are needed, such as 0.7,0.1,0.2")
+    return shares
+
+
+SOURCE = PhantomSource()

@@ -1,0 +1,1 @@
+"""Radiographs that a CSV file names, one a row."""

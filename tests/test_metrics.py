@@ -1,0 +1,151 @@
+"""The scores are scikit-learn's where it defines them, and as worked by hand where it does not."""
+
+import json
+
+import numpy as np
+import pytest
+from sklearn import metrics as sklearn
+
+from cxrjax import metrics
+
+CLASSES = ["normal", "bacterial", "tuberculosis", "viral", "covid19"]
+
+
+def draw(seed: int, k: int) -> tuple[list[str], list[str], np.ndarray, list[str]]:
+    """Random labels of very unequal classes, findings and probabilities coarse enough for many ties."""
+    rng = np.random.default_rng(seed)
+    classes, n = CLASSES[:k], int(rng.integers(2 * k, 120))
+    truth = np.concatenate([np.arange(k), rng.choice(k, n - k, p=rng.dirichlet(np.ones(k)))])
+    probabilities = np.round(rng.dirichlet(np.ones(k), n) + 0.5 * np.eye(k)[truth] * rng.random((n, 1)), 1)
+    found = probabilities.argmax(1)
+    return [classes[t] for t in truth], [classes[f] for f in found], probabilities, classes
+
+
+@pytest.mark.parametrize("k", [2, 3, 5])
+@pytest.mark.parametrize("seed", range(12))
+def test_equals_scikit_learn(seed, k):
+    labels, findings, probabilities, classes = draw(seed, k)
+    ours = metrics.classification_metrics(labels, findings, probabilities, classes)
+
+    matrix = sklearn.confusion_matrix(labels, findings, labels=classes)
+    np.testing.assert_array_equal(metrics.confusion_matrix(labels, findings, classes)[:, :-1], matrix)
+    assert ours["accuracy"] == pytest.approx(sklearn.accuracy_score(labels, findings))
+    reference = sklearn.precision_recall_fscore_support(labels, findings, labels=classes, zero_division=0)
+    for score, values in zip(("precision", "recall", "f1", "support"), reference, strict=True):
+        assert [ours["classes"][name][score] for name in classes] == pytest.approx(values.tolist())
+    for score, value in zip(("precision", "recall", "f1"), reference, strict=False):
+        assert ours["macro"][score] == pytest.approx(value.mean())
+    assert ours["macro"]["recall"] == pytest.approx(sklearn.balanced_accuracy_score(labels, findings))
+    for k, name in enumerate(classes):
+        truth, found = np.asarray(labels) == name, np.asarray(findings) == name
+        assert ours["classes"][name]["specificity"] == pytest.approx(sklearn.recall_score(~truth, ~found))
+        assert ours["classes"][name]["auroc"] == pytest.approx(sklearn.roc_auc_score(truth, probabilities[:, k]))
+
+
+def test_classes_without_radiographs_are_null_and_outside_the_macro():
+    labels, findings, probabilities, classes = draw(3, 3)
+    wider = np.pad(probabilities, ((0, 0), (0, 2)))
+    findings = ["covid19", *findings[1:]]
+    ours = metrics.classification_metrics(labels, findings, wider, CLASSES)
+    absent = ours["classes"]["covid19"]
+    assert [absent[score] for score in ("precision", "recall", "f1", "auroc", "support")] == [None, None, None, None, 0]
+    assert absent["specificity"] == pytest.approx(1 - 1 / len(labels))
+    reference = sklearn.f1_score(labels, findings, labels=classes, average="macro", zero_division=0)
+    assert ours["macro"]["f1"] == pytest.approx(reference)
+    assert json.loads(json.dumps(ours, allow_nan=False)) == ours
+
+
+def test_one_class_alone_has_no_specificity_and_no_auroc():
+    ours = metrics.classification_metrics(["viral"] * 2, ["viral", "normal"], np.eye(2), ["normal", "viral"])
+    assert ours["macro"] == {"precision": 1.0, "recall": 0.5, "specificity": None, "f1": 2 / 3, "auroc": None}
+
+
+def test_a_radiograph_without_a_finding_is_a_miss_worked_by_hand():
+    classes = ["normal", "covid19"]
+    labels = ["normal", "normal", "normal", "covid19", "covid19"]
+    findings = ["normal", "normal", "covid19", "covid19", metrics.NO_FINDING]
+    probabilities = [[0.9, 0.1], [0.8, 0.2], [0.4, 0.6], [0.3, 0.7], [np.nan, np.nan]]
+    ours = metrics.classification_metrics(labels, findings, probabilities, classes)
+    assert metrics.confusion_matrix(labels, findings, classes).tolist() == [[2, 1, 0], [0, 1, 1]]
+    assert (ours["n"], ours["no_finding"], ours["accuracy"]) == (5, 1, 3 / 5)
+    # Of 3 x 2 pairs, the 3 of the read COVID-19 radiograph are won and the 3 of the unread one are lost.
+    expected = {"precision": 1 / 2, "recall": 1 / 2, "specificity": 2 / 3, "f1": 1 / 2, "auroc": 1 / 2, "support": 2}
+    assert ours["classes"]["covid19"] == pytest.approx(expected)
+    assert ours["classes"]["normal"]["auroc"] == pytest.approx(1 / 2)
+    # Refusing can only cost: the probabilities of a refused radiograph do not count, however right they were.
+    refused = [*probabilities[:4], [0.0, 1.0]]
+    assert metrics.classification_metrics(labels, findings, refused, classes) == ours
+
+
+def test_auroc_is_the_share_of_ordered_pairs():
+    positive, scores = [True, True, False, False, False], [0.8, 0.4, 0.4, 0.1, 0.9]
+    assert metrics.auroc(positive, scores) == pytest.approx((2 + 1.5) / 6)
+    assert metrics.auroc(positive, [0.8, np.nan, 0.4, 0.1, 0.9]) == pytest.approx(2 / 6)
+    assert metrics.auroc(positive, [0.8, 0.4, np.nan, 0.1, 0.9]) == pytest.approx((1 + 1) / 6)
+    assert metrics.auroc([True, True], [0.1, 0.2]) is None
+
+
+@pytest.mark.parametrize(
+    ("labels", "findings", "probabilities", "message"),
+    [
+        ([], [], None, "no radiograph"),
+        (["normal"], [], None, "1 labels but 0 findings"),
+        (["flu"], ["normal"], None, "the label 'flu' is none of normal, viral"),
+        (["normal"], ["flu"], None, "the finding 'flu' is none of normal, viral"),
+        (["normal"], ["normal"], [[0.1, 0.2, 0.7]], r"probabilities are \(1, 3\), not \(1, 2\)"),
+    ],
+)
+def test_refuses_what_cannot_be_scored(labels, findings, probabilities, message):
+    with pytest.raises(ValueError, match=message):
+        metrics.classification_metrics(labels, findings, probabilities, ["normal", "viral"])
+
+
+def test_source_alone_guesses_the_commonest_label_of_each_source():
+    sources = ["a", "a", "a", "b", "b", "c", "c", "c", "c"]
+    labels = ["normal", "viral", "viral", "covid19", "bacterial", "normal", "normal", "normal", "viral"]
+    # b is a draw, which the first name wins; d is unknown, and normal is the commonest of all.
+    assert metrics.score_of_source(sources, labels, ["a", "b", "c", "d"]) == ["viral", "bacterial", "normal", "normal"]
+    with pytest.raises(ValueError, match="to learn from"):
+        metrics.score_of_source([], [], ["a"])
+
+
+def test_source_alone_scores_high_where_label_goes_with_source():
+    guesses = metrics.score_of_source(["a", "b"], ["normal", "covid19"], ["a", "b", "b", "a"])
+    scores = metrics.classification_metrics(["normal", "covid19", "covid19", "covid19"], guesses, None, CLASSES)
+    assert scores["accuracy"] == 3 / 4
+    assert scores["macro"]["recall"] == pytest.approx((1 + 2 / 3) / 2)
+    assert scores["macro"]["auroc"] is None
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_dice_and_jaccard_equal_scikit_learn(seed):
+    rng = np.random.default_rng(seed)
+    a, b = rng.random((2, 16, 16)) < rng.random((2, 1, 1))
+    assert metrics.dice(a, b) == pytest.approx(sklearn.f1_score(a.ravel(), b.ravel(), zero_division=0))
+    assert metrics.jaccard(a, b) == pytest.approx(sklearn.jaccard_score(a.ravel(), b.ravel(), zero_division=0))
+
+
+def test_dice_and_jaccard_by_hand_and_of_empty_masks():
+    a, b = np.array([1, 1, 1, 0], bool), np.array([0, 1, 1, 1], bool)
+    assert (metrics.dice(a, b), metrics.jaccard(a, b)) == (2 / 3, 1 / 2)
+    empty = np.zeros(4, bool)
+    assert (metrics.dice(empty, empty), metrics.jaccard(empty, empty)) == (1, 1)
+    assert (metrics.dice(a, empty), metrics.jaccard(empty, a)) == (0, 0)
+    with pytest.raises(ValueError, match="different shapes"):
+        metrics.dice(a, empty[:3])
+
+
+def test_segmentation_counts_failures_as_zero_and_leaves_out_what_has_no_truth():
+    nan = np.nan
+    rows = [
+        {"status": "ok", "dice_lungs": 0.9, "dice_heart": 0.8, "jaccard_lungs": 0.8, "jaccard_heart": 0.6},
+        {"status": "ok", "dice_lungs": 0.6, "dice_heart": nan, "jaccard_lungs": 0.4, "jaccard_heart": nan},
+        {"status": "unreadable", "dice_lungs": nan, "dice_heart": nan, "jaccard_lungs": nan, "jaccard_heart": nan},
+    ]
+    ours = metrics.segmentation_metrics(rows)
+    assert (ours["n"], ours["failed"]) == (3, 1)
+    assert ours["structures"]["lungs"] == pytest.approx({"dice": 0.5, "jaccard": 0.4, "support": 3})
+    assert ours["structures"]["heart"] == pytest.approx({"dice": 0.4, "jaccard": 0.3, "support": 2})
+    assert ours["macro"] == pytest.approx({"dice": 0.45, "jaccard": 0.35})
+    with pytest.raises(ValueError, match="no radiograph"):
+        metrics.segmentation_metrics([])

@@ -1,0 +1,99 @@
+"""`diagnose` on small random networks: what must not change a result, and the empty mask."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from cxrjax import models, networks, pipeline, voting
+from cxrjax.models.fc_densenet import FCDenseNet
+
+SIZE, PATCH, CLASSES = 128, 32, 3
+SETTINGS = pipeline.Settings(
+    patch_count=20, patch_chunk=5, voting_rule="majority", smallest_part=0.005, smallest_lungs=0.02
+)
+
+
+@pytest.fixture(scope="module")
+def small():
+    """A segmenter that finds bright pixels to be lungs, a random classifier, and their variables."""
+    segmenter = pipeline.Network(FCDenseNet(4, blocks=(1,), bottleneck=1, growth=2, stem=2), 64, 1)
+    classifier = pipeline.Network(models.build("resnet18", CLASSES, width=8), PATCH, 1)
+    variables = {"segmenter": networks.init(segmenter, jax.random.key(0)), "classifier": {}}
+    variables["classifier"] = networks.init(classifier, jax.random.key(1))
+    params = jax.tree.map(jnp.zeros_like, variables["segmenter"]["params"])
+    # The first feature of the stem is the picture itself, and is kept to the end: lung logits are 20 (x - 0.5).
+    params["stem"]["kernel"] = params["stem"]["kernel"].at[1, 1, 0, 0].set(1.0)
+    params["head"]["kernel"] = params["head"]["kernel"].at[0, 0, 2, 2].set(20.0)
+    params["head"]["bias"] = params["head"]["bias"].at[2].set(-10.0).at[jnp.array([1, 3])].set(-50.0)
+    variables["segmenter"]["params"] = params
+    return segmenter, classifier, variables
+
+
+@pytest.fixture(scope="module")
+def images():
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 60, (4, SIZE, SIZE)).astype(np.uint8)
+    for image in images[:3]:
+        image[20:100, 15:50] = rng.integers(160, 255, (80, 35))
+        image[20:100, 75:110] = rng.integers(160, 255, (80, 35))
+    return images  # the last has no lungs
+
+
+def diagnose(small, images, rows, settings=SETTINGS):
+    keys = pipeline.radiograph_keys(0, np.arange(100, 100 + len(images), dtype=np.uint32))
+    return pipeline.diagnose(*small, images[rows], keys[np.array(rows)], settings)
+
+
+def test_the_segmenter_of_this_test_finds_the_bright_boxes(small, images):
+    lungs = np.asarray(diagnose(small, images, [0]).mask[0])
+    wanted = np.zeros_like(lungs)
+    wanted[20:100, 15:50] = wanted[20:100, 75:110] = True
+    assert (lungs == wanted).mean() > 0.98
+
+
+def test_a_result_depends_on_no_neighbour(small, images):
+    together = diagnose(small, images, [0, 1, 2, 3])
+    for row in range(4):
+        alone = diagnose(small, images, [row])
+        assert (together.votes[row] == alone.votes[0]).all() and together.finding[row] == alone.finding[0]
+        np.testing.assert_allclose(together.map[row], alone.map[0], atol=1e-5)
+
+
+def test_the_chunk_changes_nothing(small, images):
+    one, other = (diagnose(small, images, [0, 1], SETTINGS._replace(patch_chunk=chunk)) for chunk in (1, 7))
+    assert (one.votes == other.votes).all()
+    np.testing.assert_allclose(one.probabilities, other.probabilities, atol=1e-5)
+
+
+def test_no_lungs_is_a_finding_not_a_nan(small, images):
+    result = diagnose(small, images, [3, 0])
+    assert result.finding[0] == pipeline.NO_LUNGS and result.finding[1] >= 0
+    assert not result.mask[0].any() and result.votes[0].sum() == 0 and result.lung_confidence[0] == 0
+    assert all(np.isfinite(np.asarray(leaf)).all() for leaf in result)
+
+
+def test_votes_are_those_of_patches_cut_and_classified_one_by_one(small, images):
+    segmenter, classifier, variables = small
+    result = diagnose(small, images, [1])
+    key = pipeline.radiograph_keys(0, np.array([101], np.uint32))[0]
+    centres, logits, _ = pipeline.classify(
+        classifier, variables["classifier"], images[1], result.mask[0], key, SETTINGS
+    )
+    masked = np.pad(images[1] * np.asarray(result.mask[0]), PATCH)
+    for centre, expected in zip(np.asarray(centres) + PATCH, logits, strict=True):
+        row, column = centre - PATCH // 2
+        patch = masked[row : row + PATCH, column : column + PATCH] / np.float32(255)
+        found = classifier.module.apply(variables["classifier"], patch[None, ..., None], train=False)[0]
+        np.testing.assert_allclose(found, expected, atol=1e-4)
+    vote = voting.count_votes(logits, "majority")
+    assert (vote.votes == result.votes[0]).all() and result.votes.sum() == SETTINGS.patch_count
+
+
+def test_the_map_lies_within_reach_of_the_lungs_and_in_0_to_1(small, images):
+    result = diagnose(small, images, [0])
+    reach = np.zeros((SIZE, SIZE), bool)
+    for row, column in np.argwhere(np.asarray(result.mask[0])):
+        reach[max(0, row - PATCH // 2) : row + PATCH // 2, max(0, column - PATCH // 2) : column + PATCH // 2] = True
+    saliency_map = np.asarray(result.map[0])
+    assert saliency_map.min() >= 0 and saliency_map.max() <= 1 and not saliency_map[~reach].any()

@@ -1,0 +1,44 @@
+"""Maps: Grad-CAM equals CAM where it must, and the weighted map is the paper's sum, by hand."""
+
+import jax
+import numpy as np
+import pytest
+
+from cxrjax import saliency
+
+
+def test_grad_cam_of_a_pooled_linear_head_is_cam_up_to_the_map_size():
+    rng = np.random.default_rng(0)
+    features = rng.normal(size=(6, 7, 5, 32)).astype(np.float32)
+    kernel = rng.normal(size=(32, 5)).astype(np.float32)
+    for finding in range(5):
+        by_gradient = saliency.grad_cam(lambda f: f.mean((1, 2)) @ kernel, features, finding)
+        forward = saliency.class_activation_map(features, kernel, finding)
+        np.testing.assert_allclose(by_gradient * 7 * 5, forward, rtol=1e-4, atol=1e-4)
+
+
+def test_grad_cam_differentiates_the_chosen_class_alone():
+    features = np.random.default_rng(0).uniform(size=(1, 3, 3, 2)).astype(np.float32)
+    kernel = np.array([[1.0, -1.0], [0.0, 0.0]], np.float32)  # class 1 is the negative of class 0
+    maps = [saliency.grad_cam(lambda f: f.mean((1, 2)) @ kernel, features, finding) for finding in (0, 1)]
+    assert maps[0].max() > 0 and maps[1].max() == 0
+
+
+def test_weighted_map_by_hand():
+    activations = np.stack([np.full((1, 1), 4.0), np.full((1, 1), 0.5)]).astype(np.float32)  # each scaled to 1 in its patch
+    centres = np.array([[2, 2], [2, 4]])
+    saliency_map = saliency.weigh_by_probability(activations, np.array([0.9, 0.3], np.float32), centres, 4, (5, 7))
+    row = [0.9, 0.9, 0.6, 0.6, 0.3, 0.3, 0]  # first patch columns 0..3, second 2..5, their mean where both lie
+    np.testing.assert_allclose(saliency_map, [row] * 4 + [[0] * 7], atol=1e-6)
+
+
+def test_a_patch_with_no_positive_activation_adds_nothing_and_no_nan():
+    zeros = np.zeros((2, 3, 3), np.float32)
+    result = saliency.weigh_by_probability(zeros, np.ones(2, np.float32), np.array([[4, 4], [5, 5]]), 4, (9, 9))
+    assert (np.asarray(result) == 0).all()
+
+
+def test_energy_inside():
+    weights = np.array([[1.0, 3.0], [0.0, 4.0]])
+    assert saliency.energy_inside(weights, np.array([[True, False], [True, True]])) == pytest.approx(5 / 8)
+    assert jax.numpy.isnan(saliency.energy_inside(jax.numpy.zeros((2, 2)), np.ones((2, 2), bool)))

@@ -1,0 +1,38 @@
+"""Votes by hand."""
+
+import numpy as np
+import pytest
+
+from cxrjax import voting
+
+
+def logits(*probabilities):
+    return np.log(np.array(probabilities, np.float32))
+
+
+def test_majority_wins_over_mean_probability():
+    patches = logits([0.5, 0.4, 0.1], [0.5, 0.4, 0.1], [0.02, 0.97, 0.01])
+    vote = voting.count_votes(patches, "majority")
+    assert list(vote.votes) == [2, 1, 0]
+    assert vote.finding == 0
+    assert vote.agreement == pytest.approx(2 / 3)
+    np.testing.assert_allclose(vote.probabilities, [0.34, 0.59, 0.07], atol=1e-6)
+    assert voting.count_votes(patches, "mean_probability").finding == 1
+
+
+def test_a_tie_goes_to_the_higher_mean_probability_of_those_tied():
+    patches = logits([0.6, 0.0001, 0.3999], [0.0001, 0.55, 0.4499])  # class 2 is likeliest on average, but has no vote
+    vote = voting.count_votes(patches, "majority")
+    assert list(vote.votes) == [1, 1, 0]
+    assert vote.finding == 0
+
+
+def test_the_order_of_patches_does_not_matter():
+    patches = np.random.default_rng(0).normal(size=(50, 5)).astype(np.float32)
+    one, other = voting.count_votes(patches, "majority"), voting.count_votes(patches[::-1], "majority")
+    assert one.finding == other.finding and (one.votes == other.votes).all()
+
+
+def test_an_unknown_rule_is_refused_by_name():
+    with pytest.raises(ValueError, match="soft"):
+        voting.count_votes(logits([0.5, 0.5]), "soft")
