@@ -17,14 +17,15 @@ help: ## list what can be made
 
 demo: $(READY) ## draw phantom radiographs, train both networks on them, evaluate: minutes on a laptop
 	$(BIN)/python -m data_prep phantom --out=$(DATA)
-	$(BIN)/python -m cxrjax.main --config=configs/phantom_segment.py --workdir=$(RUNS)/phantom_segment
-	$(BIN)/python -m cxrjax.main --config=configs/phantom_segment.py --workdir=$(RUNS)/phantom_segment --mode=evaluate --split=test
-	$(BIN)/python -m cxrjax.main --config=configs/phantom_classify.py --workdir=$(RUNS)/phantom_classify
-	$(BIN)/python -m cxrjax.main --config=configs/phantom_classify.py --workdir=$(RUNS)/phantom_classify --mode=evaluate --split=test
-	@echo "The pictures: $(RUNS)/phantom_classify/evaluation"
+	$(BIN)/python -m cxrjax.main --config=configs/phantom_segment.py --workdir=$(RUNS)/phantom_segment --config.data.directory=$(DATA)/phantom
+	$(BIN)/python -m cxrjax.main --workdir=$(RUNS)/phantom_segment --mode=evaluate --split=test
+	$(BIN)/python -m cxrjax.main --config=configs/phantom_classify.py --workdir=$(RUNS)/phantom_classify --config.data.directory=$(DATA)/phantom --config.segmenter.workdir=$(RUNS)/phantom_segment
+	$(BIN)/python -m cxrjax.main --workdir=$(RUNS)/phantom_classify --mode=evaluate --split=test
+	@echo "The pictures: $(RUNS)/phantom_classify/evaluation/test/sheet.png"
 
+# Two at a time: the suite is mostly compiling, which keeps one core a process busy, and the smallest machine has two.
 test: $(READY) ## run the tests
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2
 
 lint: $(READY) ## check the code's form
 	$(BIN)/ruff check .

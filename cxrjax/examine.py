@@ -1,15 +1,17 @@
 """Trained networks applied to radiographs, and what comes out as rows and pictures: what evaluation and prediction share."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import jax
 import numpy as np
+from jax.sharding import PartitionSpec
 from ml_collections import ConfigDict
 from tqdm import tqdm
 
-from cxrjax import data, figures, networks, pipeline, predictions, runs
+from cxrjax import data, devices, figures, networks, pipeline, predictions, runs
 
 
 class Examiner:
@@ -24,7 +26,7 @@ class Examiner:
         self.config: ConfigDict = runs.load_config(workdir)
         self.finds = self.config.task == "classify"  # else it segments only
         self.classes: tuple[str, ...] = tuple(self.config.classifier.classes) if self.finds else ()
-        self._variables = runs.load_networks(workdir, self.config)
+        self._variables = jax.device_get(runs.load_networks(workdir, self.config))
         self._settings = networks.settings(self.config, self.config.patches.count)
         self._segmenter = networks.segmenter(self.config)
         self._classifier = networks.classifier(self.config) if self.finds else None
@@ -41,9 +43,10 @@ class Examiner:
         """
         keys = pipeline.radiograph_keys(self.config.seed, data.name_keys(names))
         size = min(self.config.evaluation.batch_size, len(images))
+        run = self._build(size)
         with tqdm(total=len(images), desc="examining", unit="radiograph", delay=2) as bar:
             for rows, count in data.batches(len(images), size):
-                result = jax.device_get(self._run(images[rows], keys[rows]))
+                result = jax.device_get(run(images[rows], keys[rows]))
                 for i in range(count):
                     yield jax.tree.map(lambda x, i=i: x[i], result)
                 bar.update(count)
@@ -69,10 +72,20 @@ class Examiner:
             return figures.overlay(image, result.mask, result.map)
         return figures.overlay(image, result.lungs, None)
 
-    def _run(self, images: np.ndarray, keys: jax.Array) -> pipeline.Diagnosis | pipeline.Segmentation:
-        if not self.finds:
-            return pipeline.segment(self._segmenter, self._variables["segmenter"], images, self._settings)
-        return pipeline.diagnose(self._segmenter, self._classifier, self._variables, images, keys, self._settings)
+    def _build(self, batch_size: int) -> Callable[[np.ndarray, jax.Array], Any]:
+        """One program for batches of a size, each device taking its share of the radiographs."""
+        mesh = devices.build_mesh(batch_size)
+
+        def run(variables: Any, images: jax.Array, keys: jax.Array) -> pipeline.Diagnosis | pipeline.Segmentation:
+            if not self.finds:
+                return pipeline.segment(self._segmenter, variables["segmenter"], images, self._settings)
+            return pipeline.diagnose(
+                self._segmenter, self._classifier, variables, images, keys, self._settings
+            )
+
+        whole, share = PartitionSpec(), PartitionSpec(devices.AXIS)
+        shared = jax.shard_map(run, mesh=mesh, in_specs=(whole, share, share), out_specs=share, check_vma=False)
+        return partial(jax.jit(shared), self._variables)
 
 
 def describe(row: Mapping[str, Any]) -> str:

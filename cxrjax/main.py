@@ -88,11 +88,16 @@ def _usage(problem: str) -> int:
 
 
 def _parse(argv: list[str]) -> list[str]:
-    """Parse the flags, a mistake in them being one sentence."""
+    """Parse the flags and load the config, a mistake in them being one sentence."""
     try:
-        return app.parse_flags_with_usage(argv) if "--help" in argv else flags.FLAGS(argv)
-    except (flags.Error, KeyError, AttributeError, TypeError, ValueError, OSError, ImportError) as error:
-        sys.exit(_usage(" ".join(str(error).split())))
+        rest = app.parse_flags_with_usage(argv) if "--help" in argv else flags.FLAGS(argv)
+        if _CONFIG.value is not None:
+            _ = _CONFIG.value.task  # a config that could not be loaded says so only when it is used
+        return rest
+    except KeyError as error:  # of ml_collections: the key, and what may have been meant
+        sys.exit(_usage("the config has no setting " + " ".join(str(error.args[0]).split())))
+    except (flags.Error, AttributeError, TypeError, ValueError, OSError, ImportError) as error:
+        sys.exit(_usage(str(error).strip().splitlines()[-1].strip()))
 
 
 if __name__ == "__main__":

@@ -31,8 +31,6 @@ def predict(workdir: Path, source: Path, output: Path) -> list[dict[str, Any]]:
         UnreadableRadiograph: `source` is not there, or holds no file that might be a radiograph.
     """
     files = radiograph.find(source)
-    if not files:
-        raise radiograph.UnreadableRadiograph(str(source), "there is no radiograph in this folder")
     examiner = Examiner(workdir)
     output.mkdir(parents=True, exist_ok=True)
     columns = (

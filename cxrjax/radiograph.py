@@ -5,6 +5,7 @@ is nothing but pixels, is known by its name. Whatever goes wrong is an `Unreadab
 """
 
 import io
+import logging
 import struct
 import warnings
 from dataclasses import dataclass
@@ -16,8 +17,9 @@ import pydicom
 from pydicom import pixels as dicom_pixels
 from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
-# The decoder's own complaints would reach the terminal without the file's name; ours carry it.
+# The decoders' own complaints lack the file's name, and pydicom's quote what the file says, a patient's name among it.
 cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+logging.getLogger("pydicom").setLevel(logging.CRITICAL)
 
 SMALLEST_SIDE = 32  # px; below this lie icons and thumbnails
 JSRT_SHAPE, JSRT_SPACING = (2048, 2048), (0.175, 0.175)  # px; mm (Shiraishi et al. 2000)
@@ -32,7 +34,7 @@ DICOM_BARE = b"\x08\x00"  # a data set written without preamble begins with its 
 DICOM_TAGS = [
     *("SamplesPerPixel", "PhotometricInterpretation", "PlanarConfiguration", "NumberOfFrames", "Rows", "Columns"),
     *("BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation", "PixelPaddingValue", "PixelPaddingRangeLimit"),
-    *("PixelSpacing", "ImagerPixelSpacing", "ViewPosition", "PatientOrientation"),
+    *("SOPClassUID", "PixelSpacing", "ImagerPixelSpacing", "ViewPosition", "PatientOrientation"),
     *("ModalityLUTSequence", "RescaleIntercept", "RescaleSlope"),
     *("VOILUTSequence", "WindowCenter", "WindowWidth", "VOILUTFunction"),
     *("RedPaletteColorLookupTableDescriptor", "GreenPaletteColorLookupTableDescriptor"),
@@ -153,34 +155,32 @@ def _decode_jsrt(data: bytes, name: str) -> Radiograph:
 
 
 def _decode_picture(data: bytes, name: str, kind: str) -> Radiograph:
-    """Colour becomes luminance (ITU-R 601, as PIL's "L"); an EXIF orientation is applied, as viewers do."""
-    buffer = np.frombuffer(data, np.uint8)
+    """Colour becomes luminance (ITU-R 601, as PIL's "L"); a JPEG or TIFF is turned as its orientation tag says."""
     if kind == "PNG" and b"acTL" in data[: data.find(b"IDAT")]:
         raise UnreadableRadiograph(name, "an animated PNG, not one radiograph")
-    pixels = cv2.imdecode(buffer, cv2.IMREAD_GRAYSCALE | cv2.IMREAD_ANYDEPTH)
+    buffer = np.frombuffer(data, np.uint8)
+    # A PNG comes with its transparency, and may be refused before libpng writes to the terminal that it lacks its end.
+    flags = cv2.IMREAD_UNCHANGED if kind == "PNG" else cv2.IMREAD_GRAYSCALE | cv2.IMREAD_ANYDEPTH
+    pixels = None if kind == "PNG" and b"IEND" not in data else cv2.imdecode(buffer, flags)
     if pixels is None:
         raise UnreadableRadiograph(name, f"truncated or damaged {kind} file")
     if kind == "TIFF" and (pages := len(cv2.imdecodemulti(buffer, cv2.IMREAD_UNCHANGED)[1])) > 1:
         raise UnreadableRadiograph(name, f"{pages} pages, not one radiograph")
     if pixels.dtype not in (np.uint8, np.uint16):
         raise UnreadableRadiograph(name, f"{pixels.dtype} pixels, where 8 or 16 bit unsigned are needed")
-    if kind == "PNG":
-        pixels = _over_black(pixels, buffer)
+    if pixels.ndim == 3:
+        pixels = _luminance(pixels)
     # OpenCV turns white-is-zero TIFFs the right way up at 8 bit only.
     inverted = kind == "TIFF" and pixels.dtype == np.uint16 and _is_white_zero(data)
     return Radiograph(pixels, name, kind.lower(), inverted=inverted)
 
 
-def _over_black(grey: np.ndarray, buffer: np.ndarray) -> np.ndarray:
-    """Lays a PNG with transparency over black: what is hidden in it is no part of the radiograph."""
-    full = cv2.imdecode(buffer, cv2.IMREAD_UNCHANGED)
-    if full.ndim == 2 or full.shape[2] < 4:
+def _luminance(colour: np.ndarray) -> np.ndarray:
+    """Blue, green, red and perhaps alpha [H, W, 3 or 4] to grey [H, W]; what is transparent turns black."""
+    grey = cv2.cvtColor(colour[..., :3], cv2.COLOR_BGR2GRAY)
+    if colour.shape[2] == 3:
         return grey
-    alpha = full[..., 3]
-    opaque = np.iinfo(alpha.dtype).max
-    if alpha.min() == opaque or alpha.shape != grey.shape:
-        return grey
-    return np.rint(grey * (alpha / opaque)).astype(grey.dtype)
+    return np.rint(grey * (colour[..., 3] / np.iinfo(colour.dtype).max)).astype(grey.dtype)
 
 
 def _is_white_zero(data: bytes) -> bool:
@@ -209,9 +209,8 @@ def _decode_dicom(data: bytes, name: str) -> Radiograph:
         warnings.simplefilter("ignore")
         dataset = pydicom.dcmread(io.BytesIO(data), force=True, specific_tags=DICOM_TAGS)
         if "PixelData" not in dataset:
-            truncated = "Rows" in dataset  # an image's header; the reader drops an element that ends too early
-            reason = "truncated: the pixel data are cut off" if truncated else "a DICOM file without pixel data"
-            raise UnreadableRadiograph(name, reason)
+            # The reader gives up everything where the file ends inside an element.
+            raise UnreadableRadiograph(name, "a DICOM file without pixel data" if dataset else "truncated DICOM file")
         if int(dataset.get("NumberOfFrames") or 1) > 1:
             raise UnreadableRadiograph(name, f"{dataset.NumberOfFrames} frames, not one radiograph")
         stored = _stored_values(dataset, name)
@@ -242,8 +241,11 @@ def _stored_values(dataset: pydicom.Dataset, name: str) -> np.ndarray:
         explicit = ExplicitVRLittleEndian if little else ExplicitVRBigEndian
         dataset.file_meta.TransferSyntaxUID = ImplicitVRLittleEndian if implicit else explicit
     try:
-        return dicom_pixels.pixel_array(dataset)
-    except Exception as error:  # each decoder has its own, and they speak of plugins
+        stored = dicom_pixels.pixel_array(dataset)
+        return stored.astype(stored.dtype.newbyteorder("="), copy=False)
+    except (KeyboardInterrupt, SystemExit):
+        raise
+    except BaseException as error:  # each decoder has its own; the one in Rust panics beside Exception
         syntax = dataset.file_meta.TransferSyntaxUID.name
         raise UnreadableRadiograph(name, f"truncated, damaged or unsupported pixel data ({syntax})") from error
 
@@ -252,12 +254,12 @@ def _as_displayed(stored: np.ndarray, dataset: pydicom.Dataset, *, blank_is_top:
     """Stored values [H, W] to uint8 or uint16, through the file's own look-up tables.
 
     Unsigned values that the tables leave alone keep their depth; all others are spread over the full range of uint16.
-    Padding around the image takes the level of unexposed film, whatever its value.
+    Padding around the image comes out black, whatever its value.
     """
     padding = _padding(stored, dataset)
     seen = stored[~padding] if padding.any() else stored
     low, high = (int(seen.min()), int(seen.max())) if seen.size else (0, 0)
-    levels = np.arange(low, high + 1).astype(stored.dtype.newbyteorder("="))  # each level meets the tables but once
+    levels = np.arange(low, high + 1).astype(stored.dtype)  # each level meets the tables but once
     shown = dicom_pixels.apply_voi_lut(dicom_pixels.apply_modality_lut(levels, dataset), dataset).astype(np.float64)
     if low >= 0 and np.array_equal(shown, levels):
         table = levels.astype(np.uint8 if stored.dtype.itemsize == 1 else np.uint16)

@@ -16,11 +16,12 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 from jax import Array
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from ml_collections import ConfigDict
 from tensorboardX import SummaryWriter
 from tqdm import tqdm
 
-from cxrjax import data, figures, optimisers, runs
+from cxrjax import data, devices, figures, optimisers, runs
 from cxrjax.checkpoints import Checkpoints
 from cxrjax.tasks import Task, classify, segment
 
@@ -65,9 +66,11 @@ def train(config: ConfigDict, workdir: Path) -> dict[str, float]:
     total = order.steps * config.training.epochs
     schedule = _schedule(config, total)
     optimiser = optimisers.build_adam(schedule, config.training.decay)
-    step = _make_step(task, optimiser, config.seed)
-    variables = task.init(jax.random.key(config.seed))
-    state = _begin(variables, optimiser)
+    mesh = devices.build_mesh(config.training.batch_size)
+    everywhere = NamedSharding(mesh, PartitionSpec())
+    step = _make_step(task, optimiser, config.seed, mesh)
+    held = jax.device_put(task.data, everywhere)
+    state = jax.device_put(_begin(task.init(jax.random.key(config.seed)), optimiser), everywhere)
     with Checkpoints(workdir / "checkpoints") as checkpoints:
         if checkpoints.step("last") is not None:
             state = checkpoints.restore("last", state)
@@ -80,7 +83,7 @@ def train(config: ConfigDict, workdir: Path) -> dict[str, float]:
             for number in range(int(state.step), total):
                 if int(state.stale) >= config.training.patience:
                     break
-                state = step(state, task.data, order.rows(number))
+                state = step(state, held, order.rows(number))
                 bar.update()
                 if (number + 1) % order.steps == 0:
                     state, record = _end_epoch(state, task, config, schedule, order.steps, checkpoints)
@@ -145,7 +148,9 @@ def _begin(variables: Any, optimiser: optax.GradientTransformation) -> State:
     )
 
 
-def _make_step(task: Task, optimiser: optax.GradientTransformation, seed: int) -> Callable[..., State]:
+def _make_step(task: Task, optimiser: optax.GradientTransformation, seed: int, mesh: Mesh) -> Callable[..., State]:
+    """One step, jitted over the mesh: each device takes its share of the batch, and the result is that of the whole."""
+
     def step(state: State, held: Any, rows: Array) -> State:
         key = jax.random.fold_in(jax.random.key(seed), state.step)
         gradient = jax.value_and_grad(task.loss, has_aux=True)
@@ -159,7 +164,10 @@ def _make_step(task: Task, optimiser: optax.GradientTransformation, seed: int) -
             loss_sum=state.loss_sum + loss,
         )
 
-    return jax.jit(step, donate_argnums=0)
+    everywhere, shared = NamedSharding(mesh, PartitionSpec()), NamedSharding(mesh, PartitionSpec(devices.AXIS))
+    return jax.jit(
+        step, donate_argnums=0, in_shardings=(everywhere, everywhere, shared), out_shardings=everywhere
+    )
 
 
 def _end_epoch(
@@ -170,7 +178,7 @@ def _end_epoch(
     loss = float(state.loss_sum) / steps
     if not math.isfinite(loss):
         raise Diverged(f"the loss is {loss} in epoch {number // steps}; a lower training.learning_rate may help")
-    variables = {"params": state.params, "batch_stats": state.batch_stats}
+    variables = jax.device_get({"params": state.params, "batch_stats": state.batch_stats})
     scores = task.validate(variables)
     if config.training.metric not in scores:
         raise ValueError(f"training.metric {config.training.metric!r} is not among {', '.join(scores)}")

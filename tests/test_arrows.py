@@ -11,7 +11,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = ("cxrjax", "data_prep", "configs")
 
-# A module -> the modules of ours that it may import. `x` is that module alone, a package's door; `x.*` is what is inside.
+# A module -> the modules of ours that it may import. `x` is that module alone (a package's door), `x.*` its inside.
 LEAVES: dict[str, set[str]] = {
     "cxrjax.anatomy": set(),
     "cxrjax.augment": set(),
@@ -23,14 +23,13 @@ LEAVES: dict[str, set[str]] = {
     "cxrjax.predictions": set(),
     "cxrjax.radiograph": set(),
     "cxrjax.saliency": {"cxrjax.patches"},
-    "cxrjax.standardise": set(),
+    "cxrjax.standardise": {"cxrjax.radiograph"},
     "cxrjax.voting": set(),
 }
 NETWORKS: dict[str, set[str]] = {
     "cxrjax.models": {"cxrjax.models.*"},
     "cxrjax.models.*": {"cxrjax.models.*"},
-    "cxrjax.pretrained": {"cxrjax.models", "cxrjax.pretrained.*"},
-    "cxrjax.pretrained.*": {"cxrjax.models", "cxrjax.pretrained.*"},
+    "cxrjax.pretrained": {"cxrjax.models"},
     "cxrjax.pipeline": {*LEAVES, "cxrjax.models"},
     "cxrjax.networks": {*LEAVES, "cxrjax.models", "cxrjax.pipeline"},
 }
@@ -80,7 +79,7 @@ ONLY: dict[str, set[str]] = {
     "tensorboardX": {"cxrjax.train"},
 }
 
-# A module -> what it may not import: the command line holds no array code, configs are settings, pure leaves know arrays.
+# A module -> what it may not import: the command line holds no array code, configs are settings, networks know no disk.
 _DISK = {"os", "io", "pathlib", "shutil", "tempfile", "cv2", "pydicom"}
 NEVER: dict[str, set[str]] = {
     "cxrjax.main": {"numpy", "jax.numpy", "jax.lax"},

@@ -18,7 +18,7 @@ SETTINGS = pipeline.Settings(
 def small():
     """A segmenter that finds bright pixels to be lungs, a random classifier, and their variables."""
     segmenter = pipeline.Network(FCDenseNet(4, blocks=(1,), bottleneck=1, growth=2, stem=2), 64, 1)
-    classifier = pipeline.Network(models.build("resnet18", CLASSES, width=8), PATCH, 1)
+    classifier = pipeline.Network(models.build("resnet18", CLASSES, width=8, stages=(1, 1)), PATCH, 1)
     variables = {"segmenter": networks.init(segmenter, jax.random.key(0)), "classifier": {}}
     variables["classifier"] = networks.init(classifier, jax.random.key(1))
     params = jax.tree.map(jnp.zeros_like, variables["segmenter"]["params"])

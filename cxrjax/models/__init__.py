@@ -12,8 +12,10 @@ from jax import Array
 from cxrjax.models.fc_densenet import FCDenseNet
 from cxrjax.models.resnet import ResNet
 
-# Jegou et al. 2017, tables 1 and 2; `fc_densenet103_oh2020` is the same network under the name of Oh et al.'s weights.
+# Jegou et al. 2017, tables 1 and 2, and, counted in the same way, a small one of ours for the phantom;
+# `fc_densenet103_oh2020` is `fc_densenet103` under the name of Oh et al.'s weights.
 ARCHITECTURES = {
+    "fc_densenet29": partial(FCDenseNet, blocks=(3, 3, 3), bottleneck=3, growth=12, stem=24),
     "fc_densenet56": partial(FCDenseNet, blocks=(4, 4, 4, 4, 4), bottleneck=4, growth=12, stem=48),
     "fc_densenet67": partial(FCDenseNet, blocks=(5, 5, 5, 5, 5), bottleneck=5, growth=16, stem=48),
     "fc_densenet103": FCDenseNet,

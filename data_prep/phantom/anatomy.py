@@ -46,7 +46,7 @@ class Anatomy:
     def spacing(self) -> float:
         """Millimetres a pixel would cover if the image were one pixel wide."""
         childhood = min(1.0, 0.45 + 0.55 * self.age / 16)
-        return _MEAN_THORAX_MM * childhood / (2 * self.half_width * np.hypot(*self.pose[:, 0]))
+        return float(_MEAN_THORAX_MM * childhood / (2 * self.half_width * np.hypot(*self.pose[:, 0])))
 
     def place(self, points: list | np.ndarray, size: int) -> np.ndarray:
         """(u, t) points [..., 2] to pixels (x, y) [..., 2] of a `size` image."""
@@ -111,9 +111,10 @@ def lung_outline(anatomy: Anatomy, side: int) -> np.ndarray:
     outer = np.stack([lateral_border(anatomy, t), t], 1)
     dome = anatomy.dome[0 if side < 0 else 1]
     base = [(0.985, 1.0), (0.90, dome + 0.095), (0.72, dome + 0.012), (0.48, dome - 0.012)]
-    base += (
-        [(0.26, dome + 0.02), (0.10, dome + 0.055), (0.09, 0.60)] if side < 0 else [(0.30, dome - 0.03), (0.20, 0.62)]
-    )
+    if side < 0:
+        base += [(0.28, dome + 0.015), (0.17, dome + 0.03), (0.10, 0.62)]
+    else:  # the heart's apex lies in this corner
+        base += [(0.36, dome - 0.05), (0.20, 0.62)]
     inner = [(0.09, 0.30), (0.14, 0.12), (0.23, 0.03), (0.40, -0.005), (0.55, 0.015)]
     return smooth(np.concatenate([outer, base, inner]), closed=True) * [side, 1]
 

@@ -1,0 +1,27 @@
+"""The demonstration's findings: ResNet18 votes on 100 patches of made-up radiographs, minutes on a laptop.
+
+python -m cxrjax.main --config=configs/phantom_classify.py --workdir=runs/phantom_classify
+Needs runs/phantom_segment; see configs/phantom_segment.py.
+"""
+
+from ml_collections import ConfigDict
+
+from configs import base
+
+
+def get_config() -> ConfigDict:
+    config = base.get_config()
+    config.task = "classify"
+    config.data.directory = "data/phantom"
+    config.image.size = 512  # half the paper's, as the patches: a patch sees as much of a lung
+    config.segmenter.workdir = "runs/phantom_segment"
+    config.classifier.channels = 1
+    config.patches.size = 112
+    config.patches.validation_count = 5
+    config.training.epochs = 10
+    config.training.learning_rate = 1e-3  # ours: from random weights
+    config.training.schedule = "cosine"
+    config.training.warmup = 0.05
+    config.training.metric = "macro_f1"
+    config.augmentation.flip = 0.5
+    return config

@@ -1,0 +1,155 @@
+"""The phantom against what is true of chests: one patient under one exposure, and a finding that is its only change."""
+
+import cv2
+import numpy as np
+import pytest
+
+from data_prep.phantom import LABELS, Phantom, draw
+
+SIZE = 256
+SEEDS = range(8)
+HEART, LEFT, RIGHT = 1, 2, 3
+DISEASES = LABELS[1:]
+
+
+@pytest.fixture(scope="module")
+def phantoms() -> dict[str, list[Phantom]]:
+    """The same eight patients once in every class."""
+    return {label: [draw(label, np.random.default_rng(seed), SIZE) for seed in SEEDS] for label in LABELS}
+
+
+def share(part: np.ndarray, whole: np.ndarray) -> float:
+    return float((part & whole).sum() / whole.sum())
+
+
+def columns_of(mask: np.ndarray) -> np.ndarray:
+    return np.nonzero(mask)[1]
+
+
+@pytest.mark.parametrize("label", LABELS)
+def test_equal_seeds_give_equal_bytes_and_other_seeds_do_not(label, phantoms):
+    again = draw(label, np.random.default_rng(0), SIZE)
+    assert again.pixels.tobytes() == phantoms[label][0].pixels.tobytes()
+    assert again.lesions.tobytes() == phantoms[label][0].lesions.tobytes()
+    assert again.pixels.tobytes() != phantoms[label][1].pixels.tobytes()
+
+
+def test_anatomy_is_the_same_patient_whatever_the_class(phantoms):
+    for label in DISEASES:
+        for healthy, ill in zip(phantoms["normal"], phantoms[label], strict=True):
+            np.testing.assert_array_equal(healthy.structures, ill.structures)
+            assert healthy[3:] == ill[3:]  # sex, age, view, spacing
+
+
+def test_nothing_outside_the_lungs_tells_the_class(phantoms):
+    """Markers, words, cables, collimation and noise are equal to the bit beyond the reach of the system's blur."""
+    reach = np.ones((21, 21), np.uint8)
+    for label in DISEASES:
+        for healthy, ill in zip(phantoms["normal"], phantoms[label], strict=True):
+            beyond = cv2.dilate((ill.structures >= LEFT).astype(np.uint8), reach) == 0
+            np.testing.assert_array_equal(healthy.pixels[beyond], ill.pixels[beyond])
+
+
+@pytest.mark.parametrize("label", DISEASES)
+def test_lesions_are_where_the_radiograph_changed(label, phantoms):
+    """Brighter than the same patient without disease by more than ribs are, and by little elsewhere."""
+    for healthy, ill in zip(phantoms["normal"], phantoms[label], strict=True):
+        change = ill.pixels.astype(float) - healthy.pixels
+        within, lungs = ill.lesions > 0, ill.structures >= LEFT
+        assert change[within].mean() > 12
+        assert abs(change[lungs & ~within].mean()) < 0.35 * change[within].mean()
+        assert change[within].sum() > 0.75 * change[lungs].sum()
+
+
+@pytest.mark.parametrize("label", DISEASES)
+def test_lesions_lie_in_the_lungs_and_are_extensive(label, phantoms):
+    shares = []
+    for phantom in phantoms[label]:
+        assert set(np.unique(phantom.lesions)) == {0, 1}
+        assert not (phantom.lesions[phantom.structures < LEFT]).any()
+        shares.append(share(phantom.lesions > 0, phantom.structures >= LEFT))
+    assert min(shares) > 0.08
+    low, high = (0.40, 0.80) if label == "viral" else (0.18, 0.48)
+    assert low < np.mean(shares) < high
+
+
+def test_a_healthy_patient_has_no_lesion(phantoms):
+    assert not any(phantom.lesions.any() for phantom in phantoms["normal"])
+
+
+def sides(phantom: Phantom) -> tuple[float, float]:
+    """Share of the left and of the right lung that is lesion."""
+    lesions = phantom.lesions > 0
+    return share(lesions, phantom.structures == LEFT), share(lesions, phantom.structures == RIGHT)
+
+
+def test_consolidation_is_in_one_lung(phantoms):
+    for phantom in phantoms["bacterial"]:
+        assert min(sides(phantom)) == 0
+        assert max(sides(phantom)) > 0.25
+
+
+@pytest.mark.parametrize("label", ["viral", "covid19"])
+def test_viral_and_covid_are_in_both_lungs(label, phantoms):
+    for phantom in phantoms[label]:
+        assert min(sides(phantom)) > 0.08
+
+
+def lung_heights(phantom: Phantom) -> tuple[float, float]:
+    """Mean height, 0 at the top of the lungs and 1 at their base, of the lesions and of the lungs."""
+    rows = np.nonzero(phantom.structures >= LEFT)[0]
+    span = np.ptp(rows)
+    return (np.nonzero(phantom.lesions)[0].mean() - rows.min()) / span, (rows.mean() - rows.min()) / span
+
+
+def test_tuberculosis_is_high_and_covid_low_and_outward(phantoms):
+    differences = [lesion - lung for lesion, lung in map(lung_heights, phantoms["tuberculosis"])]
+    assert max(differences) < 0
+    assert np.mean(differences) < -0.08
+    differences = [lesion - lung for lesion, lung in map(lung_heights, phantoms["covid19"])]
+    assert np.mean(differences) > 0.06
+    for phantom in phantoms["covid19"]:
+        centre = columns_of(phantom.structures == HEART).mean()
+        outward = np.abs(columns_of(phantom.lesions > 0) - centre).mean()
+        assert outward > np.abs(columns_of(phantom.structures >= LEFT) - centre).mean()
+
+
+def test_left_lung_and_heart_apex_are_on_the_right_of_the_image(phantoms):
+    for phantom in phantoms["normal"]:
+        left, heart, right = (columns_of(phantom.structures == value).mean() for value in (LEFT, HEART, RIGHT))
+        assert right < heart < left
+        midline = (columns_of(phantom.structures == LEFT).max() + columns_of(phantom.structures == RIGHT).min()) / 2
+        assert heart > midline
+
+
+def test_right_diaphragm_is_higher_on_average():
+    def dome(structures: np.ndarray, side: int) -> float:
+        mask = structures == side
+        outer = np.quantile(columns_of(mask), 0.4 if side == RIGHT else 0.6)
+        return np.flatnonzero(mask[:, int(outer)])[-1] / len(mask)
+
+    drawn = [draw("normal", np.random.default_rng(seed), 128).structures for seed in range(24)]
+    lower = [dome(structures, LEFT) - dome(structures, RIGHT) for structures in drawn]
+    assert 0.01 < np.mean(lower) < 0.10
+
+
+def test_proportions_are_those_of_jsrt():
+    """Mean over 24 patients within 3 standard deviations of the 246 contours of JSRT, whose patients are adults."""
+    phantoms = [draw("normal", np.random.default_rng(seed), 128) for seed in range(24)]
+    adults = [phantom.structures for phantom in phantoms if phantom.age > 14 and phantom.view == "PA"]
+    areas = [np.mean([(structures == value).mean() for structures in adults]) for value in (HEART, LEFT, RIGHT)]
+    for area, (mean, deviation) in zip(areas, [(0.090, 0.014), (0.138, 0.027), (0.169, 0.030)], strict=True):
+        assert abs(area - mean) < 3 * deviation
+
+
+def test_tissue_is_brighter_than_lung_and_air_is_black(phantoms):
+    for phantom in phantoms["normal"]:
+        lung = phantom.pixels[phantom.structures >= LEFT].mean()
+        assert phantom.pixels[phantom.structures == HEART].mean() > lung + 40
+
+
+def test_impossible_phantoms_are_refused():
+    with pytest.raises(ValueError, match="'flu'.*normal, bacterial"):
+        draw("flu", np.random.default_rng(0))
+    with pytest.raises(ValueError, match="32 pixels"):
+        draw("normal", np.random.default_rng(0), 32)

@@ -1,0 +1,173 @@
+"""Preparing a data set: whole or not at all, equal to its source to the byte, and without TensorFlow."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import tensorflow_datasets as tfds
+
+from data_prep.__main__ import main
+from data_prep.example import LABELS, encode_png
+from data_prep.phantom.source import make_phantom
+from data_prep.prepare import refuse_shared_patients
+from data_prep.source import CannotPrepare, Row, find_sources
+
+ROOT = Path(__file__).resolve().parents[2]
+SMALL = ["--count=3", "--split=0.34,0.33,0.33", "--size=64", "--seed=5"]
+
+
+def phantom(folder: Path, *more: str) -> int:
+    return main(["phantom", f"--out={folder}", *SMALL, *more])
+
+
+def run_python(code: str, *arguments: str) -> subprocess.CompletedProcess:
+    return subprocess.run([sys.executable, "-c", code, *arguments], cwd=ROOT, capture_output=True, text=True)
+
+
+def test_records_equal_what_was_drawn(tmp_path, capsys):
+    assert phantom(tmp_path) == 0
+    assert "train 5 (" in capsys.readouterr().out
+    builder = tfds.builder_from_directory(tmp_path / "phantom" / "1.0.0")
+    assert {name: split.num_examples for name, split in builder.info.splits.items()} == {
+        "train": 5,
+        "val": 5,
+        "test": 5,
+    }
+    for example, label in zip(builder.as_data_source("val"), LABELS, strict=True):
+        drawn = make_phantom(label, number=1, seed=5, size=64)
+        assert example["id"] == f"{label}/00001".encode()
+        assert example["image"] == encode_png(drawn.pixels)
+        decoded = cv2.imdecode(np.frombuffer(example["image"], np.uint8), cv2.IMREAD_UNCHANGED)
+        np.testing.assert_array_equal(decoded, drawn.pixels)
+        stored = {key: cv2.imdecode(np.frombuffer(example[key], np.uint8), 0) for key in ("mask", "lesions")}
+        np.testing.assert_array_equal(stored["mask"], drawn.structures)
+        np.testing.assert_array_equal(stored["lesions"], drawn.lesions)
+        assert (example["label"], example["mask_kind"]) == (label.encode(), b"structures")
+        assert (example["height"], example["width"], example["age"]) == (64, 64, np.float32(drawn.age))
+        np.testing.assert_allclose(example["spacing"], drawn.spacing)
+
+
+def test_neither_preparing_nor_reading_imports_tensorflow(tmp_path):
+    code = """
+import sys, tensorflow_datasets as tfds
+from data_prep.__main__ import main
+assert main(["phantom", "--out=" + sys.argv[1], "--count=1", "--split=1,0,0", "--size=64"]) == 0
+records = tfds.builder_from_directory(sys.argv[1] + "/phantom/1.0.0").as_data_source("train")
+assert [record["label"] for record in records][1] == b"bacterial"
+assert "tensorflow" not in sys.modules
+"""
+    ended = run_python(code, str(tmp_path))
+    assert ended.returncode == 0, ended.stderr
+
+
+def test_a_complete_data_set_is_left_alone_unless_told(tmp_path, capsys):
+    assert phantom(tmp_path) == 0
+    records = next((tmp_path / "phantom" / "1.0.0").glob("*train.array_record*"))
+    before = records.stat().st_mtime_ns
+    assert phantom(tmp_path) == 0
+    assert "already complete" in capsys.readouterr().out
+    assert records.stat().st_mtime_ns == before
+    assert phantom(tmp_path, "--overwrite") == 0
+    assert records.stat().st_mtime_ns != before
+
+
+def test_a_data_set_of_other_settings_is_not_taken_for_this_one(tmp_path, capsys):
+    assert phantom(tmp_path) == 0
+    assert phantom(tmp_path, "--seed=6") == 2
+    assert "other input or settings" in capsys.readouterr().err
+    assert phantom(tmp_path, "--seed=6", "--name=another") == 0
+    assert (tmp_path / "another" / "1.0.0" / "dataset_info.json").is_file()
+
+
+def test_killed_in_the_middle_it_is_redone(tmp_path):
+    code = """
+import os, signal, sys
+from data_prep.__main__ import main
+from data_prep.phantom.source import PhantomSource
+read, seen = PhantomSource.read, []
+def dying(self, row, options):
+    seen.append(row)
+    if len(seen) == 8:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return read(self, row, options)
+PhantomSource.read = dying
+main(["phantom", "--out=" + sys.argv[1], *sys.argv[2:]])
+"""
+    ended = run_python(code, str(tmp_path), *SMALL)
+    assert ended.returncode == -9
+    assert not (tmp_path / "phantom" / "1.0.0").exists()
+    assert list((tmp_path / "phantom").glob("incomplete.*"))
+    assert phantom(tmp_path) == 0
+    assert [entry.name for entry in (tmp_path / "phantom").iterdir()] == ["1.0.0"]
+    assert len(tfds.builder_from_directory(tmp_path / "phantom" / "1.0.0").as_data_source("test")) == 5
+
+
+def test_killed_while_it_was_being_replaced_it_is_redone(tmp_path):
+    """The file that makes a data set whole goes first."""
+    assert phantom(tmp_path) == 0
+    folder = tmp_path / "phantom" / "1.0.0"
+    (folder / "dataset_info.json").unlink()
+    next(folder.glob("*val.array_record*")).unlink()
+    assert phantom(tmp_path) == 0
+    assert len(tfds.builder_from_directory(folder).as_data_source("val")) == 5
+
+
+def test_a_patient_in_two_splits_is_named():
+    plan = {"train": [Row("a", "p1", None), Row("b", "p2", None)], "test": [Row("c", "p2", None)]}
+    with pytest.raises(CannotPrepare, match="patient p2 is in two splits, train and test"):
+        refuse_shared_patients(plan)
+    unknown = {"train": [Row("a", "", None)], "test": [Row("c", "", None)]}
+    refuse_shared_patients(unknown)
+
+
+def test_list_names_every_folder_of_sources(capsys):
+    assert main(["--list"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines] == list(find_sources())
+    folders = {path.parent.name for path in (ROOT / "data_prep").glob("*/source.py")}
+    assert set(find_sources()) == folders
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["phantom"], "--out=DIR"),
+        (["phantom", "--out=x", "--count=0"], "--count=0"),
+        (["phantom", "--out=x", "--split=0.5,0.5"], "three shares"),
+        (["phantom", "--out=x", "--size=20"], "--size=20"),
+        (["phantom", "--out=x", "--name=../up"], "--name=../up"),
+        (["phantom", "--sheet=missing/sheet.png"], "folder that exists"),
+    ],
+)
+def test_bad_usage_is_one_sentence_and_status_2(arguments, sentence, capsys):
+    assert main(arguments) == 2
+    said = capsys.readouterr().err
+    assert sentence in said
+    assert said.count("\n") == 1
+
+
+@pytest.mark.parametrize("arguments", [[], ["nowhere"], ["phantom", "--count=many"], ["table"]])
+def test_what_the_parser_refuses_is_one_sentence_and_status_2(arguments, capsys):
+    with pytest.raises(SystemExit) as ended:
+        main(arguments)
+    assert ended.value.code == 2
+    assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_the_sheet_shows_every_class(tmp_path):
+    assert main(["phantom", f"--sheet={tmp_path / 'sheet.png'}", "--size=64"]) == 0
+    sheet = cv2.imread(str(tmp_path / "sheet.png"))
+    assert sheet.shape == (len(LABELS) * 320, 2 * 4 * 320, 3)
+    assert [path.name for path in tmp_path.iterdir()] == ["sheet.png"]
+
+
+def test_report_lies_with_the_data_set(tmp_path):
+    assert phantom(tmp_path) == 0
+    report = json.loads((tmp_path / "phantom" / "1.0.0" / "report.json").read_text())
+    assert report["skipped"] == []
+    assert report["counts"]["test"] == dict.fromkeys(sorted(LABELS), 1)
+    assert report["settings"]["seed"] == 5

@@ -1,0 +1,189 @@
+"""A CSV of radiographs: what it holds comes out to the byte, what is wrong with it is said by name."""
+
+import csv
+import json
+from collections import Counter
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import tensorflow_datasets as tfds
+
+from data_prep.__main__ import main
+from data_prep.source import BadRow
+from data_prep.table.masks import read_mask
+
+COLUMNS = ["dataset", "path", "label", "patient_id", "split", "mask", "view", "sex", "age"]
+
+
+def write_image(path: Path, shape: tuple[int, int] = (48, 40), seed: int = 0) -> None:
+    cv2.imwrite(str(path), np.random.default_rng(seed).integers(0, 256, shape, np.uint8))
+
+
+def write_table(folder: Path, rows: list[dict[str, str]], columns: list[str] = COLUMNS) -> Path:
+    with (folder / "table.csv").open("w", newline="") as file:
+        writer = csv.DictWriter(file, columns, restval="")
+        writer.writeheader()
+        writer.writerows(rows)
+    return folder / "table.csv"
+
+
+def prepare(table: Path, *more: str) -> int:
+    return main(["table", f"--csv={table}", f"--out={table.parent / 'out'}", *more])
+
+
+def records(table: Path, split: str) -> list[dict]:
+    return list(tfds.builder_from_directory(table.parent / "out" / "table" / "1.0.0").as_data_source(split))
+
+
+def row(path: str, split: str = "train", **more: str) -> dict[str, str]:
+    return {"path": path, "label": "viral", "patient_id": path, "split": split, "dataset": "ours"} | more
+
+
+def test_a_record_is_its_row_and_its_file(tmp_path):
+    write_image(tmp_path / "a.png")
+    write_image(tmp_path / "b.jpg", seed=1)
+    mask = np.zeros((48, 40), np.uint8)
+    mask[10:20, 5:15], mask[10:20, 25:35] = 2, 3
+    cv2.imwrite(str(tmp_path / "m.png"), mask)
+    known = row("a.png", mask="m.png", view="PA", sex="F", age="61")
+    table = write_table(tmp_path, [known, row("b.jpg", "test", label="nodule")])
+    assert prepare(table) == 0
+    (first,), (second,) = records(table, "train"), records(table, "test")
+    assert first["image"] == (tmp_path / "a.png").read_bytes()
+    assert second["image"] == (tmp_path / "b.jpg").read_bytes()
+    assert (first["path"], first["patient_id"], first["source"]) == (b"a.png", b"a.png", b"ours")
+    assert (first["height"], first["width"], first["view"], first["sex"], first["age"]) == (48, 40, b"PA", b"F", 61)
+    np.testing.assert_array_equal(cv2.imdecode(np.frombuffer(first["mask"], np.uint8), 0), mask)
+    assert (first["mask_kind"], second["mask_kind"], second["mask"]) == (b"structures", b"", b"")
+    assert (second["label"], second["sex"], second["lesions"]) == (b"nodule", b"", b"")
+    assert np.isnan(second["age"]) and np.isnan(second["spacing"]).all()
+
+
+def test_bad_rows_are_reported_by_name_and_the_rest_is_kept(tmp_path, capsys):
+    write_image(tmp_path / "good.png")
+    (tmp_path / "text.png").write_text("no image")
+    write_image(tmp_path / "wide.png", (48, 90))
+    rows = [
+        row("good.png"),
+        row("gone.png"),
+        row("text.png"),
+        row("wide.png", mask="good.png"),
+    ]
+    table = write_table(tmp_path, rows)
+    assert prepare(table) == 0
+    captured = capsys.readouterr()
+    assert "3 skipped" in captured.out
+    report = json.loads((tmp_path / "out" / "table" / "1.0.0" / "report.json").read_text())
+    reasons = {entry["name"]: entry["reason"] for entry in report["skipped"]}
+    assert list(reasons) == ["gone.png", "text.png", "wide.png"]
+    assert "no such file" in reasons["gone.png"]
+    assert "40 x 48 pixels, the image 90 x 48" in reasons["wide.png"]
+    assert all(f"warning: skipped {name}" in captured.err for name in reasons)
+    assert report["counts"] == {"train": {"viral": 1}}
+
+
+def test_a_split_without_a_readable_radiograph_is_refused_and_leaves_nothing(tmp_path, capsys):
+    write_image(tmp_path / "good.png")
+    table = write_table(tmp_path, [row("good.png"), row("gone.png", "val")])
+    assert prepare(table) == 2
+    assert "split val: none of its 1 radiographs can be read (gone.png" in capsys.readouterr().err
+    assert not list((tmp_path / "out").rglob("*.json"))
+
+
+def test_a_patient_in_two_splits_is_refused_by_name(tmp_path, capsys):
+    table = write_table(tmp_path, [row("a.png", patient_id="p7"), row("b.png", "test", patient_id="p7")])
+    assert prepare(table) == 2
+    assert "patient p7 is in two splits, train and test" in capsys.readouterr().err
+
+
+def test_where_keeps_the_rows_that_hold_all_conditions(tmp_path):
+    for name in "abc":
+        write_image(tmp_path / f"{name}.png", seed=ord(name))
+    rows = [row("a.png", label="viral"), row("b.png", label="normal"), row("c.png", label="normal", dataset="theirs")]
+    table = write_table(tmp_path, rows)
+    assert prepare(table, "--where=label=normal,bacterial", "--where=dataset=ours") == 0
+    assert [record["path"] for record in records(table, "train")] == [b"b.png"]
+
+
+def test_a_table_without_splits_is_one_test_split(tmp_path):
+    write_image(tmp_path / "a.png")
+    table = write_table(tmp_path, [{"path": "a.png", "label": ""}], ["path", "label"])
+    assert prepare(table) == 0
+    assert [record["label"] for record in records(table, "test")] == [b""]
+
+
+@pytest.mark.parametrize(
+    ("content", "more", "sentence"),
+    [
+        ("label\nviral\n", [], "no column path"),
+        ("path\na.png\n", [], "no column label"),
+        ("path,label\n", [], "no row is left"),
+        ("path,label\na.png,viral\n", ["--where=label=none"], "no row is left by --where"),
+        ("path,label\na.png,viral\n", ["--where=site=x"], "no column site"),
+        ("path,label\na.png,viral\n", ["--where=label"], "COLUMN=VALUE"),
+        ("path,label\na.png,x\na.png,y\n", [], "a.png is there twice"),
+        ("path,label,split\na.png,x,all\n", [], "a.png has no usable split ('all')"),
+    ],
+)
+def test_a_table_that_cannot_be_used_is_one_sentence_and_status_2(tmp_path, capsys, content, more, sentence):
+    table = tmp_path / "table.csv"
+    table.write_text(content)
+    assert prepare(table, *more) == 2
+    said = capsys.readouterr().err
+    assert sentence in said
+    assert said.count("\n") == 1
+
+
+def test_a_missing_table_is_named(tmp_path, capsys):
+    assert prepare(tmp_path / "nowhere.csv") == 2
+    assert "nowhere.csv: no such file" in capsys.readouterr().err
+
+
+def save(path: Path, mask: list[list[int]]) -> Path:
+    cv2.imwrite(str(path), np.array(mask, np.uint8))
+    return path
+
+
+def test_mask_kinds_by_their_values(tmp_path):
+    structures = save(tmp_path / "s.png", [[0, 1], [2, 3]])
+    lungs = save(tmp_path / "l.png", [[0, 255], [20, 200]])  # 20: what JPEG leaves beside an edge
+    united = save(tmp_path / "u.png", [[0, 1], [1, 2]])
+    assert read_mask(structures, "", (2, 2))[1] == "structures"
+    mask, kind = read_mask(lungs, "", (2, 2))
+    assert (mask.tolist(), kind) == ([[0, 1], [0, 1]], "lungs")
+    mask, kind = read_mask(united, "lungs", (2, 2))  # told so, left and right lung are one
+    assert (mask.tolist(), kind) == ([[0, 1], [1, 1]], "lungs")
+    with pytest.raises(BadRow, match=r"l\.png holds the value 255"):
+        read_mask(lungs, "structures", (2, 2))
+
+
+def test_a_smaller_mask_is_fitted_without_new_values(tmp_path):
+    mask, _ = read_mask(save(tmp_path / "s.png", [[0, 1], [2, 3]]), "", (4, 4))
+    assert mask.tolist() == [[0, 0, 1, 1], [0, 0, 1, 1], [2, 2, 3, 3], [2, 2, 3, 3]]
+
+
+def test_benchmark_counts_are_those_of_its_readme(shared, tmp_path):
+    table = shared / "data" / "benchmark.csv"
+    if not table.is_file():
+        pytest.skip("the shared data has no benchmark.csv")
+    assert main(["table", f"--csv={table}", f"--out={tmp_path}"]) == 0
+    splits = tfds.builder_from_directory(tmp_path / "table" / "1.0.0").as_data_source()
+    labels, masks = Counter(), Counter()
+    for split, examples in splits.items():
+        for example in examples:
+            source, label = example["source"].decode(), example["label"].decode()
+            labels[source if source in ("jsrt", "openist") else label, str(split)] += 1
+            masks[source, example["mask_kind"].decode()] += 1
+    names = ("normal", "bacterial", "viral", "tuberculosis", "covid19", "openist")
+    counts = [(180, 30, 90), (90, 15, 45), (93, 15, 42), (90, 15, 45), (214, 36, 106), (190, 25, 60)]
+    expected = {
+        (name, split): count
+        for name, row in zip(names, counts, strict=True)
+        for split, count in zip(("train", "val", "test"), row, strict=True)
+    }
+    assert labels == expected | {("jsrt", "train"): 124, ("jsrt", "test"): 122}
+    assert masks["jsrt", "structures"] == 246
+    assert masks["openist", "lungs"] == 275
+    assert masks["covid-chestxray-dataset", "lungs"] + masks["covid-chestxray-dataset", ""] == 356
