@@ -18,14 +18,15 @@ def get_config() -> ConfigDict:
     config.segmenter.workdir = "runs/benchmark_segment"
     config.classifier.channels = 1  # from random weights: nothing to gain from repeating grey
     config.patches.size = 112
-    config.training.epochs = 60
+    config.patches.validation_count = 5
+    config.training.epochs = 30
     config.training.sampling = "balanced"
     config.training.learning_rate = 1e-3  # ours: from random weights
     config.training.schedule = "cosine"
     config.training.warmup = 0.05
     config.training.decay = 1e-4  # ours
     config.training.metric = "macro_f1"
-    config.training.patience = 60
+    config.training.patience = 30
     config.augmentation.flip = 0.5
     config.augmentation.rotation = 10.0
     config.augmentation.zoom = 0.1

@@ -13,11 +13,11 @@ def get_config() -> ConfigDict:
     config = base.get_config()
     config.task = "segment"
     config.data.directory = "data/phantom"
-    config.image.size = 512
+    config.image.size = 256
     config.segmenter.architecture = "fc_densenet29"
     config.segmenter.size = 64
     config.segmenter.dropout = 0.0
-    config.training.epochs = 6
+    config.training.epochs = 4
     config.training.batch_size = 4
     config.training.learning_rate = 3e-3  # ours: from random weights, in few epochs
     config.training.schedule = "cosine"

@@ -151,12 +151,13 @@ def batches(count: int, size: int) -> Iterator[tuple[np.ndarray, int]]:
 
 
 def _find(directory: str) -> str:
-    found = sorted({path.parent for path in Path(directory).rglob("dataset_info.json")})
+    infos = [info for info in Path(directory).rglob("dataset_info.json") if "incomplete." not in str(info)]
+    found = sorted({str(info.parent) for info in infos})  # a preparation under way is called incomplete.*
     if not found:
         raise MissingData(f"{directory}: there is no prepared data set here; `python -m data_prep --help` makes one")
     if len(found) > 1:
-        raise MissingData(f"{directory}: there is more than one data set here: {', '.join(map(str, found))}; name one")
-    return str(found[0])
+        raise MissingData(f"{directory}: there is more than one data set here: {', '.join(found)}; name one")
+    return found[0]
 
 
 def _open(directory: str, split: str) -> Sequence[dict[str, Any]]:

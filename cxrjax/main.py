@@ -94,10 +94,11 @@ def _parse(argv: list[str]) -> list[str]:
         if _CONFIG.value is not None:
             _ = _CONFIG.value.task  # a config that could not be loaded says so only when it is used
         return rest
-    except KeyError as error:  # of ml_collections: the key, and what may have been meant
-        sys.exit(_usage("the config has no setting " + " ".join(str(error.args[0]).split())))
-    except (flags.Error, AttributeError, TypeError, ValueError, OSError, ImportError) as error:
-        sys.exit(_usage(str(error).strip().splitlines()[-1].strip()))
+    except (flags.Error, LookupError, AttributeError, TypeError, ValueError, OSError, ImportError) as error:
+        text = str(error).replace("\\n", "\n").replace("\\'", "'").strip("'\" \n")
+        if "Did you mean" in text and "flag" not in text:  # ml_collections names the key and what may have been meant
+            sys.exit(_usage(f"the config has no setting '{' '.join(text.split())}"))
+        sys.exit(_usage(text.splitlines()[-1].strip()))
 
 
 if __name__ == "__main__":

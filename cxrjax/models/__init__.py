@@ -12,7 +12,7 @@ from jax import Array
 from cxrjax.models.fc_densenet import FCDenseNet
 from cxrjax.models.resnet import ResNet
 
-# Jegou et al. 2017, tables 1 and 2, and, counted in the same way, a small one of ours for the phantom;
+# Jegou et al. 2017, tables 1 and 2; He et al. 2016, table 1; and, counted in the same way, small ones of ours for the phantom.
 # `fc_densenet103_oh2020` is `fc_densenet103` under the name of Oh et al.'s weights.
 ARCHITECTURES = {
     "fc_densenet29": partial(FCDenseNet, blocks=(3, 3, 3), bottleneck=3, growth=12, stem=24),
@@ -20,6 +20,7 @@ ARCHITECTURES = {
     "fc_densenet67": partial(FCDenseNet, blocks=(5, 5, 5, 5, 5), bottleneck=5, growth=16, stem=48),
     "fc_densenet103": FCDenseNet,
     "fc_densenet103_oh2020": FCDenseNet,
+    "resnet8": partial(ResNet, stages=(1, 1, 1)),
     "resnet18": ResNet,
     "resnet34": partial(ResNet, stages=(3, 4, 6, 3)),
 }
