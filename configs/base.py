@@ -1,4 +1,4 @@
-"""Every setting of a run, with its unit and its source; the values are those of Oh, Park & Ye 2020 where the paper has one.
+"""Every setting of a run, with its unit and source; the values are those of Oh, Park & Ye 2020 where it has one.
 
 A config file starts from `get_config()` here and changes what differs. A key that is not here does not exist.
 Sources: "paper" is IEEE TMI 39(8), 2020; "original" its authors' code; "ours" a measurement or choice of this project.

@@ -1,7 +1,7 @@
 """Oh, Park & Ye 2020, section II-C: ResNet18 votes on 100 patches of 224² from the lungs of a 1024² radiograph.
 
-python -m cxrjax.main --config=configs/oh2020_classify.py --config.data.directory=DATA --config.segmenter.workdir=SEGMENTER_RUN \
-    --workdir=RUN
+python -m cxrjax.main --config=configs/oh2020_classify.py \
+    --config.data.directory=DATA --config.segmenter.workdir=SEGMENTER_RUN --workdir=RUN
 The paper starts from weights trained on colour photographs; from random weights, as here, give a higher learning rate.
 Cost: a GPU; on two CPU cores about two seconds a step.
 """

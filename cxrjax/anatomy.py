@@ -1,6 +1,5 @@
 """What is known of lungs: the labels of a structure map, and how a segmentation of them is put right."""
 
-import jax
 import jax.numpy as jnp
 from jax import Array, lax
 
@@ -59,6 +58,7 @@ def clean_mask(mask: Array, smallest_part: float) -> Array:
     area, part = lax.top_k(areas(labels), 2)
     kept = area >= jnp.maximum(smallest_part * mask.size, 1)
     lungs = ((labels == part[0]) & kept[0]) | ((labels == part[1]) & kept[1])
-    # A hole is background that does not reach the border: of the padded background, whatever lacks the last pixel's label.
+    # A hole is background that does not reach the border: of the padded background, whatever lacks the last pixel's
+    # label.
     outside = label_components(jnp.pad(~lungs, 1, constant_values=True))
     return outside[1:-1, 1:-1] != outside[-1, -1]

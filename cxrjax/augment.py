@@ -30,7 +30,7 @@ def draw_affine(key: Array, settings: Augmentation) -> Array:
 
 
 def warp(image: Array, affine: Array, order: int) -> Array:
-    """Resample a square image: [S, S] of any number type, by `draw_affine`'s map; order 1 linear, 0 nearest; zero outside."""
+    """Resample [S, S] of any number type by `draw_affine`'s map; order 1 is linear, 0 nearest; zero outside."""
     size = image.shape[0]
     axis = (jnp.arange(size) + 0.5) / size - 0.5
     rows, columns = jnp.meshgrid(axis, axis, indexing="ij")
@@ -46,7 +46,7 @@ def change_grey(key: Array, image: Array, settings: Augmentation) -> Array:
 
 
 def augment_pair(key: Array, image: Array, mask: Array, settings: Augmentation) -> tuple[Array, Array]:
-    """The same random change of place to an image float [S, S] in 0..1 and its label map [S, S]; of grey, to the image."""
+    """One random change of an image float [S, S] in 0..1 and its label map [S, S]; of grey, to the image alone."""
     place, grey = jax.random.split(key)
     affine = draw_affine(place, settings)
     return change_grey(grey, warp(image, affine, 1), settings), warp(mask, affine, 0)

@@ -1,8 +1,8 @@
 """Prepared data sets, from disk to arrays: the one file that knows how they are stored.
 
-On disk: a TFDS data set in array_record files, as `python -m data_prep` writes it (the example form is `data_prep/example.py`).
-Out of here: a split as arrays, every radiograph standardised, in the order it is stored; and the order in which a training
-epoch visits them. Who is in which split was decided when the data set was prepared.
+On disk: a TFDS data set in array_record files, as `python -m data_prep` writes it (the example form is
+`data_prep/example.py`). Out of here: a split as arrays, every radiograph standardised, in the order it is stored; and
+the order in which a training epoch visits them. Who is in which split was decided when the data set was prepared.
 """
 
 import math

@@ -68,8 +68,8 @@ def score(folder: Path) -> dict[str, Any]:
         folder: RUN/evaluation/SPLIT.
 
     Returns:
-        `{"all": scores, "by_source": {source: scores}}` and, of a classifier, `"source_alone"`: the scores of guessing the
-        label from the source.
+        `{"all": scores, "by_source": {source: scores}}` and, of a classifier, `"source_alone"`: the scores of
+        guessing the label from the source.
     """
     rows = predictions.read(folder / "predictions.csv")
     classes = predictions.names(rows[0], predictions.COUNT_PREFIX)

@@ -1,4 +1,4 @@
-"""Trained networks applied to radiographs, and what comes out as rows and pictures: what evaluation and prediction share."""
+"""Trained networks applied to radiographs, the results as rows and pictures: what evaluation and prediction share."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
@@ -39,7 +39,8 @@ class Examiner:
             names: n, from which each radiograph's patches are drawn (see `data.name_keys`).
 
         Yields:
-            A Diagnosis, or the Segmentation where the run trained a segmenter, of NumPy arrays without the batch's axis.
+            A Diagnosis, or the Segmentation where the run trained a segmenter, of NumPy arrays without the batch's
+            axis.
         """
         keys = pipeline.radiograph_keys(self.config.seed, data.name_keys(names))
         size = min(self.config.evaluation.batch_size, len(images))
@@ -79,9 +80,7 @@ class Examiner:
         def run(variables: Any, images: jax.Array, keys: jax.Array) -> pipeline.Diagnosis | pipeline.Segmentation:
             if not self.finds:
                 return pipeline.segment(self._segmenter, variables["segmenter"], images, self._settings)
-            return pipeline.diagnose(
-                self._segmenter, self._classifier, variables, images, keys, self._settings
-            )
+            return pipeline.diagnose(self._segmenter, self._classifier, variables, images, keys, self._settings)
 
         whole, share = PartitionSpec(), PartitionSpec(devices.AXIS)
         shared = jax.shard_map(run, mesh=mesh, in_specs=(whole, share, share), out_specs=share, check_vma=False)

@@ -7,8 +7,8 @@ Evaluate what was trained; a row a radiograph, scores and pictures go to RUN/eva
 Apply it to any radiographs; rows and pictures go to DIR:
   python -m cxrjax.main --workdir=RUN --mode=predict --input=FILE_OR_DIR --output=DIR
 
-Exit status: 0 done; 1 not done, the reason in one line; 2 the command line is wrong; 3 done, but some files were unreadable.
-For research, not for diagnosis.
+Exit status: 0 done; 1 not done, the reason in one line; 2 the command line is wrong; 3 done, but some files were
+unreadable. For research, not for diagnosis.
 """
 
 import os

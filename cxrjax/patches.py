@@ -1,7 +1,8 @@
 """Patches of the lungs: where their centres lie and how they are cut. The only crop arithmetic of the package.
 
-Oh et al. 2020, section II-C. Their loader (`utils/customloader.py`) draws row and column apart, so that a fifth of its centres lie
-outside the lungs, and stretches patches cut short by the border; here a centre is a lung pixel and the border is padded with zeros.
+Oh et al. 2020, section II-C. Their loader (`utils/customloader.py`) draws row and column apart, so that a fifth of
+its centres lie outside the lungs, and stretches patches cut short by the border; here a centre is a lung pixel and
+the border is padded with zeros.
 """
 
 import jax
@@ -10,7 +11,7 @@ from jax import Array, lax
 
 
 def draw_centres(key: Array, mask: Array, count: int) -> Array:
-    """Draw lung pixels, each equally likely, with replacement: the inverse of the distribution over pixels in reading order.
+    """Draw lung pixels, each equally likely, with replacement: the inverse of their distribution in reading order.
 
     Args:
         key: random key.
@@ -18,8 +19,8 @@ def draw_centres(key: Array, mask: Array, count: int) -> Array:
         count: how many to draw.
 
     Returns:
-        int32 [count, 2] of (row, column), all inside the mask; the bottom right corner where the mask is empty, which the
-        caller has to tell from a centre.
+        int32 [count, 2] of (row, column), all inside the mask; the bottom right corner where the mask is empty, which
+        the caller has to tell from a centre.
     """
     height, width = mask.shape
     up_to_row = jnp.cumsum(mask.sum(axis=1, dtype=jnp.int32))  # [H] lung pixels in rows 0..r

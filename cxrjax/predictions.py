@@ -23,7 +23,8 @@ NUMBER_PREFIXES = ("probability_", "dice_", "jaccard_")
 def classification_columns(classes: Sequence[str]) -> list[str]:
     """Columns of findings: who, truth, finding, then a probability (0..1) and a count of votes for each class.
 
-    `energy_in_lesions` is the share (0..1) of the map inside known lesions; `source_guess` the label guessed from the source alone.
+    `energy_in_lesions` is the share (0..1) of the map inside known lesions; `source_guess` the label guessed from the
+    source alone.
     """
     return [
         *("path", "patient_id", "source", "split", "label", "finding", "confidence", "agreement"),

@@ -1,7 +1,7 @@
 """The one training loop: resume, early stopping, checkpoints, metrics, progress.
 
-What a step does depends on the seed and the number of the step alone, and what an epoch's end does on the state alone; so a run
-that is killed and started again ends bit for bit as one that was not.
+What a step does depends on the seed and the number of the step alone, and what an epoch's end does on the state
+alone; so a run that is killed and started again ends bit for bit as one that was not.
 """
 
 import json
@@ -165,9 +165,7 @@ def _make_step(task: Task, optimiser: optax.GradientTransformation, seed: int, m
         )
 
     everywhere, shared = NamedSharding(mesh, PartitionSpec()), NamedSharding(mesh, PartitionSpec(devices.AXIS))
-    return jax.jit(
-        step, donate_argnums=0, in_shardings=(everywhere, everywhere, shared), out_shardings=everywhere
-    )
+    return jax.jit(step, donate_argnums=0, in_shardings=(everywhere, everywhere, shared), out_shardings=everywhere)
 
 
 def _end_epoch(

@@ -7,8 +7,8 @@ import jax
 import numpy as np
 import pytest
 
-from cxrjax import checkpoints, data, runs, train
 from configs import base
+from cxrjax import checkpoints, data, runs, train
 
 CLASSES = ("normal", "bacterial", "viral")
 SIZE = 64

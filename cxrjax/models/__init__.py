@@ -12,8 +12,8 @@ from jax import Array
 from cxrjax.models.fc_densenet import FCDenseNet
 from cxrjax.models.resnet import ResNet
 
-# Jegou et al. 2017, tables 1 and 2; He et al. 2016, table 1; and, counted in the same way, small ones of ours for the phantom.
-# `fc_densenet103_oh2020` is `fc_densenet103` under the name of Oh et al.'s weights.
+# Jegou et al. 2017, tables 1 and 2; He et al. 2016, table 1; and, counted in the same way, small ones of ours for the
+# phantom. `fc_densenet103_oh2020` is `fc_densenet103` under the name of Oh et al.'s weights.
 ARCHITECTURES = {
     "fc_densenet29": partial(FCDenseNet, blocks=(3, 3, 3), bottleneck=3, growth=12, stem=24),
     "fc_densenet56": partial(FCDenseNet, blocks=(4, 4, 4, 4, 4), bottleneck=4, growth=12, stem=48),

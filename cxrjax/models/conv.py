@@ -1,7 +1,7 @@
 """The one convolution of the package: its form is chosen by backend, its weights are the same in every form.
 
-On GPU and TPU it is `lax.conv_general_dilated`. On CPU, XLA's convolution is quick forwards but its gradients (above all that of a
-wide, strided stem) are not, so a convolution that is wide enough, and whose unrolled
+On GPU and TPU it is `lax.conv_general_dilated`. On CPU, XLA's convolution is quick forwards but its gradients (above
+all that of a wide, strided stem) are not, so a convolution that is wide enough, and whose unrolled
 columns fit the cache, becomes one matrix product.
 """
 
@@ -10,9 +10,10 @@ import jax
 import jax.numpy as jnp
 from jax import Array, lax
 
-# Measured on two x86-64 cores, forwards and backwards together: above this size the column buffer costs more in page faults than
-# the product saves (16 x 14 x 14 x 1152 floats are quicker as a product by a fifth, 16 x 28 x 28 x 576 slower), and below this
-# many features a product is too thin to be quick (4 x 32 x 32 x 192 to 12 features: 34 ms, as a convolution 6 ms).
+# Measured on two x86-64 cores, forwards and backwards together: above this size the column buffer costs more in page
+# faults than the product saves (16 x 14 x 14 x 1152 floats are quicker as a product by a fifth, 16 x 28 x 28 x 576
+# slower), and below this many features a product is too thin to be quick (4 x 32 x 32 x 192 to 12 features: 34 ms, as a
+# convolution 6 ms).
 LARGEST_COLUMN_BUFFER_BYTES = 16 * 2**20
 FEWEST_FEATURES = 32
 
@@ -59,9 +60,10 @@ def convolve_by_product(x: Array, kernel: Array, stride: int, padding: int) -> A
 
 
 def upsample(x: Array, kernel: Array) -> Array:
-    """Transposed convolution of a 3x3 kernel with stride 2 and no padding (PyTorch's ConvTranspose2d), without its last row and column.
+    """Transposed convolution of a 3x3 kernel with stride 2 and no padding, as PyTorch's ConvTranspose2d.
 
-    Written as one product and four interleaved sums, since a convolution of an input with holes multiplies mostly zeros.
+    Written as one product and four interleaved sums, since a convolution of an input with holes multiplies mostly
+    zeros.
 
     Args:
         x: float [N, H, W, C].

@@ -1,4 +1,4 @@
-"""FC-DenseNet, the segmentation network (Jegou et al. 2017; Oh et al. 2020, section II-B; original `segmentation/model.py`)."""
+"""FC-DenseNet, which segments (Jegou et al. 2017; Oh et al. 2020, section II-B; original `segmentation/model.py`)."""
 
 from collections.abc import Sequence
 
@@ -13,7 +13,8 @@ from cxrjax.models.conv import Conv, Upsample
 class FCDenseNet(nn.Module):
     """Dense blocks down, a bottleneck, dense blocks up, with a skip at every resolution.
 
-    Any input height and width of at least 2 ** len(blocks) will do; odd sizes are cropped to the skip's as the original crops.
+    Any input height and width of at least 2 ** len(blocks) will do; odd sizes are cropped to the skip's as the
+    original crops.
 
     Attributes:
         num_classes: labels a pixel can have.

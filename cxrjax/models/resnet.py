@@ -1,4 +1,4 @@
-"""ResNet 18 and 34, the classification network (He et al. 2016; padding and names as torchvision's `models/resnet.py`)."""
+"""ResNet 18 and 34, which classify (He et al. 2016; padding and names as torchvision's `models/resnet.py`)."""
 
 from collections.abc import Sequence
 from functools import partial

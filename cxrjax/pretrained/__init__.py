@@ -49,9 +49,7 @@ def from_state_dict(architecture: str, state: Mapping[str, np.ndarray], *, num_c
         raise UnfitWeights(f"these weights do not fit {architecture}: there is no convolution among them")
     channels = kernels[0].shape[2]
     module = models.build(architecture, num_classes=num_classes)
-    expected = jax.eval_shape(
-        lambda: module.init(jax.random.key(0), jnp.zeros((1, 64, 64, channels)), train=False)
-    )
+    expected = jax.eval_shape(lambda: module.init(jax.random.key(0), jnp.zeros((1, 64, 64, channels)), train=False))
     flat, structure = jax.tree_util.tree_flatten_with_path({key: expected[key] for key in ("params", "batch_stats")})
     shapes = {tuple(key.key for key in path): leaf.shape for path, leaf in flat}
     _compare(architecture, shapes, converted)

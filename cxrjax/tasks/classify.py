@@ -1,7 +1,6 @@
 """Learn to tell findings apart from random patches of the lungs (Oh et al. 2020, section II-C)."""
 
 from collections.abc import Mapping
-from functools import partial
 from typing import Any
 
 import jax

@@ -1,0 +1,92 @@
+"""Phantom to picture: prepare, train both networks, evaluate, predict, in the small."""
+
+import json
+
+import cv2
+import numpy as np
+import pytest
+from sklearn.metrics import f1_score
+
+from configs import phantom_classify, phantom_segment
+from cxrjax import evaluate, predict, predictions, train
+from data_prep.__main__ import main as prepare
+
+SIZE = 96
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Prepared phantoms, a segmenter's run and a classifier's run."""
+    folder = tmp_path_factory.mktemp("end_to_end")
+    arguments = ["phantom", f"--out={folder / 'data'}", "--count=6", f"--size={SIZE}", "--split=0.6,0.2,0.2"]
+    assert prepare(arguments) == 0
+    segment, classify = phantom_segment.get_config(), phantom_classify.get_config()
+    for config in (segment, classify):
+        config.data.directory = str(folder / "data" / "phantom")
+        config.image.size = SIZE
+        config.training.epochs = 2
+        config.training.batch_size = 4
+        config.evaluation.batch_size = 4
+    segment.segmenter.size = 32
+    segment.training.epochs = 8
+    classify.segmenter.workdir = str(folder / "segment")
+    classify.patches.size, classify.patches.count, classify.patches.validation_count = 32, 8, 2
+    train.train(segment, folder / "segment")
+    train.train(classify, folder / "classify")
+    evaluate.evaluate(folder / "segment", "test")
+    evaluate.evaluate(folder / "classify", "test")
+    return folder
+
+
+def test_a_row_a_radiograph_and_scores_from_the_rows_alone(folder):
+    place = folder / "classify" / "evaluation" / "test"
+    rows = predictions.read(place / "predictions.csv")
+    scores = json.loads((place / "metrics.json").read_text())
+    assert len(rows) == len({row["path"] for row in rows}) == scores["all"]["n"]
+    labels, findings = [row["label"] for row in rows], [row["finding"] for row in rows]
+    assert scores["all"]["macro"]["f1"] == pytest.approx(f1_score(labels, findings, average="macro", zero_division=0))
+    votes = [sum(row[key] for key in row if key.startswith("votes_")) for row in rows]
+    assert all(total == (8 if row["status"] == "ok" else 0) for total, row in zip(votes, rows, strict=True))
+    assert {row["source_guess"] for row in rows} == {min(row["source_guess"] for row in rows)}  # one source, one guess
+    (place / "metrics.json").unlink()
+    assert json.loads(json.dumps(evaluate.score(place))) == scores
+
+
+def test_segmentation_is_scored_by_structure(folder):
+    scores = json.loads((folder / "segment" / "evaluation" / "test" / "metrics.json").read_text())
+    structures = scores["all"]["structures"]
+    assert set(structures) == {"lungs", "left lung", "right lung", "heart"}
+    assert all(s["jaccard"] <= s["dice"] for s in structures.values())
+    assert structures["lungs"]["dice"] > 0.7  # eight epochs of eighteen radiographs
+
+
+def test_a_run_needs_only_its_own_folder_and_goes_on_past_a_bad_file(folder, tmp_path):
+    (folder / "segment").rename(folder / "moved")  # the classifier's run holds what it needs of it
+    picture = np.random.default_rng(0).integers(0, 255, (80, 70)).astype(np.uint8)
+    (tmp_path / "in").mkdir()
+    cv2.imwrite(str(tmp_path / "in" / "b.png"), picture)
+    data = (tmp_path / "in" / "b.png").read_bytes()
+    (tmp_path / "in" / "a.png").write_bytes(data[: len(data) // 2])
+    cv2.imwrite(str(tmp_path / "in" / "c.png"), cv2.resize(picture, (100, 100)))
+    rows = predict.predict(folder / "classify", tmp_path / "in", tmp_path / "out")
+    (folder / "moved").rename(folder / "segment")
+    assert [row["path"] for row in rows] == ["a.png", "b.png", "c.png"]
+    assert rows[0]["status"] == "unreadable" and "truncated" in rows[0]["reason"]
+    assert not (tmp_path / "out" / "a.png.png").exists() and (tmp_path / "out" / "b.png.png").exists()
+    read = predictions.read(tmp_path / "out" / "predictions.csv")
+    assert [row["status"] for row in read] == [row["status"] for row in rows]
+
+
+def test_a_prediction_does_not_depend_on_its_neighbours(folder, tmp_path):
+    picture = cv2.GaussianBlur(np.random.default_rng(1).integers(0, 255, (90, 90)).astype(np.uint8), (0, 0), 5)
+    (tmp_path / "in").mkdir()
+    for name in ("a", "b", "c"):
+        cv2.imwrite(str(tmp_path / "in" / f"{name}.png"), np.roll(picture, ord(name), axis=0))
+    together = predict.predict(folder / "classify", tmp_path / "in", tmp_path / "all")[1]
+    alone = predict.predict(folder / "classify", tmp_path / "in" / "b.png", tmp_path / "one")[0]
+    assert together.keys() == alone.keys() and together["status"] == alone["status"]
+    for key, value in alone.items():
+        if isinstance(value, str | int):
+            assert together[key] == value
+        else:
+            assert together[key] == pytest.approx(value, abs=1e-5)

@@ -1,0 +1,48 @@
+"""The command line: a mistake is one sentence and exit status 2 or 1."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+CONFIG = "--config=configs/phantom_segment.py"
+
+
+def run(*arguments: str) -> subprocess.CompletedProcess:
+    command = [sys.executable, "-m", "cxrjax.main", *arguments]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
+
+
+@pytest.mark.parametrize(
+    "arguments, status, said",
+    [
+        ((CONFIG,), 2, "--mode=train needs --workdir"),
+        (("--workdir=x",), 2, "--mode=train needs --config"),
+        (("--workdir=x", "--config=configs/none.py"), 2, "configs/none.py"),
+        (("--workdir=x", CONFIG, "--config.training.epoch=3"), 2, "no setting 'epoch"),
+        (("--workdir=x", CONFIG, "--config.training.epochs=many"), 2, "--config.training.epochs=many"),
+        (("--workdr=x",), 2, "workdr"),
+        (("--workdir=x", "--mode=predict", "--input=y"), 2, "--mode=predict needs --output"),
+        (("--workdir=no/such/run", "--mode=evaluate"), 1, "no/such/run: there is no run here"),
+    ],
+)
+def test_a_mistake_is_one_sentence(arguments, status, said):
+    result = run(*arguments)
+    assert result.returncode == status
+    assert said in result.stderr and len(result.stderr.strip().splitlines()) == 1
+    assert not (ROOT / "x").exists()
+
+
+def test_missing_data_is_named(tmp_path):
+    result = run(f"--workdir={tmp_path}/run", CONFIG, f"--config.data.directory={tmp_path}/none")
+    assert result.returncode == 1
+    assert result.stderr.strip().splitlines()[-1].startswith(f"cxrjax: {tmp_path}/none: there is no prepared data set")
+
+
+def test_help_shows_the_commands():
+    result = run("--help")
+    assert all(
+        text in result.stdout for text in ("--mode=evaluate", "--mode=predict", "--workdir", "not for diagnosis")
+    )
