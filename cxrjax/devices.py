@@ -3,7 +3,7 @@
 import math
 
 import jax
-from jax.sharding import Mesh
+from jax.sharding import AxisType, Mesh
 
 AXIS = "data"
 
@@ -11,4 +11,4 @@ AXIS = "data"
 def build_mesh(batch_size: int) -> Mesh:
     """A mesh of as many devices as can take equal shares of a batch."""
     count = math.gcd(batch_size, jax.device_count())
-    return jax.make_mesh((count,), (AXIS,), devices=jax.devices()[:count])
+    return jax.make_mesh((count,), (AXIS,), (AxisType.Auto,), devices=jax.devices()[:count])
