@@ -4,17 +4,17 @@ A config file starts from `get_config()` here and changes what differs. A key th
 Sources: "paper" is IEEE TMI 39(8), 2020; "original" its authors' code; "ours" a measurement or choice of this project.
 """
 
-from ml_collections import ConfigDict, config_dict
+from ml_collections import ConfigDict
 
 
 def get_config() -> ConfigDict:
     config = ConfigDict()
-    config.task = config_dict.placeholder(str, required=True)  # "segment" or "classify"
+    config.task = ""  # "segment" or "classify"; each config says which
     config.seed = 0  # of everything random: weights, order, patches, augmentation
     config.precision = "auto"  # "float32", "bfloat16", or "auto": bfloat16 where an accelerator is; ours
 
     config.data = ConfigDict()
-    config.data.directory = config_dict.placeholder(str, required=True)  # a data set made by `python -m data_prep`
+    config.data.directory = ""  # a data set made by `python -m data_prep`
     config.data.readers = 2  # threads that read and standardise radiographs; ours
 
     config.image = ConfigDict()
@@ -56,7 +56,7 @@ def get_config() -> ConfigDict:
     config.training.decay = 0.0  # added to the gradient, a weight's own multiple (PyTorch's Adam weight_decay)
     config.training.l1 = 0.0  # weight of the sum of absolute parameters; original classification/train.py
     config.training.background_weight = 0.5  # of a pixel outside all structures; original segmentation/header.py
-    config.training.metric = config_dict.placeholder(str, required=True)  # of validation: highest is best
+    config.training.metric = ""  # of validation: highest is best
     config.training.patience = 50  # epochs without a strictly better metric before stopping; original classification
     config.training.checkpoint_minutes = 5.0  # between saves inside an epoch (each epoch's end is saved too); ours
 

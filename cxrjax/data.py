@@ -151,6 +151,8 @@ def batches(count: int, size: int) -> Iterator[tuple[np.ndarray, int]]:
 
 
 def _find(directory: str) -> str:
+    if not directory:
+        raise MissingData("config.data.directory is empty: name a prepared data set")
     infos = [info for info in Path(directory).rglob("dataset_info.json") if "incomplete." not in str(info)]
     found = sorted({str(info.parent) for info in infos})  # a preparation under way is called incomplete.*
     if not found:

@@ -19,7 +19,7 @@ def keys(config: ConfigDict) -> set[str]:
         each = (walk(v, f"{prefix}{k}.") if isinstance(v, dict) else {prefix + k} for k, v in tree.items())
         return set().union(*each)
 
-    return walk(json.loads(config.to_json_best_effort()), "")
+    return walk(json.loads(config.to_json()), "")
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -41,6 +41,11 @@ def test_missing_data_is_named(tmp_path):
     assert result.stderr.strip().splitlines()[-1].startswith(f"cxrjax: {tmp_path}/none: there is no prepared data set")
 
 
+def test_an_unnamed_data_set_is_asked_for(tmp_path):
+    result = run(f"--workdir={tmp_path}/run", "--config=configs/oh2020_segment.py")
+    assert result.returncode == 1 and "config.data.directory is empty" in result.stderr
+
+
 def test_help_shows_the_commands():
     result = run("--help")
     assert all(
