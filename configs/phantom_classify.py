@@ -17,8 +17,13 @@ def get_config() -> ConfigDict:
     config.segmenter.workdir = "runs/phantom_segment"
     config.classifier.architecture = "resnet8"
     config.classifier.channels = 1
-    config.patches.size = 96  # ours: more of a lung than in the paper, so that few patches of a sick lung miss the finding
+    config.patches.size = (
+        96  # ours: more of a lung than in the paper, so that few patches of a sick lung miss the finding
+    )
     config.patches.validation_count = 15
+    config.voting.rule = (
+        "mean_probability"  # ours: pneumonia of one lobe is missed by most patches; majority: 0.86 for 0.92
+    )
     config.training.epochs = 45
     config.training.learning_rate = 1e-3  # ours: from random weights
     config.training.schedule = "cosine"
