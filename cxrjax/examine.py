@@ -30,6 +30,7 @@ class Examiner:
         self._settings = networks.settings(self.config, self.config.patches.count)
         self._segmenter = networks.segmenter(self.config)
         self._classifier = networks.classifier(self.config) if self.finds else None
+        self._programs: dict[int, Callable[[np.ndarray, jax.Array], Any]] = {}  # by batch size, compiled once each
 
     def examine(self, images: np.ndarray, names: Sequence[str]) -> Iterator[pipeline.Diagnosis | pipeline.Segmentation]:
         """Results of radiographs, one by one, in order.
@@ -44,7 +45,9 @@ class Examiner:
         """
         keys = pipeline.radiograph_keys(self.config.seed, data.name_keys(names))
         size = min(self.config.evaluation.batch_size, len(images))
-        run = self._build(size)
+        if size not in self._programs:
+            self._programs[size] = self._build(size)
+        run = self._programs[size]
         with tqdm(total=len(images), desc="examining", unit="radiograph", delay=2) as bar:
             for rows, count in data.batches(len(images), size):
                 result = jax.device_get(run(images[rows], keys[rows]))
