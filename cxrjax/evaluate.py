@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from cxrjax import data, figures, metrics, predictions, runs, saliency
+from cxrjax import data, figures, metrics, predictions, saliency, whole
 from cxrjax.examine import Examiner, describe
 from cxrjax.tasks import segment
 
@@ -85,7 +85,7 @@ def score(folder: Path) -> dict[str, Any]:
         scores["source_alone"] = metrics.classification_metrics(labels, guesses, None, classes)
         matrix = metrics.confusion_matrix(labels, findings, classes)
         figures.draw_confusion(matrix, classes, folder / "confusion.png")
-    runs.write_text(folder / "metrics.json", json.dumps(scores, indent=2) + "\n")
+    whole.write(folder / "metrics.json", (json.dumps(scores, indent=2) + "\n").encode())
     return scores
 
 

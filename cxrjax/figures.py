@@ -8,7 +8,6 @@ import io
 import os
 import textwrap
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 import cv2
 import matplotlib
@@ -17,6 +16,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
+
+from cxrjax import whole
 
 BLUE, ORANGE, GREEN, RED, PURPLE, SKY = "#0072B2", "#E69F00", "#007A5A", "#C84A00", "#A8518A", "#56B4E9"
 RIGHT, WRONG, INK, FAINT, PALE = GREEN, RED, "#222222", "#6B6B6B", "#A8A8A8"
@@ -288,12 +289,6 @@ def _wrap(text: str, width: int) -> list[str]:
 
 
 def _save(figure: Figure, path: str | os.PathLike) -> None:
-    path = Path(path)
     png = io.BytesIO()
     figure.savefig(png, format="png", facecolor="white")
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        temporary.write_bytes(png.getvalue())
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    whole.write(path, png.getvalue())

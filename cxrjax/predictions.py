@@ -6,12 +6,14 @@ failed has a row too: its status says how, its reason why, and its finding is bl
 """
 
 import csv
+import io
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+
+from cxrjax import whole
 
 OK, NO_LUNGS, UNREADABLE = STATUSES = ("ok", "no lungs found", "unreadable")
 TEXTS = ("path", "patient_id", "source", "split", "label", "finding", "source_guess", "status", "reason")
@@ -55,22 +57,17 @@ def write(path: str | os.PathLike, rows: Iterable[Mapping], columns: Sequence[st
     Raises:
         ValueError: a row has a key that is no column, or a status that is none of `STATUSES`; names the file.
     """
-    path = Path(path)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        # surrogateescape: a file name that is not valid UTF-8 comes back as the same file name.
-        with open(temporary, "w", encoding="utf-8", errors="surrogateescape", newline="") as file:
-            table = csv.writer(file)
-            table.writerow(columns)
-            for row in rows:
-                if unknown := row.keys() - set(columns):
-                    raise ValueError(f"{path}: {min(unknown)} is not one of its columns")
-                if row.get("status") not in STATUSES:
-                    raise ValueError(f"{path}: the status {row.get('status')!r} is none of {', '.join(STATUSES)}")
-                table.writerow([_format(column, row.get(column)) for column in columns])
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    text = io.StringIO(newline="")
+    table = csv.writer(text)
+    table.writerow(columns)
+    for row in rows:
+        if unknown := row.keys() - set(columns):
+            raise ValueError(f"{path}: {min(unknown)} is not one of its columns")
+        if row.get("status") not in STATUSES:
+            raise ValueError(f"{path}: the status {row.get('status')!r} is none of {', '.join(STATUSES)}")
+        table.writerow([_format(column, row.get(column)) for column in columns])
+    # surrogateescape: a file name that is not valid UTF-8 comes back as the same file name.
+    whole.write(path, text.getvalue().encode("utf-8", "surrogateescape"))
 
 
 def read(path: str | os.PathLike) -> list[dict]:

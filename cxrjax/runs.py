@@ -8,7 +8,6 @@ evaluation/      written by --mode=evaluate
 """
 
 import json
-import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,7 @@ from typing import Any
 import jax
 from ml_collections import ConfigDict
 
-from cxrjax import networks
+from cxrjax import networks, whole
 from cxrjax.checkpoints import Checkpoints
 
 SEGMENTER = "segmenter"
@@ -45,7 +44,7 @@ def start(workdir: Path, config: ConfigDict) -> None:
                     "go on with the old setting, or name another --workdir"
                 )
     else:
-        write_text(path, json.dumps(wanted, indent=2) + "\n")
+        whole.write(path, (json.dumps(wanted, indent=2) + "\n").encode())
 
 
 def load_config(workdir: Path) -> ConfigDict:
@@ -107,13 +106,6 @@ def load_networks(workdir: Path, config: ConfigDict) -> dict[str, Any]:
         "segmenter": load_segmenter(workdir / SEGMENTER, config),
         "classifier": _load_best(workdir, networks.classifier(config)),
     }
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a file whole or not at all."""
-    partial = path.with_name(f".{path.name}.partial")
-    partial.write_text(text)
-    os.replace(partial, path)
 
 
 def _load_best(workdir: Path, network: networks.Network) -> dict[str, Any]:

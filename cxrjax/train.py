@@ -21,7 +21,7 @@ from ml_collections import ConfigDict
 from tensorboardX import SummaryWriter
 from tqdm import tqdm
 
-from cxrjax import data, devices, figures, optimisers, runs
+from cxrjax import data, devices, figures, optimisers, runs, whole
 from cxrjax.checkpoints import Checkpoints
 from cxrjax.tasks import Task, classify, segment
 
@@ -209,7 +209,7 @@ def _resume_history(path: Path, step: int) -> list[dict[str, float]]:
         except json.JSONDecodeError:  # a line cut short by a kill
             break
     records = [record for record in records if record["step"] <= step]
-    runs.write_text(path, "".join(json.dumps(record) + "\n" for record in records))
+    whole.write(path, "".join(json.dumps(record) + "\n" for record in records).encode())
     return records
 
 

@@ -16,16 +16,17 @@ LEAVES: dict[str, set[str]] = {
     "cxrjax.anatomy": set(),
     "cxrjax.augment": set(),
     "cxrjax.devices": set(),
-    "cxrjax.figures": set(),
+    "cxrjax.figures": {"cxrjax.whole"},
     "cxrjax.losses": {"cxrjax.anatomy"},
     "cxrjax.metrics": set(),
     "cxrjax.optimisers": set(),
     "cxrjax.patches": set(),
-    "cxrjax.predictions": set(),
+    "cxrjax.predictions": {"cxrjax.whole"},
     "cxrjax.radiograph": set(),
     "cxrjax.saliency": {"cxrjax.patches"},
     "cxrjax.standardise": {"cxrjax.radiograph"},
     "cxrjax.voting": set(),
+    "cxrjax.whole": set(),
 }
 NETWORKS: dict[str, set[str]] = {
     "cxrjax.models": {"cxrjax.models.*"},
@@ -37,7 +38,7 @@ NETWORKS: dict[str, set[str]] = {
 DOORS_TO_THE_DISK: dict[str, set[str]] = {
     "cxrjax.data": {*LEAVES},
     "cxrjax.checkpoints": set(),
-    "cxrjax.runs": {"cxrjax.networks", "cxrjax.checkpoints"},
+    "cxrjax.runs": {"cxrjax.networks", "cxrjax.checkpoints", "cxrjax.whole"},
 }
 TASKS: dict[str, set[str]] = {
     "cxrjax.tasks": set(),

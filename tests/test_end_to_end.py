@@ -1,6 +1,12 @@
 """Phantom to picture: prepare, train both networks, evaluate, predict, in the small."""
 
 import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -90,3 +96,44 @@ def test_a_prediction_does_not_depend_on_its_neighbours(folder, tmp_path):
             assert together[key] == value
         else:
             assert together[key] == pytest.approx(value, abs=1e-5)
+
+
+def command(folder: Path, workdir: Path, devices: int) -> subprocess.Popen:
+    """Train the segmenter of the fixture once more, by the command line and on so many CPU devices."""
+    arguments = ["-m", "cxrjax.main", "--config=configs/phantom_segment.py", f"--workdir={workdir}"]
+    settings = json.loads((folder / "segment" / "config.json").read_text())
+    for group, key in (
+        ("data", "directory"), ("image", "size"), ("segmenter", "size"), ("training", "epochs"),
+        ("training", "batch_size"), ("evaluation", "batch_size"),
+    ):  # fmt: skip
+        arguments.append(f"--config.{group}.{key}={settings[group][key]}")
+    arguments.append("--config.training.checkpoint_minutes=0.0")
+    variables = os.environ | {"XLA_FLAGS": f"--xla_force_host_platform_device_count={devices}", "JAX_PLATFORMS": "cpu"}
+    root = Path(__file__).resolve().parents[1]
+    return subprocess.Popen([sys.executable, *arguments], cwd=root, env=variables, stderr=subprocess.DEVNULL)
+
+
+def records(workdir: Path) -> list[dict]:
+    path = workdir / "metrics.jsonl"
+    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+
+
+def test_a_process_killed_at_any_moment_goes_on_to_the_same_end(folder, tmp_path):
+    """SIGKILL, which nothing can catch, twice; the checkpoints are saved after every step, so one may be torn."""
+    for epochs in (1, 3):
+        process = command(folder, tmp_path / "run", devices=1)
+        while len(records(tmp_path / "run")) < epochs and process.poll() is None:
+            time.sleep(0.01)
+        time.sleep(0.3)  # inside the next epoch
+        process.send_signal(signal.SIGKILL)
+        assert process.wait() == -signal.SIGKILL
+    assert command(folder, tmp_path / "run", devices=1).wait() == 0
+    assert records(tmp_path / "run") == records(folder / "segment")
+
+
+def test_two_devices_learn_what_one_does(folder, tmp_path):
+    assert command(folder, tmp_path / "run", devices=2).wait() == 0
+    ours, theirs = records(tmp_path / "run"), records(folder / "segment")
+    assert [record["step"] for record in ours] == [record["step"] for record in theirs]
+    assert ours[0]["train/loss"] == pytest.approx(theirs[0]["train/loss"], rel=1e-4)
+    assert ours[-1]["val/dice_lungs"] == pytest.approx(theirs[-1]["val/dice_lungs"], abs=0.02)

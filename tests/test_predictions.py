@@ -73,7 +73,6 @@ def test_an_interrupted_write_leaves_the_old_file_and_nothing_else(tmp_path, mon
 
     def interrupted():
         yield from (row(f"{k}.png") for k in range(10_000))
-        assert len(os.listdir(tmp_path)) == 2, "the new rows stand in a file of their own until the last is written"
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
