@@ -5,7 +5,8 @@ from argparse import ArgumentParser, Namespace
 from typing import NoReturn
 
 from data_prep.prepare import prepare
-from data_prep.source import CannotPrepare, Source, find_sources
+from data_prep.row import CannotPrepare
+from data_prep.source import Source, find_sources
 
 
 class _Parser(ArgumentParser):
@@ -22,16 +23,31 @@ def parse(arguments: list[str] | None, sources: dict[str, Source]) -> Namespace:
     commands = parser.add_subparsers(dest="source", metavar="SOURCE", parser_class=_Parser)
     for name, source in sources.items():
         command = commands.add_parser(name, help=source.about, description=source.about)
-        command.add_argument(
-            "--out", default="", metavar="DIR", help="where to write; the data set gets its own folder"
-        )
-        command.add_argument("--name", default="", help="of the data set; the source's name if not given")
-        command.add_argument("--overwrite", action="store_true", help="replace a data set that is complete")
+        _add_common(command)
         source.add_arguments(command)
     options = parser.parse_args(arguments)
     if not options.list and not options.source:
         parser.error(f"name a source: {', '.join(sources)} (or --list)")
     return options
+
+
+def _add_common(command: ArgumentParser) -> None:
+    add = command.add_argument
+    add("--from", dest="root", default="", metavar="DIR", help="upstream's files, in upstream's own layout")
+    add("--out", default="", metavar="DIR", help="where to write; the data set gets its own folder")
+    add("--name", default="", help="of the data set; the source's name if not given")
+    add("--overwrite", action="store_true", help="replace a data set that is complete")
+    add("--strict", action="store_true", help="end with status 3 if a radiograph was left out")
+    add("--split", default="", metavar="TRAIN,VAL,TEST", help="shares, by patient, of each label and source")
+    add("--seed", type=int, default=0, help="of the draw of patients into splits (default: %(default)s)")
+    add("--splits", default="", metavar="FILE.csv", help="who is where: columns split, and id or patient_id")
+    add("--folds", type=int, default=0, metavar="K", help="splits fold0, fold1, ... for cross-validation instead")
+    add(
+        "--duplicates",
+        choices=("list", "drop", "off"),
+        default="list",
+        help="near-duplicates: list them, drop all but one, or do not look (default: %(default)s)",
+    )
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -41,26 +57,30 @@ def main(arguments: list[str] | None = None) -> int:
         arguments: as on the command line; those of the process if None.
 
     Returns:
-        The exit status: 0, or 2 where the request cannot be met.
+        The exit status: 0; 2 where the request cannot be met; with --strict, 3 where a radiograph was left out.
     """
     sources = find_sources()
     options = parse(arguments, sources)
     if options.list:
-        width = max(map(len, sources))
-        print("\n".join(f"{name:{width}}  {source.about}" for name, source in sources.items()))
+        print("\n".join(map(_describe, sources.values())))
         return 0
     source = sources[options.source]
     try:
-        line = source.run(options)
+        line, whole = source.run(options), True
         if line is None:
             if not options.out:
                 raise CannotPrepare("say where to write with --out=DIR")
-            line = prepare(source, options)
+            line, whole = prepare(source, options)
     except CannotPrepare as error:
         print(f"data_prep {source.name}: {error}", file=sys.stderr)
         return 2
     print(line)
-    return 0
+    return 3 if options.strict and not whole else 0
+
+
+def _describe(source: Source) -> str:
+    told = (("get it", source.where), ("terms", source.terms), ("size", source.size), ("usable", source.usable))
+    return "\n".join([f"{source.name}: {source.about}", *(f"    {key + ':':8}{text}" for key, text in told)])
 
 
 if __name__ == "__main__":

@@ -1,10 +1,12 @@
 """A source to a data set on disk: TFDS in array_record files, whole or not at all.
 
-`OUT/NAME/VERSION/` holds the records, what TFDS needs to read them, and `report.json`: settings, counts, and every
-radiograph left out with its reason. TFDS writes into a folder called `incomplete.*` and renames it as its last act.
+`OUT/NAME/VERSION/` holds the records, what TFDS needs to read them, `report.json` (settings, counts, every radiograph
+left out with its reason, near-duplicates) and `splits.csv` (who is where, to be given to --splits). TFDS writes into a
+folder called `incomplete.*` and renames it as its last act.
 """
 
 import contextlib
+import hashlib
 import json
 import re
 import shutil
@@ -12,24 +14,34 @@ import sys
 import tempfile
 from argparse import Namespace
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import tensorflow_datasets as tfds
 from tqdm import tqdm
 
+from data_prep import duplicates, splits
 from data_prep.example import features
-from data_prep.source import BadRow, CannotPrepare, Plan, Row, Source
+from data_prep.obtain import obtain
+from data_prep.row import BadRow, CannotPrepare, Plan, Row, Skip
+from data_prep.source import Source
 
-REPORT, WHOLE = "report.json", "dataset_info.json"  # the second is what TFDS writes last
+REPORT, SPLITS, WHOLE = "report.json", "splits.csv", "dataset_info.json"  # the last is what TFDS writes last
+SHOWN = 20  # warnings on the screen; the report has all
 
 
 class Report(tfds.core.Metadata):
     """What was prepared and what was left out; TFDS saves it with the data set."""
 
+    def __init__(self, table: str = "", **known: Any):
+        super().__init__(known)
+        self._table = table
+
     def save_metadata(self, data_dir: str) -> None:  # noqa: D102
         Path(data_dir, REPORT).write_text(json.dumps(self, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        Path(data_dir, SPLITS).write_text(self._table, encoding="utf-8")
 
     def load_metadata(self, data_dir: str) -> None:  # noqa: D102
         self.update(json.loads(Path(data_dir, REPORT).read_text(encoding="utf-8")))
@@ -39,13 +51,14 @@ class Builder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
     """The TFDS builder of any source."""
 
     VERSION = tfds.core.Version("1.0.0")
-    # Nothing is downloaded. Looking for checksums, TFDS 4.9.10 would import a package that it does not declare.
+    # Downloads are over before it begins. Looking for checksums, TFDS 4.9.10 would import a package that it does not
+    # declare.
     url_infos = None
 
-    def __init__(self, source: Source, plan: Plan, options: Namespace):
+    def __init__(self, source: Source, plan: Plan, options: Namespace, report: Report):
         self.name = options.name or source.name
+        self.report = report
         self._source, self._plan, self._options = source, plan, options
-        self.report = Report(source=source.name, settings=source.settings(options), counts={}, skipped=[])
         super().__init__(data_dir=options.out, file_format="array_record")
 
     def _info(self) -> tfds.core.DatasetInfo:
@@ -65,18 +78,20 @@ class Builder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
 
     def _generate_examples(self, split: str, rows: list[Row], bar: tqdm) -> Iterator[tuple[int, dict[str, Any]]]:
         counts = Counter()
+        skipped = self.report["skipped"]
         for number, row in enumerate(rows):
             bar.update()
             try:
                 example = self._source.read(row, self._options)
             except BadRow as error:
-                self.report["skipped"].append({"name": row.id, "split": split, "reason": str(error)})
-                bar.write(f"warning: skipped {row.id}: {error}", file=sys.stderr)
+                skipped.append({"name": row.id, "split": split, "reason": str(error)})
+                if len(skipped) <= SHOWN:
+                    bar.write(f"warning: skipped {row.id}: {error}", file=sys.stderr)
                 continue
             counts[example.label] += 1
             yield number, example.record()
         if not counts:
-            first = self.report["skipped"][-1]
+            first = skipped[-1]
             raise CannotPrepare(
                 f"split {split}: none of its {len(rows)} radiographs can be read ({first['name']}: {first['reason']})"
             )
@@ -85,15 +100,15 @@ class Builder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
             bar.close()
 
 
-def prepare(source: Source, options: Namespace) -> str:
+def prepare(source: Source, options: Namespace) -> tuple[str, bool]:
     """Prepares a data set, unless it is there already.
 
     Args:
         source: where the radiographs come from.
-        options: `out` (folder), `name` ("" for the source's), `overwrite`, and the source's own.
+        options: of the command line, see `__main__.parse`.
 
     Returns:
-        One line: radiographs by split and label, and the folder.
+        One line (radiographs by split and label, and the folder), and whether everything that upstream names was taken.
 
     Raises:
         CannotPrepare: a bad name, a patient in two splits, a data set with other settings in the way, or what the
@@ -102,34 +117,83 @@ def prepare(source: Source, options: Namespace) -> str:
     name = options.name or source.name
     if not re.fullmatch(r"[a-z][a-z0-9_]*", name):
         raise CannotPrepare(f"--name={name}: a data set's name has lower-case letters, digits and _, a letter first")
+    if options.seed < 0:
+        raise CannotPrepare(f"--seed={options.seed}: a seed is 0 or more")
+    if options.folds < 0 or options.folds == 1:
+        raise CannotPrepare(f"--folds={options.folds}: at least two folds are needed")
     folder = Path(options.out, name, str(Builder.VERSION))
-    plan = {split: rows for split, rows in source.plan(options).items() if rows}
-    refuse_shared_patients(plan)
+    root = Path(options.root) if options.root else source.place(options) or obtain(source, options)
+    rows, skipped = take(source, root, options)
+    settings = _settings(source, rows, options)
     if (folder / WHOLE).is_file() and not options.overwrite:
         report = json.loads((folder / REPORT).read_text(encoding="utf-8"))
-        if report["settings"] != source.settings(options):
+        if report["settings"] != settings:
             raise CannotPrepare(f"{folder}: made from other input or settings; --overwrite it or give another --name")
-        return f"already complete, nothing done: {_summarise(report, folder)}"
+        return f"already complete, nothing done: {_summarise(report, folder)}", not report["skipped"]
+    for skip in skipped[:SHOWN]:
+        print(f"warning: skipped {skip.id}: {skip.reason}", file=sys.stderr)
+    shares = splits.name_folds(options.folds) if options.folds else splits.parse_shares(options.split, source.shares)
+    plan, pairs = splits.assign(rows, shares, options.seed), []
+    if options.duplicates != "off":
+        pairs = duplicates.find(plan)
+        if options.duplicates == "drop":
+            plan, dropped = duplicates.drop(plan, pairs)
+            skipped += dropped
+    report = Report(
+        splits.format_table(plan),
+        source=source.name,
+        settings=settings,
+        counts={},
+        skipped=[{"name": skip.id, "reason": skip.reason} for skip in skipped],
+        duplicates=[pair._asdict() for pair in pairs],
+    )
     try:
         _discard(folder)
-        builder = Builder(source, plan, options)
+        builder = Builder(source, plan, options, report)
         tfds.disable_progress_bar()
         with tempfile.TemporaryDirectory() as unused, contextlib.redirect_stdout(None):
             builder.download_and_prepare(download_dir=unused)
     except OSError as error:
         raise CannotPrepare(f"{error.filename or folder}: {error.strerror or error}") from error
-    return _summarise(builder.report, folder)
+    return _summarise(report, folder), not report["skipped"]
 
 
-def refuse_shared_patients(plan: Plan) -> None:
-    """Raises CannotPrepare, naming the patient, if one is in two splits."""
-    seen: dict[str, str] = {}
-    for split, rows in plan.items():
-        for row in rows:
-            if row.patient_id and seen.setdefault(row.patient_id, split) != split:
-                raise CannotPrepare(
-                    f"patient {row.patient_id} is in two splits, {seen[row.patient_id]} and {split} ({row.id})"
-                )
+def take(source: Source, root: Path, options: Namespace) -> tuple[list[Row], list[Skip]]:
+    """What upstream has and what of it is left out, with each radiograph bound to the split that is fixed for it.
+
+    Raises:
+        CannotPrepare: nothing is left, a radiograph is there twice, or what the source itself refuses.
+    """
+    rows: list[Row] = []
+    skipped: list[Skip] = []
+    for one in source.rows(root, options):
+        (rows if isinstance(one, Row) else skipped).append(one)
+    counts = Counter(row.id for row in rows)
+    if repeated := [name for name, count in counts.items() if count > 1]:
+        raise CannotPrepare(f"{root}: {repeated[0] or 'an empty path'} is there twice")
+    if options.splits:
+        rows, left = splits.bind(rows, splits.read_table(Path(options.splits)), only=options.splits)
+        skipped += left
+    elif options.folds:
+        rows = [replace(row, split="") for row in rows]
+    elif table := source.splits_table():
+        rows, _ = splits.bind(rows, splits.read_table(table))
+    if not rows:
+        first = f" ({skipped[0].id}: {skipped[0].reason})" if skipped else ""
+        raise CannotPrepare(f"{root}: no radiograph that {source.name} can take is here{first}")
+    return rows, skipped
+
+
+def _settings(source: Source, rows: Sequence[Row], options: Namespace) -> dict[str, Any]:
+    """What makes two preparations equal: equal settings, equal data set."""
+    content = hashlib.sha256()
+    for row in rows:
+        files = [row.file, *row.masks.values()] if row.file else []
+        sizes = [path.stat().st_size if path.is_file() else -1 for path in files]
+        told = (row.id, row.label, row.patient_id, row.source, row.split, row.view, row.sex, row.age, row.licence)
+        content.update(repr((told, sizes)).encode())
+    common = {key: getattr(options, key) for key in ("split", "seed", "folds", "duplicates")}
+    return source.settings(options) | common | {"rows_sha256": content.hexdigest()}
 
 
 def _discard(folder: Path) -> None:
@@ -141,9 +205,11 @@ def _discard(folder: Path) -> None:
 
 
 def _summarise(report: dict[str, Any], folder: Path) -> str:
-    splits = []
+    parts = []
     for split, labels in report["counts"].items():
         by_label = ", ".join(f"{label or 'unlabelled'} {count}" for label, count in labels.items())
-        splits.append(f"{split} {sum(labels.values())} ({by_label})")
-    skipped = f"; {len(report['skipped'])} skipped, see {REPORT}" if report["skipped"] else ""
-    return f"{'; '.join(splits)}{skipped}: {folder}"
+        parts.append(f"{split} {sum(labels.values())} ({by_label})")
+    for key, what in (("skipped", "skipped"), ("duplicates", "pairs of near-duplicates")):
+        if report.get(key):
+            parts.append(f"{len(report[key])} {what}, see {REPORT}")
+    return f"{'; '.join(parts)}: {folder}"

@@ -1,64 +1,100 @@
 """What a source of radiographs must provide; each is a folder of this package whose `source.py` names it SOURCE."""
 
 import importlib
+import importlib.util
+import inspect
 import pkgutil
 from abc import ABC, abstractmethod
 from argparse import ArgumentParser, Namespace
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import data_prep
 from data_prep.example import Example
+from data_prep.reading import read_example
+from data_prep.row import Row, Skip
 
 
-class CannotPrepare(Exception):
-    """A request that cannot be met; the message is one sentence that names what and why."""
+class File(NamedTuple):
+    """A file with a fixed public address."""
 
-
-class BadRow(Exception):
-    """One radiograph that cannot be taken; the message is the reason without its name."""
-
-
-class Row(NamedTuple):
-    """One radiograph to come: enough to plan by, before its file is opened."""
-
-    id: str
-    patient_id: str  # "" where not known
-    given: Any  # what the source needs to read it
-
-
-Plan = dict[str, list[Row]]  # split name -> its radiographs, in the order they are stored
+    url: str
+    sha256: str  # "" where upstream does not promise the same bytes
+    path: str  # where it is put, relative to the source's folder; an archive is unpacked there
 
 
 class Source(ABC):
-    """A collection of radiographs, made or found."""
+    """A collection of radiographs, made or found.
 
-    name: str  # of the source, and of its data set unless another is asked for
-    about: str  # one line
+    The first six attributes are what `--list` prints. Where its files come from is one of three: `files` (public
+    addresses), `kaggle` (a data set's handle), or neither: the user downloads them, as `where` says, and gives --from.
+
+    Attributes:
+        name: of the source, and of its data set unless another is asked for.
+        about: one line: what it is.
+        where: where to get it, one sentence.
+        terms: its licence or terms of use.
+        size: of the download, in words.
+        usable: how many radiographs upstream has, and what of it is taken.
+        citation: BibTeX.
+        files: to be downloaded, in order.
+        kaggle: handle of a Kaggle data set, "owner/name".
+        shares: of train, val and test, where the user does not say.
+    """
+
+    name: str
+    about: str
+    where: str
+    terms: str
+    size: str
+    usable: str
     citation: str = ""
+    files: tuple[File, ...] = ()
+    kaggle: str = ""
+    shares: tuple[float, float, float] = (0.7, 0.1, 0.2)
 
-    @abstractmethod
-    def add_arguments(self, parser: ArgumentParser) -> None:
+    def add_arguments(self, parser: ArgumentParser) -> None:  # noqa: B027 (most sources have none)
         """Adds the source's own options."""
 
+    def settings(self, options: Namespace) -> dict[str, Any]:
+        """The source's own options that make two preparations differ (JSON values)."""
+        return {}
+
+    def place(self, options: Namespace) -> Path | None:
+        """Folder of its files where it is known without --from and without a download."""
+        return None
+
     @abstractmethod
-    def plan(self, options: Namespace) -> Plan:
-        """Decides which radiographs are in which split.
+    def rows(self, root: Path, options: Namespace) -> Iterator[Row | Skip]:
+        """Every radiograph that upstream names, without opening any, in a fixed order.
+
+        Args:
+            root: folder of upstream's files, in upstream's own layout.
+            options: of the command line.
 
         Raises:
-            CannotPrepare: what was asked for is missing or makes no sense.
+            CannotPrepare: what upstream's layout promises is not there (a folder, a metadata file).
         """
 
-    @abstractmethod
-    def settings(self, options: Namespace) -> dict[str, Any]:
-        """What makes two preparations equal (JSON values): equal settings, equal data set."""
-
-    @abstractmethod
     def read(self, row: Row, options: Namespace) -> Example:
         """Reads, or makes, one radiograph.
 
         Raises:
             BadRow: it is missing, unreadable, or at odds with its mask.
         """
+        return read_example(row)
+
+    def dummy(self) -> Callable[[Path], None] | None:
+        """`write(folder)` of the `dummy.py` beside the source's module: upstream's layout and traps, in the small."""
+        package = type(self).__module__.rpartition(".")[0]
+        found = importlib.util.find_spec(f"{package}.dummy")
+        return importlib.import_module(f"{package}.dummy").write if found else None
+
+    def splits_table(self) -> Path | None:
+        """The CSV beside the source's module that fixes its splits, where there is one."""
+        table = Path(inspect.getfile(type(self))).with_name("splits.csv")
+        return table if table.is_file() else None
 
     def run(self, options: Namespace) -> str | None:
         """Does what `options` ask for in place of a data set; returns a line about it, or None if there is nothing."""

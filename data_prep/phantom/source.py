@@ -1,6 +1,7 @@
 """A data set of phantoms: as many as wanted, the same ones from the same seed."""
 
 from argparse import ArgumentParser, Namespace
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -9,9 +10,9 @@ import numpy as np
 from data_prep.example import LABELS, STRUCTURES, Example, encode_png
 from data_prep.phantom.draw import MIN_SIZE, Phantom, draw
 from data_prep.phantom.sheet import draw_sheet
-from data_prep.source import CannotPrepare, Plan, Row, Source
+from data_prep.row import CannotPrepare, Row
+from data_prep.source import Source
 
-SPLITS = ("train", "val", "test")
 LICENCE = "CC0-1.0"
 
 
@@ -19,31 +20,35 @@ class PhantomSource(Source):
     """Made-up radiographs, equally many of each class; every one is another patient."""
 
     name = "phantom"
-    about = "made-up radiographs with known anatomy and lesions, no download needed"
+    about = "made-up radiographs with known anatomy and lesions"
+    where = "drawn here"
+    terms = LICENCE
+    size = "nothing to download"
+    usable = "as many as --count says, of each of five classes"
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--count", type=int, default=100, help="radiographs a class (default: %(default)s)")
-        parser.add_argument(
-            "--split",
-            default="0.7,0.1,0.2",
-            metavar="TRAIN,VAL,TEST",
-            help="shares of each class (default: %(default)s)",
-        )
         parser.add_argument("--size", type=int, default=512, help="side in pixels (default: %(default)s)")
-        parser.add_argument("--seed", type=int, default=0, help="(default: %(default)s)")
         parser.add_argument("--sheet", metavar="FILE.png", help="only draw a sheet of examples to look at")
 
     def settings(self, options: Namespace) -> dict[str, Any]:
-        return {key: getattr(options, key) for key in ("count", "split", "size", "seed")}
+        return {"size": options.size}
 
-    def plan(self, options: Namespace) -> Plan:
+    def place(self, options: Namespace) -> Path:
+        return Path()
+
+    def rows(self, root: Path, options: Namespace) -> Iterator[Row]:
         _check(options)
-        train, val, _ = _shares(options.split)
-        ends = np.round(np.cumsum([0, train, val]) * options.count).astype(int).tolist() + [options.count]
-        return {
-            split: [_row(label, number) for label in LABELS for number in range(start, end)]
-            for split, start, end in zip(SPLITS, ends[:-1], ends[1:], strict=True)
-        }
+        for label in LABELS:
+            for number in range(options.count):
+                name = f"{label}/{number:05d}"
+                yield Row(
+                    name,
+                    label=label,
+                    source=self.name,
+                    patient_id=f"phantom-{label}-{number:05d}",
+                    given=(label, number),
+                )
 
     def read(self, row: Row, options: Namespace) -> Example:
         label, number = row.given
@@ -84,28 +89,11 @@ def make_phantom(label: str, number: int, seed: int, size: int) -> Phantom:
     return draw(label, np.random.default_rng([seed, number, LABELS.index(label)]), size)
 
 
-def _row(label: str, number: int) -> Row:
-    name = f"{label}/{number:05d}"
-    return Row(name, f"phantom-{label}-{number:05d}", (label, number))
-
-
 def _check(options: Namespace) -> None:
     if options.count < 1:
         raise CannotPrepare(f"--count={options.count}: at least one radiograph a class is needed")
     if options.size < MIN_SIZE:
         raise CannotPrepare(f"--size={options.size}: at least {MIN_SIZE} pixels are needed")
-    if options.seed < 0:
-        raise CannotPrepare(f"--seed={options.seed}: a seed is 0 or more")
-
-
-def _shares(text: str) -> list[float]:
-    try:
-        shares = [float(part) for part in text.split(",")]
-    except ValueError:
-        shares = []
-    if len(shares) != len(SPLITS) or min(shares) < 0 or abs(sum(shares) - 1) > 1e-6:
-        raise CannotPrepare(f"--split={text}: three shares that add up to 1 are needed, such as 0.7,0.1,0.2")
-    return shares
 
 
 SOURCE = PhantomSource()

@@ -1,23 +1,20 @@
 """A CSV file of radiographs.
 
 Columns: path and label, which are needed; dataset, patient_id, split, mask, mask_kind, view, upstream_label, sex, age,
-licence, which may be absent or empty. Paths of images and masks are relative to the root.
+licence, which may be absent or empty. Paths of images and masks are relative to --from, else to the table's folder.
 """
 
 import csv
-import hashlib
 import io
 import re
 from argparse import ArgumentParser, Namespace
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
-from cxrjax import radiograph
-from data_prep.example import LUNGS, STRUCTURES, UNKNOWN, Example, encode_png
-from data_prep.source import BadRow, CannotPrepare, Plan, Row, Source
-from data_prep.table.masks import read_mask
-
-WHOLE_SPLIT = "test"  # of a table without the column split: nothing says that it may be trained on
+from data_prep.example import LUNGS, STRUCTURES, UNKNOWN, Example
+from data_prep.row import MAP, BadRow, CannotPrepare, Row
+from data_prep.source import Source
 
 
 class Table(Source):
@@ -25,12 +22,13 @@ class Table(Source):
 
     name = "table"
     about = "radiographs named by a CSV file (path, label, and what else is known), with their masks"
+    where = "yours: --csv=TABLE.csv, and --from=DIR where its paths are not relative to its own folder"
+    terms = "those of the files"
+    size = "nothing to download"
+    usable = "every row"
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--csv", required=True, metavar="FILE", help="the table")
-        parser.add_argument(
-            "--root", metavar="DIR", help="what its paths are relative to; the table's folder if not given"
-        )
         parser.add_argument(
             "--where",
             action="append",
@@ -39,53 +37,39 @@ class Table(Source):
             help="keep only the rows with one of the values; given again, all have to hold",
         )
 
-    def settings(self, options: Namespace) -> dict[str, Any]:
-        return {"csv_sha256": hashlib.sha256(_read_bytes(options.csv)).hexdigest(), "where": options.where}
+    def place(self, options: Namespace) -> Path:
+        return Path(options.csv).parent
 
-    def plan(self, options: Namespace) -> Plan:
-        plan: Plan = {}
-        for line, fields in enumerate(_select(_read_table(options.csv), options), start=1):
-            split = fields.get("split", WHOLE_SPLIT)
-            if not re.fullmatch(r"[A-Za-z]\w*", split) or split == "all":
-                raise CannotPrepare(f"{options.csv}: {fields['path'] or f'row {line}'} has no usable split ({split!r})")
-            plan.setdefault(split, []).append(Row(fields["path"], fields.get("patient_id", ""), fields))
-        if not plan:
+    def rows(self, root: Path, options: Namespace) -> Iterator[Row]:
+        count = 0
+        for count, fields in enumerate(_select(_read_table(options.csv), options), start=1):
+            split = fields.get("split", "")
+            if split and (not re.fullmatch(r"[A-Za-z]\w*", split) or split == "all"):
+                raise CannotPrepare(
+                    f"{options.csv}: {fields['path'] or f'row {count}'} has no usable split ({split!r})"
+                )
+            yield Row(
+                id=fields["path"],
+                file=root / fields["path"],
+                label=fields["label"],
+                upstream_label=fields.get("upstream_label", ""),
+                patient_id=fields.get("patient_id", ""),
+                source=fields.get("dataset", ""),
+                view=fields.get("view", ""),
+                sex=fields.get("sex", ""),
+                masks={MAP: root / fields["mask"]} if fields.get("mask") else {},
+                mask_kind=fields.get("mask_kind", ""),
+                licence=fields.get("licence", ""),
+                split=split,
+                given=fields.get("age", ""),
+            )
+        if not count:
             raise CannotPrepare(f"{options.csv}: no row is left{' by --where' if options.where else ''}")
-        _refuse_repeated(plan, options.csv)
-        return plan
 
     def read(self, row: Row, options: Namespace) -> Example:
-        given: dict[str, str] = row.given
-        root = Path(options.root) if options.root else Path(options.csv).parent
-        try:
-            image = (root / row.id).read_bytes()
-            found = radiograph.decode(image, row.id)
-        except OSError as error:
-            raise BadRow((error.strerror or str(error)).lower()) from error
-        except radiograph.UnreadableRadiograph as error:
-            raise BadRow(error.reason) from error
-        mask, kind = b"", ""
-        if given.get("mask"):
-            labels, kind = read_mask(root / given["mask"], _mask_kind(given), found.pixels.shape)
-            mask = encode_png(labels)
-        return Example(
-            id=row.id,
-            path=row.id,
-            image=image,
-            height=found.pixels.shape[0],
-            width=found.pixels.shape[1],
-            label=given["label"],
-            upstream_label=given.get("upstream_label", ""),
-            patient_id=row.patient_id,
-            source=given.get("dataset", ""),
-            view=given.get("view", "") or found.view,
-            sex=given.get("sex", ""),
-            age=_age(given),
-            spacing=found.spacing or (UNKNOWN, UNKNOWN),
-            mask=mask,
-            mask_kind=kind,
-            licence=given.get("licence", ""),
-        )
+        if row.mask_kind not in ("", STRUCTURES, LUNGS):
+            raise BadRow(f"mask_kind {row.mask_kind!r}, where {STRUCTURES} or {LUNGS} is needed")
+        return super().read(replace(row, age=_age(row.given)), options)
 
 
 def _read_bytes(path: str) -> bytes:
@@ -119,26 +103,11 @@ def _select(table: list[dict[str, str]], options: Namespace) -> list[dict[str, s
     return table
 
 
-def _refuse_repeated(plan: Plan, csv_path: str) -> None:
-    seen = set()
-    for row in (row for rows in plan.values() for row in rows):
-        if row.id in seen:
-            raise CannotPrepare(f"{csv_path}: {row.id or 'an empty path'} is there twice")
-        seen.add(row.id)
-
-
-def _mask_kind(given: dict[str, str]) -> str:
-    kind = given.get("mask_kind", "")
-    if kind not in ("", STRUCTURES, LUNGS):
-        raise BadRow(f"mask_kind {kind!r}, where {STRUCTURES} or {LUNGS} is needed")
-    return kind
-
-
-def _age(given: dict[str, str]) -> float:
+def _age(text: str) -> float:
     try:
-        return float(given.get("age") or UNKNOWN)
+        return float(text or UNKNOWN)
     except ValueError as error:
-        raise BadRow(f"age {given['age']!r} is not a number of years") from error
+        raise BadRow(f"age {text!r} is not a number of years") from error
 
 
 SOURCE = Table()

@@ -11,8 +11,8 @@ import pytest
 import tensorflow_datasets as tfds
 
 from data_prep.__main__ import main
-from data_prep.source import BadRow
-from data_prep.table.masks import read_mask
+from data_prep.masks import read_map
+from data_prep.row import BadRow
 
 COLUMNS = ["dataset", "path", "label", "patient_id", "split", "mask", "view", "sex", "age"]
 
@@ -107,10 +107,10 @@ def test_where_keeps_the_rows_that_hold_all_conditions(tmp_path):
     assert [record["path"] for record in records(table, "train")] == [b"b.png"]
 
 
-def test_a_table_without_splits_is_one_test_split(tmp_path):
+def test_a_table_without_splits_is_split_as_asked(tmp_path):
     write_image(tmp_path / "a.png")
     table = write_table(tmp_path, [{"path": "a.png", "label": ""}], ["path", "label"])
-    assert prepare(table) == 0
+    assert prepare(table, "--split=0,0,1") == 0
     assert [record["label"] for record in records(table, "test")] == [b""]
 
 
@@ -150,17 +150,17 @@ def test_mask_kinds_by_their_values(tmp_path):
     structures = save(tmp_path / "s.png", [[0, 1], [2, 3]])
     lungs = save(tmp_path / "l.png", [[0, 255], [20, 200]])  # 20: what JPEG leaves beside an edge
     united = save(tmp_path / "u.png", [[0, 1], [1, 2]])
-    assert read_mask(structures, "", (2, 2))[1] == "structures"
-    mask, kind = read_mask(lungs, "", (2, 2))
+    assert read_map(structures, "", (2, 2))[1] == "structures"
+    mask, kind = read_map(lungs, "", (2, 2))
     assert (mask.tolist(), kind) == ([[0, 1], [0, 1]], "lungs")
-    mask, kind = read_mask(united, "lungs", (2, 2))  # told so, left and right lung are one
+    mask, kind = read_map(united, "lungs", (2, 2))  # told so, left and right lung are one
     assert (mask.tolist(), kind) == ([[0, 1], [1, 1]], "lungs")
     with pytest.raises(BadRow, match=r"l\.png holds the value 255"):
-        read_mask(lungs, "structures", (2, 2))
+        read_map(lungs, "structures", (2, 2))
 
 
 def test_a_smaller_mask_is_fitted_without_new_values(tmp_path):
-    mask, _ = read_mask(save(tmp_path / "s.png", [[0, 1], [2, 3]]), "", (4, 4))
+    mask, _ = read_map(save(tmp_path / "s.png", [[0, 1], [2, 3]]), "", (4, 4))
     assert mask.tolist() == [[0, 0, 1, 1], [0, 0, 1, 1], [2, 2, 3, 3], [2, 2, 3, 3]]
 
 

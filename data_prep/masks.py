@@ -1,18 +1,46 @@
 """Mask files of any collection to the two kinds of mask that a prepared data set knows."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import cv2
 import numpy as np
 
 from data_prep.example import LUNGS, STRUCTURES
-from data_prep.source import BadRow
+from data_prep.row import HEART, LEFT, MAP, RIGHT, BadRow
 
 _ASPECT_TOLERANCE = 0.02  # a mask of another size is fitted to its image if their shapes differ by less
+_VALUES = {HEART: 1, LEFT: 2, RIGHT: 3}  # of a label map of structures
 
 
-def read_mask(path: Path, kind: str, shape: tuple[int, int]) -> tuple[np.ndarray, str]:
-    """Reads the mask of one radiograph.
+def read_masks(files: Mapping[str, Path], kind: str, shape: tuple[int, int]) -> tuple[np.ndarray, str]:
+    """Reads the mask of one radiograph, which may lie in several files.
+
+    Args:
+        files: by what each shows: a MAP alone; HEART, LEFT and RIGHT; or lungs in one or two files, which are united.
+        kind: of a MAP, see `read_map`.
+        shape: (height, width) of the radiograph.
+
+    Returns:
+        uint8 [height, width] label map and its kind.
+
+    Raises:
+        BadRow: see `read_map`.
+    """
+    if set(files) == {MAP}:
+        return read_map(files[MAP], kind, shape)
+    parts = {name: read_map(path, LUNGS, shape)[0] for name, path in files.items()}
+    if parts.keys() >= _VALUES.keys():
+        labels = np.zeros(shape, np.uint8)
+        for name, value in _VALUES.items():  # the heart first: where a lung overlaps it, it is lung
+            labels[parts[name] > 0] = value
+        return labels, STRUCTURES
+    lungs = [mask for name, mask in parts.items() if name != HEART]
+    return np.maximum.reduce(lungs), LUNGS
+
+
+def read_map(path: Path, kind: str, shape: tuple[int, int]) -> tuple[np.ndarray, str]:
+    """Reads one mask file.
 
     Args:
         path: image file.

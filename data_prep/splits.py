@@ -1,0 +1,169 @@
+"""Who is in which split: by patient, stratified by label and source, the same from the same seed.
+
+A split is decided for a patient, not for a radiograph; a radiograph without a patient counts as one of its own.
+"""
+
+import csv
+import hashlib
+import io
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from data_prep.row import CannotPrepare, Plan, Row, Skip
+
+NAMES = ("train", "val", "test")
+COLUMNS = ("id", "patient_id", "split")
+
+
+def assign(rows: Sequence[Row], shares: Mapping[str, float], seed: int) -> Plan:
+    """Puts every patient into a split.
+
+    Within a stratum (a label of a source) patients are taken largest first, equals in an order drawn from the seed,
+    and each goes where most is wanting. The draw hashes the patient's name, so that one patient more or less upsets
+    few others.
+
+    Args:
+        rows: the radiographs; those whose `split` says where they have to be bind their patient.
+        shares: split name -> share of the radiographs, adding up to 1.
+        seed: of the draw.
+
+    Returns:
+        The plan: only splits that hold anything; a split's rows in the order of `rows`.
+
+    Raises:
+        CannotPrepare: a patient whose rows have to be in different splits.
+    """
+    patients: dict[str, list[Row]] = defaultdict(list)
+    for row in rows:
+        patients[_patient(row)].append(row)
+    bound = {name: _bound(name, group) for name, group in patients.items()}
+    common = Counter((row.label, row.source) for row in rows)
+    strata: dict[tuple, list[str]] = defaultdict(list)
+    for name, group in patients.items():
+        rarest = min({(row.label, row.source) for row in group}, key=lambda stratum: (common[stratum], stratum))
+        strata[rarest, bound[name]].append(name)
+    where = {}
+    for (_, choice), names in sorted(strata.items()):
+        where |= _share_out({name: len(patients[name]) for name in names}, _among(shares, choice), seed)
+    plan: Plan = {split: [] for split in [*shares, *sorted(set(where.values()) - set(shares))]}
+    for row in rows:
+        plan[where[_patient(row)]].append(row)
+    return {split: kept for split, kept in plan.items() if kept}
+
+
+def parse_shares(text: str, default: Sequence[float]) -> dict[str, float]:
+    """Shares of train, val and test from "0.7,0.1,0.2"; the default where the text is empty.
+
+    Raises:
+        CannotPrepare: not three shares that add up to 1.
+    """
+    try:
+        shares = [float(part) for part in text.split(",")] if text else list(default)
+    except ValueError:
+        shares = []
+    if len(shares) != len(NAMES) or min(shares) < 0 or abs(sum(shares) - 1) > 1e-6:
+        raise CannotPrepare(f"--split={text}: three shares that add up to 1 are needed, such as 0.7,0.1,0.2")
+    return dict(zip(NAMES, shares, strict=True))
+
+
+def name_folds(count: int) -> dict[str, float]:
+    """Equal shares of `count` folds for cross-validation: fold0, fold1, ..."""
+    return {f"fold{k}": 1 / count for k in range(count)}
+
+
+def read_table(path: Path) -> dict[tuple[str, str], str]:
+    """Reads a CSV of splits: columns split, and id or patient_id or both.
+
+    Returns:
+        ("id", name) or ("patient", name) -> split; a row that has both says so of both.
+
+    Raises:
+        CannotPrepare: missing, not such a file, or it says two things of one name.
+    """
+    try:
+        text = path.read_bytes().decode("utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise CannotPrepare(f"{path}: {getattr(error, 'strerror', None) or 'not a CSV file in UTF-8'}") from error
+    table = csv.DictReader(io.StringIO(text, newline=""))
+    columns = table.fieldnames or []
+    if "split" not in columns or not {"id", "patient_id"} & set(columns):
+        raise CannotPrepare(f"{path}: columns split, and id or patient_id, are needed")
+    known: dict[tuple[str, str], str] = {}
+    for fields in table:
+        for column, kind in (("patient_id", "patient"), ("id", "id")):
+            name = (fields.get(column) or "").strip()
+            if name and known.setdefault((kind, name), fields["split"]) != fields["split"]:
+                raise CannotPrepare(
+                    f"{path}: {kind} {name} is in two splits, {known[kind, name]} and {fields['split']}"
+                )
+    return known
+
+
+def bind(rows: Iterable[Row], known: Mapping[tuple[str, str], str], only: str = "") -> tuple[list[Row], list[Skip]]:
+    """Binds radiographs to the splits that a table names, by their id or else by their patient.
+
+    Args:
+        rows: the radiographs.
+        known: of `read_table`.
+        only: name of the table if what it does not name has to be left out; "" if that may be in any split.
+
+    Returns:
+        The rows, and what is left out.
+    """
+    kept, left = [], []
+    for row in rows:
+        split = known.get(("id", row.id)) or known.get(("patient", row.patient_id), "")
+        if split:
+            kept.append(replace(row, split=split))
+        elif only:
+            left.append(Skip(row.id, f"in no split of {only}"))
+        else:
+            kept.append(row)
+    return kept, left
+
+
+def format_table(plan: Plan) -> str:
+    """A CSV of who is where, as `read_table` reads it."""
+    text = io.StringIO(newline="")
+    table = csv.writer(text, lineterminator="\n")
+    table.writerow(COLUMNS)
+    table.writerows((row.id, row.patient_id, split) for split, rows in plan.items() for row in rows)
+    return text.getvalue()
+
+
+def _patient(row: Row) -> str:
+    return f"patient {row.patient_id}" if row.patient_id else f"radiograph {row.id}"
+
+
+def _bound(name: str, group: Sequence[Row]) -> tuple[str, ...]:
+    """The splits that all rows of a patient allow; none named means any."""
+    choices = [set(row.split.split("|")) for row in group if row.split]
+    allowed = set.intersection(*choices) if choices else set()
+    if choices and not allowed:
+        named = dict.fromkeys(row.split for row in group if row.split)
+        raise CannotPrepare(f"{name} is in two splits, {' and '.join(named)}")
+    return tuple(sorted(allowed))
+
+
+def _among(shares: Mapping[str, float], choice: Sequence[str]) -> dict[str, float]:
+    """The shares within the splits to choose from; equal where none of them has one."""
+    if not choice:
+        return dict(shares)
+    total = sum(shares.get(split, 0) for split in choice)
+    return {split: shares.get(split, 0) / total if total else 1 / len(choice) for split in choice}
+
+
+def _share_out(sizes: Mapping[str, int], shares: Mapping[str, float], seed: int) -> dict[str, str]:
+    """Patient -> split, for patients of so many radiographs each."""
+
+    def order(name: str) -> tuple[int, bytes]:
+        return -sizes[name], hashlib.sha256(f"{seed} {name}".encode()).digest()
+
+    wanting = {split: share * sum(sizes.values()) for split, share in shares.items() if share}
+    where = {}
+    for name in sorted(sizes, key=order):
+        where[name] = max(wanting, key=wanting.__getitem__)
+        wanting[where[name]] -= sizes[name]
+    return where

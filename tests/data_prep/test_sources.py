@@ -1,0 +1,56 @@
+"""What holds of every source: it builds from its dummy data, and no patient of it is in two splits."""
+
+import json
+from collections import defaultdict
+
+import pytest
+import tensorflow_datasets as tfds
+
+from data_prep.__main__ import main
+from data_prep.source import find_sources
+
+SOURCES = {name: source for name, source in find_sources().items() if source.dummy()}
+MADE_OR_TOLD = {"phantom", "table"}  # they have no upstream
+
+
+def test_every_source_with_an_upstream_has_dummy_data_of_it():
+    assert set(find_sources()) - set(SOURCES) == MADE_OR_TOLD
+
+
+@pytest.mark.parametrize("name", SOURCES)
+def test_a_source_builds_from_its_dummy_data(name, tmp_path):
+    SOURCES[name].dummy()(tmp_path / "upstream")
+    assert main([name, f"--from={tmp_path / 'upstream'}", f"--out={tmp_path}", "--split=0.5,0.2,0.3"]) == 0
+    folder = tmp_path / name / "1.0.0"
+    builder = tfds.builder_from_directory(folder)
+    report = json.loads((folder / "report.json").read_text())
+    splits_of, ids = defaultdict(set), []
+    for split in builder.info.splits:
+        records = builder.as_data_source(split)
+        assert len(records) == sum(report["counts"][split].values())
+        for record in records:
+            ids.append(record["id"])
+            assert record["image"] and record["height"] > 0 and record["width"] > 0
+            assert record["source"] and record["licence"]
+            assert (record["mask"] == b"") == (record["mask_kind"] == b"")
+            if record["patient_id"]:
+                splits_of[record["patient_id"]].add(split)
+    assert len(ids) == len(set(ids)) > 0
+    assert all(len(splits) == 1 for splits in splits_of.values())
+    assert all(entry["name"] and entry["reason"] for entry in report["skipped"])
+
+
+@pytest.mark.parametrize("name", SOURCES)
+def test_a_source_says_what_is_missing(name, tmp_path, capsys):
+    (tmp_path / "empty").mkdir()
+    assert main([name, f"--from={tmp_path / 'empty'}", f"--out={tmp_path}"]) == 2
+    said = capsys.readouterr().err
+    assert str(tmp_path / "empty") in said and said.count("\n") == 1
+
+
+@pytest.mark.parametrize("name", SOURCES)
+def test_a_source_tells_of_itself(name):
+    source = SOURCES[name]
+    for text in (source.about, source.where, source.terms, source.size, source.usable):
+        assert text and "\n" not in text
+    assert source.citation.startswith("@") or not source.citation
