@@ -1,12 +1,22 @@
-"""The command line: `python -m data_prep SOURCE --out=DIR` prepares a data set, `--list` names the sources."""
+"""The command line: `python -m data_prep SOURCE --out=DIR` prepares a data set, `--list` names the sources.
+
+`describe DIR` writes the data card of a prepared one, `duplicates DIR [DIR...]` compares some.
+"""
 
 import sys
 from argparse import ArgumentParser, Namespace
 from typing import NoReturn
 
+from data_prep.card.describe import describe
+from data_prep.checks.across import list_duplicates
 from data_prep.prepare import prepare
 from data_prep.row import CannotPrepare
 from data_prep.source import Source, find_sources
+
+FINISHED = {  # what is done with data sets that are prepared
+    "describe": ("write the data card of a prepared data set into its folder", describe),
+    "duplicates": ("list near-duplicates within and across prepared data sets, as CSV", list_duplicates),
+}
 
 
 class _Parser(ArgumentParser):
@@ -25,6 +35,11 @@ def parse(arguments: list[str] | None, sources: dict[str, Source]) -> Namespace:
         command = commands.add_parser(name, help=source.about, description=source.about)
         _add_common(command)
         source.add_arguments(command)
+    for name, (about, _) in FINISHED.items():
+        command = commands.add_parser(name, help=about, description=about)
+        command.add_argument(
+            "folders", nargs="+", metavar="DIR", help="a prepared data set: OUT/NAME or OUT/NAME/VERSION"
+        )
     options = parser.parse_args(arguments)
     if not options.list and not options.source:
         parser.error(f"name a source: {', '.join(sources)} (or --list)")
@@ -48,6 +63,8 @@ def _add_common(command: ArgumentParser) -> None:
         default="list",
         help="near-duplicates: list them, drop all but one, or do not look (default: %(default)s)",
     )
+    add("--workers", type=int, default=1, metavar="N", help="processes that read and write, by Apache Beam from 2 on")
+    add("--beam_pipeline_options", default="", metavar="KEY=VALUE,...", help="run by Beam, such as runner=FlinkRunner")
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -64,18 +81,27 @@ def main(arguments: list[str] | None = None) -> int:
     if options.list:
         print("\n".join(map(_describe, sources.values())))
         return 0
-    source = sources[options.source]
     try:
-        line, whole = source.run(options), True
-        if line is None:
-            if not options.out:
-                raise CannotPrepare("say where to write with --out=DIR")
-            line, whole = prepare(source, options)
+        if options.source in FINISHED:
+            _, do = FINISHED[options.source]
+            text, whole = do(options.folders), True
+        else:
+            text, whole = _run(sources[options.source], options)
     except CannotPrepare as error:
-        print(f"data_prep {source.name}: {error}", file=sys.stderr)
+        print(f"data_prep {options.source}: {error}", file=sys.stderr)
         return 2
-    print(line)
-    return 3 if options.strict and not whole else 0
+    print(text)
+    return 3 if not whole and options.strict else 0
+
+
+def _run(source: Source, options: Namespace) -> tuple[str, bool]:
+    """What to say, and whether every radiograph was taken."""
+    said = source.run(options)
+    if said is not None:
+        return said, True
+    if not options.out:
+        raise CannotPrepare("say where to write with --out=DIR")
+    return prepare(source, options)
 
 
 def _describe(source: Source) -> str:

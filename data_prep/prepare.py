@@ -14,18 +14,22 @@ import sys
 import tempfile
 from argparse import Namespace
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import tensorflow_datasets as tfds
+from tensorflow_datasets.core.dataset_builder import FileReaderBuilder
 from tqdm import tqdm
 
-from data_prep import duplicates, splits
+from data_prep import splits, workers
+from data_prep.checks import duplicates
 from data_prep.example import features
-from data_prep.obtain import obtain
-from data_prep.row import BadRow, CannotPrepare, Plan, Row, Skip
+from data_prep.fetch.obtain import obtain
+from data_prep.row import CannotPrepare, Plan, Row, Skip
+from data_prep.shards import Shard, Written, cut, write
 from data_prep.source import Source
 
 REPORT, SPLITS, WHOLE = "report.json", "splits.csv", "dataset_info.json"  # the last is what TFDS writes last
@@ -47,7 +51,7 @@ class Report(tfds.core.Metadata):
         self.update(json.loads(Path(data_dir, REPORT).read_text(encoding="utf-8")))
 
 
-class Builder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
+class Builder(FileReaderBuilder, skip_registration=True):
     """The TFDS builder of any source."""
 
     VERSION = tfds.core.Version("1.0.0")
@@ -71,33 +75,52 @@ class Builder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
             metadata=self.report,
         )
 
-    def _split_generators(self, dl_manager: Any) -> dict[str, Iterator]:
-        total = sum(len(rows) for rows in self._plan.values())
-        bar = tqdm(total=total, desc=f"preparing {self.name}", unit="radiograph")
-        return {split: self._generate_examples(split, rows, bar) for split, rows in self._plan.items()}
+    def _download_and_prepare(self, dl_manager: Any, download_config: Any) -> None:
+        folder = Path(self.data_dir)
+        shards = [
+            Shard(split, rows, str(folder / f"{split}-{number}"))
+            for split, all_rows in self._plan.items()
+            for number, rows in enumerate(cut(all_rows))
+        ]
+        told = self._write(shards)
+        infos = [
+            self._finish(split, [one for one in zip(shards, told, strict=True) if one[0].split == split])
+            for split in self._plan
+        ]
+        self.info.set_splits(tfds.core.SplitDict(infos))
 
-    def _generate_examples(self, split: str, rows: list[Row], bar: tqdm) -> Iterator[tuple[int, dict[str, Any]]]:
-        counts = Counter()
-        skipped = self.report["skipped"]
-        for number, row in enumerate(rows):
-            bar.update()
-            try:
-                example = self._source.read(row, self._options)
-            except BadRow as error:
-                skipped.append({"name": row.id, "split": split, "reason": str(error)})
-                if len(skipped) <= SHOWN:
-                    bar.write(f"warning: skipped {row.id}: {error}", file=sys.stderr)
-                continue
-            counts[example.label] += 1
-            yield number, example.record()
-        if not counts:
-            first = skipped[-1]
-            raise CannotPrepare(
-                f"split {split}: none of its {len(rows)} radiographs can be read ({first['name']}: {first['reason']})"
-            )
+    def _write(self, shards: Sequence[Shard]) -> list[Written]:
+        read = partial(self._source.read, options=self._options)
+        if workers.are_wanted(self._options):
+            return workers.write_all(shards, read, self._options)
+        total = sum(len(shard.rows) for shard in shards)
+        with tqdm(total=total, desc=f"preparing {self.name}", unit="radiograph") as bar:
+            return [write(shard, read, tick=bar.update) for shard in shards]
+
+    def _finish(self, split: str, written: Sequence[tuple[Shard, Written]]) -> tfds.core.SplitInfo:
+        """Gives the shards of a split their names, now that it is known which hold anything; and reports."""
+        skipped = [entry for _, told in written for entry in told.skipped]
+        for entry in skipped[: max(0, SHOWN - len(self.report["skipped"]))]:
+            print(f"warning: skipped {entry['name']}: {entry['reason']}", file=sys.stderr)
+        self.report["skipped"] += skipped
+        kept = [(Path(shard.path), told) for shard, told in written if told.counts]
+        if not kept:
+            first = f"{skipped[0]['name']}: {skipped[0]['reason']}"
+            raise CannotPrepare(f"split {split}: none of its {len(skipped)} radiographs can be read ({first})")
+        template = self._get_filename_template(split)
+        for number, (path, _) in enumerate(kept):
+            path.rename(template.sharded_filepath(shard_index=number, num_shards=len(kept)))
+        for shard, told in written:
+            if not told.counts:
+                Path(shard.path).unlink()
+        counts = sum((Counter(told.counts) for _, told in kept), Counter())
         self.report["counts"][split] = dict(sorted(counts.items()))
-        if bar.n == bar.total:
-            bar.close()
+        return tfds.core.SplitInfo(
+            name=split,
+            shard_lengths=[sum(told.counts.values()) for _, told in kept],
+            num_bytes=sum(told.size for _, told in kept),
+            filename_template=template,
+        )
 
 
 def prepare(source: Source, options: Namespace) -> tuple[str, bool]:

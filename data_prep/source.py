@@ -3,7 +3,6 @@
 import importlib
 import importlib.util
 import inspect
-import pkgutil
 from abc import ABC, abstractmethod
 from argparse import ArgumentParser, Namespace
 from collections.abc import Callable, Iterator
@@ -103,6 +102,6 @@ class Source(ABC):
 
 def find_sources() -> dict[str, Source]:
     """Every source by its name: one a folder of this package."""
-    folders = sorted(module.name for module in pkgutil.iter_modules(data_prep.__path__) if module.ispkg)
+    folders = sorted(path.parent.name for path in Path(data_prep.__file__).parent.glob("*/source.py"))
     sources = [importlib.import_module(f"data_prep.{folder}.source").SOURCE for folder in folders]
     return {source.name: source for source in sources}

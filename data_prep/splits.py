@@ -20,9 +20,9 @@ COLUMNS = ("id", "patient_id", "split")
 def assign(rows: Sequence[Row], shares: Mapping[str, float], seed: int) -> Plan:
     """Puts every patient into a split.
 
-    Within a stratum (a label of a source) patients are taken largest first, equals in an order drawn from the seed,
-    and each goes where most is wanting. The draw hashes the patient's name, so that one patient more or less upsets
-    few others.
+    Within a stratum (a label of a source) patients stand in an order drawn from the seed, and each goes to the split
+    in whose share of the radiographs its middle falls. The draw hashes the patient's name, so that one patient more
+    or less upsets few others.
 
     Args:
         rows: the radiographs; those whose `split` says where they have to be bind their patient.
@@ -157,13 +157,11 @@ def _among(shares: Mapping[str, float], choice: Sequence[str]) -> dict[str, floa
 
 def _share_out(sizes: Mapping[str, int], shares: Mapping[str, float], seed: int) -> dict[str, str]:
     """Patient -> split, for patients of so many radiographs each."""
-
-    def order(name: str) -> tuple[int, bytes]:
-        return -sizes[name], hashlib.sha256(f"{seed} {name}".encode()).digest()
-
-    wanting = {split: share * sum(sizes.values()) for split, share in shares.items() if share}
-    where = {}
-    for name in sorted(sizes, key=order):
-        where[name] = max(wanting, key=wanting.__getitem__)
-        wanting[where[name]] -= sizes[name]
+    total, end = sum(sizes.values()), 0.0
+    bounds = [(split, end := end + share * total) for split, share in shares.items() if share]
+    where, before = {}, 0
+    for name in sorted(sizes, key=lambda name: hashlib.sha256(f"{seed} {name}".encode()).digest()):
+        middle = before + sizes[name] / 2
+        where[name] = next((split for split, end in bounds if middle < end), bounds[-1][0])
+        before += sizes[name]
     return where

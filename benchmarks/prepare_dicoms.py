@@ -1,0 +1,94 @@
+"""How fast DICOMs are prepared by one worker and by two, and in how much memory.
+
+    python benchmarks/prepare_dicoms.py --count=500,30000 --size=128 --workers=1,2 --json=prepare_dicoms.json
+
+Writes made-up DICOMs and prepares them with `python -m data_prep table` as often as asked, each time from the start.
+Seconds are those of the whole command, imports and Beam's start with it; memory is the greatest sum of the resident
+sets of its processes. Two counts tell whether memory grows with the data set. Two workers need Apache Beam.
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+import psutil
+
+from data_prep.upstream.dummies import draw, save_dicom
+
+LABELS = ("normal", "viral")
+EVERY = 0.05  # s between two looks at the memory
+
+
+def write_dicoms(folder: Path, count: int, size: int) -> Path:
+    """Writes `count` DICOMs of `size` x `size` pixels, all different, and the table that names them."""
+    picture = draw("radiograph", (size, size))
+    lines = ["path,label"]
+    for number in range(count):
+        name = f"{number // 1000:03d}/{number:06d}.dcm"
+        save_dicom(folder / name, np.roll(picture, (number // size, number % size), (0, 1)))
+        lines.append(f"{name},{LABELS[number % len(LABELS)]}")
+    table = folder / "table.csv"
+    table.write_text("\n".join(lines) + "\n")
+    return table
+
+
+def measure(table: Path, workers: int) -> tuple[float, int]:
+    """Prepares the table; returns seconds, and peak memory in bytes."""
+    with tempfile.TemporaryDirectory() as out:
+        command = [sys.executable, "-m", "data_prep", "table", f"--csv={table}", f"--out={out}", "--duplicates=off"]
+        began, peak = time.perf_counter(), 0
+        with subprocess.Popen([*command, f"--workers={workers}"], stdout=subprocess.DEVNULL) as process:
+            while process.poll() is None:
+                peak = max(peak, resident(psutil.Process(process.pid)))
+                time.sleep(EVERY)
+        if process.returncode:
+            sys.exit(process.returncode)
+        return time.perf_counter() - began, peak
+
+
+def resident(process: psutil.Process) -> int:
+    """Bytes of a process and of all that it has started."""
+    total = 0
+    for one in [process, *process.children(recursive=True)]:
+        try:
+            total += one.memory_info().rss
+        except psutil.NoSuchProcess:
+            continue
+    return total
+
+
+def numbers(text: str) -> list[int]:
+    return [int(part) for part in text.split(",")]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--count", type=numbers, default=[500], help="DICOMs, such as 500,30000")
+    parser.add_argument("--size", type=int, default=512, help="their side in pixels (default: %(default)s)")
+    parser.add_argument("--workers", type=numbers, default=[1, 2], help="such as 1,2")
+    parser.add_argument("--folder", help="where to write, with room for twice the DICOMs (default: the system's)")
+    parser.add_argument("--json", help="write the figures there, too")
+    options = parser.parse_args()
+    rows = []
+    print("| radiographs | workers | seconds | radiographs/s | peak memory, MiB |\n|---|---|---|---|---|")
+    for count in options.count:
+        with tempfile.TemporaryDirectory(dir=options.folder) as folder:
+            table = write_dicoms(Path(folder), count, options.size)
+            for workers in options.workers:
+                seconds, peak = measure(table, workers)
+                row = {"radiographs": count, "size": options.size, "workers": workers, "seconds": round(seconds, 2)}
+                row |= {"rate": round(count / seconds, 1), "peak_mib": round(peak / 2**20)}
+                rows.append(row)
+                shown = (count, workers, row["seconds"], row["rate"], row["peak_mib"])
+                print("| " + " | ".join(map(str, shown)) + " |", flush=True)
+    if options.json:
+        Path(options.json).write_text(json.dumps(rows, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""The Actualmed COVID-19 radiographs of agchung."""

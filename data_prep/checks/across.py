@@ -1,0 +1,38 @@
+"""Near-duplicates across prepared data sets, such as one to train with and another to test with."""
+
+import csv
+import io
+from collections.abc import Sequence
+
+from tqdm import tqdm
+
+from cxrjax import radiograph
+from data_prep.checks import duplicates, fingerprint
+from data_prep.checks.duplicates import Known, Pair
+from data_prep.checks.prepared import locate, read_records
+
+
+def list_duplicates(folders: Sequence[str]) -> str:
+    """Near-duplicates among all radiographs of several data sets, or of one.
+
+    Args:
+        folders: OUT/NAME or OUT/NAME/VERSION of each.
+
+    Returns:
+        CSV: the columns of `duplicates.Pair`, a row a pair; an id is FOLDER:ID.
+
+    Raises:
+        CannotPrepare: a folder holds no prepared data set.
+    """
+    versions = {locate(folder): folder for folder in folders}
+    taken = []
+    for version, folder in versions.items():
+        for split, _, record in tqdm(read_records(version), desc=f"reading {folder}", unit="radiograph", delay=2):
+            found = radiograph.decode(record["image"], record["path"])
+            patient = record["patient_id"] and f"{folder}:{record['patient_id']}"
+            known = Known(f"{folder}:{record['id']}", record["label"], split, patient)
+            taken.append((known, fingerprint.take(found)))
+    text = io.StringIO(newline="")
+    table = csv.writer(text, lineterminator="\n")
+    table.writerows([Pair._fields, *duplicates.compare(taken)])
+    return text.getvalue().removesuffix("\n")

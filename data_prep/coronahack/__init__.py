@@ -1,0 +1,1 @@
+"""CoronaHack: Kermany's radiographs with a few of COVID-19."""

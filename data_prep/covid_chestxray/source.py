@@ -1,0 +1,46 @@
+"""The COVID-19 image data collection: radiographs and CT slices from papers and hospitals.
+
+Its newest `metadata.csv` writes a finding as a path, older ones as words; both are read. Lung masks: those that V7 Labs
+drew, as `lung_masks_v7/STEM.png`, which include the part of the lungs behind the heart; else upstream's own, which a
+network drew, as `annotations/lungVAE-masks/STEM_mask.png`.
+"""
+
+from pathlib import Path
+
+from data_prep.row import LUNGS_PART
+from data_prep.source import File
+from data_prep.upstream.catalogue import Catalogue
+
+
+class CovidChestXray(Catalogue):
+    """Taken are frontal radiographs whose view and finding are stated."""
+
+    name = "covid_chestxray"
+    about = "COVID-19 image data collection (ieee8023): COVID-19 and other pneumonias, from papers and hospitals"
+    where = "https://github.com/ieee8023/covid-chestxray-dataset"
+    terms = "an image's own, as metadata.csv says: nearly half CC BY-NC-SA, a third not stated"
+    size = "about 0.6 GB"
+    usable = "about 950 images; frontal radiographs with a finding are taken, no CT, lateral or unstated view"
+    citation = """@article{cohen2020covid,
+  title = {COVID-19 Image Data Collection: Prospective Predictions Are the Future},
+  author = {Joseph Paul Cohen and Paul Morrison and Lan Dao and Karsten Roth and Tim Q Duong and Marzyeh Ghassemi},
+  journal = {arXiv:2006.11988},
+  year = {2020},
+}"""
+    files = (File(f"{where}/archive/refs/heads/master.zip", "", "."),)
+
+    columns = ("folder", "filename")
+
+    def name_image(self, folder: Path, fields: dict[str, str]) -> str:
+        return f"{fields['folder']}/{fields['filename']}"
+
+    def name_patient(self, patient: str) -> str:
+        return f"ieee8023-{patient}"  # letters ("311a", "311b") tell patients of one paper apart
+
+    def find_masks(self, folder: Path, name: str) -> dict[str, Path]:
+        stem = Path(name).stem
+        masks = (folder / f"lung_masks_v7/{stem}.png", folder / f"annotations/lungVAE-masks/{stem}_mask.png")
+        return next(({LUNGS_PART: path} for path in masks if path.is_file()), {})
+
+
+SOURCE = CovidChestXray()

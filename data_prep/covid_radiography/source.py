@@ -1,0 +1,76 @@
+"""The database's layout: a folder a class with images/NAME.png and masks/NAME.png; releases before 2021 had no masks.
+
+A mask is 256 pixels a side and its image 299; both show the same square.
+"""
+
+import re
+from argparse import Namespace
+from collections.abc import Iterator
+from pathlib import Path
+
+from data_prep.row import LUNGS_PART, CannotPrepare, Row
+from data_prep.source import Source
+
+LABELS = {"covid": "covid19", "normal": "normal", "lungopacity": "opacity", "viralpneumonia": "viral"}
+
+
+class CovidRadiography(Source):
+    """Radiographs gathered from other collections, with lungs found by a network."""
+
+    name = "covid_radiography"
+    about = "COVID-19, normal, lung opacity and viral pneumonia, gathered from other collections, with lung masks"
+    where = "https://www.kaggle.com/datasets/tawsifurrahman/covid19-radiography-database"
+    terms = "Data files © Original Authors"
+    size = "about 0.8 GB"
+    usable = (
+        "all 21,165; no patients are told, and its images come from RSNA, Kermany, ieee8023, Hannover, SIRM and BIMCV: "
+        "used beside one of these it leaks"
+    )
+    citation = """@article{chowdhury2020can,
+  author = {Chowdhury, Muhammad E. H. and Rahman, Tawsifur and Khandakar, Amith and others},
+  title = {Can {AI} Help in Screening Viral and {COVID-19} Pneumonia?},
+  journal = {IEEE Access},
+  volume = {8},
+  pages = {132665--132676},
+  year = {2020},
+  doi = {10.1109/ACCESS.2020.3010287}
+}"""
+    kaggle = "tawsifurrahman/covid19-radiography-database"
+    large = True
+
+    def rows(self, root: Path, options: Namespace) -> Iterator[Row]:
+        for folder, label in find_classes(root).items():
+            images = folder / "images" if (folder / "images").is_dir() else folder
+            masks = {mask.name: mask for mask in (folder / "masks").glob("*.png")}
+            for file in sorted(images.glob("[!.]*.png"), key=lambda file: (find_number(file.stem), file.name)):
+                yield Row(
+                    id=file.relative_to(folder.parent).as_posix(),
+                    file=file,
+                    label=label,
+                    upstream_label=folder.name,
+                    source=self.name,
+                    masks={LUNGS_PART: masks[file.name]} if file.name in masks else {},
+                    licence=self.terms,
+                )
+
+
+def find_classes(root: Path) -> dict[Path, str]:
+    """Folder of a class -> its label, at `root` or one folder below.
+
+    Raises:
+        CannotPrepare: there is none.
+    """
+    for top in [root, *sorted(root.glob("[!.]*/"))]:
+        names = {folder: re.sub("[^a-z]", "", folder.name.lower()) for folder in sorted(top.glob("[!.]*/"))}
+        if classes := {folder: LABELS[name] for folder, name in names.items() if name in LABELS}:
+            return classes
+    raise CannotPrepare(f"{root}: it has none of the folders COVID, Normal, Lung_Opacity and Viral Pneumonia")
+
+
+def find_number(name: str) -> int:
+    """Number of an image, which its releases write "COVID-19 (7)", "COVID (7)", "COVID 7" and "COVID-7"; else -1."""
+    number = re.search(r"(\d+)\)?$", name)
+    return int(number[1]) if number else -1
+
+
+SOURCE = CovidRadiography()

@@ -1,0 +1,1 @@
+"""COVIDx: COVID-Net's data set, made of others."""

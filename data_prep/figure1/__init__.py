@@ -1,0 +1,1 @@
+"""The Figure 1 COVID-19 radiographs of agchung."""

@@ -1,0 +1,1 @@
+"""Hannover Medical School's COVID-19 image repository."""

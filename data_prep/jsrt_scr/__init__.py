@@ -1,0 +1,1 @@
+"""The JSRT database of lung nodules, with the SCR masks of heart and lungs."""

@@ -1,0 +1,1 @@
+"""Kermany's radiographs of children with pneumonia."""

@@ -1,0 +1,1 @@
+"""The tuberculosis radiographs of Montgomery County."""

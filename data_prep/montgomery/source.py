@@ -1,0 +1,29 @@
+"""The Montgomery County set: radiographs of a tuberculosis screening, with masks of either lung."""
+
+from pathlib import Path
+
+from data_prep.row import LEFT, RIGHT
+from data_prep.source import File
+from data_prep.upstream.nlm import TuberculosisSet
+
+
+class Montgomery(TuberculosisSet):
+    """Its left and right masks become one of lungs; they leave out the part behind the heart."""
+
+    name = "montgomery"
+    about = "Montgomery County chest X-ray set (NLM): tuberculosis screening in Maryland, with lung masks"
+    where = "https://openi.nlm.nih.gov/imgs/collections/NLM-MontgomeryCXRSet.zip"
+    size = "about 0.6 GB"
+    usable = "138 radiographs: 80 normal, 58 with tuberculosis; all have lung masks, sex and age"
+    files = (File(where, "", "."),)
+    prefix = "MCUCXR"
+    spacing = (0.0875, 0.0875)  # upstream's ReadMe
+
+    def find_masks(self, folders: tuple[Path, Path], name: str) -> dict[str, Path]:
+        masks = folders[0] / "ManualMask"
+        if not masks.is_dir():
+            return {}
+        return {LEFT: masks / "leftMask" / f"{name}.png", RIGHT: masks / "rightMask" / f"{name}.png"}
+
+
+SOURCE = Montgomery()

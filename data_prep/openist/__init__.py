@@ -1,0 +1,1 @@
+"""The normal radiographs of OpenIST, with lung masks."""

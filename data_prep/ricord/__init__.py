@@ -1,0 +1,1 @@
+"""MIDRC-RICORD-1c: radiographs of COVID-19 from four sites."""

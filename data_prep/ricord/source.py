@@ -1,0 +1,28 @@
+"""RICORD 1c's layout: MIDRC-RICORD-1C-SITE-NUMBER/STUDY/SERIES/*.dcm, as TCIA's download program makes it."""
+
+from data_prep.upstream.tcia import CovidCollection
+
+
+class Ricord(CovidCollection):
+    """Radiographs of adults with COVID-19."""
+
+    name = "ricord"
+    prefix = "MIDRC-RICORD-1C-"
+    about = "MIDRC-RICORD-1c: DICOM radiographs of adults with COVID-19 from four sites"
+    where = "https://www.cancerimagingarchive.net/collection/midrc-ricord-1c (TCIA's download program)"
+    terms = "CC BY-NC 4.0"
+    size = "998 studies in DICOM files"
+    usable = "the frontal views of 998 studies of 361 patients; laterals are known only when a file is read"
+    citation = """@article{tsai2021rsna,
+  author = {Tsai, Emily B. and Simpson, Scott and Lungren, Matthew P. and others},
+  title = {The {RSNA} International {COVID-19} Open Radiology Database ({RICORD})},
+  journal = {Radiology},
+  volume = {299},
+  number = {1},
+  pages = {E204--E213},
+  year = {2021},
+  doi = {10.1148/radiol.2021203957}
+}"""
+
+
+SOURCE = Ricord()

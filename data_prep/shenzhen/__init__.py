@@ -1,0 +1,1 @@
+"""The tuberculosis radiographs of Shenzhen No. 3 Hospital."""

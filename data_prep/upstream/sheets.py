@@ -1,0 +1,71 @@
+"""The tables that come with a collection, CSV or Excel, row by row as column -> text."""
+
+import csv
+import io
+import re
+import zipfile
+from collections.abc import Iterable
+from pathlib import Path
+from xml.etree import ElementTree
+
+from data_prep.row import CannotPrepare
+
+_MAIN = "{http://schemas.openxmlformats.org/spreadsheetml/2006/main}"
+_STRINGS, _SHEET = "xl/sharedStrings.xml", "xl/worksheets/sheet1.xml"
+
+
+def read_csv(path: Path, *needed: str) -> list[dict[str, str]]:
+    """Reads a CSV file with a header; an absent cell is "".
+
+    Raises:
+        CannotPrepare: missing, not such a file, or without a column that is needed.
+    """
+    try:
+        table = csv.DictReader(io.StringIO(path.read_bytes().decode("utf-8-sig"), newline=""))
+        rows = [{name: (text or "").strip() for name, text in row.items() if name} for row in table]
+    except OSError as error:
+        raise CannotPrepare(f"{path}: {(error.strerror or str(error)).lower()}") from error
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise CannotPrepare(f"{path}: not a CSV file in UTF-8 ({error})") from error
+    _check(path, table.fieldnames or [], needed)
+    return rows
+
+
+def read_xlsx(path: Path, *needed: str) -> list[dict[str, str]]:
+    """Reads the first sheet of an Excel file, whose first row is the header; an absent cell is "".
+
+    Raises:
+        CannotPrepare: missing, not such a file, or without a column that is needed.
+    """
+    try:
+        with zipfile.ZipFile(path) as book:
+            texts = _elements(book, _STRINGS, "si") if _STRINGS in book.namelist() else []
+            strings = ["".join(part.text or "" for part in text.iter(f"{_MAIN}t")) for text in texts]
+            cells = [_read_row(row, strings) for row in _elements(book, _SHEET, "row")]
+    except OSError as error:
+        raise CannotPrepare(f"{path}: {(error.strerror or str(error)).lower()}") from error
+    except (zipfile.BadZipFile, LookupError, TypeError, ValueError, ElementTree.ParseError) as error:
+        raise CannotPrepare(f"{path}: not a readable Excel file (.xlsx)") from error
+    header, *rows = cells or [{}]
+    _check(path, header.values(), needed)
+    return [{name: row.get(column, "") for column, name in header.items()} for row in rows]
+
+
+def _check(path: Path, columns: Iterable[str], needed: Iterable[str]) -> None:
+    for name in needed:
+        if name not in columns:
+            raise CannotPrepare(f"{path}: it has no column {name}")
+
+
+def _elements(book: zipfile.ZipFile, member: str, name: str) -> list[ElementTree.Element]:
+    return list(ElementTree.fromstring(book.read(member)).iter(f"{_MAIN}{name}"))
+
+
+def _read_row(row: ElementTree.Element, strings: list[str]) -> dict[str, str]:
+    """Column letters -> text."""
+    cells = {}
+    for cell in row.iter(f"{_MAIN}c"):
+        text = "".join(part.text or "" for part in cell.iter() if part.tag in (f"{_MAIN}v", f"{_MAIN}t"))
+        shared = cell.get("t") == "s" and text
+        cells[re.match("[A-Z]+", cell.get("r", "?"))[0]] = (strings[int(text)] if shared else text).strip()
+    return cells

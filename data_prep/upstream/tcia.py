@@ -1,0 +1,67 @@
+"""Collections of The Cancer Imaging Archive, in the folders that its download program makes.
+
+COLLECTION-PATIENT/STUDY/SERIES/*.dcm, at any depth, and metadata.csv, a row a series, which tells CT from radiographs
+before a file is opened. Without it a CT slice is found out when it is read.
+"""
+
+from argparse import Namespace
+from collections.abc import Iterator
+from itertools import groupby
+from pathlib import Path
+
+from data_prep.example import Example
+from data_prep.row import CannotPrepare, Row, Skip
+from data_prep.source import Source
+from data_prep.upstream.dicom import RADIOGRAPHS, read_frontal
+from data_prep.upstream.sheets import read_csv
+
+
+class CovidCollection(Source):
+    """Radiographs of patients who all have COVID-19.
+
+    Attributes:
+        prefix: of a patient's folder, case as upstream writes it.
+    """
+
+    prefix: str
+
+    def rows(self, root: Path, options: Namespace) -> Iterator[Row | Skip]:
+        found = [(self._find_patient(file.relative_to(root)), file) for file in sorted(root.rglob("*.dcm"))]
+        if not any(patient for patient, _ in found):
+            raise CannotPrepare(f"{root}: it has no folder {self.prefix}... with .dcm files")
+        modalities = _read_modalities(root)
+        for (series, patient), group in groupby(found, key=lambda pair: (pair[1].parent, pair[0])):
+            modality = modalities.get(series, "")
+            if not patient:
+                yield Skip(series.relative_to(root).as_posix(), f"in no folder {self.prefix}...")
+            elif modality and modality not in RADIOGRAPHS:
+                yield Skip(series.relative_to(root).as_posix(), f"{modality}, not a radiograph")
+            else:
+                yield from (self._describe(file, file.relative_to(root), patient) for _, file in group)
+
+    def read(self, row: Row, options: Namespace) -> Example:
+        return read_frontal(row)
+
+    def _find_patient(self, path: Path) -> str:
+        return next((part.removeprefix(self.prefix) for part in path.parts[:-1] if part.startswith(self.prefix)), "")
+
+    def _describe(self, file: Path, path: Path, patient: str) -> Row:
+        return Row(
+            id=path.as_posix(),
+            file=file,
+            label="covid19",
+            upstream_label="COVID-19",
+            patient_id=f"{self.name}-{patient}",
+            source=self.name,
+            licence=self.terms,
+        )
+
+
+def _read_modalities(root: Path) -> dict[Path, str]:
+    """Folder of a series -> its modality, of every metadata.csv at the top or one folder below."""
+    modalities = {}
+    for table in [*root.glob("metadata.csv"), *sorted(root.glob("*/metadata.csv"))]:
+        for fields in read_csv(table, "Modality", "File Location"):
+            # Windows' program writes backslashes.
+            modalities[table.parent / fields["File Location"].replace("\\", "/")] = fields["Modality"]
+    return modalities

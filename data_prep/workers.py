@@ -1,0 +1,111 @@
+"""Shards written by Apache Beam: several processes of this machine, or whatever runner the user has.
+
+What goes from worker to worker is the list of radiographs, never an image. TFDS's own Beam writer would have them all
+sorted by the runner, and the one that runs in this machine sorts in memory.
+"""
+
+import contextlib
+import io
+import json
+import logging
+import os
+import shlex
+import sys
+from argparse import Namespace
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from data_prep.example import Example
+from data_prep.row import CannotPrepare, Row
+from data_prep.shards import Shard, Written, write
+
+
+def are_wanted(options: Namespace) -> bool:
+    """Whether the command asks for Beam.
+
+    Raises:
+        CannotPrepare: fewer than one worker.
+    """
+    if options.workers < 1:
+        raise CannotPrepare(f"--workers={options.workers}: at least one is needed")
+    return options.workers > 1 or bool(options.beam_pipeline_options)
+
+
+def write_all(shards: Sequence[Shard], read: Callable[[Row], Example], options: Namespace) -> list[Written]:
+    """Writes shards in any order, on workers that see the same folder.
+
+    Args:
+        shards: what to write.
+        read: see `shards.write`; it travels to the workers, pickled.
+        options: `workers`, `beam_pipeline_options`.
+
+    Returns:
+        What became of each, in the order of `shards`.
+
+    Raises:
+        CannotPrepare: no Beam, options that it does not understand, or a worker that failed.
+    """
+    beam = _import_beam()
+    pipeline = _make_pipeline(beam, options)
+    try:
+        pipeline | beam.Create(list(map(tuple, shards))) | beam.Reshuffle() | beam.Map(partial(_write_and_tell, read))
+        pipeline.run().wait_until_finish()
+    except RuntimeError as error:  # Beam's wrapping of whatever a worker ran into, traceback and all
+        last = [line for line in str(error).splitlines() if line.strip()][-1]
+        reason = last.partition(": ")[2].partition(" [while running")[0]
+        raise CannotPrepare(f"a worker failed: {reason or last.strip()}") from error
+    return [_hear(shard) for shard in shards]
+
+
+def _import_beam() -> Any:
+    logging.disable(logging.WARNING)  # it warns where its part for Google's cloud is not installed
+    try:
+        import apache_beam
+    except ImportError as error:
+        asks = "--workers and --beam_pipeline_options need Apache Beam"
+        raise CannotPrepare(f"{asks}: pip install 'cxrjax[beam]'") from error
+    finally:
+        logging.disable(logging.NOTSET)
+    return apache_beam
+
+
+def _make_pipeline(beam: Any, options: Namespace) -> Any:
+    logging.getLogger("apache_beam.runners").setLevel(logging.CRITICAL)  # its errors are raised as well
+    given = [f"--{one}" for one in options.beam_pipeline_options.split(",") if one]
+    try:
+        with contextlib.redirect_stderr(io.StringIO()) as said:
+            known = beam.options.pipeline_options.PipelineOptions([f"--direct_num_workers={options.workers}", *given])
+            known.get_all_options()  # which is where it looks at them all
+            elsewhere = known.view_as(beam.options.pipeline_options.StandardOptions).runner
+            return beam.Pipeline(elsewhere or _make_runner(), options=known)
+    except (SystemExit, Exception) as error:
+        reason = (said.getvalue() or str(error)).strip().splitlines()[-1]
+        raise CannotPrepare(f"--beam_pipeline_options={options.beam_pipeline_options}: {reason}") from error
+
+
+def _make_runner() -> Any:
+    """The runner for processes of this machine; Beam's default one would first try to download another program."""
+    from apache_beam.runners.portability.fn_api_runner import FnApiRunner
+    from apache_beam.transforms.environments import SubprocessSDKEnvironment
+
+    # A worker tells its whole life on its standard error; what fails in it comes back in another way.
+    worker = f"{shlex.quote(sys.executable)} -m apache_beam.runners.worker.sdk_worker_main 2>{os.devnull}"
+    return FnApiRunner(SubprocessSDKEnvironment.from_command_string(worker))
+
+
+def _write_and_tell(read: Callable[[Row], Example], fields: tuple) -> None:
+    shard = Shard(*fields)
+    _note(shard).write_text(json.dumps(write(shard, read)), encoding="utf-8")
+
+
+def _hear(shard: Shard) -> Written:
+    note = _note(shard)
+    written = Written(*json.loads(note.read_text(encoding="utf-8")))
+    note.unlink()
+    return written
+
+
+def _note(shard: Shard) -> Path:
+    return Path(f"{shard.path}.json")

@@ -1,0 +1,71 @@
+"""Figure 1 and Actualmed: every picture by its own row, every finding by its own word."""
+
+import json
+import re
+from argparse import Namespace
+from collections import Counter
+
+import pytest
+
+from data_prep.__main__ import main
+from data_prep.actualmed.dummy import write as write_actualmed
+from data_prep.actualmed.source import SOURCE as ACTUALMED
+from data_prep.figure1.dummy import write as write_figure1
+from data_prep.figure1.source import SOURCE as FIGURE1
+from data_prep.row import Row, Skip
+from data_prep.upstream.metadata import read_metadata
+
+FOLDER = "Figure1-COVID-chestxray-dataset"
+
+
+def test_figure1_finds_a_picture_by_its_own_row_or_not_at_all(tmp_path):
+    write_figure1(tmp_path)
+    rows = list(FIGURE1.rows(tmp_path, Namespace()))
+    assert [row for row in rows if isinstance(row, Skip)] == [Skip("images/COVID-00002.jpg", "no such file")]
+    assert [(row.id, row.label, row.patient_id) for row in rows if isinstance(row, Row)] == [
+        ("images/COVID-00001.jpg", "covid19", "figure1-COVID-00001"),
+        ("images/COVID-00003a.jpg", "", "figure1-COVID-00003"),
+        ("images/COVID-00003b.png", "", "figure1-COVID-00003"),
+        ("images/COVID-00004.png", "normal", "figure1-COVID-00004"),
+        ("images/COVID-00005.jpg", "pneumonia", "figure1-COVID-00005"),
+    ]
+    assert (rows[0].sex, rows[0].age, rows[0].view) == ("M", 33, "AP erect")
+
+
+def test_actualmed_keeps_inconclusive_apart(tmp_path):
+    write_actualmed(tmp_path)
+    rows = list(ACTUALMED.rows(tmp_path, Namespace()))
+    assert [row for row in rows if isinstance(row, Skip)] == [Skip("images/DX.gone.png", "no such file")]
+    assert [(row.id, row.label, row.upstream_label, row.patient_id) for row in rows if isinstance(row, Row)] == [
+        ("images/CR.1.20200313.png", "inconclusive", "Inconclusive", "actualmed-ANON196"),
+        ("images/CR.1.20200318.png", "covid19", "COVID-19", "actualmed-ANON196"),
+        ("images/CR.2.png", "normal", "No finding", "actualmed-ANON56"),
+        ("images/DX.3.png", "covid19", "COVID-19", "actualmed-ANON91"),
+    ]
+
+
+@pytest.fixture
+def real(shared):
+    folder = shared / "data" / FOLDER
+    if not folder.is_dir():
+        pytest.skip(f"the shared data has no {FOLDER}")
+    return folder
+
+
+def test_all_real_pictures_of_figure1_are_taken(real, tmp_path):
+    assert main(["figure1", f"--from={real}", f"--out={tmp_path}"]) == 0
+    report = json.loads((tmp_path / "figure1" / "1.0.0" / "report.json").read_text())
+    counts = sum((Counter(labels) for labels in report["counts"].values()), Counter())
+    # Counted by hand in metadata.csv.
+    assert counts == {"covid19": 35, "normal": 3, "pneumonia": 2, "": 15}
+    assert (counts.total(), report["skipped"]) == (55, [])
+
+
+def test_the_files_to_be_fetched_are_those_that_the_metadata_names(real):
+    files = {file.path: file for file in FIGURE1.files}
+    pictures = {fields["patientid"] for fields in read_metadata(real / "metadata.csv")}
+    assert {path.split("/")[-1].split(".")[0] for path in files} == pictures | {"metadata"}
+    assert len(files) == 56
+    for file in files.values():
+        assert re.fullmatch("[0-9a-f]{64}", file.sha256)
+        assert re.search(f"/{FOLDER}/[0-9a-f]{{40}}/{file.path}$", file.url)

@@ -1,0 +1,150 @@
+"""The COVID-19 image data collection: what is taken, why the rest is not, and who is in which split."""
+
+import csv
+import json
+from argparse import Namespace
+from collections import Counter
+
+import cv2
+import numpy as np
+import pytest
+import tensorflow_datasets as tfds
+
+from data_prep import splits
+from data_prep.__main__ import main
+from data_prep.covid_chestxray.dummy import write
+from data_prep.covid_chestxray.source import SOURCE
+from data_prep.reading import read_example
+from data_prep.row import BadRow, Row, Skip
+from data_prep.upstream.dummies import draw_lung
+from data_prep.upstream.metadata import name_label, read_metadata
+
+NAME = "covid-chestxray-dataset"
+
+
+@pytest.fixture
+def taken(tmp_path):
+    write(tmp_path)
+    return list(SOURCE.rows(tmp_path, Namespace()))
+
+
+def test_only_frontal_radiographs_with_a_finding_are_taken(taken):
+    assert [(row.id, row.reason) for row in taken if isinstance(row, Skip)] == [
+        ("images/lateral.jpg", "lateral view"),
+        ("images/slice.jpg", "CT, not a radiograph"),
+        ("volumes/volume.nii.gz", "CT, not a radiograph"),  # rather than "no such file"
+        ("images/unstated.jpg", "view not stated"),
+        ("images/todo.jpg", "finding not stated"),
+        ("images/gone.jpg", "no such file"),
+        ("images/normal.jpg", "named a second time in metadata.csv"),
+    ]
+    labels = Counter(row.label for row in taken if isinstance(row, Row))
+    assert labels == {"covid19": 4, "viral": 1, "bacterial": 1, "fungal": 1, "normal": 1, "pneumonia": 1}
+
+
+def test_a_row_says_what_upstream_says(taken):
+    rows = {row.id: row for row in taken if isinstance(row, Row)}
+    second = rows["images/second.png"]
+    assert (second.patient_id, second.upstream_label, second.view) == ("ieee8023-2", "COVID-19, ARDS", "AP Supine")
+    assert (second.sex, second.age, second.licence) == ("M", 65, "CC BY-NC-SA")
+    assert rows["images/first.jpg"].licence == "not stated"
+    assert len({row.patient_id for row in rows.values()}) == 7  # nine radiographs, three of them of patient 2
+
+
+def test_hand_drawn_lungs_go_before_those_of_a_network(taken):
+    rows = {row.id: row for row in taken if isinstance(row, Row)}
+    assert rows["images/first.jpg"].masks["lungs"].parent.name == "lung_masks_v7"
+    assert rows["images/second.png"].masks["lungs"].name == "second_mask.png"
+    assert not rows["images/third.jpg"].masks
+    example = read_example(rows["images/second.png"])
+    assert example.mask_kind == "lungs"
+    mask = cv2.imdecode(np.frombuffer(example.mask, np.uint8), cv2.IMREAD_UNCHANGED)
+    assert np.array_equal(mask, draw_lung("left"))
+
+
+def test_a_file_that_was_cut_off_is_refused(taken):
+    (row,) = [row for row in taken if row.id == "images/cut-off.png"]
+    with pytest.raises(BadRow, match="truncated or damaged PNG"):
+        read_example(row)
+
+
+@pytest.mark.parametrize(
+    ("finding", "label"),
+    [
+        ("COVID-19", "covid19"),
+        ("Pneumonia/Viral/COVID-19", "covid19"),
+        ("COVID-19, ARDS", "covid19"),
+        ("Pneumonia/Viral/SARS", "viral"),
+        ("Pneumonia/Viral/MERS-CoV", "viral"),
+        ("Pneumonia/Viral/Herpes ", "viral"),
+        ("Pneumonia/Viral/Influenza/H1N1", "viral"),
+        ("Varicella", "viral"),
+        ("Mycoplasma Bacterial Pneumonia", "bacterial"),
+        ("E.Coli", "bacterial"),
+        ("Pneumonia/Bacterial/Staphylococcus/MRSA", "bacterial"),
+        ("Pneumocystis", "fungal"),
+        ("Pneumonia/Fungal/Aspergillosis", "fungal"),
+        ("Tuberculosis", "tuberculosis"),
+        ("No Finding", "normal"),
+        ("No finding", "normal"),
+        ("Pneumonia", "pneumonia"),
+        ("Pneumonia/Lipoid", "lipoid"),
+        ("Pneumonia/Aspiration", "aspiration"),
+        ("ARDS", "ards"),
+        ("Unknown", ""),
+        ("todo", ""),
+        ("", ""),
+    ],
+)
+def test_findings_of_old_and_new_versions(finding, label):
+    assert name_label(finding) == label
+
+
+@pytest.fixture
+def metadata(shared):
+    path = shared / "data" / NAME / "metadata.csv"
+    if not path.is_file():
+        pytest.skip(f"the shared data has no {NAME}")
+    return read_metadata(path, "patientid", "finding")
+
+
+@pytest.fixture
+def benchmark(shared):
+    with (shared / "data" / "benchmark.csv").open(newline="") as file:
+        return [fields for fields in csv.DictReader(file) if fields["dataset"] == NAME]
+
+
+def test_the_real_files_that_are_there_are_all_taken(shared, metadata, benchmark, tmp_path):
+    assert main(["covid_chestxray", f"--from={shared / 'data' / NAME}", f"--out={tmp_path}"]) == 0
+    folder = tmp_path / "covid_chestxray" / "1.0.0"
+    report = json.loads((folder / "report.json").read_text())
+    assert report["counts"] == {"train": {"covid19": 214}, "val": {"covid19": 36}, "test": {"covid19": 106}}
+    reasons = Counter(entry["reason"] for entry in report["skipped"])
+    # Counted by hand in metadata.csv: 84 CT; of the 674 radiographs 57 L and 39 of no view; 51 todo or Unknown.
+    assert reasons == {
+        "CT, not a radiograph": 84,
+        "lateral view": 57,
+        "view not stated": 39,
+        "finding not stated": 51,
+        "no such file": 171,
+    }
+    assert 356 + reasons.total() == len(metadata) == 758
+    told = {fields["path"].split("/")[-1]: fields for fields in benchmark}
+    for records in tfds.builder_from_directory(folder).as_data_source().values():
+        for record in records:
+            fields = told.pop(record["path"].decode().split("/")[-1])
+            assert record["patient_id"].decode() == fields["patient_id"]
+            assert record["view"].decode() == fields["view"]
+            assert bool(record["mask"]) == bool(fields["mask"])
+    assert not told
+
+
+def test_the_committed_splits_are_those_of_the_benchmark_and_fair_to_the_rest(metadata, benchmark):
+    committed = {patient: split for (_, patient), split in splits.read_table(SOURCE.splits_table()).items()}
+    assert set(committed) == {SOURCE.name_patient(fields["patientid"]) for fields in metadata}
+    known = {fields["patient_id"]: fields["split"] for fields in benchmark}
+    assert known.items() <= committed.items()
+    drawn = Counter(split for patient, split in committed.items() if patient not in known)
+    assert (len(committed), len(known), drawn.total()) == (387, 259, 128)
+    for split, share in zip(splits.NAMES, SOURCE.shares, strict=True):
+        assert drawn[split] / drawn.total() == pytest.approx(share, abs=0.05)

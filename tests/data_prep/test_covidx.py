@@ -1,0 +1,87 @@
+"""COVIDx: COVID-Net's rules, and the comma that it lacks."""
+
+import json
+import re
+from collections import Counter
+
+import pytest
+
+from data_prep.covidx.patients import RADIOGRAPHY_TEST, TEST
+from data_prep.row import CannotPrepare
+
+
+def test_patients_191_and_24_are_two_patients_of_the_test_set(survey):
+    assert {"ieee8023-191", "figure1-COVID-00024"} <= TEST
+    assert (len(TEST), len(RADIOGRAPHY_TEST)) == (21 + 12 + 28, 17)
+    splits = {row.patient_id: row.split for row in survey("covidx").rows.values()}
+    assert splits["ieee8023-191"] == splits["figure1-COVID-00024"] == splits["actualmed-ANON24"] == "test"
+    assert splits["ieee8023-301"] == splits["figure1-COVID-00001"] == splits["actualmed-ANON1"] == "train|val"
+
+
+def test_findings_become_three_classes(survey):
+    found = survey("covidx")
+    labels = {re.sub(r".*/", "", name): label for name, label in found.tell("label").items()}
+    assert labels == {
+        "67d668e5-0015.jpg": "covid19",
+        "67d668e5-05be.jpg": "covid19",
+        "paper.jpg": "covid19",
+        "sars.jpg": "pneumonia",
+        "streptococcus.jpg": "pneumonia",
+        "COVID-00024.jpg": "covid19",
+        "COVID-00001.jpg": "covid19",
+        "CR.1.1.jpg": "covid19",
+        "CR.1.2.jpg": "covid19",
+        "COVID-2.png": "covid19",
+        "COVID-70.png": "covid19",
+        "00313ee0.dcm": "normal",
+        "00436515.dcm": "pneumonia",
+        "00704310.dcm": "pneumonia",
+        "00a85be6.dcm": "normal",
+    }
+    assert found.left_out["covid_chestxray/images/slice.jpg"] == "CT, not a radiograph"
+    assert "no such file" in {reason for name, reason in found.left_out.items() if "COVID-00003" in name}
+
+
+def test_a_radiograph_of_two_collections_is_taken_once(survey):
+    """COVID-1 is ieee8023's by its address, COVID-3 by its collection's, COVID-100 by its number; sirm-13 is SIRM's."""
+    rows = survey("covidx").rows
+    taken = [name for name in rows if "radiography" in name]
+    assert taken == ["covid_radiography/COVID/images/COVID-2.png", "covid_radiography/COVID/images/COVID-70.png"]
+    assert not any("sirm-13" in name for name in rows)
+
+
+def test_a_patient_of_nihs_is_test_with_all_its_images(survey, tmp_path):
+    """COVID-Net's lists name one image of each patient that RSNA knows, NIH's mapping tells the others."""
+    folder = "rsna_pneumonia/stage_2_train_images"
+    splits = {name: row.split for name, row in survey("covidx").rows.items()}
+    assert splits[f"{folder}/00a85be6.dcm"] == splits[f"{folder}/00704310.dcm"] == "test"
+    assert splits[f"{folder}/00313ee0.dcm"] == splits[f"{folder}/00436515.dcm"] == "train|val"
+    same = [{"subset_img_id": name, "img_id": f"00000012_00{name[-1]}.png"} for name in ("00a85be6", "00436515")]
+    rsna = tmp_path / "upstream" / "rsna-pneumonia-detection-challenge"
+    (rsna / "pneumonia-challenge-dataset-mappings_2018.json").write_text(json.dumps(same))
+    splits = {name: row.split for name, row in survey("covidx", tmp_path / "upstream").rows.items()}
+    assert splits[f"{folder}/00436515.dcm"] == "test"
+    assert splits[f"{folder}/00313ee0.dcm"] == "train|val"
+
+
+def test_rsna_keeps_its_boxes(survey):
+    lesions = survey("covidx").tell("lesions")
+    assert lesions["rsna_pneumonia/stage_2_train_images/00436515.dcm"]
+
+
+def test_parts_that_are_not_there_are_named(survey, tmp_path):
+    survey("covidx")
+    (tmp_path / "upstream" / "Actualmed-COVID-chestxray-dataset").rename(tmp_path / "elsewhere")
+    assert survey("covidx", tmp_path / "upstream").left_out["actualmed"] == "no folder actualmed"
+    (tmp_path / "upstream" / "COVID-Net").rename(tmp_path / "elsewhere-too")
+    with pytest.raises(CannotPrepare, match=r"rsna_test_patients_normal\.npy: RSNA's test patients"):
+        survey("covidx", tmp_path / "upstream")
+
+
+def test_real_figure1_has_one_test_patient_more_than_covid_nets_list(survey, shared, tmp_path):
+    """Its test_COVIDx5.txt has 11 of Figure 1 and train_COVIDx5.txt 24, COVID-00024 among these."""
+    folder = shared / "data" / "Figure1-COVID-chestxray-dataset"
+    if not folder.is_dir():
+        pytest.skip("the shared data has no Figure1-COVID-chestxray-dataset")
+    (tmp_path / folder.name).symlink_to(folder)
+    assert Counter(row.split for row in survey("covidx", tmp_path).rows.values()) == {"test": 12, "train|val": 23}

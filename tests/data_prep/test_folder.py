@@ -1,0 +1,74 @@
+"""A user's own folder: names of classes in the shared vocabulary, patients by a pattern, whatever is no radiograph."""
+
+import shutil
+from collections import Counter
+
+import pytest
+
+from data_prep.folder.source import normalise
+from data_prep.row import CannotPrepare
+
+
+def test_folder(survey):
+    found = survey("folder")
+    labels = {"covid19": 2, "normal": 2, "viral": 1, "tuberculosis": 2, "Cardiomegaly": 1}
+    assert Counter(found.tell("label").values()) == labels
+    assert found.examples["NORMAL/2020/march/p03_a.png"].upstream_label == "NORMAL"
+    assert found.examples["TB/p06_a.dcm"].age == 45
+    assert set(found.tell("source").values()) == {"upstream"}
+    assert found.left_out == {
+        "NORMAL/notes.txt": "not an image",
+        "NORMAL/p07_a.png": "truncated or damaged PNG file",
+        "TB/p06_side.dcm": "lateral view",
+        "TB/p06_slice.dcm": "CT, not a radiograph",
+        "stray.png": "in no folder of a class",
+    }
+
+
+def test_the_first_group_of_a_pattern_is_the_patient(survey):
+    told = survey("folder", None, "--patients=^(p[0-9]+)_").tell("patient_id")
+    assert told["COVID-19/p01_a.png"] == told["COVID-19/p01_b.jpg"] == "p01"
+    assert told["Cardiomegaly/nameless.png"] == ""
+
+
+@pytest.mark.parametrize("pattern", ["^p[0-9]+_", "(p"])
+def test_a_pattern_that_cannot_be_used_is_named(survey, pattern):
+    with pytest.raises(CannotPrepare, match="--patients="):
+        survey("folder", None, f"--patients={pattern}")
+
+
+@pytest.mark.parametrize(
+    ("word", "label"),
+    [
+        ("COVID-19", "covid19"),
+        ("Covid", "covid19"),
+        ("Viral Pneumonia", "viral"),
+        ("bacterial_pneumonia", "bacterial"),
+        ("TB", "tuberculosis"),
+        ("NORMAL", "normal"),
+        ("PNEUMONIA", "PNEUMONIA"),
+        ("Lung_Opacity", "Lung_Opacity"),
+    ],
+)
+def test_what_says_the_same_is_called_the_same(word, label):
+    assert normalise(word) == label
+
+
+def test_real_tuberculosis(survey, shared):
+    folder = shared / "data" / "tuberculosis"
+    if not folder.is_dir():
+        pytest.skip("the shared data has no tuberculosis")
+    found = survey("folder", folder)
+    assert Counter(found.tell("label").values()) == {"tuberculosis": 150, "normal": 150}
+    assert not found.left_out
+
+
+def test_real_dicom_files(survey, shared, tmp_path):
+    if not (shared / "data" / "dicom").is_dir():
+        pytest.skip("the shared data has no dicom")
+    shutil.copytree(shared / "data" / "dicom", tmp_path / "mine" / "Nodule")
+    found = survey("folder", tmp_path / "mine")
+    assert Counter(found.tell("label").values()) == {"Nodule": 2}
+    assert not found.left_out
+    for name, example in found.examples.items():
+        assert example.image == (tmp_path / "mine" / name).read_bytes()

@@ -1,0 +1,69 @@
+"""Montgomery and Shenzhen: findings from the names, sex and age from the readings, two lungs in one mask."""
+
+import math
+from argparse import Namespace
+
+import cv2
+import numpy as np
+import pytest
+
+from data_prep.montgomery.dummy import write as write_montgomery
+from data_prep.montgomery.source import SOURCE as MONTGOMERY
+from data_prep.reading import read_example
+from data_prep.row import BadRow, Skip
+from data_prep.shenzhen.dummy import write as write_shenzhen
+from data_prep.shenzhen.source import SOURCE as SHENZHEN
+from data_prep.upstream.dummies import draw_lung
+from data_prep.upstream.nlm import Reading, read_reading
+
+LUNGS = draw_lung("left") | draw_lung("right")
+
+
+def decode(png: bytes) -> np.ndarray:
+    return cv2.imdecode(np.frombuffer(png, np.uint8), cv2.IMREAD_UNCHANGED)
+
+
+def test_montgomery_unites_its_two_masks(tmp_path):
+    write_montgomery(tmp_path)
+    rows = list(MONTGOMERY.rows(tmp_path, Namespace()))
+    assert [(row.id, row.label, row.patient_id) for row in rows[:-1]] == [
+        ("CXR_png/MCUCXR_0001_0.png", "normal", "montgomery-MCUCXR_0001"),
+        ("CXR_png/MCUCXR_0002_0.png", "normal", "montgomery-MCUCXR_0002"),
+        ("CXR_png/MCUCXR_0104_1.png", "tuberculosis", "montgomery-MCUCXR_0104"),
+        ("CXR_png/MCUCXR_0108_1.png", "tuberculosis", "montgomery-MCUCXR_0108"),
+    ]
+    assert rows[-1] == Skip("CXR_png/MCUCXR_0113_1.png", "no such file")
+    example = read_example(rows[2])
+    assert (example.sex, example.age, example.spacing, example.view) == ("M", 61, (0.0875, 0.0875), "PA")
+    assert example.upstream_label == "improved LUL infiltrate; cavity, active TB"
+    assert example.mask_kind == "lungs"
+    assert np.array_equal(decode(example.mask), LUNGS)
+    with pytest.raises(BadRow, match="truncated"):
+        read_example(rows[3])
+
+
+def test_the_folder_itself_serves_as_well_as_the_one_around_it(tmp_path):
+    write_montgomery(tmp_path)
+    inside = list(MONTGOMERY.rows(tmp_path / "MontgomerySet", Namespace()))
+    assert inside == list(MONTGOMERY.rows(tmp_path, Namespace()))
+
+
+def test_shenzhen_has_masks_for_some(tmp_path):
+    write_shenzhen(tmp_path)
+    examples = [read_example(row) for row in SHENZHEN.rows(tmp_path, Namespace())]
+    assert [(example.label, example.sex, example.upstream_label) for example in examples] == [
+        ("normal", "male", "normal"),
+        ("normal", "Female", "normal"),
+        ("tuberculosis", "female", "STB"),
+        ("tuberculosis", "male", "right PTB"),
+    ]
+    assert [example.age for example in examples] == pytest.approx([45, 63, 28, 4 / 12])
+    assert [example.mask_kind for example in examples] == ["lungs", "", "lungs", ""]
+    assert np.array_equal(decode(examples[2].mask), LUNGS)
+
+
+def test_a_reading_that_tells_nothing(tmp_path):
+    file = tmp_path / "reading.txt"
+    file.write_text("\n")
+    reading = read_reading(file)
+    assert reading[::2] == Reading()[::2] == ("", "") and math.isnan(reading.age)

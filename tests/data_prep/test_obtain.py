@@ -1,0 +1,285 @@
+"""Fetching: a real server on the loopback that cuts connections off, tells wrong things, and is not there."""
+
+import hashlib
+import io
+import json
+import re
+import sys
+import tarfile
+import threading
+import types
+import zipfile
+from argparse import Namespace
+from collections import Counter
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from data_prep import __main__
+from data_prep.fetch import download
+from data_prep.fetch.obtain import _name, obtain
+from data_prep.row import CannotPrepare, Row
+from data_prep.source import File, Source
+from data_prep.upstream.dummies import save
+
+BIG = np.random.default_rng(0).bytes(1_000_000)
+
+
+class Server(ThreadingHTTPServer):
+    """Upstream in the small: `files` by path; the next `cuts` answers for a path end half way."""
+
+    daemon_threads = True
+
+    def __init__(self):
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.files: dict[str, bytes] = {}
+        self.cuts: Counter[str] = Counter()
+        self.ranges, self.served, self.asked, self.version = True, 0, [], '"1"'
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server_port}"
+
+
+class Handler(BaseHTTPRequestHandler):
+    def do_GET(self):
+        server, path = self.server, self.path.partition("?")[0]
+        data = server.files.get(path)
+        if data is None:
+            self.send_error(404)
+            return
+        asked = self.headers.get("Range", "")
+        server.asked.append(asked)
+        start = int(re.fullmatch(r"bytes=(\d+)-", asked)[1]) if asked else 0
+        if not server.ranges or self.headers.get("If-Range") != server.version:
+            start = 0
+        self.send_response(206 if start else 200)
+        if start:
+            self.send_header("Content-Range", f"bytes {start}-{len(data) - 1}/{len(data)}")
+        self.send_header("Content-Length", str(len(data) - start))
+        self.send_header("ETag", server.version)
+        self.end_headers()
+        end = (start + len(data)) // 2 if server.cuts[path] > 0 else len(data)
+        server.cuts[path] -= 1
+        self.wfile.write(data[start:end])
+        server.served += end - start
+
+    def log_message(self, *_):
+        pass
+
+
+@pytest.fixture
+def server(monkeypatch):
+    monkeypatch.setattr(download, "PAUSE", 0.01)
+    with Server() as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        yield server
+        server.shutdown()
+        thread.join()
+
+
+class Upstream(Source):
+    """PNG files of a folder, each of its own patient."""
+
+    name, about, where, terms, size, usable = "upstream", "test", "Ask upstream for it", "none", "small", "all"
+    shares = (1, 0, 0)
+
+    def __init__(self, *files: File, kaggle: str = ""):
+        self.files, self.kaggle = files, kaggle
+
+    def rows(self, root, options):
+        for file in sorted(root.rglob("*.png")):
+            yield Row(file.relative_to(root).as_posix(), file, label="viral", source=self.name, licence="none")
+
+
+def fetch(source: Source, out: Path) -> Path:
+    return obtain(source, Namespace(out=str(out)))
+
+
+def sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+def zipped(files: dict[str, bytes]) -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as pack:
+        for name, data in files.items():
+            pack.writestr(name, data)
+    return buffer.getvalue()
+
+
+def left(folder: Path) -> list[str]:
+    return sorted(re.sub("[0-9a-f]{8}", "*", path.name) for path in folder.rglob("*") if path.is_file())
+
+
+def test_a_connection_that_is_cut_is_taken_up_where_it_ended(server, tmp_path):
+    server.files["/big.bin"], server.cuts["/big.bin"] = BIG, 2
+    root = fetch(Upstream(File(f"{server.url}/big.bin", sha256(BIG), "folder/big.bin")), tmp_path)
+    assert (root / "folder" / "big.bin").read_bytes() == BIG
+    assert server.asked == ["", "bytes=499999-", "bytes=749998-"]
+    assert server.served == len(BIG) + 2  # a byte twice for each time that it went on
+
+
+def test_the_same_command_goes_on_with_what_is_there(server, tmp_path, monkeypatch):
+    monkeypatch.setattr(download, "ATTEMPTS", 1)
+    server.files |= {"/small.bin": b"small", "/big.bin": BIG}
+    server.cuts["/big.bin"] = 1
+    source = Upstream(*(File(f"{server.url}/{name}.bin", "", f"{name}.bin") for name in ("small", "big")))
+    with pytest.raises(CannotPrepare, match=r"big\.bin: cut off after 500000 of 1000000 bytes; the same command"):
+        fetch(source, tmp_path)
+    downloads = tmp_path / "downloads" / "upstream"
+    assert left(downloads) == ["*-big.bin.partial", "*-big.bin.version", "*-small.bin"]
+    before = server.served
+    root = fetch(source, tmp_path)
+    assert server.served - before == 500_001
+    assert (root / "big.bin").read_bytes() == BIG and (root / "small.bin").read_bytes() == b"small"
+    assert left(downloads) == ["big.bin", "small.bin"]
+    asked = len(server.asked)
+    assert fetch(source, tmp_path) == root
+    assert len(server.asked) == asked
+
+
+@pytest.mark.parametrize("change", ["another version", "no ranges"])
+def test_what_cannot_be_gone_on_with_begins_again(server, tmp_path, monkeypatch, change):
+    monkeypatch.setattr(download, "ATTEMPTS", 1)
+    server.files["/big.bin"], server.cuts["/big.bin"] = BIG, 1
+    source = Upstream(File(f"{server.url}/big.bin", "", "big.bin"))
+    with pytest.raises(CannotPrepare, match="cut off"):
+        fetch(source, tmp_path)
+    if change == "another version":
+        server.files["/big.bin"], server.version = BIG[::-1], '"2"'
+    else:
+        server.ranges = False
+    root = fetch(source, tmp_path)
+    assert (root / "big.bin").read_bytes() == server.files["/big.bin"]
+
+
+def test_a_wrong_checksum_is_told_and_leaves_nothing(server, tmp_path):
+    server.files["/big.bin"] = BIG
+    with pytest.raises(CannotPrepare) as refused:
+        fetch(Upstream(File(f"{server.url}/big.bin", sha256(b"other"), "big.bin")), tmp_path)
+    for told in (f"{server.url}/big.bin", sha256(BIG), sha256(b"other")):
+        assert told in str(refused.value)
+    assert left(tmp_path) == []
+
+
+def test_what_the_server_says_is_told(server, tmp_path):
+    with pytest.raises(CannotPrepare, match=rf"^{server.url}/none\.zip: the server answers 404 Not Found$"):
+        fetch(Upstream(File(f"{server.url}/none.zip", "", "")), tmp_path)
+
+
+def test_a_server_that_is_not_there_is_named(tmp_path):
+    with Server() as gone:
+        url = f"{gone.url}/a.zip"
+    with pytest.raises(CannotPrepare, match=rf"^{url}: the server cannot be reached \(connection refused\)$"):
+        fetch(Upstream(File(url, "", "")), tmp_path)
+
+
+def test_a_full_disk_is_told(server, tmp_path):
+    server.files["/big.bin"] = BIG
+    source = Upstream(File(f"{server.url}/big.bin", "", "big.bin"))
+    fetched = tmp_path / "downloads" / "upstream" / "fetched"
+    fetched.mkdir(parents=True)
+    (fetched / f"{_name(source.files[0])}.partial").symlink_to("/dev/full")
+    with pytest.raises(CannotPrepare, match="no space left on device"):
+        fetch(source, tmp_path)
+
+
+def test_archives_are_unpacked_beside_each_other_and_not_kept(server, tmp_path):
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w:gz") as pack:
+        member = tarfile.TarInfo("masks/a.txt")
+        member.size = 4
+        pack.addfile(member, io.BytesIO(b"mask"))
+    server.files |= {"/images.zip": zipped({"images/a.txt": b"image"}), "/masks.tgz": buffer.getvalue()}
+    server.files["/table.csv"] = b"a,b"
+    files = (("images.zip?download=1", ""), ("masks.tgz", "more"), ("table.csv", "table.csv"))
+    root = fetch(Upstream(*(File(f"{server.url}/{name}", "", path) for name, path in files)), tmp_path)
+    assert (root / "images" / "a.txt").read_bytes() == b"image"
+    assert (root / "more" / "masks" / "a.txt").read_bytes() == b"mask"
+    assert left(tmp_path) == ["a.txt", "a.txt", "table.csv"]
+
+
+def linked() -> bytes:
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as pack:
+        member = tarfile.TarInfo("inside")
+        member.type, member.linkname = tarfile.SYMTYPE, "/etc"
+        pack.addfile(member)
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "reason"),
+    [
+        ("slip.zip", zipped({"fine.txt": b"", "../../../slipped.txt": b"x"}), r"refused.*slipped\.txt"),
+        ("root.zip", zipped({"/tmp/slipped.txt": b"x"}), r"refused.*slipped\.txt"),
+        ("link.tar", linked(), "refused.*inside"),
+        ("half.zip", zipped({"a": BIG})[:-50], "damaged"),
+        ("page.tar.gz", b"<html>log in first</html>", "not an archive"),
+    ],
+)
+def test_a_bad_archive_is_refused_and_nothing_of_it_is_left(server, tmp_path, name, data, reason):
+    server.files[f"/{name}"] = data
+    with pytest.raises(CannotPrepare, match=rf"{name}: .*{reason}"):
+        fetch(Upstream(File(f"{server.url}/{name}", "", "")), tmp_path / "a" / "b" / "c")
+    assert not list(tmp_path.rglob("slipped.txt")) and not Path("/tmp/slipped.txt").exists()
+    downloads = tmp_path / "a" / "b" / "c" / "downloads" / "upstream"
+    assert not list(downloads.glob("upstream-*")) and not list((downloads / "fetched").iterdir())
+
+
+def test_fetched_cut_off_checked_unpacked_and_prepared(server, tmp_path, monkeypatch, capsys):
+    """The whole way, as a user goes it."""
+    for number in range(10):
+        save(tmp_path / "made" / f"{number}.png", np.full((64, 56), number, np.uint8) + np.eye(64, 56, dtype=np.uint8))
+    made = {f"set/{path.name}": path.read_bytes() for path in (tmp_path / "made").iterdir()}
+    server.files["/set.zip"] = zipped(made)
+    source = Upstream(File(f"{server.url}/set.zip", sha256(server.files["/set.zip"]), ""))
+    monkeypatch.setattr(__main__, "find_sources", lambda: {"upstream": source})
+    monkeypatch.setattr(download, "ATTEMPTS", 1)
+    server.cuts["/set.zip"] = 1
+    command = ["upstream", f"--out={tmp_path / 'out'}", "--duplicates=off"]
+    assert __main__.main(command) == 2
+    said = capsys.readouterr().err
+    assert "the same command goes on from there" in said.splitlines()[-1]
+    assert __main__.main(command) == 0
+    assert "train 10 (viral 10)" in capsys.readouterr().out
+    report = json.loads((tmp_path / "out" / "upstream" / "1.0.0" / "report.json").read_text())
+    assert report["counts"] == {"train": {"viral": 10}} and report["skipped"] == []
+
+
+def test_what_is_behind_a_form_says_where_and_how(tmp_path):
+    with pytest.raises(CannotPrepare, match="^Ask upstream for it; then give --from=DIR$"):
+        fetch(Upstream(), tmp_path)
+
+
+def fake_kagglehub(monkeypatch, download) -> None:
+    module = types.ModuleType("kagglehub")
+    module.dataset_download = download
+    monkeypatch.setitem(sys.modules, "kagglehub", module)
+
+
+def test_a_kaggle_set_comes_through_kagglehub(tmp_path, monkeypatch):
+    fake_kagglehub(monkeypatch, lambda handle: str(tmp_path / handle))
+    assert fetch(Upstream(kaggle="owner/name"), tmp_path) == tmp_path / "owner" / "name"
+
+
+def test_without_kagglehub_it_says_what_to_install(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "kagglehub", None)
+    with pytest.raises(CannotPrepare, match=r"pip install 'cxrjax\[kaggle\]', or .*datasets/owner/name .*--from=DIR$"):
+        fetch(Upstream(kaggle="owner/name"), tmp_path)
+
+
+def test_what_kaggle_refuses_is_one_sentence_that_says_what_to_do(tmp_path, monkeypatch):
+    def refuse(handle: str) -> str:
+        raise RuntimeError("403 Client Error.\n\nYou don't have permission to access it.")
+
+    fake_kagglehub(monkeypatch, refuse)
+    with pytest.raises(
+        CannotPrepare, match=r"403 Client Error\).*KAGGLE_USERNAME and KAGGLE_KEY.*--from=DIR"
+    ) as refused:
+        fetch(Upstream(kaggle="owner/name"), tmp_path)
+    assert "\n" not in str(refused.value)

@@ -1,0 +1,46 @@
+"""OpenIST: pictures and masks side by side in upstream's repository, apart in copies of it."""
+
+import json
+from argparse import Namespace
+from collections import Counter
+
+import cv2
+import numpy as np
+import pytest
+
+from data_prep.__main__ import main
+from data_prep.openist.dummy import write
+from data_prep.openist.source import SOURCE, TOGETHER
+from data_prep.reading import read_example
+from data_prep.row import BadRow, Skip
+from data_prep.upstream.dummies import draw_lung
+
+
+def test_pairs_are_taken_and_what_lacks_its_half_is_named(tmp_path):
+    write(tmp_path)
+    rows = {row.id: row for row in SOURCE.rows(tmp_path, Namespace())}
+    assert sorted(rows) == sorted(f"{TOGETHER}/{n}-{n + 9}-500-500-100.jpg" for n in range(1, 11))
+    alone = f"{TOGETHER}/10-19-500-500-100.jpg"
+    assert rows[alone] == Skip(alone, "no such file")
+    with pytest.raises(BadRow, match=r"its mask 9-18-500-500-100@\.png: no such file"):
+        read_example(rows[f"{TOGETHER}/9-18-500-500-100.jpg"])
+    example = read_example(rows[f"{TOGETHER}/1-10-500-500-100.jpg"])
+    assert (example.label, example.patient_id) == ("normal", "openist-1-10-500-500-100")
+    mask = cv2.imdecode(np.frombuffer(example.mask, np.uint8), cv2.IMREAD_UNCHANGED)
+    assert np.array_equal(mask, draw_lung("left") | draw_lung("right"))
+
+
+def test_the_files_to_be_fetched_are_275_pairs():
+    endings = Counter(file.path.removeprefix(f"{TOGETHER}/").rpartition("-100")[2] for file in SOURCE.files)
+    assert endings == {".jpg": 275, "@.png": 275}
+    assert all(len(file.sha256) == 64 for file in SOURCE.files)
+
+
+def test_all_real_pictures_are_taken(shared, tmp_path):
+    folder = shared / "data" / "openist"
+    if not folder.is_dir():
+        pytest.skip("the shared data has no openist")
+    assert main(["openist", f"--from={folder}", f"--out={tmp_path}"]) == 0
+    report = json.loads((tmp_path / "openist" / "1.0.0" / "report.json").read_text())
+    assert sum(counts["normal"] for counts in report["counts"].values()) == 275
+    assert not report["skipped"]

@@ -1,0 +1,47 @@
+"""RSNA: classes, boxes as lesions, and NIH's patients."""
+
+from collections import Counter
+
+import cv2
+import numpy as np
+import pytest
+
+from data_prep.row import CannotPrepare
+
+FOLDER = "stage_2_train_images"
+
+
+def test_an_image_of_several_boxes_is_one(survey):
+    found = survey("rsna_pneumonia")
+    assert Counter(row.label for row in found.rows.values()) == {"normal": 3, "opacity": 3, "not normal": 2}
+    assert sorted(found.left_out) == [f"{FOLDER}/00aecb01.dcm", f"{FOLDER}/00c0b293.dcm"]
+    assert "no such file" in found.left_out[f"{FOLDER}/00aecb01.dcm"]
+    assert "truncated" in found.left_out[f"{FOLDER}/00c0b293.dcm"]
+    example = found.examples[f"{FOLDER}/00313ee0.dcm"]
+    assert (example.view, example.sex, example.age) == ("PA", "F", 51)
+    assert example.spacing == (0.143, 0.143)
+    assert example.upstream_label == "Normal" and example.lesions == b""
+
+
+def test_boxes_are_lesions_and_end_at_the_border(survey):
+    """Images are 56 pixels wide and 64 high."""
+    found = survey("rsna_pneumonia")
+    two = cv2.imdecode(np.frombuffer(found.examples[f"{FOLDER}/00436515.dcm"].lesions, np.uint8), 0)
+    expected = np.zeros((64, 56), np.uint8)
+    expected[10:30, 4:16] = expected[8:32, 36:46] = 1
+    np.testing.assert_array_equal(two, expected)
+    beyond = cv2.imdecode(np.frombuffer(found.examples[f"{FOLDER}/00704310.dcm"].lesions, np.uint8), 0)
+    assert beyond[60:, 50:].all() and beyond.sum() == 4 * 6
+
+
+def test_patients_are_nihs_where_the_mapping_is_there(survey, tmp_path):
+    told = survey("rsna_pneumonia").tell("patient_id")
+    assert told[f"{FOLDER}/0004cfab.dcm"] == told[f"{FOLDER}/00313ee0.dcm"] == "nih-00000012"
+    assert told[f"{FOLDER}/00a85be6.dcm"] == "rsna-00a85be6"  # the mapping lacks it
+    mapping = tmp_path / "upstream" / "pneumonia-challenge-dataset-mappings_2018.json"
+    mapping.unlink()
+    told = survey("rsna_pneumonia", tmp_path / "upstream").tell("patient_id")
+    assert len(set(told.values())) == len(told) == 6
+    mapping.write_text("{}[")
+    with pytest.raises(CannotPrepare, match="mappings_2018.json"):
+        survey("rsna_pneumonia", tmp_path / "upstream")

@@ -1,0 +1,64 @@
+"""RICORD and COVID-19-AR: of DICOM folders, frontal radiographs are taken, whether a table tells them or the file."""
+
+import math
+
+import pytest
+
+from data_prep.upstream.dicom import is_lateral, parse_age
+
+
+def reasons(found) -> dict[str, str]:
+    """By what follows the folder of the patient."""
+    return {name.split("/", 3)[-1]: reason for name, reason in found.left_out.items()}
+
+
+def test_ricord(survey):
+    found = survey("ricord")
+    assert sorted(found.tell("patient_id").values()) == [
+        "ricord-419639-000025",
+        "ricord-419639-000025",
+        "ricord-419639-001464",
+        "ricord-SITE2-000002",
+    ]
+    assert set(found.tell("label").values()) == {"covid19"}
+    assert sorted(found.tell("view").values()) == ["AP", "AP", "AP", "PA"]
+    told = reasons(found)
+    assert told.pop("08-09-2002-NA-XR CHEST PA AND LATERAL-39552/2.000000-LAT-12346/1-1.dcm") == "lateral view"
+    (reason,) = told.values()
+    assert reason.startswith("truncated")
+
+
+def test_covid_19_ar(survey):
+    found = survey("covid_19_ar")
+    assert sorted(found.tell("patient_id").values()) == [
+        "covid_19_ar-16406488",
+        "covid_19_ar-16406491",
+        "covid_19_ar-16406491",
+        "covid_19_ar-16406520",
+    ]
+    assert set(found.tell("age").values()) == {62}
+    assert reasons(found) == {
+        "01-12-2012-NA-CT CHEST-11111/3.000000-AXIAL-22222": "CT, not a radiograph",  # three files: told by the table
+        "05-05-2012-NA-CT ABDOMEN-33333/1.000000-SCOUT-44444/1-1.dcm": "CT, not a radiograph",
+        "07-07-2012-NA-XR CHEST PA AND LATERAL-55555/1.000000-LATERAL-66666/1-1.dcm": "lateral view",
+    }
+
+
+@pytest.mark.parametrize("view", ["LL", "RL", "LATERAL", "Lateral", "LAT", "L LAT"])
+def test_views_from_the_side(view):
+    assert is_lateral(view)
+
+
+@pytest.mark.parametrize("view", ["", "PA", "AP", "AP PORTABLE", "PA/LAT", "LLD", "PLATE"])
+def test_other_views(view):
+    assert not is_lateral(view)
+
+
+@pytest.mark.parametrize(("text", "years"), [("045Y", 45), ("51", 51), ("006M", 0.5), ("000D", 0), ("120Y", 120)])
+def test_ages(text, years):
+    assert parse_age(text) == years
+
+
+@pytest.mark.parametrize("text", ["", "Y", "about 50", "148", "-3Y"])
+def test_ages_that_are_none(text):
+    assert math.isnan(parse_age(text))

@@ -1,0 +1,64 @@
+"""V7 Labs' lungs: polygons drawn into masks, tags read as labels, patients named as in the collections they are of."""
+
+from argparse import Namespace
+
+import cv2
+import numpy as np
+import pytest
+
+from data_prep.row import BadRow, Row, Skip
+from data_prep.v7_lungs.dummy import write
+from data_prep.v7_lungs.source import SOURCE
+
+
+@pytest.fixture
+def taken(tmp_path):
+    write(tmp_path)
+    return list(SOURCE.rows(tmp_path, Namespace()))
+
+
+@pytest.fixture
+def rows(taken):
+    return {row.id: row for row in taken if isinstance(row, Row)}
+
+
+def test_only_frontal_radiographs_with_lungs_are_taken(taken, rows):
+    assert [row for row in taken if isinstance(row, Skip)] == [
+        Skip("releases/all-images/annotations/10.json", "not a Darwin annotation"),
+        Skip("images/00000004.jpg", "CT, not a radiograph"),
+        Skip("images/00000005.jpg", "lateral view"),
+        Skip("images/00000006.jpg", "no lungs drawn in it"),
+        Skip("images/00000008.jpeg", "no such file"),
+    ]
+    assert [(row.label, row.patient_id, row.view) for row in rows.values()] == [
+        ("covid19", "ieee8023-263", "AP Supine"),
+        ("bacterial", "kermany-person1946", ""),
+        ("normal", "kermany-IM-1440", ""),
+        ("covid19", "ieee8023-263", "PA"),
+        ("viral", "kermany-person9", ""),
+    ]
+    first, second, *_ = rows.values()
+    assert (first.sex, first.age, first.upstream_label) == ("M", 55, "COVID-19, Viral Pneumonia")
+    assert second.licence == "CC BY 4.0"
+
+
+@pytest.mark.parametrize(
+    ("name", "right", "left"),
+    [
+        ("00000001.jpg", 800, 800),  # 20 x 40 pixels, corners included, to the nearest pixel
+        ("00000003.jpeg", 0, 800 - 3 * 3),  # a hole of 5 x 5 pixels, whose rim belongs to the lung
+        ("00000009.jpeg", 800, 0),  # version 2 of the format
+    ],
+)
+def test_polygons_become_masks(rows, name, right, left):
+    example = SOURCE.read(rows[f"images/{name}"], Namespace())
+    assert example.mask_kind == "lungs"
+    mask = cv2.imdecode(np.frombuffer(example.mask, np.uint8), cv2.IMREAD_UNCHANGED)
+    assert mask.shape == (example.height, example.width) == (64, 56)
+    assert (mask[:, :28].sum(), mask[:, 28:].sum()) == (right, left)
+    assert np.unique(mask).tolist() == [0, 1]
+
+
+def test_an_annotation_of_another_size_is_refused(rows):
+    with pytest.raises(BadRow, match=r"7\.json is of another size: 57 x 64 pixels, the image 56 x 64"):
+        SOURCE.read(rows["images/00000007.jpg"], Namespace())
