@@ -7,6 +7,7 @@ PYTHONS ?= python3.13 python3.12 python3.11 python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/ready
+TESTING := $(VENV)/testing
 PIP_INSTALL := -m pip install --quiet --disable-pip-version-check
 
 .PHONY: help demo test lint lock clean
@@ -24,10 +25,10 @@ demo: $(READY) ## draw phantom radiographs, train both networks on them, evaluat
 	@echo "The pictures: $(RUNS)/phantom_classify/evaluation/test/sheet.png"
 
 # Two at a time: the suite is mostly compiling, which keeps one core a process busy, and the smallest machine has two.
-test: $(READY) ## run the tests
+test: $(TESTING) ## run the tests
 	$(BIN)/python -m pytest -n 2
 
-lint: $(READY) ## check the code's form
+lint: $(TESTING) ## check the code's form
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
@@ -51,5 +52,9 @@ $(READY): pyproject.toml constraints.txt
 	done; \
 	if [ -n "$$lacking" ]; then echo "make: $$lacking cannot make virtual environments (no ensurepip); on Debian and Ubuntu install python3-venv" >&2; \
 	else echo "make: cxrjax needs Python 3.11 or newer, and none of these is: $(PYTHONS)" >&2; fi; exit 1
-	$(BIN)/python $(PIP_INSTALL) --constraint constraints.txt --editable '.[test]'
+	$(BIN)/python $(PIP_INSTALL) --constraint constraints.txt --editable .
 	@touch $(READY)
+
+$(TESTING): $(READY)
+	$(BIN)/python $(PIP_INSTALL) --constraint constraints.txt --editable '.[test]'
+	@touch $(TESTING)

@@ -15,16 +15,13 @@ def get_config() -> ConfigDict:
     config.data.directory = "data/phantom"
     config.image.size = 256  # a quarter of the paper's
     config.segmenter.workdir = "runs/phantom_segment"
-    config.classifier.architecture = "resnet8"
+    config.classifier.architecture = "resnet6"
     config.classifier.channels = 1
-    config.patches.size = (
-        96  # ours: more of a lung than in the paper, so that few patches of a sick lung miss the finding
-    )
+    config.patches.size = 64  # a quarter of the radiograph, about as the paper's 224 of 1024
     config.patches.validation_count = 15
-    config.voting.rule = (
-        "mean_probability"  # ours: pneumonia of one lobe is missed by most patches; majority: 0.86 for 0.92
-    )
-    config.training.epochs = 45
+    # Ours: pneumonia of one lobe is missed by most patches; on validation 0.92 are right by this rule, by votes 0.86.
+    config.voting.rule = "mean_probability"
+    config.training.epochs = 120
     config.training.learning_rate = 1e-3  # ours: from random weights
     config.training.schedule = "cosine"
     config.training.warmup = 0.05

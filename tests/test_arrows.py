@@ -79,6 +79,8 @@ ONLY: dict[str, set[str]] = {
     "grain": {"cxrjax.data"},
     "matplotlib": {"cxrjax.figures"},
     "tensorboardX": {"cxrjax.train"},
+    "apache_beam": {"data_prep.workers"},
+    "kagglehub": {"data_prep.fetch.obtain"},
 }
 
 # A module -> what it may not import: the command line holds no array code, configs are settings, networks know no disk.

@@ -21,7 +21,6 @@ ARCHITECTURES = {
     "fc_densenet103": FCDenseNet,
     "fc_densenet103_oh2020": FCDenseNet,
     "resnet6": partial(ResNet, stages=(1, 1)),
-    "resnet10s8": partial(ResNet, stages=(2, 2)),
     "resnet8": partial(ResNet, stages=(1, 1, 1)),
     "resnet18": ResNet,
     "resnet34": partial(ResNet, stages=(3, 4, 6, 3)),

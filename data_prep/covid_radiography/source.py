@@ -36,7 +36,6 @@ class CovidRadiography(Source):
   doi = {10.1109/ACCESS.2020.3010287}
 }"""
     kaggle = "tawsifurrahman/covid19-radiography-database"
-    large = True
 
     def rows(self, root: Path, options: Namespace) -> Iterator[Row]:
         for folder, label in find_classes(root).items():

@@ -54,7 +54,6 @@ class Covidx(Composite):
   year = {2020},
   doi = {10.1038/s41598-020-76550-z}
 }"""
-    large = True
     parts = {
         "covid_chestxray": Part(COVID_CHESTXRAY, ("covid-chestxray-dataset",)),
         "figure1": Part(FIGURE1, ("Figure1-COVID-chestxray-dataset",)),

@@ -53,7 +53,6 @@ class RsnaPneumonia(Source):
   year = {2019},
   doi = {10.1148/ryai.2019180041}
 }"""
-    large = True
 
     def rows(self, root: Path, options: Namespace) -> Iterator[Row]:
         folder = locate(root, IMAGES, BOXES, CLASSES)

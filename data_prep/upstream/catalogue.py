@@ -8,7 +8,8 @@ from pathlib import Path
 from data_prep.row import Row, Skip
 from data_prep.source import Source
 from data_prep.upstream.layout import locate
-from data_prep.upstream.metadata import METADATA, name_label, read_age, read_metadata, refuse
+from data_prep.upstream.metadata import METADATA, name_label, read_age, refuse
+from data_prep.upstream.sheets import read_csv
 
 
 class Catalogue(Source):
@@ -44,7 +45,7 @@ class Catalogue(Source):
     def rows(self, root: Path, options: Namespace) -> Iterator[Row | Skip]:
         folder = locate(root, METADATA)
         seen = set()
-        for fields in read_metadata(folder / METADATA, "patientid", "finding", "view", "modality", *self.columns):
+        for fields in read_csv(folder / METADATA, "patientid", "finding", "view", "modality", *self.columns):
             name, finding = self.name_image(folder, fields), self.tell_finding(fields)
             label = name_label(finding)
             reason = refuse(fields["modality"], fields["view"], needs_view=self.needs_view)

@@ -1,12 +1,8 @@
 """The `metadata.csv` of ieee8023/covid-chestxray-dataset, a row an image; agchung's collections have its form."""
 
-import csv
-import io
 import re
-from pathlib import Path
 
 from data_prep.example import UNKNOWN
-from data_prep.row import CannotPrepare
 
 METADATA = "metadata.csv"
 
@@ -22,31 +18,6 @@ _LABELS = {  # label -> the words that make it so; the first label that has one 
     "fungal": {"fungal", "pneumocystis", "aspergillosis"},
 }
 _NOT_STATED = {"", "todo", "unknown"}
-
-
-def read_metadata(path: Path, *needed: str) -> list[dict[str, str]]:
-    """The rows of a metadata file, without blanks around their values.
-
-    Args:
-        path: of the file.
-        needed: columns that have to be there.
-
-    Raises:
-        CannotPrepare: the file or a needed column is missing.
-    """
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise CannotPrepare(f"{path}: {(error.strerror or str(error)).lower()}") from error
-    try:
-        text = data.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        text = data.decode("latin-1")  # of Figure 1, whose notes hold a degree sign
-    table = csv.DictReader(io.StringIO(text, newline=""))
-    for column in needed:
-        if column not in (table.fieldnames or []):
-            raise CannotPrepare(f"{path}: it has no column {column}")
-    return [{name: (row[name] or "").strip() for name in table.fieldnames} for row in table]
 
 
 def refuse(modality: str, view: str, *, needs_view: bool = True) -> str:

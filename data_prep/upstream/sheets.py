@@ -15,18 +15,18 @@ _STRINGS, _SHEET = "xl/sharedStrings.xml", "xl/worksheets/sheet1.xml"
 
 
 def read_csv(path: Path, *needed: str) -> list[dict[str, str]]:
-    """Reads a CSV file with a header; an absent cell is "".
+    """Reads a CSV file with a header, UTF-8 or else Latin-1; an absent cell is "".
 
     Raises:
         CannotPrepare: missing, not such a file, or without a column that is needed.
     """
     try:
-        table = csv.DictReader(io.StringIO(path.read_bytes().decode("utf-8-sig"), newline=""))
+        table = csv.DictReader(io.StringIO(_decode(path.read_bytes()), newline=""))
         rows = [{name: (text or "").strip() for name, text in row.items() if name} for row in table]
     except OSError as error:
         raise CannotPrepare(f"{path}: {(error.strerror or str(error)).lower()}") from error
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise CannotPrepare(f"{path}: not a CSV file in UTF-8 ({error})") from error
+    except csv.Error as error:
+        raise CannotPrepare(f"{path}: not a CSV file ({error})") from error
     _check(path, table.fieldnames or [], needed)
     return rows
 
@@ -49,6 +49,15 @@ def read_xlsx(path: Path, *needed: str) -> list[dict[str, str]]:
     header, *rows = cells or [{}]
     _check(path, header.values(), needed)
     return [{name: row.get(column, "") for column, name in header.items()} for row in rows]
+
+
+def _decode(data: bytes) -> str:
+    if b"\0" in data:
+        raise csv.Error("it is no text")
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        return data.decode("latin-1")  # of Figure 1, whose notes hold a degree sign
 
 
 def _check(path: Path, columns: Iterable[str], needed: Iterable[str]) -> None:

@@ -13,7 +13,7 @@ from data_prep.actualmed.source import SOURCE as ACTUALMED
 from data_prep.figure1.dummy import write as write_figure1
 from data_prep.figure1.source import SOURCE as FIGURE1
 from data_prep.row import Row, Skip
-from data_prep.upstream.metadata import read_metadata
+from data_prep.upstream.sheets import read_csv
 
 FOLDER = "Figure1-COVID-chestxray-dataset"
 
@@ -63,7 +63,7 @@ def test_all_real_pictures_of_figure1_are_taken(real, tmp_path):
 
 def test_the_files_to_be_fetched_are_those_that_the_metadata_names(real):
     files = {file.path: file for file in FIGURE1.files}
-    pictures = {fields["patientid"] for fields in read_metadata(real / "metadata.csv")}
+    pictures = {fields["patientid"] for fields in read_csv(real / "metadata.csv")}
     assert {path.split("/")[-1].split(".")[0] for path in files} == pictures | {"metadata"}
     assert len(files) == 56
     for file in files.values():

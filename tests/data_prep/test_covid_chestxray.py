@@ -17,7 +17,8 @@ from data_prep.covid_chestxray.source import SOURCE
 from data_prep.reading import read_example
 from data_prep.row import BadRow, Row, Skip
 from data_prep.upstream.dummies import draw_lung
-from data_prep.upstream.metadata import name_label, read_metadata
+from data_prep.upstream.metadata import name_label
+from data_prep.upstream.sheets import read_csv
 
 NAME = "covid-chestxray-dataset"
 
@@ -105,7 +106,7 @@ def metadata(shared):
     path = shared / "data" / NAME / "metadata.csv"
     if not path.is_file():
         pytest.skip(f"the shared data has no {NAME}")
-    return read_metadata(path, "patientid", "finding")
+    return read_csv(path, "patientid", "finding")
 
 
 @pytest.fixture

@@ -1,6 +1,5 @@
 """Preparing by Apache Beam: the same data set, and one sentence where it cannot be."""
 
-import importlib.util
 import json
 import subprocess
 import sys
@@ -14,11 +13,6 @@ from data_prep.__main__ import main
 from data_prep.upstream.dummies import save_dicom
 
 ROOT = Path(__file__).resolve().parents[2]
-# TFDS reads its own files in a way that the protobuf which Beam wants, older than the pinned one, gives up.
-pytestmark = pytest.mark.filterwarnings(r"ignore:label\(\) is deprecated:DeprecationWarning")
-needs_beam = pytest.mark.skipif(
-    importlib.util.find_spec("apache_beam") is None, reason="Apache Beam is not installed: pip install -e '.[beam]'"
-)
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +37,6 @@ def run(table: Path, out: Path, *more: str) -> subprocess.CompletedProcess:
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
 
 
-@needs_beam
 def test_two_workers_write_what_one_process_writes(table, tmp_path, capsys):
     assert main(["table", f"--csv={table}", f"--out={tmp_path / 'alone'}", "--duplicates=off"]) == 0
     ended = run(table, tmp_path / "beam", "--workers=2")
@@ -60,7 +53,6 @@ def test_two_workers_write_what_one_process_writes(table, tmp_path, capsys):
     assert ended.stderr.splitlines() == [line for line in capsys.readouterr().err.splitlines() if "skipped" in line]
 
 
-@needs_beam
 @pytest.mark.parametrize("option", ["runner=Nowhere", "direct_num_workers=two"])
 def test_an_option_that_beam_does_not_understand_is_named(table, tmp_path, option):
     ended = run(table, tmp_path, f"--beam_pipeline_options={option}")
