@@ -54,6 +54,7 @@ def get_config() -> ConfigDict:
     config.training.milestones = ()  # shares of the training at which "steps" multiplies the rate by `factor`
     config.training.factor = 0.1  # original segmentation/train.py
     config.training.decay = 0.0  # added to the gradient, a weight's own multiple (PyTorch's Adam weight_decay)
+    config.training.average = 0.0  # share kept, each step, of the running mean of weights to use; 0: none; ours
     config.training.l1 = 0.0  # weight of the sum of absolute parameters; original classification/train.py
     config.training.background_weight = 0.5  # of a pixel outside all structures; original segmentation/header.py
     config.training.metric = ""  # of validation: highest is best

@@ -22,6 +22,7 @@ def get_config() -> ConfigDict:
     config.training.epochs = 30
     config.training.sampling = "balanced"
     config.training.learning_rate = 1e-3  # ours: from random weights
+    config.training.average = 0.99  # ours: validation otherwise jumps from epoch to epoch
     config.training.schedule = "cosine"
     config.training.warmup = 0.05
     config.training.decay = 1e-4  # ours

@@ -18,13 +18,14 @@ def get_config() -> ConfigDict:
     config.classifier.architecture = "resnet6"
     config.classifier.channels = 1
     config.patches.size = 64  # a quarter of the radiograph, about as the paper's 224 of 1024
-    config.patches.validation_count = 15
+    config.patches.validation_count = 8
     # Ours: pneumonia of one lobe is missed by most patches; on validation 0.92 are right by this rule, by votes 0.86.
     config.voting.rule = "mean_probability"
-    config.training.epochs = 120
-    config.training.learning_rate = 1e-3  # ours: from random weights
+    config.training.epochs = 80
+    config.training.learning_rate = 3e-3  # ours: from random weights
+    config.training.average = 0.99
     config.training.schedule = "cosine"
     config.training.warmup = 0.05
-    config.training.metric = "macro_f1"
+    config.training.metric = "log_likelihood"
     config.augmentation.flip = 0.5
     return config

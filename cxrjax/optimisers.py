@@ -1,8 +1,11 @@
 """From settings to an optax optimiser."""
 
 from collections.abc import Sequence
+from typing import Any
 
+import jax.numpy as jnp
 import optax
+from jax import Array
 
 SCHEDULES = ("steps", "cosine")
 
@@ -35,6 +38,21 @@ def build_schedule(
     else:
         raise ValueError(f"no schedule called {name!r}; there are {', '.join(SCHEDULES)}")
     return optax.join_schedules([optax.linear_schedule(0, peak, warmup_steps), after], [warmup_steps])
+
+
+def update_mean(mean: Any, now: Any, step: Array, decay: float) -> Any:
+    """The running mean of weights over the steps of a training (Polyak averaging, exponential).
+
+    Args:
+        mean: pytree of the mean so far.
+        now: pytree of the weights after this step.
+        step: how many steps have gone before.
+        decay: in 0..1, share of the mean that is kept; less in the first steps, so that the start is soon forgotten.
+
+    Returns:
+        The pytree of the new mean.
+    """
+    return optax.incremental_update(now, mean, 1 - jnp.minimum(decay, (1 + step) / (10 + step)))
 
 
 def build_adam(schedule: optax.Schedule, decay: float) -> optax.GradientTransformation:

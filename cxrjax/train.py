@@ -36,6 +36,7 @@ class State(NamedTuple):
     optimiser: Any
     step: Array  # int32, steps done
     loss_sum: Array  # float32, sum of the losses of this epoch's steps
+    mean: Any  # running mean of params and batch_stats; {} without training.average
     best: Array  # float32, best score of validation so far
     stale: Array  # int32, epochs since then
 
@@ -68,9 +69,9 @@ def train(config: ConfigDict, workdir: Path) -> dict[str, float]:
     optimiser = optimisers.build_adam(schedule, config.training.decay)
     mesh = devices.build_mesh(config.training.batch_size)
     everywhere = NamedSharding(mesh, PartitionSpec())
-    step = _make_step(task, optimiser, config.seed, mesh)
+    step = _make_step(task, optimiser, config, mesh)
     held = jax.device_put(task.data, everywhere)
-    state = jax.device_put(_begin(task.init(jax.random.key(config.seed)), optimiser), everywhere)
+    state = jax.device_put(_begin(task.init(jax.random.key(config.seed)), optimiser, config), everywhere)
     with Checkpoints(workdir / "checkpoints") as checkpoints:
         if checkpoints.step("last") is not None:
             state = checkpoints.restore("last", state)
@@ -136,29 +137,34 @@ def _schedule(config: ConfigDict, total: int) -> optax.Schedule:
     )
 
 
-def _begin(variables: Any, optimiser: optax.GradientTransformation) -> State:
+def _begin(variables: Any, optimiser: optax.GradientTransformation, config: ConfigDict) -> State:
     return State(
         params=variables["params"],
         batch_stats=variables["batch_stats"],
         optimiser=optimiser.init(variables["params"]),
         step=jnp.int32(0),
         loss_sum=jnp.float32(0),
+        mean=jax.tree.map(jnp.copy, variables) if config.training.average else {},
         best=jnp.float32(-jnp.inf),
         stale=jnp.int32(0),
     )
 
 
-def _make_step(task: Task, optimiser: optax.GradientTransformation, seed: int, mesh: Mesh) -> Callable[..., State]:
+def _make_step(
+    task: Task, optimiser: optax.GradientTransformation, config: ConfigDict, mesh: Mesh
+) -> Callable[..., State]:
     """One step, jitted over the mesh: each device takes its share of the batch, and the result is that of the whole."""
 
     def step(state: State, held: Any, rows: Array) -> State:
-        key = jax.random.fold_in(jax.random.key(seed), state.step)
+        key = jax.random.fold_in(jax.random.key(config.seed), state.step)
         gradient = jax.value_and_grad(task.loss, has_aux=True)
         (loss, batch_stats), gradients = gradient(state.params, state.batch_stats, held, rows, key)
         updates, new = optimiser.update(gradients, state.optimiser, state.params)
+        now = {"params": optax.apply_updates(state.params, updates), "batch_stats": batch_stats}
+        mean = optimisers.update_mean(state.mean, now, state.step, config.training.average) if state.mean else {}
         return state._replace(
-            params=optax.apply_updates(state.params, updates),
-            batch_stats=batch_stats,
+            **now,
+            mean=mean,
             optimiser=new,
             step=state.step + 1,
             loss_sum=state.loss_sum + loss,
@@ -176,7 +182,7 @@ def _end_epoch(
     loss = float(state.loss_sum) / steps
     if not math.isfinite(loss):
         raise Diverged(f"the loss is {loss} in epoch {number // steps}; a lower training.learning_rate may help")
-    variables = jax.device_get({"params": state.params, "batch_stats": state.batch_stats})
+    variables = jax.device_get(state.mean or {"params": state.params, "batch_stats": state.batch_stats})
     scores = task.validate(variables)
     if config.training.metric not in scores:
         raise ValueError(f"training.metric {config.training.metric!r} is not among {', '.join(scores)}")

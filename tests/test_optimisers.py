@@ -32,3 +32,9 @@ def test_adam_adds_the_decay_to_the_gradient():
         m, v = 0.9 * m + 0.1 * g, 0.999 * v + 0.001 * g * g
         theirs = theirs - 0.1 * (m / (1 - 0.9**t)) / (np.sqrt(v / (1 - 0.999**t)) + 1e-8)
     np.testing.assert_allclose(ours, theirs, rtol=1e-5)
+
+
+def test_the_mean_of_weights_forgets_its_beginning():
+    mean, now = {"w": jnp.array([1.0])}, {"w": jnp.array([3.0])}
+    assert float(optimisers.update_mean(mean, now, jnp.int32(0), 0.9)["w"][0]) == pytest.approx(0.1 * 1 + 0.9 * 3)
+    assert float(optimisers.update_mean(mean, now, jnp.int32(90), 0.9)["w"][0]) == pytest.approx(0.9 * 1 + 0.1 * 3)

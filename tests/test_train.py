@@ -51,6 +51,7 @@ def segment_config():
     config.training.batch_size = 4
     config.training.learning_rate = 1e-3
     config.training.metric = "jaccard"
+    config.training.average = 0.9
     config.training.checkpoint_minutes = 0.0  # a save after every step
     config.augmentation.rotation = 5.0
     return config

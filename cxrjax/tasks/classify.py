@@ -97,10 +97,12 @@ def _validation(config: ConfigDict, classifier: pipeline.Network, split: data.Sp
         findings = [classes[i] if there else metrics.NO_FINDING for i, there in zip(votes.finding, found, strict=True)]
         scores = metrics.classification_metrics(split.labels, findings, votes.probabilities, classes)
         of_truth = np.take_along_axis(votes.probabilities, truth[:, None], axis=1)[found]
+        likelihood = float(np.log(np.maximum(of_truth, np.finfo(np.float32).tiny)).mean())
         return {
             "macro_f1": scores["macro"]["f1"],
             "accuracy": scores["accuracy"],
-            "loss": float(-np.log(np.maximum(of_truth, np.finfo(np.float32).tiny)).mean()),
+            "loss": -likelihood,
+            "log_likelihood": likelihood,
         }
 
     return validate

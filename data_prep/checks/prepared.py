@@ -7,7 +7,7 @@ from typing import Any
 
 import tensorflow_datasets as tfds
 
-from data_prep.prepare import REPORT, WHOLE
+from data_prep.builder import REPORT, WHOLE
 from data_prep.row import CannotPrepare
 
 
