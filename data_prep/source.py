@@ -91,7 +91,7 @@ class Source(ABC):
         return importlib.import_module(f"{package}.dummy").write if found else None
 
     def splits_table(self) -> Path | None:
-        """The CSV beside the source's module that fixes its splits, where there is one."""
+        """The CSV that fixes its patients' splits, where there is one: `splits.csv` beside its module."""
         table = Path(inspect.getfile(type(self))).with_name("splits.csv")
         return table if table.is_file() else None
 

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from data_prep.kermany.names import read_name
+from data_prep.kermany.source import SOURCE as KERMANY
 from data_prep.row import CannotPrepare, Row, Skip
 from data_prep.source import Source
 from data_prep.upstream.layout import locate
@@ -35,6 +36,9 @@ class CoronaHack(Source):
   url = {https://www.kaggle.com/datasets/praveengovi/coronahack-chest-xraydataset}
 }"""
     kaggle = "praveengovi/coronahack-chest-xraydataset"
+
+    def splits_table(self) -> Path | None:
+        return KERMANY.splits_table()
 
     def rows(self, root: Path, options: Namespace) -> Iterator[Row | Skip]:
         folder = locate(root, _TABLE)

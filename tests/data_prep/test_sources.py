@@ -1,11 +1,13 @@
 """What holds of every source: it builds from its dummy data, and no patient of it is in two splits."""
 
+import csv
 import json
 from collections import defaultdict
 
 import pytest
 import tensorflow_datasets as tfds
 
+from data_prep import splits
 from data_prep.__main__ import main
 from data_prep.source import find_sources
 
@@ -54,3 +56,17 @@ def test_a_source_tells_of_itself(name):
     for text in (source.about, source.where, source.terms, source.size, source.usable):
         assert text and "\n" not in text
     assert source.citation.startswith("@") or not source.citation
+
+
+def test_committed_splits_are_those_of_the_benchmark(shared):
+    """So that no radiograph to train on is one that every figure is reported on."""
+    with (shared / "data" / "benchmark.csv").open(newline="") as file:
+        told = list(csv.DictReader(file))
+    committed = {name: source.splits_table() for name, source in SOURCES.items() if source.splits_table()}
+    datasets = {"covid_chestxray": "covid-chestxray-dataset", "openist": "openist", "kermany": "chest_xray"}
+    assert set(committed) == {*datasets, "coronahack"}
+    assert committed["coronahack"] == committed["kermany"]
+    for name, dataset in datasets.items():
+        known = {row["patient_id"]: row["split"] for row in told if row["dataset"] == dataset}
+        table = {patient: split for (_, patient), split in splits.read_table(committed[name]).items()}
+        assert known and known.items() <= table.items()
