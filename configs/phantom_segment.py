@@ -17,7 +17,7 @@ def get_config() -> ConfigDict:
     config.segmenter.architecture = "fc_densenet29"
     config.segmenter.size = 64
     config.segmenter.dropout = 0.0
-    config.training.epochs = 3
+    config.training.epochs = 2
     config.training.batch_size = 4
     config.training.learning_rate = 3e-3  # ours: from random weights, in few epochs
     config.training.schedule = "cosine"
