@@ -11,6 +11,8 @@ def get_config() -> ConfigDict:
     config = ConfigDict()
     config.task = ""  # "segment" or "classify"; each config says which
     config.seed = 0  # of everything random: weights, order, patches, augmentation
+    config.init = ""  # weights to start from: a file, or an address (cxrjax/pretrained/hub.py); "": random ones; ours
+    config.init_head = "auto"  # their last layer: "keep", "fresh", or "auto": kept where it has as many outputs; ours
     config.precision = "auto"  # "float32", "bfloat16", or "auto": bfloat16 where an accelerator is; ours
 
     config.data = ConfigDict()
