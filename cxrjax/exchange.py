@@ -30,14 +30,14 @@ def import_run(config: ConfigDict, source: str, workdir: Path) -> None:
     Raises:
         UnreadableWeights, UnfitWeights, UnfitRun: see there. Weights that do not fit leave no run behind.
     """
-    if (workdir / "checkpoints" / "best").is_dir():
-        raise runs.UnfitRun(f"{workdir}: there is a trained network here already; name another --workdir")
     config.init = source
     variables = load(config)
     if config.task == "classify":
         runs.adopt_segmenter(workdir, config)
     runs.start(workdir, config)
     with Checkpoints(workdir / "checkpoints") as checkpoints:
+        if checkpoints.step("best") is not None:
+            raise runs.UnfitRun(f"{workdir}: there is a trained network here already; name another --workdir")
         checkpoints.save("best", 0, jax.device_get(variables))
 
 

@@ -114,9 +114,13 @@ def test_weights_that_do_not_fit_are_reported_whole_and_leave_no_run(trained, tm
     assert not (tmp_path / "run").exists()
 
 
-def test_a_run_that_has_a_network_is_not_written_over(trained):
-    with pytest.raises(runs.UnfitRun, match="segment: there is a trained network here already"):
-        exchange.import_run(segment_config(), str(trained / "segment.safetensors"), trained / "segment")
+def test_a_run_that_has_a_network_is_not_written_over(trained, tmp_path):
+    source = str(trained / "segment.safetensors")
+    with pytest.raises(runs.UnfitRun, match="segment: was begun with init=''"):
+        exchange.import_run(segment_config(), source, trained / "segment")
+    exchange.import_run(segment_config(), source, tmp_path / "run")
+    with pytest.raises(runs.UnfitRun, match="run: there is a trained network here already"):
+        exchange.import_run(segment_config(), source, tmp_path / "run")
 
 
 def test_classes_in_another_order_are_other_classes(trained, tmp_path):
