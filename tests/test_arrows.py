@@ -31,7 +31,8 @@ LEAVES: dict[str, set[str]] = {
 NETWORKS: dict[str, set[str]] = {
     "cxrjax.models": {"cxrjax.models.*"},
     "cxrjax.models.*": {"cxrjax.models.*"},
-    "cxrjax.pretrained": {"cxrjax.models"},
+    "cxrjax.pretrained": {"cxrjax.anatomy", "cxrjax.models", "cxrjax.pretrained.*"},
+    "cxrjax.pretrained.*": {"cxrjax.pretrained.*"},
     "cxrjax.pipeline": {*LEAVES, "cxrjax.models"},
     "cxrjax.networks": {*LEAVES, "cxrjax.models", "cxrjax.pipeline"},
 }
