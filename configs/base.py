@@ -34,6 +34,7 @@ def get_config() -> ConfigDict:
 
     config.classifier = ConfigDict()
     config.classifier.architecture = "resnet18"  # paper II-C
+    config.classifier.head = "own"  # as published, or of cxrjax/models/heads.py: "linear", "hidden", "vgg", …
     config.classifier.channels = 3  # paper II-C: grey repeated, for weights trained on colour
     config.classifier.classes = ("normal", "bacterial", "tuberculosis", "viral", "covid19")  # paper table I
 
