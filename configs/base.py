@@ -11,6 +11,8 @@ def get_config() -> ConfigDict:
     config = ConfigDict()
     config.task = ""  # "segment" or "classify"; each config says which
     config.seed = 0  # of everything random: weights, order, patches, augmentation
+    config.init = ""  # weights to start from: a file, or an address (cxrjax/pretrained/hub.py); "": random ones; ours
+    config.init_head = "auto"  # their last layer: "keep", "fresh", or "auto": kept where it has as many outputs; ours
     config.precision = "auto"  # "float32", "bfloat16", or "auto": bfloat16 where an accelerator is; ours
 
     config.data = ConfigDict()
@@ -32,6 +34,7 @@ def get_config() -> ConfigDict:
 
     config.classifier = ConfigDict()
     config.classifier.architecture = "resnet18"  # paper II-C
+    config.classifier.head = "own"  # as published, or of cxrjax/models/heads.py: "linear", "hidden", "vgg", …
     config.classifier.channels = 3  # paper II-C: grey repeated, for weights trained on colour
     config.classifier.classes = ("normal", "bacterial", "tuberculosis", "viral", "covid19")  # paper table I
 

@@ -6,6 +6,10 @@ Evaluate what was trained; a row a radiograph, scores and pictures go to RUN/eva
   python -m cxrjax.main --workdir=RUN --mode=evaluate [--split=test] [--data=OTHER_DATA_SET]
 Apply it to any radiographs; rows and pictures go to DIR:
   python -m cxrjax.main --workdir=RUN --mode=predict --input=FILE_OR_DIR --output=DIR
+Make a run of published weights (safetensors, PyTorch, Keras; nothing of a file is run), or publish a run's:
+  python -m cxrjax.main --mode=import --input=FILE_OR_ADDRESS --config=configs/oh2020_segment.py --workdir=RUN
+  python -m cxrjax.main --mode=export --workdir=RUN --output=FILE.safetensors
+An address is hf:OWNER/NAME/PATH@REVISION, of the Hugging Face hub, or https://…#sha256=….
 
 Exit status: 0 done; 1 not done, the reason in one line; 2 the command line is wrong; 3 done, but some files were
 unreadable. For research, not for diagnosis.
@@ -18,21 +22,27 @@ from pathlib import Path
 from absl import app, flags, logging
 from ml_collections import config_flags
 
-MODES = ("train", "evaluate", "predict")
+MODES = ("train", "evaluate", "predict", "import", "export")
 
 _CONFIG = config_flags.DEFINE_config_file("config", None, "Settings of a training, as configs/phantom_segment.py.")
-_WORKDIR = flags.DEFINE_string("workdir", None, "The run directory: written by training, read by the other modes.")
+_WORKDIR = flags.DEFINE_string("workdir", None, "The run directory: written by train and import, read by the others.")
 _MODE = flags.DEFINE_enum("mode", "train", MODES, "What to do.")
 _SPLIT = flags.DEFINE_enum("split", "test", ["train", "val", "test"], "evaluate: the part of the data to evaluate on.")
 _DATA = flags.DEFINE_string("data", None, "evaluate: a prepared data set other than the one of training.")
-_INPUT = flags.DEFINE_string("input", None, "predict: a radiograph, or a folder of them.")
-_OUTPUT = flags.DEFINE_string("output", None, "predict: the folder to write to.")
+_INPUT = flags.DEFINE_string("input", None, "predict: a radiograph, or a folder; import: weights.")
+_OUTPUT = flags.DEFINE_string("output", None, "predict: the folder to write to; export: the file.")
 
 
 def main(argv: list[str]) -> int:
     if len(argv) > 1:
         return _usage(f"what is {argv[1]!r}? options begin with --")
-    wanted = {"train": {"config": _CONFIG}, "evaluate": {}, "predict": {"input": _INPUT, "output": _OUTPUT}}
+    wanted = {
+        "train": {"config": _CONFIG},
+        "evaluate": {},
+        "predict": {"input": _INPUT, "output": _OUTPUT},
+        "import": {"config": _CONFIG, "input": _INPUT},
+        "export": {"output": _OUTPUT},
+    }
     for name, flag in {"workdir": _WORKDIR, **wanted[_MODE.value]}.items():
         if not flag.value:
             return _usage(f"--mode={_MODE.value} needs --{name}")
@@ -42,7 +52,7 @@ def main(argv: list[str]) -> int:
 
 def _run() -> int:
     # Imported here, so that --help and a wrong command line answer at once.
-    from cxrjax import evaluate, predict, train
+    from cxrjax import evaluate, exchange, predict, train
 
     workdir = Path(_WORKDIR.value)
     if _MODE.value == "train":
@@ -52,6 +62,12 @@ def _run() -> int:
     elif _MODE.value == "evaluate":
         print(evaluate.summarise(evaluate.evaluate(workdir, _SPLIT.value, _DATA.value)))
         print(f"rows, scores and pictures are in {workdir / 'evaluation' / _SPLIT.value}")
+    elif _MODE.value == "import":
+        exchange.import_run(_CONFIG.value, _INPUT.value, workdir)
+        print(f"imported: every weight of {_INPUT.value} has its place; the run is in {workdir}")
+    elif _MODE.value == "export":
+        exchange.export_run(workdir, Path(_OUTPUT.value))
+        print(f"exported: the weights are in {_OUTPUT.value}, by PyTorch's names")
     else:
         rows = predict.predict(workdir, Path(_INPUT.value), Path(_OUTPUT.value))
         unreadable = [row for row in rows if row["status"] == "unreadable"]

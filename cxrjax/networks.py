@@ -24,7 +24,7 @@ def segmenter(config: ConfigDict) -> Network:
 def classifier(config: ConfigDict) -> Network:
     """The network that tells which of the config's classes a patch shows."""
     c = config.classifier
-    module = models.build(c.architecture, len(c.classes), dtype=compute_dtype(config.precision))
+    module = models.build(c.architecture, len(c.classes), head=c.head, dtype=compute_dtype(config.precision))
     return Network(module, config.patches.size, c.channels)
 
 
@@ -40,10 +40,10 @@ def settings(config: ConfigDict, patch_count: int) -> Settings:
 
 
 def init(network: Network, key: Array) -> dict[str, Any]:
-    """Random weights: key -> {"params", "batch_stats"}, float32."""
+    """Random weights: key -> {"params", "batch_stats"}, float32; no statistics where there is no batch norm."""
     x = jnp.zeros((1, network.size, network.size, network.channels))
     variables: Mapping[str, Any] = jax.jit(network.module.init, static_argnames="train")(key, x, train=False)
-    return {collection: variables[collection] for collection in ("params", "batch_stats")}
+    return {collection: variables.get(collection, {}) for collection in ("params", "batch_stats")}
 
 
 def compute_dtype(precision: str) -> Any:

@@ -112,7 +112,7 @@ def diagnose(
 
     Args:
         segmenter: network with the labels of `anatomy.STRUCTURES`.
-        classifier: network with K classes that ends in a global mean and a linear layer; its size is that of a patch.
+        classifier: network with K classes; its size is that of a patch.
         variables: `{"segmenter": …, "classifier": …}`, parameters and statistics of both.
         images: uint8 [B, S, S], standardised; S = 1024 in the paper.
         keys: random keys [B], one a radiograph.
@@ -163,8 +163,8 @@ def classify(
 
     def run(crop: Array) -> tuple[Array, Array]:
         x = scale(crop[None], classifier.channels)
-        logits, features = models.apply_with_features(classifier.module, variables, x)
-        return logits[0], features[0]
+        features = models.look(classifier.module, variables, x)
+        return models.decide(classifier.module, variables, features)[0], features[0]
 
     logits, features = lax.map(run, crops, batch_size=min(settings.patch_chunk, settings.patch_count))
     return centres, logits, features
@@ -176,7 +176,12 @@ def _examine(
     """The vote and the map [S, S] of one radiograph."""
     centres, logits, features = classify(classifier, variables, image, lungs, key, settings)
     vote = voting.count_votes(logits, settings.voting_rule)
-    activations = saliency.class_activation_map(features, models.head_kernel(variables), vote.finding)
+    kernel = models.linear_kernel(classifier.module, variables)
+    if kernel is None:
+        head = partial(models.decide, classifier.module, variables)
+        activations = saliency.grad_cam(head, features, vote.finding)
+    else:
+        activations = saliency.class_activation_map(features, kernel, vote.finding)
     weights = jax.nn.softmax(logits)[:, vote.finding]
     return vote, saliency.weigh_by_probability(activations, weights, centres, classifier.size, image.shape)
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import numpy as np
 from ml_collections import ConfigDict
 
 from cxrjax import networks, whole
@@ -112,9 +113,10 @@ def _load_best(workdir: Path, network: networks.Network) -> dict[str, Any]:
     folder = workdir / "checkpoints"
     if not (folder / "best").is_dir():
         raise UnfitRun(f"{workdir}: there is no trained network here yet (no checkpoints/best)")
-    like = networks.init(network, jax.random.key(0))
+    shapes = jax.eval_shape(lambda: networks.init(network, jax.random.key(0)))  # nothing is compiled or drawn
+    like = jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), shapes)
     with Checkpoints(folder) as checkpoints:
-        return checkpoints.restore("best", like)
+        return jax.device_put(checkpoints.restore("best", like))
 
 
 def _flatten(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -21,7 +21,7 @@ from ml_collections import ConfigDict
 from tensorboardX import SummaryWriter
 from tqdm import tqdm
 
-from cxrjax import data, devices, figures, optimisers, runs, whole
+from cxrjax import data, devices, exchange, figures, optimisers, runs, whole
 from cxrjax.checkpoints import Checkpoints
 from cxrjax.tasks import Task, classify, segment
 
@@ -56,7 +56,7 @@ def train(config: ConfigDict, workdir: Path) -> dict[str, float]:
         The record of the best epoch, as in metrics.jsonl.
 
     Raises:
-        UnfitRun, MissingData, Diverged: see there.
+        UnfitRun, MissingData, Diverged, and of `config.init` UnreadableWeights, UnfitWeights: see there.
     """
     workdir.mkdir(parents=True, exist_ok=True)
     if config.task == "classify":
@@ -75,6 +75,9 @@ def train(config: ConfigDict, workdir: Path) -> dict[str, float]:
     with Checkpoints(workdir / "checkpoints") as checkpoints:
         if checkpoints.step("last") is not None:
             state = checkpoints.restore("last", state)
+        elif config.init:
+            variables = exchange.load(config, jax.random.key(config.seed))
+            state = jax.device_put(_begin(variables, optimiser, config), everywhere)
         history = _resume_history(workdir / METRICS, int(state.step))
         with (
             SummaryWriter(str(workdir), purge_step=int(state.step) + 1, write_to_disk=True) as board,

@@ -31,7 +31,8 @@ LEAVES: dict[str, set[str]] = {
 NETWORKS: dict[str, set[str]] = {
     "cxrjax.models": {"cxrjax.models.*"},
     "cxrjax.models.*": {"cxrjax.models.*"},
-    "cxrjax.pretrained": {"cxrjax.models"},
+    "cxrjax.pretrained": {"cxrjax.anatomy", "cxrjax.models", "cxrjax.pretrained.*"},
+    "cxrjax.pretrained.*": {"cxrjax.pretrained.*"},
     "cxrjax.pipeline": {*LEAVES, "cxrjax.models"},
     "cxrjax.networks": {*LEAVES, "cxrjax.models", "cxrjax.pipeline"},
 }
@@ -39,7 +40,11 @@ DOORS_TO_THE_DISK: dict[str, set[str]] = {
     "cxrjax.data": {*LEAVES},
     "cxrjax.checkpoints": set(),
     "cxrjax.runs": {"cxrjax.networks", "cxrjax.checkpoints", "cxrjax.whole"},
-}
+    "cxrjax.exchange": {
+        "cxrjax.anatomy", "cxrjax.pretrained", "cxrjax.pretrained.*", "cxrjax.checkpoints", "cxrjax.runs",
+        "cxrjax.whole",
+    },
+}  # fmt: skip
 TASKS: dict[str, set[str]] = {
     "cxrjax.tasks": set(),
     "cxrjax.tasks.*": {*LEAVES, *NETWORKS, "cxrjax.data", "cxrjax.tasks"},
@@ -52,7 +57,8 @@ COMMANDS: dict[str, set[str]] = {
     "cxrjax.predict": BELOW | {"cxrjax.examine"},
     # data, radiograph and runs for the errors that it puts in words
     "cxrjax.main": {
-        "cxrjax.train", "cxrjax.evaluate", "cxrjax.predict", "cxrjax.data", "cxrjax.radiograph", "cxrjax.runs",
+        "cxrjax.train", "cxrjax.evaluate", "cxrjax.predict", "cxrjax.exchange", "cxrjax.data",
+        "cxrjax.radiograph", "cxrjax.runs",
     },
 }  # fmt: skip
 ALLOWED: dict[str, set[str]] = {
@@ -80,6 +86,10 @@ ONLY: dict[str, set[str]] = {
     "matplotlib": {"cxrjax.figures"},
     "tensorboardX": {"cxrjax.train"},
     "apache_beam": {"data_prep.workers"},
+    "h5py": {"cxrjax.pretrained.keras"},
+    "huggingface_hub": {"cxrjax.pretrained.hub"},
+    "safetensors": {"cxrjax.pretrained.files", "cxrjax.exchange"},
+    "pickle": set(),  # which runs what a file names; cxrjax.pretrained.unpickle does not
     "kagglehub": {"data_prep.fetch.obtain"},
 }
 

@@ -24,11 +24,17 @@ def test_the_product_is_the_library_convolution_forwards_and_backwards(size, str
             np.testing.assert_allclose(ours, theirs, rtol=1e-9, atol=1e-9)
 
 
-def test_upsample_is_the_transposed_convolution():
+@pytest.mark.parametrize("size", [2, 3])
+def test_upsample_is_the_transposed_convolution(size):
     rng = np.random.default_rng(0)
-    x, kernel = rng.normal(size=(2, 5, 4, 3)), rng.normal(size=(3, 3, 3, 6))
+    x, kernel = rng.normal(size=(2, 5, 4, 3)), rng.normal(size=(size, size, 3, 6))
     with jax.enable_x64(True):
         dilated = lax.conv_general_dilated(
-            x, kernel[::-1, ::-1], (1, 1), [(2, 2)] * 2, lhs_dilation=(2, 2), dimension_numbers=("NHWC", "HWIO", "NHWC")
+            x,
+            kernel[::-1, ::-1],
+            (1, 1),
+            [(size - 1, size - 1)] * 2,
+            lhs_dilation=(2, 2),
+            dimension_numbers=("NHWC", "HWIO", "NHWC"),
         )
         np.testing.assert_allclose(conv.upsample(x, kernel), dilated, rtol=1e-9, atol=1e-9)

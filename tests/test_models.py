@@ -1,11 +1,11 @@
-"""Sizes of the networks, and weights that do not fit."""
+"""Sizes and shapes of the networks."""
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 import pytest
 
-from cxrjax import models, pretrained
+from cxrjax import models
+from cxrjax.models import unet_resnet
 
 
 def count_by_hand(blocks, bottleneck, growth, stem, channels, classes):
@@ -33,8 +33,8 @@ def count_by_hand(blocks, bottleneck, growth, stem, channels, classes):
 
 def count(architecture, classes, channels):
     module = models.build(architecture, classes)
-    x = jnp.zeros((1, 64, 64, channels))
-    return models.count_parameters(jax.eval_shape(lambda: module.init(jax.random.key(0), x, train=False)))
+    x = jax.ShapeDtypeStruct((1, 64, 64, channels), jnp.float32)
+    return models.count_parameters(jax.eval_shape(lambda x: module.init(jax.random.key(0), x, train=False), x))
 
 
 @pytest.mark.parametrize(
@@ -45,6 +45,19 @@ def count(architecture, classes, channels):
         ("resnet34", 4, 3, 21_286_724),
         ("resnet18", 1000, 3, 11_689_512),
         ("resnet34", 1000, 3, 21_797_672),
+        ("resnet50", 1000, 3, 25_557_032),
+        ("resnet101", 1000, 3, 44_549_160),
+        ("densenet121", 1000, 3, 7_978_856),
+        ("densenet201", 1000, 3, 20_013_928),
+        ("vgg11_bn", 1000, 3, 132_868_840),
+        ("vgg16", 1000, 3, 138_357_544),
+        ("vgg19", 1000, 3, 143_667_240),
+        ("fsarshad_cnn1", 3, 3, 14_678_851),  # printed in the project's notebook, as the next two (trainable)
+        ("fsarshad_cnn2", 3, 3, 27_078_435),
+        ("fsarshad_cnn3", 3, 3, 49_633_955),
+        ("hieu2695_baseline", 3, 3, 44_295),  # 168 + 12 + 880 + 32 + 16 * 30 * 30 * 3 + 3
+        ("unet_resnet34", 2, 3, 41_221_168),  # printed in singhaxn's notebook
+        ("fc_densenet103_keras", 1, 1, 9_318_657),  # 9,319,428 less three labels of 257
     ],
 )
 def test_parameter_counts_of_the_originals(architecture, classes, channels, parameters):
@@ -63,25 +76,49 @@ def test_parameter_counts_by_hand(architecture, layout):
     assert count(architecture, 11, 3) == count_by_hand(*layout, channels=3, classes=11)
 
 
-def test_an_odd_size_comes_back_whole():
-    module = models.build("fc_densenet56", 4)
-    x = jnp.zeros((1, 70, 45, 1))
-    assert jax.eval_shape(lambda: module.init_with_output(jax.random.key(0), x, train=False))[0].shape == (1, 70, 45, 4)
+@pytest.mark.parametrize("classes, channels", [(2, 3), (4, 1)])
+def test_parameter_count_of_the_unet_by_hand(classes, channels):
+    def pair(seen, features):  # two convolutions without bias, two norms
+        return 9 * seen * features + 9 * features * features + 4 * features
+
+    widths = [64, 128, 256, 512, 1024]
+    total = pair(channels, 64) + 64 * classes + classes
+    for narrow, wide in zip(widths, widths[1:], strict=False):
+        total += pair(narrow, wide) + (4 * wide * narrow + narrow) + pair(wide, narrow)
+    assert count("unet", classes, channels) == total
+
+
+@pytest.mark.parametrize(
+    "head, parameters",
+    [
+        ("hidden", 512 * 512 + 512 + 512 * 3 + 3),
+        ("flat", 6 * 6 * 512 * 1024 + 1024 + 1024 * 3 + 3),  # 18,878,467 are trainable in fsarshad's VGG19
+        ("linear", 512 * 3 + 3),
+    ],
+)
+def test_parameter_counts_of_heads(head, parameters):
+    module = models.build("vgg19", 3, head=head)
+    x = jax.ShapeDtypeStruct((1, 32, 32, 3), jnp.float32)
+    variables = jax.eval_shape(lambda x: module.init(jax.random.key(0), x, train=False), x)
+    assert models.count_parameters({"params": variables["params"]["head"]}) == parameters
+
+
+@pytest.mark.parametrize("architecture", models.SEGMENTERS)
+@pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16])
+def test_an_odd_size_comes_back_whole_as_log_probabilities(architecture, dtype):
+    module = models.build(architecture, 4, dtype=dtype)
+    x = jax.ShapeDtypeStruct((1, 70, 45, 3), jnp.float32)
+    out, variables = jax.eval_shape(lambda x: module.init_with_output(jax.random.key(0), x, train=False), x)
+    assert (out.shape, out.dtype) == ((1, 70, 45, 4), jnp.float32)
+    assert {leaf.dtype for leaf in jax.tree.leaves(variables)} == {jnp.dtype("float32")}
+
+
+def test_pixel_shuffle_by_hand():
+    x = jnp.arange(8.0).reshape(1, 1, 1, 8)  # two features of four: 0 to 3 and 4 to 7, in reading order
+    assert (unet_resnet.shuffle(x)[0, :, :, 0] == jnp.array([[0, 1], [2, 3]])).all()
+    assert (unet_resnet.shuffle(x)[0, :, :, 1] == jnp.array([[4, 5], [6, 7]])).all()
 
 
 def test_an_unknown_architecture_is_refused_by_name():
     with pytest.raises(ValueError, match=r"resnet17.*resnet18"):
         models.build("resnet17", 3)
-
-
-def test_unfit_weights_are_reported_whole():
-    state = {
-        "conv1.weight": np.zeros((64, 3, 5, 5)),
-        "layer9.0.conv1.weight": np.zeros((64, 64, 3, 3)),
-        "bn1.num_batches_tracked": np.array(7),
-    }
-    with pytest.raises(pretrained.UnfitWeights) as error:
-        pretrained.from_state_dict("resnet18", state, num_classes=4)
-    message = str(error.value)
-    assert "params/layer9_0/conv1/kernel" in message and "(5, 5, 3, 64), should be (7, 7, 3, 64)" in message
-    assert "missing" in message and "params/fc/bias" in message and "num_batches" not in message

@@ -20,7 +20,7 @@ def draw(name: str, shape: list[int]) -> np.ndarray:
     return 1 + 0.1 * v if len(shape) == 1 else v * np.float32(np.sqrt(1 / np.prod(shape[1:])))
 
 
-@pytest.mark.parametrize("architecture", ["fc_densenet103_oh2020", "resnet18", "resnet34"])
+@pytest.mark.parametrize("architecture", ["fc_densenet103_oh2020", "resnet18", "resnet34", "densenet121", "vgg16"])
 def test_output_equals_the_original(shared, architecture):
     reference = np.load(shared / "parity" / f"{architecture}.npz")
     names = json.loads((shared / "parity" / f"{architecture}.state_dict.json").read_text())

@@ -2,65 +2,116 @@
 
 from collections.abc import Mapping
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import flax.linen as nn
 import jax
-import jax.numpy as jnp
 from jax import Array
 
+from cxrjax.models.classifier import Classifier
+from cxrjax.models.densenet import DenseNet
 from cxrjax.models.fc_densenet import FCDenseNet
+from cxrjax.models.heads import HEADS
+from cxrjax.models.preact_resnet import PreActResNet
 from cxrjax.models.resnet import ResNet
+from cxrjax.models.small_cnn import SmallCNN, TwoLayerCNN
+from cxrjax.models.unet import UNet
+from cxrjax.models.unet_resnet import UNetResNet
+from cxrjax.models.vgg import VGG
 
-# Jegou et al. 2017, tables 1 and 2; He et al. 2016, table 1; and, counted in the same way, small ones of ours for the
-# phantom. `fc_densenet103_oh2020` is `fc_densenet103` under the name of Oh et al.'s weights.
-ARCHITECTURES = {
+# Jegou et al. 2017, tables 1 and 2; and, counted in the same way, a small one of ours for the phantom.
+# `fc_densenet103_oh2020` is `fc_densenet103` under the name of Oh et al.'s weights.
+SEGMENTERS = {
     "fc_densenet29": partial(FCDenseNet, blocks=(3, 3, 3), bottleneck=3, growth=12, stem=24),
     "fc_densenet56": partial(FCDenseNet, blocks=(4, 4, 4, 4, 4), bottleneck=4, growth=12, stem=48),
     "fc_densenet67": partial(FCDenseNet, blocks=(5, 5, 5, 5, 5), bottleneck=5, growth=16, stem=48),
     "fc_densenet103": FCDenseNet,
     "fc_densenet103_oh2020": FCDenseNet,
-    "resnet6": partial(ResNet, stages=(1, 1)),
-    "resnet8": partial(ResNet, stages=(1, 1, 1)),
-    "resnet18": ResNet,
-    "resnet34": partial(ResNet, stages=(3, 4, 6, 3)),
+    "fc_densenet103_keras": partial(FCDenseNet, keras=True),
+    "unet": UNet,
+    "unet_resnet34": UNetResNet,
 }
 
 
-def build(architecture: str, num_classes: int, **settings: Any) -> nn.Module:
+class Backbone(NamedTuple):
+    """A backbone, and the head (of `heads.HEADS`) that it was published with."""
+
+    build: Any
+    head: str = "linear"
+
+
+# He et al. 2016, table 1; Huang et al. 2017, table 1; Simonyan & Zisserman 2015, table 1 (A, D, E); the small CNNs of
+# the projects; and small ResNets of ours for the phantom.
+BACKBONES = {
+    "resnet6": Backbone(partial(ResNet, stages=(1, 1))),
+    "resnet8": Backbone(partial(ResNet, stages=(1, 1, 1))),
+    "resnet18": Backbone(ResNet),
+    "resnet34": Backbone(partial(ResNet, stages=(3, 4, 6, 3))),
+    "resnet50": Backbone(partial(ResNet, stages=(3, 4, 6, 3), bottleneck=True)),
+    "resnet101": Backbone(partial(ResNet, stages=(3, 4, 23, 3), bottleneck=True)),
+    "resnet18_keras": Backbone(PreActResNet),
+    "densenet121": Backbone(DenseNet),
+    "densenet201": Backbone(partial(DenseNet, blocks=(6, 12, 48, 32))),
+    "vgg11_bn": Backbone(partial(VGG, stages=(1, 1, 2, 2, 2), norm=True), "vgg"),
+    "vgg16": Backbone(VGG, "vgg"),
+    "vgg19": Backbone(partial(VGG, stages=(2, 2, 4, 4, 4)), "vgg"),
+    "fsarshad_cnn1": Backbone(SmallCNN, "fsarshad_cnn1"),
+    "fsarshad_cnn2": Backbone(
+        partial(SmallCNN, widths=(32, 64, 128, 256, 512), sizes=(3, 5), activation="gelu", dropout=0.2), "fsarshad_cnn2"
+    ),
+    "fsarshad_cnn3": Backbone(
+        partial(SmallCNN, sizes=(3, 5), activation="swish", norm=True, dropout=0.2), "fsarshad_cnn3"
+    ),
+    "hieu2695_baseline": Backbone(TwoLayerCNN, "flat_linear"),
+}
+ARCHITECTURES = (*SEGMENTERS, *BACKBONES)
+
+
+def build(
+    architecture: str, num_classes: int, *, head: str = "own", dtype: Any = "float32", **settings: Any
+) -> nn.Module:
     """The network called `architecture`, not yet initialised.
 
     Args:
-        architecture: a key of ARCHITECTURES.
-        num_classes: labels of a pixel (FC-DenseNet) or findings of a radiograph (ResNet).
-        **settings: attributes of the network to set differently, as `dropout` or `dtype`.
+        architecture: one of ARCHITECTURES.
+        num_classes: labels of a pixel (SEGMENTERS) or findings of a radiograph (BACKBONES).
+        head: of `heads.HEADS`, or "own": the one the backbone was published with. A segmenter has no other.
+        dtype: of the computation.
+        **settings: attributes of the segmenter or the backbone to set differently, as `dropout`.
 
     Returns:
         A module with `init(key, x, train)` and `apply(variables, x, train)`, x float [N, H, W, C].
 
     Raises:
-        ValueError: no such architecture.
+        ValueError: no such architecture or head.
     """
     if architecture not in ARCHITECTURES:
         raise ValueError(f"no architecture called {architecture!r}; there are {', '.join(sorted(ARCHITECTURES))}")
-    return ARCHITECTURES[architecture](num_classes=num_classes, **settings)
+    heads = ("own",) if architecture in SEGMENTERS else ("own", *HEADS)
+    if head not in heads:
+        raise ValueError(f"no head called {head!r} for {architecture}; there are {', '.join(heads)}")
+    if architecture in SEGMENTERS:
+        return SEGMENTERS[architecture](num_classes=num_classes, dtype=dtype, **settings)
+    backbone = BACKBONES[architecture]
+    top = HEADS[backbone.head if head == "own" else head](num_classes=num_classes, dtype=dtype)
+    return Classifier(backbone.build(dtype=dtype, **settings), top)
+
+
+def look(module: nn.Module, variables: Mapping[str, Any], x: Array) -> Array:
+    """What a classifier's backbone sees: float [N, H, W, C] -> last feature map float32 [N, h, w, C']."""
+    return module.apply(variables, x, method="look")
+
+
+def decide(module: nn.Module, variables: Mapping[str, Any], features: Array) -> Array:
+    """What a classifier's head makes of it: float [N, h, w, C'] -> logits float32 [N, K]."""
+    return module.apply(variables, features, method="decide")
+
+
+def linear_kernel(module: nn.Module, variables: Mapping[str, Any]) -> Array | None:
+    """Kernel [C', K] of a head that is a global mean and one linear layer; None of any other head."""
+    return variables["params"]["head"]["linear_0"]["kernel"] if module.head.is_linear else None
 
 
 def count_parameters(variables: Mapping[str, Any]) -> int:
     """How many numbers are learned (running statistics of batch norm not counted)."""
     return sum(leaf.size for leaf in jax.tree.leaves(variables["params"]))
-
-
-def apply_with_features(module: nn.Module, variables: Mapping[str, Any], x: Array) -> tuple[Array, Array]:
-    """Run a classifier, keeping its last feature map for class activation maps: x float [N, H, W, C].
-
-    Returns:
-        Logits [N, K] and features [N, h, w, C'], float32.
-    """
-    logits, sown = module.apply(variables, x, train=False, mutable=["intermediates"])
-    return logits, sown["intermediates"]["features"][0].astype(jnp.float32)
-
-
-def head_kernel(variables: Mapping[str, Any]) -> Array:
-    """Kernel [C', K] of the linear layer that follows a classifier's global mean."""
-    return variables["params"]["fc"]["kernel"]

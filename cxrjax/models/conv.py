@@ -60,22 +60,25 @@ def convolve_by_product(x: Array, kernel: Array, stride: int, padding: int) -> A
 
 
 def upsample(x: Array, kernel: Array) -> Array:
-    """Transposed convolution of a 3x3 kernel with stride 2 and no padding, as PyTorch's ConvTranspose2d.
+    """Transposed convolution with stride 2 and no padding, as PyTorch's ConvTranspose2d.
 
-    Written as one product and four interleaved sums, since a convolution of an input with holes multiplies mostly
-    zeros.
+    Written as one product and, where the kernel's taps overlap, four interleaved sums, since a convolution of an input
+    with holes multiplies mostly zeros.
 
     Args:
         x: float [N, H, W, C].
-        kernel: float [3, 3, C, F], `kernel[i, j]` being what an input pixel adds at (2 row + i, 2 column + j).
+        kernel: float [k, k, C, F], k being 2 or 3; `kernel[i, j]` is what an input pixel adds at
+            (2 row + i, 2 column + j).
 
     Returns:
-        float [N, 2 H + 1, 2 W + 1, F].
+        float [N, 2 H + k - 2, 2 W + k - 2, F].
     """
     n, h, w, channels = x.shape
-    features = kernel.shape[-1]
-    taps = jnp.transpose(kernel, (2, 0, 1, 3)).reshape(channels, 9 * features)
-    part = (x @ taps).reshape(n, h, w, 3, 3, features)
+    size, _, _, features = kernel.shape
+    taps = jnp.transpose(kernel, (2, 0, 1, 3)).reshape(channels, size * size * features)
+    part = (x @ taps).reshape(n, h, w, size, size, features)
+    if size == 2:
+        return part.transpose(0, 1, 3, 2, 4, 5).reshape(n, 2 * h, 2 * w, features)
 
     def interleave(first: Array, middle: Array, last: Array, axis: int) -> Array:
         """Positions 2i take `first` of i and `last` of i - 1; positions 2i + 1 take `middle` of i."""
@@ -94,11 +97,15 @@ def upsample(x: Array, kernel: Array) -> Array:
 
 
 class Conv(nn.Module):
-    """Square convolution with PyTorch's padding; parameters `kernel` [k, k, C, F] and, where wanted, `bias` [F]."""
+    """Square convolution, padded to keep the size; parameters `kernel` [k, k, C, F] and, where wanted, `bias` [F].
+
+    The padding is the same on all four sides, k // 2 unless another is given.
+    """
 
     features: int
     size: int
     stride: int = 1
+    padding: int | None = None
     use_bias: bool = False
     dtype: jnp.dtype = jnp.float32
 
@@ -106,21 +113,24 @@ class Conv(nn.Module):
     def __call__(self, x: Array) -> Array:
         shape = (self.size, self.size, x.shape[-1], self.features)
         kernel = self.param("kernel", nn.initializers.he_normal(), shape)
-        y = convolve(x.astype(self.dtype), kernel.astype(self.dtype), self.stride, self.size // 2)
+        padding = self.size // 2 if self.padding is None else self.padding
+        y = convolve(x.astype(self.dtype), kernel.astype(self.dtype), self.stride, padding)
         if self.use_bias:
             y += self.param("bias", nn.initializers.zeros, (self.features,)).astype(self.dtype)
         return y
 
 
 class Upsample(nn.Module):
-    """Transposed 3x3 convolution, stride 2, no padding; parameters `kernel` [3, 3, C, F] and `bias` [F]."""
+    """Transposed convolution, stride 2, no padding; parameters `kernel` [k, k, C, F], k 2 or 3, and `bias` [F]."""
 
     features: int
+    size: int = 3
     dtype: jnp.dtype = jnp.float32
 
     @nn.compact
     def __call__(self, x: Array) -> Array:
-        kernel = self.param("kernel", nn.initializers.he_normal(), (3, 3, x.shape[-1], self.features))
+        shape = (self.size, self.size, x.shape[-1], self.features)
+        kernel = self.param("kernel", nn.initializers.he_normal(), shape)
         bias = self.param("bias", nn.initializers.zeros, (self.features,))
         return upsample(x.astype(self.dtype), kernel.astype(self.dtype)) + bias.astype(self.dtype)
 

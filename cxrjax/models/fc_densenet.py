@@ -1,4 +1,7 @@
-"""FC-DenseNet, which segments (Jegou et al. 2017; Oh et al. 2020, section II-B; original `segmentation/model.py`)."""
+"""FC-DenseNet, which segments (Jegou et al. 2017; Oh et al. 2020, section II-B; original `segmentation/model.py`).
+
+Also in the form of manastahir's re-implementation in Keras, `src/models.py`.
+"""
 
 from collections.abc import Sequence
 
@@ -8,6 +11,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from cxrjax.models.conv import Conv, Upsample
+from cxrjax.models.norm import batch_norm
 
 
 class FCDenseNet(nn.Module):
@@ -23,6 +27,9 @@ class FCDenseNet(nn.Module):
         growth: features each layer adds.
         stem: features of the first convolution.
         dropout: share of feature maps dropped in training, whole maps at a time.
+        keras: manastahir's form: a stride where the original pools, Keras's batch norm, single values dropped. Its one
+            sigmoid output for the lungs is here, as in the original, a label each, of which weights with one output
+            are a special case (see `cxrjax.pretrained`).
         dtype: of the computation; parameters stay float32.
     """
 
@@ -32,12 +39,13 @@ class FCDenseNet(nn.Module):
     growth: int = 16
     stem: int = 48
     dropout: float = 0.2
+    keras: bool = False
     dtype: jnp.dtype = jnp.float32
 
     @nn.compact
     def __call__(self, x: Array, train: bool) -> Array:
         """float [N, H, W, C] -> log-probabilities float32 [N, H, W, num_classes]."""
-        common = {"dropout": self.dropout, "dtype": self.dtype}
+        common = {"dropout": self.dropout, "keras": self.keras, "dtype": self.dtype}
         x = Conv(self.stem, 3, use_bias=True, dtype=self.dtype, name="stem")(x)
         skips = []
         for i, layers in enumerate(self.blocks):
@@ -46,7 +54,7 @@ class FCDenseNet(nn.Module):
             x = TransitionDown(**common, name=f"transition_down_{i}")(x, train)  # half the height and width
         x = DenseBlock(self.bottleneck, self.growth, keep_input=False, **common, name="bottleneck")(x, train)
         for i, (layers, skip) in enumerate(zip(self.blocks[::-1], skips[::-1], strict=True)):
-            x = Upsample(x.shape[-1], self.dtype, name=f"transition_up_{i}")(x)  # [N, 2 h + 1, 2 w + 1, c]
+            x = Upsample(x.shape[-1], dtype=self.dtype, name=f"transition_up_{i}")(x)  # [N, 2 h + 1, 2 w + 1, c]
             x = jnp.concatenate([x[:, : skip.shape[1], : skip.shape[2]], skip], axis=-1)
             last = i == len(self.blocks) - 1
             x = DenseBlock(layers, self.growth, keep_input=last, **common, name=f"up_{i}")(x, train)
@@ -61,39 +69,45 @@ class DenseBlock(nn.Module):
     growth: int
     keep_input: bool
     dropout: float
+    keras: bool
     dtype: jnp.dtype
 
     @nn.compact
     def __call__(self, x: Array, train: bool) -> Array:
         seen = [x]
         for i in range(self.layers):
-            layer = DenseLayer(self.growth, 3, self.dropout, self.dtype, name=f"layer_{i}")
+            layer = DenseLayer(self.growth, 3, self.dropout, self.keras, self.dtype, name=f"layer_{i}")
             seen.append(layer(jnp.concatenate(seen, axis=-1), train))
         return jnp.concatenate(seen if self.keep_input else seen[1:], axis=-1)
 
 
 class TransitionDown(nn.Module):
-    """Mix the features, then halve height and width: [N, h, w, c] -> [N, h // 2, w // 2, c]."""
+    """Mix the features, then halve height and width: [N, h, w, c] -> [N, h // 2, w // 2, c] (rounded up in Keras)."""
 
     dropout: float
+    keras: bool
     dtype: jnp.dtype
 
     @nn.compact
     def __call__(self, x: Array, train: bool) -> Array:
-        x = DenseLayer(x.shape[-1], 1, self.dropout, self.dtype, name="mix")(x, train)
-        return nn.max_pool(x, (2, 2), (2, 2))
+        stride = 2 if self.keras else 1
+        x = DenseLayer(x.shape[-1], 1, self.dropout, self.keras, self.dtype, stride, name="mix")(x, train)
+        return x if self.keras else nn.max_pool(x, (2, 2), (2, 2))
 
 
 class DenseLayer(nn.Module):
-    """Norm, ReLU, convolution, dropout of whole feature maps."""
+    """Norm, ReLU, convolution, dropout of whole feature maps, or in Keras of single values."""
 
     features: int
     size: int
     dropout: float
+    keras: bool
     dtype: jnp.dtype
+    stride: int = 1
 
     @nn.compact
     def __call__(self, x: Array, train: bool) -> Array:
-        x = nn.BatchNorm(not train, momentum=0.9, epsilon=1e-5, dtype=self.dtype, name="norm")(x)
-        x = Conv(self.features, self.size, use_bias=True, dtype=self.dtype, name="conv")(nn.relu(x))
-        return nn.Dropout(self.dropout, broadcast_dims=(1, 2), deterministic=not train)(x)
+        x = batch_norm(train, self.dtype, "norm", "keras" if self.keras else "pytorch")(x)
+        x = Conv(self.features, self.size, self.stride, use_bias=True, dtype=self.dtype, name="conv")(nn.relu(x))
+        together = () if self.keras else (1, 2)
+        return nn.Dropout(self.dropout, broadcast_dims=together, deterministic=not train)(x)

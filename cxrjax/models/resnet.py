@@ -1,4 +1,4 @@
-"""ResNet 18 and 34, which classify (He et al. 2016; padding and names as torchvision's `models/resnet.py`)."""
+"""ResNet 18 to 101, a backbone (He et al. 2016; padding, strides and names as torchvision's `models/resnet.py`)."""
 
 from collections.abc import Sequence
 from functools import partial
@@ -8,38 +8,42 @@ import jax.numpy as jnp
 from jax import Array
 
 from cxrjax.models.conv import Conv
+from cxrjax.models.norm import batch_norm
 
 
 class ResNet(nn.Module):
-    """A stem at a quarter of the resolution, four stages of basic blocks, global mean, one linear layer.
-
-    The last feature map [N, H / 32, W / 32, 512] is sown as `intermediates/features`, for class activation maps.
+    """A stem at a quarter of the resolution, then four stages of residual blocks.
 
     Attributes:
-        num_classes: findings to tell apart.
-        stages: basic blocks of each stage.
-        width: features of the first stage, doubled at each further one.
+        stages: blocks of each stage.
+        width: features of the first stage, doubled at each further one; bottleneck blocks put out four times as many.
+        bottleneck: whether the blocks are 1x1, 3x3, 1x1 convolutions and not two of 3x3.
         dtype: of the computation; parameters stay float32.
     """
 
-    num_classes: int
     stages: Sequence[int] = (2, 2, 2, 2)
     width: int = 64
+    bottleneck: bool = False
     dtype: jnp.dtype = jnp.float32
 
-    @nn.compact
     def __call__(self, x: Array, train: bool) -> Array:
-        """float [N, H, W, C] -> logits float32 [N, num_classes]."""
+        """float [N, H, W, C] -> last feature map [N, H / 32, W / 32, 512 or 2048]."""
+        return self.descend(x, train)[-1]
+
+    @nn.compact
+    def descend(self, x: Array, train: bool) -> list[Array]:
+        """float [N, H, W, C] -> feature maps at a half (the stem's), a quarter, an eighth … of the resolution."""
         x = Conv(self.width, 7, stride=2, dtype=self.dtype, name="conv1")(x)  # [N, H / 2, W / 2, 64]
-        x = nn.relu(_norm(train, self.dtype, "bn1")(x))
+        x = nn.relu(batch_norm(train, self.dtype, "bn1")(x))
+        maps = [x]
         x = nn.max_pool(x, (3, 3), (2, 2), [(1, 1), (1, 1)])  # [N, H / 4, W / 4, 64]
+        block = BottleneckBlock if self.bottleneck else BasicBlock
         for stage, blocks in enumerate(self.stages):
-            for block in range(blocks):
-                features, stride = self.width * 2**stage, 2 if stage and not block else 1
-                x = BasicBlock(features, stride, self.dtype, name=f"layer{stage + 1}_{block}")(x, train)
-        self.sow("intermediates", "features", x)  # [N, H / 32, W / 32, 512]
-        pooled = x.astype(jnp.float32).mean((1, 2))
-        return nn.Dense(self.num_classes, name="fc")(pooled)
+            for i in range(blocks):
+                features, stride = self.width * 2**stage, 2 if stage and not i else 1
+                x = block(features, stride, self.dtype, name=f"layer{stage + 1}_{i}")(x, train)
+            maps.append(x)
+        return maps
 
 
 class BasicBlock(nn.Module):
@@ -51,7 +55,7 @@ class BasicBlock(nn.Module):
 
     @nn.compact
     def __call__(self, x: Array, train: bool) -> Array:
-        conv, norm = partial(Conv, dtype=self.dtype), partial(_norm, train, self.dtype)
+        conv, norm = partial(Conv, dtype=self.dtype), partial(batch_norm, train, self.dtype)
         y = nn.relu(norm("bn1")(conv(self.features, 3, self.stride, name="conv1")(x)))
         y = norm("bn2")(conv(self.features, 3, name="conv2")(y))
         if x.shape != y.shape:
@@ -59,5 +63,22 @@ class BasicBlock(nn.Module):
         return nn.relu(x + y)
 
 
-def _norm(train: bool, dtype: jnp.dtype, name: str) -> nn.BatchNorm:
-    return nn.BatchNorm(not train, momentum=0.9, epsilon=1e-5, dtype=dtype, name=name)
+class BottleneckBlock(nn.Module):
+    """Convolutions of 1x1, 3x3, 1x1 and a shortcut: [N, h, w, c] -> [N, h / stride, w / stride, 4 features].
+
+    The stride is in the 3x3 one (torchvision's; in He et al. 2016 it is in the first 1x1).
+    """
+
+    features: int
+    stride: int
+    dtype: jnp.dtype
+
+    @nn.compact
+    def __call__(self, x: Array, train: bool) -> Array:
+        conv, norm = partial(Conv, dtype=self.dtype), partial(batch_norm, train, self.dtype)
+        y = nn.relu(norm("bn1")(conv(self.features, 1, name="conv1")(x)))
+        y = nn.relu(norm("bn2")(conv(self.features, 3, self.stride, name="conv2")(y)))
+        y = norm("bn3")(conv(4 * self.features, 1, name="conv3")(y))
+        if x.shape != y.shape:
+            x = norm("downsample_1")(conv(4 * self.features, 1, self.stride, name="downsample_0")(x))
+        return nn.relu(x + y)

@@ -1,93 +1,158 @@
-"""Weights published for other frameworks, by the names of the original's parameters, into our trees."""
+"""Weights published for other frameworks, by the names of the original's parameters, into our trees and back."""
 
-import re
 from collections.abc import Mapping
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax import Array
 
-from cxrjax import models
+from cxrjax import anatomy, models
+from cxrjax.pretrained import dialects, names
 
-# Original module path -> ours, where merging an index into the name before it ("layer1.0" -> "layer1_0") is not enough.
-_RENAMED = (
-    (r"^firstconv\b", "stem"),
-    (r"^finalConv\b", "head"),
-    (r"^bottleneck\.bottleneck\b", "bottleneck"),
-    (r"^denseBlocksDown\b", "down"),
-    (r"^denseBlocksUp\b", "up"),
-    (r"^transDownBlocks\.(\d+)", r"transition_down.\1.mix"),
-    (r"^transUpBlocks\.(\d+)\.convTrans\b", r"transition_up.\1"),
-    (r"\.layers\.", ".layer."),
-)
-_STATISTICS = {"running_mean": "mean", "running_var": "var"}
+COLLECTIONS = ("params", "batch_stats")
+_UNSEEN = 30.0  # how far below the background a label's logit lies that a network does not know: e^-30 is nothing
 
 
 class UnfitWeights(ValueError):
     """Weights that do not belong to the architecture; the message lists every difference."""
 
 
-def from_state_dict(architecture: str, state: Mapping[str, np.ndarray], *, num_classes: int) -> dict[str, Any]:
-    """Turn a PyTorch state dict into our variables.
+def from_state_dict(
+    architecture: str,
+    state: Mapping[str, np.ndarray],
+    *,
+    num_classes: int,
+    head: str = "own",
+    new_head: Array | None = None,
+    channels: int | None = None,
+) -> dict[str, Any]:
+    """Turn the weights of an original network into our variables.
+
+    A segmenter of the lungs alone (one sigmoid output, or two outputs) becomes one of `anatomy.STRUCTURES` where that
+    many labels are asked for: with the same lung probability, shared by left and right, and no heart.
 
     Args:
-        architecture: a key of `cxrjax.models.ARCHITECTURES`.
+        architecture: of `cxrjax.models.ARCHITECTURES`.
         state: every weight of the original network by its name, in PyTorch's layout (convolutions [F, C, kh, kw],
-            transposed ones [C, F, kh, kw], linear layers [F, C]). `num_batches_tracked` is passed over.
-        num_classes: outputs of the original network.
+            transposed ones [C, F, kh, kw], linear layers [F, C]); `num_batches_tracked` is passed over. What else is
+            understood: `cxrjax.pretrained.dialects`.
+        num_classes: outputs of the network that is wanted.
+        head: of `cxrjax.models.build`.
+        new_head: random key from which the head is drawn anew, whatever the weights have there; None: theirs.
+        channels: 1 to have the first convolution read grey, its weights for the colours summed: what it makes of three
+            equal channels stays the same. None: as many as the weights have.
 
     Returns:
-        `{"params": …, "batch_stats": …}`, float32, for `cxrjax.models.build(architecture, num_classes)`.
+        `{"params": …, "batch_stats": …}`, float32, for `cxrjax.models.build(architecture, num_classes, head=head)`.
 
     Raises:
-        UnfitWeights: names or shapes differ; all missing, unexpected and misshapen ones are listed.
+        UnfitWeights: names or shapes differ; all missing, unexpected and misshapen ones are listed, as the original
+            calls them.
     """
-    converted = dict(_convert(name, np.asarray(value)) for name, value in state.items() if "num_batches" not in name)
-    kernels = [value for path, value in converted.items() if path[-1] == "kernel" and value.ndim == 4]
-    if not kernels:
-        raise UnfitWeights(f"these weights do not fit {architecture}: there is no convolution among them")
-    channels = kernels[0].shape[2]
-    module = models.build(architecture, num_classes=num_classes)
-    expected = jax.eval_shape(lambda: module.init(jax.random.key(0), jnp.zeros((1, 64, 64, channels)), train=False))
-    flat, structure = jax.tree_util.tree_flatten_with_path({key: expected[key] for key in ("params", "batch_stats")})
-    shapes = {tuple(key.key for key in path): leaf.shape for path, leaf in flat}
-    _compare(architecture, shapes, converted)
-    return jax.tree.unflatten(structure, [jnp.asarray(converted[path], jnp.float32) for path in shapes])
+    words = names.naming(architecture)
+    state = dialects.translate(architecture, state)
+    first = f"{words.first}.weight"
+    if channels is not None and first in state:
+        state[first] = _fold(architecture, state[first], channels)
+    if architecture in models.SEGMENTERS and num_classes == len(anatomy.STRUCTURES):
+        state |= _know_structures(state, words.head)
+    module = models.build(architecture, num_classes, head=head)
+    colours = state[first].shape[1] if first in state and state[first].ndim == 4 else 1
+    init = _initialise(module, colours)
+    flat, structure = jax.tree_util.tree_flatten_with_path(jax.eval_shape(init, jax.random.key(0)))
+    shapes = {tuple(key.key for key in path): leaf for path, leaf in flat}
+    originals = names.original_names(architecture, shapes)
+    if new_head is not None:
+        state = {name: value for name, value in state.items() if not name.startswith(f"{words.head}.")}
+        state |= _draw_head(init, new_head, originals)
+    expected = {
+        originals[path]: names.to_original(path, np.broadcast_to(np.float32(0), leaf.shape)).shape
+        for path, leaf in shapes.items()
+    }
+    _compare(architecture, expected, state)
+    leaves = [jnp.asarray(names.to_ours(path, state[originals[path]]), jnp.float32) for path in shapes]
+    return jax.tree.unflatten(structure, leaves)
 
 
-def _convert(name: str, value: np.ndarray) -> tuple[tuple[str, ...], np.ndarray]:
-    """Original name and array -> path in our tree (from its collection down) and array in our layout."""
-    module, _, leaf = name.rpartition(".")
-    transposed = "convTrans" in module
-    for pattern, replacement in _RENAMED:
-        module = re.sub(pattern, replacement, module)
-    path = tuple(re.sub(r"\.(\d+)", r"_\1", module).split("."))
-    if leaf in _STATISTICS:
-        return ("batch_stats", *path, _STATISTICS[leaf]), value
-    if leaf == "weight":
-        leaf = "scale" if value.ndim == 1 else "kernel"
-        if value.ndim == 4:
-            value = value.transpose((2, 3, 0, 1) if transposed else (2, 3, 1, 0))
-        elif value.ndim == 2:
-            value = value.T
-    return ("params", *path, leaf), value
+def to_state_dict(architecture: str, variables: Mapping[str, Any]) -> dict[str, np.ndarray]:
+    """The inverse of `from_state_dict`: our variables as PyTorch's `load_state_dict(strict=True)` wants them.
+
+    Args:
+        architecture: of `cxrjax.models.ARCHITECTURES`.
+        variables: of a network of that architecture, with any head.
+
+    Returns:
+        Name -> array, float32 in PyTorch's layout, and a counter of batches (int64, 0) for each batch norm.
+    """
+    flat, _ = jax.tree_util.tree_flatten_with_path({key: variables.get(key, {}) for key in COLLECTIONS})
+    weights = {tuple(key.key for key in path): np.asarray(leaf, np.float32) for path, leaf in flat}
+    state = {}
+    for path, name in names.original_names(architecture, weights).items():
+        state[name] = np.ascontiguousarray(names.to_original(path, weights[path]))
+        if name.endswith("running_mean"):
+            state[name.replace("running_mean", "num_batches_tracked")] = np.zeros((), np.int64)
+    return state
 
 
-def _compare(architecture: str, expected: Mapping[tuple, tuple], found: Mapping[tuple, np.ndarray]) -> None:
+def _initialise(module: Any, channels: int) -> Any:
+    """key -> random variables of a network that reads so many channels."""
+
+    def init(key: Array) -> dict[str, Any]:
+        variables = module.init(key, jnp.zeros((1, 64, 64, channels)), train=False)
+        return {collection: variables.get(collection, {}) for collection in COLLECTIONS}
+
+    return init
+
+
+def _draw_head(init: Any, key: Array, originals: Mapping[names.Path, str]) -> dict[str, np.ndarray]:
+    """Random weights of the head alone, by the original's names."""
+    head = jax.jit(lambda key: {name: tree["head"] for name, tree in init(key).items() if "head" in tree})(key)
+    flat, _ = jax.tree_util.tree_flatten_with_path(head)
+    paths = {(path[0].key, "head", *(key.key for key in path[1:])): leaf for path, leaf in flat}
+    return {originals[path]: names.to_original(path, np.asarray(leaf)) for path, leaf in paths.items()}
+
+
+def _fold(architecture: str, kernel: np.ndarray, channels: int) -> np.ndarray:
+    """A first convolution [F, C, kh, kw] that reads fewer channels."""
+    if channels == kernel.shape[1]:
+        return kernel
+    if channels != 1:
+        raise UnfitWeights(f"these weights read {kernel.shape[1]} channels: {channels} cannot be made of them, only 1")
+    if architecture in ("unet_resnet34", "resnet18_keras"):
+        raise UnfitWeights(f"{architecture} does more with its channels than convolve them: they cannot be summed")
+    return kernel.sum(axis=1, keepdims=True)
+
+
+def _know_structures(state: Mapping[str, np.ndarray], head: str) -> dict[str, np.ndarray]:
+    """The last convolution of a segmenter of lungs alone, for the labels background, heart, left lung, right lung."""
+    kernel, bias = (state.get(f"{head}.{leaf}", np.zeros(0)) for leaf in ("weight", "bias"))
+    if len(kernel) not in (1, 2) or len(bias) != len(kernel):
+        return {}
+    if len(kernel) == 1:  # a sigmoid is a soft-max against a logit of 0
+        kernel, bias = np.concatenate([0 * kernel, kernel]), np.concatenate([0 * bias, bias])
+    half = np.float32(np.log(2))
+    return {
+        f"{head}.weight": kernel[[0, 0, 1, 1]],
+        f"{head}.bias": bias[[0, 0, 1, 1]] - np.array([0, _UNSEEN, half, half], np.float32),
+    }
+
+
+def _compare(architecture: str, expected: Mapping[str, tuple], found: Mapping[str, np.ndarray]) -> None:
     def listed(title: str, lines: list[str]) -> list[str]:
         return [f"{title} ({len(lines)}): {', '.join(lines)}"] if lines else []
 
     both = expected.keys() & found.keys()
     differences = (
-        listed("missing", sorted("/".join(path) for path in expected.keys() - found.keys()))
-        + listed("unexpected", sorted("/".join(path) for path in found.keys() - expected.keys()))
+        listed("missing", sorted(expected.keys() - found.keys()))
+        + listed("unexpected", sorted(found.keys() - expected.keys()))
         + listed(
             "misshapen",
             sorted(
-                f"{'/'.join(path)} is {found[path].shape}, should be {expected[path]}"
-                for path in both
-                if found[path].shape != expected[path]
+                f"{name} is {found[name].shape}, should be {expected[name]}"
+                for name in both
+                if found[name].shape != expected[name]
             ),
         )
     )

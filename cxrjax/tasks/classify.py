@@ -52,13 +52,15 @@ def build(
         return augment.augment_patch(change, patch.astype(jnp.float32) / 255, settings)
 
     def loss(params: Any, batch_stats: Any, held: Any, rows: Array, key: Array) -> tuple[Array, Any]:
-        keys = jax.random.split(key, len(rows))
-        x = jax.vmap(draw)(keys, held["images"][rows], held["lungs"][rows])
+        keys = jax.random.split(key, len(rows) + 1)
+        x = jax.vmap(draw)(keys[:-1], held["images"][rows], held["lungs"][rows])
         x = jnp.repeat(x[..., None], classifier.channels, axis=-1)
         variables = {"params": params, "batch_stats": batch_stats}
-        logits, new = classifier.module.apply(variables, x, train=True, mutable=["batch_stats"])
+        logits, new = classifier.module.apply(
+            variables, x, train=True, rngs={"dropout": keys[-1]}, mutable=["batch_stats"]
+        )
         value = losses.cross_entropy(logits, held["labels"][rows]) + config.training.l1 * losses.l1_penalty(params)
-        return value, new["batch_stats"]
+        return value, new.get("batch_stats", {})
 
     validate = _validation(config, classifier, validation, _find_lungs(config, segmenter_variables, validation))
     return Task(jax.tree.map(jnp.asarray, device), labels, init, loss, validate)

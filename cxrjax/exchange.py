@@ -1,0 +1,116 @@
+"""Weights into a run and out of it: import, export, and what a training starts from."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+import safetensors.numpy
+from jax import Array
+from ml_collections import ConfigDict
+
+from cxrjax import anatomy, pretrained, runs, whole
+from cxrjax.checkpoints import Checkpoints
+from cxrjax.pretrained import files, hub
+
+HEADS = ("auto", "keep", "fresh")  # of config.init_head
+
+
+def import_run(config: ConfigDict, source: str, workdir: Path) -> None:
+    """Make a run directory of published weights, as if they had been trained in it.
+
+    Args:
+        config: whose `task` says what the weights are of: a segmenter, or a classifier, which also adopts the trained
+            segmenter that the config names.
+        source: a file, or an address (see `pretrained.hub`).
+        workdir: the run directory; without a trained network so far.
+
+    Raises:
+        UnreadableWeights, UnfitWeights, UnfitRun: see there. Weights that do not fit leave no run behind.
+    """
+    config.init = source
+    variables = load(config)
+    if config.task == "classify":
+        runs.adopt_segmenter(workdir, config)
+    runs.start(workdir, config)
+    with Checkpoints(workdir / "checkpoints") as checkpoints:
+        if checkpoints.step("best") is not None:
+            raise runs.UnfitRun(f"{workdir}: there is a trained network here already; name another --workdir")
+        checkpoints.save("best", 0, jax.device_get(variables))
+
+
+def export_run(workdir: Path, target: Path) -> None:
+    """Write the best network of a run as safetensors, by PyTorch's names and layouts (torchvision's, where it has it).
+
+    The file says which architecture it is, what it reads, and of a classifier the classes in their order. The segmenter
+    of a classifier's run is a run itself: RUN/segmenter.
+
+    Raises:
+        UnfitRun: the run has no trained network.
+        OSError: the file cannot be written.
+    """
+    config = runs.load_config(workdir)
+    settings = _settings(config)
+    variables = runs.load_networks(workdir, config)["segmenter" if config.task == "segment" else "classifier"]
+    state = pretrained.to_state_dict(settings.architecture, jax.device_get(variables))
+    known = {"format": "pt", "architecture": settings.architecture, "channels": str(settings.channels)}
+    if config.task == "classify":
+        known["classes"] = json.dumps(list(settings.classes))
+    whole.write(target, safetensors.numpy.save(state, known))
+
+
+def load(config: ConfigDict, key: Array | None = None) -> dict[str, Any]:
+    """The weights of `config.init`, for the network of the config's task.
+
+    Args:
+        config: of a run.
+        key: random key of the head, drawn anew where `config.init_head` is "fresh", or is "auto" and the file's head
+            does not fit or tells other classes apart. None: the file's head has to fit.
+
+    Returns:
+        {"params", "batch_stats"}, float32.
+
+    Raises:
+        UnreadableWeights: the file cannot be had or read.
+        UnfitWeights: names or shapes differ, all of which are listed; or the file says that its classes are others.
+        ValueError: no such `config.init_head`.
+    """
+    choice = "keep" if key is None else config.init_head
+    if choice not in HEADS:
+        raise ValueError(f"no config.init_head called {choice!r}; there are {', '.join(HEADS)}")
+    path = hub.locate(config.init)
+    state = files.read_weights(path)
+    if choice != "fresh":
+        try:
+            _compare_classes(path, config)
+            return _fit(config, state, None)
+        except pretrained.UnfitWeights:
+            if choice == "keep":
+                raise
+    return _fit(config, state, key)
+
+
+def _fit(config: ConfigDict, state: Mapping[str, np.ndarray], new_head: Array | None) -> dict[str, Any]:
+    settings = _settings(config)
+    return pretrained.from_state_dict(
+        settings.architecture,
+        state,
+        num_classes=len(anatomy.STRUCTURES) if config.task == "segment" else len(settings.classes),
+        head="own" if config.task == "segment" else settings.head,
+        new_head=new_head,
+        channels=settings.channels,
+    )
+
+
+def _compare_classes(path: Path, config: ConfigDict) -> None:
+    said = json.loads(files.read_metadata(path).get("classes", "null"))
+    if config.task == "classify" and said and said != list(config.classifier.classes):
+        raise pretrained.UnfitWeights(
+            f"{path}: its classes are {', '.join(said)}, and those of the config {', '.join(config.classifier.classes)}"
+        )
+
+
+def _settings(config: ConfigDict) -> ConfigDict:
+    return config.segmenter if config.task == "segment" else config.classifier

@@ -1,0 +1,63 @@
+"""ResNet18 with norm before convolution, a backbone: manastahir's (the Keras package `classification_models`).
+
+He et al. 2016b; names as qubvel/classification_models `models/resnet.py`.
+"""
+
+from collections.abc import Sequence
+from functools import partial
+
+import flax.linen as nn
+import jax.numpy as jnp
+from jax import Array
+
+from cxrjax.models.conv import Conv
+from cxrjax.models.norm import batch_norm
+
+_FRAMEWORK = "classification_models"
+
+
+class PreActResNet(nn.Module):
+    """A stem at a quarter of the resolution, then four stages of residual blocks.
+
+    Attributes:
+        stages: blocks of each stage.
+        width: features of the first stage, doubled at each further one.
+        dtype: of the computation; parameters stay float32.
+    """
+
+    stages: Sequence[int] = (2, 2, 2, 2)
+    width: int = 64
+    dtype: jnp.dtype = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: Array, train: bool) -> Array:
+        """float [N, H, W, C] -> last feature map [N, H / 32, W / 32, 512]."""
+        norm = partial(batch_norm, train, self.dtype, framework=_FRAMEWORK)
+        x = norm("bn_data", use_scale=False)(x)
+        x = Conv(self.width, 7, stride=2, dtype=self.dtype, name="conv0")(x)  # [N, H / 2, W / 2, 64]
+        x = nn.max_pool(nn.relu(norm("bn0")(x)), (3, 3), (2, 2), [(1, 1), (1, 1)])  # [N, H / 4, W / 4, 64]
+        for stage, blocks in enumerate(self.stages):
+            for i in range(blocks):
+                features, stride = self.width * 2**stage, 2 if stage and not i else 1
+                name = f"stage{stage + 1}_unit{i + 1}"
+                x = PreActBlock(features, stride, project=not i, dtype=self.dtype, name=name)(x, train)
+        return nn.relu(norm("bn1")(x))
+
+
+class PreActBlock(nn.Module):
+    """Twice norm, ReLU, 3x3 convolution, and a shortcut: [N, h, w, c] -> [N, h / stride, w / stride, features]."""
+
+    features: int
+    stride: int
+    project: bool  # whether the shortcut is a convolution, of the normed input
+    dtype: jnp.dtype
+
+    @nn.compact
+    def __call__(self, x: Array, train: bool) -> Array:
+        conv = partial(Conv, self.features, dtype=self.dtype)
+        norm = partial(batch_norm, train, self.dtype, framework=_FRAMEWORK)
+        y = nn.relu(norm("bn1")(x))
+        if self.project:
+            x = conv(1, self.stride, name="sc")(y)
+        y = nn.relu(norm("bn2")(conv(3, self.stride, name="conv1")(y)))
+        return x + conv(3, name="conv2")(y)

@@ -1,0 +1,58 @@
+"""Small networks trained from nothing, backbones: three of fsarshad (Keras) and the baseline of hieu2695 (PyTorch)."""
+
+from collections.abc import Sequence
+
+import flax.linen as nn
+import jax.numpy as jnp
+from jax import Array
+
+from cxrjax.models.conv import Conv
+from cxrjax.models.heads import ACTIVATIONS
+from cxrjax.models.norm import batch_norm
+
+
+class SmallCNN(nn.Module):
+    """Stages of padded convolutions, the resolution halved after each (fsarshad's notebook, custom models 1 to 3).
+
+    Attributes:
+        widths: features of each stage.
+        sizes: side of each convolution of a stage.
+        activation: after each convolution, a key of ACTIVATIONS.
+        norm: whether batch norm (as Keras has it) comes before the activation.
+        dropout: share of the values dropped in training after each stage.
+        dtype: of the computation; parameters stay float32.
+    """
+
+    widths: Sequence[int] = (32, 64, 128, 256, 512, 1024)
+    sizes: Sequence[int] = (3,)
+    activation: str = "relu"
+    norm: bool = False
+    dropout: float = 0.0
+    dtype: jnp.dtype = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: Array, train: bool) -> Array:
+        """float [N, H, W, C] -> last feature map [N, h, w, widths[-1]], h being H halved, rounded down, each stage."""
+        for stage, width in enumerate(self.widths):
+            for i, size in enumerate(self.sizes):
+                x = Conv(width, size, use_bias=True, dtype=self.dtype, name=f"conv_{stage}_{i}")(x)
+                if self.norm:
+                    x = batch_norm(train, self.dtype, f"norm_{stage}_{i}", "keras")(x)
+                x = ACTIVATIONS[self.activation](x)
+            x = nn.max_pool(x, (2, 2), (2, 2))
+            x = nn.Dropout(self.dropout, deterministic=not train)(x)
+        return x
+
+
+class TwoLayerCNN(nn.Module):
+    """Two unpadded convolutions (hieu2695 `baseline.py`; layers numbered as there)."""
+
+    dtype: jnp.dtype = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: Array, train: bool) -> Array:
+        """float [N, H, W, C] -> last feature map [N, ((H - 2) // 2 - 2) // 2, …, 16]; H and W at least 10."""
+        x = Conv(6, 3, padding=0, use_bias=True, dtype=self.dtype, name="cnn_layers_0")(x)
+        x = nn.max_pool(nn.relu(batch_norm(train, self.dtype, "cnn_layers_1")(x)), (2, 2), (2, 2))
+        x = Conv(16, 3, padding=0, use_bias=True, dtype=self.dtype, name="cnn_layers_4")(x)
+        return nn.avg_pool(nn.relu(batch_norm(train, self.dtype, "cnn_layers_5")(x)), (2, 2), (2, 2))
