@@ -17,6 +17,7 @@ LEAVES: dict[str, set[str]] = {
     "cxrjax.augment": set(),
     "cxrjax.devices": set(),
     "cxrjax.figures": {"cxrjax.whole"},
+    "cxrjax.groups": set(),
     "cxrjax.losses": {"cxrjax.anatomy"},
     "cxrjax.metrics": set(),
     "cxrjax.optimisers": set(),
@@ -24,6 +25,9 @@ LEAVES: dict[str, set[str]] = {
     "cxrjax.predictions": {"cxrjax.whole"},
     "cxrjax.radiograph": set(),
     "cxrjax.saliency": {"cxrjax.patches"},
+    "cxrjax.sampling": set(),
+    "cxrjax.schedules": set(),
+    "cxrjax.selection": set(),
     "cxrjax.standardise": {"cxrjax.radiograph"},
     "cxrjax.voting": set(),
     "cxrjax.whole": set(),
@@ -39,10 +43,13 @@ DOORS_TO_THE_DISK: dict[str, set[str]] = {
     "cxrjax.data": {*LEAVES},
     "cxrjax.checkpoints": set(),
     "cxrjax.runs": {"cxrjax.networks", "cxrjax.checkpoints", "cxrjax.whole"},
+    "cxrjax.history": {"cxrjax.whole"},
+    "cxrjax.ensemble": {*LEAVES, *NETWORKS, "cxrjax.checkpoints", "cxrjax.runs"},
 }
 TASKS: dict[str, set[str]] = {
     "cxrjax.tasks": set(),
     "cxrjax.tasks.*": {*LEAVES, *NETWORKS, "cxrjax.data", "cxrjax.tasks"},
+    "cxrjax.steps": {*LEAVES, "cxrjax.tasks"},
 }
 BELOW = {*LEAVES, *NETWORKS, *DOORS_TO_THE_DISK, *TASKS}
 COMMANDS: dict[str, set[str]] = {
@@ -50,9 +57,12 @@ COMMANDS: dict[str, set[str]] = {
     "cxrjax.examine": BELOW,  # what evaluate and predict share
     "cxrjax.evaluate": BELOW | {"cxrjax.examine"},
     "cxrjax.predict": BELOW | {"cxrjax.examine"},
+    "cxrjax.find_rate": BELOW | {"cxrjax.train"},
+    "cxrjax.cross_validate": BELOW | {"cxrjax.train", "cxrjax.evaluate"},
     # data, radiograph and runs for the errors that it puts in words
     "cxrjax.main": {
-        "cxrjax.train", "cxrjax.evaluate", "cxrjax.predict", "cxrjax.data", "cxrjax.radiograph", "cxrjax.runs",
+        "cxrjax.train", "cxrjax.evaluate", "cxrjax.predict", "cxrjax.find_rate", "cxrjax.cross_validate",
+        "cxrjax.data", "cxrjax.radiograph", "cxrjax.runs",
     },
 }  # fmt: skip
 ALLOWED: dict[str, set[str]] = {
@@ -78,7 +88,7 @@ ONLY: dict[str, set[str]] = {
     "tensorflow_datasets": {"cxrjax.data", "data_prep.*"},
     "grain": {"cxrjax.data"},
     "matplotlib": {"cxrjax.figures"},
-    "tensorboardX": {"cxrjax.train"},
+    "tensorboardX": {"cxrjax.train", "cxrjax.history"},
     "apache_beam": {"data_prep.workers"},
     "kagglehub": {"data_prep.fetch.obtain"},
 }

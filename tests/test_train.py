@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from configs import base
-from cxrjax import checkpoints, data, runs, train
+from cxrjax import checkpoints, data, networks, runs, train
 
 CLASSES = ("normal", "bacterial", "viral")
 SIZE = 64
@@ -76,10 +76,18 @@ def kill_after(monkeypatch, saves: int, before: bool):
     monkeypatch.setattr(checkpoints.Checkpoints, "save", dying)
 
 
-def final_state(config, workdir):
+def final_state(workdir):
+    kinds = sorted(path.name for path in (workdir / "checkpoints").iterdir())
     with checkpoints.Checkpoints(workdir / "checkpoints") as kept:
         # Without a shape to fill, Orbax gives back what is on disk.
-        return {kind: kept._managers[kind].restore(kept.step(kind)) for kind in checkpoints.KINDS}
+        return {kind: kept._manager(kind).restore(kept.step(kind)) for kind in kinds}
+
+
+def assert_equal_ends(one, other):
+    assert (one / "metrics.jsonl").read_text() == (other / "metrics.jsonl").read_text()
+    ours, theirs = final_state(one), final_state(other)
+    assert jax.tree.structure(ours) == jax.tree.structure(theirs)
+    jax.tree.map(np.testing.assert_array_equal, ours, theirs)
 
 
 @pytest.fixture(scope="module")
@@ -106,11 +114,82 @@ def test_a_killed_run_ends_bit_identical(tmp_path, unkilled, saves, before):
         with pytest.raises(Killed):
             train.train(config, workdir)
     train.train(config, workdir)
-    assert (workdir / "metrics.jsonl").read_text() == (unkilled / "metrics.jsonl").read_text()
-    ours, theirs = final_state(config, workdir), final_state(config, unkilled)
-    assert jax.tree.structure(ours) == jax.tree.structure(theirs)
-    for one, other in zip(jax.tree.leaves(ours), jax.tree.leaves(theirs), strict=True):
-        np.testing.assert_array_equal(np.asarray(one), np.asarray(other))
+    assert_equal_ends(workdir, unkilled)
+
+
+def eventful_config():
+    """Everything that an epoch's end may change: a phase ends, the rate falls, a snapshot is kept."""
+    config = segment_config()
+    config.training.average = 0.0
+    config.training.metric = "loss"
+    config.training.groups = (("stem|down_|(?!head)", 0.0), ("head/", 0.5))
+    config.training.unfreeze_epoch = 1
+    config.training.schedule = "plateau"
+    config.training.plateau_delta = 100.0  # no score is ever better
+    config.training.plateau_patience = 1
+    config.training.cycles = 3
+    return config
+
+
+@pytest.fixture(scope="module")
+def eventful(tmp_path_factory):
+    patch = pytest.MonkeyPatch()
+    splits = {"train": draw_split(0, 10), "val": draw_split(1, 6)}
+    patch.setattr(data, "load", lambda directory, split, **_: splits[split])
+    workdir = tmp_path_factory.mktemp("eventful") / "run"
+    train.train(eventful_config(), workdir)
+    patch.undo()
+    return workdir
+
+
+def test_phases_plateaus_and_snapshots_do_as_told(eventful):
+    records = [json.loads(line) for line in (eventful / "metrics.jsonl").read_text().splitlines()]
+    # The first epoch is better than nothing; then the rate falls each epoch; from the second on it is a tenth.
+    assert [record["learning_rate"] for record in records] == pytest.approx([1e-3, 1e-4, 1e-5])
+    states = final_state(eventful)
+    begun = networks.init(networks.segmenter(eventful_config()), jax.random.key(0))
+    first, second = (states[f"snapshot_{k}"] for k in (1, 2))
+    np.testing.assert_array_equal(first["params"]["stem"]["kernel"], begun["params"]["stem"]["kernel"])
+    jax.tree.map(np.testing.assert_array_equal, first["batch_stats"], dict(begun["batch_stats"]))
+    assert (first["params"]["head"]["kernel"] != begun["params"]["head"]["kernel"]).all()
+    assert (second["params"]["stem"]["kernel"] != begun["params"]["stem"]["kernel"]).any()
+    best = min(records, key=lambda record: record["val/loss"])
+    with checkpoints.Checkpoints(eventful / "checkpoints") as kept:
+        assert kept.step("best") == best["step"]
+        assert [kept.step(checkpoints.snapshot(k)) for k in (1, 2, 3)] == [3, 6, 9]
+
+
+# Saves: two inside the first epoch, then "best", the snapshot and "last" at its end, where the phase ends as well.
+@pytest.mark.parametrize("saves, before", [(5, True), (5, False), (6, False)],
+    ids=["before the phase", "at the phase's beginning", "inside the phase"])  # fmt: skip
+def test_phases_plateaus_and_snapshots_are_resumed_exactly(tmp_path, eventful, saves, before):
+    with pytest.MonkeyPatch.context() as patch:
+        kill_after(patch, saves, before)
+        with pytest.raises(Killed):
+            train.train(eventful_config(), tmp_path / "run")
+    train.train(eventful_config(), tmp_path / "run")
+    assert_equal_ends(tmp_path / "run", eventful)
+
+
+def test_early_stopping_waits_for_the_second_phase(tmp_path, monkeypatch):
+    def build(config, workdir):
+        task = train.segment.build(config, draw_split(0, 4), draw_split(1, 3))
+        return task._replace(validate=lambda variables: {"loss": 1.0})
+
+    monkeypatch.setattr(train, "build_task", build)
+    config = eventful_config()
+    config.training.schedule, config.training.cycles = "constant", 1
+    config.training.epochs, config.training.unfreeze_epoch, config.training.patience = 9, 4, 2
+    train.train(config, tmp_path)
+    records = (tmp_path / "metrics.jsonl").read_text().splitlines()
+    assert len(records) == 6  # the first is the best; patience counts from the fourth on
+
+
+def test_a_split_is_not_in_training_and_validation(tmp_path):
+    config = segment_config()
+    config.data.train, config.data.validation = "train+val", "val"
+    with pytest.raises(ValueError, match="'val' is in data.train and in data.validation"):
+        train.train(config, tmp_path)
 
 
 def test_a_finished_run_started_again_changes_nothing(tmp_path, unkilled):
@@ -135,7 +214,7 @@ def test_early_stopping_is_exact_and_keeps_the_strictly_best(tmp_path, monkeypat
         task = train.segment.build(config, draw_split(0, 4), draw_split(1, 3))
         return task._replace(validate=lambda variables: {"jaccard": next(scores)})
 
-    monkeypatch.setattr(train, "_build", build)
+    monkeypatch.setattr(train, "build_task", build)
     config = segment_config()
     config.training.epochs, config.training.patience = 10, 2
     best = train.train(config, tmp_path)
