@@ -17,6 +17,8 @@ def get_config() -> ConfigDict:
 
     config.data = ConfigDict()
     config.data.directory = ""  # a data set made by `python -m data_prep`
+    config.data.train = "train"  # the split to train on, or several: "fold0+fold2"
+    config.data.validation = "val"  # the split, or several, to choose the best epoch by
     config.data.readers = 2  # threads that read and standardise radiographs; ours
 
     config.image = ConfigDict()
@@ -39,6 +41,8 @@ def get_config() -> ConfigDict:
     config.classifier.classes = ("normal", "bacterial", "tuberculosis", "viral", "covid19")  # paper table I
 
     config.patches = ConfigDict()
+    config.patches.mode = "local"  # or "global": the whole radiograph, shrunk to `size`, votes alone; paper II-C
+    config.patches.masked = True  # all but the lungs blackened; paper II-C
     config.patches.size = 224  # pixels, side of a patch; paper II-C
     config.patches.count = 100  # N, patches a radiograph votes with; paper II-C
     config.patches.validation_count = 10  # patches a radiograph votes with in validation; ours (the original: 1)
@@ -50,17 +54,39 @@ def get_config() -> ConfigDict:
     config.training = ConfigDict()
     config.training.epochs = 100  # original segmentation/header.py and classification/header.py
     config.training.batch_size = 16  # radiographs a step; original classification/header.py
-    config.training.sampling = "shuffled"  # or "balanced": every class as often, in training alone
+    config.training.sampling = "shuffled"  # "balanced": every class as often; "oversampled": see below; training alone
+    config.training.oversample = 5  # times more that the minority is seen; hieu2695 baseline_oversampling.py
+    config.training.minority = ()  # names of the classes oversampled; (): the smallest
+    config.training.loss = "cross_entropy"  # or "focal"; of findings (lungs: cross-entropy by pixel)
+    config.training.class_weights = ()  # of findings: (), ("inverse",) to their numbers, or a number a class
+    config.training.focal_gamma = 2.0  # hieu2695 Helper.py
+    config.training.focal_alpha = 1.0  # hieu2695 Helper.py
+    config.training.optimiser = "adam"  # "adamw": decay apart from the gradient; "sgd"; original classification
+    config.training.momentum = 0.9  # share kept each step of the mean gradient; PyTorch's Adam
+    config.training.square_momentum = 0.999  # share kept each step of the mean squared gradient; PyTorch's Adam
+    config.training.epsilon = 1e-8  # added to the root of that; PyTorch's Adam
     config.training.learning_rate = 1e-5  # original classification/header.py
-    config.training.schedule = "steps"  # or "cosine"
+    config.training.schedule = "steps"  # or "constant", "cosine", "one_cycle", "plateau"
     config.training.warmup = 0.0  # share of the training; ours
     config.training.milestones = ()  # shares of the training at which "steps" multiplies the rate by `factor`
-    config.training.factor = 0.1  # original segmentation/train.py
+    config.training.factor = 0.1  # of "steps" (original segmentation/train.py) and "plateau" (manastahir train.py)
+    config.training.cycles = 1  # of "cosine", each from the peak anew; its networks are kept for evaluation.members
+    config.training.one_cycle = (0.25, 25.0, 1e5)  # share rising, peak / first rate, peak / last rate; fastai
+    config.training.momentum_at_peak = 0.85  # momentum falls to this as "one_cycle" rises; fastai
+    config.training.plateau_metric = ""  # "val/…" or "train/loss" (manastahir train.py); "": `metric` of validation
+    config.training.plateau_patience = 5  # epochs without a better one before the rate falls; manastahir config.ini
+    config.training.plateau_delta = 1e-4  # how much better is better; Keras ReduceLROnPlateau
+    config.training.lowest_rate = 0.0  # below which "plateau" does not go
+    config.training.groups = ()  # ((regular expression, multiplier of the rate), …) by parameter path; 0 freezes
+    config.training.unfreeze_epoch = 0  # epochs after which frozen groups learn too, with a new optimiser; 0: never
+    config.training.unfreeze_factor = 0.1  # of every learning rate from then on; hieu2695 resnet34_cs_full.py
     config.training.decay = 0.0  # added to the gradient, a weight's own multiple (PyTorch's Adam weight_decay)
+    config.training.decay_vectors = True  # biases and batch norms decay too, as PyTorch's; fastai's do not
     config.training.average = 0.0  # share kept, each step, of the running mean of weights to use; 0: none; ours
     config.training.l1 = 0.0  # weight of the sum of absolute parameters; original classification/train.py
+    config.training.l2 = 0.0  # weight of the sum of squared parameters; manastahir models.py
     config.training.background_weight = 0.5  # of a pixel outside all structures; original segmentation/header.py
-    config.training.metric = ""  # of validation: highest is best
+    config.training.metric = ""  # of validation: highest is best, of a name that ends in "loss" lowest
     config.training.patience = 50  # epochs without a strictly better metric before stopping; original classification
     config.training.checkpoint_minutes = 5.0  # between saves inside an epoch (each epoch's end is saved too); ours
 
@@ -70,9 +96,17 @@ def get_config() -> ConfigDict:
     config.augmentation.shift = 0.0  # share of the size, either way
     config.augmentation.contrast = 0.0  # share of the grey range, either way
     config.augmentation.brightness = 0.0  # share of the grey range, either way
+    config.augmentation.crop = 0.0  # share of the side cut off at random, what is left enlarged to the whole
+    config.augmentation.upend = 0.0  # probability of upside down
     config.augmentation.flip = 0.0  # probability of left for right; patches only
 
     config.evaluation = ConfigDict()
     config.evaluation.batch_size = 8  # radiographs at once; ours: bounds the memory, changes no result
     config.evaluation.sheet = 12  # radiographs on the picture sheet
+    config.evaluation.members = 1  # the best network; more: as many of the last cycles' networks vote together
+
+    config.rate_finder = ConfigDict()
+    config.rate_finder.lowest = 1e-7  # first learning rate; hieu2695 Helper.py
+    config.rate_finder.highest = 1e-2  # last learning rate; hieu2695 resnet34_freeze.py
+    config.rate_finder.steps = 200  # from the first to the last; hieu2695 resnet34_freeze.py
     return config

@@ -26,6 +26,6 @@ def get_config() -> ConfigDict:
     config.training.average = 0.99
     config.training.schedule = "cosine"
     config.training.warmup = 0.05
-    config.training.metric = "log_likelihood"
+    config.training.metric = "loss"
     config.augmentation.flip = 0.5
     return config

@@ -16,17 +16,22 @@ class Augmentation(NamedTuple):
     shift: float  # share of the size, either way
     contrast: float  # share of the grey range, either way, about the middle
     brightness: float  # share of the grey range, either way
+    crop: float  # share of the side: a window less by it, anywhere in the picture, is enlarged to the whole
     flip: float  # probability of left for right; not for structure maps, whose lungs have sides
+    upend: float  # probability of upside down
 
 
 def draw_affine(key: Array, settings: Augmentation) -> Array:
     """A random map from output to input coordinates, both in units of the size with 0 in the middle: float [2, 3]."""
-    angle, zoom, rows, columns, flip = jax.random.uniform(key, (5,), minval=-1, maxval=1)
+    angle, zoom, down, right, flip, upend, lower, further = jax.random.uniform(key, (8,), minval=-1, maxval=1)
     angle = jnp.deg2rad(settings.rotation) * angle
-    scale = 1 + settings.zoom * zoom
+    scale = (1 + settings.zoom * zoom) * (1 - settings.crop)
     mirror = jnp.where((flip + 1) / 2 < settings.flip, -1.0, 1.0)
+    turn = jnp.where((upend + 1) / 2 < settings.upend, -1.0, 1.0)
     cos, sin = jnp.cos(angle) * scale, jnp.sin(angle) * scale
-    return jnp.array([[cos, -sin * mirror, settings.shift * rows], [sin, cos * mirror, settings.shift * columns]])
+    rows = settings.shift * down + settings.crop / 2 * lower
+    columns = settings.shift * right + settings.crop / 2 * further
+    return jnp.array([[cos * turn, -sin * mirror, rows], [sin * turn, cos * mirror, columns]])
 
 
 def warp(image: Array, affine: Array, order: int) -> Array:

@@ -1,4 +1,7 @@
-"""Training states on disk, by Orbax: the last one and the best one. A save is whole or it is not there."""
+"""Training states on disk, by Orbax: the last, the best, and those kept for an ensemble.
+
+A save is whole or it is not there.
+"""
 
 from pathlib import Path
 from typing import Any
@@ -8,12 +11,17 @@ import orbax.checkpoint as ocp
 KINDS = ("last", "best")
 
 
+def snapshot(cycle: int) -> str:
+    """The kind under which the network at the end of a cycle of the learning rate, counted from 1, is kept."""
+    return f"snapshot_{cycle}"
+
+
 class Checkpoints:
     """The folder `checkpoints/` of a run; use as a context."""
 
     def __init__(self, folder: Path):
-        options = ocp.CheckpointManagerOptions(max_to_keep=1, create=True, enable_async_checkpointing=False)
-        self._managers = {kind: ocp.CheckpointManager(folder.absolute() / kind, options=options) for kind in KINDS}
+        self._folder = folder.absolute()
+        self._managers: dict[str, ocp.CheckpointManager] = {}
 
     def __enter__(self) -> "Checkpoints":
         return self
@@ -23,16 +31,17 @@ class Checkpoints:
             manager.close()
 
     def step(self, kind: str) -> int | None:
-        """Training step of the state kept as "last" or "best"; None where there is none."""
-        return self._managers[kind].latest_step()
+        """Training step of the state kept as "last", "best" or `snapshot(k)`; None where there is none."""
+        return self._manager(kind).latest_step()
 
     def save(self, kind: str, step: int, state: Any) -> None:
         """Keep a pytree of arrays in place of the one before.
 
         A step that is there already was written by a run killed just after; training being exact, it is the same state.
         """
-        if step not in self._managers[kind].all_steps():
-            self._managers[kind].save(step, args=ocp.args.StandardSave(state))
+        manager = self._manager(kind)
+        if step not in manager.all_steps():
+            manager.save(step, args=ocp.args.StandardSave(state))
 
     def restore(self, kind: str, like: Any) -> Any:
         """The state kept, in the shapes and types of `like`.
@@ -42,5 +51,11 @@ class Checkpoints:
         """
         step = self.step(kind)
         if step is None:
-            raise FileNotFoundError(f"{self._managers[kind].directory}: there is no checkpoint here")
-        return self._managers[kind].restore(step, args=ocp.args.StandardRestore(like))
+            raise FileNotFoundError(f"{self._folder / kind}: there is no checkpoint here")
+        return self._manager(kind).restore(step, args=ocp.args.StandardRestore(like))
+
+    def _manager(self, kind: str) -> ocp.CheckpointManager:
+        if kind not in self._managers:
+            options = ocp.CheckpointManagerOptions(max_to_keep=1, create=True, enable_async_checkpointing=False)
+            self._managers[kind] = ocp.CheckpointManager(self._folder / kind, options=options)
+        return self._managers[kind]

@@ -1,11 +1,10 @@
 """Prepared data sets, from disk to arrays: the one file that knows how they are stored.
 
 On disk: a TFDS data set in array_record files, as `python -m data_prep` writes it (the example form is
-`data_prep/example.py`). Out of here: a split as arrays, every radiograph standardised, in the order it is stored; and
-the order in which a training epoch visits them. Who is in which split was decided when the data set was prepared.
+`data_prep/example.py`). Out of here: a split as arrays, every radiograph standardised, in the order it is stored. Who
+is in which split was decided when the data set was prepared.
 """
 
-import math
 import zlib
 from collections.abc import Iterator, Sequence
 from functools import partial
@@ -44,11 +43,11 @@ class MissingData(Exception):
 
 
 def load(directory: str, split: str, size: int, gamma: float, readers: int) -> Split:
-    """Read one split of a prepared data set.
+    """Read a split of a prepared data set, or several as one.
 
     Args:
         directory: where `python -m data_prep` wrote it (the data set's own folder or one above it).
-        split: "train", "val" or "test".
+        split: "train", "val", "test" or "fold0", or several of them joined by "+".
         size: side S of the standardised radiographs, in pixels.
         gamma: see `standardise.standardise`.
         readers: threads.
@@ -61,7 +60,8 @@ def load(directory: str, split: str, size: int, gamma: float, readers: int) -> S
         UnreadableRadiograph: a stored radiograph does not decode.
     """
     prepare = partial(_standardise, size=size, gamma=gamma)
-    dataset = grain.MapDataset.source(_open(directory, split)).map(prepare)
+    parts = [grain.MapDataset.source(part) for part in _open(directory, split)]
+    dataset = grain.MapDataset.concatenate(parts).map(prepare)
     examples = dataset.to_iter_dataset(grain.ReadOptions(num_threads=readers, prefetch_buffer_size=4 * readers))
     examples = list(tqdm(examples, total=len(dataset), desc=f"reading {split}", unit="radiograph", delay=2))
 
@@ -84,8 +84,18 @@ def load(directory: str, split: str, size: int, gamma: float, readers: int) -> S
 
 def load_labels(directory: str, split: str) -> tuple[list[str], list[str]]:
     """Sources and labels of the radiographs of a split, without their pictures."""
-    examples = [(_text(example["source"]), _text(example["label"])) for example in _open(directory, split)]
-    return [source for source, _ in examples], [label for _, label in examples]
+    examples = [example for part in _open(directory, split) for example in part]
+    return [_text(example["source"]) for example in examples], [_text(example["label"]) for example in examples]
+
+
+def list_splits(directory: str) -> list[str]:
+    """Names of the splits of a prepared data set that hold anything.
+
+    Raises:
+        MissingData: there is no data set.
+    """
+    splits = tfds.builder_from_directory(_find(directory)).info.splits
+    return sorted(name for name in splits if splits[name].num_examples)
 
 
 def name_keys(paths: list[str]) -> np.ndarray:
@@ -112,34 +122,6 @@ def index_labels(split: Split, classes: tuple[str, ...]) -> np.ndarray:
     return np.array([classes.index(label) for label in split.labels], np.int32)
 
 
-def draw_epoch(labels: np.ndarray, batch_size: int, sampling: str, seed: int, epoch: int) -> np.ndarray:
-    """The order in which an epoch visits the training radiographs.
-
-    Args:
-        labels: int [n].
-        batch_size: radiographs a step; the last step is filled up from the epoch's beginning.
-        sampling: "shuffled": each once; "balanced": n draws with replacement, every class equally likely.
-        seed: of the run.
-        epoch: counted from 0; the same seed and epoch give the same order.
-
-    Returns:
-        int32 [steps, batch_size] of rows.
-
-    Raises:
-        ValueError: no such sampling.
-    """
-    rng = np.random.default_rng([seed, epoch])
-    if sampling == "shuffled":
-        order = rng.permutation(len(labels))
-    elif sampling == "balanced":
-        classes, inverse, counts = np.unique(labels, return_inverse=True, return_counts=True)
-        order = rng.choice(len(labels), len(labels), p=1 / (len(classes) * counts[inverse]))
-    else:
-        raise ValueError(f"no sampling called {sampling!r}; there are shuffled, balanced")
-    steps = math.ceil(len(labels) / batch_size)
-    return np.resize(order, (steps, batch_size)).astype(np.int32)
-
-
 def batches(count: int, size: int) -> Iterator[tuple[np.ndarray, int]]:
     """Rows 0..count in order, `size` at a time: (rows int32 [size], how many of them count).
 
@@ -162,12 +144,13 @@ def _find(directory: str) -> str:
     return found[0]
 
 
-def _open(directory: str, split: str) -> Sequence[dict[str, Any]]:
+def _open(directory: str, split: str) -> list[Sequence[dict[str, Any]]]:
+    there = list_splits(directory)
+    for name in split.split("+"):
+        if name not in there:
+            raise MissingData(f"{directory}: there is no split {name!r} (splits: {', '.join(there) or 'none'})")
     builder = tfds.builder_from_directory(_find(directory))
-    if split not in builder.info.splits or not builder.info.splits[split].num_examples:
-        there = ", ".join(builder.info.splits) or "none"
-        raise MissingData(f"{directory}: there is no split {split!r} (splits: {there})")
-    return builder.as_data_source(split)
+    return [builder.as_data_source(name) for name in split.split("+")]
 
 
 def _standardise(example: dict[str, Any], size: int, gamma: float) -> dict[str, Any]:

@@ -20,7 +20,7 @@ def evaluate(workdir: Path, split: str, directory: str | None = None) -> dict[st
 
     Args:
         workdir: the run directory.
-        split: "train", "val" or "test".
+        split: "train", "val", "test", or another that the data set has.
         directory: another prepared data set than the one it was trained on.
 
     Returns:
@@ -39,7 +39,7 @@ def evaluate(workdir: Path, split: str, directory: str | None = None) -> dict[st
     if examiner.finds:
         data.index_labels(cases, examiner.classes)
         columns = predictions.classification_columns(examiner.classes)
-        guesses = metrics.score_of_source(*data.load_labels(config.data.directory, "train"), cases.sources)
+        guesses = metrics.score_of_source(*data.load_labels(config.data.directory, config.data.train), cases.sources)
     else:
         columns, guesses = predictions.segmentation_columns(tuple(segment.SCORED)), []
     shown = set(_spread(cases.labels, config.evaluation.sheet))

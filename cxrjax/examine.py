@@ -11,7 +11,7 @@ from jax.sharding import PartitionSpec
 from ml_collections import ConfigDict
 from tqdm import tqdm
 
-from cxrjax import data, devices, figures, networks, pipeline, predictions, runs
+from cxrjax import data, devices, ensemble, figures, networks, pipeline, predictions, runs
 
 
 class Examiner:
@@ -27,9 +27,14 @@ class Examiner:
         self.finds = self.config.task == "classify"  # else it segments only
         self.classes: tuple[str, ...] = tuple(self.config.classifier.classes) if self.finds else ()
         self._variables = jax.device_get(runs.load_networks(workdir, self.config))
+        self._members = self.config.evaluation.members
         self._settings = networks.settings(self.config, self.config.patches.count)
         self._segmenter = networks.segmenter(self.config)
         self._classifier = networks.classifier(self.config) if self.finds else None
+        if self._members > 1:
+            if not self.finds:
+                raise runs.UnfitRun(f"{workdir}: evaluation.members is {self._members}, but only findings are pooled")
+            self._variables["classifier"] = ensemble.load(workdir, self._classifier, self._members)
         self._programs: dict[int, Callable[[np.ndarray, jax.Array], Any]] = {}  # by batch size, compiled once each
 
     def examine(self, images: np.ndarray, names: Sequence[str]) -> Iterator[pipeline.Diagnosis | pipeline.Segmentation]:
@@ -83,7 +88,14 @@ class Examiner:
         def run(variables: Any, images: jax.Array, keys: jax.Array) -> pipeline.Diagnosis | pipeline.Segmentation:
             if not self.finds:
                 return pipeline.segment(self._segmenter, variables["segmenter"], images, self._settings)
-            return pipeline.diagnose(self._segmenter, self._classifier, variables, images, keys, self._settings)
+
+            def diagnose(classifier: Any) -> pipeline.Diagnosis:
+                both = variables | {"classifier": classifier}
+                return pipeline.diagnose(self._segmenter, self._classifier, both, images, keys, self._settings)
+
+            if self._members == 1:
+                return diagnose(variables["classifier"])
+            return ensemble.pool(jax.lax.map(diagnose, variables["classifier"]), self._settings.voting_rule)
 
         whole, share = PartitionSpec(), PartitionSpec(devices.AXIS)
         shared = jax.shard_map(run, mesh=mesh, in_specs=(whole, share, share), out_specs=share, check_vma=False)

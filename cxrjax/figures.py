@@ -89,7 +89,7 @@ def draw_learning_curves(history: Sequence[Mapping], path: str | os.PathLike, sc
         history: the records of `metrics.jsonl`, each with a "step" and perhaps an "epoch": "train/loss", "val/loss",
             and as scores all other "val/..."; those of one epoch are averaged, values that are not finite left out.
         path: the PNG to write.
-        score: the key whose highest value is the best; the first of the scores where not given.
+        score: the key whose highest value is the best, of a loss the lowest; the first of the scores where not given.
 
     Raises:
         ValueError: there is no loss, or not the score asked for.
@@ -99,7 +99,7 @@ def draw_learning_curves(history: Sequence[Mapping], path: str | os.PathLike, sc
     series = {key: curve for key in keys if len((curve := _series(history, key, time))[0])}
     losses = [key for key in ("train/loss", "val/loss") if key in series]
     scores = [key for key in series if key not in losses]
-    if not losses or score not in (None, *scores):
+    if not losses or score not in (None, *scores, *losses):
         raise ValueError(f"{path}: the history has no {score if losses else 'loss'} to draw")
 
     panels = [("loss", losses)] + ([("score", scores)] if scores else [])
@@ -111,15 +111,40 @@ def draw_learning_curves(history: Sequence[Mapping], path: str | os.PathLike, sc
         axes.set_title(title)
         axes.grid(axis="y")
         axes.legend(loc="upper left", bbox_to_anchor=(1, 1))
-    if scores:
-        score = score or scores[0]
-        best_time, best = max(zip(*series[score], strict=True), key=lambda point: point[1])
+    score = score or (scores[0] if scores else None)
+    if score:
+        best_of, panel = (min, 0) if score in losses else (max, -1)
+        best_time, best = best_of(zip(*series[score], strict=True), key=lambda point: point[1])
         for axes in grid:
             axes.axvline(best_time, color=FAINT, linewidth=1, linestyle=(0, (4, 3)), zorder=1)
-        grid[-1].plot(best_time, best, "o", color=INK, markersize=5)
-        grid[-1].set_title(f"score: {score} best at {time} {best_time:g}, {best:.3f}")
+        grid[panel].plot(best_time, best, "o", color=INK, markersize=5)
+        grid[panel].set_title(f"{panels[panel][0]}: {score} best at {time} {best_time:g}, {best:.3f}")
     grid[-1].xaxis.set_major_locator(MaxNLocator(integer=True))
     grid[-1].set_xlabel(time)
+    _save(figure, path)
+
+
+def draw_rates(
+    rates: Sequence[float], losses: Sequence[float], smoothed: Sequence[float], chosen: float, path: str | os.PathLike
+) -> None:
+    """Draws the curve of the learning-rate finder, loss over rate on a logarithmic axis, the chosen rate marked.
+
+    Args:
+        rates: of each step.
+        losses: of each step.
+        smoothed: their running mean.
+        chosen: the rate suggested.
+        path: the PNG to write.
+    """
+    figure = Figure(figsize=(7.2, 3.2), layout="constrained")
+    axes = figure.subplots()
+    axes.plot(rates, losses, color=FAINT, linewidth=1, label="loss")
+    axes.plot(rates, smoothed, linewidth=1.8, label="running mean")
+    axes.axvline(chosen, color=INK, linewidth=1, linestyle=(0, (4, 3)), label="suggested")
+    axes.set_xscale("log")
+    axes.set_xlabel("learning rate")
+    axes.set_title(f"loss by learning rate; suggested: {chosen:.1e}")
+    axes.legend(loc="upper left", bbox_to_anchor=(1, 1))
     _save(figure, path)
 
 

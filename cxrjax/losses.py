@@ -1,9 +1,11 @@
 """What training minimises (Oh et al. 2020, sections II-B and II-C)."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import Array
 
 from cxrjax import anatomy
@@ -34,11 +36,57 @@ def segmentation_loss(log_probabilities: Array, masks: Array, kinds: Array, back
     return -(weight * likelihood).sum() / weight.sum()
 
 
-def cross_entropy(logits: Array, labels: Array) -> Array:
-    """Mean cross-entropy in nats: logits [N, K], labels int [N] -> float."""
-    return -jnp.take_along_axis(jax.nn.log_softmax(logits), labels[:, None], axis=-1).mean()
+def cross_entropy(logits: Array, labels: Array, weights: Array, gamma: float = 0.0, alpha: float = 1.0) -> Array:
+    """Class-weighted cross-entropy and its focal form (Lin et al. 2017; original hieu2695 `Helper.py`), in nats.
+
+    Args:
+        logits: float [N, K].
+        labels: int [N].
+        weights: float [K], of each class; ones weigh all alike.
+        gamma: how much less a sure and right answer of probability p counts, (1 - p)^gamma; 0 is plain cross-entropy.
+        alpha: multiplies the whole.
+
+    Returns:
+        float, the mean over the examples weighted by their classes, as PyTorch's `CrossEntropyLoss(weight=…)`.
+    """
+    log_p = jnp.take_along_axis(jax.nn.log_softmax(logits), labels[:, None], axis=-1)[:, 0]
+    # p of just 1 would have a power of 0 differentiated; there the loss is 0 whatever the power.
+    doubt = jnp.maximum(-jnp.expm1(log_p), jnp.finfo(log_p.dtype).tiny) ** gamma if gamma else 1.0
+    weight = weights[labels]
+    return -alpha * (weight * doubt * log_p).sum() / weight.sum()
 
 
-def l1_penalty(params: Any) -> Array:
-    """Sum of the absolute values of all parameters (original `classification/train.py`)."""
-    return sum(jnp.abs(leaf).sum() for leaf in jax.tree.leaves(params))
+def weigh_classes(labels: np.ndarray, count: int, wanted: Sequence[float | str]) -> Array:
+    """What each class weighs in the loss: float32 [count].
+
+    Args:
+        labels: int [n], of the training radiographs.
+        count: K, how many classes there are.
+        wanted: () for ones; ("inverse",) for n / (K n_k), scikit-learn's "balanced"; or K numbers.
+
+    Raises:
+        ValueError: neither of these, or "inverse" with a class of which there is no radiograph.
+    """
+    if not len(wanted):
+        return jnp.ones(count)
+    if tuple(wanted) == ("inverse",):
+        numbers = np.bincount(labels, minlength=count)
+        if not numbers.all():
+            raise ValueError("training.class_weights=('inverse',) needs a training radiograph of every class")
+        return jnp.asarray(len(labels) / (count * numbers), jnp.float32)
+    if len(wanted) != count or any(isinstance(weight, str) for weight in wanted):
+        raise ValueError(f"training.class_weights={tuple(wanted)!r} is not (), ('inverse',) or {count} numbers")
+    return jnp.asarray(wanted, jnp.float32)
+
+
+def penalty(params: Any, l1: float, l2: float) -> Array:
+    """The price of large parameters: float.
+
+    Args:
+        params: pytree of all parameters.
+        l1: weight of the sum of their absolute values (original `classification/train.py`).
+        l2: weight of the sum of their squares, not halved, as in Keras (original manastahir `src/models.py`).
+    """
+    leaves = jax.tree.leaves(params)
+    lasso = l1 * sum(jnp.abs(leaf).sum() for leaf in leaves) if l1 else 0.0
+    return lasso + (l2 * sum(jnp.square(leaf).sum() for leaf in leaves) if l2 else 0.0)

@@ -11,6 +11,11 @@ Make a run of published weights (safetensors, PyTorch, Keras; nothing of a file 
   python -m cxrjax.main --mode=export --workdir=RUN --output=FILE.safetensors
 An address is hf:OWNER/NAME/PATH@REVISION, of the Hugging Face hub, or https://…#sha256=….
 
+Look for a learning rate; the curve goes to RUN/rate_finder.png:
+  python -m cxrjax.main --config=configs/phantom_segment.py --workdir=RUN --mode=find_rate
+Train once for each fold of a data set prepared with --folds=K, and pool the scores:
+  python -m cxrjax.main --config=configs/phantom_segment.py --workdir=RUN --mode=cross_validate
+
 Exit status: 0 done; 1 not done, the reason in one line; 2 the command line is wrong; 3 done, but some files were
 unreadable. For research, not for diagnosis.
 """
@@ -22,12 +27,23 @@ from pathlib import Path
 from absl import app, flags, logging
 from ml_collections import config_flags
 
-MODES = ("train", "evaluate", "predict", "import", "export")
+MODES = ("train", "evaluate", "predict", "find_rate", "cross_validate", "import", "export")
+_NEEDS = {
+    "train": ("config",),
+    "evaluate": (),
+    "predict": ("input", "output"),
+    "find_rate": ("config",),
+    "cross_validate": ("config",),
+    "import": ("config", "input"),
+    "export": ("output",),
+}
 
 _CONFIG = config_flags.DEFINE_config_file("config", None, "Settings of a training, as configs/phantom_segment.py.")
 _WORKDIR = flags.DEFINE_string("workdir", None, "The run directory: written by train and import, read by the others.")
 _MODE = flags.DEFINE_enum("mode", "train", MODES, "What to do.")
-_SPLIT = flags.DEFINE_enum("split", "test", ["train", "val", "test"], "evaluate: the part of the data to evaluate on.")
+_SPLIT = flags.DEFINE_string(
+    "split", "test", "evaluate: the part of the data to evaluate on; train, val, test, fold0 …"
+)
 _DATA = flags.DEFINE_string("data", None, "evaluate: a prepared data set other than the one of training.")
 _INPUT = flags.DEFINE_string("input", None, "predict: a radiograph, or a folder; import: weights.")
 _OUTPUT = flags.DEFINE_string("output", None, "predict: the folder to write to; export: the file.")
@@ -36,15 +52,8 @@ _OUTPUT = flags.DEFINE_string("output", None, "predict: the folder to write to; 
 def main(argv: list[str]) -> int:
     if len(argv) > 1:
         return _usage(f"what is {argv[1]!r}? options begin with --")
-    wanted = {
-        "train": {"config": _CONFIG},
-        "evaluate": {},
-        "predict": {"input": _INPUT, "output": _OUTPUT},
-        "import": {"config": _CONFIG, "input": _INPUT},
-        "export": {"output": _OUTPUT},
-    }
-    for name, flag in {"workdir": _WORKDIR, **wanted[_MODE.value]}.items():
-        if not flag.value:
+    for name in ("workdir", *_NEEDS[_MODE.value]):
+        if not flags.FLAGS[name].value:
             return _usage(f"--mode={_MODE.value} needs --{name}")
     logging.set_verbosity(logging.ERROR)  # of the libraries; what concerns the user is printed
     return _explain(_run)
@@ -52,7 +61,7 @@ def main(argv: list[str]) -> int:
 
 def _run() -> int:
     # Imported here, so that --help and a wrong command line answer at once.
-    from cxrjax import evaluate, exchange, predict, train
+    from cxrjax import cross_validate, evaluate, exchange, find_rate, predict, train
 
     workdir = Path(_WORKDIR.value)
     if _MODE.value == "train":
@@ -68,6 +77,11 @@ def _run() -> int:
     elif _MODE.value == "export":
         exchange.export_run(workdir, Path(_OUTPUT.value))
         print(f"exported: the weights are in {_OUTPUT.value}, by PyTorch's names")
+    elif _MODE.value == "find_rate":
+        print(f"suggested: training.learning_rate={find_rate.find_rate(_CONFIG.value, workdir):.1e}")
+    elif _MODE.value == "cross_validate":
+        print(cross_validate.summarise(cross_validate.cross_validate(_CONFIG.value, workdir)))
+        print(f"the scores are in {workdir / 'cross_validation.json'}")
     else:
         rows = predict.predict(workdir, Path(_INPUT.value), Path(_OUTPUT.value))
         unreadable = [row for row in rows if row["status"] == "unreadable"]

@@ -31,7 +31,9 @@ def classifier(config: ConfigDict) -> Network:
 def settings(config: ConfigDict, patch_count: int) -> Settings:
     """How a run diagnoses, with N = `patch_count` patches a radiograph."""
     return Settings(
-        patch_count=patch_count,
+        mode=config.patches.mode,
+        masked=config.patches.masked,
+        patch_count=1 if config.patches.mode == "global" else patch_count,
         patch_chunk=config.patches.chunk,
         voting_rule=config.voting.rule,
         smallest_part=config.segmenter.smallest_part,

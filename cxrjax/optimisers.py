@@ -1,43 +1,52 @@
-"""From settings to an optax optimiser."""
+"""Which way the weights go: from settings to an optax transformation, and the running mean of weights."""
 
-from collections.abc import Sequence
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import optax
 from jax import Array
 
-SCHEDULES = ("steps", "cosine")
+OPTIMISERS = ("adam", "adamw", "sgd")
 
 
-def build_schedule(
-    name: str, peak: float, total_steps: int, warmup_steps: int, milestones: Sequence[float], factor: float
-) -> optax.Schedule:
-    """Learning rate by step.
+def build_optimiser(
+    name: str,
+    momentum: optax.ScalarOrSchedule,
+    square_momentum: float,
+    epsilon: float,
+    decay: float,
+    decay_vectors: bool,
+) -> optax.GradientTransformation:
+    """From gradients to a direction; a step goes against it, weights - rate * direction.
 
     Args:
-        name: "steps": `peak`, times `factor` at each milestone; or "cosine": a half cosine down to zero.
-        peak: learning rate after warm-up.
-        total_steps: of the whole training.
-        warmup_steps: of a linear rise from zero, 0 for none.
-        milestones: shares of the training, each in 0..1, at which "steps" goes down.
-        factor: what "steps" multiplies by.
-
-    Returns:
-        step -> learning rate.
+        name: "adam": the decay added to the gradient, as PyTorch's `Adam(weight_decay=…)` has it; "adamw": the decay
+            added to the direction (Loshchilov & Hutter 2019); "sgd": gradient descent, the decay added to the gradient.
+        momentum: share kept of the mean gradient each step, or that by step; of "sgd", 0 for none.
+        square_momentum: share kept of Adam's mean squared gradient.
+        epsilon: added to the root of that.
+        decay: a weight's own multiple.
+        decay_vectors: whether biases and batch norms decay too (PyTorch) or matrices and kernels alone (fastai).
 
     Raises:
-        ValueError: no such schedule.
+        ValueError: no such optimiser.
     """
-    if name == "steps":
-        after = optax.piecewise_constant_schedule(
-            peak, {round(share * total_steps) - warmup_steps: factor for share in milestones}
-        )
-    elif name == "cosine":
-        after = optax.cosine_decay_schedule(peak, max(total_steps - warmup_steps, 1))
-    else:
-        raise ValueError(f"no schedule called {name!r}; there are {', '.join(SCHEDULES)}")
-    return optax.join_schedules([optax.linear_schedule(0, peak, warmup_steps), after], [warmup_steps])
+    if name not in OPTIMISERS:
+        raise ValueError(f"no optimiser called {name!r}; there are {', '.join(OPTIMISERS)}")
+    mask = None if decay_vectors else lambda params: jax.tree.map(lambda leaf: leaf.ndim > 1, params)
+    decays = optax.add_decayed_weights(decay, mask)
+    if name == "sgd":
+        return optax.chain(decays, _follow(optax.trace, "decay", momentum))
+    adam = _follow(optax.scale_by_adam, "b1", momentum, b2=square_momentum, eps=epsilon)
+    return optax.chain(decays, adam) if name == "adam" else optax.chain(adam, decays)
+
+
+def _follow(build: Any, argument: str, momentum: optax.ScalarOrSchedule, **rest: float) -> optax.GradientTransformation:
+    """A transformation whose momentum is a number or follows a schedule."""
+    if callable(momentum):
+        build = optax.inject_hyperparams(build, static_args=tuple(rest))
+    return build(**{argument: momentum}, **rest)
 
 
 def update_mean(mean: Any, now: Any, step: Array, decay: float) -> Any:
@@ -53,8 +62,3 @@ def update_mean(mean: Any, now: Any, step: Array, decay: float) -> Any:
         The pytree of the new mean.
     """
     return optax.incremental_update(now, mean, 1 - jnp.minimum(decay, (1 + step) / (10 + step)))
-
-
-def build_adam(schedule: optax.Schedule, decay: float) -> optax.GradientTransformation:
-    """Adam with the decay added to the gradient, as PyTorch's `Adam(weight_decay=…)` of the originals (not AdamW)."""
-    return optax.chain(optax.add_decayed_weights(decay), optax.adam(schedule))

@@ -28,7 +28,9 @@ class Network(NamedTuple):
 class Settings(NamedTuple):
     """How radiographs are diagnosed; every value comes from the config, under the same name."""
 
-    patch_count: int  # N, centres drawn in the lungs
+    mode: str  # "local": patches of the lungs; or "global": the whole radiograph, shrunk to a patch's size, votes alone
+    masked: bool  # whether all but the lungs is blackened; the centres of patches lie in the lungs either way
+    patch_count: int  # N, centres drawn in the lungs; 1 where the mode is "global"
     patch_chunk: int  # patches classified at once: bounds the memory, changes no result
     voting_rule: str  # of `voting.RULES`
     smallest_part: float  # parts of a lung mask below this share of the picture are dropped
@@ -158,8 +160,7 @@ def classify(
     Returns:
         Centres int32 [N, 2], logits float32 [N, K], last feature maps float32 [N, h, w, C].
     """
-    centres = patches.draw_centres(key, lungs, settings.patch_count)
-    crops = patches.crop(jnp.where(lungs, image, 0), centres, classifier.size)
+    centres, crops = draw_patches(image, lungs, key, classifier.size, settings)
 
     def run(crop: Array) -> tuple[Array, Array]:
         x = scale(crop[None], classifier.channels)
@@ -168,6 +169,36 @@ def classify(
 
     logits, features = lax.map(run, crops, batch_size=min(settings.patch_chunk, settings.patch_count))
     return centres, logits, features
+
+
+def draw_patches(image: Array, lungs: Array, key: Array, size: int, settings: Settings) -> tuple[Array, Array]:
+    """What the classifier is shown of one radiograph (section II-C, and the paper's comparison of local with global).
+
+    Args:
+        image: uint8 [S, S].
+        lungs: bool [S, S].
+        key: random key.
+        size: side of a patch.
+        settings: see Settings.
+
+    Returns:
+        Centres int32 [N, 2] and patches uint8 [N, size, size]; of "global", the middle and the whole radiograph.
+
+    Raises:
+        ValueError: no such mode.
+    """
+    shown = jnp.where(lungs, image, 0) if settings.masked else image
+    if settings.mode == "global":
+        return jnp.full((1, 2), image.shape[0] // 2, jnp.int32), shrink(shown[None], size)
+    if settings.mode != "local":
+        raise ValueError(f"no patches.mode called {settings.mode!r}; there are local, global")
+    centres = patches.draw_centres(key, lungs, settings.patch_count)
+    return centres, patches.crop(shown, centres, size)
+
+
+def span(classifier: Network, image: Array, settings: Settings) -> int:
+    """Side, in pixels of the radiograph, of what the classifier sees at once."""
+    return image.shape[0] if settings.mode == "global" else classifier.size
 
 
 def _examine(
@@ -183,7 +214,9 @@ def _examine(
     else:
         activations = saliency.class_activation_map(features, kernel, vote.finding)
     weights = jax.nn.softmax(logits)[:, vote.finding]
-    return vote, saliency.weigh_by_probability(activations, weights, centres, classifier.size, image.shape)
+    return vote, saliency.weigh_by_probability(
+        activations, weights, centres, span(classifier, image, settings), image.shape
+    )
 
 
 def radiograph_keys(seed: int, names: Array) -> Array:

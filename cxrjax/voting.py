@@ -32,11 +32,14 @@ def count_votes(logits: Array, rule: str) -> Vote:
     Raises:
         ValueError: no such rule.
     """
+    votes = jax.nn.one_hot(logits.argmax(-1), logits.shape[-1], dtype=jnp.int32).sum(0)
+    return decide(votes, jax.nn.softmax(logits.astype(jnp.float32)).mean(0), rule)
+
+
+def decide(votes: Array, probabilities: Array, rule: str) -> Vote:
+    """The Vote of votes int32 [K] and mean probabilities float32 [K] counted already; see `count_votes`."""
     if rule not in RULES:
         raise ValueError(f"no voting rule called {rule!r}; there are {', '.join(RULES)}")
-    count, classes = logits.shape
-    votes = jax.nn.one_hot(logits.argmax(-1), classes, dtype=jnp.int32).sum(0)
-    probabilities = jax.nn.softmax(logits.astype(jnp.float32)).mean(0)
-    leading = votes == votes.max() if rule == "majority" else jnp.ones(classes, bool)
+    leading = votes == votes.max() if rule == "majority" else jnp.ones(votes.shape, bool)
     finding = jnp.where(leading, probabilities, -1.0).argmax().astype(jnp.int32)
-    return Vote(votes, probabilities, finding, votes[finding] / count)
+    return Vote(votes, probabilities, finding, votes[finding] / votes.sum())

@@ -53,7 +53,12 @@ def _add_common(command: ArgumentParser) -> None:
     add("--name", default="", help="of the data set; the source's name if not given")
     add("--overwrite", action="store_true", help="replace a data set that is complete")
     add("--strict", action="store_true", help="end with status 3 if a radiograph was left out")
-    add("--split", default="", metavar="TRAIN,VAL,TEST", help="shares of each label of each source, by patient, where nothing fixes the split")
+    add(
+        "--split",
+        default="",
+        metavar="TRAIN,VAL,TEST",
+        help="shares of each label of each source, by patient, where nothing fixes the split",
+    )
     add("--seed", type=int, default=0, help="of the draw of patients into splits (default: %(default)s)")
     add("--splits", default="", metavar="FILE.csv", help="who is where: columns split, and id or patient_id")
     add("--folds", type=int, default=0, metavar="K", help="splits fold0, fold1, ... for cross-validation instead")

@@ -17,6 +17,7 @@ LEAVES: dict[str, set[str]] = {
     "cxrjax.augment": set(),
     "cxrjax.devices": set(),
     "cxrjax.figures": {"cxrjax.whole"},
+    "cxrjax.groups": set(),
     "cxrjax.losses": {"cxrjax.anatomy"},
     "cxrjax.metrics": set(),
     "cxrjax.optimisers": set(),
@@ -24,6 +25,9 @@ LEAVES: dict[str, set[str]] = {
     "cxrjax.predictions": {"cxrjax.whole"},
     "cxrjax.radiograph": set(),
     "cxrjax.saliency": {"cxrjax.patches"},
+    "cxrjax.sampling": set(),
+    "cxrjax.schedules": set(),
+    "cxrjax.selection": set(),
     "cxrjax.standardise": {"cxrjax.radiograph"},
     "cxrjax.voting": set(),
     "cxrjax.whole": set(),
@@ -44,10 +48,13 @@ DOORS_TO_THE_DISK: dict[str, set[str]] = {
         "cxrjax.anatomy", "cxrjax.pretrained", "cxrjax.pretrained.*", "cxrjax.checkpoints", "cxrjax.runs",
         "cxrjax.whole",
     },
+    "cxrjax.history": {"cxrjax.whole"},
+    "cxrjax.ensemble": {*LEAVES, *NETWORKS, "cxrjax.checkpoints", "cxrjax.runs"},
 }  # fmt: skip
 TASKS: dict[str, set[str]] = {
     "cxrjax.tasks": set(),
     "cxrjax.tasks.*": {*LEAVES, *NETWORKS, "cxrjax.data", "cxrjax.tasks"},
+    "cxrjax.steps": {*LEAVES, "cxrjax.tasks"},
 }
 BELOW = {*LEAVES, *NETWORKS, *DOORS_TO_THE_DISK, *TASKS}
 COMMANDS: dict[str, set[str]] = {
@@ -55,10 +62,12 @@ COMMANDS: dict[str, set[str]] = {
     "cxrjax.examine": BELOW,  # what evaluate and predict share
     "cxrjax.evaluate": BELOW | {"cxrjax.examine"},
     "cxrjax.predict": BELOW | {"cxrjax.examine"},
+    "cxrjax.find_rate": BELOW | {"cxrjax.train"},
+    "cxrjax.cross_validate": BELOW | {"cxrjax.train", "cxrjax.evaluate"},
     # data, radiograph and runs for the errors that it puts in words
     "cxrjax.main": {
-        "cxrjax.train", "cxrjax.evaluate", "cxrjax.predict", "cxrjax.exchange", "cxrjax.data",
-        "cxrjax.radiograph", "cxrjax.runs",
+        "cxrjax.train", "cxrjax.evaluate", "cxrjax.predict", "cxrjax.find_rate", "cxrjax.cross_validate",
+        "cxrjax.exchange", "cxrjax.data", "cxrjax.radiograph", "cxrjax.runs",
     },
 }  # fmt: skip
 ALLOWED: dict[str, set[str]] = {
@@ -84,7 +93,7 @@ ONLY: dict[str, set[str]] = {
     "tensorflow_datasets": {"cxrjax.data", "data_prep.*"},
     "grain": {"cxrjax.data"},
     "matplotlib": {"cxrjax.figures"},
-    "tensorboardX": {"cxrjax.train"},
+    "tensorboardX": {"cxrjax.train", "cxrjax.history"},
     "apache_beam": {"data_prep.workers"},
     "h5py": {"cxrjax.pretrained.keras"},
     "huggingface_hub": {"cxrjax.pretrained.hub"},

@@ -188,7 +188,7 @@ def test_the_training_loop_begins_there_and_a_resumed_one_does_not_read_it_again
         validate=lambda variables: {"jaccard": float(variables["params"]["w"].sum())},
     )
     published, read = {"params": {"w": jnp.array([1.0, 2.0, 4.0])}, "batch_stats": {}}, []
-    monkeypatch.setattr(train, "_build", lambda *_: task)
+    monkeypatch.setattr(train, "build_task", lambda *_: task)
     monkeypatch.setattr(exchange, "load", lambda config, key: read.append(config.init) or published)
     config = segment_config()
     config.init = "published.pth"

@@ -1,4 +1,4 @@
-"""Schedules by hand, and Adam against PyTorch's rule."""
+"""Optimisers against PyTorch's rules, written out."""
 
 import jax.numpy as jnp
 import numpy as np
@@ -7,31 +7,56 @@ import pytest
 
 from cxrjax import optimisers
 
-
-def test_steps_fall_at_the_milestones():
-    rate = optimisers.build_schedule("steps", 1e-4, 100, 0, (0.7, 0.8, 0.9), 0.1)
-    for step, expected in [(0, 1e-4), (69, 1e-4), (70, 1e-5), (80, 1e-6), (95, 1e-7)]:
-        assert rate(step) == pytest.approx(expected, rel=1e-5)
+WEIGHTS, GRADIENT, RATE, DECAY = np.array([[2.0, -1.0]]), np.array([[0.3, 0.5]]), 0.1, 0.5
 
 
-def test_cosine_rises_then_falls_to_nothing():
-    rate = optimisers.build_schedule("cosine", 2.0, 110, 10, (), 0.1)
-    assert [float(rate(step)) for step in (0, 5, 10, 60, 110)] == pytest.approx([0, 1, 2, 1, 0], abs=1e-6)
-
-
-def test_adam_adds_the_decay_to_the_gradient():
-    optimiser = optimisers.build_adam(lambda step: 0.1, decay=0.5)
-    weights, gradients = jnp.array([2.0, -1.0]), jnp.array([0.3, 0.5])
+def run(optimiser, steps=3):
+    weights = {"kernel": jnp.array(WEIGHTS), "bias": jnp.array(WEIGHTS[0])}
+    gradients = {"kernel": jnp.array(GRADIENT), "bias": jnp.array(GRADIENT[0])}
     state = optimiser.init(weights)
-    m = v = np.zeros(2)
-    ours, theirs = weights, np.array([2.0, -1.0])
-    for t in range(1, 4):  # torch.optim.Adam: g += decay * w; m, v; w -= lr * m_hat / (sqrt(v_hat) + eps)
-        updates, state = optimiser.update(gradients, state, ours)
-        ours = optax.apply_updates(ours, updates)
-        g = np.array([0.3, 0.5]) + 0.5 * theirs
-        m, v = 0.9 * m + 0.1 * g, 0.999 * v + 0.001 * g * g
-        theirs = theirs - 0.1 * (m / (1 - 0.9**t)) / (np.sqrt(v / (1 - 0.999**t)) + 1e-8)
-    np.testing.assert_allclose(ours, theirs, rtol=1e-5)
+    for _ in range(steps):
+        direction, state = optimiser.update(gradients, state, weights)
+        weights = {name: weights[name] - RATE * direction[name] for name in weights}
+    return weights
+
+
+def adam(decay, coupled, momentums=(0.9, 0.9, 0.9)):
+    """torch.optim.Adam (decay in the gradient) and AdamW (decay of the weight itself)."""
+    w, m, v = WEIGHTS.copy(), 0.0, 0.0
+    for t, b in enumerate(momentums, 1):
+        g = GRADIENT + (decay * w if coupled else 0)
+        m, v = b * m + (1 - b) * g, 0.999 * v + 0.001 * g * g
+        w = w - RATE * ((m / (1 - b**t)) / (np.sqrt(v / (1 - 0.999**t)) + 1e-8) + (0 if coupled else decay * w))
+    return w
+
+
+@pytest.mark.parametrize("name", ["adam", "adamw"])
+def test_adam_couples_the_decay_and_adamw_does_not(name):
+    found = run(optimisers.build_optimiser(name, 0.9, 0.999, 1e-8, DECAY, decay_vectors=True))
+    np.testing.assert_allclose(found["kernel"], adam(DECAY, name == "adam"), rtol=1e-5)
+    np.testing.assert_allclose(found["bias"], found["kernel"][0], rtol=1e-6)
+
+
+def test_biases_are_spared_the_decay_on_request():
+    found = run(optimisers.build_optimiser("adamw", 0.9, 0.999, 1e-8, DECAY, decay_vectors=False))
+    np.testing.assert_allclose(found["kernel"], adam(DECAY, coupled=False), rtol=1e-5)
+    np.testing.assert_allclose(found["bias"], adam(0.0, coupled=False)[0], rtol=1e-5)
+
+
+def test_sgd_with_momentum():
+    """torch.optim.SGD: v = momentum v + g + decay w; w -= rate v."""
+    found = run(optimisers.build_optimiser("sgd", 0.9, 0.999, 1e-8, DECAY, decay_vectors=True))
+    w, v = WEIGHTS.copy(), 0.0
+    for _ in range(3):
+        v = 0.9 * v + GRADIENT + DECAY * w
+        w = w - RATE * v
+    np.testing.assert_allclose(found["kernel"], w, rtol=1e-6)
+
+
+def test_momentum_follows_a_schedule():
+    momentum = optax.linear_schedule(0.9, 0.7, 2)
+    found = run(optimisers.build_optimiser("adam", momentum, 0.999, 1e-8, 0.0, decay_vectors=True))
+    np.testing.assert_allclose(found["kernel"], adam(0.0, True, (0.9, 0.8, 0.7)), rtol=1e-5)
 
 
 def test_the_mean_of_weights_forgets_its_beginning():

@@ -10,7 +10,13 @@ from cxrjax.models.fc_densenet import FCDenseNet
 
 SIZE, PATCH, CLASSES = 128, 32, 3
 SETTINGS = pipeline.Settings(
-    patch_count=20, patch_chunk=5, voting_rule="majority", smallest_part=0.005, smallest_lungs=0.02
+    mode="local",
+    masked=True,
+    patch_count=20,
+    patch_chunk=5,
+    voting_rule="majority",
+    smallest_part=0.005,
+    smallest_lungs=0.02,
 )
 
 
@@ -88,6 +94,48 @@ def test_votes_are_those_of_patches_cut_and_classified_one_by_one(small, images)
         np.testing.assert_allclose(found, expected, atol=1e-4)
     vote = voting.count_votes(logits, "majority")
     assert (vote.votes == result.votes[0]).all() and result.votes.sum() == SETTINGS.patch_count
+
+
+def test_global_is_one_vote_of_the_whole_radiograph(small, images):
+    _, classifier, variables = small
+    for masked in (True, False):
+        result = diagnose(small, images, [1, 3], SETTINGS._replace(mode="global", masked=masked, patch_count=1))
+        shown = images[1] * np.asarray(result.mask[0]) if masked else images[1]
+        x = pipeline.shrink(shown[None], PATCH)[..., None] / np.float32(255)
+        logits = classifier.module.apply(variables["classifier"], x, train=False)[0]
+        np.testing.assert_allclose(result.probabilities[0], jax.nn.softmax(logits), atol=1e-4)
+        assert result.votes[0].sum() == 1 and result.finding[0] == logits.argmax()
+        assert result.finding[1] == pipeline.NO_LUNGS  # the comparison is of the same radiographs in every mode
+
+
+def test_a_global_map_spans_the_radiograph(small, images):
+    """The map's peak is 1 x p, at the same place of the whole as the feature's peak is of the feature map."""
+    segmenter, classifier, variables = small
+    settings = SETTINGS._replace(mode="global", patch_count=1)
+    result = diagnose(small, images, [1], settings)
+    assert pipeline.span(classifier, images[1], settings) == SIZE
+    found = result.finding[0]
+    assert result.map[0].shape == (SIZE, SIZE)
+    assert float(result.map[0].max()) <= float(result.probabilities[0, found]) + 1e-5
+
+
+def test_patches_without_the_mask_show_what_is_beside_the_lungs(images):
+    lungs = np.zeros((SIZE, SIZE), bool)
+    lungs[60:68, 60:68] = True
+    key = jax.random.key(0)
+    centres, crops = pipeline.draw_patches(images[0], lungs, key, PATCH, SETTINGS._replace(masked=False))
+    same, masked = pipeline.draw_patches(images[0], lungs, key, PATCH, SETTINGS)
+    np.testing.assert_array_equal(centres, same)
+    assert lungs[tuple(np.asarray(centres).T)].all()
+    for (row, column), crop, black in zip(np.asarray(centres), crops, masked, strict=True):
+        window = np.s_[row - PATCH // 2 : row + PATCH // 2, column - PATCH // 2 : column + PATCH // 2]
+        np.testing.assert_array_equal(crop, images[0][window])
+        np.testing.assert_array_equal(black, images[0][window] * lungs[window])
+
+
+def test_an_unknown_mode_is_named(images):
+    with pytest.raises(ValueError, match="'both'; there are local, global"):
+        pipeline.draw_patches(images[0], images[0] > 0, jax.random.key(0), PATCH, SETTINGS._replace(mode="both"))
 
 
 def test_the_map_lies_within_reach_of_the_lungs_and_in_0_to_1(small, images):

@@ -3,12 +3,14 @@
 import json
 import shutil
 
+import flax.linen as nn
 import jax
 import numpy as np
 import pytest
 
 from configs import base
 from cxrjax import checkpoints, data, runs, train
+from cxrjax.tasks import Task
 
 CLASSES = ("normal", "bacterial", "viral")
 SIZE = 64
@@ -76,10 +78,18 @@ def kill_after(monkeypatch, saves: int, before: bool):
     monkeypatch.setattr(checkpoints.Checkpoints, "save", dying)
 
 
-def final_state(config, workdir):
+def final_state(workdir):
+    kinds = sorted(path.name for path in (workdir / "checkpoints").iterdir())
     with checkpoints.Checkpoints(workdir / "checkpoints") as kept:
         # Without a shape to fill, Orbax gives back what is on disk.
-        return {kind: kept._managers[kind].restore(kept.step(kind)) for kind in checkpoints.KINDS}
+        return {kind: kept._manager(kind).restore(kept.step(kind)) for kind in kinds}
+
+
+def assert_equal_ends(one, other):
+    assert (one / "metrics.jsonl").read_text() == (other / "metrics.jsonl").read_text()
+    ours, theirs = final_state(one), final_state(other)
+    assert jax.tree.structure(ours) == jax.tree.structure(theirs)
+    jax.tree.map(np.testing.assert_array_equal, ours, theirs)
 
 
 @pytest.fixture(scope="module")
@@ -106,11 +116,106 @@ def test_a_killed_run_ends_bit_identical(tmp_path, unkilled, saves, before):
         with pytest.raises(Killed):
             train.train(config, workdir)
     train.train(config, workdir)
-    assert (workdir / "metrics.jsonl").read_text() == (unkilled / "metrics.jsonl").read_text()
-    ours, theirs = final_state(config, workdir), final_state(config, unkilled)
-    assert jax.tree.structure(ours) == jax.tree.structure(theirs)
-    for one, other in zip(jax.tree.leaves(ours), jax.tree.leaves(theirs), strict=True):
-        np.testing.assert_array_equal(np.asarray(one), np.asarray(other))
+    assert_equal_ends(workdir, unkilled)
+
+
+class Tiny(nn.Module):
+    """Enough of a network to have a group to freeze and statistics that move."""
+
+    @nn.compact
+    def __call__(self, x, train):
+        x = nn.BatchNorm(not train, momentum=0.9, name="norm")(nn.Dense(4, name="stem")(x))
+        return nn.Dense(2, name="head")(nn.relu(x))[:, 0]
+
+
+def build_tiny(config, workdir):
+    """Ten points to fit; the loss of validation is that of a batch norm's running statistics."""
+    x = jax.random.normal(jax.random.key(1), (10, 3))
+    module = Tiny()
+
+    def loss(params, batch_stats, held, rows, key):
+        noisy = held[rows] + 0.1 * jax.random.normal(key, (len(rows), 3))
+        variables = {"params": params, "batch_stats": batch_stats}
+        y, new = module.apply(variables, noisy, train=True, mutable=["batch_stats"])
+        return ((y - held[rows].sum(1)) ** 2).mean(), new["batch_stats"]
+
+    def validate(variables):
+        return {"loss": float(((module.apply(variables, x, train=False) - x.sum(1)) ** 2).mean())}
+
+    return Task(x, np.zeros(10, np.int32), lambda key: module.init(key, x, train=False), loss, validate)
+
+
+def eventful_config():
+    """Everything that an epoch's end may change: a phase ends, the rate falls, a snapshot is kept."""
+    config = segment_config()
+    config.training.average = 0.0
+    config.training.metric = "loss"
+    config.training.groups = (("stem/|norm/", 0.0), ("head/bias", 0.5))
+    config.training.unfreeze_epoch = 1
+    config.training.schedule = "plateau"
+    config.training.plateau_delta = 100.0  # no score is ever better
+    config.training.plateau_patience = 1
+    config.training.cycles = 3
+    return config
+
+
+@pytest.fixture(scope="module")
+def eventful(tmp_path_factory):
+    workdir = tmp_path_factory.mktemp("eventful") / "run"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(train, "build_task", build_tiny)
+        train.train(eventful_config(), workdir)
+    return workdir
+
+
+def test_phases_plateaus_and_snapshots_do_as_told(eventful):
+    records = [json.loads(line) for line in (eventful / "metrics.jsonl").read_text().splitlines()]
+    # The first epoch is better than nothing; then the rate falls each epoch; from the second on it is a tenth.
+    assert [record["learning_rate"] for record in records] == pytest.approx([1e-3, 1e-4, 1e-5])
+    states = final_state(eventful)
+    begun = build_tiny(None, None).init(jax.random.key(0))
+    first, second = (states[f"snapshot_{k}"] for k in (1, 2))
+    for name in ("stem", "norm"):
+        jax.tree.map(np.testing.assert_array_equal, first["params"][name], begun["params"][name])
+    jax.tree.map(np.testing.assert_array_equal, first["batch_stats"], begun["batch_stats"])
+    assert (first["params"]["head"]["kernel"][:, 0] != begun["params"]["head"]["kernel"][:, 0]).any()
+    assert (second["params"]["stem"]["kernel"] != first["params"]["stem"]["kernel"]).any()
+    assert (second["batch_stats"]["norm"]["mean"] != first["batch_stats"]["norm"]["mean"]).all()
+    best = min(records, key=lambda record: record["val/loss"])
+    with checkpoints.Checkpoints(eventful / "checkpoints") as kept:
+        assert kept.step("best") == best["step"]
+        assert [kept.step(checkpoints.snapshot(k)) for k in (1, 2, 3)] == [3, 6, 9]
+
+
+# Saves: two inside the first epoch, then "best", the snapshot and "last" at its end, where the phase ends as well.
+@pytest.mark.parametrize("saves, before", [(5, True), (5, False), (6, False)],
+    ids=["before the phase", "at the phase's beginning", "inside the phase"])  # fmt: skip
+def test_phases_plateaus_and_snapshots_are_resumed_exactly(tmp_path, monkeypatch, eventful, saves, before):
+    monkeypatch.setattr(train, "build_task", build_tiny)
+    with pytest.MonkeyPatch.context() as patch:
+        kill_after(patch, saves, before)
+        with pytest.raises(Killed):
+            train.train(eventful_config(), tmp_path / "run")
+    train.train(eventful_config(), tmp_path / "run")
+    assert_equal_ends(tmp_path / "run", eventful)
+
+
+def test_early_stopping_waits_for_the_second_phase(tmp_path, monkeypatch):
+    build = lambda *run: build_tiny(*run)._replace(validate=lambda variables: {"loss": 1.0})  # noqa: E731
+    monkeypatch.setattr(train, "build_task", build)
+    config = eventful_config()
+    config.training.schedule, config.training.cycles = "constant", 1
+    config.training.epochs, config.training.unfreeze_epoch, config.training.patience = 9, 4, 2
+    train.train(config, tmp_path)
+    records = (tmp_path / "metrics.jsonl").read_text().splitlines()
+    assert len(records) == 6  # the first is the best; patience counts from the fourth on
+
+
+def test_a_split_is_not_in_training_and_validation(tmp_path):
+    config = segment_config()
+    config.data.train, config.data.validation = "train+val", "val"
+    with pytest.raises(ValueError, match="'val' is in data.train and in data.validation"):
+        train.train(config, tmp_path)
 
 
 def test_a_finished_run_started_again_changes_nothing(tmp_path, unkilled):
@@ -131,11 +236,8 @@ def test_other_settings_in_the_same_folder_are_refused_by_name(unkilled):
 def test_early_stopping_is_exact_and_keeps_the_strictly_best(tmp_path, monkeypatch):
     scores = iter([0.5, 0.7, 0.7, 0.69, 0.9])  # an equal score is no better: patience 2 ends after the fourth epoch
 
-    def build(config, workdir):
-        task = train.segment.build(config, draw_split(0, 4), draw_split(1, 3))
-        return task._replace(validate=lambda variables: {"jaccard": next(scores)})
-
-    monkeypatch.setattr(train, "_build", build)
+    build = lambda *run: build_tiny(*run)._replace(validate=lambda variables: {"jaccard": next(scores)})  # noqa: E731
+    monkeypatch.setattr(train, "build_task", build)
     config = segment_config()
     config.training.epochs, config.training.patience = 10, 2
     best = train.train(config, tmp_path)
@@ -143,10 +245,11 @@ def test_early_stopping_is_exact_and_keeps_the_strictly_best(tmp_path, monkeypat
     assert [record["val/jaccard"] for record in records] == [0.5, 0.7, 0.7, 0.69]
     assert best["epoch"] == 2
     with checkpoints.Checkpoints(tmp_path / "checkpoints") as kept:
-        assert kept.step("best") == 2 and kept.step("last") == 4
+        assert kept.step("best") == 2 * 3 and kept.step("last") == 4 * 3
 
 
-def test_a_loss_that_is_no_number_stops_the_run(tmp_path):
+def test_a_loss_that_is_no_number_stops_the_run(tmp_path, monkeypatch):
+    monkeypatch.setattr(train, "build_task", build_tiny)
     config = segment_config()
     config.training.learning_rate = float("inf")
     with pytest.raises(train.Diverged, match="epoch 1.*learning_rate"):

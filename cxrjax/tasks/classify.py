@@ -10,7 +10,7 @@ from jax import Array
 from ml_collections import ConfigDict
 from tqdm import tqdm
 
-from cxrjax import augment, data, losses, metrics, networks, patches, pipeline, voting
+from cxrjax import augment, data, losses, metrics, networks, pipeline, voting
 from cxrjax.tasks import Task
 
 
@@ -32,13 +32,15 @@ def build(
     """
     classifier = networks.classifier(config)
     classes = tuple(config.classifier.classes)
-    settings = augment.Augmentation(**config.augmentation)
+    settings, one = augment.Augmentation(**config.augmentation), networks.settings(config, 1)
     lungs = _find_lungs(config, segmenter_variables, train)
     rows = np.flatnonzero(lungs.any((1, 2)))
     if not len(rows):
         raise data.MissingData(f"{config.data.directory}: the segmenter found no lungs in any training radiograph")
     kept = data.select(train, rows)
     labels = data.index_labels(kept, classes)
+    weights = losses.weigh_classes(labels, len(classes), config.training.class_weights)
+    gamma, alpha = _focus(config)
     device = {"images": kept.images, "lungs": lungs[rows], "labels": labels}
 
     def init(key: Array) -> Mapping[str, Any]:
@@ -47,9 +49,8 @@ def build(
     def draw(key: Array, image: Array, mask: Array) -> Array:
         """One augmented patch of one radiograph: float [size, size] in 0..1."""
         place, change = jax.random.split(key)
-        centre = patches.draw_centres(place, mask, 1)
-        patch = patches.crop(jnp.where(mask, image, 0), centre, classifier.size)[0]
-        return augment.augment_patch(change, patch.astype(jnp.float32) / 255, settings)
+        _, patch = pipeline.draw_patches(image, mask, place, classifier.size, one)
+        return augment.augment_patch(change, patch[0].astype(jnp.float32) / 255, settings)
 
     def loss(params: Any, batch_stats: Any, held: Any, rows: Array, key: Array) -> tuple[Array, Any]:
         keys = jax.random.split(key, len(rows) + 1)
@@ -59,11 +60,21 @@ def build(
         logits, new = classifier.module.apply(
             variables, x, train=True, rngs={"dropout": keys[-1]}, mutable=["batch_stats"]
         )
-        value = losses.cross_entropy(logits, held["labels"][rows]) + config.training.l1 * losses.l1_penalty(params)
+        value = losses.cross_entropy(logits, held["labels"][rows], weights, gamma, alpha)
+        value += losses.penalty(params, config.training.l1, config.training.l2)
         return value, new.get("batch_stats", {})
 
     validate = _validation(config, classifier, validation, _find_lungs(config, segmenter_variables, validation))
     return Task(jax.tree.map(jnp.asarray, device), labels, init, loss, validate)
+
+
+def _focus(config: ConfigDict) -> tuple[float, float]:
+    """Gamma and alpha of the focal loss that a config asks for; of plain cross-entropy, 0 and 1."""
+    if config.training.loss == "cross_entropy":
+        return 0.0, 1.0
+    if config.training.loss != "focal":
+        raise ValueError(f"no training.loss called {config.training.loss!r}; there are cross_entropy, focal")
+    return config.training.focal_gamma, config.training.focal_alpha
 
 
 def _find_lungs(config: ConfigDict, variables: Mapping[str, Any], split: data.Split) -> np.ndarray:
@@ -102,9 +113,9 @@ def _validation(config: ConfigDict, classifier: pipeline.Network, split: data.Sp
         likelihood = float(np.log(np.maximum(of_truth, np.finfo(np.float32).tiny)).mean())
         return {
             "macro_f1": scores["macro"]["f1"],
+            "macro_auroc": np.nan if scores["macro"]["auroc"] is None else scores["macro"]["auroc"],
             "accuracy": scores["accuracy"],
             "loss": -likelihood,
-            "log_likelihood": likelihood,
         }
 
     return validate

@@ -45,7 +45,7 @@ def build(config: ConfigDict, train: data.Split, validation: data.Split) -> Task
             mutable=["batch_stats"],
         )
         value = losses.segmentation_loss(out, masks, held["kinds"][rows], config.training.background_weight)
-        return value, new["batch_stats"]
+        return value + losses.penalty(params, config.training.l1, config.training.l2), new["batch_stats"]
 
     return Task(device, np.zeros(len(train), np.int32), init, loss, _validation(config, segmenter, validation))
 
@@ -73,23 +73,28 @@ def measure(predicted: np.ndarray, truth: np.ndarray, kind: int) -> dict[str, fl
 
 def _validation(config: ConfigDict, segmenter: networks.Network, split: data.Split) -> Any:
     """Scores of the raw label map at the segmenter's size: what the network itself has learned."""
-    held = _hold(split, segmenter.size)
+    held, background = _hold(split, segmenter.size), config.training.background_weight
 
     @jax.jit
-    def label(variables: Mapping[str, Any], images: Array) -> Array:
+    def label(variables: Mapping[str, Any], images: Array, masks: Array, kinds: Array) -> tuple[Array, Array]:
+        """The label maps [B, s, s] and each radiograph's loss [B]."""
         x = pipeline.scale(images, segmenter.channels)
-        return segmenter.module.apply(variables, x, train=False).argmax(-1)
+        out = segmenter.module.apply(variables, x, train=False)
+        each = jax.vmap(lambda *one: losses.segmentation_loss(*(part[None] for part in one), background))
+        return out.argmax(-1), each(out, masks, kinds)
 
     def validate(variables: Mapping[str, Any]) -> dict[str, float]:
-        table = []
+        table, loss = [], []
         for rows, count in data.batches(len(split), config.evaluation.batch_size):
-            predicted = np.asarray(label(variables, held["images"][rows]))
+            batch = [held[key][rows] for key in ("images", "masks", "kinds")]
+            predicted, each = jax.device_get(label(variables, *batch))
+            loss += list(each[:count])
             for row, labels in zip(rows[:count], predicted, strict=False):
                 table.append(measure(labels, np.asarray(held["masks"][row]), split.kinds[row]) | {"status": "ok"})
         scores = metrics.segmentation_metrics(table)["structures"]
         # The original keeps the network with the best Jaccard of lungs and heart.
         known = [scores[name]["jaccard"] for name in ("lungs", "heart") if scores[name]["support"]]
-        return {"jaccard": float(np.mean(known)), "dice_lungs": scores["lungs"]["dice"]}
+        return {"jaccard": float(np.mean(known)), "dice_lungs": scores["lungs"]["dice"], "loss": float(np.mean(loss))}
 
     return validate
 

@@ -1,0 +1,55 @@
+"""Several networks of one training vote together: snapshot ensembles (Huang et al. 2017)."""
+
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from cxrjax import networks, runs, voting
+from cxrjax.checkpoints import Checkpoints, snapshot
+from cxrjax.pipeline import NO_LUNGS, Diagnosis, Network
+
+
+def load(workdir: Path, network: Network, count: int) -> Any:
+    """Variables of the last `count` snapshots of a run, every array with a first axis of that many members.
+
+    Raises:
+        UnfitRun: the run has kept fewer.
+    """
+    folder = workdir / "checkpoints"
+    kept = len([path for path in folder.glob("snapshot_*") if any(path.iterdir())])
+    if kept < count:
+        raise runs.UnfitRun(f"{workdir}: evaluation.members is {count}, but it has kept {kept} snapshots")
+    like = networks.init(network, jax.random.key(0))
+    with Checkpoints(folder) as checkpoints:
+        members = [checkpoints.restore(snapshot(k), like) for k in range(kept - count + 1, kept + 1)]
+    return jax.tree.map(lambda *each: np.stack(each), *members)
+
+
+def pool(each: Diagnosis, rule: str) -> Diagnosis:
+    """One Diagnosis of those of M members, who saw the same patches: every patch of every member counts as one.
+
+    Args:
+        each: the members' Diagnoses, every array with a first axis M.
+        rule: of `voting.RULES`.
+
+    Returns:
+        The votes added up, the probabilities averaged, the finding of both by the rule. The map is the mean over the
+        members whose own finding that is, for a map shows its own finding and no other; zero where there are none.
+    """
+    votes, probabilities = each.votes.sum(0), each.probabilities.mean(0)
+    pooled = jax.vmap(lambda *one: voting.decide(*one, rule))(votes, probabilities)
+    found = each.finding[0] != NO_LUNGS
+    finding = jnp.where(found, pooled.finding, NO_LUNGS)
+    agrees = (each.finding == finding)[..., None, None]
+    return Diagnosis(
+        votes=votes,
+        probabilities=probabilities,
+        finding=finding,
+        agreement=jnp.where(found, pooled.agreement, 0),
+        map=(each.map * agrees).sum(0) / jnp.maximum(agrees.sum(0), 1),
+        mask=each.mask[0],
+        lung_confidence=each.lung_confidence[0],
+    )

@@ -1,0 +1,102 @@
+"""Which weights learn, how fast, and from when: groups of parameters by their paths, and the phases of a training.
+
+A group is a regular expression and a multiplier of the learning rate. It holds the parameters whose path, as in
+"backbone/layer1_0/conv1/kernel", begins with what the expression matches; the first group that matches counts, and
+what no group holds has the multiplier 1. The multiplier 0 freezes.
+"""
+
+import re
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from functools import partial
+from typing import Any, NamedTuple
+
+import flax.linen as nn
+import jax
+import optax
+from jax import Array, lax
+
+Groups = Sequence[tuple[str, float]]
+
+
+class Phase(NamedTuple):
+    """A stretch of a training in which the same weights learn, with an optimiser of its own."""
+
+    first: int  # its first step
+    groups: Groups
+    share: float  # of the learning rate
+
+
+def plan_phases(groups: Groups, unfreeze_step: int, share: float) -> list[Phase]:
+    """One phase; or, where the frozen groups are freed at a step (not 0), two.
+
+    Args:
+        groups: of the first phase; in the second, those that are frozen are no groups any more.
+        unfreeze_step: first step of the second phase, 0 for none.
+        share: of the learning rate in the second phase (1/10 in the original, hieu2695 `resnet34_cs_full.py`).
+
+    Raises:
+        ValueError: there is a second phase, and nothing is frozen in the first.
+    """
+    if unfreeze_step and all(rate for _, rate in groups):
+        raise ValueError("training.unfreeze_epoch is set, but no group of training.groups is frozen")
+    phases = [Phase(0, groups, 1.0)]
+    if unfreeze_step:
+        phases.append(Phase(unfreeze_step, [group for group in groups if group[1]], share))
+    return phases
+
+
+def phase_at(phases: Sequence[Phase], step: int) -> Phase:
+    """The phase that a step (counted from 0) belongs to."""
+    return [phase for phase in phases if phase.first <= step][-1]
+
+
+def multiplier(path: str, groups: Groups) -> float:
+    """Of the learning rate of the parameter at a path."""
+    return float(next((rate for pattern, rate in groups if re.match(pattern, path)), 1.0))
+
+
+def divide(optimiser: optax.GradientTransformation, groups: Groups) -> optax.GradientTransformation:
+    """An optimiser that takes each group at its own rate; of frozen parameters it keeps no state, and moves none.
+
+    Raises (when it is initialised):
+        ValueError: a pattern matches no parameter.
+    """
+    if not groups:
+        return optimiser
+    rates = {1.0, *(float(rate) for _, rate in groups)}
+    parts = {str(r): optax.chain(optimiser, optax.scale(r)) if r else optax.set_to_zero() for r in rates}
+    return optax.multi_transform(parts, partial(_label, groups=groups))
+
+
+def hold_statistics(groups: Groups) -> AbstractContextManager:
+    """While networks are applied, let the batch norms of frozen groups use their running statistics and not move them.
+
+    So a frozen batch norm is the same function in training and in use, as Keras has it; in the PyTorch originals its
+    statistics go on moving under frozen weights.
+    """
+
+    def intercept(call: Any, arguments: Any, settings: Any, context: nn.module.InterceptorContext) -> Any:
+        module = context.module
+        if isinstance(module, nn.BatchNorm) and not multiplier("/".join((*module.path, "bias")), groups):
+            return _normalise(module, *arguments)
+        return call(*arguments, **settings)
+
+    return nn.intercept_methods(intercept)
+
+
+def _label(params: Any, groups: Groups) -> Any:
+    named = jax.tree_util.tree_map_with_path(lambda path, _: "/".join(str(key.key) for key in path), params)
+    paths = jax.tree.leaves(named)
+    for pattern, _ in groups:
+        if not any(re.match(pattern, path) for path in paths):
+            raise ValueError(f"training.groups: {pattern!r} matches no parameter; there are {paths[0]} … {paths[-1]}")
+    return jax.tree.map(lambda path: str(multiplier(path, groups)), named)
+
+
+def _normalise(norm: nn.BatchNorm, x: Array) -> Array:
+    """What a batch norm does when it is not trained: x [..., C]."""
+    mean, variance = (norm.get_variable("batch_stats", name) for name in ("mean", "var"))
+    scale = norm.get_variable("params", "scale") if norm.use_scale else 1
+    y = (x - mean) * (lax.rsqrt(variance + norm.epsilon) * scale) + norm.get_variable("params", "bias")
+    return y.astype(norm.dtype or x.dtype)
