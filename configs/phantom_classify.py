@@ -18,10 +18,10 @@ def get_config() -> ConfigDict:
     config.classifier.architecture = "resnet6"
     config.classifier.channels = 1
     config.patches.size = 64  # a quarter of the radiograph, about as the paper's 224 of 1024
-    config.patches.validation_count = 8
-    # Ours: pneumonia of one lobe is missed by most patches; on validation 0.92 are right by this rule, by votes 0.86.
+    config.patches.validation_count = 3
+    # Ours: pneumonia of one lobe is missed by most patches; on validation 0.96 are right by this rule, by votes 0.90.
     config.voting.rule = "mean_probability"
-    config.training.epochs = 80
+    config.training.epochs = 130
     config.training.learning_rate = 3e-3  # ours: from random weights
     config.training.average = 0.99
     config.training.schedule = "cosine"

@@ -134,7 +134,7 @@ def _spread(labels: Sequence[str], count: int) -> list[int]:
 def _panel(rgb: np.ndarray, row: dict[str, Any]) -> tuple[np.ndarray, str, str]:
     if "finding" in row or not row.get("dice_lungs"):
         right = row.get("finding") == row["label"]
-        return rgb, f"{row['label']}: {describe(row)}", figures.RIGHT if right else figures.WRONG
+        return rgb, f"{row['label']}\n{describe(row)}", figures.RIGHT if right else figures.WRONG
     return rgb, f"{row['source']}: Dice {row['dice_lungs']:.3f}", figures.RIGHT
 
 

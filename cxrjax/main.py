@@ -61,8 +61,9 @@ def main(argv: list[str]) -> int:
 
 def _run() -> int:
     # Imported here, so that --help and a wrong command line answer at once.
-    from cxrjax import cross_validate, evaluate, exchange, find_rate, predict, train
+    from cxrjax import allocator, cross_validate, evaluate, exchange, find_rate, predict, train
 
+    allocator.keep_memory()
     workdir = Path(_WORKDIR.value)
     if _MODE.value == "train":
         best = train.train(_CONFIG.value, workdir)
