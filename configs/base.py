@@ -6,6 +6,9 @@ Sources: "paper" is IEEE TMI 39(8), 2020; "original" its authors' code; "ours" a
 
 from ml_collections import ConfigDict
 
+# ImageNet's weights of torchvision, kept by timm under torchvision's names: `IMAGENET.format("resnet34")`.
+IMAGENET = "hf:timm/{}.tv_in1k/model.safetensors@main"
+
 
 def get_config() -> ConfigDict:
     config = ConfigDict()
@@ -29,6 +32,7 @@ def get_config() -> ConfigDict:
     config.segmenter.architecture = "fc_densenet103"  # paper II-B, table II
     config.segmenter.size = 256  # pixels, side of its input; paper II-B
     config.segmenter.channels = 1  # original segmentation/header.py
+    config.segmenter.normalise = "none"  # grey levels in 0..1 (the original: 0..255); "imagenet" of published weights
     config.segmenter.dropout = 0.2  # share of feature maps; original segmentation/layers.py
     config.segmenter.workdir = ""  # classify: the run that trained the segmenter
     config.segmenter.smallest_part = 0.005  # share of the picture; smaller parts of a lung mask are dropped; ours
@@ -38,6 +42,7 @@ def get_config() -> ConfigDict:
     config.classifier.architecture = "resnet18"  # paper II-C
     config.classifier.head = "own"  # as published, or of cxrjax/models/heads.py: "linear", "hidden", "vgg", …
     config.classifier.channels = 3  # paper II-C: grey repeated, for weights trained on colour
+    config.classifier.normalise = "none"  # grey levels in 0..1 (the original: 0..255); "imagenet" of published weights
     config.classifier.classes = ("normal", "bacterial", "tuberculosis", "viral", "covid19")  # paper table I
 
     config.patches = ConfigDict()

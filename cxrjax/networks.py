@@ -18,14 +18,14 @@ def segmenter(config: ConfigDict) -> Network:
     module = models.build(
         c.architecture, len(anatomy.STRUCTURES), dropout=c.dropout, dtype=compute_dtype(config.precision)
     )
-    return Network(module, c.size, c.channels)
+    return Network(module, c.size, c.channels, c.normalise)
 
 
 def classifier(config: ConfigDict) -> Network:
     """The network that tells which of the config's classes a patch shows."""
     c = config.classifier
     module = models.build(c.architecture, len(c.classes), head=c.head, dtype=compute_dtype(config.precision))
-    return Network(module, config.patches.size, c.channels)
+    return Network(module, config.patches.size, c.channels, c.normalise)
 
 
 def settings(config: ConfigDict, patch_count: int) -> Settings:

@@ -14,6 +14,8 @@ from jax import Array, lax
 
 from cxrjax import anatomy, models, patches, saliency, voting
 
+# Of red, green and blue in 0..1; torchvision's `transforms/_presets.py`.
+IMAGENET_MEAN, IMAGENET_DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 NO_LUNGS = -1  # the finding of a radiograph in which no lungs were found
 
 
@@ -23,6 +25,7 @@ class Network(NamedTuple):
     module: nn.Module
     size: int  # side of its input, in pixels
     channels: int  # 1, or 3 where it was trained on colour: the grey level is then repeated
+    normalise: str = "none"  # or "imagenet": by the mean and deviation of its photographs, as published weights expect
 
 
 class Settings(NamedTuple):
@@ -58,10 +61,25 @@ class Diagnosis(NamedTuple):
     lung_confidence: Array  # float32 [B] in 0..1
 
 
-def scale(pixels: Array, channels: int) -> Array:
-    """What every network reads: uint8 [..., H, W] -> float32 [..., H, W, channels] in 0..1."""
-    x = pixels.astype(jnp.float32)[..., None] / 255
-    return jnp.broadcast_to(x, (*x.shape[:-1], channels))
+def scale(pixels: Array) -> Array:
+    """Grey levels uint8 -> float32 in 0..1, of any shape."""
+    return pixels.astype(jnp.float32) / 255
+
+
+def feed(grey: Array, network: Network) -> Array:
+    """What a network reads: grey levels float [..., H, W] in 0..1 -> float32 [..., H, W, channels].
+
+    Raises:
+        ValueError: no such way to normalise, or not three channels to do it for.
+    """
+    x = jnp.broadcast_to(grey[..., None], (*grey.shape, network.channels))
+    if network.normalise == "none":
+        return x
+    if network.normalise != "imagenet":
+        raise ValueError(f"no way to normalise called {network.normalise!r}; there are none, imagenet")
+    if network.channels != 3:
+        raise ValueError(f"imagenet's mean and deviation are of 3 channels, and the network reads {network.channels}")
+    return (x - jnp.array(IMAGENET_MEAN)) / jnp.array(IMAGENET_DEVIATION)
 
 
 def shrink(images: Array, size: int) -> Array:
@@ -83,7 +101,7 @@ def segment(segmenter: Network, variables: Mapping[str, Any], images: Array, set
     Returns:
         The Segmentation.
     """
-    x = scale(shrink(images, segmenter.size), segmenter.channels)
+    x = feed(scale(shrink(images, segmenter.size)), segmenter)
     log_probabilities = segmenter.module.apply(variables, x, train=False)
     probability = anatomy.lung_probability(log_probabilities)  # [B, s, s]
     rough = probability > 0.5
@@ -163,7 +181,7 @@ def classify(
     centres, crops = draw_patches(image, lungs, key, classifier.size, settings)
 
     def run(crop: Array) -> tuple[Array, Array]:
-        x = scale(crop[None], classifier.channels)
+        x = feed(scale(crop[None]), classifier)
         features = models.look(classifier.module, variables, x)
         return models.decide(classifier.module, variables, features)[0], features[0]
 

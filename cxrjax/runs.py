@@ -20,7 +20,7 @@ from cxrjax import networks, whole
 from cxrjax.checkpoints import Checkpoints
 
 SEGMENTER = "segmenter"
-_SEGMENTER_KEYS = ("architecture", "size", "channels", "dropout")
+_SEGMENTER_KEYS = ("architecture", "size", "channels", "normalise", "dropout")
 
 
 class UnfitRun(Exception):

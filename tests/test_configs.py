@@ -5,10 +5,14 @@ import json
 import re
 from pathlib import Path
 
+import jax
+import jax.numpy as jnp
+import optax
 import pytest
 from ml_collections import ConfigDict
 
 from configs import base
+from cxrjax import groups, networks
 
 ROOT = Path(__file__).resolve().parents[1]
 NAMES = sorted(path.stem for path in (ROOT / "configs").glob("*.py") if path.stem not in ("__init__", "base"))
@@ -45,3 +49,22 @@ def test_every_setting_has_a_comment_with_its_source_or_meaning():
     settings = [line for line in lines if re.match(r"    config\.\S+ = (?!ConfigDict\(\))", line)]
     shares_the_comment_above = "config.augmentation."
     assert all("#" in line or shares_the_comment_above in line for line in settings)
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if not name.startswith(("phantom", "benchmark"))])
+def test_every_value_of_a_published_recipe_has_its_source(name):
+    lines = (ROOT / "configs" / f"{name}.py").read_text().splitlines()
+    for before, line in zip(lines, lines[1:], strict=False):
+        if re.match(r"    config\.\S+ = ", line) and line != '    config.task = "classify"':
+            assert "#" in line or before.strip().startswith("#") or "config.task" in line, line
+
+
+@pytest.mark.parametrize("name", ["hieu2695_groups", "hieu2695_vgg16", "fsarshad_vgg19"])
+def test_groups_of_a_recipe_match_its_network(name):
+    config = importlib.import_module(f"configs.{name}").get_config()
+    module = networks.classifier(config).module
+    params = jax.eval_shape(lambda: module.init(jax.random.key(0), jnp.zeros((1, 64, 64, 3)), train=False))["params"]
+    optimiser = groups.divide(optax.sgd(1.0), config.training.groups)
+    assert jax.eval_shape(optimiser.init, params)  # a pattern that matches nothing is an error
+    of = {group: groups.multiplier(f"{group}/kernel", config.training.groups) for group in ("head/linear_0", "head/fc")}
+    assert of["head/fc"] == 1 and of["head/linear_0"] == (0 if name == "hieu2695_vgg16" else 1)

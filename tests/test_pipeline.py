@@ -145,3 +145,15 @@ def test_the_map_lies_within_reach_of_the_lungs_and_in_0_to_1(small, images):
         reach[max(0, row - PATCH // 2) : row + PATCH // 2, max(0, column - PATCH // 2) : column + PATCH // 2] = True
     saliency_map = np.asarray(result.map[0])
     assert saliency_map.min() >= 0 and saliency_map.max() <= 1 and not saliency_map[~reach].any()
+
+
+def test_a_network_reads_grey_levels_or_what_imagenet_makes_of_them():
+    grey = jnp.array([[[0.0, 1.0]]])
+    network = pipeline.Network(None, 2, 3)
+    np.testing.assert_array_equal(pipeline.feed(grey, network), [[[[0, 0, 0], [1, 1, 1]]]])
+    seen = pipeline.feed(grey, network._replace(normalise="imagenet"))
+    black = [-0.485 / 0.229, -0.456 / 0.224, -0.406 / 0.225]
+    white = [0.515 / 0.229, 0.544 / 0.224, 0.594 / 0.225]
+    np.testing.assert_allclose(seen, [[[black, white]]], rtol=1e-6)
+    with pytest.raises(ValueError, match="3 channels"):
+        pipeline.feed(grey, network._replace(normalise="imagenet", channels=1))

@@ -50,12 +50,12 @@ def build(
         """One augmented patch of one radiograph: float [size, size] in 0..1."""
         place, change = jax.random.split(key)
         _, patch = pipeline.draw_patches(image, mask, place, classifier.size, one)
-        return augment.augment_patch(change, patch[0].astype(jnp.float32) / 255, settings)
+        return augment.augment_patch(change, pipeline.scale(patch[0]), settings)
 
     def loss(params: Any, batch_stats: Any, held: Any, rows: Array, key: Array) -> tuple[Array, Any]:
         keys = jax.random.split(key, len(rows) + 1)
         x = jax.vmap(draw)(keys[:-1], held["images"][rows], held["lungs"][rows])
-        x = jnp.repeat(x[..., None], classifier.channels, axis=-1)
+        x = pipeline.feed(x, classifier)
         variables = {"params": params, "batch_stats": batch_stats}
         logits, new = classifier.module.apply(
             variables, x, train=True, rngs={"dropout": keys[-1]}, mutable=["batch_stats"]

@@ -32,11 +32,11 @@ def build(config: ConfigDict, train: data.Split, validation: data.Split) -> Task
 
     def loss(params: Any, batch_stats: Any, held: Any, rows: Array, key: Array) -> tuple[Array, Any]:
         change, drop = jax.random.split(key)
-        x = pipeline.scale(held["images"][rows], 1)[..., 0]
+        x = pipeline.scale(held["images"][rows])
         x, masks = jax.vmap(partial(augment.augment_pair, settings=settings))(
             jax.random.split(change, len(rows)), x, held["masks"][rows]
         )
-        x = jnp.repeat(x[..., None], segmenter.channels, axis=-1)
+        x = pipeline.feed(x, segmenter)
         out, new = segmenter.module.apply(
             {"params": params, "batch_stats": batch_stats},
             x,
@@ -78,7 +78,7 @@ def _validation(config: ConfigDict, segmenter: networks.Network, split: data.Spl
     @jax.jit
     def label(variables: Mapping[str, Any], images: Array, masks: Array, kinds: Array) -> tuple[Array, Array]:
         """The label maps [B, s, s] and each radiograph's loss [B]."""
-        x = pipeline.scale(images, segmenter.channels)
+        x = pipeline.feed(pipeline.scale(images), segmenter)
         out = segmenter.module.apply(variables, x, train=False)
         each = jax.vmap(lambda *one: losses.segmentation_loss(*(part[None] for part in one), background))
         return out.argmax(-1), each(out, masks, kinds)

@@ -1,0 +1,33 @@
+"""fsarshad's first network: six convolutions learn from nothing on whole radiographs of 256².
+
+python -m cxrjax.main --config=configs/fsarshad_cnn1.py \
+    --config.data.directory=DATA --config.segmenter.workdir=SEGMENTER_RUN --workdir=RUN
+Sources: cells of that repository's notebook at 1661369. Ours: radiographs are equalised, and warped borders are
+black, not reflected. Mended: its test radiographs were augmented, steered the training, and were never shuffled by
+patient.
+"""
+
+from ml_collections import ConfigDict
+
+from configs import base
+
+
+def get_config() -> ConfigDict:
+    config = base.get_config()
+    config.task = "classify"
+    config.image.size = 256  # cell 4
+    config.classifier.architecture = "fsarshad_cnn1"  # cell 25
+    config.patches.mode = "global"  # cell 4
+    config.patches.masked = False  # it has no segmenter; ours only refuses radiographs without lungs
+    config.patches.size = 256  # cell 4
+    config.training.epochs = 15  # cell 26
+    config.training.batch_size = 32  # cell 24
+    config.training.learning_rate = 1e-4  # cell 26
+    config.training.epsilon = 1e-7  # Keras's Adam
+    config.training.schedule = "constant"  # cell 26
+    config.training.metric = "loss"  # it keeps the last epoch
+    config.augmentation.rotation = 27.0  # 0.075 of a turn; cell 10
+    config.augmentation.zoom = 0.2  # cell 10
+    config.augmentation.shift = 0.1  # cell 10
+    config.augmentation.contrast = 0.2  # cell 10
+    return config

@@ -1,0 +1,25 @@
+"""fsarshad's second network: ten convolutions with GELU and dropout.
+
+python -m cxrjax.main --config=configs/fsarshad_cnn2.py \
+    --config.data.directory=DATA --config.segmenter.workdir=SEGMENTER_RUN --workdir=RUN
+Sources and deviations: as configs/fsarshad_cnn1.py. Left out: the clipping of each gradient at norm 1. Mended: the
+rate of 1e-4 was silently ignored there, and 1e-3 used.
+"""
+
+from ml_collections import ConfigDict
+
+from configs import fsarshad_cnn1
+
+
+def get_config() -> ConfigDict:
+    config = fsarshad_cnn1.get_config()
+    config.classifier.architecture = "fsarshad_cnn2"  # cell 39
+    config.training.epochs = 10  # cell 40
+    config.training.batch_size = 16  # cell 38
+    config.training.l2 = 1e-3  # of kernels, cell 39; here of all parameters
+    config.training.schedule = "plateau"  # cell 40
+    config.training.plateau_metric = "val/loss"  # cell 40
+    config.training.plateau_patience = 5  # cell 40
+    config.training.lowest_rate = 1e-6  # cell 40
+    config.training.patience = 10  # cell 40
+    return config

@@ -1,0 +1,18 @@
+"""fsarshad's third network: twelve convolutions with batch norm and swish.
+
+python -m cxrjax.main --config=configs/fsarshad_cnn3.py \
+    --config.data.directory=DATA --config.segmenter.workdir=SEGMENTER_RUN --workdir=RUN
+Sources and deviations: as configs/fsarshad_cnn2.py.
+"""
+
+from ml_collections import ConfigDict
+
+from configs import fsarshad_cnn2
+
+
+def get_config() -> ConfigDict:
+    config = fsarshad_cnn2.get_config()
+    config.classifier.architecture = "fsarshad_cnn3"  # cell 46
+    config.training.epochs = 30  # cell 47
+    config.training.lowest_rate = 1e-8  # cell 47
+    return config

@@ -1,0 +1,18 @@
+"""hieu2695's final method with DenseNet121.
+
+python -m cxrjax.main --config=configs/hieu2695_densenet121.py \
+    --config.data.directory=DATA --config.segmenter.workdir=SEGMENTER_RUN --workdir=RUN
+Sources: densenet_cs_fc.py and densenet_cs_full.py; else as configs/hieu2695_resnet34.py.
+"""
+
+from ml_collections import ConfigDict
+
+from configs import base, hieu2695_resnet34
+
+
+def get_config() -> ConfigDict:
+    config = hieu2695_resnet34.get_config()
+    config.init = base.IMAGENET.format("densenet121")  # densenet_cs_fc.py:84
+    config.classifier.architecture = "densenet121"  # densenet_cs_fc.py:84
+    config.training.learning_rate = 3e-4  # densenet_cs_fc.py:99
+    return config

@@ -1,0 +1,21 @@
+"""hieu2695's ResNet34: ImageNet's weights, all of them trained, on whole radiographs of 128².
+
+python -m cxrjax.main --config=configs/hieu2695_full.py \
+    --config.data.directory=DATA --config.segmenter.workdir=SEGMENTER_RUN --workdir=RUN
+Sources: resnet34_entire.py; else as configs/hieu2695_baseline.py. Mended: ImageNet's mean and deviation, left out
+there.
+"""
+
+from ml_collections import ConfigDict
+
+from configs import base, hieu2695_baseline
+
+
+def get_config() -> ConfigDict:
+    config = hieu2695_baseline.get_config()
+    config.init = base.IMAGENET.format("resnet34")  # resnet34_entire.py:92
+    config.init_head = "fresh"  # resnet34_entire.py:101
+    config.classifier.architecture = "resnet34"  # resnet34_entire.py:92
+    config.classifier.normalise = "imagenet"  # ours, see above
+    config.training.learning_rate = 1e-5  # resnet34_entire.py:103
+    return config

@@ -1,0 +1,23 @@
+"""hieu2695's ResNet34 with a learning rate for each group of layers.
+
+python -m cxrjax.main --config=configs/hieu2695_groups.py \
+    --config.data.directory=DATA --config.segmenter.workdir=SEGMENTER_RUN --workdir=RUN
+Sources: resnet34_diff_lr.py; else as configs/hieu2695_resnet34.py. Mended: the base was frozen, so that no group but
+the head did anything.
+"""
+
+from ml_collections import ConfigDict
+
+from configs import hieu2695_resnet34
+
+
+def get_config() -> ConfigDict:
+    config = hieu2695_resnet34.get_config()
+    # resnet34_diff_lr.py:126-138
+    config.training.groups = (
+        ("backbone/(conv1|bn1)", 1 / 10),
+        ("backbone/layer[12]_", 1 / 7),
+        ("backbone/layer[34]_", 1 / 3),
+    )
+    config.training.unfreeze_epoch = 0  # nothing is frozen
+    return config

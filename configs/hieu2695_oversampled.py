@@ -1,0 +1,21 @@
+"""hieu2695's baseline with the rarest class seen more often, and augmented.
+
+python -m cxrjax.main --config=configs/hieu2695_oversampled.py \
+    --config.data.directory=DATA --config.segmenter.workdir=SEGMENTER_RUN --workdir=RUN
+Sources: baseline_oversampling.py; else as configs/hieu2695_baseline.py. There only the copies are augmented; here all.
+"""
+
+from ml_collections import ConfigDict
+
+from configs import hieu2695_baseline
+
+
+def get_config() -> ConfigDict:
+    config = hieu2695_baseline.get_config()
+    config.training.sampling = "oversampled"  # baseline_oversampling.py:82; 5 times more, as in base
+    config.training.batch_size = 256  # baseline_oversampling.py:86
+    config.augmentation.flip = 0.5  # baseline_oversampling.py:66-74
+    config.augmentation.upend = 0.5  # baseline_oversampling.py:66-74
+    config.augmentation.rotation = 10.0  # baseline_oversampling.py:66-74
+    config.augmentation.crop = 0.147  # 128 of 150; baseline_oversampling.py:66-74
+    return config

@@ -1,0 +1,27 @@
+"""hieu2695's final method: ResNet34, first the head alone, then all of it at a tenth of the rate.
+
+python -m cxrjax.main --config=configs/hieu2695_resnet34.py \
+    --config.data.directory=DATA --config.segmenter.workdir=SEGMENTER_RUN --workdir=RUN
+Sources: resnet34_cs_fc.py and resnet34_cs_full.py; else as configs/hieu2695_full.py. One of its epochs is five of ours,
+and its patience 15 here. It frees the base when the first stage stops, at the best of its epochs, published as 26, so
+130 of ours; here at that number. It crops the middle in validation, and we do not.
+"""
+
+from ml_collections import ConfigDict
+
+from configs import hieu2695_full
+
+
+def get_config() -> ConfigDict:
+    config = hieu2695_full.get_config()
+    config.classifier.head = "hidden"  # resnet34_cs_fc.py:111-118
+    config.training.class_weights = ("inverse",)  # resnet34_cs_fc.py
+    config.training.batch_size = 256  # resnet34_cs_fc.py:72
+    config.training.learning_rate = 1e-4  # resnet34_cs_fc.py:126
+    config.training.groups = (("backbone", 0.0),)  # resnet34_cs_fc.py:111
+    config.training.unfreeze_epoch = 130  # see above
+    config.training.patience = 15  # see above
+    config.augmentation.flip = 0.5  # resnet34_cs_fc.py
+    config.augmentation.rotation = 15.0  # resnet34_cs_fc.py
+    config.augmentation.crop = 0.0625  # 120 of 128; resnet34_cs_fc.py
+    return config

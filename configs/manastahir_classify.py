@@ -1,0 +1,36 @@
+"""manastahir's Keras re-implementation of Oh et al.: ResNet18 on patches of 256² of a 1024² radiograph.
+
+python -m cxrjax.main --config=configs/manastahir_classify.py \
+    --config.data.directory=DATA --config.segmenter.workdir=SEGMENTER_RUN --workdir=RUN
+Sources: that repository at bd5efdb. Ours: one patch a radiograph and step, not a bag of twenty; torchvision's
+ResNet18 and its weights, for its own is `resnet18_keras` with weights of MXNet. Mended: centres outside the lungs,
+augmented validation, patients in two splits, a sum of soft-maxes called a vote.
+"""
+
+from ml_collections import ConfigDict
+
+from configs import base
+
+
+def get_config() -> ConfigDict:
+    config = base.get_config()
+    config.task = "classify"
+    config.init = base.IMAGENET.format("resnet18")  # models.py:97
+    config.classifier.normalise = "imagenet"  # utils.py:76-85
+    config.patches.size = 256  # config.ini:122
+    config.patches.count = 20  # config.ini:164; its README says 25
+    config.voting.rule = "mean_probability"  # what the largest sum of soft-maxes is; models.py:131
+    config.training.epochs = 100  # config.ini:110
+    config.training.batch_size = 4  # config.ini:109
+    config.training.learning_rate = 1e-4  # config.ini:113
+    config.training.epsilon = 1e-7  # Keras's Adam; train.py:165
+    config.training.schedule = "plateau"  # train.py:268
+    config.training.plateau_metric = "train/loss"  # train.py:268
+    config.training.plateau_patience = 3  # config.ini:136
+    config.training.lowest_rate = 1e-8  # train.py:268
+    config.training.l1 = 1e-4  # models.py:115, of kernels and their biases; here of all parameters
+    config.training.l2 = 1e-4  # models.py:115
+    config.training.metric = "loss"  # callback.py:45
+    config.training.patience = 7  # config.ini:140
+    config.augmentation.flip = 0.5  # augmenter.py:5, in training alone here
+    return config

@@ -1,0 +1,30 @@
+"""manastahir's Keras re-implementation of Oh et al.: FC-DenseNet103 with strided transitions finds the lungs.
+
+python -m cxrjax.main --config=configs/manastahir_segment.py --config.data.directory=DATA --workdir=RUN
+Sources: that repository at bd5efdb. Ours: radiographs are equalised before they are shrunk, not after. Mended: its
+validation radiographs were its test radiographs, and were augmented.
+"""
+
+from ml_collections import ConfigDict
+
+from configs import base
+
+
+def get_config() -> ConfigDict:
+    config = base.get_config()
+    config.task = "segment"
+    config.segmenter.architecture = "fc_densenet103_keras"  # models.py:70-93; dropout 0.2 as in base
+    config.training.epochs = 100  # config.ini:38
+    config.training.batch_size = 2  # config.ini:37
+    config.training.learning_rate = 1e-4  # config.ini:41
+    config.training.epsilon = 1e-7  # Keras's Adam; train.py:165
+    config.training.schedule = "plateau"  # train.py:268
+    config.training.plateau_metric = "train/loss"  # train.py:268
+    config.training.plateau_patience = 5  # config.ini:61
+    config.training.lowest_rate = 1e-8  # config.ini:68
+    config.training.l2 = 1e-4  # models.py:14, of kernels; here of all parameters
+    config.training.background_weight = 1.0  # binary cross-entropy; train.py:180
+    config.training.metric = "loss"  # train.py:270
+    config.training.patience = 7  # config.ini:65
+    config.augmentation.flip = 0.0  # augmenter.py:5 has 0.5, which is right only where the lungs are one label
+    return config

@@ -1,0 +1,39 @@
+"""singhaxn's lungs: a U-Net on a ResNet34 encoder of ImageNet's weights (fastai's DynamicUnet).
+
+python -m cxrjax.main --config=configs/singhaxn_segment.py --config.data.directory=DATA --workdir=RUN
+Sources: cells of segmentation/segmentation-train.ipynb of that repository at 163ec0d, and fastai 2.0.13. Ours: the
+encoder's weights are not loaded alone, so it begins at random, and learns (its convolutions are frozen there); zoom
+either way by a tenth (0.5 to 1.1 there); no quarter turns. Mended: no test set.
+"""
+
+from ml_collections import ConfigDict
+
+from configs import base
+
+
+def get_config() -> ConfigDict:
+    config = base.get_config()
+    config.task = "segment"
+    config.segmenter.architecture = "unet_resnet34"  # cell 5
+    config.segmenter.size = 224  # cell 4
+    config.segmenter.channels = 3  # cell 4
+    config.segmenter.normalise = "imagenet"  # fastai vision/learner.py:155
+    config.segmenter.dropout = 0.0  # fastai's DynamicUnet has none
+    config.training.epochs = 50  # cell 7
+    config.training.batch_size = 16  # cell 4
+    config.training.optimiser = "adamw"  # fastai optimizer.py:105
+    config.training.decay = 1e-2  # cell 5
+    config.training.decay_vectors = False  # fastai learner.py:142
+    config.training.momentum = 0.95  # fastai schedule.py:105
+    config.training.square_momentum = 0.99  # fastai optimizer.py:189
+    config.training.epsilon = 1e-5  # fastai optimizer.py:189
+    config.training.learning_rate = 1e-4  # cell 7
+    config.training.schedule = "one_cycle"  # cell 7
+    config.training.background_weight = 1.0  # cell 5
+    config.training.metric = "loss"  # cell 7
+    config.training.patience = 8  # cell 7
+    config.augmentation.rotation = 10.0  # cell 4
+    config.augmentation.zoom = 0.1  # cell 4, see above
+    config.augmentation.contrast = 0.2  # cell 4
+    config.augmentation.brightness = 0.2  # cell 4
+    return config
