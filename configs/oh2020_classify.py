@@ -2,9 +2,9 @@
 
 python -m cxrjax.main --config=configs/oh2020_classify.py \
     --config.data.directory=DATA --config.segmenter.workdir=SEGMENTER_RUN --workdir=RUN
-It starts from ImageNet's weights, which are fetched; from random ones (--config.init=) give a higher learning rate. Five
-classes are ours: the original counts viral pneumonia and COVID-19 as one. Mended: ImageNet's mean and deviation, left out
-there; patches beyond the lungs; balanced validation; patience that a worse score renewed.
+It starts from ImageNet's weights, which are fetched; from random ones (--config.init=) give a higher learning rate.
+Five classes are ours: the original counts viral pneumonia and COVID-19 as one. Mended: ImageNet's mean and deviation,
+left out there; patches beyond the lungs; balanced validation; patience that a worse score renewed.
 Cost: a GPU; on two CPU cores about two seconds a step.
 """
 
