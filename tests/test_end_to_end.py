@@ -118,6 +118,7 @@ def records(workdir: Path) -> list[dict]:
     return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
 
 
+@pytest.mark.slow
 def test_a_process_killed_at_any_moment_goes_on_to_the_same_end(folder, tmp_path):
     """SIGKILL, which nothing can catch, twice; the checkpoints are saved after every step, so one may be torn."""
     for epochs in (1, 3):
@@ -131,6 +132,7 @@ def test_a_process_killed_at_any_moment_goes_on_to_the_same_end(folder, tmp_path
     assert records(tmp_path / "run") == records(folder / "segment")
 
 
+@pytest.mark.slow
 def test_two_devices_learn_what_one_does(folder, tmp_path):
     assert command(folder, tmp_path / "run", devices=2).wait() == 0
     ours, theirs = records(tmp_path / "run"), records(folder / "segment")

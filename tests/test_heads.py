@@ -73,7 +73,7 @@ def test_the_map_of_a_hidden_head_is_that_of_the_linear_one_it_is_equal_to(monke
     image = np.random.default_rng(0).integers(0, 255, (64, 64)).astype(np.uint8)
     lungs = np.zeros((64, 64), bool)
     lungs[10:50, 10:50] = True
-    settings = pipeline.Settings(6, 3, "mean_probability", 0.005, 0.02)
+    settings = pipeline.Settings("local", True, 6, 3, "mean_probability", 0.005, 0.02)
 
     def examine(module, head):
         weights = {"params": params | {"head": head}, "batch_stats": variables["batch_stats"]}

@@ -106,9 +106,16 @@ def unkilled(tmp_path_factory):
 
 # Three steps an epoch. Saves: two inside the first epoch, then "best" and "last" at its end, and so on.
 @pytest.mark.parametrize(
-    "saves, before", [(2, False), (3, True), (3, False), (4, True), (4, False), (6, False)],
-    ids=["inside an epoch", "before best", "between best and last", "after metrics", "between epochs", "second epoch"],
-)  # fmt: skip
+    "saves, before",
+    [
+        pytest.param(2, False, id="inside an epoch"),
+        pytest.param(3, True, id="before best", marks=pytest.mark.slow),
+        pytest.param(3, False, id="between best and last"),
+        pytest.param(4, True, id="after metrics", marks=pytest.mark.slow),
+        pytest.param(4, False, id="between epochs", marks=pytest.mark.slow),
+        pytest.param(6, False, id="second epoch", marks=pytest.mark.slow),
+    ],
+)
 def test_a_killed_run_ends_bit_identical(tmp_path, unkilled, saves, before):
     workdir, config = tmp_path / "run", segment_config()
     with pytest.MonkeyPatch.context() as patch:
