@@ -94,8 +94,7 @@ def list_splits(directory: str) -> list[str]:
     Raises:
         MissingData: there is no data set.
     """
-    splits = tfds.builder_from_directory(_find(directory)).info.splits
-    return sorted(name for name in splits if splits[name].num_examples)
+    return _filled(tfds.builder_from_directory(_find(directory)))
 
 
 def name_keys(paths: list[str]) -> np.ndarray:
@@ -144,12 +143,17 @@ def _find(directory: str) -> str:
     return found[0]
 
 
+def _filled(builder: tfds.core.DatasetBuilder) -> list[str]:
+    splits = builder.info.splits
+    return sorted(name for name in splits if splits[name].num_examples)
+
+
 def _open(directory: str, split: str) -> list[Sequence[dict[str, Any]]]:
-    there = list_splits(directory)
+    builder = tfds.builder_from_directory(_find(directory))
+    there = _filled(builder)
     for name in split.split("+"):
         if name not in there:
             raise MissingData(f"{directory}: there is no split {name!r} (splits: {', '.join(there) or 'none'})")
-    builder = tfds.builder_from_directory(_find(directory))
     return [builder.as_data_source(name) for name in split.split("+")]
 
 

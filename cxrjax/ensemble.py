@@ -22,7 +22,7 @@ def load(workdir: Path, network: Network, count: int) -> Any:
     kept = len([path for path in folder.glob("snapshot_*") if any(path.iterdir())])
     if kept < count:
         raise runs.UnfitRun(f"{workdir}: evaluation.members is {count}, but it has kept {kept} snapshots")
-    like = networks.init(network, jax.random.key(0))
+    like = networks.blank(network)
     with Checkpoints(folder) as checkpoints:
         members = [checkpoints.restore(snapshot(k), like) for k in range(kept - count + 1, kept + 1)]
     return jax.tree.map(lambda *each: np.stack(each), *members)

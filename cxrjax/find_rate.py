@@ -8,6 +8,7 @@ import io
 import math
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import jax
 from ml_collections import ConfigDict
@@ -41,7 +42,11 @@ def find_rate(config: ConfigDict, workdir: Path) -> float:
     training = train.Training(config, train.build_task(config, workdir))
     c = config.rate_finder
     rise = c.highest / c.lowest
-    step = training.compile(training.phases[0], lambda number, _: c.lowest * rise ** (number / (c.steps - 1)))
+
+    def rate(number: Any, _: Any = None) -> Any:
+        return c.lowest * rise ** (number / (c.steps - 1))
+
+    step = training.compile(training.phases[0], rate)
     state = training.begin(0)
     rates, losses, mean = [], [], RunningMean()
     for number in tqdm(range(c.steps), desc="finding the rate", unit="step"):
@@ -49,7 +54,7 @@ def find_rate(config: ConfigDict, workdir: Path) -> float:
         loss = float(jax.device_get(state.loss_sum))
         if not math.isfinite(loss):
             break
-        rates.append(c.lowest * rise ** (number / (c.steps - 1)))
+        rates.append(rate(number))
         losses.append(loss)
         if mean.add(loss) > EXPLODED * min(mean.values):
             break

@@ -5,6 +5,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import Array
 from ml_collections import ConfigDict
 
@@ -46,6 +47,12 @@ def init(network: Network, key: Array) -> dict[str, Any]:
     x = jnp.zeros((1, network.size, network.size, network.channels))
     variables: Mapping[str, Any] = jax.jit(network.module.init, static_argnames="train")(key, x, train=False)
     return {collection: variables.get(collection, {}) for collection in ("params", "batch_stats")}
+
+
+def blank(network: Network) -> dict[str, Any]:
+    """Zeros in the form of `init`, on the host: nothing is compiled or drawn."""
+    shapes = jax.eval_shape(lambda: init(network, jax.random.key(0)))
+    return jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), shapes)
 
 
 def compute_dtype(precision: str) -> Any:

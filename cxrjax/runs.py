@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import jax
-import numpy as np
 from ml_collections import ConfigDict
 
 from cxrjax import networks, whole
@@ -113,10 +112,8 @@ def _load_best(workdir: Path, network: networks.Network) -> dict[str, Any]:
     folder = workdir / "checkpoints"
     if not (folder / "best").is_dir():
         raise UnfitRun(f"{workdir}: there is no trained network here yet (no checkpoints/best)")
-    shapes = jax.eval_shape(lambda: networks.init(network, jax.random.key(0)))  # nothing is compiled or drawn
-    like = jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), shapes)
     with Checkpoints(folder) as checkpoints:
-        return jax.device_put(checkpoints.restore("best", like))
+        return jax.device_put(checkpoints.restore("best", networks.blank(network)))
 
 
 def _flatten(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:

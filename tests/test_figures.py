@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from scipy import ndimage
 
 from cxrjax import figures
+from cxrjax.figures import radiographs, style
 
 CLASSES = ["normal", "bacterial", "tuberculosis", "viral", "covid19"]
 
@@ -27,7 +28,7 @@ def radiograph(shared: Path) -> tuple[np.ndarray, np.ndarray]:
 def drawn(monkeypatch, draw, *arguments) -> Figure:
     """The figure that a function would have saved."""
     saved = []
-    monkeypatch.setattr(figures, "_save", lambda figure, path: saved.append(figure))
+    monkeypatch.setattr(style, "save", lambda figure, path: saved.append(figure))
     draw(*arguments, "unused.png")
     return saved[0]
 
@@ -47,14 +48,14 @@ def pixels(path: Path) -> np.ndarray:
 def test_contour_is_the_boundary_of_the_mask_and_nothing_else(radiograph):
     image, lungs = radiograph
     rgb = figures.overlay(image, lungs, None)
-    contour = (rgb == figures.CONTOUR).all(-1)
+    contour = (rgb == radiographs.CONTOUR).all(-1)
     np.testing.assert_array_equal(contour, lungs & ~ndimage.binary_erosion(lungs))
     np.testing.assert_array_equal(rgb[~contour], np.repeat(image[~contour][:, None], 3, 1))
 
 
 def test_contour_is_closed_where_the_picture_cuts_the_lung():
     lungs = np.ones((8, 8), bool)
-    contour = (figures.overlay(np.zeros((8, 8), np.uint8), lungs, None) == figures.CONTOUR).all(-1)
+    contour = (figures.overlay(np.zeros((8, 8), np.uint8), lungs, None) == radiographs.CONTOUR).all(-1)
     assert contour.sum() == 28
     assert not contour[1:-1, 1:-1].any()
 
@@ -70,7 +71,7 @@ def test_a_map_warms_as_it_rises_and_leaves_the_radiograph_to_be_seen():
     black, white = (figures.overlay(np.full(ramp.shape, v, np.uint8), None, ramp)[0].astype(int) for v in (0, 255))
     assert (np.diff(black.sum(1)) >= 0).all() and black[-1].sum() == black.sum(1).max() > 350
     # What lies under the map keeps at least 1 - OPACITY of its contrast.
-    assert (white - black).min() >= 255 * (1 - figures.OPACITY) - 1
+    assert (white - black).min() >= 255 * (1 - radiographs.OPACITY) - 1
     above = figures.overlay(np.zeros((1, 1), np.uint8), None, np.full((1, 1), 7.0))
     np.testing.assert_array_equal(above[0, 0], black[-1])
 
@@ -130,7 +131,7 @@ def test_finding_shows_votes_probabilities_and_that_it_is_no_diagnosis(monkeypat
     votes, probabilities = [8, 15, 3, 12, 62], [0.11, 0.14, 0.05, 0.12, 0.58]
     title = ["covid19", "$a_file$ with {math}.png"]
     figure = drawn(monkeypatch, figures.draw_finding, image, lungs, lungs * 0.5, title, probabilities, votes, CLASSES)
-    assert {"62 of 100", "0.58", *title, *CLASSES, "lungs", "where it was seen", figures.FOOT} <= words(figure)
+    assert {"62 of 100", "0.58", *title, *CLASSES, "lungs", "where it was seen", radiographs.FOOT} <= words(figure)
     widths = [[bar.get_width() for bar in group] for group in figure.axes[-1].containers]
     assert widths == [[v / 100 for v in votes], probabilities]
 
@@ -139,7 +140,7 @@ def test_failures_are_drawn_and_say_what_failed(tmp_path, monkeypatch, radiograp
     nothing = ["no finding"], [np.nan] * 5, [0] * 5, CLASSES
     for image, lungs in ((None, None), (radiograph[0], None), (radiograph[0], np.zeros_like(radiograph[1]))):
         figures.draw_finding(image, lungs, None, *nothing, tmp_path / "finding.png")
-        assert pixels(tmp_path / "finding.png").shape[1] == 8 * figures.DOTS_PER_INCH
+        assert pixels(tmp_path / "finding.png").shape[1] == 8 * style.DOTS_PER_INCH
     shown = words(drawn(monkeypatch, figures.draw_finding, radiograph[0], None, None, *nothing))
     assert {"no lungs found", "No patch was voted on."} <= shown
 
@@ -153,12 +154,13 @@ def test_sheet_holds_every_panel_in_its_place(tmp_path, count, columns):
     sheet = pixels(tmp_path / "sheet.png")
     columns = min(columns, count)
     rows = -(-count // columns)
-    step = figures.TILE + figures.GAP
-    assert sheet.shape == (rows * (step + figures.LINE) + figures.GAP + figures.LINE, columns * step + figures.GAP, 3)
+    tile, gap, line = radiographs.TILE, radiographs.GAP, radiographs.LINE
+    step = tile + gap
+    assert sheet.shape == (rows * (step + line) + gap + line, columns * step + gap, 3)
     for k, (rgb, _, _) in enumerate(panels):
-        top, left = figures.GAP + k // columns * (step + figures.LINE), figures.GAP + k % columns * step
-        assert (sheet[top : top + figures.TILE, left : left + figures.TILE] == rgb[0, 0]).all()
-        assert (sheet[top - 1, left : left + figures.TILE] == 255).all()
+        top, left = gap + k // columns * (step + line), gap + k % columns * step
+        assert (sheet[top : top + tile, left : left + tile] == rgb[0, 0]).all()
+        assert (sheet[top - 1, left : left + tile] == 255).all()
 
 
 def test_sheet_captions_stay_inside_their_tiles_in_their_colour(monkeypatch):
@@ -170,9 +172,9 @@ def test_sheet_captions_stay_inside_their_tiles_in_their_colour(monkeypatch):
     panels = [(np.zeros((9, 9, 3), np.uint8), c, colour) for c, colour in zip(captions, ["red", "k", "g"], strict=True)]
     figure = drawn(monkeypatch, figures.draw_sheet, panels, 3)
     *texts, foot = figure.texts
-    assert max(text.get_window_extent().width for text in texts) <= figures.TILE
+    assert max(text.get_window_extent().width for text in texts) <= radiographs.TILE
     assert "".join(text.get_text() for text in texts) == "".join(captions)
-    assert (texts[0].get_color(), texts[-1].get_color(), foot.get_text()) == ("red", "g", figures.FOOT)
+    assert (texts[0].get_color(), texts[-1].get_color(), foot.get_text()) == ("red", "g", radiographs.FOOT)
 
 
 def test_right_and_wrong_differ_in_lightness_on_white_enough_to_read():
@@ -182,7 +184,7 @@ def test_right_and_wrong_differ_in_lightness_on_white_enough_to_read():
         return float(linear @ [0.2126, 0.7152, 0.0722])
 
     # WCAG 2: text on white needs a contrast of 4.5.
-    assert all(1.05 / (luminance(colour) + 0.05) >= 4.5 for colour in (figures.RIGHT, figures.WRONG, figures.FAINT))
+    assert all(1.05 / (luminance(colour) + 0.05) >= 4.5 for colour in (figures.RIGHT, figures.WRONG, style.FAINT))
 
 
 def test_an_interrupted_picture_leaves_the_old_one_and_nothing_else(tmp_path, monkeypatch):

@@ -4,6 +4,7 @@ import builtins
 import io
 import os
 import pickle
+import re
 import struct
 import sys
 import types
@@ -276,6 +277,15 @@ def test_a_bomb_of_zeros_is_refused(tmp_path):
         archive.writestr("archive/data.pkl", b"\0" * 10**6)
     with pytest.raises(UnreadableWeights, match="its parts are compressed"):
         read_weights(write(tmp_path, stream.getvalue()))
+
+
+def test_an_encrypted_file_is_refused(tmp_path, saver):
+    content = bytearray(saver.save({"w": saver.tensor(draw(4))}))
+    for signature, flags in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):  # of every part, and of its place in the index
+        for found in re.finditer(re.escape(signature), content):
+            content[found.start() + flags] |= 1
+    with pytest.raises(UnreadableWeights, match="its parts are encrypted"):
+        read_weights(write(tmp_path, bytes(content)))
 
 
 @pytest.mark.parametrize("form", ["save", "save_older"])

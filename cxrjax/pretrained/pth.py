@@ -29,6 +29,7 @@ _PASSED_OVER = (
     "numpy.core.multiarray._reconstruct", "numpy._core.multiarray._reconstruct", "_codecs.encode", "torch.device",
     "torch.Size", "collections.Counter", "__builtin__.dict", "builtins.dict",
 )  # fmt: skip
+_ENCRYPTED = 1  # flag of a part of a zip archive
 _LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
 
 
@@ -74,6 +75,8 @@ def _read_zip(file: BinaryIO, size: int) -> dict[str, np.ndarray]:
     try:
         with zipfile.ZipFile(file) as archive:
             entries = {entry.filename: entry for entry in archive.infolist()}
+            if any(entry.flag_bits & _ENCRYPTED for entry in entries.values()):
+                raise ValueError("its parts are encrypted, as those of a state dict never are")
             # PyTorch never compresses; so nothing in a file is larger than the file, however large it says it is.
             if any(e.compress_type != zipfile.ZIP_STORED or e.file_size != e.compress_size for e in entries.values()):
                 raise ValueError("its parts are compressed, as those of a state dict never are")
@@ -94,7 +97,7 @@ def _read_zip(file: BinaryIO, size: int) -> dict[str, np.ndarray]:
 
             swapped = f"{root}byteorder" in entries and archive.read(f"{root}byteorder") == b"big"
             return _materialise(state, read_bytes, swapped)
-    except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError) as error:
+    except (zipfile.BadZipFile, EOFError, NotImplementedError) as error:
         raise ValueError(f"it is cut short or damaged ({str(error).rstrip('.').lower()})") from error
 
 

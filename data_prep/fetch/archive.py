@@ -13,8 +13,11 @@ from typing import IO
 from data_prep.row import CannotPrepare
 
 SUFFIXES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
-# Encrypted or in an unknown way compressed, a zip file is a RuntimeError.
-_DAMAGE = (zipfile.BadZipFile, tarfile.TarError, gzip.BadGzipFile, zlib.error, lzma.LZMAError, EOFError, RuntimeError)
+_ENCRYPTED = 1  # flag of a member of a zip file
+_DAMAGE = (
+    zipfile.BadZipFile, tarfile.TarError, gzip.BadGzipFile, zlib.error, lzma.LZMAError, EOFError,
+    NotImplementedError,  # a zip file compressed in a way that Python does not know
+)  # fmt: skip
 
 
 def unpack(archive: Path, folder: Path) -> None:
@@ -42,6 +45,8 @@ def _members(archive: Path) -> Iterator[tuple[str, IO[bytes] | None]]:
     if archive.name.endswith(".zip"):
         with zipfile.ZipFile(archive) as pack:
             for member in pack.infolist():
+                if member.flag_bits & _ENCRYPTED:
+                    raise CannotPrepare(f"{archive.name}: is encrypted; unpack it, and name the folder with --from")
                 if not member.is_dir():
                     with pack.open(member) as stream:
                         yield member.filename, stream

@@ -212,6 +212,14 @@ def linked() -> bytes:
     return buffer.getvalue()
 
 
+def locked() -> bytes:
+    """A zip file whose one member says that it is encrypted: the flag, in its head and in the index."""
+    data = bytearray(zipped({"a.txt": b"a"}))
+    for signature, flags in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
+        data[data.index(signature) + flags] |= 1
+    return bytes(data)
+
+
 @pytest.mark.parametrize(
     ("name", "data", "reason"),
     [
@@ -219,6 +227,7 @@ def linked() -> bytes:
         ("root.zip", zipped({"/tmp/slipped.txt": b"x"}), r"refused.*slipped\.txt"),
         ("link.tar", linked(), "refused.*inside"),
         ("half.zip", zipped({"a": BIG})[:-50], "damaged"),
+        ("locked.zip", locked(), "encrypted"),
         ("page.tar.gz", b"<html>log in first</html>", "not an archive"),
     ],
 )

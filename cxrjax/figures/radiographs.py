@@ -1,0 +1,172 @@
+"""Radiographs with lungs and maps drawn on them, one by one and many on a sheet."""
+
+import os
+from collections.abc import Sequence
+
+import cv2
+import matplotlib
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from cxrjax.figures import style
+
+CONTOUR = (0, 229, 255)
+OPACITY = 0.6
+FOOT = "research use, not for diagnosis"
+MARGIN = 0.3  # inches
+TILE, GAP, LINE = 288, 18, 20  # dots: a sheet's tiles, what is between them, a line of its captions
+
+
+def overlay(
+    image: NDArray[np.uint8], lungs: NDArray[np.bool_] | None, map: NDArray[np.floating] | None
+) -> NDArray[np.uint8]:
+    """Lays the map over the radiograph, the more opaque the higher it is, and draws the lungs' inner edge.
+
+    Args:
+        image: uint8 [S, S].
+        lungs: bool [S, S], or None.
+        map: [S, S] in 0..1 (cut to it; NaN is 0), or None.
+
+    Returns:
+        uint8 RGB [S, S, 3]; where the map is 0 and no edge runs, the radiograph itself.
+
+    Raises:
+        ValueError: the shapes differ.
+    """
+    for name, layer in (("lungs", lungs), ("map", map)):
+        if layer is not None and layer.shape != image.shape:
+            raise ValueError(f"{name} of {layer.shape} do not lie on a radiograph of {image.shape}")
+    rgb = np.repeat(image[..., None], 3, axis=2)
+    if map is not None:
+        heat = np.clip(np.nan_to_num(map), 0, 1).astype(np.float32)
+        colours = cv2.applyColorMap(np.rint(heat * 255).astype(np.uint8), cv2.COLORMAP_INFERNO)[..., ::-1]
+        opacity = OPACITY * heat[..., None]
+        rgb = np.rint(rgb * (1 - opacity) + colours * opacity).astype(np.uint8)
+    if lungs is not None:
+        # A 400th of the side thick. No lung lies beyond the picture, so that its border closes one that it cuts.
+        padded = np.pad(lungs, 1).astype(np.uint8)
+        cross = cv2.getStructuringElement(cv2.MORPH_CROSS, (3, 3))
+        inside = cv2.erode(padded, cross, iterations=max(1, round(len(lungs) / 400)))[1:-1, 1:-1]
+        rgb[lungs & (inside == 0)] = CONTOUR
+    return rgb
+
+
+@matplotlib.rc_context(style.STYLE)
+def draw_finding(
+    image: NDArray[np.uint8] | None,
+    lungs: NDArray[np.bool_] | None,
+    map: NDArray[np.floating] | None,
+    title_lines: Sequence[str],
+    probabilities: Sequence[float] | None,
+    votes: Sequence[int] | None,
+    classes: Sequence[str],
+    path: str | os.PathLike,
+) -> None:
+    """Draws one radiograph with its lungs, again with its map, and beneath them how its patches voted.
+
+    Args:
+        image: uint8 [S, S]; None where it could not be read.
+        lungs: bool [S, S]; None or empty where none were found.
+        map: [S, S] in 0..1, or None.
+        title_lines: the first large, the others beneath it.
+        probabilities: [K] mean class probabilities over the patches; None or NaN where there were no patches.
+        votes: [K] patches that voted for each class, or None.
+        classes: the K class names.
+        path: the PNG to write.
+    """
+    voted = votes is not None and np.sum(votes) > 0
+    title, *others = title_lines
+    lines = [(line, {"size": 13, "weight": "bold"}) for line in style.wrap(title, 58)]
+    lines += [(line, {"size": 9.5, "color": style.FAINT}) for other in others for line in style.wrap(other, 92)]
+    picture, head = (0, 0.3) if image is None else (3.5, 0.5)
+    bars, foot = 0.75 + 0.42 * len(classes) if voted else 0.45, 0.35
+    width, height, bottom = 8.0, head + 0.24 * len(lines) + picture + bars + foot, bars + foot
+    figure = Figure(figsize=(width, height))
+
+    def place(left: float, bottom: float, across: float, up: float) -> Axes:  # inches
+        return figure.add_axes((left / width, bottom / height, across / width, up / height))
+
+    for k, (line, look) in enumerate(lines):
+        figure.text(MARGIN / width, 1 - (0.4 + 0.24 * k) / height, line, **look)
+    if image is not None:
+        heading = "lungs" if lungs is not None and lungs.any() else "no lungs found"
+        _show(place(MARGIN, bottom, picture, picture), overlay(image, lungs, None), heading)
+        if map is not None:
+            left = MARGIN + picture + 0.1
+            _show(place(left, bottom, picture, picture), overlay(image, None, map), "where it was seen")
+            _scale(place(left + picture + 0.06, bottom, 0.09, picture))
+    if voted:
+        _vote(place(1.5, foot + 0.35, width - 3.0, bars - 0.75), probabilities, votes, classes)
+    else:
+        figure.text(MARGIN / width, (foot + 0.15) / height, "No patch was voted on.")
+    figure.text(1 - MARGIN / width, 0.14 / height, FOOT, ha="right", size=7, color=style.FAINT)
+    style.save(figure, path)
+
+
+@matplotlib.rc_context(style.STYLE)
+def draw_sheet(panels: Sequence[tuple[NDArray[np.uint8], str, str]], columns: int, path: str | os.PathLike) -> None:
+    """Draws many radiographs in a grid, row by row, each with its caption beneath.
+
+    Args:
+        panels: (RGB uint8 [S, S, 3], caption, its colour: `RIGHT`, `WRONG` or any other); long lines are wrapped.
+        columns: tiles in a row; fewer where there are fewer panels.
+        path: the PNG to write, columns * (TILE + GAP) + GAP dots wide.
+
+    Raises:
+        ValueError: there are no panels.
+    """
+    if not panels:
+        raise ValueError(f"{path}: there is nothing to draw on the sheet")
+    captions = [style.wrap(caption, 28) for _, caption, _ in panels]
+    columns = min(columns, len(panels))
+    rows = -(-len(panels) // columns)
+    step_x, step_y = TILE + GAP, TILE + GAP + LINE * max(map(len, captions))
+    width, height = GAP + columns * step_x, GAP + rows * step_y + LINE
+
+    canvas = np.full((height, width, 3), 255, np.uint8)
+    figure = Figure(figsize=(width / style.DOTS_PER_INCH, height / style.DOTS_PER_INCH))
+    for k, ((rgb, _, colour), lines) in enumerate(zip(panels, captions, strict=True)):
+        top, left = GAP + k // columns * step_y, GAP + k % columns * step_x
+        canvas[top : top + TILE, left : left + TILE] = cv2.resize(rgb, (TILE, TILE), interpolation=cv2.INTER_AREA)
+        for line, text in enumerate(lines):
+            where = (left / width, 1 - (top + TILE + LINE * (line + 0.7)) / height)
+            figure.text(*where, text, size=7, color=colour, va="center", weight="normal" if line else "bold")
+    figure.figimage(canvas)
+    figure.text(1 - GAP / width, GAP / 2 / height, FOOT, size=6.5, color=style.FAINT, ha="right")
+    style.save(figure, path)
+
+
+def _show(axes: Axes, rgb: NDArray[np.uint8], title: str) -> None:
+    axes.set_axis_off()
+    axes.set_title(title, size=9, color=style.FAINT, pad=4)
+    axes.imshow(rgb, interpolation="antialiased", aspect="auto")
+
+
+def _scale(axes: Axes) -> None:
+    """The map's colours as they look on a mid-grey radiograph, from 0 at the foot to 1 at the head."""
+    ramp = np.linspace(1, 0, 256)[:, None]
+    axes.imshow(overlay(np.full(ramp.shape, 128, np.uint8), None, ramp), aspect="auto", extent=(0, 1, 0, 1))
+    axes.set_xticks([])
+    axes.yaxis.tick_right()
+    axes.set_yticks([0, 0.5, 1], ["0", "0.5", "1"], size=7)
+    axes.spines[:].set_visible(False)
+
+
+def _vote(axes: Axes, probabilities: Sequence[float] | None, votes: Sequence[int], classes: Sequence[str]) -> None:
+    """Two bars a class: its share of the votes, and the mean probability that the patches gave it."""
+    where, total = np.arange(len(classes)), np.sum(votes)
+    bars = [(style.BLUE, "votes", np.asarray(votes) / total, [f"{count} of {total}" for count in votes])]
+    if probabilities is not None and np.isfinite(probabilities).all():
+        bars += [(style.ORANGE, "mean probability", np.asarray(probabilities), [f"{p:.2f}" for p in probabilities])]
+    for k, (colour, label, shares, texts) in enumerate(bars):
+        drawn = axes.barh(where + 0.36 * (k - (len(bars) - 1) / 2), shares, height=0.34, color=colour, label=label)
+        axes.bar_label(drawn, texts, padding=3, size=7.5, color=style.FAINT)
+    axes.set_yticks(where, classes)
+    axes.set_xlim(0, 1)
+    axes.set_xticks([0, 0.5, 1], ["0", "0.5", "1"])
+    axes.grid(axis="x")
+    axes.invert_yaxis()
+    axes.tick_params(length=0)
+    axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=2, borderaxespad=0.2, borderpad=0, handlelength=1.2)

@@ -1,0 +1,48 @@
+"""How every figure looks, and how it is saved.
+
+Colours follow Okabe and Ito (Color Universal Design, 2008), so that colour-blind readers tell them apart; those of
+captions are darkened to be read as text. Maps are in inferno, which is even to the eye.
+"""
+
+import io
+import os
+import textwrap
+
+import matplotlib
+from matplotlib.figure import Figure
+
+from cxrjax import whole
+
+BLUE, ORANGE, GREEN, RED, PURPLE, SKY = "#0072B2", "#E69F00", "#007A5A", "#C84A00", "#A8518A", "#56B4E9"
+RIGHT, WRONG, INK, FAINT, PALE = GREEN, RED, "#222222", "#6B6B6B", "#A8A8A8"
+DOTS_PER_INCH = 150
+STYLE = {
+    "figure.dpi": DOTS_PER_INCH,
+    "figure.constrained_layout.h_pad": 0.1,
+    "figure.constrained_layout.w_pad": 0.1,
+    "font.family": "DejaVu Sans",
+    "font.size": 9,
+    "text.color": INK,
+    "text.parse_math": False,  # a file name may hold dollar signs
+    "axes.titlesize": 10,
+    "axes.titlelocation": "left",
+    "axes.edgecolor": PALE,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.axisbelow": True,
+    "axes.prop_cycle": matplotlib.cycler(color=[BLUE, ORANGE, GREEN, RED, PURPLE, SKY]),
+    "grid.color": "#E6E6E6",
+    "legend.frameon": False,
+}
+
+
+def wrap(text: str, width: int) -> list[str]:
+    """The lines of a text, none longer than `width` characters; at least one."""
+    return [part for line in text.splitlines() for part in textwrap.wrap(line, width) or [""]] or [""]
+
+
+def save(figure: Figure, path: str | os.PathLike) -> None:
+    """Writes a figure as PNG; the file appears whole."""
+    png = io.BytesIO()
+    figure.savefig(png, format="png", facecolor="white")
+    whole.write(path, png.getvalue())
