@@ -1,7 +1,8 @@
 """Shards written by Apache Beam: several processes of this machine, or whatever runner the user has.
 
-What goes from worker to worker is the list of radiographs, never an image. TFDS's own Beam writer would have them all
-sorted by the runner, and the one that runs in this machine sorts in memory.
+What Beam hands round is the names of the shards: never an image, for TFDS's own Beam writer would have them all sorted
+by the runner, and the one that runs in this machine sorts in memory; nor the list of radiographs, of which that runner
+keeps copy upon copy. The list of a shard lies beside it on the disk until it is written.
 """
 
 import contextlib
@@ -9,6 +10,7 @@ import io
 import json
 import logging
 import os
+import pickle
 import shlex
 import sys
 from argparse import Namespace
@@ -49,8 +51,10 @@ def write_all(shards: Sequence[Shard], read: Callable[[Row], Example], options: 
     """
     beam = _import_beam()
     pipeline = _make_pipeline(beam, options)
+    for shard in shards:
+        _order(shard.path).write_bytes(pickle.dumps(shard))
     try:
-        pipeline | beam.Create(list(map(tuple, shards))) | beam.Reshuffle() | beam.Map(partial(_write_and_tell, read))
+        pipeline | beam.Create([shard.path for shard in shards]) | beam.Reshuffle() | beam.Map(partial(_write_and_tell, read))
         pipeline.run().wait_until_finish()
     except RuntimeError as error:  # Beam's wrapping of whatever a worker ran into, traceback and all
         last = [line for line in str(error).splitlines() if line.strip()][-1]
@@ -95,17 +99,23 @@ def _make_runner() -> Any:
     return FnApiRunner(SubprocessSDKEnvironment.from_command_string(worker))
 
 
-def _write_and_tell(read: Callable[[Row], Example], fields: tuple) -> None:
-    shard = Shard(*fields)
-    _note(shard).write_text(json.dumps(write(shard, read)), encoding="utf-8")
+def _write_and_tell(read: Callable[[Row], Example], path: str) -> None:
+    shard = pickle.loads(_order(path).read_bytes())
+    _note(path).write_text(json.dumps(write(shard, read)), encoding="utf-8")
 
 
 def _hear(shard: Shard) -> Written:
-    note = _note(shard)
-    written = Written(*json.loads(note.read_text(encoding="utf-8")))
-    note.unlink()
+    written = Written(*json.loads(_note(shard.path).read_text(encoding="utf-8")))
+    for file in (_order(shard.path), _note(shard.path)):
+        file.unlink()
     return written
 
 
-def _note(shard: Shard) -> Path:
-    return Path(f"{shard.path}.json")
+def _order(path: str) -> Path:
+    """What a worker is to do."""
+    return Path(f"{path}.order")
+
+
+def _note(path: str) -> Path:
+    """What it says it did."""
+    return Path(f"{path}.json")
