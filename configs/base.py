@@ -27,6 +27,7 @@ def get_config() -> ConfigDict:
     config.image = ConfigDict()
     config.image.size = 1024  # pixels, side of a standardised radiograph; paper II-C
     config.image.gamma = 0.5  # exponent after histogram specification; original segmentation/header.py
+    config.image.equalise = True  # histograms specified, as the original does; False: the grey levels as they are
 
     config.segmenter = ConfigDict()
     config.segmenter.architecture = "fc_densenet103"  # paper II-B, table II

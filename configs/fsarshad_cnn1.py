@@ -2,8 +2,8 @@
 
 python -m cxrjax.main --config=configs/fsarshad_cnn1.py \
     --config.data.directory=DATA --config.segmenter.workdir=SEGMENTER_RUN --workdir=RUN
-Sources: cells of that repository's notebook at 1661369. Ours: radiographs are equalised, and warped borders are
-black, not reflected. Mended: its test radiographs were augmented, steered the training, and were never shuffled by
+Sources: cells of that repository's notebook at 1661369. Ours: a blank lower border is cut off, and warped borders
+are black, not reflected. Mended: its test radiographs were augmented, steered the training, and were never shuffled by
 patient.
 """
 
@@ -16,6 +16,8 @@ def get_config() -> ConfigDict:
     config = base.get_config()
     config.task = "classify"
     config.image.size = 256  # cell 4
+    config.image.gamma = 1.0  # cell 4
+    config.image.equalise = False  # cell 4
     config.classifier.architecture = "fsarshad_cnn1"  # cell 25
     config.patches.mode = "global"  # cell 4
     config.patches.masked = False  # it has no segmenter; ours only refuses radiographs without lungs

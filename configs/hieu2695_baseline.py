@@ -2,8 +2,8 @@
 
 python -m cxrjax.main --config=configs/hieu2695_baseline.py \
     --config.data.directory=DATA --config.segmenter.workdir=SEGMENTER_RUN --workdir=RUN
-Sources: baseline.py and Helper.py of that repository at d083048. Ours: radiographs are equalised. Mended: radiographs
-of a patient in two splits, batches that were never shuffled again, other findings called pneumonia.
+Sources: baseline.py and Helper.py of that repository at d083048. Ours: a blank lower border is cut off. Mended:
+radiographs of a patient in two splits, batches that were never shuffled again, other findings called pneumonia.
 """
 
 from ml_collections import ConfigDict
@@ -15,6 +15,8 @@ def get_config() -> ConfigDict:
     config = base.get_config()
     config.task = "classify"
     config.image.size = 128  # data_preprocessing.py:18
+    config.image.gamma = 1.0  # data_preprocessing.py:13-18
+    config.image.equalise = False  # data_preprocessing.py:13-18
     config.classifier.architecture = "hieu2695_baseline"  # baseline.py:69-95
     config.patches.mode = "global"  # data_preprocessing.py:18
     config.patches.masked = False  # it has no segmenter; ours only refuses radiographs without lungs

@@ -52,7 +52,9 @@ def _examine(examiner: Examiner, files: list[Path], root: Path, output: Path) ->
     for file in files:
         try:
             picture = radiograph.read(file)
-            images[file] = standardise.standardise(picture, size=config.size, gamma=config.gamma)
+            images[file] = standardise.standardise(
+                picture, size=config.size, gamma=config.gamma, equalise=config.equalise
+            )
         except radiograph.UnreadableRadiograph as error:
             rows[file] |= {"status": predictions.UNREADABLE, "reason": error.reason}
     names = [rows[file]["path"] for file in images]

@@ -20,6 +20,7 @@ from cxrjax.checkpoints import Checkpoints
 
 SEGMENTER = "segmenter"
 _SEGMENTER_KEYS = ("architecture", "size", "channels", "normalise", "dropout")
+_IMAGE_KEYS = ("gamma", "equalise")  # in which a classifier's radiographs are those of its segmenter
 
 
 class UnfitRun(Exception):
@@ -63,7 +64,7 @@ def adopt_segmenter(workdir: Path, config: ConfigDict) -> None:
     """Copy the trained segmenter a classifier is given into its own run, and its architecture into the config.
 
     Raises:
-        UnfitRun: no segmenter is named, its run has no trained network, or it saw other pictures (image.gamma).
+        UnfitRun: no segmenter is named, its run has no trained network, or it saw radiographs standardised otherwise.
     """
     if not config.segmenter.workdir:
         raise UnfitRun("config.segmenter.workdir is empty: name the run that trained the segmenter")
@@ -80,11 +81,12 @@ def adopt_segmenter(workdir: Path, config: ConfigDict) -> None:
         shutil.copytree(source / "checkpoints" / "best", partial / "checkpoints" / "best")
         partial.rename(kept)
     trained = load_config(kept)
-    if trained.image.gamma != config.image.gamma:
-        raise UnfitRun(
-            f"{config.segmenter.workdir}: its segmenter was trained with image.gamma={trained.image.gamma}, "
-            f"not {config.image.gamma}"
-        )
+    for key in _IMAGE_KEYS:
+        if trained.image[key] != config.image[key]:
+            raise UnfitRun(
+                f"{config.segmenter.workdir}: its segmenter was trained with image.{key}={trained.image[key]}, "
+                f"not {config.image[key]}"
+            )
     for key in _SEGMENTER_KEYS:
         config.segmenter[key] = trained.segmenter[key]
 
