@@ -61,7 +61,7 @@ def build(
             variables, x, train=True, rngs={"dropout": keys[-1]}, mutable=["batch_stats"]
         )
         value = losses.cross_entropy(logits, held["labels"][rows], weights, gamma, alpha)
-        value += losses.penalty(params, config.training.l1, config.training.l2)
+        value += losses.penalty(params, config.training.l1, config.training.l2, config.training.l2_vectors)
         return value, new.get("batch_stats", {})
 
     validate = _validation(config, classifier, validation, _find_lungs(config, segmenter_variables, validation))
