@@ -35,7 +35,7 @@ def get_config() -> ConfigDict:
     config.segmenter.channels = 1  # original segmentation/header.py
     config.segmenter.normalise = "none"  # grey levels in 0..1 (the original: 0..255); "imagenet" of published weights
     config.segmenter.dropout = 0.2  # share of feature maps; original segmentation/layers.py
-    config.segmenter.workdir = ""  # classify: the run that trained the segmenter
+    config.segmenter.workdir = ""  # classify: the run that trained it; "" will do where patches are global, not masked
     config.segmenter.smallest_part = 0.005  # share of the picture; smaller parts of a lung mask are dropped; ours
     config.segmenter.smallest_lungs = 0.02  # share of the picture; below it, "no lungs found"; ours
 

@@ -1,7 +1,6 @@
 """fsarshad's second network: ten convolutions with GELU and dropout.
 
-python -m cxrjax.main --config=configs/fsarshad_cnn2.py \
-    --config.data.directory=DATA --config.segmenter.workdir=SEGMENTER_RUN --workdir=RUN
+python -m cxrjax.main --config=configs/fsarshad_cnn2.py --config.data.directory=DATA --workdir=RUN
 Sources and deviations: as configs/fsarshad_cnn1.py. Mended: the rate of 1e-4 was silently ignored there, and 1e-3 used.
 """
 

@@ -77,7 +77,7 @@ def train(config: ConfigDict, workdir: Path) -> dict[str, float]:
 
 
 def prepare(config: ConfigDict, workdir: Path) -> None:
-    """Make the run directory and, of a classifier, put its segmenter there."""
+    """Make the run directory and, of a classifier, put its segmenter, if any, there."""
     workdir.mkdir(parents=True, exist_ok=True)
     if config.task == "classify":
         runs.adopt_segmenter(workdir, config)
