@@ -16,6 +16,7 @@ def get_config() -> ConfigDict:
     config.seed = 0  # of everything random: weights, order, patches, augmentation
     config.init = ""  # weights to start from: a file, or an address (cxrjax/pretrained/hub.py); "": random ones; ours
     config.init_head = "auto"  # their last layer: "keep", "fresh", or "auto": kept where it has as many outputs; ours
+    # (of an encoder's weights alone, "fresh" and "auto" draw all the rest of the segmenter)
     config.precision = "auto"  # "float32", "bfloat16", or "auto": bfloat16 where an accelerator is; ours
 
     config.data = ConfigDict()
