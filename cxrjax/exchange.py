@@ -23,7 +23,7 @@ def import_run(config: ConfigDict, source: str, workdir: Path) -> None:
 
     Args:
         config: whose `task` says what the weights are of: a segmenter, or a classifier, which also adopts the trained
-            segmenter that the config names.
+            segmenter that the config names, if any.
         source: a file, or an address (see `pretrained.hub`).
         workdir: the run directory; without a trained network so far.
 
@@ -67,7 +67,8 @@ def load(config: ConfigDict, key: Array | None = None) -> dict[str, Any]:
     Args:
         config: of a run.
         key: random key of the head, drawn anew where `config.init_head` is "fresh", or is "auto" and the file's head
-            does not fit or tells other classes apart. None: the file's head has to fit.
+            does not fit or tells other classes apart; and of all but the encoder, where the file has a segmenter's
+            encoder alone. None: the file has to fit whole.
 
     Returns:
         {"params", "batch_stats"}, float32.

@@ -12,7 +12,7 @@ import pytest
 from ml_collections import ConfigDict
 
 from configs import base
-from cxrjax import groups, networks
+from cxrjax import groups, models, networks
 
 ROOT = Path(__file__).resolve().parents[1]
 NAMES = sorted(path.stem for path in (ROOT / "configs").glob("*.py") if path.stem not in ("__init__", "base"))
@@ -59,6 +59,21 @@ def test_every_value_of_a_published_recipe_has_its_source(name):
             assert "#" in line or before.strip().startswith("#") or "config.task" in line, line
 
 
+@pytest.mark.parametrize("name", [name for name in NAMES if not name.endswith("_segment")])
+def test_a_recipe_names_a_segmenter_where_its_findings_need_lungs(name):
+    module = importlib.import_module(f"configs.{name}")
+    config = module.get_config()
+    named = "--config.segmenter.workdir=" in module.__doc__ or bool(config.segmenter.workdir)
+    assert named == (networks.settings(config, 1).needs_lungs or name == "singhaxn_classify")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_what_specifies_no_histogram_applies_no_gamma(name):
+    image = importlib.import_module(f"configs.{name}").get_config().image
+    assert image.equalise == (not name.startswith(("hieu2695", "fsarshad", "singhaxn")))
+    assert (image.gamma == 1.0) == (not image.equalise)
+
+
 @pytest.mark.parametrize("name", ["hieu2695_groups", "hieu2695_vgg16", "fsarshad_vgg19"])
 def test_groups_of_a_recipe_match_its_network(name):
     config = importlib.import_module(f"configs.{name}").get_config()
@@ -68,3 +83,14 @@ def test_groups_of_a_recipe_match_its_network(name):
     assert jax.eval_shape(optimiser.init, params)  # a pattern that matches nothing is an error
     of = {group: groups.multiplier(f"{group}/kernel", config.training.groups) for group in ("head/linear_0", "head/fc")}
     assert of["head/fc"] == 1 and of["head/linear_0"] == (0 if name == "hieu2695_vgg16" else 1)
+
+
+def test_what_learns_of_singhaxns_segmenter_is_what_its_notebook_counts():
+    """segmentation-train.ipynb, cell 5: two labels; the encoder's convolutions are frozen, its batch norms are not."""
+    config = importlib.import_module("configs.singhaxn_segment").get_config()
+    module = models.build(config.segmenter.architecture, 2)
+    params = jax.eval_shape(lambda: module.init(jax.random.key(0), jnp.zeros((1, 64, 64, 3)), train=False))["params"]
+    sizes = {"/".join(key.key for key in path): leaf.size for path, leaf in jax.tree_util.tree_leaves_with_path(params)}
+    assert sum(sizes.values()) == 41_221_168
+    learning = {path: size for path, size in sizes.items() if groups.multiplier(path, config.training.groups)}
+    assert sum(learning.values()) == 19_953_520

@@ -4,8 +4,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import safetensors.numpy
 
-from cxrjax import models, pretrained
+from configs import base
+from cxrjax import exchange, models, pretrained
 from cxrjax.pretrained import dialects, names
 
 # Names that the originals' own state dicts have, seen there; one a kind of layer.
@@ -38,6 +40,7 @@ SEEN = {
 }  # fmt: skip
 SMALL = {
     "resnet18": {"width": 4},
+    "resnet34": {"width": 4, "stages": (1, 1, 1, 1)},
     "densenet121": {"blocks": (2, 1), "growth": 4, "stem": 4},
     "unet": {"width": 2},
     "unet_resnet34": {"width": 4, "stages": (1, 1, 1, 1)},
@@ -107,6 +110,48 @@ def test_a_new_head_is_drawn_and_the_rest_is_kept(shrink):
     assert jax.tree.all(jax.tree.map(np.array_equal, tuned["params"]["backbone"], variables["params"]["backbone"]))
     with pytest.raises(pretrained.UnfitWeights, match=r"fc.weight is \(1000, 32\), should be \(5, 32\)"):
         pretrained.from_state_dict("resnet18", state, num_classes=5)
+
+
+def test_a_classifiers_weights_are_those_of_an_encoder_and_the_rest_is_drawn(shrink):
+    _, classifier = make("resnet34", 1000)
+    state, key = pretrained.to_state_dict("resnet34", classifier), jax.random.key(1)
+    tuned = pretrained.from_state_dict("unet_resnet34", state, num_classes=4, new_head=key)
+    drawn = jax.jit(pretrained._initialise(models.build("unet_resnet34", 4), 3))(key)
+    assert jax.tree.structure(tuned) == jax.tree.structure(drawn)
+    for collection in pretrained.COLLECTIONS:
+        theirs = drawn[collection] | {"encoder": classifier[collection]["backbone"]}
+        jax.tree.map(np.testing.assert_array_equal, tuned[collection], theirs)
+
+
+def test_an_encoder_that_does_not_fit_is_reported_whole(shrink):
+    state = pretrained.to_state_dict("resnet34", make("resnet34", 1000)[1])
+    del state["conv1.weight"], state["bn1.bias"]
+    state |= {"layer2.0.bn1.weight": np.zeros(3), "layer9.0.bn1.weight": np.zeros(8)}
+    with pytest.raises(pretrained.UnfitWeights) as error:
+        pretrained.from_state_dict("unet_resnet34", state, num_classes=4, new_head=jax.random.key(1))
+    assert str(error.value) == (
+        "these weights do not fit resnet34: missing (2): bn1.bias, conv1.weight; unexpected (1): layer9.0.bn1.weight; "
+        "misshapen (1): layer2.0.bn1.weight is (3,), should be (8,)"
+    )
+
+
+def test_only_a_head_that_may_be_drawn_lets_an_encoder_in(shrink, tmp_path):
+    for name in ("resnet34", "unet_resnet34"):
+        state = pretrained.to_state_dict(name, make(name, 4)[1])
+        safetensors.numpy.save_file(state, tmp_path / name)
+    config, key = base.get_config(), jax.random.key(1)
+    config.task, config.segmenter.architecture, config.segmenter.channels = "segment", "unet_resnet34", 3
+
+    def load(name, choice):
+        config.init, config.init_head = str(tmp_path / name), choice
+        return exchange.load(config, key)["params"]
+
+    with pytest.raises(pretrained.UnfitWeights, match=r"do not fit unet_resnet34: missing .* unexpected .*fc\.bias"):
+        load("resnet34", "keep")
+    jax.tree.map(np.testing.assert_array_equal, load("resnet34", "auto"), load("resnet34", "fresh"))
+    whole, fresh = load("unet_resnet34", "auto"), load("unet_resnet34", "fresh")  # a whole file's decoder is kept
+    jax.tree.map(np.testing.assert_array_equal, whole | {"head": fresh["head"]}, fresh)
+    assert (whole["head"]["kernel"] != fresh["head"]["kernel"]).all()
 
 
 @pytest.mark.parametrize("architecture", ["resnet18", "densenet121"])

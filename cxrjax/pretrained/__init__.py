@@ -11,6 +11,8 @@ from jax import Array
 from cxrjax import anatomy, models
 from cxrjax.pretrained import dialects, names
 
+# Segmenters that begin with the backbone of a classifier, under the name "encoder".
+ENCODERS = {"unet_resnet34": "resnet34"}
 COLLECTIONS = ("params", "batch_stats")
 _UNSEEN = 30.0  # how far below the background a label's logit lies that a network does not know: e^-30 is nothing
 
@@ -33,6 +35,9 @@ def from_state_dict(
     A segmenter of the lungs alone (one sigmoid output, or two outputs) becomes one of `anatomy.STRUCTURES` where that
     many labels are asked for: with the same lung probability, shared by left and right, and no heart.
 
+    Weights of a classifier that is the encoder of a segmenter (ENCODERS), such as ImageNet's, become those of its
+    encoder where a new head is asked for; all else is then drawn anew.
+
     Args:
         architecture: of `cxrjax.models.ARCHITECTURES`.
         state: every weight of the original network by its name, in PyTorch's layout (convolutions [F, C, kh, kw],
@@ -40,7 +45,8 @@ def from_state_dict(
             understood: `cxrjax.pretrained.dialects`.
         num_classes: outputs of the network that is wanted.
         head: of `cxrjax.models.build`.
-        new_head: random key from which the head is drawn anew, whatever the weights have there; None: theirs.
+        new_head: random key from which the head (and around an encoder, the decoder) is drawn anew, whatever the
+            weights have there; None: theirs.
         channels: 1 to have the first convolution read grey, its weights for the colours summed: what it makes of three
             equal channels stays the same. None: as many as the weights have.
 
@@ -52,6 +58,8 @@ def from_state_dict(
             calls them.
     """
     words = names.naming(architecture)
+    if new_head is not None and architecture in ENCODERS and not _is_of(words, state):
+        return _surround(architecture, state, num_classes, new_head, channels)
     state = dialects.translate(architecture, state)
     first = f"{words.first}.weight"
     if channels is not None and first in state:
@@ -104,6 +112,21 @@ def _initialise(module: Any, channels: int) -> Any:
         return {collection: variables.get(collection, {}) for collection in COLLECTIONS}
 
     return init
+
+
+def _is_of(words: names.Naming, state: Mapping[str, np.ndarray]) -> bool:
+    """Whether any of the weights has a name such as the original's first convolution has."""
+    return any(name.startswith(f"{words.first.partition('.')[0]}.") for name in state)
+
+
+def _surround(
+    architecture: str, state: Mapping[str, np.ndarray], num_classes: int, key: Array, channels: int | None
+) -> dict[str, Any]:
+    """A segmenter with the weights of its encoder, all others drawn from a key."""
+    known = from_state_dict(ENCODERS[architecture], state, num_classes=1, new_head=key, channels=channels)
+    colours = known["params"]["backbone"]["conv1"]["kernel"].shape[2]
+    drawn = jax.jit(_initialise(models.build(architecture, num_classes), colours))(key)
+    return {collection: drawn[collection] | {"encoder": known[collection]["backbone"]} for collection in COLLECTIONS}
 
 
 def _draw_head(init: Any, key: Array, originals: Mapping[names.Path, str]) -> dict[str, np.ndarray]:
