@@ -73,6 +73,8 @@ class Examiner:
             "finding": self.classes[result.finding],
             "confidence": result.probabilities[result.finding],
             "agreement": result.agreement,
+            "entropy_within": result.entropy_within,
+            "entropy_between": result.entropy_between,
         }
 
     def overlay(self, image: np.ndarray, result: pipeline.Diagnosis | pipeline.Segmentation) -> np.ndarray:

@@ -50,5 +50,5 @@ def area(kept: Ranking) -> NDArray:
     width, lower, upper = np.diff(count), count[:, :-1], count[:, 1:]
     slope = np.diff(kept.hits) / np.maximum(width, np.finfo(float).tiny)
     start = kept.hits[:, :-1] - slope * lower
-    logarithm = np.log(upper / np.maximum(lower, np.finfo(float).tiny), where=lower > 0, out=np.zeros_like(upper))
-    return divide((start * logarithm + slope * width).sum(-1), count[:, -1])
+    curved = np.where(lower > 0, start * np.log(divide(upper, lower)), 0)
+    return divide((curved + slope * width).sum(-1), count[:, -1])
