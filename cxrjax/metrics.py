@@ -9,7 +9,8 @@ Scores of findings and masks are measures: functions of weights [r, n] that give
 `statistics.resampling.bootstrap`. What has no weights in its arguments is of the data themselves.
 
 What cannot be earned is None (JSON null), NaN in arrays: precision, recall, F1, AUROC and average precision of a class
-of which there is no radiograph, specificity and AUROC where there is no other class. Macro averages are means over the classes that have radiographs.
+of which there is no radiograph, specificity and AUROC where there is no other class. Macro averages are means over the
+classes that have radiographs.
 """
 
 from collections import Counter
@@ -41,10 +42,12 @@ def confusion_matrix(labels: Sequence[str], findings: Sequence[str], classes: Se
     """
     if len(labels) != len(findings):
         raise ValueError(f"{len(labels)} labels but {len(findings)} findings")
-    truth, found = index_labels(labels, classes), index_findings(findings, classes)
-    matrix = np.zeros((len(classes), len(classes) + 1), np.int64)
-    np.add.at(matrix, (truth, found), 1)
-    return matrix
+    return count_cells(index_labels(labels, classes), index_findings(findings, classes), len(classes))
+
+
+def count_cells(truth: NDArray, found: NDArray, count: int) -> NDArray[np.int64]:
+    """The `confusion_matrix` of `count` classes by their positions int [n]; see `measure_findings`."""
+    return np.bincount(truth * (count + 1) + found, minlength=count * (count + 1)).reshape(count, count + 1)
 
 
 def classification_metrics(
@@ -108,7 +111,7 @@ def measure_findings(
         "precision": Share(np.where(present, hits / np.maximum(called, 1), np.nan), called),
         "recall": estimates.share(hits, support),
         "specificity": estimates.share(others - (called - hits), others),
-        "f1": divide(2 * hits, np.where(present, support + called, 0)),
+        "f1": estimates.share(hits, np.where(present, (support + called) / 2, 0)),
         "auroc": areas[0],
         "average_precision": areas[1],
     }

@@ -82,7 +82,11 @@ def choose_threshold(ranking: Ranking, specificity: float = 0.0, sensitivity: fl
     enough = hits >= sensitivity * hits[-1] - 1e-9
     enough &= alarms[-1] - alarms >= specificity * alarms[-1] - 1e-9
     chosen = np.flatnonzero(enough)
-    return float(ranking.thresholds[chosen[0] if sensitivity else chosen[-1]])
+    if sensitivity:
+        best = np.searchsorted(alarms, alarms[chosen[0]], "right") - 1  # of as few alarms, that with most hits
+    else:
+        best = np.searchsorted(hits, hits[chosen[-1]], "left")  # of as many hits, that with fewest alarms
+    return float(ranking.thresholds[best])
 
 
 def _accumulate(weights: NDArray, ends: NDArray) -> NDArray:

@@ -44,7 +44,7 @@ def area(kept: Ranking) -> NDArray:
     """Mean accuracy [r] over every share referred, 0..1: the higher, the better certainty tells right from wrong.
 
     It is 1 less the area under the risk-coverage curve (Geifman & El-Yaniv 2017), exact for ties: between two
-    certainties, hits grow in a straight line a + b x with the number x kept, and the integral of (a + b x) / x is known.
+    certainties, hits grow in a straight line a + b x with the number x kept, and (a + b x) / x has an integral.
     """
     count = kept.hits + kept.alarms
     width, lower, upper = np.diff(count), count[:, :-1], count[:, 1:]

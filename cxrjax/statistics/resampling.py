@@ -1,7 +1,7 @@
 """The bootstrap by patients (Efron 1979; Davison & Hinkley 1997, section 3.8): many resamples at once, as weights.
 
 A resample draws as many patients as there are, with replacement. A radiograph weighs in it as often as its patient was
-drawn; so a resample is a row of whole numbers, a measure is a few products with a matrix of them, and nothing is copied.
+drawn; so a resample is a row of whole numbers, a measure a few products with a matrix of them.
 """
 
 from collections.abc import Callable, Iterator, Sequence
