@@ -65,7 +65,7 @@ SCORES: dict[str, set[str]] = {  # what rows tell, without a network
         "cxrjax.statistics.*", "cxrjax.whole",
     },
     "cxrjax.compare": {
-        "cxrjax.findings", "cxrjax.metrics", "cxrjax.predictions", "cxrjax.statistics", "cxrjax.statistics.*",
+        "cxrjax.findings", "cxrjax.metrics", "cxrjax.predictions", "cxrjax.statistics.*",
         "cxrjax.whole",
     },
 }  # fmt: skip
@@ -118,7 +118,8 @@ ONLY: dict[str, set[str]] = {
     "h5py": {"cxrjax.pretrained.keras"},
     "huggingface_hub": {"cxrjax.pretrained.hub"},
     "safetensors": {"cxrjax.pretrained.files", "cxrjax.exchange"},
-    "pickle": set(),  # which runs what a file names; cxrjax.pretrained.unpickle does not
+    # It runs what a file names, which cxrjax.pretrained.unpickle does not; workers read what their parent just wrote.
+    "pickle": {"data_prep.workers"},
     "kagglehub": {"data_prep.fetch.obtain"},
 }
 
