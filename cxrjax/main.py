@@ -4,6 +4,8 @@ Train, from a config and anywhere a key of it is to differ:
   python -m cxrjax.main --config=configs/phantom_segment.py --workdir=RUN [--config.training.epochs=5]
 Evaluate what was trained; a row a radiograph, scores and pictures go to RUN/evaluation/SPLIT:
   python -m cxrjax.main --workdir=RUN --mode=evaluate [--split=test] [--data=OTHER_DATA_SET]
+Check its maps; rows, figures with intervals, curves and a verdict go to RUN/maps/SPLIT:
+  python -m cxrjax.main --workdir=RUN --mode=check_maps [--split=test] [--data=OTHER_DATA_SET] [--lesions=TABLE.csv]
 Apply it to any radiographs; rows and pictures go to DIR:
   python -m cxrjax.main --workdir=RUN --mode=predict --input=FILE_OR_DIR --output=DIR
 Make a run of published weights (safetensors, PyTorch, Keras; nothing of a file is run), or publish a run's:
@@ -27,10 +29,11 @@ from pathlib import Path
 from absl import app, flags, logging
 from ml_collections import config_flags
 
-MODES = ("train", "evaluate", "predict", "find_rate", "cross_validate", "import", "export")
+MODES = ("train", "evaluate", "check_maps", "predict", "find_rate", "cross_validate", "import", "export")
 _NEEDS = {
     "train": ("config",),
     "evaluate": (),
+    "check_maps": (),
     "predict": ("input", "output"),
     "find_rate": ("config",),
     "cross_validate": ("config",),
@@ -42,9 +45,12 @@ _CONFIG = config_flags.DEFINE_config_file("config", None, "Settings of a trainin
 _WORKDIR = flags.DEFINE_string("workdir", None, "The run directory: written by train and import, read by the others.")
 _MODE = flags.DEFINE_enum("mode", "train", MODES, "What to do.")
 _SPLIT = flags.DEFINE_string(
-    "split", "test", "evaluate: the part of the data to evaluate on; train, val, test, fold0 …"
+    "split", "test", "evaluate, check_maps: the part of the data to look at; train, val, test, fold0 …"
 )
-_DATA = flags.DEFINE_string("data", None, "evaluate: a prepared data set other than the one of training.")
+_DATA = flags.DEFINE_string("data", None, "evaluate, check_maps: a prepared data set other than that of training.")
+_LESIONS = flags.DEFINE_string(
+    "lesions", None, "check_maps: a CSV file of known lesions: path, mask or path, row, column, height, width."
+)
 _INPUT = flags.DEFINE_string("input", None, "predict: a radiograph, or a folder; import: weights.")
 _OUTPUT = flags.DEFINE_string("output", None, "predict: the folder to write to; export: the file.")
 
@@ -61,7 +67,7 @@ def main(argv: list[str]) -> int:
 
 def _run() -> int:
     # Imported here, so that --help and a wrong command line answer at once.
-    from cxrjax import allocator, cross_validate, evaluate, exchange, find_rate, predict, train
+    from cxrjax import allocator, check_maps, cross_validate, evaluate, exchange, find_rate, predict, train, trust
 
     allocator.keep_memory()
     workdir = Path(_WORKDIR.value)
@@ -72,6 +78,10 @@ def _run() -> int:
     elif _MODE.value == "evaluate":
         print(evaluate.summarise(evaluate.evaluate(workdir, _SPLIT.value, _DATA.value)))
         print(f"rows, scores and pictures are in {workdir / 'evaluation' / _SPLIT.value}")
+    elif _MODE.value == "check_maps":
+        table = Path(_LESIONS.value) if _LESIONS.value else None
+        print(trust.summarise(check_maps.check_maps(workdir, _SPLIT.value, _DATA.value, table)))
+        print(f"rows, figures and curves are in {workdir / 'maps' / _SPLIT.value}")
     elif _MODE.value == "import":
         exchange.import_run(_CONFIG.value, _INPUT.value, workdir)
         print(f"imported: every weight of {_INPUT.value} has its place; the run is in {workdir}")

@@ -17,9 +17,12 @@ LEAVES: dict[str, set[str]] = {
     "cxrjax.anatomy": set(),
     "cxrjax.augment": set(),
     "cxrjax.devices": set(),
+    "cxrjax.faithfulness": set(),
     "cxrjax.figures": {"cxrjax.figures.*"},
     "cxrjax.figures.*": {"cxrjax.figures.*", "cxrjax.whole"},
     "cxrjax.groups": set(),
+    "cxrjax.intervals": set(),
+    "cxrjax.lesions": set(),
     "cxrjax.losses": {"cxrjax.anatomy"},
     "cxrjax.metrics": set(),
     "cxrjax.optimisers": set(),
@@ -31,6 +34,7 @@ LEAVES: dict[str, set[str]] = {
     "cxrjax.schedules": set(),
     "cxrjax.selection": set(),
     "cxrjax.standardise": {"cxrjax.radiograph"},
+    "cxrjax.trust": {"cxrjax.intervals"},
     "cxrjax.voting": set(),
     "cxrjax.whole": set(),
 }
@@ -63,13 +67,15 @@ COMMANDS: dict[str, set[str]] = {
     "cxrjax.train": BELOW,
     "cxrjax.examine": BELOW,  # what evaluate and predict share
     "cxrjax.evaluate": BELOW | {"cxrjax.examine"},
+    "cxrjax.check_maps": BELOW,
     "cxrjax.predict": BELOW | {"cxrjax.examine"},
     "cxrjax.find_rate": BELOW | {"cxrjax.train"},
     "cxrjax.cross_validate": BELOW | {"cxrjax.train", "cxrjax.evaluate"},
     # data, radiograph and runs for the errors that it puts in words
     "cxrjax.main": {
-        "cxrjax.allocator", "cxrjax.train", "cxrjax.evaluate", "cxrjax.predict", "cxrjax.find_rate",
-        "cxrjax.cross_validate", "cxrjax.exchange", "cxrjax.data", "cxrjax.radiograph", "cxrjax.runs",
+        "cxrjax.allocator", "cxrjax.train", "cxrjax.evaluate", "cxrjax.check_maps", "cxrjax.trust", "cxrjax.predict",
+        "cxrjax.find_rate", "cxrjax.cross_validate", "cxrjax.exchange", "cxrjax.data", "cxrjax.radiograph",
+        "cxrjax.runs",
     },
 }  # fmt: skip
 ALLOWED: dict[str, set[str]] = {
@@ -112,7 +118,17 @@ NEVER: dict[str, set[str]] = {
     **dict.fromkeys(
         ("cxrjax.anatomy", "cxrjax.augment", "cxrjax.losses", "cxrjax.metrics", "cxrjax.optimisers"), _DISK
     ),
-    **dict.fromkeys(("cxrjax.patches", "cxrjax.saliency", "cxrjax.voting", "cxrjax.models*", "cxrjax.pipeline"), _DISK),
+    **dict.fromkeys(
+        (
+            "cxrjax.faithfulness",
+            "cxrjax.patches",
+            "cxrjax.saliency",
+            "cxrjax.voting",
+            "cxrjax.models*",
+            "cxrjax.pipeline",
+        ),
+        _DISK,
+    ),
 }
 
 

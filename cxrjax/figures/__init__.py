@@ -2,6 +2,7 @@
 
 from cxrjax.figures.confusion import draw_confusion
 from cxrjax.figures.curves import draw_learning_curves, draw_rates
+from cxrjax.figures.faithfulness import draw_faithfulness
 from cxrjax.figures.radiographs import draw_finding, draw_sheet, overlay
 from cxrjax.figures.style import RIGHT, WRONG
 
@@ -9,6 +10,7 @@ __all__ = [
     "RIGHT",
     "WRONG",
     "draw_confusion",
+    "draw_faithfulness",
     "draw_finding",
     "draw_learning_curves",
     "draw_rates",
