@@ -212,8 +212,8 @@ def _fill(image: Array, settings: ConfigDict) -> Array:
 def _places(saliency: Array, lungs: Array, lesion: Array, covered: Array, region: Array) -> dict[str, Array]:
     """Where a map lies, and where one would that knows nothing.
 
-    Of energy in the lungs: one even over what the patches cover. Of lesions: one with as much energy in the region, even
-    there.
+    Of energy in the lungs: one that is even over what the patches cover. Of lesions: one with as much energy in the
+    region as the map, and even there.
     """
     inside, uniform = faithfulness.energy_inside, covered.astype(jnp.float32)
 

@@ -54,9 +54,9 @@ def misplace(saliency: Array, key: Array) -> Array:
     that were drawn one by one would make a grain that no map makes and that networks have never seen.
 
     Returns:
-        float32 [H, W], of either sign.
+        float32 [H, W], of the map's mean, and of either sign.
     """
-    noise = jnp.fft.rfft2(jax.random.normal(key, saliency.shape))
+    noise = jnp.fft.rfft2(jax.random.normal(key, saliency.shape)).at[0, 0].set(1)
     spectrum = jnp.abs(jnp.fft.rfft2(saliency.astype(jnp.float32)))
     return jnp.fft.irfft2(spectrum * jnp.exp(1j * jnp.angle(noise)), saliency.shape)
 

@@ -49,12 +49,10 @@ CHECKS = {
         "hardly change when the network's weights are drawn anew",
     ),
     "deletion": Check(
-        "deletion_gain", 0.0, True, "show what the finding cannot spare",
-        "show what the finding can spare",
+        "deletion_gain", 0.0, True, "show what the finding cannot spare", "show what the finding can spare"
     ),
     "insertion": Check(
-        "insertion_gain", 0.0, True, "show what brings it back",
-        "show what does not bring it back",
+        "insertion_gain", 0.0, True, "show what brings the finding back", "show what does not bring the finding back"
     ),
     "seeds": Check(
         "seeds_correlation", "stable", True, "stay much the same when other patches are drawn",
