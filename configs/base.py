@@ -114,6 +114,18 @@ def get_config() -> ConfigDict:
     config.evaluation.sheet = 12  # radiographs on the picture sheet
     config.evaluation.members = 1  # the best network; more: as many of the last cycles' networks vote together
 
+    config.maps = ConfigDict()  # of --mode=check_maps
+    config.maps.fill = "black"  # what deleted pixels become; or "blur": the radiograph, blurred; Petsiuk et al. 2018
+    config.maps.blur = 0.05  # of "blur": standard deviation, share of the radiograph's side; ours
+    config.maps.steps = 8  # equal shares of the lungs that are deleted or inserted one after the other; ours
+    config.maps.patches = 10  # whose mean probability is traced then; ours
+    config.maps.draws = 2  # times that the network's weights are drawn anew; ours
+    config.maps.levels = 2  # of each: layers re-drawn from the output to the input, the last: all; Adebayo et al. 2018
+    config.maps.survives = 0.5  # rank correlation over which a map hardly depends on the weights; ours
+    config.maps.seeds = 2  # other draws of the patches that a map is compared with; ours
+    config.maps.stable = 0.7  # rank correlation over which it is the same map: half of the variance; ours
+    config.maps.hottest = 0.1  # share of the lungs whose overlap is told; ours
+
     config.rate_finder = ConfigDict()
     config.rate_finder.lowest = 1e-7  # first learning rate; hieu2695 Helper.py
     config.rate_finder.highest = 1e-2  # last learning rate; hieu2695 resnet34_freeze.py

@@ -6,7 +6,7 @@ is in which split was decided when the data set was prepared.
 """
 
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -17,7 +17,7 @@ import numpy as np
 import tensorflow_datasets as tfds
 from tqdm import tqdm
 
-from cxrjax import radiograph, standardise
+from cxrjax import lesions, radiograph, standardise
 from cxrjax.losses import LUNGS_KNOWN, STRUCTURES_KNOWN
 
 
@@ -93,6 +93,37 @@ def load_labels(directory: str, split: str) -> tuple[list[str], list[str]]:
     """Sources and labels of the radiographs of a split, without their pictures."""
     examples = [example for part in _open(directory, split) for example in part]
     return [_text(example["source"]) for example in examples], [_text(example["label"]) for example in examples]
+
+
+def load_lesions(
+    directory: str, split: str, size: int, table: Mapping[str, Sequence[Path | lesions.Box]]
+) -> np.ndarray:
+    """Lesions that a table knows of, in place of the data set's own.
+
+    Args:
+        directory: see `load`.
+        split: likewise.
+        size: likewise.
+        table: of `lesions.read`.
+
+    Returns:
+        bool [n, S, S] in the order of `load`, empty where the table does not name the radiograph.
+
+    Raises:
+        MissingData: it names none of them.
+        ValueError: a lesion does not lie on its radiograph.
+    """
+    found, drawn = False, []
+    for example in (example for part in _open(directory, split) for example in part):
+        path, mask = _text(example["path"]), np.zeros((size, size), bool)
+        if path in table:
+            found, picture = True, radiograph.decode(example["image"], path)
+            native = lesions.draw(table[path], picture.pixels.shape, path)
+            mask = standardise.standardise_mask(native, picture, size=size) > 0
+        drawn.append(mask)
+    if not found:
+        raise MissingData(f"{directory}: the table of lesions names no radiograph of {split}")
+    return np.stack(drawn)
 
 
 def list_splits(directory: str) -> list[str]:

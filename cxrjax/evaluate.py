@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from cxrjax import calibration, data, figures, metrics, predictions, saliency, score
+from cxrjax import calibration, data, faithfulness, figures, metrics, predictions, score
 from cxrjax.examine import Examiner, describe
 from cxrjax.tasks import segment
 
@@ -59,7 +59,7 @@ def _examine(examiner: Examiner, workdir: Path, split: str, directory: str) -> N
         if examiner.finds:
             row["source_guess"] = guesses[i]
             if cases.lesions is not None and cases.lesions[i].any() and result.map.any():
-                row["energy_in_lesions"] = float(saliency.energy_inside(result.map, cases.lesions[i]))
+                row["energy_in_lesions"] = float(faithfulness.energy_inside(result.map, cases.lesions[i]))
         elif cases.kinds[i] >= 0:
             row |= segment.measure(result.structures, cases.masks[i], cases.kinds[i])
         rows.append(row)

@@ -7,7 +7,6 @@ from typing import Any
 
 import jax
 import numpy as np
-from jax.sharding import PartitionSpec
 from ml_collections import ConfigDict
 from tqdm import tqdm
 
@@ -47,7 +46,7 @@ class Examiner:
             if not self.finds:
                 raise runs.UnfitRun(f"{workdir}: evaluation.members is {self._members}, but only findings are pooled")
             self._variables["classifier"] = ensemble.load(workdir, self._classifier, self._members)
-        self._programs: dict[int, Callable[[np.ndarray, jax.Array], Any]] = {}  # by batch size, compiled once each
+        self._programs: dict[int, Callable[[Any], Any]] = {}  # by batch size, compiled once each
 
     def examine(self, images: np.ndarray, names: Sequence[str]) -> Iterator[pipeline.Diagnosis | pipeline.Segmentation]:
         """Results of radiographs, one by one, in order.
@@ -67,7 +66,7 @@ class Examiner:
         run = self._programs[size]
         with tqdm(total=len(images), desc="examining", unit="radiograph", delay=2) as bar:
             for rows, count in data.batches(len(images), size):
-                result = jax.device_get(run(images[rows], keys[rows]))
+                result = jax.device_get(run((images[rows], keys[rows])))
                 if self._temperature != 1:
                     probabilities = apply_temperature(result.probabilities, self._temperature)
                     result = result._replace(probabilities=probabilities)
@@ -98,11 +97,11 @@ class Examiner:
             return figures.overlay(image, result.mask, result.map)
         return figures.overlay(image, result.lungs, None)
 
-    def _build(self, batch_size: int) -> Callable[[np.ndarray, jax.Array], Any]:
-        """One program for batches of a size, each device taking its share of the radiographs."""
-        mesh = devices.build_mesh(batch_size)
+    def _build(self, batch_size: int) -> Callable[[Any], Any]:
+        """One program for batches of a size."""
 
-        def run(variables: Any, images: jax.Array, keys: jax.Array) -> pipeline.Diagnosis | pipeline.Segmentation:
+        def run(variables: Any, given: tuple[jax.Array, jax.Array]) -> pipeline.Diagnosis | pipeline.Segmentation:
+            images, keys = given
             if not self.finds:
                 return pipeline.segment(self._segmenter, variables["segmenter"], images, self._settings)
 
@@ -114,9 +113,7 @@ class Examiner:
                 return diagnose(variables["classifier"])
             return ensemble.pool(jax.lax.map(diagnose, variables["classifier"]), self._settings.voting_rule)
 
-        whole, share = PartitionSpec(), PartitionSpec(devices.AXIS)
-        shared = jax.shard_map(run, mesh=mesh, in_specs=(whole, share, share), out_specs=share, check_vma=False)
-        return partial(jax.jit(shared), self._variables)
+        return partial(devices.share(run, batch_size), self._variables)
 
 
 def describe(row: Mapping[str, Any]) -> str:

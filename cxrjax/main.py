@@ -1,4 +1,4 @@
-"""Train, evaluate and apply the networks: the command line.
+"""Train, evaluate, audit and apply the networks: the command line.
 
 Train, from a config and anywhere a key of it is to differ:
   python -m cxrjax.main --config=configs/phantom_segment.py --workdir=RUN [--config.training.epochs=5]
@@ -7,6 +7,8 @@ Evaluate what was trained; a row a radiograph, scores and pictures go to RUN/eva
 The scores, tables and figures again, from the rows alone; and two runs compared on the same radiographs:
   python -m cxrjax.main --workdir=RUN --mode=score [--split=test]
   python -m cxrjax.main --workdir=RUN --mode=compare --other=OTHER_RUN [--split=test]
+Check its maps; rows, figures with intervals, curves and a verdict go to RUN/maps/SPLIT:
+  python -m cxrjax.main --workdir=RUN --mode=check_maps [--split=test] [--data=OTHER_DATA_SET] [--lesions=TABLE.csv]
 Apply it to any radiographs; rows and pictures go to DIR, probabilities with --calibrated at the run's temperature:
   python -m cxrjax.main --workdir=RUN --mode=predict --input=FILE_OR_DIR --output=DIR [--calibrated]
 Make a run of published weights (safetensors, PyTorch, Keras; nothing of a file is run), or publish a run's:
@@ -25,33 +27,121 @@ unreadable. For research, not for diagnosis.
 
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 from absl import app, flags, logging
 from ml_collections import config_flags
 
-MODES = ("train", "evaluate", "score", "compare", "predict", "find_rate", "cross_validate", "import", "export")
-_NEEDS = {
-    "train": ("config",),
-    "evaluate": (),
-    "score": (),
-    "compare": ("other",),
-    "predict": ("input", "output"),
-    "find_rate": ("config",),
-    "cross_validate": ("config",),
-    "import": ("config", "input"),
-    "export": ("output",),
+# What a mode needs is imported in its function, so that --help and a wrong command line answer at once.
+
+
+def _train(workdir: Path) -> None:
+    from cxrjax import train
+
+    best = train.train(_CONFIG.value, workdir)
+    scores = ", ".join(f"{name} {value:.4f}" for name, value in best.items() if "/" in name)
+    print(f"trained: the best epoch was {best['epoch']} ({scores}); the run is in {workdir}")
+
+
+def _evaluate(workdir: Path) -> None:
+    from cxrjax import evaluate, tables
+
+    print(tables.summarise(evaluate.evaluate(workdir, _SPLIT.value, _DATA.value)))
+    print(f"rows, scores and pictures are in {workdir / 'evaluation' / _SPLIT.value}")
+
+
+def _score(workdir: Path) -> None:
+    from cxrjax import score, tables
+
+    print(tables.summarise(score.score(workdir, _SPLIT.value)))
+    print(f"scores and figures are in {workdir / 'evaluation' / _SPLIT.value}")
+
+
+def _compare(workdir: Path) -> None:
+    from cxrjax import compare, tables
+
+    print(tables.compare(compare.compare(workdir, Path(_OTHER.value), _SPLIT.value)))
+    print(f"the comparison is in {workdir / 'evaluation' / _SPLIT.value / 'comparison.json'}")
+
+
+def _check_maps(workdir: Path) -> None:
+    from cxrjax import check_maps, trust
+
+    table = Path(_LESIONS.value) if _LESIONS.value else None
+    print(trust.summarise(check_maps.check_maps(workdir, _SPLIT.value, _DATA.value, table)))
+    print(f"rows, figures and curves are in {workdir / 'maps' / _SPLIT.value}")
+
+
+def _predict(workdir: Path) -> int:
+    from cxrjax import predict
+
+    rows = predict.predict(workdir, Path(_INPUT.value), Path(_OUTPUT.value), _CALIBRATED.value)
+    unreadable = [row for row in rows if row["status"] == "unreadable"]
+    print(f"{len(rows) - len(unreadable)} radiographs examined; rows and pictures are in {_OUTPUT.value}")
+    for row in unreadable:
+        print(f"unreadable: {row['path']}: {row['reason']}", file=sys.stderr)
+    return 3 if unreadable else 0
+
+
+def _find_rate(workdir: Path) -> None:
+    from cxrjax import find_rate
+
+    print(f"suggested: training.learning_rate={find_rate.find_rate(_CONFIG.value, workdir):.1e}")
+
+
+def _cross_validate(workdir: Path) -> None:
+    from cxrjax import cross_validate
+
+    print(cross_validate.summarise(cross_validate.cross_validate(_CONFIG.value, workdir)))
+    print(f"the scores are in {workdir / 'cross_validation.json'}")
+
+
+def _import(workdir: Path) -> None:
+    from cxrjax import exchange
+
+    exchange.import_run(_CONFIG.value, _INPUT.value, workdir)
+    print(f"imported: every weight of {_INPUT.value} has its place; the run is in {workdir}")
+
+
+def _export(workdir: Path) -> None:
+    from cxrjax import exchange
+
+    exchange.export_run(workdir, Path(_OUTPUT.value))
+    print(f"exported: the weights are in {_OUTPUT.value}, by PyTorch's names")
+
+
+class Mode(NamedTuple):
+    """Something to do with a run."""
+
+    do: Callable[[Path], int | None]  # of the run directory; its exit status, None for 0
+    needs: tuple[str, ...] = ()  # flags, beside --workdir
+
+
+MODES = {
+    "train": Mode(_train, ("config",)),
+    "evaluate": Mode(_evaluate),
+    "score": Mode(_score),
+    "compare": Mode(_compare, ("other",)),
+    "check_maps": Mode(_check_maps),
+    "predict": Mode(_predict, ("input", "output")),
+    "find_rate": Mode(_find_rate, ("config",)),
+    "cross_validate": Mode(_cross_validate, ("config",)),
+    "import": Mode(_import, ("config", "input")),
+    "export": Mode(_export, ("output",)),
 }
 
 _CONFIG = config_flags.DEFINE_config_file("config", None, "Settings of a training, as configs/phantom_segment.py.")
 _WORKDIR = flags.DEFINE_string("workdir", None, "The run directory: written by train and import, read by the others.")
-_MODE = flags.DEFINE_enum("mode", "train", MODES, "What to do.")
-_SPLIT = flags.DEFINE_string(
-    "split", "test", "evaluate, score, compare: the part of the data; train, val, test, fold0 …"
-)
-_DATA = flags.DEFINE_string("data", None, "evaluate: a prepared data set other than the one of training.")
+_MODE = flags.DEFINE_enum("mode", "train", list(MODES), "What to do.")
+_SPLIT = flags.DEFINE_string("split", "test", "The part of the data to look at: train, val, test, fold0 …")
+_DATA = flags.DEFINE_string("data", None, "evaluate, check_maps: a prepared data set other than that of training.")
 _OTHER = flags.DEFINE_string("other", None, "compare: the run directory to compare with.")
 _CALIBRATED = flags.DEFINE_bool("calibrated", False, "predict: give probabilities at the run's temperature.")
+_LESIONS = flags.DEFINE_string(
+    "lesions", None, "check_maps: a CSV file of known lesions: path, mask or path, row, column, height, width."
+)
 _INPUT = flags.DEFINE_string("input", None, "predict: a radiograph, or a folder; import: weights.")
 _OUTPUT = flags.DEFINE_string("output", None, "predict: the folder to write to; export: the file.")
 
@@ -59,59 +149,21 @@ _OUTPUT = flags.DEFINE_string("output", None, "predict: the folder to write to; 
 def main(argv: list[str]) -> int:
     if len(argv) > 1:
         return _usage(f"what is {argv[1]!r}? options begin with --")
-    for name in ("workdir", *_NEEDS[_MODE.value]):
+    mode = MODES[_MODE.value]
+    for name in ("workdir", *mode.needs):
         if not flags.FLAGS[name].value:
             return _usage(f"--mode={_MODE.value} needs --{name}")
     logging.set_verbosity(logging.ERROR)  # of the libraries; what concerns the user is printed
-    return _explain(_run)
+    return _explain(mode)
 
 
-def _run() -> int:
-    # Imported here, so that --help and a wrong command line answer at once.
-    from cxrjax import allocator, compare, cross_validate, evaluate, exchange, find_rate, predict, score, tables, train
+def _explain(mode: Mode) -> int:
+    """Run, and turn what a user can mend into one sentence."""
+    from cxrjax import allocator, data, radiograph, runs, train
 
     allocator.keep_memory()
-    workdir = Path(_WORKDIR.value)
-    if _MODE.value == "train":
-        best = train.train(_CONFIG.value, workdir)
-        scores = ", ".join(f"{name} {value:.4f}" for name, value in best.items() if "/" in name)
-        print(f"trained: the best epoch was {best['epoch']} ({scores}); the run is in {workdir}")
-    elif _MODE.value == "evaluate":
-        print(tables.summarise(evaluate.evaluate(workdir, _SPLIT.value, _DATA.value)))
-        print(f"rows, scores and pictures are in {workdir / 'evaluation' / _SPLIT.value}")
-    elif _MODE.value == "score":
-        print(tables.summarise(score.score(workdir, _SPLIT.value)))
-        print(f"scores and figures are in {workdir / 'evaluation' / _SPLIT.value}")
-    elif _MODE.value == "compare":
-        print(tables.compare(compare.compare(workdir, Path(_OTHER.value), _SPLIT.value)))
-        print(f"the comparison is in {workdir / 'evaluation' / _SPLIT.value / 'comparison.json'}")
-    elif _MODE.value == "import":
-        exchange.import_run(_CONFIG.value, _INPUT.value, workdir)
-        print(f"imported: every weight of {_INPUT.value} has its place; the run is in {workdir}")
-    elif _MODE.value == "export":
-        exchange.export_run(workdir, Path(_OUTPUT.value))
-        print(f"exported: the weights are in {_OUTPUT.value}, by PyTorch's names")
-    elif _MODE.value == "find_rate":
-        print(f"suggested: training.learning_rate={find_rate.find_rate(_CONFIG.value, workdir):.1e}")
-    elif _MODE.value == "cross_validate":
-        print(cross_validate.summarise(cross_validate.cross_validate(_CONFIG.value, workdir)))
-        print(f"the scores are in {workdir / 'cross_validation.json'}")
-    else:
-        rows = predict.predict(workdir, Path(_INPUT.value), Path(_OUTPUT.value), _CALIBRATED.value)
-        unreadable = [row for row in rows if row["status"] == "unreadable"]
-        print(f"{len(rows) - len(unreadable)} radiographs examined; rows and pictures are in {_OUTPUT.value}")
-        for row in unreadable:
-            print(f"unreadable: {row['path']}: {row['reason']}", file=sys.stderr)
-        return 3 if unreadable else 0
-    return 0
-
-
-def _explain(run: object) -> int:
-    """Run, and turn what a user can mend into one sentence."""
-    from cxrjax import data, radiograph, runs, train
-
     try:
-        return run()
+        return mode.do(Path(_WORKDIR.value)) or 0
     except (
         data.MissingData,
         radiograph.UnreadableRadiograph,

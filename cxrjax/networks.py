@@ -6,6 +6,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from flax.traverse_util import flatten_dict
 from jax import Array
 from ml_collections import ConfigDict
 
@@ -49,6 +50,20 @@ def init(network: Network, key: Array) -> dict[str, Any]:
     x = jnp.zeros((1, network.size, network.size, network.channels))
     variables: Mapping[str, Any] = jax.jit(network.module.init, static_argnames="train")(key, x, train=False)
     return {collection: variables.get(collection, {}) for collection in ("params", "batch_stats")}
+
+
+def layers(network: Network) -> list[str]:
+    """Paths of the layers that learn, as "backbone/conv1", from input to output: in the order of their first use."""
+    x, found = jnp.zeros((1, network.size, network.size, network.channels)), []
+
+    def build(key: Array) -> Mapping[str, Any]:
+        variables = network.module.init(key, x, train=False)
+        # Read in here, for jax sorts what comes out by name.
+        found.extend(dict.fromkeys("/".join(path[:-1]) for path in flatten_dict(variables["params"])))
+        return variables
+
+    jax.eval_shape(build, jax.random.key(0))
+    return found
 
 
 def blank(network: Network) -> dict[str, Any]:

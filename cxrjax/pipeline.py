@@ -244,22 +244,45 @@ def span(classifier: Network, image: Array, settings: Settings) -> int:
     return image.shape[0] if settings.mode == "global" else classifier.size
 
 
+def show(
+    classifier: Network,
+    variables: Mapping[str, Any],
+    image: Array,
+    patched: tuple[Array, Array, Array],
+    finding: Array,
+    settings: Settings,
+) -> Array:
+    """Where a class was seen in one radiograph (section II-D).
+
+    Args:
+        classifier: see `diagnose`.
+        variables: its parameters and statistics.
+        image: uint8 [S, S].
+        patched: centres, logits and features, of `classify` with the same network and variables.
+        finding: int32, index of the class.
+        settings: see Settings.
+
+    Returns:
+        The map float32 [S, S] in 0..1.
+    """
+    centres, logits, features = patched
+    kernel = models.linear_kernel(classifier.module, variables)
+    if kernel is None:
+        head = partial(models.decide, classifier.module, variables)
+        activations = saliency.grad_cam(head, features, finding)
+    else:
+        activations = saliency.class_activation_map(features, kernel, finding)
+    weights = jax.nn.softmax(logits)[:, finding]
+    return saliency.weigh_by_probability(activations, weights, centres, span(classifier, image, settings), image.shape)
+
+
 def _examine(
     classifier: Network, variables: Mapping[str, Any], image: Array, lungs: Array, key: Array, settings: Settings
 ) -> tuple[voting.Vote, Array]:
     """The vote and the map [S, S] of one radiograph."""
-    centres, logits, features = classify(classifier, variables, image, lungs, key, settings)
-    vote = voting.count_votes(logits, settings.voting_rule)
-    kernel = models.linear_kernel(classifier.module, variables)
-    if kernel is None:
-        head = partial(models.decide, classifier.module, variables)
-        activations = saliency.grad_cam(head, features, vote.finding)
-    else:
-        activations = saliency.class_activation_map(features, kernel, vote.finding)
-    weights = jax.nn.softmax(logits)[:, vote.finding]
-    return vote, saliency.weigh_by_probability(
-        activations, weights, centres, span(classifier, image, settings), image.shape
-    )
+    patched = classify(classifier, variables, image, lungs, key, settings)
+    vote = voting.count_votes(patched[1], settings.voting_rule)
+    return vote, show(classifier, variables, image, patched, vote.finding, settings)
 
 
 def radiograph_keys(seed: int, names: Array) -> Array:

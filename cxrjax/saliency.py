@@ -62,16 +62,3 @@ def weigh_by_probability(activations: Array, probabilities: Array, centres: Arra
     total = patches.paste(full * probabilities[:, None, None], centres, shape)
     count = patches.paste(jnp.ones_like(full), centres, shape)
     return total / jnp.maximum(count, 1)
-
-
-def energy_inside(saliency: Array, region: Array) -> Array:
-    """Share of a map that lies inside a region (the energy-based pointing game of Wang et al. 2020, Score-CAM).
-
-    Args:
-        saliency: float [H, W], at least 0.
-        region: bool [H, W].
-
-    Returns:
-        float in 0..1; NaN for an all-zero map.
-    """
-    return (saliency * region).sum() / saliency.sum()

@@ -17,9 +17,11 @@ LEAVES: dict[str, set[str]] = {
     "cxrjax.anatomy": set(),
     "cxrjax.augment": set(),
     "cxrjax.devices": set(),
+    "cxrjax.faithfulness": set(),
     "cxrjax.figures": {"cxrjax.figures.*"},
     "cxrjax.figures.*": {"cxrjax.figures.*", "cxrjax.whole"},
     "cxrjax.groups": set(),
+    "cxrjax.lesions": set(),
     "cxrjax.losses": {"cxrjax.anatomy"},
     "cxrjax.metrics": {"cxrjax.statistics.*"},
     "cxrjax.optimisers": set(),
@@ -34,6 +36,7 @@ LEAVES: dict[str, set[str]] = {
     "cxrjax.statistics": set(),
     "cxrjax.statistics.*": {"cxrjax.statistics.*"},
     "cxrjax.tables": set(),
+    "cxrjax.trust": {"cxrjax.statistics.*"},
     "cxrjax.voting": set(),
     "cxrjax.whole": set(),
 }
@@ -79,14 +82,15 @@ COMMANDS: dict[str, set[str]] = {
     "cxrjax.train": BELOW,
     "cxrjax.examine": BELOW,  # what evaluate and predict share
     "cxrjax.evaluate": BELOW | {"cxrjax.examine", "cxrjax.score"},
+    "cxrjax.check_maps": BELOW,
     "cxrjax.predict": BELOW | {"cxrjax.examine"},
     "cxrjax.find_rate": BELOW | {"cxrjax.train"},
     "cxrjax.cross_validate": BELOW | {"cxrjax.train", "cxrjax.evaluate"},
     # data, radiograph and runs for the errors that it puts in words
     "cxrjax.main": {
-        "cxrjax.allocator", "cxrjax.train", "cxrjax.evaluate", "cxrjax.score", "cxrjax.compare", "cxrjax.tables",
-        "cxrjax.predict", "cxrjax.find_rate",
-        "cxrjax.cross_validate", "cxrjax.exchange", "cxrjax.data", "cxrjax.radiograph", "cxrjax.runs",
+        "cxrjax.allocator", "cxrjax.check_maps", "cxrjax.compare", "cxrjax.cross_validate", "cxrjax.data",
+        "cxrjax.evaluate", "cxrjax.exchange", "cxrjax.find_rate", "cxrjax.predict", "cxrjax.radiograph", "cxrjax.runs",
+        "cxrjax.score", "cxrjax.tables", "cxrjax.train", "cxrjax.trust",
     },
 }  # fmt: skip
 ALLOWED: dict[str, set[str]] = {
@@ -131,7 +135,17 @@ NEVER: dict[str, set[str]] = {
     **dict.fromkeys(
         ("cxrjax.anatomy", "cxrjax.augment", "cxrjax.losses", "cxrjax.metrics", "cxrjax.optimisers"), _DISK
     ),
-    **dict.fromkeys(("cxrjax.patches", "cxrjax.saliency", "cxrjax.voting", "cxrjax.models*", "cxrjax.pipeline"), _DISK),
+    **dict.fromkeys(
+        (
+            "cxrjax.faithfulness",
+            "cxrjax.patches",
+            "cxrjax.saliency",
+            "cxrjax.voting",
+            "cxrjax.models*",
+            "cxrjax.pipeline",
+        ),
+        _DISK,
+    ),
 }
 
 

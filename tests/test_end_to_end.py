@@ -1,5 +1,6 @@
 """Phantom to picture: prepare, train both networks, evaluate, predict, in the small."""
 
+import csv
 import json
 import os
 import signal
@@ -14,7 +15,7 @@ import pytest
 from sklearn.metrics import f1_score
 
 from configs import phantom_classify, phantom_segment
-from cxrjax import calibration, evaluate, predict, predictions, runs, score, train
+from cxrjax import calibration, check_maps, data, evaluate, lesions, predict, predictions, runs, score, train
 from cxrjax.statistics.calibration import apply_temperature
 from data_prep.__main__ import main as prepare
 
@@ -84,6 +85,31 @@ def test_a_run_without_a_temperature_cannot_be_calibrated(folder, tmp_path):
     cv2.imwrite(str(tmp_path / "a.png"), np.zeros((64, 64), np.uint8))
     with pytest.raises(runs.UnfitRun, match="no temperature"):
         predict.predict(folder / "segment", tmp_path / "a.png", tmp_path / "out", calibrated=True)
+
+
+@pytest.mark.slow
+def test_the_maps_that_are_checked_are_those_that_were_evaluated(folder, tmp_path):
+    run = folder / "classify"
+    rows = {row["path"]: row for row in predictions.read(run / "evaluation" / "test" / "predictions.csv")}
+    judged = check_maps.check_maps(run, "test")
+    assert json.loads((run / "maps" / "test" / "checks.json").read_text()) == judged
+    checks = list(csv.DictReader((run / "maps" / "test" / "checks.csv").open()))
+    assert [check["finding"] for check in checks] == [rows[check["path"]]["finding"] for check in checks]
+    energies = [(float(check["energy_in_lesions"] or "nan"), rows[check["path"]]) for check in checks]
+    assert np.isfinite([energy for energy, _ in energies]).any()
+    for energy, row in energies:
+        assert energy == pytest.approx(row["energy_in_lesions"], abs=1e-5, nan_ok=True)
+    assert (run / "maps" / "test" / "curves.svg").read_bytes().startswith(b"<?xml")
+
+    box, path = (10, 20, 30, 40), checks[0]["path"]
+    (tmp_path / "lesions.csv").write_text(f"path,row,column,height,width\n{path},{','.join(map(str, box))}\n")
+    drawn = data.load_lesions(str(folder / "data"), "test", SIZE, lesions.read(tmp_path / "lesions.csv"))
+    expected = np.zeros((SIZE, SIZE), bool)
+    expected[10:40, 20:60] = True
+    np.testing.assert_array_equal(drawn[0], expected)
+    assert not drawn[1:].any()
+    with pytest.raises(data.MissingData, match="names no radiograph of test"):
+        data.load_lesions(str(folder / "data"), "test", SIZE, {"other.png": [box]})
 
 
 def test_segmentation_is_scored_by_structure(folder):

@@ -1,8 +1,6 @@
 """Maps: Grad-CAM equals CAM where it must, and the weighted map is the paper's sum, by hand."""
 
-import jax
 import numpy as np
-import pytest
 
 from cxrjax import saliency
 
@@ -38,9 +36,3 @@ def test_a_patch_with_no_positive_activation_adds_nothing_and_no_nan():
     zeros = np.zeros((2, 3, 3), np.float32)
     result = saliency.weigh_by_probability(zeros, np.ones(2, np.float32), np.array([[4, 4], [5, 5]]), 4, (9, 9))
     assert (np.asarray(result) == 0).all()
-
-
-def test_energy_inside():
-    weights = np.array([[1.0, 3.0], [0.0, 4.0]])
-    assert saliency.energy_inside(weights, np.array([[True, False], [True, True]])) == pytest.approx(5 / 8)
-    assert jax.numpy.isnan(saliency.energy_inside(jax.numpy.zeros((2, 2)), np.ones((2, 2), bool)))

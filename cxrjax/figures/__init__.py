@@ -2,6 +2,7 @@
 
 from cxrjax.figures.confusion import draw_confusion
 from cxrjax.figures.curves import draw_learning_curves, draw_rates
+from cxrjax.figures.faithfulness import draw_faithfulness
 from cxrjax.figures.radiographs import draw_finding, draw_sheet, overlay
 from cxrjax.figures.ranking import Ranked, draw_ranking
 from cxrjax.figures.reliability import Calibrated, draw_reliability
@@ -15,6 +16,7 @@ __all__ = [
     "Ranked",
     "WRONG",
     "draw_confusion",
+    "draw_faithfulness",
     "draw_finding",
     "draw_learning_curves",
     "draw_ranking",

@@ -1,0 +1,199 @@
+"""Every published recipe on one data set, at one budget, side by side with what the source alone tells.
+
+    make recipes BENCHMARK=benchmark.csv
+    python -m benchmarks.recipes --findings=data/findings --lungs=data/lungs --segmenter=runs/benchmark_segment
+
+Trains each (`benchmarks/reduced.py` says what is made smaller), evaluates it on the validation and the test split, and
+writes OUT/recipes.md, and OUT/curves.png with how each was learnt. Begun again, it goes on where it stopped.
+"""
+
+import argparse
+import json
+import resource
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import matplotlib.pyplot as plt
+
+from benchmarks import reduced
+from cxrjax import networks, runs, whole
+
+SPLITS = ("val", "test")
+COST = "cost.json"
+
+
+class Recipe(NamedTuple):
+    """A config, and what is asked of it beside."""
+
+    name: str
+    config: str
+    flags: tuple[str, ...] = ()
+    lungs: bool = True  # whether they are looked for
+
+
+LUNGS = [Recipe(name, name) for name in ("oh2020_segment", "manastahir_segment", "singhaxn_segment")]
+LUNGS.append(Recipe("oh2020_segment, U-Net", "oh2020_segment", ("--config.segmenter.architecture=unet",)))
+GLOBAL, UNMASKED = "--config.patches.mode=global", "--config.patches.masked=False"
+FINDINGS = [
+    Recipe("oh2020_classify", "oh2020_classify"),
+    Recipe("oh2020_classify, unmasked", "oh2020_classify", (UNMASKED,)),
+    Recipe("oh2020_classify, global", "oh2020_classify", (GLOBAL,)),
+    Recipe("oh2020_classify, global, unmasked", "oh2020_classify", (GLOBAL, UNMASKED), lungs=False),
+]
+FINDINGS += [Recipe(name, name) for name in ("manastahir_classify", "singhaxn_classify")]
+FINDINGS += [
+    Recipe(name, name, lungs=False)
+    for name in (
+        *(f"fsarshad_{network}" for network in ("cnn1", "cnn2", "cnn3", "vgg19", "resnet101", "densenet201")),
+        *(f"hieu2695_{variant}" for variant in ("baseline", "focal", "weighted", "oversampled", "freeze", "full")),
+        *(f"hieu2695_{network}" for network in ("resnet34", "groups", "densenet121", "vgg16")),
+    )
+]
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--findings", default="data/findings", help="the prepared radiographs with findings")
+    parser.add_argument("--lungs", default="data/lungs", help="the prepared radiographs with masks of the lungs")
+    parser.add_argument("--segmenter", default="runs/benchmark_segment", help="the run that finds lungs for all")
+    parser.add_argument("--out", type=Path, default=Path("runs/recipes"), help="where the runs and the table go")
+    parser.add_argument("--published", action="store_true", help="begin with the weights that the recipes begin with")
+    parser.add_argument("--only", default="", help="recipes of which this is a part of the name")
+    options = parser.parse_args()
+    failed = []
+    for recipe in LUNGS + FINDINGS:
+        if options.only in recipe.name and not run(recipe, options):
+            failed.append(recipe.name)
+    for text in (report := format_tables(options.out)), *(f"failed: {name}" for name in failed):
+        print(text)
+    whole.write(options.out / "recipes.md", report.encode())
+    draw_curves(options.out)
+    return 1 if failed else 0
+
+
+def folder(recipe: Recipe, out: Path) -> Path:
+    """The run directory of a recipe."""
+    return out / recipe.name.replace(", ", "-")
+
+
+def run(recipe: Recipe, options: argparse.Namespace) -> bool:
+    """Train and evaluate a recipe, as far as that is not done; whether it could be."""
+    workdir = folder(recipe, options.out)
+    data = options.lungs if recipe in LUNGS else options.findings
+    config = f"--config=benchmarks/reduced.py:{recipe.config}{',published' if options.published else ''}"
+    commands = [[config, f"--config.data.directory={data}", *recipe.flags]]
+    if recipe in FINDINGS and recipe.lungs:
+        commands[0].append(f"--config.segmenter.workdir={options.segmenter}")
+    commands += [["--mode=evaluate", f"--split={split}"] for split in SPLITS]
+    products = [COST, *(f"evaluation/{split}/metrics.json" for split in SPLITS)]
+    for command, product in zip(commands, products, strict=True):
+        if (workdir / product).exists():
+            continue
+        print(f"{recipe.name}: {' '.join(command)}", flush=True)
+        before = cpu_seconds()
+        done = subprocess.run([sys.executable, "-m", "cxrjax.main", f"--workdir={workdir}", *command])
+        if done.returncode:
+            return False
+        if product == COST:
+            cost = {"cpu_seconds": cpu_seconds() - before, "weights": count_weights(workdir)}
+            whole.write(workdir / COST, json.dumps(cost).encode())
+    return True
+
+
+def count_weights(workdir: Path) -> int:
+    """How many weights the network of a run has."""
+    config = runs.load_config(workdir)
+    network = networks.segmenter(config) if config.task == "segment" else networks.classifier(config)
+    return sum(leaf.size for leaf in jax.tree.leaves(networks.blank(network)["params"]))
+
+
+def cpu_seconds() -> float:
+    """Seconds of computing of all processes that were started and have ended, over all cores."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
+def format_tables(out: Path) -> str:
+    """What all runs that are done scored, in Markdown."""
+    epochs = reduced.EPOCHS
+    lines = [
+        "| lungs | millions of weights | CPU minutes | Dice, val | Dice, test | Jaccard, test |",
+        "|---|---|---|---|---|---|",
+    ]
+    for recipe, scores, size, minutes in done(LUNGS, out):
+        dice = [show(one["all"]["structures"]["lungs"]["dice"]) for one in scores]
+        jaccard = show(scores[-1]["all"]["structures"]["lungs"]["jaccard"])
+        lines.append(f"| {recipe.name} | {size:.1f} | {minutes:.1f} | {' | '.join(dice)} | {jaccard} |")
+    lines += [
+        f"\n{epochs['segment']} passes over the training split at {reduced.SIDE}².\n",
+        "| findings | millions of weights | CPU minutes | macro F1, val | macro F1, test | accuracy | AUROC |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    finished = list(done(FINDINGS, out))
+    for recipe, scores, size, minutes in finished:
+        f1 = [show(one["all"]["macro"]["f1"]) for one in scores]
+        rest = [show(scores[-1]["all"]["accuracy"]), show(scores[-1]["all"]["macro"]["auroc"])]
+        lines.append(f"| {recipe.name} | {size:.1f} | {minutes:.1f} | {' | '.join(f1 + rest)} |")
+    if finished:
+        alone = [one["source_alone"] for one in finished[0][1]]
+        f1, accuracy = [show(one["macro"]["f1"]) for one in alone], show(alone[-1]["accuracy"])
+        lines.append(f"| **the source alone, no pixel seen** | | | {' | '.join(f1)} | {accuracy} | |")
+    lines.append(
+        f"\n{epochs['classify']} passes over the training split; patches of {reduced.SIDE}² of radiographs of "
+        f"{reduced.RADIOGRAPH}², or these shrunk to {reduced.SIDE}²; {reduced.VOTES} votes.\n"
+    )
+    return "\n".join(lines)
+
+
+def done(recipes: list[Recipe], out: Path) -> Iterator[tuple[Recipe, list[dict[str, Any]], float, float]]:
+    """Of each recipe that is evaluated: its scores on each split, its weights in millions, its CPU minutes."""
+    for recipe in recipes:
+        paths = [folder(recipe, out) / "evaluation" / split / "metrics.json" for split in SPLITS]
+        if all(path.exists() for path in paths):
+            cost = json.loads((folder(recipe, out) / COST).read_text())
+            scores = [json.loads(path.read_text()) for path in paths]
+            yield recipe, scores, cost["weights"] / 1e6, cost["cpu_seconds"] / 60
+
+
+def show(score: dict[str, Any] | None) -> str:
+    """A score with its interval."""
+    if score is None:
+        return "–"
+    low, high = score["interval"]
+    return f"{score['value']:.3f} ({low:.2f}–{high:.2f})"
+
+
+def draw_curves(out: Path) -> None:
+    """How each recipe was learnt: loss of training and validation over passes, a small panel each."""
+    learnt = [(recipe, folder(recipe, out) / "metrics.jsonl") for recipe in LUNGS + FINDINGS]
+    learnt = [(recipe, path) for recipe, path in learnt if path.exists()]
+    if not learnt:
+        return
+    columns = 4
+    figure, panels = plt.subplots(
+        -(-len(learnt) // columns),
+        columns,
+        figsize=(12, 2.2 * -(-len(learnt) // columns)),
+        squeeze=False,
+        layout="constrained",
+    )
+    for axes in panels.flat[len(learnt) :]:
+        axes.set_axis_off()
+    for axes, (recipe, path) in zip(panels.flat, learnt, strict=False):
+        records = [json.loads(line) for line in path.read_text().splitlines()]
+        for key in ("train/loss", "val/loss"):
+            known = [(record["epoch"], record[key]) for record in records if record.get(key) is not None]
+            if known:
+                axes.plot(*zip(*known, strict=True), marker=".", label=key)
+        axes.set_title(recipe.name, fontsize=8)
+        axes.tick_params(labelsize=7)
+    panels[0, 0].legend(fontsize=7, frameon=False)
+    figure.savefig(out / "curves.png", dpi=120)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,29 @@
+"""The interval of a plain mean over radiographs, their patients resampled."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from cxrjax.statistics import proportions, resampling
+
+
+def interval(values: ArrayLike, patients: Sequence[str], seed: int) -> NDArray[np.float64]:
+    """The percentile bootstrap interval of a mean (see `resampling`).
+
+    Args:
+        values: float [n] or [n, m], m columns at once.
+        patients: n, whose radiographs go together; a radiograph of "" is a patient of its own.
+        seed: of the draws.
+
+    Returns:
+        Both ends, [2] or [2, m]; NaN where there are fewer than two patients.
+    """
+    values = np.asarray(values, np.float64)
+    names = [patient or f"\0{i}" for i, patient in enumerate(patients)]
+    if len(set(names)) < 2:
+        return np.full((2, *values.shape[1:]), np.nan)
+    _, *drawn = resampling.weigh(names, resampling.RESAMPLES, seed)
+    means = np.concatenate([(weights @ values).T / weights.sum(1) for weights in drawn], axis=-1)
+    tail = (1 - proportions.LEVEL) / 2
+    return np.quantile(means, [tail, 1 - tail], axis=-1)

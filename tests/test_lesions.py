@@ -1,0 +1,52 @@
+"""Tables of lesions: boxes and masks drawn where they say, mistakes named."""
+
+import cv2
+import numpy as np
+import pytest
+
+from cxrjax import lesions
+
+
+def write(folder, text: str):
+    path = folder / "lesions.csv"
+    path.write_text(text)
+    return path
+
+
+def test_boxes_of_a_radiograph_are_united(tmp_path):
+    table = lesions.read(write(tmp_path, "path,row,column,height,width\na.png,1,2,2,3\na.png,0,0,1,1\nb.png,0,0,1,1\n"))
+    expected = np.zeros((4, 6), bool)
+    expected[1:3, 2:5] = expected[0, 0] = True
+    np.testing.assert_array_equal(lesions.draw(table["a.png"], (4, 6), "a.png"), expected)
+    assert lesions.draw(table["b.png"], (4, 6), "b.png").sum() == 1 and not lesions.draw([], (4, 6), "c.png").any()
+
+
+def test_masks_lie_beside_the_table(tmp_path):
+    mask = np.zeros((4, 6), np.uint8)
+    mask[2, 1:5] = 7
+    cv2.imwrite(str(tmp_path / "m.png"), mask)
+    table = lesions.read(write(tmp_path, "path,mask\na.png,m.png\n"))
+    np.testing.assert_array_equal(lesions.draw(table["a.png"], (4, 6), "a.png"), mask > 0)
+    with pytest.raises(ValueError, match=r"m.png: a mask of \(4, 6\) does not lie over the radiograph a.png of"):
+        lesions.draw(table["a.png"], (6, 4), "a.png")
+    (tmp_path / "m.png").write_text("")
+    with pytest.raises(ValueError, match="m.png: it is no picture"):
+        lesions.draw(table["a.png"], (4, 6), "a.png")
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("path,row\na,1\n", "lesions.csv: it needs the columns path and mask, or path and row, column"),
+        ("path,row,column,height,width\na,1,2,x,1\n", "line 2: its box is '1', '2', 'x', '1', not four whole numbers"),
+        ("path,row,column,height,width\na,1,2,0,1\n", r"line 2: the box \(1, 2, 0, 1\) has no place or no size"),
+    ],
+)
+def test_a_mistake_is_named(tmp_path, text, said):
+    with pytest.raises(ValueError, match=said):
+        lesions.read(write(tmp_path, text))
+
+
+def test_a_box_beside_the_radiograph_is_refused():
+    with pytest.raises(ValueError, match="a.png: the box .* does not lie on its 4 rows and 6 columns"):
+        lesions.draw([(2, 0, 3, 1)], (4, 6), "a.png")
