@@ -16,11 +16,13 @@ LEAVES: dict[str, set[str]] = {
     "cxrjax.allocator": set(),
     "cxrjax.anatomy": set(),
     "cxrjax.augment": set(),
+    "cxrjax.contrast": set(),
     "cxrjax.devices": set(),
     "cxrjax.figures": {"cxrjax.figures.*"},
     "cxrjax.figures.*": {"cxrjax.figures.*", "cxrjax.whole"},
     "cxrjax.groups": set(),
     "cxrjax.losses": {"cxrjax.anatomy"},
+    "cxrjax.lung_crop": set(),
     "cxrjax.metrics": set(),
     "cxrjax.optimisers": set(),
     "cxrjax.patches": set(),
@@ -112,6 +114,7 @@ NEVER: dict[str, set[str]] = {
     **dict.fromkeys(
         ("cxrjax.anatomy", "cxrjax.augment", "cxrjax.losses", "cxrjax.metrics", "cxrjax.optimisers"), _DISK
     ),
+    **dict.fromkeys(("cxrjax.contrast", "cxrjax.lung_crop"), _DISK),
     **dict.fromkeys(("cxrjax.patches", "cxrjax.saliency", "cxrjax.voting", "cxrjax.models*", "cxrjax.pipeline"), _DISK),
 }
 

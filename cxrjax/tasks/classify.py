@@ -33,7 +33,7 @@ def build(
     classifier = networks.classifier(config)
     classes = tuple(config.classifier.classes)
     settings, one = augment.Augmentation(**config.augmentation), networks.settings(config, 1)
-    lungs = _find_lungs(config, segmenter_variables, train)
+    lungs, confidence = _find_lungs(config, segmenter_variables, train)
     rows = np.flatnonzero(lungs.any((1, 2)))
     if not len(rows):
         raise data.MissingData(f"{config.data.directory}: the segmenter found no lungs in any training radiograph")
@@ -41,20 +41,20 @@ def build(
     labels = data.index_labels(kept, classes)
     weights = losses.weigh_classes(labels, len(classes), config.training.class_weights)
     gamma, alpha = _focus(config)
-    device = {"images": kept.images, "lungs": lungs[rows], "labels": labels}
+    device = {"images": kept.images, "lungs": lungs[rows], "confidence": confidence[rows], "labels": labels}
 
     def init(key: Array) -> Mapping[str, Any]:
         return networks.init(classifier, key)
 
-    def draw(key: Array, image: Array, mask: Array) -> Array:
-        """One augmented patch of one radiograph: float [size, size] in 0..1."""
+    def draw(key: Array, image: Array, mask: Array, confidence: Array) -> Array:
+        """One augmented patch of one radiograph: float [size, size], or [size, size, 3] of "contrast", in 0..1."""
         place, change = jax.random.split(key)
-        _, patch = pipeline.draw_patches(image, mask, place, classifier.size, one)
+        _, patch = pipeline.draw_patches(image, mask, confidence, place, classifier.size, one)
         return augment.augment_patch(change, pipeline.scale(patch[0]), settings)
 
     def loss(params: Any, batch_stats: Any, held: Any, rows: Array, key: Array) -> tuple[Array, Any]:
         keys = jax.random.split(key, len(rows) + 1)
-        x = jax.vmap(draw)(keys[:-1], held["images"][rows], held["lungs"][rows])
+        x = jax.vmap(draw)(keys[:-1], *(held[part][rows] for part in ("images", "lungs", "confidence")))
         x = pipeline.feed(x, classifier)
         variables = {"params": params, "batch_stats": batch_stats}
         logits, new = classifier.module.apply(
@@ -64,7 +64,7 @@ def build(
         value += losses.penalty(params, config.training.l1, config.training.l2)
         return value, new.get("batch_stats", {})
 
-    validate = _validation(config, classifier, validation, _find_lungs(config, segmenter_variables, validation))
+    validate = _validation(config, classifier, validation, *_find_lungs(config, segmenter_variables, validation))
     return Task(jax.tree.map(jnp.asarray, device), labels, init, loss, validate)
 
 
@@ -77,28 +77,31 @@ def _focus(config: ConfigDict) -> tuple[float, float]:
     return config.training.focal_gamma, config.training.focal_alpha
 
 
-def _find_lungs(config: ConfigDict, variables: Mapping[str, Any], split: data.Split) -> np.ndarray:
-    """The lungs bool [n, S, S] of a split."""
+def _find_lungs(config: ConfigDict, variables: Mapping[str, Any], split: data.Split) -> tuple[np.ndarray, np.ndarray]:
+    """The lungs bool [n, S, S] of a split, and their confidence float32 [n]."""
     segmenter, settings = networks.segmenter(config), networks.settings(config, config.patches.count)
-    found = np.zeros(split.images.shape, bool)
+    lungs, confidence = np.zeros(split.images.shape, bool), np.zeros(len(split), np.float32)
     batches = list(data.batches(len(split), config.evaluation.batch_size))
     for rows, count in tqdm(batches, desc="finding lungs", unit="batch", delay=2):
-        lungs = pipeline.segment(segmenter, variables, split.images[rows], settings).lungs
-        found[rows[:count]] = np.asarray(lungs)[:count]
-    return found
+        found = pipeline.segment(segmenter, variables, split.images[rows], settings)
+        lungs[rows[:count]] = np.asarray(found.lungs)[:count]
+        confidence[rows[:count]] = np.asarray(found.confidence)[:count]
+    return lungs, confidence
 
 
-def _validation(config: ConfigDict, classifier: pipeline.Network, split: data.Split, lungs: np.ndarray) -> Any:
+def _validation(
+    config: ConfigDict, classifier: pipeline.Network, split: data.Split, lungs: np.ndarray, confidence: np.ndarray
+) -> Any:
     """Scores of the vote of a few patches, drawn for each radiograph from its own key, hence the same every epoch."""
     classes = tuple(config.classifier.classes)
     truth = data.index_labels(split, classes)
     settings = networks.settings(config, config.patches.validation_count)
     keys = pipeline.radiograph_keys(config.seed, split.names)
-    held = jax.tree.map(jnp.asarray, (split.images, lungs, keys))
+    held = jax.tree.map(jnp.asarray, (split.images, lungs, confidence, keys))
 
     @jax.jit
     def vote(variables: Mapping[str, Any], held: Any) -> voting.Vote:
-        def one(radiograph: tuple[Array, Array, Array]) -> voting.Vote:
+        def one(radiograph: tuple[Array, Array, Array, Array]) -> voting.Vote:
             _, logits, _ = pipeline.classify(classifier, variables, *radiograph, settings)
             return voting.count_votes(logits, settings.voting_rule)
 
