@@ -48,8 +48,11 @@ def get_config() -> ConfigDict:
     config.classifier.classes = ("normal", "bacterial", "tuberculosis", "viral", "covid19")  # paper table I
 
     config.patches = ConfigDict()
-    config.patches.mode = "local"  # or "global": the whole radiograph, shrunk to `size`, votes alone; paper II-C
+    config.patches.mode = "local"  # or one alone: "global", the radiograph, paper II-C; "crop", the lungs, singhaxn
     config.patches.masked = True  # all but the lungs blackened; paper II-C
+    config.patches.channels = "grey"  # or "contrast": Otsu, CLAHE, adaptive threshold; singhaxn classifier_common.py
+    config.patches.margin = 0.05  # of "crop": share of the lungs' box added on each side; singhaxn inference.py:124
+    config.patches.confidence = 0.875  # of "crop": at or below it, the whole radiograph; singhaxn model-config.json:5
     config.patches.size = 224  # pixels, side of a patch; paper II-C
     config.patches.count = 100  # N, patches a radiograph votes with; paper II-C
     config.patches.validation_count = 10  # patches a radiograph votes with in validation; ours (the original: 1)

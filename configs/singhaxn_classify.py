@@ -1,9 +1,11 @@
-"""singhaxn's classifier: ResNet34 on the whole radiograph.
+"""singhaxn's classifier: ResNet34 on three made channels of the radiograph cut down to its lungs.
 
 python -m cxrjax.main --config=configs/singhaxn_classify.py \
     --config.data.directory=DATA --config.segmenter.workdir=SEGMENTER_RUN --workdir=RUN
-The notebook that trained it is not public, so every number of the training is ours, after singhaxn_segment. Left out so
-far: the crop to the lungs and its three made channels (Otsu, CLAHE, adaptive threshold).
+The notebook that trained it is not public, so every number of the training is ours, after singhaxn_segment. Ours too:
+the channels are made of the equalised radiograph, its cut stretched to the standardised size (there: of the file's own
+pixels, at the cut's own size), and the cut has the proportions that it has in the standardised square. Mended: a stray
+pixel does not widen the box, and a radiograph without lungs gets no finding.
 """
 
 from ml_collections import ConfigDict
@@ -16,12 +18,12 @@ def get_config() -> ConfigDict:
     config.task = "classify"
     config.init = base.IMAGENET.format("resnet34")  # ours
     config.init_head = "fresh"  # ours
-    config.image.size = 448  # ours
     config.image.gamma = 1.0  # classifier_common.py:20-44
     config.image.equalise = False  # classifier_common.py:20-44
     config.classifier.architecture = "resnet34"  # README.md:12
     config.classifier.normalise = "imagenet"  # predict.ipynb, cell 5
-    config.patches.mode = "global"  # classifier_common.py:20
+    config.patches.mode = "crop"  # classifier_common.py:24
+    config.patches.channels = "contrast"  # classifier_common.py:26-37
     config.patches.masked = False  # classifier_common.py:20
     config.training.epochs = 50  # ours
     config.training.optimiser = "adamw"  # ours

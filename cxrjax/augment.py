@@ -1,5 +1,6 @@
 """Random changes of a picture in training, on the accelerator, by key."""
 
+from functools import partial
 from typing import NamedTuple
 
 import jax
@@ -35,12 +36,16 @@ def draw_affine(key: Array, settings: Augmentation) -> Array:
 
 
 def warp(image: Array, affine: Array, order: int) -> Array:
-    """Resample [S, S] of any number type by `draw_affine`'s map; order 1 is linear, 0 nearest; zero outside."""
+    """Resample [S, S] of any number type by `draw_affine`'s map; order 1 is linear, 0 nearest; zero outside.
+
+    Every channel of [S, S, C] alike.
+    """
     size = image.shape[0]
     axis = (jnp.arange(size) + 0.5) / size - 0.5
     rows, columns = jnp.meshgrid(axis, axis, indexing="ij")
     at = jnp.einsum("ij,jrc->irc", affine, jnp.stack([rows, columns, jnp.ones_like(rows)]))
-    return map_coordinates(image, list((at + 0.5) * size - 0.5), order=order, mode="constant")
+    resample = partial(map_coordinates, coordinates=list((at + 0.5) * size - 0.5), order=order, mode="constant")
+    return resample(image) if image.ndim == 2 else jax.vmap(resample, -1, -1)(image)
 
 
 def change_grey(key: Array, image: Array, settings: Augmentation) -> Array:
@@ -58,6 +63,6 @@ def augment_pair(key: Array, image: Array, mask: Array, settings: Augmentation) 
 
 
 def augment_patch(key: Array, patch: Array, settings: Augmentation) -> Array:
-    """A random change of a patch, float [S, S] in 0..1."""
+    """A random change of a patch, float [S, S] or [S, S, C] in 0..1; every channel changes alike."""
     place, grey = jax.random.split(key)
     return change_grey(grey, warp(patch, draw_affine(place, settings), 1), settings)

@@ -18,7 +18,7 @@ from jax import Array, lax
 from ml_collections import ConfigDict
 from tqdm import tqdm
 
-from cxrjax import data, devices, faithfulness, figures, lesions, networks, patches, pipeline, runs, trust, whole
+from cxrjax import data, devices, faithfulness, figures, lesions, networks, pipeline, runs, trust, whole
 
 
 class Likeness(NamedTuple):
@@ -60,8 +60,8 @@ def check_maps(workdir: Path, split: str, directory: str | None = None, table: P
         raise runs.UnfitRun(f"{workdir}: only the maps of a single classifier can be checked")
     variables = runs.load_networks(workdir, config)
     directory = directory or config.data.directory
-    size, gamma = config.image.size, config.image.gamma
-    cases = data.load(directory, split, size=size, gamma=gamma, readers=config.data.readers)
+    size, gamma, equalise = config.image.size, config.image.gamma, config.image.equalise
+    cases = data.load(directory, split, size=size, gamma=gamma, equalise=equalise, readers=config.data.readers)
     if table is not None:
         cases = cases._replace(lesions=data.load_lesions(directory, split, size, lesions.read(table)))
     segmenter, classifier = networks.segmenter(config), networks.classifier(config)
@@ -93,9 +93,9 @@ def look(
 
     def one(image: Array, key: Array, lesion: Array, found: pipeline.Diagnosis) -> Look:
         texture, ties, traced = jax.random.split(jax.random.fold_in(key, 1), 3)
-        centres, _ = pipeline.draw_patches(image, found.mask, key, classifier.size, settings)
-        side = pipeline.span(classifier, image, settings)
-        covered = patches.paste(jnp.ones((len(centres), side, side)), centres, image.shape) > 0
+        lungs = found.mask, found.lung_confidence
+        places, _ = pipeline.draw_patches(image, *lungs, key, classifier.size, settings)
+        covered = pipeline.cover(classifier, image, places, settings)
         region = covered & found.mask if settings.masked else covered
         misplaced = faithfulness.misplace(found.map, texture)
         orders = [faithfulness.order_pixels(saliency, region, ties) for saliency in (found.map, misplaced)]
@@ -103,7 +103,7 @@ def look(
 
         def score(picture: Array) -> Array:
             """The mean probability of the finding in a few patches, always the same."""
-            _, logits, _ = pipeline.classify(classifier, variables["classifier"], picture, found.mask, traced, few)
+            _, logits, _ = pipeline.classify(classifier, variables["classifier"], picture, *lungs, traced, few)
             return jax.nn.softmax(logits).mean(0)[found.finding]
 
         pairs = ((image, blank), (blank, image))  # deletion, insertion
@@ -131,7 +131,8 @@ def compare(classifier: pipeline.Network, config: ConfigDict, variables: Any, gi
     settings = networks.settings(config, config.patches.count)
 
     def one(image: Array, key: Array, found: pipeline.Diagnosis, region: Array) -> Likeness:
-        patched = pipeline.classify(classifier, variables, image, found.mask, key, settings)
+        lungs = found.mask, found.lung_confidence
+        patched = pipeline.classify(classifier, variables, image, *lungs, key, settings)
         other = pipeline.show(classifier, variables, image, patched, found.finding, settings)
         return _liken(found.map, other, region, config.maps.hottest)
 

@@ -37,11 +37,14 @@ def settings(config: ConfigDict, patch_count: int) -> Settings:
     return Settings(
         mode=config.patches.mode,
         masked=config.patches.masked,
-        patch_count=1 if config.patches.mode == "global" else patch_count,
+        patch_count=patch_count if config.patches.mode == "local" else 1,
         patch_chunk=config.patches.chunk,
         voting_rule=config.voting.rule,
         smallest_part=config.segmenter.smallest_part,
         smallest_lungs=config.segmenter.smallest_lungs,
+        channels=config.patches.channels,
+        margin=config.patches.margin,
+        confidence=config.patches.confidence,
     )
 
 

@@ -36,15 +36,20 @@ def crop(image: Array, centres: Array, size: int) -> Array:
     """Cut squares around the centres out of a zero-padded image.
 
     Args:
-        image: [H, W], any number type; lungs only, zero elsewhere.
+        image: [H, W] or [H, W, C], any number type; lungs only, zero elsewhere.
         centres: int [N, 2] of (row, column) inside the image.
         size: side of a patch, in pixels; even. Its centre is the pixel at (size / 2, size / 2).
 
     Returns:
-        [N, size, size] of the image's type.
+        [N, size, size] or [N, size, size, C] of the image's type.
     """
-    padded = jnp.pad(image, size // 2)
-    return jax.vmap(lambda centre: lax.dynamic_slice(padded, centre, (size, size)))(centres)
+    beyond, channels = size // 2, image.shape[2:]
+    padded = jnp.pad(image, [(beyond, beyond)] * 2 + [(0, 0)] * len(channels))
+
+    def cut(centre: Array) -> Array:
+        return lax.dynamic_slice(padded, [*centre, *[0] * len(channels)], (size, size, *channels))
+
+    return jax.vmap(cut)(centres)
 
 
 def paste(patches: Array, centres: Array, shape: tuple[int, int]) -> Array:

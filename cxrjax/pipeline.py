@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array, lax
 
-from cxrjax import anatomy, models, patches, saliency, voting
+from cxrjax import anatomy, contrast, lung_crop, models, patches, saliency, voting
 
 # Of red, green and blue in 0..1; torchvision's `transforms/_presets.py`.
 IMAGENET_MEAN, IMAGENET_DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -31,13 +31,16 @@ class Network(NamedTuple):
 class Settings(NamedTuple):
     """How radiographs are diagnosed; every value comes from the config, under the same name."""
 
-    mode: str  # "local": patches of the lungs; or "global": the whole radiograph, shrunk to a patch's size, votes alone
+    mode: str  # "local": patches of the lungs; or one that votes alone: "global", the radiograph, or "crop", the lungs
     masked: bool  # whether all but the lungs is blackened; the centres of patches lie in the lungs either way
-    patch_count: int  # N, centres drawn in the lungs; 1 where the mode is "global"
+    patch_count: int  # N, centres drawn in the lungs; 1 where the mode is not "local"
     patch_chunk: int  # patches classified at once: bounds the memory, changes no result
     voting_rule: str  # of `voting.RULES`
     smallest_part: float  # parts of a lung mask below this share of the picture are dropped
     smallest_lungs: float  # below this share of the picture there are no lungs
+    channels: str  # what is shown of a radiograph: "grey", or "contrast" (see `contrast.make_channels`)
+    margin: float  # of "crop": share of the lungs' box added on each side
+    confidence: float  # of "crop": where that of the lungs is not above it, the whole radiograph is shown
 
     @property
     def needs_lungs(self) -> bool:
@@ -73,13 +76,19 @@ def scale(pixels: Array) -> Array:
     return pixels.astype(jnp.float32) / 255
 
 
-def feed(grey: Array, network: Network) -> Array:
-    """What a network reads: grey levels float [..., H, W] in 0..1 -> float32 [..., H, W, channels].
+def feed(levels: Array, network: Network) -> Array:
+    """What a network reads: float32 [B, H, W, channels].
+
+    Args:
+        levels: float in 0..1: grey levels [B, H, W], which every channel repeats, or made channels [B, H, W, channels].
+        network: see Network.
 
     Raises:
-        ValueError: no such way to normalise, or not three channels to do it for.
+        ValueError: not as many channels as it reads, no such way to normalise, or not three channels to do it for.
     """
-    x = jnp.broadcast_to(grey[..., None], (*grey.shape, network.channels))
+    x = levels if levels.ndim == 4 else jnp.broadcast_to(levels[..., None], (*levels.shape, network.channels))
+    if x.shape[-1] != network.channels:
+        raise ValueError(f"patches of {x.shape[-1]} channels were made, and the network reads {network.channels}")
     if network.normalise == "none":
         return x
     if network.normalise != "imagenet":
@@ -90,8 +99,8 @@ def feed(grey: Array, network: Network) -> Array:
 
 
 def shrink(images: Array, size: int) -> Array:
-    """What the segmenter sees of standardised radiographs: uint8 [B, S, S] -> uint8 [B, size, size], antialiased."""
-    small = jax.image.resize(images.astype(jnp.float32), (images.shape[0], size, size), "linear")
+    """A smaller form of radiographs: uint8 [B, S, S] or [B, S, S, C] -> [B, size, size] or so, antialiased."""
+    small = jax.image.resize(images.astype(jnp.float32), (len(images), size, size, *images.shape[3:]), "linear")
     return jnp.round(small).astype(jnp.uint8)
 
 
@@ -166,7 +175,7 @@ def diagnose(
         segmentation = segment(segmenter, variables["segmenter"], images, settings)
     vote, maps = lax.map(
         lambda one: _examine(classifier, variables["classifier"], *one, settings),
-        (images, segmentation.lungs, keys),
+        (images, segmentation.lungs, segmentation.confidence, keys),
     )
     found = segmentation.found
 
@@ -187,7 +196,13 @@ def diagnose(
 
 
 def classify(
-    classifier: Network, variables: Mapping[str, Any], image: Array, lungs: Array | None, key: Array, settings: Settings
+    classifier: Network,
+    variables: Mapping[str, Any],
+    image: Array,
+    lungs: Array | None,
+    confidence: Array | None,
+    key: Array,
+    settings: Settings,
 ) -> tuple[Array, Array, Array]:
     """Draw patches in the lungs of one radiograph and classify each (section II-C).
 
@@ -197,13 +212,14 @@ def classify(
         image: uint8 [S, S].
         lungs: bool [S, S]; where empty, the patches show nothing and the caller must not count them. None will do
             where `settings` needs none.
+        confidence: float in 0..1, of the lungs; or None beside lungs of None.
         key: the radiograph's random key.
         settings: see Settings.
 
     Returns:
-        Centres int32 [N, 2], logits float32 [N, K], last feature maps float32 [N, h, w, C].
+        Where they lie (see `draw_patches`), logits float32 [N, K], last feature maps float32 [N, h, w, C].
     """
-    centres, crops = draw_patches(image, lungs, key, classifier.size, settings)
+    places, crops = draw_patches(image, lungs, confidence, key, classifier.size, settings)
 
     def run(crop: Array) -> tuple[Array, Array]:
         x = feed(scale(crop[None]), classifier)
@@ -211,37 +227,55 @@ def classify(
         return models.decide(classifier.module, variables, features)[0], features[0]
 
     logits, features = lax.map(run, crops, batch_size=min(settings.patch_chunk, settings.patch_count))
-    return centres, logits, features
+    return places, logits, features
 
 
-def draw_patches(image: Array, lungs: Array | None, key: Array, size: int, settings: Settings) -> tuple[Array, Array]:
+def draw_patches(
+    image: Array, lungs: Array | None, confidence: Array | None, key: Array, size: int, settings: Settings
+) -> tuple[Array, Array]:
     """What the classifier is shown of one radiograph (section II-C, and the paper's comparison of local with global).
 
     Args:
         image: uint8 [S, S].
         lungs: bool [S, S], or None where `settings` needs none.
+        confidence: float in 0..1, of the lungs; or None beside lungs of None.
         key: random key.
         size: side of a patch.
         settings: see Settings.
 
     Returns:
-        Centres int32 [N, 2] and patches uint8 [N, size, size]; of "global", the middle and the whole radiograph.
+        Where they lie, and the patches uint8 [N, size, size], or [N, size, size, 3] of "contrast". Where: of "local",
+        their centres int32 [N, 2]; of "global", the middle; of "crop", a box int32 [1, 2, 2] (see `lung_crop`).
 
     Raises:
-        ValueError: no such mode.
+        ValueError: no such mode, or no such channels.
     """
     shown = jnp.where(lungs, image, 0) if settings.masked else image
+    if settings.mode == "crop":
+        box = lung_crop.choose_box(lungs, confidence, settings.margin, settings.confidence)
+        # The channels are made of the cut alone, at a size that is known to the compiler.
+        square = contrast.make_channels(lung_crop.cut(shown, box, len(image)), settings.channels)
+        return box[None], lung_crop.fit(square, box, size)[None]
+    shown = contrast.make_channels(shown, settings.channels)
     if settings.mode == "global":
-        return jnp.full((1, 2), image.shape[0] // 2, jnp.int32), shrink(shown[None], size)
+        return jnp.full((1, 2), len(image) // 2, jnp.int32), shrink(shown[None], size)
     if settings.mode != "local":
-        raise ValueError(f"no patches.mode called {settings.mode!r}; there are local, global")
+        raise ValueError(f"no patches.mode called {settings.mode!r}; there are local, global, crop")
     centres = patches.draw_centres(key, lungs, settings.patch_count)
     return centres, patches.crop(shown, centres, size)
 
 
 def span(classifier: Network, image: Array, settings: Settings) -> int:
-    """Side, in pixels of the radiograph, of what the classifier sees at once."""
+    """Side, in pixels of the radiograph, of what the classifier sees at once; of "crop", the box says."""
     return image.shape[0] if settings.mode == "global" else classifier.size
+
+
+def cover(classifier: Network, image: Array, places: Array, settings: Settings) -> Array:
+    """The pixels that the classifier is shown: the radiograph [S, S] and places of `draw_patches` -> bool [S, S]."""
+    side = span(classifier, image, settings)
+    if settings.mode == "crop":
+        return lung_crop.lay_back(jnp.ones((side, side)), places[0], image.shape) > 0
+    return patches.paste(jnp.ones((len(places), side, side)), places, image.shape) > 0
 
 
 def show(
@@ -258,14 +292,14 @@ def show(
         classifier: see `diagnose`.
         variables: its parameters and statistics.
         image: uint8 [S, S].
-        patched: centres, logits and features, of `classify` with the same network and variables.
+        patched: places, logits and features, of `classify` with the same network and variables.
         finding: int32, index of the class.
         settings: see Settings.
 
     Returns:
         The map float32 [S, S] in 0..1.
     """
-    centres, logits, features = patched
+    places, logits, features = patched
     kernel = models.linear_kernel(classifier.module, variables)
     if kernel is None:
         head = partial(models.decide, classifier.module, variables)
@@ -273,14 +307,23 @@ def show(
     else:
         activations = saliency.class_activation_map(features, kernel, finding)
     weights = jax.nn.softmax(logits)[:, finding]
-    return saliency.weigh_by_probability(activations, weights, centres, span(classifier, image, settings), image.shape)
+    if settings.mode == "crop":
+        seen = weights[:, None, None] * saliency.scale_to_peak(activations)
+        return lung_crop.lay_back(seen[0], places[0], image.shape)
+    return saliency.weigh_by_probability(activations, weights, places, span(classifier, image, settings), image.shape)
 
 
 def _examine(
-    classifier: Network, variables: Mapping[str, Any], image: Array, lungs: Array, key: Array, settings: Settings
+    classifier: Network,
+    variables: Mapping[str, Any],
+    image: Array,
+    lungs: Array,
+    confidence: Array,
+    key: Array,
+    settings: Settings,
 ) -> tuple[voting.Vote, Array]:
     """The vote and the map [S, S] of one radiograph."""
-    patched = classify(classifier, variables, image, lungs, key, settings)
+    patched = classify(classifier, variables, image, lungs, confidence, key, settings)
     vote = voting.count_votes(patched[1], settings.voting_rule)
     return vote, show(classifier, variables, image, patched, vote.finding, settings)
 

@@ -43,6 +43,12 @@ def grad_cam(head: Callable[[Array], Array], features: Array, finding: Array) ->
     return jax.nn.relu((features * gradient.mean((1, 2), keepdims=True)).sum(-1))
 
 
+def scale_to_peak(activations: Array) -> Array:
+    """Maps of patches, float [N, h, w], at least 0, each over its highest value; one of zeros stays so."""
+    peak = activations.max((1, 2), keepdims=True)
+    return jnp.where(peak > 0, activations / jnp.where(peak > 0, peak, 1), 0)
+
+
 def weigh_by_probability(activations: Array, probabilities: Array, centres: Array, size: int, shape: tuple) -> Array:
     """The probability-weighted map: map(x) = sum_k p_k CAM_k(x) / count(x) over the patches k that cover x.
 
@@ -56,9 +62,7 @@ def weigh_by_probability(activations: Array, probabilities: Array, centres: Arra
     Returns:
         float32 [H, W] in 0..1; 0 where no patch lies.
     """
-    peak = activations.max((1, 2), keepdims=True)
-    scaled = jnp.where(peak > 0, activations / jnp.where(peak > 0, peak, 1), 0)
-    full = jax.image.resize(scaled, (scaled.shape[0], size, size), "linear")
+    full = jax.image.resize(scale_to_peak(activations), (len(activations), size, size), "linear")
     total = patches.paste(full * probabilities[:, None, None], centres, shape)
     count = patches.paste(jnp.ones_like(full), centres, shape)
     return total / jnp.maximum(count, 1)

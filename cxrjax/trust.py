@@ -162,7 +162,7 @@ def _mean_curves(curves: Sequence[Mapping[str, np.ndarray]], patients: np.ndarra
     stacked = {name: np.stack([each[name] for each in curves]) for name in CURVES}
     result: dict[str, Any] = {"shares": np.linspace(0, 1, stacked[CURVES[0]].shape[1]).tolist()}
     for name, values in stacked.items():
-        low, high = interval(values, patients, seed).tolist()
+        low, high = ([x if x == x else None for x in ends] for ends in interval(values, patients, seed).tolist())
         result[name] = {"value": values.mean(0, dtype=np.float64).tolist(), "low": low, "high": high}
     return result
 

@@ -16,6 +16,7 @@ LEAVES: dict[str, set[str]] = {
     "cxrjax.allocator": set(),
     "cxrjax.anatomy": set(),
     "cxrjax.augment": set(),
+    "cxrjax.contrast": set(),
     "cxrjax.devices": set(),
     "cxrjax.faithfulness": set(),
     "cxrjax.figures": {"cxrjax.figures.*"},
@@ -24,6 +25,7 @@ LEAVES: dict[str, set[str]] = {
     "cxrjax.lesions": set(),
     "cxrjax.losses": {"cxrjax.anatomy"},
     "cxrjax.metrics": {"cxrjax.statistics.*"},
+    "cxrjax.lung_crop": set(),
     "cxrjax.optimisers": set(),
     "cxrjax.patches": set(),
     "cxrjax.predictions": {"cxrjax.whole"},
@@ -146,6 +148,8 @@ NEVER: dict[str, set[str]] = {
         ),
         _DISK,
     ),
+    **dict.fromkeys(("cxrjax.contrast", "cxrjax.lung_crop"), _DISK),
+    **dict.fromkeys(("cxrjax.patches", "cxrjax.saliency", "cxrjax.voting", "cxrjax.models*", "cxrjax.pipeline"), _DISK),
 }
 
 

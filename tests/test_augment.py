@@ -57,6 +57,16 @@ def test_equal_keys_give_equal_pictures_under_vmap_and_jit():
     assert not np.allclose(together[0], together[1], atol=0.05)
 
 
+def test_all_channels_of_a_patch_change_alike():
+    every = augment.Augmentation(15.0, 0.1, 0.1, 0.2, 0.1, 0.1, 0.5, 0.5)
+    channels = jnp.stack([PICTURE, PICTURE.T, 1 - PICTURE], axis=-1)
+    for seed in range(4):
+        key = jax.random.key(seed)
+        together = augment.augment_patch(key, channels, every)
+        each = [augment.augment_patch(key, channels[..., k], every) for k in range(3)]
+        np.testing.assert_allclose(together, jnp.stack(each, axis=-1), atol=1e-6)
+
+
 def test_the_mask_moves_with_the_picture():
     mask = (PICTURE > 0.5).astype(jnp.int32)
     image, moved = augment.augment_pair(jax.random.key(3), mask.astype(jnp.float32), mask,

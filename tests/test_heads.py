@@ -70,15 +70,14 @@ def test_the_map_of_a_hidden_head_is_that_of_the_linear_one_it_is_equal_to(monke
         "bias": first["bias"] @ second["kernel"] + second["bias"],
     }
     plain, _ = build("linear")
-    image = np.random.default_rng(0).integers(0, 255, (64, 64)).astype(np.uint8)
-    lungs = np.zeros((64, 64), bool)
-    lungs[10:50, 10:50] = True
-    settings = pipeline.Settings("local", True, 6, 3, "mean_probability", 0.005, 0.02)
+    image = jnp.asarray(np.random.default_rng(0).integers(0, 255, (64, 64)).astype(np.uint8))
+    lungs = jnp.zeros((64, 64), bool).at[10:50, 10:50].set(True)
+    settings = pipeline.Settings("local", True, 6, 3, "mean_probability", 0.005, 0.02, "grey", 0.05, 0.875)
 
     def examine(module, head):
         weights = {"params": params | {"head": head}, "batch_stats": variables["batch_stats"]}
         network = pipeline.Network(module, 32, 1)
-        return pipeline._examine(network, weights, jnp.asarray(image), jnp.asarray(lungs), jax.random.key(3), settings)
+        return pipeline._examine(network, weights, image, lungs, jnp.ones(()), jax.random.key(3), settings)
 
     (vote, mapped), (vote_linear, mapped_linear) = examine(deep, params["head"]), examine(plain, {"linear_0": folded})
     np.testing.assert_allclose(vote.probabilities, vote_linear.probabilities, atol=1e-3)

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from cxrjax import models, networks, pipeline, voting
+from cxrjax import contrast, lung_crop, models, networks, pipeline, voting
 from cxrjax.models.fc_densenet import FCDenseNet
 
 SIZE, PATCH, CLASSES = 128, 32, 3
@@ -17,7 +17,13 @@ SETTINGS = pipeline.Settings(
     voting_rule="majority",
     smallest_part=0.005,
     smallest_lungs=0.02,
+    channels="grey",
+    margin=0.05,
+    confidence=0.875,
 )
+make_channels = jax.jit(contrast.make_channels, static_argnames="kind")
+draw_patches = jax.jit(pipeline.draw_patches, static_argnames=("size", "settings"))
+SURE = jnp.float32(0.9)  # confidence of lungs
 
 
 @pytest.fixture(scope="module")
@@ -84,7 +90,7 @@ def test_votes_are_those_of_patches_cut_and_classified_one_by_one(small, images)
     result = diagnose(small, images, [1])
     key = pipeline.radiograph_keys(0, np.array([101], np.uint32))[0]
     centres, logits, _ = pipeline.classify(
-        classifier, variables["classifier"], images[1], result.mask[0], key, SETTINGS
+        classifier, variables["classifier"], images[1], result.mask[0], SURE, key, SETTINGS
     )
     masked = np.pad(images[1] * np.asarray(result.mask[0]), PATCH)
     for centre, expected in zip(np.asarray(centres) + PATCH, logits, strict=True):
@@ -133,12 +139,66 @@ def test_a_global_map_spans_the_radiograph(small, images):
     assert float(result.map[0].max()) <= float(result.probabilities[0, found]) + 1e-5
 
 
+def test_crop_is_one_vote_of_channels_made_of_the_lungs_alone(small, images):
+    segmenter, _, variables = small
+    classifier = pipeline.Network(models.build("resnet18", CLASSES, width=8, stages=(1, 1)), PATCH, 3)
+    variables = variables | {"classifier": networks.init(classifier, jax.random.key(1))}
+    settings = SETTINGS._replace(mode="crop", channels="contrast", masked=False, patch_count=1)
+    result = diagnose((segmenter, classifier, variables), images, [1, 3], settings)
+    assert result.lung_confidence[0] > settings.confidence and result.votes[0].sum() == 1
+    assert result.finding[1] == pipeline.NO_LUNGS and not result.map[1].any()
+
+    (top, bottom), (left, right) = lung_crop.find_box(result.mask[0], settings.margin)
+    box = np.array([[top, bottom], [left, right]])
+    square = make_channels(lung_crop.cut(images[1], box, SIZE), "contrast")
+    x = lung_crop.fit(square, box, PATCH)[None] / np.float32(255)
+    logits = classifier.module.apply(variables["classifier"], x, train=False)[0]
+    np.testing.assert_allclose(result.probabilities[0], jax.nn.softmax(logits), atol=1e-3)
+
+    inside = np.zeros((SIZE, SIZE), bool)
+    inside[top:bottom, left:right] = True
+    assert not np.asarray(result.map[0])[~inside].any()
+    assert 0 < float(result.map[0].max()) <= float(result.probabilities[0, result.finding[0]]) + 1e-5
+
+
+def test_a_masked_crop_is_a_crop_of_the_masked(images):
+    lungs = np.zeros((SIZE, SIZE), bool)
+    lungs[30:90, 40:90] = True
+    crop = SETTINGS._replace(mode="crop")
+    of_masked = draw_patches(images[0] * lungs, lungs, SURE, jax.random.key(0), PATCH, crop._replace(masked=False))
+    masked = draw_patches(images[0], lungs, SURE, jax.random.key(0), PATCH, crop)
+    np.testing.assert_array_equal(masked[1], of_masked[1])
+    assert masked[0].tolist() == [[[27, 93], [38, 92]]] and masked[1].any()
+
+
+def test_a_crop_of_unsure_lungs_is_the_whole_radiograph(small, images):
+    settings = SETTINGS._replace(masked=False, patch_count=1)
+    crop = diagnose(small, images, [1], settings._replace(mode="crop", confidence=1.0))
+    whole = diagnose(small, images, [1], settings._replace(mode="global"))
+    np.testing.assert_allclose(crop.probabilities, whole.probabilities, atol=1e-4)
+    np.testing.assert_allclose(crop.map, whole.map, atol=1e-3)
+
+
+def test_local_and_global_patches_are_cut_from_the_made_channels(images):
+    lungs = np.zeros((SIZE, SIZE), bool)
+    lungs[30:90, 40:90] = True
+    made = np.asarray(make_channels(images[0], "contrast"))
+    settings = SETTINGS._replace(masked=False, channels="contrast", patch_count=3)
+    centres, crops = draw_patches(images[0], lungs, SURE, jax.random.key(0), PATCH, settings)
+    for (row, column), crop in zip(np.asarray(centres), crops, strict=True):
+        window = np.s_[row - PATCH // 2 : row + PATCH // 2, column - PATCH // 2 : column + PATCH // 2]
+        np.testing.assert_array_equal(crop, made[window])
+    _, (whole,) = draw_patches(images[0], lungs, SURE, jax.random.key(0), PATCH, settings._replace(mode="global"))
+    each = [pipeline.shrink(made[None, ..., k], PATCH)[0] for k in range(3)]
+    np.testing.assert_array_equal(whole, np.stack(each, axis=-1))
+
+
 def test_patches_without_the_mask_show_what_is_beside_the_lungs(images):
     lungs = np.zeros((SIZE, SIZE), bool)
     lungs[60:68, 60:68] = True
     key = jax.random.key(0)
-    centres, crops = pipeline.draw_patches(images[0], lungs, key, PATCH, SETTINGS._replace(masked=False))
-    same, masked = pipeline.draw_patches(images[0], lungs, key, PATCH, SETTINGS)
+    centres, crops = pipeline.draw_patches(images[0], lungs, SURE, key, PATCH, SETTINGS._replace(masked=False))
+    same, masked = pipeline.draw_patches(images[0], lungs, SURE, key, PATCH, SETTINGS)
     np.testing.assert_array_equal(centres, same)
     assert lungs[tuple(np.asarray(centres).T)].all()
     for (row, column), crop, black in zip(np.asarray(centres), crops, masked, strict=True):
@@ -148,8 +208,8 @@ def test_patches_without_the_mask_show_what_is_beside_the_lungs(images):
 
 
 def test_an_unknown_mode_is_named(images):
-    with pytest.raises(ValueError, match="'both'; there are local, global"):
-        pipeline.draw_patches(images[0], images[0] > 0, jax.random.key(0), PATCH, SETTINGS._replace(mode="both"))
+    with pytest.raises(ValueError, match="'both'; there are local, global, crop"):
+        pipeline.draw_patches(images[0], images[0] > 0, SURE, jax.random.key(0), PATCH, SETTINGS._replace(mode="both"))
 
 
 def test_the_map_lies_within_reach_of_the_lungs_and_in_0_to_1(small, images):
@@ -171,3 +231,7 @@ def test_a_network_reads_grey_levels_or_what_imagenet_makes_of_them():
     np.testing.assert_allclose(seen, [[[black, white]]], rtol=1e-6)
     with pytest.raises(ValueError, match="3 channels"):
         pipeline.feed(grey, network._replace(normalise="imagenet", channels=1))
+    made = jnp.array([[[[0.0, 0.5, 1.0]]]])
+    np.testing.assert_array_equal(pipeline.feed(made, network), made)
+    with pytest.raises(ValueError, match="patches of 3 channels were made, and the network reads 1"):
+        pipeline.feed(made, network._replace(channels=1))

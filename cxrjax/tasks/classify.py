@@ -1,7 +1,7 @@
 """Learn to tell findings apart from random patches of the lungs (Oh et al. 2020, section II-C)."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -12,6 +12,14 @@ from tqdm import tqdm
 
 from cxrjax import augment, data, losses, metrics, networks, pipeline, voting
 from cxrjax.tasks import Task
+
+
+class Lungs(NamedTuple):
+    """The lungs of n radiographs; without a segmenter None, None and true."""
+
+    masks: np.ndarray | None  # bool [n, S, S]
+    confidence: np.ndarray | None  # float32 [n] in 0..1
+    found: np.ndarray  # bool [n], whether there are any
 
 
 def build(
@@ -34,23 +42,24 @@ def build(
     classifier = networks.classifier(config)
     classes = tuple(config.classifier.classes)
     settings, one = augment.Augmentation(**config.augmentation), networks.settings(config, 1)
-    lungs, found = _find_lungs(config, segmenter_variables, train)
-    rows = np.flatnonzero(found)
+    lungs = _find_lungs(config, segmenter_variables, train)
+    rows = np.flatnonzero(lungs.found)
     if not len(rows):
         raise data.MissingData(f"{config.data.directory}: the segmenter found no lungs in any training radiograph")
     kept = data.select(train, rows)
     labels = data.index_labels(kept, classes)
     weights = losses.weigh_classes(labels, len(classes), config.training.class_weights)
     gamma, alpha = _focus(config)
-    device = {"images": kept.images, "lungs": None if lungs is None else lungs[rows], "labels": labels}
+    shown = jax.tree.map(lambda x: x[rows], (lungs.masks, lungs.confidence))
+    device = {"images": kept.images, "lungs": shown, "labels": labels}
 
     def init(key: Array) -> Mapping[str, Any]:
         return networks.init(classifier, key)
 
-    def draw(key: Array, image: Array, mask: Array | None) -> Array:
-        """One augmented patch of one radiograph: float [size, size] in 0..1."""
+    def draw(key: Array, image: Array, lungs: tuple[Array | None, Array | None]) -> Array:
+        """One augmented patch of one radiograph: float [size, size], or [size, size, 3] of "contrast", in 0..1."""
         place, change = jax.random.split(key)
-        _, patch = pipeline.draw_patches(image, mask, place, classifier.size, one)
+        _, patch = pipeline.draw_patches(image, *lungs, place, classifier.size, one)
         return augment.augment_patch(change, pipeline.scale(patch[0]), settings)
 
     def loss(params: Any, batch_stats: Any, held: Any, rows: Array, key: Array) -> tuple[Array, Any]:
@@ -66,7 +75,7 @@ def build(
         value += losses.penalty(params, config.training.l1, config.training.l2, config.training.l2_vectors)
         return value, new.get("batch_stats", {})
 
-    validate = _validation(config, classifier, validation, *_find_lungs(config, segmenter_variables, validation))
+    validate = _validation(config, classifier, validation, _find_lungs(config, segmenter_variables, validation))
     return Task(jax.tree.map(jnp.asarray, device), labels, init, loss, validate)
 
 
@@ -79,34 +88,30 @@ def _focus(config: ConfigDict) -> tuple[float, float]:
     return config.training.focal_gamma, config.training.focal_alpha
 
 
-def _find_lungs(
-    config: ConfigDict, variables: Mapping[str, Any] | None, split: data.Split
-) -> tuple[np.ndarray | None, np.ndarray]:
-    """The lungs bool [n, S, S] of a split and whether there are any, bool [n]; without a segmenter None, and true."""
+def _find_lungs(config: ConfigDict, variables: Mapping[str, Any] | None, split: data.Split) -> Lungs:
     segmenter, settings = networks.segmenter(config), networks.settings(config, config.patches.count)
     if segmenter is None:
-        return None, np.ones(len(split), bool)
-    masks = np.zeros(split.images.shape, bool)
+        return Lungs(None, None, np.ones(len(split), bool))
+    masks, confidence = np.zeros(split.images.shape, bool), np.zeros(len(split), np.float32)
     batches = list(data.batches(len(split), config.evaluation.batch_size))
     for rows, count in tqdm(batches, desc="finding lungs", unit="batch", delay=2):
-        lungs = pipeline.segment(segmenter, variables, split.images[rows], settings).lungs
-        masks[rows[:count]] = np.asarray(lungs)[:count]
-    return masks, masks.any((1, 2))
+        found = pipeline.segment(segmenter, variables, split.images[rows], settings)
+        masks[rows[:count]] = np.asarray(found.lungs)[:count]
+        confidence[rows[:count]] = np.asarray(found.confidence)[:count]
+    return Lungs(masks, confidence, masks.any((1, 2)))
 
 
-def _validation(
-    config: ConfigDict, classifier: pipeline.Network, split: data.Split, lungs: np.ndarray | None, found: np.ndarray
-) -> Any:
+def _validation(config: ConfigDict, classifier: pipeline.Network, split: data.Split, lungs: Lungs) -> Any:
     """Scores of the vote of a few patches, drawn for each radiograph from its own key, hence the same every epoch."""
     classes = tuple(config.classifier.classes)
     truth = data.index_labels(split, classes)
     settings = networks.settings(config, config.patches.validation_count)
     keys = pipeline.radiograph_keys(config.seed, split.names)
-    held = jax.tree.map(jnp.asarray, (split.images, lungs, keys))
+    held = jax.tree.map(jnp.asarray, (split.images, lungs.masks, lungs.confidence, keys))
 
     @jax.jit
     def vote(variables: Mapping[str, Any], held: Any) -> voting.Vote:
-        def one(radiograph: tuple[Array, Array | None, Array]) -> voting.Vote:
+        def one(radiograph: tuple[Array, Array | None, Array | None, Array]) -> voting.Vote:
             _, logits, _ = pipeline.classify(classifier, variables, *radiograph, settings)
             return voting.count_votes(logits, settings.voting_rule)
 
@@ -114,9 +119,11 @@ def _validation(
 
     def validate(variables: Mapping[str, Any]) -> dict[str, float]:
         votes = jax.tree.map(np.asarray, vote(variables, held))
-        findings = [classes[i] if there else metrics.NO_FINDING for i, there in zip(votes.finding, found, strict=True)]
+        findings = [
+            classes[i] if there else metrics.NO_FINDING for i, there in zip(votes.finding, lungs.found, strict=True)
+        ]
         scores = metrics.classification_metrics(split.labels, findings, votes.probabilities, classes)
-        of_truth = np.take_along_axis(votes.probabilities, truth[:, None], axis=1)[found]
+        of_truth = np.take_along_axis(votes.probabilities, truth[:, None], axis=1)[lungs.found]
         likelihood = float(np.log(np.maximum(of_truth, np.finfo(np.float32).tiny)).mean())
         return {
             "macro_f1": scores["macro"]["f1"],
