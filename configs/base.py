@@ -110,6 +110,11 @@ def get_config() -> ConfigDict:
     config.evaluation.sheet = 12  # radiographs on the picture sheet
     config.evaluation.members = 1  # the best network; more: as many of the last cycles' networks vote together
 
+    config.report = ConfigDict()
+    config.report.cases = 300  # radiographs in its table, worst first; ours
+    config.report.side = 512  # pixels, side of their pictures; ours
+    config.report.megabytes = 12.0  # room for the pictures: no more are drawn once it is used up; ours
+
     config.rate_finder = ConfigDict()
     config.rate_finder.lowest = 1e-7  # first learning rate; hieu2695 Helper.py
     config.rate_finder.highest = 1e-2  # last learning rate; hieu2695 resnet34_freeze.py

@@ -5,6 +5,7 @@ On disk: a TFDS data set in array_record files, as `python -m data_prep` writes 
 is in which split was decided when the data set was prepared.
 """
 
+import json
 import zlib
 from collections.abc import Iterator, Sequence
 from functools import partial
@@ -95,6 +96,12 @@ def list_splits(directory: str) -> list[str]:
         MissingData: there is no data set.
     """
     return _filled(tfds.builder_from_directory(_find(directory)))
+
+
+def read_report(directory: str) -> dict[str, Any]:
+    """What its preparation says of a data set (`report.json`): counts, what was skipped, near-duplicates."""
+    path = Path(_find(directory)) / "report.json"
+    return json.loads(path.read_text()) if path.exists() else {}
 
 
 def name_keys(paths: list[str]) -> np.ndarray:

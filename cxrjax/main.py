@@ -4,6 +4,8 @@ Train, from a config and anywhere a key of it is to differ:
   python -m cxrjax.main --config=configs/phantom_segment.py --workdir=RUN [--config.training.epochs=5]
 Evaluate what was trained; a row a radiograph, scores and pictures go to RUN/evaluation/SPLIT:
   python -m cxrjax.main --workdir=RUN --mode=evaluate [--split=test] [--data=OTHER_DATA_SET]
+Make of that a page for people, a model card and a checklist, in RUN/report:
+  python -m cxrjax.main --workdir=RUN --mode=report [--split=test] [--data=OTHER_DATA_SET]
 Apply it to any radiographs; rows and pictures go to DIR:
   python -m cxrjax.main --workdir=RUN --mode=predict --input=FILE_OR_DIR --output=DIR
 Make a run of published weights (safetensors, PyTorch, Keras; nothing of a file is run), or publish a run's:
@@ -27,10 +29,11 @@ from pathlib import Path
 from absl import app, flags, logging
 from ml_collections import config_flags
 
-MODES = ("train", "evaluate", "predict", "find_rate", "cross_validate", "import", "export")
+MODES = ("train", "evaluate", "report", "predict", "find_rate", "cross_validate", "import", "export")
 _NEEDS = {
     "train": ("config",),
     "evaluate": (),
+    "report": (),
     "predict": ("input", "output"),
     "find_rate": ("config",),
     "cross_validate": ("config",),
@@ -42,9 +45,9 @@ _CONFIG = config_flags.DEFINE_config_file("config", None, "Settings of a trainin
 _WORKDIR = flags.DEFINE_string("workdir", None, "The run directory: written by train and import, read by the others.")
 _MODE = flags.DEFINE_enum("mode", "train", MODES, "What to do.")
 _SPLIT = flags.DEFINE_string(
-    "split", "test", "evaluate: the part of the data to evaluate on; train, val, test, fold0 …"
+    "split", "test", "evaluate, report: the part of the data evaluated; train, val, test, fold0 …"
 )
-_DATA = flags.DEFINE_string("data", None, "evaluate: a prepared data set other than the one of training.")
+_DATA = flags.DEFINE_string("data", None, "evaluate, report: a prepared data set other than the one of training.")
 _INPUT = flags.DEFINE_string("input", None, "predict: a radiograph, or a folder; import: weights.")
 _OUTPUT = flags.DEFINE_string("output", None, "predict: the folder to write to; export: the file.")
 
@@ -61,7 +64,7 @@ def main(argv: list[str]) -> int:
 
 def _run() -> int:
     # Imported here, so that --help and a wrong command line answer at once.
-    from cxrjax import allocator, cross_validate, evaluate, exchange, find_rate, predict, train
+    from cxrjax import allocator, cross_validate, evaluate, exchange, find_rate, predict, report, train
 
     allocator.keep_memory()
     workdir = Path(_WORKDIR.value)
@@ -72,6 +75,8 @@ def _run() -> int:
     elif _MODE.value == "evaluate":
         print(evaluate.summarise(evaluate.evaluate(workdir, _SPLIT.value, _DATA.value)))
         print(f"rows, scores and pictures are in {workdir / 'evaluation' / _SPLIT.value}")
+    elif _MODE.value == "report":
+        print(f"the report is {report.write(workdir, _SPLIT.value, _DATA.value)}")
     elif _MODE.value == "import":
         exchange.import_run(_CONFIG.value, _INPUT.value, workdir)
         print(f"imported: every weight of {_INPUT.value} has its place; the run is in {workdir}")

@@ -64,12 +64,14 @@ COMMANDS: dict[str, set[str]] = {
     "cxrjax.examine": BELOW,  # what evaluate and predict share
     "cxrjax.evaluate": BELOW | {"cxrjax.examine"},
     "cxrjax.predict": BELOW | {"cxrjax.examine"},
+    "cxrjax.report": BELOW | {"cxrjax.examine", "cxrjax.report.*"},
+    "cxrjax.report.*": BELOW | {"cxrjax", "cxrjax.examine", "cxrjax.report.*"},  # cxrjax for its version
     "cxrjax.find_rate": BELOW | {"cxrjax.train"},
     "cxrjax.cross_validate": BELOW | {"cxrjax.train", "cxrjax.evaluate"},
     # data, radiograph and runs for the errors that it puts in words
     "cxrjax.main": {
         "cxrjax.allocator", "cxrjax.train", "cxrjax.evaluate", "cxrjax.predict", "cxrjax.find_rate",
-        "cxrjax.cross_validate", "cxrjax.exchange", "cxrjax.data", "cxrjax.radiograph", "cxrjax.runs",
+        "cxrjax.cross_validate", "cxrjax.exchange", "cxrjax.report", "cxrjax.data", "cxrjax.radiograph", "cxrjax.runs",
     },
 }  # fmt: skip
 ALLOWED: dict[str, set[str]] = {
@@ -101,6 +103,8 @@ ONLY: dict[str, set[str]] = {
     "huggingface_hub": {"cxrjax.pretrained.hub"},
     "safetensors": {"cxrjax.pretrained.files", "cxrjax.exchange"},
     "pickle": set(),  # which runs what a file names; cxrjax.pretrained.unpickle does not
+    "jinja2": {"cxrjax.report.render"},
+    "markupsafe": {"cxrjax.report.render"},
     "kagglehub": {"data_prep.fetch.obtain"},
 }
 

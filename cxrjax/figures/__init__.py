@@ -2,7 +2,7 @@
 
 from cxrjax.figures.confusion import draw_confusion
 from cxrjax.figures.curves import draw_learning_curves, draw_rates
-from cxrjax.figures.radiographs import draw_finding, draw_sheet, overlay
+from cxrjax.figures.radiographs import draw_finding, draw_sheet, overlay, tint
 from cxrjax.figures.style import RIGHT, WRONG
 
 __all__ = [
@@ -14,4 +14,5 @@ __all__ = [
     "draw_rates",
     "draw_sheet",
     "overlay",
+    "tint",
 ]
