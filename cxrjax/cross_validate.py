@@ -15,8 +15,7 @@ from ml_collections import ConfigDict
 from scipy.special import stdtrit
 
 from cxrjax import data, evaluate, runs, train, whole
-
-_COUNTS = ("n", "no_finding", "failed", "support")  # numbers that are no scores
+from cxrjax.statistics.estimates import COUNTS
 
 
 def cross_validate(config: ConfigDict, workdir: Path) -> dict[str, Any]:
@@ -69,8 +68,8 @@ def flatten(scores: dict[str, Any], prefix: str = "") -> dict[str, float | None]
     flat = {}
     for name, value in scores.items():
         if isinstance(value, dict):
-            flat |= flatten(value, f"{prefix}{name}/")
-        elif name not in _COUNTS:
+            flat |= {prefix + name: value["value"]} if "value" in value else flatten(value, f"{prefix}{name}/")
+        elif name not in COUNTS:
             flat[prefix + name] = value
     return flat
 

@@ -34,6 +34,9 @@ class Split(NamedTuple):
     masks: np.ndarray  # uint8 [n, S, S]: structure labels, or 1 in the lungs; zeros where not known
     kinds: np.ndarray  # int32 [n]: losses.STRUCTURES_KNOWN or LUNGS_KNOWN; -1 where there is no mask
     lesions: np.ndarray | None  # bool [n, S, S], known lesions; None where none of the radiographs has them
+    views: list[str]  # as upstream writes it, "" where not known
+    sexes: list[str]  # likewise
+    ages: np.ndarray  # float32 [n], years; NaN where not known
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -80,6 +83,9 @@ def load(directory: str, split: str, size: int, gamma: float, readers: int) -> S
         masks=np.stack(column("mask")),
         kinds=np.array(column("kind"), np.int32),
         lesions=None if all(x is None for x in lesions) else np.stack([_or_blank(x, size) for x in lesions]),
+        views=column("view"),
+        sexes=column("sex"),
+        ages=np.array(column("age"), np.float32),
     )
 
 
@@ -181,6 +187,9 @@ def _standardise(example: dict[str, Any], size: int, gamma: float) -> dict[str, 
         "patient": _text(example["patient_id"]),
         "source": _text(example["source"]),
         "label": _text(example["label"]),
+        "view": _text(example["view"]),
+        "sex": _text(example["sex"]),
+        "age": example["age"],
         "image": standardise.standardise(picture, size=size, gamma=gamma),
         "mask": _or_blank(labels(example["mask"]), size),
         "kind": kinds[_text(example["mask_kind"])],

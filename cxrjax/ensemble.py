@@ -40,7 +40,7 @@ def pool(each: Diagnosis, rule: str) -> Diagnosis:
         members whose own finding that is, for a map shows its own finding and no other; zero where there are none.
     """
     votes, probabilities = each.votes.sum(0), each.probabilities.mean(0)
-    pooled = jax.vmap(lambda *one: voting.decide(*one, rule))(votes, probabilities)
+    pooled = jax.vmap(lambda *one: voting.decide(*one, rule))(votes, probabilities, each.entropy_within.mean(0))
     found = each.finding[0] != NO_LUNGS
     finding = jnp.where(found, pooled.finding, NO_LUNGS)
     agrees = (each.finding == finding)[..., None, None]
@@ -52,4 +52,6 @@ def pool(each: Diagnosis, rule: str) -> Diagnosis:
         map=(each.map * agrees).sum(0) / jnp.maximum(agrees.sum(0), 1),
         mask=each.mask[0],
         lung_confidence=each.lung_confidence[0],
+        entropy_within=pooled.entropy_within,
+        entropy_between=pooled.entropy_between,
     )

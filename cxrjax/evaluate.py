@@ -1,22 +1,21 @@
-"""A trained network on a split of its data: a row a radiograph, then every score from those rows alone.
+"""A trained network on a split of its data: a row a radiograph, and a picture sheet; `score` makes the scores of them.
 
-Writes RUN/evaluation/SPLIT/: predictions.csv, metrics.json, sheet.png and, of a classifier, confusion.png.
+Writes RUN/evaluation/SPLIT/predictions.csv and sheet.png and, of a classifier, RUN/calibration.json.
 """
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from cxrjax import data, figures, metrics, predictions, saliency, whole
+from cxrjax import calibration, data, figures, metrics, predictions, saliency, score
 from cxrjax.examine import Examiner, describe
 from cxrjax.tasks import segment
 
 
 def evaluate(workdir: Path, split: str, directory: str | None = None) -> dict[str, Any]:
-    """Evaluate the best network of a run.
+    """Evaluate the best network of a run, a classifier on its validation radiographs first where it was not yet.
 
     Args:
         workdir: the run directory.
@@ -30,8 +29,19 @@ def evaluate(workdir: Path, split: str, directory: str | None = None) -> dict[st
         UnfitRun, MissingData: see there.
     """
     examiner = Examiner(workdir)
+    own = directory in (None, examiner.config.data.directory)
+    validation = examiner.config.data.validation
+    if examiner.finds and (calibration.load(workdir) is None or own and split == validation):
+        _examine(examiner, workdir, validation, examiner.config.data.directory)
+        calibration.fit(workdir, validation)
+    if not (examiner.finds and own and split == validation):
+        _examine(examiner, workdir, split, directory or examiner.config.data.directory)
+    return score.score(workdir, split)
+
+
+def _examine(examiner: Examiner, workdir: Path, split: str, directory: str) -> None:
+    """Write the rows and the sheet of a split."""
     config = examiner.config
-    directory = directory or config.data.directory
     size, gamma = config.image.size, config.image.gamma
     cases = data.load(directory, split, size=size, gamma=gamma, readers=config.data.readers)
     folder = workdir / "evaluation" / split
@@ -45,8 +55,7 @@ def evaluate(workdir: Path, split: str, directory: str | None = None) -> dict[st
     shown = set(_spread(cases.labels, config.evaluation.sheet))
     rows, panels = [], []
     for i, result in enumerate(examiner.examine(cases.images, cases.paths)):
-        known = {"path": cases.paths[i], "patient_id": cases.patients[i], "source": cases.sources[i], "split": split}
-        row = known | {"label": cases.labels[i]} | examiner.row(result)
+        row = _identify(cases, i) | {"split": split} | examiner.row(result)
         if examiner.finds:
             row["source_guess"] = guesses[i]
             if cases.lesions is not None and cases.lesions[i].any() and result.map.any():
@@ -58,66 +67,19 @@ def evaluate(workdir: Path, split: str, directory: str | None = None) -> dict[st
             panels.append(_panel(examiner.overlay(cases.images[i], result), row))
     predictions.write(folder / "predictions.csv", rows, columns)
     figures.draw_sheet(panels, 4, folder / "sheet.png")
-    return score(folder)
 
 
-def score(folder: Path) -> dict[str, Any]:
-    """Compute metrics.json, and draw the confusion matrix, from the predictions.csv in a folder and nothing else.
-
-    Args:
-        folder: RUN/evaluation/SPLIT.
-
-    Returns:
-        `{"all": scores, "by_source": {source: scores}}` and, of a classifier, `"source_alone"`: the scores of
-        guessing the label from the source.
-    """
-    rows = predictions.read(folder / "predictions.csv")
-    classes = predictions.names(rows[0], predictions.COUNT_PREFIX)
-    measure = _score_findings if classes else metrics.segmentation_metrics
-    sources = sorted({row["source"] for row in rows})
-    scores = {
-        "all": measure(rows),
-        "by_source": {source: measure([row for row in rows if row["source"] == source]) for source in sources},
+def _identify(cases: data.Split, i: int) -> dict[str, Any]:
+    """Who a radiograph is of, where it comes from, and its label."""
+    return {
+        "path": cases.paths[i],
+        "patient_id": cases.patients[i],
+        "source": cases.sources[i],
+        "view": cases.views[i],
+        "sex": cases.sexes[i],
+        "age": cases.ages[i],
+        "label": cases.labels[i],
     }
-    if classes:
-        labels, findings = ([row[key] for row in rows] for key in ("label", "finding"))
-        guesses = [row["source_guess"] for row in rows]
-        scores["source_alone"] = metrics.classification_metrics(labels, guesses, None, classes)
-        matrix = metrics.confusion_matrix(labels, findings, classes)
-        figures.draw_confusion(matrix, classes, folder / "confusion.png")
-    whole.write(folder / "metrics.json", (json.dumps(scores, indent=2) + "\n").encode())
-    return scores
-
-
-def summarise(scores: dict[str, Any]) -> str:
-    """The main scores as a table in Markdown."""
-    overall = scores["all"]
-    if "structures" in overall:
-        lines = ["| radiographs | structure | n | Dice | Jaccard |", "|---|---|---|---|---|"]
-        for group, part in [("all", overall), *scores["by_source"].items()]:
-            for name, s in part["structures"].items():
-                if s["support"]:
-                    lines.append(f"| {group} | {name} | {s['support']} | {s['dice']:.4f} | {s['jaccard']:.4f} |")
-        return "\n".join(lines)
-    lines = ["| | network | source alone |", "|---|---|---|"]
-    alone = scores["source_alone"]
-    lines += [f"| accuracy | {overall['accuracy']:.3f} | {alone['accuracy']:.3f} |"]
-    for name in ("f1", "precision", "recall", "specificity", "auroc"):
-        lines.append(f"| macro {name} | {_number(overall['macro'][name])} | {_number(alone['macro'][name])} |")
-    for label, s in overall["classes"].items():
-        lines.append(f"| F1 {label} ({s['support']}) | {_number(s['f1'])} | {_number(alone['classes'][label]['f1'])} |")
-    if overall["energy_in_lesions"] is not None:
-        lines.append(f"| map energy in lesions | {overall['energy_in_lesions']:.3f} | |")
-    return "\n".join(lines)
-
-
-def _score_findings(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    classes = predictions.names(rows[0], predictions.COUNT_PREFIX)
-    labels, findings = ([row[key] for row in rows] for key in ("label", "finding"))
-    scores = metrics.classification_metrics(labels, findings, predictions.probabilities(rows, classes), classes)
-    energy = np.array([row["energy_in_lesions"] for row in rows])
-    scores["energy_in_lesions"] = None if np.isnan(energy).all() else float(np.nanmean(energy))
-    return scores
 
 
 def _spread(labels: Sequence[str], count: int) -> list[int]:
@@ -136,7 +98,3 @@ def _panel(rgb: np.ndarray, row: dict[str, Any]) -> tuple[np.ndarray, str, str]:
         right = row.get("finding") == row["label"]
         return rgb, f"{row['label']}\n{describe(row)}", figures.RIGHT if right else figures.WRONG
     return rgb, f"{row['source']}: Dice {row['dice_lungs']:.3f}", figures.RIGHT
-
-
-def _number(value: float | None) -> str:
-    return "–" if value is None else f"{value:.3f}"

@@ -11,19 +11,30 @@ from jax.sharding import PartitionSpec
 from ml_collections import ConfigDict
 from tqdm import tqdm
 
-from cxrjax import data, devices, ensemble, figures, networks, pipeline, predictions, runs
+from cxrjax import calibration, data, devices, ensemble, figures, networks, pipeline, predictions, runs
+from cxrjax.statistics.calibration import apply_temperature
 
 
 class Examiner:
     """The networks of a run, ready for any number of radiographs."""
 
-    def __init__(self, workdir: Path):
+    def __init__(self, workdir: Path, calibrated: bool = False):
         """Load a run.
 
+        Args:
+            workdir: the run directory.
+            calibrated: whether probabilities are given at the run's temperature; votes and findings stay.
+
         Raises:
-            UnfitRun: there is none, or nothing was trained in it yet.
+            UnfitRun: there is none, nothing was trained in it yet, or it has no temperature.
         """
         self.config: ConfigDict = runs.load_config(workdir)
+        known = calibration.load(workdir) if calibrated else {"temperature": 1.0}
+        if known is None:
+            raise runs.UnfitRun(
+                f"{workdir}: it has no temperature (no calibration.json); evaluating a classifier fits one"
+            )
+        self._temperature: float = known["temperature"]
         self.finds = self.config.task == "classify"  # else it segments only
         self.classes: tuple[str, ...] = tuple(self.config.classifier.classes) if self.finds else ()
         self._variables = jax.device_get(runs.load_networks(workdir, self.config))
@@ -56,6 +67,9 @@ class Examiner:
         with tqdm(total=len(images), desc="examining", unit="radiograph", delay=2) as bar:
             for rows, count in data.batches(len(images), size):
                 result = jax.device_get(run(images[rows], keys[rows]))
+                if self._temperature != 1:
+                    probabilities = apply_temperature(result.probabilities, self._temperature)
+                    result = result._replace(probabilities=probabilities)
                 for i in range(count):
                     yield jax.tree.map(lambda x, i=i: x[i], result)
                 bar.update(count)
@@ -73,6 +87,8 @@ class Examiner:
             "finding": self.classes[result.finding],
             "confidence": result.probabilities[result.finding],
             "agreement": result.agreement,
+            "entropy_within": result.entropy_within,
+            "entropy_between": result.entropy_between,
         }
 
     def overlay(self, image: np.ndarray, result: pipeline.Diagnosis | pipeline.Segmentation) -> np.ndarray:

@@ -4,10 +4,13 @@ Train, from a config and anywhere a key of it is to differ:
   python -m cxrjax.main --config=configs/phantom_segment.py --workdir=RUN [--config.training.epochs=5]
 Evaluate what was trained; a row a radiograph, scores and pictures go to RUN/evaluation/SPLIT:
   python -m cxrjax.main --workdir=RUN --mode=evaluate [--split=test] [--data=OTHER_DATA_SET]
+The scores, tables and figures again, from the rows alone; and two runs compared on the same radiographs:
+  python -m cxrjax.main --workdir=RUN --mode=score [--split=test]
+  python -m cxrjax.main --workdir=RUN --mode=compare --other=OTHER_RUN [--split=test]
 Make of that a page for people, a model card and a checklist, in RUN/report:
   python -m cxrjax.main --workdir=RUN --mode=report [--split=test] [--data=OTHER_DATA_SET]
-Apply it to any radiographs; rows and pictures go to DIR:
-  python -m cxrjax.main --workdir=RUN --mode=predict --input=FILE_OR_DIR --output=DIR
+Apply it to any radiographs; rows and pictures go to DIR, probabilities with --calibrated at the run's temperature:
+  python -m cxrjax.main --workdir=RUN --mode=predict --input=FILE_OR_DIR --output=DIR [--calibrated]
 Make a run of published weights (safetensors, PyTorch, Keras; nothing of a file is run), or publish a run's:
   python -m cxrjax.main --mode=import --input=FILE_OR_ADDRESS --config=configs/oh2020_segment.py --workdir=RUN
   python -m cxrjax.main --mode=export --workdir=RUN --output=FILE.safetensors
@@ -29,10 +32,23 @@ from pathlib import Path
 from absl import app, flags, logging
 from ml_collections import config_flags
 
-MODES = ("train", "evaluate", "report", "predict", "find_rate", "cross_validate", "import", "export")
+MODES = (
+    "train",
+    "evaluate",
+    "score",
+    "compare",
+    "report",
+    "predict",
+    "find_rate",
+    "cross_validate",
+    "import",
+    "export",
+)
 _NEEDS = {
     "train": ("config",),
     "evaluate": (),
+    "score": (),
+    "compare": ("other",),
     "report": (),
     "predict": ("input", "output"),
     "find_rate": ("config",),
@@ -45,9 +61,11 @@ _CONFIG = config_flags.DEFINE_config_file("config", None, "Settings of a trainin
 _WORKDIR = flags.DEFINE_string("workdir", None, "The run directory: written by train and import, read by the others.")
 _MODE = flags.DEFINE_enum("mode", "train", MODES, "What to do.")
 _SPLIT = flags.DEFINE_string(
-    "split", "test", "evaluate, report: the part of the data evaluated; train, val, test, fold0 …"
+    "split", "test", "evaluate, score, compare, report: the part of the data; train, val, test, fold0 …"
 )
 _DATA = flags.DEFINE_string("data", None, "evaluate, report: a prepared data set other than the one of training.")
+_OTHER = flags.DEFINE_string("other", None, "compare: the run directory to compare with.")
+_CALIBRATED = flags.DEFINE_bool("calibrated", False, "predict: give probabilities at the run's temperature.")
 _INPUT = flags.DEFINE_string("input", None, "predict: a radiograph, or a folder; import: weights.")
 _OUTPUT = flags.DEFINE_string("output", None, "predict: the folder to write to; export: the file.")
 
@@ -64,7 +82,19 @@ def main(argv: list[str]) -> int:
 
 def _run() -> int:
     # Imported here, so that --help and a wrong command line answer at once.
-    from cxrjax import allocator, cross_validate, evaluate, exchange, find_rate, predict, report, train
+    from cxrjax import (
+        allocator,
+        compare,
+        cross_validate,
+        evaluate,
+        exchange,
+        find_rate,
+        predict,
+        report,
+        score,
+        tables,
+        train,
+    )
 
     allocator.keep_memory()
     workdir = Path(_WORKDIR.value)
@@ -73,8 +103,14 @@ def _run() -> int:
         scores = ", ".join(f"{name} {value:.4f}" for name, value in best.items() if "/" in name)
         print(f"trained: the best epoch was {best['epoch']} ({scores}); the run is in {workdir}")
     elif _MODE.value == "evaluate":
-        print(evaluate.summarise(evaluate.evaluate(workdir, _SPLIT.value, _DATA.value)))
+        print(tables.summarise(evaluate.evaluate(workdir, _SPLIT.value, _DATA.value)))
         print(f"rows, scores and pictures are in {workdir / 'evaluation' / _SPLIT.value}")
+    elif _MODE.value == "score":
+        print(tables.summarise(score.score(workdir, _SPLIT.value)))
+        print(f"scores and figures are in {workdir / 'evaluation' / _SPLIT.value}")
+    elif _MODE.value == "compare":
+        print(tables.compare(compare.compare(workdir, Path(_OTHER.value), _SPLIT.value)))
+        print(f"the comparison is in {workdir / 'evaluation' / _SPLIT.value / 'comparison.json'}")
     elif _MODE.value == "report":
         print(f"the report is {report.write(workdir, _SPLIT.value, _DATA.value)}")
     elif _MODE.value == "import":
@@ -89,7 +125,7 @@ def _run() -> int:
         print(cross_validate.summarise(cross_validate.cross_validate(_CONFIG.value, workdir)))
         print(f"the scores are in {workdir / 'cross_validation.json'}")
     else:
-        rows = predict.predict(workdir, Path(_INPUT.value), Path(_OUTPUT.value))
+        rows = predict.predict(workdir, Path(_INPUT.value), Path(_OUTPUT.value), _CALIBRATED.value)
         unreadable = [row for row in rows if row["status"] == "unreadable"]
         print(f"{len(rows) - len(unreadable)} radiographs examined; rows and pictures are in {_OUTPUT.value}")
         for row in unreadable:

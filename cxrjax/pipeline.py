@@ -59,6 +59,8 @@ class Diagnosis(NamedTuple):
     map: Array  # float32 [B, S, S] in 0..1, where the finding was seen
     mask: Array  # bool [B, S, S], the lungs
     lung_confidence: Array  # float32 [B] in 0..1
+    entropy_within: Array  # float32 [B] in nats, of `voting.Vote`; 0 where no lungs were found
+    entropy_between: Array  # float32 [B] in nats, likewise
 
 
 def scale(pixels: Array) -> Array:
@@ -159,6 +161,8 @@ def diagnose(
         map=blank(maps),
         mask=segmentation.lungs,
         lung_confidence=segmentation.confidence,
+        entropy_within=blank(vote.entropy_within),
+        entropy_between=blank(vote.entropy_between),
     )
 
 

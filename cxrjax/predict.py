@@ -13,7 +13,7 @@ from cxrjax.examine import Examiner, describe
 _PORTION = 64
 
 
-def predict(workdir: Path, source: Path, output: Path) -> list[dict[str, Any]]:
+def predict(workdir: Path, source: Path, output: Path, calibrated: bool = False) -> list[dict[str, Any]]:
     """Examine a radiograph, or all in a folder; an unreadable file is listed and passed over.
 
     Writes OUTPUT/predictions.csv and OUTPUT/NAME.png for every radiograph that could be read.
@@ -22,6 +22,7 @@ def predict(workdir: Path, source: Path, output: Path) -> list[dict[str, Any]]:
         workdir: the run directory.
         source: a file or a folder.
         output: a folder, made where it is not there.
+        calibrated: see `examine.Examiner`.
 
     Returns:
         A row a file, as in predictions.csv.
@@ -31,7 +32,7 @@ def predict(workdir: Path, source: Path, output: Path) -> list[dict[str, Any]]:
         UnreadableRadiograph: `source` is not there, or holds no file that might be a radiograph.
     """
     files = radiograph.find(source)
-    examiner = Examiner(workdir)
+    examiner = Examiner(workdir, calibrated)
     output.mkdir(parents=True, exist_ok=True)
     columns = (
         predictions.classification_columns(examiner.classes) if examiner.finds else predictions.segmentation_columns(())

@@ -16,8 +16,12 @@ from numpy.typing import NDArray
 from cxrjax import whole
 
 OK, NO_LUNGS, UNREADABLE = STATUSES = ("ok", "no lungs found", "unreadable")
-TEXTS = ("path", "patient_id", "source", "split", "label", "finding", "source_guess", "status", "reason")
-NUMBERS = ("confidence", "agreement", "lung_confidence", "energy_in_lesions")
+WHO = ("path", "patient_id", "source", "view", "sex", "age", "split", "label")
+TEXTS = ("path", "patient_id", "source", "view", "sex", "split", "label", "finding", "source_guess", "status", "reason")
+NUMBERS = (
+    *("age", "confidence", "agreement", "entropy_within", "entropy_between"),
+    *("lung_confidence", "energy_in_lesions"),
+)
 COUNT_PREFIX = "votes_"
 NUMBER_PREFIXES = ("probability_", "dice_", "jaccard_")
 
@@ -25,11 +29,13 @@ NUMBER_PREFIXES = ("probability_", "dice_", "jaccard_")
 def classification_columns(classes: Sequence[str]) -> list[str]:
     """Columns of findings: who, truth, finding, then a probability (0..1) and a count of votes for each class.
 
+    View and sex are as upstream writes them, the age is in years. The entropies are in nats (see `voting.Vote`).
     `energy_in_lesions` is the share (0..1) of the map inside known lesions; `source_guess` the label guessed from the
     source alone.
     """
     return [
-        *("path", "patient_id", "source", "split", "label", "finding", "confidence", "agreement"),
+        *WHO,
+        *("finding", "confidence", "agreement", "entropy_within", "entropy_between"),
         *(f"probability_{name}" for name in classes),
         *(f"votes_{name}" for name in classes),
         *("lung_confidence", "energy_in_lesions", "source_guess", "status", "reason"),
@@ -39,7 +45,7 @@ def classification_columns(classes: Sequence[str]) -> list[str]:
 def segmentation_columns(structures: Sequence[str]) -> list[str]:
     """Columns of masks: who, then the Dice and the Jaccard (0..1) of each structure."""
     return [
-        *("path", "patient_id", "source", "split", "label"),
+        *WHO,
         *(f"dice_{name}" for name in structures),
         *(f"jaccard_{name}" for name in structures),
         *("lung_confidence", "status", "reason"),

@@ -16,6 +16,8 @@ class Vote(NamedTuple):
     probabilities: Array  # float32 [K], mean over the patches of the class probabilities; sums to 1
     finding: Array  # int32, index of the class voted for
     agreement: Array  # float32 in 0..1, share of the patches that voted for the finding
+    entropy_within: Array  # float32 in nats, 0..log K, mean entropy of the patches' own class probabilities
+    entropy_between: Array  # float32 in nats, 0..log K, entropy of `probabilities` less that: how the patches differ
 
 
 def count_votes(logits: Array, rule: str) -> Vote:
@@ -33,13 +35,23 @@ def count_votes(logits: Array, rule: str) -> Vote:
         ValueError: no such rule.
     """
     votes = jax.nn.one_hot(logits.argmax(-1), logits.shape[-1], dtype=jnp.int32).sum(0)
-    return decide(votes, jax.nn.softmax(logits.astype(jnp.float32)).mean(0), rule)
+    probabilities = jax.nn.softmax(logits.astype(jnp.float32))
+    return decide(votes, probabilities.mean(0), entropy(probabilities).mean(0), rule)
 
 
-def decide(votes: Array, probabilities: Array, rule: str) -> Vote:
-    """The Vote of votes int32 [K] and mean probabilities float32 [K] counted already; see `count_votes`."""
+def decide(votes: Array, probabilities: Array, entropy_within: Array, rule: str) -> Vote:
+    """The Vote of votes int32 [K], mean probabilities float32 [K] and their mean entropy, counted already.
+
+    Entropy falls in two, as of any mean (Houlsby et al. 2011): within patches, and between them. See `count_votes`.
+    """
     if rule not in RULES:
         raise ValueError(f"no voting rule called {rule!r}; there are {', '.join(RULES)}")
     leading = votes == votes.max() if rule == "majority" else jnp.ones(votes.shape, bool)
     finding = jnp.where(leading, probabilities, -1.0).argmax().astype(jnp.int32)
-    return Vote(votes, probabilities, finding, votes[finding] / votes.sum())
+    between = jnp.maximum(entropy(probabilities) - entropy_within, 0)  # below 0 by rounding alone
+    return Vote(votes, probabilities, finding, votes[finding] / votes.sum(), entropy_within, between)
+
+
+def entropy(probabilities: Array) -> Array:
+    """Shannon entropy in nats: float [..., K] -> [...]."""
+    return jax.scipy.special.entr(probabilities).sum(-1)

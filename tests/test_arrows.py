@@ -21,7 +21,7 @@ LEAVES: dict[str, set[str]] = {
     "cxrjax.figures.*": {"cxrjax.figures.*", "cxrjax.whole"},
     "cxrjax.groups": set(),
     "cxrjax.losses": {"cxrjax.anatomy"},
-    "cxrjax.metrics": set(),
+    "cxrjax.metrics": {"cxrjax.statistics.*"},
     "cxrjax.optimisers": set(),
     "cxrjax.patches": set(),
     "cxrjax.predictions": {"cxrjax.whole"},
@@ -31,6 +31,9 @@ LEAVES: dict[str, set[str]] = {
     "cxrjax.schedules": set(),
     "cxrjax.selection": set(),
     "cxrjax.standardise": {"cxrjax.radiograph"},
+    "cxrjax.statistics": set(),
+    "cxrjax.statistics.*": {"cxrjax.statistics.*"},
+    "cxrjax.tables": set(),
     "cxrjax.voting": set(),
     "cxrjax.whole": set(),
 }
@@ -53,16 +56,29 @@ DOORS_TO_THE_DISK: dict[str, set[str]] = {
     "cxrjax.history": {"cxrjax.whole"},
     "cxrjax.ensemble": {*LEAVES, *NETWORKS, "cxrjax.checkpoints", "cxrjax.runs"},
 }  # fmt: skip
+SCORES: dict[str, set[str]] = {  # what rows tell, without a network
+    "cxrjax.findings": {"cxrjax.metrics", "cxrjax.predictions"},
+    "cxrjax.calibration": {"cxrjax.findings", "cxrjax.predictions", "cxrjax.statistics.*", "cxrjax.whole"},
+    "cxrjax.charts": {"cxrjax.figures", "cxrjax.findings", "cxrjax.metrics", "cxrjax.statistics.*"},
+    "cxrjax.score": {
+        "cxrjax.calibration", "cxrjax.charts", "cxrjax.findings", "cxrjax.metrics", "cxrjax.predictions",
+        "cxrjax.statistics.*", "cxrjax.whole",
+    },
+    "cxrjax.compare": {
+        "cxrjax.findings", "cxrjax.metrics", "cxrjax.predictions", "cxrjax.statistics", "cxrjax.statistics.*",
+        "cxrjax.whole",
+    },
+}  # fmt: skip
 TASKS: dict[str, set[str]] = {
     "cxrjax.tasks": set(),
     "cxrjax.tasks.*": {*LEAVES, *NETWORKS, "cxrjax.data", "cxrjax.tasks"},
     "cxrjax.steps": {*LEAVES, "cxrjax.tasks"},
 }
-BELOW = {*LEAVES, *NETWORKS, *DOORS_TO_THE_DISK, *TASKS}
+BELOW = {*LEAVES, *NETWORKS, *DOORS_TO_THE_DISK, *TASKS, "cxrjax.calibration"}
 COMMANDS: dict[str, set[str]] = {
     "cxrjax.train": BELOW,
     "cxrjax.examine": BELOW,  # what evaluate and predict share
-    "cxrjax.evaluate": BELOW | {"cxrjax.examine"},
+    "cxrjax.evaluate": BELOW | {"cxrjax.examine", "cxrjax.score"},
     "cxrjax.predict": BELOW | {"cxrjax.examine"},
     "cxrjax.report": BELOW | {"cxrjax.examine", "cxrjax.report.*"},
     "cxrjax.report.*": BELOW | {"cxrjax", "cxrjax.examine", "cxrjax.report.*"},  # cxrjax for its version
@@ -70,7 +86,8 @@ COMMANDS: dict[str, set[str]] = {
     "cxrjax.cross_validate": BELOW | {"cxrjax.train", "cxrjax.evaluate"},
     # data, radiograph and runs for the errors that it puts in words
     "cxrjax.main": {
-        "cxrjax.allocator", "cxrjax.train", "cxrjax.evaluate", "cxrjax.predict", "cxrjax.find_rate",
+        "cxrjax.allocator", "cxrjax.train", "cxrjax.evaluate", "cxrjax.score", "cxrjax.compare", "cxrjax.tables",
+        "cxrjax.predict", "cxrjax.find_rate",
         "cxrjax.cross_validate", "cxrjax.exchange", "cxrjax.report", "cxrjax.data", "cxrjax.radiograph", "cxrjax.runs",
     },
 }  # fmt: skip
@@ -79,6 +96,7 @@ ALLOWED: dict[str, set[str]] = {
     **LEAVES,
     **NETWORKS,
     **DOORS_TO_THE_DISK,
+    **SCORES,
     **TASKS,
     **COMMANDS,
     "data_prep": {"data_prep.*"},

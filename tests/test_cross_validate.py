@@ -62,7 +62,8 @@ def test_each_fold_is_tested_on_once_and_a_stopped_run_goes_on(folds, tmp_path, 
     def stand_in_evaluate(workdir, split):
         place = workdir / "evaluation" / split
         place.mkdir(parents=True)
-        scores = {"n": 9, "macro": {"f1": 0.1 * int(split[-1])}, "classes": {"covid19": {"f1": 0.5, "support": 3}}}
+        f1, half = ({"value": value, "interval": [0.0, 1.0], "n": 9} for value in (0.1 * int(split[-1]), 0.5))
+        scores = {"n": 9, "macro": {"f1": f1}, "classes": {"covid19": {"f1": half, "support": 3}}}
         (place / "metrics.json").write_text(json.dumps({"all": scores}))
 
     monkeypatch.setattr(train, "train", stand_in_train)

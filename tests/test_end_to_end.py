@@ -14,7 +14,8 @@ import pytest
 from sklearn.metrics import f1_score
 
 from configs import phantom_classify, phantom_segment
-from cxrjax import evaluate, predict, predictions, train
+from cxrjax import calibration, evaluate, predict, predictions, runs, score, train
+from cxrjax.statistics.calibration import apply_temperature
 from data_prep.__main__ import main as prepare
 
 SIZE = 96
@@ -50,20 +51,47 @@ def test_a_row_a_radiograph_and_scores_from_the_rows_alone(folder):
     scores = json.loads((place / "metrics.json").read_text())
     assert len(rows) == len({row["path"] for row in rows}) == scores["all"]["n"]
     labels, findings = [row["label"] for row in rows], [row["finding"] for row in rows]
-    assert scores["all"]["macro"]["f1"] == pytest.approx(f1_score(labels, findings, average="macro", zero_division=0))
+    assert scores["all"]["macro"]["f1"]["value"] == pytest.approx(
+        f1_score(labels, findings, average="macro", zero_division=0)
+    )
     votes = [sum(row[key] for key in row if key.startswith("votes_")) for row in rows]
     assert all(total == (8 if row["status"] == "ok" else 0) for total, row in zip(votes, rows, strict=True))
     assert {row["source_guess"] for row in rows} == {min(row["source_guess"] for row in rows)}  # one source, one guess
     (place / "metrics.json").unlink()
-    assert json.loads(json.dumps(evaluate.score(place))) == scores
+    assert json.loads(json.dumps(score.score(folder / "classify", "test"))) == scores
+    uncertain = [row["entropy_within"] + row["entropy_between"] for row in rows if row["status"] == "ok"]
+    assert all(0 <= entropy <= np.log(len(scores["all"]["classes"])) + 1e-5 for entropy in uncertain)
+
+
+def test_validation_is_examined_first_and_calibrates_the_run(folder, tmp_path):
+    validation = predictions.read(folder / "classify" / "evaluation" / "val" / "predictions.csv")
+    known = calibration.load(folder / "classify")
+    assert {row["split"] for row in validation} == {"val"} and known["n"] == len(validation)
+    picture = cv2.GaussianBlur(np.random.default_rng(1).integers(0, 255, (90, 90)).astype(np.uint8), (0, 0), 5)
+    cv2.imwrite(str(tmp_path / "a.png"), picture)
+    plain, scaled = (
+        predict.predict(folder / "classify", tmp_path / "a.png", tmp_path / "out", calibrated)[0]
+        for calibrated in (False, True)
+    )
+    probabilities = [key for key in plain if key.startswith("probability_")]
+    expected = apply_temperature(np.array([plain[key] for key in probabilities]), known["temperature"])
+    np.testing.assert_allclose([scaled[key] for key in probabilities], expected, rtol=1e-4, atol=1e-7)
+    votes = [key for key in plain if key.startswith("votes_") or key in ("finding", "agreement")]
+    assert votes and all(scaled[key] == plain[key] for key in votes)
+
+
+def test_a_run_without_a_temperature_cannot_be_calibrated(folder, tmp_path):
+    cv2.imwrite(str(tmp_path / "a.png"), np.zeros((64, 64), np.uint8))
+    with pytest.raises(runs.UnfitRun, match="no temperature"):
+        predict.predict(folder / "segment", tmp_path / "a.png", tmp_path / "out", calibrated=True)
 
 
 def test_segmentation_is_scored_by_structure(folder):
     scores = json.loads((folder / "segment" / "evaluation" / "test" / "metrics.json").read_text())
     structures = scores["all"]["structures"]
     assert set(structures) == {"lungs", "left lung", "right lung", "heart"}
-    assert all(s["jaccard"] <= s["dice"] for s in structures.values())
-    assert structures["lungs"]["dice"] > 0.7  # eight epochs of eighteen radiographs
+    assert all(s["jaccard"]["value"] <= s["dice"]["value"] for s in structures.values())
+    assert structures["lungs"]["dice"]["value"] > 0.7  # eight epochs of eighteen radiographs
 
 
 def test_a_run_needs_only_its_own_folder_and_goes_on_past_a_bad_file(folder, tmp_path):

@@ -8,12 +8,13 @@ import pytest
 from cxrjax import checkpoints, ensemble, models, networks, pipeline, runs, voting
 
 
-def diagnosis(votes, probabilities, finding, value):
+def diagnosis(votes, probabilities, finding, value, within=0.0):
     """One radiograph's, of ten patches, with a map of one value."""
     votes = np.array([votes])
     return pipeline.Diagnosis(
         votes, np.array([probabilities], np.float32), np.array([finding]), votes.max(1) / 10,
         np.full((1, 2, 2), value, np.float32), np.ones((1, 2, 2), bool), np.array([0.9], np.float32),
+        np.array([within], np.float32), np.zeros(1, np.float32),
     )  # fmt: skip
 
 
@@ -40,10 +41,13 @@ def test_members_vote_as_their_patches_do_together():
     logits = jax.random.normal(jax.random.key(0), (3, 10, 4))
     for rule in voting.RULES:
         votes = [voting.count_votes(each, rule) for each in logits]
-        each = stack(*(diagnosis(vote.votes, vote.probabilities, vote.finding, 0) for vote in votes))
+        each = (diagnosis(vote.votes, vote.probabilities, vote.finding, 0, vote.entropy_within) for vote in votes)
+        each = stack(*each)
         pooled, together = ensemble.pool(each, rule), voting.count_votes(logits.reshape(30, 4), rule)
         assert pooled.finding[0] == together.finding and (pooled.votes[0] == together.votes).all()
         np.testing.assert_allclose(pooled.probabilities[0], together.probabilities, rtol=1e-5)
+        np.testing.assert_allclose(pooled.entropy_within[0], together.entropy_within, rtol=1e-5)
+        np.testing.assert_allclose(pooled.entropy_between[0], together.entropy_between, rtol=1e-4)
 
 
 def test_no_lungs_stay_no_lungs():

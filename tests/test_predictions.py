@@ -56,7 +56,7 @@ def test_what_is_not_known_is_blank(tmp_path):
     file = tmp_path / "predictions.csv"
     predictions.write(file, [{"path": "x.png", "status": predictions.NO_LUNGS}], COLUMNS)
     assert same(predictions.read(file)[0], row("x.png", status="no lungs found"))
-    assert file.read_text().splitlines()[1] == "x.png,,,,,,,,,,,0,0,0,,,,no lungs found,"
+    assert file.read_text().splitlines()[1] == "x.png" + "," * 16 + "0,0,0,,,,no lungs found,"
 
 
 def test_a_spreadsheet_byte_order_mark_is_no_part_of_the_header(tmp_path):

@@ -33,6 +33,16 @@ def test_the_order_of_patches_does_not_matter():
     assert one.finding == other.finding and (one.votes == other.votes).all()
 
 
+def test_entropy_is_that_within_patches_and_that_between_them():
+    certain, torn = logits([1, 1e-30], [1e-30, 1]), logits([0.5, 0.5], [0.5, 0.5])
+    assert voting.count_votes(certain, "majority")[-2:] == pytest.approx((0, np.log(2)), abs=1e-6)
+    assert voting.count_votes(torn, "majority")[-2:] == pytest.approx((np.log(2), 0), abs=1e-6)
+    both = voting.count_votes(logits([0.9, 0.1], [0.3, 0.7]), "majority")
+    within = -(0.9 * np.log(0.9) + 0.1 * np.log(0.1) + 0.3 * np.log(0.3) + 0.7 * np.log(0.7)) / 2
+    of_mean = -(0.6 * np.log(0.6) + 0.4 * np.log(0.4))
+    assert both[-2:] == pytest.approx((within, of_mean - within), rel=1e-5)
+
+
 def test_an_unknown_rule_is_refused_by_name():
     with pytest.raises(ValueError, match="soft"):
         voting.count_votes(logits([0.5, 0.5]), "soft")

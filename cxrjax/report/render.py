@@ -42,7 +42,13 @@ def render(template: str, evidence: Evidence, cases: Sequence[Case]) -> bytes:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"score": score, "digest": digest, "leaves": leaves, "decimal": decimal, "sentence": sentence}
+    environment.filters |= {
+        "score": score,
+        "digest": digest,
+        "leaves": leaves,
+        "decimal": decimal,
+        "sentence": sentence,
+    }
     environment.globals |= {"embed": embed, "FEW": FEW, "value": value, "interval": interval}
     environment.globals["verbatim"] = partial(_read_source, environment)
     finds = evidence.config.task == "classify"
@@ -57,7 +63,9 @@ def render(template: str, evidence: Evidence, cases: Sequence[Case]) -> bytes:
         gated="gate" in evidence.rows[0] and evidence.gate is not None,
         intervals=any(interval(part) for _, part in leaves(evidence.scores["all"])),
         sources=sorted({source for sources in evidence.labels.values() for source in sources}),
-        named=sorted({label for sources in evidence.labels.values() for counts in sources.values() for label in counts}),
+        named=sorted(
+            {label for sources in evidence.labels.values() for counts in sources.values() for label in counts}
+        ),
         settings=dict(leaves(json.loads(evidence.config.to_json()))),
     )
     return text.encode("utf-8", "backslashreplace")

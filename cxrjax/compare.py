@@ -1,0 +1,113 @@
+"""Two runs on the same radiographs: whether they differ, by intervals of the difference and by tests.
+
+Writes RUN/evaluation/SPLIT/comparison.json.
+"""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cxrjax import findings, metrics, predictions, whole
+from cxrjax.findings import Findings
+from cxrjax.statistics import delong, estimates, proportions, resampling
+
+
+def compare(workdir: Path, other: Path, split: str) -> dict[str, Any]:
+    """Compare the rows of two runs, the same resamples of patients for both.
+
+    Args:
+        workdir: the first run directory; both are evaluated on the split.
+        other: the second.
+        split: see `score.score`.
+
+    Returns:
+        {"first", "second", "difference": {score: {"value", "interval", "n"}}, "p": {score: p}} and "n", "patients",
+        "warnings". The p of accuracy is McNemar's, exact, that of an AUROC DeLong's, by patients.
+
+    Raises:
+        FileNotFoundError: one was not evaluated on the split.
+        ValueError: a radiograph is in one alone, or has another label or patient there; or the runs tell other things.
+    """
+    files = [run / "evaluation" / split / "predictions.csv" for run in (workdir, other)]
+    first, second = _align(*files)
+    patients = findings.patients(first)
+    finds = bool(predictions.names(first[0], predictions.COUNT_PREFIX))
+    cases = [findings.collect(rows) for rows in (first, second)] if finds else []
+    measures = [_measure_findings(case) for case in cases] or [_measure_masks(rows) for rows in (first, second)]
+
+    def measure(weights: NDArray) -> dict:
+        a, b = (one(weights) for one in measures)
+        difference = {name: estimates.values(a[name]) - estimates.values(b[name]) for name in a}
+        return {"n": weights.sum(1), "first": a, "second": b, "difference": difference}
+
+    result = {"split": split, "patients": len(set(patients)), "resamples": resampling.RESAMPLES}
+    result |= estimates.describe(resampling.bootstrap(measure, patients), resampling.crowding(patients))
+    result |= {"p": _test(*cases, patients) if finds else {}, "warnings": []}
+    if finds and len(set(patients)) < len(patients):
+        result["warnings"].append("some patients have several radiographs, which McNemar's test takes as independent")
+    whole.write(files[0].with_name("comparison.json"), (json.dumps(result, indent=2, allow_nan=False) + "\n").encode())
+    return result
+
+
+def _align(*files: Path) -> list[list[dict]]:
+    """The rows of both files, in the order of the first."""
+    tables = [{row["path"]: row for row in predictions.read(file)} for file in files]
+    first, second = tables
+    for here, there, file in ((first, second, files[1]), (second, first, files[0])):
+        if alone := [path for path in here if path not in there]:
+            raise ValueError(f"{file}: there is no {alone[0]} in it, and only the same radiographs can be compared")
+    if not first:
+        raise ValueError(f"{files[0]}: there is no radiograph to compare")
+    for path, row in first.items():
+        for key in ("label", "patient_id"):
+            if row[key] != second[path][key]:
+                raise ValueError(f"{files[1]}: the {key} of {path} is {second[path][key]!r}, not {row[key]!r}")
+    told = [[names(table) for names in (_classes, _structures)] for table in tables]
+    if told[0] != told[1]:
+        raise ValueError(f"{files[1]}: it tells of {told[1]}, and the other of {told[0]}")
+    return [list(first.values()), [second[path] for path in first]]
+
+
+def _classes(table: Mapping[str, Mapping]) -> list[str]:
+    return predictions.names(next(iter(table.values()), {}), predictions.COUNT_PREFIX)
+
+
+def _structures(table: Mapping[str, Mapping]) -> list[str]:
+    return predictions.names(next(iter(table.values()), {}), "dice_")
+
+
+def _measure_findings(cases: Findings) -> Callable[[NDArray], dict]:
+    everyone = np.arange(len(cases.truth))
+
+    def measure(weights: NDArray) -> dict:
+        scores = cases.at(everyone, weights)
+        macro = {f"macro {name}": scores["macro"][name] for name in ("f1", "auroc")}
+        return {"accuracy": scores["accuracy"]} | macro | {_area(k): v["auroc"] for k, v in scores["classes"].items()}
+
+    return measure
+
+
+def _measure_masks(rows: Sequence[Mapping]) -> Callable[[NDArray], dict]:
+    def measure(weights: NDArray) -> dict:
+        structures = metrics.measure_masks(rows, weights)["structures"]
+        return {f"{score} {name}": s[score] for name, s in structures.items() for score in ("dice", "jaccard")}
+
+    return measure
+
+
+def _test(first: Findings, second: Findings, patients: Sequence[str]) -> dict[str, float]:
+    alone = int((first.right & ~second.right).sum()), int((second.right & ~first.right).sum())
+    p = {"accuracy": proportions.mcnemar(*alone)}
+    for k, name in enumerate(first.classes):
+        scores = first.probabilities[:, k], second.probabilities[:, k]
+        if tested := delong.compare(first.truth == k, *scores, patients):
+            p[_area(name)] = tested.p
+    return p
+
+
+def _area(name: str) -> str:
+    return f"AUROC {name}"

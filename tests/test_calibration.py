@@ -1,0 +1,89 @@
+"""Reliability and its parts by hand, scikit-learn's Brier score, and a temperature that is known."""
+
+import numpy as np
+import pytest
+from scipy.special import softmax
+from sklearn.metrics import brier_score_loss
+
+from cxrjax.statistics import calibration, estimates
+
+
+def once(measure):
+    tree = measure
+    return {name: estimates.values(leaf)[0] for name, leaf in tree.items()}
+
+
+def draw(seed, n, sharpened):
+    """Probabilities that are right after `sharpened` is undone, and truths drawn from them."""
+    rng = np.random.default_rng(seed)
+    logits = rng.normal(size=(n, 4)) * 1.5
+    truth = (rng.random((n, 1)) > softmax(logits, 1).cumsum(1)).sum(1)
+    return softmax(logits * sharpened, 1), np.minimum(truth, 3)
+
+
+def test_parts_of_the_brier_score_by_hand():
+    """Said 0.8 four times, right three; said 0.4 twice, right once. Of two classes each part is there twice."""
+    first = np.array([0.8, 0.8, 0.8, 0.8, 0.4, 0.4])
+    truth = np.array([0, 0, 0, 1, 0, 1])
+    probabilities = np.stack([first, 1 - first], 1)
+    score = once(calibration.prepare(probabilities, truth, probabilities.argmax(1))(np.ones((1, 6))))
+    assert score["reliability"] == pytest.approx(2 * (4 * 0.05**2 + 2 * 0.1**2) / 6)
+    assert score["resolution"] == pytest.approx(2 * (4 * (3 / 4 - 4 / 6) ** 2 + 2 * (1 / 2 - 4 / 6) ** 2) / 6)
+    assert score["uncertainty"] == pytest.approx(2 * 4 / 6 * 2 / 6)
+    assert score["within"] == pytest.approx(0)  # the bins are the values themselves
+    assert score["brier"] == pytest.approx(2 * brier_score_loss(truth == 0, first))
+    # Of the findings, 0.8 is right in 3 of 4, and 0.6 (of the second class) in 1 of 2.
+    assert score["ece"] == pytest.approx((4 * 0.05 + 2 * 0.1) / 6)
+
+
+def test_parts_add_up_where_bins_are_wide():
+    probabilities, truth = draw(0, 500, 1.7)
+    score = once(calibration.prepare(probabilities, truth, probabilities.argmax(1))(np.ones((1, 500))))
+    assert score["brier"] == pytest.approx(brier_score_loss(truth, probabilities, labels=range(4), scale_by_half=False))
+    parts = score["reliability"] - score["resolution"] + score["uncertainty"] + score["within"]
+    assert score["brier"] == pytest.approx(parts) and abs(score["within"]) > 1e-4
+
+
+def test_bins_hold_equal_numbers_and_do_not_part_equal_values():
+    values = np.random.default_rng(0).permutation(np.arange(100) / 100)
+    assert calibration.bin_equally(values).sum(0).tolist() == [10] * 10
+    of = calibration.bin_equally(np.array([0.1] * 50 + [0.2] * 3 + [0.9] * 47)).argmax(1)
+    assert of.tolist() == [0] * 50 + [1] * 3 + [2] * 47 or of.tolist() == [0] * 50 + [1] * 50
+
+
+@pytest.mark.parametrize("temperature", [0.5, 1.0, 2.5])
+def test_a_known_temperature_is_found_and_lowers_the_error(temperature):
+    probabilities, truth = draw(1, 20_000, temperature)  # sharpened so much
+    assert calibration.fit_temperature(probabilities, truth) == pytest.approx(temperature, rel=0.05)
+    mended = calibration.apply_temperature(probabilities, temperature)
+    before, after = (
+        once(calibration.prepare(p, truth, p.argmax(1))(np.ones((1, len(truth)))))["ece"]
+        for p in (probabilities, mended)
+    )
+    assert after < 0.015 and (temperature == 1 or after < before / 3)
+
+
+def test_a_temperature_changes_no_finding():
+    probabilities, _ = draw(2, 200, 1.0)
+    for temperature in (0.05, 0.7, 20.0):
+        scaled = calibration.apply_temperature(probabilities, temperature)
+        np.testing.assert_array_equal(scaled.argsort(1), probabilities.argsort(1))
+        np.testing.assert_allclose(scaled.sum(1), 1)
+    np.testing.assert_allclose(calibration.apply_temperature(probabilities, 1.0), probabilities)
+    logits = np.log(probabilities)
+    np.testing.assert_allclose(calibration.apply_temperature(probabilities, 3.0), softmax(logits / 3, 1))
+    odd = np.array([[0, 0, 0], [1, 0, 0], [np.nan] * 3], np.float32)
+    np.testing.assert_array_equal(calibration.apply_temperature(odd, 2.0), odd)
+
+
+def test_claims_that_are_right_stay_within_what_chance_shows():
+    inside, outside = [], []
+    for seed in range(60):
+        probabilities, truth = draw(seed, 300, 1.0)
+        for held, wrong in ((inside, probabilities), (outside, calibration.apply_temperature(probabilities, 0.5))):
+            claimed, right = wrong.max(1), wrong.argmax(1) == truth
+            bins = calibration.bin_equally(claimed)
+            low, high = calibration.error_if_calibrated(claimed, bins, draws=200)
+            error = calibration.calibration_error(calibration.reliability(claimed, right, bins, np.ones((1, 300))))
+            held.append(low <= error[0] <= high)
+    assert np.mean(inside) > 0.85 and np.mean(outside) < 0.1

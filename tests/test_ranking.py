@@ -1,0 +1,70 @@
+"""Curves and areas are scikit-learn's, over any weights; thresholds are what they are chosen for."""
+
+import numpy as np
+import pytest
+from sklearn import metrics as sklearn
+
+from cxrjax.statistics import ranking
+
+
+def draw(seed):
+    rng = np.random.default_rng(seed)
+    n = int(rng.integers(20, 200))
+    positive = np.append([True, False], rng.random(n - 2) < rng.uniform(0.1, 0.9))
+    scores = np.round(rng.normal(size=n) + positive, int(rng.integers(0, 3)))  # with many ties, some, few
+    weights = np.vstack([np.ones(n), rng.integers(0, 4, (3, n))])
+    weights[1:, :2] += 1  # some of each
+    return positive, scores, weights
+
+
+@pytest.mark.parametrize("seed", range(15))
+def test_equals_scikit_learn_over_every_weighting(seed):
+    positive, scores, weights = draw(seed)
+    order = ranking.rank(positive, scores, weights)
+    areas, precisions = ranking.auroc(order), ranking.average_precision(order)
+    for k, w in enumerate(weights):
+        assert areas[k] == pytest.approx(sklearn.roc_auc_score(positive, scores, sample_weight=w))
+        assert precisions[k] == pytest.approx(sklearn.average_precision_score(positive, scores, sample_weight=w))
+    alarms, hits, thresholds = sklearn.roc_curve(positive, scores, drop_intermediate=False)
+    np.testing.assert_allclose(order.alarms[0] / order.alarms[0, -1], alarms)
+    np.testing.assert_allclose(order.hits[0] / order.hits[0, -1], hits)
+    np.testing.assert_array_equal(order.thresholds, thresholds)
+    precision, _, _ = sklearn.precision_recall_curve(positive, scores)
+    hits, alarms = order.hits[0, 1:], order.alarms[0, 1:]
+    np.testing.assert_allclose(hits / (hits + alarms), precision[:-1][::-1])
+
+
+def test_what_is_not_known_loses_every_pair():
+    positive, nan = [True, True, False, False, False], np.nan
+    for scores, area in (
+        ([0.8, 0.4, 0.4, 0.1, 0.9], (2 + 1.5) / 6),
+        ([0.8, nan, 0.4, 0.1, 0.9], 2 / 6),
+        ([0.8, 0.4, nan, 0.1, 0.9], (1 + 1) / 6),
+    ):
+        assert ranking.auroc(ranking.rank(positive, scores, np.ones((1, 5)))) == pytest.approx(area)
+
+
+def test_what_cannot_be_earned_is_nan():
+    weights = np.array([[1.0, 1, 1], [0, 1, 1], [1, 0, 0], [0, 0, 0]])  # there are positives and negatives in the first
+    order = ranking.rank([True, False, False], [0.3, 0.2, 0.9], weights)
+    np.testing.assert_array_equal(ranking.auroc(order), [0.5, np.nan, np.nan, np.nan])
+    np.testing.assert_array_equal(ranking.average_precision(order), [0.5, np.nan, 1, np.nan])
+
+
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("wanted", [0.5, 0.8, 0.9, 1.0])
+def test_no_other_threshold_does_better(seed, wanted):
+    positive, scores, weights = draw(seed)
+    order = ranking.rank(positive, scores, weights[:1])
+    rates = [((scores >= t)[positive].mean(), (scores < t)[~positive].mean()) for t in order.thresholds]
+    at = ranking.choose_threshold(order, specificity=wanted)
+    specific = max(rate for rate in rates if rate[1] >= wanted)
+    assert ((scores >= at)[positive].mean(), (scores < at)[~positive].mean()) == specific
+    at = ranking.choose_threshold(order, sensitivity=wanted)
+    sensitive = max((specificity, sensitivity) for sensitivity, specificity in rates if sensitivity >= wanted)
+    assert ((scores < at)[~positive].mean(), (scores >= at)[positive].mean()) == sensitive
+
+
+def test_a_threshold_needs_positives_and_negatives():
+    with pytest.raises(ValueError, match="both positives and negatives"):
+        ranking.choose_threshold(ranking.rank([True], [1.0], np.ones((1, 1))), specificity=0.9)

@@ -1,0 +1,74 @@
+"""Referral and settling: by hand, by integration, by the exact distribution; groups that add up."""
+
+import numpy as np
+import pytest
+from scipy.integrate import quad
+from scipy.stats import hypergeom
+
+from cxrjax.statistics import referral, settling, subgroups
+
+
+def test_accuracy_of_what_is_kept_by_hand():
+    right, certainty = np.array([1, 1, 0, 1, 0], bool), np.array([0.9, 0.8, 0.7, 0.6, np.nan])
+    kept = referral.keep(right, certainty, np.ones((1, 5)))
+    shares = referral.accuracy(kept, (0.0, 0.2, 0.4, 0.5, 0.6))
+    # Half of five are two and a half: both that are right, and half of one that is wrong.
+    assert [float(share.value[0]) for share in shares] == pytest.approx([3 / 5, 3 / 4, 2 / 3, 2 / 2.5, 1])
+    assert [float(share.of[0]) for share in shares] == pytest.approx([5, 4, 3, 2.5, 2])
+
+
+def test_the_area_is_the_integral_of_the_curve():
+    rng = np.random.default_rng(0)
+    right, certainty = rng.random(40) < 0.7, np.round(rng.random(40), 1)
+    kept = referral.keep(right, certainty, rng.integers(0, 3, (4, 40)).astype(float))
+    for k, area in enumerate(referral.area(kept)):
+        one = type(kept)(kept.thresholds, kept.hits[k : k + 1], kept.alarms[k : k + 1])
+        integral, _ = quad(lambda share, one=one: referral.accuracy(one, (share,))[0].value[0], 0, 1, limit=500)
+        assert area == pytest.approx(integral, abs=1e-4)
+
+
+def test_certainty_that_tells_nothing_gains_nothing():
+    right = np.array([1, 0, 1, 1], bool)
+    assert referral.area(referral.keep(right, np.ones(4), np.ones((1, 4)))) == pytest.approx(3 / 4)
+    best, worst = (referral.area(referral.keep(right, c, np.ones((1, 4))))[0] for c in (1.0 * right, 1.0 - right))
+    assert worst < 3 / 4 < best == pytest.approx(3 / 4 - 3 / 4 * np.log(3 / 4))  # 1, then 3/4 over the share kept
+
+
+def test_settling_is_hypergeometric():
+    votes, probabilities = np.array([[7, 3], [0, 10], [0, 0]]), np.array([[0.6, 0.4], [0.1, 0.9], [np.nan, np.nan]])
+    settled = settling.settle(votes, probabilities, np.array([1, 1, 1]), sizes=(1, 5, 10, 25), draws=20_000)
+    assert list(settled) == [1, 5, 10]
+    stays = hypergeom(10, 7, 5).sf(2)
+    np.testing.assert_allclose(settled[5]["stability"], [stays, 1, np.nan], atol=0.01)
+    np.testing.assert_allclose(settled[5]["accuracy"], [1 - stays, 1, 0], atol=0.01)
+    shares = [max(hits, 5 - hits) / 5 * hypergeom(10, 7, 5).pmf(hits) for hits in range(6)]
+    np.testing.assert_allclose(settled[5]["agreement"], [sum(shares), 1, np.nan], atol=0.01)
+    np.testing.assert_allclose(settled[1]["stability"], [0.7, 1, np.nan], atol=0.01)
+    np.testing.assert_array_equal(settled[10]["stability"], [1, 1, np.nan])
+
+
+def test_a_tie_of_all_goes_to_the_higher_probability_and_one_of_fewer_is_drawn():
+    settled = settling.settle(np.array([[5, 5]]), np.array([[0.4, 0.6]]), np.array([1]), sizes=(2, 10), draws=20_000)
+    assert settled[10]["accuracy"] == 1
+    np.testing.assert_allclose(settled[2]["accuracy"], 0.5, atol=0.02)
+
+
+def test_every_radiograph_is_in_one_group_of_each():
+    rows = [
+        {"source": "a", "sex": "M", "age": 17.9, "view": "PA"},
+        {"source": "a", "sex": "female", "age": 18.0, "view": "AP"},
+        {"source": "b", "sex": " f ", "age": 65.0, "view": ""},
+        {"source": "", "sex": "?", "age": float("nan"), "view": "AP"},
+    ]
+    groups = {name: {k: v.tolist() for k, v in parts.items()} for name, parts in subgroups.partition(rows).items()}
+    assert groups == {
+        "source": {"a": [0, 1], "b": [2], "unknown": [3]},
+        "sex": {"female": [1, 2], "male": [0], "unknown": [3]},
+        "age": {"under 18": [0], "18 to 39": [1], "65 and over": [2], "unknown": [3]},
+        "view": {"AP": [1, 3], "PA": [0], "unknown": [2]},
+    }
+    assert [list(parts)[-1] for parts in groups.values()] == ["unknown"] * 4
+    assert list(subgroups.partition([{"source": "a"}, {"source": "a"}])) == ["source"]  # rows of an older form
+    assert [subgroups.band(age) for age in (0, 39.99, 40, 100, -1)] == [
+        "under 18", "18 to 39", "40 to 64", "65 and over", "unknown",
+    ]  # fmt: skip

@@ -1,0 +1,190 @@
+"""From rows to metrics.json: known truths, tables that add up, runs compared, and nothing but the rows."""
+
+import json
+
+import numpy as np
+import pytest
+
+from cxrjax import calibration, compare, metrics, predictions, score, tables
+from cxrjax.statistics import resampling
+
+CLASSES = ["normal", "viral", "covid19"]
+N = 90
+
+
+@pytest.fixture(autouse=True)
+def few_resamples(monkeypatch):
+    monkeypatch.setattr(resampling.bootstrap, "__defaults__", (200, 0))
+
+
+def draw_rows(seed, skill=1.5, sharpened=4.5):
+    """Rows of made-up findings whose probabilities are sharpened; the patients have two radiographs each."""
+    cases, rng = np.random.default_rng(7), np.random.default_rng(seed)
+    truth = cases.integers(0, 3, N)
+    logits = rng.normal(size=(N, 3)) + skill * np.eye(3)[truth]
+    probabilities = np.exp(sharpened * logits)
+    probabilities /= probabilities.sum(1, keepdims=True)
+    rows = []
+    for i, (t, p) in enumerate(zip(truth, probabilities, strict=True)):
+        row = {
+            "path": f"{i}.png",
+            "patient_id": f"p{i // 2}",
+            "source": "ab"[int(t == 2)],
+            "split": "test",
+            "status": "ok",
+        }
+        row |= {"sex": "MF"[i % 2], "age": 10.0 + i, "view": "" if i % 3 else "PA"}
+        row |= {"label": CLASSES[t], "source_guess": ["normal", "covid19"][int(t == 2)]}
+        if i == 5:
+            rows.append(row | {"status": "no lungs found"})
+            continue
+        votes = np.floor(100 * p).astype(int)
+        votes[p.argmax()] += 100 - votes.sum()
+        row |= {"finding": CLASSES[p.argmax()], "confidence": p.max(), "agreement": votes.max() / 100}
+        row |= {"entropy_within": 0.1, "entropy_between": -(p * np.log(p)).sum() - 0.1}
+        row |= {f"probability_{name}": x for name, x in zip(CLASSES, p, strict=True)}
+        rows.append(row | {f"votes_{name}": int(x) for name, x in zip(CLASSES, votes, strict=True)})
+    return rows
+
+
+def write(workdir, rows, split="test", columns=None):
+    folder = workdir / "evaluation" / split
+    folder.mkdir(parents=True)
+    predictions.write(folder / "predictions.csv", rows, columns or predictions.classification_columns(CLASSES))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    workdir = tmp_path_factory.mktemp("run")
+    write(workdir, draw_rows(1), "val")
+    write(workdir, draw_rows(0))
+    calibration.fit(workdir, "val")
+    return workdir
+
+
+@pytest.fixture(scope="module")
+def scores(run):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(resampling.bootstrap, "__defaults__", (200, 0))
+        return score.score(run, "test")
+
+
+def every_score(tree):
+    if not isinstance(tree, dict):
+        return []
+    return [tree] if "value" in tree else [leaf for part in tree.values() for leaf in every_score(part)]
+
+
+def test_values_are_those_of_the_metrics_and_lie_in_their_intervals(run, scores):
+    rows = predictions.read(run / "evaluation" / "test" / "predictions.csv")
+    labels, findings = ([row[key] for row in rows] for key in ("label", "finding"))
+    plain = metrics.classification_metrics(labels, findings, predictions.probabilities(rows, CLASSES), CLASSES)
+
+    def values(tree):
+        if not isinstance(tree, dict):
+            return tree
+        return tree["value"] if "value" in tree else {key: values(part) for key, part in tree.items()}
+
+    assert {key: values(scores["all"][key]) for key in plain} == plain
+    assert (scores["n"], scores["patients"], scores["all"]["no_finding"]) == (N, N // 2, 1)
+    for leaf in every_score(scores["all"]) + every_score(scores["referral"]):
+        assert leaf["value"] is None or leaf["interval"][0] <= leaf["value"] <= leaf["interval"][1]
+    guessed = metrics.classification_metrics(labels, [row["source_guess"] for row in rows], None, CLASSES)
+    over = scores["over_source"]["accuracy"]
+    assert over["value"] == pytest.approx(plain["accuracy"] - guessed["accuracy"])
+
+
+def test_subgroups_add_up(scores):
+    assert set(scores["subgroups"]) == {"source", "sex", "age", "view"}
+    for groups in scores["subgroups"].values():
+        assert sum(group["n"] for group in groups.values()) == N
+        right = sum(group["n"] * group["accuracy"]["value"] for group in groups.values())
+        assert right == pytest.approx(N * scores["all"]["accuracy"]["value"])
+        for name in CLASSES:
+            support = sum(group["classes"][name]["support"] for group in groups.values())
+            assert support == scores["all"]["classes"][name]["support"]
+    assert any("fewer than 30" in line and "under 18 (8)" in line for line in scores["warnings"])
+
+
+def test_temperature_and_thresholds_come_from_validation_and_are_used_on_test(run, scores):
+    known = json.loads((run / "calibration.json").read_text())
+    assert known["split"] == "val" and 2 < known["temperature"] < 4.5  # 4.5 / 1.5, for it is right at 1.5
+    assert scores["calibration"]["scaled"]["ece"]["value"] < scores["calibration"]["raw"]["ece"]["value"]
+    assert scores["calibration"]["raw"]["n"] == N - 1
+    rows = predictions.read(run / "evaluation" / "test" / "predictions.csv")
+    positive = np.array([row["label"] == "viral" for row in rows])
+    point = scores["operating_points"]["viral"]["at_specificity"]
+    called = predictions.probabilities(rows, CLASSES)[:, 1] >= known["operating_points"]["viral"]["at_specificity"]
+    assert point["threshold"] == known["operating_points"]["viral"]["at_specificity"]
+    assert point["sensitivity"]["value"] == pytest.approx(called[positive].mean())
+    assert point["specificity"]["value"] == pytest.approx((~called)[~positive].mean())
+    validation = predictions.read(run / "evaluation" / "val" / "predictions.csv")
+    negative = np.array([row["label"] != "viral" for row in validation])
+    assert (predictions.probabilities(validation, CLASSES)[negative, 1] < point["threshold"]).mean() >= 0.9
+
+
+def test_scores_and_figures_are_the_same_again(run, scores):
+    folder = run / "evaluation" / "test"
+    names = ["metrics.json", "ranking.svg", "reliability.svg", "referral.svg", "settling.svg", "confusion.svg"]
+    before = {name: (folder / name).read_bytes() for name in names}
+    assert score.score(run, "test") == scores
+    assert {name: (folder / name).read_bytes() for name in names} == before
+    assert json.loads(before["metrics.json"]) == scores
+    area = scores["all"]["classes"]["viral"]["auroc"]
+    low, high = area["interval"]
+    assert f"viral {area['value']:.2f} ({low:.2f} to {high:.2f})" in before["ranking.svg"].decode()
+    assert f"{area['value']:.3f} ({low:.3f} to {high:.3f})" in tables.summarise(scores)
+
+
+def test_rows_of_an_older_form_are_scored_too(tmp_path):
+    columns = [c for c in predictions.classification_columns(CLASSES) if c not in ("view", "sex", "age")]
+    columns = [c for c in columns if not c.startswith("entropy")]
+    rows = [{key: value for key, value in row.items() if key in columns} for row in draw_rows(0)]
+    write(tmp_path, rows, columns=columns)
+    scores = score.score(tmp_path, "test")
+    assert list(scores["subgroups"]) == ["source"] and set(scores["referral"]) == {"agreement", "confidence"}
+    assert not scores["operating_points"] and "no calibration.json" in scores["warnings"][-1]
+
+
+def test_masks_have_intervals_by_patient(tmp_path):
+    rng = np.random.default_rng(0)
+    dice = rng.beta(20, 2, 60)
+    rows = [
+        {"path": f"{i}", "patient_id": f"{i % 20}", "source": "ab"[i % 2], "status": "ok", "dice_lungs": d}
+        | {"jaccard_lungs": d / (2 - d), "dice_heart": np.nan if i % 2 else 0.9, "jaccard_heart": 0.8}
+        for i, d in enumerate(dice)
+    ]
+    write(tmp_path, rows, columns=predictions.segmentation_columns(["lungs", "heart"]))
+    scores = score.score(tmp_path, "test")
+    lungs = scores["all"]["structures"]["lungs"]
+    assert lungs["dice"]["value"] == pytest.approx(dice.mean()) and lungs["dice"]["n"] == 60
+    by_patient = dice.reshape(3, 20).mean(0).std() / np.sqrt(20)
+    low, high = lungs["dice"]["interval"]
+    assert (high - low) / (2 * 1.96) == pytest.approx(by_patient, rel=0.2)
+    assert scores["all"]["structures"]["heart"]["support"] == 30
+    assert "| a | heart | 30 | 0.900" in tables.summarise(scores)
+
+
+def test_a_run_is_compared_with_one_that_knows_less(run, tmp_path):
+    write(tmp_path, draw_rows(0, skill=0.3))
+    result = compare.compare(run, tmp_path, "test")
+    for name, difference in result["difference"].items():
+        pair = [result[part][name]["value"] for part in ("first", "second")]
+        assert difference["value"] == pytest.approx(pair[0] - pair[1])
+    assert result["difference"]["accuracy"]["interval"][0] > 0 and result["p"]["accuracy"] < 0.001
+    assert json.loads((run / "evaluation" / "test" / "comparison.json").read_text()) == result
+    assert "McNemar" in result["warnings"][0] and "< 0.001" in tables.compare(result)
+    same = compare.compare(run, run, "test")
+    assert all(d["value"] == 0 and d["interval"] == [0, 0] for d in same["difference"].values())
+    assert set(same["p"].values()) == {1}
+
+
+def test_only_the_same_cases_are_compared(run, tmp_path):
+    rows = draw_rows(2)
+    write(tmp_path / "fewer", rows[:-1])
+    with pytest.raises(ValueError, match=r"fewer/evaluation/test/predictions.csv: there is no 89.png in it"):
+        compare.compare(run, tmp_path / "fewer", "test")
+    write(tmp_path / "other", [rows[0] | {"label": "viral" if rows[0]["label"] != "viral" else "normal"}, *rows[1:]])
+    with pytest.raises(ValueError, match=r"the label of 0.png is"):
+        compare.compare(run, tmp_path / "other", "test")
