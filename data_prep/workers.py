@@ -54,7 +54,12 @@ def write_all(shards: Sequence[Shard], read: Callable[[Row], Example], options: 
     for shard in shards:
         _order(shard.path).write_bytes(pickle.dumps(shard))
     try:
-        pipeline | beam.Create([shard.path for shard in shards]) | beam.Reshuffle() | beam.Map(partial(_write_and_tell, read))
+        (
+            pipeline
+            | beam.Create([shard.path for shard in shards])
+            | beam.Reshuffle()
+            | beam.Map(partial(_write_and_tell, read))
+        )
         pipeline.run().wait_until_finish()
     except RuntimeError as error:  # Beam's wrapping of whatever a worker ran into, traceback and all
         last = [line for line in str(error).splitlines() if line.strip()][-1]

@@ -42,10 +42,6 @@ class Evidence(NamedTuple):
         """Where the figures of evaluation lie."""
         return self.workdir / "evaluation" / self.split
 
-    @property
-    def patients(self) -> int:
-        return len({row["patient_id"] or row["path"] for row in self.rows})
-
 
 def gather(workdir: Path, split: str, directory: str | None) -> Evidence:
     """Read what a run has to show; see `cxrjax.report.write`."""
@@ -55,6 +51,8 @@ def gather(workdir: Path, split: str, directory: str | None) -> Evidence:
         raise runs.UnfitRun(f"{folder}: the split was not evaluated yet; --mode=evaluate --split={split} does it")
     rows = predictions.read(folder / "predictions.csv")
     scores = _read(folder / "metrics.json")
+    if "subgroups" not in scores:
+        raise runs.UnfitRun(f"{folder}: was scored by an older cxrjax; --mode=score --split={split} scores it anew")
     directory = directory or config.data.directory
     records = history.read(workdir / history.METRICS)
     return Evidence(

@@ -15,8 +15,8 @@ from markupsafe import Markup
 from cxrjax import metrics
 from cxrjax.report.cases import Case
 from cxrjax.report.evidence import Evidence
+from cxrjax.statistics import subgroups
 
-FEW = 30  # radiographs, below which a share says little: its 95 % interval is some 0.3 wide
 TYPES = {".svg": "image/svg+xml", ".png": "image/png"}
 # What Markdown would read as its own; an entity is read as the character and as nothing else.
 _MARKS = {ord(mark): f"&#{ord(mark)};" for mark in "&<>|`*[]\\"} | {ord("\n"): " ", ord("\r"): " "}
@@ -49,13 +49,12 @@ def render(template: str, evidence: Evidence, cases: Sequence[Case]) -> bytes:
         "decimal": decimal,
         "sentence": sentence,
     }
-    environment.globals |= {"embed": embed, "FEW": FEW, "value": value, "interval": interval}
+    environment.globals |= {"embed": embed, "FEW": subgroups.FEW, "value": value, "interval": interval}
     environment.globals["verbatim"] = partial(_read_source, environment)
     finds = evidence.config.task == "classify"
     text = environment.get_template(template).render(
         evidence._asdict(),
         evidence=evidence,
-        patients=evidence.patients,
         cases=cases,
         finds=finds,
         headline=headline(evidence) if finds else [],
