@@ -1,4 +1,4 @@
-"""The report: what a reader is told, that it is told in valid and safe HTML, and that its numbers are those of the run."""
+"""The report: what a reader is told, in HTML that is valid and safe, and with the numbers of the run."""
 
 import html
 import json
@@ -82,7 +82,7 @@ def found(tmp_path):
     """Evidence of a classifier that was evaluated and nothing else."""
     config = base.get_config()
     config.task, config.classifier.classes, config.training.metric = "classify", CLASSES, "macro_f1"
-    chance = {"accuracy": 0.31, "macro": {"f1": 0.11, "auroc": 0.5}}
+    chance = {"accuracy": 0.31, "macro_f1": 0.11, "macro_auroc": 0.5}
     return evidence.Evidence(
         workdir=tmp_path, config=config, split="test", directory="", rows=ROWS, chance=chance,
         scores={
@@ -99,8 +99,11 @@ def found(tmp_path):
 
 AUDIT = {
     "controls": [{
-        "name": "source", "title": "Source alone", "question": "Does it?", "note": "",
-        "scores": {"macro_f1": estimate(0.5432, 0.5, 0.6)}, "share": None,
+        "name": "source", "title": "Source alone", "question": "Does it?", "note": "", "by": "table",
+        "scores": {"macro_f1": estimate(0.5432, 0.5, 0.6), "macro_auroc": estimate(0.7654, 0.7, 0.8)}, "share": None,
+    }, {
+        "name": "border", "title": "Border", "question": "Is it?", "note": "not done", "by": "network",
+        "scores": {}, "share": None,
     }],
     "verdict": {"paragraph": "Most of it is the hospital.", "sentences": [], "cannot_support": ["that any is seen"]},
 }  # fmt: skip
@@ -181,8 +184,8 @@ def test_the_numbers_are_those_of_the_run(found, audit):
     found = found._replace(audit=audit)
     text = page(found)
     head = table(text, "Scores of the network")
-    assert head[1][:4] == ["accuracy", "0.812 0.700–0.900", "0.457 0.700–0.900", "0.310"]
-    assert head[3][:4] == ["macro AUROC", "–", "–", "0.500"]
+    assert head[3][:4] == ["accuracy", "0.812 0.700–0.900", "0.457 0.700–0.900", "0.310"]
+    assert head[1][:4] == ["macro AUROC", "–", "0.765 0.700–0.800" if audit else "–", "0.500"]
     by_class = table(text, "Scores class by class")
     assert by_class[2][:3] == ["viral", "20 few", "0.812 0.762–0.862"] and by_class[1][1] == "50"
     counts = table(text, "Truth")
@@ -192,7 +195,9 @@ def test_the_numbers_are_those_of_the_run(found, audit):
     assert "| accuracy | 0.812 (0.700–0.900) | 0.457 (0.700–0.900) | 0.310 |" in card
     assert "macro F1 0.812 (0.762–0.862)" in render.render("checklist.md", found, shown()).decode()
     if audit:
-        assert table(text, "Controls")[1][2] == "0.543 0.500–0.600"
+        controls = table(text, "Controls")
+        assert controls[1][3:] == ["0.765 0.700–0.800", "0.543 0.500–0.600", "–"]
+        assert controls[2][2:] == ["Is it? not done", "–", "–", "–"]
 
 
 def test_the_audit_stands_before_every_score_and_what_is_missing_says_what_makes_it(found):
@@ -223,7 +228,7 @@ def test_a_run_of_masks_has_a_report_too(found):
     masks = {"path": HOSTILE, "source": "here", "status": "ok", "reason": "", "dice_lungs": 0.9, "jaccard_lungs": 0.8,
              "lung_confidence": 0.7}  # fmt: skip
     found.config.task = "segment"
-    found = found._replace(chance=None, rows=[masks], scores={
+    found = found._replace(chance={}, rows=[masks], scores={
         "all": every, "subgroups": {"source": {"here": every}}, "n": 2, "patients": 2, "resamples": 9, "warnings": [],
     })  # fmt: skip
     text = render.render("index.html", found, [cases.Case(masks, PICTURE._replace(map="", truth="M1,1 2,2 3,1Z"))])

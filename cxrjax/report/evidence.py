@@ -26,7 +26,9 @@ class Evidence(NamedTuple):
     directory: str  # the data set evaluated
     rows: list[dict[str, Any]]  # predictions.csv
     scores: dict[str, Any]  # metrics.json
-    chance: dict[str, Any] | None  # scores of always naming the label most frequent in training; None of masks
+    chance: dict[
+        str, float
+    ]  # accuracy, macro_f1, macro_auroc of whoever knows the labels of training alone; none of masks
     best: dict[str, float] | None  # the epoch whose network is used
     audit: dict[str, Any] | None
     maps: dict[str, Any] | None
@@ -54,6 +56,7 @@ def gather(workdir: Path, split: str, directory: str | None) -> Evidence:
     if "subgroups" not in scores:
         raise runs.UnfitRun(f"{folder}: was scored by an older cxrjax; --mode=score --split={split} scores it anew")
     directory = directory or config.data.directory
+    audit = _read(workdir / "audit" / split / "audit.json")
     records = history.read(workdir / history.METRICS)
     return Evidence(
         workdir=workdir,
@@ -62,9 +65,9 @@ def gather(workdir: Path, split: str, directory: str | None) -> Evidence:
         directory=directory,
         rows=rows,
         scores=scores,
-        chance=_guess_without_looking(rows, config) if config.task == "classify" else None,
+        chance=_guess(rows, config, audit) if config.task == "classify" else {},
         best=selection.find_best(records, f"val/{config.training.metric}") if records else None,
-        audit=_read(workdir / "audit" / split / "audit.json"),
+        audit=audit,
         maps=_read(workdir / "maps" / split / "checks.json"),
         gate=_read(workdir / "gate.json"),
         morphology=_read(workdir / "morphology" / split / "differences.json"),
@@ -97,14 +100,16 @@ def _count(directory: str, split: str) -> dict[str, Counter]:
     return counts
 
 
-def _guess_without_looking(rows: list[dict[str, Any]], config: ConfigDict) -> dict[str, Any]:
-    """Scores of naming, whatever the radiograph, the label most frequent in training."""
+def _guess(rows: list[dict[str, Any]], config: ConfigDict, audit: dict[str, Any] | None) -> dict[str, float]:
+    """Chance as the audit has it; without one, the scores of always naming the label most frequent in training."""
+    if audit is not None:
+        return audit["chance"]
     _, learned = data.load_labels(config.data.directory, config.data.train)
     labels, classes = [row["label"] for row in rows], config.classifier.classes
     guesses = metrics.score_of_source([""] * len(learned), learned, [""] * len(rows))
     scores = metrics.classification_metrics(labels, guesses, None, classes)
-    scores["macro"]["auroc"] = 0.5  # every pair is a tie
-    return scores
+    # Of AUROC, a half: every pair is a tie.
+    return {"accuracy": scores["accuracy"], "macro_f1": scores["macro"]["f1"], "macro_auroc": 0.5}
 
 
 def _machine() -> str:
