@@ -128,6 +128,10 @@ def get_config() -> ConfigDict:
     config.maps.seeds = 2  # other draws of the patches that a map is compared with; ours
     config.maps.stable = 0.7  # rank correlation over which it is the same map: half of the variance; ours
     config.maps.hottest = 0.1  # share of the lungs whose overlap is told; ours
+    config.report = ConfigDict()
+    config.report.cases = 300  # radiographs in its table, worst first; ours
+    config.report.side = 512  # pixels, side of their pictures; ours
+    config.report.megabytes = 12.0  # room for the pictures: no more are drawn once it is used up; ours
 
     config.rate_finder = ConfigDict()
     config.rate_finder.lowest = 1e-7  # first learning rate; hieu2695 Helper.py

@@ -59,11 +59,10 @@ def check_maps(workdir: Path, split: str, directory: str | None = None, table: P
     if config.task != "classify" or config.evaluation.members > 1:
         raise runs.UnfitRun(f"{workdir}: only the maps of a single classifier can be checked")
     variables = runs.load_networks(workdir, config)
-    directory = directory or config.data.directory
-    size, gamma, equalise = config.image.size, config.image.gamma, config.image.equalise
-    cases = data.load(directory, split, size=size, gamma=gamma, equalise=equalise, readers=config.data.readers)
+    cases = data.load_as(config, split, directory)
     if table is not None:
-        cases = cases._replace(lesions=data.load_lesions(directory, split, size, lesions.read(table)))
+        directory = directory or config.data.directory
+        cases = cases._replace(lesions=data.load_lesions(directory, split, config.image.size, lesions.read(table)))
     segmenter, classifier = networks.segmenter(config), networks.classifier(config)
     rows, curves = zip(*check(segmenter, classifier, config, variables, cases), strict=True)
     judged = trust.judge(rows, curves, config.maps, config.seed)

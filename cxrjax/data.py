@@ -5,6 +5,7 @@ On disk: a TFDS data set in array_record files, as `python -m data_prep` writes 
 is in which split was decided when the data set was prepared.
 """
 
+import json
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
@@ -15,6 +16,7 @@ import cv2
 import grain
 import numpy as np
 import tensorflow_datasets as tfds
+from ml_collections import ConfigDict
 from tqdm import tqdm
 
 from cxrjax import lesions, radiograph, standardise
@@ -89,6 +91,18 @@ def load(directory: str, split: str, size: int, gamma: float, equalise: bool, re
     )
 
 
+def load_as(config: ConfigDict, split: str, directory: str | None = None) -> Split:
+    """A split as the networks of a config see it, of its own data set or of the one in another directory; see `load`."""
+    return load(
+        directory or config.data.directory,
+        split,
+        size=config.image.size,
+        gamma=config.image.gamma,
+        equalise=config.image.equalise,
+        readers=config.data.readers,
+    )
+
+
 def load_labels(directory: str, split: str) -> tuple[list[str], list[str]]:
     """Sources and labels of the radiographs of a split, without their pictures."""
     examples = [example for part in _open(directory, split) for example in part]
@@ -133,6 +147,12 @@ def list_splits(directory: str) -> list[str]:
         MissingData: there is no data set.
     """
     return _filled(tfds.builder_from_directory(_find(directory)))
+
+
+def read_report(directory: str) -> dict[str, Any]:
+    """What its preparation says of a data set (`report.json`): counts, what was skipped, near-duplicates."""
+    path = Path(_find(directory)) / "report.json"
+    return json.loads(path.read_text()) if path.exists() else {}
 
 
 def name_keys(paths: list[str]) -> np.ndarray:

@@ -42,8 +42,7 @@ def evaluate(workdir: Path, split: str, directory: str | None = None) -> dict[st
 def _examine(examiner: Examiner, workdir: Path, split: str, directory: str) -> None:
     """Write the rows and the sheet of a split."""
     config = examiner.config
-    size, gamma, equalise = config.image.size, config.image.gamma, config.image.equalise
-    cases = data.load(directory, split, size=size, gamma=gamma, equalise=equalise, readers=config.data.readers)
+    cases = data.load_as(config, split, directory)
     folder = workdir / "evaluation" / split
     folder.mkdir(parents=True, exist_ok=True)
     if examiner.finds:

@@ -10,18 +10,22 @@ from cxrjax import whole
 METRICS = "metrics.jsonl"
 
 
-def resume(path: Path, step: int) -> list[dict[str, float]]:
-    """The records up to a step; those of epochs that a killed run could not save the state of are dropped."""
-    if not path.exists():
-        return []
+def read(path: Path) -> list[dict[str, float]]:
+    """The records of a training, without a line that a kill cut short; none where there is no file."""
     records = []
-    for line in path.read_text().splitlines():
+    for line in path.read_text().splitlines() if path.exists() else ():
         try:
             records.append(json.loads(line))
-        except json.JSONDecodeError:  # a line cut short by a kill
+        except json.JSONDecodeError:
             break
-    records = [record for record in records if record["step"] <= step]
-    whole.write(path, "".join(json.dumps(record) + "\n" for record in records).encode())
+    return records
+
+
+def resume(path: Path, step: int) -> list[dict[str, float]]:
+    """The records up to a step; those of epochs that a killed run could not save the state of are dropped."""
+    records = [record for record in read(path) if record["step"] <= step]
+    if path.exists():
+        whole.write(path, "".join(json.dumps(record) + "\n" for record in records).encode())
     return records
 
 

@@ -9,6 +9,8 @@ The scores, tables and figures again, from the rows alone; and two runs compared
   python -m cxrjax.main --workdir=RUN --mode=compare --other=OTHER_RUN [--split=test]
 Check its maps; rows, figures with intervals, curves and a verdict go to RUN/maps/SPLIT:
   python -m cxrjax.main --workdir=RUN --mode=check_maps [--split=test] [--data=OTHER_DATA_SET] [--lesions=TABLE.csv]
+Make of all that a page for people, a model card and a checklist, in RUN/report:
+  python -m cxrjax.main --workdir=RUN --mode=report [--split=test] [--data=OTHER_DATA_SET]
 Apply it to any radiographs; rows and pictures go to DIR, probabilities with --calibrated at the run's temperature:
   python -m cxrjax.main --workdir=RUN --mode=predict --input=FILE_OR_DIR --output=DIR [--calibrated]
 Make a run of published weights (safetensors, PyTorch, Keras; nothing of a file is run), or publish a run's:
@@ -74,6 +76,12 @@ def _check_maps(workdir: Path) -> None:
     print(f"rows, figures and curves are in {workdir / 'maps' / _SPLIT.value}")
 
 
+def _report(workdir: Path) -> None:
+    from cxrjax import report
+
+    print(f"the report is {report.write(workdir, _SPLIT.value, _DATA.value)}")
+
+
 def _predict(workdir: Path) -> int:
     from cxrjax import predict
 
@@ -125,6 +133,7 @@ MODES = {
     "score": Mode(_score),
     "compare": Mode(_compare, ("other",)),
     "check_maps": Mode(_check_maps),
+    "report": Mode(_report),
     "predict": Mode(_predict, ("input", "output")),
     "find_rate": Mode(_find_rate, ("config",)),
     "cross_validate": Mode(_cross_validate, ("config",)),
@@ -136,7 +145,9 @@ _CONFIG = config_flags.DEFINE_config_file("config", None, "Settings of a trainin
 _WORKDIR = flags.DEFINE_string("workdir", None, "The run directory: written by train and import, read by the others.")
 _MODE = flags.DEFINE_enum("mode", "train", list(MODES), "What to do.")
 _SPLIT = flags.DEFINE_string("split", "test", "The part of the data to look at: train, val, test, fold0 …")
-_DATA = flags.DEFINE_string("data", None, "evaluate, check_maps: a prepared data set other than that of training.")
+_DATA = flags.DEFINE_string(
+    "data", None, "evaluate, check_maps, report: a prepared data set other than that of training."
+)
 _OTHER = flags.DEFINE_string("other", None, "compare: the run directory to compare with.")
 _CALIBRATED = flags.DEFINE_bool("calibrated", False, "predict: give probabilities at the run's temperature.")
 _LESIONS = flags.DEFINE_string(

@@ -85,16 +85,11 @@ def prepare(config: ConfigDict, workdir: Path) -> None:
 
 def build_task(config: ConfigDict, workdir: Path) -> Task:
     """The task of a config, its data loaded."""
-    size, gamma, equalise = config.image.size, config.image.gamma, config.image.equalise
-    readers = config.data.readers
     names = (config.data.train, config.data.validation)
     both = set(names[0].split("+")) & set(names[1].split("+"))
     if both:
         raise ValueError(f"the split {both.pop()!r} is in data.train and in data.validation")
-    splits = [
-        data.load(config.data.directory, name, size=size, gamma=gamma, equalise=equalise, readers=readers)
-        for name in names
-    ]
+    splits = [data.load_as(config, name) for name in names]
     if config.task == "segment":
         return segment.build(config, *splits)
     return classify.build(config, *splits, runs.load_segmenter(workdir / runs.SEGMENTER, config))

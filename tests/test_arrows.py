@@ -86,13 +86,15 @@ COMMANDS: dict[str, set[str]] = {
     "cxrjax.evaluate": BELOW | {"cxrjax.examine", "cxrjax.score"},
     "cxrjax.check_maps": BELOW,
     "cxrjax.predict": BELOW | {"cxrjax.examine"},
+    "cxrjax.report": BELOW | {"cxrjax.examine", "cxrjax.report.*"},
+    "cxrjax.report.*": BELOW | {"cxrjax", "cxrjax.examine", "cxrjax.report.*"},  # cxrjax for its version
     "cxrjax.find_rate": BELOW | {"cxrjax.train"},
     "cxrjax.cross_validate": BELOW | {"cxrjax.train", "cxrjax.evaluate"},
     # data, radiograph and runs for the errors that it puts in words
     "cxrjax.main": {
         "cxrjax.allocator", "cxrjax.check_maps", "cxrjax.compare", "cxrjax.cross_validate", "cxrjax.data",
-        "cxrjax.evaluate", "cxrjax.exchange", "cxrjax.find_rate", "cxrjax.predict", "cxrjax.radiograph", "cxrjax.runs",
-        "cxrjax.score", "cxrjax.tables", "cxrjax.train", "cxrjax.trust",
+        "cxrjax.evaluate", "cxrjax.exchange", "cxrjax.find_rate", "cxrjax.predict", "cxrjax.radiograph", "cxrjax.report",
+        "cxrjax.runs", "cxrjax.score", "cxrjax.tables", "cxrjax.train", "cxrjax.trust",
     },
 }  # fmt: skip
 ALLOWED: dict[str, set[str]] = {
@@ -126,6 +128,8 @@ ONLY: dict[str, set[str]] = {
     "safetensors": {"cxrjax.pretrained.files", "cxrjax.exchange"},
     # It runs what a file names, which cxrjax.pretrained.unpickle does not; workers read what their parent just wrote.
     "pickle": {"data_prep.workers"},
+    "jinja2": {"cxrjax.report.render"},
+    "markupsafe": {"cxrjax.report.render"},
     "kagglehub": {"data_prep.fetch.obtain"},
 }
 

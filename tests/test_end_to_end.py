@@ -15,7 +15,7 @@ import pytest
 from sklearn.metrics import f1_score
 
 from configs import phantom_classify, phantom_segment
-from cxrjax import calibration, check_maps, data, evaluate, lesions, predict, predictions, runs, score, train
+from cxrjax import calibration, check_maps, data, evaluate, lesions, predict, predictions, report, runs, score, train
 from cxrjax.statistics.calibration import apply_temperature
 from data_prep.__main__ import main as prepare
 
@@ -150,6 +150,19 @@ def test_a_prediction_does_not_depend_on_its_neighbours(folder, tmp_path):
             assert together[key] == value
         else:
             assert together[key] == pytest.approx(value, abs=1e-5)
+
+
+@pytest.mark.parametrize("run", ["segment", "classify"])
+def test_the_report_shows_the_cases_and_scores_of_the_run(folder, run):
+    page = report.write(folder / run, "test").read_text()
+    rows = predictions.read(folder / run / "evaluation" / "test" / "predictions.csv")
+    scores = json.loads((folder / run / "evaluation" / "test" / "metrics.json").read_text())["all"]
+    main = scores["accuracy"] if run == "classify" else scores["structures"]["lungs"]["dice"]
+    assert f"{main['value']:.3f}" in page and f"{main['interval'][0]:.3f}–{main['interval'][1]:.3f}" in page
+    assert page.count("<dialog") == len(rows) and all(row["path"] in page for row in rows)
+    assert "Model card" in (folder / run / "report" / "MODEL_CARD.md").read_text()
+    with pytest.raises(runs.UnfitRun, match="--split=val"):
+        report.write(folder / "segment", "val")
 
 
 def command(folder: Path, workdir: Path, devices: int) -> subprocess.Popen:

@@ -3,7 +3,7 @@
 from cxrjax.figures.confusion import draw_confusion
 from cxrjax.figures.curves import draw_learning_curves, draw_rates
 from cxrjax.figures.faithfulness import draw_faithfulness
-from cxrjax.figures.radiographs import draw_finding, draw_sheet, overlay
+from cxrjax.figures.radiographs import draw_finding, draw_sheet, overlay, tint
 from cxrjax.figures.ranking import Ranked, draw_ranking
 from cxrjax.figures.reliability import Calibrated, draw_reliability
 from cxrjax.figures.shares import Band, draw_shares
@@ -25,4 +25,5 @@ __all__ = [
     "draw_shares",
     "draw_sheet",
     "overlay",
+    "tint",
 ]

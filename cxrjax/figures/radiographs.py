@@ -40,9 +40,7 @@ def overlay(
             raise ValueError(f"{name} of {layer.shape} do not lie on a radiograph of {image.shape}")
     rgb = np.repeat(image[..., None], 3, axis=2)
     if map is not None:
-        heat = np.clip(np.nan_to_num(map), 0, 1).astype(np.float32)
-        colours = cv2.applyColorMap(np.rint(heat * 255).astype(np.uint8), cv2.COLORMAP_INFERNO)[..., ::-1]
-        opacity = OPACITY * heat[..., None]
+        colours, opacity = tint(map)
         rgb = np.rint(rgb * (1 - opacity) + colours * opacity).astype(np.uint8)
     if lungs is not None:
         # A 400th of the side thick. No lung lies beyond the picture, so that its border closes one that it cuts.
@@ -51,6 +49,13 @@ def overlay(
         inside = cv2.erode(padded, cross, iterations=max(1, round(len(lungs) / 400)))[1:-1, 1:-1]
         rgb[lungs & (inside == 0)] = CONTOUR
     return rgb
+
+
+def tint(map: NDArray[np.floating]) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
+    """Colours RGB [H, W, 3] of a map [H, W] in 0..1 (cut to it; NaN is 0), and how opaque they are, [H, W, 1]."""
+    heat = np.clip(np.nan_to_num(map), 0, 1).astype(np.float32)
+    colours = cv2.applyColorMap(np.rint(heat * 255).astype(np.uint8), cv2.COLORMAP_INFERNO)[..., ::-1]
+    return colours, OPACITY * heat[..., None]
 
 
 @matplotlib.rc_context(style.STYLE)

@@ -1,0 +1,41 @@
+"""What a run has shown on a split, for people: one page that needs nothing else, a model card and a checklist.
+
+Writes RUN/report/: index.html, MODEL_CARD.md, CHECKLIST.md. Every score comes from the files that evaluation, audit
+and the other commands wrote; only the pictures of the cases are made here, by one pass of the network over them.
+"""
+
+from pathlib import Path
+
+from cxrjax import data, whole
+from cxrjax.examine import Examiner
+from cxrjax.report import cases, evidence, render
+
+TEMPLATES = {"index.html": "index.html", "MODEL_CARD.md": "model_card.md", "CHECKLIST.md": "checklist.md"}
+
+
+def write(workdir: Path, split: str, directory: str | None = None) -> Path:
+    """Write the report of a run on one split.
+
+    Args:
+        workdir: the run directory; the split has been evaluated.
+        split: "test", or another that was evaluated.
+        directory: the data set that was evaluated, where it is not the one of training.
+
+    Returns:
+        The page, RUN/report/index.html.
+
+    Raises:
+        UnfitRun: there is no run, or the split was not evaluated.
+        MissingData: the data set is not there.
+        ValueError: a file of the run is not as it was written, or of another data set.
+    """
+    found = evidence.gather(workdir, split, directory)
+    config, shown = found.config, []
+    if rows := cases.order(found.rows)[: config.report.cases]:
+        held = data.load_as(config, split, found.directory)
+        shown = cases.gather(Examiner(workdir), held, rows, config.report.side, config.report.megabytes)
+    folder = workdir / "report"
+    folder.mkdir(exist_ok=True)
+    for name, template in TEMPLATES.items():
+        whole.write(folder / name, render.render(template, found, shown))
+    return folder / "index.html"

@@ -1,0 +1,133 @@
+"""The radiographs of a split, worst first, and their pictures, small enough for a page."""
+
+import base64
+from collections.abc import Sequence
+from itertools import zip_longest
+from typing import Any, NamedTuple
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from cxrjax import anatomy, data, figures, losses, predictions
+from cxrjax.examine import Examiner
+
+QUALITY = 75  # of WebP, 0..100
+MAP_SIDE = 96  # pixels; a map is smooth
+ROUGHNESS = 0.002  # of the side, how far an outline may leave its mask
+
+
+class Picture(NamedTuple):
+    """One radiograph for a page; outlines are SVG paths in a square of side 100."""
+
+    radiograph: str  # data URI
+    lungs: str  # outline of the lungs found; "" where none were
+    truth: str  # of a segmentation, outline of the lungs as known; "" where they are not
+    map: str  # data URI, transparent where nothing was seen; "" of a segmentation, or where no lungs were found
+
+    @property
+    def size(self) -> int:
+        """Bytes it adds to a page."""
+        return sum(map(len, self))
+
+
+class Case(NamedTuple):
+    """A row of `predictions.csv`, with its picture where there was room for one."""
+
+    row: dict[str, Any]
+    picture: Picture | None
+
+    @property
+    def votes(self) -> int:
+        """Patches that voted, for whatever."""
+        return sum(self.row[f"votes_{name}"] for name in predictions.names(self.row, predictions.COUNT_PREFIX))
+
+    @property
+    def wrong(self) -> bool:
+        """Whether the finding, or its lack, is not the label; never of a segmentation."""
+        return "finding" in self.row and self.row["finding"] != self.row["label"]
+
+
+def order(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Rows worst first.
+
+    Of findings: the wrong, most confident first (one without a finding is wrong, and confident of nothing), then the
+    right, least confident first. Of masks: by the Dice of the lungs, failures first, those without truth last.
+    """
+    return sorted(rows, key=_merit)
+
+
+def gather(
+    examiner: Examiner, held: data.Split, rows: Sequence[dict[str, Any]], side: int, megabytes: float
+) -> list[Case]:
+    """Cases of rows, in their order, pictures being drawn until the room is used up.
+
+    Args:
+        examiner: of the run.
+        held: the split that was evaluated.
+        rows: n of its predictions.
+        side: of a picture, in pixels.
+        megabytes: room for all pictures, in millions of bytes as they stand in the page.
+
+    Raises:
+        ValueError: a row is not of this split.
+    """
+    places = {path: i for i, path in enumerate(held.paths)}
+    if strange := [row["path"] for row in rows if row["path"] not in places]:
+        raise ValueError(f"{strange[0]}: was evaluated, but is not in this data set; name the one it is in with --data")
+    held = data.select(held, np.array([places[row["path"]] for row in rows], np.intp))
+    pictures, room = [], megabytes * 1e6
+    for i, result in enumerate(examiner.examine(held.images, held.paths)):
+        picture = _draw(held, i, result, side)
+        room -= picture.size
+        if room < 0:
+            break
+        pictures.append(picture)
+    return [Case(row, picture) for row, picture in zip_longest(rows, pictures)]
+
+
+def outline(mask: NDArray[np.bool_]) -> str:
+    """SVG path around the parts of a square mask, holes included, in a square of side 100; "" of an empty one."""
+    contours, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
+    side = len(mask)
+    rings = [cv2.approxPolyDP(contour, ROUGHNESS * side, True)[:, 0] for contour in contours]
+    # A contour runs through the middles of pixels.
+    points = [" ".join(f"{x:.1f},{y:.1f}" for x, y in (ring + 0.5) * 100 / side) for ring in rings if len(ring) > 2]
+    return " ".join(f"M{ring}Z" for ring in points)
+
+
+def _merit(row: dict[str, Any]) -> float:
+    if "finding" not in row:
+        if row["status"] != predictions.OK:
+            return -1.0
+        return np.nan_to_num(row["dice_lungs"], nan=np.inf)
+    confidence = float(np.nan_to_num(row["confidence"]))
+    return -1 - confidence if row["finding"] != row["label"] else confidence
+
+
+def _draw(held: data.Split, i: int, result: Any, side: int) -> Picture:
+    finds = hasattr(result, "map")
+    lungs = result.mask if finds else result.lungs
+    structures = held.kinds[i] == losses.STRUCTURES_KNOWN
+    truth = np.isin(held.masks[i], anatomy.LUNGS) if structures else held.masks[i] > 0
+    return Picture(
+        radiograph=_embed(_shrink(held.images[i], side)),
+        lungs=outline(lungs),
+        truth="" if finds else outline(truth),
+        map=_embed(_see_through(_shrink(result.map, MAP_SIDE))) if finds and lungs.any() else "",
+    )
+
+
+def _shrink(image: NDArray, side: int) -> NDArray:
+    return cv2.resize(image, (side, side), interpolation=cv2.INTER_AREA) if len(image) > side else image
+
+
+def _see_through(map: NDArray[np.floating]) -> NDArray[np.uint8]:
+    """A map as BGRA."""
+    colours, opacity = figures.tint(map)
+    return np.concatenate([colours[..., ::-1], np.rint(opacity * 255).astype(np.uint8)], axis=-1)
+
+
+def _embed(image: NDArray[np.uint8]) -> str:
+    _, encoded = cv2.imencode(".webp", image, [cv2.IMWRITE_WEBP_QUALITY, QUALITY])
+    return "data:image/webp;base64," + base64.b64encode(encoded).decode()

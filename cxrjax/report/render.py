@@ -1,0 +1,150 @@
+"""Evidence and cases poured into the templates; whatever comes from a run or a file name is escaped on the way."""
+
+import base64
+import hashlib
+import json
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import jinja2
+from markupsafe import Markup
+
+from cxrjax import metrics
+from cxrjax.report.cases import Case
+from cxrjax.report.evidence import Evidence
+from cxrjax.statistics import subgroups
+
+TYPES = {".svg": "image/svg+xml", ".png": "image/png"}
+# What Markdown would read as its own; an entity is read as the character and as nothing else.
+_MARKS = {ord(mark): f"&#{ord(mark)};" for mark in "&<>|`*[]\\"} | {ord("\n"): " ", ord("\r"): " "}
+
+
+def render(template: str, evidence: Evidence, cases: Sequence[Case]) -> bytes:
+    """A template filled.
+
+    Args:
+        template: a file of `templates/`; in one of Markdown, text is escaped as Markdown wants it.
+        evidence: of the run and split.
+        cases: worst first.
+
+    Returns:
+        UTF-8; a file name that is not valid UTF-8 has its odd bytes written as escapes.
+    """
+    markdown = template.endswith(".md")
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("cxrjax.report", "templates"),
+        autoescape=True,
+        finalize=_escape_markdown if markdown else None,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {
+        "score": score,
+        "digest": digest,
+        "leaves": leaves,
+        "decimal": decimal,
+        "sentence": sentence,
+    }
+    environment.globals |= {"embed": embed, "FEW": subgroups.FEW, "value": value, "interval": interval}
+    environment.globals["verbatim"] = partial(_read_source, environment)
+    finds = evidence.config.task == "classify"
+    text = environment.get_template(template).render(
+        evidence._asdict(),
+        evidence=evidence,
+        cases=cases,
+        finds=finds,
+        headline=headline(evidence) if finds else [],
+        confusion=confusion(evidence) if finds else [],
+        gated="gate" in evidence.rows[0] and evidence.gate is not None,
+        intervals=any(interval(part) for _, part in leaves(evidence.scores["all"])),
+        sources=sorted({source for sources in evidence.labels.values() for source in sources}),
+        named=sorted(
+            {label for sources in evidence.labels.values() for counts in sources.values() for label in counts}
+        ),
+        settings=dict(leaves(json.loads(evidence.config.to_json()))),
+    )
+    return text.encode("utf-8", "backslashreplace")
+
+
+def value(number: Any) -> float | None:
+    """A score without its interval: of {"value", "interval"}, or of a plain number."""
+    return number["value"] if isinstance(number, Mapping) else number
+
+
+def interval(number: Any) -> Sequence[float] | None:
+    """The 95% interval of a score, where it has one."""
+    return number.get("interval") if isinstance(number, Mapping) else None
+
+
+def score(number: Any, digits: int = 3) -> str:
+    """A score as it is read: 0.812 (0.761–0.858), or – where there is none."""
+    if value(number) is None:
+        return "–"
+    text = f"{value(number):.{digits}f}"
+    if interval(number) is None:
+        return text
+    low, high = interval(number)
+    return f"{text} ({low:.{digits}f}–{high:.{digits}f})"
+
+
+def decimal(number: float, digits: int = 2) -> str:
+    """A number of a row, – where it is NaN."""
+    return "–" if math.isnan(number) else f"{number:.{digits}f}"
+
+
+def sentence(text: str) -> str:
+    """A text with its first letter large."""
+    return text[:1].upper() + text[1:]
+
+
+def headline(evidence: Evidence) -> list[tuple[str, Any, Any, Any]]:
+    """The main scores: (name, of the network, of the source alone, of chance)."""
+    network, source, chance = evidence.scores["all"], evidence.scores["source_alone"], evidence.chance
+    # Guesses have no probabilities to rank by; the audit's table of facts does.
+    asked = [control for control in evidence.audit["controls"] if control["name"] == "source"] if evidence.audit else []
+    ranked = asked[0]["scores"].get("macro_auroc") if asked else source["macro"]["auroc"]
+    return [
+        ("macro AUROC", network["macro"]["auroc"], ranked, chance["macro_auroc"]),
+        ("macro F1", network["macro"]["f1"], source["macro"]["f1"], chance["macro_f1"]),
+        ("accuracy", network["accuracy"], source["accuracy"], chance["accuracy"]),
+    ]
+
+
+def confusion(evidence: Evidence) -> list[list[int]]:
+    """Truth by finding, the last column no finding."""
+    labels, findings = ([row[key] for row in evidence.rows] for key in ("label", "finding"))
+    return metrics.confusion_matrix(labels, findings, evidence.config.classifier.classes).tolist()
+
+
+def leaves(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Every number, text or list of a tree by its dotted name; a number with its interval is one leaf."""
+    for key, part in tree.items():
+        if isinstance(part, Mapping) and "value" not in part:
+            yield from leaves(part, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", part
+
+
+def embed(path: Path) -> str:
+    """A picture's file as a data URI; "" where there is none."""
+    if not path.exists():
+        return ""
+    return f"data:{TYPES[path.suffix]};base64,{base64.b64encode(path.read_bytes()).decode()}"
+
+
+def digest(text: str) -> str:
+    """What a Content-Security-Policy calls a script by."""
+    return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+
+
+def _read_source(environment: jinja2.Environment, name: str) -> Markup:
+    """A style sheet or script of the package, as it is."""
+    return Markup(environment.loader.get_source(environment, name)[0])
+
+
+def _escape_markdown(part: Any) -> Any:
+    return part if isinstance(part, Markup) else Markup(str(part).translate(_MARKS))

@@ -1,0 +1,315 @@
+"""The report: what a reader is told, in HTML that is valid and safe, and with the numbers of the run."""
+
+import html
+import json
+import re
+from collections import Counter
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+
+from configs import base
+from cxrjax import data, pipeline, predictions
+from cxrjax.report import cases, evidence, render
+
+CLASSES = ("normal", "viral", "co<b>vid")
+HOSTILE = "a/<script>alert(1)</script>\"'&|`[x](http://evil.example)\u202e\udcff.png"
+VOID = {"meta", "link", "img", "input", "br", "hr", "path", "circle", "line", "use", "image"}
+
+
+class Page(HTMLParser):
+    """The elements of a page in order, each with its attributes and the text directly in it; nesting is checked."""
+
+    def __init__(self, text: str):
+        super().__init__()
+        self.elements: list[tuple[str, dict[str, str | None]]] = []
+        self.texts: list[str] = []
+        self.open: list[str] = []
+        self.feed(text)
+        self.close()
+        assert not self.open
+
+    def handle_starttag(self, tag, attrs):
+        self.elements.append((tag, dict(attrs)))
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attrs):
+        self.elements.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, text):
+        self.texts.append(text)
+
+    def all(self, tag):
+        return [attributes for name, attributes in self.elements if name == tag]
+
+
+def estimate(value, low, high):
+    return {"value": value, "interval": [low, high], "n": 40}
+
+
+def scores_of(value):
+    each = {name: estimate(value, value - 0.05, value + 0.05) for name in ("precision", "recall", "specificity", "f1")}
+    each["auroc"] = {"value": None, "interval": None, "n": 0}
+    by_class = {name: each | {"support": 20 if name == "viral" else 50} for name in CLASSES}
+    return {"n": 40, "no_finding": 1, "accuracy": estimate(value, 0.7, 0.9), "macro": each, "classes": by_class}
+
+
+def row(path, label, finding, confidence):
+    votes = {f"votes_{name}": 8 if name == finding else 1 for name in CLASSES}
+    return {
+        "path": path, "patient_id": path, "source": "here", "split": "test", "label": label, "finding": finding,
+        "confidence": confidence, "agreement": 0.8, "status": "ok" if finding else "no lungs found", "reason": "",
+        "source_guess": "normal", **votes, **{f"probability_{name}": confidence / 2 for name in CLASSES},
+    }  # fmt: skip
+
+
+ROWS = [
+    row("right-sure.png", "normal", "normal", 0.9),
+    row("wrong-unsure.png", "viral", "normal", 0.4),
+    row("none.png", "normal", "", float("nan")),
+    row(HOSTILE, "normal", "co<b>vid", 0.9),
+    row("right-unsure.png", "viral", "viral", 0.5),
+]
+
+
+@pytest.fixture
+def found(tmp_path):
+    """Evidence of a classifier that was evaluated and nothing else."""
+    config = base.get_config()
+    config.task, config.classifier.classes, config.training.metric = "classify", CLASSES, "macro_f1"
+    chance = {"accuracy": 0.31, "macro_f1": 0.11, "macro_auroc": 0.5}
+    return evidence.Evidence(
+        workdir=tmp_path, config=config, split="test", directory="", rows=ROWS, chance=chance,
+        scores={
+            "all": scores_of(0.8123), "source_alone": scores_of(0.4567), "n": 40, "patients": 37, "resamples": 2000,
+            "calibration": {}, "referral": {}, "settling": {}, "operating_points": {},
+            "subgroups": {"sex": {"F": scores_of(0.7) | {"n": 12}, "M": scores_of(0.8) | {"n": 28}}},
+            "warnings": ["few of them"],
+        },
+        best={"epoch": 7}, audit=None, maps=None, gate=None, morphology=None,
+        labels={"train": {"here": Counter(normal=90, viral=40)}}, prepared={"skipped": ["one"]},
+        versions={"cxrjax": "0", "jax": "1", "flax": "2"}, machine="a machine",
+    )  # fmt: skip
+
+
+AUDIT = {
+    "controls": [{
+        "name": "source", "title": "Source alone", "question": "Does it?", "note": "", "by": "table",
+        "scores": {"macro_f1": estimate(0.5432, 0.5, 0.6), "macro_auroc": estimate(0.7654, 0.7, 0.8)}, "share": None,
+    }, {
+        "name": "border", "title": "Border", "question": "Is it?", "note": "not done", "by": "network",
+        "scores": {}, "share": None,
+    }],
+    "verdict": {"paragraph": "Most of it is the hospital.", "sentences": [], "cannot_support": ["that any is seen"]},
+}  # fmt: skip
+
+
+def shown(picture=None):
+    return [cases.Case(each, picture) for each in cases.order(ROWS)]
+
+
+PICTURE = cases.Picture("data:image/webp;base64,AA==", "M1,1 2,2 3,1Z", "", "data:image/webp;base64,AA==")
+
+
+def page(found, picture=PICTURE):
+    return render.render("index.html", found, shown(picture)).decode()
+
+
+def table(text, caption):
+    """The rows of the table whose caption begins so, as lists of the words in their cells."""
+    body = next(t for t in re.findall(r"<table.*?</table>", text, re.S) if re.search(rf"<caption>{caption}", t))
+    plain = [re.findall(r"<t[hd][^>]*>(.*?)</t[hd]>", line, re.S) for line in re.findall(r"<tr.*?</tr>", body, re.S)]
+    return [[" ".join(html.unescape(re.sub(r"<[^>]+>", " ", cell)).split()) for cell in cells] for cells in plain]
+
+
+def test_worst_first():
+    order = [each["path"] for each in cases.order(ROWS)]
+    assert order == [HOSTILE, "wrong-unsure.png", "none.png", "right-unsure.png", "right-sure.png"]
+    masks = [{"path": p, "status": s, "dice_lungs": d} for p, s, d in
+             [("a", "ok", 0.9), ("b", "ok", np.nan), ("c", "no lungs found", np.nan), ("d", "ok", 0.1)]]  # fmt: skip
+    assert [each["path"] for each in cases.order(masks)] == ["c", "d", "a", "b"]
+
+
+def test_the_page_is_whole_and_asks_nothing_of_the_network(found):
+    text = page(found._replace(audit=AUDIT))
+    parsed = Page(text)
+    assert not any(tag in ("link", "iframe", "object", "embed", "base") for tag, _ in parsed.elements)
+    addresses = [a[key] for _, a in parsed.elements for key in ("src", "href", "action", "srcset") if a.get(key)]
+    assert addresses and all(address.startswith(("data:image/", "#")) for address in addresses)
+    assert all(a.get("src") is None for a in parsed.all("script")) and len(parsed.all("script")) == 1
+    assert not any(key.startswith("on") for _, a in parsed.elements for key in a)
+    policy = next(a["content"] for a in parsed.all("meta") if "http-equiv" in a)
+    assert "default-src 'none'" in policy
+    script = re.search(r"<script>(.*?)</script>", text, re.S)[1]
+    assert f"script-src '{render.digest(script)}'" in policy
+
+
+def test_headings_ids_tables_and_pictures_can_be_read_aloud(found):
+    parsed = Page(page(found._replace(audit=AUDIT)))
+    levels = [int(tag[1]) for tag, _ in parsed.elements if re.fullmatch("h[1-6]", tag)]
+    assert levels[0] == 1 and levels.count(1) == 1
+    assert all(after <= before + 1 for before, after in zip(levels, levels[1:], strict=False))
+    ids = [a["id"] for _, a in parsed.elements if "id" in a]
+    assert len(ids) == len(set(ids))
+    links = [a["href"][1:] for tag, a in parsed.elements if tag in ("a", "use") and a.get("href")]
+    assert set(links) <= set(ids)
+    assert {a["aria-labelledby"] for _, a in parsed.elements if "aria-labelledby" in a} <= set(ids)
+    assert all(a.get("alt") for a in parsed.all("img"))
+    assert all(a.get("aria-label") or a.get("aria-hidden") for a in parsed.all("svg"))
+    assert len(parsed.all("caption")) == len(parsed.all("table"))
+    assert all(a.get("scope") in ("row", "col") for a in parsed.all("th"))
+    assert {"header", "nav", "main", "footer"} <= {tag for tag, _ in parsed.elements}
+    assert parsed.all("html")[0]["lang"] == "en"
+
+
+def test_a_hostile_name_is_text_and_nothing_else(found):
+    text = page(found)
+    assert "<script>alert" not in text and "co<b>vid" not in text
+    read = "".join(Page(text).texts)
+    assert HOSTILE.replace("\udcff", "\\udcff") in read and "co<b>vid" in read
+    for template in ("model_card.md", "checklist.md"):
+        written = render.render(template, found._replace(prepared={"skipped": []}), shown()).decode()
+        assert "<b>" not in written
+        cells = {len(re.findall(r"(?<!\\)\|", line)) for line in written.splitlines() if line.startswith("|")}
+        assert cells <= {3, 4, 5, 7}  # no name added a column
+
+
+@pytest.mark.parametrize("audit", [None, AUDIT])
+def test_the_numbers_are_those_of_the_run(found, audit):
+    found = found._replace(audit=audit)
+    text = page(found)
+    head = table(text, "Scores of the network")
+    assert head[3][:4] == ["accuracy", "0.812 0.700–0.900", "0.457 0.700–0.900", "0.310"]
+    assert head[1][:4] == ["macro AUROC", "–", "0.765 0.700–0.800" if audit else "–", "0.500"]
+    by_class = table(text, "Scores class by class")
+    assert by_class[2][:3] == ["viral", "20 few", "0.812 0.762–0.862"] and by_class[1][1] == "50"
+    counts = table(text, "Truth")
+    assert [line[1:] for line in counts[1:]] == [["1", "0", "1", "1"], ["1", "1", "0", "0"], ["0", "0", "0", "0"]]
+    assert [line[1] for line in table(text, "By sex")[1:]] == ["12 few", "28 few"]
+    card = render.render("model_card.md", found, shown()).decode()
+    assert "| accuracy | 0.812 (0.700–0.900) | 0.457 (0.700–0.900) | 0.310 |" in card
+    assert "macro F1 0.812 (0.762–0.862)" in render.render("checklist.md", found, shown()).decode()
+    if audit:
+        controls = table(text, "Controls")
+        assert controls[1][3:] == ["0.765 0.700–0.800", "0.543 0.500–0.600", "–"]
+        assert controls[2][2:] == ["Is it? not done", "–", "–", "–"]
+
+
+def test_the_audit_stands_before_every_score_and_what_is_missing_says_what_makes_it(found):
+    text = page(found._replace(audit=AUDIT))
+    assert text.index("Most of it is the hospital.") < text.index("0.812")
+    assert "--mode=audit" not in text and "that any is seen" in text
+    text = page(found)
+    modes = re.findall(r"--workdir=RUN --mode=(\w+)", text)
+    assert modes == ["audit", "evaluate", "check_maps", "fit_gate", "morphology"]
+    assert text.index("--mode=audit") < text.index("Scores of the network")
+
+
+def test_the_checklists_have_every_item_and_leave_open_what_only_authors_know(found):
+    written = render.render("checklist.md", found, shown()).decode()
+    claim, tripod = written.split("## TRIPOD+AI")
+    lines = re.findall(r"^\| (\w+) \| [^|]+ \| ([^|]+) \|$", claim, re.M)
+    assert [number for number, _ in lines if number != "item"] == [str(k) for k in range(1, 45)]
+    answers = dict(lines)
+    assert all("to be filled in" in answers[number] for number in ("2", "5", "14", "34", "44"))
+    assert "here" in answers["7"] and "Epoch 7" in answers["26"] and "2000" in answers["29"]
+    numbers = [number for number in re.findall(r"^\| (\w+) \|", tripod, re.M) if number != "item"]
+    assert len(numbers) == 52 and {re.match(r"\d+", number)[0] for number in numbers} == set(map(str, range(1, 28)))
+
+
+def test_a_run_of_masks_has_a_report_too(found):
+    structure = {"dice": estimate(0.9432, 0.93, 0.95), "jaccard": estimate(0.9, 0.8, 0.95), "support": 40}
+    every = {"n": 2, "failed": 1, "structures": {"lungs": structure}}
+    masks = {"path": HOSTILE, "source": "here", "status": "ok", "reason": "", "dice_lungs": 0.9, "jaccard_lungs": 0.8,
+             "lung_confidence": 0.7}  # fmt: skip
+    found.config.task = "segment"
+    found = found._replace(chance={}, rows=[masks], scores={
+        "all": every, "subgroups": {"source": {"here": every}}, "n": 2, "patients": 2, "resamples": 9, "warnings": [],
+    })  # fmt: skip
+    text = render.render("index.html", found, [cases.Case(masks, PICTURE._replace(map="", truth="M1,1 2,2 3,1Z"))])
+    assert table(text.decode(), "Overlap")[1] == ["all", "lungs", "40", "0.943 0.930–0.950", "0.900 0.800–0.950"]
+    assert Page(text.decode()) and "0.943 (0.930–0.950)" in render.render("model_card.md", found, []).decode()
+    assert "Dice of the lungs 0.943" in render.render("checklist.md", found, []).decode()
+
+
+class Stub:
+    """An examiner that finds the left half of every radiograph to be lungs, and viral pneumonia at its middle."""
+
+    finds = True
+
+    def examine(self, images, names):
+        for image in images:
+            lungs = np.zeros(image.shape, bool)
+            lungs[:, : len(image) // 2] = True
+            heat = np.zeros(image.shape, np.float32)
+            heat[len(image) // 2] = 1
+            blank = dict.fromkeys(pipeline.Diagnosis._fields, 0)
+            yield pipeline.Diagnosis(**blank | {"mask": lungs, "map": heat})
+
+
+def hold(count, side):
+    rng = np.random.default_rng(0)
+    paths = [f"{k}.png" for k in range(count)]
+    blank = {name: [""] * count for name in data.Split._fields}
+    images = rng.integers(0, 255, (count, side, side)).astype(np.uint8)
+    masks, kinds = np.zeros((count, side, side), np.uint8), np.full(count, -1)
+    return data.Split(**blank | {
+        "paths": paths, "images": images, "masks": masks, "kinds": kinds, "names": data.name_keys(paths),
+        "lesions": None, "ages": np.zeros(count),
+    })  # fmt: skip
+
+
+def test_pictures_end_where_the_room_does():
+    held, rows = hold(6, 64), [row(f"{k}.png", "normal", "viral", 0.5) for k in (5, 3, 1)]
+    every = cases.gather(Stub(), held, rows, side=64, megabytes=1)
+    sizes = [case.picture.size for case in every]
+    assert [case.row["path"] for case in every] == ["5.png", "3.png", "1.png"] and min(sizes) > 1000
+    some = cases.gather(Stub(), held, rows, side=64, megabytes=(sum(sizes[:2]) + 1) / 1e6)
+    assert [case.picture == other.picture for case, other in zip(some, every, strict=True)] == [True, True, False]
+    assert some[2].picture is None and some[2].row["path"] == "1.png"
+    with pytest.raises(ValueError, match="7.png: was evaluated, but is not in this data set"):
+        cases.gather(Stub(), held, [row("7.png", "normal", "viral", 0.5)], side=64, megabytes=1)
+
+
+def test_an_outline_runs_where_the_mask_ends():
+    mask = np.zeros((50, 50), bool)
+    mask[10:20, 5:40] = True
+    numbers = np.array(re.findall(r"([\d.]+),([\d.]+)", cases.outline(mask)), float)
+    np.testing.assert_allclose(numbers.min(0), (11, 21), atol=0.11)  # the middle of pixels 5 and 10, of 50
+    np.testing.assert_allclose(numbers.max(0), (79, 39), atol=0.11)
+    assert cases.outline(np.zeros((50, 50), bool)) == ""
+
+
+def test_what_lies_in_the_run_is_read_and_a_broken_file_is_named(tmp_path, monkeypatch):
+    config = base.get_config()
+    config.task, config.classifier.classes, config.training.metric = "classify", CLASSES, "macro_f1"
+    (tmp_path / "config.json").write_text(config.to_json())
+    with pytest.raises(Exception, match="not evaluated yet; --mode=evaluate --split=test"):
+        evidence.gather(tmp_path, "test", None)
+    folder = tmp_path / "evaluation" / "test"
+    folder.mkdir(parents=True)
+    columns = predictions.classification_columns(CLASSES)
+    predictions.write(folder / "predictions.csv", ROWS, columns)
+    (folder / "metrics.json").write_text(json.dumps({"all": {}}))
+    with pytest.raises(Exception, match="older cxrjax; --mode=score"):
+        evidence.gather(tmp_path, "test", None)
+    (folder / "metrics.json").write_text(json.dumps({"all": {}, "subgroups": {}}))
+    (tmp_path / "metrics.jsonl").write_text(
+        '{"epoch": 1, "val/macro_f1": 0.5}\n{"epoch": 2, "val/macro_f1": 0.4}\n{"ep'
+    )
+    monkeypatch.setattr(data, "load_labels", lambda directory, split: (["here"] * 4, ["normal", *["viral"] * 3]))
+    monkeypatch.setattr(data, "list_splits", lambda directory: ["train"])
+    monkeypatch.setattr(data, "read_report", lambda directory: {})
+    found = evidence.gather(tmp_path, "test", None)
+    assert found.best["epoch"] == 1 and found.rows[3]["path"] == HOSTILE
+    assert found.labels == {"train": {"here": Counter(viral=3, normal=1)}}
+    assert found.chance["accuracy"] == 2 / 5  # of five labels two are viral, the commonest in training
+    (tmp_path / "maps" / "test").mkdir(parents=True)
+    (tmp_path / "maps" / "test" / "checks.json").write_text("{")
+    with pytest.raises(ValueError, match=r"checks\.json: is not JSON"):
+        evidence.gather(tmp_path, "test", None)
