@@ -31,7 +31,9 @@ class Examiner:
         self.config: ConfigDict = runs.load_config(workdir)
         known = calibration.load(workdir) if calibrated else {"temperature": 1.0}
         if known is None:
-            raise runs.UnfitRun(f"{workdir}: it has no temperature (no calibration.json); evaluating a classifier fits one")
+            raise runs.UnfitRun(
+                f"{workdir}: no calibration.json, and so no temperature; evaluating a classifier makes one"
+            )
         self._temperature: float = known["temperature"]
         self.finds = self.config.task == "classify"  # else it segments only
         self.classes: tuple[str, ...] = tuple(self.config.classifier.classes) if self.finds else ()

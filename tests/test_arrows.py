@@ -65,7 +65,7 @@ SCORES: dict[str, set[str]] = {  # what rows tell, without a network
         "cxrjax.statistics.*", "cxrjax.whole",
     },
     "cxrjax.compare": {
-        "cxrjax.findings", "cxrjax.metrics", "cxrjax.predictions", "cxrjax.statistics", "cxrjax.statistics.*",
+        "cxrjax.findings", "cxrjax.metrics", "cxrjax.predictions", "cxrjax.statistics.*",
         "cxrjax.whole",
     },
 }  # fmt: skip
