@@ -3,7 +3,7 @@
 {"split", "n", "temperature", "target", "operating_points": {class: {"at_specificity": t, "at_sensitivity": t}}}: the
 temperature of `statistics.calibration`, and for each class the threshold of its probability, before any temperature, at
 which specificity or sensitivity reaches the target. A null threshold is one that nothing reaches; a class that cannot
-have any, for want of positives or negatives, is left out.
+have any, for want of positives or negatives, is left out. Intervals of what a threshold does take it as given.
 """
 
 import json

@@ -92,7 +92,7 @@ def load(directory: str, split: str, size: int, gamma: float, equalise: bool, re
 
 
 def load_as(config: ConfigDict, split: str, directory: str | None = None) -> Split:
-    """A split as the networks of a config see it, of its own data set or of the one in another directory; see `load`."""
+    """A split as the networks of a config see it, of its own data set or of that in another directory; see `load`."""
     return load(
         directory or config.data.directory,
         split,

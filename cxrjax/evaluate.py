@@ -31,12 +31,19 @@ def evaluate(workdir: Path, split: str, directory: str | None = None) -> dict[st
     examiner = Examiner(workdir)
     own = directory in (None, examiner.config.data.directory)
     validation = examiner.config.data.validation
-    if examiner.finds and (calibration.load(workdir) is None or own and split == validation):
+    calibrates = examiner.finds and own and split == validation
+    if calibrates or examiner.finds and not _is_calibrated(workdir):
         _examine(examiner, workdir, validation, examiner.config.data.directory)
         calibration.fit(workdir, validation)
-    if not (examiner.finds and own and split == validation):
+    if not calibrates:
         _examine(examiner, workdir, split, directory or examiner.config.data.directory)
     return score.score(workdir, split)
+
+
+def _is_calibrated(workdir: Path) -> bool:
+    """Whether the run has a temperature, of the network that it has now."""
+    fitted = calibration.path(workdir)
+    return fitted.exists() and fitted.stat().st_mtime >= (workdir / "checkpoints" / "best").stat().st_mtime
 
 
 def _examine(examiner: Examiner, workdir: Path, split: str, directory: str) -> None:

@@ -31,7 +31,7 @@ class Examiner:
         known = calibration.load(workdir) if calibrated else {"temperature": 1.0}
         if known is None:
             raise runs.UnfitRun(
-                f"{workdir}: it has no temperature (no calibration.json); evaluating a classifier fits one"
+                f"{workdir}: no calibration.json, and so no temperature; evaluating a classifier makes one"
             )
         self._temperature: float = known["temperature"]
         self.finds = self.config.task == "classify"  # else it segments only

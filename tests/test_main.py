@@ -25,6 +25,7 @@ def run(*arguments: str) -> subprocess.CompletedProcess:
         (("--workdir=x", CONFIG, "--config.training.epochs=many"), 2, "--config.training.epochs=many"),
         (("--workdr=x",), 2, "workdr"),
         (("--workdir=x", "--mode=predict", "--input=y"), 2, "--mode=predict needs --output"),
+        (("--workdir=x", "--mode=compare"), 2, "--mode=compare needs --other"),
         (("--workdir=x", "--mode=import", CONFIG), 2, "--mode=import needs --input"),
         (("--workdir=x", "--mode=export"), 2, "--mode=export needs --output"),
         (("--workdir=x", "--mode=import", CONFIG, "--input=none.pth"), 1, "none.pth: no such file or directory"),
