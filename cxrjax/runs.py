@@ -5,6 +5,7 @@ checkpoints/     last/ (to go on from) and best/ (to use), by Orbax
 metrics.jsonl    a line an epoch; events.* the same for TensorBoard
 segmenter/       of a classifier: config.json and checkpoints/best/ of the segmenter it was trained with
 evaluation/      written by --mode=evaluate
+maps/            written by --mode=check_maps
 """
 
 import json
