@@ -117,7 +117,8 @@ def smooth(image: Array, deviation: float) -> Array:
     """Gaussian blur of a picture float [H, W], mirrored at its border; `deviation` in pixels."""
     reach = int(TRUNCATION * deviation + 0.5)
     kernel = jnp.exp(-0.5 * (jnp.arange(-reach, reach + 1) / deviation) ** 2)
-    along = jax.vmap(partial(jnp.convolve, v=kernel / kernel.sum(), mode="valid"))
+    # SSIM is a difference of near numbers, which the products of few digits of GPU and TPU would spoil.
+    along = jax.vmap(partial(jnp.convolve, v=kernel / kernel.sum(), mode="valid", precision="highest"))
     return along(along(jnp.pad(image, reach, mode="symmetric")).T).T
 
 

@@ -6,6 +6,7 @@ metrics.jsonl    a line an epoch; events.* the same for TensorBoard
 segmenter/       of a classifier that has one: config.json and checkpoints/best/ of the segmenter it was trained with
 evaluation/      written by --mode=evaluate
 calibration.json of a classifier: temperature and operating points, fitted to its validation radiographs
+maps/            written by --mode=check_maps
 """
 
 import json

@@ -1,6 +1,6 @@
 """What the checks of maps say together: each figure with its interval, what is passed, and a verdict in words."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -37,33 +37,39 @@ class Check(NamedTuple):
     """What a figure has to reach, its whole interval on the good side; and what is then said of the maps."""
 
     figure: str
-    limit: str | float  # a number, or its name among the settings
+    limit: Callable[[ConfigDict], float]  # of `config.maps`
     above: bool  # whether it is good to be above it
     passed: str
     failed: str
 
 
+def _chance(_: ConfigDict) -> float:
+    return 0.0  # of a gain
+
+
 CHECKS = {
     "weights": Check(
-        "redrawn_100_correlation", "survives", False, "change when the network's weights are drawn anew",
+        "redrawn_100_correlation", lambda maps: maps.survives, False,
+        "change when the network's weights are drawn anew",
         "hardly change when the network's weights are drawn anew",
     ),
     "deletion": Check(
-        "deletion_gain", 0.0, True, "show what the finding cannot spare", "show what the finding can spare"
+        "deletion_gain", _chance, True, "show what the finding cannot spare", "show what the finding can spare"
     ),
     "insertion": Check(
-        "insertion_gain", 0.0, True, "show what brings the finding back", "show what does not bring the finding back"
+        "insertion_gain", _chance, True, "show what brings the finding back",
+        "show what does not bring the finding back",
     ),
     "seeds": Check(
-        "seeds_correlation", "stable", True, "stay much the same when other patches are drawn",
+        "seeds_correlation", lambda maps: maps.stable, True, "stay much the same when other patches are drawn",
         "change when other patches are drawn",
     ),
     "lungs": Check(
-        "energy_in_lungs_gain", 0.0, True, "lie in the lungs more than chance would have it",
+        "energy_in_lungs_gain", _chance, True, "lie in the lungs more than chance would have it",
         "lie in the lungs less than chance would have it",
     ),
     "lesions": Check(
-        "energy_in_lesions_gain", 0.0, True, "lie in the known lesions more than chance would have it",
+        "energy_in_lesions_gain", _chance, True, "lie in the known lesions more than chance would have it",
         "lie in the known lesions less than chance would have it",
     ),
 }  # fmt: skip
@@ -151,8 +157,7 @@ def summarise(judged: Mapping[str, Any]) -> str:
 
 
 def _weigh(check: Check, figures: Mapping[str, Mapping[str, Any]], settings: ConfigDict) -> str:
-    limit = settings[check.limit] if isinstance(check.limit, str) else check.limit
-    ends = figures[check.figure]["interval"]
+    limit, ends = check.limit(settings), figures[check.figure]["interval"]
     if ends is None or ends[0] <= limit <= ends[1]:
         return OPEN
     return PASSED if (ends[0] > limit) == check.above else FAILED

@@ -64,7 +64,7 @@ def test_a_recipe_names_a_segmenter_where_its_findings_need_lungs(name):
     module = importlib.import_module(f"configs.{name}")
     config = module.get_config()
     named = "--config.segmenter.workdir=" in module.__doc__ or bool(config.segmenter.workdir)
-    assert named == (networks.settings(config, 1).needs_lungs or name == "singhaxn_classify")
+    assert named == networks.settings(config, 1).needs_lungs
 
 
 @pytest.mark.parametrize("name", NAMES)

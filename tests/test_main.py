@@ -32,6 +32,7 @@ def run(*arguments: str) -> subprocess.CompletedProcess:
         (("--workdir=x", "--mode=import", CONFIG, "--input=LICENSE"), 1, "LICENSE: this is no file of safetensors"),
         (("--workdir=no/such/run", "--mode=export", "--output=y"), 1, "no/such/run: there is no run here"),
         (("--workdir=no/such/run", "--mode=evaluate"), 1, "no/such/run: there is no run here"),
+        (("--workdir=no/such/run", "--mode=check_maps"), 1, "no/such/run: there is no run here"),
     ],
 )
 def test_a_mistake_is_one_sentence(arguments, status, said):
