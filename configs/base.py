@@ -27,6 +27,7 @@ def get_config() -> ConfigDict:
     config.image = ConfigDict()
     config.image.size = 1024  # pixels, side of a standardised radiograph; paper II-C
     config.image.gamma = 0.5  # exponent after histogram specification; original segmentation/header.py
+    config.image.equalise = True  # histograms specified, as the original does; False: the grey levels as they are
 
     config.segmenter = ConfigDict()
     config.segmenter.architecture = "fc_densenet103"  # paper II-B, table II
@@ -34,7 +35,7 @@ def get_config() -> ConfigDict:
     config.segmenter.channels = 1  # original segmentation/header.py
     config.segmenter.normalise = "none"  # grey levels in 0..1 (the original: 0..255); "imagenet" of published weights
     config.segmenter.dropout = 0.2  # share of feature maps; original segmentation/layers.py
-    config.segmenter.workdir = ""  # classify: the run that trained the segmenter
+    config.segmenter.workdir = ""  # classify: the run that trained it; "" will do where patches are global, not masked
     config.segmenter.smallest_part = 0.005  # share of the picture; smaller parts of a lung mask are dropped; ours
     config.segmenter.smallest_lungs = 0.02  # share of the picture; below it, "no lungs found"; ours
 
@@ -87,9 +88,11 @@ def get_config() -> ConfigDict:
     config.training.unfreeze_factor = 0.1  # of every learning rate from then on; hieu2695 resnet34_cs_full.py
     config.training.decay = 0.0  # added to the gradient, a weight's own multiple (PyTorch's Adam weight_decay)
     config.training.decay_vectors = True  # biases and batch norms decay too, as PyTorch's; fastai's do not
+    config.training.clip = 0.0  # largest norm of each parameter's own gradient, 0 for any; Keras's clipnorm
     config.training.average = 0.0  # share kept, each step, of the running mean of weights to use; 0: none; ours
     config.training.l1 = 0.0  # weight of the sum of absolute parameters; original classification/train.py
     config.training.l2 = 0.0  # weight of the sum of squared parameters; manastahir models.py
+    config.training.l2_vectors = True  # that sum is of biases and batch norms too; Keras's is of kernels alone
     config.training.background_weight = 0.5  # of a pixel outside all structures; original segmentation/header.py
     config.training.metric = ""  # of validation: highest is best, of a name that ends in "loss" lowest
     config.training.patience = 50  # epochs without a strictly better metric before stopping; original classification

@@ -1,9 +1,8 @@
 """fsarshad's first network: six convolutions learn from nothing on whole radiographs of 256².
 
-python -m cxrjax.main --config=configs/fsarshad_cnn1.py \
-    --config.data.directory=DATA --config.segmenter.workdir=SEGMENTER_RUN --workdir=RUN
-Sources: cells of that repository's notebook at 1661369. Ours: radiographs are equalised, and warped borders are
-black, not reflected. Mended: its test radiographs were augmented, steered the training, and were never shuffled by
+python -m cxrjax.main --config=configs/fsarshad_cnn1.py --config.data.directory=DATA --workdir=RUN
+Sources: cells of that repository's notebook at 1661369. Ours: a blank lower border is cut off, and warped borders
+are black, not reflected. Mended: its test radiographs were augmented, steered the training, and were never shuffled by
 patient.
 """
 
@@ -16,9 +15,11 @@ def get_config() -> ConfigDict:
     config = base.get_config()
     config.task = "classify"
     config.image.size = 256  # cell 4
+    config.image.gamma = 1.0  # cell 4
+    config.image.equalise = False  # cell 4
     config.classifier.architecture = "fsarshad_cnn1"  # cell 25
     config.patches.mode = "global"  # cell 4
-    config.patches.masked = False  # it has no segmenter; ours only refuses radiographs without lungs
+    config.patches.masked = False  # it has no segmenter
     config.patches.size = 256  # cell 4
     config.training.epochs = 15  # cell 26
     config.training.batch_size = 32  # cell 24

@@ -1,7 +1,6 @@
 """fsarshad's third network: twelve convolutions with batch norm and swish.
 
-python -m cxrjax.main --config=configs/fsarshad_cnn3.py \
-    --config.data.directory=DATA --config.segmenter.workdir=SEGMENTER_RUN --workdir=RUN
+python -m cxrjax.main --config=configs/fsarshad_cnn3.py --config.data.directory=DATA --workdir=RUN
 Sources and deviations: as configs/fsarshad_cnn2.py.
 """
 

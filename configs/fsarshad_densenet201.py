@@ -1,7 +1,6 @@
 """fsarshad's DenseNet201: a frozen base of ImageNet's weights under a new head.
 
-python -m cxrjax.main --config=configs/fsarshad_densenet201.py \
-    --config.data.directory=DATA --config.segmenter.workdir=SEGMENTER_RUN --workdir=RUN
+python -m cxrjax.main --config=configs/fsarshad_densenet201.py --config.data.directory=DATA --workdir=RUN
 Sources: code/transfer_densenet201.py of that repository at 1661369; else as configs/fsarshad_vgg19.py. The network is
 torchvision's, whose epsilon Keras has otherwise.
 """

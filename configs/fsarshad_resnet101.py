@@ -1,7 +1,6 @@
 """fsarshad's ResNet101: a frozen base of ImageNet's weights under a new head.
 
-python -m cxrjax.main --config=configs/fsarshad_resnet101.py \
-    --config.data.directory=DATA --config.segmenter.workdir=SEGMENTER_RUN --workdir=RUN
+python -m cxrjax.main --config=configs/fsarshad_resnet101.py --config.data.directory=DATA --workdir=RUN
 Sources: code/transfer_resnet101.py of that repository at 1661369; else as configs/fsarshad_vgg19.py. The network is
 torchvision's, whose strides, biases and epsilon Keras has otherwise.
 """

@@ -1,7 +1,6 @@
 """fsarshad's VGG19: a frozen base of ImageNet's weights under a new head, on whole radiographs of 192².
 
-python -m cxrjax.main --config=configs/fsarshad_vgg19.py \
-    --config.data.directory=DATA --config.segmenter.workdir=SEGMENTER_RUN --workdir=RUN
+python -m cxrjax.main --config=configs/fsarshad_vgg19.py --config.data.directory=DATA --workdir=RUN
 Sources: code/transfer_vgg19.py of that repository at 1661369, and configs/fsarshad_cnn1.py for data and augmentation.
 Mended: the frozen base was fed grey levels in 0..1, not what its weights were trained on.
 """

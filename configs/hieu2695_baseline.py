@@ -1,9 +1,8 @@
 """hieu2695's baseline: a network of two convolutions on whole radiographs of 128².
 
-python -m cxrjax.main --config=configs/hieu2695_baseline.py \
-    --config.data.directory=DATA --config.segmenter.workdir=SEGMENTER_RUN --workdir=RUN
-Sources: baseline.py and Helper.py of that repository at d083048. Ours: radiographs are equalised. Mended: radiographs
-of a patient in two splits, batches that were never shuffled again, other findings called pneumonia.
+python -m cxrjax.main --config=configs/hieu2695_baseline.py --config.data.directory=DATA --workdir=RUN
+Sources: baseline.py and Helper.py of that repository at d083048. Ours: a blank lower border is cut off. Mended:
+radiographs of a patient in two splits, batches that were never shuffled again, other findings called pneumonia.
 """
 
 from ml_collections import ConfigDict
@@ -15,9 +14,11 @@ def get_config() -> ConfigDict:
     config = base.get_config()
     config.task = "classify"
     config.image.size = 128  # data_preprocessing.py:18
+    config.image.gamma = 1.0  # data_preprocessing.py:13-18
+    config.image.equalise = False  # data_preprocessing.py:13-18
     config.classifier.architecture = "hieu2695_baseline"  # baseline.py:69-95
     config.patches.mode = "global"  # data_preprocessing.py:18
-    config.patches.masked = False  # it has no segmenter; ours only refuses radiographs without lungs
+    config.patches.masked = False  # it has no segmenter
     config.patches.size = 128  # data_preprocessing.py:18
     config.training.epochs = 1000  # Helper.py; stopping ends it
     config.training.batch_size = 128  # baseline.py:57

@@ -1,7 +1,6 @@
 """hieu2695's final method with DenseNet121.
 
-python -m cxrjax.main --config=configs/hieu2695_densenet121.py \
-    --config.data.directory=DATA --config.segmenter.workdir=SEGMENTER_RUN --workdir=RUN
+python -m cxrjax.main --config=configs/hieu2695_densenet121.py --config.data.directory=DATA --workdir=RUN
 Sources: densenet_cs_fc.py and densenet_cs_full.py; else as configs/hieu2695_resnet34.py.
 """
 

@@ -1,7 +1,6 @@
 """hieu2695's baseline with the focal loss.
 
-python -m cxrjax.main --config=configs/hieu2695_focal.py \
-    --config.data.directory=DATA --config.segmenter.workdir=SEGMENTER_RUN --workdir=RUN
+python -m cxrjax.main --config=configs/hieu2695_focal.py --config.data.directory=DATA --workdir=RUN
 Sources: baseline_focalloss.py; else as configs/hieu2695_baseline.py.
 """
 

@@ -1,7 +1,6 @@
 """hieu2695's ResNet34 with a frozen base: only the head learns.
 
-python -m cxrjax.main --config=configs/hieu2695_freeze.py \
-    --config.data.directory=DATA --config.segmenter.workdir=SEGMENTER_RUN --workdir=RUN
+python -m cxrjax.main --config=configs/hieu2695_freeze.py --config.data.directory=DATA --workdir=RUN
 Sources: resnet34_freeze.py; else as configs/hieu2695_full.py. Mended: the batch norms of the frozen base drifted.
 """
 

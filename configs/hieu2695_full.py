@@ -1,7 +1,6 @@
 """hieu2695's ResNet34: ImageNet's weights, all of them trained, on whole radiographs of 128².
 
-python -m cxrjax.main --config=configs/hieu2695_full.py \
-    --config.data.directory=DATA --config.segmenter.workdir=SEGMENTER_RUN --workdir=RUN
+python -m cxrjax.main --config=configs/hieu2695_full.py --config.data.directory=DATA --workdir=RUN
 Sources: resnet34_entire.py; else as configs/hieu2695_baseline.py. Mended: ImageNet's mean and deviation, left out
 there.
 """

@@ -1,7 +1,6 @@
 """hieu2695's ResNet34 with a learning rate for each group of layers.
 
-python -m cxrjax.main --config=configs/hieu2695_groups.py \
-    --config.data.directory=DATA --config.segmenter.workdir=SEGMENTER_RUN --workdir=RUN
+python -m cxrjax.main --config=configs/hieu2695_groups.py --config.data.directory=DATA --workdir=RUN
 Sources: resnet34_diff_lr.py; else as configs/hieu2695_resnet34.py. Mended: the base was frozen, so that no group but
 the head did anything.
 """

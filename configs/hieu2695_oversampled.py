@@ -1,7 +1,6 @@
 """hieu2695's baseline with the rarest class seen more often, and augmented.
 
-python -m cxrjax.main --config=configs/hieu2695_oversampled.py \
-    --config.data.directory=DATA --config.segmenter.workdir=SEGMENTER_RUN --workdir=RUN
+python -m cxrjax.main --config=configs/hieu2695_oversampled.py --config.data.directory=DATA --workdir=RUN
 Sources: baseline_oversampling.py; else as configs/hieu2695_baseline.py. There only the copies are augmented; here all.
 """
 

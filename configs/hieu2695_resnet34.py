@@ -1,7 +1,6 @@
 """hieu2695's final method: ResNet34, first the head alone, then all of it at a tenth of the rate.
 
-python -m cxrjax.main --config=configs/hieu2695_resnet34.py \
-    --config.data.directory=DATA --config.segmenter.workdir=SEGMENTER_RUN --workdir=RUN
+python -m cxrjax.main --config=configs/hieu2695_resnet34.py --config.data.directory=DATA --workdir=RUN
 Sources: resnet34_cs_fc.py and resnet34_cs_full.py; else as configs/hieu2695_full.py. One of its epochs is five of ours,
 and its patience 15 here. It frees the base when the first stage stops, at the best of its epochs, published as 26, so
 130 of ours; here at that number. It crops the middle in validation, and we do not.

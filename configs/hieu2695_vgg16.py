@@ -1,7 +1,6 @@
 """hieu2695's final method with VGG16, whose two layers of 4096 are frozen at first too.
 
-python -m cxrjax.main --config=configs/hieu2695_vgg16.py \
-    --config.data.directory=DATA --config.segmenter.workdir=SEGMENTER_RUN --workdir=RUN
+python -m cxrjax.main --config=configs/hieu2695_vgg16.py --config.data.directory=DATA --workdir=RUN
 Sources: VGG_cs_fc.py and VGG_cs_full.py; else as configs/hieu2695_resnet34.py.
 """
 

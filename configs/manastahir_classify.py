@@ -30,6 +30,7 @@ def get_config() -> ConfigDict:
     config.training.lowest_rate = 1e-8  # train.py:268
     config.training.l1 = 1e-4  # models.py:115, of kernels and their biases; here of all parameters
     config.training.l2 = 1e-4  # models.py:115
+    config.training.l2_vectors = False  # no batch norm, models.py:115; the biases of the last layers are, there
     config.training.metric = "loss"  # callback.py:45
     config.training.patience = 7  # config.ini:140
     config.augmentation.flip = 0.5  # augmenter.py:5, in training alone here

@@ -22,7 +22,8 @@ def get_config() -> ConfigDict:
     config.training.plateau_metric = "train/loss"  # train.py:268
     config.training.plateau_patience = 5  # config.ini:61
     config.training.lowest_rate = 1e-8  # config.ini:68
-    config.training.l2 = 1e-4  # models.py:14, of kernels; here of all parameters
+    config.training.l2 = 1e-4  # models.py:14
+    config.training.l2_vectors = False  # models.py:14
     config.training.background_weight = 1.0  # binary cross-entropy; train.py:180
     config.training.metric = "loss"  # train.py:270
     config.training.patience = 7  # config.ini:65

@@ -17,6 +17,8 @@ def get_config() -> ConfigDict:
     config.init = base.IMAGENET.format("resnet34")  # ours
     config.init_head = "fresh"  # ours
     config.image.size = 448  # ours
+    config.image.gamma = 1.0  # classifier_common.py:20-44
+    config.image.equalise = False  # classifier_common.py:20-44
     config.classifier.architecture = "resnet34"  # README.md:12
     config.classifier.normalise = "imagenet"  # predict.ipynb, cell 5
     config.patches.mode = "global"  # classifier_common.py:20

@@ -14,6 +14,8 @@ from configs import base
 def get_config() -> ConfigDict:
     config = base.get_config()
     config.task = "segment"
+    config.image.gamma = 1.0  # cell 4
+    config.image.equalise = False  # cell 4
     config.segmenter.architecture = "unet_resnet34"  # cell 5
     config.segmenter.size = 224  # cell 4
     config.segmenter.channels = 3  # cell 4

@@ -42,7 +42,7 @@ class MissingData(Exception):
     """A data set or a split that is not there, or not fit for the task; the message says which and why."""
 
 
-def load(directory: str, split: str, size: int, gamma: float, readers: int) -> Split:
+def load(directory: str, split: str, size: int, gamma: float, equalise: bool, readers: int) -> Split:
     """Read a split of a prepared data set, or several as one.
 
     Args:
@@ -50,6 +50,7 @@ def load(directory: str, split: str, size: int, gamma: float, readers: int) -> S
         split: "train", "val", "test" or "fold0", or several of them joined by "+".
         size: side S of the standardised radiographs, in pixels.
         gamma: see `standardise.standardise`.
+        equalise: likewise.
         readers: threads.
 
     Returns:
@@ -59,7 +60,7 @@ def load(directory: str, split: str, size: int, gamma: float, readers: int) -> S
         MissingData: no data set there, no such split, or nothing in it.
         UnreadableRadiograph: a stored radiograph does not decode.
     """
-    prepare = partial(_standardise, size=size, gamma=gamma)
+    prepare = partial(_standardise, size=size, gamma=gamma, equalise=equalise)
     parts = [grain.MapDataset.source(part) for part in _open(directory, split)]
     dataset = grain.MapDataset.concatenate(parts).map(prepare)
     examples = dataset.to_iter_dataset(grain.ReadOptions(num_threads=readers, prefetch_buffer_size=4 * readers))
@@ -157,7 +158,7 @@ def _open(directory: str, split: str) -> list[Sequence[dict[str, Any]]]:
     return [builder.as_data_source(name) for name in split.split("+")]
 
 
-def _standardise(example: dict[str, Any], size: int, gamma: float) -> dict[str, Any]:
+def _standardise(example: dict[str, Any], size: int, gamma: float, equalise: bool) -> dict[str, Any]:
     path = _text(example["path"])
     picture = radiograph.decode(example["image"], path)
     kinds = {"structures": STRUCTURES_KNOWN, "lungs": LUNGS_KNOWN, "": -1}
@@ -174,7 +175,7 @@ def _standardise(example: dict[str, Any], size: int, gamma: float) -> dict[str, 
         "patient": _text(example["patient_id"]),
         "source": _text(example["source"]),
         "label": _text(example["label"]),
-        "image": standardise.standardise(picture, size=size, gamma=gamma),
+        "image": standardise.standardise(picture, size=size, gamma=gamma, equalise=equalise),
         "mask": _or_blank(labels(example["mask"]), size),
         "kind": kinds[_text(example["mask_kind"])],
         "lesions": None if lesions is None else lesions > 0,

@@ -32,8 +32,8 @@ def evaluate(workdir: Path, split: str, directory: str | None = None) -> dict[st
     examiner = Examiner(workdir)
     config = examiner.config
     directory = directory or config.data.directory
-    size, gamma = config.image.size, config.image.gamma
-    cases = data.load(directory, split, size=size, gamma=gamma, readers=config.data.readers)
+    size, gamma, equalise = config.image.size, config.image.gamma, config.image.equalise
+    cases = data.load(directory, split, size=size, gamma=gamma, equalise=equalise, readers=config.data.readers)
     folder = workdir / "evaluation" / split
     folder.mkdir(parents=True, exist_ok=True)
     if examiner.finds:

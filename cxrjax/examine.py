@@ -30,6 +30,7 @@ class Examiner:
         self._members = self.config.evaluation.members
         self._settings = networks.settings(self.config, self.config.patches.count)
         self._segmenter = networks.segmenter(self.config)
+        self.segments = self._segmenter is not None
         self._classifier = networks.classifier(self.config) if self.finds else None
         if self._members > 1:
             if not self.finds:

@@ -23,7 +23,7 @@ def import_run(config: ConfigDict, source: str, workdir: Path) -> None:
 
     Args:
         config: whose `task` says what the weights are of: a segmenter, or a classifier, which also adopts the trained
-            segmenter that the config names.
+            segmenter that the config names, if any.
         source: a file, or an address (see `pretrained.hub`).
         workdir: the run directory; without a trained network so far.
 

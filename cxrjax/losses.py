@@ -79,14 +79,17 @@ def weigh_classes(labels: np.ndarray, count: int, wanted: Sequence[float | str])
     return jnp.asarray(wanted, jnp.float32)
 
 
-def penalty(params: Any, l1: float, l2: float) -> Array:
+def penalty(params: Any, l1: float, l2: float, l2_vectors: bool = True) -> Array:
     """The price of large parameters: float.
 
     Args:
         params: pytree of all parameters.
         l1: weight of the sum of their absolute values (original `classification/train.py`).
         l2: weight of the sum of their squares, not halved, as in Keras (original manastahir `src/models.py`).
+        l2_vectors: whether that sum is of biases and batch norms too, or of matrices and kernels alone (Keras's
+            `kernel_regularizer`).
     """
     leaves = jax.tree.leaves(params)
+    squared = [leaf for leaf in leaves if l2_vectors or leaf.ndim > 1]
     lasso = l1 * sum(jnp.abs(leaf).sum() for leaf in leaves) if l1 else 0.0
-    return lasso + (l2 * sum(jnp.square(leaf).sum() for leaf in leaves) if l2 else 0.0)
+    return lasso + (l2 * sum(jnp.square(leaf).sum() for leaf in squared) if l2 else 0.0)

@@ -13,9 +13,11 @@ from cxrjax import anatomy, models
 from cxrjax.pipeline import Network, Settings
 
 
-def segmenter(config: ConfigDict) -> Network:
-    """The network that labels every pixel with one of `anatomy.STRUCTURES`."""
+def segmenter(config: ConfigDict) -> Network | None:
+    """The network that labels every pixel with one of `anatomy.STRUCTURES`; None of a classifier that names none."""
     c = config.segmenter
+    if config.task == "classify" and not c.workdir:
+        return None
     module = models.build(
         c.architecture, len(anatomy.STRUCTURES), dropout=c.dropout, dtype=compute_dtype(config.precision)
     )

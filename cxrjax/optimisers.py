@@ -17,6 +17,7 @@ def build_optimiser(
     epsilon: float,
     decay: float,
     decay_vectors: bool,
+    clip: float = 0.0,
 ) -> optax.GradientTransformation:
     """From gradients to a direction; a step goes against it, weights - rate * direction.
 
@@ -28,6 +29,7 @@ def build_optimiser(
         epsilon: added to the root of that.
         decay: a weight's own multiple.
         decay_vectors: whether biases and batch norms decay too (PyTorch) or matrices and kernels alone (fastai).
+        clip: largest norm of each parameter's own gradient, before all else (Keras's clipnorm); 0 for any.
 
     Raises:
         ValueError: no such optimiser.
@@ -35,11 +37,16 @@ def build_optimiser(
     if name not in OPTIMISERS:
         raise ValueError(f"no optimiser called {name!r}; there are {', '.join(OPTIMISERS)}")
     mask = None if decay_vectors else lambda params: jax.tree.map(lambda leaf: leaf.ndim > 1, params)
-    decays = optax.add_decayed_weights(decay, mask)
+    first, decays = _clip_each(clip) if clip else optax.identity(), optax.add_decayed_weights(decay, mask)
     if name == "sgd":
-        return optax.chain(decays, _follow(optax.trace, "decay", momentum))
+        return optax.chain(first, decays, _follow(optax.trace, "decay", momentum))
     adam = _follow(optax.scale_by_adam, "b1", momentum, b2=square_momentum, eps=epsilon)
-    return optax.chain(decays, adam) if name == "adam" else optax.chain(adam, decays)
+    return optax.chain(first, decays, adam) if name == "adam" else optax.chain(first, adam, decays)
+
+
+def _clip_each(largest: float) -> optax.GradientTransformation:
+    """Shorten the gradient of each parameter to a norm; optax's own is of all gradients together."""
+    return optax.stateless_with_tree_map(lambda g, _: g * (largest / jnp.maximum(jnp.linalg.norm(g.ravel()), largest)))
 
 
 def _follow(build: Any, argument: str, momentum: optax.ScalarOrSchedule, **rest: float) -> optax.GradientTransformation:

@@ -39,6 +39,11 @@ class Settings(NamedTuple):
     smallest_part: float  # parts of a lung mask below this share of the picture are dropped
     smallest_lungs: float  # below this share of the picture there are no lungs
 
+    @property
+    def needs_lungs(self) -> bool:
+        """Whether there is no finding without lungs: patches are drawn in them, or all else is blackened."""
+        return self.mode != "global" or self.masked
+
 
 class Segmentation(NamedTuple):
     """The lungs and the heart in a batch of radiographs of S² pixels."""
@@ -46,7 +51,7 @@ class Segmentation(NamedTuple):
     lungs: Array  # bool [B, S, S]
     structures: Array  # uint8 [B, S, S], labels of `anatomy.STRUCTURES`
     confidence: Array  # float32 [B] in 0..1, mean lung probability inside the lungs; 0 where there are none
-    found: Array  # bool [B]
+    found: Array  # bool [B]; where none were looked for, true
 
 
 class Diagnosis(NamedTuple):
@@ -57,8 +62,8 @@ class Diagnosis(NamedTuple):
     finding: Array  # int32 [B], index of the class, or NO_LUNGS
     agreement: Array  # float32 [B], share of the patches that voted for the finding
     map: Array  # float32 [B, S, S] in 0..1, where the finding was seen
-    mask: Array  # bool [B, S, S], the lungs
-    lung_confidence: Array  # float32 [B] in 0..1
+    mask: Array  # bool [B, S, S], the lungs; false throughout where none were looked for
+    lung_confidence: Array  # float32 [B] in 0..1; NaN where none were looked for
 
 
 def scale(pixels: Array) -> Array:
@@ -117,9 +122,21 @@ def segment(segmenter: Network, variables: Mapping[str, Any], images: Array, set
     return Segmentation(lungs, structures.astype(jnp.uint8), jnp.where(found, confidence, 0), found)
 
 
+def pass_over(images: Array, settings: Settings) -> Segmentation:
+    """The Segmentation of radiographs uint8 [B, S, S] in which no lungs are looked for, for a finding that needs none.
+
+    Raises:
+        ValueError: it does.
+    """
+    if settings.needs_lungs:
+        raise ValueError("without a segmenter, patches.mode has to be 'global' and patches.masked False")
+    nowhere, each = jnp.zeros(images.shape, bool), images.shape[:1]
+    return Segmentation(nowhere, nowhere.astype(jnp.uint8), jnp.full(each, jnp.nan), jnp.ones(each, bool))
+
+
 @partial(jax.jit, static_argnames=("segmenter", "classifier", "settings"))
 def diagnose(
-    segmenter: Network,
+    segmenter: Network | None,
     classifier: Network,
     variables: Mapping[str, Any],
     images: Array,
@@ -131,7 +148,7 @@ def diagnose(
     A radiograph's result depends on itself and its key alone, not on its batch.
 
     Args:
-        segmenter: network with the labels of `anatomy.STRUCTURES`.
+        segmenter: network with the labels of `anatomy.STRUCTURES`; or None, see `pass_over`.
         classifier: network with K classes; its size is that of a patch.
         variables: `{"segmenter": …, "classifier": …}`, parameters and statistics of both.
         images: uint8 [B, S, S], standardised; S = 1024 in the paper.
@@ -141,7 +158,10 @@ def diagnose(
     Returns:
         The Diagnosis.
     """
-    segmentation = segment(segmenter, variables["segmenter"], images, settings)
+    if segmenter is None:
+        segmentation = pass_over(images, settings)
+    else:
+        segmentation = segment(segmenter, variables["segmenter"], images, settings)
     vote, maps = lax.map(
         lambda one: _examine(classifier, variables["classifier"], *one, settings),
         (images, segmentation.lungs, keys),
@@ -163,7 +183,7 @@ def diagnose(
 
 
 def classify(
-    classifier: Network, variables: Mapping[str, Any], image: Array, lungs: Array, key: Array, settings: Settings
+    classifier: Network, variables: Mapping[str, Any], image: Array, lungs: Array | None, key: Array, settings: Settings
 ) -> tuple[Array, Array, Array]:
     """Draw patches in the lungs of one radiograph and classify each (section II-C).
 
@@ -171,7 +191,8 @@ def classify(
         classifier: see `diagnose`.
         variables: its parameters and statistics.
         image: uint8 [S, S].
-        lungs: bool [S, S]; where empty, the patches show nothing and the caller must not count them.
+        lungs: bool [S, S]; where empty, the patches show nothing and the caller must not count them. None will do
+            where `settings` needs none.
         key: the radiograph's random key.
         settings: see Settings.
 
@@ -189,12 +210,12 @@ def classify(
     return centres, logits, features
 
 
-def draw_patches(image: Array, lungs: Array, key: Array, size: int, settings: Settings) -> tuple[Array, Array]:
+def draw_patches(image: Array, lungs: Array | None, key: Array, size: int, settings: Settings) -> tuple[Array, Array]:
     """What the classifier is shown of one radiograph (section II-C, and the paper's comparison of local with global).
 
     Args:
         image: uint8 [S, S].
-        lungs: bool [S, S].
+        lungs: bool [S, S], or None where `settings` needs none.
         key: random key.
         size: side of a patch.
         settings: see Settings.

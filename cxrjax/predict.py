@@ -52,7 +52,9 @@ def _examine(examiner: Examiner, files: list[Path], root: Path, output: Path) ->
     for file in files:
         try:
             picture = radiograph.read(file)
-            images[file] = standardise.standardise(picture, size=config.size, gamma=config.gamma)
+            images[file] = standardise.standardise(
+                picture, size=config.size, gamma=config.gamma, equalise=config.equalise
+            )
         except radiograph.UnreadableRadiograph as error:
             rows[file] |= {"status": predictions.UNREADABLE, "reason": error.reason}
     names = [rows[file]["path"] for file in images]
@@ -69,8 +71,9 @@ def _draw(examiner: Examiner, image: np.ndarray, result: Any, row: dict[str, Any
     path.parent.mkdir(parents=True, exist_ok=True)
     title = [Path(row["path"]).name, describe(row)]
     if examiner.finds:
+        lungs = result.mask if examiner.segments else None
         figures.draw_finding(
-            image, result.mask, result.map, title, result.probabilities, result.votes, examiner.classes, path
+            image, lungs, result.map, title, result.probabilities, result.votes, examiner.classes, path
         )
     else:
         figures.draw_finding(image, result.lungs, None, title, None, None, (), path)

@@ -3,7 +3,7 @@
 config.json      every setting
 checkpoints/     last/ (to go on from) and best/ (to use), by Orbax
 metrics.jsonl    a line an epoch; events.* the same for TensorBoard
-segmenter/       of a classifier: config.json and checkpoints/best/ of the segmenter it was trained with
+segmenter/       of a classifier that has one: config.json and checkpoints/best/ of the segmenter it was trained with
 evaluation/      written by --mode=evaluate
 """
 
@@ -20,6 +20,7 @@ from cxrjax.checkpoints import Checkpoints
 
 SEGMENTER = "segmenter"
 _SEGMENTER_KEYS = ("architecture", "size", "channels", "normalise", "dropout")
+_IMAGE_KEYS = ("gamma", "equalise")  # in which a classifier's radiographs are those of its segmenter
 
 
 class UnfitRun(Exception):
@@ -62,11 +63,16 @@ def load_config(workdir: Path) -> ConfigDict:
 def adopt_segmenter(workdir: Path, config: ConfigDict) -> None:
     """Copy the trained segmenter a classifier is given into its own run, and its architecture into the config.
 
+    A classifier of whole radiographs that are not masked may have none (`pipeline.Settings.needs_lungs`).
+
     Raises:
-        UnfitRun: no segmenter is named, its run has no trained network, or it saw other pictures (image.gamma).
+        UnfitRun: none is named, and there is no finding without lungs; its run has no trained network, or it saw
+            radiographs standardised otherwise.
     """
     if not config.segmenter.workdir:
-        raise UnfitRun("config.segmenter.workdir is empty: name the run that trained the segmenter")
+        if networks.settings(config, config.patches.count).needs_lungs:
+            raise UnfitRun("config.segmenter.workdir is empty: name the run that trained the segmenter")
+        return
     kept = workdir / SEGMENTER
     if not kept.exists():
         source = Path(config.segmenter.workdir)
@@ -80,22 +86,24 @@ def adopt_segmenter(workdir: Path, config: ConfigDict) -> None:
         shutil.copytree(source / "checkpoints" / "best", partial / "checkpoints" / "best")
         partial.rename(kept)
     trained = load_config(kept)
-    if trained.image.gamma != config.image.gamma:
-        raise UnfitRun(
-            f"{config.segmenter.workdir}: its segmenter was trained with image.gamma={trained.image.gamma}, "
-            f"not {config.image.gamma}"
-        )
+    for key in _IMAGE_KEYS:
+        if trained.image[key] != config.image[key]:
+            raise UnfitRun(
+                f"{config.segmenter.workdir}: its segmenter was trained with image.{key}={trained.image[key]}, "
+                f"not {config.image[key]}"
+            )
     for key in _SEGMENTER_KEYS:
         config.segmenter[key] = trained.segmenter[key]
 
 
-def load_segmenter(workdir: Path, config: ConfigDict) -> dict[str, Any]:
-    """The best weights of a run that trained a segmenter."""
-    return _load_best(workdir, networks.segmenter(config))
+def load_segmenter(workdir: Path, config: ConfigDict) -> dict[str, Any] | None:
+    """The best weights of a run that trained a segmenter; None where the config is of a classifier that has none."""
+    network = networks.segmenter(config)
+    return None if network is None else _load_best(workdir, network)
 
 
 def load_networks(workdir: Path, config: ConfigDict) -> dict[str, Any]:
-    """The best weights of a run: `{"segmenter": …}`, and of a classifier's run `"classifier"` too.
+    """The best weights of a run: `{"segmenter": …}` (see `load_segmenter`), and of a classifier's `"classifier"` too.
 
     Raises:
         UnfitRun: the run has no trained network yet.

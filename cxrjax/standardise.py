@@ -1,4 +1,4 @@
-"""Native depth to the uint8 square the networks see: blank border off, histogram specified, gamma, resize.
+"""Native depth to the uint8 square the networks see: blank border off, histogram specified or not, gamma, resize.
 
 The method is the data preprocessing of the paper; its original is `segmentation/mydataset.py` (`pre_processing`,
 `hist_specification`, `get_original`). As there, the picture is squashed to a square and not padded: anatomy keeps its
@@ -13,22 +13,25 @@ from cxrjax.radiograph import Radiograph
 JSRT_LOW_OFFSET = 10  # pixels; the original's `flag_jsrt`
 
 
-def standardise(radiograph: Radiograph, *, size: int, gamma: float) -> np.ndarray:
+def standardise(radiograph: Radiograph, *, size: int, gamma: float, equalise: bool = True) -> np.ndarray:
     """Makes radiographs of any scanner, depth and size alike: air dark, bone bright, every level used evenly.
 
     Args:
         radiograph: as read.
         size: side of the square, pixels.
         gamma: exponent after equalisation; below 1 brightens.
+        equalise: False leaves the grey levels as they are, at 8 bit; see `scale_levels`.
 
     Returns:
         [size, size] uint8.
 
     Raises:
-        ValueError: a single grey level is left once the blank border is off.
+        ValueError: a single grey level is left to equalise once the blank border is off.
     """
     pixels = radiograph.pixels[: kept_rows(radiograph.pixels, inverted=radiograph.inverted)]
-    if radiograph.kind == "jsrt":
+    if not equalise:
+        levels = scale_levels(pixels, gamma=gamma, inverted=radiograph.inverted)
+    elif radiograph.kind == "jsrt":
         levels = specify_histogram(pixels, gamma=gamma, inverted=True, low_offset=JSRT_LOW_OFFSET)
     elif radiograph.inverted:
         # Turned before and not after, so that a scene comes out the same from MONOCHROME1 as from MONOCHROME2.
@@ -90,6 +93,22 @@ def specify_histogram(pixels: np.ndarray, *, gamma: float, inverted: bool = Fals
     if inverted:
         share[first:] = 1 - share[first:]
     return cv2.LUT(pixels, (255 * share**gamma).astype(np.float32))
+
+
+def scale_levels(pixels: np.ndarray, *, gamma: float, inverted: bool = False) -> np.ndarray:
+    """Brings the grey levels to 0..255 by their depth alone, then applies gamma; of 8 bit and gamma 1, they stay.
+
+    Args:
+        pixels: [H, W] uint8 or uint16; of how many bits, 8 at least, the highest of them tells.
+        gamma: exponent on the value scaled to 0..1.
+        inverted: high pixel values come out dark.
+
+    Returns:
+        [H, W] float32, 0..255.
+    """
+    levels = 1 << max(8, int(pixels.max()).bit_length())
+    share = np.linspace(1, 0, levels) if inverted else np.linspace(0, 1, levels)
+    return (255 * share**gamma).astype(np.float32)[pixels]
 
 
 def crop_blank_border(pixels: np.ndarray, *, inverted: bool = False) -> np.ndarray:

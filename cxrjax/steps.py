@@ -73,7 +73,9 @@ def build_optimiser(config: ConfigDict, total: int, phase: Phase) -> optax.Gradi
     if c.schedule == "one_cycle":
         cycle = schedules.build_one_cycle(c.momentum, c.momentum_at_peak, c.momentum, total, c.one_cycle[0])
         momentum = partial(lambda done, first: cycle(first + done), first=phase.first)  # it counts its own steps
-    whole = optimisers.build_optimiser(c.optimiser, momentum, c.square_momentum, c.epsilon, c.decay, c.decay_vectors)
+    whole = optimisers.build_optimiser(
+        c.optimiser, momentum, c.square_momentum, c.epsilon, c.decay, c.decay_vectors, c.clip
+    )
     return groups.divide(whole, phase.groups)
 
 

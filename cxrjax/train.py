@@ -77,7 +77,7 @@ def train(config: ConfigDict, workdir: Path) -> dict[str, float]:
 
 
 def prepare(config: ConfigDict, workdir: Path) -> None:
-    """Make the run directory and, of a classifier, put its segmenter there."""
+    """Make the run directory and, of a classifier, put its segmenter, if any, there."""
     workdir.mkdir(parents=True, exist_ok=True)
     if config.task == "classify":
         runs.adopt_segmenter(workdir, config)
@@ -85,13 +85,15 @@ def prepare(config: ConfigDict, workdir: Path) -> None:
 
 def build_task(config: ConfigDict, workdir: Path) -> Task:
     """The task of a config, its data loaded."""
-    size, gamma = config.image.size, config.image.gamma
+    size, gamma, equalise = config.image.size, config.image.gamma, config.image.equalise
+    readers = config.data.readers
     names = (config.data.train, config.data.validation)
     both = set(names[0].split("+")) & set(names[1].split("+"))
     if both:
         raise ValueError(f"the split {both.pop()!r} is in data.train and in data.validation")
     splits = [
-        data.load(config.data.directory, name, size=size, gamma=gamma, readers=config.data.readers) for name in names
+        data.load(config.data.directory, name, size=size, gamma=gamma, equalise=equalise, readers=readers)
+        for name in names
     ]
     if config.task == "segment":
         return segment.build(config, *splits)

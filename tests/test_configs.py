@@ -59,6 +59,21 @@ def test_every_value_of_a_published_recipe_has_its_source(name):
             assert "#" in line or before.strip().startswith("#") or "config.task" in line, line
 
 
+@pytest.mark.parametrize("name", [name for name in NAMES if not name.endswith("_segment")])
+def test_a_recipe_names_a_segmenter_where_its_findings_need_lungs(name):
+    module = importlib.import_module(f"configs.{name}")
+    config = module.get_config()
+    named = "--config.segmenter.workdir=" in module.__doc__ or bool(config.segmenter.workdir)
+    assert named == (networks.settings(config, 1).needs_lungs or name == "singhaxn_classify")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_what_specifies_no_histogram_applies_no_gamma(name):
+    image = importlib.import_module(f"configs.{name}").get_config().image
+    assert image.equalise == (not name.startswith(("hieu2695", "fsarshad", "singhaxn")))
+    assert (image.gamma == 1.0) == (not image.equalise)
+
+
 @pytest.mark.parametrize("name", ["hieu2695_groups", "hieu2695_vgg16", "fsarshad_vgg19"])
 def test_groups_of_a_recipe_match_its_network(name):
     config = importlib.import_module(f"configs.{name}").get_config()

@@ -80,6 +80,19 @@ def test_an_imported_run_predicts_what_the_exported_one_does(trained, tmp_path):
     assert runs.load_config(tmp_path / "segment").init == str(trained / "segment.safetensors")
 
 
+def test_a_segmenter_is_named_where_findings_need_lungs_and_saw_the_same_radiographs(trained, tmp_path):
+    for mode, masked in [("local", False), ("global", True)]:
+        config = classify_config("")
+        config.patches.mode, config.patches.masked = mode, masked
+        with pytest.raises(runs.UnfitRun, match="segmenter.workdir is empty"):
+            runs.adopt_segmenter(tmp_path / "run", config)
+    for key, other in [("gamma", 1.0), ("equalise", False)]:
+        config = classify_config(trained / "segment")
+        config.image[key] = other
+        with pytest.raises(runs.UnfitRun, match=rf"segment: .* image\.{key}=.*, not {other}"):
+            runs.adopt_segmenter(tmp_path / key, config)
+
+
 def test_an_exported_file_has_the_names_and_layouts_of_pytorch_and_says_what_it_is(trained):
     state, known = read_weights(trained / "classify.safetensors"), read_metadata(trained / "classify.safetensors")
     config = runs.load_config(trained / "classify")

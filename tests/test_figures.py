@@ -141,8 +141,10 @@ def test_failures_are_drawn_and_say_what_failed(tmp_path, monkeypatch, radiograp
     for image, lungs in ((None, None), (radiograph[0], None), (radiograph[0], np.zeros_like(radiograph[1]))):
         figures.draw_finding(image, lungs, None, *nothing, tmp_path / "finding.png")
         assert pixels(tmp_path / "finding.png").shape[1] == 8 * style.DOTS_PER_INCH
-    shown = words(drawn(monkeypatch, figures.draw_finding, radiograph[0], None, None, *nothing))
+    image, lungs = radiograph
+    shown = words(drawn(monkeypatch, figures.draw_finding, image, np.zeros_like(lungs), None, *nothing))
     assert {"no lungs found", "No patch was voted on."} <= shown
+    assert "no lungs found" not in words(drawn(monkeypatch, figures.draw_finding, image, None, None, *nothing))
 
 
 @pytest.mark.parametrize(("count", "columns"), [(1, 5), (3, 2), (7, 3), (12, 4), (11, 11)])

@@ -76,3 +76,11 @@ def test_penalties():
     assert losses.penalty(params, 0.1, 0.0) == pytest.approx(0.1 * 3.5)
     assert losses.penalty(params, 0.1, 0.01) == pytest.approx(0.1 * 3.5 + 0.01 * 5.25)
     assert losses.penalty(params, 0.0, 0.0) == 0
+
+
+def test_a_penalty_of_kernels_alone_leaves_vectors_out():
+    """Keras's kernel_regularizer=l2: neither biases nor batch norms."""
+    params = {"conv": {"kernel": jnp.full((1, 1, 2, 1), 3.0), "bias": jnp.array([7.0])}, "bn": {"scale": jnp.ones(4)}}
+    assert losses.penalty(params, 0.0, 0.01, l2_vectors=False) == pytest.approx(0.01 * (9 + 9))
+    assert losses.penalty(params, 0.0, 0.01) == pytest.approx(0.01 * (9 + 9 + 49 + 4))
+    assert losses.penalty(params, 0.1, 0.0, l2_vectors=False) == pytest.approx(0.1 * (6 + 7 + 4))

@@ -1,5 +1,6 @@
 """Optimisers against PyTorch's rules, written out."""
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
@@ -51,6 +52,20 @@ def test_sgd_with_momentum():
         v = 0.9 * v + GRADIENT + DECAY * w
         w = w - RATE * v
     np.testing.assert_allclose(found["kernel"], w, rtol=1e-6)
+
+
+def test_each_gradient_is_clipped_by_its_own_norm_and_before_the_decay():
+    """tf.clip_by_norm, variable by variable: (3, 4) of norm 5 becomes (0.6, 0.8) of norm 1; (0.3, 0.4) stays."""
+    gradients = {"long": jnp.array([[3.0, 4.0]]), "short": jnp.array([0.3, 0.4]), "none": jnp.zeros(2)}
+    weights = jax.tree.map(jnp.ones_like, gradients)
+    plain = optimisers.build_optimiser("sgd", 0.0, 0.999, 1e-8, 0.0, decay_vectors=True, clip=1.0)
+    direction, _ = plain.update(gradients, plain.init(weights), weights)
+    np.testing.assert_allclose(direction["long"], [[0.6, 0.8]], rtol=1e-6)
+    np.testing.assert_array_equal(direction["short"], gradients["short"])
+    np.testing.assert_array_equal(direction["none"], 0)
+    decaying = optimisers.build_optimiser("sgd", 0.0, 0.999, 1e-8, 10.0, decay_vectors=True, clip=1.0)
+    direction, _ = decaying.update(gradients, decaying.init(weights), weights)
+    np.testing.assert_allclose(direction["long"], [[10.6, 10.8]], rtol=1e-6)
 
 
 def test_momentum_follows_a_schedule():

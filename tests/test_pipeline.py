@@ -108,6 +108,20 @@ def test_global_is_one_vote_of_the_whole_radiograph(small, images):
         assert result.finding[1] == pipeline.NO_LUNGS  # the comparison is of the same radiographs in every mode
 
 
+def test_without_a_segmenter_every_radiograph_has_a_finding(small, images):
+    segmenter, classifier, variables = small
+    settings = SETTINGS._replace(mode="global", masked=False, patch_count=1)
+    seen = diagnose(small, images, [1, 3], settings)
+    blind = diagnose((None, classifier, variables | {"segmenter": None}), images, [1, 3], settings)
+    np.testing.assert_allclose(blind.probabilities[0], seen.probabilities[0], atol=1e-6)
+    np.testing.assert_allclose(blind.map[0], seen.map[0], atol=1e-5)
+    assert seen.finding[1] == pipeline.NO_LUNGS and blind.finding[1] >= 0 and blind.votes[1].sum() == 1
+    assert not blind.mask.any() and np.isnan(blind.lung_confidence).all()
+    for needy in (settings._replace(masked=True), settings._replace(mode="local")):
+        with pytest.raises(ValueError, match="without a segmenter"):
+            diagnose((None, classifier, variables), images, [1], needy)
+
+
 def test_a_global_map_spans_the_radiograph(small, images):
     """The map's peak is 1 x p, at the same place of the whole as the feature's peak is of the feature map."""
     segmenter, classifier, variables = small

@@ -4,7 +4,14 @@ import numpy as np
 import pytest
 
 from cxrjax.radiograph import Radiograph
-from cxrjax.standardise import crop_blank_border, kept_rows, specify_histogram, standardise, standardise_mask
+from cxrjax.standardise import (
+    crop_blank_border,
+    kept_rows,
+    scale_levels,
+    specify_histogram,
+    standardise,
+    standardise_mask,
+)
 
 
 def film(shape: tuple[int, int] = (120, 100), top: int = 4095) -> np.ndarray:
@@ -109,6 +116,24 @@ def test_jsrt_is_treated_as_the_original_treats_it():
     got = standardise(of(pixels, kind="jsrt", inverted=True), size=64, gamma=0.5)
     expected = specify_histogram(pixels, gamma=0.5, inverted=True, low_offset=10)
     np.testing.assert_array_equal(got, np.rint(expected).astype(np.uint8))
+
+
+def test_unequalised_levels_of_8_bit_stay_as_they_are():
+    pixels = np.arange(64 * 64).reshape(64, 64).astype(np.uint8)
+    np.testing.assert_array_equal(standardise(of(pixels), size=64, gamma=1.0, equalise=False), pixels)
+    turned = standardise(of(pixels, kind="dicom", inverted=True), size=64, gamma=1.0, equalise=False)
+    np.testing.assert_array_equal(turned, 255 - pixels)
+    squared = standardise(of(pixels), size=64, gamma=2.0, equalise=False)
+    np.testing.assert_array_equal(squared, np.rint(255 * (pixels / 255) ** 2))
+
+
+def test_unequalised_levels_of_any_depth_worked_by_hand():
+    # The highest of the first needs 8 bits, of the second 10, of the last 16.
+    for levels, top in [([0, 51, 102], 255), ([0, 102, 1000], 1023), ([0, 2**15, 40_000], 2**16 - 1)]:
+        pixels, share = np.array([levels], np.uint16), np.array([levels]) / top
+        np.testing.assert_allclose(scale_levels(pixels, gamma=1.0), 255 * share, rtol=1e-6)
+        expected = 255 * (1 - share) ** 0.5
+        np.testing.assert_allclose(scale_levels(pixels, gamma=0.5, inverted=True), expected, rtol=1e-6)
 
 
 @pytest.mark.parametrize("shape", [(64, 64), (200, 90), (90, 200), (40, 50), (300, 310)])

@@ -68,7 +68,7 @@ def draw_finding(
 
     Args:
         image: uint8 [S, S]; None where it could not be read.
-        lungs: bool [S, S]; None or empty where none were found.
+        lungs: bool [S, S], empty where none were found; None where none were looked for.
         map: [S, S] in 0..1, or None.
         title_lines: the first large, the others beneath it.
         probabilities: [K] mean class probabilities over the patches; None or NaN where there were no patches.
@@ -91,7 +91,7 @@ def draw_finding(
     for k, (line, look) in enumerate(lines):
         figure.text(MARGIN / width, 1 - (0.4 + 0.24 * k) / height, line, **look)
     if image is not None:
-        heading = "lungs" if lungs is not None and lungs.any() else "no lungs found"
+        heading = "radiograph" if lungs is None else "lungs" if lungs.any() else "no lungs found"
         _show(place(MARGIN, bottom, picture, picture), overlay(image, lungs, None), heading)
         if map is not None:
             left = MARGIN + picture + 0.1

@@ -15,17 +15,18 @@ from cxrjax.tasks import Task
 
 
 def build(
-    config: ConfigDict, train: data.Split, validation: data.Split, segmenter_variables: Mapping[str, Any]
+    config: ConfigDict, train: data.Split, validation: data.Split, segmenter_variables: Mapping[str, Any] | None
 ) -> Task:
     """The classification task of a config; the lungs are found once, by the segmenter, and kept on the device.
 
-    Radiographs in which no lungs are found are left out of training, and count as wrong in validation.
+    Radiographs in which no lungs are found are left out of training, and count as wrong in validation; without a
+    segmenter, none are.
 
     Args:
         config: of the run.
         train: radiographs labelled with the config's classes.
         validation: likewise.
-        segmenter_variables: weights of the segmenter that the config names.
+        segmenter_variables: weights of the segmenter that the config names; None where it names none.
 
     Raises:
         data.MissingData: a label is not among the classes, or no lungs are found in any training radiograph.
@@ -33,20 +34,20 @@ def build(
     classifier = networks.classifier(config)
     classes = tuple(config.classifier.classes)
     settings, one = augment.Augmentation(**config.augmentation), networks.settings(config, 1)
-    lungs = _find_lungs(config, segmenter_variables, train)
-    rows = np.flatnonzero(lungs.any((1, 2)))
+    lungs, found = _find_lungs(config, segmenter_variables, train)
+    rows = np.flatnonzero(found)
     if not len(rows):
         raise data.MissingData(f"{config.data.directory}: the segmenter found no lungs in any training radiograph")
     kept = data.select(train, rows)
     labels = data.index_labels(kept, classes)
     weights = losses.weigh_classes(labels, len(classes), config.training.class_weights)
     gamma, alpha = _focus(config)
-    device = {"images": kept.images, "lungs": lungs[rows], "labels": labels}
+    device = {"images": kept.images, "lungs": None if lungs is None else lungs[rows], "labels": labels}
 
     def init(key: Array) -> Mapping[str, Any]:
         return networks.init(classifier, key)
 
-    def draw(key: Array, image: Array, mask: Array) -> Array:
+    def draw(key: Array, image: Array, mask: Array | None) -> Array:
         """One augmented patch of one radiograph: float [size, size] in 0..1."""
         place, change = jax.random.split(key)
         _, patch = pipeline.draw_patches(image, mask, place, classifier.size, one)
@@ -54,17 +55,18 @@ def build(
 
     def loss(params: Any, batch_stats: Any, held: Any, rows: Array, key: Array) -> tuple[Array, Any]:
         keys = jax.random.split(key, len(rows) + 1)
-        x = jax.vmap(draw)(keys[:-1], held["images"][rows], held["lungs"][rows])
+        batch = jax.tree.map(lambda x: x[rows], held)
+        x = jax.vmap(draw)(keys[:-1], batch["images"], batch["lungs"])
         x = pipeline.feed(x, classifier)
         variables = {"params": params, "batch_stats": batch_stats}
         logits, new = classifier.module.apply(
             variables, x, train=True, rngs={"dropout": keys[-1]}, mutable=["batch_stats"]
         )
-        value = losses.cross_entropy(logits, held["labels"][rows], weights, gamma, alpha)
-        value += losses.penalty(params, config.training.l1, config.training.l2)
+        value = losses.cross_entropy(logits, batch["labels"], weights, gamma, alpha)
+        value += losses.penalty(params, config.training.l1, config.training.l2, config.training.l2_vectors)
         return value, new.get("batch_stats", {})
 
-    validate = _validation(config, classifier, validation, _find_lungs(config, segmenter_variables, validation))
+    validate = _validation(config, classifier, validation, *_find_lungs(config, segmenter_variables, validation))
     return Task(jax.tree.map(jnp.asarray, device), labels, init, loss, validate)
 
 
@@ -77,18 +79,24 @@ def _focus(config: ConfigDict) -> tuple[float, float]:
     return config.training.focal_gamma, config.training.focal_alpha
 
 
-def _find_lungs(config: ConfigDict, variables: Mapping[str, Any], split: data.Split) -> np.ndarray:
-    """The lungs bool [n, S, S] of a split."""
+def _find_lungs(
+    config: ConfigDict, variables: Mapping[str, Any] | None, split: data.Split
+) -> tuple[np.ndarray | None, np.ndarray]:
+    """The lungs bool [n, S, S] of a split and whether there are any, bool [n]; without a segmenter None, and true."""
     segmenter, settings = networks.segmenter(config), networks.settings(config, config.patches.count)
-    found = np.zeros(split.images.shape, bool)
+    if segmenter is None:
+        return None, np.ones(len(split), bool)
+    masks = np.zeros(split.images.shape, bool)
     batches = list(data.batches(len(split), config.evaluation.batch_size))
     for rows, count in tqdm(batches, desc="finding lungs", unit="batch", delay=2):
         lungs = pipeline.segment(segmenter, variables, split.images[rows], settings).lungs
-        found[rows[:count]] = np.asarray(lungs)[:count]
-    return found
+        masks[rows[:count]] = np.asarray(lungs)[:count]
+    return masks, masks.any((1, 2))
 
 
-def _validation(config: ConfigDict, classifier: pipeline.Network, split: data.Split, lungs: np.ndarray) -> Any:
+def _validation(
+    config: ConfigDict, classifier: pipeline.Network, split: data.Split, lungs: np.ndarray | None, found: np.ndarray
+) -> Any:
     """Scores of the vote of a few patches, drawn for each radiograph from its own key, hence the same every epoch."""
     classes = tuple(config.classifier.classes)
     truth = data.index_labels(split, classes)
@@ -98,7 +106,7 @@ def _validation(config: ConfigDict, classifier: pipeline.Network, split: data.Sp
 
     @jax.jit
     def vote(variables: Mapping[str, Any], held: Any) -> voting.Vote:
-        def one(radiograph: tuple[Array, Array, Array]) -> voting.Vote:
+        def one(radiograph: tuple[Array, Array | None, Array]) -> voting.Vote:
             _, logits, _ = pipeline.classify(classifier, variables, *radiograph, settings)
             return voting.count_votes(logits, settings.voting_rule)
 
@@ -106,7 +114,6 @@ def _validation(config: ConfigDict, classifier: pipeline.Network, split: data.Sp
 
     def validate(variables: Mapping[str, Any]) -> dict[str, float]:
         votes = jax.tree.map(np.asarray, vote(variables, held))
-        found = lungs.any((1, 2))
         findings = [classes[i] if there else metrics.NO_FINDING for i, there in zip(votes.finding, found, strict=True)]
         scores = metrics.classification_metrics(split.labels, findings, votes.probabilities, classes)
         of_truth = np.take_along_axis(votes.probabilities, truth[:, None], axis=1)[found]

@@ -45,7 +45,8 @@ def build(config: ConfigDict, train: data.Split, validation: data.Split) -> Task
             mutable=["batch_stats"],
         )
         value = losses.segmentation_loss(out, masks, held["kinds"][rows], config.training.background_weight)
-        return value + losses.penalty(params, config.training.l1, config.training.l2), new["batch_stats"]
+        value += losses.penalty(params, config.training.l1, config.training.l2, config.training.l2_vectors)
+        return value, new["batch_stats"]
 
     return Task(device, np.zeros(len(train), np.int32), init, loss, _validation(config, segmenter, validation))
 
