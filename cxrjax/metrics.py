@@ -5,8 +5,11 @@ No radiograph is ever dropped from a score. One without a finding (unreadable, o
 AUROC pair it takes part in is lost. With a finding for every radiograph the numbers are scikit-learn's
 (`zero_division=0`).
 
-What cannot be earned is None (JSON null): precision, recall, F1 and AUROC of a class of which there is no radiograph,
-specificity and AUROC where there is no other class. Macro averages are means over the classes that have radiographs.
+Scores of findings and masks are measures: functions of weights [r, n] that give trees of arrays [r], for
+`statistics.resampling.bootstrap`. What has no weights in its arguments is of the data themselves.
+
+What cannot be earned is None (JSON null), NaN in arrays: precision, recall, F1, AUROC and average precision of a class
+of which there is no radiograph, specificity and AUROC where there is no other class. Macro averages are means over the classes that have radiographs.
 """
 
 from collections import Counter
@@ -15,8 +18,11 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from cxrjax.statistics import estimates, ranking
+from cxrjax.statistics.estimates import Share, divide
+
 NO_FINDING = ""
-SCORES = ("precision", "recall", "specificity", "f1", "auroc")
+SCORES = ("precision", "recall", "specificity", "f1", "auroc", "average_precision")
 
 
 def confusion_matrix(labels: Sequence[str], findings: Sequence[str], classes: Sequence[str]) -> NDArray[np.int64]:
@@ -35,8 +41,7 @@ def confusion_matrix(labels: Sequence[str], findings: Sequence[str], classes: Se
     """
     if len(labels) != len(findings):
         raise ValueError(f"{len(labels)} labels but {len(findings)} findings")
-    truth = _positions(labels, classes, "label")
-    found = _positions(findings, [*classes, NO_FINDING], "finding")
+    truth, found = index_labels(labels, classes), index_findings(findings, classes)
     matrix = np.zeros((len(classes), len(classes) + 1), np.int64)
     np.add.at(matrix, (truth, found), 1)
     return matrix
@@ -60,56 +65,76 @@ def classification_metrics(
     Raises:
         ValueError: no radiograph, unequal lengths, or a name that is not in `classes`.
     """
-    matrix = confusion_matrix(labels, findings, classes)
-    total = int(matrix.sum())
-    if total == 0:
+    if len(labels) != len(findings):
+        raise ValueError(f"{len(labels)} labels but {len(findings)} findings")
+    if not len(labels):
         raise ValueError("there is no radiograph to score")
-    truth = np.asarray(labels)
+    truth, found = index_labels(labels, classes), index_findings(findings, classes)
     if probabilities is not None:
         probabilities = np.asarray(probabilities, np.float64)
-        if probabilities.shape != (total, len(classes)):
-            raise ValueError(f"probabilities are {probabilities.shape}, not {(total, len(classes))}")
-        probabilities = np.where(np.asarray(findings)[:, None] == NO_FINDING, np.nan, probabilities)
+        if probabilities.shape != (len(truth), len(classes)):
+            raise ValueError(f"probabilities are {probabilities.shape}, not {(len(truth), len(classes))}")
+    return estimates.point(measure_findings(truth, found, probabilities, classes, np.ones((1, len(truth)))))
 
-    by_class = {}
-    for k, name in enumerate(classes):
-        hits, support, found = (int(count) for count in (matrix[k, k], matrix[k].sum(), matrix[:, k].sum()))
-        others = total - support
-        by_class[name] = {
-            "precision": (hits / found if found else 0.0) if support else None,
-            "recall": hits / support if support else None,
-            "specificity": 1 - (found - hits) / others if others else None,
-            "f1": 2 * hits / (support + found) if support else None,
-            "auroc": None if probabilities is None else auroc(truth == name, probabilities[:, k]),
-            "support": support,
-        }
-    present = [scores for scores in by_class.values() if scores["support"]]
+
+def measure_findings(
+    truth: NDArray, found: NDArray, probabilities: NDArray | None, classes: Sequence[str], weights: NDArray
+) -> dict:
+    """The scores of `classification_metrics` over r weightings of n radiographs.
+
+    Args:
+        truth: int [n], of `index_labels`.
+        found: int [n], of `index_findings`.
+        probabilities: [n, K], or None.
+        classes: the K class names.
+        weights: [r, n], whole numbers.
+
+    Returns:
+        Their tree, for `statistics.estimates`.
+    """
+    count = len(classes)
+    cells = truth * (count + 1) + found
+    matrix = (weights @ (cells[:, None] == np.arange(count * (count + 1)))).reshape(-1, count, count + 1)
+    hits, support = np.einsum("rkk->rk", matrix[..., :-1]), matrix.sum(-1)
+    called, total = matrix[..., :-1].sum(1), weights.sum(1)
+    others, present = total[:, None] - support, support > 0
+    areas = np.full((2, *support.shape), np.nan)  # AUROC and average precision
+    if probabilities is not None:
+        probabilities = np.where((found == count)[:, None], np.nan, probabilities)
+        for k in range(count):
+            order = ranking.rank(truth == k, probabilities[:, k], weights)
+            areas[:, :, k] = ranking.auroc(order), ranking.average_precision(order)
+    each = {
+        "precision": Share(np.where(present, hits / np.maximum(called, 1), np.nan), called),
+        "recall": estimates.share(hits, support),
+        "specificity": estimates.share(others - (called - hits), others),
+        "f1": divide(2 * hits, np.where(present, support + called, 0)),
+        "auroc": areas[0],
+        "average_precision": areas[1],
+    }
     return {
         "n": total,
-        "no_finding": int(matrix[:, -1].sum()),
-        "accuracy": float(np.trace(matrix) / total),
-        "macro": {score: _mean([scores[score] for scores in present]) for score in SCORES},
-        "classes": by_class,
+        "no_finding": matrix[..., -1].sum(1),
+        "accuracy": estimates.share(hits.sum(1), total),
+        "macro": {
+            score: estimates.mean_known(np.where(present, estimates.values(value), np.nan))
+            for score, value in each.items()
+        },
+        "classes": {
+            name: {score: _column(value, k) for score, value in each.items()} | {"support": support[:, k]}
+            for k, name in enumerate(classes)
+        },
     }
 
 
-def auroc(positive: ArrayLike, scores: ArrayLike) -> float | None:
-    """Area under the ROC curve: the share of (positive, negative) pairs in the right order, ties half (Mann-Whitney).
+def index_labels(labels: Sequence[str], classes: Sequence[str]) -> NDArray[np.intp]:
+    """Positions int [n] of labels in the classes; ValueError of one that is not among them."""
+    return _positions(labels, classes, "label")
 
-    Args:
-        positive: bool [n].
-        scores: [n], higher for positive; NaN loses every pair it is in, on either side.
 
-    Returns:
-        0..1, or None where there are no positives or no negatives.
-    """
-    positive = np.asarray(positive, bool)
-    if positive.all() or not positive.any():
-        return None
-    scores = np.where(np.isnan(scores), np.where(positive, -np.inf, np.inf), scores)
-    negatives = np.sort(scores[~positive])
-    below, not_above = (np.searchsorted(negatives, scores[positive], side) for side in ("left", "right"))
-    return float((below + not_above).mean() / (2 * len(negatives)))
+def index_findings(findings: Sequence[str], classes: Sequence[str]) -> NDArray[np.intp]:
+    """Positions int [n] of findings in the classes, K of `NO_FINDING`; ValueError of one that is none of them."""
+    return _positions(findings, [*classes, NO_FINDING], "finding")
 
 
 def score_of_source(
@@ -175,24 +200,40 @@ def segmentation_metrics(rows: Sequence[Mapping]) -> dict:
     """
     if not rows:
         raise ValueError("there is no radiograph to score")
+    return estimates.point(measure_masks(rows, np.ones((1, len(rows)))))
+
+
+def measure_masks(rows: Sequence[Mapping], weights: NDArray) -> dict:
+    """The scores of `segmentation_metrics` over weightings [r, n] of its n rows: a tree for `statistics.estimates`."""
+    failed = np.array([row["status"] != "ok" for row in rows])
     structures = {}
     for name in (column.removeprefix("dice_") for column in rows[0] if column.startswith("dice_")):
-        scores = {score: _scored(rows, f"{score}_{name}") for score in ("dice", "jaccard")}
-        structures[name] = {score: _mean(values) for score, values in scores.items()} | {"support": len(scores["dice"])}
+        values = np.array([[row[f"dice_{name}"], row[f"jaccard_{name}"]] for row in rows], np.float64)
+        values[failed] = np.nan_to_num(values[failed])
+        known = weights @ ~np.isnan(values)
+        mean = divide(weights @ np.nan_to_num(values), known)
+        structures[name] = {"dice": mean[:, 0], "jaccard": mean[:, 1], "support": known[:, 0]}
     return {
-        "n": len(rows),
-        "failed": sum(row["status"] != "ok" for row in rows),
-        "macro": {score: _mean([values[score] for values in structures.values()]) for score in ("dice", "jaccard")},
+        "n": weights.sum(1),
+        "failed": weights @ failed,
+        "macro": {
+            score: estimates.mean_known(np.stack([values[score] for values in structures.values()], -1))
+            for score in ("dice", "jaccard")
+        },
         "structures": structures,
     }
 
 
-def _positions(names: Sequence[str], known: Sequence[str], what: str) -> list[int]:
+def _positions(names: Sequence[str], known: Sequence[str], what: str) -> NDArray[np.intp]:
     position = {name: k for k, name in enumerate(known)}
     for name in names:
         if name not in position:
             raise ValueError(f"the {what} {str(name)!r} is none of {', '.join(filter(None, known))}")
-    return [position[name] for name in names]
+    return np.array([position[name] for name in names], np.intp)
+
+
+def _column(values: NDArray | Share, k: int) -> NDArray | Share:
+    return Share(values.value[:, k], values.of[:, k]) if isinstance(values, Share) else values[:, k]
 
 
 def _most_frequent(counts: Counter) -> str:
@@ -204,13 +245,3 @@ def _overlap_and_union(a: ArrayLike, b: ArrayLike) -> tuple[int, int]:
     if a.shape != b.shape:
         raise ValueError(f"masks of different shapes: {a.shape} and {b.shape}")
     return int((a & b).sum()), int((a | b).sum())
-
-
-def _scored(rows: Sequence[Mapping], column: str) -> list[float]:
-    values = [(row[column], row["status"]) for row in rows]
-    return [0.0 if np.isnan(value) else value for value, status in values if status != "ok" or not np.isnan(value)]
-
-
-def _mean(values: Sequence[float | None]) -> float | None:
-    defined = [value for value in values if value is not None]
-    return float(np.mean(defined)) if defined else None

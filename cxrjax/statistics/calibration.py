@@ -1,0 +1,138 @@
+"""Whether probabilities come true: reliability, its errors, and a temperature that mends them."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import minimize_scalar
+
+from cxrjax.statistics.estimates import Inflated, divide
+
+BINS = 10  # of about equal numbers of radiographs; as Nixon et al. 2019 (adaptive calibration error), section 3.3
+HOTTEST = 20.0  # temperatures are sought from its inverse up to it
+
+
+class Reliability(NamedTuple):
+    """Radiographs in B bins of rising probability, over r weightings."""
+
+    weight: NDArray  # [r, B]
+    claimed: NDArray  # [r, B], mean probability; NaN in an empty bin
+    true: NDArray  # [r, B], share that came true; NaN in an empty bin
+
+
+def bin_equally(values: NDArray, count: int = BINS) -> NDArray:
+    """One-hot bins [n, B] of about equal numbers, B <= count: equal values [n] share a bin, whatever their order."""
+    edges = np.unique(np.quantile(values, np.arange(1, count) / count, method="inverted_cdf"))
+    of = np.searchsorted(edges, values, side="left")
+    return (of[:, None] == np.unique(of)).astype(float)
+
+
+def reliability(claimed: NDArray, true: NDArray, bins: NDArray, weights: NDArray) -> Reliability:
+    """What was claimed against what came true.
+
+    Args:
+        claimed: probabilities [n].
+        true: bool [n].
+        bins: one-hot [n, B].
+        weights: [r, n].
+
+    Returns:
+        The Reliability.
+    """
+    sums = weights @ np.hstack([bins, bins * claimed[:, None], bins * np.asarray(true)[:, None]])
+    weight, claimed, true = np.split(sums, 3, axis=1)
+    return Reliability(weight, divide(claimed, weight), divide(true, weight))
+
+
+def calibration_error(curve: Reliability) -> NDArray:
+    """ECE [r]: mean over the radiographs of the gap between claim and truth in their bin (Naeini et al. 2015)."""
+    return divide(np.nansum(curve.weight * np.abs(curve.claimed - curve.true), -1), curve.weight.sum(-1))
+
+
+def error_if_calibrated(claimed: NDArray, bins: NDArray, draws: int = 1000, seed: int = 0) -> list[float]:
+    """The middle 95% of the ECE that these claims would show by chance if they were right (Bröcker & Smith 2007).
+
+    Args:
+        claimed: probabilities [n].
+        bins: one-hot [n, B].
+        draws: of truths in which every claim is right.
+        seed: of the draw.
+
+    Returns:
+        [low, high].
+    """
+    true = np.random.default_rng(seed).random((draws, len(claimed))) < claimed
+    return np.quantile(np.abs((true - claimed) @ bins).sum(-1) / len(claimed), [0.025, 0.975]).tolist()
+
+
+def prepare(probabilities: NDArray, truth: NDArray, found: NDArray) -> Callable[[NDArray], dict[str, NDArray]]:
+    """A measure of how well n findings and their K probabilities are calibrated.
+
+    Args:
+        probabilities: [n, K].
+        truth: int [n], the class that it was.
+        found: int [n], the class that was found.
+
+    Returns:
+        Weights [r, n] -> "ece" of the finding's probability; "brier", sum over the classes of the squared distance
+        from the truth, 0..2 (Brier 1950); and its parts (Murphy 1973; Stephenson et al. 2008), over the same bins:
+        brier = "reliability" - "resolution" + "uncertainty" + "within". Within is what varies inside of bins.
+    """
+    rows, classes = np.arange(len(truth)), range(probabilities.shape[1])
+    is_class = truth[:, None] == np.array(classes)
+    squares = ((probabilities - is_class) ** 2).sum(1)
+    confidence, right = probabilities[rows, found], truth == found
+    of_finding, of_class = bin_equally(confidence), [bin_equally(probabilities[:, k]) for k in classes]
+
+    def measure(weights: NDArray) -> dict[str, NDArray]:
+        total = weights.sum(-1)
+        unreliable, resolved, uncertain = np.zeros((3, len(weights)))
+        for k in classes:
+            curve = reliability(probabilities[:, k], is_class[:, k], of_class[k], weights)
+            common = divide(weights @ is_class[:, k], total)
+            spread = np.nansum(curve.weight * (curve.claimed - curve.true) ** 2, -1)
+            unreliable += divide(spread, total)
+            resolved += divide(np.nansum(curve.weight * (curve.true - common[:, None]) ** 2, -1), total)
+            uncertain += common * (1 - common)
+        brier = divide(weights @ squares, total)
+        return {
+            "n": total,
+            "ece": Inflated(calibration_error(reliability(confidence, right, of_finding, weights))),
+            "brier": brier,
+            "reliability": Inflated(unreliable),
+            "resolution": Inflated(resolved),
+            "uncertainty": uncertain,
+            "within": brier - unreliable + resolved - uncertain,
+        }
+
+    return measure
+
+
+def apply_temperature(probabilities: NDArray, temperature: float) -> NDArray:
+    """Probabilities [..., K] at a temperature: above 1 they are evened out, below 1 sharpened; zeros stay zeros.
+
+    Their order, and so the finding, stays (Guo et al. 2017, section 4.2). NaN stays NaN.
+    """
+    raised = (probabilities / np.maximum(probabilities.max(-1, keepdims=True), _TINY)) ** (1 / temperature)
+    return raised / np.maximum(raised.sum(-1, keepdims=True), _TINY)
+
+
+def fit_temperature(probabilities: NDArray, truth: NDArray) -> float:
+    """The temperature [1/HOTTEST, HOTTEST] at which the truth is likeliest (Guo et al. 2017, section 4.2).
+
+    Args:
+        probabilities: [n, K], n > 0, of radiographs that the network was not trained on.
+        truth: int [n].
+    """
+    rows = np.arange(len(truth))
+
+    def surprise(log_temperature: float) -> float:
+        scaled = apply_temperature(probabilities, np.exp(log_temperature))
+        return -np.log(np.maximum(scaled[rows, truth], _TINY)).mean()
+
+    bound = np.log(HOTTEST)
+    return float(np.exp(minimize_scalar(surprise, bounds=(-bound, bound), method="bounded").x))
+
+
+_TINY = float(np.finfo(np.float32).tiny)  # of what a probability that a network gives may be

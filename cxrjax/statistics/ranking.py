@@ -1,0 +1,92 @@
+"""How well scores put positives before negatives: ROC and precision-recall, their areas, and thresholds on them."""
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from cxrjax.statistics.estimates import divide
+
+
+class Ranking(NamedTuple):
+    """What is called positive as the threshold falls, over r weightings and past the g distinct scores."""
+
+    thresholds: NDArray  # [g + 1], falling, infinity first: called positive is what reaches it
+    hits: NDArray  # [r, g + 1], weight of the positives called so, from 0 to all
+    alarms: NDArray  # [r, g + 1], weight of the negatives called so, from 0 to all
+
+
+def rank(positive: ArrayLike, scores: ArrayLike, weights: NDArray) -> Ranking:
+    """Count hits and alarms past every threshold.
+
+    Args:
+        positive: bool [n].
+        scores: [n], higher for positive; NaN comes last of the positives and first of the negatives, and so loses
+            every pair that it is in.
+        weights: [r, n], not negative.
+
+    Returns:
+        The Ranking.
+    """
+    positive, scores = np.asarray(positive, bool), np.asarray(scores, np.float64)
+    scores = np.where(np.isnan(scores), np.where(positive, -np.inf, np.inf), scores)
+    order = np.argsort(-scores, kind="stable")
+    ordered = scores[order]
+    ends = np.flatnonzero(np.append(ordered[1:] != ordered[:-1], True))  # of each run of equal scores
+    weights = weights[:, order]
+    called = _accumulate(weights, ends)
+    hits = _accumulate(np.where(positive[order], weights, 0), ends)
+    return Ranking(np.append(np.inf, ordered[ends]), hits, called - hits)
+
+
+def auroc(ranking: Ranking) -> NDArray:
+    """Area under the ROC curve [r]: the share of (positive, negative) pairs in the right order, ties half.
+
+    NaN where there are no positives or no negatives (Mann & Whitney 1947; Hanley & McNeil 1982).
+    """
+    hits, alarms = ranking.hits, ranking.alarms
+    # Twice the trapezes: sum (alarms[i + 1] - alarms[i]) (hits[i + 1] + hits[i]).
+    pairs = np.einsum("rg,rg->r", np.diff(alarms), hits[:, 1:] + hits[:, :-1])
+    return divide(pairs / 2, hits[:, -1] * alarms[:, -1])
+
+
+def average_precision(ranking: Ranking) -> NDArray:
+    """Mean over the positives [r] of the precision at which each is found; NaN where there are none.
+
+    That is the area under the precision-recall curve in steps, not in straight lines (scikit-learn's
+    `average_precision_score`).
+    """
+    hits, called = ranking.hits[:, 1:], ranking.hits[:, 1:] + ranking.alarms[:, 1:]
+    precision = hits / np.maximum(called, np.finfo(float).tiny)
+    return divide(np.einsum("rg,rg->r", np.diff(ranking.hits), precision), ranking.hits[:, -1])
+
+
+def choose_threshold(ranking: Ranking, specificity: float = 0.0, sensitivity: float = 0.0) -> float:
+    """The threshold that keeps one rate at least as high as wanted, and the other as high as can be then.
+
+    Args:
+        ranking: its first weighting counts.
+        specificity: wanted, 0..1, sensitivity then highest; or
+        sensitivity: wanted, specificity then highest. One of the two is given.
+
+    Returns:
+        The threshold; infinity where only calling nothing positive will do.
+
+    Raises:
+        ValueError: there are no positives or no negatives to choose it by.
+    """
+    hits, alarms = ranking.hits[0], ranking.alarms[0]
+    if not hits[-1] or not alarms[-1]:
+        raise ValueError("a threshold cannot be chosen without both positives and negatives")
+    # A whole number over another may fall short of the decimal fraction wanted by a rounding.
+    enough = hits >= sensitivity * hits[-1] - 1e-9
+    enough &= alarms[-1] - alarms >= specificity * alarms[-1] - 1e-9
+    chosen = np.flatnonzero(enough)
+    return float(ranking.thresholds[chosen[0] if sensitivity else chosen[-1]])
+
+
+def _accumulate(weights: NDArray, ends: NDArray) -> NDArray:
+    """Running sums [r, g + 1] of weights [r, n] at the ends of g runs, from 0."""
+    sums = np.zeros((len(weights), weights.shape[1] + 1))
+    np.cumsum(weights, axis=1, out=sums[:, 1:])
+    return sums if len(ends) == weights.shape[1] else sums[:, np.append(0, ends + 1)]

@@ -1,0 +1,54 @@
+"""How accurate the findings are that are kept, if the least certain are referred to a person."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cxrjax.statistics.estimates import Share, divide
+from cxrjax.statistics.ranking import Ranking, rank
+
+SHARES = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)  # referred
+
+
+def keep(right: NDArray, certainty: NDArray, weights: NDArray) -> Ranking:
+    """The findings in the order in which they are kept, the most certain first, those without certainty last.
+
+    Args:
+        right: bool [n].
+        certainty: [n]; NaN where there is no finding.
+        weights: [r, n].
+
+    Returns:
+        The Ranking; its hits are the right findings kept, its alarms the wrong ones.
+    """
+    return rank(right, np.where(np.isnan(certainty), -np.inf, certainty), weights)
+
+
+def measure(kept: Ranking) -> dict:
+    """The accuracy of what is kept, of equally certain findings a random part.
+
+    Returns:
+        "area": under the curve of accuracy over the share referred, 0..1, [r]; and "accuracy": {share referred: Share}.
+    """
+    return {"area": area(kept), "accuracy": dict(zip(map(str, SHARES), accuracy(kept, SHARES), strict=True))}
+
+
+def accuracy(kept: Ranking, referred: tuple[float, ...]) -> list[Share]:
+    """The Share [r] that is right of those kept, for each share referred, below 1."""
+    count = kept.hits + kept.alarms
+    wanted = count[:, -1:] * (1 - np.array(referred))
+    hits = [np.interp(*one) for one in zip(wanted, count, kept.hits, strict=True)]
+    return [Share(divide(h, w), w) for h, w in zip(np.transpose(hits), wanted.T, strict=True)]
+
+
+def area(kept: Ranking) -> NDArray:
+    """Mean accuracy [r] over every share referred, 0..1: the higher, the better certainty tells right from wrong.
+
+    It is 1 less the area under the risk-coverage curve (Geifman & El-Yaniv 2017), exact for ties: between two
+    certainties, hits grow in a straight line a + b x with the number x kept, and the integral of (a + b x) / x is known.
+    """
+    count = kept.hits + kept.alarms
+    width, lower, upper = np.diff(count), count[:, :-1], count[:, 1:]
+    slope = np.diff(kept.hits) / np.maximum(width, np.finfo(float).tiny)
+    start = kept.hits[:, :-1] - slope * lower
+    logarithm = np.log(upper / np.maximum(lower, np.finfo(float).tiny), where=lower > 0, out=np.zeros_like(upper))
+    return divide((start * logarithm + slope * width).sum(-1), count[:, -1])
