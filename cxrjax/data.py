@@ -20,6 +20,8 @@ from tqdm import tqdm
 from cxrjax import radiograph, standardise
 from cxrjax.losses import LUNGS_KNOWN, STRUCTURES_KNOWN
 
+_WORDS = ("path", "patient_id", "source", "label", "view", "sex")
+
 
 class Split(NamedTuple):
     """n radiographs of side S, in arrays of the host."""
@@ -85,8 +87,16 @@ def load(directory: str, split: str, size: int, gamma: float, equalise: bool, re
 
 def load_labels(directory: str, split: str) -> tuple[list[str], list[str]]:
     """Sources and labels of the radiographs of a split, without their pictures."""
-    examples = [example for part in _open(directory, split) for example in part]
-    return [_text(example["source"]) for example in examples], [_text(example["label"]) for example in examples]
+    known = [(example["source"], example["label"]) for example in stream(directory, split)]
+    return [source for source, _ in known], [label for _, label in known]
+
+
+def stream(directory: str, split: str) -> Iterator[dict[str, Any]]:
+    """What is stored of each radiograph of a split (see `data_prep/example.py`), one by one: words as str, files not
+    decoded."""
+    for part in _open(directory, split):
+        for example in part:
+            yield {key: _text(value) if key in _WORDS else value for key, value in example.items()}
 
 
 def list_splits(directory: str) -> list[str]:

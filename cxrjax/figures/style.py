@@ -7,6 +7,7 @@ captions are darkened to be read as text. Maps are in inferno, which is even to 
 import io
 import os
 import textwrap
+from pathlib import Path
 
 import matplotlib
 from matplotlib.figure import Figure
@@ -33,6 +34,7 @@ STYLE = {
     "axes.prop_cycle": matplotlib.cycler(color=[BLUE, ORANGE, GREEN, RED, PURPLE, SKY]),
     "grid.color": "#E6E6E6",
     "legend.frameon": False,
+    "svg.hashsalt": "cxrjax",  # equal figures, equal files
 }
 
 
@@ -42,7 +44,7 @@ def wrap(text: str, width: int) -> list[str]:
 
 
 def save(figure: Figure, path: str | os.PathLike) -> None:
-    """Writes a figure as PNG; the file appears whole."""
-    png = io.BytesIO()
-    figure.savefig(png, format="png", facecolor="white")
-    whole.write(path, png.getvalue())
+    """Writes a figure in the format that its file's name ends in, as .png or .svg; the file appears whole."""
+    drawn, form = io.BytesIO(), Path(path).suffix.removeprefix(".")
+    figure.savefig(drawn, format=form, facecolor="white", metadata={"Date": None} if form == "svg" else None)
+    whole.write(path, drawn.getvalue())

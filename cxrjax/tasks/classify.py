@@ -34,7 +34,7 @@ def build(
     classifier = networks.classifier(config)
     classes = tuple(config.classifier.classes)
     settings, one = augment.Augmentation(**config.augmentation), networks.settings(config, 1)
-    lungs, found = _find_lungs(config, segmenter_variables, train)
+    lungs, found = find_lungs(config, segmenter_variables, train)
     rows = np.flatnonzero(found)
     if not len(rows):
         raise data.MissingData(f"{config.data.directory}: the segmenter found no lungs in any training radiograph")
@@ -66,7 +66,7 @@ def build(
         value += losses.penalty(params, config.training.l1, config.training.l2, config.training.l2_vectors)
         return value, new.get("batch_stats", {})
 
-    validate = _validation(config, classifier, validation, *_find_lungs(config, segmenter_variables, validation))
+    validate = _validation(config, classifier, validation, *find_lungs(config, segmenter_variables, validation))
     return Task(jax.tree.map(jnp.asarray, device), labels, init, loss, validate)
 
 
@@ -79,7 +79,7 @@ def _focus(config: ConfigDict) -> tuple[float, float]:
     return config.training.focal_gamma, config.training.focal_alpha
 
 
-def _find_lungs(
+def find_lungs(
     config: ConfigDict, variables: Mapping[str, Any] | None, split: data.Split
 ) -> tuple[np.ndarray | None, np.ndarray]:
     """The lungs bool [n, S, S] of a split and whether there are any, bool [n]; without a segmenter None, and true."""
