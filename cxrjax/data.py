@@ -92,8 +92,7 @@ def load_labels(directory: str, split: str) -> tuple[list[str], list[str]]:
 
 
 def stream(directory: str, split: str) -> Iterator[dict[str, Any]]:
-    """What is stored of each radiograph of a split (see `data_prep/example.py`), one by one: words as str, files not
-    decoded."""
+    """What is stored of each radiograph of a split (see `data_prep/example.py`), one by one, its files not decoded."""
     for part in _open(directory, split):
         for example in part:
             yield {key: _text(value) if key in _WORDS else value for key, value in example.items()}

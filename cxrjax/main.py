@@ -16,6 +16,9 @@ Look for a learning rate; the curve goes to RUN/rate_finder.png:
 Train once for each fold of a data set prepared with --folds=K, and pool the scores:
   python -m cxrjax.main --config=configs/phantom_segment.py --workdir=RUN --mode=cross_validate
 
+Ask how much of a classifier's score a shortcut reaches; verdict, figure and rows go to RUN/audit/SPLIT:
+  python -m cxrjax.main --workdir=RUN --mode=audit [--split=test] [--config=configs/audit.py]
+
 Exit status: 0 done; 1 not done, the reason in one line; 2 the command line is wrong; 3 done, but some files were
 unreadable. For research, not for diagnosis.
 """
@@ -27,10 +30,11 @@ from pathlib import Path
 from absl import app, flags, logging
 from ml_collections import config_flags
 
-MODES = ("train", "evaluate", "predict", "find_rate", "cross_validate", "import", "export")
+MODES = ("train", "evaluate", "audit", "predict", "find_rate", "cross_validate", "import", "export")
 _NEEDS = {
     "train": ("config",),
     "evaluate": (),
+    "audit": (),
     "predict": ("input", "output"),
     "find_rate": ("config",),
     "cross_validate": ("config",),
@@ -42,7 +46,7 @@ _CONFIG = config_flags.DEFINE_config_file("config", None, "Settings of a trainin
 _WORKDIR = flags.DEFINE_string("workdir", None, "The run directory: written by train and import, read by the others.")
 _MODE = flags.DEFINE_enum("mode", "train", MODES, "What to do.")
 _SPLIT = flags.DEFINE_string(
-    "split", "test", "evaluate: the part of the data to evaluate on; train, val, test, fold0 …"
+    "split", "test", "evaluate, audit: the part of the data to do it on; train, val, test, fold0 …"
 )
 _DATA = flags.DEFINE_string("data", None, "evaluate: a prepared data set other than the one of training.")
 _INPUT = flags.DEFINE_string("input", None, "predict: a radiograph, or a folder; import: weights.")
@@ -61,7 +65,8 @@ def main(argv: list[str]) -> int:
 
 def _run() -> int:
     # Imported here, so that --help and a wrong command line answer at once.
-    from cxrjax import allocator, cross_validate, evaluate, exchange, find_rate, predict, train
+    from configs import audit as small
+    from cxrjax import allocator, audit, cross_validate, evaluate, exchange, find_rate, predict, train
 
     allocator.keep_memory()
     workdir = Path(_WORKDIR.value)
@@ -72,6 +77,10 @@ def _run() -> int:
     elif _MODE.value == "evaluate":
         print(evaluate.summarise(evaluate.evaluate(workdir, _SPLIT.value, _DATA.value)))
         print(f"rows, scores and pictures are in {workdir / 'evaluation' / _SPLIT.value}")
+    elif _MODE.value == "audit":
+        result = audit.audit(workdir, _SPLIT.value, _CONFIG.value or small.get_config())
+        print(audit.summarise(result))
+        print(f"rows, numbers and the figure are in {workdir / 'audit' / _SPLIT.value}")
     elif _MODE.value == "import":
         exchange.import_run(_CONFIG.value, _INPUT.value, workdir)
         print(f"imported: every weight of {_INPUT.value} has its place; the run is in {workdir}")

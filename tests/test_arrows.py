@@ -21,7 +21,7 @@ LEAVES: dict[str, set[str]] = {
     "cxrjax.figures.*": {"cxrjax.figures.*", "cxrjax.whole"},
     "cxrjax.groups": set(),
     "cxrjax.losses": {"cxrjax.anatomy"},
-    "cxrjax.metrics": set(),
+    "cxrjax.metrics": {"cxrjax.statistics.*"},
     "cxrjax.optimisers": set(),
     "cxrjax.patches": set(),
     "cxrjax.predictions": {"cxrjax.whole"},
@@ -31,6 +31,8 @@ LEAVES: dict[str, set[str]] = {
     "cxrjax.schedules": set(),
     "cxrjax.selection": set(),
     "cxrjax.standardise": {"cxrjax.radiograph"},
+    "cxrjax.statistics": set(),
+    "cxrjax.statistics.*": {"cxrjax.statistics.*"},
     "cxrjax.voting": set(),
     "cxrjax.whole": set(),
 }
@@ -63,6 +65,11 @@ COMMANDS: dict[str, set[str]] = {
     "cxrjax.train": BELOW,
     "cxrjax.examine": BELOW,  # what evaluate and predict share
     "cxrjax.evaluate": BELOW | {"cxrjax.examine"},
+    "cxrjax.audit": {"cxrjax.audit.run"},
+    "cxrjax.audit.pictures": set(),
+    "cxrjax.audit.tabular": {"cxrjax.radiograph"},
+    "cxrjax.audit.verdict": {"cxrjax.audit.scores"},
+    "cxrjax.audit.*": BELOW | {"cxrjax.audit.*", "cxrjax.train", "cxrjax.evaluate"},
     "cxrjax.predict": BELOW | {"cxrjax.examine"},
     "cxrjax.find_rate": BELOW | {"cxrjax.train"},
     "cxrjax.cross_validate": BELOW | {"cxrjax.train", "cxrjax.evaluate"},
@@ -70,6 +77,7 @@ COMMANDS: dict[str, set[str]] = {
     "cxrjax.main": {
         "cxrjax.allocator", "cxrjax.train", "cxrjax.evaluate", "cxrjax.predict", "cxrjax.find_rate",
         "cxrjax.cross_validate", "cxrjax.exchange", "cxrjax.data", "cxrjax.radiograph", "cxrjax.runs",
+        "cxrjax.audit", "configs.audit",
     },
 }  # fmt: skip
 ALLOWED: dict[str, set[str]] = {

@@ -33,6 +33,11 @@ class Asked:
         """N, patches that vote."""
         return self._settings.patch_count
 
+    @property
+    def needs_lungs(self) -> bool:
+        """Whether there is no finding without lungs."""
+        return self._settings.needs_lungs
+
     def ask(self, images: np.ndarray, lungs: np.ndarray, names: np.ndarray) -> voting.Vote:
         """Votes on radiographs uint8 [n, S, S] with lungs bool [n, S, S]; `names` as in `data.Split`."""
         keys = pipeline.radiograph_keys(self._seed, names)

@@ -1,5 +1,6 @@
 """What the controls of an audit work on: each part is read, or found, when a control first asks for it."""
 
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -36,7 +37,11 @@ class Material:
         if self.run.task != "classify":
             raise runs.UnfitRun(f"{workdir}: finds lungs and nothing else, and only findings can be audited")
         self.classes = tuple(self.run.classifier.classes)
-        config.classifier.classes, config.data, config.image = self.run.classifier.classes, self.run.data, self.run.image
+        config.classifier.classes, config.data, config.image = (
+            self.run.classifier.classes,
+            self.run.data,
+            self.run.image,
+        )
         self.config, self.size = config, config.patches.size
 
     @cached_property
@@ -83,11 +88,13 @@ class Material:
         if not self.small_train[1].any() or not self.small_test[1].any():
             raise NotDone("no lungs are known here: the run has no segmenter, or it finds none")
 
-    def tell(self, cases: data.Split, probabilities: np.ndarray, **known: np.ndarray) -> list[dict[str, Any]]:
+    def tell(
+        self, cases: Sequence[Mapping[str, str]], probabilities: np.ndarray, **known: np.ndarray
+    ) -> list[dict[str, Any]]:
         """Rows as in `predictions.csv`.
 
         Args:
-            cases: n radiographs.
+            cases: path, patient_id, source and label of n radiographs.
             probabilities: [n, K].
             **known: finding int [n] and votes int [n, K], if not the likeliest class with the one vote there is; and
                 found bool [n], where some have no finding.
@@ -96,9 +103,8 @@ class Material:
         votes = known.get("votes", np.eye(len(self.classes), dtype=int)[finding])
         found = known.get("found", np.ones(len(cases), bool))
         rows = []
-        for i, path in enumerate(cases.paths):
-            row = {"path": path, "patient_id": cases.patients[i], "source": cases.sources[i], "split": self.split}
-            row |= {"label": cases.labels[i], "status": predictions.OK if found[i] else predictions.NO_LUNGS}
+        for i, case in enumerate(cases):
+            row = {**case, "split": self.split, "status": predictions.OK if found[i] else predictions.NO_LUNGS}
             if found[i]:
                 row |= {f"probability_{name}": p for name, p in zip(self.classes, probabilities[i], strict=True)}
                 row |= {f"votes_{name}": int(count) for name, count in zip(self.classes, votes[i], strict=True)}

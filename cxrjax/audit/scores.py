@@ -19,8 +19,10 @@ Measure = Callable[[Rows, Sequence[str], NDArray], dict[str, Any]]
 
 
 def guess(labels_train: Sequence[str], labels: Sequence[str], classes: Sequence[str]) -> dict[str, float]:
-    """What the better of two guessers reaches that know nothing: always the most frequent label of training, or labels
-    at random as frequent as there; of F1, the expected counts' (2 p q / (p + q) of a class with shares p and q).
+    """What the better of two guessers reaches that know nothing, who saw the labels of training alone.
+
+    One says always the most frequent, the other says each as often as it is there; F1 is that of the expected counts,
+    2 p q / (p + q) of a class that has the share p of the radiographs and q of the guesses.
 
     Returns:
         {metric: value}, for `METRICS`.
@@ -37,7 +39,9 @@ def measure(rows: Rows, classes: Sequence[str], weights: NDArray) -> dict[str, A
     truth = metrics.index_labels([row["label"] for row in rows], classes)
     found = metrics.index_findings([row["finding"] for row in rows], classes)
     tree = metrics.measure_findings(truth, found, predictions.probabilities(rows, classes), classes, weights)
-    each = {name: {key: of[key] for key in ("f1", "recall", "auroc", "support")} for name, of in tree["classes"].items()}
+    each = {
+        name: {key: of[key] for key in ("f1", "recall", "auroc", "support")} for name, of in tree["classes"].items()
+    }
     return {
         "macro_f1": tree["macro"]["f1"],
         "accuracy": tree["accuracy"],
@@ -47,7 +51,7 @@ def measure(rows: Rows, classes: Sequence[str], weights: NDArray) -> dict[str, A
 
 
 def measure_within_sources(rows: Rows, classes: Sequence[str], weights: NDArray) -> dict[str, Any]:
-    """`METRICS` among the radiographs of one source, meaned over the sources that hold several labels, by their size."""
+    """`METRICS` among the radiographs of one source, over the sources that hold several labels."""
     groups = [np.array([i for i, row in enumerate(rows) if row["source"] == source]) for source in mixed_sources(rows)]
     parts = [measure([rows[i] for i in group], classes, weights[:, group]) for group in groups]
     size = np.array([len(group) for group in groups], float)
@@ -113,4 +117,7 @@ def compare(
 def _align(rows: Rows, wanted: Rows) -> list[Mapping[str, Any]]:
     """The rows of the radiographs wanted, in their order."""
     by_path = {row["path"]: row for row in rows}
+    for row in wanted:
+        if row["path"] not in by_path:
+            raise ValueError(f"{row['path']}: the run's evaluation has no row of it; evaluate the split anew")
     return [by_path[row["path"]] for row in wanted]

@@ -22,14 +22,15 @@ ATTRIBUTES = {
     "resolution": ("height", "width"),
     "file_form": ("kind", "bits", "colour"),
 }
+CASE = ("path", "patient_id", "source", "label")
 
 Facts = Mapping[str, str]
 
 
 def tell(example: Mapping[str, Any]) -> dict[str, str]:
-    """The facts of a stored radiograph (see `data.stream`), all of them words."""
+    """The facts of a stored radiograph (see `data.stream`), all of them words; and whose it is."""
     return {
-        "source": example["source"],
+        **{key: example[key] for key in CASE},
         "view": example["view"],
         "height": _length(example["height"]),
         "width": _length(example["width"]),

@@ -1,0 +1,65 @@
+"""How much of a score each shortcut reaches."""
+
+import os
+from collections.abc import Mapping
+from typing import Any
+
+import matplotlib
+from matplotlib.figure import Figure
+
+from cxrjax.figures import style
+
+GROUPS = {
+    "shortcut": ("shortcuts", style.RED),
+    "content": ("what is left", style.BLUE),
+    "check": ("checks", style.FAINT),
+}
+
+
+@matplotlib.rc_context(style.STYLE)
+def draw_audit(audit: Mapping[str, Any], metric: str, path: str | os.PathLike) -> None:
+    """Draws the score, what each control reaches, and chance: a dot and a 95% interval a row.
+
+    Args:
+        audit: what audit.json says: "score", "chance", "controls", "n", "patients".
+        metric: the score drawn, as "macro_auroc"; controls without it are left out.
+        path: the PNG or SVG to write.
+    """
+    rows = [("the network", audit["score"][metric], style.INK, "")]
+    for kind, (heading, colour) in GROUPS.items():
+        of = [one for one in audit["controls"] if one["kind"] == kind and _known(one["scores"].get(metric))]
+        rows += [(heading, None, colour, "")] if of else []
+        for one in of:
+            share = "" if not one["share"] else f"{one['share']['value']:.0%}"
+            by = "" if one["by"] == "small network" else f" ({one['by']})"
+            rows.append((one["title"] + by, one["scores"][metric], colour, share))
+
+    figure = Figure(figsize=(7.6, 0.27 * len(rows) + 1.1), layout="constrained")
+    axes = figure.subplots()
+    score, chance = audit["score"][metric], audit["chance"][metric]
+    axes.axvline(chance, color=style.FAINT, linewidth=1, linestyle=(0, (4, 3)))
+    axes.axvline(score["value"], color=style.INK, linewidth=1)
+    axes.axvspan(*score["interval"], color=style.INK, alpha=0.08, linewidth=0)
+    for place, (_, number, colour, share) in enumerate(rows):
+        if number is None:
+            continue
+        low, high = number["interval"] or [number["value"]] * 2
+        axes.plot([low, high], [place, place], color=colour, linewidth=2, solid_capstyle="butt")
+        axes.plot(number["value"], place, "o", color=colour, markersize=5)
+        axes.text(1.01, place, share, transform=axes.get_yaxis_transform(), va="center", size=8, color=colour)
+    axes.text(1.01, -0.9, "share", transform=axes.get_yaxis_transform(), va="center", size=8, color=style.FAINT)
+    axes.set_yticks(range(len(rows)), [title for title, *_ in rows])
+    for tick, (_, number, colour, _) in zip(axes.get_yticklabels(), rows, strict=True):
+        tick.set(color=colour, weight="bold" if number is None or colour == style.INK else "normal")
+    axes.set_ylim(len(rows) - 0.4, -1.4)
+    axes.text(chance, -0.9, "chance", ha="center", va="center", size=8, color=style.FAINT)
+    axes.text(score["value"], -0.9, "score", ha="center", va="center", size=8, color=style.INK)
+    axes.set_title(f"{audit['n']} radiographs of {audit['patients']} patients: what reaches how much of the score")
+    axes.set_xlabel(f"{metric.replace('_', ' ').replace('auroc', 'AUROC')}, with 95% intervals by patient")
+    axes.tick_params(axis="y", length=0)
+    axes.grid(axis="x")
+    style.save(figure, path)
+
+
+def _known(number: Mapping[str, Any] | None) -> bool:
+    return number is not None and number["value"] is not None
