@@ -118,6 +118,11 @@ def select(split: Split, rows: np.ndarray) -> Split:
     return Split(*pick)
 
 
+def replace(split: Split, **columns: Any) -> Split:
+    """A split with other columns; its own `_replace` takes the number of radiographs for that of its fields."""
+    return Split(**(split._asdict() | columns))
+
+
 def index_labels(split: Split, classes: tuple[str, ...]) -> np.ndarray:
     """Labels as indices into `classes`, int32 [n].
 

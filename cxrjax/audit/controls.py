@@ -56,8 +56,8 @@ def _shown(
         material.need_lungs()
     if alteration is not None:
         batch = material.config.evaluation.batch_size
-        train = train._replace(images=alter(alteration, train.images, lungs, batch))
-        test = test._replace(images=alter(alteration, test.images, test_lungs, batch))
+        train = data.replace(train, images=alter(alteration, train.images, lungs, batch))
+        test = data.replace(test, images=alter(alteration, test.images, test_lungs, batch))
     return SmallNetwork(material.config, train if rows is None else data.select(train, rows)), test, test_lungs
 
 
@@ -133,7 +133,7 @@ def _plant(material: Material, inside: bool) -> Outcome:
 def _shuffle(material: Material) -> Outcome:
     (train, _), (test, _) = material.small_train, material.small_test
     order = np.random.default_rng(material.config.seed).permutation(len(train))
-    shuffled = train._replace(labels=[train.labels[i] for i in order])
+    shuffled = data.replace(train, labels=[train.labels[i] for i in order])
     return Outcome(_tell(material, test, SmallNetwork(material.config, shuffled).ask(test.images)))
 
 

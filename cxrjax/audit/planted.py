@@ -62,7 +62,7 @@ def plant(split: data.Split, lungs: NDArray, rows: NDArray, inside: bool, batch:
     for at, count in data.batches(len(rows), batch):
         marked = pictures.mark(images[rows[at]], lungs[rows[at]], inside)
         images[rows[at][:count]] = np.asarray(marked)[:count]
-    return split._replace(images=images)
+    return data.replace(split, images=images)
 
 
 def count_flips(

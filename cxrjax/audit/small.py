@@ -62,7 +62,7 @@ def shrink(split: data.Split, lungs: np.ndarray, size: int, batch: int) -> tuple
     for at, count in data.batches(len(split), batch):
         for kept, full in zip(small, (split.images, lungs.astype(np.uint8) * 255), strict=True):
             kept[at[:count]] = np.asarray(_shrink(full[at], size))[:count]
-    return split._replace(images=small[0], masks=rows, lesions=None), small[1] > 127
+    return data.replace(split, images=small[0], masks=rows, lesions=None), small[1] > 127
 
 
 _shrink = partial(jax.jit, static_argnames="size")(pipeline.shrink)
