@@ -1,4 +1,4 @@
-"""The audit of a run, whole and in the small: what is planted is named, and a kill loses the control under way alone."""
+"""The audit of a run, whole and in the small: what is planted is named; a kill loses the control under way alone."""
 
 import json
 from functools import partial

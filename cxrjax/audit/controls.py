@@ -82,8 +82,8 @@ def _asked(material: Material, alteration: Alteration | None, hides: str) -> Out
     if hides:
         material.need_lungs()
         if material.run.patches.masked:
-            shown = "nothing of it" if hides == "lungs" else "nothing else already"
-            raise NotDone(f"the network is shown the lungs alone, and so {shown}")
+            seen = "it would be shown nothing" if hides == "lungs" else "nothing would change"
+            raise NotDone(f"the network is shown the lungs alone, and {seen}")
     (test, lungs), asked = material.test, material.asked
     images = test.images
     if alteration is not None:

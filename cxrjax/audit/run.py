@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import jax
+from jax.experimental.compilation_cache import compilation_cache
 from ml_collections import ConfigDict
 
 from cxrjax import figures, predictions, runs, whole
@@ -159,8 +160,13 @@ def _compiled_once() -> Iterator[None]:
         yield
         return
     with tempfile.TemporaryDirectory() as folder:
-        jax.config.update("jax_compilation_cache_dir", folder)
+        _keep_programs(folder)
         try:
             yield
         finally:
-            jax.config.update("jax_compilation_cache_dir", None)
+            _keep_programs(None)
+
+
+def _keep_programs(folder: str | None) -> None:
+    jax.config.update("jax_compilation_cache_dir", folder)
+    compilation_cache.reset_cache()

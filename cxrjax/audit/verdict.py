@@ -10,6 +10,7 @@ FOUND = 0.1  # share that a shortcut's interval must lie above: below, it is not
 DECIDED = 0.9  # F1 from which a class is told by a fact about its file: the errors left are those of a good reader
 CAUGHT = 0.5  # share of findings that a mark must turn, interval and all: most of them
 TOGETHER = 0.5  # share of the pictures in which a place must be the same to be named: most of them
+CARRIES = 0.1  # what hiding a place must take from the probability of a class for it to be named. Ours
 NAMES = {"macro_auroc": "macro AUROC", "macro_f1": "macro F1", "accuracy": "accuracy"}
 
 Numbers = Mapping[str, Any]
@@ -26,7 +27,7 @@ def conclude(audit: Numbers) -> dict[str, Any]:
     """
     by_name = {one["name"]: one for one in audit["controls"] if one["scores"]}
     sentences = [*_score(audit), *_shortcuts(audit), *_left(audit, by_name), *_content(by_name)]
-    sentences += [*_elsewhere(by_name), *_altered(by_name), *_marks(by_name), *_leaks(audit, by_name)]
+    sentences += [*_elsewhere(by_name), *_altered(audit, by_name), *_marks(by_name), *_leaks(audit, by_name)]
     return {
         "paragraph": " ".join(sentences),
         "sentences": sentences,
@@ -114,7 +115,7 @@ def _shortcuts(audit: Numbers) -> list[str]:
 
 def _place(control: Numbers) -> list[str]:
     place = control.get("place")
-    if not place or place["agreement"] <= TOGETHER:
+    if not place or place["agreement"] <= TOGETHER or place["drop"] < CARRIES:
         return []
     return [f"What the {control['title']} tells of {place['class']} lies in {name_place(place)}."]
 
@@ -160,13 +161,17 @@ def _elsewhere(by_name: Numbers) -> list[str]:
     ]
 
 
-def _altered(by_name: Numbers) -> list[str]:
-    said = []
+def _altered(audit: Numbers, by_name: Numbers) -> list[str]:
+    said, chance = [], audit["chance"][HEADLINE]
     for name, what in (("common_levels_network", "grey levels"), ("common_resolution_network", "sharpness")):
         change = by_name.get(name, {}).get("change")
         if change and change[HEADLINE]["interval"] and change[HEADLINE]["interval"][1] < 0:
             said.append(f"With the {what} of all radiographs made alike its macro AUROC changes by "
                         f"{interval(change[HEADLINE])}.")  # fmt: skip
+    for name in ("background_network", "border_network"):
+        seen = by_name[name]["scores"][HEADLINE] if name in by_name else {"interval": None}
+        if seen["interval"] and seen["interval"][0] > chance + FOUND / 2:
+            said.append(f"Shown the {by_name[name]['title']}, the network itself still reaches {interval(seen)}.")
     return said
 
 
@@ -188,6 +193,8 @@ def _leaks(audit: Numbers, by_name: Numbers) -> list[str]:
     if "shuffled_labels" not in by_name:
         return []
     shuffled, chance = by_name["shuffled_labels"]["scores"][HEADLINE], audit["chance"][HEADLINE]
+    if shuffled["value"] is None:
+        return []
     if shuffled["interval"] and shuffled["interval"][0] > chance + FOUND / 2:
         return [
             f"With labels shuffled it still reaches {interval(shuffled)}: something leaks, and no score here holds."

@@ -38,13 +38,14 @@ def draw_audit(audit: Mapping[str, Any], metric: str, path: str | os.PathLike) -
     axes = figure.subplots()
     score, chance = audit["score"][metric], audit["chance"][metric]
     axes.axvline(chance, color=style.FAINT, linewidth=1, linestyle=(0, (4, 3)))
-    axes.axvline(score["value"], color=style.INK, linewidth=1)
-    axes.axvspan(*score["interval"], color=style.INK, alpha=0.08, linewidth=0)
+    if _known(score):
+        axes.axvline(score["value"], color=style.INK, linewidth=1)
+        axes.axvspan(*_reach(score), color=style.INK, alpha=0.08, linewidth=0)
+        axes.text(score["value"], -0.9, "score", ha="center", va="center", size=8, color=style.INK)
     for place, (_, number, colour, share) in enumerate(rows):
-        if number is None:
+        if not _known(number):
             continue
-        low, high = number["interval"] or [number["value"]] * 2
-        axes.plot([low, high], [place, place], color=colour, linewidth=2, solid_capstyle="butt")
+        axes.plot(_reach(number), [place, place], color=colour, linewidth=2, solid_capstyle="butt")
         axes.plot(number["value"], place, "o", color=colour, markersize=5)
         axes.text(1.01, place, share, transform=axes.get_yaxis_transform(), va="center", size=8, color=colour)
     axes.text(1.01, -0.9, "share", transform=axes.get_yaxis_transform(), va="center", size=8, color=style.FAINT)
@@ -53,12 +54,15 @@ def draw_audit(audit: Mapping[str, Any], metric: str, path: str | os.PathLike) -
         tick.set(color=colour, weight="bold" if number is None or colour == style.INK else "normal")
     axes.set_ylim(len(rows) - 0.4, -1.4)
     axes.text(chance, -0.9, "chance", ha="center", va="center", size=8, color=style.FAINT)
-    axes.text(score["value"], -0.9, "score", ha="center", va="center", size=8, color=style.INK)
     axes.set_title(f"{audit['n']} radiographs of {audit['patients']} patients: what reaches how much of the score")
     axes.set_xlabel(f"{metric.replace('_', ' ').replace('auroc', 'AUROC')}, with 95% intervals by patient")
     axes.tick_params(axis="y", length=0)
     axes.grid(axis="x")
     style.save(figure, path)
+
+
+def _reach(number: Mapping[str, Any]) -> list[float]:
+    return number["interval"] or [number["value"]] * 2
 
 
 def _known(number: Mapping[str, Any] | None) -> bool:
