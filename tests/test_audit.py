@@ -120,5 +120,5 @@ def test_the_verdict_is_right_on_the_phantom(tmp_path, known_lungs, shortcut):
         assert "shortcuts tried is found" in text
         return
     assert by_name["background"]["classes"]["covid19"]["auroc"]["value"] > 0.95
-    assert "What the background alone tells of covid19 lies in the lower right corner of the picture, outside" in text
+    assert "What the background alone tells of covid19 lies at the lower right corner of the picture, outside" in text
     assert by_name["source"]["scores"]["macro_auroc"]["value"] == 0.5  # one source

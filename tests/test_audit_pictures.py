@@ -49,16 +49,26 @@ def test_levels_are_middle_ranks():
     image = np.array([[[9, 9], [40, 200]]], np.uint8)
     everywhere = np.ones((1, 2, 2), bool)
     # Ranks (0 + 1), 2.5 and 3.5 of 4, on a scale of 254 from 1.
-    np.testing.assert_array_equal(pictures.match_levels(image, everywhere)[0], [[64, 64], [160, 223]])
+    np.testing.assert_allclose(pictures.match_levels(image, everywhere)[0], [[64.5, 64.5], [159.75, 223.25]], atol=0.51)
     there = np.array([[[False, True], [True, False]]])
-    np.testing.assert_array_equal(pictures.match_levels(image, there)[0], [[0, 64], [192, 0]])
+    np.testing.assert_allclose(pictures.match_levels(image, there)[0], [[0, 64.5], [191.5, 0]], atol=0.51)
 
 
 def test_common_levels_undo_any_rising_change_of_contrast(images, lungs):
     gamma = np.rint(60 + 190 * (np.arange(256) / 255) ** 0.5).astype(np.uint8)
     rising = np.unique(gamma, return_index=True)[1]  # levels that stay apart
     coarse = rising[images % len(rising)].astype(np.uint8)
-    np.testing.assert_array_equal(pictures.level(coarse, lungs), pictures.level(gamma[coarse], lungs))
+    wanted = pictures.pool_levels(images)
+    np.testing.assert_array_equal(pictures.level(coarse, lungs, wanted), pictures.level(gamma[coarse], lungs, wanted))
+
+
+def test_common_levels_are_those_of_all_pictures():
+    """Pictures that have them already keep them; one that is darker gets them."""
+    usual = np.random.default_rng(0).permuted(np.tile(np.arange(16, 144).astype(np.uint8), (4, 8)), axis=1)
+    usual = usual.reshape(4, 32, 32)
+    wanted, nowhere = pictures.pool_levels(usual), np.zeros(usual.shape, bool)
+    assert np.abs(np.asarray(pictures.level(usual, nowhere, wanted), int) - usual).max() <= 1
+    assert np.abs(np.asarray(pictures.level(usual // 2, nowhere, wanted), int) - usual).max() <= 2
 
 
 def test_coarsening_changes_what_is_finer_and_nothing_else(lungs, monkeypatch):

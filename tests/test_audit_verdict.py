@@ -33,16 +33,16 @@ def test_a_shortcut_is_named_with_its_score_its_share_and_what_is_left():
     of = verdict.conclude(audit(control("source", "source alone", 0.86), control("view", "view alone", 0.7)))
     assert "On 100 radiographs of 80 patients the network reaches macro AUROC 0.90 (0.88 to 0.92)" in of["paragraph"]
     assert (
-        "Without a look at the picture, source alone reaches a macro AUROC of 0.86 (0.84 to 0.88), which is "
+        "Without a look at the picture, the source alone reaches a macro AUROC of 0.86 (0.84 to 0.88), which is "
         "90% (85% to 95%) of what the score is above chance; view alone 50%."
     ) in of["sentences"]
-    assert "What source alone does not reach is 10% (5% to 15%) of the score above chance." in of["sentences"]
+    assert "What the source alone does not reach is 10% (5% to 15%) of the score above chance." in of["sentences"]
 
 
 def test_no_shortcut_is_said_to_be_none_within_the_interval():
     weak = control("source", "source alone", 0.51), control("background", "background alone", 0.53, by="small network")
     text = verdict.conclude(audit(*weak))["paragraph"]
-    assert "None of the 2 shortcuts tried is found: the strongest, background alone," in text
+    assert "None of the 2 shortcuts tried is found: the strongest, the background alone," in text
     assert "the intervals leave room for at most 13% of the score" in text and "does not reach" not in text
 
 
@@ -65,7 +65,7 @@ def test_the_place_of_a_shortcut_is_named_where_pictures_agree():
     place = {"class": "covid19", "row": 0.94, "column": 0.94, "agreement": 0.9, "inside": 0.0, "drop": 0.6}
     seen = control("background", "background alone", 0.7, by="small network", place=place)
     assert (
-        "What the background alone tells of covid19 lies in the lower right corner of the picture, outside the lungs."
+        "What the background alone tells of covid19 lies at the lower right corner of the picture, outside the lungs."
     ) in verdict.conclude(audit(seen))["sentences"]
     for weaker in ({"agreement": 0.3}, {"drop": 0.02}):
         assert "corner" not in verdict.conclude(audit(seen | {"place": place | weaker}))["paragraph"]
@@ -90,7 +90,7 @@ def test_what_cannot_be_supported():
     assert claims == [
         "that viral (only in north) and covid19 (only in journals) are told by disease and not by source: a class of "
         "one source cannot be separated from it",
-        "a score of covid19 (F1 1.00): source alone decides the label",
+        "a score of covid19 (F1 1.00): the source alone decides the label",
     ]
     one = verdict.conclude(audit(sources={"a": {"north": 3}, "b": {"north": 5}}))["cannot_support"]
     assert one == ["how the network does elsewhere: all radiographs come from one source, north"]
@@ -107,7 +107,7 @@ def test_a_source_left_out():
 @pytest.mark.parametrize(
     ("flips", "inside", "words"),
     [
-        (0.9, 0.0, "turned 90% (88% to 92%) of the findings and was seen in the upper left corner"),
+        (0.9, 0.0, "turned 90% (88% to 92%) of the findings and was seen at the upper left corner"),
         (0.51, 0.0, "was not caught, so that this audit is blind to such a one"),  # hardly most of them
         (0.9, 1.0, "was not caught"),  # the wrong place
     ],

@@ -146,6 +146,16 @@ def _within_source(material: Material) -> Outcome:
     return Outcome([row for row in material.rows if row["source"] in mixed], f"in {', '.join(mixed)}")
 
 
+def _level_small(material: Material) -> Outcome:
+    alteration = partial(pictures.level, quantiles=pictures.pool_levels(material.small_train[0].images))
+    return _small(material, alteration, needs_lungs=False, look=False)
+
+
+def _level_asked(material: Material) -> Outcome:
+    alteration = partial(pictures.level, quantiles=pictures.pool_levels(material.test[0].images))
+    return _asked(material, alteration, hides="")
+
+
 def _tell(
     material: Material, split: data.Split, probabilities: np.ndarray, **known: np.ndarray
 ) -> list[dict[str, Any]]:
@@ -156,7 +166,7 @@ def _tell(
 
 def _on_pictures(name: str, title: str, question: str, kind: str, alteration: Alteration, hides: str) -> list[Control]:
     """A control on altered pictures: of the small network, and of the run's."""
-    small = partial(_small, alteration=alteration, needs_lungs=bool(hides), look=kind == SHORTCUT)
+    small = partial(_small, alteration=alteration, needs_lungs=True, look=kind == SHORTCUT)
     asked = partial(_asked, alteration=alteration, hides=hides)
     return [
         Control(name, title, question, kind, SMALL, small),
@@ -178,7 +188,7 @@ CONTROLS = (
     _on_facts("view", "view alone", tabular.ATTRIBUTES["view"]),
     _on_facts("resolution", "height and width alone", tabular.ATTRIBUTES["resolution"]),
     _on_facts("file_form", "file form alone", tabular.ATTRIBUTES["file_form"]),
-    _on_facts("facts", "all of these together", _ALL),
+    _on_facts("facts", "source, view, size and file form together", _ALL),
     Control("whole", "whole radiograph", "What does the small network learn, nothing hidden?", CONTENT, SMALL, _WHOLE),
     *_on_pictures("background", "background alone", "Can the label be told where there is no lung?", SHORTCUT,
                   pictures.hide_lungs, "lungs"),
@@ -198,8 +208,10 @@ CONTROLS = (
             _shuffle),
     Control("network", "asked again, nothing altered", "What does the network find, asked as in this audit?", CHECK,
             NETWORK, partial(_asked, alteration=None, hides="")),
-    *_on_pictures("common_levels", "common grey levels", "Does it need the grey levels of a source?", CHECK,
-                  pictures.level, ""),
+    Control("common_levels", "common grey levels", "Can it be learned without the grey levels of a source?", CHECK,
+            SMALL, _level_small),
+    Control("common_levels_network", "common grey levels", "Does it need the grey levels of a source?", CHECK, NETWORK,
+            _level_asked),
     # The small network's pictures are of a common resolution already, and a coarser one.
     Control("common_resolution_network", f"through {pictures.RESOLUTION} pixels", "Does it need the sharpness?", CHECK,
             NETWORK, partial(_asked, alteration=pictures.coarsen, hides="")),

@@ -9,6 +9,7 @@ from functools import partial
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import Array
 
 MARGIN = 0.05  # of the side, around the lungs; what a mask misses lies within it. Ours
@@ -52,9 +53,16 @@ def coarsen(images: Array, lungs: Array) -> Array:
 
 
 @jax.jit
-def level(images: Array, lungs: Array) -> Array:
-    """The same histogram for all."""
-    return match_levels(images, jnp.ones(images.shape, bool))
+def level(images: Array, lungs: Array, quantiles: Array) -> Array:
+    """The same histogram for all, that of `quantiles`."""
+    return match_levels(images, jnp.ones(images.shape, bool), quantiles)
+
+
+def pool_levels(images: np.ndarray) -> np.ndarray:
+    """The quantiles float32 [256], at even shares from 0 to 1, of the grey levels of all pictures uint8 [n, S, S]."""
+    counts = sum(np.bincount(image.ravel(), minlength=256) for image in images)
+    middle = (counts.cumsum() - counts / 2) / counts.sum()
+    return np.interp(np.linspace(0, 1, 256), middle[counts > 0], np.flatnonzero(counts)).astype(np.float32)
 
 
 @partial(jax.jit, static_argnames="inside")
@@ -67,17 +75,19 @@ def mark(images: Array, lungs: Array, inside: bool) -> Array:
     return jax.vmap(partial(_mark, inside=inside))(images, lungs)
 
 
-def match_levels(images: Array, shown: Array) -> Array:
-    """Equalise the pixels that are shown, bool [B, S, S], and blacken the others.
+def match_levels(images: Array, shown: Array, quantiles: Array | None = None) -> Array:
+    """Give the pixels that are shown, bool [B, S, S], the same histogram in all pictures, and blacken the others.
 
-    A pixel's level is 1 to 255 by its middle rank among those shown, so that all pictures have the same levels but for
-    ties.
+    A pixel's level is that of `quantiles` (of `pool_levels`) at its middle rank among those shown; evenly from 1 to 255
+    where none are given. Pixels of equal level stay equal.
     """
+    wanted = jnp.linspace(1, 255, 256) if quantiles is None else quantiles
 
     def match(image: Array, there: Array) -> Array:
         counts = jnp.zeros(256).at[image.ravel()].add(there.ravel())
         rank = (jnp.cumsum(counts) - counts / 2) / jnp.maximum(counts.sum(), 1)
-        return jnp.where(there, jnp.round(1 + 254 * rank)[image], 0).astype(jnp.uint8)
+        levels = jnp.interp(rank, jnp.linspace(0, 1, 256), wanted)
+        return jnp.where(there, jnp.round(levels)[image], 0).astype(jnp.uint8)
 
     return jax.vmap(match)(images, shown)
 

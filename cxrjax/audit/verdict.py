@@ -93,14 +93,15 @@ def _shortcuts(audit: Numbers) -> list[str]:
     found = [one for one in tried if is_found(one)]
     if not found:
         most = max(one["share"]["interval"][1] for one in tried)
+        first = tried[0]
         return [
-            f"None of the {len(tried)} shortcuts tried is found: the strongest, {tried[0]['title']}, reaches a macro "
-            f"AUROC of {interval(tried[0]['scores'][HEADLINE])}, where chance is {audit['chance'][HEADLINE]:.2f}; the "
+            f"None of the {len(tried)} shortcuts tried is found: the strongest, the {first['title']}, reaches a macro "
+            f"AUROC of {interval(first['scores'][HEADLINE])}, where chance is {audit['chance'][HEADLINE]:.2f}; the "
             f"intervals leave room for at most {max(most, 0):.0%} of the score."
         ]
     said = []
     for by, words in (
-        ("table", "Without a look at the picture, {}"),
+        ("table", "Without a look at the picture, the {}"),
         ("small network", "A small network shown the {}"),
     ):
         of = [one for one in found if one["by"] == by]
@@ -117,7 +118,7 @@ def _place(control: Numbers) -> list[str]:
     place = control.get("place")
     if not place or place["agreement"] <= TOGETHER or place["drop"] < CARRIES:
         return []
-    return [f"What the {control['title']} tells of {place['class']} lies in {name_place(place)}."]
+    return [f"What the {control['title']} tells of {place['class']} lies at {name_place(place)}."]
 
 
 def _left(audit: Numbers, by_name: Numbers) -> list[str]:
@@ -128,10 +129,12 @@ def _left(audit: Numbers, by_name: Numbers) -> list[str]:
         share = strongest["share"]
         low, high = (max(0.0, 1 - bound) for bound in reversed(share["interval"]))
         if low == 0:
-            said.append(f"With {strongest['title']} explained, nothing of the score is sure to be left for the lungs.")
+            said.append(
+                f"With the {strongest['title']} explained, nothing of the score is sure to be left for the lungs."
+            )
         else:
             left = {"value": 1 - share["value"], "interval": [low, high]}
-            said.append(f"What {strongest['title']} does not reach is {percent(left)} of the score above chance.")
+            said.append(f"What the {strongest['title']} does not reach is {percent(left)} of the score above chance.")
     if "within_source" in by_name:
         within = by_name["within_source"]["scores"][HEADLINE]
         if within["value"] is not None:
@@ -166,8 +169,9 @@ def _altered(audit: Numbers, by_name: Numbers) -> list[str]:
     for name, what in (("common_levels_network", "grey levels"), ("common_resolution_network", "sharpness")):
         change = by_name.get(name, {}).get("change")
         if change and change[HEADLINE]["interval"] and change[HEADLINE]["interval"][1] < 0:
-            said.append(f"With the {what} of all radiographs made alike its macro AUROC changes by "
-                        f"{interval(change[HEADLINE])}.")  # fmt: skip
+            low, high = change[HEADLINE]["interval"]
+            fall = {"value": -change[HEADLINE]["value"], "interval": [-high, -low]}
+            said.append(f"With the {what} of all radiographs made alike its macro AUROC falls by {interval(fall)}.")
     for name in ("background_network", "border_network"):
         seen = by_name[name]["scores"][HEADLINE] if name in by_name else {"interval": None}
         if seen["interval"] and seen["interval"][0] > chance + FOUND / 2:
@@ -183,10 +187,10 @@ def _marks(by_name: Numbers) -> list[str]:
     for mark in marks:
         turned = f"turned {percent(mark['flips'])} of the findings"
         if is_caught(mark):
-            said.append(f"a {mark['title']} {turned} and was seen in {name_place(mark['place'])}")
+            said.append(f"a {mark['title']} {turned} and was seen at {name_place(mark['place'])}")
         else:
             said.append(f"a {mark['title']} {turned} and was not caught, so that this audit is blind to such a one")
-    return [f"As a test of the audit itself, {join(said)}."]
+    return [f"As a test of the audit itself, {'; '.join(said)}."]
 
 
 def _leaks(audit: Numbers, by_name: Numbers) -> list[str]:
@@ -217,7 +221,7 @@ def _cannot_support(audit: Numbers, by_name: Numbers) -> list[str]:
         decided = [label for label, of in classes.items() if (of["f1"]["value"] or 0) >= DECIDED]
         if decided and len(everywhere) > 1:
             said = join([f"{label} (F1 {classes[label]['f1']['value']:.2f})" for label in decided])
-            claims.append(f"a score of {said}: {by_name[name]['title']} decides the label")
+            claims.append(f"a score of {said}: the {by_name[name]['title']} decides the label")
             break
     for one in audit["controls"]:
         if one["kind"] == "shortcut" and one["by"] == "small network" and is_found(one):

@@ -5,13 +5,14 @@ from collections.abc import Mapping
 from typing import Any
 
 import matplotlib
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from cxrjax.figures import style
 
 GROUPS = {
     "shortcut": ("shortcuts", style.RED),
-    "content": ("what is left", style.BLUE),
+    "content": ("what is left for the lungs", style.BLUE),
     "check": ("checks", style.FAINT),
 }
 
@@ -22,12 +23,16 @@ def draw_audit(audit: Mapping[str, Any], metric: str, path: str | os.PathLike) -
 
     Args:
         audit: what audit.json says: "score", "chance", "controls", "n", "patients".
-        metric: the score drawn, as "macro_auroc"; controls without it are left out.
+        metric: the score drawn, as "macro_auroc"; controls without it are left out, and planted marks.
         path: the PNG or SVG to write.
     """
     rows = [("the network", audit["score"][metric], style.INK, "")]
     for kind, (heading, colour) in GROUPS.items():
-        of = [one for one in audit["controls"] if one["kind"] == kind and _known(one["scores"].get(metric))]
+        of = [
+            one
+            for one in audit["controls"]
+            if one["kind"] == kind and "flips" not in one and _known(one["scores"].get(metric))
+        ]
         rows += [(heading, None, colour, "")] if of else []
         for one in of:
             share = "" if not one["share"] else f"{one['share']['value']:.0%}"
@@ -41,7 +46,7 @@ def draw_audit(audit: Mapping[str, Any], metric: str, path: str | os.PathLike) -
     if _known(score):
         axes.axvline(score["value"], color=style.INK, linewidth=1)
         axes.axvspan(*_reach(score), color=style.INK, alpha=0.08, linewidth=0)
-        axes.text(score["value"], -0.9, "score", ha="center", va="center", size=8, color=style.INK)
+        _name(axes, score["value"], "score")
     for place, (_, number, colour, share) in enumerate(rows):
         if not _known(number):
             continue
@@ -53,12 +58,18 @@ def draw_audit(audit: Mapping[str, Any], metric: str, path: str | os.PathLike) -
     for tick, (_, number, colour, _) in zip(axes.get_yticklabels(), rows, strict=True):
         tick.set(color=colour, weight="bold" if number is None or colour == style.INK else "normal")
     axes.set_ylim(len(rows) - 0.4, -1.4)
-    axes.text(chance, -0.9, "chance", ha="center", va="center", size=8, color=style.FAINT)
+    _name(axes, chance, "chance")
     axes.set_title(f"{audit['n']} radiographs of {audit['patients']} patients: what reaches how much of the score")
     axes.set_xlabel(f"{metric.replace('_', ' ').replace('auroc', 'AUROC')}, with 95% intervals by patient")
     axes.tick_params(axis="y", length=0)
     axes.grid(axis="x")
     style.save(figure, path)
+
+
+def _name(axes: Axes, where: float, name: str) -> None:
+    """Name a vertical line at its head."""
+    box = {"facecolor": "white", "edgecolor": "none", "pad": 1.5}
+    axes.text(where, -0.9, name, ha="center", va="center", size=8, color=style.INK, bbox=box)
 
 
 def _reach(number: Mapping[str, Any]) -> list[float]:
