@@ -62,7 +62,7 @@ def check_maps(workdir: Path, split: str, directory: str | None = None, table: P
     cases = data.load_as(config, split, directory)
     if table is not None:
         directory = directory or config.data.directory
-        cases = cases._replace(lesions=data.load_lesions(directory, split, config.image.size, lesions.read(table)))
+        cases = data.replace(cases, lesions=data.load_lesions(directory, split, config.image.size, lesions.read(table)))
     segmenter, classifier = networks.segmenter(config), networks.classifier(config)
     rows, curves = zip(*check(segmenter, classifier, config, variables, cases), strict=True)
     judged = trust.judge(rows, curves, config.maps, config.seed)

@@ -22,6 +22,8 @@ from tqdm import tqdm
 from cxrjax import lesions, radiograph, standardise
 from cxrjax.losses import LUNGS_KNOWN, STRUCTURES_KNOWN
 
+_WORDS = ("path", "patient_id", "source", "label", "view", "sex")
+
 
 class Split(NamedTuple):
     """n radiographs of side S, in arrays of the host."""
@@ -105,8 +107,15 @@ def load_as(config: ConfigDict, split: str, directory: str | None = None) -> Spl
 
 def load_labels(directory: str, split: str) -> tuple[list[str], list[str]]:
     """Sources and labels of the radiographs of a split, without their pictures."""
-    examples = [example for part in _open(directory, split) for example in part]
-    return [_text(example["source"]) for example in examples], [_text(example["label"]) for example in examples]
+    known = [(example["source"], example["label"]) for example in stream(directory, split)]
+    return [source for source, _ in known], [label for _, label in known]
+
+
+def stream(directory: str, split: str) -> Iterator[dict[str, Any]]:
+    """What is stored of each radiograph of a split (see `data_prep/example.py`), one by one, its files not decoded."""
+    for part in _open(directory, split):
+        for example in part:
+            yield {key: _text(value) if key in _WORDS else value for key, value in example.items()}
 
 
 def load_lesions(
@@ -164,6 +173,11 @@ def select(split: Split, rows: np.ndarray) -> Split:
     """The radiographs at `rows` (int [m]) of a split."""
     pick = [x if x is None else x[rows] if isinstance(x, np.ndarray) else [x[i] for i in rows] for x in split]
     return Split(*pick)
+
+
+def replace(split: Split, **columns: Any) -> Split:
+    """A split with other columns; its own `_replace` takes the number of radiographs for that of its fields."""
+    return Split(**(split._asdict() | columns))
 
 
 def index_labels(split: Split, classes: tuple[str, ...]) -> np.ndarray:

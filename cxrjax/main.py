@@ -7,6 +7,8 @@ Evaluate what was trained; a row a radiograph, scores and pictures go to RUN/eva
 The scores, tables and figures again, from the rows alone; and two runs compared on the same radiographs:
   python -m cxrjax.main --workdir=RUN --mode=score [--split=test]
   python -m cxrjax.main --workdir=RUN --mode=compare --other=OTHER_RUN [--split=test]
+Ask how much of a classifier's score a shortcut reaches; verdict, figure and rows go to RUN/audit/SPLIT:
+  python -m cxrjax.main --workdir=RUN --mode=audit [--split=test] [--config=configs/audit.py]
 Check its maps; rows, figures with intervals, curves and a verdict go to RUN/maps/SPLIT:
   python -m cxrjax.main --workdir=RUN --mode=check_maps [--split=test] [--data=OTHER_DATA_SET] [--lesions=TABLE.csv]
 Make of all that a page for people, a model card and a checklist, in RUN/report:
@@ -66,6 +68,14 @@ def _compare(workdir: Path) -> None:
 
     print(tables.compare(compare.compare(workdir, Path(_OTHER.value), _SPLIT.value)))
     print(f"the comparison is in {workdir / 'evaluation' / _SPLIT.value / 'comparison.json'}")
+
+
+def _audit(workdir: Path) -> None:
+    from configs import audit as small
+    from cxrjax import audit
+
+    print(audit.summarise(audit.audit(workdir, _SPLIT.value, _CONFIG.value or small.get_config())))
+    print(f"rows, numbers and the figure are in {workdir / 'audit' / _SPLIT.value}")
 
 
 def _check_maps(workdir: Path) -> None:
@@ -132,6 +142,7 @@ MODES = {
     "evaluate": Mode(_evaluate),
     "score": Mode(_score),
     "compare": Mode(_compare, ("other",)),
+    "audit": Mode(_audit),
     "check_maps": Mode(_check_maps),
     "report": Mode(_report),
     "predict": Mode(_predict, ("input", "output")),

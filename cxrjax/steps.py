@@ -49,6 +49,11 @@ def begin(variables: Any, optimiser: optax.GradientTransformation, config: Confi
     )
 
 
+def network(state: State) -> dict[str, Any]:
+    """The weights to use, {"params", "batch_stats"}: their running mean where one is kept."""
+    return state.mean or {"params": state.params, "batch_stats": state.batch_stats}
+
+
 def build_rate(config: ConfigDict, total: int, phase: Phase) -> Callable[[Array, Array], Array]:
     """The learning rate in a phase of a training of `total` steps: (step, the plateau's scale) -> rate."""
     c = config.training

@@ -171,7 +171,7 @@ def _end_epoch(state: State, training: Training, checkpoints: Checkpoints) -> tu
     loss = float(state.loss_sum) / training.order.steps
     if not math.isfinite(loss):
         raise Diverged(f"the loss is {loss} in epoch {epoch}; a lower training.learning_rate may help")
-    variables = jax.device_get(state.mean or {"params": state.params, "batch_stats": state.batch_stats})
+    variables = jax.device_get(steps.network(state))
     scores = training.task.validate(variables)
     best, stale, better = selection.update_best(state.best, state.stale, selection.rank(c.metric, scores))
     if better:

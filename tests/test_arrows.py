@@ -85,6 +85,11 @@ COMMANDS: dict[str, set[str]] = {
     "cxrjax.examine": BELOW,  # what evaluate and predict share
     "cxrjax.evaluate": BELOW | {"cxrjax.examine", "cxrjax.score"},
     "cxrjax.check_maps": BELOW,
+    "cxrjax.audit": {"cxrjax.audit.run"},
+    "cxrjax.audit.pictures": set(),
+    "cxrjax.audit.tabular": {"cxrjax.radiograph"},
+    "cxrjax.audit.verdict": {"cxrjax.audit.scores"},
+    "cxrjax.audit.*": BELOW | {"cxrjax.audit.*", "cxrjax.train", "cxrjax.evaluate"},
     "cxrjax.predict": BELOW | {"cxrjax.examine"},
     "cxrjax.report": BELOW | {"cxrjax.examine", "cxrjax.report.*"},
     "cxrjax.report.*": BELOW | {"cxrjax", "cxrjax.examine", "cxrjax.report.*"},  # cxrjax for its version
@@ -92,8 +97,8 @@ COMMANDS: dict[str, set[str]] = {
     "cxrjax.cross_validate": BELOW | {"cxrjax.train", "cxrjax.evaluate"},
     # data, radiograph and runs for the errors that it puts in words
     "cxrjax.main": {
-        "cxrjax.allocator", "cxrjax.check_maps", "cxrjax.compare", "cxrjax.cross_validate", "cxrjax.data",
-        "cxrjax.evaluate", "cxrjax.exchange", "cxrjax.find_rate", "cxrjax.predict", "cxrjax.radiograph",
+        "configs.audit", "cxrjax.allocator", "cxrjax.audit", "cxrjax.check_maps", "cxrjax.compare",
+        "cxrjax.cross_validate", "cxrjax.data", "cxrjax.evaluate", "cxrjax.exchange", "cxrjax.find_rate", "cxrjax.predict", "cxrjax.radiograph",
         "cxrjax.report", "cxrjax.runs", "cxrjax.score", "cxrjax.tables", "cxrjax.train", "cxrjax.trust",
     },
 }  # fmt: skip

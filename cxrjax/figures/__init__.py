@@ -1,5 +1,6 @@
 """Pictures for people: scores, learning curves, radiographs with lungs and maps drawn on them. Written whole."""
 
+from cxrjax.figures.audit import draw_audit
 from cxrjax.figures.confusion import draw_confusion
 from cxrjax.figures.curves import draw_learning_curves, draw_rates
 from cxrjax.figures.faithfulness import draw_faithfulness
@@ -15,6 +16,7 @@ __all__ = [
     "RIGHT",
     "Ranked",
     "WRONG",
+    "draw_audit",
     "draw_confusion",
     "draw_faithfulness",
     "draw_finding",

@@ -41,10 +41,11 @@ class Backbone(NamedTuple):
 
 
 # He et al. 2016, table 1; Huang et al. 2017, table 1; Simonyan & Zisserman 2015, table 1 (A, D, E); the small CNNs of
-# the projects; and small ResNets of ours for the phantom.
+# the projects; and small ResNets of ours for the phantom and the audit.
 BACKBONES = {
     "resnet6": Backbone(partial(ResNet, stages=(1, 1))),
     "resnet8": Backbone(partial(ResNet, stages=(1, 1, 1))),
+    "resnet8_narrow": Backbone(partial(ResNet, stages=(1, 1, 1), width=24)),
     "resnet18": Backbone(ResNet),
     "resnet34": Backbone(partial(ResNet, stages=(3, 4, 6, 3))),
     "resnet50": Backbone(partial(ResNet, stages=(3, 4, 6, 3), bottleneck=True)),

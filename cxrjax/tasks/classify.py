@@ -42,7 +42,7 @@ def build(
     classifier = networks.classifier(config)
     classes = tuple(config.classifier.classes)
     settings, one = augment.Augmentation(**config.augmentation), networks.settings(config, 1)
-    lungs = _find_lungs(config, segmenter_variables, train)
+    lungs = find_lungs(config, segmenter_variables, train)
     rows = np.flatnonzero(lungs.found)
     if not len(rows):
         raise data.MissingData(f"{config.data.directory}: the segmenter found no lungs in any training radiograph")
@@ -75,7 +75,7 @@ def build(
         value += losses.penalty(params, config.training.l1, config.training.l2, config.training.l2_vectors)
         return value, new.get("batch_stats", {})
 
-    validate = _validation(config, classifier, validation, _find_lungs(config, segmenter_variables, validation))
+    validate = _validation(config, classifier, validation, find_lungs(config, segmenter_variables, validation))
     return Task(jax.tree.map(jnp.asarray, device), labels, init, loss, validate)
 
 
@@ -88,7 +88,7 @@ def _focus(config: ConfigDict) -> tuple[float, float]:
     return config.training.focal_gamma, config.training.focal_alpha
 
 
-def _find_lungs(config: ConfigDict, variables: Mapping[str, Any] | None, split: data.Split) -> Lungs:
+def find_lungs(config: ConfigDict, variables: Mapping[str, Any] | None, split: data.Split) -> Lungs:
     segmenter, settings = networks.segmenter(config), networks.settings(config, config.patches.count)
     if segmenter is None:
         return Lungs(None, None, np.ones(len(split), bool))

@@ -45,6 +45,15 @@ def add_marks(pixels: np.ndarray, anatomy: Anatomy, rng: np.random.Generator) ->
     return pixels
 
 
+def plant_marker(pixels: np.ndarray) -> np.ndarray:
+    """A white disc with a black rim in the lower right corner, outside the lungs; uint8 [n, n] in and out."""
+    size, marked = pixels.shape[0], pixels.copy()
+    middle, radius = (round(0.93 * size), round(0.93 * size)), max(2, round(0.035 * size))
+    cv2.circle(marked, middle, radius, 0, cv2.FILLED, cv2.LINE_AA)
+    cv2.circle(marked, middle, round(0.75 * radius), 255, cv2.FILLED, cv2.LINE_AA)
+    return marked
+
+
 def _write(
     pixels: np.ndarray, text: str, at: tuple[float, float], scale: float, white: int, rng: np.random.Generator
 ) -> None:

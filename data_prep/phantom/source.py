@@ -9,11 +9,14 @@ import numpy as np
 
 from data_prep.example import LABELS, STRUCTURES, Example, encode_png
 from data_prep.phantom.draw import MIN_SIZE, Phantom, draw
+from data_prep.phantom.overlays import plant_marker
 from data_prep.phantom.sheet import draw_sheet
 from data_prep.row import CannotPrepare, Row
 from data_prep.source import Source
 
 LICENCE = "CC0-1.0"
+SHORTCUTS = ("none", "marker", "source")
+SHORTCUT_LABEL = "covid19"  # the class that a shortcut is planted in, as its usual collections have one
 
 
 class PhantomSource(Source):
@@ -29,10 +32,18 @@ class PhantomSource(Source):
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--count", type=int, default=100, help="radiographs a class (default: %(default)s)")
         parser.add_argument("--size", type=int, default=512, help="side in pixels (default: %(default)s)")
+        parser.add_argument(
+            "--shortcut",
+            choices=SHORTCUTS,
+            default="none",
+            help=f"what tells {SHORTCUT_LABEL} without its lesions: a marker in the corner, a source of its own, or "
+            "nothing (default: %(default)s)",
+        )
         parser.add_argument("--sheet", metavar="FILE.png", help="only draw a sheet of examples to look at")
 
     def settings(self, options: Namespace) -> dict[str, Any]:
-        return {"size": options.size}
+        planted = {} if options.shortcut == "none" else {"shortcut": options.shortcut}
+        return {"size": options.size} | planted
 
     def place(self, options: Namespace) -> Path:
         return Path()
@@ -45,7 +56,7 @@ class PhantomSource(Source):
                 yield Row(
                     name,
                     label=label,
-                    source=self.name,
+                    source=f"{self.name}_elsewhere" if has_shortcut(label, options, "source") else self.name,
                     patient_id=f"phantom-{label}-{number:05d}",
                     given=(label, number),
                 )
@@ -53,6 +64,8 @@ class PhantomSource(Source):
     def read(self, row: Row, options: Namespace) -> Example:
         label, number = row.given
         phantom = make_phantom(label, number, options.seed, options.size)
+        if has_shortcut(label, options, "marker"):
+            phantom = phantom._replace(pixels=plant_marker(phantom.pixels))
         return Example(
             id=row.id,
             path=f"{row.id}.png",
@@ -62,7 +75,7 @@ class PhantomSource(Source):
             label=label,
             upstream_label=label,
             patient_id=row.patient_id,
-            source=self.name,
+            source=row.source,
             view=phantom.view,
             sex=phantom.sex,
             age=phantom.age,
@@ -87,6 +100,11 @@ class PhantomSource(Source):
 def make_phantom(label: str, number: int, seed: int, size: int) -> Phantom:
     """The phantom `number` of a class in the data set of a seed."""
     return draw(label, np.random.default_rng([seed, number, LABELS.index(label)]), size)
+
+
+def has_shortcut(label: str, options: Namespace, shortcut: str) -> bool:
+    """Whether a class is told by this shortcut."""
+    return options.shortcut == shortcut and label == SHORTCUT_LABEL
 
 
 def _check(options: Namespace) -> None:

@@ -1,0 +1,61 @@
+"""The network that is audited, asked again about altered pictures; its lungs stay those of the pictures themselves."""
+
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+from ml_collections import ConfigDict
+
+from cxrjax import data, networks, pipeline, runs, voting
+
+
+class Asked:
+    """The classifier of a run; where several networks vote together, the best of them alone."""
+
+    def __init__(self, workdir: Path, config: ConfigDict, patches: int):
+        """Load it.
+
+        Args:
+            workdir: the run.
+            config: its settings.
+            patches: N, patches that vote, at most as many as in the run itself.
+        """
+        self._variables = runs.load_networks(workdir, config)["classifier"]
+        self._classifier = networks.classifier(config)
+        self._settings = networks.settings(config, min(patches, config.patches.count))
+        self._seed, self._batch = config.seed, config.evaluation.batch_size
+
+    @property
+    def patches(self) -> int:
+        """N, patches that vote."""
+        return self._settings.patch_count
+
+    @property
+    def needs_lungs(self) -> bool:
+        """Whether there is no finding without lungs."""
+        return self._settings.needs_lungs
+
+    def ask(self, images: np.ndarray, lungs: np.ndarray, names: np.ndarray) -> voting.Vote:
+        """Votes on radiographs uint8 [n, S, S] with lungs bool [n, S, S], sure ones; `names` as in `data.Split`."""
+        keys = pipeline.radiograph_keys(self._seed, names)
+        parts = []
+        for rows, count in data.batches(len(images), self._batch):
+            vote = _vote(self._classifier, self._settings, self._variables, images[rows], lungs[rows], keys[rows])
+            parts.append(jax.tree.map(lambda x, count=count: np.asarray(x)[:count], vote))
+        return jax.tree.map(lambda *each: np.concatenate(each), *parts)
+
+
+@partial(jax.jit, static_argnames=("classifier", "settings"))
+def _vote(
+    classifier: pipeline.Network, settings: pipeline.Settings, variables: Any, images: Array, lungs: Array, keys: Array
+) -> voting.Vote:
+    def one(radiograph: tuple[Array, Array, Array]) -> voting.Vote:
+        image, lungs, key = radiograph
+        _, logits, _ = pipeline.classify(classifier, variables, image, lungs, jnp.ones(()), key, settings)
+        return voting.count_votes(logits, settings.voting_rule)
+
+    return jax.lax.map(one, (images, lungs, keys))

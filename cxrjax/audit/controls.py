@@ -1,0 +1,218 @@
+"""The controls of an audit, and what each shows to which network."""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from cxrjax import data
+from cxrjax.audit import pictures, planted, scores, tabular
+from cxrjax.audit.material import Material, NotDone
+from cxrjax.audit.pictures import Alteration
+from cxrjax.audit.small import SmallNetwork, alter
+
+TABLE, NETWORK, SMALL = "table", "network", "small network"
+SHORTCUT, CONTENT, CHECK = "shortcut", "content", "check"
+REFERENCE = {NETWORK: "network", SMALL: "whole"}  # the controls that hide nothing, for those that do
+
+
+class Outcome(NamedTuple):
+    """What a control found."""
+
+    rows: list[dict[str, Any]]  # as in predictions.csv
+    note: str = ""
+    facts: dict[str, Any] = {}  # noqa: RUF012  what the rows do not say, for audit.json; never changed
+    unmarked: list[dict[str, Any]] | None = None  # of a planted mark: the same radiographs without it
+
+
+class Control(NamedTuple):
+    """A question that is put to the data or to a network."""
+
+    name: str
+    title: str
+    question: str
+    kind: str  # SHORTCUT: no disease can be seen; CONTENT: what is left; CHECK: of the network or of the audit
+    by: str  # TABLE, NETWORK or SMALL
+    run: Callable[[Material], Outcome]  # raises NotDone
+    measure: scores.Measure = scores.measure
+
+
+def _table(material: Material, attributes: tuple[str, ...]) -> Outcome:
+    seen, asked = material.facts
+    labels = np.array([material.classes.index(label) for label in material.known[1]])
+    constant = all(len({facts[name] for facts in seen}) == 1 for name in attributes)
+    guesses = tabular.fit_and_guess(seen, labels, asked, attributes, len(material.classes))
+    note = "the same for all radiographs of training, so that it tells nothing" if constant else ""
+    return Outcome(material.tell([{key: facts[key] for key in tabular.CASE} for facts in asked], guesses), note)
+
+
+def _shown(
+    material: Material, alteration: Alteration | None, needs_lungs: bool, rows: np.ndarray | None = None
+) -> tuple[SmallNetwork, data.Split, np.ndarray]:
+    """The small network trained on altered pictures (of the training radiographs at `rows`), and those to ask it of."""
+    (train, lungs), (test, test_lungs) = material.small_train, material.small_test
+    if needs_lungs:
+        material.need_lungs()
+    if alteration is not None:
+        batch = material.config.evaluation.batch_size
+        train = data.replace(train, images=alter(alteration, train.images, lungs, batch))
+        test = data.replace(test, images=alter(alteration, test.images, test_lungs, batch))
+    return SmallNetwork(material.config, train if rows is None else data.select(train, rows)), test, test_lungs
+
+
+def _small(material: Material, alteration: Alteration | None, needs_lungs: bool, look: bool) -> Outcome:
+    """What the small network learns of altered pictures; `look`: and where, of the class that it knows best."""
+    network, test, lungs = _shown(material, alteration, needs_lungs)
+    rows = _tell(material, test, network.ask(test.images))
+    if not look:
+        return Outcome(rows)
+    areas = scores.measure(rows, material.classes, np.ones((1, len(rows))))["classes"]
+    known = {name: of["auroc"][0] for name, of in areas.items() if not np.isnan(of["auroc"][0])}
+    if not known:
+        return Outcome(rows)
+    best = max(known, key=known.get)
+    of = np.array([label == best for label in test.labels])
+    place = planted.locate(network.ask, test.images[of], lungs[of], material.classes.index(best))
+    return Outcome(rows, facts={"place": {"class": best} | place})
+
+
+def _asked(material: Material, alteration: Alteration | None, hides: str) -> Outcome:
+    """What the run's network finds in altered pictures; `hides`: "lungs" or "background", where it hides either."""
+    if hides:
+        material.need_lungs()
+        if material.run.patches.masked:
+            seen = "it would be shown nothing" if hides == "lungs" else "nothing would change"
+            raise NotDone(f"the network is shown the lungs alone, and {seen}")
+    (test, lungs), asked = material.test, material.asked
+    images = test.images
+    if alteration is not None:
+        images = alter(alteration, images, lungs, material.run.evaluation.batch_size)
+    vote = asked.ask(images, lungs, test.names)
+    found = lungs.any((1, 2)) | (not asked.needs_lungs)
+    rows = _tell(material, test, vote.probabilities, finding=vote.finding, votes=vote.votes, found=found)
+    return Outcome(rows, f"by {asked.patches} patches a radiograph" if asked.patches > 1 else "")
+
+
+def _leave_source_out(material: Material) -> Outcome:
+    (train, _), (test, _) = material.small_train, material.small_test
+    sources, labels = np.array(train.sources), np.array(train.labels)
+    parts, note = [], []
+    for source in sorted(set(sources)):
+        elsewhere = set(labels[sources != source])
+        asked = [i for i in range(len(test)) if test.sources[i] == source and test.labels[i] in elsewhere]
+        if not asked or len(elsewhere) < 2:
+            continue
+        network, _, _ = _shown(material, None, False, np.flatnonzero(sources != source))
+        left = data.select(test, np.array(asked))
+        parts += _tell(material, left, network.ask(left.images))
+        note.append(f"{', '.join(sorted(set(left.labels)))} of {source} ({len(asked)})")
+    if not parts:
+        raise NotDone("no class comes from two sources of which one could be left out of training")
+    return Outcome(parts, f"trained without their source: {'; '.join(note)}")
+
+
+def _plant(material: Material, inside: bool) -> Outcome:
+    material.need_lungs()
+    (train, lungs), (test, test_lungs) = material.small_train, material.small_test
+    target = max(material.classes, key=train.labels.count)
+    batch = material.config.evaluation.batch_size
+    of_target = np.flatnonzero([label == target for label in train.labels])
+    others = np.flatnonzero([label != target for label in test.labels])
+    if not len(others):
+        raise NotDone("there is no radiograph of another class to put the mark on")
+    network = SmallNetwork(material.config, planted.plant(train, lungs, of_target, inside, batch))
+    clean, there = data.select(test, others), test_lungs[others]
+    marked = planted.plant(clean, there, np.arange(len(clean)), inside, batch)
+    place = planted.locate(network.ask, marked.images, there, material.classes.index(target))
+    rows, unmarked = (_tell(material, split, network.ask(split.images)) for split in (marked, clean))
+    note = f"in training every {target} has the mark; here all others have it"
+    return Outcome(rows, note, {"target": target, "wanted": inside, "place": place}, unmarked)
+
+
+def _shuffle(material: Material) -> Outcome:
+    (train, _), (test, _) = material.small_train, material.small_test
+    order = np.random.default_rng(material.config.seed).permutation(len(train))
+    shuffled = data.replace(train, labels=[train.labels[i] for i in order])
+    return Outcome(_tell(material, test, SmallNetwork(material.config, shuffled).ask(test.images)))
+
+
+def _within_source(material: Material) -> Outcome:
+    mixed = scores.mixed_sources(material.rows)
+    if len({row["source"] for row in material.rows}) < 2:
+        raise NotDone("all radiographs come from one source")
+    if not mixed:
+        raise NotDone("no source holds more than one class")
+    return Outcome([row for row in material.rows if row["source"] in mixed], f"in {', '.join(mixed)}")
+
+
+def _level_small(material: Material) -> Outcome:
+    alteration = partial(pictures.level, quantiles=pictures.pool_levels(material.small_train[0].images))
+    return _small(material, alteration, needs_lungs=False, look=False)
+
+
+def _level_asked(material: Material) -> Outcome:
+    alteration = partial(pictures.level, quantiles=pictures.pool_levels(material.test[0].images))
+    return _asked(material, alteration, hides="")
+
+
+def _tell(
+    material: Material, split: data.Split, probabilities: np.ndarray, **known: np.ndarray
+) -> list[dict[str, Any]]:
+    names = zip(split.paths, split.patients, split.sources, split.labels, strict=True)
+    cases = [dict(zip(tabular.CASE, one, strict=True)) for one in names]
+    return material.tell(cases, probabilities, **known)
+
+
+def _on_pictures(name: str, title: str, question: str, kind: str, alteration: Alteration, hides: str) -> list[Control]:
+    """A control on altered pictures: of the small network, and of the run's."""
+    small = partial(_small, alteration=alteration, needs_lungs=True, look=kind == SHORTCUT)
+    asked = partial(_asked, alteration=alteration, hides=hides)
+    return [
+        Control(name, title, question, kind, SMALL, small),
+        Control(f"{name}_network", title, question, CHECK, NETWORK, asked),
+    ]
+
+
+def _on_facts(name: str, title: str, attributes: tuple[str, ...]) -> Control:
+    return Control(
+        name, title, "What tells the label before the picture is looked at?", SHORTCUT, TABLE,
+        partial(_table, attributes=attributes),
+    )  # fmt: skip
+
+
+_ALL = tuple(name for names in tabular.ATTRIBUTES.values() for name in names)
+_WHOLE = partial(_small, alteration=None, needs_lungs=False, look=False)
+CONTROLS = (
+    _on_facts("source", "source alone", tabular.ATTRIBUTES["source"]),
+    _on_facts("view", "view alone", tabular.ATTRIBUTES["view"]),
+    _on_facts("resolution", "height and width alone", tabular.ATTRIBUTES["resolution"]),
+    _on_facts("file_form", "file form alone", tabular.ATTRIBUTES["file_form"]),
+    _on_facts("facts", "source, view, size and file form together", _ALL),
+    Control("whole", "whole radiograph", "What does the small network learn, nothing hidden?", CONTENT, SMALL, _WHOLE),
+    *_on_pictures("background", "background alone", "Can the label be told where there is no lung?", SHORTCUT,
+                  pictures.hide_lungs, "lungs"),
+    *_on_pictures("border", "border alone", "Can it be told from the outer tenth?", SHORTCUT,
+                  pictures.show_border, "lungs"),
+    *_on_pictures("lungs", "lungs alone", "What do the lungs tell by themselves?", CONTENT,
+                  pictures.show_lungs, "background"),
+    Control("within_source", "within one source", "What is left where the source cannot help?", CONTENT, NETWORK,
+            _within_source, scores.measure_within_sources),
+    Control("leave_source_out", "a source left out", "Is a class known again in a source not trained on?", CHECK,
+            SMALL, _leave_source_out),
+    Control("marker_outside", "mark planted outside the lungs", "Would this audit notice a mark in the corner?", CHECK,
+            SMALL, partial(_plant, inside=False)),
+    Control("marker_inside", "mark planted inside the lungs", "Would it notice one in the lungs?", CHECK, SMALL,
+            partial(_plant, inside=True)),
+    Control("shuffled_labels", "labels shuffled", "Is a network that can learn nothing at chance?", CHECK, SMALL,
+            _shuffle),
+    Control("network", "asked again, nothing altered", "What does the network find, asked as in this audit?", CHECK,
+            NETWORK, partial(_asked, alteration=None, hides="")),
+    Control("common_levels", "common grey levels", "Can it be learned without the grey levels of a source?", CHECK,
+            SMALL, _level_small),
+    Control("common_levels_network", "common grey levels", "Does it need the grey levels of a source?", CHECK, NETWORK,
+            _level_asked),
+    # The small network's pictures are of a common resolution already, and a coarser one.
+    Control("common_resolution_network", f"through {pictures.RESOLUTION} pixels", "Does it need the sharpness?", CHECK,
+            NETWORK, partial(_asked, alteration=pictures.coarsen, hides="")),
+)  # fmt: skip

@@ -1,0 +1,172 @@
+"""The audit of a run, gone on with where it was stopped: a control that is done is not done again.
+
+Writes RUN/audit/SPLIT/: controls/NAME/, each whole, with predictions.csv and facts.json; then, from those alone,
+audit.json, audit.md, audit.png and audit.svg. The settings of the small network are in config.json.
+"""
+
+import json
+import platform
+import shutil
+import tempfile
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import jax
+from jax.experimental.compilation_cache import compilation_cache
+from ml_collections import ConfigDict
+
+from cxrjax import figures, predictions, runs, whole
+from cxrjax.audit import controls, planted, scores, verdict
+from cxrjax.audit.controls import CONTROLS, REFERENCE, Control, Outcome
+from cxrjax.audit.material import Material, NotDone
+
+
+def audit(workdir: Path, split: str, config: ConfigDict) -> dict[str, Any]:
+    """Audit a trained classifier on a split of its data.
+
+    Args:
+        workdir: the run; the split is evaluated first where it was not.
+        split: "test", or another that the data set has.
+        config: of the small network, `configs/audit.py`.
+
+    Returns:
+        What audit.json says.
+
+    Raises:
+        UnfitRun: there is no trained classifier, or its audit was begun with other settings.
+        MissingData, Diverged: see there.
+    """
+    material, folder = Material(workdir, split, config), workdir / "audit" / split
+    runs.start(folder, config)
+    with _compiled_once():
+        for control in CONTROLS:
+            _carry_out(control, material, folder / "controls")
+    result = conclude(material, folder)
+    whole.write(folder / "audit.json", (json.dumps(result, indent=2) + "\n").encode())
+    whole.write(folder / "audit.md", (summarise(result) + "\n").encode())
+    for form in ("png", "svg"):
+        figures.draw_audit(result, scores.HEADLINE, folder / f"audit.{form}")
+    return result
+
+
+def conclude(material: Material, folder: Path) -> dict[str, Any]:
+    """What audit.json says, from the rows of the run and of the controls in a folder."""
+    rows, classes = material.rows, material.classes
+    labels = [row["label"] for row in rows]
+    chance = scores.guess(material.known[1], labels, classes)
+    outcomes = {control.name: _read(folder / "controls" / control.name) for control in CONTROLS}
+    whole_run = scores.compare(rows, None, rows, classes, chance)
+    result = {
+        "split": material.split,
+        "n": len(rows),
+        "patients": len({row["patient_id"] or row["path"] for row in rows}),
+        "score": whole_run["scores"],
+        "chance": chance,
+        "sources": _count_sources(*material.known),
+        "controls": [_describe(control, outcomes, material, chance) for control in CONTROLS],
+    }
+    settings = {"small_network": json.loads(material.config.to_json()), "headline": scores.HEADLINE}
+    versions = {name: version(name) for name in ("cxrjax", "jax", "numpy")} | {"python": platform.python_version()}
+    return result | {"verdict": verdict.conclude(result), "settings": settings, "versions": versions}
+
+
+def summarise(result: dict[str, Any]) -> str:
+    """The verdict, and the scores as a table in Markdown."""
+
+    def cells(of: dict[str, Any]) -> str:
+        return " | ".join(verdict.interval(of[name]) if of else "–" for name in scores.METRICS)
+
+    lines = [result["verdict"]["paragraph"], ""]
+    if result["verdict"]["cannot_support"]:
+        lines += ["This data set cannot support:", ""]
+        lines += [f"- {claim}" for claim in result["verdict"]["cannot_support"]] + [""]
+    lines += [
+        f"| {result['n']} radiographs | by | macro F1 | accuracy | macro AUROC | share of the score |",
+        "|---|---|---|---|---|---|",
+        f"| **the run** | network | {cells(result['score'])} | |",
+        "| chance | | " + " | ".join(f"{result['chance'][name]:.3f}" for name in scores.METRICS) + " | |",
+    ]
+    for one in result["controls"]:
+        share = verdict.percent(one["share"]) if one["share"] else ""
+        lines.append(f"| {one['title']} | {one['by']} | {cells(one['scores'])} | {share} |")
+    lines += [""] + [f"- {one['title']} ({one['by']}): {one['note']}" for one in result["controls"] if one["note"]]
+    return "\n".join(lines)
+
+
+def _carry_out(control: Control, material: Material, folder: Path) -> None:
+    """Do a control, and write its folder whole; nothing where that was done."""
+    done = folder / control.name
+    if done.exists():
+        return
+    print(f"audit: {control.title} ({control.by})", flush=True)
+    try:
+        outcome = control.run(material)
+    except NotDone as reason:
+        outcome = Outcome([], f"not done: {reason}")
+    begun = folder / f".{control.name}.partial"
+    shutil.rmtree(begun, ignore_errors=True)
+    begun.mkdir(parents=True)
+    columns = predictions.classification_columns(material.classes)
+    predictions.write(begun / "predictions.csv", outcome.rows, columns)
+    if outcome.unmarked is not None:
+        predictions.write(begun / "unmarked.csv", outcome.unmarked, columns)
+    facts = {"note": outcome.note, "facts": outcome.facts}
+    whole.write(begun / "facts.json", (json.dumps(facts, indent=2) + "\n").encode())
+    begun.rename(done)
+
+
+def _read(folder: Path) -> Outcome:
+    known, unmarked = json.loads((folder / "facts.json").read_text()), folder / "unmarked.csv"
+    rows = predictions.read(folder / "predictions.csv")
+    return Outcome(rows, known["note"], known["facts"], predictions.read(unmarked) if unmarked.exists() else None)
+
+
+def _describe(
+    control: Control, outcomes: dict[str, Outcome], material: Material, chance: dict[str, float]
+) -> dict[str, Any]:
+    """An entry of audit.json."""
+    outcome = outcomes[control.name]
+    entry = {key: getattr(control, key) for key in ("name", "title", "question", "kind", "by")}
+    entry |= {"n": len(outcome.rows), "scores": {}, "share": None, "classes": {}, "against": None, "change": None}
+    entry |= outcome.facts | {"note": outcome.note}
+    if not outcome.rows:
+        return entry
+    reference = REFERENCE.get(control.by)
+    against = outcomes[reference].rows if reference not in (None, control.name) else None
+    if control.measure is not scores.measure:
+        against = None
+    known = scores.compare(outcome.rows, against or None, material.rows, material.classes, chance, control.measure)
+    if control.kind == controls.CHECK:
+        known["share"] = None
+    if outcome.unmarked is not None:
+        known["flips"] = planted.count_flips(outcome.rows, outcome.unmarked, outcome.facts["target"])
+    return entry | known
+
+
+def _count_sources(sources: Sequence[str], labels: Sequence[str]) -> dict[str, dict[str, int]]:
+    """How many radiographs of training each label has from each source."""
+    counts = Counter(zip(labels, sources, strict=True))
+    return {label: {s: n for (of, s), n in sorted(counts.items()) if of == label} for label in sorted(set(labels))}
+
+
+@contextmanager
+def _compiled_once() -> Iterator[None]:
+    """The small network is trained a dozen times: its programs are kept, for as long as the audit lasts."""
+    if jax.config.jax_compilation_cache_dir:
+        yield
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        _keep_programs(folder)
+        try:
+            yield
+        finally:
+            _keep_programs(None)
+
+
+def _keep_programs(folder: str | None) -> None:
+    jax.config.update("jax_compilation_cache_dir", folder)
+    compilation_cache.reset_cache()

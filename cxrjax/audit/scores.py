@@ -1,0 +1,123 @@
+"""Scores of a control's rows, with their intervals by patient: beside the run's on the same radiographs, and chance."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cxrjax import metrics, predictions
+from cxrjax.statistics import estimates, resampling
+
+METRICS = ("macro_f1", "accuracy", "macro_auroc")
+# What shares are of. It needs no threshold, its chance is a half whatever the classes' sizes, and it gives credit to a
+# shortcut that narrows the label down to a few classes without telling which.
+HEADLINE = "macro_auroc"
+
+Rows = Sequence[Mapping[str, Any]]
+Measure = Callable[[Rows, Sequence[str], NDArray], dict[str, Any]]
+
+
+def guess(labels_train: Sequence[str], labels: Sequence[str], classes: Sequence[str]) -> dict[str, float]:
+    """What the better of two guessers reaches that know nothing, who saw the labels of training alone.
+
+    One says always the most frequent, the other says each as often as it is there; F1 is that of the expected counts,
+    2 p q / (p + q) of a class that has the share p of the radiographs and q of the guesses.
+
+    Returns:
+        {metric: value}, for `METRICS`.
+    """
+    train, test = (np.array([list(known).count(name) for name in classes], float) for known in (labels_train, labels))
+    train, test = train / train.sum(), test / test.sum()
+    always = np.eye(len(classes))[train.argmax()]
+    f1 = [np.mean((2 * test * q / np.maximum(test + q, 1e-12))[test > 0]) for q in (always, train)]
+    return {"macro_f1": float(max(f1)), "accuracy": float(max(test @ always, test @ train)), "macro_auroc": 0.5}
+
+
+def measure(rows: Rows, classes: Sequence[str], weights: NDArray) -> dict[str, Any]:
+    """`METRICS`, and F1, recall and AUROC of each class, over weightings [r, n]: a tree for `statistics.estimates`."""
+    truth = metrics.index_labels([row["label"] for row in rows], classes)
+    found = metrics.index_findings([row["finding"] for row in rows], classes)
+    tree = metrics.measure_findings(truth, found, predictions.probabilities(rows, classes), classes, weights)
+    each = {
+        name: {key: of[key] for key in ("f1", "recall", "auroc", "support")} for name, of in tree["classes"].items()
+    }
+    return {
+        "macro_f1": tree["macro"]["f1"],
+        "accuracy": tree["accuracy"],
+        "macro_auroc": tree["macro"]["auroc"],
+        "classes": each,
+    }
+
+
+def measure_within_sources(rows: Rows, classes: Sequence[str], weights: NDArray) -> dict[str, Any]:
+    """`METRICS` among the radiographs of one source, over the sources that hold several labels."""
+    groups = [np.array([i for i, row in enumerate(rows) if row["source"] == source]) for source in mixed_sources(rows)]
+    parts = [measure([rows[i] for i in group], classes, weights[:, group]) for group in groups]
+    size = np.array([len(group) for group in groups], float)
+    values = {name: np.stack([estimates.values(part[name]) for part in parts], -1) for name in METRICS}
+    return {
+        name: estimates.divide(np.nan_to_num(value) @ size, ~np.isnan(value) @ size) for name, value in values.items()
+    } | {"classes": {}}
+
+
+def mixed_sources(rows: Rows) -> list[str]:
+    """The sources that hold several labels."""
+    labels = {(row["source"], row["label"]) for row in rows}
+    return sorted({source for source, label in labels if (source, label) != min(p for p in labels if p[0] == source)})
+
+
+def compare(
+    rows: Rows,
+    against: Rows | None,
+    run: Rows,
+    classes: Sequence[str],
+    chance: Mapping[str, float],
+    measured: Measure = measure,
+) -> dict[str, Any]:
+    """The scores of a control, and how they stand to others of the same radiographs.
+
+    Args:
+        rows: of the control.
+        against: of the same network without what the control does; None where there is none. More rows do not count.
+        run: of the run; more rows do not count.
+        classes: the K class names.
+        chance: of `guess`.
+        measured: what is measured of the control.
+
+    Returns:
+        {"scores", "classes", "share", "against", "change"}: numbers as `statistics.estimates.describe` has them.
+        "share" is (control - chance) / (run - chance) of `HEADLINE`, None where the run itself may be at chance;
+        "change" is control - against.
+    """
+    patients = [row["patient_id"] or row["path"] for row in rows]
+    run, against = _align(run, rows), None if against is None else _align(against, rows)
+
+    def both(weights: NDArray) -> dict[str, Any]:
+        control, whole = measured(rows, classes, weights), measure(run, classes, weights)
+        above = [estimates.values(tree[HEADLINE]) - chance[HEADLINE] for tree in (control, whole)]
+        tree = {"scores": control, "run": whole[HEADLINE], "share": estimates.divide(*above)}
+        if against is None:
+            return tree
+        before = {name: value for name, value in measure(against, classes, weights).items() if name in METRICS}
+        change = {name: estimates.values(control[name]) - estimates.values(before[name]) for name in METRICS}
+        return tree | {"against": before, "change": change}
+
+    tree = estimates.describe(resampling.bootstrap(both, patients), resampling.crowding(patients), len(rows))
+    above = tree["run"]["interval"]
+    return {
+        "scores": {name: tree["scores"][name] for name in METRICS},
+        "classes": tree["scores"]["classes"],
+        "share": tree["share"] if above and above[0] > chance[HEADLINE] else None,
+        "against": tree.get("against"),
+        "change": tree.get("change"),
+    }
+
+
+def _align(rows: Rows, wanted: Rows) -> list[Mapping[str, Any]]:
+    """The rows of the radiographs wanted, in their order."""
+    by_path = {row["path"]: row for row in rows}
+    for row in wanted:
+        if row["path"] not in by_path:
+            raise ValueError(f"{row['path']}: the run's evaluation has no row of it; evaluate the split anew")
+    return [by_path[row["path"]] for row in wanted]

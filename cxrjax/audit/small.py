@@ -1,0 +1,74 @@
+"""The small network: trained on whole pictures, as a control shows them, and asked what it finds.
+
+It is not the network that is audited: it tells what can be learned from such pictures at all. Its settings are those of
+`configs/audit.py`, equal for all controls; its pieces are those of every training.
+"""
+
+from functools import partial
+from typing import Any
+
+import jax
+import numpy as np
+from jax import Array
+from ml_collections import ConfigDict
+from tqdm import tqdm
+
+from cxrjax import data, networks, pipeline, steps, train
+from cxrjax.audit.pictures import Alteration
+from cxrjax.tasks import classify
+
+
+class SmallNetwork:
+    """A small network of a config, trained."""
+
+    def __init__(self, config: ConfigDict, pictures: data.Split):
+        """Train it on a split, whose images are of the network's size.
+
+        Raises:
+            train.Diverged: its loss is no number.
+        """
+        # The validation that a task brings is not asked for: every control trains as long, and its last network counts.
+        training = train.Training(config, classify.build(config, pictures, pictures, None))
+        state = training.begin(0)
+        for number in tqdm(range(training.total), desc="training the small network", unit="step", delay=2):
+            state = training.step(state, number)
+        if not np.isfinite(float(state.loss_sum)):
+            raise train.Diverged("the loss of the audit's small network is no number; lower its learning rate")
+        self._network = networks.classifier(config)
+        self._variables = jax.device_put(jax.device_get(steps.network(state)))
+        self._batch = config.evaluation.batch_size
+
+    def ask(self, images: np.ndarray) -> np.ndarray:
+        """Probabilities float32 [n, K] of pictures uint8 [n, size, size]."""
+        found = [
+            np.asarray(_ask(self._network, self._variables, images[rows]))[:count]
+            for rows, count in data.batches(len(images), self._batch)
+        ]
+        return np.concatenate(found)
+
+
+def alter(alteration: Alteration, images: np.ndarray, lungs: np.ndarray, batch: int) -> np.ndarray:
+    """An alteration of pictures uint8 [n, S, S], `batch` of them at a time."""
+    altered = np.empty_like(images)
+    for rows, count in data.batches(len(images), batch):
+        altered[rows[:count]] = np.asarray(alteration(images[rows], lungs[rows]))[:count]
+    return altered
+
+
+def shrink(split: data.Split, lungs: np.ndarray, size: int, batch: int) -> tuple[data.Split, np.ndarray]:
+    """A split and its lungs bool [n, S, S] at the small network's size; what is known of its masks is left behind."""
+    rows = np.zeros((len(split), size, size), np.uint8)
+    small = rows.copy(), rows.copy()
+    for at, count in data.batches(len(split), batch):
+        for kept, full in zip(small, (split.images, lungs.astype(np.uint8) * 255), strict=True):
+            kept[at[:count]] = np.asarray(_shrink(full[at], size))[:count]
+    return data.replace(split, images=small[0], masks=rows, lesions=None), small[1] > 127
+
+
+_shrink = partial(jax.jit, static_argnames="size")(pipeline.shrink)
+
+
+@partial(jax.jit, static_argnames="network")
+def _ask(network: pipeline.Network, variables: Any, images: Array) -> Array:
+    x = pipeline.feed(pipeline.scale(images), network)
+    return jax.nn.softmax(network.module.apply(variables, x, train=False))

@@ -1,0 +1,124 @@
+"""The audit of a run, whole and in the small: what is planted is named; a kill loses the control under way alone."""
+
+import json
+from functools import partial
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+
+from configs import audit as settings
+from configs import phantom_classify
+from cxrjax import data, main, networks, predictions, runs
+from cxrjax.audit import audit, controls, run
+from data_prep.__main__ import main as prepare
+
+SIZE = 64
+
+
+def make_run(folder: Path, shortcut: str, skill: float = 1.5, count: int = 40) -> Path:
+    """A run as evaluation leaves it, its findings drawn with a known skill; it takes its lungs from the phantom."""
+    arguments = ["phantom", f"--out={folder / 'data'}", f"--count={count}", f"--size={SIZE}", "--split=0.6,0.1,0.3"]
+    assert prepare([*arguments, "--duplicates=off", f"--shortcut={shortcut}"]) == 0
+    config = phantom_classify.get_config()
+    config.data.directory, config.image.size = str(folder / "data" / "phantom"), SIZE
+    config.patches.size, config.patches.masked, config.segmenter.workdir = 32, False, "lungs"
+    workdir = folder / "run"
+    runs.start(workdir, config)
+    rng, classes, rows = np.random.default_rng(0), config.classifier.classes, []
+    for case in data.stream(config.data.directory, "test"):
+        logits = rng.normal(size=5) + skill * np.eye(5)[classes.index(case["label"])]
+        p = np.exp(logits) / np.exp(logits).sum()
+        known = {key: case[key] for key in ("path", "patient_id", "source", "label")} | {"status": "ok"}
+        known |= {f"probability_{name}": value for name, value in zip(classes, p, strict=True)}
+        rows.append(known | {"finding": classes[p.argmax()]})
+    (workdir / "evaluation" / "test").mkdir(parents=True)
+    columns = predictions.classification_columns(classes)
+    predictions.write(workdir / "evaluation" / "test" / "predictions.csv", rows, columns)
+    return workdir
+
+
+def small(epochs: int):
+    config = settings.get_config()
+    config.classifier.architecture, config.patches.size, config.patches.count = "resnet8_narrow", 32, 2
+    config.training.epochs, config.training.batch_size = epochs, 16
+    return config
+
+
+@pytest.fixture
+def known_lungs(monkeypatch):
+    """Lungs are those of the phantom, and the run's classifier is as it was drawn."""
+
+    def load(workdir, config):
+        return {"segmenter": None, "classifier": networks.init(networks.classifier(config), jax.random.key(0))}
+
+    monkeypatch.setattr(runs, "load_networks", load)
+    monkeypatch.setattr("cxrjax.tasks.classify.find_lungs", lambda config, variables, split: (
+        (split.masks >= 2, (split.masks >= 2).any((1, 2))) if variables is None and config.segmenter.workdir
+        else (None, np.ones(len(split), bool))
+    ))  # fmt: skip
+
+
+def test_a_killed_audit_goes_on_and_no_control_is_done_twice(tmp_path, monkeypatch):
+    workdir = make_run(tmp_path, "source", count=10)
+    of_facts = [control for control in controls.CONTROLS if control.by == controls.TABLE]
+    done = []
+
+    def counted(control, killed, material):
+        done.append(control.name)
+        if killed:
+            raise KeyboardInterrupt
+        return control.run(material)
+
+    def watched(killed):
+        return tuple(c._replace(run=partial(counted, c, c.name == killed)) for c in of_facts)
+
+    monkeypatch.setattr(run, "CONTROLS", watched("resolution"))
+    with pytest.raises(KeyboardInterrupt):
+        audit(workdir, "test", small(1))
+    assert not (workdir / "audit" / "test" / "audit.json").exists()
+    monkeypatch.setattr(run, "CONTROLS", watched(None))
+    result = audit(workdir, "test", small(1))
+    assert done == ["source", "view", "resolution", "resolution", "file_form", "facts"]
+    folder = workdir / "audit" / "test"
+    assert json.loads((folder / "audit.json").read_text()) == json.loads(json.dumps(result))
+    assert not list(folder.rglob("*.partial")) and (folder / "audit.svg").read_bytes()[:5] == b"<?xml"
+    assert (folder / "audit.md").read_text().startswith("On 15 radiographs of 15 patients the network reaches")
+    by_name = {one["name"]: one for one in result["controls"]}
+    assert by_name["source"]["classes"]["covid19"]["auroc"]["value"] == 1  # planted; F1 of the others is a guess
+    assert by_name["source"]["classes"]["normal"]["auroc"]["value"] < 0.7
+    assert "tells nothing" in by_name["file_form"]["note"]
+    assert any("covid19 (only in phantom_elsewhere)" in claim for claim in result["verdict"]["cannot_support"])
+    with pytest.raises(runs.UnfitRun, match=r"training\.epochs"):
+        audit(workdir, "test", small(2))
+
+
+def test_a_run_that_finds_nothing_is_refused(tmp_path):
+    config = phantom_classify.get_config()
+    config.task = "segment"
+    runs.start(tmp_path, config)
+    with pytest.raises(runs.UnfitRun, match="only findings can be audited"):
+        audit(tmp_path, "test", small(1))
+
+
+def test_the_command_line_knows_it():
+    assert "audit" in main.MODES
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("shortcut", ["none", "marker"])
+def test_the_verdict_is_right_on_the_phantom(tmp_path, known_lungs, shortcut):
+    result = audit(make_run(tmp_path, shortcut), "test", small(12))
+    by_name, text = {one["name"]: one for one in result["controls"]}, result["verdict"]["paragraph"]
+    assert "not done" in by_name["leave_source_out"]["note"] and "not done" in by_name["within_source"]["note"]
+    assert by_name["background_network"]["n"] == result["n"]  # it is not masked
+    low, high = by_name["shuffled_labels"]["scores"]["macro_auroc"]["interval"]
+    assert low < 0.55
+    assert by_name["marker_outside"]["flips"]["value"] > 0.5
+    if shortcut == "none":
+        assert "shortcuts tried is found" in text
+        return
+    assert by_name["background"]["classes"]["covid19"]["auroc"]["value"] > 0.95
+    assert "What the background alone tells of covid19 lies at the lower right corner of the picture, outside" in text
+    assert by_name["source"]["scores"]["macro_auroc"]["value"] == 0.5  # one source

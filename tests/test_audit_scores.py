@@ -1,0 +1,96 @@
+"""Scores beside chance and the run, and what a mark turns: by hand, and against simulation."""
+
+import numpy as np
+import pytest
+from sklearn.metrics import f1_score, roc_auc_score
+
+from cxrjax.audit import planted, scores
+
+CLASSES = ("a", "b", "c")
+
+
+def row(i: int, label: str, finding: str, p: tuple[float, ...] = (1 / 3,) * 3, source: str = "s") -> dict:
+    return {"path": f"{i}.png", "patient_id": "", "source": source, "label": label, "finding": finding,
+            **{f"probability_{name}": value for name, value in zip(CLASSES, p, strict=True)}}  # fmt: skip
+
+
+def draw(count: int, skill: float, seed: int, labels: np.ndarray) -> list[dict]:
+    logits = np.random.default_rng(seed).normal(size=(count, 3)) + skill * np.eye(3)[labels]
+    p = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
+    return [row(i, CLASSES[labels[i]], CLASSES[p[i].argmax()], tuple(p[i])) for i in range(count)]
+
+
+def test_chance_is_what_a_guesser_reaches_who_saw_no_picture():
+    train, test = ["a"] * 6 + ["b"] * 3 + ["c"], ["a"] * 500 + ["b"] * 300 + ["c"] * 200
+    chance = scores.guess(train, test, CLASSES)
+    rng = np.random.default_rng(0)
+    drawn = [f1_score(test, rng.choice(train, len(test)), average="macro") for _ in range(200)]
+    assert chance["macro_f1"] == pytest.approx(np.mean(drawn), abs=0.005)
+    assert chance["accuracy"] == 0.5 and chance["macro_auroc"] == 0.5
+
+
+def test_a_share_is_of_what_is_above_chance():
+    labels = np.arange(300) % 3
+    run, control = draw(300, 2.0, 0, labels), draw(300, 1.0, 1, labels)
+    chance = {"macro_f1": 1 / 3, "accuracy": 1 / 3, "macro_auroc": 0.5}
+    of = scores.compare(control[::-1], run, run, CLASSES, chance)
+
+    def auroc(rows: list[dict]) -> float:
+        p = [[r[f"probability_{name}"] for name in CLASSES] for r in rows]
+        return roc_auc_score([r["label"] for r in rows], p, multi_class="ovr")
+
+    assert of["scores"]["macro_auroc"]["value"] == pytest.approx(auroc(control))
+    assert of["share"]["value"] == pytest.approx((auroc(control) - 0.5) / (auroc(run) - 0.5))
+    assert of["change"]["macro_auroc"]["value"] == pytest.approx(auroc(control) - auroc(run))
+    low, high = of["share"]["interval"]
+    assert 0 < low < of["share"]["value"] < high < 1
+    assert scores.compare(run, None, run, CLASSES, chance)["share"]["interval"] == pytest.approx([1, 1])
+
+
+def test_of_a_run_at_chance_nothing_has_a_share():
+    labels = np.arange(90) % 3
+    blind = draw(90, 0.0, 0, labels)
+    assert scores.compare(blind, None, blind, CLASSES, {"macro_auroc": 0.5})["share"] is None
+
+
+def test_rows_of_other_data_are_refused():
+    labels = np.arange(9) % 3
+    rows = draw(9, 1.0, 0, labels)
+    with pytest.raises(ValueError, match=r"8\.png: the run's evaluation has no row of it"):
+        scores.compare(rows, None, rows[:8], CLASSES, {"macro_auroc": 0.5})
+
+
+def test_within_a_source_the_source_does_not_help():
+    """Perfect between the sources, blind within them: the whole score is high, and none of it is left."""
+    tell = {"x": (0.5, 0.5, 0.0), "y": (0.0, 0.0, 1.0)}
+    rows = [row(i, label, label, tell[source], source) for i, (source, label) in enumerate(
+        [("x", "a"), ("x", "b"), ("x", "a"), ("x", "b"), ("y", "c"), ("y", "c")])]  # fmt: skip
+    weights = np.ones((1, 6))
+    assert scores.measure(rows, CLASSES, weights)["macro_auroc"][0] == pytest.approx((0.75 + 0.75 + 1) / 3)
+    assert scores.measure_within_sources(rows, CLASSES, weights)["macro_auroc"][0] == 0.5
+    assert scores.mixed_sources(rows) == ["x"]
+
+
+def test_flips_are_of_those_that_could_turn():
+    unmarked = [row(0, "b", "b"), row(1, "b", "a"), row(2, "c", "c"), row(3, "c", "b"), row(4, "a", "b")]
+    marked = [row(0, "b", "a"), row(1, "b", "a"), row(2, "c", "a"), row(3, "c", "b"), row(4, "a", "a")]
+    flips = planted.count_flips(marked, unmarked, "a")
+    assert (flips["value"], flips["n"]) == (pytest.approx(2 / 3), 3)  # the second was found so before; the last is one
+
+
+def test_what_a_network_looks_at_is_located():
+    """One that sees nothing but the brightness of a square says that it lies there."""
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 100, (6, 64, 64)).astype(np.uint8)
+    images[:, 48:56, 8:16] = 255
+    lungs = np.zeros(images.shape, bool)
+    lungs[:, 48:56, 8:16] = True
+
+    def ask(pictures: np.ndarray) -> np.ndarray:
+        p = pictures[:, 48:56, 8:16].mean((1, 2)) / 255
+        return np.stack([1 - p, p], 1)
+
+    place = planted.locate(ask, images, lungs, 1)
+    assert place["peaks"] == [[6, 1]] * 6 and place["agreement"] == place["inside"] == 1
+    assert (place["row"], place["column"]) == (6.5 / 8, 1.5 / 8)
+    assert planted.locate(ask, images[:0], lungs[:0], 1) is None
