@@ -98,8 +98,8 @@ COMMANDS: dict[str, set[str]] = {
     # data, radiograph and runs for the errors that it puts in words
     "cxrjax.main": {
         "configs.audit", "cxrjax.allocator", "cxrjax.audit", "cxrjax.check_maps", "cxrjax.compare",
-        "cxrjax.cross_validate", "cxrjax.data", "cxrjax.evaluate", "cxrjax.exchange", "cxrjax.find_rate", "cxrjax.predict", "cxrjax.radiograph",
-        "cxrjax.report", "cxrjax.runs", "cxrjax.score", "cxrjax.tables", "cxrjax.train", "cxrjax.trust",
+        "cxrjax.cross_validate", "cxrjax.data", "cxrjax.evaluate", "cxrjax.exchange", "cxrjax.find_rate",
+        "cxrjax.predict", "cxrjax.radiograph", "cxrjax.report", "cxrjax.runs", "cxrjax.score", "cxrjax.tables", "cxrjax.train", "cxrjax.trust",
     },
 }  # fmt: skip
 ALLOWED: dict[str, set[str]] = {

@@ -12,6 +12,7 @@ from configs import audit as settings
 from configs import phantom_classify
 from cxrjax import data, main, networks, predictions, runs
 from cxrjax.audit import audit, controls, run
+from cxrjax.tasks import classify
 from data_prep.__main__ import main as prepare
 
 SIZE = 64
@@ -54,10 +55,14 @@ def known_lungs(monkeypatch):
         return {"segmenter": None, "classifier": networks.init(networks.classifier(config), jax.random.key(0))}
 
     monkeypatch.setattr(runs, "load_networks", load)
-    monkeypatch.setattr("cxrjax.tasks.classify.find_lungs", lambda config, variables, split: (
-        (split.masks >= 2, (split.masks >= 2).any((1, 2))) if variables is None and config.segmenter.workdir
-        else (None, np.ones(len(split), bool))
-    ))  # fmt: skip
+
+    def find(config, variables, split):
+        if variables is not None or not config.segmenter.workdir:
+            return classify.Lungs(None, None, np.ones(len(split), bool))
+        masks = split.masks >= 2
+        return classify.Lungs(masks, np.ones(len(split), np.float32), masks.any((1, 2)))
+
+    monkeypatch.setattr(classify, "find_lungs", find)
 
 
 def test_a_killed_audit_goes_on_and_no_control_is_done_twice(tmp_path, monkeypatch):

@@ -113,7 +113,8 @@ def test_a_classifier_learns_from_nothing_beyond_the_box(monkeypatch):
     config.patches.size = 32
     config.augmentation.rotation, config.augmentation.flip = 10.0, 0.5
     lungs = np.stack([boxed((64, 64), np.s_[16:48, 20:44])] * 2)
-    monkeypatch.setattr(classify, "_find_lungs", lambda *_: (lungs, np.ones(2, np.float32)))
+    found = classify.Lungs(lungs, np.ones(2, np.float32), np.ones(2, bool))
+    monkeypatch.setattr(classify, "find_lungs", lambda *_: found)
     images = np.random.default_rng(0).integers(0, 255, (2, 64, 64)).astype(np.uint8)
     names, labels, kinds = ["a", "b"], ["normal", "viral"], np.zeros(2, int)
     split = data.Split(names, names, names, labels, data.name_keys(names), images, lungs, kinds, None)
@@ -121,7 +122,7 @@ def test_a_classifier_learns_from_nothing_beyond_the_box(monkeypatch):
     variables, run = task.init(jax.random.key(0)), jax.jit(task.loss)
 
     def loss(pictures: np.ndarray, confidence: float) -> float:
-        held = task.data | {"images": pictures, "confidence": np.full(2, confidence, np.float32)}
+        held = task.data | {"images": pictures, "lungs": (lungs, np.full(2, confidence, np.float32))}
         return float(run(*variables.values(), held, np.arange(2), jax.random.key(1))[0])
 
     others = np.where(boxed((64, 64), np.s_[14:50, 18:46]), images, 255 - images)  # the box, and a pixel round it
