@@ -99,7 +99,8 @@ COMMANDS: dict[str, set[str]] = {
     "cxrjax.main": {
         "configs.audit", "cxrjax.allocator", "cxrjax.audit", "cxrjax.check_maps", "cxrjax.compare",
         "cxrjax.cross_validate", "cxrjax.data", "cxrjax.evaluate", "cxrjax.exchange", "cxrjax.find_rate",
-        "cxrjax.predict", "cxrjax.radiograph", "cxrjax.report", "cxrjax.runs", "cxrjax.score", "cxrjax.tables", "cxrjax.train", "cxrjax.trust",
+        "cxrjax.predict", "cxrjax.radiograph", "cxrjax.report", "cxrjax.runs", "cxrjax.score", "cxrjax.tables",
+        "cxrjax.train", "cxrjax.trust",
     },
 }  # fmt: skip
 ALLOWED: dict[str, set[str]] = {

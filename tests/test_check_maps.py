@@ -62,7 +62,8 @@ def cases():
     blank = np.zeros(images.shape, np.uint8)
     kinds, keys = np.full(len(images), -1, np.int32), data.name_keys(names)
     who = (names, names, ["made up"] * len(images), ["square"] * len(images))
-    return data.Split(*who, keys, images, blank, kinds, lesions)
+    unknown = [""] * len(images), [""] * len(images), np.full(len(images), np.nan, np.float32)
+    return data.Split(*who, keys, images, blank, kinds, lesions, *unknown)
 
 
 def config():
