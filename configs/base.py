@@ -110,6 +110,9 @@ def get_config() -> ConfigDict:
     config.evaluation.sheet = 12  # radiographs on the picture sheet
     config.evaluation.members = 1  # the best network; more: as many of the last cycles' networks vote together
 
+    config.gate = ConfigDict()  # what is no radiograph such as those of training; cxrjax/gate.py
+    config.gate.quantile = 0.99  # share of such radiographs that it lets through; 0: there is no gate; ours
+
     config.rate_finder = ConfigDict()
     config.rate_finder.lowest = 1e-7  # first learning rate; hieu2695 Helper.py
     config.rate_finder.highest = 1e-2  # last learning rate; hieu2695 resnet34_freeze.py

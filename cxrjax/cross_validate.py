@@ -16,7 +16,7 @@ from scipy.special import stdtrit
 
 from cxrjax import data, evaluate, runs, train, whole
 
-_COUNTS = ("n", "no_finding", "failed", "support")  # numbers that are no scores
+_COUNTS = ("n", "no_finding", "failed", "flagged", "support")  # numbers that are no scores
 
 
 def cross_validate(config: ConfigDict, workdir: Path) -> dict[str, Any]:

@@ -33,6 +33,7 @@ class Split(NamedTuple):
     masks: np.ndarray  # uint8 [n, S, S]: structure labels, or 1 in the lungs; zeros where not known
     kinds: np.ndarray  # int32 [n]: losses.STRUCTURES_KNOWN or LUNGS_KNOWN; -1 where there is no mask
     lesions: np.ndarray | None  # bool [n, S, S], known lesions; None where none of the radiographs has them
+    extents: np.ndarray  # float32 [n, 2], height and width of what `images` shows, mm; NaN where not known
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -79,6 +80,7 @@ def load(directory: str, split: str, size: int, gamma: float, readers: int) -> S
         masks=np.stack(column("mask")),
         kinds=np.array(column("kind"), np.int32),
         lesions=None if all(x is None for x in lesions) else np.stack([_or_blank(x, size) for x in lesions]),
+        extents=np.array(column("extent"), np.float32),
     )
 
 
@@ -178,7 +180,15 @@ def _standardise(example: dict[str, Any], size: int, gamma: float) -> dict[str, 
         "mask": _or_blank(labels(example["mask"]), size),
         "kind": kinds[_text(example["mask_kind"])],
         "lesions": None if lesions is None else lesions > 0,
+        "extent": _measure(picture, example["spacing"]),
     }
+
+
+def _measure(picture: radiograph.Radiograph, spacing: np.ndarray) -> np.ndarray:
+    """Height and width of a radiograph in mm, its blank lower border off, by the spacing upstream or its file tells."""
+    if picture.spacing and np.isnan(spacing).any():
+        spacing = np.array(picture.spacing)
+    return spacing * (standardise.kept_rows(picture.pixels, inverted=picture.inverted), picture.pixels.shape[1])
 
 
 def _or_blank(mask: np.ndarray | None, size: int) -> np.ndarray:

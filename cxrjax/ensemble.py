@@ -38,6 +38,7 @@ def pool(each: Diagnosis, rule: str) -> Diagnosis:
     Returns:
         The votes added up, the probabilities averaged, the finding of both by the rule. The map is the mean over the
         members whose own finding that is, for a map shows its own finding and no other; zero where there are none.
+        Features are averaged.
     """
     votes, probabilities = each.votes.sum(0), each.probabilities.mean(0)
     pooled = jax.vmap(lambda *one: voting.decide(*one, rule))(votes, probabilities)
@@ -52,4 +53,5 @@ def pool(each: Diagnosis, rule: str) -> Diagnosis:
         map=(each.map * agrees).sum(0) / jnp.maximum(agrees.sum(0), 1),
         mask=each.mask[0],
         lung_confidence=each.lung_confidence[0],
+        evidence=jax.tree.map(lambda x: x[0], each.evidence)._replace(features=each.evidence.features.mean(0)),
     )

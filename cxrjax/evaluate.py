@@ -106,6 +106,7 @@ def summarise(scores: dict[str, Any]) -> str:
         lines.append(f"| macro {name} | {_number(overall['macro'][name])} | {_number(alone['macro'][name])} |")
     for label, s in overall["classes"].items():
         lines.append(f"| F1 {label} ({s['support']}) | {_number(s['f1'])} | {_number(alone['classes'][label]['f1'])} |")
+    lines.append(f"| out of place, of {overall['n']} | {overall['flagged']} | |")
     if overall["energy_in_lesions"] is not None:
         lines.append(f"| map energy in lesions | {overall['energy_in_lesions']:.3f} | |")
     return "\n".join(lines)
@@ -116,6 +117,7 @@ def _score_findings(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
     labels, findings = ([row[key] for row in rows] for key in ("label", "finding"))
     scores = metrics.classification_metrics(labels, findings, predictions.probabilities(rows, classes), classes)
     energy = np.array([row["energy_in_lesions"] for row in rows])
+    scores["flagged"] = sum(bool(row.get("gate")) for row in rows)
     scores["energy_in_lesions"] = None if np.isnan(energy).all() else float(np.nanmean(energy))
     return scores
 

@@ -5,7 +5,11 @@ Train, from a config and anywhere a key of it is to differ:
 Evaluate what was trained; a row a radiograph, scores and pictures go to RUN/evaluation/SPLIT:
   python -m cxrjax.main --workdir=RUN --mode=evaluate [--split=test] [--data=OTHER_DATA_SET]
 Apply it to any radiographs; rows and pictures go to DIR:
-  python -m cxrjax.main --workdir=RUN --mode=predict --input=FILE_OR_DIR --output=DIR
+  python -m cxrjax.main --workdir=RUN --mode=predict --input=FILE_OR_DIR --output=DIR [--refuse]
+Fit anew what a classifier's run takes for out of place, which training does at its end:
+  python -m cxrjax.main --workdir=RUN --mode=fit_gate
+Measure hearts and lungs, and compare the classes; rows, tests and box plots go to RUN/morphology/SPLIT:
+  python -m cxrjax.main --workdir=RUN --mode=morphology [--split=test] [--data=OTHER_DATA_SET]
 Make a run of published weights (safetensors, PyTorch, Keras; nothing of a file is run), or publish a run's:
   python -m cxrjax.main --mode=import --input=FILE_OR_ADDRESS --config=configs/oh2020_segment.py --workdir=RUN
   python -m cxrjax.main --mode=export --workdir=RUN --output=FILE.safetensors
@@ -27,11 +31,13 @@ from pathlib import Path
 from absl import app, flags, logging
 from ml_collections import config_flags
 
-MODES = ("train", "evaluate", "predict", "find_rate", "cross_validate", "import", "export")
+MODES = ("train", "evaluate", "predict", "fit_gate", "morphology", "find_rate", "cross_validate", "import", "export")
 _NEEDS = {
     "train": ("config",),
     "evaluate": (),
     "predict": ("input", "output"),
+    "fit_gate": (),
+    "morphology": (),
     "find_rate": ("config",),
     "cross_validate": ("config",),
     "import": ("config", "input"),
@@ -42,11 +48,12 @@ _CONFIG = config_flags.DEFINE_config_file("config", None, "Settings of a trainin
 _WORKDIR = flags.DEFINE_string("workdir", None, "The run directory: written by train and import, read by the others.")
 _MODE = flags.DEFINE_enum("mode", "train", MODES, "What to do.")
 _SPLIT = flags.DEFINE_string(
-    "split", "test", "evaluate: the part of the data to evaluate on; train, val, test, fold0 …"
+    "split", "test", "evaluate, morphology: the part of the data to look at; train, val, test, fold0 …"
 )
-_DATA = flags.DEFINE_string("data", None, "evaluate: a prepared data set other than the one of training.")
+_DATA = flags.DEFINE_string("data", None, "evaluate, morphology: a prepared data set other than the one of training.")
 _INPUT = flags.DEFINE_string("input", None, "predict: a radiograph, or a folder; import: weights.")
 _OUTPUT = flags.DEFINE_string("output", None, "predict: the folder to write to; export: the file.")
+_REFUSE = flags.DEFINE_bool("refuse", False, "predict: no finding for what is no upright frontal chest radiograph.")
 
 
 def main(argv: list[str]) -> int:
@@ -61,17 +68,36 @@ def main(argv: list[str]) -> int:
 
 def _run() -> int:
     # Imported here, so that --help and a wrong command line answer at once.
-    from cxrjax import allocator, cross_validate, evaluate, exchange, find_rate, predict, train
+    from cxrjax import (
+        allocator,
+        compare_classes,
+        cross_validate,
+        evaluate,
+        exchange,
+        find_rate,
+        fit_gate,
+        predict,
+        runs,
+        train,
+    )
 
     allocator.keep_memory()
     workdir = Path(_WORKDIR.value)
     if _MODE.value == "train":
         best = train.train(_CONFIG.value, workdir)
+        if _CONFIG.value.task == "classify" and _CONFIG.value.gate.quantile and not (workdir / runs.GATE).exists():
+            fit_gate.fit_gate(workdir)
         scores = ", ".join(f"{name} {value:.4f}" for name, value in best.items() if "/" in name)
         print(f"trained: the best epoch was {best['epoch']} ({scores}); the run is in {workdir}")
     elif _MODE.value == "evaluate":
         print(evaluate.summarise(evaluate.evaluate(workdir, _SPLIT.value, _DATA.value)))
         print(f"rows, scores and pictures are in {workdir / 'evaluation' / _SPLIT.value}")
+    elif _MODE.value == "fit_gate":
+        fit_gate.fit_gate(workdir)
+        print(f"fitted: the gate's thresholds and limits are in {workdir / 'gate.json'}")
+    elif _MODE.value == "morphology":
+        print(compare_classes.summarise(compare_classes.compare_classes(workdir, _SPLIT.value, _DATA.value)))
+        print(f"rows, tests and box plots are in {workdir / 'morphology' / _SPLIT.value}")
     elif _MODE.value == "import":
         exchange.import_run(_CONFIG.value, _INPUT.value, workdir)
         print(f"imported: every weight of {_INPUT.value} has its place; the run is in {workdir}")
@@ -84,9 +110,12 @@ def _run() -> int:
         print(cross_validate.summarise(cross_validate.cross_validate(_CONFIG.value, workdir)))
         print(f"the scores are in {workdir / 'cross_validation.json'}")
     else:
-        rows = predict.predict(workdir, Path(_INPUT.value), Path(_OUTPUT.value))
+        rows = predict.predict(workdir, Path(_INPUT.value), Path(_OUTPUT.value), _REFUSE.value)
         unreadable = [row for row in rows if row["status"] == "unreadable"]
-        print(f"{len(rows) - len(unreadable)} radiographs examined; rows and pictures are in {_OUTPUT.value}")
+        refused = sum(row["status"] == "refused" for row in rows)
+        print(f"{len(rows) - len(unreadable) - refused} radiographs examined; rows and pictures are in {_OUTPUT.value}")
+        if refused:
+            print(f"{refused} refused, the reasons are in {_OUTPUT.value}/predictions.csv")
         for row in unreadable:
             print(f"unreadable: {row['path']}: {row['reason']}", file=sys.stderr)
         return 3 if unreadable else 0

@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array, lax
 
-from cxrjax import anatomy, models, patches, saliency, voting
+from cxrjax import anatomy, gate, models, patches, saliency, voting
 
 # Of red, green and blue in 0..1; torchvision's `transforms/_presets.py`.
 IMAGENET_MEAN, IMAGENET_DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -59,6 +59,7 @@ class Diagnosis(NamedTuple):
     map: Array  # float32 [B, S, S] in 0..1, where the finding was seen
     mask: Array  # bool [B, S, S], the lungs
     lung_confidence: Array  # float32 [B] in 0..1
+    evidence: gate.Evidence  # of whether it is an upright frontal chest radiograph at all
 
 
 def scale(pixels: Array) -> Array:
@@ -142,7 +143,7 @@ def diagnose(
         The Diagnosis.
     """
     segmentation = segment(segmenter, variables["segmenter"], images, settings)
-    vote, maps = lax.map(
+    vote, maps, features = lax.map(
         lambda one: _examine(classifier, variables["classifier"], *one, settings),
         (images, segmentation.lungs, keys),
     )
@@ -159,6 +160,9 @@ def diagnose(
         map=blank(maps),
         mask=segmentation.lungs,
         lung_confidence=segmentation.confidence,
+        evidence=gate.look(
+            images, segmentation.lungs, segmentation.structures, segmentation.confidence, blank(features)
+        ),
     )
 
 
@@ -221,8 +225,8 @@ def span(classifier: Network, image: Array, settings: Settings) -> int:
 
 def _examine(
     classifier: Network, variables: Mapping[str, Any], image: Array, lungs: Array, key: Array, settings: Settings
-) -> tuple[voting.Vote, Array]:
-    """The vote and the map [S, S] of one radiograph."""
+) -> tuple[voting.Vote, Array, Array]:
+    """The vote, the map [S, S] and the mean features [C] of one radiograph."""
     centres, logits, features = classify(classifier, variables, image, lungs, key, settings)
     vote = voting.count_votes(logits, settings.voting_rule)
     kernel = models.linear_kernel(classifier.module, variables)
@@ -232,9 +236,9 @@ def _examine(
     else:
         activations = saliency.class_activation_map(features, kernel, vote.finding)
     weights = jax.nn.softmax(logits)[:, vote.finding]
-    return vote, saliency.weigh_by_probability(
-        activations, weights, centres, span(classifier, image, settings), image.shape
-    )
+    seen = span(classifier, image, settings)
+    shown = saliency.weigh_by_probability(activations, weights, centres, seen, image.shape)
+    return vote, shown, features.mean((0, 1, 2))
 
 
 def radiograph_keys(seed: int, names: Array) -> Array:

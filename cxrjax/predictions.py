@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from cxrjax import whole
 
-OK, NO_LUNGS, UNREADABLE = STATUSES = ("ok", "no lungs found", "unreadable")
-TEXTS = ("path", "patient_id", "source", "split", "label", "finding", "source_guess", "status", "reason")
+OK, NO_LUNGS, UNREADABLE, REFUSED = STATUSES = ("ok", "no lungs found", "unreadable", "refused")
+TEXTS = ("path", "patient_id", "source", "split", "label", "finding", "source_guess", "gate", "status", "reason")
 NUMBERS = ("confidence", "agreement", "lung_confidence", "energy_in_lesions")
 COUNT_PREFIX = "votes_"
 NUMBER_PREFIXES = ("probability_", "dice_", "jaccard_")
@@ -26,13 +26,13 @@ def classification_columns(classes: Sequence[str]) -> list[str]:
     """Columns of findings: who, truth, finding, then a probability (0..1) and a count of votes for each class.
 
     `energy_in_lesions` is the share (0..1) of the map inside known lesions; `source_guess` the label guessed from the
-    source alone.
+    source alone; `gate` why it is no radiograph such as the network was trained on (`cxrjax.gate`), blank where it is.
     """
     return [
         *("path", "patient_id", "source", "split", "label", "finding", "confidence", "agreement"),
         *(f"probability_{name}" for name in classes),
         *(f"votes_{name}" for name in classes),
-        *("lung_confidence", "energy_in_lesions", "source_guess", "status", "reason"),
+        *("lung_confidence", "energy_in_lesions", "source_guess", "gate", "status", "reason"),
     ]
 
 

@@ -3,22 +3,26 @@
 config.json      every setting
 checkpoints/     last/ (to go on from) and best/ (to use), by Orbax
 metrics.jsonl    a line an epoch; events.* the same for TensorBoard
+gate.npz         of a classifier: which pictures it is for (cxrjax/gate.py); gate.json, the same to be read by people
 segmenter/       of a classifier: config.json and checkpoints/best/ of the segmenter it was trained with
 evaluation/      written by --mode=evaluate
 """
 
+import io
 import json
 import shutil
 from pathlib import Path
 from typing import Any
 
 import jax
+import numpy as np
 from ml_collections import ConfigDict
 
-from cxrjax import networks, whole
+from cxrjax import gate, networks, whole
 from cxrjax.checkpoints import Checkpoints
 
-SEGMENTER = "segmenter"
+SEGMENTER, GATE = "segmenter", "gate.npz"
+_CLOUDS = ("layout", "features")
 _SEGMENTER_KEYS = ("architecture", "size", "channels", "normalise", "dropout")
 
 
@@ -106,6 +110,26 @@ def load_networks(workdir: Path, config: ConfigDict) -> dict[str, Any]:
         "segmenter": load_segmenter(workdir / SEGMENTER, config),
         "classifier": _load_best(workdir, networks.classifier(config)),
     }
+
+
+def save_gate(workdir: Path, fitted: gate.Gate) -> None:
+    """Write gate.npz, and gate.json: the thresholds of the rules, and the limits of the measures."""
+    arrays = {"/".join(str(key.name) for key in path): leaf for path, leaf in jax.tree.leaves_with_path(fitted)}
+    npz = io.BytesIO()
+    np.savez(npz, **arrays)
+    thresholds = dict(zip(gate.RULES, fitted.thresholds.tolist(), strict=True))
+    text = json.dumps({"thresholds": thresholds, "limits": gate.limits(fitted)}, indent=2)
+    whole.write(workdir / "gate.json", (text + "\n").encode())
+    whole.write(workdir / GATE, npz.getvalue())
+
+
+def load_gate(workdir: Path) -> gate.Gate | None:
+    """The gate of a run; None where none was fitted."""
+    if not (workdir / GATE).exists():
+        return None
+    with np.load(workdir / GATE) as arrays:
+        clouds = {name: gate.Cloud(*(arrays[f"{name}/{part}"] for part in gate.Cloud._fields)) for name in _CLOUDS}
+        return gate.Gate(**{name: arrays[name] for name in gate.Gate._fields if name not in _CLOUDS}, **clouds)
 
 
 def _load_best(workdir: Path, network: networks.Network) -> dict[str, Any]:

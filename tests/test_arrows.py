@@ -19,9 +19,12 @@ LEAVES: dict[str, set[str]] = {
     "cxrjax.devices": set(),
     "cxrjax.figures": {"cxrjax.figures.*"},
     "cxrjax.figures.*": {"cxrjax.figures.*", "cxrjax.whole"},
+    "cxrjax.gate": set(),
     "cxrjax.groups": set(),
+    "cxrjax.differences": set(),
     "cxrjax.losses": {"cxrjax.anatomy"},
     "cxrjax.metrics": set(),
+    "cxrjax.morphology": {"cxrjax.anatomy", "cxrjax.patches"},
     "cxrjax.optimisers": set(),
     "cxrjax.patches": set(),
     "cxrjax.predictions": {"cxrjax.whole"},
@@ -45,7 +48,7 @@ NETWORKS: dict[str, set[str]] = {
 DOORS_TO_THE_DISK: dict[str, set[str]] = {
     "cxrjax.data": {*LEAVES},
     "cxrjax.checkpoints": set(),
-    "cxrjax.runs": {"cxrjax.networks", "cxrjax.checkpoints", "cxrjax.whole"},
+    "cxrjax.runs": {"cxrjax.gate", "cxrjax.networks", "cxrjax.checkpoints", "cxrjax.whole"},
     "cxrjax.exchange": {
         "cxrjax.anatomy", "cxrjax.pretrained", "cxrjax.pretrained.*", "cxrjax.checkpoints", "cxrjax.runs",
         "cxrjax.whole",
@@ -64,11 +67,14 @@ COMMANDS: dict[str, set[str]] = {
     "cxrjax.examine": BELOW,  # what evaluate and predict share
     "cxrjax.evaluate": BELOW | {"cxrjax.examine"},
     "cxrjax.predict": BELOW | {"cxrjax.examine"},
+    "cxrjax.fit_gate": BELOW | {"cxrjax.examine"},
+    "cxrjax.compare_classes": BELOW | {"cxrjax.examine"},
     "cxrjax.find_rate": BELOW | {"cxrjax.train"},
     "cxrjax.cross_validate": BELOW | {"cxrjax.train", "cxrjax.evaluate"},
     # data, radiograph and runs for the errors that it puts in words
     "cxrjax.main": {
-        "cxrjax.allocator", "cxrjax.train", "cxrjax.evaluate", "cxrjax.predict", "cxrjax.find_rate",
+        "cxrjax.allocator", "cxrjax.train", "cxrjax.evaluate", "cxrjax.predict", "cxrjax.find_rate", "cxrjax.fit_gate",
+        "cxrjax.compare_classes",
         "cxrjax.cross_validate", "cxrjax.exchange", "cxrjax.data", "cxrjax.radiograph", "cxrjax.runs",
     },
 }  # fmt: skip

@@ -32,8 +32,9 @@ def draw_split(seed: int, count: int) -> data.Split:
     paths = [f"{seed}-{i}.png" for i in range(count)]
     kinds = np.zeros(count, np.int32)
     return data.Split(
-        paths, paths, ["made up"] * count, labels, data.name_keys(paths), np.stack(images), np.stack(masks), kinds, None
-    )
+        paths, paths, ["made up"] * count, labels, data.name_keys(paths), np.stack(images), np.stack(masks), kinds,
+        None, np.full((count, 2), np.nan, np.float32),
+    )  # fmt: skip
 
 
 @pytest.fixture(autouse=True)

@@ -1,0 +1,39 @@
+"""Fit a run's gate: what the radiographs look like that its classifier was trained on (`cxrjax/gate.py`)."""
+
+from pathlib import Path
+
+import jax
+import numpy as np
+
+from cxrjax import data, gate, pipeline, runs
+from cxrjax.examine import Examiner
+
+
+def fit_gate(workdir: Path) -> gate.Gate:
+    """Fit the gate of a trained classifier to the radiographs that it learned from, and keep it in the run.
+
+    Args:
+        workdir: the run directory.
+
+    Returns:
+        The Gate.
+
+    Raises:
+        UnfitRun: it trained no classifier.
+        MissingData, ValueError: see `data.load` and `gate.fit`.
+    """
+    examiner = Examiner(workdir)
+    config = examiner.config
+    if not examiner.finds:
+        raise runs.UnfitRun(f"{workdir}: a gate belongs to a classifier, and this run trained a segmenter")
+    size, gamma = config.image.size, config.image.gamma
+    cases = data.load(config.data.directory, config.data.train, size=size, gamma=gamma, readers=config.data.readers)
+    kept = [
+        (result.evidence, patient)
+        for result, patient in zip(examiner.examine(cases.images, cases.paths), cases.patients, strict=True)
+        if result.finding != pipeline.NO_LUNGS
+    ]
+    evidence = jax.tree.map(lambda *each: np.stack(each), *(evidence for evidence, _ in kept))
+    fitted = gate.fit(evidence, [patient for _, patient in kept], config.gate.quantile)
+    runs.save_gate(workdir, fitted)
+    return fitted
