@@ -76,7 +76,7 @@ def draw_others(count: int, side: int, rng: np.random.Generator) -> dict[str, li
         "drawn hands": draw_hand,
     }
     return {
-        name: [scale(one(side, rng) + rng.normal(0, 0.02, (side, side))) for _ in range(count)]
+        name: [scale(one(side, rng) * rng.normal(1, 0.02, (side, side))) for _ in range(count)]
         for name, one in draw.items()
     }
 

@@ -2,7 +2,7 @@
 
 Four rules, each a score of which more is stranger:
 
-orientation  how much nearer to the training radiographs the picture lies once turned or inverted
+orientation  how much nearer to the training radiographs the picture lies once turned, mirrored or inverted
 layout       distance of the picture as a whole, 16 x 16 pixels of it, from them
 lungs        the measure of the lung mask (`MEASURES`) that is farthest from their median, in distances from it to the
              measure's limit on that side
@@ -24,7 +24,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 from numpy.typing import NDArray
-from scipy.linalg import solve_triangular
+
+from cxrjax import mahalanobis
 
 SIDE = 16  # pixels of the picture's layout; ribs are gone, lungs, heart, arms and borders are not
 FOLDS = 10
@@ -69,21 +70,14 @@ class Evidence(NamedTuple):
     features: Array  # float32 [n, C]
 
 
-class Cloud(NamedTuple):
-    """A normal distribution, in the form that distances are taken in."""
-
-    mean: NDArray[np.float64]  # [D]
-    whitener: NDArray[np.float64]  # [D, D]: (x - mean) @ whitener has unit covariance
-
-
 class Gate(NamedTuple):
     """A fitted gate."""
 
     middle: NDArray[np.float64]  # [M], the median of each measure
     below: NDArray[np.float64]  # [M], from there down to the limit
     above: NDArray[np.float64]  # [M], from there up to the limit; infinite where high is no fault
-    layout: Cloud
-    features: Cloud
+    layout: mahalanobis.Cloud
+    features: mahalanobis.Cloud
     thresholds: NDArray[np.float64]  # [4], of RULES; a higher score is out of place
 
 
@@ -148,15 +142,16 @@ def judge(gate: Gate, evidence: Evidence) -> list[str]:
     evidence = jax.tree.map(lambda x: np.asarray(x, np.float64), evidence)
     there = ~np.isnan(evidence.measures).any(1)
     out = _score(gate, evidence) > gate.thresholds
-    turns, signed = _undo(gate, evidence)[1].argmin(0), _spreads(gate, evidence)
+    undone, signed = _undo(gate, evidence)[1], _spreads(gate, evidence)
+    turns, fits = undone.argmin(0), undone.min(0) <= gate.thresholds[RULES.index("layout")]
     reasons = []
     for i, (turned, strange, odd, unlike) in enumerate(out):
         worst = np.abs(signed[i]).argmax()
         words = {
-            list(TURNS)[turns[i]]: turned,
+            list(TURNS)[turns[i]]: turned and fits[i],
             NO_LUNGS: not there[i],
             list(MEASURES.values())[worst][int(signed[i, worst] > 0)]: odd,
-            _STRANGE["layout"]: strange and not turned,
+            _STRANGE["layout"]: (turned or strange) and not (turned and fits[i]),
             _STRANGE["features"]: unlike and there[i],
         }
         reasons.append("; ".join(word for word, applies in words.items() if applies))
@@ -169,20 +164,6 @@ def limits(gate: Gate) -> dict[str, list[float | None]]:
     return {
         name: [x if np.isfinite(x) else None for x in pair.tolist()] for name, pair in zip(MEASURES, ends, strict=True)
     }
-
-
-def shrink_covariance(x: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The covariance [D, D] of x [n, D], its columns of mean 0, shrunk towards a multiple of the identity.
-
-    Ledoit & Wolf 2004, "A well-conditioned estimator for large-dimensional covariance matrices", section 3.
-    """
-    n, dimensions = x.shape
-    sample = x.T @ x / n
-    scale = np.trace(sample) / dimensions
-    far = ((sample - scale * np.eye(dimensions)) ** 2).sum()
-    noise = ((x**2).sum(1) ** 2).sum() / n**2 - (sample**2).sum() / n
-    share = min(noise / far, 1.0) if far else 0.0
-    return (1 - share) * sample + share * scale * np.eye(dimensions)
 
 
 def _measure(grey: Array, lungs: Array, structures: Array, confidence: Array) -> Array:
@@ -224,8 +205,8 @@ def _locate(evidence: Evidence, share: float) -> Gate:
         middle,
         below,
         np.where(faults[:, 1], above, np.inf),
-        _surround(evidence.layout.reshape(len(evidence.layout), -1)),
-        _surround(evidence.features),
+        mahalanobis.surround(evidence.layout.reshape(len(evidence.layout), -1)),
+        mahalanobis.surround(evidence.features),
         np.full(len(RULES), np.inf),
     )
 
@@ -238,27 +219,14 @@ def _reach(x: NDArray[np.float64], share: float) -> NDArray[np.float64]:
     return np.maximum(start + excess * np.log(max(tail / share, 1.0)), least)
 
 
-def _surround(x: NDArray[np.float64]) -> Cloud:
-    """The Cloud of points [n, D], each coordinate in its own deviations before shrinking."""
-    mean, deviation = x.mean(0), x.std(0)
-    deviation = np.maximum(deviation, 1e-3 * deviation.max(initial=0) + 1e-12)
-    factor = np.linalg.cholesky(shrink_covariance((x - mean) / deviation) + 1e-9 * np.eye(len(mean)))
-    return Cloud(mean, solve_triangular(factor, np.diag(1 / deviation), lower=True).T)
-
-
-def _distance(cloud: Cloud, x: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Mahalanobis distances [n] of points [n, ...], each number of a point a coordinate."""
-    return np.linalg.norm((x.reshape(len(x), -1) - cloud.mean) @ cloud.whitener, axis=1)
-
-
 def _undo(gate: Gate, evidence: Evidence) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Distances of the layouts as they are [n], and with each of TURNS undone [turns, n]."""
-    distance = partial(_distance, gate.layout)
+    distance = partial(mahalanobis.measure_distance, gate.layout)
     return distance(evidence.layout), np.stack([distance(undo(evidence.layout)) for undo in TURNS.values()])
 
 
 def _spreads(gate: Gate, evidence: Evidence) -> NDArray[np.float64]:
-    """How far the measures [n, M] lie from the median, in distances of the percentile on their side."""
+    """How far the measures [n, M] lie from the median, in distances of the limit on their side."""
     apart = evidence.measures - gate.middle
     return apart / np.where(apart < 0, gate.below, gate.above)
 
@@ -267,4 +235,6 @@ def _score(gate: Gate, evidence: Evidence) -> NDArray[np.float64]:
     """The scores [n, 4] of RULES; NaN, which no threshold flags, of lungs that are not there."""
     here, turned = _undo(gate, evidence)
     lungs = np.abs(_spreads(gate, evidence)).max(1)
-    return np.stack([here / turned.min(0), here, lungs, _distance(gate.features, evidence.features)], 1)
+    return np.stack(
+        [here / turned.min(0), here, lungs, mahalanobis.measure_distance(gate.features, evidence.features)], 1
+    )

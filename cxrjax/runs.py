@@ -18,7 +18,7 @@ import jax
 import numpy as np
 from ml_collections import ConfigDict
 
-from cxrjax import gate, networks, whole
+from cxrjax import gate, mahalanobis, networks, whole
 from cxrjax.checkpoints import Checkpoints
 
 SEGMENTER, GATE = "segmenter", "gate.npz"
@@ -128,7 +128,10 @@ def load_gate(workdir: Path) -> gate.Gate | None:
     if not (workdir / GATE).exists():
         return None
     with np.load(workdir / GATE) as arrays:
-        clouds = {name: gate.Cloud(*(arrays[f"{name}/{part}"] for part in gate.Cloud._fields)) for name in _CLOUDS}
+        clouds = {
+            name: mahalanobis.Cloud(*(arrays[f"{name}/{part}"] for part in mahalanobis.Cloud._fields))
+            for name in _CLOUDS
+        }
         return gate.Gate(**{name: arrays[name] for name in gate.Gate._fields if name not in _CLOUDS}, **clouds)
 
 

@@ -19,10 +19,11 @@ LEAVES: dict[str, set[str]] = {
     "cxrjax.devices": set(),
     "cxrjax.figures": {"cxrjax.figures.*"},
     "cxrjax.figures.*": {"cxrjax.figures.*", "cxrjax.whole"},
-    "cxrjax.gate": set(),
+    "cxrjax.gate": {"cxrjax.mahalanobis"},
     "cxrjax.groups": set(),
     "cxrjax.differences": set(),
     "cxrjax.losses": {"cxrjax.anatomy"},
+    "cxrjax.mahalanobis": set(),
     "cxrjax.metrics": set(),
     "cxrjax.morphology": {"cxrjax.anatomy", "cxrjax.patches"},
     "cxrjax.optimisers": set(),
@@ -48,7 +49,7 @@ NETWORKS: dict[str, set[str]] = {
 DOORS_TO_THE_DISK: dict[str, set[str]] = {
     "cxrjax.data": {*LEAVES},
     "cxrjax.checkpoints": set(),
-    "cxrjax.runs": {"cxrjax.gate", "cxrjax.networks", "cxrjax.checkpoints", "cxrjax.whole"},
+    "cxrjax.runs": {"cxrjax.gate", "cxrjax.mahalanobis", "cxrjax.networks", "cxrjax.checkpoints", "cxrjax.whole"},
     "cxrjax.exchange": {
         "cxrjax.anatomy", "cxrjax.pretrained", "cxrjax.pretrained.*", "cxrjax.checkpoints", "cxrjax.runs",
         "cxrjax.whole",

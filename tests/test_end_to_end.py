@@ -14,7 +14,7 @@ import pytest
 from sklearn.metrics import f1_score
 
 from configs import phantom_classify, phantom_segment
-from cxrjax import evaluate, predict, predictions, train
+from cxrjax import compare_classes, evaluate, fit_gate, morphology, predict, predictions, train
 from data_prep.__main__ import main as prepare
 
 SIZE = 96
@@ -39,6 +39,7 @@ def folder(tmp_path_factory):
     classify.patches.size, classify.patches.count, classify.patches.validation_count = 32, 8, 2
     train.train(segment, folder / "segment")
     train.train(classify, folder / "classify")
+    fit_gate.fit_gate(folder / "classify")
     evaluate.evaluate(folder / "segment", "test")
     evaluate.evaluate(folder / "classify", "test")
     return folder
@@ -96,6 +97,37 @@ def test_a_prediction_does_not_depend_on_its_neighbours(folder, tmp_path):
             assert together[key] == value
         else:
             assert together[key] == pytest.approx(value, abs=1e-5)
+
+
+def test_what_is_out_of_place_is_flagged_or_refused_with_its_reason(folder, tmp_path):
+    (tmp_path / "in").mkdir()
+    noise = np.random.default_rng(2).integers(0, 255, (90, 90)).astype(np.uint8)
+    cv2.imwrite(str(tmp_path / "in" / "blank.png"), np.full((80, 80), 128, np.uint8))
+    cv2.imwrite(str(tmp_path / "in" / "noise.png"), noise)
+    flagged = predict.predict(folder / "classify", tmp_path / "in", tmp_path / "flagged")
+    refused = predict.predict(folder / "classify", tmp_path / "in", tmp_path / "refused", refuse=True)
+    assert flagged[0] == refused[0] and refused[0]["status"] == "refused" and "single grey" in refused[0]["reason"]
+    assert flagged[1]["gate"] == refused[1]["gate"] == refused[1]["reason"] != ""
+    assert flagged[1]["status"] != "refused" == refused[1]["status"] and "finding" not in refused[1]
+    assert (tmp_path / "flagged" / "noise.png.png").exists() and not (tmp_path / "refused" / "noise.png.png").exists()
+    rows = predictions.read(folder / "classify" / "evaluation" / "test" / "predictions.csv")
+    scores = json.loads((folder / "classify" / "evaluation" / "test" / "metrics.json").read_text())
+    assert scores["all"]["flagged"] == sum(row["gate"] != "" for row in rows)
+
+
+def test_hearts_and_lungs_are_measured_by_either_run(folder):
+    for run in ("segment", "classify"):
+        compare_classes.compare_classes(folder / run, "train")
+    one, other = (
+        compare_classes.read(folder / run / "morphology" / "train" / "morphology.csv")
+        for run in ("segment", "classify")
+    )
+    assert len(one) == len({row["path"] for row in one}) > 10
+    for name in ("lungs_share", "lungs_mm2", "lung_mean"):  # one segmenter, the same radiographs
+        assert [row[name] for row in one] == pytest.approx([row[name] for row in other], nan_ok=True)
+    assert set(one[0]) > set(morphology.MEASURES) and all(
+        row["lungs_mm2"] > 1e3 for row in one if row["lungs_share"] > 0.1
+    )
 
 
 def command(folder: Path, workdir: Path, devices: int) -> subprocess.Popen:

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from sklearn.covariance import ledoit_wolf
 
-from cxrjax import gate, runs
+from cxrjax import gate, mahalanobis, runs
 
 SIZE = 64
 TURNED = {
@@ -14,6 +14,7 @@ TURNED = {
     "turned by 90° counterclockwise": np.rot90,
     "turned by 180°": lambda x: x[::-1, ::-1],
     "upside down": lambda x: x[::-1],
+    "mirrored": lambda x: x[:, ::-1],
 }
 
 
@@ -51,7 +52,7 @@ def test_the_shrunk_covariance_is_scikit_learns(n, dimensions):
     rng = np.random.default_rng(n)
     x = rng.normal(size=(n, dimensions)) @ rng.normal(size=(dimensions, dimensions))
     x -= x.mean(0)
-    np.testing.assert_allclose(gate.shrink_covariance(x), ledoit_wolf(x, assume_centered=True)[0], rtol=1e-10)
+    np.testing.assert_allclose(mahalanobis.shrink_covariance(x), ledoit_wolf(x, assume_centered=True)[0], rtol=1e-10)
 
 
 def test_the_measures_of_two_boxes_by_hand():
