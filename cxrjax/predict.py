@@ -16,8 +16,8 @@ _PORTION = 64
 def predict(workdir: Path, source: Path, output: Path, refuse: bool = False) -> list[dict[str, Any]]:
     """Examine a radiograph, or all in a folder; an unreadable file is listed and passed over.
 
-    What the run's gate finds out of place is flagged, or refused; a blank picture, which has no grey levels to
-    standardise, is always refused.
+    What the run's gate finds out of place is flagged, or refused; a picture of one grey level but for a blank border
+    is always refused.
 
     Writes OUTPUT/predictions.csv and OUTPUT/NAME.png for every radiograph that was read and not refused.
 

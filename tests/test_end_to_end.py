@@ -102,7 +102,8 @@ def test_a_prediction_does_not_depend_on_its_neighbours(folder, tmp_path):
 def test_what_is_out_of_place_is_flagged_or_refused_with_its_reason(folder, tmp_path):
     (tmp_path / "in").mkdir()
     noise = np.random.default_rng(2).integers(0, 255, (90, 90)).astype(np.uint8)
-    cv2.imwrite(str(tmp_path / "in" / "blank.png"), np.full((80, 80), 128, np.uint8))
+    blank = np.repeat(np.array([128, 0], np.uint8), 40)[:, None].repeat(80, 1)  # but for its border
+    cv2.imwrite(str(tmp_path / "in" / "blank.png"), blank)
     cv2.imwrite(str(tmp_path / "in" / "noise.png"), noise)
     flagged = predict.predict(folder / "classify", tmp_path / "in", tmp_path / "flagged")
     refused = predict.predict(folder / "classify", tmp_path / "in", tmp_path / "refused", refuse=True)
