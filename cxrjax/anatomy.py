@@ -50,15 +50,22 @@ def clean_mask(mask: Array, smallest_part: float) -> Array:
     Returns:
         bool [H, W].
     """
-
-    def areas(labels: Array) -> Array:
-        return jnp.zeros(mask.size + 1, jnp.int32).at[labels.ravel()].add(1).at[0].set(0)
-
     labels = label_components(mask)
-    area, part = lax.top_k(areas(labels), 2)
+    area, part = lax.top_k(_areas(labels), 2)
     kept = area >= jnp.maximum(smallest_part * mask.size, 1)
     lungs = ((labels == part[0]) & kept[0]) | ((labels == part[1]) & kept[1])
     # A hole is background that does not reach the border: of the padded background, whatever lacks the last pixel's
     # label.
     outside = label_components(jnp.pad(~lungs, 1, constant_values=True))
     return outside[1:-1, 1:-1] != outside[-1, -1]
+
+
+def largest_part(mask: Array) -> Array:
+    """The largest connected part (8 neighbours) of a mask bool [H, W]; empty where the mask is."""
+    labels = label_components(mask)
+    return mask & (labels == _areas(labels).argmax())
+
+
+def _areas(labels: Array) -> Array:
+    """Pixels of each part of `label_components`, int32 [H W + 1], by the number it has there."""
+    return jnp.zeros(labels.size + 1, jnp.int32).at[labels.ravel()].add(1).at[0].set(0)

@@ -40,6 +40,7 @@ class Split(NamedTuple):
     views: list[str]  # as upstream writes it, "" where not known
     sexes: list[str]  # likewise
     ages: np.ndarray  # float32 [n], years; NaN where not known
+    extents: np.ndarray  # float32 [n, 2], height and width of what `images` shows, mm; NaN where not known
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -90,6 +91,7 @@ def load(directory: str, split: str, size: int, gamma: float, equalise: bool, re
         views=column("view"),
         sexes=column("sex"),
         ages=np.array(column("age"), np.float32),
+        extents=np.array(column("extent"), np.float32),
     )
 
 
@@ -253,7 +255,15 @@ def _standardise(example: dict[str, Any], size: int, gamma: float, equalise: boo
         "mask": _or_blank(labels(example["mask"]), size),
         "kind": kinds[_text(example["mask_kind"])],
         "lesions": None if lesions is None else lesions > 0,
+        "extent": _measure(picture, example["spacing"]),
     }
+
+
+def _measure(picture: radiograph.Radiograph, spacing: np.ndarray) -> np.ndarray:
+    """Height and width of a radiograph in mm, its blank lower border off, by the spacing upstream or its file tells."""
+    if picture.spacing and np.isnan(spacing).any():
+        spacing = np.array(picture.spacing)
+    return spacing * (standardise.kept_rows(picture.pixels, inverted=picture.inverted), picture.pixels.shape[1])
 
 
 def _or_blank(mask: np.ndarray | None, size: int) -> np.ndarray:

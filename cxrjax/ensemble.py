@@ -38,6 +38,7 @@ def pool(each: Diagnosis, rule: str) -> Diagnosis:
     Returns:
         The votes added up, the probabilities averaged, the finding of both by the rule. The map is the mean over the
         members whose own finding that is, for a map shows its own finding and no other; zero where there are none.
+        Features are averaged.
     """
     votes, probabilities = each.votes.sum(0), each.probabilities.mean(0)
     pooled = jax.vmap(lambda *one: voting.decide(*one, rule))(votes, probabilities, each.entropy_within.mean(0))
@@ -54,4 +55,5 @@ def pool(each: Diagnosis, rule: str) -> Diagnosis:
         lung_confidence=each.lung_confidence[0],
         entropy_within=pooled.entropy_within,
         entropy_between=pooled.entropy_between,
+        evidence=jax.tree.map(lambda x: x[0], each.evidence)._replace(features=each.evidence.features.mean(0)),
     )

@@ -10,7 +10,7 @@ import numpy as np
 from ml_collections import ConfigDict
 from tqdm import tqdm
 
-from cxrjax import calibration, data, devices, ensemble, figures, networks, pipeline, predictions, runs
+from cxrjax import calibration, data, devices, ensemble, figures, gate, networks, pipeline, predictions, runs
 from cxrjax.statistics.calibration import apply_temperature
 
 
@@ -38,6 +38,7 @@ class Examiner:
         self.classes: tuple[str, ...] = tuple(self.config.classifier.classes) if self.finds else ()
         self._variables = jax.device_get(runs.load_networks(workdir, self.config))
         self._members = self.config.evaluation.members
+        self._gate = runs.load_gate(workdir) if self.finds else None
         self._settings = networks.settings(self.config, self.config.patches.count)
         self._segmenter = networks.segmenter(self.config)
         self.segments = self._segmenter is not None
@@ -79,6 +80,8 @@ class Examiner:
         if not self.finds:
             return _status(bool(result.found)) | {"lung_confidence": result.confidence}
         row = _status(result.finding != pipeline.NO_LUNGS) | {"lung_confidence": result.lung_confidence}
+        if self._gate is not None:
+            row["gate"] = gate.judge(self._gate, jax.tree.map(lambda x: x[None], result.evidence))[0]
         row |= {f"votes_{name}": int(count) for name, count in zip(self.classes, result.votes, strict=True)}
         if result.finding == pipeline.NO_LUNGS:
             return row

@@ -13,8 +13,12 @@ Check its maps; rows, figures with intervals, curves and a verdict go to RUN/map
   python -m cxrjax.main --workdir=RUN --mode=check_maps [--split=test] [--data=OTHER_DATA_SET] [--lesions=TABLE.csv]
 Make of all that a page for people, a model card and a checklist, in RUN/report:
   python -m cxrjax.main --workdir=RUN --mode=report [--split=test] [--data=OTHER_DATA_SET]
+Measure hearts and lungs, and compare the classes; rows, tests and box plots go to RUN/morphology/SPLIT:
+  python -m cxrjax.main --workdir=RUN --mode=morphology [--split=test] [--data=OTHER_DATA_SET]
+Fit anew what a classifier's run takes for out of place, which training does at its end:
+  python -m cxrjax.main --workdir=RUN --mode=fit_gate
 Apply it to any radiographs; rows and pictures go to DIR, probabilities with --calibrated at the run's temperature:
-  python -m cxrjax.main --workdir=RUN --mode=predict --input=FILE_OR_DIR --output=DIR [--calibrated]
+  python -m cxrjax.main --workdir=RUN --mode=predict --input=FILE_OR_DIR --output=DIR [--calibrated] [--refuse]
 Make a run of published weights (safetensors, PyTorch, Keras; nothing of a file is run), or publish a run's:
   python -m cxrjax.main --mode=import --input=FILE_OR_ADDRESS --config=configs/oh2020_segment.py --workdir=RUN
   python -m cxrjax.main --mode=export --workdir=RUN --output=FILE.safetensors
@@ -42,10 +46,13 @@ from ml_collections import config_flags
 
 
 def _train(workdir: Path) -> None:
-    from cxrjax import train
+    from cxrjax import fit_gate, runs, train
 
     best = train.train(_CONFIG.value, workdir)
     scores = ", ".join(f"{name} {value:.4f}" for name, value in best.items() if "/" in name)
+    config = _CONFIG.value
+    if config.task == "classify" and config.segmenter.workdir and config.gate.quantile and not runs.has_gate(workdir):
+        fit_gate.fit_gate(workdir)
     print(f"trained: the best epoch was {best['epoch']} ({scores}); the run is in {workdir}")
 
 
@@ -86,6 +93,20 @@ def _check_maps(workdir: Path) -> None:
     print(f"rows, figures and curves are in {workdir / 'maps' / _SPLIT.value}")
 
 
+def _morphology(workdir: Path) -> None:
+    from cxrjax import compare_classes
+
+    print(compare_classes.summarise(compare_classes.compare_classes(workdir, _SPLIT.value, _DATA.value)))
+    print(f"rows, tests and box plots are in {workdir / 'morphology' / _SPLIT.value}")
+
+
+def _fit_gate(workdir: Path) -> None:
+    from cxrjax import fit_gate
+
+    fit_gate.fit_gate(workdir)
+    print(f"fitted: the gate's thresholds and limits are in {workdir / 'gate.json'}")
+
+
 def _report(workdir: Path) -> None:
     from cxrjax import report
 
@@ -95,9 +116,12 @@ def _report(workdir: Path) -> None:
 def _predict(workdir: Path) -> int:
     from cxrjax import predict
 
-    rows = predict.predict(workdir, Path(_INPUT.value), Path(_OUTPUT.value), _CALIBRATED.value)
+    rows = predict.predict(workdir, Path(_INPUT.value), Path(_OUTPUT.value), _CALIBRATED.value, _REFUSE.value)
     unreadable = [row for row in rows if row["status"] == "unreadable"]
-    print(f"{len(rows) - len(unreadable)} radiographs examined; rows and pictures are in {_OUTPUT.value}")
+    refused = sum(row["status"] == "refused" for row in rows)
+    print(f"{len(rows) - len(unreadable) - refused} radiographs examined; rows and pictures are in {_OUTPUT.value}")
+    if refused:
+        print(f"{refused} refused, the reasons are in {_OUTPUT.value}/predictions.csv")
     for row in unreadable:
         print(f"unreadable: {row['path']}: {row['reason']}", file=sys.stderr)
     return 3 if unreadable else 0
@@ -144,6 +168,8 @@ MODES = {
     "compare": Mode(_compare, ("other",)),
     "audit": Mode(_audit),
     "check_maps": Mode(_check_maps),
+    "morphology": Mode(_morphology),
+    "fit_gate": Mode(_fit_gate),
     "report": Mode(_report),
     "predict": Mode(_predict, ("input", "output")),
     "find_rate": Mode(_find_rate, ("config",)),
@@ -156,11 +182,10 @@ _CONFIG = config_flags.DEFINE_config_file("config", None, "Settings of a trainin
 _WORKDIR = flags.DEFINE_string("workdir", None, "The run directory: written by train and import, read by the others.")
 _MODE = flags.DEFINE_enum("mode", "train", list(MODES), "What to do.")
 _SPLIT = flags.DEFINE_string("split", "test", "The part of the data to look at: train, val, test, fold0 …")
-_DATA = flags.DEFINE_string(
-    "data", None, "evaluate, check_maps, report: a prepared data set other than that of training."
-)
+_DATA = flags.DEFINE_string("data", None, "A prepared data set to look at, where it is not that of training.")
 _OTHER = flags.DEFINE_string("other", None, "compare: the run directory to compare with.")
 _CALIBRATED = flags.DEFINE_bool("calibrated", False, "predict: give probabilities at the run's temperature.")
+_REFUSE = flags.DEFINE_bool("refuse", False, "predict: no finding for what is no upright frontal chest radiograph.")
 _LESIONS = flags.DEFINE_string(
     "lesions", None, "check_maps: a CSV file of known lesions: path, mask or path, row, column, height, width."
 )

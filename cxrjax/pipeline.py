@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array, lax
 
-from cxrjax import anatomy, contrast, lung_crop, models, patches, saliency, voting
+from cxrjax import anatomy, contrast, gate, lung_crop, models, patches, saliency, voting
 
 # Of red, green and blue in 0..1; torchvision's `transforms/_presets.py`.
 IMAGENET_MEAN, IMAGENET_DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -69,6 +69,7 @@ class Diagnosis(NamedTuple):
     lung_confidence: Array  # float32 [B] in 0..1; NaN where none were looked for
     entropy_within: Array  # float32 [B] in nats, of `voting.Vote`; 0 where no lungs were found
     entropy_between: Array  # float32 [B] in nats, likewise
+    evidence: gate.Evidence  # of whether it is an upright frontal chest radiograph at all
 
 
 def scale(pixels: Array) -> Array:
@@ -173,7 +174,7 @@ def diagnose(
         segmentation = pass_over(images, settings)
     else:
         segmentation = segment(segmenter, variables["segmenter"], images, settings)
-    vote, maps = lax.map(
+    vote, maps, features = lax.map(
         lambda one: _examine(classifier, variables["classifier"], *one, settings),
         (images, segmentation.lungs, segmentation.confidence, keys),
     )
@@ -192,6 +193,9 @@ def diagnose(
         lung_confidence=segmentation.confidence,
         entropy_within=blank(vote.entropy_within),
         entropy_between=blank(vote.entropy_between),
+        evidence=gate.look(
+            images, segmentation.lungs, segmentation.structures, segmentation.confidence, blank(features)
+        ),
     )
 
 
@@ -321,11 +325,12 @@ def _examine(
     confidence: Array,
     key: Array,
     settings: Settings,
-) -> tuple[voting.Vote, Array]:
-    """The vote and the map [S, S] of one radiograph."""
+) -> tuple[voting.Vote, Array, Array]:
+    """The vote, the map [S, S] and the mean features [C] of one radiograph."""
     patched = classify(classifier, variables, image, lungs, confidence, key, settings)
     vote = voting.count_votes(patched[1], settings.voting_rule)
-    return vote, show(classifier, variables, image, patched, vote.finding, settings)
+    shown = show(classifier, variables, image, patched, vote.finding, settings)
+    return vote, shown, patched[2].mean((0, 1, 2))
 
 
 def radiograph_keys(seed: int, names: Array) -> Array:

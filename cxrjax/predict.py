@@ -13,16 +13,22 @@ from cxrjax.examine import Examiner, describe
 _PORTION = 64
 
 
-def predict(workdir: Path, source: Path, output: Path, calibrated: bool = False) -> list[dict[str, Any]]:
+def predict(
+    workdir: Path, source: Path, output: Path, calibrated: bool = False, refuse: bool = False
+) -> list[dict[str, Any]]:
     """Examine a radiograph, or all in a folder; an unreadable file is listed and passed over.
 
-    Writes OUTPUT/predictions.csv and OUTPUT/NAME.png for every radiograph that could be read.
+    What the run's gate finds out of place is flagged, or refused; a picture of one grey level but for a blank border
+    is always refused.
+
+    Writes OUTPUT/predictions.csv and OUTPUT/NAME.png for every radiograph that was read and not refused.
 
     Args:
         workdir: the run directory.
         source: a file or a folder.
         output: a folder, made where it is not there.
         calibrated: see `examine.Examiner`.
+        refuse: whether what is out of place gets a reason and no finding.
 
     Returns:
         A row a file, as in predictions.csv.
@@ -41,12 +47,12 @@ def predict(workdir: Path, source: Path, output: Path, calibrated: bool = False)
     rows: list[dict[str, Any]] = []
     portions = [files[i : i + _PORTION] for i in range(0, len(files), _PORTION)]
     for portion in tqdm(portions, desc="predicting", unit="portion", delay=2, disable=len(portions) == 1):
-        rows += _examine(examiner, portion, root, output)
+        rows += _examine(examiner, portion, root, output, refuse)
         predictions.write(output / "predictions.csv", rows, columns)
     return rows
 
 
-def _examine(examiner: Examiner, files: list[Path], root: Path, output: Path) -> list[dict[str, Any]]:
+def _examine(examiner: Examiner, files: list[Path], root: Path, output: Path, refuse: bool) -> list[dict[str, Any]]:
     rows = {file: {"path": str(file.relative_to(root))} for file in files}
     images: dict[Path, np.ndarray] = {}
     config = examiner.config.image
@@ -58,19 +64,25 @@ def _examine(examiner: Examiner, files: list[Path], root: Path, output: Path) ->
             )
         except radiograph.UnreadableRadiograph as error:
             rows[file] |= {"status": predictions.UNREADABLE, "reason": error.reason}
+        except ValueError as error:  # of standardise
+            rows[file] |= {"status": predictions.REFUSED, "reason": str(error)}
     names = [rows[file]["path"] for file in images]
     if images:
         results = examiner.examine(np.stack(list(images.values())), names)
         for (file, image), result in zip(images.items(), results, strict=True):
-            rows[file] |= examiner.row(result)
-            _draw(examiner, image, result, rows[file], output)
+            row = examiner.row(result)
+            if refuse and row.get("gate"):
+                rows[file] |= {"status": predictions.REFUSED, "reason": row["gate"], "gate": row["gate"]}
+            else:
+                rows[file] |= row
+                _draw(examiner, image, result, rows[file], output)
     return list(rows.values())
 
 
 def _draw(examiner: Examiner, image: np.ndarray, result: Any, row: dict[str, Any], output: Path) -> None:
     path = output / f"{row['path']}.png"
     path.parent.mkdir(parents=True, exist_ok=True)
-    title = [Path(row["path"]).name, describe(row)]
+    title = [Path(row["path"]).name, describe(row), *([f"out of place: {row['gate']}"] if row.get("gate") else [])]
     if examiner.finds:
         lungs = result.mask if examiner.segments else None
         figures.draw_finding(

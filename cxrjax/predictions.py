@@ -15,9 +15,12 @@ from numpy.typing import NDArray
 
 from cxrjax import whole
 
-OK, NO_LUNGS, UNREADABLE = STATUSES = ("ok", "no lungs found", "unreadable")
+OK, NO_LUNGS, UNREADABLE, REFUSED = STATUSES = ("ok", "no lungs found", "unreadable", "refused")
 WHO = ("path", "patient_id", "source", "view", "sex", "age", "split", "label")
-TEXTS = ("path", "patient_id", "source", "view", "sex", "split", "label", "finding", "source_guess", "status", "reason")
+TEXTS = (
+    *("path", "patient_id", "source", "view", "sex", "split", "label", "finding", "source_guess"),
+    *("gate", "status", "reason"),
+)
 NUMBERS = (
     *("age", "confidence", "agreement", "entropy_within", "entropy_between"),
     *("lung_confidence", "energy_in_lesions"),
@@ -31,14 +34,14 @@ def classification_columns(classes: Sequence[str]) -> list[str]:
 
     View and sex are as upstream writes them, the age is in years. The entropies are in nats (see `voting.Vote`).
     `energy_in_lesions` is the share (0..1) of the map inside known lesions; `source_guess` the label guessed from the
-    source alone.
+    source alone; `gate` why it is no radiograph such as the network was trained on (`cxrjax.gate`), blank where it is.
     """
     return [
         *WHO,
         *("finding", "confidence", "agreement", "entropy_within", "entropy_between"),
         *(f"probability_{name}" for name in classes),
         *(f"votes_{name}" for name in classes),
-        *("lung_confidence", "energy_in_lesions", "source_guess", "status", "reason"),
+        *("lung_confidence", "energy_in_lesions", "source_guess", "gate", "status", "reason"),
     ]
 
 

@@ -4,23 +4,27 @@ config.json      every setting
 checkpoints/     last/ (to go on from) and best/ (to use), by Orbax
 metrics.jsonl    a line an epoch; events.* the same for TensorBoard
 segmenter/       of a classifier that has one: config.json and checkpoints/best/ of the segmenter it was trained with
+gate.npz         of a classifier: which pictures it is for (cxrjax/gate.py); gate.json, the same to be read by people
 evaluation/      written by --mode=evaluate
 calibration.json of a classifier: temperature and operating points, fitted to its validation radiographs
 maps/            written by --mode=check_maps
 """
 
+import io
 import json
 import shutil
 from pathlib import Path
 from typing import Any
 
 import jax
+import numpy as np
 from ml_collections import ConfigDict
 
-from cxrjax import networks, whole
+from cxrjax import gate, mahalanobis, networks, whole
 from cxrjax.checkpoints import Checkpoints
 
-SEGMENTER = "segmenter"
+SEGMENTER, GATE = "segmenter", "gate.npz"
+_CLOUDS = ("layout", "features")
 _SEGMENTER_KEYS = ("architecture", "size", "channels", "normalise", "dropout")
 _IMAGE_KEYS = ("gamma", "equalise")  # in which a classifier's radiographs are those of its segmenter
 
@@ -116,6 +120,34 @@ def load_networks(workdir: Path, config: ConfigDict) -> dict[str, Any]:
         "segmenter": load_segmenter(workdir / SEGMENTER, config),
         "classifier": _load_best(workdir, networks.classifier(config)),
     }
+
+
+def has_gate(workdir: Path) -> bool:
+    """Whether a run's gate was fitted."""
+    return (workdir / GATE).exists()
+
+
+def save_gate(workdir: Path, fitted: gate.Gate) -> None:
+    """Write gate.npz, and gate.json: the thresholds of the rules, and the limits of the measures."""
+    arrays = {"/".join(str(key.name) for key in path): leaf for path, leaf in jax.tree.leaves_with_path(fitted)}
+    npz = io.BytesIO()
+    np.savez(npz, **arrays)
+    thresholds = dict(zip(gate.RULES, fitted.thresholds.tolist(), strict=True))
+    text = json.dumps({"thresholds": thresholds, "limits": gate.limits(fitted)}, indent=2)
+    whole.write(workdir / "gate.json", (text + "\n").encode())
+    whole.write(workdir / GATE, npz.getvalue())
+
+
+def load_gate(workdir: Path) -> gate.Gate | None:
+    """The gate of a run; None where none was fitted."""
+    if not has_gate(workdir):
+        return None
+    with np.load(workdir / GATE) as arrays:
+        clouds = {
+            name: mahalanobis.Cloud(*(arrays[f"{name}/{part}"] for part in mahalanobis.Cloud._fields))
+            for name in _CLOUDS
+        }
+        return gate.Gate(**{name: arrays[name] for name in gate.Gate._fields if name not in _CLOUDS}, **clouds)
 
 
 def _load_best(workdir: Path, network: networks.Network) -> dict[str, Any]:

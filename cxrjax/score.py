@@ -71,7 +71,10 @@ def prepare(
     settled = settling.settle(cases.votes, cases.probabilities, cases.truth)
 
     def measure(weights: NDArray) -> dict:
-        network = cases.at(everyone, weights) | {"energy_in_lesions": _mean(cases.energy, weights)}
+        network = cases.at(everyone, weights) | {
+            "energy_in_lesions": _mean(cases.energy, weights),
+            "flagged": weights @ cases.flagged,
+        }
         alone = metrics.measure_findings(cases.truth, cases.guessed, None, cases.classes, weights)
         return {
             "all": network,

@@ -21,11 +21,15 @@ LEAVES: dict[str, set[str]] = {
     "cxrjax.faithfulness": set(),
     "cxrjax.figures": {"cxrjax.figures.*"},
     "cxrjax.figures.*": {"cxrjax.figures.*", "cxrjax.whole"},
+    "cxrjax.gate": {"cxrjax.mahalanobis"},
     "cxrjax.groups": set(),
     "cxrjax.lesions": set(),
     "cxrjax.losses": {"cxrjax.anatomy"},
     "cxrjax.metrics": {"cxrjax.statistics.*"},
     "cxrjax.lung_crop": set(),
+    "cxrjax.differences": set(),
+    "cxrjax.mahalanobis": set(),
+    "cxrjax.morphology": {"cxrjax.anatomy", "cxrjax.patches"},
     "cxrjax.optimisers": set(),
     "cxrjax.patches": set(),
     "cxrjax.predictions": {"cxrjax.whole"},
@@ -53,7 +57,7 @@ NETWORKS: dict[str, set[str]] = {
 DOORS_TO_THE_DISK: dict[str, set[str]] = {
     "cxrjax.data": {*LEAVES},
     "cxrjax.checkpoints": set(),
-    "cxrjax.runs": {"cxrjax.networks", "cxrjax.checkpoints", "cxrjax.whole"},
+    "cxrjax.runs": {"cxrjax.gate", "cxrjax.mahalanobis", "cxrjax.networks", "cxrjax.checkpoints", "cxrjax.whole"},
     "cxrjax.exchange": {
         "cxrjax.anatomy", "cxrjax.pretrained", "cxrjax.pretrained.*", "cxrjax.checkpoints", "cxrjax.runs",
         "cxrjax.whole",
@@ -93,14 +97,16 @@ COMMANDS: dict[str, set[str]] = {
     "cxrjax.predict": BELOW | {"cxrjax.examine"},
     "cxrjax.report": BELOW | {"cxrjax.examine", "cxrjax.report.*"},
     "cxrjax.report.*": BELOW | {"cxrjax", "cxrjax.examine", "cxrjax.report.*"},  # cxrjax for its version
+    "cxrjax.fit_gate": BELOW | {"cxrjax.examine"},
+    "cxrjax.compare_classes": BELOW | {"cxrjax.examine"},
     "cxrjax.find_rate": BELOW | {"cxrjax.train"},
     "cxrjax.cross_validate": BELOW | {"cxrjax.train", "cxrjax.evaluate"},
     # data, radiograph and runs for the errors that it puts in words
     "cxrjax.main": {
         "configs.audit", "cxrjax.allocator", "cxrjax.audit", "cxrjax.check_maps", "cxrjax.compare",
-        "cxrjax.cross_validate", "cxrjax.data", "cxrjax.evaluate", "cxrjax.exchange", "cxrjax.find_rate",
-        "cxrjax.predict", "cxrjax.radiograph", "cxrjax.report", "cxrjax.runs", "cxrjax.score", "cxrjax.tables",
-        "cxrjax.train", "cxrjax.trust",
+        "cxrjax.compare_classes", "cxrjax.cross_validate", "cxrjax.data", "cxrjax.evaluate", "cxrjax.exchange",
+        "cxrjax.find_rate", "cxrjax.fit_gate", "cxrjax.predict", "cxrjax.radiograph", "cxrjax.report", "cxrjax.runs",
+        "cxrjax.score", "cxrjax.tables", "cxrjax.train", "cxrjax.trust",
     },
 }  # fmt: skip
 ALLOWED: dict[str, set[str]] = {

@@ -62,8 +62,9 @@ def cases():
     blank = np.zeros(images.shape, np.uint8)
     kinds, keys = np.full(len(images), -1, np.int32), data.name_keys(names)
     who = (names, names, ["made up"] * len(images), ["square"] * len(images))
-    unknown = [""] * len(images), [""] * len(images), np.full(len(images), np.nan, np.float32)
-    return data.Split(*who, keys, images, blank, kinds, lesions, *unknown)
+    nobody, unknown = [""] * len(images), np.full((len(images), 3), np.nan, np.float32)
+    known = (*who, keys, images, blank, kinds, lesions)
+    return data.Split(*known, views=nobody, sexes=nobody, ages=unknown[:, 0], extents=unknown[:, 1:])
 
 
 def config():

@@ -15,7 +15,22 @@ import pytest
 from sklearn.metrics import f1_score
 
 from configs import phantom_classify, phantom_segment
-from cxrjax import calibration, check_maps, data, evaluate, lesions, predict, predictions, report, runs, score, train
+from cxrjax import (
+    calibration,
+    check_maps,
+    compare_classes,
+    data,
+    evaluate,
+    fit_gate,
+    lesions,
+    morphology,
+    predict,
+    predictions,
+    report,
+    runs,
+    score,
+    train,
+)  # fmt: skip
 from cxrjax.statistics.calibration import apply_temperature
 from data_prep.__main__ import main as prepare
 
@@ -41,6 +56,7 @@ def folder(tmp_path_factory):
     classify.patches.size, classify.patches.count, classify.patches.validation_count = 32, 8, 2
     train.train(segment, folder / "segment")
     train.train(classify, folder / "classify")
+    fit_gate.fit_gate(folder / "classify")
     evaluate.evaluate(folder / "segment", "test")
     evaluate.evaluate(folder / "classify", "test")
     return folder
@@ -163,6 +179,38 @@ def test_the_report_shows_the_cases_and_scores_of_the_run(folder, run):
     assert "Model card" in (folder / run / "report" / "MODEL_CARD.md").read_text()
     with pytest.raises(runs.UnfitRun, match="--split=val"):
         report.write(folder / "segment", "val")
+
+
+def test_what_is_out_of_place_is_flagged_or_refused_with_its_reason(folder, tmp_path):
+    (tmp_path / "in").mkdir()
+    noise = np.random.default_rng(2).integers(0, 255, (90, 90)).astype(np.uint8)
+    blank = np.repeat(np.array([128, 0], np.uint8), 40)[:, None].repeat(80, 1)  # but for its border
+    cv2.imwrite(str(tmp_path / "in" / "blank.png"), blank)
+    cv2.imwrite(str(tmp_path / "in" / "noise.png"), noise)
+    flagged = predict.predict(folder / "classify", tmp_path / "in", tmp_path / "flagged")
+    refused = predict.predict(folder / "classify", tmp_path / "in", tmp_path / "refused", refuse=True)
+    assert flagged[0] == refused[0] and refused[0]["status"] == "refused" and "single grey" in refused[0]["reason"]
+    assert flagged[1]["gate"] == refused[1]["gate"] == refused[1]["reason"] != ""
+    assert flagged[1]["status"] != "refused" == refused[1]["status"] and "finding" not in refused[1]
+    assert (tmp_path / "flagged" / "noise.png.png").exists() and not (tmp_path / "refused" / "noise.png.png").exists()
+    rows = predictions.read(folder / "classify" / "evaluation" / "test" / "predictions.csv")
+    scores = json.loads((folder / "classify" / "evaluation" / "test" / "metrics.json").read_text())
+    assert scores["all"]["flagged"] == sum(row["gate"] != "" for row in rows)
+
+
+def test_hearts_and_lungs_are_measured_by_either_run(folder):
+    for run in ("segment", "classify"):
+        compare_classes.compare_classes(folder / run, "train")
+    one, other = (
+        compare_classes.read(folder / run / "morphology" / "train" / "morphology.csv")
+        for run in ("segment", "classify")
+    )
+    assert len(one) == len({row["path"] for row in one}) > 10
+    for name in ("lungs_share", "lungs_mm2", "lung_mean"):  # one segmenter, the same radiographs
+        assert [row[name] for row in one] == pytest.approx([row[name] for row in other], nan_ok=True)
+    assert set(one[0]) > set(morphology.MEASURES) and all(
+        row["lungs_mm2"] > 1e3 for row in one if row["lungs_share"] > 0.1
+    )
 
 
 def command(folder: Path, workdir: Path, devices: int) -> subprocess.Popen:

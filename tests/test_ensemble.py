@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from cxrjax import checkpoints, ensemble, models, networks, pipeline, runs, voting
+from cxrjax import checkpoints, ensemble, gate, models, networks, pipeline, runs, voting
 
 
 def diagnosis(votes, probabilities, finding, value, within=0.0):
@@ -15,6 +15,7 @@ def diagnosis(votes, probabilities, finding, value, within=0.0):
         votes, np.array([probabilities], np.float32), np.array([finding]), votes.max(1) / 10,
         np.full((1, 2, 2), value, np.float32), np.ones((1, 2, 2), bool), np.array([0.9], np.float32),
         np.array([within], np.float32), np.zeros(1, np.float32),
+        gate.Evidence(np.zeros((1, 11)), np.zeros((1, 16, 16)), np.full((1, 4), value)),
     )  # fmt: skip
 
 
@@ -35,6 +36,7 @@ def test_every_patch_of_every_member_counts_as_one():
     np.testing.assert_allclose(pooled.probabilities, [[0.3, 0.5, 0.2]], rtol=1e-6)
     assert pooled.agreement.tolist() == pytest.approx([0.5])
     np.testing.assert_allclose(pooled.map, 0.3, rtol=1e-6)  # of the two members that found it
+    np.testing.assert_allclose(pooled.evidence.features, [[1.4 / 3] * 4], rtol=1e-6)
 
 
 def test_members_vote_as_their_patches_do_together():
@@ -54,7 +56,7 @@ def test_no_lungs_stay_no_lungs():
     none = diagnosis([0, 0, 0], [0, 0, 0], pipeline.NO_LUNGS, 0.0)
     pooled = ensemble.pool(stack(none, none), "majority")
     assert pooled.finding.tolist() == [pipeline.NO_LUNGS] and pooled.agreement.tolist() == [0]
-    assert all(np.isfinite(leaf).all() for leaf in pooled)
+    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(pooled))
 
 
 def test_the_last_snapshots_are_the_members(tmp_path):

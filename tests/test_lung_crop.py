@@ -118,7 +118,7 @@ def test_a_classifier_learns_from_nothing_beyond_the_box(monkeypatch):
     images = np.random.default_rng(0).integers(0, 255, (2, 64, 64)).astype(np.uint8)
     names, labels, kinds = ["a", "b"], ["normal", "viral"], np.zeros(2, int)
     split = data.Split(names, names, names, labels, data.name_keys(names), images, lungs, kinds, None,
-                       ["", ""], ["", ""], np.full(2, np.nan, np.float32))  # fmt: skip
+                       ["", ""], ["", ""], np.full(2, np.nan, np.float32), np.full((2, 2), np.nan))  # fmt: skip
     task = classify.build(config, split, split, {})
     variables, run = task.init(jax.random.key(0)), jax.jit(task.loss)
 

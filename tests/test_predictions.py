@@ -56,7 +56,7 @@ def test_what_is_not_known_is_blank(tmp_path):
     file = tmp_path / "predictions.csv"
     predictions.write(file, [{"path": "x.png", "status": predictions.NO_LUNGS}], COLUMNS)
     assert same(predictions.read(file)[0], row("x.png", status="no lungs found"))
-    assert file.read_text().splitlines()[1] == "x.png" + "," * 16 + "0,0,0,,,,no lungs found,"
+    assert file.read_text().splitlines()[1] == "x.png" + "," * 16 + "0,0,0,,,,,no lungs found,"
 
 
 def test_a_spreadsheet_byte_order_mark_is_no_part_of_the_header(tmp_path):
@@ -99,7 +99,7 @@ def test_an_interrupted_write_leaves_the_old_file_and_nothing_else(tmp_path, mon
         ("path,status,path\nx,ok,x\n", "line 1: a column is there twice"),
         ("path,status,colour\nx,ok,red\n", "line 1: the column 'colour' is not known"),
         ("path,status\nx,ok\ny\n", "line 3: 1 cells under 2 columns"),
-        ("path,status\nx,fine\n", "line 2: the status 'fine' is none of ok, no lungs found, unreadable"),
+        ("path,status\nx,fine\n", "line 2: the status 'fine' is none of ok, no lungs found, unreadable, refused"),
         ("path,status,dice_heart\nx,ok,high\n", "line 2: dice_heart is 'high', which is not a number"),
         ("path,status,votes_viral\nx,ok,1.5\n", "line 2: votes_viral is '1.5', which is not a whole number"),
         ('path,status\n"x,ok\n', "line 2: unexpected end of data"),

@@ -33,7 +33,7 @@ def draw_split(seed: int, count: int) -> data.Split:
     kinds = np.zeros(count, np.int32)
     return data.Split(
         paths, paths, ["made up"] * count, labels, data.name_keys(paths), np.stack(images), np.stack(masks), kinds,
-        None, [""] * count, [""] * count, np.full(count, np.nan, np.float32),
+        None, [""] * count, [""] * count, np.full(count, np.nan, np.float32), np.full((count, 2), np.nan, np.float32),
     )  # fmt: skip
 
 

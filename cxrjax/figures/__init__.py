@@ -1,6 +1,7 @@
 """Pictures for people: scores, learning curves, radiographs with lungs and maps drawn on them. Written whole."""
 
 from cxrjax.figures.audit import draw_audit
+from cxrjax.figures.box_plots import draw_box_plots
 from cxrjax.figures.confusion import draw_confusion
 from cxrjax.figures.curves import draw_learning_curves, draw_rates
 from cxrjax.figures.faithfulness import draw_faithfulness
@@ -17,6 +18,7 @@ __all__ = [
     "Ranked",
     "WRONG",
     "draw_audit",
+    "draw_box_plots",
     "draw_confusion",
     "draw_faithfulness",
     "draw_finding",

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from cxrjax.statistics import proportions
 
-COUNTS = ("n", "no_finding", "failed", "support")
+COUNTS = ("n", "no_finding", "failed", "flagged", "support")
 
 
 class Share(NamedTuple):

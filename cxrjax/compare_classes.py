@@ -1,0 +1,118 @@
+"""Hearts and lungs of a split measured, and the classes compared (Oh et al. 2020, section IV-B).
+
+Writes RUN/morphology/SPLIT/: morphology.csv, a row a radiograph; differences.json, computed from those rows alone;
+box_plots.png.
+"""
+
+import csv
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from cxrjax import data, differences, figures, morphology, pipeline, runs, whole
+from cxrjax.examine import Examiner
+
+_KNOWN = ("path", "patient_id", "source", "split", "label")
+
+
+def compare_classes(workdir: Path, split: str, directory: str | None = None) -> dict[str, Any]:
+    """Measure the radiographs of a split with a run's segmenter, and compare their labels.
+
+    Args:
+        workdir: the run directory, of a segmenter or of a classifier.
+        split: of the data.
+        directory: another prepared data set than the one it was trained on.
+
+    Returns:
+        What differences.json says; see `compare_rows`.
+
+    Raises:
+        UnfitRun, MissingData: see there.
+    """
+    config = runs.load_config(workdir)
+    examiner = Examiner(workdir / runs.SEGMENTER if config.task == "classify" else workdir)
+    size, gamma = config.image.size, config.image.gamma
+    cases = data.load(directory or config.data.directory, split, size=size, gamma=gamma, readers=config.data.readers)
+    keys = pipeline.radiograph_keys(config.seed, cases.names)
+    rows = []
+    for i, found in enumerate(examiner.examine(cases.images, cases.paths)):
+        known = (cases.paths[i], cases.patients[i], cases.sources[i], split, cases.labels[i])
+        values = morphology.measure(
+            cases.images[i], found.lungs, found.structures, cases.extents[i], keys[i],
+            config.patches.count, config.patches.size,
+        )  # fmt: skip
+        rows.append(dict(zip(_KNOWN, known, strict=True)) | {name: float(value) for name, value in values.items()})
+    folder = workdir / "morphology" / split
+    folder.mkdir(parents=True, exist_ok=True)
+    write(folder / "morphology.csv", rows)
+    return compare_rows(folder)
+
+
+def write(path: Path, rows: list[dict[str, Any]]) -> None:
+    """Write morphology.csv, blank where a measure is NaN."""
+    text = io.StringIO(newline="")
+    table = csv.writer(text, lineterminator="\n")
+    table.writerow([*_KNOWN, *morphology.MEASURES])
+    for row in rows:
+        values = ["" if np.isnan(row[name]) else f"{row[name]:.6g}" for name in morphology.MEASURES]
+        table.writerow([*(row[name] for name in _KNOWN), *values])
+    whole.write(path, text.getvalue().encode("utf-8", "surrogateescape"))
+
+
+def read(path: Path) -> list[dict[str, Any]]:
+    """Read what `write` wrote, NaN where it is blank."""
+    with path.open(encoding="utf-8", errors="surrogateescape", newline="") as file:
+        rows = list(csv.DictReader(file))
+    return [row | {name: float(row[name] or "nan") for name in morphology.MEASURES} for row in rows]
+
+
+def compare_rows(folder: Path) -> dict[str, Any]:
+    """Compute differences.json, and draw the box plots, from the morphology.csv in a folder and nothing else.
+
+    Args:
+        folder: RUN/morphology/SPLIT.
+
+    Returns:
+        What `differences.compare` says, and "sources", the number of sources of each label.
+    """
+    rows = read(folder / "morphology.csv")
+    labels, patients = [row["label"] for row in rows], [row["patient_id"] for row in rows]
+    classes = list(dict.fromkeys(labels))
+    measures = {name: [row[name] for row in rows] for name in morphology.MEASURES}
+    result: dict[str, Any] = differences.compare(measures, labels, patients, classes)
+    result["sources"] = {c: sorted({row["source"] for row in rows if row["label"] == c}) for c in classes}
+    panels = {}
+    for test in result["across"]:
+        name = test["measure"]
+        title = f"{morphology.MEASURES[name]}\n{say_p(test['p_holm'])}"
+        panels[title] = {c: differences.by_patient(measures[name], labels, patients, c) for c in test["medians"]}
+    if panels:
+        figures.draw_box_plots(panels, folder / "box_plots.png")
+    whole.write(folder / "differences.json", (json.dumps(result, indent=2) + "\n").encode())
+    return result
+
+
+def summarise(result: dict[str, Any]) -> str:
+    """Medians by class, tests, and the largest difference of each measure, as a table in Markdown."""
+    classes = list(result["sources"])
+    lines = [f"| median of patients | {' | '.join(classes)} | all classes | largest difference |"]
+    lines.append("|---" * (len(classes) + 3) + "|")
+    for test in result["across"]:
+        medians = (f"{test['medians'][c]:.4g}" if c in test["medians"] else "–" for c in classes)
+        pair = max((p for p in result["pairs"] if p["measure"] == test["measure"]), key=lambda p: abs(p["delta"]))
+        (one, other), (low, high) = pair["groups"], pair["interval"]
+        largest = f"{one} to {other}: delta {pair['delta']:.2f} ({low:.2f} to {high:.2f}), {say_p(pair['p_holm'])}"
+        lines.append(f"| {test['measure']} | {' | '.join(medians)} | {say_p(test['p_holm'])} | {largest} |")
+    if not result["across"]:
+        lines.append(f"(fewer than two classes of {differences.FEWEST} patients: nothing to compare)")
+    if len({source for sources in result["sources"].values() for source in sources}) > 1:
+        lines.append("The classes come from several sources: a difference of classes may be one of sources.")
+    return "\n".join(lines)
+
+
+def say_p(p: float) -> str:
+    """A p value in words."""
+    return "p < 0.001" if p < 0.001 else f"p = {p:.3f}"

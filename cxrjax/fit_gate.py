@@ -1,0 +1,40 @@
+"""Fit a run's gate: what the radiographs look like that its classifier was trained on (`cxrjax/gate.py`)."""
+
+from pathlib import Path
+
+import jax
+import numpy as np
+
+from cxrjax import data, gate, pipeline, runs
+from cxrjax.examine import Examiner
+
+
+def fit_gate(workdir: Path) -> gate.Gate:
+    """Fit the gate of a trained classifier to the radiographs that it learned from, and keep it in the run.
+
+    Args:
+        workdir: the run directory.
+
+    Returns:
+        The Gate.
+
+    Raises:
+        UnfitRun: it trained no classifier.
+        MissingData, ValueError: see `data.load` and `gate.fit`.
+    """
+    examiner = Examiner(workdir)
+    config = examiner.config
+    if not (examiner.finds and examiner.segments):
+        raise runs.UnfitRun(f"{workdir}: a gate belongs to a classifier that has a segmenter")
+    cases = data.load_as(config, config.data.train)
+    if len(cases) > config.gate.radiographs:
+        cases = data.select(cases, np.linspace(0, len(cases) - 1, config.gate.radiographs).astype(int))
+    kept = [
+        (result.evidence, patient)
+        for result, patient in zip(examiner.examine(cases.images, cases.paths), cases.patients, strict=True)
+        if result.finding != pipeline.NO_LUNGS
+    ]
+    evidence = jax.tree.map(lambda *each: np.stack(each), *(evidence for evidence, _ in kept))
+    fitted = gate.fit(evidence, [patient for _, patient in kept], config.gate.quantile)
+    runs.save_gate(workdir, fitted)
+    return fitted
