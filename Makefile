@@ -10,7 +10,7 @@ READY := $(VENV)/ready
 TESTING := $(VENV)/testing
 PIP_INSTALL := -m pip install --quiet --disable-pip-version-check
 
-.PHONY: help demo test lint lock clean
+.PHONY: help demo recipes test lint lock clean
 .DEFAULT_GOAL := help
 
 help: ## list what can be made
@@ -23,6 +23,13 @@ demo: $(READY) ## draw phantom radiographs, train both networks on them, evaluat
 	$(BIN)/python -m cxrjax.main --config=configs/phantom_classify.py --workdir=$(RUNS)/phantom_classify --config.data.directory=$(DATA)/phantom --config.segmenter.workdir=$(RUNS)/phantom_segment
 	$(BIN)/python -m cxrjax.main --workdir=$(RUNS)/phantom_classify --mode=evaluate --split=test
 	@echo "The pictures: $(RUNS)/phantom_classify/evaluation/test/sheet.png"
+
+recipes: $(READY) ## train every published recipe in the small, side by side: BENCHMARK=TABLE.csv, hours on two cores
+	@test -n "$(BENCHMARK)" || { echo "make recipes: name the table of the radiographs, BENCHMARK=TABLE.csv" >&2; exit 1; }
+	$(BIN)/python -m data_prep table --csv=$(BENCHMARK) --where=dataset=openist,jsrt --name=lungs --out=$(DATA)
+	$(BIN)/python -m data_prep table --csv=$(BENCHMARK) --where=dataset=chest_xray,tuberculosis,covid-chestxray-dataset --name=findings --out=$(DATA)
+	$(BIN)/python -m cxrjax.main --config=configs/benchmark_segment.py --workdir=$(RUNS)/benchmark_segment --config.data.directory=$(DATA)/lungs
+	$(BIN)/python -m benchmarks.recipes --findings=$(DATA)/findings --lungs=$(DATA)/lungs --segmenter=$(RUNS)/benchmark_segment --out=$(RUNS)/recipes
 
 # Two at a time: the suite is mostly compiling, which keeps one core a process busy, and the smallest machine has two.
 test: $(TESTING) ## run the tests
