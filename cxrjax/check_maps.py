@@ -18,7 +18,7 @@ from jax import Array, lax
 from ml_collections import ConfigDict
 from tqdm import tqdm
 
-from cxrjax import data, devices, faithfulness, figures, lesions, networks, pipeline, runs, trust, whole
+from cxrjax import data, devices, faithfulness, figures, lesions, networks, pipeline, runs, trust, views, whole
 
 
 class Likeness(NamedTuple):
@@ -75,9 +75,7 @@ def check_maps(workdir: Path, split: str, directory: str | None = None, table: P
     return judged
 
 
-def look(
-    segmenter: pipeline.Network, classifier: pipeline.Network, config: ConfigDict, variables: Any, given: Any
-) -> Look:
+def look(segmenter: views.Network, classifier: views.Network, config: ConfigDict, variables: Any, given: Any) -> Look:
     """Diagnose radiographs as evaluation does, then see where the maps lie and what the findings rest on.
 
     Args:
@@ -93,8 +91,8 @@ def look(
     def one(image: Array, key: Array, lesion: Array, found: pipeline.Diagnosis) -> Look:
         texture, ties, traced = jax.random.split(jax.random.fold_in(key, 1), 3)
         lungs = found.mask, found.lung_confidence
-        places, _ = pipeline.draw_patches(image, *lungs, key, classifier.size, settings)
-        covered = pipeline.cover(classifier, image, places, settings)
+        places, _ = views.draw_patches(image, *lungs, key, classifier.size, settings)
+        covered = views.cover(classifier, image, places, settings)
         region = covered & found.mask if settings.masked else covered
         misplaced = faithfulness.misplace(found.map, texture)
         orders = [faithfulness.order_pixels(saliency, region, ties) for saliency in (found.map, misplaced)]
@@ -119,7 +117,7 @@ def look(
     return lax.map(lambda each: one(*each), (*given, diagnosis))
 
 
-def compare(classifier: pipeline.Network, config: ConfigDict, variables: Any, given: Any) -> Likeness:
+def compare(classifier: views.Network, config: ConfigDict, variables: Any, given: Any) -> Likeness:
     """How like the maps of a look are to those of the same findings by other weights, or of other patches.
 
     Args:
@@ -140,8 +138,8 @@ def compare(classifier: pipeline.Network, config: ConfigDict, variables: Any, gi
 
 
 def check(
-    segmenter: pipeline.Network,
-    classifier: pipeline.Network,
+    segmenter: views.Network,
+    classifier: views.Network,
     config: ConfigDict,
     variables: Mapping[str, Any],
     cases: data.Split,
@@ -189,7 +187,7 @@ def check(
             yield who | {name: x[i] for name, x in places.items()} | areas | like, of_row
 
 
-def _redraw(config: ConfigDict, classifier: pipeline.Network, trained: Mapping[str, Any]) -> dict[str, list[Any]]:
+def _redraw(config: ConfigDict, classifier: views.Network, trained: Mapping[str, Any]) -> dict[str, list[Any]]:
     """Variables by the share of layers drawn anew, from the output down: "redrawn_50", …, each several times."""
     layers, levels = networks.layers(classifier), config.maps.levels
     keys = jax.random.split(jax.random.key(config.seed + 1), config.maps.draws)

@@ -9,7 +9,8 @@ import numpy as np
 
 from cxrjax import networks, runs, voting
 from cxrjax.checkpoints import Checkpoints, snapshot
-from cxrjax.pipeline import NO_LUNGS, Diagnosis, Network
+from cxrjax.pipeline import NO_LUNGS, Diagnosis
+from cxrjax.views import Network
 
 
 def load(workdir: Path, network: Network, count: int) -> Any:

@@ -11,7 +11,7 @@ from jax import Array
 from ml_collections import ConfigDict
 
 from cxrjax import anatomy, models
-from cxrjax.pipeline import Network, Settings
+from cxrjax.views import Network, Settings
 
 
 def segmenter(config: ConfigDict) -> Network | None:

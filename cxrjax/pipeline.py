@@ -7,45 +7,14 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Any, NamedTuple
 
-import flax.linen as nn
 import jax
 import jax.numpy as jnp
 from jax import Array, lax
 
-from cxrjax import anatomy, contrast, gate, lung_crop, models, patches, saliency, voting
+from cxrjax import anatomy, gate, lung_crop, models, saliency, views, voting
+from cxrjax.views import Network, Settings
 
-# Of red, green and blue in 0..1; torchvision's `transforms/_presets.py`.
-IMAGENET_MEAN, IMAGENET_DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 NO_LUNGS = -1  # the finding of a radiograph in which no lungs were found
-
-
-class Network(NamedTuple):
-    """A module and the size of what it reads."""
-
-    module: nn.Module
-    size: int  # side of its input, in pixels
-    channels: int  # 1, or 3 where it was trained on colour: the grey level is then repeated
-    normalise: str = "none"  # or "imagenet": by the mean and deviation of its photographs, as published weights expect
-
-
-class Settings(NamedTuple):
-    """How radiographs are diagnosed; every value comes from the config, under the same name."""
-
-    mode: str  # "local": patches of the lungs; or one that votes alone: "global", the radiograph, or "crop", the lungs
-    masked: bool  # whether all but the lungs is blackened; the centres of patches lie in the lungs either way
-    patch_count: int  # N, centres drawn in the lungs; 1 where the mode is not "local"
-    patch_chunk: int  # patches classified at once: bounds the memory, changes no result
-    voting_rule: str  # of `voting.RULES`
-    smallest_part: float  # parts of a lung mask below this share of the picture are dropped
-    smallest_lungs: float  # below this share of the picture there are no lungs
-    channels: str  # what is shown of a radiograph: "grey", or "contrast" (see `contrast.make_channels`)
-    margin: float  # of "crop": share of the lungs' box added on each side
-    confidence: float  # of "crop": where that of the lungs is not above it, the whole radiograph is shown
-
-    @property
-    def needs_lungs(self) -> bool:
-        """Whether there is no finding without lungs: patches are drawn in them, or all else is blackened."""
-        return self.mode != "global" or self.masked
 
 
 class Segmentation(NamedTuple):
@@ -72,39 +41,6 @@ class Diagnosis(NamedTuple):
     evidence: gate.Evidence  # of whether it is an upright frontal chest radiograph at all
 
 
-def scale(pixels: Array) -> Array:
-    """Grey levels uint8 -> float32 in 0..1, of any shape."""
-    return pixels.astype(jnp.float32) / 255
-
-
-def feed(levels: Array, network: Network) -> Array:
-    """What a network reads: float32 [B, H, W, channels].
-
-    Args:
-        levels: float in 0..1: grey levels [B, H, W], which every channel repeats, or made channels [B, H, W, channels].
-        network: see Network.
-
-    Raises:
-        ValueError: not as many channels as it reads, no such way to normalise, or not three channels to do it for.
-    """
-    x = levels if levels.ndim == 4 else jnp.broadcast_to(levels[..., None], (*levels.shape, network.channels))
-    if x.shape[-1] != network.channels:
-        raise ValueError(f"patches of {x.shape[-1]} channels were made, and the network reads {network.channels}")
-    if network.normalise == "none":
-        return x
-    if network.normalise != "imagenet":
-        raise ValueError(f"no way to normalise called {network.normalise!r}; there are none, imagenet")
-    if network.channels != 3:
-        raise ValueError(f"imagenet's mean and deviation are of 3 channels, and the network reads {network.channels}")
-    return (x - jnp.array(IMAGENET_MEAN)) / jnp.array(IMAGENET_DEVIATION)
-
-
-def shrink(images: Array, size: int) -> Array:
-    """A smaller form of radiographs: uint8 [B, S, S] or [B, S, S, C] -> [B, size, size] or so, antialiased."""
-    small = jax.image.resize(images.astype(jnp.float32), (len(images), size, size, *images.shape[3:]), "linear")
-    return jnp.round(small).astype(jnp.uint8)
-
-
 @partial(jax.jit, static_argnames=("segmenter", "settings"))
 def segment(segmenter: Network, variables: Mapping[str, Any], images: Array, settings: Settings) -> Segmentation:
     """Find the lungs (section II-B): shrink, segment, clean the mask, and bring it back to the radiograph's size.
@@ -118,7 +54,7 @@ def segment(segmenter: Network, variables: Mapping[str, Any], images: Array, set
     Returns:
         The Segmentation.
     """
-    x = feed(scale(shrink(images, segmenter.size)), segmenter)
+    x = views.feed(views.scale(views.shrink(images, segmenter.size)), segmenter)
     log_probabilities = segmenter.module.apply(variables, x, train=False)
     probability = anatomy.lung_probability(log_probabilities)  # [B, s, s]
     rough = probability > 0.5
@@ -221,65 +157,17 @@ def classify(
         settings: see Settings.
 
     Returns:
-        Where they lie (see `draw_patches`), logits float32 [N, K], last feature maps float32 [N, h, w, C].
+        Where they lie (see `views.draw_patches`), logits float32 [N, K], last feature maps float32 [N, h, w, C].
     """
-    places, crops = draw_patches(image, lungs, confidence, key, classifier.size, settings)
+    places, crops = views.draw_patches(image, lungs, confidence, key, classifier.size, settings)
 
     def run(crop: Array) -> tuple[Array, Array]:
-        x = feed(scale(crop[None]), classifier)
+        x = views.feed(views.scale(crop[None]), classifier)
         features = models.look(classifier.module, variables, x)
         return models.decide(classifier.module, variables, features)[0], features[0]
 
     logits, features = lax.map(run, crops, batch_size=min(settings.patch_chunk, settings.patch_count))
     return places, logits, features
-
-
-def draw_patches(
-    image: Array, lungs: Array | None, confidence: Array | None, key: Array, size: int, settings: Settings
-) -> tuple[Array, Array]:
-    """What the classifier is shown of one radiograph (section II-C, and the paper's comparison of local with global).
-
-    Args:
-        image: uint8 [S, S].
-        lungs: bool [S, S], or None where `settings` needs none.
-        confidence: float in 0..1, of the lungs; or None beside lungs of None.
-        key: random key.
-        size: side of a patch.
-        settings: see Settings.
-
-    Returns:
-        Where they lie, and the patches uint8 [N, size, size], or [N, size, size, 3] of "contrast". Where: of "local",
-        their centres int32 [N, 2]; of "global", the middle; of "crop", a box int32 [1, 2, 2] (see `lung_crop`).
-
-    Raises:
-        ValueError: no such mode, or no such channels.
-    """
-    shown = jnp.where(lungs, image, 0) if settings.masked else image
-    if settings.mode == "crop":
-        box = lung_crop.choose_box(lungs, confidence, settings.margin, settings.confidence)
-        # The channels are made of the cut alone, at a size that is known to the compiler.
-        square = contrast.make_channels(lung_crop.cut(shown, box, len(image)), settings.channels)
-        return box[None], lung_crop.fit(square, box, size)[None]
-    shown = contrast.make_channels(shown, settings.channels)
-    if settings.mode == "global":
-        return jnp.full((1, 2), len(image) // 2, jnp.int32), shrink(shown[None], size)
-    if settings.mode != "local":
-        raise ValueError(f"no patches.mode called {settings.mode!r}; there are local, global, crop")
-    centres = patches.draw_centres(key, lungs, settings.patch_count)
-    return centres, patches.crop(shown, centres, size)
-
-
-def span(classifier: Network, image: Array, settings: Settings) -> int:
-    """Side, in pixels of the radiograph, of what the classifier sees at once; of "crop", the box says."""
-    return image.shape[0] if settings.mode == "global" else classifier.size
-
-
-def cover(classifier: Network, image: Array, places: Array, settings: Settings) -> Array:
-    """The pixels that the classifier is shown: the radiograph [S, S] and places of `draw_patches` -> bool [S, S]."""
-    side = span(classifier, image, settings)
-    if settings.mode == "crop":
-        return lung_crop.lay_back(jnp.ones((side, side)), places[0], image.shape) > 0
-    return patches.paste(jnp.ones((len(places), side, side)), places, image.shape) > 0
 
 
 def show(
@@ -314,7 +202,9 @@ def show(
     if settings.mode == "crop":
         seen = weights[:, None, None] * saliency.scale_to_peak(activations)
         return lung_crop.lay_back(seen[0], places[0], image.shape)
-    return saliency.weigh_by_probability(activations, weights, places, span(classifier, image, settings), image.shape)
+    return saliency.weigh_by_probability(
+        activations, weights, places, views.span(classifier, image, settings), image.shape
+    )
 
 
 def _examine(

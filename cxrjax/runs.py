@@ -69,7 +69,7 @@ def load_config(workdir: Path) -> ConfigDict:
 def adopt_segmenter(workdir: Path, config: ConfigDict) -> None:
     """Copy the trained segmenter a classifier is given into its own run, and its architecture into the config.
 
-    A classifier of whole radiographs that are not masked may have none (`pipeline.Settings.needs_lungs`).
+    A classifier of whole radiographs that are not masked may have none (`views.Settings.needs_lungs`).
 
     Raises:
         UnfitRun: none is named, and there is no finding without lungs; its run has no trained network, or it saw

@@ -51,8 +51,9 @@ NETWORKS: dict[str, set[str]] = {
     "cxrjax.models.*": {"cxrjax.models.*"},
     "cxrjax.pretrained": {"cxrjax.anatomy", "cxrjax.models", "cxrjax.pretrained.*"},
     "cxrjax.pretrained.*": {"cxrjax.pretrained.*"},
-    "cxrjax.pipeline": {*LEAVES, "cxrjax.models"},
-    "cxrjax.networks": {*LEAVES, "cxrjax.models", "cxrjax.pipeline"},
+    "cxrjax.views": {*LEAVES},
+    "cxrjax.pipeline": {*LEAVES, "cxrjax.models", "cxrjax.views"},
+    "cxrjax.networks": {*LEAVES, "cxrjax.models", "cxrjax.views"},
 }
 DOORS_TO_THE_DISK: dict[str, set[str]] = {
     "cxrjax.data": {*LEAVES},

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from configs import base
-from cxrjax import check_maps, data, networks, pipeline, trust
+from cxrjax import check_maps, data, networks, trust, views
 from cxrjax.models.classifier import Classifier
 
 SIZE, SEEN = 64, 32
@@ -78,8 +78,8 @@ def config():
 
 def judge(backbone: nn.Module, params: dict, cases: data.Split, settings=None):
     settings = settings or config()
-    segmenter = pipeline.Network(BrightLungs(), SEEN, 1)
-    classifier = pipeline.Network(Classifier(backbone, Positive()), SEEN, 1)
+    segmenter = views.Network(BrightLungs(), SEEN, 1)
+    classifier = views.Network(Classifier(backbone, Positive()), SEEN, 1)
     variables = {"segmenter": {}, "classifier": networks.init(classifier, jax.random.key(0))}
     head = {"linear_0": {"kernel": jnp.array([[0.0, 100.0]]), "bias": jnp.array([0.0, -2.0])}}
     variables["classifier"]["params"] = {"head": head} | params

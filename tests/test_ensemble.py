@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from cxrjax import checkpoints, ensemble, gate, models, networks, pipeline, runs, voting
+from cxrjax import checkpoints, ensemble, gate, models, networks, pipeline, runs, views, voting
 
 
 def diagnosis(votes, probabilities, finding, value, within=0.0):
@@ -60,7 +60,7 @@ def test_no_lungs_stay_no_lungs():
 
 
 def test_the_last_snapshots_are_the_members(tmp_path):
-    network = pipeline.Network(models.build("resnet18", 2, width=4, stages=(1,)), 16, 1)
+    network = views.Network(models.build("resnet18", 2, width=4, stages=(1,)), 16, 1)
     variables = networks.init(network, jax.random.key(0))
     with checkpoints.Checkpoints(tmp_path / "checkpoints") as kept:
         for k in (1, 2, 3):

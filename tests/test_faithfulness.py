@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import ndimage, stats
 
-from cxrjax import faithfulness, models, networks, pipeline
+from cxrjax import faithfulness, models, networks, views
 from data_prep.phantom import draw
 
 KEY = jax.random.key(0)
@@ -137,7 +137,7 @@ def test_structural_similarity_is_that_of_the_paper():
 
 
 def test_layers_are_in_their_order_and_redrawn_by_name():
-    network = pipeline.Network(models.build("resnet6", 3, width=8), 32, 1)
+    network = views.Network(models.build("resnet6", 3, width=8), 32, 1)
     layers = networks.layers(network)
     assert layers[0] == "backbone/conv1" and layers[-1] == "head/linear_0"
     assert layers.index("backbone/layer1_0/bn2") < layers.index("backbone/layer2_0/conv1")

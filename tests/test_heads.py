@@ -5,13 +5,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from cxrjax import models, networks, pipeline, saliency
+from cxrjax import models, networks, pipeline, saliency, views
 from cxrjax.models import heads
 
 
 def build(head, num_classes=3, **settings):
     module = models.build("resnet18", num_classes, head=head, width=4, stages=(1,), **settings)
-    return module, networks.init(pipeline.Network(module, 32, 1), jax.random.key(0))
+    return module, networks.init(views.Network(module, 32, 1), jax.random.key(0))
 
 
 def test_mean_in_grid_by_hand():
@@ -72,14 +72,15 @@ def test_the_map_of_a_hidden_head_is_that_of_the_linear_one_it_is_equal_to(monke
     plain, _ = build("linear")
     image = jnp.asarray(np.random.default_rng(0).integers(0, 255, (64, 64)).astype(np.uint8))
     lungs = jnp.zeros((64, 64), bool).at[10:50, 10:50].set(True)
-    settings = pipeline.Settings("local", True, 6, 3, "mean_probability", 0.005, 0.02, "grey", 0.05, 0.875)
+    settings = views.Settings("local", True, 6, 3, "mean_probability", 0.005, 0.02, "grey", 0.05, 0.875)
 
     def examine(module, head):
         weights = {"params": params | {"head": head}, "batch_stats": variables["batch_stats"]}
-        network = pipeline.Network(module, 32, 1)
+        network = views.Network(module, 32, 1)
         return pipeline._examine(network, weights, image, lungs, jnp.ones(()), jax.random.key(3), settings)
 
-    (vote, mapped), (vote_linear, mapped_linear) = examine(deep, params["head"]), examine(plain, {"linear_0": folded})
+    vote, mapped, _ = examine(deep, params["head"])
+    vote_linear, mapped_linear, _ = examine(plain, {"linear_0": folded})
     np.testing.assert_allclose(vote.probabilities, vote_linear.probabilities, atol=1e-3)
     np.testing.assert_allclose(mapped, mapped_linear, atol=2e-3)
     assert mapped_linear.max() > 0.1
@@ -108,7 +109,7 @@ def test_dropout_of_a_head_is_for_training_alone():
 
 
 def test_a_network_without_batch_norm_has_no_statistics():
-    network = pipeline.Network(models.build("vgg16", 2, head="linear", width=2, stages=(1,)), 32, 1)
+    network = views.Network(models.build("vgg16", 2, head="linear", width=2, stages=(1,)), 32, 1)
     assert networks.init(network, jax.random.key(0))["batch_stats"] == {}
 
 

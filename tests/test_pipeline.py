@@ -5,11 +5,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from cxrjax import contrast, lung_crop, models, networks, pipeline, voting
+from cxrjax import contrast, lung_crop, models, networks, pipeline, views, voting
 from cxrjax.models.fc_densenet import FCDenseNet
 
 SIZE, PATCH, CLASSES = 128, 32, 3
-SETTINGS = pipeline.Settings(
+SETTINGS = views.Settings(
     mode="local",
     masked=True,
     patch_count=20,
@@ -22,15 +22,15 @@ SETTINGS = pipeline.Settings(
     confidence=0.875,
 )
 make_channels = jax.jit(contrast.make_channels, static_argnames="kind")
-draw_patches = jax.jit(pipeline.draw_patches, static_argnames=("size", "settings"))
+draw_patches = jax.jit(views.draw_patches, static_argnames=("size", "settings"))
 SURE = jnp.float32(0.9)  # confidence of lungs
 
 
 @pytest.fixture(scope="module")
 def small():
     """A segmenter that finds bright pixels to be lungs, a random classifier, and their variables."""
-    segmenter = pipeline.Network(FCDenseNet(4, blocks=(1,), bottleneck=1, growth=2, stem=2), 64, 1)
-    classifier = pipeline.Network(models.build("resnet18", CLASSES, width=8, stages=(1, 1)), PATCH, 1)
+    segmenter = views.Network(FCDenseNet(4, blocks=(1,), bottleneck=1, growth=2, stem=2), 64, 1)
+    classifier = views.Network(models.build("resnet18", CLASSES, width=8, stages=(1, 1)), PATCH, 1)
     variables = {"segmenter": networks.init(segmenter, jax.random.key(0)), "classifier": {}}
     variables["classifier"] = networks.init(classifier, jax.random.key(1))
     params = jax.tree.map(jnp.zeros_like, variables["segmenter"]["params"])
@@ -107,7 +107,7 @@ def test_global_is_one_vote_of_the_whole_radiograph(small, images):
     for masked in (True, False):
         result = diagnose(small, images, [1, 3], SETTINGS._replace(mode="global", masked=masked, patch_count=1))
         shown = images[1] * np.asarray(result.mask[0]) if masked else images[1]
-        x = pipeline.shrink(shown[None], PATCH)[..., None] / np.float32(255)
+        x = views.shrink(shown[None], PATCH)[..., None] / np.float32(255)
         logits = classifier.module.apply(variables["classifier"], x, train=False)[0]
         np.testing.assert_allclose(result.probabilities[0], jax.nn.softmax(logits), atol=1e-4)
         assert result.votes[0].sum() == 1 and result.finding[0] == logits.argmax()
@@ -133,7 +133,7 @@ def test_a_global_map_spans_the_radiograph(small, images):
     segmenter, classifier, variables = small
     settings = SETTINGS._replace(mode="global", patch_count=1)
     result = diagnose(small, images, [1], settings)
-    assert pipeline.span(classifier, images[1], settings) == SIZE
+    assert views.span(classifier, images[1], settings) == SIZE
     found = result.finding[0]
     assert result.map[0].shape == (SIZE, SIZE)
     assert float(result.map[0].max()) <= float(result.probabilities[0, found]) + 1e-5
@@ -141,7 +141,7 @@ def test_a_global_map_spans_the_radiograph(small, images):
 
 def test_crop_is_one_vote_of_channels_made_of_the_lungs_alone(small, images):
     segmenter, _, variables = small
-    classifier = pipeline.Network(models.build("resnet18", CLASSES, width=8, stages=(1, 1)), PATCH, 3)
+    classifier = views.Network(models.build("resnet18", CLASSES, width=8, stages=(1, 1)), PATCH, 3)
     variables = variables | {"classifier": networks.init(classifier, jax.random.key(1))}
     settings = SETTINGS._replace(mode="crop", channels="contrast", masked=False, patch_count=1)
     result = diagnose((segmenter, classifier, variables), images, [1, 3], settings)
@@ -189,7 +189,7 @@ def test_local_and_global_patches_are_cut_from_the_made_channels(images):
         window = np.s_[row - PATCH // 2 : row + PATCH // 2, column - PATCH // 2 : column + PATCH // 2]
         np.testing.assert_array_equal(crop, made[window])
     _, (whole,) = draw_patches(images[0], lungs, SURE, jax.random.key(0), PATCH, settings._replace(mode="global"))
-    each = [pipeline.shrink(made[None, ..., k], PATCH)[0] for k in range(3)]
+    each = [views.shrink(made[None, ..., k], PATCH)[0] for k in range(3)]
     np.testing.assert_array_equal(whole, np.stack(each, axis=-1))
 
 
@@ -197,8 +197,8 @@ def test_patches_without_the_mask_show_what_is_beside_the_lungs(images):
     lungs = np.zeros((SIZE, SIZE), bool)
     lungs[60:68, 60:68] = True
     key = jax.random.key(0)
-    centres, crops = pipeline.draw_patches(images[0], lungs, SURE, key, PATCH, SETTINGS._replace(masked=False))
-    same, masked = pipeline.draw_patches(images[0], lungs, SURE, key, PATCH, SETTINGS)
+    centres, crops = views.draw_patches(images[0], lungs, SURE, key, PATCH, SETTINGS._replace(masked=False))
+    same, masked = views.draw_patches(images[0], lungs, SURE, key, PATCH, SETTINGS)
     np.testing.assert_array_equal(centres, same)
     assert lungs[tuple(np.asarray(centres).T)].all()
     for (row, column), crop, black in zip(np.asarray(centres), crops, masked, strict=True):
@@ -209,7 +209,7 @@ def test_patches_without_the_mask_show_what_is_beside_the_lungs(images):
 
 def test_an_unknown_mode_is_named(images):
     with pytest.raises(ValueError, match="'both'; there are local, global, crop"):
-        pipeline.draw_patches(images[0], images[0] > 0, SURE, jax.random.key(0), PATCH, SETTINGS._replace(mode="both"))
+        views.draw_patches(images[0], images[0] > 0, SURE, jax.random.key(0), PATCH, SETTINGS._replace(mode="both"))
 
 
 def test_the_map_lies_within_reach_of_the_lungs_and_in_0_to_1(small, images):
@@ -223,15 +223,15 @@ def test_the_map_lies_within_reach_of_the_lungs_and_in_0_to_1(small, images):
 
 def test_a_network_reads_grey_levels_or_what_imagenet_makes_of_them():
     grey = jnp.array([[[0.0, 1.0]]])
-    network = pipeline.Network(None, 2, 3)
-    np.testing.assert_array_equal(pipeline.feed(grey, network), [[[[0, 0, 0], [1, 1, 1]]]])
-    seen = pipeline.feed(grey, network._replace(normalise="imagenet"))
+    network = views.Network(None, 2, 3)
+    np.testing.assert_array_equal(views.feed(grey, network), [[[[0, 0, 0], [1, 1, 1]]]])
+    seen = views.feed(grey, network._replace(normalise="imagenet"))
     black = [-0.485 / 0.229, -0.456 / 0.224, -0.406 / 0.225]
     white = [0.515 / 0.229, 0.544 / 0.224, 0.594 / 0.225]
     np.testing.assert_allclose(seen, [[[black, white]]], rtol=1e-6)
     with pytest.raises(ValueError, match="3 channels"):
-        pipeline.feed(grey, network._replace(normalise="imagenet", channels=1))
+        views.feed(grey, network._replace(normalise="imagenet", channels=1))
     made = jnp.array([[[[0.0, 0.5, 1.0]]]])
-    np.testing.assert_array_equal(pipeline.feed(made, network), made)
+    np.testing.assert_array_equal(views.feed(made, network), made)
     with pytest.raises(ValueError, match="patches of 3 channels were made, and the network reads 1"):
-        pipeline.feed(made, network._replace(channels=1))
+        views.feed(made, network._replace(channels=1))

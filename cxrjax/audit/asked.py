@@ -10,7 +10,7 @@ import numpy as np
 from jax import Array
 from ml_collections import ConfigDict
 
-from cxrjax import data, networks, pipeline, runs, voting
+from cxrjax import data, networks, pipeline, runs, views, voting
 
 
 class Asked:
@@ -51,7 +51,7 @@ class Asked:
 
 @partial(jax.jit, static_argnames=("classifier", "settings"))
 def _vote(
-    classifier: pipeline.Network, settings: pipeline.Settings, variables: Any, images: Array, lungs: Array, keys: Array
+    classifier: views.Network, settings: views.Settings, variables: Any, images: Array, lungs: Array, keys: Array
 ) -> voting.Vote:
     def one(radiograph: tuple[Array, Array, Array]) -> voting.Vote:
         image, lungs, key = radiograph

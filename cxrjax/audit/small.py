@@ -13,7 +13,7 @@ from jax import Array
 from ml_collections import ConfigDict
 from tqdm import tqdm
 
-from cxrjax import data, networks, pipeline, steps, train
+from cxrjax import data, networks, steps, train, views
 from cxrjax.audit.pictures import Alteration
 from cxrjax.tasks import classify
 
@@ -65,10 +65,10 @@ def shrink(split: data.Split, lungs: np.ndarray, size: int, batch: int) -> tuple
     return data.replace(split, images=small[0], masks=rows, lesions=None), small[1] > 127
 
 
-_shrink = partial(jax.jit, static_argnames="size")(pipeline.shrink)
+_shrink = partial(jax.jit, static_argnames="size")(views.shrink)
 
 
 @partial(jax.jit, static_argnames="network")
-def _ask(network: pipeline.Network, variables: Any, images: Array) -> Array:
-    x = pipeline.feed(pipeline.scale(images), network)
+def _ask(network: views.Network, variables: Any, images: Array) -> Array:
+    x = views.feed(views.scale(images), network)
     return jax.nn.softmax(network.module.apply(variables, x, train=False))

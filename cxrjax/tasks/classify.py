@@ -10,7 +10,7 @@ from jax import Array
 from ml_collections import ConfigDict
 from tqdm import tqdm
 
-from cxrjax import augment, data, losses, metrics, networks, pipeline, voting
+from cxrjax import augment, data, losses, metrics, networks, pipeline, views, voting
 from cxrjax.tasks import Task
 
 
@@ -59,14 +59,14 @@ def build(
     def draw(key: Array, image: Array, lungs: tuple[Array | None, Array | None]) -> Array:
         """One augmented patch of one radiograph: float [size, size], or [size, size, 3] of "contrast", in 0..1."""
         place, change = jax.random.split(key)
-        _, patch = pipeline.draw_patches(image, *lungs, place, classifier.size, one)
-        return augment.augment_patch(change, pipeline.scale(patch[0]), settings)
+        _, patch = views.draw_patches(image, *lungs, place, classifier.size, one)
+        return augment.augment_patch(change, views.scale(patch[0]), settings)
 
     def loss(params: Any, batch_stats: Any, held: Any, rows: Array, key: Array) -> tuple[Array, Any]:
         keys = jax.random.split(key, len(rows) + 1)
         batch = jax.tree.map(lambda x: x[rows], held)
         x = jax.vmap(draw)(keys[:-1], batch["images"], batch["lungs"])
-        x = pipeline.feed(x, classifier)
+        x = views.feed(x, classifier)
         variables = {"params": params, "batch_stats": batch_stats}
         logits, new = classifier.module.apply(
             variables, x, train=True, rngs={"dropout": keys[-1]}, mutable=["batch_stats"]
@@ -101,7 +101,7 @@ def find_lungs(config: ConfigDict, variables: Mapping[str, Any] | None, split: d
     return Lungs(masks, confidence, masks.any((1, 2)))
 
 
-def _validation(config: ConfigDict, classifier: pipeline.Network, split: data.Split, lungs: Lungs) -> Any:
+def _validation(config: ConfigDict, classifier: views.Network, split: data.Split, lungs: Lungs) -> Any:
     """Scores of the vote of a few patches, drawn for each radiograph from its own key, hence the same every epoch."""
     classes = tuple(config.classifier.classes)
     truth = data.index_labels(split, classes)

@@ -10,7 +10,7 @@ import numpy as np
 from jax import Array
 from ml_collections import ConfigDict
 
-from cxrjax import anatomy, augment, data, losses, metrics, networks, pipeline
+from cxrjax import anatomy, augment, data, losses, metrics, networks, views
 from cxrjax.tasks import Task
 
 # What a mask of structures lets us score, and where it is; "lungs" is all that a mask of the lungs alone does.
@@ -32,11 +32,11 @@ def build(config: ConfigDict, train: data.Split, validation: data.Split) -> Task
 
     def loss(params: Any, batch_stats: Any, held: Any, rows: Array, key: Array) -> tuple[Array, Any]:
         change, drop = jax.random.split(key)
-        x = pipeline.scale(held["images"][rows])
+        x = views.scale(held["images"][rows])
         x, masks = jax.vmap(partial(augment.augment_pair, settings=settings))(
             jax.random.split(change, len(rows)), x, held["masks"][rows]
         )
-        x = pipeline.feed(x, segmenter)
+        x = views.feed(x, segmenter)
         out, new = segmenter.module.apply(
             {"params": params, "batch_stats": batch_stats},
             x,
@@ -79,7 +79,7 @@ def _validation(config: ConfigDict, segmenter: networks.Network, split: data.Spl
     @jax.jit
     def label(variables: Mapping[str, Any], images: Array, masks: Array, kinds: Array) -> tuple[Array, Array]:
         """The label maps [B, s, s] and each radiograph's loss [B]."""
-        x = pipeline.feed(pipeline.scale(images), segmenter)
+        x = views.feed(views.scale(images), segmenter)
         out = segmenter.module.apply(variables, x, train=False)
         each = jax.vmap(lambda *one: losses.segmentation_loss(*(part[None] for part in one), background))
         return out.argmax(-1), each(out, masks, kinds)
@@ -106,7 +106,7 @@ def _hold(split: data.Split, size: int) -> dict[str, Array]:
         raise data.MissingData(f"{split.paths[int(np.argmax(split.kinds < 0))]}: has no mask to learn the lungs from")
     side = split.masks.shape[1]
     nearest = ((np.arange(size) + 0.5) * side / size).astype(np.int32)
-    shrink = jax.jit(partial(pipeline.shrink, size=size))
+    shrink = jax.jit(partial(views.shrink, size=size))
     images = np.concatenate([shrink(split.images[i : i + 1]) for i in range(len(split))])
     return {
         "images": jnp.asarray(images),
