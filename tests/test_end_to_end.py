@@ -109,7 +109,7 @@ def test_the_maps_that_are_checked_are_those_that_were_evaluated(folder, tmp_pat
     rows = {row["path"]: row for row in predictions.read(run / "evaluation" / "test" / "predictions.csv")}
     judged = check_maps.check_maps(run, "test")
     assert json.loads((run / "maps" / "test" / "checks.json").read_text()) == judged
-    checks = list(csv.DictReader((run / "maps" / "test" / "checks.csv").open()))
+    checks = list(csv.DictReader((run / "maps" / "test" / "checks.csv").read_text().splitlines()))
     assert [check["finding"] for check in checks] == [rows[check["path"]]["finding"] for check in checks]
     energies = [(float(check["energy_in_lesions"] or "nan"), rows[check["path"]]) for check in checks]
     assert np.isfinite([energy for energy, _ in energies]).any()
