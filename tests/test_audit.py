@@ -41,7 +41,7 @@ def make_run(folder: Path, shortcut: str, skill: float = 1.5, count: int = 40) -
 
 def small(epochs: int):
     config = settings.get_config()
-    config.classifier.architecture, config.patches.size, config.patches.count = "resnet8_narrow", 32, 2
+    config.patches.size, config.patches.count = SIZE, 2
     config.training.epochs, config.training.batch_size = epochs, 16
     return config
 
