@@ -18,7 +18,6 @@ from cxrjax import data, networks, pipeline, steps, train
 from cxrjax.audit.pictures import Alteration
 from cxrjax.tasks import classify
 
-
 STEPS = 400  # at least, however few the radiographs are: a mark on two dozen of them is learned by then. Ours
 
 
