@@ -145,17 +145,16 @@ def main() -> None:
     options = parser.parse_args()
     examiner, rng = Examiner(options.workdir), np.random.default_rng(0)
     config = examiner.config
-    size, gamma = config.image.size, config.image.gamma
-    split = data.load(config.data.directory, options.split, size=size, gamma=gamma, readers=config.data.readers)
+    split = data.load_as(config, options.split)
     picked = split.images[np.sort(rng.permutation(len(split))[: options.count])]
-    cases = spoil(picked, rng) | find_others(options.count, rng) | draw_others(options.count, size, rng)
+    cases = spoil(picked, rng) | find_others(options.count, rng) | draw_others(options.count, config.image.size, rng)
     if options.folder:
         cases[options.folder.name] = [radiograph.read(file).pixels for file in radiograph.find(options.folder)]
     rows, panels = [], []
     print("| case | n | flagged | 95% interval | commonest reason |\n|---|---|---|---|---|")
     for case, pictures in cases.items():
         scans = [radiograph.Radiograph(np.ascontiguousarray(picture), case, "png") for picture in pictures]
-        images = np.stack([standardise.standardise(scan, size=size, gamma=gamma) for scan in scans])
+        images = np.stack([standardise.standardise(scan, **config.image) for scan in scans])
         results = list(examiner.examine(images, [f"{case}/{i}" for i in range(len(images))]))
         reasons = [examiner.row(result)["gate"] for result in results]
         interval = binomtest(sum(map(bool, reasons)), len(reasons)).proportion_ci(method="wilson")

@@ -18,7 +18,7 @@ def get_config() -> ConfigDict:
     config.patches.masked = False
     config.patches.size = 64  # letters and frames can be seen at this size, and a training takes half a minute
     config.patches.count = 25  # patches that the run's own network votes with when it is asked again
-    config.training.epochs = 12
+    config.training.epochs = 12  # and 400 steps at least (cxrjax/audit/small.py)
     config.training.batch_size = 32
     config.training.sampling = "balanced"
     config.training.learning_rate = 2e-3
@@ -27,7 +27,7 @@ def get_config() -> ConfigDict:
     config.training.average = 0.95
     config.training.decay = 1e-4
     config.training.metric = "loss"
-    config.augmentation.shift = 0.05  # and no flip: on which side a mark stands is part of what is looked for
+    config.augmentation.shift = 0.03  # and no flip: on which side a mark stands is part of what is looked for
     config.augmentation.contrast = 0.1
     config.evaluation.batch_size = 32
     return config

@@ -34,8 +34,7 @@ def compare_classes(workdir: Path, split: str, directory: str | None = None) -> 
     """
     config = runs.load_config(workdir)
     examiner = Examiner(workdir / runs.SEGMENTER if config.task == "classify" else workdir)
-    size, gamma = config.image.size, config.image.gamma
-    cases = data.load(directory or config.data.directory, split, size=size, gamma=gamma, readers=config.data.readers)
+    cases = data.load_as(config, split, directory)
     keys = pipeline.radiograph_keys(config.seed, cases.names)
     rows = []
     for i, found in enumerate(examiner.examine(cases.images, cases.paths)):

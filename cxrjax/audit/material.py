@@ -1,5 +1,6 @@
 """What the controls of an audit work on: each part is read, or found, when a control first asks for it."""
 
+import io
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -8,7 +9,7 @@ from typing import Any
 import numpy as np
 from ml_collections import ConfigDict
 
-from cxrjax import data, evaluate, predictions, runs
+from cxrjax import data, evaluate, predictions, runs, whole
 from cxrjax.audit import small, tabular
 from cxrjax.audit.asked import Asked
 from cxrjax.tasks import classify
@@ -32,7 +33,7 @@ class Material:
         Raises:
             UnfitRun: there is no run, or none that finds anything.
         """
-        self.workdir, self.split = workdir, split
+        self.workdir, self.split, self.folder = workdir, split, workdir / "audit" / split
         self.run = runs.load_config(workdir)
         if self.run.task != "classify":
             raise runs.UnfitRun(f"{workdir}: finds lungs and nothing else, and only findings can be audited")
@@ -116,6 +117,20 @@ class Material:
     def _load(self, name: str) -> tuple[data.Split, np.ndarray]:
         split = data.load_as(self.run, name)
         data.index_labels(split, self.classes)
+        return split, self._find_lungs(name, split)
+
+    def _find_lungs(self, name: str, split: data.Split) -> np.ndarray:
+        """The lungs bool [n, S, S], kept for an audit that goes on; nowhere, where the run has no segmenter."""
+        kept = self.folder / "lungs" / f"{name}.npz"
+        if kept.exists():
+            with np.load(kept) as file:
+                return np.unpackbits(file["lungs"], axis=-1, count=split.images.shape[-1]).astype(bool)
         segmenter = runs.load_networks(self.workdir, self.run)["segmenter"]
         lungs = classify.find_lungs(self.run, segmenter, split).masks
-        return split, np.zeros(split.images.shape, bool) if lungs is None else lungs
+        if lungs is None:
+            return np.zeros(split.images.shape, bool)
+        packed = io.BytesIO()
+        np.savez_compressed(packed, lungs=np.packbits(lungs, axis=-1))
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        whole.write(kept, packed.getvalue())
+        return lungs

@@ -1,7 +1,7 @@
 """The audit of a run, gone on with where it was stopped: a control that is done is not done again.
 
 Writes RUN/audit/SPLIT/: controls/NAME/, each whole, with predictions.csv and facts.json; then, from those alone,
-audit.json, audit.md, audit.png and audit.svg. The settings of the small network are in config.json.
+audit.json, audit.md, audit.png and audit.svg. config.json has the small network's settings, lungs/ what was segmented.
 """
 
 import json
@@ -40,7 +40,8 @@ def audit(workdir: Path, split: str, config: ConfigDict) -> dict[str, Any]:
         UnfitRun: there is no trained classifier, or its audit was begun with other settings.
         MissingData, Diverged: see there.
     """
-    material, folder = Material(workdir, split, config), workdir / "audit" / split
+    material = Material(workdir, split, config)
+    folder = material.folder
     runs.start(folder, config)
     with _compiled_once():
         for control in CONTROLS:

@@ -4,6 +4,7 @@ It is not the network that is audited: it tells what can be learned from such pi
 `configs/audit.py`, equal for all controls; its pieces are those of every training.
 """
 
+import math
 from functools import partial
 from typing import Any
 
@@ -17,6 +18,8 @@ from cxrjax import data, networks, steps, train, views
 from cxrjax.audit.pictures import Alteration
 from cxrjax.tasks import classify
 
+STEPS = 400  # at least, however few the radiographs are: a mark on two dozen of them is learned by then. Ours
+
 
 class SmallNetwork:
     """A small network of a config, trained."""
@@ -28,6 +31,9 @@ class SmallNetwork:
             train.Diverged: its loss is no number.
         """
         # The validation that a task brings is not asked for: every control trains as long, and its last network counts.
+        config = config.copy_and_resolve_references()
+        epoch = math.ceil(len(pictures) / config.training.batch_size)
+        config.training.epochs = max(config.training.epochs, math.ceil(STEPS / epoch))
         training = train.Training(config, classify.build(config, pictures, pictures, None))
         state = training.begin(0)
         for number in tqdm(range(training.total), desc="training the small network", unit="step", delay=2):

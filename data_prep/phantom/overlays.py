@@ -48,9 +48,9 @@ def add_marks(pixels: np.ndarray, anatomy: Anatomy, rng: np.random.Generator) ->
 def plant_marker(pixels: np.ndarray) -> np.ndarray:
     """A white disc with a black rim in the lower right corner, outside the lungs; uint8 [n, n] in and out."""
     size, marked = pixels.shape[0], pixels.copy()
-    middle, radius = (round(0.93 * size), round(0.93 * size)), max(2, round(0.035 * size))
+    middle, radius = (round(0.93 * size), round(0.93 * size)), max(3, round(0.045 * size))
     cv2.circle(marked, middle, radius, 0, cv2.FILLED, cv2.LINE_AA)
-    cv2.circle(marked, middle, round(0.75 * radius), 255, cv2.FILLED, cv2.LINE_AA)
+    cv2.circle(marked, middle, round(0.8 * radius), 255, cv2.FILLED, cv2.LINE_AA)
     return marked
 
 
