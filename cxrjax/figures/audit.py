@@ -59,7 +59,8 @@ def draw_audit(audit: Mapping[str, Any], metric: str, path: str | os.PathLike) -
         tick.set(color=colour, weight="bold" if number is None or colour == style.INK else "normal")
     axes.set_ylim(len(rows) - 0.4, -1.4)
     _name(axes, chance, "chance")
-    axes.set_title(f"{audit['n']} radiographs of {audit['patients']} patients: what reaches how much of the score")
+    title = f"{audit['n']} radiographs of {audit['patients']} patients: what reaches how much of the score"
+    figure.suptitle(title, x=0.01, ha="left", size=10)  # the axes' own would begin where the names of rows end
     axes.set_xlabel(f"{metric.replace('_', ' ').replace('auroc', 'AUROC')}, with 95% intervals by patient")
     axes.tick_params(axis="y", length=0)
     axes.grid(axis="x")
