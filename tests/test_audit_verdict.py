@@ -33,8 +33,8 @@ def test_a_shortcut_is_named_with_its_score_its_share_and_what_is_left():
     of = verdict.conclude(audit(control("source", "source alone", 0.86), control("view", "view alone", 0.7)))
     assert "On 100 radiographs of 80 patients the network reaches macro AUROC 0.90 (0.88 to 0.92)" in of["paragraph"]
     assert (
-        "Without a look at the picture, the source alone reaches a macro AUROC of 0.86 (0.84 to 0.88), which is "
-        "90% (85% to 95%) of what the score is above chance; view alone 50%."
+        "From the source alone a macro AUROC of 0.86 (0.84 to 0.88) is reached, with no look at the picture: "
+        "90% (85% to 95%) of what the score is above chance (view alone 50%)."
     ) in of["sentences"]
     assert "What the source alone does not reach is 10% (5% to 15%) of the score above chance." in of["sentences"]
 
@@ -100,7 +100,10 @@ def test_a_source_left_out():
     left = control("leave_source_out", "a source left out", 0.2, kind="check", by="small network")
     left |= {"against": scores(0.8), "change": scores(-0.6)}
     of = verdict.conclude(audit(left))
-    assert "it recognises 20% (18% to 22%), where it recognised 80% (78% to 82%) with the source." in of["paragraph"]
+    assert (
+        "that network recognises 20% (18% to 22%), where it recognised 80% (78% to 82%) with the source."
+        in of["paragraph"]
+    )
     assert "that a class is recognised in a source that was not trained on" in of["cannot_support"]
 
 

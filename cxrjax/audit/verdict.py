@@ -100,17 +100,17 @@ def _shortcuts(audit: Numbers) -> list[str]:
             f"intervals leave room for at most {max(most, 0):.0%} of the score."
         ]
     said = []
-    for by, words in (
-        ("table", "Without a look at the picture, the {}"),
-        ("small network", "A small network shown the {}"),
+    for by, how in (
+        ("table", "with no look at the picture"),
+        ("small network", "by a small network that sees no more"),
     ):
         of = [one for one in found if one["by"] == by]
         if of:
-            first = words.format(of[0]["title"])
-            reached = f"reaches a macro AUROC of {interval(of[0]['scores'][HEADLINE])}, which is"
-            also = [f"{one['title']} {one['share']['value']:.0%}" for one in of[1:]]
-            rest = f"; {join(also)}" if also else ""
-            said.append(f"{first} {reached} {percent(of[0]['share'])} of what the score is above chance{rest}.")
+            reached = f"a macro AUROC of {interval(of[0]['scores'][HEADLINE])} is reached, {how}"
+            also = join([f"{one['title']} {one['share']['value']:.0%}" for one in of[1:]])
+            rest = f" ({also})" if also else ""
+            share = f"{percent(of[0]['share'])} of what the score is above chance"
+            said.append(f"From the {of[0]['title']} {reached}: {share}{rest}.")
     return said + [text for one in found for text in _place(one)]
 
 
@@ -159,8 +159,8 @@ def _elsewhere(by_name: Numbers) -> list[str]:
     left = by_name["leave_source_out"]
     now, before = left["scores"]["accuracy"], left["against"]["accuracy"]
     return [
-        f"Of radiographs whose source is left out of training, and whose class is known from another, it recognises "
-        f"{percent(now)}, where it recognised {percent(before)} with the source."
+        "Of radiographs whose source is left out of training, and whose class is known from another, that network "
+        f"recognises {percent(now)}, where it recognised {percent(before)} with the source."
     ]
 
 
@@ -171,7 +171,10 @@ def _altered(audit: Numbers, by_name: Numbers) -> list[str]:
         if change and change[HEADLINE]["interval"] and change[HEADLINE]["interval"][1] < 0:
             low, high = change[HEADLINE]["interval"]
             fall = {"value": -change[HEADLINE]["value"], "interval": [-high, -low]}
-            said.append(f"With the {what} of all radiographs made alike its macro AUROC falls by {interval(fall)}.")
+            said.append(
+                f"With the {what} of all radiographs made alike the network loses {interval(fall)} of macro AUROC, by "
+                "the loss of a source's mark or by being shown what it never saw."
+            )
     for name in ("background_network", "border_network"):
         seen = by_name[name]["scores"][HEADLINE] if name in by_name else {"interval": None}
         if seen["interval"] and seen["interval"][0] > chance + FOUND / 2:
