@@ -22,7 +22,9 @@ demo: $(READY) ## draw phantom radiographs, train both networks on them, evaluat
 	$(BIN)/python -m cxrjax.main --workdir=$(RUNS)/phantom_segment --mode=evaluate --split=test
 	$(BIN)/python -m cxrjax.main --config=configs/phantom_classify.py --workdir=$(RUNS)/phantom_classify --config.data.directory=$(DATA)/phantom --config.segmenter.workdir=$(RUNS)/phantom_segment
 	$(BIN)/python -m cxrjax.main --workdir=$(RUNS)/phantom_classify --mode=evaluate --split=test
+	$(BIN)/python -m cxrjax.main --workdir=$(RUNS)/phantom_classify --mode=report
 	@echo "The pictures: $(RUNS)/phantom_classify/evaluation/test/sheet.png"
+	@echo "All of it on one page: $(RUNS)/phantom_classify/report/index.html"
 
 recipes: $(READY) ## train every published recipe in the small, side by side: BENCHMARK=TABLE.csv, hours on two cores
 	@test -n "$(BENCHMARK)" || { echo "make recipes: name the table of the radiographs, BENCHMARK=TABLE.csv" >&2; exit 1; }
