@@ -82,7 +82,10 @@ def test_no_lungs_is_a_finding_not_a_nan(small, images):
     result = diagnose(small, images, [3, 0])
     assert result.finding[0] == pipeline.NO_LUNGS and result.finding[1] >= 0
     assert not result.mask[0].any() and result.votes[0].sum() == 0 and result.lung_confidence[0] == 0
-    assert all(np.isfinite(np.asarray(leaf)).all() for leaf in result)
+    told = result._asdict()
+    evidence = told.pop("evidence")
+    assert all(np.isfinite(leaf).all() for leaf in told.values())
+    assert np.isnan(evidence.measures[0]).all() and np.isfinite(evidence.measures[1]).all()
 
 
 def test_votes_are_those_of_patches_cut_and_classified_one_by_one(small, images):
