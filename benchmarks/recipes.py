@@ -53,6 +53,8 @@ FINDINGS += [
         *(f"hieu2695_{network}" for network in ("resnet34", "groups", "densenet121", "vgg16")),
     )
 ]
+# Random weights are not frozen, and so it is hieu2695_full.
+UNFROZEN = "hieu2695_freeze"
 
 
 def main() -> int:
@@ -64,10 +66,10 @@ def main() -> int:
     parser.add_argument("--published", action="store_true", help="begin with the weights that the recipes begin with")
     parser.add_argument("--only", default="", help="recipes of which this is a part of the name")
     options = parser.parse_args()
-    failed = []
-    for recipe in LUNGS + FINDINGS:
-        if options.only in recipe.name and not run(recipe, options):
-            failed.append(recipe.name)
+    if options.published:
+        options.out /= "published"
+    chosen = LUNGS + [recipe for recipe in FINDINGS if options.published or recipe.name != UNFROZEN]
+    failed = [recipe.name for recipe in chosen if options.only in recipe.name and not run(recipe, options)]
     for text in (report := format_tables(options.out)), *(f"failed: {name}" for name in failed):
         print(text)
     whole.write(options.out / "recipes.md", report.encode())
@@ -94,12 +96,13 @@ def run(recipe: Recipe, options: argparse.Namespace) -> bool:
         if (workdir / product).exists():
             continue
         print(f"{recipe.name}: {' '.join(command)}", flush=True)
-        before = cpu_seconds()
+        before, goes_on = cpu_seconds(), (workdir / "metrics.jsonl").exists()
         done = subprocess.run([sys.executable, "-m", "cxrjax.main", f"--workdir={workdir}", *command])
         if done.returncode:
             return False
         if product == COST:
-            cost = {"cpu_seconds": cpu_seconds() - before, "weights": count_weights(workdir)}
+            spent = None if goes_on else cpu_seconds() - before  # that of a process which was stopped is not known
+            cost = {"cpu_seconds": spent, "weights": count_weights(workdir)}
             whole.write(workdir / COST, json.dumps(cost).encode())
     return True
 
@@ -127,7 +130,7 @@ def format_tables(out: Path) -> str:
     for recipe, scores, size, minutes in done(LUNGS, out):
         dice = [show(one["all"]["structures"]["lungs"]["dice"]) for one in scores]
         jaccard = show(scores[-1]["all"]["structures"]["lungs"]["jaccard"])
-        lines.append(f"| {recipe.name} | {size:.1f} | {minutes:.1f} | {' | '.join(dice)} | {jaccard} |")
+        lines.append(f"| {recipe.name} | {size:.1f} | {minutes} | {' | '.join(dice)} | {jaccard} |")
     lines += [
         f"\n{epochs['segment']} passes over the training split at {reduced.SIDE}².\n",
         "| findings | millions of weights | CPU minutes | macro F1, val | macro F1, test | accuracy | AUROC |",
@@ -137,7 +140,7 @@ def format_tables(out: Path) -> str:
     for recipe, scores, size, minutes in finished:
         f1 = [show(one["all"]["macro"]["f1"]) for one in scores]
         rest = [show(scores[-1]["all"]["accuracy"]), show(scores[-1]["all"]["macro"]["auroc"])]
-        lines.append(f"| {recipe.name} | {size:.1f} | {minutes:.1f} | {' | '.join(f1 + rest)} |")
+        lines.append(f"| {recipe.name} | {size:.1f} | {minutes} | {' | '.join(f1 + rest)} |")
     if finished:
         alone = [one["source_alone"] for one in finished[0][1]]
         f1, accuracy = [show(one["macro"]["f1"]) for one in alone], show(alone[-1]["accuracy"])
@@ -149,14 +152,15 @@ def format_tables(out: Path) -> str:
     return "\n".join(lines)
 
 
-def done(recipes: list[Recipe], out: Path) -> Iterator[tuple[Recipe, list[dict[str, Any]], float, float]]:
-    """Of each recipe that is evaluated: its scores on each split, its weights in millions, its CPU minutes."""
+def done(recipes: list[Recipe], out: Path) -> Iterator[tuple[Recipe, list[dict[str, Any]], float, str]]:
+    """Of each recipe that is evaluated: its scores on each split, its weights in millions, its CPU minutes if known."""
     for recipe in recipes:
         paths = [folder(recipe, out) / "evaluation" / split / "metrics.json" for split in SPLITS]
         if all(path.exists() for path in paths):
             cost = json.loads((folder(recipe, out) / COST).read_text())
             scores = [json.loads(path.read_text()) for path in paths]
-            yield recipe, scores, cost["weights"] / 1e6, cost["cpu_seconds"] / 60
+            minutes = "–" if cost["cpu_seconds"] is None else f"{cost['cpu_seconds'] / 60:.1f}"
+            yield recipe, scores, cost["weights"] / 1e6, minutes
 
 
 def show(score: dict[str, Any] | None) -> str:

@@ -2,6 +2,7 @@
 
 python -m cxrjax.main --workdir=RUN --mode=audit [--config=configs/audit.py --config.training.epochs=20]
 Its data, its classes, and the way its radiographs are standardised, are those of RUN.
+Numbers are ours.
 """
 
 from ml_collections import ConfigDict

@@ -26,7 +26,7 @@ def get_config() -> ConfigDict:
     config.training.learning_rate = 1e-4  # cell 26
     config.training.epsilon = 1e-7  # Keras's Adam
     config.training.schedule = "constant"  # cell 26
-    config.training.metric = "loss"  # it keeps the last epoch
+    config.training.metric = "loss"  # ours: it keeps the last epoch, good or not
     config.augmentation.rotation = 27.0  # 0.075 of a turn; cell 10
     config.augmentation.zoom = 0.2  # cell 10
     config.augmentation.shift = 0.1  # cell 10

@@ -2,6 +2,7 @@
 
 python -m cxrjax.main --config=configs/phantom_classify.py --workdir=runs/phantom_classify
 Needs runs/phantom_segment; see configs/phantom_segment.py.
+Numbers without a source are ours, chosen on the validation split.
 """
 
 from ml_collections import ConfigDict

@@ -2,6 +2,7 @@
 
 python -m data_prep phantom --out=data
 python -m cxrjax.main --config=configs/phantom_segment.py --workdir=runs/phantom_segment
+Numbers without a source are ours, chosen on the validation split.
 """
 
 from ml_collections import ConfigDict

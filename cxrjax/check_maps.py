@@ -199,13 +199,13 @@ def _redraw(config: ConfigDict, classifier: views.Network, trained: Mapping[str,
     }
 
 
-def _fill(image: Array, settings: ConfigDict) -> Array:
+def _fill(image: Array, maps: ConfigDict) -> Array:
     """What is put in the place of deleted pixels: uint8 [S, S]."""
-    if settings.fill == "black":
+    if maps.fill == "black":
         return jnp.zeros_like(image)
-    if settings.fill != "blur":
-        raise ValueError(f"no maps.fill called {settings.fill!r}; there are black, blur")
-    return jnp.round(faithfulness.smooth(image.astype(jnp.float32), settings.blur * len(image))).astype(image.dtype)
+    if maps.fill != "blur":
+        raise ValueError(f"no maps.fill called {maps.fill!r}; there are black, blur")
+    return jnp.round(faithfulness.smooth(image.astype(jnp.float32), maps.blur * len(image))).astype(image.dtype)
 
 
 def _places(saliency: Array, lungs: Array, lesion: Array, covered: Array, region: Array) -> dict[str, Array]:
