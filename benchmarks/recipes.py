@@ -20,7 +20,7 @@ import jax
 import matplotlib.pyplot as plt
 
 from benchmarks import reduced
-from cxrjax import networks, runs, whole
+from cxrjax import networks, runs, tables, whole
 
 SPLITS = ("val", "test")
 COST = "cost.json"
@@ -125,8 +125,8 @@ def format_tables(out: Path) -> str:
         "|---|---|---|---|---|---|",
     ]
     for recipe, scores, size, minutes in done(LUNGS, out):
-        dice = [show(one["all"]["structures"]["lungs"]["dice"]) for one in scores]
-        jaccard = show(scores[-1]["all"]["structures"]["lungs"]["jaccard"])
+        dice = [tables.say(one["all"]["structures"]["lungs"]["dice"]) for one in scores]
+        jaccard = tables.say(scores[-1]["all"]["structures"]["lungs"]["jaccard"])
         lines.append(f"| {recipe.name} | {size:.1f} | {minutes:.1f} | {' | '.join(dice)} | {jaccard} |")
     lines += [
         f"\n{epochs['segment']} passes over the training split at {reduced.SIDE}².\n",
@@ -135,12 +135,12 @@ def format_tables(out: Path) -> str:
     ]
     finished = list(done(FINDINGS, out))
     for recipe, scores, size, minutes in finished:
-        f1 = [show(one["all"]["macro"]["f1"]) for one in scores]
-        rest = [show(scores[-1]["all"]["accuracy"]), show(scores[-1]["all"]["macro"]["auroc"])]
+        f1 = [tables.say(one["all"]["macro"]["f1"]) for one in scores]
+        rest = [tables.say(scores[-1]["all"]["accuracy"]), tables.say(scores[-1]["all"]["macro"]["auroc"])]
         lines.append(f"| {recipe.name} | {size:.1f} | {minutes:.1f} | {' | '.join(f1 + rest)} |")
     if finished:
         alone = [one["source_alone"] for one in finished[0][1]]
-        f1, accuracy = [show(one["macro"]["f1"]) for one in alone], show(alone[-1]["accuracy"])
+        f1, accuracy = [tables.say(one["macro"]["f1"]) for one in alone], tables.say(alone[-1]["accuracy"])
         lines.append(f"| **the source alone, no pixel seen** | | | {' | '.join(f1)} | {accuracy} | |")
     lines.append(
         f"\n{epochs['classify']} passes over the training split; patches of {reduced.SIDE}² of radiographs of "
@@ -157,14 +157,6 @@ def done(recipes: list[Recipe], out: Path) -> Iterator[tuple[Recipe, list[dict[s
             cost = json.loads((folder(recipe, out) / COST).read_text())
             scores = [json.loads(path.read_text()) for path in paths]
             yield recipe, scores, cost["weights"] / 1e6, cost["cpu_seconds"] / 60
-
-
-def show(score: dict[str, Any] | None) -> str:
-    """A score with its interval."""
-    if score is None:
-        return "–"
-    low, high = score["interval"]
-    return f"{score['value']:.3f} ({low:.2f}–{high:.2f})"
 
 
 def draw_curves(out: Path) -> None:
