@@ -84,8 +84,7 @@ def describe(tree: Any, crowding: float = 1.0, n: int = 0) -> Any:
 
     Args:
         tree: see above.
-        crowding: see `resampling.crowding`; what the effective number is divided by where a share is 0 or 1, and the
-            resamples do not vary.
+        crowding: see `resampling.crowding`; what the number of radiographs is divided by where a share is 0 or 1.
         n: radiographs, for the leaves that stand in no dict with a "support" or "n".
     """
     if isinstance(tree, Mapping):
@@ -104,10 +103,9 @@ def describe(tree: Any, crowding: float = 1.0, n: int = 0) -> Any:
 def _interval(leaf: Any, value: float, drawn: NDArray, n: int, crowding: float) -> tuple[float, float] | None:
     """The interval by the resamples at `drawn`."""
     resampled, tail = values(leaf)[drawn], (1 - proportions.LEVEL) / 2
-    still = np.ptp(resampled) < _STILL
     if isinstance(leaf, Share) and min(value, 1 - value) < _STILL:
-        return proportions.wilson(round(value), n / crowding if still else n)
-    if still:
+        return proportions.wilson(round(value), n / crowding)
+    if np.ptp(resampled) < _STILL:
         return None
     if isinstance(leaf, Share):
         return proportions.wilson(value, min(n, value * (1 - value) / resampled.var()))
