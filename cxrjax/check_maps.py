@@ -177,7 +177,7 @@ def check(
         for i, row in enumerate(rows[:count]):
             who = {"path": cases.paths[row], "patient_id": cases.patients[row], "source": cases.sources[row]}
             who |= {"label": cases.labels[row], "finding": ""}
-            if found[i] == pipeline.NO_LUNGS:
+            if found[i] == pipeline.NO_CLASS:
                 yield who, {}
                 continue
             who["finding"] = config.classifier.classes[found[i]]

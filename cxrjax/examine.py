@@ -79,11 +79,11 @@ class Examiner:
         """What `predictions.csv` says of a result."""
         if not self.finds:
             return _status(bool(result.found)) | {"lung_confidence": result.confidence}
-        row = _status(result.finding != pipeline.NO_LUNGS) | {"lung_confidence": result.lung_confidence}
+        row = _status(result.finding != pipeline.NO_CLASS) | {"lung_confidence": result.lung_confidence}
         if self._gate is not None:
             row["gate"] = gate.judge(self._gate, jax.tree.map(lambda x: x[None], result.evidence))[0]
         row |= {f"votes_{name}": int(count) for name, count in zip(self.classes, result.votes, strict=True)}
-        if result.finding == pipeline.NO_LUNGS:
+        if result.finding == pipeline.NO_CLASS:
             return row
         row |= {f"probability_{name}": p for name, p in zip(self.classes, result.probabilities, strict=True)}
         return row | {
@@ -131,4 +131,4 @@ def describe(row: Mapping[str, Any]) -> str:
 def _status(found: bool) -> dict[str, str]:
     if found:
         return {"status": predictions.OK, "reason": ""}
-    return {"status": predictions.NO_LUNGS, "reason": "the segmenter sees no lungs, or too little of them"}
+    return {"status": predictions.NO_LUNGS_FOUND, "reason": "the segmenter sees no lungs, or too little of them"}

@@ -32,7 +32,7 @@ def fit_gate(workdir: Path) -> gate.Gate:
     kept = [
         (result.evidence, patient)
         for result, patient in zip(examiner.examine(cases.images, cases.paths), cases.patients, strict=True)
-        if result.finding != pipeline.NO_LUNGS
+        if result.finding != pipeline.NO_CLASS
     ]
     evidence = jax.tree.map(lambda *each: np.stack(each), *(evidence for evidence, _ in kept))
     fitted = gate.fit(evidence, [patient for _, patient in kept], config.gate.quantile)

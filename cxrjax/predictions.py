@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from cxrjax import whole
 
-OK, NO_LUNGS, UNREADABLE, REFUSED = STATUSES = ("ok", "no lungs found", "unreadable", "refused")
+OK, NO_LUNGS_FOUND, UNREADABLE, REFUSED = STATUSES = ("ok", "no lungs found", "unreadable", "refused")
 WHO = ("path", "patient_id", "source", "view", "sex", "age", "split", "label")
 TEXTS = (
     *("path", "patient_id", "source", "view", "sex", "split", "label", "finding", "source_guess"),
