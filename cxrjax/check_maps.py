@@ -66,7 +66,7 @@ def check_maps(workdir: Path, split: str, directory: str | None = None, table: P
     segmenter, classifier = networks.segmenter(config), networks.classifier(config)
     rows, curves = zip(*check(segmenter, classifier, config, variables, cases), strict=True)
     judged = trust.judge(rows, curves, config.maps, config.seed)
-    folder = workdir / "maps" / split
+    folder = workdir / "maps" / data.name_results(config, split, directory)
     folder.mkdir(parents=True, exist_ok=True)
     _write(folder / "checks.csv", rows)
     for form in ("png", "svg"):

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cxrjax import calibration, charts, findings, metrics, predictions, whole
+from cxrjax import calibration, charts, findings, metrics, origin, predictions, whole
 from cxrjax.findings import Findings
 from cxrjax.statistics import calibration as calibrating
 from cxrjax.statistics import estimates, referral, resampling, settling, subgroups
@@ -24,12 +24,13 @@ def score(workdir: Path, split: str) -> dict[str, Any]:
 
     Args:
         workdir: the run directory.
-        split: one that was evaluated.
+        split: one that was evaluated; of other data, as `data.name_results` calls it.
 
     Returns:
-        What metrics.json says: "n", "patients", "warnings", "all" and "subgroups" ({attribute: {group: scores}}); of a
-        classifier also "source_alone" (the scores of guessing from the source), "over_source" (the network's less
-        those), "calibration", "operating_points", "referral" and "settling".
+        What metrics.json says: "split", "data" (its data set), "n", "patients", "warnings", "all" and "subgroups"
+        ({attribute: {group: scores}}); of a classifier also "source_alone" (the scores of guessing from the source;
+        null where nothing was guessed), "over_source" (the network's less those), "calibration", "operating_points",
+        "referral" and "settling".
 
     Raises:
         FileNotFoundError: the split was not evaluated.
@@ -41,10 +42,18 @@ def score(workdir: Path, split: str) -> dict[str, Any]:
         raise ValueError(f"{folder / 'predictions.csv'}: there is no radiograph to score")
     patients = findings.patients(rows)
     finds = bool(predictions.names(rows[0], predictions.COUNT_PREFIX))
-    collected, known = (findings.collect(rows), calibration.load(workdir)) if finds else (None, None)
+    of = origin.read(folder)
+    known = calibration.load(workdir, of.step) if finds else None
+    collected = findings.collect(rows) if finds else None
     measure = prepare(collected, subgroups.partition(rows), known) if finds else _prepare_masks(rows)
     crowding = resampling.crowding(patients)
-    scores = {"split": split, "n": len(rows), "patients": len(set(patients)), "resamples": resampling.RESAMPLES}
+    scores = {
+        "split": split,
+        "data": of.data,
+        "n": len(rows),
+        "patients": len(set(patients)),
+        "resamples": resampling.RESAMPLES,
+    }
     scores |= estimates.describe(resampling.bootstrap(measure, patients), crowding)
     scores["warnings"] = warn(scores, known)
     whole.write(folder / "metrics.json", (json.dumps(scores, indent=2, allow_nan=False) + "\n").encode())
@@ -68,14 +77,15 @@ def prepare(
     """
     everyone, claimed = np.arange(len(cases.truth)), cases.claimed
     calibrated = _prepare_calibration(cases, known) if len(claimed) else {}
+    guessed = cases.guessed < len(cases.classes)  # without guesses there are no scores of them
     settled = settling.settle(cases.votes, cases.probabilities, cases.truth)
 
     def measure(weights: NDArray) -> dict:
         network = cases.at(everyone, weights) | {
             "energy_in_lesions": _mean(cases.energy, weights),
-            "flagged": weights @ cases.flagged,
+            **({} if cases.flagged is None else {"flagged": weights @ cases.flagged}),
         }
-        alone = metrics.measure_findings(cases.truth, cases.guessed, None, cases.classes, weights)
+        alone = metrics.measure_findings(cases.truth, cases.guessed, None, cases.classes, weights * guessed)
         return {
             "all": network,
             "source_alone": alone,
