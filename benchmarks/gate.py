@@ -2,16 +2,18 @@
 
     python benchmarks/gate.py --workdir=runs/benchmark_classify --sheet=gate.png --json=gate.json [--folder=PICTURES]
 
-The cases: radiographs of a split as they are; the same turned, inverted, or cut; noise; photographs (those that come
-with scikit-learn and matplotlib, in random crops); a CT slice and two MR slices (of pydicom and matplotlib); laterals,
-CT slices and hands that are drawn here, roughly. Share flagged, with its Wilson interval; the commonest reason. Every
-picture goes through standardisation, as a file would.
+The cases: radiographs of a split as they are; the same turned, inverted, or cut; blank pictures; noise; photographs
+(three, of scikit-learn and matplotlib, in random crops); a CT slice and two MR slices (of pydicom and matplotlib);
+laterals, CT slices and hands that are drawn here, roughly; and what a folder holds, as real laterals: --folder=DIR.
+Share flagged, with its Wilson interval, in which the crops of one photograph, and the radiographs of one patient, count
+as one; the commonest reason. Every picture goes through standardisation, as a file would; what that refuses, a picture
+of a single grey level, counts as flagged.
 """
 
 import argparse
 import json
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import cv2
@@ -19,13 +21,14 @@ import numpy as np
 from matplotlib import cbook
 from pydicom import dcmread
 from pydicom.data import get_testdata_file
-from scipy.stats import binomtest
 from sklearn.datasets import load_sample_images
 
-from cxrjax import data, figures, radiograph, standardise
+from cxrjax import data, figures, pipeline, radiograph, standardise
 from cxrjax.examine import Examiner
+from cxrjax.statistics import proportions, resampling
 
-UNTOUCHED = "as they are"
+UNTOUCHED, PHOTOGRAPHS = "as they are", "photographs"
+PICTURED = 3  # photographs that there are
 SHEET = 3  # pictures of each case on the sheet
 Picture = np.ndarray
 
@@ -49,8 +52,11 @@ def spoil(images: np.ndarray, rng: np.random.Generator) -> dict[str, list[Pictur
 
 def find_others(count: int, rng: np.random.Generator) -> dict[str, list[Picture]]:
     """Real pictures that are no radiographs."""
-    colour = [*load_sample_images().images, cv2.imread(str(cbook.get_sample_data("grace_hopper.jpg", asfileobj=False)))]
-    photographs = [cv2.cvtColor(np.ascontiguousarray(image), cv2.COLOR_RGB2GRAY) for image in colour]
+    photographs = [
+        cv2.cvtColor(np.ascontiguousarray(image), cv2.COLOR_RGB2GRAY) for image in load_sample_images().images
+    ]
+    portrait = cbook.get_sample_data("grace_hopper.jpg", asfileobj=False)
+    photographs.append(cv2.imread(str(portrait), cv2.IMREAD_GRAYSCALE))
 
     def cut(image: Picture) -> Picture:
         side = int(rng.uniform(0.5, 1) * min(image.shape))
@@ -61,7 +67,7 @@ def find_others(count: int, rng: np.random.Generator) -> dict[str, list[Picture]
     with cbook.get_sample_data("s1045.ima.gz") as file:
         slices.append(np.frombuffer(file.read(), np.uint16).reshape(256, 256))
     return {
-        "photographs": [cut(photographs[i % len(photographs)]) for i in range(count)],
+        PHOTOGRAPHS: [cut(photographs[i % PICTURED]) for i in range(count)],
         "CT and MR slices": [scale(one) for one in slices],
     }
 
@@ -75,10 +81,11 @@ def draw_others(count: int, side: int, rng: np.random.Generator) -> dict[str, li
         "drawn CT slices": draw_slice,
         "drawn hands": draw_hand,
     }
-    return {
+    drawn = {
         name: [scale(one(side, rng) * rng.normal(1, 0.02, (side, side))) for _ in range(count)]
         for name, one in draw.items()
     }
+    return {"blank": [np.full((side, side), level, np.uint8) for level in rng.integers(1, 256, count)]} | drawn
 
 
 def draw_lateral(side: int, rng: np.random.Generator) -> np.ndarray:
@@ -134,6 +141,28 @@ def scale(picture: np.ndarray) -> Picture:
     return cv2.normalize(picture.astype(np.float32), None, 0, 255, cv2.NORM_MINMAX).astype(np.uint8)
 
 
+def judge(
+    examiner: Examiner, case: str, pictures: Sequence[Picture]
+) -> tuple[list[Picture | None], list[pipeline.Diagnosis | None], list[str]]:
+    """Standardised pictures, what is found in them and why they are flagged; None of what is refused unseen."""
+    images: list[Picture | None] = []
+    reasons = [""] * len(pictures)
+    for i, picture in enumerate(pictures):
+        scan = radiograph.Radiograph(np.ascontiguousarray(picture), case, "png")
+        try:
+            images.append(standardise.standardise(scan, **examiner.config.image))
+        except ValueError as error:
+            images.append(None)
+            reasons[i] = str(error)
+    results: list[pipeline.Diagnosis | None] = [None] * len(pictures)
+    seen = [i for i, image in enumerate(images) if image is not None]
+    if seen:
+        found = examiner.examine(np.stack([images[i] for i in seen]), [f"{case}/{i}" for i in seen])
+        for i, result in zip(seen, found, strict=True):
+            results[i], reasons[i] = result, examiner.row(result)["gate"]
+    return images, results, reasons
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--workdir", type=Path, required=True, help="a classifier's run with its gate")
@@ -145,29 +174,36 @@ def main() -> None:
     options = parser.parse_args()
     examiner, rng = Examiner(options.workdir), np.random.default_rng(0)
     config = examiner.config
+    if not examiner.gated:
+        parser.error(f"{options.workdir} has no gate; --mode=fit_gate makes one")
     split = data.load_as(config, options.split)
-    picked = split.images[np.sort(rng.permutation(len(split))[: options.count])]
-    cases = spoil(picked, rng) | find_others(options.count, rng) | draw_others(options.count, config.image.size, rng)
+    picked = data.select(split, np.sort(rng.permutation(len(split))[: options.count]))
+    patients = [patient or path for patient, path in zip(picked.patients, picked.paths, strict=True)]
+    spoilt = spoil(picked.images, rng)
+    origins = dict.fromkeys(spoilt, patients) | {PHOTOGRAPHS: [i % PICTURED for i in range(options.count)]}
+    origins["blank"] = [0] * options.count  # whatever the level, they are one picture
+    cases = spoilt | find_others(options.count, rng) | draw_others(options.count, config.image.size, rng)
     if options.folder:
         cases[options.folder.name] = [radiograph.read(file).pixels for file in radiograph.find(options.folder)]
     rows, panels = [], []
     print("| case | n | flagged | 95% interval | commonest reason |\n|---|---|---|---|---|")
     for case, pictures in cases.items():
-        scans = [radiograph.Radiograph(np.ascontiguousarray(picture), case, "png") for picture in pictures]
-        images = np.stack([standardise.standardise(scan, **config.image) for scan in scans])
-        results = list(examiner.examine(images, [f"{case}/{i}" for i in range(len(images))]))
-        reasons = [examiner.row(result)["gate"] for result in results]
-        interval = binomtest(sum(map(bool, reasons)), len(reasons)).proportion_ci(method="wilson")
+        images, results, reasons = judge(examiner, case, pictures)
+        flagged = sum(map(bool, reasons)) / len(reasons)
+        crowding = resampling.crowding(origins.get(case, range(len(reasons))))
+        low, high = proportions.wilson(flagged, len(reasons) / crowding)
         commonest = Counter(reason for joined in reasons if joined for reason in joined.split("; ")).most_common(1)
-        row = {"case": case, "n": len(reasons), "flagged": sum(map(bool, reasons)) / len(reasons)}
-        row |= {"interval": [interval.low, interval.high], "reasons": Counter(reasons)}
+        row = {"case": case, "n": len(reasons), "flagged": flagged}
+        row |= {"crowding": crowding, "interval": [low, high], "reasons": Counter(reasons)}
         rows.append(row)
         said = f"{commonest[0][0]} ({commonest[0][1]})" if commonest else ""
         print(
-            f"| {case} | {row['n']} | {row['flagged']:.2f} | {interval.low:.2f} to {interval.high:.2f} | {said} |",
+            f"| {case} | {row['n']} | {row['flagged']:.2f} | {low:.2f} to {high:.2f} | {said} |",
             flush=True,
         )
         for image, result, reason in list(zip(images, results, reasons, strict=True))[:SHEET]:
+            if result is None:
+                continue
             right = figures.RIGHT if bool(reason) == (case != UNTOUCHED) else figures.WRONG
             panels.append(
                 (examiner.overlay(image, result._replace(map=0 * result.map)), f"{case}\n{reason or 'in place'}", right)

@@ -16,11 +16,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import jax
 import matplotlib.pyplot as plt
 
 from benchmarks import reduced
-from cxrjax import networks, runs, tables, whole
+from cxrjax import models, networks, runs, tables, whole
 
 SPLITS = ("val", "test")
 COST = "cost.json"
@@ -116,7 +115,7 @@ def count_weights(workdir: Path) -> int:
     """How many weights the network of a run has."""
     config = runs.load_config(workdir)
     network = networks.segmenter(config) if config.task == "segment" else networks.classifier(config)
-    return sum(leaf.size for leaf in jax.tree.leaves(networks.blank(network)["params"]))
+    return models.count_parameters(networks.blank(network))
 
 
 def cpu_seconds() -> float:

@@ -1,10 +1,10 @@
 """What a run learns from its validation radiographs after training, kept in RUN/calibration.json.
 
-{"split", "n", "temperature", "target", "operating_points": {class: {"at_specificity": t, "at_sensitivity": t}}}: the
-temperature of `statistics.calibration`, and for each class the threshold of its probability, before any temperature, at
-which specificity or sensitivity reaches the target. It is null where none does; a class that cannot have any, for want
-of positives or negatives, is left out. A radiograph without probabilities is never called positive. Intervals of what a
-threshold does take it as given.
+{"split", "step", "n", "temperature", "target", "operating_points": {class: {"at_specificity": t, "at_sensitivity":
+t}}}: the training step of the network that it is of, the temperature of `statistics.calibration`, and for each class
+the threshold of its probability, before any temperature, at which specificity or sensitivity reaches the target. It is
+null where none does; a class that cannot have any, for want of positives or negatives, is left out. A radiograph
+without probabilities is never called positive. Intervals of what a threshold does take it as given.
 """
 
 import json
@@ -13,11 +13,15 @@ from typing import Any
 
 import numpy as np
 
-from cxrjax import predictions, whole
+from cxrjax import origin, predictions, whole
 from cxrjax.findings import Findings, collect
 from cxrjax.statistics import calibration, ranking
 
 TARGET = 0.9  # specificity or sensitivity wanted of an operating point; ours
+
+
+class Uninformative(ValueError):
+    """Radiographs that there is nothing to calibrate by; the message names them and says why."""
 
 
 def path(workdir: Path) -> Path:
@@ -25,9 +29,29 @@ def path(workdir: Path) -> Path:
     return workdir / "calibration.json"
 
 
-def load(workdir: Path) -> dict[str, Any] | None:
-    """What `fit` wrote; None where it has not been."""
-    return json.loads(path(workdir).read_text()) if path(workdir).exists() else None
+def is_of(workdir: Path, step: int | None) -> bool:
+    """Whether a run has it, and of the network of a training step."""
+    return path(workdir).exists() and _read(workdir).get("step") == step
+
+
+def load(workdir: Path, step: int | None) -> dict[str, Any] | None:
+    """What `fit` wrote; None where it has not been.
+
+    Args:
+        workdir: the run directory.
+        step: of training, of the network that it is to be applied to.
+
+    Raises:
+        ValueError: it is of another network.
+    """
+    if not path(workdir).exists():
+        return None
+    if not is_of(workdir, step):
+        raise ValueError(
+            f"{path(workdir)}: was fitted to the network of training step {_read(workdir).get('step', 'unknown')}, "
+            f"not to that of {'unknown' if step is None else step}; --mode=evaluate fits it anew"
+        )
+    return _read(workdir)
 
 
 def fit(workdir: Path, split: str) -> None:
@@ -38,21 +62,26 @@ def fit(workdir: Path, split: str) -> None:
         split: of validation: radiographs that are neither trained nor tested on.
 
     Raises:
-        ValueError: nothing was found in any of its radiographs.
+        Uninformative: nothing was found in any of its radiographs.
     """
     file = workdir / "evaluation" / split / "predictions.csv"
     findings = collect(predictions.read(file))
     rows = findings.claimed
     if not len(rows):
-        raise ValueError(f"{file}: nothing was found in any radiograph, so there is nothing to calibrate by")
+        raise Uninformative(f"{file}: nothing was found in any radiograph, so there is nothing to calibrate by")
     result = {
         "split": split,
+        "step": origin.read(file.parent).step,
         "n": len(findings.truth),
         "temperature": calibration.fit_temperature(findings.probabilities[rows], findings.truth[rows]),
         "target": TARGET,
         "operating_points": _choose(findings),
     }
     whole.write(path(workdir), (json.dumps(result, indent=2) + "\n").encode())
+
+
+def _read(workdir: Path) -> dict[str, Any]:
+    return json.loads(path(workdir).read_text())
 
 
 def _choose(findings: Findings) -> dict[str, dict[str, float | None]]:

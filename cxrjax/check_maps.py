@@ -66,7 +66,7 @@ def check_maps(workdir: Path, split: str, directory: str | None = None, table: P
     segmenter, classifier = networks.segmenter(config), networks.classifier(config)
     rows, curves = zip(*check(segmenter, classifier, config, variables, cases), strict=True)
     judged = trust.judge(rows, curves, config.maps, config.seed)
-    folder = workdir / "maps" / split
+    folder = workdir / "maps" / data.name_results(config, split, directory)
     folder.mkdir(parents=True, exist_ok=True)
     _write(folder / "checks.csv", rows)
     for form in ("png", "svg"):
@@ -177,7 +177,7 @@ def check(
         for i, row in enumerate(rows[:count]):
             who = {"path": cases.paths[row], "patient_id": cases.patients[row], "source": cases.sources[row]}
             who |= {"label": cases.labels[row], "finding": ""}
-            if found[i] == pipeline.NO_LUNGS:
+            if found[i] == pipeline.NO_CLASS:
                 yield who, {}
                 continue
             who["finding"] = config.classifier.classes[found[i]]

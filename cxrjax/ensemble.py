@@ -9,7 +9,7 @@ import numpy as np
 
 from cxrjax import networks, runs, voting
 from cxrjax.checkpoints import Checkpoints, snapshot
-from cxrjax.pipeline import NO_LUNGS, Diagnosis
+from cxrjax.pipeline import NO_CLASS, Diagnosis
 from cxrjax.views import Network
 
 
@@ -43,8 +43,8 @@ def pool(each: Diagnosis, rule: str) -> Diagnosis:
     """
     votes, probabilities = each.votes.sum(0), each.probabilities.mean(0)
     pooled = jax.vmap(lambda *one: voting.decide(*one, rule))(votes, probabilities, each.entropy_within.mean(0))
-    found = each.finding[0] != NO_LUNGS
-    finding = jnp.where(found, pooled.finding, NO_LUNGS)
+    found = each.finding[0] != NO_CLASS
+    finding = jnp.where(found, pooled.finding, NO_CLASS)
     agrees = (each.finding == finding)[..., None, None]
     return Diagnosis(
         votes=votes,

@@ -1,21 +1,41 @@
 """A trained network on a split of its data: a row a radiograph, and a picture sheet; `score` makes the scores of them.
 
-Writes RUN/evaluation/SPLIT/predictions.csv and sheet.png and, of a classifier, RUN/calibration.json.
+Writes predictions.csv, origin.json and sheet.png to RUN/evaluation/SPLIT (of another data set than the run's own,
+DATA-SPLIT) and, of a classifier, RUN/calibration.json.
 """
 
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from ml_collections import ConfigDict
 
-from cxrjax import calibration, data, faithfulness, figures, metrics, predictions, score
+from cxrjax import (
+    calibration,
+    data,
+    faithfulness,
+    figures,
+    fit_gate,
+    metrics,
+    origin,
+    predictions,
+    runs,
+    score,
+    training_labels,
+)
 from cxrjax.examine import Examiner, describe
 from cxrjax.tasks import segment
 
 
 def evaluate(workdir: Path, split: str, directory: str | None = None) -> dict[str, Any]:
-    """Evaluate the best network of a run, a classifier on its validation radiographs first where it was not yet.
+    """Evaluate the best network of a run.
+
+    What of a classifier was fitted to another network than it has now is fitted anew: its gate to training radiographs,
+    temperature and operating points to those of validation. Where they are not there, or will not do, the scores go
+    without, and a line on standard error says so; likewise for the source alone, where the run has not kept what it
+    learned from.
 
     Args:
         workdir: the run directory.
@@ -28,42 +48,52 @@ def evaluate(workdir: Path, split: str, directory: str | None = None) -> dict[st
     Raises:
         UnfitRun, MissingData: see there.
     """
-    examiner = Examiner(workdir)
-    own = directory in (None, examiner.config.data.directory)
+    examiner = Examiner(workdir, gated=_renew_gate(workdir))
     validation = examiner.config.data.validation
-    calibrates = examiner.finds and own and split == validation
-    if calibrates or examiner.finds and not _is_calibrated(workdir):
-        _examine(examiner, workdir, validation, examiner.config.data.directory)
-        calibration.fit(workdir, validation)
-    if not calibrates:
-        _examine(examiner, workdir, split, directory or examiner.config.data.directory)
-    return score.score(workdir, split)
+    name = _examine(examiner, workdir, split, directory)
+    if examiner.finds and (name == validation or not calibration.is_of(workdir, examiner.step)):
+        try:
+            if name != validation:
+                _examine(examiner, workdir, validation)
+            calibration.fit(workdir, validation)
+        except (data.MissingData, calibration.Uninformative) as error:
+            calibration.path(workdir).unlink(missing_ok=True)
+            _warn(f"no temperature and no operating points: {error}")
+    return score.score(workdir, name)
 
 
-def _is_calibrated(workdir: Path) -> bool:
-    """Whether the run has a temperature, of the network that it has now."""
-    fitted = calibration.path(workdir)
-    return fitted.exists() and fitted.stat().st_mtime >= (workdir / "checkpoints" / "best").stat().st_mtime
+def _renew_gate(workdir: Path) -> bool:
+    """Whether the run has a gate of the network that it has now, one of another being fitted anew first."""
+    step = runs.load_step(workdir, runs.load_config(workdir))
+    if runs.has_gate(workdir) and not runs.has_gate_of(workdir, step):
+        try:
+            fit_gate.fit_gate(workdir)
+        except (data.MissingData, runs.UnfitRun) as error:
+            _warn(f"the gate is of another network, and is left out: {error}")
+    return runs.has_gate_of(workdir, step)
 
 
-def _examine(examiner: Examiner, workdir: Path, split: str, directory: str) -> None:
-    """Write the rows and the sheet of a split."""
+def _examine(examiner: Examiner, workdir: Path, split: str, directory: str | None = None) -> str:
+    """Write the rows and the sheet of a split, and say what they are kept under."""
     config = examiner.config
     cases = data.load_as(config, split, directory)
-    folder = workdir / "evaluation" / split
+    name = data.name_results(config, split, directory)
+    folder = workdir / "evaluation" / name
     folder.mkdir(parents=True, exist_ok=True)
+    guesses = None
     if examiner.finds:
         data.index_labels(cases, examiner.classes)
-        columns = predictions.classification_columns(examiner.classes)
-        guesses = metrics.score_of_source(*data.load_labels(config.data.directory, config.data.train), cases.sources)
+        columns = predictions.classification_columns(examiner.classes, examiner.gated)
+        guesses = _guess(workdir, config, cases.sources)
     else:
-        columns, guesses = predictions.segmentation_columns(tuple(segment.SCORED)), []
+        columns = predictions.segmentation_columns(tuple(segment.SCORED))
     shown = set(_spread(cases.labels, config.evaluation.sheet))
     rows, panels = [], []
     for i, result in enumerate(examiner.examine(cases.images, cases.paths)):
         row = _identify(cases, i) | {"split": split} | examiner.row(result)
         if examiner.finds:
-            row["source_guess"] = guesses[i]
+            if guesses is not None:
+                row["source_guess"] = guesses[i]
             if cases.lesions is not None and cases.lesions[i].any() and result.map.any():
                 row["energy_in_lesions"] = float(faithfulness.energy_inside(result.map, cases.lesions[i]))
         elif cases.kinds[i] >= 0:
@@ -72,7 +102,23 @@ def _examine(examiner: Examiner, workdir: Path, split: str, directory: str) -> N
         if i in shown:
             panels.append(_panel(examiner.overlay(cases.images[i], result), row))
     predictions.write(folder / "predictions.csv", rows, columns)
+    called = data.read_name(directory or config.data.directory)
+    origin.write(folder, origin.Origin(called, split, examiner.step))
     figures.draw_sheet(panels, 4, folder / "sheet.png")
+    return name
+
+
+def _guess(workdir: Path, config: ConfigDict, sources: Sequence[str]) -> list[str] | None:
+    """The label of each radiograph as guessed from its source alone; None where it is not known what to learn from."""
+    try:
+        return metrics.score_of_source(*training_labels.recall(workdir, config), sources)
+    except data.MissingData as error:
+        _warn(f"no scores of the source alone: {error}")
+        return None
+
+
+def _warn(sentence: str) -> None:
+    print(f"cxrjax: {sentence}", file=sys.stderr)
 
 
 def _identify(cases: data.Split, i: int) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """Trained networks applied to radiographs, the results as rows and pictures: what evaluation and prediction share."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -17,18 +17,25 @@ from cxrjax.statistics.calibration import apply_temperature
 class Examiner:
     """The networks of a run, ready for any number of radiographs."""
 
-    def __init__(self, workdir: Path, calibrated: bool = False):
+    def __init__(self, workdir: Path, calibrated: bool = False, gated: bool = True, most: int | None = None):
         """Load a run.
 
         Args:
             workdir: the run directory.
-            calibrated: whether probabilities are given at the run's temperature; votes and findings stay.
+            calibrated: whether probabilities are given at the run's temperature; votes, findings and entropies stay
+                those of the probabilities as they are.
+            gated: whether a run's gate, where it has one, judges what is examined.
+            most: radiographs that will be examined at once, where they are fewer than a batch; results do not depend
+                on it.
 
         Raises:
-            UnfitRun: there is none, nothing was trained in it yet, or it has no temperature.
+            UnfitRun: there is none, nothing was trained in it yet, it has no temperature, or its gate is of another
+                network.
+            ValueError: its temperature is.
         """
         self.config: ConfigDict = runs.load_config(workdir)
-        known = calibration.load(workdir) if calibrated else {"temperature": 1.0}
+        self.step = runs.load_step(workdir, self.config)
+        known = calibration.load(workdir, self.step) if calibrated else {"temperature": 1.0}
         if known is None:
             raise runs.UnfitRun(
                 f"{workdir}: no calibration.json, and so no temperature; evaluating a classifier makes one"
@@ -38,7 +45,8 @@ class Examiner:
         self.classes: tuple[str, ...] = tuple(self.config.classifier.classes) if self.finds else ()
         self._variables = jax.device_get(runs.load_networks(workdir, self.config))
         self._members = self.config.evaluation.members
-        self._gate = runs.load_gate(workdir) if self.finds else None
+        self._gate = runs.load_gate(workdir, self.step) if self.finds and gated else None
+        self.gated = self._gate is not None
         self._settings = networks.settings(self.config, self.config.patches.count)
         self._segmenter = networks.segmenter(self.config)
         self.segments = self._segmenter is not None
@@ -47,7 +55,8 @@ class Examiner:
             if not self.finds:
                 raise runs.UnfitRun(f"{workdir}: evaluation.members is {self._members}, but only findings are pooled")
             self._variables["classifier"] = ensemble.load(workdir, self._classifier, self._members)
-        self._programs: dict[int, Callable[[Any], Any]] = {}  # by batch size, compiled once each
+        size = self.config.evaluation.batch_size
+        self._batch_size = size if most is None else min(size, most)
 
     def examine(self, images: np.ndarray, names: Sequence[str]) -> Iterator[pipeline.Diagnosis | pipeline.Segmentation]:
         """Results of radiographs, one by one, in order.
@@ -61,13 +70,9 @@ class Examiner:
             axis.
         """
         keys = pipeline.radiograph_keys(self.config.seed, data.name_keys(names))
-        size = min(self.config.evaluation.batch_size, len(images))
-        if size not in self._programs:
-            self._programs[size] = self._build(size)
-        run = self._programs[size]
         with tqdm(total=len(images), desc="examining", unit="radiograph", delay=2) as bar:
-            for rows, count in data.batches(len(images), size):
-                result = jax.device_get(run((images[rows], keys[rows])))
+            for rows, count in data.batches(len(images), self._batch_size):
+                result = jax.device_get(self._run((images[rows], keys[rows])))
                 if self._temperature != 1:
                     probabilities = apply_temperature(result.probabilities, self._temperature)
                     result = result._replace(probabilities=probabilities)
@@ -79,11 +84,11 @@ class Examiner:
         """What `predictions.csv` says of a result."""
         if not self.finds:
             return _status(bool(result.found)) | {"lung_confidence": result.confidence}
-        row = _status(result.finding != pipeline.NO_LUNGS) | {"lung_confidence": result.lung_confidence}
-        if self._gate is not None:
+        row = _status(result.finding != pipeline.NO_CLASS) | {"lung_confidence": result.lung_confidence}
+        if self.gated:
             row["gate"] = gate.judge(self._gate, jax.tree.map(lambda x: x[None], result.evidence))[0]
         row |= {f"votes_{name}": int(count) for name, count in zip(self.classes, result.votes, strict=True)}
-        if result.finding == pipeline.NO_LUNGS:
+        if result.finding == pipeline.NO_CLASS:
             return row
         row |= {f"probability_{name}": p for name, p in zip(self.classes, result.probabilities, strict=True)}
         return row | {
@@ -100,8 +105,9 @@ class Examiner:
             return figures.overlay(image, result.mask, result.map)
         return figures.overlay(image, result.lungs, None)
 
-    def _build(self, batch_size: int) -> Callable[[Any], Any]:
-        """One program for batches of a size."""
+    @cached_property
+    def _run(self) -> Callable[[Any], Any]:
+        """The one program, compiled for batches of one size."""
 
         def run(variables: Any, given: tuple[jax.Array, jax.Array]) -> pipeline.Diagnosis | pipeline.Segmentation:
             images, keys = given
@@ -116,7 +122,7 @@ class Examiner:
                 return diagnose(variables["classifier"])
             return ensemble.pool(jax.lax.map(diagnose, variables["classifier"]), self._settings.voting_rule)
 
-        return partial(devices.share(run, batch_size), self._variables)
+        return partial(devices.share(run, self._batch_size), self._variables)
 
 
 def describe(row: Mapping[str, Any]) -> str:
@@ -131,4 +137,4 @@ def describe(row: Mapping[str, Any]) -> str:
 def _status(found: bool) -> dict[str, str]:
     if found:
         return {"status": predictions.OK, "reason": ""}
-    return {"status": predictions.NO_LUNGS, "reason": "the segmenter sees no lungs, or too little of them"}
+    return {"status": predictions.NO_LUNGS_FOUND, "reason": "the segmenter sees no lungs, or too little of them"}

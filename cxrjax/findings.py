@@ -21,7 +21,7 @@ class Findings(NamedTuple):
     votes: NDArray[np.int64]  # [n, K], zeros where nothing was found
     certainties: dict[str, NDArray[np.float64]]  # of the finding, the higher the surer: [n], NaN where none
     energy: NDArray[np.float64]  # [n], share of the map in known lesions, NaN where none are known
-    flagged: NDArray[np.bool_]  # [n], whether the gate finds it out of place
+    flagged: NDArray[np.bool_] | None  # [n], whether the gate finds it out of place; None where no gate has judged
 
     @property
     def right(self) -> NDArray[np.bool_]:
@@ -64,7 +64,7 @@ def collect(rows: Sequence[Mapping]) -> Findings:
         votes=np.array([[row[predictions.COUNT_PREFIX + name] for name in classes] for row in rows]),
         certainties={name: values for name, values in certainties.items() if not np.isnan(values).all()},
         energy=column("energy_in_lesions"),
-        flagged=np.array([bool(row.get("gate")) for row in rows]),
+        flagged=np.array([bool(row["gate"]) for row in rows]) if "gate" in rows[0] else None,
     )
 
 

@@ -19,10 +19,10 @@ def fit_gate(workdir: Path) -> gate.Gate:
         The Gate.
 
     Raises:
-        UnfitRun: it trained no classifier.
-        MissingData, ValueError: see `data.load` and `gate.fit`.
+        UnfitRun: it trained no classifier, or there is nothing to fit its gate to.
+        MissingData: see `data.load`.
     """
-    examiner = Examiner(workdir)
+    examiner = Examiner(workdir, gated=False)
     config = examiner.config
     if not (examiner.finds and examiner.segments):
         raise runs.UnfitRun(f"{workdir}: a gate belongs to a classifier that has a segmenter")
@@ -32,9 +32,14 @@ def fit_gate(workdir: Path) -> gate.Gate:
     kept = [
         (result.evidence, patient)
         for result, patient in zip(examiner.examine(cases.images, cases.paths), cases.patients, strict=True)
-        if result.finding != pipeline.NO_LUNGS
+        if result.finding != pipeline.NO_CLASS
     ]
+    if not kept:
+        raise runs.UnfitRun(f"{workdir}: no lungs were found in {len(cases)} training radiographs to fit a gate to")
     evidence = jax.tree.map(lambda *each: np.stack(each), *(evidence for evidence, _ in kept))
-    fitted = gate.fit(evidence, [patient for _, patient in kept], config.gate.quantile)
-    runs.save_gate(workdir, fitted)
+    try:
+        fitted = gate.fit(evidence, [patient for _, patient in kept], config.gate.quantile)
+    except ValueError as error:
+        raise runs.UnfitRun(f"{workdir}: {error}") from None
+    runs.save_gate(workdir, fitted, examiner.step)
     return fitted

@@ -2,11 +2,12 @@
 
 Train, from a config and anywhere a key of it is to differ:
   python -m cxrjax.main --config=configs/phantom_segment.py --workdir=RUN [--config.training.epochs=5]
-Evaluate what was trained; a row a radiograph, scores and pictures go to RUN/evaluation/SPLIT:
+Evaluate what was trained; a row a radiograph, scores and pictures go to RUN/evaluation/SPLIT, and wherever results on
+another data set are kept, NAME-SPLIT stands for SPLIT:
   python -m cxrjax.main --workdir=RUN --mode=evaluate [--split=test] [--data=OTHER_DATA_SET]
 The scores, tables and figures again, from the rows alone; and two runs compared on the same radiographs:
-  python -m cxrjax.main --workdir=RUN --mode=score [--split=test]
-  python -m cxrjax.main --workdir=RUN --mode=compare --other=OTHER_RUN [--split=test]
+  python -m cxrjax.main --workdir=RUN --mode=score [--split=test] [--data=OTHER_DATA_SET]
+  python -m cxrjax.main --workdir=RUN --mode=compare --other=OTHER_RUN [--split=test] [--data=OTHER_DATA_SET]
 Ask how much of a classifier's score a shortcut reaches; verdict, figure and rows go to RUN/audit/SPLIT:
   python -m cxrjax.main --workdir=RUN --mode=audit [--split=test] [--config=configs/audit.py]
 Check its maps; rows, figures with intervals, curves and a verdict go to RUN/maps/SPLIT:
@@ -45,36 +46,50 @@ from ml_collections import config_flags
 # What a mode needs is imported in its function, so that --help and a wrong command line answer at once.
 
 
+def _name_results(workdir: Path) -> str:
+    """What the results on the split that was asked for are kept under."""
+    from cxrjax import data, runs
+
+    return data.name_results(runs.load_config(workdir), _SPLIT.value, _DATA.value) if _DATA.value else _SPLIT.value
+
+
 def _train(workdir: Path) -> None:
     from cxrjax import fit_gate, runs, train
 
-    best = train.train(_CONFIG.value, workdir)
-    scores = ", ".join(f"{name} {value:.4f}" for name, value in best.items() if "/" in name)
     config = _CONFIG.value
-    if config.task == "classify" and config.segmenter.workdir and config.gate.quantile and not runs.has_gate(workdir):
-        fit_gate.fit_gate(workdir)
-    print(f"trained: the best epoch was {best['epoch']} ({scores}); the run is in {workdir}")
+    best = train.train(config, workdir)
+    scores = ", ".join(f"{name} {value:.4f}" for name, value in best.items() if "/" in name)
+    print(f"trained: the best epoch was {best['epoch']} ({scores}); the run is in {workdir}", flush=True)
+    wanted = config.task == "classify" and config.segmenter.workdir and config.gate.quantile
+    if wanted and not runs.has_gate_of(workdir, runs.load_step(workdir, config)):
+        try:
+            fit_gate.fit_gate(workdir)
+        except runs.UnfitRun as error:
+            print(f"cxrjax: the run has no gate: {error}", file=sys.stderr)
 
 
 def _evaluate(workdir: Path) -> None:
     from cxrjax import evaluate, tables
 
-    print(tables.summarise(evaluate.evaluate(workdir, _SPLIT.value, _DATA.value)))
-    print(f"rows, scores and pictures are in {workdir / 'evaluation' / _SPLIT.value}")
+    scores = evaluate.evaluate(workdir, _SPLIT.value, _DATA.value)
+    print(tables.summarise(scores))
+    print(f"rows, scores and pictures are in {workdir / 'evaluation' / scores['split']}")
 
 
 def _score(workdir: Path) -> None:
     from cxrjax import score, tables
 
-    print(tables.summarise(score.score(workdir, _SPLIT.value)))
-    print(f"scores and figures are in {workdir / 'evaluation' / _SPLIT.value}")
+    name = _name_results(workdir)
+    print(tables.summarise(score.score(workdir, name)))
+    print(f"scores and figures are in {workdir / 'evaluation' / name}")
 
 
 def _compare(workdir: Path) -> None:
     from cxrjax import compare, tables
 
-    print(tables.compare(compare.compare(workdir, Path(_OTHER.value), _SPLIT.value)))
-    print(f"the comparison is in {compare.locate(workdir, Path(_OTHER.value), _SPLIT.value)}")
+    name = _name_results(workdir)
+    print(tables.compare(compare.compare(workdir, Path(_OTHER.value), name)))
+    print(f"the comparison is in {compare.locate(workdir, Path(_OTHER.value), name)}")
 
 
 def _audit(workdir: Path) -> None:
@@ -90,14 +105,14 @@ def _check_maps(workdir: Path) -> None:
 
     table = Path(_LESIONS.value) if _LESIONS.value else None
     print(trust.summarise(check_maps.check_maps(workdir, _SPLIT.value, _DATA.value, table)))
-    print(f"rows, figures and curves are in {workdir / 'maps' / _SPLIT.value}")
+    print(f"rows, figures and curves are in {workdir / 'maps' / _name_results(workdir)}")
 
 
 def _morphology(workdir: Path) -> None:
     from cxrjax import compare_classes
 
     print(compare_classes.summarise(compare_classes.compare_classes(workdir, _SPLIT.value, _DATA.value)))
-    print(f"rows, tests and box plots are in {workdir / 'morphology' / _SPLIT.value}")
+    print(f"rows, tests and box plots are in {workdir / 'morphology' / _name_results(workdir)}")
 
 
 def _fit_gate(workdir: Path) -> None:

@@ -14,7 +14,7 @@ from jax import Array, lax
 from cxrjax import anatomy, gate, lung_crop, models, saliency, views, voting
 from cxrjax.views import Network, Settings
 
-NO_LUNGS = -1  # the finding of a radiograph in which no lungs were found
+NO_CLASS = -1  # the finding of a radiograph in which no lungs were found
 
 
 class Segmentation(NamedTuple):
@@ -31,7 +31,7 @@ class Diagnosis(NamedTuple):
 
     votes: Array  # int32 [B, K]; zeros where no lungs were found
     probabilities: Array  # float32 [B, K]; zeros where no lungs were found
-    finding: Array  # int32 [B], index of the class, or NO_LUNGS
+    finding: Array  # int32 [B], index of the class, or NO_CLASS
     agreement: Array  # float32 [B], share of the patches that voted for the finding
     map: Array  # float32 [B, S, S] in 0..1, where the finding was seen
     mask: Array  # bool [B, S, S], the lungs; false throughout where none were looked for
@@ -122,7 +122,7 @@ def diagnose(
     return Diagnosis(
         votes=blank(vote.votes),
         probabilities=blank(vote.probabilities),
-        finding=jnp.where(found, vote.finding, NO_LUNGS),
+        finding=jnp.where(found, vote.finding, NO_CLASS),
         agreement=blank(vote.agreement),
         map=blank(maps),
         mask=segmentation.lungs,

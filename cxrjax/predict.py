@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from cxrjax import figures, predictions, radiograph, standardise
+from cxrjax import figures, predictions, radiograph, runs, standardise
 from cxrjax.examine import Examiner, describe
 
 # Radiographs held at once: bounds the memory of a large folder; results do not depend on it.
@@ -21,34 +21,41 @@ def predict(
     What the run's gate finds out of place is flagged, or refused; a picture of one grey level but for a blank border
     is always refused.
 
-    Writes OUTPUT/predictions.csv and OUTPUT/NAME.png for every radiograph that was read and not refused.
+    Writes OUTPUT/NAME.png for every radiograph that was read and not refused, and once all are done
+    OUTPUT/predictions.csv; until then the rows are in predictions.partial.csv.
 
     Args:
         workdir: the run directory.
         source: a file or a folder.
         output: a folder, made where it is not there.
-        calibrated: see `examine.Examiner`.
+        calibrated: see `examine.Examiner`; the columns entropy_within and entropy_between stay as they are.
         refuse: whether what is out of place gets a reason and no finding.
 
     Returns:
         A row a file, as in predictions.csv.
 
     Raises:
-        UnfitRun: see there.
+        UnfitRun: see there; or nothing can be refused, for the run has no gate.
         UnreadableRadiograph: `source` is not there, or holds no file that might be a radiograph.
     """
     files = radiograph.find(source)
-    examiner = Examiner(workdir, calibrated)
+    examiner = Examiner(workdir, calibrated, most=len(files))
+    if refuse and not examiner.gated:
+        raise runs.UnfitRun(f"{workdir}: has no gate to refuse by; --mode=fit_gate makes one")
     output.mkdir(parents=True, exist_ok=True)
     columns = (
-        predictions.classification_columns(examiner.classes) if examiner.finds else predictions.segmentation_columns(())
+        predictions.classification_columns(examiner.classes, examiner.gated)
+        if examiner.finds
+        else predictions.segmentation_columns(())
     )
+    partial = output / "predictions.partial.csv"
     root = source if source.is_dir() else source.parent
     rows: list[dict[str, Any]] = []
     portions = [files[i : i + _PORTION] for i in range(0, len(files), _PORTION)]
     for portion in tqdm(portions, desc="predicting", unit="portion", delay=2, disable=len(portions) == 1):
         rows += _examine(examiner, portion, root, output, refuse)
-        predictions.write(output / "predictions.csv", rows, columns)
+        predictions.write(partial, rows, columns)
+    partial.replace(output / "predictions.csv")
     return rows
 
 
@@ -76,11 +83,19 @@ def _examine(examiner: Examiner, files: list[Path], root: Path, output: Path, re
             else:
                 rows[file] |= row
                 _draw(examiner, image, result, rows[file], output)
+    for row in rows.values():
+        if row["status"] in (predictions.UNREADABLE, predictions.REFUSED):
+            _locate(output, row).unlink(missing_ok=True)  # of an earlier prediction
     return list(rows.values())
 
 
+def _locate(output: Path, row: dict[str, Any]) -> Path:
+    """Where the picture of a row is."""
+    return output / f"{row['path']}.png"
+
+
 def _draw(examiner: Examiner, image: np.ndarray, result: Any, row: dict[str, Any], output: Path) -> None:
-    path = output / f"{row['path']}.png"
+    path = _locate(output, row)
     path.parent.mkdir(parents=True, exist_ok=True)
     title = [Path(row["path"]).name, describe(row), *([f"out of place: {row['gate']}"] if row.get("gate") else [])]
     if examiner.finds:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from cxrjax import whole
 
-OK, NO_LUNGS, UNREADABLE, REFUSED = STATUSES = ("ok", "no lungs found", "unreadable", "refused")
+OK, NO_LUNGS_FOUND, UNREADABLE, REFUSED = STATUSES = ("ok", "no lungs found", "unreadable", "refused")
 WHO = ("path", "patient_id", "source", "view", "sex", "age", "split", "label")
 TEXTS = (
     *("path", "patient_id", "source", "view", "sex", "split", "label", "finding", "source_guess"),
@@ -29,19 +29,20 @@ COUNT_PREFIX = "votes_"
 NUMBER_PREFIXES = ("probability_", "dice_", "jaccard_")
 
 
-def classification_columns(classes: Sequence[str]) -> list[str]:
+def classification_columns(classes: Sequence[str], gated: bool = True) -> list[str]:
     """Columns of findings: who, truth, finding, then a probability (0..1) and a count of votes for each class.
 
     View and sex are as upstream writes them, the age is in years. The entropies are in nats (see `voting.Vote`).
     `energy_in_lesions` is the share (0..1) of the map inside known lesions; `source_guess` the label guessed from the
-    source alone; `gate` why it is no radiograph such as the network was trained on (`cxrjax.gate`), blank where it is.
+    source alone; `gate` why it is no radiograph such as the network was trained on (`cxrjax.gate`), blank where it is,
+    and no column where no gate has judged.
     """
     return [
         *WHO,
         *("finding", "confidence", "agreement", "entropy_within", "entropy_between"),
         *(f"probability_{name}" for name in classes),
         *(f"votes_{name}" for name in classes),
-        *("lung_confidence", "energy_in_lesions", "source_guess", "gate", "status", "reason"),
+        *("lung_confidence", "energy_in_lesions", "source_guess", *(["gate"] if gated else []), "status", "reason"),
     ]
 
 

@@ -3,9 +3,10 @@
 config.json      every setting
 checkpoints/     last/ (to go on from) and best/ (to use), by Orbax
 metrics.jsonl    a line an epoch; events.* the same for TensorBoard
+training_labels.json  of a classifier: the labels of training by source
 segmenter/       of a classifier that has one: config.json and checkpoints/best/ of the segmenter it was trained with
 gate.npz         of a classifier: which pictures it is for (cxrjax/gate.py); gate.json, the same to be read by people
-evaluation/      written by --mode=evaluate
+evaluation/      written by --mode=evaluate: a folder a split, of another data set DATA-SPLIT
 calibration.json of a classifier: temperature and operating points, fitted to its validation radiographs
 maps/            written by --mode=check_maps
 """
@@ -21,9 +22,10 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from cxrjax import gate, mahalanobis, networks, whole
-from cxrjax.checkpoints import Checkpoints
+from cxrjax.checkpoints import Checkpoints, snapshot
 
 SEGMENTER, GATE = "segmenter", "gate.npz"
+_STEP = "step"
 _CLOUDS = ("layout", "features")
 _SEGMENTER_KEYS = ("architecture", "size", "channels", "normalise", "dropout")
 _IMAGE_KEYS = ("gamma", "equalise")  # in which a classifier's radiographs are those of its segmenter
@@ -83,13 +85,12 @@ def adopt_segmenter(workdir: Path, config: ConfigDict) -> None:
     if not kept.exists():
         source = Path(config.segmenter.workdir)
         load_config(source)
-        if not (source / "checkpoints" / "best").is_dir():
-            raise UnfitRun(f"{source}: there is no trained network here yet (no checkpoints/best)")
+        best = _find_checkpoints(source) / "best"
         partial = workdir / f"{SEGMENTER}.partial"
         shutil.rmtree(partial, ignore_errors=True)
         (partial / "checkpoints").mkdir(parents=True)
         shutil.copy(source / "config.json", partial)
-        shutil.copytree(source / "checkpoints" / "best", partial / "checkpoints" / "best")
+        shutil.copytree(best, partial / "checkpoints" / "best")
         partial.rename(kept)
     trained = load_config(kept)
     for key in _IMAGE_KEYS:
@@ -122,26 +123,58 @@ def load_networks(workdir: Path, config: ConfigDict) -> dict[str, Any]:
     }
 
 
+def load_step(workdir: Path, config: ConfigDict) -> int:
+    """The training step of what `load_networks` gives; of an ensemble, that of its newest member.
+
+    Raises:
+        UnfitRun: the run has no trained network yet.
+    """
+    folder = _find_checkpoints(workdir)
+    kind = "best" if config.evaluation.members == 1 else snapshot(len(list(folder.glob("snapshot_*"))))
+    with Checkpoints(folder) as checkpoints:
+        return checkpoints.step(kind)
+
+
 def has_gate(workdir: Path) -> bool:
     """Whether a run's gate was fitted."""
     return (workdir / GATE).exists()
 
 
-def save_gate(workdir: Path, fitted: gate.Gate) -> None:
-    """Write gate.npz, and gate.json: the thresholds of the rules, and the limits of the measures."""
+def has_gate_of(workdir: Path, step: int) -> bool:
+    """Whether a run's gate was fitted, and to the network of a training step."""
+    if not has_gate(workdir):
+        return False
+    with np.load(workdir / GATE) as arrays:
+        return _STEP in arrays and int(arrays[_STEP]) == step
+
+
+def save_gate(workdir: Path, fitted: gate.Gate, step: int) -> None:
+    """Write gate.npz, and gate.json: the network's step, the rules' thresholds, and the limits of the measures."""
     arrays = {"/".join(str(key.name) for key in path): leaf for path, leaf in jax.tree.leaves_with_path(fitted)}
     npz = io.BytesIO()
-    np.savez(npz, **arrays)
+    np.savez(npz, **arrays, **{_STEP: step})
     thresholds = dict(zip(gate.RULES, fitted.thresholds.tolist(), strict=True))
-    text = json.dumps({"thresholds": thresholds, "limits": gate.limits(fitted)}, indent=2)
+    text = json.dumps({"step": step, "thresholds": thresholds, "limits": gate.limits(fitted)}, indent=2)
     whole.write(workdir / "gate.json", (text + "\n").encode())
     whole.write(workdir / GATE, npz.getvalue())
 
 
-def load_gate(workdir: Path) -> gate.Gate | None:
-    """The gate of a run; None where none was fitted."""
+def load_gate(workdir: Path, step: int) -> gate.Gate | None:
+    """The gate of a run; None where none was fitted.
+
+    Args:
+        workdir: the run directory.
+        step: of training, of the network whose features it is to judge.
+
+    Raises:
+        UnfitRun: it was fitted to another network.
+    """
     if not has_gate(workdir):
         return None
+    if not has_gate_of(workdir, step):
+        raise UnfitRun(
+            f"{workdir / GATE}: was not fitted to the network of training step {step}; --mode=fit_gate fits it anew"
+        )
     with np.load(workdir / GATE) as arrays:
         clouds = {
             name: mahalanobis.Cloud(*(arrays[f"{name}/{part}"] for part in mahalanobis.Cloud._fields))
@@ -151,11 +184,15 @@ def load_gate(workdir: Path) -> gate.Gate | None:
 
 
 def _load_best(workdir: Path, network: networks.Network) -> dict[str, Any]:
+    with Checkpoints(_find_checkpoints(workdir)) as checkpoints:
+        return jax.device_put(checkpoints.restore("best", networks.blank(network)))
+
+
+def _find_checkpoints(workdir: Path) -> Path:
     folder = workdir / "checkpoints"
     if not (folder / "best").is_dir():
         raise UnfitRun(f"{workdir}: there is no trained network here yet (no checkpoints/best)")
-    with Checkpoints(folder) as checkpoints:
-        return jax.device_put(checkpoints.restore("best", networks.blank(network)))
+    return folder
 
 
 def _flatten(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -14,7 +14,7 @@ import numpy as np
 from ml_collections import ConfigDict
 from numpy.typing import NDArray
 
-from cxrjax import calibration, charts, findings, metrics, predictions, runs, whole
+from cxrjax import calibration, charts, findings, metrics, origin, predictions, runs, whole
 from cxrjax.findings import Findings
 from cxrjax.statistics import calibration as calibrating
 from cxrjax.statistics import estimates, referral, resampling, settling, subgroups
@@ -29,13 +29,13 @@ def score(workdir: Path, split: str) -> dict[str, Any]:
 
     Args:
         workdir: the run directory.
-        split: one that was evaluated.
+        split: one that was evaluated; of other data, as `data.name_results` calls it.
 
     Returns:
-        What metrics.json says: "n", "patients", "warnings", "all" and "subgroups" ({attribute: {group: scores}}); of a
-        classifier also "source_alone" (the scores of guessing from the source), "over_source" (the network's less
-        those), "calibration", "operating_points" (a null threshold is one that cannot be reached), "referral" and
-        "settling" (None where the votes do not tell it).
+        What metrics.json says: "split", "data" (its data set), "n", "patients", "warnings", "all" and "subgroups"
+        ({attribute: {group: scores}}); of a classifier also "source_alone" (the scores of guessing from the source;
+        null where nothing was guessed), "over_source" (the network's less those), "calibration", "operating_points" (a
+        null threshold is one that cannot be reached), "referral" and "settling" (None where the votes do not tell it).
 
     Raises:
         UnfitRun: there is no run in the folder.
@@ -48,11 +48,18 @@ def score(workdir: Path, split: str) -> dict[str, Any]:
         raise ValueError(f"{folder / 'predictions.csv'}: there is no radiograph to score")
     patients = findings.patients(rows)
     finds = bool(predictions.names(rows[0], predictions.COUNT_PREFIX))
-    collected, known = (findings.collect(rows), calibration.load(workdir)) if finds else (None, None)
-    groups = subgroups.partition(rows)
+    of = origin.read(folder)
+    known = calibration.load(workdir, of.step) if finds else None
+    collected, groups = findings.collect(rows) if finds else None, subgroups.partition(rows)
     measure = prepare(collected, groups, known, config.voting.rule) if finds else _prepare_masks(rows, groups)
     crowding = resampling.crowding(patients)
-    scores = {"split": split, "n": len(rows), "patients": len(set(patients)), "resamples": resampling.RESAMPLES}
+    scores = {
+        "split": split,
+        "data": of.data,
+        "n": len(rows),
+        "patients": len(set(patients)),
+        "resamples": resampling.RESAMPLES,
+    }
     scores |= estimates.describe(resampling.bootstrap(measure, patients), crowding)
     scores["warnings"] = warn(scores, known, config)
     whole.write(folder / "metrics.json", (json.dumps(scores, indent=2, allow_nan=False) + "\n").encode())
@@ -77,14 +84,15 @@ def prepare(
     """
     everyone, claimed = np.arange(len(cases.truth)), cases.claimed
     calibrated = _prepare_calibration(cases, known) if len(claimed) else {}
+    guessed = cases.guessed < len(cases.classes)  # without guesses there are no scores of them
     settled = settling.settle(cases.votes, cases.probabilities, cases.truth) if rule == "majority" else None
 
     def measure(weights: NDArray) -> dict:
         network = cases.at(everyone, weights) | {
             "energy_in_lesions": _mean(cases.energy, weights),
-            "flagged": weights @ cases.flagged,
+            **({} if cases.flagged is None else {"flagged": weights @ cases.flagged}),
         }
-        alone = metrics.measure_findings(cases.truth, cases.guessed, None, cases.classes, weights)
+        alone = metrics.measure_findings(cases.truth, cases.guessed, None, cases.classes, weights * guessed)
         return {
             "all": network,
             "source_alone": alone,

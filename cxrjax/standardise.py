@@ -111,11 +111,6 @@ def scale_levels(pixels: np.ndarray, *, gamma: float, inverted: bool = False) ->
     return (255 * share**gamma).astype(np.float32)[pixels]
 
 
-def crop_blank_border(pixels: np.ndarray, *, inverted: bool = False) -> np.ndarray:
-    """Cuts a blank lower border off [H, W] pixels; see `kept_rows`."""
-    return pixels[: kept_rows(pixels, inverted=inverted)]
-
-
 def kept_rows(pixels: np.ndarray, *, inverted: bool = False) -> int:
     """Counts the rows above the blank lower border; at least the upper half is always kept.
 

@@ -17,7 +17,7 @@ from ml_collections import ConfigDict
 from tensorboardX import SummaryWriter
 from tqdm import tqdm
 
-from cxrjax import data, devices, exchange, figures, groups, history, runs, schedules, selection, steps
+from cxrjax import data, devices, exchange, figures, groups, history, runs, schedules, selection, steps, training_labels
 from cxrjax.checkpoints import Checkpoints, snapshot
 from cxrjax.sampling import Order
 from cxrjax.steps import State
@@ -84,7 +84,7 @@ def prepare(config: ConfigDict, workdir: Path) -> None:
 
 
 def build_task(config: ConfigDict, workdir: Path) -> Task:
-    """The task of a config, its data loaded."""
+    """The task of a config, its data loaded; of a classifier, the run keeps the labels it learns from."""
     names = (config.data.train, config.data.validation)
     both = set(names[0].split("+")) & set(names[1].split("+"))
     if both:
@@ -92,6 +92,7 @@ def build_task(config: ConfigDict, workdir: Path) -> Task:
     splits = [data.load_as(config, name) for name in names]
     if config.task == "segment":
         return segment.build(config, *splits)
+    training_labels.keep(workdir, splits[0].sources, splits[0].labels)
     return classify.build(config, *splits, runs.load_segmenter(workdir / runs.SEGMENTER, config))
 
 

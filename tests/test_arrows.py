@@ -31,6 +31,7 @@ LEAVES: dict[str, set[str]] = {
     "cxrjax.mahalanobis": set(),
     "cxrjax.morphology": {"cxrjax.anatomy", "cxrjax.patches"},
     "cxrjax.optimisers": set(),
+    "cxrjax.origin": {"cxrjax.whole"},
     "cxrjax.patches": set(),
     "cxrjax.predictions": {"cxrjax.whole"},
     "cxrjax.radiograph": set(),
@@ -58,6 +59,7 @@ NETWORKS: dict[str, set[str]] = {
 DOORS_TO_THE_DISK: dict[str, set[str]] = {
     "cxrjax.data": {*LEAVES},
     "cxrjax.checkpoints": set(),
+    "cxrjax.training_labels": {"cxrjax.data", "cxrjax.whole"},
     "cxrjax.runs": {"cxrjax.gate", "cxrjax.mahalanobis", "cxrjax.networks", "cxrjax.checkpoints", "cxrjax.whole"},
     "cxrjax.exchange": {
         "cxrjax.anatomy", "cxrjax.pretrained", "cxrjax.pretrained.*", "cxrjax.checkpoints", "cxrjax.runs",
@@ -68,11 +70,13 @@ DOORS_TO_THE_DISK: dict[str, set[str]] = {
 }  # fmt: skip
 SCORES: dict[str, set[str]] = {  # what rows tell, without a network
     "cxrjax.findings": {"cxrjax.metrics", "cxrjax.predictions", "cxrjax.statistics.*"},
-    "cxrjax.calibration": {"cxrjax.findings", "cxrjax.predictions", "cxrjax.statistics.*", "cxrjax.whole"},
+    "cxrjax.calibration": {
+        "cxrjax.findings", "cxrjax.origin", "cxrjax.predictions", "cxrjax.statistics.*", "cxrjax.whole",
+    },
     "cxrjax.charts": {"cxrjax.figures", "cxrjax.findings", "cxrjax.metrics", "cxrjax.statistics.*", "cxrjax.tables"},
     "cxrjax.score": {
-        "cxrjax.calibration", "cxrjax.charts", "cxrjax.findings", "cxrjax.metrics", "cxrjax.predictions",
-        "cxrjax.runs", "cxrjax.statistics.*", "cxrjax.whole",
+        "cxrjax.calibration", "cxrjax.charts", "cxrjax.findings", "cxrjax.metrics", "cxrjax.origin",
+        "cxrjax.predictions", "cxrjax.runs", "cxrjax.statistics.*", "cxrjax.whole",
     },
     "cxrjax.compare": {
         "cxrjax.findings", "cxrjax.metrics", "cxrjax.predictions", "cxrjax.statistics.*",
@@ -88,7 +92,7 @@ BELOW = {*LEAVES, *NETWORKS, *DOORS_TO_THE_DISK, *TASKS, "cxrjax.calibration"}
 COMMANDS: dict[str, set[str]] = {
     "cxrjax.train": BELOW,
     "cxrjax.examine": BELOW,  # what evaluate and predict share
-    "cxrjax.evaluate": BELOW | {"cxrjax.examine", "cxrjax.score"},
+    "cxrjax.evaluate": BELOW | {"cxrjax.examine", "cxrjax.fit_gate", "cxrjax.score"},
     "cxrjax.check_maps": BELOW,
     "cxrjax.audit": {"cxrjax.audit.run"},
     "cxrjax.audit.pictures": set(),

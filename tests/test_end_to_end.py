@@ -82,7 +82,8 @@ def test_a_row_a_radiograph_and_scores_from_the_rows_alone(folder):
 
 def test_validation_is_examined_first_and_calibrates_the_run(folder, tmp_path):
     validation = predictions.read(folder / "classify" / "evaluation" / "val" / "predictions.csv")
-    known = calibration.load(folder / "classify")
+    run = folder / "classify"
+    known = calibration.load(run, runs.load_step(run, runs.load_config(run)))
     assert {row["split"] for row in validation} == {"val"} and known["n"] == len(validation)
     picture = cv2.GaussianBlur(np.random.default_rng(1).integers(0, 255, (90, 90)).astype(np.uint8), (0, 0), 5)
     cv2.imwrite(str(tmp_path / "a.png"), picture)

@@ -53,9 +53,9 @@ def test_members_vote_as_their_patches_do_together():
 
 
 def test_no_lungs_stay_no_lungs():
-    none = diagnosis([0, 0, 0], [0, 0, 0], pipeline.NO_LUNGS, 0.0)
+    none = diagnosis([0, 0, 0], [0, 0, 0], pipeline.NO_CLASS, 0.0)
     pooled = ensemble.pool(stack(none, none), "majority")
-    assert pooled.finding.tolist() == [pipeline.NO_LUNGS] and pooled.agreement.tolist() == [0]
+    assert pooled.finding.tolist() == [pipeline.NO_CLASS] and pooled.agreement.tolist() == [0]
     assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(pooled))
 
 

@@ -1,11 +1,14 @@
 """The gate: its arithmetic against scikit-learn and by hand, its error rate by simulation, its reasons on drawings."""
 
+from types import SimpleNamespace
+
 import jax
 import numpy as np
 import pytest
 from sklearn.covariance import ledoit_wolf
 
-from cxrjax import gate, mahalanobis, runs
+from configs import phantom_classify
+from cxrjax import data, fit_gate, gate, mahalanobis, main, pipeline, runs, train
 
 SIZE = 64
 TURNED = {
@@ -154,9 +157,11 @@ def test_sides_confidence_and_features_are_looked_at(fitted):
 
 
 def test_a_gate_is_read_as_it_was_written(fitted, tmp_path):
-    assert runs.load_gate(tmp_path) is None
-    runs.save_gate(tmp_path, fitted)
-    jax.tree.map(np.testing.assert_array_equal, runs.load_gate(tmp_path), fitted)
+    assert runs.load_gate(tmp_path, 7) is None
+    runs.save_gate(tmp_path, fitted, 7)
+    jax.tree.map(np.testing.assert_array_equal, runs.load_gate(tmp_path, 7), fitted)
+    with pytest.raises(runs.UnfitRun, match="training step 9; --mode=fit_gate fits it anew"):
+        runs.load_gate(tmp_path, 9)
     low, high = gate.limits(fitted)["confidence"]
     assert 0.8 < low < 0.95 and high is None
 
@@ -168,3 +173,50 @@ def test_what_cannot_be_fitted_is_said(patients, quantile, message):
     rng = np.random.default_rng(0)
     with pytest.raises(ValueError, match=message):
         gate.fit(look([draw_chest(rng) for _ in range(4)]), patients, quantile)
+
+
+@pytest.mark.parametrize(
+    ("found", "patient", "reason"),
+    [(False, "{}", "no lungs were found in 4 training radiographs"), (True, "one", "two patients")],
+)
+def test_a_training_without_a_gate_ends_well_and_says_why(monkeypatch, tmp_path, capsys, found, patient, reason):
+    config = phantom_classify.get_config()
+    evidence = jax.tree.map(lambda x: x[0], look([draw_chest(np.random.default_rng(0))]))
+
+    class StandIn:
+        finds = segments = True
+        step = 3
+
+        def __init__(self, workdir, gated):
+            self.config = config
+
+        def examine(self, images, names):
+            return (SimpleNamespace(finding=0 if found else pipeline.NO_CLASS, evidence=evidence) for _ in names)
+
+    class Cases(SimpleNamespace):
+        def __len__(self):
+            return 4
+
+    cases = Cases(images=None, paths=range(4), patients=[patient.format(i) for i in range(4)])
+    monkeypatch.setattr(fit_gate, "Examiner", StandIn)
+    monkeypatch.setattr(data, "load_as", lambda *_: cases)
+    monkeypatch.setattr(train, "train", lambda *_: {"epoch": 2, "val/loss": 0.5})
+    monkeypatch.setattr(runs, "load_step", lambda *_: 3)
+    monkeypatch.setattr(main, "_CONFIG", SimpleNamespace(value=config))
+    with pytest.raises(runs.UnfitRun, match=reason):
+        fit_gate.fit_gate(tmp_path)
+    main._train(tmp_path)
+    said = capsys.readouterr()
+    assert "the best epoch was 2" in said.out and reason in said.err
+
+
+def test_a_gate_of_an_older_network_is_fitted_anew_at_the_end_of_a_training(fitted, monkeypatch, tmp_path):
+    fits = []
+    monkeypatch.setattr(fit_gate, "fit_gate", fits.append)
+    monkeypatch.setattr(train, "train", lambda *_: {"epoch": 2, "val/loss": 0.5})
+    monkeypatch.setattr(main, "_CONFIG", SimpleNamespace(value=phantom_classify.get_config()))
+    runs.save_gate(tmp_path, fitted, 3)
+    for step, times in ((3, 0), (5, 1)):
+        monkeypatch.setattr(runs, "load_step", lambda *_, step=step: step)
+        main._train(tmp_path)
+        assert len(fits) == times

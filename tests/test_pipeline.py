@@ -80,7 +80,7 @@ def test_the_chunk_changes_nothing(small, images):
 
 def test_no_lungs_is_a_finding_not_a_nan(small, images):
     result = diagnose(small, images, [3, 0])
-    assert result.finding[0] == pipeline.NO_LUNGS and result.finding[1] >= 0
+    assert result.finding[0] == pipeline.NO_CLASS and result.finding[1] >= 0
     assert not result.mask[0].any() and result.votes[0].sum() == 0 and result.lung_confidence[0] == 0
     told = result._asdict()
     evidence = told.pop("evidence")
@@ -114,7 +114,7 @@ def test_global_is_one_vote_of_the_whole_radiograph(small, images):
         logits = classifier.module.apply(variables["classifier"], x, train=False)[0]
         np.testing.assert_allclose(result.probabilities[0], jax.nn.softmax(logits), atol=1e-4)
         assert result.votes[0].sum() == 1 and result.finding[0] == logits.argmax()
-        assert result.finding[1] == pipeline.NO_LUNGS  # the comparison is of the same radiographs in every mode
+        assert result.finding[1] == pipeline.NO_CLASS  # the comparison is of the same radiographs in every mode
 
 
 def test_without_a_segmenter_every_radiograph_has_a_finding(small, images):
@@ -124,7 +124,7 @@ def test_without_a_segmenter_every_radiograph_has_a_finding(small, images):
     blind = diagnose((None, classifier, variables | {"segmenter": None}), images, [1, 3], settings)
     np.testing.assert_allclose(blind.probabilities[0], seen.probabilities[0], atol=1e-6)
     np.testing.assert_allclose(blind.map[0], seen.map[0], atol=1e-5)
-    assert seen.finding[1] == pipeline.NO_LUNGS and blind.finding[1] >= 0 and blind.votes[1].sum() == 1
+    assert seen.finding[1] == pipeline.NO_CLASS and blind.finding[1] >= 0 and blind.votes[1].sum() == 1
     assert not blind.mask.any() and np.isnan(blind.lung_confidence).all()
     for needy in (settings._replace(masked=True), settings._replace(mode="local")):
         with pytest.raises(ValueError, match="without a segmenter"):
@@ -149,7 +149,7 @@ def test_crop_is_one_vote_of_channels_made_of_the_lungs_alone(small, images):
     settings = SETTINGS._replace(mode="crop", channels="contrast", masked=False, patch_count=1)
     result = diagnose((segmenter, classifier, variables), images, [1, 3], settings)
     assert result.lung_confidence[0] > settings.confidence and result.votes[0].sum() == 1
-    assert result.finding[1] == pipeline.NO_LUNGS and not result.map[1].any()
+    assert result.finding[1] == pipeline.NO_CLASS and not result.map[1].any()
 
     (top, bottom), (left, right) = lung_crop.find_box(result.mask[0], settings.margin)
     box = np.array([[top, bottom], [left, right]])

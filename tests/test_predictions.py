@@ -54,7 +54,7 @@ def test_float32_reads_back_equal_and_short(tmp_path):
 
 def test_what_is_not_known_is_blank(tmp_path):
     file = tmp_path / "predictions.csv"
-    predictions.write(file, [{"path": "x.png", "status": predictions.NO_LUNGS}], COLUMNS)
+    predictions.write(file, [{"path": "x.png", "status": predictions.NO_LUNGS_FOUND}], COLUMNS)
     assert same(predictions.read(file)[0], row("x.png", status="no lungs found"))
     assert file.read_text().splitlines()[1] == "x.png" + "," * 16 + "0,0,0,,,,,no lungs found,"
 

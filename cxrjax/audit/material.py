@@ -105,7 +105,7 @@ class Material:
         found = known.get("found", np.ones(len(cases), bool))
         rows = []
         for i, case in enumerate(cases):
-            row = {**case, "split": self.split, "status": predictions.OK if found[i] else predictions.NO_LUNGS}
+            row = {**case, "split": self.split, "status": predictions.OK if found[i] else predictions.NO_LUNGS_FOUND}
             if found[i]:
                 row |= {f"probability_{name}": p for name, p in zip(self.classes, probabilities[i], strict=True)}
                 row |= {f"votes_{name}": int(count) for name, count in zip(self.classes, votes[i], strict=True)}

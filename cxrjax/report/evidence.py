@@ -12,7 +12,7 @@ import jax
 from ml_collections import ConfigDict
 
 import cxrjax
-from cxrjax import data, history, metrics, predictions, runs, selection
+from cxrjax import data, history, metrics, predictions, runs, selection, training_labels
 
 PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy", "scipy", "opencv-python-headless")
 
@@ -42,13 +42,14 @@ class Evidence(NamedTuple):
     @property
     def evaluation(self) -> Path:
         """Where the figures of evaluation lie."""
-        return self.workdir / "evaluation" / self.split
+        return self.workdir / "evaluation" / data.name_results(self.config, self.split, self.directory)
 
 
 def gather(workdir: Path, split: str, directory: str | None) -> Evidence:
     """Read what a run has to show; see `cxrjax.report.write`."""
     config = runs.load_config(workdir)
-    folder = workdir / "evaluation" / split
+    name = data.name_results(config, split, directory)
+    folder = workdir / "evaluation" / name
     if not (folder / "metrics.json").exists():
         raise runs.UnfitRun(f"{folder}: the split was not evaluated yet; --mode=evaluate --split={split} does it")
     rows = predictions.read(folder / "predictions.csv")
@@ -56,7 +57,7 @@ def gather(workdir: Path, split: str, directory: str | None) -> Evidence:
     if "subgroups" not in scores:
         raise runs.UnfitRun(f"{folder}: was scored by an older cxrjax; --mode=score --split={split} scores it anew")
     directory = directory or config.data.directory
-    audit = _read(workdir / "audit" / split / "audit.json")
+    audit = _read(workdir / "audit" / name / "audit.json")
     records = history.read(workdir / history.METRICS)
     return Evidence(
         workdir=workdir,
@@ -65,12 +66,12 @@ def gather(workdir: Path, split: str, directory: str | None) -> Evidence:
         directory=directory,
         rows=rows,
         scores=scores,
-        chance=_guess(rows, config, audit) if config.task == "classify" else {},
+        chance=_guess(workdir, rows, config, audit) if config.task == "classify" else {},
         best=selection.find_best(records, f"val/{config.training.metric}") if records else None,
         audit=audit,
-        maps=_read(workdir / "maps" / split / "checks.json"),
+        maps=_read(workdir / "maps" / name / "checks.json"),
         gate=_read(workdir / "gate.json"),
-        morphology=_read(workdir / "morphology" / split / "differences.json"),
+        morphology=_read(workdir / "morphology" / name / "differences.json"),
         labels={name: _count(directory, name) for name in data.list_splits(directory)},
         prepared=data.read_report(directory),
         versions={"cxrjax": cxrjax.__version__} | {name: metadata.version(name) for name in PACKAGES},
@@ -100,11 +101,13 @@ def _count(directory: str, split: str) -> dict[str, Counter]:
     return counts
 
 
-def _guess(rows: list[dict[str, Any]], config: ConfigDict, audit: dict[str, Any] | None) -> dict[str, float]:
+def _guess(
+    workdir: Path, rows: list[dict[str, Any]], config: ConfigDict, audit: dict[str, Any] | None
+) -> dict[str, float]:
     """Chance as the audit has it; without one, the scores of always naming the label most frequent in training."""
     if audit is not None:
         return audit["chance"]
-    _, learned = data.load_labels(config.data.directory, config.data.train)
+    _, learned = training_labels.recall(workdir, config)
     labels, classes = [row["label"] for row in rows], config.classifier.classes
     guesses = metrics.score_of_source([""] * len(learned), learned, [""] * len(rows))
     scores = metrics.classification_metrics(labels, guesses, None, classes)

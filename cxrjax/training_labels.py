@@ -1,0 +1,40 @@
+"""What guessing from the source alone learns from: the labels of training by source, in RUN/training_labels.json.
+
+{source: {label: number of radiographs}}; kept in the run, so that evaluation elsewhere needs no data but its own.
+"""
+
+import json
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+from ml_collections import ConfigDict
+
+from cxrjax import data, whole
+
+
+def keep(workdir: Path, sources: Sequence[str], labels: Sequence[str]) -> None:
+    """Write the sources and labels of n training radiographs, counted."""
+    counts: dict[str, Counter] = {}
+    for source, label in zip(sources, labels, strict=True):
+        counts.setdefault(source, Counter())[label] += 1
+    whole.write(_path(workdir), (json.dumps(counts, indent=2) + "\n").encode())
+
+
+def recall(workdir: Path, config: ConfigDict) -> tuple[list[str], list[str]]:
+    """Sources and labels of a run's training radiographs, in no order.
+
+    A run that has not kept them, being older or imported, is given them from its data.
+
+    Raises:
+        MissingData: nor are the data there.
+    """
+    if not _path(workdir).exists():
+        keep(workdir, *data.load_labels(config.data.directory, config.data.train))
+    counts = json.loads(_path(workdir).read_text())
+    known = [(source, label) for source, labels in counts.items() for label, n in labels.items() for _ in range(n)]
+    return [source for source, _ in known], [label for _, label in known]
+
+
+def _path(workdir: Path) -> Path:
+    return workdir / "training_labels.json"
