@@ -10,6 +10,7 @@ import json
 import cv2
 import numpy as np
 import pytest
+from sklearn.metrics import roc_auc_score
 
 from configs import audit as settings
 from configs import phantom_classify
@@ -111,7 +112,10 @@ def test_every_control_finds_what_is_there(audited):
         assert reached[name] == pytest.approx(0.75)  # it looks for the mark, and the mark is there
     assert reached["lungs_network"] == 0.5 and by_name["lungs_network"]["change"]["macro_auroc"]["value"] < -0.2
     assert reached["within_source"] == 0.5 and by_name["within_source"]["share"] is None
-    assert 0.65 < reached["background"] < 0.85 and 0.65 < reached["border"] < 0.85
+    for name in ("background", "border"):  # the mark is learned, of the label as much as 64 radiographs allow
+        rows = predictions.read(audited[0] / "audit" / "test" / "controls" / name / "predictions.csv")
+        p = [row["probability_viral"] for row in rows]
+        assert roc_auc_score([row["source"] == "marked" for row in rows], p) > 0.7 and reached[name] < 0.9
     assert min(reached["whole"], reached["lungs"], reached["common_levels"]) > 0.95
     assert by_name["leave_source_out"]["scores"]["accuracy"]["value"] > 0.9  # the lungs are the same everywhere
     assert min(by_name[name]["place"]["hits"] for name in ("marker_outside", "marker_inside")) > 0.9
