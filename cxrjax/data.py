@@ -9,6 +9,7 @@ import json
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -68,43 +69,19 @@ def load(directory: str, split: str, size: int, gamma: float, equalise: bool, re
         MissingData: no data set there, no such split, or nothing in it.
         UnreadableRadiograph: a stored radiograph does not decode.
     """
-    prepare = partial(_standardise, size=size, gamma=gamma, equalise=equalise)
-    parts = [grain.MapDataset.source(part) for part in _open(directory, split)]
-    dataset = grain.MapDataset.concatenate(parts).map(prepare)
-    examples = dataset.to_iter_dataset(grain.ReadOptions(num_threads=readers, prefetch_buffer_size=4 * readers))
-    examples = list(tqdm(examples, total=len(dataset), desc=f"reading {split}", unit="radiograph", delay=2))
-
-    def column(key: str) -> list[Any]:
-        return [example[key] for example in examples]
-
-    lesions = column("lesions")
-    return Split(
-        paths=column("path"),
-        patients=column("patient"),
-        sources=column("source"),
-        labels=column("label"),
-        names=name_keys(column("path")),
-        images=np.stack(column("image")),
-        masks=np.stack(column("mask")),
-        kinds=np.array(column("kind"), np.int32),
-        lesions=None if all(x is None for x in lesions) else np.stack([_or_blank(x, size) for x in lesions]),
-        views=column("view"),
-        sexes=column("sex"),
-        ages=np.array(column("age"), np.float32),
-        extents=np.array(column("extent"), np.float32),
-    )
+    return _collect(list(_read(directory, split, size, gamma, equalise, readers)), size)
 
 
 def load_as(config: ConfigDict, split: str, directory: str | None = None) -> Split:
     """A split as the networks of a config see it, of its own data set or of that in another directory; see `load`."""
-    return load(
-        directory or config.data.directory,
-        split,
-        size=config.image.size,
-        gamma=config.image.gamma,
-        equalise=config.image.equalise,
-        readers=config.data.readers,
-    )
+    return load(directory or config.data.directory, split, **_seen_by(config))
+
+
+def load_parts(config: ConfigDict, split: str, count: int) -> Iterator[Split]:
+    """A split as `load_as` has it, `count` radiographs at a time."""
+    examples = _read(config.data.directory, split, **_seen_by(config))
+    while part := list(islice(examples, count)):
+        yield _collect(part, config.image.size)
 
 
 def name_results(config: ConfigDict, split: str, directory: str | None = None) -> str:
@@ -204,6 +181,17 @@ def replace(split: Split, **columns: Any) -> Split:
     return Split(**(split._asdict() | columns))
 
 
+def join(parts: Sequence[Split]) -> Split:
+    """Splits, one after the other; lesions are there in all of them or in none."""
+
+    def put_together(columns: tuple[Any, ...]) -> Any:
+        if columns[0] is None:
+            return None
+        return np.concatenate(columns) if isinstance(columns[0], np.ndarray) else list(chain(*columns))
+
+    return Split(*map(put_together, zip(*parts, strict=True)))
+
+
 def index_labels(split: Split, classes: tuple[str, ...]) -> np.ndarray:
     """Labels as indices into `classes`, int32 [n].
 
@@ -225,6 +213,44 @@ def batches(count: int, size: int) -> Iterator[tuple[np.ndarray, int]]:
     for start in range(0, count, size):
         rows = np.arange(start, start + size, dtype=np.int32)
         yield np.minimum(rows, count - 1), min(size, count - start)
+
+
+def _seen_by(config: ConfigDict) -> dict[str, Any]:
+    """How a config has its radiographs read."""
+    image = {key: config.image[key] for key in ("size", "gamma", "equalise")}
+    return image | {"readers": config.data.readers}
+
+
+def _read(
+    directory: str, split: str, size: int, gamma: float, equalise: bool, readers: int
+) -> Iterator[dict[str, Any]]:
+    prepare = partial(_standardise, size=size, gamma=gamma, equalise=equalise)
+    parts = [grain.MapDataset.source(part) for part in _open(directory, split)]
+    dataset = grain.MapDataset.concatenate(parts).map(prepare)
+    examples = dataset.to_iter_dataset(grain.ReadOptions(num_threads=readers, prefetch_buffer_size=4 * readers))
+    yield from tqdm(examples, total=len(dataset), desc=f"reading {split}", unit="radiograph", delay=2)
+
+
+def _collect(examples: Sequence[dict[str, Any]], size: int) -> Split:
+    def column(key: str) -> list[Any]:
+        return [example[key] for example in examples]
+
+    lesions = column("lesions")
+    return Split(
+        paths=column("path"),
+        patients=column("patient"),
+        sources=column("source"),
+        labels=column("label"),
+        names=name_keys(column("path")),
+        images=np.stack(column("image")),
+        masks=np.stack(column("mask")),
+        kinds=np.array(column("kind"), np.int32),
+        lesions=None if all(x is None for x in lesions) else np.stack([_or_blank(x, size) for x in lesions]),
+        views=column("view"),
+        sexes=column("sex"),
+        ages=np.array(column("age"), np.float32),
+        extents=np.array(column("extent"), np.float32),
+    )
 
 
 def _find(directory: str) -> str:

@@ -95,3 +95,11 @@ def test_what_a_network_looks_at_is_located():
     assert place["peaks"] == [[6, 1]] * 6 and place["agreement"] == place["inside"] == 1
     assert (place["row"], place["column"]) == (6.5 / 8, 1.5 / 8)
     assert planted.locate(ask, images[:0], lungs[:0], 1) is None
+
+
+def test_a_mark_is_hit_on_its_own_cell_or_beside_it_and_nowhere_else():
+    lungs = np.zeros((3, 64, 64), bool)
+    lungs[0, 8:16, 8:16] = lungs[1, 8:16, 8:16] = lungs[2, 40:48, 16:24] = True  # cells (1, 1) and (5, 2)
+    aimed = planted.aim([[1, 1], [5, 2], [6, 3]], lungs, True)
+    assert aimed == {"hits": pytest.approx(2 / 3), "cells": [[1, 1], [1, 1], [5, 2]]}
+    assert planted.aim([[0, 0], [7, 7], [1, 1]], lungs, False)["hits"] == pytest.approx(2 / 3)  # in the upper left

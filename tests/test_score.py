@@ -219,7 +219,7 @@ def test_a_threshold_that_cannot_be_reached_is_said_to_be_so(tmp_path):
         rows[i] = {key: value for key, value in rows[i].items() if key in rows[5]} | {"status": "no lungs found"}
     write(tmp_path, rows, "val")
     calibration.fit(tmp_path, "val")
-    chosen = calibration.load(tmp_path)["operating_points"]["viral"]
+    chosen = calibration.load(tmp_path, None)["operating_points"]["viral"]
     assert chosen["at_sensitivity"] is None
     scores = score.score(tmp_path, "val")
     assert scores["operating_points"]["viral"]["at_sensitivity"] == {"threshold": None}

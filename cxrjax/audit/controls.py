@@ -8,13 +8,14 @@ import numpy as np
 
 from cxrjax import data
 from cxrjax.audit import pictures, planted, scores, tabular
-from cxrjax.audit.material import Material, NotDone
+from cxrjax.audit.material import Material, NotDone, need_lungs
 from cxrjax.audit.pictures import Alteration
 from cxrjax.audit.small import SmallNetwork, alter
 
 TABLE, NETWORK, SMALL = "table", "network", "small network"
 SHORTCUT, CONTENT, CHECK = "shortcut", "content", "check"
-REFERENCE = {NETWORK: "network", SMALL: "whole"}  # the controls that hide nothing, for those that do
+WHOLE, ASKED = "whole", "network"  # the controls that hide nothing, by which those that do are measured
+SHUFFLES = 3  # of the labels: a network that learned one shuffle alone may be off chance without a leak
 
 
 class Outcome(NamedTuple):
@@ -35,7 +36,10 @@ class Control(NamedTuple):
     kind: str  # SHORTCUT: no disease can be seen; CONTENT: what is left; CHECK: of the network or of the audit
     by: str  # TABLE, NETWORK or SMALL
     run: Callable[[Material], Outcome]  # raises NotDone
+    reference: str = ""  # the control whose scores on the same radiographs it is compared with
+    share: bool = False  # whether what it reaches is a part of the run's score
     measure: scores.Measure = scores.measure
+    kept: bool = True  # whether its rows are its own; those of others are taken anew at the end
 
 
 def _table(material: Material, attributes: tuple[str, ...]) -> Outcome:
@@ -48,12 +52,12 @@ def _table(material: Material, attributes: tuple[str, ...]) -> Outcome:
 
 
 def _shown(
-    material: Material, alteration: Alteration | None, needs_lungs: bool, rows: np.ndarray | None = None
+    material: Material, alteration: Alteration | None, by_lungs: bool, rows: np.ndarray | None = None
 ) -> tuple[SmallNetwork, data.Split, np.ndarray]:
     """The small network trained on altered pictures (of the training radiographs at `rows`), and those to ask it of."""
     (train, lungs), (test, test_lungs) = material.small_train, material.small_test
-    if needs_lungs:
-        material.need_lungs()
+    if by_lungs:
+        need_lungs(lungs, test_lungs)
     if alteration is not None:
         batch = material.config.evaluation.batch_size
         train = data.replace(train, images=alter(alteration, train.images, lungs, batch))
@@ -61,9 +65,9 @@ def _shown(
     return SmallNetwork(material.config, train if rows is None else data.select(train, rows)), test, test_lungs
 
 
-def _small(material: Material, alteration: Alteration | None, needs_lungs: bool, look: bool) -> Outcome:
+def _small(material: Material, alteration: Alteration | None, by_lungs: bool, look: bool) -> Outcome:
     """What the small network learns of altered pictures; `look`: and where, of the class that it knows best."""
-    network, test, lungs = _shown(material, alteration, needs_lungs)
+    network, test, lungs = _shown(material, alteration, by_lungs)
     rows = _tell(material, test, network.ask(test.images))
     if not look:
         return Outcome(rows)
@@ -79,12 +83,12 @@ def _small(material: Material, alteration: Alteration | None, needs_lungs: bool,
 
 def _asked(material: Material, alteration: Alteration | None, hides: str) -> Outcome:
     """What the run's network finds in altered pictures; `hides`: "lungs" or "background", where it hides either."""
-    if hides:
-        material.need_lungs()
-        if material.run.patches.masked:
-            seen = "it would be shown nothing" if hides == "lungs" else "nothing would change"
-            raise NotDone(f"the network is shown the lungs alone, and {seen}")
+    if hides and material.run.patches.masked:
+        seen = "it would be shown nothing" if hides == "lungs" else "nothing would change"
+        raise NotDone(f"the network is shown the lungs alone, and {seen}")
     (test, lungs), asked = material.test, material.asked
+    if hides:
+        need_lungs(lungs)
     images = test.images
     if alteration is not None:
         images = alter(alteration, images, lungs, material.run.evaluation.batch_size)
@@ -113,26 +117,28 @@ def _leave_source_out(material: Material) -> Outcome:
 
 
 def _plant(material: Material, inside: bool) -> Outcome:
-    material.need_lungs()
     (train, lungs), (test, test_lungs) = material.small_train, material.small_test
+    need_lungs(lungs, test_lungs)
     target = max(material.classes, key=train.labels.count)
     batch = material.config.evaluation.batch_size
     of_target = np.flatnonzero([label == target for label in train.labels])
-    others = np.flatnonzero([label != target for label in test.labels])
+    bearing = test_lungs.any((1, 2)) | (not inside)
+    others = np.flatnonzero(bearing & [label != target for label in test.labels])
     if not len(others):
         raise NotDone("there is no radiograph of another class to put the mark on")
     network = SmallNetwork(material.config, planted.plant(train, lungs, of_target, inside, batch))
     clean, there = data.select(test, others), test_lungs[others]
     marked = planted.plant(clean, there, np.arange(len(clean)), inside, batch)
     place = planted.locate(network.ask, marked.images, there, material.classes.index(target))
+    place |= planted.aim(place["peaks"], there, inside)
     rows, unmarked = (_tell(material, split, network.ask(split.images)) for split in (marked, clean))
     note = f"in training every {target} has the mark; here all others have it"
-    return Outcome(rows, note, {"target": target, "wanted": inside, "place": place}, unmarked)
+    return Outcome(rows, note, {"target": target, "place": place}, unmarked)
 
 
-def _shuffle(material: Material) -> Outcome:
+def _shuffle(material: Material, number: int) -> Outcome:
     (train, _), (test, _) = material.small_train, material.small_test
-    order = np.random.default_rng(material.config.seed).permutation(len(train))
+    order = np.random.default_rng([material.config.seed, number]).permutation(len(train))
     shuffled = data.replace(train, labels=[train.labels[i] for i in order])
     return Outcome(_tell(material, test, SmallNetwork(material.config, shuffled).ask(test.images)))
 
@@ -148,7 +154,7 @@ def _within_source(material: Material) -> Outcome:
 
 def _level_small(material: Material) -> Outcome:
     alteration = partial(pictures.level, quantiles=pictures.pool_levels(material.small_train[0].images))
-    return _small(material, alteration, needs_lungs=False, look=False)
+    return _small(material, alteration, by_lungs=False, look=False)
 
 
 def _level_asked(material: Material) -> Outcome:
@@ -166,30 +172,34 @@ def _tell(
 
 def _on_pictures(name: str, title: str, question: str, kind: str, alteration: Alteration, hides: str) -> list[Control]:
     """A control on altered pictures: of the small network, and of the run's."""
-    small = partial(_small, alteration=alteration, needs_lungs=True, look=kind == SHORTCUT)
+    small = partial(_small, alteration=alteration, by_lungs=True, look=kind == SHORTCUT)
     asked = partial(_asked, alteration=alteration, hides=hides)
     return [
-        Control(name, title, question, kind, SMALL, small),
-        Control(f"{name}_network", title, question, CHECK, NETWORK, asked),
+        Control(name, title, question, kind, SMALL, small, WHOLE, share=True),
+        Control(f"{name}_network", title, question, CHECK, NETWORK, asked, ASKED),
     ]
 
 
 def _on_facts(name: str, title: str, attributes: tuple[str, ...]) -> Control:
-    return Control(
-        name, title, "What tells the label before the picture is looked at?", SHORTCUT, TABLE,
-        partial(_table, attributes=attributes),
-    )  # fmt: skip
+    question = "What tells the label before the picture is looked at?"
+    return Control(name, title, question, SHORTCUT, TABLE, partial(_table, attributes=attributes), share=True)
+
+
+def _on_shuffled(number: int) -> Control:
+    question = "Is a network that can learn nothing at chance?"
+    title = f"labels shuffled, {number} of {SHUFFLES}"
+    return Control(f"shuffled_labels_{number}", title, question, CHECK, SMALL, partial(_shuffle, number=number), WHOLE)
 
 
 _ALL = tuple(name for names in tabular.ATTRIBUTES.values() for name in names)
-_WHOLE = partial(_small, alteration=None, needs_lungs=False, look=False)
 CONTROLS = (
     _on_facts("source", "source alone", tabular.ATTRIBUTES["source"]),
     _on_facts("view", "view alone", tabular.ATTRIBUTES["view"]),
     _on_facts("resolution", "height and width alone", tabular.ATTRIBUTES["resolution"]),
     _on_facts("file_form", "file form alone", tabular.ATTRIBUTES["file_form"]),
     _on_facts("facts", "source, view, size and file form together", _ALL),
-    Control("whole", "whole radiograph", "What does the small network learn, nothing hidden?", CONTENT, SMALL, _WHOLE),
+    Control(WHOLE, "whole radiograph", "What does the small network learn, nothing hidden?", CONTENT, SMALL,
+            partial(_small, alteration=None, by_lungs=False, look=False), share=True),
     *_on_pictures("background", "background alone", "Can the label be told where there is no lung?", SHORTCUT,
                   pictures.hide_lungs, "lungs"),
     *_on_pictures("border", "border alone", "Can it be told from the outer tenth?", SHORTCUT,
@@ -197,22 +207,21 @@ CONTROLS = (
     *_on_pictures("lungs", "lungs alone", "What do the lungs tell by themselves?", CONTENT,
                   pictures.show_lungs, "background"),
     Control("within_source", "within one source", "What is left where the source cannot help?", CONTENT, NETWORK,
-            _within_source, scores.measure_within_sources),
+            _within_source, measure=scores.measure_within_sources, kept=False),
     Control("leave_source_out", "a source left out", "Is a class known again in a source not trained on?", CHECK,
-            SMALL, _leave_source_out),
+            SMALL, _leave_source_out, WHOLE),
     Control("marker_outside", "mark planted outside the lungs", "Would this audit notice a mark in the corner?", CHECK,
-            SMALL, partial(_plant, inside=False)),
+            SMALL, partial(_plant, inside=False), WHOLE),
     Control("marker_inside", "mark planted inside the lungs", "Would it notice one in the lungs?", CHECK, SMALL,
-            partial(_plant, inside=True)),
-    Control("shuffled_labels", "labels shuffled", "Is a network that can learn nothing at chance?", CHECK, SMALL,
-            _shuffle),
-    Control("network", "asked again, nothing altered", "What does the network find, asked as in this audit?", CHECK,
+            partial(_plant, inside=True), WHOLE),
+    *(_on_shuffled(number + 1) for number in range(SHUFFLES)),
+    Control(ASKED, "asked again, nothing altered", "What does the network find, asked as in this audit?", CHECK,
             NETWORK, partial(_asked, alteration=None, hides="")),
     Control("common_levels", "common grey levels", "Can it be learned without the grey levels of a source?", CHECK,
-            SMALL, _level_small),
+            SMALL, _level_small, WHOLE),
     Control("common_levels_network", "common grey levels", "Does it need the grey levels of a source?", CHECK, NETWORK,
-            _level_asked),
+            _level_asked, ASKED),
     # The small network's pictures are of a common resolution already, and a coarser one.
     Control("common_resolution_network", f"through {pictures.RESOLUTION} pixels", "Does it need the sharpness?", CHECK,
-            NETWORK, partial(_asked, alteration=pictures.coarsen, hides="")),
+            NETWORK, partial(_asked, alteration=pictures.coarsen, hides=""), ASKED),
 )  # fmt: skip

@@ -1,7 +1,8 @@
 """What the controls of an audit work on: each part is read, or found, when a control first asks for it."""
 
 import io
-from collections.abc import Mapping, Sequence
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -14,9 +15,17 @@ from cxrjax.audit import small, tabular
 from cxrjax.audit.asked import Asked
 from cxrjax.tasks import classify
 
+PART = 256  # radiographs that are held at full size at a time, where a smaller one will do
+
 
 class NotDone(Exception):
     """A control that means nothing here; the message is the reason."""
+
+
+def need_lungs(*lungs: np.ndarray) -> None:
+    """Raises NotDone where there are none in one of several stacks of masks."""
+    if not all(masks.any() for masks in lungs):
+        raise NotDone("no lungs are known here: the run has no segmenter, or it finds none")
 
 
 class Material:
@@ -31,7 +40,7 @@ class Material:
             config: of the small network; its classes, data and radiographs are put in here, from the run.
 
         Raises:
-            UnfitRun: there is no run, or none that finds anything.
+            UnfitRun: there is no run, or none that finds anything; or it was trained on radiographs of the split.
         """
         self.workdir, self.split, self.folder = workdir, split, workdir / "audit" / split
         self.run = runs.load_config(workdir)
@@ -44,50 +53,75 @@ class Material:
             self.run.image,
         )
         self.config, self.size = config, config.patches.size
+        seen, asked = ({case["path"] for case in cases} for cases in self.cases)
+        if seen & asked:
+            raise runs.UnfitRun(
+                f"{workdir}: was trained on {len(seen & asked)} of the {len(asked)} radiographs of {split}, "
+                "and what is known by heart cannot be audited; name another --split"
+            )
 
     @cached_property
     def rows(self) -> list[dict[str, Any]]:
-        """What the run found in the split, as evaluation wrote it; evaluated first where it was not."""
+        """What the run found in the split, as evaluation wrote it; evaluated first where it was not.
+
+        Raises:
+            UnfitRun: evaluation was of other radiographs.
+        """
         path = self.workdir / "evaluation" / self.split / "predictions.csv"
         if not path.exists():
             evaluate.evaluate(self.workdir, self.split)
-        return predictions.read(path)
+        rows = predictions.read(path)
+        if {row["path"] for row in rows} != {case["path"] for case in self.cases[1]}:
+            raise runs.UnfitRun(
+                f"{path}: its radiographs are not those of {self.split} in {self.run.data.directory}; "
+                f"--mode=evaluate --split={self.split} finds those"
+            )
+        return rows
 
     @cached_property
+    def cases(self) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+        """What is stored of the radiographs of training, and of the split; of a picture's file, the checksum."""
+        words = (*tabular.CASE, "view")
+        return tuple(
+            [{key: one[key] for key in words} | {"file": zlib.crc32(one["image"])} for one in self._stream(name)]
+            for name in (self.run.data.train, self.split)
+        )
+
+    @property
     def known(self) -> tuple[list[str], list[str]]:
         """Sources and labels of training."""
-        return data.load_labels(self.run.data.directory, self.run.data.train)
+        return tuple([case[key] for case in self.cases[0]] for key in ("source", "label"))
+
+    @property
+    def validates(self) -> bool:
+        """Whether the network was chosen by radiographs of the split."""
+        return bool(set(self.split.split("+")) & set(self.run.data.validation.split("+")))
 
     @cached_property
     def facts(self) -> tuple[list[dict[str, str]], list[dict[str, str]]]:
         """What is told of the radiographs of training, and of the split, without their pictures."""
-        names = self.run.data.train, self.split
-        return tuple([tabular.tell(one) for one in data.stream(self.run.data.directory, name)] for name in names)
+        return tuple([tabular.tell(one) for one in self._stream(name)] for name in (self.run.data.train, self.split))
 
     @cached_property
     def test(self) -> tuple[data.Split, np.ndarray]:
         """The split, and its lungs bool [n, S, S]."""
-        return self._load(self.split)
+        return self._load(self.split, self.run.image.size)
 
     @cached_property
     def small_train(self) -> tuple[data.Split, np.ndarray]:
         """Training at the small network's size."""
-        return small.shrink(*self._load(self.run.data.train), self.size, self.config.evaluation.batch_size)
+        return self._load(self.run.data.train, self.size)
 
     @cached_property
     def small_test(self) -> tuple[data.Split, np.ndarray]:
         """The split at the small network's size."""
-        return small.shrink(*self.test, self.size, self.config.evaluation.batch_size)
+        split, lungs = self.test
+        return data.replace(split, images=small.shrink(split.images, self.size)), small.shrink_masks(lungs, self.size)
 
     @cached_property
     def asked(self) -> Asked:
         """The network that is audited."""
         return Asked(self.workdir, self.run, self.config.patches.count)
-
-    def need_lungs(self) -> None:
-        """Raises NotDone where no lungs are known."""
-        if not self.small_train[1].any() or not self.small_test[1].any():
-            raise NotDone("no lungs are known here: the run has no segmenter, or it finds none")
 
     def tell(
         self, cases: Sequence[Mapping[str, str]], probabilities: np.ndarray, **known: np.ndarray
@@ -114,23 +148,45 @@ class Material:
             rows.append(row)
         return rows
 
-    def _load(self, name: str) -> tuple[data.Split, np.ndarray]:
-        split = data.load_as(self.run, name)
-        data.index_labels(split, self.classes)
-        return split, self._find_lungs(name, split)
+    def _stream(self, name: str) -> Iterator[dict[str, Any]]:
+        return data.stream(self.run.data.directory, name)
 
-    def _find_lungs(self, name: str, split: data.Split) -> np.ndarray:
-        """The lungs bool [n, S, S], kept for an audit that goes on; nowhere, where the run has no segmenter."""
+    @cached_property
+    def _segmenter(self) -> Any:
+        return runs.load_networks(self.workdir, self.run)["segmenter"]
+
+    def _load(self, name: str, size: int) -> tuple[data.Split, np.ndarray]:
+        """A split and its lungs bool [n, size, size], shrunk as it is read; the lungs are kept for when it goes on.
+
+        What is known of masks and lesions is left behind.
+        """
         kept = self.folder / "lungs" / f"{name}.npz"
+        parts, lungs = [], []
+        for part in data.load_parts(self.run, name, PART):
+            data.index_labels(part, self.classes)
+            if not kept.exists():
+                lungs.append(small.shrink_masks(self._find_lungs(part), size))
+            shrunk = small.shrink(part.images, size)
+            parts.append(data.replace(part, images=shrunk, masks=part.masks[:, :0, :0], lesions=None))
         if kept.exists():
-            with np.load(kept) as file:
-                return np.unpackbits(file["lungs"], axis=-1, count=split.images.shape[-1]).astype(bool)
-        segmenter = runs.load_networks(self.workdir, self.run)["segmenter"]
-        lungs = classify.find_lungs(self.run, segmenter, split).masks
-        if lungs is None:
-            return np.zeros(split.images.shape, bool)
-        packed = io.BytesIO()
-        np.savez_compressed(packed, lungs=np.packbits(lungs, axis=-1))
-        kept.parent.mkdir(parents=True, exist_ok=True)
-        whole.write(kept, packed.getvalue())
-        return lungs
+            return data.join(parts), _unpack(kept, size)
+        found = np.concatenate(lungs)
+        _pack(kept, found)
+        return data.join(parts), found
+
+    def _find_lungs(self, split: data.Split) -> np.ndarray:
+        """The lungs bool [n, S, S]; nowhere, where the run has no segmenter."""
+        lungs = classify.find_lungs(self.run, self._segmenter, split).masks
+        return np.zeros(split.images.shape, bool) if lungs is None else lungs
+
+
+def _pack(path: Path, masks: np.ndarray) -> None:
+    packed = io.BytesIO()
+    np.savez_compressed(packed, lungs=np.packbits(masks, axis=-1))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    whole.write(path, packed.getvalue())
+
+
+def _unpack(path: Path, size: int) -> np.ndarray:
+    with np.load(path) as file:
+        return np.unpackbits(file["lungs"], axis=-1, count=size).astype(bool)

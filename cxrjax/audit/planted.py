@@ -28,7 +28,7 @@ def locate(ask: Callable[[NDArray], NDArray], images: NDArray, lungs: NDArray, t
         whose cell is that one or touches it; "inside": the share of those whose cell lies in the lungs for the greater
         part; "drop": what the probability falls by on average; "peaks": cells [n, 2]. None where there is no picture.
     """
-    kept = np.linspace(0, len(images) - 1, min(ASKED, len(images))).astype(int)
+    kept = _sample(len(images))
     if not len(kept):
         return None
     images, lungs = images[kept], lungs[kept]
@@ -54,6 +54,23 @@ def locate(ask: Callable[[NDArray], NDArray], images: NDArray, lungs: NDArray, t
         "drop": float(drops.reshape(len(images), -1).max(1).mean()),
         "peaks": peaks.tolist(),
     }
+
+
+def aim(peaks: Sequence[Sequence[int]], lungs: NDArray, inside: bool) -> dict[str, Any]:
+    """Whether the peaks that `locate` found are where marks were planted; chance hits one in seven at most.
+
+    Args:
+        peaks: of `locate`, on pictures with a mark each.
+        lungs: bool [n, S, S], what `locate` was given.
+        inside: see `pictures.mark`.
+
+    Returns:
+        {"hits": the share of the peaks that are the cell of their picture's mark or touch it, "cells": those [n, 2]}.
+    """
+    corners = [pictures.locate_mark(mask, inside) for mask in lungs[_sample(len(lungs))]]
+    middles = np.array([np.asarray(corner) + side / 2 for corner, side in corners])
+    cells = (CELLS * middles / lungs.shape[1]).astype(int)
+    return {"hits": float((abs(cells - peaks) <= 1).all(1).mean()), "cells": cells.tolist()}
 
 
 def plant(split: data.Split, lungs: NDArray, rows: NDArray, inside: bool, batch: int) -> data.Split:
@@ -84,3 +101,7 @@ def count_flips(
     free = np.array(free, float)
     tree = resampling.bootstrap(lambda weights: estimates.share(weights @ turned, weights @ free), patients)
     return estimates.describe(tree, resampling.crowding(patients), len(marked))
+
+
+def _sample(count: int) -> NDArray:
+    return np.linspace(0, count - 1, min(ASKED, count)).astype(int)

@@ -1,7 +1,8 @@
 """The audit of a run, gone on with where it was stopped: a control that is done is not done again.
 
 Writes RUN/audit/SPLIT/: controls/NAME/, each whole, with predictions.csv and facts.json; then, from those alone,
-audit.json, audit.md, audit.png and audit.svg. config.json has the small network's settings, lungs/ what was segmented.
+audit.json, audit.md, audit.png and audit.svg. config.json has the small network's settings, lungs/ what was segmented,
+made_of.json the fingerprint of it all: an audit of another network, or of other data, is set aside as it is.
 """
 
 import json
@@ -20,8 +21,8 @@ from jax.experimental.compilation_cache import compilation_cache
 from ml_collections import ConfigDict
 
 from cxrjax import figures, findings, predictions, runs, whole
-from cxrjax.audit import controls, planted, scores, verdict
-from cxrjax.audit.controls import CONTROLS, REFERENCE, Control, Outcome
+from cxrjax.audit import fingerprint, planted, scores, verdict, words
+from cxrjax.audit.controls import CONTROLS, Control, Outcome
 from cxrjax.audit.material import Material, NotDone
 
 
@@ -37,17 +38,23 @@ def audit(workdir: Path, split: str, config: ConfigDict) -> dict[str, Any]:
         What audit.json says.
 
     Raises:
-        UnfitRun: there is no trained classifier, or its audit was begun with other settings.
+        UnfitRun: there is no trained classifier, it was trained on the split, it was evaluated on other radiographs, or
+            its audit was begun with other settings.
         MissingData, Diverged: see there.
     """
     material = Material(workdir, split, config)
     folder = material.folder
+    _ = material.rows  # first: they may be of other radiographs
+    aside = fingerprint.claim(folder, fingerprint.take(workdir, material.cases))
+    if aside:
+        print(f"audit: {folder} was of another network, of other data or of older code; it is kept as {aside}")
     runs.start(folder, config)
     with _compiled_once():
         for control in CONTROLS:
-            _carry_out(control, material, folder / "controls")
+            if control.kept:
+                _carry_out(control, material, folder / "controls")
     result = conclude(material, folder)
-    whole.write(folder / "audit.json", (json.dumps(result, indent=2) + "\n").encode())
+    whole.write(folder / "audit.json", (json.dumps(result, indent=2, allow_nan=False) + "\n").encode())
     whole.write(folder / "audit.md", (summarise(result) + "\n").encode())
     for form in ("png", "svg"):
         figures.draw_audit(result, scores.HEADLINE, folder / f"audit.{form}")
@@ -59,7 +66,10 @@ def conclude(material: Material, folder: Path) -> dict[str, Any]:
     rows, classes = material.rows, material.classes
     labels = [row["label"] for row in rows]
     chance = scores.guess(material.known[1], labels, classes)
-    outcomes = {control.name: _read(folder / "controls" / control.name) for control in CONTROLS}
+    outcomes = {
+        control.name: _read(folder / "controls" / control.name) if control.kept else _try(control, material)
+        for control in CONTROLS
+    }
     whole_run = scores.compare(rows, None, rows, classes, chance)
     result = {
         "split": material.split,
@@ -67,6 +77,8 @@ def conclude(material: Material, folder: Path) -> dict[str, Any]:
         "patients": len(set(findings.patients(rows))),
         "score": whole_run["scores"],
         "chance": chance,
+        "labels": dict(sorted(Counter(labels).items())),
+        "validation": material.validates,
         "sources": _count_sources(*material.known),
         "controls": [_describe(control, outcomes, material, chance) for control in CONTROLS],
     }
@@ -79,7 +91,7 @@ def summarise(result: dict[str, Any]) -> str:
     """The verdict, and the scores as a table in Markdown."""
 
     def cells(of: dict[str, Any]) -> str:
-        return " | ".join(verdict.interval(of[name]) if of else "–" for name in scores.METRICS)
+        return " | ".join(words.interval(of[name]) if of else "–" for name in scores.METRICS)
 
     lines = [result["verdict"]["paragraph"], ""]
     if result["verdict"]["cannot_support"]:
@@ -92,9 +104,10 @@ def summarise(result: dict[str, Any]) -> str:
         "| chance | | " + " | ".join(f"{result['chance'][name]:.3f}" for name in scores.METRICS) + " | |",
     ]
     for one in result["controls"]:
-        share = verdict.percent(one["share"]) if one["share"] else ""
+        share = words.percent(one["share"]) if one["share"] else ""
         lines.append(f"| {one['title']} | {one['by']} | {cells(one['scores'])} | {share} |")
     lines += [""] + [f"- {one['title']} ({one['by']}): {one['note']}" for one in result["controls"] if one["note"]]
+    lines += ["", "Intervals are by patient, 95%. Those of the small network hold no variation of its own training."]
     return "\n".join(lines)
 
 
@@ -104,10 +117,7 @@ def _carry_out(control: Control, material: Material, folder: Path) -> None:
     if done.exists():
         return
     print(f"audit: {control.title} ({control.by})", flush=True)
-    try:
-        outcome = control.run(material)
-    except NotDone as reason:
-        outcome = Outcome([], f"not done: {reason}")
+    outcome = _try(control, material)
     begun = folder / f".{control.name}.partial"
     shutil.rmtree(begun, ignore_errors=True)
     begun.mkdir(parents=True)
@@ -116,8 +126,15 @@ def _carry_out(control: Control, material: Material, folder: Path) -> None:
     if outcome.unmarked is not None:
         predictions.write(begun / "unmarked.csv", outcome.unmarked, columns)
     facts = {"note": outcome.note, "facts": outcome.facts}
-    whole.write(begun / "facts.json", (json.dumps(facts, indent=2) + "\n").encode())
+    whole.write(begun / "facts.json", (json.dumps(facts, indent=2, allow_nan=False) + "\n").encode())
     begun.rename(done)
+
+
+def _try(control: Control, material: Material) -> Outcome:
+    try:
+        return control.run(material)
+    except NotDone as reason:
+        return Outcome([], f"not done: {reason}")
 
 
 def _read(folder: Path) -> Outcome:
@@ -136,12 +153,10 @@ def _describe(
     entry |= outcome.facts | {"note": outcome.note}
     if not outcome.rows:
         return entry
-    reference = REFERENCE.get(control.by)
-    against = outcomes[reference].rows if reference not in (None, control.name) else None
-    if control.measure is not scores.measure:
-        against = None
-    known = scores.compare(outcome.rows, against or None, material.rows, material.classes, chance, control.measure)
-    if control.kind == controls.CHECK:
+    reference = outcomes.get(control.reference)
+    against = reference.rows or None if reference else None
+    known = scores.compare(outcome.rows, against, material.rows, material.classes, chance, control.measure)
+    if not control.share:
         known["share"] = None
     if outcome.unmarked is not None:
         known["flips"] = planted.count_flips(outcome.rows, outcome.unmarked, outcome.facts["target"])

@@ -10,6 +10,7 @@ from cxrjax import findings, metrics, predictions
 from cxrjax.statistics import estimates, resampling
 
 METRICS = ("macro_f1", "accuracy", "macro_auroc")
+OF_CLASSES = ("f1", "recall", "specificity", "auroc", "support")
 # What shares are of. It needs no threshold, its chance is a half whatever the classes' sizes, and it gives credit to a
 # shortcut that narrows the label down to a few classes without telling which.
 HEADLINE = "macro_auroc"
@@ -35,13 +36,11 @@ def guess(labels_train: Sequence[str], labels: Sequence[str], classes: Sequence[
 
 
 def measure(rows: Rows, classes: Sequence[str], weights: NDArray) -> dict[str, Any]:
-    """`METRICS`, and F1, recall and AUROC of each class, over weightings [r, n]: a tree for `statistics.estimates`."""
+    """`METRICS`, and `OF_CLASSES` of each, over weightings [r, n] of n rows: a tree for `statistics.estimates`."""
     truth = metrics.index_labels([row["label"] for row in rows], classes)
     found = metrics.index_findings([row["finding"] for row in rows], classes)
     tree = metrics.measure_findings(truth, found, predictions.probabilities(rows, classes), classes, weights)
-    each = {
-        name: {key: of[key] for key in ("f1", "recall", "auroc", "support")} for name, of in tree["classes"].items()
-    }
+    each = {name: {key: of[key] for key in OF_CLASSES} for name, of in tree["classes"].items()}
     return {
         "macro_f1": tree["macro"]["f1"],
         "accuracy": tree["accuracy"],

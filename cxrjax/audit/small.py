@@ -18,6 +18,7 @@ from cxrjax import data, networks, steps, train, views
 from cxrjax.audit.pictures import Alteration
 from cxrjax.tasks import classify
 
+BATCH = 32  # pictures that are shrunk at once
 STEPS = 400  # at least, however few the radiographs are: a mark on two dozen of them is learned by then. Ours
 
 
@@ -61,14 +62,19 @@ def alter(alteration: Alteration, images: np.ndarray, lungs: np.ndarray, batch: 
     return altered
 
 
-def shrink(split: data.Split, lungs: np.ndarray, size: int, batch: int) -> tuple[data.Split, np.ndarray]:
-    """A split and its lungs bool [n, S, S] at the small network's size; what is known of its masks is left behind."""
-    rows = np.zeros((len(split), size, size), np.uint8)
-    small = rows.copy(), rows.copy()
-    for at, count in data.batches(len(split), batch):
-        for kept, full in zip(small, (split.images, lungs.astype(np.uint8) * 255), strict=True):
-            kept[at[:count]] = np.asarray(_shrink(full[at], size))[:count]
-    return data.replace(split, images=small[0], masks=rows, lesions=None), small[1] > 127
+def shrink(images: np.ndarray, size: int) -> np.ndarray:
+    """Pictures uint8 [n, S, S] at a side of `size` pixels; as they are where that is theirs."""
+    if images.shape[1] == size:
+        return images
+    small = np.empty((len(images), size, size), np.uint8)
+    for rows, count in data.batches(len(images), BATCH):
+        small[rows[:count]] = np.asarray(_shrink(images[rows], size))[:count]
+    return small
+
+
+def shrink_masks(masks: np.ndarray, size: int) -> np.ndarray:
+    """Masks bool [n, S, S] at a side of `size` pixels: what is covered for the greater part."""
+    return masks if masks.shape[1] == size else shrink(masks.astype(np.uint8) * 255, size) > 127
 
 
 _shrink = partial(jax.jit, static_argnames="size")(views.shrink)

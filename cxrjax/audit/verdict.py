@@ -1,19 +1,14 @@
-"""From the numbers of an audit to sentences, and to what the data set cannot support."""
+"""From the numbers of an audit to one paragraph, and to what the data set cannot support."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
+from cxrjax.audit import rules
+from cxrjax.audit.rules import Numbers
 from cxrjax.audit.scores import HEADLINE, reach
+from cxrjax.audit.words import interval, join, name_place, percent
 
-FOUND = 0.1  # share that a shortcut's interval must lie above: below, it is not worth a sentence, and a dozen intervals
-# are looked at, of which one in forty lies above chance by chance
-DECIDED = 0.9  # F1 from which a class is told by a fact about its file: the errors left are those of a good reader
-CAUGHT = 0.5  # share of findings that a mark must turn, interval and all: most of them
-TOGETHER = 0.5  # share of the pictures in which a place must be the same to be named: most of them
-CARRIES = 0.1  # what hiding a place must take from the probability of a class for it to be named. Ours
 NAMES = {"macro_auroc": "macro AUROC", "macro_f1": "macro F1", "accuracy": "accuracy"}
-
-Numbers = Mapping[str, Any]
 
 
 def conclude(audit: Numbers) -> dict[str, Any]:
@@ -23,82 +18,51 @@ def conclude(audit: Numbers) -> dict[str, Any]:
         audit: what audit.json says, without its verdict.
 
     Returns:
-        {"paragraph", "sentences", "cannot_support"}.
+        {"paragraph", "sentences", "cannot_support"}: the sentences make up the paragraph, which ends with what cannot
+        be supported; there with the reasons.
     """
     by_name = {one["name"]: one for one in audit["controls"] if one["scores"]}
-    sentences = [*_score(audit), *_shortcuts(audit), *_left(audit, by_name), *_content(by_name)]
-    sentences += [*_elsewhere(by_name), *_altered(audit, by_name), *_marks(by_name), *_leaks(audit, by_name)]
+    claims = _cannot_support(audit, by_name)
+    sentences = [
+        *(*_score(audit), *_shortcuts(audit), *_left(audit, by_name), *_content(by_name), *_elsewhere(audit, by_name)),
+        *(*_altered(audit, by_name), *_marks(by_name), *_shuffled(audit)),
+    ]
+    if claims:
+        sentences.append(f"This data set can therefore not support {'; nor '.join(claim for claim, _ in claims)}.")
     return {
         "paragraph": " ".join(sentences),
         "sentences": sentences,
-        "cannot_support": _cannot_support(audit, by_name),
+        "cannot_support": [f"{claim}: {reason}" for claim, reason in claims],
     }
-
-
-def interval(number: Numbers | None) -> str:
-    """ "0.87 (0.85 to 0.89)"; a dash where there is no number."""
-    if number is None or number["value"] is None:
-        return "–"
-    if not number["interval"]:
-        return f"{number['value']:.2f}"
-    return f"{number['value']:.2f} ({number['interval'][0]:.2f} to {number['interval'][1]:.2f})"
-
-
-def percent(number: Numbers) -> str:
-    """ "87% (85% to 89%)"."""
-    if not number["interval"]:
-        return f"{number['value']:.0%}"
-    return f"{number['value']:.0%} ({number['interval'][0]:.0%} to {number['interval'][1]:.0%})"
-
-
-def name_place(place: Numbers) -> str:
-    """ "the upper left corner, outside the lungs", of a place of `planted.locate`."""
-    row = ("upper", "middle", "lower")[min(int(3 * place["row"]), 2)]
-    column = ("left", "middle", "right")[min(int(3 * place["column"]), 2)]
-    if "middle" in (row, column):
-        where = "the middle" if row == column else f"the {row if column == 'middle' else column} edge"
-    else:
-        where = f"the {row} {column} corner"
-    return f"{where} of the picture, {'inside' if place['inside'] > TOGETHER else 'outside'} the lungs"
-
-
-def is_found(control: Numbers) -> bool:
-    """Whether a control reaches a part of the score that is worth a sentence."""
-    share = control["share"]
-    return bool(share and reach(share)[0] > FOUND)
-
-
-def is_caught(control: Numbers) -> bool:
-    """Whether a planted mark turned most findings, and its place was told."""
-    low = (control["flips"]["interval"] or [0])[0]
-    return low > CAUGHT and (control["place"]["inside"] > TOGETHER) == control["wanted"]
 
 
 def _score(audit: Numbers) -> list[str]:
     score, chance = audit["score"], audit["chance"]
-    reached = ", ".join(f"{NAMES[name]} {interval(score[name])}" for name in NAMES)
-    blind = ", ".join(f"{chance[name]:.2f}" for name in NAMES)
+    known = [name for name in NAMES if score[name]["value"] is not None]
+    reached = ", ".join(f"{NAMES[name]} {interval(score[name])}" for name in known)
+    blind = ", ".join(f"{chance[name]:.2f}" for name in known)
     what = f"{audit['n']} radiographs of {audit['patients']} patients"
-    return [
+    said = [
         f"On {what} the network reaches {reached} (in brackets: 95% intervals by patient); a guess that knows "
         f"nothing reaches {blind}."
     ]
+    if HEADLINE not in known:
+        said.append(f"There is no {NAMES[HEADLINE]} here, for all are {join(list(audit['labels']))}.")
+    if audit["validation"]:
+        said.append("The network was chosen by these very radiographs, so that its score is too good.")
+    return said
 
 
 def _shortcuts(audit: Numbers) -> list[str]:
+    if audit["score"][HEADLINE]["value"] is None:
+        return []
     tried = [one for one in audit["controls"] if one["kind"] == "shortcut" and one["scores"]]
-    if not tried or all(one["share"] is None for one in tried):
+    if all(one["share"] is None for one in tried):
         return ["The score cannot be told from chance, so that there is nothing for a shortcut to explain."]
     tried.sort(key=_reached, reverse=True)
-    found = [one for one in tried if is_found(one)]
+    found = [one for one in tried if rules.is_found(one)]
     if not found:
-        most = max(reach(one["share"])[1] for one in tried if one["share"])
-        first = tried[0]
-        return [
-            f"None of the {len(tried)} shortcuts tried is found: the strongest, the {first['title']}, reaches a macro "
-            f"AUROC of {interval(first['scores'][HEADLINE])}, where chance is {audit['chance'][HEADLINE]:.2f}; the "
-            f"intervals leave room for at most {max(most, 0):.0%} of the score."
-        ]
+        return [_none_found(tried, audit["chance"][HEADLINE])]
     said = []
     for by, how in (
         ("table", "with no look at the picture"),
@@ -114,15 +78,34 @@ def _shortcuts(audit: Numbers) -> list[str]:
     return said + [text for one in found for text in _place(one)]
 
 
+def _none_found(tried: Sequence[Numbers], chance: float) -> str:
+    """That no shortcut of some is found, the strongest first, as far as their intervals tell."""
+    first, ends = tried[0], [reach(one["share"])[1] for one in tried if one["share"]]
+    most = min(max([0.0, *ends]), 1.0) if ends else 1.0
+    reached = f"reaches a macro AUROC of {interval(first['scores'][HEADLINE])}, where chance is {chance:.2f}"
+    room = f"the intervals leave room for {most:.0%} of what the score is above chance"
+    if most > rules.ROOM:
+        return (
+            "The radiographs are too few to tell whether a shortcut is at work: the strongest tried, the "
+            f"{first['title']}, {reached}, and {room}."
+        )
+    if len(tried) == 1:
+        return f"The one shortcut tried is not found: the {first['title']} {reached}; {room}."
+    return (
+        f"None of the {len(tried)} shortcuts tried is found: the strongest, the {first['title']}, {reached}; {room} at "
+        "most."
+    )
+
+
 def _place(control: Numbers) -> list[str]:
     place = control.get("place")
-    if not place or place["agreement"] <= TOGETHER or place["drop"] < CARRIES:
+    if not place or place["agreement"] <= rules.TOGETHER or place["drop"] < rules.CARRIES:
         return []
-    return [f"What the {control['title']} tells of {place['class']} lies at {name_place(place)}."]
+    return [f"What the {control['title']} tells of {place['class']} lies in {name_place(place)}."]
 
 
 def _left(audit: Numbers, by_name: Numbers) -> list[str]:
-    found = [one for one in audit["controls"] if one["kind"] == "shortcut" and is_found(one)]
+    found = [one for one in audit["controls"] if one["kind"] == "shortcut" and rules.is_found(one)]
     said = []
     if found:
         strongest = max(found, key=_reached)
@@ -135,11 +118,15 @@ def _left(audit: Numbers, by_name: Numbers) -> list[str]:
         else:
             left = {"value": 1 - share["value"], "interval": [low, high]}
             said.append(f"What the {strongest['title']} does not reach is {percent(left)} of the score above chance.")
-    if "within_source" in by_name:
-        within = by_name["within_source"]["scores"][HEADLINE]
-        if within["value"] is not None:
-            end = "" if reach(within)[0] > audit["chance"][HEADLINE] else ": no better than chance"
-            said.append(f"Among radiographs of one source, where it cannot help, it is {interval(within)}{end}.")
+    within = by_name["within_source"]["scores"][HEADLINE] if "within_source" in by_name else None
+    if within and within["value"] is not None:
+        chance = audit["chance"][HEADLINE]
+        told = rules.is_above(within, chance) or rules.is_below(within, chance)
+        end = "" if told else ", which cannot be told from chance"
+        said.append(
+            "Among radiographs of one source, where the source cannot help, the network's macro AUROC is "
+            f"{interval(within)}{end}."
+        )
     return said
 
 
@@ -152,94 +139,105 @@ def _content(by_name: Numbers) -> list[str]:
     return [f"{whole} on whole radiographs and {interval(by_name['lungs']['scores'][HEADLINE])} on the lungs alone."]
 
 
-def _elsewhere(by_name: Numbers) -> list[str]:
-    if "leave_source_out" not in by_name:
+def _elsewhere(audit: Numbers, by_name: Numbers) -> list[str]:
+    left = by_name.get("leave_source_out")
+    if not left or not left["against"]:
         return []
-    left = by_name["leave_source_out"]
-    now, before = left["scores"]["accuracy"], left["against"]["accuracy"]
-    return [
-        "Of radiographs whose source is left out of training, and whose class is known from another, that network "
-        f"recognises {percent(now)}, where it recognised {percent(before)} with the source."
-    ]
+    said = (
+        "Of radiographs whose source is left out of training, and whose class is known from another, the small network "
+        f"recognises {percent(left['scores']['accuracy'])}, where it recognised {percent(left['against']['accuracy'])} "
+        "with the source"
+    )
+    change = left["change"]["accuracy"]
+    if rules.is_below(change, 0) and not rules.collapses(left, audit["chance"]):
+        said += f": recognition falls by {percent(_fall(change))}"
+    return [f"{said}."]
 
 
 def _altered(audit: Numbers, by_name: Numbers) -> list[str]:
     said, chance = [], audit["chance"][HEADLINE]
     for name, what in (("common_levels_network", "grey levels"), ("common_resolution_network", "sharpness")):
-        change = by_name.get(name, {}).get("change")
-        if change and reach(change[HEADLINE])[1] < 0:
-            low, high = reach(change[HEADLINE])
-            fall = {"value": -change[HEADLINE]["value"], "interval": [-high, -low]}
+        change = by_name[name]["change"] if name in by_name else None
+        if change and rules.is_below(change[HEADLINE], 0):
             said.append(
-                f"With the {what} of all radiographs made alike the network loses {interval(fall)} of macro AUROC, by "
-                "the loss of a source's mark or by being shown what it never saw."
+                f"With the {what} of all radiographs made alike the network loses {interval(_fall(change[HEADLINE]))} "
+                "of macro AUROC, by the loss of a source's mark or by being shown what it never saw."
             )
     for name in ("background_network", "border_network"):
         seen = by_name[name]["scores"][HEADLINE] if name in by_name else None
-        if seen and reach(seen)[0] > chance + FOUND / 2:
+        if rules.is_above(seen, chance + rules.SEEN):
             said.append(f"Shown the {by_name[name]['title']}, the network itself still reaches {interval(seen)}.")
     return said
 
 
 def _marks(by_name: Numbers) -> list[str]:
-    marks = [by_name[name] for name in ("marker_outside", "marker_inside") if name in by_name]
-    if not marks:
-        return []
     said = []
-    for mark in marks:
-        turned = f"turned {percent(mark['flips'])} of the findings"
-        if is_caught(mark):
-            said.append(f"a {mark['title']} {turned} and was seen at {name_place(mark['place'])}")
+    for mark in (by_name[name] for name in ("marker_outside", "marker_inside") if name in by_name):
+        turned = f"a {mark['title']} turned {percent(mark['flips'])} of the findings"
+        if mark["flips"]["value"] is None:
+            everything = f"every radiograph was found to be {mark['target']} already"
+            said.append(f"a {mark['title']} could not be tried, for {everything}")
+        elif rules.is_caught(mark):
+            said.append(f"{turned} and was seen in its place, {name_place(mark['place'])}")
         else:
-            said.append(f"a {mark['title']} {turned} and was not caught, so that this audit is blind to such a one")
-    return [f"As a test of the audit itself, {'; '.join(said)}."]
+            seen = f"was seen in its place in {mark['place']['hits']:.0%} of the pictures"
+            said.append(f"{turned} and {seen}: this audit is blind to such a one")
+    return [f"As a test of the audit itself, {'; '.join(said)}."] if said else []
 
 
-def _leaks(audit: Numbers, by_name: Numbers) -> list[str]:
-    if "shuffled_labels" not in by_name:
+def _shuffled(audit: Numbers) -> list[str]:
+    shuffled = [one for one in audit["controls"] if one["name"].startswith("shuffled_labels") and one["scores"]]
+    reached = [one["scores"][HEADLINE]["value"] for one in shuffled]
+    if not reached or None in reached:
         return []
-    shuffled, chance = by_name["shuffled_labels"]["scores"][HEADLINE], audit["chance"][HEADLINE]
-    if shuffled["value"] is None:
-        return []
-    if reach(shuffled)[0] > chance + FOUND / 2:
+    low, high = min(reached), max(reached)
+    ends = f"{low:.2f} to {high:.2f}" if len(reached) > 1 else f"{low:.2f}"
+    if rules.leaks(shuffled, audit["chance"]):
         return [
-            f"With labels shuffled it still reaches {interval(shuffled)}: something leaks, and no score here holds."
+            f"With labels shuffled the small network still reaches {ends}: something leaks, and no score here holds."
         ]
-    return [f"With labels shuffled a network stays at chance, {interval(shuffled)}, as it must."]
+    times = f" (shuffled {len(reached)} times)" if len(reached) > 1 else ""
+    return [f"With labels shuffled the small network reaches {ends}{times}: no leak is seen."]
 
 
-def _cannot_support(audit: Numbers, by_name: Numbers) -> list[str]:
+def _cannot_support(audit: Numbers, by_name: Numbers) -> list[tuple[str, str]]:
+    """Claims, and why each has no ground."""
     sources, claims = audit["sources"], []
     everywhere = {source for of in sources.values() for source in of}
     single = {label: next(iter(of)) for label, of in sources.items() if len(of) == 1}
     if len(everywhere) == 1:
-        claims.append(f"how the network does elsewhere: all radiographs come from one source, {min(everywhere)}")
+        reason = f"all radiographs come from one source, {min(everywhere)}"
+        claims.append(("any claim of how the network does elsewhere", reason))
     elif single:
         held = join([f"{label} (only in {source})" for label, source in single.items()])
-        claims.append(f"that {held} are told by disease and not by source: a class of one source cannot be separated "
-                      "from it")  # fmt: skip
-    for name in ("source", "facts"):
-        classes = by_name[name]["classes"] if name in by_name else {}
-        decided = [label for label, of in classes.items() if (of["f1"]["value"] or 0) >= DECIDED]
-        if decided and len(everywhere) > 1:
-            said = join([f"{label} (F1 {classes[label]['f1']['value']:.2f})" for label in decided])
-            claims.append(f"a score of {said}: the {by_name[name]['title']} decides the label")
+        reason = "a class of one source cannot be separated from it"
+        claims.append((f"that anything but the source tells {held}", reason))
+    for name in ("source", "facts") if len(everywhere) > 1 else ():
+        if told := rules.decided(by_name.get(name)):
+            claims.append((f"any score of {join(told)}", f"knowing the {_enough(by_name[name], told)}"))
             break
     for one in audit["controls"]:
-        if one["kind"] == "shortcut" and one["by"] == "small network" and is_found(one):
-            told = [label for label, of in one["classes"].items() if (of["f1"]["value"] or 0) >= DECIDED]
-            if told:
-                claims.append(f"that {join(told)} are found in the lungs: the {one['title']} tells them")
-    if "leave_source_out" in by_name:
-        change = by_name["leave_source_out"]["change"]["accuracy"]
-        if reach(change)[1] < 0:
-            claims.append("that a class is recognised in a source that was not trained on")
+        found = one["kind"] == "shortcut" and one["by"] == "small network" and rules.is_found(one)
+        if found and (told := rules.decided(one)):
+            claims.append((f"that the lungs are what tells {join(told)}", f"seeing the {_enough(one, told)}"))
+    left = by_name.get("leave_source_out")
+    if left and left["against"] and rules.collapses(left, audit["chance"]):
+        reason = f"the small network recognises {percent(left['scores']['accuracy'])}"
+        claims.append(("that a class is recognised in a source that was not trained on", reason))
     return claims
 
 
-def join(parts: Sequence[str]) -> str:
-    """ "a, b and c"."""
-    return " and ".join(filter(None, [", ".join(parts[:-1]), parts[-1]])) if parts else ""
+def _enough(control: Numbers, told: Sequence[str]) -> str:
+    reached = [
+        f"{label}: recall {of['recall']['value']:.2f}, specificity {of['specificity']['value']:.2f}"
+        for label, of in control["classes"].items()
+        if label in told
+    ]
+    return f"{control['title']} is enough ({'; '.join(reached)})"
+
+
+def _fall(change: Numbers) -> Numbers:
+    return {"value": -change["value"], "interval": [-bound for bound in reversed(reach(change))]}
 
 
 def _reached(control: Numbers) -> float:
