@@ -19,7 +19,7 @@ import jax
 from jax.experimental.compilation_cache import compilation_cache
 from ml_collections import ConfigDict
 
-from cxrjax import figures, predictions, runs, whole
+from cxrjax import figures, metrics, predictions, runs, whole
 from cxrjax.audit import controls, planted, scores, verdict
 from cxrjax.audit.controls import CONTROLS, REFERENCE, Control, Outcome
 from cxrjax.audit.material import Material, NotDone
@@ -58,7 +58,7 @@ def conclude(material: Material, folder: Path) -> dict[str, Any]:
     """What audit.json says, from the rows of the run and of the controls in a folder."""
     rows, classes = material.rows, material.classes
     labels = [row["label"] for row in rows]
-    chance = scores.guess(material.known[1], labels, classes)
+    chance = metrics.guess_blindly(material.known[1], labels, classes)
     outcomes = {control.name: _read(folder / "controls" / control.name) for control in CONTROLS}
     whole_run = scores.compare(rows, None, rows, classes, chance)
     result = {
