@@ -44,7 +44,7 @@ def compare_classes(workdir: Path, split: str, directory: str | None = None) -> 
             config.patches.count, config.patches.size,
         )  # fmt: skip
         rows.append(dict(zip(_KNOWN, known, strict=True)) | {name: float(value) for name, value in values.items()})
-    folder = workdir / "morphology" / split
+    folder = workdir / "morphology" / data.name_results(config, split, directory)
     folder.mkdir(parents=True, exist_ok=True)
     write(folder / "morphology.csv", rows)
     return compare_rows(folder)

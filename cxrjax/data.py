@@ -107,6 +107,28 @@ def load_as(config: ConfigDict, split: str, directory: str | None = None) -> Spl
     )
 
 
+def name_results(config: ConfigDict, split: str, directory: str | None = None) -> str:
+    """What results of a split are kept under: its name; of another data set than the config's own, DATA-SPLIT.
+
+    Raises:
+        MissingData: there is no data set in the directory.
+    """
+    if not directory or directory == config.data.directory:
+        return split
+    found = _find(directory)
+    try:
+        if Path(found).samefile(_find(config.data.directory)):
+            return split
+    except MissingData:  # a run elsewhere than its data
+        pass
+    return f"{read_name(directory)}-{split}"
+
+
+def read_name(directory: str) -> str:
+    """What a prepared data set is called."""
+    return tfds.builder_from_directory(_find(directory)).name
+
+
 def load_labels(directory: str, split: str) -> tuple[list[str], list[str]]:
     """Sources and labels of the radiographs of a split, without their pictures."""
     known = [(example["source"], example["label"]) for example in stream(directory, split)]
@@ -164,6 +186,12 @@ def read_report(directory: str) -> dict[str, Any]:
     """What its preparation says of a data set (`report.json`): counts, what was skipped, near-duplicates."""
     path = Path(_find(directory)) / "report.json"
     return json.loads(path.read_text()) if path.exists() else {}
+
+
+def read_card(directory: str) -> dict[str, Any] | None:
+    """The facts of its data card (`python -m data_prep describe`); None where that was not asked for."""
+    path = Path(_find(directory)) / "card" / "card.json"
+    return json.loads(path.read_text()) if path.exists() else None
 
 
 def name_keys(paths: list[str]) -> np.ndarray:
