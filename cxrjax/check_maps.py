@@ -1,6 +1,6 @@
 """Are the maps of a trained classifier to be believed? A row a radiograph, each figure with its interval, a verdict.
 
-Writes RUN/maps/SPLIT/ (of another data set, NAME-SPLIT/): checks.csv, checks.json, and the deletion and insertion curves as curves.png and curves.svg.
+Writes RUN/maps/SPLIT/: checks.csv, checks.json, and the deletion and insertion curves as curves.png and curves.svg.
 """
 
 import csv

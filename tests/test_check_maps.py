@@ -110,6 +110,7 @@ def test_a_map_of_the_true_evidence_passes(square):
 def test_where_patches_are_drawn_others_are_drawn_too(cases):
     settings = config()
     settings.patches.mode, settings.patches.count, settings.maps.draws, settings.maps.seeds = "local", 4, 1, 1
+    settings.maps.levels, settings.maps.steps = 1, 2
     rows, _, judged = judge(Places(), looks_at_the_square(), data.select(cases, np.arange(2)), settings)
     assert "seeds" in judged["checks"] and rows[0]["seeds_correlation"] < 1
 
