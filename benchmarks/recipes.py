@@ -20,7 +20,7 @@ import jax
 import matplotlib.pyplot as plt
 
 from benchmarks import reduced
-from cxrjax import networks, runs, whole
+from cxrjax import networks, runs, tables, whole
 
 SPLITS = ("val", "test")
 COST = "cost.json"
@@ -33,6 +33,7 @@ class Recipe(NamedTuple):
     config: str
     flags: tuple[str, ...] = ()
     lungs: bool = True  # whether they are looked for
+    segmenter: str = ""  # the recipe that finds them, where the one that serves all reads radiographs otherwise
 
 
 LUNGS = [Recipe(name, name) for name in ("oh2020_segment", "manastahir_segment", "singhaxn_segment")]
@@ -44,7 +45,10 @@ FINDINGS = [
     Recipe("oh2020_classify, global", "oh2020_classify", (GLOBAL,)),
     Recipe("oh2020_classify, global, unmasked", "oh2020_classify", (GLOBAL, UNMASKED), lungs=False),
 ]
-FINDINGS += [Recipe(name, name) for name in ("manastahir_classify", "singhaxn_classify")]
+FINDINGS += [
+    Recipe("manastahir_classify", "manastahir_classify"),
+    Recipe("singhaxn_classify", "singhaxn_classify", segmenter="singhaxn_segment"),
+]
 FINDINGS += [
     Recipe(name, name, lungs=False)
     for name in (
@@ -89,7 +93,8 @@ def run(recipe: Recipe, options: argparse.Namespace) -> bool:
     config = f"--config=benchmarks/reduced.py:{recipe.config}{',published' if options.published else ''}"
     commands = [[config, f"--config.data.directory={data}", *recipe.flags]]
     if recipe in FINDINGS and recipe.lungs:
-        commands[0].append(f"--config.segmenter.workdir={options.segmenter}")
+        segmenter = options.out / recipe.segmenter if recipe.segmenter else options.segmenter
+        commands[0].append(f"--config.segmenter.workdir={segmenter}")
     commands += [["--mode=evaluate", f"--split={split}"] for split in SPLITS]
     products = [COST, *(f"evaluation/{split}/metrics.json" for split in SPLITS)]
     for command, product in zip(commands, products, strict=True):
@@ -128,8 +133,8 @@ def format_tables(out: Path) -> str:
         "|---|---|---|---|---|---|",
     ]
     for recipe, scores, size, minutes in done(LUNGS, out):
-        dice = [show(one["all"]["structures"]["lungs"]["dice"]) for one in scores]
-        jaccard = show(scores[-1]["all"]["structures"]["lungs"]["jaccard"])
+        dice = [tables.say(one["all"]["structures"]["lungs"]["dice"]) for one in scores]
+        jaccard = tables.say(scores[-1]["all"]["structures"]["lungs"]["jaccard"])
         lines.append(f"| {recipe.name} | {size:.1f} | {minutes} | {' | '.join(dice)} | {jaccard} |")
     lines += [
         f"\n{epochs['segment']} passes over the training split at {reduced.SIDE}².\n",
@@ -138,12 +143,12 @@ def format_tables(out: Path) -> str:
     ]
     finished = list(done(FINDINGS, out))
     for recipe, scores, size, minutes in finished:
-        f1 = [show(one["all"]["macro"]["f1"]) for one in scores]
-        rest = [show(scores[-1]["all"]["accuracy"]), show(scores[-1]["all"]["macro"]["auroc"])]
+        f1 = [tables.say(one["all"]["macro"]["f1"]) for one in scores]
+        rest = [tables.say(scores[-1]["all"]["accuracy"]), tables.say(scores[-1]["all"]["macro"]["auroc"])]
         lines.append(f"| {recipe.name} | {size:.1f} | {minutes} | {' | '.join(f1 + rest)} |")
     if finished:
         alone = [one["source_alone"] for one in finished[0][1]]
-        f1, accuracy = [show(one["macro"]["f1"]) for one in alone], show(alone[-1]["accuracy"])
+        f1, accuracy = [tables.say(one["macro"]["f1"]) for one in alone], tables.say(alone[-1]["accuracy"])
         lines.append(f"| **the source alone, no pixel seen** | | | {' | '.join(f1)} | {accuracy} | |")
     lines.append(
         f"\n{epochs['classify']} passes over the training split; patches of {reduced.SIDE}² of radiographs of "
@@ -161,14 +166,6 @@ def done(recipes: list[Recipe], out: Path) -> Iterator[tuple[Recipe, list[dict[s
             scores = [json.loads(path.read_text()) for path in paths]
             minutes = "–" if cost["cpu_seconds"] is None else f"{cost['cpu_seconds'] / 60:.1f}"
             yield recipe, scores, cost["weights"] / 1e6, minutes
-
-
-def show(score: dict[str, Any] | None) -> str:
-    """A score with its interval."""
-    if score is None:
-        return "–"
-    low, high = score["interval"]
-    return f"{score['value']:.3f} ({low:.2f}–{high:.2f})"
 
 
 def draw_curves(out: Path) -> None:

@@ -1,11 +1,13 @@
 """Seconds that all scores of 10,000 made-up findings take with their intervals, of 2,000 resamples.
 
-    OMP_NUM_THREADS=1 python benchmarks/score_rows.py
+    OMP_NUM_THREADS=1 python -m benchmarks.score_rows
 
 Every patient has two radiographs; subgroups are three sources, two sexes, four age bands and two views.
 """
 
 import time
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -18,9 +20,24 @@ COUNT, CLASSES = 10_000, ["normal", "bacterial", "tuberculosis", "viral", "covid
 
 def main() -> None:
     allocator.keep_memory()
+    cases, rows, known, patients = make_up(COUNT)
+    for name, groups in (("without subgroups", {}), ("with subgroups", subgroups.partition(rows))):
+        wall, cpu = time.perf_counter(), time.process_time()
+        run(cases, groups, known, patients)
+        print(f"{name}: {time.perf_counter() - wall:.1f} s, {time.process_time() - cpu:.1f} s of one core")
+
+
+def run(cases: Findings, groups: Mapping, known: Mapping[str, Any], patients: Sequence[str]) -> dict[str, Any]:
+    """What is timed: all scores with their intervals."""
+    measure = score.prepare(cases, groups, known, "majority")
+    return estimates.describe(resampling.bootstrap(measure, patients), resampling.crowding(patients))
+
+
+def make_up(count: int) -> tuple[Findings, list[dict[str, Any]], dict[str, Any], list[str]]:
+    """Findings, the rows of their subgroups, a calibration, and the patients, of `count` radiographs."""
     rng = np.random.default_rng(0)
-    truth = rng.integers(len(CLASSES), size=COUNT)
-    odds = np.exp(rng.normal(size=(COUNT, len(CLASSES))) + 1.5 * np.eye(len(CLASSES))[truth])
+    truth = rng.integers(len(CLASSES), size=count)
+    odds = np.exp(rng.normal(size=(count, len(CLASSES))) + 1.5 * np.eye(len(CLASSES))[truth])
     probabilities = odds / odds.sum(1, keepdims=True)
     cases = Findings(
         classes=CLASSES,
@@ -30,19 +47,15 @@ def main() -> None:
         probabilities=probabilities,
         votes=rng.multinomial(100, probabilities),
         certainties={name: probabilities.max(1) for name in ("agreement", "confidence", "entropy")},
-        energy=np.full(COUNT, np.nan),
+        energy=np.full(count, np.nan),
+        flagged=np.zeros(count, bool),
     )
     rows = [
         {"source": "abc"[i % 3], "sex": "MF"[i % 2], "age": i % 90, "view": ["PA", "AP"][i // 2 % 2]}
-        for i in range(COUNT)
+        for i in range(count)
     ]
     known = {"temperature": 1.5, "operating_points": dict.fromkeys(CLASSES, {"at_specificity": 0.5})}
-    patients = [str(i // 2) for i in range(COUNT)]
-    for name, groups in (("without subgroups", {}), ("with subgroups", subgroups.partition(rows))):
-        wall, cpu = time.perf_counter(), time.process_time()
-        measure = score.prepare(cases, groups, known)
-        estimates.describe(resampling.bootstrap(measure, patients), resampling.crowding(patients))
-        print(f"{name}: {time.perf_counter() - wall:.1f} s, {time.process_time() - cpu:.1f} s of one core")
+    return cases, rows, known, [str(i // 2) for i in range(count)]
 
 
 if __name__ == "__main__":

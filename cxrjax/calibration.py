@@ -2,8 +2,9 @@
 
 {"split", "n", "temperature", "target", "operating_points": {class: {"at_specificity": t, "at_sensitivity": t}}}: the
 temperature of `statistics.calibration`, and for each class the threshold of its probability, before any temperature, at
-which specificity or sensitivity reaches the target. A null threshold is one that nothing reaches; a class that cannot
-have any, for want of positives or negatives, is left out. Intervals of what a threshold does take it as given.
+which specificity or sensitivity reaches the target. It is null where none does; a class that cannot have any, for want
+of positives or negatives, is left out. A radiograph without probabilities is never called positive. Intervals of what a
+threshold does take it as given.
 """
 
 import json
@@ -59,7 +60,8 @@ def _choose(findings: Findings) -> dict[str, dict[str, float | None]]:
     for k, name in enumerate(findings.classes):
         positive = findings.truth == k
         if positive.any() and not positive.all():
-            order = ranking.rank(positive, findings.probabilities[:, k], np.ones((1, len(positive))))
+            claims = np.nan_to_num(findings.probabilities[:, k], nan=-np.inf)
+            order = ranking.rank(positive, claims, np.ones((1, len(positive))))
             thresholds = {
                 "at_specificity": ranking.choose_threshold(order, specificity=TARGET),
                 "at_sensitivity": ranking.choose_threshold(order, sensitivity=TARGET),

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from cxrjax import figures, metrics
+from cxrjax import figures, metrics, tables
 from cxrjax.findings import Findings
 from cxrjax.statistics import calibration, proportions, ranking
 
@@ -15,7 +15,7 @@ FORMS = (".png", ".svg")
 
 
 def draw(cases: Findings, scores: Mapping[str, Any], folder: Path) -> None:
-    """Draws confusion, ranking, reliability, referral and settling, as far as the rows can tell.
+    """Draws confusion, ranking, reliability, referral and settling; one that the rows cannot tell is taken away.
 
     Args:
         cases: the radiographs.
@@ -23,7 +23,8 @@ def draw(cases: Findings, scores: Mapping[str, Any], folder: Path) -> None:
         folder: to draw them in.
     """
     matrix = metrics.count_cells(cases.truth, cases.found, len(cases.classes))
-    charts: dict[str, Callable[[Path], None]] = {
+    charts: dict[str, Callable[[Path], None] | None] = dict.fromkeys(("reliability", "referral", "settling"))
+    charts |= {
         "confusion": partial(figures.draw_confusion, matrix, cases.classes),
         "ranking": partial(figures.draw_ranking, [_rank(cases, scores, k) for k in _ranked(cases)]),
     }
@@ -32,7 +33,7 @@ def draw(cases: Findings, scores: Mapping[str, Any], folder: Path) -> None:
         charts["reliability"] = partial(figures.draw_reliability, curves)
     if scores["referral"]:
         bands = [
-            _band(f"by {name}, area {_text(one['area'])}", {float(x): y for x, y in one["accuracy"].items()})
+            _band(f"by {name}, area {tables.say(one['area'], 2)}", {float(x): y for x, y in one["accuracy"].items()})
             for name, one in scores["referral"].items()
         ]
         labels = "accuracy of the findings that are kept", "share of radiographs referred, the least certain first"
@@ -49,8 +50,8 @@ def draw(cases: Findings, scores: Mapping[str, Any], folder: Path) -> None:
         labels = "how findings settle as more patches vote", "patches a radiograph votes with"
         charts["settling"] = partial(figures.draw_shares, bands, *labels, logarithmic=True)
     for name, chart in charts.items():
-        for form in FORMS:
-            chart(folder / f"{name}{form}")
+        for file in (folder / f"{name}{form}" for form in FORMS):
+            chart(file) if chart else file.unlink(missing_ok=True)
 
 
 def _ranked(cases: Findings) -> list[int]:
@@ -70,8 +71,12 @@ def _rank(cases: Findings, scores: Mapping[str, Any], k: int) -> figures.Ranked:
         sensitivity=hits / hits[-1],
         precision=np.append(precision[0], precision),
         prevalence=positive.mean(),
-        areas=tuple(_text(scores["all"]["classes"][name][area]) for area in ("auroc", "average_precision")),
-        points=[(1 - point["specificity"]["value"], point["sensitivity"]["value"]) for point in points],
+        areas=tuple(tables.say(scores["all"]["classes"][name][area], 2) for area in ("auroc", "average_precision")),
+        points=[
+            (1 - point["specificity"]["value"], point["sensitivity"]["value"])
+            for point in points
+            if point["threshold"] is not None
+        ],
     )
 
 
@@ -83,18 +88,14 @@ def _calibrate(cases: Findings, name: str, score: Mapping[str, Any]) -> figures.
     curve = calibration.reliability(claimed, cases.right[rows], calibration.bin_equally(claimed), weights)
     low, high = np.transpose([proportions.wilson(*bin) for bin in zip(curve.true[0], curve.weight[0], strict=True)])
     words = {"raw": "as the patches say", "scaled": f"at the temperature {score['temperature']:.2f}"}
-    return figures.Calibrated(f"{words[name]}: ECE {_text(score['ece'])}", curve.claimed[0], curve.true[0], low, high)
+    return figures.Calibrated(
+        f"{words[name]}: ECE {tables.say(score['ece'], 2)}", curve.claimed[0], curve.true[0], low, high
+    )
 
 
 def _band(name: str, scores: Mapping[float, Mapping[str, Any]]) -> figures.Band:
-    """A curve of scores by what is chosen; those that have no interval are left out."""
-    there = {x: score for x, score in scores.items() if score["interval"] is not None}
-    values, intervals = [s["value"] for s in there.values()], np.array([s["interval"] for s in there.values()])
-    return figures.Band(name, list(there), values, *intervals.reshape(-1, 2).T)
-
-
-def _text(score: Mapping[str, Any]) -> str:
-    if score["interval"] is None:
-        return "not known"
-    low, high = score["interval"]
-    return f"{score['value']:.2f} ({low:.2f} to {high:.2f})"
+    """A curve of scores by what is chosen; where one has no interval, the band has no width."""
+    there = {x: score for x, score in scores.items() if score["value"] is not None}
+    values = [score["value"] for score in there.values()]
+    ends = [score["interval"] or [score["value"]] * 2 for score in there.values()]
+    return figures.Band(name, list(there), values, *np.reshape(ends, (-1, 2)).T)

@@ -1,6 +1,6 @@
 """Two runs on the same radiographs: whether they differ, by intervals of the difference and by tests.
 
-Writes RUN/evaluation/SPLIT/comparison.json.
+Writes RUN/evaluation/SPLIT/comparison_OTHER.json, OTHER being the name of the other run's folder.
 """
 
 import json
@@ -25,8 +25,9 @@ def compare(workdir: Path, other: Path, split: str) -> dict[str, Any]:
         split: see `score.score`.
 
     Returns:
-        {"first", "second", "difference": {score: {"value", "interval", "n"}}, "p": {score: p}} and "n", "patients",
-        "warnings". The p of accuracy is McNemar's, exact, that of an AUROC DeLong's, by patients.
+        {"first", "second", "difference": {score: {"value", "interval", "n"}}, "p": {score: p}} and "runs", "n",
+        "patients", "warnings". The p of accuracy is McNemar's, exact, that of an AUROC DeLong's, by patients, and None
+        where it cannot tell.
 
     Raises:
         FileNotFoundError: one was not evaluated on the split.
@@ -44,13 +45,24 @@ def compare(workdir: Path, other: Path, split: str) -> dict[str, Any]:
         difference = {name: estimates.values(a[name]) - estimates.values(b[name]) for name in a}
         return {"n": weights.sum(1), "first": a, "second": b, "difference": difference}
 
-    result = {"split": split, "patients": len(set(patients)), "resamples": resampling.RESAMPLES}
+    runs = {"first": str(workdir), "second": str(other)}
+    result: dict[str, Any] = {
+        "runs": runs,
+        "split": split,
+        "patients": len(set(patients)),
+        "resamples": resampling.RESAMPLES,
+    }
     result |= estimates.describe(resampling.bootstrap(measure, patients), resampling.crowding(patients))
     result |= {"p": _test(*cases, patients) if finds else {}, "warnings": []}
     if finds and len(set(patients)) < len(patients):
         result["warnings"].append("some patients have several radiographs, which McNemar's test takes as independent")
-    whole.write(files[0].with_name("comparison.json"), (json.dumps(result, indent=2, allow_nan=False) + "\n").encode())
+    whole.write(locate(workdir, other, split), (json.dumps(result, indent=2, allow_nan=False) + "\n").encode())
     return result
+
+
+def locate(workdir: Path, other: Path, split: str) -> Path:
+    """The file that a comparison is written to."""
+    return workdir / "evaluation" / split / f"comparison_{other.resolve().name}.json"
 
 
 def _align(*files: Path) -> list[list[dict]]:
@@ -64,8 +76,9 @@ def _align(*files: Path) -> list[list[dict]]:
         raise ValueError(f"{files[0]}: there is no radiograph to compare")
     for path, row in first.items():
         for key in ("label", "patient_id"):
-            if row[key] != second[path][key]:
-                raise ValueError(f"{files[1]}: the {key} of {path} is {second[path][key]!r}, not {row[key]!r}")
+            here, there = row.get(key, ""), second[path].get(key, "")
+            if here != there:
+                raise ValueError(f"{files[1]}: the {key} of {path} is {there!r}, not {here!r}")
     told = [[names(table) for names in (_classes, _structures)] for table in tables]
     if told[0] != told[1]:
         raise ValueError(f"{files[1]}: it tells of {told[1]}, and the other of {told[0]}")
@@ -99,13 +112,13 @@ def _measure_masks(rows: Sequence[Mapping]) -> Callable[[NDArray], dict]:
     return measure
 
 
-def _test(first: Findings, second: Findings, patients: Sequence[str]) -> dict[str, float]:
+def _test(first: Findings, second: Findings, patients: Sequence[str]) -> dict[str, float | None]:
     alone = int((first.right & ~second.right).sum()), int((second.right & ~first.right).sum())
-    p = {"accuracy": proportions.mcnemar(*alone)}
+    p: dict[str, float | None] = {"accuracy": proportions.mcnemar(*alone)}
     for k, name in enumerate(first.classes):
         scores = first.probabilities[:, k], second.probabilities[:, k]
-        if tested := delong.compare(first.truth == k, *scores, patients):
-            p[_area(name)] = tested.p
+        tested = delong.compare(first.truth == k, *scores, patients)
+        p[_area(name)] = tested and tested.p
     return p
 
 

@@ -75,7 +75,7 @@ def compare_rows(folder: Path) -> dict[str, Any]:
         folder: RUN/morphology/SPLIT.
 
     Returns:
-        What `differences.compare` says, and "sources", the number of sources of each label.
+        What `differences.compare` says, and "sources", the names of the sources of each label, sorted.
     """
     rows = read(folder / "morphology.csv")
     labels, patients = [row["label"] for row in rows], [row["patient_id"] for row in rows]

@@ -78,13 +78,13 @@ def pool(values: Sequence[float | None]) -> dict[str, Any]:
     """A score over the folds.
 
     Args:
-        values: of each fold; None where it could not be earned there.
+        values: in 0..1, as all scores are; of each fold, None where it could not be earned there.
 
     Returns:
         The values; mean and standard deviation (n - 1) of those that are there; and the 95% interval of the mean by
-        Student's t with n - 1 degrees of freedom. Trainings on folds share most of their data, so that the interval is
-        narrower than that of independent repetitions (Bengio & Grandvalet 2004). None for what too few values leave
-        undefined.
+        Student's t with n - 1 degrees of freedom, no further than 0 and 1. Trainings on folds share most of their data,
+        so that the interval is narrower than that of independent repetitions (Bengio & Grandvalet 2004). None for what
+        too few values leave undefined.
     """
     there = np.array([value for value in values if value is not None], float)
     n = len(there)
@@ -94,7 +94,7 @@ def pool(values: Sequence[float | None]) -> dict[str, Any]:
     if n > 1:
         result["deviation"] = float(there.std(ddof=1))
         half = float(stdtrit(n - 1, 0.975)) * result["deviation"] / np.sqrt(n)
-        result["interval"] = [result["mean"] - half, result["mean"] + half]
+        result["interval"] = [max(result["mean"] - half, 0.0), min(result["mean"] + half, 1.0)]
     return result
 
 

@@ -8,6 +8,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
+from cxrjax.statistics import resampling
+
 FEWEST = 3  # patients; a group of fewer is not compared
 CONFIDENCE = 0.95
 
@@ -57,10 +59,10 @@ def compare(
 def by_patient(values: ArrayLike, labels: Sequence[str], patients: Sequence[str], group: str) -> NDArray[np.float64]:
     """The mean value of each of a group's patients, NaN left out."""
     values = np.asarray(values, np.float64)
-    kept: dict[Any, list[float]] = {}
-    for i, (value, label, patient) in enumerate(zip(values, labels, patients, strict=True)):
+    kept: dict[str, list[float]] = {}
+    for value, label, patient in zip(values, labels, resampling.name_patients(patients), strict=True):
         if label == group and not np.isnan(value):
-            kept.setdefault(patient or i, []).append(value)
+            kept.setdefault(patient, []).append(value)
     return np.array([np.mean(each) for each in kept.values()])
 
 

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cxrjax import metrics, predictions
+from cxrjax.statistics import resampling
 
 
 class Findings(NamedTuple):
@@ -68,5 +69,5 @@ def collect(rows: Sequence[Mapping]) -> Findings:
 
 
 def patients(rows: Sequence[Mapping]) -> list[str]:
-    """Who each row is of; a row that names nobody is a patient of its own."""
-    return [row["patient_id"] or row["path"] for row in rows]
+    """Who each row is of; see `resampling.name_patients`."""
+    return resampling.name_patients([row.get("patient_id", "") for row in rows])

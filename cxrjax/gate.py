@@ -26,6 +26,7 @@ from jax import Array
 from numpy.typing import NDArray
 
 from cxrjax import mahalanobis
+from cxrjax.statistics import resampling
 
 SIDE = 16  # pixels of the picture's layout; ribs are gone, lungs, heart, arms and borders are not
 FOLDS = 10
@@ -120,8 +121,7 @@ def fit(evidence: Evidence, patients: Sequence[str], quantile: float) -> Gate:
     if not 0 < quantile < 1:
         raise ValueError(f"gate.quantile={quantile} is not between 0 and 1")
     evidence = jax.tree.map(lambda x: np.asarray(x, np.float64), evidence)
-    names = [name or f"\0{i}" for i, name in enumerate(patients)]  # no patient's name begins so
-    patient = np.unique(names, return_inverse=True)[1]
+    patient = np.unique(resampling.name_patients(patients), return_inverse=True)[1]
     if patient.max(initial=0) < 1:
         raise ValueError("a gate is fitted to the radiographs of two patients at least")
     fold = np.random.default_rng(0).permutation(patient.max() + 1)[patient] % FOLDS

@@ -74,7 +74,7 @@ def _compare(workdir: Path) -> None:
     from cxrjax import compare, tables
 
     print(tables.compare(compare.compare(workdir, Path(_OTHER.value), _SPLIT.value)))
-    print(f"the comparison is in {workdir / 'evaluation' / _SPLIT.value / 'comparison.json'}")
+    print(f"the comparison is in {compare.locate(workdir, Path(_OTHER.value), _SPLIT.value)}")
 
 
 def _audit(workdir: Path) -> None:

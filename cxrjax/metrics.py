@@ -93,7 +93,7 @@ def measure_findings(
         weights: [r, n], whole numbers.
 
     Returns:
-        Their tree, for `statistics.estimates`.
+        Their tree, for `statistics.estimates`. The n of an F1 is the mean of two numbers: of the class, and called so.
     """
     count = len(classes)
     cells = truth * (count + 1) + found

@@ -111,7 +111,9 @@ def probabilities(rows: Sequence[Mapping], classes: Sequence[str]) -> NDArray[np
 
 
 def _check(columns: list[str]) -> None:
-    if missing := [column for column in ("path", "status") if column not in columns]:
+    classes = [column.removeprefix(COUNT_PREFIX) for column in columns if column.startswith(COUNT_PREFIX)]
+    of_findings = ("label", "finding", *(f"probability_{name}" for name in classes)) if classes else ()
+    if missing := [column for column in ("path", "status", *of_findings) if column not in columns]:
         raise ValueError(f"there is no column {missing[0]}")
     if len(set(columns)) < len(columns):
         raise ValueError("a column is there twice")

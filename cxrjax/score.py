@@ -1,8 +1,8 @@
 """From the rows of an evaluation to its scores, tables and figures: no network is asked again.
 
-Reads RUN/evaluation/SPLIT/predictions.csv and RUN/calibration.json; writes metrics.json and figures beside the rows.
-In metrics.json every score is {"value", "interval", "n"}: what it is, its 95% interval by resampling patients (see
-`statistics.estimates`), and the radiographs that it is of.
+Reads RUN/evaluation/SPLIT/predictions.csv, RUN/calibration.json and RUN/config.json; writes metrics.json and figures
+beside the rows. In metrics.json every score is {"value", "interval", "n"}: what it is, its 95% interval by resampling
+patients (see `statistics.estimates`), and the radiographs that it is of.
 """
 
 import json
@@ -11,12 +11,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from ml_collections import ConfigDict
 from numpy.typing import NDArray
 
-from cxrjax import calibration, charts, findings, metrics, predictions, whole
+from cxrjax import calibration, charts, findings, metrics, predictions, runs, whole
 from cxrjax.findings import Findings
 from cxrjax.statistics import calibration as calibrating
 from cxrjax.statistics import estimates, referral, resampling, settling, subgroups
+
+UNSETTLED = (
+    "the patches vote by mean probability, and rows do not hold that of each patch: how findings settle is not known"
+)
 
 
 def score(workdir: Path, split: str) -> dict[str, Any]:
@@ -29,24 +34,27 @@ def score(workdir: Path, split: str) -> dict[str, Any]:
     Returns:
         What metrics.json says: "n", "patients", "warnings", "all" and "subgroups" ({attribute: {group: scores}}); of a
         classifier also "source_alone" (the scores of guessing from the source), "over_source" (the network's less
-        those), "calibration", "operating_points", "referral" and "settling".
+        those), "calibration", "operating_points" (a null threshold is one that cannot be reached), "referral" and
+        "settling" (None where the votes do not tell it).
 
     Raises:
+        UnfitRun: there is no run in the folder.
         FileNotFoundError: the split was not evaluated.
         ValueError: its rows are not what `predictions.read` reads, or there are none.
     """
-    folder = workdir / "evaluation" / split
+    config, folder = runs.load_config(workdir), workdir / "evaluation" / split
     rows = predictions.read(folder / "predictions.csv")
     if not rows:
         raise ValueError(f"{folder / 'predictions.csv'}: there is no radiograph to score")
     patients = findings.patients(rows)
     finds = bool(predictions.names(rows[0], predictions.COUNT_PREFIX))
     collected, known = (findings.collect(rows), calibration.load(workdir)) if finds else (None, None)
-    measure = prepare(collected, subgroups.partition(rows), known) if finds else _prepare_masks(rows)
+    groups = subgroups.partition(rows)
+    measure = prepare(collected, groups, known, config.voting.rule) if finds else _prepare_masks(rows, groups)
     crowding = resampling.crowding(patients)
     scores = {"split": split, "n": len(rows), "patients": len(set(patients)), "resamples": resampling.RESAMPLES}
     scores |= estimates.describe(resampling.bootstrap(measure, patients), crowding)
-    scores["warnings"] = warn(scores, known)
+    scores["warnings"] = warn(scores, known, config)
     whole.write(folder / "metrics.json", (json.dumps(scores, indent=2, allow_nan=False) + "\n").encode())
     if finds:
         charts.draw(collected, scores, folder)
@@ -54,7 +62,7 @@ def score(workdir: Path, split: str) -> dict[str, Any]:
 
 
 def prepare(
-    cases: Findings, groups: Mapping[str, Mapping[str, NDArray]], known: Mapping[str, Any] | None
+    cases: Findings, groups: Mapping[str, Mapping[str, NDArray]], known: Mapping[str, Any] | None, rule: str
 ) -> Callable[[NDArray], dict]:
     """All that is measured of findings.
 
@@ -62,13 +70,14 @@ def prepare(
         cases: n radiographs.
         groups: of `subgroups.partition`.
         known: of `calibration.load`.
+        rule: of `voting.RULES`; settling is None but of "majority", for rows hold no probabilities of each patch.
 
     Returns:
         A measure: weights [r, n] -> the tree of `score`, for `resampling.bootstrap`.
     """
     everyone, claimed = np.arange(len(cases.truth)), cases.claimed
     calibrated = _prepare_calibration(cases, known) if len(claimed) else {}
-    settled = settling.settle(cases.votes, cases.probabilities, cases.truth)
+    settled = settling.settle(cases.votes, cases.probabilities, cases.truth) if rule == "majority" else None
 
     def measure(weights: NDArray) -> dict:
         network = cases.at(everyone, weights) | {
@@ -93,7 +102,9 @@ def prepare(
             "settling": {
                 str(size): {name: _mean(values, weights) for name, values in each.items()} | {"n": weights.sum(1)}
                 for size, each in settled.items()
-            },
+            }
+            if settled is not None
+            else None,
             "subgroups": {
                 attribute: {name: cases.at(rows, weights) for name, rows in parts.items()}
                 for attribute, parts in groups.items()
@@ -103,18 +114,23 @@ def prepare(
     return measure
 
 
-def warn(scores: Mapping[str, Any], known: Mapping[str, Any] | None) -> list[str]:
-    """A sentence for whatever a reader must not overlook: groups of few radiographs, and what could not be done."""
-    small = [f"{label} ({s['support']})" for label, s in scores["all"].get("classes", {}).items()]
-    small += [f"{name} ({part['n']})" for parts in scores["subgroups"].values() for name, part in parts.items()]
-    small = [name for name in small if 0 < int(name.rpartition("(")[2][:-1]) < subgroups.FEW]
+def warn(scores: Mapping[str, Any], known: Mapping[str, Any] | None, config: ConfigDict) -> list[str]:
+    """A sentence for whatever a reader must not overlook: what was seen before, groups of few, what cannot be told."""
+    finds, split = "classes" in scores["all"], scores["split"]
+    groups = [("class", label, of["support"]) for label, of in scores["all"].get("classes", {}).items()]
+    groups += [(attribute, name, of["n"]) for attribute, of in scores["subgroups"].items() for name, of in of.items()]
+    few = [f"{attribute} {name} ({n})" for attribute, name, n in groups if 0 < n < subgroups.FEW]
     warnings = []
-    if small:
-        warnings.append(f"fewer than {subgroups.FEW} radiographs, too few to say much of: {', '.join(small)}")
-    if "classes" in scores["all"] and known is None:
+    if few:
+        warnings.append(f"fewer than {subgroups.FEW} radiographs, too few to say much of: {', '.join(few)}")
+    if _share_parts(split, config.data.train):
+        warnings.append(f"the network was trained on {config.data.train}: in {split} it has seen radiographs before")
+    if finds and known is None:
         warnings.append("the run has no calibration.json, so there are no operating points and no temperature")
-    elif known and known["split"] == scores["split"]:
-        warnings.append("temperature and operating points were chosen on these very radiographs")
+    elif known and _share_parts(split, known["split"]):
+        warnings.append(f"temperature and operating points were chosen on {known['split']}, which {split} shares")
+    if finds and scores["settling"] is None:
+        warnings.append(UNSETTLED)
     return warnings
 
 
@@ -126,21 +142,22 @@ def _prepare_calibration(cases: Findings, known: Mapping[str, Any] | None) -> di
     def prepare_one(temperature: float) -> Callable[[NDArray], dict]:
         probabilities = calibrating.apply_temperature(cases.probabilities[rows], temperature)
         measure = calibrating.prepare(probabilities, cases.truth[rows], cases.found[rows])
-        claimed = probabilities[np.arange(len(rows)), cases.found[rows]]
-        chance = calibrating.error_if_calibrated(claimed, calibrating.bin_equally(claimed))
-        return lambda weights: measure(weights) | {"ece_if_calibrated": chance, "temperature": temperature}
+        return lambda weights: measure(weights) | {"temperature": temperature}
 
     return {kind: prepare_one(temperature) for kind, temperature in temperatures.items()}
 
 
 def _operate(cases: Findings, points: Mapping[str, Mapping[str, float | None]], weights: NDArray) -> dict:
-    """Sensitivity and specificity at each threshold; a radiograph without a finding is called nothing."""
-    tree = {}
+    """Sensitivity and specificity at each threshold that can be reached; see `calibration`."""
+    tree: dict[str, dict[str, dict]] = {}
     for name, thresholds in points.items():
-        positive = cases.truth == cases.classes.index(name)
+        positive, claims = cases.truth == cases.classes.index(name), cases.probabilities[:, cases.classes.index(name)]
         tree[name] = {}
         for kind, threshold in thresholds.items():
-            called = cases.probabilities[:, cases.classes.index(name)] >= (np.inf if threshold is None else threshold)
+            if threshold is None:
+                tree[name][kind] = {"threshold": None}
+                continue
+            called = claims >= threshold  # NaN never does
             tree[name][kind] = {
                 "threshold": threshold,
                 "sensitivity": estimates.share(weights @ (called & positive), weights @ positive),
@@ -149,9 +166,7 @@ def _operate(cases: Findings, points: Mapping[str, Mapping[str, float | None]], 
     return tree
 
 
-def _prepare_masks(rows: Sequence[Mapping]) -> Callable[[NDArray], dict]:
-    groups = subgroups.partition(rows)
-
+def _prepare_masks(rows: Sequence[Mapping], groups: Mapping[str, Mapping[str, NDArray]]) -> Callable[[NDArray], dict]:
     def measure(weights: NDArray) -> dict:
         return {
             "all": metrics.measure_masks(rows, weights),
@@ -167,6 +182,12 @@ def _prepare_masks(rows: Sequence[Mapping]) -> Callable[[NDArray], dict]:
     return measure
 
 
-def _mean(values: NDArray, weights: NDArray) -> NDArray:
-    """Weighted mean [r] of the values [n] that are not NaN."""
-    return estimates.divide(weights @ np.nan_to_num(values), weights @ ~np.isnan(values))
+def _mean(values: NDArray, weights: NDArray) -> estimates.Mean:
+    """Weighted mean of the values [n] that are not NaN."""
+    known = weights @ ~np.isnan(values)
+    return estimates.Mean(estimates.divide(weights @ np.nan_to_num(values), known), known)
+
+
+def _share_parts(split: str, other: str) -> bool:
+    """Whether two splits, each one or several joined by "+", have one in common."""
+    return bool({*split.split("+")} & {*other.split("+")})

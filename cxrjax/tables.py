@@ -9,6 +9,23 @@ SCORES = {
 }  # fmt: skip
 
 
+def say(score: Mapping[str, Any] | float | None, digits: int = 3) -> str:
+    """A score as it is read.
+
+    Args:
+        score: {"value", "interval"}, or a plain number; None where there is none.
+        digits: behind the point.
+
+    Returns:
+        "0.812 (0.761 to 0.858)"; "0.812" where it has no interval, "–" where it has no value.
+    """
+    known = score if isinstance(score, Mapping) else {"value": score}
+    if known["value"] is None:
+        return "–"
+    numbers = [f"{number:.{digits}f}" for number in (known["value"], *(known.get("interval") or ()))]
+    return "{} ({} to {})".format(*numbers) if len(numbers) > 1 else numbers[0]
+
+
 def summarise(scores: Mapping[str, Any]) -> str:
     """What `score.score` says, in short: the main scores, those of the subgroups, and the warnings."""
     parts = _masks(scores) if "structures" in scores["all"] else _findings(scores)
@@ -17,9 +34,10 @@ def summarise(scores: Mapping[str, Any]) -> str:
 
 def compare(result: Mapping[str, Any]) -> str:
     """What `compare.compare` says: both runs, the first less the second, and p of the tests."""
-    head = [f"{result['n']} radiographs of {result['patients']} patients", "first", "second", "first less second", "p"]
+    head = [f"{result['n']} radiographs of {result['patients']} patients", *result["runs"].values()]
+    head += ["first less second", "p"]
     lines = [
-        [name, *(_text(result[part][name]) for part in ("first", "second", "difference")), _p(result["p"].get(name))]
+        [name, *(say(result[part][name]) for part in ("first", "second", "difference")), _say_p(result["p"], name)]
         for name in result["difference"]
     ]
     return "\n\n".join([_table(head, lines), *(f"warning: {warning}" for warning in result["warnings"])])
@@ -27,23 +45,21 @@ def compare(result: Mapping[str, Any]) -> str:
 
 def _findings(scores: Mapping[str, Any]) -> list[str]:
     network, alone = scores["all"], scores["source_alone"]
-    lines = [["accuracy", _text(network["accuracy"]), _text(alone["accuracy"])]]
-    lines += [
-        [f"macro {name}", _text(network["macro"][key]), _text(alone["macro"][key])] for key, name in SCORES.items()
-    ]
+    lines = [["accuracy", say(network["accuracy"]), say(alone["accuracy"])]]
+    lines += [[f"macro {name}", say(network["macro"][key]), say(alone["macro"][key])] for key, name in SCORES.items()]
     for label, of_class in network["classes"].items():
         name = f"{label} ({of_class['support']})"
-        lines.append([f"F1 {name}", _text(of_class["f1"]), _text(alone["classes"][label]["f1"])])
-        lines.append([f"AUROC {name}", _text(of_class["auroc"]), ""])
-    lines += [[f"ECE {kind}", _text(one["ece"]), ""] for kind, one in scores["calibration"].items()]
+        lines.append([f"F1 {name}", say(of_class["f1"]), say(alone["classes"][label]["f1"])])
+        lines.append([f"AUROC {name}", say(of_class["auroc"]), ""])
+    lines += [[f"ECE {kind}", say(one["ece"]), ""] for kind, one in scores["calibration"].items()]
     if network["energy_in_lesions"]["value"] is not None:
-        lines.append(["map energy in lesions", _text(network["energy_in_lesions"]), ""])
+        lines.append(["map energy in lesions", say(network["energy_in_lesions"]), ""])
     parts = [_table([_head(scores), "network", "source alone"], lines)]
     over = scores["over_source"]
-    lines = [[name.replace("_", " "), _text(over[name])] for name in ("accuracy", "macro_f1")]
+    lines = [[name.replace("_", " "), say(over[name])] for name in ("accuracy", "macro_f1")]
     parts.append(_table(["network less source alone", "difference"], lines))
     points = [
-        [name, kind.replace("_", " "), *(_text(point[rate]) for rate in ("sensitivity", "specificity"))]
+        [name, kind.replace("_", " "), *_say_point(point)]
         for name, kinds in scores["operating_points"].items()
         for kind, point in kinds.items()
     ]
@@ -54,9 +70,9 @@ def _findings(scores: Mapping[str, Any]) -> list[str]:
             [
                 name,
                 str(group["n"]),
-                _text(group["accuracy"]),
-                _text(group["macro"]["f1"]),
-                _text(group["macro"]["auroc"]),
+                say(group["accuracy"]),
+                say(group["macro"]["f1"]),
+                say(group["macro"]["auroc"]),
             ]
             for name, group in groups.items()
         ]
@@ -68,7 +84,7 @@ def _masks(scores: Mapping[str, Any]) -> list[str]:
     groups = [("all", scores["all"])]
     groups += [group for parts in scores["subgroups"].values() for group in parts.items()]
     lines = [
-        [group, name, str(s["support"]), _text(s["dice"]), _text(s["jaccard"])]
+        [group, name, str(s["support"]), say(s["dice"]), say(s["jaccard"])]
         for group, part in groups
         for name, s in part["structures"].items()
         if s["support"]
@@ -84,14 +100,15 @@ def _table(head: list[str], lines: list[list[str]]) -> str:
     return "\n".join(f"| {' | '.join(cells)} |" for cells in (head, ["---"] * len(head), *lines))
 
 
-def _text(score: Mapping[str, Any]) -> str:
-    if score["value"] is None:
-        return "–"
-    if score["interval"] is None:
-        return f"{score['value']:.3f}"
-    low, high = score["interval"]
-    return f"{score['value']:.3f} ({low:.3f} to {high:.3f})"
+def _say_point(point: Mapping[str, Any]) -> list[str]:
+    if point["threshold"] is None:
+        return ["not reachable", "not reachable"]
+    return [say(point["sensitivity"]), say(point["specificity"])]
 
 
-def _p(p: float | None) -> str:
-    return "" if p is None else "< 0.001" if p < 0.001 else f"{p:.3f}"
+def _say_p(tests: Mapping[str, float | None], name: str) -> str:
+    """The p of a score: blank where it is not tested, a dash where the test cannot tell."""
+    if name not in tests:
+        return ""
+    p = tests[name]
+    return "–" if p is None else "< 0.001" if p < 0.001 else f"{p:.3f}"

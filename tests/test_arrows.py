@@ -21,13 +21,13 @@ LEAVES: dict[str, set[str]] = {
     "cxrjax.faithfulness": set(),
     "cxrjax.figures": {"cxrjax.figures.*"},
     "cxrjax.figures.*": {"cxrjax.figures.*", "cxrjax.whole"},
-    "cxrjax.gate": {"cxrjax.mahalanobis"},
+    "cxrjax.gate": {"cxrjax.mahalanobis", "cxrjax.statistics.*"},
     "cxrjax.groups": set(),
     "cxrjax.lesions": set(),
     "cxrjax.losses": {"cxrjax.anatomy"},
     "cxrjax.metrics": {"cxrjax.statistics.*"},
     "cxrjax.lung_crop": set(),
-    "cxrjax.differences": set(),
+    "cxrjax.differences": {"cxrjax.statistics.*"},
     "cxrjax.mahalanobis": set(),
     "cxrjax.morphology": {"cxrjax.anatomy", "cxrjax.patches"},
     "cxrjax.optimisers": set(),
@@ -67,12 +67,12 @@ DOORS_TO_THE_DISK: dict[str, set[str]] = {
     "cxrjax.ensemble": {*LEAVES, *NETWORKS, "cxrjax.checkpoints", "cxrjax.runs"},
 }  # fmt: skip
 SCORES: dict[str, set[str]] = {  # what rows tell, without a network
-    "cxrjax.findings": {"cxrjax.metrics", "cxrjax.predictions"},
+    "cxrjax.findings": {"cxrjax.metrics", "cxrjax.predictions", "cxrjax.statistics.*"},
     "cxrjax.calibration": {"cxrjax.findings", "cxrjax.predictions", "cxrjax.statistics.*", "cxrjax.whole"},
-    "cxrjax.charts": {"cxrjax.figures", "cxrjax.findings", "cxrjax.metrics", "cxrjax.statistics.*"},
+    "cxrjax.charts": {"cxrjax.figures", "cxrjax.findings", "cxrjax.metrics", "cxrjax.statistics.*", "cxrjax.tables"},
     "cxrjax.score": {
         "cxrjax.calibration", "cxrjax.charts", "cxrjax.findings", "cxrjax.metrics", "cxrjax.predictions",
-        "cxrjax.statistics.*", "cxrjax.whole",
+        "cxrjax.runs", "cxrjax.statistics.*", "cxrjax.whole",
     },
     "cxrjax.compare": {
         "cxrjax.findings", "cxrjax.metrics", "cxrjax.predictions", "cxrjax.statistics.*",
@@ -94,7 +94,7 @@ COMMANDS: dict[str, set[str]] = {
     "cxrjax.audit.pictures": set(),
     "cxrjax.audit.tabular": {"cxrjax.radiograph"},
     "cxrjax.audit.verdict": {"cxrjax.audit.scores"},
-    "cxrjax.audit.*": BELOW | {"cxrjax.audit.*", "cxrjax.train", "cxrjax.evaluate"},
+    "cxrjax.audit.*": BELOW | {"cxrjax.audit.*", "cxrjax.train", "cxrjax.evaluate", "cxrjax.findings"},
     "cxrjax.predict": BELOW | {"cxrjax.examine"},
     "cxrjax.report": BELOW | {"cxrjax.examine", "cxrjax.report.*"},
     "cxrjax.report.*": BELOW | {"cxrjax", "cxrjax.examine", "cxrjax.report.*"},  # cxrjax for its version

@@ -46,6 +46,15 @@ def test_no_shortcut_is_said_to_be_none_within_the_interval():
     assert "the intervals leave room for at most 13% of the score" in text and "does not reach" not in text
 
 
+def test_a_number_that_no_resample_moves_is_taken_as_it_is():
+    still = control("source", "source alone", 0.5) | {"share": {"value": 0.0, "interval": None, "n": 100}}
+    assert "at most 0% of the score" in verdict.conclude(audit(still))["paragraph"]
+    assert verdict.is_found({"share": {"value": 1.0, "interval": None, "n": 100}})
+    assert "nothing of the score is sure" in " ".join(
+        verdict.conclude(audit(still | {"share": {"value": 1.0, "interval": None, "n": 100}}))["sentences"]
+    )
+
+
 @pytest.mark.parametrize(("share", "found"), [(0.149, False), (0.151, True)])
 def test_a_share_is_found_when_its_interval_lies_above_a_tenth(share, found):
     assert verdict.is_found({"share": number(share, 0.05)}) is found

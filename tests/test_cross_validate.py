@@ -44,6 +44,7 @@ def test_a_score_is_pooled_by_students_t():
     half = 3.182446 * np.sqrt(0.02 / 3) / 2  # t of 3 degrees of freedom at 0.975, from a table
     assert pooled["interval"] == pytest.approx([0.8 - half, 0.8 + half])
     assert pooled["interval"] == pytest.approx(stats.t.interval(0.95, 3, loc=0.8, scale=stats.sem(values)))
+    assert cross_validate.pool([1.0, 0.9, 1.0])["interval"][1] == 1
     assert cross_validate.pool([None, 0.5]) == {
         "values": [None, 0.5], "mean": 0.5, "deviation": None, "interval": None,
     }  # fmt: skip

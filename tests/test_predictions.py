@@ -98,10 +98,14 @@ def test_an_interrupted_write_leaves_the_old_file_and_nothing_else(tmp_path, mon
         ("path,reason\nx,y\n", "line 1: there is no column status"),
         ("path,status,path\nx,ok,x\n", "line 1: a column is there twice"),
         ("path,status,colour\nx,ok,red\n", "line 1: the column 'colour' is not known"),
+        ("path,status,finding,probability_viral,votes_viral\nx,ok,,,1\n", "line 1: there is no column label"),
         ("path,status\nx,ok\ny\n", "line 3: 1 cells under 2 columns"),
         ("path,status\nx,fine\n", "line 2: the status 'fine' is none of ok, no lungs found, unreadable, refused"),
         ("path,status,dice_heart\nx,ok,high\n", "line 2: dice_heart is 'high', which is not a number"),
-        ("path,status,votes_viral\nx,ok,1.5\n", "line 2: votes_viral is '1.5', which is not a whole number"),
+        (
+            "path,status,label,finding,probability_viral,votes_viral\nx,ok,,,,1.5\n",
+            "line 2: votes_viral is '1.5', which is not a whole number",
+        ),
         ('path,status\n"x,ok\n', "line 2: unexpected end of data"),
     ],
 )

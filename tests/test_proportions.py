@@ -31,6 +31,7 @@ def test_delong_by_hand():
     assert tested.p == pytest.approx(2 * ndtr(-np.sqrt(1 / 2)))
     assert delong.compare([1, 1, 0, 0], [3, 1, 2, 0], [3, 1, 2, 0], list("abcd")) == (0, 0, 1)
     assert delong.compare([1, 1, 0, 0], [3, 1, 2, 0], [3, 2, 1, 0], list("aabc")) is None
+    assert delong.compare([1, 1, 0, 0], [3, 3, 2, 2], [2, 2, 3, 3], list("abcd")) is None  # by as much in everyone
     lost = delong.compare([1, 1, 0, 0], [3, np.nan, 2, 0], [3, 2, 1, np.nan], list("abcd"))
     assert lost.difference == pytest.approx(0)  # each loses the two pairs of what it does not know
 

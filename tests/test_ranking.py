@@ -68,3 +68,11 @@ def test_no_other_threshold_does_better(seed, wanted):
 def test_a_threshold_needs_positives_and_negatives():
     with pytest.raises(ValueError, match="both positives and negatives"):
         ranking.choose_threshold(ranking.rank([True], [1.0], np.ones((1, 1))), specificity=0.9)
+
+
+def test_what_scores_minus_infinity_is_never_called():
+    scores = np.array([0.9, 0.2, -np.inf, 0.4, -np.inf])
+    order = ranking.rank([True, True, True, False, False], scores, np.ones((1, 5)))
+    assert ranking.choose_threshold(order, sensitivity=0.9) == np.inf  # two of three at most
+    assert ranking.choose_threshold(order, sensitivity=0.6) == 0.2
+    assert ranking.choose_threshold(order, specificity=0.9) == 0.9

@@ -47,6 +47,12 @@ def test_settling_is_hypergeometric():
     np.testing.assert_array_equal(settled[10]["stability"], [1, 1, np.nan])
 
 
+def test_settling_ends_with_all_the_patches_there_are():
+    settled = settling.settle(np.array([[40, 20], [29, 31]]), np.full((2, 2), 0.5), np.array([0, 0]))
+    assert list(settled) == [1, 2, 5, 10, 25, 50, 60]
+    assert settled[60]["stability"].tolist() == [1, 1] and settled[60]["accuracy"].tolist() == [1, 0]
+
+
 def test_a_tie_of_all_goes_to_the_higher_probability_and_one_of_fewer_is_drawn():
     settled = settling.settle(np.array([[5, 5]]), np.array([[0.4, 0.6]]), np.array([1]), sizes=(2, 10), draws=20_000)
     assert settled[10]["accuracy"] == 1

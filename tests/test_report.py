@@ -216,8 +216,8 @@ def test_the_numbers_are_those_of_the_run(found, audit):
     assert [line[1:] for line in counts[1:]] == [["1", "0", "1", "1"], ["1", "1", "0", "0"], ["0", "0", "0", "0"]]
     assert [line[1] for line in table(text, "By sex")[1:]] == ["12 few", "28 few"]
     card = render.render("model_card.md", found, shown()).decode()
-    assert "| accuracy | 0.812 (0.700–0.900) | 0.457 (0.700–0.900) | 0.310 |" in card
-    assert "macro F1 0.812 (0.762–0.862)" in render.render("checklist.md", found, shown()).decode()
+    assert "| accuracy | 0.812 (0.700 to 0.900) | 0.457 (0.700 to 0.900) | 0.310 |" in card
+    assert "macro F1 0.812 (0.762 to 0.862)" in render.render("checklist.md", found, shown()).decode()
     if audit:
         controls = table(text, "Controls")
         assert controls[1][3:] == ["0.765 0.700–0.800", "0.543 0.500–0.600", "–"]
@@ -383,6 +383,22 @@ def test_every_colour_of_the_style_is_used(found):
     assert set(re.findall(r"(--[\w-]+):", style)) <= set(re.findall(r"var\((--[\w-]+)\)", style))
 
 
+def test_what_cannot_be_told_is_said_to_be_so(found):
+    reached = {
+        "threshold": 0.5,
+        "sensitivity": estimate(0.8, 0.7, 0.9),
+        "specificity": {"value": 1.0, "interval": None},
+    }
+    points = {"viral": {"at_sensitivity": {"threshold": None}, "at_specificity": reached}}
+    text = page(found._replace(scores=found.scores | {"settling": None, "operating_points": points}))
+    assert "how findings settle is not known" in text
+    lines = table(text, "Thresholds chosen on validation")[1:]
+    assert lines == [
+        ["viral", "at sensitivity", "not reachable"],
+        ["viral", "at specificity", "0.500", "0.800 0.700–0.900", "1.000"],
+    ]
+
+
 def test_a_run_of_masks_has_a_report_too(found):
     structure = {"dice": estimate(0.9432, 0.93, 0.95), "jaccard": estimate(0.9, 0.8, 0.95), "support": 40}
     every = {"n": 2, "failed": 1, "structures": {"lungs": structure}}
@@ -394,7 +410,7 @@ def test_a_run_of_masks_has_a_report_too(found):
     })  # fmt: skip
     text = render.render("index.html", found, [cases.Case(masks, PICTURE._replace(map="", truth="M1,1 2,2 3,1Z"))])
     assert table(text.decode(), "Overlap")[1] == ["all", "lungs", "40", "0.943 0.930–0.950", "0.900 0.800–0.950"]
-    assert Page(text.decode()) and "0.943 (0.930–0.950)" in render.render("model_card.md", found, []).decode()
+    assert Page(text.decode()) and "0.943 (0.930 to 0.950)" in render.render("model_card.md", found, []).decode()
     assert "Dice of the lungs 0.943" in render.render("checklist.md", found, []).decode()
 
 

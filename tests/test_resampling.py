@@ -90,10 +90,29 @@ def test_the_value_is_that_of_the_data_and_what_cannot_be_earned_is_null():
     share = estimates.Share(np.array([1.0, 1, 1]), np.array([20.0, 20, 20]))  # resamples of 20 of 20 never vary
     assert estimates.describe(share)["interval"] == list(proportions.wilson(1, 20))
     assert estimates.describe(share, crowding=2)["interval"] == list(proportions.wilson(1, 10))
-    pushed_up = estimates.Inflated(
-        np.append(0.1, np.full(40, 0.15))
-    )  # noise adds 0.05 to a resample, and did to the data
-    assert estimates.describe(pushed_up, n=9)["interval"] == pytest.approx([0.05, 0.05])
+    noise = np.append(0, np.linspace(0, 0.04, 41))
+    pushed_up = estimates.Inflated(0.1 + noise, noise, noise / 2, np.zeros(42))
+    assert estimates.describe(pushed_up, n=9)["interval"] == pytest.approx([0.1 - 0.039, 0.1 + 0.0195])
+    by_chance = pushed_up._replace(chance=np.full(42, 0.09))
+    assert estimates.describe(by_chance, n=9)["interval"][0] == pytest.approx(0.1 - 0.039)
+    assert estimates.describe(by_chance, crowding=2, n=9)["interval"][0] == 0
+
+
+def test_what_no_resample_moves_has_no_interval():
+    rounding = 0.7 + np.array([0, 1e-16, -1e-16, 0])
+    for leaf in (rounding, estimates.Mean(rounding, np.full(4, 5.0)), estimates.Share(rounding, np.full(4, 5.0))):
+        assert estimates.describe(leaf, n=9)["interval"] is None
+    assert estimates.describe(estimates.Mean(rounding, np.full(4, 5.0)), n=9)["n"] == 5
+
+
+def test_one_patient_is_not_resampled():
+    right = np.array([1.0, 1, 0, 1, 1])
+    drawn = resampling.bootstrap(lambda w: estimates.share(w @ right, w.sum(1)), ["a"] * 5)
+    assert drawn.value.tolist() == [0.8] and estimates.describe(drawn)["interval"] is None
+
+
+def test_who_has_no_name_is_a_patient_each_time():
+    assert len(set(resampling.name_patients(["a", "", "a", ""]))) == 3
 
 
 def draw_patients(rng, count):

@@ -5,7 +5,9 @@ import json
 import numpy as np
 import pytest
 
-from cxrjax import calibration, compare, metrics, predictions, score, tables
+from benchmarks import score_rows
+from configs import base
+from cxrjax import calibration, compare, findings, metrics, predictions, score, tables
 from cxrjax.statistics import resampling
 
 CLASSES = ["normal", "viral", "covid19"]
@@ -50,6 +52,7 @@ def draw_rows(seed, skill=1.5, sharpened=4.5):
 def write(workdir, rows, split="test", columns=None):
     folder = workdir / "evaluation" / split
     folder.mkdir(parents=True)
+    (workdir / "config.json").write_text(base.get_config().to_json())
     predictions.write(folder / "predictions.csv", rows, columns or predictions.classification_columns(CLASSES))
     return folder
 
@@ -88,7 +91,7 @@ def test_values_are_those_of_the_metrics_and_lie_in_their_intervals(run, scores)
 
     assert {key: values(scores["all"][key]) for key in plain} == plain
     assert (scores["n"], scores["patients"], scores["all"]["no_finding"]) == (N, N // 2, 1)
-    for leaf in every_score(scores["all"]) + every_score(scores["referral"]):
+    for leaf in [leaf for part in ("all", "referral", "calibration") for leaf in every_score(scores[part])]:
         assert leaf["value"] is None or leaf["interval"][0] <= leaf["value"] <= leaf["interval"][1]
     guessed = metrics.classification_metrics(labels, [row["source_guess"] for row in rows], None, CLASSES)
     over = scores["over_source"]["accuracy"]
@@ -104,7 +107,7 @@ def test_subgroups_add_up(scores):
         for name in CLASSES:
             support = sum(group["classes"][name]["support"] for group in groups.values())
             assert support == scores["all"]["classes"][name]["support"]
-    assert any("fewer than 30" in line and "under 18 (8)" in line for line in scores["warnings"])
+    assert any("fewer than 30" in line and "age under 18 (8)" in line for line in scores["warnings"])
 
 
 def test_temperature_and_thresholds_come_from_validation_and_are_used_on_test(run, scores):
@@ -173,11 +176,14 @@ def test_a_run_is_compared_with_one_that_knows_less(run, tmp_path):
         pair = [result[part][name]["value"] for part in ("first", "second")]
         assert difference["value"] == pytest.approx(pair[0] - pair[1])
     assert result["difference"]["accuracy"]["interval"][0] > 0 and result["p"]["accuracy"] < 0.001
-    assert json.loads((run / "evaluation" / "test" / "comparison.json").read_text()) == result
+    assert json.loads((run / "evaluation" / "test" / f"comparison_{tmp_path.name}.json").read_text()) == result
+    assert result["runs"] == {"first": str(run), "second": str(tmp_path)}
     assert "McNemar" in result["warnings"][0] and "< 0.001" in tables.compare(result)
     same = compare.compare(run, run, "test")
-    assert all(d["value"] == 0 and d["interval"] == [0, 0] for d in same["difference"].values())
+    assert all(d["value"] == 0 and d["interval"] in (None, [0, 0]) for d in same["difference"].values())
     assert set(same["p"].values()) == {1}
+    assert json.loads((run / "evaluation" / "test" / f"comparison_{tmp_path.name}.json").read_text()) == result
+    assert "| – |" in tables.compare(result | {"p": result["p"] | {"AUROC viral": None}})
 
 
 def test_only_the_same_cases_are_compared(run, tmp_path):
@@ -188,3 +194,99 @@ def test_only_the_same_cases_are_compared(run, tmp_path):
     write(tmp_path / "other", [rows[0] | {"label": "viral" if rows[0]["label"] != "viral" else "normal"}, *rows[1:]])
     with pytest.raises(ValueError, match=r"the label of 0.png is"):
         compare.compare(run, tmp_path / "other", "test")
+
+
+def test_what_no_resample_moves_has_no_interval(tmp_path):
+    rows = [row for row in draw_rows(0, skill=50) if row["status"] == "ok"][:6]
+    write(tmp_path, [row | {"patient_id": ""} for row in rows])
+    scores = score.score(tmp_path, "test")
+    accuracy, f1 = scores["all"]["accuracy"], scores["all"]["macro"]["f1"]
+    assert accuracy["value"] == f1["value"] == 1 and accuracy["interval"] == [pytest.approx(0.610, abs=1e-3), 1]
+    assert scores["settling"]["1"]["stability"]["value"] == 1 and (tmp_path / "evaluation/test/settling.svg").exists()
+    assert f1["interval"] is None and "| macro F1 | 1.000 | " in tables.summarise(scores)
+
+
+def test_one_patient_gives_no_interval(tmp_path):
+    write(tmp_path, [row | {"patient_id": "one"} for row in draw_rows(0)])
+    assert all(leaf["interval"] is None for leaf in every_score(score.score(tmp_path, "test")))
+
+
+def test_a_threshold_that_cannot_be_reached_is_said_to_be_so(tmp_path):
+    """Half of the viral ones have no lungs: no threshold finds nine in ten of them."""
+    rows = draw_rows(1)
+    viral = [i for i, row in enumerate(rows) if row["label"] == "viral"]
+    for i in viral[::2]:
+        rows[i] = {key: value for key, value in rows[i].items() if key in rows[5]} | {"status": "no lungs found"}
+    write(tmp_path, rows, "val")
+    calibration.fit(tmp_path, "val")
+    chosen = calibration.load(tmp_path)["operating_points"]["viral"]
+    assert chosen["at_sensitivity"] is None
+    scores = score.score(tmp_path, "val")
+    assert scores["operating_points"]["viral"]["at_sensitivity"] == {"threshold": None}
+    assert scores["operating_points"]["viral"]["at_specificity"]["specificity"]["value"] >= 0.9
+    assert "| viral | at sensitivity | not reachable | not reachable |" in tables.summarise(scores)
+    assert "chosen on val" in scores["warnings"][-1]
+
+
+def test_settling_is_left_out_where_votes_do_not_decide(run, tmp_path):
+    folder = write(tmp_path, draw_rows(0))
+    assert list(score.score(tmp_path, "test")["settling"])[-1] == "100" and (folder / "settling.png").exists()
+    config = base.get_config()
+    config.voting.rule = "mean_probability"
+    (tmp_path / "config.json").write_text(config.to_json())
+    scores = score.score(tmp_path, "test")
+    assert scores["settling"] is None and scores["warnings"][-1] == score.UNSETTLED
+    assert not (folder / "settling.png").exists() and (folder / "referral.png").exists()
+
+
+def test_splits_that_share_a_part_are_warned_of(tmp_path):
+    config = base.get_config()
+    config.data.train = "fold1+fold2"
+    write(tmp_path, draw_rows(0), "fold0+fold1")
+    (tmp_path / "config.json").write_text(config.to_json())
+    known = {"split": "fold0", "temperature": 1.0, "operating_points": {}}
+    calibration.path(tmp_path).write_text(json.dumps(known))
+    warnings = score.score(tmp_path, "fold0+fold1")["warnings"]
+    assert any("trained on fold1+fold2" in line for line in warnings)
+    assert any("chosen on fold0" in line for line in warnings)
+
+
+def test_the_n_of_a_mean_is_that_of_what_is_known(tmp_path):
+    rows = [row | {"energy_in_lesions": i / 100} if i % 3 == 0 else row for i, row in enumerate(draw_rows(0))]
+    write(tmp_path, rows)
+    energy = score.score(tmp_path, "test")["all"]["energy_in_lesions"]
+    assert energy["n"] == 30 and energy["value"] == pytest.approx(np.mean(np.arange(0, 90, 3)) / 100)
+
+
+def test_rows_without_patients_are_each_their_own_and_rows_without_labels_are_refused(tmp_path):
+    columns = [column for column in predictions.classification_columns(CLASSES) if column != "patient_id"]
+    rows = [{key: value for key, value in row.items() if key in columns} for row in draw_rows(0)]
+    folder = write(tmp_path, rows, columns=columns)
+    assert score.score(tmp_path, "test")["patients"] == N
+    assert len(set(findings.patients(predictions.read(folder / "predictions.csv")))) == N
+    assert compare.compare(tmp_path, tmp_path, "test")["patients"] == N
+    rows = [{key: value for key, value in row.items() if key != "label"} for row in rows]
+    predictions.write(folder / "predictions.csv", rows, [column for column in columns if column != "label"])
+    for ask in (lambda: score.score(tmp_path, "test"), lambda: compare.compare(tmp_path, tmp_path, "test")):
+        with pytest.raises(ValueError, match=r"predictions.csv: line 1: there is no column label"):
+            ask()
+
+
+def test_the_benchmark_scores_what_it_makes_up():
+    cases, rows, known, patients = score_rows.make_up(60)
+    tree = score_rows.run(cases, score_rows.subgroups.partition(rows), known, patients)
+    assert tree["all"]["n"] == 60 and set(tree["subgroups"]) == {"source", "sex", "age", "view"}
+
+
+@pytest.mark.parametrize(
+    ("number", "words"),
+    [
+        ({"value": 0.8123, "interval": [0.7614, 0.858]}, "0.812 (0.761 to 0.858)"),
+        ({"value": 0.8123, "interval": None}, "0.812"),
+        ({"value": None, "interval": None}, "–"),
+        (0.5, "0.500"),
+        (None, "–"),
+    ],
+)
+def test_a_score_is_read_the_same_way_everywhere(number, words):
+    assert tables.say(number) == words

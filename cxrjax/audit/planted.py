@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cxrjax import data
+from cxrjax import data, findings
 from cxrjax.audit import pictures
 from cxrjax.statistics import estimates, resampling
 
@@ -80,7 +80,7 @@ def count_flips(
     """
     free = [row["label"] != target and row["finding"] not in ("", target) for row in unmarked]
     turned = np.array([ok and row["finding"] == target for ok, row in zip(free, marked, strict=True)], float)
-    patients = [row["patient_id"] or row["path"] for row in marked]
+    patients = findings.patients(marked)
     free = np.array(free, float)
     tree = resampling.bootstrap(lambda weights: estimates.share(weights @ turned, weights @ free), patients)
     return estimates.describe(tree, resampling.crowding(patients), len(marked))

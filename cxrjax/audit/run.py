@@ -19,7 +19,7 @@ import jax
 from jax.experimental.compilation_cache import compilation_cache
 from ml_collections import ConfigDict
 
-from cxrjax import figures, metrics, predictions, runs, whole
+from cxrjax import figures, findings, metrics, predictions, runs, whole
 from cxrjax.audit import controls, planted, scores, verdict
 from cxrjax.audit.controls import CONTROLS, REFERENCE, Control, Outcome
 from cxrjax.audit.material import Material, NotDone
@@ -64,7 +64,7 @@ def conclude(material: Material, folder: Path) -> dict[str, Any]:
     result = {
         "split": material.split,
         "n": len(rows),
-        "patients": len({row["patient_id"] or row["path"] for row in rows}),
+        "patients": len(set(findings.patients(rows))),
         "score": whole_run["scores"],
         "chance": chance,
         "sources": _count_sources(*material.known),

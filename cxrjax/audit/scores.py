@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cxrjax import metrics, predictions
+from cxrjax import findings, metrics, predictions
 from cxrjax.statistics import estimates, resampling
 
 METRICS = ("macro_f1", "accuracy", "macro_auroc")
@@ -74,7 +74,7 @@ def compare(
         "share" is (control - chance) / (run - chance) of `HEADLINE`, None where the run itself may be at chance;
         "change" is control - against.
     """
-    patients = [row["patient_id"] or row["path"] for row in rows]
+    patients = findings.patients(rows)
     run, against = _align(run, rows), None if against is None else _align(against, rows)
 
     def both(weights: NDArray) -> dict[str, Any]:
@@ -88,14 +88,18 @@ def compare(
         return tree | {"against": before, "change": change}
 
     tree = estimates.describe(resampling.bootstrap(both, patients), resampling.crowding(patients), len(rows))
-    above = tree["run"]["interval"]
     return {
         "scores": {name: tree["scores"][name] for name in METRICS},
         "classes": tree["scores"]["classes"],
-        "share": tree["share"] if above and above[0] > chance[HEADLINE] else None,
+        "share": tree["share"] if reach(tree["run"])[0] > chance[HEADLINE] else None,
         "against": tree.get("against"),
         "change": tree.get("change"),
     }
+
+
+def reach(number: Mapping[str, Any]) -> Sequence[float]:
+    """Both ends of a number's interval; the number twice where no resample moves it, NaN where there is none."""
+    return number["interval"] or [np.nan if number["value"] is None else number["value"]] * 2
 
 
 def _align(rows: Rows, wanted: Rows) -> list[Mapping[str, Any]]:

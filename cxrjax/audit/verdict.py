@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from cxrjax.audit.scores import HEADLINE
+from cxrjax.audit.scores import HEADLINE, reach
 
 FOUND = 0.1  # share that a shortcut's interval must lie above: below, it is not worth a sentence, and a dozen intervals
 # are looked at, of which one in forty lies above chance by chance
@@ -65,7 +65,7 @@ def name_place(place: Numbers) -> str:
 def is_found(control: Numbers) -> bool:
     """Whether a control reaches a part of the score that is worth a sentence."""
     share = control["share"]
-    return bool(share and share["interval"] and share["interval"][0] > FOUND)
+    return bool(share and reach(share)[0] > FOUND)
 
 
 def is_caught(control: Numbers) -> bool:
@@ -92,7 +92,7 @@ def _shortcuts(audit: Numbers) -> list[str]:
     tried.sort(key=_reached, reverse=True)
     found = [one for one in tried if is_found(one)]
     if not found:
-        most = max(one["share"]["interval"][1] for one in tried)
+        most = max(reach(one["share"])[1] for one in tried if one["share"])
         first = tried[0]
         return [
             f"None of the {len(tried)} shortcuts tried is found: the strongest, the {first['title']}, reaches a macro "
@@ -127,7 +127,7 @@ def _left(audit: Numbers, by_name: Numbers) -> list[str]:
     if found:
         strongest = max(found, key=_reached)
         share = strongest["share"]
-        low, high = (max(0.0, 1 - bound) for bound in reversed(share["interval"]))
+        low, high = (max(0.0, 1 - bound) for bound in reversed(reach(share)))
         if low == 0:
             said.append(
                 f"With the {strongest['title']} explained, nothing of the score is sure to be left for the lungs."
@@ -138,8 +138,7 @@ def _left(audit: Numbers, by_name: Numbers) -> list[str]:
     if "within_source" in by_name:
         within = by_name["within_source"]["scores"][HEADLINE]
         if within["value"] is not None:
-            above = within["interval"] and within["interval"][0] > audit["chance"][HEADLINE]
-            end = "" if above else ": no better than chance"
+            end = "" if reach(within)[0] > audit["chance"][HEADLINE] else ": no better than chance"
             said.append(f"Among radiographs of one source, where it cannot help, it is {interval(within)}{end}.")
     return said
 
@@ -168,16 +167,16 @@ def _altered(audit: Numbers, by_name: Numbers) -> list[str]:
     said, chance = [], audit["chance"][HEADLINE]
     for name, what in (("common_levels_network", "grey levels"), ("common_resolution_network", "sharpness")):
         change = by_name.get(name, {}).get("change")
-        if change and change[HEADLINE]["interval"] and change[HEADLINE]["interval"][1] < 0:
-            low, high = change[HEADLINE]["interval"]
+        if change and reach(change[HEADLINE])[1] < 0:
+            low, high = reach(change[HEADLINE])
             fall = {"value": -change[HEADLINE]["value"], "interval": [-high, -low]}
             said.append(
                 f"With the {what} of all radiographs made alike the network loses {interval(fall)} of macro AUROC, by "
                 "the loss of a source's mark or by being shown what it never saw."
             )
     for name in ("background_network", "border_network"):
-        seen = by_name[name]["scores"][HEADLINE] if name in by_name else {"interval": None}
-        if seen["interval"] and seen["interval"][0] > chance + FOUND / 2:
+        seen = by_name[name]["scores"][HEADLINE] if name in by_name else None
+        if seen and reach(seen)[0] > chance + FOUND / 2:
             said.append(f"Shown the {by_name[name]['title']}, the network itself still reaches {interval(seen)}.")
     return said
 
@@ -202,7 +201,7 @@ def _leaks(audit: Numbers, by_name: Numbers) -> list[str]:
     shuffled, chance = by_name["shuffled_labels"]["scores"][HEADLINE], audit["chance"][HEADLINE]
     if shuffled["value"] is None:
         return []
-    if shuffled["interval"] and shuffled["interval"][0] > chance + FOUND / 2:
+    if reach(shuffled)[0] > chance + FOUND / 2:
         return [
             f"With labels shuffled it still reaches {interval(shuffled)}: something leaks, and no score here holds."
         ]
@@ -233,7 +232,7 @@ def _cannot_support(audit: Numbers, by_name: Numbers) -> list[str]:
                 claims.append(f"that {join(told)} are found in the lungs: the {one['title']} tells them")
     if "leave_source_out" in by_name:
         change = by_name["leave_source_out"]["change"]["accuracy"]
-        if change["interval"] and change["interval"][1] < 0:
+        if reach(change)[1] < 0:
             claims.append("that a class is recognised in a source that was not trained on")
     return claims
 

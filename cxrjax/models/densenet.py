@@ -9,6 +9,7 @@ from jax import Array
 
 from cxrjax.models.conv import Conv
 from cxrjax.models.norm import batch_norm
+from cxrjax.models.pool import max_pool
 
 
 class DenseNet(nn.Module):
@@ -31,7 +32,7 @@ class DenseNet(nn.Module):
         """float [N, H, W, C] -> last feature map [N, H / 32, W / 32, 1024 or 1920]."""
         conv, norm = partial(Conv, dtype=self.dtype), partial(batch_norm, train, self.dtype)
         x = conv(self.stem, 7, stride=2, name="conv0")(x)  # [N, H / 2, W / 2, 64]
-        x = nn.max_pool(nn.relu(norm("norm0")(x)), (3, 3), (2, 2), [(1, 1), (1, 1)])  # [N, H / 4, W / 4, 64]
+        x = max_pool(nn.relu(norm("norm0")(x)), 3, 2, padding=1)  # [N, H / 4, W / 4, 64]
         for block, layers in enumerate(self.blocks, 1):
             for i in range(1, layers + 1):
                 layer = DenseLayer(self.growth, self.dtype, name=f"denseblock{block}_denselayer{i}")

@@ -12,6 +12,7 @@ from jax import Array
 
 from cxrjax.models.conv import Conv, Upsample
 from cxrjax.models.norm import batch_norm
+from cxrjax.models.pool import max_pool
 
 
 class FCDenseNet(nn.Module):
@@ -92,7 +93,7 @@ class TransitionDown(nn.Module):
     def __call__(self, x: Array, train: bool) -> Array:
         stride = 2 if self.keras else 1
         x = DenseLayer(x.shape[-1], 1, self.dropout, self.keras, self.dtype, stride, name="mix")(x, train)
-        return x if self.keras else nn.max_pool(x, (2, 2), (2, 2))
+        return x if self.keras else max_pool(x, 2, 2)
 
 
 class DenseLayer(nn.Module):

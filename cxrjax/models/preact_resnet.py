@@ -12,6 +12,7 @@ from jax import Array
 
 from cxrjax.models.conv import Conv
 from cxrjax.models.norm import batch_norm
+from cxrjax.models.pool import max_pool
 
 _FRAMEWORK = "classification_models"
 
@@ -35,7 +36,7 @@ class PreActResNet(nn.Module):
         norm = partial(batch_norm, train, self.dtype, framework=_FRAMEWORK)
         x = norm("bn_data", use_scale=False)(x)
         x = Conv(self.width, 7, stride=2, dtype=self.dtype, name="conv0")(x)  # [N, H / 2, W / 2, 64]
-        x = nn.max_pool(nn.relu(norm("bn0")(x)), (3, 3), (2, 2), [(1, 1), (1, 1)])  # [N, H / 4, W / 4, 64]
+        x = max_pool(nn.relu(norm("bn0")(x)), 3, 2, padding=1)  # [N, H / 4, W / 4, 64]
         for stage, blocks in enumerate(self.stages):
             for i in range(blocks):
                 features, stride = self.width * 2**stage, 2 if stage and not i else 1

@@ -9,6 +9,7 @@ from jax import Array
 
 from cxrjax.models.conv import Conv
 from cxrjax.models.norm import batch_norm
+from cxrjax.models.pool import max_pool
 
 
 class ResNet(nn.Module):
@@ -36,7 +37,7 @@ class ResNet(nn.Module):
         x = Conv(self.width, 7, stride=2, dtype=self.dtype, name="conv1")(x)  # [N, H / 2, W / 2, 64]
         x = nn.relu(batch_norm(train, self.dtype, "bn1")(x))
         maps = [x]
-        x = nn.max_pool(x, (3, 3), (2, 2), [(1, 1), (1, 1)])  # [N, H / 4, W / 4, 64]
+        x = max_pool(x, 3, 2, padding=1)  # [N, H / 4, W / 4, 64]
         block = BottleneckBlock if self.bottleneck else BasicBlock
         for stage, blocks in enumerate(self.stages):
             for i in range(blocks):

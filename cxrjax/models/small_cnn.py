@@ -9,6 +9,7 @@ from jax import Array
 from cxrjax.models.conv import Conv
 from cxrjax.models.heads import ACTIVATIONS
 from cxrjax.models.norm import batch_norm
+from cxrjax.models.pool import max_pool
 
 
 class SmallCNN(nn.Module):
@@ -39,7 +40,7 @@ class SmallCNN(nn.Module):
                 if self.norm:
                     x = batch_norm(train, self.dtype, f"norm_{stage}_{i}", "keras")(x)
                 x = ACTIVATIONS[self.activation](x)
-            x = nn.max_pool(x, (2, 2), (2, 2))
+            x = max_pool(x, 2, 2)
             x = nn.Dropout(self.dropout, deterministic=not train)(x)
         return x
 
@@ -53,6 +54,6 @@ class TwoLayerCNN(nn.Module):
     def __call__(self, x: Array, train: bool) -> Array:
         """float [N, H, W, C] -> last feature map [N, ((H - 2) // 2 - 2) // 2, …, 16]; H and W at least 10."""
         x = Conv(6, 3, padding=0, use_bias=True, dtype=self.dtype, name="cnn_layers_0")(x)
-        x = nn.max_pool(nn.relu(batch_norm(train, self.dtype, "cnn_layers_1")(x)), (2, 2), (2, 2))
+        x = max_pool(nn.relu(batch_norm(train, self.dtype, "cnn_layers_1")(x)), 2, 2)
         x = Conv(16, 3, padding=0, use_bias=True, dtype=self.dtype, name="cnn_layers_4")(x)
         return nn.avg_pool(nn.relu(batch_norm(train, self.dtype, "cnn_layers_5")(x)), (2, 2), (2, 2))

@@ -12,6 +12,7 @@ from jax import Array
 
 from cxrjax.models.conv import Conv, Upsample
 from cxrjax.models.norm import batch_norm
+from cxrjax.models.pool import max_pool
 
 
 class UNet(nn.Module):
@@ -40,7 +41,7 @@ class UNet(nn.Module):
         skips = []
         for i in range(1, self.depth + 1):
             skips.append(x)
-            x = nn.max_pool(x, (2, 2), (2, 2))  # [N, h // 2, w // 2, c]
+            x = max_pool(x, 2, 2)  # [N, h // 2, w // 2, c]
             x = ConvPair(self.width * 2**i, self.dtype, name=f"down{i}")(x, train)
         for i in range(1, self.depth + 1):
             skip = skips.pop()

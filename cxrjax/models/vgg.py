@@ -8,6 +8,7 @@ from jax import Array
 
 from cxrjax.models.conv import Conv
 from cxrjax.models.norm import batch_norm
+from cxrjax.models.pool import max_pool
 
 
 class VGG(nn.Module):
@@ -37,6 +38,6 @@ class VGG(nn.Module):
                     x = batch_norm(train, self.dtype, f"features_{number + 1}")(x)
                 x = nn.relu(x)
                 number += 3 if self.norm else 2
-            x = nn.max_pool(x, (2, 2), (2, 2))
+            x = max_pool(x, 2, 2)
             number += 1
         return x

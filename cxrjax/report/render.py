@@ -12,7 +12,7 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
-from cxrjax import metrics, trust
+from cxrjax import metrics, tables, trust
 from cxrjax.report import method
 from cxrjax.report.cases import Case
 from cxrjax.report.evidence import Evidence
@@ -44,7 +44,7 @@ def render(template: str, evidence: Evidence, cases: Sequence[Case]) -> bytes:
         lstrip_blocks=True,
     )
     environment.filters |= {
-        "score": score,
+        "score": tables.say,
         "digest": digest,
         "leaves": leaves,
         "decimal": decimal,
@@ -77,17 +77,6 @@ def value(number: Any) -> float | None:
 def interval(number: Any) -> Sequence[float] | None:
     """The 95% interval of a score, where it has one."""
     return number.get("interval") if isinstance(number, Mapping) else None
-
-
-def score(number: Any, digits: int = 3) -> str:
-    """A score as it is read: 0.812 (0.761–0.858), or – where there is none."""
-    if value(number) is None:
-        return "–"
-    text = f"{value(number):.{digits}f}"
-    if interval(number) is None:
-        return text
-    low, high = interval(number)
-    return f"{text} ({low:.{digits}f}–{high:.{digits}f})"
 
 
 def decimal(number: float, digits: int = 2) -> str:

@@ -47,7 +47,7 @@ def reliability(claimed: NDArray, true: NDArray, bins: NDArray, weights: NDArray
 
 def calibration_error(curve: Reliability) -> NDArray:
     """ECE [r]: mean over the radiographs of the gap between claim and truth in their bin (Naeini et al. 2015)."""
-    return divide(np.nansum(curve.weight * np.abs(curve.claimed - curve.true), -1), curve.weight.sum(-1))
+    return _average(curve.weight, np.abs(curve.claimed - curve.true))
 
 
 def error_if_calibrated(claimed: NDArray, bins: NDArray, draws: int = 1000, seed: int = 0) -> list[float]:
@@ -75,35 +75,49 @@ def prepare(probabilities: NDArray, truth: NDArray, found: NDArray) -> Callable[
         found: int [n], the class that was found.
 
     Returns:
-        Weights [r, n] -> "ece" of the finding's probability; "brier", sum over the classes of the squared distance
-        from the truth, 0..2 (Brier 1950); and its parts (Murphy 1973; Stephenson et al. 2008), over the same bins:
-        brier = "reliability" - "resolution" + "uncertainty" + "within". Within is what varies inside of bins.
+        Weights [r, n] -> "ece" of the finding's probability, and "ece_if_calibrated", of `error_if_calibrated`;
+        "brier", sum over the classes of the squared distance from the truth, 0..2 (Brier 1950); and its parts (Murphy
+        1973; Stephenson et al. 2008), over the same bins: brier = "reliability" - "resolution" + "uncertainty" +
+        "within". Within is what varies inside of bins.
     """
+    everyone = np.ones((1, len(truth)))
     rows, classes = np.arange(len(truth)), range(probabilities.shape[1])
     is_class = truth[:, None] == np.array(classes)
     squares = ((probabilities - is_class) ** 2).sum(1)
     confidence, right = probabilities[rows, found], truth == found
     of_finding, of_class = bin_equally(confidence), [bin_equally(probabilities[:, k]) for k in classes]
 
-    def measure(weights: NDArray) -> dict[str, NDArray]:
-        total = weights.sum(-1)
-        unreliable, resolved, uncertain = np.zeros((3, len(weights)))
+    def part(weights: NDArray, k: int) -> tuple[NDArray, NDArray, NDArray, NDArray]:
+        """Of a class: the weight of its bins, their gaps to the truth and to the common share, and that share."""
+        curve = reliability(probabilities[:, k], is_class[:, k], of_class[k], weights)
+        common = divide(weights @ is_class[:, k], weights.sum(-1))
+        return curve.weight, curve.claimed - curve.true, curve.true - common[:, None], common
+
+    seen = [part(everyone, k) for k in classes]
+    curve = reliability(confidence, right, of_finding, everyone)
+    seen_error, chance = curve.claimed - curve.true, error_if_calibrated(confidence, of_finding)
+
+    def measure(weights: NDArray) -> dict[str, NDArray | Inflated]:
+        total, uncertain = weights.sum(-1), np.zeros(len(weights))
+        unreliable, resolved = np.zeros((2, 3, len(weights)))
         for k in classes:
-            curve = reliability(probabilities[:, k], is_class[:, k], of_class[k], weights)
-            common = divide(weights @ is_class[:, k], total)
-            spread = np.nansum(curve.weight * (curve.claimed - curve.true) ** 2, -1)
-            unreliable += divide(spread, total)
-            resolved += divide(np.nansum(curve.weight * (curve.true - common[:, None]) ** 2, -1), total)
+            weight, wrong, apart, common = part(weights, k)
+            unreliable += _distance(weight, wrong, seen[k][1], 2)
+            resolved += _distance(weight, apart, seen[k][2], 2)
             uncertain += common * (1 - common)
         brier = divide(weights @ squares, total)
+        error = reliability(confidence, right, of_finding, weights)
         return {
             "n": total,
-            "ece": Inflated(calibration_error(reliability(confidence, right, of_finding, weights))),
+            "ece": Inflated(
+                *_distance(error.weight, error.claimed - error.true, seen_error, 1), np.full_like(total, chance[1])
+            ),
+            "ece_if_calibrated": chance,
             "brier": brier,
-            "reliability": Inflated(unreliable),
-            "resolution": Inflated(resolved),
+            "reliability": Inflated(*unreliable, np.zeros_like(total)),
+            "resolution": Inflated(*resolved, np.zeros_like(total)),
             "uncertainty": uncertain,
-            "within": brier - unreliable + resolved - uncertain,
+            "within": brier - unreliable[0] + resolved[0] - uncertain,
         }
 
     return measure
@@ -133,6 +147,30 @@ def fit_temperature(probabilities: NDArray, truth: NDArray) -> float:
 
     bound = np.log(HOTTEST)
     return float(np.exp(minimize_scalar(surprise, bounds=(-bound, bound), method="bounded").x))
+
+
+def _distance(weight: NDArray, gaps: NDArray, seen: NDArray, power: int) -> NDArray:
+    """Mean over B bins of |gap| or of gap², for `Inflated`.
+
+    Args:
+        weight: [r, B].
+        gaps: [r, B], of a resample; NaN in an empty bin.
+        seen: [1, B], of the data.
+        power: 1 or 2.
+
+    Returns:
+        [3, r]: the mean; what noise pushes it up by, |g + d| - |g| <= |d| or (g + d)² - g² = 2 g d + d²; and what it
+        may hide, -f'(g + d) d.
+    """
+    noise, slope = gaps - seen, power * np.sign(seen) * np.abs(seen) ** (power - 1)
+    along = _average(weight, slope * noise)
+    pushed = _average(weight, np.abs(noise) ** power) + (along if power == 2 else 0)
+    return np.stack([_average(weight, np.abs(gaps) ** power), pushed, -along])
+
+
+def _average(weight: NDArray, values: NDArray) -> NDArray:
+    """Mean over the bins [r] of values [r, B] that are NaN in an empty one."""
+    return divide((weight * np.nan_to_num(values)).sum(-1), weight.sum(-1))
 
 
 _TINY = float(np.finfo(np.float32).tiny)  # of what a probability that a network gives may be

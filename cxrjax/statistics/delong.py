@@ -29,7 +29,8 @@ def compare(positive: ArrayLike, first: ArrayLike, second: ArrayLike, patients: 
         patients: the patient of each radiograph.
 
     Returns:
-        The Comparison; None where there are fewer than two patients with positives, or with negatives.
+        The Comparison; None where there are fewer than two patients with positives, or with negatives, or where the
+        AUROCs differ and by the same in all patients, which says nothing of how that varies.
     """
     positive = np.asarray(positive, bool)
     of = np.unique(patients, return_inverse=True)[1]
@@ -47,8 +48,8 @@ def compare(positive: ArrayLike, first: ArrayLike, second: ArrayLike, patients: 
     count = of.max() + 1
     variance += 2 * count / (count - 1) * (sums[0] * sums[1]).sum()
     deviation = np.sqrt(max(variance, 0.0))
-    if deviation == 0:
-        return Comparison(float(difference), 0.0, 1.0 if difference == 0 else 0.0)
+    if deviation < _ROUNDING:
+        return Comparison(0.0, 0.0, 1.0) if abs(difference) < _ROUNDING else None
     return Comparison(float(difference), float(deviation), float(2 * ndtr(-abs(difference) / deviation)))
 
 
@@ -59,3 +60,6 @@ def _place(positive: NDArray, scores: NDArray) -> NDArray:
     for side in (positive, ~positive):
         placed[side] = (among_all[side] - rankdata(scores[side])) / (~side).sum()
     return np.where(positive, placed, 1 - placed)
+
+
+_ROUNDING = 1e-9  # of shares of pairs

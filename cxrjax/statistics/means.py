@@ -13,17 +13,16 @@ def interval(values: ArrayLike, patients: Sequence[str], seed: int) -> NDArray[n
 
     Args:
         values: float [n] or [n, m], m columns at once.
-        patients: n, whose radiographs go together; a radiograph of "" is a patient of its own.
+        patients: of n > 0 radiographs, "" as in `resampling.name_patients`.
         seed: of the draws.
 
     Returns:
         Both ends, [2] or [2, m]; NaN where there are fewer than two patients.
     """
     values = np.asarray(values, np.float64)
-    names = [patient or f"\0{i}" for i, patient in enumerate(patients)]
-    if len(set(names)) < 2:
+    names = resampling.name_patients(patients)
+    _, *means = resampling.bootstrap(lambda weights: ((weights @ values).T / weights.sum(1)).T, names, seed=seed)
+    if not means:
         return np.full((2, *values.shape[1:]), np.nan)
-    _, *drawn = resampling.weigh(names, resampling.RESAMPLES, seed)
-    means = np.concatenate([(weights @ values).T / weights.sum(1) for weights in drawn], axis=-1)
     tail = (1 - proportions.LEVEL) / 2
-    return np.quantile(means, [tail, 1 - tail], axis=-1)
+    return np.quantile(means, [tail, 1 - tail], axis=0)

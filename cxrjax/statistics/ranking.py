@@ -65,23 +65,27 @@ def choose_threshold(ranking: Ranking, specificity: float = 0.0, sensitivity: fl
     """The threshold that keeps one rate at least as high as wanted, and the other as high as can be then.
 
     Args:
-        ranking: its first weighting counts.
+        ranking: its first weighting counts. What scores minus infinity is never called positive.
         specificity: wanted, 0..1, sensitivity then highest; or
         sensitivity: wanted, specificity then highest. One of the two is given.
 
     Returns:
-        The threshold; infinity where only calling nothing positive will do.
+        The threshold; infinity where it cannot be reached but by calling nothing positive, or not at all.
 
     Raises:
         ValueError: there are no positives or no negatives to choose it by.
     """
-    hits, alarms = ranking.hits[0], ranking.alarms[0]
-    if not hits[-1] or not alarms[-1]:
+    positives, negatives = ranking.hits[0, -1], ranking.alarms[0, -1]
+    if not positives or not negatives:
         raise ValueError("a threshold cannot be chosen without both positives and negatives")
+    called = ranking.thresholds > -np.inf
+    hits, alarms = ranking.hits[0, called], ranking.alarms[0, called]
     # A whole number over another may fall short of the decimal fraction wanted by a rounding.
-    enough = hits >= sensitivity * hits[-1] - 1e-9
-    enough &= alarms[-1] - alarms >= specificity * alarms[-1] - 1e-9
+    enough = hits >= sensitivity * positives - 1e-9
+    enough &= negatives - alarms >= specificity * negatives - 1e-9
     chosen = np.flatnonzero(enough)
+    if not len(chosen):
+        return np.inf
     if sensitivity:
         best = np.searchsorted(alarms, alarms[chosen[0]], "right") - 1  # of as few alarms, that with most hits
     else:

@@ -14,6 +14,11 @@ RESAMPLES = 2000  # for percentiles at 95%; Efron & Tibshirani 1993, section 19.
 _CELLS = 2**19  # weights at once: what a processor's cache holds
 
 
+def name_patients(patients: Sequence[str]) -> list[str]:
+    """Patients by names that part them: one of no name, "", is a patient of his own each time."""
+    return [patient or f"\0{i}" for i, patient in enumerate(patients)]  # no patient's name begins so
+
+
 def weigh(patients: Sequence[str], resamples: int, seed: int) -> Iterator[NDArray[np.float64]]:
     """Weights of the data themselves, then of resamples, in blocks.
 
@@ -23,10 +28,13 @@ def weigh(patients: Sequence[str], resamples: int, seed: int) -> Iterator[NDArra
         seed: of the draw.
 
     Yields:
-        [1, n] of ones, then whole numbers [r, n], r adding up to `resamples`.
+        [1, n] of ones, then whole numbers [r, n], r adding up to `resamples`; of one patient, who is the same however
+        often he is drawn, there is no resample.
     """
     names, of = np.unique(patients, return_inverse=True)
     yield np.ones((1, len(of)))
+    if len(names) < 2:
+        return
     rng = np.random.default_rng(seed)
     rows = max(1, _CELLS // len(of))
     for start in range(0, resamples, rows):
@@ -47,7 +55,7 @@ def bootstrap(
         seed: of the draw.
 
     Returns:
-        The measure's tree, every first axis 1 + `resamples` long.
+        The measure's tree, every first axis 1 + `resamples` long, and 1 of one patient.
     """
     return _join([measure(weights) for weights in weigh(patients, resamples, seed)])
 

@@ -1,9 +1,9 @@
-"""How a finding settles as more patches vote: from the votes of all N, what fewer of them would have said."""
+"""How a finding settles as more patches vote by majority: from the votes of all N, what fewer would have said."""
 
 import numpy as np
 from numpy.typing import NDArray
 
-SIZES = (1, 2, 5, 10, 25, 50, 100)  # patches, as far as there are so many
+SIZES = (1, 2, 5, 10, 25, 50, 100)  # patches, as far as there are so many, and then all there are
 
 
 def settle(
@@ -19,7 +19,7 @@ def settle(
         votes: [m, K]; zeros where no lungs were found.
         probabilities: [m, K] mean over the N patches.
         truth: int [m].
-        sizes: of n; those above the most votes a radiograph has are left out.
+        sizes: of n; those above the most votes a radiograph has are left out, and those most are added.
         draws: for each radiograph and n.
         seed: of the draw.
 
@@ -31,8 +31,8 @@ def settle(
     rng, voted = np.random.default_rng(seed), votes.sum(1) > 0
     tie_break = np.where(voted[:, None], probabilities, 0) / 2  # below 1, which parts any two counts
     final, all_of_them = (votes + tie_break).argmax(1), votes.sum(1)[:, None]
-    settled = {}
-    for size in (n for n in sizes if n <= votes.sum(1).max()):
+    settled, most = {}, int(votes.sum(1).max())
+    for size in sorted({*(n for n in sizes if n < most), most} - {0}):
         drawn = _draw(rng, votes, np.where(voted, size, 0), draws)
         lot = np.where(size < all_of_them, rng.random(drawn.shape) / 2, tie_break)
         majority = (drawn + lot).argmax(-1)

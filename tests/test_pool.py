@@ -1,0 +1,30 @@
+"""Max-pooling against flax's, which is XLA's windowed maximum."""
+
+import flax.linen as nn
+import jax
+import numpy as np
+import pytest
+
+from cxrjax.models.pool import max_pool
+
+
+@pytest.mark.parametrize(("side", "size", "padding"), [(12, 3, 1), (13, 3, 1), (12, 2, 0), (13, 2, 0), (7, 3, 0)])
+def test_value_and_gradient_are_flaxs(side, size, padding):
+    x = jax.random.normal(jax.random.key(0), (2, side, side + 1, 3))
+
+    def flaxs(x):
+        return nn.max_pool(x, (size, size), (2, 2), [(padding, padding)] * 2)
+
+    ours, theirs = (jax.value_and_grad(lambda x, f=f: (f(x) ** 3).sum())(x) for f in (_pool(size, padding), flaxs))
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5), ours, theirs)
+    half = x.astype("bfloat16")
+    assert _pool(size, padding)(half).dtype == "bfloat16" and (_pool(size, padding)(half) == flaxs(half)).all()
+
+
+def test_ties_share_the_gradient_and_lose_none():
+    gradient = jax.grad(lambda x: max_pool(x, 2, 2).sum())(np.ones((1, 4, 4, 1), np.float32))
+    np.testing.assert_allclose(gradient, 0.25)
+
+
+def _pool(size, padding):
+    return lambda x: max_pool(x, size, 2, padding)
