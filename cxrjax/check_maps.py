@@ -161,7 +161,8 @@ def check(
     again = devices.share(partial(compare, classifier, config), batch_size)
     trained, redrawn = variables["classifier"], _redraw(config, classifier, variables["classifier"])
     names = data.name_keys(cases.paths)
-    keys, *others = (pipeline.radiograph_keys(config.seed + k, names) for k in range(config.maps.seeds + 1))
+    draws = config.maps.seeds if config.patches.mode == "local" else 0  # no other mode draws anything
+    keys, *others = (pipeline.radiograph_keys(config.seed + k, names) for k in range(draws + 1))
     known = np.zeros(cases.images.shape, bool) if cases.lesions is None else cases.lesions
     for rows, count in tqdm(list(data.batches(len(cases), batch_size)), desc="checking maps", unit="batch", delay=2):
         images = cases.images[rows]
@@ -169,9 +170,10 @@ def check(
         shown = (seen.diagnosis, seen.region)
         likenesses = {
             "misplaced": [seen.misplaced],
-            "seeds": [again(trained, (images, other[rows], *shown)) for other in others],
             **{name: [again(each, (images, keys[rows], *shown)) for each in some] for name, some in redrawn.items()},
         }
+        if others:
+            likenesses["seeds"] = [again(trained, (images, other[rows], *shown)) for other in others]
         means = {name: jax.tree.map(lambda *each: sum(each) / len(each), *some) for name, some in likenesses.items()}
         found, places, curves, means = jax.device_get((seen.diagnosis.finding, seen.places, seen.curves, means))
         for i, row in enumerate(rows[:count]):

@@ -165,6 +165,12 @@ def read_report(directory: str) -> dict[str, Any]:
     return json.loads(path.read_text()) if path.exists() else {}
 
 
+def read_card(directory: str) -> dict[str, Any] | None:
+    """The facts of its data card (`python -m data_prep describe`); None where that was not asked for."""
+    path = Path(_find(directory)) / "card" / "card.json"
+    return json.loads(path.read_text()) if path.exists() else None
+
+
 def name_keys(paths: list[str]) -> np.ndarray:
     """Checksums uint32 [n] of the radiographs' paths."""
     return np.array([zlib.crc32(path.encode()) for path in paths], np.uint32)

@@ -174,19 +174,20 @@ class Mode(NamedTuple):
 
     do: Callable[[Path], int | None]  # of the run directory; its exit status, None for 0
     needs: tuple[str, ...] = ()  # flags, beside --workdir
+    takes: tuple[str, ...] = ()  # flags that may be left out; no others mean anything to it
 
 
 MODES = {
     "train": Mode(_train, ("config",)),
-    "evaluate": Mode(_evaluate),
-    "score": Mode(_score),
-    "compare": Mode(_compare, ("other",)),
-    "audit": Mode(_audit),
-    "check_maps": Mode(_check_maps),
-    "morphology": Mode(_morphology),
+    "evaluate": Mode(_evaluate, (), ("split", "data")),
+    "score": Mode(_score, (), ("split", "data")),
+    "compare": Mode(_compare, ("other",), ("split", "data")),
+    "audit": Mode(_audit, (), ("split", "config")),
+    "check_maps": Mode(_check_maps, (), ("split", "data", "lesions")),
+    "morphology": Mode(_morphology, (), ("split", "data")),
     "fit_gate": Mode(_fit_gate),
-    "report": Mode(_report),
-    "predict": Mode(_predict, ("input", "output")),
+    "report": Mode(_report, (), ("split", "data")),
+    "predict": Mode(_predict, ("input", "output"), ("calibrated", "refuse")),
     "find_rate": Mode(_find_rate, ("config",)),
     "cross_validate": Mode(_cross_validate, ("config",)),
     "import": Mode(_import, ("config", "input")),
@@ -215,6 +216,9 @@ def main(argv: list[str]) -> int:
     for name in ("workdir", *mode.needs):
         if not flags.FLAGS[name].value:
             return _usage(f"--mode={_MODE.value} needs --{name}")
+    for name in sorted({flag for each in MODES.values() for flag in each.needs + each.takes}):
+        if flags.FLAGS[name].present and name not in mode.needs + mode.takes:
+            return _usage(f"--mode={_MODE.value} takes no --{name}")
     logging.set_verbosity(logging.ERROR)  # of the libraries; what concerns the user is printed
     return _explain(mode)
 

@@ -50,7 +50,7 @@ def start(workdir: Path, config: ConfigDict) -> None:
             if begun.get(key) != value:
                 raise UnfitRun(
                     f"{workdir}: was begun with {key}={begun.get(key)!r}, and is now given {value!r}; "
-                    "go on with the old setting, or name another --workdir"
+                    f"go on with the old setting, or remove {workdir}"
                 )
     else:
         whole.write(path, (json.dumps(wanted, indent=2) + "\n").encode())

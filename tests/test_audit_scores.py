@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import f1_score, roc_auc_score
 
+from cxrjax import metrics
 from cxrjax.audit import planted, scores
 
 CLASSES = ("a", "b", "c")
@@ -22,7 +23,7 @@ def draw(count: int, skill: float, seed: int, labels: np.ndarray) -> list[dict]:
 
 def test_chance_is_what_a_guesser_reaches_who_saw_no_picture():
     train, test = ["a"] * 6 + ["b"] * 3 + ["c"], ["a"] * 500 + ["b"] * 300 + ["c"] * 200
-    chance = scores.guess(train, test, CLASSES)
+    chance = metrics.guess_blindly(train, test, CLASSES)
     rng = np.random.default_rng(0)
     drawn = [f1_score(test, rng.choice(train, len(test)), average="macro") for _ in range(200)]
     assert chance["macro_f1"] == pytest.approx(np.mean(drawn), abs=0.005)

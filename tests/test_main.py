@@ -6,6 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from configs import base
+from cxrjax import runs
+
 ROOT = Path(__file__).resolve().parents[1]
 CONFIG = "--config=configs/phantom_segment.py"
 
@@ -26,6 +29,11 @@ def run(*arguments: str) -> subprocess.CompletedProcess:
         (("--workdr=x",), 2, "workdr"),
         (("--workdir=x", "--mode=predict", "--input=y"), 2, "--mode=predict needs --output"),
         (("--workdir=x", "--mode=compare"), 2, "--mode=compare needs --other"),
+        (("--workdir=x", "--mode=audit", "--data=y"), 2, "--mode=audit takes no --data"),
+        (("--workdir=x", "--mode=evaluate", "--lesions=y"), 2, "--mode=evaluate takes no --lesions"),
+        (("--workdir=x", CONFIG, "--split=test"), 2, "--mode=train takes no --split"),
+        (("--workdir=x", "--mode=score", "--norefuse"), 2, "--mode=score takes no --refuse"),
+        (("--workdir=x", "--mode=report", CONFIG), 2, "--mode=report takes no --config"),
         (("--workdir=x", "--mode=import", CONFIG), 2, "--mode=import needs --input"),
         (("--workdir=x", "--mode=export"), 2, "--mode=export needs --output"),
         (("--workdir=x", "--mode=import", CONFIG, "--input=none.pth"), 1, "none.pth: no such file or directory"),
@@ -58,3 +66,12 @@ def test_help_shows_the_commands():
     assert all(
         text in result.stdout for text in ("--mode=evaluate", "--mode=predict", "--workdir", "not for diagnosis")
     )
+
+
+def test_a_folder_begun_otherwise_is_named_and_no_other_run_is_advised(tmp_path):
+    """An audit's folder lies inside its run: no other --workdir would help."""
+    config = base.get_config()
+    runs.start(tmp_path / "audit", config)
+    config.seed = 1
+    with pytest.raises(runs.UnfitRun, match=r"seed=0.* or remove .*audit$"):
+        runs.start(tmp_path / "audit", config)

@@ -3,6 +3,7 @@
 import html
 import json
 import re
+import shutil
 from collections import Counter
 from html.parser import HTMLParser
 
@@ -10,8 +11,8 @@ import numpy as np
 import pytest
 
 from configs import base
-from cxrjax import data, pipeline, predictions
-from cxrjax.report import cases, evidence, render
+from cxrjax import data, metrics, pipeline, predictions
+from cxrjax.report import cases, evidence, method, render
 
 CLASSES = ("normal", "viral", "co<b>vid")
 HOSTILE = "a/<script>alert(1)</script>\"'&|`[x](http://evil.example)\u202e\udcff.png"
@@ -77,6 +78,28 @@ ROWS = [
 ]
 
 
+HERE = evidence.DataSet(
+    "clinic",
+    {
+        "train": {"here": Counter(normal=90, viral=40)},
+        "val": {"here": Counter(normal=9)},
+        "test": {"here": Counter(normal=7)},
+    },
+    {"skipped": ["one"]},
+    None,
+)
+THERE = evidence.DataSet("elsewhere", {"test": {"far|away": Counter(viral=77)}}, {}, None)
+CARD = {
+    "name": "clinic", "version": "1.0.0", "splits": ["train", "test"], "warnings": ["Label and view go together."],
+    "counts": {"label": {}, "source": {"here": {"train": 130, "test": 7}}, "sex": {"F": {"train": 5}, "M": {"test": 2}},
+               "view": {"PA": {"train": 130, "test": 7}}},
+    "label_and_source": {"normal": {"here": 97}},
+    "patients": {split: {"patients": 3, "radiographs without": 1} for split in ("train", "test")},
+    "resolution": {"all": {"width": {"median": 512}, "height": {"median": 374}}},
+    "guesses": [{"attribute": "view", "values": 2, "tried": 7, "accuracy": 0.65, "without": 0.39, "uncertainty": 0.6}],
+}  # fmt: skip
+
+
 @pytest.fixture
 def found(tmp_path):
     """Evidence of a classifier that was evaluated and nothing else."""
@@ -84,15 +107,14 @@ def found(tmp_path):
     config.task, config.classifier.classes, config.training.metric = "classify", CLASSES, "macro_f1"
     chance = {"accuracy": 0.31, "macro_f1": 0.11, "macro_auroc": 0.5}
     return evidence.Evidence(
-        workdir=tmp_path, config=config, split="test", directory="", rows=ROWS, chance=chance,
+        workdir=tmp_path, config=config, split="test", name="test", directory="", rows=ROWS, chance=chance,
         scores={
             "all": scores_of(0.8123), "source_alone": scores_of(0.4567), "n": 40, "patients": 37, "resamples": 2000,
             "calibration": {}, "referral": {}, "settling": {}, "operating_points": {},
             "subgroups": {"sex": {"F": scores_of(0.7) | {"n": 12}, "M": scores_of(0.8) | {"n": 28}}},
             "warnings": ["few of them"],
         },
-        best={"epoch": 7}, audit=None, maps=None, gate=None, morphology=None,
-        labels={"train": {"here": Counter(normal=90, viral=40)}}, prepared={"skipped": ["one"]},
+        best={"epoch": 7}, audit=None, maps=None, gate=None, morphology=None, fitted=None, trained=HERE, evaluated=HERE,
         versions={"cxrjax": "0", "jax": "1", "flax": "2"}, machine="a machine",
     )  # fmt: skip
 
@@ -105,6 +127,8 @@ AUDIT = {
         "name": "border", "title": "Border", "question": "Is it?", "note": "not done", "by": "network",
         "scores": {}, "share": None,
     }],
+    "settings": {"small_network": {"seed": 41, "training": {"epochs": 12}}, "headline": "macro_auroc"},
+    "versions": {"cxrjax": "0", "jax": "0.10.9"},
     "verdict": {"paragraph": "Most of it is the hospital.", "sentences": [], "cannot_support": ["that any is seen"]},
 }  # fmt: skip
 
@@ -173,7 +197,7 @@ def test_a_hostile_name_is_text_and_nothing_else(found):
     read = "".join(Page(text).texts)
     assert HOSTILE.replace("\udcff", "\\udcff") in read and "co<b>vid" in read
     for template in ("model_card.md", "checklist.md"):
-        written = render.render(template, found._replace(prepared={"skipped": []}), shown()).decode()
+        written = render.render(template, found._replace(evaluated=THERE, name="x"), shown()).decode()
         assert "<b>" not in written
         cells = {len(re.findall(r"(?<!\\)\|", line)) for line in written.splitlines() if line.startswith("|")}
         assert cells <= {3, 4, 5, 7}  # no name added a column
@@ -220,6 +244,143 @@ def test_the_checklists_have_every_item_and_leave_open_what_only_authors_know(fo
     assert "here" in answers["7"] and "Epoch 7" in answers["26"] and "2000" in answers["29"]
     numbers = [number for number in re.findall(r"^\| (\w+) \|", tripod, re.M) if number != "item"]
     assert len(numbers) == 52 and {re.match(r"\d+", number)[0] for number in numbers} == set(map(str, range(1, 28)))
+
+
+def answers(found, checklist="TRIPOD+AI"):
+    """What a checklist answers, by item."""
+    claim, tripod = render.render("checklist.md", found, shown()).decode().split("## TRIPOD+AI")
+    return dict(re.findall(r"^\| (\w+) \| [^|]+ \| ([^|]+) \|$", tripod if checklist == "TRIPOD+AI" else claim, re.M))
+
+
+def test_the_nav_leads_to_sections_and_cases_open_by_links_that_no_section_has(found):
+    text = page(found)
+    parsed, script = Page(text), re.search(r"<script>(.*?)</script>", text, re.S)[1]
+    (prefix,) = re.findall(r"closest\(\"a\[href\^='#([^']+)'\], a\.close\"\)", script)
+    sections = [a["id"] for a in parsed.all("section")]
+    listed = re.findall(r'href="#([^"]+)"', re.search(r"<nav.*?</nav>", text, re.S)[0])
+    assert set(listed) == set(sections) and not any(section.startswith(prefix) for section in sections)
+    assert parsed.all("dialog") and all(a["id"].startswith(prefix) for a in parsed.all("dialog"))
+
+
+def test_limitations_are_what_the_data_cannot_support(found):
+    found = found._replace(audit=AUDIT)
+    assert answers(found)["26"] == answers(found, "CLAIM")["40"] == "These data cannot support: that any is seen."
+    card = render.render("model_card.md", found, shown()).decode()
+    assert "These data cannot support:\n\n- that any is seen" in card
+
+
+def test_controls_that_were_not_done_are_not_claimed_and_twins_are_told_apart(found):
+    twins = [{"name": n, "title": "background alone", "by": by, "scores": {"macro_f1": estimate(0.5, 0.4, 0.6)}}
+             for n, by in (("background", "small network"), ("background_network", "network"))]  # fmt: skip
+    answer = answers(found._replace(audit=AUDIT | {"controls": AUDIT["controls"] + twins}), "CLAIM")["30"]
+    assert "Border" not in answer and "Source alone (table)" in answer
+    assert "background alone (small network), background alone (network)" in answer
+
+
+@pytest.mark.parametrize(
+    "changed, said, unsaid",
+    [
+        ({"segmenter.workdir": "runs/lungs"},
+         ["100 patches of 224 pixels with their centres in the lungs, all but the lungs blackened", "the class of most",
+          "fc_densenet103 at 256 pixels", "specified to one histogram", "class activation of the patches"],
+         ["Grad-CAM", "one look", "no lungs are looked for"]),
+        ({"patches.mode": "global", "patches.masked": False, "image.equalise": False,
+          "classifier.architecture": "vgg16"},
+         ["the whole radiograph at 224 pixels", "none, there is one look", "no lungs are looked for",
+          "rey levels as they are", "Grad-CAM of the radiograph"],
+         ["100 patches", "fc_densenet103", "specified", "class activation", "blackened", "patches vote",
+          "in which no lungs are found gets"]),
+        ({"segmenter.workdir": "runs/lungs", "patches.mode": "crop", "patches.masked": False,
+          "patches.channels": "contrast", "evaluation.members": 3, "voting.rule": "mean_probability"},
+         ["the box of the lungs at 224 pixels", "three channels", "one look of each of 3 networks",
+          "the highest mean probability", "class activation of the lungs"],
+         ["100 patches", "blackened"]),
+    ],
+)  # fmt: skip
+def test_the_method_is_that_of_the_settings(found, changed, said, unsaid):
+    found.config.update_from_flattened_dict(changed)
+    card, checklist = (
+        html.unescape(render.render(name, found, shown()).decode()) for name in ("model_card.md", "checklist.md")
+    )
+    for text in said:
+        assert text in card and text in checklist
+    for text in unsaid:
+        assert text not in card and text not in checklist
+    assert method.describe(found.config).shown in html.unescape(page(found))
+
+
+def test_without_a_segmenter_no_lungs_are_missed(found):
+    found.config.update_from_flattened_dict({"patches.mode": "global", "patches.masked": False})
+    text = page(found, PICTURE._replace(lungs=""))
+    assert "No lungs" not in text and "patches" not in re.search(r"<dialog.*</dialog>", text, re.S)[0]
+    assert text.count("<figcaption>Map: where") == text.count("<dialog")
+    found.config.segmenter.workdir = "runs/lungs"
+    assert "No lungs found" in page(found, PICTURE._replace(lungs=""))
+
+
+def test_what_is_of_other_data_is_said_to_be(found):
+    other = found._replace(name="elsewhere-test", directory="data/there", evaluated=THERE)
+    text = page(other)
+    assert "another data set, <bdi>elsewhere</bdi>" in text and "--mode=audit" not in text
+    assert "--mode=check_maps --split=test --data=data/there" in text
+    assert table(text, "Radiographs evaluated")[1] == ["test", "far|away", "77"]
+    assert table(text, "Radiographs of training")[1] == ["train", "here", "90", "40"]
+    card = render.render("model_card.md", other, shown()).decode()
+    trained, evaluated = card.split("## Evaluation")
+    assert "train, here: 90 normal, 40 viral" in trained and "viral" not in trained.split("val, here")[1]
+    assert "77 viral" in evaluated and "90 normal" not in evaluated
+    claim = answers(other, "CLAIM")
+    assert "to be filled in" in claim["32"] and "test split of elsewhere, another data set" in claim["33"]
+    claim = answers(found, "CLAIM")
+    assert "of clinic, the data set of training" in claim["32"] and "to be filled in" in claim["33"]
+    gone = page(other._replace(trained=None, chance=dict.fromkeys(found.chance)))
+    assert "is not there any more" in gone and table(gone, "Scores of the network")[1][3] == "–"
+
+
+def test_the_checklist_tells_what_was_computed(found):
+    plain = answers(found)
+    assert "average precision" in plain["12e"] and "Brier" not in plain["12e"] and "chosen" not in plain["15"]
+    assert "to be filled in" in plain["12d"] and "to be filled in" in plain["23b"] and "sex" in plain["23a"]
+    assert "train 90 normal, 40 viral; val 9 normal; test 7 normal" in plain["21"]
+    assert "focal" not in plain["13"]
+    point = {"threshold": 0.4, "sensitivity": estimate(0.5, 0.4, 0.6), "specificity": estimate(0.9, 0.8, 0.95)}
+    calibration = {
+        "raw": {"ece": estimate(0.1, 0.05, 0.2), "brier": estimate(0.3, 0.2, 0.4), "ece_if_calibrated": [0, 1]}
+    }
+    more = {"calibration": calibration, "operating_points": {"viral": {"at_specificity": point}},
+            "subgroups": {"source": {name: scores_of(0.7) for name in "ab"}}}  # fmt: skip
+    found.config.training.loss = "focal"
+    full = found._replace(scores=found.scores | more, fitted={"split": "val", "target": 0.9})
+    rich, claim = answers(full), answers(full, "CLAIM")
+    for text in ("calibration error", "Brier", "average precision", "operating points"):
+        assert text in rich["12e"] and text in claim["28"]
+    assert "chosen on the val split" in rich["15"] and "0.9" in rich["15"]
+    assert "by source" in rich["12d"] and "by source" in rich["23b"]
+    assert "focal (gamma 2.0, alpha 1.0)" in rich["13"]
+
+
+def test_the_page_has_the_data_card_and_the_audits_settings(found):
+    text = page(found)
+    assert "data_prep describe" in text and "Settings of the audit" not in text
+    text = page(found._replace(evaluated=HERE._replace(card=CARD), audit=AUDIT))
+    assert "data_prep describe" not in text and "Label and view go together." in text
+    assert table(text, "What tells the label")[1] == ["view", "2", "7", "0.650", "0.390", "0.600"]
+    assert table(text, "Radiographs by sex")[1:] == [["F", "5", ""], ["M", "", "2"]]
+    assert "View: <bdi>PA</bdi>, all of them." in text
+    assert table(text, "Settings of the audit")[1:] == [["seed", "41"], ["training.epochs", "12"]]
+    assert "Seed 41" in text and "jax 0.10.9" in text and Page(text)
+
+
+def test_checks_of_maps_are_in_words(found):
+    maps = {"n": 4, "no_map": 0, "figures": {}, "verdict": "So so.", "checks": {"weights": "passed", "lungs": "open"}}
+    rows = table(page(found._replace(maps=maps)), "Checks of the maps")
+    assert rows[1:] == [["change when the network's weights are drawn anew", "yes"],
+                        ["lie in the lungs more than chance would have it", "not settled"]]  # fmt: skip
+
+
+def test_every_colour_of_the_style_is_used(found):
+    style = re.search(r"<style>(.*?)</style>", page(found), re.S)[1]
+    assert set(re.findall(r"(--[\w-]+):", style)) <= set(re.findall(r"var\((--[\w-]+)\)", style))
 
 
 def test_what_cannot_be_told_is_said_to_be_so(found):
@@ -292,6 +453,17 @@ def test_pictures_end_where_the_room_does():
         cases.gather(Stub(), held, [row("7.png", "normal", "viral", 0.5)], side=64, megabytes=1)
 
 
+def test_a_finding_has_its_map_whether_or_not_there_are_lungs():
+    class Blind(Stub):
+        def examine(self, images, names):
+            for diagnosis in super().examine(images, names):
+                yield diagnosis._replace(mask=np.zeros_like(diagnosis.mask))
+
+    rows = [row("0.png", "normal", "viral", 0.5), row("1.png", "normal", "", float("nan"))]
+    pictures = [case.picture for case in cases.gather(Blind(), hold(2, 64), rows, side=64, megabytes=1)]
+    assert pictures[0].map and pictures[0].lungs == "" and pictures[1].map == ""
+
+
 def test_an_outline_runs_where_the_mask_ends():
     mask = np.zeros((50, 50), bool)
     mask[10:20, 5:40] = True
@@ -320,12 +492,44 @@ def test_what_lies_in_the_run_is_read_and_a_broken_file_is_named(tmp_path, monke
     )
     monkeypatch.setattr(data, "load_labels", lambda directory, split: (["here"] * 4, ["normal", *["viral"] * 3]))
     monkeypatch.setattr(data, "list_splits", lambda directory: ["train"])
-    monkeypatch.setattr(data, "read_report", lambda directory: {})
+    for name, value in (("read_report", {}), ("read_card", None), ("read_name", "clinic")):
+        monkeypatch.setattr(data, name, lambda directory, value=value: value)
     found = evidence.gather(tmp_path, "test", None)
     assert found.best["epoch"] == 1 and found.rows[3]["path"] == HOSTILE
-    assert found.labels == {"train": {"here": Counter(viral=3, normal=1)}}
-    assert found.chance["accuracy"] == 2 / 5  # of five labels two are viral, the commonest in training
+    assert found.trained is found.evaluated and found.trained.labels == {"train": Counter(viral=3, normal=1)}
+    assert found.chance == metrics.guess_blindly(["viral"] * 3 + ["normal"], [each["label"] for each in ROWS], CLASSES)
     (tmp_path / "maps" / "test").mkdir(parents=True)
     (tmp_path / "maps" / "test" / "checks.json").write_text("{")
     with pytest.raises(ValueError, match=r"checks\.json: is not JSON"):
         evidence.gather(tmp_path, "test", None)
+
+
+def test_only_what_is_of_the_same_data_is_joined(tmp_path, monkeypatch):
+    """Two data sets in one folder: the second's scores stand beside no audit of the first, by whatever path."""
+    for name in ("clinic", "elsewhere"):
+        (tmp_path / "data" / name).mkdir(parents=True)
+        (tmp_path / "data" / name / "dataset_info.json").touch()
+    monkeypatch.setattr(data, "read_name", lambda directory: directory.rstrip("/").split("/")[-1])
+    monkeypatch.setattr(data, "load_labels", lambda directory, split: (["here"], ["normal"]))
+    monkeypatch.setattr(data, "list_splits", lambda directory: ["train"])
+    config = base.get_config()
+    config.task, config.classifier.classes, config.data.directory = "classify", CLASSES, f"{tmp_path}/data/clinic"
+    (tmp_path / "config.json").write_text(config.to_json())
+    for name in ("test", "elsewhere-test"):
+        folder = tmp_path / "evaluation" / name
+        folder.mkdir(parents=True)
+        predictions.write(folder / "predictions.csv", ROWS, predictions.classification_columns(CLASSES))
+        (folder / "metrics.json").write_text(json.dumps({"all": {"of": name}, "subgroups": {}}))
+    for path in ("audit/test/audit.json", "maps/test/checks.json", "morphology/test/differences.json"):
+        (tmp_path / path).parent.mkdir(parents=True)
+        (tmp_path / path).write_text("{}")
+    for directory in (None, f"{tmp_path}/data/clinic/", f"{tmp_path}/data/../data/clinic"):
+        own = evidence.gather(tmp_path, "test", directory)
+        assert not own.external and (own.audit, own.maps, own.morphology) == ({}, {}, {})
+    other = evidence.gather(tmp_path, "test", f"{tmp_path}/data/elsewhere/")
+    assert other.external and other.scores["all"] == {"of": "elsewhere-test"} and other.trained.name == "clinic"
+    assert (other.audit, other.maps, other.morphology) == (None, None, None)
+    assert other.folder("evaluation") == tmp_path / "evaluation" / "elsewhere-test"
+    shutil.rmtree(tmp_path / "data" / "clinic")
+    gone = evidence.gather(tmp_path, "test", f"{tmp_path}/data/elsewhere")
+    assert gone.trained is None and set(gone.chance.values()) == {None}

@@ -20,7 +20,7 @@ import jax
 from jax.experimental.compilation_cache import compilation_cache
 from ml_collections import ConfigDict
 
-from cxrjax import figures, findings, predictions, runs, whole
+from cxrjax import figures, findings, metrics, predictions, runs, whole
 from cxrjax.audit import fingerprint, planted, scores, verdict, words
 from cxrjax.audit.controls import CONTROLS, Control, Outcome
 from cxrjax.audit.material import Material, NotDone
@@ -65,7 +65,7 @@ def conclude(material: Material, folder: Path) -> dict[str, Any]:
     """What audit.json says, from the rows of the run and of the controls in a folder."""
     rows, classes = material.rows, material.classes
     labels = [row["label"] for row in rows]
-    chance = scores.guess(material.known[1], labels, classes)
+    chance = metrics.guess_blindly(material.known[1], labels, classes)
     outcomes = {
         control.name: _read(folder / "controls" / control.name) if control.kept else _try(control, material)
         for control in CONTROLS

@@ -19,22 +19,6 @@ Rows = Sequence[Mapping[str, Any]]
 Measure = Callable[[Rows, Sequence[str], NDArray], dict[str, Any]]
 
 
-def guess(labels_train: Sequence[str], labels: Sequence[str], classes: Sequence[str]) -> dict[str, float]:
-    """What the better of two guessers reaches that know nothing, who saw the labels of training alone.
-
-    One says always the most frequent, the other says each as often as it is there; F1 is that of the expected counts,
-    2 p q / (p + q) of a class that has the share p of the radiographs and q of the guesses.
-
-    Returns:
-        {metric: value}, for `METRICS`.
-    """
-    train, test = (np.array([list(known).count(name) for name in classes], float) for known in (labels_train, labels))
-    train, test = train / train.sum(), test / test.sum()
-    always = np.eye(len(classes))[train.argmax()]
-    f1 = [np.mean((2 * test * q / np.maximum(test + q, 1e-12))[test > 0]) for q in (always, train)]
-    return {"macro_f1": float(max(f1)), "accuracy": float(max(test @ always, test @ train)), "macro_auroc": 0.5}
-
-
 def measure(rows: Rows, classes: Sequence[str], weights: NDArray) -> dict[str, Any]:
     """`METRICS`, and `OF_CLASSES` of each, over weightings [r, n] of n rows: a tree for `statistics.estimates`."""
     truth = metrics.index_labels([row["label"] for row in rows], classes)
@@ -81,7 +65,7 @@ def compare(
         against: of the same network without what the control does; None where there is none. More rows do not count.
         run: of the run; more rows do not count.
         classes: the K class names.
-        chance: of `guess`.
+        chance: of `metrics.guess_blindly`.
         measured: what is measured of the control.
 
     Returns:

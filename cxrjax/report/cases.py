@@ -23,7 +23,7 @@ class Picture(NamedTuple):
     radiograph: str  # data URI
     lungs: str  # outline of the lungs found; "" where none were
     truth: str  # of a segmentation, outline of the lungs as known; "" where they are not
-    map: str  # data URI, transparent where nothing was seen; "" of a segmentation, or where no lungs were found
+    map: str  # data URI, transparent where nothing was seen; "" where there is no finding
 
     @property
     def size(self) -> int:
@@ -78,7 +78,7 @@ def gather(
     held = data.select(held, np.array([places[row["path"]] for row in rows], np.intp))
     pictures, room = [], megabytes * 1e6
     for i, result in enumerate(examiner.examine(held.images, held.paths)):
-        picture = _draw(held, i, result, side)
+        picture = _draw(held, i, result, bool(rows[i].get("finding")), side)
         room -= picture.size
         if room < 0:
             break
@@ -105,7 +105,7 @@ def _merit(row: dict[str, Any]) -> float:
     return -1 - confidence if row["finding"] != row["label"] else confidence
 
 
-def _draw(held: data.Split, i: int, result: Any, side: int) -> Picture:
+def _draw(held: data.Split, i: int, result: Any, found: bool, side: int) -> Picture:
     finds = hasattr(result, "map")
     lungs = result.mask if finds else result.lungs
     structures = held.kinds[i] == losses.STRUCTURES_KNOWN
@@ -114,7 +114,7 @@ def _draw(held: data.Split, i: int, result: Any, side: int) -> Picture:
         radiograph=_embed(_shrink(held.images[i], side)),
         lungs=outline(lungs),
         truth="" if finds else outline(truth),
-        map=_embed(_see_through(_shrink(result.map, MAP_SIDE))) if finds and lungs.any() else "",
+        map=_embed(_see_through(_shrink(result.map, MAP_SIDE))) if found else "",
     )
 
 

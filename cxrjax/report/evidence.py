@@ -1,4 +1,4 @@
-"""What lies in a run directory about one split, read and nothing computed but what guessing alone would reach."""
+"""What lies in a run directory about one split, read and nothing computed but what guessing reaches."""
 
 import json
 import os
@@ -17,32 +17,60 @@ from cxrjax import data, history, metrics, predictions, runs, selection, trainin
 PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy", "scipy", "opencv-python-headless")
 
 
+class DataSet(NamedTuple):
+    """What a prepared data set holds, without its pictures."""
+
+    name: str
+    counts: dict[str, dict[str, Counter]]  # split -> source -> label -> radiographs
+    prepared: dict[str, Any]  # report.json
+    card: dict[str, Any] | None  # card.json
+
+    @property
+    def sources(self) -> list[str]:
+        """Where its radiographs come from."""
+        return sorted({source for sources in self.counts.values() for source in sources})
+
+    @property
+    def labels(self) -> dict[str, Counter]:
+        """Radiographs of each label, by split."""
+        return {split: sum(sources.values(), Counter()) for split, sources in self.counts.items()}
+
+    @property
+    def names(self) -> list[str]:
+        """Its labels."""
+        return sorted({label for labels in self.labels.values() for label in labels})
+
+
 class Evidence(NamedTuple):
     """The files of a run on one split; None where a command was not given yet."""
 
     workdir: Path
     config: ConfigDict
     split: str
+    name: str  # of the folders that hold results on these data, see `data.name_results`
     directory: str  # the data set evaluated
     rows: list[dict[str, Any]]  # predictions.csv
     scores: dict[str, Any]  # metrics.json
-    chance: dict[
-        str, float
-    ]  # accuracy, macro_f1, macro_auroc of whoever knows the labels of training alone; none of masks
+    chance: dict[str, float | None]  # `metrics.guess_blindly`; none of masks
     best: dict[str, float] | None  # the epoch whose network is used
-    audit: dict[str, Any] | None
+    audit: dict[str, Any] | None  # of the data of training alone
     maps: dict[str, Any] | None
     gate: dict[str, Any] | None
     morphology: dict[str, Any] | None
-    labels: dict[str, dict[str, Counter]]  # split -> source -> label -> radiographs, of the data set
-    prepared: dict[str, Any]  # report.json of the data set
+    fitted: dict[str, Any] | None  # calibration.json
+    trained: DataSet | None  # None where it is not there any more
+    evaluated: DataSet
     versions: dict[str, str]  # package -> version, when this was written
     machine: str
 
     @property
-    def evaluation(self) -> Path:
-        """Where the figures of evaluation lie."""
-        return self.workdir / "evaluation" / data.name_results(self.config, self.split, self.directory)
+    def external(self) -> bool:
+        """Whether another data set was evaluated than that of training."""
+        return self.name != self.split
+
+    def folder(self, command: str) -> Path:
+        """Where the files of a command on these data lie."""
+        return self.workdir / command / self.name
 
 
 def gather(workdir: Path, split: str, directory: str | None) -> Evidence:
@@ -51,29 +79,33 @@ def gather(workdir: Path, split: str, directory: str | None) -> Evidence:
     name = data.name_results(config, split, directory)
     folder = workdir / "evaluation" / name
     if not (folder / "metrics.json").exists():
-        raise runs.UnfitRun(f"{folder}: the split was not evaluated yet; --mode=evaluate --split={split} does it")
+        which = f"--split={split}" + (f" --data={directory}" if name != split else "")
+        raise runs.UnfitRun(f"{folder}: the split was not evaluated yet; --mode=evaluate {which} does it")
     rows = predictions.read(folder / "predictions.csv")
     scores = _read(folder / "metrics.json")
     if "subgroups" not in scores:
-        raise runs.UnfitRun(f"{folder}: was scored by an older cxrjax; --mode=score --split={split} scores it anew")
+        raise runs.UnfitRun(f"{folder}: was scored by an older cxrjax; --mode=score --split={name} scores it anew")
     directory = directory or config.data.directory
-    audit = _read(workdir / "audit" / name / "audit.json")
+    evaluated = _look(directory)
+    trained = evaluated if name == split else _look_for(config.data.directory)
     records = history.read(workdir / history.METRICS)
     return Evidence(
         workdir=workdir,
         config=config,
         split=split,
+        name=name,
         directory=directory,
         rows=rows,
         scores=scores,
-        chance=_guess(workdir, rows, config, audit) if config.task == "classify" else {},
+        chance=_guess(workdir, rows, config) if config.task == "classify" else {},
         best=selection.find_best(records, f"val/{config.training.metric}") if records else None,
-        audit=audit,
+        audit=_read(workdir / "audit" / name / "audit.json"),
         maps=_read(workdir / "maps" / name / "checks.json"),
         gate=_read(workdir / "gate.json"),
         morphology=_read(workdir / "morphology" / name / "differences.json"),
-        labels={name: _count(directory, name) for name in data.list_splits(directory)},
-        prepared=data.read_report(directory),
+        fitted=_read(workdir / "calibration.json"),
+        trained=trained,
+        evaluated=evaluated,
         versions={"cxrjax": cxrjax.__version__} | {name: metadata.version(name) for name in PACKAGES},
         machine=_machine(),
     )
@@ -93,6 +125,18 @@ def _read(path: Path) -> dict[str, Any] | None:
         raise ValueError(f"{path}: is not JSON: {error}") from None
 
 
+def _look(directory: str) -> DataSet:
+    counts = {split: _count(directory, split) for split in data.list_splits(directory)}
+    return DataSet(data.read_name(directory), counts, data.read_report(directory), data.read_card(directory))
+
+
+def _look_for(directory: str) -> DataSet | None:
+    try:
+        return _look(directory)
+    except data.MissingData:
+        return None
+
+
 def _count(directory: str, split: str) -> dict[str, Counter]:
     """Radiographs of a split by source and label."""
     counts: dict[str, Counter] = {}
@@ -101,18 +145,13 @@ def _count(directory: str, split: str) -> dict[str, Counter]:
     return counts
 
 
-def _guess(
-    workdir: Path, rows: list[dict[str, Any]], config: ConfigDict, audit: dict[str, Any] | None
-) -> dict[str, float]:
-    """Chance as the audit has it; without one, the scores of always naming the label most frequent in training."""
-    if audit is not None:
-        return audit["chance"]
-    _, learned = training_labels.recall(workdir, config)
-    labels, classes = [row["label"] for row in rows], config.classifier.classes
-    guesses = metrics.score_of_source([""] * len(learned), learned, [""] * len(rows))
-    scores = metrics.classification_metrics(labels, guesses, None, classes)
-    # Of AUROC, a half: every pair is a tie.
-    return {"accuracy": scores["accuracy"], "macro_f1": scores["macro"]["f1"], "macro_auroc": 0.5}
+def _guess(workdir: Path, rows: list[dict[str, Any]], config: ConfigDict) -> dict[str, float | None]:
+    """What knowing the labels of training reaches; None where they are not known any more."""
+    try:
+        _, learned = training_labels.recall(workdir, config)
+    except data.MissingData:
+        return dict.fromkeys(("accuracy", "macro_f1", "macro_auroc"))
+    return metrics.guess_blindly(learned, [row["label"] for row in rows], config.classifier.classes)
 
 
 def _machine() -> str:

@@ -12,7 +12,8 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
-from cxrjax import metrics, tables
+from cxrjax import metrics, tables, trust
+from cxrjax.report import method
 from cxrjax.report.cases import Case
 from cxrjax.report.evidence import Evidence
 from cxrjax.statistics import subgroups
@@ -50,6 +51,7 @@ def render(template: str, evidence: Evidence, cases: Sequence[Case]) -> bytes:
         "sentence": sentence,
     }
     environment.globals |= {"embed": embed, "FEW": subgroups.FEW, "value": value, "interval": interval}
+    environment.globals["CHECKS"] = trust.CHECKS
     environment.globals["verbatim"] = partial(_read_source, environment)
     finds = evidence.config.task == "classify"
     text = environment.get_template(template).render(
@@ -61,10 +63,7 @@ def render(template: str, evidence: Evidence, cases: Sequence[Case]) -> bytes:
         confusion=confusion(evidence) if finds else [],
         gated="gate" in evidence.rows[0] and evidence.gate is not None,
         intervals=any(interval(part) for _, part in leaves(evidence.scores["all"])),
-        sources=sorted({source for sources in evidence.labels.values() for source in sources}),
-        named=sorted(
-            {label for sources in evidence.labels.values() for counts in sources.values() for label in counts}
-        ),
+        method=method.describe(evidence.config),
         settings=dict(leaves(json.loads(evidence.config.to_json()))),
     )
     return text.encode("utf-8", "backslashreplace")

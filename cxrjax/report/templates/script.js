@@ -8,7 +8,7 @@ theme.addEventListener("click", () => { root.dataset.theme = isDark() ? "light" 
 nameTheme();
 
 document.addEventListener("click", (event) => {
-  const link = event.target.closest("a[href^='#case']");
+  const link = event.target.closest("a[href^='#case-'], a.close");
   const open = document.querySelector("dialog[open]");
   if (!link) return;
   event.preventDefault();

@@ -1,0 +1,45 @@
+"""What the settings of a run mean, in words: the page, the card and the checklist say the same."""
+
+from typing import NamedTuple
+
+from ml_collections import ConfigDict
+
+from cxrjax import networks
+
+RULES = {"majority": "the class of most", "mean_probability": "the class of the highest mean probability"}
+
+
+class Method(NamedTuple):
+    """Phrases; those of findings are blank where a run finds none."""
+
+    levels: str  # of grey, as the networks see them
+    lungs: str  # by what they are found; "" where none are looked for
+    shown: str  # to the classifier, of a radiograph
+    vote: str
+    saliency: str
+
+
+def describe(config: ConfigDict) -> Method:
+    """The method of a run."""
+    segmenter = networks.segmenter(config)
+    levels = "specified to one histogram" if config.image.equalise else "as they are"
+    levels = f"grey levels {levels}, gamma {config.image.gamma}"
+    lungs = f"{config.segmenter.architecture} at {segmenter.size} pixels" if segmenter else ""
+    if config.task != "classify":
+        return Method(levels, lungs, "", "", "")
+    classifier, settings = networks.classifier(config), networks.settings(config, config.patches.count)
+    looks, shown = {
+        "local": ("patches", f"{settings.patch_count} patches of {{}} pixels with their centres in the lungs"),
+        "global": ("radiograph", "the whole radiograph at {} pixels"),
+        "crop": ("lungs' box", "the box of the lungs at {} pixels (the whole radiograph where they are not sure)"),
+    }[settings.mode]
+    shown = shown.format(classifier.size)
+    shown += ", all but the lungs blackened" if settings.masked else ""
+    shown += ", in three channels made of it" if settings.channels == "contrast" else ""
+    local, members = settings.mode == "local", config.evaluation.members
+    voters = f"{settings.patch_count} patches" if local else "one look"
+    voters += f" of each of {members} networks" if members > 1 else ""
+    vote = f"{voters}, {RULES[settings.voting_rule]}" if local or members > 1 else "none, there is one look"
+    saliency = "class activation" if classifier.module.head.is_linear else "Grad-CAM"
+    saliency += f" of the {looks}, weighted by the probability of the finding"
+    return Method(levels, lungs, shown, vote, saliency)
