@@ -82,23 +82,24 @@ def adopt_segmenter(workdir: Path, config: ConfigDict) -> None:
             raise UnfitRun("config.segmenter.workdir is empty: name the run that trained the segmenter")
         return
     kept = workdir / SEGMENTER
-    if not kept.exists():
-        source = Path(config.segmenter.workdir)
-        load_config(source)
-        best = _find_checkpoints(source) / "best"
-        partial = workdir / f"{SEGMENTER}.partial"
-        shutil.rmtree(partial, ignore_errors=True)
-        (partial / "checkpoints").mkdir(parents=True)
-        shutil.copy(source / "config.json", partial)
-        shutil.copytree(best, partial / "checkpoints" / "best")
-        partial.rename(kept)
-    trained = load_config(kept)
+    # Before a run has begun, what is kept there is of a run that was refused or killed, and may be another.
+    source = kept if kept.exists() and (workdir / "config.json").exists() else Path(config.segmenter.workdir)
+    trained = load_config(source)
     for key in _IMAGE_KEYS:
         if trained.image[key] != config.image[key]:
             raise UnfitRun(
                 f"{config.segmenter.workdir}: its segmenter was trained with image.{key}={trained.image[key]}, "
                 f"not {config.image[key]}"
             )
+    if source != kept:
+        best = _find_checkpoints(source) / "best"
+        partial = workdir / f"{SEGMENTER}.partial"
+        shutil.rmtree(partial, ignore_errors=True)
+        (partial / "checkpoints").mkdir(parents=True)
+        shutil.copy(source / "config.json", partial)
+        shutil.copytree(best, partial / "checkpoints" / "best")
+        shutil.rmtree(kept, ignore_errors=True)
+        partial.rename(kept)
     for key in _SEGMENTER_KEYS:
         config.segmenter[key] = trained.segmenter[key]
 

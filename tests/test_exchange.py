@@ -91,6 +91,18 @@ def test_a_segmenter_is_named_where_findings_need_lungs_and_saw_the_same_radiogr
         config.image[key] = other
         with pytest.raises(runs.UnfitRun, match=rf"segment: .* image\.{key}=.*, not {other}"):
             runs.adopt_segmenter(tmp_path / key, config)
+        assert not (tmp_path / key / "segmenter").exists()
+
+
+def test_a_run_that_never_began_leaves_no_segmenter_to_the_next(trained, tmp_path):
+    runs.adopt_segmenter(tmp_path, classify_config(trained / "segment"))  # and killed there
+    other = segment_config()
+    other.image.gamma = 1.0
+    keep(tmp_path / "other", other, networks.segmenter(other), seed=2)
+    config = classify_config(tmp_path / "other")
+    config.image.gamma = 1.0
+    runs.adopt_segmenter(tmp_path, config)
+    assert runs.load_config(tmp_path / "segmenter").image.gamma == 1.0
 
 
 def test_an_exported_file_has_the_names_and_layouts_of_pytorch_and_says_what_it_is(trained):
