@@ -22,7 +22,12 @@ def max_pool(x: Array, size: int, stride: int, padding: int = 0) -> Array:
 
     Returns:
         float [N, (H + 2 padding - size) // stride + 1, (W + 2 padding - size) // stride + 1, C].
+
+    Raises:
+        ValueError: H or W is smaller than the window, as in a network of many poolings given a tiny picture.
     """
+    if min(x.shape[1:3]) + 2 * padding < size:
+        raise ValueError(f"{x.shape[1]} x {x.shape[2]} pixels are too few to pool by {size} x {size}: the input is small")
     x = jnp.pad(x, ((0, 0), (padding, padding), (padding, padding), (0, 0)), constant_values=-jnp.inf)
     return _pool(_pool(x, size, stride, axis=1), size, stride, axis=2)
 
