@@ -27,7 +27,7 @@ def max_pool(x: Array, size: int, stride: int, padding: int = 0) -> Array:
         ValueError: H or W is smaller than the window, as in a network of many poolings given a tiny picture.
     """
     if min(x.shape[1:3]) + 2 * padding < size:
-        raise ValueError(f"{x.shape[1]} x {x.shape[2]} pixels are too few to pool by {size} x {size}: the input is small")
+        raise ValueError(f"{x.shape[1]} x {x.shape[2]} pixels are too few of the input to pool by {size} x {size}")
     x = jnp.pad(x, ((0, 0), (padding, padding), (padding, padding), (0, 0)), constant_values=-jnp.inf)
     return _pool(_pool(x, size, stride, axis=1), size, stride, axis=2)
 
