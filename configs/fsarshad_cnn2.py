@@ -2,6 +2,8 @@
 
 python -m cxrjax.main --config=configs/fsarshad_cnn2.py --config.data.directory=DATA --workdir=RUN
 Sources and deviations: as configs/fsarshad_cnn1.py. Mended: the rate of 1e-4 was silently ignored there, and 1e-3 used.
+Cost: 3 minutes of a CPU core at the small size of benchmarks/RECIPES.md; 27.1 million weights there.
+Benchmark: macro F1 0.545 (0.496 to 0.585) of findings in the test split, at that size.
 """
 
 from ml_collections import ConfigDict

@@ -2,6 +2,8 @@
 
 python -m cxrjax.main --config=configs/fsarshad_cnn3.py --config.data.directory=DATA --workdir=RUN
 Sources and deviations: as configs/fsarshad_cnn2.py.
+Cost: 5 minutes of a CPU core at the small size of benchmarks/RECIPES.md; 49.6 million weights there.
+Benchmark: macro F1 0.098 (0.083 to 0.111) of findings in the test split, at that size.
 """
 
 from ml_collections import ConfigDict

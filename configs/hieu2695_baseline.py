@@ -3,6 +3,8 @@
 python -m cxrjax.main --config=configs/hieu2695_baseline.py --config.data.directory=DATA --workdir=RUN
 Sources: baseline.py and Helper.py of that repository at d083048. Ours: a blank lower border is cut off. Mended:
 radiographs of a patient in two splits, batches that were never shuffled again, other findings called pneumonia.
+Cost: a minute or less of a CPU core at the small size of benchmarks/RECIPES.md; 0.1 million weights there.
+Benchmark: macro F1 0.730 (0.677 to 0.779) of findings in the test split, at that size.
 """
 
 from ml_collections import ConfigDict

@@ -2,6 +2,8 @@
 
 python -m cxrjax.main --config=configs/hieu2695_focal.py --config.data.directory=DATA --workdir=RUN
 Sources: baseline_focalloss.py; else as configs/hieu2695_baseline.py.
+Cost: a minute or less of a CPU core at the small size of benchmarks/RECIPES.md; 0.1 million weights there.
+Benchmark: macro F1 0.718 (0.661 to 0.769) of findings in the test split, at that size.
 """
 
 from ml_collections import ConfigDict

@@ -3,6 +3,8 @@
 python -m cxrjax.main --config=configs/hieu2695_groups.py --config.data.directory=DATA --workdir=RUN
 Sources: resnet34_diff_lr.py; else as configs/hieu2695_resnet34.py. Mended: the base was frozen, so that no group but
 the head did anything.
+Cost: 3 minutes of a CPU core at the small size of benchmarks/RECIPES.md; 21.5 million weights there.
+Benchmark: macro F1 0.676 (0.618 to 0.725) of findings in the test split, at that size.
 """
 
 from ml_collections import ConfigDict

@@ -2,6 +2,8 @@
 
 python -m cxrjax.main --config=configs/hieu2695_oversampled.py --config.data.directory=DATA --workdir=RUN
 Sources: baseline_oversampling.py; else as configs/hieu2695_baseline.py. There only the copies are augmented; here all.
+Cost: a minute or less of a CPU core at the small size of benchmarks/RECIPES.md; 0.1 million weights there.
+Benchmark: macro F1 0.511 (0.453 to 0.561) of findings in the test split, at that size.
 """
 
 from ml_collections import ConfigDict

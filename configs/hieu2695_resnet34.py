@@ -4,6 +4,8 @@ python -m cxrjax.main --config=configs/hieu2695_resnet34.py --config.data.direct
 Sources: resnet34_cs_fc.py and resnet34_cs_full.py; else as configs/hieu2695_full.py. One of its epochs is five of ours,
 and its patience 15 here. It frees the base when the first stage stops, at the best of its epochs, published as 26, so
 130 of ours; here at that number. It crops the middle in validation, and we do not.
+Cost: 3 minutes of a CPU core at the small size of benchmarks/RECIPES.md; 21.5 million weights there.
+Benchmark: macro F1 0.667 (0.609 to 0.721) of findings in the test split, at that size.
 """
 
 from ml_collections import ConfigDict

@@ -2,6 +2,8 @@
 
 python -m cxrjax.main --config=configs/hieu2695_vgg16.py --config.data.directory=DATA --workdir=RUN
 Sources: VGG_cs_fc.py and VGG_cs_full.py; else as configs/hieu2695_resnet34.py.
+Cost: 8 minutes of a CPU core at the small size of benchmarks/RECIPES.md; 136.4 million weights there.
+Benchmark: macro F1 0.086 (0.073 to 0.098) of findings in the test split, at that size.
 """
 
 from ml_collections import ConfigDict

@@ -5,6 +5,8 @@ python -m cxrjax.main --config=configs/manastahir_classify.py \
 Sources: that repository at bd5efdb. Ours: one patch a radiograph and step, not a bag of twenty; torchvision's
 ResNet18 and its weights, for its own is `resnet18_keras` with weights of MXNet. Mended: centres outside the lungs,
 augmented validation, patients in two splits, a sum of soft-maxes called a vote.
+Cost: 5 minutes of a CPU core at the small size of benchmarks/RECIPES.md; 11.2 million weights there.
+Benchmark: macro F1 0.271 (0.233 to 0.305) of findings in the test split, at that size.
 """
 
 from ml_collections import ConfigDict

@@ -3,6 +3,8 @@
 python -m cxrjax.main --config=configs/manastahir_segment.py --config.data.directory=DATA --workdir=RUN
 Sources: that repository at bd5efdb. Ours: radiographs are equalised before they are shrunk, not after. Mended: its
 validation radiographs were its test radiographs, and were augmented.
+Cost: 13 minutes of a CPU core at the small size of benchmarks/RECIPES.md; 9.3 million weights there.
+Benchmark: Dice 0.943 (0.940 to 0.946) of lungs in the test split, at that size.
 """
 
 from ml_collections import ConfigDict
