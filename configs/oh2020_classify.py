@@ -5,7 +5,8 @@ python -m cxrjax.main --config=configs/oh2020_classify.py \
 It starts from ImageNet's weights, which are fetched; from random ones (--config.init=) give a higher learning rate.
 Five classes are ours: the original counts viral pneumonia and COVID-19 as one. Mended: ImageNet's mean and deviation,
 left out there; patches beyond the lungs; balanced validation; patience that a worse score renewed.
-Cost: 3 minutes of a CPU core at the small size of benchmarks/RECIPES.md; 11.2 million weights there.
+Cost: at full size a GPU (on two CPU cores about two seconds a step);
+3 minutes of a CPU core at the small size of benchmarks/RECIPES.md; 11.2 million weights there.
 Benchmark: macro F1 0.257 (0.225 to 0.287) of findings in the test split, at that size.
 """
 

@@ -1,7 +1,8 @@
 """Oh, Park & Ye 2020, section II-B: FC-DenseNet103 at 256² finds heart, left and right lung.
 
 python -m cxrjax.main --config=configs/oh2020_segment.py --config.data.directory=DATA --workdir=RUN
-Cost: 11 minutes of a CPU core at the small size of benchmarks/RECIPES.md; 9.3 million weights there.
+Cost: at full size a GPU (on two CPU cores about three seconds a step);
+11 minutes of a CPU core at the small size of benchmarks/RECIPES.md; 9.3 million weights there.
 Benchmark: Dice 0.933 (0.929 to 0.936) of lungs in the test split, at that size.
 """
 
