@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from functools import partial
 
 import flax.linen as nn
 import jax
@@ -9,7 +10,8 @@ import numpy as np
 import pytest
 
 from configs import base
-from cxrjax import checkpoints, data, runs, train
+from cxrjax import checkpoints, data, models, runs, train
+from cxrjax.models.fc_densenet import FCDenseNet
 from cxrjax.tasks import Task
 
 CLASSES = ("normal", "bacterial", "viral")
@@ -35,6 +37,16 @@ def draw_split(seed: int, count: int) -> data.Split:
         paths, paths, ["made up"] * count, labels, data.name_keys(paths), np.stack(images), np.stack(masks), kinds,
         None, [""] * count, [""] * count, np.full(count, np.nan, np.float32), np.full((count, 2), np.nan, np.float32),
     )  # fmt: skip
+
+
+@pytest.fixture(scope="module", autouse=True)
+def small_segmenter():
+    """What is saved and read again does not depend on how deep a network is, but the time to compile it does."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(
+            models.SEGMENTERS, "fc_densenet29", partial(FCDenseNet, blocks=(1, 1), bottleneck=1, growth=4, stem=8)
+        )
+        yield
 
 
 @pytest.fixture(autouse=True)
@@ -94,7 +106,7 @@ def assert_equal_ends(one, other):
 
 
 @pytest.fixture(scope="module")
-def unkilled(tmp_path_factory):
+def unkilled(tmp_path_factory, small_segmenter):
     """The run that nobody killed."""
     patch = pytest.MonkeyPatch()
     splits = {"train": draw_split(0, 10), "val": draw_split(1, 6)}
@@ -271,7 +283,7 @@ def test_a_classifier_holds_its_segmenter(tmp_path, unkilled):
     config.segmenter.workdir = str(unkilled)
     config.segmenter.smallest_lungs = 0.0
     config.classifier.classes = CLASSES
-    config.classifier.channels = 1
+    config.classifier.architecture, config.classifier.channels = "resnet6", 1
     config.patches.size, config.patches.count, config.patches.validation_count = 32, 5, 3
     config.training.epochs = 1
     config.training.metric = "macro_f1"
