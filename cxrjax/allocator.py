@@ -7,7 +7,7 @@ fills every page of the next ones with zeros first: a fifth of the time of a sma
 import ctypes
 import sys
 
-_TRIM_THRESHOLD, _MMAP_MAX = -1, -4  # of mallopt(3)
+_TRIM_THRESHOLD, _MMAP_MAX, _ARENA_MAX = -1, -4, -8  # of mallopt(3)
 
 
 def keep_memory() -> None:
@@ -16,5 +16,6 @@ def keep_memory() -> None:
         return
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt:
+        mallopt(_ARENA_MAX, 1)
         mallopt(_MMAP_MAX, 0)
-        mallopt(_TRIM_THRESHOLD, 2**31 - 1)
+        mallopt(_TRIM_THRESHOLD, -1)  # never: an int cannot say "above 2 GiB", and a step may take more

@@ -110,8 +110,9 @@ def diagnose(
         segmentation = pass_over(images, settings)
     else:
         segmentation = segment(segmenter, variables["segmenter"], images, settings)
+    prepared = models.prepare(variables["classifier"])
     vote, maps, features = lax.map(
-        lambda one: _examine(classifier, variables["classifier"], *one, settings),
+        lambda one: _examine(classifier, prepared, *one, settings),
         (images, segmentation.lungs, segmentation.confidence, keys),
     )
     found = segmentation.found

@@ -3,15 +3,28 @@
 import jax
 import numpy as np
 import pytest
+from flax.traverse_util import flatten_dict
 from jax import lax
 
-from cxrjax.models import conv
+from cxrjax import models
+from cxrjax.models import conv, convolution
+
+FORMS = {
+    "columns": (convolution.by_columns, ((1, 1, 0), (3, 1, 1), (3, 2, 1), (7, 2, 3), (1, 2, 0))),
+    "taps": (convolution.by_taps, ((1, 1, 0), (3, 1, 1), (5, 1, 2), (3, 1, 0))),
+    "tiles": (convolution.by_tiles, ((3, 1, 1),)),
+    "chosen, thin": (convolution.convolve, ((3, 1, 1), (5, 1, 2), (3, 1, 0))),
+    "chosen": (convolution.convolve, ((3, 1, 1), (5, 1, 2), (1, 1, 0), (3, 2, 1))),
+}
 
 
-@pytest.mark.parametrize("size, stride, padding", [(1, 1, 0), (3, 1, 1), (3, 2, 1), (7, 2, 3), (1, 2, 0)])
-def test_the_product_is_the_library_convolution_forwards_and_backwards(size, stride, padding):
+@pytest.mark.parametrize(
+    "name, size, stride, padding", [(name, *each) for name, (_, sizes) in FORMS.items() for each in sizes]
+)
+def test_every_form_is_the_library_convolution_forwards_and_backwards(name, size, stride, padding):
     rng = np.random.default_rng(0)
-    x, kernel = rng.normal(size=(2, 13, 16, 5)), rng.normal(size=(size, size, 5, 6))
+    features = 40 if name == "chosen" else 6  # beyond what is called thin
+    x, kernel = rng.normal(size=(2, 13, 16, 5)), rng.normal(size=(size, size, 5, features))
     with jax.enable_x64(True):
 
         def run(form):
@@ -20,8 +33,34 @@ def test_the_product_is_the_library_convolution_forwards_and_backwards(size, str
 
             return form(x, kernel, stride, padding), *jax.grad(loss, (0, 1))(x, kernel)
 
-        for ours, theirs in zip(run(conv.convolve_by_product), run(conv.convolve_by_library), strict=True):
+        for ours, theirs in zip(run(FORMS[name][0]), run(convolution.by_library), strict=True):
             np.testing.assert_allclose(ours, theirs, rtol=1e-9, atol=1e-9)
+
+
+def test_what_is_chosen_in_single_precision_is_as_exact():
+    """Wide enough for tiles, which err ten times as much as a plain sum, forwards and backwards; and thin, by taps."""
+    for channels, features in ((32, 48), (128, 16)):
+        x = jax.random.normal(jax.random.key(0), (2, 18, 13, channels))
+        kernel = jax.random.normal(jax.random.key(1), (3, 3, channels, features)) / 17
+        got = _value_and_gradients(convolution.convolve, x, kernel)
+        want = _value_and_gradients(convolution.by_library, x, kernel)
+        jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=3e-5 * np.abs(b).max()), got, want)
+
+
+def test_a_prepared_network_is_the_same_network():
+    module = models.build("resnet6", 3, width=32)
+    x = jax.random.uniform(jax.random.key(0), (2, 64, 64, 1))
+    variables = module.init(jax.random.key(1), x, train=False)
+    prepared = models.prepare(variables)
+    if jax.default_backend() == "cpu":
+        assert set(flatten_dict(prepared["prepared"])) == {
+            path for path, k in flatten_dict(variables["params"]).items() if k.ndim == 4 and len(k) == 3
+        }
+    np.testing.assert_array_equal(module.apply(prepared, x, train=False), module.apply(variables, x, train=False))
+
+
+def _value_and_gradients(form, x, kernel):
+    return jax.value_and_grad(lambda x, kernel: (form(x, kernel, 1, 1) ** 2).sum(), (0, 1))(x, kernel)
 
 
 @pytest.mark.parametrize("size", [2, 3])

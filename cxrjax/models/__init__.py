@@ -6,8 +6,10 @@ from typing import Any, NamedTuple
 
 import flax.linen as nn
 import jax
+from flax.traverse_util import flatten_dict, unflatten_dict
 from jax import Array
 
+from cxrjax.models import convolution
 from cxrjax.models.classifier import Classifier
 from cxrjax.models.densenet import DenseNet
 from cxrjax.models.fc_densenet import FCDenseNet
@@ -96,6 +98,16 @@ def build(
     backbone = BACKBONES[architecture]
     top = HEADS[backbone.head if head == "own" else head](num_classes=num_classes, dtype=dtype)
     return Classifier(backbone.build(dtype=dtype, **settings), top)
+
+
+def prepare(variables: Mapping[str, Any]) -> dict[str, Any]:
+    """A network's variables with what its convolutions need of them made once, before a loop over what it is shown.
+
+    Without gradient: what is learned must not go through it. The outputs are those of the variables themselves.
+    """
+    kernels = flatten_dict(variables["params"])
+    prepared = {path: convolution.prepare(kernel) for path, kernel in kernels.items() if path[-1] == "kernel"}
+    return {**variables, "prepared": unflatten_dict({path: one for path, one in prepared.items() if one is not None})}
 
 
 def look(module: nn.Module, variables: Mapping[str, Any], x: Array) -> Array:

@@ -1,62 +1,10 @@
-"""The one convolution of the package: its form is chosen by backend, its weights are the same in every form.
-
-On GPU and TPU it is `lax.conv_general_dilated`. On CPU, XLA's convolution is quick forwards but its gradients (above
-all that of a wide, strided stem) are not, so a convolution that is wide enough, and whose unrolled
-columns fit the cache, becomes one matrix product.
-"""
+"""The layers that convolve; their weights are the same in every form of the sum."""
 
 import flax.linen as nn
-import jax
 import jax.numpy as jnp
 from jax import Array, lax
 
-# Measured on two x86-64 cores, forwards and backwards together: above this size the column buffer costs more in page
-# faults than the product saves (16 x 14 x 14 x 1152 floats are quicker as a product by a fifth, 16 x 28 x 28 x 576
-# slower), and below this many features a product is too thin to be quick (4 x 32 x 32 x 192 to 12 features: 34 ms, as a
-# convolution 6 ms).
-LARGEST_COLUMN_BUFFER_BYTES = 16 * 2**20
-FEWEST_FEATURES = 32
-
-_DIMENSIONS = ("NHWC", "HWIO", "NHWC")
-
-
-def convolve(x: Array, kernel: Array, stride: int, padding: int) -> Array:
-    """Correlate as PyTorch's Conv2d does, with the same padding on all four sides.
-
-    Args:
-        x: float [N, H, W, C].
-        kernel: float [kh, kw, C, F].
-        stride: in pixels, both axes.
-        padding: rows and columns of zeros on each side.
-
-    Returns:
-        float [N, (H + 2 padding - kh) // stride + 1, (W + 2 padding - kw) // stride + 1, F].
-    """
-    worthwhile = kernel.shape[-1] >= FEWEST_FEATURES and _column_bytes(x, kernel, stride) <= LARGEST_COLUMN_BUFFER_BYTES
-    if jax.default_backend() == "cpu" and worthwhile:
-        return convolve_by_product(x, kernel, stride, padding)
-    return convolve_by_library(x, kernel, stride, padding)
-
-
-def convolve_by_library(x: Array, kernel: Array, stride: int, padding: int) -> Array:
-    """`convolve` as XLA's own convolution."""
-    return lax.conv_general_dilated(
-        x, kernel, (stride, stride), [(padding, padding)] * 2, dimension_numbers=_DIMENSIONS
-    )
-
-
-def convolve_by_product(x: Array, kernel: Array, stride: int, padding: int) -> Array:
-    """`convolve` as one matrix product over unrolled columns (im2col)."""
-    height, width, channels, features = kernel.shape
-    x = jnp.pad(x, ((0, 0), (padding, padding), (padding, padding), (0, 0)))
-    rows = (x.shape[1] - height) // stride + 1
-    columns = (x.shape[2] - width) // stride + 1
-    shifted = [
-        x[:, i : i + stride * (rows - 1) + 1 : stride, j : j + stride * (columns - 1) + 1 : stride]
-        for i in range(height)
-        for j in range(width)
-    ]
-    return jnp.concatenate(shifted, axis=-1) @ kernel.reshape(height * width * channels, features)
+from cxrjax.models.convolution import convolve
 
 
 def upsample(x: Array, kernel: Array) -> Array:
@@ -114,7 +62,8 @@ class Conv(nn.Module):
         shape = (self.size, self.size, x.shape[-1], self.features)
         kernel = self.param("kernel", nn.initializers.he_normal(), shape)
         padding = self.size // 2 if self.padding is None else self.padding
-        y = convolve(x.astype(self.dtype), kernel.astype(self.dtype), self.stride, padding)
+        prepared = self.get_variable("prepared", "kernel")  # by `models.prepare`, or None
+        y = convolve(x.astype(self.dtype), kernel.astype(self.dtype), self.stride, padding, prepared)
         if self.use_bias:
             y += self.param("bias", nn.initializers.zeros, (self.features,)).astype(self.dtype)
         return y
@@ -133,11 +82,3 @@ class Upsample(nn.Module):
         kernel = self.param("kernel", nn.initializers.he_normal(), shape)
         bias = self.param("bias", nn.initializers.zeros, (self.features,))
         return upsample(x.astype(self.dtype), kernel.astype(self.dtype)) + bias.astype(self.dtype)
-
-
-def _column_bytes(x: Array, kernel: Array, stride: int) -> int:
-    height, width, channels, _ = kernel.shape
-    if height == width == 1:  # the input is its own column buffer
-        return 0
-    n, rows, columns, _ = x.shape
-    return n * (rows // stride) * (columns // stride) * height * width * channels * x.dtype.itemsize

@@ -1,0 +1,166 @@
+"""The one convolution of the package: one sum, whose form is chosen by backend and shape, forwards and backwards.
+
+On GPU and TPU it is XLA's own. On CPU that is the quickest form of thin and of strided convolutions forwards, but not
+of wide ones, nor of most gradients; which is quickest where was measured on two x86-64 cores
+(`benchmarks/convolutions.py`).
+"""
+
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+from jax import Array, lax
+
+from cxrjax.models import winograd
+
+# Fewest features on both sides, and the smallest picture, for which Winograd's transforms are worth the products they
+# save: at 14² by a fifth to a third, at 7² a third of each row of tiles lies beyond the border.
+WIDE, SMALLEST_TILED = 32, 12
+# Up to this many features, as the layers of a dense block have, the result unrolls into fewer columns than the input.
+THIN = 32
+# Taps in memory are worth a thin product from this many channels and up to this many pixels across.
+FEWEST_TAPPED, LARGEST_TAPPED = 128, 128
+# Above this size a column buffer costs more in page faults than one product saves.
+LARGEST_COLUMN_BUFFER_BYTES = 16 * 2**20
+
+_DIMENSIONS = ("NHWC", "HWIO", "NHWC")
+
+
+def convolve(x: Array, kernel: Array, stride: int, padding: int, prepared: Array | None = None) -> Array:
+    """Correlate as PyTorch's Conv2d does, with the same padding on all four sides.
+
+    Args:
+        x: float [N, H, W, C].
+        kernel: float [k, k, C, F].
+        stride: in pixels, both axes.
+        padding: rows and columns of zeros on each side.
+        prepared: of `prepare`, for a kernel that many calls share; no gradient goes through it.
+
+    Returns:
+        float [N, (H + 2 padding - k) // stride + 1, (W + 2 padding - k) // stride + 1, F].
+    """
+    if jax.default_backend() != "cpu":
+        return by_library(x, kernel, stride, padding)
+    if prepared is not None and _tiles(x, kernel, stride, padding):
+        return winograd.convolve(x, prepared)
+    return _convolve(x, kernel, stride, padding)
+
+
+def prepare(kernel: Array) -> Array | None:
+    """What of a kernel [k, k, C, F] `convolve` would else make anew at every call, or None."""
+    return winograd.transform(kernel) if jax.default_backend() == "cpu" and _is_wide(kernel) else None
+
+
+def by_library(x: Array, kernel: Array, stride: int, padding: int) -> Array:
+    """`convolve` as XLA's own convolution."""
+    return lax.conv_general_dilated(
+        x, kernel, (stride, stride), [(padding, padding)] * 2, dimension_numbers=_DIMENSIONS
+    )
+
+
+def by_columns(x: Array, kernel: Array, stride: int, padding: int) -> Array:
+    """`convolve` as one matrix product of the input's unrolled columns (im2col)."""
+    size, _, channels, features = kernel.shape
+    return _unroll(x, size, stride, padding) @ kernel.reshape(size**2 * channels, features)
+
+
+def by_tiles(x: Array, kernel: Array, stride: int, padding: int) -> Array:
+    """`convolve` with a 3x3 kernel, stride and padding 1, by Winograd's tiles."""
+    del stride, padding
+    return winograd.convolve(x, winograd.transform(kernel))
+
+
+def by_taps(x: Array, kernel: Array, stride: int, padding: int) -> Array:
+    """`convolve` of stride 1 as one matrix product, to every tap of every feature, and sums of those shifted."""
+    del stride
+    size, _, channels, features = kernel.shape
+    taps = x @ kernel.transpose(2, 0, 1, 3).reshape(channels, size**2 * features)
+    rows = _shift_and_add(taps.reshape(*x.shape[:3], size, size * features), padding, axis=1)
+    return _shift_and_add(rows.reshape(*rows.shape[:3], size, features), padding, axis=2)
+
+
+def kernel_gradient_by_taps(x: Array, dy: Array, size: int, padding: int) -> Array:
+    """The gradient of a kernel [size, size, C, F] at stride 1, by products with the result's gradient, unrolled.
+
+    One image after another: XLA fuses all that a gradient is the sum of into each of its columns, unless a loop begins
+    there.
+    """
+    channels, features = x.shape[-1], dy.shape[-1]
+
+    def add(total: Array, one: tuple[Array, Array]) -> tuple[Array, None]:
+        x, dy = one
+        columns = _unroll(dy[None], size, 1, size - 1 - padding)  # the last tap first
+        return total + x.reshape(-1, channels).T @ columns.reshape(-1, size**2 * features), None
+
+    total, _ = lax.scan(add, jnp.zeros((channels, size**2 * features), dy.dtype), (x, dy))
+    return total.reshape(channels, size, size, features)[:, ::-1, ::-1].transpose(1, 2, 0, 3)
+
+
+@partial(jax.custom_vjp, nondiff_argnums=(2, 3))
+def _convolve(x: Array, kernel: Array, stride: int, padding: int) -> Array:
+    if _tiles(x, kernel, stride, padding):
+        return by_tiles(x, kernel, stride, padding)
+    return _form(x, kernel, stride)(x, kernel, stride, padding)
+
+
+def _remember(x: Array, kernel: Array, stride: int, padding: int) -> tuple[Array, tuple[Array, Array]]:
+    return _convolve(x, kernel, stride, padding), (x, kernel)
+
+
+def _differentiate(stride: int, padding: int, remembered: tuple[Array, Array], dy: Array) -> tuple[Array, Array]:
+    x, kernel = remembered
+    size, _, _, features = kernel.shape
+    if stride > 1 or not 0 < padding < size:
+        return jax.vjp(partial(_form(x, kernel, stride), stride=stride, padding=padding), x, kernel)[1](dy)
+    if features <= THIN:
+        return (
+            jax.vjp(lambda x: by_library(x, kernel, 1, padding), x)[1](dy)[0],
+            kernel_gradient_by_taps(x, dy, size, padding),
+        )
+    # The gradient of the input is the gradient of the result convolved with the kernel turned about.
+    dx = _convolve(dy, kernel[::-1, ::-1].swapaxes(2, 3), 1, size - 1 - padding)
+    return dx, jax.vjp(lambda kernel: _form(x, kernel, 1)(x, kernel, 1, padding), kernel)[1](dy)[0]
+
+
+_convolve.defvjp(_remember, _differentiate)
+
+
+def _is_wide(kernel: Array) -> bool:
+    return kernel.shape[:-2] == (3, 3) and min(kernel.shape[2:]) >= WIDE and kernel.dtype == jnp.float32
+
+
+def _tiles(x: Array, kernel: Array, stride: int, padding: int) -> bool:
+    return stride == padding == 1 and _is_wide(kernel) and min(x.shape[1:3]) >= SMALLEST_TILED
+
+
+def _form(x: Array, kernel: Array, stride: int):
+    """The quickest form of what is not tiled."""
+    size, _, channels, features = kernel.shape
+    if size == 1:
+        return by_columns
+    if features <= THIN:
+        tapped = stride == 1 and channels >= FEWEST_TAPPED and x.shape[2] <= LARGEST_TAPPED
+        return by_taps if tapped else by_library
+    n, height, width, _ = x.shape
+    column_bytes = n * (height // stride) * (width // stride) * size**2 * channels * x.dtype.itemsize
+    return by_columns if column_bytes <= LARGEST_COLUMN_BUFFER_BYTES else by_library
+
+
+def _unroll(x: Array, size: int, stride: int, padding: int) -> Array:
+    """What a kernel sees of each place, in one row: [N, H, W, C] -> [N, h, w, size² C]."""
+    x = jnp.pad(x, ((0, 0), (padding, padding), (padding, padding), (0, 0)))
+    rows = (x.shape[1] - size) // stride + 1
+    columns = (x.shape[2] - size) // stride + 1
+    shifted = [
+        x[:, i : i + stride * (rows - 1) + 1 : stride, j : j + stride * (columns - 1) + 1 : stride]
+        for i in range(size)
+        for j in range(size)
+    ]
+    return jnp.concatenate(shifted, axis=-1)
+
+
+def _shift_and_add(taps: Array, padding: int, axis: int) -> Array:
+    """Each place gathers its neighbours' taps along an axis: [N, H, W, size, F] -> [N, H, W, F], padded along it."""
+    size, length = taps.shape[3], taps.shape[axis] + 2 * padding - taps.shape[3] + 1
+    taps = jnp.pad(taps, [(padding, padding) if i == axis else (0, 0) for i in range(5)])
+    return sum(lax.slice_in_dim(taps[..., i, :], i, i + length, axis=axis) for i in range(size))
