@@ -1,7 +1,9 @@
-"""Files that are written whole or not at all."""
+"""Files that are written whole or not at all, and of several processes at one work by the first."""
 
 import os
 from pathlib import Path
+
+from cxrjax import hosts
 
 
 def write(path: str | os.PathLike, data: bytes) -> None:
@@ -14,6 +16,8 @@ def write(path: str | os.PathLike, data: bytes) -> None:
     Raises:
         OSError: it cannot be written (no room, no right); what was begun is removed.
     """
+    if not hosts.leads():
+        return
     path = Path(path)
     begun = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:

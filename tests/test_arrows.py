@@ -23,6 +23,7 @@ LEAVES: dict[str, set[str]] = {
     "cxrjax.figures.*": {"cxrjax.figures.*", "cxrjax.whole"},
     "cxrjax.gate": {"cxrjax.mahalanobis", "cxrjax.statistics.*"},
     "cxrjax.groups": set(),
+    "cxrjax.hosts": set(),
     "cxrjax.lesions": set(),
     "cxrjax.losses": {"cxrjax.anatomy"},
     "cxrjax.metrics": {"cxrjax.statistics.*"},
@@ -45,7 +46,7 @@ LEAVES: dict[str, set[str]] = {
     "cxrjax.tables": set(),
     "cxrjax.trust": {"cxrjax.statistics.*"},
     "cxrjax.voting": set(),
-    "cxrjax.whole": set(),
+    "cxrjax.whole": {"cxrjax.hosts"},
 }
 NETWORKS: dict[str, set[str]] = {
     "cxrjax.models": {"cxrjax.models.*"},
