@@ -1,6 +1,7 @@
 """Files that are written whole or not at all, and of several processes at one work by the first."""
 
 import os
+import secrets
 from pathlib import Path
 
 from cxrjax import hosts
@@ -19,7 +20,7 @@ def write(path: str | os.PathLike, data: bytes) -> None:
     if not hosts.leads():
         return
     path = Path(path)
-    begun = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    begun = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
     try:
         begun.write_bytes(data)
         os.replace(begun, path)
