@@ -61,7 +61,8 @@ def evaluate(workdir: Path, split: str, directory: str | None = None) -> dict[st
         except (data.MissingData, calibration.Uninformative) as error:
             calibration.path(workdir).unlink(missing_ok=True)
             _warn(f"no temperature and no operating points: {error}")
-    return score.score(workdir, name) if hosts.leads() else {}
+    # The others wait: they may not leave while the first is still at work.
+    return hosts.first(lambda: score.score(workdir, name) if hosts.leads() else {})
 
 
 def _renew_gate(workdir: Path) -> bool:

@@ -31,8 +31,8 @@ def predict(
 
     Writes OUTPUT/NAME.png for every radiograph that was read and not refused, and once all are done
     OUTPUT/predictions.csv; until then the rows are in OUTPUT/predictions.partial, and one that was killed goes on with
-    those. Several processes, at once or one after the other, take every so-manieth file each, and need not know of one
-    another: the last to be done writes the table.
+    those. Several processes, at once or one after the other, take every `processes`-th file each and need not know of
+    one another: the last to be done writes the table.
 
     Args:
         workdir: the run directory.

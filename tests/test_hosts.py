@@ -6,6 +6,7 @@ import runpy
 import socket
 import subprocess
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
@@ -20,17 +21,17 @@ ROOT = Path(__file__).resolve().parents[1]
 def run_all(commands: list[list[str]], devices: int = 1) -> None:
     """Run processes at once, each of so many CPU devices."""
     cpu = {"JAX_PLATFORMS": "cpu", "JAX_NUM_CPU_DEVICES": str(devices), "PYTHONPATH": str(ROOT), "XLA_FLAGS": ""}
-    started = [
-        subprocess.Popen([sys.executable, *command], cwd=ROOT, env=os.environ | cpu, stderr=subprocess.PIPE, text=True)
-        for command in commands
-    ]
-    try:
+    with ExitStack() as running:
+        started = []
+        for command in commands:
+            process = subprocess.Popen(
+                [sys.executable, *command], cwd=ROOT, env=os.environ | cpu, stderr=subprocess.PIPE, text=True
+            )
+            started.append(running.enter_context(process))
+            running.callback(process.kill)  # before it is waited for
         for process in started:
             _, said = process.communicate(timeout=300)
             assert process.returncode == 0, said[-3000:]
-    finally:
-        for process in started:
-            process.kill()
 
 
 def find_port() -> int:
