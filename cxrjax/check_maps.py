@@ -157,25 +157,26 @@ def check(
         A row of checks.csv, and the curves float32 [steps + 1] by name; of a radiograph without lungs no curves.
     """
     batch_size = min(config.evaluation.batch_size, len(cases))
-    first = devices.share(partial(look, segmenter, classifier, config), batch_size)
-    again = devices.share(partial(compare, classifier, config), batch_size)
+    shares = devices.Shares(batch_size)
+    first = shares.compile(partial(look, segmenter, classifier, config))
+    again = shares.compile(partial(compare, classifier, config))
     trained, redrawn = variables["classifier"], _redraw(config, classifier, variables["classifier"])
     names = data.name_keys(cases.paths)
     draws = config.maps.seeds if config.patches.mode == "local" else 0  # no other mode draws anything
     keys, *others = (pipeline.radiograph_keys(config.seed + k, names) for k in range(draws + 1))
     known = np.zeros(cases.images.shape, bool) if cases.lesions is None else cases.lesions
     for rows, count in tqdm(list(data.batches(len(cases), batch_size)), desc="checking maps", unit="batch", delay=2):
-        images = cases.images[rows]
-        seen = first(variables, (images, keys[rows], known[rows]))
+        images, drawn, marked = shares.spread((cases.images[rows], keys[rows], known[rows]))
+        seen = first(variables, (images, drawn, marked))
         shown = (seen.diagnosis, seen.region)
         likenesses = {
             "misplaced": [seen.misplaced],
-            **{name: [again(each, (images, keys[rows], *shown)) for each in some] for name, some in redrawn.items()},
+            **{name: [again(each, (images, drawn, *shown)) for each in some] for name, some in redrawn.items()},
         }
         if others:
-            likenesses["seeds"] = [again(trained, (images, other[rows], *shown)) for other in others]
+            likenesses["seeds"] = [again(trained, (images, shares.spread(other[rows]), *shown)) for other in others]
         means = {name: jax.tree.map(lambda *each: sum(each) / len(each), *some) for name, some in likenesses.items()}
-        found, places, curves, means = jax.device_get((seen.diagnosis.finding, seen.places, seen.curves, means))
+        found, places, curves, means = shares.gather((seen.diagnosis.finding, seen.places, seen.curves, means))
         for i, row in enumerate(rows[:count]):
             who = {"path": cases.paths[row], "patient_id": cases.patients[row], "source": cases.sources[row]}
             who |= {"label": cases.labels[row], "finding": ""}

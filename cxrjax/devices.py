@@ -1,28 +1,76 @@
-"""The devices that a batch is shared between: one axis, over which everything is jitted."""
+"""The devices that a batch is shared between: one axis, over which everything is jitted, of one process or of several.
+
+Every process has as many devices. It feeds its own share of a batch's rows, and gets the results of all.
+"""
 
 import math
 from collections.abc import Callable
+from functools import cached_property
 from typing import Any
 
 import jax
-from jax.sharding import AxisType, Mesh, PartitionSpec
+import numpy as np
+from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 AXIS = "data"
 
 
-def build_mesh(batch_size: int) -> Mesh:
-    """A mesh of as many devices as can take equal shares of a batch."""
-    count = math.gcd(batch_size, jax.device_count())
-    return jax.make_mesh((count,), (AXIS,), (AxisType.Auto,), devices=jax.devices()[:count])
+class Shares:
+    """How batches of a size are shared: equally, by the fewest devices that are done as soon as all would be.
 
-
-def share(run: Callable[[Any, Any], Any], batch_size: int) -> Callable[[Any, Any], Any]:
-    """Compile a program for batches of a size, each device taking its share of the radiographs.
-
-    Args:
-        run: (variables, arrays whose first axis is the batch's) -> arrays likewise; no radiograph may know another.
-        batch_size: radiographs at once.
+    Where a size does not divide, the batch is filled up with its last row; what comes of that is cut off again.
     """
-    whole, part = PartitionSpec(), PartitionSpec(AXIS)
-    mesh = build_mesh(batch_size)
-    return jax.jit(jax.shard_map(run, mesh=mesh, in_specs=(whole, part), out_specs=part, check_vma=False))
+
+    def __init__(self, batch_size: int):
+        """Share batches of that many rows, 1 or more."""
+        own = math.ceil(batch_size / jax.process_count())  # rows of a process
+        each = math.ceil(own / jax.local_device_count())
+        count = math.ceil(own / each)
+        chosen = [
+            device
+            for process in range(jax.process_count())
+            for device in [device for device in jax.devices() if device.process_index == process][:count]
+        ]
+        self.batch_size, self.filled = batch_size, each * len(chosen)
+        self.mesh = Mesh(np.array(chosen), (AXIS,), axis_types=(AxisType.Auto,))
+        self.everywhere = NamedSharding(self.mesh, PartitionSpec())
+        self.shared = NamedSharding(self.mesh, PartitionSpec(AXIS))
+        begin = each * count * jax.process_index()
+        self._rows = np.minimum(np.arange(begin, begin + each * count), batch_size - 1)
+
+    def compile(self, run: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
+        """Compile a program, each device running it on its own rows.
+
+        Args:
+            run: (variables, arrays whose first axis is the batch's) -> arrays likewise; no row may know another.
+
+        Returns:
+            The same of variables everywhere and of arrays that are spread.
+        """
+        whole, part = PartitionSpec(), PartitionSpec(AXIS)
+        return jax.jit(jax.shard_map(run, mesh=self.mesh, in_specs=(whole, part), out_specs=part, check_vma=False))
+
+    def spread(self, arrays: Any) -> Any:
+        """Arrays of the host [batch_size, …], the same in every process, on the devices, each with its rows."""
+
+        def put(x: Any) -> jax.Array:
+            own = x if len(self._rows) == len(x) == self.filled else x[self._rows]
+            return jax.make_array_from_process_local_data(self.shared, own, (self.filled, *x.shape[1:]))
+
+        return jax.tree.map(put, arrays)
+
+    def replicate(self, tree: Any) -> Any:
+        """Arrays, the same in every process, whole on every device."""
+        if jax.process_count() == 1:
+            return jax.device_put(tree, self.everywhere)
+        return jax.tree.map(lambda x: jax.make_array_from_process_local_data(self.everywhere, np.asarray(x)), tree)
+
+    def gather(self, results: Any) -> Any:
+        """Arrays that are spread, back on the host of every process: [batch_size, …]."""
+        if jax.process_count() > 1:
+            results = self._collect(results)
+        return jax.tree.map(lambda x: x[: self.batch_size], jax.device_get(results))
+
+    @cached_property
+    def _collect(self) -> Callable[[Any], Any]:
+        return jax.jit(lambda results: results, out_shardings=self.everywhere)

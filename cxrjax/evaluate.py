@@ -18,6 +18,7 @@ from cxrjax import (
     faithfulness,
     figures,
     fit_gate,
+    hosts,
     metrics,
     origin,
     predictions,
@@ -43,7 +44,7 @@ def evaluate(workdir: Path, split: str, directory: str | None = None) -> dict[st
         directory: another prepared data set than the one it was trained on.
 
     Returns:
-        What metrics.json says.
+        What metrics.json says; of several processes, in the first.
 
     Raises:
         UnfitRun, MissingData: see there.
@@ -55,11 +56,13 @@ def evaluate(workdir: Path, split: str, directory: str | None = None) -> dict[st
         try:
             if name != validation:
                 _examine(examiner, workdir, validation)
-            calibration.fit(workdir, validation)
+            if hosts.leads():
+                calibration.fit(workdir, validation)
         except (data.MissingData, calibration.Uninformative) as error:
             calibration.path(workdir).unlink(missing_ok=True)
             _warn(f"no temperature and no operating points: {error}")
-    return score.score(workdir, name)
+    # The others wait: they may not leave while the first is still at work.
+    return hosts.first(lambda: score.score(workdir, name) if hosts.leads() else {})
 
 
 def _renew_gate(workdir: Path) -> bool:
@@ -84,7 +87,7 @@ def _examine(examiner: Examiner, workdir: Path, split: str, directory: str | Non
     if examiner.finds:
         data.index_labels(cases, examiner.classes)
         columns = predictions.classification_columns(examiner.classes, examiner.gated)
-        guesses = _guess(workdir, config, cases.sources)
+        guesses = _guess(workdir, config, cases.sources) if hosts.leads() else None
     else:
         columns = predictions.segmentation_columns(tuple(segment.SCORED))
     shown = set(_spread(cases.labels, config.evaluation.sheet))

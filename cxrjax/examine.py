@@ -1,7 +1,7 @@
 """Trained networks applied to radiographs, the results as rows and pictures: what evaluation and prediction share."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import cached_property, partial
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +43,7 @@ class Examiner:
         self._temperature: float = known["temperature"]
         self.finds = self.config.task == "classify"  # else it segments only
         self.classes: tuple[str, ...] = tuple(self.config.classifier.classes) if self.finds else ()
-        self._variables = jax.device_get(runs.load_networks(workdir, self.config))
+        variables = jax.device_get(runs.load_networks(workdir, self.config))
         self._members = self.config.evaluation.members
         self._gate = runs.load_gate(workdir, self.step) if self.finds and gated else None
         self.gated = self._gate is not None
@@ -54,9 +54,10 @@ class Examiner:
         if self._members > 1:
             if not self.finds:
                 raise runs.UnfitRun(f"{workdir}: evaluation.members is {self._members}, but only findings are pooled")
-            self._variables["classifier"] = ensemble.load(workdir, self._classifier, self._members)
+            variables["classifier"] = ensemble.load(workdir, self._classifier, self._members)
         size = self.config.evaluation.batch_size
-        self._batch_size = size if most is None else min(size, most)
+        self._shares = devices.Shares(size if most is None else min(size, most))
+        self._variables = self._shares.replicate(variables)
 
     def examine(self, images: np.ndarray, names: Sequence[str]) -> Iterator[pipeline.Diagnosis | pipeline.Segmentation]:
         """Results of radiographs, one by one, in order.
@@ -69,10 +70,11 @@ class Examiner:
             A Diagnosis, or the Segmentation where the run trained a segmenter, of NumPy arrays without the batch's
             axis.
         """
-        keys = pipeline.radiograph_keys(self.config.seed, data.name_keys(names))
+        checksums = data.name_keys(names)
         with tqdm(total=len(images), desc="examining", unit="radiograph", delay=2) as bar:
-            for rows, count in data.batches(len(images), self._batch_size):
-                result = jax.device_get(self._run((images[rows], keys[rows])))
+            for rows, count in data.batches(len(images), self._shares.batch_size):
+                given = self._shares.spread((images[rows], checksums[rows]))
+                result = self._shares.gather(self._run(self._variables, given))
                 if self._temperature != 1:
                     probabilities = apply_temperature(result.probabilities, self._temperature)
                     result = result._replace(probabilities=probabilities)
@@ -106,13 +108,15 @@ class Examiner:
         return figures.overlay(image, result.lungs, None)
 
     @cached_property
-    def _run(self) -> Callable[[Any], Any]:
+    def _run(self) -> Callable[[Any, Any], Any]:
         """The one program, compiled for batches of one size."""
 
         def run(variables: Any, given: tuple[jax.Array, jax.Array]) -> pipeline.Diagnosis | pipeline.Segmentation:
-            images, keys = given
+            images, checksums = given
             if not self.finds:
                 return pipeline.segment(self._segmenter, variables["segmenter"], images, self._settings)
+
+            keys = pipeline.radiograph_keys(self.config.seed, checksums)
 
             def diagnose(classifier: Any) -> pipeline.Diagnosis:
                 both = variables | {"classifier": classifier}
@@ -122,7 +126,7 @@ class Examiner:
                 return diagnose(variables["classifier"])
             return ensemble.pool(jax.lax.map(diagnose, variables["classifier"]), self._settings.voting_rule)
 
-        return partial(devices.share(run, self._batch_size), self._variables)
+        return self._shares.compile(run)
 
 
 def describe(row: Mapping[str, Any]) -> str:

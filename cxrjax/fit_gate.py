@@ -5,7 +5,7 @@ from pathlib import Path
 import jax
 import numpy as np
 
-from cxrjax import data, gate, pipeline, runs
+from cxrjax import data, gate, hosts, pipeline, runs
 from cxrjax.examine import Examiner
 
 
@@ -41,5 +41,5 @@ def fit_gate(workdir: Path) -> gate.Gate:
         fitted = gate.fit(evidence, [patient for _, patient in kept], config.gate.quantile)
     except ValueError as error:
         raise runs.UnfitRun(f"{workdir}: {error}") from None
-    runs.save_gate(workdir, fitted, examiner.step)
+    hosts.first(lambda: runs.save_gate(workdir, fitted, examiner.step))
     return fitted

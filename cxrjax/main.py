@@ -20,6 +20,9 @@ Fit anew what a classifier's run takes for out of place, which training does at 
   python -m cxrjax.main --workdir=RUN --mode=fit_gate
 Apply it to any radiographs; rows and pictures go to DIR, probabilities with --calibrated at the run's temperature:
   python -m cxrjax.main --workdir=RUN --mode=predict --input=FILE_OR_DIR --output=DIR [--calibrated] [--refuse]
+A large folder, killed and given again, goes on; shared between processes that need not know of one another, as those
+of a job array, each is given the same and its number I from 0; the last to be done writes the table:
+  python -m cxrjax.main --workdir=RUN --mode=predict --input=DIR --output=DIR --processes=N --process=I
 Make a run of published weights (safetensors, PyTorch, Keras; nothing of a file is run), or publish a run's:
   python -m cxrjax.main --mode=import --input=FILE_OR_ADDRESS --config=configs/oh2020_segment.py --workdir=RUN
   python -m cxrjax.main --mode=export --workdir=RUN --output=FILE.safetensors
@@ -29,6 +32,11 @@ Look for a learning rate; the curve goes to RUN/rate_finder.png:
   python -m cxrjax.main --config=configs/phantom_segment.py --workdir=RUN --mode=find_rate
 Train once for each fold of a data set prepared with --folds=K, and pool the scores:
   python -m cxrjax.main --config=configs/phantom_segment.py --workdir=RUN --mode=cross_validate
+
+Train or evaluate on the devices of several processes, all with the same command and one run directory that all see;
+the first, which is 0, is reached at HOST:PORT. --distributed alone leaves it to JAX to find its cluster:
+  python -m cxrjax.main … --coordinator=HOST:PORT --processes=N --process=I
+  python -m cxrjax.main … --distributed
 
 Exit status: 0 done; 1 not done, the reason in one line; 2 the command line is wrong; 3 done, but some files were
 unreadable. For research, not for diagnosis.
@@ -72,6 +80,8 @@ def _evaluate(workdir: Path) -> None:
     from cxrjax import evaluate, tables
 
     scores = evaluate.evaluate(workdir, _SPLIT.value, _DATA.value)
+    if not scores:  # the first process has them
+        return
     print(tables.summarise(scores))
     print(f"rows, scores and pictures are in {workdir / 'evaluation' / scores['split']}")
 
@@ -131,10 +141,13 @@ def _report(workdir: Path) -> None:
 def _predict(workdir: Path) -> int:
     from cxrjax import predict
 
-    rows = predict.predict(workdir, Path(_INPUT.value), Path(_OUTPUT.value), _CALIBRATED.value, _REFUSE.value)
+    source, output, processes = Path(_INPUT.value), Path(_OUTPUT.value), _PROCESSES.value or 1
+    rows = predict.predict(workdir, source, output, _CALIBRATED.value, _REFUSE.value, _PROCESS.value or 0, processes)
     unreadable = [row for row in rows if row["status"] == "unreadable"]
     refused = sum(row["status"] == "refused" for row in rows)
     print(f"{len(rows) - len(unreadable) - refused} radiographs examined; rows and pictures are in {_OUTPUT.value}")
+    if processes > 1:
+        print(f"predictions.csv is there once all {processes} processes are done")
     if refused:
         print(f"{refused} refused, the reasons are in {_OUTPUT.value}/predictions.csv")
     for row in unreadable:
@@ -177,9 +190,10 @@ class Mode(NamedTuple):
     takes: tuple[str, ...] = ()  # flags that may be left out; no others mean anything to it
 
 
+_TOGETHER = ("coordinator", "distributed", "processes", "process")
 MODES = {
-    "train": Mode(_train, ("config",)),
-    "evaluate": Mode(_evaluate, (), ("split", "data")),
+    "train": Mode(_train, ("config",), _TOGETHER),
+    "evaluate": Mode(_evaluate, (), ("split", "data", *_TOGETHER)),
     "score": Mode(_score, (), ("split", "data")),
     "compare": Mode(_compare, ("other",), ("split", "data")),
     "audit": Mode(_audit, (), ("split", "config")),
@@ -187,7 +201,7 @@ MODES = {
     "morphology": Mode(_morphology, (), ("split", "data")),
     "fit_gate": Mode(_fit_gate),
     "report": Mode(_report, (), ("split", "data")),
-    "predict": Mode(_predict, ("input", "output"), ("calibrated", "refuse")),
+    "predict": Mode(_predict, ("input", "output"), ("calibrated", "refuse", "processes", "process")),
     "find_rate": Mode(_find_rate, ("config",)),
     "cross_validate": Mode(_cross_validate, ("config",)),
     "import": Mode(_import, ("config", "input")),
@@ -207,6 +221,10 @@ _LESIONS = flags.DEFINE_string(
 )
 _INPUT = flags.DEFINE_string("input", None, "predict: a radiograph, or a folder; import: weights.")
 _OUTPUT = flags.DEFINE_string("output", None, "predict: the folder to write to; export: the file.")
+_COORDINATOR = flags.DEFINE_string("coordinator", None, "train, evaluate: HOST:PORT of the first of several processes.")
+_DISTRIBUTED = flags.DEFINE_bool("distributed", False, "train, evaluate: as one of the processes of a cluster.")
+_PROCESSES = flags.DEFINE_integer("processes", None, "How many processes share the work.", lower_bound=1)
+_PROCESS = flags.DEFINE_integer("process", None, "Which of them this is, from 0.", lower_bound=0)
 
 
 def main(argv: list[str]) -> int:
@@ -219,16 +237,35 @@ def main(argv: list[str]) -> int:
     for name in sorted({flag for each in MODES.values() for flag in each.needs + each.takes}):
         if flags.FLAGS[name].present and name not in mode.needs + mode.takes:
             return _usage(f"--mode={_MODE.value} takes no --{name}")
+    problem = _misplaced()
+    if problem:
+        return _usage(problem)
     logging.set_verbosity(logging.ERROR)  # of the libraries; what concerns the user is printed
     return _explain(mode)
 
 
+def _misplaced() -> str | None:
+    """What is wrong with the flags that say which process this is."""
+    several = (_PROCESSES.value, _PROCESS.value)
+    if several != (None, None) and None in several:
+        return "--processes and --process need each other"
+    if _PROCESS.value is not None and _PROCESS.value >= _PROCESSES.value:
+        return f"--process={_PROCESS.value} is none of 0 to {_PROCESSES.value - 1}"
+    if _MODE.value != "predict" and (_COORDINATOR.value is None) != (_PROCESSES.value is None):
+        return "--coordinator needs --processes and --process, and they need it"
+    if _DISTRIBUTED.value and _COORDINATOR.value:
+        return "--distributed finds what --coordinator names; give one of them"
+    return None
+
+
 def _explain(mode: Mode) -> int:
     """Run, and turn what a user can mend into one sentence."""
-    from cxrjax import allocator, data, radiograph, runs, train
+    from cxrjax import allocator, data, hosts, radiograph, runs, train
 
     allocator.keep_memory()
     try:
+        if _COORDINATOR.value or _DISTRIBUTED.value:
+            hosts.join(_COORDINATOR.value, _PROCESSES.value, _PROCESS.value)
         return mode.do(Path(_WORKDIR.value)) or 0
     except (
         data.MissingData,

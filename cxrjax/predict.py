@@ -1,5 +1,6 @@
 """A trained network on any files: the rows of an evaluation, without the truth, and a picture each."""
 
+import hashlib
 from pathlib import Path
 from typing import Any
 
@@ -8,13 +9,20 @@ from tqdm import tqdm
 
 from cxrjax import figures, predictions, radiograph, runs, standardise
 from cxrjax.examine import Examiner, describe
+from cxrjax.parts import Parts
 
 # Radiographs held at once: bounds the memory of a large folder; results do not depend on it.
 _PORTION = 64
 
 
 def predict(
-    workdir: Path, source: Path, output: Path, calibrated: bool = False, refuse: bool = False
+    workdir: Path,
+    source: Path,
+    output: Path,
+    calibrated: bool = False,
+    refuse: bool = False,
+    process: int = 0,
+    processes: int = 1,
 ) -> list[dict[str, Any]]:
     """Examine a radiograph, or all in a folder; an unreadable file is listed and passed over.
 
@@ -22,7 +30,9 @@ def predict(
     is always refused.
 
     Writes OUTPUT/NAME.png for every radiograph that was read and not refused, and once all are done
-    OUTPUT/predictions.csv; until then the rows are in predictions.partial.csv.
+    OUTPUT/predictions.csv; until then the rows are in OUTPUT/predictions.partial, and one that was killed goes on with
+    those. Several processes, at once or one after the other, take every `processes`-th file each and need not know of
+    one another: the last to be done writes the table.
 
     Args:
         workdir: the run directory.
@@ -30,12 +40,15 @@ def predict(
         output: a folder, made where it is not there.
         calibrated: see `examine.Examiner`; the columns entropy_within and entropy_between stay as they are.
         refuse: whether what is out of place gets a reason and no finding.
+        process: which of the processes this is, from 0.
+        processes: how many share the files.
 
     Returns:
-        A row a file, as in predictions.csv.
+        A row a file of this process, as in predictions.csv.
 
     Raises:
         UnfitRun: see there; or nothing can be refused, for the run has no gate.
+        ValueError: another prediction is under way in `output`.
         UnreadableRadiograph: `source` is not there, or holds no file that might be a radiograph.
     """
     files = radiograph.find(source)
@@ -48,15 +61,21 @@ def predict(
         if examiner.finds
         else predictions.segmentation_columns(())
     )
-    partial = output / "predictions.partial.csv"
+    config = hashlib.sha256(examiner.config.to_json().encode()).hexdigest()
+    asked = {"run": str(workdir.resolve()), "config": config, "step": examiner.step, "gated": examiner.gated}
+    asked |= {"input": str(source.resolve()), "calibrated": calibrated, "refuse": refuse}
+    parts = Parts(output, columns, asked)
     root = source if source.is_dir() else source.parent
-    rows: list[dict[str, Any]] = []
-    portions = [files[i : i + _PORTION] for i in range(0, len(files), _PORTION)]
+    paths = {str(file.relative_to(root)): file for file in files}
+    own, rows = list(paths)[process::processes], parts.read()
+    left = [paths[path] for path in own if path not in rows]
+    portions = [left[i : i + _PORTION] for i in range(0, len(left), _PORTION)]
     for portion in tqdm(portions, desc="predicting", unit="portion", delay=2, disable=len(portions) == 1):
-        rows += _examine(examiner, portion, root, output, refuse)
-        predictions.write(partial, rows, columns)
-    partial.replace(output / "predictions.csv")
-    return rows
+        found = _examine(examiner, portion, root, output, refuse)
+        parts.write(found)
+        rows |= {row["path"]: row for row in found}
+    parts.finish(list(paths))
+    return [rows[path] for path in own]
 
 
 def _examine(examiner: Examiner, files: list[Path], root: Path, output: Path, refuse: bool) -> list[dict[str, Any]]:

@@ -11,10 +11,10 @@ import jax
 import jax.numpy as jnp
 import optax
 from jax import Array
-from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from ml_collections import ConfigDict
 
-from cxrjax import devices, groups, optimisers, schedules
+from cxrjax import groups, optimisers, schedules
+from cxrjax.devices import Shares
 from cxrjax.groups import Phase
 from cxrjax.schedules import Plateau
 from cxrjax.tasks import Task
@@ -90,15 +90,16 @@ def make_step(
     rate: Callable[[Array, Array], Array],
     phase: Phase,
     config: ConfigDict,
-    mesh: Mesh,
+    shares: Shares,
 ) -> Callable[[State, Any, Array], State]:
-    """One step (state, data, rows), jitted over the mesh.
+    """One step (state, data, rows that are spread), jitted over the devices.
 
     Each device takes its share of the batch, and the result is that of the whole.
     """
 
     def step(state: State, held: Any, rows: Array) -> State:
         key = jax.random.fold_in(jax.random.key(config.seed), state.step)
+        rows = jax.lax.with_sharding_constraint(rows[: shares.batch_size], shares.shared)  # without what filled it up
         gradient = jax.value_and_grad(task.loss, has_aux=True)
         with groups.hold_statistics(phase.groups):
             (loss, batch_stats), gradients = gradient(state.params, state.batch_stats, held, rows, key)
@@ -109,5 +110,6 @@ def make_step(
         mean = optimisers.update_mean(state.mean, now, state.step, config.training.average) if state.mean else {}
         return state._replace(**now, mean=mean, optimiser=new, step=state.step + 1, loss_sum=state.loss_sum + loss)
 
-    everywhere, shared = NamedSharding(mesh, PartitionSpec()), NamedSharding(mesh, PartitionSpec(devices.AXIS))
-    return jax.jit(step, donate_argnums=0, in_shardings=(everywhere, everywhere, shared), out_shardings=everywhere)
+    everywhere = shares.everywhere
+    given = (everywhere, everywhere, shares.shared)
+    return jax.jit(step, donate_argnums=0, in_shardings=given, out_shardings=everywhere)

@@ -8,17 +8,18 @@ import math
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 from jax import Array
-from jax.sharding import NamedSharding, PartitionSpec
 from ml_collections import ConfigDict
 from tensorboardX import SummaryWriter
 from tqdm import tqdm
 
-from cxrjax import data, devices, exchange, figures, groups, history, runs, schedules, selection, steps, training_labels
+from cxrjax import data, exchange, figures, groups, history, hosts, runs, schedules, selection, steps, training_labels
 from cxrjax.checkpoints import Checkpoints, snapshot
+from cxrjax.devices import Shares
 from cxrjax.sampling import Order
 from cxrjax.steps import State
 from cxrjax.tasks import Task, classify, segment
@@ -42,8 +43,7 @@ def train(config: ConfigDict, workdir: Path) -> dict[str, float]:
         UnfitRun, MissingData, Diverged, and of `config.init` UnreadableWeights, UnfitWeights: see there.
         ValueError: a setting that does not fit the others.
     """
-    prepare(config, workdir)
-    runs.start(workdir, config)
+    hosts.first(lambda: _start(config, workdir))
     training = Training(config, build_task(config, workdir))
     metric = f"val/{config.training.metric}"
     with Checkpoints(workdir / "checkpoints") as checkpoints:
@@ -53,8 +53,14 @@ def train(config: ConfigDict, workdir: Path) -> dict[str, float]:
         past = history.resume(workdir / history.METRICS, int(state.step))
         done = int(state.step)
         with (
-            SummaryWriter(str(workdir), purge_step=done + 1, write_to_disk=True) as board,
-            tqdm(total=training.total, initial=done, desc=f"training {config.task}", unit="step") as bar,
+            SummaryWriter(str(workdir), purge_step=done + 1, write_to_disk=hosts.leads()) as board,
+            tqdm(
+                total=training.total,
+                initial=done,
+                desc=f"training {config.task}",
+                unit="step",
+                disable=not hosts.leads(),
+            ) as bar,
         ):
             saved = time.monotonic()
             for number in range(done, training.total):
@@ -65,11 +71,12 @@ def train(config: ConfigDict, workdir: Path) -> dict[str, float]:
                 if (number + 1) % training.order.steps == 0:
                     state, epoch = _end_epoch(state, training, checkpoints)
                     past.append(epoch)
-                    history.record(workdir / history.METRICS, epoch, board)
+                    if hosts.leads():
+                        history.record(workdir / history.METRICS, epoch, board)
                     checkpoints.save("last", number + 1, state)
                     saved = time.monotonic()
                     bar.set_postfix({config.training.metric: f"{epoch[metric]:.4f}"})
-                elif time.monotonic() - saved > 60 * config.training.checkpoint_minutes:
+                elif hosts.agree(time.monotonic() - saved > 60 * config.training.checkpoint_minutes):
                     checkpoints.save("last", number + 1, state)
                     saved = time.monotonic()
     figures.draw_learning_curves(past, workdir / "learning_curves.png", metric)
@@ -81,6 +88,11 @@ def prepare(config: ConfigDict, workdir: Path) -> None:
     workdir.mkdir(parents=True, exist_ok=True)
     if config.task == "classify":
         runs.adopt_segmenter(workdir, config)
+
+
+def _start(config: ConfigDict, workdir: Path) -> None:
+    prepare(config, workdir)
+    runs.start(workdir, config)
 
 
 def build_task(config: ConfigDict, workdir: Path) -> Task:
@@ -114,9 +126,8 @@ class Training:
         self.phases = groups.plan_phases(
             [tuple(group) for group in c.groups], c.unfreeze_epoch * self.order.steps, c.unfreeze_factor
         )
-        self._mesh = devices.build_mesh(c.batch_size)
-        self._everywhere = NamedSharding(self._mesh, PartitionSpec())
-        self.data = jax.device_put(task.data, self._everywhere)
+        self._shares = Shares(c.batch_size)
+        self.data = self._shares.replicate(task.data)
         self._steps: dict[int, Callable[..., State]] = {}  # by the first step of the phase
 
     def begin(self, step: int) -> State:
@@ -124,7 +135,7 @@ class Training:
         optimiser = steps.build_optimiser(self.config, self.total, groups.phase_at(self.phases, step))
         key = jax.random.key(self.config.seed)
         variables = exchange.load(self.config, key) if self.config.init and not step else self.task.init(key)
-        return jax.device_put(steps.begin(variables, optimiser, self.config), self._everywhere)
+        return self._shares.replicate(steps.begin(variables, optimiser, self.config))
 
     def step(self, state: State, number: int) -> State:
         """The state after step number `number`, counted from 0."""
@@ -136,7 +147,12 @@ class Training:
     def compile(self, phase: groups.Phase, rate: Callable[[Array, Array], Array]) -> Callable[..., State]:
         """The step (state, data, rows) of a phase, at any rate by step; see `steps.make_step`."""
         optimiser = steps.build_optimiser(self.config, self.total, phase)
-        return steps.make_step(self.task, optimiser, rate, phase, self.config, self._mesh)
+        step = steps.make_step(self.task, optimiser, rate, phase, self.config, self._shares)
+        return lambda state, held, rows: step(state, held, self._shares.spread(rows))
+
+    def note(self, state: State, **values: Any) -> State:
+        """A state with other values than it has, of the host."""
+        return state._replace(**self._shares.replicate(values))
 
     def enter_phase(self, state: State) -> State:
         """The state before the next step; where that begins a phase, with the phase's own optimiser."""
@@ -145,14 +161,13 @@ class Training:
         if not step or phase.first != step:
             return state
         optimiser = steps.build_optimiser(self.config, self.total, phase)
-        fresh = jax.device_put(optimiser.init(state.params), self._everywhere)
-        return state._replace(optimiser=fresh)
+        return self.note(state, optimiser=optimiser.init(jax.device_get(state.params)))
 
     def rate(self, state: State) -> float:
         """The learning rate of the step that led to a state."""
         last = int(state.step) - 1
         rate = steps.build_rate(self.config, self.total, groups.phase_at(self.phases, last))
-        return float(rate(jnp.int32(last), state.plateau.scale))
+        return float(rate(jnp.int32(last), jax.device_get(state.plateau.scale)))
 
 
 def _order(config: ConfigDict, task: Task) -> Order:
@@ -174,7 +189,8 @@ def _end_epoch(state: State, training: Training, checkpoints: Checkpoints) -> tu
         raise Diverged(f"the loss is {loss} in epoch {epoch}; a lower training.learning_rate may help")
     variables = jax.device_get(steps.network(state))
     scores = training.task.validate(variables)
-    best, stale, better = selection.update_best(state.best, state.stale, selection.rank(c.metric, scores))
+    best, stale, plateau = jax.device_get((state.best, state.stale, state.plateau))
+    best, stale, better = selection.update_best(best, stale, selection.rank(c.metric, scores))
     if better:
         checkpoints.save("best", number, variables)
     if c.cycles > 1 and not epoch % (c.epochs // c.cycles):
@@ -183,13 +199,13 @@ def _end_epoch(state: State, training: Training, checkpoints: Checkpoints) -> tu
     record = {"step": number, "epoch": epoch, "learning_rate": training.rate(state)} | known
     if epoch <= c.unfreeze_epoch:
         stale = jnp.zeros_like(stale)  # no training stops before it has begun in earnest
-    state = state._replace(loss_sum=jnp.float32(0), best=best, stale=stale, plateau=_wait(state, known, c))
+    state = training.note(state, loss_sum=jnp.float32(0), best=best, stale=stale, plateau=_wait(plateau, known, c))
     return training.enter_phase(state), record
 
 
-def _wait(state: State, known: dict[str, float], c: ConfigDict) -> schedules.Plateau:
+def _wait(plateau: schedules.Plateau, known: dict[str, float], c: ConfigDict) -> schedules.Plateau:
     """How the rate goes on, where it falls when validation does."""
     if c.schedule != "plateau":
-        return state.plateau
+        return plateau
     score = selection.rank(c.plateau_metric or f"val/{c.metric}", known)
-    return schedules.update_plateau(state.plateau, score, c.plateau_patience, c.factor, c.plateau_delta)
+    return schedules.update_plateau(plateau, score, c.plateau_patience, c.factor, c.plateau_delta)

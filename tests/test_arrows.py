@@ -23,6 +23,7 @@ LEAVES: dict[str, set[str]] = {
     "cxrjax.figures.*": {"cxrjax.figures.*", "cxrjax.whole"},
     "cxrjax.gate": {"cxrjax.mahalanobis", "cxrjax.statistics.*"},
     "cxrjax.groups": set(),
+    "cxrjax.hosts": set(),
     "cxrjax.lesions": set(),
     "cxrjax.losses": {"cxrjax.anatomy"},
     "cxrjax.metrics": {"cxrjax.statistics.*"},
@@ -33,6 +34,7 @@ LEAVES: dict[str, set[str]] = {
     "cxrjax.optimisers": set(),
     "cxrjax.origin": {"cxrjax.whole"},
     "cxrjax.patches": set(),
+    "cxrjax.parts": {"cxrjax.predictions", "cxrjax.whole"},
     "cxrjax.predictions": {"cxrjax.whole"},
     "cxrjax.radiograph": set(),
     "cxrjax.saliency": {"cxrjax.patches"},
@@ -45,7 +47,7 @@ LEAVES: dict[str, set[str]] = {
     "cxrjax.tables": set(),
     "cxrjax.trust": {"cxrjax.statistics.*"},
     "cxrjax.voting": set(),
-    "cxrjax.whole": set(),
+    "cxrjax.whole": {"cxrjax.hosts"},
 }
 NETWORKS: dict[str, set[str]] = {
     "cxrjax.models": {"cxrjax.models.*"},
@@ -112,8 +114,8 @@ COMMANDS: dict[str, set[str]] = {
     "cxrjax.main": {
         "configs.audit", "cxrjax.allocator", "cxrjax.audit", "cxrjax.check_maps", "cxrjax.compare",
         "cxrjax.compare_classes", "cxrjax.cross_validate", "cxrjax.data", "cxrjax.evaluate", "cxrjax.exchange",
-        "cxrjax.find_rate", "cxrjax.fit_gate", "cxrjax.predict", "cxrjax.radiograph", "cxrjax.report", "cxrjax.runs",
-        "cxrjax.score", "cxrjax.tables", "cxrjax.train", "cxrjax.trust",
+        "cxrjax.find_rate", "cxrjax.fit_gate", "cxrjax.hosts", "cxrjax.predict", "cxrjax.radiograph", "cxrjax.report",
+        "cxrjax.runs", "cxrjax.score", "cxrjax.tables", "cxrjax.train", "cxrjax.trust",
     },
 }  # fmt: skip
 ALLOWED: dict[str, set[str]] = {

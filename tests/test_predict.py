@@ -1,5 +1,12 @@
 """What prediction leaves behind; the network is a stand-in."""
 
+import os
+import runpy
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
 from types import SimpleNamespace
 
 import cv2
@@ -9,11 +16,13 @@ import pytest
 from configs import base
 from cxrjax import figures, predict, predictions, runs
 
+PREDICTOR = Path(__file__).parent / "predictor.py"
+
 
 class StandIn:
     """Finds nothing but lungs, until it is to be killed."""
 
-    finds, segments, classes, gated, until = False, True, (), False, 99
+    finds, segments, classes, gated, step, until = False, True, (), False, 1, 99
 
     def __init__(self, workdir, calibrated, most):
         self.config, self.left = base.get_config(), self.until
@@ -51,12 +60,15 @@ def test_a_prediction_that_is_killed_leaves_no_table_that_looks_whole(pictures, 
     monkeypatch.setattr(StandIn, "until", 1)
     with pytest.raises(KeyboardInterrupt):
         predict.predict(tmp_path / "run", pictures, tmp_path / "out")
-    assert [row["path"] for row in predictions.read(tmp_path / "out" / "predictions.partial.csv")] == ["a.png"]
+    (part,) = (tmp_path / "out" / "predictions.partial").glob("*.csv")
+    assert [row["path"] for row in predictions.read(part)] == ["a.png"]
     assert not (tmp_path / "out" / "predictions.csv").exists()
-    monkeypatch.setattr(StandIn, "until", 2)
+    with pytest.raises(ValueError, match=r"predictions.partial: was begun with calibrated=False, .* True"):
+        predict.predict(tmp_path / "run", pictures, tmp_path / "out", calibrated=True)
+    monkeypatch.setattr(StandIn, "until", 1)  # the other one is left
     predict.predict(tmp_path / "run", pictures, tmp_path / "out")
     assert len(predictions.read(tmp_path / "out" / "predictions.csv")) == 2
-    assert not (tmp_path / "out" / "predictions.partial.csv").exists()
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {"a.png.png", "b.png.png", "predictions.csv"}
 
 
 def test_a_radiograph_that_is_no_longer_read_keeps_no_picture(pictures, tmp_path):
@@ -67,3 +79,36 @@ def test_a_radiograph_that_is_no_longer_read_keeps_no_picture(pictures, tmp_path
     rows = predict.predict(tmp_path / "run", pictures, tmp_path / "out")
     assert [row["status"] for row in rows] == ["unreadable", "refused"]
     assert not list((tmp_path / "out").glob("*.png"))
+
+
+def begin(source, output, process, processes, seconds):
+    """A real process, which takes so long for each radiograph."""
+    options = [str(x) for x in (source.parent / "run", source, output, process, processes, seconds)]
+    environment = os.environ | {"PYTHONPATH": str(PREDICTOR.parents[1])}
+    return subprocess.Popen([sys.executable, str(PREDICTOR), *options], env=environment)
+
+
+def test_processes_share_a_folder_and_one_that_is_killed_goes_on(pictures, tmp_path, monkeypatch):
+    """SIGKILL after the first portion; then given again beside the other: every row once, as of one process."""
+    rng = np.random.default_rng(0)
+    for k in range(11):
+        cv2.imwrite(str(pictures / f"{k}.png"), rng.integers(0, 20 * (k + 1), (40, 40)).astype(np.uint8))
+    (pictures / "9.png").write_bytes(b"torn")
+    out, whole = tmp_path / "out", tmp_path / "whole"
+    killed = begin(pictures, out, 0, 2, seconds=0.5)
+    while killed.poll() is None and not list(out.glob("predictions.partial/*.csv")):
+        time.sleep(0.01)
+    killed.send_signal(signal.SIGKILL)
+    assert killed.wait() == -signal.SIGKILL
+    (kept,) = out.glob("predictions.partial/*.csv")
+    first = {row["path"] for row in predictions.read(kept)}
+    drawn = {path: (out / f"{path}.png").stat().st_mtime_ns for path in first}
+    both = [begin(pictures, out, i, 2, seconds=0) for i in (0, 1)]
+    assert [process.wait() for process in both] == [0, 0]
+    monkeypatch.setattr(predict, "Examiner", runpy.run_path(str(PREDICTOR))["StandIn"])
+    predict.predict(tmp_path / "run", pictures, whole)
+    assert (out / "predictions.csv").read_bytes() == (whole / "predictions.csv").read_bytes()
+    rows = [row["path"] for row in predictions.read(out / "predictions.csv")]
+    assert rows == sorted(path.name for path in pictures.iterdir()) and len(rows) == 13
+    assert not (out / "predictions.partial").exists()
+    assert drawn == {path: (out / f"{path}.png").stat().st_mtime_ns for path in first}  # not examined again

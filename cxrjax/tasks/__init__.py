@@ -13,7 +13,7 @@ from jax import Array
 class Task(NamedTuple):
     """What the one training loop needs to know."""
 
-    data: Any  # pytree of arrays on the device: the whole training split
+    data: Any  # pytree of arrays, the whole training split; the loop puts it on the devices
     groups: np.ndarray  # int [n], the class of each training radiograph, for sampling; zeros where there is none
     init: Callable[[Array], Mapping[str, Any]]  # key -> {"params", "batch_stats"}
     # (params, batch_stats, data, rows int [batch], key) -> (loss, new batch_stats); jitted by the loop

@@ -1,16 +1,16 @@
 """Learn to tell findings apart from random patches of the lungs (Oh et al. 2020, section II-C)."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import cache
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jax import Array
 from ml_collections import ConfigDict
 from tqdm import tqdm
 
-from cxrjax import augment, data, losses, metrics, networks, pipeline, views, voting
+from cxrjax import augment, data, devices, losses, metrics, networks, pipeline, views, voting
 from cxrjax.tasks import Task
 
 
@@ -76,7 +76,7 @@ def build(
         return value, new.get("batch_stats", {})
 
     validate = _validation(config, classifier, validation, find_lungs(config, segmenter_variables, validation))
-    return Task(jax.tree.map(jnp.asarray, device), labels, init, loss, validate)
+    return Task(device, labels, init, loss, validate)
 
 
 def _focus(config: ConfigDict) -> tuple[float, float]:
@@ -94,11 +94,22 @@ def find_lungs(config: ConfigDict, variables: Mapping[str, Any] | None, split: d
         return Lungs(None, None, np.ones(len(split), bool))
     masks, confidence = np.zeros(split.images.shape, bool), np.zeros(len(split), np.float32)
     batches = list(data.batches(len(split), config.evaluation.batch_size))
+    shares, find = _compile_segment(segmenter, settings, config.evaluation.batch_size)
+    variables = shares.replicate(jax.device_get(variables))
     for rows, count in tqdm(batches, desc="finding lungs", unit="batch", delay=2):
-        found = pipeline.segment(segmenter, variables, split.images[rows], settings)
-        masks[rows[:count]] = np.asarray(found.lungs)[:count]
-        confidence[rows[:count]] = np.asarray(found.confidence)[:count]
+        found = find(variables, shares.spread(split.images[rows]))
+        lungs, sure = shares.gather((found.lungs, found.confidence))
+        masks[rows[:count]], confidence[rows[:count]] = lungs[:count], sure[:count]
     return Lungs(masks, confidence, masks.any((1, 2)))
+
+
+@cache
+def _compile_segment(
+    segmenter: views.Network, settings: views.Settings, batch_size: int
+) -> tuple[devices.Shares, Callable[[Any, Any], Any]]:
+    """`pipeline.segment` of spread batches, compiled once for all splits."""
+    shares = devices.Shares(batch_size)
+    return shares, shares.compile(lambda variables, images: pipeline.segment(segmenter, variables, images, settings))
 
 
 def _validation(config: ConfigDict, classifier: views.Network, split: data.Split, lungs: Lungs) -> Any:
@@ -106,19 +117,21 @@ def _validation(config: ConfigDict, classifier: views.Network, split: data.Split
     classes = tuple(config.classifier.classes)
     truth = data.index_labels(split, classes)
     settings = networks.settings(config, config.patches.validation_count)
-    keys = pipeline.radiograph_keys(config.seed, split.names)
-    held = jax.tree.map(jnp.asarray, (split.images, lungs.masks, lungs.confidence, keys))
+    shares = devices.Shares(len(split))
+    held = shares.spread((split.images, lungs.masks, lungs.confidence, split.names))
 
-    @jax.jit
+    @shares.compile
     def vote(variables: Mapping[str, Any], held: Any) -> voting.Vote:
+        *radiographs, names = held
+
         def one(radiograph: tuple[Array, Array | None, Array | None, Array]) -> voting.Vote:
             _, logits, _ = pipeline.classify(classifier, variables, *radiograph, settings)
             return voting.count_votes(logits, settings.voting_rule)
 
-        return jax.lax.map(one, held)
+        return jax.lax.map(one, (*radiographs, pipeline.radiograph_keys(config.seed, names)))
 
     def validate(variables: Mapping[str, Any]) -> dict[str, float]:
-        votes = jax.tree.map(np.asarray, vote(variables, held))
+        votes = shares.gather(vote(shares.replicate(variables), held))
         findings = [
             classes[i] if there else metrics.NO_FINDING for i, there in zip(votes.finding, lungs.found, strict=True)
         ]

@@ -5,12 +5,11 @@ from functools import partial
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jax import Array
 from ml_collections import ConfigDict
 
-from cxrjax import anatomy, augment, data, losses, metrics, networks, views
+from cxrjax import anatomy, augment, data, devices, losses, metrics, networks, views
 from cxrjax.tasks import Task
 
 # What a mask of structures lets us score, and where it is; "lungs" is all that a mask of the lungs alone does.
@@ -75,10 +74,12 @@ def measure(predicted: np.ndarray, truth: np.ndarray, kind: int) -> dict[str, fl
 def _validation(config: ConfigDict, segmenter: networks.Network, split: data.Split) -> Any:
     """Scores of the raw label map at the segmenter's size: what the network itself has learned."""
     held, background = _hold(split, segmenter.size), config.training.background_weight
+    shares = devices.Shares(config.evaluation.batch_size)
 
-    @jax.jit
-    def label(variables: Mapping[str, Any], images: Array, masks: Array, kinds: Array) -> tuple[Array, Array]:
+    @shares.compile
+    def label(variables: Mapping[str, Any], batch: tuple[Array, Array, Array]) -> tuple[Array, Array]:
         """The label maps [B, s, s] and each radiograph's loss [B]."""
+        images, masks, kinds = batch
         x = views.feed(views.scale(images), segmenter)
         out = segmenter.module.apply(variables, x, train=False)
         each = jax.vmap(lambda *one: losses.segmentation_loss(*(part[None] for part in one), background))
@@ -86,12 +87,13 @@ def _validation(config: ConfigDict, segmenter: networks.Network, split: data.Spl
 
     def validate(variables: Mapping[str, Any]) -> dict[str, float]:
         table, loss = [], []
+        variables = shares.replicate(variables)
         for rows, count in data.batches(len(split), config.evaluation.batch_size):
-            batch = [held[key][rows] for key in ("images", "masks", "kinds")]
-            predicted, each = jax.device_get(label(variables, *batch))
+            batch = tuple(held[key][rows] for key in ("images", "masks", "kinds"))
+            predicted, each = shares.gather(label(variables, shares.spread(batch)))
             loss += list(each[:count])
             for row, labels in zip(rows[:count], predicted, strict=False):
-                table.append(measure(labels, np.asarray(held["masks"][row]), split.kinds[row]) | {"status": "ok"})
+                table.append(measure(labels, held["masks"][row], split.kinds[row]) | {"status": "ok"})
         scores = metrics.segmentation_metrics(table)["structures"]
         # The original keeps the network with the best Jaccard of lungs and heart.
         known = [scores[name]["jaccard"] for name in ("lungs", "heart") if scores[name]["support"]]
@@ -100,8 +102,8 @@ def _validation(config: ConfigDict, segmenter: networks.Network, split: data.Spl
     return validate
 
 
-def _hold(split: data.Split, size: int) -> dict[str, Array]:
-    """A split on the device, at the segmenter's size."""
+def _hold(split: data.Split, size: int) -> dict[str, np.ndarray]:
+    """A split at the segmenter's size."""
     if (split.kinds < 0).any():
         raise data.MissingData(f"{split.paths[int(np.argmax(split.kinds < 0))]}: has no mask to learn the lungs from")
     side = split.masks.shape[1]
@@ -109,7 +111,7 @@ def _hold(split: data.Split, size: int) -> dict[str, Array]:
     shrink = jax.jit(partial(views.shrink, size=size))
     images = np.concatenate([shrink(split.images[i : i + 1]) for i in range(len(split))])
     return {
-        "images": jnp.asarray(images),
-        "masks": jnp.asarray(split.masks[:, nearest][:, :, nearest]),
-        "kinds": jnp.asarray(split.kinds),
+        "images": images,
+        "masks": split.masks[:, nearest][:, :, nearest],
+        "kinds": split.kinds,
     }

@@ -1,0 +1,78 @@
+"""What every process of `test_hosts.py` does: python host.py OUT.npz [HOST:PORT PROCESSES PROCESS]."""
+
+import sys
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from configs import base
+from cxrjax import devices, groups, hosts, steps
+from cxrjax.tasks import Task
+
+
+class Tiny(nn.Module):
+    """Batch norm knows the whole batch."""
+
+    @nn.compact
+    def __call__(self, x, train):
+        x = nn.BatchNorm(not train, momentum=0.9, name="norm")(nn.Dense(4, name="stem")(x))
+        return nn.Dense(2, name="head")(nn.relu(x))[:, 0]
+
+
+def learn(batch_size: int, count: int = 4) -> steps.State:
+    """Some steps of a training of thirty points."""
+    config, module = base.get_config(), Tiny()
+    config.training.optimiser = "sgd"  # Adam would blow up what rounding does
+    x = np.random.default_rng(0).normal(size=(30, 3)).astype(np.float32)
+
+    def loss(params, batch_stats, held, rows, key):
+        noisy = held[rows] + 0.1 * jax.random.normal(key, (len(rows), 3))
+        y, new = module.apply(
+            {"params": params, "batch_stats": batch_stats}, noisy, train=True, mutable=["batch_stats"]
+        )
+        return ((y - held[rows].sum(1)) ** 2).mean(), new["batch_stats"]
+
+    task = Task(x, np.zeros(30, np.int32), lambda key: module.init(key, x, train=False), loss, dict)
+    shares, phase = devices.Shares(batch_size), groups.plan_phases([], 0, 1.0)[0]
+    optimiser = steps.build_optimiser(config, count, phase)
+    step = steps.make_step(task, optimiser, lambda number, scale: jnp.float32(0.01), phase, config, shares)
+    state = shares.replicate(steps.begin(task.init(jax.random.key(0)), optimiser, config))
+    held = shares.replicate(x)
+    for number in range(count):
+        rows = (np.arange(batch_size) * 7 + number).astype(np.int32) % 30
+        state = step(state, held, shares.spread(rows))
+    return jax.device_get(state)
+
+
+def examine(batch_size: int) -> dict[str, np.ndarray]:
+    """A program in which every row is alone."""
+    shares = devices.Shares(batch_size)
+    x = np.arange(2 * batch_size, dtype=np.float32).reshape(-1, 2)
+    names = np.arange(batch_size, dtype=np.uint32) + 5
+
+    @shares.compile
+    def run(scale, given):
+        x, names = given
+        keys = jax.vmap(lambda name: jax.random.fold_in(jax.random.key(0), name))(names)
+        return {"scaled": scale * x, "drawn": jax.vmap(jax.random.uniform)(keys)}
+
+    found = shares.gather(run(shares.replicate(np.float32(3)), shares.spread((x, names))))
+    np.testing.assert_array_equal(found["scaled"], 3 * x)
+    return found
+
+
+def work() -> dict[str, np.ndarray]:
+    """All arrays of batches of several sizes, by name."""
+    tree = [examine(size) for size in (1, 6, 17)], [learn(size) for size in (6, 9)]
+    return {jax.tree_util.keystr(path): np.asarray(leaf) for path, leaf in jax.tree.leaves_with_path(tree)}
+
+
+if __name__ == "__main__":
+    out, *place = sys.argv[1:]
+    if place:
+        hosts.join(place[0], int(place[1]), int(place[2]))
+    first = hosts.agree(hosts.leads())
+    assert first, "what the first process decides holds in all"
+    np.savez(out, **work(), devices=devices.Shares(6).mesh.size)
