@@ -56,7 +56,7 @@ def test_a_folder_has_its_name_once_it_is_whole(tmp_path):
         (folder / "a").write_text("a")
         raise KeyboardInterrupt
     for name in ("new", "new/a"):
-        with pytest.raises(FileExistsError, match=f"{name}: there is something here already"):
-            with whole.folder(tmp_path / name):
-                pass
+        refused = pytest.raises(FileExistsError, match=f"{name}: there is something here already")
+        with refused, whole.folder(tmp_path / name):
+            pass
     assert sorted(os.listdir(tmp_path)) == ["deep", "empty", "new"] and (tmp_path / "new" / "a").read_text() == "a"
