@@ -96,9 +96,7 @@ def describe(config: ConfigDict, temperature: float | None, step: int | None) ->
         told["segmenter"] = network | labels | smallest | {"steps": _LUNGS}
     if c["task"] == "segment":
         return told | {"outputs": _STRUCTURES}
-    patches = {
-        key: c["patches"][key] for key in ("mode", "masked", "channels", "size", "count", "margin", "confidence")
-    }
+    patches = {key: c["patches"][key] for key in _PATCHES}
     members = c["evaluation"]["members"]
     steps = (["blacken all but the lungs"] if patches["masked"] else []) + [_SHOWN[patches["mode"]]]
     steps += ([_CONTRAST] if patches["channels"] == "contrast" else []) + [*_VOTE]
