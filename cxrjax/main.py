@@ -174,7 +174,7 @@ def _export(workdir: Path) -> int | None:
         print(f"exported: the weights are in {target}, by PyTorch's names")
     elif target.suffix and not _OUTPUT.value.endswith("/"):
         return _usage(
-            f"--mode=export writes a file of .safetensors or a folder; {target} is neither (a folder ends in /)"
+            f"--mode=export writes a file of .safetensors or a folder; {target} is neither; a folder may end in /"
         )
     else:
         files = export.export_run(workdir, target)
