@@ -1,16 +1,18 @@
 """Several networks of one training vote together: snapshot ensembles (Huang et al. 2017)."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax import Array
 
-from cxrjax import networks, runs, voting
+from cxrjax import networks, pipeline, runs, voting
 from cxrjax.checkpoints import Checkpoints, snapshot
 from cxrjax.pipeline import NO_CLASS, Diagnosis
-from cxrjax.views import Network
+from cxrjax.views import Network, Settings
 
 
 def load(workdir: Path, network: Network, count: int) -> Any:
@@ -27,6 +29,22 @@ def load(workdir: Path, network: Network, count: int) -> Any:
     with Checkpoints(folder) as checkpoints:
         members = [checkpoints.restore(snapshot(k), like) for k in range(kept - count + 1, kept + 1)]
     return jax.tree.map(lambda *each: np.stack(each), *members)
+
+
+def diagnose(
+    segmenter: Network | None,
+    classifier: Network,
+    variables: Mapping[str, Any],
+    images: Array,
+    keys: Array,
+    settings: Settings,
+) -> Diagnosis:
+    """`pipeline.diagnose` by the members that `variables["classifier"]` holds (see `load`), pooled."""
+
+    def one(member: Any) -> Diagnosis:
+        return pipeline.diagnose(segmenter, classifier, variables | {"classifier": member}, images, keys, settings)
+
+    return pool(jax.lax.map(one, variables["classifier"]), settings.voting_rule)
 
 
 def pool(each: Diagnosis, rule: str) -> Diagnosis:

@@ -115,16 +115,9 @@ class Examiner:
             images, checksums = given
             if not self.finds:
                 return pipeline.segment(self._segmenter, variables["segmenter"], images, self._settings)
-
             keys = pipeline.radiograph_keys(self.config.seed, checksums)
-
-            def diagnose(classifier: Any) -> pipeline.Diagnosis:
-                both = variables | {"classifier": classifier}
-                return pipeline.diagnose(self._segmenter, self._classifier, both, images, keys, self._settings)
-
-            if self._members == 1:
-                return diagnose(variables["classifier"])
-            return ensemble.pool(jax.lax.map(diagnose, variables["classifier"]), self._settings.voting_rule)
+            diagnose = pipeline.diagnose if self._members == 1 else ensemble.diagnose
+            return diagnose(self._segmenter, self._classifier, variables, images, keys, self._settings)
 
         return self._shares.compile(run)
 

@@ -26,6 +26,9 @@ of a job array, each is given the same and its number I from 0; the last to be d
 Make a run of published weights (safetensors, PyTorch, Keras; nothing of a file is run), or publish a run's:
   python -m cxrjax.main --mode=import --input=FILE_OR_ADDRESS --config=configs/oh2020_segment.py --workdir=RUN
   python -m cxrjax.main --mode=export --workdir=RUN --output=FILE.safetensors
+Or for programs that know nothing of this one: all it does with a radiograph as StableHLO, its networks as ONNX (with
+cxrjax[onnx]), and settings.json, which says how to feed them, into a folder:
+  python -m cxrjax.main --mode=export --workdir=RUN --output=DIR
 An address is hf:OWNER/NAME/PATH@REVISION, of the Hugging Face hub, or https://…#sha256=….
 
 Look for a learning rate; the curve goes to RUN/rate_finder.png:
@@ -175,11 +178,23 @@ def _import(workdir: Path) -> None:
     print(f"imported: every weight of {_INPUT.value} has its place; the run is in {workdir}")
 
 
-def _export(workdir: Path) -> None:
-    from cxrjax import exchange
+def _export(workdir: Path) -> int | None:
+    from cxrjax import exchange, export
 
-    exchange.export_run(workdir, Path(_OUTPUT.value))
-    print(f"exported: the weights are in {_OUTPUT.value}, by PyTorch's names")
+    target = Path(_OUTPUT.value)
+    if target.suffix == ".safetensors":
+        exchange.export_run(workdir, target)
+        print(f"exported: the weights are in {target}, by PyTorch's names")
+    elif target.suffix and not _OUTPUT.value.endswith("/"):
+        return _usage(
+            f"--mode=export writes a file of .safetensors or a folder; {target} is neither; a folder may end in /"
+        )
+    else:
+        files = export.export_run(workdir, target)
+        print(f"exported: {', '.join(files)} are in {target}, each read back and equal to the run")
+        if not any(name.endswith(".onnx") for name in files):
+            print("no ONNX was written, for want of its packages: pip install 'cxrjax[onnx]'")
+    return None
 
 
 class Mode(NamedTuple):
@@ -220,7 +235,9 @@ _LESIONS = flags.DEFINE_string(
     "lesions", None, "check_maps: a CSV file of known lesions: path, mask or path, row, column, height, width."
 )
 _INPUT = flags.DEFINE_string("input", None, "predict: a radiograph, or a folder; import: weights.")
-_OUTPUT = flags.DEFINE_string("output", None, "predict: the folder to write to; export: the file.")
+_OUTPUT = flags.DEFINE_string(
+    "output", None, "predict: the folder to write to; export: a file of .safetensors, or a folder."
+)
 _COORDINATOR = flags.DEFINE_string("coordinator", None, "train, evaluate: HOST:PORT of the first of several processes.")
 _DISTRIBUTED = flags.DEFINE_bool("distributed", False, "train, evaluate: as one of the processes of a cluster.")
 _PROCESSES = flags.DEFINE_integer("processes", None, "How many processes share the work.", lower_bound=1)

@@ -20,10 +20,10 @@ def class_activation_map(features: Array, kernel: Array, finding: Array) -> Arra
     Args:
         features: float [N, h, w, C], the last feature maps.
         kernel: float [C, K], of the linear layer.
-        finding: index of the class.
+        finding: index of the class; or indices [M] of several.
 
     Returns:
-        float [N, h, w], at least 0.
+        float [N, h, w], at least 0; or of several [N, h, w, M].
     """
     return jax.nn.relu(features @ kernel[:, finding])
 

@@ -1,7 +1,10 @@
-"""Files that are written whole or not at all, and of several processes at one work by the first."""
+"""Files and folders that are written whole or not at all; files, of several processes at one work, by the first."""
 
 import os
 import secrets
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from cxrjax import hosts
@@ -26,3 +29,25 @@ def write(path: str | os.PathLike, data: bytes) -> None:
         os.replace(begun, path)
     finally:
         begun.unlink(missing_ok=True)
+
+
+@contextmanager
+def folder(path: str | os.PathLike) -> Iterator[Path]:
+    """A folder to write to, which has its name only once the block has ended without an error.
+
+    Args:
+        path: not there yet, or an empty folder.
+
+    Raises:
+        OSError: there is something already, or it cannot be written (no room, no right); what was begun is removed.
+    """
+    path = Path(path).resolve()
+    if path.is_dir() and any(path.iterdir()) or path.exists() and not path.is_dir():
+        raise FileExistsError(f"{path}: there is something here already; name another folder, or remove it")
+    begun = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        begun.mkdir(parents=True)
+        yield begun
+        os.replace(begun, path)
+    finally:
+        shutil.rmtree(begun, ignore_errors=True)

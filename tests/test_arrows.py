@@ -106,6 +106,9 @@ COMMANDS: dict[str, set[str]] = {
     "cxrjax.predict": BELOW | {"cxrjax.examine"},
     "cxrjax.report": BELOW | {"cxrjax.examine", "cxrjax.report.*"},
     "cxrjax.report.*": BELOW | {"cxrjax", "cxrjax.examine", "cxrjax.report.*"},  # cxrjax for its version
+    "cxrjax.export": BELOW | {"cxrjax.export.*"},
+    # cxrjax for its version
+    "cxrjax.export.*": BELOW | {"cxrjax", "cxrjax.export.*", "cxrjax.models.conv", "cxrjax.models.convolution"},
     "cxrjax.fit_gate": BELOW | {"cxrjax.examine"},
     "cxrjax.compare_classes": BELOW | {"cxrjax.examine"},
     "cxrjax.find_rate": BELOW | {"cxrjax.train"},
@@ -114,7 +117,8 @@ COMMANDS: dict[str, set[str]] = {
     "cxrjax.main": {
         "configs.audit", "cxrjax.allocator", "cxrjax.audit", "cxrjax.check_maps", "cxrjax.compare",
         "cxrjax.compare_classes", "cxrjax.cross_validate", "cxrjax.data", "cxrjax.evaluate", "cxrjax.exchange",
-        "cxrjax.find_rate", "cxrjax.fit_gate", "cxrjax.hosts", "cxrjax.predict", "cxrjax.radiograph", "cxrjax.report",
+        "cxrjax.export", "cxrjax.find_rate", "cxrjax.fit_gate", "cxrjax.hosts", "cxrjax.predict", "cxrjax.radiograph",
+        "cxrjax.report",
         "cxrjax.runs", "cxrjax.score", "cxrjax.tables", "cxrjax.train", "cxrjax.trust",
     },
 }  # fmt: skip
@@ -146,6 +150,9 @@ ONLY: dict[str, set[str]] = {
     "apache_beam": {"data_prep.workers"},
     "h5py": {"cxrjax.pretrained.keras"},
     "huggingface_hub": {"cxrjax.pretrained.hub"},
+    "jax.export": {"cxrjax.export.stablehlo"},
+    "jax2onnx": {"cxrjax.export.onnx"},
+    "onnxruntime": {"cxrjax.export.onnx"},
     "safetensors": {"cxrjax.pretrained.files", "cxrjax.exchange"},
     # It runs what a file names, which cxrjax.pretrained.unpickle does not; workers read what their parent just wrote.
     "pickle": {"data_prep.workers"},

@@ -42,6 +42,7 @@ def run(*arguments: str) -> subprocess.CompletedProcess:
         (("--workdir=x", "--mode=score", "--distributed"), 2, "--mode=score takes no --distributed"),
         (("--workdir=x", "--mode=import", CONFIG, "--input=none.pth"), 1, "none.pth: no such file or directory"),
         (("--workdir=x", "--mode=import", CONFIG, "--input=LICENSE"), 1, "LICENSE: this is no file of safetensors"),
+        (("--workdir=x", "--mode=export", "--output=y.onnx"), 2, "y.onnx is neither; a folder may end in /"),
         (("--workdir=no/such/run", "--mode=export", "--output=y"), 1, "no/such/run: there is no run here"),
         (("--workdir=no/such/run", "--mode=evaluate"), 1, "no/such/run: there is no run here"),
         (("--workdir=no/such/run", "--mode=check_maps"), 1, "no/such/run: there is no run here"),

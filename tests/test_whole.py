@@ -43,3 +43,20 @@ def test_a_kill_before_the_last_act_leaves_the_old_file(tmp_path, monkeypatch):
         whole.write(tmp_path / "a.csv", b"new")
     assert (tmp_path / "a.csv").read_bytes() == b"old"
     assert os.listdir(tmp_path) == ["a.csv"]
+
+
+def test_a_folder_has_its_name_once_it_is_whole(tmp_path):
+    for name in ("new", "deep/new", "empty"):
+        (tmp_path / "empty").mkdir(exist_ok=True)
+        with whole.folder(tmp_path / name) as folder:
+            (folder / "a").write_text("a")
+            assert not (tmp_path / name / "a").exists()
+        assert os.listdir(tmp_path / name) == ["a"]
+    with pytest.raises(KeyboardInterrupt), whole.folder(tmp_path / "other") as folder:
+        (folder / "a").write_text("a")
+        raise KeyboardInterrupt
+    for name in ("new", "new/a"):
+        refused = pytest.raises(FileExistsError, match=f"{name}: there is something here already")
+        with refused, whole.folder(tmp_path / name):
+            pass
+    assert sorted(os.listdir(tmp_path)) == ["deep", "empty", "new"] and (tmp_path / "new" / "a").read_text() == "a"

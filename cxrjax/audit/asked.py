@@ -10,7 +10,7 @@ import numpy as np
 from jax import Array
 from ml_collections import ConfigDict
 
-from cxrjax import data, networks, pipeline, runs, views, voting
+from cxrjax import data, models, networks, pipeline, runs, views, voting
 
 
 class Asked:
@@ -53,9 +53,11 @@ class Asked:
 def _vote(
     classifier: views.Network, settings: views.Settings, variables: Any, images: Array, lungs: Array, keys: Array
 ) -> voting.Vote:
+    prepared = models.prepare(variables)
+
     def one(radiograph: tuple[Array, Array, Array]) -> voting.Vote:
         image, lungs, key = radiograph
-        _, logits, _ = pipeline.classify(classifier, variables, image, lungs, jnp.ones(()), key, settings)
+        _, logits, _ = pipeline.classify(classifier, prepared, image, lungs, jnp.ones(()), key, settings)
         return voting.count_votes(logits, settings.voting_rule)
 
     return jax.lax.map(one, (images, lungs, keys))

@@ -40,7 +40,7 @@ class DenseNet(nn.Module):
             if block < len(self.blocks):
                 x = nn.relu(norm(f"transition{block}_norm")(x))
                 x = conv(x.shape[-1] // 2, 1, name=f"transition{block}_conv")(x)
-                x = nn.avg_pool(x, (2, 2), (2, 2))
+                x = nn.avg_pool(x, window_shape=(2, 2), strides=(2, 2))
         return nn.relu(norm("norm5")(x))
 
 

@@ -41,7 +41,7 @@ class Head(nn.Module):
     def __call__(self, features: Array, train: bool) -> Array:
         """float [N, h, w, C] -> logits float32 [N, num_classes]."""
         x = mean_in_grid(features.astype(jnp.float32), self.grid)  # [N, grid, grid, C]
-        x = x.transpose(0, 3, 1, 2).reshape(len(x), -1)  # channels first, the order of PyTorch's weights
+        x = x.transpose(0, 3, 1, 2).reshape(x.shape[0], -1)  # channels first, the order of PyTorch's weights
         for i, (width, dropout) in enumerate(self.hidden):
             x = nn.Dense(width, dtype=self.dtype, name=f"linear_{i}")(x)
             if self.norm:

@@ -56,4 +56,5 @@ class TwoLayerCNN(nn.Module):
         x = Conv(6, 3, padding=0, use_bias=True, dtype=self.dtype, name="cnn_layers_0")(x)
         x = max_pool(nn.relu(batch_norm(train, self.dtype, "cnn_layers_1")(x)), 2, 2)
         x = Conv(16, 3, padding=0, use_bias=True, dtype=self.dtype, name="cnn_layers_4")(x)
-        return nn.avg_pool(nn.relu(batch_norm(train, self.dtype, "cnn_layers_5")(x)), (2, 2), (2, 2))
+        x = nn.relu(batch_norm(train, self.dtype, "cnn_layers_5")(x))
+        return nn.avg_pool(x, window_shape=(2, 2), strides=(2, 2))

@@ -10,7 +10,7 @@ from jax import Array
 from ml_collections import ConfigDict
 from tqdm import tqdm
 
-from cxrjax import augment, data, devices, losses, metrics, networks, pipeline, views, voting
+from cxrjax import augment, data, devices, losses, metrics, models, networks, pipeline, views, voting
 from cxrjax.tasks import Task
 
 
@@ -123,9 +123,10 @@ def _validation(config: ConfigDict, classifier: views.Network, split: data.Split
     @shares.compile
     def vote(variables: Mapping[str, Any], held: Any) -> voting.Vote:
         *radiographs, names = held
+        prepared = models.prepare(variables)
 
         def one(radiograph: tuple[Array, Array | None, Array | None, Array]) -> voting.Vote:
-            _, logits, _ = pipeline.classify(classifier, variables, *radiograph, settings)
+            _, logits, _ = pipeline.classify(classifier, prepared, *radiograph, settings)
             return voting.count_votes(logits, settings.voting_rule)
 
         return jax.lax.map(one, (*radiographs, pipeline.radiograph_keys(config.seed, names)))

@@ -1,0 +1,26 @@
+"""Every network that a run can have becomes ONNX, and gives there what it gives here."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from configs import base
+from cxrjax import models, networks
+from cxrjax.export import onnx, proof
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("architecture", models.ARCHITECTURES)
+def test_every_architecture_is_converted(architecture):
+    config = base.get_config()
+    config.task = "segment" if architecture in models.SEGMENTERS else "classify"
+    config.segmenter.size = config.patches.size = 64
+    config.segmenter.architecture = config.classifier.architecture = architecture
+    network = networks.segmenter(config) if config.task == "segment" else networks.classifier(config)
+    shapes, rng = jax.eval_shape(lambda: networks.init(network, jax.random.key(0))), np.random.default_rng(0)
+    drawn = jax.tree.map(lambda x: rng.uniform(0.5, 1.5, x.shape).astype("f4") / np.prod(x.shape[:-1]), shapes)
+    variables = {"segmenter": drawn if config.task == "segment" else None, "classifier": drawn}
+    ((_, _, function),) = onnx.list_networks(config, variables)
+    x = proof.draw_input(network)
+    proof.compare(architecture, onnx.convert(function, network).run(x), jax.jit(function)(jnp.asarray(x)), 1e-30)
