@@ -8,7 +8,8 @@ The network alone, float32, random weights; the peer is PyTorch with channels la
 
 from contextlib import ExitStack
 
-from benchmarks.side_by_side import Contestant, parse, peer_forms, race, start_ours, tell
+from benchmarks.record import tell
+from benchmarks.side_by_side import Contestant, parse, peer_forms, race, start_ours
 
 
 def main() -> None:

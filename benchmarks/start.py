@@ -19,7 +19,8 @@ from statistics import median
 from typing import Any, NamedTuple
 
 from benchmarks.contestants.worker import WHOLE
-from benchmarks.side_by_side import ROOT, Contestant, describe_machine, parse, peer_forms, save, start_ours, write_table
+from benchmarks.record import describe_machine, save, write_table
+from benchmarks.side_by_side import ROOT, Contestant, parse, peer_forms, start_ours
 from cxrjax import runs
 
 CACHE = "JAX_COMPILATION_CACHE_DIR"

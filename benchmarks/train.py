@@ -11,7 +11,8 @@ second are 1000 over the milliseconds; peak memory is of the whole process.
 
 from contextlib import ExitStack
 
-from benchmarks.side_by_side import Contestant, parse, peer_forms, race, start_ours, tell
+from benchmarks.record import tell
+from benchmarks.side_by_side import Contestant, parse, peer_forms, race, start_ours
 
 TASKS = ("classifier", "segmenter")
 

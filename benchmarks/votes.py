@@ -16,7 +16,8 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.side_by_side import OURS, Contestant, parse, peer_forms, race, start_ours, tell
+from benchmarks.record import tell
+from benchmarks.side_by_side import OURS, Contestant, parse, peer_forms, race, start_ours
 from cxrjax import runs
 
 MORE = {

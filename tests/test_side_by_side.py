@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from benchmarks import ceiling, made_up, side_by_side
+from benchmarks import ceiling, made_up, record, side_by_side
 from benchmarks.contestants import preparation
 from benchmarks.side_by_side import OURS, Contestant
 from configs import base
@@ -45,14 +45,14 @@ def test_ratio_and_share_of_the_ceiling_by_hand(tmp_path, capsys, monkeypatch):
     operations = {"operations": {"whole": ceiling.PRODUCT_OPERATIONS / 2}}
     both = [Scripted(OURS, [], {}, whole=[]), Scripted("peer", [], operations, whole=[])]
     seconds = {"whole": {OURS: [1.0, 2.0, 30.0], "peer": [3.0, 3.0, 3.0]}} | product
-    side_by_side.tell("How long?", both, seconds, tmp_path / "it.json")
+    record.tell("How long?", both, seconds, tmp_path / "it.json")
     assert "| whole | 2e+03 | 3e+03 | 1.50 | 25% |" in capsys.readouterr().out
-    record = json.loads((tmp_path / "it.json").read_text())
-    assert record["stages"][0]["median"] == {OURS: 2, "peer": 3}
-    assert record["stages"][0]["peer_over_ours"] == {"peer": 1.5}
-    assert record["stages"][0]["share_of_ceiling"] == 0.25
-    assert record["machine"]["operations_a_second"] == ceiling.PRODUCT_OPERATIONS
-    assert record["contestants"]["peer"]["peak_megabytes"] == 64
+    kept = json.loads((tmp_path / "it.json").read_text())
+    assert kept["stages"][0]["median"] == {OURS: 2, "peer": 3}
+    assert kept["stages"][0]["peer_over_ours"] == {"peer": 1.5}
+    assert kept["stages"][0]["share_of_ceiling"] == 0.25
+    assert kept["machine"]["operations_a_second"] == ceiling.PRODUCT_OPERATIONS
+    assert kept["contestants"]["peer"]["peak_megabytes"] == 64
 
 
 def test_a_contestant_that_stops_leaves_its_last_words():
