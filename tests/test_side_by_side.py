@@ -11,8 +11,7 @@ import pytest
 from benchmarks import ceiling, made_up, record, side_by_side
 from benchmarks.contestants import preparation
 from benchmarks.side_by_side import OURS, Contestant
-from configs import base
-from cxrjax import anatomy, networks, patches, radiograph, standardise
+from cxrjax import anatomy, models, patches, radiograph, standardise, views
 
 
 class Scripted:
@@ -81,9 +80,8 @@ def test_peers_clean_and_crop_as_we_do():
 
 
 def test_the_made_up_segmenter_takes_dark_for_lung():
-    config = base.get_config()
-    config.task, config.segmenter.architecture, config.segmenter.size = "segment", "fc_densenet29", 32
-    segmenter = networks.segmenter(config)
+    module = models.build("fc_densenet29", len(anatomy.STRUCTURES), blocks=(2, 1), bottleneck=1, growth=4, stem=8)
+    segmenter = views.Network(module, 32, 1)
     levels = np.random.default_rng(0).random((1, 32, 32, 1), np.float32)
     variables = made_up.see_dark_as_lung(segmenter)
     run = jax.jit(segmenter.module.apply, static_argnames="train")
