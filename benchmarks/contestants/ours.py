@@ -123,8 +123,8 @@ def train_segmenter(size: int = 256) -> Work:
     return Work(_steps(train.Training(config, segment.build(config, split, split))), FACTS)
 
 
-def examine_many(folder: str, count: int, **changes: Any) -> Work:
-    """So many radiographs of noise, through the networks of a run with some settings changed."""
+def examine_many(folder: str, count: int) -> Work:
+    """So many radiographs of noise, in the batches of evaluation."""
     workdir = Path(folder) / "classifier"
     examiner = examine.Examiner(workdir, gated=False, most=count)
     pictures = made_up.draw_split(count, examiner.config.image.size)
