@@ -1,0 +1,126 @@
+"""The original's own programs, from a checkout that the user names: nothing of them is kept here but what is mended.
+
+Deep-Learning-COVID-19-on-CXR-using-Limited-Training-Data-Sets of the paper's authors, its three programs one after the
+other on one radiograph: `segmentation/inference.py`, which writes the mask; `classification/inference.py`, which draws
+and classifies one crop at a time, N times over; `classification/visualize_cnn.py`, which draws N more, each classified
+and then differentiated for its Grad-CAM. MENDED is all that keeps them from running as they are, on a copy.
+
+Beside torch and torchvision it needs matplotlib, scikit-learn, Pillow, OpenCV and pytorch-gradcam 0.2.1.
+"""
+
+import importlib
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file
+
+from benchmarks.contestants.worker import WHOLE, Work, cores, serve
+
+FOLDERS = ("Normal", "COVID-19", "Virus", "bacteria", "TB")  # that it looks through
+SEGMENTER, CLASSIFIER = "checkpoint/model_v1.1.pth", "checkpoint/name_newset/100.pth"
+
+# File, what stands there, what to put in its place; {votes} is N.
+MENDED = (
+    # NumPy 2 no longer widens uint8(255) + 1.
+    ("segmentation/mydataset.py", "num_bin = images.max()+1", "num_bin = int(images.max())+1"),
+    # One program does not read where the one before it writes.
+    ("segmentation/header.py", '"../output/"', '"../output/test/"'),
+    ("classification/header.py", "'/media/depecher/5TB_hard/COVID_classification/'", "'../output/'"),
+    ("classification/visualize_cnn.py", "'../data/test/COVID/'", "'../output/test/COVID-19/'"),
+    ("classification/header.py", "repeat = 100", "repeat = {votes}"),
+    # ImageNet's weights are not fetched: the checkpoint takes their place.
+    ("classification/inference.py", "use_pretrained=True", "use_pretrained=False"),
+    ("classification/visualize_cnn.py", "use_pretrained=True", "use_pretrained=False"),
+    # One test radiograph and not 445; its loader's four processes, started anew for each crop, are spared.
+    ("classification/inference.py", "range(445)", "range(1)"),
+    ("classification/inference.py", "num_workers=4", "num_workers=0"),
+    # It ends with the votes and with the map: the report and the plots are spared.
+    ("classification/inference.py", "cm = confusion_matrix(y_true, y_pred)", "return y_pred"),
+    ("classification/visualize_cnn.py", "plt.imshow(final_combined)", "continue"),
+)
+
+
+def vote(original: str, folder: str, picture: str, votes: int, cached: bool) -> Work:
+    """From a file to its finding with votes and map.
+
+    Args:
+        original: the checkout.
+        folder: of the weights.
+        picture: a file.
+        votes: N.
+        cached: whether a checkpoint is read once and not, as there, anew for each crop of a map.
+
+    Raises:
+        ValueError: the checkout is of another version: what is to be mended does not stand there.
+    """
+    root = Path(tempfile.mkdtemp())
+    for name in ("segmentation", "classification", "utils"):
+        shutil.copytree(Path(original) / name, root / name)
+    for name, old, new in MENDED:
+        text = (root / name).read_text()
+        if old not in text:
+            raise ValueError(f"{Path(original) / name}: is of another version, {old!r} is not in it")
+        (root / name).write_text(text.replace(old, new.format(votes=votes)))
+    for name in FOLDERS:
+        (root / "data" / name).mkdir(parents=True)
+        (root / "output" / "test" / name).mkdir(parents=True)
+    shutil.copy(picture, root / "data" / "COVID-19")
+    _write_checkpoints(root, folder)
+    if cached:
+        torch.load = cache(torch.load)
+    segment, classify, show = programs = _load(root)
+
+    def find() -> None:
+        for program in programs:
+            program()
+
+    stages = {
+        WHOLE: find,
+        "its file to mask": segment,
+        "its votes": classify,
+        "its map": show,
+    }
+    return Work(stages, {"torch": torch.__version__})
+
+
+def _write_checkpoints(root: Path, folder: str) -> None:
+    """The same weights as everyone's, as it wants them: its segmenter is given grey levels of 0 to 255."""
+    segmenter = load_file(Path(folder) / "segmenter.safetensors")
+    segmenter["firstconv.weight"] /= 255
+    kept = {"test_sampler": [], "epoch": 0}
+    for path, state in ((SEGMENTER, segmenter), (CLASSIFIER, load_file(Path(folder) / "classifier.safetensors"))):
+        (root / path).parent.mkdir(parents=True, exist_ok=True)
+        torch.save(kept | {"model_state_dict": state}, root / path)
+
+
+def _load(root: Path) -> list[Callable[[], Any]]:
+    """Its three programs, imported once, in the folder where they expect to be run."""
+    sys.path[:0] = [str(root), str(root / "segmentation")]
+    os.chdir(root / "classification")
+    os.environ["MPLBACKEND"] = "Agg"
+    _declare_operators()
+    programs = ("inference", "classification.inference", "classification.visualize_cnn")
+    return [importlib.import_module(name).main for name in programs]
+
+
+def _declare_operators() -> None:
+    """Let torchvision be imported where it was built for another torch: its compiled operators are not called."""
+    try:
+        importlib.import_module("torchvision")
+        return
+    except RuntimeError:  # operator torchvision::nms does not exist
+        sys.modules.pop("torchvision", None)
+    for name in ("nms", "qnms"):
+        torch.library.define(f"torchvision::{name}", "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(cores())
+    serve({"votes": vote})

@@ -1,0 +1,181 @@
+"""What cxrjax does of each work, through its public doors alone."""
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from benchmarks import ceiling, made_up
+from benchmarks.contestants import preparation
+from benchmarks.contestants.worker import WHOLE, Work, serve
+from configs import oh2020_classify, oh2020_segment
+from cxrjax import (
+    allocator,
+    anatomy,
+    data,
+    examine,
+    models,
+    networks,
+    patches,
+    pipeline,
+    predict,
+    radiograph,
+    runs,
+    standardise,
+    train,
+    views,
+    voting,
+)
+from cxrjax.tasks import classify, segment
+
+FACTS = {"jax": jax.__version__, "backend": jax.default_backend(), "devices": jax.device_count()}
+
+
+def write_runs(folder: str, changes: dict[str, Any]) -> Work:
+    """No race: the runs that the others need, see `made_up`."""
+    made_up.write_runs(Path(folder), **changes)
+    return Work({})
+
+
+def vote(folder: str, picture: str) -> Work:
+    """From a file to its finding with votes and map, whole and each stage alone."""
+    workdir, name = Path(folder) / "classifier", Path(picture).name
+    config = runs.load_config(workdir)
+    settings = networks.settings(config, config.patches.count)
+    segmenter, classifier = networks.segmenter(config), networks.classifier(config)
+    examiner = examine.Examiner(workdir, gated=False, most=1)
+    held = runs.load_networks(workdir, config)
+    key = pipeline.radiograph_keys(config.seed, data.name_keys([name]))[0]
+    equalise = partial(
+        standardise.standardise, size=config.image.size, gamma=config.image.gamma, equalise=config.image.equalise
+    )
+
+    segment_one = jax.jit(lambda held, image: pipeline.segment(segmenter, held["segmenter"], image[None], settings))
+    draw = jax.jit(patches.draw_centres, static_argnums=2)
+    crop = jax.jit(patches.crop, static_argnums=2)
+    classify_one = jax.jit(
+        lambda held, *given: pipeline.classify(classifier, held["classifier"], *given, key, settings)
+    )
+    count = jax.jit(partial(voting.count_votes, rule=settings.voting_rule))
+    show = jax.jit(lambda held, *given: pipeline.show(classifier, held["classifier"], *given, settings))
+
+    def find() -> pipeline.Diagnosis:
+        return next(examiner.examine(equalise(radiograph.read(picture))[None], [name]))
+
+    def results() -> dict[str, Any]:
+        few = crop(jnp.asarray(image), jnp.array(preparation.spread(len(image))), classifier.size)
+        features = models.look(classifier.module, held["classifier"], views.feed(views.scale(few), classifier))
+        logits = models.decide(classifier.module, held["classifier"], features)
+        return {"image": image, "lungs": lungs, "logits": logits}
+
+    read = radiograph.read(picture)
+    image = equalise(read)
+    found = segment_one(held, image)
+    lungs, confidence = found.lungs[0], found.confidence[0]
+    masked = jnp.where(lungs, image, 0)
+    centres = draw(key, lungs, settings.patch_count)
+    patched = classify_one(held, image, lungs, confidence)
+    finding = count(patched[1]).finding
+    stages = {
+        "read": lambda: radiograph.read(picture),
+        "standardise": lambda: equalise(read),
+        "segment": lambda: segment_one(held, image),
+        "draw": lambda: draw(key, lungs, settings.patch_count),
+        "crop": lambda: crop(masked, centres, classifier.size),
+        "draw, crop, classify": lambda: classify_one(held, image, lungs, confidence),
+        "vote": lambda: count(patched[1]),
+        "map": lambda: show(held, image, patched, finding),
+        WHOLE: find,
+    }
+    return Work(_wait(stages) | _product(), FACTS, results)
+
+
+def segment_batches(batches: list[int]) -> Work:
+    """FC-DenseNet103 at 256², the network alone, in batches."""
+    module = models.build("fc_densenet103", len(anatomy.STRUCTURES))
+    variables = jax.device_put(made_up.draw_weights(views.Network(module, 256, 1)))
+    run = jax.jit(partial(module.apply, train=False))
+    pictures = {n: jnp.asarray(np.random.default_rng(n).random((n, 256, 256, 1), np.float32)) for n in batches}
+    stages = {f"batch of {n}": partial(run, variables, x) for n, x in pictures.items()}
+    return Work(_wait(stages) | _product(), FACTS)
+
+
+def train_classifier(size: int = 1024) -> Work:
+    """A step on 16 crops of 224², drawn and augmented in it: ResNet18."""
+    config = oh2020_classify.get_config()
+    config.init, config.segmenter.workdir, config.classifier.classes = "", "made up", made_up.CLASSES
+    config.segmenter.architecture, config.segmenter.size = "fc_densenet29", 64  # it works before the training alone
+    few = made_up.draw_split(len(made_up.CLASSES), size)
+    many = made_up.draw_split(config.training.batch_size, size)
+    lungs = made_up.see_dark_as_lung(networks.segmenter(config))
+    task = classify.build(config, many, few, lungs)
+    return Work(_steps(train.Training(config, task)), FACTS)
+
+
+def train_segmenter(size: int = 256) -> Work:
+    """A step on 2 radiographs of 256²: FC-DenseNet103."""
+    config = oh2020_segment.get_config()
+    split = made_up.draw_split(config.training.batch_size, size)
+    return Work(_steps(train.Training(config, segment.build(config, split, split))), FACTS)
+
+
+def examine_many(folder: str, count: int) -> Work:
+    """So many radiographs of noise, in the batches of evaluation."""
+    workdir = Path(folder) / "classifier"
+    examiner = examine.Examiner(workdir, gated=False, most=count)
+    pictures = made_up.draw_split(count, examiner.config.image.size)
+    found: list[pipeline.Diagnosis] = []
+
+    def run() -> None:
+        found[:] = examiner.examine(pictures.images, pictures.paths)
+
+    def results() -> dict[str, Any]:
+        return {name: [getattr(one, name) for one in found] for name in ("votes", "probabilities", "map", "mask")}
+
+    return Work({"examine": run}, FACTS, results)
+
+
+def predict_folder(folder: str, pictures: str, output: str) -> Work:
+    """All files of a folder, to a row and a picture each."""
+    run = partial(predict.predict, Path(folder) / "classifier", Path(pictures), Path(output))
+    return Work({"predict": run}, FACTS)
+
+
+def _steps(training: train.Training) -> dict[str, Callable[[], Any]]:
+    """Steps one after the other, each a turn."""
+    state, number = training.begin(0), 0
+
+    def step() -> None:
+        nonlocal state, number
+        state = jax.block_until_ready(training.step(state, number))
+        number += 1
+
+    return {"step": step} | _product()
+
+
+def _product() -> dict[str, Callable[[], Any]]:
+    a = jnp.ones((ceiling.SIDE, ceiling.SIDE))
+    return _wait({ceiling.PRODUCT: partial(jax.jit(jnp.dot), a, a)})
+
+
+def _wait(stages: dict[str, Callable[[], Any]]) -> dict[str, Callable[[], Any]]:
+    return {name: (lambda run=run: jax.block_until_ready(run())) for name, run in stages.items()}
+
+
+if __name__ == "__main__":
+    allocator.keep_memory()
+    serve(
+        {
+            "runs": write_runs,
+            "votes": vote,
+            "segment": segment_batches,
+            "train classifier": train_classifier,
+            "train segmenter": train_segmenter,
+            "examine": examine_many,
+            "predict": predict_folder,
+        }
+    )

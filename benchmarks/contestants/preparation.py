@@ -1,0 +1,49 @@
+"""A radiograph for networks that are not ours: in NumPy and OpenCV, as `cxrjax.standardise` has it."""
+
+import cv2
+import numpy as np
+
+GAMMA, SMALLEST_PART = 0.5, 0.005
+
+
+def read(path: str) -> np.ndarray:
+    """A picture of any depth: [H, W]."""
+    return cv2.imread(path, cv2.IMREAD_ANYDEPTH | cv2.IMREAD_GRAYSCALE)
+
+
+def standardise(pixels: np.ndarray, size: int) -> np.ndarray:
+    """Blank lower border off, histogram specified, gamma, resized: uint8 [size, size]."""
+    half = len(pixels) // 2
+    pixels = pixels[: half + 1 + np.flatnonzero(pixels[half:].any(1))[-1]]
+    depth = np.iinfo(pixels.dtype).max + 1
+    counts = cv2.calcHist([pixels], [0], None, [depth], [0, depth]).ravel()
+    cumulated = counts.astype(np.int64).cumsum()
+    lowest = cumulated[np.flatnonzero(counts)[0]]
+    share = np.clip((cumulated - lowest) / (pixels.size - lowest), 0, 1)
+    levels = cv2.LUT(pixels, (255 * share**GAMMA).astype(np.float32))
+    height, width = levels.shape
+    levels = cv2.resize(levels, (min(width, size), min(height, size)), interpolation=cv2.INTER_AREA)
+    levels = cv2.resize(levels, (size, size), interpolation=cv2.INTER_CUBIC)
+    return np.rint(np.clip(levels, 0, 255)).astype(np.uint8)
+
+
+def clean(mask: np.ndarray) -> np.ndarray:
+    """The two largest parts of a mask bool [s, s], their holes filled."""
+    _, labels, known, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=8)
+    areas = known[1:, cv2.CC_STAT_AREA]
+    largest = 1 + np.argsort(areas)[::-1][:2]
+    kept = np.isin(labels, [part for part in largest if areas[part - 1] >= SMALLEST_PART * mask.size])
+    _, outside = cv2.connectedComponents(np.pad(~kept, 1, constant_values=True).astype(np.uint8), connectivity=8)
+    return outside[1:-1, 1:-1] != outside[0, 0]
+
+
+def crop(image: np.ndarray, centres: np.ndarray, size: int) -> np.ndarray:
+    """Squares of a zero-padded image [H, W] around centres [N, 2]: [N, size, size]."""
+    padded = np.pad(image, size // 2)
+    return np.stack([padded[row : row + size, column : column + size] for row, column in centres])
+
+
+def spread(size: int) -> list[tuple[int, int]]:
+    """Four centres on a radiograph, at which all contestants can be compared."""
+    near, far = size // 4, 3 * size // 4
+    return [(near, near), (near, far), (far, near), (far, far)]

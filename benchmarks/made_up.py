@@ -1,0 +1,84 @@
+"""Runs that nobody trained, of the right architectures and sizes: speed does not ask what a network has learned.
+
+All weights are random but two layers of the segmenter: its first feature is the grey level, and its last layer takes
+what is darker than THRESHOLD for lung. So its mask is large, ragged and the same in every program that loads it. The
+weights lie beside the runs by PyTorch's names, `segmenter.safetensors` and `classifier.safetensors`.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+import safetensors.numpy
+
+from configs import base
+from cxrjax import data, exchange, networks, pretrained, views
+from cxrjax.losses import STRUCTURES_KNOWN
+
+CLASSES = ("normal", "bacterial", "tuberculosis", "viral")  # the original's four
+THRESHOLD, STEEPNESS = 0.5, 40.0  # of a grey level in 0..1
+
+
+def write_runs(folder: Path, **changes: Any) -> None:
+    """Make FOLDER/segmenter and FOLDER/classifier, at the paper's sizes but for `changes`, as "patches.count"."""
+    segment, classify = base.get_config(), base.get_config()
+    segment.task, classify.task = "segment", "classify"
+    classify.segmenter.workdir = str(folder / "segmenter")
+    classify.classifier.classes = CLASSES
+    for config in (segment, classify):
+        config.update_from_flattened_dict(changes)
+    for name, config in (("segmenter", segment), ("classifier", classify)):
+        see, find = (see_dark_as_lung, networks.segmenter) if config is segment else (draw_weights, networks.classifier)
+        state = pretrained.to_state_dict(config[name].architecture, see(find(config)))
+        safetensors.numpy.save_file(state, folder / f"{name}.safetensors")
+        exchange.import_run(config, str(folder / f"{name}.safetensors"), folder / name)
+
+
+def see_dark_as_lung(segmenter: views.Network) -> dict[str, Any]:
+    """Weights of an FC-DenseNet that takes what is darker than THRESHOLD for left lung, and the rest for background."""
+    variables = draw_weights(segmenter)
+    params = variables["params"]
+    stem, head = params["stem"], params["head"]
+    stem["kernel"][..., 0], stem["bias"][0] = 0, 0
+    stem["kernel"][1, 1, :, 0] = 1 / segmenter.channels
+    # The last block keeps its input: what was brought up, then the skip, which begins with the stem.
+    grey = len(params[max(name for name in params if name.startswith("transition_up"))]["bias"])
+    head["kernel"][:], head["bias"][:] = 0, 0
+    head["kernel"][0, 0, grey, 2], head["bias"][2] = -STEEPNESS, STEEPNESS * THRESHOLD
+    return variables
+
+
+def draw_weights(network: views.Network) -> dict[str, Any]:
+    """Random weights as `networks.init` has them, drawn on the host: compiling that takes minutes."""
+    rng = np.random.default_rng(0)
+
+    def draw(path: tuple[Any, ...], leaf: np.ndarray) -> np.ndarray:
+        if path[-1].key == "kernel":
+            return rng.normal(0, np.sqrt(2 / np.prod(leaf.shape[:-1])), leaf.shape).astype(np.float32)
+        return np.full_like(leaf, path[-1].key in ("scale", "var"))
+
+    return jax.tree_util.tree_map_with_path(draw, networks.blank(network))
+
+
+def draw_split(count: int, side: int) -> data.Split:
+    """Noise as radiographs, dark enough to be lung throughout; masks of a left half, the classes in turn."""
+    rng, words = np.random.default_rng(0), [""] * count
+    masks = np.zeros((count, side, side), np.uint8)
+    masks[:, :, : side // 2] = 2
+    unknown = np.full(count, np.nan, np.float32)
+    return data.Split(
+        paths=[f"{i}.png" for i in range(count)],
+        patients=words,
+        sources=words,
+        labels=[CLASSES[i % len(CLASSES)] for i in range(count)],
+        names=np.arange(count, dtype=np.uint32),
+        images=rng.integers(0, 256 * THRESHOLD, (count, side, side), np.uint8),
+        masks=masks,
+        kinds=np.full(count, STRUCTURES_KNOWN, np.int32),
+        lesions=None,
+        views=words,
+        sexes=words,
+        ages=unknown,
+        extents=np.stack([unknown, unknown], axis=1),
+    )
