@@ -21,9 +21,9 @@ _OUTPUT = ((1, 1, 1, 1, 1, 0), (0, 1, -1, 2, -2, 0), (0, 1, 1, 4, 4, 0), (0, 1, 
 
 
 def transform(kernel: Array) -> Array:
-    """A kernel float [3, 3, C, F] as `convolve` wants it: [36, C, F]."""
-    rows = _combine(_KERNEL, [kernel[i] for i in range(3)])
-    return jnp.stack([part for row in rows for part in _combine(_KERNEL, [row[j] for j in range(3)])])
+    """A kernel float [3, 3, C, F] as `convolve` wants it: [36, C, F], across before down."""
+    rows = _combine(_KERNEL, list(kernel))  # [6, 3, C, F]
+    return _combine(_KERNEL, [rows[:, j] for j in range(3)]).reshape(_SEEN**2, *kernel.shape[2:])
 
 
 def convolve(x: Array, transformed: Array) -> Array:
@@ -39,22 +39,17 @@ def convolve(x: Array, transformed: Array) -> Array:
     n, height, width, channels = x.shape
     down, across = -(-height // TILE), -(-width // TILE)  # tiles
     x = jnp.pad(x, ((0, 0), (1, TILE * down + 1 - height), (1, TILE * across + 1 - width), (0, 0)))
-    rows = _combine(_INPUT, [x[:, i : i + TILE * down - 3 : TILE] for i in range(_SEEN)])
-    tiles = jnp.stack(
-        [
-            part
-            for row in rows
-            for part in _combine(_INPUT, [row[:, :, j : j + TILE * across - 3 : TILE] for j in range(_SEEN)])
-        ]
-    )  # [36, N, down, across, C]
+    rows = _combine(_INPUT, [x[:, i : i + TILE * down - 3 : TILE] for i in range(_SEEN)])  # [6, N, down, W, C]
+    tiles = _combine(_INPUT, [rows[:, :, :, j : j + TILE * across - 3 : TILE] for j in range(_SEEN)])
+    # [36, N down across, C] times [36, C, F]
     products = lax.dot_general(tiles.reshape(_SEEN**2, -1, channels), transformed, (((2,), (1,)), ((0,), (0,))))
     products = products.reshape(_SEEN, _SEEN, n, down, across, -1)
-    rows = _combine(_OUTPUT, [products[i] for i in range(_SEEN)])
-    parts = [jnp.stack(_combine(_OUTPUT, [row[j] for j in range(_SEEN)]), axis=3) for row in rows]
-    y = jnp.stack(parts, axis=2)  # [N, down, 4, across, 4, F]
+    columns = _combine(_OUTPUT, list(products))  # [4, 6, N, down, across, F]
+    y = _combine(_OUTPUT, [columns[:, j] for j in range(_SEEN)])  # [4, 4, N, down, across, F], down before across
+    y = y.transpose(2, 3, 0, 4, 1, 5)
     return y.reshape(n, TILE * down, TILE * across, -1)[:, :height, :width]
 
 
-def _combine(matrix: Sequence[Sequence[float]], parts: Sequence[Array]) -> list[Array]:
-    """The product of a matrix and a column of arrays."""
-    return [sum(float(c) * part for c, part in zip(row, parts, strict=True) if c) for row in matrix]
+def _combine(matrix: Sequence[Sequence[float]], parts: Sequence[Array]) -> Array:
+    """The product of a matrix and a column of arrays, the rows along a new first axis."""
+    return jnp.stack([sum(float(c) * part for c, part in zip(row, parts, strict=True) if c) for row in matrix])
