@@ -1,11 +1,13 @@
 """Networks by name. `build` is the only door: no other module names a network's class."""
 
+import math
 from collections.abc import Mapping
-from functools import partial
+from functools import cache, partial
 from typing import Any, NamedTuple
 
 import flax.linen as nn
 import jax
+import jax.numpy as jnp
 from jax import Array
 
 from cxrjax.models.classifier import Classifier
@@ -111,6 +113,20 @@ def decide(module: nn.Module, variables: Mapping[str, Any], features: Array) -> 
 def linear_kernel(module: nn.Module, variables: Mapping[str, Any]) -> Array | None:
     """Kernel [C', K] of a head that is a global mean and one linear layer; None of any other head."""
     return variables["params"]["head"]["linear_0"]["kernel"] if module.head.is_linear else None
+
+
+@cache
+def measure_cells(module: nn.Module, size: int, channels: int) -> tuple[int, int]:
+    """The last feature map of a classifier's backbone, margins included, for pictures of a size in pixels.
+
+    Returns:
+        How many cells it has a side; and how many pixels lie from one to the next, a power of two as every backbone
+        halves and does nothing else.
+    """
+    run = partial(module.backbone.init_with_output, jax.random.key(0), train=False)
+    features, _ = jax.eval_shape(run, jax.ShapeDtypeStruct((1, size, size, channels), jnp.float32))
+    cells = features.shape[1]
+    return cells, 2 ** round(math.log2(size / cells))
 
 
 def count_parameters(variables: Mapping[str, Any]) -> int:
