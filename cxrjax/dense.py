@@ -32,11 +32,11 @@ def lay(classifier: Network, size: int) -> Grid:
     Raises:
         ValueError: they are smaller than a patch.
     """
-    side, _ = models.measure_cells(classifier.module, classifier.size, classifier.channels)
-    cells, stride = models.measure_cells(classifier.module, size, classifier.channels)
+    module, channels = classifier.module, classifier.channels
+    side, cells = (models.count_cells(module, pixels, channels) for pixels in (classifier.size, size))
     if cells < side:
         raise ValueError(f"radiographs of {size} pixels are smaller than a patch of {classifier.size}")
-    return Grid(side, cells - side + 1, stride)
+    return Grid(side, cells - side + 1, models.measure_stride(module, channels))
 
 
 def place(grid: Grid, size: int, lungs: Array) -> tuple[Array, Array]:

@@ -35,7 +35,7 @@ def classifier(config: ConfigDict) -> Network:
     module = models.build(c.architecture, len(c.classes), head=c.head, dtype=compute_dtype(config.precision))
     context = patches.context if patches.mode in ("local", "dense") else 0
     if context:
-        cell = models.measure_cells(module, patches.size, c.channels)[1]
+        cell = models.measure_stride(module, c.channels)
         if context % cell:
             raise ValueError(f"patches.context={context} is not a multiple of {cell}, the stride of {c.architecture}")
         module = module.clone(margin=context // cell)

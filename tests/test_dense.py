@@ -196,11 +196,12 @@ def test_what_it_learns_from_are_the_patches_of_local(image, lungs):
 
 @pytest.mark.parametrize(
     "architecture, size, cells, stride",
-    [("resnet18", 512, 16, 32), ("resnet18", 500, 16, 32), ("vgg16", 500, 15, 32),
+    [("resnet18", 512, 16, 32), ("resnet18", 500, 16, 32), ("resnet18", 33, 2, 32), ("vgg16", 500, 15, 32),
      ("resnet8", 64, 4, 16), ("fsarshad_cnn1", 256, 4, 64), ("hieu2695_baseline", 128, 30, 4)],
 )  # fmt: skip
 def test_cells_are_those_of_the_backbone(architecture, size, cells, stride):
-    assert models.measure_cells(models.build(architecture, 2), size, 1) == (cells, stride)
+    module = models.build(architecture, 2)
+    assert (models.count_cells(module, size, 1), models.measure_stride(module, 1)) == (cells, stride)
 
 
 def test_a_context_of_part_of_a_cell_is_refused_and_so_are_radiographs_without_a_window():

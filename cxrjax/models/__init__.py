@@ -116,17 +116,15 @@ def linear_kernel(module: nn.Module, variables: Mapping[str, Any]) -> Array | No
 
 
 @cache
-def measure_cells(module: nn.Module, size: int, channels: int) -> tuple[int, int]:
-    """The last feature map of a classifier's backbone, margins included, for pictures of a size in pixels.
-
-    Returns:
-        How many cells it has a side; and how many pixels lie from one to the next, a power of two as every backbone
-        halves and does nothing else.
-    """
+def count_cells(module: nn.Module, size: int, channels: int) -> int:
+    """Cells a side of the last feature map of a classifier's backbone, margins included, for `size` pixels a side."""
     run = partial(module.backbone.init_with_output, jax.random.key(0), train=False)
-    features, _ = jax.eval_shape(run, jax.ShapeDtypeStruct((1, size, size, channels), jnp.float32))
-    cells = features.shape[1]
-    return cells, 2 ** round(math.log2(size / cells))
+    return jax.eval_shape(run, jax.ShapeDtypeStruct((1, size, size, channels), jnp.float32))[0].shape[1]
+
+
+def measure_stride(module: nn.Module, channels: int) -> int:
+    """Pixels from one of these cells to the next: a power of two, for backbones halve and do nothing else."""
+    return 2 ** round(math.log2(1024 / count_cells(module, 1024, channels)))
 
 
 def count_parameters(variables: Mapping[str, Any]) -> int:
