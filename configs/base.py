@@ -49,11 +49,13 @@ def get_config() -> ConfigDict:
 
     config.patches = ConfigDict()
     config.patches.mode = "local"  # or one alone: "global", the radiograph, paper II-C; "crop", the lungs, singhaxn
+    # or "dense": all such patches at once, windows of the feature map of the whole (cxrjax/dense.py); ours
     config.patches.masked = True  # all but the lungs blackened; paper II-C
     config.patches.channels = "grey"  # or "contrast": Otsu, CLAHE, adaptive threshold; singhaxn classifier_common.py
     config.patches.margin = 0.05  # of "crop": share of the lungs' box added on each side; singhaxn inference.py:124
     config.patches.confidence = 0.875  # of "crop": at or below it, the whole radiograph; singhaxn model-config.json:5
     config.patches.size = 224  # pixels, side of a patch; paper II-C
+    config.patches.context = 0  # pixels round a patch that the backbone sees, the head not; whole strides (32); ours
     config.patches.count = 100  # N, patches a radiograph votes with; paper II-C
     config.patches.validation_count = 10  # patches a radiograph votes with in validation; ours (the original: 1)
     config.patches.chunk = 10  # patches classified at once; ours: bounds the memory, changes no result

@@ -18,7 +18,7 @@ from jax import Array, lax
 from ml_collections import ConfigDict
 from tqdm import tqdm
 
-from cxrjax import data, devices, faithfulness, figures, lesions, networks, pipeline, runs, trust, views, whole
+from cxrjax import data, devices, faithfulness, figures, lesions, networks, pipeline, runs, trust, views, voting, whole
 
 
 class Likeness(NamedTuple):
@@ -91,17 +91,16 @@ def look(segmenter: views.Network, classifier: views.Network, config: ConfigDict
     def one(image: Array, key: Array, lesion: Array, found: pipeline.Diagnosis) -> Look:
         texture, ties, traced = jax.random.split(jax.random.fold_in(key, 1), 3)
         lungs = found.mask, found.lung_confidence
-        places, _ = views.draw_patches(image, *lungs, key, classifier.size, settings)
-        covered = views.cover(classifier, image, places, settings)
+        covered = pipeline.cover(classifier, image, *lungs, key, settings)
         region = covered & found.mask if settings.masked else covered
         misplaced = faithfulness.misplace(found.map, texture)
         orders = [faithfulness.order_pixels(saliency, region, ties) for saliency in (found.map, misplaced)]
         blank = jnp.where(region, _fill(image, config.maps), image)
 
         def score(picture: Array) -> Array:
-            """The mean probability of the finding in a few patches, always the same."""
-            _, logits, _ = pipeline.classify(classifier, variables["classifier"], picture, *lungs, traced, few)
-            return jax.nn.softmax(logits).mean(0)[found.finding]
+            """The mean probability of the finding in a few patches, always the same, or in all windows."""
+            looks = pipeline.classify(classifier, variables["classifier"], picture, *lungs, traced, few)
+            return voting.count_votes(looks.logits, few.voting_rule, looks.counted).probabilities[found.finding]
 
         # One loop over all curves and not one each: the network is compiled once. Deletion, then insertion.
         turns = jnp.stack([image, image, blank, blank]), jnp.stack([blank, blank, image, image]), jnp.stack(2 * orders)
@@ -130,8 +129,8 @@ def compare(classifier: views.Network, config: ConfigDict, variables: Any, given
 
     def one(image: Array, key: Array, found: pipeline.Diagnosis, region: Array) -> Likeness:
         lungs = found.mask, found.lung_confidence
-        patched = pipeline.classify(classifier, variables, image, *lungs, key, settings)
-        other = pipeline.show(classifier, variables, image, patched, found.finding, settings)
+        looks = pipeline.classify(classifier, variables, image, *lungs, key, settings)
+        other = pipeline.show(classifier, variables, image, looks, found.finding, settings)
         return _liken(found.map, other, region, config.maps.hottest)
 
     return lax.map(lambda each: one(*each), given)

@@ -26,10 +26,20 @@ def segmenter(config: ConfigDict) -> Network | None:
 
 
 def classifier(config: ConfigDict) -> Network:
-    """The network that tells which of the config's classes a patch shows."""
-    c = config.classifier
+    """The network that tells which of the config's classes a patch shows.
+
+    Raises:
+        ValueError: the context is not whole cells of the backbone's last feature map.
+    """
+    c, patches = config.classifier, config.patches
     module = models.build(c.architecture, len(c.classes), head=c.head, dtype=compute_dtype(config.precision))
-    return Network(module, config.patches.size, c.channels, c.normalise)
+    context = patches.context if patches.mode in ("local", "dense") else 0
+    if context:
+        cell = models.measure_stride(module, c.channels)
+        if context % cell:
+            raise ValueError(f"patches.context={context} is not a multiple of {cell}, the stride of {c.architecture}")
+        module = module.clone(margin=context // cell)
+    return Network(module, patches.size, c.channels, c.normalise, context)
 
 
 def settings(config: ConfigDict, patch_count: int) -> Settings:
@@ -50,14 +60,14 @@ def settings(config: ConfigDict, patch_count: int) -> Settings:
 
 def init(network: Network, key: Array) -> dict[str, Any]:
     """Random weights: key -> {"params", "batch_stats"}, float32; no statistics where there is no batch norm."""
-    x = jnp.zeros((1, network.size, network.size, network.channels))
+    x = jnp.zeros((1, network.side, network.side, network.channels))
     variables: Mapping[str, Any] = jax.jit(network.module.init, static_argnames="train")(key, x, train=False)
     return {collection: variables.get(collection, {}) for collection in ("params", "batch_stats")}
 
 
 def layers(network: Network) -> list[str]:
     """Paths of the layers that learn, as "backbone/conv1", from input to output: in the order of their first use."""
-    x, found = jnp.zeros((1, network.size, network.size, network.channels)), []
+    x, found = jnp.zeros((1, network.side, network.side, network.channels)), []
 
     def build(key: Array) -> Mapping[str, Any]:
         variables = network.module.init(key, x, train=False)

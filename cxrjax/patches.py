@@ -1,9 +1,11 @@
-"""Patches of the lungs: where their centres lie and how they are cut. The only crop arithmetic of the package.
+"""Patches of the lungs and windows of feature maps: where they lie, how they are cut. The package's crop arithmetic.
 
 Oh et al. 2020, section II-C. Their loader (`utils/customloader.py`) draws row and column apart, so that a fifth of
 its centres lie outside the lungs, and stretches patches cut short by the border; here a centre is a lung pixel and
 the border is padded with zeros.
 """
+
+from itertools import product
 
 import jax
 import jax.numpy as jnp
@@ -74,3 +76,17 @@ def paste(patches: Array, centres: Array, shape: tuple[int, int]) -> Array:
 
     canvas, _ = lax.scan(add, canvas, (patches, centres))
     return canvas[margin : margin + shape[0], margin : margin + shape[1]]
+
+
+def cut_windows(cells: Array, side: int) -> Array:
+    """Every square of cells, moved by one at a time: [h, w, ...] -> [h - side + 1, w - side + 1, side, side, ...]."""
+    rows, columns = (length - side + 1 for length in cells.shape[:2])
+    shifted = [cells[i : i + rows, j : j + columns] for i, j in product(range(side), repeat=2)]
+    return jnp.stack(shifted, axis=2).reshape(rows, columns, side, side, *cells.shape[2:])
+
+
+def add_windows(windows: Array) -> Array:
+    """Add windows up where they were cut: [n, m, side, side] -> [h, w], the transpose of `cut_windows`."""
+    last = windows.shape[-1] - 1
+    offsets = product(range(last + 1), repeat=2)
+    return sum(jnp.pad(windows[:, :, i, j], ((i, last - i), (j, last - j))) for i, j in offsets)

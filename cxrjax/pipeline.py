@@ -11,8 +11,8 @@ import jax
 import jax.numpy as jnp
 from jax import Array, lax
 
-from cxrjax import anatomy, gate, lung_crop, models, saliency, views, voting
-from cxrjax.views import Network, Settings
+from cxrjax import anatomy, dense, gate, lung_crop, models, saliency, views, voting
+from cxrjax.views import Looks, Network, Settings
 
 NO_CLASS = -1  # the finding of a radiograph in which no lungs were found
 
@@ -144,8 +144,8 @@ def classify(
     confidence: Array | None,
     key: Array,
     settings: Settings,
-) -> tuple[Array, Array, Array]:
-    """Draw patches in the lungs of one radiograph and classify each (section II-C).
+) -> Looks:
+    """Draw patches in the lungs of one radiograph and classify each (section II-C); or all windows, see `dense`.
 
     Args:
         classifier: see `diagnose`.
@@ -158,9 +158,11 @@ def classify(
         settings: see Settings.
 
     Returns:
-        Where they lie (see `views.draw_patches`), logits float32 [N, K], last feature maps float32 [N, h, w, C].
+        The Looks.
     """
-    places, crops = views.draw_patches(image, lungs, confidence, key, classifier.size, settings)
+    if settings.mode == "dense":
+        return dense.classify(classifier, variables, image, lungs, settings)
+    places, crops = views.draw_patches(image, lungs, confidence, key, classifier.side, settings)
 
     def run(crop: Array) -> tuple[Array, Array]:
         x = views.feed(views.scale(crop[None]), classifier)
@@ -168,14 +170,14 @@ def classify(
         return models.decide(classifier.module, variables, features)[0], features[0]
 
     logits, features = lax.map(run, crops, batch_size=min(settings.patch_chunk, settings.patch_count))
-    return places, logits, features
+    return Looks(places, logits, features, jnp.ones(len(logits), bool))
 
 
 def show(
     classifier: Network,
     variables: Mapping[str, Any],
     image: Array,
-    patched: tuple[Array, Array, Array],
+    looks: Looks,
     finding: Array,
     settings: Settings,
 ) -> Array:
@@ -185,27 +187,36 @@ def show(
         classifier: see `diagnose`.
         variables: its parameters and statistics.
         image: uint8 [S, S].
-        patched: places, logits and features, of `classify` with the same network and variables.
+        looks: of `classify` with the same network, variables and settings.
         finding: int32, index of the class.
         settings: see Settings.
 
     Returns:
         The map float32 [S, S] in 0..1.
     """
-    places, logits, features = patched
+    if settings.mode == "dense":
+        return dense.show(classifier, variables, image, looks, finding)
     kernel = models.linear_kernel(classifier.module, variables)
     if kernel is None:
         head = partial(models.decide, classifier.module, variables)
-        activations = saliency.grad_cam(head, features, finding)
+        activations = saliency.grad_cam(head, looks.features, finding)
     else:
-        activations = saliency.class_activation_map(features, kernel, finding)
-    weights = jax.nn.softmax(logits)[:, finding]
+        activations = saliency.class_activation_map(looks.features, kernel, finding)
+    weights = jax.nn.softmax(looks.logits)[:, finding]
     if settings.mode == "crop":
         seen = weights[:, None, None] * saliency.scale_to_peak(activations)
-        return lung_crop.lay_back(seen[0], places[0], image.shape)
+        return lung_crop.lay_back(seen[0], looks.places[0], image.shape)
     return saliency.weigh_by_probability(
-        activations, weights, places, views.span(classifier, image, settings), image.shape
+        activations, weights, looks.places, views.span(classifier, image, settings), image.shape
     )
+
+
+def cover(classifier: Network, image: Array, lungs: Array, confidence: Array, key: Array, settings: Settings) -> Array:
+    """The pixels [S, S] that are shown to the head in `classify`, whose arguments they are: bool [S, S]."""
+    if settings.mode == "dense":
+        return dense.cover(classifier, lungs)
+    places, _ = views.draw_patches(image, lungs, confidence, key, classifier.side, settings)
+    return views.cover(classifier, image, places, settings)
 
 
 def _examine(
@@ -218,10 +229,11 @@ def _examine(
     settings: Settings,
 ) -> tuple[voting.Vote, Array, Array]:
     """The vote, the map [S, S] and the mean features [C] of one radiograph."""
-    patched = classify(classifier, variables, image, lungs, confidence, key, settings)
-    vote = voting.count_votes(patched[1], settings.voting_rule)
-    shown = show(classifier, variables, image, patched, vote.finding, settings)
-    return vote, shown, patched[2].mean((0, 1, 2))
+    looks = classify(classifier, variables, image, lungs, confidence, key, settings)
+    vote = voting.count_votes(looks.logits, settings.voting_rule, looks.counted)
+    shown = show(classifier, variables, image, looks, vote.finding, settings)
+    mean = dense.average(classifier, len(image), looks) if settings.mode == "dense" else looks.features.mean((0, 1, 2))
+    return vote, shown, mean
 
 
 def radiograph_keys(seed: int, names: Array) -> Array:

@@ -44,8 +44,8 @@ def grad_cam(head: Callable[[Array], Array], features: Array, finding: Array) ->
 
 
 def scale_to_peak(activations: Array) -> Array:
-    """Maps of patches, float [N, h, w], at least 0, each over its highest value; one of zeros stays so."""
-    peak = activations.max((1, 2), keepdims=True)
+    """Maps of patches, float [..., h, w], at least 0, each over its highest value; one of zeros stays so."""
+    peak = activations.max((-2, -1), keepdims=True)
     return jnp.where(peak > 0, activations / jnp.where(peak > 0, peak, 1), 0)
 
 
@@ -66,3 +66,25 @@ def weigh_by_probability(activations: Array, probabilities: Array, centres: Arra
     total = patches.paste(full * probabilities[:, None, None], centres, shape)
     count = patches.paste(jnp.ones_like(full), centres, shape)
     return total / jnp.maximum(count, 1)
+
+
+def weigh_windows(activations: Array, probabilities: Array, counted: Array) -> Array:
+    """The probability-weighted map of windows of one feature map, cell by cell: see `weigh_by_probability`.
+
+    Args:
+        activations: float [n, m, side, side], a window each, at least 0.
+        probabilities: float [n, m], of the class shown, in each window.
+        counted: bool [n, m], which windows are shown.
+
+    Returns:
+        float32 [n + side - 1, m + side - 1] in 0..1; 0 where no window that is shown lies.
+    """
+    weights = (probabilities * counted)[..., None, None]
+    total = patches.add_windows(scale_to_peak(activations) * weights)
+    return total / jnp.maximum(count_windows(counted, activations.shape[-1]), 1)
+
+
+def count_windows(counted: Array, side: int) -> Array:
+    """How many of the windows bool [n, m], of `side` cells a side, lie over each cell: float32 [h, w]."""
+    shape = (*counted.shape, side, side)
+    return patches.add_windows(jnp.broadcast_to(counted[..., None, None], shape).astype(jnp.float32))

@@ -17,15 +17,22 @@ class Network(NamedTuple):
     """A module and the size of what it reads."""
 
     module: nn.Module
-    size: int  # side of its input, in pixels
+    size: int  # side of what it decides on, in pixels; of a patch
     channels: int  # 1, or 3 where it was trained on colour: the grey level is then repeated
     normalise: str = "none"  # or "imagenet": by the mean and deviation of its photographs, as published weights expect
+    context: int = 0  # pixels on each side of that, which a classifier's backbone sees and its head does not
+
+    @property
+    def side(self) -> int:
+        """Side of its input, in pixels."""
+        return self.size + 2 * self.context
 
 
 class Settings(NamedTuple):
     """How radiographs are diagnosed; every value comes from the config, under the same name."""
 
-    mode: str  # "local": patches of the lungs; or one that votes alone: "global", the radiograph, or "crop", the lungs
+    mode: str  # "local": patches of the lungs; "dense": all windows of one look at the whole, which are such patches;
+    # or one that votes alone: "global", the radiograph, or "crop", the lungs
     masked: bool  # whether all but the lungs is blackened; the centres of patches lie in the lungs either way
     patch_count: int  # N, centres drawn in the lungs; 1 where the mode is not "local"
     patch_chunk: int  # patches classified at once: bounds the memory, changes no result
@@ -40,6 +47,15 @@ class Settings(NamedTuple):
     def needs_lungs(self) -> bool:
         """Whether there is no finding without lungs: patches are drawn in them, or all else is blackened."""
         return self.mode != "global" or self.masked
+
+
+class Looks(NamedTuple):
+    """What a classifier made of one radiograph: N looks at it, or the N windows of one (see `cxrjax.dense`)."""
+
+    places: Array  # int32, where they lie: of `draw_patches`, or the centres [N, 2] of windows
+    logits: Array  # float32 [N, K]
+    features: Array  # float32 [N, h, w, C], last feature maps; of windows [1, h, w, C], that of the whole radiograph
+    counted: Array  # bool [N], which of them vote
 
 
 def scale(pixels: Array) -> Array:
@@ -75,6 +91,11 @@ def shrink(images: Array, size: int) -> Array:
     return jnp.round(small).astype(jnp.uint8)
 
 
+def mask(image: Array, lungs: Array | None, settings: Settings) -> Array:
+    """The radiograph uint8 [S, S] as the settings have it: all but the lungs bool [S, S] blackened, or as it is."""
+    return jnp.where(lungs, image, 0) if settings.masked else image
+
+
 def draw_patches(
     image: Array, lungs: Array | None, confidence: Array | None, key: Array, size: int, settings: Settings
 ) -> tuple[Array, Array]:
@@ -85,17 +106,18 @@ def draw_patches(
         lungs: bool [S, S], or None where `settings` needs none.
         confidence: float in 0..1, of the lungs; or None beside lungs of None.
         key: random key.
-        size: side of a patch.
-        settings: see Settings.
+        size: side of a patch, its context included.
+        settings: see Settings; "dense" is learned from the patches of "local".
 
     Returns:
-        Where they lie, and the patches uint8 [N, size, size], or [N, size, size, 3] of "contrast". Where: of "local",
-        their centres int32 [N, 2]; of "global", the middle; of "crop", a box int32 [1, 2, 2] (see `lung_crop`).
+        Where they lie, and the patches uint8 [N, size, size], or [N, size, size, 3] of "contrast". Where: of "local"
+        and "dense", their centres int32 [N, 2]; of "global", the middle; of "crop", a box int32 [1, 2, 2] (see
+        `lung_crop`).
 
     Raises:
         ValueError: no such mode, or no such channels.
     """
-    shown = jnp.where(lungs, image, 0) if settings.masked else image
+    shown = mask(image, lungs, settings)
     if settings.mode == "crop":
         box = lung_crop.choose_box(lungs, confidence, settings.margin, settings.confidence)
         # The channels are made of the cut alone, at a size that is known to the compiler.
@@ -104,8 +126,8 @@ def draw_patches(
     shown = contrast.make_channels(shown, settings.channels)
     if settings.mode == "global":
         return jnp.full((1, 2), len(image) // 2, jnp.int32), shrink(shown[None], size)
-    if settings.mode != "local":
-        raise ValueError(f"no patches.mode called {settings.mode!r}; there are local, global, crop")
+    if settings.mode not in ("local", "dense"):
+        raise ValueError(f"no patches.mode called {settings.mode!r}; there are local, dense, global, crop")
     centres = patches.draw_centres(key, lungs, settings.patch_count)
     return centres, patches.crop(shown, centres, size)
 

@@ -20,13 +20,14 @@ class Vote(NamedTuple):
     entropy_between: Array  # float32 in nats, 0..log K, entropy of `probabilities` less that: how the patches differ
 
 
-def count_votes(logits: Array, rule: str) -> Vote:
+def count_votes(logits: Array, rule: str, counted: Array | bool = True) -> Vote:
     """Count the votes of one radiograph's patches.
 
     Args:
         logits: float [N, K].
         rule: "majority": the class with most votes, a tie going to the higher mean probability; or "mean_probability":
             the class with the highest mean probability.
+        counted: bool [N], which of them vote, at least one; or whether all do.
 
     Returns:
         The Vote.
@@ -34,9 +35,11 @@ def count_votes(logits: Array, rule: str) -> Vote:
     Raises:
         ValueError: no such rule.
     """
-    votes = jax.nn.one_hot(logits.argmax(-1), logits.shape[-1], dtype=jnp.int32).sum(0)
+    voters = jnp.broadcast_to(counted, logits.shape[:1])
+    votes = jax.nn.one_hot(logits.argmax(-1), logits.shape[-1], dtype=jnp.int32).sum(0, where=voters[:, None])
     probabilities = jax.nn.softmax(logits.astype(jnp.float32))
-    return decide(votes, probabilities.mean(0), entropy(probabilities).mean(0), rule)
+    within = entropy(probabilities).mean(0, where=voters)
+    return decide(votes, probabilities.mean(0, where=voters[:, None]), within, rule)
 
 
 def decide(votes: Array, probabilities: Array, entropy_within: Array, rule: str) -> Vote:

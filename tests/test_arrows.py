@@ -55,7 +55,8 @@ NETWORKS: dict[str, set[str]] = {
     "cxrjax.pretrained": {"cxrjax.anatomy", "cxrjax.models", "cxrjax.pretrained.*"},
     "cxrjax.pretrained.*": {"cxrjax.pretrained.*"},
     "cxrjax.views": {*LEAVES},
-    "cxrjax.pipeline": {*LEAVES, "cxrjax.models", "cxrjax.views"},
+    "cxrjax.dense": {*LEAVES, "cxrjax.models", "cxrjax.views"},
+    "cxrjax.pipeline": {*LEAVES, "cxrjax.dense", "cxrjax.models", "cxrjax.views"},
     "cxrjax.networks": {*LEAVES, "cxrjax.models", "cxrjax.views"},
 }
 DOORS_TO_THE_DISK: dict[str, set[str]] = {
@@ -171,6 +172,7 @@ NEVER: dict[str, set[str]] = {
     ),
     **dict.fromkeys(
         (
+            "cxrjax.dense",
             "cxrjax.faithfulness",
             "cxrjax.patches",
             "cxrjax.saliency",

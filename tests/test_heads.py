@@ -57,7 +57,8 @@ def test_only_a_pooled_linear_head_has_a_kernel():
         assert (None if kernel is None else kernel.shape) == shape
 
 
-def test_the_map_of_a_hidden_head_is_that_of_the_linear_one_it_is_equal_to(monkeypatch):
+@pytest.mark.parametrize("mode", ["local", "dense"])
+def test_the_map_of_a_hidden_head_is_that_of_the_linear_one_it_is_equal_to(monkeypatch, mode):
     """A head whose ReLUs are all open is linear: Grad-CAM through it must give the map of the folded linear head."""
     monkeypatch.setitem(heads.HEADS, "narrow", lambda **settings: heads.Head(hidden=((6, 0.1),), **settings))
     deep, variables = build("narrow")
@@ -72,7 +73,7 @@ def test_the_map_of_a_hidden_head_is_that_of_the_linear_one_it_is_equal_to(monke
     plain, _ = build("linear")
     image = jnp.asarray(np.random.default_rng(0).integers(0, 255, (64, 64)).astype(np.uint8))
     lungs = jnp.zeros((64, 64), bool).at[10:50, 10:50].set(True)
-    settings = views.Settings("local", True, 6, 3, "mean_probability", 0.005, 0.02, "grey", 0.05, 0.875)
+    settings = views.Settings(mode, True, 6, 3, "mean_probability", 0.005, 0.02, "grey", 0.05, 0.875)
 
     def examine(module, head):
         weights = {"params": params | {"head": head}, "batch_stats": variables["batch_stats"]}

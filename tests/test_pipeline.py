@@ -92,7 +92,7 @@ def test_votes_are_those_of_patches_cut_and_classified_one_by_one(small, images)
     segmenter, classifier, variables = small
     result = diagnose(small, images, [1])
     key = pipeline.radiograph_keys(0, np.array([101], np.uint32))[0]
-    centres, logits, _ = pipeline.classify(
+    centres, logits, _, _ = pipeline.classify(
         classifier, variables["classifier"], images[1], result.mask[0], SURE, key, SETTINGS
     )
     masked = np.pad(images[1] * np.asarray(result.mask[0]), PATCH)
@@ -211,7 +211,7 @@ def test_patches_without_the_mask_show_what_is_beside_the_lungs(images):
 
 
 def test_an_unknown_mode_is_named(images):
-    with pytest.raises(ValueError, match="'both'; there are local, global, crop"):
+    with pytest.raises(ValueError, match="'both'; there are local, dense, global, crop"):
         views.draw_patches(images[0], images[0] > 0, SURE, jax.random.key(0), PATCH, SETTINGS._replace(mode="both"))
 
 

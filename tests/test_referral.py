@@ -47,6 +47,13 @@ def test_settling_is_hypergeometric():
     np.testing.assert_array_equal(settled[10]["stability"], [1, 1, np.nan])
 
 
+def test_of_unequal_numbers_of_votes_each_settles_among_its_own():
+    votes, probabilities = np.array([[3, 9], [2, 0]]), np.full((2, 2), 0.5)
+    settled = settling.settle(votes, probabilities, np.array([1, 0]), sizes=(5,), draws=50)
+    assert list(settled) == [5, 12] and settled[5]["agreement"][1] == settled[5]["stability"][1] == 1
+    np.testing.assert_array_equal(settled[12]["agreement"], [0.75, 1])
+
+
 def test_settling_ends_with_all_the_patches_there_are():
     settled = settling.settle(np.array([[40, 20], [29, 31]]), np.full((2, 2), 0.5), np.array([0, 0]))
     assert list(settled) == [1, 2, 5, 10, 25, 50, 60]

@@ -295,6 +295,10 @@ def test_controls_that_were_not_done_are_not_claimed_and_twins_are_told_apart(fo
          ["the box of the lungs at 224 pixels", "three channels", "one look of each of 3 networks",
           "the highest mean probability", "class activation of the lungs"],
          ["100 patches", "blackened"]),
+        ({"segmenter.workdir": "runs/lungs", "patches.mode": "dense"},
+         ["all windows of 224 pixels with their centres in the lungs, of one look at the radiograph, all but the lungs",
+          "these windows, the class of most", "class activation of the windows"],
+         ["100 patches", "there is one look"]),
     ],
 )  # fmt: skip
 def test_the_method_is_that_of_the_settings(found, changed, said, unsaid):

@@ -43,6 +43,14 @@ def test_entropy_is_that_within_patches_and_that_between_them():
     assert both[-2:] == pytest.approx((within, of_mean - within), rel=1e-5)
 
 
+def test_what_does_not_count_has_no_vote():
+    patches = np.random.default_rng(0).normal(size=(20, 5)).astype(np.float32)
+    counted = np.arange(20) % 3 == 0
+    alone, among = voting.count_votes(patches[counted], "majority"), voting.count_votes(patches, "majority", counted)
+    assert (alone.votes == among.votes).all() and alone.finding == among.finding
+    np.testing.assert_allclose(np.hstack(alone), np.hstack(among), rtol=1e-5)
+
+
 def test_an_unknown_rule_is_refused_by_name():
     with pytest.raises(ValueError, match="soft"):
         voting.count_votes(logits([0.5, 0.5]), "soft")

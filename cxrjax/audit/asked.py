@@ -57,7 +57,7 @@ def _vote(
 
     def one(radiograph: tuple[Array, Array, Array]) -> voting.Vote:
         image, lungs, key = radiograph
-        _, logits, _ = pipeline.classify(classifier, prepared, image, lungs, jnp.ones(()), key, settings)
-        return voting.count_votes(logits, settings.voting_rule)
+        looks = pipeline.classify(classifier, prepared, image, lungs, jnp.ones(()), key, settings)
+        return voting.count_votes(looks.logits, settings.voting_rule, looks.counted)
 
     return jax.lax.map(one, (images, lungs, keys))

@@ -1,11 +1,13 @@
 """Networks by name. `build` is the only door: no other module names a network's class."""
 
+import math
 from collections.abc import Mapping
-from functools import partial
+from functools import cache, partial
 from typing import Any, NamedTuple
 
 import flax.linen as nn
 import jax
+import jax.numpy as jnp
 from flax.traverse_util import flatten_dict, unflatten_dict
 from jax import Array
 
@@ -123,6 +125,18 @@ def decide(module: nn.Module, variables: Mapping[str, Any], features: Array) -> 
 def linear_kernel(module: nn.Module, variables: Mapping[str, Any]) -> Array | None:
     """Kernel [C', K] of a head that is a global mean and one linear layer; None of any other head."""
     return variables["params"]["head"]["linear_0"]["kernel"] if module.head.is_linear else None
+
+
+@cache
+def count_cells(module: nn.Module, size: int, channels: int) -> int:
+    """Cells a side of the last feature map of a classifier's backbone, margins included, for `size` pixels a side."""
+    run = partial(module.backbone.init_with_output, jax.random.key(0), train=False)
+    return jax.eval_shape(run, jax.ShapeDtypeStruct((1, size, size, channels), jnp.float32))[0].shape[1]
+
+
+def measure_stride(module: nn.Module, channels: int) -> int:
+    """Pixels from one of these cells to the next: a power of two, for backbones halve and do nothing else."""
+    return 2 ** round(math.log2(1024 / count_cells(module, 1024, channels)))
 
 
 def count_parameters(variables: Mapping[str, Any]) -> int:

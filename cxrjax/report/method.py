@@ -30,16 +30,17 @@ def describe(config: ConfigDict) -> Method:
     classifier, settings = networks.classifier(config), networks.settings(config, config.patches.count)
     looks, shown = {
         "local": ("patches", f"{settings.patch_count} patches of {{}} pixels with their centres in the lungs"),
+        "dense": ("windows", "all windows of {} pixels with their centres in the lungs, of one look at the radiograph"),
         "global": ("radiograph", "the whole radiograph at {} pixels"),
         "crop": ("lungs' box", "the box of the lungs at {} pixels (the whole radiograph where they are not sure)"),
     }[settings.mode]
     shown = shown.format(classifier.size)
     shown += ", all but the lungs blackened" if settings.masked else ""
     shown += ", in three channels made of it" if settings.channels == "contrast" else ""
-    local, members = settings.mode == "local", config.evaluation.members
-    voters = f"{settings.patch_count} patches" if local else "one look"
+    several = {"local": f"{settings.patch_count} patches", "dense": "these windows"}.get(settings.mode)
+    voters, members = several or "one look", config.evaluation.members
     voters += f" of each of {members} networks" if members > 1 else ""
-    vote = f"{voters}, {RULES[settings.voting_rule]}" if local or members > 1 else "none, there is one look"
+    vote = f"{voters}, {RULES[settings.voting_rule]}" if several or members > 1 else "none, there is one look"
     saliency = "class activation" if classifier.module.head.is_linear else "Grad-CAM"
     saliency += f" of the {looks}, weighted by the probability of the finding"
     return Method(levels, lungs, shown, vote, saliency)

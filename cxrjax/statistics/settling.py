@@ -16,10 +16,11 @@ def settle(
     each patch; the vote itself, which knows them, settles a little sooner.
 
     Args:
-        votes: [m, K]; zeros where no lungs were found.
+        votes: [m, K], N of which a radiograph may have fewer than another; zeros where no lungs were found.
         probabilities: [m, K] mean over the N patches.
         truth: int [m].
-        sizes: of n; those above the most votes a radiograph has are left out, and those most are added.
+        sizes: of n; those above the most votes a radiograph has are left out, and those most are added. Of one
+            with fewer than n, all are taken.
         draws: for each radiograph and n.
         seed: of the draw.
 
@@ -38,7 +39,7 @@ def settle(
         majority = (drawn + lot).argmax(-1)
         settled[size] = {
             "stability": np.where(voted, (majority == final).mean(0), np.nan),
-            "agreement": np.where(voted, drawn.max(-1).mean(0) / size, np.nan),
+            "agreement": np.where(voted, drawn.max(-1).mean(0) / np.clip(all_of_them[:, 0], 1, size), np.nan),
             "accuracy": np.where(voted, (majority == truth).mean(0), 0.0),
         }
     return settled

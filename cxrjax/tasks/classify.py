@@ -57,9 +57,9 @@ def build(
         return networks.init(classifier, key)
 
     def draw(key: Array, image: Array, lungs: tuple[Array | None, Array | None]) -> Array:
-        """One augmented patch of one radiograph: float [size, size], or [size, size, 3] of "contrast", in 0..1."""
+        """One augmented patch, with its context: float [side, side], or [side, side, 3] of "contrast", in 0..1."""
         place, change = jax.random.split(key)
-        _, patch = views.draw_patches(image, *lungs, place, classifier.size, one)
+        _, patch = views.draw_patches(image, *lungs, place, classifier.side, one)
         return augment.augment_patch(change, views.scale(patch[0]), settings)
 
     def loss(params: Any, batch_stats: Any, held: Any, rows: Array, key: Array) -> tuple[Array, Any]:
@@ -113,7 +113,7 @@ def _compile_segment(
 
 
 def _validation(config: ConfigDict, classifier: views.Network, split: data.Split, lungs: Lungs) -> Any:
-    """Scores of the vote of a few patches, drawn for each radiograph from its own key, hence the same every epoch."""
+    """Scores of the vote of all windows, or of a few patches drawn from each radiograph's own key: always the same."""
     classes = tuple(config.classifier.classes)
     truth = data.index_labels(split, classes)
     settings = networks.settings(config, config.patches.validation_count)
@@ -126,8 +126,8 @@ def _validation(config: ConfigDict, classifier: views.Network, split: data.Split
         prepared = models.prepare(variables)
 
         def one(radiograph: tuple[Array, Array | None, Array | None, Array]) -> voting.Vote:
-            _, logits, _ = pipeline.classify(classifier, prepared, *radiograph, settings)
-            return voting.count_votes(logits, settings.voting_rule)
+            looks = pipeline.classify(classifier, prepared, *radiograph, settings)
+            return voting.count_votes(looks.logits, settings.voting_rule, looks.counted)
 
         return jax.lax.map(one, (*radiographs, pipeline.radiograph_keys(config.seed, names)))
 
