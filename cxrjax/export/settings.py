@@ -28,7 +28,7 @@ _LUNGS = (
 _SHOWN = {
     "local": "draw count pixels of the lungs, each equally likely, with replacement; round each a patch of size x "
     "size, the pixel at (size / 2, size / 2) of it, black beyond the border",
-    "dense": "the whole radiograph passes the backbone once (the StableHLO program does, classifier.onnx reads patches); "
+    "dense": "the whole radiograph passes the backbone once (the StableHLO does; classifier.onnx reads patches); "
     "each window of its last feature map, of as many cells as a patch has, is a patch where its centre is a lung pixel",
     "global": "one patch: the radiograph, shrunk to size as for the segmenter",
     "crop": "one patch: the box round the lungs, widened by margin of its sides, resampled to the radiograph's size, "
