@@ -33,9 +33,10 @@ recipes: $(READY) ## train every published recipe in the small, side by side: BE
 	$(BIN)/python -m cxrjax.main --config=configs/benchmark_segment.py --workdir=$(RUNS)/benchmark_segment --config.data.directory=$(DATA)/lungs
 	$(BIN)/python -m benchmarks.recipes --findings=$(DATA)/findings --lungs=$(DATA)/lungs --segmenter=$(RUNS)/benchmark_segment --out=$(RUNS)/recipes
 
-# Two at a time: the suite is mostly compiling, which keeps one core a process busy, and the smallest machine has two.
+# Two at a time: the suite is mostly compiling, which keeps one core a process busy, and the smallest machine has two. A
+# file goes to one of them, so that what its tests share is made once.
 test: $(TESTING) ## run the tests
-	$(BIN)/python -m pytest -n 2
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 lint: $(TESTING) ## check the code's form
 	$(BIN)/ruff check .
