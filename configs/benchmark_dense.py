@@ -3,7 +3,7 @@
 python -m cxrjax.main --mode=export --workdir=runs/benchmark_classify --output=runs/benchmark_classify.safetensors
 python -m cxrjax.main --config=configs/benchmark_dense.py --workdir=runs/benchmark_dense
 The network of configs/benchmark_classify.py, whose data and segmenter these are, learns a little longer from patches
-with their surroundings, as windows have them. On its test split, with the 95% interval: accuracy 0.735 (0.681 to 0.782),
+with their surroundings, as windows have them. On the test split, with 95% intervals: accuracy 0.735 (0.681 to 0.782),
 macro F1 0.687 (0.630 to 0.740), macro AUROC 0.944 (0.927 to 0.958). Numbers without a source are ours.
 """
 
