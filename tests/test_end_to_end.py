@@ -38,7 +38,7 @@ SIZE = 96
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory):
+def folder(tmp_path_factory, small_segmenter):
     """Prepared phantoms, a segmenter's run and a classifier's run."""
     folder = tmp_path_factory.mktemp("end_to_end")
     arguments = ["phantom", f"--out={folder / 'data'}", "--count=6", f"--size={SIZE}", "--split=0.6,0.2,0.2"]

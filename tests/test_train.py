@@ -2,7 +2,6 @@
 
 import json
 import shutil
-from functools import partial
 
 import flax.linen as nn
 import jax
@@ -10,8 +9,7 @@ import numpy as np
 import pytest
 
 from configs import base
-from cxrjax import checkpoints, data, models, runs, train
-from cxrjax.models.fc_densenet import FCDenseNet
+from cxrjax import checkpoints, data, runs, train
 from cxrjax.tasks import Task
 
 CLASSES = ("normal", "bacterial", "viral")
@@ -39,14 +37,7 @@ def draw_split(seed: int, count: int) -> data.Split:
     )  # fmt: skip
 
 
-@pytest.fixture(scope="module", autouse=True)
-def small_segmenter():
-    """What is saved and read again does not depend on how deep a network is, but the time to compile it does."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(
-            models.SEGMENTERS, "fc_densenet29", partial(FCDenseNet, blocks=(1, 1), bottleneck=1, growth=4, stem=8)
-        )
-        yield
+pytestmark = pytest.mark.usefixtures("small_segmenter")
 
 
 @pytest.fixture(autouse=True)
