@@ -7,7 +7,6 @@ computed by, in turn. Milliseconds, median; the relative error of single precisi
 """
 
 import argparse
-import json
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -16,6 +15,7 @@ import jax
 import numpy as np
 from jax import Array
 
+from benchmarks import record
 from cxrjax import allocator
 from cxrjax.models import convolution
 
@@ -40,17 +40,16 @@ def main() -> None:
     parser.add_argument("--json", type=Path, help="file to write the milliseconds to")
     given = parser.parse_args()
     allocator.keep_memory()
-    measured, names = [], (*_forms(3, 1), "chosen")
-    print(f"| pictures, side, channels, features, kernel, stride | | {' | '.join(names)} | error |")
-    print("|---|---|" + "---:|" * (len(names) + 1))
+    names, rows, measured = (*_forms(3, 1), "chosen"), [], []
     for size in SIZES:
         for what in ("forwards", "with gradients"):
             times, error = _measure(size, what)
             measured.append({"size": size, "what": what, "milliseconds": times, "error": error})
             cells = [f"{times[name]:.1f}" if name in times else "" for name in names]
-            print(f"| {', '.join(map(str, size))} | {what} | {' | '.join(cells)} | {error:.0e} |", flush=True)
-    if given.json:
-        given.json.write_text(json.dumps(measured, indent=1))
+            rows.append([", ".join(map(str, size)), what, *cells, f"{error:.0e}"])
+    sizes = "pictures, side, channels, features, kernel, stride"
+    print(record.write_table([sizes, "", *names, "error"], rows))
+    record.save(given.json, __doc__.splitlines()[0], {"machine": record.describe_machine(), "sizes": measured})
 
 
 def _forms(kernel: int, stride: int) -> dict[str, Callable[..., Array]]:

@@ -2,6 +2,7 @@
 
 A training step frees what the next one asks for again. By default glibc gives large blocks back to the system, which
 fills every page of the next ones with zeros first: a fifth of the time of a small ResNet's step, measured on two cores.
+It also keeps what each thread freed for that thread, and XLA's ask in turn; so there is one arena for all.
 """
 
 import ctypes

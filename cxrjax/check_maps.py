@@ -18,7 +18,21 @@ from jax import Array, lax
 from ml_collections import ConfigDict
 from tqdm import tqdm
 
-from cxrjax import data, devices, faithfulness, figures, lesions, networks, pipeline, runs, trust, views, voting, whole
+from cxrjax import (
+    data,
+    devices,
+    faithfulness,
+    figures,
+    lesions,
+    models,
+    networks,
+    pipeline,
+    runs,
+    trust,
+    views,
+    voting,
+    whole,
+)
 
 
 class Likeness(NamedTuple):
@@ -87,6 +101,7 @@ def look(segmenter: views.Network, classifier: views.Network, config: ConfigDict
     """
     settings, few = (networks.settings(config, count) for count in (config.patches.count, config.maps.patches))
     diagnosis = pipeline.diagnose(segmenter, classifier, variables, *given[:2], settings)
+    prepared = models.prepare(variables["classifier"])
 
     def one(image: Array, key: Array, lesion: Array, found: pipeline.Diagnosis) -> Look:
         texture, ties, traced = jax.random.split(jax.random.fold_in(key, 1), 3)
@@ -99,7 +114,7 @@ def look(segmenter: views.Network, classifier: views.Network, config: ConfigDict
 
         def score(picture: Array) -> Array:
             """The mean probability of the finding in a few patches, always the same, or in all windows."""
-            looks = pipeline.classify(classifier, variables["classifier"], picture, *lungs, traced, few)
+            looks = pipeline.classify(classifier, prepared, picture, *lungs, traced, few)
             return voting.count_votes(looks.logits, few.voting_rule, looks.counted).probabilities[found.finding]
 
         # One loop over all curves and not one each: the network is compiled once. Deletion, then insertion.
@@ -126,11 +141,12 @@ def compare(classifier: views.Network, config: ConfigDict, variables: Any, given
         given: images uint8 [B, S, S], keys [B] that the patches are drawn from, and the look's diagnosis and region.
     """
     settings = networks.settings(config, config.patches.count)
+    prepared = models.prepare(variables)
 
     def one(image: Array, key: Array, found: pipeline.Diagnosis, region: Array) -> Likeness:
         lungs = found.mask, found.lung_confidence
-        looks = pipeline.classify(classifier, variables, image, *lungs, key, settings)
-        other = pipeline.show(classifier, variables, image, looks, found.finding, settings)
+        looks = pipeline.classify(classifier, prepared, image, *lungs, key, settings)
+        other = pipeline.show(classifier, prepared, image, looks, found.finding, settings)
         return _liken(found.map, other, region, config.maps.hottest)
 
     return lax.map(lambda each: one(*each), given)

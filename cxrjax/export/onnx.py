@@ -114,11 +114,9 @@ def convert(function: Callable[[Array], dict[str, Array]], network: Network) -> 
 
 
 def _convolve_by_library(call: Callable[..., Array], args: tuple, kwargs: dict, context: Any) -> Array:
-    """Every `conv.Conv` as one convolution, which runtimes know how to run, in place of the form of this backend."""
+    """The sum of every `conv.Conv` as one convolution, which runtimes know how to run, in place of this backend's."""
     layer = context.module
-    if not isinstance(layer, conv.Conv) or context.method_name != "__call__":
+    if not isinstance(layer, conv.Conv) or context.method_name != "correlate":
         return call(*args, **kwargs)
-    kernel = layer.get_variable("params", "kernel")
-    padding = layer.size // 2 if layer.padding is None else layer.padding
-    y = convolution.by_library(args[0], kernel, layer.stride, padding)
-    return y + layer.get_variable("params", "bias") if layer.use_bias else y
+    x, kernel, padding = args
+    return convolution.by_library(x, kernel, layer.stride, padding)

@@ -5,6 +5,7 @@ of wide ones, nor of most gradients; which is quickest where was measured on two
 (`benchmarks/convolutions.py`).
 """
 
+from collections.abc import Callable
 from functools import partial
 
 import jax
@@ -133,7 +134,7 @@ def _tiles(x: Array, kernel: Array, stride: int, padding: int) -> bool:
     return stride == padding == 1 and _is_wide(kernel) and min(x.shape[1:3]) >= SMALLEST_TILED
 
 
-def _form(x: Array, kernel: Array, stride: int):
+def _form(x: Array, kernel: Array, stride: int) -> Callable[[Array, Array, int, int], Array]:
     """The quickest form of what is not tiled."""
     size, _, channels, features = kernel.shape
     if size == 1:
