@@ -1,5 +1,7 @@
 """Every form of the convolution is the same convolution."""
 
+from functools import partial
+
 import flax.linen as nn
 import jax
 import numpy as np
@@ -7,7 +9,7 @@ import pytest
 from jax import lax
 
 from cxrjax import models
-from cxrjax.models import conv, convolution
+from cxrjax.models import conv, convolution, winograd
 
 FORMS = {
     "columns": (convolution.by_columns, ((1, 1, 0), (3, 1, 1), (3, 2, 1), (7, 2, 3), (1, 2, 0))),
@@ -26,17 +28,27 @@ def test_every_form_is_the_library_convolution_forwards_and_backwards(name, size
     features = 40 if name == "chosen" else 6  # beyond what is called thin
     x, kernel = rng.normal(size=(2, 13, 16, 5)), rng.normal(size=(size, size, 5, features))
     with jax.enable_x64(True):
-
-        def run(form):
-            def loss(x, kernel):
-                y = form(x, kernel, stride, padding)
-                return (y**3).sum(), y
-
-            (_, y), gradients = jax.jit(jax.value_and_grad(loss, (0, 1), has_aux=True))(x, kernel)
-            return y, *gradients
-
-        for ours, theirs in zip(run(FORMS[name][0]), run(convolution.by_library), strict=True):
+        forms = (partial(form, stride=stride, padding=padding) for form in (FORMS[name][0], convolution.by_library))
+        for ours, theirs in zip(*(_run(form, x, kernel) for form in forms), strict=True):
             np.testing.assert_allclose(ours, theirs, rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize(
+    "form, size, stride",
+    [
+        (lambda x, dy: winograd.kernel_gradient(x, dy), 3, 1),
+        (lambda x, dy: convolution.kernel_gradient_by_taps(x, dy, 3, 1), 3, 1),
+        (lambda x, dy: convolution.kernel_gradient_by_columns(x, dy, 7, 2, 3), 7, 2),
+    ],
+)
+def test_every_form_of_a_kernels_gradient_is_the_librarys(form, size, stride, monkeypatch):
+    monkeypatch.setattr(convolution, "LARGEST_COLUMN_BUFFER_BYTES", 2 * 9 * 7 * 7**2 * 5 * 8)  # of two pictures
+    rng = np.random.default_rng(0)
+    x, kernel = rng.normal(size=(4, 18, 13, 5)), np.zeros((size, size, 5, 6))
+    with jax.enable_x64(True):
+        y, pull = jax.vjp(lambda kernel: convolution.by_library(x, kernel, stride, size // 2), kernel)
+        dy = rng.normal(size=y.shape)
+        np.testing.assert_allclose(form(x, dy), pull(dy)[0], rtol=1e-9, atol=1e-9)
 
 
 def test_what_is_chosen_in_single_precision_is_as_exact():
@@ -64,11 +76,12 @@ def _value_and_gradients(form, x, kernel):
 
 
 @pytest.mark.parametrize("size", [2, 3])
-def test_upsample_is_the_transposed_convolution(size):
+def test_upsample_is_the_transposed_convolution_forwards_and_backwards(size):
     rng = np.random.default_rng(0)
     x, kernel = rng.normal(size=(2, 5, 4, 3)), rng.normal(size=(size, size, 3, 6))
-    with jax.enable_x64(True):
-        dilated = lax.conv_general_dilated(
+
+    def dilated(x, kernel):
+        return lax.conv_general_dilated(
             x,
             kernel[::-1, ::-1],
             (1, 1),
@@ -76,4 +89,18 @@ def test_upsample_is_the_transposed_convolution(size):
             lhs_dilation=(2, 2),
             dimension_numbers=("NHWC", "HWIO", "NHWC"),
         )
-        np.testing.assert_allclose(conv.upsample(x, kernel), dilated, rtol=1e-9, atol=1e-9)
+
+    with jax.enable_x64(True):
+        for ours, theirs in zip(_run(conv.upsample, x, kernel), _run(dilated, x, kernel), strict=True):
+            np.testing.assert_allclose(ours, theirs, rtol=1e-9, atol=1e-9)
+
+
+def _run(form, x, kernel):
+    """What a form gives, and the gradients of a loss of it."""
+
+    def loss(x, kernel):
+        y = form(x, kernel)
+        return (y**3).sum(), y
+
+    (_, y), gradients = jax.jit(jax.value_and_grad(loss, (0, 1), has_aux=True))(x, kernel)
+    return y, *gradients

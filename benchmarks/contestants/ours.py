@@ -32,8 +32,6 @@ from cxrjax import (
 )
 from cxrjax.tasks import classify, segment
 
-FACTS = {"jax": jax.__version__, "backend": jax.default_backend(), "devices": jax.device_count()}
-
 
 def write_runs(folder: str, changes: dict[str, Any]) -> Work:
     """No race: the runs that the others need, see `made_up`."""
@@ -91,7 +89,7 @@ def vote(folder: str, picture: str) -> Work:
         "map": lambda: show(held, image, patched, finding),
         WHOLE: find,
     }
-    return Work(_wait(stages) | _product(), FACTS, results)
+    return Work(_wait(stages) | _product(), _facts(), results)
 
 
 def segment_batches(batches: list[int]) -> Work:
@@ -101,7 +99,7 @@ def segment_batches(batches: list[int]) -> Work:
     run = jax.jit(partial(module.apply, train=False))
     pictures = {n: jnp.asarray(np.random.default_rng(n).random((n, 256, 256, 1), np.float32)) for n in batches}
     stages = {f"batch of {n}": partial(run, variables, x) for n, x in pictures.items()}
-    return Work(_wait(stages) | _product(), FACTS)
+    return Work(_wait(stages) | _product(), _facts())
 
 
 def train_classifier(size: int = 1024) -> Work:
@@ -113,14 +111,14 @@ def train_classifier(size: int = 1024) -> Work:
     many = made_up.draw_split(config.training.batch_size, size)
     lungs = made_up.see_dark_as_lung(networks.segmenter(config))
     task = classify.build(config, many, few, lungs)
-    return Work(_steps(train.Training(config, task)), FACTS)
+    return Work(_steps(train.Training(config, task)), _facts())
 
 
 def train_segmenter(size: int = 256) -> Work:
     """A step on 2 radiographs of 256²: FC-DenseNet103."""
     config = oh2020_segment.get_config()
     split = made_up.draw_split(config.training.batch_size, size)
-    return Work(_steps(train.Training(config, segment.build(config, split, split))), FACTS)
+    return Work(_steps(train.Training(config, segment.build(config, split, split))), _facts())
 
 
 def examine_many(folder: str, count: int) -> Work:
@@ -136,13 +134,13 @@ def examine_many(folder: str, count: int) -> Work:
     def results() -> dict[str, Any]:
         return {name: [getattr(one, name) for one in found] for name in ("votes", "probabilities", "map", "mask")}
 
-    return Work({"examine": run}, FACTS, results)
+    return Work({"examine": run}, _facts(), results)
 
 
 def predict_folder(folder: str, pictures: str, output: str) -> Work:
     """All files of a folder, to a row and a picture each."""
     run = partial(predict.predict, Path(folder) / "classifier", Path(pictures), Path(output))
-    return Work({"predict": run}, FACTS)
+    return Work({"predict": run}, _facts())
 
 
 def _steps(training: train.Training) -> dict[str, Callable[[], Any]]:
@@ -155,6 +153,10 @@ def _steps(training: train.Training) -> dict[str, Callable[[], Any]]:
         number += 1
 
     return {"step": step} | _product()
+
+
+def _facts() -> dict[str, Any]:
+    return {"jax": jax.__version__, "backend": jax.default_backend(), "devices": jax.device_count()}
 
 
 def _product() -> dict[str, Callable[[], Any]]:

@@ -1,12 +1,14 @@
 """The layers that convolve; their weights are the same in every form of the sum."""
 
 import flax.linen as nn
+import jax
 import jax.numpy as jnp
 from jax import Array, lax
 
-from cxrjax.models.convolution import convolve
+from cxrjax.models.convolution import convolve, kernel_gradient
 
 
+@jax.custom_vjp
 def upsample(x: Array, kernel: Array) -> Array:
     """Transposed convolution with stride 2 and no padding, as PyTorch's ConvTranspose2d.
 
@@ -42,6 +44,20 @@ def upsample(x: Array, kernel: Array) -> Array:
 
     across = interleave(part[..., 0, :], part[..., 1, :], part[..., 2, :], axis=2)  # [N, H, 2 W + 1, 3, F]
     return interleave(across[..., 0, :], across[..., 1, :], across[..., 2, :], axis=1)
+
+
+def _remember(x: Array, kernel: Array) -> tuple[Array, tuple[Array, Array]]:
+    return upsample(x, kernel), (x, kernel)
+
+
+def _differentiate(remembered: tuple[Array, Array], dy: Array) -> tuple[Array, Array]:
+    """By the strided convolution whose transpose `upsample` is."""
+    x, kernel = remembered
+    turned = kernel.swapaxes(2, 3)
+    return convolve(dy, turned, 2, 0), kernel_gradient(dy, x, turned, 2, 0).swapaxes(2, 3)
+
+
+upsample.defvjp(_remember, _differentiate)
 
 
 class Conv(nn.Module):

@@ -5,6 +5,7 @@ of wide ones, nor of most gradients; which is quickest where was measured on two
 (`benchmarks/convolutions.py`).
 """
 
+import math
 from collections.abc import Callable
 from functools import partial
 
@@ -62,7 +63,7 @@ def by_library(x: Array, kernel: Array, stride: int, padding: int) -> Array:
 def by_columns(x: Array, kernel: Array, stride: int, padding: int) -> Array:
     """`convolve` as one matrix product of the input's unrolled columns (im2col)."""
     size, _, channels, features = kernel.shape
-    return _unroll(x, size, stride, padding) @ kernel.reshape(size**2 * channels, features)
+    return unroll(_pad(x, padding), size, stride) @ kernel.reshape(size**2 * channels, features)
 
 
 def by_tiles(x: Array, kernel: Array, stride: int, padding: int) -> Array:
@@ -80,6 +81,19 @@ def by_taps(x: Array, kernel: Array, stride: int, padding: int) -> Array:
     return _shift_and_add(rows.reshape(*rows.shape[:3], size, features), padding, axis=2)
 
 
+def kernel_gradient(x: Array, dy: Array, kernel: Array, stride: int, padding: int) -> Array:
+    """The gradient of a kernel [k, k, C, F] from what was convolved, [N, H, W, C], and the result's, [N, h, w, F]."""
+    size, _, _, features = kernel.shape
+    if jax.default_backend() != "cpu" or size == 1:
+        form = by_columns if size == 1 else by_library
+        return jax.vjp(lambda kernel: form(x, kernel, stride, padding), kernel)[1](dy)[0]
+    if _tiles(x, kernel, stride, padding):
+        return winograd.kernel_gradient(x, dy)
+    if stride == 1 and features <= THIN:
+        return kernel_gradient_by_taps(x, dy, size, padding)
+    return kernel_gradient_by_columns(x, dy, size, stride, padding)
+
+
 def kernel_gradient_by_taps(x: Array, dy: Array, size: int, padding: int) -> Array:
     """The gradient of a kernel [size, size, C, F] at stride 1, by products with the result's gradient, unrolled.
 
@@ -90,11 +104,28 @@ def kernel_gradient_by_taps(x: Array, dy: Array, size: int, padding: int) -> Arr
 
     def add(total: Array, one: tuple[Array, Array]) -> tuple[Array, None]:
         x, dy = one
-        columns = _unroll(dy[None], size, 1, size - 1 - padding)  # the last tap first
+        columns = unroll(_pad(dy[None], size - 1 - padding), size)  # the last tap first
         return total + x.reshape(-1, channels).T @ columns.reshape(-1, size**2 * features), None
 
     total, _ = lax.scan(add, jnp.zeros((channels, size**2 * features), dy.dtype), (x, dy))
     return total.reshape(channels, size, size, features)[:, ::-1, ::-1].transpose(1, 2, 0, 3)
+
+
+def kernel_gradient_by_columns(x: Array, dy: Array, size: int, stride: int, padding: int) -> Array:
+    """The gradient of a kernel [size, size, C, F] by products with the input, unrolled, as many images as fit."""
+    channels, features = x.shape[-1], dy.shape[-1]
+    column_bytes = size**2 * channels * math.prod(dy.shape[1:3]) * x.dtype.itemsize  # of one image
+    fitting = max(1, LARGEST_COLUMN_BUFFER_BYTES // column_bytes)
+    at_once = next(n for n in range(min(fitting, len(x)), 0, -1) if len(x) % n == 0)
+
+    def add(total: Array, some: tuple[Array, Array]) -> tuple[Array, None]:
+        x, dy = some
+        columns = unroll(_pad(x, padding), size, stride).reshape(-1, size**2 * channels)
+        return total + columns.T @ dy.reshape(-1, features), None
+
+    parts = tuple(a.reshape(-1, at_once, *a.shape[1:]) for a in (x, dy))
+    total, _ = lax.scan(add, jnp.zeros((size**2 * channels, features), dy.dtype), parts)
+    return total.reshape(size, size, channels, features)
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(2, 3))
@@ -111,16 +142,14 @@ def _remember(x: Array, kernel: Array, stride: int, padding: int) -> tuple[Array
 def _differentiate(stride: int, padding: int, remembered: tuple[Array, Array], dy: Array) -> tuple[Array, Array]:
     x, kernel = remembered
     size, _, _, features = kernel.shape
-    if stride > 1 or not 0 < padding < size:
-        return jax.vjp(partial(_form(x, kernel, stride), stride=stride, padding=padding), x, kernel)[1](dy)
-    if features <= THIN:
-        return (
-            jax.vjp(lambda x: by_library(x, kernel, 1, padding), x)[1](dy)[0],
-            kernel_gradient_by_taps(x, dy, size, padding),
-        )
-    # The gradient of the input is the gradient of the result convolved with the kernel turned about.
-    dx = _convolve(dy, kernel[::-1, ::-1].swapaxes(2, 3), 1, size - 1 - padding)
-    return dx, jax.vjp(lambda kernel: _form(x, kernel, 1)(x, kernel, 1, padding), kernel)[1](dy)[0]
+    if stride == 1 and 0 < padding < size:
+        # The gradient of the input is the gradient of the result convolved with the kernel turned about.
+        turned = kernel[::-1, ::-1].swapaxes(2, 3)
+        convolve_back = by_library if features <= THIN else _convolve
+        dx = convolve_back(dy, turned, 1, size - 1 - padding)
+    else:
+        dx = jax.vjp(lambda x: _form(x, kernel, stride)(x, kernel, stride, padding), x)[1](dy)[0]
+    return dx, kernel_gradient(x, dy, kernel, stride, padding)
 
 
 _convolve.defvjp(_remember, _differentiate)
@@ -147,9 +176,8 @@ def _form(x: Array, kernel: Array, stride: int) -> Callable[[Array, Array, int, 
     return by_columns if column_bytes <= LARGEST_COLUMN_BUFFER_BYTES else by_library
 
 
-def _unroll(x: Array, size: int, stride: int, padding: int) -> Array:
-    """What a kernel sees of each place, in one row: [N, H, W, C] -> [N, h, w, size² C]."""
-    x = jnp.pad(x, ((0, 0), (padding, padding), (padding, padding), (0, 0)))
+def unroll(x: Array, size: int, stride: int = 1) -> Array:
+    """What a kernel sees of each place, in one row: [N, H, W, C] -> [N, h, w, size² C], nothing padded."""
     rows = (x.shape[1] - size) // stride + 1
     columns = (x.shape[2] - size) // stride + 1
     shifted = [
@@ -158,6 +186,10 @@ def _unroll(x: Array, size: int, stride: int, padding: int) -> Array:
         for j in range(size)
     ]
     return jnp.concatenate(shifted, axis=-1)
+
+
+def _pad(x: Array, padding: int) -> Array:
+    return jnp.pad(x, ((0, 0), (padding, padding), (padding, padding), (0, 0)))
 
 
 def _shift_and_add(taps: Array, padding: int, axis: int) -> Array:

@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
+from cxrjax.models import dense_block
 from cxrjax.models.conv import Conv, Upsample
 from cxrjax.models.norm import batch_norm
 from cxrjax.models.pool import max_pool
@@ -75,11 +76,24 @@ class DenseBlock(nn.Module):
 
     @nn.compact
     def __call__(self, x: Array, train: bool) -> Array:
+        common = self.growth, 3, self.dropout, self.keras, self.dtype
+        layers = [DenseLayer(*common, name=f"layer_{i}") for i in range(self.layers)]
+        if train and not self.is_initializing():
+            features = self._grow(x, layers)
+            return features if self.keep_input else features[..., x.shape[-1] :]
         seen = [x]
-        for i in range(self.layers):
-            layer = DenseLayer(self.growth, 3, self.dropout, self.keras, self.dtype, name=f"layer_{i}")
+        for layer in layers:
             seen.append(layer(jnp.concatenate(seen, axis=-1), train))
         return jnp.concatenate(seen if self.keep_input else seen[1:], axis=-1)
+
+    def _grow(self, x: Array, layers: Sequence["DenseLayer"]) -> Array:
+        """The layers one after the other, as one: [N, h, w, c] -> [N, h, w, c + layers * growth]."""
+        weights = [layer.weights(x.shape[:3]) for layer in layers]
+        features, mean, variance = dense_block.grow(x, weights, layers[0].norm.epsilon)
+        for i, layer in enumerate(layers):
+            seen = x.shape[-1] + i * self.growth
+            layer.observe(mean[:seen], variance[:seen])
+        return features
 
 
 class TransitionDown(nn.Module):
@@ -106,9 +120,28 @@ class DenseLayer(nn.Module):
     dtype: jnp.dtype
     stride: int = 1
 
-    @nn.compact
+    def setup(self) -> None:
+        self.norm = batch_norm(None, self.dtype, None, "keras" if self.keras else "pytorch")
+        self.conv = Conv(self.features, self.size, self.stride, use_bias=True, dtype=self.dtype)
+        self.drop = nn.Dropout(self.dropout, broadcast_dims=() if self.keras else (1, 2))
+
     def __call__(self, x: Array, train: bool) -> Array:
-        x = batch_norm(train, self.dtype, "norm", "keras" if self.keras else "pytorch")(x)
-        x = Conv(self.features, self.size, self.stride, use_bias=True, dtype=self.dtype, name="conv")(nn.relu(x))
-        together = () if self.keras else (1, 2)
-        return nn.Dropout(self.dropout, broadcast_dims=together, deterministic=not train)(x)
+        if train and self.stride == 1 and not self.is_initializing():
+            y, mean, variance = dense_block.mix(x, self.weights(x.shape[:3]), self.norm.epsilon)
+            self.observe(mean, variance)
+            return y
+        x = self.conv(nn.relu(self.norm(x, use_running_average=not train)))
+        return self.drop(x, deterministic=not train)
+
+    def weights(self, places: tuple[int, int, int]) -> dense_block.Layer:
+        """What the layer has learned, and what it drops this time of a result [N, h, w, features], N, h and w given."""
+        norm, conv = self.norm.variables["params"], self.conv.variables["params"]
+        dropped = (*(places if self.keras else (places[0], 1, 1)), self.features)
+        keep = self.drop(jnp.ones(dropped, self.dtype), deterministic=False)
+        return dense_block.Layer(norm["scale"], norm["bias"], conv["kernel"], conv["bias"], keep)
+
+    def observe(self, mean: Array, variance: Array) -> None:
+        """Let the running statistics follow a batch's."""
+        for name, value in (("mean", mean), ("var", variance)):
+            old, momentum = self.norm.get_variable("batch_stats", name), self.norm.momentum
+            self.norm.put_variable("batch_stats", name, momentum * old + (1 - momentum) * value)

@@ -12,7 +12,12 @@ _SETTINGS = {
 
 
 def batch_norm(
-    train: bool, dtype: jnp.dtype, name: str, framework: str = "pytorch", use_scale: bool = True
+    train: bool | None, dtype: jnp.dtype, name: str | None, framework: str = "pytorch", use_scale: bool = True
 ) -> nn.BatchNorm:
-    """Batch norm over all axes but the last, by the batch's statistics in training and by the running ones after it."""
-    return nn.BatchNorm(not train, dtype=dtype, name=name, use_scale=use_scale, **_SETTINGS[framework])
+    """Batch norm over all axes but the last, by the batch's statistics in training and by the running ones after it.
+
+    Where `train` is None, each call says which.
+    """
+    return nn.BatchNorm(
+        None if train is None else not train, dtype=dtype, name=name, use_scale=use_scale, **_SETTINGS[framework]
+    )

@@ -7,6 +7,7 @@ infinity; the error is about ten times that of the plain sum (1e-5 of the larges
 
 from collections.abc import Sequence
 
+import jax
 import jax.numpy as jnp
 from jax import Array, lax
 
@@ -18,6 +19,7 @@ _KERNEL += ((1 / 24, -1 / 12, 1 / 6), (0, 0, 1))
 _INPUT = ((4, 0, -5, 0, 1, 0), (0, -4, -4, 1, 1, 0), (0, 4, -4, -1, 1, 0))
 _INPUT += ((0, -2, -1, 2, 1, 0), (0, 2, -1, -2, 1, 0), (0, 4, 0, -5, 0, 1))
 _OUTPUT = ((1, 1, 1, 1, 1, 0), (0, 1, -1, 2, -2, 0), (0, 1, 1, 4, 4, 0), (0, 1, -1, 8, -8, 1))
+_OUTPUT_TURNED = tuple(zip(*_OUTPUT, strict=True))
 
 
 def transform(kernel: Array) -> Array:
@@ -36,18 +38,45 @@ def convolve(x: Array, transformed: Array) -> Array:
     Returns:
         float [N, H, W, F].
     """
-    n, height, width, channels = x.shape
-    down, across = -(-height // TILE), -(-width // TILE)  # tiles
-    x = jnp.pad(x, ((0, 0), (1, TILE * down + 1 - height), (1, TILE * across + 1 - width), (0, 0)))
-    rows = _combine(_INPUT, [x[:, i : i + TILE * down - 3 : TILE] for i in range(_SEEN)])  # [6, N, down, W, C]
-    tiles = _combine(_INPUT, [rows[:, :, :, j : j + TILE * across - 3 : TILE] for j in range(_SEEN)])
-    # [36, N down across, C] times [36, C, F]
-    products = lax.dot_general(tiles.reshape(_SEEN**2, -1, channels), transformed, (((2,), (1,)), ((0,), (0,))))
+    n, height, width, _ = x.shape
+    down, across = _count_tiles(height), _count_tiles(width)
+    products = lax.dot_general(_see(x), transformed, (((2,), (1,)), ((0,), (0,))))
     products = products.reshape(_SEEN, _SEEN, n, down, across, -1)
     columns = _combine(_OUTPUT, list(products))  # [4, 6, N, down, across, F]
     y = _combine(_OUTPUT, [columns[:, j] for j in range(_SEEN)])  # [4, 4, N, down, across, F], down before across
     y = y.transpose(2, 3, 0, 4, 1, 5)
     return y.reshape(n, TILE * down, TILE * across, -1)[:, :height, :width]
+
+
+def kernel_gradient(x: Array, dy: Array) -> Array:
+    """The gradient of a kernel [3, 3, C, F] from what was convolved, [N, H, W, C], and the result's, [N, H, W, F]."""
+    transformed = lax.dot_general(_see(x), _spread(dy), (((1,), (1,)), ((0,), (0,))))  # [36, C, F]
+    kernel = jax.ShapeDtypeStruct((3, 3, x.shape[-1], dy.shape[-1]), dy.dtype)
+    return jax.linear_transpose(transform, kernel)(transformed)[0]
+
+
+def _spread(dy: Array) -> Array:
+    """What every tile has added to the result, transformed: [N, H, W, F] -> [36, N down across, F]."""
+    n, height, width, features = dy.shape
+    down, across = _count_tiles(height), _count_tiles(width)
+    dy = jnp.pad(dy, ((0, 0), (0, TILE * down - height), (0, TILE * across - width), (0, 0)))
+    dy = dy.reshape(n, down, TILE, across, TILE, features)
+    rows = _combine(_OUTPUT_TURNED, [dy[:, :, i] for i in range(TILE)])  # [6, N, down, across, 4, F]
+    return _combine(_OUTPUT_TURNED, [rows[:, :, :, :, j] for j in range(TILE)]).reshape(_SEEN**2, -1, features)
+
+
+def _count_tiles(pixels: int) -> int:
+    return -(-pixels // TILE)
+
+
+def _see(x: Array) -> Array:
+    """What every tile sees, transformed: [N, H, W, C] -> [36, N down across, C], across before down."""
+    _, height, width, channels = x.shape
+    down, across = TILE * _count_tiles(height), TILE * _count_tiles(width)
+    x = jnp.pad(x, ((0, 0), (1, down + 1 - height), (1, across + 1 - width), (0, 0)))
+    rows = _combine(_INPUT, [x[:, i : i + down - 3 : TILE] for i in range(_SEEN)])  # [6, N, down, W, C]
+    tiles = _combine(_INPUT, [rows[:, :, :, j : j + across - 3 : TILE] for j in range(_SEEN)])
+    return tiles.reshape(_SEEN**2, -1, channels)
 
 
 def _combine(matrix: Sequence[Sequence[float]], parts: Sequence[Array]) -> Array:
