@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from cxrjax import contrast, lung_crop, patches
+from cxrjax import contrast, lung_crop, models, patches
 
 # Of red, green and blue in 0..1; torchvision's `transforms/_presets.py`.
 IMAGENET_MEAN, IMAGENET_DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -64,7 +64,7 @@ def scale(pixels: Array) -> Array:
 
 
 def feed(levels: Array, network: Network) -> Array:
-    """What a network reads: float32 [B, H, W, channels].
+    """What a network reads: float32 [B, H, W, channels]; [B, H, W, 1] where all are equal and it repeats them itself.
 
     Args:
         levels: float in 0..1: grey levels [B, H, W], which every channel repeats, or made channels [B, H, W, channels].
@@ -73,6 +73,8 @@ def feed(levels: Array, network: Network) -> Array:
     Raises:
         ValueError: not as many channels as it reads, no such way to normalise, or not three channels to do it for.
     """
+    if levels.ndim == 3 and network.normalise == "none" and models.repeats_grey(network.module):
+        return levels[..., None]
     x = levels if levels.ndim == 4 else jnp.broadcast_to(levels[..., None], (*levels.shape, network.channels))
     if x.shape[-1] != network.channels:
         raise ValueError(f"patches of {x.shape[-1]} channels were made, and the network reads {network.channels}")

@@ -54,7 +54,7 @@ NETWORKS: dict[str, set[str]] = {
     "cxrjax.models.*": {"cxrjax.models.*"},
     "cxrjax.pretrained": {"cxrjax.anatomy", "cxrjax.models", "cxrjax.pretrained.*"},
     "cxrjax.pretrained.*": {"cxrjax.pretrained.*"},
-    "cxrjax.views": {*LEAVES},
+    "cxrjax.views": {*LEAVES, "cxrjax.models"},
     "cxrjax.dense": {*LEAVES, "cxrjax.models", "cxrjax.views"},
     "cxrjax.pipeline": {*LEAVES, "cxrjax.dense", "cxrjax.models", "cxrjax.views"},
     "cxrjax.networks": {*LEAVES, "cxrjax.models", "cxrjax.views"},

@@ -71,6 +71,17 @@ def test_a_prepared_kernel_is_the_same_kernel():
     np.testing.assert_allclose(ours, theirs, atol=1e-5 * np.abs(theirs).max())
 
 
+def test_one_channel_stands_for_as_many_equal_ones():
+    layer, grey = conv.Conv(4, 7, 2), jax.random.normal(jax.random.key(0), (2, 9, 9, 1))
+    each = grey.repeat(3, axis=-1)
+    variables = layer.init(jax.random.key(1), each)
+
+    def run(x):
+        return jax.value_and_grad(lambda variables: (layer.apply(variables, x) ** 3).sum())(variables)
+
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-4), run(grey), run(each))
+
+
 def _value_and_gradients(form, x, kernel):
     return jax.jit(jax.value_and_grad(lambda x, kernel: (form(x, kernel, 1, 1) ** 2).sum(), (0, 1)))(x, kernel)
 

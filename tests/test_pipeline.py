@@ -226,8 +226,11 @@ def test_the_map_lies_within_reach_of_the_lungs_and_in_0_to_1(small, images):
 
 def test_a_network_reads_grey_levels_or_what_imagenet_makes_of_them():
     grey = jnp.array([[[0.0, 1.0]]])
-    network = views.Network(None, 2, 3)
+    network = views.Network(models.build("resnet18_keras", 5), 2, 3)  # whose first layer is a norm
     np.testing.assert_array_equal(views.feed(grey, network), [[[[0, 0, 0], [1, 1, 1]]]])
+    np.testing.assert_array_equal(
+        views.feed(grey, network._replace(module=models.build("resnet18", 5))), [[[[0], [1]]]]
+    )
     seen = views.feed(grey, network._replace(normalise="imagenet"))
     black = [-0.485 / 0.229, -0.456 / 0.224, -0.406 / 0.225]
     white = [0.515 / 0.229, 0.544 / 0.224, 0.594 / 0.225]

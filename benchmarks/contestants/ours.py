@@ -56,7 +56,7 @@ def vote(folder: str, picture: str) -> Work:
     draw = jax.jit(patches.draw_centres, static_argnums=2)
     crop = jax.jit(patches.crop, static_argnums=2)
     classify_one = jax.jit(
-        lambda held, *given: pipeline.classify(classifier, held["classifier"], *given, key, settings)
+        lambda held, *given: pipeline.classify(classifier, models.prepare(held["classifier"]), *given, key, settings)
     )
     count = jax.jit(partial(voting.count_votes, rule=settings.voting_rule))
     show = jax.jit(lambda held, *given: pipeline.show(classifier, held["classifier"], *given, settings))

@@ -112,6 +112,11 @@ def prepare(variables: Mapping[str, Any]) -> dict[str, Any]:
     return {**variables, "prepared": unflatten_dict({path: one for path, one in prepared.items() if one is not None})}
 
 
+def repeats_grey(module: nn.Module) -> bool:
+    """Whether a network takes one channel for as many equal ones: its first layer is a `conv.Conv`."""
+    return not isinstance(getattr(module, "backbone", module), PreActResNet)
+
+
 def look(module: nn.Module, variables: Mapping[str, Any], x: Array) -> Array:
     """What a classifier's backbone sees: float [N, H, W, C] -> last feature map float32 [N, h, w, C']."""
     return module.apply(variables, x, method="look")

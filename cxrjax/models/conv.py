@@ -63,7 +63,8 @@ upsample.defvjp(_remember, _differentiate)
 class Conv(nn.Module):
     """Square convolution, padded to keep the size; parameters `kernel` [k, k, C, F] and, where wanted, `bias` [F].
 
-    The padding is the same on all four sides, k // 2 unless another is given.
+    The padding is the same on all four sides, k // 2 unless another is given. One channel stands for as many equal ones
+    as the kernel has been made for: of a grey picture the kernel is summed, which is a third of the work on three.
     """
 
     features: int
@@ -75,8 +76,11 @@ class Conv(nn.Module):
 
     @nn.compact
     def __call__(self, x: Array) -> Array:
-        shape = (self.size, self.size, x.shape[-1], self.features)
+        made, grey = self.get_variable("params", "kernel"), x.shape[-1] == 1
+        channels = made.shape[2] if grey and made is not None else x.shape[-1]
+        shape = (self.size, self.size, channels, self.features)
         kernel = self.param("kernel", nn.initializers.he_normal(), shape)
+        kernel = kernel.sum(2, keepdims=True) if grey else kernel
         padding = self.size // 2 if self.padding is None else self.padding
         y = self.correlate(x.astype(self.dtype), kernel.astype(self.dtype), padding)
         if self.use_bias:

@@ -16,8 +16,9 @@ from jax import Array, lax
 from cxrjax.models import winograd
 
 # Fewest features on both sides, and the smallest picture, for which Winograd's transforms are worth the products they
-# save: at 14² by a fifth to a third, at 7² a third of each row of tiles lies beyond the border.
-WIDE, SMALLEST_TILED = 32, 12
+# save: at 14² by a fifth to a third; at 7², where a third of each row of tiles lies beyond the border, only with a
+# kernel that is transformed already.
+WIDE, SMALLEST_TILED, SMALLEST_TILED_PREPARED = 32, 12, 7
 # Up to this many features, as the layers of a dense block have, the result unrolls into fewer columns than the input.
 THIN = 32
 # Taps in memory are worth a thin product from this many channels and up to this many pixels across.
@@ -43,7 +44,7 @@ def convolve(x: Array, kernel: Array, stride: int, padding: int, prepared: Array
     """
     if jax.default_backend() != "cpu":
         return by_library(x, kernel, stride, padding)
-    if prepared is not None and _tiles(x, kernel, stride, padding):
+    if prepared is not None and _tiles(x, kernel, stride, padding, SMALLEST_TILED_PREPARED):
         return winograd.convolve(x, prepared)
     return _convolve(x, kernel, stride, padding)
 
@@ -159,8 +160,8 @@ def _is_wide(kernel: Array) -> bool:
     return kernel.shape[:-2] == (3, 3) and min(kernel.shape[2:]) >= WIDE and kernel.dtype == jnp.float32
 
 
-def _tiles(x: Array, kernel: Array, stride: int, padding: int) -> bool:
-    return stride == padding == 1 and _is_wide(kernel) and min(x.shape[1:3]) >= SMALLEST_TILED
+def _tiles(x: Array, kernel: Array, stride: int, padding: int, smallest: int = SMALLEST_TILED) -> bool:
+    return stride == padding == 1 and _is_wide(kernel) and min(x.shape[1:3]) >= smallest
 
 
 def _form(x: Array, kernel: Array, stride: int) -> Callable[[Array, Array, int, int], Array]:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
-from jax import Array
+from jax import Array, lax
 
 from cxrjax.models import dense_block
 from cxrjax.models.conv import Conv, Upsample
@@ -78,16 +78,23 @@ class DenseBlock(nn.Module):
     def __call__(self, x: Array, train: bool) -> Array:
         common = self.growth, 3, self.dropout, self.keras, self.dtype
         layers = [DenseLayer(*common, name=f"layer_{i}") for i in range(self.layers)]
-        if train and not self.is_initializing():
-            features = self._grow(x, layers)
-            return features if self.keep_input else features[..., x.shape[-1] :]
-        seen = [x]
-        for layer in layers:
-            seen.append(layer(jnp.concatenate(seen, axis=-1), train))
-        return jnp.concatenate(seen if self.keep_input else seen[1:], axis=-1)
+        grow = self._train if train and not self.is_initializing() else self._apply
+        features = grow(x, layers, train)
+        return features if self.keep_input else features[..., x.shape[-1] :]
 
-    def _grow(self, x: Array, layers: Sequence["DenseLayer"]) -> Array:
-        """The layers one after the other, as one: [N, h, w, c] -> [N, h, w, c + layers * growth]."""
+    def _apply(self, x: Array, layers: Sequence["DenseLayer"], train: bool) -> Array:
+        """The layers one after the other, in one buffer: [N, h, w, c] -> [N, h, w, c + layers * growth]."""
+        seen = x.shape[-1]
+        features = jnp.pad(x, ((0, 0), (0, 0), (0, 0), (0, self.layers * self.growth)))
+        for layer in layers:
+            added = layer(features[..., :seen], train)
+            features = lax.dynamic_update_slice_in_dim(features, added, seen, axis=-1)
+            seen += self.growth
+        return features
+
+    def _train(self, x: Array, layers: Sequence["DenseLayer"], train: bool) -> Array:
+        """`_apply` to a batch of training, the layers as one."""
+        del train
         weights = [layer.weights(x.shape[:3]) for layer in layers]
         features, mean, variance = dense_block.grow(x, weights, layers[0].norm.epsilon)
         for i, layer in enumerate(layers):
