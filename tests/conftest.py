@@ -32,6 +32,12 @@ def quick_compilation(tmp_path_factory):
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
 
 
+@pytest.fixture(scope="session")
+def apply():
+    """What a module gives outside of training, as one program: without, each operator is compiled by itself."""
+    return jax.jit(lambda module, variables, x: module.apply(variables, x, train=False), static_argnums=0)
+
+
 @pytest.fixture(scope="module")
 def small_segmenter():
     """`fc_densenet29` of a few layers: what is tested does not depend on its depth, but the time to compile it does."""
