@@ -21,10 +21,21 @@ def shared() -> Path:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def compilation_cache(tmp_path_factory):
-    """Compile each program once a session: tests train the same small networks again and again."""
+def quick_compilation(tmp_path_factory):
+    """Compile with little effort, and each program once a session: most programs of tests run for a moment, and once.
+
+    Processes that a test starts do so likewise, by the variable. How exact a program is does not depend on it.
+    """
+    os.environ["JAX_DISABLE_MOST_OPTIMIZATIONS"] = "true"
+    jax.config.update("jax_disable_most_optimizations", True)
     jax.config.update("jax_compilation_cache_dir", str(tmp_path_factory.mktemp("compiled")))
-    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
+
+
+@pytest.fixture(scope="session")
+def apply():
+    """What a module gives outside of training, as one program: without, each operator is compiled by itself."""
+    return jax.jit(lambda module, variables, x: module.apply(variables, x, train=False), static_argnums=0)
 
 
 @pytest.fixture(scope="module")

@@ -1,6 +1,6 @@
 """Dense voting: a window is the patch that would be cut there, and the map is the paper's sum over the windows."""
 
-from functools import cache, partial
+from functools import cache
 from itertools import product
 
 import flax.linen as nn
@@ -55,12 +55,7 @@ classify = jax.jit(dense.classify, static_argnums=(0, 4))
 look, decide = (jax.jit(half, static_argnums=0) for half in (models.look, models.decide))
 
 
-@partial(jax.jit, static_argnums=0)
-def apply(module, variables, x):
-    return module.apply(variables, x, train=False)
-
-
-def test_a_window_is_the_patch_that_would_be_cut_there_with_its_surroundings(image, whole_lungs):
+def test_a_window_is_the_patch_that_would_be_cut_there_with_its_surroundings(apply, image, whole_lungs):
     network, variables = build()
     looks = classify(network, variables, image, whole_lungs, SETTINGS)
     cut = network._replace(module=network.module.clone(margin=CONTEXT // STRIDE), context=CONTEXT)
@@ -74,7 +69,7 @@ def test_a_window_is_the_patch_that_would_be_cut_there_with_its_surroundings(ima
     assert np.abs(zeros_around - alone).max() > 1e-2  # what the context is for
 
 
-def test_the_head_is_shown_the_middle_of_what_the_backbone_sees(image):
+def test_the_head_is_shown_the_middle_of_what_the_backbone_sees(apply, image):
     network, variables = build()
     module = network.module.clone(margin=2)
     x = image[None, :32, :32, None] / np.float32(255)

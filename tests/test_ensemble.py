@@ -1,7 +1,6 @@
 """Members vote together, by hand."""
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -20,7 +19,10 @@ def diagnosis(votes, probabilities, finding, value, within=0.0):
 
 
 def stack(*each):
-    return jax.tree.map(lambda *parts: jnp.stack(parts), *each)
+    return jax.tree.map(lambda *parts: np.stack(parts), *each)
+
+
+pool, count_votes = (jax.jit(f, static_argnames="rule") for f in (ensemble.pool, voting.count_votes))
 
 
 MEMBERS = (
@@ -31,7 +33,7 @@ MEMBERS = (
 
 
 def test_every_patch_of_every_member_counts_as_one():
-    pooled = ensemble.pool(stack(*MEMBERS), "majority")
+    pooled = pool(stack(*MEMBERS), "majority")
     assert pooled.votes.tolist() == [[11, 15, 4]] and pooled.finding.tolist() == [1]
     np.testing.assert_allclose(pooled.probabilities, [[0.3, 0.5, 0.2]], rtol=1e-6)
     assert pooled.agreement.tolist() == pytest.approx([0.5])
@@ -42,10 +44,10 @@ def test_every_patch_of_every_member_counts_as_one():
 def test_members_vote_as_their_patches_do_together():
     logits = jax.random.normal(jax.random.key(0), (3, 10, 4))
     for rule in voting.RULES:
-        votes = [voting.count_votes(each, rule) for each in logits]
+        votes = [count_votes(each, rule) for each in logits]
         each = (diagnosis(vote.votes, vote.probabilities, vote.finding, 0, vote.entropy_within) for vote in votes)
         each = stack(*each)
-        pooled, together = ensemble.pool(each, rule), voting.count_votes(logits.reshape(30, 4), rule)
+        pooled, together = pool(each, rule), count_votes(logits.reshape(30, 4), rule)
         assert pooled.finding[0] == together.finding and (pooled.votes[0] == together.votes).all()
         np.testing.assert_allclose(pooled.probabilities[0], together.probabilities, rtol=1e-5)
         np.testing.assert_allclose(pooled.entropy_within[0], together.entropy_within, rtol=1e-5)
@@ -54,17 +56,17 @@ def test_members_vote_as_their_patches_do_together():
 
 def test_no_lungs_stay_no_lungs():
     none = diagnosis([0, 0, 0], [0, 0, 0], pipeline.NO_CLASS, 0.0)
-    pooled = ensemble.pool(stack(none, none), "majority")
+    pooled = pool(stack(none, none), "majority")
     assert pooled.finding.tolist() == [pipeline.NO_CLASS] and pooled.agreement.tolist() == [0]
     assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(pooled))
 
 
 def test_the_last_snapshots_are_the_members(tmp_path):
     network = views.Network(models.build("resnet18", 2, width=4, stages=(1,)), 16, 1)
-    variables = networks.init(network, jax.random.key(0))
+    blank = networks.blank(network)
     with checkpoints.Checkpoints(tmp_path / "checkpoints") as kept:
         for k in (1, 2, 3):
-            kept.save(checkpoints.snapshot(k), k, jax.tree.map(lambda leaf, k=k: jnp.full_like(leaf, k), variables))
+            kept.save(checkpoints.snapshot(k), k, jax.tree.map(lambda leaf, k=k: np.full_like(leaf, k), blank))
     members = ensemble.load(tmp_path, network, 2)
     for leaf in jax.tree.leaves(members):
         assert (leaf[0] == 2).all() and (leaf[1] == 3).all() and len(leaf) == 2

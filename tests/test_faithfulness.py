@@ -141,7 +141,7 @@ def test_layers_are_in_their_order_and_redrawn_by_name():
     layers = networks.layers(network)
     assert layers[0] == "backbone/conv1" and layers[-1] == "head/linear_0"
     assert layers.index("backbone/layer1_0/bn2") < layers.index("backbone/layer2_0/conv1")
-    trained = networks.init(network, KEY)
+    trained = networks.blank(network)
     drawn = jax.tree.map(lambda x: x + 1, trained)
     top = {"head/linear_0", "backbone/layer2_0/conv1"}
     mixed = faithfulness.redraw(trained, drawn, top)

@@ -77,8 +77,8 @@ def test_the_map_of_a_hidden_head_is_that_of_the_linear_one_it_is_equal_to(monke
 
     def examine(module, head):
         weights = {"params": params | {"head": head}, "batch_stats": variables["batch_stats"]}
-        network = views.Network(module, 32, 1)
-        return pipeline._examine(network, weights, image, lungs, jnp.ones(()), jax.random.key(3), settings)
+        run = jax.jit(pipeline._examine, static_argnums=(0, 6))
+        return run(views.Network(module, 32, 1), weights, image, lungs, jnp.ones(()), jax.random.key(3), settings)
 
     vote, mapped, _ = examine(deep, params["head"])
     vote_linear, mapped_linear, _ = examine(plain, {"linear_0": folded})

@@ -23,6 +23,7 @@ SETTINGS = views.Settings(
 )
 make_channels = jax.jit(contrast.make_channels, static_argnames="kind")
 draw_patches = jax.jit(views.draw_patches, static_argnames=("size", "settings"))
+classify = jax.jit(pipeline.classify, static_argnums=(0, 6))
 SURE = jnp.float32(0.9)  # confidence of lungs
 
 
@@ -31,15 +32,13 @@ def small():
     """A segmenter that finds bright pixels to be lungs, a random classifier, and their variables."""
     segmenter = views.Network(FCDenseNet(4, blocks=(1,), bottleneck=1, growth=2, stem=2), 64, 1)
     classifier = views.Network(models.build("resnet18", CLASSES, width=8, stages=(1, 1)), PATCH, 1)
-    variables = {"segmenter": networks.init(segmenter, jax.random.key(0)), "classifier": {}}
-    variables["classifier"] = networks.init(classifier, jax.random.key(1))
-    params = jax.tree.map(jnp.zeros_like, variables["segmenter"]["params"])
+    blank = networks.blank(segmenter)
+    blank["batch_stats"] = jax.tree.map_with_path(lambda p, x: x + (p[-1].key == "var"), blank["batch_stats"])
     # The first feature of the stem is the picture itself, and is kept to the end: lung logits are 20 (x - 0.5).
-    params["stem"]["kernel"] = params["stem"]["kernel"].at[1, 1, 0, 0].set(1.0)
-    params["head"]["kernel"] = params["head"]["kernel"].at[0, 0, 2, 2].set(20.0)
-    params["head"]["bias"] = params["head"]["bias"].at[2].set(-10.0).at[jnp.array([1, 3])].set(-50.0)
-    variables["segmenter"]["params"] = params
-    return segmenter, classifier, variables
+    blank["params"]["stem"]["kernel"][1, 1, 0, 0] = 1
+    blank["params"]["head"]["kernel"][0, 0, 2, 2] = 20
+    blank["params"]["head"]["bias"][:] = [0, -50, -10, -50]
+    return segmenter, classifier, {"segmenter": blank, "classifier": networks.init(classifier, jax.random.key(1))}
 
 
 @pytest.fixture(scope="module")
@@ -79,7 +78,7 @@ def test_the_chunk_changes_nothing(small, images):
 
 
 def test_no_lungs_is_a_finding_not_a_nan(small, images):
-    result = diagnose(small, images, [3, 0])
+    result = diagnose(small, images, [3, 0, 1, 2])
     assert result.finding[0] == pipeline.NO_CLASS and result.finding[1] >= 0
     assert not result.mask[0].any() and result.votes[0].sum() == 0 and result.lung_confidence[0] == 0
     told = result._asdict()
@@ -88,30 +87,30 @@ def test_no_lungs_is_a_finding_not_a_nan(small, images):
     assert np.isnan(evidence.measures[0]).all() and np.isfinite(evidence.measures[1]).all()
 
 
-def test_votes_are_those_of_patches_cut_and_classified_one_by_one(small, images):
+def test_votes_are_those_of_patches_cut_and_classified_one_by_one(apply, small, images):
     segmenter, classifier, variables = small
     result = diagnose(small, images, [1])
     key = pipeline.radiograph_keys(0, np.array([101], np.uint32))[0]
-    centres, logits, _, _ = pipeline.classify(
+    centres, logits, _, _ = classify(
         classifier, variables["classifier"], images[1], result.mask[0], SURE, key, SETTINGS
     )
     masked = np.pad(images[1] * np.asarray(result.mask[0]), PATCH)
     for centre, expected in zip(np.asarray(centres) + PATCH, logits, strict=True):
         row, column = centre - PATCH // 2
         patch = masked[row : row + PATCH, column : column + PATCH] / np.float32(255)
-        found = classifier.module.apply(variables["classifier"], patch[None, ..., None], train=False)[0]
+        found = apply(classifier.module, variables["classifier"], patch[None, ..., None])[0]
         np.testing.assert_allclose(found, expected, atol=1e-4)
-    vote = voting.count_votes(logits, "majority")
+    vote = jax.jit(voting.count_votes, static_argnames="rule")(logits, "majority")
     assert (vote.votes == result.votes[0]).all() and result.votes.sum() == SETTINGS.patch_count
 
 
-def test_global_is_one_vote_of_the_whole_radiograph(small, images):
+def test_global_is_one_vote_of_the_whole_radiograph(apply, small, images):
     _, classifier, variables = small
     for masked in (True, False):
         result = diagnose(small, images, [1, 3], SETTINGS._replace(mode="global", masked=masked, patch_count=1))
         shown = images[1] * np.asarray(result.mask[0]) if masked else images[1]
         x = views.shrink(shown[None], PATCH)[..., None] / np.float32(255)
-        logits = classifier.module.apply(variables["classifier"], x, train=False)[0]
+        logits = apply(classifier.module, variables["classifier"], x)[0]
         np.testing.assert_allclose(result.probabilities[0], jax.nn.softmax(logits), atol=1e-4)
         assert result.votes[0].sum() == 1 and result.finding[0] == logits.argmax()
         assert result.finding[1] == pipeline.NO_CLASS  # the comparison is of the same radiographs in every mode
@@ -135,14 +134,14 @@ def test_a_global_map_spans_the_radiograph(small, images):
     """The map's peak is 1 x p, at the same place of the whole as the feature's peak is of the feature map."""
     segmenter, classifier, variables = small
     settings = SETTINGS._replace(mode="global", patch_count=1)
-    result = diagnose(small, images, [1], settings)
+    result = diagnose(small, images, [1, 3], settings)
     assert views.span(classifier, images[1], settings) == SIZE
     found = result.finding[0]
     assert result.map[0].shape == (SIZE, SIZE)
     assert float(result.map[0].max()) <= float(result.probabilities[0, found]) + 1e-5
 
 
-def test_crop_is_one_vote_of_channels_made_of_the_lungs_alone(small, images):
+def test_crop_is_one_vote_of_channels_made_of_the_lungs_alone(apply, small, images):
     segmenter, _, variables = small
     classifier = views.Network(models.build("resnet18", CLASSES, width=8, stages=(1, 1)), PATCH, 3)
     variables = variables | {"classifier": networks.init(classifier, jax.random.key(1))}
@@ -155,7 +154,7 @@ def test_crop_is_one_vote_of_channels_made_of_the_lungs_alone(small, images):
     box = np.array([[top, bottom], [left, right]])
     square = make_channels(lung_crop.cut(images[1], box, SIZE), "contrast")
     x = lung_crop.fit(square, box, PATCH)[None] / np.float32(255)
-    logits = classifier.module.apply(variables["classifier"], x, train=False)[0]
+    logits = apply(classifier.module, variables["classifier"], x)[0]
     np.testing.assert_allclose(result.probabilities[0], jax.nn.softmax(logits), atol=1e-3)
 
     inside = np.zeros((SIZE, SIZE), bool)
@@ -176,8 +175,8 @@ def test_a_masked_crop_is_a_crop_of_the_masked(images):
 
 def test_a_crop_of_unsure_lungs_is_the_whole_radiograph(small, images):
     settings = SETTINGS._replace(masked=False, patch_count=1)
-    crop = diagnose(small, images, [1], settings._replace(mode="crop", confidence=1.0))
-    whole = diagnose(small, images, [1], settings._replace(mode="global"))
+    crop = diagnose(small, images, [1, 3], settings._replace(mode="crop", confidence=1.0))
+    whole = diagnose(small, images, [1, 3], settings._replace(mode="global"))
     np.testing.assert_allclose(crop.probabilities, whole.probabilities, atol=1e-4)
     np.testing.assert_allclose(crop.map, whole.map, atol=1e-3)
 

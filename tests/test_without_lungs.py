@@ -37,7 +37,7 @@ def test_every_radiograph_has_a_finding_and_no_word_of_lungs(folder):
     assert not list(folder.glob("runs/**/segmenter"))
 
 
-def test_a_picture_without_lungs_is_predicted_as_its_grey_levels_are(folder, tmp_path):
+def test_a_picture_without_lungs_is_predicted_as_its_grey_levels_are(apply, folder, tmp_path):
     """The run's own network on the very pixels, as hieu2695 has it: levels / 255."""
     picture = np.random.default_rng(0).integers(0, 256, (SIZE, SIZE)).astype(np.uint8)
     cv2.imwrite(str(tmp_path / "noise.png"), picture)
@@ -48,7 +48,7 @@ def test_a_picture_without_lungs_is_predicted_as_its_grey_levels_are(folder, tmp
     assert variables["segmenter"] is None and row["status"] == "ok"
     module = networks.classifier(config).module
     x = np.repeat(picture[None, ..., None] / np.float32(255), 3, axis=-1)
-    expected = jax.nn.softmax(module.apply(variables["classifier"], x, train=False)[0])
+    expected = jax.nn.softmax(apply(module, variables["classifier"], x)[0])
     found = [row[f"probability_{name}"] for name in config.classifier.classes]
     np.testing.assert_allclose(found, expected, atol=1e-5)
 
