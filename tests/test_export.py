@@ -11,6 +11,7 @@ import numpy as np
 import onnxruntime
 import pytest
 from jax.export import deserialize
+from onnx import load_model
 from scipy import ndimage
 
 from configs import base
@@ -129,7 +130,10 @@ def test_onnx_gives_what_the_networks_give_of_any_number_of_pictures(folder):
         features = models.look(classifier, variables["classifier"], x)
         return {"logits": models.decide(classifier, variables["classifier"], features), "features": features}
 
-    for name, size, apply in (("segmenter", 64, segment), ("classifier", 32, classify)):
+    # Of the segmenter: stem, a layer down, the transition, a layer in the bottleneck and one up, the head.
+    for name, size, apply, convolutions in (("segmenter", 64, segment, 6), ("classifier", 32, classify, 2)):
+        operators = [node.op_type for node in load_model(folder / "out" / f"{name}.onnx").graph.node]
+        assert operators.count("Conv") == convolutions
         session = onnxruntime.InferenceSession(folder / "out" / f"{name}.onnx")
         for count in (1, 3):
             x = np.random.default_rng(count).uniform(size=(count, size, size, 1)).astype(np.float32)

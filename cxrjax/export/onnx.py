@@ -103,7 +103,7 @@ def convert(function: Callable[[Array], dict[str, Array]], network: Network) -> 
         logging.getLogger(package).setLevel(logging.ERROR)
     with nn.intercept_methods(_convolve_by_library):
         model = jax2onnx.to_onnx(
-            lambda x: tuple(function(x)[name] for name in names),
+            lambda x: tuple(jax.tree.leaves(function(x))),  # in the order of the names
             [("N", *one.shape[1:])],
             opset=OPSET,
             input_names=["x"],
