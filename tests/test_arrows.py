@@ -109,7 +109,7 @@ COMMANDS: dict[str, set[str]] = {
     "cxrjax.report.*": BELOW | {"cxrjax", "cxrjax.examine", "cxrjax.report.*"},  # cxrjax for its version
     "cxrjax.export": BELOW | {"cxrjax.export.*"},
     # cxrjax for its version
-    "cxrjax.export.*": BELOW | {"cxrjax", "cxrjax.export.*", "cxrjax.models.conv", "cxrjax.models.convolution"},
+    "cxrjax.export.*": BELOW | {"cxrjax", "cxrjax.export.*", "cxrjax.models.convolution"},
     "cxrjax.fit_gate": BELOW | {"cxrjax.examine"},
     "cxrjax.compare_classes": BELOW | {"cxrjax.examine"},
     "cxrjax.find_rate": BELOW | {"cxrjax.train"},

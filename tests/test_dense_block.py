@@ -8,18 +8,18 @@ import pytest
 
 from cxrjax.models import dense_block
 from cxrjax.models.conv import Conv
+from cxrjax.models.convolution import traced_for
 from cxrjax.models.dense_block import Layer
 
 EPSILON = 1e-5
 DRAWS = np.random.default_rng(0)
 
 
-@pytest.mark.parametrize("backend", ["cpu", "gpu"])
-def test_value_statistics_and_gradients_are_those_of_the_layers_themselves(backend, monkeypatch):
+@pytest.mark.parametrize("platform", ["cpu", "cuda"])
+def test_value_statistics_and_gradients_are_those_of_the_layers_themselves(platform, monkeypatch):
     """In double precision, on pictures of several strips; elsewhere than on a CPU in no strips."""
-    monkeypatch.setattr(jax, "default_backend", lambda: backend)
     monkeypatch.setattr(dense_block, "PIXELS_AT_ONCE", 2 * 3 * 5)  # three rows of two pictures
-    with jax.enable_x64(True):
+    with jax.enable_x64(True), traced_for(platform):
         x = DRAWS.normal(size=(2, 9, 5, 3))
         layers = [_draw(seen, 2, 3) for seen in (3, 5, 7)]
 
@@ -31,10 +31,9 @@ def test_value_statistics_and_gradients_are_those_of_the_layers_themselves(backe
         _compare(lambda *given: dense_block.grow(*given, EPSILON), plainly, x, layers)
 
 
-@pytest.mark.parametrize("backend", ["cpu", "gpu"])
-def test_a_single_layer_likewise(backend, monkeypatch):
-    monkeypatch.setattr(jax, "default_backend", lambda: backend)
-    with jax.enable_x64(True):
+@pytest.mark.parametrize("platform", ["cpu", "cuda"])
+def test_a_single_layer_likewise(platform):
+    with jax.enable_x64(True), traced_for(platform):
         x, layer = DRAWS.normal(size=(2, 4, 6, 5)), _draw(5, 4, 1)
 
         def plainly(x, layer):

@@ -6,17 +6,21 @@ import os
 from functools import partial
 from pathlib import Path
 
+import flax.linen as nn
 import jax
 import numpy as np
 import onnxruntime
 import pytest
+from jax import lax
 from jax.export import deserialize
+from onnx import load_model
 from scipy import ndimage
 
 from configs import base
 from cxrjax import checkpoints, data, export, models, networks, runs
 from cxrjax.examine import Examiner
 from cxrjax.export import proof, stablehlo
+from cxrjax.models import conv, convolution
 from cxrjax.models.fc_densenet import FCDenseNet
 
 SIZE, CLASSES, NAMES = 128, ("normal", "bacterial", "viral"), ("a.png", "b.png", "c.png")
@@ -129,7 +133,10 @@ def test_onnx_gives_what_the_networks_give_of_any_number_of_pictures(folder):
         features = models.look(classifier, variables["classifier"], x)
         return {"logits": models.decide(classifier, variables["classifier"], features), "features": features}
 
-    for name, size, apply in (("segmenter", 64, segment), ("classifier", 32, classify)):
+    # Of the segmenter: stem, a layer down, the transition, a layer in the bottleneck and one up, the head.
+    for name, size, apply, convolutions in (("segmenter", 64, segment, 6), ("classifier", 32, classify, 2)):
+        operators = [node.op_type for node in load_model(folder / "out" / f"{name}.onnx").graph.node]
+        assert operators.count("Conv") == convolutions
         session = onnxruntime.InferenceSession(folder / "out" / f"{name}.onnx")
         for count in (1, 3):
             x = np.random.default_rng(count).uniform(size=(count, size, size, 1)).astype(np.float32)
@@ -234,6 +241,34 @@ def test_differences_by_hand():
         proof.compare("a", given | {"logits": np.float32([[np.nan, -8]])}, wanted, 1e-9)
     nothing = {"entropy": np.float32([1e-9])}
     assert proof.compare("a", {"entropy": np.float32([0])}, nothing, 1.0)["entropy"] < 1e-8
+
+
+def test_each_platform_gets_its_own_form_of_the_same_convolutions(monkeypatch):
+    """Wide enough for tiles: products on a CPU, plain convolutions elsewhere, kernels prepared or not."""
+    layers = nn.Sequential([conv.Conv(40, 3), conv.Conv(40, 3)])
+    x = np.random.default_rng(0).normal(size=(2, 16, 16, 32)).astype(np.float32)
+    variables = jax.jit(layers.init)(jax.random.key(1), x)
+
+    @jax.jit
+    def look(given, one):
+        return layers.apply(given, one[None])[0]
+
+    def program(batch):
+        given = models.prepare(variables)
+        return {"prepared": lax.map(partial(look, given), batch), "plain": lax.map(partial(look, variables), batch)}
+
+    here = program(x)  # what `look` is compiled to here is not to be exported for others
+    for platform, convolutions in (("cpu", 0), ("cuda", 4), ("tpu", 4)):
+        with monkeypatch.context() as patch:
+            patch.setattr(stablehlo, "PLATFORMS", (platform,))
+            text = deserialize(bytearray(stablehlo.convert(program, (x,)).data)).mlir_module()
+        assert text.count("stablehlo.convolution") == convolutions
+        assert text.count("stablehlo.dot_general") == 4 - convolutions
+        with convolution.traced_for(platform):
+            there = jax.jit(program)(x)
+        jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=2e-5 * np.abs(b).max()), there, here)
+    given = stablehlo.convert(program, (x,)).run(x)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=2e-5 * np.abs(b).max()), given, here)
 
 
 @pytest.mark.slow

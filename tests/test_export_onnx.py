@@ -4,6 +4,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from flax.traverse_util import flatten_dict
+from onnx import load_model_from_string
 
 from configs import base
 from cxrjax import models, networks
@@ -12,7 +14,7 @@ from cxrjax.export import onnx, proof
 
 @pytest.mark.slow
 @pytest.mark.parametrize("architecture", models.ARCHITECTURES)
-def test_every_architecture_is_converted(architecture):
+def test_every_architecture_is_converted_convolution_by_convolution(architecture):
     config = base.get_config()
     config.task = "segment" if architecture in models.SEGMENTERS else "classify"
     config.segmenter.size = config.patches.size = 64
@@ -23,4 +25,10 @@ def test_every_architecture_is_converted(architecture):
     variables = {"segmenter": drawn if config.task == "segment" else None, "classifier": drawn}
     ((_, _, function),) = onnx.list_networks(config, variables)
     x = proof.draw_input(network)
-    proof.compare(architecture, onnx.convert(function, network).run(x), jax.jit(function)(jnp.asarray(x)), 1e-30)
+    model = onnx.convert(function, network)
+    proof.compare(architecture, model.run(x), jax.jit(function)(jnp.asarray(x)), 1e-30)
+    kernels = [path for path, leaf in flatten_dict(drawn["params"]).items() if leaf.ndim == 4]
+    # Transposed convolutions are products.
+    convolutions = [path for path in kernels if not any("transition_up" in n or "upsample" in n for n in path)]
+    operators = [node.op_type for node in load_model_from_string(model.data).graph.node]
+    assert operators.count("Conv") == len(convolutions)

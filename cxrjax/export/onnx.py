@@ -8,14 +8,13 @@ import logging
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
-import flax.linen as nn
 import jax
 import numpy as np
 from jax import Array
 from ml_collections import ConfigDict
 
 from cxrjax import models, networks, saliency
-from cxrjax.models import conv, convolution
+from cxrjax.models import convolution
 from cxrjax.views import Network
 
 OPSET = 21  # of 2024
@@ -101,9 +100,9 @@ def convert(function: Callable[[Array], dict[str, Array]], network: Network) -> 
     names = list(jax.eval_shape(function, one))
     for package in ("jax2onnx", "onnx_ir"):  # they warn of operators and shapes that no network here has
         logging.getLogger(package).setLevel(logging.ERROR)
-    with nn.intercept_methods(_convolve_by_library):
+    with convolution.traced_for("onnx"):  # whose runtimes know how to run plain convolutions
         model = jax2onnx.to_onnx(
-            lambda x: tuple(function(x)[name] for name in names),
+            lambda x: tuple(jax.tree.leaves(function(x))),  # in the order of the names
             [("N", *one.shape[1:])],
             opset=OPSET,
             input_names=["x"],
@@ -111,12 +110,3 @@ def convert(function: Callable[[Array], dict[str, Array]], network: Network) -> 
         )
     del model.graph.value_info[:]  # of some intermediate values the shape noted down is that before a transposition
     return Model(model.SerializeToString())
-
-
-def _convolve_by_library(call: Callable[..., Array], args: tuple, kwargs: dict, context: Any) -> Array:
-    """The sum of every `conv.Conv` as one convolution, which runtimes know how to run, in place of this backend's."""
-    layer = context.module
-    if not isinstance(layer, conv.Conv) or context.method_name != "correlate":
-        return call(*args, **kwargs)
-    x, kernel, padding = args
-    return convolution.by_library(x, kernel, layer.stride, padding)

@@ -9,6 +9,7 @@ from jax import Array, export, lax
 from ml_collections import ConfigDict
 
 from cxrjax import ensemble, networks, pipeline
+from cxrjax.models import convolution
 
 PLATFORMS = ("cpu", "cuda", "tpu")
 
@@ -69,10 +70,24 @@ def build(config: ConfigDict, variables: Mapping[str, Any]) -> Callable[..., dic
 
 
 def convert(program: Callable[..., dict[str, Array]], batch: tuple[np.ndarray, ...]) -> Program:
-    """A program of `build` for any number of radiographs such as those of a batch, on any of PLATFORMS."""
+    """A program of `build` for any number of radiographs such as those of a batch, on any of PLATFORMS.
+
+    It is traced twice, with the convolutions in the forms of a CPU and in XLA's own; both share the weights.
+    """
+
+    def trace(platform: str) -> Callable[..., dict[str, Array]]:
+        def run(*batch: Array) -> dict[str, Array]:
+            with convolution.traced_for(platform):
+                return program(*batch)
+
+        return run
+
+    def run(*batch: Array) -> dict[str, Array]:
+        return lax.platform_dependent(*batch, cpu=trace("cpu"), default=trace("accelerator"))
+
     (count,) = export.symbolic_shape("B")
     shapes = [jax.ShapeDtypeStruct((count, *x.shape[1:]), x.dtype) for x in batch]
-    exported = export.export(jax.jit(program), platforms=PLATFORMS)(*shapes)
+    exported = export.export(jax.jit(run), platforms=PLATFORMS)(*shapes)
     return Program(bytes(exported.serialize()), ("images", "names")[: len(batch)])
 
 

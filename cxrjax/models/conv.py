@@ -82,15 +82,11 @@ class Conv(nn.Module):
         kernel = self.param("kernel", nn.initializers.he_normal(), shape)
         kernel = kernel.sum(2, keepdims=True) if grey else kernel
         padding = self.size // 2 if self.padding is None else self.padding
-        y = self.correlate(x.astype(self.dtype), kernel.astype(self.dtype), padding)
+        prepared = self.get_variable("prepared", "kernel")  # by `models.prepare`, or None
+        y = convolve(x.astype(self.dtype), kernel.astype(self.dtype), self.stride, padding, prepared)
         if self.use_bias:
             y += self.param("bias", nn.initializers.zeros, (self.features,)).astype(self.dtype)
         return y
-
-    def correlate(self, x: Array, kernel: Array, padding: int) -> Array:
-        """The sum alone, in the form of this backend: of [N, H, W, C] and [k, k, C, F]."""
-        prepared = self.get_variable("prepared", "kernel")  # by `models.prepare`, or None
-        return convolve(x, kernel, self.stride, padding, prepared)
 
 
 class Upsample(nn.Module):

@@ -1,4 +1,4 @@
-"""The one convolution of the package: one sum, whose form is chosen by backend and shape, forwards and backwards.
+"""The one convolution of the package: one sum, whose form is chosen by platform and shape, forwards and backwards.
 
 On GPU and TPU it is XLA's own. On CPU that is the quickest form of thin and of strided convolutions forwards, but not
 of wide ones, nor of most gradients; which is quickest where was measured on two x86-64 cores
@@ -28,6 +28,15 @@ LARGEST_COLUMN_BUFFER_BYTES = 16 * 2**20
 
 _DIMENSIONS = ("NHWC", "HWIO", "NHWC")
 
+# `with traced_for("cuda"):` says for which platform functions are traced where that is not this backend; `jit` traces
+# them anew for each.
+traced_for = jax.make_user_context(None)
+
+
+def is_for_cpu() -> bool:
+    """Whether what is being traced is to run on a CPU, and so in its forms."""
+    return (traced_for.value or jax.default_backend()) == "cpu"
+
 
 def convolve(x: Array, kernel: Array, stride: int, padding: int, prepared: Array | None = None) -> Array:
     """Correlate as PyTorch's Conv2d does, with the same padding on all four sides.
@@ -42,7 +51,7 @@ def convolve(x: Array, kernel: Array, stride: int, padding: int, prepared: Array
     Returns:
         float [N, (H + 2 padding - k) // stride + 1, (W + 2 padding - k) // stride + 1, F].
     """
-    if jax.default_backend() != "cpu":
+    if not is_for_cpu():
         return by_library(x, kernel, stride, padding)
     if prepared is not None and _tiles(x, kernel, stride, padding, SMALLEST_TILED_PREPARED):
         return winograd.convolve(x, prepared)
@@ -51,7 +60,7 @@ def convolve(x: Array, kernel: Array, stride: int, padding: int, prepared: Array
 
 def prepare(kernel: Array) -> Array | None:
     """What of a kernel [k, k, C, F] `convolve` would else make anew at every call, or None."""
-    return winograd.transform(kernel) if jax.default_backend() == "cpu" and _is_wide(kernel) else None
+    return winograd.transform(kernel) if is_for_cpu() and _is_wide(kernel) else None
 
 
 def by_library(x: Array, kernel: Array, stride: int, padding: int) -> Array:
@@ -85,7 +94,7 @@ def by_taps(x: Array, kernel: Array, stride: int, padding: int) -> Array:
 def kernel_gradient(x: Array, dy: Array, kernel: Array, stride: int, padding: int) -> Array:
     """The gradient of a kernel [k, k, C, F] from what was convolved, [N, H, W, C], and the result's, [N, h, w, F]."""
     size, _, _, features = kernel.shape
-    if jax.default_backend() != "cpu" or size == 1:
+    if not is_for_cpu() or size == 1:
         form = by_columns if size == 1 else by_library
         return jax.vjp(lambda kernel: form(x, kernel, stride, padding), kernel)[1](dy)[0]
     if _tiles(x, kernel, stride, padding):

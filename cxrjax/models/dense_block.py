@@ -16,7 +16,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array, lax
 
-from cxrjax.models.convolution import convolve, unroll
+from cxrjax.models.convolution import convolve, is_for_cpu, unroll
 
 # On a CPU the backward pass takes so many pixels at once as stay in its cache.
 PIXELS_AT_ONCE = 2048
@@ -180,7 +180,7 @@ def _go_back_folded(
     Returns:
         The gradients with what this layer adds to them, and those of scale, shift and kernel.
     """
-    if jax.default_backend() != "cpu":
+    if not is_for_cpu():
         return _go_back_whole(features, total, scale, shift, kernel, dy)
     n, height, width, _ = features.shape
     size, _, seen, added = kernel.shape
@@ -216,7 +216,7 @@ def _go_back_folded(
 def _go_back_whole(
     features: Array, total: Array, scale: Array, shift: Array, kernel: Array, dy: Array
 ) -> tuple[Array, Array, Array, Array]:
-    """`_go_back_folded` by the gradients of the backend's own convolution."""
+    """`_go_back_folded` by the gradients of XLA's own convolution."""
     seen, wide = kernel.shape[2], _sum_type(features)
     x = features[..., :seen]
     normed = x * scale + shift
