@@ -3,8 +3,9 @@
     python -m benchmarks.start --torch-python=TORCH/bin/python --radiograph=FILE.png --json=start.json
 
 One radiograph, 100 votes and a map, networks and weights as in `votes.py`. Ours is the command `--mode=predict`, which
-also writes the row and the picture: without JAX's persistent compilation cache; with an empty one, which it fills; and
-with that one filled. The peers start, read the same weights and come to the finding and the map, and write nothing.
+also writes the row and the picture: with `--cache=`, keeping no compiled programs; with an empty folder for them, which
+it fills; and with that one filled. The peers start, read the same weights and come to the finding and the map, and
+write nothing.
 """
 
 import os
@@ -23,8 +24,6 @@ from benchmarks.record import describe_machine, save, write_table
 from benchmarks.side_by_side import ROOT, Contestant, parse, peer_forms, start_ours
 from cxrjax import runs
 
-CACHE = "JAX_COMPILATION_CACHE_DIR"
-
 
 class Start(NamedTuple):
     """What one start has cost."""
@@ -33,15 +32,14 @@ class Start(NamedTuple):
     peak: float  # megabytes
 
 
-def run_command(command: Sequence[str], environment: Mapping[str, str]) -> Start:
-    """A command to its end, without a compilation cache but that of `environment`.
+def run_command(command: Sequence[str]) -> Start:
+    """A command to its end.
 
     Raises:
         ChildProcessError: it failed.
     """
-    known = {key: value for key, value in os.environ.items() if key != CACHE} | dict(environment)
     begin = time.perf_counter()
-    process = subprocess.Popen(command, cwd=ROOT, env=known, stdout=subprocess.DEVNULL)
+    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL)
     _, status, usage = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode:
@@ -76,17 +74,17 @@ def main() -> None:
         picture, cache = str(given.radiograph.resolve()), Path(place) / "compiled"
         ours = [sys.executable, "-m", "cxrjax.main", f"--workdir={place}/classifier", "--mode=predict"]
         ours += [f"--input={picture}", f"--output={place}/output"]
-        kept = {CACHE: str(cache), "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0"}
+        kept = [*ours, f"--cache={cache}"]
         starts = {
-            "cxrjax, imports alone": partial(run_command, [sys.executable, "-c", "from cxrjax import predict"], {}),
-            "cxrjax, no cache": partial(run_command, ours, {}),
-            "cxrjax, cache filled": partial(run_command, ours, kept),
+            "cxrjax, imports alone": partial(run_command, [sys.executable, "-c", "from cxrjax import predict"]),
+            "cxrjax, no cache": partial(run_command, [*ours, "--cache="]),
+            "cxrjax, cache filled": partial(run_command, kept),
         }
         settings = {"folder": place, "picture": picture, "votes": votes, "chunk": 20, "size": config.image.size}
         settings |= {"patch": config.patches.size, "narrow": config.segmenter.size}
         for name, compiled in peer_forms(given).items():
             starts[name] = partial(run_peer, given.torch_python, settings | {"compiled": compiled})
-        filling = [run_command(ours, kept)]
+        filling = [run_command(kept)]
         found = {"cxrjax, cache being filled": filling} | race_starts(starts, rounds)
         size = sum(file.stat().st_size for file in cache.rglob("*") if file.is_file())
     rows = [

@@ -41,6 +41,8 @@ the first, which is 0, is reached at HOST:PORT. --distributed alone leaves it to
   python -m cxrjax.main … --coordinator=HOST:PORT --processes=N --process=I
   python -m cxrjax.main … --distributed
 
+Compiled programs are kept in ~/.cache/cxrjax for the next start; elsewhere with --cache=DIR, nowhere with --cache=
+
 Exit status: 0 done; 1 not done, the reason in one line; 2 the command line is wrong; 3 done, but some files were
 unreadable. For research, not for diagnosis.
 """
@@ -225,6 +227,9 @@ MODES = {
 
 _CONFIG = config_flags.DEFINE_config_file("config", None, "Settings of a training, as configs/phantom_segment.py.")
 _WORKDIR = flags.DEFINE_string("workdir", None, "The run directory: written by train and import, read by the others.")
+_CACHE = flags.DEFINE_string(
+    "cache", None, "Where compiled programs are kept for the next start; empty: nowhere. [~/.cache/cxrjax]"
+)
 _MODE = flags.DEFINE_enum("mode", "train", list(MODES), "What to do.")
 _SPLIT = flags.DEFINE_string("split", "test", "The part of the data to look at: train, val, test, fold0 …")
 _DATA = flags.DEFINE_string("data", None, "A prepared data set to look at, where it is not that of training.")
@@ -280,6 +285,7 @@ def _explain(mode: Mode) -> int:
     from cxrjax import allocator, data, hosts, radiograph, runs, train
 
     allocator.keep_memory()
+    _keep_programs()
     try:
         if _COORDINATOR.value or _DISTRIBUTED.value:
             hosts.join(_COORDINATOR.value, _PROCESSES.value, _PROCESS.value)
@@ -296,6 +302,20 @@ def _explain(mode: Mode) -> int:
             raise
         print(f"cxrjax: {error}", file=sys.stderr)
         return 1
+
+
+def _keep_programs() -> None:
+    from cxrjax import programs
+
+    folder = programs.name_folder(_CACHE.value)
+    try:
+        programs.keep(folder)
+    except OSError as error:
+        print(
+            f"cxrjax: {folder}: compiled programs cannot be kept here ({error.strerror}), so the next start compiles "
+            "them again; --cache=DIR names another folder",
+            file=sys.stderr,
+        )
 
 
 def _usage(problem: str) -> int:

@@ -24,9 +24,11 @@ def shared() -> Path:
 def quick_compilation(tmp_path_factory):
     """Compile with little effort, and each program once a session: most programs of tests run for a moment, and once.
 
-    Processes that a test starts do so likewise, by the variable. How exact a program is does not depend on it.
+    Processes that a test starts do so likewise, by the variable, and keep no program, least of all in the user's
+    cache. How exact a program is does not depend on it.
     """
     os.environ["JAX_DISABLE_MOST_OPTIMIZATIONS"] = "true"
+    os.environ["JAX_COMPILATION_CACHE_DIR"] = ""
     jax.config.update("jax_disable_most_optimizations", True)
     jax.config.update("jax_compilation_cache_dir", str(tmp_path_factory.mktemp("compiled")))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)

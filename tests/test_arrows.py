@@ -36,6 +36,7 @@ LEAVES: dict[str, set[str]] = {
     "cxrjax.patches": set(),
     "cxrjax.parts": {"cxrjax.predictions", "cxrjax.whole"},
     "cxrjax.predictions": {"cxrjax.whole"},
+    "cxrjax.programs": set(),
     "cxrjax.radiograph": set(),
     "cxrjax.saliency": {"cxrjax.patches"},
     "cxrjax.sampling": set(),
@@ -118,9 +119,9 @@ COMMANDS: dict[str, set[str]] = {
     "cxrjax.main": {
         "configs.audit", "cxrjax.allocator", "cxrjax.audit", "cxrjax.check_maps", "cxrjax.compare",
         "cxrjax.compare_classes", "cxrjax.cross_validate", "cxrjax.data", "cxrjax.evaluate", "cxrjax.exchange",
-        "cxrjax.export", "cxrjax.find_rate", "cxrjax.fit_gate", "cxrjax.hosts", "cxrjax.predict", "cxrjax.radiograph",
-        "cxrjax.report",
-        "cxrjax.runs", "cxrjax.score", "cxrjax.tables", "cxrjax.train", "cxrjax.trust",
+        "cxrjax.export", "cxrjax.find_rate", "cxrjax.fit_gate", "cxrjax.hosts", "cxrjax.predict", "cxrjax.programs",
+        "cxrjax.radiograph", "cxrjax.report", "cxrjax.runs", "cxrjax.score", "cxrjax.tables", "cxrjax.train",
+        "cxrjax.trust",
     },
 }  # fmt: skip
 ALLOWED: dict[str, set[str]] = {

@@ -4,10 +4,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import jax
 import pytest
 
 from configs import base
-from cxrjax import runs
+from cxrjax import programs, runs
 
 ROOT = Path(__file__).resolve().parents[1]
 CONFIG = "--config=configs/phantom_segment.py"
@@ -64,6 +65,52 @@ def test_missing_data_is_named(tmp_path):
 def test_an_unnamed_data_set_is_asked_for(tmp_path):
     result = run(f"--workdir={tmp_path}/run", "--config=configs/oh2020_segment.py")
     assert result.returncode == 1 and "config.data.directory is empty" in result.stderr
+
+
+@pytest.mark.parametrize(
+    "asked, variables, folder",
+    [
+        (None, {"XDG_CACHE_HOME": "/xdg", "JAX_COMPILATION_CACHE_DIR": "/jax"}, "/jax"),
+        (None, {"XDG_CACHE_HOME": "/xdg"}, "/xdg/cxrjax"),
+        (None, {"XDG_CACHE_HOME": ""}, "/home/me/.cache/cxrjax"),
+        (None, {"JAX_COMPILATION_CACHE_DIR": ""}, ""),
+        ("/asked", {"JAX_COMPILATION_CACHE_DIR": "/jax"}, "/asked"),
+        ("", {"JAX_COMPILATION_CACHE_DIR": "/jax"}, ""),
+    ],
+)
+def test_compiled_programs_are_kept_where_the_flag_says_else_the_environment(asked, variables, folder, monkeypatch):
+    for name in ("XDG_CACHE_HOME", "JAX_COMPILATION_CACHE_DIR"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in {"HOME": "/home/me", **variables}.items():
+        monkeypatch.setenv(name, value)
+    assert programs.name_folder(asked) == folder
+
+
+def test_a_program_is_kept_where_it_is_asked_and_only_there(tmp_path, monkeypatch):
+    def compile_anew():
+        jax.jit(lambda x: x * 2 + 1).lower(1.0).compile()
+
+    before = jax.config.jax_compilation_cache_dir, jax.config.jax_persistent_cache_min_compile_time_secs
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
+    try:
+        programs.keep(str(tmp_path / "here" / "kept"))
+        compile_anew()
+        (entry,) = (tmp_path / "here" / "kept").iterdir()
+        programs.keep("")
+        entry.unlink()
+        compile_anew()
+        assert not [*entry.parent.iterdir()] and jax.config.jax_compilation_cache_dir is None
+    finally:
+        programs.keep(before[0])
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", before[1])
+
+
+def test_a_folder_that_cannot_be_written_is_a_warning_and_the_work_goes_on(tmp_path):
+    (tmp_path / "file").write_text("")
+    result = run("--workdir=no/such/run", "--mode=score", f"--cache={tmp_path}/file/under")
+    warning, error = result.stderr.strip().splitlines()
+    assert warning.startswith(f"cxrjax: {tmp_path}/file/under: compiled programs cannot be kept here (Not a directory)")
+    assert result.returncode == 1 and "no/such/run: there is no run here" in error
 
 
 def test_help_shows_the_commands():

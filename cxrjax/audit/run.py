@@ -17,10 +17,9 @@ from pathlib import Path
 from typing import Any
 
 import jax
-from jax.experimental.compilation_cache import compilation_cache
 from ml_collections import ConfigDict
 
-from cxrjax import figures, findings, metrics, predictions, runs, whole
+from cxrjax import figures, findings, metrics, predictions, programs, runs, whole
 from cxrjax.audit import fingerprint, planted, scores, verdict, words
 from cxrjax.audit.controls import CONTROLS, Control, Outcome
 from cxrjax.audit.material import Material, NotDone
@@ -176,13 +175,8 @@ def _compiled_once() -> Iterator[None]:
         yield
         return
     with tempfile.TemporaryDirectory() as folder:
-        _keep_programs(folder)
+        programs.keep(folder)
         try:
             yield
         finally:
-            _keep_programs(None)
-
-
-def _keep_programs(folder: str | None) -> None:
-    jax.config.update("jax_compilation_cache_dir", folder)
-    compilation_cache.reset_cache()
+            programs.keep("")
