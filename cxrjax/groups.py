@@ -11,10 +11,10 @@ from contextlib import AbstractContextManager
 from functools import partial
 from typing import Any, NamedTuple
 
-import flax.linen as nn
 import jax
 import optax
-from jax import Array, lax
+
+from cxrjax.models import norm
 
 Groups = Sequence[tuple[str, float]]
 
@@ -70,19 +70,8 @@ def divide(optimiser: optax.GradientTransformation, groups: Groups) -> optax.Gra
 
 
 def hold_statistics(groups: Groups) -> AbstractContextManager:
-    """While networks are applied, let the batch norms of frozen groups use their running statistics and not move them.
-
-    So a frozen batch norm is the same function in training and in use, as Keras has it; in the PyTorch originals its
-    statistics go on moving under frozen weights.
-    """
-
-    def intercept(call: Any, arguments: Any, settings: Any, context: nn.module.InterceptorContext) -> Any:
-        module = context.module
-        if isinstance(module, nn.BatchNorm) and not multiplier("/".join((*module.path, "bias")), groups):
-            return _normalise(module, *arguments)
-        return call(*arguments, **settings)
-
-    return nn.intercept_methods(intercept)
+    """While networks are applied, hold the statistics of the batch norms of frozen groups (`models.norm.hold`)."""
+    return norm.hold(lambda path: not multiplier(f"{path}/bias", groups))
 
 
 def _label(params: Any, groups: Groups) -> Any:
@@ -92,11 +81,3 @@ def _label(params: Any, groups: Groups) -> Any:
         if not any(re.match(pattern, path) for path in paths):
             raise ValueError(f"training.groups: {pattern!r} matches no parameter; there are {paths[0]} … {paths[-1]}")
     return jax.tree.map(lambda path: str(multiplier(path, groups)), named)
-
-
-def _normalise(norm: nn.BatchNorm, x: Array) -> Array:
-    """What a batch norm does when it is not trained: x [..., C]."""
-    mean, variance = (norm.get_variable("batch_stats", name) for name in ("mean", "var"))
-    scale = norm.get_variable("params", "scale") if norm.use_scale else 1
-    y = (x - mean) * (lax.rsqrt(variance + norm.epsilon) * scale) + norm.get_variable("params", "bias")
-    return y.astype(norm.dtype or x.dtype)

@@ -1,10 +1,13 @@
 """Every group of parameters moves by exactly its rate, and what is frozen does not move at all."""
 
+import re
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from flax.traverse_util import unflatten_dict
 
 from cxrjax import groups, models
 
@@ -46,6 +49,32 @@ def test_frozen_batch_norms_are_the_same_in_training_and_in_use(network):
         trained, new = module.apply(variables, x, train=True, mutable=["batch_stats"])
     np.testing.assert_allclose(trained, module.apply(variables, x, train=False), atol=1e-5)
     jax.tree.map(np.testing.assert_array_equal, new["batch_stats"], variables["batch_stats"])
+
+
+@pytest.mark.parametrize("frozen", [".*", "down_0/layer_1/", "bottleneck/|transition_down_1/mix/"])
+def test_frozen_norms_of_dense_blocks_go_by_their_running_statistics(frozen):
+    module = models.build("fc_densenet29", 2, growth=4, stem=6, dropout=0.0)
+    x = jax.random.normal(jax.random.key(1), (2, 16, 16, 1))
+    variables = jax.jit(module.init, static_argnames="train")(jax.random.key(0), x, train=False)
+
+    @jax.jit
+    def train(statistics):
+        with groups.hold_statistics([(frozen, 0.0)]):
+            return module.apply(variables | {"batch_stats": statistics}, x, train=True, mutable=["batch_stats"])
+
+    def shift(by, which):
+        moved = {path: leaf + by * which(path) for path, leaf in by_path(variables["batch_stats"]).items()}
+        return unflatten_dict({tuple(path.split("/")): leaf for path, leaf in moved.items()})
+
+    start = shift(0.3, lambda path: True)
+    trained, new = train(start)
+    for path, after in by_path(new["batch_stats"]).items():
+        assert np.array_equal(after, by_path(start)[path]) == bool(re.match(frozen, path)), path
+    np.testing.assert_array_equal(train(shift(0.3, lambda path: bool(re.match(frozen, path))))[0], trained)
+    assert np.abs(train(shift(0.6, lambda path: bool(re.match(frozen, path))))[0] - trained).max() > 1e-3
+    if frozen == ".*":
+        in_use = module.apply(variables | {"batch_stats": start}, x, train=False)
+        np.testing.assert_allclose(trained, in_use, atol=1e-5)
 
 
 def test_only_the_frozen_statistics_stay(network):

@@ -78,8 +78,10 @@ class DenseBlock(nn.Module):
     def __call__(self, x: Array, train: bool) -> Array:
         common = self.growth, 3, self.dropout, self.keras, self.dtype
         layers = [DenseLayer(*common, name=f"layer_{i}") for i in range(self.layers)]
-        grow = self._train if train and not self.is_initializing() else self._apply
-        features = grow(x, layers, train)
+        if train and all(layer.learns() for layer in layers):
+            features = self._train(x, layers)
+        else:
+            features = self._apply(x, layers, train)
         return features if self.keep_input else features[..., x.shape[-1] :]
 
     def _apply(self, x: Array, layers: Sequence["DenseLayer"], train: bool) -> Array:
@@ -92,9 +94,8 @@ class DenseBlock(nn.Module):
             seen += self.growth
         return features
 
-    def _train(self, x: Array, layers: Sequence["DenseLayer"], train: bool) -> Array:
+    def _train(self, x: Array, layers: Sequence["DenseLayer"]) -> Array:
         """`_apply` to a batch of training, the layers as one."""
-        del train
         weights = [layer.weights(x.shape[:3]) for layer in layers]
         features, mean, variance = dense_block.grow(x, weights, layers[0].norm.epsilon)
         for i, layer in enumerate(layers):
@@ -133,12 +134,16 @@ class DenseLayer(nn.Module):
         self.drop = nn.Dropout(self.dropout, broadcast_dims=() if self.keras else (1, 2))
 
     def __call__(self, x: Array, train: bool) -> Array:
-        if train and self.stride == 1 and not self.is_initializing():
+        if train and self.stride == 1 and self.learns():
             y, mean, variance = dense_block.mix(x, self.weights(x.shape[:3]), self.norm.epsilon)
             self.observe(mean, variance)
             return y
-        x = self.conv(nn.relu(self.norm(x, use_running_average=not train)))
+        x = self.conv(nn.relu(self.norm(x, train)))
         return self.drop(x, deterministic=not train)
+
+    def learns(self) -> bool:
+        """Whether there are weights, and statistics that a batch moves: what `dense_block` is for."""
+        return not self.is_initializing() and not self.norm.is_held()
 
     def weights(self, places: tuple[int, int, int]) -> dense_block.Layer:
         """What the layer has learned, and what it drops this time of a result [N, h, w, features], N, h and w given."""
