@@ -64,7 +64,7 @@ def scale(pixels: Array) -> Array:
 
 
 def feed(levels: Array, network: Network) -> Array:
-    """What a network reads: float32 [B, H, W, channels]; [B, H, W, 1] where all are equal and it repeats them itself.
+    """What a network reads: float32 [B, H, W, channels]; [B, H, W, 1] where all are equal and it takes one for them.
 
     Args:
         levels: float in 0..1: grey levels [B, H, W], which every channel repeats, or made channels [B, H, W, channels].
@@ -73,7 +73,7 @@ def feed(levels: Array, network: Network) -> Array:
     Raises:
         ValueError: not as many channels as it reads, no such way to normalise, or not three channels to do it for.
     """
-    if levels.ndim == 3 and network.normalise == "none" and models.repeats_grey(network.module):
+    if levels.ndim == 3 and network.normalise == "none" and models.sums_channels(network.module):
         return levels[..., None]
     x = levels if levels.ndim == 4 else jnp.broadcast_to(levels[..., None], (*levels.shape, network.channels))
     if x.shape[-1] != network.channels:

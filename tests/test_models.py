@@ -1,5 +1,7 @@
 """Sizes and shapes of the networks."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import pytest
@@ -111,6 +113,18 @@ def test_an_odd_size_comes_back_whole_as_log_probabilities(architecture, dtype):
     out, variables = jax.eval_shape(lambda x: module.init_with_output(jax.random.key(0), x, train=False), x)
     assert (out.shape, out.dtype) == ((1, 70, 45, 4), jnp.float32)
     assert {leaf.dtype for leaf in jax.tree.leaves(variables)} == {jnp.dtype("float32")}
+
+
+@pytest.mark.parametrize("architecture", models.ARCHITECTURES)
+def test_channels_are_summed_where_nothing_but_one_kernel_is_made_for_them(architecture):
+    module = models.build(architecture, 2)
+
+    def shapes(channels):
+        x = jnp.zeros((1, 64, 64, channels))
+        drawn = jax.eval_shape(partial(module.init, train=False), jax.random.key(0), x)
+        return {(path, leaf.shape) for path, leaf in jax.tree_util.tree_leaves_with_path(drawn)}
+
+    assert (len(shapes(3) - shapes(1)) == 1) == models.sums_channels(module)
 
 
 def test_pixel_shuffle_by_hand():

@@ -112,9 +112,12 @@ def prepare(variables: Mapping[str, Any]) -> dict[str, Any]:
     return {**variables, "prepared": unflatten_dict({path: one for path, one in prepared.items() if one is not None})}
 
 
-def repeats_grey(module: nn.Module) -> bool:
-    """Whether a network takes one channel for as many equal ones: its first layer is a `conv.Conv`."""
-    return not isinstance(getattr(module, "backbone", module), PreActResNet)
+def sums_channels(module: nn.Module) -> bool:
+    """Whether all that a network does with its input's channels is to convolve them.
+
+    It then takes one channel for as many equal ones (`conv.Conv`), and its first kernel can be summed over them.
+    """
+    return not isinstance(getattr(module, "backbone", module), PreActResNet | UNetResNet)
 
 
 def look(module: nn.Module, variables: Mapping[str, Any], x: Array) -> Array:

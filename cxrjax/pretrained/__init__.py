@@ -62,11 +62,13 @@ def from_state_dict(
         return _surround(architecture, state, num_classes, new_head, channels)
     state = dialects.translate(architecture, state)
     first = f"{words.first}.weight"
-    if channels is not None and first in state:
-        state[first] = _fold(architecture, state[first], channels)
+    module = models.build(architecture, num_classes, head=head)
+    if channels is not None and first in state and channels != state[first].shape[1]:
+        if not models.sums_channels(module):
+            raise UnfitWeights(f"{architecture} does more with its channels than convolve them: they cannot be summed")
+        state[first] = _fold(state[first], channels)
     if architecture in models.SEGMENTERS and num_classes == len(anatomy.STRUCTURES):
         state |= _know_structures(state, words.head)
-    module = models.build(architecture, num_classes, head=head)
     colours = state[first].shape[1] if first in state and state[first].ndim == 4 else 1
     init = _initialise(module, colours)
     flat, structure = jax.tree_util.tree_flatten_with_path(jax.eval_shape(init, jax.random.key(0)))
@@ -137,14 +139,10 @@ def _draw_head(init: Any, key: Array, originals: Mapping[names.Path, str]) -> di
     return {originals[path]: names.to_original(path, np.asarray(leaf)) for path, leaf in paths.items()}
 
 
-def _fold(architecture: str, kernel: np.ndarray, channels: int) -> np.ndarray:
-    """A first convolution [F, C, kh, kw] that reads fewer channels."""
-    if channels == kernel.shape[1]:
-        return kernel
+def _fold(kernel: np.ndarray, channels: int) -> np.ndarray:
+    """A first convolution [F, C, kh, kw] that reads one channel."""
     if channels != 1:
         raise UnfitWeights(f"these weights read {kernel.shape[1]} channels: {channels} cannot be made of them, only 1")
-    if architecture in ("unet_resnet34", "resnet18_keras"):
-        raise UnfitWeights(f"{architecture} does more with its channels than convolve them: they cannot be summed")
     return kernel.sum(axis=1, keepdims=True)
 
 
