@@ -6,17 +6,30 @@ It also keeps what each thread freed for that thread, and XLA's ask in turn; so 
 """
 
 import ctypes
+import gc
 import sys
+from collections.abc import Callable
 
 _TRIM_THRESHOLD, _MMAP_MAX, _ARENA_MAX = -1, -4, -8  # of mallopt(3)
 
 
 def keep_memory() -> None:
     """Let glibc hold freed memory for the next to ask; where there is no glibc, nothing changes."""
-    if sys.platform != "linux":
-        return
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    mallopt = _find("mallopt")
     if mallopt:
         mallopt(_ARENA_MAX, 1)
         mallopt(_MMAP_MAX, 0)
         mallopt(_TRIM_THRESHOLD, -1)  # never: an int cannot say "above 2 GiB", and a step may take more
+
+
+def give_back() -> None:
+    """Give to the system what nothing uses, this once: around what takes more than all else, as compiling does."""
+    gc.collect()  # what has been compiled refers to itself
+    trim = _find("malloc_trim")
+    if trim:
+        trim(0)
+
+
+def _find(name: str) -> Callable[..., int] | None:
+    """A function of glibc, or None where there is no glibc."""
+    return getattr(ctypes.CDLL(None), name, None) if sys.platform == "linux" else None

@@ -46,8 +46,8 @@ def find_rate(config: ConfigDict, workdir: Path) -> float:
     def rate(number: Any, _: Any = None) -> Any:
         return c.lowest * rise ** (number / (c.steps - 1))
 
-    step = training.compile(training.phases[0], rate)
     state = training.begin(0)
+    step = training.compile(training.phases[0], rate, state)
     rates, losses, mean = [], [], RunningMean()
     for number in tqdm(range(c.steps), desc="finding the rate", unit="step"):
         state = step(state, training.data, training.order.rows(number))

@@ -1,6 +1,6 @@
 """The networks of a config: which architecture, what it reads, and in what precision."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
@@ -60,9 +60,7 @@ def settings(config: ConfigDict, patch_count: int) -> Settings:
 
 def init(network: Network, key: Array) -> dict[str, Any]:
     """Random weights: key -> {"params", "batch_stats"}, float32; no statistics where there is no batch norm."""
-    x = jnp.zeros((1, network.side, network.side, network.channels))
-    variables: Mapping[str, Any] = jax.jit(network.module.init, static_argnames="train")(key, x, train=False)
-    return {collection: variables.get(collection, {}) for collection in ("params", "batch_stats")}
+    return models.draw(_initialiser(network), key)
 
 
 def layers(network: Network) -> list[str]:
@@ -81,7 +79,7 @@ def layers(network: Network) -> list[str]:
 
 def blank(network: Network) -> dict[str, Any]:
     """Zeros in the form of `init`, on the host: nothing is compiled or drawn."""
-    shapes = jax.eval_shape(lambda: init(network, jax.random.key(0)))
+    shapes = jax.eval_shape(_initialiser(network), jax.random.key(0))
     return jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), shapes)
 
 
@@ -96,3 +94,7 @@ def compute_dtype(precision: str) -> Any:
     if precision not in ("float32", "bfloat16"):
         raise ValueError(f"no precision called {precision!r}; there are float32, bfloat16, auto")
     return jnp.dtype(precision)
+
+
+def _initialiser(network: Network) -> Callable[[Array], dict[str, Any]]:
+    return models.initialiser(network.module, network.side, network.channels)

@@ -17,7 +17,20 @@ from ml_collections import ConfigDict
 from tensorboardX import SummaryWriter
 from tqdm import tqdm
 
-from cxrjax import data, exchange, figures, groups, history, hosts, runs, schedules, selection, steps, training_labels
+from cxrjax import (
+    allocator,
+    data,
+    exchange,
+    figures,
+    groups,
+    history,
+    hosts,
+    runs,
+    schedules,
+    selection,
+    steps,
+    training_labels,
+)
 from cxrjax.checkpoints import Checkpoints, snapshot
 from cxrjax.devices import Shares
 from cxrjax.sampling import Order
@@ -141,14 +154,21 @@ class Training:
         """The state after step number `number`, counted from 0."""
         phase = groups.phase_at(self.phases, number)
         if phase.first not in self._steps:
-            self._steps[phase.first] = self.compile(phase, steps.build_rate(self.config, self.total, phase))
+            rate = steps.build_rate(self.config, self.total, phase)
+            self._steps[phase.first] = self.compile(phase, rate, state)
         return self._steps[phase.first](state, self.data, self.order.rows(number))
 
-    def compile(self, phase: groups.Phase, rate: Callable[[Array, Array], Array]) -> Callable[..., State]:
-        """The step (state, data, rows) of a phase, at any rate by step; see `steps.make_step`."""
+    def compile(self, phase: groups.Phase, rate: Callable[[Array, Array], Array], state: State) -> Callable[..., State]:
+        """The step (state, data, rows) of a phase, at any rate by step, for states like this; see `steps.make_step`.
+
+        What the compiler took of memory, more than a step does, is not kept.
+        """
         optimiser = steps.build_optimiser(self.config, self.total, phase)
         step = steps.make_step(self.task, optimiser, rate, phase, self.config, self._shares)
-        return lambda state, held, rows: step(state, held, self._shares.spread(rows))
+        allocator.give_back()
+        compiled = step.lower(state, self.data, self._shares.spread(self.order.rows(0))).compile()
+        allocator.give_back()
+        return lambda state, held, rows: compiled(state, held, self._shares.spread(rows))
 
     def note(self, state: State, **values: Any) -> State:
         """A state with other values than it has, of the host."""

@@ -1,4 +1,4 @@
-"""What is freed is kept: asked for again, it costs no new pages."""
+"""What is freed is kept, and costs no new pages when asked for again; and is given back when that is said."""
 
 import subprocess
 import sys
@@ -25,6 +25,25 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
 """
 
 
+# Holds 64 MB and frees it below another block, so that the end of the heap stays; says how much of that stays resident.
+RESIDENT = """
+import ctypes
+from cxrjax import allocator
+allocator.keep_memory()
+libc = ctypes.CDLL(None)
+libc.malloc.restype, libc.malloc.argtypes, libc.free.argtypes = ctypes.c_void_p, [ctypes.c_size_t], [ctypes.c_void_p]
+def resident():
+    return int(open("/proc/self/statm").read().split()[1]) * 4096
+before = resident()
+block, above = libc.malloc(64 << 20), libc.malloc(1 << 20)
+ctypes.memset(block, 1, 64 << 20)
+libc.free(block)
+kept = resident() - before
+allocator.give_back()
+print(kept, resident() - before)
+"""
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="glibc's allocator is Linux's")
 def test_freed_memory_is_asked_for_again_without_new_pages():
     faults = {
@@ -32,3 +51,10 @@ def test_freed_memory_is_asked_for_again_without_new_pages():
         for how in ("kept", "returned")
     }
     assert faults["kept"] < 100 < 10 * (64 << 20) // (2 << 20) <= faults["returned"]  # pages of 2 MB at most
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="glibc's allocator is Linux's")
+def test_freed_memory_is_given_back_when_that_is_said():
+    said = subprocess.run([sys.executable, "-c", RESIDENT], capture_output=True, text=True, check=True).stdout
+    kept, after = map(int, said.split())
+    assert kept > 60 << 20 and after < 4 << 20

@@ -118,7 +118,7 @@ def test_a_classifiers_weights_are_those_of_an_encoder_and_the_rest_is_drawn(shr
     tuned = pretrained.from_state_dict("unet_resnet34", state, num_classes=4, new_head=key)
     drawn = jax.jit(pretrained._initialise(models.build("unet_resnet34", 4), 3))(key)
     assert jax.tree.structure(tuned) == jax.tree.structure(drawn)
-    for collection in pretrained.COLLECTIONS:
+    for collection in models.COLLECTIONS:
         theirs = drawn[collection] | {"encoder": classifier[collection]["backbone"]}
         jax.tree.map(np.testing.assert_array_equal, tuned[collection], theirs)
 

@@ -1,7 +1,7 @@
 """Networks by name. `build` is the only door: no other module names a network's class."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cache, partial
 from typing import Any, NamedTuple
 
@@ -71,6 +71,9 @@ BACKBONES = {
 }
 ARCHITECTURES = (*SEGMENTERS, *BACKBONES)
 
+# What a network's variables are.
+COLLECTIONS = ("params", "batch_stats")
+
 
 def build(
     architecture: str, num_classes: int, *, head: str = "own", dtype: Any = "float32", **settings: Any
@@ -100,6 +103,26 @@ def build(
     backbone = BACKBONES[architecture]
     top = HEADS[backbone.head if head == "own" else head](num_classes=num_classes, dtype=dtype)
     return Classifier(backbone.build(dtype=dtype, **settings), top)
+
+
+def initialiser(module: nn.Module, side: int, channels: int) -> Callable[[Array], dict[str, Any]]:
+    """How a network is begun that reads so many channels of pictures of about so many pixels a side.
+
+    Returns:
+        Key -> random weights `{"params": …, "batch_stats": …}`, float32; no statistics where there is no batch norm.
+    """
+
+    def initialise(key: Array) -> dict[str, Any]:
+        variables = module.init(key, jnp.zeros((1, side, side, channels)), train=False)
+        return {collection: variables.get(collection, {}) for collection in COLLECTIONS}
+
+    return initialise
+
+
+def draw(initialise: Callable[[Array], dict[str, Any]], key: Array) -> dict[str, Any]:
+    """Run what is run once: not optimised, which takes FC-DenseNet103 three times as long as all this, nor kept."""
+    unoptimised = jax.jit(initialise, compiler_options={"xla_backend_optimization_level": 0})
+    return unoptimised.lower(key).compile()(key)
 
 
 def prepare(variables: Mapping[str, Any]) -> dict[str, Any]:

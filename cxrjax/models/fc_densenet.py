@@ -96,7 +96,8 @@ class DenseBlock(nn.Module):
 
     def _train(self, x: Array, layers: Sequence["DenseLayer"]) -> Array:
         """`_apply` to a batch of training, the layers as one."""
-        weights = [layer.weights(x.shape[:3]) for layer in layers]
+        kept = layers[0].draw_kept(x.shape[:3], self.layers * self.growth)  # of all at once: a program for each is long
+        weights = [layer.weights(keep) for layer, keep in zip(layers, jnp.split(kept, self.layers, -1), strict=True)]
         features, mean, variance = dense_block.grow(x, weights, layers[0].norm.epsilon)
         for i, layer in enumerate(layers):
             seen = x.shape[-1] + i * self.growth
@@ -135,7 +136,8 @@ class DenseLayer(nn.Module):
 
     def __call__(self, x: Array, train: bool) -> Array:
         if train and self.stride == 1 and self.learns():
-            y, mean, variance = dense_block.mix(x, self.weights(x.shape[:3]), self.norm.epsilon)
+            weights = self.weights(self.draw_kept(x.shape[:3], self.features))
+            y, mean, variance = dense_block.mix(x, weights, self.norm.epsilon)
             self.observe(mean, variance)
             return y
         x = self.conv(nn.relu(self.norm(x, train)))
@@ -145,11 +147,14 @@ class DenseLayer(nn.Module):
         """Whether there are weights, and statistics that a batch moves: what `dense_block` is for."""
         return not self.is_initializing() and not self.norm.is_held()
 
-    def weights(self, places: tuple[int, int, int]) -> dense_block.Layer:
-        """What the layer has learned, and what it drops this time of a result [N, h, w, features], N, h and w given."""
+    def draw_kept(self, places: tuple[int, int, int], features: int) -> Array:
+        """What dropout multiplies by: 0 or more [N, h, w, features], N, h and w given, or [N, 1, 1, features]."""
+        kept = (*(places if self.keras else (places[0], 1, 1)), features)
+        return self.drop(jnp.ones(kept, self.dtype), deterministic=False)
+
+    def weights(self, keep: Array) -> dense_block.Layer:
+        """What the layer has learned, and what of a result [N, h, w, features] is kept, broadcast to it."""
         norm, conv = self.norm.variables["params"], self.conv.variables["params"]
-        dropped = (*(places if self.keras else (places[0], 1, 1)), self.features)
-        keep = self.drop(jnp.ones(dropped, self.dtype), deterministic=False)
         return dense_block.Layer(norm["scale"], norm["bias"], conv["kernel"], conv["bias"], keep)
 
     def observe(self, mean: Array, variance: Array) -> None:

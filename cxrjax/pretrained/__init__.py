@@ -13,7 +13,7 @@ from cxrjax.pretrained import dialects, names
 
 # Segmenters that begin with the backbone of a classifier, under the name "encoder".
 ENCODERS = {"unet_resnet34": "resnet34"}
-COLLECTIONS = ("params", "batch_stats")
+_SIDE = 64  # of the pictures that networks are begun with
 _UNSEEN = 30.0  # how far below the background a label's logit lies that a network does not know: e^-30 is nothing
 
 
@@ -70,7 +70,7 @@ def from_state_dict(
     if architecture in models.SEGMENTERS and num_classes == len(anatomy.STRUCTURES):
         state |= _know_structures(state, words.head)
     colours = state[first].shape[1] if first in state and state[first].ndim == 4 else 1
-    init = _initialise(module, colours)
+    init = models.initialiser(module, _SIDE, colours)
     flat, structure = jax.tree_util.tree_flatten_with_path(jax.eval_shape(init, jax.random.key(0)))
     shapes = {tuple(key.key for key in path): leaf for path, leaf in flat}
     originals = names.original_names(architecture, shapes)
@@ -96,7 +96,7 @@ def to_state_dict(architecture: str, variables: Mapping[str, Any]) -> dict[str, 
     Returns:
         Name -> array, float32 in PyTorch's layout, and a counter of batches (int64, 0) for each batch norm.
     """
-    flat, _ = jax.tree_util.tree_flatten_with_path({key: variables.get(key, {}) for key in COLLECTIONS})
+    flat, _ = jax.tree_util.tree_flatten_with_path({key: variables.get(key, {}) for key in models.COLLECTIONS})
     weights = {tuple(key.key for key in path): np.asarray(leaf, np.float32) for path, leaf in flat}
     state = {}
     for path, name in names.original_names(architecture, weights).items():
@@ -104,16 +104,6 @@ def to_state_dict(architecture: str, variables: Mapping[str, Any]) -> dict[str, 
         if name.endswith("running_mean"):
             state[name.replace("running_mean", "num_batches_tracked")] = np.zeros((), np.int64)
     return state
-
-
-def _initialise(module: Any, channels: int) -> Any:
-    """key -> random variables of a network that reads so many channels."""
-
-    def init(key: Array) -> dict[str, Any]:
-        variables = module.init(key, jnp.zeros((1, 64, 64, channels)), train=False)
-        return {collection: variables.get(collection, {}) for collection in COLLECTIONS}
-
-    return init
 
 
 def _is_of(words: names.Naming, state: Mapping[str, np.ndarray]) -> bool:
@@ -127,13 +117,15 @@ def _surround(
     """A segmenter with the weights of its encoder, all others drawn from a key."""
     known = from_state_dict(ENCODERS[architecture], state, num_classes=1, new_head=key, channels=channels)
     colours = known["params"]["backbone"]["conv1"]["kernel"].shape[2]
-    drawn = jax.jit(_initialise(models.build(architecture, num_classes), colours))(key)
-    return {collection: drawn[collection] | {"encoder": known[collection]["backbone"]} for collection in COLLECTIONS}
+    drawn = models.draw(models.initialiser(models.build(architecture, num_classes), _SIDE, colours), key)
+    return {
+        collection: drawn[collection] | {"encoder": known[collection]["backbone"]} for collection in models.COLLECTIONS
+    }
 
 
 def _draw_head(init: Any, key: Array, originals: Mapping[names.Path, str]) -> dict[str, np.ndarray]:
     """Random weights of the head alone, by the original's names."""
-    head = jax.jit(lambda key: {name: tree["head"] for name, tree in init(key).items() if "head" in tree})(key)
+    head = models.draw(lambda key: {name: tree["head"] for name, tree in init(key).items() if "head" in tree}, key)
     flat, _ = jax.tree_util.tree_flatten_with_path(head)
     paths = {(path[0].key, "head", *(key.key for key in path[1:])): leaf for path, leaf in flat}
     return {originals[path]: names.to_original(path, np.asarray(leaf)) for path, leaf in paths.items()}
