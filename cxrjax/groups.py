@@ -7,14 +7,11 @@ what no group holds has the multiplier 1. The multiplier 0 freezes.
 
 import re
 from collections.abc import Sequence
-from contextlib import AbstractContextManager
 from functools import partial
 from typing import Any, NamedTuple
 
 import jax
 import optax
-
-from cxrjax.models import norm
 
 Groups = Sequence[tuple[str, float]]
 
@@ -69,9 +66,9 @@ def divide(optimiser: optax.GradientTransformation, groups: Groups) -> optax.Gra
     return optax.multi_transform(parts, partial(_label, groups=groups))
 
 
-def hold_statistics(groups: Groups) -> AbstractContextManager:
-    """While networks are applied, hold the statistics of the batch norms of frozen groups (`models.norm.hold`)."""
-    return norm.hold(lambda path: not multiplier(f"{path}/bias", groups))
+def freezes(groups: Groups, layer: str) -> bool:
+    """Whether a layer, by its path, has a bias and that is frozen: a batch norm has."""
+    return not multiplier(f"{layer}/bias", groups)
 
 
 def _label(params: Any, groups: Groups) -> Any:

@@ -13,7 +13,7 @@ import optax
 from jax import Array
 from ml_collections import ConfigDict
 
-from cxrjax import groups, optimisers, schedules
+from cxrjax import groups, models, optimisers, schedules
 from cxrjax.devices import Shares
 from cxrjax.groups import Phase
 from cxrjax.schedules import Plateau
@@ -101,7 +101,7 @@ def make_step(
         key = jax.random.fold_in(jax.random.key(config.seed), state.step)
         rows = jax.lax.with_sharding_constraint(rows[: shares.batch_size], shares.shared)  # without what filled it up
         gradient = jax.value_and_grad(task.loss, has_aux=True)
-        with groups.hold_statistics(phase.groups):
+        with models.hold(partial(groups.freezes, phase.groups)):
             (loss, batch_stats), gradients = gradient(state.params, state.batch_stats, held, rows, key)
         direction, new = optimiser.update(gradients, state.optimiser, state.params)
         now_rate = rate(state.step, state.plateau.scale)

@@ -63,8 +63,8 @@ def scale(pixels: Array) -> Array:
     return pixels.astype(jnp.float32) / 255
 
 
-def feed(levels: Array, network: Network) -> Array:
-    """What a network reads: float32 [B, H, W, channels]; [B, H, W, 1] where all are equal and it takes one for them.
+def feed(levels: Array, network: Network) -> Array | models.Grey:
+    """What a network reads: float32 [B, H, W, channels], or the level that all are made of where it takes that.
 
     Args:
         levels: float in 0..1: grey levels [B, H, W], which every channel repeats, or made channels [B, H, W, channels].
@@ -73,18 +73,21 @@ def feed(levels: Array, network: Network) -> Array:
     Raises:
         ValueError: not as many channels as it reads, no such way to normalise, or not three channels to do it for.
     """
-    if levels.ndim == 3 and network.normalise == "none" and models.sums_channels(network.module):
-        return levels[..., None]
+    if network.normalise not in ("none", "imagenet"):
+        raise ValueError(f"no way to normalise called {network.normalise!r}; there are none, imagenet")
+    photographic = network.normalise == "imagenet"
+    if photographic and network.channels != 3:
+        raise ValueError(f"imagenet's mean and deviation are of 3 channels, and the network reads {network.channels}")
+    mean, deviation = jnp.array(IMAGENET_MEAN), jnp.array(IMAGENET_DEVIATION)
+    if levels.ndim == 3 and network.channels > 1 and models.sums_channels(network.module):
+        if not photographic:
+            return models.Grey(levels[..., None], jnp.ones(network.channels), None)
+        middle = mean.mean()  # about which the shifts are small, and nothing is lost between them and the levels
+        return models.Grey(levels[..., None] - middle, 1 / deviation, (middle - mean) / deviation)
     x = levels if levels.ndim == 4 else jnp.broadcast_to(levels[..., None], (*levels.shape, network.channels))
     if x.shape[-1] != network.channels:
         raise ValueError(f"patches of {x.shape[-1]} channels were made, and the network reads {network.channels}")
-    if network.normalise == "none":
-        return x
-    if network.normalise != "imagenet":
-        raise ValueError(f"no way to normalise called {network.normalise!r}; there are none, imagenet")
-    if network.channels != 3:
-        raise ValueError(f"imagenet's mean and deviation are of 3 channels, and the network reads {network.channels}")
-    return (x - jnp.array(IMAGENET_MEAN)) / jnp.array(IMAGENET_DEVIATION)
+    return (x - mean) / deviation if photographic else x
 
 
 def shrink(images: Array, size: int) -> Array:

@@ -90,7 +90,7 @@ SCORES: dict[str, set[str]] = {  # what rows tell, without a network
 TASKS: dict[str, set[str]] = {
     "cxrjax.tasks": set(),
     "cxrjax.tasks.*": {*LEAVES, *NETWORKS, "cxrjax.data", "cxrjax.tasks"},
-    "cxrjax.steps": {*LEAVES, "cxrjax.tasks"},
+    "cxrjax.steps": {*LEAVES, "cxrjax.models", "cxrjax.tasks"},
 }
 BELOW = {*LEAVES, *NETWORKS, *DOORS_TO_THE_DISK, *TASKS, "cxrjax.calibration"}
 COMMANDS: dict[str, set[str]] = {

@@ -4,6 +4,7 @@ from functools import partial
 
 import flax.linen as nn
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from jax import lax
@@ -71,15 +72,19 @@ def test_a_prepared_kernel_is_the_same_kernel():
     np.testing.assert_allclose(ours, theirs, atol=1e-5 * np.abs(theirs).max())
 
 
-def test_one_channel_stands_for_as_many_equal_ones():
-    layer, grey = conv.Conv(4, 7, 2), jax.random.normal(jax.random.key(0), (2, 9, 9, 1))
-    each = grey.repeat(3, axis=-1)
+@pytest.mark.parametrize("shift", [None, (0.3, -0.1, 2.0)])
+def test_one_grey_level_stands_for_all_channels_made_of_it(shift):
+    layer, levels = conv.Conv(4, 7, 2), jax.random.normal(jax.random.key(0), (2, 9, 9, 1))
+    scale = jnp.array([1.0, 2.0, -0.5])
+    grey = conv.Grey(levels, scale, None if shift is None else jnp.array(shift))
+    each = levels * scale + (0 if shift is None else grey.shift)
     variables = layer.init(jax.random.key(1), each)
+    jax.tree.map(np.testing.assert_array_equal, layer.init(jax.random.key(1), grey), variables)
 
     def run(x):
         return jax.value_and_grad(lambda variables: (layer.apply(variables, x) ** 3).sum())(variables)
 
-    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-4), run(grey), run(each))
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-3), run(grey), run(each))
 
 
 def _value_and_gradients(form, x, kernel):

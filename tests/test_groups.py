@@ -1,6 +1,7 @@
 """Every group of parameters moves by exactly its rate, and what is frozen does not move at all."""
 
 import re
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -45,7 +46,7 @@ def test_frozen_batch_norms_are_the_same_in_training_and_in_use(network):
     module, variables, x = network
     # Statistics that the batch does not have: a batch norm that used or moved by its own would show.
     variables = variables | {"batch_stats": jax.tree.map(lambda s: s + 0.3, variables["batch_stats"])}
-    with groups.hold_statistics([(r".*", 0.0)]):
+    with models.hold(partial(groups.freezes, [(r".*", 0.0)])):
         trained, new = module.apply(variables, x, train=True, mutable=["batch_stats"])
     np.testing.assert_allclose(trained, module.apply(variables, x, train=False), atol=1e-5)
     jax.tree.map(np.testing.assert_array_equal, new["batch_stats"], variables["batch_stats"])
@@ -59,7 +60,7 @@ def test_frozen_norms_of_dense_blocks_go_by_their_running_statistics(frozen):
 
     @jax.jit
     def train(statistics):
-        with groups.hold_statistics([(frozen, 0.0)]):
+        with models.hold(partial(groups.freezes, [(frozen, 0.0)])):
             return module.apply(variables | {"batch_stats": statistics}, x, train=True, mutable=["batch_stats"])
 
     def shift(by, which):
@@ -79,7 +80,7 @@ def test_frozen_norms_of_dense_blocks_go_by_their_running_statistics(frozen):
 
 def test_only_the_frozen_statistics_stay(network):
     module, variables, x = network
-    with groups.hold_statistics(RATES):
+    with models.hold(partial(groups.freezes, RATES)):
         _, new = module.apply(variables, x, train=True, mutable=["batch_stats"])
     before = by_path(variables["batch_stats"])
     for path, after in by_path(new["batch_stats"]).items():

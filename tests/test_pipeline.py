@@ -227,13 +227,15 @@ def test_a_network_reads_grey_levels_or_what_imagenet_makes_of_them():
     grey = jnp.array([[[0.0, 1.0]]])
     network = views.Network(models.build("resnet18_keras", 5), 2, 3)  # whose first layer is a norm
     np.testing.assert_array_equal(views.feed(grey, network), [[[[0, 0, 0], [1, 1, 1]]]])
-    np.testing.assert_array_equal(
-        views.feed(grey, network._replace(module=models.build("resnet18", 5))), [[[[0], [1]]]]
-    )
-    seen = views.feed(grey, network._replace(normalise="imagenet"))
+    np.testing.assert_array_equal(views.feed(grey, network._replace(channels=1)), [[[[0], [1]]]])
+    photographic = network._replace(normalise="imagenet")
     black = [-0.485 / 0.229, -0.456 / 0.224, -0.406 / 0.225]
     white = [0.515 / 0.229, 0.544 / 0.224, 0.594 / 0.225]
-    np.testing.assert_allclose(seen, [[[black, white]]], rtol=1e-6)
+    np.testing.assert_allclose(views.feed(grey, photographic), [[[black, white]]], rtol=1e-6)
+    for one in (network, photographic):  # of a network that sums its channels, the level that they are made of
+        levels, scale, shift = views.feed(grey, one._replace(module=models.build("resnet18", 5)))
+        made = levels * scale + (0 if shift is None else shift)
+        np.testing.assert_allclose(made, views.feed(grey, one), atol=1e-6)
     with pytest.raises(ValueError, match="3 channels"):
         views.feed(grey, network._replace(normalise="imagenet", channels=1))
     made = jnp.array([[[[0.0, 0.5, 1.0]]]])

@@ -24,6 +24,10 @@ def test_value_and_gradient_are_flaxs(side, size, padding):
 def test_ties_share_the_gradient_and_lose_none():
     gradient = jax.grad(lambda x: max_pool(x, 2, 2).sum())(np.ones((1, 4, 4, 1), np.float32))
     np.testing.assert_allclose(gradient, 0.25)
+    overlapping = jax.grad(lambda x: max_pool(x, 3, 2, 1).sum())(np.ones((1, 4, 4, 1), np.float32))
+    # Of four windows, which hold 4, 6, 6 and 9 pixels, along a side: a corner's half and half, and so on.
+    along = np.array([1 / 2, 1 / 2 + 1 / 3, 1 / 3, 1 / 3])
+    np.testing.assert_allclose(overlapping[0, :, :, 0], np.outer(along, along), rtol=1e-6)
 
 
 def test_a_picture_smaller_than_the_window_is_refused():

@@ -65,7 +65,7 @@ def shrink(monkeypatch):
 def make(architecture, num_classes=3, channels=3, head="own"):
     """Random variables, no two numbers of which are equal."""
     module = models.build(architecture, num_classes, head=head)
-    init = pretrained._initialise(module, channels)
+    init = models.initialiser(module, 64, channels)
     leaves, structure = jax.tree.flatten(jax.eval_shape(init, jax.random.key(0)))
     rng = np.random.default_rng(0)
     return module, jax.tree.unflatten(structure, [rng.uniform(0.5, 1, x.shape).astype(np.float32) for x in leaves])
@@ -73,7 +73,7 @@ def make(architecture, num_classes=3, channels=3, head="own"):
 
 @pytest.mark.parametrize("architecture, head", SEEN)
 def test_names_are_the_originals(architecture, head):
-    shapes = jax.eval_shape(pretrained._initialise(models.build(architecture, 3, head=head), 3), jax.random.key(0))
+    shapes = jax.eval_shape(models.initialiser(models.build(architecture, 3, head=head), 64, 3), jax.random.key(0))
     flat, _ = jax.tree_util.tree_flatten_with_path(shapes)
     named = names.original_names(architecture, [tuple(key.key for key in path) for path, _ in flat])
     assert set(SEEN[architecture, head]) <= set(named.values())
@@ -116,7 +116,7 @@ def test_a_classifiers_weights_are_those_of_an_encoder_and_the_rest_is_drawn(shr
     _, classifier = make("resnet34", 1000)
     state, key = pretrained.to_state_dict("resnet34", classifier), jax.random.key(1)
     tuned = pretrained.from_state_dict("unet_resnet34", state, num_classes=4, new_head=key)
-    drawn = jax.jit(pretrained._initialise(models.build("unet_resnet34", 4), 3))(key)
+    drawn = models.draw(models.initialiser(models.build("unet_resnet34", 4), 64, 3), key)
     assert jax.tree.structure(tuned) == jax.tree.structure(drawn)
     for collection in models.COLLECTIONS:
         theirs = drawn[collection] | {"encoder": classifier[collection]["backbone"]}

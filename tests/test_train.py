@@ -5,11 +5,13 @@ import shutil
 
 import flax.linen as nn
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from configs import base
 from cxrjax import checkpoints, data, runs, train
+from cxrjax.models import norm
 from cxrjax.tasks import Task
 
 CLASSES = ("normal", "bacterial", "viral")
@@ -135,7 +137,7 @@ class Tiny(nn.Module):
 
     @nn.compact
     def __call__(self, x, train):
-        x = nn.BatchNorm(not train, momentum=0.9, name="norm")(nn.Dense(4, name="stem")(x))
+        x = norm.batch_norm(train, jnp.float32, "norm")(nn.Dense(4, name="stem")(x))
         return nn.Dense(2, name="head")(nn.relu(x))[:, 0]
 
 

@@ -1,4 +1,7 @@
-"""Networks by name. `build` is the only door: no other module names a network's class."""
+"""Networks by name. `build` is the only door: no other module names a network's class.
+
+`Grey` is what most of them take for a picture of one level, and `hold` keeps their statistics (see there).
+"""
 
 import math
 from collections.abc import Callable, Mapping
@@ -13,9 +16,11 @@ from jax import Array
 
 from cxrjax.models import convolution
 from cxrjax.models.classifier import Classifier
+from cxrjax.models.conv import Grey as Grey
 from cxrjax.models.densenet import DenseNet
 from cxrjax.models.fc_densenet import FCDenseNet
 from cxrjax.models.heads import HEADS
+from cxrjax.models.norm import hold as hold
 from cxrjax.models.preact_resnet import PreActResNet
 from cxrjax.models.resnet import ResNet
 from cxrjax.models.small_cnn import SmallCNN, TwoLayerCNN
@@ -138,7 +143,7 @@ def prepare(variables: Mapping[str, Any]) -> dict[str, Any]:
 def sums_channels(module: nn.Module) -> bool:
     """Whether all that a network does with its input's channels is to convolve them.
 
-    It then takes one channel for as many equal ones (`conv.Conv`), and its first kernel can be summed over them.
+    It then takes `Grey` for a picture, and its first kernel can be summed over them.
     """
     return not isinstance(getattr(module, "backbone", module), PreActResNet | UNetResNet)
 

@@ -1,5 +1,7 @@
 """The layers that convolve; their weights are the same in every form of the sum."""
 
+from typing import NamedTuple
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -60,11 +62,19 @@ def _differentiate(remembered: tuple[Array, Array], dy: Array) -> tuple[Array, A
 upsample.defvjp(_remember, _differentiate)
 
 
+class Grey(NamedTuple):
+    """Pictures whose channels are all made of one grey level: channel c is `scale[c] * level + shift[c]`."""
+
+    levels: Array  # float [N, H, W, 1]
+    scale: Array  # float [C]
+    shift: Array | None  # float [C], or None for zeros
+
+
 class Conv(nn.Module):
     """Square convolution, padded to keep the size; parameters `kernel` [k, k, C, F] and, where wanted, `bias` [F].
 
-    The padding is the same on all four sides, k // 2 unless another is given. One channel stands for as many equal ones
-    as the kernel has been made for: of a grey picture the kernel is summed, which is a third of the work on three.
+    The padding is the same on all four sides, k // 2 unless another is given: zeros beside the channels. Of `Grey` they
+    are not made: the kernel is summed for the one level, which is a third of the work on three channels.
     """
 
     features: int
@@ -75,18 +85,25 @@ class Conv(nn.Module):
     dtype: jnp.dtype = jnp.float32
 
     @nn.compact
-    def __call__(self, x: Array) -> Array:
-        made, grey = self.get_variable("params", "kernel"), x.shape[-1] == 1
-        channels = made.shape[2] if grey and made is not None else x.shape[-1]
+    def __call__(self, x: Array | Grey) -> Array:
+        """float [N, H, W, C] -> [N, h, w, F]."""
+        channels = len(x.scale) if isinstance(x, Grey) else x.shape[-1]
         shape = (self.size, self.size, channels, self.features)
         kernel = self.param("kernel", nn.initializers.he_normal(), shape)
-        kernel = kernel.sum(2, keepdims=True) if grey else kernel
-        padding = self.size // 2 if self.padding is None else self.padding
-        prepared = self.get_variable("prepared", "kernel")  # by `models.prepare`, or None
-        y = convolve(x.astype(self.dtype), kernel.astype(self.dtype), self.stride, padding, prepared)
+        if isinstance(x, Grey):
+            y = self._convolve(x.levels, jnp.einsum("ijcf,c->ijf", kernel, x.scale)[:, :, None])
+            if x.shift is not None:  # the same for all pictures; less only where the padding begins
+                summed = jnp.einsum("ijcf,c->ijf", kernel, x.shift)[:, :, None]
+                y = _add_to_each(y, self._convolve(jnp.ones_like(x.levels[:1]), summed))
+        else:
+            y = self._convolve(x, kernel, self.get_variable("prepared", "kernel"))  # by `models.prepare`, or None
         if self.use_bias:
             y += self.param("bias", nn.initializers.zeros, (self.features,)).astype(self.dtype)
         return y
+
+    def _convolve(self, x: Array, kernel: Array, prepared: Array | None = None) -> Array:
+        padding = self.size // 2 if self.padding is None else self.padding
+        return convolve(x.astype(self.dtype), kernel.astype(self.dtype), self.stride, padding, prepared)
 
 
 class Upsample(nn.Module):
@@ -102,3 +119,21 @@ class Upsample(nn.Module):
         kernel = self.param("kernel", nn.initializers.he_normal(), shape)
         bias = self.param("bias", nn.initializers.zeros, (self.features,))
         return upsample(x.astype(self.dtype), kernel.astype(self.dtype)) + bias.astype(self.dtype)
+
+
+@jax.custom_vjp
+def _add_to_each(pictures: Array, one: Array) -> Array:
+    """[N, h, w, F] + [1, h, w, F]."""
+    return pictures + one
+
+
+def _remember_adding(pictures: Array, one: Array) -> tuple[Array, None]:
+    return pictures + one, None
+
+
+def _differentiate_adding(_: None, dy: Array) -> tuple[Array, Array]:
+    """By a product, for XLA's sum over the first axis takes thirty times as long on a CPU."""
+    return dy, (jnp.ones(len(dy), dy.dtype) @ dy.reshape(len(dy), -1)).reshape(1, *dy.shape[1:])
+
+
+_add_to_each.defvjp(_remember_adding, _differentiate_adding)

@@ -188,13 +188,12 @@ def _form(x: Array, kernel: Array, stride: int) -> Callable[[Array, Array, int, 
 
 def unroll(x: Array, size: int, stride: int = 1) -> Array:
     """What a kernel sees of each place, in one row: [N, H, W, C] -> [N, h, w, size² C], nothing padded."""
-    rows = (x.shape[1] - size) // stride + 1
-    columns = (x.shape[2] - size) // stride + 1
-    shifted = [
-        x[:, i : i + stride * (rows - 1) + 1 : stride, j : j + stride * (columns - 1) + 1 : stride]
-        for i in range(size)
-        for j in range(size)
-    ]
+    rows, columns = ((x.shape[axis] - size) // stride * stride + 1 for axis in (1, 2))
+    if size > 3:  # first across and then down are fewer steps
+        for axis, reach in ((2, columns), (1, rows)):
+            x = jnp.concatenate([lax.slice_in_dim(x, i, i + reach, stride, axis) for i in range(size)], axis=-1)
+        return x
+    shifted = [x[:, i : i + rows : stride, j : j + columns : stride] for i in range(size) for j in range(size)]
     return jnp.concatenate(shifted, axis=-1)
 
 

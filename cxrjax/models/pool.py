@@ -13,12 +13,12 @@ from jax import Array, lax
 def max_pool(x: Array, size: int, stride: int, padding: int = 0) -> Array:
     """The highest value of each window, as PyTorch's MaxPool2d.
 
-    Where several pixels of a window are the highest, each gets an equal share of the gradient or nearly so.
+    Where several pixels of a window are the highest, each gets an equal share of the gradient.
 
     Args:
         x: float [N, H, W, C].
         size: side of the window, pixels.
-        stride: in pixels, both axes.
+        stride: in pixels, both axes; at most the size.
         padding: pixels beyond each side, which are never the highest.
 
     Returns:
@@ -29,38 +29,58 @@ def max_pool(x: Array, size: int, stride: int, padding: int = 0) -> Array:
     """
     if min(x.shape[1:3]) + 2 * padding < size:
         raise ValueError(f"{x.shape[1]} x {x.shape[2]} pixels are too few of the input to pool by {size} x {size}")
-    if size == stride and not padding:
-        return _pool_apart(x, size)
-    x = jnp.pad(x, ((0, 0), (padding, padding), (padding, padding), (0, 0)), constant_values=-jnp.inf)
-    return _pool(_pool(x, size, stride, axis=1), size, stride, axis=2)
+    return _max_pool(x, size, stride, padding)
 
 
-@partial(jax.custom_vjp, nondiff_argnums=(1,))
-def _pool_apart(x: Array, size: int) -> Array:
-    """Of windows that do not overlap."""
-    return _pool(_pool(x, size, size, axis=1), size, size, axis=2)
+@partial(jax.custom_vjp, nondiff_argnums=(1, 2, 3))
+def _max_pool(x: Array, size: int, stride: int, padding: int) -> Array:
+    x = _surround(x, padding, -jnp.inf)
+    return reduce(jnp.maximum, _shift(reduce(jnp.maximum, _shift(x, size, stride, axis=1)), size, stride, axis=2))
 
 
-def _remember(x: Array, size: int) -> tuple[Array, tuple[Array, Array]]:
-    y = _pool_apart(x, size)
+def _remember(x: Array, size: int, stride: int, padding: int) -> tuple[Array, tuple[Array, Array]]:
+    y = _max_pool(x, size, stride, padding)
     return y, (x, y)
 
 
-def _differentiate(size: int, remembered: tuple[Array, Array], dy: Array) -> tuple[Array]:
+def _differentiate(size: int, stride: int, padding: int, remembered: tuple[Array, Array], dy: Array) -> tuple[Array]:
+    """Each pixel is compared with its windows: those that hold pixels in the same place of a stride are in a row."""
     x, y = remembered
-    n, rows, columns, channels = y.shape
-    windows = x[:, : size * rows, : size * columns].reshape(n, rows, size, columns, size, channels)
-    highest = windows == y[:, :, None, :, None]
-    share = dy / highest.sum((2, 4), dtype=dy.dtype)
-    dx = jnp.where(highest, share[:, :, None, :, None], 0).reshape(n, size * rows, size * columns, channels)
-    rest = [(0, whole - part) for whole, part in zip(x.shape, dx.shape, strict=True)]
-    return (jnp.pad(dx, rest),)
+    n, height, width, channels = x.shape
+    down, across = -(-height // stride), -(-width // stride)
+    seen = (
+        part
+        for rows in _shift(_surround(x, padding, -jnp.inf), size, stride, 1)
+        for part in _shift(rows, size, stride, 2)
+    )
+    share = _surround(dy / sum((part == y).astype(dy.dtype) for part in seen), size, 0)
+    y = _surround(y, size, jnp.nan)
+    x = jnp.pad(x, ((0, 0), (0, down * stride - height), (0, across * stride - width), (0, 0)))
+    x = x.reshape(n, down, stride, across, stride, channels)
+
+    def holding(place: int) -> range:
+        """How far before or after the stride itself lie the windows that hold this place of a stride."""
+        last, within = divmod(place + padding, stride)
+        return range(size + last - (size - 1 - within) // stride, size + last + 1)
+
+    def gather(row: int, column: int) -> Array:
+        windows = [
+            (slice(None), slice(i, i + down), slice(j, j + across)) for i in holding(row) for j in holding(column)
+        ]
+        return sum(jnp.where(x[:, :, row, :, column] == y[some], share[some], 0) for some in windows)
+
+    dx = jnp.stack([jnp.stack([gather(i, j) for j in range(stride)], 3) for i in range(stride)], 2)
+    return (dx.reshape(n, down * stride, across * stride, channels)[:, :height, :width],)
 
 
-_pool_apart.defvjp(_remember, _differentiate)
+_max_pool.defvjp(_remember, _differentiate)
 
 
-def _pool(x: Array, size: int, stride: int, axis: int) -> Array:
+def _surround(x: Array, margin: int, value: float) -> Array:
+    return jnp.pad(x, ((0, 0), (margin, margin), (margin, margin), (0, 0)), constant_values=value)
+
+
+def _shift(x: Array, size: int, stride: int, axis: int) -> list[Array]:
+    """The first pixels of all windows along an axis, the second ones, and so on."""
     span = (x.shape[axis] - size) // stride * stride + 1
-    shifted = (lax.slice_in_dim(x, start, start + span, stride, axis) for start in range(size))
-    return reduce(jnp.maximum, shifted)
+    return [lax.slice_in_dim(x, start, start + span, stride, axis) for start in range(size)]
