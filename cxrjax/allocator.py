@@ -6,7 +6,6 @@ It also keeps what each thread freed for that thread, and XLA's ask in turn; so 
 """
 
 import ctypes
-import gc
 import sys
 from collections.abc import Callable
 
@@ -23,8 +22,7 @@ def keep_memory() -> None:
 
 
 def give_back() -> None:
-    """Give to the system what nothing uses, this once: around what takes more than all else, as compiling does."""
-    gc.collect()  # what has been compiled refers to itself
+    """Give to the system what is freed, this once: around what takes more than all else, as compiling does."""
     trim = _find("malloc_trim")
     if trim:
         trim(0)

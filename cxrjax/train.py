@@ -165,8 +165,9 @@ class Training:
         """
         optimiser = steps.build_optimiser(self.config, self.total, phase)
         step = steps.make_step(self.task, optimiser, rate, phase, self.config, self._shares)
+        lowered = step.lower(state, self.data, self._shares.spread(self.order.rows(0)))
         allocator.give_back()
-        compiled = step.lower(state, self.data, self._shares.spread(self.order.rows(0))).compile()
+        compiled = lowered.compile()
         allocator.give_back()
         return lambda state, held, rows: compiled(state, held, self._shares.spread(rows))
 

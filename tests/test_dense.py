@@ -204,7 +204,7 @@ def test_a_context_of_part_of_a_cell_is_refused_and_so_are_radiographs_without_a
     config.patches.size, config.patches.context = 112, 64
     network = networks.classifier(config)
     assert (network.side, network.module.margin) == (240, 2)
-    assert jax.eval_shape(lambda: networks.init(network, jax.random.key(0)))["params"]["head"]
+    assert networks.blank(network)["params"]["head"]
     config.patches.mode = "global"
     assert networks.classifier(config).side == 112
     config.patches.mode, config.patches.context = "dense", 40

@@ -35,7 +35,7 @@ def classify_config(segmenter):
 
 def draw(network, seed):
     """Weights in which no two are alike, running statistics too."""
-    shapes = jax.eval_shape(lambda: networks.init(network, jax.random.key(0)))
+    shapes = networks.blank(network)
     rng = np.random.default_rng(seed)
     return jax.tree.map(lambda leaf: jnp.asarray(rng.uniform(0.1, 0.9, leaf.shape), jnp.float32), shapes)
 

@@ -124,7 +124,7 @@ def test_a_classifier_learns_from_nothing_beyond_the_box(monkeypatch):
 
     def loss(pictures: np.ndarray, confidence: float) -> float:
         held = task.data | {"images": pictures, "lungs": (lungs, np.full(2, confidence, np.float32))}
-        return float(run(*variables.values(), held, np.arange(2), jax.random.key(1))[0])
+        return float(run(variables["params"], variables["batch_stats"], held, np.arange(2), jax.random.key(1))[0])
 
     others = np.where(boxed((64, 64), np.s_[14:50, 18:46]), images, 255 - images)  # the box, and a pixel round it
     assert loss(images, 0.9) == loss(others, 0.9)

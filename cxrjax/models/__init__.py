@@ -125,9 +125,8 @@ def initialiser(module: nn.Module, side: int, channels: int) -> Callable[[Array]
 
 
 def draw(initialise: Callable[[Array], dict[str, Any]], key: Array) -> dict[str, Any]:
-    """Run what is run once: not optimised, which takes FC-DenseNet103 three times as long as all this, nor kept."""
-    unoptimised = jax.jit(initialise, compiler_options={"xla_backend_optimization_level": 0})
-    return unoptimised.lower(key).compile()(key)
+    """Run what is run once: not optimised, which takes FC-DenseNet103 three times as long as all this."""
+    return jax.jit(initialise, compiler_options={"xla_backend_optimization_level": 0})(key)
 
 
 def prepare(variables: Mapping[str, Any]) -> dict[str, Any]:
