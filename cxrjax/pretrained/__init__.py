@@ -64,9 +64,7 @@ def from_state_dict(
     first = f"{words.first}.weight"
     module = models.build(architecture, num_classes, head=head)
     if channels is not None and first in state and channels != state[first].shape[1]:
-        if not models.sums_channels(module):
-            raise UnfitWeights(f"{architecture} does more with its channels than convolve them: they cannot be summed")
-        state[first] = _fold(state[first], channels)
+        state[first] = _fold(architecture, state[first], channels, models.sums_channels(module))
     if architecture in models.SEGMENTERS and num_classes == len(anatomy.STRUCTURES):
         state |= _know_structures(state, words.head)
     colours = state[first].shape[1] if first in state and state[first].ndim == 4 else 1
@@ -131,10 +129,12 @@ def _draw_head(init: Any, key: Array, originals: Mapping[names.Path, str]) -> di
     return {originals[path]: names.to_original(path, np.asarray(leaf)) for path, leaf in paths.items()}
 
 
-def _fold(kernel: np.ndarray, channels: int) -> np.ndarray:
-    """A first convolution [F, C, kh, kw] that reads one channel."""
+def _fold(architecture: str, kernel: np.ndarray, channels: int, sums_channels: bool) -> np.ndarray:
+    """A first convolution [F, C, kh, kw] that reads fewer channels."""
     if channels != 1:
         raise UnfitWeights(f"these weights read {kernel.shape[1]} channels: {channels} cannot be made of them, only 1")
+    if not sums_channels:
+        raise UnfitWeights(f"{architecture} does more with its channels than convolve them: they cannot be summed")
     return kernel.sum(axis=1, keepdims=True)
 
 
