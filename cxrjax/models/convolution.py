@@ -188,13 +188,18 @@ def _form(x: Array, kernel: Array, stride: int) -> Callable[[Array, Array, int, 
 
 def unroll(x: Array, size: int, stride: int = 1) -> Array:
     """What a kernel sees of each place, in one row: [N, H, W, C] -> [N, h, w, size² C], nothing padded."""
-    rows, columns = ((x.shape[axis] - size) // stride * stride + 1 for axis in (1, 2))
     if size > 3:  # first across and then down are fewer steps
-        for axis, reach in ((2, columns), (1, rows)):
-            x = jnp.concatenate([lax.slice_in_dim(x, i, i + reach, stride, axis) for i in range(size)], axis=-1)
-        return x
-    shifted = [x[:, i : i + rows : stride, j : j + columns : stride] for i in range(size) for j in range(size)]
-    return jnp.concatenate(shifted, axis=-1)
+        across = jnp.concatenate(shift(x, size, stride, 2), axis=-1)
+        return jnp.concatenate(shift(across, size, stride, 1), axis=-1)
+    return jnp.concatenate(
+        [part for rows in shift(x, size, stride, 1) for part in shift(rows, size, stride, 2)], axis=-1
+    )
+
+
+def shift(x: Array, size: int, stride: int, axis: int) -> list[Array]:
+    """The first pixels of all windows of a size along an axis, the second ones, and so on."""
+    span = (x.shape[axis] - size) // stride * stride + 1
+    return [lax.slice_in_dim(x, start, start + span, stride, axis) for start in range(size)]
 
 
 def _pad(x: Array, padding: int) -> Array:

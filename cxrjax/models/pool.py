@@ -7,7 +7,9 @@ from functools import partial, reduce
 
 import jax
 import jax.numpy as jnp
-from jax import Array, lax
+from jax import Array
+
+from cxrjax.models.convolution import shift
 
 
 def max_pool(x: Array, size: int, stride: int, padding: int = 0) -> Array:
@@ -35,7 +37,7 @@ def max_pool(x: Array, size: int, stride: int, padding: int = 0) -> Array:
 @partial(jax.custom_vjp, nondiff_argnums=(1, 2, 3))
 def _max_pool(x: Array, size: int, stride: int, padding: int) -> Array:
     x = _surround(x, padding, -jnp.inf)
-    return reduce(jnp.maximum, _shift(reduce(jnp.maximum, _shift(x, size, stride, axis=1)), size, stride, axis=2))
+    return reduce(jnp.maximum, shift(reduce(jnp.maximum, shift(x, size, stride, axis=1)), size, stride, axis=2))
 
 
 def _remember(x: Array, size: int, stride: int, padding: int) -> tuple[Array, tuple[Array, Array]]:
@@ -50,8 +52,8 @@ def _differentiate(size: int, stride: int, padding: int, remembered: tuple[Array
     down, across = -(-height // stride), -(-width // stride)
     seen = (
         part
-        for rows in _shift(_surround(x, padding, -jnp.inf), size, stride, 1)
-        for part in _shift(rows, size, stride, 2)
+        for rows in shift(_surround(x, padding, -jnp.inf), size, stride, 1)
+        for part in shift(rows, size, stride, 2)
     )
     share = _surround(dy / sum((part == y).astype(dy.dtype) for part in seen), size, 0)
     y = _surround(y, size, jnp.nan)
@@ -78,9 +80,3 @@ _max_pool.defvjp(_remember, _differentiate)
 
 def _surround(x: Array, margin: int, value: float) -> Array:
     return jnp.pad(x, ((0, 0), (margin, margin), (margin, margin), (0, 0)), constant_values=value)
-
-
-def _shift(x: Array, size: int, stride: int, axis: int) -> list[Array]:
-    """The first pixels of all windows along an axis, the second ones, and so on."""
-    span = (x.shape[axis] - size) // stride * stride + 1
-    return [lax.slice_in_dim(x, start, start + span, stride, axis) for start in range(size)]
