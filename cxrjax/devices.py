@@ -4,6 +4,8 @@ Every process has as many devices. It feeds its own share of a batch's rows, and
 """
 
 import math
+import os
+import sys
 from collections.abc import Callable
 from functools import cached_property
 from typing import Any
@@ -13,6 +15,19 @@ import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 AXIS = "data"
+MOST_CORES = 8  # of a CPU that are devices of their own; each holds the networks and a radiograph's features
+
+
+def use_cores() -> None:
+    """Have each core of the CPU be a device, before any is used, for work whose rows do not know one another.
+
+    A device that is all cores waits for the slowest of them at every layer. Where the user says how many devices a CPU
+    is, by JAX_NUM_CPU_DEVICES or in XLA_FLAGS, it stays so.
+    """
+    said = jax.config.jax_num_cpu_devices >= 0 or "host_platform_device_count" in os.environ.get("XLA_FLAGS", "")
+    if not said:
+        cores = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
+        jax.config.update("jax_num_cpu_devices", min(cores, MOST_CORES))
 
 
 class Shares:

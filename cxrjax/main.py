@@ -205,20 +205,21 @@ class Mode(NamedTuple):
     do: Callable[[Path], int | None]  # of the run directory; its exit status, None for 0
     needs: tuple[str, ...] = ()  # flags, beside --workdir
     takes: tuple[str, ...] = ()  # flags that may be left out; no others mean anything to it
+    examines: bool = False  # whether it trains nothing and examines many radiographs
 
 
 _TOGETHER = ("coordinator", "distributed", "processes", "process")
 MODES = {
     "train": Mode(_train, ("config",), _TOGETHER),
-    "evaluate": Mode(_evaluate, (), ("split", "data", *_TOGETHER)),
+    "evaluate": Mode(_evaluate, (), ("split", "data", *_TOGETHER), examines=True),
     "score": Mode(_score, (), ("split", "data")),
     "compare": Mode(_compare, ("other",), ("split", "data")),
-    "audit": Mode(_audit, (), ("split", "config")),
-    "check_maps": Mode(_check_maps, (), ("split", "data", "lesions")),
+    "audit": Mode(_audit, (), ("split", "config"), examines=True),
+    "check_maps": Mode(_check_maps, (), ("split", "data", "lesions"), examines=True),
     "morphology": Mode(_morphology, (), ("split", "data")),
-    "fit_gate": Mode(_fit_gate),
+    "fit_gate": Mode(_fit_gate, examines=True),
     "report": Mode(_report, (), ("split", "data")),
-    "predict": Mode(_predict, ("input", "output"), ("calibrated", "refuse", "processes", "process")),
+    "predict": Mode(_predict, ("input", "output"), ("calibrated", "refuse", "processes", "process"), examines=True),
     "find_rate": Mode(_find_rate, ("config",)),
     "cross_validate": Mode(_cross_validate, ("config",)),
     "import": Mode(_import, ("config", "input")),
@@ -282,9 +283,11 @@ def _misplaced() -> str | None:
 
 def _explain(mode: Mode) -> int:
     """Run, and turn what a user can mend into one sentence."""
-    from cxrjax import allocator, data, hosts, radiograph, runs, train
+    from cxrjax import allocator, data, devices, hosts, radiograph, runs, train
 
     allocator.keep_memory()
+    if mode.examines:
+        devices.use_cores()
     _keep_programs()
     try:
         if _COORDINATOR.value or _DISTRIBUTED.value:

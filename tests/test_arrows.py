@@ -118,10 +118,10 @@ COMMANDS: dict[str, set[str]] = {
     # data, radiograph and runs for the errors that it puts in words
     "cxrjax.main": {
         "configs.audit", "cxrjax.allocator", "cxrjax.audit", "cxrjax.check_maps", "cxrjax.compare",
-        "cxrjax.compare_classes", "cxrjax.cross_validate", "cxrjax.data", "cxrjax.evaluate", "cxrjax.exchange",
-        "cxrjax.export", "cxrjax.find_rate", "cxrjax.fit_gate", "cxrjax.hosts", "cxrjax.predict", "cxrjax.programs",
-        "cxrjax.radiograph", "cxrjax.report", "cxrjax.runs", "cxrjax.score", "cxrjax.tables", "cxrjax.train",
-        "cxrjax.trust",
+        "cxrjax.compare_classes", "cxrjax.cross_validate", "cxrjax.data", "cxrjax.devices", "cxrjax.evaluate",
+        "cxrjax.exchange", "cxrjax.export", "cxrjax.find_rate", "cxrjax.fit_gate", "cxrjax.hosts", "cxrjax.predict",
+        "cxrjax.programs", "cxrjax.radiograph", "cxrjax.report", "cxrjax.runs", "cxrjax.score", "cxrjax.tables",
+        "cxrjax.train", "cxrjax.trust",
     },
 }  # fmt: skip
 ALLOWED: dict[str, set[str]] = {

@@ -61,6 +61,22 @@ def test_steps_and_rows_are_those_of_one_device(tmp_path, alone, processes, devi
                 np.testing.assert_allclose(found[name], expected, rtol=1e-4, atol=1e-5, err_msg=name)
 
 
+@pytest.mark.parametrize(
+    "said, expected",
+    [
+        ({}, min(len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count(), 8)),
+        ({"JAX_NUM_CPU_DEVICES": "3"}, 3),
+        ({"XLA_FLAGS": "--xla_force_host_platform_device_count=5"}, 5),
+    ],
+)
+def test_every_core_is_a_device_unless_the_user_says_otherwise(said, expected):
+    words = "import jax; from cxrjax import devices; devices.use_cores(); print(jax.device_count())"
+    kept = {name: value for name, value in os.environ.items() if name not in ("JAX_NUM_CPU_DEVICES", "XLA_FLAGS")}
+    environment = kept | {"JAX_PLATFORMS": "cpu"} | said
+    found = subprocess.run([sys.executable, "-c", words], cwd=ROOT, env=environment, capture_output=True, check=True)
+    assert int(found.stdout) == expected
+
+
 @pytest.mark.slow
 def test_a_run_of_two_processes_or_of_eight_devices_is_that_of_one(tmp_path):
     """Trained and evaluated by the command line, ten radiographs in batches of nine and five of five."""

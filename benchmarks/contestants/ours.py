@@ -17,6 +17,7 @@ from cxrjax import (
     allocator,
     anatomy,
     data,
+    devices,
     examine,
     models,
     networks,
@@ -43,7 +44,7 @@ def vote(folder: str, picture: str) -> Work:
     """From a file to its finding with votes and map, whole and each stage alone."""
     workdir, name = Path(folder) / "classifier", Path(picture).name
     config = runs.load_config(workdir)
-    settings = networks.settings(config, config.patches.count)
+    dense, settings = config.patches.mode == "dense", networks.settings(config, config.patches.count)
     segmenter, classifier = networks.segmenter(config), networks.classifier(config)
     examiner = examine.Examiner(workdir, gated=False, most=1)
     held = runs.load_networks(workdir, config)
@@ -65,10 +66,13 @@ def vote(folder: str, picture: str) -> Work:
         return next(examiner.examine(equalise(radiograph.read(picture))[None], [name]))
 
     def results() -> dict[str, Any]:
+        seen = {"image": image, "lungs": lungs}
+        if dense:
+            return seen
         few = crop(jnp.asarray(image), jnp.array(preparation.spread(len(image))), classifier.size)
         features = models.look(classifier.module, held["classifier"], views.feed(views.scale(few), classifier))
         logits = models.decide(classifier.module, held["classifier"], features)
-        return {"image": image, "lungs": lungs, "logits": logits}
+        return seen | {"logits": logits}
 
     read = radiograph.read(picture)
     image = equalise(read)
@@ -77,7 +81,7 @@ def vote(folder: str, picture: str) -> Work:
     masked = jnp.where(lungs, image, 0)
     centres = draw(key, lungs, settings.patch_count)
     patched = classify_one(held, image, lungs, confidence)
-    finding = count(patched[1]).finding
+    finding = count(patched.logits, counted=patched.counted).finding
     stages = {
         "read": lambda: radiograph.read(picture),
         "standardise": lambda: equalise(read),
@@ -85,10 +89,12 @@ def vote(folder: str, picture: str) -> Work:
         "draw": lambda: draw(key, lungs, settings.patch_count),
         "crop": lambda: crop(masked, centres, classifier.size),
         "draw, crop, classify": lambda: classify_one(held, image, lungs, confidence),
-        "vote": lambda: count(patched[1]),
+        "vote": lambda: count(patched.logits, counted=patched.counted),
         "map": lambda: show(held, image, patched, finding),
         WHOLE: find,
     }
+    if dense:
+        del stages["draw"], stages["crop"]
     return Work(_wait(stages) | _product(), _facts(), results)
 
 
@@ -123,6 +129,7 @@ def train_segmenter(size: int = 256) -> Work:
 
 def examine_many(folder: str, count: int) -> Work:
     """So many radiographs of noise, in the batches of evaluation."""
+    devices.use_cores()
     workdir = Path(folder) / "classifier"
     examiner = examine.Examiner(workdir, gated=False, most=count)
     pictures = made_up.draw_split(count, examiner.config.image.size)
@@ -139,6 +146,7 @@ def examine_many(folder: str, count: int) -> Work:
 
 def predict_folder(folder: str, pictures: str, output: str) -> Work:
     """All files of a folder, to a row and a picture each."""
+    devices.use_cores()
     run = partial(predict.predict, Path(folder) / "classifier", Path(pictures), Path(output))
     return Work({"predict": run}, _facts())
 
