@@ -51,9 +51,10 @@ def clean_mask(mask: Array, smallest_part: float) -> Array:
         bool [H, W].
     """
     labels = label_components(mask)
-    area, part = lax.top_k(_areas(labels), 2)
-    kept = area >= jnp.maximum(smallest_part * mask.size, 1)
-    lungs = ((labels == part[0]) & kept[0]) | ((labels == part[1]) & kept[1])
+    areas, smallest = _areas(labels), jnp.maximum(smallest_part * mask.size, 1)
+    first = areas.argmax()
+    second = areas.at[first].set(0).argmax()  # `lax.top_k` sorts them all
+    lungs = ((labels == first) & (areas[first] >= smallest)) | ((labels == second) & (areas[second] >= smallest))
     # A hole is background that does not reach the border: of the padded background, whatever lacks the last pixel's
     # label.
     outside = label_components(jnp.pad(~lungs, 1, constant_values=True))

@@ -61,11 +61,12 @@ def segment(segmenter: Network, variables: Mapping[str, Any], images: Array, set
     clean = jax.vmap(partial(anatomy.clean_mask, smallest_part=settings.smallest_part))(rough)
     # Not the mask of few pixels but the smooth probability is enlarged; what cleaning changed counts as certain.
     certain = jnp.where(clean, jnp.where(rough, probability, 1.0), jnp.where(rough, 0.0, probability))
-    lungs = jax.image.resize(certain, images.shape, "linear") > 0.5
+    _, heart, left, right = jnp.moveaxis(jnp.exp(log_probabilities), -1, 0)
+    lung, heart, side = jax.image.resize(jnp.stack([certain, heart, right - left]), (3, *images.shape), "linear")
+    lungs = lung > 0.5
     found = lungs.mean((1, 2)) >= settings.smallest_lungs
     lungs &= found[:, None, None]
-    each = jax.image.resize(jnp.exp(log_probabilities), (*images.shape, len(anatomy.STRUCTURES)), "linear")
-    structures = jnp.where(lungs, anatomy.LUNGS[0] + (each[..., 3] > each[..., 2]), each[..., 1] > 0.5)
+    structures = jnp.where(lungs, anatomy.LUNGS[0] + (side > 0), heart > 0.5)
     confidence = (probability * clean).sum((1, 2)) / jnp.maximum(clean.sum((1, 2)), 1)
     return Segmentation(lungs, structures.astype(jnp.uint8), jnp.where(found, confidence, 0), found)
 
