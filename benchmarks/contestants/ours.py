@@ -33,6 +33,8 @@ from cxrjax import (
 )
 from cxrjax.tasks import classify, segment
 
+KEPT = 8  # results of `examine_many` that others are compared with; all of them would be what grows
+
 
 def write_runs(folder: str, changes: dict[str, Any]) -> Work:
     """No race: the runs that the others need, see `made_up`."""
@@ -136,7 +138,10 @@ def examine_many(folder: str, count: int) -> Work:
     found: list[pipeline.Diagnosis] = []
 
     def run() -> None:
-        found[:] = examiner.examine(pictures.images, pictures.paths)
+        found.clear()
+        for one in examiner.examine(pictures.images, pictures.paths):
+            if len(found) < KEPT:
+                found.append(one)
 
     def results() -> dict[str, Any]:
         return {name: [getattr(one, name) for one in found] for name in ("votes", "probabilities", "map", "mask")}
