@@ -11,8 +11,10 @@ import ctypes
 import mmap
 import os
 import sys
+from pathlib import Path
 
 _TRIM_THRESHOLD, _MMAP_MAX, _ARENA_MAX = -1, -4, -8  # of mallopt(3)
+_OVERCOMMIT = Path("/proc/sys/vm/overcommit_memory")  # 2: what is asked for is counted (proc(5))
 _LARGE = 2 << 20  # bytes of a large page; larger ones elsewhere take what is whole of them
 
 
@@ -37,8 +39,10 @@ def give_back() -> None:
 def _enlarge_pages(glibc: ctypes.CDLL) -> None:
     """Stretch the heap over half of the machine's memory, none of it touched, and have its pages be large.
 
-    What is too much for the system's limits is left as it is.
+    Nothing is done where that is beyond the process's limits, or where memory counts before it is touched.
     """
+    if _OVERCOMMIT.exists() and _OVERCOMMIT.read_text().strip() == "2":
+        return
     size = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2
     block = glibc.malloc(size)
     if block:

@@ -214,7 +214,7 @@ MODES = {
     "evaluate": Mode(_evaluate, (), ("split", "data", *_TOGETHER), examines=True),
     "score": Mode(_score, (), ("split", "data")),
     "compare": Mode(_compare, ("other",), ("split", "data")),
-    "audit": Mode(_audit, (), ("split", "config"), examines=True),
+    "audit": Mode(_audit, (), ("split", "config")),
     "check_maps": Mode(_check_maps, (), ("split", "data", "lesions"), examines=True),
     "morphology": Mode(_morphology, (), ("split", "data")),
     "fit_gate": Mode(_fit_gate, examines=True),
