@@ -19,6 +19,7 @@ import numpy as np
 
 from benchmarks.record import tell
 from benchmarks.side_by_side import OURS, Contestant, parse, peer_forms, race, start_ours
+from configs import benchmark_dense
 from cxrjax import runs
 
 MORE = {
@@ -29,7 +30,7 @@ MORE = {
     "chunk": {"type": int, "default": 20, "help": "crops that the peers classify at once"},
 }
 
-DENSE = {"patches.mode": "dense", "patches.context": 64}  # as configs/benchmark_dense.py has it
+DENSE = {f"patches.{name}": benchmark_dense.get_config().patches[name] for name in ("mode", "context")}
 
 
 def compare(contestants: list[Contestant]) -> dict[str, dict[str, float]]:

@@ -191,9 +191,12 @@ def unroll(x: Array, size: int, stride: int = 1) -> Array:
     if size > 3:  # first across and then down are fewer steps
         across = jnp.concatenate(shift(x, size, stride, 2), axis=-1)
         return jnp.concatenate(shift(across, size, stride, 1), axis=-1)
-    return jnp.concatenate(
-        [part for rows in shift(x, size, stride, 1) for part in shift(rows, size, stride, 2)], axis=-1
-    )
+    return jnp.concatenate(shift_both(x, size, stride), axis=-1)
+
+
+def shift_both(x: Array, size: int, stride: int) -> list[Array]:
+    """`shift` along both axes of pictures [N, H, W, C]: each pixel of all square windows, row by row."""
+    return [part for rows in shift(x, size, stride, 1) for part in shift(rows, size, stride, 2)]
 
 
 def shift(x: Array, size: int, stride: int, axis: int) -> list[Array]:

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from cxrjax.models.convolution import shift
+from cxrjax.models.convolution import shift, shift_both
 
 
 def max_pool(x: Array, size: int, stride: int, padding: int = 0) -> Array:
@@ -50,11 +50,7 @@ def _differentiate(size: int, stride: int, padding: int, remembered: tuple[Array
     x, y = remembered
     n, height, width, channels = x.shape
     down, across = -(-height // stride), -(-width // stride)
-    seen = (
-        part
-        for rows in shift(_surround(x, padding, -jnp.inf), size, stride, 1)
-        for part in shift(rows, size, stride, 2)
-    )
+    seen = shift_both(_surround(x, padding, -jnp.inf), size, stride)
     share = _surround(dy / sum((part == y).astype(dy.dtype) for part in seen), size, 0)
     y = _surround(y, size, jnp.nan)
     x = jnp.pad(x, ((0, 0), (0, down * stride - height), (0, across * stride - width), (0, 0)))
