@@ -58,7 +58,7 @@ def get_config() -> ConfigDict:
     config.patches.context = 0  # pixels round a patch that the backbone sees, the head not; whole strides (32); ours
     config.patches.count = 100  # N, patches a radiograph votes with; paper II-C
     config.patches.validation_count = 10  # patches a radiograph votes with in validation; ours (the original: 1)
-    config.patches.chunk = 10  # patches classified at once; ours: bounds the memory, changes no result
+    config.patches.chunk = 50  # patches classified at once; ours: bounds the memory, changes no result
 
     config.voting = ConfigDict()
     config.voting.rule = "majority"  # or "mean_probability"; paper II-C

@@ -69,6 +69,11 @@ class Grey(NamedTuple):
     scale: Array  # float [C]
     shift: Array | None  # float [C], or None for zeros
 
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """[N, H, W, C] as of the pictures themselves."""
+        return (*self.levels.shape[:3], len(self.scale))
+
 
 class Conv(nn.Module):
     """Square convolution, padded to keep the size; parameters `kernel` [k, k, C, F] and, where wanted, `bias` [F].

@@ -24,7 +24,7 @@ THIN = 32
 # Taps in memory are worth a thin product from this many channels and up to this many pixels across.
 FEWEST_TAPPED, LARGEST_TAPPED = 128, 128
 # Above this size a column buffer costs more in page faults than one product saves.
-LARGEST_COLUMN_BUFFER_BYTES = 16 * 2**20
+LARGEST_COLUMN_BUFFER_BYTES = 32 * 2**20
 
 _DIMENSIONS = ("NHWC", "HWIO", "NHWC")
 

@@ -7,9 +7,10 @@ import flax.linen as nn
 import jax.numpy as jnp
 from jax import Array
 
-from cxrjax.models.conv import Conv
+from cxrjax.models.conv import Conv, Grey
 from cxrjax.models.norm import batch_norm
 from cxrjax.models.pool import max_pool
+from cxrjax.models.slices import run_in_slices
 
 
 class DenseNet(nn.Module):
@@ -28,20 +29,30 @@ class DenseNet(nn.Module):
     dtype: jnp.dtype = jnp.float32
 
     @nn.compact
-    def __call__(self, x: Array, train: bool) -> Array:
+    def __call__(self, x: Array | Grey, train: bool) -> Array:
         """float [N, H, W, C] -> last feature map [N, H / 32, W / 32, 1024 or 1920]."""
-        conv, norm = partial(Conv, dtype=self.dtype), partial(batch_norm, train, self.dtype)
-        x = conv(self.stem, 7, stride=2, name="conv0")(x)  # [N, H / 2, W / 2, 64]
-        x = max_pool(nn.relu(norm("norm0")(x)), 3, 2, padding=1)  # [N, H / 4, W / 4, 64]
-        for block, layers in enumerate(self.blocks, 1):
-            for i in range(1, layers + 1):
-                layer = DenseLayer(self.growth, self.dtype, name=f"denseblock{block}_denselayer{i}")
-                x = jnp.concatenate([x, layer(x, train)], axis=-1)
-            if block < len(self.blocks):
-                x = nn.relu(norm(f"transition{block}_norm")(x))
-                x = conv(x.shape[-1] // 2, 1, name=f"transition{block}_conv")(x)
-                x = nn.avg_pool(x, window_shape=(2, 2), strides=(2, 2))
-        return nn.relu(norm("norm5")(x))
+        side = -(-max(x.shape[1:3]) // 4)
+        x = run_in_slices(self, DenseNet._begin, x, train, side)
+        for block in range(2, len(self.blocks) + 1):
+            side //= 2
+            x = run_in_slices(self, partial(DenseNet._block, block=block), x, train, side)
+        return nn.relu(batch_norm(train, self.dtype, "norm5")(x))
+
+    def _begin(self, x: Array | Grey, train: bool) -> Array:
+        x = Conv(self.stem, 7, stride=2, dtype=self.dtype, name="conv0")(x)  # [N, H / 2, W / 2, 64]
+        x = nn.relu(batch_norm(train, self.dtype, "norm0")(x))
+        return self._block(max_pool(x, 3, 2, padding=1), train, 1)  # [N, H / 4, W / 4, 64]
+
+    def _block(self, x: Array, train: bool, block: int) -> Array:
+        """A dense block and, but for the last, the transition after it."""
+        for i in range(1, self.blocks[block - 1] + 1):
+            layer = DenseLayer(self.growth, self.dtype, name=f"denseblock{block}_denselayer{i}")
+            x = jnp.concatenate([x, layer(x, train)], axis=-1)
+        if block == len(self.blocks):
+            return x
+        x = nn.relu(batch_norm(train, self.dtype, f"transition{block}_norm")(x))
+        x = Conv(x.shape[-1] // 2, 1, dtype=self.dtype, name=f"transition{block}_conv")(x)
+        return nn.avg_pool(x, window_shape=(2, 2), strides=(2, 2))
 
 
 class DenseLayer(nn.Module):

@@ -13,6 +13,7 @@ from jax import Array
 from cxrjax.models.conv import Conv
 from cxrjax.models.norm import batch_norm
 from cxrjax.models.pool import max_pool
+from cxrjax.models.slices import run_in_slices
 
 _FRAMEWORK = "classification_models"
 
@@ -33,16 +34,25 @@ class PreActResNet(nn.Module):
     @nn.compact
     def __call__(self, x: Array, train: bool) -> Array:
         """float [N, H, W, C] -> last feature map [N, H / 32, W / 32, 512]."""
+        side = -(-max(x.shape[1:3]) // 4)
+        x = run_in_slices(self, PreActResNet._begin, x, train, side)
+        for stage in range(1, len(self.stages)):
+            side = -(-side // 2)
+            x = run_in_slices(self, partial(PreActResNet._stage, stage=stage), x, train, side)
+        return nn.relu(batch_norm(train, self.dtype, "bn1", framework=_FRAMEWORK)(x))
+
+    def _begin(self, x: Array, train: bool) -> Array:
         norm = partial(batch_norm, train, self.dtype, framework=_FRAMEWORK)
         x = norm("bn_data", use_scale=False)(x)
         x = Conv(self.width, 7, stride=2, dtype=self.dtype, name="conv0")(x)  # [N, H / 2, W / 2, 64]
-        x = max_pool(nn.relu(norm("bn0")(x)), 3, 2, padding=1)  # [N, H / 4, W / 4, 64]
-        for stage, blocks in enumerate(self.stages):
-            for i in range(blocks):
-                features, stride = self.width * 2**stage, 2 if stage and not i else 1
-                name = f"stage{stage + 1}_unit{i + 1}"
-                x = PreActBlock(features, stride, project=not i, dtype=self.dtype, name=name)(x, train)
-        return nn.relu(norm("bn1")(x))
+        return self._stage(max_pool(nn.relu(norm("bn0")(x)), 3, 2, padding=1), train, 0)  # [N, H / 4, W / 4, 64]
+
+    def _stage(self, x: Array, train: bool, stage: int) -> Array:
+        for i in range(self.stages[stage]):
+            features, stride = self.width * 2**stage, 2 if stage and not i else 1
+            name = f"stage{stage + 1}_unit{i + 1}"
+            x = PreActBlock(features, stride, project=not i, dtype=self.dtype, name=name)(x, train)
+        return x
 
 
 class PreActBlock(nn.Module):

@@ -7,9 +7,10 @@ import flax.linen as nn
 import jax.numpy as jnp
 from jax import Array
 
-from cxrjax.models.conv import Conv
+from cxrjax.models.conv import Conv, Grey
 from cxrjax.models.norm import batch_norm
 from cxrjax.models.pool import max_pool
+from cxrjax.models.slices import run_in_slices
 
 
 class ResNet(nn.Module):
@@ -32,19 +33,26 @@ class ResNet(nn.Module):
         return self.descend(x, train)[-1]
 
     @nn.compact
-    def descend(self, x: Array, train: bool) -> list[Array]:
+    def descend(self, x: Array | Grey, train: bool) -> list[Array]:
         """float [N, H, W, C] -> feature maps at a half (the stem's), a quarter, an eighth … of the resolution."""
-        x = Conv(self.width, 7, stride=2, dtype=self.dtype, name="conv1")(x)  # [N, H / 2, W / 2, 64]
-        x = nn.relu(batch_norm(train, self.dtype, "bn1")(x))
-        maps = [x]
-        x = max_pool(x, 3, 2, padding=1)  # [N, H / 4, W / 4, 64]
-        block = BottleneckBlock if self.bottleneck else BasicBlock
-        for stage, blocks in enumerate(self.stages):
-            for i in range(blocks):
-                features, stride = self.width * 2**stage, 2 if stage and not i else 1
-                x = block(features, stride, self.dtype, name=f"layer{stage + 1}_{i}")(x, train)
-            maps.append(x)
+        side = -(-max(x.shape[1:3]) // 4)
+        maps = [*run_in_slices(self, ResNet._begin, x, train, side)]
+        for stage in range(1, len(self.stages)):
+            side = -(-side // 2)
+            maps.append(run_in_slices(self, partial(ResNet._stage, stage=stage), maps[-1], train, side))
         return maps
+
+    def _begin(self, x: Array | Grey, train: bool) -> tuple[Array, Array]:
+        x = Conv(self.width, 7, stride=2, dtype=self.dtype, name="conv1")(x)  # [N, H / 2, W / 2, 64]
+        stem = nn.relu(batch_norm(train, self.dtype, "bn1")(x))
+        return stem, self._stage(max_pool(stem, 3, 2, padding=1), train, 0)  # [N, H / 4, W / 4, 64]
+
+    def _stage(self, x: Array, train: bool, stage: int) -> Array:
+        block = BottleneckBlock if self.bottleneck else BasicBlock
+        for i in range(self.stages[stage]):
+            features, stride = self.width * 2**stage, 2 if stage and not i else 1
+            x = block(features, stride, self.dtype, name=f"layer{stage + 1}_{i}")(x, train)
+        return x
 
 
 class BasicBlock(nn.Module):

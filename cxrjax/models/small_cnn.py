@@ -1,15 +1,17 @@
 """Small networks trained from nothing, backbones: three of fsarshad (Keras) and the baseline of hieu2695 (PyTorch)."""
 
 from collections.abc import Sequence
+from functools import partial
 
 import flax.linen as nn
 import jax.numpy as jnp
 from jax import Array
 
-from cxrjax.models.conv import Conv
+from cxrjax.models.conv import Conv, Grey
 from cxrjax.models.heads import ACTIVATIONS
 from cxrjax.models.norm import batch_norm
 from cxrjax.models.pool import max_pool
+from cxrjax.models.slices import run_in_slices
 
 
 class SmallCNN(nn.Module):
@@ -32,17 +34,19 @@ class SmallCNN(nn.Module):
     dtype: jnp.dtype = jnp.float32
 
     @nn.compact
-    def __call__(self, x: Array, train: bool) -> Array:
+    def __call__(self, x: Array | Grey, train: bool) -> Array:
         """float [N, H, W, C] -> last feature map [N, h, w, widths[-1]], h being H halved, rounded down, each stage."""
-        for stage, width in enumerate(self.widths):
-            for i, size in enumerate(self.sizes):
-                x = Conv(width, size, use_bias=True, dtype=self.dtype, name=f"conv_{stage}_{i}")(x)
-                if self.norm:
-                    x = batch_norm(train, self.dtype, f"norm_{stage}_{i}", "keras")(x)
-                x = ACTIVATIONS[self.activation](x)
-            x = max_pool(x, 2, 2)
-            x = nn.Dropout(self.dropout, deterministic=not train)(x)
+        for stage in range(len(self.widths)):
+            x = run_in_slices(self, partial(SmallCNN._stage, stage=stage), x, train, max(x.shape[1:3]))
         return x
+
+    def _stage(self, x: Array | Grey, train: bool, stage: int) -> Array:
+        for i, size in enumerate(self.sizes):
+            x = Conv(self.widths[stage], size, use_bias=True, dtype=self.dtype, name=f"conv_{stage}_{i}")(x)
+            if self.norm:
+                x = batch_norm(train, self.dtype, f"norm_{stage}_{i}", "keras")(x)
+            x = ACTIVATIONS[self.activation](x)
+        return nn.Dropout(self.dropout, deterministic=not train)(max_pool(x, 2, 2))
 
 
 class TwoLayerCNN(nn.Module):

@@ -1,14 +1,16 @@
 """VGG 11, 16 and 19, a backbone (Simonyan & Zisserman 2015; layers numbered as torchvision's `models/vgg.py`)."""
 
 from collections.abc import Sequence
+from functools import partial
 
 import flax.linen as nn
 import jax.numpy as jnp
 from jax import Array
 
-from cxrjax.models.conv import Conv
+from cxrjax.models.conv import Conv, Grey
 from cxrjax.models.norm import batch_norm
 from cxrjax.models.pool import max_pool
+from cxrjax.models.slices import run_in_slices
 
 
 class VGG(nn.Module):
@@ -27,17 +29,20 @@ class VGG(nn.Module):
     dtype: jnp.dtype = jnp.float32
 
     @nn.compact
-    def __call__(self, x: Array, train: bool) -> Array:
+    def __call__(self, x: Array | Grey, train: bool) -> Array:
         """float [N, H, W, C] -> last feature map [N, H // 32, W // 32, 512]; H and W at least 32."""
-        number = 0  # torchvision counts norms, ReLUs and pools too
-        for stage, convolutions in enumerate(self.stages):
-            for _ in range(convolutions):
-                features = self.width * min(2**stage, 8)
-                x = Conv(features, 3, use_bias=True, dtype=self.dtype, name=f"features_{number}")(x)
-                if self.norm:
-                    x = batch_norm(train, self.dtype, f"features_{number + 1}")(x)
-                x = nn.relu(x)
-                number += 3 if self.norm else 2
-            x = max_pool(x, 2, 2)
-            number += 1
+        for stage in range(len(self.stages)):
+            x = run_in_slices(self, partial(VGG._stage, stage=stage), x, train, max(x.shape[1:3]))
         return x
+
+    def _stage(self, x: Array | Grey, train: bool, stage: int) -> Array:
+        layers = 3 if self.norm else 2  # of a convolution: torchvision counts norms, ReLUs and pools too
+        number = layers * sum(self.stages[:stage]) + stage
+        for _ in range(self.stages[stage]):
+            features = self.width * min(2**stage, 8)
+            x = Conv(features, 3, use_bias=True, dtype=self.dtype, name=f"features_{number}")(x)
+            if self.norm:
+                x = batch_norm(train, self.dtype, f"features_{number + 1}")(x)
+            x = nn.relu(x)
+            number += layers
+        return max_pool(x, 2, 2)
