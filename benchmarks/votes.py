@@ -6,8 +6,9 @@ ResNet18 on 100 crops of 224² from the lungs, found by FC-DenseNet103 at 256²,
 weights that nobody trained and everyone shares (`made_up.py`). Beside cxrjax: PyTorch as a good engineer would write
 it, without and with torch.compile; onnxruntime for the classifier; and, where its checkout is named, the original's own
 three programs (`contestants/original.py` says what was mended), also with its checkpoints read once and not anew for
-every crop. A stage is timed alone, its input ready; "draw, crop, classify" is the three at once. With `--dense` ours
-looks once, at the whole radiograph, and takes every window of the last feature map for a vote; the others do as before.
+every crop. A stage is timed alone, its input ready; "draw, crop, classify" is the three at once. Of several files each
+core examines its own, in ours and in PyTorch. With `--dense` ours looks once, at the whole radiograph, and takes every
+window of the last feature map for a vote; the others do as before.
 """
 
 import tempfile

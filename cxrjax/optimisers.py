@@ -9,6 +9,9 @@ from jax import Array
 
 OPTIMISERS = ("adam", "adamw", "sgd")
 
+# Parameters of up to so many numbers are a row together; a larger one is worth a program of its own.
+SMALL = 2**20
+
 
 def build_optimiser(
     name: str,
@@ -39,9 +42,24 @@ def build_optimiser(
     mask = None if decay_vectors else lambda params: jax.tree.map(lambda leaf: leaf.ndim > 1, params)
     first, decays = _clip_each(clip) if clip else optax.identity(), optax.add_decayed_weights(decay, mask)
     if name == "sgd":
-        return optax.chain(first, decays, _follow(optax.trace, "decay", momentum))
-    adam = _follow(optax.scale_by_adam, "b1", momentum, b2=square_momentum, eps=epsilon)
+        return optax.chain(first, decays, _line_up(_follow(optax.trace, "decay", momentum)))
+    adam = _line_up(_follow(optax.scale_by_adam, "b1", momentum, b2=square_momentum, eps=epsilon))
     return optax.chain(first, decays, adam) if name == "adam" else optax.chain(first, adam, decays)
+
+
+def _line_up(elementwise: optax.GradientTransformation) -> optax.GradientTransformation:
+    """A transformation that takes number by number, of all small parameters as one row.
+
+    Hundreds of parameters, as FC-DenseNet103 has, are else as many programs to compile and to start.
+    """
+
+    def is_small(tree: Any) -> Any:
+        return jax.tree.map(lambda leaf: leaf.size <= SMALL, tree)
+
+    def is_large(tree: Any) -> Any:
+        return jax.tree.map(lambda leaf: leaf.size > SMALL, tree)
+
+    return optax.chain(optax.masked(optax.flatten(elementwise), is_small), optax.masked(elementwise, is_large))
 
 
 def _clip_each(largest: float) -> optax.GradientTransformation:

@@ -31,6 +31,26 @@ def adam(decay, coupled, momentums=(0.9, 0.9, 0.9)):
     return w
 
 
+@pytest.mark.parametrize("name", optimisers.OPTIMISERS)
+@pytest.mark.parametrize("largest", [0, 2, 6])
+def test_it_is_the_same_in_one_row_and_alone(name, largest, monkeypatch):
+    """All large, one of either kind, all small: two parameters of other shapes and other gradients."""
+    weights = {"bias": jnp.array([2.0, -1.0]), "kernel": jnp.arange(6.0).reshape(3, 2)}
+    gradients = {"bias": jnp.array([0.3, 0.5]), "kernel": jnp.linspace(-1.0, 1.0, 6).reshape(3, 2)}
+
+    def find():
+        optimiser = optimisers.build_optimiser(name, 0.9, 0.999, 1e-8, DECAY, decay_vectors=False)
+        state = optimiser.init(weights)
+        for _ in range(2):
+            direction, state = optimiser.update(gradients, state, weights)
+        return direction
+
+    monkeypatch.setattr(optimisers, "SMALL", largest)
+    direction = find()
+    monkeypatch.setattr(optimisers, "_line_up", lambda elementwise: elementwise)
+    jax.tree.map(lambda found, plain: np.testing.assert_allclose(found, plain, rtol=1e-6), direction, find())
+
+
 @pytest.mark.parametrize("name", ["adam", "adamw"])
 def test_adam_couples_the_decay_and_adamw_does_not(name):
     found = run(optimisers.build_optimiser(name, 0.9, 0.999, 1e-8, DECAY, decay_vectors=True))

@@ -11,7 +11,7 @@ import numpy as np
 
 from benchmarks import ceiling, made_up
 from benchmarks.contestants import preparation
-from benchmarks.contestants.worker import WHOLE, Work, serve
+from benchmarks.contestants.worker import MANY, SEVERAL, WHOLE, Work, serve
 from configs import oh2020_classify, oh2020_segment
 from cxrjax import (
     allocator,
@@ -43,12 +43,13 @@ def write_runs(folder: str, changes: dict[str, Any]) -> Work:
 
 
 def vote(folder: str, picture: str) -> Work:
-    """From a file to its finding with votes and map, whole and each stage alone."""
+    """From a file to its finding with votes and map, whole and each stage alone; and several files at once."""
+    devices.use_cores()
     workdir, name = Path(folder) / "classifier", Path(picture).name
     config = runs.load_config(workdir)
     dense, settings = config.patches.mode == "dense", networks.settings(config, config.patches.count)
     segmenter, classifier = networks.segmenter(config), networks.classifier(config)
-    examiner = examine.Examiner(workdir, gated=False, most=1)
+    examiner, examiner_of_many = (examine.Examiner(workdir, gated=False, most=most) for most in (1, SEVERAL))
     held = runs.load_networks(workdir, config)
     key = pipeline.radiograph_keys(config.seed, data.name_keys([name]))[0]
     equalise = partial(
@@ -66,6 +67,10 @@ def vote(folder: str, picture: str) -> Work:
 
     def find() -> pipeline.Diagnosis:
         return next(examiner.examine(equalise(radiograph.read(picture))[None], [name]))
+
+    def find_many() -> list[pipeline.Diagnosis]:
+        images = np.stack([equalise(radiograph.read(picture)) for _ in range(SEVERAL)])
+        return list(examiner_of_many.examine(images, [f"{i}{name}" for i in range(SEVERAL)]))
 
     def results() -> dict[str, Any]:
         seen = {"image": image, "lungs": lungs}
@@ -94,6 +99,7 @@ def vote(folder: str, picture: str) -> Work:
         "vote": lambda: count(patched.logits, counted=patched.counted),
         "map": lambda: show(held, image, patched, finding),
         WHOLE: find,
+        MANY: find_many,
     }
     if dense:
         del stages["draw"], stages["crop"]

@@ -12,7 +12,9 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-WHOLE = "file to finding and map"  # the stage that all who vote have in common
+# Stages that all who vote have in common.
+WHOLE, SEVERAL = "file to finding and map", 4
+MANY = f"the same of {SEVERAL} files"
 
 
 class Work(NamedTuple):
