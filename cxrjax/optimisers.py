@@ -52,6 +52,16 @@ def _line_up(elementwise: optax.GradientTransformation) -> optax.GradientTransfo
 
     Hundreds of parameters, as FC-DenseNet103 has, are else as many programs to compile and to start.
     """
+    row = optax.flatten(elementwise)
+
+    def init(params: Any) -> Any:
+        return choose(params).init(params)
+
+    def update(gradients: Any, state: Any, params: Any = None) -> tuple[Any, Any]:
+        return choose(gradients).update(gradients, state, params)
+
+    def choose(tree: Any) -> optax.GradientTransformation:
+        return row if jax.tree.leaves(tree) else elementwise  # of nothing there is no row
 
     def is_small(tree: Any) -> Any:
         return jax.tree.map(lambda leaf: leaf.size <= SMALL, tree)
@@ -59,7 +69,8 @@ def _line_up(elementwise: optax.GradientTransformation) -> optax.GradientTransfo
     def is_large(tree: Any) -> Any:
         return jax.tree.map(lambda leaf: leaf.size > SMALL, tree)
 
-    return optax.chain(optax.masked(optax.flatten(elementwise), is_small), optax.masked(elementwise, is_large))
+    small = optax.GradientTransformation(init, update)
+    return optax.chain(optax.masked(small, is_small), optax.masked(elementwise, is_large))
 
 
 def _clip_each(largest: float) -> optax.GradientTransformation:
