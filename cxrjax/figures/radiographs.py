@@ -15,7 +15,7 @@ from cxrjax.figures import style
 CONTOUR = (0, 229, 255)
 OPACITY = 0.6
 FOOT = "research use, not for diagnosis"
-MARGIN = 0.3  # inches
+MARGIN, PICTURE = 0.3, 3.5  # inches
 TILE, GAP, LINE = 288, 18, 20  # dots: a sheet's tiles, what is between them, a line of its captions
 
 
@@ -85,7 +85,7 @@ def draw_finding(
     title, *others = title_lines
     lines = [(line, {"size": 13, "weight": "bold"}) for line in style.wrap(title, 58)]
     lines += [(line, {"size": 9.5, "color": style.FAINT}) for other in others for line in style.wrap(other, 92)]
-    picture, head = (0, 0.3) if image is None else (3.5, 0.5)
+    picture, head = (0, 0.3) if image is None else (PICTURE, 0.5)
     bars, foot = 0.75 + 0.42 * len(classes) if voted else 0.45, 0.35
     width, height, bottom = 8.0, head + 0.24 * len(lines) + picture + bars + foot, bars + foot
     figure = Figure(figsize=(width, height))
@@ -146,7 +146,9 @@ def draw_sheet(panels: Sequence[tuple[NDArray[np.uint8], str, str]], columns: in
 def _show(axes: Axes, rgb: NDArray[np.uint8], title: str) -> None:
     axes.set_axis_off()
     axes.set_title(title, size=9, color=style.FAINT, pad=4)
-    axes.imshow(rgb, interpolation="antialiased", aspect="auto")
+    side = round(PICTURE * style.DOTS_PER_INCH)
+    form = cv2.INTER_AREA if len(rgb) > side else cv2.INTER_LINEAR
+    axes.imshow(cv2.resize(rgb, (side, side), interpolation=form), interpolation="none", aspect="auto")
 
 
 def _scale(axes: Axes) -> None:

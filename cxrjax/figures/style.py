@@ -9,7 +9,10 @@ import os
 import textwrap
 from pathlib import Path
 
+import cv2
 import matplotlib
+import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from cxrjax import whole
@@ -46,6 +49,12 @@ def wrap(text: str, width: int) -> list[str]:
 
 def save(figure: Figure, path: str | os.PathLike) -> None:
     """Writes a figure as what the file's name ends in, .png or .svg; the file appears whole."""
-    data, form = io.BytesIO(), Path(path).suffix.removeprefix(".")
-    figure.savefig(data, format=form, facecolor="white", metadata={"Date": None} if form == "svg" else None)
-    whole.write(path, data.getvalue())
+    if Path(path).suffix == ".svg":
+        words = io.BytesIO()
+        figure.savefig(words, format="svg", facecolor="white", metadata={"Date": None})
+        whole.write(path, words.getvalue())
+        return
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    dots = cv2.cvtColor(np.asarray(canvas.buffer_rgba()), cv2.COLOR_RGBA2BGR)
+    whole.write(path, cv2.imencode(".png", dots)[1].tobytes())  # several times as fast as Matplotlib's own
