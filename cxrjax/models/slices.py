@@ -34,7 +34,7 @@ def run_in_slices(
         What the layers make of all, arrays [N, …].
     """
     pictures = x.levels if isinstance(x, Grey) else x
-    total, most = len(pictures), max(1, PIXELS // side**2)
+    total, most = len(pictures), max(1, PIXELS // max(1, side**2))  # none are left of a tiny picture
     if train or not is_for_cpu() or total <= most:
         return layers(module, x, train)
     each = _share(total, most)
