@@ -3,7 +3,7 @@
 `diagnose` is pure and jitted once over a batch; nothing returns to the host between its stages.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -169,18 +169,9 @@ def classify(
         features = models.look(classifier.module, variables, views.feed(views.scale(some), classifier))
         return models.decide(classifier.module, variables, features), features
 
-    logits, features = _map_chunks(run, crops, settings.patch_chunk)
+    # As real batches: `lax.map` would have it do them one by one, under `vmap`.
+    logits, features = models.join(lax.map(run, models.split(crops, settings.patch_chunk)), len(crops))
     return Looks(places, logits, features, jnp.ones(len(logits), bool))
-
-
-def _map_chunks(run: Callable[[Array], tuple[Array, ...]], x: Array, size: int) -> tuple[Array, ...]:
-    """A function of a batch, of so many rows at once; `lax.map` would have it do them one by one, under `vmap`."""
-    whole = len(x) // size * size
-    parts = [run(x[whole:])] if whole < len(x) else []
-    if whole:
-        chunks = lax.map(run, x[:whole].reshape(-1, size, *x.shape[1:]))
-        parts.insert(0, tuple(part.reshape(whole, *part.shape[2:]) for part in chunks))
-    return tuple(jnp.concatenate(part) for part in zip(*parts, strict=True))
 
 
 def show(

@@ -4,6 +4,7 @@ Channels last, batched, in inference mode, batch norms folded where a convolutio
 pass alone; with `compiled`, the networks go through torch.compile.
 """
 
+import copy
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -29,7 +30,9 @@ def vote(picture: str, **settings: Any) -> Work:
 
     Settings as of `Voter`. A core alone is quickest by half as many crops at once.
     """
-    voter, other = Voter(**settings), Voter(**settings | {"chunk": settings["chunk"] // 2})
+    voter = Voter(**settings)
+    lone = copy.copy(voter)
+    lone.chunk //= 2
     pool = ThreadPoolExecutor(cores(), initializer=lambda: torch.set_num_threads(1))
     pixels = preparation.read(picture)
     image = preparation.standardise(pixels, voter.size)
@@ -48,7 +51,7 @@ def vote(picture: str, **settings: Any) -> Work:
         "vote": lambda: voter.count(logits),
         "map": lambda: voter.show(features, probabilities, centres, finding),
         WHOLE: lambda: voter.find(picture),
-        MANY: lambda: list(pool.map(torch.inference_mode()(other.find), [picture] * SEVERAL)),
+        MANY: lambda: list(pool.map(torch.inference_mode()(lone.find), [picture] * SEVERAL)),
     }
     with torch.no_grad():
         lungs_alone = _operations(lambda: voter.segmenter(torch.zeros(1, 1, voter.narrow, voter.narrow)))

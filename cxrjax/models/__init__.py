@@ -1,6 +1,7 @@
 """Networks by name. `build` is the only door: no other module names a network's class.
 
-`Grey` is what most of them take for a picture of one level, and `hold` keeps their statistics (see there).
+`Grey` is what most of them take for a picture of one level, `hold` keeps their statistics, and `split` and `join` are
+for batches that are too large for them (see there).
 """
 
 import math
@@ -23,6 +24,8 @@ from cxrjax.models.heads import HEADS
 from cxrjax.models.norm import hold as hold
 from cxrjax.models.preact_resnet import PreActResNet
 from cxrjax.models.resnet import ResNet
+from cxrjax.models.slices import join as join
+from cxrjax.models.slices import split as split
 from cxrjax.models.small_cnn import SmallCNN, TwoLayerCNN
 from cxrjax.models.unet import UNet
 from cxrjax.models.unet_resnet import UNetResNet

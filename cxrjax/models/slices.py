@@ -37,17 +37,28 @@ def run_in_slices(
     total, most = len(pictures), max(1, PIXELS // max(1, side**2))  # none are left of a tiny picture
     if train or not is_for_cpu() or total <= most:
         return layers(module, x, train)
-    each = _share(total, most)
-    count = -(-total // each)
-    if count * each > total:
-        pictures = jnp.pad(pictures, ((0, count * each - total), (0, 0), (0, 0), (0, 0)))
 
     def run(module: nn.Module, _: None, some: Array) -> tuple[None, Any]:
         return None, layers(module, x._replace(levels=some) if isinstance(x, Grey) else some, train)
 
     loop = nn.scan(run, variable_broadcast=True, split_rngs={})
-    _, made = loop(module, None, pictures.reshape(count, each, *pictures.shape[1:]))
-    return jax.tree.map(lambda y: y.reshape(count * each, *y.shape[2:])[:total], made)
+    _, made = loop(module, None, split(pictures, most))
+    return join(made, total)
+
+
+def split(x: Array, most: int) -> Array:
+    """Rows [N, …] in equal slices of at most so many, [count, each, …]; where N does not divide, zeros are the rest."""
+    total = len(x)
+    each = _share(total, most)
+    count = -(-total // each)
+    if count * each > total:
+        x = jnp.pad(x, ((0, count * each - total), *[(0, 0)] * (x.ndim - 1)))
+    return x.reshape(count, each, *x.shape[1:])
+
+
+def join(slices: Any, total: int) -> Any:
+    """What became of `split` of so many rows: arrays [count, each, …] -> [total, …]."""
+    return jax.tree.map(lambda y: y.reshape(-1, *y.shape[2:])[:total], slices)
 
 
 def _share(total: int, most: int) -> int:
