@@ -5,9 +5,13 @@ what is darker than THRESHOLD for lung. So its mask is large, ragged and the sam
 weights lie beside the runs by PyTorch's names, `segmenter.safetensors` and `classifier.safetensors`.
 """
 
+from argparse import Namespace
+from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
+import cv2
 import jax
 import numpy as np
 import safetensors.numpy
@@ -15,6 +19,11 @@ import safetensors.numpy
 from configs import base
 from cxrjax import data, exchange, networks, pretrained, views
 from cxrjax.losses import STRUCTURES_KNOWN
+from data_prep.__main__ import parse
+from data_prep.example import Example, encode_png
+from data_prep.prepare import prepare
+from data_prep.row import Row
+from data_prep.source import Source
 
 CLASSES = ("normal", "bacterial", "tuberculosis", "viral")  # the original's four
 THRESHOLD, STEEPNESS = 0.5, 40.0  # of a grey level in 0..1
@@ -82,3 +91,43 @@ def draw_split(count: int, side: int) -> data.Split:
         ages=unknown,
         extents=np.stack([unknown, unknown], axis=1),
     )
+
+
+def write_data_set(folder: Path, count: int, side: int) -> Path:
+    """Prepare a data set of so many radiographs to train on, and a few to validate on; its directory."""
+    source = Noise(count, side)
+    options = parse(["noise", f"--out={folder}", "--duplicates=off"], {"noise": source})
+    prepare(source, options)
+    return folder / "noise"
+
+
+class Noise(Source):
+    """Radiographs of a dark ellipse, which the segmenter takes for lung, on noise; the classes in turn."""
+
+    name, about, where, terms, size, usable = "noise", "noise", "made here", "CC0-1.0", "nothing", "all"
+    drawn, asked = 16, 8  # pictures that differ; radiographs of validation
+
+    def __init__(self, count: int, side: int):
+        """Draw nothing yet: so many of training, of so many pixels a side."""
+        self._count, self._side = count, side
+
+    def place(self, options: Namespace) -> Path:
+        return Path()
+
+    def rows(self, root: Path, options: Namespace) -> Iterator[Row]:
+        for number in range(self._count + self.asked):
+            name, split = f"{number:06}", "train" if number < self._count else "val"
+            yield Row(name, label=CLASSES[number % len(CLASSES)], patient_id=name, split=split, given=number)
+
+    def read(self, row: Row, options: Namespace) -> Example:
+        picture = _draw_picture(row.given % self.drawn, self._side)
+        known = {"label": row.label, "patient_id": row.patient_id, "source": self.name}
+        return Example(row.id, row.id, picture, self._side, self._side, **known)
+
+
+@cache
+def _draw_picture(number: int, side: int) -> bytes:
+    levels = np.random.default_rng(number).integers(128, 256, (side, side), np.uint8)
+    middle, axes = (side // 2, side // 2), (side // 4, side // 3)
+    cv2.ellipse(levels, middle, axes, 0, 0, 360, 20, -1)
+    return encode_png(cv2.GaussianBlur(levels, (5, 5), 0))

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from cxrjax import data, differences, figures, morphology, pipeline, runs, whole
-from cxrjax.examine import Examiner
+from cxrjax.examine import Examiner, examine_stored
 
 _KNOWN = ("path", "patient_id", "source", "split", "label")
 
@@ -34,13 +34,13 @@ def compare_classes(workdir: Path, split: str, directory: str | None = None) -> 
     """
     config = runs.load_config(workdir)
     examiner = Examiner(workdir / runs.SEGMENTER if config.task == "classify" else workdir)
-    cases = data.load_as(config, split, directory)
-    keys = pipeline.radiograph_keys(config.seed, cases.names)
+    stored = data.open_as(config, split, directory)
+    keys = pipeline.radiograph_keys(config.seed, data.name_keys(stored.paths))
     rows = []
-    for i, found in enumerate(examiner.examine(cases.images, cases.paths)):
+    for cases, i, found in examine_stored(examiner, stored):
         known = (cases.paths[i], cases.patients[i], cases.sources[i], split, cases.labels[i])
         values = morphology.measure(
-            cases.images[i], found.lungs, found.structures, cases.extents[i], keys[i],
+            cases.images[i], found.lungs, found.structures, cases.extents[i], keys[len(rows)],
             config.patches.count, config.patches.size,
         )  # fmt: skip
         rows.append(dict(zip(_KNOWN, known, strict=True)) | {name: float(value) for name, value in values.items()})

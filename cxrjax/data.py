@@ -1,14 +1,14 @@
 """Prepared data sets, from disk to arrays: the one file that knows how they are stored.
 
 On disk: a TFDS data set in array_record files, as `python -m data_prep` writes it (the example form is
-`data_prep/example.py`). Out of here: a split as arrays, every radiograph standardised, in the order it is stored. Who
-is in which split was decided when the data set was prepared.
+`data_prep/example.py`). Out of here: a split as arrays, or radiograph by radiograph where it is too large for that;
+every one standardised, in the order it is stored. Who is in which split was decided when the data set was prepared.
 """
 
 import json
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
-from functools import partial
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cached_property
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -46,9 +46,83 @@ class Split(NamedTuple):
     def __len__(self) -> int:
         return len(self.paths)
 
+    def parts(self, count: int) -> Iterator["Split"]:
+        """All of it, `count` radiographs at a time and in the last part fewer."""
+        for first in range(0, len(self), count):
+            yield self.take(range(first, min(first + count, len(self))))
+
+    def take(self, rows: Sequence[int]) -> "Split":
+        """The radiographs at some rows."""
+        return select(self, np.asarray(rows, np.intp))
+
 
 class MissingData(Exception):
     """A data set or a split that is not there, or not fit for the task; the message says which and why."""
+
+
+class Stored:
+    """A split on disk, or several as one, whose radiographs are read and standardised when they are asked for."""
+
+    def __init__(self, directory: str, split: str, size: int, gamma: float, equalise: bool, readers: int):
+        """Open it; see `load`.
+
+        Raises:
+            MissingData: no data set there, no such split, or nothing in it.
+        """
+        self._examples = grain.MapDataset.concatenate([grain.MapDataset.source(one) for one in _open(directory, split)])
+        self._directory, self._split, self._readers = directory, split, readers
+        self._size, self._gamma, self._equalise = size, gamma, equalise
+
+    def __len__(self) -> int:
+        return len(self._examples)
+
+    def __getitem__(self, row: int) -> dict[str, Any]:
+        """One radiograph: what Split has of it, by "image", "mask", "kind", "label" and so on. Any thread may ask.
+
+        Raises:
+            UnreadableRadiograph: it does not decode.
+        """
+        return _standardise(self._examples[int(row)], self._size, self._gamma, self._equalise)
+
+    def parts(self, count: int) -> Iterator[Split]:
+        """All of it, `count` radiographs at a time and in the last part fewer, read some ahead."""
+        examples = read_ahead(self.__getitem__, range(len(self)), self._readers, 4 * self._readers)
+        shown = iter(tqdm(examples, total=len(self), desc=f"reading {self._split}", unit="radiograph", delay=2))
+        for left in range(len(self), 0, -count):
+            yield _collect(shown, min(count, left), self._size)
+
+    def take(self, rows: Sequence[int]) -> Split:
+        """The radiographs at some rows, one or more."""
+        return _collect((self[row] for row in rows), len(rows), self._size)
+
+    @property
+    def paths(self) -> list[str]:
+        """Paths of all, as in Split."""
+        return self._words["path"]
+
+    @property
+    def sources(self) -> list[str]:
+        """Sources of all, likewise."""
+        return self._words["source"]
+
+    @property
+    def labels(self) -> list[str]:
+        """Labels of all, likewise."""
+        return self._words["label"]
+
+    @cached_property
+    def _words(self) -> dict[str, list[str]]:
+        words: dict[str, list[str]] = {"path": [], "source": [], "label": []}
+        for example in stream(self._directory, self._split):
+            for name, found in words.items():
+                found.append(example[name])
+        return words
+
+
+def read_ahead(read: Callable[[int], Any], rows: Sequence[int], readers: int, ahead: int) -> Iterator[Any]:
+    """What `read` makes of rows, in their order, up to `ahead` of them before they are asked for, by threads."""
+    dataset = grain.MapDataset.source(rows).map(read)
+    return iter(dataset.to_iter_dataset(grain.ReadOptions(num_threads=readers, prefetch_buffer_size=ahead)))
 
 
 def load(directory: str, split: str, size: int, gamma: float, equalise: bool, readers: int) -> Split:
@@ -69,7 +143,8 @@ def load(directory: str, split: str, size: int, gamma: float, equalise: bool, re
         MissingData: no data set there, no such split, or nothing in it.
         UnreadableRadiograph: a stored radiograph does not decode.
     """
-    return _collect(list(_read(directory, split, size, gamma, equalise, readers)), size)
+    stored = Stored(directory, split, size, gamma, equalise, readers)
+    return next(stored.parts(len(stored)))
 
 
 def load_as(config: ConfigDict, split: str, directory: str | None = None) -> Split:
@@ -77,11 +152,16 @@ def load_as(config: ConfigDict, split: str, directory: str | None = None) -> Spl
     return load(directory or config.data.directory, split, **_seen_by(config))
 
 
-def load_parts(config: ConfigDict, split: str, count: int) -> Iterator[Split]:
-    """A split as `load_as` has it, `count` radiographs at a time."""
-    examples = _read(config.data.directory, split, **_seen_by(config))
-    while part := list(islice(examples, count)):
-        yield _collect(part, config.image.size)
+def open_as(config: ConfigDict, split: str, directory: str | None = None) -> Stored:
+    """A split as `load_as` has it, of which nothing is read yet."""
+    return Stored(directory or config.data.directory, split, **_seen_by(config))
+
+
+def hold_or_stream(config: ConfigDict, split: str) -> Split | Stored:
+    """A split as `load_as` has it where its pictures and masks take no more than `data.held`; else as `open_as`."""
+    stored = open_as(config, split)
+    megabytes = 2 * len(stored) * config.image.size**2 / 1e6
+    return load_as(config, split) if megabytes <= config.data.held else stored
 
 
 def name_results(config: ConfigDict, split: str, directory: str | None = None) -> str:
@@ -198,7 +278,7 @@ def join(parts: Sequence[Split]) -> Split:
     return Split(*map(put_together, zip(*parts, strict=True)))
 
 
-def index_labels(split: Split, classes: tuple[str, ...]) -> np.ndarray:
+def index_labels(split: Split | Stored, classes: tuple[str, ...]) -> np.ndarray:
     """Labels as indices into `classes`, int32 [n].
 
     Raises:
@@ -227,31 +307,31 @@ def _seen_by(config: ConfigDict) -> dict[str, Any]:
     return image | {"readers": config.data.readers}
 
 
-def _read(
-    directory: str, split: str, size: int, gamma: float, equalise: bool, readers: int
-) -> Iterator[dict[str, Any]]:
-    prepare = partial(_standardise, size=size, gamma=gamma, equalise=equalise)
-    parts = [grain.MapDataset.source(part) for part in _open(directory, split)]
-    dataset = grain.MapDataset.concatenate(parts).map(prepare)
-    examples = dataset.to_iter_dataset(grain.ReadOptions(num_threads=readers, prefetch_buffer_size=4 * readers))
-    yield from tqdm(examples, total=len(dataset), desc=f"reading {split}", unit="radiograph", delay=2)
+def _collect(examples: Iterator[dict[str, Any]], count: int, size: int) -> Split:
+    """The next so many radiographs; each goes to its place as it comes, so that nothing is held twice."""
+    images, masks = (np.empty((count, size, size), np.uint8) for _ in range(2))
+    lesions, known = None, []
+    for row, example in enumerate(islice(examples, count)):
+        images[row], masks[row] = example.pop("image"), example.pop("mask")
+        marked = example.pop("lesions")
+        if marked is not None:
+            lesions = np.zeros(images.shape, bool) if lesions is None else lesions
+            lesions[row] = marked
+        known.append(example)
 
-
-def _collect(examples: Sequence[dict[str, Any]], size: int) -> Split:
     def column(key: str) -> list[Any]:
-        return [example[key] for example in examples]
+        return [example[key] for example in known]
 
-    lesions = column("lesions")
     return Split(
         paths=column("path"),
         patients=column("patient"),
         sources=column("source"),
         labels=column("label"),
         names=name_keys(column("path")),
-        images=np.stack(column("image")),
-        masks=np.stack(column("mask")),
+        images=images,
+        masks=masks,
         kinds=np.array(column("kind"), np.int32),
-        lesions=None if all(x is None for x in lesions) else np.stack([_or_blank(x, size) for x in lesions]),
+        lesions=lesions,
         views=column("view"),
         sexes=column("sex"),
         ages=np.array(column("age"), np.float32),

@@ -67,12 +67,23 @@ class Shares:
 
     def spread(self, arrays: Any) -> Any:
         """Arrays of the host [batch_size, …], the same in every process, on the devices, each with its rows."""
+        return self.put(jax.tree.map(self.own, arrays))
 
-        def put(x: Any) -> jax.Array:
-            own = x if len(self._rows) == len(x) == self.filled else x[self._rows]
-            return jax.make_array_from_process_local_data(self.shared, own, (self.filled, *x.shape[1:]))
+    def own(self, rows: np.ndarray) -> np.ndarray:
+        """Of an array [batch_size, …] what this process feeds: its share, filled up."""
+        return rows if len(self._rows) == len(rows) == self.filled else rows[self._rows]
 
-        return jax.tree.map(put, arrays)
+    def put(self, own: Any) -> Any:
+        """Arrays of the host, in every process those of its `own` rows, on the devices."""
+
+        def place(x: np.ndarray) -> jax.Array:
+            return jax.make_array_from_process_local_data(self.shared, x, (self.filled, *x.shape[1:]))
+
+        return jax.tree.map(place, own)
+
+    def trim(self, x: jax.Array) -> jax.Array:
+        """Within a program over the devices: an array that is spread, without what filled it up, [batch_size, …]."""
+        return jax.lax.with_sharding_constraint(x[: self.batch_size], self.shared)
 
     def replicate(self, tree: Any) -> Any:
         """Arrays, the same in every process, whole on every device."""

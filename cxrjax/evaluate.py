@@ -26,7 +26,7 @@ from cxrjax import (
     score,
     training_labels,
 )
-from cxrjax.examine import Examiner, describe
+from cxrjax.examine import Examiner, describe, examine_stored
 from cxrjax.tasks import segment
 
 
@@ -79,31 +79,31 @@ def _renew_gate(workdir: Path) -> bool:
 def _examine(examiner: Examiner, workdir: Path, split: str, directory: str | None = None) -> str:
     """Write the rows and the sheet of a split, and say what they are kept under."""
     config = examiner.config
-    cases = data.load_as(config, split, directory)
+    stored = data.open_as(config, split, directory)
     name = data.name_results(config, split, directory)
     folder = workdir / "evaluation" / name
     folder.mkdir(parents=True, exist_ok=True)
     guesses = None
     if examiner.finds:
-        data.index_labels(cases, examiner.classes)
+        data.index_labels(stored, examiner.classes)
         columns = predictions.classification_columns(examiner.classes, examiner.gated)
-        guesses = _guess(workdir, config, cases.sources) if hosts.leads() else None
+        guesses = _guess(workdir, config, stored.sources) if hosts.leads() else None
     else:
         columns = predictions.segmentation_columns(tuple(segment.SCORED))
-    shown = set(_spread(cases.labels, config.evaluation.sheet))
+    shown = set(_spread(stored.labels, config.evaluation.sheet))
     rows, panels = [], []
-    for i, result in enumerate(examiner.examine(cases.images, cases.paths)):
+    for cases, i, result in examine_stored(examiner, stored):
         row = _identify(cases, i) | {"split": split} | examiner.row(result)
         if examiner.finds:
             if guesses is not None:
-                row["source_guess"] = guesses[i]
+                row["source_guess"] = guesses[len(rows)]
             if cases.lesions is not None and cases.lesions[i].any() and result.map.any():
                 row["energy_in_lesions"] = float(faithfulness.energy_inside(result.map, cases.lesions[i]))
         elif cases.kinds[i] >= 0:
             row |= segment.measure(result.structures, cases.masks[i], cases.kinds[i])
-        rows.append(row)
-        if i in shown:
+        if len(rows) in shown:
             panels.append(_panel(examiner.overlay(cases.images[i], result), row))
+        rows.append(row)
     predictions.write(folder / "predictions.csv", rows, columns)
     called = data.read_name(directory or config.data.directory)
     origin.write(folder, origin.Origin(called, split, examiner.step))

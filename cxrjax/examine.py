@@ -13,6 +13,9 @@ from tqdm import tqdm
 from cxrjax import calibration, data, devices, ensemble, figures, gate, networks, pipeline, predictions, runs
 from cxrjax.statistics.calibration import apply_temperature
 
+# Radiographs held at once, about: bounds the memory of a large folder or split; results do not depend on it.
+PORTION = 64
+
 
 class Examiner:
     """The networks of a run, ready for any number of radiographs."""
@@ -120,6 +123,14 @@ class Examiner:
             return diagnose(self._segmenter, self._classifier, variables, images, keys, self._settings)
 
         return self._shares.compile(run)
+
+
+def examine_stored(examiner: Examiner, stored: data.Stored) -> Iterator[tuple[data.Split, int, Any]]:
+    """Results of a split, some of which is held at a time: (that part, the row in it, the result), in order."""
+    batch = examiner.config.evaluation.batch_size
+    for part in stored.parts(-(-PORTION // batch) * batch):
+        for row, result in enumerate(examiner.examine(part.images, part.paths)):
+            yield part, row, result
 
 
 def describe(row: Mapping[str, Any]) -> str:

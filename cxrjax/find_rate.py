@@ -47,10 +47,12 @@ def find_rate(config: ConfigDict, workdir: Path) -> float:
         return c.lowest * rise ** (number / (c.steps - 1))
 
     state = training.begin(0)
-    step = training.compile(training.phases[0], rate, state)
     rates, losses, mean = [], [], RunningMean()
     for number in tqdm(range(c.steps), desc="finding the rate", unit="step"):
-        state = step(state, training.data, training.order.rows(number))
+        given = training.supply.give(number)
+        if not number:
+            step = training.compile(training.phases[0], rate, state, given)
+        state = step(state, given)
         loss = float(jax.device_get(state.loss_sum))
         if not math.isfinite(loss):
             break

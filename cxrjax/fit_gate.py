@@ -26,9 +26,9 @@ def fit_gate(workdir: Path) -> gate.Gate:
     config = examiner.config
     if not (examiner.finds and examiner.segments):
         raise runs.UnfitRun(f"{workdir}: a gate belongs to a classifier that has a segmenter")
-    cases = data.load_as(config, config.data.train)
-    if len(cases) > config.gate.radiographs:
-        cases = data.select(cases, np.linspace(0, len(cases) - 1, config.gate.radiographs).astype(int))
+    stored = data.open_as(config, config.data.train)
+    count = min(len(stored), config.gate.radiographs)
+    cases = stored.take(np.linspace(0, len(stored) - 1, count).astype(int))
     kept = [
         (result.evidence, patient)
         for result, patient in zip(examiner.examine(cases.images, cases.paths), cases.patients, strict=True)

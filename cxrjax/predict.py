@@ -8,11 +8,8 @@ import numpy as np
 from tqdm import tqdm
 
 from cxrjax import figures, predictions, radiograph, runs, standardise
-from cxrjax.examine import Examiner, describe
+from cxrjax.examine import PORTION, Examiner, describe
 from cxrjax.parts import Parts
-
-# Radiographs held at once: bounds the memory of a large folder; results do not depend on it.
-_PORTION = 64
 
 
 def predict(
@@ -69,7 +66,7 @@ def predict(
     paths = {str(file.relative_to(root)): file for file in files}
     own, rows = list(paths)[process::processes], parts.read()
     left = [paths[path] for path in own if path not in rows]
-    portions = [left[i : i + _PORTION] for i in range(0, len(left), _PORTION)]
+    portions = [left[i : i + PORTION] for i in range(0, len(left), PORTION)]
     for portion in tqdm(portions, desc="predicting", unit="portion", delay=2, disable=len(portions) == 1):
         found = _examine(examiner, portion, root, output, refuse)
         parts.write(found)

@@ -5,6 +5,7 @@ checkpoints/     last/ (to go on from) and best/ (to use), by Orbax
 metrics.jsonl    a line an epoch; events.* the same for TensorBoard
 training_labels.json  of a classifier: the labels of training by source
 segmenter/       of a classifier that has one: config.json and checkpoints/best/ of the segmenter it was trained with
+lungs/           what that found in training and validation, for a training that goes on; may be removed at any time
 gate.npz         of a classifier: which pictures it is for (cxrjax/gate.py); gate.json, the same to be read by people
 evaluation/      written by --mode=evaluate: a folder a split, of another data set DATA-SPLIT
 calibration.json of a classifier: temperature and operating points, fitted to its validation radiographs
@@ -24,7 +25,7 @@ from ml_collections import ConfigDict
 from cxrjax import gate, mahalanobis, networks, whole
 from cxrjax.checkpoints import Checkpoints, snapshot
 
-SEGMENTER, GATE = "segmenter", "gate.npz"
+SEGMENTER, GATE, LUNGS = "segmenter", "gate.npz", "lungs"
 _STEP = "step"
 _CLOUDS = ("layout", "features")
 _SEGMENTER_KEYS = ("architecture", "size", "channels", "normalise", "dropout")

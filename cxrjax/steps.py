@@ -14,9 +14,9 @@ from jax import Array
 from ml_collections import ConfigDict
 
 from cxrjax import groups, models, optimisers, schedules
-from cxrjax.devices import Shares
 from cxrjax.groups import Phase
 from cxrjax.schedules import Plateau
+from cxrjax.supply import Supply
 from cxrjax.tasks import Task
 
 
@@ -90,19 +90,18 @@ def make_step(
     rate: Callable[[Array, Array], Array],
     phase: Phase,
     config: ConfigDict,
-    shares: Shares,
-) -> Callable[[State, Any, Array], State]:
-    """One step (state, data, rows that are spread), jitted over the devices.
+    supply: Supply,
+) -> Callable[[State, Any], State]:
+    """One step (state, what the supply gives), jitted over the devices.
 
     Each device takes its share of the batch, and the result is that of the whole.
     """
 
-    def step(state: State, held: Any, rows: Array) -> State:
+    def step(state: State, given: Any) -> State:
         key = jax.random.fold_in(jax.random.key(config.seed), state.step)
-        rows = jax.lax.with_sharding_constraint(rows[: shares.batch_size], shares.shared)  # without what filled it up
         gradient = jax.value_and_grad(task.loss, has_aux=True)
         with models.hold(partial(groups.freezes, phase.groups)):
-            (loss, batch_stats), gradients = gradient(state.params, state.batch_stats, held, rows, key)
+            (loss, batch_stats), gradients = gradient(state.params, state.batch_stats, supply.take(given), key)
         direction, new = optimiser.update(gradients, state.optimiser, state.params)
         now_rate = rate(state.step, state.plateau.scale)
         params = jax.tree.map(lambda weight, way: weight - now_rate * way, state.params, direction)
@@ -110,6 +109,5 @@ def make_step(
         mean = optimisers.update_mean(state.mean, now, state.step, config.training.average) if state.mean else {}
         return state._replace(**now, mean=mean, optimiser=new, step=state.step + 1, loss_sum=state.loss_sum + loss)
 
-    everywhere = shares.everywhere
-    given = (everywhere, everywhere, shares.shared)
-    return jax.jit(step, donate_argnums=0, in_shardings=given, out_shardings=everywhere)
+    everywhere = supply.shares.everywhere
+    return jax.jit(step, donate_argnums=0, in_shardings=(everywhere, supply.sharding), out_shardings=everywhere)

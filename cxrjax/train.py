@@ -35,7 +35,9 @@ from cxrjax.checkpoints import Checkpoints, snapshot
 from cxrjax.devices import Shares
 from cxrjax.sampling import Order
 from cxrjax.steps import State
+from cxrjax.supply import build_supply
 from cxrjax.tasks import Task, classify, segment
+from cxrjax.tasks.finding_lungs import Finder
 
 
 class Diverged(Exception):
@@ -114,11 +116,12 @@ def build_task(config: ConfigDict, workdir: Path) -> Task:
     both = set(names[0].split("+")) & set(names[1].split("+"))
     if both:
         raise ValueError(f"the split {both.pop()!r} is in data.train and in data.validation")
-    splits = [data.load_as(config, name) for name in names]
+    splits = [data.hold_or_stream(config, name) for name in names]
     if config.task == "segment":
         return segment.build(config, *splits)
     training_labels.keep(workdir, splits[0].sources, splits[0].labels)
-    return classify.build(config, *splits, runs.load_segmenter(workdir / runs.SEGMENTER, config))
+    finder = Finder(config, runs.load_segmenter(workdir / runs.SEGMENTER, config), workdir / runs.LUNGS)
+    return classify.build(config, *splits, finder)
 
 
 class Training:
@@ -131,7 +134,7 @@ class Training:
             ValueError: a setting that does not fit the others.
         """
         c = config.training
-        self.config, self.task = config, task
+        self.config, self.task = config, task._replace(data=None)  # they are where the supply has put them
         self.order = _order(config, task)
         self.total = self.order.steps * c.epochs
         if c.epochs % c.cycles:
@@ -140,7 +143,7 @@ class Training:
             [tuple(group) for group in c.groups], c.unfreeze_epoch * self.order.steps, c.unfreeze_factor
         )
         self._shares = Shares(c.batch_size)
-        self.data = self._shares.replicate(task.data)
+        self.supply = build_supply(task.data, self.order, self._shares, config.data.readers)
         self._steps: dict[int, Callable[..., State]] = {}  # by the first step of the phase
 
     def begin(self, step: int) -> State:
@@ -152,24 +155,26 @@ class Training:
 
     def step(self, state: State, number: int) -> State:
         """The state after step number `number`, counted from 0."""
-        phase = groups.phase_at(self.phases, number)
+        phase, given = groups.phase_at(self.phases, number), self.supply.give(number)
         if phase.first not in self._steps:
             rate = steps.build_rate(self.config, self.total, phase)
-            self._steps[phase.first] = self.compile(phase, rate, state)
-        return self._steps[phase.first](state, self.data, self.order.rows(number))
+            self._steps[phase.first] = self.compile(phase, rate, state, given)
+        return self._steps[phase.first](state, given)
 
-    def compile(self, phase: groups.Phase, rate: Callable[[Array, Array], Array], state: State) -> Callable[..., State]:
-        """The step (state, data, rows) of a phase, at any rate by step, for states like this; see `steps.make_step`.
+    def compile(
+        self, phase: groups.Phase, rate: Callable[[Array, Array], Array], state: State, given: Any
+    ) -> Callable[[State, Any], State]:
+        """The step (state, what the supply gives) of a phase, at any rate by step, for arguments like these.
 
-        What the compiler took of memory, more than a step does, is not kept.
+        See `steps.make_step`. What the compiler took of memory, more than a step does, is not kept.
         """
         optimiser = steps.build_optimiser(self.config, self.total, phase)
-        step = steps.make_step(self.task, optimiser, rate, phase, self.config, self._shares)
-        lowered = step.lower(state, self.data, self._shares.spread(self.order.rows(0)))
+        step = steps.make_step(self.task, optimiser, rate, phase, self.config, self.supply)
+        lowered = step.lower(state, given)
         allocator.give_back()
         compiled = lowered.compile()
         allocator.give_back()
-        return lambda state, held, rows: compiled(state, held, self._shares.spread(rows))
+        return compiled
 
     def note(self, state: State, **values: Any) -> State:
         """A state with other values than it has, of the host."""

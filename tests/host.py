@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from configs import base
-from cxrjax import devices, groups, hosts, steps
+from cxrjax import devices, groups, hosts, sampling, steps, supply
 from cxrjax.tasks import Task
 
 
@@ -21,28 +21,29 @@ class Tiny(nn.Module):
         return nn.Dense(2, name="head")(nn.relu(x))[:, 0]
 
 
-def learn(batch_size: int, count: int = 4) -> steps.State:
-    """Some steps of a training of thirty points."""
+def learn(batch_size: int, streamed: bool = False, count: int = 4) -> steps.State:
+    """Some steps of a training of thirty points, held or read one by one; the second epoch begins within them."""
     config, module = base.get_config(), Tiny()
     config.training.optimiser = "sgd"  # Adam would blow up what rounding does
     x = np.random.default_rng(0).normal(size=(30, 3)).astype(np.float32)
 
-    def loss(params, batch_stats, held, rows, key):
-        noisy = held[rows] + 0.1 * jax.random.normal(key, (len(rows), 3))
+    def loss(params, batch_stats, batch, key):
+        noisy = batch + 0.1 * jax.random.normal(key, batch.shape)
         y, new = module.apply(
             {"params": params, "batch_stats": batch_stats}, noisy, train=True, mutable=["batch_stats"]
         )
-        return ((y - held[rows].sum(1)) ** 2).mean(), new["batch_stats"]
+        return ((y - batch.sum(1)) ** 2).mean(), new["batch_stats"]
 
-    task = Task(x, np.zeros(30, np.int32), lambda key: module.init(key, x, train=False), loss, dict)
+    groups_of_all = np.zeros(30, np.int32)
+    task = Task(x, groups_of_all, lambda key: module.init(key, x, train=False), loss, dict)
     shares, phase = devices.Shares(batch_size), groups.plan_phases([], 0, 1.0)[0]
+    order = sampling.Order(groups_of_all, batch_size, "shuffled", seed=0)
+    feed = supply.build_supply((lambda row: x[row]) if streamed else x, order, shares, readers=2)
     optimiser = steps.build_optimiser(config, count, phase)
-    step = steps.make_step(task, optimiser, lambda number, scale: jnp.float32(0.01), phase, config, shares)
+    step = steps.make_step(task, optimiser, lambda number, scale: jnp.float32(0.01), phase, config, feed)
     state = shares.replicate(steps.begin(task.init(jax.random.key(0)), optimiser, config))
-    held = shares.replicate(x)
-    for number in range(count):
-        rows = (np.arange(batch_size) * 7 + number).astype(np.int32) % 30
-        state = step(state, held, shares.spread(rows))
+    for number in range(order.steps - 2, order.steps - 2 + count):
+        state = step(state, feed.give(number))
     return jax.device_get(state)
 
 
@@ -65,7 +66,7 @@ def examine(batch_size: int) -> dict[str, np.ndarray]:
 
 def work() -> dict[str, np.ndarray]:
     """All arrays of batches of several sizes, by name."""
-    tree = [examine(size) for size in (1, 6, 17)], [learn(size) for size in (6, 9)]
+    tree = [examine(size) for size in (1, 6, 17)], [learn(size, way) for size in (6, 9) for way in (False, True)]
     return {jax.tree_util.keystr(path): np.asarray(leaf) for path, leaf in jax.tree.leaves_with_path(tree)}
 
 

@@ -30,7 +30,7 @@ class StandIn:
 
 
 if __name__ == "__main__":
-    predict.Examiner, predict._PORTION = StandIn, 2
+    predict.Examiner, predict.PORTION = StandIn, 2
     figures.draw_finding = lambda *parts: parts[-1].write_bytes(b"drawn")
     run, source, output, process, processes, seconds = sys.argv[1:]
     StandIn.seconds = float(seconds)

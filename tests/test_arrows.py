@@ -89,8 +89,18 @@ SCORES: dict[str, set[str]] = {  # what rows tell, without a network
 }  # fmt: skip
 TASKS: dict[str, set[str]] = {
     "cxrjax.tasks": set(),
-    "cxrjax.tasks.*": {*LEAVES, *NETWORKS, "cxrjax.data", "cxrjax.tasks"},
-    "cxrjax.steps": {*LEAVES, "cxrjax.models", "cxrjax.tasks"},
+    "cxrjax.tasks.finding_lungs": {*LEAVES, *NETWORKS, "cxrjax.data"},
+    "cxrjax.tasks.examples": {"cxrjax.data", "cxrjax.tasks.finding_lungs"},
+    "cxrjax.tasks.*": {
+        *LEAVES,
+        *NETWORKS,
+        "cxrjax.data",
+        "cxrjax.tasks",
+        "cxrjax.tasks.examples",
+        "cxrjax.tasks.finding_lungs",
+    },
+    "cxrjax.supply": {"cxrjax.data", "cxrjax.devices", "cxrjax.sampling"},
+    "cxrjax.steps": {*LEAVES, "cxrjax.models", "cxrjax.supply", "cxrjax.tasks"},
 }
 BELOW = {*LEAVES, *NETWORKS, *DOORS_TO_THE_DISK, *TASKS, "cxrjax.calibration"}
 COMMANDS: dict[str, set[str]] = {

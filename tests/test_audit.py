@@ -14,7 +14,7 @@ from configs import phantom_classify
 from cxrjax import data, main, networks, predictions, runs
 from cxrjax.audit import audit, controls, material, run
 from cxrjax.audit import small as small_network
-from cxrjax.tasks import classify
+from cxrjax.tasks import finding_lungs
 from data_prep.__main__ import main as prepare
 
 SIZE, CLASSES = 64, tuple(phantom_classify.get_config().classifier.classes)
@@ -58,13 +58,13 @@ def known_lungs(monkeypatch):
 
     monkeypatch.setattr(runs, "load_networks", load)
 
-    def find(config, variables, split):
-        if variables is not None or not config.segmenter.workdir:
-            return classify.Lungs(None, None, np.ones(len(split), bool))
+    def find(finder, split):
+        if finder.variables is not None or not finder.config.segmenter.workdir:
+            return finding_lungs.Lungs(None, None, np.ones(len(split), bool))
         masks = split.masks >= 2
-        return classify.Lungs(masks, np.ones(len(split), np.float32), masks.any((1, 2)))
+        return finding_lungs.Lungs(masks, np.ones(len(split), np.float32), masks.any((1, 2)))
 
-    monkeypatch.setattr(classify, "find_lungs", find)
+    monkeypatch.setattr(finding_lungs.Finder, "find", find)
 
 
 def test_a_killed_audit_goes_on_and_no_control_is_done_twice(tmp_path, monkeypatch):
@@ -176,7 +176,7 @@ def test_radiographs_are_shrunk_as_they_are_read_and_their_lungs_are_kept(workdi
     np.testing.assert_array_equal(train.images, small_network.shrink(whole.images, 32))
     np.testing.assert_array_equal(lungs, small_network.shrink_masks(whole.masks >= 2, 32))
     assert lungs.any() and of.small_test[0].images.shape[1:] == (32, 32) and of.test[1].shape[1:] == (SIZE, SIZE)
-    monkeypatch.setattr(classify, "find_lungs", None)
+    monkeypatch.setattr(finding_lungs.Finder, "find", None)
     np.testing.assert_array_equal(material.Material(workdir, "test", settings).small_train[1], lungs)
 
 

@@ -16,7 +16,7 @@ from configs import audit as settings
 from configs import phantom_classify
 from cxrjax import predictions, runs, voting
 from cxrjax.audit import audit, controls, material, run, small
-from cxrjax.tasks import classify
+from cxrjax.tasks import finding_lungs
 from data_prep.__main__ import main as prepare
 
 SIZE, SIDE, CLASSES = 64, 32, ("normal", "viral")
@@ -87,14 +87,14 @@ def audited(tmp_path_factory):
     columns = predictions.classification_columns(CLASSES)
     predictions.write(workdir / "evaluation" / "test" / "predictions.csv", rows, columns)
 
-    def find_lungs(config, variables, split):
-        return classify.Lungs(split.masks > 0 if variables else None, None, np.ones(len(split), bool))
+    def find_lungs(finder, split):
+        return finding_lungs.Lungs(split.masks > 0 if finder.variables else None, None, np.ones(len(split), bool))
 
     tiny = settings.get_config()
     tiny.patches.size, tiny.training.epochs, tiny.training.batch_size = SIDE, 1, 16
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(runs, "load_networks", lambda workdir, config: {"segmenter": "known"})
-        patch.setattr(classify, "find_lungs", find_lungs)
+        patch.setattr(finding_lungs.Finder, "find", find_lungs)
         patch.setattr(material, "Asked", Marked)
         patch.setattr(small, "STEPS", 100)
         yield workdir, tiny, audit(workdir, "test", tiny)

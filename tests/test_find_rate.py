@@ -25,7 +25,7 @@ def test_the_suggestion_is_a_tenth_of_the_rate_of_the_lowest_loss():
 def test_it_stops_when_the_loss_explodes_and_the_loss_is_that_of_each_step(tmp_path, monkeypatch):
     """Gradient descent on 5 w^2 is w' = (1 - 10 rate) w: it converges below a rate of 0.2 and explodes above."""
 
-    def loss(params, batch_stats, held, rows, key):
+    def loss(params, batch_stats, batch, key):
         return 5 * params["w"] ** 2, batch_stats
 
     task = Task(jnp.zeros(4), np.zeros(4, np.int32), lambda key: {"params": {"w": jnp.float32(1)}, "batch_stats": {}},

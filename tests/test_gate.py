@@ -193,13 +193,17 @@ def test_a_training_without_a_gate_ends_well_and_says_why(monkeypatch, tmp_path,
         def examine(self, images, names):
             return (SimpleNamespace(finding=0 if found else pipeline.NO_CLASS, evidence=evidence) for _ in names)
 
-    class Cases(SimpleNamespace):
+    class Stored(SimpleNamespace):
         def __len__(self):
             return 4
 
-    cases = Cases(images=None, paths=range(4), patients=[patient.format(i) for i in range(4)])
+        def take(self, rows):
+            assert list(rows) == [0, 1, 2, 3]
+            return self
+
+    stored = Stored(images=None, paths=range(4), patients=[patient.format(i) for i in range(4)])
     monkeypatch.setattr(fit_gate, "Examiner", StandIn)
-    monkeypatch.setattr(data, "load_as", lambda *_: cases)
+    monkeypatch.setattr(data, "open_as", lambda *_: stored)
     monkeypatch.setattr(train, "train", lambda *_: {"epoch": 2, "val/loss": 0.5})
     monkeypatch.setattr(runs, "load_step", lambda *_: 3)
     monkeypatch.setattr(main, "_CONFIG", SimpleNamespace(value=config))

@@ -9,7 +9,7 @@ from scipy import ndimage
 
 from configs import base
 from cxrjax import data, lung_crop
-from cxrjax.tasks import classify
+from cxrjax.tasks import classify, finding_lungs
 
 cut, fit = (jax.jit(function, static_argnames="size") for function in (lung_crop.cut, lung_crop.fit))
 lay_back = jax.jit(lung_crop.lay_back, static_argnames="shape")
@@ -113,18 +113,18 @@ def test_a_classifier_learns_from_nothing_beyond_the_box(monkeypatch):
     config.patches.size = 32
     config.augmentation.rotation, config.augmentation.flip = 10.0, 0.5
     lungs = np.stack([boxed((64, 64), np.s_[16:48, 20:44])] * 2)
-    found = classify.Lungs(lungs, np.ones(2, np.float32), np.ones(2, bool))
-    monkeypatch.setattr(classify, "find_lungs", lambda *_: found)
+    found = finding_lungs.Lungs(lungs, np.ones(2, np.float32), np.ones(2, bool))
+    monkeypatch.setattr(finding_lungs.Finder, "find", lambda *_: found)
     images = np.random.default_rng(0).integers(0, 255, (2, 64, 64)).astype(np.uint8)
     names, labels, kinds = ["a", "b"], ["normal", "viral"], np.zeros(2, int)
     split = data.Split(names, names, names, labels, data.name_keys(names), images, lungs, kinds, None,
                        ["", ""], ["", ""], np.full(2, np.nan, np.float32), np.full((2, 2), np.nan))  # fmt: skip
-    task = classify.build(config, split, split, {})
+    task = classify.build(config, split, split, finding_lungs.Finder(config, {}))
     variables, run = task.init(jax.random.key(0)), jax.jit(task.loss)
 
     def loss(pictures: np.ndarray, confidence: float) -> float:
         held = task.data | {"images": pictures, "lungs": (lungs, np.full(2, confidence, np.float32))}
-        return float(run(variables["params"], variables["batch_stats"], held, np.arange(2), jax.random.key(1))[0])
+        return float(run(variables["params"], variables["batch_stats"], held, jax.random.key(1))[0])
 
     others = np.where(boxed((64, 64), np.s_[14:50, 18:46]), images, 255 - images)  # the box, and a pixel round it
     assert loss(images, 0.9) == loss(others, 0.9)

@@ -56,7 +56,7 @@ def test_nothing_is_refused_without_a_gate(pictures, tmp_path):
 
 
 def test_a_prediction_that_is_killed_leaves_no_table_that_looks_whole(pictures, tmp_path, monkeypatch):
-    monkeypatch.setattr(predict, "_PORTION", 1)
+    monkeypatch.setattr(predict, "PORTION", 1)
     monkeypatch.setattr(StandIn, "until", 1)
     with pytest.raises(KeyboardInterrupt):
         predict.predict(tmp_path / "run", pictures, tmp_path / "out")

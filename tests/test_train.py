@@ -45,7 +45,7 @@ pytestmark = pytest.mark.usefixtures("small_segmenter")
 @pytest.fixture(autouse=True)
 def made_up_data(monkeypatch):
     splits = {"train": draw_split(0, 10), "val": draw_split(1, 6)}
-    monkeypatch.setattr(data, "load", lambda directory, split, **_: splits[split])
+    monkeypatch.setattr(data, "hold_or_stream", lambda config, split: splits[split])
 
 
 def segment_config():
@@ -103,7 +103,7 @@ def unkilled(tmp_path_factory, small_segmenter):
     """The run that nobody killed."""
     patch = pytest.MonkeyPatch()
     splits = {"train": draw_split(0, 10), "val": draw_split(1, 6)}
-    patch.setattr(data, "load", lambda directory, split, **_: splits[split])
+    patch.setattr(data, "hold_or_stream", lambda config, split: splits[split])
     workdir = tmp_path_factory.mktemp("unkilled") / "run"
     train.train(segment_config(), workdir)
     patch.undo()
@@ -146,11 +146,11 @@ def build_tiny(config, workdir):
     x = jax.random.normal(jax.random.key(1), (10, 3))
     module = Tiny()
 
-    def loss(params, batch_stats, held, rows, key):
-        noisy = held[rows] + 0.1 * jax.random.normal(key, (len(rows), 3))
+    def loss(params, batch_stats, batch, key):
+        noisy = batch + 0.1 * jax.random.normal(key, batch.shape)
         variables = {"params": params, "batch_stats": batch_stats}
         y, new = module.apply(variables, noisy, train=True, mutable=["batch_stats"])
-        return ((y - held[rows].sum(1)) ** 2).mean(), new["batch_stats"]
+        return ((y - batch.sum(1)) ** 2).mean(), new["batch_stats"]
 
     def validate(variables):
         return {"loss": float(((module.apply(variables, x, train=False) - x.sum(1)) ** 2).mean())}

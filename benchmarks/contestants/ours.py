@@ -32,7 +32,9 @@ from cxrjax import (
     voting,
 )
 from cxrjax.tasks import classify, segment
+from cxrjax.tasks.finding_lungs import Finder
 
+STEPS = 10  # of a turn, where radiographs are read as they are needed
 KEPT = 8  # results of `examine_many` that others are compared with; all of them would be what grows
 
 
@@ -123,9 +125,33 @@ def train_classifier(size: int = 1024) -> Work:
     config.segmenter.architecture, config.segmenter.size = "fc_densenet29", 64  # it works before the training alone
     few = made_up.draw_split(len(made_up.CLASSES), size)
     many = made_up.draw_split(config.training.batch_size, size)
-    lungs = made_up.see_dark_as_lung(networks.segmenter(config))
-    task = classify.build(config, many, few, lungs)
+    finder = Finder(config, made_up.see_dark_as_lung(networks.segmenter(config)))
+    task = classify.build(config, many, few, finder)
     return Work(_steps(train.Training(config, task)), _facts())
+
+
+def train_stored(folder: str, stored: str, changes: dict[str, Any]) -> Work:
+    """Steps of a classifier's training on a prepared data set, one after the other; the runs of `write_runs` are there.
+
+    Between the turns nothing is read ahead, so that a turn is many steps.
+    """
+    config = oh2020_classify.get_config()
+    config.init, config.segmenter.workdir, config.data.directory = "", f"{folder}/segmenter", stored
+    config.classifier.classes = made_up.CLASSES
+    config.update_from_flattened_dict(changes)
+    workdir = Path(folder) / "trained"
+    train.prepare(config, workdir)
+    training = train.Training(config, train.build_task(config, workdir))
+    state, number = training.begin(0), 0
+
+    def run() -> None:
+        nonlocal state, number
+        for _ in range(STEPS):
+            state = training.step(state, number)
+            number += 1
+        jax.block_until_ready(state)
+
+    return Work({f"{STEPS} steps": run}, _facts())
 
 
 def train_segmenter(size: int = 256) -> Work:
@@ -196,6 +222,7 @@ if __name__ == "__main__":
             "segment": segment_batches,
             "train classifier": train_classifier,
             "train segmenter": train_segmenter,
+            "train stored": train_stored,
             "examine": examine_many,
             "predict": predict_folder,
         }

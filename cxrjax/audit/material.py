@@ -13,7 +13,7 @@ from ml_collections import ConfigDict
 from cxrjax import data, evaluate, predictions, runs, whole
 from cxrjax.audit import small, tabular
 from cxrjax.audit.asked import Asked
-from cxrjax.tasks import classify
+from cxrjax.tasks.finding_lungs import Finder
 
 PART = 256  # radiographs that are held at full size at a time, where a smaller one will do
 
@@ -152,8 +152,8 @@ class Material:
         return data.stream(self.run.data.directory, name)
 
     @cached_property
-    def _segmenter(self) -> Any:
-        return runs.load_networks(self.workdir, self.run)["segmenter"]
+    def _finder(self) -> Finder:
+        return Finder(self.run, runs.load_networks(self.workdir, self.run)["segmenter"])
 
     def _load(self, name: str, size: int) -> tuple[data.Split, np.ndarray]:
         """A split and its lungs bool [n, size, size], shrunk as it is read; the lungs are kept for when it goes on.
@@ -162,7 +162,7 @@ class Material:
         """
         kept = self.folder / "lungs" / f"{name}.npz"
         parts, lungs = [], []
-        for part in data.load_parts(self.run, name, PART):
+        for part in data.open_as(self.run, name).parts(PART):
             data.index_labels(part, self.classes)
             if not kept.exists():
                 lungs.append(small.shrink_masks(self._find_lungs(part), size))
@@ -176,7 +176,7 @@ class Material:
 
     def _find_lungs(self, split: data.Split) -> np.ndarray:
         """The lungs bool [n, S, S]; nowhere, where the run has no segmenter."""
-        lungs = classify.find_lungs(self.run, self._segmenter, split).masks
+        lungs = self._finder.find(split).masks
         return np.zeros(split.images.shape, bool) if lungs is None else lungs
 
 

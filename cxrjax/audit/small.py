@@ -17,6 +17,7 @@ from tqdm import tqdm
 from cxrjax import data, networks, steps, train, views
 from cxrjax.audit.pictures import Alteration
 from cxrjax.tasks import classify
+from cxrjax.tasks.finding_lungs import Finder
 
 BATCH = 32  # pictures that are shrunk at once
 STEPS = 400  # at least, however few the radiographs are: a mark on two dozen of them is learned by then. Ours
@@ -35,7 +36,7 @@ class SmallNetwork:
         config = config.copy_and_resolve_references()
         epoch = math.ceil(len(pictures) / config.training.batch_size)
         config.training.epochs = max(config.training.epochs, math.ceil(STEPS / epoch))
-        training = train.Training(config, classify.build(config, pictures, pictures, None))
+        training = train.Training(config, classify.build(config, pictures, pictures, Finder(config, None)))
         state = training.begin(0)
         for number in tqdm(range(training.total), desc="training the small network", unit="step", delay=2):
             state = training.step(state, number)

@@ -32,8 +32,8 @@ def write(workdir: Path, split: str, directory: str | None = None) -> Path:
     found = evidence.gather(workdir, split, directory)
     config, shown = found.config, []
     if rows := cases.order(found.rows)[: config.report.cases]:
-        held = data.load_as(config, split, found.directory)
-        shown = cases.gather(Examiner(workdir), held, rows, config.report.side, config.report.megabytes)
+        stored = data.open_as(config, split, found.directory)
+        shown = cases.gather(Examiner(workdir), stored, rows, config.report.side, config.report.megabytes)
     folder = workdir / "report"
     folder.mkdir(exist_ok=True)
     for name, template in TEMPLATES.items():

@@ -58,13 +58,13 @@ def order(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def gather(
-    examiner: Examiner, held: data.Split, rows: Sequence[dict[str, Any]], side: int, megabytes: float
+    examiner: Examiner, stored: data.Stored, rows: Sequence[dict[str, Any]], side: int, megabytes: float
 ) -> list[Case]:
     """Cases of rows, in their order, pictures being drawn until the room is used up.
 
     Args:
         examiner: of the run.
-        held: the split that was evaluated.
+        stored: the split that was evaluated; what is not shown is not read.
         rows: n of its predictions.
         side: of a picture, in pixels.
         megabytes: room for all pictures, in millions of bytes as they stand in the page.
@@ -72,10 +72,10 @@ def gather(
     Raises:
         ValueError: a row is not of this split.
     """
-    places = {path: i for i, path in enumerate(held.paths)}
+    places = {path: i for i, path in enumerate(stored.paths)}
     if strange := [row["path"] for row in rows if row["path"] not in places]:
         raise ValueError(f"{strange[0]}: was evaluated, but is not in this data set; name the one it is in with --data")
-    held = data.select(held, np.array([places[row["path"]] for row in rows], np.intp))
+    held = stored.take([places[row["path"]] for row in rows])
     pictures, room = [], megabytes * 1e6
     for i, result in enumerate(examiner.examine(held.images, held.paths)):
         picture = _draw(held, i, result, bool(rows[i].get("finding")), side)

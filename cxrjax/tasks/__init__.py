@@ -13,9 +13,11 @@ from jax import Array
 class Task(NamedTuple):
     """What the one training loop needs to know."""
 
-    data: Any  # pytree of arrays, the whole training split; the loop puts it on the devices
+    # The training split: a pytree of arrays [n, …], or a function that reads one radiograph's, of its row; any thread
+    # may call it
+    data: Any
     groups: np.ndarray  # int [n], the class of each training radiograph, for sampling; zeros where there is none
     init: Callable[[Array], Mapping[str, Any]]  # key -> {"params", "batch_stats"}
-    # (params, batch_stats, data, rows int [batch], key) -> (loss, new batch_stats); jitted by the loop
-    loss: Callable[[Any, Any, Any, Array, Array], tuple[Array, Any]]
+    # (params, batch_stats, arrays [batch, …], key) -> (loss, new batch_stats); jitted by the loop
+    loss: Callable[[Any, Any, Any, Array], tuple[Array, Any]]
     validate: Callable[[Mapping[str, Any]], dict[str, float]]  # variables -> scores of the validation split

@@ -1,0 +1,119 @@
+"""Radiographs with their lungs, as the training of a classifier is shown them: held, or read whenever they are needed.
+
+Their lungs are found once, by the segmenter: of radiographs that are held they are held, of others packed.
+"""
+
+import zlib
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+from ml_collections import ConfigDict
+
+from cxrjax import data
+from cxrjax.tasks.finding_lungs import Finder, Lungs
+
+PART = 64  # radiographs whose lungs are found, and kept on disk, together
+
+
+class Examples(NamedTuple):
+    """n radiographs, ready for a training or its validation."""
+
+    labels: np.ndarray  # int32 [n], indices of the classes
+    found: np.ndarray  # bool [n], whether lungs are
+    # rows int [m], rising -> "images", "lungs" and "labels" of them, as `tasks.Task.data` has it
+    show: Callable[[np.ndarray], Any]
+    # () -> all of them in order, as (images, masks, confidence, checksums of names), arrays [batch_size, …]; in the
+    # last batch the last radiograph is repeated
+    batches: Callable[[], Iterator[Any]]
+    batch_size: int
+    held: bool  # whether the batches may be held; there is only one then
+
+
+def look(config: ConfigDict, finder: Finder, radiographs: data.Split | data.Stored, name: str) -> Examples:
+    """Find the lungs of the radiographs of a training.
+
+    Args:
+        config: of a classifier.
+        finder: of it.
+        radiographs: labelled with its classes.
+        name: of the split that they are; under it what is found is kept.
+
+    Returns:
+        The Examples; of a Split held, of what is Stored read again whenever they are asked for.
+
+    Raises:
+        data.MissingData: a label is not among the classes.
+    """
+    if isinstance(radiographs, data.Split):
+        return _hold(config, finder, radiographs, name)
+    return _stream(config, finder, radiographs, name)
+
+
+def _hold(config: ConfigDict, finder: Finder, split: data.Split, name: str) -> Examples:
+    labels = data.index_labels(split, tuple(config.classifier.classes))
+    lungs = jax.tree.map(lambda *each: np.concatenate(each), *(lungs for _, lungs in _find(finder, split, name)))
+
+    def show(rows: np.ndarray) -> dict[str, Any]:
+        shown = {"images": split.images, "lungs": (lungs.masks, lungs.confidence), "labels": labels}
+        return shown if len(rows) == len(split) else jax.tree.map(lambda x: x[rows], shown)
+
+    def batches() -> Iterator[Any]:
+        yield split.images, lungs.masks, lungs.confidence, split.names
+
+    return Examples(labels, lungs.found, show, batches, len(split), held=True)
+
+
+def _stream(config: ConfigDict, finder: Finder, stored: data.Stored, name: str) -> Examples:
+    labels, batch_size = data.index_labels(stored, tuple(config.classifier.classes)), config.evaluation.batch_size
+    each = [
+        _pack(*jax.tree.map(lambda x, i=i: x[i], lungs))
+        for part, lungs in _find(finder, stored, name)
+        for i in range(len(part))
+    ]
+
+    def show(rows: np.ndarray) -> Callable[[int], dict[str, Any]]:
+        def read(k: int) -> dict[str, Any]:
+            row = rows[k]
+            return {"images": stored[row]["image"], "lungs": each[row].unpack(), "labels": labels[row]}
+
+        return read
+
+    def batches() -> Iterator[Any]:
+        first = 0
+        for part in stored.parts(batch_size):
+            rows = np.minimum(np.arange(batch_size), len(part) - 1)
+            lungs = [each[first + row].unpack() for row in rows]
+            yield part.images[rows], *jax.tree.map(lambda *one: np.stack(one), *lungs), part.names[rows]
+            first += len(part)
+
+    return Examples(labels, np.array([one.found for one in each]), show, batches, batch_size, held=False)
+
+
+def _find(finder: Finder, radiographs: data.Split | data.Stored, name: str) -> Iterator[tuple[data.Split, Lungs]]:
+    """All radiographs, a part at a time, with their lungs."""
+    for number, part in enumerate(radiographs.parts(PART)):
+        yield part, finder.recall(f"{name}-{number:06}", part)
+
+
+class _Packed(NamedTuple):
+    """The lungs of one radiograph in some kilobytes; see Lungs."""
+
+    bits: bytes | None
+    side: int
+    confidence: np.float32 | None
+    found: bool
+
+    def unpack(self) -> tuple[np.ndarray | None, np.float32 | None]:
+        """The mask bool [S, S] and the confidence."""
+        if self.bits is None:
+            return None, None
+        rows = np.frombuffer(zlib.decompress(self.bits), np.uint8).reshape(self.side, -1)
+        return np.unpackbits(rows, axis=-1, count=self.side).astype(bool), self.confidence
+
+
+def _pack(mask: np.ndarray | None, confidence: np.float32 | None, found: np.bool_) -> _Packed:
+    if mask is None:
+        return _Packed(None, 0, None, bool(found))
+    return _Packed(zlib.compress(np.packbits(mask, axis=-1).tobytes(), 1), len(mask), confidence, bool(found))
