@@ -6,6 +6,8 @@ A save is whole or it is not there.
 from pathlib import Path
 from typing import Any
 
+import jax
+import numpy as np
 import orbax.checkpoint as ocp
 
 KINDS = ("last", "best")
@@ -43,8 +45,8 @@ class Checkpoints:
         if step not in manager.all_steps():
             manager.save(step, args=ocp.args.StandardSave(state))
 
-    def restore(self, kind: str, like: Any) -> Any:
-        """The state kept, in the shapes and types of `like`.
+    def restore(self, kind: str, like: Any = None) -> Any:
+        """The state kept, in the shapes and types of `like`; or as dictionaries of arrays on the host, as it was saved.
 
         Raises:
             FileNotFoundError: there is none.
@@ -52,10 +54,14 @@ class Checkpoints:
         step = self.step(kind)
         if step is None:
             raise FileNotFoundError(f"{self._folder / kind}: there is no checkpoint here")
-        return self._manager(kind).restore(step, args=ocp.args.StandardRestore(like))
+        manager = self._manager(kind)
+        if like is None:
+            like = jax.tree.map(lambda leaf: np.empty(leaf.shape, leaf.dtype), manager.item_metadata(step).tree)
+        return manager.restore(step, args=ocp.args.StandardRestore(like))
 
     def _manager(self, kind: str) -> ocp.CheckpointManager:
         if kind not in self._managers:
             options = ocp.CheckpointManagerOptions(max_to_keep=1, create=True, enable_async_checkpointing=False)
-            self._managers[kind] = ocp.CheckpointManager(self._folder / kind, options=options)
+            handler = ocp.StandardCheckpointHandler()
+            self._managers[kind] = ocp.CheckpointManager(self._folder / kind, options=options, item_handlers=handler)
         return self._managers[kind]

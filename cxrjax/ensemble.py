@@ -9,13 +9,13 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from cxrjax import networks, pipeline, runs, voting
+from cxrjax import pipeline, runs, voting
 from cxrjax.checkpoints import Checkpoints, snapshot
 from cxrjax.pipeline import NO_CLASS, Diagnosis
 from cxrjax.views import Network, Settings
 
 
-def load(workdir: Path, network: Network, count: int) -> Any:
+def load(workdir: Path, count: int) -> Any:
     """Variables of the last `count` snapshots of a run, every array with a first axis of that many members.
 
     Raises:
@@ -25,9 +25,8 @@ def load(workdir: Path, network: Network, count: int) -> Any:
     kept = len([path for path in folder.glob("snapshot_*") if any(path.iterdir())])
     if kept < count:
         raise runs.UnfitRun(f"{workdir}: evaluation.members is {count}, but it has kept {kept} snapshots")
-    like = networks.blank(network)
     with Checkpoints(folder) as checkpoints:
-        members = [checkpoints.restore(snapshot(k), like) for k in range(kept - count + 1, kept + 1)]
+        members = [checkpoints.restore(snapshot(k)) for k in range(kept - count + 1, kept + 1)]
     return jax.tree.map(lambda *each: np.stack(each), *members)
 
 

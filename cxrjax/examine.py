@@ -57,7 +57,7 @@ class Examiner:
         if self._members > 1:
             if not self.finds:
                 raise runs.UnfitRun(f"{workdir}: evaluation.members is {self._members}, but only findings are pooled")
-            variables["classifier"] = ensemble.load(workdir, self._classifier, self._members)
+            variables["classifier"] = ensemble.load(workdir, self._members)
         size = self.config.evaluation.batch_size
         self._shares = devices.Shares(size if most is None else min(size, most))
         self._variables = self._shares.replicate(variables)

@@ -107,8 +107,7 @@ def adopt_segmenter(workdir: Path, config: ConfigDict) -> None:
 
 def load_segmenter(workdir: Path, config: ConfigDict) -> dict[str, Any] | None:
     """The best weights of a run that trained a segmenter; None where the config is of a classifier that has none."""
-    network = networks.segmenter(config)
-    return None if network is None else _load_best(workdir, network)
+    return None if networks.segmenter(config) is None else _load_best(workdir)
 
 
 def load_networks(workdir: Path, config: ConfigDict) -> dict[str, Any]:
@@ -121,7 +120,7 @@ def load_networks(workdir: Path, config: ConfigDict) -> dict[str, Any]:
         return {"segmenter": load_segmenter(workdir, config)}
     return {
         "segmenter": load_segmenter(workdir / SEGMENTER, config),
-        "classifier": _load_best(workdir, networks.classifier(config)),
+        "classifier": _load_best(workdir),
     }
 
 
@@ -185,9 +184,9 @@ def load_gate(workdir: Path, step: int) -> gate.Gate | None:
         return gate.Gate(**{name: arrays[name] for name in gate.Gate._fields if name not in _CLOUDS}, **clouds)
 
 
-def _load_best(workdir: Path, network: networks.Network) -> dict[str, Any]:
+def _load_best(workdir: Path) -> dict[str, Any]:
     with Checkpoints(_find_checkpoints(workdir)) as checkpoints:
-        return jax.device_put(checkpoints.restore("best", networks.blank(network)))
+        return jax.device_put(checkpoints.restore("best"))
 
 
 def _find_checkpoints(workdir: Path) -> Path:

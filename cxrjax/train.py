@@ -156,6 +156,8 @@ class Training:
     def step(self, state: State, number: int) -> State:
         """The state after step number `number`, counted from 0."""
         phase, given = groups.phase_at(self.phases, number), self.supply.give(number)
+        if self.supply.piles_up:
+            jax.block_until_ready(state)
         if phase.first not in self._steps:
             rate = steps.build_rate(self.config, self.total, phase)
             self._steps[phase.first] = self.compile(phase, rate, state, given)

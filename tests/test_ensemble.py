@@ -67,8 +67,8 @@ def test_the_last_snapshots_are_the_members(tmp_path):
     with checkpoints.Checkpoints(tmp_path / "checkpoints") as kept:
         for k in (1, 2, 3):
             kept.save(checkpoints.snapshot(k), k, jax.tree.map(lambda leaf, k=k: np.full_like(leaf, k), blank))
-    members = ensemble.load(tmp_path, network, 2)
+    members = ensemble.load(tmp_path, 2)
     for leaf in jax.tree.leaves(members):
         assert (leaf[0] == 2).all() and (leaf[1] == 3).all() and len(leaf) == 2
     with pytest.raises(runs.UnfitRun, match="members is 4, but it has kept 3 snapshots"):
-        ensemble.load(tmp_path, network, 4)
+        ensemble.load(tmp_path, 4)

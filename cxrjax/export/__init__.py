@@ -18,7 +18,7 @@ import jax
 import numpy as np
 from ml_collections import ConfigDict
 
-from cxrjax import calibration, ensemble, networks, runs, whole
+from cxrjax import calibration, ensemble, runs, whole
 from cxrjax.export import onnx, proof, settings, stablehlo
 
 ONNX_PACKAGES = ("jax2onnx", "onnxruntime")  # cxrjax[onnx]
@@ -69,5 +69,5 @@ def _load(workdir: Path, config: ConfigDict) -> dict[str, Any]:
     """The weights of a run, of a classifier's members those of all."""
     variables = runs.load_networks(workdir, config)
     if config.task == "classify" and config.evaluation.members > 1:
-        variables["classifier"] = ensemble.load(workdir, networks.classifier(config), config.evaluation.members)
+        variables["classifier"] = ensemble.load(workdir, config.evaluation.members)
     return jax.tree.map(np.asarray, variables)
