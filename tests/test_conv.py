@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from flax.errors import ScopeParamShapeError
 from jax import lax
 
 from cxrjax import models
@@ -120,3 +121,12 @@ def _run(form, x, kernel):
 
     (_, y), gradients = jax.jit(jax.value_and_grad(loss, (0, 1), has_aux=True))(x, kernel)
     return y, *gradients
+
+
+@pytest.mark.parametrize("layer", [conv.Conv(4, 3), conv.Upsample(4)])
+def test_a_kernel_of_another_shape_is_refused_by_name(layer):
+    x = jnp.ones((1, 8, 8, 2))
+    variables = layer.init(jax.random.key(0), x)
+    layer.apply(variables, x)
+    with pytest.raises(ScopeParamShapeError, match=r'"kernel".*\(3, 3, 1, 4\).*\(3, 3, 2, 4\)'):
+        layer.apply(variables, x[..., :1])

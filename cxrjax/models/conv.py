@@ -5,6 +5,7 @@ from typing import NamedTuple
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+from flax.errors import ScopeParamShapeError
 from jax import Array, lax
 
 from cxrjax.models.convolution import convolve, kernel_gradient
@@ -94,7 +95,7 @@ class Conv(nn.Module):
         """float [N, H, W, C] -> [N, h, w, F]."""
         channels = len(x.scale) if isinstance(x, Grey) else x.shape[-1]
         shape = (self.size, self.size, channels, self.features)
-        kernel = self.param("kernel", nn.initializers.he_normal(), shape)
+        kernel = _kernel(self, shape)
         if isinstance(x, Grey):
             y = self._convolve(x.levels, jnp.einsum("ijcf,c->ijf", kernel, x.scale)[:, :, None])
             if x.shift is not None:  # the same for all pictures; less only where the padding begins
@@ -121,9 +122,22 @@ class Upsample(nn.Module):
     @nn.compact
     def __call__(self, x: Array) -> Array:
         shape = (self.size, self.size, x.shape[-1], self.features)
-        kernel = self.param("kernel", nn.initializers.he_normal(), shape)
+        kernel = _kernel(self, shape)
         bias = self.param("bias", nn.initializers.zeros, (self.features,))
         return upsample(x.astype(self.dtype), kernel.astype(self.dtype)) + bias.astype(self.dtype)
+
+
+def _kernel(module: nn.Module, shape: tuple[int, ...]) -> Array:
+    """A module's kernel, drawn if it is not there.
+
+    Of one that is there flax's `param` traces how it would be drawn, to compare shapes: for a network, a second.
+    """
+    kernel = module.get_variable("params", "kernel")
+    if kernel is None:
+        return module.param("kernel", nn.initializers.he_normal(), shape)
+    if kernel.shape != shape:
+        raise ScopeParamShapeError("kernel", "/".join(module.path), kernel.shape, shape)
+    return kernel
 
 
 @jax.custom_vjp
