@@ -28,7 +28,7 @@ def radiograph(shared: Path) -> tuple[np.ndarray, np.ndarray]:
 def drawn(monkeypatch, draw, *arguments) -> Figure:
     """The figure that a function would have saved."""
     saved = []
-    monkeypatch.setattr(style, "save", lambda figure, path: saved.append(figure))
+    monkeypatch.setattr(style, "save", lambda figure, path, pictures=(): saved.append(figure))
     draw(*arguments, "unused.png")
     return saved[0]
 
@@ -145,6 +145,24 @@ def test_failures_are_drawn_and_say_what_failed(tmp_path, monkeypatch, radiograp
     shown = words(drawn(monkeypatch, figures.draw_finding, image, np.zeros_like(lungs), None, *nothing))
     assert {"no lungs found", "No patch was voted on."} <= shown
     assert "no lungs found" not in words(drawn(monkeypatch, figures.draw_finding, image, None, None, *nothing))
+
+
+def test_finding_holds_its_pictures_dot_by_dot_and_the_scale_beside_them(tmp_path):
+    """At 150 dots an inch: pictures of 525 dots, 45 from the left and 15 apart, the colours of a map 14 wide."""
+    image, lungs = np.full((700, 700), 77, np.uint8), np.zeros((700, 700), bool)
+    lungs[:350] = True
+    shares = ["a.png"], [0.5] * 2, [1, 1], CLASSES[:2]
+    figures.draw_finding(image, lungs, lungs * 1.0, *shares, tmp_path / "finding.png")
+    sheet = pixels(tmp_path / "finding.png").astype(int)
+    top = np.flatnonzero((sheet[:, 45 + 300] == 77).all(-1))[-1] - 524  # the foot of the first picture is grey
+    first, second = (sheet[top : top + 525, left : left + 525] for left in (45, 585))
+    assert (first[[0, 261], 300] == radiographs.CONTOUR).all() and (first[3:258, 3:-3] == 77).all()
+    hot = figures.overlay(image[:1, :1], None, np.ones((1, 1)))[0, 0]
+    assert (second[:262] == hot).all() and (second[263:] == 77).all()
+    scale = sheet[top : top + 525, 1125 : 1125 + 13]
+    hottest = figures.overlay(np.full((1, 1), 128, np.uint8), None, np.ones((1, 1)))[0, 0]
+    assert (scale[0] == hottest).all() and (scale[-1] == 128).all()
+    assert (sheet[top - 1, 45:1138] == 255).all() and (sheet[top : top + 525, [44, 570, 584, 1110, 1124]] == 255).all()
 
 
 @pytest.mark.parametrize(("count", "columns"), [(1, 5), (3, 2), (7, 3), (12, 4), (11, 11)])

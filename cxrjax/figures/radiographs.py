@@ -8,6 +8,7 @@ import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 
 from cxrjax.figures import style
@@ -15,7 +16,7 @@ from cxrjax.figures import style
 CONTOUR = (0, 229, 255)
 OPACITY = 0.6
 FOOT = "research use, not for diagnosis"
-MARGIN, PICTURE = 0.3, 3.5  # inches
+MARGIN, PICTURE, BETWEEN, SCALE = 0.3, 3.5, 0.1, 0.09  # inches; the last, how broad the colours of a map are
 TILE, GAP, LINE = 288, 18, 20  # dots: a sheet's tiles, what is between them, a line of its captions
 
 
@@ -88,26 +89,31 @@ def draw_finding(
     picture, head = (0, 0.3) if image is None else (PICTURE, 0.5)
     bars, foot = 0.75 + 0.42 * len(classes) if voted else 0.45, 0.35
     width, height, bottom = 8.0, head + 0.24 * len(lines) + picture + bars + foot, bars + foot
-    figure = Figure(figsize=(width, height))
-
-    def place(left: float, bottom: float, across: float, up: float) -> Axes:  # inches
-        return figure.add_axes((left / width, bottom / height, across / width, up / height))
-
+    figure, pictures = Figure(figsize=(width, height)), []
     for k, (line, look) in enumerate(lines):
         figure.text(MARGIN / width, 1 - (0.4 + 0.24 * k) / height, line, **look)
     if image is not None:
         heading = "radiograph" if lungs is None else "lungs" if lungs.any() else "no lungs found"
-        _show(place(MARGIN, bottom, picture, picture), overlay(image, lungs, None), heading)
+        shown = {heading: overlay(image, lungs, None)}
         if map is not None:
-            left = MARGIN + picture + 0.1
-            _show(place(left, bottom, picture, picture), overlay(image, None, map), "where it was seen")
-            _scale(place(left + picture + 0.06, bottom, 0.09, picture))
+            shown["where it was seen"] = overlay(image, None, map)
+        left = MARGIN
+        for heading, rgb in shown.items():
+            pictures.append(_place(left, bottom, height, rgb))
+            figure.text(left / width, (bottom + PICTURE + 0.055) / height, heading, size=9, color=style.FAINT)
+            left += PICTURE + BETWEEN
+        if map is not None:  # its colours as they look on a mid-grey radiograph
+            ramp = np.linspace(1, 0, 256)[:, None]
+            scale = overlay(np.full(ramp.shape, 128, np.uint8), None, ramp)
+            pictures.append(_place(left, bottom, height, scale, SCALE))
+            _mark(figure, left + SCALE, bottom)
     if voted:
-        _vote(place(1.5, foot + 0.35, width - 3.0, bars - 0.75), probabilities, votes, classes)
+        axes = figure.add_axes((1.5 / width, (foot + 0.35) / height, 1 - 3.0 / width, (bars - 0.75) / height))
+        _vote(axes, probabilities, votes, classes)
     else:
         figure.text(MARGIN / width, (foot + 0.15) / height, "No patch was voted on.")
     figure.text(1 - MARGIN / width, 0.14 / height, FOOT, ha="right", size=7, color=style.FAINT)
-    style.save(figure, path)
+    style.save(figure, path, pictures)
 
 
 @matplotlib.rc_context(style.STYLE)
@@ -130,35 +136,34 @@ def draw_sheet(panels: Sequence[tuple[NDArray[np.uint8], str, str]], columns: in
     step_x, step_y = TILE + GAP, TILE + GAP + LINE * max(map(len, captions))
     width, height = GAP + columns * step_x, GAP + rows * step_y + LINE
 
-    canvas = np.full((height, width, 3), 255, np.uint8)
+    tiles = []
     figure = Figure(figsize=(width / style.DOTS_PER_INCH, height / style.DOTS_PER_INCH))
     for k, ((rgb, _, colour), lines) in enumerate(zip(panels, captions, strict=True)):
         top, left = GAP + k // columns * step_y, GAP + k % columns * step_x
-        canvas[top : top + TILE, left : left + TILE] = cv2.resize(rgb, (TILE, TILE), interpolation=cv2.INTER_AREA)
+        tiles.append((left, top, cv2.resize(rgb, (TILE, TILE), interpolation=cv2.INTER_AREA)))
         for line, text in enumerate(lines):
             where = (left / width, 1 - (top + TILE + LINE * (line + 0.7)) / height)
             figure.text(*where, text, size=7, color=colour, va="center", weight="normal" if line else "bold")
-    figure.figimage(canvas)
     figure.text(1 - GAP / width, GAP / 2 / height, FOOT, size=6.5, color=style.FAINT, ha="right")
-    style.save(figure, path)
+    style.save(figure, path, tiles)
 
 
-def _show(axes: Axes, rgb: NDArray[np.uint8], title: str) -> None:
-    axes.set_axis_off()
-    axes.set_title(title, size=9, color=style.FAINT, pad=4)
-    side = round(PICTURE * style.DOTS_PER_INCH)
-    form = cv2.INTER_AREA if len(rgb) > side else cv2.INTER_LINEAR
-    axes.imshow(cv2.resize(rgb, (side, side), interpolation=form), interpolation="none", aspect="auto")
+def _place(
+    left: float, bottom: float, height: float, rgb: NDArray[np.uint8], across: float = PICTURE
+) -> tuple[int, int, NDArray[np.uint8]]:
+    """A picture as `style.save` lays it, so many inches from the left and the foot of a figure of that height."""
+    dots = [round(inches * style.DOTS_PER_INCH) for inches in (across, PICTURE, left, height - bottom - PICTURE)]
+    form = cv2.INTER_AREA if len(rgb) > dots[1] else cv2.INTER_LINEAR
+    return dots[2], dots[3], cv2.resize(rgb, dots[:2], interpolation=form)
 
 
-def _scale(axes: Axes) -> None:
-    """The map's colours as they look on a mid-grey radiograph, from 0 at the foot to 1 at the head."""
-    ramp = np.linspace(1, 0, 256)[:, None]
-    axes.imshow(overlay(np.full(ramp.shape, 128, np.uint8), None, ramp), aspect="auto", extent=(0, 1, 0, 1))
-    axes.set_xticks([])
-    axes.yaxis.tick_right()
-    axes.set_yticks([0, 0.5, 1], ["0", "0.5", "1"], size=7)
-    axes.spines[:].set_visible(False)
+def _mark(figure: Figure, left: float, bottom: float) -> None:
+    """What the colours of a scale mean that ends so many inches from the left."""
+    width, height = figure.get_size_inches()
+    for level in (0, 0.5, 1):
+        y = (bottom + level * PICTURE) / height
+        figure.add_artist(Line2D([left / width, (left + 0.05) / width], [y, y], color=style.INK, linewidth=0.8))
+        figure.text((left + 0.09) / width, y, f"{level:g}", size=7, va="center_baseline")
 
 
 def _vote(axes: Axes, probabilities: Sequence[float] | None, votes: Sequence[int], classes: Sequence[str]) -> None:

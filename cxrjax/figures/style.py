@@ -7,6 +7,7 @@ captions are darkened to be read as text. Maps are in inferno, which is even to 
 import io
 import os
 import textwrap
+from collections.abc import Sequence
 from pathlib import Path
 
 import cv2
@@ -14,6 +15,7 @@ import matplotlib
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from numpy.typing import NDArray
 
 from cxrjax import whole
 
@@ -47,8 +49,15 @@ def wrap(text: str, width: int) -> list[str]:
     return [part for line in text.splitlines() for part in textwrap.wrap(line, width) or [""]] or [""]
 
 
-def save(figure: Figure, path: str | os.PathLike) -> None:
-    """Writes a figure as what the file's name ends in, .png or .svg; the file appears whole."""
+def save(figure: Figure, path: str | os.PathLike, pictures: Sequence[tuple[int, int, NDArray[np.uint8]]] = ()) -> None:
+    """Writes a figure as what the file's name ends in, .png or .svg; the file appears whole.
+
+    Args:
+        figure: what Matplotlib draws.
+        path: of the file.
+        pictures: of a PNG: (left, top, RGB uint8 [h, w, 3]) in dots, laid over the figure as they are; Matplotlib would
+            resample and blend them, which takes longer than all that it draws.
+    """
     if Path(path).suffix == ".svg":
         words = io.BytesIO()
         figure.savefig(words, format="svg", facecolor="white", metadata={"Date": None})
@@ -57,4 +66,6 @@ def save(figure: Figure, path: str | os.PathLike) -> None:
     canvas = FigureCanvasAgg(figure)
     canvas.draw()
     dots = cv2.cvtColor(np.asarray(canvas.buffer_rgba()), cv2.COLOR_RGBA2BGR)
+    for left, top, rgb in pictures:
+        dots[top : top + rgb.shape[0], left : left + rgb.shape[1]] = rgb[..., ::-1]
     whole.write(path, cv2.imencode(".png", dots)[1].tobytes())  # several times as fast as Matplotlib's own
