@@ -10,7 +10,7 @@ pixels       radiographs of 512², 1024² and 2048² with 10 votes
 devices      8 radiographs with 10 votes on 1 … 8 simulated devices (of the same cores), and how far from one device's
 files        folders of 100 … 10,000 small files (--files 100000 for more) through --mode=predict, once, with small
              networks and one vote, so that what is measured is reading, rows and pictures
-training     data sets of 100 … 10,000 small radiographs (--radiographs 100000 for more), prepared and read as they are
+training     data sets of 100 … 10,000 small radiographs (--stored 100000 for more), prepared and read as they are
              needed: steps of a training of small networks, in which reading is much
 readers      threads that read for a training at the paper's sizes, 1024² and ResNet18; 0: radiographs are held
 """
@@ -129,10 +129,10 @@ def main() -> None:
     more = {
         "axes": {"default": ",".join(AXES), "help": "what is to grow, of " + ", ".join(AXES)},
         "files": {"type": int, "nargs": "+", "default": AXES["files"], "help": "how many, on that axis"},
-        "radiographs": {"type": int, "nargs": "+", "default": AXES["training"], "help": "how many in training"},
+        "stored": {"type": int, "nargs": "+", "default": AXES["training"], "help": "how many in training"},
     }
     given = parse(__doc__, more)
-    axes = QUICK if given.quick else AXES | {"files": given.files, "training": given.radiographs}
+    axes = QUICK if given.quick else AXES | {"files": given.files, "training": given.stored}
     found = {}
     for axis in given.axes.split(","):
         with tempfile.TemporaryDirectory() as place:

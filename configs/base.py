@@ -24,7 +24,7 @@ def get_config() -> ConfigDict:
     config.data.train = "train"  # the split to train on, or several: "fold0+fold2"
     config.data.validation = "val"  # the split, or several, to choose the best epoch by
     config.data.held = 4000.0  # megabytes of pictures and masks, of training and of validation each, that are held in
-    # memory and on the devices; what takes more is read anew whenever it is needed; ours: 2,000 radiographs of 1024²
+    # memory and on the devices; what takes more is read anew whenever it is needed; ours: 1,900 radiographs of 1024²
     config.data.readers = 2  # threads that read and standardise radiographs; ours
 
     config.image = ConfigDict()

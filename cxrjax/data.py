@@ -23,7 +23,7 @@ from tqdm import tqdm
 from cxrjax import lesions, radiograph, standardise
 from cxrjax.losses import LUNGS_KNOWN, STRUCTURES_KNOWN
 
-_WORDS = ("path", "patient_id", "source", "label", "view", "sex")
+_WORDS = ("path", "patient_id", "source", "label", "view", "sex", "mask_kind")
 
 
 class Split(NamedTuple):
@@ -49,11 +49,16 @@ class Split(NamedTuple):
     def parts(self, count: int) -> Iterator["Split"]:
         """All of it, `count` radiographs at a time and in the last part fewer."""
         for first in range(0, len(self), count):
-            yield self.take(range(first, min(first + count, len(self))))
+            yield Split(*(x if x is None else x[first : first + count] for x in self))
 
     def take(self, rows: Sequence[int]) -> "Split":
         """The radiographs at some rows."""
         return select(self, np.asarray(rows, np.intp))
+
+    @property
+    def masked(self) -> list[bool]:
+        """Which of them have a mask."""
+        return (self.kinds >= 0).tolist()
 
 
 class MissingData(Exception):
@@ -82,7 +87,28 @@ class Stored:
         Raises:
             UnreadableRadiograph: it does not decode.
         """
-        return _standardise(self._examples[int(row)], self._size, self._gamma, self._equalise)
+        stored, picture = self._decode(row)
+        kinds = {"structures": STRUCTURES_KNOWN, "lungs": LUNGS_KNOWN, "": -1}
+        mask, marked = (self._standardise_mask(stored[name], picture) for name in ("mask", "lesions"))
+        return {
+            "path": _text(stored["path"]),
+            "patient": _text(stored["patient_id"]),
+            "source": _text(stored["source"]),
+            "label": _text(stored["label"]),
+            "view": _text(stored["view"]),
+            "sex": _text(stored["sex"]),
+            "age": stored["age"],
+            "image": self._standardise(picture),
+            "mask": np.zeros((self._size, self._size), np.uint8) if mask is None else mask,
+            "kind": kinds[_text(stored["mask_kind"])],
+            "lesions": None if marked is None else marked > 0,
+            "extent": _measure(picture, stored["spacing"]),
+        }
+
+    def image(self, row: int) -> np.ndarray:
+        """The picture alone of one radiograph, as in Split; likewise."""
+        _, picture = self._decode(row)
+        return self._standardise(picture)
 
     def parts(self, count: int) -> Iterator[Split]:
         """All of it, `count` radiographs at a time and in the last part fewer, read some ahead."""
@@ -93,11 +119,12 @@ class Stored:
 
     def take(self, rows: Sequence[int]) -> Split:
         """The radiographs at some rows, one or more."""
-        return _collect((self[row] for row in rows), len(rows), self._size)
+        examples = read_ahead(self.__getitem__, rows, self._readers, 4 * self._readers)
+        return _collect(examples, len(rows), self._size)
 
     @property
     def paths(self) -> list[str]:
-        """Paths of all, as in Split."""
+        """Paths of all, as in Split; for these all files are gone through once, undecoded."""
         return self._words["path"]
 
     @property
@@ -110,13 +137,34 @@ class Stored:
         """Labels of all, likewise."""
         return self._words["label"]
 
+    @property
+    def masked(self) -> list[bool]:
+        """Which of them have a mask."""
+        return [kind != "" for kind in self._words["mask_kind"]]
+
     @cached_property
     def _words(self) -> dict[str, list[str]]:
-        words: dict[str, list[str]] = {"path": [], "source": [], "label": []}
+        words: dict[str, list[str]] = {"path": [], "source": [], "label": [], "mask_kind": []}
         for example in stream(self._directory, self._split):
             for name, found in words.items():
                 found.append(example[name])
         return words
+
+    def _decode(self, row: int) -> tuple[dict[str, Any], radiograph.Radiograph]:
+        """What is stored of one radiograph, and its file decoded."""
+        if not 0 <= row < len(self):  # Grain would begin again
+            raise IndexError(f"{self._split}: there is no radiograph {row} of {len(self)}")
+        stored = self._examples[int(row)]
+        return stored, radiograph.decode(stored["image"], _text(stored["path"]))
+
+    def _standardise(self, picture: radiograph.Radiograph) -> np.ndarray:
+        return standardise.standardise(picture, size=self._size, gamma=self._gamma, equalise=self._equalise)
+
+    def _standardise_mask(self, png: bytes, picture: radiograph.Radiograph) -> np.ndarray | None:
+        if not png:
+            return None
+        decoded = cv2.imdecode(np.frombuffer(png, np.uint8), cv2.IMREAD_UNCHANGED)
+        return standardise.standardise_mask(decoded, picture, size=self._size)
 
 
 def read_ahead(read: Callable[[int], Any], rows: Sequence[int], readers: int, ahead: int) -> Iterator[Any]:
@@ -160,8 +208,12 @@ def open_as(config: ConfigDict, split: str, directory: str | None = None) -> Sto
 def hold_or_stream(config: ConfigDict, split: str) -> Split | Stored:
     """A split as `load_as` has it where its pictures and masks take no more than `data.held`; else as `open_as`."""
     stored = open_as(config, split)
-    megabytes = 2 * len(stored) * config.image.size**2 / 1e6
-    return load_as(config, split) if megabytes <= config.data.held else stored
+    return next(stored.parts(len(stored))) if fits(config, len(stored), config.image.size) else stored
+
+
+def fits(config: ConfigDict, count: int, side: int) -> bool:
+    """Whether so many pictures and masks of so many pixels a side take no more than `data.held`."""
+    return 2 * count * side**2 / 1e6 <= config.data.held
 
 
 def name_results(config: ConfigDict, split: str, directory: str | None = None) -> str:
@@ -365,43 +417,11 @@ def _open(directory: str, split: str) -> list[Sequence[dict[str, Any]]]:
     return [builder.as_data_source(name) for name in split.split("+")]
 
 
-def _standardise(example: dict[str, Any], size: int, gamma: float, equalise: bool) -> dict[str, Any]:
-    path = _text(example["path"])
-    picture = radiograph.decode(example["image"], path)
-    kinds = {"structures": STRUCTURES_KNOWN, "lungs": LUNGS_KNOWN, "": -1}
-
-    def labels(png: bytes) -> np.ndarray | None:
-        if not png:
-            return None
-        decoded = cv2.imdecode(np.frombuffer(png, np.uint8), cv2.IMREAD_UNCHANGED)
-        return standardise.standardise_mask(decoded, picture, size=size)
-
-    lesions = labels(example["lesions"])
-    return {
-        "path": path,
-        "patient": _text(example["patient_id"]),
-        "source": _text(example["source"]),
-        "label": _text(example["label"]),
-        "view": _text(example["view"]),
-        "sex": _text(example["sex"]),
-        "age": example["age"],
-        "image": standardise.standardise(picture, size=size, gamma=gamma, equalise=equalise),
-        "mask": _or_blank(labels(example["mask"]), size),
-        "kind": kinds[_text(example["mask_kind"])],
-        "lesions": None if lesions is None else lesions > 0,
-        "extent": _measure(picture, example["spacing"]),
-    }
-
-
 def _measure(picture: radiograph.Radiograph, spacing: np.ndarray) -> np.ndarray:
     """Height and width of a radiograph in mm, its blank lower border off, by the spacing upstream or its file tells."""
     if picture.spacing and np.isnan(spacing).any():
         spacing = np.array(picture.spacing)
     return spacing * (standardise.kept_rows(picture.pixels, inverted=picture.inverted), picture.pixels.shape[1])
-
-
-def _or_blank(mask: np.ndarray | None, size: int) -> np.ndarray:
-    return np.zeros((size, size), np.uint8) if mask is None else mask
 
 
 def _text(value: bytes | str) -> str:

@@ -125,10 +125,17 @@ class Examiner:
         return self._shares.compile(run)
 
 
-def examine_stored(examiner: Examiner, stored: data.Stored) -> Iterator[tuple[data.Split, int, Any]]:
-    """Results of a split, some of which is held at a time: (that part, the row in it, the result), in order."""
+def examine_stored(
+    examiner: Examiner, stored: data.Stored, rows: Sequence[int] | None = None
+) -> Iterator[tuple[data.Split, int, Any]]:
+    """Results of a split, or of some rows of it, of which a part is held at a time: (part, row in it, result)."""
     batch = examiner.config.evaluation.batch_size
-    for part in stored.parts(-(-PORTION // batch) * batch):
+    count = -(-PORTION // batch) * batch
+    if rows is None:
+        parts = stored.parts(count)
+    else:
+        parts = (stored.take(rows[first : first + count]) for first in range(0, len(rows), count))
+    for part in parts:
         for row, result in enumerate(examiner.examine(part.images, part.paths)):
             yield part, row, result
 

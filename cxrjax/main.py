@@ -283,6 +283,8 @@ def _misplaced() -> str | None:
 
 def _explain(mode: Mode) -> int:
     """Run, and turn what a user can mend into one sentence."""
+    from flax.errors import FlaxError
+
     from cxrjax import allocator, data, devices, hosts, radiograph, runs, train
 
     allocator.keep_memory()
@@ -298,6 +300,7 @@ def _explain(mode: Mode) -> int:
         radiograph.UnreadableRadiograph,
         runs.UnfitRun,
         train.Diverged,
+        FlaxError,  # a checkpoint of another network than the config has
         OSError,
         ValueError,
     ) as error:

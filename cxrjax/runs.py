@@ -28,6 +28,7 @@ from cxrjax.checkpoints import Checkpoints, snapshot
 SEGMENTER, GATE, LUNGS = "segmenter", "gate.npz", "lungs"
 _STEP = "step"
 _CLOUDS = ("layout", "features")
+_READING = ("data.held", "data.readers")  # how data are read, which changes no result
 _SEGMENTER_KEYS = ("architecture", "size", "channels", "normalise", "dropout")
 _IMAGE_KEYS = ("gamma", "equalise")  # in which a classifier's radiographs are those of its segmenter
 
@@ -37,7 +38,7 @@ class UnfitRun(Exception):
 
 
 def start(workdir: Path, config: ConfigDict) -> None:
-    """Make the run directory, or see that it was begun with the same settings.
+    """Make the run directory, or see that it was begun with the same settings, but for how its data are read.
 
     Raises:
         UnfitRun: it was begun with other settings; the first that differs is named.
@@ -48,7 +49,7 @@ def start(workdir: Path, config: ConfigDict) -> None:
     if path.exists():
         begun = _flatten(json.loads(path.read_text()))
         for key, value in _flatten(wanted).items():
-            if begun.get(key) != value:
+            if begun.get(key) != value and key not in _READING:
                 raise UnfitRun(
                     f"{workdir}: was begun with {key}={begun.get(key)!r}, and is now given {value!r}; "
                     f"go on with the old setting, or remove {workdir}"

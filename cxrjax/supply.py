@@ -17,8 +17,6 @@ from cxrjax.sampling import Order
 class Held:
     """All radiographs on every device, which takes its own rows of a batch out as it begins a step."""
 
-    piles_up = False
-
     def __init__(self, arrays: Any, order: Order, shares: Shares):
         """Put them there.
 
@@ -42,12 +40,10 @@ class Held:
 
 
 class Streamed:
-    """Radiographs that threads read and prepare while the devices are at the steps before.
+    """Radiographs that threads read and prepare while the devices are at the epoch's steps before.
 
     What is held is some batches, however many radiographs there are.
     """
-
-    piles_up = True  # what is given to steps that have not begun; so the caller must not go on far ahead of them
 
     def __init__(self, read: Callable[[int], Any], order: Order, shares: Shares, readers: int):
         """Read nothing yet.

@@ -77,14 +77,15 @@ def train(config: ConfigDict, workdir: Path) -> dict[str, float]:
                 disable=not hosts.leads(),
             ) as bar,
         ):
-            saved = time.monotonic()
+            saved, stale = time.monotonic(), int(state.stale)
             for number in range(done, training.total):
-                if int(state.stale) >= config.training.patience:
+                if stale >= config.training.patience:
                     break
                 state = training.step(state, number)
                 bar.update()
                 if (number + 1) % training.order.steps == 0:
                     state, epoch = _end_epoch(state, training, checkpoints)
+                    stale = int(state.stale)
                     past.append(epoch)
                     if hosts.leads():
                         history.record(workdir / history.METRICS, epoch, board)
@@ -116,9 +117,9 @@ def build_task(config: ConfigDict, workdir: Path) -> Task:
     both = set(names[0].split("+")) & set(names[1].split("+"))
     if both:
         raise ValueError(f"the split {both.pop()!r} is in data.train and in data.validation")
-    splits = [data.hold_or_stream(config, name) for name in names]
     if config.task == "segment":
-        return segment.build(config, *splits)
+        return segment.build(config, *(data.open_as(config, name) for name in names))
+    splits = [data.hold_or_stream(config, name) for name in names]
     training_labels.keep(workdir, splits[0].sources, splits[0].labels)
     finder = Finder(config, runs.load_segmenter(workdir / runs.SEGMENTER, config), workdir / runs.LUNGS)
     return classify.build(config, *splits, finder)
@@ -156,8 +157,7 @@ class Training:
     def step(self, state: State, number: int) -> State:
         """The state after step number `number`, counted from 0."""
         phase, given = groups.phase_at(self.phases, number), self.supply.give(number)
-        if self.supply.piles_up:
-            jax.block_until_ready(state)
+        jax.block_until_ready(state)  # one batch waits beside the step under way, and no more pile up
         if phase.first not in self._steps:
             rate = steps.build_rate(self.config, self.total, phase)
             self._steps[phase.first] = self.compile(phase, rate, state, given)

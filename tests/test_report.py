@@ -421,7 +421,7 @@ def test_a_run_of_masks_has_a_report_too(found):
 class Stub:
     """An examiner that finds the left half of every radiograph to be lungs, and viral pneumonia at its middle."""
 
-    finds = True
+    finds, config = True, base.get_config()
 
     def examine(self, images, names):
         for image in images:

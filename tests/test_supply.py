@@ -5,10 +5,10 @@ import numpy as np
 import pytest
 
 from configs import phantom_classify, phantom_segment
-from cxrjax import data, devices, supply, train
+from cxrjax import data, devices, runs, supply, train
 from cxrjax.checkpoints import Checkpoints
 from cxrjax.sampling import Order
-from cxrjax.tasks import examples
+from cxrjax.tasks import examples, segment
 from data_prep.__main__ import main as prepare
 
 SIZE = 64
@@ -28,7 +28,9 @@ def prepared(tmp_path_factory):
 @pytest.fixture(scope="module")
 def runs_of_both(tmp_path_factory, prepared, small_segmenter):
     """Both trainings twice, radiographs held and read: {held: folder of "segment" and "classify"}."""
-    folders = {}
+    folders, patch = {}, pytest.MonkeyPatch()
+    patch.setattr(examples, "PART", 4)
+    patch.setattr(segment, "PART", 4)
     for held in (1.0, 0.0):
         folder = folders[held] = tmp_path_factory.mktemp("runs")
         for base in (phantom_segment, phantom_classify):
@@ -42,6 +44,7 @@ def runs_of_both(tmp_path_factory, prepared, small_segmenter):
                 config.segmenter.workdir = str(folder / "segment")
                 config.patches.size, config.patches.validation_count = 32, 2
             train.train(config, folder / config.task)
+    patch.undo()
     return folders
 
 
@@ -56,6 +59,9 @@ def test_both_trainings_are_the_same_held_and_read(runs_of_both, task):
     jax.tree.map(lambda one, other: np.testing.assert_allclose(one, other, 1e-5, 1e-7), last(held), last(read))
     assert (held / "metrics.jsonl").read_text() == (read / "metrics.jsonl").read_text()
     if task == "classify":
+        assert {path.name for path in (read / "lungs").iterdir()} == {
+            *(f"train-{number:06}.npz" for number in range(3)), *(f"val-{number:06}.npz" for number in range(2))
+        }  # fmt: skip
         assert (held / "training_labels.json").read_text() == (read / "training_labels.json").read_text()
 
 
@@ -109,4 +115,27 @@ def test_what_takes_more_than_is_held_is_read(prepared):
     assert isinstance(held, data.Split) and isinstance(read, data.Stored)
     assert len(read) == len(held) and (read.sources, read.labels) == (held.sources, held.labels)
     np.testing.assert_array_equal(read.take([3, 1]).images, held.images[[3, 1]])
+    np.testing.assert_array_equal(read.image(2), held.images[2])
+    assert read.masked == held.masked == [True] * len(held)
+    assert sum(1 for _ in read) == len(held)
     np.testing.assert_array_equal(np.concatenate([part.masks for part in read.parts(4)]), held.masks)
+
+
+@pytest.mark.parametrize("held", [0.0, 1.0])
+def test_a_radiograph_without_a_mask_is_named_before_the_first_step(prepared, monkeypatch, held):
+    config = phantom_segment.get_config()
+    config.data.directory, config.data.held, config.image.size = str(prepared), held, SIZE
+    stored = data.open_as(config, "train")
+    monkeypatch.setitem(stored._words, "mask_kind", ["structures", "structures", "", *["structures"] * 12])
+    with pytest.raises(data.MissingData, match=rf"{stored.paths[2]}: has no mask"):
+        segment.build(config, stored, data.open_as(config, "val"))
+
+
+def test_a_run_goes_on_with_other_ways_to_read(tmp_path):
+    config = phantom_classify.get_config()
+    runs.start(tmp_path, config)
+    config.data.held, config.data.readers = 1.0, 7
+    runs.start(tmp_path, config)
+    config.data.train = "val"
+    with pytest.raises(runs.UnfitRun, match="data.train"):
+        runs.start(tmp_path, config)

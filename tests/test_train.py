@@ -42,10 +42,15 @@ def draw_split(seed: int, count: int) -> data.Split:
 pytestmark = pytest.mark.usefixtures("small_segmenter")
 
 
+def replace_data(patch, splits):
+    for door in ("open_as", "hold_or_stream"):
+        patch.setattr(data, door, lambda config, split: splits[split])
+
+
 @pytest.fixture(autouse=True)
 def made_up_data(monkeypatch):
     splits = {"train": draw_split(0, 10), "val": draw_split(1, 6)}
-    monkeypatch.setattr(data, "hold_or_stream", lambda config, split: splits[split])
+    replace_data(monkeypatch, splits)
 
 
 def segment_config():
@@ -103,7 +108,7 @@ def unkilled(tmp_path_factory, small_segmenter):
     """The run that nobody killed."""
     patch = pytest.MonkeyPatch()
     splits = {"train": draw_split(0, 10), "val": draw_split(1, 6)}
-    patch.setattr(data, "hold_or_stream", lambda config, split: splits[split])
+    replace_data(patch, splits)
     workdir = tmp_path_factory.mktemp("unkilled") / "run"
     train.train(segment_config(), workdir)
     patch.undo()

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cxrjax import anatomy, data, figures, losses, predictions
-from cxrjax.examine import Examiner
+from cxrjax.examine import Examiner, examine_stored
 
 QUALITY = 75  # of WebP, 0..100
 MAP_SIDE = 96  # pixels; a map is smooth
@@ -64,7 +64,7 @@ def gather(
 
     Args:
         examiner: of the run.
-        stored: the split that was evaluated; what is not shown is not read.
+        stored: the split that was evaluated; a part is held at a time, and none once the room is used up.
         rows: n of its predictions.
         side: of a picture, in pixels.
         megabytes: room for all pictures, in millions of bytes as they stand in the page.
@@ -75,10 +75,10 @@ def gather(
     places = {path: i for i, path in enumerate(stored.paths)}
     if strange := [row["path"] for row in rows if row["path"] not in places]:
         raise ValueError(f"{strange[0]}: was evaluated, but is not in this data set; name the one it is in with --data")
-    held = stored.take([places[row["path"]] for row in rows])
     pictures, room = [], megabytes * 1e6
-    for i, result in enumerate(examiner.examine(held.images, held.paths)):
-        picture = _draw(held, i, result, bool(rows[i].get("finding")), side)
+    asked = examine_stored(examiner, stored, [places[row["path"]] for row in rows])
+    for row, (held, i, result) in zip(rows, asked, strict=True):
+        picture = _draw(held, i, result, bool(row.get("finding")), side)
         room -= picture.size
         if room < 0:
             break

@@ -4,7 +4,7 @@ Their lungs are found once, by the segmenter: of radiographs that are held they 
 """
 
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
 
 import jax
@@ -14,7 +14,7 @@ from ml_collections import ConfigDict
 from cxrjax import data
 from cxrjax.tasks.finding_lungs import Finder, Lungs
 
-PART = 64  # radiographs whose lungs are found, and kept on disk, together
+PART = 64  # radiographs, about, whose lungs are found, and kept on disk, together
 
 
 class Examples(NamedTuple):
@@ -53,7 +53,7 @@ def look(config: ConfigDict, finder: Finder, radiographs: data.Split | data.Stor
 
 def _hold(config: ConfigDict, finder: Finder, split: data.Split, name: str) -> Examples:
     labels = data.index_labels(split, tuple(config.classifier.classes))
-    lungs = jax.tree.map(lambda *each: np.concatenate(each), *(lungs for _, lungs in _find(finder, split, name)))
+    lungs = _join(len(split), (lungs for _, lungs in _find(finder, split, name)))
 
     def show(rows: np.ndarray) -> dict[str, Any]:
         shown = {"images": split.images, "lungs": (lungs.masks, lungs.confidence), "labels": labels}
@@ -76,7 +76,7 @@ def _stream(config: ConfigDict, finder: Finder, stored: data.Stored, name: str) 
     def show(rows: np.ndarray) -> Callable[[int], dict[str, Any]]:
         def read(k: int) -> dict[str, Any]:
             row = rows[k]
-            return {"images": stored[row]["image"], "lungs": each[row].unpack(), "labels": labels[row]}
+            return {"images": stored.image(row), "lungs": each[row].unpack(), "labels": labels[row]}
 
         return read
 
@@ -93,8 +93,21 @@ def _stream(config: ConfigDict, finder: Finder, stored: data.Stored, name: str) 
 
 def _find(finder: Finder, radiographs: data.Split | data.Stored, name: str) -> Iterator[tuple[data.Split, Lungs]]:
     """All radiographs, a part at a time, with their lungs."""
-    for number, part in enumerate(radiographs.parts(PART)):
+    batch = finder.config.evaluation.batch_size
+    for number, part in enumerate(radiographs.parts(-(-PART // batch) * batch)):
         yield part, finder.recall(f"{name}-{number:06}", part)
+
+
+def _join(count: int, parts: Iterable[Lungs]) -> Lungs:
+    """The lungs of so many radiographs, part by part put in their place, so that they are not held twice."""
+    whole, first = None, 0
+    for part in parts:
+        if whole is None:
+            whole = jax.tree.map(lambda x: np.empty((count, *x.shape[1:]), x.dtype), part)
+        rows = slice(first, first + len(part.found))
+        jax.tree.map(lambda to, x, rows=rows: to.__setitem__(rows, x), whole, part)
+        first = rows.stop
+    return whole
 
 
 class _Packed(NamedTuple):

@@ -17,6 +17,8 @@ from tqdm import tqdm
 
 from cxrjax import data, devices, hosts, networks, pipeline, whole
 
+VERSION = 1  # of what finds lungs, `pipeline.segment`: raised when it finds others in the same, by the same network
+
 
 class Lungs(NamedTuple):
     """The lungs of n radiographs; without a segmenter None, None and true."""
@@ -58,7 +60,7 @@ class Finder:
         What is there counts if it is of the same radiographs, by the same segmenter.
 
         Raises:
-            OSError: it cannot be kept; or of several processes not all see the folder.
+            OSError: it cannot be kept; or of several processes not all see the same radiographs and folder.
         """
         if self._segmenter is None or self._folder is None:
             return self.find(split)
@@ -66,7 +68,7 @@ class Finder:
         kept = self._read(path, split)
         if hosts.agree(kept is not None):
             if kept is None:
-                raise FileNotFoundError(f"{path}: the first process sees it, and this one does not")
+                raise OSError(f"{path}: is of the radiographs of the first process, and not of those of this one")
             return kept
         lungs = self.find(split)
         packed = io.BytesIO()
@@ -78,15 +80,13 @@ class Finder:
 
     def _read(self, path: Path, split: data.Split) -> Lungs | None:
         """What is kept of a split; None where it is of another, or damaged."""
-        if not path.exists():
-            return None
         try:
             with np.load(io.BytesIO(path.read_bytes())) as kept:
                 if str(kept["of"]) != self._name(split):
                     return None
                 masks = np.unpackbits(kept["masks"], axis=-1, count=split.images.shape[-1]).astype(bool)
                 return Lungs(masks, kept["confidence"], masks.any((1, 2)))
-        except (EOFError, ValueError, KeyError, zipfile.BadZipFile, zlib.error):
+        except (FileNotFoundError, EOFError, ValueError, KeyError, zipfile.BadZipFile, zlib.error):
             return None
 
     def _name(self, split: data.Split) -> str:
@@ -97,7 +97,7 @@ class Finder:
     def _known(self) -> str:
         c = self.config.segmenter
         weights = [_sum_array(leaf) for leaf in jax.tree.leaves(jax.device_get(self.variables))]
-        return _sum([repr(self._segmenter), c.smallest_part, c.smallest_lungs, weights])
+        return _sum([VERSION, repr(self._segmenter), c.smallest_part, c.smallest_lungs, weights])
 
     @cached_property
     def _shares(self) -> devices.Shares:

@@ -1,7 +1,7 @@
 """Learn to find the lungs: FC-DenseNet on standardised radiographs and their masks (Oh et al. 2020, section II-B)."""
 
-from collections.abc import Callable, Iterable, Mapping
-from functools import cache, partial
+from collections.abc import Iterable, Mapping
+from functools import partial
 from typing import Any
 
 import jax
@@ -12,6 +12,7 @@ from ml_collections import ConfigDict
 from cxrjax import anatomy, augment, data, devices, losses, metrics, networks, views
 from cxrjax.tasks import Task
 
+PART = 64  # radiographs held at their own size while they are shrunk
 # What a mask of structures lets us score, and where it is; "lungs" is all that a mask of the lungs alone does.
 SCORED = {"lungs": anatomy.LUNGS, "left lung": (2,), "right lung": (3,), "heart": (1,)}
 
@@ -19,12 +20,14 @@ SCORED = {"lungs": anatomy.LUNGS, "left lung": (2,), "right lung": (3,), "heart"
 def build(config: ConfigDict, train: data.Split | data.Stored, validation: data.Split | data.Stored) -> Task:
     """The segmentation task of a config, its radiographs shrunk to the segmenter's size.
 
+    Where they fit into `data.held` at that size they are held, and else read whenever they are needed.
+
     Raises:
-        data.MissingData: a radiograph has no mask; of one that is stored, as soon as it is read.
+        data.MissingData: a radiograph has no mask.
     """
     segmenter = networks.segmenter(config)
     settings = augment.Augmentation(**config.augmentation)
-    shown = partial(_read, train, segmenter.size) if isinstance(train, data.Stored) else _shrink(train, segmenter.size)
+    shown = _hold(config, train, segmenter.size) or partial(_read, train, segmenter.size)
 
     def init(key: Array) -> Mapping[str, Any]:
         return networks.init(segmenter, key)
@@ -75,10 +78,10 @@ def _validation(config: ConfigDict, segmenter: networks.Network, split: data.Spl
     """Scores of the raw label map at the segmenter's size: what the network itself has learned."""
     background, size = config.training.background_weight, config.evaluation.batch_size
     shares = devices.Shares(size)
-    held = [_shrink(split, segmenter.size)] if isinstance(split, data.Split) else None
+    held = _hold(config, split, segmenter.size)
 
     def parts() -> Iterable[dict[str, np.ndarray]]:
-        return held or (_shrink(part, segmenter.size) for part in split.parts(size))
+        return [held] if held else (_shrink(part, segmenter.size) for part in split.parts(size))
 
     @shares.compile
     def label(variables: Mapping[str, Any], batch: tuple[Array, Array, Array]) -> tuple[Array, Array]:
@@ -107,26 +110,46 @@ def _validation(config: ConfigDict, segmenter: networks.Network, split: data.Spl
     return validate
 
 
+def _hold(config: ConfigDict, radiographs: data.Split | data.Stored, size: int) -> dict[str, np.ndarray] | None:
+    """All radiographs at the segmenter's size; None where that is too much, of what is stored."""
+    masked = radiographs.masked
+    if not all(masked):
+        raise data.MissingData(f"{radiographs.paths[masked.index(False)]}: has no mask to learn the lungs from")
+    if isinstance(radiographs, data.Stored) and not data.fits(config, len(radiographs), size):
+        return None
+    parts = [_shrink(part, size) for part in radiographs.parts(PART)]
+    return jax.tree.map(lambda *each: np.concatenate(each), *parts)
+
+
 def _shrink(split: data.Split, size: int) -> dict[str, np.ndarray]:
-    """A split at the segmenter's size."""
-    if (split.kinds < 0).any():
-        raise data.MissingData(f"{split.paths[int(np.argmax(split.kinds < 0))]}: has no mask to learn the lungs from")
-    side = split.masks.shape[1]
+    """Radiographs at the segmenter's size."""
+    images = np.stack([_shrink_image(image, size) for image in split.images])
+    return {"images": images, "masks": _shrink_masks(split.masks, size), "kinds": split.kinds}
+
+
+def _shrink_image(image: np.ndarray, size: int) -> np.ndarray:
+    """On the CPU, where there is one, so that no reading thread waits for the device that trains."""
+    try:
+        device = jax.local_devices(backend="cpu")[0]
+    except RuntimeError:  # JAX_PLATFORMS leaves it out
+        device = None
+    return np.asarray(_shrink_images(jax.device_put(image[None], device), size))[0]
+
+
+_shrink_images = jax.jit(views.shrink, static_argnums=1)
+
+
+def _shrink_masks(masks: np.ndarray, size: int) -> np.ndarray:
+    side = masks.shape[-1]
     nearest = ((np.arange(size) + 0.5) * side / size).astype(np.int32)
-    shrink = _compile_shrink(size)
-    images = np.concatenate([shrink(split.images[i : i + 1]) for i in range(len(split))])
-    return {
-        "images": images,
-        "masks": split.masks[:, nearest][:, :, nearest],
-        "kinds": split.kinds,
-    }
+    return masks[..., nearest, :][..., nearest]
 
 
 def _read(stored: data.Stored, size: int, row: int) -> dict[str, np.ndarray]:
     """One radiograph at the segmenter's size."""
-    return {name: x[0] for name, x in _shrink(stored.take([row]), size).items()}
-
-
-@cache
-def _compile_shrink(size: int) -> Callable[[np.ndarray], Array]:
-    return jax.jit(partial(views.shrink, size=size))
+    known = stored[row]
+    return {
+        "images": _shrink_image(known["image"], size),
+        "masks": _shrink_masks(known["mask"], size),
+        "kinds": np.int32(known["kind"]),
+    }
