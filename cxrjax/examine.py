@@ -74,7 +74,7 @@ class Examiner:
             axis.
         """
         checksums = data.name_keys(names)
-        with tqdm(total=len(images), desc="examining", unit="radiograph", delay=2) as bar:
+        with tqdm(total=len(images), desc="examining", unit="radiograph", delay=2, leave=None) as bar:
             for rows, count in data.batches(len(images), self._shares.batch_size):
                 given = self._shares.spread((images[rows], checksums[rows]))
                 result = self._shares.gather(self._run(self._variables, given))

@@ -48,7 +48,7 @@ class Finder:
             return Lungs(None, None, np.ones(len(split), bool))
         masks, confidence = np.zeros(split.images.shape, bool), np.zeros(len(split), np.float32)
         batches = list(data.batches(len(split), self._shares.batch_size))
-        for rows, count in tqdm(batches, desc="finding lungs", unit="batch", delay=2):
+        for rows, count in tqdm(batches, desc="finding lungs", unit="batch", delay=2, leave=None):
             found = self._run(self._held, self._shares.spread(split.images[rows]))
             lungs, sure = self._shares.gather((found.lungs, found.confidence))
             masks[rows[:count]], confidence[rows[:count]] = lungs[:count], sure[:count]
