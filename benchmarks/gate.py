@@ -177,7 +177,7 @@ def main() -> None:
     if not examiner.gated:
         parser.error(f"{options.workdir} has no gate; --mode=fit_gate makes one")
     split = data.load_as(config, options.split)
-    picked = data.select(split, np.sort(rng.permutation(len(split))[: options.count]))
+    picked = split.take(np.sort(rng.permutation(len(split))[: options.count]))
     patients = [patient or path for patient, path in zip(picked.patients, picked.paths, strict=True)]
     spoilt = spoil(picked.images, rng)
     origins = dict.fromkeys(spoilt, patients) | {PHOTOGRAPHS: [i % PICTURED for i in range(options.count)]}

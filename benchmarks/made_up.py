@@ -17,7 +17,7 @@ import numpy as np
 import safetensors.numpy
 
 from configs import base
-from cxrjax import data, exchange, networks, pretrained, views
+from cxrjax import cohort, exchange, networks, pretrained, views
 from cxrjax.losses import STRUCTURES_KNOWN
 from data_prep.__main__ import parse
 from data_prep.example import Example, encode_png
@@ -70,13 +70,13 @@ def draw_weights(network: views.Network) -> dict[str, Any]:
     return jax.tree_util.tree_map_with_path(draw, networks.blank(network))
 
 
-def draw_split(count: int, side: int) -> data.Split:
+def draw_split(count: int, side: int) -> cohort.Split:
     """Noise as radiographs, dark enough to be lung throughout; masks of a left half, the classes in turn."""
     rng, words = np.random.default_rng(0), [""] * count
     masks = np.zeros((count, side, side), np.uint8)
     masks[:, :, : side // 2] = 2
     unknown = np.full(count, np.nan, np.float32)
-    return data.Split(
+    return cohort.Split(
         paths=[f"{i}.png" for i in range(count)],
         patients=words,
         sources=words,

@@ -19,6 +19,7 @@ from ml_collections import ConfigDict
 from tqdm import tqdm
 
 from cxrjax import (
+    cohort,
     data,
     devices,
     faithfulness,
@@ -76,7 +77,9 @@ def check_maps(workdir: Path, split: str, directory: str | None = None, table: P
     cases = data.load_as(config, split, directory)
     if table is not None:
         directory = directory or config.data.directory
-        cases = data.replace(cases, lesions=data.load_lesions(directory, split, config.image.size, lesions.read(table)))
+        cases = cohort.replace(
+            cases, lesions=data.load_lesions(directory, split, config.image.size, lesions.read(table))
+        )
     segmenter, classifier = networks.segmenter(config), networks.classifier(config)
     rows, curves = zip(*check(segmenter, classifier, config, variables, cases), strict=True)
     judged = trust.judge(rows, curves, config.maps, config.seed)
@@ -157,7 +160,7 @@ def check(
     classifier: views.Network,
     config: ConfigDict,
     variables: Mapping[str, Any],
-    cases: data.Split,
+    cases: cohort.Split,
 ) -> Iterator[tuple[dict[str, Any], dict[str, np.ndarray]]]:
     """Check the maps of a split, radiograph by radiograph.
 
@@ -176,11 +179,11 @@ def check(
     first = shares.compile(partial(look, segmenter, classifier, config))
     again = shares.compile(partial(compare, classifier, config))
     trained, redrawn = variables["classifier"], _redraw(config, classifier, variables["classifier"])
-    names = data.name_keys(cases.paths)
+    names = cohort.name_keys(cases.paths)
     draws = config.maps.seeds if config.patches.mode == "local" else 0  # no other mode draws anything
     keys, *others = (pipeline.radiograph_keys(config.seed + k, names) for k in range(draws + 1))
     known = np.zeros(cases.images.shape, bool) if cases.lesions is None else cases.lesions
-    for rows, count in tqdm(list(data.batches(len(cases), batch_size)), desc="checking maps", unit="batch", delay=2):
+    for rows, count in tqdm(list(cohort.batches(len(cases), batch_size)), desc="checking maps", unit="batch", delay=2):
         images, drawn, marked = shares.spread((cases.images[rows], keys[rows], known[rows]))
         seen = first(variables, (images, drawn, marked))
         shown = (seen.diagnosis, seen.region)

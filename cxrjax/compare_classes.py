@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from cxrjax import data, differences, figures, morphology, pipeline, runs, whole
+from cxrjax import cohort, data, differences, figures, morphology, pipeline, runs, whole
 from cxrjax.examine import Examiner, examine_stored
 
 _KNOWN = ("path", "patient_id", "source", "split", "label")
@@ -35,7 +35,7 @@ def compare_classes(workdir: Path, split: str, directory: str | None = None) -> 
     config = runs.load_config(workdir)
     examiner = Examiner(workdir / runs.SEGMENTER if config.task == "classify" else workdir)
     stored = data.open_as(config, split, directory)
-    keys = pipeline.radiograph_keys(config.seed, data.name_keys(stored.paths))
+    keys = pipeline.radiograph_keys(config.seed, cohort.name_keys(stored.paths))
     rows = []
     for cases, i, found in examine_stored(examiner, stored):
         known = (cases.paths[i], cases.patients[i], cases.sources[i], split, cases.labels[i])

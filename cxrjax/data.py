@@ -6,12 +6,11 @@ every one standardised, in the order it is stored. Who is in which split was dec
 """
 
 import json
-import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
-from itertools import chain, islice
+from itertools import islice
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import cv2
 import grain
@@ -21,44 +20,10 @@ from ml_collections import ConfigDict
 from tqdm import tqdm
 
 from cxrjax import lesions, radiograph, standardise
+from cxrjax.cohort import Split, name_keys
 from cxrjax.losses import LUNGS_KNOWN, STRUCTURES_KNOWN
 
 _WORDS = ("path", "patient_id", "source", "label", "view", "sex", "mask_kind")
-
-
-class Split(NamedTuple):
-    """n radiographs of side S, in arrays of the host."""
-
-    paths: list[str]
-    patients: list[str]
-    sources: list[str]
-    labels: list[str]
-    names: np.ndarray  # uint32 [n], checksum of the path: what a radiograph's random key is folded from
-    images: np.ndarray  # uint8 [n, S, S], standardised
-    masks: np.ndarray  # uint8 [n, S, S]: structure labels, or 1 in the lungs; zeros where not known
-    kinds: np.ndarray  # int32 [n]: losses.STRUCTURES_KNOWN or LUNGS_KNOWN; -1 where there is no mask
-    lesions: np.ndarray | None  # bool [n, S, S], known lesions; None where none of the radiographs has them
-    views: list[str]  # as upstream writes it, "" where not known
-    sexes: list[str]  # likewise
-    ages: np.ndarray  # float32 [n], years; NaN where not known
-    extents: np.ndarray  # float32 [n, 2], height and width of what `images` shows, mm; NaN where not known
-
-    def __len__(self) -> int:
-        return len(self.paths)
-
-    def parts(self, count: int) -> Iterator["Split"]:
-        """All of it, `count` radiographs at a time and in the last part fewer."""
-        for first in range(0, len(self), count):
-            yield Split(*(x if x is None else x[first : first + count] for x in self))
-
-    def take(self, rows: Sequence[int]) -> "Split":
-        """The radiographs at some rows."""
-        return select(self, np.asarray(rows, np.intp))
-
-    @property
-    def masked(self) -> list[bool]:
-        """Which of them have a mask."""
-        return (self.kinds >= 0).tolist()
 
 
 class MissingData(Exception):
@@ -144,11 +109,7 @@ class Stored:
 
     @cached_property
     def _words(self) -> dict[str, list[str]]:
-        words: dict[str, list[str]] = {"path": [], "source": [], "label": [], "mask_kind": []}
-        for example in stream(self._directory, self._split):
-            for name, found in words.items():
-                found.append(example[name])
-        return words
+        return _load_words(self._directory, self._split, "path", "source", "label", "mask_kind")
 
     def _decode(self, row: int) -> tuple[dict[str, Any], radiograph.Radiograph]:
         """What is stored of one radiograph, and its file decoded."""
@@ -240,8 +201,8 @@ def read_name(directory: str) -> str:
 
 def load_labels(directory: str, split: str) -> tuple[list[str], list[str]]:
     """Sources and labels of the radiographs of a split, without their pictures."""
-    known = [(example["source"], example["label"]) for example in stream(directory, split)]
-    return [source for source, _ in known], [label for _, label in known]
+    words = _load_words(directory, split, "source", "label")
+    return words["source"], words["label"]
 
 
 def stream(directory: str, split: str) -> Iterator[dict[str, Any]]:
@@ -249,6 +210,14 @@ def stream(directory: str, split: str) -> Iterator[dict[str, Any]]:
     for part in _open(directory, split):
         for example in part:
             yield {key: _text(value) if key in _WORDS else value for key, value in example.items()}
+
+
+def _load_words(directory: str, split: str, *names: str) -> dict[str, list[str]]:
+    words: dict[str, list[str]] = {name: [] for name in names}
+    for example in stream(directory, split):
+        for name, known in words.items():
+            known.append(example[name])
+    return words
 
 
 def load_lesions(
@@ -303,33 +272,6 @@ def read_card(directory: str) -> dict[str, Any] | None:
     return json.loads(path.read_text()) if path.exists() else None
 
 
-def name_keys(paths: list[str]) -> np.ndarray:
-    """Checksums uint32 [n] of the radiographs' paths."""
-    return np.array([zlib.crc32(path.encode()) for path in paths], np.uint32)
-
-
-def select(split: Split, rows: np.ndarray) -> Split:
-    """The radiographs at `rows` (int [m]) of a split."""
-    pick = [x if x is None else x[rows] if isinstance(x, np.ndarray) else [x[i] for i in rows] for x in split]
-    return Split(*pick)
-
-
-def replace(split: Split, **columns: Any) -> Split:
-    """A split with other columns; its own `_replace` takes the number of radiographs for that of its fields."""
-    return Split(**(split._asdict() | columns))
-
-
-def join(parts: Sequence[Split]) -> Split:
-    """Splits, one after the other; lesions are there in all of them or in none."""
-
-    def put_together(columns: tuple[Any, ...]) -> Any:
-        if columns[0] is None:
-            return None
-        return np.concatenate(columns) if isinstance(columns[0], np.ndarray) else list(chain(*columns))
-
-    return Split(*map(put_together, zip(*parts, strict=True)))
-
-
 def index_labels(split: Split | Stored, classes: tuple[str, ...]) -> np.ndarray:
     """Labels as indices into `classes`, int32 [n].
 
@@ -341,16 +283,6 @@ def index_labels(split: Split | Stored, classes: tuple[str, ...]) -> np.ndarray:
         first = split.paths[split.labels.index(strange[0])]
         raise MissingData(f"{first}: its label {strange[0]!r} is not among the classes {', '.join(classes)}")
     return np.array([classes.index(label) for label in split.labels], np.int32)
-
-
-def batches(count: int, size: int) -> Iterator[tuple[np.ndarray, int]]:
-    """Rows 0..count in order, `size` at a time: (rows int32 [size], how many of them count).
-
-    The last batch is filled up with its last row, so that one compiled program serves all.
-    """
-    for start in range(0, count, size):
-        rows = np.arange(start, start + size, dtype=np.int32)
-        yield np.minimum(rows, count - 1), min(size, count - start)
 
 
 def _seen_by(config: ConfigDict) -> dict[str, Any]:

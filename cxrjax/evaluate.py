@@ -14,6 +14,7 @@ from ml_collections import ConfigDict
 
 from cxrjax import (
     calibration,
+    cohort,
     data,
     faithfulness,
     figures,
@@ -124,7 +125,7 @@ def _warn(sentence: str) -> None:
     print(f"cxrjax: {sentence}", file=sys.stderr)
 
 
-def _identify(cases: data.Split, i: int) -> dict[str, Any]:
+def _identify(cases: cohort.Split, i: int) -> dict[str, Any]:
     """Who a radiograph is of, where it comes from, and its label."""
     return {
         "path": cases.paths[i],

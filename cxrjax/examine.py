@@ -10,11 +10,8 @@ import numpy as np
 from ml_collections import ConfigDict
 from tqdm import tqdm
 
-from cxrjax import calibration, data, devices, ensemble, figures, gate, networks, pipeline, predictions, runs
+from cxrjax import calibration, cohort, data, devices, ensemble, figures, gate, networks, pipeline, predictions, runs
 from cxrjax.statistics.calibration import apply_temperature
-
-# Radiographs held at once, about: bounds the memory of a large folder or split; results do not depend on it.
-PORTION = 64
 
 
 class Examiner:
@@ -67,15 +64,15 @@ class Examiner:
 
         Args:
             images: uint8 [n, S, S], standardised.
-            names: n, from which each radiograph's patches are drawn (see `data.name_keys`).
+            names: n, from which each radiograph's patches are drawn (see `cohort.name_keys`).
 
         Yields:
             A Diagnosis, or the Segmentation where the run trained a segmenter, of NumPy arrays without the batch's
             axis.
         """
-        checksums = data.name_keys(names)
+        checksums = cohort.name_keys(names)
         with tqdm(total=len(images), desc="examining", unit="radiograph", delay=2, leave=None) as bar:
-            for rows, count in data.batches(len(images), self._shares.batch_size):
+            for rows, count in cohort.batches(len(images), self._shares.batch_size):
                 given = self._shares.spread((images[rows], checksums[rows]))
                 result = self._shares.gather(self._run(self._variables, given))
                 if self._temperature != 1:
@@ -127,10 +124,9 @@ class Examiner:
 
 def examine_stored(
     examiner: Examiner, stored: data.Stored, rows: Sequence[int] | None = None
-) -> Iterator[tuple[data.Split, int, Any]]:
+) -> Iterator[tuple[cohort.Split, int, Any]]:
     """Results of a split, or of some rows of it, of which a part is held at a time: (part, row in it, result)."""
-    batch = examiner.config.evaluation.batch_size
-    count = -(-PORTION // batch) * batch
+    count = cohort.portion(examiner.config.evaluation.batch_size)
     if rows is None:
         parts = stored.parts(count)
     else:

@@ -8,7 +8,8 @@ import numpy as np
 from tqdm import tqdm
 
 from cxrjax import figures, predictions, radiograph, runs, standardise
-from cxrjax.examine import PORTION, Examiner, describe
+from cxrjax.cohort import PORTION
+from cxrjax.examine import Examiner, describe
 from cxrjax.parts import Parts
 
 

@@ -27,6 +27,7 @@ LEAVES: dict[str, set[str]] = {
     "cxrjax.lesions": set(),
     "cxrjax.losses": {"cxrjax.anatomy"},
     "cxrjax.metrics": {"cxrjax.statistics.*"},
+    "cxrjax.cohort": set(),
     "cxrjax.lung_crop": set(),
     "cxrjax.differences": {"cxrjax.statistics.*"},
     "cxrjax.mahalanobis": set(),
@@ -90,7 +91,7 @@ SCORES: dict[str, set[str]] = {  # what rows tell, without a network
 TASKS: dict[str, set[str]] = {
     "cxrjax.tasks": set(),
     "cxrjax.tasks.finding_lungs": {*LEAVES, *NETWORKS, "cxrjax.data"},
-    "cxrjax.tasks.examples": {"cxrjax.data", "cxrjax.tasks.finding_lungs"},
+    "cxrjax.tasks.examples": {"cxrjax.cohort", "cxrjax.data", "cxrjax.tasks.finding_lungs"},
     "cxrjax.tasks.*": {
         *LEAVES,
         *NETWORKS,

@@ -11,7 +11,7 @@ import pytest
 
 from configs import audit as settings
 from configs import phantom_classify
-from cxrjax import data, main, networks, predictions, runs
+from cxrjax import cohort, data, main, networks, predictions, runs
 from cxrjax.audit import audit, controls, material, run
 from cxrjax.audit import small as small_network
 from cxrjax.tasks import finding_lungs
@@ -167,7 +167,7 @@ def test_what_was_trained_on_is_refused_and_what_chose_the_network_is_known(work
 
 
 def test_radiographs_are_shrunk_as_they_are_read_and_their_lungs_are_kept(workdir, known_lungs, monkeypatch):
-    monkeypatch.setattr(material, "PART", 7)
+    monkeypatch.setattr(cohort, "PORTION", 7)
     settings = small(1)
     settings.patches.size = 32
     of = material.Material(workdir, "test", settings)

@@ -93,7 +93,7 @@ def audited(tmp_path_factory):
     tiny = settings.get_config()
     tiny.patches.size, tiny.training.epochs, tiny.training.batch_size = SIDE, 1, 16
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(runs, "load_networks", lambda workdir, config: {"segmenter": "known"})
+        patch.setattr(runs, "load_networks", lambda workdir, config: {"segmenter": {"known": np.zeros(1)}})
         patch.setattr(finding_lungs.Finder, "find", find_lungs)
         patch.setattr(material, "Asked", Marked)
         patch.setattr(small, "STEPS", 100)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from configs import base
-from cxrjax import check_maps, data, networks, trust, views
+from cxrjax import check_maps, cohort, networks, trust, views
 from cxrjax.models.classifier import Classifier
 
 SIZE, SEEN = 64, 32
@@ -60,11 +60,11 @@ def cases():
     lesions[:, *SQUARE] = True
     names = [f"{i}.png" for i in range(len(images))]
     blank = np.zeros(images.shape, np.uint8)
-    kinds, keys = np.full(len(images), -1, np.int32), data.name_keys(names)
+    kinds, keys = np.full(len(images), -1, np.int32), cohort.name_keys(names)
     who = (names, names, ["made up"] * len(images), ["square"] * len(images))
     nobody, unknown = [""] * len(images), np.full((len(images), 3), np.nan, np.float32)
     known = (*who, keys, images, blank, kinds, lesions)
-    return data.Split(*known, views=nobody, sexes=nobody, ages=unknown[:, 0], extents=unknown[:, 1:])
+    return cohort.Split(*known, views=nobody, sexes=nobody, ages=unknown[:, 0], extents=unknown[:, 1:])
 
 
 def config():
@@ -76,7 +76,7 @@ def config():
     return settings
 
 
-def judge(backbone: nn.Module, params: dict, cases: data.Split, settings=None):
+def judge(backbone: nn.Module, params: dict, cases: cohort.Split, settings=None):
     settings = settings or config()
     segmenter = views.Network(BrightLungs(), SEEN, 1)
     classifier = views.Network(Classifier(backbone, Positive()), SEEN, 1)
@@ -111,7 +111,7 @@ def test_where_patches_are_drawn_others_are_drawn_too(cases):
     settings = config()
     settings.patches.mode, settings.patches.count, settings.maps.draws, settings.maps.seeds = "local", 4, 1, 1
     settings.maps.levels, settings.maps.steps = 1, 2
-    rows, _, judged = judge(Places(), looks_at_the_square(), data.select(cases, np.arange(2)), settings)
+    rows, _, judged = judge(Places(), looks_at_the_square(), cases.take(np.arange(2)), settings)
     assert "seeds" in judged["checks"] and rows[0]["seeds_correlation"] < 1
 
 

@@ -17,7 +17,7 @@ from onnx import load_model
 from scipy import ndimage
 
 from configs import base
-from cxrjax import checkpoints, data, export, models, networks, runs
+from cxrjax import checkpoints, cohort, export, models, networks, runs
 from cxrjax.examine import Examiner
 from cxrjax.export import proof, stablehlo
 from cxrjax.models import conv, convolution
@@ -111,7 +111,7 @@ def agree(given, examined):
 def test_the_program_gives_what_the_run_gives(folder, images):
     program = deserialize(bytearray((folder / "out" / "diagnose.stablehlo").read_bytes()))
     assert program.platforms == ("cpu", "cuda", "tpu")
-    given = jax.device_get(program.call(images, data.name_keys(NAMES)))  # three; it was proved on two
+    given = jax.device_get(program.call(images, cohort.name_keys(NAMES)))  # three; it was proved on two
     examined = list(Examiner(folder / "classify").examine(images, NAMES))
     assert set(given) == set(examined[0]._fields) - {"evidence"}
     assert given["finding"][2] == -1 and (given["votes"].sum(1) == [20, 20, 0]).all()
@@ -279,7 +279,7 @@ def test_networks_that_vote_together_do_so_in_the_program(folder, images, tmp_pa
     files = export.export_run(run, tmp_path / "out")
     assert files == ["diagnose.stablehlo", "segmenter.onnx", "classifier_1.onnx", "classifier_2.onnx", "settings.json"]
     program = deserialize(bytearray((tmp_path / "out" / "diagnose.stablehlo").read_bytes()))
-    given = jax.device_get(program.call(images, data.name_keys(NAMES)))
+    given = jax.device_get(program.call(images, cohort.name_keys(NAMES)))
     assert (given["votes"].sum(1) == [40, 40, 0]).all()
     agree(given, list(Examiner(run).examine(images, NAMES)))
 
@@ -295,6 +295,6 @@ def test_every_mode_is_one_program_for_all_platforms(folder, images, tmp_path, p
     run = keep_classifier(tmp_path, config)
     (tmp_path / "segment").rename(folder / "segment")
     variables = jax.device_get(runs.load_networks(run, config))
-    batch = (images, data.name_keys(NAMES))
+    batch = (images, cohort.name_keys(NAMES))
     program = stablehlo.convert(stablehlo.build(config, variables), batch)
     agree(jax.device_get(program.run(*batch)), list(Examiner(run).examine(images, NAMES)))

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from configs import base
-from cxrjax import data, metrics, pipeline, predictions
+from cxrjax import cohort, data, metrics, pipeline, predictions
 from cxrjax.report import cases, evidence, method, render
 
 CLASSES = ("normal", "viral", "co<b>vid")
@@ -436,11 +436,11 @@ class Stub:
 def hold(count, side):
     rng = np.random.default_rng(0)
     paths = [f"{k}.png" for k in range(count)]
-    blank = {name: [""] * count for name in data.Split._fields}
+    blank = {name: [""] * count for name in cohort.Split._fields}
     images = rng.integers(0, 255, (count, side, side)).astype(np.uint8)
     masks, kinds = np.zeros((count, side, side), np.uint8), np.full(count, -1)
-    return data.Split(**blank | {
-        "paths": paths, "images": images, "masks": masks, "kinds": kinds, "names": data.name_keys(paths),
+    return cohort.Split(**blank | {
+        "paths": paths, "images": images, "masks": masks, "kinds": kinds, "names": cohort.name_keys(paths),
         "lesions": None, "ages": np.zeros(count),
     })  # fmt: skip
 

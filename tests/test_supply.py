@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from configs import phantom_classify, phantom_segment
-from cxrjax import data, devices, runs, supply, train
+from cxrjax import cohort, data, devices, runs, supply, train
 from cxrjax.checkpoints import Checkpoints
 from cxrjax.sampling import Order
 from cxrjax.tasks import examples, segment
@@ -29,8 +29,7 @@ def prepared(tmp_path_factory):
 def runs_of_both(tmp_path_factory, prepared, small_segmenter):
     """Both trainings twice, radiographs held and read: {held: folder of "segment" and "classify"}."""
     folders, patch = {}, pytest.MonkeyPatch()
-    patch.setattr(examples, "PART", 4)
-    patch.setattr(segment, "PART", 4)
+    patch.setattr(cohort, "PORTION", 6)
     for held in (1.0, 0.0):
         folder = folders[held] = tmp_path_factory.mktemp("runs")
         for base in (phantom_segment, phantom_classify):
@@ -112,7 +111,7 @@ def test_what_takes_more_than_is_held_is_read(prepared):
     held = data.hold_or_stream(config, "train")
     config.data.held -= 1e-3
     read = data.hold_or_stream(config, "train")
-    assert isinstance(held, data.Split) and isinstance(read, data.Stored)
+    assert isinstance(held, cohort.Split) and isinstance(read, data.Stored)
     assert len(read) == len(held) and (read.sources, read.labels) == (held.sources, held.labels)
     np.testing.assert_array_equal(read.take([3, 1]).images, held.images[[3, 1]])
     np.testing.assert_array_equal(read.image(2), held.images[2])

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from configs import base
-from cxrjax import checkpoints, data, runs, train
+from cxrjax import checkpoints, cohort, data, runs, train
 from cxrjax.models import norm
 from cxrjax.tasks import Task
 
@@ -18,7 +18,7 @@ CLASSES = ("normal", "bacterial", "viral")
 SIZE = 64
 
 
-def draw_split(seed: int, count: int) -> data.Split:
+def draw_split(seed: int, count: int) -> cohort.Split:
     """Radiographs of two bright boxes as lungs, striped by class."""
     rng = np.random.default_rng(seed)
     images, masks, labels = [], [], []
@@ -33,8 +33,8 @@ def draw_split(seed: int, count: int) -> data.Split:
         labels.append(CLASSES[kind])
     paths = [f"{seed}-{i}.png" for i in range(count)]
     kinds = np.zeros(count, np.int32)
-    return data.Split(
-        paths, paths, ["made up"] * count, labels, data.name_keys(paths), np.stack(images), np.stack(masks), kinds,
+    return cohort.Split(
+        paths, paths, ["made up"] * count, labels, cohort.name_keys(paths), np.stack(images), np.stack(masks), kinds,
         None, [""] * count, [""] * count, np.full(count, np.nan, np.float32), np.full((count, 2), np.nan, np.float32),
     )  # fmt: skip
 

@@ -16,7 +16,7 @@ from configs import oh2020_classify, oh2020_segment
 from cxrjax import (
     allocator,
     anatomy,
-    data,
+    cohort,
     devices,
     examine,
     models,
@@ -53,7 +53,7 @@ def vote(folder: str, picture: str) -> Work:
     segmenter, classifier = networks.segmenter(config), networks.classifier(config)
     examiner, examiner_of_many = (examine.Examiner(workdir, gated=False, most=most) for most in (1, SEVERAL))
     held = runs.load_networks(workdir, config)
-    key = pipeline.radiograph_keys(config.seed, data.name_keys([name]))[0]
+    key = pipeline.radiograph_keys(config.seed, cohort.name_keys([name]))[0]
     equalise = partial(
         standardise.standardise, size=config.image.size, gamma=config.image.gamma, equalise=config.image.equalise
     )
@@ -142,16 +142,7 @@ def train_stored(folder: str, stored: str, changes: dict[str, Any]) -> Work:
     workdir = Path(folder) / "trained"
     train.prepare(config, workdir)
     training = train.Training(config, train.build_task(config, workdir))
-    state, number = training.begin(0), 0
-
-    def run() -> None:
-        nonlocal state, number
-        for _ in range(STEPS):
-            state = training.step(state, number)
-            number += 1
-        jax.block_until_ready(state)
-
-    return Work({f"{STEPS} steps": run}, _facts())
+    return Work({f"{STEPS} steps": _walk(training, STEPS)}, _facts())
 
 
 def train_segmenter(size: int = 256) -> Work:
@@ -190,14 +181,21 @@ def predict_folder(folder: str, pictures: str, output: str) -> Work:
 
 def _steps(training: train.Training) -> dict[str, Callable[[], Any]]:
     """Steps one after the other, each a turn."""
+    return {"step": _walk(training, 1)} | _product()
+
+
+def _walk(training: train.Training, count: int) -> Callable[[], None]:
+    """So many steps more, at every call."""
     state, number = training.begin(0), 0
 
-    def step() -> None:
+    def run() -> None:
         nonlocal state, number
-        state = jax.block_until_ready(training.step(state, number))
-        number += 1
+        for _ in range(count):
+            state = training.step(state, number)
+            number += 1
+        jax.block_until_ready(state)
 
-    return {"step": step} | _product()
+    return run
 
 
 def _facts() -> dict[str, Any]:

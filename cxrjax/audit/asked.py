@@ -10,7 +10,7 @@ import numpy as np
 from jax import Array
 from ml_collections import ConfigDict
 
-from cxrjax import data, models, networks, pipeline, runs, views, voting
+from cxrjax import cohort, models, networks, pipeline, runs, views, voting
 
 
 class Asked:
@@ -40,10 +40,10 @@ class Asked:
         return self._settings.needs_lungs
 
     def ask(self, images: np.ndarray, lungs: np.ndarray, names: np.ndarray) -> voting.Vote:
-        """Votes on radiographs uint8 [n, S, S] with lungs bool [n, S, S], sure ones; `names` as in `data.Split`."""
+        """Votes on radiographs uint8 [n, S, S] with lungs bool [n, S, S], sure ones; `names` as in `cohort.Split`."""
         keys = pipeline.radiograph_keys(self._seed, names)
         parts = []
-        for rows, count in data.batches(len(images), self._batch):
+        for rows, count in cohort.batches(len(images), self._batch):
             vote = _vote(self._classifier, self._settings, self._variables, images[rows], lungs[rows], keys[rows])
             parts.append(jax.tree.map(lambda x, count=count: np.asarray(x)[:count], vote))
         return jax.tree.map(lambda *each: np.concatenate(each), *parts)

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from cxrjax import data
+from cxrjax import cohort
 from cxrjax.audit import pictures, planted, scores, tabular
 from cxrjax.audit.material import Material, NotDone, need_lungs
 from cxrjax.audit.pictures import Alteration
@@ -53,16 +53,16 @@ def _table(material: Material, attributes: tuple[str, ...]) -> Outcome:
 
 def _shown(
     material: Material, alteration: Alteration | None, by_lungs: bool, rows: np.ndarray | None = None
-) -> tuple[SmallNetwork, data.Split, np.ndarray]:
+) -> tuple[SmallNetwork, cohort.Split, np.ndarray]:
     """The small network trained on altered pictures (of the training radiographs at `rows`), and those to ask it of."""
     (train, lungs), (test, test_lungs) = material.small_train, material.small_test
     if by_lungs:
         need_lungs(lungs, test_lungs)
     if alteration is not None:
         batch = material.config.evaluation.batch_size
-        train = data.replace(train, images=alter(alteration, train.images, lungs, batch))
-        test = data.replace(test, images=alter(alteration, test.images, test_lungs, batch))
-    return SmallNetwork(material.config, train if rows is None else data.select(train, rows)), test, test_lungs
+        train = cohort.replace(train, images=alter(alteration, train.images, lungs, batch))
+        test = cohort.replace(test, images=alter(alteration, test.images, test_lungs, batch))
+    return SmallNetwork(material.config, train if rows is None else train.take(rows)), test, test_lungs
 
 
 def _small(material: Material, alteration: Alteration | None, by_lungs: bool, look: bool) -> Outcome:
@@ -108,7 +108,7 @@ def _leave_source_out(material: Material) -> Outcome:
         if not asked or len(elsewhere) < 2:
             continue
         network, _, _ = _shown(material, None, False, np.flatnonzero(sources != source))
-        left = data.select(test, np.array(asked))
+        left = test.take(np.array(asked))
         parts += _tell(material, left, network.ask(left.images))
         note.append(f"{', '.join(sorted(set(left.labels)))} of {source} ({len(asked)})")
     if not parts:
@@ -127,7 +127,7 @@ def _plant(material: Material, inside: bool) -> Outcome:
     if not len(others):
         raise NotDone("there is no radiograph of another class to put the mark on")
     network = SmallNetwork(material.config, planted.plant(train, lungs, of_target, inside, batch))
-    clean, there = data.select(test, others), test_lungs[others]
+    clean, there = test.take(others), test_lungs[others]
     marked = planted.plant(clean, there, np.arange(len(clean)), inside, batch)
     place = planted.locate(network.ask, marked.images, there, material.classes.index(target))
     place |= planted.aim(place["peaks"], there, inside)
@@ -139,7 +139,7 @@ def _plant(material: Material, inside: bool) -> Outcome:
 def _shuffle(material: Material, number: int) -> Outcome:
     (train, _), (test, _) = material.small_train, material.small_test
     order = np.random.default_rng([material.config.seed, number]).permutation(len(train))
-    shuffled = data.replace(train, labels=[train.labels[i] for i in order])
+    shuffled = cohort.replace(train, labels=[train.labels[i] for i in order])
     return Outcome(_tell(material, test, SmallNetwork(material.config, shuffled).ask(test.images)))
 
 
@@ -163,7 +163,7 @@ def _level_asked(material: Material) -> Outcome:
 
 
 def _tell(
-    material: Material, split: data.Split, probabilities: np.ndarray, **known: np.ndarray
+    material: Material, split: cohort.Split, probabilities: np.ndarray, **known: np.ndarray
 ) -> list[dict[str, Any]]:
     names = zip(split.paths, split.patients, split.sources, split.labels, strict=True)
     cases = [dict(zip(tabular.CASE, one, strict=True)) for one in names]

@@ -1,6 +1,5 @@
 """What the controls of an audit work on: each part is read, or found, when a control first asks for it."""
 
-import io
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
@@ -10,12 +9,10 @@ from typing import Any
 import numpy as np
 from ml_collections import ConfigDict
 
-from cxrjax import data, evaluate, predictions, runs, whole
+from cxrjax import cohort, data, evaluate, predictions, runs
 from cxrjax.audit import small, tabular
 from cxrjax.audit.asked import Asked
 from cxrjax.tasks.finding_lungs import Finder
-
-PART = 256  # radiographs that are held at full size at a time, where a smaller one will do
 
 
 class NotDone(Exception):
@@ -103,20 +100,20 @@ class Material:
         return tuple([tabular.tell(one) for one in self._stream(name)] for name in (self.run.data.train, self.split))
 
     @cached_property
-    def test(self) -> tuple[data.Split, np.ndarray]:
+    def test(self) -> tuple[cohort.Split, np.ndarray]:
         """The split, and its lungs bool [n, S, S]."""
         return self._load(self.split, self.run.image.size)
 
     @cached_property
-    def small_train(self) -> tuple[data.Split, np.ndarray]:
+    def small_train(self) -> tuple[cohort.Split, np.ndarray]:
         """Training at the small network's size."""
         return self._load(self.run.data.train, self.size)
 
     @cached_property
-    def small_test(self) -> tuple[data.Split, np.ndarray]:
+    def small_test(self) -> tuple[cohort.Split, np.ndarray]:
         """The split at the small network's size."""
         split, lungs = self.test
-        return data.replace(split, images=small.shrink(split.images, self.size)), small.shrink_masks(lungs, self.size)
+        return cohort.replace(split, images=small.shrink(split.images, self.size)), small.shrink_masks(lungs, self.size)
 
     @cached_property
     def asked(self) -> Asked:
@@ -153,40 +150,19 @@ class Material:
 
     @cached_property
     def _finder(self) -> Finder:
-        return Finder(self.run, runs.load_networks(self.workdir, self.run)["segmenter"])
+        variables = runs.load_networks(self.workdir, self.run)["segmenter"]
+        return Finder(self.run, variables, self.folder / "lungs")
 
-    def _load(self, name: str, size: int) -> tuple[data.Split, np.ndarray]:
+    def _load(self, name: str, size: int) -> tuple[cohort.Split, np.ndarray]:
         """A split and its lungs bool [n, size, size], shrunk as it is read; the lungs are kept for when it goes on.
 
         What is known of masks and lesions is left behind.
         """
-        kept = self.folder / "lungs" / f"{name}.npz"
         parts, lungs = [], []
-        for part in data.open_as(self.run, name).parts(PART):
+        for part, found in self._finder.recall_all(data.open_as(self.run, name), name):
             data.index_labels(part, self.classes)
-            if not kept.exists():
-                lungs.append(small.shrink_masks(self._find_lungs(part), size))
+            masks = np.zeros(part.images.shape, bool) if found.masks is None else found.masks  # of no segmenter
+            lungs.append(small.shrink_masks(masks, size))
             shrunk = small.shrink(part.images, size)
-            parts.append(data.replace(part, images=shrunk, masks=part.masks[:, :0, :0], lesions=None))
-        if kept.exists():
-            return data.join(parts), _unpack(kept, size)
-        found = np.concatenate(lungs)
-        _pack(kept, found)
-        return data.join(parts), found
-
-    def _find_lungs(self, split: data.Split) -> np.ndarray:
-        """The lungs bool [n, S, S]; nowhere, where the run has no segmenter."""
-        lungs = self._finder.find(split).masks
-        return np.zeros(split.images.shape, bool) if lungs is None else lungs
-
-
-def _pack(path: Path, masks: np.ndarray) -> None:
-    packed = io.BytesIO()
-    np.savez_compressed(packed, lungs=np.packbits(masks, axis=-1))
-    path.parent.mkdir(parents=True, exist_ok=True)
-    whole.write(path, packed.getvalue())
-
-
-def _unpack(path: Path, size: int) -> np.ndarray:
-    with np.load(path) as file:
-        return np.unpackbits(file["lungs"], axis=-1, count=size).astype(bool)
+            parts.append(cohort.replace(part, images=shrunk, masks=part.masks[:, :0, :0], lesions=None))
+        return cohort.join(parts), np.concatenate(lungs)

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cxrjax import data, findings
+from cxrjax import cohort, findings
 from cxrjax.audit import pictures
 from cxrjax.statistics import estimates, resampling
 
@@ -73,13 +73,13 @@ def aim(peaks: Sequence[Sequence[int]], lungs: NDArray, inside: bool) -> dict[st
     return {"hits": float((abs(cells - peaks) <= 1).all(1).mean()), "cells": cells.tolist()}
 
 
-def plant(split: data.Split, lungs: NDArray, rows: NDArray, inside: bool, batch: int) -> data.Split:
+def plant(split: cohort.Split, lungs: NDArray, rows: NDArray, inside: bool, batch: int) -> cohort.Split:
     """A split with a mark on the radiographs at `rows`; see `pictures.mark`."""
     images = split.images.copy()
-    for at, count in data.batches(len(rows), batch):
+    for at, count in cohort.batches(len(rows), batch):
         marked = pictures.mark(images[rows[at]], lungs[rows[at]], inside)
         images[rows[at][:count]] = np.asarray(marked)[:count]
-    return data.replace(split, images=images)
+    return cohort.replace(split, images=images)
 
 
 def count_flips(

@@ -14,7 +14,7 @@ from jax import Array
 from ml_collections import ConfigDict
 from tqdm import tqdm
 
-from cxrjax import data, networks, steps, train, views
+from cxrjax import cohort, networks, steps, train, views
 from cxrjax.audit.pictures import Alteration
 from cxrjax.tasks import classify
 from cxrjax.tasks.finding_lungs import Finder
@@ -26,7 +26,7 @@ STEPS = 400  # at least, however few the radiographs are: a mark on two dozen of
 class SmallNetwork:
     """A small network of a config, trained."""
 
-    def __init__(self, config: ConfigDict, pictures: data.Split):
+    def __init__(self, config: ConfigDict, pictures: cohort.Split):
         """Train it on a split, whose images are of the network's size.
 
         Raises:
@@ -50,7 +50,7 @@ class SmallNetwork:
         """Probabilities float32 [n, K] of pictures uint8 [n, size, size]."""
         found = [
             np.asarray(_ask(self._network, self._variables, images[rows]))[:count]
-            for rows, count in data.batches(len(images), self._batch)
+            for rows, count in cohort.batches(len(images), self._batch)
         ]
         return np.concatenate(found)
 
@@ -58,7 +58,7 @@ class SmallNetwork:
 def alter(alteration: Alteration, images: np.ndarray, lungs: np.ndarray, batch: int) -> np.ndarray:
     """An alteration of pictures uint8 [n, S, S], `batch` of them at a time."""
     altered = np.empty_like(images)
-    for rows, count in data.batches(len(images), batch):
+    for rows, count in cohort.batches(len(images), batch):
         altered[rows[:count]] = np.asarray(alteration(images[rows], lungs[rows]))[:count]
     return altered
 
@@ -68,7 +68,7 @@ def shrink(images: np.ndarray, size: int) -> np.ndarray:
     if images.shape[1] == size:
         return images
     small = np.empty((len(images), size, size), np.uint8)
-    for rows, count in data.batches(len(images), BATCH):
+    for rows, count in cohort.batches(len(images), BATCH):
         small[rows[:count]] = np.asarray(_shrink(images[rows], size))[:count]
     return small
 

@@ -37,7 +37,7 @@ class Program(NamedTuple):
 
 
 def build(config: ConfigDict, variables: Mapping[str, Any]) -> Callable[..., dict[str, Array]]:
-    """The program of a run: uint8 [B, S, S], of a classifier with uint32 [B] of `data.name_keys`, -> what is found.
+    """The program of a run: uint8 [B, S, S], of a classifier with uint32 [B] of `cohort.name_keys`, -> what is found.
 
     Radiographs are taken one by one, so that any number of them will do.
 

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from cxrjax import anatomy, data, figures, losses, predictions
+from cxrjax import anatomy, cohort, data, figures, losses, predictions
 from cxrjax.examine import Examiner, examine_stored
 
 QUALITY = 75  # of WebP, 0..100
@@ -105,7 +105,7 @@ def _merit(row: dict[str, Any]) -> float:
     return -1 - confidence if row["finding"] != row["label"] else confidence
 
 
-def _draw(held: data.Split, i: int, result: Any, found: bool, side: int) -> Picture:
+def _draw(held: cohort.Split, i: int, result: Any, found: bool, side: int) -> Picture:
     finds = hasattr(result, "map")
     lungs = result.mask if finds else result.lungs
     structures = held.kinds[i] == losses.STRUCTURES_KNOWN

@@ -8,15 +8,15 @@ import numpy as np
 from jax import Array
 from ml_collections import ConfigDict
 
-from cxrjax import augment, data, devices, losses, metrics, models, networks, pipeline, views, voting
+from cxrjax import augment, cohort, data, devices, losses, metrics, models, networks, pipeline, views, voting
 from cxrjax.tasks import Task, examples
 from cxrjax.tasks.finding_lungs import Finder
 
 
 def build(
     config: ConfigDict,
-    train: data.Split | data.Stored,
-    validation: data.Split | data.Stored,
+    train: cohort.Split | data.Stored,
+    validation: cohort.Split | data.Stored,
     finder: Finder,
 ) -> Task:
     """The classification task of a config; the lungs are found once, by the segmenter, and kept.

@@ -11,10 +11,8 @@ import jax
 import numpy as np
 from ml_collections import ConfigDict
 
-from cxrjax import data
+from cxrjax import cohort, data
 from cxrjax.tasks.finding_lungs import Finder, Lungs
-
-PART = 64  # radiographs, about, whose lungs are found, and kept on disk, together
 
 
 class Examples(NamedTuple):
@@ -31,7 +29,7 @@ class Examples(NamedTuple):
     held: bool  # whether the batches may be held; there is only one then
 
 
-def look(config: ConfigDict, finder: Finder, radiographs: data.Split | data.Stored, name: str) -> Examples:
+def look(config: ConfigDict, finder: Finder, radiographs: cohort.Split | data.Stored, name: str) -> Examples:
     """Find the lungs of the radiographs of a training.
 
     Args:
@@ -46,14 +44,14 @@ def look(config: ConfigDict, finder: Finder, radiographs: data.Split | data.Stor
     Raises:
         data.MissingData: a label is not among the classes.
     """
-    if isinstance(radiographs, data.Split):
+    if isinstance(radiographs, cohort.Split):
         return _hold(config, finder, radiographs, name)
     return _stream(config, finder, radiographs, name)
 
 
-def _hold(config: ConfigDict, finder: Finder, split: data.Split, name: str) -> Examples:
+def _hold(config: ConfigDict, finder: Finder, split: cohort.Split, name: str) -> Examples:
     labels = data.index_labels(split, tuple(config.classifier.classes))
-    lungs = _join(len(split), (lungs for _, lungs in _find(finder, split, name)))
+    lungs = _join(len(split), (lungs for _, lungs in finder.recall_all(split, name)))
 
     def show(rows: np.ndarray) -> dict[str, Any]:
         shown = {"images": split.images, "lungs": (lungs.masks, lungs.confidence), "labels": labels}
@@ -69,7 +67,7 @@ def _stream(config: ConfigDict, finder: Finder, stored: data.Stored, name: str) 
     labels, batch_size = data.index_labels(stored, tuple(config.classifier.classes)), config.evaluation.batch_size
     each = [
         _pack(*jax.tree.map(lambda x, i=i: x[i], lungs))
-        for part, lungs in _find(finder, stored, name)
+        for part, lungs in finder.recall_all(stored, name)
         for i in range(len(part))
     ]
 
@@ -89,13 +87,6 @@ def _stream(config: ConfigDict, finder: Finder, stored: data.Stored, name: str) 
             first += len(part)
 
     return Examples(labels, np.array([one.found for one in each]), show, batches, batch_size, held=False)
-
-
-def _find(finder: Finder, radiographs: data.Split | data.Stored, name: str) -> Iterator[tuple[data.Split, Lungs]]:
-    """All radiographs, a part at a time, with their lungs."""
-    batch = finder.config.evaluation.batch_size
-    for number, part in enumerate(radiographs.parts(-(-PART // batch) * batch)):
-        yield part, finder.recall(f"{name}-{number:06}", part)
 
 
 def _join(count: int, parts: Iterable[Lungs]) -> Lungs:

@@ -5,7 +5,7 @@ import io
 import json
 import zipfile
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,7 +15,7 @@ import numpy as np
 from ml_collections import ConfigDict
 from tqdm import tqdm
 
-from cxrjax import data, devices, hosts, networks, pipeline, whole
+from cxrjax import cohort, data, devices, hosts, networks, pipeline, whole
 
 VERSION = 1  # of what finds lungs, `pipeline.segment`: raised when it finds others in the same, by the same network
 
@@ -42,19 +42,19 @@ class Finder:
         self.config, self.variables, self._folder = config, variables, folder
         self._segmenter = networks.segmenter(config)
 
-    def find(self, split: data.Split) -> Lungs:
+    def find(self, split: cohort.Split) -> Lungs:
         """The lungs of a split."""
         if self._segmenter is None:
             return Lungs(None, None, np.ones(len(split), bool))
         masks, confidence = np.zeros(split.images.shape, bool), np.zeros(len(split), np.float32)
-        batches = list(data.batches(len(split), self._shares.batch_size))
+        batches = list(cohort.batches(len(split), self._shares.batch_size))
         for rows, count in tqdm(batches, desc="finding lungs", unit="batch", delay=2, leave=None):
             found = self._run(self._held, self._shares.spread(split.images[rows]))
             lungs, sure = self._shares.gather((found.lungs, found.confidence))
             masks[rows[:count]], confidence[rows[:count]] = lungs[:count], sure[:count]
         return Lungs(masks, confidence, masks.any((1, 2)))
 
-    def recall(self, name: str, split: data.Split) -> Lungs:
+    def recall(self, name: str, split: cohort.Split) -> Lungs:
         """The lungs of a split that were found before, in FOLDER/NAME.npz; or found now, and kept there.
 
         What is there counts if it is of the same radiographs, by the same segmenter.
@@ -78,7 +78,12 @@ class Finder:
         whole.write(path, packed.getvalue())
         return lungs
 
-    def _read(self, path: Path, split: data.Split) -> Lungs | None:
+    def recall_all(self, radiographs: cohort.Split | data.Stored, name: str) -> Iterator[tuple[cohort.Split, Lungs]]:
+        """`recall` of all radiographs of a split of that name, a part at a time: (the part, its lungs)."""
+        for number, part in enumerate(radiographs.parts(cohort.portion(self.config.evaluation.batch_size))):
+            yield part, self.recall(f"{name}-{number:06}", part)
+
+    def _read(self, path: Path, split: cohort.Split) -> Lungs | None:
         """What is kept of a split; None where it is of another, or damaged."""
         try:
             with np.load(io.BytesIO(path.read_bytes())) as kept:
@@ -89,7 +94,7 @@ class Finder:
         except (FileNotFoundError, EOFError, ValueError, KeyError, zipfile.BadZipFile, zlib.error):
             return None
 
-    def _name(self, split: data.Split) -> str:
+    def _name(self, split: cohort.Split) -> str:
         """A checksum of radiographs and of all that decides what is found in them."""
         return _sum([self._known, _sum_array(split.images)])
 

@@ -9,15 +9,14 @@ import numpy as np
 from jax import Array
 from ml_collections import ConfigDict
 
-from cxrjax import anatomy, augment, data, devices, losses, metrics, networks, views
+from cxrjax import anatomy, augment, cohort, data, devices, losses, metrics, networks, views
 from cxrjax.tasks import Task
 
-PART = 64  # radiographs held at their own size while they are shrunk
 # What a mask of structures lets us score, and where it is; "lungs" is all that a mask of the lungs alone does.
 SCORED = {"lungs": anatomy.LUNGS, "left lung": (2,), "right lung": (3,), "heart": (1,)}
 
 
-def build(config: ConfigDict, train: data.Split | data.Stored, validation: data.Split | data.Stored) -> Task:
+def build(config: ConfigDict, train: cohort.Split | data.Stored, validation: cohort.Split | data.Stored) -> Task:
     """The segmentation task of a config, its radiographs shrunk to the segmenter's size.
 
     Where they fit into `data.held` at that size they are held, and else read whenever they are needed.
@@ -74,7 +73,7 @@ def measure(predicted: np.ndarray, truth: np.ndarray, kind: int) -> dict[str, fl
     return row
 
 
-def _validation(config: ConfigDict, segmenter: networks.Network, split: data.Split | data.Stored) -> Any:
+def _validation(config: ConfigDict, segmenter: networks.Network, split: cohort.Split | data.Stored) -> Any:
     """Scores of the raw label map at the segmenter's size: what the network itself has learned."""
     background, size = config.training.background_weight, config.evaluation.batch_size
     shares = devices.Shares(size)
@@ -96,7 +95,7 @@ def _validation(config: ConfigDict, segmenter: networks.Network, split: data.Spl
         table, loss = [], []
         variables = shares.replicate(variables)
         for part in parts():
-            for rows, count in data.batches(len(part["kinds"]), size):
+            for rows, count in cohort.batches(len(part["kinds"]), size):
                 batch = tuple(part[key][rows] for key in ("images", "masks", "kinds"))
                 predicted, each = shares.gather(label(variables, shares.spread(batch)))
                 loss += list(each[:count])
@@ -110,18 +109,18 @@ def _validation(config: ConfigDict, segmenter: networks.Network, split: data.Spl
     return validate
 
 
-def _hold(config: ConfigDict, radiographs: data.Split | data.Stored, size: int) -> dict[str, np.ndarray] | None:
+def _hold(config: ConfigDict, radiographs: cohort.Split | data.Stored, size: int) -> dict[str, np.ndarray] | None:
     """All radiographs at the segmenter's size; None where that is too much, of what is stored."""
     masked = radiographs.masked
     if not all(masked):
         raise data.MissingData(f"{radiographs.paths[masked.index(False)]}: has no mask to learn the lungs from")
     if isinstance(radiographs, data.Stored) and not data.fits(config, len(radiographs), size):
         return None
-    parts = [_shrink(part, size) for part in radiographs.parts(PART)]
+    parts = [_shrink(part, size) for part in radiographs.parts(cohort.PORTION)]
     return jax.tree.map(lambda *each: np.concatenate(each), *parts)
 
 
-def _shrink(split: data.Split, size: int) -> dict[str, np.ndarray]:
+def _shrink(split: cohort.Split, size: int) -> dict[str, np.ndarray]:
     """Radiographs at the segmenter's size."""
     images = np.stack([_shrink_image(image, size) for image in split.images])
     return {"images": images, "masks": _shrink_masks(split.masks, size), "kinds": split.kinds}
