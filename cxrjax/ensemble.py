@@ -39,9 +39,10 @@ def diagnose(
     settings: Settings,
 ) -> Diagnosis:
     """`pipeline.diagnose` by the members that `variables["classifier"]` holds (see `load`), pooled."""
+    found = pipeline.find_lungs(segmenter, variables, images, settings)
 
     def one(member: Any) -> Diagnosis:
-        return pipeline.diagnose(segmenter, classifier, variables | {"classifier": member}, images, keys, settings)
+        return pipeline.diagnose_lungs(classifier, member, images, found, keys, settings)
 
     return pool(jax.lax.map(one, variables["classifier"]), settings.voting_rule)
 

@@ -1,7 +1,6 @@
 """Trained networks applied to radiographs, the results as rows and pictures: what evaluation and prediction share."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,11 @@ from ml_collections import ConfigDict
 from tqdm import tqdm
 
 from cxrjax import calibration, cohort, data, devices, ensemble, figures, gate, networks, pipeline, predictions, runs
+from cxrjax.shared_patches import SharedPatches
 from cxrjax.statistics.calibration import apply_temperature
+
+# Radiographs uint8 [B, S, S] and the checksums uint32 [B] of their names -> what is found, on the host.
+Run = Callable[[np.ndarray, np.ndarray], pipeline.Diagnosis | pipeline.Segmentation]
 
 
 class Examiner:
@@ -56,8 +59,8 @@ class Examiner:
                 raise runs.UnfitRun(f"{workdir}: evaluation.members is {self._members}, but only findings are pooled")
             variables["classifier"] = ensemble.load(workdir, self._members)
         size = self.config.evaluation.batch_size
-        self._shares = devices.Shares(size if most is None else min(size, most))
-        self._variables = self._shares.replicate(variables)
+        self._batch = size if most is None else min(size, most)
+        self._run = self._share_patches(variables) if self._shares_patches else self._share_radiographs(variables)
 
     def examine(self, images: np.ndarray, names: Sequence[str]) -> Iterator[pipeline.Diagnosis | pipeline.Segmentation]:
         """Results of radiographs, one by one, in order.
@@ -72,9 +75,8 @@ class Examiner:
         """
         checksums = cohort.name_keys(names)
         with tqdm(total=len(images), desc="examining", unit="radiograph", delay=2, leave=None) as bar:
-            for rows, count in cohort.batches(len(images), self._shares.batch_size):
-                given = self._shares.spread((images[rows], checksums[rows]))
-                result = self._shares.gather(self._run(self._variables, given))
+            for rows, count in cohort.batches(len(images), self._batch):
+                result = self._run(images[rows], checksums[rows])
                 if self._temperature != 1:
                     probabilities = apply_temperature(result.probabilities, self._temperature)
                     result = result._replace(probabilities=probabilities)
@@ -107,11 +109,21 @@ class Examiner:
             return figures.overlay(image, result.mask, result.map)
         return figures.overlay(image, result.lungs, None)
 
-    @cached_property
-    def _run(self) -> Callable[[Any, Any], Any]:
-        """The one program, compiled for batches of one size."""
+    @property
+    def _shares_patches(self) -> bool:
+        """Whether devices that would get no radiograph get patches: of a CPU, where nothing is carried far for it."""
+        drawn = self.finds and self._members == 1 and self.config.patches.mode == "local"
+        return drawn and jax.default_backend() == "cpu" and self._batch < jax.device_count()
 
-        def run(variables: Any, given: tuple[jax.Array, jax.Array]) -> pipeline.Diagnosis | pipeline.Segmentation:
+    def _share_patches(self, variables: Any) -> Run:
+        return SharedPatches(
+            self._segmenter, self._classifier, variables, self._settings, self.config.seed, self._batch
+        )
+
+    def _share_radiographs(self, variables: Any) -> Run:
+        shares = devices.Shares(self._batch)
+
+        def find(variables: Any, given: tuple[jax.Array, jax.Array]) -> pipeline.Diagnosis | pipeline.Segmentation:
             images, checksums = given
             if not self.finds:
                 return pipeline.segment(self._segmenter, variables["segmenter"], images, self._settings)
@@ -119,7 +131,8 @@ class Examiner:
             diagnose = pipeline.diagnose if self._members == 1 else ensemble.diagnose
             return diagnose(self._segmenter, self._classifier, variables, images, keys, self._settings)
 
-        return self._shares.compile(run)
+        placed, run = shares.replicate(variables), shares.compile(find)
+        return lambda *given: shares.gather(run(placed, shares.spread(given)))
 
 
 def examine_stored(

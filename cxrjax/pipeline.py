@@ -71,12 +71,22 @@ def segment(segmenter: Network, variables: Mapping[str, Any], images: Array, set
     return Segmentation(lungs, structures.astype(jnp.uint8), jnp.where(found, confidence, 0), found)
 
 
-def pass_over(images: Array, settings: Settings) -> Segmentation:
-    """The Segmentation of radiographs uint8 [B, S, S] in which no lungs are looked for, for a finding that needs none.
+def find_lungs(
+    segmenter: Network | None, variables: Mapping[str, Any], images: Array, settings: Settings
+) -> Segmentation:
+    """`segment`; or, without a segmenter, the Segmentation of radiographs in which no lungs are looked for.
+
+    Args:
+        segmenter: network with the labels of `anatomy.STRUCTURES`; or None, for a finding that needs no lungs.
+        variables: `{"segmenter": …}`, its parameters and statistics, where there is one.
+        images: uint8 [B, S, S], standardised.
+        settings: see Settings.
 
     Raises:
-        ValueError: it does.
+        ValueError: there is no segmenter, and `settings` needs lungs.
     """
+    if segmenter is not None:
+        return segment(segmenter, variables["segmenter"], images, settings)
     if settings.needs_lungs:
         raise ValueError("without a segmenter, patches.mode has to be 'global' and patches.masked False")
     nowhere, each = jnp.zeros(images.shape, bool), images.shape[:1]
@@ -97,7 +107,7 @@ def diagnose(
     A radiograph's result depends on itself and its key alone, not on its batch.
 
     Args:
-        segmenter: network with the labels of `anatomy.STRUCTURES`; or None, see `pass_over`.
+        segmenter: see `find_lungs`.
         classifier: network with K classes; its size is that of a patch.
         variables: `{"segmenter": …, "classifier": …}`, parameters and statistics of both.
         images: uint8 [B, S, S], standardised; S = 1024 in the paper.
@@ -107,34 +117,25 @@ def diagnose(
     Returns:
         The Diagnosis.
     """
-    if segmenter is None:
-        segmentation = pass_over(images, settings)
-    else:
-        segmentation = segment(segmenter, variables["segmenter"], images, settings)
-    prepared = models.prepare(variables["classifier"])
-    vote, maps, features = lax.map(
+    segmentation = find_lungs(segmenter, variables, images, settings)
+    return diagnose_lungs(classifier, variables["classifier"], images, segmentation, keys, settings)
+
+
+def diagnose_lungs(
+    classifier: Network,
+    variables: Mapping[str, Any],
+    images: Array,
+    segmentation: Segmentation,
+    keys: Array,
+    settings: Settings,
+) -> Diagnosis:
+    """`diagnose` of lungs that are found; the variables are the classifier's."""
+    prepared = models.prepare(variables)
+    told = lax.map(
         lambda one: _examine(classifier, prepared, *one, settings),
         (images, segmentation.lungs, segmentation.confidence, keys),
     )
-    found = segmentation.found
-
-    def blank(x: Array) -> Array:
-        return jnp.where(found.reshape(-1, *[1] * (x.ndim - 1)), x, jnp.zeros_like(x))
-
-    return Diagnosis(
-        votes=blank(vote.votes),
-        probabilities=blank(vote.probabilities),
-        finding=jnp.where(found, vote.finding, NO_CLASS),
-        agreement=blank(vote.agreement),
-        map=blank(maps),
-        mask=segmentation.lungs,
-        lung_confidence=segmentation.confidence,
-        entropy_within=blank(vote.entropy_within),
-        entropy_between=blank(vote.entropy_between),
-        evidence=gate.look(
-            images, segmentation.lungs, segmentation.structures, segmentation.confidence, blank(features)
-        ),
-    )
+    return join(images, segmentation, told)
 
 
 def classify(
@@ -164,14 +165,19 @@ def classify(
     if settings.mode == "dense":
         return dense.classify(classifier, variables, image, lungs, settings)
     places, crops = views.draw_patches(image, lungs, confidence, key, classifier.side, settings)
+    logits, features = look(classifier, variables, crops, settings)
+    return Looks(places, logits, features, jnp.ones(len(logits), bool))
+
+
+def look(classifier: Network, variables: Mapping[str, Any], crops: Array, settings: Settings) -> tuple[Array, Array]:
+    """Classify patches of `views.draw_patches` [N, …]: logits float32 [N, K], last feature maps [N, h, w, C]."""
 
     def run(some: Array) -> tuple[Array, Array]:
         features = models.look(classifier.module, variables, views.feed(views.scale(some), classifier))
         return models.decide(classifier.module, variables, features), features
 
     # As real batches: `lax.map` would have it do them one by one, under `vmap`.
-    logits, features = models.join(lax.map(run, models.split(crops, settings.patch_chunk)), len(crops))
-    return Looks(places, logits, features, jnp.ones(len(logits), bool))
+    return models.join(lax.map(run, models.split(crops, settings.patch_chunk)), len(crops))
 
 
 def show(
@@ -220,6 +226,40 @@ def cover(classifier: Network, image: Array, lungs: Array, confidence: Array, ke
     return views.cover(classifier, image, places, settings)
 
 
+def tell(
+    classifier: Network, variables: Mapping[str, Any], image: Array, looks: Looks, settings: Settings
+) -> tuple[voting.Vote, Array, Array]:
+    """What the Looks at one radiograph uint8 [S, S] say: the vote, the map [S, S] and the mean features [C]."""
+    vote = voting.count_votes(looks.logits, settings.voting_rule, looks.counted)
+    shown = show(classifier, variables, image, looks, vote.finding, settings)
+    mean = dense.average(classifier, len(image), looks) if settings.mode == "dense" else looks.features.mean((0, 1, 2))
+    return vote, shown, mean
+
+
+def join(images: Array, segmentation: Segmentation, told: tuple[voting.Vote, Array, Array]) -> Diagnosis:
+    """The Diagnosis of radiographs uint8 [B, S, S] of their lungs and of what `tell` says of each."""
+    vote, maps, features = told
+    found = segmentation.found
+
+    def blank(x: Array) -> Array:
+        return jnp.where(found.reshape(-1, *[1] * (x.ndim - 1)), x, jnp.zeros_like(x))
+
+    return Diagnosis(
+        votes=blank(vote.votes),
+        probabilities=blank(vote.probabilities),
+        finding=jnp.where(found, vote.finding, NO_CLASS),
+        agreement=blank(vote.agreement),
+        map=blank(maps),
+        mask=segmentation.lungs,
+        lung_confidence=segmentation.confidence,
+        entropy_within=blank(vote.entropy_within),
+        entropy_between=blank(vote.entropy_between),
+        evidence=gate.look(
+            images, segmentation.lungs, segmentation.structures, segmentation.confidence, blank(features)
+        ),
+    )
+
+
 def _examine(
     classifier: Network,
     variables: Mapping[str, Any],
@@ -229,12 +269,9 @@ def _examine(
     key: Array,
     settings: Settings,
 ) -> tuple[voting.Vote, Array, Array]:
-    """The vote, the map [S, S] and the mean features [C] of one radiograph."""
+    """`tell` of one radiograph."""
     looks = classify(classifier, variables, image, lungs, confidence, key, settings)
-    vote = voting.count_votes(looks.logits, settings.voting_rule, looks.counted)
-    shown = show(classifier, variables, image, looks, vote.finding, settings)
-    mean = dense.average(classifier, len(image), looks) if settings.mode == "dense" else looks.features.mean((0, 1, 2))
-    return vote, shown, mean
+    return tell(classifier, variables, image, looks, settings)
 
 
 def radiograph_keys(seed: int, names: Array) -> Array:

@@ -1,7 +1,7 @@
 """Compiled programs, kept on disk from one start to the next: JAX's persistent compilation cache.
 
 JAX calls a program by all that it depends on, down to what the CPU can do, so machines of any kind may share a folder.
-What compiles in less than a second is not kept, unless JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS says otherwise.
+What compiles in less than LEAST seconds is not kept, unless JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS says otherwise.
 """
 
 import os
@@ -10,6 +10,8 @@ from pathlib import Path
 
 import jax
 from jax.experimental.compilation_cache import compilation_cache
+
+LEAST = 0.25  # seconds
 
 
 def name_folder(asked: str | None) -> str:
@@ -38,6 +40,9 @@ def keep(folder: str) -> None:
         Path(folder).mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
             pass
+    if "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS" not in os.environ:
+        least = min(LEAST, jax.config.jax_persistent_cache_min_compile_time_secs)
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", least)
     _use(folder)
 
 

@@ -8,7 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from configs import base
-from cxrjax import devices, groups, hosts, sampling, steps, supply
+from cxrjax import devices, groups, hosts, models, networks, pipeline, sampling, steps, supply, views
+from cxrjax.shared_patches import SharedPatches
 from cxrjax.tasks import Task
 
 
@@ -64,9 +65,37 @@ def examine(batch_size: int) -> dict[str, np.ndarray]:
     return found
 
 
+class BrightLungs(nn.Module):
+    """Bright pixels are lungs."""
+
+    def __call__(self, x, train):
+        lung = 20 * (x[..., 0] - 0.5)
+        return nn.log_softmax(jnp.stack([0 * lung, 0 * lung - 50, lung, 0 * lung - 50], -1))
+
+
+def diagnose(batch_size: int) -> pipeline.Diagnosis:
+    """Radiographs, the last without lungs, whose seven patches each are shared."""
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 60, (batch_size, 64, 64)).astype(np.uint8)
+    images[:-1, 10:50, 8:28] = rng.integers(160, 255, (40, 20))
+    segmenter = views.Network(BrightLungs(), 32, 1)
+    classifier = views.Network(models.build("resnet18", 3, width=8, stages=(1, 1)), 32, 1)
+    weights = {"segmenter": {}, "classifier": networks.init(classifier, jax.random.key(1))}
+    settings = views.Settings("local", True, 7, 2, "majority", 0.005, 0.02, "grey", 0.05, 0.875)
+    names = np.arange(batch_size, dtype=np.uint32) + 5
+    found = SharedPatches(segmenter, classifier, weights, settings, 3, batch_size)(images, names)
+
+    keys = pipeline.radiograph_keys(3, names)
+    wanted = jax.device_get(pipeline.diagnose(segmenter, classifier, weights, images, keys, settings))
+    assert (wanted.finding >= 0).sum() == batch_size - 1
+    jax.tree.map(lambda x, y: np.testing.assert_allclose(x, y, rtol=1e-5, atol=1e-6), found, wanted)
+    return found
+
+
 def work() -> dict[str, np.ndarray]:
     """All arrays of batches of several sizes, by name."""
-    tree = [examine(size) for size in (1, 6, 17)], [learn(size, way) for size in (6, 9) for way in (False, True)]
+    learned = [learn(size, way) for size in (6, 9) for way in (False, True)]
+    tree = [examine(size) for size in (1, 6, 17)], learned, diagnose(3)
     return {jax.tree_util.keystr(path): np.asarray(leaf) for path, leaf in jax.tree.leaves_with_path(tree)}
 
 

@@ -59,6 +59,7 @@ NETWORKS: dict[str, set[str]] = {
     "cxrjax.views": {*LEAVES, "cxrjax.models"},
     "cxrjax.dense": {*LEAVES, "cxrjax.models", "cxrjax.views"},
     "cxrjax.pipeline": {*LEAVES, "cxrjax.dense", "cxrjax.models", "cxrjax.views"},
+    "cxrjax.shared_patches": {*LEAVES, "cxrjax.models", "cxrjax.pipeline", "cxrjax.views"},
     "cxrjax.networks": {*LEAVES, "cxrjax.models", "cxrjax.views"},
 }
 DOORS_TO_THE_DISK: dict[str, set[str]] = {

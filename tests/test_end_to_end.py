@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 import cv2
+import jax
 import numpy as np
 import pytest
 from sklearn.metrics import f1_score
@@ -154,19 +155,21 @@ def test_a_run_needs_only_its_own_folder_and_goes_on_past_a_bad_file(folder, tmp
     assert [row["status"] for row in read] == [row["status"] for row in rows]
 
 
-def test_a_prediction_does_not_depend_on_its_neighbours(folder, tmp_path):
+def test_a_prediction_depends_neither_on_its_neighbours_nor_on_who_shares_its_patches(folder, tmp_path, monkeypatch):
     picture = cv2.GaussianBlur(np.random.default_rng(1).integers(0, 255, (90, 90)).astype(np.uint8), (0, 0), 5)
     (tmp_path / "in").mkdir()
     for name in ("a", "b", "c"):
         cv2.imwrite(str(tmp_path / "in" / f"{name}.png"), np.roll(picture, ord(name), axis=0))
     together = predict.predict(folder / "classify", tmp_path / "in", tmp_path / "all")[1]
-    alone = predict.predict(folder / "classify", tmp_path / "in" / "b.png", tmp_path / "one")[0]
-    assert together.keys() == alone.keys() and together["status"] == alone["status"]
-    for key, value in alone.items():
-        if isinstance(value, str | int):
-            assert together[key] == value
-        else:
-            assert together[key] == pytest.approx(value, abs=1e-5)
+    for devices in (1, 2):  # of which there is one: what is shared between more is in test_hosts
+        monkeypatch.setattr(jax, "device_count", lambda devices=devices: devices)
+        alone = predict.predict(folder / "classify", tmp_path / "in" / "b.png", tmp_path / f"{devices}")[0]
+        assert together.keys() == alone.keys() and together["status"] == alone["status"]
+        for key, value in alone.items():
+            if isinstance(value, str | int):
+                assert together[key] == value
+            else:
+                assert together[key] == pytest.approx(value, abs=1e-5)
 
 
 @pytest.mark.parametrize("run", ["segment", "classify"])

@@ -65,7 +65,15 @@ def vote(folder: str, picture: str) -> Work:
         lambda held, *given: pipeline.classify(classifier, models.prepare(held["classifier"]), *given, key, settings)
     )
     count = jax.jit(partial(voting.count_votes, rule=settings.voting_rule))
+    draw_patches = jax.jit(partial(views.draw_patches, size=classifier.side, settings=settings))
+    shares = devices.Shares(settings.patch_count)
+    look = shares.compile(lambda prepared, crops: pipeline.look(classifier, prepared, crops, settings))
+    prepared = shares.replicate(jax.jit(models.prepare)(held["classifier"]))
     show = jax.jit(lambda held, *given: pipeline.show(classifier, held["classifier"], *given, settings))
+
+    def look_alone() -> tuple[jax.Array, jax.Array]:
+        _, crops = draw_patches(image, lungs, confidence, key)
+        return look(prepared, shares.spread(np.asarray(crops)))
 
     def find() -> pipeline.Diagnosis:
         return next(examiner.examine(equalise(radiograph.read(picture))[None], [name]))
@@ -97,7 +105,7 @@ def vote(folder: str, picture: str) -> Work:
         "segment": lambda: segment_one(held, image),
         "draw": lambda: draw(key, lungs, settings.patch_count),
         "crop": lambda: crop(masked, centres, classifier.size),
-        "draw, crop, classify": lambda: classify_one(held, image, lungs, confidence),
+        "draw, crop, classify": lambda: classify_one(held, image, lungs, confidence) if dense else look_alone(),
         "vote": lambda: count(patched.logits, counted=patched.counted),
         "map": lambda: show(held, image, patched, finding),
         WHOLE: find,
