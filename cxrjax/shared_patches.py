@@ -28,9 +28,10 @@ class SharedPatches:
         seed: int,
         batch_size: int,
     ):
-        """Place the networks of `pipeline.diagnose`; keys are those of the seed."""
-        count = settings.patch_count
-        few, whole = devices.Shares(batch_size), devices.Shares(batch_size * count)
+        """Place the networks of `pipeline.diagnose`; the keys are made of the seed."""
+        self._count = settings.patch_count
+        self._radiographs = devices.Shares(batch_size)
+        self._patches = devices.Shares(batch_size * self._count)
 
         def draw(variables: Any, given: tuple[Array, Array]) -> tuple[pipeline.Segmentation, Array, Array]:
             images, checksums = given
@@ -39,31 +40,30 @@ class SharedPatches:
             shown = (images, found.lungs, found.confidence, keys)
             return found, *lax.map(lambda one: views.draw_patches(*one, classifier.side, settings), shown)
 
-        def look(variables: Any, crops: Array) -> tuple[Array, Array]:
-            return pipeline.look(classifier, variables, crops, settings)
+        def look(prepared: Any, crops: Array) -> tuple[Array, Array]:
+            return pipeline.look(classifier, prepared, crops, settings)
 
         def conclude(variables: Any, given: Any) -> pipeline.Diagnosis:
             images, found, *seen = given
 
             def tell(one: Any) -> Any:
-                image, looks = one[0], Looks(*one[1:], jnp.ones(count, bool))
-                return pipeline.tell(classifier, variables, image, looks, settings)
+                image, looks = one[0], Looks(*one[1:], jnp.ones(settings.patch_count, bool))
+                return pipeline.tell(classifier, variables["classifier"], image, looks, settings)
 
             return pipeline.join(images, found, lax.map(tell, (images, *seen)))
 
-        self._few, self._whole, self._count = few, whole, count
-        self._draw, self._look, self._conclude = few.compile(draw), whole.compile(look), few.compile(conclude)
-        self._variables = few.replicate(variables)
-        prepare = jax.jit(models.prepare, out_shardings=whole.everywhere)  # as its own program: once, not every time
-        self._classifier = prepare(whole.replicate(variables["classifier"]))
+        self._draw, self._conclude = map(self._radiographs.compile, (draw, conclude))
+        self._look = self._patches.compile(look)
+        self._variables = self._radiographs.replicate(variables)
+        prepare = jax.jit(models.prepare, out_shardings=self._patches.everywhere)
+        self._prepared = prepare(self._patches.replicate(variables["classifier"]))  # once, and not at every batch
 
     def __call__(self, images: np.ndarray, checksums: np.ndarray) -> pipeline.Diagnosis:
-        """Diagnose radiographs uint8 [B, S, S] whose names have checksums uint32 [B]; results on the host."""
-        few, whole = self._few, self._whole
-        given = few.spread((images, checksums))
+        """Diagnose radiographs uint8 [B, S, S] whose names have checksums uint32 [B]; the result is on the host."""
+        given = self._radiographs.spread((images, checksums))
         found, places, crops = self._draw(self._variables, given)
-        crops = np.concatenate(few.gather(crops))
-        seen = whole.gather(self._look(self._classifier, whole.spread(crops)))
-        seen = jax.tree.map(lambda x: x.reshape(len(images), self._count, *x.shape[1:]), seen)
-        told = self._conclude(self._variables["classifier"], (given[0], found, places, *few.spread(seen)))
-        return few.gather(told)
+        crops = np.concatenate(self._radiographs.gather(crops))
+        seen = self._patches.gather(self._look(self._prepared, self._patches.spread(crops)))
+        seen = jax.tree.map(lambda x: x.reshape(-1, self._count, *x.shape[1:]), seen)
+        looks = (places, *self._radiographs.spread(seen))
+        return self._radiographs.gather(self._conclude(self._variables, (given[0], found, *looks)))
