@@ -73,7 +73,7 @@ def by_library(x: Array, kernel: Array, stride: int, padding: int) -> Array:
 def by_columns(x: Array, kernel: Array, stride: int, padding: int) -> Array:
     """`convolve` as one matrix product of the input's unrolled columns (im2col)."""
     size, _, channels, features = kernel.shape
-    return unroll(_pad(x, padding), size, stride) @ kernel.reshape(size**2 * channels, features)
+    return unroll(surround(x, padding), size, stride) @ kernel.reshape(size**2 * channels, features)
 
 
 def by_tiles(x: Array, kernel: Array, stride: int, padding: int) -> Array:
@@ -114,7 +114,7 @@ def kernel_gradient_by_taps(x: Array, dy: Array, size: int, padding: int) -> Arr
 
     def add(total: Array, one: tuple[Array, Array]) -> tuple[Array, None]:
         x, dy = one
-        columns = unroll(_pad(dy[None], size - 1 - padding), size)  # the last tap first
+        columns = unroll(surround(dy[None], size - 1 - padding), size)  # the last tap first
         return total + x.reshape(-1, channels).T @ columns.reshape(-1, size**2 * features), None
 
     total, _ = lax.scan(add, jnp.zeros((channels, size**2 * features), dy.dtype), (x, dy))
@@ -130,7 +130,7 @@ def kernel_gradient_by_columns(x: Array, dy: Array, size: int, stride: int, padd
 
     def add(total: Array, some: tuple[Array, Array]) -> tuple[Array, None]:
         x, dy = some
-        columns = unroll(_pad(x, padding), size, stride).reshape(-1, size**2 * channels)
+        columns = unroll(surround(x, padding), size, stride).reshape(-1, size**2 * channels)
         return total + columns.T @ dy.reshape(-1, features), None
 
     parts = tuple(a.reshape(-1, at_once, *a.shape[1:]) for a in (x, dy))
@@ -205,8 +205,9 @@ def shift(x: Array, size: int, stride: int, axis: int) -> list[Array]:
     return [lax.slice_in_dim(x, start, start + span, stride, axis) for start in range(size)]
 
 
-def _pad(x: Array, padding: int) -> Array:
-    return jnp.pad(x, ((0, 0), (padding, padding), (padding, padding), (0, 0)))
+def surround(x: Array, margin: int, value: float = 0) -> Array:
+    """Pictures [N, H, W, C] with so many more pixels of a value on all four sides."""
+    return jnp.pad(x, ((0, 0), (margin, margin), (margin, margin), (0, 0)), constant_values=value)
 
 
 def _shift_and_add(taps: Array, padding: int, axis: int) -> Array:

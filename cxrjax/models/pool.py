@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from cxrjax.models.convolution import shift, shift_both
+from cxrjax.models.convolution import shift, shift_both, surround
 
 
 def max_pool(x: Array, size: int, stride: int, padding: int = 0) -> Array:
@@ -36,7 +36,7 @@ def max_pool(x: Array, size: int, stride: int, padding: int = 0) -> Array:
 
 @partial(jax.custom_vjp, nondiff_argnums=(1, 2, 3))
 def _max_pool(x: Array, size: int, stride: int, padding: int) -> Array:
-    x = _surround(x, padding, -jnp.inf)
+    x = surround(x, padding, -jnp.inf)
     return reduce(jnp.maximum, shift(reduce(jnp.maximum, shift(x, size, stride, axis=1)), size, stride, axis=2))
 
 
@@ -50,9 +50,9 @@ def _differentiate(size: int, stride: int, padding: int, remembered: tuple[Array
     x, y = remembered
     n, height, width, channels = x.shape
     down, across = -(-height // stride), -(-width // stride)
-    seen = shift_both(_surround(x, padding, -jnp.inf), size, stride)
-    share = _surround(dy / sum((part == y).astype(dy.dtype) for part in seen), size, 0)
-    y = _surround(y, size, jnp.nan)
+    seen = shift_both(surround(x, padding, -jnp.inf), size, stride)
+    share = surround(dy / sum((part == y).astype(dy.dtype) for part in seen), size, 0)
+    y = surround(y, size, jnp.nan)
     x = jnp.pad(x, ((0, 0), (0, down * stride - height), (0, across * stride - width), (0, 0)))
     x = x.reshape(n, down, stride, across, stride, channels)
 
@@ -72,7 +72,3 @@ def _differentiate(size: int, stride: int, padding: int, remembered: tuple[Array
 
 
 _max_pool.defvjp(_remember, _differentiate)
-
-
-def _surround(x: Array, margin: int, value: float) -> Array:
-    return jnp.pad(x, ((0, 0), (margin, margin), (margin, margin), (0, 0)), constant_values=value)
