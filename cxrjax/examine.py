@@ -9,7 +9,20 @@ import numpy as np
 from ml_collections import ConfigDict
 from tqdm import tqdm
 
-from cxrjax import calibration, cohort, data, devices, ensemble, figures, gate, networks, pipeline, predictions, runs
+from cxrjax import (
+    calibration,
+    cohort,
+    data,
+    devices,
+    ensemble,
+    figures,
+    gate,
+    networks,
+    pipeline,
+    predictions,
+    programs,
+    runs,
+)
 from cxrjax.shared_patches import SharedPatches
 from cxrjax.statistics.calibration import apply_temperature
 
@@ -116,9 +129,8 @@ class Examiner:
         return drawn and jax.default_backend() == "cpu" and self._batch < jax.device_count()
 
     def _share_patches(self, variables: Any) -> Run:
-        return SharedPatches(
-            self._segmenter, self._classifier, variables, self._settings, self.config.seed, self._batch
-        )
+        known = (self._segmenter, self._classifier, variables, self._settings, self.config.seed)
+        return SharedPatches(*known, self._batch, self.config.to_json())
 
     def _share_radiographs(self, variables: Any) -> Run:
         shares = devices.Shares(self._batch)
@@ -131,7 +143,8 @@ class Examiner:
             diagnose = pipeline.diagnose if self._members == 1 else ensemble.diagnose
             return diagnose(self._segmenter, self._classifier, variables, images, keys, self._settings)
 
-        placed, run = shares.replicate(variables), shares.compile(find)
+        placed = shares.replicate(variables)
+        run = programs.Recalled(shares.compile(find), "examine", self.config.to_json())
         return lambda *given: shares.gather(run(placed, shares.spread(given)))
 
 

@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array, lax
 
-from cxrjax import anatomy, dense, gate, lung_crop, models, saliency, views, voting
+from cxrjax import anatomy, dense, gate, lung_crop, models, programs, saliency, views, voting
 from cxrjax.views import Looks, Network, Settings
 
 NO_CLASS = -1  # the finding of a radiograph in which no lungs were found
@@ -39,6 +39,10 @@ class Diagnosis(NamedTuple):
     entropy_within: Array  # float32 [B] in nats, of `voting.Vote`; 0 where no lungs were found
     entropy_between: Array  # float32 [B] in nats, likewise
     evidence: gate.Evidence  # of whether it is an upright frontal chest radiograph at all
+
+
+for _kind in (Segmentation, Diagnosis, gate.Evidence):
+    programs.register(_kind)
 
 
 @partial(jax.jit, static_argnames=("segmenter", "settings"))

@@ -4,7 +4,7 @@ Three programs and not one: a device that waits, within a program, for what anot
 threads meanwhile.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 
-from cxrjax import devices, models, pipeline, views
+from cxrjax import devices, models, pipeline, programs, views
 from cxrjax.views import Looks, Network, Settings
 
 
@@ -27,8 +27,9 @@ class SharedPatches:
         settings: Settings,
         seed: int,
         batch_size: int,
+        made_of: str,
     ):
-        """Place the networks of `pipeline.diagnose`; the keys are made of the seed."""
+        """Place the networks of `pipeline.diagnose`; the keys are made of the seed, and all of what `made_of` says."""
         self._count = settings.patch_count
         self._radiographs = devices.Shares(batch_size)
         self._patches = devices.Shares(batch_size * self._count)
@@ -52,8 +53,11 @@ class SharedPatches:
 
             return pipeline.join(images, found, lax.map(tell, (images, *seen)))
 
-        self._draw, self._conclude = map(self._radiographs.compile, (draw, conclude))
-        self._look = self._patches.compile(look)
+        def recalled(shares: devices.Shares, run: Callable[[Any, Any], Any]) -> programs.Recalled:
+            return programs.Recalled(shares.compile(run), run.__name__, made_of)
+
+        self._draw, self._conclude = (recalled(self._radiographs, run) for run in (draw, conclude))
+        self._look = recalled(self._patches, look)
         self._variables = self._radiographs.replicate(variables)
         prepare = jax.jit(models.prepare, out_shardings=self._patches.everywhere)
         self._prepared = prepare(self._patches.replicate(variables["classifier"]))  # once, and not at every batch

@@ -1,6 +1,9 @@
 """What every process of `test_hosts.py` does: python host.py OUT.npz [HOST:PORT PROCESSES PROCESS]."""
 
 import sys
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from unittest import mock
 
 import flax.linen as nn
 import jax
@@ -8,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from configs import base
-from cxrjax import devices, groups, hosts, models, networks, pipeline, sampling, steps, supply, views
+from cxrjax import devices, groups, hosts, models, networks, pipeline, programs, sampling, steps, supply, views
 from cxrjax.shared_patches import SharedPatches
 from cxrjax.tasks import Task
 
@@ -83,12 +86,14 @@ def diagnose(batch_size: int) -> pipeline.Diagnosis:
     weights = {"segmenter": {}, "classifier": networks.init(classifier, jax.random.key(1))}
     settings = views.Settings("local", True, 7, 2, "majority", 0.005, 0.02, "grey", 0.05, 0.875)
     names = np.arange(batch_size, dtype=np.uint32) + 5
-    found = SharedPatches(segmenter, classifier, weights, settings, 3, batch_size)(images, names)
-
     keys = pipeline.radiograph_keys(3, names)
     wanted = jax.device_get(pipeline.diagnose(segmenter, classifier, weights, images, keys, settings))
     assert (wanted.finding >= 0).sum() == batch_size - 1
-    jax.tree.map(lambda x, y: np.testing.assert_allclose(x, y, rtol=1e-5, atol=1e-6), found, wanted)
+    with TemporaryDirectory() as kept, mock.patch.object(programs, "_traced", Path(kept)):
+        for _ in range(2):  # the second time as it was traced the first time, where there is one process
+            found = SharedPatches(segmenter, classifier, weights, settings, 3, batch_size, "")(images, names)
+            jax.tree.map(lambda x, y: np.testing.assert_allclose(x, y, rtol=1e-5, atol=1e-6), found, wanted)
+        assert len(list(Path(kept).iterdir())) == (3 if jax.process_count() == 1 else 0)
     return found
 
 

@@ -37,7 +37,7 @@ LEAVES: dict[str, set[str]] = {
     "cxrjax.patches": set(),
     "cxrjax.parts": {"cxrjax.predictions", "cxrjax.whole"},
     "cxrjax.predictions": {"cxrjax.whole"},
-    "cxrjax.programs": set(),
+    "cxrjax.programs": {"cxrjax", "cxrjax.whole"},  # cxrjax for where its code lies
     "cxrjax.radiograph": set(),
     "cxrjax.saliency": {"cxrjax.patches"},
     "cxrjax.sampling": set(),
@@ -164,7 +164,7 @@ ONLY: dict[str, set[str]] = {
     "apache_beam": {"data_prep.workers"},
     "h5py": {"cxrjax.pretrained.keras"},
     "huggingface_hub": {"cxrjax.pretrained.hub"},
-    "jax.export": {"cxrjax.export.stablehlo"},
+    "jax.export": {"cxrjax.export.stablehlo", "cxrjax.programs"},
     "jax2onnx": {"cxrjax.export.onnx"},
     "onnxruntime": {"cxrjax.export.onnx"},
     "safetensors": {"cxrjax.pretrained.files", "cxrjax.exchange"},

@@ -15,7 +15,7 @@ import numpy as np
 from ml_collections import ConfigDict
 from tqdm import tqdm
 
-from cxrjax import cohort, data, devices, hosts, networks, pipeline, whole
+from cxrjax import cohort, data, devices, hosts, networks, pipeline, programs, whole
 
 VERSION = 1  # of what finds lungs, `pipeline.segment`: raised when it finds others in the same, by the same network
 
@@ -115,9 +115,10 @@ class Finder:
     @cached_property
     def _run(self) -> Callable[[Any, Any], pipeline.Segmentation]:
         settings = networks.settings(self.config, self.config.patches.count)
-        return self._shares.compile(
+        run = self._shares.compile(
             lambda variables, images: pipeline.segment(self._segmenter, variables, images, settings)
         )
+        return programs.Recalled(run, "find lungs", self.config.to_json())
 
 
 def _sum(known: Any) -> str:

@@ -1,0 +1,118 @@
+"""What is traced once is not traced again, by a program to which all is the same; and else it is."""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from cxrjax import programs, whole
+
+
+class Pair(NamedTuple):
+    """What the program of these tests gives."""
+
+    scaled: jax.Array
+    sums: dict[str, jax.Array]
+
+
+programs.register(Pair)
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    monkeypatch.setattr(programs, "_traced", tmp_path)
+    return tmp_path
+
+
+class Start:
+    """A program as a new start of the process has it; and how often it was traced since."""
+
+    def __init__(self, made_of="made of this"):
+        self.traces = 0
+        self.run = programs.Recalled(jax.jit(self._run), made_of)
+
+    def _run(self, factor, given):
+        self.traces += 1
+        return Pair(factor * jnp.sin(given["x"]), {"sum": given["x"].sum()})
+
+    def give(self, count=5):
+        return self.run(jnp.float32(3), {"x": jnp.linspace(0, 1, count)})
+
+
+def test_a_later_start_does_not_trace_and_gives_the_same(folder):
+    first, second = Start(), Start()
+    given, again, later = first.give(), first.give(), second.give()
+    assert (first.traces, second.traces) == (1, 0) and isinstance(later, Pair)
+    np.testing.assert_allclose(given.scaled, 3 * np.sin(np.linspace(0, 1, 5)), rtol=1e-6)
+    assert given.sums["sum"] == pytest.approx(2.5)
+    for other in (again, later):
+        jax.tree.map(np.testing.assert_array_equal, other, given)
+    assert len([*folder.iterdir()]) == 1
+
+
+@pytest.fixture
+def precise():
+    """A function that has products be made in another precision, until the test is over."""
+    yield lambda: jax.config.update("jax_default_matmul_precision", "highest")
+    jax.config.update("jax_default_matmul_precision", None)
+
+
+@pytest.mark.parametrize("what", ["made of", "form", "code", "setting", "version"])
+def test_what_is_not_the_same_is_traced(folder, monkeypatch, precise, what):
+    Start().give()
+    if what == "code":
+        monkeypatch.setattr(programs, "_sum_code", lambda: "other")
+    if what == "version":
+        monkeypatch.setattr(jax, "__version__", "0.0.0")
+    if what == "setting":
+        precise()
+    later = Start("made of that" if what == "made of" else "made of this")
+    assert len(later.give(6 if what == "form" else 5).scaled) == (6 if what == "form" else 5)
+    assert later.traces == 1 and len([*folder.iterdir()]) == 2
+
+
+@pytest.mark.parametrize(
+    "damage", [lambda data: data[:-1], lambda data: b"", lambda data: data[:-1] + bytes([data[-1] ^ 1])]
+)
+def test_what_is_damaged_is_traced_and_kept_anew(folder, damage):
+    given = Start().give()
+    (file,) = folder.iterdir()
+    data = file.read_bytes()
+    file.write_bytes(damage(data))
+    later = Start()
+    jax.tree.map(np.testing.assert_array_equal, later.give(), given)
+    assert later.traces == 1
+    last = Start()
+    jax.tree.map(np.testing.assert_array_equal, last.give(), given)
+    assert last.traces == 0
+
+
+def test_what_cannot_be_written_down_or_kept_runs_all_the_same(folder, monkeypatch):
+    def ask(x):
+        return jax.pure_callback(lambda x: np.asarray(2 * x), x, x)
+
+    assert programs.Recalled(jax.jit(ask), "asks")(jnp.float32(4)) == 8 and not [*folder.iterdir()]
+
+    def write(path, data):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(whole, "write", write)
+    assert Start().give().sums["sum"] == pytest.approx(2.5) and not [*folder.iterdir()]
+
+
+def test_a_fault_of_the_program_is_told_as_without(folder):
+    def fail(x):
+        raise ValueError("no such rule")
+
+    with pytest.raises(ValueError, match="no such rule"):
+        programs.Recalled(jax.jit(fail), "fails")(jnp.zeros(1))
+
+
+def test_nothing_is_kept_where_nothing_is_to_be(monkeypatch):
+    monkeypatch.setattr(programs, "_traced", None)
+    start = Start()
+    start.give()
+    start.give()
+    assert start.traces == 1
