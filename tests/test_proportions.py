@@ -1,8 +1,11 @@
 """Proportions and paired tests: published and hand-worked numbers, definitions, and the level held by simulation."""
 
+import itertools
+
 import numpy as np
 import pytest
 from scipy.special import ndtr
+from scipy.stats import binomtest
 
 from cxrjax.statistics import delong, proportions
 
@@ -15,6 +18,11 @@ def test_wilson_is_that_of_newcombe_1998_table_1(hits, n, low, high):
     assert proportions.wilson(hits / n, n) == pytest.approx((low, high), abs=5e-5)
     mirrored = proportions.wilson(1 - hits / n, n)
     assert mirrored == pytest.approx((1 - high, 1 - low), abs=5e-5) and 0 <= mirrored[0] <= mirrored[1] <= 1
+
+
+def test_mcnemar_is_the_binomial_test_of_a_fair_coin():
+    for first, second in itertools.product(range(0, 40, 3), range(1, 40, 3)):
+        assert proportions.mcnemar(first, second) == pytest.approx(binomtest(first, first + second).pvalue, rel=1e-12)
 
 
 def test_mcnemar_by_hand():
