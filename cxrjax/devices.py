@@ -36,10 +36,10 @@ class Shares:
     Where a size does not divide, the batch is filled up with its last row; what comes of that is cut off again.
     """
 
-    def __init__(self, batch_size: int):
-        """Share batches of that many rows, 1 or more."""
+    def __init__(self, batch_size: int, most: int | None = None):
+        """Share batches of that many rows, 1 or more, between all devices or at most so many of each process."""
         own = math.ceil(batch_size / jax.process_count())  # rows of a process
-        each = math.ceil(own / jax.local_device_count())
+        each = math.ceil(own / min(jax.local_device_count(), most or jax.local_device_count()))
         count = math.ceil(own / each)
         chosen = [
             device

@@ -22,8 +22,8 @@ from cxrjax import (
     predictions,
     programs,
     runs,
+    shared_patches,
 )
-from cxrjax.shared_patches import SharedPatches
 from cxrjax.statistics.calibration import apply_temperature
 
 # Radiographs uint8 [B, S, S] and the checksums uint32 [B] of their names -> what is found, on the host.
@@ -73,7 +73,12 @@ class Examiner:
             variables["classifier"] = ensemble.load(workdir, self._members)
         size = self.config.evaluation.batch_size
         self._batch = size if most is None else min(size, most)
-        self._run = self._share_patches(variables) if self._shares_patches else self._share_radiographs(variables)
+        drawn = self.finds and self._members == 1 and self.config.patches.mode == "local"
+        if drawn and self._batch < shared_patches.count_devices(variables["classifier"]):
+            known = (self._segmenter, self._classifier, variables, self._settings, self.config.seed)
+            self._run: Run = shared_patches.SharedPatches(*known, self._batch, self.config.to_json())
+        else:
+            self._run = self._share_radiographs(variables)
 
     def examine(self, images: np.ndarray, names: Sequence[str]) -> Iterator[pipeline.Diagnosis | pipeline.Segmentation]:
         """Results of radiographs, one by one, in order.
@@ -121,16 +126,6 @@ class Examiner:
         if self.finds:
             return figures.overlay(image, result.mask, result.map)
         return figures.overlay(image, result.lungs, None)
-
-    @property
-    def _shares_patches(self) -> bool:
-        """Whether devices that would get no radiograph get patches: of a CPU, where nothing is carried far for it."""
-        drawn = self.finds and self._members == 1 and self.config.patches.mode == "local"
-        return drawn and jax.default_backend() == "cpu" and self._batch < jax.device_count()
-
-    def _share_patches(self, variables: Any) -> Run:
-        known = (self._segmenter, self._classifier, variables, self._settings, self.config.seed)
-        return SharedPatches(*known, self._batch, self.config.to_json())
 
     def _share_radiographs(self, variables: Any) -> Run:
         shares = devices.Shares(self._batch)

@@ -13,9 +13,8 @@ import hashlib
 import os
 import tempfile
 from collections.abc import Callable
-from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import flax
 import jax
@@ -27,8 +26,20 @@ import cxrjax
 from cxrjax import whole
 
 LEAST = 0.25  # seconds
+_PACKAGE = Path(cxrjax.__file__).parent
 
-_traced: Path | None = None  # where traced programs are kept
+# What of JAX's settings has no part in what is traced.
+_ELSEWHERE = ("cache", "explain", "log", "persistent", "timeout")
+
+
+class Traced(NamedTuple):
+    """Where traced programs are kept, and the code that they are traced from."""
+
+    folder: Path
+    code: str
+
+
+_traced: Traced | None = None
 
 
 def name_folder(asked: str | None) -> str:
@@ -56,10 +67,11 @@ def keep(folder: str) -> None:
     _use("")
     _traced = None
     if folder and "://" not in folder:  # which JAX reaches by other means than the system's
-        Path(folder, "traced").mkdir(parents=True, exist_ok=True)
+        traced = Path(folder, "traced")
+        traced.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
             pass
-        _traced = Path(folder, "traced")
+        _traced = Traced(traced, sum_code(_PACKAGE))
     if "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS" not in os.environ:
         least = min(LEAST, jax.config.jax_persistent_cache_min_compile_time_secs)
         jax.config.update("jax_persistent_cache_min_compile_time_secs", least)
@@ -83,11 +95,12 @@ class Recalled:
         if _traced is None or jax.process_count() > 1:
             return self._run(*given)
         leaves, tree = jax.tree.flatten(given)
-        form = (tree, *((leaf.aval, leaf.sharding) for leaf in leaves))
+        settings = repr([one for one in sorted(jax.config.values.items()) if not any(x in one[0] for x in _ELSEWHERE)])
+        form = (tree, settings, *((leaf.aval, leaf.sharding) for leaf in leaves))
         if form not in self._ready:
-            traced_by = (_sum_code(), jax.__version__, jaxlib.__version__, flax.__version__, jax.default_backend())
-            words = (*self._made_of, *traced_by, *sorted(jax.config.values.items()), *form)
-            self._ready[form] = _recall(self._run, given, hashlib.sha256(repr(words).encode()).hexdigest())
+            traced_by = (jax.__version__, jaxlib.__version__, flax.__version__, jax.default_backend())
+            words = (*self._made_of, _traced.code, *traced_by, *form)
+            self._ready[form] = _recall(self._run, given, hashlib.sha256(repr(words).encode()).hexdigest(), _traced)
         return self._ready[form](*given)
 
 
@@ -96,18 +109,26 @@ def register(kind: type) -> None:
     export.register_namedtuple_serialization(kind, serialized_name=f"{kind.__module__}.{kind.__qualname__}")
 
 
-def _recall(run: Callable[..., Any], given: Any, name: str) -> Callable[..., Any]:
+def sum_code(package: Path) -> str:
+    """A checksum of a package's code, its files' names and what is in them."""
+    files = sorted(package.rglob("*.py"))
+    sums = [(str(file.relative_to(package)), hashlib.sha256(file.read_bytes()).hexdigest()) for file in files]
+    return hashlib.sha256(repr(sums).encode()).hexdigest()
+
+
+def _recall(run: Callable[..., Any], given: Any, name: str, kept: Traced) -> Callable[..., Any]:
     """The program as it was traced, or traced now and kept; itself where JAX cannot write it down."""
-    kept = _read(_traced / name)
-    if kept is not None:
-        return jax.jit(export.deserialize(kept).call)
+    data = _read(kept.folder / name)
+    if data is not None:
+        return jax.jit(export.deserialize(data).call)
     try:
         traced = export.export(run)(*given)
+        data = bytes(traced.serialize())
     except (ValueError, NotImplementedError):  # it calls back into Python; or is at fault, as running it will say
         return run
-    data = bytes(traced.serialize())
-    with contextlib.suppress(OSError):  # no room: then the next start traces it too
-        whole.write(_traced / name, hashlib.sha256(data).digest() + data)
+    if sum_code(_PACKAGE) == kept.code:  # else it may be changed since this program began, which is then of older code
+        with contextlib.suppress(OSError):  # no room: then the next start traces it too
+            whole.write(kept.folder / name, hashlib.sha256(data).digest() + data)
     return jax.jit(traced.call)
 
 
@@ -119,13 +140,6 @@ def _read(path: Path) -> bytearray | None:
         return None
     checksum, data = content[:32], content[32:]
     return bytearray(data) if hashlib.sha256(data).digest() == checksum else None
-
-
-@cache
-def _sum_code() -> str:
-    """A checksum of the package's code."""
-    files = sorted(Path(cxrjax.__file__).parent.rglob("*.py"))
-    return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()
 
 
 def _use(folder: str) -> None:

@@ -15,6 +15,20 @@ from jax import Array, lax
 from cxrjax import devices, models, pipeline, programs, views
 from cxrjax.views import Looks, Network, Settings
 
+ROOM = 2**30  # bytes that a classifier may take on all devices together
+
+
+def count_devices(variables: Mapping[str, Any]) -> int:
+    """The devices that the patches of few radiographs are shared between, by the classifier's variables.
+
+    As many as have ROOM for it, its kernels transformed. One, but of a single process and a CPU, where all devices lie
+    in one memory: elsewhere what goes from one to the others might take as long as it saves.
+    """
+    if jax.default_backend() != "cpu" or jax.process_count() > 1:
+        return 1
+    each = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(jax.eval_shape(models.prepare, variables)))
+    return max(1, min(jax.device_count(), ROOM // each))
+
 
 class SharedPatches:
     """`pipeline.diagnose` of batches of so many radiographs, every device classifying as many of their patches."""
@@ -29,10 +43,20 @@ class SharedPatches:
         batch_size: int,
         made_of: str,
     ):
-        """Place the networks of `pipeline.diagnose`; the keys are made of the seed, and all of what `made_of` says."""
+        """Place the networks.
+
+        Args:
+            segmenter: see `pipeline.diagnose`.
+            classifier: likewise.
+            variables: likewise.
+            settings: likewise.
+            seed: that keys are made of.
+            batch_size: radiographs.
+            made_of: words that say all of this but the variables; see `programs.Recalled`.
+        """
         self._count = settings.patch_count
         self._radiographs = devices.Shares(batch_size)
-        self._patches = devices.Shares(batch_size * self._count)
+        self._patches = devices.Shares(batch_size * self._count, count_devices(variables["classifier"]))
 
         def draw(variables: Any, given: tuple[Array, Array]) -> tuple[pipeline.Segmentation, Array, Array]:
             images, checksums = given

@@ -1,5 +1,8 @@
 """What is traced once is not traced again, by a program to which all is the same; and else it is."""
 
+import subprocess
+import sys
+from pathlib import Path
 from typing import NamedTuple
 
 import jax
@@ -20,9 +23,18 @@ class Pair(NamedTuple):
 programs.register(Pair)
 
 
+class Unknown(NamedTuple):
+    """Not registered."""
+
+    doubled: jax.Array
+
+
+PACKAGE = Path(programs.__file__).parent
+
+
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
-    monkeypatch.setattr(programs, "_traced", tmp_path)
+    monkeypatch.setattr(programs, "_traced", programs.Traced(tmp_path, programs.sum_code(PACKAGE)))
     return tmp_path
 
 
@@ -63,7 +75,9 @@ def precise():
 def test_what_is_not_the_same_is_traced(folder, monkeypatch, precise, what):
     Start().give()
     if what == "code":
-        monkeypatch.setattr(programs, "_sum_code", lambda: "other")
+        code = "other"
+        monkeypatch.setattr(programs, "sum_code", lambda package: code)
+        monkeypatch.setattr(programs, "_traced", programs.Traced(folder, code))
     if what == "version":
         monkeypatch.setattr(jax, "__version__", "0.0.0")
     if what == "setting":
@@ -89,17 +103,69 @@ def test_what_is_damaged_is_traced_and_kept_anew(folder, damage):
     assert last.traces == 0
 
 
+def test_what_was_traced_from_code_that_has_changed_since_is_not_kept(folder, monkeypatch):
+    monkeypatch.setattr(programs, "_traced", programs.Traced(folder, "that of the start"))
+    assert Start().give().sums["sum"] == pytest.approx(2.5) and not [*folder.iterdir()]
+
+
+def test_the_checksum_of_code_knows_every_file_and_its_name(tmp_path):
+    (tmp_path / "inside").mkdir()
+    (tmp_path / "a.py").write_text("x = 1")
+    (tmp_path / "inside" / "b.py").write_text("y = 2")
+    sums = [programs.sum_code(tmp_path)]
+    for change in (
+        lambda: (tmp_path / "inside" / "b.py").write_text("y = 3"),
+        lambda: (tmp_path / "a.py").rename(tmp_path / "c.py"),
+        lambda: (tmp_path / "d.py").write_text(""),
+    ):
+        change()
+        sums.append(programs.sum_code(tmp_path))
+    (tmp_path / "notes.txt").write_text("no code")
+    assert len(set(sums)) == 4 and programs.sum_code(tmp_path) == sums[-1]
+
+
+def test_another_process_recalls_it_from_a_folder_that_was_moved(tmp_path):
+    code = """if True:
+        import sys, jax
+        from cxrjax import programs
+        programs.keep(sys.argv[1])
+        traces = []
+        def double(x):
+            traces.append(x)
+            return 2 * x
+        print(programs.Recalled(jax.jit(double), "doubles")(jax.numpy.float32(4)), len(traces))
+    """
+    said = []
+    for name in ("first", "second"):
+        if said:
+            (tmp_path / "first").rename(tmp_path / "second")
+        command = [sys.executable, "-c", code, str(tmp_path / name)]
+        found = subprocess.run(command, cwd=PACKAGE.parent, capture_output=True, text=True, check=True)
+        said.append(found.stdout.strip())
+    assert said == ["8.0 1", "8.0 0"]
+
+
 def test_what_cannot_be_written_down_or_kept_runs_all_the_same(folder, monkeypatch):
     def ask(x):
         return jax.pure_callback(lambda x: np.asarray(2 * x), x, x)
 
     assert programs.Recalled(jax.jit(ask), "asks")(jnp.float32(4)) == 8 and not [*folder.iterdir()]
+    other = programs.Recalled(jax.jit(lambda x: Unknown(2 * x)), "gives what is not registered")
+    assert other(jnp.float32(4)).doubled == 8 and not [*folder.iterdir()]
 
     def write(path, data):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(whole, "write", write)
     assert Start().give().sums["sum"] == pytest.approx(2.5) and not [*folder.iterdir()]
+
+
+def test_settings_that_change_on_the_way_are_seen(folder, precise):
+    start = Start()
+    start.give()
+    precise()
+    start.give()
+    assert start.traces == 2
 
 
 def test_a_fault_of_the_program_is_told_as_without(folder):

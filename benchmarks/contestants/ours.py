@@ -26,6 +26,7 @@ from cxrjax import (
     predict,
     radiograph,
     runs,
+    shared_patches,
     standardise,
     train,
     views,
@@ -66,12 +67,16 @@ def vote(folder: str, picture: str) -> Work:
     )
     count = jax.jit(partial(voting.count_votes, rule=settings.voting_rule))
     draw_patches = jax.jit(partial(views.draw_patches, size=classifier.side, settings=settings))
-    shares = devices.Shares(settings.patch_count)
+    most = shared_patches.count_devices(held["classifier"])
+    shares = devices.Shares(settings.patch_count, most)
     look = shares.compile(lambda prepared, crops: pipeline.look(classifier, prepared, crops, settings))
-    prepared = shares.replicate(jax.jit(models.prepare)(held["classifier"]))
+    prepared = None if dense or most == 1 else shares.replicate(jax.jit(models.prepare)(held["classifier"]))
     show = jax.jit(lambda held, *given: pipeline.show(classifier, held["classifier"], *given, settings))
 
-    def look_alone() -> tuple[jax.Array, jax.Array]:
+    def draw_and_look() -> Any:
+        """As the examiner does of a lone radiograph."""
+        if prepared is None:
+            return classify_one(held, image, lungs, confidence)
         _, crops = draw_patches(image, lungs, confidence, key)
         return look(prepared, shares.spread(np.asarray(crops)))
 
@@ -105,7 +110,7 @@ def vote(folder: str, picture: str) -> Work:
         "segment": lambda: segment_one(held, image),
         "draw": lambda: draw(key, lungs, settings.patch_count),
         "crop": lambda: crop(masked, centres, classifier.size),
-        "draw, crop, classify": lambda: classify_one(held, image, lungs, confidence) if dense else look_alone(),
+        "draw, crop, classify": draw_and_look,
         "vote": lambda: count(patched.logits, counted=patched.counted),
         "map": lambda: show(held, image, patched, finding),
         WHOLE: find,
