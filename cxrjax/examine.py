@@ -74,9 +74,11 @@ class Examiner:
         size = self.config.evaluation.batch_size
         self._batch = size if most is None else min(size, most)
         drawn = self.finds and self._members == 1 and self.config.patches.mode == "local"
-        if drawn and self._batch < shared_patches.count_devices(variables["classifier"]):
+        some = drawn and self._batch < jax.device_count()  # of the devices would be left without a radiograph
+        most = shared_patches.count_devices(variables["classifier"]) if some else 1
+        if self._batch < most:
             known = (self._segmenter, self._classifier, variables, self._settings, self.config.seed)
-            self._run: Run = shared_patches.SharedPatches(*known, self._batch, self.config.to_json())
+            self._run: Run = shared_patches.SharedPatches(*known, self._batch, most, self.config.to_json())
         else:
             self._run = self._share_radiographs(variables)
 

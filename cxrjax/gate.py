@@ -25,7 +25,7 @@ import numpy as np
 from jax import Array
 from numpy.typing import NDArray
 
-from cxrjax import mahalanobis
+from cxrjax import mahalanobis, programs
 from cxrjax.statistics import resampling
 
 SIDE = 16  # pixels of the picture's layout; ribs are gone, lungs, heart, arms and borders are not
@@ -63,6 +63,7 @@ _STRANGE = {
 }
 
 
+@programs.register
 class Evidence(NamedTuple):
     """What the gate looks at, of n pictures."""
 

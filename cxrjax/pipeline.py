@@ -17,6 +17,7 @@ from cxrjax.views import Looks, Network, Settings
 NO_CLASS = -1  # the finding of a radiograph in which no lungs were found
 
 
+@programs.register
 class Segmentation(NamedTuple):
     """The lungs and the heart in a batch of radiographs of S² pixels."""
 
@@ -26,6 +27,7 @@ class Segmentation(NamedTuple):
     found: Array  # bool [B]; where none were looked for, true
 
 
+@programs.register
 class Diagnosis(NamedTuple):
     """What is found in a batch of radiographs of S² pixels, for K classes."""
 
@@ -39,10 +41,6 @@ class Diagnosis(NamedTuple):
     entropy_within: Array  # float32 [B] in nats, of `voting.Vote`; 0 where no lungs were found
     entropy_between: Array  # float32 [B] in nats, likewise
     evidence: gate.Evidence  # of whether it is an upright frontal chest radiograph at all
-
-
-for _kind in (Segmentation, Diagnosis, gate.Evidence):
-    programs.register(_kind)
 
 
 @partial(jax.jit, static_argnames=("segmenter", "settings"))

@@ -71,7 +71,7 @@ def keep(folder: str) -> None:
         traced.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
             pass
-        _traced = Traced(traced, sum_code(_PACKAGE))
+        _traced = Traced(traced, sum_code())
     if "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS" not in os.environ:
         least = min(LEAST, jax.config.jax_persistent_cache_min_compile_time_secs)
         jax.config.update("jax_persistent_cache_min_compile_time_secs", least)
@@ -104,12 +104,12 @@ class Recalled:
         return self._ready[form](*given)
 
 
-def register(kind: type) -> None:
-    """Let a NamedTuple go into programs and come out of them."""
-    export.register_namedtuple_serialization(kind, serialized_name=f"{kind.__module__}.{kind.__qualname__}")
+def register(kind: type) -> type:
+    """Let a NamedTuple, whose decorator this is, go into programs that are kept and come out of them."""
+    return export.register_namedtuple_serialization(kind, serialized_name=f"{kind.__module__}.{kind.__qualname__}")
 
 
-def sum_code(package: Path) -> str:
+def sum_code(package: Path = _PACKAGE) -> str:
     """A checksum of a package's code, its files' names and what is in them."""
     files = sorted(package.rglob("*.py"))
     sums = [(str(file.relative_to(package)), hashlib.sha256(file.read_bytes()).hexdigest()) for file in files]
@@ -124,9 +124,10 @@ def _recall(run: Callable[..., Any], given: Any, name: str, kept: Traced) -> Cal
     try:
         traced = export.export(run)(*given)
         data = bytes(traced.serialize())
-    except (ValueError, NotImplementedError):  # it calls back into Python; or is at fault, as running it will say
+    except (ValueError, NotImplementedError):
+        # It calls back into Python, or has a NamedTuple that is not registered; or is at fault, as running it will say.
         return run
-    if sum_code(_PACKAGE) == kept.code:  # else it may be changed since this program began, which is then of older code
+    if sum_code() == kept.code:  # else it may be changed since this program began, which is then of older code
         with contextlib.suppress(OSError):  # no room: then the next start traces it too
             whole.write(kept.folder / name, hashlib.sha256(data).digest() + data)
     return jax.jit(traced.call)

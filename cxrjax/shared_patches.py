@@ -41,6 +41,7 @@ class SharedPatches:
         settings: Settings,
         seed: int,
         batch_size: int,
+        most: int,
         made_of: str,
     ):
         """Place the networks.
@@ -52,11 +53,12 @@ class SharedPatches:
             settings: likewise.
             seed: that keys are made of.
             batch_size: radiographs.
+            most: devices that classify, of each process.
             made_of: words that say all of this but the variables; see `programs.Recalled`.
         """
         self._count = settings.patch_count
         self._radiographs = devices.Shares(batch_size)
-        self._patches = devices.Shares(batch_size * self._count, count_devices(variables["classifier"]))
+        self._patches = devices.Shares(batch_size * self._count, most)
 
         def draw(variables: Any, given: tuple[Array, Array]) -> tuple[pipeline.Segmentation, Array, Array]:
             images, checksums = given

@@ -89,10 +89,10 @@ def diagnose(batch_size: int) -> pipeline.Diagnosis:
     keys = pipeline.radiograph_keys(3, names)
     wanted = jax.device_get(pipeline.diagnose(segmenter, classifier, weights, images, keys, settings))
     assert (wanted.finding >= 0).sum() == batch_size - 1
-    code = programs.sum_code(Path(programs.__file__).parent)
+    most, code = jax.local_device_count(), programs.sum_code()
     with TemporaryDirectory() as kept, mock.patch.object(programs, "_traced", programs.Traced(Path(kept), code)):
         for _ in range(2):  # the second time as it was traced the first time, where there is one process
-            found = SharedPatches(segmenter, classifier, weights, settings, 3, batch_size, "")(images, names)
+            found = SharedPatches(segmenter, classifier, weights, settings, 3, batch_size, most, "")(images, names)
             jax.tree.map(lambda x, y: np.testing.assert_allclose(x, y, rtol=1e-5, atol=1e-6), found, wanted)
         assert len(list(Path(kept).iterdir())) == (3 if jax.process_count() == 1 else 0)
     return found

@@ -21,7 +21,7 @@ LEAVES: dict[str, set[str]] = {
     "cxrjax.faithfulness": set(),
     "cxrjax.figures": {"cxrjax.figures.*"},
     "cxrjax.figures.*": {"cxrjax.figures.*", "cxrjax.whole"},
-    "cxrjax.gate": {"cxrjax.mahalanobis", "cxrjax.statistics.*"},
+    "cxrjax.gate": {"cxrjax.mahalanobis", "cxrjax.programs", "cxrjax.statistics.*"},
     "cxrjax.groups": set(),
     "cxrjax.hosts": set(),
     "cxrjax.lesions": set(),

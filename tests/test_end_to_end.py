@@ -162,9 +162,8 @@ def test_a_prediction_depends_neither_on_its_neighbours_nor_on_who_shares_its_pa
     for name in ("a", "b", "c"):
         cv2.imwrite(str(tmp_path / "in" / f"{name}.png"), np.roll(picture, ord(name), axis=0))
     together = predict.predict(folder / "classify", tmp_path / "in", tmp_path / "all")[1]
-    code = programs.sum_code(Path(programs.__file__).parent)
     (tmp_path / "traced").mkdir()
-    monkeypatch.setattr(programs, "_traced", programs.Traced(tmp_path / "traced", code))
+    monkeypatch.setattr(programs, "_traced", programs.Traced(tmp_path / "traced", programs.sum_code()))
     # Of devices there is one: what is shared between more is in test_hosts. The last finds all traced.
     for turn, (devices, traced) in enumerate([(1, 1), (2, 4), (2, 4)]):
         monkeypatch.setattr(jax, "device_count", lambda devices=devices: devices)

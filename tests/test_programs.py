@@ -13,14 +13,12 @@ import pytest
 from cxrjax import programs, whole
 
 
+@programs.register
 class Pair(NamedTuple):
     """What the program of these tests gives."""
 
     scaled: jax.Array
     sums: dict[str, jax.Array]
-
-
-programs.register(Pair)
 
 
 class Unknown(NamedTuple):
@@ -29,12 +27,9 @@ class Unknown(NamedTuple):
     doubled: jax.Array
 
 
-PACKAGE = Path(programs.__file__).parent
-
-
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
-    monkeypatch.setattr(programs, "_traced", programs.Traced(tmp_path, programs.sum_code(PACKAGE)))
+    monkeypatch.setattr(programs, "_traced", programs.Traced(tmp_path, programs.sum_code()))
     return tmp_path
 
 
@@ -76,7 +71,7 @@ def test_what_is_not_the_same_is_traced(folder, monkeypatch, precise, what):
     Start().give()
     if what == "code":
         code = "other"
-        monkeypatch.setattr(programs, "sum_code", lambda package: code)
+        monkeypatch.setattr(programs, "sum_code", lambda: code)
         monkeypatch.setattr(programs, "_traced", programs.Traced(folder, code))
     if what == "version":
         monkeypatch.setattr(jax, "__version__", "0.0.0")
@@ -140,7 +135,7 @@ def test_another_process_recalls_it_from_a_folder_that_was_moved(tmp_path):
         if said:
             (tmp_path / "first").rename(tmp_path / "second")
         command = [sys.executable, "-c", code, str(tmp_path / name)]
-        found = subprocess.run(command, cwd=PACKAGE.parent, capture_output=True, text=True, check=True)
+        found = subprocess.run(command, cwd=Path(__file__).parents[1], capture_output=True, text=True, check=True)
         said.append(found.stdout.strip())
     assert said == ["8.0 1", "8.0 0"]
 
