@@ -25,6 +25,7 @@ from sklearn.datasets import load_sample_images
 
 from cxrjax import data, figures, pipeline, radiograph, standardise
 from cxrjax.examine import Examiner
+from cxrjax.io import files
 from cxrjax.statistics import proportions, resampling
 
 UNTOUCHED, PHOTOGRAPHS = "as they are", "photographs"
@@ -184,7 +185,9 @@ def main() -> None:
     origins["blank"] = [0] * options.count  # whatever the level, they are one picture
     cases = spoilt | find_others(options.count, rng) | draw_others(options.count, config.image.size, rng)
     if options.folder:
-        cases[options.folder.name] = [radiograph.read(file).pixels for file in radiograph.find(options.folder)]
+        cases[options.folder.name] = [
+            radiograph.read(file).pixels for file in files.list_files(options.folder).radiographs
+        ]
     rows, panels = [], []
     print("| case | n | flagged | 95% interval | commonest reason |\n|---|---|---|---|---|")
     for case, pictures in cases.items():

@@ -10,6 +10,7 @@ from tqdm import tqdm
 from cxrjax import figures, predictions, radiograph, runs, standardise
 from cxrjax.cohort import PORTION
 from cxrjax.examine import Examiner, describe
+from cxrjax.io.files import list_files
 from cxrjax.parts import Parts
 
 
@@ -49,7 +50,7 @@ def predict(
         ValueError: another prediction is under way in `output`.
         UnreadableRadiograph: `source` is not there, or holds no file that might be a radiograph.
     """
-    files = radiograph.find(source)
+    files = list_files(source).radiographs
     examiner = Examiner(workdir, calibrated, most=len(files))
     if refuse and not examiner.gated:
         raise runs.UnfitRun(f"{workdir}: has no gate to refuse by; --mode=fit_gate makes one")

@@ -24,6 +24,8 @@ LEAVES: dict[str, set[str]] = {
     "cxrjax.gate": {"cxrjax.mahalanobis", "cxrjax.programs", "cxrjax.statistics.*"},
     "cxrjax.groups": set(),
     "cxrjax.hosts": set(),
+    "cxrjax.io": set(),
+    "cxrjax.io.files": {"cxrjax.radiograph"},
     "cxrjax.lesions": set(),
     "cxrjax.losses": {"cxrjax.anatomy"},
     "cxrjax.metrics": {"cxrjax.statistics.*"},
@@ -39,6 +41,8 @@ LEAVES: dict[str, set[str]] = {
     "cxrjax.predictions": {"cxrjax.whole"},
     "cxrjax.programs": {"cxrjax", "cxrjax.whole"},  # cxrjax for where its code lies
     "cxrjax.radiograph": set(),
+    "cxrjax.runtime": set(),
+    "cxrjax.runtime.signals": set(),
     "cxrjax.saliency": {"cxrjax.patches"},
     "cxrjax.sampling": set(),
     "cxrjax.schedules": set(),
@@ -145,7 +149,7 @@ ALLOWED: dict[str, set[str]] = {
     **TASKS,
     **COMMANDS,
     "data_prep": {"data_prep.*"},
-    "data_prep.*": {"data_prep", "data_prep.*", "cxrjax.radiograph"},
+    "data_prep.*": {"data_prep", "data_prep.*", "cxrjax.io.*", "cxrjax.radiograph"},
     "configs": set(),
     "configs.*": {"configs.*"},
 }
