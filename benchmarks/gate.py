@@ -158,7 +158,7 @@ def judge(
     results: list[pipeline.Diagnosis | None] = [None] * len(pictures)
     seen = [i for i, image in enumerate(images) if image is not None]
     if seen:
-        found = examiner.examine(np.stack([images[i] for i in seen]), [f"{case}/{i}" for i in seen])
+        found = examiner.examine(np.stack([images[i] for i in seen]))
         for i, result in zip(seen, found, strict=True):
             results[i], reasons[i] = result, examiner.row(result)["gate"]
     return images, results, reasons

@@ -179,9 +179,8 @@ def check(
     first = shares.compile(partial(look, segmenter, classifier, config))
     again = shares.compile(partial(compare, classifier, config))
     trained, redrawn = variables["classifier"], _redraw(config, classifier, variables["classifier"])
-    names = cohort.name_keys(cases.paths)
     draws = config.maps.seeds if config.patches.mode == "local" else 0  # no other mode draws anything
-    keys, *others = (pipeline.radiograph_keys(config.seed + k, names) for k in range(draws + 1))
+    keys, *others = (pipeline.radiograph_keys(config.seed + k, cases.image_ids) for k in range(draws + 1))
     known = np.zeros(cases.images.shape, bool) if cases.lesions is None else cases.lesions
     for rows, count in tqdm(list(cohort.batches(len(cases), batch_size)), desc="checking maps", unit="batch", delay=2):
         images, drawn, marked = shares.spread((cases.images[rows], keys[rows], known[rows]))

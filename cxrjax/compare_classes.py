@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from cxrjax import cohort, data, differences, figures, morphology, pipeline, runs, whole
+from cxrjax import data, differences, figures, morphology, pipeline, runs, whole
 from cxrjax.examine import Examiner, examine_stored
 
 _KNOWN = ("path", "patient_id", "source", "split", "label")
@@ -35,12 +35,12 @@ def compare_classes(workdir: Path, split: str, directory: str | None = None) -> 
     config = runs.load_config(workdir)
     examiner = Examiner(workdir / runs.SEGMENTER if config.task == "classify" else workdir)
     stored = data.open_as(config, split, directory)
-    keys = pipeline.radiograph_keys(config.seed, cohort.name_keys(stored.paths))
     rows = []
     for cases, i, found in examine_stored(examiner, stored):
         known = (cases.paths[i], cases.patients[i], cases.sources[i], split, cases.labels[i])
+        (key,) = pipeline.radiograph_keys(config.seed, cases.image_ids[i : i + 1])
         values = morphology.measure(
-            cases.images[i], found.lungs, found.structures, cases.extents[i], keys[len(rows)],
+            cases.images[i], found.lungs, found.structures, cases.extents[i], key,
             config.patches.count, config.patches.size,
         )  # fmt: skip
         rows.append(dict(zip(_KNOWN, known, strict=True)) | {name: float(value) for name, value in values.items()})

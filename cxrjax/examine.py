@@ -26,7 +26,7 @@ from cxrjax import (
 )
 from cxrjax.statistics.calibration import apply_temperature
 
-# Radiographs uint8 [B, S, S] and the checksums uint32 [B] of their names -> what is found, on the host.
+# Radiographs uint8 [B, S, S] and the checksums uint32 [B] -> what is found, on the host.
 Run = Callable[[np.ndarray, np.ndarray], pipeline.Diagnosis | pipeline.Segmentation]
 
 
@@ -82,18 +82,17 @@ class Examiner:
         else:
             self._run = self._share_radiographs(variables)
 
-    def examine(self, images: np.ndarray, names: Sequence[str]) -> Iterator[pipeline.Diagnosis | pipeline.Segmentation]:
+    def examine(self, images: np.ndarray) -> Iterator[pipeline.Diagnosis | pipeline.Segmentation]:
         """Results of radiographs, one by one, in order.
 
         Args:
             images: uint8 [n, S, S], standardised.
-            names: n, from which each radiograph's patches are drawn (see `cohort.name_keys`).
 
         Yields:
             A Diagnosis, or the Segmentation where the run trained a segmenter, of NumPy arrays without the batch's
             axis.
         """
-        checksums = cohort.name_keys(names)
+        checksums = cohort.hash_images(images)
         with tqdm(total=len(images), desc="examining", unit="radiograph", delay=2, leave=None) as bar:
             for rows, count in cohort.batches(len(images), self._batch):
                 result = self._run(images[rows], checksums[rows])
@@ -155,7 +154,7 @@ def examine_stored(
     else:
         parts = (stored.take(rows[first : first + count]) for first in range(0, len(rows), count))
     for part in parts:
-        for row, result in enumerate(examiner.examine(part.images, part.paths)):
+        for row, result in enumerate(examiner.examine(part.images)):
             yield part, row, result
 
 

@@ -91,9 +91,8 @@ def _examine(examiner: Examiner, files: list[Path], root: Path, output: Path, re
             rows[file] |= {"status": predictions.UNREADABLE, "reason": error.reason}
         except ValueError as error:  # of standardise
             rows[file] |= {"status": predictions.REFUSED, "reason": str(error)}
-    names = [rows[file]["path"] for file in images]
     if images:
-        results = examiner.examine(np.stack(list(images.values())), names)
+        results = examiner.examine(np.stack(list(images.values())))
         for (file, image), result in zip(images.items(), results, strict=True):
             row = examiner.row(result)
             if refuse and row.get("gate"):

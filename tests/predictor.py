@@ -20,7 +20,7 @@ class StandIn:
         self.config.image.size = 32
         self.config.image.equalise = False
 
-    def examine(self, images, names):
+    def examine(self, images):
         for image in images:
             time.sleep(self.seconds)
             yield SimpleNamespace(lungs=image > 0, mean=float(image.mean()) / 255)

@@ -177,6 +177,26 @@ def test_a_prediction_depends_neither_on_its_neighbours_nor_on_who_shares_its_pa
                 assert together[key] == pytest.approx(value, abs=1e-5)
 
 
+def test_the_same_picture_gets_the_same_answer(folder, tmp_path):
+    """Under another name, in another folder, in another batch and at another place of it, to the last bit."""
+    picture = cv2.GaussianBlur(np.random.default_rng(1).integers(0, 255, (90, 90)).astype(np.uint8), (0, 0), 5)
+    (tmp_path / "in" / "sub").mkdir(parents=True)
+    for name in ("a.png", "b.png", "sub/patient_7.png", "z.png"):
+        cv2.imwrite(str(tmp_path / "in" / name), picture)
+    for name in ("b.png", "y.png"):
+        cv2.imwrite(str(tmp_path / "in" / name), np.roll(picture, 9, axis=0))
+    rows = predict.predict(folder / "classify", tmp_path / "in", tmp_path / "all")
+    rows += predict.predict(folder / "classify", tmp_path / "in" / "sub", tmp_path / "sub")
+    answers = {}
+    for row in rows:
+        answer = tuple(sorted((key, str(value)) for key, value in row.items() if key != "path"))
+        answers.setdefault(answer, []).append(row["path"])
+    assert sorted(answers.values()) == [
+        ["a.png", "sub/patient_7.png", "z.png", "patient_7.png"],
+        ["b.png", "y.png"],
+    ]
+
+
 @pytest.mark.parametrize("run", ["segment", "classify"])
 def test_the_report_shows_the_cases_and_scores_of_the_run(folder, run):
     page = report.write(folder / run, "test").read_text()

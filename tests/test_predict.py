@@ -28,8 +28,8 @@ class StandIn:
         self.config, self.left = base.get_config(), self.until
         self.config.image.size = 64
 
-    def examine(self, images, names):
-        for _ in names:
+    def examine(self, images):
+        for _ in images:
             self.left -= 1
             if self.left < 0:
                 raise KeyboardInterrupt

@@ -423,7 +423,7 @@ class Stub:
 
     finds, config = True, base.get_config()
 
-    def examine(self, images, names):
+    def examine(self, images):
         for image in images:
             lungs = np.zeros(image.shape, bool)
             lungs[:, : len(image) // 2] = True
@@ -440,7 +440,7 @@ def hold(count, side):
     images = rng.integers(0, 255, (count, side, side)).astype(np.uint8)
     masks, kinds = np.zeros((count, side, side), np.uint8), np.full(count, -1)
     return cohort.Split(**blank | {
-        "paths": paths, "images": images, "masks": masks, "kinds": kinds, "names": cohort.name_keys(paths),
+        "paths": paths, "images": images, "masks": masks, "kinds": kinds, "image_ids": cohort.hash_images(images),
         "lesions": None, "ages": np.zeros(count),
     })  # fmt: skip
 
@@ -459,8 +459,8 @@ def test_pictures_end_where_the_room_does():
 
 def test_a_finding_has_its_map_whether_or_not_there_are_lungs():
     class Blind(Stub):
-        def examine(self, images, names):
-            for diagnosis in super().examine(images, names):
+        def examine(self, images):
+            for diagnosis in super().examine(images):
                 yield diagnosis._replace(mask=np.zeros_like(diagnosis.mask))
 
     rows = [row("0.png", "normal", "viral", 0.5), row("1.png", "normal", "", float("nan"))]
