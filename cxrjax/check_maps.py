@@ -3,8 +3,6 @@
 Writes RUN/maps/SPLIT/: checks.csv, checks.json, and the deletion and insertion curves as curves.png and curves.svg.
 """
 
-import csv
-import io
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
@@ -34,6 +32,7 @@ from cxrjax import (
     voting,
     whole,
 )
+from cxrjax.io import csv_text
 
 
 class Likeness(NamedTuple):
@@ -261,9 +260,10 @@ def _liken(a: Array, b: Array, region: Array, hottest: float) -> Likeness:
 
 def _write(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
     """The rows as CSV, blank where a number is not known."""
-    text = io.StringIO(newline="")
-    table = csv.DictWriter(text, max(rows, key=len).keys())
-    table.writeheader()
-    for row in rows:
-        table.writerow({name: value for name, value in row.items() if isinstance(value, str) or not np.isnan(value)})
-    whole.write(path, text.getvalue().encode("utf-8", "surrogateescape"))
+    columns = list(max(rows, key=len))
+
+    def cell(value: Any) -> Any:
+        return value if isinstance(value, str) or not np.isnan(value) else ""
+
+    table = [columns, *([cell(row.get(column, "")) for column in columns] for row in rows)]
+    whole.write(path, csv_text.encode_rows(table))

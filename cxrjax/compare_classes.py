@@ -5,7 +5,6 @@ box_plots.png.
 """
 
 import csv
-import io
 import json
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ import numpy as np
 
 from cxrjax import data, differences, figures, morphology, pipeline, runs, whole
 from cxrjax.examine import Examiner, examine_stored
+from cxrjax.io import csv_text
 
 _KNOWN = ("path", "patient_id", "source", "split", "label")
 
@@ -52,20 +52,19 @@ def compare_classes(workdir: Path, split: str, directory: str | None = None) -> 
 
 def write(path: Path, rows: list[dict[str, Any]]) -> None:
     """Write morphology.csv, blank where a measure is NaN."""
-    text = io.StringIO(newline="")
-    table = csv.writer(text, lineterminator="\n")
-    table.writerow([*_KNOWN, *morphology.MEASURES])
+    table: list[list[object]] = [[*_KNOWN, *morphology.MEASURES]]
     for row in rows:
-        values = ["" if np.isnan(row[name]) else f"{row[name]:.6g}" for name in morphology.MEASURES]
-        table.writerow([*(row[name] for name in _KNOWN), *values])
-    whole.write(path, text.getvalue().encode("utf-8", "surrogateescape"))
+        values = ["" if np.isnan(row[name]) else float(f"{row[name]:.6g}") for name in morphology.MEASURES]
+        table.append([*(row[name] for name in _KNOWN), *values])
+    whole.write(path, csv_text.encode_rows(table, end="\n"))
 
 
 def read(path: Path) -> list[dict[str, Any]]:
     """Read what `write` wrote, NaN where it is blank."""
     with path.open(encoding="utf-8", errors="surrogateescape", newline="") as file:
         rows = list(csv.DictReader(file))
-    return [row | {name: float(row[name] or "nan") for name in morphology.MEASURES} for row in rows]
+    texts = [{name: csv_text.restore(cell) for name, cell in row.items()} for row in rows]
+    return [row | {name: float(row[name] or "nan") for name in morphology.MEASURES} for row in texts]
 
 
 def compare_rows(folder: Path) -> dict[str, Any]:

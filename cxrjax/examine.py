@@ -104,22 +104,22 @@ class Examiner:
                 bar.update(count)
 
     def row(self, result: pipeline.Diagnosis | pipeline.Segmentation) -> dict[str, Any]:
-        """What `predictions.csv` says of a result."""
+        """Return the cells of `predictions.csv` for a result: text and plain Python numbers, as JSON has them."""
         if not self.finds:
-            return _status(bool(result.found)) | {"lung_confidence": result.confidence}
-        row = _status(result.finding != pipeline.NO_CLASS) | {"lung_confidence": result.lung_confidence}
+            return _status(bool(result.found)) | {"lung_confidence": _plain(result.confidence)}
+        row = _status(result.finding != pipeline.NO_CLASS) | {"lung_confidence": _plain(result.lung_confidence)}
         if self.gated:
             row["gate"] = gate.judge(self._gate, jax.tree.map(lambda x: x[None], result.evidence))[0]
         row |= {f"votes_{name}": int(count) for name, count in zip(self.classes, result.votes, strict=True)}
         if result.finding == pipeline.NO_CLASS:
             return row
-        row |= {f"probability_{name}": p for name, p in zip(self.classes, result.probabilities, strict=True)}
+        row |= {f"probability_{name}": _plain(p) for name, p in zip(self.classes, result.probabilities, strict=True)}
         return row | {
             "finding": self.classes[result.finding],
-            "confidence": result.probabilities[result.finding],
-            "agreement": result.agreement,
-            "entropy_within": result.entropy_within,
-            "entropy_between": result.entropy_between,
+            "confidence": _plain(result.probabilities[result.finding]),
+            "agreement": _plain(result.agreement),
+            "entropy_within": _plain(result.entropy_within),
+            "entropy_between": _plain(result.entropy_between),
         }
 
     def overlay(self, image: np.ndarray, result: pipeline.Diagnosis | pipeline.Segmentation) -> np.ndarray:
@@ -165,6 +165,11 @@ def describe(row: Mapping[str, Any]) -> str:
     if not row.get("finding"):
         return f"lungs found, confidence {row['lung_confidence']:.2f}"
     return f"{row['finding']}, {row['agreement']:.0%} of votes"
+
+
+def _plain(value: Any) -> float:
+    """Return the float that a float32 is written as, in the fewest digits: 0.1, not 0.10000000149011612."""
+    return float(str(np.asarray(value)[()]))
 
 
 def _status(found: bool) -> dict[str, str]:

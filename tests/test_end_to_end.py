@@ -151,7 +151,7 @@ def test_a_run_needs_only_its_own_folder_and_goes_on_past_a_bad_file(folder, tmp
     (folder / "moved").rename(folder / "segment")
     assert [row["path"] for row in rows] == ["a.png", "b.png", "c.png"]
     assert rows[0]["status"] == "unreadable" and "truncated" in rows[0]["reason"]
-    assert not (tmp_path / "out" / "a.png.png").exists() and (tmp_path / "out" / "b.png.png").exists()
+    assert not (tmp_path / "out" / "a.png.figure.png").exists() and (tmp_path / "out" / "b.png.figure.png").exists()
     read = predictions.read(tmp_path / "out" / "predictions.csv")
     assert [row["status"] for row in read] == [row["status"] for row in rows]
 
@@ -222,7 +222,7 @@ def test_what_is_out_of_place_is_flagged_or_refused_with_its_reason(folder, tmp_
     for row, same in zip(flagged[1:], refused[1:], strict=True):
         assert row["gate"] == same["gate"] == same["reason"] != ""
         assert row["status"] != "refused" == same["status"] and "finding" not in same
-    assert (tmp_path / "flagged" / "noise.png.png").exists() and not (tmp_path / "refused" / "noise.png.png").exists()
+    assert (tmp_path / "flagged" / flagged[1]["picture"]).exists() and not list((tmp_path / "refused").glob("*.png"))
     rows = predictions.read(folder / "classify" / "evaluation" / "test" / "predictions.csv")
     scores = json.loads((folder / "classify" / "evaluation" / "test" / "metrics.json").read_text())
     assert scores["all"]["flagged"] == sum(row["gate"] != "" for row in rows)

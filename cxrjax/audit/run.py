@@ -23,6 +23,7 @@ from cxrjax import figures, findings, metrics, predictions, programs, runs, whol
 from cxrjax.audit import fingerprint, planted, scores, verdict, words
 from cxrjax.audit.controls import CONTROLS, Control, Outcome
 from cxrjax.audit.material import Material, NotDone
+from cxrjax.runtime import terminal
 
 
 def audit(workdir: Path, split: str, config: ConfigDict) -> dict[str, Any]:
@@ -46,7 +47,7 @@ def audit(workdir: Path, split: str, config: ConfigDict) -> dict[str, Any]:
     _ = material.rows  # first: they may be of other radiographs
     aside = fingerprint.claim(folder, fingerprint.take(workdir, material.cases))
     if aside:
-        print(f"audit: {folder} was of another network, of other data or of older code; it is kept as {aside}")
+        terminal.say(f"audit: {folder} was of another network, of other data or of older code; it is kept as {aside}")
     runs.start(folder, config)
     with _compiled_once():
         for control in CONTROLS:
@@ -115,7 +116,7 @@ def _carry_out(control: Control, material: Material, folder: Path) -> None:
     done = folder / control.name
     if done.exists():
         return
-    print(f"audit: {control.title} ({control.by})", flush=True)
+    terminal.say(f"audit: {control.title} ({control.by})")
     outcome = _try(control, material)
     begun = folder / f".{control.name}.partial"
     shutil.rmtree(begun, ignore_errors=True)

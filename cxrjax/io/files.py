@@ -90,6 +90,21 @@ def list_files(root: str | Path) -> Listing:
     return listing
 
 
+def check_regular(path: Path) -> None:
+    """See, without opening it, that a file which was listed is still a regular file.
+
+    Raises:
+        UnreadableRadiograph: it is gone, or something else has its name now.
+    """
+    try:
+        mode = path.stat().st_mode
+    except OSError as error:
+        raise UnreadableRadiograph(path, _explain_missing(path, error)) from error
+    if not stat.S_ISREG(mode):
+        what = "a folder" if stat.S_ISDIR(mode) else _name_special(mode)
+        raise UnreadableRadiograph(path, f"{what}, not a file")
+
+
 def _walk(root: Path) -> Iterator[tuple[Path, PassedOver | None]]:
     """Yield each file under `root`, with the reason where it, or a folder, is passed over.
 

@@ -7,11 +7,12 @@ learns of the signal too, from a pipe that the system writes to, and ends the pr
 import os
 import select
 import signal
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+
+from cxrjax.runtime import terminal
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 GRACE = 5.0  # seconds from the signal to the end of the process, at most
@@ -129,4 +130,4 @@ def _announce(number: int, explain: Callable[[], str]) -> None:
         return
     _State.announced = True
     with suppress(OSError, ValueError, AttributeError):  # stderr may be closed
-        print(f"cxrjax: stopped by {signal.Signals(number).name}; {explain()}", file=sys.stderr, flush=True)
+        terminal.warn(f"stopped by {signal.Signals(number).name}; {explain()}")
