@@ -126,7 +126,7 @@ COMMANDS: dict[str, set[str]] = {
     "cxrjax.audit.pictures": set(),
     "cxrjax.audit.tabular": {"cxrjax.radiograph"},
     "cxrjax.audit.rules": {"cxrjax.audit.scores"},
-    "cxrjax.audit.verdict": {"cxrjax.audit.rules", "cxrjax.audit.scores", "cxrjax.audit.words"},
+    "cxrjax.audit.verdict": {"cxrjax.audit.rules", "cxrjax.audit.scores", "cxrjax.audit.words", "cxrjax.tables"},
     "cxrjax.audit.words": {"cxrjax.audit.rules"},
     "cxrjax.audit.*": BELOW | {"cxrjax.audit.*", "cxrjax.train", "cxrjax.evaluate", "cxrjax.findings"},
     "cxrjax.predict": BELOW | {"cxrjax.examine"},

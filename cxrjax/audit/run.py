@@ -19,7 +19,7 @@ from typing import Any
 import jax
 from ml_collections import ConfigDict
 
-from cxrjax import figures, findings, metrics, predictions, programs, runs, whole
+from cxrjax import figures, findings, metrics, predictions, programs, runs, tables, whole
 from cxrjax.audit import fingerprint, planted, scores, verdict, words
 from cxrjax.audit.controls import CONTROLS, Control, Outcome
 from cxrjax.audit.material import Material, NotDone
@@ -74,7 +74,7 @@ def conclude(material: Material, folder: Path) -> dict[str, Any]:
     result = {
         "split": material.split,
         "n": len(rows),
-        "patients": len(set(findings.patients(rows))),
+        **findings.count_patients(rows),
         "score": whole_run["scores"],
         "chance": chance,
         "labels": dict(sorted(Counter(labels).items())),
@@ -107,7 +107,8 @@ def summarise(result: dict[str, Any]) -> str:
         share = words.percent(one["share"]) if one["share"] else ""
         lines.append(f"| {one['title']} | {one['by']} | {cells(one['scores'])} | {share} |")
     lines += [""] + [f"- {one['title']} ({one['by']}): {one['note']}" for one in result["controls"] if one["note"]]
-    lines += ["", "Intervals are by patient, 95%. Those of the small network hold no variation of its own training."]
+    unit = "radiograph, for the patients are not known" if tables.knows_no_patient(result) else "patient"
+    lines += ["", f"Intervals are by {unit}, 95%. Those of the small network hold no variation of its own training."]
     return "\n".join(lines)
 
 
