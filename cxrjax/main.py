@@ -345,8 +345,18 @@ def _explain(mode: Mode) -> int:
     ) as error:
         if os.environ.get("CXRJAX_TRACEBACK"):
             raise
-        say(f"cxrjax: {error}", file=sys.stderr)
+        warn(_describe(error))
         return 1
+
+
+def _describe(error: Exception) -> str:
+    """Return an error as one sentence."""
+    if isinstance(error, MemoryError):
+        return "there is not enough memory"
+    if isinstance(error, OSError) and error.filename is not None and error.strerror:
+        return f"{os.fsdecode(error.filename)}: {error.strerror.lower()}"
+    text = str(error)
+    return " ".join(text.split()) if type(error).__module__.startswith("flax.") else text  # Flax writes paragraphs
 
 
 def _keep_programs() -> None:
@@ -363,7 +373,7 @@ def _keep_programs() -> None:
 
 
 def _usage(problem: str) -> int:
-    say(f"cxrjax: {problem}; see python -m cxrjax.main --help", file=sys.stderr)
+    warn(f"{problem}; see python -m cxrjax.main --help")
     return 2
 
 

@@ -7,6 +7,7 @@ learns of the signal too, from a pipe that the system writes to, and ends the pr
 import os
 import select
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -60,9 +61,12 @@ def handled(explain: Callable[[], str]) -> Iterator[None]:
         signal.signal(number, _raise)
     signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
     threading.Thread(target=_watch, args=(reader, explain), daemon=True).start()
+    sys.unraisablehook = _raise_again
     try:
         yield
-    except KeyboardInterrupt:
+    except BaseException as error:  # an import or a library may have made another error of `Interrupted`
+        if _State.received is None and not isinstance(error, KeyboardInterrupt):
+            raise
         _State.raised = True
         number = _State.received or signal.SIGINT
         _announce(number, explain)
@@ -106,6 +110,15 @@ def _raise(number: int, frame: object) -> None:
         return
     _State.raised = True
     raise Interrupted(_State.received)
+
+
+def _raise_again(unraisable: "sys.UnraisableHookArgs") -> None:
+    """Raise once more what was raised where Python drops errors, as in the clean-up of an object."""
+    if not isinstance(unraisable.exc_value, Interrupted):
+        sys.__unraisablehook__(unraisable)
+        return
+    _State.raised = False
+    threading.Timer(0.1, os.kill, (os.getpid(), unraisable.exc_value.number)).start()
 
 
 def _watch(reader: int, explain: Callable[[], str]) -> None:
