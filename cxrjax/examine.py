@@ -58,6 +58,7 @@ class Examiner:
             )
         self._temperature: float = known["temperature"]
         self.finds = self.config.task == "classify"  # else it segments only
+        self.min_confidence = calibration.load_min_confidence(workdir, self.step) if self.finds else None
         self.classes: tuple[str, ...] = tuple(self.config.classifier.classes) if self.finds else ()
         variables = jax.device_get(runs.load_networks(workdir, self.config))
         self._members = self.config.evaluation.members
@@ -122,6 +123,17 @@ class Examiner:
             "entropy_between": _plain(result.entropy_between),
         }
 
+    def decide(self, result: pipeline.Diagnosis | pipeline.Segmentation) -> str:
+        """Return "decided", or "undecided" where a finding's confidence is below the one chosen on validation.
+
+        "" where there is no finding, or the run has no such confidence; see `cxrjax.calibration`.
+        """
+        if self.min_confidence is None or result.finding == pipeline.NO_CLASS:
+            return ""
+        confidence = float(apply_temperature(result.probabilities, 1 / self._temperature)[result.finding])
+        is_decided = confidence >= self.min_confidence * (1 - 1e-5)  # of which rounding takes nothing
+        return predictions.DECIDED if is_decided else predictions.UNDECIDED
+
     def overlay(self, image: np.ndarray, result: pipeline.Diagnosis | pipeline.Segmentation) -> np.ndarray:
         """The radiograph uint8 [S, S] with the lungs' contour and, of a finding, its map: RGB uint8 [S, S, 3]."""
         if self.finds:
@@ -164,7 +176,8 @@ def describe(row: Mapping[str, Any]) -> str:
         return row["status"]
     if not row.get("finding"):
         return f"lungs found, confidence {row['lung_confidence']:.2f}"
-    return f"{row['finding']}, {row['agreement']:.0%} of votes"
+    finding = f"{row['finding']}, {row['agreement']:.0%} of votes"
+    return f"undecided ({finding})" if row.get("decision") == predictions.UNDECIDED else finding
 
 
 def _plain(value: Any) -> float:

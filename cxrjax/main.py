@@ -166,6 +166,12 @@ def _predict(workdir: Path) -> int:
         say(f"predictions.csv is there once all {processes} processes are done")
     if counts[predictions.REFUSED]:
         say(f"{counts[predictions.REFUSED]} refused, the reasons are in {output / 'predictions.csv'}")
+    undecided = sum(row.get("decision") == predictions.UNDECIDED for row in rows)
+    if undecided:
+        say(
+            f"{undecided} of them undecided: the confidence is lower than that from which on 9 in 10 findings were "
+            "right on the validation split"
+        )
     failed = [row for row in rows if row["status"] in (predictions.UNREADABLE, predictions.FAILED)]
     for row in failed:
         say(f"{row['status']}: {row['path']}: {row['reason']}", sys.stderr)

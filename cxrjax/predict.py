@@ -86,6 +86,7 @@ def run(
     output.mkdir(parents=True, exist_ok=True)
     config = hashlib.sha256(examiner.config.to_json().encode()).hexdigest()
     settings = {"run": str(workdir.resolve()), "config": config, "step": examiner.step, "gated": examiner.gated}
+    settings |= {"min_confidence": examiner.min_confidence and str(examiner.min_confidence)}
     settings |= {"input": str(source.resolve()), "calibrated": calibrated, "refuse": refuse}
     columns = predictions.with_pictures(
         predictions.classification_columns(examiner.classes, examiner.gated)
@@ -160,6 +161,8 @@ class _Predictor:
         results = self._examiner.examine(np.stack(list(images.values())))
         for (path, image), result in zip(images.items(), results, strict=True):
             row = {"path": path} | self._examiner.row(result)
+            if self._examiner.finds:
+                row["decision"] = self._examiner.decide(result)
             if self._refuse and row.get("gate"):
                 gate = row["gate"]
                 yield self._fail({"path": path, "status": predictions.REFUSED, "reason": gate, "gate": gate})

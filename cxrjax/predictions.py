@@ -23,7 +23,9 @@ TEXTS = (
     *("path", "patient_id", "source", "view", "sex", "split", "label", "finding", "source_guess"),
     *("gate", "status", "reason"),
 )
-TEXTS_OF_FILES = ("picture",)  # of a prediction of files
+TEXTS_OF_FILES = ("decision", "picture")  # of a prediction of files
+DECIDED = "decided"
+UNDECIDED = "undecided"  # the confidence of the finding is too low for it to be relied on (`cxrjax.calibration`)
 NUMBERS = (
     *("age", "confidence", "agreement", "entropy_within", "entropy_between"),
     *("lung_confidence", "energy_in_lesions"),
@@ -50,7 +52,11 @@ def classification_columns(classes: Sequence[str], gated: bool = True) -> list[s
 
 
 def with_pictures(columns: Sequence[str]) -> list[str]:
-    """Return the columns of a prediction: with `picture`, the name of the picture in the folder of the table."""
+    """Return the columns of a prediction of files.
+
+    With `decision`, DECIDED or UNDECIDED or blank (see `examine.Examiner.decide`), and `picture`, the name of the
+    picture in the folder of the table.
+    """
     return [*columns[:-2], *TEXTS_OF_FILES, *columns[-2:]]
 
 

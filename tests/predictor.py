@@ -13,6 +13,7 @@ class StandIn:
     """Takes its time; its finding is the mean grey level."""
 
     finds, segments, classes, gated, step = False, True, (), False, 1
+    min_confidence = None
     seconds = 0.0  # a radiograph
 
     def __init__(self, workdir, calibrated, most):

@@ -27,6 +27,7 @@ class StandIn:
     """Finds nothing but lungs, until it is to be killed."""
 
     finds, segments, classes, gated, step, until = False, True, (), False, 1, 99
+    min_confidence = None
 
     def __init__(self, workdir, calibrated, most):
         self.config, self.left = base.get_config(), self.until

@@ -116,6 +116,11 @@ def test_temperature_and_thresholds_come_from_validation_and_are_used_on_test(ru
     assert known["split"] == "val" and 2 < known["temperature"] < 4.5  # 4.5 / 1.5, for it is right at 1.5
     assert scores["calibration"]["scaled"]["ece"]["value"] < scores["calibration"]["raw"]["ece"]["value"]
     assert scores["calibration"]["raw"]["n"] == N - 1
+    confident = [row for row in predictions.read(run / "evaluation" / "val" / "predictions.csv") if row["finding"]]
+    by_confidence = sorted(confident, key=lambda row: -row["confidence"])
+    right = np.cumsum([row["finding"] == row["label"] for row in by_confidence])
+    enough = np.flatnonzero(right / np.arange(1, len(right) + 1) >= 0.9)
+    assert known["min_confidence"] == (by_confidence[enough[-1]]["confidence"] if len(enough) else None)
     rows = predictions.read(run / "evaluation" / "test" / "predictions.csv")
     positive = np.array([row["label"] == "viral" for row in rows])
     point = scores["operating_points"]["viral"]["at_specificity"]
