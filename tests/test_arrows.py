@@ -27,7 +27,7 @@ LEAVES: dict[str, set[str]] = {
     "cxrjax.io": set(),
     "cxrjax.io.csv_text": set(),
     "cxrjax.io.files": {"cxrjax.radiograph"},
-    "cxrjax.lesions": set(),
+    "cxrjax.lesions": {"cxrjax.io.csv_text"},
     "cxrjax.losses": {"cxrjax.anatomy"},
     "cxrjax.metrics": {"cxrjax.statistics.*"},
     "cxrjax.cohort": set(),
