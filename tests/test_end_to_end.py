@@ -22,7 +22,6 @@ from cxrjax import (
     compare_classes,
     data,
     evaluate,
-    figures,
     fit_gate,
     lesions,
     morphology,
@@ -97,42 +96,12 @@ def test_validation_is_examined_first_and_calibrates_the_run(folder, tmp_path):
     probabilities = [key for key in plain if key.startswith("probability_")]
     expected = apply_temperature(np.array([plain[key] for key in probabilities]), known["temperature"])
     np.testing.assert_allclose([scaled[key] for key in probabilities], expected, rtol=1e-4, atol=1e-7)
+    least = known["min_confidence"]  # before any temperature, for both
+    decision = "decided" if least is not None and plain["confidence"] >= least else "undecided"
+    assert plain["decision"] == scaled["decision"] == decision
+    json.dumps(plain)  # of plain numbers
     votes = [key for key in plain if key.startswith("votes_") or key in ("finding", "agreement")]
     assert votes and all(scaled[key] == plain[key] for key in votes)
-
-
-def test_a_finding_below_the_confidence_of_the_run_is_undecided(folder, tmp_path, monkeypatch):
-    run = folder / "classify"
-    picture = cv2.GaussianBlur(np.random.default_rng(1).integers(0, 255, (90, 90)).astype(np.uint8), (0, 0), 5)
-    cv2.imwrite(str(tmp_path / "a.png"), picture)
-    known = json.loads(calibration.path(run).read_text())
-    titles = []
-    monkeypatch.setattr(figures, "draw_finding", lambda *parts: (titles.append(parts[3]), parts[-1].touch()))
-
-    def ask(name, calibrated=False):
-        (row,) = predict.predict(run, tmp_path / "a.png", tmp_path / name, calibrated)
-        assert predictions.read(tmp_path / name / "predictions.csv")[0]["decision"] == row["decision"]
-        json.dumps(row)  # of plain numbers
-        return row, titles[-1][1]
-
-    try:
-        calibration.path(run).write_text(json.dumps(known | {"min_confidence": 0.0}))
-        row, title = ask("low")
-        assert row["decision"] == "decided" and title.startswith(f"{row['finding']}, ")
-        for k, calibrated in enumerate((False, True)):
-            for above, decision in ((0.999, "decided"), (1.001, "undecided")):
-                changed = known | {"min_confidence": row["confidence"] * above, "temperature": 2.0}
-                calibration.path(run).write_text(json.dumps(changed))
-                again, title = ask(f"{k}{decision}", calibrated)
-                assert again["decision"] == decision and again["finding"] == row["finding"]
-        assert title.startswith(f"undecided ({row['finding']}, ")
-        calibration.path(run).write_text(json.dumps(known | {"min_confidence": None}))
-        assert ask("none")[0]["decision"] == "undecided"
-        del known["min_confidence"]  # of an older version
-        calibration.path(run).write_text(json.dumps(known))
-        assert ask("older")[0]["decision"] == ""
-    finally:
-        calibration.fit(run, "val")
 
 
 def test_a_run_without_a_temperature_cannot_be_calibrated(folder, tmp_path):
