@@ -20,7 +20,7 @@ from ml_collections import ConfigDict
 from tqdm import tqdm
 
 from cxrjax import lesions, radiograph, standardise
-from cxrjax.cohort import Split, name_keys
+from cxrjax.cohort import Split, hash_images
 from cxrjax.losses import LUNGS_KNOWN, STRUCTURES_KNOWN
 
 _WORDS = ("path", "patient_id", "source", "label", "view", "sex", "mask_kind")
@@ -311,7 +311,7 @@ def _collect(examples: Iterator[dict[str, Any]], count: int, size: int) -> Split
         patients=column("patient"),
         sources=column("source"),
         labels=column("label"),
-        names=name_keys(column("path")),
+        image_ids=hash_images(images),
         images=images,
         masks=masks,
         kinds=np.array(column("kind"), np.int32),

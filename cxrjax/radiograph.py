@@ -1,7 +1,8 @@
 """Files to radiographs: PNG, JPEG, TIFF, DICOM and JSRT .IMG, at their native depth.
 
-`find` lists the files, `read` opens one. What a file is, its content decides and not its name; only JSRT's .IMG, which
-is nothing but pixels, is known by its name. Whatever goes wrong is an `UnreadableRadiograph`: the file and the reason.
+`read` opens one; `cxrjax.io.files` lists those of a folder. What a file is, its content decides and not its name; only
+JSRT's .IMG, which is nothing but pixels, is known by its name. Whatever goes wrong is an `UnreadableRadiograph`: the
+file and the reason.
 """
 
 import io
@@ -74,26 +75,6 @@ class Radiograph:
     inverted: bool = False
     spacing: tuple[float, float] | None = None
     view: str = ""
-
-
-def find(path: str | Path) -> list[Path]:
-    """Lists the radiograph files at `path`: the file itself, or those anywhere under the folder, sorted.
-
-    In a folder a file counts by its suffix, or by DICOM's magic (archives leave the suffix off); hidden files do not.
-
-    Raises:
-        UnreadableRadiograph: nothing there, or no radiograph in the folder.
-    """
-    path = Path(path)
-    if path.is_file():
-        return [path]
-    if not path.exists():
-        raise UnreadableRadiograph(path, "no such file or folder")
-    visible = (file for file in path.rglob("[!.]*") if file.is_file())
-    files = sorted(file for file in visible if file.suffix.lower() in SUFFIXES or _has_dicom_magic(file))
-    if not files:
-        raise UnreadableRadiograph(path, "no radiograph in this folder")
-    return files
 
 
 def read(path: str | Path) -> Radiograph:
@@ -190,17 +171,6 @@ def _is_white_zero(data: bytes) -> bool:
     (count,) = struct.unpack_from(order + "H", data, directory)
     entries = (struct.unpack_from(order + "HHIH", data, directory + 2 + 12 * index) for index in range(count))
     return any(tag == 262 and value == 0 for tag, _, _, value in entries)
-
-
-def _has_dicom_magic(file: Path) -> bool:
-    if file.name == "DICOMDIR":  # an index of files, itself no image
-        return False
-    try:
-        with file.open("rb") as stream:
-            stream.seek(DICOM_AT)
-            return stream.read(len(DICOM_MAGIC)) == DICOM_MAGIC
-    except OSError:
-        return False
 
 
 def _decode_dicom(data: bytes, name: str) -> Radiograph:

@@ -24,7 +24,10 @@ LEAVES: dict[str, set[str]] = {
     "cxrjax.gate": {"cxrjax.mahalanobis", "cxrjax.programs", "cxrjax.statistics.*"},
     "cxrjax.groups": set(),
     "cxrjax.hosts": set(),
-    "cxrjax.lesions": set(),
+    "cxrjax.io": set(),
+    "cxrjax.io.csv_text": set(),
+    "cxrjax.io.files": {"cxrjax.radiograph"},
+    "cxrjax.lesions": {"cxrjax.io.csv_text"},
     "cxrjax.losses": {"cxrjax.anatomy"},
     "cxrjax.metrics": {"cxrjax.statistics.*"},
     "cxrjax.cohort": set(),
@@ -35,10 +38,19 @@ LEAVES: dict[str, set[str]] = {
     "cxrjax.optimisers": set(),
     "cxrjax.origin": {"cxrjax.whole"},
     "cxrjax.patches": set(),
+    "cxrjax.inference": set(),
+    "cxrjax.inference.output": {
+        "cxrjax.inference.picture_names", "cxrjax.io.*", "cxrjax.runtime.ledger", "cxrjax.whole",
+    },
+    "cxrjax.inference.picture_names": set(),
     "cxrjax.parts": {"cxrjax.predictions", "cxrjax.whole"},
-    "cxrjax.predictions": {"cxrjax.whole"},
+    "cxrjax.predictions": {"cxrjax.io.csv_text", "cxrjax.whole"},
     "cxrjax.programs": {"cxrjax", "cxrjax.whole"},  # cxrjax for where its code lies
     "cxrjax.radiograph": set(),
+    "cxrjax.runtime": set(),
+    "cxrjax.runtime.ledger": {"cxrjax.whole"},
+    "cxrjax.runtime.signals": {"cxrjax.runtime.terminal"},
+    "cxrjax.runtime.terminal": set(),
     "cxrjax.saliency": {"cxrjax.patches"},
     "cxrjax.sampling": set(),
     "cxrjax.schedules": set(),
@@ -50,7 +62,7 @@ LEAVES: dict[str, set[str]] = {
     "cxrjax.trust": {"cxrjax.statistics.*"},
     "cxrjax.voting": set(),
     "cxrjax.whole": {"cxrjax.hosts"},
-}
+}  # fmt: skip
 NETWORKS: dict[str, set[str]] = {
     "cxrjax.models": {"cxrjax.models.*"},
     "cxrjax.models.*": {"cxrjax.models.*"},
@@ -114,7 +126,7 @@ COMMANDS: dict[str, set[str]] = {
     "cxrjax.audit.pictures": set(),
     "cxrjax.audit.tabular": {"cxrjax.radiograph"},
     "cxrjax.audit.rules": {"cxrjax.audit.scores"},
-    "cxrjax.audit.verdict": {"cxrjax.audit.rules", "cxrjax.audit.scores", "cxrjax.audit.words"},
+    "cxrjax.audit.verdict": {"cxrjax.audit.rules", "cxrjax.audit.scores", "cxrjax.audit.words", "cxrjax.tables"},
     "cxrjax.audit.words": {"cxrjax.audit.rules"},
     "cxrjax.audit.*": BELOW | {"cxrjax.audit.*", "cxrjax.train", "cxrjax.evaluate", "cxrjax.findings"},
     "cxrjax.predict": BELOW | {"cxrjax.examine"},
@@ -131,9 +143,9 @@ COMMANDS: dict[str, set[str]] = {
     "cxrjax.main": {
         "configs.audit", "cxrjax.allocator", "cxrjax.audit", "cxrjax.check_maps", "cxrjax.compare",
         "cxrjax.compare_classes", "cxrjax.cross_validate", "cxrjax.data", "cxrjax.devices", "cxrjax.evaluate",
-        "cxrjax.exchange", "cxrjax.export", "cxrjax.find_rate", "cxrjax.fit_gate", "cxrjax.hosts", "cxrjax.predict",
-        "cxrjax.programs", "cxrjax.radiograph", "cxrjax.report", "cxrjax.runs", "cxrjax.score", "cxrjax.tables",
-        "cxrjax.train", "cxrjax.trust",
+        "cxrjax.exchange", "cxrjax.export", "cxrjax.find_rate", "cxrjax.fit_gate", "cxrjax.hosts", "cxrjax.io.files",
+        "cxrjax.predict", "cxrjax.predictions", "cxrjax.programs", "cxrjax.radiograph", "cxrjax.report", "cxrjax.runs",
+        "cxrjax.runtime", "cxrjax.runtime.*", "cxrjax.score", "cxrjax.tables", "cxrjax.train", "cxrjax.trust",
     },
 }  # fmt: skip
 ALLOWED: dict[str, set[str]] = {
@@ -145,7 +157,7 @@ ALLOWED: dict[str, set[str]] = {
     **TASKS,
     **COMMANDS,
     "data_prep": {"data_prep.*"},
-    "data_prep.*": {"data_prep", "data_prep.*", "cxrjax.radiograph"},
+    "data_prep.*": {"data_prep", "data_prep.*", "cxrjax.io.*", "cxrjax.radiograph"},
     "configs": set(),
     "configs.*": {"configs.*"},
 }

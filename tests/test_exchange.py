@@ -61,6 +61,10 @@ def trained(tmp_path_factory):
     keep(folder / "classify", classify, networks.classifier(classify), seed=1)
     for name in ("segment", "classify"):
         exchange.export_run(folder / name, folder / f"{name}.safetensors")
+        written = (folder / f"{name}.safetensors").read_bytes()
+        with pytest.raises(FileExistsError, match=rf"{name}.safetensors: there is something here already"):
+            exchange.export_run(folder / name, folder / f"{name}.safetensors")
+        assert (folder / f"{name}.safetensors").read_bytes() == written
     return folder
 
 

@@ -67,9 +67,10 @@ _STRUCTURES = {
     "confidence": "mean lung probability inside the lungs",
     "found": "whether there are lungs",
 }
-_NAMES = (
-    "CRC-32 of the radiograph's name in UTF-8 (cxrjax takes its path inside the folder); with the seed, which is in "
-    "the program, it decides which patches are drawn, and nothing else"
+_IMAGE_IDS = (
+    "for each radiograph the CRC-32 (of zlib, PNG and gzip; zlib.crc32 in Python) of its size x size bytes in images, "
+    "row by row from the top, as uint32; with the seed, which is in the program, it decides which patches are drawn, "
+    "and nothing else, so that the same picture always gets the same answer"
 )
 _UNJUDGED = "whether it is a frontal chest radiograph at all is not judged here; a blank picture has to be refused"
 
@@ -110,7 +111,7 @@ def describe(config: ConfigDict, temperature: float | None, step: int | None) ->
         "voting": c["voting"] | {"members": members, "temperature": temperature},
         "steps": steps,
         "seed": c["seed"],
-        "names": _NAMES,
+        "image_ids": _IMAGE_IDS,
         "outputs": _OUTPUTS,
     }
 
