@@ -37,6 +37,8 @@ LEAVES: dict[str, set[str]] = {
     "cxrjax.patches": set(),
     "cxrjax.parts": {"cxrjax.predictions", "cxrjax.whole"},
     "cxrjax.predictions": {"cxrjax.whole"},
+    "cxrjax.runtime": set(),
+    "cxrjax.runtime.*": {"cxrjax.runtime.*"},
     "cxrjax.programs": {"cxrjax", "cxrjax.whole"},  # cxrjax for where its code lies
     "cxrjax.radiograph": set(),
     "cxrjax.saliency": {"cxrjax.patches"},
