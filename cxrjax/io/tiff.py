@@ -2,7 +2,7 @@
 
 import struct
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from cxrjax.io.errors import UnreadableImage
 from cxrjax.io.header import DEFLATE_RATIO, JPEG_PIXELS, LZW_RATIO, PACKBITS_RATIO, Header, check_size, too_little
@@ -24,6 +24,7 @@ _TAGS = {
 _RAW, _DEFLATE, _SEPARATE = 1, {8, 32946}, 2
 # The most bytes that a byte of each compression can become; of the others no bound is known.
 _RATIOS = {_RAW: 1, 5: LZW_RATIO, 8: DEFLATE_RATIO, 32946: DEFLATE_RATIO, 32773: PACKBITS_RATIO}
+_PACKBITS = 32773
 _JPEG = 7  # compression
 _YCBCR = 6  # photometric interpretation
 
@@ -142,12 +143,13 @@ def _check_parts(data: bytes, directory: Directory, width: int, height: int) -> 
         sizes = [len(data) - offset for offset in offsets]
     row = -(-part_width * bits_per_pixel // 8)
     compression = _first(directory, _COMPRESSION, _RAW)
+    whole = _WHOLE.get(compression)
     for offset, size, rows in zip(offsets, sizes, heights, strict=False):
         if offset < 8 or size < 0 or offset + size > len(data):
             raise _damaged()
         if _lacks_data(size, rows * row, rows * part_width, compression):
             raise too_little("TIFF")
-        if compression in _DEFLATE and not _inflates(memoryview(data)[offset : offset + size], rows * row):
+        if whole and not whole(data[offset : offset + size], rows * row, part_height * row):
             raise _damaged()
 
 
@@ -158,10 +160,31 @@ def _lacks_data(size: int, inflated: int, pixels: int, compression: int) -> bool
     return size < 1 if ratio is None else inflated > ratio * size
 
 
-def _inflates(part: memoryview, expected: int) -> bool:
-    """Whether a strip inflates to the bytes that it should hold, and to their checksum."""
+def _inflates(part: bytes, least: int, most: int) -> bool:
+    """Whether a deflated strip has the bytes that it should hold, and their checksum."""
     stream = zlib.decompressobj()
     try:
-        return len(stream.decompress(part, expected + 1)) >= expected
+        inflated = stream.decompress(part, most + 1)
     except zlib.error:
         return False
+    return stream.eof and len(inflated) >= least
+
+
+def _unpacks(part: bytes, least: int, most: int) -> bool:
+    """Whether a strip of PackBits ends where its pixels end, but for a byte of padding."""
+    position = 0
+    unpacked = 0
+    while unpacked < least and position < len(part):
+        code = part[position]
+        if code < 128:
+            position += code + 2
+            unpacked += code + 1
+        elif code > 128:
+            position += 2
+            unpacked += 257 - code
+        else:  # nothing
+            position += 1
+    return unpacked == least and position <= len(part) and (len(part) - position < 2 or most > least)
+
+
+_WHOLE: dict[int, Callable[[bytes, int, int], bool]] = {**dict.fromkeys(_DEFLATE, _inflates), _PACKBITS: _unpacks}
