@@ -10,6 +10,7 @@ from tqdm import tqdm
 from cxrjax import figures, predictions, radiograph, runs, standardise
 from cxrjax.cohort import PORTION
 from cxrjax.examine import Examiner, describe
+from cxrjax.io import reader
 from cxrjax.parts import Parts
 
 
@@ -50,6 +51,7 @@ def predict(
         UnreadableRadiograph: `source` is not there, or holds no file that might be a radiograph.
     """
     files = radiograph.find(source)
+    reader.shared().start()  # it is ready when the networks are
     examiner = Examiner(workdir, calibrated, most=len(files))
     if refuse and not examiner.gated:
         raise runs.UnfitRun(f"{workdir}: has no gate to refuse by; --mode=fit_gate makes one")
@@ -83,6 +85,10 @@ def _examine(examiner: Examiner, files: list[Path], root: Path, output: Path, re
     for file in files:
         try:
             picture = radiograph.read(file)
+            rows[file] |= {"view": picture.view, "reason": picture.note}
+            if picture.not_frontal:
+                rows[file] |= {"status": predictions.REFUSED, "reason": picture.not_frontal}
+                continue
             images[file] = standardise.standardise(
                 picture, size=config.size, gamma=config.gamma, equalise=config.equalise
             )

@@ -24,7 +24,9 @@ LEAVES: dict[str, set[str]] = {
     "cxrjax.gate": {"cxrjax.mahalanobis", "cxrjax.programs", "cxrjax.statistics.*"},
     "cxrjax.groups": set(),
     "cxrjax.hosts": set(),
-    "cxrjax.lesions": set(),
+    "cxrjax.io": set(),
+    "cxrjax.io.*": {"cxrjax.io.*", "cxrjax.runtime.*"},
+    "cxrjax.lesions": {"cxrjax.io.*"},
     "cxrjax.losses": {"cxrjax.anatomy"},
     "cxrjax.metrics": {"cxrjax.statistics.*"},
     "cxrjax.cohort": set(),
@@ -40,7 +42,7 @@ LEAVES: dict[str, set[str]] = {
     "cxrjax.runtime": set(),
     "cxrjax.runtime.*": {"cxrjax.runtime.*"},
     "cxrjax.programs": {"cxrjax", "cxrjax.whole"},  # cxrjax for where its code lies
-    "cxrjax.radiograph": set(),
+    "cxrjax.radiograph": {"cxrjax.io.*"},
     "cxrjax.saliency": {"cxrjax.patches"},
     "cxrjax.sampling": set(),
     "cxrjax.schedules": set(),
@@ -114,7 +116,7 @@ COMMANDS: dict[str, set[str]] = {
     "cxrjax.check_maps": BELOW,
     "cxrjax.audit": {"cxrjax.audit.run"},
     "cxrjax.audit.pictures": set(),
-    "cxrjax.audit.tabular": {"cxrjax.radiograph"},
+    "cxrjax.audit.tabular": {"cxrjax.io.*"},
     "cxrjax.audit.rules": {"cxrjax.audit.scores"},
     "cxrjax.audit.verdict": {"cxrjax.audit.rules", "cxrjax.audit.scores", "cxrjax.audit.words"},
     "cxrjax.audit.words": {"cxrjax.audit.rules"},
@@ -134,8 +136,8 @@ COMMANDS: dict[str, set[str]] = {
         "configs.audit", "cxrjax.allocator", "cxrjax.audit", "cxrjax.check_maps", "cxrjax.compare",
         "cxrjax.compare_classes", "cxrjax.cross_validate", "cxrjax.data", "cxrjax.devices", "cxrjax.evaluate",
         "cxrjax.exchange", "cxrjax.export", "cxrjax.find_rate", "cxrjax.fit_gate", "cxrjax.hosts", "cxrjax.predict",
-        "cxrjax.programs", "cxrjax.radiograph", "cxrjax.report", "cxrjax.runs", "cxrjax.score", "cxrjax.tables",
-        "cxrjax.train", "cxrjax.trust",
+        "cxrjax.io.limits", "cxrjax.programs", "cxrjax.radiograph", "cxrjax.report", "cxrjax.runs", "cxrjax.score",
+        "cxrjax.tables", "cxrjax.train", "cxrjax.trust",
     },
 }  # fmt: skip
 ALLOWED: dict[str, set[str]] = {
@@ -147,7 +149,7 @@ ALLOWED: dict[str, set[str]] = {
     **TASKS,
     **COMMANDS,
     "data_prep": {"data_prep.*"},
-    "data_prep.*": {"data_prep", "data_prep.*", "cxrjax.radiograph"},
+    "data_prep.*": {"data_prep", "data_prep.*", "cxrjax.io.*", "cxrjax.radiograph"},
     "configs": set(),
     "configs.*": {"configs.*"},
 }

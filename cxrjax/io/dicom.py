@@ -12,10 +12,10 @@ import numpy as np
 import pydicom
 from pydicom import encaps
 from pydicom import pixels as dicom_pixels
-from pydicom.uid import UID, HTJ2K, HTJ2KLossless, HTJ2KLosslessRPCL, JPEG2000TransferSyntaxes, RLELossless
+from pydicom.uid import HTJ2K, UID, HTJ2KLossless, HTJ2KLosslessRPCL, JPEG2000TransferSyntaxes, RLELossless
 
-from cxrjax.io import dicom_display, jpeg, projection
-from cxrjax.io.dicom_header import integer_of, numbers_of, read_dataset, text_of, texts_of, value_of
+from cxrjax.io import dicom_display, jpeg_header, projection
+from cxrjax.io.dicom_elements import integer_of, numbers_of, read_dataset, text_of, texts_of, value_of
 from cxrjax.io.errors import UnreadableImage
 from cxrjax.io.header import PACKBITS_RATIO, check_size, too_little
 from cxrjax.io.limits import Limits
@@ -114,7 +114,7 @@ def explain_refusal(data: bytes, limits: Limits) -> str:
     """Return why the header of a DICOM file says that it is no frontal radiograph of the chest; "" if it does not.
 
     Raises:
-        UnreadableImage: see `dicom_header.read_dataset`.
+        UnreadableImage: see `dicom_elements.read_dataset`.
     """
     dataset, _ = read_dataset(data, projection.TAGS, limits)
     return projection.explain_refusal(dataset)
@@ -247,8 +247,8 @@ def _check_compressed(pixel_data: bytes, picture: _Picture, uid: UID, limits: Li
     if uid == RLELossless:
         if picture.rows * picture.columns * picture.bits_per_pixel > 8 * PACKBITS_RATIO * len(frame):
             raise too_little("DICOM")
-    elif frame.startswith(jpeg.MAGIC):
-        jpeg.inspect(frame, limits, in_dicom=True)
+    elif frame.startswith(jpeg_header.MAGIC):
+        jpeg_header.inspect(frame, limits, in_dicom=True)
     elif uid in JPEG2000TransferSyntaxes or uid in _HIGH_THROUGHPUT:
         if _J2K_START not in frame:
             raise damaged

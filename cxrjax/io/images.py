@@ -11,7 +11,7 @@ from collections.abc import Callable
 import cv2
 import numpy as np
 
-from cxrjax.io import jpeg, png, tiff
+from cxrjax.io import jpeg_header, png_header, tiff_header
 from cxrjax.io.errors import UnreadableImage
 from cxrjax.io.header import Header, check_bytes, check_size
 from cxrjax.io.limits import Limits
@@ -20,11 +20,11 @@ from cxrjax.runtime import complaints
 # The decoders' complaints lack the file's name.
 cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
 
-KINDS = {png.MAGIC: "PNG", jpeg.MAGIC: "JPEG", **dict.fromkeys(tiff.MAGICS, "TIFF")}
+KINDS = {png_header.MAGIC: "PNG", jpeg_header.MAGIC: "JPEG", **dict.fromkeys(tiff_header.MAGICS, "TIFF")}
 _INSPECT: dict[str, Callable[[bytes, Limits], Header]] = {
-    "PNG": png.inspect,
-    "JPEG": jpeg.inspect,
-    "TIFF": tiff.inspect,
+    "PNG": png_header.inspect,
+    "JPEG": jpeg_header.inspect,
+    "TIFF": tiff_header.inspect,
 }
 # The beginning of a file of a known kind that is not read -> what to call it.
 _OTHER_KINDS = (
