@@ -12,9 +12,18 @@ import numpy as np
 import pydicom
 from pydicom import encaps
 from pydicom import pixels as dicom_pixels
-from pydicom.uid import HTJ2K, UID, HTJ2KLossless, HTJ2KLosslessRPCL, JPEG2000TransferSyntaxes, RLELossless
+from pydicom.uid import (
+    HTJ2K,
+    UID,
+    HTJ2KLossless,
+    HTJ2KLosslessRPCL,
+    JPEG2000TransferSyntaxes,
+    JPEGLossless,
+    JPEGLosslessSV1,
+    RLELossless,
+)
 
-from cxrjax.io import dicom_display, jpeg_header, projection
+from cxrjax.io import dicom_display, images, jpeg_header, projection
 from cxrjax.io.dicom_elements import integer_of, numbers_of, read_dataset, text_of, texts_of, value_of
 from cxrjax.io.errors import UnreadableImage
 from cxrjax.io.header import PACKBITS_RATIO, check_size, too_little
@@ -38,6 +47,7 @@ _PHOTOMETRICS = {  # samples of a pixel
 _MAX_BITS = 16
 _MAX_TILES = 65_535  # of a JPEG 2000 codestream
 _HIGH_THROUGHPUT = (HTJ2K, HTJ2KLossless, HTJ2KLosslessRPCL)
+_END_OF_IMAGE = b"\xff\xd9"  # a frame may lack it
 _J2K_START = b"\xff\x4f\xff\x51"
 _MOST_MM = 10  # of a pixel
 _LEAST_MM = 0.001
@@ -249,6 +259,9 @@ def _check_compressed(pixel_data: bytes, picture: _Picture, uid: UID, limits: Li
             raise too_little("DICOM")
     elif frame.startswith(jpeg_header.MAGIC):
         jpeg_header.inspect(frame, limits, in_dicom=True)
+        lossless = uid in (JPEGLossless, JPEGLosslessSV1)
+        if picture.allocated == 8 and images.is_damaged_jpeg(frame + _END_OF_IMAGE, lossless=lossless):
+            raise damaged
     elif uid in JPEG2000TransferSyntaxes or uid in _HIGH_THROUGHPUT:
         if _J2K_START not in frame:
             raise damaged

@@ -5,6 +5,7 @@ process captures the decoders' complaints (`runtime.complaints`), one that means
 and libtiff fill up what is lost and report it nowhere else.
 """
 
+import contextlib
 import re
 from collections.abc import Callable
 
@@ -109,6 +110,17 @@ def decode_values(data: bytes, limits: Limits) -> np.ndarray:
     return values if kind == "TIFF" else orient(values, header.orientation)  # OpenCV has turned a TIFF
 
 
+def is_damaged_jpeg(data: bytes, *, lossless: bool) -> bool:
+    """Return whether libjpeg complains of an 8-bit JPEG; False where this process does not capture its complaints."""
+    flags = cv2.IMREAD_UNCHANGED if lossless else cv2.IMREAD_REDUCED_GRAYSCALE_8  # the latter saves most of the time
+    if not complaints.are_captured():
+        return False
+    complaints.take()
+    with contextlib.suppress(cv2.error):  # what it cannot decode at all, another decoder may
+        cv2.imdecode(np.frombuffer(data, np.uint8), flags)
+    return bool(_DAMAGE.search(complaints.take()))
+
+
 def orient(pixels: np.ndarray, orientation: int) -> np.ndarray:
     """Turn an image as an orientation of Exif (1 to 8) says.
 
@@ -171,6 +183,7 @@ def _decode(data: bytes, flags: int, kind: str) -> np.ndarray:
 def _luminance(color: np.ndarray) -> np.ndarray:
     """Blue, green, red and perhaps alpha [H, W, 3 or 4] to gray [H, W]; what is transparent turns black."""
     gray = cv2.cvtColor(color[..., :3], cv2.COLOR_BGR2GRAY)
-    if color.shape[2] == 3:
-        return gray
-    return np.rint(gray * (color[..., 3] / np.iinfo(color.dtype).max)).astype(gray.dtype)
+    if color.shape[2] == 4:
+        for row, alpha in zip(gray, color[..., 3], strict=True):  # row by row: the product has eight times its bytes
+            row[:] = np.rint(row * (alpha / np.iinfo(color.dtype).max))
+    return gray

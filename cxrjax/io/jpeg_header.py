@@ -66,7 +66,7 @@ def inspect(data: bytes, limits: Limits, *, in_dicom: bool = False) -> Header:
             if scans > _MAX_SCANS:
                 raise UnreadableImage(f"a JPEG of more than {_MAX_SCANS} scans, where real ones have about ten")
             after = (_MARKER_OF_LS if process == _LS_FRAME else _MARKER).search(data, position)
-            if not after and in_dicom:  # a frame may lack its end
+            if not after and in_dicom and process in _HUFFMAN:  # a frame may lack its end; libjpeg finds lost data
                 coded += len(data) - position
                 break
             if not after:
