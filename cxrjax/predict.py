@@ -104,7 +104,7 @@ def _examine(examiner: Examiner, files: list[Path], root: Path, output: Path, re
             if refuse and row.get("gate"):
                 rows[file] |= {"status": predictions.REFUSED, "reason": row["gate"], "gate": row["gate"]}
             else:
-                rows[file] |= row
+                rows[file] |= row | {"reason": row["reason"] or rows[file]["reason"]}
                 _draw(examiner, image, result, rows[file], output)
     for row in rows.values():
         if row["status"] in (predictions.UNREADABLE, predictions.REFUSED):

@@ -147,10 +147,10 @@ def test_masks(safe, tmp_path):
 
 
 def test_the_limits_of_a_reader(tmp_path):
-    large = np.random.default_rng(0).integers(0, 2**16, (5000, 5000), dtype=np.uint16)
-    data = encode(".tiff", cv2.IMWRITE_TIFF_COMPRESSION, 1, pixels=large)
-    with SafeReader(Limits(max_memory=80 * 2**20)) as small:
-        with pytest.raises(UnreadableRadiograph, match="takes more than 80 MiB of memory to decode"):
+    large = np.random.default_rng(0).integers(0, 2**16, (3000, 3000), dtype=np.uint16)
+    data = encode(".tiff", cv2.IMWRITE_TIFF_COMPRESSION, 1, pixels=large)  # 18 MB, and as much again decoded
+    with SafeReader(Limits(max_memory=50 * 2**20)) as small:
+        with pytest.raises(UnreadableRadiograph, match="takes more than 50 MiB of memory to decode"):
             small.decode(data, "x.tif")
         np.testing.assert_array_equal(small.decode(encode(".png"), "x.png").pixels, SCENE)
     with SafeReader(Limits(max_bytes=1000)) as small, pytest.raises(UnreadableRadiograph, match="too large: .* bytes"):
@@ -170,17 +170,14 @@ def test_a_fork_reads_by_a_process_of_its_own():
     script = """
     import os
     from cxrjax import radiograph
-    from cxrjax.io.reader import SafeReader
     data = open(0, "rb").read()
-    with SafeReader() as mine:
-        for read in (radiograph.decode, mine.decode):
-            read(data, "x")
-            child = os.fork()
-            if not child:
-                read(data, "x")
-                os._exit(7)
-            assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
-            read(data, "x")
+    radiograph.decode(data, "x")
+    child = os.fork()
+    if not child:
+        radiograph.decode(data, "x")
+        os._exit(7)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
+    radiograph.decode(data, "x")
     """
     subprocess.run([sys.executable, "-c", textwrap.dedent(script)], input=encode(".png"), check=True, env=environment())
 
@@ -189,23 +186,30 @@ def environment() -> dict[str, str]:
     return os.environ | {"PYTHONPATH": str(ROOT)}
 
 
-@pytest.mark.parametrize("limit", ["", "ulimit -v 2000000; "])
-def test_it_reads_from_a_folder_that_was_removed_and_leaves_the_input_alone(tmp_path, limit):
-    """Run as a script from a folder that is gone, with a file of the name of one of Python's modules beside it."""
+def test_it_reads_from_a_folder_that_was_removed_and_leaves_the_input_alone(tmp_path):
+    """With little address space, and in the folder above a file of the name of one of Python's modules."""
     (tmp_path / "json.py").write_text("raise SystemExit('of the current folder')")
     (tmp_path / "a.png").write_bytes(encode(".png"))
     script = """
     import os, sys
     from cxrjax import radiograph
     os.chdir(sys.argv[1])
-    assert radiograph.read("a.png").pixels.shape == (300, 200)
-    os.mkdir("gone"); os.chdir("gone"); os.rmdir("../gone")
-    from cxrjax.io import reader
-    reader.close_shared()
+    os.mkdir("gone")
+    os.chdir("gone")
+    os.rmdir("../gone")
     assert radiograph.read(sys.argv[1] + "/a.png").pixels.shape == (300, 200)
     print(sys.stdin.read(), end="")
     """
-    command = ["bash", "-c", limit + 'exec "$@"', "-", sys.executable, "-c", textwrap.dedent(script), str(tmp_path)]
+    command = [
+        "bash",
+        "-c",
+        'ulimit -v 2000000; exec "$@"',
+        "-",
+        sys.executable,
+        "-c",
+        textwrap.dedent(script),
+        str(tmp_path),
+    ]
     done = subprocess.run(command, input="left", capture_output=True, text=True, env=environment(), cwd=ROOT)
     assert (done.returncode, done.stdout, done.stderr) == (0, "left", "")
 
