@@ -62,7 +62,7 @@ def test_what_is_refused(elements, reason):
     "elements",
     [
         {},
-        *({"Modality": modality} for modality in ("CR", "RG", "", "OT")),
+        *({"Modality": modality} for modality in ("CR", "RG", "", "OT", "XR")),
         *({"BodyPartExamined": part} for part in ("CHEST", "THORAX", "Brustkorb", "", "DOE^JOHN", "LUNG")),
         *({"ViewPosition": view} for view in ("PA", "AP", "", "ANTERO_POSTERIOR", "AP SUPINE")),
         {"ViewCodeSequence": code("R-10206", "SRT")},

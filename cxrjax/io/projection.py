@@ -13,12 +13,13 @@ from cxrjax.io.dicom_elements import items_of, text_of, texts_of
 from cxrjax.io.view_words import Projection, read_projection
 
 RADIOGRAPHS = frozenset({"CR", "DX", "RG"})  # modalities: computed, digital, and film radiography (PS3.3 C.7.3.1.1.1)
-_UNDECIDED = frozenset({"", "OT", "SC"})  # "other" and "secondary capture": what was captured, they do not say
+_UNDECIDED = frozenset({"OT", "SC"})  # "other" and "secondary capture": what was captured, they do not say
+_COLLOQUIAL = frozenset({"XR", "DR", "RX", "CXR", "XRAY", "X-RAY", "X RAY"})  # no terms of the standard, but clear
 _MODALITIES = frozenset(
-    {
-        *("CT", "MR", "MG", "US", "NM", "PT", "XA", "RF", "IO", "PX", "ES", "OP", "OPT", "XC", "SM", "GM", "ECG", "BI"),
-        *("SR", "PR", "KO", "SEG", "DOC", "RTIMAGE", "RTDOSE", "RTSTRUCT", "RTPLAN", "REG", "BMD", "DG", "EPS", "IVUS"),
-    }
+    """
+    CT MR MG US NM PT XA RF IO PX ES OP OPT XC SM GM ECG BI SR PR KO SEG DOC RTIMAGE RTDOSE RTSTRUCT RTPLAN REG BMD DG
+    EPS IVUS
+    """.split()  # noqa: SIM905 -- one word per value, many to a line
 )
 _STORAGE = "1.2.840.10008.5.1.4.1.1."
 _CLASSES = frozenset(  # of radiographs, and secondary captures of anything
@@ -32,9 +33,7 @@ _VIEW_POSITIONS: dict[str, Projection] = {
     **dict.fromkeys(("RLO", "LLO", "RAO", "LAO", "RPO", "LPO"), "oblique"),
 }
 # ViewCodeSequence: CID 4010 of PS3.16 in SNOMED CT (SCT) and in the older codes (SRT, SNM3, 99SDM).
-_FRONTAL_CODES = {
-    *("399348003", "R-10206", "272479007", "R-40888", "R-10214", "399033003", "R-10202"),
-}
+_FRONTAL_CODES = {"399348003", "R-10206", "272479007", "R-40888", "R-10214", "399033003", "R-10202"}
 _POSTEROANTERIOR_CODES = {"272479007", "R-40888", "R-10214"}
 _ANTEROPOSTERIOR_CODES = {"399348003", "R-10206"}
 _LATERAL_CODES = {
@@ -60,53 +59,13 @@ _TEXTS = (
 )
 # BodyPartExamined: terms of PS3.16 annex L and of devices. One that is not among them is no evidence.
 _OTHER_PARTS = frozenset(
-    {
-        *("ABDOMEN", "ANKLE", "ARM", "BREAST", "BRAIN", "CALCANEUS", "CALF", "CLAVICLE", "COCCYX", "COLON", "CSPINE"),
-        *("ELBOW", "EXTREMITY", "EYE", "FACE", "FEMUR", "FINGER", "FOOT", "FOREARM", "HAND", "HEAD", "HIP", "HUMERUS"),
-        *(
-            "JAW",
-            "KIDNEY",
-            "KNEE",
-            "LEG",
-            "LSPINE",
-            "LSSPINE",
-            "MANDIBLE",
-            "MAXILLA",
-            "NECK",
-            "NOSE",
-            "ORBIT",
-            "PATELLA",
-        ),
-        *(
-            "PELVIS",
-            "RADIUS",
-            "SACRUM",
-            "SCAPULA",
-            "SCROTUM",
-            "SHOULDER",
-            "SIJOINT",
-            "SINUS",
-            "SKULL",
-            "SPINE",
-            "SSPINE",
-        ),
-        *(
-            "TESTIS",
-            "THIGH",
-            "THUMB",
-            "TIBIA",
-            "TLSPINE",
-            "TOE",
-            "TSPINE",
-            "ULNA",
-            "UPPERARM",
-            "UTERUS",
-            "WRIST",
-            "TEETH",
-        ),
-        *("BECKEN", "BAUCH", "KNIE", "FUSS", "SCHULTER", "SCHADEL", "RODILLA", "MANO", "GENOU", "EPAULE", "BASSIN"),
-        *("LOWERLEG", "LOWERLIMB", "UPPERLIMB", "CERVICALSPINE", "LUMBARSPINE", "THORACICSPINE", "KUB", "HALS"),
-    }
+    """
+    ABDOMEN ANKLE ARM BREAST BRAIN CALCANEUS CALF CLAVICLE COCCYX COLON CSPINE ELBOW EXTREMITY EYE FACE FEMUR FINGER
+    FOOT FOREARM HAND HEAD HIP HUMERUS JAW KIDNEY KNEE LEG LSPINE LSSPINE MANDIBLE MAXILLA NECK NOSE ORBIT PATELLA
+    PELVIS RADIUS SACRUM SCAPULA SCROTUM SHOULDER SIJOINT SINUS SKULL SPINE SSPINE TESTIS THIGH THUMB TIBIA TLSPINE
+    TOE TSPINE ULNA UPPERARM UTERUS WRIST TEETH BECKEN BAUCH KNIE FUSS SCHULTER SCHADEL RODILLA MANO GENOU EPAULE
+    BASSIN LOWERLEG LOWERLIMB UPPERLIMB CERVICALSPINE LUMBARSPINE THORACICSPINE KUB HALS
+    """.split()  # noqa: SIM905 -- one word per value, many to a line
 )
 _LOCALIZER = "LOCALIZER"
 TAGS = (
@@ -124,8 +83,9 @@ def explain_refusal(header: Any) -> str:
     Returns:
         A reason; "" where the header does not say so.
     """
-    modality = text_of(header, "Modality").upper()
-    if modality not in RADIOGRAPHS | _UNDECIDED:
+    modalities = [text.upper() for text in texts_of(header, "Modality") if text]
+    if modalities and not set(modalities) & (RADIOGRAPHS | _UNDECIDED | _COLLOQUIAL):
+        modality = modalities[0]
         name = modality if modality in _MODALITIES else "a modality other than CR, DX and RG"
         return f"{name}, not a radiograph, by its Modality"
     storage = text_of(header, "SOPClassUID")
