@@ -170,12 +170,18 @@ def test_a_fork_reads_by_a_process_of_its_own():
     script = """
     import os
     from cxrjax import radiograph
+    from cxrjax.io.reader import SafeReader
     data = open(0, "rb").read()
+    mine = SafeReader()
+    mine.decode(data, "x")
     radiograph.decode(data, "x")
+    mine._process._lock.acquire()  # as by a thread that reads
     child = os.fork()
     if not child:
+        mine.decode(data, "x")
         radiograph.decode(data, "x")
         os._exit(7)
+    mine._process._lock.release()
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
     radiograph.decode(data, "x")
     """

@@ -36,7 +36,7 @@ class Limits:
             ValueError: a name that is none of the limits, or a value that is no positive number.
         """
         limits = cls()
-        known = {field.name: field.type for field in fields(cls)}
+        known = [field.name for field in fields(cls)]
         for setting in filter(None, (part.strip() for part in text.split(","))):
             name, _, value = setting.partition("=")
             if name not in known:
