@@ -9,8 +9,8 @@ from pathlib import Path
 
 from cxrjax.io import reader
 from cxrjax.io.decoding import SMALLEST_SIDE
-from cxrjax.io.dicom_elements import MAGIC as DICOM_MAGIC
-from cxrjax.io.dicom_elements import MAGIC_AT as DICOM_AT
+from cxrjax.io.dicom_header import MAGIC as DICOM_MAGIC
+from cxrjax.io.dicom_header import MAGIC_AT as DICOM_AT
 from cxrjax.io.errors import UnreadableRadiograph
 from cxrjax.io.types import Radiograph
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cxrjax.io import dicom_elements, images, limits
+from cxrjax.io import dicom_header, images, limits
 from cxrjax.io.errors import UnreadableImage
 
 SMOOTHING = 1.0  # radiographs of each class added to every value (Laplace)
@@ -71,15 +71,15 @@ def _length(pixels: int) -> str:
 
 def _form(file: bytes) -> dict[str, str]:
     """Kind, bits a pixel and colours of a file, without decoding more than its kind asks for."""
-    kind = "DICOM" if dicom_elements.is_dicom(file) else images.name_kind(file)
+    kind = "DICOM" if dicom_header.is_dicom(file) else images.name_kind(file)
     unknown = {"kind": kind, "bits": "", "colour": ""}
     if not kind:
         return unknown
     try:
         if kind == "DICOM":
-            header, _ = dicom_elements.read_dataset(file, ("BitsStored", "PhotometricInterpretation"), limits.current())
-            bits = dicom_elements.text_of(header, "BitsStored")
-            return {"kind": kind, "bits": bits, "colour": dicom_elements.text_of(header, "PhotometricInterpretation")}
+            header, _ = dicom_header.read_dataset(file, ("BitsStored", "PhotometricInterpretation"), limits.current())
+            bits = dicom_header.text_of(header, "BitsStored")
+            return {"kind": kind, "bits": bits, "colour": dicom_header.text_of(header, "PhotometricInterpretation")}
         pixels = images.decode_values(file, limits.current())
     except UnreadableImage:
         return unknown

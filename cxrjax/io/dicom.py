@@ -24,7 +24,7 @@ from pydicom.uid import (
 )
 
 from cxrjax.io import dicom_display, images, jpeg_header, projection
-from cxrjax.io.dicom_elements import integer_of, numbers_of, read_dataset, text_of, texts_of, value_of
+from cxrjax.io.dicom_header import integer_of, numbers_of, read_dataset, text_of, texts_of, value_of
 from cxrjax.io.errors import UnreadableImage
 from cxrjax.io.header import PACKBITS_RATIO, check_size, too_little
 from cxrjax.io.limits import Limits
@@ -124,7 +124,7 @@ def explain_refusal(data: bytes, limits: Limits) -> str:
     """Return why the header of a DICOM file says that it is no frontal radiograph of the chest; "" if it does not.
 
     Raises:
-        UnreadableImage: see `dicom_elements.read_dataset`.
+        UnreadableImage: see `dicom_header.read_dataset`.
     """
     dataset, _ = read_dataset(data, projection.TAGS, limits)
     return projection.explain_refusal(dataset)

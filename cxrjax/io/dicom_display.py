@@ -7,7 +7,7 @@ import numpy as np
 import pydicom
 from pydicom import pixels as dicom_pixels
 
-from cxrjax.io.dicom_elements import items_of, number_of, numbers_of, text_of
+from cxrjax.io.dicom_header import items_of, number_of, numbers_of, text_of
 
 TAGS = (
     *("ModalityLUTSequence", "RescaleIntercept", "RescaleSlope"),

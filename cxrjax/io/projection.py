@@ -9,7 +9,7 @@ from typing import Any
 
 from pydicom.uid import UID_dictionary
 
-from cxrjax.io.dicom_elements import items_of, text_of, texts_of
+from cxrjax.io.dicom_header import items_of, text_of, texts_of
 from cxrjax.io.view_words import Projection, read_projection
 
 RADIOGRAPHS = frozenset({"CR", "DX", "RG"})  # modalities: computed, digital, and film radiography (PS3.3 C.7.3.1.1.1)

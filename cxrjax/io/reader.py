@@ -17,7 +17,7 @@ from typing import Any, Self
 import numpy as np
 
 from cxrjax.io import decoding, dicom, images
-from cxrjax.io.dicom_elements import is_dicom, may_be_bare_dicom
+from cxrjax.io.dicom_header import is_dicom, may_be_bare_dicom
 from cxrjax.io.errors import UnreadableImage, UnreadableRadiograph
 from cxrjax.io.header import check_bytes
 from cxrjax.io.limits import Limits, current
