@@ -9,9 +9,11 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
-from cxrjax.io import images
+from cxrjax.io import images, limits
 from cxrjax.io.errors import UnreadableImage
 from cxrjax.io.limits import Limits
+from data_prep.__main__ import parse
+from data_prep.source import find_sources
 
 LIMITS = Limits()
 SCENE = cv2.GaussianBlur(np.random.default_rng(0).integers(0, 256, (48, 64), dtype=np.uint8), (0, 0), 2)
@@ -243,3 +245,15 @@ def test_a_mask_of_another_kind_keeps_the_limits_too(form, at):
 )
 def test_a_file_of_another_kind_is_named(data, name):
     assert images.name_other_kind(data) == name
+
+
+def test_the_limits_of_a_command_are_those_of_its_processes(monkeypatch, capsys):
+    monkeypatch.setenv(limits.VARIABLE, "")  # put back at the end
+    sources = find_sources()
+    assert parse(["phantom", "--out=x", "--limits=max_pixels=5e7,max_seconds=2.5"], sources).source == "phantom"
+    assert limits.current() == Limits(max_pixels=50_000_000, max_seconds=2.5)
+    parse(["phantom", "--out=x"], sources)
+    assert limits.current().max_pixels == 50_000_000  # of the environment
+    with pytest.raises(SystemExit, match="2"):
+        parse(["phantom", "--limits=megapixels=50"], sources)
+    assert "'megapixels' is no limit of a file: there are max_bytes, max_pixels" in capsys.readouterr().err

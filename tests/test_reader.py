@@ -153,8 +153,8 @@ def test_the_limits_of_a_reader(tmp_path):
         with pytest.raises(UnreadableRadiograph, match="takes more than 50 MiB of memory to decode"):
             small.decode(data, "x.tif")
         np.testing.assert_array_equal(small.decode(encode(".png"), "x.png").pixels, SCENE)
-    with SafeReader(Limits(max_bytes=1000)) as small, pytest.raises(UnreadableRadiograph, match="too large: .* bytes"):
-        small.decode(data, "x.tif")
+    with pytest.raises(UnreadableRadiograph, match="too large: .* bytes"):
+        SafeReader(Limits(max_bytes=1000)).decode(data, "x.tif")
 
 
 def test_threads_share_a_reader(safe):
@@ -169,21 +169,19 @@ def test_a_fork_reads_by_a_process_of_its_own():
     """In a process without threads of JAX, which do not survive a fork."""
     script = """
     import os
-    from cxrjax import radiograph
-    from cxrjax.io.reader import SafeReader
+    from cxrjax.io import reader
     data = open(0, "rb").read()
-    mine = SafeReader()
+    mine = reader.shared()
     mine.decode(data, "x")
-    radiograph.decode(data, "x")
     mine._process._lock.acquire()  # as by a thread that reads
     child = os.fork()
     if not child:
+        assert reader.shared() is not mine
         mine.decode(data, "x")
-        radiograph.decode(data, "x")
         os._exit(7)
     mine._process._lock.release()
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
-    radiograph.decode(data, "x")
+    mine.decode(data, "x")
     """
     subprocess.run([sys.executable, "-c", textwrap.dedent(script)], input=encode(".png"), check=True, env=environment())
 
