@@ -12,7 +12,6 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-import cv2
 import grain
 import numpy as np
 import tensorflow_datasets as tfds
@@ -21,6 +20,8 @@ from tqdm import tqdm
 
 from cxrjax import lesions, radiograph, standardise
 from cxrjax.cohort import Split, hash_images
+from cxrjax.io import decoding, images, limits
+from cxrjax.io.errors import UnreadableImage
 from cxrjax.losses import LUNGS_KNOWN, STRUCTURES_KNOWN
 
 _WORDS = ("path", "patient_id", "source", "label", "view", "sex", "mask_kind")
@@ -116,7 +117,8 @@ class Stored:
         if not 0 <= row < len(self):  # Grain would begin again
             raise IndexError(f"{self._split}: there is no radiograph {row} of {len(self)}")
         stored = self._examples[int(row)]
-        return stored, radiograph.decode(stored["image"], _text(stored["path"]))
+        # In this process, by all the threads that read: what was prepared has been read before.
+        return stored, decoding.decode(stored["image"], _text(stored["path"]))
 
     def _standardise(self, picture: radiograph.Radiograph) -> np.ndarray:
         return standardise.standardise(picture, size=self._size, gamma=self._gamma, equalise=self._equalise)
@@ -124,7 +126,10 @@ class Stored:
     def _standardise_mask(self, png: bytes, picture: radiograph.Radiograph) -> np.ndarray | None:
         if not png:
             return None
-        decoded = cv2.imdecode(np.frombuffer(png, np.uint8), cv2.IMREAD_UNCHANGED)
+        try:
+            decoded = images.decode_values(png, limits.current())
+        except UnreadableImage as error:
+            raise radiograph.UnreadableRadiograph(picture.path, f"its stored mask: {error.reason}") from error
         return standardise.standardise_mask(decoded, picture, size=self._size)
 
 
@@ -242,7 +247,8 @@ def load_lesions(
     for example in (example for part in _open(directory, split) for example in part):
         path, mask = _text(example["path"]), np.zeros((size, size), bool)
         if path in table:
-            found, picture = True, radiograph.decode(example["image"], path)
+            found = True
+            picture = decoding.decode(example["image"], path)
             native = lesions.draw(table[path], picture.pixels.shape, path)
             mask = standardise.standardise_mask(native, picture, size=size) > 0
         drawn.append(mask)

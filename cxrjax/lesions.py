@@ -9,10 +9,10 @@ import csv
 from collections.abc import Sequence
 from pathlib import Path
 
-import cv2
 import numpy as np
 
-from cxrjax.io import csv_text
+from cxrjax.io import csv_text, reader
+from cxrjax.io.errors import UnreadableRadiograph
 
 Box = tuple[int, int, int, int]  # row, column, height, width
 BOX = ("row", "column", "height", "width")
@@ -77,9 +77,12 @@ def _parse(row: dict[str, str], line: str, folder: Path) -> Path | Box:
 
 
 def _read_mask(mask: Path, shape: tuple[int, int], path: str) -> np.ndarray:
-    picture = cv2.imdecode(np.fromfile(mask, np.uint8), cv2.IMREAD_GRAYSCALE) if mask.stat().st_size else None
-    if picture is None:
-        raise ValueError(f"{mask}: it is no picture")
+    try:
+        picture = reader.shared().read_values(mask)
+    except UnreadableRadiograph as error:
+        raise ValueError(f"{mask}: it is no picture that can be read: {error.reason}") from error
+    if picture.ndim == 3:
+        picture = picture[..., :3].max(-1)
     if picture.shape != shape:
         raise ValueError(f"{mask}: a mask of {picture.shape} does not lie over the radiograph {path} of {shape}")
     return picture > 0

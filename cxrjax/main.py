@@ -281,6 +281,11 @@ _DATA = flags.DEFINE_string("data", None, "A prepared data set to look at, where
 _OTHER = flags.DEFINE_string("other", None, "compare: the run directory to compare with.")
 _CALIBRATED = flags.DEFINE_bool("calibrated", False, "predict: give probabilities at the run's temperature.")
 _REFUSE = flags.DEFINE_bool("refuse", False, "predict: no finding for what is no upright frontal chest radiograph.")
+_LIMITS = flags.DEFINE_string(
+    "limits",
+    "",
+    "Of a file that is read, as max_pixels=2e8,max_seconds=120; also max_bytes and max_memory, both in bytes.",
+)
 _LESIONS = flags.DEFINE_string(
     "lesions", None, "check_maps: a CSV file of known lesions: path, mask or path, row, column, height, width."
 )
@@ -304,7 +309,7 @@ def main(argv: list[str]) -> int:
     for name in sorted({flag for each in MODES.values() for flag in each.needs + each.takes}):
         if flags.FLAGS[name].present and name not in mode.needs + mode.takes:
             return _usage(f"--mode={_MODE.value} takes no --{name}")
-    problem = _misplaced()
+    problem = _misplaced() or _set_limits()
     if problem:
         return _usage(problem)
     logging.set_verbosity(logging.ERROR)  # of the libraries; what concerns the user is printed
@@ -322,6 +327,18 @@ def _misplaced() -> str | None:
         return "--coordinator needs --processes and --process, and they need it"
     if _DISTRIBUTED.value and _COORDINATOR.value:
         return "--distributed finds what --coordinator names; give one of them"
+    return None
+
+
+def _set_limits() -> str | None:
+    """Set the limits of files, and return what is wrong with them."""
+    from cxrjax.io import limits
+
+    try:
+        limits.use(_LIMITS.value)
+        limits.current()  # also what the environment says
+    except ValueError as error:
+        return str(error)
     return None
 
 

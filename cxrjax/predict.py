@@ -12,7 +12,7 @@ from cxrjax import figures, parts, predictions, radiograph, runs, standardise
 from cxrjax.cohort import PORTION
 from cxrjax.examine import Examiner, describe
 from cxrjax.inference import output as outputs
-from cxrjax.io import files
+from cxrjax.io import files, reader
 from cxrjax.parts import Parts
 from cxrjax.runtime import terminal
 
@@ -80,6 +80,7 @@ def run(
     outputs.refuse_overlap(source, output, everything)
     written = outputs.Output(output, list(paths))
     parts.check(output / outputs.PARTIAL)
+    reader.shared().start()  # it is ready when the networks are
     examiner = Examiner(workdir, calibrated, most=len(paths))
     if refuse and not examiner.gated:
         raise runs.UnfitRun(f"{workdir}: has no gate to refuse by; --mode=fit_gate makes one")
@@ -150,41 +151,52 @@ class _Predictor:
     def predict(self, portion: dict[str, Path]) -> Iterator[dict[str, Any]]:
         """Yield the rows of a portion of files, by path, each as soon as it is complete."""
         images: dict[str, np.ndarray] = {}
+        cells: dict[str, dict[str, str]] = {}
         for path, file in portion.items():
-            image = self._read(file)
-            if isinstance(image, np.ndarray):
-                images[path] = image
+            image, known = self._read(file)
+            cells[path] = {"path": path} | known
+            if image is None:
+                yield self._fail(cells[path])
             else:
-                yield self._fail({"path": path} | image)
+                images[path] = image
         if not images:
             return
         results = self._examiner.examine(np.stack(list(images.values())))
         for (path, image), result in zip(images.items(), results, strict=True):
-            row = {"path": path} | self._examiner.row(result)
+            row = cells[path] | self._examiner.row(result)
+            row["reason"] = row["reason"] or cells[path]["reason"]
             if self._examiner.finds:
                 row["decision"] = self._examiner.decide(result)
             if self._refuse and row.get("gate"):
                 gate = row["gate"]
-                yield self._fail({"path": path, "status": predictions.REFUSED, "reason": gate, "gate": gate})
+                yield self._fail(cells[path] | {"status": predictions.REFUSED, "reason": gate, "gate": gate})
             else:
                 yield row | self._draw(image, result, row)
 
-    def _read(self, file: Path) -> np.ndarray | dict[str, str]:
-        """Read a file and standardize it: uint8 [S, S], or the status and the reason of its row."""
+    def _read(self, file: Path) -> tuple[np.ndarray | None, dict[str, str]]:
+        """Read a file and standardize it.
+
+        Returns:
+            uint8 [S, S] and what its header says, as cells of its row; or None, and the status and reason of the row.
+        """
         config = self._examiner.config.image
         try:
             files.check_regular(file)
             picture = radiograph.read(file)
         except radiograph.UnreadableRadiograph as error:
-            return {"status": predictions.UNREADABLE, "reason": error.reason}
+            return None, {"status": predictions.UNREADABLE, "reason": error.reason}
         except Exception as error:  # of a decoder, on a file that is odd
-            return {"status": predictions.UNREADABLE, "reason": _explain(error)}
+            return None, {"status": predictions.UNREADABLE, "reason": _explain(error)}
+        known = {"view": picture.view, "reason": picture.note}
+        if picture.not_frontal:
+            return None, known | {"status": predictions.REFUSED, "reason": picture.not_frontal}
         try:
-            return standardise.standardise(picture, size=config.size, gamma=config.gamma, equalise=config.equalise)
+            image = standardise.standardise(picture, size=config.size, gamma=config.gamma, equalise=config.equalise)
         except ValueError as error:
-            return {"status": predictions.REFUSED, "reason": str(error)}
+            return None, known | {"status": predictions.REFUSED, "reason": str(error)}
         except Exception as error:
-            return {"status": predictions.UNREADABLE, "reason": _explain(error)}
+            return None, known | {"status": predictions.UNREADABLE, "reason": _explain(error)}
+        return image, known
 
     def _fail(self, row: dict[str, Any]) -> dict[str, Any]:
         self._written.remove_picture(row["path"])

@@ -15,6 +15,7 @@ from types import SimpleNamespace
 
 import cv2
 import numpy as np
+import pydicom
 import pytest
 
 from configs import base
@@ -86,6 +87,39 @@ def test_a_radiograph_that_is_no_longer_read_keeps_no_picture(pictures, tmp_path
     rows = predict.predict(tmp_path / "run", pictures, tmp_path / "out")
     assert [row["status"] for row in rows] == ["unreadable", "refused"]
     assert not list((tmp_path / "out").glob("*.png"))
+
+
+def test_what_a_header_says_of_view_and_modality_is_in_the_row(pictures, tmp_path):
+    def write(name, **elements):
+        pixels = np.arange(6400, dtype=np.uint16).reshape(80, 80) % 4096
+        dataset = pydicom.Dataset()
+        dataset.file_meta = pydicom.dataset.FileMetaDataset()
+        dataset.file_meta.TransferSyntaxUID = pydicom.uid.ExplicitVRLittleEndian
+        dataset.SOPClassUID = dataset.file_meta.MediaStorageSOPClassUID = "1.2.840.10008.5.1.4.1.1.1"
+        dataset.SOPInstanceUID = dataset.file_meta.MediaStorageSOPInstanceUID = "1.2.3"
+        dataset.Rows = dataset.Columns = 80
+        dataset.SamplesPerPixel = 1
+        dataset.PhotometricInterpretation = "MONOCHROME2"
+        dataset.BitsAllocated, dataset.BitsStored, dataset.HighBit, dataset.PixelRepresentation = 16, 12, 11, 0
+        dataset["PixelData"] = pydicom.DataElement("PixelData", "OW", pixels.tobytes())
+        for keyword, value in elements.items():
+            setattr(dataset, keyword, value)
+        dataset.save_as(pictures / name, enforce_file_format=True)
+
+    write("c_pa.dcm", Modality="CR", ViewPosition="PA", PatientOrientation=["R", "F"])
+    write("d_side.dcm", Modality="CR", ViewPosition="LL")
+    write("e_slice.dcm", Modality="CT")
+    rows = predict.predict(tmp_path / "run", pictures, tmp_path / "out")
+    assert [(row["status"], row.get("view"), row["reason"]) for row in rows] == [
+        ("ok", "", ""),
+        ("ok", "", ""),
+        ("ok", "PA", "turned or mirrored back, for its PatientOrientation is R, F"),
+        ("refused", "LL", "lateral view, by its ViewPosition"),
+        ("refused", "", "CT, not a radiograph, by its Modality"),
+    ]
+    table = predictions.read(tmp_path / "out" / "predictions.csv")
+    assert [row["view"] for row in table] == ["", "", "PA", "LL", ""]
+    assert not (tmp_path / "out" / "d_side.dcm.png").exists()
 
 
 def begin(source, output, process, processes, seconds):

@@ -19,7 +19,8 @@ from pydicom.uid import (
     SecondaryCaptureImageStorage,
 )
 
-from cxrjax import radiograph, standardise
+from cxrjax import standardise
+from cxrjax.io import reader
 from cxrjax.radiograph import UnreadableRadiograph, decode, read
 
 NAME = "Doe^Jane"
@@ -404,12 +405,13 @@ def test_no_permission(tmp_path):
 
 
 def test_refused_permission_is_reported(tmp_path, monkeypatch):
-    def refuse(self):
+    def refuse(*arguments):
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr(radiograph.Path, "read_bytes", refuse)
-    with pytest.raises(UnreadableRadiograph, match="locked.png: permission denied"):
-        read(tmp_path / "locked.png")
+    (tmp_path / "locked.png").write_bytes(encoded(GREY8, ".png"))
+    monkeypatch.setattr("builtins.open", refuse)
+    answer = reader.read_file(str(tmp_path / "locked.png"), "locked.png", {})
+    assert answer == {"unreadable": "permission denied"}
 
 
 def test_error_survives_a_worker_process():

@@ -9,8 +9,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from cxrjax.radiograph import DICOM_AT, DICOM_MAGIC, PICTURES, SUFFIXES, UnreadableRadiograph
+from cxrjax.io.dicom_header import is_dicom
+from cxrjax.io.errors import UnreadableRadiograph
+from cxrjax.io.images import name_kind
 
+SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".tif", ".tiff", ".dcm", ".dicom", ".img"})
 HIDDEN = "hidden"
 _KINDS_READ = "PNG, JPEG, TIFF, DICOM and JSRT .IMG are read"
 _KINDS_NOT_READ = {
@@ -173,11 +176,10 @@ def _classify(path: Path) -> PassedOver | None:
         return PassedOver(path, _say(error), unknown=True)
     if _is_dicomdir(path.name, head):
         return PassedOver(path, "an index of DICOM files")
-    if head[DICOM_AT : DICOM_AT + len(DICOM_MAGIC)] == DICOM_MAGIC:
+    if is_dicom(head):
         return None
-    for magic, kind in PICTURES.items():
-        if head.startswith(magic):
-            return PassedOver(path, f"a {kind} file by another name; it is read if its name ends in .{kind.lower()}")
+    if kind := name_kind(head):
+        return PassedOver(path, f"a {kind} file by another name; it is read if its name ends in .{kind.lower()}")
     for ending, kind in _KINDS_NOT_READ.items():
         if path.name.lower().endswith(ending):
             return PassedOver(path, f"{kind}, which is not read ({_KINDS_READ})")
@@ -190,8 +192,7 @@ def _read_head(path: Path) -> bytes:
 
 
 def _is_dicomdir(name: str, head: bytes) -> bool:
-    is_dicom = head[DICOM_AT : DICOM_AT + len(DICOM_MAGIC)] == DICOM_MAGIC
-    return is_dicom and (name.upper() == "DICOMDIR" or _DICOMDIR_UID in head)
+    return is_dicom(head) and (name.upper() == "DICOMDIR" or _DICOMDIR_UID in head)
 
 
 def _explain_missing(path: Path, error: OSError) -> str:

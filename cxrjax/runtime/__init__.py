@@ -1,1 +1,1 @@
-"""The process and the machine it runs on."""
+"""The process, other processes and what they exchange, and the machine they run on."""
