@@ -57,6 +57,14 @@ def test_a_closed_stream_gives_its_number_to_no_file(tmp_path):
         assert (tmp_path / "data").read_text() == ""
 
 
+def test_a_log_that_holds_the_former_stream_still_writes():
+    program = "import sys, logging; log = logging.StreamHandler(sys.stderr); from cxrjax.runtime import terminal\n"
+    program += "terminal.guard_streams(); logging.getLogger().addHandler(log); print('a', file=sys.stderr)\n"
+    program += "logging.error('b')"
+    result = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (result.returncode, result.stderr) == (0, "a\nb\n")
+
+
 def test_what_the_encoding_lacks_is_escaped():
     result = run("print('\\u80ba')", "")
     assert result.returncode == 0

@@ -1,7 +1,8 @@
 """A record of the files that a command wrote into a folder of the user's, so that it replaces and removes no others.
 
 A file counts as written by the command if the record has its name, its size and its SHA-256: one that was changed since
-is the user's. What is written is recorded first, in a journal, so that a kill leaves no file without its record.
+is the user's. What is to be written is recorded first, in a journal, so that a kill leaves no file without its record;
+until the command ends, what was there before counts too.
 """
 
 import hashlib
@@ -42,32 +43,24 @@ class Ledger:
         self._path = folder / name
         self._journals = journals
         self._own_journal = journals / f"written-{secrets.token_hex(8)}.jsonl"
-        self._files: dict[str, Content | None] = {}
+        self._files: dict[str, set[Content]] = {}
         self.refresh()
 
     def refresh(self) -> None:
         """Read the record and the journals of all processes."""
-        files = {name: Content(*content) for name, content in self._read_record().items()}
-        for journal in sorted(self._journals.glob("written-*.jsonl")):
+        files = {name: {Content(*content)} for name, content in self._read_record().items()}
+        for journal in self._journals.glob("written-*.jsonl"):
             for line in journal.read_text().splitlines():
                 try:
                     name, content = json.loads(line)
                 except ValueError:  # cut short by a kill, before the file of that line was written
                     continue
-                files[name] = content and Content(*content)
-        self._files = {name: content for name, content in files.items() if content}
+                files.setdefault(name, set()).add(Content(*content))
+        self._files = files
 
     def owns(self, name: str) -> bool:
         """Return whether there is a file of that name, just as it was written."""
-        recorded = self._files.get(name)
-        path = self._folder / name
-        try:
-            status = path.lstat()
-            if recorded is None or not stat.S_ISREG(status.st_mode) or status.st_size != recorded.size:
-                return False
-            return _describe(path) == recorded
-        except OSError:
-            return False
+        return self._find_content(name) is not None
 
     def is_free(self, name: str) -> bool:
         """Return whether a file of that name may be written: there is none, or it is owned, and its folder is real."""
@@ -94,21 +87,35 @@ class Ledger:
         """Remove a file if it is owned."""
         if self.owns(name):
             (self._folder / name).unlink()
-            self._note(name, None)
 
     def save(self) -> None:
         """Write the record, the journals with it."""
         self.refresh()
-        record = {"title": _TITLE, "files": dict(sorted(self._files.items()))}
+        files = {}
+        for name, recorded in sorted(self._files.items()):
+            content = next(iter(recorded)) if len(recorded) == 1 else self._find_content(name)
+            if content and os.path.lexists(self._folder / name):
+                files[name] = content
+        record = {"title": _TITLE, "files": files}
         whole.write(self._path, (json.dumps(record, indent=1) + "\n").encode())
 
-    def _note(self, name: str, content: Content | None) -> None:
+    def _find_content(self, name: str) -> Content | None:
+        """Return what is in a file, if it is recorded so."""
+        recorded = self._files.get(name, set())
+        path = self._folder / name
+        try:
+            status = path.lstat()
+            if not stat.S_ISREG(status.st_mode) or status.st_size not in {content.size for content in recorded}:
+                return None
+            content = _describe(path)
+        except OSError:
+            return None
+        return content if content in recorded else None
+
+    def _note(self, name: str, content: Content) -> None:
         with self._own_journal.open("a") as journal:
             journal.write(json.dumps([name, content]) + "\n")
-        if content is None:
-            self._files.pop(name, None)
-        else:
-            self._files[name] = content
+        self._files.setdefault(name, set()).add(content)
 
     def _read_record(self) -> dict[str, list]:
         try:

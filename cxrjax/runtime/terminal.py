@@ -63,9 +63,9 @@ class _Guarded(io.TextIOWrapper):
     """Another stream's buffer, written line by line."""
 
     def __init__(self, stream: io.TextIOWrapper):
-        encoding = stream.encoding
         stream.flush()
-        super().__init__(stream.detach(), encoding, errors="backslashreplace", line_buffering=True)
+        super().__init__(stream.buffer, stream.encoding, errors="backslashreplace", line_buffering=True)
+        self._former = stream  # which closes the buffer when it goes, and which handlers of logs may hold
 
     def write(self, text: str) -> int:
         with self._without_reader():
