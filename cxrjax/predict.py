@@ -191,7 +191,9 @@ class _Predictor:
         if picture.not_frontal:
             return None, known | {"status": predictions.REFUSED, "reason": picture.not_frontal}
         try:
-            image = standardise.standardise(picture, size=config.size, gamma=config.gamma, equalise=config.equalise)
+            image = standardise.standardise(
+                picture, size=config.size, gamma=config.gamma, equalise=config.equalise, borders=config.borders
+            )
         except ValueError as error:
             return None, known | {"status": predictions.REFUSED, "reason": str(error)}
         except Exception as error:

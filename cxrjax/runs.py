@@ -30,7 +30,8 @@ _STEP = "step"
 _CLOUDS = ("layout", "features")
 _READING = ("data.held", "data.readers")  # how data are read, which changes no result
 _SEGMENTER_KEYS = ("architecture", "size", "channels", "normalise", "dropout")
-_IMAGE_KEYS = ("gamma", "equalise")  # in which a classifier's radiographs are those of its segmenter
+_IMAGE_KEYS = ("gamma", "equalise", "borders")  # in which a classifier's radiographs are those of its segmenter
+_ADDED = {"image.borders": "bottom"}  # settings that runs of older versions lack, and what those did
 
 
 class UnfitRun(Exception):
@@ -47,7 +48,7 @@ def start(workdir: Path, config: ConfigDict) -> None:
     path = workdir / "config.json"
     wanted = json.loads(config.to_json())
     if path.exists():
-        begun = _flatten(json.loads(path.read_text()))
+        begun = _ADDED | _flatten(json.loads(path.read_text()))
         for key, value in _flatten(wanted).items():
             if begun.get(key) != value and key not in _READING:
                 raise UnfitRun(
@@ -59,7 +60,7 @@ def start(workdir: Path, config: ConfigDict) -> None:
 
 
 def load_config(workdir: Path) -> ConfigDict:
-    """The settings of a run.
+    """Read the settings of a run; those that its version did not have yet say what it did.
 
     Raises:
         UnfitRun: there is no run in the folder.
@@ -67,7 +68,12 @@ def load_config(workdir: Path) -> ConfigDict:
     path = workdir / "config.json"
     if not path.exists():
         raise UnfitRun(f"{workdir}: there is no run here (no config.json)")
-    return ConfigDict(json.loads(path.read_text()))
+    config = ConfigDict(json.loads(path.read_text()))
+    for key, value in _ADDED.items():
+        section, name = key.split(".")
+        if section in config and name not in config[section]:
+            config[section][name] = value
+    return config
 
 
 def adopt_segmenter(workdir: Path, config: ConfigDict) -> None:

@@ -52,7 +52,7 @@ LEAVES: dict[str, set[str]] = {
     "cxrjax.sampling": set(),
     "cxrjax.schedules": set(),
     "cxrjax.selection": set(),
-    "cxrjax.standardise": {"cxrjax.radiograph"},
+    "cxrjax.standardise": {"cxrjax.io.*", "cxrjax.radiograph"},
     "cxrjax.statistics": set(),
     "cxrjax.statistics.*": {"cxrjax.statistics.*"},
     "cxrjax.tables": set(),

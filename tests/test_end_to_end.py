@@ -126,13 +126,13 @@ def test_the_maps_that_are_checked_are_those_that_were_evaluated(folder, tmp_pat
 
     box, path = (10, 20, 30, 40), checks[0]["path"]
     (tmp_path / "lesions.csv").write_text(f"path,row,column,height,width\n{path},{','.join(map(str, box))}\n")
-    drawn = data.load_lesions(str(folder / "data"), "test", SIZE, lesions.read(tmp_path / "lesions.csv"))
+    drawn = data.load_lesions(str(folder / "data"), "test", SIZE, "uniform", lesions.read(tmp_path / "lesions.csv"))
     expected = np.zeros((SIZE, SIZE), bool)
     expected[10:40, 20:60] = True
     np.testing.assert_array_equal(drawn[0], expected)
     assert not drawn[1:].any()
     with pytest.raises(data.MissingData, match="names no radiograph of test"):
-        data.load_lesions(str(folder / "data"), "test", SIZE, {"other.png": [box]})
+        data.load_lesions(str(folder / "data"), "test", SIZE, "uniform", {"other.png": [box]})
 
 
 def test_segmentation_is_scored_by_structure(folder):

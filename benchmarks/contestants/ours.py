@@ -55,7 +55,11 @@ def vote(folder: str, picture: str) -> Work:
     examiner, examiner_of_many = (examine.Examiner(workdir, gated=False, most=most) for most in (1, SEVERAL))
     held = runs.load_networks(workdir, config)
     equalise = partial(
-        standardise.standardise, size=config.image.size, gamma=config.image.gamma, equalise=config.image.equalise
+        standardise.standardise,
+        size=config.image.size,
+        gamma=config.image.gamma,
+        equalise=config.image.equalise,
+        borders=config.image.borders,
     )
     (key,) = pipeline.radiograph_keys(config.seed, cohort.hash_images([equalise(radiograph.read(picture))]))
 
