@@ -77,7 +77,8 @@ def check_maps(workdir: Path, split: str, directory: str | None = None, table: P
     if table is not None:
         directory = directory or config.data.directory
         cases = cohort.replace(
-            cases, lesions=data.load_lesions(directory, split, config.image.size, config.image.borders, lesions.read(table))
+            cases,
+            lesions=data.load_lesions(directory, split, config.image.size, config.image.borders, lesions.read(table)),
         )
     segmenter, classifier = networks.segmenter(config), networks.classifier(config)
     rows, curves = zip(*check(segmenter, classifier, config, variables, cases), strict=True)

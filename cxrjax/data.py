@@ -36,9 +36,7 @@ class MissingData(Exception):
 class Stored:
     """A split on disk, or several as one, whose radiographs are read and standardised when they are asked for."""
 
-    def __init__(
-        self, directory: str, split: str, size: int, gamma: float, equalise: bool, borders: str, readers: int
-    ):
+    def __init__(self, directory: str, split: str, size: int, gamma: float, equalise: bool, borders: str, readers: int):
         """Open it; see `load`.
 
         Raises:
@@ -147,9 +145,7 @@ def read_ahead(read: Callable[[int], Any], rows: Sequence[int], readers: int, ah
     return iter(dataset.to_iter_dataset(grain.ReadOptions(num_threads=readers, prefetch_buffer_size=ahead)))
 
 
-def load(
-    directory: str, split: str, size: int, gamma: float, equalise: bool, borders: str, readers: int
-) -> Split:
+def load(directory: str, split: str, size: int, gamma: float, equalise: bool, borders: str, readers: int) -> Split:
     """Read a split of a prepared data set, or several as one.
 
     Args:

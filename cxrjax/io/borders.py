@@ -20,13 +20,17 @@ METHODS = ("uniform", "bottom")  # of `find`; see config.image.borders
 TOLERANCE = 6  # gray levels of 256 around a margin's level; the noise of a JPEG file stays within it
 SAMPLED_LINES = 384  # lines across a side that are looked at
 RINGING = 9  # pixels beside an edge that JPEG compression disturbs: a block, and one
+TILT = 0.007  # by which share of its length an edge may lean and still run along the frame: 0.4 degrees
 UNIFORM = 0.995  # share of the pixels of a line that have the margin's level, where it holds nothing else
 OUTERMOST = 0.85  # the same of the outermost line, where a marker may stand
 BEFORE_EDGE = 0.95  # the same of the margin's last lines, which no anatomy may cross
 BEYOND_EDGE = 0.6  # at most so many pixels of the first line beyond an edge have the margin's level
+STEP = 3 * TOLERANCE  # gray levels of 256 by which the picture differs from a noisy margin at an edge
 WITH_TEXT = 0.8  # mean share over all lines of a margin
-TEXT_LINE = 0.6  # the same of a line through a marker or a line of text
+TEXT_LINE = 0.3  # the same of a line through a marker or a line of text
 LONGEST_TEXT = 0.08  # share of the side that a marker or a line of text takes
+LARGEST_STEP = 40  # gray levels of 256 that a step counts at most, so that no marker outweighs an edge
+CLEAR_STEP = 3  # times the median step, of an edge that is seen clearly
 THINNEST_AIR = 2  # uniform lines of air, where no straight edge ends them
 SMALLEST_CONTENT = 0.25  # share of each side that is never cut
 ROUNDS = 8  # margins inside one another that are looked for
@@ -64,7 +68,8 @@ def find(pixels: np.ndarray, *, inverted: bool = False, method: str = "uniform")
         return Borders(crop)
     crop = _find_margins(pixels, crop, inverted)
     inner = cut(pixels, crop)
-    return Borders(crop, find_content(inner, TOLERANCE * _unit(inner)))
+    content = find_content(inner, TOLERANCE * _unit(inner))
+    return Borders(crop) if content is None else _cut_to_content(Borders(crop, content), inner.shape)
 
 
 def rows_without_border(pixels: np.ndarray, *, inverted: bool = False) -> int:
@@ -88,9 +93,21 @@ def mask_content(borders: Borders, shape: tuple[int, int]) -> np.ndarray | None:
     return cv2.fillConvexPoly(mask, np.rint(borders.content).astype(np.int32), 1)
 
 
+def _cut_to_content(borders: Borders, shape: tuple[int, int]) -> Borders:
+    """Cut off what lies beyond the slanted content, of which `shape` is the height and width of the picture."""
+    crop, content = borders
+    lower_x, lower_y = np.maximum(np.floor(content.min(axis=0)), 0).astype(int).tolist()
+    upper_x, upper_y = np.minimum(np.ceil(content.max(axis=0)) + 1, shape[::-1]).astype(int).tolist()
+    tight = Crop(
+        crop.top + lower_y, crop.bottom + shape[0] - upper_y, crop.left + lower_x, crop.right + shape[1] - upper_x
+    )
+    return Borders(tight, content - (lower_x, lower_y))
+
+
 def _find_margins(pixels: np.ndarray, crop: Crop, inverted: bool) -> Crop:
     """Widen a crop by the margins at all sides, from the outermost to those inside others."""
     smallest = [max(16, round(SMALLEST_CONTENT * length)) for length in pixels.shape]
+    air_levels: dict[str, float] = {}  # of air that was cut; so that air which fades is not followed into the body
     for _ in range(ROUNDS):
         before = crop
         for side in Crop._fields:
@@ -98,17 +115,34 @@ def _find_margins(pixels: np.ndarray, crop: Crop, inverted: bool) -> Crop:
             if inner.shape[0] < smallest[0] or inner.shape[1] < smallest[1]:
                 return crop
             lines = inward_lines(inner, side, SAMPLED_LINES)
-            width = _margin_width(lines, _unit(inner), _air(inner, inverted))
-            if width < lines.shape[1]:  # else all is of one level, and there is nothing to look at inside
-                crop = crop._replace(**{side: getattr(crop, side) + width})
+            unit = _unit(inner)
+            margin = _find_margin(lines, unit, _air(inner, inverted))
+            if margin.width == lines.shape[1]:  # all is of one level, and there is nothing to look at inside
+                continue
+            if margin.width and not margin.has_edge:
+                change = abs(margin.level - air_levels.setdefault(side, margin.level))
+                if change > TOLERANCE / 2 * unit:
+                    continue
+            crop = crop._replace(**{side: getattr(crop, side) + margin.width})
         if crop == before:
             break
     return crop
 
 
 def _unit(pixels: np.ndarray) -> float:
-    """Return one of 256 gray levels in the values of the pixels, by their depth in bits."""
-    return 2 ** (max(8, int(pixels[::8, ::8].max()).bit_length()) - 8)
+    """Return the width of one of 256 gray levels in the values of the pixels: at 16 bit, by the range that is used."""
+    if pixels.dtype == np.uint8:
+        return 1.0
+    lowest, highest = np.percentile(pixels[::16, ::16], (0.5, 99.5))
+    return max(1.0, (highest - lowest) / 255)
+
+
+class _Margin(NamedTuple):
+    """A margin at one side; its width is 0 where there is none."""
+
+    width: int
+    level: float
+    has_edge: bool
 
 
 def _air(pixels: np.ndarray, inverted: bool) -> int:
@@ -117,8 +151,8 @@ def _air(pixels: np.ndarray, inverted: bool) -> int:
     return int(coarse.max() if inverted else coarse.min())
 
 
-def _margin_width(lines: np.ndarray, unit: float, air: int) -> int:
-    """Return the width of the margin at the start of some lines, in pixels; 0 where there is none.
+def _find_margin(lines: np.ndarray, unit: float, air: float) -> _Margin:
+    """Find the margin at the start of some lines.
 
     Args:
         lines: [n, depth].
@@ -129,17 +163,17 @@ def _margin_width(lines: np.ndarray, unit: float, air: int) -> int:
     level = float(np.median(outermost))
     deviation = np.abs(outermost - level)
     if (deviation <= TOLERANCE * unit).mean() < OUTERMOST:
-        return 0
+        return _Margin(0, level, False)
     constant = (deviation == 0).mean() >= UNIFORM
     for tolerance in (0.0, TOLERANCE * unit) if constant else (TOLERANCE * unit,):
         shares = ((lines >= level - tolerance) & (lines <= level + tolerance)).mean(axis=0)
-        width = _find_edge(lines, shares, unit, exact=tolerance == 0)
+        width = _find_edge(lines, level, shares, unit, exact=tolerance == 0)
         if width:
-            return width
+            return _Margin(width, level, True)
         width = _uniform_width(shares)
         if abs(level - air) <= TOLERANCE * unit and width >= THINNEST_AIR:
-            return width
-    return 0
+            return _Margin(width, level, False)
+    return _Margin(0, level, False)
 
 
 def _uniform_width(shares: np.ndarray) -> int:
@@ -160,26 +194,54 @@ def _uniform_width(shares: np.ndarray) -> int:
     return width
 
 
-def _find_edge(lines: np.ndarray, shares: np.ndarray, unit: float, *, exact: bool) -> int:
+def _find_edge(lines: np.ndarray, level: float, shares: np.ndarray, unit: float, *, exact: bool) -> int:
     """Return where a straight edge along the side ends the margin; 0 where none does.
 
     Args:
         lines: [n, depth].
+        level: of the margin.
         shares: [depth], of the pixels at each depth that have the margin's level.
         unit: of 256 gray levels.
         exact: the level is met exactly, so that nothing blurs the edge.
     """
-    beyond = np.flatnonzero(shares <= BEYOND_EDGE)
-    if not beyond.size or beyond[0] == 0:
+    uniform = _uniform_width(shares)
+    edge = uniform + int(np.argmax(np.append(shares[uniform:] <= BEYOND_EDGE, True)))
+    if edge in (0, len(shares)):
         return 0
-    edge = int(beyond[0])
-    blurred = min(RINGING, max(2, round(0.04 * len(shares))))
+    blurred = max(2, min(RINGING, round(0.04 * len(shares))), round(TILT * 2 * len(shares)))
     if shares[max(0, edge - blurred) : edge].max() < BEFORE_EDGE or shares[:edge].mean() < WITH_TEXT:
         return 0
+    step = (TOLERANCE if exact else STEP) * unit
+    beside = np.abs(lines[:, edge : edge + blurred + 1].astype(np.float32) - level) <= step
+    if beside.mean(axis=0).min() > BEYOND_EDGE:
+        return 0
     if exact:
-        return edge
-    # Ringing and interpolation blur the edge: it is where the gray level rises or falls most.
+        return int(np.flatnonzero(shares[:edge] >= BEFORE_EDGE)[-1]) + 1
+    return _find_step(lines, edge, unit)
+
+
+def _find_step(lines: np.ndarray, edge: int, unit: float) -> int:
+    """Return where the gray level rises or falls most near an edge that ringing and interpolation blur.
+
+    Where the edge leans, nothing beyond its outer end is cut off; where the level only fades, 0 is returned.
+
+    Args:
+        lines: [n, depth].
+        edge: pixels from the side.
+        unit: of 256 gray levels.
+    """
     first = max(0, edge - RINGING)
     strip = lines[:, first : edge + RINGING + 1].astype(np.float32)
-    steps = np.minimum(np.abs(np.diff(strip, axis=1)), 40 * unit).mean(axis=0)
-    return first + int(np.argmax(steps)) + 1
+    steps = np.minimum(np.abs(np.diff(strip, axis=1)), LARGEST_STEP * unit)
+    halves = [half.mean(axis=0) for half in np.array_split(steps, 2)]
+    places = [first + int(np.argmax(half)) + 1 for half in halves]
+    lean = abs(places[0] - places[1])
+    if lean > 2 and all(map(_is_clear, halves)):
+        return max(1, min(places) - lean // 2)
+    together = steps.mean(axis=0)
+    return first + int(np.argmax(together)) + 1 if _is_clear(together) else 0
+
+
+def _is_clear(steps: np.ndarray) -> bool:
+    """Return whether one of the steps stands out, as it does at an edge and not where the level fades."""
+    return bool(steps.max() >= CLEAR_STEP * np.median(steps))
