@@ -211,12 +211,11 @@ def _find_edge(lines: np.ndarray, level: float, shares: np.ndarray, unit: float,
     blurred = max(2, min(RINGING, round(0.04 * len(shares))), round(TILT * 2 * len(shares)))
     if shares[max(0, edge - blurred) : edge].max() < BEFORE_EDGE or shares[:edge].mean() < WITH_TEXT:
         return 0
-    step = (TOLERANCE if exact else STEP) * unit
-    beside = np.abs(lines[:, edge : edge + blurred + 1].astype(np.float32) - level) <= step
-    if beside.mean(axis=0).min() > BEYOND_EDGE:
-        return 0
     if exact:
         return int(np.flatnonzero(shares[:edge] >= BEFORE_EDGE)[-1]) + 1
+    beside = np.abs(lines[:, edge : edge + blurred + 1].astype(np.float32) - level) <= STEP * unit
+    if beside.mean(axis=0).min() > BEYOND_EDGE:
+        return 0
     return _find_step(lines, edge, unit)
 
 
