@@ -142,7 +142,7 @@ def measure(examiner: Examiner, cases: list[tuple[Radiograph, str]], method: str
             images.append(image)
             levels.append(percentiles(planted, image, borders.crop))
         without = without or levels
-        found = [examiner.row(one) for one in examiner.examine(np.stack(images), [one.path for one, _ in cases])]
+        found = [examiner.row(one) for one in examiner.examine(np.stack(images))]
         right = [row.get("finding") == label for row, (_, label) in zip(found, cases, strict=True)]
         differences = np.abs(np.array(levels) - np.array(without))
         rows[name] = {
