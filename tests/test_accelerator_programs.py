@@ -1,0 +1,225 @@
+"""What XLA is handed for a GPU and a TPU, read as text: no such device is needed for that."""
+
+import re
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax import export
+
+from benchmarks import made_up
+from configs import base, oh2020_classify, oh2020_segment
+from cxrjax import models, networks, pipeline, steps, train
+from cxrjax.models import convolution
+from cxrjax.models.fc_densenet import FCDenseNet
+from cxrjax.runtime.platform import traced_for
+from cxrjax.tasks import classify, segment
+from cxrjax.tasks.finding_lungs import Finder, Lungs
+
+PLATFORMS = ("cuda", "tpu")
+BATCH, SIDE, PATCHES = 4, 128, 6
+
+
+@pytest.fixture(scope="module", autouse=True)
+def shallow():
+    """A segmenter with one dense block of each kind: the depth changes no form of its layers."""
+    with pytest.MonkeyPatch.context() as patch:
+        small = partial(FCDenseNet, blocks=(2,), bottleneck=2, growth=8, stem=16)
+        patch.setitem(models.SEGMENTERS, "fc_densenet29", small)
+        yield
+
+
+def make_small(config):
+    """A config at a small size, computed in bfloat16, as `auto` chooses on an accelerator."""
+    config.precision = "bfloat16"
+    config.image.size = SIDE
+    config.segmenter.architecture = "fc_densenet29"
+    config.segmenter.size = 64
+    config.segmenter.workdir = "made up"
+    config.init = ""
+    config.classifier.architecture = "resnet18"
+    config.classifier.classes = made_up.CLASSES
+    config.classifier.normalise = "imagenet"
+    config.patches.size = 32
+    config.patches.count = PATCHES
+    config.patches.chunk = 3
+    config.training.batch_size = BATCH
+    return config
+
+
+def lower(program, platform, *arguments):
+    """The StableHLO text of a jitted program for a platform."""
+    with traced_for(platform):
+        return export.export(program, platforms=[platform])(*arguments).mlir_module()
+
+
+def diagnose(mode):
+    """`pipeline.diagnose` of a batch, and what it is called with."""
+    config = make_small(base.get_config())
+    config.task = "classify"
+    config.patches.mode = mode
+    config.patches.context = 32 if mode == "dense" else 0
+    segmenter, classifier = networks.segmenter(config), networks.classifier(config)
+    variables = {"segmenter": networks.blank(segmenter), "classifier": networks.blank(classifier)}
+    settings = networks.settings(config, PATCHES)
+
+    @jax.jit
+    def program(variables, images, names):
+        keys = pipeline.radiograph_keys(0, names)
+        return pipeline.diagnose(segmenter, classifier, variables, images, keys, settings)
+
+    return program, (variables, np.zeros((BATCH, SIDE, SIDE), np.uint8), np.zeros(BATCH, np.uint32))
+
+
+def training_step(task):
+    """The step of a training, and what it is called with."""
+    config = make_small((oh2020_segment if task == "segment" else oh2020_classify).get_config())
+    split = made_up.draw_split(BATCH, SIDE)
+    if task == "segment":
+        network, built = networks.segmenter(config), segment.build(config, split, split)
+    else:
+        found = Lungs(np.ones((BATCH, SIDE, SIDE), bool), np.ones(BATCH, np.float32), np.ones(BATCH, bool))
+        finder = Finder(config, None)
+        finder.find = lambda split: found
+        network, built = networks.classifier(config), classify.build(config, split, split, finder)
+    training = train.Training(config, built)
+    phase = training.phases[0]
+    optimiser = steps.build_optimiser(config, training.total, phase)
+    rate = steps.build_rate(config, training.total, phase)
+    step = steps.make_step(training.task, optimiser, rate, phase, config, training.supply)
+    return step, (steps.begin(networks.blank(network), optimiser, config), training.supply.give(0))
+
+
+PROGRAMS = {
+    "diagnose, local": partial(diagnose, "local"),
+    "diagnose, dense": partial(diagnose, "dense"),
+    "step, segment": partial(training_step, "segment"),
+    "step, classify": partial(training_step, "classify"),
+}
+
+
+@pytest.fixture(scope="module")
+def lowered():
+    """The texts of all programs, by program and platform; each is traced once for a platform."""
+    made = {name: build() for name, build in PROGRAMS.items()}
+    return {
+        (name, platform): lower(program, platform, *arguments)
+        for name, (program, arguments) in made.items()
+        for platform in PLATFORMS
+    }
+
+
+def each(pattern, lowered):
+    """(program and platform, groups) of every match of a pattern in all texts; one match at least in each text."""
+    for name, text in lowered.items():
+        found = re.findall(pattern, text)
+        assert found, name
+        yield from ((name, match) for match in found)
+
+
+def test_convolutions_are_of_bfloat16(lowered):
+    pattern = r"stablehlo\.convolution.* : \(tensor<[^>]*x(\w+)>, tensor<[^>]*x(\w+)>\)"
+    assert {types for _, types in each(pattern, lowered)} == {("bf16", "bf16")}
+
+
+def test_products_of_float32_are_exact(lowered):
+    """Where pixels lie, grey levels resampled, logits and maps; by default they would be rounded to TF32 or bfloat16."""
+    for name, text in lowered.items():
+        for line in re.findall(r"stablehlo\.dot_general.*", text):
+            if re.search(r": \(tensor<[^>]*f32>, ", line) and ", contracting_dims = [] x []" not in line:
+                assert "[HIGHEST, HIGHEST]" in line, (name, line)
+
+
+def test_nothing_calls_back_into_python(lowered):
+    for name, text in lowered.items():
+        calls = set(re.findall(r"stablehlo\.custom_call @(\w+)", text))
+        assert not {call for call in calls if "callback" in call.lower()}, name
+        assert not re.search(r"stablehlo\.(infeed|outfeed|send|recv)\b", text), name
+
+
+def test_no_feature_map_is_transposed(lowered):
+    """Of what has the batch's or the patches' axis and spatial ones nothing is moved but inputs of a few channels."""
+    few = 4
+    pattern = r"stablehlo\.transpose %\w+, dims = \[([\d, ]+)\] : \(tensor<((?:\d+x)+)\w+>\)"
+    for name, text in lowered.items():
+        for dims, shape in re.findall(pattern, text):
+            sides = [int(one) for one in shape.strip("x").split("x")]
+            order = [int(one) for one in dims.split(",")]
+            spatial = len(sides) >= 4 and sides[1] > 7 and sides[2] > 7
+            assert not (spatial and order[-1] != order.index(max(order))) or sides[-1] <= few, (name, dims, shape)
+
+
+def test_the_patches_of_a_batch_are_one_batch(lowered):
+    """Two chunks of three of the six patches of each of four radiographs: twelve at once, and no loop over these."""
+    for platform in PLATFORMS:
+        text = lowered["diagnose, local", platform]
+        assert re.search(r"stablehlo\.convolution.*tensor<12x\d+x\d+x64xbf16>", text)
+        assert not re.search(r"stablehlo\.convolution.*-> tensor<3x\d+x\d+x64xbf16>", text)
+        text = lowered["diagnose, dense", platform]
+        assert re.search(r"stablehlo\.convolution.*-> tensor<4x\d+x\d+x512xbf16>", text)
+
+
+def test_training_adds_up_nothing_by_atomic_sums(lowered):
+    """Of scatters there is the one of the labels' gradient [B, K], and none of feature maps."""
+    for platform in PLATFORMS:
+        assert "stablehlo.scatter" not in lowered["step, segment", platform]
+        shapes = re.findall(r"stablehlo\.scatter.*?\}\) : \(tensor<([\dx]+)x\w+>", lowered["step, classify", platform], re.S)
+        assert set(shapes) <= {f"{BATCH}x{len(made_up.CLASSES)}", f"{BATCH}x1x1"}, shapes
+
+
+@pytest.mark.parametrize(("side", "size", "stride", "padding", "channels"), [(32, 7, 2, 3, 1), (15, 3, 2, 1, 3)])
+def test_blocks_of_pixels_give_the_same_convolution(side, size, stride, padding, channels):
+    rng = np.random.default_rng(0)
+    x = jnp.asarray(rng.normal(size=(2, side, side + 1, channels)), jnp.float32)
+    kernel = jnp.asarray(rng.normal(size=(size, size, channels, 5)), jnp.float32)
+    plain, gradient = jax.vjp(lambda k: convolution.by_library(x, k, stride, padding), kernel)
+    blocks, other = jax.vjp(lambda k: convolution.by_blocks(x, k, stride, padding), kernel)
+    np.testing.assert_allclose(blocks, plain, atol=1e-4)
+    np.testing.assert_allclose(other(plain)[0], gradient(plain)[0], rtol=1e-4, atol=1e-2)
+
+
+@pytest.mark.parametrize("mode", ["local", "dense", "global"])
+def test_an_accelerator_finds_what_a_cpu_finds(mode):
+    """The forms of an accelerator, run here: all but the order of sums is the same."""
+    config = make_small(base.get_config())
+    config.task, config.precision, config.patches.mode = "classify", "float32", mode
+    config.classifier.architecture = "resnet6"
+    segmenter, classifier = networks.segmenter(config), networks.classifier(config)
+    variables = {
+        "segmenter": made_up.see_dark_as_lung(segmenter),
+        "classifier": made_up.draw_weights(classifier),
+    }
+    images = np.random.default_rng(0).integers(0, 256, (2, SIDE, SIDE), np.uint8)
+    images[0] //= 2
+    keys = pipeline.radiograph_keys(0, jnp.arange(2, dtype=jnp.uint32))
+    arguments = (segmenter, classifier, variables, images, keys, networks.settings(config, PATCHES))
+    here = pipeline.diagnose(*arguments)
+    with traced_for("cuda"):
+        there = pipeline.diagnose(*arguments)
+    np.testing.assert_array_equal(there.votes, here.votes)
+    np.testing.assert_array_equal(there.mask, here.mask)
+    np.testing.assert_allclose(there.probabilities, here.probabilities, atol=1e-5)
+    np.testing.assert_allclose(there.map, here.map, atol=1e-5)
+    assert here.map.max() > 0.1
+
+
+def test_radiographs_in_groups_are_classified_as_all_at_once():
+    config = make_small(base.get_config())
+    config.task, config.precision, config.classifier.architecture = "classify", "float32", "resnet6"
+    classifier = networks.classifier(config)
+    variables = made_up.draw_weights(classifier)
+    rng = np.random.default_rng(0)
+    images = jnp.asarray(rng.integers(0, 256, (5, SIDE, SIDE), np.uint8))
+    keys = pipeline.radiograph_keys(0, jnp.arange(5, dtype=jnp.uint32))
+    known = (images, jnp.ones(images.shape, bool), jnp.ones(5), keys)
+    settings = networks.settings(config, PATCHES)
+
+    def run(together):
+        with traced_for("cuda"):
+            return pipeline.classify_each(
+                classifier, variables, known, settings, lambda image, looks: looks.logits, together
+            )
+
+    np.testing.assert_allclose(jax.jit(run, static_argnums=0)(2), jax.jit(run, static_argnums=0)(None), atol=1e-5)
