@@ -165,7 +165,9 @@ def test_training_adds_up_nothing_by_atomic_sums(lowered):
     """Of scatters there is the one of the labels' gradient [B, K], and none of feature maps."""
     for platform in PLATFORMS:
         assert "stablehlo.scatter" not in lowered["step, segment", platform]
-        shapes = re.findall(r"stablehlo\.scatter.*?\}\) : \(tensor<([\dx]+)x\w+>", lowered["step, classify", platform], re.S)
+        shapes = re.findall(
+            r"stablehlo\.scatter.*?\}\) : \(tensor<([\dx]+)x\w+>", lowered["step, classify", platform], re.S
+        )
         assert set(shapes) <= {f"{BATCH}x{len(made_up.CLASSES)}", f"{BATCH}x1x1"}, shapes
 
 
