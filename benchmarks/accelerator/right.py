@@ -21,7 +21,7 @@ PATIENCE = 240.0  # seconds that the CPU's results are waited for
 
 
 def run(sizes: Sizes, folder: Path) -> Iterator[Row]:
-    """Compare logits, predictions and steps, and then two equal runs."""
+    """Compare logits, predictions and steps, each as soon as the CPU is done with it; and then two equal runs."""
     found: dict[tuple[str, str], cases.Arrays] = {}
     for name, precision in _order():
         with jax.default_matmul_precision("highest" if precision == "float32" else None):
@@ -29,18 +29,26 @@ def run(sizes: Sizes, folder: Path) -> Iterator[Row]:
                 found[name, precision] = cases.CASES[name](sizes, folder, precision)
             except Exception as error:  # noqa: BLE001, the others are to be compared all the same
                 yield Row(PART, f"{name}, {precision}", f"failed: {error}"[:300])
-    for (name, precision), arrays in found.items():
-        reference = _wait_for(cases.locate(folder, name))
-        if reference is None:
-            yield Row(PART, f"{name}, {precision}", "no reference: the CPU was not done in time")
-        elif name == "predictions":
-            yield from compare_predictions(arrays, reference)
-        else:
-            for what, array in arrays.items():
-                error = cases.relative_error(array, reference[what])
-                note = f"wanted < {WANTED[precision]:.0e}: {'met' if error < WANTED[precision] else 'missed'}"
-                yield Row(PART, f"{name}, {precision}: {what}", error, "relative error", note=note)
+        for known in [key for key in found if cases.locate(folder, key[0]).exists()]:
+            yield from compare(*known, found.pop(known), folder)
     yield from repeat(sizes, folder)
+    for known, arrays in found.items():
+        yield from compare(*known, arrays, folder)
+
+
+def compare(name: str, precision: str, arrays: cases.Arrays, folder: Path) -> Iterator[Row]:
+    """Compare what was found in a case with the CPU's, which is waited for."""
+    reference = _wait_for(cases.locate(folder, name))
+    if reference is None:
+        yield Row(PART, f"{name}, {precision}", "no reference: the CPU was not done in time")
+        return
+    if name == "predictions":
+        yield from compare_predictions(arrays, reference)
+        return
+    for what, array in arrays.items():
+        error = cases.relative_error(array, reference[what])
+        note = f"wanted < {WANTED[precision]:.0e}: {'met' if error < WANTED[precision] else 'missed'}"
+        yield Row(PART, f"{name}, {precision}: {what}", error, "relative error", note=note)
 
 
 def repeat(sizes: Sizes, folder: Path) -> Iterator[Row]:
