@@ -32,6 +32,7 @@ from benchmarks.side_by_side import ROOT
 
 COMPILING = 60.0  # seconds that PyTorch's compiling is waited for, before it is measured
 LAST = 5.0  # seconds kept for the table
+COMPILED = Path(tempfile.gettempdir()) / "cxrjax_accelerator"  # for the next command on the same machine
 NEEDS_RUNS = ("right", "inference", "training", "disk")
 
 
@@ -43,10 +44,12 @@ class Session:
         self._folder, self._sizes, self._size, self._out = folder, sizes, size, out
         self._end = time.monotonic() + seconds
         self._beside: list[subprocess.Popen[bytes]] = []
+        self._compiling: threading.Thread | None = None
+        self._closed = False
         self._environment = os.environ | {
             "XLA_PYTHON_CLIENT_PREALLOCATE": "false",
-            "JAX_COMPILATION_CACHE_DIR": str(folder / "compiled"),
-            "TORCHINDUCTOR_CACHE_DIR": str(folder / "inductor"),
+            "JAX_COMPILATION_CACHE_DIR": str(COMPILED / "jax"),
+            "TORCHINDUCTOR_CACHE_DIR": str(COMPILED / "inductor"),
         }
 
     @property
@@ -60,7 +63,8 @@ class Session:
         if set(names) & set(NEEDS_RUNS):
             self._start([sys.executable, "-m", "benchmarks.accelerator.prepare", *self._where()], cpu)
         if {"inference", "training"} & set(names) and not self._sizes.tiny:
-            threading.Thread(target=self._compile_peers, daemon=True).start()
+            self._compiling = threading.Thread(target=self._compile_peers, daemon=True)
+            self._compiling.start()
 
     def rows(self, name: str) -> Iterator[Row]:
         """Do a part in a process of its own."""
@@ -106,6 +110,8 @@ class Session:
     def _compile_peers(self) -> None:
         """Have PyTorch compile all that it will run, one after the other: what it compiles it finds again later."""
         for work in peers.WORKS if self._wait_for_runs() else ():
+            if self._closed:
+                return
             self._start(peers.command(work, self._sizes, self._folder, 1), {}, subprocess.DEVNULL).wait()
 
     def _wait_for_runs(self) -> bool:
@@ -115,11 +121,17 @@ class Session:
             time.sleep(0.2)
         return ready.exists()
 
+    def _is_beside(self) -> bool:
+        """Whether anything goes on beside the parts."""
+        compiling = self._compiling is not None and self._compiling.is_alive()
+        return compiling or any(one.poll() is None for one in self._beside)
+
     def _stop_beside(self, seconds: float) -> None:
         """Wait so long for what goes on beside, and then end it."""
         until = time.monotonic() + min(seconds, max(0.0, self.left - LAST))
-        while time.monotonic() < until and any(one.poll() is None for one in self._beside):
+        while time.monotonic() < until and self._is_beside():
             time.sleep(0.2)
+        self._closed = True
         for process in self._beside:
             _kill(process)
 

@@ -8,7 +8,6 @@ from pathlib import Path
 
 from benchmarks.accelerator import cases, packed
 from benchmarks.accelerator import sizes as all_sizes
-from cxrjax import devices
 
 READY = "ready"  # a file of the folder, once the runs and the radiographs are there
 RADIOGRAPHS = 32  # that both predict
@@ -16,7 +15,6 @@ RADIOGRAPHS = 32  # that both predict
 
 def main(size: str, folder: Path) -> None:
     sizes = getattr(all_sizes, size.upper())
-    devices.use_cores()
     cases.write_radiographs(folder, packed.load_images(RADIOGRAPHS, sizes), sizes)
     (folder / READY).touch()
     cases.work_out(folder, sizes)
