@@ -27,7 +27,7 @@ def run(sizes: Sizes, folder: Path) -> Iterator[Row]:
         with jax.default_matmul_precision("highest" if precision == "float32" else None):
             try:
                 found[name, precision] = cases.CASES[name](sizes, folder, precision)
-            except Exception as error:  # noqa: BLE001, the others are to be compared all the same
+            except Exception as error:  # the others are to be compared all the same
                 yield Row(PART, f"{name}, {precision}", f"failed: {error}"[:300])
         for known in [key for key in found if cases.locate(folder, key[0]).exists()]:
             yield from compare(*known, found.pop(known), folder)

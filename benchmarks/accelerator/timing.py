@@ -39,7 +39,7 @@ def compile_all(programs: Mapping[str, tuple[Any, tuple[Any, ...]]]) -> dict[str
         function, arguments = program
         try:
             return function.lower(*arguments).compile()
-        except Exception as error:  # noqa: BLE001, it becomes a row
+        except Exception as error:  # it becomes a row
             return error
 
     with ThreadPoolExecutor(max(1, len(programs))) as pool:

@@ -56,7 +56,7 @@ def time_steps(sizes: Sizes, task: str, batch: int) -> dict[str, float | None]:
         return state.loss_sum
 
     seconds = measure(step, sizes.turns)
-    (compiled,) = training._steps.values()  # noqa: SLF001, what it needs is known to nobody else
+    (compiled,) = training._steps.values()  # what it needs is known to nobody else
     return {"seconds": seconds, "megabytes": read_need(compiled)}
 
 
