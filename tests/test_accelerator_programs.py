@@ -12,7 +12,7 @@ from jax import export
 from benchmarks import made_up
 from benchmarks.contestants.ours import LungsThroughout
 from configs import base, oh2020_classify, oh2020_segment
-from cxrjax import models, networks, pipeline, steps, train
+from cxrjax import examine, models, networks, pipeline, steps, train
 from cxrjax.models import convolution
 from cxrjax.models.fc_densenet import FCDenseNet
 from cxrjax.runtime.platform import traced_for
@@ -208,3 +208,39 @@ def test_an_accelerator_finds_what_a_cpu_finds(mode):
         np.testing.assert_allclose(other.probabilities, vote.probabilities, atol=1e-5)
         np.testing.assert_allclose(other_maps, maps, atol=1e-5)
         np.testing.assert_allclose(other_features, features, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("ahead", "order"),
+    [
+        (0, ["run 0", "fetch 0", "run 2", "fetch 2", "run 4", "fetch 4"]),
+        (1, ["run 0", "run 2", "fetch 0", "run 4", "fetch 2", "fetch 4"]),
+    ],
+)
+def test_an_accelerator_is_handed_the_next_batch_before_results_are_fetched(ahead, order):
+    said = []
+
+    def run(images, checksums):
+        first = int(images[0])
+        said.append(f"run {first}")
+        return lambda: said.append(f"fetch {first}") or first
+
+    examiner = examine.Examiner.__new__(examine.Examiner)
+    examiner._batch, examiner._most_ahead, examiner._run = 2, ahead, run
+    assert list(examiner._results(np.arange(5), np.arange(5))) == [(2, 0), (2, 2), (1, 4)]
+    assert said == order
+
+
+def test_a_step_waits_for_the_one_before_the_last(monkeypatch):
+    """What is waited for is no part of the state, which the next step is given and which is gone then."""
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    waited = []
+    monkeypatch.setattr(jax, "block_until_ready", waited.append)
+    training = train.Training.__new__(train.Training)
+    training._under_way = None
+    for step in range(3):
+        state = steps.State(*[None] * 3, jnp.int32(step), *[None] * 5)
+        training._wait(state)
+        state.step.delete()
+    assert waited[0] is None
+    assert [int(number) for number in waited[1:]] == [0, 1]
