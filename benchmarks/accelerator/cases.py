@@ -40,7 +40,7 @@ def predictions(sizes: Sizes, folder: Path, precision: str) -> Arrays:
     with np.load(folder / RADIOGRAPHS) as arrays:
         images = arrays["images"]
     examiner = examine.Examiner(folder / "classifier", gated=False, most=len(images))
-    found = list(examiner.examine(images, [f"{i}.png" for i in range(len(images))]))
+    found = list(examiner.examine(images))
     return {"votes": np.stack([one.votes for one in found]), "lungs": np.stack([one.mask for one in found])}
 
 
