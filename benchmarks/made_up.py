@@ -20,7 +20,7 @@ from configs import base
 from cxrjax import cohort, exchange, networks, pretrained, views
 from cxrjax.losses import STRUCTURES_KNOWN
 from data_prep.__main__ import parse
-from data_prep.example import Example, encode_png
+from data_prep.example import LUNGS, Example, encode_png
 from data_prep.prepare import prepare
 from data_prep.row import Row
 from data_prep.source import Source
@@ -93,9 +93,9 @@ def draw_split(count: int, side: int) -> cohort.Split:
     )
 
 
-def write_data_set(folder: Path, count: int, side: int) -> Path:
+def write_data_set(folder: Path, count: int, side: int, masked: bool = False) -> Path:
     """Prepare a data set of so many radiographs to train on, and a few to validate on; its directory."""
-    source = Noise(count, side)
+    source = Noise(count, side, masked)
     options = parse(["noise", f"--out={folder}", "--duplicates=off"], {"noise": source})
     prepare(source, options)
     return folder / "noise"
@@ -107,9 +107,9 @@ class Noise(Source):
     name, about, where, terms, size, usable = "noise", "noise", "made here", "CC0-1.0", "nothing", "all"
     drawn, asked = 16, 8  # pictures that differ; radiographs of validation
 
-    def __init__(self, count: int, side: int):
-        """Draw nothing yet: so many of training, of so many pixels a side."""
-        self._count, self._side = count, side
+    def __init__(self, count: int, side: int, masked: bool = False):
+        """Draw nothing yet: so many of training, of so many pixels a side, with the ellipses as masks or without."""
+        self._count, self._side, self._masked = count, side, masked
 
     def place(self, options: Namespace) -> Path:
         return Path()
@@ -121,13 +121,26 @@ class Noise(Source):
 
     def read(self, row: Row, options: Namespace) -> Example:
         picture = _draw_picture(row.given % self.drawn, self._side)
-        known = {"label": row.label, "patient_id": row.patient_id, "source": self.name}
+        known: dict[str, Any] = {"label": row.label, "patient_id": row.patient_id, "source": self.name}
+        if self._masked:
+            known |= {"mask": _draw_mask(self._side), "mask_kind": LUNGS}
         return Example(row.id, row.id, picture, self._side, self._side, **known)
 
 
 @cache
 def _draw_picture(number: int, side: int) -> bytes:
     levels = np.random.default_rng(number).integers(128, 256, (side, side), np.uint8)
-    middle, axes = (side // 2, side // 2), (side // 4, side // 3)
-    cv2.ellipse(levels, middle, axes, 0, 0, 360, 20, -1)
+    _fill_ellipse(levels, 20)
     return encode_png(cv2.GaussianBlur(levels, (5, 5), 0))
+
+
+@cache
+def _draw_mask(side: int) -> bytes:
+    mask = np.zeros((side, side), np.uint8)
+    _fill_ellipse(mask, 1)
+    return encode_png(mask)
+
+
+def _fill_ellipse(picture: np.ndarray, level: int) -> None:
+    side = len(picture)
+    cv2.ellipse(picture, (side // 2, side // 2), (side // 4, side // 3), 0, 0, 360, level, -1)

@@ -130,7 +130,7 @@ def average(classifier: Network, size: int, looks: Looks) -> Array:
     """The mean features float32 [C] of the windows that vote, in radiographs of `size` pixels."""
     grid = lay(classifier, size)
     weights = saliency.count_windows(looks.counted.reshape(grid.count, grid.count), grid.side)
-    return jnp.einsum("hw,hwc->c", weights / weights.sum(), looks.features[0])
+    return jnp.einsum("hw,hwc->c", weights / weights.sum(), looks.features[0], precision="highest")
 
 
 def _by_row(run: Callable[[Array], Array], features: Array, grid: Grid) -> Array:

@@ -1,6 +1,7 @@
 """Trained networks applied to radiographs, the results as rows and pictures: what evaluation and prediction share."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,8 +27,8 @@ from cxrjax import (
 )
 from cxrjax.statistics.calibration import apply_temperature
 
-# Radiographs uint8 [B, S, S] and the checksums uint32 [B] -> what is found, on the host.
-Run = Callable[[np.ndarray, np.ndarray], pipeline.Diagnosis | pipeline.Segmentation]
+# Radiographs uint8 [B, S, S] and the checksums uint32 [B] -> what fetches what is found to the host.
+Run = Callable[[np.ndarray, np.ndarray], Callable[[], pipeline.Diagnosis | pipeline.Segmentation]]
 
 
 class Examiner:
@@ -74,12 +75,14 @@ class Examiner:
             variables["classifier"] = ensemble.load(workdir, self._members)
         size = self.config.evaluation.batch_size
         self._batch = size if most is None else min(size, most)
+        self._most_ahead = 0 if jax.default_backend() == "cpu" else 1
         drawn = self.finds and self._members == 1 and self.config.patches.mode == "local"
         some = drawn and self._batch < jax.device_count()  # of the devices would be left without a radiograph
         most = shared_patches.count_devices(variables["classifier"]) if some else 1
         if self._batch < most:
             known = (self._segmenter, self._classifier, variables, self._settings, self.config.seed)
-            self._run: Run = shared_patches.SharedPatches(*known, self._batch, most, self.config.to_json())
+            shared = shared_patches.SharedPatches(*known, self._batch, most, self.config.to_json())
+            self._run: Run = lambda *given: partial(shared, *given)
         else:
             self._run = self._share_radiographs(variables)
 
@@ -95,14 +98,28 @@ class Examiner:
         """
         checksums = cohort.hash_images(images)
         with tqdm(total=len(images), desc="examining", unit="radiograph", delay=2, leave=None) as bar:
-            for rows, count in cohort.batches(len(images), self._batch):
-                result = self._run(images[rows], checksums[rows])
+            for count, result in self._results(images, checksums):
                 if self._temperature != 1:
                     probabilities = apply_temperature(result.probabilities, self._temperature)
                     result = result._replace(probabilities=probabilities)
                 for i in range(count):
                     yield jax.tree.map(lambda x, i=i: x[i], result)
                 bar.update(count)
+
+    def _results(self, images: np.ndarray, checksums: np.ndarray) -> Iterator[tuple[int, Any]]:
+        """(radiographs that count, results on the host) of each batch.
+
+        An accelerator is handed the next batch before the results of one are fetched, so that it does not wait for
+        what is made of them.
+        """
+        ahead: list[tuple[int, Callable[[], Any]]] = []
+        for rows, count in cohort.batches(len(images), self._batch):
+            ahead.append((count, self._run(images[rows], checksums[rows])))
+            if len(ahead) > self._most_ahead:
+                count, fetch = ahead.pop(0)
+                yield count, fetch()
+        for count, fetch in ahead:
+            yield count, fetch()
 
     def row(self, result: pipeline.Diagnosis | pipeline.Segmentation) -> dict[str, Any]:
         """Return the cells of `predictions.csv` for a result: text and plain Python numbers, as JSON has them."""
@@ -153,7 +170,7 @@ class Examiner:
 
         placed = shares.replicate(variables)
         run = programs.Recalled(shares.compile(find), "examine", self.config.to_json())
-        return lambda *given: shares.gather(run(placed, shares.spread(given)))
+        return lambda *given: partial(shares.gather, run(placed, shares.spread(given)))
 
 
 def examine_stored(

@@ -3,7 +3,7 @@
 `diagnose` is pure and jitted once over a batch; nothing returns to the host between its stages.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -12,6 +12,7 @@ import jax.numpy as jnp
 from jax import Array, lax
 
 from cxrjax import anatomy, dense, gate, lung_crop, models, programs, saliency, views, voting
+from cxrjax.runtime.platform import is_for_cpu
 from cxrjax.views import Looks, Network, Settings
 
 NO_CLASS = -1  # the finding of a radiograph in which no lungs were found
@@ -133,11 +134,71 @@ def diagnose_lungs(
 ) -> Diagnosis:
     """`diagnose` of lungs that are found; the variables are the classifier's."""
     prepared = models.prepare(variables)
-    told = lax.map(
-        lambda one: _examine(classifier, prepared, *one, settings),
-        (images, segmentation.lungs, segmentation.confidence, keys),
-    )
-    return join(images, segmentation, told)
+
+    def conclude(image: Array, looks: Looks) -> tuple[voting.Vote, Array, Array]:
+        return tell(classifier, prepared, image, looks, settings)
+
+    radiographs = (images, segmentation.lungs, segmentation.confidence, keys)
+    return join(images, segmentation, classify_each(classifier, prepared, radiographs, settings, conclude))
+
+
+def classify_each(
+    classifier: Network,
+    variables: Mapping[str, Any],
+    radiographs: tuple[Array, Array | None, Array | None, Array],
+    settings: Settings,
+    conclude: Callable[[Array, Looks], Any],
+    together: int | None = None,
+) -> Any:
+    """Classify the patches of B radiographs, and draw a conclusion from those of each.
+
+    On a CPU one radiograph follows the other, so that what is made of it stays in the cache. On an accelerator the
+    patches of all are one batch, B times `settings.patch_chunk` of them at once.
+
+    Args:
+        classifier: see `diagnose`.
+        variables: its parameters and statistics, of `models.prepare`.
+        radiographs: images, lungs, confidence and keys of `classify`, each with a first axis B.
+        settings: see Settings.
+        conclude: (image uint8 [S, S], Looks) -> arrays.
+        together: the most radiographs whose patches are one batch, which bounds the memory of an accelerator; None: B.
+
+    Returns:
+        The conclusions, arrays with a first axis B.
+    """
+    total = len(radiographs[0])
+    if is_for_cpu():
+        return lax.map(lambda one: conclude(one[0], classify(classifier, variables, *one, settings)), radiographs)
+    if together is None or total <= together:
+        return _classify_together(classifier, variables, radiographs, settings, conclude)
+
+    def run(rows: Array) -> Any:
+        some = jax.tree.map(lambda x: x[rows], radiographs)
+        return _classify_together(classifier, variables, some, settings, conclude)
+
+    count = -(-total // together)
+    rows = jnp.minimum(jnp.arange(count * together), total - 1).reshape(count, together)
+    return models.join(lax.map(run, rows), total)
+
+
+def _classify_together(
+    classifier: Network,
+    variables: Mapping[str, Any],
+    radiographs: tuple[Array, Array | None, Array | None, Array],
+    settings: Settings,
+    conclude: Callable[[Array, Looks], Any],
+) -> Any:
+    """`classify_each` with all patches in one batch."""
+    images, lungs, confidence, keys = radiographs
+    if settings.mode == "dense":
+        run = partial(dense.classify, classifier, variables, settings=settings)
+        return jax.vmap(conclude)(images, jax.vmap(run)(images, lungs))
+    draw = partial(views.draw_patches, size=classifier.side, settings=settings)
+    places, crops = jax.vmap(draw)(images, lungs, confidence, keys)
+    at_once = settings._replace(patch_chunk=len(images) * settings.patch_chunk)
+    seen = look(classifier, variables, crops.reshape(-1, *crops.shape[2:]), at_once)
+    logits, features = jax.tree.map(lambda x: x.reshape(*crops.shape[:2], *x.shape[1:]), seen)
+    return jax.vmap(conclude)(images, Looks(places, logits, features, jnp.ones(crops.shape[:2], bool)))
 
 
 def classify(
@@ -260,20 +321,6 @@ def join(images: Array, segmentation: Segmentation, told: tuple[voting.Vote, Arr
             images, segmentation.lungs, segmentation.structures, segmentation.confidence, blank(features)
         ),
     )
-
-
-def _examine(
-    classifier: Network,
-    variables: Mapping[str, Any],
-    image: Array,
-    lungs: Array,
-    confidence: Array,
-    key: Array,
-    settings: Settings,
-) -> tuple[voting.Vote, Array, Array]:
-    """`tell` of one radiograph."""
-    looks = classify(classifier, variables, image, lungs, confidence, key, settings)
-    return tell(classifier, variables, image, looks, settings)
 
 
 def radiograph_keys(seed: int, image_ids: Array) -> Array:

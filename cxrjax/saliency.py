@@ -10,6 +10,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from cxrjax import patches
+from cxrjax.runtime.platform import is_for_cpu
 
 
 def class_activation_map(features: Array, kernel: Array, finding: Array) -> Array:
@@ -25,7 +26,7 @@ def class_activation_map(features: Array, kernel: Array, finding: Array) -> Arra
     Returns:
         float [N, h, w], at least 0; or of several [N, h, w, M].
     """
-    return jax.nn.relu(features @ kernel[:, finding])
+    return jax.nn.relu(jnp.matmul(features, kernel[:, finding], precision="highest"))
 
 
 def grad_cam(head: Callable[[Array], Array], features: Array, finding: Array) -> Array:
@@ -62,9 +63,33 @@ def weigh_by_probability(activations: Array, probabilities: Array, centres: Arra
     Returns:
         float32 [H, W] in 0..1; 0 where no patch lies.
     """
-    full = jax.image.resize(scale_to_peak(activations), (len(activations), size, size), "linear")
+    peaks = scale_to_peak(activations)
+    if not is_for_cpu():
+        return _weigh_by_products(peaks * probabilities[:, None, None], centres, size, shape)
+    full = jax.image.resize(peaks, (len(activations), size, size), "linear")
     total = patches.paste(full * probabilities[:, None, None], centres, shape)
     count = patches.paste(jnp.ones_like(full), centres, shape)
+    return total / jnp.maximum(count, 1)
+
+
+def _weigh_by_products(maps: Array, centres: Array, size: int, shape: tuple[int, int]) -> Array:
+    """Enlarge maps [N, h, w], lay them where their patches lie, and average: by matrix products, and no loop.
+
+    Enlarging is linear along either axis, and so is laying down: each patch adds `rows @ map @ columns.T`, where rows
+    and columns say what a pixel of the radiograph takes of each cell of the map.
+    """
+    parts = []
+    for axis in range(2):
+        cells = maps.shape[1 + axis]
+        weights = jax.image.resize(jnp.eye(cells), (size, cells), "linear")
+        pixel = jnp.arange(shape[axis]) - centres[:, axis, None] + size // 2  # within each patch, [N, H]
+        inside = (pixel >= 0) & (pixel < size)
+        parts.append((inside, jnp.where(inside[..., None], weights[jnp.clip(pixel, 0, size - 1)], 0)))
+    (in_rows, rows), (in_columns, columns) = parts
+    placed = jnp.einsum("nrh,nhw->nrw", rows, maps, precision="highest")
+    total = jnp.einsum("nrw,ncw->rc", placed, columns, precision="highest")
+    covered = [part.astype(jnp.bfloat16) for part in (in_rows, in_columns)]  # 0 and 1, which bfloat16 has exactly
+    count = jnp.einsum("nr,nc->rc", *covered, preferred_element_type=jnp.float32)
     return total / jnp.maximum(count, 1)
 
 

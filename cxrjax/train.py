@@ -146,6 +146,7 @@ class Training:
         self._shares = Shares(c.batch_size)
         self.supply = build_supply(task.data, self.order, self._shares, config.data.readers)
         self._steps: dict[int, Callable[..., State]] = {}  # by the first step of the phase
+        self._under_way: Array | None = None  # the number of the step that was handed to the devices last
 
     def begin(self, step: int) -> State:
         """The state before the first step, in the form that it has before step number `step`."""
@@ -157,11 +158,25 @@ class Training:
     def step(self, state: State, number: int) -> State:
         """The state after step number `number`, counted from 0."""
         phase, given = groups.phase_at(self.phases, number), self.supply.give(number)
-        jax.block_until_ready(state)  # one batch waits beside the step under way, and no more pile up
+        self._wait(state)
         if phase.first not in self._steps:
             rate = steps.build_rate(self.config, self.total, phase)
             self._steps[phase.first] = self.compile(phase, rate, state, given)
         return self._steps[phase.first](state, given)
+
+    def _wait(self, state: State) -> None:
+        """Wait until no more than one step is under way, so that no batches pile up.
+
+        On a CPU until none is: a step that waits there has its memory already. An accelerator is handed the next step
+        while it does one, or it would be idle for as long as that takes. A state is given away to the step after it, so
+        what is waited for is a copy of its number.
+        """
+        if jax.default_backend() == "cpu":
+            jax.block_until_ready(state)
+            return
+        before = self._under_way
+        self._under_way = jnp.copy(state.step)
+        jax.block_until_ready(before)
 
     def compile(
         self, phase: groups.Phase, rate: Callable[[Array, Array], Array], state: State, given: Any

@@ -48,7 +48,7 @@ LEAVES: dict[str, set[str]] = {
     "cxrjax.runtime.*": {"cxrjax.runtime.*", "cxrjax.whole"},
     "cxrjax.programs": {"cxrjax", "cxrjax.whole"},  # cxrjax for where its code lies
     "cxrjax.radiograph": {"cxrjax.io.*"},
-    "cxrjax.saliency": {"cxrjax.patches"},
+    "cxrjax.saliency": {"cxrjax.patches", "cxrjax.runtime.platform"},
     "cxrjax.sampling": set(),
     "cxrjax.schedules": set(),
     "cxrjax.selection": set(),
@@ -62,7 +62,7 @@ LEAVES: dict[str, set[str]] = {
 }  # fmt: skip
 NETWORKS: dict[str, set[str]] = {
     "cxrjax.models": {"cxrjax.models.*"},
-    "cxrjax.models.*": {"cxrjax.models.*"},
+    "cxrjax.models.*": {"cxrjax.models.*", "cxrjax.runtime.platform"},
     "cxrjax.pretrained": {"cxrjax.anatomy", "cxrjax.models", "cxrjax.pretrained.*"},
     "cxrjax.pretrained.*": {"cxrjax.pretrained.*"},
     "cxrjax.views": {*LEAVES, "cxrjax.models"},
@@ -131,7 +131,7 @@ COMMANDS: dict[str, set[str]] = {
     "cxrjax.report.*": BELOW | {"cxrjax", "cxrjax.examine", "cxrjax.report.*"},  # cxrjax for its version
     "cxrjax.export": BELOW | {"cxrjax.export.*"},
     # cxrjax for its version
-    "cxrjax.export.*": BELOW | {"cxrjax", "cxrjax.export.*", "cxrjax.models.convolution"},
+    "cxrjax.export.*": BELOW | {"cxrjax", "cxrjax.export.*"},
     "cxrjax.fit_gate": BELOW | {"cxrjax.examine"},
     "cxrjax.compare_classes": BELOW | {"cxrjax.examine"},
     "cxrjax.find_rate": BELOW | {"cxrjax.train"},

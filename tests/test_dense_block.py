@@ -8,8 +8,8 @@ import pytest
 
 from cxrjax.models import dense_block
 from cxrjax.models.conv import Conv
-from cxrjax.models.convolution import traced_for
 from cxrjax.models.dense_block import Layer
+from cxrjax.runtime.platform import traced_for
 
 EPSILON = 1e-5
 DRAWS = np.random.default_rng(0)

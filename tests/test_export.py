@@ -20,8 +20,9 @@ from configs import base
 from cxrjax import checkpoints, cohort, export, models, networks, runs
 from cxrjax.examine import Examiner
 from cxrjax.export import proof, stablehlo
-from cxrjax.models import conv, convolution
+from cxrjax.models import conv
 from cxrjax.models.fc_densenet import FCDenseNet
+from cxrjax.runtime.platform import traced_for
 
 SIZE = 128
 CLASSES = ("normal", "bacterial", "viral")
@@ -265,7 +266,7 @@ def test_each_platform_gets_its_own_form_of_the_same_convolutions(monkeypatch):
             text = deserialize(bytearray(stablehlo.convert(program, (x,)).data)).mlir_module()
         assert text.count("stablehlo.convolution") == convolutions
         assert text.count("stablehlo.dot_general") == 4 - convolutions
-        with convolution.traced_for(platform):
+        with traced_for(platform):
             there = jax.jit(program)(x)
         jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=2e-5 * np.abs(b).max()), there, here)
     given = stablehlo.convert(program, (x,)).run(x)

@@ -33,7 +33,7 @@ from cxrjax import (
     voting,
 )
 from cxrjax.tasks import classify, segment
-from cxrjax.tasks.finding_lungs import Finder
+from cxrjax.tasks.finding_lungs import Finder, Lungs
 
 STEPS = 10  # of a turn, where radiographs are read as they are needed
 KEPT = 8  # results of `examine_many` that others are compared with; all of them would be what grows
@@ -137,14 +137,27 @@ def segment_batches(batches: list[int]) -> Work:
 
 def train_classifier(size: int = 1024) -> Work:
     """A step on 16 crops of 224², drawn and augmented in it: ResNet18."""
+    return Work(_steps(lay_out_classifier({}, size)), _facts())
+
+
+def lay_out_classifier(changes: dict[str, Any], size: int = 1024) -> train.Training:
+    """Return a training of configs/oh2020_classify.py, but for some changes, on noise of so many pixels a side."""
     config = oh2020_classify.get_config()
-    config.init, config.segmenter.workdir, config.classifier.classes = "", "made up", made_up.CLASSES
-    config.segmenter.architecture, config.segmenter.size = "fc_densenet29", 64  # it works before the training alone
+    config.init = ""
+    config.segmenter.workdir = "made up"
+    config.classifier.classes = made_up.CLASSES
+    config.update_from_flattened_dict(changes)
     few = made_up.draw_split(len(made_up.CLASSES), size)
     many = made_up.draw_split(config.training.batch_size, size)
-    finder = Finder(config, made_up.see_dark_as_lung(networks.segmenter(config)))
-    task = classify.build(config, many, few, finder)
-    return Work(_steps(train.Training(config, task)), _facts())
+    return train.Training(config, classify.build(config, many, few, LungsThroughout(config, None)))
+
+
+class LungsThroughout(Finder):
+    """Finds lungs in every pixel: they are found before a training, and have no part in how long its steps take."""
+
+    def find(self, split: cohort.Split) -> Lungs:
+        """The lungs of a split."""
+        return Lungs(np.ones(split.images.shape, bool), np.ones(len(split), np.float32), np.ones(len(split), bool))
 
 
 def train_stored(folder: str, stored: str, changes: dict[str, Any]) -> Work:
@@ -164,9 +177,15 @@ def train_stored(folder: str, stored: str, changes: dict[str, Any]) -> Work:
 
 def train_segmenter(size: int = 256) -> Work:
     """A step on 2 radiographs of 256²: FC-DenseNet103."""
+    return Work(_steps(lay_out_segmenter({}, size)), _facts())
+
+
+def lay_out_segmenter(changes: dict[str, Any], size: int = 256) -> train.Training:
+    """Return a training of configs/oh2020_segment.py, but for some changes, on noise of so many pixels a side."""
     config = oh2020_segment.get_config()
+    config.update_from_flattened_dict(changes)
     split = made_up.draw_split(config.training.batch_size, size)
-    return Work(_steps(train.Training(config, segment.build(config, split, split))), _facts())
+    return train.Training(config, segment.build(config, split, split))
 
 
 def examine_many(folder: str, count: int) -> Work:

@@ -56,11 +56,8 @@ class Asked:
 def _vote(
     classifier: views.Network, settings: views.Settings, variables: Any, images: Array, lungs: Array, keys: Array
 ) -> voting.Vote:
-    prepared = models.prepare(variables)
-
-    def one(radiograph: tuple[Array, Array, Array]) -> voting.Vote:
-        image, lungs, key = radiograph
-        looks = pipeline.classify(classifier, prepared, image, lungs, jnp.ones(()), key, settings)
+    def count(_: Array, looks: views.Looks) -> voting.Vote:
         return voting.count_votes(looks.logits, settings.voting_rule, looks.counted)
 
-    return jax.lax.map(one, (images, lungs, keys))
+    radiographs = (images, lungs, jnp.ones(len(images)), keys)
+    return pipeline.classify_each(classifier, models.prepare(variables), radiographs, settings, count)

@@ -14,7 +14,7 @@ from jax import Array
 from ml_collections import ConfigDict
 
 from cxrjax import models, networks, saliency
-from cxrjax.models import convolution
+from cxrjax.runtime.platform import traced_for
 from cxrjax.views import Network
 
 OPSET = 21  # of 2024
@@ -100,7 +100,7 @@ def convert(function: Callable[[Array], dict[str, Array]], network: Network) -> 
     names = list(jax.eval_shape(function, one))
     for package in ("jax2onnx", "onnx_ir"):  # they warn of operators and shapes that no network here has
         logging.getLogger(package).setLevel(logging.ERROR)
-    with convolution.traced_for("onnx"):  # whose runtimes know how to run plain convolutions
+    with traced_for("onnx"):
         model = jax2onnx.to_onnx(
             lambda x: tuple(jax.tree.leaves(function(x))),  # in the order of the names
             [("N", *one.shape[1:])],

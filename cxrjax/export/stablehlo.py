@@ -9,7 +9,7 @@ from jax import Array, export, lax
 from ml_collections import ConfigDict
 
 from cxrjax import ensemble, networks, pipeline
-from cxrjax.models import convolution
+from cxrjax.runtime.platform import traced_for
 
 PLATFORMS = ("cpu", "cuda", "tpu")
 
@@ -77,7 +77,7 @@ def convert(program: Callable[..., dict[str, Array]], batch: tuple[np.ndarray, .
 
     def trace(platform: str) -> Callable[..., dict[str, Array]]:
         def run(*batch: Array) -> dict[str, Array]:
-            with convolution.traced_for(platform):
+            with traced_for(platform):
                 return program(*batch)
 
         return run

@@ -8,7 +8,8 @@ import jax.numpy as jnp
 from flax.errors import ScopeParamShapeError
 from jax import Array, lax
 
-from cxrjax.models.convolution import convolve, kernel_gradient
+from cxrjax.models.convolution import convolve, exact, kernel_gradient
+from cxrjax.runtime.platform import is_for_cpu
 
 
 @jax.custom_vjp
@@ -29,7 +30,7 @@ def upsample(x: Array, kernel: Array) -> Array:
     n, h, w, channels = x.shape
     size, _, _, features = kernel.shape
     taps = jnp.transpose(kernel, (2, 0, 1, 3)).reshape(channels, size * size * features)
-    part = (x @ taps).reshape(n, h, w, size, size, features)
+    part = jnp.matmul(x, taps, precision=exact(x.dtype)).reshape(n, h, w, size, size, features)
     if size == 2:
         return part.transpose(0, 1, 3, 2, 4, 5).reshape(n, 2 * h, 2 * w, features)
 
@@ -97,10 +98,9 @@ class Conv(nn.Module):
         shape = (self.size, self.size, channels, self.features)
         kernel = _kernel(self, shape)
         if isinstance(x, Grey):
-            y = self._convolve(x.levels, jnp.einsum("ijcf,c->ijf", kernel, x.scale)[:, :, None])
+            y = self._convolve(x.levels, _sum_channels(kernel, x.scale))
             if x.shift is not None:  # the same for all pictures; less only where the padding begins
-                summed = jnp.einsum("ijcf,c->ijf", kernel, x.shift)[:, :, None]
-                y = _add_to_each(y, self._convolve(jnp.ones_like(x.levels[:1]), summed))
+                y = _add_to_each(y, self._convolve(jnp.ones_like(x.levels[:1]), _sum_channels(kernel, x.shift)))
         else:
             y = self._convolve(x, kernel, self.get_variable("prepared", "kernel"))  # by `models.prepare`, or None
         if self.use_bias:
@@ -140,6 +140,11 @@ def _kernel(module: nn.Module, shape: tuple[int, ...]) -> Array:
     return kernel
 
 
+def _sum_channels(kernel: Array, weights: Array) -> Array:
+    """A kernel [k, k, C, F] for one channel in place of C, which are this one times their weights: [k, k, 1, F]."""
+    return jnp.einsum("ijcf,c->ijf", kernel, weights, precision=exact(kernel.dtype))[:, :, None]
+
+
 @jax.custom_vjp
 def _add_to_each(pictures: Array, one: Array) -> Array:
     """[N, h, w, F] + [1, h, w, F]."""
@@ -151,7 +156,9 @@ def _remember_adding(pictures: Array, one: Array) -> tuple[Array, None]:
 
 
 def _differentiate_adding(_: None, dy: Array) -> tuple[Array, Array]:
-    """By a product, for XLA's sum over the first axis takes thirty times as long on a CPU."""
+    """By a product on a CPU, where XLA's sum over the first axis takes thirty times as long."""
+    if not is_for_cpu():
+        return dy, dy.sum(0, keepdims=True)
     return dy, (jnp.ones(len(dy), dy.dtype) @ dy.reshape(len(dy), -1)).reshape(1, *dy.shape[1:])
 
 

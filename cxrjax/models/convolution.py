@@ -1,7 +1,8 @@
 """The one convolution of the package: one sum, whose form is chosen by platform and shape, forwards and backwards.
 
-On GPU and TPU it is XLA's own. On CPU that is the quickest form of thin and of strided convolutions forwards, but not
-of wide ones, nor of most gradients; which is quickest where was measured on two x86-64 cores
+On GPU and TPU it is XLA's own, and of the first layer of a network, whose few channels leave their matrix units idle,
+XLA's own of blocks of pixels. On CPU XLA's own is the quickest form of thin and of strided convolutions forwards, but
+not of wide ones, nor of most gradients; which is quickest where was measured on two x86-64 cores
 (`benchmarks/convolutions.py`).
 """
 
@@ -14,6 +15,7 @@ import jax.numpy as jnp
 from jax import Array, lax
 
 from cxrjax.models import winograd
+from cxrjax.runtime.platform import is_for_accelerator, is_for_cpu
 
 # Fewest features on both sides, and the smallest picture, for which Winograd's transforms are worth the products they
 # save: at 14² by a fifth to a third; at 7², where a third of each row of tiles lies beyond the border, only with a
@@ -25,17 +27,11 @@ THIN = 32
 FEWEST_TAPPED, LARGEST_TAPPED = 128, 128
 # Above this size a column buffer costs more in page faults than one product saves.
 LARGEST_COLUMN_BUFFER_BYTES = 32 * 2**20
+# Up to this many channels a strided convolution on an accelerator reads blocks of pixels: matrix units take eight or
+# sixteen channels at once, and XLA fills one channel up to eight only where that hardly adds to what is moved.
+FEWEST_FOR_MATRIX_UNITS = 4
 
 _DIMENSIONS = ("NHWC", "HWIO", "NHWC")
-
-# `with traced_for("cuda"):` says for which platform functions are traced where that is not this backend; `jit` traces
-# them anew for each.
-traced_for = jax.make_user_context(None)
-
-
-def is_for_cpu() -> bool:
-    """Whether what is being traced is to run on a CPU, and so in its forms."""
-    return (traced_for.value or jax.default_backend()) == "cpu"
 
 
 def convolve(x: Array, kernel: Array, stride: int, padding: int, prepared: Array | None = None) -> Array:
@@ -52,7 +48,8 @@ def convolve(x: Array, kernel: Array, stride: int, padding: int, prepared: Array
         float [N, (H + 2 padding - k) // stride + 1, (W + 2 padding - k) // stride + 1, F].
     """
     if not is_for_cpu():
-        return by_library(x, kernel, stride, padding)
+        blocked = is_for_accelerator() and stride > 1 and x.shape[-1] <= FEWEST_FOR_MATRIX_UNITS
+        return (by_blocks if blocked else by_library)(x, kernel, stride, padding)
     if prepared is not None and _tiles(x, kernel, stride, padding, SMALLEST_TILED_PREPARED):
         return winograd.convolve(x, prepared)
     return _convolve(x, kernel, stride, padding)
@@ -63,11 +60,41 @@ def prepare(kernel: Array) -> Array | None:
     return winograd.transform(kernel) if is_for_cpu() and _is_wide(kernel) else None
 
 
+def exact(dtype: jnp.dtype) -> lax.Precision | None:
+    """Return the precision at which products of float32 are float32 on every platform.
+
+    By default an NVIDIA GPU rounds what it multiplies to TF32, and a TPU to bfloat16. Of any other type, None: the
+    default is its own precision.
+    """
+    return lax.Precision.HIGHEST if dtype == jnp.float32 else None
+
+
 def by_library(x: Array, kernel: Array, stride: int, padding: int) -> Array:
     """`convolve` as XLA's own convolution."""
     return lax.conv_general_dilated(
-        x, kernel, (stride, stride), [(padding, padding)] * 2, dimension_numbers=_DIMENSIONS
+        x,
+        kernel,
+        (stride, stride),
+        [(padding, padding)] * 2,
+        dimension_numbers=_DIMENSIONS,
+        precision=exact(x.dtype),
     )
+
+
+def by_blocks(x: Array, kernel: Array, stride: int, padding: int) -> Array:
+    """`convolve` as XLA's own convolution of stride 1, of blocks of stride x stride pixels as one of more channels."""
+    n, height, width, channels = x.shape
+    size, _, _, features = kernel.shape
+    blocks = -(-size // stride)  # that a window reaches over, on either axis
+    seen = [(length + 2 * padding - size) // stride + blocks for length in (height, width)]
+    ends = [stride * count - padding - length for count, length in zip(seen, (height, width), strict=True)]
+    x = lax.pad(x, jnp.zeros((), x.dtype), [(0, 0, 0), *((padding, end, 0) for end in ends), (0, 0, 0)])
+    x = x.reshape(n, seen[0], stride, seen[1], stride, channels).transpose(0, 1, 3, 2, 4, 5)
+    rest = blocks * stride - size
+    kernel = jnp.pad(kernel, ((0, rest), (0, rest), (0, 0), (0, 0)))
+    kernel = kernel.reshape(blocks, stride, blocks, stride, channels, features).transpose(0, 2, 1, 3, 4, 5)
+    deep = stride**2 * channels
+    return by_library(x.reshape(n, *seen, deep), kernel.reshape(blocks, blocks, deep, features), 1, 0)
 
 
 def by_columns(x: Array, kernel: Array, stride: int, padding: int) -> Array:

@@ -16,7 +16,8 @@ import jax
 import jax.numpy as jnp
 from jax import Array, lax
 
-from cxrjax.models.convolution import convolve, is_for_cpu, unroll
+from cxrjax.models.convolution import convolve, unroll
+from cxrjax.runtime.platform import is_for_cpu
 
 # On a CPU the backward pass takes so many pixels at once as stay in its cache.
 PIXELS_AT_ONCE = 2048
@@ -159,7 +160,7 @@ def _go_back(grown: Grown, gradient: _Gradient, layer: Layer, dy: Array, epsilon
     d_layer, d_mean, d_variance = unfold((d_scale, d_shift))
     d_layer = d_layer._replace(kernel=d_kernel, bias=dy.sum((0, 1, 2), dtype=layer.bias.dtype))
     return (
-        _Gradient(features, gradient.mean.at[:seen].add(d_mean), gradient.variance.at[:seen].add(d_variance)),
+        _Gradient(features, _add_to_first(gradient.mean, d_mean), _add_to_first(gradient.variance, d_variance)),
         d_layer,
     )
 
@@ -228,4 +229,10 @@ def _go_back_whole(
     d_normed = jnp.where(normed > 0, d_activated, 0)
     d_scale = (d_normed * x).sum((0, 1, 2), dtype=wide)
     d_shift = d_normed.sum((0, 1, 2), dtype=wide)
-    return total.at[..., :seen].add((d_normed * scale).astype(x.dtype)), d_scale, d_shift, d_kernel
+    new = total[..., :seen] + (d_normed * scale).astype(x.dtype)
+    return lax.dynamic_update_slice_in_dim(total, new, 0, axis=-1), d_scale, d_shift, d_kernel
+
+
+def _add_to_first(total: Array, some: Array) -> Array:
+    """Add to the first numbers of a row: [C] and [c] -> [C]. No scatter, which a GPU would do by atomic sums."""
+    return total + jnp.pad(some, (0, total.size - some.size))

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
+from cxrjax.models.convolution import exact
 from cxrjax.models.norm import batch_norm
 
 ACTIVATIONS = {"relu": nn.relu, "gelu": partial(nn.gelu, approximate=False), "swish": nn.swish}
@@ -43,11 +44,12 @@ class Head(nn.Module):
         x = mean_in_grid(features.astype(jnp.float32), self.grid)  # [N, grid, grid, C]
         x = x.transpose(0, 3, 1, 2).reshape(x.shape[0], -1)  # channels first, the order of PyTorch's weights
         for i, (width, dropout) in enumerate(self.hidden):
-            x = nn.Dense(width, dtype=self.dtype, name=f"linear_{i}")(x)
+            x = nn.Dense(width, dtype=self.dtype, precision=exact(self.dtype), name=f"linear_{i}")(x)
             if self.norm:
                 x = batch_norm(train, self.dtype, f"norm_{i}", "keras")(x)
             x = nn.Dropout(dropout, deterministic=not train)(ACTIVATIONS[self.activation](x))
-        return nn.Dense(self.num_classes, name=f"linear_{len(self.hidden)}")(x.astype(jnp.float32))
+        last = nn.Dense(self.num_classes, precision=exact(jnp.float32), name=f"linear_{len(self.hidden)}")
+        return last(x.astype(jnp.float32))
 
 
 _VGG = ((4096, 0.5), (4096, 0.5))
@@ -81,7 +83,7 @@ def mean_in_grid(x: Array, grid: int) -> Array:
     if x.shape[1:3] == (grid, grid):
         return x
     rows, columns = (_cell_weights(size, grid) for size in x.shape[1:3])
-    return jnp.einsum("gh,nhwc,kw->ngkc", rows, x, columns)
+    return jnp.einsum("gh,nhwc,kw->ngkc", rows, x, columns, precision=exact(x.dtype))
 
 
 def _cell_weights(size: int, grid: int) -> np.ndarray:

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from cxrjax.models.conv import Grey
-from cxrjax.models.convolution import is_for_cpu
+from cxrjax.runtime.platform import is_for_cpu
 
 PIXELS = 2500  # of a slice, about; as measured for ResNet18 on two x86-64 cores (benchmarks/RESULTS.md)
 

@@ -89,13 +89,13 @@ def _validation(config: ConfigDict, classifier: views.Network, asked: examples.E
     @shares.compile
     def vote(variables: Mapping[str, Any], batch: Any) -> voting.Vote:
         *radiographs, image_ids = batch
-        prepared = models.prepare(variables)
 
-        def one(radiograph: tuple[Array, Array | None, Array | None, Array]) -> voting.Vote:
-            looks = pipeline.classify(classifier, prepared, *radiograph, settings)
+        def count(_: Array, looks: views.Looks) -> voting.Vote:
             return voting.count_votes(looks.logits, settings.voting_rule, looks.counted)
 
-        return jax.lax.map(one, (*radiographs, pipeline.radiograph_keys(config.seed, image_ids)))
+        known = (*radiographs, pipeline.radiograph_keys(config.seed, image_ids))
+        together = config.evaluation.batch_size
+        return pipeline.classify_each(classifier, models.prepare(variables), known, settings, count, together)
 
     def validate(variables: Mapping[str, Any]) -> dict[str, float]:
         variables = shares.replicate(variables)

@@ -1,0 +1,203 @@
+"""On a GPU or a TPU: is it right, how fast is it beside PyTorch, and what is learned at the paper's sizes?
+
+    python -m benchmarks.accelerator [--minutes=9] [--out=DIR] [--parts=right,inference]
+
+All of `parts.PARTS`, most important first; each is skipped, in a row that says so, where the minutes left are too few.
+Every row is printed as it comes and written to DIR/accelerator.json; the table goes to DIR/accelerator.md. Results in
+float32 of the CPU, which the card's are compared with, are worked out beside the first parts; and PyTorch compiles
+beside these, whose times are therefore not compared. `pack` says how to run it on a machine without a network;
+`--sizes=tiny` shows on any CPU that it runs.
+"""
+
+import argparse
+import json
+import os
+import queue
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+from benchmarks.accelerator import peers, prepare
+from benchmarks.accelerator import sizes as all_sizes
+from benchmarks.accelerator.parts import PARTS, PREFIX
+from benchmarks.accelerator.rows import Report, Row
+from benchmarks.accelerator.sizes import Sizes
+from benchmarks.side_by_side import ROOT
+
+COMPILING = 60.0  # seconds that PyTorch's compiling is waited for, before it is measured
+LAST = 5.0  # seconds kept for the table
+COMPILED = Path(tempfile.gettempdir()) / "cxrjax_accelerator"  # for the next command on the same machine
+NEEDS_RUNS = ("right", "inference", "training", "disk")
+
+
+class Session:
+    """One run of the parts: its folder, its time, and the processes beside it."""
+
+    def __init__(self, folder: Path, sizes: Sizes, size: str, seconds: float, out: Path):
+        """Begin to count the time."""
+        self._folder, self._sizes, self._size, self._out = folder, sizes, size, out
+        self._end = time.monotonic() + seconds
+        self._beside: list[subprocess.Popen[bytes]] = []
+        self._compiling: threading.Thread | None = None
+        self._closed = False
+        self._environment = os.environ | {
+            "XLA_PYTHON_CLIENT_PREALLOCATE": "false",
+            "JAX_COMPILATION_CACHE_DIR": str(COMPILED / "jax"),
+            "TORCHINDUCTOR_CACHE_DIR": str(COMPILED / "inductor"),
+        }
+
+    @property
+    def left(self) -> float:
+        """Seconds that are left."""
+        return self._end - time.monotonic()
+
+    def begin(self, names: list[str]) -> None:
+        """Start what goes on beside the first parts: runs and references on the CPU, and PyTorch's compiling."""
+        cpu = {"JAX_PLATFORMS": "cpu"}
+        if set(names) & set(NEEDS_RUNS):
+            self._start([sys.executable, "-m", "benchmarks.accelerator.prepare", *self._where()], cpu)
+        if {"inference", "training"} & set(names) and not self._sizes.tiny:
+            self._compiling = threading.Thread(target=self._compile_peers, daemon=True)
+            self._compiling.start()
+
+    def rows(self, name: str) -> Iterator[Row]:
+        """Do a part in a process of its own."""
+        part = PARTS[name]
+        if self.left < part.least + LAST:
+            yield Row(name, "all of it", f"skipped: {self.left:.0f} s are left, and it takes {part.least:.0f}")
+            return
+        if name in NEEDS_RUNS and not self._wait_for_runs():
+            yield Row(name, "all of it", "failed: the runs that it needs could not be made")
+            return
+        if name in ("inference", "training"):
+            self._stop_beside(COMPILING)
+        seconds = self.left - LAST if part.most is None else min(part.most, self.left - LAST)
+        command = [
+            sys.executable,
+            "-m",
+            "benchmarks.accelerator.parts",
+            name,
+            *self._where(),
+            str(seconds),
+            str(self._out),
+        ]
+        process = self._start(command, part.environment or {}, subprocess.PIPE)
+        yield from _read_rows(process, name, seconds)
+
+    def end(self) -> None:
+        """Stop what is still going on."""
+        self._stop_beside(0)
+
+    def _where(self) -> list[str]:
+        return [self._size, str(self._folder)]
+
+    def _start(
+        self, command: list[str], environment: dict[str, str] | os._Environ, stdout: int | None = None
+    ) -> "subprocess.Popen[bytes]":
+        process = subprocess.Popen(
+            command, cwd=ROOT, env=self._environment | dict(environment), stdout=stdout, start_new_session=True
+        )
+        if stdout != subprocess.PIPE:
+            self._beside.append(process)
+        return process
+
+    def _compile_peers(self) -> None:
+        """Have PyTorch compile all that it will run, one after the other: what it compiles it finds again later."""
+        for work in peers.WORKS if self._wait_for_runs() else ():
+            if self._closed:
+                return
+            self._start(peers.command(work, self._sizes, self._folder, 1), {}, subprocess.DEVNULL).wait()
+
+    def _wait_for_runs(self) -> bool:
+        """Wait for the runs that parts need; whether they are there."""
+        ready = self._folder / prepare.READY
+        while not ready.exists() and self.left > 0 and self._beside[0].poll() is None:
+            time.sleep(0.2)
+        return ready.exists()
+
+    def _is_beside(self) -> bool:
+        """Whether anything goes on beside the parts."""
+        compiling = self._compiling is not None and self._compiling.is_alive()
+        return compiling or any(one.poll() is None for one in self._beside)
+
+    def _stop_beside(self, seconds: float) -> None:
+        """Wait so long for what goes on beside, and then end it."""
+        until = time.monotonic() + min(seconds, max(0.0, self.left - LAST))
+        while time.monotonic() < until and self._is_beside():
+            time.sleep(0.2)
+        self._closed = True
+        for process in self._beside:
+            _kill(process)
+
+
+def _read_rows(process: "subprocess.Popen[bytes]", name: str, seconds: float) -> Iterator[Row]:
+    """The rows that a part prints, until it ends or its time does."""
+    lines: queue.Queue[bytes | None] = queue.Queue()
+
+    def read() -> None:
+        for line in process.stdout:
+            lines.put(line)
+        lines.put(None)
+
+    threading.Thread(target=read, daemon=True).start()
+    until = time.monotonic() + seconds
+    while True:
+        try:
+            line = lines.get(timeout=max(0.0, until - time.monotonic()))
+        except queue.Empty:
+            _kill(process)
+            yield Row(name, "the rest of this part", f"cut off after {seconds:.0f} s")
+            return
+        if line is None:
+            break
+        if line.startswith(PREFIX.encode()):
+            yield Row(**json.loads(line[len(PREFIX) :]))
+    if process.wait():
+        yield Row(name, "the rest of this part", f"failed: its process ended with status {process.returncode}")
+
+
+def _kill(process: "subprocess.Popen[bytes]") -> None:
+    """End a process and those that it has started."""
+    if process.poll() is None:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--minutes", type=float, default=9.0, help="that all of it may take (default: %(default)s)")
+    parser.add_argument("--out", type=Path, default=Path("accelerator"), help="where the table goes")
+    parser.add_argument("--parts", default=",".join(PARTS), help="which, of %(default)s")
+    parser.add_argument("--sizes", choices=("full", "tiny"), default="full", help="tiny: to see that it runs")
+    options = parser.parse_args()
+    names = [name for name in PARTS if name in options.parts.split(",")]
+    if not names or len(names) != len(options.parts.split(",")):
+        parser.error(f"--parts={options.parts}: there are {', '.join(PARTS)}")
+    sizes = getattr(all_sizes, options.sizes.upper())
+    out = options.out.resolve()
+    out.mkdir(parents=True, exist_ok=True)
+    report = Report(out, {"command": sys.argv, "sizes": options.sizes, "minutes": options.minutes})
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+        session = Session(Path(folder), sizes, options.sizes, 60 * options.minutes, out)
+        session.begin(names)
+        try:
+            for name in names:
+                for row in session.rows(name):
+                    report.add(row)
+        finally:
+            session.end()
+            table = report.table()
+            (out / "accelerator.md").write_text(table + "\n")
+            print(f"\n{table}", flush=True)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,134 @@
+"""What has to come out the same on a CPU and on an accelerator.
+
+All weights and pictures are drawn by NumPy, so that both sides begin from the same.
+"""
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+from jax import Array
+
+from benchmarks import made_up
+from benchmarks.accelerator.sizes import Sizes
+from benchmarks.contestants import ours
+from cxrjax import anatomy, examine, models, networks, train
+from cxrjax.views import Network
+
+Arrays = Mapping[str, np.ndarray]
+FAILED = "no more"
+RADIOGRAPHS = "radiographs.npz"  # images uint8 [n, S, S] that are predicted, in the folder of a run of all parts
+
+
+def segmenter_logits(sizes: Sizes, folder: Path, precision: str) -> Arrays:
+    """Return the log-probabilities of the segmenter for two pictures of noise."""
+    module = models.build(sizes.segmenter, len(anatomy.STRUCTURES), dtype=precision)
+    return {"logits": _apply(Network(module, sizes.segmenter_size, 1), 2)}
+
+
+def classifier_logits(sizes: Sizes, folder: Path, precision: str) -> Arrays:
+    """Return the logits of the classifier for eight patches of noise."""
+    module = models.build(sizes.classifier, len(made_up.CLASSES), dtype=precision)
+    return {"logits": _apply(Network(module, sizes.patch, 3), 8)}
+
+
+def predictions(sizes: Sizes, folder: Path, precision: str) -> Arrays:
+    """Return votes and lung masks of the radiographs, by the made-up run, whose precision is `auto`."""
+    with np.load(folder / RADIOGRAPHS) as arrays:
+        images = arrays["images"]
+    examiner = examine.Examiner(folder / "classifier", gated=False, most=len(images))
+    found = list(examiner.examine(images))
+    return {"votes": np.stack([one.votes for one in found]), "lungs": np.stack([one.mask for one in found])}
+
+
+def segmenter_step(sizes: Sizes, folder: Path, precision: str) -> Arrays:
+    """Return the state after one step of the segmenter's training."""
+    return _step(segmenter_training(sizes, precision))
+
+
+def classifier_step(sizes: Sizes, folder: Path, precision: str) -> Arrays:
+    """Return the state after one step of the classifier's training."""
+    return _step(classifier_training(sizes, precision))
+
+
+CASES: Mapping[str, Callable[[Sizes, Path, str], Arrays]] = {
+    "segmenter logits": segmenter_logits,
+    "classifier logits": classifier_logits,
+    "predictions": predictions,
+    "classifier step": classifier_step,
+    "segmenter step": segmenter_step,
+}
+
+
+def segmenter_training(sizes: Sizes, precision: str, batch: int | None = None) -> train.Training:
+    """Lay out a training of the segmenter on noise."""
+    changes = {"segmenter.architecture": sizes.segmenter, "segmenter.size": sizes.segmenter_size}
+    changes |= {"precision": precision, "training.batch_size": batch or sizes.segmenter_batches[0]}
+    training = ours.lay_out_segmenter(changes, sizes.segmenter_size)
+    return _begin_alike(training, networks.segmenter(training.config))
+
+
+def classifier_training(sizes: Sizes, precision: str, batch: int | None = None) -> train.Training:
+    """Lay out a training of the classifier on noise."""
+    changes = {"classifier.architecture": sizes.classifier, "image.size": sizes.image, "patches.size": sizes.patch}
+    changes |= {"precision": precision, "training.batch_size": batch or sizes.classifier_batches[0]}
+    training = ours.lay_out_classifier(changes, sizes.image)
+    return _begin_alike(training, networks.classifier(training.config))
+
+
+def relative_error(found: np.ndarray, reference: np.ndarray) -> float:
+    """Return the norm of the difference over that of the reference; NaN where one of them has a NaN."""
+    found = np.asarray(found, np.float64)
+    reference = np.asarray(reference, np.float64)
+    return float(np.linalg.norm(found - reference) / max(np.linalg.norm(reference), np.finfo(np.float64).tiny))
+
+
+def _begin_alike(training: train.Training, network: Network) -> train.Training:
+    """Have a training begin from weights that NumPy draws."""
+    training.task = training.task._replace(init=lambda key: made_up.draw_weights(network))
+    return training
+
+
+def _apply(network: Network, count: int) -> np.ndarray:
+    rng = np.random.default_rng(1)
+    x = rng.random((count, network.size, network.size, network.channels), np.float32)
+    run = jax.jit(partial(network.module.apply, train=False))
+    return np.asarray(run(made_up.draw_weights(network), x))
+
+
+def _step(training: train.Training) -> Arrays:
+    """What one step makes of all that changes: Adam's mean gradient is a tenth of the gradient."""
+    state = training.step(training.begin(0), 0)
+    parts = {"params": state.params, "statistics": state.batch_stats, "optimizer": state.optimiser}
+    return {name: _flatten(part) for name, part in parts.items()} | {"loss": np.asarray(state.loss_sum)}
+
+
+def _flatten(tree: Any) -> np.ndarray:
+    leaves: list[Array] = [leaf for leaf in jax.tree.leaves(tree) if leaf.dtype == np.float32]
+    return np.concatenate([np.asarray(leaf).ravel() for leaf in leaves])
+
+
+def locate(folder: Path, name: str) -> Path:
+    """The file of a case's reference."""
+    return folder / "reference" / f"{name.replace(' ', '_')}.npz"
+
+
+def work_out(folder: Path, sizes: Sizes) -> None:
+    """Write FOLDER/reference/NAME.npz for each of CASES, in float32, once it is whole; FAILED: no more will come."""
+    (folder / "reference").mkdir(exist_ok=True)
+    try:
+        for name, case in CASES.items():
+            begun = locate(folder, name).with_suffix(".begun.npz")
+            np.savez(begun, **case(sizes, folder, "float32"))
+            begun.rename(locate(folder, name))
+    finally:
+        (folder / "reference" / FAILED).touch()
+
+
+def write_radiographs(folder: Path, images: np.ndarray, sizes: Sizes) -> None:
+    """Write what `predictions` needs: the radiographs, and the made-up run."""
+    np.savez(folder / RADIOGRAPHS, images=images)
+    made_up.write_runs(folder, **sizes.changes)

@@ -1,0 +1,122 @@
+"""Fast, from disk: files to rows, with pictures and without; and a training that reads from array_record files."""
+
+import itertools
+import os
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from unittest.mock import patch
+
+import jax
+import numpy as np
+
+from benchmarks import made_up
+from benchmarks.accelerator import packed
+from benchmarks.accelerator.rows import Row
+from benchmarks.accelerator.sizes import Sizes
+from configs import oh2020_classify
+from cxrjax import examine, predict, programs, radiograph, runs, standardise, train
+
+PART = "from disk"
+FEW = 64  # files that are predicted alone too, so that the time of the start is known
+SMALL_HELD = 0.001  # megabytes, so that every radiograph is read whenever it is needed
+
+
+def run(sizes: Sizes, folder: Path) -> Iterator[Row]:
+    """Predict folders of real radiographs, then train from disk."""
+    programs.keep(os.environ.get("JAX_COMPILATION_CACHE_DIR") or str(folder / "compiled"))
+    sources = write_files(folder, sizes)
+    yield Row(PART, "files", f"{sizes.files}, of {sources} radiographs")
+    workdir = folder / "classifier"
+    busy = _measure_device(workdir, sizes)
+    yield Row(PART, "device, radiographs at hand", busy, "radiographs/s")
+    for what, count, pictures, wanted in (
+        ("without pictures", sizes.files, False, 150),
+        ("with pictures", sizes.pictures, True, 60),
+    ):
+        few = 2 if sizes.tiny else FEW
+        start, whole = (_predict(workdir, folder, f"{what} {n}", n, pictures) for n in (few, count))
+        seconds = max(whole - start, 1e-9)  # for the files beyond the few, whose start is the same
+        rate = (count - few) / seconds
+        note = f"wanted: {wanted}; the start and the first {few} take {start:.1f} s"
+        yield Row(PART, f"predict, {what}", rate, "files/s", note=note)
+        yield Row(PART, f"predict, {what}: the device waits", max(0.0, 1 - rate / busy), note="wanted < 0.1")
+    yield from _read_only(folder / "pictures", sizes)
+    yield from _train(sizes, folder)
+
+
+def write_files(folder: Path, sizes: Sizes) -> int:
+    """Write FOLDER/pictures, files that repeat the packed radiographs or, without them, noise; how many differ."""
+    pictures = folder / "pictures"
+    pictures.mkdir()
+    stored = list(itertools.islice(packed.read_files(sizes), sizes.files))
+    for number, (name, data) in zip(range(sizes.files), itertools.cycle(stored), strict=False):
+        target = pictures / f"{number:06}{Path(name).suffix}"
+        if number < len(stored):
+            target.write_bytes(data)
+        else:
+            os.link(pictures / f"{number % len(stored):06}{Path(name).suffix}", target)
+    return len(stored)
+
+
+def _predict(workdir: Path, folder: Path, name: str, count: int, drawn: bool) -> float:
+    """Seconds from the start to the rows of so many files, in FOLDER/NAME; with pictures or without."""
+    some, output = folder / f"{name} of", folder / name
+    some.mkdir()
+    for one in sorted((folder / "pictures").iterdir())[:count]:
+        os.link(one, some / one.name)
+    with ExitStack() as stack:
+        if not drawn:
+            stack.enter_context(patch.object(predict._Predictor, "_draw", lambda *_: {"picture": ""}))
+        start = time.perf_counter()
+        predict.predict(workdir, some, output)
+        return time.perf_counter() - start
+
+
+def _measure_device(workdir: Path, sizes: Sizes) -> float:
+    """Radiographs a second through `Examiner`, with nothing read or drawn: what the device can do; it is compiled."""
+    batches = 1 if sizes.tiny else 8
+    examiner = examine.Examiner(workdir, gated=False)
+    images = made_up.draw_split(batches * examiner.config.evaluation.batch_size, sizes.image).images
+    list(examiner.examine(images[:1]))
+    start = time.perf_counter()
+    for _ in examiner.examine(images):
+        pass
+    return len(images) / (time.perf_counter() - start)
+
+
+def _read_only(pictures: Path, sizes: Sizes) -> Iterator[Row]:
+    """Reading and standardizing alone, by one thread."""
+    files = sorted(pictures.iterdir())[: 4 if sizes.tiny else 100]
+    start = time.perf_counter()
+    for file in files:
+        standardise.standardise(radiograph.read(file), size=sizes.image, gamma=0.5)
+    yield Row(PART, "reading and standardizing, one thread", len(files) / (time.perf_counter() - start), "files/s")
+
+
+def _train(sizes: Sizes, folder: Path) -> Iterator[Row]:
+    """Steps of the classifier's training, its radiographs held on the device, and read past `data.held`."""
+    stored, classes = packed.locate_findings(folder, sizes)
+    for what, held in (("held on the device", 1e6), ("read past data.held", SMALL_HELD)):
+        config = oh2020_classify.get_config()
+        config.update_from_flattened_dict(sizes.changes | {"data.directory": str(stored), "data.held": held})
+        config.init, config.classifier.classes = "", classes
+        config.segmenter.workdir = str(folder / "segmenter")
+        config.data.readers = max(2, min(12, (os.cpu_count() or 2) - 2))
+        config.training.batch_size = sizes.classifier_batches[0]
+        workdir = folder / f"training {what}"
+        train.prepare(config, workdir)
+        runs.start(workdir, config)
+        training = train.Training(config, train.build_task(config, workdir))
+        state = training.step(training.begin(0), 0)
+        jax.block_until_ready(state)
+        count = 2 if sizes.tiny else 100
+        start = time.perf_counter()
+        for number in range(1, count + 1):
+            state = training.step(state, number)
+        jax.block_until_ready(state)
+        seconds = (time.perf_counter() - start) / count
+        if not np.isfinite(float(state.loss_sum)):
+            yield Row(PART, f"training, {what}", "failed: the loss is not finite")
+        yield Row(PART, f"training, {what}", 1 / seconds, "steps/s", note=f"{config.data.readers} readers")

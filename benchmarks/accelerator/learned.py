@@ -1,0 +1,181 @@
+"""The paper's sizes, learned: both of its trainings on real radiographs for the minutes left, and their scores.
+
+The trained weights come back as safetensors of half precision in pieces of at most MOST bytes; put together they are
+loaded on the CPU, in another process, and their predictions compared.
+"""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+import safetensors.numpy
+from ml_collections import ConfigDict
+
+from benchmarks import made_up
+from benchmarks.accelerator import packed
+from benchmarks.accelerator.rows import Row
+from benchmarks.accelerator.sizes import Sizes
+from benchmarks.side_by_side import ROOT
+from configs import oh2020_classify, oh2020_segment
+from cxrjax import evaluate, examine, exchange, runs, train
+from cxrjax.checkpoints import Checkpoints
+
+PART = "learned"
+MOST = 15 * 2**20  # bytes of a file that comes back
+RATE = 1e-3  # of the classifier, which begins from random weights, its penalties lowered as much
+SHARES = {"segment": 0.35, "classify": 0.25}  # of the time, compiling among it; the rest is for the scores
+COMPARED = 16  # radiographs that the CPU predicts too
+
+
+def run(sizes: Sizes, folder: Path, seconds: float, out: Path) -> Iterator[Row]:
+    """Train the segmenter, then the classifier on its lungs; bring the weights back, and score both."""
+    segmenter = folder / "learned segmenter"
+    yield from _learn(_segmenter_config(sizes, folder), segmenter, SHARES["segment"] * seconds)
+    yield from _bring_back(segmenter, out / "segmenter")
+    classifier = folder / "learned classifier"
+    yield from _learn(_classifier_config(sizes, folder, segmenter), classifier, SHARES["classify"] * seconds)
+    yield from _bring_back(classifier, out / "classifier")
+    yield from _score(classifier, sizes)
+    yield from _score(segmenter, sizes)
+    yield from _compare_with_cpu(classifier, folder, out, sizes)
+
+
+def _segmenter_config(sizes: Sizes, folder: Path) -> ConfigDict:
+    config = oh2020_segment.get_config()
+    config.update_from_flattened_dict(sizes.changes)
+    real = packed.is_packed(sizes)
+    config.data.directory = str(packed.PACK / "data" / "lungs" if real else folder / "masked" / "noise")
+    config.training.schedule = "constant"  # for it is not known how many steps there will be
+    config.data.readers = max(2, min(12, (os.cpu_count() or 2) - 2))
+    if not real:
+        made_up.write_data_set(folder / "masked", packed.FEW, sizes.image, masked=True)
+    return config
+
+
+def _classifier_config(sizes: Sizes, folder: Path, segmenter: Path) -> ConfigDict:
+    config = oh2020_classify.get_config()
+    config.update_from_flattened_dict(sizes.changes)
+    stored, classes = packed.locate_findings(folder, sizes)
+    c = config.training
+    share = c.learning_rate / RATE
+    c.learning_rate, c.decay, c.l1 = RATE, c.decay * share, c.l1 * share
+    config.init, config.classifier.classes = "", classes
+    config.data.directory, config.segmenter.workdir = str(stored), str(segmenter)
+    config.data.readers = max(2, min(12, (os.cpu_count() or 2) - 2))
+    return config
+
+
+def _learn(config: ConfigDict, workdir: Path, seconds: float) -> Iterator[Row]:
+    """Train for so many seconds, compiling among them, and keep the last weights as the best ones."""
+    until = time.monotonic() + seconds
+    train.prepare(config, workdir)
+    runs.start(workdir, config)
+    training = train.Training(config, train.build_task(config, workdir))
+    state, number = training.step(training.begin(0), 0), 1
+    jax.block_until_ready(state)
+    start = time.monotonic()
+    while time.monotonic() < until and number < training.total:
+        state = training.step(state, number)
+        number += 1
+    jax.block_until_ready(state)
+    rate = (number - 1) / max(time.monotonic() - start, 1e-9)
+    network = jax.device_get({"params": state.params, "batch_stats": state.batch_stats})
+    with Checkpoints(workdir / "checkpoints") as checkpoints:
+        checkpoints.save("best", number, network)
+    epochs = number / training.order.steps
+    note = f"{number} steps, {epochs:.1f} epochs, constant rate {config.training.learning_rate:g}"
+    yield Row(PART, f"{config.task}: training", rate, "steps/s", note=note)
+
+
+def _score(workdir: Path, sizes: Sizes) -> Iterator[Row]:
+    """Scores on the test split; of noise, which has none, on its validation."""
+    split = "test" if packed.is_packed(sizes) else "val"
+    scores = evaluate.evaluate(workdir, split)["all"]
+    task = runs.load_config(workdir).task
+    if task == "segment":
+        yield _say(f"Dice of the lungs, {split}", scores["structures"]["lungs"]["dice"])
+    else:
+        yield _say(f"macro F1, {split}", scores["macro"]["f1"])
+        yield _say(f"accuracy, {split}", scores["accuracy"])
+
+
+def _say(what: str, score: Mapping[str, Any]) -> Row:
+    """The row of a score, its 95% interval in the note."""
+    interval = score["interval"]
+    note = "{:.3f} to {:.3f}".format(*interval) if interval and None not in interval else ""
+    return Row(PART, what, "none" if score["value"] is None else float(score["value"]), note=note)
+
+
+def _bring_back(workdir: Path, target: Path) -> Iterator[Row]:
+    """Write the weights in half precision as TARGET_I.safetensors, none larger than MOST."""
+    whole = workdir / "weights.safetensors"
+    exchange.export_run(workdir, whole)
+    pieces: list[dict[str, np.ndarray]] = [{}]
+    size = 0
+    for name, weights in safetensors.numpy.load_file(whole).items():
+        half = weights.astype(np.float16) if weights.dtype == np.float32 else weights
+        if pieces[-1] and size + half.nbytes > MOST:
+            pieces.append({})
+            size = 0
+        pieces[-1][name] = half
+        size += half.nbytes
+    for number, piece in enumerate(pieces):
+        safetensors.numpy.save_file(piece, f"{target}_{number}.safetensors")
+    yield Row(PART, f"{target.name}: weights that come back", f"{len(pieces)} files of float16")
+
+
+def join(pieces: list[Path], target: Path) -> None:
+    """Put the pieces of `_bring_back` together, in float32, as a file that `--mode=import` reads."""
+    state = {name: array for piece in pieces for name, array in safetensors.numpy.load_file(piece).items()}
+    widened = {name: x.astype(np.float32) if x.dtype == np.float16 else x for name, x in state.items()}
+    safetensors.numpy.save_file(widened, target)
+
+
+def import_both(out: Path, configs: Path, folder: Path) -> Path:
+    """Make runs of the weights that came back, as on any machine; the classifier's."""
+    for name in ("segmenter", "classifier"):
+        config = runs.load_config(configs if name == "classifier" else configs / "segmenter")
+        joined = folder / f"{name}.safetensors"
+        join(sorted(out.glob(f"{name}_*.safetensors")), joined)
+        if name == "classifier":
+            config.segmenter.workdir = str(folder / "segmenter")
+        exchange.import_run(config, str(joined), folder / name)
+    return folder / "classifier"
+
+
+def _compare_with_cpu(classifier: Path, folder: Path, out: Path, sizes: Sizes) -> Iterator[Row]:
+    """Votes of a few test radiographs by what came back, here and, in a process of its own, on the CPU."""
+    back = folder / "back"
+    back.mkdir()
+    workdir = import_both(out, classifier, back)
+    np.savez(back / "images.npz", images=packed.load_images(COMPARED, sizes))
+    here = predict(workdir, back)
+    command = [sys.executable, "-m", "benchmarks.accelerator.learned", str(workdir), str(back)]
+    done = subprocess.run(command, cwd=ROOT, env=os.environ | {"JAX_PLATFORMS": "cpu"}, capture_output=True, text=True)
+    if done.returncode:
+        yield Row(PART, "predictions on the CPU", f"failed: {done.stderr.strip()[-300:]}")
+        return
+    there = np.array(json.loads(done.stdout.splitlines()[-1]))
+    equal = (here.argmax(1) == there.argmax(1)).sum()
+    moved = np.abs(here - there).sum(1) / 2
+    note = f"at most {moved.max():.0f} votes of a radiograph differ"
+    yield Row(PART, "labels that the CPU gives too", f"{equal} of {len(here)}", note=note)
+
+
+def predict(workdir: Path, folder: Path) -> np.ndarray:
+    """Votes int [n, K] of FOLDER/images.npz."""
+    with np.load(folder / "images.npz") as arrays:
+        images = arrays["images"]
+    examiner = examine.Examiner(workdir, gated=False, most=len(images))
+    return np.stack([one.votes for one in examiner.examine(images)])
+
+
+if __name__ == "__main__":
+    print(json.dumps(predict(Path(sys.argv[1]), Path(sys.argv[2])).tolist()))

@@ -1,0 +1,55 @@
+"""The real radiographs that `pack` has put beside the code; where they are not, noise stands for them."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+from ml_collections import ConfigDict
+
+from benchmarks import made_up
+from benchmarks.accelerator.sizes import Sizes
+from benchmarks.side_by_side import ROOT
+from configs import base
+from cxrjax import data
+
+PACK = ROOT / ".pack"  # ignored by git, and carried to the machine
+FEW = 4  # radiographs of noise, at tiny sizes
+
+
+def is_packed(sizes: Sizes) -> bool:
+    """Return whether real radiographs are used."""
+    return not sizes.tiny and (PACK / "data" / "findings").is_dir()
+
+
+def locate_findings(folder: Path, sizes: Sizes) -> tuple[Path, tuple[str, ...]]:
+    """The data set of findings, and its classes; of noise, made in FOLDER/data once."""
+    if is_packed(sizes):
+        return PACK / "data" / "findings", tuple(base.get_config().classifier.classes)
+    stored = folder / "data" / "noise"
+    if not stored.is_dir():
+        made_up.write_data_set(folder / "data", FEW if sizes.tiny else 64, sizes.image)
+    return stored, made_up.CLASSES
+
+
+def read_files(sizes: Sizes) -> Iterator[tuple[str, bytes]]:
+    """Path and content of each file of the data set of findings, byte for byte."""
+    if not is_packed(sizes):
+        source = made_up.Noise(FEW, sizes.image)
+        for row in source.rows(Path(), None):
+            yield f"{row.id}.png", source.read(row, None).image
+        return
+    directory = str(PACK / "data" / "findings")
+    for split in data.list_splits(directory):
+        for example in data.stream(directory, split):
+            yield example["path"], bytes(example["image"])
+
+
+def load_images(count: int, sizes: Sizes) -> np.ndarray:
+    """Standardized radiographs of the test split uint8 [n, S, S], at most so many, evenly taken; or noise."""
+    if not is_packed(sizes):
+        return made_up.draw_split(FEW, sizes.image).images
+    config: ConfigDict = base.get_config()
+    config.data.directory = str(PACK / "data" / "findings")
+    config.image.size = sizes.image
+    stored = data.open_as(config, "test")
+    return stored.take(np.linspace(0, len(stored) - 1, count).astype(int)).images

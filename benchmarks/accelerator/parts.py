@@ -1,0 +1,70 @@
+"""The parts, most important first, and the process that does one of them.
+
+    python -m benchmarks.accelerator.parts NAME SIZES FOLDER SECONDS OUT
+
+prints a line `ROW {…}` for each row. A part has a process of its own, so that what stops one stops no other, and each
+finds the memory of the card free.
+"""
+
+import json
+import sys
+import traceback
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass
+from importlib import import_module
+from pathlib import Path
+
+from benchmarks.accelerator import sizes as all_sizes
+from benchmarks.accelerator.rows import Row
+from benchmarks.accelerator.sizes import Sizes
+
+PREFIX = "ROW "
+
+
+@dataclass(frozen=True)
+class Part:
+    """One part.
+
+    Attributes:
+        module: of this package.
+        function: of the module: (sizes, folder) -> rows; `learned` is also given its seconds and OUT.
+        least: seconds without which it is not begun.
+        most: seconds after which it is cut off; None: whatever is left.
+        environment: variables of its process.
+    """
+
+    module: str
+    function: str
+    least: float
+    most: float | None
+    environment: Mapping[str, str] | None = None
+
+
+DETERMINISTIC = "--xla_gpu_deterministic_ops=true"
+PARTS = {
+    "machine": Part("machine", "run", 10, 60),
+    "right": Part("right", "run", 60, 250),
+    "inference": Part("inference", "run", 60, 260),
+    "training": Part("training", "run", 60, 240),
+    "disk": Part("disk", "run", 40, 150),
+    "learned": Part("learned", "run", 90, None),
+    "flag": Part("right", "repeat_by_flag", 40, 100, {"XLA_FLAGS": DETERMINISTIC}),
+}
+
+
+def run(name: str, sizes: Sizes, folder: Path, seconds: float, out: Path) -> Iterator[Row]:
+    """The rows of a part; an exception becomes the last of them."""
+    part = PARTS[name]
+    module = import_module(f"benchmarks.accelerator.{part.module}")
+    function: Callable[..., Iterator[Row]] = getattr(module, part.function)
+    try:
+        yield from function(sizes, folder, seconds, out) if name == "learned" else function(sizes, folder)
+    except Exception as error:  # a part that fails must not take the others with it
+        traceback.print_exc()
+        yield Row(name, "the rest of this part", f"failed: {type(error).__name__}: {error}"[:300])
+
+
+if __name__ == "__main__":
+    chosen, size, *rest = sys.argv[1:]
+    for row in run(chosen, getattr(all_sizes, size.upper()), Path(rest[0]), float(rest[1]), Path(rest[2])):
+        print(PREFIX + json.dumps(asdict(row)), flush=True)
