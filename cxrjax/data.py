@@ -5,7 +5,6 @@ On disk: a TFDS data set in array_record files, as `python -m data_prep` writes 
 every one standardised, in the order it is stored. Who is in which split was decided when the data set was prepared.
 """
 
-import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
 from itertools import islice
@@ -29,7 +28,6 @@ from cxrjax.io.prepared import as_text as _text
 from cxrjax.losses import LUNGS_KNOWN, STRUCTURES_KNOWN
 
 _WORDS = ("path", "patient_id", "source", "label", "view", "sex", "mask_kind", "format", "color")
-_VERSION = re.compile(r"\d+\.\d+\.\d+")
 
 
 class Stored:
@@ -321,8 +319,9 @@ def index_labels(split: Split | Stored, classes: tuple[str, ...]) -> np.ndarray:
 
 def _explain_strange(split: Split | Stored, label: str, classes: tuple[str, ...]) -> str:
     """Return the sentence on a label that is not among the classes, with the setting that would hold all labels."""
-    first = split.paths[split.labels.index(label)]
-    said = f"{first}: its label {label!r} is not among the classes {', '.join(classes)}"
+    said = (
+        f"{split.paths[split.labels.index(label)]}: its label {label!r} is not among the classes {', '.join(classes)}"
+    )
     there = set(split.labels) - {""}
     if not label:
         return f"{said}; leave radiographs without a label out when you prepare the data set"
@@ -374,8 +373,7 @@ def _find(directory: str) -> str:
         raise MissingData("config.data.directory is empty: name a prepared data set")
     infos = [info for info in Path(directory).rglob("dataset_info.json") if "incomplete." not in str(info)]
     found = sorted({str(info.parent) for info in infos})  # a preparation under way is called incomplete.*
-    if len({Path(one).parent for one in found}) == 1 and all(_VERSION.fullmatch(Path(one).name) for one in found):
-        found = [max(found, key=lambda one: tuple(map(int, Path(one).name.split("."))))]  # the newest of one data set
+    found = prepared.keep_newest(found)
     if not found:
         raise MissingData(f"{directory}: there is no prepared data set here; `python -m data_prep --help` makes one")
     if len(found) > 1:

@@ -129,7 +129,9 @@ def test_a_data_set_of_version_1_is_opened(folder):
     record = builder.as_data_source("train")[0]
     assert set(added).isdisjoint(record)
     assert prepared.decode(record).kind == "png"
-    assert data.load(str(folder), "train", size=32, gamma=1.0, equalise=True, readers=1).images.shape == (10, 32, 32)
+    assert data.load(
+        str(folder), "train", size=32, gamma=1.0, equalise=True, borders="uniform", readers=1
+    ).images.shape == (10, 32, 32)
 
 
 def test_the_newest_version_of_a_data_set_is_read(folder):
@@ -141,7 +143,7 @@ def test_the_newest_version_of_a_data_set_is_read(folder):
 
 
 def test_a_label_that_is_no_class_comes_with_the_flag_to_add(folder):
-    stored = data.Stored(str(folder), "train", size=32, gamma=1.0, equalise=True, readers=1)
+    stored = data.Stored(str(folder), "train", size=32, gamma=1.0, equalise=True, borders="uniform", readers=1)
     wanted = "('normal','bacterial','covid19','tuberculosis','viral')"
     with pytest.raises(data.MissingData) as error:
         data.index_labels(stored, ("normal", "nodule"))
@@ -152,4 +154,4 @@ def test_a_damaged_shard_is_named(folder):
     shard = next(folder.glob("*train.array_record*"))
     shard.write_bytes(shard.read_bytes()[:1000])
     with pytest.raises(data.MissingData, match="split train is damaged"):
-        data.load(str(folder), "train", size=32, gamma=1.0, equalise=True, readers=1)
+        data.load(str(folder), "train", size=32, gamma=1.0, equalise=True, borders="uniform", readers=1)

@@ -103,6 +103,15 @@ def open_builder(folder: str | Path) -> tfds.core.DatasetBuilder:
     return tfds.builder_from_directory(folder)
 
 
+def keep_newest(folders: list[str]) -> list[str]:
+    """Return the newest of the folders alone where all are versions of one data set, else all of them."""
+    names = [Path(folder).name for folder in folders]
+    are_versions = all(re.fullmatch(r"\d+\.\d+\.\d+", name) for name in names)
+    if not are_versions or len({Path(folder).parent for folder in folders}) != 1:
+        return folders
+    return [max(folders, key=lambda folder: tuple(map(int, Path(folder).name.split("."))))]
+
+
 def read_json(path: Path) -> Any:
     """Read a JSON file.
 
