@@ -288,9 +288,6 @@ def read_patients_known(directory: str) -> dict[str, dict[str, int]] | None:
     Returns:
         Split -> {"radiographs", "patients" (those known), "by_study" (radiographs that only a study keeps together),
         "without" (radiographs of which neither is known)}; None where an older version prepared it.
-
-    Raises:
-        MissingData: there is no data set, or its report is damaged.
     """
     return read_report(directory).get("patients_known") or None
 
