@@ -5,7 +5,6 @@ On disk: a TFDS data set in array_record files, as `python -m data_prep` writes 
 every one standardised, in the order it is stored. Who is in which split was decided when the data set was prepared.
 """
 
-import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
 from itertools import islice
@@ -20,17 +19,15 @@ from tqdm import tqdm
 
 from cxrjax import lesions, radiograph, standardise
 from cxrjax.cohort import Split, hash_images
-from cxrjax.io import decoding, images, limits
+from cxrjax.io import images, limits, prepared
 from cxrjax.io.borders import Borders
 from cxrjax.io.crop import Crop, cut
 from cxrjax.io.errors import UnreadableImage
+from cxrjax.io.prepared import MissingData as MissingData
+from cxrjax.io.prepared import as_text as _text
 from cxrjax.losses import LUNGS_KNOWN, STRUCTURES_KNOWN
 
-_WORDS = ("path", "patient_id", "source", "label", "view", "sex", "mask_kind")
-
-
-class MissingData(Exception):
-    """A data set or a split that is not there, or not fit for the task; the message says which and why."""
+_WORDS = ("path", "patient_id", "source", "label", "view", "sex", "mask_kind", "format", "color")
 
 
 class Stored:
@@ -122,7 +119,7 @@ class Stored:
             raise IndexError(f"{self._split}: there is no radiograph {row} of {len(self)}")
         stored = self._examples[int(row)]
         # In this process, by all the threads that read: what was prepared has been read before.
-        return stored, decoding.decode(stored["image"], _text(stored["path"]))
+        return stored, prepared.decode(stored)
 
     def _standardise(self, picture: radiograph.Radiograph, borders: Borders) -> np.ndarray:
         return standardise.standardise(
@@ -208,7 +205,7 @@ def name_results(config: ConfigDict, split: str, directory: str | None = None) -
 
 def read_name(directory: str) -> str:
     """What a prepared data set is called."""
-    return tfds.builder_from_directory(_find(directory)).name
+    return prepared.open_builder(_find(directory)).name
 
 
 def load_labels(directory: str, split: str) -> tuple[list[str], list[str]]:
@@ -256,7 +253,7 @@ def load_lesions(
         path, mask = _text(example["path"]), np.zeros((size, size), bool)
         if path in table:
             found = True
-            picture = decoding.decode(example["image"], path)
+            picture = prepared.decode(example)
             native = lesions.draw(table[path], picture.pixels.shape, path)
             crop = standardise.find_borders(picture, borders).crop
             mask = standardise.standardise_mask(native, picture, crop, size=size) > 0
@@ -272,19 +269,37 @@ def list_splits(directory: str) -> list[str]:
     Raises:
         MissingData: there is no data set.
     """
-    return _filled(tfds.builder_from_directory(_find(directory)))
+    return _filled(prepared.open_builder(_find(directory)))
 
 
 def read_report(directory: str) -> dict[str, Any]:
-    """What its preparation says of a data set (`report.json`): counts, what was skipped, near-duplicates."""
-    path = Path(_find(directory)) / "report.json"
-    return json.loads(path.read_text()) if path.exists() else {}
+    """Read what its preparation says of a data set (`report.json`): counts, what was skipped, near-duplicates.
+
+    Raises:
+        MissingData: there is no data set, or the report is damaged.
+    """
+    folder = _find(directory)
+    return prepared.read_report(folder) if Path(folder, prepared.REPORT).exists() else {}
+
+
+def read_patients_known(directory: str) -> dict[str, dict[str, int]] | None:
+    """Read what the preparation of a data set knew of its patients.
+
+    Returns:
+        Split -> {"radiographs", "patients" (those known), "by_study" (radiographs that only a study keeps together),
+        "without" (radiographs of which neither is known)}; None where an older version prepared it.
+    """
+    return read_report(directory).get("patients_known") or None
 
 
 def read_card(directory: str) -> dict[str, Any] | None:
-    """The facts of its data card (`python -m data_prep describe`); None where that was not asked for."""
+    """Read the facts of its data card; None where `python -m data_prep describe` did not write one.
+
+    Raises:
+        MissingData: there is no data set, or the card is damaged.
+    """
     path = Path(_find(directory)) / "card" / "card.json"
-    return json.loads(path.read_text()) if path.exists() else None
+    return prepared.read_json(path) if path.exists() else None
 
 
 def index_labels(split: Split | Stored, classes: tuple[str, ...]) -> np.ndarray:
@@ -295,9 +310,21 @@ def index_labels(split: Split | Stored, classes: tuple[str, ...]) -> np.ndarray:
     """
     strange = sorted(set(split.labels) - set(classes))
     if strange:
-        first = split.paths[split.labels.index(strange[0])]
-        raise MissingData(f"{first}: its label {strange[0]!r} is not among the classes {', '.join(classes)}")
+        raise MissingData(_explain_strange(split, strange[0], classes))
     return np.array([classes.index(label) for label in split.labels], np.int32)
+
+
+def _explain_strange(split: Split | Stored, label: str, classes: tuple[str, ...]) -> str:
+    """Return the sentence on a label that is not among the classes, with the setting that would hold all labels."""
+    said = (
+        f"{split.paths[split.labels.index(label)]}: its label {label!r} is not among the classes {', '.join(classes)}"
+    )
+    there = set(split.labels) - {""}
+    if not label:
+        return f"{said}; leave radiographs without a label out when you prepare the data set"
+    ordered = [name for name in classes if name in there] + sorted(there - set(classes))
+    written = ",".join(map(repr, ordered)) + ("," if len(ordered) == 1 else "")
+    return f'{said}; add --config.classifier.classes="({written})", which names all labels of this split'
 
 
 def _seen_by(config: ConfigDict) -> dict[str, Any]:
@@ -343,6 +370,7 @@ def _find(directory: str) -> str:
         raise MissingData("config.data.directory is empty: name a prepared data set")
     infos = [info for info in Path(directory).rglob("dataset_info.json") if "incomplete." not in str(info)]
     found = sorted({str(info.parent) for info in infos})  # a preparation under way is called incomplete.*
+    found = prepared.keep_newest(found)
     if not found:
         raise MissingData(f"{directory}: there is no prepared data set here; `python -m data_prep --help` makes one")
     if len(found) > 1:
@@ -356,12 +384,12 @@ def _filled(builder: tfds.core.DatasetBuilder) -> list[str]:
 
 
 def _open(directory: str, split: str) -> list[Sequence[dict[str, Any]]]:
-    builder = tfds.builder_from_directory(_find(directory))
+    builder = prepared.open_builder(_find(directory))
     there = _filled(builder)
     for name in split.split("+"):
         if name not in there:
             raise MissingData(f"{directory}: there is no split {name!r} (splits: {', '.join(there) or 'none'})")
-    return [builder.as_data_source(name) for name in split.split("+")]
+    return [prepared.Records(builder, name) for name in split.split("+")]
 
 
 def _measure(picture: radiograph.Radiograph, spacing: np.ndarray, crop: Crop) -> np.ndarray:
@@ -369,7 +397,3 @@ def _measure(picture: radiograph.Radiograph, spacing: np.ndarray, crop: Crop) ->
     if picture.spacing and np.isnan(spacing).any():
         spacing = np.array(picture.spacing)
     return spacing * cut(picture.pixels, crop).shape
-
-
-def _text(value: bytes | str) -> str:
-    return value.decode() if isinstance(value, bytes) else str(value)

@@ -1,5 +1,6 @@
 """The rows of a classifier as arrays: what scores and comparisons of findings are computed from."""
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
@@ -8,6 +9,8 @@ from numpy.typing import NDArray
 
 from cxrjax import metrics, predictions
 from cxrjax.statistics import resampling
+
+_STUDY = re.compile("study-[0-9a-f]{24}")  # so data_prep calls a study whose patient is not named
 
 
 class Findings(NamedTuple):
@@ -70,8 +73,9 @@ def collect(rows: Sequence[Mapping]) -> Findings:
 
 def count_patients(rows: Sequence[Mapping]) -> dict[str, int]:
     """Return "patients", where each radiograph that names none counts as one, and "without_patient", those that do."""
-    without = sum(not row.get("patient_id", "") for row in rows)
-    return {"patients": len(set(patients(rows))), "without_patient": without}
+    known = [name for row in rows if (name := row.get("patient_id", "")) and not _STUDY.fullmatch(name)]
+    without = len(rows) - len(known)
+    return {"patients": len(set(known)) + without, "without_patient": without}
 
 
 def patients(rows: Sequence[Mapping]) -> list[str]:

@@ -8,11 +8,14 @@ from argparse import SUPPRESS, ArgumentParser, Namespace
 from typing import NoReturn
 
 from cxrjax.io import limits
+from cxrjax.io.prepared import MissingData
+from cxrjax.runtime import signals
 from data_prep.card.describe import describe
 from data_prep.checks.across import list_duplicates
 from data_prep.prepare import prepare
 from data_prep.row import CannotPrepare
 from data_prep.source import Source, find_sources
+from data_prep.text import printable
 
 FINISHED = {  # what is done with data sets that are prepared
     "describe": ("write the data card of a prepared data set into its folder", describe),
@@ -72,6 +75,12 @@ def _add_common(command: ArgumentParser) -> None:
     )
     add("--seed", type=int, default=0, help="of the draw of patients into splits (default: %(default)s)")
     add("--splits", default="", metavar="FILE.csv", help="who is where: columns split, and id or patient_id")
+    add(
+        "--salt",
+        default="",
+        metavar="FILE",
+        help="the secret that DICOM's patients are hidden by; made in your configuration folder if not given",
+    )
     add("--folds", type=int, default=0, metavar="K", help="splits fold0, fold1, ... for cross-validation instead")
     add(
         "--duplicates",
@@ -103,10 +112,10 @@ def main(arguments: list[str] | None = None) -> int:
             text, whole = do(options.folders), True
         else:
             text, whole = _run(sources[options.source], options)
-    except CannotPrepare as error:
-        print(f"data_prep {options.source}: {error}", file=sys.stderr)
+    except (CannotPrepare, MissingData) as error:
+        print(printable(f"data_prep {options.source}: {error}"), file=sys.stderr)
         return 2
-    print(text)
+    print(printable(text))
     return 3 if not whole and options.strict else 0
 
 
@@ -126,4 +135,5 @@ def _describe(source: Source) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    with signals.handled(lambda: "nothing is left half-written; the same command prepares the data set"):
+        sys.exit(main())

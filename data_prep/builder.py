@@ -16,13 +16,15 @@ import tensorflow_datasets as tfds
 from tensorflow_datasets.core.dataset_builder import FileReaderBuilder
 from tqdm import tqdm
 
-from data_prep import workers
+from cxrjax.io.prepared import REPORT
+from data_prep import remarks, workers
 from data_prep.example import features
 from data_prep.row import CannotPrepare, Plan
 from data_prep.shards import Shard, Written, cut, write
 from data_prep.source import Source
+from data_prep.text import printable
 
-REPORT, SPLITS, WHOLE = "report.json", "splits.csv", "dataset_info.json"  # the last is what TFDS writes last
+SPLITS = "splits.csv"
 SHOWN = 20  # warnings on the screen; the report has all
 
 
@@ -41,22 +43,41 @@ class Report(tfds.core.Metadata):
         self.update(json.loads(Path(data_dir, REPORT).read_text(encoding="utf-8")))
 
 
+class _Info(tfds.core.DatasetInfo):
+    """TFDS's own looks in a bucket for data sets of Google's, and leaves an empty temporary folder behind."""
+
+    def initialize_from_bucket(self) -> None:
+        pass
+
+
 class Builder(FileReaderBuilder, skip_registration=True):
     """The TFDS builder of any source."""
 
-    VERSION = tfds.core.Version("1.0.0")
+    VERSION = tfds.core.Version("2.0.0")  # 2: pixels in place of files, see `Example.image`
     # Downloads are over before it begins. Looking for checksums, TFDS 4.9.10 would import a package that it does not
     # declare.
     url_infos = None
 
-    def __init__(self, source: Source, plan: Plan, options: Namespace, report: Report):
+    def __init__(self, source: Source, plan: Plan, options: Namespace, report: Report, wanted: Sequence[str] = ()):
+        """Set up the builder of a plan.
+
+        Args:
+            source: reads the radiographs.
+            plan: which are in which split.
+            options: of the command line.
+            report: what is known before; the rest is added to it.
+            wanted: see `remarks.describe`.
+        """
         self.name = options.name or source.name
         self.report = report
-        self._source, self._plan, self._options = source, plan, options
+        self._source = source
+        self._plan = plan
+        self._options = options
+        self._wanted = wanted
         super().__init__(data_dir=options.out, file_format="array_record")
 
     def _info(self) -> tfds.core.DatasetInfo:
-        return tfds.core.DatasetInfo(
+        return _Info(
             builder=self,
             description=self._source.about,
             citation=self._source.citation,
@@ -77,6 +98,7 @@ class Builder(FileReaderBuilder, skip_registration=True):
             self._finish(split, [one for one in zip(shards, told, strict=True) if one[0].split == split])
             for split in self._plan
         ]
+        self.report["remarks"] += remarks.describe(self.report, self._wanted)
         self.info.set_splits(tfds.core.SplitDict(infos))
 
     def _write(self, shards: Sequence[Shard]) -> list[Written]:
@@ -91,7 +113,7 @@ class Builder(FileReaderBuilder, skip_registration=True):
         """Gives the shards of a split their names, now that it is known which hold anything; and reports."""
         skipped = [entry for _, told in written for entry in told.skipped]
         for entry in skipped[: max(0, SHOWN - len(self.report["skipped"]))]:
-            print(f"warning: skipped {entry['name']}: {entry['reason']}", file=sys.stderr)
+            print(printable(f"warning: skipped {entry['name']}: {entry['reason']}"), file=sys.stderr)
         self.report["skipped"] += skipped
         kept = [(Path(shard.path), told) for shard, told in written if told.counts]
         if not kept:
@@ -105,6 +127,10 @@ class Builder(FileReaderBuilder, skip_registration=True):
                 Path(shard.path).unlink()
         counts = sum((Counter(told.counts) for _, told in kept), Counter())
         self.report["counts"][split] = dict(sorted(counts.items()))
+        gone = {entry["name"] for entry in skipped}
+        self.report["patients_known"][split] = remarks.count_patients(
+            row for row in self._plan[split] if row.id not in gone
+        )
         return tfds.core.SplitInfo(
             name=split,
             shard_lengths=[sum(told.counts.values()) for _, told in kept],

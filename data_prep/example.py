@@ -14,17 +14,20 @@ UNKNOWN = float("nan")
 
 @dataclass(frozen=True)
 class Example:
-    """One radiograph and what is known about it; "", b"" and NaN stand for not known.
+    """One radiograph and what is known about it; "", b"", 0 bits and NaN stand for not known.
+
+    Of a file, only its pixels and the attributes below are stored, never its header: no name, identifier, date or
+    address that DICOM, EXIF, XMP, IPTC, TIFF or PNG can hold.
 
     Attributes:
         id: unique in its data set.
         path: of the file, as upstream writes it.
-        image: the file, byte for byte.
+        image: the decoded gray levels as PNG of 8 or 16 bits; of a JPEG file its compressed data alone.
         height: of the decoded image, pixels.
         width: of the decoded image, pixels.
         label: of `LABELS` where it fits, else upstream's word.
         upstream_label: upstream's word for it.
-        patient_id: no patient is in two splits.
+        patient_id: no patient is in two splits; of a DICOM file a pseudonym, see `upstream/patients.py`.
         source: the collection it comes from.
         view: "PA", "AP", "AP Supine", ... as upstream writes it.
         sex: as upstream writes it.
@@ -34,6 +37,10 @@ class Example:
         mask_kind: "structures" (0 background, 1 heart, 2 left lung, 3 right lung), "lungs" (0, 1), or "".
         lesions: PNG of a uint8 map [height, width], 1 in known lesions.
         licence: of this image.
+        format: what the file was: "png", "jpeg", "tiff", "dicom" or "jsrt".
+        bits: of a value in the file.
+        color: channels of the file, or DICOM's PhotometricInterpretation.
+        inverted: dense anatomy is dark in `image`, as in MONOCHROME1 and JSRT .IMG.
     """
 
     id: str
@@ -53,6 +60,10 @@ class Example:
     mask_kind: str = ""
     lesions: bytes = b""
     licence: str = ""
+    format: str = "png"
+    bits: int = 8
+    color: str = "1"
+    inverted: bool = False
 
     def record(self) -> dict[str, Any]:
         """What TFDS stores, in the form of `features()`."""
@@ -66,6 +77,7 @@ def features() -> tfds.features.FeaturesDict:
     return tfds.features.FeaturesDict(
         {name: text() for name in ("id", "path", "label", "upstream_label", "patient_id", "source", "view", "sex")}
         | {"mask_kind": text(), "licence": text(), "image": data, "mask": data, "lesions": data}
+        | {"format": text(), "color": text(), "bits": number(np.int32), "inverted": number(np.bool_)}
         | {"height": number(np.int32), "width": number(np.int32), "age": number(np.float32)}
         | {"spacing": tfds.features.Tensor(shape=(2,), dtype=np.float32)}
     )

@@ -1,15 +1,13 @@
 """A source to a data set on disk: TFDS in array_record files, whole or not at all.
 
-`OUT/NAME/VERSION/` holds the records, what TFDS needs to read them, `report.json` (settings, counts, every radiograph
-left out with its reason, near-duplicates) and `splits.csv` (who is where, to be given to --splits). TFDS writes into a
-folder called `incomplete.*` and renames it as its last act.
+`OUT/NAME/VERSION/` holds the records, what TFDS needs to read them, `report.json` (settings, counts, what is known of
+patients, every radiograph left out with its reason, near-duplicates, warnings) and `splits.csv` (who is where, to be
+given to --splits). TFDS writes into a folder called `incomplete.*` and renames it as its last act.
 """
 
 import contextlib
 import hashlib
-import json
 import re
-import shutil
 import sys
 import tempfile
 from argparse import Namespace
@@ -21,12 +19,18 @@ from typing import Any
 
 import tensorflow_datasets as tfds
 
-from data_prep import splits
-from data_prep.builder import REPORT, SHOWN, WHOLE, Builder, Report
+from cxrjax.io.prepared import COMPLETE_MARKER, REPORT
+from data_prep import output, splits
+from data_prep.builder import SHOWN, Builder, Report
 from data_prep.checks import duplicates
+from data_prep.checks.prepared import read_report
 from data_prep.fetch.obtain import obtain
 from data_prep.row import CannotPrepare, Row, Skip
 from data_prep.source import Source
+from data_prep.text import clean, printable
+from data_prep.upstream import patients
+
+_OLDER = "{}: an older form of this data set, which may hold whole files, with the names in their headers; remove it"
 
 
 def prepare(source: Source, options: Namespace) -> tuple[str, bool]:
@@ -37,11 +41,12 @@ def prepare(source: Source, options: Namespace) -> tuple[str, bool]:
         options: of the command line, see `__main__.parse`.
 
     Returns:
-        One line (radiographs by split and label, and the folder), and whether everything that upstream names was taken.
+        One line (radiographs by split and label, and the folder), a line for each warning, that on unknown patients the
+        last; and whether everything that upstream names was taken.
 
     Raises:
-        CannotPrepare: a bad name, a patient in two splits, a data set with other settings in the way, or what the
-            source itself refuses.
+        CannotPrepare: a bad name, a patient in two splits, a data set with other settings or files of others in the
+            way, or what the source itself refuses.
     """
     name = options.name or source.name
     if not re.fullmatch(r"[a-z][a-z0-9_]*", name):
@@ -52,15 +57,16 @@ def prepare(source: Source, options: Namespace) -> tuple[str, bool]:
         raise CannotPrepare(f"--folds={options.folds}: at least two folds are needed")
     folder = Path(options.out, name, str(Builder.VERSION))
     root = Path(options.root) if options.root else source.place(options) or obtain(source, options)
+    output.check(folder, Path(options.root) if options.root else None)
     rows, skipped = take(source, root, options)
     settings = _settings(source, rows, options)
-    if (folder / WHOLE).is_file() and not options.overwrite:
-        report = json.loads((folder / REPORT).read_text(encoding="utf-8"))
+    if (folder / COMPLETE_MARKER).is_file() and not options.overwrite:
+        report = read_report(folder)
         if report["settings"] != settings:
             raise CannotPrepare(f"{folder}: made from other input or settings; --overwrite it or give another --name")
         return f"already complete, nothing done: {_summarise(report, folder)}", not report["skipped"]
     for skip in skipped[:SHOWN]:
-        print(f"warning: skipped {skip.id}: {skip.reason}", file=sys.stderr)
+        print(printable(f"warning: skipped {skip.id}: {skip.reason}"), file=sys.stderr)
     shares = splits.name_folds(options.folds) if options.folds else splits.parse_shares(options.split, source.shares)
     plan, pairs = splits.assign(rows, shares, options.seed), []
     if options.duplicates != "off":
@@ -73,12 +79,15 @@ def prepare(source: Source, options: Namespace) -> tuple[str, bool]:
         source=source.name,
         settings=settings,
         counts={},
+        patients_known={},
+        remarks=[*source.remarks(rows, root, options), *filter(None, [patients.warn_of_one_patient(rows)])],
         skipped=[{"name": skip.id, "reason": skip.reason} for skip in skipped],
         duplicates=[pair._asdict() for pair in pairs],
     )
+    wanted = [] if options.folds else [split for split in ("val", "test") if shares[split]]
     try:
-        _discard(folder)
-        builder = Builder(source, plan, options, report)
+        output.discard(folder)
+        builder = Builder(source, plan, options, report, wanted)
         tfds.disable_progress_bar()
         with tempfile.TemporaryDirectory() as unused, contextlib.redirect_stdout(None):
             builder.download_and_prepare(download_dir=unused)
@@ -95,8 +104,9 @@ def take(source: Source, root: Path, options: Namespace) -> tuple[list[Row], lis
     """
     rows: list[Row] = []
     skipped: list[Skip] = []
-    for one in source.rows(root, options):
+    for one in map(clean, source.rows(root, options)):
         (rows if isinstance(one, Row) else skipped).append(one)
+    rows = patients.identify(rows, options.salt)
     counts = Counter(row.id for row in rows)
     if repeated := [name for name, count in counts.items() if count > 1]:
         raise CannotPrepare(f"{root}: {repeated[0] or 'an empty path'} is there twice")
@@ -125,14 +135,6 @@ def _settings(source: Source, rows: Sequence[Row], options: Namespace) -> dict[s
     return source.settings(options) | common | {"rows_sha256": content.hexdigest()}
 
 
-def _discard(folder: Path) -> None:
-    """Removes a data set, or what interrupted ones left; without its last-written file it counts as none."""
-    (folder / WHOLE).unlink(missing_ok=True)
-    for remains in [folder, *folder.parent.glob(f"incomplete.*_{folder.name}")]:
-        if remains.exists():
-            shutil.rmtree(remains)
-
-
 def _summarise(report: dict[str, Any], folder: Path) -> str:
     parts = []
     for split, labels in report["counts"].items():
@@ -141,4 +143,7 @@ def _summarise(report: dict[str, Any], folder: Path) -> str:
     for key, what in (("skipped", "skipped"), ("duplicates", "pairs of near-duplicates")):
         if report.get(key):
             parts.append(f"{len(report[key])} {what}, see {REPORT}")
-    return f"{'; '.join(parts)}: {folder}"
+    older = [path.parent for path in folder.parent.glob(f"[0-9]*/{COMPLETE_MARKER}") if path.parent != folder]
+    remarks = [*(_OLDER.format(path) for path in sorted(older)), *report.get("remarks", [])]
+    last = [f"warning: {sentence}" for sentence in remarks]
+    return "\n".join([f"{'; '.join(parts)}: {folder}", *last])

@@ -1,20 +1,26 @@
 """A radiograph's file and its masks to the one example form."""
 
+import numpy as np
+
 from cxrjax import radiograph
+from cxrjax.io import jpeg_segments
+from cxrjax.io.file_form import read_form
+from cxrjax.radiograph import Radiograph
 from data_prep.example import Example, encode_png
 from data_prep.masks import read_masks
 from data_prep.row import BadRow, Row
+from data_prep.upstream.views import known_view
 
 
 def read_example(row: Row) -> Example:
-    """Reads one radiograph; its file is kept byte for byte.
+    """Reads one radiograph; of its file, the pixels are kept and the header is not, see `Example`.
 
     Raises:
         BadRow: it is missing, unreadable, or at odds with its mask.
     """
     try:
-        image = row.file.read_bytes()
-        found = radiograph.decode(image, row.id)
+        data = row.file.read_bytes()
+        found = radiograph.decode(data, row.id)
     except OSError as error:
         raise BadRow((error.strerror or str(error)).lower()) from error
     except radiograph.UnreadableRadiograph as error:
@@ -23,21 +29,47 @@ def read_example(row: Row) -> Example:
     if row.masks:
         labels, kind = read_masks(row.masks, row.mask_kind, found.pixels.shape)
         mask = encode_png(labels)
+    form = read_form(data, found.kind)
     return Example(
         id=row.id,
         path=row.id,
-        image=image,
+        image=encode_image(data, found),
         height=found.pixels.shape[0],
         width=found.pixels.shape[1],
         label=row.label,
         upstream_label=row.upstream_label,
         patient_id=row.patient_id,
         source=row.source,
-        view=row.view or found.view,
+        view=row.view or known_view(found.view),
         sex=row.sex,
         age=row.age,
         spacing=found.spacing or row.spacing,
         mask=mask,
         mask_kind=kind,
         licence=row.licence,
+        format=found.kind,
+        bits=form.bits,
+        color=form.color,
+        inverted=found.inverted,
     )
+
+
+def encode_image(data: bytes, found: Radiograph) -> bytes:
+    """Returns the pixels of a file without its header: a file that decodes to the same pixels.
+
+    Args:
+        data: content of the file.
+        found: what it decodes to.
+
+    Returns:
+        A JPEG file's compressed data, where it decodes to the same without its header (it does not where EXIF turns the
+        picture); else PNG.
+    """
+    if found.kind == "jpeg":
+        try:
+            stripped = jpeg_segments.strip(data)
+            if np.array_equal(radiograph.decode(stripped, found.path).pixels, found.pixels):
+                return stripped
+        except (jpeg_segments.NotJpeg, radiograph.UnreadableRadiograph):
+            pass  # decoders forgive more than the standard allows
+    return encode_png(found.pixels)

@@ -5,7 +5,7 @@ import importlib.util
 import inspect
 from abc import ABC, abstractmethod
 from argparse import ArgumentParser, Namespace
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -83,6 +83,10 @@ class Source(ABC):
             BadRow: it is missing, unreadable, or at odds with its mask.
         """
         return read_example(row)
+
+    def remarks(self, rows: Sequence[Row], root: Path, options: Namespace) -> list[str]:
+        """What the user should know of how upstream's files were understood, a sentence each without a full stop."""
+        return []
 
     def dummy(self) -> Callable[[Path], None] | None:
         """`write(folder)` of the `dummy.py` beside the source's module: upstream's layout and traps, in the small."""

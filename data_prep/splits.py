@@ -6,6 +6,7 @@ A split is decided for a patient, not for a radiograph; a radiograph without a p
 import csv
 import hashlib
 import io
+import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -13,6 +14,8 @@ from pathlib import Path
 
 from cxrjax.io import csv_text
 from data_prep.row import CannotPrepare, Plan, Row, Skip
+from data_prep.upstream.cells import read_patient
+from data_prep.upstream.patients import is_pseudonym
 
 NAMES = ("train", "val", "test")
 COLUMNS = ("id", "patient_id", "split")
@@ -47,7 +50,9 @@ def assign(rows: Sequence[Row], shares: Mapping[str, float], seed: int) -> Plan:
         strata[rarest, bound[name]].append(name)
     where = {}
     for (_, choice), names in sorted(strata.items()):
-        where |= _share_out({name: len(patients[name]) for name in names}, _among(shares, choice), seed)
+        drawn = {_draw_name(name, patients[name]): name for name in names}
+        sizes = {draw: len(patients[name]) for draw, name in drawn.items()}
+        where |= {drawn[draw]: split for draw, split in _share_out(sizes, _among(shares, choice), seed).items()}
     plan: Plan = {split: [] for split in [*shares, *sorted(set(where.values()) - set(shares))]}
     for row in rows:
         plan[where[_patient(row)]].append(row)
@@ -88,14 +93,21 @@ def read_table(path: Path) -> dict[tuple[str, str], str]:
     except (OSError, UnicodeDecodeError) as error:
         raise CannotPrepare(f"{path}: {getattr(error, 'strerror', None) or 'not a CSV file in UTF-8'}") from error
     table = csv.DictReader(io.StringIO(text, newline=""))
+    try:
+        rows = list(table)
+    except csv.Error as error:
+        raise CannotPrepare(f"{path}: not a CSV file ({error})") from error
     columns = table.fieldnames or []
     if "split" not in columns or not {"id", "patient_id"} & set(columns):
         raise CannotPrepare(f"{path}: columns split, and id or patient_id, are needed")
     known: dict[tuple[str, str], str] = {}
-    for fields in table:
-        for column, kind in (("patient_id", "patient"), ("id", "id")):
-            name = csv_text.restore((fields.get(column) or "").strip())
-            split = csv_text.restore(fields["split"] or "")
+    for fields in rows:
+        patient, name = (csv_text.restore((fields.get(column) or "").strip()) for column in ("patient_id", "id"))
+        named = {"patient": read_patient(patient), "id": name}
+        split = csv_text.restore((fields["split"] or "").strip())
+        if any(named.values()) and not re.fullmatch(r"[A-Za-z]\w*", split):
+            raise CannotPrepare(f"{path}: {name or patient} has no usable split ({split!r})")
+        for kind, name in named.items():
             if name and known.setdefault((kind, name), split) != split:
                 raise CannotPrepare(f"{path}: {kind} {name} is in two splits, {known[kind, name]} and {split}")
     return known
@@ -134,6 +146,13 @@ def _patient(row: Row) -> str:
     return f"patient {row.patient_id}" if row.patient_id else f"radiograph {row.id}"
 
 
+def _draw_name(name: str, group: Sequence[Row]) -> str:
+    """What a patient is drawn by: a pseudonym differs from user to user, and the split must not."""
+    if is_pseudonym(group[0].patient_id):
+        return f"radiograph {min(row.id for row in group)}"
+    return name
+
+
 def _bound(name: str, group: Sequence[Row]) -> tuple[str, ...]:
     """The splits that all rows of a patient allow; none named means any."""
     choices = [set(row.split.split("|")) for row in group if row.split]
@@ -157,7 +176,9 @@ def _share_out(sizes: Mapping[str, int], shares: Mapping[str, float], seed: int)
     total, end = sum(sizes.values()), 0.0
     bounds = [(split, end := end + share * total) for split, share in shares.items() if share]
     where, before = {}, 0
-    for name in sorted(sizes, key=lambda name: hashlib.sha256(f"{seed} {name}".encode()).digest()):
+    for name in sorted(
+        sizes, key=lambda name: hashlib.sha256(f"{seed} {name}".encode("utf-8", "surrogateescape")).digest()
+    ):
         middle = before + sizes[name] / 2
         where[name] = next((split for split, end in bounds if middle < end), bounds[-1][0])
         before += sizes[name]

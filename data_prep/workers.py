@@ -13,12 +13,14 @@ import os
 import pickle
 import shlex
 import sys
+import threading
 from argparse import Namespace
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+from cxrjax.runtime import signals
 from data_prep.example import Example
 from data_prep.row import CannotPrepare, Row
 from data_prep.shards import Shard, Written, write
@@ -78,6 +80,7 @@ def _import_beam() -> Any:
 
 def _make_pipeline(beam: Any, options: Namespace) -> Any:
     logging.getLogger("apache_beam.runners").setLevel(logging.CRITICAL)  # its errors are raised as well
+    threading.excepthook = _report_thread
     given = [f"--{one}" for one in options.beam_pipeline_options.split(",") if one]
     try:
         with contextlib.redirect_stderr(io.StringIO()) as said:
@@ -88,6 +91,12 @@ def _make_pipeline(beam: Any, options: Namespace) -> Any:
     except (SystemExit, Exception) as error:
         reason = (said.getvalue() or str(error)).strip().splitlines()[-1]
         raise CannotPrepare(f"--beam_pipeline_options={options.beam_pipeline_options}: {reason}") from error
+
+
+def _report_thread(failed: threading.ExceptHookArgs) -> None:
+    """Says what ended a thread, but not where a signal ended the workers that the threads watch."""
+    if signals.received() is None:
+        threading.__excepthook__(failed)
 
 
 def _make_runner() -> Any:

@@ -299,3 +299,9 @@ def test_the_benchmark_scores_what_it_makes_up():
 )
 def test_a_score_is_read_the_same_way_everywhere(number, words):
     assert tables.say(number) == words
+
+
+def test_a_study_is_no_patient():
+    study = "study-" + "0123456789ab" * 2
+    rows = [{"patient_id": name} for name in ("p1", "p1", "p2", "", "", study, study)]
+    assert findings.count_patients(rows) == {"patients": 6, "without_patient": 4}

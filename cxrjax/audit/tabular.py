@@ -7,8 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cxrjax.io import dicom_header, images, limits
-from cxrjax.io.errors import UnreadableImage
+from cxrjax.io.file_form import name_kind, read_form
 
 SMOOTHING = 1.0  # radiographs of each class added to every value (Laplace)
 STEPS = 4  # lengths within a fourth root of 2 of each other are alike: about 19%. Ours
@@ -32,7 +31,7 @@ def tell(example: Mapping[str, Any]) -> dict[str, str]:
         "view": example["view"],
         "height": _length(example["height"]),
         "width": _length(example["width"]),
-        **_form(example["image"]),
+        **_form(example),
     }
 
 
@@ -69,18 +68,10 @@ def _length(pixels: int) -> str:
     return str(round(STEPS * math.log2(pixels)))
 
 
-def _form(file: bytes) -> dict[str, str]:
-    """Kind, bits a pixel and colours of a file, without decoding more than its kind asks for."""
-    kind = "DICOM" if dicom_header.is_dicom(file) else images.name_kind(file)
-    unknown = {"kind": kind, "bits": "", "colour": ""}
-    if not kind:
-        return unknown
-    try:
-        if kind == "DICOM":
-            header, _ = dicom_header.read_dataset(file, ("BitsStored", "PhotometricInterpretation"), limits.current())
-            bits = dicom_header.text_of(header, "BitsStored")
-            return {"kind": kind, "bits": bits, "colour": dicom_header.text_of(header, "PhotometricInterpretation")}
-        pixels = images.decode_values(file, limits.current())
-    except UnreadableImage:
-        return unknown
-    return {"kind": kind, "bits": str(8 * pixels.itemsize), "colour": str(1 if pixels.ndim == 2 else pixels.shape[2])}
+def _form(example: Mapping[str, Any]) -> dict[str, str]:
+    """Return kind, bits per value and colors of the file that a radiograph came in."""
+    if "format" in example:
+        return {"kind": example["format"].upper(), "bits": str(example["bits"]), "colour": example["color"]}
+    kind = name_kind(example["image"])  # version 1 of the data sets holds the file itself
+    form = read_form(example["image"], kind)
+    return {"kind": kind.upper(), "bits": str(form.bits or ""), "colour": form.color}

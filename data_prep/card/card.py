@@ -8,6 +8,8 @@ from typing import Any
 from data_prep.checks.confounding import Guess
 
 SHOWN = 20  # pairs and reasons; the rest is in the JSON beside it
+# What Markdown or HTML would read as its own; an entity is read as the character and as nothing else.
+_MARKS = {ord(mark): f"&#{ord(mark)};" for mark in "&<>`*[]\\"} | {ord("|"): "\\|"}
 
 
 def warn(guesses: Sequence[Guess], only: Mapping[str, str], report: Mapping[str, Any]) -> list[str]:
@@ -52,10 +54,10 @@ def write(told: Mapping[str, Any], sheet: str) -> str:
         sheet: file name of the contact sheet beside it.
     """
     splits = told["splits"]
-    warnings = "\n".join(f"- **Warning.** {sentence}" for sentence in told["warnings"])
+    warnings = "\n".join(f"- **Warning.** {_plain(sentence)}" for sentence in told["warnings"])
     parts = [
-        f"# {told['name']} {told['version']}",
-        told["about"],
+        f"# {_plain(told['name'])} {_plain(told['version'])}",
+        _plain(told["about"]),
         f"{told['radiographs']} radiographs. How they were split, what was left out and why: `report.json` and "
         "`splits.csv` of the data set; the figures below: `card.json`.",
         warnings or "No warning.",
@@ -73,8 +75,15 @@ def write(told: Mapping[str, Any], sheet: str) -> str:
     parts += _section("Near-duplicates", _duplicates(told["duplicates"]))
     parts += _section("Left out", _skipped(told["skipped"]))
     if told["citation"]:
-        parts += _section("Citation", f"```bibtex\n{told['citation']}\n```")
+        longest = max(map(len, re.findall("`+", told["citation"])), default=0)
+        fence = "`" * max(3, longest + 1)
+        parts += _section("Citation", f"{fence}bibtex\n{told['citation']}\n{fence}")
     return "\n\n".join(parts) + "\n"
+
+
+def _plain(text: Any) -> str:
+    """A text that Markdown and HTML show as it is, on one line."""
+    return " ".join(str(text).split()).translate(_MARKS)
 
 
 def _section(title: str, text: str) -> list[str]:
@@ -83,7 +92,7 @@ def _section(title: str, text: str) -> list[str]:
 
 def _table(head: Sequence[Any], rows: Sequence[Sequence[Any]]) -> str:
     """Words to the left, numbers to the right."""
-    cells = [[str(cell).replace("|", "\\|").replace("\n", " ") for cell in row] for row in [head, *rows]]
+    cells = [[_plain(cell) for cell in row] for row in [head, *rows]]
     columns = zip(*cells[1:], strict=True)
     rule = ["---:" if all(re.fullmatch(r"[\d.]+%?", cell) for cell in column) else "---" for column in columns]
     return "\n".join(f"| {' | '.join(row)} |" for row in [cells[0], rule, *cells[1:]])
@@ -91,7 +100,7 @@ def _table(head: Sequence[Any], rows: Sequence[Sequence[Any]]) -> str:
 
 def _cross(name: str, counts: Mapping[str, Mapping[str, int]], columns: Sequence[str]) -> str:
     if len(counts) == 1 and name != "label":
-        return f"{next(iter(counts))}: all of them."
+        return f"{_plain(next(iter(counts)))}: all of them."
     rows = [[value, *(row.get(column, 0) for column in columns), sum(row.values())] for value, row in counts.items()]
     sums = [sum(column) for column in zip(*(row[1:] for row in rows), strict=True)]
     return _table([name, *columns, "all"], [*rows, ["all", *sums]])

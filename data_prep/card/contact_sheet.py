@@ -7,7 +7,8 @@ import cv2
 import numpy as np
 
 from cxrjax import radiograph
-from cxrjax.io import images, limits
+from cxrjax.io import images, limits, prepared
+from cxrjax.radiograph import Radiograph
 from data_prep.example import STRUCTURES
 
 COLUMNS, ROWS = 8, 24  # pictures in a row; rows at most
@@ -37,7 +38,7 @@ def draw(rows: Iterable[tuple[str, Sequence[Mapping[str, Any]]]], footnote: str 
 
 def _frame(record: Mapping[str, Any]) -> np.ndarray:
     """A radiograph in the middle of its square, its mask outlined."""
-    pixels = _display(radiograph.decode(record["image"], record["path"]))
+    pixels = _display(prepared.decode(record, radiograph.decode))
     scale = SIDE / max(pixels.shape)
     size = [max(1, round(side * scale)) for side in pixels.shape[::-1]]
     picture = cv2.cvtColor(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA), cv2.COLOR_GRAY2BGR)
@@ -54,7 +55,7 @@ def _frame(record: Mapping[str, Any]) -> np.ndarray:
     return square
 
 
-def _display(found: radiograph.Radiograph) -> np.ndarray:
+def _display(found: Radiograph) -> np.ndarray:
     """Dense anatomy bright, uint8; 16 bits are spread between their first and last percent."""
     pixels = found.pixels
     if pixels.dtype != np.uint8:

@@ -12,14 +12,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import tensorflow_datasets as tfds
 from tqdm import tqdm
 
+from cxrjax.radiograph import UnreadableRadiograph
 from data_prep import splits
 from data_prep.card import card, contact_sheet
 from data_prep.checks import confounding
-from data_prep.checks.prepared import decode_text, locate, open_splits, read_records, read_report
+from data_prep.checks.prepared import decode_text, locate, open_builder, open_splits, read_records, read_report
 from data_prep.example import LABELS, encode_png
+from data_prep.row import CannotPrepare
+from data_prep.upstream.patients import STUDY, is_pseudonym
 
 FOLDER, FACTS, TEXT, SHEET = "card", "card.json", "card.md", "sheet.png"
 AGES = (18, 40, 60, 80)  # years; where the next band begins
@@ -48,7 +50,11 @@ def describe(folders: Sequence[str]) -> str:
         told = summarise(version, facts)
         folder = version / FOLDER
         folder.mkdir(exist_ok=True)
-        _write(folder / SHEET, encode_png(_draw(version, facts)))
+        try:
+            sheet = _draw(version, facts)
+        except UnreadableRadiograph as error:
+            raise CannotPrepare(f"{version}: damaged, {error}; prepare the data set again") from error
+        _write(folder / SHEET, encode_png(sheet))
         _write(folder / FACTS, (json.dumps(told, indent=1, ensure_ascii=False) + "\n").encode())
         _write(folder / TEXT, card.write(told, SHEET).encode())
         lines += [f"described {len(facts)} radiographs: {folder / TEXT}"]
@@ -58,7 +64,8 @@ def describe(folders: Sequence[str]) -> str:
 
 def summarise(version: Path, facts: Sequence[Fact]) -> dict[str, Any]:
     """The facts of a card, as JSON values."""
-    info, report = tfds.builder_from_directory(version).info, read_report(version)
+    info = open_builder(version).info
+    report = read_report(version)
     guesses = [confounding.guess(facts, attribute) for attribute in ("source", "view", "resolution")]
     guesses = [guess for guess in guesses if guess]
     only = confounding.labels_of_one_source(facts)
@@ -123,10 +130,12 @@ def _name_size(height: int, width: int) -> str:
 
 
 def _count_patients(facts: Sequence[Fact]) -> dict[str, dict[str, int]]:
-    patients, unnamed = defaultdict(set), Counter()
+    patients = defaultdict(set)
+    unnamed = Counter()
     for fact in facts:
-        patients[fact["split"]].add(fact["patient"])
-        unnamed[fact["split"]] += not fact["patient"]
+        is_known = fact["patient"] and not is_pseudonym(fact["patient"], STUDY)
+        patients[fact["split"]].add(fact["patient"] if is_known else "")
+        unnamed[fact["split"]] += not is_known
     return {
         split: {"patients": len(ids - {""}), "radiographs without": unnamed[split]} for split, ids in patients.items()
     }

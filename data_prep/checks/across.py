@@ -5,10 +5,12 @@ from collections.abc import Sequence
 from tqdm import tqdm
 
 from cxrjax import radiograph
-from cxrjax.io import csv_text
+from cxrjax.io import csv_text, prepared
+from cxrjax.radiograph import UnreadableRadiograph
 from data_prep.checks import duplicates, fingerprint
 from data_prep.checks.duplicates import Known, Pair
 from data_prep.checks.prepared import locate, read_records
+from data_prep.row import CannotPrepare
 
 
 def list_duplicates(folders: Sequence[str]) -> str:
@@ -27,7 +29,10 @@ def list_duplicates(folders: Sequence[str]) -> str:
     taken = []
     for version, folder in versions.items():
         for split, _, record in tqdm(read_records(version), desc=f"reading {folder}", unit="radiograph", delay=2):
-            found = radiograph.decode(record["image"], record["path"])
+            try:
+                found = prepared.decode(record, radiograph.decode)
+            except UnreadableRadiograph as error:
+                raise CannotPrepare(f"{folder}: damaged, {error}; prepare the data set again") from error
             patient = record["patient_id"] and f"{folder}:{record['patient_id']}"
             known = Known(f"{folder}:{record['id']}", record["label"], split, patient)
             taken.append((known, fingerprint.take(found)))

@@ -20,6 +20,7 @@ from data_prep.row import CannotPrepare
 ATTEMPTS, PAUSE = 4, 2.0  # s; a connection that is cut is taken up again, each time after a longer pause
 PATIENCE = 60  # s without a byte
 BLOCK = 1 << 16  # bytes
+MOST = 64 << 30  # bytes of a file; no source has one half as large
 
 
 class _CutOff(Exception):
@@ -68,8 +69,8 @@ def _go_on(url: str, partial: Path, version: Path) -> None:
     with _open(urllib.request.Request(url, headers=headers)) as response:
         part = re.match(r"bytes (\d+)-", response.headers.get("Content-Range", "")) if response.status == 206 else None
         start = int(part[1]) if part else 0
-        length = response.headers.get("Content-Length")
-        total = start + int(length) if length else None
+        length = response.headers.get("Content-Length") or ""
+        total = start + int(length) if length.isdigit() else None
         with (
             partial.open("r+b" if part else "wb") as file,
             tqdm(total=total, initial=start, desc=f"fetching {url}", unit="B", unit_scale=True, leave=False) as bar,
@@ -82,6 +83,8 @@ def _go_on(url: str, partial: Path, version: Path) -> None:
             for block in _blocks(response):
                 file.write(block)
                 bar.update(len(block))
+                if file.tell() > MOST:
+                    raise CannotPrepare(f"{url}: refused, the file is larger than {MOST >> 30} GiB")
             if total is not None and file.tell() < total:
                 raise _CutOff(f"cut off after {file.tell()} of {total} bytes")
 
@@ -92,7 +95,7 @@ def _open(request: urllib.request.Request) -> HTTPResponse:
     except urllib.error.HTTPError as error:
         error.close()
         raise CannotPrepare(f"{request.full_url}: the server answers {error.code} {error.reason}") from error
-    except (OSError, HTTPException) as error:
+    except (OSError, HTTPException, ValueError) as error:  # ValueError: of an address that a redirection gives
         reason = getattr(error, "reason", error)
         said = str(getattr(reason, "strerror", "") or reason).lower()
         raise CannotPrepare(f"{request.full_url}: the server cannot be reached ({said})") from error

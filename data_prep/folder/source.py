@@ -1,26 +1,20 @@
-"""A user's own layout: DIR/CLASS/..., the class by the first folder, and images of any kind, however deep below it."""
+"""A user's own layout: DIR/CLASS/..., or DIR/SPLIT/CLASS/..., and images of any kind, however deep below a class."""
 
 import re
 from argparse import ArgumentParser, Namespace
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import Iterator, Sequence
+from pathlib import Path, PurePath
 from typing import Any
 
 from cxrjax.io import files
 from cxrjax.radiograph import UnreadableRadiograph
 from data_prep.example import Example
+from data_prep.folder.layout import find_layout, is_mask
 from data_prep.row import CannotPrepare, Row, Skip
 from data_prep.source import Source
+from data_prep.splits import NAMES
 from data_prep.upstream.dicom import read_frontal
-
-_WORDS = {
-    "normal": ("normal", "healthy", "nofinding", "nofindings"),
-    "bacterial": ("bacterial", "bacteria", "bacterialpneumonia", "pneumoniabacterial"),
-    "tuberculosis": ("tuberculosis", "tb"),
-    "viral": ("viral", "virus", "viralpneumonia", "pneumoniaviral"),
-    "covid19": ("covid19", "covid", "sarscov2", "covid19pneumonia", "covidpneumonia"),
-}
-_LABELS = {word: label for label, words in _WORDS.items() for word in words}
+from data_prep.upstream.labels import describe_merged, unify
 
 
 class Folder(Source):
@@ -31,7 +25,7 @@ class Folder(Source):
     where = "yours: a folder with a folder of images for every class"
     terms = "those of the files"
     size = "nothing to download"
-    usable = "every image; CT and lateral views are left out where a DICOM file says so"
+    usable = "every image; CT and lateral views are left out where a DICOM file says so, masks by their folder or name"
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument(
@@ -49,32 +43,43 @@ class Folder(Source):
         if not any(root.glob("[!.]*/")):
             raise CannotPrepare(f"{root}: it has no folder of images, one for every class")
         listing = _list(root)
-        skipped = {each.path: each.reason for each in listing.passed_over if each.reason != files.HIDDEN}
-        for file in sorted([*listing.radiographs, *skipped]):
-            path = file.relative_to(root)
-            if file in skipped:
-                yield Skip(path.as_posix(), skipped[file])
-            elif len(path.parts) == 1:
+        images, skipped = _choose(listing, root)
+        layout = find_layout(list(images), str(root))
+        placed = {path: layout.place(path) for path in images}
+        labels = unify(word for word, _ in placed.values() if word)
+        for path in sorted([*images, *skipped]):
+            if path in skipped:
+                yield Skip(path.as_posix(), skipped[path])
+                continue
+            word, split = placed[path]
+            if not word:
                 yield Skip(path.as_posix(), "in no folder of a class")
-            else:
-                told = pattern and pattern.search(file.name)
-                yield Row(
-                    id=path.as_posix(),
-                    file=file,
-                    label=normalise(path.parts[0]),
-                    upstream_label=path.parts[0],
-                    patient_id=(told and told[1]) or "",
-                    source=root.resolve().name,
-                    licence="not stated",
-                )
+                continue
+            told = pattern and pattern.search(path.name)
+            yield Row(
+                id=path.as_posix(),
+                file=images[path],
+                label=labels[word],
+                upstream_label=word,
+                patient_id=(told and told[1]) or "",
+                source=root.resolve().name,
+                licence="not stated",
+                split=split,
+            )
+
+    def remarks(self, rows: Sequence[Row], root: Path, options: Namespace) -> list[str]:
+        remarks = []
+        if splits := [name for name in NAMES if any(row.split == name for row in rows)]:
+            remarks.append(f"the splits {', '.join(splits)} are those of the folders of these names")
+        labels = {row.upstream_label: row.label for row in rows}
+        if len(set(labels.values())) == 1:
+            remarks.append(
+                f"all radiographs have the label {rows[0].label}; is {root} the folder that holds one for every class?"
+            )
+        return [*remarks, *filter(None, [describe_merged(labels)])]
 
     def read(self, row: Row, options: Namespace) -> Example:
         return read_frontal(row)
-
-
-def normalise(word: str) -> str:
-    """The label of the shared vocabulary that a folder's name says, else the name as it is."""
-    return _LABELS.get(re.sub("[^a-z0-9]", "", word.lower()), word)
 
 
 def _compile(text: str) -> re.Pattern[str] | None:
@@ -92,6 +97,28 @@ def _list(root: Path) -> files.Listing:
         return files.list_files(root)
     except UnreadableRadiograph as error:
         raise CannotPrepare(str(error)) from error
+
+
+def _choose(listing: files.Listing, root: Path) -> tuple[dict[PurePath, Path], dict[PurePath, str]]:
+    """Radiographs that lie in a folder, and all other files with the reason; both by their path below the root.
+
+    Raises:
+        CannotPrepare: there are masks alone.
+    """
+    found = {file.relative_to(root): file for file in listing.radiographs}
+    skipped = {each.path.relative_to(root): each.reason for each in listing.passed_over if each.reason != files.HIDDEN}
+    stems = frozenset((path.parent, path.stem) for path in found)
+    images = {}
+    for path, file in found.items():
+        if is_mask(path, stems):
+            skipped[path] = "a mask, by its name or its folder's, and no radiograph"
+        elif len(path.parts) == 1:
+            skipped[path] = "in no folder of a class"
+        else:
+            images[path] = file
+    if not images:
+        raise CannotPrepare(f"{root}: no radiograph in a folder of a class ({next(iter(skipped.values()))})")
+    return images, skipped
 
 
 SOURCE = Folder()

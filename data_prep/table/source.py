@@ -1,20 +1,26 @@
 """A CSV file of radiographs.
 
-Columns: path and label, which are needed; dataset, patient_id, split, mask, mask_kind, view, upstream_label, sex, age,
-licence, which may be absent or empty. Paths of images and masks are relative to --from, else to the table's folder.
+Columns: path and label, which are needed; dataset (or source), patient_id, split, mask, mask_kind, view,
+upstream_label, sex, age, licence, which may be absent or empty. Paths of images and masks are relative to --from, else
+to the table's folder.
 """
 
-import csv
-import io
+import os
 import re
 from argparse import ArgumentParser, Namespace
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from data_prep.example import LUNGS, STRUCTURES, UNKNOWN, Example
-from data_prep.row import MAP, BadRow, CannotPrepare, Row
+from data_prep.row import MAP, BadRow, CannotPrepare, Row, Skip
 from data_prep.source import Source
+from data_prep.table.files import find_file
+from data_prep.table.reading import Content, Line, read_table
+from data_prep.upstream.cells import is_blank, is_missing, read_patient, read_split
+from data_prep.upstream.labels import describe_merged, unify
+
+_SEVERAL = re.compile(r"[^|;]+[|;][^|;]+")  # labels joined in one cell, as NIH's ChestX-ray14 has them
 
 
 class Table(Source):
@@ -25,7 +31,7 @@ class Table(Source):
     where = "yours: --csv=TABLE.csv, and --from=DIR where its paths are not relative to its own folder"
     terms = "those of the files"
     size = "nothing to download"
-    usable = "every row"
+    usable = "every row with a label or a mask"
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--csv", required=True, metavar="FILE", help="the table")
@@ -40,31 +46,44 @@ class Table(Source):
     def place(self, options: Namespace) -> Path:
         return Path(options.csv).parent
 
-    def rows(self, root: Path, options: Namespace) -> Iterator[Row]:
-        count = 0
-        for count, fields in enumerate(_select(_read_table(options.csv), options), start=1):
-            split = fields.get("split", "")
-            if split and (not re.fullmatch(r"[A-Za-z]\w*", split) or split == "all"):
-                raise CannotPrepare(
-                    f"{options.csv}: {fields['path'] or f'row {count}'} has no usable split ({split!r})"
-                )
-            yield Row(
-                id=fields["path"],
-                file=root / fields["path"],
-                label=fields["label"],
-                upstream_label=fields.get("upstream_label", ""),
-                patient_id=fields.get("patient_id", ""),
-                source=fields.get("dataset", ""),
-                view=fields.get("view", ""),
-                sex=fields.get("sex", ""),
-                masks={MAP: root / fields["mask"]} if fields.get("mask") else {},
-                mask_kind=fields.get("mask_kind", ""),
-                licence=fields.get("licence", ""),
-                split=split,
-                given=fields.get("age", ""),
-            )
-        if not count:
+    def rows(self, root: Path, options: Namespace) -> Iterator[Row | Skip]:
+        lines = _select(read_table(options.csv), options)
+        if not lines:
             raise CannotPrepare(f"{options.csv}: no row is left{' by --where' if options.where else ''}")
+        lines = _merge_equal(lines, options.csv)
+        labels = unify(_words(lines))
+        # A table without labels, or with masks, is not for labels alone: what has none stays.
+        needs_label = bool(labels) and all(is_blank(line.known["mask"]) for line in lines)
+        for line in lines:
+            cells = line.known
+            if is_blank(cells["path"]) or line.is_too_long:
+                reason = "no path" if is_blank(cells["path"]) else "more cells than the header has columns"
+                yield Skip(cells["path"] or f"line {line.number}", f"line {line.number}: {reason}")
+                continue
+            word = "" if is_missing(cells["label"]) else cells["label"]
+            if _SEVERAL.fullmatch(word):
+                raise CannotPrepare(
+                    f"{options.csv}: line {line.number} has the label {word!r}; one label per radiograph is supported: "
+                    "choose one, or give the combination a name without | and ;"
+                )
+            file, path = find_file(root, cells["path"])
+            if needs_label and not word:
+                yield Skip(path, f"line {line.number}: no label ({cells['label'] or 'blank'})")
+                continue
+            yield _make_row(line, file, path, labels.get(word, ""), root, options)
+
+    def remarks(self, rows: Sequence[Row], root: Path, options: Namespace) -> list[str]:
+        table = read_table(options.csv)
+        labels = unify(_words(_select(table, options)))
+        asked = {condition.partition("=")[0] for condition in options.where}
+        unused = [column for column in table.unused if column not in asked]
+        unlabelled = sum(not row.label for row in rows)
+        remarks = [describe_merged(labels)]
+        if unlabelled:
+            remarks.append(f"{unlabelled} radiographs have no label" if unlabelled > 1 else "1 radiograph has no label")
+        if unused:
+            remarks.append(f"columns of {Path(options.csv).name} that are not used: {', '.join(unused)}")
+        return list(filter(None, remarks))
 
     def read(self, row: Row, options: Namespace) -> Example:
         if row.mask_kind not in ("", STRUCTURES, LUNGS):
@@ -72,35 +91,68 @@ class Table(Source):
         return super().read(replace(row, age=_age(row.given)), options)
 
 
-def _read_bytes(path: str) -> bytes:
-    try:
-        return Path(path).read_bytes()
-    except OSError as error:
-        raise CannotPrepare(f"{path}: {(error.strerror or str(error)).lower()}") from error
+def _words(lines: Sequence[Line]) -> list[str]:
+    """The labels of a table as it writes them."""
+    return [word for line in lines if not is_missing(word := line.known["label"])]
 
 
-def _read_table(path: str) -> list[dict[str, str]]:
-    try:
-        rows = csv.DictReader(io.StringIO(_read_bytes(path).decode("utf-8-sig"), newline=""))
-        columns = rows.fieldnames or []
-        table = [{name: (row[name] or "").strip() for name in columns} for row in rows]
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise CannotPrepare(f"{path}: not a CSV file in UTF-8 ({error})") from error
-    for needed in ("path", "label"):
-        if needed not in columns:
-            raise CannotPrepare(f"{path}: it has no column {needed}")
-    return table
+def _make_row(line: Line, file: Path, path: str, label: str, root: Path, options: Namespace) -> Row:
+    cells = {name: "" if is_blank(cell) else cell for name, cell in line.known.items()}
+    split = read_split(cells["split"])
+    if split and (not re.fullmatch(r"[A-Za-z]\w*", split) or split == "all"):
+        raise CannotPrepare(f"{options.csv}: {path} has no usable split ({split!r})")
+    return Row(
+        id=path,
+        file=file,
+        label=label,
+        upstream_label=cells["upstream_label"] or (cells["label"] if label else ""),
+        patient_id=read_patient(cells["patient_id"]),
+        source=cells["dataset"],
+        view=cells["view"],
+        sex=cells["sex"],
+        masks={MAP: find_file(root, cells["mask"])[0]} if cells["mask"] else {},
+        mask_kind=cells["mask_kind"],
+        licence=cells["licence"],
+        split=split,
+        given="" if is_missing(cells["age"]) else cells["age"],
+    )
 
 
-def _select(table: list[dict[str, str]], options: Namespace) -> list[dict[str, str]]:
+def _merge_equal(lines: Sequence[Line], table: str) -> list[Line]:
+    """Drops rows that repeat another.
+
+    Raises:
+        CannotPrepare: two rows of a path differ.
+    """
+    kept: dict[str, Line] = {}
+    for line in lines:
+        path = os.path.normpath(line.known["path"].replace("\\", "/")) if line.known["path"] else f"\0{line.number}"
+        first = kept.setdefault(path, line)
+        if first is line or first[1:] == line[1:]:
+            continue
+        differ = [name for name, cell in line.cells().items() if cell != first.cells()[name]]
+        said = f"{table}: {line.known['path']} is there twice, in lines {first.number} and {line.number}"
+        if set(differ) <= line.other.keys():
+            raise CannotPrepare(
+                f"{said}, with other values of {', '.join(differ)}; keep one row per radiograph here, and give boxes "
+                "to `--mode=check_maps --lesions=TABLE.csv` (columns path, row, column, height, width)"
+            )
+        raise CannotPrepare(f"{said}, with another {differ[0]}; keep one row per radiograph")
+    return list(kept.values())
+
+
+def _select(table: Content, options: Namespace) -> list[Line]:
+    """The rows for which all conditions of --where hold."""
+    lines = table.lines
     for condition in options.where:
-        column, equals, values = condition.partition("=")
+        word, equals, values = condition.partition("=")
         if not equals:
             raise CannotPrepare(f"--where={condition}: it has to be COLUMN=VALUE[,VALUE...]")
-        if table and column not in table[0]:
-            raise CannotPrepare(f"{options.csv}: it has no column {column}, which --where asks for")
-        table = [fields for fields in table if fields[column] in values.split(",")]
-    return table
+        column = table.find_column(word)
+        if column is None:
+            raise CannotPrepare(f"{options.csv}: it has no column {word}, which --where asks for")
+        lines = [line for line in lines if line.cells()[column] in values.split(",")]
+    return lines
 
 
 def _age(text: str) -> float:

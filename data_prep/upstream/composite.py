@@ -50,7 +50,14 @@ class Composite(Source):
         name, own = row.given
         source = self.parts[name].source
         example = source.read(own, _defaults(source))
-        return replace(example, id=row.id, path=row.id, label=row.label, upstream_label=row.upstream_label)
+        return replace(
+            example,
+            id=row.id,
+            path=row.id,
+            label=row.label,
+            upstream_label=row.upstream_label,
+            patient_id=row.patient_id,
+        )
 
 
 def adopt(name: str, row: Row, **changes: Any) -> Row:

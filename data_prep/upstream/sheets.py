@@ -11,6 +11,7 @@ from xml.etree import ElementTree
 from data_prep.row import CannotPrepare
 
 _MAIN = "{http://schemas.openxmlformats.org/spreadsheetml/2006/main}"
+_LARGEST = 32 << 20  # bytes of a sheet unpacked, ten times the largest of an upstream
 _STRINGS, _SHEET = "xl/sharedStrings.xml", "xl/worksheets/sheet1.xml"
 
 
@@ -44,8 +45,8 @@ def read_xlsx(path: Path, *needed: str) -> list[dict[str, str]]:
             cells = [_read_row(row, strings) for row in _elements(book, _SHEET, "row")]
     except OSError as error:
         raise CannotPrepare(f"{path}: {(error.strerror or str(error)).lower()}") from error
-    except (zipfile.BadZipFile, LookupError, TypeError, ValueError, ElementTree.ParseError) as error:
-        raise CannotPrepare(f"{path}: not a readable Excel file (.xlsx)") from error
+    except Exception as error:  # readers of damaged archives raise whatever they like
+        raise CannotPrepare(f"{path}: not a readable Excel file (.xlsx), or a damaged or encrypted one") from error
     header, *rows = cells or [{}]
     _check(path, header.values(), needed)
     return [{name: row.get(column, "") for column, name in header.items()} for row in rows]
@@ -67,6 +68,8 @@ def _check(path: Path, columns: Iterable[str], needed: Iterable[str]) -> None:
 
 
 def _elements(book: zipfile.ZipFile, member: str, name: str) -> list[ElementTree.Element]:
+    if book.getinfo(member).file_size > _LARGEST:
+        raise ValueError("a sheet that is too large")
     return list(ElementTree.fromstring(book.read(member)).iter(f"{_MAIN}{name}"))
 
 

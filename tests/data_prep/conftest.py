@@ -24,6 +24,12 @@ class Survey(NamedTuple):
         return {key: getattr(example, name) for key, example in self.examples.items()}
 
 
+@pytest.fixture(autouse=True)
+def _configuration(tmp_path_factory, monkeypatch) -> None:
+    """A folder of the test's own in place of the user's, for the secret that hides patients."""
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path_factory.mktemp("config")))
+
+
 @pytest.fixture
 def survey(tmp_path) -> Callable[..., Survey]:
     """`survey(name, root, *arguments)`; of the source's dummy data if no root is given."""

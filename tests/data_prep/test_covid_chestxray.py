@@ -117,7 +117,7 @@ def benchmark(shared):
 
 def test_the_real_files_that_are_there_are_all_taken(shared, metadata, benchmark, tmp_path):
     assert main(["covid_chestxray", f"--from={shared / 'data' / NAME}", f"--out={tmp_path}"]) == 0
-    folder = tmp_path / "covid_chestxray" / "1.0.0"
+    folder = tmp_path / "covid_chestxray" / "2.0.0"
     report = json.loads((folder / "report.json").read_text())
     assert report["counts"] == {"train": {"covid19": 214}, "val": {"covid19": 36}, "test": {"covid19": 106}}
     reasons = Counter(entry["reason"] for entry in report["skipped"])

@@ -45,7 +45,7 @@ def version(tmp_path_factory) -> Path:
         csv.writer(file).writerows([COLUMNS, *ROWS])
     assert main(["table", f"--csv={folder / 'table.csv'}", f"--out={folder}", "--name=small"]) == 0
     assert main(["describe", str(folder / "small")]) == 0
-    return folder / "small" / "1.0.0"
+    return folder / "small" / "2.0.0"
 
 
 @pytest.fixture(scope="module")
@@ -56,7 +56,7 @@ def told(version: Path) -> dict:
 def test_counts_are_those_of_the_table(told):
     assert (told["name"], told["version"], told["radiographs"], told["splits"]) == (
         "small",
-        "1.0.0",
+        "2.0.0",
         10,
         ["train", "test"],
     )
@@ -204,7 +204,7 @@ def test_phantoms_give_no_warning(tmp_path):
     """Made to be without confounders; what chance does to twenty of them is not called one."""
     assert main(["phantom", f"--out={tmp_path}", "--count=4", "--size=64", "--split=0.5,0,0.5"]) == 0
     assert main(["describe", str(tmp_path / "phantom")]) == 0
-    card = json.loads((tmp_path / "phantom" / "1.0.0" / "card" / "card.json").read_text())
+    card = json.loads((tmp_path / "phantom" / "2.0.0" / "card" / "card.json").read_text())
     source = card["guesses"][0]
     assert (source["accuracy"], source["without"], source["uncertainty"]) == (0.2, 0.2, 0)
     assert card["warnings"] == []
@@ -225,7 +225,7 @@ def test_the_benchmark_confounds_label_and_source(shared, tmp_path):
     table = shared / "data" / "benchmark.csv"
     assert main(["table", f"--csv={table}", f"--out={tmp_path}", "--duplicates=off"]) == 0
     assert main(["describe", str(tmp_path / "table")]) == 0
-    card = json.loads((tmp_path / "table" / "1.0.0" / "card" / "card.json").read_text())
+    card = json.loads((tmp_path / "table" / "2.0.0" / "card" / "card.json").read_text())
     source = card["guesses"][0]
     right = (15 + 42) + (36 + 106) + 76 + (15 + 45) + (25 + 60)
     assert source["accuracy"] == pytest.approx(right / 646)
@@ -237,4 +237,4 @@ def test_the_benchmark_confounds_label_and_source(shared, tmp_path):
         "tuberculosis": "tuberculosis",
         "viral": "chest_xray",
     }
-    assert "They were not looked for." in (tmp_path / "table" / "1.0.0" / "card" / "card.md").read_text()
+    assert "They were not looked for." in (tmp_path / "table" / "2.0.0" / "card" / "card.md").read_text()

@@ -182,7 +182,7 @@ def test_duplicates_are_dropped_from_a_data_set_and_reported(tmp_path):
         save(tmp_path / f"{name}.png", draw(name))
     save(tmp_path / "copy.jpg", draw("a"))
     lines = ["a.png,viral,train", "b.png,normal,train", "copy.jpg,viral,test", "c.png,normal,test"]
-    folder = prepare(tmp_path, "clean", lines, "--duplicates=drop") / "1.0.0"
+    folder = prepare(tmp_path, "clean", lines, "--duplicates=drop") / "2.0.0"
     splits = tfds.builder_from_directory(folder).as_data_source()
     assert {str(split): [one["id"] for one in records] for split, records in splits.items()} == {
         "train": [b"a.png", b"b.png"],
@@ -201,7 +201,7 @@ def test_duplicates_across_data_sets_are_listed(tmp_path, capsys):
         save(tmp_path / f"{name}.png", draw(name))
     save(tmp_path / "copy.jpg", draw("a"))
     ours = prepare(tmp_path, "ours", ["a.png,viral,train", "b.png,normal,train"])
-    theirs = prepare(tmp_path, "theirs", ["c.png,viral,test", "copy.jpg,normal,test"]) / "1.0.0"
+    theirs = prepare(tmp_path, "theirs", ["c.png,viral,test", "copy.jpg,normal,test"]) / "2.0.0"
     capsys.readouterr()
     assert main(["duplicates", str(ours), str(theirs)]) == 0
     (found,) = csv.DictReader(io.StringIO(capsys.readouterr().out))

@@ -3,10 +3,13 @@
 import shutil
 from collections import Counter
 
+import numpy as np
 import pytest
 
-from data_prep.folder.source import normalise
+from cxrjax import radiograph
+from cxrjax.io import prepared
 from data_prep.row import CannotPrepare
+from data_prep.upstream.labels import normalise
 
 
 def test_folder(survey):
@@ -71,4 +74,6 @@ def test_real_dicom_files(survey, shared, tmp_path):
     assert Counter(found.tell("label").values()) == {"Nodule": 2}
     assert not found.left_out
     for name, example in found.examples.items():
-        assert example.image == (tmp_path / "mine" / name).read_bytes()
+        read, stored = radiograph.read(tmp_path / "mine" / name), prepared.decode(example.record())
+        np.testing.assert_array_equal(stored.pixels, read.pixels)
+        assert (stored.kind, stored.inverted) == (read.kind, read.inverted)

@@ -256,7 +256,7 @@ def test_fetched_cut_off_checked_unpacked_and_prepared(server, tmp_path, monkeyp
     assert "the same command goes on from there" in said.splitlines()[-1]
     assert __main__.main(command) == 0
     assert "train 10 (viral 10)" in capsys.readouterr().out
-    report = json.loads((tmp_path / "out" / "upstream" / "1.0.0" / "report.json").read_text())
+    report = json.loads((tmp_path / "out" / "upstream" / "2.0.0" / "report.json").read_text())
     assert report["counts"] == {"train": {"viral": 10}} and report["skipped"] == []
 
 

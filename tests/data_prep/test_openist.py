@@ -41,6 +41,6 @@ def test_all_real_pictures_are_taken(shared, tmp_path):
     if not folder.is_dir():
         pytest.skip("the shared data has no openist")
     assert main(["openist", f"--from={folder}", f"--out={tmp_path}"]) == 0
-    report = json.loads((tmp_path / "openist" / "1.0.0" / "report.json").read_text())
+    report = json.loads((tmp_path / "openist" / "2.0.0" / "report.json").read_text())
     assert sum(counts["normal"] for counts in report["counts"].values()) == 275
     assert not report["skipped"]

@@ -1,8 +1,10 @@
 """Preparing a data set: whole or not at all, equal to its source to the byte, and without TensorFlow."""
 
 import json
+import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import cv2
@@ -14,6 +16,7 @@ from data_prep.__main__ import main
 from data_prep.example import LABELS, encode_png
 from data_prep.phantom.source import make_phantom
 from data_prep.source import find_sources
+from data_prep.upstream.dummies import save
 
 ROOT = Path(__file__).resolve().parents[2]
 SMALL = ["--count=3", "--split=0.34,0.33,0.33", "--size=64", "--seed=5"]
@@ -30,7 +33,7 @@ def run_python(code: str, *arguments: str) -> subprocess.CompletedProcess:
 def test_records_equal_what_was_drawn(tmp_path, capsys):
     assert phantom(tmp_path) == 0
     assert "train 5 (" in capsys.readouterr().out
-    builder = tfds.builder_from_directory(tmp_path / "phantom" / "1.0.0")
+    builder = tfds.builder_from_directory(tmp_path / "phantom" / "2.0.0")
     assert {name: split.num_examples for name, split in builder.info.splits.items()} == {
         "train": 5,
         "val": 5,
@@ -55,7 +58,7 @@ def test_neither_preparing_nor_reading_imports_tensorflow(tmp_path):
 import sys, tensorflow_datasets as tfds
 from data_prep.__main__ import main
 assert main(["phantom", "--out=" + sys.argv[1], "--count=1", "--split=1,0,0", "--size=64"]) == 0
-records = tfds.builder_from_directory(sys.argv[1] + "/phantom/1.0.0").as_data_source("train")
+records = tfds.builder_from_directory(sys.argv[1] + "/phantom/2.0.0").as_data_source("train")
 assert [record["label"] for record in records][1] == b"bacterial"
 assert "tensorflow" not in sys.modules
 """
@@ -65,7 +68,7 @@ assert "tensorflow" not in sys.modules
 
 def test_a_complete_data_set_is_left_alone_unless_told(tmp_path, capsys):
     assert phantom(tmp_path) == 0
-    records = next((tmp_path / "phantom" / "1.0.0").glob("*train.array_record*"))
+    records = next((tmp_path / "phantom" / "2.0.0").glob("*train.array_record*"))
     before = records.stat().st_mtime_ns
     assert phantom(tmp_path) == 0
     assert "already complete" in capsys.readouterr().out
@@ -79,7 +82,7 @@ def test_a_data_set_of_other_settings_is_not_taken_for_this_one(tmp_path, capsys
     assert phantom(tmp_path, "--seed=6") == 2
     assert "other input or settings" in capsys.readouterr().err
     assert phantom(tmp_path, "--seed=6", "--name=another") == 0
-    assert (tmp_path / "another" / "1.0.0" / "dataset_info.json").is_file()
+    assert (tmp_path / "another" / "2.0.0" / "dataset_info.json").is_file()
 
 
 def test_killed_in_the_middle_it_is_redone(tmp_path):
@@ -98,17 +101,17 @@ main(["phantom", "--out=" + sys.argv[1], *sys.argv[2:]])
 """
     ended = run_python(code, str(tmp_path), *SMALL)
     assert ended.returncode == -9
-    assert not (tmp_path / "phantom" / "1.0.0").exists()
+    assert not (tmp_path / "phantom" / "2.0.0").exists()
     assert list((tmp_path / "phantom").glob("incomplete.*"))
     assert phantom(tmp_path) == 0
-    assert [entry.name for entry in (tmp_path / "phantom").iterdir()] == ["1.0.0"]
-    assert len(tfds.builder_from_directory(tmp_path / "phantom" / "1.0.0").as_data_source("test")) == 5
+    assert [entry.name for entry in (tmp_path / "phantom").iterdir()] == ["2.0.0"]
+    assert len(tfds.builder_from_directory(tmp_path / "phantom" / "2.0.0").as_data_source("test")) == 5
 
 
 def test_killed_while_it_was_being_replaced_it_is_redone(tmp_path):
     """The file that makes a data set whole goes first."""
     assert phantom(tmp_path) == 0
-    folder = tmp_path / "phantom" / "1.0.0"
+    folder = tmp_path / "phantom" / "2.0.0"
     (folder / "dataset_info.json").unlink()
     next(folder.glob("*val.array_record*")).unlink()
     assert phantom(tmp_path) == 0
@@ -158,7 +161,61 @@ def test_the_sheet_shows_every_class(tmp_path):
 
 def test_report_lies_with_the_data_set(tmp_path):
     assert phantom(tmp_path) == 0
-    report = json.loads((tmp_path / "phantom" / "1.0.0" / "report.json").read_text())
+    report = json.loads((tmp_path / "phantom" / "2.0.0" / "report.json").read_text())
     assert report["skipped"] == []
     assert report["counts"]["test"] == dict.fromkeys(sorted(LABELS), 1)
     assert report["settings"]["seed"] == 5
+
+
+def test_nothing_is_left_in_the_temporary_folder(tmp_path, monkeypatch):
+    (tmp_path / "temporary").mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
+    assert phantom(tmp_path) == 0
+    assert not list((tmp_path / "temporary").iterdir())
+
+
+@pytest.mark.parametrize("name", ["thesis.doc", "card/notes.txt", "images/a.png"])
+def test_what_data_prep_did_not_write_is_never_removed(tmp_path, capsys, name):
+    other = tmp_path / "phantom" / "2.0.0" / name
+    other.parent.mkdir(parents=True)
+    other.write_text("mine")
+    assert phantom(tmp_path) == phantom(tmp_path, "--overwrite") == 2
+    assert "which data_prep did not write" in capsys.readouterr().err
+    assert other.read_text() == "mine"
+
+
+@pytest.mark.parametrize("out", [".", "normal", "link"])
+def test_a_data_set_among_the_files_that_are_read_is_refused(tmp_path, capsys, out):
+    save(tmp_path / "in" / "normal" / "a.png")
+    (tmp_path / "in" / "link").symlink_to(tmp_path / "in")
+    before = sorted(tmp_path.rglob("*"))
+    assert main(["folder", f"--from={tmp_path / 'in'}", f"--out={tmp_path / 'in' / out}"]) == 2
+    assert "lies in the folder that is read" in capsys.readouterr().err
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_an_older_form_beside_it_is_named(tmp_path, capsys):
+    assert phantom(tmp_path) == 0
+    shutil.copytree(tmp_path / "phantom" / "2.0.0", tmp_path / "phantom" / "1.0.0")
+    assert phantom(tmp_path) == 0
+    assert "1.0.0: an older form of this data set, which may hold whole files" in capsys.readouterr().out
+
+
+def test_a_signal_ends_it_with_one_line_and_nothing_half_written(tmp_path):
+    code = """
+import os, runpy, signal, sys
+from data_prep.phantom.source import PhantomSource
+read = PhantomSource.read
+def interrupted(self, row, options):
+    if row.given[1] == 2:
+        os.kill(os.getpid(), signal.SIGTERM)
+    return read(self, row, options)
+PhantomSource.read = interrupted
+sys.argv = ["data_prep", "phantom", *sys.argv[1:]]
+runpy.run_module("data_prep", run_name="__main__")
+"""
+    ended = run_python(code, f"--out={tmp_path}", *SMALL)
+    assert ended.returncode == 143
+    said = [line for line in ended.stderr.replace("\r", "\n").splitlines() if line and "radiograph/s" not in line]
+    assert len(said) == 1 and "SIGTERM" in said[0]
+    assert not list((tmp_path / "phantom").iterdir())

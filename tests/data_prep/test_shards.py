@@ -30,14 +30,14 @@ def test_several_shards_hold_what_one_holds_in_the_same_order(tmp_path, monkeypa
     assert main([*SMALL, f"--out={tmp_path / 'one'}"]) == 0
     monkeypatch.setattr(shards, "ROWS", 2)
     assert main([*SMALL, f"--out={tmp_path / 'several'}"]) == 0
-    one, several = (tfds.builder_from_directory(tmp_path / out / "phantom" / "1.0.0") for out in ("one", "several"))
+    one, several = (tfds.builder_from_directory(tmp_path / out / "phantom" / "2.0.0") for out in ("one", "several"))
     assert one.info.splits["val"].shard_lengths == [5]
     assert several.info.splits["val"].shard_lengths == [2, 2, 1]
     assert one.info.splits["val"].num_bytes == several.info.splits["val"].num_bytes > 0
     for split in one.info.splits:
         ids = [[record["id"] for record in builder.as_data_source(split)] for builder in (one, several)]
         assert ids[0] == ids[1] and len(ids[0]) == 5
-    assert len(list((tmp_path / "several" / "phantom" / "1.0.0").glob("*.array_record*"))) == 9
+    assert len(list((tmp_path / "several" / "phantom" / "2.0.0").glob("*.array_record*"))) == 9
 
 
 def test_a_shard_without_a_readable_radiograph_leaves_no_file(tmp_path, monkeypatch):
@@ -47,7 +47,7 @@ def test_a_shard_without_a_readable_radiograph_leaves_no_file(tmp_path, monkeypa
     table = tmp_path / "table.csv"
     table.write_text("path,label,split\n" + "".join(f"{name}.png,viral,train\n" for name in "abcdef"))
     assert main(["table", f"--csv={table}", f"--out={tmp_path}", "--duplicates=off"]) == 0
-    folder = tmp_path / "table" / "1.0.0"
+    folder = tmp_path / "table" / "2.0.0"
     builder = tfds.builder_from_directory(folder)
     assert builder.info.splits["train"].shard_lengths == [1, 2]
     assert [record["id"] for record in builder.as_data_source("train")] == [b"a.png", b"e.png", b"f.png"]

@@ -1,7 +1,10 @@
 """Tables that come with a collection, as Excel and others write them."""
 
+import zipfile
+
 import pytest
 
+from data_prep import splits
 from data_prep.covid_radiography.dummy import write_xlsx
 from data_prep.row import CannotPrepare
 from data_prep.upstream.sheets import read_csv, read_xlsx
@@ -27,3 +30,45 @@ def test_a_column_that_is_missing_is_named(tmp_path):
     write_xlsx(tmp_path / "a.xlsx", [("FILE NAME",), ("COVID-1",)])
     with pytest.raises(CannotPrepare, match=r"a\.xlsx: it has no column URL"):
         read_xlsx(tmp_path / "a.xlsx", "URL")
+
+
+def change_zip(data: bytes, kind: str) -> bytes:
+    """An Excel file that is cut, encrypted, compressed in an unknown way, or that does not decompress."""
+    at, size = data.index(b"PK\x01\x02"), len(data)
+    flags, method, local = at + 8, at + 10, 6
+    if kind == "cut":
+        return data[: size // 2]
+    changed = bytearray(data)
+    if kind == "encrypted":
+        changed[flags] |= 1
+        changed[local] |= 1
+    elif kind == "unknown":
+        changed[method] = changed[8] = 99
+    else:
+        changed[60 : at - 40] = bytes(0xA5 ^ byte for byte in changed[60 : at - 40])
+    return bytes(changed)
+
+
+@pytest.mark.parametrize("kind", ["cut", "encrypted", "unknown", "garbled"])
+def test_a_damaged_excel_file_is_one_sentence(tmp_path, kind):
+    write_xlsx(tmp_path / "a.xlsx", [("FILE NAME", "URL"), *(("COVID-1", f"https://a.org/{k}") for k in range(40))])
+    path = tmp_path / "b.xlsx"
+    path.write_bytes(change_zip((tmp_path / "a.xlsx").read_bytes(), kind))
+    with pytest.raises(CannotPrepare, match=r"b\.xlsx: not a readable Excel file"):
+        read_xlsx(path, "URL")
+
+
+def test_an_excel_file_that_unpacks_to_far_too_much_is_refused_before_it_is_unpacked(tmp_path):
+    with zipfile.ZipFile(tmp_path / "bomb.xlsx", "w", zipfile.ZIP_DEFLATED) as book:
+        book.writestr("xl/worksheets/sheet1.xml", b" " * (33 << 20))
+    with pytest.raises(CannotPrepare, match="not a readable Excel file"):
+        read_xlsx(tmp_path / "bomb.xlsx", "URL")
+
+
+def test_an_endless_cell_is_one_sentence(tmp_path):
+    (tmp_path / "a.csv").write_text("URL\n" + "a" * 200_000)
+    with pytest.raises(CannotPrepare, match=r"a\.csv: not a CSV file"):
+        read_csv(tmp_path / "a.csv", "URL")
+    (tmp_path / "splits.csv").write_text("id,split\na,train\nb," + "a" * 200_000)
+    with pytest.raises(CannotPrepare, match=r"splits\.csv: not a CSV file"):
+        splits.read_table(tmp_path / "splits.csv")

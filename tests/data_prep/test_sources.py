@@ -23,7 +23,7 @@ def test_every_source_with_an_upstream_has_dummy_data_of_it():
 def test_a_source_builds_from_its_dummy_data(name, tmp_path):
     SOURCES[name].dummy()(tmp_path / "upstream")
     assert main([name, f"--from={tmp_path / 'upstream'}", f"--out={tmp_path}", "--split=0.5,0.2,0.3"]) == 0
-    folder = tmp_path / name / "1.0.0"
+    folder = tmp_path / name / "2.0.0"
     builder = tfds.builder_from_directory(folder)
     report = json.loads((folder / "report.json").read_text())
     splits_of, ids = defaultdict(set), []

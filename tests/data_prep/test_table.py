@@ -2,6 +2,7 @@
 
 import csv
 import json
+import unicodedata
 from collections import Counter
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 import tensorflow_datasets as tfds
 
+from cxrjax.io import prepared
 from data_prep.__main__ import main
 from data_prep.masks import read_map
 from data_prep.row import BadRow
@@ -34,7 +36,7 @@ def prepare(table: Path, *more: str) -> int:
 
 
 def records(table: Path, split: str) -> list[dict]:
-    return list(tfds.builder_from_directory(table.parent / "out" / "table" / "1.0.0").as_data_source(split))
+    return list(tfds.builder_from_directory(table.parent / "out" / "table" / "2.0.0").as_data_source(split))
 
 
 def row(path: str, split: str = "train", **more: str) -> dict[str, str]:
@@ -51,8 +53,10 @@ def test_a_record_is_its_row_and_its_file(tmp_path):
     table = write_table(tmp_path, [known, row("b.jpg", "test", label="nodule")])
     assert prepare(table) == 0
     (first,), (second,) = records(table, "train"), records(table, "test")
-    assert first["image"] == (tmp_path / "a.png").read_bytes()
-    assert second["image"] == (tmp_path / "b.jpg").read_bytes()
+    for record, name in ((first, "a.png"), (second, "b.jpg")):
+        stored, file = prepared.decode(record), cv2.imread(str(tmp_path / name), cv2.IMREAD_UNCHANGED)
+        np.testing.assert_array_equal(stored.pixels, file)
+    assert (first["format"], second["format"], first["bits"], first["color"]) == (b"png", b"jpeg", 8, b"1")
     assert (first["path"], first["patient_id"], first["source"]) == (b"a.png", b"a.png", b"ours")
     assert (first["height"], first["width"], first["view"], first["sex"], first["age"]) == (48, 40, b"PA", b"F", 61)
     np.testing.assert_array_equal(cv2.imdecode(np.frombuffer(first["mask"], np.uint8), 0), mask)
@@ -75,7 +79,7 @@ def test_bad_rows_are_reported_by_name_and_the_rest_is_kept(tmp_path, capsys):
     assert prepare(table) == 0
     captured = capsys.readouterr()
     assert "3 skipped" in captured.out
-    report = json.loads((tmp_path / "out" / "table" / "1.0.0" / "report.json").read_text())
+    report = json.loads((tmp_path / "out" / "table" / "2.0.0" / "report.json").read_text())
     reasons = {entry["name"]: entry["reason"] for entry in report["skipped"]}
     assert list(reasons) == ["gone.png", "text.png", "wide.png"]
     assert "no such file" in reasons["gone.png"]
@@ -169,7 +173,7 @@ def test_benchmark_counts_are_those_of_its_readme(shared, tmp_path):
     if not table.is_file():
         pytest.skip("the shared data has no benchmark.csv")
     assert main(["table", f"--csv={table}", f"--out={tmp_path}"]) == 0
-    splits = tfds.builder_from_directory(tmp_path / "table" / "1.0.0").as_data_source()
+    splits = tfds.builder_from_directory(tmp_path / "table" / "2.0.0").as_data_source()
     labels, masks = Counter(), Counter()
     for split, examples in splits.items():
         for example in examples:
@@ -187,3 +191,113 @@ def test_benchmark_counts_are_those_of_its_readme(shared, tmp_path):
     assert masks["jsrt", "structures"] == 246
     assert masks["openist", "lungs"] == 275
     assert masks["covid-chestxray-dataset", "lungs"] + masks["covid-chestxray-dataset", ""] == 356
+
+
+def fill(folder: Path, count: int = 6) -> list[str]:
+    names = [f"images/{number}.png" for number in range(count)]
+    (folder / "images").mkdir()
+    for number, name in enumerate(names):
+        write_image(folder / name, seed=number)
+    return names
+
+
+def prepare_text(folder: Path, text: str, *more: str) -> int:
+    (folder / "table.csv").write_text(text, encoding="utf-8")
+    return prepare(folder / "table.csv", "--duplicates=off", "--split=1,0,0", *more)
+
+
+def test_labels_of_a_table_are_those_of_the_shared_vocabulary(tmp_path, capsys):
+    words = ["Normal", "NORMAL", "COVID-19", "Covid", "covid19", "TB"]
+    rows = "".join(f"{name},{word}\n" for name, word in zip(fill(tmp_path), words, strict=True))
+    assert prepare_text(tmp_path, f"path,label\n{rows}") == 0
+    told = [(one["label"].decode(), one["upstream_label"].decode()) for one in records(tmp_path / "table.csv", "train")]
+    labels = ["normal", "normal", "covid19", "covid19", "covid19", "tuberculosis"]
+    assert told == list(zip(labels, words, strict=True))
+    assert "'COVID-19', 'Covid', 'covid19' as covid19; 'NORMAL', 'Normal' as normal" in capsys.readouterr().out
+
+
+def test_rows_without_a_label_are_left_out_where_labels_are_what_a_table_is_for(tmp_path, capsys):
+    cells = ["", "nan", "None", "-1", "viral", "null"]
+    rows = "".join(f"{name},{cell}\n" for name, cell in zip(fill(tmp_path), cells, strict=True))
+    assert prepare_text(tmp_path, f"path,label\n{rows}") == 0
+    assert [one["label"] for one in records(tmp_path / "table.csv", "train")] == [b"viral"]
+    said = capsys.readouterr()
+    assert "5 skipped" in said.out and "skipped images/1.png: line 3: no label (nan)" in said.err
+
+
+def test_rows_without_a_label_stay_where_a_table_is_for_masks(tmp_path, capsys):
+    first, second, *_ = fill(tmp_path)
+    text = f"path,label,mask\n{first},,{second}\n{second},viral,\nimages/2.png,,\n"
+    assert prepare_text(tmp_path, text) == 0
+    assert [one["label"] for one in records(tmp_path / "table.csv", "train")] == [b"", b"viral", b""]
+    assert "warning: 2 radiographs have no label" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        " Path ; Label ; Source ;site;\nimages/0.png;viral;ours;x;\n;;;;\n\n;;\n",
+        "path\tlabel\tdataset\tsite\nimages/0.png\tviral\tours\tx\n\n",
+        "sep=;\npath;LABEL;dataset;site\nimages\\0.png;viral;ours;x\n",
+        '\ufeffpath,label,source,site\r\n"images\\0.png",viral,ours,x\r\n,,,\r\n',
+        "path,label,dataset,site\nimages/0.png,viral,ours,x\nimages/0.png , viral,ours,x\n",
+    ],
+)
+def test_a_table_is_read_however_it_is_written(tmp_path, capsys, text):
+    fill(tmp_path)
+    assert prepare_text(tmp_path, text) == 0
+    (one,) = records(tmp_path / "table.csv", "train")
+    assert (one["path"], one["label"], one["source"]) == (b"images/0.png", b"viral", b"ours")
+    assert "columns of table.csv that are not used: site" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("form", ["NFC", "NFD"])
+def test_accents_of_either_form_name_a_file(tmp_path, form):
+    other = {"NFC": "NFD", "NFD": "NFC"}[form]
+    write_image(tmp_path / unicodedata.normalize(other, "r\u00f6ntgen.png"))
+    name = unicodedata.normalize(form, "r\u00f6ntgen.png")
+    assert prepare_text(tmp_path, f"path,label,mask\n{name},x,{name}\n") == 0
+    (one,) = records(tmp_path / "table.csv", "train")
+    assert one["path"].decode() == name and one["mask"]
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("path,label\nimages/0.png,A|B\n", "line 2 has the label 'A|B'; one label per radiograph is supported"),
+        ("path,label\nimages/0.png,A;B\n", "one label per radiograph"),
+        ("Path,No Finding,Edema\nimages/0.png,1,\n", "no column label (its columns: Path, No Finding, Edema)"),
+        ("path,label,x\na.png,v,1\na.png,v,2\n", "lines 2 and 3, with other values of x; keep one row per radiograph"),
+        ("path,label,Path\na.png,v,b.png\n", "two columns path"),
+        ("path,label\na\0b.png,v\n", "its line 2 holds a NUL character"),
+        (f"path,label\na.png,{'v' * 200_000}\n", "field larger than field limit"),
+        ("path,label,split,patient_id\na.png,v,train,12\nb.png,v,test,12.0\n", "patient 12 is in two splits"),
+    ],
+)
+def test_what_a_table_cannot_say_is_one_sentence(tmp_path, capsys, text, sentence):
+    assert prepare_text(tmp_path, text) == 2
+    said = capsys.readouterr().err
+    assert sentence in said and said.count("\n") == 1
+
+
+def test_a_row_with_more_cells_than_the_header_is_left_out(tmp_path, capsys):
+    fill(tmp_path)
+    assert prepare_text(tmp_path, "path,label\nimages/0.png,Pneumonia, viral\nimages/1.png,viral\n") == 0
+    assert [one["path"] for one in records(tmp_path / "table.csv", "train")] == [b"images/1.png"]
+    assert "images/0.png: line 2: more cells than the header has columns" in capsys.readouterr().err
+
+
+def test_what_a_data_set_lacks_is_said(tmp_path, capsys):
+    names = fill(tmp_path)
+    rows = "".join(f"{name},{'rare' if k == 5 else 'viral'},p{k}\n" for k, name in enumerate(names))
+    (tmp_path / "table.csv").write_text(f"path,label,patient_id\n{rows}")
+    assert prepare(tmp_path / "table.csv", "--split=0.98,0.01,0.01", "--duplicates=off") == 0
+    said = capsys.readouterr().out
+    for sentence in (
+        "no radiograph is in the split val, by which a training chooses its network",
+        "labels of a single radiograph, which can be learned or tested and not both: rare",
+        "there are only 6 patients",
+    ):
+        assert f"warning: {sentence}" in said
+    assert prepare(tmp_path / "table.csv", "--split=0.98,0.01,0.01", "--duplicates=off") == 0
+    assert capsys.readouterr().out == f"already complete, nothing done: {said}"

@@ -41,7 +41,7 @@ def test_two_workers_write_what_one_process_writes(table, tmp_path, capsys):
     assert main(["table", f"--csv={table}", f"--out={tmp_path / 'alone'}", "--duplicates=off"]) == 0
     ended = run(table, tmp_path / "beam", "--workers=2")
     assert ended.returncode == 0, ended.stderr
-    alone, beam = (tmp_path / out / "table" / "1.0.0" for out in ("alone", "beam"))
+    alone, beam = (tmp_path / out / "table" / "2.0.0" for out in ("alone", "beam"))
     assert sorted(path.name for path in beam.iterdir()) == sorted(path.name for path in alone.iterdir())
     for name in ("report.json", "splits.csv", "dataset_info.json"):
         assert (beam / name).read_bytes() == (alone / name).read_bytes()

@@ -1,0 +1,74 @@
+"""Single elements of a DICOM header, read without its pixels and without more of the file than they need."""
+
+import contextlib
+import io
+import struct
+import warnings
+import zlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import BinaryIO
+
+import pydicom
+from pydicom.filereader import read_dataset, read_partial
+from pydicom.tag import Tag
+
+PREAMBLE, MAGIC = 128, b"DICM"
+BARE = (b"\x08\x00", b"\x02\x00")  # a file without preamble begins with its group 0008 or 0002, little-endian
+_DEFLATED = b"1.2.840.10008.1.2.1.99"
+_META_LENGTH = PREAMBLE + len(MAGIC)  # where (0002,0000), the length of the meta group, begins
+_MOST_INFLATED = 4 << 20  # bytes of a deflated data set in which the elements have to lie
+_LONGEST = 1 << 16  # bytes of a value; longer ones are not read
+
+
+def is_dicom(file: Path) -> bool:
+    """Return whether a file begins as DICOM does; other files cost one short read."""
+    try:
+        with file.open("rb") as stream:
+            start = stream.read(PREAMBLE + len(MAGIC))
+    except OSError:
+        return False
+    return start[PREAMBLE:] == MAGIC or start.startswith(BARE)
+
+
+def read_header(file: Path | bytes, keywords: Sequence[str]) -> pydicom.Dataset:
+    """Read some elements of a DICOM header.
+
+    Args:
+        file: a path, or the content of a file.
+        keywords: of the elements, such as "PatientID".
+
+    Returns:
+        The elements that could be read; an empty data set where the file is missing, damaged or not DICOM.
+    """
+    if isinstance(file, Path) and not is_dicom(file):
+        return pydicom.Dataset()
+    with warnings.catch_warnings(), contextlib.suppress(Exception):  # damaged headers raise whatever they like
+        warnings.simplefilter("ignore")
+        with io.BytesIO(file) if isinstance(file, bytes) else file.open("rb") as stream:
+            return _read_elements(stream, keywords)
+    return pydicom.Dataset()
+
+
+def read_text(header: pydicom.Dataset, keyword: str) -> str:
+    """Return an element as text without blanks around it; "" where it is absent or cannot be decoded."""
+    with contextlib.suppress(Exception):
+        return str(header.get(keyword) or "").replace("\0", "").strip()
+    return ""
+
+
+def _read_elements(stream: BinaryIO, keywords: Sequence[str]) -> pydicom.Dataset:
+    tags = [Tag(keyword) for keyword in keywords]
+
+    def is_past(tag: int, vr: str | None, length: int) -> bool:
+        return tag > max(tags)
+
+    start = stream.read(1024)
+    stream.seek(0)
+    if _DEFLATED not in start:
+        return read_partial(stream, stop_when=is_past, defer_size=_LONGEST, force=True, specific_tags=tags)
+    (length,) = struct.unpack_from("<I", start, _META_LENGTH + 8)
+    stream.seek(_META_LENGTH + 12 + length)
+    # pydicom would inflate the whole file, however large it becomes.
+    inflated = zlib.decompressobj(-zlib.MAX_WBITS).decompress(stream.read(_MOST_INFLATED), _MOST_INFLATED)
+    return read_dataset(io.BytesIO(inflated), False, True, stop_when=is_past, specific_tags=tags)

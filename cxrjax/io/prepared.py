@@ -1,0 +1,247 @@
+"""Prepared data sets on disk: opened only where `data_prep` wrote them, and their radiographs decoded.
+
+TFDS imports whatever module the `features.json` of a data set names, and takes the pattern of its files from
+`dataset_info.json`. Both files are therefore compared with the forms that `data_prep` writes before TFDS sees them, so
+that a data set from a stranger runs no code.
+"""
+
+import dataclasses
+import json
+import re
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import tensorflow_datasets as tfds
+
+from cxrjax.io import decoding
+from cxrjax.io.types import Radiograph
+
+COMPLETE_MARKER, FEATURES = "dataset_info.json", "features.json"  # the first is what TFDS writes last
+REPORT = "report.json"
+_LARGEST = 1 << 20  # bytes of either file; ours have some thousand
+_PACKAGE = "tensorflow_datasets.core.features."
+_TEXT, _SCALAR, _TENSOR = (_PACKAGE + name for name in ("text_feature.Text", "scalar.Scalar", "tensor_feature.Tensor"))
+_FILE_PATTERN = "{DATASET}-{SPLIT}.{FILEFORMAT}-{SHARD_X_OF_Y}"
+_INFO_KEYS = frozenset(
+    ("citation", "description", "disableShuffling", "fileFormat", "moduleName", "name", "splits", "version")
+)
+_SPLIT_KEYS = frozenset(("filepathTemplate", "name", "numBytes", "shardLengths"))
+_SKIPPED = frozenset(("name", "reason"))
+_PAIR = frozenset(("one", "other", "one_label", "other_label", "one_split", "other_split", "difference", "likeness"))
+
+_Feature = tuple[str, str, tuple[str, ...]]  # class, dtype, shape
+_FIRST: dict[str, _Feature] = (
+    dict.fromkeys(
+        ("id", "label", "licence", "mask_kind", "path", "patient_id", "sex", "source", "upstream_label", "view"),
+        (_TEXT, "", ()),
+    )
+    | dict.fromkeys(("image", "lesions", "mask"), (_TENSOR, "string", ()))
+    | dict.fromkeys(("height", "width"), (_SCALAR, "int32", ()))
+    | {"age": (_SCALAR, "float32", ()), "spacing": (_TENSOR, "float32", ("2",))}
+)
+_SECOND: dict[str, _Feature] = _FIRST | {
+    "format": (_TEXT, "", ()),
+    "color": (_TEXT, "", ()),
+    "bits": (_SCALAR, "int32", ()),
+    "inverted": (_SCALAR, "bool", ()),
+}
+FORMS: dict[str, dict[str, _Feature]] = {"1": _FIRST, "2": _SECOND}  # by the first number of the version
+
+
+class MissingData(Exception):
+    """A data set or a split that is not there, or not fit for the task; the message says which and why."""
+
+
+class Records(Sequence):
+    """The stored examples of a split, by number; a damaged file is `MissingData`, which names the split."""
+
+    def __init__(self, builder: tfds.core.DatasetBuilder, split: str):
+        """Open a split.
+
+        Args:
+            builder: of `open_builder`.
+            split: one that holds something.
+
+        Raises:
+            MissingData: its files are damaged, or not there.
+        """
+        self._name = f"{builder.data_path}: split {split}"
+        try:
+            self._source = builder.as_data_source(split)
+        except Exception as error:
+            raise self._explain(error) from error
+
+    def __len__(self) -> int:
+        return len(self._source)
+
+    def __getitem__(self, number: int) -> dict[str, Any]:
+        if not 0 <= number < len(self):
+            raise IndexError(f"{self._name} has no record {number} of {len(self)}")
+        try:
+            return self._source[number]
+        except Exception as error:  # readers of damaged records raise whatever they like
+            raise self._explain(error) from error
+
+    def _explain(self, error: Exception) -> MissingData:
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0].split(";")[0]
+        return MissingData(f"{self._name} is damaged ({reason}); prepare the data set again")
+
+
+def open_builder(folder: str | Path) -> tfds.core.DatasetBuilder:
+    """Open a prepared data set that `data_prep` wrote.
+
+    Args:
+        folder: the one that holds `dataset_info.json`.
+
+    Raises:
+        MissingData: a file is missing or damaged, or says what `data_prep` never writes.
+    """
+    folder = Path(folder)
+    info = _check_info(folder / COMPLETE_MARKER)
+    _check_features(folder / FEATURES, FORMS[info["version"].partition(".")[0]])
+    return tfds.builder_from_directory(folder)
+
+
+def keep_newest(folders: list[str]) -> list[str]:
+    """Return the newest of the folders alone where all are versions of one data set, else all of them."""
+    names = [Path(folder).name for folder in folders]
+    are_versions = all(re.fullmatch(r"\d+\.\d+\.\d+", name) for name in names)
+    if not are_versions or len({Path(folder).parent for folder in folders}) != 1:
+        return folders
+    return [max(folders, key=lambda folder: tuple(map(int, Path(folder).name.split("."))))]
+
+
+def read_json(path: Path) -> Any:
+    """Read a JSON file.
+
+    Raises:
+        MissingData: it is not there, too large, or damaged.
+    """
+    try:
+        if path.stat().st_size > _LARGEST and path.name in (COMPLETE_MARKER, FEATURES):
+            raise MissingData(f"{path}: larger than any that data_prep writes; the data set is not opened")
+        return json.loads(path.read_bytes())
+    except OSError as error:
+        raise MissingData(f"{path}: {(error.strerror or str(error)).lower()}; prepare the data set again") from error
+    except (ValueError, RecursionError) as error:
+        raise MissingData(f"{path}: damaged, not JSON; prepare the data set again") from error
+
+
+def read_report(folder: str | Path) -> dict[str, Any]:
+    """Read what was prepared and what was left out, `report.json` of a data set.
+
+    Raises:
+        MissingData: it is not there, or damaged.
+    """
+    path = Path(folder, REPORT)
+    report = read_json(path)
+    if not _is_report(report):
+        raise MissingData(f"{path}: damaged, it lacks what data_prep writes; prepare the data set again")
+    return report
+
+
+def decode(stored: Mapping[str, Any], read: Callable[[bytes, str], Radiograph] = decoding.decode) -> Radiograph:
+    """Decode the radiograph of a stored example.
+
+    Args:
+        stored: see `data_prep/example.py`. Version 1 of the data sets held files; from version 2 on they hold pixels,
+            and what the file said of them beside.
+        read: decodes a file by its content and name: in this process, or by `radiograph.decode` in one that may die.
+
+    Raises:
+        UnreadableRadiograph: it does not decode.
+    """
+    picture = read(stored["image"], as_text(stored["path"]))
+    if "format" not in stored:
+        return picture
+    return dataclasses.replace(picture, kind=as_text(stored["format"]), inverted=bool(stored["inverted"]))
+
+
+def as_text(value: bytes | str) -> str:
+    """Return a stored text as str."""
+    return value.decode("utf-8", "backslashreplace") if isinstance(value, bytes) else str(value)
+
+
+def _is_report(report: Any) -> bool:
+    forms = {"settings": dict, "counts": dict, "skipped": list, "duplicates": list}
+    if not isinstance(report, dict) or any(not isinstance(report.get(key), form) for key, form in forms.items()):
+        return False
+    return (
+        "duplicates" in report["settings"]
+        and all(isinstance(labels, dict) for labels in report["counts"].values())
+        and all(isinstance(one, dict) and one.keys() >= _SKIPPED for one in report["skipped"])
+        and all(isinstance(one, dict) and one.keys() >= _PAIR for one in report["duplicates"])
+        and isinstance(report.get("remarks", []), list)
+        and isinstance(report.get("patients_known", {}), dict)
+    )
+
+
+def _check_info(path: Path) -> dict[str, Any]:
+    info = read_json(path)
+    if not isinstance(info, dict):
+        raise _refuse(path, "it is no object")
+    if strange := sorted(info.keys() - _INFO_KEYS):
+        raise _refuse(path, f"it has {strange[0]!r}")
+    if info.get("moduleName") != "data_prep.builder" or info.get("fileFormat") != "array_record":
+        raise _refuse(path, "it names another module or file format")
+    if not re.fullmatch(r"[a-z][a-z0-9_]*", str(info.get("name"))):
+        raise _refuse(path, "its name is none that data_prep gives")
+    version = info.get("version")
+    if not isinstance(version, str) or not re.fullmatch(r"\d+\.\d+\.\d+", version):
+        raise _refuse(path, "it has no version")
+    if version.partition(".")[0] not in FORMS:
+        raise MissingData(
+            f"{path}: the data set has version {version}, and this cxrjax reads {' and '.join(FORMS)}; prepare it "
+            "again, or install the cxrjax that wrote it"
+        )
+    splits = info.get("splits", [])
+    if not isinstance(splits, list) or not all(map(_is_split, splits)):
+        raise _refuse(path, "its splits are not stored as data_prep stores them")
+    return info
+
+
+def _is_split(split: Any) -> bool:
+    return (
+        isinstance(split, dict)
+        and split.keys() <= _SPLIT_KEYS
+        and split.get("filepathTemplate") == _FILE_PATTERN
+        and re.fullmatch(r"[A-Za-z]\w*", str(split.get("name"))) is not None
+        and isinstance(split.get("shardLengths", []), list)
+        and all(str(length).isdigit() for length in split.get("shardLengths", []))
+    )
+
+
+def _check_features(path: Path, form: Mapping[str, _Feature]) -> None:
+    known = read_json(path)
+    try:
+        features = known["featuresDict"]["features"]
+        is_ours = known.keys() == {"featuresDict", "pythonClassName"}
+        is_ours &= known["pythonClassName"] == _PACKAGE + "features_dict.FeaturesDict"
+        is_ours &= known["featuresDict"].keys() == {"features"}
+        is_ours &= {name: _describe(feature) for name, feature in features.items()} == form
+    except (AttributeError, KeyError, TypeError, ValueError):
+        is_ours = False
+    if not is_ours:
+        raise _refuse(path, "its features are not those of a radiograph")
+
+
+def _describe(feature: Mapping[str, Any]) -> _Feature:
+    """Return class, dtype and shape of a feature.
+
+    Raises:
+        ValueError: it has anything else.
+    """
+    name = feature["pythonClassName"]
+    if name == _TEXT and feature.keys() == {"pythonClassName", "text"} and not feature["text"]:
+        return name, "", ()
+    tensor = feature["tensor"]
+    if feature.keys() != {"pythonClassName", "tensor"} or not tensor.keys() <= {"dtype", "encoding", "shape"}:
+        raise ValueError("a feature of another form")
+    if tensor.get("encoding", "none") != "none" or not tensor["shape"].keys() <= {"dimensions"}:
+        raise ValueError("a tensor of another form")
+    return name, tensor["dtype"], tuple(tensor["shape"].get("dimensions", ()))
+
+
+def _refuse(path: Path, reason: str) -> MissingData:
+    return MissingData(f"{path}: not a data set that data_prep wrote ({reason}); it is not opened")

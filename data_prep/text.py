@@ -1,0 +1,33 @@
+"""Names of files, which may be any bytes, as text that can be stored and printed."""
+
+import os
+from dataclasses import replace
+
+from data_prep.row import Row, Skip
+
+
+def storable(text: str) -> str:
+    r"""A text that UTF-8 can hold: bytes of a name that are not UTF-8 become escapes such as \xf6."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return os.fsencode(text).decode("utf-8", "backslashreplace")
+    return text
+
+
+def printable(text: str) -> str:
+    """A text without control characters, which a terminal would obey; lines stay lines."""
+    shown = storable(text)
+    return "".join(
+        letter if letter.isprintable() or letter == "\n" else letter.encode("unicode_escape").decode()
+        for letter in shown
+    )
+
+
+def clean(one: Row | Skip) -> Row | Skip:
+    """A row or a skipped file whose words can be stored."""
+    if isinstance(one, Skip):
+        return Skip(storable(one.id), storable(one.reason))
+    words = ("id", "label", "upstream_label", "patient_id", "source")
+    changed = {word: storable(getattr(one, word)) for word in words}
+    return one if all(getattr(one, word) == text for word, text in changed.items()) else replace(one, **changed)

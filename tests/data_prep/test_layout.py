@@ -1,0 +1,102 @@
+"""Which folder names the class and which the split, and which files are masks."""
+
+from collections import Counter
+
+import pytest
+
+from data_prep.__main__ import main
+from data_prep.row import CannotPrepare
+from data_prep.upstream.dummies import save
+from data_prep.upstream.labels import unify
+
+CLASSES = ("NORMAL", "PNEUMONIA")
+
+
+def fill(folder, *names):
+    for name in names:
+        save(folder / name)
+    return folder
+
+
+def place(found):
+    """(label, split) of every radiograph, counted."""
+    return Counter((row.label, row.split) for row in found.rows.values())
+
+
+@pytest.mark.parametrize(
+    "form", ["{split}/{label}/{n}.png", "chest_xray/{split}/{label}/{n}.png", "{label}/{split}/{n}.png"]
+)
+def test_folders_of_splits_are_splits(survey, tmp_path, form):
+    splits = {"train": "train", "Validation_set": "val", "TEST": "test"}
+    names = [form.format(split=split, label=label, n=f"{split}{label}") for split in splits for label in CLASSES]
+    found = survey("folder", fill(tmp_path / "in", *names))
+    assert place(found) == {(label, split): 1 for label in ("normal", "PNEUMONIA") for split in splits.values()}
+
+
+def test_a_data_set_keeps_the_splits_of_its_folders(tmp_path, capsys):
+    names = [
+        f"{split}/{label}/{split}{k}.png" for split in ("train", "val", "test") for label in CLASSES for k in (0, 1)
+    ]
+    fill(tmp_path / "in", *names)
+    assert main(["folder", f"--from={tmp_path / 'in'}", f"--out={tmp_path / 'out'}", "--duplicates=off"]) == 0
+    said = capsys.readouterr().out.splitlines()
+    assert said[0].startswith("train 4 (PNEUMONIA 2, normal 2); val 4 (PNEUMONIA 2, normal 2); test 4")
+    assert "the splits train, val, test are those of the folders of these names" in said[1]
+    assert said[-1] == (
+        "warning: 12 of 12 radiographs have no known patient: nothing keeps the radiographs of a patient in one split"
+    )
+
+
+@pytest.mark.parametrize(
+    ("names", "sentence"),
+    [
+        (["normal/a.png", "tb/b.png", "test/c.png"], "test is by name a split, and normal and tb are not"),
+        (["train/a.png", "test/b.png"], "test and train are by name a split, and without a folder for every class"),
+        (["train/NORMAL/a.png", "test/b.png"], "test is by name a split, and without a folder"),
+        (["images/a.png", "masks/a.png"], "images is no class"),
+        (["train/images/a.png", "train/masks/a.png", "test/images/b.png"], "without a folder for every class"),
+        (["masks/a.png"], "no radiograph in a folder of a class"),
+    ],
+)
+def test_folders_that_are_no_classes_are_refused(survey, tmp_path, names, sentence):
+    with pytest.raises(CannotPrepare, match=sentence):
+        survey("folder", fill(tmp_path / "in", *names))
+
+
+def test_masks_are_no_radiographs(survey, tmp_path):
+    names = [f"{label}/{part}/1.png" for label in CLASSES for part in ("images", "masks", "Lung_Segmentation")]
+    names += ["NORMAL/2.png", "NORMAL/2_mask.png", "NORMAL/2_seg.png", "NORMAL/skeleton_seg.png", "annotations/3.png"]
+    found = survey("folder", fill(tmp_path / "in", *names))
+    assert set(found.rows) == {
+        "NORMAL/images/1.png",
+        "PNEUMONIA/images/1.png",
+        "NORMAL/2.png",
+        "NORMAL/skeleton_seg.png",
+    }
+    assert {name for name, reason in found.left_out.items() if "a mask" in reason} == set(names) - set(found.rows)
+
+
+def test_a_linked_class_is_taken(survey, tmp_path):
+    fill(tmp_path, "in/normal/a.png", "elsewhere/b.png")
+    (tmp_path / "in" / "covid19").symlink_to(tmp_path / "elsewhere")
+    assert survey("folder", tmp_path / "in").tell("label") == {"covid19/b.png": "covid19", "normal/a.png": "normal"}
+
+
+def test_a_name_that_is_not_utf8_is_stored_with_its_bytes_escaped(tmp_path):
+    fill(tmp_path / "in", "normal/a.png", "tb/c.png")
+    (tmp_path / "in/normal/a.png").rename(str(tmp_path / "in/normal") + "/R\udcf6ntgen.png")
+    assert main(["folder", f"--from={tmp_path / 'in'}", f"--out={tmp_path / 'out'}", "--split=1,0,0"]) == 0
+    assert r"normal/R\xf6ntgen.png,,train" in (tmp_path / "out/folder/2.0.0/splits.csv").read_text()
+
+
+def test_labels_of_several_spellings_are_one():
+    words = ["Normal", "NORMAL", "COVID-19", "covid19", "Lung_Opacity", "lung opacity", "lung opacity", "TB"]
+    assert unify(words) == {
+        "Normal": "normal", "NORMAL": "normal", "COVID-19": "covid19", "covid19": "covid19",
+        "Lung_Opacity": "lung opacity", "lung opacity": "lung opacity", "TB": "tuberculosis",
+    }  # fmt: skip
+
+
+def test_labels_that_say_something_else_stay_apart():
+    words = ["COVID+", "COVID-", "grade 1", "grade 1+", "1-2", "12", "-1", "1", "肺炎", "正常"]
+    assert len(set(unify(words).values())) == len(words)
