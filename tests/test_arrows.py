@@ -39,6 +39,8 @@ LEAVES: dict[str, set[str]] = {
     "cxrjax.predictions": {"cxrjax.whole"},
     "cxrjax.programs": {"cxrjax", "cxrjax.whole"},  # cxrjax for where its code lies
     "cxrjax.radiograph": set(),
+    "cxrjax.runtime": set(),
+    "cxrjax.runtime.*": set(),
     "cxrjax.saliency": {"cxrjax.patches"},
     "cxrjax.sampling": set(),
     "cxrjax.schedules": set(),
@@ -54,8 +56,8 @@ LEAVES: dict[str, set[str]] = {
 NETWORKS: dict[str, set[str]] = {
     "cxrjax.models": {"cxrjax.models.*"},
     "cxrjax.models.*": {"cxrjax.models.*"},
-    "cxrjax.pretrained": {"cxrjax.anatomy", "cxrjax.models", "cxrjax.pretrained.*"},
-    "cxrjax.pretrained.*": {"cxrjax.pretrained.*"},
+    "cxrjax.pretrained": {"cxrjax.anatomy", "cxrjax.models", "cxrjax.pretrained.*", "cxrjax.runtime.*"},
+    "cxrjax.pretrained.*": {"cxrjax.pretrained.*", "cxrjax.runtime.*"},
     "cxrjax.views": {*LEAVES, "cxrjax.models"},
     "cxrjax.dense": {*LEAVES, "cxrjax.models", "cxrjax.views"},
     "cxrjax.pipeline": {*LEAVES, "cxrjax.dense", "cxrjax.models", "cxrjax.views"},
@@ -69,7 +71,7 @@ DOORS_TO_THE_DISK: dict[str, set[str]] = {
     "cxrjax.runs": {"cxrjax.gate", "cxrjax.mahalanobis", "cxrjax.networks", "cxrjax.checkpoints", "cxrjax.whole"},
     "cxrjax.exchange": {
         "cxrjax.anatomy", "cxrjax.pretrained", "cxrjax.pretrained.*", "cxrjax.checkpoints", "cxrjax.runs",
-        "cxrjax.whole",
+        "cxrjax.runtime.*", "cxrjax.whole",
     },
     "cxrjax.history": {"cxrjax.whole"},
     "cxrjax.ensemble": {*LEAVES, *NETWORKS, "cxrjax.checkpoints", "cxrjax.runs"},
@@ -167,7 +169,7 @@ ONLY: dict[str, set[str]] = {
     "jax.export": {"cxrjax.export.stablehlo", "cxrjax.programs"},
     "jax2onnx": {"cxrjax.export.onnx"},
     "onnxruntime": {"cxrjax.export.onnx"},
-    "safetensors": {"cxrjax.pretrained.files", "cxrjax.exchange"},
+    "safetensors": {"cxrjax.pretrained.files", "cxrjax.pretrained.safetensors_file", "cxrjax.exchange"},
     # It runs what a file names, which cxrjax.pretrained.unpickle does not; workers read what their parent just wrote.
     "pickle": {"data_prep.workers"},
     "jinja2": {"cxrjax.report.render"},

@@ -1,0 +1,3 @@
+from cxrjax.pretrained import keras
+
+read = keras.read
