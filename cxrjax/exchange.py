@@ -14,7 +14,7 @@ from ml_collections import ConfigDict
 from cxrjax import anatomy, pretrained, runs, whole
 from cxrjax.checkpoints import Checkpoints
 from cxrjax.pretrained import files, hub
-from cxrjax.runtime.messages import SHORT, enumerate_names, printable
+from cxrjax.runtime.text import SHORT, enumerate_names, printable
 
 HEADS = ("auto", "keep", "fresh")  # of config.init_head
 _MOST_CLASSES = 100  # that an error message lists

@@ -10,7 +10,7 @@ from jax import Array
 
 from cxrjax import anatomy, models
 from cxrjax.pretrained import dialects, names
-from cxrjax.runtime.messages import SHORT, enumerate_names, printable
+from cxrjax.runtime.text import SHORT, enumerate_names, printable
 
 # Segmenters that begin with the backbone of a classifier, under the name "encoder".
 ENCODERS = {"unet_resnet34": "resnet34"}

@@ -9,8 +9,8 @@ from typing import TypeVar
 import numpy as np
 import safetensors
 
-from cxrjax.pretrained import keras_process, pth, safetensors_file
-from cxrjax.runtime.messages import printable
+from cxrjax.pretrained import keras, pth, safetensors_file
+from cxrjax.runtime.text import printable
 
 # Put before every name by PyTorch's DataParallel, and by those who wrap a network in another.
 _PREFIXES = ("module.", "model.", "net.")
@@ -80,7 +80,7 @@ def _read(path: Path) -> dict[str, np.ndarray]:
     if _is_safetensors(head):
         return tidy(safetensors_file.read(path, _MOST_BYTES))
     if head.startswith(b"\x89HDF"):
-        return keras_process.read(path)
+        return keras.read(path)
     if head.startswith((b"PK\x03\x04", b"\x80")):
         return tidy(pth.read(path, _MOST_BYTES))
     if head.startswith(b"version https://git-lfs"):

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from cxrjax.pretrained import unpickle
-from cxrjax.runtime.messages import SHORT, enumerate_names, printable
+from cxrjax.runtime.text import SHORT, enumerate_names, printable
 
 # Where checkpoints keep the weights beside the optimiser's state and the epoch: Oh et al. 2020 say model_state_dict.
 STATE_KEYS = ("model_state_dict", "state_dict", "model", "net", "network", "weights")

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import safetensors
 
-from cxrjax.runtime.messages import SHORT, printable
+from cxrjax.runtime.text import SHORT, printable
 
 # The library itself allows 100 MB, which as Python objects is more than a gigabyte; a tensor takes a hundred bytes.
 _LONGEST_HEADER = 16 * 2**20

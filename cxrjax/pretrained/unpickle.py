@@ -11,7 +11,7 @@ import pickletools
 from collections.abc import Callable, Mapping
 from typing import Any, BinaryIO, NamedTuple
 
-from cxrjax.runtime.messages import SHORT, printable
+from cxrjax.runtime.text import SHORT, printable
 
 # A state dict has some forty opcodes and two hundred bytes for each tensor; these are a hundred times those of the
 # largest network here with its optimizer.

@@ -1,1 +1,1 @@
-"""The process and the machine it runs on."""
+"""Processes and what they exchange."""

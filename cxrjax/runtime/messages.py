@@ -1,28 +1,99 @@
-"""Text of files and libraries, made fit to be printed as one line of an error message."""
+"""Values as bytes between two processes of which one is not trusted: decoding a message runs no code.
 
-LONGEST = 4000  # characters of a whole message
-SHORT = 100  # characters of a name that a file gives
+A message is a head (JSON) followed by blobs. JSON holds None, booleans, numbers, text, lists and dicts with text keys;
+bytes and NumPy arrays travel as blobs. Tuples come back as lists.
+"""
+
+import json
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+Buffer = bytes | bytearray | memoryview | np.ndarray
+
+_BYTES = "bytes"
+_ARRAY = "array"
+_DICT = "dict"
+_MAX_HEAD = 64 * 2**20  # bytes of JSON in a message
 
 
-def printable(text: object, longest: int = LONGEST) -> str:
-    r"""Return a text as one line that is safe to print, of bounded length.
+class BadMessage(Exception):
+    """Bytes that are no message, or a value that cannot be sent."""
 
-    Args:
-        text: anything; only its beginning is looked at where it is very long.
-        longest: characters of the result, at most; what is left out is replaced by "…".
+
+def encode(value: Any) -> list[Buffer]:
+    """Encode a value.
 
     Returns:
-        The text; control characters, line breaks and characters that cannot be encoded are escaped (`\x1b`, `\n`).
+        The parts of a message, to be written one after the other.
+
+    Raises:
+        BadMessage: the value holds an object of another type than this module names.
     """
-    text = str(text)
-    line = "".join(
-        character if character.isprintable() else character.encode("unicode_escape", "surrogatepass").decode("ascii")
-        for character in text[: longest + 1]
-    )
-    return line if len(line) <= longest and len(text) <= longest else f"{line[: longest - 1]}…"
+    blobs: list[Buffer] = []
+    tree = _strip(value, blobs)
+    sizes = [memoryview(blob).nbytes for blob in blobs]
+    head = json.dumps({"tree": tree, "sizes": sizes}, ensure_ascii=True).encode("ascii")
+    return [len(head).to_bytes(8, "little"), head, *blobs]
 
 
-def enumerate_names(names: list[str], most: int) -> str:
-    """Return names joined by commas, each shortened; of more than `most` the first ones and the number of the others."""
-    text = ", ".join(printable(name, SHORT) for name in names[:most])
-    return text if len(names) <= most else f"{text} and {len(names) - most} more"
+def decode(read: Callable[[int], bytearray], max_bytes: int) -> Any:
+    """Decode the next message of a stream.
+
+    Args:
+        read: returns exactly the given number of bytes of the stream.
+        max_bytes: the most that head and blobs may take together.
+
+    Raises:
+        BadMessage: it is no message, or a larger one.
+    """
+    length = int.from_bytes(read(8), "little")
+    if length > min(_MAX_HEAD, max_bytes):
+        raise BadMessage(f"a head of {length} bytes")
+    try:
+        head = json.loads(bytes(read(length)))
+        sizes = [int(size) for size in head["sizes"]]
+        if min(sizes, default=0) < 0 or sum(sizes) > max_bytes:
+            raise BadMessage(f"a message of {sum(sizes)} bytes, at most {max_bytes} are read")
+        blobs = [read(size) for size in sizes]
+        return _restore(head["tree"], blobs)
+    except (KeyError, TypeError, ValueError, IndexError, RecursionError) as error:
+        raise BadMessage("not a message") from error
+
+
+def _strip(value: Any, blobs: list[Buffer]) -> Any:
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    if isinstance(value, bytes | bytearray | memoryview):
+        blobs.append(value)
+        return {_BYTES: len(blobs) - 1}
+    if isinstance(value, np.generic):
+        return _strip(value.item(), blobs)
+    if isinstance(value, np.ndarray) and not value.dtype.hasobject and value.dtype.names is None:
+        blobs.append(np.ascontiguousarray(value).reshape(-1).view(np.uint8))
+        # An extension type, as bfloat16, is known by its name alone.
+        dtype = value.dtype.name if value.dtype.kind == "V" else value.dtype.str
+        return {_ARRAY: len(blobs) - 1, "dtype": dtype, "shape": list(value.shape)}
+    if isinstance(value, list | tuple):
+        return [_strip(item, blobs) for item in value]
+    if isinstance(value, dict) and all(isinstance(key, str) for key in value):
+        return {_DICT: {key: _strip(item, blobs) for key, item in value.items()}}
+    raise BadMessage(f"a {type(value).__name__} cannot be sent")
+
+
+def _restore(tree: Any, blobs: list[bytearray]) -> Any:
+    if isinstance(tree, list):
+        return [_restore(item, blobs) for item in tree]
+    if not isinstance(tree, dict):
+        return tree
+    if _DICT in tree:
+        return {key: _restore(item, blobs) for key, item in tree[_DICT].items()}
+    if _BYTES in tree:
+        return bytes(blobs[tree[_BYTES]])
+    dtype = np.dtype(tree["dtype"])
+    shape = [int(size) for size in tree["shape"]]
+    if dtype.hasobject or min(shape, default=0) < 0 or math.prod(shape) * dtype.itemsize != len(blobs[tree[_ARRAY]]):
+        raise BadMessage("an array of another size than its shape")
+    return np.frombuffer(blobs[tree[_ARRAY]], dtype).reshape(shape)

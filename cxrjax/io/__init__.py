@@ -1,0 +1,1 @@
+"""Files of radiographs: how they are found and read."""

@@ -1,3 +1,0 @@
-from cxrjax.pretrained import keras
-
-read = keras.read

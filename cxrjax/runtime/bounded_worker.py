@@ -1,0 +1,129 @@
+"""The other side of `bounded`: the loop that runs inside the process."""
+
+import importlib
+import math
+import os
+import resource
+import signal
+import threading
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from cxrjax.runtime import complaints, messages
+from cxrjax.runtime.bounded import OUT_OF_MEMORY, READY, WALL_CLOCK_FACTOR
+
+_MAX_REQUEST = 2**40  # bytes; the parent is trusted
+_MAX_FILE = 2**20  # bytes of any file that the process writes, the decoders' complaints among them
+_MAX_MESSAGE = 10_000  # characters of an exception's text
+_POLL_SECONDS = 0.5
+_GRACE_SECONDS = 5  # the parent ends a call that takes too long before this process ends itself
+
+
+def serve(functions: Sequence[str], parent: int, max_seconds: float, max_memory: int) -> None:
+    """Run calls until the parent closes its end of the pipe or dies; does not return.
+
+    Args:
+        functions: dotted names, called by their place in this list.
+        parent: process id of the parent.
+        max_seconds: see `bounded.Bounds`.
+        max_memory: see `bounded.Bounds`.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's, which ends this process
+    signal.signal(signal.SIGALRM, signal.SIG_DFL)
+    threading.Thread(target=_end_with, args=[parent], daemon=True).start()
+    requests, responses = _take_over_pipes()
+    calls = [_resolve(name) for name in functions]
+    complaints.capture()
+    _limit(resource.RLIMIT_CORE, 0)
+    _limit(resource.RLIMIT_FSIZE, _MAX_FILE)
+    if (size := _address_space()) is not None:
+        _limit(resource.RLIMIT_AS, size + max_memory)
+    _send(responses, READY)
+    while True:
+        try:
+            index, arguments = messages.decode(lambda count: _read(requests, count), _MAX_REQUEST)
+        except EOFError:
+            os._exit(0)
+        except MemoryError:  # the rest of the request is in the pipe: the parent starts another process
+            os._exit(OUT_OF_MEMORY)
+        # Both end the process inside a decoder that never returns, even if nobody is left to end it.
+        _limit(resource.RLIMIT_CPU, math.ceil(time.process_time() + max_seconds))
+        signal.setitimer(signal.ITIMER_REAL, WALL_CLOCK_FACTOR * max_seconds + _GRACE_SECONDS)
+        answer = _run(calls[index], arguments)
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        _send(responses, answer)
+
+
+def _run(function: Callable[..., Any], arguments: Sequence[Any]) -> dict[str, Any]:
+    complaints.take()  # of the last call
+    try:
+        return {"result": function(*arguments)}
+    except BaseException as error:  # decoders in Rust panic beside Exception
+        kind = type(error)
+        return {"kind": f"{kind.__module__}.{kind.__qualname__}", "message": str(error)[:_MAX_MESSAGE]}
+
+
+def _resolve(name: str) -> Callable[..., Any]:
+    module, _, function = name.rpartition(".")
+    return getattr(importlib.import_module(module), function)
+
+
+def _take_over_pipes() -> tuple[int, int]:
+    """Move the parent's pipes away from descriptors 0 and 1, and leave there an empty file and the standard error."""
+    requests = os.dup(0)
+    responses = os.dup(1)
+    nowhere = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nowhere, 0)
+    os.close(nowhere)
+    os.dup2(2, 1)
+    return requests, responses
+
+
+def _limit(kind: int, value: int) -> None:
+    """Lower a limit of this process; one that the system or the user has set lower stays."""
+    soft, hard = resource.getrlimit(kind)
+    known = [
+        bound for bound in (hard, *([soft] if kind == resource.RLIMIT_AS else [])) if bound != resource.RLIM_INFINITY
+    ]
+    try:
+        resource.setrlimit(kind, (min([value, *known]), hard))
+    except (OSError, ValueError):  # macOS does not limit the address space
+        return
+
+
+def _address_space() -> int | None:
+    """Return the bytes of address space that this process has, where the system tells."""
+    try:
+        with open("/proc/self/statm") as file:
+            return int(file.read().split()[0]) * resource.getpagesize()
+    except (OSError, ValueError):
+        return None
+
+
+def _end_with(parent: int) -> None:
+    while os.getppid() == parent:
+        time.sleep(_POLL_SECONDS)
+    os._exit(0)
+
+
+def _read(descriptor: int, count: int) -> bytearray:
+    data = bytearray(count)
+    left = memoryview(data)
+    while left:
+        received = os.readv(descriptor, [left])
+        if not received:
+            raise EOFError
+        left = left[received:]
+    return data
+
+
+def _send(descriptor: int, value: Any) -> None:
+    try:
+        parts = messages.encode(value)
+    except messages.BadMessage as error:
+        parts = messages.encode({"kind": "cxrjax.runtime.messages.BadMessage", "message": str(error)})
+    for part in parts:
+        left = memoryview(part).cast("B")
+        while left:
+            left = left[os.write(descriptor, left) :]
