@@ -8,7 +8,7 @@ import numpy as np
 from cxrjax.runtime.bounded import BoundedProcess, Bounds, BoundsExceeded, CallFailed
 
 _READER = "cxrjax.io.keras_h5.read"
-BOUNDS = Bounds(max_seconds=30, max_memory=3 * 2**30)  # half a gigabyte of weights takes two seconds
+BOUNDS = Bounds(max_seconds=20, max_memory=3 * 2**30)  # half a gigabyte of weights takes two seconds
 
 
 def read(path: str | os.PathLike) -> dict[str, np.ndarray]:
@@ -19,7 +19,7 @@ def read(path: str | os.PathLike) -> dict[str, np.ndarray]:
         OSError: it cannot be read.
     """
     try:
-        return _process().call(_READER, os.path.abspath(path))
+        return _process().call(_READER, os.fsencode(os.path.abspath(path)))
     except BoundsExceeded as error:
         raise ValueError(f"it {error}") from None
     except CallFailed as error:
