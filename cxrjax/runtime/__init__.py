@@ -1,1 +1,1 @@
-"""Processes and what they exchange."""
+"""The process and the machine it runs on, and what processes exchange."""
