@@ -5,7 +5,6 @@ On disk: a TFDS data set in array_record files, as `python -m data_prep` writes 
 every one standardised, in the order it is stored. Who is in which split was decided when the data set was prepared.
 """
 
-import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
 from itertools import islice
@@ -21,8 +20,10 @@ from tqdm import tqdm
 
 from cxrjax import lesions, radiograph, standardise
 from cxrjax.cohort import Split, name_keys
+from cxrjax.io import json_file
 from cxrjax.losses import LUNGS_KNOWN, STRUCTURES_KNOWN
 
+_REMEDY = "remove it, or prepare the data set again"
 _WORDS = ("path", "patient_id", "source", "label", "view", "sex", "mask_kind")
 
 
@@ -263,13 +264,13 @@ def list_splits(directory: str) -> list[str]:
 def read_report(directory: str) -> dict[str, Any]:
     """What its preparation says of a data set (`report.json`): counts, what was skipped, near-duplicates."""
     path = Path(_find(directory)) / "report.json"
-    return json.loads(path.read_text()) if path.exists() else {}
+    return json_file.read(path, _REMEDY) if path.exists() else {}
 
 
 def read_card(directory: str) -> dict[str, Any] | None:
     """The facts of its data card (`python -m data_prep describe`); None where that was not asked for."""
     path = Path(_find(directory)) / "card" / "card.json"
-    return json.loads(path.read_text()) if path.exists() else None
+    return json_file.read(path, _REMEDY) if path.exists() else None
 
 
 def index_labels(split: Split | Stored, classes: tuple[str, ...]) -> np.ndarray:

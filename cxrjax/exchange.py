@@ -30,9 +30,10 @@ def import_run(config: ConfigDict, source: str, workdir: Path) -> None:
         workdir: the run directory; without a trained network so far.
 
     Raises:
-        UnreadableWeights, UnfitWeights, UnfitRun: see there. Weights that do not fit leave no run behind.
+        UnreadableWeights, UnfitWeights, UnfitRun, UnfitSetting: see there. Weights that do not fit leave no run behind.
     """
     config.init = source
+    runs.check(config)
     variables = load(config)
     if config.task == "classify":
         runs.adopt_segmenter(workdir, config)

@@ -24,7 +24,9 @@ LEAVES: dict[str, set[str]] = {
     "cxrjax.gate": {"cxrjax.mahalanobis", "cxrjax.programs", "cxrjax.statistics.*"},
     "cxrjax.groups": set(),
     "cxrjax.hosts": set(),
+    "cxrjax.config_schema": {"cxrjax.runtime.text"},
     "cxrjax.io": set(),
+    "cxrjax.io.json_file": {"cxrjax.runtime.text"},
     "cxrjax.io.keras_h5": {"cxrjax.runtime.text"},
     "cxrjax.lesions": set(),
     "cxrjax.losses": {"cxrjax.anatomy"},
@@ -35,7 +37,7 @@ LEAVES: dict[str, set[str]] = {
     "cxrjax.mahalanobis": set(),
     "cxrjax.morphology": {"cxrjax.anatomy", "cxrjax.patches"},
     "cxrjax.optimisers": set(),
-    "cxrjax.origin": {"cxrjax.whole"},
+    "cxrjax.origin": {"cxrjax.io.json_file", "cxrjax.whole"},
     "cxrjax.patches": set(),
     "cxrjax.parts": {"cxrjax.predictions", "cxrjax.whole"},
     "cxrjax.predictions": {"cxrjax.whole"},
@@ -68,20 +70,24 @@ NETWORKS: dict[str, set[str]] = {
 }
 DOORS_TO_THE_DISK: dict[str, set[str]] = {
     "cxrjax.data": {*LEAVES},
-    "cxrjax.checkpoints": set(),
-    "cxrjax.training_labels": {"cxrjax.data", "cxrjax.whole"},
-    "cxrjax.runs": {"cxrjax.gate", "cxrjax.mahalanobis", "cxrjax.networks", "cxrjax.checkpoints", "cxrjax.whole"},
+    "cxrjax.checkpoints": {"cxrjax.runtime.text"},
+    "cxrjax.training_labels": {"cxrjax.data", "cxrjax.io.json_file", "cxrjax.whole"},
+    "cxrjax.runs": {
+        "cxrjax.config_schema", "cxrjax.gate", "cxrjax.io.json_file", "cxrjax.mahalanobis", "cxrjax.networks",
+        "cxrjax.checkpoints", "cxrjax.runtime.text", "cxrjax.whole",
+    },
     "cxrjax.exchange": {
         "cxrjax.anatomy", "cxrjax.pretrained", "cxrjax.pretrained.*", "cxrjax.checkpoints", "cxrjax.runs",
         "cxrjax.runtime.*", "cxrjax.whole",
     },
-    "cxrjax.history": {"cxrjax.whole"},
+    "cxrjax.history": {"cxrjax.io.json_file", "cxrjax.whole"},
     "cxrjax.ensemble": {*LEAVES, *NETWORKS, "cxrjax.checkpoints", "cxrjax.runs"},
 }  # fmt: skip
 SCORES: dict[str, set[str]] = {  # what rows tell, without a network
     "cxrjax.findings": {"cxrjax.metrics", "cxrjax.predictions", "cxrjax.statistics.*"},
     "cxrjax.calibration": {
-        "cxrjax.findings", "cxrjax.origin", "cxrjax.predictions", "cxrjax.statistics.*", "cxrjax.whole",
+        "cxrjax.findings", "cxrjax.io.json_file", "cxrjax.origin", "cxrjax.predictions", "cxrjax.statistics.*",
+        "cxrjax.whole",
     },
     "cxrjax.charts": {"cxrjax.figures", "cxrjax.findings", "cxrjax.metrics", "cxrjax.statistics.*", "cxrjax.tables"},
     "cxrjax.score": {

@@ -70,6 +70,17 @@ def segment_config():
     return config
 
 
+def let_classify(config, segmenter):
+    """Have a config of `segment_config` train a classifier of few parameters on that segmenter's lungs."""
+    config.task = "classify"
+    config.segmenter.workdir = str(segmenter)
+    config.segmenter.smallest_lungs = 0.0
+    config.classifier.classes = CLASSES
+    config.classifier.architecture, config.classifier.channels = "resnet6", 1
+    config.patches.size, config.patches.count, config.patches.validation_count = 32, 5, 3
+    config.training.metric = "macro_f1"
+
+
 class Killed(BaseException):
     """Stands for a kill: nothing catches it."""
 
@@ -277,14 +288,8 @@ def test_a_loss_that_is_no_number_stops_the_run(tmp_path, monkeypatch):
 def test_a_classifier_holds_its_segmenter(tmp_path, unkilled):
     """The weights of the segmenter are copied, and come back bit for bit."""
     config = segment_config()
-    config.task = "classify"
-    config.segmenter.workdir = str(unkilled)
-    config.segmenter.smallest_lungs = 0.0
-    config.classifier.classes = CLASSES
-    config.classifier.architecture, config.classifier.channels = "resnet6", 1
-    config.patches.size, config.patches.count, config.patches.validation_count = 32, 5, 3
+    let_classify(config, unkilled)
     config.training.epochs = 1
-    config.training.metric = "macro_f1"
     config.training.checkpoint_minutes = 5.0
     record = train.train(config, tmp_path)
     assert {"val/macro_f1", "val/accuracy", "val/loss", "train/loss"} <= record.keys()

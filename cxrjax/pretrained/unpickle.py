@@ -180,8 +180,9 @@ def _list(value: Any) -> list:
 
 
 def is_key(value: Any) -> bool:
-    """Return whether a value may be the key of a dict: to hash anything deep is a way to crash, and large integers
-    can be chosen so that all collide.
+    """Return whether a value may be the key of a dict.
+
+    To hash anything deep is a way to crash, and large integers can be chosen so that all collide.
     """
     return value is None or isinstance(value, str | float) or (isinstance(value, int) and abs(value) < _LARGEST_KEY)
 

@@ -23,6 +23,6 @@ def printable(text: object, longest: int = LONGEST) -> str:
 
 
 def enumerate_names(names: list[str], most: int) -> str:
-    """Return names joined by commas, each shortened; of more than `most` the first ones and the number of the others."""
+    """Return names joined by commas, each shortened; of more than `most`, the first and the number of the others."""
     text = ", ".join(printable(name, SHORT) for name in names[:most])
     return text if len(names) <= most else f"{text} and {len(names) - most} more"
