@@ -1,6 +1,7 @@
 """Train, evaluate, audit and apply the networks: the command line.
 
-Train, from a config and anywhere a key of it is to differ:
+Train, from a config and anywhere a key of it is to differ (a config is a Python file and is run: only use your own or
+one that you have read; a list may be written with commas, --config.classifier.classes=normal,covid19):
   python -m cxrjax.main --config=configs/phantom_segment.py --workdir=RUN [--config.training.epochs=5]
 Evaluate what was trained; a row a radiograph, scores and pictures go to RUN/evaluation/SPLIT, and wherever results on
 another data set are kept, NAME-SPLIT stands for SPLIT:
@@ -55,6 +56,9 @@ from typing import NamedTuple
 
 from absl import app, flags, logging
 from ml_collections import config_flags
+
+import cxrjax
+from cxrjax import arguments
 
 # What a mode needs is imported in its function, so that --help and a wrong command line answer at once.
 
@@ -252,7 +256,7 @@ _PROCESS = flags.DEFINE_integer("process", None, "Which of them this is, from 0.
 
 def main(argv: list[str]) -> int:
     if len(argv) > 1:
-        return _usage(f"what is {argv[1]!r}? options begin with --")
+        return _usage(arguments.name_command(argv[1], tuple(MODES)))
     mode = MODES[_MODE.value]
     for name in ("workdir", *mode.needs):
         if not flags.FLAGS[name].value:
@@ -260,9 +264,19 @@ def main(argv: list[str]) -> int:
     for name in sorted({flag for each in MODES.values() for flag in each.needs + each.takes}):
         if flags.FLAGS[name].present and name not in mode.needs + mode.takes:
             return _usage(f"--mode={_MODE.value} takes no --{name}")
-    problem = _misplaced()
+    settings = arguments.as_settings(_CONFIG.value)
+    problem = _misplaced() or (arguments.find_problem(settings) if settings else "")
     if problem:
         return _usage(problem)
+    missing = arguments.find_missing(
+        needs_run="config" not in mode.needs,
+        workdirs=[_WORKDIR.value, *([_OTHER.value] if _OTHER.value else [])],
+        inputs=[path for path in (_INPUT.value, _LESIONS.value) if path],
+        settings=settings,
+    )
+    if missing:
+        print(f"cxrjax: {missing}", file=sys.stderr)
+        return 1
     logging.set_verbosity(logging.ERROR)  # of the libraries; what concerns the user is printed
     return _explain(mode)
 
@@ -331,15 +345,22 @@ def _usage(problem: str) -> int:
 
 def _parse(argv: list[str]) -> list[str]:
     """Parse the flags and load the config, a mistake in them being one sentence."""
+    if "--version" in argv[1:]:
+        print(f"cxrjax {cxrjax.__version__}")
+        sys.exit(0)
+    argv = arguments.normalise(argv)
     try:
         rest = app.parse_flags_with_usage(argv) if "--help" in argv else flags.FLAGS(argv)
         if _CONFIG.value is not None:
             _ = _CONFIG.value.task  # a config that could not be loaded says so only when it is used
+            arguments.as_settings(_CONFIG.value)
         return rest
-    except (flags.Error, LookupError, AttributeError, TypeError, ValueError, OSError, ImportError) as error:
+    except Exception as error:  # a config is code, which may raise anything
         text = str(error).replace("\\n", "\n").replace("\\'", "'").strip("'\" \n")
         if "Did you mean" in text and "flag" not in text:  # ml_collections names the key and what may have been meant
             sys.exit(_usage(f"the config has no setting '{' '.join(text.split())}"))
+        if not isinstance(error, flags.Error):
+            sys.exit(_usage(arguments.explain_config_error(argv, error)))
         sys.exit(_usage(text.splitlines()[-1].strip()))
 
 

@@ -24,6 +24,7 @@ LEAVES: dict[str, set[str]] = {
     "cxrjax.gate": {"cxrjax.mahalanobis", "cxrjax.programs", "cxrjax.statistics.*"},
     "cxrjax.groups": set(),
     "cxrjax.hosts": set(),
+    "cxrjax.arguments": {"cxrjax.config_schema", "cxrjax.runtime.text"},
     "cxrjax.config_schema": {"cxrjax.runtime.text"},
     "cxrjax.io": set(),
     "cxrjax.io.json_file": {"cxrjax.runtime.text"},
@@ -139,7 +140,7 @@ COMMANDS: dict[str, set[str]] = {
     "cxrjax.cross_validate": BELOW | {"cxrjax.train", "cxrjax.evaluate"},
     # data, radiograph and runs for the errors that it puts in words
     "cxrjax.main": {
-        "configs.audit", "cxrjax.allocator", "cxrjax.audit", "cxrjax.check_maps", "cxrjax.compare",
+        "configs.audit", "cxrjax", "cxrjax.allocator", "cxrjax.arguments", "cxrjax.audit", "cxrjax.check_maps", "cxrjax.compare",
         "cxrjax.compare_classes", "cxrjax.cross_validate", "cxrjax.data", "cxrjax.devices", "cxrjax.evaluate",
         "cxrjax.exchange", "cxrjax.export", "cxrjax.find_rate", "cxrjax.fit_gate", "cxrjax.hosts", "cxrjax.predict",
         "cxrjax.programs", "cxrjax.radiograph", "cxrjax.report", "cxrjax.runs", "cxrjax.score", "cxrjax.tables",
