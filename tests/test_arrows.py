@@ -140,7 +140,8 @@ COMMANDS: dict[str, set[str]] = {
     "cxrjax.cross_validate": BELOW | {"cxrjax.train", "cxrjax.evaluate"},
     # data, radiograph and runs for the errors that it puts in words
     "cxrjax.main": {
-        "configs.audit", "cxrjax", "cxrjax.allocator", "cxrjax.arguments", "cxrjax.audit", "cxrjax.check_maps", "cxrjax.compare",
+        "configs.audit", "cxrjax", "cxrjax.allocator", "cxrjax.arguments", "cxrjax.audit", "cxrjax.check_maps",
+        "cxrjax.compare",
         "cxrjax.compare_classes", "cxrjax.cross_validate", "cxrjax.data", "cxrjax.devices", "cxrjax.evaluate",
         "cxrjax.exchange", "cxrjax.export", "cxrjax.find_rate", "cxrjax.fit_gate", "cxrjax.hosts", "cxrjax.predict",
         "cxrjax.programs", "cxrjax.radiograph", "cxrjax.report", "cxrjax.runs", "cxrjax.score", "cxrjax.tables",

@@ -93,7 +93,7 @@ def _number(layers: dict[str, State]) -> dict[str, State]:
     named = {}
     for layer in layers:
         match = re.fullmatch(r"(.+?)(?:_(\d{1,9}))?", layer)
-        if match[1] in kinds:
+        if match and match[1] in kinds:
             made[kinds[match[1]]].append((int(match[2] or 0), layer))
         else:
             named[layer] = layers[layer]
