@@ -7,27 +7,34 @@ record and its checkpoints are compared bit for bit with those of a training tha
 import os
 import random
 import signal
-import subprocess
 import sys
 import tempfile
 import time
+import traceback
 from collections import Counter
 from functools import partial
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path[:0] = [str(ROOT)]
+sys.path[:0] = [str(Path(__file__).resolve().parents[1])]
+os.environ |= {
+    "JAX_PLATFORMS": "cpu",
+    "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+    "JAX_DISABLE_MOST_OPTIMIZATIONS": "true",
+}
+
+import jax  # noqa: E402
+
+from cxrjax import data, models, train  # noqa: E402
+from cxrjax.models.fc_densenet import FCDenseNet  # noqa: E402
+from cxrjax.runtime import signals  # noqa: E402
+from tests import test_train  # noqa: E402
+
 TASKS = ("segment", "classify")
 BEGUN = "the first step is made"
 
 
 def train_once(task: str, workdir: Path, segmenter: Path) -> None:
     """Train, or go on, in this process, on made-up radiographs."""
-    from cxrjax import data, models, train
-    from cxrjax.models.fc_densenet import FCDenseNet
-    from cxrjax.runtime import signals
-    from tests import test_train
-
     models.SEGMENTERS["fc_densenet29"] = partial(FCDenseNet, blocks=(2, 2), bottleneck=2, growth=8, stem=16)
     splits = {"train": test_train.draw_split(0, 10), "val": test_train.draw_split(1, 6)}
     data.open_as = data.hold_or_stream = lambda config, split: splits[split]
@@ -48,66 +55,99 @@ def train_once(task: str, workdir: Path, segmenter: Path) -> None:
         train.train(config, workdir)
 
 
-def start(task: str, workdir: Path, segmenter: Path, cache: Path) -> subprocess.Popen:
-    """Start one process of a training."""
-    settings = {
-        "JAX_PLATFORMS": "cpu", "JAX_COMPILATION_CACHE_DIR": str(cache),
-        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0", "JAX_DISABLE_MOST_OPTIMIZATIONS": "true",
-    }  # fmt: skip
-    command = [sys.executable, __file__, "train", task, str(workdir), str(segmenter)]
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    return subprocess.Popen(command, cwd=ROOT, env=os.environ | settings, text=True, **pipes)
+class Process:
+    """A process of its own that trains, forked before anything used a device: imports are done once."""
+
+    def __init__(self, task: str, workdir: Path, segmenter: Path):
+        reader, writer = os.pipe()
+        self._said = tempfile.TemporaryFile()
+        self.pid = os.fork()
+        if not self.pid:
+            os.dup2(writer, 1)
+            os.dup2(self._said.fileno(), 2)
+            status = 1
+            try:
+                train_once(task, workdir, segmenter)
+                status = 0
+            except SystemExit as error:
+                status = error.code
+            except BaseException:
+                traceback.print_exc()
+            finally:
+                sys.stderr.flush()
+                os._exit(status)
+        os.close(writer)
+        self._reader = open(reader)
+
+    def await_first_step(self) -> None:
+        """Wait until the training has made its first step, or has ended."""
+        self._reader.readline()
+
+    def wait(self) -> tuple[int, str]:
+        """Return the exit status, minus the signal that ended it, and what it wrote to stderr."""
+        status = os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
+        self._reader.close()
+        self._said.seek(0)
+        return status, self._said.read().decode()
 
 
-def kill_until_done(task: str, workdir: Path, segmenter: Path, cache: Path, kills: int, draw: random.Random) -> Counter:
-    """Give the command again and again, killing it up to so many times; return the signals and exit statuses."""
+def kill_until_done(task: str, workdir: Path, segmenter: Path, kills: int, draw: random.Random) -> Counter:
+    """Start again and again, killing it so many times; return the signals and exit statuses."""
     seen: Counter = Counter()
     while True:
-        process = start(task, workdir, segmenter, cache)
+        process = Process(task, workdir, segmenter)
         number = draw.choice((signal.SIGKILL, signal.SIGTERM)) if sum(seen.values()) < kills else None
         if number:
             early = draw.random() < 0.25  # at any moment of the start; else at any moment of the steps
             if not early:
-                process.stdout.readline()
-            time.sleep(draw.uniform(0, 4 if early else 1.5))
-            process.send_signal(number)
-        _, said = process.communicate(timeout=600)
-        if process.returncode == 0:
+                process.await_first_step()
+            time.sleep(draw.uniform(0, 8 if early else 2))
+            os.kill(process.pid, number)  # it may have ended, and is then there until it is waited for
+        status, said = process.wait()
+        assert "Traceback" not in said, said[-3000:]
+        if status == 0:
             return seen
         assert number, said[-3000:]
-        seen[number.name, process.returncode] += 1
-        assert process.returncode in (-number, 128 + number), (process.returncode, said[-3000:])
-        assert "Traceback" not in said, said[-3000:]
-        if process.returncode == 128 + number:
+        seen[number.name, status] += 1
+        assert status in (-number, 128 + number), (status, said[-3000:])
+        if status == 128 + number:
             assert said.strip().splitlines()[-1].endswith("the same command goes on from there"), said[-3000:]
 
 
 def main(kills: int, seed: int) -> None:
-    """Compare each task's training, killed, with the one that was not."""
-    from tests import test_train
-
+    """Compare each task's training, killed, with the one that was not; the comparison is a process of its own too."""
     draw = random.Random(seed)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
+        jax.config.update("jax_compilation_cache_dir", name + "/cache")
+        segmenter = folder / "segment"
         for task in TASKS:
-            whole = folder / task
-            place = (folder / "segment", folder / "cache")
-            _, said = start(task, whole, *place).communicate(timeout=600)
-            assert (whole / "learning_curves.png").exists(), said[-3000:]
+            status, said = Process(task, folder / task, segmenter).wait()
+            assert status == 0, said[-3000:]
             seen: Counter = Counter()
             rounds = 0
             while sum(seen.values()) < kills:
                 killed = folder / f"{task}-{rounds}"
-                seen += kill_until_done(task, killed, *place, min(8, kills - sum(seen.values())), draw)
-                test_train.assert_equal_ends(killed, whole)
+                seen += kill_until_done(task, killed, segmenter, min(8, kills - sum(seen.values())), draw)
+                compare(killed, folder / task)
                 left = [str(path) for path in killed.rglob("*") if "tmp" in path.name]
                 assert not left, left
                 rounds += 1
-            print(f"{task}: {rounds} trainings equal bit for bit after {dict(seen)}", flush=True)
+                print(f"{task}: {rounds} trainings equal bit for bit after {dict(seen)}", flush=True)
+
+
+def compare(one: Path, other: Path) -> None:
+    """Compare the records and checkpoints of two trainings, where no backend is left that a fork could inherit."""
+    pid = os.fork()
+    if not pid:
+        try:
+            test_train.assert_equal_ends(one, other)
+            os._exit(0)
+        except BaseException:
+            traceback.print_exc()
+            os._exit(1)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0, (one, other)
 
 
 if __name__ == "__main__":
-    if sys.argv[1:2] == ["train"]:
-        train_once(sys.argv[2], *map(Path, sys.argv[3:]))
-    else:
-        main(*(int(word) for word in [*sys.argv[1:], "18", "0"][:2]))
+    main(*(int(word) for word in [*sys.argv[1:], "18", "0"][:2]))
