@@ -60,7 +60,7 @@ class Process:
 
     def __init__(self, task: str, workdir: Path, segmenter: Path):
         reader, writer = os.pipe()
-        self._said = tempfile.TemporaryFile()
+        self._said = tempfile.TemporaryFile()  # noqa: SIM115, read after the process has ended
         self.pid = os.fork()
         if not self.pid:
             os.dup2(writer, 1)
@@ -77,7 +77,7 @@ class Process:
                 sys.stderr.flush()
                 os._exit(status)
         os.close(writer)
-        self._reader = open(reader)
+        self._reader = os.fdopen(reader)
 
     def await_first_step(self) -> None:
         """Wait until the training has made its first step, or has ended."""
