@@ -59,6 +59,7 @@ from ml_collections import config_flags
 
 import cxrjax
 from cxrjax import arguments
+from cxrjax.runtime import cache
 
 # What a mode needs is imported in its function, so that --help and a wrong command line answer at once.
 
@@ -297,6 +298,8 @@ def _misplaced() -> str | None:
 
 def _explain(mode: Mode) -> int:
     """Run, and turn what a user can mend into one sentence."""
+    cache.provide_for_libraries()
+
     from flax.errors import FlaxError
 
     from cxrjax import allocator, data, devices, hosts, radiograph, runs, train

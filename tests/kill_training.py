@@ -1,4 +1,4 @@
-"""Kill trainings at random moments, and compare what they end with: python tests/kill_training.py [KILLS] [SEED].
+"""Kill trainings at random moments, and compare what they end with: python tests/kill_training.py [KILLS SEED [TASK]].
 
 Half of the kills are SIGKILL, half SIGTERM; the same command is given again until the training is done, and then its
 record and its checkpoints are compared bit for bit with those of a training that nobody killed. KILLS is of each task.
@@ -39,7 +39,7 @@ def train_once(task: str, workdir: Path, segmenter: Path) -> None:
     splits = {"train": test_train.draw_split(0, 10), "val": test_train.draw_split(1, 6)}
     data.open_as = data.hold_or_stream = lambda config, split: splits[split]
     config = test_train.segment_config()
-    config.training.epochs = 8
+    config.training.epochs = 5
     if task == "classify":
         test_train.let_classify(config, segmenter)
     step = train.Training.step
@@ -109,26 +109,27 @@ def kill_until_done(task: str, workdir: Path, segmenter: Path, kills: int, draw:
             return seen
         assert number, said[-3000:]
         seen[number.name, status] += 1
+        print(f"{task}: {number.name}, status {status}", flush=True)
         assert status in (-number, 128 + number), (status, said[-3000:])
         if status == 128 + number:
             assert said.strip().splitlines()[-1].endswith("the same command goes on from there"), said[-3000:]
 
 
-def main(kills: int, seed: int) -> None:
+def main(kills: int, seed: int, *tasks: str) -> None:
     """Compare each task's training, killed, with the one that was not; the comparison is a process of its own too."""
     draw = random.Random(seed)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         jax.config.update("jax_compilation_cache_dir", name + "/cache")
         segmenter = folder / "segment"
-        for task in TASKS:
+        for task in TASKS[: 1 + TASKS.index(tasks[-1])] if tasks else TASKS:
             status, said = Process(task, folder / task, segmenter).wait()
             assert status == 0, said[-3000:]
             seen: Counter = Counter()
             rounds = 0
-            while sum(seen.values()) < kills:
+            while sum(seen.values()) < kills and (not tasks or task in tasks):
                 killed = folder / f"{task}-{rounds}"
-                seen += kill_until_done(task, killed, segmenter, min(8, kills - sum(seen.values())), draw)
+                seen += kill_until_done(task, killed, segmenter, min(6, kills - sum(seen.values())), draw)
                 compare(killed, folder / task)
                 left = [str(path) for path in killed.rglob("*") if "tmp" in path.name]
                 assert not left, left
@@ -150,4 +151,5 @@ def compare(one: Path, other: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(*(int(word) for word in [*sys.argv[1:], "18", "0"][:2]))
+    words = sys.argv[1:] or ["18", "0"]
+    main(int(words[0]), int(words[1]), *words[2:])

@@ -145,7 +145,7 @@ COMMANDS: dict[str, set[str]] = {
         "cxrjax.compare_classes", "cxrjax.cross_validate", "cxrjax.data", "cxrjax.devices", "cxrjax.evaluate",
         "cxrjax.exchange", "cxrjax.export", "cxrjax.find_rate", "cxrjax.fit_gate", "cxrjax.hosts", "cxrjax.predict",
         "cxrjax.programs", "cxrjax.radiograph", "cxrjax.report", "cxrjax.runs", "cxrjax.score", "cxrjax.tables",
-        "cxrjax.train", "cxrjax.trust",
+        "cxrjax.runtime.cache", "cxrjax.train", "cxrjax.trust",
     },
 }  # fmt: skip
 ALLOWED: dict[str, set[str]] = {

@@ -192,7 +192,9 @@ class Endless:
 
 def test_without_a_home_the_hubs_cache_has_a_place(asked, monkeypatch, tmp_path):
     monkeypatch.setattr(hub.cache, "find_home", lambda: None)
-    monkeypatch.delenv("HF_HOME", raising=False)
+    for variable in ("HF_HOME", "MPLCONFIGDIR"):
+        monkeypatch.setenv(variable, "")  # to be set back after the test
+        monkeypatch.delenv(variable)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     hub.locate("hf:some/one/big.pth")
-    assert os.environ.pop("HF_HOME") == str(tmp_path / "cxrjax" / "huggingface")
+    assert os.environ["HF_HOME"] == str(tmp_path / "cxrjax" / "huggingface")

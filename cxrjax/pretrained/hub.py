@@ -63,8 +63,7 @@ def _fetch_from_hub(place: str, digest: str) -> Path:
     parts = rest.split("/", 2)
     if len(parts) != 3 or not all(parts):
         raise UnreadableWeights(place, "an address of the hub is hf:OWNER/NAME/PATH/IN/REPOSITORY@REVISION")
-    if cache.find_home() is None:  # it would make a folder called "~" in the current one
-        os.environ.setdefault("HF_HOME", str(cache.name_folder() / "huggingface"))
+    cache.provide_for_libraries()
     try:
         import huggingface_hub
     except ImportError as error:

@@ -3,8 +3,10 @@
 import os
 import stat
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 
+_OF_LIBRARIES = {"HF_HOME": "huggingface", "MPLCONFIGDIR": "matplotlib"}
 _OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
 _OTHERS_ENTER = stat.S_IXGRP | stat.S_IXOTH
 
@@ -35,6 +37,21 @@ def name_folder(name: str = "cxrjax") -> Path:
         return Path(caches, name)
     home = find_home()
     return home / ".cache" / name if home else Path(tempfile.gettempdir(), f"{name}-{_user()}")
+
+
+def provide_for_libraries() -> None:
+    """Let libraries keep their caches in the user's cache folder where there is no home.
+
+    huggingface_hub would make a folder called "~" in the current one, and Matplotlib a new one at every start. A
+    variable that is set stays. To be called before they are imported.
+    """
+    if find_home() is not None:
+        return
+    folder = name_folder()
+    with suppress(OSError):
+        make_private(folder)
+        for variable, name in _OF_LIBRARIES.items():
+            os.environ.setdefault(variable, str(folder / name))
 
 
 def make_private(folder: Path) -> None:

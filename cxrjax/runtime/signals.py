@@ -59,6 +59,9 @@ def handled(explain: Callable[[], str]) -> Iterator[None]:
         signal.signal(number, _raise)
     signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
     threading.Thread(target=_watch, args=(reader, explain), daemon=True).start()
+    report = sys.unraisablehook
+    # A callback of the garbage collector, or a `__del__`, swallows what is raised in it; the thread ends the process.
+    sys.unraisablehook = lambda lost: None if isinstance(lost.exc_value, Interrupted) else report(lost)
     try:
         yield
     except KeyboardInterrupt:
