@@ -45,9 +45,11 @@ def asked(monkeypatch, tmp_path):
 
 
 @pytest.mark.parametrize("fragment", ["", f"#sha256={DIGEST}", f"#sha256={DIGEST.upper()}"])
-def test_a_file_of_the_hub(asked, fragment):
+def test_a_file_of_the_hub(asked, capsys, fragment):
     assert hub.locate(f"hf:some/one/big.pth@v1{fragment}").read_bytes() == CONTENT
     assert asked == [("some/one", "big.pth", "v1")]
+    said = f"cxrjax: hf:some/one/big.pth@v1 may change; #sha256={DIGEST} after it means these weights\n"
+    assert capsys.readouterr().err == ("" if fragment else said)
 
 
 def test_the_path_may_be_deep_and_the_revision_the_newest(asked):

@@ -8,6 +8,7 @@ import hashlib
 import http.client
 import os
 import re
+import sys
 import tempfile
 import time
 import urllib.error
@@ -75,6 +76,7 @@ def _fetch_from_hub(place: str, digest: str) -> Path:
     except Exception as error:  # its errors have no base of their own
         lines = str(error).strip().splitlines() or [type(error).__name__]
         raise UnreadableWeights(place, f"the hub does not give it ({lines[0].rstrip('.')})") from error
+    pinned = bool(digest)
     # The hub's cache keeps a large file under its SHA-256, and links the path to it.
     digest = digest or path.resolve().name
     if not _SHA256.fullmatch(digest):
@@ -86,6 +88,8 @@ def _fetch_from_hub(place: str, digest: str) -> Path:
             f"its SHA-256 is {found}, and not {digest}: it is another file, or damaged; "
             f"to have it fetched again, delete {path.resolve()}",
         )
+    if not pinned:
+        print(f"cxrjax: {printable(place)} may change; #sha256={digest} after it means these weights", file=sys.stderr)
     return path
 
 
