@@ -43,7 +43,7 @@ def find_problem(settings: Mapping[str, Any]) -> str:
 
 
 def find_missing(
-    needs_run: bool, workdirs: Sequence[str], inputs: Sequence[str], settings: Mapping[str, Any] | None
+    needs_run: bool, workdirs: Sequence[str], inputs: Sequence[str], settings: Mapping[str, Any], trains: bool = True
 ) -> str:
     """Return a sentence on the first path that is not there, "" where all are.
 
@@ -51,17 +51,18 @@ def find_missing(
         needs_run: whether the run directories have to be there already.
         workdirs: run directories.
         inputs: files and folders to be read; an address, and "", is passed over.
-        settings: of the config, if any, which names a data set, a segmenter's run and weights.
+        settings: of the config, {} for none, which names a segmenter's run, a data set and weights.
+        trains: whether the data set and the weights of the config are read.
     """
     for workdir in workdirs if needs_run else ():
         if not Path(workdir, "config.json").exists():
             return f"{workdir}: there is no run here (no config.json)"
-    flat = config_schema.flatten(settings or {})
-    for path in (*inputs, flat.get("init", "")):
+    flat = config_schema.flatten(settings)
+    for path in (*inputs, flat.get("init", "") if trains else ""):
         if path and not path.startswith(_ADDRESSES) and not Path(path).exists():
             return f"{path}: no such file or directory"
     directory = flat.get("data.directory")
-    if directory and not Path(directory).exists():
+    if trains and directory and not Path(directory).exists():
         return f"{directory}: there is no prepared data set here; `python -m data_prep --help` makes one"
     segmenter = flat.get("segmenter.workdir")
     if flat.get("task") == "classify" and segmenter and not Path(segmenter, "config.json").exists():

@@ -274,6 +274,7 @@ def main(argv: list[str]) -> int:
         workdirs=[_WORKDIR.value, *([_OTHER.value] if _OTHER.value else [])],
         inputs=[path for path in (_INPUT.value, _LESIONS.value) if path],
         settings=settings,
+        trains="config" in mode.needs and "input" not in mode.needs,
     )
     if missing:
         print(f"cxrjax: {missing}", file=sys.stderr)

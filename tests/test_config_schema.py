@@ -145,10 +145,11 @@ def test_paths_that_are_not_there_are_named(tmp_path):
     (tmp_path / "run" / "config.json").write_text("{}")
     run, none = str(tmp_path / "run"), str(tmp_path / "none")
     find = arguments.find_missing
-    assert find(True, [run, none], [], None) == f"{none}: there is no run here (no config.json)"
-    assert find(False, [none], [], None) == ""
-    assert find(True, [run], [run, none], None) == f"{none}: no such file or directory"
-    assert find(False, [], ["hf:a/b/c", "https://x/y#sha256=0"], None) == ""
+    assert find(True, [run, none], [], {}) == f"{none}: there is no run here (no config.json)"
+    assert find(False, [none], [], {}) == ""
+    assert find(True, [run], [run, none], {}) == f"{none}: no such file or directory"
+    assert find(False, [], ["hf:a/b/c", "https://x/y#sha256=0"], {}) == ""
     for key, other in [("data__directory", "segment"), ("segmenter__workdir", "classify"), ("init", "segment")]:
         assert find(False, [run], [], settings(other, **{key: none})).startswith(f"{none}: ")
         assert find(False, [run], [], settings(other, **{key: run})) == ""
+    assert find(False, [run], [], settings("segment", data__directory=none, init=none), trains=False) == ""
