@@ -2,6 +2,7 @@
 
 DATA ?= data
 RUNS ?= runs
+MINUTES ?= 5
 PYTHONS ?= python3.13 python3.12 python3.11 python3
 
 VENV := .venv
@@ -10,7 +11,7 @@ READY := $(VENV)/ready
 TESTING := $(VENV)/testing
 PIP_INSTALL := -m pip install --quiet --disable-pip-version-check
 
-.PHONY: help demo recipes test lint lock clean
+.PHONY: help demo recipes test fuzz lint lock clean
 .DEFAULT_GOAL := help
 
 help: ## list what can be made
@@ -37,6 +38,10 @@ recipes: $(READY) ## train every published recipe in the small, side by side: BE
 # file goes to one of them, so that what its tests share is made once.
 test: $(TESTING) ## run the tests
 	$(BIN)/python -m pytest -n 2 --dist loadfile
+
+fuzz: $(TESTING) ## mutate files until a reader fails: MINUTES=5 for each reader
+	$(BIN)/python $(PIP_INSTALL) --constraint constraints.txt --editable '.[test,fuzz]'
+	$(BIN)/python -m tests.fuzz --minutes=$(MINUTES)
 
 lint: $(TESTING) ## check the code's form
 	$(BIN)/ruff check .

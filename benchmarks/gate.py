@@ -25,6 +25,7 @@ from sklearn.datasets import load_sample_images
 
 from cxrjax import data, figures, pipeline, radiograph, standardise
 from cxrjax.examine import Examiner
+from cxrjax.io import files
 from cxrjax.statistics import proportions, resampling
 
 UNTOUCHED, PHOTOGRAPHS = "as they are", "photographs"
@@ -157,7 +158,7 @@ def judge(
     results: list[pipeline.Diagnosis | None] = [None] * len(pictures)
     seen = [i for i, image in enumerate(images) if image is not None]
     if seen:
-        found = examiner.examine(np.stack([images[i] for i in seen]), [f"{case}/{i}" for i in seen])
+        found = examiner.examine(np.stack([images[i] for i in seen]))
         for i, result in zip(seen, found, strict=True):
             results[i], reasons[i] = result, examiner.row(result)["gate"]
     return images, results, reasons
@@ -184,7 +185,9 @@ def main() -> None:
     origins["blank"] = [0] * options.count  # whatever the level, they are one picture
     cases = spoilt | find_others(options.count, rng) | draw_others(options.count, config.image.size, rng)
     if options.folder:
-        cases[options.folder.name] = [radiograph.read(file).pixels for file in radiograph.find(options.folder)]
+        cases[options.folder.name] = [
+            radiograph.read(file).pixels for file in files.list_files(options.folder).radiographs
+        ]
     rows, panels = [], []
     print("| case | n | flagged | 95% interval | commonest reason |\n|---|---|---|---|---|")
     for case, pictures in cases.items():

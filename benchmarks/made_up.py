@@ -81,7 +81,7 @@ def draw_split(count: int, side: int) -> cohort.Split:
         patients=words,
         sources=words,
         labels=[CLASSES[i % len(CLASSES)] for i in range(count)],
-        names=np.arange(count, dtype=np.uint32),
+        image_ids=np.arange(count, dtype=np.uint32),
         images=rng.integers(0, 256 * THRESHOLD, (count, side, side), np.uint8),
         masks=masks,
         kinds=np.full(count, STRUCTURES_KNOWN, np.int32),

@@ -32,6 +32,8 @@ def get_config() -> ConfigDict:
     config.image.size = 1024  # pixels, side of a standardised radiograph; paper II-C
     config.image.gamma = 0.5  # exponent after histogram specification; original segmentation/header.py
     config.image.equalise = True  # histograms specified, as the original does; False: the grey levels as they are
+    config.image.borders = "uniform"  # margins of nearly one level are cut at all sides (cxrjax/io/borders.py); ours
+    # or "bottom": only a lower border of exactly 0, as the original does
 
     config.segmenter = ConfigDict()
     config.segmenter.architecture = "fc_densenet103"  # paper II-B, table II

@@ -1,7 +1,7 @@
 """fsarshad's first network: six convolutions learn from nothing on whole radiographs of 256².
 
 python -m cxrjax.main --config=configs/fsarshad_cnn1.py --config.data.directory=DATA --workdir=RUN
-Sources: cells of that repository's notebook at 1661369. Ours: a blank lower border is cut off, and warped borders
+Sources: cells of that repository's notebook at 1661369. Ours: margins are cut off, and warped borders
 are black, not reflected. Mended: its test radiographs were augmented, steered the training, and were never shuffled by
 patient.
 Cost: 2 minutes of a CPU core at the small size of benchmarks/RECIPES.md; 14.7 million weights there.

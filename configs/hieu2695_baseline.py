@@ -1,7 +1,7 @@
 """hieu2695's baseline: a network of two convolutions on whole radiographs of 128².
 
 python -m cxrjax.main --config=configs/hieu2695_baseline.py --config.data.directory=DATA --workdir=RUN
-Sources: baseline.py and Helper.py of that repository at d083048. Ours: a blank lower border is cut off. Mended:
+Sources: baseline.py and Helper.py of that repository at d083048. Ours: margins are cut off. Mended:
 radiographs of a patient in two splits, batches that were never shuffled again, other findings called pneumonia.
 Cost: a minute or less of a CPU core at the small size of benchmarks/RECIPES.md; 0.1 million weights there.
 Benchmark: macro F1 0.730 (0.677 to 0.779) of findings in the test split, at that size.

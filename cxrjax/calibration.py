@@ -1,10 +1,13 @@
 """What a run learns from its validation radiographs after training, kept in RUN/calibration.json.
 
-{"split", "step", "n", "temperature", "target", "operating_points": {class: {"at_specificity": t, "at_sensitivity":
-t}}}: the training step of the network that it is of, the temperature of `statistics.calibration`, and for each class
-the threshold of its probability, before any temperature, at which specificity or sensitivity reaches the target. It is
-null where none does; a class that cannot have any, for want of positives or negatives, is left out. A radiograph
-without probabilities is never called positive. Intervals of what a threshold does take it as given.
+{"split", "step", "n", "temperature", "target", "min_confidence", "operating_points": {class: {"at_specificity": t,
+"at_sensitivity": t}}}: the training step of the network that it is of, the temperature of `statistics.calibration`, and
+for each class the threshold of its probability, before any temperature, at which specificity or sensitivity reaches the
+target. It is null where none does; a class that cannot have any, for want of positives or negatives, is left out. A
+radiograph without probabilities is never called positive. Intervals of what a threshold does take it as given.
+`min_confidence` is the lowest confidence of a finding, before any temperature, from which on the share of right
+findings is the target (`referral.choose_threshold`). Below it a finding is undecided; it is null where no confidence
+suffices.
 """
 
 import json
@@ -16,10 +19,10 @@ import numpy as np
 from cxrjax import origin, predictions, whole
 from cxrjax.findings import Findings, collect
 from cxrjax.io import json_file
-from cxrjax.statistics import calibration, ranking
+from cxrjax.statistics import calibration, ranking, referral
 
 _REMEDY = "remove it, and --mode=evaluate fits it again"
-TARGET = 0.9  # specificity or sensitivity wanted of an operating point; ours
+TARGET = 0.9  # specificity or sensitivity wanted of an operating point, and accuracy of what is decided; ours
 
 
 class Uninformative(ValueError):
@@ -77,6 +80,7 @@ def fit(workdir: Path, split: str) -> None:
         "n": len(findings.truth),
         "temperature": calibration.fit_temperature(findings.probabilities[rows], findings.truth[rows]),
         "target": TARGET,
+        "min_confidence": _choose_confidence(findings),
         "operating_points": _choose(findings),
     }
     whole.write(path(workdir), (json.dumps(result, indent=2) + "\n").encode())
@@ -91,6 +95,32 @@ def _read(workdir: Path) -> dict[str, Any]:
     if not isinstance(known.get("operating_points"), dict):
         raise json_file.DamagedFile(file, "it has no operating points", _REMEDY)
     return known
+
+
+def load_min_confidence(workdir: Path, step: int | None) -> float | None:
+    """Return the confidence below which a finding of a run is undecided: infinity where none suffices.
+
+    Args:
+        workdir: the run directory.
+        step: of training, of the network that it is to be applied to.
+
+    Returns:
+        The confidence; None where none was chosen for this network.
+    """
+    if not is_of(workdir, step):
+        return None
+    known = _read(workdir)
+    if "min_confidence" not in known:  # of an older version
+        return None
+    return np.inf if known["min_confidence"] is None else known["min_confidence"]
+
+
+def _choose_confidence(findings: Findings) -> float | None:
+    rows = findings.claimed
+    confidence = findings.probabilities[rows, findings.found[rows]]
+    kept = referral.keep(findings.right[rows], confidence, np.ones((1, len(rows))))
+    threshold = referral.choose_threshold(kept, TARGET)
+    return threshold if np.isfinite(threshold) else None
 
 
 def _choose(findings: Findings) -> dict[str, dict[str, float | None]]:

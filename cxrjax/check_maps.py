@@ -3,8 +3,6 @@
 Writes RUN/maps/SPLIT/: checks.csv, checks.json, and the deletion and insertion curves as curves.png and curves.svg.
 """
 
-import csv
-import io
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
@@ -34,6 +32,7 @@ from cxrjax import (
     voting,
     whole,
 )
+from cxrjax.io import csv_text
 
 
 class Likeness(NamedTuple):
@@ -78,7 +77,8 @@ def check_maps(workdir: Path, split: str, directory: str | None = None, table: P
     if table is not None:
         directory = directory or config.data.directory
         cases = cohort.replace(
-            cases, lesions=data.load_lesions(directory, split, config.image.size, lesions.read(table))
+            cases,
+            lesions=data.load_lesions(directory, split, config.image.size, config.image.borders, lesions.read(table)),
         )
     segmenter, classifier = networks.segmenter(config), networks.classifier(config)
     rows, curves = zip(*check(segmenter, classifier, config, variables, cases), strict=True)
@@ -179,9 +179,8 @@ def check(
     first = shares.compile(partial(look, segmenter, classifier, config))
     again = shares.compile(partial(compare, classifier, config))
     trained, redrawn = variables["classifier"], _redraw(config, classifier, variables["classifier"])
-    names = cohort.name_keys(cases.paths)
     draws = config.maps.seeds if config.patches.mode == "local" else 0  # no other mode draws anything
-    keys, *others = (pipeline.radiograph_keys(config.seed + k, names) for k in range(draws + 1))
+    keys, *others = (pipeline.radiograph_keys(config.seed + k, cases.image_ids) for k in range(draws + 1))
     known = np.zeros(cases.images.shape, bool) if cases.lesions is None else cases.lesions
     for rows, count in tqdm(list(cohort.batches(len(cases), batch_size)), desc="checking maps", unit="batch", delay=2):
         images, drawn, marked = shares.spread((cases.images[rows], keys[rows], known[rows]))
@@ -262,9 +261,10 @@ def _liken(a: Array, b: Array, region: Array, hottest: float) -> Likeness:
 
 def _write(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
     """The rows as CSV, blank where a number is not known."""
-    text = io.StringIO(newline="")
-    table = csv.DictWriter(text, max(rows, key=len).keys())
-    table.writeheader()
-    for row in rows:
-        table.writerow({name: value for name, value in row.items() if isinstance(value, str) or not np.isnan(value)})
-    whole.write(path, text.getvalue().encode("utf-8", "surrogateescape"))
+    columns = list(max(rows, key=len))
+
+    def cell(value: Any) -> Any:
+        return value if isinstance(value, str) or not np.isnan(value) else ""
+
+    table = [columns, *([cell(row.get(column, "")) for column in columns] for row in rows)]
+    whole.write(path, csv_text.encode_rows(table))

@@ -18,7 +18,7 @@ class Split(NamedTuple):
     patients: list[str]
     sources: list[str]
     labels: list[str]
-    names: np.ndarray  # uint32 [n], checksum of the path: what a radiograph's random key is folded from
+    image_ids: np.ndarray  # uint32 [n], `hash_images` of the radiographs as they are stored
     images: np.ndarray  # uint8 [n, S, S], standardised
     masks: np.ndarray  # uint8 [n, S, S]: structure labels, or 1 in the lungs; zeros where not known
     kinds: np.ndarray  # int32 [n]: losses.STRUCTURES_KNOWN or LUNGS_KNOWN; -1 where there is no mask
@@ -64,9 +64,13 @@ def join(parts: Sequence[Split]) -> Split:
     return Split(*map(put_together, zip(*parts, strict=True)))
 
 
-def name_keys(paths: list[str]) -> np.ndarray:
-    """Checksums uint32 [n] of the radiographs' paths."""
-    return np.array([zlib.crc32(path.encode()) for path in paths], np.uint32)
+def hash_images(images: np.ndarray) -> np.ndarray:
+    """Return the checksums uint32 [n] of standardized radiographs uint8 [n, S, S]: CRC-32 of the pixels, row by row.
+
+    The random key of a radiograph is folded from it, so that what is drawn depends on its pixels, and not on its name,
+    its folder or its batch.
+    """
+    return np.array([zlib.crc32(np.ascontiguousarray(image)) for image in images], np.uint32)
 
 
 def batches(count: int, size: int) -> Iterator[tuple[np.ndarray, int]]:

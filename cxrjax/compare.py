@@ -26,8 +26,8 @@ def compare(workdir: Path, other: Path, split: str) -> dict[str, Any]:
 
     Returns:
         {"first", "second", "difference": {score: {"value", "interval", "n"}}, "p": {score: p}} and "runs", "n",
-        "patients", "warnings". The p of accuracy is McNemar's, exact, that of an AUROC DeLong's, by patients, and None
-        where it cannot tell.
+        "patients" and "without_patient" (`findings.count_patients`), "warnings". The p of accuracy is McNemar's, exact,
+        that of an AUROC DeLong's, by patients, and None where it cannot tell.
 
     Raises:
         FileNotFoundError: one was not evaluated on the split.
@@ -49,7 +49,7 @@ def compare(workdir: Path, other: Path, split: str) -> dict[str, Any]:
     result: dict[str, Any] = {
         "runs": runs,
         "split": split,
-        "patients": len(set(patients)),
+        **findings.count_patients(first),
         "resamples": resampling.RESAMPLES,
     }
     result |= estimates.describe(resampling.bootstrap(measure, patients), resampling.crowding(patients))

@@ -5,15 +5,15 @@ box_plots.png.
 """
 
 import csv
-import io
 import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from cxrjax import cohort, data, differences, figures, morphology, pipeline, runs, whole
+from cxrjax import data, differences, figures, morphology, pipeline, runs, whole
 from cxrjax.examine import Examiner, examine_stored
+from cxrjax.io import csv_text
 
 _KNOWN = ("path", "patient_id", "source", "split", "label")
 
@@ -35,12 +35,12 @@ def compare_classes(workdir: Path, split: str, directory: str | None = None) -> 
     config = runs.load_config(workdir)
     examiner = Examiner(workdir / runs.SEGMENTER if config.task == "classify" else workdir)
     stored = data.open_as(config, split, directory)
-    keys = pipeline.radiograph_keys(config.seed, cohort.name_keys(stored.paths))
     rows = []
     for cases, i, found in examine_stored(examiner, stored):
         known = (cases.paths[i], cases.patients[i], cases.sources[i], split, cases.labels[i])
+        (key,) = pipeline.radiograph_keys(config.seed, cases.image_ids[i : i + 1])
         values = morphology.measure(
-            cases.images[i], found.lungs, found.structures, cases.extents[i], keys[len(rows)],
+            cases.images[i], found.lungs, found.structures, cases.extents[i], key,
             config.patches.count, config.patches.size,
         )  # fmt: skip
         rows.append(dict(zip(_KNOWN, known, strict=True)) | {name: float(value) for name, value in values.items()})
@@ -52,20 +52,19 @@ def compare_classes(workdir: Path, split: str, directory: str | None = None) -> 
 
 def write(path: Path, rows: list[dict[str, Any]]) -> None:
     """Write morphology.csv, blank where a measure is NaN."""
-    text = io.StringIO(newline="")
-    table = csv.writer(text, lineterminator="\n")
-    table.writerow([*_KNOWN, *morphology.MEASURES])
+    table: list[list[object]] = [[*_KNOWN, *morphology.MEASURES]]
     for row in rows:
-        values = ["" if np.isnan(row[name]) else f"{row[name]:.6g}" for name in morphology.MEASURES]
-        table.writerow([*(row[name] for name in _KNOWN), *values])
-    whole.write(path, text.getvalue().encode("utf-8", "surrogateescape"))
+        values = ["" if np.isnan(row[name]) else float(f"{row[name]:.6g}") for name in morphology.MEASURES]
+        table.append([*(row[name] for name in _KNOWN), *values])
+    whole.write(path, csv_text.encode_rows(table, end="\n"))
 
 
 def read(path: Path) -> list[dict[str, Any]]:
     """Read what `write` wrote, NaN where it is blank."""
     with path.open(encoding="utf-8", errors="surrogateescape", newline="") as file:
         rows = list(csv.DictReader(file))
-    return [row | {name: float(row[name] or "nan") for name in morphology.MEASURES} for row in rows]
+    texts = [{name: csv_text.restore(cell) for name, cell in row.items()} for row in rows]
+    return [row | {name: float(row[name] or "nan") for name in morphology.MEASURES} for row in texts]
 
 
 def compare_rows(folder: Path) -> dict[str, Any]:

@@ -11,7 +11,6 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-import cv2
 import grain
 import numpy as np
 import tensorflow_datasets as tfds
@@ -19,8 +18,11 @@ from ml_collections import ConfigDict
 from tqdm import tqdm
 
 from cxrjax import lesions, radiograph, standardise
-from cxrjax.cohort import Split, name_keys
-from cxrjax.io import json_file
+from cxrjax.cohort import Split, hash_images
+from cxrjax.io import decoding, images, json_file, limits
+from cxrjax.io.borders import Borders
+from cxrjax.io.crop import Crop, cut
+from cxrjax.io.errors import UnreadableImage
 from cxrjax.losses import LUNGS_KNOWN, STRUCTURES_KNOWN
 
 _REMEDY = "remove it, or prepare the data set again"
@@ -34,7 +36,7 @@ class MissingData(Exception):
 class Stored:
     """A split on disk, or several as one, whose radiographs are read and standardised when they are asked for."""
 
-    def __init__(self, directory: str, split: str, size: int, gamma: float, equalise: bool, readers: int):
+    def __init__(self, directory: str, split: str, size: int, gamma: float, equalise: bool, borders: str, readers: int):
         """Open it; see `load`.
 
         Raises:
@@ -43,6 +45,7 @@ class Stored:
         self._examples = grain.MapDataset.concatenate([grain.MapDataset.source(one) for one in _open(directory, split)])
         self._directory, self._split, self._readers = directory, split, readers
         self._size, self._gamma, self._equalise = size, gamma, equalise
+        self._borders = borders
 
     def __len__(self) -> int:
         return len(self._examples)
@@ -55,7 +58,8 @@ class Stored:
         """
         stored, picture = self._decode(row)
         kinds = {"structures": STRUCTURES_KNOWN, "lungs": LUNGS_KNOWN, "": -1}
-        mask, marked = (self._standardise_mask(stored[name], picture) for name in ("mask", "lesions"))
+        borders = standardise.find_borders(picture, self._borders)
+        mask, marked = (self._standardise_mask(stored[name], picture, borders.crop) for name in ("mask", "lesions"))
         return {
             "path": _text(stored["path"]),
             "patient": _text(stored["patient_id"]),
@@ -64,17 +68,17 @@ class Stored:
             "view": _text(stored["view"]),
             "sex": _text(stored["sex"]),
             "age": stored["age"],
-            "image": self._standardise(picture),
+            "image": self._standardise(picture, borders),
             "mask": np.zeros((self._size, self._size), np.uint8) if mask is None else mask,
             "kind": kinds[_text(stored["mask_kind"])],
             "lesions": None if marked is None else marked > 0,
-            "extent": _measure(picture, stored["spacing"]),
+            "extent": _measure(picture, stored["spacing"], borders.crop),
         }
 
     def image(self, row: int) -> np.ndarray:
         """The picture alone of one radiograph, as in Split; likewise."""
         _, picture = self._decode(row)
-        return self._standardise(picture)
+        return self._standardise(picture, standardise.find_borders(picture, self._borders))
 
     def parts(self, count: int) -> Iterator[Split]:
         """All of it, `count` radiographs at a time and in the last part fewer, read some ahead."""
@@ -117,16 +121,22 @@ class Stored:
         if not 0 <= row < len(self):  # Grain would begin again
             raise IndexError(f"{self._split}: there is no radiograph {row} of {len(self)}")
         stored = self._examples[int(row)]
-        return stored, radiograph.decode(stored["image"], _text(stored["path"]))
+        # In this process, by all the threads that read: what was prepared has been read before.
+        return stored, decoding.decode(stored["image"], _text(stored["path"]))
 
-    def _standardise(self, picture: radiograph.Radiograph) -> np.ndarray:
-        return standardise.standardise(picture, size=self._size, gamma=self._gamma, equalise=self._equalise)
+    def _standardise(self, picture: radiograph.Radiograph, borders: Borders) -> np.ndarray:
+        return standardise.standardise(
+            picture, size=self._size, gamma=self._gamma, equalise=self._equalise, borders=borders
+        )
 
-    def _standardise_mask(self, png: bytes, picture: radiograph.Radiograph) -> np.ndarray | None:
+    def _standardise_mask(self, png: bytes, picture: radiograph.Radiograph, crop: Crop) -> np.ndarray | None:
         if not png:
             return None
-        decoded = cv2.imdecode(np.frombuffer(png, np.uint8), cv2.IMREAD_UNCHANGED)
-        return standardise.standardise_mask(decoded, picture, size=self._size)
+        try:
+            decoded = images.decode_values(png, limits.current())
+        except UnreadableImage as error:
+            raise radiograph.UnreadableRadiograph(picture.path, f"its stored mask: {error.reason}") from error
+        return standardise.standardise_mask(decoded, picture, crop, size=self._size)
 
 
 def read_ahead(read: Callable[[int], Any], rows: Sequence[int], readers: int, ahead: int) -> Iterator[Any]:
@@ -135,7 +145,7 @@ def read_ahead(read: Callable[[int], Any], rows: Sequence[int], readers: int, ah
     return iter(dataset.to_iter_dataset(grain.ReadOptions(num_threads=readers, prefetch_buffer_size=ahead)))
 
 
-def load(directory: str, split: str, size: int, gamma: float, equalise: bool, readers: int) -> Split:
+def load(directory: str, split: str, size: int, gamma: float, equalise: bool, borders: str, readers: int) -> Split:
     """Read a split of a prepared data set, or several as one.
 
     Args:
@@ -144,6 +154,7 @@ def load(directory: str, split: str, size: int, gamma: float, equalise: bool, re
         size: side S of the standardised radiographs, in pixels.
         gamma: see `standardise.standardise`.
         equalise: likewise.
+        borders: how they are found; see `cxrjax.io.borders.find`.
         readers: threads.
 
     Returns:
@@ -153,7 +164,7 @@ def load(directory: str, split: str, size: int, gamma: float, equalise: bool, re
         MissingData: no data set there, no such split, or nothing in it.
         UnreadableRadiograph: a stored radiograph does not decode.
     """
-    stored = Stored(directory, split, size, gamma, equalise, readers)
+    stored = Stored(directory, split, size, gamma, equalise, borders, readers)
     return next(stored.parts(len(stored)))
 
 
@@ -222,7 +233,7 @@ def _load_words(directory: str, split: str, *names: str) -> dict[str, list[str]]
 
 
 def load_lesions(
-    directory: str, split: str, size: int, table: Mapping[str, Sequence[Path | lesions.Box]]
+    directory: str, split: str, size: int, borders: str, table: Mapping[str, Sequence[Path | lesions.Box]]
 ) -> np.ndarray:
     """Lesions that a table knows of, in place of the data set's own.
 
@@ -230,6 +241,7 @@ def load_lesions(
         directory: see `load`.
         split: likewise.
         size: likewise.
+        borders: likewise.
         table: of `lesions.read`.
 
     Returns:
@@ -243,9 +255,11 @@ def load_lesions(
     for example in (example for part in _open(directory, split) for example in part):
         path, mask = _text(example["path"]), np.zeros((size, size), bool)
         if path in table:
-            found, picture = True, radiograph.decode(example["image"], path)
+            found = True
+            picture = decoding.decode(example["image"], path)
             native = lesions.draw(table[path], picture.pixels.shape, path)
-            mask = standardise.standardise_mask(native, picture, size=size) > 0
+            crop = standardise.find_borders(picture, borders).crop
+            mask = standardise.standardise_mask(native, picture, crop, size=size) > 0
         drawn.append(mask)
     if not found:
         raise MissingData(f"{directory}: the table of lesions names no radiograph of {split}")
@@ -288,7 +302,7 @@ def index_labels(split: Split | Stored, classes: tuple[str, ...]) -> np.ndarray:
 
 def _seen_by(config: ConfigDict) -> dict[str, Any]:
     """How a config has its radiographs read."""
-    image = {key: config.image[key] for key in ("size", "gamma", "equalise")}
+    image = {key: config.image[key] for key in ("size", "gamma", "equalise", "borders")}
     return image | {"readers": config.data.readers}
 
 
@@ -312,7 +326,7 @@ def _collect(examples: Iterator[dict[str, Any]], count: int, size: int) -> Split
         patients=column("patient"),
         sources=column("source"),
         labels=column("label"),
-        names=name_keys(column("path")),
+        image_ids=hash_images(images),
         images=images,
         masks=masks,
         kinds=np.array(column("kind"), np.int32),
@@ -350,11 +364,11 @@ def _open(directory: str, split: str) -> list[Sequence[dict[str, Any]]]:
     return [builder.as_data_source(name) for name in split.split("+")]
 
 
-def _measure(picture: radiograph.Radiograph, spacing: np.ndarray) -> np.ndarray:
-    """Height and width of a radiograph in mm, its blank lower border off, by the spacing upstream or its file tells."""
+def _measure(picture: radiograph.Radiograph, spacing: np.ndarray, crop: Crop) -> np.ndarray:
+    """Return height and width of the cut radiograph in mm, by the spacing that upstream or its file states."""
     if picture.spacing and np.isnan(spacing).any():
         spacing = np.array(picture.spacing)
-    return spacing * (standardise.kept_rows(picture.pixels, inverted=picture.inverted), picture.pixels.shape[1])
+    return spacing * cut(picture.pixels, crop).shape
 
 
 def _text(value: bytes | str) -> str:

@@ -4,7 +4,6 @@ Writes predictions.csv, origin.json and sheet.png to RUN/evaluation/SPLIT (of an
 DATA-SPLIT) and, of a classifier, RUN/calibration.json.
 """
 
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -28,6 +27,7 @@ from cxrjax import (
     training_labels,
 )
 from cxrjax.examine import Examiner, describe, examine_stored
+from cxrjax.runtime import terminal
 from cxrjax.tasks import segment
 
 
@@ -61,7 +61,7 @@ def evaluate(workdir: Path, split: str, directory: str | None = None) -> dict[st
                 calibration.fit(workdir, validation)
         except (data.MissingData, calibration.Uninformative) as error:
             calibration.path(workdir).unlink(missing_ok=True)
-            _warn(f"no temperature and no operating points: {error}")
+            terminal.warn(f"no temperature and no operating points: {error}")
     # The others wait: they may not leave while the first is still at work.
     return hosts.first(lambda: score.score(workdir, name) if hosts.leads() else {})
 
@@ -73,7 +73,7 @@ def _renew_gate(workdir: Path) -> bool:
         try:
             fit_gate.fit_gate(workdir)
         except (data.MissingData, runs.UnfitRun) as error:
-            _warn(f"the gate is of another network, and is left out: {error}")
+            terminal.warn(f"the gate is of another network, and is left out: {error}")
     return runs.has_gate_of(workdir, step)
 
 
@@ -117,12 +117,8 @@ def _guess(workdir: Path, config: ConfigDict, sources: Sequence[str]) -> list[st
     try:
         return metrics.score_of_source(*training_labels.recall(workdir, config), sources)
     except data.MissingData as error:
-        _warn(f"no scores of the source alone: {error}")
+        terminal.warn(f"no scores of the source alone: {error}")
         return None
-
-
-def _warn(sentence: str) -> None:
-    print(f"cxrjax: {sentence}", file=sys.stderr)
 
 
 def _identify(cases: cohort.Split, i: int) -> dict[str, Any]:

@@ -26,7 +26,7 @@ from cxrjax import (
 )
 from cxrjax.statistics.calibration import apply_temperature
 
-# Radiographs uint8 [B, S, S] and the checksums uint32 [B] of their names -> what is found, on the host.
+# Radiographs uint8 [B, S, S] and the checksums uint32 [B] -> what is found, on the host.
 Run = Callable[[np.ndarray, np.ndarray], pipeline.Diagnosis | pipeline.Segmentation]
 
 
@@ -58,6 +58,7 @@ class Examiner:
             )
         self._temperature: float = known["temperature"]
         self.finds = self.config.task == "classify"  # else it segments only
+        self.min_confidence = calibration.load_min_confidence(workdir, self.step) if self.finds else None
         self.classes: tuple[str, ...] = tuple(self.config.classifier.classes) if self.finds else ()
         variables = jax.device_get(runs.load_networks(workdir, self.config))
         self._members = self.config.evaluation.members
@@ -82,18 +83,17 @@ class Examiner:
         else:
             self._run = self._share_radiographs(variables)
 
-    def examine(self, images: np.ndarray, names: Sequence[str]) -> Iterator[pipeline.Diagnosis | pipeline.Segmentation]:
+    def examine(self, images: np.ndarray) -> Iterator[pipeline.Diagnosis | pipeline.Segmentation]:
         """Results of radiographs, one by one, in order.
 
         Args:
             images: uint8 [n, S, S], standardised.
-            names: n, from which each radiograph's patches are drawn (see `cohort.name_keys`).
 
         Yields:
             A Diagnosis, or the Segmentation where the run trained a segmenter, of NumPy arrays without the batch's
             axis.
         """
-        checksums = cohort.name_keys(names)
+        checksums = cohort.hash_images(images)
         with tqdm(total=len(images), desc="examining", unit="radiograph", delay=2, leave=None) as bar:
             for rows, count in cohort.batches(len(images), self._batch):
                 result = self._run(images[rows], checksums[rows])
@@ -105,23 +105,34 @@ class Examiner:
                 bar.update(count)
 
     def row(self, result: pipeline.Diagnosis | pipeline.Segmentation) -> dict[str, Any]:
-        """What `predictions.csv` says of a result."""
+        """Return the cells of `predictions.csv` for a result: text and plain Python numbers, as JSON has them."""
         if not self.finds:
-            return _status(bool(result.found)) | {"lung_confidence": result.confidence}
-        row = _status(result.finding != pipeline.NO_CLASS) | {"lung_confidence": result.lung_confidence}
+            return _status(bool(result.found)) | {"lung_confidence": _plain(result.confidence)}
+        row = _status(result.finding != pipeline.NO_CLASS) | {"lung_confidence": _plain(result.lung_confidence)}
         if self.gated:
             row["gate"] = gate.judge(self._gate, jax.tree.map(lambda x: x[None], result.evidence))[0]
         row |= {f"votes_{name}": int(count) for name, count in zip(self.classes, result.votes, strict=True)}
         if result.finding == pipeline.NO_CLASS:
             return row
-        row |= {f"probability_{name}": p for name, p in zip(self.classes, result.probabilities, strict=True)}
+        row |= {f"probability_{name}": _plain(p) for name, p in zip(self.classes, result.probabilities, strict=True)}
         return row | {
             "finding": self.classes[result.finding],
-            "confidence": result.probabilities[result.finding],
-            "agreement": result.agreement,
-            "entropy_within": result.entropy_within,
-            "entropy_between": result.entropy_between,
+            "confidence": _plain(result.probabilities[result.finding]),
+            "agreement": _plain(result.agreement),
+            "entropy_within": _plain(result.entropy_within),
+            "entropy_between": _plain(result.entropy_between),
         }
+
+    def decide(self, result: pipeline.Diagnosis | pipeline.Segmentation) -> str:
+        """Return "decided", or "undecided" where a finding's confidence is below the one chosen on validation.
+
+        "" where there is no finding, or the run has no such confidence; see `cxrjax.calibration`.
+        """
+        if self.min_confidence is None or result.finding == pipeline.NO_CLASS:
+            return ""
+        confidence = float(apply_temperature(result.probabilities, 1 / self._temperature)[result.finding])
+        is_decided = confidence >= self.min_confidence * (1 - 1e-5)  # of which rounding takes nothing
+        return predictions.DECIDED if is_decided else predictions.UNDECIDED
 
     def overlay(self, image: np.ndarray, result: pipeline.Diagnosis | pipeline.Segmentation) -> np.ndarray:
         """The radiograph uint8 [S, S] with the lungs' contour and, of a finding, its map: RGB uint8 [S, S, 3]."""
@@ -155,7 +166,7 @@ def examine_stored(
     else:
         parts = (stored.take(rows[first : first + count]) for first in range(0, len(rows), count))
     for part in parts:
-        for row, result in enumerate(examiner.examine(part.images, part.paths)):
+        for row, result in enumerate(examiner.examine(part.images)):
             yield part, row, result
 
 
@@ -165,7 +176,13 @@ def describe(row: Mapping[str, Any]) -> str:
         return row["status"]
     if not row.get("finding"):
         return f"lungs found, confidence {row['lung_confidence']:.2f}"
-    return f"{row['finding']}, {row['agreement']:.0%} of votes"
+    finding = f"{row['finding']}, {row['agreement']:.0%} of votes"
+    return f"undecided ({finding})" if row.get("decision") == predictions.UNDECIDED else finding
+
+
+def _plain(value: Any) -> float:
+    """Return the float that a float32 is written as, in the fewest digits: 0.1, not 0.10000000149011612."""
+    return float(str(np.asarray(value)[()]))
 
 
 def _status(found: bool) -> dict[str, str]:

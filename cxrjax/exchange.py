@@ -1,6 +1,7 @@
 """Weights into a run and out of it: import, export, and what a training starts from."""
 
 import json
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -52,8 +53,10 @@ def export_run(workdir: Path, target: Path) -> None:
 
     Raises:
         UnfitRun: the run has no trained network.
-        OSError: the file cannot be written.
+        OSError: there is a file of the name already, or it cannot be written.
     """
+    if os.path.lexists(target):
+        raise FileExistsError(f"{target}: there is something here already; name another file, or remove it")
     config = runs.load_config(workdir)
     settings = _settings(config)
     variables = runs.load_networks(workdir, config)["segmenter" if config.task == "segment" else "classifier"]

@@ -3,8 +3,6 @@
 Writes RUN/rate_finder.csv (rate, loss, running mean) and RUN/rate_finder.png.
 """
 
-import csv
-import io
 import math
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,6 +13,7 @@ from ml_collections import ConfigDict
 from tqdm import tqdm
 
 from cxrjax import figures, train, whole
+from cxrjax.io import csv_text
 
 KEPT = 0.98  # share of the running mean kept each step (fastai)
 EXPLODED = 4.0  # times the lowest running mean, at which a loss has exploded (fastai)
@@ -64,9 +63,8 @@ def find_rate(config: ConfigDict, workdir: Path) -> float:
     if not losses:
         raise ValueError(f"the loss is {loss} from the first step on")
     chosen = suggest(rates, mean.values)
-    text = io.StringIO()
-    csv.writer(text).writerows([("rate", "loss", "running_mean"), *zip(rates, losses, mean.values, strict=True)])
-    whole.write(workdir / "rate_finder.csv", text.getvalue().encode())
+    table = [("rate", "loss", "running_mean"), *zip(rates, losses, mean.values, strict=True)]
+    whole.write(workdir / "rate_finder.csv", csv_text.encode_rows(table))
     figures.draw_rates(rates, losses, mean.values, chosen, workdir / "rate_finder.png")
     return chosen
 

@@ -68,6 +68,12 @@ def collect(rows: Sequence[Mapping]) -> Findings:
     )
 
 
+def count_patients(rows: Sequence[Mapping]) -> dict[str, int]:
+    """Return "patients", where each radiograph that names none counts as one, and "without_patient", those that do."""
+    without = sum(not row.get("patient_id", "") for row in rows)
+    return {"patients": len(set(patients(rows))), "without_patient": without}
+
+
 def patients(rows: Sequence[Mapping]) -> list[str]:
     """Who each row is of; see `resampling.name_patients`."""
     return resampling.name_patients([row.get("patient_id", "") for row in rows])

@@ -31,7 +31,7 @@ def fit_gate(workdir: Path) -> gate.Gate:
     cases = stored.take(np.linspace(0, len(stored) - 1, count).astype(int))
     kept = [
         (result.evidence, patient)
-        for result, patient in zip(examiner.examine(cases.images, cases.paths), cases.patients, strict=True)
+        for result, patient in zip(examiner.examine(cases.images), cases.patients, strict=True)
         if result.finding != pipeline.NO_CLASS
     ]
     if not kept:

@@ -9,8 +9,10 @@ import csv
 from collections.abc import Sequence
 from pathlib import Path
 
-import cv2
 import numpy as np
+
+from cxrjax.io import csv_text, reader
+from cxrjax.io.errors import UnreadableRadiograph
 
 Box = tuple[int, int, int, int]  # row, column, height, width
 BOX = ("row", "column", "height", "width")
@@ -24,13 +26,17 @@ def read(table: Path) -> dict[str, list[Path | Box]]:
         ValueError: it is not such a table; names the file, the line and what is wrong.
     """
     lesions: dict[str, list[Path | Box]] = {}
-    with open(table, encoding="utf-8-sig", newline="") as file:
+    with open(table, encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
         rows = csv.DictReader(file)
-        columns = set(rows.fieldnames or [])
-        if "path" not in columns or not (columns >= {"mask"} or columns >= set(BOX)):
-            raise ValueError(f"{table}: it needs the columns path and mask, or path and {', '.join(BOX)}")
-        for row in rows:
-            lesions.setdefault(row["path"], []).append(_parse(row, f"{table}: line {rows.line_num}", table.parent))
+        try:
+            columns = set(rows.fieldnames or [])
+            if "path" not in columns or not (columns >= {"mask"} or columns >= set(BOX)):
+                raise ValueError(f"{table}: it needs the columns path and mask, or path and {', '.join(BOX)}")
+            for row in rows:
+                path = csv_text.restore(row["path"] or "")
+                lesions.setdefault(path, []).append(_parse(row, f"{table}: line {rows.line_num}", table.parent))
+        except csv.Error as error:
+            raise ValueError(f"{table}: line {rows.line_num + 1}: is not of a CSV file: {error}") from None
     return lesions
 
 
@@ -59,7 +65,7 @@ def draw(lesions: Sequence[Path | Box], shape: tuple[int, int], path: str) -> np
 
 def _parse(row: dict[str, str], line: str, folder: Path) -> Path | Box:
     if row.get("mask"):
-        return folder / row["mask"]
+        return folder / csv_text.restore(row["mask"])
     cells = [row.get(name) or "" for name in BOX]
     try:
         box = tuple(int(cell) for cell in cells)
@@ -71,9 +77,12 @@ def _parse(row: dict[str, str], line: str, folder: Path) -> Path | Box:
 
 
 def _read_mask(mask: Path, shape: tuple[int, int], path: str) -> np.ndarray:
-    picture = cv2.imdecode(np.fromfile(mask, np.uint8), cv2.IMREAD_GRAYSCALE) if mask.stat().st_size else None
-    if picture is None:
-        raise ValueError(f"{mask}: it is no picture")
+    try:
+        picture = reader.shared().read_values(mask)
+    except UnreadableRadiograph as error:
+        raise ValueError(f"{mask}: it is no picture that can be read: {error.reason}") from error
+    if picture.ndim == 3:
+        picture = picture[..., :3].max(-1)
     if picture.shape != shape:
         raise ValueError(f"{mask}: a mask of {picture.shape} does not lie over the radiograph {path} of {shape}")
     return picture > 0

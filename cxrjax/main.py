@@ -19,7 +19,8 @@ Measure hearts and lungs, and compare the classes; rows, tests and box plots go 
   python -m cxrjax.main --workdir=RUN --mode=morphology [--split=test] [--data=OTHER_DATA_SET]
 Fit anew what a classifier's run takes for out of place, which training does at its end:
   python -m cxrjax.main --workdir=RUN --mode=fit_gate
-Apply it to any radiographs; rows and pictures go to DIR, probabilities with --calibrated at the run's temperature:
+Apply it to any radiographs; rows and pictures go to DIR, where nothing else is replaced or removed, and which may not
+overlap the input; probabilities with --calibrated at the run's temperature:
   python -m cxrjax.main --workdir=RUN --mode=predict --input=FILE_OR_DIR --output=DIR [--calibrated] [--refuse]
 A large folder, killed and given again, goes on; shared between processes that need not know of one another, as those
 of a job array, each is given the same and its number I from 0; the last to be done writes the table:
@@ -45,21 +46,26 @@ the first, which is 0, is reached at HOST:PORT. --distributed alone leaves it to
 Compiled programs are kept in ~/.cache/cxrjax for the next start; elsewhere with --cache=DIR, nowhere with --cache=
 
 Exit status: 0 done; 1 not done, the reason in one line; 2 the command line is wrong; 3 done, but some files were
-unreadable. For research, not for diagnosis.
+unreadable, or could not be drawn; 130 or 143 ended by SIGINT or SIGTERM. For research, not for diagnosis.
 """
 
 import os
 import sys
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from absl import app, flags, logging
 from ml_collections import config_flags
 
 import cxrjax
 from cxrjax import arguments
-from cxrjax.runtime import cache
+from cxrjax.runtime import cache, signals, terminal
+from cxrjax.runtime.terminal import say, show, warn
+
+if TYPE_CHECKING:
+    from cxrjax.io.files import PassedOver
 
 # What a mode needs is imported in its function, so that --help and a wrong command line answer at once.
 
@@ -77,13 +83,13 @@ def _train(workdir: Path) -> None:
     config = _CONFIG.value
     best = train.train(config, workdir)
     scores = ", ".join(f"{name} {value:.4f}" for name, value in best.items() if "/" in name)
-    print(f"trained: the best epoch was {best['epoch']} ({scores}); the run is in {workdir}", flush=True)
+    say(f"trained: the best epoch was {best['epoch']} ({scores}); the run is in {workdir}")
     wanted = config.task == "classify" and config.segmenter.workdir and config.gate.quantile
     if wanted and not runs.has_gate_of(workdir, runs.load_step(workdir, config)):
         try:
             fit_gate.fit_gate(workdir)
         except runs.UnfitRun as error:
-            print(f"cxrjax: the run has no gate: {error}", file=sys.stderr)
+            warn(f"the run has no gate: {error}")
 
 
 def _evaluate(workdir: Path) -> None:
@@ -92,97 +98,131 @@ def _evaluate(workdir: Path) -> None:
     scores = evaluate.evaluate(workdir, _SPLIT.value, _DATA.value)
     if not scores:  # the first process has them
         return
-    print(tables.summarise(scores))
-    print(f"rows, scores and pictures are in {workdir / 'evaluation' / scores['split']}")
+    show(tables.summarise(scores))
+    say(f"rows, scores and pictures are in {workdir / 'evaluation' / scores['split']}")
 
 
 def _score(workdir: Path) -> None:
     from cxrjax import score, tables
 
     name = _name_results(workdir)
-    print(tables.summarise(score.score(workdir, name)))
-    print(f"scores and figures are in {workdir / 'evaluation' / name}")
+    show(tables.summarise(score.score(workdir, name)))
+    say(f"scores and figures are in {workdir / 'evaluation' / name}")
 
 
 def _compare(workdir: Path) -> None:
     from cxrjax import compare, tables
 
     name = _name_results(workdir)
-    print(tables.compare(compare.compare(workdir, Path(_OTHER.value), name)))
-    print(f"the comparison is in {compare.locate(workdir, Path(_OTHER.value), name)}")
+    show(tables.compare(compare.compare(workdir, Path(_OTHER.value), name)))
+    say(f"the comparison is in {compare.locate(workdir, Path(_OTHER.value), name)}")
 
 
 def _audit(workdir: Path) -> None:
     from configs import audit as small
     from cxrjax import audit
 
-    print(audit.summarise(audit.audit(workdir, _SPLIT.value, _CONFIG.value or small.get_config())))
-    print(f"rows, numbers and the figure are in {workdir / 'audit' / _SPLIT.value}")
+    show(audit.summarise(audit.audit(workdir, _SPLIT.value, _CONFIG.value or small.get_config())))
+    say(f"rows, numbers and the figure are in {workdir / 'audit' / _SPLIT.value}")
 
 
 def _check_maps(workdir: Path) -> None:
     from cxrjax import check_maps, trust
 
     table = Path(_LESIONS.value) if _LESIONS.value else None
-    print(trust.summarise(check_maps.check_maps(workdir, _SPLIT.value, _DATA.value, table)))
-    print(f"rows, figures and curves are in {workdir / 'maps' / _name_results(workdir)}")
+    show(trust.summarise(check_maps.check_maps(workdir, _SPLIT.value, _DATA.value, table)))
+    say(f"rows, figures and curves are in {workdir / 'maps' / _name_results(workdir)}")
 
 
 def _morphology(workdir: Path) -> None:
     from cxrjax import compare_classes
 
-    print(compare_classes.summarise(compare_classes.compare_classes(workdir, _SPLIT.value, _DATA.value)))
-    print(f"rows, tests and box plots are in {workdir / 'morphology' / _name_results(workdir)}")
+    show(compare_classes.summarise(compare_classes.compare_classes(workdir, _SPLIT.value, _DATA.value)))
+    say(f"rows, tests and box plots are in {workdir / 'morphology' / _name_results(workdir)}")
 
 
 def _fit_gate(workdir: Path) -> None:
     from cxrjax import fit_gate
 
     fit_gate.fit_gate(workdir)
-    print(f"fitted: the gate's thresholds and limits are in {workdir / 'gate.json'}")
+    say(f"fitted: the gate's thresholds and limits are in {workdir / 'gate.json'}")
 
 
 def _report(workdir: Path) -> None:
     from cxrjax import report
 
-    print(f"the report is {report.write(workdir, _SPLIT.value, _DATA.value)}")
+    say(f"the report is {report.write(workdir, _SPLIT.value, _DATA.value)}")
 
 
 def _predict(workdir: Path) -> int:
-    from cxrjax import predict
+    from cxrjax import predict, predictions
 
     source, output, processes = Path(_INPUT.value), Path(_OUTPUT.value), _PROCESSES.value or 1
-    rows = predict.predict(workdir, source, output, _CALIBRATED.value, _REFUSE.value, _PROCESS.value or 0, processes)
-    unreadable = [row for row in rows if row["status"] == "unreadable"]
-    refused = sum(row["status"] == "refused" for row in rows)
-    print(f"{len(rows) - len(unreadable) - refused} radiographs examined; rows and pictures are in {_OUTPUT.value}")
+    process = _PROCESS.value or 0
+    rows, passed_over = predict.run(
+        workdir, source, output, _CALIBRATED.value, _REFUSE.value, process=process, processes=processes
+    )
+    counts = Counter(row["status"] for row in rows)
+    examined = len(rows) - counts[predictions.UNREADABLE] - counts[predictions.REFUSED]
+    say(f"{_count(examined, 'radiograph')} examined; rows and pictures are in {output}")
     if processes > 1:
-        print(f"predictions.csv is there once all {processes} processes are done")
-    if refused:
-        print(f"{refused} refused, the reasons are in {_OUTPUT.value}/predictions.csv")
-    for row in unreadable:
-        print(f"unreadable: {row['path']}: {row['reason']}", file=sys.stderr)
-    return 3 if unreadable else 0
+        say(f"predictions.csv is there once all {processes} processes are done")
+    if counts[predictions.REFUSED]:
+        say(f"{counts[predictions.REFUSED]} refused, the reasons are in {output / 'predictions.csv'}")
+    undecided = sum(row.get("decision") == predictions.UNDECIDED for row in rows)
+    if undecided:
+        say(
+            f"{undecided} of them undecided: the confidence is lower than that from which on 9 in 10 findings were "
+            "right on the validation split"
+        )
+    failed = [row for row in rows if row["status"] in (predictions.UNREADABLE, predictions.FAILED)]
+    for row in failed:
+        say(f"{row['status']}: {row['path']}: {row['reason']}", sys.stderr)
+    if process == 0:
+        _list_passed_over(passed_over, source, output)
+    return 3 if failed or any(each.unknown for each in passed_over) else 0
+
+
+_LISTED = 20  # files of a folder that are passed over and named on the terminal
+
+
+def _list_passed_over(passed_over: "Sequence[PassedOver]", source: Path, output: Path) -> None:
+    from cxrjax.io import files
+
+    visible = [each for each in passed_over if each.reason != files.HIDDEN]
+    for each in visible[:_LISTED]:
+        say(f"passed over: {each.path.relative_to(source)}: {each.reason}", sys.stderr)
+    more = [_count(len(visible) - _LISTED, "file")] if len(visible) > _LISTED else []
+    more += [_count(len(passed_over) - len(visible), "hidden name")] if len(passed_over) > len(visible) else []
+    if more:
+        say(f"passed over, too: {' and '.join(more)}", sys.stderr)
+    if passed_over:
+        say(f"all that was passed over is in {output / 'passed_over.csv'}", sys.stderr)
+
+
+def _count(number: int, noun: str) -> str:
+    """Return a number with its noun: "1 radiograph", "2 radiographs"."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def _find_rate(workdir: Path) -> None:
     from cxrjax import find_rate
 
-    print(f"suggested: training.learning_rate={find_rate.find_rate(_CONFIG.value, workdir):.1e}")
+    say(f"suggested: training.learning_rate={find_rate.find_rate(_CONFIG.value, workdir):.1e}")
 
 
 def _cross_validate(workdir: Path) -> None:
     from cxrjax import cross_validate
 
-    print(cross_validate.summarise(cross_validate.cross_validate(_CONFIG.value, workdir)))
-    print(f"the scores are in {workdir / 'cross_validation.json'}")
+    show(cross_validate.summarise(cross_validate.cross_validate(_CONFIG.value, workdir)))
+    say(f"the scores are in {workdir / 'cross_validation.json'}")
 
 
 def _import(workdir: Path) -> None:
     from cxrjax import exchange
 
     exchange.import_run(_CONFIG.value, _INPUT.value, workdir)
-    print(f"imported: every weight of {_INPUT.value} has its place; the run is in {workdir}")
+    say(f"imported: every weight of {_INPUT.value} has its place; the run is in {workdir}")
 
 
 def _export(workdir: Path) -> int | None:
@@ -191,16 +231,16 @@ def _export(workdir: Path) -> int | None:
     target = Path(_OUTPUT.value)
     if target.suffix == ".safetensors":
         exchange.export_run(workdir, target)
-        print(f"exported: the weights are in {target}, by PyTorch's names")
+        say(f"exported: the weights are in {target}, by PyTorch's names")
     elif target.suffix and not _OUTPUT.value.endswith("/"):
         return _usage(
             f"--mode=export writes a file of .safetensors or a folder; {target} is neither; a folder may end in /"
         )
     else:
         files = export.export_run(workdir, target)
-        print(f"exported: {', '.join(files)} are in {target}, each read back and equal to the run")
+        say(f"exported: {', '.join(files)} are in {target}, each read back and equal to the run")
         if not any(name.endswith(".onnx") for name in files):
-            print("no ONNX was written, for want of its packages: pip install 'cxrjax[onnx]'")
+            say("no ONNX was written, for want of its packages: pip install 'cxrjax[onnx]'")
     return None
 
 
@@ -211,22 +251,24 @@ class Mode(NamedTuple):
     needs: tuple[str, ...] = ()  # flags, beside --workdir
     takes: tuple[str, ...] = ()  # flags that may be left out; no others mean anything to it
     examines: bool = False  # whether it trains nothing and examines many radiographs
+    stopped: str = "what is written is whole, and the same command begins again"  # after SIGINT or SIGTERM
 
 
+_GOES_ON = "the same command goes on from there"
 _TOGETHER = ("coordinator", "distributed", "processes", "process")
 MODES = {
-    "train": Mode(_train, ("config",), _TOGETHER),
+    "train": Mode(_train, ("config",), _TOGETHER, stopped=_GOES_ON),
     "evaluate": Mode(_evaluate, (), ("split", "data", *_TOGETHER), examines=True),
     "score": Mode(_score, (), ("split", "data")),
     "compare": Mode(_compare, ("other",), ("split", "data")),
-    "audit": Mode(_audit, (), ("split", "config")),
+    "audit": Mode(_audit, (), ("split", "config"), stopped=_GOES_ON),
     "check_maps": Mode(_check_maps, (), ("split", "data", "lesions"), examines=True),
     "morphology": Mode(_morphology, (), ("split", "data")),
     "fit_gate": Mode(_fit_gate, examines=True),
     "report": Mode(_report, (), ("split", "data")),
-    "predict": Mode(_predict, ("input", "output"), ("calibrated", "refuse", "processes", "process"), examines=True),
+    "predict": Mode(_predict, ("input", "output"), ("calibrated", "refuse", "processes", "process"), True, _GOES_ON),
     "find_rate": Mode(_find_rate, ("config",)),
-    "cross_validate": Mode(_cross_validate, ("config",)),
+    "cross_validate": Mode(_cross_validate, ("config",), stopped=_GOES_ON),
     "import": Mode(_import, ("config", "input")),
     "export": Mode(_export, ("output",)),
 }
@@ -242,6 +284,11 @@ _DATA = flags.DEFINE_string("data", None, "A prepared data set to look at, where
 _OTHER = flags.DEFINE_string("other", None, "compare: the run directory to compare with.")
 _CALIBRATED = flags.DEFINE_bool("calibrated", False, "predict: give probabilities at the run's temperature.")
 _REFUSE = flags.DEFINE_bool("refuse", False, "predict: no finding for what is no upright frontal chest radiograph.")
+_LIMITS = flags.DEFINE_string(
+    "limits",
+    "",
+    "Of a file that is read, as max_pixels=2e8,max_seconds=120; also max_bytes and max_memory, both in bytes.",
+)
 _LESIONS = flags.DEFINE_string(
     "lesions", None, "check_maps: a CSV file of known lesions: path, mask or path, row, column, height, width."
 )
@@ -266,7 +313,7 @@ def main(argv: list[str]) -> int:
         if flags.FLAGS[name].present and name not in mode.needs + mode.takes:
             return _usage(f"--mode={_MODE.value} takes no --{name}")
     settings = arguments.as_settings(_CONFIG.value)
-    problem = _misplaced() or (arguments.find_problem(settings) if settings else "")
+    problem = _misplaced() or _set_limits() or (arguments.find_problem(settings) if settings else "")
     if problem:
         return _usage(problem)
     missing = arguments.find_missing(
@@ -277,7 +324,7 @@ def main(argv: list[str]) -> int:
         trains="config" in mode.needs and "input" not in mode.needs,
     )
     if missing:
-        print(f"cxrjax: {missing}", file=sys.stderr)
+        warn(missing)
         return 1
     logging.set_verbosity(logging.ERROR)  # of the libraries; what concerns the user is printed
     return _explain(mode)
@@ -294,6 +341,18 @@ def _misplaced() -> str | None:
         return "--coordinator needs --processes and --process, and they need it"
     if _DISTRIBUTED.value and _COORDINATOR.value:
         return "--distributed finds what --coordinator names; give one of them"
+    return None
+
+
+def _set_limits() -> str | None:
+    """Set the limits of files, and return what is wrong with them."""
+    from cxrjax.io import limits
+
+    try:
+        limits.use(_LIMITS.value)
+        limits.current()  # also what the environment says
+    except ValueError as error:
+        return str(error)
     return None
 
 
@@ -319,13 +378,24 @@ def _explain(mode: Mode) -> int:
         runs.UnfitRun,
         train.Diverged,
         FlaxError,  # a checkpoint of another network than the config has
+        MemoryError,
         OSError,
         ValueError,
     ) as error:
         if os.environ.get("CXRJAX_TRACEBACK"):
             raise
-        print(f"cxrjax: {error}", file=sys.stderr)
+        warn(_describe(error))
         return 1
+
+
+def _describe(error: Exception) -> str:
+    """Return an error as one sentence."""
+    if isinstance(error, MemoryError):
+        return "there is not enough memory"
+    if isinstance(error, OSError) and error.filename is not None and error.strerror:
+        return f"{os.fsdecode(error.filename)}: {error.strerror.lower()}"
+    text = str(error)
+    return " ".join(text.split()) if type(error).__module__.startswith("flax.") else text  # Flax writes paragraphs
 
 
 def _keep_programs() -> None:
@@ -335,22 +405,21 @@ def _keep_programs() -> None:
     try:
         programs.keep(folder)
     except OSError as error:
-        print(
-            f"cxrjax: {folder}: compiled programs cannot be kept here ({error.strerror}), so the next start compiles "
-            "them again; --cache=DIR names another folder",
-            file=sys.stderr,
+        warn(
+            f"{folder}: compiled programs cannot be kept here ({error.strerror}), so the next start compiles them "
+            "again; --cache=DIR names another folder"
         )
 
 
 def _usage(problem: str) -> int:
-    print(f"cxrjax: {problem}; see python -m cxrjax.main --help", file=sys.stderr)
+    warn(f"{problem}; see python -m cxrjax.main --help")
     return 2
 
 
 def _parse(argv: list[str]) -> list[str]:
     """Parse the flags and load the config, a mistake in them being one sentence."""
     if "--version" in argv[1:]:
-        print(f"cxrjax {cxrjax.__version__}")
+        say(f"cxrjax {cxrjax.__version__}")
         sys.exit(0)
     argv = arguments.normalise(argv)
     try:
@@ -368,5 +437,12 @@ def _parse(argv: list[str]) -> list[str]:
         sys.exit(_usage(text.splitlines()[-1].strip()))
 
 
+def _say_what_next() -> str:
+    """Return what the same command does after a signal has ended this one."""
+    return MODES[_MODE.value].stopped if flags.FLAGS.is_parsed() else "nothing was done"
+
+
 if __name__ == "__main__":
-    app.run(main, flags_parser=_parse)
+    terminal.guard_streams()
+    with signals.handled(_say_what_next):
+        app.run(main, flags_parser=_parse)

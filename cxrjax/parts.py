@@ -1,42 +1,52 @@
 """The rows of a prediction under way, in OUTPUT/predictions.partial: so that it goes on after a kill, and is shared.
 
 Each portion of rows is a file of its own, written whole by whichever process examined it. Whoever finds a row of every
-radiograph there makes predictions.csv of them, and removes the folder.
+radiograph there writes the table of them, and removes the folder.
 """
 
 import json
 import secrets
-import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from cxrjax import predictions, whole
 
-_FOLDER, _ASKED, _TABLE = "predictions.partial", "asked.json", "predictions.csv"
+_SETTINGS = "asked.json"
+_VERSION = 2  # of the rows and of the pictures' names: raised when parts of two versions do not make one prediction
+_OWN_FILES = ("portion-*.csv", "written-*.jsonl", "picture-*.png", "table-*.tmp", ".*.tmp", _SETTINGS)
 
 
 class Parts:
     """The portions of one prediction, of all its processes."""
 
-    def __init__(self, output: Path, columns: Sequence[str], asked: Mapping[str, Any]):
+    def __init__(self, folder: Path, columns: Sequence[str], settings: Mapping[str, Any]):
         """Begin, or go on.
 
         Args:
-            output: the folder of the prediction, which exists.
-            columns: of its table.
-            asked: text, numbers and truth values that its rows depend on, the same in all processes.
+            folder: of the portions; the folder it lies in exists.
+            columns: of the table.
+            settings: text, numbers and truth values that the rows depend on, the same in all processes.
 
         Raises:
-            ValueError: one that was asked for otherwise is under way there; the first that differs is named.
+            ValueError: see `check`; or a prediction with other settings is under way there, the first that differs is
+                named.
         """
-        self._columns, self._folder, self._table = columns, output / _FOLDER, output / _TABLE
+        check(folder)
+        self._columns = columns
+        self._folder = folder
         self._folder.mkdir(exist_ok=True)
-        path = self._folder / _ASKED
+        path = self._folder / _SETTINGS
+        wanted = {"version": _VERSION, **settings}
         if not path.exists():
-            whole.write(path, (json.dumps(asked, indent=2) + "\n").encode())
+            whole.write(path, (json.dumps(wanted, indent=2) + "\n").encode())
         begun = json.loads(path.read_text())
-        for key, value in asked.items():
+        if begun.get("version") != _VERSION:
+            raise ValueError(
+                f"{self._folder}: was begun by another version of cxrjax; remove the folder, and the prediction begins "
+                "again"
+            )
+        for key, value in wanted.items():
             if begun.get(key) != value:
                 raise ValueError(
                     f"{self._folder}: was begun with {key}={begun.get(key)!r}, and is now given {value!r}; "
@@ -44,26 +54,48 @@ class Parts:
                 )
 
     def read(self) -> dict[str, dict[str, Any]]:
-        """The rows that there are by now, of any process, by path."""
-        try:
-            tables = [predictions.read(file) for file in self._folder.glob("*.csv")]
-        except FileNotFoundError:  # another process, the last, has finished just now
-            tables = [predictions.read(self._table)]
+        """Return the rows that there are by now, of any process, by path."""
+        tables = [predictions.read(file) for file in sorted(self._folder.glob("portion-*.csv"))]
         return {row["path"]: row for table in tables for row in table}
 
     def write(self, rows: Sequence[Mapping[str, Any]]) -> None:
-        """Keep a portion of rows."""
-        predictions.write(self._folder / f"{secrets.token_hex(8)}.csv", rows, self._columns)
+        """Write a portion of rows."""
+        if rows:
+            predictions.write(self._folder / f"portion-{secrets.token_hex(8)}.csv", rows, self._columns)
 
-    def finish(self, paths: Sequence[str]) -> None:
-        """Write predictions.csv, a row a path in their order, if all of them are there."""
-        rows = self.read()
-        if not rows.keys() >= set(paths):
-            return
-        predictions.write(self._table, [rows[path] for path in paths], self._columns)
-        done = self._folder.with_name(f".{_FOLDER}.{secrets.token_hex(8)}")
+    def remove(self) -> None:
+        """Remove the folder, but for files that are not of the prediction; another process may do so, too."""
+        done = self._folder.with_name(f".{self._folder.name}.{secrets.token_hex(8)}")
         try:
             self._folder.rename(done)
-        except FileNotFoundError:  # another process, which found them all too, was faster
+        except FileNotFoundError:
             return
-        shutil.rmtree(done)
+        for pattern in _OWN_FILES:
+            for file in done.glob(pattern):
+                file.unlink()
+        try:
+            done.rmdir()
+        except OSError:  # a file of the user's is in it
+            done.rename(self._folder)
+
+
+def check(folder: Path) -> None:
+    """Refuse a folder that is there and not of a prediction.
+
+    Raises:
+        ValueError: it is not, or what it says of its settings is damaged.
+    """
+    path = folder / _SETTINGS
+    try:
+        if not folder.is_dir():
+            is_own = not folder.exists()
+        elif not path.exists():
+            is_own = not any(each for each in folder.iterdir() if not each.name.startswith(f".{_SETTINGS}."))
+        else:
+            is_own = isinstance(json.loads(path.read_bytes()), dict)
+    except ValueError:
+        is_own = False
+    if not is_own:
+        raise ValueError(
+            f"{folder}: is not of a prediction that was stopped, or is damaged; move it away, or name another folder"
+        )

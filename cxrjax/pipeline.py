@@ -276,6 +276,6 @@ def _examine(
     return tell(classifier, variables, image, looks, settings)
 
 
-def radiograph_keys(seed: int, names: Array) -> Array:
-    """One random key a radiograph: the seed folded with the checksum of its name, uint32 [B] -> keys [B]."""
-    return jax.vmap(partial(jax.random.fold_in, jax.random.key(seed)))(names)
+def radiograph_keys(seed: int, image_ids: Array) -> Array:
+    """Return one random key per radiograph, the seed folded with `cohort.hash_images`: uint32 [B] -> keys [B]."""
+    return jax.vmap(partial(jax.random.fold_in, jax.random.key(seed)))(image_ids)

@@ -6,7 +6,6 @@ failed has a row too: its status says how, its reason why, and its finding is bl
 """
 
 import csv
-import io
 import os
 from collections.abc import Iterable, Mapping, Sequence
 
@@ -14,13 +13,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cxrjax import whole
+from cxrjax.io import csv_text
 
-OK, NO_LUNGS_FOUND, UNREADABLE, REFUSED = STATUSES = ("ok", "no lungs found", "unreadable", "refused")
+OK, NO_LUNGS_FOUND, UNREADABLE, REFUSED, FAILED = STATUSES = (
+    "ok", "no lungs found", "unreadable", "refused", "failed",
+)  # fmt: skip
 WHO = ("path", "patient_id", "source", "view", "sex", "age", "split", "label")
 TEXTS = (
     *("path", "patient_id", "source", "view", "sex", "split", "label", "finding", "source_guess"),
     *("gate", "status", "reason"),
 )
+TEXTS_OF_FILES = ("decision", "picture")  # of a prediction of files
+DECIDED = "decided"
+UNDECIDED = "undecided"  # the confidence of the finding is too low for it to be relied on (`cxrjax.calibration`)
 NUMBERS = (
     *("age", "confidence", "agreement", "entropy_within", "entropy_between"),
     *("lung_confidence", "energy_in_lesions"),
@@ -46,6 +51,15 @@ def classification_columns(classes: Sequence[str], gated: bool = True) -> list[s
     ]
 
 
+def with_pictures(columns: Sequence[str]) -> list[str]:
+    """Return the columns of a prediction of files.
+
+    With `decision`, DECIDED or UNDECIDED or blank (see `examine.Examiner.decide`), and `picture`, the name of the
+    picture in the folder of the table.
+    """
+    return [*columns[:-2], *TEXTS_OF_FILES, *columns[-2:]]
+
+
 def segmentation_columns(structures: Sequence[str]) -> list[str]:
     """Columns of masks: who, then the Dice and the Jaccard (0..1) of each structure."""
     return [
@@ -67,17 +81,14 @@ def write(path: str | os.PathLike, rows: Iterable[Mapping], columns: Sequence[st
     Raises:
         ValueError: a row has a key that is no column, or a status that is none of `STATUSES`; names the file.
     """
-    text = io.StringIO(newline="")
-    table = csv.writer(text)
-    table.writerow(columns)
+    cells: list[Sequence[object]] = [columns]
     for row in rows:
         if unknown := row.keys() - set(columns):
             raise ValueError(f"{path}: {min(unknown)} is not one of its columns")
         if row.get("status") not in STATUSES:
             raise ValueError(f"{path}: the status {row.get('status')!r} is none of {', '.join(STATUSES)}")
-        table.writerow([_format(column, row.get(column)) for column in columns])
-    # surrogateescape: a file name that is not valid UTF-8 comes back as the same file name.
-    whole.write(path, text.getvalue().encode("utf-8", "surrogateescape"))
+        cells.append([_format(column, row.get(column)) for column in columns])
+    whole.write(path, csv_text.encode_rows(cells))
 
 
 def read(path: str | os.PathLike) -> list[dict]:
@@ -93,7 +104,7 @@ def read(path: str | os.PathLike) -> list[dict]:
     with open(path, encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
         table = csv.reader(file, strict=True)
         try:
-            columns = next(table, [])
+            columns = [csv_text.restore(cell) for cell in next(table, [])]
             _check(columns)
             return [_parse(columns, cells) for cells in table]
         except (ValueError, csv.Error) as error:
@@ -119,17 +130,18 @@ def _check(columns: list[str]) -> None:
     if len(set(columns)) < len(columns):
         raise ValueError("a column is there twice")
     for column in columns:
-        if column not in TEXTS + NUMBERS and not column.startswith((COUNT_PREFIX, *NUMBER_PREFIXES)):
+        if column not in TEXTS + TEXTS_OF_FILES + NUMBERS and not column.startswith((COUNT_PREFIX, *NUMBER_PREFIXES)):
             raise ValueError(f"the column {column!r} is not known")
 
 
-def _format(column: str, value: object) -> str:
-    if column in TEXTS:
+def _format(column: str, value: object) -> object:
+    """Return the cell of a value: text as str, a number as itself, so that it is not taken for text."""
+    if column in TEXTS + TEXTS_OF_FILES:
         return "" if value is None else str(value)
     if column.startswith(COUNT_PREFIX):
-        return str(int(value or 0))
-    # str() of a float32 is its own shortest form: 0.1, not 0.10000000149011612.
-    return "" if value is None or np.isnan(value) else str(value)
+        return int(value or 0)
+    # csv writes str() of a float32, which is its own shortest form: 0.1, not 0.10000000149011612.
+    return "" if value is None or np.isnan(value) else value
 
 
 def _parse(columns: list[str], cells: list[str]) -> dict:
@@ -142,8 +154,8 @@ def _parse(columns: list[str], cells: list[str]) -> dict:
 
 
 def _value(column: str, cell: str) -> str | int | float:
-    if column in TEXTS:
-        return cell
+    if column in TEXTS + TEXTS_OF_FILES:
+        return csv_text.restore(cell)
     kind, blank, called = (
         (int, "0", "a whole number") if column.startswith(COUNT_PREFIX) else (float, "nan", "a number")
     )

@@ -37,7 +37,8 @@ _STEP = "step"
 _CLOUDS = ("layout", "features")
 _READING = ("data.held", "data.readers")  # how data are read, which changes no result
 _SEGMENTER_KEYS = ("architecture", "size", "channels", "normalise", "dropout")
-_IMAGE_KEYS = ("gamma", "equalise")  # in which a classifier's radiographs are those of its segmenter
+_IMAGE_KEYS = ("gamma", "equalise", "borders")  # in which a classifier's radiographs are those of its segmenter
+_ADDED = {"image.borders": "bottom"}  # settings that runs of older versions lack, and what those did
 
 
 class UnfitRun(Exception):
@@ -57,7 +58,7 @@ def start(workdir: Path, config: ConfigDict) -> None:
     if not path.exists():
         whole.write(path, (json.dumps(_settings(config), indent=2) + "\n").encode())
         return
-    begun = config_schema.flatten(json_file.read(path, _REMEDY))
+    begun = _ADDED | config_schema.flatten(json_file.read(path, _REMEDY))
     for key, value in config_schema.flatten(_settings(config)).items():
         if begun.get(key) != value and key not in _READING:
             further = (
@@ -82,7 +83,7 @@ def give_up_unstarted(workdir: Path, config: ConfigDict) -> None:
         return
     adopted = {f"segmenter.{key}" for key in _SEGMENTER_KEYS} if config.task == "classify" else set()
     try:
-        begun = config_schema.flatten(json_file.read(path, _REMEDY))
+        begun = _ADDED | config_schema.flatten(json_file.read(path, _REMEDY))
     except json_file.DamagedFile:
         begun = {}
     wanted = config_schema.flatten(_settings(config))
@@ -107,7 +108,7 @@ def check(config: ConfigDict) -> None:
 
 
 def load_config(workdir: Path) -> ConfigDict:
-    """Return the settings of a run.
+    """Return the settings of a run; those that its version did not have yet say what it did.
 
     Raises:
         UnfitRun: there is no run in the folder, or its config.json is damaged or of another version.
@@ -116,6 +117,10 @@ def load_config(workdir: Path) -> ConfigDict:
     if not path.exists():
         raise UnfitRun(f"{workdir}: there is no run here (no {CONFIG})")
     settings = json_file.read(path, _REMEDY)
+    for key, value in _ADDED.items():
+        section, name = key.split(".")
+        if isinstance(settings.get(section), dict):
+            settings[section].setdefault(name, value)
     try:
         config_schema.check(settings)
     except config_schema.UnfitSetting as error:

@@ -32,10 +32,11 @@ def score(workdir: Path, split: str) -> dict[str, Any]:
         split: one that was evaluated; of other data, as `data.name_results` calls it.
 
     Returns:
-        What metrics.json says: "split", "data" (its data set), "n", "patients", "warnings", "all" and "subgroups"
-        ({attribute: {group: scores}}); of a classifier also "source_alone" (the scores of guessing from the source;
-        null where nothing was guessed), "over_source" (the network's less those), "calibration", "operating_points" (a
-        null threshold is one that cannot be reached), "referral" and "settling" (None where the votes do not tell it).
+        What metrics.json says: "split", "data" (its data set), "n", "patients" and "without_patient" (see
+        `findings.count_patients`), "warnings", "all" and "subgroups" ({attribute: {group: scores}}); of a classifier
+        also "source_alone" (the scores of guessing from the source; null where nothing was guessed), "over_source" (the
+        network's less those), "calibration", "operating_points" (a null threshold is one that cannot be reached),
+        "referral" and "settling" (None where the votes do not tell it).
 
     Raises:
         UnfitRun: there is no run in the folder.
@@ -57,7 +58,7 @@ def score(workdir: Path, split: str) -> dict[str, Any]:
         "split": split,
         "data": of.data,
         "n": len(rows),
-        "patients": len(set(patients)),
+        **findings.count_patients(rows),
         "resamples": resampling.RESAMPLES,
     }
     scores |= estimates.describe(resampling.bootstrap(measure, patients), crowding)
@@ -131,6 +132,13 @@ def warn(scores: Mapping[str, Any], known: Mapping[str, Any] | None, config: Con
     warnings = []
     if few:
         warnings.append(f"fewer than {subgroups.FEW} radiographs, too few to say much of: {', '.join(few)}")
+    without = scores.get("without_patient", 0)
+    if without:
+        who = "the patients are" if without == scores["n"] else f"the patients of {without} radiographs are"
+        warnings.append(
+            f"{who} not known: each radiograph counts as a patient of its own, and nothing kept those of one patient "
+            "in one split"
+        )
     if _share_parts(split, config.data.train):
         warnings.append(f"the network was trained on {config.data.train}: in {split} it has seen radiographs before")
     if finds and known is None:

@@ -89,7 +89,7 @@ class SharedPatches:
         self._prepared = prepare(self._patches.replicate(variables["classifier"]))  # once, and not at every batch
 
     def __call__(self, images: np.ndarray, checksums: np.ndarray) -> pipeline.Diagnosis:
-        """Diagnose radiographs uint8 [B, S, S] whose names have checksums uint32 [B]; the result is on the host."""
+        """Diagnose radiographs uint8 [B, S, S] of `cohort.hash_images` uint32 [B]; the result is on the host."""
         given = self._radiographs.spread((images, checksums))
         found, places, crops = self._draw(self._variables, given)
         crops = np.concatenate(self._radiographs.gather(crops))

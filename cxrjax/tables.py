@@ -26,6 +26,25 @@ def say(score: Mapping[str, Any] | float | None, digits: int = 3) -> str:
     return "{} ({} to {})".format(*numbers) if len(numbers) > 1 else numbers[0]
 
 
+def describe_cases(counts: Mapping[str, Any]) -> str:
+    """Return how many radiographs of how many patients there are, and where patients are not known, that.
+
+    Args:
+        counts: "n", and "patients" and "without_patient" of `findings.count_patients`; older files lack the latter.
+    """
+    n, without = counts["n"], counts.get("without_patient", 0)
+    if not without:
+        return f"{n} radiographs of {counts['patients']} patients"
+    if without == n:
+        return f"{n} radiographs, patients not known"
+    return f"{n - without} radiographs of {counts['patients'] - without} patients, and {without}, patients not known"
+
+
+def knows_no_patient(counts: Mapping[str, Any]) -> bool:
+    """Return whether no radiograph names its patient; see `describe_cases`."""
+    return counts.get("without_patient", 0) == counts["n"]
+
+
 def summarise(scores: Mapping[str, Any]) -> str:
     """What `score.score` says, in short: the main scores, those of the subgroups, and the warnings."""
     parts = _masks(scores) if "structures" in scores["all"] else _findings(scores)
@@ -34,7 +53,7 @@ def summarise(scores: Mapping[str, Any]) -> str:
 
 def compare(result: Mapping[str, Any]) -> str:
     """What `compare.compare` says: both runs, the first less the second, and p of the tests."""
-    head = [f"{result['n']} radiographs of {result['patients']} patients", *result["runs"].values()]
+    head = [describe_cases(result), *result["runs"].values()]
     head += ["first less second", "p"]
     lines = [
         [name, *(say(result[part][name]) for part in ("first", "second", "difference")), _say_p(result["p"], name)]
@@ -54,7 +73,7 @@ def _findings(scores: Mapping[str, Any]) -> list[str]:
     lines += [[f"ECE {kind}", say(one["ece"]), ""] for kind, one in scores["calibration"].items()]
     if network["energy_in_lesions"]["value"] is not None:
         lines.append(["map energy in lesions", say(network["energy_in_lesions"]), ""])
-    parts = [_table([_head(scores), "network", "source alone"], lines)]
+    parts = [_table([describe_cases(scores), "network", "source alone"], lines)]
     over = scores["over_source"]
     lines = [[name.replace("_", " "), say(over[name])] for name in ("accuracy", "macro_f1")]
     parts.append(_table(["network less source alone", "difference"], lines))
@@ -89,11 +108,7 @@ def _masks(scores: Mapping[str, Any]) -> list[str]:
         for name, s in part["structures"].items()
         if s["support"]
     ]
-    return [_table([_head(scores), "structure", "n", "Dice", "Jaccard"], lines)]
-
-
-def _head(scores: Mapping[str, Any]) -> str:
-    return f"{scores['n']} radiographs of {scores['patients']} patients"
+    return [_table([describe_cases(scores), "structure", "n", "Dice", "Jaccard"], lines)]
 
 
 def _table(head: list[str], lines: list[list[str]]) -> str:

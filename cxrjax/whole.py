@@ -26,7 +26,7 @@ def write(path: str | os.PathLike, data: bytes, private: bool = False) -> None:
     if not hosts.leads():
         return
     path = Path(path)
-    begun = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+    begun = path.with_name(f".{path.name[:40]}.{secrets.token_hex(8)}.tmp")
     try:
         with begun.open("wb") as file:
             if private:
@@ -63,9 +63,10 @@ def folder(path: str | os.PathLike) -> Iterator[Path]:
     path = Path(path).resolve()
     if path.is_dir() and any(path.iterdir()) or path.exists() and not path.is_dir():
         raise FileExistsError(f"{path}: there is something here already; name another folder, or remove it")
-    begun = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    begun = path.with_name(f".{path.name[:40]}.{secrets.token_hex(8)}.tmp")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    begun.mkdir()  # outside of the clean-up: a folder that is there already is another's
     try:
-        begun.mkdir(parents=True)
         yield begun
         for file in begun.rglob("*"):
             sync(file)

@@ -4,9 +4,10 @@
 """
 
 import sys
-from argparse import ArgumentParser, Namespace
+from argparse import SUPPRESS, ArgumentParser, Namespace
 from typing import NoReturn
 
+from cxrjax.io import limits
 from data_prep.card.describe import describe
 from data_prep.checks.across import list_duplicates
 from data_prep.prepare import prepare
@@ -17,6 +18,8 @@ FINISHED = {  # what is done with data sets that are prepared
     "describe": ("write the data card of a prepared data set into its folder", describe),
     "duplicates": ("list near-duplicates within and across prepared data sets, as CSV", list_duplicates),
 }
+
+_LIMITS = "of a file that is read, as max_pixels=2e8,max_seconds=120; also max_bytes and max_memory, both in bytes"
 
 
 class _Parser(ArgumentParser):
@@ -40,7 +43,15 @@ def parse(arguments: list[str] | None, sources: dict[str, Source]) -> Namespace:
         command.add_argument(
             "folders", nargs="+", metavar="DIR", help="a prepared data set: OUT/NAME or OUT/NAME/VERSION"
         )
+    parser.add_argument("--limits", default="", metavar="KEY=VALUE,...", help=_LIMITS)
+    for command in commands.choices.values():
+        command.add_argument("--limits", default=SUPPRESS, metavar="KEY=VALUE,...", help=_LIMITS)
     options = parser.parse_args(arguments)
+    try:
+        limits.use(options.limits)
+        limits.current()  # also what the environment says
+    except ValueError as error:
+        parser.error(str(error))
     if not options.list and not options.source:
         parser.error(f"name a source: {', '.join(sources)} (or --list)")
     return options

@@ -6,6 +6,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from cxrjax.io import reader
+from cxrjax.io.errors import UnreadableRadiograph
 from data_prep.example import LUNGS, STRUCTURES
 from data_prep.row import HEART, LEFT, MAP, RIGHT, BadRow
 
@@ -55,12 +57,11 @@ def read_map(path: Path, kind: str, shape: tuple[int, int]) -> tuple[np.ndarray,
         BadRow: missing, unreadable, of another shape than the image, or values that are not structures.
     """
     try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise BadRow(f"its mask {path.name}: {(error.strerror or str(error)).lower()}") from error
-    values = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED) if data else None
-    if values is None:
-        raise BadRow(f"its mask {path.name} is not a readable image")
+        values = reader.shared().read_values(path)
+    except UnreadableRadiograph as error:
+        raise BadRow(f"its mask {path.name}: {error.reason}") from error
+    if values.dtype.kind not in "bu":
+        raise BadRow(f"its mask {path.name} holds {values.dtype} values, where whole numbers from 0 are needed")
     if values.ndim == 3:
         values = values[..., :3].max(-1)
     present = np.unique(values)

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from cxrjax.io import csv_text
 from data_prep.row import CannotPrepare, Plan, Row, Skip
 
 NAMES = ("train", "val", "test")
@@ -93,11 +94,10 @@ def read_table(path: Path) -> dict[tuple[str, str], str]:
     known: dict[tuple[str, str], str] = {}
     for fields in table:
         for column, kind in (("patient_id", "patient"), ("id", "id")):
-            name = (fields.get(column) or "").strip()
-            if name and known.setdefault((kind, name), fields["split"]) != fields["split"]:
-                raise CannotPrepare(
-                    f"{path}: {kind} {name} is in two splits, {known[kind, name]} and {fields['split']}"
-                )
+            name = csv_text.restore((fields.get(column) or "").strip())
+            split = csv_text.restore(fields["split"] or "")
+            if name and known.setdefault((kind, name), split) != split:
+                raise CannotPrepare(f"{path}: {kind} {name} is in two splits, {known[kind, name]} and {split}")
     return known
 
 
@@ -126,11 +126,8 @@ def bind(rows: Iterable[Row], known: Mapping[tuple[str, str], str], only: str = 
 
 def format_table(plan: Plan) -> str:
     """A CSV of who is where, as `read_table` reads it."""
-    text = io.StringIO(newline="")
-    table = csv.writer(text, lineterminator="\n")
-    table.writerow(COLUMNS)
-    table.writerows((row.id, row.patient_id, split) for split, rows in plan.items() for row in rows)
-    return text.getvalue()
+    rows = ((row.id, row.patient_id, split) for split, rows in plan.items() for row in rows)
+    return csv_text.format_rows([COLUMNS, *rows], end="\n")
 
 
 def _patient(row: Row) -> str:

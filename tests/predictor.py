@@ -13,6 +13,7 @@ class StandIn:
     """Takes its time; its finding is the mean grey level."""
 
     finds, segments, classes, gated, step = False, True, (), False, 1
+    min_confidence = None
     seconds = 0.0  # a radiograph
 
     def __init__(self, workdir, calibrated, most):
@@ -20,7 +21,7 @@ class StandIn:
         self.config.image.size = 32
         self.config.image.equalise = False
 
-    def examine(self, images, names):
+    def examine(self, images):
         for image in images:
             time.sleep(self.seconds)
             yield SimpleNamespace(lungs=image > 0, mean=float(image.mean()) / 255)

@@ -60,7 +60,7 @@ def cases():
     lesions[:, *SQUARE] = True
     names = [f"{i}.png" for i in range(len(images))]
     blank = np.zeros(images.shape, np.uint8)
-    kinds, keys = np.full(len(images), -1, np.int32), cohort.name_keys(names)
+    kinds, keys = np.full(len(images), -1, np.int32), cohort.hash_images(images)
     who = (names, names, ["made up"] * len(images), ["square"] * len(images))
     nobody, unknown = [""] * len(images), np.full((len(images), 3), np.nan, np.float32)
     known = (*who, keys, images, blank, kinds, lesions)

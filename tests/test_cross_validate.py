@@ -20,7 +20,7 @@ def folds(tmp_path_factory):
 
 
 def load(directory, split):
-    return data.load(directory, split, size=32, gamma=0.5, equalise=True, readers=1)
+    return data.load(directory, split, size=32, gamma=0.5, equalise=True, borders="uniform", readers=1)
 
 
 def test_splits_are_united_in_order(folds):

@@ -96,6 +96,10 @@ def test_validation_is_examined_first_and_calibrates_the_run(folder, tmp_path):
     probabilities = [key for key in plain if key.startswith("probability_")]
     expected = apply_temperature(np.array([plain[key] for key in probabilities]), known["temperature"])
     np.testing.assert_allclose([scaled[key] for key in probabilities], expected, rtol=1e-4, atol=1e-7)
+    least = known["min_confidence"]  # before any temperature, for both
+    decision = "decided" if least is not None and plain["confidence"] >= least else "undecided"
+    assert plain["decision"] == scaled["decision"] == decision
+    json.dumps(plain)  # of plain numbers
     votes = [key for key in plain if key.startswith("votes_") or key in ("finding", "agreement")]
     assert votes and all(scaled[key] == plain[key] for key in votes)
 
@@ -122,13 +126,13 @@ def test_the_maps_that_are_checked_are_those_that_were_evaluated(folder, tmp_pat
 
     box, path = (10, 20, 30, 40), checks[0]["path"]
     (tmp_path / "lesions.csv").write_text(f"path,row,column,height,width\n{path},{','.join(map(str, box))}\n")
-    drawn = data.load_lesions(str(folder / "data"), "test", SIZE, lesions.read(tmp_path / "lesions.csv"))
+    drawn = data.load_lesions(str(folder / "data"), "test", SIZE, "uniform", lesions.read(tmp_path / "lesions.csv"))
     expected = np.zeros((SIZE, SIZE), bool)
     expected[10:40, 20:60] = True
     np.testing.assert_array_equal(drawn[0], expected)
     assert not drawn[1:].any()
     with pytest.raises(data.MissingData, match="names no radiograph of test"):
-        data.load_lesions(str(folder / "data"), "test", SIZE, {"other.png": [box]})
+        data.load_lesions(str(folder / "data"), "test", SIZE, "uniform", {"other.png": [box]})
 
 
 def test_segmentation_is_scored_by_structure(folder):
@@ -151,7 +155,7 @@ def test_a_run_needs_only_its_own_folder_and_goes_on_past_a_bad_file(folder, tmp
     (folder / "moved").rename(folder / "segment")
     assert [row["path"] for row in rows] == ["a.png", "b.png", "c.png"]
     assert rows[0]["status"] == "unreadable" and "truncated" in rows[0]["reason"]
-    assert not (tmp_path / "out" / "a.png.png").exists() and (tmp_path / "out" / "b.png.png").exists()
+    assert not (tmp_path / "out" / "a.png.figure.png").exists() and (tmp_path / "out" / "b.png.figure.png").exists()
     read = predictions.read(tmp_path / "out" / "predictions.csv")
     assert [row["status"] for row in read] == [row["status"] for row in rows]
 
@@ -175,6 +179,26 @@ def test_a_prediction_depends_neither_on_its_neighbours_nor_on_who_shares_its_pa
                 assert together[key] == value
             else:
                 assert together[key] == pytest.approx(value, abs=1e-5)
+
+
+def test_the_same_picture_gets_the_same_answer(folder, tmp_path):
+    """Under another name, in another folder, in another batch and at another place of it, to the last bit."""
+    picture = cv2.GaussianBlur(np.random.default_rng(1).integers(0, 255, (90, 90)).astype(np.uint8), (0, 0), 5)
+    (tmp_path / "in" / "sub").mkdir(parents=True)
+    for name in ("a.png", "b.png", "sub/patient_7.png", "z.png"):
+        cv2.imwrite(str(tmp_path / "in" / name), picture)
+    for name in ("b.png", "y.png"):
+        cv2.imwrite(str(tmp_path / "in" / name), np.roll(picture, 9, axis=0))
+    rows = predict.predict(folder / "classify", tmp_path / "in", tmp_path / "all")
+    rows += predict.predict(folder / "classify", tmp_path / "in" / "sub", tmp_path / "sub")
+    answers = {}
+    for row in rows:
+        answer = tuple(sorted((key, str(value)) for key, value in row.items() if key != "path"))
+        answers.setdefault(answer, []).append(row["path"])
+    assert sorted(answers.values()) == [
+        ["a.png", "sub/patient_7.png", "z.png", "patient_7.png"],
+        ["b.png", "y.png"],
+    ]
 
 
 @pytest.mark.parametrize("run", ["segment", "classify"])
@@ -202,7 +226,7 @@ def test_what_is_out_of_place_is_flagged_or_refused_with_its_reason(folder, tmp_
     for row, same in zip(flagged[1:], refused[1:], strict=True):
         assert row["gate"] == same["gate"] == same["reason"] != ""
         assert row["status"] != "refused" == same["status"] and "finding" not in same
-    assert (tmp_path / "flagged" / "noise.png.png").exists() and not (tmp_path / "refused" / "noise.png.png").exists()
+    assert (tmp_path / "flagged" / flagged[1]["picture"]).exists() and not list((tmp_path / "refused").glob("*.png"))
     rows = predictions.read(folder / "classify" / "evaluation" / "test" / "predictions.csv")
     scores = json.loads((folder / "classify" / "evaluation" / "test" / "metrics.json").read_text())
     assert scores["all"]["flagged"] == sum(row["gate"] != "" for row in rows)

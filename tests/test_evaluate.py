@@ -1,7 +1,6 @@
 """What evaluation keeps where, and of which network and data it is; the network itself is a stand-in."""
 
 import json
-import zlib
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -9,7 +8,19 @@ import numpy as np
 import pytest
 
 from configs import phantom_classify
-from cxrjax import calibration, charts, data, evaluate, figures, predictions, runs, score, tables, training_labels
+from cxrjax import (
+    calibration,
+    charts,
+    cohort,
+    data,
+    evaluate,
+    figures,
+    predictions,
+    runs,
+    score,
+    tables,
+    training_labels,
+)  # fmt: skip
 from cxrjax.checkpoints import Checkpoints
 from cxrjax.statistics import resampling
 from data_prep.__main__ import main as prepare
@@ -18,7 +29,7 @@ SIZE = 64
 
 
 class StandIn:
-    """Finds by the checksum of a radiograph's name; sees no lungs in the splits of `blind`."""
+    """Finds by the checksum of a radiograph; sees no lungs in the splits of `blind`."""
 
     blind = False
 
@@ -26,13 +37,13 @@ class StandIn:
         self.config, self.finds, self.gated = runs.load_config(workdir), True, False
         self.step, self.classes = runs.load_step(workdir, self.config), tuple(self.config.classifier.classes)
 
-    def examine(self, images, names):
-        return (SimpleNamespace(map=np.zeros((SIZE, SIZE)), name=name) for name in names)
+    def examine(self, images):
+        return (SimpleNamespace(map=np.zeros((SIZE, SIZE)), key=key) for key in cohort.hash_images(images))
 
     def row(self, result):
         if self.blind:
             return {"status": predictions.NO_LUNGS_FOUND}
-        p = np.random.default_rng(zlib.crc32(result.name.encode())).dirichlet(np.ones(5))
+        p = np.random.default_rng(result.key).dirichlet(np.ones(5))
         row = {"status": "ok", "finding": self.classes[p.argmax()], "confidence": p.max(), "agreement": p.max()}
         row |= {f"votes_{name}": int(100 * x) for name, x in zip(self.classes, p, strict=True)}
         return row | {f"probability_{name}": x for name, x in zip(self.classes, p, strict=True)}

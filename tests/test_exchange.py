@@ -61,6 +61,10 @@ def trained(tmp_path_factory):
     keep(folder / "classify", classify, networks.classifier(classify), seed=1)
     for name in ("segment", "classify"):
         exchange.export_run(folder / name, folder / f"{name}.safetensors")
+        written = (folder / f"{name}.safetensors").read_bytes()
+        with pytest.raises(FileExistsError, match=rf"{name}.safetensors: there is something here already"):
+            exchange.export_run(folder / name, folder / f"{name}.safetensors")
+        assert (folder / f"{name}.safetensors").read_bytes() == written
     return folder
 
 
@@ -86,7 +90,7 @@ def test_a_segmenter_is_named_where_findings_need_lungs_and_saw_the_same_radiogr
         config.patches.mode, config.patches.masked = mode, masked
         with pytest.raises(runs.UnfitRun, match="segmenter.workdir is empty"):
             runs.adopt_segmenter(tmp_path / "run", config)
-    for key, other in [("gamma", 1.0), ("equalise", False)]:
+    for key, other in [("gamma", 1.0), ("equalise", False), ("borders", "bottom")]:
         config = classify_config(trained / "segment")
         config.image[key] = other
         with pytest.raises(runs.UnfitRun, match=rf"segment: .* image\.{key}=.*, not {other}"):

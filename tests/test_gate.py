@@ -190,8 +190,8 @@ def test_a_training_without_a_gate_ends_well_and_says_why(monkeypatch, tmp_path,
         def __init__(self, workdir, gated):
             self.config = config
 
-        def examine(self, images, names):
-            return (SimpleNamespace(finding=0 if found else pipeline.NO_CLASS, evidence=evidence) for _ in names)
+        def examine(self, images):
+            return (SimpleNamespace(finding=0 if found else pipeline.NO_CLASS, evidence=evidence) for _ in images)
 
     class Stored(SimpleNamespace):
         def __len__(self):
@@ -201,7 +201,7 @@ def test_a_training_without_a_gate_ends_well_and_says_why(monkeypatch, tmp_path,
             assert list(rows) == [0, 1, 2, 3]
             return self
 
-    stored = Stored(images=None, paths=range(4), patients=[patient.format(i) for i in range(4)])
+    stored = Stored(images=range(4), paths=range(4), patients=[patient.format(i) for i in range(4)])
     monkeypatch.setattr(fit_gate, "Examiner", StandIn)
     monkeypatch.setattr(data, "open_as", lambda *_: stored)
     monkeypatch.setattr(train, "train", lambda *_: {"epoch": 2, "val/loss": 0.5})

@@ -34,11 +34,19 @@ def test_masks_lie_beside_the_table(tmp_path):
         lesions.draw(table["a.png"], (4, 6), "a.png")
 
 
+def test_paths_are_those_of_a_table_of_predictions(tmp_path):
+    """Of any bytes, and behind an apostrophe where a spreadsheet would run them."""
+    (tmp_path / "lesions.csv").write_bytes(b"path,row,column,height,width\n'=1.png,0,0,1,1\nR\xf6.png,0,0,2,2\n")
+    assert lesions.read(tmp_path / "lesions.csv") == {"=1.png": [(0, 0, 1, 1)], "R\udcf6.png": [(0, 0, 2, 2)]}
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [
         ("path,row\na,1\n", "lesions.csv: it needs the columns path and mask, or path and row, column"),
         ("path,row,column,height,width\na,1,2,x,1\n", "line 2: its box is '1', '2', 'x', '1', not four whole numbers"),
+        (f"path,mask\na,{'m' * 140_000}\n", "lesions.csv: line 2: is not of a CSV file: field larger than field limit"),
+        ("path,row,column,height,width\na,1\n", "line 2: its box is '1', '', '', '', not four whole numbers"),
         ("path,row,column,height,width\na,1,2,0,1\n", r"line 2: the box \(1, 2, 0, 1\) has no place or no size"),
     ],
 )

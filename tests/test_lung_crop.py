@@ -117,7 +117,7 @@ def test_a_classifier_learns_from_nothing_beyond_the_box(monkeypatch):
     monkeypatch.setattr(finding_lungs.Finder, "find", lambda *_: found)
     images = np.random.default_rng(0).integers(0, 255, (2, 64, 64)).astype(np.uint8)
     names, labels, kinds = ["a", "b"], ["normal", "viral"], np.zeros(2, int)
-    split = cohort.Split(names, names, names, labels, cohort.name_keys(names), images, lungs, kinds, None,
+    split = cohort.Split(names, names, names, labels, cohort.hash_images(images), images, lungs, kinds, None,
                        ["", ""], ["", ""], np.full(2, np.nan, np.float32), np.full((2, 2), np.nan))  # fmt: skip
     task = classify.build(config, split, split, finding_lungs.Finder(config, {}))
     variables, run = task.init(jax.random.key(0)), jax.jit(task.loss)

@@ -3,12 +3,14 @@
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import jax
 import pytest
 
 from configs import base
-from cxrjax import programs, runs
+from cxrjax import main, predict, programs, runs
+from cxrjax.io import files
 
 ROOT = Path(__file__).resolve().parents[1]
 CONFIG = "--config=configs/phantom_segment.py"
@@ -115,6 +117,78 @@ def test_a_folder_that_cannot_be_written_is_a_warning_and_the_work_goes_on(tmp_p
     warning, error = result.stderr.strip().splitlines()
     assert warning.startswith(f"cxrjax: {tmp_path}/file/under: compiled programs cannot be kept here (Not a directory)")
     assert result.returncode == 1 and f"{tmp_path}/run" in error
+
+
+@pytest.fixture
+def predicted(monkeypatch, tmp_path):
+    """Print what a prediction of made-up rows ends with: the exit status."""
+
+    def ask(rows, passed_over=(), processes=None, process=None):
+        values = {
+            "_INPUT": str(tmp_path / "in"), "_OUTPUT": "out", "_CALIBRATED": False, "_REFUSE": False,
+            "_PROCESSES": processes, "_PROCESS": process,
+        }  # fmt: skip
+        for name, value in values.items():
+            monkeypatch.setattr(main, name, SimpleNamespace(value=value))
+        passed = [files.PassedOver(tmp_path / "in" / name, *rest) for name, *rest in passed_over]
+        monkeypatch.setattr(predict, "run", lambda *_, **__: predict.Result(rows, passed))
+        return main._predict(tmp_path)
+
+    return ask
+
+
+def test_a_prediction_ends_with_what_was_done_and_what_was_not(predicted, capsys):
+    fine = {"path": "a.png", "status": "ok", "reason": ""}
+    assert predicted([fine]) == 0
+    assert capsys.readouterr() == ("1 radiograph examined; rows and pictures are in out\n", "")
+    assert predicted([fine, fine | {"status": "refused", "reason": "x"}, fine]) == 0
+    assert capsys.readouterr().out.splitlines() == [
+        "2 radiographs examined; rows and pictures are in out",
+        "1 refused, the reasons are in out/predictions.csv",
+    ]
+    torn = {"path": "b\n\x1b[31m\udce9.png", "status": "unreadable", "reason": "empty file"}
+    undrawn = {"path": "c.png", "status": "failed", "reason": "its picture cannot be drawn: file too large"}
+    for row in (torn, undrawn):
+        assert predicted([row]) == 3
+    assert capsys.readouterr().err.splitlines() == [
+        "unreadable: b\\n\\x1b[31m\\xe9.png: empty file",
+        "failed: c.png: its picture cannot be drawn: file too large",
+    ]
+
+
+def test_what_is_passed_over_is_listed_at_the_end(predicted, capsys):
+    fine = {"path": "a.png", "status": "ok", "reason": ""}
+    notes = [(f"{i:02}.txt", "not an image") for i in range(22)]
+    assert predicted([fine], [*notes, (".git", files.HIDDEN)]) == 0
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[0] == "passed over: 00.txt: not an image" and len(lines) == 22
+    assert lines[20:] == [
+        "passed over, too: 2 files and 1 hidden name",
+        "all that was passed over is in out/passed_over.csv",
+    ]
+    assert predicted([fine], [("locked", "a folder that cannot be listed: permission denied", True)]) == 3
+    capsys.readouterr()
+    assert predicted([fine], notes, processes=2, process=1) == 0  # the first process lists them
+    assert not capsys.readouterr().err
+
+
+def test_an_error_of_the_system_names_the_file(tmp_path):
+    (tmp_path / "file").write_text("")
+    for problem in (lambda: (tmp_path / "file" / "x").mkdir(), lambda: (tmp_path / "none").read_text()):
+        with pytest.raises(OSError) as raised:
+            problem()
+        assert main._describe(raised.value) == f"{raised.value.filename}: {raised.value.strerror.lower()}"
+    assert main._describe(MemoryError()) == "there is not enough memory"
+
+
+@pytest.mark.parametrize(
+    ("redirection", "status"),
+    [("2>&-", 1), (">&-", 1), (">&- 2>&-", 1), ("2>&1 | true; exit ${PIPESTATUS[0]}", 1)],
+)
+def test_a_stream_that_is_closed_or_not_read_changes_no_exit_status(tmp_path, redirection, status):
+    command = f"{sys.executable} -m cxrjax.main --workdir=no/such/run --mode=score --cache= {redirection}"
+    result = subprocess.run(["bash", "-c", command], cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
+    assert result.returncode == status and "Traceback" not in result.stderr + result.stdout
 
 
 def test_help_shows_the_commands():

@@ -1,5 +1,6 @@
 """What is written is what is read, an interrupted write leaves no trace, and scores come from the file alone."""
 
+import csv
 import math
 import os
 
@@ -41,6 +42,35 @@ def test_round_trip_restores_every_value_and_type(tmp_path):
     read = predictions.read(file)
     assert [list(r) for r in read] == [COLUMNS] * 3
     assert all(same(a, b) for a, b in zip(rows, read, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("text", "cell"),
+    [
+        ("=cmd|'/C calc'!A0", "'=cmd|'/C calc'!A0"),
+        ("+1", "'+1"),
+        ("-1", "'-1"),
+        ("@x", "'@x"),
+        ("\t=1", "'\t=1"),
+        ("\r=1", "'\r=1"),
+        ("＝1", "'＝1"),
+        ("'=1", "''=1"),  # what is written of another text is not taken for it
+        ("'quoted'", "'quoted'"),
+        ("a=b", "a=b"),
+        ("", ""),
+    ],
+)
+def test_no_text_is_a_formula_and_every_text_comes_back(tmp_path, text, cell):
+    file = tmp_path / "predictions.csv"
+    known = {"path": text, "label": text, "finding": text, "source": text, "reason": text}
+    predictions.write(file, [row("x") | known | {"confidence": -0.5, "age": -1.0}], COLUMNS)
+    (read,) = predictions.read(file)
+    assert {name: read[name] for name in known} == known
+    assert (read["confidence"], read["age"]) == (-0.5, -1.0)
+    with file.open(newline="", encoding="utf-8") as stream:
+        _, cells = csv.reader(stream)
+    written = dict(zip(COLUMNS, cells, strict=True))
+    assert {written[name] for name in known} == {cell} and written["confidence"] == "-0.5"
 
 
 def test_float32_reads_back_equal_and_short(tmp_path):
@@ -100,7 +130,10 @@ def test_an_interrupted_write_leaves_the_old_file_and_nothing_else(tmp_path, mon
         ("path,status,colour\nx,ok,red\n", "line 1: the column 'colour' is not known"),
         ("path,status,finding,probability_viral,votes_viral\nx,ok,,,1\n", "line 1: there is no column label"),
         ("path,status\nx,ok\ny\n", "line 3: 1 cells under 2 columns"),
-        ("path,status\nx,fine\n", "line 2: the status 'fine' is none of ok, no lungs found, unreadable, refused"),
+        (
+            "path,status\nx,fine\n",
+            "line 2: the status 'fine' is none of ok, no lungs found, unreadable, refused, failed",
+        ),
         ("path,status,dice_heart\nx,ok,high\n", "line 2: dice_heart is 'high', which is not a number"),
         (
             "path,status,label,finding,probability_viral,votes_viral\nx,ok,,,,1.5\n",

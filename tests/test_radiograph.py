@@ -19,8 +19,9 @@ from pydicom.uid import (
     SecondaryCaptureImageStorage,
 )
 
-from cxrjax import radiograph, standardise
-from cxrjax.radiograph import UnreadableRadiograph, decode, find, read
+from cxrjax import standardise
+from cxrjax.io import reader
+from cxrjax.radiograph import UnreadableRadiograph, decode, read
 
 NAME = "Doe^Jane"
 
@@ -283,7 +284,7 @@ def test_detector_spacing_stands_in_for_a_missing_pixel_spacing():
 
 
 def test_real_dicoms(shared):
-    plain, flipped = sorted(find(shared / "data" / "dicom"))
+    plain, flipped = sorted((shared / "data" / "dicom").rglob("*.dcm"))
     plain, flipped = read(plain), read(flipped)
     assert (plain.inverted, flipped.inverted) == (False, True)
     for one in (plain, flipped):
@@ -388,13 +389,10 @@ def test_random_damage_raises_and_logs_nothing_else(caplog):
 
 
 def test_bad_paths(tmp_path):
-    for open_it in (read, find):
-        with pytest.raises(UnreadableRadiograph, match="absent.png: no such file or folder"):
-            open_it(tmp_path / "absent.png")
+    with pytest.raises(UnreadableRadiograph, match="absent.png: no such file or folder"):
+        read(tmp_path / "absent.png")
     with pytest.raises(UnreadableRadiograph, match="is a directory"):
         read(tmp_path)
-    with pytest.raises(UnreadableRadiograph, match="no radiograph in this folder"):
-        find(tmp_path)
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
@@ -407,26 +405,13 @@ def test_no_permission(tmp_path):
 
 
 def test_refused_permission_is_reported(tmp_path, monkeypatch):
-    def refuse(self):
+    def refuse(*arguments):
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr(radiograph.Path, "read_bytes", refuse)
-    with pytest.raises(UnreadableRadiograph, match="locked.png: permission denied"):
-        read(tmp_path / "locked.png")
-
-
-def test_find_lists_radiographs_only(tmp_path):
-    folder = tmp_path / "b"
-    folder.mkdir()
-    wanted = [tmp_path / "a.PNG", folder / "c.jpeg", folder / "1.2.840.77", folder / "IM0001"]
-    for path in wanted[:2]:
-        path.write_bytes(b"x")
-    for path in wanted[2:]:
-        path.write_bytes(written(dicom(GREY12)))
-    for path in (tmp_path / ".hidden.png", tmp_path / "notes.txt", tmp_path / "short", folder / "DICOMDIR"):
-        path.write_bytes(written(dicom(GREY12)) if path.name == "DICOMDIR" else b"text")
-    assert find(tmp_path) == sorted(wanted)
-    assert find(wanted[0]) == [wanted[0]]
+    (tmp_path / "locked.png").write_bytes(encoded(GREY8, ".png"))
+    monkeypatch.setattr("builtins.open", refuse)
+    answer = reader.read_file(str(tmp_path / "locked.png"), "locked.png", {})
+    assert answer == {"unreadable": "permission denied"}
 
 
 def test_error_survives_a_worker_process():

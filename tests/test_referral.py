@@ -17,6 +17,16 @@ def test_accuracy_of_what_is_kept_by_hand():
     assert [float(share.of[0]) for share in shares] == pytest.approx([5, 4, 3, 2.5, 2])
 
 
+def test_the_threshold_keeps_as_many_as_are_right_often_enough():
+    right = np.array([1, 0, 1, 1, 1, 0, 0, 1], bool)
+    certainty = np.array([0.9, 0.8, 0.7, 0.7, 0.6, 0.5, 0.4, np.nan])
+    kept = referral.keep(right, certainty, np.ones((1, 8)))
+    # Right among those kept: 1 of 1, 1 of 2, 3 of 4, 4 of 5, 4 of 6, 4 of 7.
+    for wanted, threshold in ((1.0, 0.9), (0.8, 0.6), (0.75, 0.6), (0.66, 0.5), (0.5, 0.4), (0.1, 0.4)):
+        assert referral.choose_threshold(kept, wanted) == threshold
+    assert referral.choose_threshold(referral.keep(right[1:2], certainty[1:2], np.ones((1, 1))), 0.5) == np.inf
+
+
 def test_the_area_is_the_integral_of_the_curve():
     rng = np.random.default_rng(0)
     right, certainty = rng.random(40) < 0.7, np.round(rng.random(40), 1)

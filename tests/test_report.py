@@ -423,7 +423,7 @@ class Stub:
 
     finds, config = True, base.get_config()
 
-    def examine(self, images, names):
+    def examine(self, images):
         for image in images:
             lungs = np.zeros(image.shape, bool)
             lungs[:, : len(image) // 2] = True
@@ -440,7 +440,7 @@ def hold(count, side):
     images = rng.integers(0, 255, (count, side, side)).astype(np.uint8)
     masks, kinds = np.zeros((count, side, side), np.uint8), np.full(count, -1)
     return cohort.Split(**blank | {
-        "paths": paths, "images": images, "masks": masks, "kinds": kinds, "names": cohort.name_keys(paths),
+        "paths": paths, "images": images, "masks": masks, "kinds": kinds, "image_ids": cohort.hash_images(images),
         "lesions": None, "ages": np.zeros(count),
     })  # fmt: skip
 
@@ -459,8 +459,8 @@ def test_pictures_end_where_the_room_does():
 
 def test_a_finding_has_its_map_whether_or_not_there_are_lungs():
     class Blind(Stub):
-        def examine(self, images, names):
-            for diagnosis in super().examine(images, names):
+        def examine(self, images):
+            for diagnosis in super().examine(images):
                 yield diagnosis._replace(mask=np.zeros_like(diagnosis.mask))
 
     rows = [row("0.png", "normal", "viral", 0.5), row("1.png", "normal", "", float("nan"))]
@@ -494,18 +494,38 @@ def test_what_lies_in_the_run_is_read_and_a_broken_file_is_named(tmp_path, monke
     (tmp_path / "metrics.jsonl").write_text(
         '{"epoch": 1, "val/macro_f1": 0.5}\n{"epoch": 2, "val/macro_f1": 0.4}\n{"ep'
     )
-    monkeypatch.setattr(data, "load_labels", lambda directory, split: (["here"] * 4, ["normal", *["viral"] * 3]))
+    labels = ["normal", *["viral"] * 3]
+    stored = [{"source": "here", "label": label, "patient_id": "p1" * (label == "normal")} for label in labels]
+    monkeypatch.setattr(data, "stream", lambda directory, split: stored)
     monkeypatch.setattr(data, "list_splits", lambda directory: ["train"])
     for name, value in (("read_report", {}), ("read_card", None), ("read_name", "clinic")):
         monkeypatch.setattr(data, name, lambda directory, value=value: value)
     found = evidence.gather(tmp_path, "test", None)
     assert found.best["epoch"] == 1 and found.rows[3]["path"] == HOSTILE
     assert found.trained is found.evaluated and found.trained.labels == {"train": Counter(viral=3, normal=1)}
+    assert (found.trained.without_patient, found.trained.total) == (3, 4)
     assert found.chance == metrics.guess_blindly(["viral"] * 3 + ["normal"], [each["label"] for each in ROWS], CLASSES)
     (tmp_path / "maps" / "test").mkdir(parents=True)
     (tmp_path / "maps" / "test" / "checks.json").write_text("{")
     with pytest.raises(ValueError, match=r"checks\.json: is not JSON"):
         evidence.gather(tmp_path, "test", None)
+
+
+@pytest.mark.parametrize(
+    ("without", "said", "unsaid"),
+    [
+        (0, "names its patient; a patient in two splits is refused", "not known"),
+        (9, "9 of 146 radiographs of <bdi>clinic</bdi> name no patient: nothing kept those", "Every radiograph"),
+        (146, "patients of <bdi>clinic</bdi> are not known: nothing kept the radiographs of one patient", "is refused"),
+    ],
+)
+def test_what_is_said_of_patients_and_splits_is_true(found, without, said, unsaid):
+    held = HERE._replace(without_patient=without)
+    text = page(found._replace(trained=held, evaluated=held))
+    assert said in text and unsaid not in text
+    unknown = found._replace(scores=found.scores | {"without_patient": 40})
+    assert "40 radiographs, patients not known, the test split" in page(unknown)
+    assert "40 radiographs of 37 patients, the test split" in page(found)
 
 
 def test_only_what_is_of_the_same_data_is_joined(tmp_path, monkeypatch):
@@ -514,7 +534,8 @@ def test_only_what_is_of_the_same_data_is_joined(tmp_path, monkeypatch):
         (tmp_path / "data" / name).mkdir(parents=True)
         (tmp_path / "data" / name / "dataset_info.json").touch()
     monkeypatch.setattr(data, "read_name", lambda directory: directory.rstrip("/").split("/")[-1])
-    monkeypatch.setattr(data, "load_labels", lambda directory, split: (["here"], ["normal"]))
+    stored = [{"source": "here", "label": "normal", "patient_id": "p1"}]
+    monkeypatch.setattr(data, "stream", lambda directory, split: stored)
     monkeypatch.setattr(data, "list_splits", lambda directory: ["train"])
     config = base.get_config()
     config.task, config.classifier.classes, config.data.directory = "classify", CLASSES, f"{tmp_path}/data/clinic"

@@ -91,6 +91,7 @@ def test_values_are_those_of_the_metrics_and_lie_in_their_intervals(run, scores)
 
     assert {key: values(scores["all"][key]) for key in plain} == plain
     assert (scores["n"], scores["patients"], scores["all"]["no_finding"]) == (N, N // 2, 1)
+    assert scores["without_patient"] == 0 and not any("not known" in line for line in scores["warnings"])
     for leaf in [leaf for part in ("all", "referral", "calibration") for leaf in every_score(scores[part])]:
         assert leaf["value"] is None or leaf["interval"][0] <= leaf["value"] <= leaf["interval"][1]
     guessed = metrics.classification_metrics(labels, [row["source_guess"] for row in rows], None, CLASSES)
@@ -115,6 +116,11 @@ def test_temperature_and_thresholds_come_from_validation_and_are_used_on_test(ru
     assert known["split"] == "val" and 2 < known["temperature"] < 4.5  # 4.5 / 1.5, for it is right at 1.5
     assert scores["calibration"]["scaled"]["ece"]["value"] < scores["calibration"]["raw"]["ece"]["value"]
     assert scores["calibration"]["raw"]["n"] == N - 1
+    confident = [row for row in predictions.read(run / "evaluation" / "val" / "predictions.csv") if row["finding"]]
+    by_confidence = sorted(confident, key=lambda row: -row["confidence"])
+    right = np.cumsum([row["finding"] == row["label"] for row in by_confidence])
+    enough = np.flatnonzero(right / np.arange(1, len(right) + 1) >= 0.9)
+    assert known["min_confidence"] == (by_confidence[enough[-1]]["confidence"] if len(enough) else None)
     rows = predictions.read(run / "evaluation" / "test" / "predictions.csv")
     positive = np.array([row["label"] == "viral" for row in rows])
     point = scores["operating_points"]["viral"]["at_specificity"]
@@ -262,7 +268,10 @@ def test_rows_without_patients_are_each_their_own_and_rows_without_labels_are_re
     columns = [column for column in predictions.classification_columns(CLASSES) if column != "patient_id"]
     rows = [{key: value for key, value in row.items() if key in columns} for row in draw_rows(0)]
     folder = write(tmp_path, rows, columns=columns)
-    assert score.score(tmp_path, "test")["patients"] == N
+    scores = score.score(tmp_path, "test")
+    assert (scores["patients"], scores["without_patient"]) == (N, N)
+    assert any(line.startswith("the patients are not known: each radiograph counts") for line in scores["warnings"])
+    assert f"| {N} radiographs, patients not known |" in tables.summarise(scores)
     assert len(set(findings.patients(predictions.read(folder / "predictions.csv")))) == N
     assert compare.compare(tmp_path, tmp_path, "test")["patients"] == N
     rows = [{key: value for key, value in row.items() if key != "label"} for row in rows]

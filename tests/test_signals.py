@@ -65,6 +65,43 @@ def test_a_process_that_computes_outside_python_is_ended_after_the_grace():
     assert process.returncode == 143 and err == "cxrjax: stopped by SIGTERM; go on\n"
 
 
+@pytest.mark.parametrize(
+    "swallow",
+    [
+        "raise ImportError('made of it')",  # as the import of a compiled module does
+        "sys.exit(1)",
+    ],
+)
+def test_an_error_that_was_made_of_the_signal_is_no_traceback(swallow):
+    process = start(f"""
+        with signals.handled(lambda: "go on"):
+            try:
+                print("ready", flush=True)
+                time.sleep(60)
+            except KeyboardInterrupt:
+                {swallow}
+    """)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=30)
+    assert process.returncode == 130 and err == "cxrjax: stopped by SIGINT; go on\n"
+
+
+def test_a_signal_in_a_clean_up_whose_errors_python_drops_is_raised_after_it():
+    process = start("""
+        class Slow:
+            def __del__(self):
+                print("ready", flush=True)
+                time.sleep(60)
+        signals.GRACE = signals._State.grace = 60
+        with signals.handled(lambda: "go on"):
+            Slow()
+            time.sleep(60)
+    """)
+    process.send_signal(signal.SIGTERM)
+    _, err = process.communicate(timeout=30)
+    assert process.returncode == 143 and err == "cxrjax: stopped by SIGTERM; go on\n"
+
+
 def test_a_deferred_block_ends_by_itself():
     process = start("""
         with signals.handled(lambda: "go on"), signals.deferred(grace=30) as stop:

@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 
+from cxrjax.io.borders import rows_without_border
 from cxrjax.radiograph import Radiograph
 from cxrjax.standardise import (
-    kept_rows,
+    find_borders,
     scale_levels,
     specify_histogram,
     standardise,
@@ -18,6 +19,11 @@ def film(shape: tuple[int, int] = (120, 100), top: int = 4095) -> np.ndarray:
     rows, columns = np.indices(shape)
     values = 0.5 + 0.4 * np.sin(rows / 17) * np.cos(columns / 23) + np.random.default_rng(0).normal(0, 0.02, shape)
     return np.clip(values * top, 1, top).astype(np.uint16)
+
+
+def lay(labels: np.ndarray, radiograph: Radiograph, size: int) -> np.ndarray:
+    """Return a mask in the standardized square of a radiograph."""
+    return standardise_mask(labels, radiograph, find_borders(radiograph, "uniform").crop, size=size)
 
 
 def of(pixels: np.ndarray, kind: str = "png", inverted: bool = False) -> Radiograph:
@@ -74,7 +80,7 @@ def test_blank_border_is_cut_where_the_original_cuts_it():
     pixels = np.vstack([film(), np.zeros((30, 100), np.uint16)])
     half, centre = pixels.shape[0] // 2, pixels.shape[1] // 2
     original = half + np.flatnonzero(pixels[half:, centre] == 0)[0]  # get_original in the original
-    assert kept_rows(pixels) == original == 120
+    assert rows_without_border(pixels) == original == 120
     np.testing.assert_array_equal(
         standardise(of(pixels), size=64, gamma=0.5), standardise(of(film()), size=64, gamma=0.5)
     )
@@ -82,8 +88,8 @@ def test_blank_border_is_cut_where_the_original_cuts_it():
 
 def test_blank_border_of_a_negative_is_at_its_highest_value():
     pixels = np.vstack([film(), np.full((30, 100), 4095, np.uint16)])
-    assert kept_rows(pixels, inverted=True) == 120
-    assert kept_rows(pixels) == 150
+    assert rows_without_border(pixels, inverted=True) == 120
+    assert rows_without_border(pixels) == 150
 
 
 @pytest.mark.parametrize("row", [60, 90, 119])
@@ -91,15 +97,15 @@ def test_black_pixels_cost_no_picture(row):
     pixels = film()
     pixels[row, 50] = 0
     pixels[:, 0] = 0
-    assert kept_rows(pixels) == 120
+    assert rows_without_border(pixels) == 120
     pixels[row, 1:] = 0  # a whole line, with picture below it
-    assert kept_rows(pixels) == (119 if row == 119 else 120)
+    assert rows_without_border(pixels) == (119 if row == 119 else 120)
 
 
 def test_upper_half_always_stays():
     pixels = film()
     pixels[20:] = 0
-    assert kept_rows(pixels) == 60
+    assert rows_without_border(pixels) == 60
 
 
 def test_negative_of_a_scene_comes_out_like_the_scene():
@@ -167,7 +173,7 @@ def test_mask_stays_on_its_anatomy():
     pixels = np.vstack([pixels, np.zeros((30, 100), np.uint16)])
     labels = np.where(pixels == 4095, 3, 0).astype(np.uint8)
     image = standardise(of(pixels), size=240, gamma=0.5)
-    mask = standardise_mask(labels, of(pixels), size=240)
+    mask = lay(labels, of(pixels), 240)
     assert set(np.unique(mask)) == {0, 3} and mask.dtype == np.uint8
     assert ((image == 255) & (mask == 3)).sum() / (
         (image == 255) | (mask == 3)
@@ -182,11 +188,11 @@ def test_mask_of_another_resolution_and_of_bools():
     full = np.zeros((160, 100), bool)
     full[20:60, 10:50] = True
     half = full[::2, ::2]
-    expected = standardise_mask(full, of(pixels), size=60)
-    np.testing.assert_array_equal(standardise_mask(half, of(pixels), size=60), expected)
+    expected = lay(full, of(pixels), 60)
+    np.testing.assert_array_equal(lay(half, of(pixels), 60), expected)
     assert expected.sum() == 20 * 24
 
 
 def test_mask_of_other_proportions_is_refused():
     with pytest.raises(ValueError, match="made-up"):
-        standardise_mask(np.zeros((100, 120), np.uint8), of(film((120, 100))), size=64)
+        lay(np.zeros((100, 120), np.uint8), of(film((120, 100))), 64)

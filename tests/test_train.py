@@ -36,7 +36,7 @@ def draw_split(seed: int, count: int) -> cohort.Split:
     paths = [f"{seed}-{i}.png" for i in range(count)]
     kinds = np.zeros(count, np.int32)
     return cohort.Split(
-        paths, paths, ["made up"] * count, labels, cohort.name_keys(paths), np.stack(images), np.stack(masks), kinds,
+        paths, paths, ["made up"] * count, labels, cohort.hash_images(images), np.stack(images), np.stack(masks), kinds,
         None, [""] * count, [""] * count, np.full(count, np.nan, np.float32), np.full((count, 2), np.nan, np.float32),
     )  # fmt: skip
 

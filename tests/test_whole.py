@@ -2,6 +2,7 @@
 
 import errno
 import os
+import secrets
 from pathlib import Path
 
 import pytest
@@ -32,6 +33,12 @@ def test_a_full_disk_leaves_the_old_file_and_nothing_else(tmp_path, monkeypatch)
     assert os.listdir(tmp_path) == ["a.csv"]
 
 
+def test_the_longest_name_that_there_is_can_be_written(tmp_path):
+    for name in ("x" * 255, "肺" * 85):
+        whole.write(tmp_path / name, b"data")
+        assert (tmp_path / name).read_bytes() == b"data"
+
+
 def test_a_kill_before_the_last_act_leaves_the_old_file(tmp_path, monkeypatch):
     whole.write(tmp_path / "a.csv", b"old")
 
@@ -45,7 +52,7 @@ def test_a_kill_before_the_last_act_leaves_the_old_file(tmp_path, monkeypatch):
     assert os.listdir(tmp_path) == ["a.csv"]
 
 
-def test_a_folder_has_its_name_once_it_is_whole(tmp_path):
+def test_a_folder_has_its_name_once_it_is_whole(tmp_path, monkeypatch):
     for name in ("new", "deep/new", "empty"):
         (tmp_path / "empty").mkdir(exist_ok=True)
         with whole.folder(tmp_path / name) as folder:
@@ -59,4 +66,9 @@ def test_a_folder_has_its_name_once_it_is_whole(tmp_path):
         refused = pytest.raises(FileExistsError, match=f"{name}: there is something here already")
         with refused, whole.folder(tmp_path / name):
             pass
-    assert sorted(os.listdir(tmp_path)) == ["deep", "empty", "new"] and (tmp_path / "new" / "a").read_text() == "a"
+    assert sorted(os.listdir(tmp_path)) == ["deep", "empty", "new"]
+    (tmp_path / ".other.1234.tmp").mkdir()  # a folder that is there already is another's, and is not removed
+    monkeypatch.setattr(secrets, "token_hex", lambda _: "1234")
+    with pytest.raises(FileExistsError), whole.folder(tmp_path / "other"):
+        pass
+    assert (tmp_path / ".other.1234.tmp").is_dir() and (tmp_path / "new" / "a").read_text() == "a"

@@ -48,16 +48,20 @@ def write_runs(folder: str, changes: dict[str, Any]) -> Work:
 def vote(folder: str, picture: str) -> Work:
     """From a file to its finding with votes and map, whole and each stage alone; and several files at once."""
     devices.use_cores()
-    workdir, name = Path(folder) / "classifier", Path(picture).name
+    workdir = Path(folder) / "classifier"
     config = runs.load_config(workdir)
     dense, settings = config.patches.mode == "dense", networks.settings(config, config.patches.count)
     segmenter, classifier = networks.segmenter(config), networks.classifier(config)
     examiner, examiner_of_many = (examine.Examiner(workdir, gated=False, most=most) for most in (1, SEVERAL))
     held = runs.load_networks(workdir, config)
-    key = pipeline.radiograph_keys(config.seed, cohort.name_keys([name]))[0]
     equalise = partial(
-        standardise.standardise, size=config.image.size, gamma=config.image.gamma, equalise=config.image.equalise
+        standardise.standardise,
+        size=config.image.size,
+        gamma=config.image.gamma,
+        equalise=config.image.equalise,
+        borders=config.image.borders,
     )
+    (key,) = pipeline.radiograph_keys(config.seed, cohort.hash_images([equalise(radiograph.read(picture))]))
 
     segment_one = jax.jit(lambda held, image: pipeline.segment(segmenter, held["segmenter"], image[None], settings))
     draw = jax.jit(patches.draw_centres, static_argnums=2)
@@ -81,11 +85,11 @@ def vote(folder: str, picture: str) -> Work:
         return look(prepared, shares.spread(np.asarray(crops)))
 
     def find() -> pipeline.Diagnosis:
-        return next(examiner.examine(equalise(radiograph.read(picture))[None], [name]))
+        return next(examiner.examine(equalise(radiograph.read(picture))[None]))
 
     def find_many() -> list[pipeline.Diagnosis]:
         images = np.stack([equalise(radiograph.read(picture)) for _ in range(SEVERAL)])
-        return list(examiner_of_many.examine(images, [f"{i}{name}" for i in range(SEVERAL)]))
+        return list(examiner_of_many.examine(images))
 
     def results() -> dict[str, Any]:
         seen = {"image": image, "lungs": lungs}
@@ -175,7 +179,7 @@ def examine_many(folder: str, count: int) -> Work:
 
     def run() -> None:
         found.clear()
-        for one in examiner.examine(pictures.images, pictures.paths):
+        for one in examiner.examine(pictures.images):
             if len(found) < KEPT:
                 found.append(one)
 

@@ -1,4 +1,7 @@
-"""A radiograph for networks that are not ours: in NumPy and OpenCV, as `cxrjax.standardise` has it."""
+"""A radiograph for networks that are not ours: in NumPy and OpenCV, as `cxrjax.standardise` does it.
+
+Of borders only a blank lower one is cut off (`config.image.borders = "bottom"`).
+"""
 
 import cv2
 import numpy as np

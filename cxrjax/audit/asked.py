@@ -39,9 +39,12 @@ class Asked:
         """Whether there is no finding without lungs."""
         return self._settings.needs_lungs
 
-    def ask(self, images: np.ndarray, lungs: np.ndarray, names: np.ndarray) -> voting.Vote:
-        """Votes on radiographs uint8 [n, S, S] with lungs bool [n, S, S], sure ones; `names` as in `cohort.Split`."""
-        keys = pipeline.radiograph_keys(self._seed, names)
+    def ask(self, images: np.ndarray, lungs: np.ndarray, image_ids: np.ndarray) -> voting.Vote:
+        """Return the votes on radiographs uint8 [n, S, S], with lungs bool [n, S, S] that are certain.
+
+        `image_ids` are those of the radiographs before they were altered (`cohort.Split`): the same patches are drawn.
+        """
+        keys = pipeline.radiograph_keys(self._seed, image_ids)
         parts = []
         for rows, count in cohort.batches(len(images), self._batch):
             vote = _vote(self._classifier, self._settings, self._variables, images[rows], lungs[rows], keys[rows])

@@ -92,7 +92,7 @@ def _asked(material: Material, alteration: Alteration | None, hides: str) -> Out
     images = test.images
     if alteration is not None:
         images = alter(alteration, images, lungs, material.run.evaluation.batch_size)
-    vote = asked.ask(images, lungs, test.names)
+    vote = asked.ask(images, lungs, test.image_ids)
     found = lungs.any((1, 2)) | (not asked.needs_lungs)
     rows = _tell(material, test, vote.probabilities, finding=vote.finding, votes=vote.votes, found=found)
     return Outcome(rows, f"by {asked.patches} patches a radiograph" if asked.patches > 1 else "")

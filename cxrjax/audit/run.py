@@ -19,11 +19,12 @@ from typing import Any
 import jax
 from ml_collections import ConfigDict
 
-from cxrjax import figures, findings, metrics, predictions, programs, runs, whole
+from cxrjax import figures, findings, metrics, predictions, programs, runs, tables, whole
 from cxrjax.audit import fingerprint, planted, scores, verdict, words
 from cxrjax.audit.controls import CONTROLS, Control, Outcome
 from cxrjax.audit.material import Material, NotDone
 from cxrjax.io import json_file
+from cxrjax.runtime import terminal
 
 
 def audit(workdir: Path, split: str, config: ConfigDict) -> dict[str, Any]:
@@ -47,7 +48,7 @@ def audit(workdir: Path, split: str, config: ConfigDict) -> dict[str, Any]:
     _ = material.rows  # first: they may be of other radiographs
     aside = fingerprint.claim(folder, fingerprint.take(workdir, material.cases))
     if aside:
-        print(f"audit: {folder} was of another network, of other data or of older code; it is kept as {aside}")
+        terminal.say(f"audit: {folder} was of another network, of other data or of older code; it is kept as {aside}")
     runs.start(folder, config)
     with _compiled_once():
         for control in CONTROLS:
@@ -74,7 +75,7 @@ def conclude(material: Material, folder: Path) -> dict[str, Any]:
     result = {
         "split": material.split,
         "n": len(rows),
-        "patients": len(set(findings.patients(rows))),
+        **findings.count_patients(rows),
         "score": whole_run["scores"],
         "chance": chance,
         "labels": dict(sorted(Counter(labels).items())),
@@ -107,7 +108,8 @@ def summarise(result: dict[str, Any]) -> str:
         share = words.percent(one["share"]) if one["share"] else ""
         lines.append(f"| {one['title']} | {one['by']} | {cells(one['scores'])} | {share} |")
     lines += [""] + [f"- {one['title']} ({one['by']}): {one['note']}" for one in result["controls"] if one["note"]]
-    lines += ["", "Intervals are by patient, 95%. Those of the small network hold no variation of its own training."]
+    unit = "radiograph, for the patients are not known" if tables.knows_no_patient(result) else "patient"
+    lines += ["", f"Intervals are by {unit}, 95%. Those of the small network hold no variation of its own training."]
     return "\n".join(lines)
 
 
@@ -116,7 +118,7 @@ def _carry_out(control: Control, material: Material, folder: Path) -> None:
     done = folder / control.name
     if done.exists():
         return
-    print(f"audit: {control.title} ({control.by})", flush=True)
+    terminal.say(f"audit: {control.title} ({control.by})")
     outcome = _try(control, material)
     begun = folder / f".{control.name}.partial"
     shutil.rmtree(begun, ignore_errors=True)

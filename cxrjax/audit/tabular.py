@@ -1,16 +1,14 @@
 """What can be told of a label without the picture: naive Bayes on a radiograph's source, view, size and file form."""
 
-import io
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import cv2
 import numpy as np
-import pydicom
 from numpy.typing import NDArray
 
-from cxrjax import radiograph
+from cxrjax.io import dicom_header, images, limits
+from cxrjax.io.errors import UnreadableImage
 
 SMOOTHING = 1.0  # radiographs of each class added to every value (Laplace)
 STEPS = 4  # lengths within a fourth root of 2 of each other are alike: about 19%. Ours
@@ -73,13 +71,16 @@ def _length(pixels: int) -> str:
 
 def _form(file: bytes) -> dict[str, str]:
     """Kind, bits a pixel and colours of a file, without decoding more than its kind asks for."""
-    start = radiograph.DICOM_AT
-    if file[start : start + len(radiograph.DICOM_MAGIC)] == radiograph.DICOM_MAGIC:
-        header = pydicom.dcmread(io.BytesIO(file), stop_before_pixels=True, specific_tags=radiograph.DICOM_TAGS)
-        bits, colour = header.get("BitsStored", ""), header.get("PhotometricInterpretation", "")
-        return {"kind": "DICOM", "bits": str(bits), "colour": str(colour)}
-    kind = next((kind for magic, kind in radiograph.PICTURES.items() if file.startswith(magic)), "")
-    pixels = cv2.imdecode(np.frombuffer(file, np.uint8), cv2.IMREAD_UNCHANGED) if kind else None
-    if pixels is None:
-        return {"kind": kind, "bits": "", "colour": ""}
+    kind = "DICOM" if dicom_header.is_dicom(file) else images.name_kind(file)
+    unknown = {"kind": kind, "bits": "", "colour": ""}
+    if not kind:
+        return unknown
+    try:
+        if kind == "DICOM":
+            header, _ = dicom_header.read_dataset(file, ("BitsStored", "PhotometricInterpretation"), limits.current())
+            bits = dicom_header.text_of(header, "BitsStored")
+            return {"kind": kind, "bits": bits, "colour": dicom_header.text_of(header, "PhotometricInterpretation")}
+        pixels = images.decode_values(file, limits.current())
+    except UnreadableImage:
+        return unknown
     return {"kind": kind, "bits": str(8 * pixels.itemsize), "colour": str(1 if pixels.ndim == 2 else pixels.shape[2])}

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
+from cxrjax import tables
 from cxrjax.audit import rules
 from cxrjax.audit.rules import Numbers
 from cxrjax.audit.scores import HEADLINE, reach
@@ -41,9 +42,10 @@ def _score(audit: Numbers) -> list[str]:
     known = [name for name in NAMES if score[name]["value"] is not None]
     reached = ", ".join(f"{NAMES[name]} {interval(score[name])}" for name in known)
     blind = ", ".join(f"{chance[name]:.2f}" for name in known)
-    what = f"{audit['n']} radiographs of {audit['patients']} patients"
+    what = tables.describe_cases(audit)
+    unit = "radiograph" if tables.knows_no_patient(audit) else "patient"
     said = [
-        f"On {what} the network reaches {reached} (in brackets: 95% intervals by patient); a guess that knows "
+        f"On {what} the network reaches {reached} (in brackets: 95% intervals by {unit}); a guess that knows "
         f"nothing reaches {blind}."
     ]
     if HEADLINE not in known:

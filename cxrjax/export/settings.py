@@ -11,11 +11,17 @@ from cxrjax import anatomy, views
 
 PURPOSE = "For research, not for diagnosis."
 _IMAGE = (
-    "cut a blank lower border off",
     "turn it so that bright is dense; where equalise is true, take for each pixel the share of pixels that are darker "
     "or as dark, the darkest level left out of all counts, else its level over the highest of its depth: 0..1",
     "raise it to gamma, times 255; squash to size x size pixels, averaging where a side shrinks, cubic where it grows",
 )
+_BORDERS = {
+    "bottom": "cut off the lower rows that are 0 from side to side (of MONOCHROME1: the highest value), of the lower "
+    "half at most",
+    "uniform": "cut off the margins at all four sides whose pixels have nearly one gray level, black, white, or gray; "
+    "where straight slanted edges leave surround of one level in the corners, leave it out of all counts "
+    "(cxrjax/io/borders.py)",
+}
 _LUNGS = (
     "shrink the radiograph to the segmenter's size by linear interpolation, antialiased, and round to whole levels",
     "divide by 255, repeat over the channels, and normalise by mean and deviation where there are any: segmenter.onnx",
@@ -67,9 +73,10 @@ _STRUCTURES = {
     "confidence": "mean lung probability inside the lungs",
     "found": "whether there are lungs",
 }
-_NAMES = (
-    "CRC-32 of the radiograph's name in UTF-8 (cxrjax takes its path inside the folder); with the seed, which is in "
-    "the program, it decides which patches are drawn, and nothing else"
+_IMAGE_IDS = (
+    "for each radiograph the CRC-32 (of zlib, PNG and gzip; zlib.crc32 in Python) of its size x size bytes in images, "
+    "row by row from the top, as uint32; with the seed, which is in the program, it decides which patches are drawn, "
+    "and nothing else, so that the same picture always gets the same answer"
 )
 _UNJUDGED = "whether it is a frontal chest radiograph at all is not judged here; a blank picture has to be refused"
 
@@ -89,7 +96,7 @@ def describe(config: ConfigDict, temperature: float | None, step: int | None) ->
         "versions": {"cxrjax": cxrjax.__version__, "jax": jax.__version__},
         "step": step,
         "precision": c["precision"],
-        "image": c["image"] | {"steps": _IMAGE, "not_judged": _UNJUDGED},
+        "image": c["image"] | {"steps": (_BORDERS[c["image"]["borders"]], *_IMAGE), "not_judged": _UNJUDGED},
     }
     if c["task"] == "segment" or c["segmenter"]["workdir"]:
         network = _network(c["segmenter"], c["segmenter"]["size"])
@@ -110,7 +117,7 @@ def describe(config: ConfigDict, temperature: float | None, step: int | None) ->
         "voting": c["voting"] | {"members": members, "temperature": temperature},
         "steps": steps,
         "seed": c["seed"],
-        "names": _NAMES,
+        "image_ids": _IMAGE_IDS,
         "outputs": _OUTPUTS,
     }
 

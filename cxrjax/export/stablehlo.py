@@ -37,7 +37,7 @@ class Program(NamedTuple):
 
 
 def build(config: ConfigDict, variables: Mapping[str, Any]) -> Callable[..., dict[str, Array]]:
-    """The program of a run: uint8 [B, S, S], of a classifier with uint32 [B] of `cohort.name_keys`, -> what is found.
+    """The program of a run: uint8 [B, S, S], of a classifier with uint32 [B] of `cohort.hash_images`, -> what is found.
 
     Radiographs are taken one by one, so that any number of them will do.
 
@@ -54,9 +54,9 @@ def build(config: ConfigDict, variables: Mapping[str, Any]) -> Callable[..., dic
     def segment(image: Array) -> pipeline.Segmentation:
         return pipeline.segment(segmenter, variables["segmenter"], image[None], settings)
 
-    def diagnose(image: Array, name: Array) -> pipeline.Diagnosis:
+    def diagnose(image: Array, image_id: Array) -> pipeline.Diagnosis:
         examine = ensemble.diagnose if config.evaluation.members > 1 else pipeline.diagnose
-        keys = pipeline.radiograph_keys(config.seed, name[None])
+        keys = pipeline.radiograph_keys(config.seed, image_id[None])
         return examine(segmenter, networks.classifier(config), variables, image[None], keys, settings)
 
     def run(*batch: Array) -> dict[str, Array]:
@@ -88,7 +88,7 @@ def convert(program: Callable[..., dict[str, Array]], batch: tuple[np.ndarray, .
     (count,) = export.symbolic_shape("B")
     shapes = [jax.ShapeDtypeStruct((count, *x.shape[1:]), x.dtype) for x in batch]
     exported = export.export(jax.jit(run), platforms=PLATFORMS)(*shapes)
-    return Program(bytes(exported.serialize()), ("images", "names")[: len(batch)])
+    return Program(bytes(exported.serialize()), ("images", "image_ids")[: len(batch)])
 
 
 def _describe(avals: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,1 +1,1 @@
-"""Files of radiographs: how they are found and read."""
+"""Files that others wrote: how they are found and read. No reason for which one is refused quotes anything of it."""

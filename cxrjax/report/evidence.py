@@ -24,6 +24,12 @@ class DataSet(NamedTuple):
     counts: dict[str, dict[str, Counter]]  # split -> source -> label -> radiographs
     prepared: dict[str, Any]  # report.json
     card: dict[str, Any] | None  # card.json
+    without_patient: int = 0  # radiographs that name no patient
+
+    @property
+    def total(self) -> int:
+        """Its radiographs."""
+        return sum(sum(labels.values()) for labels in self.labels.values())
 
     @property
     def sources(self) -> list[str]:
@@ -121,8 +127,11 @@ def _read(path: Path) -> dict[str, Any] | None:
 
 
 def _look(directory: str) -> DataSet:
-    counts = {split: _count(directory, split) for split in data.list_splits(directory)}
-    return DataSet(data.read_name(directory), counts, data.read_report(directory), data.read_card(directory))
+    splits = {split: _count(directory, split) for split in data.list_splits(directory)}
+    counts = {split: by_source for split, (by_source, _) in splits.items()}
+    without_patient = sum(without for _, without in splits.values())
+    name = data.read_name(directory)
+    return DataSet(name, counts, data.read_report(directory), data.read_card(directory), without_patient)
 
 
 def _look_for(directory: str) -> DataSet | None:
@@ -132,12 +141,14 @@ def _look_for(directory: str) -> DataSet | None:
         return None
 
 
-def _count(directory: str, split: str) -> dict[str, Counter]:
-    """Radiographs of a split by source and label."""
+def _count(directory: str, split: str) -> tuple[dict[str, Counter], int]:
+    """Return the radiographs of a split by source and label, and how many name no patient."""
     counts: dict[str, Counter] = {}
-    for source, label in zip(*data.load_labels(directory, split), strict=True):
-        counts.setdefault(source, Counter())[label] += 1
-    return counts
+    without_patient = 0
+    for example in data.stream(directory, split):
+        counts.setdefault(example["source"], Counter())[example["label"]] += 1
+        without_patient += not example["patient_id"]
+    return counts, without_patient
 
 
 def _guess(workdir: Path, rows: list[dict[str, Any]], config: ConfigDict) -> dict[str, float | None]:

@@ -23,7 +23,8 @@ def describe(config: ConfigDict) -> Method:
     """The method of a run."""
     segmenter = networks.segmenter(config)
     levels = "specified to one histogram" if config.image.equalise else "as they are"
-    levels = f"grey levels {levels}, gamma {config.image.gamma}"
+    cut = "margins of nearly one level" if config.image.borders == "uniform" else "a blank lower border"
+    levels = f"{cut} cut off, grey levels {levels}, gamma {config.image.gamma}"
     lungs = f"{config.segmenter.architecture} at {segmenter.size} pixels" if segmenter else ""
     if config.task != "classify":
         return Method(levels, lungs, "", "", "")

@@ -52,6 +52,7 @@ def render(template: str, evidence: Evidence, cases: Sequence[Case]) -> bytes:
     }
     environment.globals |= {"embed": embed, "FEW": subgroups.FEW, "value": value, "interval": interval}
     environment.globals["CHECKS"] = trust.CHECKS
+    environment.globals["cases_of"] = tables.describe_cases(evidence.scores)
     environment.globals["verbatim"] = partial(_read_source, environment)
     finds = evidence.config.task == "classify"
     text = environment.get_template(template).render(

@@ -1,1 +1,1 @@
-"""The process and the machine it runs on, and what processes exchange."""
+"""The process, other processes and what they exchange, and the machine they run on."""

@@ -1,7 +1,7 @@
 """Functions that run in a process of their own, bounded in time and memory: what it dies of is an error, not our end.
 
-    with BoundedProcess(["cxrjax.io.radiographs.read"], Bounds(max_seconds=60, max_memory=3 * 2**30)) as process:
-        value = process.call("cxrjax.io.radiographs.read", "a.dcm")
+    with BoundedProcess(["package.module.function"], Bounds(max_seconds=30, max_memory=3 * 2**30)) as process:
+        value = process.call("package.module.function", "argument")
 
 The process is a fresh interpreter, so that it neither imports the caller's `__main__` nor inherits its threads. It has
 the caller's `sys.path`, no standard input, and writes nothing to the terminal. It ends with its parent, however that
@@ -112,16 +112,19 @@ class BoundedProcess:
         Raises:
             OSError: no process can be started.
         """
+        self._leave_to_parent()
         with self._lock:
             self._ensure_started()
 
     def close(self) -> None:
         """End the process; a later call starts another."""
+        self._leave_to_parent()
         with self._lock:
             self._kill()
 
     def __del__(self) -> None:
         with contextlib.suppress(Exception):
+            self._leave_to_parent()
             self._kill()
 
     def call(self, function: str, *arguments: Any) -> Any:
@@ -132,6 +135,7 @@ class BoundedProcess:
             CallFailed: it raised an exception.
             OSError: no process can be started.
         """
+        self._leave_to_parent()
         with self._lock:
             try:
                 return self._call_once(function, arguments)
@@ -153,10 +157,17 @@ class BoundedProcess:
             self._kill()  # its answer may yet come, and must not be taken for that of the next call
             raise
 
-    def _ensure_started(self) -> None:
-        if self._owner != os.getpid():  # a fork: the process belongs to our parent
+    def _leave_to_parent(self) -> None:
+        """Forget, after a fork, the process and the lock, which belong to the parent and its threads."""
+        if self._owner == os.getpid():
+            return
+        self._owner = os.getpid()
+        self._lock = threading.Lock()
+        if self._process is not None:
+            self._process.returncode = 0  # nobody's to wait for
             self._process = None
-            self._owner = os.getpid()
+
+    def _ensure_started(self) -> None:
         if self._process and self._process.poll() is None:
             return
         self._kill()
@@ -265,7 +276,7 @@ class BoundedProcess:
     def _kill(self) -> None:
         process = self._process
         self._process = None
-        if process is None or self._owner != os.getpid():
+        if process is None:
             return
         process.kill()
         process.wait()

@@ -30,7 +30,9 @@ def serve(functions: Sequence[str], parent: int, max_seconds: float, max_memory:
         max_memory: see `bounded.Bounds`.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's, which ends this process
-    signal.signal(signal.SIGALRM, signal.SIG_DFL)
+    for ending in (signal.SIGALRM, signal.SIGXCPU):  # a parent may ignore or block them, and its children inherit that
+        signal.signal(ending, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGALRM, signal.SIGXCPU})
     threading.Thread(target=_end_with, args=[parent], daemon=True).start()
     requests, responses = _take_over_pipes()
     calls = [_resolve(name) for name in functions]

@@ -29,6 +29,11 @@ def capture() -> None:
     _redirect(_captured)
 
 
+def are_captured() -> bool:
+    """Return whether this process captures them."""
+    return _captured is not None
+
+
 def take() -> str:
     """Return what was written since the last call, and forget it; "" in a process that does not capture."""
     if _captured is None:

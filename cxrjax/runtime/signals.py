@@ -13,6 +13,8 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
+from cxrjax.runtime import terminal
+
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 GRACE = 5.0  # seconds from the signal to the end of the process, at most
 
@@ -59,12 +61,12 @@ def handled(explain: Callable[[], str]) -> Iterator[None]:
         signal.signal(number, _raise)
     signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
     threading.Thread(target=_watch, args=(reader, explain), daemon=True).start()
-    report = sys.unraisablehook
-    # A callback of the garbage collector, or a `__del__`, swallows what is raised in it; the thread ends the process.
-    sys.unraisablehook = lambda lost: None if isinstance(lost.exc_value, Interrupted) else report(lost)
+    sys.unraisablehook = _raise_again
     try:
         yield
-    except KeyboardInterrupt:
+    except BaseException as error:  # an import or a library may have made another error of `Interrupted`
+        if _State.received is None and not isinstance(error, KeyboardInterrupt):
+            raise
         _State.raised = True
         number = _State.received or signal.SIGINT
         _announce(number, explain)
@@ -110,6 +112,15 @@ def _raise(number: int, frame: object) -> None:
     raise Interrupted(_State.received)
 
 
+def _raise_again(unraisable: "sys.UnraisableHookArgs") -> None:
+    """Raise once more what was raised where Python drops errors, as in the clean-up of an object."""
+    if not isinstance(unraisable.exc_value, Interrupted):
+        sys.__unraisablehook__(unraisable)
+        return
+    _State.raised = False
+    threading.Timer(0.1, os.kill, (os.getpid(), unraisable.exc_value.number)).start()
+
+
 def _watch(reader: int, explain: Callable[[], str]) -> None:
     """Wait for a signal, and end the process where it has not ended by itself after the grace."""
     number = None
@@ -132,4 +143,4 @@ def _announce(number: int, explain: Callable[[], str]) -> None:
         return
     _State.announced = True
     with suppress(OSError, ValueError, AttributeError):  # stderr may be closed
-        print(f"cxrjax: stopped by {signal.Signals(number).name}; {explain()}", file=sys.stderr, flush=True)
+        terminal.warn(f"stopped by {signal.Signals(number).name}; {explain()}")

@@ -40,6 +40,24 @@ def accuracy(kept: Ranking, referred: tuple[float, ...]) -> list[Share]:
     return [Share(divide(h, w), w) for h, w in zip(np.transpose(hits), wanted.T, strict=True)]
 
 
+def choose_threshold(kept: Ranking, accuracy: float) -> float:
+    """Return the lowest certainty such that those which reach it are right as often as wanted.
+
+    It is the point of the risk-coverage curve with the most coverage at a risk of at most 1 - accuracy (selective
+    prediction: Geifman & El-Yaniv 2017), by the observed risk.
+
+    Args:
+        kept: its first weighting counts; what has no certainty never reaches the threshold.
+        accuracy: wanted, 0..1.
+
+    Returns:
+        The threshold; infinity where no certainty suffices.
+    """
+    count = kept.hits[0] + kept.alarms[0]
+    enough = (kept.hits[0] >= accuracy * count - 1e-9) & (count > 0) & (kept.thresholds > -np.inf)
+    return float(kept.thresholds[enough].min(initial=np.inf))
+
+
 def area(kept: Ranking) -> NDArray:
     """Mean accuracy [r] over every share referred, 0..1: the higher, the better certainty tells right from wrong.
 

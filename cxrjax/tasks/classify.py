@@ -88,14 +88,14 @@ def _validation(config: ConfigDict, classifier: views.Network, asked: examples.E
 
     @shares.compile
     def vote(variables: Mapping[str, Any], batch: Any) -> voting.Vote:
-        *radiographs, names = batch
+        *radiographs, image_ids = batch
         prepared = models.prepare(variables)
 
         def one(radiograph: tuple[Array, Array | None, Array | None, Array]) -> voting.Vote:
             looks = pipeline.classify(classifier, prepared, *radiograph, settings)
             return voting.count_votes(looks.logits, settings.voting_rule, looks.counted)
 
-        return jax.lax.map(one, (*radiographs, pipeline.radiograph_keys(config.seed, names)))
+        return jax.lax.map(one, (*radiographs, pipeline.radiograph_keys(config.seed, image_ids)))
 
     def validate(variables: Mapping[str, Any]) -> dict[str, float]:
         variables = shares.replicate(variables)

@@ -22,8 +22,8 @@ class Examples(NamedTuple):
     found: np.ndarray  # bool [n], whether lungs are
     # rows int [m], rising -> "images", "lungs" and "labels" of them, as `tasks.Task.data` has it
     show: Callable[[np.ndarray], Any]
-    # () -> all of them in order, as (images, masks, confidence, checksums of names), arrays [batch_size, …]; in the
-    # last batch the last radiograph is repeated
+    # () -> all of them in order, as (images, masks, confidence, image_ids of `cohort.Split`), arrays [batch_size, …];
+    # in the last batch the last radiograph is repeated
     batches: Callable[[], Iterator[Any]]
     batch_size: int
     held: bool  # whether the batches may be held; there is only one then
@@ -58,7 +58,7 @@ def _hold(config: ConfigDict, finder: Finder, split: cohort.Split, name: str) ->
         return shown if len(rows) == len(split) else jax.tree.map(lambda x: x[rows], shown)
 
     def batches() -> Iterator[Any]:
-        yield split.images, lungs.masks, lungs.confidence, split.names
+        yield split.images, lungs.masks, lungs.confidence, split.image_ids
 
     return Examples(labels, lungs.found, show, batches, len(split), held=True)
 
@@ -83,7 +83,7 @@ def _stream(config: ConfigDict, finder: Finder, stored: data.Stored, name: str) 
         for part in stored.parts(batch_size):
             rows = np.minimum(np.arange(batch_size), len(part) - 1)
             lungs = [each[first + row].unpack() for row in rows]
-            yield part.images[rows], *jax.tree.map(lambda *one: np.stack(one), *lungs), part.names[rows]
+            yield part.images[rows], *jax.tree.map(lambda *one: np.stack(one), *lungs), part.image_ids[rows]
             first += len(part)
 
     return Examples(labels, np.array([one.found for one in each]), show, batches, batch_size, held=False)

@@ -7,6 +7,7 @@ import cv2
 import numpy as np
 
 from cxrjax import radiograph
+from cxrjax.io import images, limits
 from data_prep.example import STRUCTURES
 
 COLUMNS, ROWS = 8, 24  # pictures in a row; rows at most
@@ -41,7 +42,7 @@ def _frame(record: Mapping[str, Any]) -> np.ndarray:
     size = [max(1, round(side * scale)) for side in pixels.shape[::-1]]
     picture = cv2.cvtColor(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA), cv2.COLOR_GRAY2BGR)
     if record["mask"]:
-        labels = cv2.imdecode(np.frombuffer(record["mask"], np.uint8), cv2.IMREAD_GRAYSCALE)
+        labels = images.decode_values(record["mask"], limits.current())
         labels = cv2.resize(labels, size, interpolation=cv2.INTER_NEAREST)
         names = ("heart", "left lung", "right lung") if record["mask_kind"] == STRUCTURES else ("lungs",)
         for value, name in enumerate(names, start=1):

@@ -1,12 +1,11 @@
 """Near-duplicates across prepared data sets, such as one to train with and another to test with."""
 
-import csv
-import io
 from collections.abc import Sequence
 
 from tqdm import tqdm
 
 from cxrjax import radiograph
+from cxrjax.io import csv_text
 from data_prep.checks import duplicates, fingerprint
 from data_prep.checks.duplicates import Known, Pair
 from data_prep.checks.prepared import locate, read_records
@@ -32,7 +31,4 @@ def list_duplicates(folders: Sequence[str]) -> str:
             patient = record["patient_id"] and f"{folder}:{record['patient_id']}"
             known = Known(f"{folder}:{record['id']}", record["label"], split, patient)
             taken.append((known, fingerprint.take(found)))
-    text = io.StringIO(newline="")
-    table = csv.writer(text, lineterminator="\n")
-    table.writerows([Pair._fields, *duplicates.compare(taken)])
-    return text.getvalue().removesuffix("\n")
+    return csv_text.format_rows([Pair._fields, *duplicates.compare(taken)], end="\n").removesuffix("\n")

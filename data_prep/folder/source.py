@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from cxrjax import radiograph
+from cxrjax.io import files
+from cxrjax.radiograph import UnreadableRadiograph
 from data_prep.example import Example
 from data_prep.row import CannotPrepare, Row, Skip
 from data_prep.source import Source
@@ -47,13 +48,12 @@ class Folder(Source):
         pattern = _compile(options.patients)
         if not any(root.glob("[!.]*/")):
             raise CannotPrepare(f"{root}: it has no folder of images, one for every class")
-        images = set(_find(root))
-        for file in sorted(root.rglob("[!.]*")):
+        listing = _list(root)
+        skipped = {each.path: each.reason for each in listing.passed_over if each.reason != files.HIDDEN}
+        for file in sorted([*listing.radiographs, *skipped]):
             path = file.relative_to(root)
-            if not file.is_file() or any(part.startswith(".") for part in path.parts):
-                continue
-            if file not in images:
-                yield Skip(path.as_posix(), "not an image")
+            if file in skipped:
+                yield Skip(path.as_posix(), skipped[file])
             elif len(path.parts) == 1:
                 yield Skip(path.as_posix(), "in no folder of a class")
             else:
@@ -87,10 +87,10 @@ def _compile(text: str) -> re.Pattern[str] | None:
     return pattern
 
 
-def _find(root: Path) -> list[Path]:
+def _list(root: Path) -> files.Listing:
     try:
-        return radiograph.find(root)
-    except radiograph.UnreadableRadiograph as error:
+        return files.list_files(root)
+    except UnreadableRadiograph as error:
         raise CannotPrepare(str(error)) from error
 
 

@@ -9,14 +9,15 @@ from pathlib import Path
 
 import pydicom
 
+from cxrjax.io import reader
+from cxrjax.io.errors import UnreadableRadiograph
+from cxrjax.io.view_words import is_lateral
 from data_prep.example import UNKNOWN, Example
 from data_prep.reading import read_example
 from data_prep.row import BadRow, Row
 
-RADIOGRAPHS = frozenset({"CR", "DX", "RG"})  # modalities: computed, digital, and film radiography (PS3.3 C.7.3.1.1.1)
-SIDE_VIEWS = frozenset({"LL", "RL"})  # of ViewPosition (PS3.3 C.8.1.1)
 OLDEST = 120  # years; more is a slip of the pen
-_TAGS = ["Modality", "SeriesDescription", "PatientSex", "PatientAge"]
+_TAGS = ["PatientSex", "PatientAge"]
 _A_YEAR = {"Y": 1, "M": 12, "W": 365.25 / 7, "D": 365.25}
 
 
@@ -27,23 +28,20 @@ def read_frontal(row: Row) -> Example:
         BadRow: no radiograph but another modality, a lateral view, or what `read_example` refuses.
     """
     header = _read_header(row.file)
-    modality = str(header.get("Modality") or "")
-    if modality and modality not in RADIOGRAPHS:
-        raise BadRow(f"{modality}, not a radiograph")
+    try:
+        refusal = reader.shared().explain_refusal(row.file)
+    except UnreadableRadiograph as error:
+        raise BadRow(error.reason) from error
+    if refusal:
+        raise BadRow(refusal)
     example = read_example(row)
-    if is_lateral(example.view or str(header.get("SeriesDescription") or "")):
+    if is_lateral(example.view):
         raise BadRow("lateral view")
     return replace(
         example,
         sex=example.sex or str(header.get("PatientSex") or ""),
         age=parse_age(str(header.get("PatientAge") or "")) if math.isnan(example.age) else example.age,
     )
-
-
-def is_lateral(view: str) -> bool:
-    """Whether a view, in upstream's words or DICOM's, is from the side; "PA and lateral" is not."""
-    words = re.findall("[A-Z]+", view.upper())
-    return not {"PA", "AP"} & set(words) and any(word in SIDE_VIEWS or word.startswith("LAT") for word in words)
 
 
 def parse_age(text: str) -> float:

@@ -9,10 +9,11 @@ from collections.abc import Iterator
 from itertools import groupby
 from pathlib import Path
 
+from cxrjax.io.projection import RADIOGRAPHS
 from data_prep.example import Example
 from data_prep.row import CannotPrepare, Row, Skip
 from data_prep.source import Source
-from data_prep.upstream.dicom import RADIOGRAPHS, read_frontal
+from data_prep.upstream.dicom import read_frontal
 from data_prep.upstream.sheets import read_csv
 
 

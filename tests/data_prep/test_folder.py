@@ -19,8 +19,8 @@ def test_folder(survey):
     assert found.left_out == {
         "NORMAL/notes.txt": "not an image",
         "NORMAL/p07_a.png": "truncated or damaged PNG file",
-        "TB/p06_side.dcm": "lateral view",
-        "TB/p06_slice.dcm": "CT, not a radiograph",
+        "TB/p06_side.dcm": "lateral view, by its ViewPosition",
+        "TB/p06_slice.dcm": "CT, not a radiograph, by its Modality",
         "stray.png": "in no folder of a class",
     }
 

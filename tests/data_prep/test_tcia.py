@@ -23,7 +23,8 @@ def test_ricord(survey):
     assert set(found.tell("label").values()) == {"covid19"}
     assert sorted(found.tell("view").values()) == ["AP", "AP", "AP", "PA"]
     told = reasons(found)
-    assert told.pop("08-09-2002-NA-XR CHEST PA AND LATERAL-39552/2.000000-LAT-12346/1-1.dcm") == "lateral view"
+    side = "08-09-2002-NA-XR CHEST PA AND LATERAL-39552/2.000000-LAT-12346/1-1.dcm"
+    assert told.pop(side) == "lateral view, by its ViewPosition"
     (reason,) = told.values()
     assert reason.startswith("truncated")
 
@@ -39,8 +40,10 @@ def test_covid_19_ar(survey):
     assert set(found.tell("age").values()) == {62}
     assert reasons(found) == {
         "01-12-2012-NA-CT CHEST-11111/3.000000-AXIAL-22222": "CT, not a radiograph",  # three files: told by the table
-        "05-05-2012-NA-CT ABDOMEN-33333/1.000000-SCOUT-44444/1-1.dcm": "CT, not a radiograph",
-        "07-07-2012-NA-XR CHEST PA AND LATERAL-55555/1.000000-LATERAL-66666/1-1.dcm": "lateral view",
+        "05-05-2012-NA-CT ABDOMEN-33333/1.000000-SCOUT-44444/1-1.dcm": "CT, not a radiograph, by its Modality",
+        "07-07-2012-NA-XR CHEST PA AND LATERAL-55555/1.000000-LATERAL-66666/1-1.dcm": (
+            "lateral view, by its SeriesDescription"
+        ),
     }
 
 

@@ -1,0 +1,71 @@
+"""How large a file may be, what it may decode to, and what decoding may take: one place for every reader.
+
+`--limits=max_pixels=2e8,max_seconds=120` of a command, or the environment variable `CXRJAX_LIMITS` of the same form,
+sets them. The variable is what the processes of one command share.
+"""
+
+import math
+import os
+from dataclasses import dataclass, fields, replace
+from typing import Self
+
+VARIABLE = "CXRJAX_LIMITS"
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Limits of one file.
+
+    Attributes:
+        max_bytes: bytes of the file.
+        max_pixels: pixels of the image. The largest radiographs that detectors make have less than 50 million.
+        max_seconds: seconds of CPU time to decode it (three times as many by the clock).
+        max_memory: bytes of memory to decode it, beyond what the reading process has before it begins.
+    """
+
+    max_bytes: int = 512 * 2**20
+    max_pixels: int = 100_000_000
+    max_seconds: float = 30
+    max_memory: int = 3 * 2**30
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Return the defaults with the changes of a text such as "max_pixels=2e8,max_seconds=120"; "" changes nothing.
+
+        Raises:
+            ValueError: a name that is none of the limits, or a value that is no positive number.
+        """
+        limits = cls()
+        known = [field.name for field in fields(cls)]
+        for setting in filter(None, (part.strip() for part in text.split(","))):
+            name, _, value = setting.partition("=")
+            if name not in known:
+                raise ValueError(f"{name!r} is no limit of a file: there are {', '.join(known)}")
+            try:
+                number = float(value)
+            except ValueError:
+                number = math.nan
+            if not 0 < number < math.inf:
+                raise ValueError(f"the limit {name}={value!r} is not a positive number")
+            limits = replace(limits, **{name: number if name == "max_seconds" else max(1, int(number))})
+        return limits
+
+
+def current() -> Limits:
+    """Return the limits of this process: the defaults with the changes of the environment variable.
+
+    Raises:
+        ValueError: see `Limits.parse`.
+    """
+    return Limits.parse(os.environ.get(VARIABLE, ""))
+
+
+def use(text: str) -> None:
+    """Set the limits of this process and of those that it starts.
+
+    Raises:
+        ValueError: see `Limits.parse`.
+    """
+    Limits.parse(text)
+    if text:
+        os.environ[VARIABLE] = text

@@ -1,0 +1,64 @@
+"""The chunks of a PNG file (ISO/IEC 15948), walked without decoding."""
+
+import zlib
+
+from cxrjax.io.errors import UnreadableImage
+from cxrjax.io.header import DEFLATE_RATIO, Header, check_size, read_orientation, too_little
+from cxrjax.io.limits import Limits
+
+MAGIC = b"\x89PNG\r\n\x1a\n"
+_MAX_CHUNKS = 100_000
+_SAMPLES = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}  # samples of a pixel by color type
+_DEPTHS = {0: {1, 2, 4, 8, 16}, 2: {8, 16}, 3: {1, 2, 4, 8}, 4: {8, 16}, 6: {8, 16}}  # bits by color type
+_ANIMATION = {b"acTL", b"fcTL", b"fdAT"}
+_EXIF = b"eXIf"
+
+
+def inspect(data: bytes, limits: Limits) -> Header:
+    """Read the header, and check that the file is whole: every chunk there, the checksums of those that matter right.
+
+    Raises:
+        UnreadableImage: truncated, damaged, animated, or beyond the limits.
+    """
+    damaged = UnreadableImage("truncated or damaged PNG file")
+    header = b""
+    orientation = 1
+    compressed = 0
+    start = len(MAGIC)
+    for _ in range(_MAX_CHUNKS):
+        if start + 12 > len(data):
+            raise damaged
+        length = int.from_bytes(data[start : start + 4], "big")
+        kind = data[start + 4 : start + 8]
+        end = start + 12 + length
+        if end > len(data) or (not header and kind != b"IHDR"):
+            raise damaged
+        if kind in _ANIMATION:
+            raise UnreadableImage("an animated PNG, not one radiograph")
+        critical = not kind[0] & 0x20
+        if critical or kind == _EXIF:
+            whole = zlib.crc32(memoryview(data)[start + 4 : end - 4]) == int.from_bytes(data[end - 4 : end], "big")
+            if critical and not whole:
+                raise damaged
+            if kind == _EXIF and whole:
+                orientation = read_orientation(data[start + 8 : end - 4])
+        if kind == b"IHDR":
+            if header or length != 13:
+                raise damaged
+            header = data[start + 8 : end - 4]
+        compressed += length * (kind == b"IDAT")
+        start = end
+        if kind == b"IEND":
+            break
+    else:
+        raise damaged
+    width = int.from_bytes(header[:4], "big")
+    height = int.from_bytes(header[4:8], "big")
+    depth = header[8]
+    color = header[9]
+    if depth not in _DEPTHS.get(color, ()):
+        raise damaged
+    check_size(width, height, limits, "PNG")
+    if height * (width * _SAMPLES[color] * depth // 8) > DEFLATE_RATIO * compressed:
+        raise too_little("PNG")
+    return Header(width, height, orientation)

@@ -1,0 +1,161 @@
+"""By what a DICOM header says that its image is no frontal radiograph of the chest.
+
+The rules look at what a header says, not at what it leaves open: an empty tag, a private code and a text without a view
+are no evidence. A reason names the tag and the rule, and never quotes a text.
+"""
+
+import re
+from typing import Any
+
+from pydicom.uid import UID_dictionary
+
+from cxrjax.io.dicom_header import items_of, text_of, texts_of
+from cxrjax.io.view_words import Projection, read_projection
+
+RADIOGRAPHS = frozenset({"CR", "DX", "RG"})  # modalities: computed, digital, and film radiography (PS3.3 C.7.3.1.1.1)
+_UNDECIDED = frozenset({"OT", "SC"})  # "other" and "secondary capture": what was captured, they do not say
+_COLLOQUIAL = frozenset({"XR", "DR", "RX", "CXR", "XRAY", "X-RAY", "X RAY"})  # no terms of the standard, but clear
+_MODALITIES = frozenset(
+    """
+    CT MR MG US NM PT XA RF IO PX ES OP OPT XC SM GM ECG BI SR PR KO SEG DOC RTIMAGE RTDOSE RTSTRUCT RTPLAN REG BMD DG
+    EPS IVUS
+    """.split()  # noqa: SIM905 -- one word per value, many to a line
+)
+_STORAGE = "1.2.840.10008.5.1.4.1.1."
+_CLASSES = frozenset(  # of radiographs, and secondary captures of anything
+    _STORAGE + end for end in ("1", "1.1", "1.1.1", "7", "7.1", "7.2", "7.3", "7.4")
+)
+# ViewPosition: the defined terms of PS3.3 C.8.1.1 and C.8.11.1, and obliques.
+_VIEW_POSITIONS: dict[str, Projection] = {
+    **dict.fromkeys(("PA", "AP"), "frontal"),
+    **dict.fromkeys(("LL", "RL", "LATERAL", "LAT"), "lateral"),
+    **dict.fromkeys(("RLD", "LLD"), "lateral"),  # decubitus: the patient lies on one side
+    **dict.fromkeys(("RLO", "LLO", "RAO", "LAO", "RPO", "LPO"), "oblique"),
+}
+# ViewCodeSequence: CID 4010 of PS3.16 in SNOMED CT (SCT) and in the older codes (SRT, SNM3, 99SDM).
+_FRONTAL_CODES = {"399348003", "R-10206", "272479007", "R-40888", "R-10214", "399033003", "R-10202"}
+_POSTEROANTERIOR_CODES = {"272479007", "R-40888", "R-10214"}
+_ANTEROPOSTERIOR_CODES = {"399348003", "R-10206"}
+_LATERAL_CODES = {
+    *("399067008", "R-102CD", "399173006", "R-10236", "399198007", "R-10232", "30730003", "G-A145", "R-10222"),
+    *("399260004", "R-10224", "399352003", "R-10228"),
+}
+_OBLIQUE_CODES = {
+    *("399312000", "R-10208", "399059000", "R-10216", "399160007", "R-10204", "399132005", "R-10252"),
+    *("260427002", "R-40783", "260426006", "R-40782", "399099002", "R-10230", "399368009", "R-10226"),
+    *("399135007", "R-10220", "399356000", "R-40985", "R-10218", "399006002", "R-10212", "399038007", "R-10210"),
+    *("399184004", "R-10238", "399236003", "R-10234", "399182000", "R-102C1", "399325008", "R-10254"),
+    *("399004004", "R-10246", "399225005", "R-10250", "399288005", "R-10248"),
+}
+_CODES: dict[str, Projection] = {
+    **dict.fromkeys(_FRONTAL_CODES, "frontal"),
+    **dict.fromkeys(_LATERAL_CODES, "lateral"),
+    **dict.fromkeys(_OBLIQUE_CODES, "oblique"),
+}
+# Texts of the image or its series. Not StudyDescription: a study has several views.
+_TEXTS = (
+    *("SeriesDescription", "AcquisitionDeviceProcessingDescription", "ProtocolName"),
+    "PerformedProcedureStepDescription",
+)
+# BodyPartExamined: terms of PS3.16 annex L and of devices. One that is not among them is no evidence.
+_OTHER_PARTS = frozenset(
+    """
+    ABDOMEN ANKLE ARM BREAST BRAIN CALCANEUS CALF CLAVICLE COCCYX COLON CSPINE ELBOW EXTREMITY EYE FACE FEMUR FINGER
+    FOOT FOREARM HAND HEAD HIP HUMERUS JAW KIDNEY KNEE LEG LSPINE LSSPINE MANDIBLE MAXILLA NECK NOSE ORBIT PATELLA
+    PELVIS RADIUS SACRUM SCAPULA SCROTUM SHOULDER SIJOINT SINUS SKULL SPINE SSPINE TESTIS THIGH THUMB TIBIA TLSPINE
+    TOE TSPINE ULNA UPPERARM UTERUS WRIST TEETH BECKEN BAUCH KNIE FUSS SCHULTER SCHADEL RODILLA MANO GENOU EPAULE
+    BASSIN LOWERLEG LOWERLIMB UPPERLIMB CERVICALSPINE LUMBARSPINE THORACICSPINE KUB HALS
+    """.split()  # noqa: SIM905 -- one word per value, many to a line
+)
+_LOCALIZER = "LOCALIZER"
+TAGS = (
+    *("Modality", "SOPClassUID", "ImageType", "BodyPartExamined"),
+    *("ViewPosition", "ViewCodeSequence", "PatientOrientation", *_TEXTS),
+)
+
+
+def explain_refusal(header: Any) -> str:
+    """Return why an image is no frontal radiograph of the chest, as "lateral view, by its ViewPosition".
+
+    Args:
+        header: a pydicom Dataset with the elements of `TAGS`.
+
+    Returns:
+        A reason; "" where the header does not say so.
+    """
+    modalities = [text.upper() for text in texts_of(header, "Modality") if text]
+    if modalities and not set(modalities) & (RADIOGRAPHS | _UNDECIDED | _COLLOQUIAL):
+        modality = modalities[0]
+        name = modality if modality in _MODALITIES else "a modality other than CR, DX and RG"
+        return f"{name}, not a radiograph, by its Modality"
+    storage = text_of(header, "SOPClassUID")
+    if storage in UID_dictionary and storage.startswith(_STORAGE) and storage not in _CLASSES:
+        return f"{UID_dictionary[storage][0]}, not a radiograph, by its SOPClassUID"
+    if _LOCALIZER in [part.upper() for part in texts_of(header, "ImageType")]:
+        return "a localizer, not a radiograph, by its ImageType"
+    part = re.sub(r"[\W_]", "", text_of(header, "BodyPartExamined").upper())
+    if part in _OTHER_PARTS:
+        return f"{part.lower()}, not the chest, by its BodyPartExamined"
+    return _explain_view(header)
+
+
+def read_view(header: Any) -> str:
+    """Return the view: "PA", "AP", another defined term of ViewPosition, "LATERAL" or "OBLIQUE"; "" if it is not known.
+
+    No free text of a header gets into a result.
+    """
+    position = text_of(header, "ViewPosition").upper()
+    if position in _VIEW_POSITIONS:
+        return position
+    codes = {_code(item) for item in items_of(header, "ViewCodeSequence")}
+    for known, view in ((_POSTEROANTERIOR_CODES, "PA"), (_ANTEROPOSTERIOR_CODES, "AP")):
+        if codes & known:
+            return view
+    words = set(re.findall("[A-Z]+", position))
+    if len(words & {"PA", "AP"}) == 1:
+        return (words & {"PA", "AP"}).pop()
+    _, projection = _find_view(header)
+    return projection.upper() if projection in ("lateral", "oblique") else ""
+
+
+def _explain_view(header: Any) -> str:
+    tag, projection = _find_view(header)
+    return f"{projection} view, by its {tag}" if projection in ("lateral", "oblique") else ""
+
+
+def _find_view(header: Any) -> tuple[str, Projection]:
+    """Return the tag that says the most of the projection, and what it says.
+
+    A view's own tags come first, and one of them that says lateral or oblique is believed whatever the other says. Then
+    comes the patient's orientation, then the texts.
+    """
+    coded = [("ViewPosition", _read_position(header)), ("ViewCodeSequence", _read_codes(header))]
+    for wanted in (("lateral", "oblique"), ("frontal",)):
+        for tag, projection in coded:
+            if projection in wanted:
+                return tag, projection
+    # Rows that run towards the patient's front or back show the patient from the side.
+    if (texts_of(header, "PatientOrientation") or [""])[0].upper().startswith(("A", "P")):
+        return "PatientOrientation", "lateral"
+    for tag in _TEXTS:
+        projection = read_projection(text_of(header, tag))
+        if projection in ("lateral", "oblique", "frontal"):
+            return tag, projection
+    return "", ""
+
+
+def _read_position(header: Any) -> Projection:
+    position = text_of(header, "ViewPosition")
+    return _VIEW_POSITIONS.get(position.upper()) or read_projection(position)
+
+
+def _read_codes(header: Any) -> Projection:
+    items = items_of(header, "ViewCodeSequence")
+    for item in items:
+        if projection := _CODES.get(_code(item)):
+            return projection
+    return next(filter(None, (read_projection(text_of(item, "CodeMeaning")) for item in items)), "")
+
+
+def _code(item: Any) -> str:
+    return text_of(item, "CodeValue").upper()

@@ -1,0 +1,190 @@
+"""The directories of a TIFF file (TIFF 6.0), walked without decoding."""
+
+import struct
+import zlib
+from collections.abc import Callable, Mapping, Sequence
+
+from cxrjax.io.errors import UnreadableImage
+from cxrjax.io.header import DEFLATE_RATIO, JPEG_PIXELS, LZW_RATIO, PACKBITS_RATIO, Header, check_size, too_little
+from cxrjax.io.limits import Limits
+
+MAGICS = (b"II*\0", b"MM\0*")
+_MAX_DIRECTORIES = 1000
+_MAX_PARTS = 2_000_000  # strips or tiles
+_SIZES = {1: 1, 3: 2, 4: 4}  # bytes of BYTE, SHORT and LONG
+_LAYOUT = {1: "B", 3: "H", 4: "I"}
+_WIDTH, _HEIGHT, _BITS, _COMPRESSION, _PHOTOMETRIC, _ORIENTATION = 256, 257, 258, 259, 262, 274
+_STRIPS, _SAMPLES, _ROWS_PER_STRIP, _STRIP_SIZES, _PLANAR = 273, 277, 278, 279, 284
+_TILE_WIDTH, _TILE_HEIGHT, _TILES, _TILE_SIZES = 322, 323, 324, 325
+_TAGS = {
+    *(_WIDTH, _HEIGHT, _BITS, _COMPRESSION, _PHOTOMETRIC, _ORIENTATION),
+    *(_STRIPS, _SAMPLES, _ROWS_PER_STRIP, _STRIP_SIZES, _PLANAR),
+    *(_TILE_WIDTH, _TILE_HEIGHT, _TILES, _TILE_SIZES),
+}
+_RAW, _DEFLATE, _SEPARATE = 1, {8, 32946}, 2
+# The most bytes that a byte of each compression can become; of the others no bound is known.
+_RATIOS = {_RAW: 1, 5: LZW_RATIO, 8: DEFLATE_RATIO, 32946: DEFLATE_RATIO, 32773: PACKBITS_RATIO}
+_PACKBITS = 32773
+_JPEG = 7  # compression
+_YCBCR = 6  # photometric interpretation
+
+Directory = Mapping[int, Sequence[int]]
+
+
+def inspect(data: bytes, limits: Limits) -> Header:
+    """Read the header, and check that there is one page whose strips or tiles lie in the file and can hold its pixels.
+
+    Deflated parts are inflated one by one and their checksums compared, which libtiff leaves out.
+
+    Raises:
+        UnreadableImage: truncated, damaged, several pages, or beyond the limits.
+    """
+    order = "<" if data.startswith(b"II") else ">"
+    starts = _find_directories(data, order)
+    if len(starts) > 1:
+        more = "more than " if len(starts) > _MAX_DIRECTORIES else ""
+        raise UnreadableImage(f"{more}{min(len(starts), _MAX_DIRECTORIES)} pages, not one radiograph")
+    directory = _read_directory(data, starts[0], order)
+    width = _first(directory, _WIDTH)
+    height = _first(directory, _HEIGHT)
+    check_size(width, height, limits, "TIFF")
+    _check_parts(data, directory, width, height)
+    orientation = _first(directory, _ORIENTATION, 1)
+    return Header(
+        width,
+        height,
+        orientation if 1 <= orientation <= 8 else 1,
+        white_is_zero=_first(directory, _PHOTOMETRIC, 1) == 0,
+    )
+
+
+def _damaged() -> UnreadableImage:
+    return UnreadableImage("truncated or damaged TIFF file")
+
+
+def _unpack(layout: str, data: bytes, at: int) -> tuple[int, ...]:
+    try:
+        return struct.unpack_from(layout, data, at)
+    except struct.error as error:
+        raise _damaged() from error
+
+
+def _find_directories(data: bytes, order: str) -> list[int]:
+    """Return where each directory begins, at most one more than `_MAX_DIRECTORIES`."""
+    starts: list[int] = []
+    (start,) = _unpack(order + "I", data, 4)
+    while start and len(starts) <= _MAX_DIRECTORIES:
+        if start in starts or start < 8:
+            raise _damaged()
+        starts.append(start)
+        (count,) = _unpack(order + "H", data, start)
+        (start,) = _unpack(order + "I", data, start + 2 + 12 * count)
+    if not starts:
+        raise _damaged()
+    return starts
+
+
+def _read_directory(data: bytes, start: int, order: str) -> Directory:
+    directory: dict[int, Sequence[int]] = {}
+    (entries,) = _unpack(order + "H", data, start)
+    for entry in range(entries):
+        at = start + 2 + 12 * entry
+        tag, kind, count = _unpack(order + "HHI", data, at)
+        if tag not in _TAGS or kind not in _SIZES or tag in directory:
+            continue
+        if count > _MAX_PARTS:
+            raise _damaged()
+        where = at + 8
+        if count * _SIZES[kind] > 4:
+            (where,) = _unpack(order + "I", data, where)
+        directory[tag] = _unpack(f"{order}{count}{_LAYOUT[kind]}", data, where)
+    return directory
+
+
+def _first(directory: Directory, tag: int, default: int = 0) -> int:
+    values = directory.get(tag) or [default]
+    return values[0]
+
+
+def _check_parts(data: bytes, directory: Directory, width: int, height: int) -> None:
+    """Check the strips or tiles: as many as the picture needs, inside the file, and with enough data."""
+    samples = _first(directory, _SAMPLES, 1)
+    bits = _first(directory, _BITS, 1)
+    if not 1 <= samples <= 64 or not 1 <= bits <= 64:
+        raise _damaged()
+    separate = _first(directory, _PLANAR, 1) == _SEPARATE
+    subsampled = _first(directory, _PHOTOMETRIC) == _YCBCR  # its color may be coarser, its luminance is not
+    bits_per_pixel = bits if separate or subsampled else bits * samples
+    planes = samples if separate else 1
+    if _TILES in directory:
+        offsets = directory[_TILES]
+        sizes = directory.get(_TILE_SIZES, ())
+        part_width = _first(directory, _TILE_WIDTH)
+        part_height = _first(directory, _TILE_HEIGHT)
+        if part_width < 1 or part_height < 1 or part_width > width + 4096 or part_height > height + 4096:
+            raise _damaged()
+        across = -(-width // part_width)
+        down = -(-height // part_height)
+        if across * down * planes > _MAX_PARTS:
+            raise _damaged()
+        heights = [part_height] * (across * down * planes)
+    else:
+        offsets = directory.get(_STRIPS, ())
+        sizes = directory.get(_STRIP_SIZES, ())
+        part_width = width
+        part_height = min(_first(directory, _ROWS_PER_STRIP, height) or height, height)
+        down = -(-height // part_height)
+        if down * planes > _MAX_PARTS:
+            raise _damaged()
+        heights = [min(part_height, height - part_height * (part % down)) for part in range(down * planes)]
+    if len(offsets) < len(heights) or (sizes and len(sizes) < len(heights)):
+        raise _damaged()
+    if not sizes:
+        sizes = [len(data) - offset for offset in offsets]
+    row = -(-part_width * bits_per_pixel // 8)
+    compression = _first(directory, _COMPRESSION, _RAW)
+    whole = _WHOLE.get(compression)
+    for offset, size, rows in zip(offsets, sizes, heights, strict=False):
+        if offset < 8 or size < 0 or offset + size > len(data):
+            raise _damaged()
+        if _lacks_data(size, rows * row, rows * part_width, compression):
+            raise too_little("TIFF")
+        if whole and not whole(data[offset : offset + size], rows * row, part_height * row):
+            raise _damaged()
+
+
+def _lacks_data(size: int, inflated: int, pixels: int, compression: int) -> bool:
+    if compression == _JPEG:
+        return pixels > JPEG_PIXELS * size
+    ratio = _RATIOS.get(compression)
+    return size < 1 if ratio is None else inflated > ratio * size
+
+
+def _inflates(part: bytes, least: int, most: int) -> bool:
+    """Whether a deflated strip has the bytes that it should hold, and their checksum."""
+    stream = zlib.decompressobj()
+    try:
+        inflated = stream.decompress(part, most + 1)
+    except zlib.error:
+        return False
+    return stream.eof and len(inflated) >= least
+
+
+def _unpacks(part: bytes, least: int, most: int) -> bool:
+    """Whether a strip of PackBits ends where its pixels end, but for a byte of padding."""
+    position = 0
+    unpacked = 0
+    while unpacked < least and position < len(part):
+        code = part[position]
+        if code < 128:
+            position += code + 2
+            unpacked += code + 1
+        elif code > 128:
+            position += 2
+            unpacked += 257 - code
+        else:  # nothing
+            position += 1
+    return unpacked == least and position <= len(part) and (len(part) - position < 2 or most > least)
+
+
+_WHOLE: dict[int, Callable[[bytes, int, int], bool]] = {**dict.fromkeys(_DEFLATE, _inflates), _PACKBITS: _unpacks}

@@ -1,0 +1,89 @@
+"""Readers of files that strangers make, each as a fuzz target: a function of one file, and the errors it may raise.
+
+A reader passes if it returns or raises one of its documented errors, whatever the bytes are, within the time and the
+memory that the harness allows. `python -m tests.fuzz` mutates; `test_kept_inputs.py` replays the inputs that once
+broke a reader, which lie in `corpus/NAME/`.
+"""
+
+import json
+import shutil
+from argparse import Namespace
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from cxrjax import data, lesions, predictions, radiograph, runs
+from cxrjax.pretrained.files import UnreadableWeights, read_weights
+from data_prep import masks, splits
+from data_prep.fetch import archive
+from data_prep.row import BadRow, CannotPrepare
+from data_prep.table.source import SOURCE as TABLE
+from data_prep.upstream import sheets
+
+MASK_SHAPE = (64, 64)
+
+
+@dataclass(frozen=True)
+class Target:
+    """One reader.
+
+    Attributes:
+        read: reads one file.
+        errors: what it may raise.
+        suffixes: of the files it is given; the first is used for mutated inputs.
+    """
+
+    read: Callable[[Path], object]
+    errors: tuple[type[Exception], ...]
+    suffixes: tuple[str, ...]
+
+
+def _unpack(path: Path) -> None:
+    folder = path.with_name("unpacked")
+    try:
+        archive.unpack(path, folder)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _read_table(path: Path) -> None:
+    list(TABLE.rows(path.parent, Namespace(csv=str(path), where=[])))
+
+
+def _load_config(path: Path) -> None:
+    run = path.with_name("run")
+    run.mkdir(exist_ok=True)
+    shutil.copy(path, run / "config.json")
+    runs.load_config(run)
+
+
+def _open_data_set(path: Path) -> None:
+    """Open a prepared data set whose features.json is the file."""
+    folder = path.with_name("data") / "1.0.0"
+    folder.mkdir(parents=True, exist_ok=True)
+    info = {"name": "data", "version": "1.0.0", "fileFormat": "array_record", "splits": []}
+    (folder / "dataset_info.json").write_text(json.dumps(info))
+    shutil.copy(path, folder / "features.json")
+    data.list_splits(str(folder))
+
+
+def _read_mask(path: Path) -> None:
+    masks.read_map(path, "", MASK_SHAPE)
+
+
+TARGETS = {
+    "picture": Target(radiograph.read, (radiograph.UnreadableRadiograph,), (".png", ".jpg", ".tif")),
+    "dicom": Target(radiograph.read, (radiograph.UnreadableRadiograph,), (".dcm",)),
+    "mask": Target(_read_mask, (BadRow,), (".png",)),
+    "pth": Target(read_weights, (UnreadableWeights,), (".pth",)),
+    "safetensors": Target(read_weights, (UnreadableWeights,), (".safetensors",)),
+    "h5": Target(read_weights, (UnreadableWeights,), (".h5",)),
+    "table": Target(_read_table, (CannotPrepare,), (".csv",)),
+    "sheet": Target(sheets.read_xlsx, (CannotPrepare,), (".xlsx",)),
+    "splits": Target(splits.read_table, (CannotPrepare,), (".csv",)),
+    "archive": Target(_unpack, (CannotPrepare,), (".zip", ".tar.gz")),
+    "lesions": Target(lesions.read, (ValueError,), (".csv",)),
+    "predictions": Target(predictions.read, (ValueError,), (".csv",)),
+    "config": Target(_load_config, (runs.UnfitRun,), (".json",)),
+    "features": Target(_open_data_set, (data.MissingData,), (".json",)),
+}

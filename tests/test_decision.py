@@ -1,0 +1,46 @@
+"""A finding is decided from the confidence on that validation chose, whatever the temperature it is given at."""
+
+import json
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from cxrjax import calibration, pipeline
+from cxrjax.examine import Examiner, describe
+from cxrjax.statistics.calibration import apply_temperature
+
+PROBABILITIES = np.array([0.2, 0.5, 0.3], np.float32)
+
+
+def decide(min_confidence, temperature=1.0, finding=1):
+    examiner = object.__new__(Examiner)  # without networks
+    examiner.min_confidence, examiner._temperature = min_confidence, temperature
+    probabilities = np.asarray(apply_temperature(PROBABILITIES, temperature), np.float32)
+    return examiner.decide(SimpleNamespace(probabilities=probabilities, finding=finding))
+
+
+@pytest.mark.parametrize("temperature", [1.0, 0.3, 3.0])
+def test_the_confidence_that_counts_is_that_before_any_temperature(temperature):
+    assert decide(0.499, temperature) == decide(0.5, temperature) == "decided"
+    assert decide(0.501, temperature) == decide(np.inf, temperature) == "undecided"
+    assert decide(0.3, temperature, finding=2) == "decided"  # of a majority against the mean
+    assert decide(None, temperature) == decide(0.5, temperature, pipeline.NO_CLASS) == ""
+
+
+def test_a_run_says_nothing_unless_a_confidence_was_chosen_for_its_network(tmp_path):
+    assert calibration.load_min_confidence(tmp_path, 7) is None
+    for known, expected in (
+        ({"step": 7, "min_confidence": 0.6}, 0.6),
+        ({"step": 7, "min_confidence": None}, np.inf),  # none suffices
+        ({"step": 7}, None),  # of an older version
+        ({"step": 6, "min_confidence": 0.6}, None),
+    ):
+        calibration.path(tmp_path).write_text(json.dumps(known))
+        assert calibration.load_min_confidence(tmp_path, 7) == expected
+
+
+def test_an_undecided_result_does_not_read_as_a_finding():
+    row = {"status": "ok", "finding": "viral", "agreement": 0.4}
+    assert describe(row) == describe(row | {"decision": "decided"}) == "viral, 40% of votes"
+    assert describe(row | {"decision": "undecided"}) == "undecided (viral, 40% of votes)"
