@@ -225,23 +225,18 @@ def _import(workdir: Path) -> None:
     say(f"imported: every weight of {_INPUT.value} has its place; the run is in {workdir}")
 
 
-def _export(workdir: Path) -> int | None:
+def _export(workdir: Path) -> None:
     from cxrjax import exchange, export
 
     target = Path(_OUTPUT.value)
     if target.suffix == ".safetensors":
         exchange.export_run(workdir, target)
         say(f"exported: the weights are in {target}, by PyTorch's names")
-    elif target.suffix and not _OUTPUT.value.endswith("/"):
-        return _usage(
-            f"--mode=export writes a file of .safetensors or a folder; {target} is neither; a folder may end in /"
-        )
     else:
         files = export.export_run(workdir, target)
         say(f"exported: {', '.join(files)} are in {target}, each read back and equal to the run")
         if not any(name.endswith(".onnx") for name in files):
             say("no ONNX was written, for want of its packages: pip install 'cxrjax[onnx]'")
-    return None
 
 
 class Mode(NamedTuple):
@@ -331,7 +326,7 @@ def main(argv: list[str]) -> int:
 
 
 def _misplaced() -> str | None:
-    """What is wrong with the flags that say which process this is."""
+    """Return what is wrong with the flags taken together."""
     several = (_PROCESSES.value, _PROCESS.value)
     if several != (None, None) and None in several:
         return "--processes and --process need each other"
@@ -341,6 +336,9 @@ def _misplaced() -> str | None:
         return "--coordinator needs --processes and --process, and they need it"
     if _DISTRIBUTED.value and _COORDINATOR.value:
         return "--distributed finds what --coordinator names; give one of them"
+    target = Path(_OUTPUT.value or "")
+    if _MODE.value == "export" and target.suffix not in ("", ".safetensors") and not _OUTPUT.value.endswith("/"):
+        return f"--mode=export writes a file of .safetensors or a folder; {target} is neither; a folder may end in /"
     return None
 
 

@@ -201,6 +201,7 @@ def test_help_shows_the_commands():
 def test_a_folder_begun_otherwise_is_named_and_no_other_run_is_advised(tmp_path):
     """An audit's folder lies inside its run: no other --workdir would help."""
     config = base.get_config()
+    config.task = "segment"
     runs.start(tmp_path / "audit", config)
     config.seed = 1
     with pytest.raises(runs.UnfitRun, match=r"seed=0.* or remove .*audit$"):
