@@ -6,7 +6,8 @@ Sources: "paper" is IEEE TMI 39(8), 2020; "original" its authors' code; "ours" a
 
 from ml_collections import ConfigDict
 
-# ImageNet's weights of torchvision, kept by timm under torchvision's names: `IMAGENET.format("resnet34")`.
+# ImageNet's weights of torchvision, kept by timm under torchvision's names: `IMAGENET.format("resnet34")`. They are not
+# pinned, as no digest was at hand: `main` may move. The start that fetches them prints their SHA-256, to be added.
 IMAGENET = "hf:timm/{}.tv_in1k/model.safetensors@main"
 
 

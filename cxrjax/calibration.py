@@ -18,8 +18,10 @@ import numpy as np
 
 from cxrjax import origin, predictions, whole
 from cxrjax.findings import Findings, collect
+from cxrjax.io import json_file
 from cxrjax.statistics import calibration, ranking, referral
 
+_REMEDY = "remove it, and --mode=evaluate fits it again"
 TARGET = 0.9  # specificity or sensitivity wanted of an operating point, and accuracy of what is decided; ours
 
 
@@ -45,7 +47,7 @@ def load(workdir: Path, step: int | None) -> dict[str, Any] | None:
         step: of training, of the network that it is to be applied to.
 
     Raises:
-        ValueError: it is of another network.
+        ValueError: it is of another network, or damaged.
     """
     if not path(workdir).exists():
         return None
@@ -85,7 +87,14 @@ def fit(workdir: Path, split: str) -> None:
 
 
 def _read(workdir: Path) -> dict[str, Any]:
-    return json.loads(path(workdir).read_text())
+    file = path(workdir)
+    known = json_file.read(file, _REMEDY)
+    temperature = known.get("temperature")
+    if not isinstance(temperature, int | float) or not 0 < temperature < np.inf:
+        raise json_file.DamagedFile(file, "it has no temperature above 0", _REMEDY)
+    if not isinstance(known.get("operating_points"), dict):
+        raise json_file.DamagedFile(file, "it has no operating points", _REMEDY)
+    return known
 
 
 def load_min_confidence(workdir: Path, step: int | None) -> float | None:

@@ -10,7 +10,14 @@ import jax
 import numpy as np
 import orbax.checkpoint as ocp
 
+from cxrjax.runtime.text import printable
+
 KINDS = ("last", "best")
+_REASON = 300  # characters of a library's reason
+
+
+class UnreadableCheckpoint(ValueError):
+    """A state on disk that cannot be restored; the message names it and says why."""
 
 
 def snapshot(cycle: int) -> str:
@@ -21,8 +28,16 @@ def snapshot(cycle: int) -> str:
 class Checkpoints:
     """The folder `checkpoints/` of a run; use as a context."""
 
-    def __init__(self, folder: Path):
+    def __init__(self, folder: Path, clean: bool = False):
+        """Open the folder.
+
+        Args:
+            folder: may not exist yet.
+            clean: whether saves that a killed process left half-done are removed; only for the one that trains, since
+                a save under way looks the same.
+        """
         self._folder = folder.absolute()
+        self._clean = clean
         self._managers: dict[str, ocp.CheckpointManager] = {}
 
     def __enter__(self) -> "Checkpoints":
@@ -50,18 +65,27 @@ class Checkpoints:
 
         Raises:
             FileNotFoundError: there is none.
+            UnreadableCheckpoint: its files are damaged, or it is the state of another network or version.
         """
         step = self.step(kind)
         if step is None:
             raise FileNotFoundError(f"{self._folder / kind}: there is no checkpoint here")
         manager = self._manager(kind)
-        if like is None:
-            like = jax.tree.map(lambda leaf: np.empty(leaf.shape, leaf.dtype), manager.item_metadata(step).tree)
-        return manager.restore(step, args=ocp.args.StandardRestore(like))
+        try:
+            if like is None:
+                like = jax.tree.map(lambda leaf: np.empty(leaf.shape, leaf.dtype), manager.item_metadata(step).tree)
+            return manager.restore(step, args=ocp.args.StandardRestore(like))
+        except Exception as error:  # Orbax and TensorStore have no base of their own for what damaged files raise
+            raise UnreadableCheckpoint(
+                f"{self._folder / kind / str(step)}: this checkpoint is damaged or of another network or version "
+                f"({printable(str(error) or repr(error), _REASON)})"
+            ) from error
 
     def _manager(self, kind: str) -> ocp.CheckpointManager:
         if kind not in self._managers:
-            options = ocp.CheckpointManagerOptions(max_to_keep=1, create=True, enable_async_checkpointing=False)
+            options = ocp.CheckpointManagerOptions(
+                max_to_keep=1, create=True, enable_async_checkpointing=False, cleanup_tmp_directories=self._clean
+            )
             handler = ocp.StandardCheckpointHandler()
             self._managers[kind] = ocp.CheckpointManager(self._folder / kind, options=options, item_handlers=handler)
         return self._managers[kind]

@@ -15,7 +15,10 @@ from ml_collections import ConfigDict
 from scipy.special import stdtrit
 
 from cxrjax import data, evaluate, runs, train, whole
+from cxrjax.io import json_file
 from cxrjax.statistics.estimates import COUNTS
+
+_REMEDY = "remove it, and evaluate the fold again"
 
 
 def cross_validate(config: ConfigDict, workdir: Path) -> dict[str, Any]:
@@ -44,7 +47,7 @@ def cross_validate(config: ConfigDict, workdir: Path) -> dict[str, Any]:
             one.data.validation = following
             train.train(one, workdir / fold)
             evaluate.evaluate(workdir / fold, fold)
-        scores.append(flatten(json.loads(done.read_text())["all"]))
+        scores.append(flatten(json_file.read(done, _REMEDY).get("all", {})))
     pooled = {name: pool([one.get(name) for one in scores]) for name in scores[0]}
     result = {"folds": folds, "scores": pooled}
     whole.write(workdir / "cross_validation.json", (json.dumps(result, indent=2) + "\n").encode())

@@ -15,8 +15,10 @@ from ml_collections import ConfigDict
 from cxrjax import anatomy, pretrained, runs, whole
 from cxrjax.checkpoints import Checkpoints
 from cxrjax.pretrained import files, hub
+from cxrjax.runtime.text import SHORT, enumerate_names, printable
 
 HEADS = ("auto", "keep", "fresh")  # of config.init_head
+_MOST_CLASSES = 100  # that an error message lists
 
 
 def import_run(config: ConfigDict, source: str, workdir: Path) -> None:
@@ -29,9 +31,10 @@ def import_run(config: ConfigDict, source: str, workdir: Path) -> None:
         workdir: the run directory; without a trained network so far.
 
     Raises:
-        UnreadableWeights, UnfitWeights, UnfitRun: see there. Weights that do not fit leave no run behind.
+        UnreadableWeights, UnfitWeights, UnfitRun, UnfitSetting: see there. Weights that do not fit leave no run behind.
     """
     config.init = source
+    runs.check(config)
     variables = load(config)
     if config.task == "classify":
         runs.adopt_segmenter(workdir, config)
@@ -109,11 +112,28 @@ def _fit(config: ConfigDict, state: Mapping[str, np.ndarray], new_head: Array | 
 
 
 def _compare_classes(path: Path, config: ConfigDict) -> None:
-    said = json.loads(files.read_metadata(path).get("classes", "null"))
-    if config.task == "classify" and said and said != list(config.classifier.classes):
-        raise pretrained.UnfitWeights(
-            f"{path}: its classes are {', '.join(said)}, and those of the config {', '.join(config.classifier.classes)}"
+    text = files.read_metadata(path).get("classes")
+    if config.task != "classify" or text is None:
+        return
+    classes = _parse_names(text)
+    if not classes:
+        raise files.UnreadableWeights(
+            path, f"what it says of its classes is no list of names: {printable(text, SHORT)}"
         )
+    if classes != list(config.classifier.classes):
+        raise pretrained.UnfitWeights(
+            f"{path}: its classes are {enumerate_names(classes, _MOST_CLASSES)}, and those of the config "
+            f"{', '.join(config.classifier.classes)}"
+        )
+
+
+def _parse_names(text: str) -> list[str] | None:
+    """Return a JSON list of strings; None of any other text."""
+    try:
+        names = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    return names if isinstance(names, list) and all(isinstance(name, str) for name in names) else None
 
 
 def _settings(config: ConfigDict) -> ConfigDict:

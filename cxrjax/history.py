@@ -6,19 +6,36 @@ from pathlib import Path
 from tensorboardX import SummaryWriter
 
 from cxrjax import whole
+from cxrjax.io import json_file
 
 METRICS = "metrics.jsonl"
+_KEYS = ("step", "epoch")
+_REMEDY = "restore it, or remove the run and train again"
 
 
 def read(path: Path) -> list[dict[str, float]]:
-    """The records of a training, without a line that a kill cut short; none where there is no file."""
+    """Return the records of a training, without a line that a kill cut short; none where there is no file.
+
+    Raises:
+        DamagedFile: another line than the last is no record.
+    """
+    lines = path.read_bytes().splitlines() if path.exists() else []
     records = []
-    for line in path.read_text().splitlines() if path.exists() else ():
+    for number, line in enumerate(lines, 1):
         try:
-            records.append(json.loads(line))
-        except json.JSONDecodeError:
-            break
+            record = json_file.parse(line, path, _REMEDY)
+        except json_file.DamagedFile:
+            if number == len(lines):
+                break
+            raise json_file.DamagedFile(path, f"line {number} is no record of an epoch", _REMEDY) from None
+        if not all(_is_number(record.get(key)) for key in _KEYS) or not all(map(_is_number, record.values())):
+            raise json_file.DamagedFile(path, f"line {number} is no record of an epoch", _REMEDY)
+        records.append(record)
     return records
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def resume(path: Path, step: int) -> list[dict[str, float]]:

@@ -26,6 +26,7 @@ def join(coordinator: str | None = None, processes: int | None = None, process: 
     Raises:
         ValueError: JAX does not find a cluster, or cannot reach it.
     """
+    jax.config.update("jax_enable_preemption_service", False)  # it takes SIGTERM away from `runtime.signals`
     try:
         jax.distributed.initialize(coordinator, processes, process)
     except (RuntimeError, ValueError) as error:
@@ -54,3 +55,10 @@ def agree(decision: bool) -> bool:
     if jax.process_count() == 1:
         return decision
     return bool(multihost_utils.broadcast_one_to_all(np.bool_(decision)))
+
+
+def any_of(decision: bool) -> bool:
+    """Return whether any process decided so; of one process, its own decision."""
+    if jax.process_count() == 1:
+        return decision
+    return bool(np.any(multihost_utils.process_allgather(np.bool_(decision))))

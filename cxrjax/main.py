@@ -1,6 +1,7 @@
 """Train, evaluate, audit and apply the networks: the command line.
 
-Train, from a config and anywhere a key of it is to differ:
+Train, from a config and anywhere a key of it is to differ (a config is a Python file and is run: only use your own or
+one that you have read; a list may be written with commas, --config.classifier.classes=normal,covid19):
   python -m cxrjax.main --config=configs/phantom_segment.py --workdir=RUN [--config.training.epochs=5]
 Evaluate what was trained; a row a radiograph, scores and pictures go to RUN/evaluation/SPLIT, and wherever results on
 another data set are kept, NAME-SPLIT stands for SPLIT:
@@ -58,7 +59,9 @@ from typing import TYPE_CHECKING, NamedTuple
 from absl import app, flags, logging
 from ml_collections import config_flags
 
-from cxrjax.runtime import signals, terminal
+import cxrjax
+from cxrjax import arguments
+from cxrjax.runtime import cache, signals, terminal
 from cxrjax.runtime.terminal import say, show, warn
 
 if TYPE_CHECKING:
@@ -222,23 +225,18 @@ def _import(workdir: Path) -> None:
     say(f"imported: every weight of {_INPUT.value} has its place; the run is in {workdir}")
 
 
-def _export(workdir: Path) -> int | None:
+def _export(workdir: Path) -> None:
     from cxrjax import exchange, export
 
     target = Path(_OUTPUT.value)
     if target.suffix == ".safetensors":
         exchange.export_run(workdir, target)
         say(f"exported: the weights are in {target}, by PyTorch's names")
-    elif target.suffix and not _OUTPUT.value.endswith("/"):
-        return _usage(
-            f"--mode=export writes a file of .safetensors or a folder; {target} is neither; a folder may end in /"
-        )
     else:
         files = export.export_run(workdir, target)
         say(f"exported: {', '.join(files)} are in {target}, each read back and equal to the run")
         if not any(name.endswith(".onnx") for name in files):
             say("no ONNX was written, for want of its packages: pip install 'cxrjax[onnx]'")
-    return None
 
 
 class Mode(NamedTuple):
@@ -301,7 +299,7 @@ _PROCESS = flags.DEFINE_integer("process", None, "Which of them this is, from 0.
 
 def main(argv: list[str]) -> int:
     if len(argv) > 1:
-        return _usage(f"what is {argv[1]!r}? options begin with --")
+        return _usage(arguments.name_command(argv[1], tuple(MODES)))
     mode = MODES[_MODE.value]
     for name in ("workdir", *mode.needs):
         if not flags.FLAGS[name].value:
@@ -309,15 +307,26 @@ def main(argv: list[str]) -> int:
     for name in sorted({flag for each in MODES.values() for flag in each.needs + each.takes}):
         if flags.FLAGS[name].present and name not in mode.needs + mode.takes:
             return _usage(f"--mode={_MODE.value} takes no --{name}")
-    problem = _misplaced() or _set_limits()
+    settings = arguments.as_settings(_CONFIG.value)
+    problem = _misplaced() or _set_limits() or (arguments.find_problem(settings) if settings else "")
     if problem:
         return _usage(problem)
+    missing = arguments.find_missing(
+        needs_run="config" not in mode.needs,
+        workdirs=[_WORKDIR.value, *([_OTHER.value] if _OTHER.value else [])],
+        inputs=[path for path in (_INPUT.value, _LESIONS.value) if path],
+        settings=settings,
+        trains="config" in mode.needs and "input" not in mode.needs,
+    )
+    if missing:
+        warn(missing)
+        return 1
     logging.set_verbosity(logging.ERROR)  # of the libraries; what concerns the user is printed
     return _explain(mode)
 
 
 def _misplaced() -> str | None:
-    """What is wrong with the flags that say which process this is."""
+    """Return what is wrong with the flags taken together."""
     several = (_PROCESSES.value, _PROCESS.value)
     if several != (None, None) and None in several:
         return "--processes and --process need each other"
@@ -327,6 +336,9 @@ def _misplaced() -> str | None:
         return "--coordinator needs --processes and --process, and they need it"
     if _DISTRIBUTED.value and _COORDINATOR.value:
         return "--distributed finds what --coordinator names; give one of them"
+    target = Path(_OUTPUT.value or "")
+    if _MODE.value == "export" and target.suffix not in ("", ".safetensors") and not _OUTPUT.value.endswith("/"):
+        return f"--mode=export writes a file of .safetensors or a folder; {target} is neither; a folder may end in /"
     return None
 
 
@@ -344,6 +356,8 @@ def _set_limits() -> str | None:
 
 def _explain(mode: Mode) -> int:
     """Run, and turn what a user can mend into one sentence."""
+    cache.provide_for_libraries()
+
     from flax.errors import FlaxError
 
     from cxrjax import allocator, data, devices, hosts, radiograph, runs, train
@@ -402,15 +416,22 @@ def _usage(problem: str) -> int:
 
 def _parse(argv: list[str]) -> list[str]:
     """Parse the flags and load the config, a mistake in them being one sentence."""
+    if "--version" in argv[1:]:
+        say(f"cxrjax {cxrjax.__version__}")
+        sys.exit(0)
+    argv = arguments.normalise(argv)
     try:
         rest = app.parse_flags_with_usage(argv) if "--help" in argv else flags.FLAGS(argv)
         if _CONFIG.value is not None:
             _ = _CONFIG.value.task  # a config that could not be loaded says so only when it is used
+            arguments.as_settings(_CONFIG.value)
         return rest
-    except (flags.Error, LookupError, AttributeError, TypeError, ValueError, OSError, ImportError) as error:
+    except Exception as error:  # a config is code, which may raise anything
         text = str(error).replace("\\n", "\n").replace("\\'", "'").strip("'\" \n")
         if "Did you mean" in text and "flag" not in text:  # ml_collections names the key and what may have been meant
             sys.exit(_usage(f"the config has no setting '{' '.join(text.split())}"))
+        if not isinstance(error, flags.Error):
+            sys.exit(_usage(arguments.explain_config_error(argv, error)))
         sys.exit(_usage(text.splitlines()[-1].strip()))
 
 

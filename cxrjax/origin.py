@@ -5,8 +5,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 from cxrjax import whole
+from cxrjax.io import json_file
 
 _NAME = "origin.json"
+_REMEDY = "remove the folder, and --mode=evaluate makes it again"
 
 
 class Origin(NamedTuple):
@@ -25,4 +27,10 @@ def write(folder: Path, origin: Origin) -> None:
 def read(folder: Path) -> Origin:
     """What `write` wrote; all blank where it has not been."""
     path = folder / _NAME
-    return Origin(**json.loads(path.read_text())) if path.exists() else Origin()
+    if not path.exists():
+        return Origin()
+    known = json_file.read(path, _REMEDY)
+    origin = Origin(*(known.get(name, default) for name, default in Origin._field_defaults.items()))
+    if not (isinstance(origin.data, str) and isinstance(origin.split, str) and isinstance(origin.step, int | None)):
+        raise json_file.DamagedFile(path, "its values are of other kinds", _REMEDY)
+    return origin

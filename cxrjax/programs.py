@@ -24,6 +24,7 @@ from jax.experimental.compilation_cache import compilation_cache
 
 import cxrjax
 from cxrjax import whole
+from cxrjax.runtime import cache
 
 LEAST = 0.25  # seconds
 _PACKAGE = Path(cxrjax.__file__).parent
@@ -53,22 +54,25 @@ def name_folder(asked: str | None) -> str:
     """
     if asked is not None:
         return asked
-    caches = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
-    return os.environ.get("JAX_COMPILATION_CACHE_DIR", str(Path(caches) / "cxrjax"))
+    return os.environ.get("JAX_COMPILATION_CACHE_DIR", str(cache.name_folder()))
 
 
 def keep(folder: str) -> None:
     """Keep what is compiled and traced from here on in a folder, and take from it; "" for none.
 
+    A folder that is made here is the user's alone, for what lies in it is run.
+
     Raises:
-        OSError: the folder is not there and cannot be made, or nothing can be written into it. None is used then.
+        OSError: the folder is not there and cannot be made, nothing can be written into it, or others may write into it
+            (`cache.UnsafeFolder`). None is used then.
     """
     global _traced
     _use("")
     _traced = None
     if folder and "://" not in folder:  # which JAX reaches by other means than the system's
         traced = Path(folder, "traced")
-        traced.mkdir(parents=True, exist_ok=True)
+        cache.make_private(Path(folder))
+        cache.make_private(traced)
         with tempfile.TemporaryFile(dir=folder):
             pass
         _traced = Traced(traced, sum_code())
@@ -129,14 +133,15 @@ def _recall(run: Callable[..., Any], given: Any, name: str, kept: Traced) -> Cal
         return run
     if sum_code() == kept.code:  # else it may be changed since this program began, which is then of older code
         with contextlib.suppress(OSError):  # no room: then the next start traces it too
-            whole.write(kept.folder / name, hashlib.sha256(data).digest() + data)
+            whole.write(kept.folder / name, hashlib.sha256(data).digest() + data, private=True)
     return jax.jit(traced.call)
 
 
 def _read(path: Path) -> bytearray | None:
-    """What is kept in a file, after its checksum; None where nothing is, or it is damaged."""
+    """Return what a file has after its checksum; None where there is none, it is damaged, or others may write it."""
     try:
-        content = path.read_bytes()
+        with path.open("rb") as file:
+            content = file.read() if cache.is_safe_file(file.fileno()) else b""
     except OSError:
         return None
     checksum, data = content[:32], content[32:]

@@ -15,6 +15,7 @@ maps/            written by --mode=check_maps
 import io
 import json
 import shutil
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -22,10 +23,16 @@ import jax
 import numpy as np
 from ml_collections import ConfigDict
 
-from cxrjax import gate, mahalanobis, networks, whole
+from cxrjax import config_schema, gate, mahalanobis, networks, whole
 from cxrjax.checkpoints import Checkpoints, snapshot
+from cxrjax.io import json_file
+from cxrjax.runtime.text import SHORT, printable
 
+CONFIG = "config.json"
 SEGMENTER, GATE, LUNGS = "segmenter", "gate.npz", "lungs"
+_GATE_REMEDY = "--mode=fit_gate fits it again"
+_LARGEST_GATE = 2**30  # bytes; the largest network's takes a hundredth of that
+_REMEDY = "restore it, or train again in another folder"
 _STEP = "step"
 _CLOUDS = ("layout", "features")
 _READING = ("data.held", "data.readers")  # how data are read, which changes no result
@@ -43,37 +50,82 @@ def start(workdir: Path, config: ConfigDict) -> None:
 
     Raises:
         UnfitRun: it was begun with other settings; the first that differs is named.
+        UnfitSetting: a setting is not what it may be.
     """
+    check(config)
     workdir.mkdir(parents=True, exist_ok=True)
-    path = workdir / "config.json"
-    wanted = json.loads(config.to_json())
-    if path.exists():
-        begun = _ADDED | _flatten(json.loads(path.read_text()))
-        for key, value in _flatten(wanted).items():
-            if begun.get(key) != value and key not in _READING:
-                raise UnfitRun(
-                    f"{workdir}: was begun with {key}={begun.get(key)!r}, and is now given {value!r}; "
-                    f"go on with the old setting, or remove {workdir}"
-                )
-    else:
-        whole.write(path, (json.dumps(wanted, indent=2) + "\n").encode())
+    path = workdir / CONFIG
+    if not path.exists():
+        whole.write(path, (json.dumps(_settings(config), indent=2) + "\n").encode())
+        return
+    begun = _ADDED | config_schema.flatten(json_file.read(path, _REMEDY))
+    for key, value in config_schema.flatten(_settings(config)).items():
+        if begun.get(key) != value and key not in _READING:
+            further = (
+                "; or train its network further elsewhere: --mode=export --output=WEIGHTS.safetensors, and then "
+                "--config.init=WEIGHTS.safetensors with another --workdir"
+                if _best_steps(workdir)
+                else ""
+            )
+            raise UnfitRun(
+                f"{workdir}: was begun with {key}={begun.get(key)!r}, and is now given {value!r}; "
+                f"go on with the old setting, or remove {workdir}{further}"
+            )
+
+
+def give_up_unstarted(workdir: Path, config: ConfigDict) -> None:
+    """Remove what a training left that was begun with other settings and made no step, as one that failed at once.
+
+    A run directory in which a network was trained, in part even, is left as it is.
+    """
+    path = workdir / CONFIG
+    if not path.exists() or any((workdir / "checkpoints").glob("*/[0-9]*")) or (workdir / "metrics.jsonl").exists():
+        return
+    adopted = {f"segmenter.{key}" for key in _SEGMENTER_KEYS} if config.task == "classify" else set()
+    try:
+        begun = _ADDED | config_schema.flatten(json_file.read(path, _REMEDY))
+    except json_file.DamagedFile:
+        begun = {}
+    wanted = config_schema.flatten(_settings(config))
+    if all(begun.get(key) == value for key, value in wanted.items() if key not in {*_READING, *adopted}):
+        return
+    path.unlink()
+    (workdir / "training_labels.json").unlink(missing_ok=True)
+    for name in ("checkpoints", SEGMENTER, LUNGS):
+        shutil.rmtree(workdir / name, ignore_errors=True)
+
+
+def check(config: ConfigDict) -> None:
+    """Check every setting of a config.
+
+    Raises:
+        UnfitSetting: one is not what it may be; it is named as an option of the command line is.
+    """
+    try:
+        config_schema.check(_settings(config))
+    except config_schema.UnfitSetting as error:
+        raise config_schema.UnfitSetting(f"config: {error}") from None
 
 
 def load_config(workdir: Path) -> ConfigDict:
-    """Read the settings of a run; those that its version did not have yet say what it did.
+    """Return the settings of a run; those that its version did not have yet say what it did.
 
     Raises:
-        UnfitRun: there is no run in the folder.
+        UnfitRun: there is no run in the folder, or its config.json is damaged or of another version.
     """
-    path = workdir / "config.json"
+    path = workdir / CONFIG
     if not path.exists():
-        raise UnfitRun(f"{workdir}: there is no run here (no config.json)")
-    config = ConfigDict(json.loads(path.read_text()))
+        raise UnfitRun(f"{workdir}: there is no run here (no {CONFIG})")
+    settings = json_file.read(path, _REMEDY)
     for key, value in _ADDED.items():
         section, name = key.split(".")
-        if section in config and name not in config[section]:
-            config[section][name] = value
-    return config
+        if isinstance(settings.get(section), dict):
+            settings[section].setdefault(name, value)
+    try:
+        config_schema.check(settings)
+    except config_schema.UnfitSetting as error:
+        raise UnfitRun(f"{path}: {error}; it was changed, or written by another version, which can read it") from None
+    return ConfigDict(settings)
 
 
 def adopt_segmenter(workdir: Path, config: ConfigDict) -> None:
@@ -150,10 +202,7 @@ def has_gate(workdir: Path) -> bool:
 
 def has_gate_of(workdir: Path, step: int) -> bool:
     """Whether a run's gate was fitted, and to the network of a training step."""
-    if not has_gate(workdir):
-        return False
-    with np.load(workdir / GATE) as arrays:
-        return _STEP in arrays and int(arrays[_STEP]) == step
+    return has_gate(workdir) and _read_gate(workdir).get(_STEP) == step
 
 
 def save_gate(workdir: Path, fitted: gate.Gate, step: int) -> None:
@@ -176,19 +225,43 @@ def load_gate(workdir: Path, step: int) -> gate.Gate | None:
 
     Raises:
         UnfitRun: it was fitted to another network.
+        DamagedFile: gate.npz is damaged.
     """
     if not has_gate(workdir):
         return None
-    if not has_gate_of(workdir, step):
+    arrays = _read_gate(workdir)
+    if arrays.get(_STEP) != step:
         raise UnfitRun(
-            f"{workdir / GATE}: was not fitted to the network of training step {step}; --mode=fit_gate fits it anew"
+            f"{workdir / GATE}: was not fitted to the network of training step {step}; --mode=fit_gate fits it again"
         )
-    with np.load(workdir / GATE) as arrays:
+    try:
         clouds = {
             name: mahalanobis.Cloud(*(arrays[f"{name}/{part}"] for part in mahalanobis.Cloud._fields))
             for name in _CLOUDS
         }
         return gate.Gate(**{name: arrays[name] for name in gate.Gate._fields if name not in _CLOUDS}, **clouds)
+    except KeyError as error:
+        raise json_file.DamagedFile(workdir / GATE, f"it has no {error}", _GATE_REMEDY) from None
+
+
+def _read_gate(workdir: Path) -> dict[str, np.ndarray]:
+    """Return the arrays of gate.npz.
+
+    Raises:
+        DamagedFile: it is damaged.
+    """
+    path = workdir / GATE
+    try:
+        with zipfile.ZipFile(path) as archive:
+            if sum(entry.file_size for entry in archive.infolist()) > _LARGEST_GATE:
+                raise json_file.DamagedFile(path, "it says that it is far larger than a gate", _GATE_REMEDY)
+        with np.load(path, allow_pickle=False) as arrays:
+            return dict(arrays)
+    except (json_file.DamagedFile, PermissionError):
+        raise
+    except Exception as error:  # zipfile, zlib and NumPy have no base of their own for what damaged files raise
+        reason = "it is no archive of numbers" if isinstance(error, ValueError) else printable(error, SHORT)
+        raise json_file.DamagedFile(path, reason, _GATE_REMEDY) from None
 
 
 def _load_best(workdir: Path) -> dict[str, Any]:
@@ -198,13 +271,22 @@ def _load_best(workdir: Path) -> dict[str, Any]:
 
 def _find_checkpoints(workdir: Path) -> Path:
     folder = workdir / "checkpoints"
-    if not (folder / "best").is_dir():
+    if not _best_steps(workdir):
         raise UnfitRun(f"{workdir}: there is no trained network here yet (no checkpoints/best)")
     return folder
 
 
-def _flatten(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat = {}
-    for key, value in tree.items():
-        flat |= _flatten(value, f"{prefix}{key}.") if isinstance(value, dict) else {prefix + key: value}
-    return flat
+def _settings(config: ConfigDict) -> dict[str, Any]:
+    """Return a config as it is written to config.json.
+
+    Raises:
+        UnfitSetting: it has a value that JSON has no word for.
+    """
+    try:
+        return json.loads(config.to_json())
+    except (TypeError, ValueError) as error:
+        raise config_schema.UnfitSetting(f"config: it cannot be written as JSON ({error})") from None
+
+
+def _best_steps(workdir: Path) -> list[Path]:
+    return list((workdir / "checkpoints" / "best").glob("[0-9]*"))

@@ -6,7 +6,8 @@ alone; so a run that is killed and started again ends bit for bit as one that wa
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -33,11 +34,14 @@ from cxrjax import (
 )
 from cxrjax.checkpoints import Checkpoints, snapshot
 from cxrjax.devices import Shares
+from cxrjax.runtime import lock, signals
 from cxrjax.sampling import Order
 from cxrjax.steps import State
 from cxrjax.supply import build_supply
 from cxrjax.tasks import Task, classify, segment
 from cxrjax.tasks.finding_lungs import Finder
+
+_GRACE = 300.0  # seconds after a signal for the running step and the save; a second signal ends the process sooner
 
 
 class Diverged(Exception):
@@ -46,6 +50,8 @@ class Diverged(Exception):
 
 def train(config: ConfigDict, workdir: Path) -> dict[str, float]:
     """Train the network of a config in a run directory, or go on with one that was stopped.
+
+    On SIGINT or SIGTERM, inside `signals.handled`, the state after the running step is saved.
 
     Args:
         config: see `configs/base.py`.
@@ -56,18 +62,26 @@ def train(config: ConfigDict, workdir: Path) -> dict[str, float]:
 
     Raises:
         UnfitRun, MissingData, Diverged, and of `config.init` UnreadableWeights, UnfitWeights: see there.
+        Locked: another process trains there.
         ValueError: a setting that does not fit the others.
+        signals.Interrupted: a signal came, and the state is saved.
     """
+    with _alone_in(workdir):
+        return _train(config, workdir)
+
+
+def _train(config: ConfigDict, workdir: Path) -> dict[str, float]:
     hosts.first(lambda: _start(config, workdir))
     training = Training(config, build_task(config, workdir))
     metric = f"val/{config.training.metric}"
-    with Checkpoints(workdir / "checkpoints") as checkpoints:
+    with Checkpoints(workdir / "checkpoints", clean=True) as checkpoints:
         state = training.begin(checkpoints.step("last") or 0)
         if checkpoints.step("last") is not None:
             state = checkpoints.restore("last", state)
         past = history.resume(workdir / history.METRICS, int(state.step))
         done = int(state.step)
         with (
+            signals.deferred(_GRACE) as stopping,
             SummaryWriter(str(workdir), purge_step=done + 1, write_to_disk=hosts.leads()) as board,
             tqdm(
                 total=training.total,
@@ -83,6 +97,7 @@ def train(config: ConfigDict, workdir: Path) -> dict[str, float]:
                     break
                 state = training.step(state, number)
                 bar.update()
+                stopped = hosts.any_of(stopping())
                 if (number + 1) % training.order.steps == 0:
                     state, epoch = _end_epoch(state, training, checkpoints)
                     stale = int(state.stale)
@@ -92,21 +107,50 @@ def train(config: ConfigDict, workdir: Path) -> dict[str, float]:
                     checkpoints.save("last", number + 1, state)
                     saved = time.monotonic()
                     bar.set_postfix({config.training.metric: f"{epoch[metric]:.4f}"})
-                elif hosts.agree(time.monotonic() - saved > 60 * config.training.checkpoint_minutes):
+                elif stopped or hosts.agree(time.monotonic() - saved > 60 * config.training.checkpoint_minutes):
                     checkpoints.save("last", number + 1, state)
                     saved = time.monotonic()
+                if stopped:  # of several processes, all end where one was asked to
+                    raise signals.Interrupted(signals.received() or signals.SIGNALS[-1])
     figures.draw_learning_curves(past, workdir / "learning_curves.png", metric)
     return selection.find_best(past, metric)
 
 
+@contextmanager
+def _alone_in(workdir: Path) -> Iterator[None]:
+    """Let no other process train in a run directory; of several that train together, the first holds the lock.
+
+    Raises:
+        lock.Locked: one does.
+    """
+    error = None
+    with ExitStack() as held:
+        if hosts.leads():
+            workdir.mkdir(parents=True, exist_ok=True)
+            try:
+                held.enter_context(lock.hold(workdir, "trained"))
+            except OSError as cause:
+                error = cause
+        if hosts.agree(error is not None):
+            raise error or lock.Locked(f"{workdir}: the first process cannot train here, and says why")
+        yield
+
+
 def prepare(config: ConfigDict, workdir: Path) -> None:
-    """Make the run directory and, of a classifier, put its segmenter, if any, there."""
+    """Make the run directory and, of a classifier, put its segmenter, if any, there.
+
+    Raises:
+        UnfitSetting, UnfitRun: see `runs`.
+    """
+    runs.check(config)
     workdir.mkdir(parents=True, exist_ok=True)
     if config.task == "classify":
         runs.adopt_segmenter(workdir, config)
 
 
 def _start(config: ConfigDict, workdir: Path) -> None:
+    runs.check(config)
+    runs.give_up_unstarted(workdir, config)
     prepare(config, workdir)
     runs.start(workdir, config)
 

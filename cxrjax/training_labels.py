@@ -11,6 +11,10 @@ from pathlib import Path
 from ml_collections import ConfigDict
 
 from cxrjax import data, whole
+from cxrjax.io import json_file
+
+_MOST = 10**8  # radiographs of a label
+_REMEDY = "remove it, and it is counted again from the data"
 
 
 def keep(workdir: Path, sources: Sequence[str], labels: Sequence[str]) -> None:
@@ -31,9 +35,15 @@ def recall(workdir: Path, config: ConfigDict) -> tuple[list[str], list[str]]:
     """
     if not _path(workdir).exists():
         keep(workdir, *data.load_labels(config.data.directory, config.data.train))
-    counts = json.loads(_path(workdir).read_text())
+    counts = json_file.read(_path(workdir), _REMEDY)
+    if not all(isinstance(labels, dict) and all(map(_is_count, labels.values())) for labels in counts.values()):
+        raise json_file.DamagedFile(_path(workdir), "it does not count labels by source", _REMEDY)
     known = [(source, label) for source, labels in counts.items() for label, n in labels.items() for _ in range(n)]
     return [source for source, _ in known], [label for _, label in known]
+
+
+def _is_count(value: object) -> bool:
+    return isinstance(value, int) and 0 <= value <= _MOST
 
 
 def _path(workdir: Path) -> Path:

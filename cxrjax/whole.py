@@ -4,18 +4,21 @@ import os
 import secrets
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from cxrjax import hosts
 
 
-def write(path: str | os.PathLike, data: bytes) -> None:
+def write(path: str | os.PathLike, data: bytes, private: bool = False) -> None:
     """Write a file; until the last byte is on disk, an older one of the name stays as it was.
+
+    That holds for a loss of power too: the content is flushed to the disk before it takes the name.
 
     Args:
         path: the file; its folder exists.
         data: its content.
+        private: whether only the user may read and write it, whatever the process's umask is.
 
     Raises:
         OSError: it cannot be written (no room, no right); what was begun is removed.
@@ -25,10 +28,26 @@ def write(path: str | os.PathLike, data: bytes) -> None:
     path = Path(path)
     begun = path.with_name(f".{path.name[:40]}.{secrets.token_hex(8)}.tmp")
     try:
-        begun.write_bytes(data)
+        with begun.open("wb") as file:
+            if private:
+                os.fchmod(file.fileno(), 0o600)
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
         os.replace(begun, path)
+        sync(path.parent)
     finally:
         begun.unlink(missing_ok=True)
+
+
+def sync(path: Path) -> None:
+    """Flush a file, or the names in a folder, to the disk; on systems and file systems that can."""
+    with suppress(OSError):
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
 
 
 @contextmanager
@@ -49,6 +68,9 @@ def folder(path: str | os.PathLike) -> Iterator[Path]:
     begun.mkdir()  # outside of the clean-up: a folder that is there already is another's
     try:
         yield begun
+        for file in begun.rglob("*"):
+            sync(file)
         os.replace(begun, path)
+        sync(path.parent)
     finally:
         shutil.rmtree(begun, ignore_errors=True)

@@ -24,6 +24,8 @@ LEAVES: dict[str, set[str]] = {
     "cxrjax.gate": {"cxrjax.mahalanobis", "cxrjax.programs", "cxrjax.statistics.*"},
     "cxrjax.groups": set(),
     "cxrjax.hosts": set(),
+    "cxrjax.arguments": {"cxrjax.config_schema", "cxrjax.runtime.text"},
+    "cxrjax.config_schema": {"cxrjax.runtime.text"},
     "cxrjax.io": set(),
     "cxrjax.io.*": {"cxrjax.io.*", "cxrjax.runtime.*"},
     "cxrjax.lesions": {"cxrjax.io.*"},
@@ -35,7 +37,7 @@ LEAVES: dict[str, set[str]] = {
     "cxrjax.mahalanobis": set(),
     "cxrjax.morphology": {"cxrjax.anatomy", "cxrjax.patches"},
     "cxrjax.optimisers": set(),
-    "cxrjax.origin": {"cxrjax.whole"},
+    "cxrjax.origin": {"cxrjax.io.json_file", "cxrjax.whole"},
     "cxrjax.patches": set(),
     "cxrjax.inference": set(),
     "cxrjax.inference.output": {
@@ -46,7 +48,7 @@ LEAVES: dict[str, set[str]] = {
     "cxrjax.predictions": {"cxrjax.io.csv_text", "cxrjax.whole"},
     "cxrjax.runtime": set(),
     "cxrjax.runtime.*": {"cxrjax.runtime.*", "cxrjax.whole"},
-    "cxrjax.programs": {"cxrjax", "cxrjax.whole"},  # cxrjax for where its code lies
+    "cxrjax.programs": {"cxrjax", "cxrjax.runtime.cache", "cxrjax.whole"},  # cxrjax for where its code lies
     "cxrjax.radiograph": {"cxrjax.io.*"},
     "cxrjax.saliency": {"cxrjax.patches", "cxrjax.runtime.platform"},
     "cxrjax.sampling": set(),
@@ -63,8 +65,8 @@ LEAVES: dict[str, set[str]] = {
 NETWORKS: dict[str, set[str]] = {
     "cxrjax.models": {"cxrjax.models.*"},
     "cxrjax.models.*": {"cxrjax.models.*", "cxrjax.runtime.platform"},
-    "cxrjax.pretrained": {"cxrjax.anatomy", "cxrjax.models", "cxrjax.pretrained.*"},
-    "cxrjax.pretrained.*": {"cxrjax.pretrained.*"},
+    "cxrjax.pretrained": {"cxrjax.anatomy", "cxrjax.models", "cxrjax.pretrained.*", "cxrjax.runtime.*"},
+    "cxrjax.pretrained.*": {"cxrjax.pretrained.*", "cxrjax.runtime.*"},
     "cxrjax.views": {*LEAVES, "cxrjax.models"},
     "cxrjax.dense": {*LEAVES, "cxrjax.models", "cxrjax.views"},
     "cxrjax.pipeline": {*LEAVES, "cxrjax.dense", "cxrjax.models", "cxrjax.views"},
@@ -73,20 +75,24 @@ NETWORKS: dict[str, set[str]] = {
 }
 DOORS_TO_THE_DISK: dict[str, set[str]] = {
     "cxrjax.data": {*LEAVES},
-    "cxrjax.checkpoints": set(),
-    "cxrjax.training_labels": {"cxrjax.data", "cxrjax.whole"},
-    "cxrjax.runs": {"cxrjax.gate", "cxrjax.mahalanobis", "cxrjax.networks", "cxrjax.checkpoints", "cxrjax.whole"},
+    "cxrjax.checkpoints": {"cxrjax.runtime.text"},
+    "cxrjax.training_labels": {"cxrjax.data", "cxrjax.io.json_file", "cxrjax.whole"},
+    "cxrjax.runs": {
+        "cxrjax.config_schema", "cxrjax.gate", "cxrjax.io.json_file", "cxrjax.mahalanobis", "cxrjax.networks",
+        "cxrjax.checkpoints", "cxrjax.runtime.text", "cxrjax.whole",
+    },
     "cxrjax.exchange": {
         "cxrjax.anatomy", "cxrjax.pretrained", "cxrjax.pretrained.*", "cxrjax.checkpoints", "cxrjax.runs",
-        "cxrjax.whole",
+        "cxrjax.runtime.*", "cxrjax.whole",
     },
-    "cxrjax.history": {"cxrjax.whole"},
+    "cxrjax.history": {"cxrjax.io.json_file", "cxrjax.whole"},
     "cxrjax.ensemble": {*LEAVES, *NETWORKS, "cxrjax.checkpoints", "cxrjax.runs"},
 }  # fmt: skip
 SCORES: dict[str, set[str]] = {  # what rows tell, without a network
     "cxrjax.findings": {"cxrjax.metrics", "cxrjax.predictions", "cxrjax.statistics.*"},
     "cxrjax.calibration": {
-        "cxrjax.findings", "cxrjax.origin", "cxrjax.predictions", "cxrjax.statistics.*", "cxrjax.whole",
+        "cxrjax.findings", "cxrjax.io.json_file", "cxrjax.origin", "cxrjax.predictions", "cxrjax.statistics.*",
+        "cxrjax.whole",
     },
     "cxrjax.charts": {"cxrjax.figures", "cxrjax.findings", "cxrjax.metrics", "cxrjax.statistics.*", "cxrjax.tables"},
     "cxrjax.score": {
@@ -138,7 +144,8 @@ COMMANDS: dict[str, set[str]] = {
     "cxrjax.cross_validate": BELOW | {"cxrjax.train", "cxrjax.evaluate"},
     # data, radiograph and runs for the errors that it puts in words
     "cxrjax.main": {
-        "configs.audit", "cxrjax.allocator", "cxrjax.audit", "cxrjax.check_maps", "cxrjax.compare",
+        "configs.audit", "cxrjax", "cxrjax.allocator", "cxrjax.arguments", "cxrjax.audit", "cxrjax.check_maps",
+        "cxrjax.compare",
         "cxrjax.compare_classes", "cxrjax.cross_validate", "cxrjax.data", "cxrjax.devices", "cxrjax.evaluate",
         "cxrjax.exchange", "cxrjax.export", "cxrjax.find_rate", "cxrjax.fit_gate", "cxrjax.hosts", "cxrjax.io.files",
         "cxrjax.io.limits", "cxrjax.predict", "cxrjax.predictions", "cxrjax.programs", "cxrjax.radiograph",
@@ -174,12 +181,12 @@ ONLY: dict[str, set[str]] = {
     "matplotlib": {"cxrjax.figures.*"},
     "tensorboardX": {"cxrjax.train", "cxrjax.history"},
     "apache_beam": {"data_prep.workers"},
-    "h5py": {"cxrjax.pretrained.keras"},
+    "h5py": {"cxrjax.io.keras_h5"},
     "huggingface_hub": {"cxrjax.pretrained.hub"},
     "jax.export": {"cxrjax.export.stablehlo", "cxrjax.programs"},
     "jax2onnx": {"cxrjax.export.onnx"},
     "onnxruntime": {"cxrjax.export.onnx"},
-    "safetensors": {"cxrjax.pretrained.files", "cxrjax.exchange"},
+    "safetensors": {"cxrjax.pretrained.files", "cxrjax.pretrained.safetensors_file", "cxrjax.exchange"},
     # It runs what a file names, which cxrjax.pretrained.unpickle does not; workers read what their parent just wrote.
     "pickle": {"data_prep.workers"},
     "jinja2": {"cxrjax.report.render"},

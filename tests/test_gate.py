@@ -160,7 +160,7 @@ def test_a_gate_is_read_as_it_was_written(fitted, tmp_path):
     assert runs.load_gate(tmp_path, 7) is None
     runs.save_gate(tmp_path, fitted, 7)
     jax.tree.map(np.testing.assert_array_equal, runs.load_gate(tmp_path, 7), fitted)
-    with pytest.raises(runs.UnfitRun, match="training step 9; --mode=fit_gate fits it anew"):
+    with pytest.raises(runs.UnfitRun, match="training step 9; --mode=fit_gate fits it again"):
         runs.load_gate(tmp_path, 9)
     low, high = gate.limits(fitted)["confidence"]
     assert 0.8 < low < 0.95 and high is None

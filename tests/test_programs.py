@@ -1,7 +1,10 @@
 """What is traced once is not traced again, by a program to which all is the same; and else it is."""
 
+import os
+import re
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 from typing import NamedTuple
 
@@ -11,6 +14,7 @@ import numpy as np
 import pytest
 
 from cxrjax import programs, whole
+from cxrjax.runtime import cache
 
 
 @programs.register
@@ -31,6 +35,16 @@ class Unknown(NamedTuple):
 def folder(tmp_path, monkeypatch):
     monkeypatch.setattr(programs, "_traced", programs.Traced(tmp_path, programs.sum_code()))
     return tmp_path
+
+
+@pytest.fixture
+def cache_set_back(monkeypatch):
+    """Let a test change where programs are kept."""
+    monkeypatch.setattr(programs, "_traced", None)
+    before = jax.config.jax_compilation_cache_dir
+    yield
+    programs.keep("")
+    jax.config.update("jax_compilation_cache_dir", before)
 
 
 class Start:
@@ -148,7 +162,7 @@ def test_what_cannot_be_written_down_or_kept_runs_all_the_same(folder, monkeypat
     other = programs.Recalled(jax.jit(lambda x: Unknown(2 * x)), "gives what is not registered")
     assert other(jnp.float32(4)).doubled == 8 and not [*folder.iterdir()]
 
-    def write(path, data):
+    def write(path, data, private):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(whole, "write", write)
@@ -177,3 +191,56 @@ def test_nothing_is_kept_where_nothing_is_to_be(monkeypatch):
     start.give()
     start.give()
     assert start.traces == 1
+
+
+def test_the_folder_and_what_is_traced_are_the_users_alone(tmp_path, cache_set_back):
+    """Whatever the umask is: entries are machine code, so whoever can write them runs code as the user."""
+    former = os.umask(0)
+    try:
+        programs.keep(str(tmp_path / "new" / "kept"))
+        Start().give()
+    finally:
+        os.umask(former)
+    folder = tmp_path / "new" / "kept"
+    (traced,) = (folder / "traced").iterdir()
+    assert [path.stat().st_mode & 0o777 for path in (folder, folder / "traced", traced)] == [0o700, 0o700, 0o600]
+    traced.chmod(0o666)
+    later = Start()
+    later.give()
+    assert later.traces == 1 and traced.stat().st_mode & 0o777 == 0o600  # not read, and replaced
+
+
+@pytest.mark.parametrize("path", [".", "traced", "other", "traced/other"])
+@pytest.mark.parametrize("fault", ["owner", "mode"])
+def test_a_folder_that_others_may_change_is_not_used(tmp_path, monkeypatch, cache_set_back, path, fault):
+    folder = tmp_path / "kept"
+    (folder / "traced").mkdir(parents=True, mode=0o755)
+    for file in ("other", "traced/other"):
+        (folder / file).write_bytes(b"")
+    if fault == "mode":
+        (folder / path).chmod(0o777)
+    else:
+        strange = (folder / path).stat().st_ino
+        monkeypatch.setattr(cache, "_is_ours", lambda found: found.st_ino != strange)
+    with pytest.raises(cache.UnsafeFolder) as error:
+        programs.keep(str(folder))
+    assert re.fullmatch(
+        rf"{folder / path} (belongs to another user|may be written by other users)", error.value.strerror
+    )
+    assert programs._traced is None and jax.config.jax_compilation_cache_dir is None
+
+
+@pytest.mark.parametrize("home", [None, "", "~"])
+def test_without_a_home_the_cache_is_in_the_temporary_folder(tmp_path, monkeypatch, home):
+    """As in containers whose user has a number and no name."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("XDG_CACHE_HOME", "JAX_COMPILATION_CACHE_DIR", "HOME"):
+        monkeypatch.delenv(name, raising=False)
+    if home is not None:
+        monkeypatch.setenv("HOME", home)
+    monkeypatch.setattr(os.path, "expanduser", lambda path: path)  # as it is for such a user
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "tmp"))
+    assert programs.name_folder(None) == str(tmp_path / "tmp" / f"cxrjax-{os.geteuid()}")
+    monkeypatch.setenv("XDG_CACHE_HOME", "relative")
+    assert programs.name_folder(None).startswith(str(tmp_path / "tmp"))
+    assert [*tmp_path.iterdir()] == []

@@ -507,7 +507,7 @@ def test_what_lies_in_the_run_is_read_and_a_broken_file_is_named(tmp_path, monke
     assert found.chance == metrics.guess_blindly(["viral"] * 3 + ["normal"], [each["label"] for each in ROWS], CLASSES)
     (tmp_path / "maps" / "test").mkdir(parents=True)
     (tmp_path / "maps" / "test" / "checks.json").write_text("{")
-    with pytest.raises(ValueError, match=r"checks\.json: is not JSON"):
+    with pytest.raises(ValueError, match=r"checks\.json: it is damaged"):
         evidence.gather(tmp_path, "test", None)
 
 

@@ -49,10 +49,16 @@ def draw_rows(seed, skill=1.5, sharpened=4.5):
     return rows
 
 
+def classify_config():
+    config = base.get_config()
+    config.task = "classify"
+    return config
+
+
 def write(workdir, rows, split="test", columns=None):
     folder = workdir / "evaluation" / split
     folder.mkdir(parents=True)
-    (workdir / "config.json").write_text(base.get_config().to_json())
+    (workdir / "config.json").write_text(classify_config().to_json())
     predictions.write(folder / "predictions.csv", rows, columns or predictions.classification_columns(CLASSES))
     return folder
 
@@ -237,7 +243,7 @@ def test_a_threshold_that_cannot_be_reached_is_said_to_be_so(tmp_path):
 def test_settling_is_left_out_where_votes_do_not_decide(run, tmp_path):
     folder = write(tmp_path, draw_rows(0))
     assert list(score.score(tmp_path, "test")["settling"])[-1] == "100" and (folder / "settling.png").exists()
-    config = base.get_config()
+    config = classify_config()
     config.voting.rule = "mean_probability"
     (tmp_path / "config.json").write_text(config.to_json())
     scores = score.score(tmp_path, "test")
@@ -246,7 +252,7 @@ def test_settling_is_left_out_where_votes_do_not_decide(run, tmp_path):
 
 
 def test_splits_that_share_a_part_are_warned_of(tmp_path):
-    config = base.get_config()
+    config = classify_config()
     config.data.train = "fold1+fold2"
     write(tmp_path, draw_rows(0), "fold0+fold1")
     (tmp_path / "config.json").write_text(config.to_json())

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import signal
 
 import flax.linen as nn
 import jax
@@ -12,6 +13,7 @@ import pytest
 from configs import base
 from cxrjax import checkpoints, cohort, data, runs, train
 from cxrjax.models import norm
+from cxrjax.runtime import signals
 from cxrjax.tasks import Task
 
 CLASSES = ("normal", "bacterial", "viral")
@@ -68,6 +70,17 @@ def segment_config():
     config.training.checkpoint_minutes = 0.0  # a save after every step
     config.augmentation.rotation = 5.0
     return config
+
+
+def let_classify(config, segmenter):
+    """Have a config of `segment_config` train a classifier of few parameters on that segmenter's lungs."""
+    config.task = "classify"
+    config.segmenter.workdir = str(segmenter)
+    config.segmenter.smallest_lungs = 0.0
+    config.classifier.classes = CLASSES
+    config.classifier.architecture, config.classifier.channels = "resnet6", 1
+    config.patches.size, config.patches.count, config.patches.validation_count = 32, 5, 3
+    config.training.metric = "macro_f1"
 
 
 class Killed(BaseException):
@@ -218,6 +231,30 @@ def test_phases_plateaus_and_snapshots_are_resumed_exactly(tmp_path, monkeypatch
     assert_equal_ends(tmp_path / "run", eventful)
 
 
+@pytest.mark.parametrize("last", [2, 3], ids=["inside an epoch", "at its end"])
+def test_a_signal_saves_the_state_after_the_running_step(tmp_path, monkeypatch, eventful, last):
+    monkeypatch.setattr(train, "build_task", build_tiny)
+    monkeypatch.setattr(signals._State, "received", None)
+    step = train.Training.step
+
+    def interrupted(training, state, number):
+        if number + 1 == last:
+            signals._State.received = signal.SIGTERM
+        return step(training, state, number)
+
+    config = eventful_config()
+    config.training.checkpoint_minutes = 5.0  # nothing else saves inside an epoch
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(train.Training, "step", interrupted)
+        with pytest.raises(signals.Interrupted):
+            train.train(config, tmp_path / "run")
+    with checkpoints.Checkpoints(tmp_path / "run" / "checkpoints") as kept:
+        assert kept.step("last") == last
+    monkeypatch.setattr(signals._State, "received", None)
+    train.train(config, tmp_path / "run")
+    assert_equal_ends(tmp_path / "run", eventful)
+
+
 def test_early_stopping_waits_for_the_second_phase(tmp_path, monkeypatch):
     build = lambda *run: build_tiny(*run)._replace(validate=lambda variables: {"loss": 1.0})  # noqa: E731
     monkeypatch.setattr(train, "build_task", build)
@@ -267,24 +304,19 @@ def test_early_stopping_is_exact_and_keeps_the_strictly_best(tmp_path, monkeypat
 
 
 def test_a_loss_that_is_no_number_stops_the_run(tmp_path, monkeypatch):
-    monkeypatch.setattr(train, "build_task", build_tiny)
-    config = segment_config()
-    config.training.learning_rate = float("inf")
+    def lose(params, batch_stats, batch, key):
+        return jnp.nan * params["head"]["bias"].sum(), batch_stats
+
+    monkeypatch.setattr(train, "build_task", lambda *run: build_tiny(*run)._replace(loss=lose))
     with pytest.raises(train.Diverged, match="epoch 1.*learning_rate"):
-        train.train(config, tmp_path)
+        train.train(segment_config(), tmp_path)
 
 
 def test_a_classifier_holds_its_segmenter(tmp_path, unkilled):
     """The weights of the segmenter are copied, and come back bit for bit."""
     config = segment_config()
-    config.task = "classify"
-    config.segmenter.workdir = str(unkilled)
-    config.segmenter.smallest_lungs = 0.0
-    config.classifier.classes = CLASSES
-    config.classifier.architecture, config.classifier.channels = "resnet6", 1
-    config.patches.size, config.patches.count, config.patches.validation_count = 32, 5, 3
+    let_classify(config, unkilled)
     config.training.epochs = 1
-    config.training.metric = "macro_f1"
     config.training.checkpoint_minutes = 5.0
     record = train.train(config, tmp_path)
     assert {"val/macro_f1", "val/accuracy", "val/loss", "train/loss"} <= record.keys()

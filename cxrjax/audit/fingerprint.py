@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from cxrjax import runs, whole
+from cxrjax.io import json_file
 
 VERSION = 3  # raised by hand whenever a control does, or shows, anything else than before
 FILE = "made_of.json"
@@ -34,13 +35,21 @@ def claim(folder: Path, made_of: Mapping[str, Any]) -> Path | None:
         Where what was there is now; None where nothing had to give way.
     """
     note, aside = folder / FILE, None
-    if folder.exists() and not (note.exists() and json.loads(note.read_text()) == made_of):
+    if folder.exists() and not (note.exists() and _read(note) == made_of):
         names = (folder.with_name(f"{folder.name}-before-{number}") for number in count(1))
         aside = folder.rename(next(name for name in names if not name.exists()))
     folder.mkdir(parents=True, exist_ok=True)
     if not note.exists():
         whole.write(note, (json.dumps(made_of, indent=2) + "\n").encode())
     return aside
+
+
+def _read(note: Path) -> dict[str, Any] | None:
+    """Return a fingerprint; None of a file that is damaged, so that its audit is set aside."""
+    try:
+        return json_file.read(note, "")
+    except json_file.DamagedFile:
+        return None
 
 
 def _digest_files(workdir: Path) -> str:

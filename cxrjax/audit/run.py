@@ -23,6 +23,7 @@ from cxrjax import figures, findings, metrics, predictions, programs, runs, tabl
 from cxrjax.audit import fingerprint, planted, scores, verdict, words
 from cxrjax.audit.controls import CONTROLS, Control, Outcome
 from cxrjax.audit.material import Material, NotDone
+from cxrjax.io import json_file
 from cxrjax.runtime import terminal
 
 
@@ -139,7 +140,12 @@ def _try(control: Control, material: Material) -> Outcome:
 
 
 def _read(folder: Path) -> Outcome:
-    known, unmarked = json.loads((folder / "facts.json").read_text()), folder / "unmarked.csv"
+    file = folder / "facts.json"
+    remedy = f"remove {folder}, and --mode=audit makes it again"
+    known = json_file.read(file, remedy)
+    if not isinstance(known.get("note"), str) or not isinstance(known.get("facts"), dict | None):
+        raise json_file.DamagedFile(file, "it has no note and facts", remedy)
+    unmarked = folder / "unmarked.csv"
     rows = predictions.read(folder / "predictions.csv")
     return Outcome(rows, known["note"], known["facts"], predictions.read(unmarked) if unmarked.exists() else None)
 

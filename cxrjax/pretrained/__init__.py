@@ -10,15 +10,17 @@ from jax import Array
 
 from cxrjax import anatomy, models
 from cxrjax.pretrained import dialects, names
+from cxrjax.runtime.text import SHORT, enumerate_names, printable
 
 # Segmenters that begin with the backbone of a classifier, under the name "encoder".
 ENCODERS = {"unet_resnet34": "resnet34"}
 _SIDE = 64  # of the pictures that networks are begun with
+_MOST_LISTED = 1000  # names of a kind in an error message, more than any network here has arrays
 _UNSEEN = 30.0  # how far below the background a label's logit lies that a network does not know: e^-30 is nothing
 
 
 class UnfitWeights(ValueError):
-    """Weights that do not belong to the architecture; the message lists every difference."""
+    """Weights that do not belong to the architecture; the message lists the differences."""
 
 
 def from_state_dict(
@@ -54,8 +56,8 @@ def from_state_dict(
         `{"params": …, "batch_stats": …}`, float32, for `cxrjax.models.build(architecture, num_classes, head=head)`.
 
     Raises:
-        UnfitWeights: names or shapes differ; all missing, unexpected and misshapen ones are listed, as the original
-            calls them.
+        UnfitWeights: names or shapes differ; missing, unexpected and misshapen ones are listed, as the original
+            calls them, up to a thousand of a kind. Or a number is not finite.
     """
     words = names.naming(architecture)
     if new_head is not None and architecture in ENCODERS and not _is_of(words, state):
@@ -63,7 +65,7 @@ def from_state_dict(
     state = dialects.translate(architecture, state)
     first = f"{words.first}.weight"
     module = models.build(architecture, num_classes, head=head)
-    if channels is not None and first in state and channels != state[first].shape[1]:
+    if channels is not None and first in state and state[first].ndim == 4 and channels != state[first].shape[1]:
         state[first] = _fold(architecture, state[first], channels, models.sums_channels(module))
     if architecture in models.SEGMENTERS and num_classes == len(anatomy.STRUCTURES):
         state |= _know_structures(state, words.head)
@@ -80,6 +82,7 @@ def from_state_dict(
         for path, leaf in shapes.items()
     }
     _compare(architecture, expected, state)
+    _check_finite(state)
     leaves = [jnp.asarray(names.to_ours(path, state[originals[path]]), jnp.float32) for path in shapes]
     return jax.tree.unflatten(structure, leaves)
 
@@ -141,7 +144,7 @@ def _fold(architecture: str, kernel: np.ndarray, channels: int, sums_channels: b
 def _know_structures(state: Mapping[str, np.ndarray], head: str) -> dict[str, np.ndarray]:
     """The last convolution of a segmenter of lungs alone, for the labels background, heart, left lung, right lung."""
     kernel, bias = (state.get(f"{head}.{leaf}", np.zeros(0)) for leaf in ("weight", "bias"))
-    if len(kernel) not in (1, 2) or len(bias) != len(kernel):
+    if kernel.ndim != 4 or bias.ndim != 1 or len(kernel) not in (1, 2) or len(bias) != len(kernel):
         return {}
     if len(kernel) == 1:  # a sigmoid is a soft-max against a logit of 0
         kernel, bias = np.concatenate([0 * kernel, kernel]), np.concatenate([0 * bias, bias])
@@ -152,9 +155,18 @@ def _know_structures(state: Mapping[str, np.ndarray], head: str) -> dict[str, np
     }
 
 
+def _check_finite(state: Mapping[str, np.ndarray]) -> None:
+    """Raise for a number that is infinite or none, as a float32: one spoils every result of the network."""
+    for name, array in state.items():
+        with np.errstate(over="ignore"):
+            finite = np.isfinite(np.asarray(array, np.float32)).all()
+        if not finite:
+            raise UnfitWeights(f"the weight {printable(name, SHORT)} holds numbers that are infinite or none (NaN)")
+
+
 def _compare(architecture: str, expected: Mapping[str, tuple], found: Mapping[str, np.ndarray]) -> None:
     def listed(title: str, lines: list[str]) -> list[str]:
-        return [f"{title} ({len(lines)}): {', '.join(lines)}"] if lines else []
+        return [f"{title} ({len(lines)}): {enumerate_names(lines, _MOST_LISTED)}"] if lines else []
 
     both = expected.keys() & found.keys()
     differences = (

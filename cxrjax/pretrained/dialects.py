@@ -43,7 +43,7 @@ def _from_timm_vgg(state: State) -> State:
     renamed = {}
     for name, value in state.items():
         module, _, leaf = name.rpartition(".")
-        if module in places and leaf == "weight":
+        if module in places and leaf == "weight" and value.ndim == 4:
             value = value.reshape(len(value), -1)
         renamed[f"{places.get(module, module)}.{leaf}"] = value
     return renamed
@@ -53,16 +53,16 @@ def _from_keras(architecture: str, state: State) -> State:
     """Keras's weights, `[…/]LAYER/LEAF[:0]`, convolutions [kh, kw, C, F], transposed ones [kh, kw, F, C]."""
     layers: dict[str, State] = {}
     for name, value in state.items():
-        layer, leaf = name.removesuffix(":0").split("/")[-2:]
+        layer, _, leaf = name.removesuffix(":0").rpartition("/")
+        layer = layer.rpartition("/")[2]
         layers.setdefault(layer, {})[leaf] = value
     if architecture.startswith("fc_densenet"):
         layers = _number(layers)
     elif "fc1" in layers and "predictions" in layers:  # two linear layers with nothing between are one
-        first, second = layers.pop("fc1"), layers["predictions"]
-        layers["predictions"] = {
-            "kernel": first["kernel"] @ second["kernel"],
-            "bias": first["bias"] @ second["kernel"] + second["bias"],
-        }
+        joined = _join_linear(layers["fc1"], layers["predictions"])
+        if joined is not None:
+            del layers["fc1"]
+            layers["predictions"] = joined
     renamed = {}
     for layer, leaves in layers.items():
         module = re.sub(r"^(stage\d+_unit\d+)_", r"\1.", layer)
@@ -70,6 +70,17 @@ def _from_keras(architecture: str, state: State) -> State:
             value = value.transpose(3, 2, 0, 1) if value.ndim == 4 else value.T
             renamed[f"{module}.{_KERAS_LEAVES.get(leaf, leaf)}"] = value
     return renamed
+
+
+def _join_linear(first: State, second: State) -> State | None:
+    """Return one linear layer that does what two do, one after the other; None where they do not fit together."""
+    parts = [layer.get(leaf, np.zeros(())) for layer in (first, second) for leaf in ("kernel", "bias")]
+    kernel, bias, next_kernel, next_bias = parts
+    if [part.ndim for part in parts] != [2, 1, 2, 1]:
+        return None
+    if not (kernel.shape[1] == len(bias) == len(next_kernel) and next_kernel.shape[1] == len(next_bias)):
+        return None
+    return {"kernel": kernel @ next_kernel, "bias": bias @ next_kernel + next_bias}
 
 
 def _number(layers: dict[str, State]) -> dict[str, State]:
@@ -81,8 +92,8 @@ def _number(layers: dict[str, State]) -> dict[str, State]:
     made: dict[str, list[tuple[int, str]]] = {kind: [] for kind in kinds.values()}
     named = {}
     for layer in layers:
-        match = re.fullmatch(r"(.+?)(?:_(\d+))?", layer)
-        if match[1] in kinds:
+        match = re.fullmatch(r"(.+?)(?:_(\d{1,9}))?", layer)
+        if match and match[1] in kinds:
             made[kinds[match[1]]].append((int(match[2] or 0), layer))
         else:
             named[layer] = layers[layer]

@@ -1,39 +1,60 @@
 """Weights by address: a file of the Hugging Face hub or of the web, fetched once and checked by its SHA-256.
 
 hf:OWNER/NAME/PATH/IN/REPOSITORY[@REVISION][#sha256=DIGEST]    the hub's own digest is checked where none is given
-https://HOST/PATH#sha256=DIGEST
+https://HOST/PATH#sha256=DIGEST                                or http://, as the digest is checked in any case
 """
 
 import hashlib
+import http.client
 import os
 import re
+import sys
 import tempfile
+import time
+import urllib.error
 import urllib.request
 from pathlib import Path
+from typing import Any, BinaryIO
 
 from cxrjax.pretrained.files import UnreadableWeights
+from cxrjax.runtime import cache
+from cxrjax.runtime.text import SHORT, printable
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
-_TIMEOUT_SECONDS = 60
+_TIMEOUT_SECONDS = 60  # without a byte
+_SLOWEST = 10_000  # bytes a second, on average after the first minute
+_MOST_BYTES = 4 * 2**30  # of a file; a checkpoint of the largest network here takes half of that
+_BLOCK = 2**18
+
+
+class _Redirects(urllib.request.HTTPRedirectHandler):
+    """Follows a redirect to https alone."""
+
+    def redirect_request(self, request: Any, file: Any, code: int, message: str, headers: Any, url: str) -> Any:
+        if not url.lower().startswith("https://"):
+            file.close()
+            raise OSError(f"it is redirected to {printable(url, SHORT)}, which is not https")
+        return super().redirect_request(request, file, code, message, headers, url)
 
 
 def locate(address: str) -> Path:
-    """The file that an address stands for, on this machine.
+    """Return the file that an address stands for, on this machine.
 
     Args:
-        address: as above, or a path, which is given back as it is.
+        address: as above, or a path, which is returned as it is.
 
     Returns:
-        Its path: in huggingface_hub's own cache, or in `$XDG_CACHE_HOME/cxrjax` (`~/.cache/cxrjax`).
+        Its path: in huggingface_hub's own cache, or in the user's cache (`cache.name_folder`).
 
     Raises:
         UnreadableWeights: the address is malformed or has no hash to check, its file cannot be had, or is another one.
+            Nothing else is raised.
     """
     if not address.startswith(("hf:", "https://", "http://")):
         return Path(address)
     place, _, fragment = address.partition("#")
     digest = fragment.removeprefix("sha256=").lower()
-    if fragment and not _SHA256.fullmatch(digest):
+    if fragment and not (fragment.startswith("sha256=") and _SHA256.fullmatch(digest)):
         raise UnreadableWeights(address, "what follows # should be sha256= and 64 hexadecimal digits")
     return _fetch_from_hub(place, digest) if address.startswith("hf:") else _fetch_from_web(place, digest)
 
@@ -43,6 +64,7 @@ def _fetch_from_hub(place: str, digest: str) -> Path:
     parts = rest.split("/", 2)
     if len(parts) != 3 or not all(parts):
         raise UnreadableWeights(place, "an address of the hub is hf:OWNER/NAME/PATH/IN/REPOSITORY@REVISION")
+    cache.provide_for_libraries()
     try:
         import huggingface_hub
     except ImportError as error:
@@ -52,46 +74,96 @@ def _fetch_from_hub(place: str, digest: str) -> Path:
     try:
         path = Path(huggingface_hub.hf_hub_download("/".join(parts[:2]), parts[2], revision=revision or None))
     except Exception as error:  # its errors have no base of their own
-        said = (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
-        raise UnreadableWeights(place, f"the hub does not give it ({said})") from error
+        lines = str(error).strip().splitlines() or [type(error).__name__]
+        raise UnreadableWeights(place, f"the hub does not give it ({lines[0].rstrip('.')})") from error
+    pinned = bool(digest)
     # The hub's cache keeps a large file under its SHA-256, and links the path to it.
     digest = digest or path.resolve().name
     if not _SHA256.fullmatch(digest):
         raise UnreadableWeights(place, "the hub tells no SHA-256 of it; give one, as #sha256=…")
-    return _check(place, path, digest)
+    found = _sum(place, path)
+    if found != digest:
+        raise UnreadableWeights(
+            place,
+            f"its SHA-256 is {found}, and not {digest}: it is another file, or damaged; "
+            f"to have it fetched again, delete {path.resolve()}",
+        )
+    if not pinned:
+        print(f"cxrjax: {printable(place)} may change; #sha256={digest} after it means these weights", file=sys.stderr)
+    return path
 
 
 def _fetch_from_web(place: str, digest: str) -> Path:
     if not digest:
         raise UnreadableWeights(place, "a file of the web is taken only by its hash; give it, as #sha256=…")
-    folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache", "cxrjax")
+    folder = cache.name_folder()
     path = folder / digest
-    if path.exists():
-        return _check(place, path, digest)
+    damaged = ""
+    if path.is_file():
+        found = _sum(place, path)
+        if found == digest:
+            return path
+        damaged = f"{path} is damaged (its SHA-256 is {found}), and "
     begun = None
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        cache.make_private(folder)
         with (
-            urllib.request.urlopen(place, timeout=_TIMEOUT_SECONDS) as response,
+            urllib.request.build_opener(_Redirects).open(place, timeout=_TIMEOUT_SECONDS) as response,
             tempfile.NamedTemporaryFile(dir=folder, delete=False) as file,
         ):
             begun = Path(file.name)
-            while block := response.read(2**20):
-                file.write(block)
-        _check(place, begun, digest).rename(path)
-    except (OSError, ValueError) as error:
+            _copy(response, file)
+        found = _sum(place, begun)
+        if found != digest:
+            raise UnreadableWeights(place, f"its SHA-256 is {found}, and not {digest}: it is another file, or damaged")
+        os.replace(begun, path)
+    except cache.UnsafeFolder as error:
+        raise UnreadableWeights(
+            place, f"it cannot be kept: {error.strerror}; set XDG_CACHE_HOME to another folder"
+        ) from error
+    except (OSError, ValueError, http.client.HTTPException) as error:
         if isinstance(error, UnreadableWeights):
             raise
-        raise UnreadableWeights(place, f"it cannot be fetched ({getattr(error, 'reason', None) or error})") from error
+        reason = _describe(error)
+        if isinstance(error, urllib.error.HTTPError):
+            error.close()
+        raise UnreadableWeights(place, f"{damaged}it cannot be fetched ({reason})") from error
     finally:
         if begun:
             begun.unlink(missing_ok=True)
     return path
 
 
-def _check(place: str, path: Path, digest: str) -> Path:
-    with path.open("rb") as file:
-        found = hashlib.file_digest(file, "sha256").hexdigest()
-    if found != digest:
-        raise UnreadableWeights(place, f"its SHA-256 is {found}, and not {digest}: it is another file, or damaged")
-    return path
+def _copy(response: http.client.HTTPResponse, file: BinaryIO) -> None:
+    """Copy what a server sends, within bounds of size and time.
+
+    Raises:
+        OSError: it is too large or comes too slowly.
+    """
+    declared = response.headers.get("Content-Length", "")
+    if declared.isdecimal() and len(declared) < 20 and int(declared) > _MOST_BYTES:
+        raise OSError(f"it says that it is {int(declared)} bytes long, and at most {_MOST_BYTES} are fetched")
+    begun = time.monotonic()
+    count = 0
+    while block := response.read1(_BLOCK):
+        count += len(block)
+        if count > _MOST_BYTES:
+            raise OSError(f"it is longer than {_MOST_BYTES} bytes")
+        seconds = time.monotonic() - begun
+        if seconds > _TIMEOUT_SECONDS and count < _SLOWEST * seconds:
+            raise OSError(f"it comes at less than {_SLOWEST // 1000} kB a second")
+        file.write(block)
+
+
+def _describe(error: Exception) -> str:
+    """Return the reason of a failed download in words."""
+    reason = getattr(error, "reason", None) or getattr(error, "strerror", None) or error
+    return printable(str(reason).strip() or type(error).__name__, 300)
+
+
+def _sum(place: str, path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise UnreadableWeights(place, f"{path} cannot be read ({error.strerror})") from error

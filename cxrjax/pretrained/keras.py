@@ -1,61 +1,32 @@
-"""Keras's HDF5 files (`save_weights("….h5")`, `save("….h5")`) as NumPy arrays; only numbers are read."""
+"""Keras's HDF5 files, read in a process of its own: the HDF5 library may crash or never end on a damaged file."""
 
+import functools
 import os
-from typing import Any
 
-import h5py
 import numpy as np
+
+from cxrjax.runtime.bounded import BoundedProcess, Bounds, BoundsExceeded, CallFailed
+
+_READER = "cxrjax.io.keras_h5.read"
+BOUNDS = Bounds(max_seconds=20, max_memory=3 * 2**30)  # half a gigabyte of weights takes two seconds
 
 
 def read(path: str | os.PathLike) -> dict[str, np.ndarray]:
-    """The weights of a Keras 2 file, or of a whole model in HDF5 by Keras 2 or 3.
-
-    Args:
-        path: the file.
-
-    Returns:
-        "layer/weight" -> array, as "conv2d_1/kernel" or "batch_normalization_1/moving_mean", layer after layer as the
-        network has them; in Keras's layout (convolutions [kh, kw, C, F]).
+    """Read the weights of a Keras 2 file, or of a whole model in HDF5; see `cxrjax.io.keras_h5.read`.
 
     Raises:
-        ValueError: it is no such file, is damaged, or refers to other files.
+        ValueError: it is no such file, is damaged, refers to other files, or takes too long or too much memory.
         OSError: it cannot be read.
     """
     try:
-        with h5py.File(path) as file:
-            group = _open(file, "model_weights") if "model_weights" in file else file
-            layers = _read_names(group, "layer_names")
-            if not layers:
-                raise ValueError("it is an HDF5 file, but not one of Keras's (no layer_names); save the model as .h5")
-            return {name: value for layer in layers for name, value in _read_layer(group, layer)}
-    except (KeyError, RuntimeError, UnicodeDecodeError) as error:
-        raise ValueError(f"it is a damaged HDF5 file ({str(error).strip(chr(39))})") from error
+        return _process().call(_READER, os.fsencode(os.path.abspath(path)))
+    except BoundsExceeded as error:
+        raise ValueError(f"it {error}") from None
+    except CallFailed as error:
+        raise ValueError(error.message) from None
 
 
-def _read_layer(group: h5py.Group, layer: str) -> list[tuple[str, np.ndarray]]:
-    inside = _open(group, layer)
-    arrays = []
-    for name in _read_names(inside, "weight_names"):
-        dataset = inside
-        for part in name.split("/"):
-            dataset = _open(dataset, part)
-        if not isinstance(dataset, h5py.Dataset) or dataset.external or dataset.is_virtual:
-            raise ValueError(f"its weight {layer}/{name} does not lie in the file itself")
-        name = name.partition(":")[0]
-        arrays.append((name if "/" in name else f"{layer}/{name}", dataset[()]))
-    return arrays
-
-
-def _open(group: h5py.Group, name: str) -> Any:
-    """What a name stands for in a group; a link out of the file is refused."""
-    if not isinstance(group.get(name, getlink=True), h5py.HardLink):
-        raise ValueError(f"its part {name} does not lie in the file itself")
-    return group[name]
-
-
-def _read_names(group: h5py.Group, attribute: str) -> list[str]:
-    """A list of names; Keras cuts one that is too long for HDF5 into `attribute0`, `attribute1` and so on."""
-    lists = [attribute] if attribute in group.attrs else []
-    while f"{attribute}{len(lists)}" in group.attrs:
-        lists.append(f"{attribute}{len(lists)}")
-    return [name.decode() if isinstance(name, bytes) else name for key in lists for name in group.attrs[key]]
+@functools.cache
+def _process() -> BoundedProcess:
+    """Return the process that reads all such files; it starts at the first, and ends with this one."""
+    return BoundedProcess([_READER], BOUNDS)

@@ -3,6 +3,7 @@
 Both forms that `torch.save` has written: a zip archive (since PyTorch 1.6) and pickles one after another (before).
 """
 
+import itertools
 import math
 import os
 import zipfile
@@ -14,6 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from cxrjax.pretrained import unpickle
+from cxrjax.runtime.text import SHORT, enumerate_names, printable
 
 # Where checkpoints keep the weights beside the optimiser's state and the epoch: Oh et al. 2020 say model_state_dict.
 STATE_KEYS = ("model_state_dict", "state_dict", "model", "net", "network", "weights")
@@ -29,6 +31,8 @@ _PASSED_OVER = (
     "numpy.core.multiarray._reconstruct", "numpy._core.multiarray._reconstruct", "_codecs.encode", "torch.device",
     "torch.Size", "collections.Counter", "__builtin__.dict", "builtins.dict",
 )  # fmt: skip
+_DEEPEST = 4  # keys of STATE_KEYS, one inside the other, that weights may lie under
+_MOST_NAMES = 10  # that an error message lists
 _ENCRYPTED = 1  # flag of a part of a zip archive
 _LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
 
@@ -50,11 +54,12 @@ class Tensor(NamedTuple):
     strides: tuple[int, ...]
 
 
-def read(path: str | os.PathLike) -> dict[str, np.ndarray]:
-    """The weights of a state dict, or of a checkpoint that holds one under a key of STATE_KEYS.
+def read(path: str | os.PathLike, most_bytes: int) -> dict[str, np.ndarray]:
+    """Read the weights of a state dict, or of a checkpoint that holds one under a key of STATE_KEYS.
 
     Args:
         path: the file.
+        most_bytes: the tensors take no more than that together.
 
     Returns:
         Name -> array, in the file's own types; tensors that share numbers in the file share them here. What is no
@@ -68,10 +73,10 @@ def read(path: str | os.PathLike) -> dict[str, np.ndarray]:
         size = os.fstat(file.fileno()).st_size
         zipped = file.read(4) == b"PK\x03\x04"
         file.seek(0)
-        return _read_zip(file, size) if zipped else _read_legacy(file, size)
+        return _read_zip(file, size, most_bytes) if zipped else _read_legacy(file, size, most_bytes)
 
 
-def _read_zip(file: BinaryIO, size: int) -> dict[str, np.ndarray]:
+def _read_zip(file: BinaryIO, size: int, most_bytes: int) -> dict[str, np.ndarray]:
     try:
         with zipfile.ZipFile(file) as archive:
             entries = {entry.filename: entry for entry in archive.infolist()}
@@ -87,12 +92,17 @@ def _read_zip(file: BinaryIO, size: int) -> dict[str, np.ndarray]:
                 raise ValueError("it is a zip archive, but not one of PyTorch's (no data.pkl)")
             root = roots[0]
             with archive.open(f"{root}data.pkl") as stream:
-                state = _find_state(unpickle.load(stream, _BUILDERS, _read_storage_id))
+                state = _find_state(unpickle.load(stream, _BUILDERS, _Storages().note))
+            room = most_bytes
 
             def read_bytes(storage: Storage) -> bytes:
+                nonlocal room
                 name = f"{root}data/{storage.key}"
                 if name not in entries:
-                    raise ValueError(f"its part {name} is missing")
+                    raise ValueError(f"its part {printable(name, SHORT)} is missing")
+                room -= entries[name].file_size
+                if room < 0:
+                    raise ValueError(_too_large(most_bytes))
                 return archive.read(name)
 
             swapped = f"{root}byteorder" in entries and archive.read(f"{root}byteorder") == b"big"
@@ -101,27 +111,27 @@ def _read_zip(file: BinaryIO, size: int) -> dict[str, np.ndarray]:
         raise ValueError(f"it is cut short or damaged ({str(error).rstrip('.').lower()})") from error
 
 
-def _read_legacy(file: BinaryIO, size: int) -> dict[str, np.ndarray]:
-    widths: dict[str, int] = {}
-
-    def note_storage(reference: Any) -> Storage:
-        storage = _read_storage_id(reference)
-        widths[storage.key] = storage.dtype.itemsize
-        return storage
-
+def _read_legacy(file: BinaryIO, size: int, most_bytes: int) -> dict[str, np.ndarray]:
+    storages = _Storages()
     if unpickle.load(file, {}) != _LEGACY_MAGIC:
         raise ValueError("it is a pickle, but not one of PyTorch's")
     unpickle.load(file, {})  # version of the form
     unpickle.load(file, {})  # the machine that wrote it; the numbers are little-endian whatever that was
-    state = _find_state(unpickle.load(file, _BUILDERS, note_storage))
+    state = _find_state(unpickle.load(file, _BUILDERS, storages.note))
+    room = most_bytes
     keys = unpickle.load(file, {})
     used = {tensor.storage.key for tensor in state.values()}
     found: dict[str, bytes] = {}
     for key in keys if isinstance(keys, list) else ():
-        length = int.from_bytes(file.read(8), "little") * widths.get(key, 0)
+        if not isinstance(key, str) or key not in storages.known:
+            raise ValueError("it lists numbers that no tensor has")
+        length = int.from_bytes(file.read(8), "little") * storages.known[key].dtype.itemsize
         if file.tell() + length > size:
             raise ValueError("it is cut short")
         if key in used:
+            room -= length
+            if room < 0:
+                raise ValueError(_too_large(most_bytes))
             found[key] = file.read(length)
         else:
             file.seek(length, os.SEEK_CUR)
@@ -130,38 +140,60 @@ def _read_legacy(file: BinaryIO, size: int) -> dict[str, np.ndarray]:
     return _materialise(state, lambda storage: found[storage.key], swapped=False)
 
 
+class _Storages:
+    """The runs of numbers that a file refers to, each by one type and one length, as `torch.save` has it."""
+
+    def __init__(self) -> None:
+        self.known: dict[str, Storage] = {}
+
+    def note(self, reference: Any) -> Storage:
+        """Return the storage of a persistent id."""
+        storage = _read_storage_id(reference)
+        if self.known.setdefault(storage.key, storage) != storage:
+            raise ValueError(f"it says of its part {printable(storage.key, SHORT)} that it is of two types or sizes")
+        return storage
+
+
 def _find_state(content: Any) -> Mapping[str, Tensor]:
-    """The tensors of a state dict, or of the one that a checkpoint holds."""
-    if isinstance(content, dict):
+    """Return the tensors of a state dict, or of the one that a checkpoint holds."""
+    for _ in range(_DEEPEST):
+        if not isinstance(content, dict):
+            raise ValueError(f"it holds no weights by name, but one {type(content).__name__.lower()}")
         tensors = {n: value for n, value in content.items() if isinstance(n, str) and isinstance(value, Tensor)}
         if tensors:
             return tensors
-        for key in STATE_KEYS:
-            if isinstance(content.get(key), dict):
-                return _find_state(content[key])
-        held = ", ".join(map(str, content)) or "nothing"
-        raise ValueError(f"it holds no weights under {', '.join(STATE_KEYS)}, but {held}")
-    raise ValueError(f"it holds no weights by name, but one {type(content).__name__.lower()}")
+        inner = next((content[key] for key in STATE_KEYS if isinstance(content.get(key), dict)), None)
+        if inner is None:
+            names = [str(name) for name in itertools.islice(content, _MOST_NAMES + 1)]
+            names += [""] * (len(content) - len(names))  # only counted
+            there = enumerate_names(names, _MOST_NAMES) or "nothing"
+            raise ValueError(f"it holds no weights under {', '.join(STATE_KEYS)}, but {there}")
+        content = inner
+    raise ValueError(f"its weights lie under more than {_DEEPEST} keys")
 
 
 def _materialise(
     state: Mapping[str, Tensor], read_bytes: Callable[[Storage], bytes], swapped: bool
 ) -> dict[str, np.ndarray]:
-    held: dict[Storage, np.ndarray] = {}
+    read: dict[str, np.ndarray] = {}  # by the storage's key
     arrays = {}
     for name, tensor in state.items():
         storage = tensor.storage
-        if storage not in held:
+        if storage.key not in read:
             content = read_bytes(storage)
             if len(content) < storage.count * storage.dtype.itemsize:
-                raise ValueError(f"its tensor {name} says that it is larger than what the file holds")
+                raise ValueError(f"its tensor {printable(name, SHORT)} says that it is larger than what the file holds")
             data = np.frombuffer(content, f"u{storage.dtype.itemsize}", storage.count)
-            held[storage] = (data.byteswap() if swapped else data).view(storage.dtype)
-        _check_bounds(name, tensor)
-        start = held[storage][tensor.offset :]
+            read[storage.key] = (data.byteswap() if swapped else data).view(storage.dtype)
+        _check_bounds(printable(name, SHORT), tensor)
+        start = read[storage.key][tensor.offset :]
         strides = [stride * storage.dtype.itemsize for stride in tensor.strides]
         arrays[name] = np.lib.stride_tricks.as_strided(start, tensor.shape, strides, writeable=False)
     return arrays
+
+
+def _too_large(most_bytes: int) -> str:
+    return f"its tensors are larger than {most_bytes / 1e9:.0f} GB, far more than any network here has"
 
 
 def _check_bounds(name: str, tensor: Tensor) -> None:
@@ -174,7 +206,7 @@ def _check_bounds(name: str, tensor: Tensor) -> None:
 
 def _read_storage_id(reference: Any) -> Storage:
     """("storage", type, key, device, count), and in the older form None, as `torch.save` writes it."""
-    match reference:
+    match reference if isinstance(reference, tuple) and len(reference) <= 8 else None:
         case ("storage", unpickle.Name("torch", kind), str(key), str(), int(count), *views):
             if kind in _TYPES and count >= 0 and not any(views):
                 return Storage(key, np.dtype(_TYPES[kind]), count)
@@ -182,9 +214,11 @@ def _read_storage_id(reference: Any) -> Storage:
 
 
 def _build_tensor(storage: Any, offset: Any, shape: Any, strides: Any, *_: Any) -> Tensor:
-    numbers = (offset, *shape, *strides)
-    if not isinstance(storage, Storage) or len(shape) != len(strides) or len(shape) > 32:
+    if not isinstance(storage, Storage) or not isinstance(shape, tuple | list) or not isinstance(strides, tuple | list):
         raise TypeError
+    if len(shape) != len(strides) or len(shape) > 32:
+        raise TypeError
+    numbers = (offset, *shape, *strides)
     if not all(type(n) is int and 0 <= n < 2**48 for n in numbers):
         raise TypeError
     return Tensor(storage, offset, tuple(shape), tuple(strides))
@@ -199,7 +233,7 @@ def _build_parameter(tensor: Any, *_: Any) -> Tensor:
 def _build_dict(*content: Any) -> dict:
     """An OrderedDict: empty, or from pairs as Python 2 wrote it."""
     pairs = content[0] if content and isinstance(content[0], list) else []
-    if not all(len(pair) == 2 and isinstance(pair[0], str | int) for pair in pairs):
+    if not all(isinstance(pair, list | tuple) and len(pair) == 2 and unpickle.is_key(pair[0]) for pair in pairs):
         raise TypeError
     return {name: value for name, value in pairs}
 

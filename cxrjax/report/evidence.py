@@ -1,6 +1,5 @@
 """What lies in a run directory about one split, read and nothing computed but what guessing reaches."""
 
-import json
 import os
 import platform
 from collections import Counter
@@ -13,6 +12,7 @@ from ml_collections import ConfigDict
 
 import cxrjax
 from cxrjax import data, history, metrics, predictions, runs, selection, training_labels
+from cxrjax.io import json_file
 
 PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy", "scipy", "opencv-python-headless")
 
@@ -118,17 +118,12 @@ def gather(workdir: Path, split: str, directory: str | None) -> Evidence:
 
 
 def _read(path: Path) -> dict[str, Any] | None:
-    """A file of JSON, or None where there is none.
+    """Return the object in a file of JSON, or None where there is none.
 
     Raises:
-        ValueError: it is not JSON.
+        DamagedFile: it holds anything else.
     """
-    if not path.exists():
-        return None
-    try:
-        return json.loads(path.read_text())
-    except json.JSONDecodeError as error:
-        raise ValueError(f"{path}: is not JSON: {error}") from None
+    return json_file.read(path, "remove it, and make it again") if path.exists() else None
 
 
 def _look(directory: str) -> DataSet:
