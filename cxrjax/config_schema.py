@@ -54,7 +54,6 @@ SETTINGS: dict[str, Kind] = {
     "image.gamma": Kind("number", 0.01, 100),
     "image.equalise": _FLAG,
     "image.borders": _choice("uniform", "bottom"),
-    "image.borders": _choice("uniform", "bottom"),
     "segmenter.architecture": _NAME,
     "segmenter.size": _SIDE,
     "segmenter.channels": _CHANNELS,
