@@ -51,7 +51,8 @@ def describe(report: Mapping[str, Any], wanted: Sequence[str]) -> list[str]:
         sum(split[key] for split in known.values()) for key in ("radiographs", "patients", "by_study", "without")
     )
     if 0 < patients < FEW_PATIENTS and not without and not by_study:
-        remarks.append(f"there are only {_count(patients, 'patient')}: splits of so few differ from draw to draw")
+        verb = "is" if patients == 1 else "are"
+        remarks.append(f"there {verb} only {_count(patients, 'patient')}: splits of so few depend on the draw")
     if by_study:
         remarks.append(
             f"{by_study} of {_count(total, 'radiograph')} name no patient, and only their study keeps them together: "
