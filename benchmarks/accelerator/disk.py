@@ -18,7 +18,7 @@ from benchmarks.accelerator.sizes import Sizes
 from configs import oh2020_classify
 from cxrjax import examine, predict, programs, radiograph, runs, standardise, train
 
-PART = "from disk"
+PART = "disk"
 FEW = 64  # files that are predicted alone too, so that the time of the start is known
 SMALL_HELD = 0.001  # megabytes, so that every radiograph is read whenever it is needed
 

@@ -41,8 +41,8 @@ DATA = {
     "findings": "dataset=chest_xray,tuberculosis,covid-chestxray-dataset",
 }
 SETUP = (
-    "python3 -m pip install -q --no-index --no-deps --no-compile --no-cache-dir --target /tmp/site .pack/wheels/*.whl"
-    " && export PYTHONPATH=/tmp/site PYTHONUNBUFFERED=1 || exit; "
+    "python3 -m pip install -q --no-index --no-deps --no-compile --no-cache-dir --upgrade --target /tmp/site"
+    " .pack/wheels/*.whl && export PYTHONPATH=/tmp/site PYTHONUNBUFFERED=1 || exit; "
 )
 COMMANDS = {
     "first, all parts but that which learns": (
