@@ -17,9 +17,25 @@ from cxrjax.models.fc_densenet import FCDenseNet
 os.environ["XLA_FLAGS"] = "--xla_cpu_use_fusion_emitters=false"
 
 
+# Files that take longest, begun first, so that of several workers none is left with one of them at the end.
+LONGEST = (
+    "test_end_to_end.py", "test_hosts.py", "test_train.py", "test_export.py", "test_check_maps.py", "test_parity.py",
+    "test_supply.py", "test_without_lungs.py", "test_pipeline.py",
+)  # fmt: skip
+
+
 def pytest_configure(config):
-    """Let a worker compile by itself what it finds half written by another one in the cache that they share."""
+    """Let workers share a cache of programs and keep the order of files.
+
+    A worker compiles by itself what it finds half written by another one in the cache.
+    """
     config.addinivalue_line("filterwarnings", "ignore:Error reading persistent compilation cache entry")
+    config.option.loadscopereorder = False  # of pytest-xdist, which would begin with the files of most tests
+
+
+def pytest_collection_modifyitems(items):
+    rank = {name: place for place, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: rank.get(item.path.name, len(rank)))
 
 
 @pytest.fixture(scope="session")
