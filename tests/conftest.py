@@ -86,6 +86,6 @@ def apply():
 def small_segmenter():
     """`fc_densenet29` of a few layers: what is tested does not depend on its depth, but the time to compile it does."""
     with pytest.MonkeyPatch.context() as patch:
-        shallow = partial(FCDenseNet, blocks=(2, 2), bottleneck=2, growth=8, stem=16)
+        shallow = partial(FCDenseNet, blocks=(1, 1), bottleneck=1, growth=12, stem=16)
         patch.setitem(models.SEGMENTERS, "fc_densenet29", shallow)
         yield

@@ -82,7 +82,7 @@ def diagnose(batch_size: int) -> pipeline.Diagnosis:
     images = rng.integers(0, 60, (batch_size, 64, 64)).astype(np.uint8)
     images[:-1, 10:50, 8:28] = rng.integers(160, 255, (40, 20))
     segmenter = views.Network(BrightLungs(), 32, 1)
-    classifier = views.Network(models.build("resnet18", 3, width=8, stages=(1, 1)), 32, 1)
+    classifier = views.Network(models.build("resnet18", 3, width=8, stages=(1,)), 32, 1)
     weights = {"segmenter": {}, "classifier": networks.init(classifier, jax.random.key(1))}
     settings = views.Settings("local", True, 7, 2, "majority", 0.005, 0.02, "grey", 0.05, 0.875)
     names = np.arange(batch_size, dtype=np.uint32) + 5

@@ -30,7 +30,7 @@ def run_all(commands: list[list[str]], devices: int = 1) -> None:
             started.append(running.enter_context(process))
             running.callback(process.kill)  # before it is waited for
         for process in started:
-            _, said = process.communicate(timeout=300)
+            _, said = process.communicate(timeout=900)  # of a machine that others share
             assert process.returncode == 0, said[-3000:]
 
 
