@@ -7,11 +7,13 @@ from scipy import ndimage
 
 from cxrjax import anatomy
 
+label_components, clean_mask = jax.jit(anatomy.label_components), jax.jit(anatomy.clean_mask)
+
 
 @pytest.mark.parametrize("density", [0.3, 0.45, 0.6])
 def test_parts_equal_scipy(density):
     mask = np.random.default_rng(int(density * 100)).uniform(size=(40, 55)) < density
-    ours = np.asarray(jax.jit(anatomy.label_components)(mask))
+    ours = np.asarray(label_components(mask))
     theirs, count = ndimage.label(mask, np.ones((3, 3)))
     pairs = set(zip(ours.ravel().tolist(), theirs.ravel().tolist(), strict=True))
     assert len(pairs) == count + (~mask).any() and len(np.unique(ours)) == len(pairs)
@@ -24,7 +26,7 @@ def test_a_spiral_is_one_part():
         mask[k + 2 : 33 - k, k] = True
         mask[k + 2, k : k + 3] = True
     _, count = ndimage.label(mask, np.ones((3, 3)))
-    assert len(np.unique(np.asarray(anatomy.label_components(mask)))) == count + 1
+    assert len(np.unique(np.asarray(label_components(mask)))) == count + 1
 
 
 def test_cleaning_keeps_two_lungs_drops_specks_and_fills_holes():
@@ -33,17 +35,17 @@ def test_cleaning_keeps_two_lungs_drops_specks_and_fills_holes():
     rough = wanted.copy()
     rough[15:18, 10:13] = False  # a hole
     rough[2:5, 28:31] = True  # a speck
-    assert (np.asarray(anatomy.clean_mask(rough, 0.005)) == wanted).all()
+    assert (np.asarray(clean_mask(rough, 0.005)) == wanted).all()
 
 
 def test_cleaning_an_empty_or_full_mask_changes_nothing():
     for mask in (np.zeros((20, 20), bool), np.ones((20, 20), bool)):
-        assert (np.asarray(anatomy.clean_mask(mask, 0.005)) == mask).all()
+        assert (np.asarray(clean_mask(mask, 0.005)) == mask).all()
 
 
 def test_one_lung_stays_one_lung():
     mask = np.zeros((40, 40), bool)
     mask[5:30, 5:15] = True
     mask[35, 35] = True
-    cleaned = np.asarray(anatomy.clean_mask(mask, 0.005))
+    cleaned = np.asarray(clean_mask(mask, 0.005))
     assert cleaned[5:30, 5:15].all() and not cleaned[35, 35]

@@ -11,8 +11,12 @@ NOTHING = augment.Augmentation(**dict.fromkeys(augment.Augmentation._fields, 0.0
 PICTURE = jnp.asarray(np.random.default_rng(0).uniform(0.2, 0.8, (16, 16)), jnp.float32)
 
 
+augment_patch = jax.jit(augment.augment_patch)  # one program for all settings
+draw_affine = jax.jit(augment.draw_affine)
+
+
 def change(seed, picture=PICTURE, **settings):
-    return augment.augment_patch(jax.random.key(seed), picture, NOTHING._replace(**settings))
+    return augment_patch(jax.random.key(seed), picture, NOTHING._replace(**settings))
 
 
 def test_nothing_changes_nothing():
@@ -42,7 +46,7 @@ def test_a_crop_is_a_window_enlarged():
 
 def test_rotation_and_zoom_stay_within_their_limits():
     for seed in range(40):
-        affine = augment.draw_affine(jax.random.key(seed), NOTHING._replace(rotation=15.0, zoom=0.1))
+        affine = draw_affine(jax.random.key(seed), NOTHING._replace(rotation=15.0, zoom=0.1))
         scale = np.hypot(affine[0, 0], affine[1, 0])
         assert 0.9 <= scale <= 1.1 and abs(np.degrees(np.arctan2(affine[1, 0], affine[0, 0]))) <= 15
         np.testing.assert_array_equal(affine[:, 2], 0)
@@ -62,8 +66,8 @@ def test_all_channels_of_a_patch_change_alike():
     channels = jnp.stack([PICTURE, PICTURE.T, 1 - PICTURE], axis=-1)
     for seed in range(4):
         key = jax.random.key(seed)
-        together = augment.augment_patch(key, channels, every)
-        each = [augment.augment_patch(key, channels[..., k], every) for k in range(3)]
+        together = augment_patch(key, channels, every)
+        each = [augment_patch(key, channels[..., k], every) for k in range(3)]
         np.testing.assert_allclose(together, jnp.stack(each, axis=-1), atol=1e-6)
 
 

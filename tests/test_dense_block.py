@@ -45,9 +45,10 @@ def test_a_single_layer_likewise(platform):
 def test_half_precision_measures_in_single():
     x, layers = jnp.ones((2, 4, 4, 3), jnp.bfloat16) * 3, [_draw(3, 2, 3)]
     layers = jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.float32), layers)
-    grown = dense_block.grow(x, layers, EPSILON)
+    grown = jax.jit(lambda layers: dense_block.grow(x, layers, EPSILON))(layers)
     assert grown.features.dtype == jnp.bfloat16 and grown.mean.dtype == grown.variance.dtype == jnp.float32
-    gradients = jax.grad(lambda layers: dense_block.grow(x, layers, EPSILON).features.sum().astype(jnp.float32))(layers)
+    differentiate = jax.grad(lambda layers: dense_block.grow(x, layers, EPSILON).features.sum().astype(jnp.float32))
+    gradients = jax.jit(differentiate)(layers)
     assert {leaf.dtype for leaf in jax.tree.leaves(gradients)} == {jnp.dtype("float32")}
 
 

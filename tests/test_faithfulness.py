@@ -34,7 +34,8 @@ def test_pixels_are_ordered_by_heat_inside_the_region_alone():
 
 def test_ties_are_ordered_by_chance():
     blank, region = jnp.zeros((1, 4)), jnp.ones((1, 4), bool)
-    orders = jax.vmap(lambda key: faithfulness.order_pixels(blank, region, key))(jax.random.split(KEY, 200))
+    order = jax.jit(jax.vmap(lambda key: faithfulness.order_pixels(blank, region, key)))
+    orders = order(jax.random.split(KEY, 200))
     first = np.asarray(orders[:, 0].argmin(1))
     assert np.bincount(first, minlength=4).min() > 30  # 50 each are expected
 
@@ -87,7 +88,8 @@ def test_a_map_of_the_evidence_beats_chance_and_a_random_one_does_not(phantom):
     assert faithfulness.points_inside(right, lesion) == 1 and faithfulness.energy_inside(right, lesion) > 0.6
     gains = jax.jit(jax.vmap(lambda key: gain(phantom, right, key)))(keys)
     assert (gains.mean(0) > 0.2).all()
-    blobs = jax.vmap(lambda key: faithfulness.smooth(jax.random.uniform(key, lesion.shape), 4.0))(keys[::-1])
+    draw_blob = jax.vmap(lambda key: faithfulness.smooth(jax.random.uniform(key, lesion.shape), 4.0))
+    blobs = jax.jit(draw_blob)(keys[::-1])
     none = np.asarray(jax.jit(jax.vmap(lambda blob, key: gain(phantom, blob, key)))(blobs, keys))
     assert (np.abs(none.mean(0)) < 3 * none.std(0) / np.sqrt(len(keys))).all()
 

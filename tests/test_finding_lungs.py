@@ -14,7 +14,7 @@ SIZE = 48
 pytestmark = pytest.mark.usefixtures("small_segmenter")
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def config():
     config = phantom_classify.get_config()
     config.segmenter.workdir, config.segmenter.size, config.segmenter.smallest_part = "made up", 32, 0.0
@@ -30,51 +30,60 @@ def split():
     return split
 
 
-@pytest.fixture
-def finder(config, tmp_path):
-    return finding_lungs.Finder(config, made_up.see_dark_as_lung(networks.segmenter(config)), tmp_path)
+@pytest.fixture(scope="module")
+def finder(config, small_segmenter, tmp_path_factory):
+    """One for all tests, so that its program is made once; they tell their radiographs apart by name."""
+    folder = tmp_path_factory.mktemp("lungs")
+    return finding_lungs.Finder(config, made_up.see_dark_as_lung(networks.segmenter(config)), folder)
+
+
+def reopen(finder, config=None, variables=None):
+    """A finder that has looked at nothing yet, with the same folder."""
+    return finding_lungs.Finder(config or finder.config, variables or finder.variables, finder._folder)
 
 
 def look_only_on_disk(monkeypatch):
     monkeypatch.setattr(finding_lungs.Finder, "find", None)
 
 
-def test_they_come_back_bit_for_bit(finder, split, config, tmp_path, monkeypatch):
+def test_they_come_back_bit_for_bit(finder, split, monkeypatch):
     found = finder.recall("train-000000", split)
     assert found.masks.any() and not found.masks.all() and found.found.all()
     look_only_on_disk(monkeypatch)
-    again = finding_lungs.Finder(config, finder.variables, tmp_path).recall("train-000000", split)
+    again = reopen(finder).recall("train-000000", split)
     jax.tree.map(np.testing.assert_array_equal, again, found)
 
 
-def test_those_of_others_are_not_taken(finder, split, config, tmp_path, monkeypatch):
-    finder.recall("train-000000", split)
+def test_those_of_others_are_not_taken(finder, split, monkeypatch):
+    finder.recall("train-000001", split)
     look_only_on_disk(monkeypatch)
     split.images[2, 0, 0] += 1
     with pytest.raises(TypeError):  # it would look
-        finder.recall("train-000000", split)
+        finder.recall("train-000001", split)
     split.images[2, 0, 0] -= 1
-    finder.recall("train-000000", split)
+    finder.recall("train-000001", split)
     other = jax.tree.map(np.copy, finder.variables)
     other["params"]["head"]["bias"][2] += 1
     with pytest.raises(TypeError):
-        finding_lungs.Finder(config, other, tmp_path).recall("train-000000", split)
-    config.segmenter.smallest_lungs = 0.5
+        reopen(finder, variables=other).recall("train-000001", split)
+    strict = finder.config.copy_and_resolve_references()
+    strict.segmenter.smallest_lungs = 0.5
     with pytest.raises(TypeError):
-        finding_lungs.Finder(config, finder.variables, tmp_path).recall("train-000000", split)
+        reopen(finder, strict).recall("train-000001", split)
 
 
 @pytest.mark.parametrize("left", [0, 1, 100, -1])
-def test_a_damaged_file_is_written_anew(finder, split, tmp_path, left):
+def test_a_damaged_file_is_written_anew(finder, split, left):
     found = finder.recall("val-000000", split)
-    path = tmp_path / "val-000000.npz"
+    path = finder._folder / "val-000000.npz"
     whole = path.read_bytes()
     path.write_bytes(whole[:left])
     jax.tree.map(np.testing.assert_array_equal, finder.recall("val-000000", split), found)
     assert path.read_bytes() == whole
 
 
-def test_without_a_segmenter_nothing_is_looked_for_or_kept(config, split, tmp_path):
+def test_without_a_segmenter_nothing_is_looked_for_or_kept(split, tmp_path):
+    config = phantom_classify.get_config()
     config.segmenter.workdir = ""
     masks, confidence, found = finding_lungs.Finder(config, None, tmp_path).recall("train-000000", split)
     assert masks is None and confidence is None and found.all() and not list(tmp_path.iterdir())

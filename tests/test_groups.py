@@ -42,19 +42,29 @@ def test_every_group_moves_by_exactly_its_rate(network):
     assert len(seen) == 4
 
 
-def test_frozen_batch_norms_are_the_same_in_training_and_in_use(network):
+def train_frozen(module, variables, x, frozen):
+    """What a step of training gives and the statistics after it, where some groups are frozen; as one program."""
+
+    @jax.jit
+    def train(variables):
+        with models.hold(partial(groups.freezes, frozen)):
+            return module.apply(variables, x, train=True, mutable=["batch_stats"])
+
+    return train(variables)
+
+
+def test_frozen_batch_norms_are_the_same_in_training_and_in_use(apply, network):
     module, variables, x = network
     # Statistics that the batch does not have: a batch norm that used or moved by its own would show.
     variables = variables | {"batch_stats": jax.tree.map(lambda s: s + 0.3, variables["batch_stats"])}
-    with models.hold(partial(groups.freezes, [(r".*", 0.0)])):
-        trained, new = module.apply(variables, x, train=True, mutable=["batch_stats"])
-    np.testing.assert_allclose(trained, module.apply(variables, x, train=False), atol=1e-5)
+    trained, new = train_frozen(module, variables, x, [(r".*", 0.0)])
+    np.testing.assert_allclose(trained, apply(module, variables, x), atol=1e-5)
     jax.tree.map(np.testing.assert_array_equal, new["batch_stats"], variables["batch_stats"])
 
 
 @pytest.mark.parametrize("frozen", [".*", "down_0/layer_1/", "bottleneck/|transition_down_1/mix/"])
-def test_frozen_norms_of_dense_blocks_go_by_their_running_statistics(frozen):
-    module = models.build("fc_densenet29", 2, growth=4, stem=6, dropout=0.0)
+def test_frozen_norms_of_dense_blocks_go_by_their_running_statistics(apply, frozen):
+    module = models.build("fc_densenet29", 2, blocks=(2, 2), bottleneck=2, growth=4, stem=6, dropout=0.0)
     x = jax.random.normal(jax.random.key(1), (2, 16, 16, 1))
     variables = jax.jit(module.init, static_argnames="train")(jax.random.key(0), x, train=False)
 
@@ -74,14 +84,13 @@ def test_frozen_norms_of_dense_blocks_go_by_their_running_statistics(frozen):
     np.testing.assert_array_equal(train(shift(0.3, lambda path: bool(re.match(frozen, path))))[0], trained)
     assert np.abs(train(shift(0.6, lambda path: bool(re.match(frozen, path))))[0] - trained).max() > 1e-3
     if frozen == ".*":
-        in_use = module.apply(variables | {"batch_stats": start}, x, train=False)
+        in_use = apply(module, variables | {"batch_stats": start}, x)
         np.testing.assert_allclose(trained, in_use, atol=1e-5)
 
 
 def test_only_the_frozen_statistics_stay(network):
     module, variables, x = network
-    with models.hold(partial(groups.freezes, RATES)):
-        _, new = module.apply(variables, x, train=True, mutable=["batch_stats"])
+    _, new = train_frozen(module, variables, x, RATES)
     before = by_path(variables["batch_stats"])
     for path, after in by_path(new["batch_stats"]).items():
         assert np.array_equal(after, before[path]) == ("layer2_" in path), path

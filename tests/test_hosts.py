@@ -20,7 +20,7 @@ ROOT = Path(__file__).resolve().parents[1]
 
 def run_all(commands: list[list[str]], devices: int = 1) -> None:
     """Run processes at once, each of so many CPU devices."""
-    cpu = {"JAX_PLATFORMS": "cpu", "JAX_NUM_CPU_DEVICES": str(devices), "PYTHONPATH": str(ROOT), "XLA_FLAGS": ""}
+    cpu = {"JAX_PLATFORMS": "cpu", "JAX_NUM_CPU_DEVICES": str(devices), "PYTHONPATH": str(ROOT)}
     with ExitStack() as running:
         started = []
         for command in commands:
@@ -30,7 +30,7 @@ def run_all(commands: list[list[str]], devices: int = 1) -> None:
             started.append(running.enter_context(process))
             running.callback(process.kill)  # before it is waited for
         for process in started:
-            _, said = process.communicate(timeout=300)
+            _, said = process.communicate(timeout=900)  # of a machine that others share
             assert process.returncode == 0, said[-3000:]
 
 
@@ -58,7 +58,8 @@ def test_steps_and_rows_are_those_of_one_device(tmp_path, alone, processes, devi
             assert found["devices"] == used  # of a batch of 6
             assert set(found) == {*alone, "devices"}
             for name, expected in alone.items():
-                np.testing.assert_allclose(found[name], expected, rtol=1e-4, atol=1e-5, err_msg=name)
+                rtol, atol = (1e-5, 1e-6) if name.startswith("['diagnosis']") else (1e-4, 1e-5)
+                np.testing.assert_allclose(found[name], expected, rtol=rtol, atol=atol, err_msg=name)
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,16 @@ def draw(name: str, shape: list[int]) -> np.ndarray:
     return 1 + 0.1 * v if len(shape) == 1 else v * np.float32(np.sqrt(1 / np.prod(shape[1:])))
 
 
-@pytest.mark.parametrize("architecture", ["fc_densenet103_oh2020", "resnet18", "resnet34", "densenet121", "vgg16"])
+@pytest.mark.parametrize(
+    "architecture",
+    [
+        "fc_densenet103_oh2020",
+        "resnet18",
+        pytest.param("resnet34", marks=pytest.mark.slow),  # more blocks of the same kind
+        "densenet121",
+        pytest.param("vgg16", marks=pytest.mark.slow),  # 134 million weights
+    ],
+)
 def test_output_equals_the_original(shared, architecture):
     reference = np.load(shared / "parity" / f"{architecture}.npz")
     names = json.loads((shared / "parity" / f"{architecture}.state_dict.json").read_text())

@@ -199,8 +199,8 @@ def test_patches_without_the_mask_show_what_is_beside_the_lungs(images):
     lungs = np.zeros((SIZE, SIZE), bool)
     lungs[60:68, 60:68] = True
     key = jax.random.key(0)
-    centres, crops = views.draw_patches(images[0], lungs, SURE, key, PATCH, SETTINGS._replace(masked=False))
-    same, masked = views.draw_patches(images[0], lungs, SURE, key, PATCH, SETTINGS)
+    centres, crops = draw_patches(images[0], lungs, SURE, key, PATCH, SETTINGS._replace(masked=False))
+    same, masked = draw_patches(images[0], lungs, SURE, key, PATCH, SETTINGS)
     np.testing.assert_array_equal(centres, same)
     assert lungs[tuple(np.asarray(centres).T)].all()
     for (row, column), crop, black in zip(np.asarray(centres), crops, masked, strict=True):

@@ -1,16 +1,22 @@
 """Maps: Grad-CAM equals CAM where it must, and the weighted map is the paper's sum, by hand."""
 
+from functools import partial
+
+import jax
 import numpy as np
 
 from cxrjax import saliency
+
+weigh_by_probability = jax.jit(saliency.weigh_by_probability, static_argnums=(3, 4))
 
 
 def test_grad_cam_of_a_pooled_linear_head_is_cam_up_to_the_map_size():
     rng = np.random.default_rng(0)
     features = rng.normal(size=(6, 7, 5, 32)).astype(np.float32)
     kernel = rng.normal(size=(32, 5)).astype(np.float32)
+    grad_cam = jax.jit(partial(saliency.grad_cam, lambda f: f.mean((1, 2)) @ kernel))
     for finding in range(5):
-        by_gradient = saliency.grad_cam(lambda f: f.mean((1, 2)) @ kernel, features, finding)
+        by_gradient = grad_cam(features, finding)
         forward = saliency.class_activation_map(features, kernel, finding)
         np.testing.assert_allclose(by_gradient * 7 * 5, forward, rtol=1e-4, atol=1e-4)
 
@@ -27,12 +33,12 @@ def test_weighted_map_by_hand():
         np.float32
     )  # each scaled to 1 in its patch
     centres = np.array([[2, 2], [2, 4]])
-    saliency_map = saliency.weigh_by_probability(activations, np.array([0.9, 0.3], np.float32), centres, 4, (5, 7))
+    saliency_map = weigh_by_probability(activations, np.array([0.9, 0.3], np.float32), centres, 4, (5, 7))
     row = [0.9, 0.9, 0.6, 0.6, 0.3, 0.3, 0]  # first patch columns 0..3, second 2..5, their mean where both lie
     np.testing.assert_allclose(saliency_map, [row] * 4 + [[0] * 7], atol=1e-6)
 
 
 def test_a_patch_with_no_positive_activation_adds_nothing_and_no_nan():
     zeros = np.zeros((2, 3, 3), np.float32)
-    result = saliency.weigh_by_probability(zeros, np.ones(2, np.float32), np.array([[4, 4], [5, 5]]), 4, (9, 9))
+    result = weigh_by_probability(zeros, np.ones(2, np.float32), np.array([[4, 4], [5, 5]]), 4, (9, 9))
     assert (np.asarray(result) == 0).all()

@@ -51,8 +51,8 @@ def test_grey_is_sliced_with_its_levels_alone(monkeypatch):
     variables = models.draw(models.initialiser(module, 64, 3), jax.random.key(0))
     levels = jnp.asarray(np.random.default_rng(1).random((5, 64, 64, 1), np.float32))
     scale, shift = jnp.array([1.0, 2.0, 3.0]), jnp.array([0.1, 0.0, -0.2])
-    grey = models.look(module, variables, models.Grey(levels, scale, shift))
-    colour = models.look(module, variables, levels * scale + shift)
+    look = jax.jit(lambda x: models.look(module, variables, x))
+    grey, colour = look(models.Grey(levels, scale, shift)), look(levels * scale + shift)
     np.testing.assert_allclose(grey, colour, atol=2e-5 * float(jnp.abs(colour).max()))
 
 
@@ -62,7 +62,8 @@ def test_training_knows_the_whole_batch(monkeypatch):
     module = models.build("resnet6", 3, width=4)
     variables = models.draw(models.initialiser(module, 32, 1), jax.random.key(0))
     x = jnp.asarray(np.random.default_rng(1).random((4, 32, 32, 1), np.float32))
-    _, new = module.apply(variables, x, train=True, mutable=["batch_stats"])
+    train = jax.jit(lambda variables: module.apply(variables, x, train=True, mutable=["batch_stats"]))
+    _, new = train(variables)
     stem = jax.lax.conv_general_dilated(
         x,
         variables["params"]["backbone"]["conv1"]["kernel"],

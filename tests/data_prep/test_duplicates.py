@@ -77,6 +77,7 @@ def test_planted_copies_of_real_radiographs_are_all_found_and_nothing_else(share
     assert {pair.difference for pair in found if pair.one_split == "train"} == {"split"}
 
 
+@pytest.mark.slow
 def test_the_benchmark_has_three_pairs_that_a_person_sees_and_no_false_alarm(shared):
     plan: dict[str, list[Row]] = {}
     for fields in read_benchmark(shared):

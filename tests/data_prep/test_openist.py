@@ -36,6 +36,7 @@ def test_the_files_to_be_fetched_are_275_pairs():
     assert all(len(file.sha256) == 64 for file in SOURCE.files)
 
 
+@pytest.mark.slow
 def test_all_real_pictures_are_taken(shared, tmp_path):
     folder = shared / "data" / "openist"
     if not folder.is_dir():
