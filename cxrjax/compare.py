@@ -42,7 +42,7 @@ def compare(workdir: Path, other: Path, split: str) -> dict[str, Any]:
 
     def measure(weights: NDArray) -> dict:
         a, b = (one(weights) for one in measures)
-        difference = {name: estimates.values(a[name]) - estimates.values(b[name]) for name in a}
+        difference = {name: estimates.difference(a[name], b[name]) for name in a}
         return {"n": weights.sum(1), "first": a, "second": b, "difference": difference}
 
     runs = {"first": str(workdir), "second": str(other)}
@@ -52,7 +52,7 @@ def compare(workdir: Path, other: Path, split: str) -> dict[str, Any]:
         **findings.count_patients(first),
         "resamples": resampling.RESAMPLES,
     }
-    result |= estimates.describe(resampling.bootstrap(measure, patients), resampling.crowding(patients))
+    result |= estimates.describe(resampling.bootstrap(measure, patients), patients)
     result |= {"p": _test(*cases, patients) if finds else {}, "warnings": []}
     if finds and len(set(patients)) < len(patients):
         result["warnings"].append("some patients have several radiographs, which McNemar's test takes as independent")

@@ -15,12 +15,13 @@ classes that have radiographs.
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from cxrjax.statistics import estimates, ranking
-from cxrjax.statistics.estimates import Share, divide
+from cxrjax.statistics.estimates import F1, Auroc, AveragePrecision, Mean, Share, divide
 
 NO_FINDING = ""
 SCORES = ("precision", "recall", "specificity", "f1", "auroc", "average_precision")
@@ -98,35 +99,24 @@ def measure_findings(
     count = len(classes)
     cells = truth * (count + 1) + found
     matrix = (weights @ (cells[:, None] == np.arange(count * (count + 1)))).reshape(-1, count, count + 1)
-    hits, support = np.einsum("rkk->rk", matrix[..., :-1]), matrix.sum(-1)
-    called, total = matrix[..., :-1].sum(1), weights.sum(1)
-    others, present = total[:, None] - support, support > 0
-    areas = np.full((2, *support.shape), np.nan)  # AUROC and average precision
+    total = weights.sum(1)
+    hits = np.einsum("rkk->rk", matrix[..., :-1])
     if probabilities is not None:
         probabilities = np.where((found == count)[:, None], np.nan, probabilities)
-        for k in range(count):
-            order = ranking.rank(truth == k, probabilities[:, k], weights)
-            areas[:, :, k] = ranking.auroc(order), ranking.average_precision(order)
-    each = {
-        "precision": Share(np.where(present, hits / np.maximum(called, 1), np.nan), called),
-        "recall": estimates.share(hits, support),
-        "specificity": estimates.share(others - (called - hits), others),
-        "f1": estimates.share(hits, np.where(present, (support + called) / 2, 0)),
-        "auroc": areas[0],
-        "average_precision": areas[1],
-    }
+    each = {}
+    for k, name in enumerate(classes):
+        scores = None if probabilities is None else probabilities[:, k]
+        of_class = _measure_class(hits[:, k], matrix[:, k].sum(-1), matrix[..., k].sum(-1), total)
+        each[name] = of_class | _measure_areas(truth == k, scores, weights)
     return {
         "n": total,
         "no_finding": matrix[..., -1].sum(1),
         "accuracy": estimates.share(hits.sum(1), total),
         "macro": {
-            score: estimates.mean_known(np.where(present, estimates.values(value), np.nan))
-            for score, value in each.items()
+            score: estimates.mean_of([_where_present(of[score], of["support"]) for of in each.values()])
+            for score in SCORES
         },
-        "classes": {
-            name: {score: _column(value, k) for score, value in each.items()} | {"support": support[:, k]}
-            for k, name in enumerate(classes)
-        },
+        "classes": each,
     }
 
 
@@ -231,13 +221,13 @@ def measure_masks(rows: Sequence[Mapping], weights: NDArray) -> dict:
         values[failed] = np.nan_to_num(values[failed])
         known = weights @ ~np.isnan(values)
         mean = divide(weights @ np.nan_to_num(values), known)
-        structures[name] = {"dice": mean[:, 0], "jaccard": mean[:, 1], "support": known[:, 0]}
+        means = [Mean(mean[:, j], known[:, j]) for j in range(2)]
+        structures[name] = {"dice": means[0], "jaccard": means[1], "support": known[:, 0]}
     return {
         "n": weights.sum(1),
         "failed": weights @ failed,
         "macro": {
-            score: estimates.mean_known(np.stack([values[score] for values in structures.values()], -1))
-            for score in ("dice", "jaccard")
+            score: estimates.mean_of([values[score] for values in structures.values()]) for score in ("dice", "jaccard")
         },
         "structures": structures,
     }
@@ -251,8 +241,38 @@ def _positions(names: Sequence[str], known: Sequence[str], what: str) -> NDArray
     return np.array([position[name] for name in names], np.intp)
 
 
-def _column(values: NDArray | Share, k: int) -> NDArray | Share:
-    return Share(values.value[:, k], values.of[:, k]) if isinstance(values, Share) else values[:, k]
+def _measure_class(hits: NDArray, support: NDArray, called: NDArray, total: NDArray) -> dict[str, Any]:
+    """Return the scores of a class that need no ranking, of weighted counts [r]."""
+    present = support > 0
+    others = total - support
+    half = (support + called) / 2
+    return {
+        "precision": Share(np.where(present, hits / np.maximum(called, 1), np.nan), called),
+        "recall": estimates.share(hits, support),
+        "specificity": estimates.share(others - (called - hits), others),
+        "f1": F1(divide(hits, np.where(present, half, 0)), half),
+        "support": support,
+    }
+
+
+def _measure_areas(positive: NDArray, scores: NDArray | None, weights: NDArray) -> dict[str, Any]:
+    """Return AUROC and average precision of scores [n], NaN where there are none."""
+    if scores is None:
+        unknown = np.full(len(weights), np.nan)
+        return {"auroc": unknown, "average_precision": unknown}
+    order = ranking.rank(positive, scores, weights)
+    counts = order.hits[:, -1], order.alarms[:, -1]
+    return {
+        "auroc": Auroc(ranking.auroc(order), *counts),
+        "average_precision": AveragePrecision(ranking.average_precision(order), *counts),
+    }
+
+
+def _where_present(leaf: estimates.Leaf, support: NDArray) -> estimates.Leaf:
+    if (support > 0).all():
+        return leaf
+    value = np.where(support > 0, estimates.values(leaf), np.nan)
+    return value if isinstance(leaf, np.ndarray) else leaf._replace(value=value)
 
 
 def _most_frequent(counts: Counter) -> str:

@@ -53,7 +53,6 @@ def score(workdir: Path, split: str) -> dict[str, Any]:
     known = calibration.load(workdir, of.step) if finds else None
     collected, groups = findings.collect(rows) if finds else None, subgroups.partition(rows)
     measure = prepare(collected, groups, known, config.voting.rule) if finds else _prepare_masks(rows, groups)
-    crowding = resampling.crowding(patients)
     scores = {
         "split": split,
         "data": of.data,
@@ -61,7 +60,7 @@ def score(workdir: Path, split: str) -> dict[str, Any]:
         **findings.count_patients(rows),
         "resamples": resampling.RESAMPLES,
     }
-    scores |= estimates.describe(resampling.bootstrap(measure, patients), crowding)
+    scores |= estimates.describe(resampling.bootstrap(measure, patients), patients)
     scores["warnings"] = warn(scores, known, config)
     whole.write(folder / "metrics.json", (json.dumps(scores, indent=2, allow_nan=False) + "\n").encode())
     if finds:
@@ -99,8 +98,8 @@ def prepare(
             "source_alone": alone,
             "over_source": {
                 "n": network["n"],
-                "accuracy": network["accuracy"].value - alone["accuracy"].value,
-                "macro_f1": network["macro"]["f1"] - alone["macro"]["f1"],
+                "accuracy": estimates.difference(network["accuracy"], alone["accuracy"]),
+                "macro_f1": estimates.difference(network["macro"]["f1"], alone["macro"]["f1"]),
             },
             "calibration": {kind: one(weights[:, claimed]) for kind, one in calibrated.items()},
             "operating_points": _operate(cases, known["operating_points"], weights) if known else {},

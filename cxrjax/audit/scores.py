@@ -37,11 +37,8 @@ def measure_within_sources(rows: Rows, classes: Sequence[str], weights: NDArray)
     """`METRICS` among the radiographs of one source, over the sources that hold several labels."""
     groups = [np.array([i for i, row in enumerate(rows) if row["source"] == source]) for source in mixed_sources(rows)]
     parts = [measure([rows[i] for i in group], classes, weights[:, group]) for group in groups]
-    size = np.array([len(group) for group in groups], float)
-    values = {name: np.stack([estimates.values(part[name]) for part in parts], -1) for name in METRICS}
-    return {
-        name: estimates.divide(np.nan_to_num(value) @ size, ~np.isnan(value) @ size) for name, value in values.items()
-    } | {"classes": {}}
+    sizes = [len(group) for group in groups]
+    return {name: estimates.mean_of([part[name] for part in parts], sizes) for name in METRICS} | {"classes": {}}
 
 
 def mixed_sources(rows: Rows) -> list[str]:
@@ -78,15 +75,15 @@ def compare(
 
     def both(weights: NDArray) -> dict[str, Any]:
         control, whole = measured(rows, classes, weights), measure(run, classes, weights)
-        above = [estimates.values(tree[HEADLINE]) - chance[HEADLINE] for tree in (control, whole)]
-        tree = {"scores": control, "run": whole[HEADLINE], "share": estimates.divide(*above)}
+        share = estimates.share_above(control[HEADLINE], whole[HEADLINE], chance[HEADLINE])
+        tree = {"scores": control, "run": whole[HEADLINE], "share": share}
         if against is None:
             return tree
         before = {name: value for name, value in measure(against, classes, weights).items() if name in METRICS}
-        change = {name: estimates.values(control[name]) - estimates.values(before[name]) for name in METRICS}
+        change = {name: estimates.difference(control[name], before[name]) for name in METRICS}
         return tree | {"against": before, "change": change}
 
-    tree = estimates.describe(resampling.bootstrap(both, patients), resampling.crowding(patients), len(rows))
+    tree = estimates.describe(resampling.bootstrap(both, patients), patients, len(rows))
     return {
         "scores": {name: tree["scores"][name] for name in METRICS},
         "classes": tree["scores"]["classes"],
