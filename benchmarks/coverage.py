@@ -2,10 +2,10 @@
 
     python -m benchmarks.coverage [--quick] [--repetitions=300] [--output=benchmarks/COVERAGE.md]
 
-Made-up findings of four classes, which 50, 30, 15 and 5 % of the patients have, by a network of moderate and one of high
-skill; of each set of findings all scores are computed with their intervals, as an evaluation, a comparison and an audit
-compute them. The truth is the score of 400,000 radiographs. Once every radiograph is of a patient of its own; once a
-patient has 1, 2, 3, 5 or 8, which share the label and half of the variance of what the network says of them.
+Made-up findings of four classes, which 50, 30, 15 and 5 % of the patients have, by a network of moderate and one of
+high skill; of each set of findings all scores are computed with their intervals, as an evaluation, a comparison and an
+audit compute them. The truth is the score of 400,000 radiographs. Once every radiograph is of a patient of its own;
+once a patient has 1, 2, 3, 5 or 8, which share the label and half of the variance of what the network says of them.
 """
 
 import argparse

@@ -107,7 +107,7 @@ def measure_findings(
     for k, name in enumerate(classes):
         scores = None if probabilities is None else probabilities[:, k]
         of_class = _measure_class(hits[:, k], matrix[:, k].sum(-1), matrix[..., k].sum(-1), total)
-        each[name] = of_class | _measure_areas(truth == k, scores, weights)
+        each[name] = of_class | measure_areas(truth == k, scores, weights)
     return {
         "n": total,
         "no_finding": matrix[..., -1].sum(1),
@@ -117,6 +117,28 @@ def measure_findings(
             for score in SCORES
         },
         "classes": each,
+    }
+
+
+def measure_areas(positive: NDArray, scores: NDArray | None, weights: NDArray) -> dict[str, Any]:
+    """Return AUROC and average precision over weightings.
+
+    Args:
+        positive: bool [n].
+        scores: [n], higher for positive; None where there are none.
+        weights: [r, n].
+
+    Returns:
+        {"auroc", "average_precision"}, a tree for `statistics.estimates`; NaN where there are no scores.
+    """
+    if scores is None:
+        unknown = np.full(len(weights), np.nan)
+        return {"auroc": unknown, "average_precision": unknown}
+    order = ranking.rank(positive, scores, weights)
+    counts = order.hits[:, -1], order.alarms[:, -1]
+    return {
+        "auroc": Auroc(ranking.auroc(order), *counts),
+        "average_precision": AveragePrecision(ranking.average_precision(order), *counts),
     }
 
 
@@ -252,19 +274,6 @@ def _measure_class(hits: NDArray, support: NDArray, called: NDArray, total: NDAr
         "specificity": estimates.share(others - (called - hits), others),
         "f1": F1(divide(hits, np.where(present, half, 0)), half),
         "support": support,
-    }
-
-
-def _measure_areas(positive: NDArray, scores: NDArray | None, weights: NDArray) -> dict[str, Any]:
-    """Return AUROC and average precision of scores [n], NaN where there are none."""
-    if scores is None:
-        unknown = np.full(len(weights), np.nan)
-        return {"auroc": unknown, "average_precision": unknown}
-    order = ranking.rank(positive, scores, weights)
-    counts = order.hits[:, -1], order.alarms[:, -1]
-    return {
-        "auroc": Auroc(ranking.auroc(order), *counts),
-        "average_precision": AveragePrecision(ranking.average_precision(order), *counts),
     }
 
 

@@ -100,7 +100,7 @@ def test_intervals_of_the_errors_hold_the_truth(sharpened, each):
         truth = (drawn > expit(logit(claimed) / sharpened)).astype(int)
         measure = calibration.prepare(np.stack([claimed, 1 - claimed], 1), truth, np.zeros(len(truth), int))
         patients = np.repeat(np.arange(150), each)
-        tree = estimates.describe(resampling.bootstrap(measure, patients, 200, k), each, len(truth))
+        tree = estimates.describe(resampling.bootstrap(measure, patients, 200, k), patients, len(truth))
         row = []
         for name, of_many in (("ece", abs(gaps).mean()), ("reliability", 2 * (gaps**2).mean())):
             low, high = tree[name]["interval"]

@@ -202,14 +202,17 @@ def test_only_the_same_cases_are_compared(run, tmp_path):
         compare.compare(run, tmp_path / "other", "test")
 
 
-def test_what_no_resample_moves_has_no_interval(tmp_path):
+def test_scores_of_1_have_intervals(tmp_path):
     rows = [row for row in draw_rows(0, skill=50) if row["status"] == "ok"][:6]
     write(tmp_path, [row | {"patient_id": ""} for row in rows])
     scores = score.score(tmp_path, "test")
     accuracy, f1 = scores["all"]["accuracy"], scores["all"]["macro"]["f1"]
+    lows = [of["f1"]["interval"][0] for of in scores["all"]["classes"].values() if of["support"]]
     assert accuracy["value"] == f1["value"] == 1 and accuracy["interval"] == [pytest.approx(0.610, abs=1e-3), 1]
+    assert all(of["auroc"]["interval"] for of in scores["all"]["classes"].values() if of["support"])
+    assert f1["interval"] == [pytest.approx(np.mean(lows), abs=0.2), 1] and f1["interval"][0] > min(lows)
     assert scores["settling"]["1"]["stability"]["value"] == 1 and (tmp_path / "evaluation/test/settling.svg").exists()
-    assert f1["interval"] is None and "| macro F1 | 1.000 | " in tables.summarise(scores)
+    assert f"| macro F1 | 1.000 ({f1['interval'][0]:.3f} to 1.000) | " in tables.summarise(scores)
 
 
 def test_one_patient_gives_no_interval(tmp_path):

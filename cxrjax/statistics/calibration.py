@@ -76,8 +76,9 @@ def prepare(probabilities: NDArray, truth: NDArray, found: NDArray) -> Callable[
 
     Returns:
         Weights [r, n] -> "ece" of the finding's probability, and "ece_if_calibrated", of `error_if_calibrated`;
-        "log_loss", mean of -log of the truth's probability, in nats, 0 at best; "brier", sum over the classes of the
-        squared distance from the truth, 0..2 (Brier 1950); and its parts (Murphy 1973; Stephenson et al. 2008), over the same bins: brier = "reliability" - "resolution" + "uncertainty" +
+        "log_loss", the mean of -log of the truth's probability, in nats, 0 at best;
+        "brier", sum over the classes of the squared distance from the truth, 0..2 (Brier 1950); and its parts (Murphy
+        1973; Stephenson et al. 2008), over the same bins: brier = "reliability" - "resolution" + "uncertainty" +
         "within". Within is what varies inside of bins.
     """
     everyone = np.ones((1, len(truth)))

@@ -155,10 +155,11 @@ def describe(tree: Any, patients: Sequence[str] = (), n: int = 0) -> Any:
     Args:
         tree: see above.
         patients: of each radiograph, as they were resampled; empty where each has a patient of its own.
-        n: radiographs, for the leaves that stand in no dict with a "support" or "n".
+        n: radiographs, for the leaves that stand in no dict with a "support" or "n"; those of `patients` if 0.
     """
     several = len(set(patients)) if len(set(patients)) < len(patients) else None
-    return _describe(tree, n, several, float(several or n or len(patients)))
+    n = n or len(patients)
+    return _describe(tree, n, several, float(several or n))
 
 
 def _describe(tree: Any, n: int, several: int | None, patients: float) -> Any:
