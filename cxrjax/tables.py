@@ -8,6 +8,8 @@ SCORES = {
     "average_precision": "average precision",
 }  # fmt: skip
 
+ERRORS = {"ece": "ECE", "brier": "Brier score", "log_loss": "log loss"}  # of probabilities
+
 
 def say(score: Mapping[str, Any] | float | None, digits: int = 3) -> str:
     """A score as it is read.
@@ -70,7 +72,8 @@ def _findings(scores: Mapping[str, Any]) -> list[str]:
         name = f"{label} ({of_class['support']})"
         lines.append([f"F1 {name}", say(of_class["f1"]), say(alone["classes"][label]["f1"])])
         lines.append([f"AUROC {name}", say(of_class["auroc"]), ""])
-    lines += [[f"ECE {kind}", say(one["ece"]), ""] for kind, one in scores["calibration"].items()]
+    for kind, one in scores["calibration"].items():
+        lines += [[f"{title} {kind}", say(one[key]), ""] for key, title in ERRORS.items() if key in one]
     if network["energy_in_lesions"]["value"] is not None:
         lines.append(["map energy in lesions", say(network["energy_in_lesions"]), ""])
     parts = [_table([describe_cases(scores), "network", "source alone"], lines)]

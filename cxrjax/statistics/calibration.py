@@ -137,20 +137,34 @@ def apply_temperature(probabilities: NDArray, temperature: float) -> NDArray:
 
 
 def fit_temperature(probabilities: NDArray, truth: NDArray) -> float:
-    """The temperature [1/HOTTEST, HOTTEST] at which the truth is likeliest (Guo et al. 2017, section 4.2).
+    """Return the temperature at which the truth is likeliest (Guo et al. 2017, section 4.2), by Platt's targets.
+
+    Where all findings are right the likelihood has no maximum: the colder, the better. The targets are therefore those
+    of Platt 1999 (section 2.2): each radiograph counts as its class with 1 - 1 / (n + 2), the rest is shared among the
+    others, as if one more radiograph had been of another class.
 
     Args:
         probabilities: [n, K], n > 0, of radiographs that the network was not trained on.
         truth: int [n].
+
+    Returns:
+        The temperature, within 1 / HOTTEST and HOTTEST; see `is_at_bound`.
     """
-    rows = np.arange(len(truth))
+    count = probabilities.shape[1]
+    doubt = 1 / (len(truth) + 2)
+    targets = np.where(np.arange(count) == truth[:, None], 1 - doubt, doubt / max(count - 1, 1))
 
     def surprise(log_temperature: float) -> float:
         scaled = apply_temperature(probabilities, np.exp(log_temperature))
-        return -np.log(np.maximum(scaled[rows, truth], _TINY)).mean()
+        return -(targets * np.log(np.maximum(scaled, _TINY))).sum(1).mean()
 
     bound = np.log(HOTTEST)
     return float(np.exp(minimize_scalar(surprise, bounds=(-bound, bound), method="bounded").x))
+
+
+def is_at_bound(temperature: float) -> bool:
+    """Return whether a temperature is as low or as high as `fit_temperature` seeks: the best one lies beyond."""
+    return abs(np.log(temperature)) > np.log(HOTTEST) - 0.01
 
 
 def _distance(weight: NDArray, gaps: NDArray, seen: NDArray, power: int) -> NDArray:
