@@ -54,11 +54,15 @@ def summarise(scores: Mapping[str, Any]) -> str:
 
 
 def compare(result: Mapping[str, Any]) -> str:
-    """What `compare.compare` says: both runs, the first less the second, and p of the tests."""
+    """Return what `compare.compare` says: both runs, their difference, and p, as it is and corrected."""
     head = [describe_cases(result), *result["runs"].values()]
-    head += ["first less second", "p"]
+    head += ["first less second", "p", "p, corrected"]
     lines = [
-        [name, *(say(result[part][name]) for part in ("first", "second", "difference")), _say_p(result["p"], name)]
+        [
+            name,
+            *(say(result[part][name]) for part in ("first", "second", "difference")),
+            *(_say_p(result[tests], name) for tests in ("p", "p_holm")),
+        ]
         for name in result["difference"]
     ]
     return "\n\n".join([_table(head, lines), *(f"warning: {warning}" for warning in result["warnings"])])

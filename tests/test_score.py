@@ -182,13 +182,15 @@ def test_a_run_is_compared_with_one_that_knows_less(run, tmp_path):
         pair = [result[part][name]["value"] for part in ("first", "second")]
         assert difference["value"] == pytest.approx(pair[0] - pair[1])
     assert result["difference"]["accuracy"]["interval"][0] > 0 and result["p"]["accuracy"] < 0.001
-    assert json.loads((run / "evaluation" / "test" / f"comparison_{tmp_path.name}.json").read_text()) == result
+    assert json.loads((run / "evaluation" / "test" / compare.locate(run, tmp_path, "test").name).read_text()) == result
     assert result["runs"] == {"first": str(run), "second": str(tmp_path)}
-    assert "McNemar" in result["warnings"][0] and "< 0.001" in tables.compare(result)
+    assert not result["warnings"] and "< 0.001" in tables.compare(result)
+    assert all(result["p_holm"][name] >= p for name, p in result["p"].items())
+    assert compare.locate(run, tmp_path / "a" / "run", "test") != compare.locate(run, tmp_path / "b" / "run", "test")
     same = compare.compare(run, run, "test")
     assert all(d["value"] == 0 and d["interval"] in (None, [0, 0]) for d in same["difference"].values())
     assert set(same["p"].values()) == {1}
-    assert json.loads((run / "evaluation" / "test" / f"comparison_{tmp_path.name}.json").read_text()) == result
+    assert json.loads((run / "evaluation" / "test" / compare.locate(run, tmp_path, "test").name).read_text()) == result
     assert "| – |" in tables.compare(result | {"p": result["p"] | {"AUROC viral": None}})
 
 
@@ -197,6 +199,12 @@ def test_only_the_same_cases_are_compared(run, tmp_path):
     write(tmp_path / "fewer", rows[:-1])
     with pytest.raises(ValueError, match=r"fewer/evaluation/test/predictions.csv: there is no 89.png in it"):
         compare.compare(run, tmp_path / "fewer", "test")
+    write(tmp_path / "twice", [*rows, rows[3]])
+    with pytest.raises(ValueError, match=r"3.png is there twice"):
+        compare.compare(run, tmp_path / "twice", "test")
+    write(tmp_path / "moved", [rows[0] | {"source": "elsewhere"}, *rows[1:]])
+    with pytest.raises(ValueError, match=r"0.png is not of the source"):
+        compare.compare(run, tmp_path / "moved", "test")
     write(tmp_path / "other", [rows[0] | {"label": "viral" if rows[0]["label"] != "viral" else "normal"}, *rows[1:]])
     with pytest.raises(ValueError, match=r"the label of 0.png is"):
         compare.compare(run, tmp_path / "other", "test")
