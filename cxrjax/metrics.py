@@ -112,10 +112,49 @@ def measure_findings(
         "n": total,
         "no_finding": matrix[..., -1].sum(1),
         "accuracy": estimates.share(hits.sum(1), total),
-        "macro": {
-            score: estimates.mean_of([_where_present(of[score], of["support"]) for of in each.values()])
-            for score in SCORES
-        },
+        "macro": _average(each),
+        "classes": each,
+    }
+
+
+def measure_guesses(truth: NDArray, probabilities: NDArray, classes: Sequence[str], weights: NDArray) -> dict:
+    """Return the scores of one who knows the probability of each class and no more, each as high as he can make it.
+
+    For accuracy he says always the likeliest class. For precision, recall, specificity and F1 he does so too, or says
+    each class as often as it is likely, whichever has the higher macro F1 over the data themselves: where classes are
+    about as likely, the likeliest alone would leave the others an F1 of 0. Of what he says by lot the scores are those
+    of the expected counts.
+
+    Args:
+        truth: int [n].
+        probabilities: [n, K].
+        classes: the K class names.
+        weights: [r, n].
+
+    Returns:
+        The tree of `measure_findings`.
+    """
+    likeliest = np.eye(len(classes))[probabilities.argmax(1)]
+    is_class = np.eye(len(classes))[truth]
+    total = weights.sum(1)
+
+    def measure(said: NDArray, weights: NDArray) -> list[dict[str, Any]]:
+        counts = zip(*((weights @ each).T for each in (said * is_class, is_class, said)), strict=True)
+        return [_measure_class(*each, weights.sum(1)) for each in counts]
+
+    def macro_f1(said: NDArray) -> float:
+        return float(np.nanmean([of["f1"].value[0] for of in measure(said, np.ones((1, len(truth))))]))
+
+    said = max((likeliest, probabilities), key=macro_f1) if len(truth) else likeliest
+    each = {
+        name: of | measure_areas(truth == k, probabilities[:, k], weights)
+        for k, (name, of) in enumerate(zip(classes, measure(said, weights), strict=True))
+    }
+    return {
+        "n": total,
+        "no_finding": np.zeros_like(total),
+        "accuracy": estimates.share(weights @ (likeliest * is_class).sum(1), total),
+        "macro": _average(each),
         "classes": each,
     }
 
@@ -274,6 +313,13 @@ def _measure_class(hits: NDArray, support: NDArray, called: NDArray, total: NDAr
         "specificity": estimates.share(others - (called - hits), others),
         "f1": F1(divide(hits, np.where(present, half, 0)), half),
         "support": support,
+    }
+
+
+def _average(each: Mapping[str, Mapping[str, Any]]) -> dict[str, estimates.Combination]:
+    """Return the macro averages of the scores of classes, over those that have radiographs."""
+    return {
+        score: estimates.mean_of([_where_present(of[score], of["support"]) for of in each.values()]) for score in SCORES
     }
 
 

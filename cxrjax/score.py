@@ -14,10 +14,10 @@ import numpy as np
 from ml_collections import ConfigDict
 from numpy.typing import NDArray
 
-from cxrjax import calibration, charts, findings, metrics, origin, predictions, runs, whole
+from cxrjax import calibration, charts, findings, metrics, origin, predictions, runs, training_labels, whole
 from cxrjax.findings import Findings
 from cxrjax.statistics import calibration as calibrating
-from cxrjax.statistics import estimates, referral, resampling, settling, subgroups
+from cxrjax.statistics import estimates, referral, resampling, settling, source_alone, subgroups
 
 UNSETTLED = (
     "the patches vote by mean probability, and rows do not hold that of each patch: how findings settle is not known"
@@ -34,9 +34,9 @@ def score(workdir: Path, split: str) -> dict[str, Any]:
     Returns:
         What metrics.json says: "split", "data" (its data set), "n", "patients" and "without_patient" (see
         `findings.count_patients`), "warnings", "all" and "subgroups" ({attribute: {group: scores}}); of a classifier
-        also "source_alone" (the scores of guessing from the source; null where nothing was guessed), "over_source" (the
-        network's less those), "calibration", "operating_points" (a null threshold is one that cannot be reached),
-        "referral" and "settling" (None where the votes do not tell it).
+        also "source_alone" (the scores of guessing from the source, of `metrics.measure_guesses`; null where nothing was
+        guessed), "over_source" (the network's less those), "calibration", "operating_points" (a null threshold is one
+        that cannot be reached), "referral" and "settling" (None where the votes do not tell it).
 
     Raises:
         UnfitRun: there is no run in the folder.
@@ -52,7 +52,14 @@ def score(workdir: Path, split: str) -> dict[str, Any]:
     of = origin.read(folder)
     known = calibration.load(workdir, of.step) if finds else None
     collected, groups = findings.collect(rows) if finds else None, subgroups.partition(rows)
-    measure = prepare(collected, groups, known, config.voting.rule) if finds else _prepare_masks(rows, groups)
+    if finds:
+        counts = training_labels.count(workdir)
+        alone = (
+            source_alone.guess(counts, [row.get("source", "") for row in rows], collected.classes) if counts else None
+        )
+        measure = prepare(collected, groups, known, config.voting.rule, alone)
+    else:
+        measure = _prepare_masks(rows, groups)
     scores = {
         "split": split,
         "data": of.data,
@@ -69,7 +76,11 @@ def score(workdir: Path, split: str) -> dict[str, Any]:
 
 
 def prepare(
-    cases: Findings, groups: Mapping[str, Mapping[str, NDArray]], known: Mapping[str, Any] | None, rule: str
+    cases: Findings,
+    groups: Mapping[str, Mapping[str, NDArray]],
+    known: Mapping[str, Any] | None,
+    rule: str,
+    by_source: NDArray | None = None,
 ) -> Callable[[NDArray], dict]:
     """All that is measured of findings.
 
@@ -78,6 +89,8 @@ def prepare(
         groups: of `subgroups.partition`.
         known: of `calibration.load`.
         rule: of `voting.RULES`; settling is None but of "majority", for rows hold no probabilities of each patch.
+        by_source: of `source_alone.guess`; None where it is not known what training holds, so that the source alone is
+            what the rows say that it guesses.
 
     Returns:
         A measure: weights [r, n] -> the tree of `score`, for `resampling.bootstrap`.
@@ -92,7 +105,10 @@ def prepare(
             "energy_in_lesions": _mean(cases.energy, weights),
             **({} if cases.flagged is None else {"flagged": weights @ cases.flagged}),
         }
-        alone = metrics.measure_findings(cases.truth, cases.guessed, None, cases.classes, weights * guessed)
+        if by_source is None:
+            alone = metrics.measure_findings(cases.truth, cases.guessed, None, cases.classes, weights * guessed)
+        else:
+            alone = metrics.measure_guesses(cases.truth, by_source, cases.classes, weights)
         return {
             "all": network,
             "source_alone": alone,
@@ -100,6 +116,7 @@ def prepare(
                 "n": network["n"],
                 "accuracy": estimates.difference(network["accuracy"], alone["accuracy"]),
                 "macro_f1": estimates.difference(network["macro"]["f1"], alone["macro"]["f1"]),
+                "macro_auroc": estimates.difference(network["macro"]["auroc"], alone["macro"]["auroc"]),
             },
             "calibration": {kind: one(weights[:, claimed]) for kind, one in calibrated.items()},
             "operating_points": _operate(cases, known["operating_points"], weights) if known else {},

@@ -75,14 +75,14 @@ def _findings(scores: Mapping[str, Any]) -> list[str]:
     for label, of_class in network["classes"].items():
         name = f"{label} ({of_class['support']})"
         lines.append([f"F1 {name}", say(of_class["f1"]), say(alone["classes"][label]["f1"])])
-        lines.append([f"AUROC {name}", say(of_class["auroc"]), ""])
+        lines.append([f"AUROC {name}", say(of_class["auroc"]), say(alone["classes"][label]["auroc"])])
     for kind, one in scores["calibration"].items():
         lines += [[f"{title} {kind}", say(one[key]), ""] for key, title in ERRORS.items() if key in one]
     if network["energy_in_lesions"]["value"] is not None:
         lines.append(["map energy in lesions", say(network["energy_in_lesions"]), ""])
     parts = [_table([describe_cases(scores), "network", "source alone"], lines)]
     over = scores["over_source"]
-    lines = [[name.replace("_", " "), say(over[name])] for name in ("accuracy", "macro_f1")]
+    lines = [[name.replace("_", " "), say(over[name])] for name in over if name != "n"]
     parts.append(_table(["network less source alone", "difference"], lines))
     points = [
         [name, kind.replace("_", " "), *_say_point(point)]

@@ -36,5 +36,10 @@ def recall(workdir: Path, config: ConfigDict) -> tuple[list[str], list[str]]:
     return [source for source, _ in known], [label for _, label in known]
 
 
+def count(workdir: Path) -> dict[str, dict[str, int]] | None:
+    """Return {source: {label: number of radiographs}} of training; None where the run has not kept it."""
+    return json.loads(_path(workdir).read_text()) if _path(workdir).exists() else None
+
+
 def _path(workdir: Path) -> Path:
     return workdir / "training_labels.json"

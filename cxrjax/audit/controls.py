@@ -11,6 +11,7 @@ from cxrjax.audit import pictures, planted, scores, tabular
 from cxrjax.audit.material import Material, NotDone, need_lungs
 from cxrjax.audit.pictures import Alteration
 from cxrjax.audit.small import SmallNetwork, alter
+from cxrjax.statistics import source_alone
 
 TABLE, NETWORK, SMALL = "table", "network", "small network"
 SHORTCUT, CONTENT, CHECK = "shortcut", "content", "check"
@@ -46,7 +47,10 @@ def _table(material: Material, attributes: tuple[str, ...]) -> Outcome:
     seen, asked = material.facts
     labels = np.array([material.classes.index(label) for label in material.known[1]])
     constant = all(len({facts[name] for facts in seen}) == 1 for name in attributes)
-    guesses = tabular.fit_and_guess(seen, labels, asked, attributes, len(material.classes))
+    if attributes == tabular.ATTRIBUTES["source"]:
+        guesses = source_alone.guess(material.counts, [facts["source"] for facts in asked], material.classes)
+    else:
+        guesses = tabular.fit_and_guess(seen, labels, asked, attributes, len(material.classes))
     note = "the same for all radiographs of training, so that it tells nothing" if constant else ""
     return Outcome(material.tell([{key: facts[key] for key in tabular.CASE} for facts in asked], guesses), note)
 
@@ -182,7 +186,16 @@ def _on_pictures(name: str, title: str, question: str, kind: str, alteration: Al
 
 def _on_facts(name: str, title: str, attributes: tuple[str, ...]) -> Control:
     question = "What tells the label before the picture is looked at?"
-    return Control(name, title, question, SHORTCUT, TABLE, partial(_table, attributes=attributes), share=True)
+    return Control(
+        name,
+        title,
+        question,
+        SHORTCUT,
+        TABLE,
+        partial(_table, attributes=attributes),
+        share=True,
+        measure=scores.measure_guesses,
+    )
 
 
 def _on_shuffled(number: int) -> Control:

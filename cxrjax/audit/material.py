@@ -1,6 +1,7 @@
 """What the controls of an audit work on: each part is read, or found, when a control first asks for it."""
 
 import zlib
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -88,6 +89,14 @@ class Material:
     def known(self) -> tuple[list[str], list[str]]:
         """Sources and labels of training."""
         return tuple([case[key] for case in self.cases[0]] for key in ("source", "label"))
+
+    @property
+    def counts(self) -> dict[str, Counter]:
+        """How many radiographs of training each source has of each label."""
+        counts: dict[str, Counter] = {}
+        for source, label in zip(*self.known, strict=True):
+            counts.setdefault(source, Counter())[label] += 1
+        return counts
 
     @property
     def validates(self) -> bool:

@@ -23,7 +23,19 @@ def measure(rows: Rows, classes: Sequence[str], weights: NDArray) -> dict[str, A
     """`METRICS`, and `OF_CLASSES` of each, over weightings [r, n] of n rows: a tree for `statistics.estimates`."""
     truth = metrics.index_labels([row["label"] for row in rows], classes)
     found = metrics.index_findings([row["finding"] for row in rows], classes)
-    tree = metrics.measure_findings(truth, found, predictions.probabilities(rows, classes), classes, weights)
+    return _select(metrics.measure_findings(truth, found, predictions.probabilities(rows, classes), classes, weights))
+
+
+def measure_guesses(rows: Rows, classes: Sequence[str], weights: NDArray) -> dict[str, Any]:
+    """Return the scores of `measure` of guesses from facts, each as high as their probabilities allow.
+
+    See `metrics.measure_guesses`, which also scores the source alone beside a network.
+    """
+    truth = metrics.index_labels([row["label"] for row in rows], classes)
+    return _select(metrics.measure_guesses(truth, predictions.probabilities(rows, classes), classes, weights))
+
+
+def _select(tree: Mapping[str, Any]) -> dict[str, Any]:
     each = {name: {key: of[key] for key in OF_CLASSES} for name, of in tree["classes"].items()}
     return {
         "macro_f1": tree["macro"]["f1"],
