@@ -99,6 +99,12 @@ class Material:
         return counts
 
     @property
+    def shared_patients(self) -> set[tuple[str, str]]:
+        """The patients of the split, by source, that training has radiographs of too; those of no name are unknown."""
+        seen, asked = ({(c["source"], c["patient_id"]) for c in cases if c["patient_id"]} for cases in self.cases)
+        return seen & asked
+
+    @property
     def validates(self) -> bool:
         """Whether the network was chosen by radiographs of the split."""
         return bool(set(self.split.split("+")) & set(self.run.data.validation.split("+")))

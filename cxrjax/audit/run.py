@@ -77,6 +77,7 @@ def conclude(material: Material, folder: Path) -> dict[str, Any]:
         **findings.count_patients(rows),
         "score": whole_run["scores"],
         "chance": chance,
+        "shared_patients": len(material.shared_patients),
         "labels": dict(sorted(Counter(labels).items())),
         "validation": material.validates,
         "sources": _count_sources(*material.known),
