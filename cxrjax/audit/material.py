@@ -26,6 +26,14 @@ def need_lungs(*lungs: np.ndarray) -> None:
         raise NotDone("no lungs are known here: the run has no segmenter, or it finds none")
 
 
+def find_shared_patients(seen: Sequence[Mapping[str, Any]], asked: Sequence[Mapping[str, Any]]) -> set[tuple[str, str]]:
+    """Return the patients, as (source, patient_id), that two splits have in common; those of no name are not known."""
+    first, second = (
+        {(case["source"], case["patient_id"]) for case in cases if case["patient_id"]} for cases in (seen, asked)
+    )
+    return first & second
+
+
 class Material:
     """A run, a split of its data, and what the two networks are shown of it."""
 
@@ -100,9 +108,8 @@ class Material:
 
     @property
     def shared_patients(self) -> set[tuple[str, str]]:
-        """The patients of the split, by source, that training has radiographs of too; those of no name are unknown."""
-        seen, asked = ({(c["source"], c["patient_id"]) for c in cases if c["patient_id"]} for cases in self.cases)
-        return seen & asked
+        """See `find_shared_patients`."""
+        return find_shared_patients(*self.cases)
 
     @property
     def validates(self) -> bool:

@@ -5,9 +5,10 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import stdtrit
 
 from cxrjax import findings, metrics, predictions
-from cxrjax.statistics import estimates, resampling
+from cxrjax.statistics import estimates, intervals, resampling
 
 METRICS = ("macro_f1", "accuracy", "macro_auroc")
 OF_CLASSES = ("f1", "recall", "specificity", "auroc", "support")
@@ -66,6 +67,7 @@ def compare(
     classes: Sequence[str],
     chance: Mapping[str, float],
     measured: Measure = measure,
+    repeats: Sequence[Rows] = (),
 ) -> dict[str, Any]:
     """The scores of a control, and how they stand to others of the same radiographs.
 
@@ -76,6 +78,7 @@ def compare(
         classes: the K class names.
         chance: of `metrics.guess_blindly`.
         measured: what is measured of the control.
+        repeats: rows of other trainings of the control, which its scores are then the means over.
 
     Returns:
         {"scores", "classes", "share", "against", "change"}: numbers as `statistics.estimates.describe` has them.
@@ -83,10 +86,14 @@ def compare(
         "change" is control - against.
     """
     patients = findings.patients(rows)
+    trainings = [rows, *(_align(one, rows) for one in repeats)]
     run, against = _align(run, rows), None if against is None else _align(against, rows)
 
     def both(weights: NDArray) -> dict[str, Any]:
-        control, whole = measured(rows, classes, weights), measure(run, classes, weights)
+        each = [measured(one, classes, weights) for one in trainings]
+        control = {name: estimates.mean_of([one[name] for one in each]) for name in METRICS} if repeats else each[0]
+        control = control | {"classes": each[0]["classes"]}
+        whole = measure(run, classes, weights)
         share = estimates.share_above(control[HEADLINE], whole[HEADLINE], chance[HEADLINE])
         tree = {"scores": control, "run": whole[HEADLINE], "share": share}
         if against is None:
@@ -95,7 +102,10 @@ def compare(
         change = {name: estimates.difference(control[name], before[name]) for name in METRICS}
         return tree | {"against": before, "change": change}
 
-    tree = estimates.describe(resampling.bootstrap(both, patients), patients, len(rows))
+    drawn = resampling.bootstrap(both, patients)
+    tree = estimates.describe(drawn, patients, len(rows))
+    if repeats:
+        _add_trainings(tree, drawn, chance)
     return {
         "scores": {name: tree["scores"][name] for name in METRICS},
         "classes": tree["scores"]["classes"],
@@ -105,15 +115,44 @@ def compare(
     }
 
 
+def _add_trainings(tree: dict[str, Any], drawn: Mapping[str, Any], chance: Mapping[str, float]) -> None:
+    """Widen the intervals of a control's scores by how its trainings differ.
+
+    The interval of a mean over trainings takes each of them as it is; the error of the mean, by Student's t over the
+    trainings, is independent of it, and the squares add.
+    """
+    for name in METRICS:
+        leaf = drawn["scores"][name]
+        each = np.array([estimates.values(part)[0] for part in leaf.parts])
+        if np.isnan(each).any():
+            continue
+        half = float(stdtrit(len(each) - 1, 1 - intervals.TAIL)) * each.std(ddof=1) / np.sqrt(len(each))
+        _widen(tree["scores"][name], half, 0.0, 1.0)
+        if name in (tree.get("change") or {}):
+            _widen(tree["change"][name], half, -1.0, 1.0)
+        above = estimates.values(drawn["run"])[0] - chance.get(name, np.nan)
+        if name == HEADLINE and above > 0:
+            _widen(tree["share"], half / above, -np.inf, np.inf)
+
+
+def _widen(number: dict[str, Any], half: float, lowest: float, highest: float) -> None:
+    if number["value"] is None:
+        return
+    value = number["value"]
+    low, high = number["interval"] or (value, value)
+    ends = value - np.hypot(value - low, half), value + np.hypot(high - value, half)
+    number["interval"] = [float(np.clip(end, lowest, highest)) for end in ends]
+
+
 def reach(number: Mapping[str, Any]) -> Sequence[float]:
     """Both ends of a number's interval; the number twice where no resample moves it, NaN where there is none."""
     return number["interval"] or [np.nan if number["value"] is None else number["value"]] * 2
 
 
 def _align(rows: Rows, wanted: Rows) -> list[Mapping[str, Any]]:
-    """The rows of the radiographs wanted, in their order."""
-    by_path = {row["path"]: row for row in rows}
+    """Return the rows of the radiographs wanted, in their order; paths of two sources may be the same."""
+    known = {(row["source"], row["path"]): row for row in rows}
     for row in wanted:
-        if row["path"] not in by_path:
+        if (row["source"], row["path"]) not in known:
             raise ValueError(f"{row['path']}: the run's evaluation has no row of it; evaluate the split anew")
-    return [by_path[row["path"]] for row in wanted]
+    return [known[row["source"], row["path"]] for row in wanted]

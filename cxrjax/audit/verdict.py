@@ -25,7 +25,14 @@ def conclude(audit: Numbers) -> dict[str, Any]:
     by_name = {one["name"]: one for one in audit["controls"] if one["scores"]}
     claims = _cannot_support(audit, by_name)
     sentences = [
-        *(*_score(audit), *_shortcuts(audit), *_left(audit, by_name), *_content(by_name), *_elsewhere(audit, by_name)),
+        *(
+            *_score(audit),
+            *_shortcuts(audit),
+            *_left(audit, by_name),
+            *_box(by_name),
+            *_content(by_name),
+            *_elsewhere(audit, by_name),
+        ),
         *(*_altered(audit, by_name), *_marks(by_name), *_shuffled(audit)),
     ]
     if claims:
@@ -143,6 +150,16 @@ def _content(by_name: Numbers) -> list[str]:
     if "lungs" not in by_name:
         return [f"{whole}."]
     return [f"{whole} on whole radiographs and {interval(by_name['lungs']['scores'][HEADLINE])} on the lungs alone."]
+
+
+def _box(by_name: Numbers) -> list[str]:
+    """Say how much the background's box tells by itself."""
+    if not {"background", "box"} <= by_name.keys() or not rules.is_found(by_name["background"]):
+        return []
+    return [
+        "In the background the lungs are a black box, and the box by itself, which tells their size and place and "
+        f"where none were found, reaches {interval(by_name['box']['scores'][HEADLINE])}."
+    ]
 
 
 def _elsewhere(audit: Numbers, by_name: Numbers) -> list[str]:
