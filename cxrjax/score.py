@@ -34,9 +34,9 @@ def score(workdir: Path, split: str) -> dict[str, Any]:
     Returns:
         What metrics.json says: "split", "data" (its data set), "n", "patients" and "without_patient" (see
         `findings.count_patients`), "warnings", "all" and "subgroups" ({attribute: {group: scores}}); of a classifier
-        also "source_alone" (the scores of guessing from the source, of `metrics.measure_guesses`; null where nothing was
-        guessed), "over_source" (the network's less those), "calibration", "operating_points" (a null threshold is one
-        that cannot be reached), "referral" and "settling" (None where the votes do not tell it).
+        also "source_alone" (the scores of guessing from the source, of `metrics.measure_guesses`; null where nothing
+        was guessed), "over_source" (the network's less those), "calibration", "operating_points" (a null threshold is
+        one that cannot be reached), "referral" and "settling" (None where the votes do not tell it).
 
     Raises:
         UnfitRun: there is no run in the folder.

@@ -111,8 +111,8 @@ def summarise(result: dict[str, Any]) -> str:
     unit = "radiograph, for the patients are not known" if tables.knows_no_patient(result) else "patient"
     lines += [
         "",
-        f"Intervals are by {unit}, 95%. Those of the small network hold the variation of its own training where a shortcut "
-        "is trained several times, and not elsewhere.",
+        f"Intervals are by {unit}, 95%. Those of the small network hold the variation of its own training where a "
+        "shortcut is trained several times, and not elsewhere.",
     ]
     return "\n".join(lines)
 
