@@ -30,7 +30,7 @@ def main() -> None:
 def run(cases: Findings, groups: Mapping, known: Mapping[str, Any], patients: Sequence[str]) -> dict[str, Any]:
     """What is timed: all scores with their intervals."""
     measure = score.prepare(cases, groups, known, "majority")
-    return estimates.describe(resampling.bootstrap(measure, patients), resampling.crowding(patients))
+    return estimates.describe(resampling.bootstrap(measure, patients), patients)
 
 
 def make_up(count: int) -> tuple[Findings, list[dict[str, Any]], dict[str, Any], list[str]]:

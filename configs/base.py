@@ -141,7 +141,7 @@ def get_config() -> ConfigDict:
     config.report.megabytes = 12.0  # room for the pictures: no more are drawn once it is used up; ours
     config.gate = ConfigDict()  # what is no radiograph such as those of training; cxrjax/gate.py
     config.gate.quantile = 0.99  # share of such radiographs that it lets through; 0: there is no gate; ours
-    config.gate.radiographs = 200  # of training, evenly taken, that it is fitted to: bounds the time; ours
+    config.gate.radiographs = 400  # of training, evenly taken, that it is fitted to: 4 / (1 - quantile); ours
 
     config.rate_finder = ConfigDict()
     config.rate_finder.lowest = 1e-7  # first learning rate; hieu2695 Helper.py

@@ -18,6 +18,6 @@ def get_config() -> ConfigDict:
     config.training.learning_rate = 1e-4  # original segmentation/header.py
     config.training.decay = 1e-6  # original segmentation/train.py
     config.training.milestones = (0.7, 0.8, 0.9)  # epochs 70, 80, 90 of 100; original segmentation/train.py
-    config.training.metric = "jaccard"  # of lungs and heart; original segmentation/train.py
+    config.training.metric = "jaccard"  # mean of heart, left and right lung; original segmentation/train.py
     config.training.patience = 100  # the original never stops early
     return config

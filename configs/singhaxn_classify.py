@@ -2,10 +2,11 @@
 
 python -m cxrjax.main --config=configs/singhaxn_classify.py \
     --config.data.directory=DATA --config.segmenter.workdir=SEGMENTER_RUN --workdir=RUN
-The notebook that trained it is not public, so every number of the training is ours, after singhaxn_segment. Ours too:
-the channels are made of the equalised radiograph, its cut stretched to the standardised size (there: of the file's own
-pixels, at the cut's own size), and the cut has the proportions that it has in the standardised square. Mended: a stray
-pixel does not widen the box, and a radiograph without lungs gets no finding.
+The notebook that trained it, classification/classifier-train.ipynb, is public but was not in the copy at hand, so
+every number of the training is ours, after singhaxn_segment. Ours too: the channels are made of the equalised
+radiograph, its cut stretched to the standardised size (there: of the file's own pixels, at the cut's own size), and the
+cut has the proportions that it has in the standardised square. Mended: a stray pixel does not widen the box, and a
+radiograph without lungs gets no finding.
 Cost: 5 minutes of a CPU core at the small size of benchmarks/RECIPES.md; 21.3 million weights there.
 Benchmark: macro F1 0.715 (0.657 to 0.768) of findings in the test split, at that size.
 """

@@ -3,8 +3,10 @@
 {"split", "step", "n", "temperature", "target", "min_confidence", "operating_points": {class: {"at_specificity": t,
 "at_sensitivity": t}}}: the training step of the network that it is of, the temperature of `statistics.calibration`, and
 for each class the threshold of its probability, before any temperature, at which specificity or sensitivity reaches the
-target. It is null where none does; a class that cannot have any, for want of positives or negatives, is left out. A
-radiograph without probabilities is never called positive. Intervals of what a threshold does take it as given.
+target on new radiographs in the mean (`statistics.ranking.choose_threshold`). It is null where there are too few
+radiographs to promise that (nine positives or negatives at least for 0.9), or none reaches it; a class without
+positives or negatives is left out. A radiograph without probabilities is never called positive. Intervals of what a
+threshold does take it as given.
 `min_confidence` is the lowest confidence of a finding, before any temperature, from which on the share of right
 findings is the target (`referral.choose_threshold`). Below it a finding is undecided; it is null where no confidence
 suffices.
@@ -15,11 +17,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from cxrjax import origin, predictions, whole
-from cxrjax.findings import Findings, collect
+from cxrjax.findings import Findings, collect, patients
 from cxrjax.io import json_file
-from cxrjax.statistics import calibration, ranking, referral
+from cxrjax.statistics import calibration, ranking, referral, resampling
 
 _REMEDY = "remove it, and --mode=evaluate fits it again"
 TARGET = 0.9  # specificity or sensitivity wanted of an operating point, and accuracy of what is decided; ours
@@ -70,7 +73,8 @@ def fit(workdir: Path, split: str) -> None:
         Uninformative: nothing was found in any of its radiographs.
     """
     file = workdir / "evaluation" / split / "predictions.csv"
-    findings = collect(predictions.read(file))
+    table = predictions.read(file)
+    findings = collect(table)
     rows = findings.claimed
     if not len(rows):
         raise Uninformative(f"{file}: nothing was found in any radiograph, so there is nothing to calibrate by")
@@ -81,7 +85,7 @@ def fit(workdir: Path, split: str) -> None:
         "temperature": calibration.fit_temperature(findings.probabilities[rows], findings.truth[rows]),
         "target": TARGET,
         "min_confidence": _choose_confidence(findings),
-        "operating_points": _choose(findings),
+        "operating_points": _choose(findings, np.array(patients(table))),
     }
     whole.write(path(workdir), (json.dumps(result, indent=2) + "\n").encode())
 
@@ -123,16 +127,17 @@ def _choose_confidence(findings: Findings) -> float | None:
     return threshold if np.isfinite(threshold) else None
 
 
-def _choose(findings: Findings) -> dict[str, dict[str, float | None]]:
+def _choose(findings: Findings, patients: NDArray[np.str_]) -> dict[str, dict[str, float | None]]:
     points = {}
     for k, name in enumerate(findings.classes):
         positive = findings.truth == k
         if positive.any() and not positive.all():
             claims = np.nan_to_num(findings.probabilities[:, k], nan=-np.inf)
             order = ranking.rank(positive, claims, np.ones((1, len(positive))))
+            more = [resampling.crowding(patients[of]) for of in (~positive, positive)]
             thresholds = {
-                "at_specificity": ranking.choose_threshold(order, specificity=TARGET),
-                "at_sensitivity": ranking.choose_threshold(order, sensitivity=TARGET),
+                "at_specificity": ranking.choose_threshold(order, specificity=TARGET, more=more[0]),
+                "at_sensitivity": ranking.choose_threshold(order, sensitivity=TARGET, more=more[1]),
             }
             points[name] = {kind: t if np.isfinite(t) else None for kind, t in thresholds.items()}
     return points

@@ -1,9 +1,11 @@
 """Two runs on the same radiographs: whether they differ, by intervals of the difference and by tests.
 
-Writes RUN/evaluation/SPLIT/comparison_OTHER.json, OTHER being the name of the other run's folder.
+Writes RUN/evaluation/SPLIT/comparison_OTHER_HASH.json, OTHER being the name of the other run's folder, and HASH
+parting runs whose folders have the same name.
 """
 
 import json
+import zlib
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -25,9 +27,10 @@ def compare(workdir: Path, other: Path, split: str) -> dict[str, Any]:
         split: see `score.score`.
 
     Returns:
-        {"first", "second", "difference": {score: {"value", "interval", "n"}}, "p": {score: p}} and "runs", "n",
-        "patients" and "without_patient" (`findings.count_patients`), "warnings". The p of accuracy is McNemar's, exact,
-        that of an AUROC DeLong's, by patients, and None where it cannot tell.
+        {"first", "second", "difference": {score: {"value", "interval", "n"}}, "p": {score: p}, "p_holm": {score: p}}
+        and "runs", "n", "patients" and "without_patient" (`findings.count_patients`), "warnings". The p of accuracy is
+        that of `proportions.compare_paired`, that of an AUROC DeLong's, both by patients, and None where it cannot
+        tell; p_holm are those corrected for their number.
 
     Raises:
         FileNotFoundError: one was not evaluated on the split.
@@ -42,7 +45,7 @@ def compare(workdir: Path, other: Path, split: str) -> dict[str, Any]:
 
     def measure(weights: NDArray) -> dict:
         a, b = (one(weights) for one in measures)
-        difference = {name: estimates.values(a[name]) - estimates.values(b[name]) for name in a}
+        difference = {name: estimates.difference(a[name], b[name]) for name in a}
         return {"n": weights.sum(1), "first": a, "second": b, "difference": difference}
 
     runs = {"first": str(workdir), "second": str(other)}
@@ -52,37 +55,50 @@ def compare(workdir: Path, other: Path, split: str) -> dict[str, Any]:
         **findings.count_patients(first),
         "resamples": resampling.RESAMPLES,
     }
-    result |= estimates.describe(resampling.bootstrap(measure, patients), resampling.crowding(patients))
-    result |= {"p": _test(*cases, patients) if finds else {}, "warnings": []}
-    if finds and len(set(patients)) < len(patients):
-        result["warnings"].append("some patients have several radiographs, which McNemar's test takes as independent")
+    result |= estimates.describe(resampling.bootstrap(measure, patients), patients)
+    tests = _test(*cases, patients) if finds else {}
+    result |= {"p": tests, "p_holm": _correct(tests), "warnings": []}
     whole.write(locate(workdir, other, split), (json.dumps(result, indent=2, allow_nan=False) + "\n").encode())
     return result
 
 
 def locate(workdir: Path, other: Path, split: str) -> Path:
-    """The file that a comparison is written to."""
-    return workdir / "evaluation" / split / f"comparison_{other.resolve().name}.json"
+    """Return the file that a comparison is written to."""
+    place = other.resolve()
+    return workdir / "evaluation" / split / f"comparison_{place.name}_{zlib.crc32(str(place).encode()):08x}.json"
 
 
 def _align(*files: Path) -> list[list[dict]]:
-    """The rows of both files, in the order of the first."""
-    tables = [{row["path"]: row for row in predictions.read(file)} for file in files]
+    """Return the rows of both files, in the order of the first; a radiograph is known by its path and source."""
+    tables = [_index(file) for file in files]
     first, second = tables
     for here, there, file in ((first, second, files[1]), (second, first, files[0])):
-        if alone := [path for path in here if path not in there]:
+        if alone := [path for _, path in here if not any(path == other for _, other in there)]:
             raise ValueError(f"{file}: there is no {alone[0]} in it, and only the same radiographs can be compared")
+        if alone := [key for key in here if key not in there]:
+            raise ValueError(f"{file}: {alone[0][1]} is not of the source {alone[0][0]!r} there")
     if not first:
         raise ValueError(f"{files[0]}: there is no radiograph to compare")
-    for path, row in first.items():
+    for place, row in first.items():
         for key in ("label", "patient_id"):
-            here, there = row.get(key, ""), second[path].get(key, "")
+            here, there = row.get(key, ""), second[place].get(key, "")
             if here != there:
-                raise ValueError(f"{files[1]}: the {key} of {path} is {there!r}, not {here!r}")
+                raise ValueError(f"{files[1]}: the {key} of {place[1]} is {there!r}, not {here!r}")
     told = [[names(table) for names in (_classes, _structures)] for table in tables]
     if told[0] != told[1]:
         raise ValueError(f"{files[1]}: it tells of {told[1]}, and the other of {told[0]}")
-    return [list(first.values()), [second[path] for path in first]]
+    return [list(first.values()), [second[place] for place in first]]
+
+
+def _index(file: Path) -> dict[tuple[str, str], dict]:
+    """Return the rows of a file by source and path; ValueError where a radiograph is there twice."""
+    table: dict[tuple[str, str], dict] = {}
+    for row in predictions.read(file):
+        place = row.get("source", ""), row["path"]
+        if place in table:
+            raise ValueError(f"{file}: {row['path']} is there twice, so that its rows cannot be compared")
+        table[place] = row
+    return table
 
 
 def _classes(table: Mapping[str, Mapping]) -> list[str]:
@@ -113,13 +129,21 @@ def _measure_masks(rows: Sequence[Mapping]) -> Callable[[NDArray], dict]:
 
 
 def _test(first: Findings, second: Findings, patients: Sequence[str]) -> dict[str, float | None]:
-    alone = int((first.right & ~second.right).sum()), int((second.right & ~first.right).sum())
-    p: dict[str, float | None] = {"accuracy": proportions.mcnemar(*alone)}
+    patient = np.unique(patients, return_inverse=True)[1]
+    apart = np.bincount(patient, first.right.astype(int) - second.right.astype(int)).astype(int)
+    p: dict[str, float | None] = {"accuracy": proportions.compare_paired(apart)}
     for k, name in enumerate(first.classes):
         scores = first.probabilities[:, k], second.probabilities[:, k]
         tested = delong.compare(first.truth == k, *scores, patients)
         p[_area(name)] = tested and tested.p
     return p
+
+
+def _correct(tests: Mapping[str, float | None]) -> dict[str, float | None]:
+    """Return p values corrected by Holm's method; None stays None."""
+    known = {name: p for name, p in tests.items() if p is not None}
+    corrected = dict(zip(known, proportions.holm(list(known.values())).tolist(), strict=True))
+    return {name: corrected.get(name) for name in tests}
 
 
 def _area(name: str) -> str:

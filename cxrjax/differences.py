@@ -9,6 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
 from cxrjax.statistics import resampling
+from cxrjax.statistics.proportions import holm
 
 FEWEST = 3  # patients; a group of fewer is not compared
 CONFIDENCE = 0.95
@@ -69,8 +70,8 @@ def by_patient(values: ArrayLike, labels: Sequence[str], patients: Sequence[str]
 def cliffs_delta(a: ArrayLike, b: ArrayLike) -> tuple[float, list[float]]:
     """Cliff's delta, P(a > b) - P(a < b), which is 2 AUROC - 1, and its interval.
 
-    The interval is the asymmetric one of Cliff 1996 ("Ordinal Methods for Behavioral Data Analysis"), with his unbiased
-    variance; where no value overlaps it reaches from (n - z²) / (n + z²), n of the smaller group, to 1
+    The interval is the asymmetric one of Cliff 1996 ("Ordinal Methods for Behavioral Data Analysis"), with his
+    consistent variance; where no value overlaps it reaches from (n - z²) / (n + z²), n of the smaller group, to 1
     (Feng & Cliff 2004).
 
     Args:
@@ -97,15 +98,6 @@ def cliffs_delta(a: ArrayLike, b: ArrayLike) -> tuple[float, list[float]]:
     half = z * np.sqrt(variance * ((1 - delta**2) ** 2 + z**2 * variance))
     low, high = ((delta - delta**3 + sign * half) / (1 - delta**2 + z**2 * variance) for sign in (-1, 1))
     return delta, [max(float(low), -1.0), min(float(high), 1.0)]
-
-
-def holm(p: ArrayLike) -> NDArray[np.float64]:
-    """Adjusted p values of m tests, the k-th smallest by m - k + 1, never falling and at most 1 (Holm 1979)."""
-    p = np.asarray(p, np.float64)
-    order = p.argsort()
-    adjusted = np.empty_like(p)
-    adjusted[order] = np.minimum(np.maximum.accumulate(p[order] * np.arange(len(p), 0, -1)), 1)
-    return adjusted
 
 
 def _wins(x: NDArray[np.float64], others: NDArray[np.float64]) -> NDArray[np.float64]:

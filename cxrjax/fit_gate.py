@@ -1,5 +1,6 @@
 """Fit a run's gate: what the radiographs look like that its classifier was trained on (`cxrjax/gate.py`)."""
 
+import sys
 from pathlib import Path
 
 import jax
@@ -41,5 +42,13 @@ def fit_gate(workdir: Path) -> gate.Gate:
         fitted = gate.fit(evidence, [patient for _, patient in kept], config.gate.quantile)
     except ValueError as error:
         raise runs.UnfitRun(f"{workdir}: {error}") from None
-    hosts.first(lambda: runs.save_gate(workdir, fitted, examiner.step))
+    flagged = gate.expect_flagged([patient for _, patient in kept], config.gate.quantile)
+    if flagged > 1.01 * (1 - config.gate.quantile):
+        print(
+            f"cxrjax: the gate is fitted to {len(kept)} radiographs and may flag {flagged:.1%} of such in error, not "
+            f"the {1 - config.gate.quantile:.1%} of gate.quantile={config.gate.quantile}; more patients, or a lower "
+            "quantile, would keep that",
+            file=sys.stderr,
+        )
+    hosts.first(lambda: runs.save_gate(workdir, fitted, examiner.step, flagged))
     return fitted

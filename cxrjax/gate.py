@@ -8,11 +8,12 @@ lungs        the measure of the lung mask (`MEASURES`) that is farthest from the
              measure's limit on that side
 features     distance of the mean of the classifier's last feature maps from theirs (Lee et al. 2018)
 
-The four share what may be flagged in error. A limit is where the tail of a measure, taken to be exponential beyond its
-5th or 95th percentile, holds the share that falls to it (peaks over a threshold, Coles 2001, chapter 4), so that one
-odd radiograph does not widen the limits of all measures. The other distances are Mahalanobis's, the covariance shrunk
-(Ledoit & Wolf 2004); their thresholds are quantiles of the scores of training radiographs by a gate fitted without them
-and without any other radiograph of their patients, as in cross-conformal prediction (Vovk 2015), hence not optimistic.
+The four share what may be flagged in error. The distances but those of the lungs are Mahalanobis's, the covariance
+shrunk (Ledoit & Wolf 2004). All thresholds are of the scores of training radiographs by a gate fitted without them and
+without any other radiograph of their patients, as in cross-conformal prediction (Vovk 2015), hence not optimistic: a
+quantile of them, and of the lungs where their tail, taken to be exponential beyond the 95th percentile, holds the
+share that may be flagged (peaks over a threshold, Coles 2001, chapter 4), so that one odd mask does not open the rule.
+A limit of a measure is where its own tail does.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -114,7 +115,8 @@ def fit(evidence: Evidence, patients: Sequence[str], quantile: float) -> Gate:
         quantile: share of such radiographs that all rules together are to let through.
 
     Returns:
-        The Gate. Of fewer than some 4 / (1 - quantile) radiographs, no threshold lies below the strangest of them.
+        The Gate. Of fewer than some 4 / (1 - quantile) radiographs, no threshold lies above the strangest of them, and
+        more are flagged than is wanted; see `expect_flagged`.
 
     Raises:
         ValueError: fewer than two patients, or no such quantile.
@@ -127,15 +129,26 @@ def fit(evidence: Evidence, patients: Sequence[str], quantile: float) -> Gate:
         raise ValueError("a gate is fitted to the radiographs of two patients at least")
     fold = np.random.default_rng(0).permutation(patient.max() + 1)[patient] % FOLDS
     share = (1 - quantile) / len(RULES)  # what each rule may flag in error
-    scores = np.zeros((len(patient), len(RULES)))
+    scores = np.zeros((len(patient), len(RULES)))  # of each radiograph, by a gate that has not seen its patient
     for k in np.unique(fold):
         rest, held_out = (jax.tree.map(lambda x, rows=rows: x[rows], evidence) for rows in (fold != k, fold == k))
         scores[fold == k] = _score(_locate(rest, share), held_out)
     rank = min(int(np.ceil((len(scores) + 1) * (1 - share))), len(scores))
     thresholds = np.sort(scores, axis=0)[rank - 1]
-    thresholds[RULES.index("lungs")] = 1.0  # its limits hold the share already
+    # One odd mask would be the highest score, so that its rule's threshold is that of a tail and not a rank.
+    lungs = RULES.index("lungs")
+    thresholds[lungs] = _reach(scores[:, [lungs]], share)[0]
     thresholds[RULES.index("orientation")] = max(thresholds[RULES.index("orientation")], 1.0)
     return _locate(evidence, share)._replace(thresholds=thresholds)
+
+
+def expect_flagged(patients: Sequence[str], quantile: float) -> float:
+    """Return the share of such radiographs that a gate of `fit` may flag in error, by its rules taken together.
+
+    It is 1 - quantile, but that no rule can flag less than one in as many patients, and one, as it was fitted to.
+    """
+    count = len(set(resampling.name_patients(patients)))
+    return len(RULES) * max((1 - quantile) / len(RULES), 1 / (count + 1))
 
 
 def judge(gate: Gate, evidence: Evidence) -> list[str]:
@@ -161,7 +174,8 @@ def judge(gate: Gate, evidence: Evidence) -> list[str]:
 
 def limits(gate: Gate) -> dict[str, list[float | None]]:
     """The lowest and the highest of each measure that is let through; None where there is no limit."""
-    ends = np.stack([gate.middle - gate.below, gate.middle + gate.above], 1)
+    reach = gate.thresholds[RULES.index("lungs")]
+    ends = np.stack([gate.middle - reach * gate.below, gate.middle + reach * gate.above], 1)
     return {
         name: [x if np.isfinite(x) else None for x in pair.tolist()] for name, pair in zip(MEASURES, ends, strict=True)
     }

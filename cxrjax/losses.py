@@ -55,7 +55,8 @@ def cross_entropy(logits: Array, labels: Array, weights: Array, gamma: float = 0
     # p of just 1 would have a power of 0 differentiated; there the loss is 0 whatever the power.
     doubt = jnp.maximum(-jnp.expm1(log_p), jnp.finfo(log_p.dtype).tiny) ** gamma if gamma else 1.0
     weight = weights[labels]
-    return -alpha * (weight * doubt * log_p).sum() / weight.sum()
+    # A batch of classes that weigh nothing has no loss.
+    return -alpha * (weight * doubt * log_p).sum() / jnp.maximum(weight.sum(), jnp.finfo(weight.dtype).tiny)
 
 
 def weigh_classes(labels: np.ndarray, count: int, wanted: Sequence[float | str]) -> Array:

@@ -15,12 +15,13 @@ classes that have radiographs.
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from cxrjax.statistics import estimates, ranking
-from cxrjax.statistics.estimates import Share, divide
+from cxrjax.statistics.estimates import F1, Auroc, AveragePrecision, Mean, Share, divide
 
 NO_FINDING = ""
 SCORES = ("precision", "recall", "specificity", "f1", "auroc", "average_precision")
@@ -98,35 +99,85 @@ def measure_findings(
     count = len(classes)
     cells = truth * (count + 1) + found
     matrix = (weights @ (cells[:, None] == np.arange(count * (count + 1)))).reshape(-1, count, count + 1)
-    hits, support = np.einsum("rkk->rk", matrix[..., :-1]), matrix.sum(-1)
-    called, total = matrix[..., :-1].sum(1), weights.sum(1)
-    others, present = total[:, None] - support, support > 0
-    areas = np.full((2, *support.shape), np.nan)  # AUROC and average precision
+    total = weights.sum(1)
+    hits = np.einsum("rkk->rk", matrix[..., :-1])
     if probabilities is not None:
         probabilities = np.where((found == count)[:, None], np.nan, probabilities)
-        for k in range(count):
-            order = ranking.rank(truth == k, probabilities[:, k], weights)
-            areas[:, :, k] = ranking.auroc(order), ranking.average_precision(order)
-    each = {
-        "precision": Share(np.where(present, hits / np.maximum(called, 1), np.nan), called),
-        "recall": estimates.share(hits, support),
-        "specificity": estimates.share(others - (called - hits), others),
-        "f1": estimates.share(hits, np.where(present, (support + called) / 2, 0)),
-        "auroc": areas[0],
-        "average_precision": areas[1],
-    }
+    each = {}
+    for k, name in enumerate(classes):
+        scores = None if probabilities is None else probabilities[:, k]
+        of_class = _measure_class(hits[:, k], matrix[:, k].sum(-1), matrix[..., k].sum(-1), total)
+        each[name] = of_class | measure_areas(truth == k, scores, weights)
     return {
         "n": total,
         "no_finding": matrix[..., -1].sum(1),
         "accuracy": estimates.share(hits.sum(1), total),
-        "macro": {
-            score: estimates.mean_known(np.where(present, estimates.values(value), np.nan))
-            for score, value in each.items()
-        },
-        "classes": {
-            name: {score: _column(value, k) for score, value in each.items()} | {"support": support[:, k]}
-            for k, name in enumerate(classes)
-        },
+        "macro": _average(each),
+        "classes": each,
+    }
+
+
+def measure_guesses(truth: NDArray, probabilities: NDArray, classes: Sequence[str], weights: NDArray) -> dict:
+    """Return the scores of one who knows the probability of each class and no more, each as high as he can make it.
+
+    For accuracy he says always the likeliest class. For precision, recall, specificity and F1 he does so too, or says
+    each class as often as it is likely, whichever has the higher macro F1 over the data themselves: where classes are
+    about as likely, the likeliest alone would leave the others an F1 of 0. Of what he says by lot the scores are those
+    of the expected counts.
+
+    Args:
+        truth: int [n].
+        probabilities: [n, K].
+        classes: the K class names.
+        weights: [r, n].
+
+    Returns:
+        The tree of `measure_findings`.
+    """
+    likeliest = np.eye(len(classes))[probabilities.argmax(1)]
+    is_class = np.eye(len(classes))[truth]
+    total = weights.sum(1)
+
+    def measure(said: NDArray, weights: NDArray) -> list[dict[str, Any]]:
+        counts = zip(*((weights @ each).T for each in (said * is_class, is_class, said)), strict=True)
+        return [_measure_class(*each, weights.sum(1)) for each in counts]
+
+    def macro_f1(said: NDArray) -> float:
+        return float(np.nanmean([of["f1"].value[0] for of in measure(said, np.ones((1, len(truth))))]))
+
+    said = max((likeliest, probabilities), key=macro_f1) if len(truth) else likeliest
+    each = {
+        name: of | measure_areas(truth == k, probabilities[:, k], weights)
+        for k, (name, of) in enumerate(zip(classes, measure(said, weights), strict=True))
+    }
+    return {
+        "n": total,
+        "no_finding": np.zeros_like(total),
+        "accuracy": estimates.share(weights @ (likeliest * is_class).sum(1), total),
+        "macro": _average(each),
+        "classes": each,
+    }
+
+
+def measure_areas(positive: NDArray, scores: NDArray | None, weights: NDArray) -> dict[str, Any]:
+    """Return AUROC and average precision over weightings.
+
+    Args:
+        positive: bool [n].
+        scores: [n], higher for positive; None where there are none.
+        weights: [r, n].
+
+    Returns:
+        {"auroc", "average_precision"}, a tree for `statistics.estimates`; NaN where there are no scores.
+    """
+    if scores is None:
+        unknown = np.full(len(weights), np.nan)
+        return {"auroc": unknown, "average_precision": unknown}
+    order = ranking.rank(positive, scores, weights)
+    counts = order.hits[:, -1], order.alarms[:, -1]
+    return {
+        "auroc": Auroc(ranking.auroc(order), *counts),
+        "average_precision": AveragePrecision(ranking.average_precision(order), *counts),
     }
 
 
@@ -231,13 +282,13 @@ def measure_masks(rows: Sequence[Mapping], weights: NDArray) -> dict:
         values[failed] = np.nan_to_num(values[failed])
         known = weights @ ~np.isnan(values)
         mean = divide(weights @ np.nan_to_num(values), known)
-        structures[name] = {"dice": mean[:, 0], "jaccard": mean[:, 1], "support": known[:, 0]}
+        means = [Mean(mean[:, j], known[:, j]) for j in range(2)]
+        structures[name] = {"dice": means[0], "jaccard": means[1], "support": known[:, 0]}
     return {
         "n": weights.sum(1),
         "failed": weights @ failed,
         "macro": {
-            score: estimates.mean_known(np.stack([values[score] for values in structures.values()], -1))
-            for score in ("dice", "jaccard")
+            score: estimates.mean_of([values[score] for values in structures.values()]) for score in ("dice", "jaccard")
         },
         "structures": structures,
     }
@@ -251,8 +302,32 @@ def _positions(names: Sequence[str], known: Sequence[str], what: str) -> NDArray
     return np.array([position[name] for name in names], np.intp)
 
 
-def _column(values: NDArray | Share, k: int) -> NDArray | Share:
-    return Share(values.value[:, k], values.of[:, k]) if isinstance(values, Share) else values[:, k]
+def _measure_class(hits: NDArray, support: NDArray, called: NDArray, total: NDArray) -> dict[str, Any]:
+    """Return the scores of a class that need no ranking, of weighted counts [r]."""
+    present = support > 0
+    others = total - support
+    half = (support + called) / 2
+    return {
+        "precision": Share(np.where(present, hits / np.maximum(called, 1), np.nan), called),
+        "recall": estimates.share(hits, support),
+        "specificity": estimates.share(others - (called - hits), others),
+        "f1": F1(divide(hits, np.where(present, half, 0)), half),
+        "support": support,
+    }
+
+
+def _average(each: Mapping[str, Mapping[str, Any]]) -> dict[str, estimates.Combination]:
+    """Return the macro averages of the scores of classes, over those that have radiographs."""
+    return {
+        score: estimates.mean_of([_where_present(of[score], of["support"]) for of in each.values()]) for score in SCORES
+    }
+
+
+def _where_present(leaf: estimates.Leaf, support: NDArray) -> estimates.Leaf:
+    if (support > 0).all():
+        return leaf
+    value = np.where(support > 0, estimates.values(leaf), np.nan)
+    return value if isinstance(leaf, np.ndarray) else leaf._replace(value=value)
 
 
 def _most_frequent(counts: Counter) -> str:

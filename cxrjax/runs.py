@@ -205,13 +205,17 @@ def has_gate_of(workdir: Path, step: int) -> bool:
     return has_gate(workdir) and _read_gate(workdir).get(_STEP) == step
 
 
-def save_gate(workdir: Path, fitted: gate.Gate, step: int) -> None:
-    """Write gate.npz, and gate.json: the network's step, the rules' thresholds, and the limits of the measures."""
+def save_gate(workdir: Path, fitted: gate.Gate, step: int, flagged: float | None = None) -> None:
+    """Write gate.npz, and gate.json: the network's step, the rules' thresholds, and the limits of the measures.
+
+    With them the share that it may flag in error, where that is known (`gate.expect_flagged`).
+    """
     arrays = {"/".join(str(key.name) for key in path): leaf for path, leaf in jax.tree.leaves_with_path(fitted)}
     npz = io.BytesIO()
     np.savez(npz, **arrays, **{_STEP: step})
     thresholds = dict(zip(gate.RULES, fitted.thresholds.tolist(), strict=True))
-    text = json.dumps({"step": step, "thresholds": thresholds, "limits": gate.limits(fitted)}, indent=2)
+    said = {"step": step, "thresholds": thresholds, "limits": gate.limits(fitted)}
+    text = json.dumps(said | ({} if flagged is None else {"flagged_in_error": flagged}), indent=2)
     whole.write(workdir / "gate.json", (text + "\n").encode())
     whole.write(workdir / GATE, npz.getvalue())
 

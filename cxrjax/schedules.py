@@ -51,9 +51,11 @@ def build_schedule(
         return lambda step: peak / 2 * (1 + jnp.cos(jnp.pi * (step % length) / length))
     after = optax.constant_schedule(peak)
     if name == "steps":
-        after = optax.piecewise_constant_schedule(
-            peak, {round(share * total_steps) - warmup_steps: factor for share in milestones}
-        )
+        scales: dict[int, float] = {}  # milestones that round to one step fall together
+        for share in milestones:
+            step = round(share * total_steps) - warmup_steps
+            scales[step] = scales.get(step, 1.0) * factor
+        after = optax.piecewise_constant_schedule(peak, scales)
     elif name == "cosine":
         after = optax.cosine_decay_schedule(peak, max(total_steps - warmup_steps, 1))
     return optax.join_schedules([optax.linear_schedule(0, peak, warmup_steps), after], [warmup_steps])

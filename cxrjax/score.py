@@ -14,10 +14,10 @@ import numpy as np
 from ml_collections import ConfigDict
 from numpy.typing import NDArray
 
-from cxrjax import calibration, charts, findings, metrics, origin, predictions, runs, whole
+from cxrjax import calibration, charts, findings, metrics, origin, predictions, runs, training_labels, whole
 from cxrjax.findings import Findings
 from cxrjax.statistics import calibration as calibrating
-from cxrjax.statistics import estimates, referral, resampling, settling, subgroups
+from cxrjax.statistics import estimates, referral, resampling, settling, source_alone, subgroups
 
 UNSETTLED = (
     "the patches vote by mean probability, and rows do not hold that of each patch: how findings settle is not known"
@@ -34,9 +34,9 @@ def score(workdir: Path, split: str) -> dict[str, Any]:
     Returns:
         What metrics.json says: "split", "data" (its data set), "n", "patients" and "without_patient" (see
         `findings.count_patients`), "warnings", "all" and "subgroups" ({attribute: {group: scores}}); of a classifier
-        also "source_alone" (the scores of guessing from the source; null where nothing was guessed), "over_source" (the
-        network's less those), "calibration", "operating_points" (a null threshold is one that cannot be reached),
-        "referral" and "settling" (None where the votes do not tell it).
+        also "source_alone" (the scores of guessing from the source, of `metrics.measure_guesses`; null where nothing
+        was guessed), "over_source" (the network's less those), "calibration", "operating_points" (a null threshold is
+        one that cannot be reached), "referral" and "settling" (None where the votes do not tell it).
 
     Raises:
         UnfitRun: there is no run in the folder.
@@ -52,8 +52,14 @@ def score(workdir: Path, split: str) -> dict[str, Any]:
     of = origin.read(folder)
     known = calibration.load(workdir, of.step) if finds else None
     collected, groups = findings.collect(rows) if finds else None, subgroups.partition(rows)
-    measure = prepare(collected, groups, known, config.voting.rule) if finds else _prepare_masks(rows, groups)
-    crowding = resampling.crowding(patients)
+    if finds:
+        counts = training_labels.count(workdir)
+        alone = (
+            source_alone.guess(counts, [row.get("source", "") for row in rows], collected.classes) if counts else None
+        )
+        measure = prepare(collected, groups, known, config.voting.rule, alone)
+    else:
+        measure = _prepare_masks(rows, groups)
     scores = {
         "split": split,
         "data": of.data,
@@ -61,7 +67,7 @@ def score(workdir: Path, split: str) -> dict[str, Any]:
         **findings.count_patients(rows),
         "resamples": resampling.RESAMPLES,
     }
-    scores |= estimates.describe(resampling.bootstrap(measure, patients), crowding)
+    scores |= estimates.describe(resampling.bootstrap(measure, patients), patients)
     scores["warnings"] = warn(scores, known, config)
     whole.write(folder / "metrics.json", (json.dumps(scores, indent=2, allow_nan=False) + "\n").encode())
     if finds:
@@ -70,7 +76,11 @@ def score(workdir: Path, split: str) -> dict[str, Any]:
 
 
 def prepare(
-    cases: Findings, groups: Mapping[str, Mapping[str, NDArray]], known: Mapping[str, Any] | None, rule: str
+    cases: Findings,
+    groups: Mapping[str, Mapping[str, NDArray]],
+    known: Mapping[str, Any] | None,
+    rule: str,
+    by_source: NDArray | None = None,
 ) -> Callable[[NDArray], dict]:
     """All that is measured of findings.
 
@@ -79,6 +89,8 @@ def prepare(
         groups: of `subgroups.partition`.
         known: of `calibration.load`.
         rule: of `voting.RULES`; settling is None but of "majority", for rows hold no probabilities of each patch.
+        by_source: of `source_alone.guess`; None where it is not known what training holds, so that the source alone is
+            what the rows say that it guesses.
 
     Returns:
         A measure: weights [r, n] -> the tree of `score`, for `resampling.bootstrap`.
@@ -93,14 +105,18 @@ def prepare(
             "energy_in_lesions": _mean(cases.energy, weights),
             **({} if cases.flagged is None else {"flagged": weights @ cases.flagged}),
         }
-        alone = metrics.measure_findings(cases.truth, cases.guessed, None, cases.classes, weights * guessed)
+        if by_source is None:
+            alone = metrics.measure_findings(cases.truth, cases.guessed, None, cases.classes, weights * guessed)
+        else:
+            alone = metrics.measure_guesses(cases.truth, by_source, cases.classes, weights)
         return {
             "all": network,
             "source_alone": alone,
             "over_source": {
                 "n": network["n"],
-                "accuracy": network["accuracy"].value - alone["accuracy"].value,
-                "macro_f1": network["macro"]["f1"] - alone["macro"]["f1"],
+                "accuracy": estimates.difference(network["accuracy"], alone["accuracy"]),
+                "macro_f1": estimates.difference(network["macro"]["f1"], alone["macro"]["f1"]),
+                "macro_auroc": estimates.difference(network["macro"]["auroc"], alone["macro"]["auroc"]),
             },
             "calibration": {kind: one(weights[:, claimed]) for kind, one in calibrated.items()},
             "operating_points": _operate(cases, known["operating_points"], weights) if known else {},
@@ -145,6 +161,11 @@ def warn(scores: Mapping[str, Any], known: Mapping[str, Any] | None, config: Con
         warnings.append("the run has no calibration.json, so there are no operating points and no temperature")
     elif known and _share_parts(split, known["split"]):
         warnings.append(f"temperature and operating points were chosen on {known['split']}, which {split} shares")
+    if known and calibrating.is_at_bound(known["temperature"]):
+        warnings.append(
+            f"the temperature {known['temperature']:.2f} is at the end of what is sought: {known['split']} does not "
+            "tell how sure the network is, and probabilities at this temperature are not to be relied on"
+        )
     if finds and scores["settling"] is None:
         warnings.append(UNSETTLED)
     return warnings

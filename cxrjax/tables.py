@@ -8,6 +8,8 @@ SCORES = {
     "average_precision": "average precision",
 }  # fmt: skip
 
+ERRORS = {"ece": "ECE", "brier": "Brier score", "log_loss": "log loss"}  # of probabilities
+
 
 def say(score: Mapping[str, Any] | float | None, digits: int = 3) -> str:
     """A score as it is read.
@@ -52,11 +54,15 @@ def summarise(scores: Mapping[str, Any]) -> str:
 
 
 def compare(result: Mapping[str, Any]) -> str:
-    """What `compare.compare` says: both runs, the first less the second, and p of the tests."""
+    """Return what `compare.compare` says: both runs, their difference, and p, as it is and corrected."""
     head = [describe_cases(result), *result["runs"].values()]
-    head += ["first less second", "p"]
+    head += ["first less second", "p", "p, corrected"]
     lines = [
-        [name, *(say(result[part][name]) for part in ("first", "second", "difference")), _say_p(result["p"], name)]
+        [
+            name,
+            *(say(result[part][name]) for part in ("first", "second", "difference")),
+            *(_say_p(result[tests], name) for tests in ("p", "p_holm")),
+        ]
         for name in result["difference"]
     ]
     return "\n\n".join([_table(head, lines), *(f"warning: {warning}" for warning in result["warnings"])])
@@ -69,13 +75,14 @@ def _findings(scores: Mapping[str, Any]) -> list[str]:
     for label, of_class in network["classes"].items():
         name = f"{label} ({of_class['support']})"
         lines.append([f"F1 {name}", say(of_class["f1"]), say(alone["classes"][label]["f1"])])
-        lines.append([f"AUROC {name}", say(of_class["auroc"]), ""])
-    lines += [[f"ECE {kind}", say(one["ece"]), ""] for kind, one in scores["calibration"].items()]
+        lines.append([f"AUROC {name}", say(of_class["auroc"]), say(alone["classes"][label]["auroc"])])
+    for kind, one in scores["calibration"].items():
+        lines += [[f"{title} {kind}", say(one[key]), ""] for key, title in ERRORS.items() if key in one]
     if network["energy_in_lesions"]["value"] is not None:
         lines.append(["map energy in lesions", say(network["energy_in_lesions"]), ""])
     parts = [_table([describe_cases(scores), "network", "source alone"], lines)]
     over = scores["over_source"]
-    lines = [[name.replace("_", " "), say(over[name])] for name in ("accuracy", "macro_f1")]
+    lines = [[name.replace("_", " "), say(over[name])] for name in over if name != "n"]
     parts.append(_table(["network less source alone", "difference"], lines))
     points = [
         [name, kind.replace("_", " "), *_say_point(point)]

@@ -35,11 +35,21 @@ def recall(workdir: Path, config: ConfigDict) -> tuple[list[str], list[str]]:
     """
     if not _path(workdir).exists():
         keep(workdir, *data.load_labels(config.data.directory, config.data.train))
+    counts = _read(workdir)
+    known = [(source, label) for source, labels in counts.items() for label, n in labels.items() for _ in range(n)]
+    return [source for source, _ in known], [label for _, label in known]
+
+
+def count(workdir: Path) -> dict[str, dict[str, int]] | None:
+    """Return {source: {label: number of radiographs}} of training; None where the run has not kept it."""
+    return _read(workdir) if _path(workdir).exists() else None
+
+
+def _read(workdir: Path) -> dict[str, dict[str, int]]:
     counts = json_file.read(_path(workdir), _REMEDY)
     if not all(isinstance(labels, dict) and all(map(_is_count, labels.values())) for labels in counts.values()):
         raise json_file.DamagedFile(_path(workdir), "it does not count labels by source", _REMEDY)
-    known = [(source, label) for source, labels in counts.items() for label, n in labels.items() for _ in range(n)]
-    return [source for source, _ in known], [label for _, label in known]
+    return counts
 
 
 def _is_count(value: object) -> bool:

@@ -97,7 +97,7 @@ SCORES: dict[str, set[str]] = {  # what rows tell, without a network
     "cxrjax.charts": {"cxrjax.figures", "cxrjax.findings", "cxrjax.metrics", "cxrjax.statistics.*", "cxrjax.tables"},
     "cxrjax.score": {
         "cxrjax.calibration", "cxrjax.charts", "cxrjax.findings", "cxrjax.metrics", "cxrjax.origin",
-        "cxrjax.predictions", "cxrjax.runs", "cxrjax.statistics.*", "cxrjax.whole",
+        "cxrjax.predictions", "cxrjax.runs", "cxrjax.statistics.*", "cxrjax.training_labels", "cxrjax.whole",
     },
     "cxrjax.compare": {
         "cxrjax.findings", "cxrjax.metrics", "cxrjax.predictions", "cxrjax.statistics.*",

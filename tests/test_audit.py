@@ -96,7 +96,7 @@ def test_a_killed_audit_goes_on_and_no_control_is_done_twice(tmp_path, monkeypat
     assert by_name["source"]["classes"]["covid19"]["auroc"]["value"] == 1  # planted; F1 of the others is a guess
     assert by_name["source"]["classes"]["normal"]["auroc"]["value"] < 0.7
     assert "tells nothing" in by_name["file_form"]["note"]
-    assert any("covid19 (only in phantom_elsewhere)" in claim for claim in result["verdict"]["cannot_support"])
+    assert any("covid19 (alone in phantom_elsewhere)" in claim for claim in result["verdict"]["cannot_support"])
     with pytest.raises(runs.UnfitRun, match=r"training\.epochs"):
         audit(workdir, "test", small(2))
 

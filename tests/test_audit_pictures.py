@@ -88,3 +88,15 @@ def test_a_mark_lies_in_the_corner_or_in_the_lungs(images, lungs):
     assert not changed[2].any()
     place, side = pictures.locate_mark(jnp.asarray(lungs[0]), True)
     assert side == 3 and np.abs(np.asarray(place) + 1 - [14.5, 9.5]).max() <= 0.5
+
+
+def test_the_box_alone_shows_the_box_and_nothing_of_the_picture():
+    lungs = np.zeros((2, 40, 40), bool)
+    lungs[0, 10:20, 12:30] = True
+    images = np.random.default_rng(0).integers(0, 256, lungs.shape).astype(np.uint8)
+    shown = np.asarray(pictures.show_box(images, lungs))
+    expected = np.full((40, 40), 255)
+    expected[8:22, 10:32] = 0  # the lungs, and a twentieth of 40 around them
+    np.testing.assert_array_equal(shown[0], expected)
+    assert not shown[1].any()
+    np.testing.assert_array_equal(shown, pictures.show_box(255 - images, lungs))

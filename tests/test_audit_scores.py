@@ -5,7 +5,7 @@ import pytest
 from sklearn.metrics import f1_score, roc_auc_score
 
 from cxrjax import metrics
-from cxrjax.audit import planted, scores
+from cxrjax.audit import planted, rules, scores
 
 CLASSES = ("a", "b", "c")
 
@@ -47,6 +47,35 @@ def test_a_share_is_of_what_is_above_chance():
     assert 0 < low < of["share"]["value"] < high < 1
     share = scores.compare(run, None, run, CLASSES, chance)["share"]
     assert share["interval"] is None and scores.reach(share) == pytest.approx([1, 1])
+
+
+def test_a_control_of_several_trainings_has_their_mean_and_varies_as_they_do():
+    labels = np.arange(300) % 3
+    run = draw(300, 2.0, 0, labels)
+    each = [draw(300, skill, 1 + k, labels) for k, skill in enumerate((0.2, 0.8, 1.4))]
+    chance = {"macro_f1": 1 / 3, "accuracy": 1 / 3, "macro_auroc": 0.5}
+    alone = [scores.compare(one, None, run, CLASSES, chance) for one in each]
+    of = scores.compare(each[0], None, run, CLASSES, chance, repeats=each[1:])
+    values = [one["scores"]["macro_auroc"]["value"] for one in alone]
+    assert of["scores"]["macro_auroc"]["value"] == pytest.approx(np.mean(values))
+    assert of["share"]["value"] == pytest.approx(np.mean([one["share"]["value"] for one in alone]))
+    half = 4.302653 * np.std(values, ddof=1) / np.sqrt(3)  # Student's t of two degrees of freedom
+    low, high = of["scores"]["macro_auroc"]["interval"]
+    assert np.mean(values) - low > half
+    assert high - np.mean(values) > half or high == 1
+    assert of["share"]["interval"][0] < min(one["share"]["interval"][0] for one in alone[1:])
+
+
+def test_six_radiographs_of_random_numbers_are_no_shortcut():
+    """Where an AUROC was 1 it had no interval, and was taken for certain: 6% of such sets had a shortcut."""
+    labels, found = np.array([0, 0, 1, 1, 2, 2]), 0
+    chance = {"macro_f1": 1 / 3, "accuracy": 1 / 3, "macro_auroc": 0.5}
+    for seed in range(60):
+        run, control = draw(6, 50.0, seed, labels), draw(6, 0.0, 1000 + seed, labels)
+        of = scores.compare(control, None, run, CLASSES, chance)
+        assert of["scores"]["macro_auroc"]["interval"]
+        found += rules.is_found({"share": of["share"]})
+    assert found <= 2
 
 
 def test_of_a_run_at_chance_nothing_has_a_share():

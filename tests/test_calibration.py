@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from scipy.special import expit, logit, softmax
-from sklearn.metrics import brier_score_loss
+from sklearn.metrics import brier_score_loss, log_loss
 
 from cxrjax.statistics import calibration, estimates, resampling
 
@@ -62,6 +62,52 @@ def test_a_known_temperature_is_found_and_lowers_the_error(temperature):
     assert after < 0.015 and (temperature == 1 or after < before / 3)
 
 
+def test_a_temperature_of_all_right_is_that_of_one_wrong_among_n_and_two():
+    """Fifty findings at 0.7, all right, of two classes: Platt's target 51/52 is what 0.7 is sharpened to."""
+    probabilities, truth = np.tile([0.7, 0.3], (50, 1)), np.zeros(50, int)
+    temperature = calibration.fit_temperature(probabilities, truth)
+    assert temperature == pytest.approx(logit(0.7) / np.log(51), rel=1e-4)
+    assert calibration.apply_temperature(probabilities, temperature)[0, 0] == pytest.approx(51 / 52)
+    assert not calibration.is_at_bound(temperature)
+
+
+def test_a_temperature_that_validation_cannot_tell_makes_new_data_no_worse():
+    """Network of accuracy 0.95, fifty to fit it by: the log loss of new data falls, right throughout or not."""
+    test, truth = draw(0, 5000, 0.3)
+    for seed in range(20):
+        probabilities, known = draw(100 + seed, 50, 0.3)
+        right = probabilities.argmax(1) == known
+        temperature = calibration.fit_temperature(probabilities[right], known[right])
+        assert not calibration.is_at_bound(temperature)
+        losses = [
+            log_loss(truth, calibration.apply_temperature(test, t), labels=range(4))
+            for t in (1.0, calibration.fit_temperature(probabilities, known))
+        ]
+        assert losses[1] < losses[0]
+
+
+def test_a_temperature_at_its_bound_is_known_to_be():
+    """What is claimed is the opposite of the truth: no temperature is hot enough."""
+    probabilities, truth = draw(0, 200, 1.0)
+    assert calibration.is_at_bound(calibration.fit_temperature(probabilities, probabilities.argmin(1)))
+
+
+def test_the_log_loss_is_that_of_scikit_learn():
+    probabilities, truth = draw(3, 80, 1.5)
+    score = once(calibration.prepare(probabilities, truth, probabilities.argmax(1))(np.ones((1, 80))))
+    assert score["log_loss"] == pytest.approx(log_loss(truth, probabilities, labels=range(4)))
+
+
+def test_losses_of_few_errors_are_bounded_by_what_is_not_seen():
+    """Thirty findings at 0.99, all right; where three in a hundred are wrong the loss is 0.15 and not 0.01."""
+    probabilities, truth = np.tile([0.99, 0.01], (30, 1)), np.zeros(30, int)
+    probabilities[:5] = 0.98, 0.02
+    tree = resampling.bootstrap(calibration.prepare(probabilities, truth, truth), np.arange(30), 300)
+    for name in ("log_loss", "brier", "ece"):
+        low, high = estimates.describe(tree, np.arange(30))[name]["interval"]
+        assert low <= estimates.describe(tree)[name]["value"] and high > 0.1
+
+
 def test_a_temperature_changes_no_finding():
     probabilities, _ = draw(2, 200, 1.0)
     for temperature in (0.05, 0.7, 20.0):
@@ -100,7 +146,7 @@ def test_intervals_of_the_errors_hold_the_truth(sharpened, each):
         truth = (drawn > expit(logit(claimed) / sharpened)).astype(int)
         measure = calibration.prepare(np.stack([claimed, 1 - claimed], 1), truth, np.zeros(len(truth), int))
         patients = np.repeat(np.arange(150), each)
-        tree = estimates.describe(resampling.bootstrap(measure, patients, 200, k), each, len(truth))
+        tree = estimates.describe(resampling.bootstrap(measure, patients, 200, k), patients, len(truth))
         row = []
         for name, of_many in (("ece", abs(gaps).mean()), ("reliability", 2 * (gaps**2).mean())):
             low, high = tree[name]["interval"]

@@ -114,6 +114,28 @@ def test_the_threshold_is_not_optimistic():
     assert 0.01 < seen[:, gate.RULES.index("features")].mean() < 0.12  # 0.2 shared by four rules
 
 
+def test_the_rule_of_the_lungs_flags_no_more_than_its_share():
+    """Eleven measures of heavy tails (Student's t of four degrees of freedom), fitted to 200: it flagged 1.7%."""
+    flagged = []
+    for seed in range(3):
+        rng = np.random.default_rng(seed)
+
+        def draw(n: int, rng: np.random.Generator = rng) -> gate.Evidence:
+            measures = 0.5 + 0.1 * rng.standard_t(4, (n, len(gate.MEASURES)))
+            return gate.Evidence(measures, rng.normal(size=(n, 16, 16)), rng.normal(size=(n, 4)))
+
+        fit = gate.fit(draw(200), [""] * 200, 0.96)
+        lungs = gate.RULES.index("lungs")
+        flagged.append((gate._score(fit, draw(1000))[:, lungs] > fit.thresholds[lungs]).mean())
+    assert np.mean(flagged) < 0.015  # wanted: 0.01
+
+
+def test_what_a_gate_of_few_may_flag_is_known():
+    assert gate.expect_flagged([""] * 399, 0.99) == pytest.approx(0.01)
+    assert gate.expect_flagged([""] * 199, 0.99) == pytest.approx(4 / 200)
+    assert gate.expect_flagged([str(i // 4) for i in range(396)], 0.99) == pytest.approx(4 / 100)
+
+
 def test_a_patients_radiographs_are_left_out_together():
     rng = np.random.default_rng(0)
     twice = gate.Evidence(*(np.repeat(rng.normal(size=(40, *shape)), 2, 0) for shape in ((11,), (16, 16), (30,))))

@@ -7,6 +7,7 @@ import pytest
 from sklearn import metrics as sklearn
 
 from cxrjax import metrics
+from cxrjax.statistics import estimates, source_alone
 
 CLASSES = ["normal", "bacterial", "tuberculosis", "viral", "covid19"]
 
@@ -112,6 +113,39 @@ def test_source_alone_scores_high_where_label_goes_with_source():
     assert scores["accuracy"] == 3 / 4
     assert scores["macro"]["recall"] == pytest.approx((1 + 2 / 3) / 2)
     assert scores["macro"]["auroc"] is None
+
+
+def test_one_who_knows_the_source_guesses_each_score_as_high_as_he_can():
+    """Two labels of one source, equally frequent, are told by lot: F1 1/2 each, where always one has 2/3 and 0."""
+    p = source_alone.guess({"a": {"normal": 90, "viral": 90}, "b": {"covid19": 30}}, ["a"] * 20 + ["b"] * 10, CLASSES)
+    names = list(CLASSES)
+    truth = np.array([names.index(name) for name in ["normal"] * 10 + ["viral"] * 10 + ["covid19"] * 10])
+    of = estimates.point(metrics.measure_guesses(truth, p, names, np.ones((1, 30))))
+    assert of["accuracy"] == pytest.approx(20 / 30)
+    assert of["macro"]["f1"] == pytest.approx((1 / 2 + 1 / 2 + 1) / 3)
+    assert of["macro"]["auroc"] == pytest.approx((0.75 + 0.75 + 1) / 3)
+    # Of 99 to 1 both are alike: by lot (2 · 9 · 0.99 / 18.9 + 2 · 0.01 / 1.1) / 2, always the first (18 / 19) / 2.
+    p = source_alone.guess({"a": {"normal": 99, "viral": 1}}, ["a"] * 10, CLASSES)
+    truth = np.array([names.index("normal")] * 9 + [names.index("viral")])
+    of = estimates.point(metrics.measure_guesses(truth, p, names, np.ones((1, 10))))
+    assert of["macro"]["f1"] == pytest.approx((2 * 9 * 0.99 / 18.9 + 2 * 0.01 / 1.1) / 2)
+
+
+def test_expected_counts_are_those_of_many_draws():
+    rng = np.random.default_rng(0)
+    counts = {"a": {"normal": 5, "viral": 3}, "b": {"normal": 2, "covid19": 6}}
+    sources = rng.choice(["a", "b", "c"], 300)
+    p = source_alone.guess(counts, sources, CLASSES)
+    assert p[sources == "c"][0].tolist() == pytest.approx(
+        [{"normal": 7, "viral": 3, "covid19": 6}.get(c, 0) / 16 for c in CLASSES]
+    )
+    truth = (p.cumsum(1) < rng.random((300, 1))).sum(1)
+    drawn = [(p.cumsum(1) < rng.random((300, 1))).sum(1) for _ in range(300)]
+    present = sorted(set(truth.tolist()))
+    of = estimates.point(metrics.measure_guesses(truth, p, list(CLASSES), np.ones((1, 300))))
+    by_lot = np.mean([sklearn.f1_score(truth, each, average="macro", labels=present) for each in drawn])
+    always = sklearn.f1_score(truth, p.argmax(1), average="macro", labels=present)
+    assert of["macro"]["f1"] == pytest.approx(max(by_lot, always), abs=0.01)
 
 
 @pytest.mark.parametrize("seed", range(10))

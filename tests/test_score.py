@@ -188,13 +188,15 @@ def test_a_run_is_compared_with_one_that_knows_less(run, tmp_path):
         pair = [result[part][name]["value"] for part in ("first", "second")]
         assert difference["value"] == pytest.approx(pair[0] - pair[1])
     assert result["difference"]["accuracy"]["interval"][0] > 0 and result["p"]["accuracy"] < 0.001
-    assert json.loads((run / "evaluation" / "test" / f"comparison_{tmp_path.name}.json").read_text()) == result
+    assert json.loads((run / "evaluation" / "test" / compare.locate(run, tmp_path, "test").name).read_text()) == result
     assert result["runs"] == {"first": str(run), "second": str(tmp_path)}
-    assert "McNemar" in result["warnings"][0] and "< 0.001" in tables.compare(result)
+    assert not result["warnings"] and "< 0.001" in tables.compare(result)
+    assert all(result["p_holm"][name] >= p for name, p in result["p"].items())
+    assert compare.locate(run, tmp_path / "a" / "run", "test") != compare.locate(run, tmp_path / "b" / "run", "test")
     same = compare.compare(run, run, "test")
     assert all(d["value"] == 0 and d["interval"] in (None, [0, 0]) for d in same["difference"].values())
     assert set(same["p"].values()) == {1}
-    assert json.loads((run / "evaluation" / "test" / f"comparison_{tmp_path.name}.json").read_text()) == result
+    assert json.loads((run / "evaluation" / "test" / compare.locate(run, tmp_path, "test").name).read_text()) == result
     assert "| – |" in tables.compare(result | {"p": result["p"] | {"AUROC viral": None}})
 
 
@@ -203,19 +205,28 @@ def test_only_the_same_cases_are_compared(run, tmp_path):
     write(tmp_path / "fewer", rows[:-1])
     with pytest.raises(ValueError, match=r"fewer/evaluation/test/predictions.csv: there is no 89.png in it"):
         compare.compare(run, tmp_path / "fewer", "test")
+    write(tmp_path / "twice", [*rows, rows[3]])
+    with pytest.raises(ValueError, match=r"3.png is there twice"):
+        compare.compare(run, tmp_path / "twice", "test")
+    write(tmp_path / "moved", [rows[0] | {"source": "elsewhere"}, *rows[1:]])
+    with pytest.raises(ValueError, match=r"0.png is not of the source"):
+        compare.compare(run, tmp_path / "moved", "test")
     write(tmp_path / "other", [rows[0] | {"label": "viral" if rows[0]["label"] != "viral" else "normal"}, *rows[1:]])
     with pytest.raises(ValueError, match=r"the label of 0.png is"):
         compare.compare(run, tmp_path / "other", "test")
 
 
-def test_what_no_resample_moves_has_no_interval(tmp_path):
+def test_scores_of_1_have_intervals(tmp_path):
     rows = [row for row in draw_rows(0, skill=50) if row["status"] == "ok"][:6]
     write(tmp_path, [row | {"patient_id": ""} for row in rows])
     scores = score.score(tmp_path, "test")
     accuracy, f1 = scores["all"]["accuracy"], scores["all"]["macro"]["f1"]
+    lows = [of["f1"]["interval"][0] for of in scores["all"]["classes"].values() if of["support"]]
     assert accuracy["value"] == f1["value"] == 1 and accuracy["interval"] == [pytest.approx(0.610, abs=1e-3), 1]
+    assert all(of["auroc"]["interval"] for of in scores["all"]["classes"].values() if of["support"])
+    assert f1["interval"] == [pytest.approx(np.mean(lows), abs=0.2), 1] and f1["interval"][0] > min(lows)
     assert scores["settling"]["1"]["stability"]["value"] == 1 and (tmp_path / "evaluation/test/settling.svg").exists()
-    assert f1["interval"] is None and "| macro F1 | 1.000 | " in tables.summarise(scores)
+    assert f"| macro F1 | 1.000 ({f1['interval'][0]:.3f} to 1.000) | " in tables.summarise(scores)
 
 
 def test_one_patient_gives_no_interval(tmp_path):

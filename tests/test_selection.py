@@ -1,9 +1,11 @@
 """Better means strictly better, in the metric's own direction."""
 
 import jax.numpy as jnp
+import numpy as np
 import pytest
 
-from cxrjax import selection
+from cxrjax import losses, metrics, schedules, selection
+from cxrjax.tasks import classify, segment
 
 
 @pytest.mark.parametrize(
@@ -29,3 +31,43 @@ def test_best_and_stale_by_hand(metric, values, better):
 def test_a_metric_that_is_not_there_is_named():
     with pytest.raises(ValueError, match="no metric called 'f1'; there are loss"):
         selection.rank("f1", {"loss": 1.0})
+
+
+def test_left_and_right_count_in_choosing_a_segmenter():
+    """As the original's mean over heart, left and right lung: exchanged, a third is right; both called right, half."""
+    truth = np.zeros((64, 64), np.uint8)
+    truth[10:50, 8:24], truth[10:50, 40:56], truth[30:50, 24:40] = 3, 2, 1
+    exchanged, one_side = truth.copy(), np.where(truth == 2, 3, truth)
+    exchanged[truth == 2], exchanged[truth == 3] = 3, 2
+
+    def score(*pairs):
+        rows = [segment.measure(found, true, kind) | {"status": "ok"} for found, true, kind in pairs]
+        return segment.average_jaccard(metrics.segmentation_metrics(rows)["structures"])
+
+    known, lungs_alone = losses.STRUCTURES_KNOWN, losses.LUNGS_KNOWN
+    assert score((truth, truth, known)) == 1
+    assert score((exchanged, truth, known)) == pytest.approx(1 / 3)
+    assert score((one_side, truth, known)) == pytest.approx(0.5)
+    assert score((exchanged, truth > 1, lungs_alone)) == 1
+    assert score((exchanged, truth, known), (exchanged, truth > 1, lungs_alone)) == pytest.approx((1 + 0 + 0 + 1) / 4)
+
+
+def test_a_metric_that_validation_cannot_tell_is_refused_before_the_first_epoch():
+    one, both, found = np.zeros(5, int), np.array([0, 1, 0]), np.ones(5, bool)
+    with pytest.raises(ValueError, match="macro_auroc is no number in val, where all radiographs are of one class"):
+        classify.check_metric("macro_auroc", "val", one, found)
+    with pytest.raises(ValueError, match="loss is no number in val, where no lungs are found"):
+        classify.check_metric("loss", "val", both, np.zeros(3, bool))
+    with pytest.raises(ValueError, match="no metric called 'f1'; there are macro_f1"):
+        classify.check_metric("f1", "val", both, found)
+    for metric in classify.METRICS:
+        classify.check_metric(metric, "val", both, found)
+
+
+def test_a_batch_of_a_class_that_weighs_nothing_has_no_loss():
+    assert losses.cross_entropy(jnp.zeros((2, 3)), jnp.array([0, 0]), jnp.array([0.0, 1, 1])) == 0
+
+
+def test_milestones_of_one_step_fall_together():
+    schedule = schedules.build_schedule("steps", 1.0, 5, 0, (0.7, 0.8, 0.9), 0.1, 1, (0.25, 25, 1e5))
+    assert float(schedule(5)) == pytest.approx(1e-3)

@@ -11,10 +11,12 @@ from cxrjax.audit import pictures, planted, scores, tabular
 from cxrjax.audit.material import Material, NotDone, need_lungs
 from cxrjax.audit.pictures import Alteration
 from cxrjax.audit.small import SmallNetwork, alter
+from cxrjax.statistics import source_alone
 
 TABLE, NETWORK, SMALL = "table", "network", "small network"
 SHORTCUT, CONTENT, CHECK = "shortcut", "content", "check"
 WHOLE, ASKED = "whole", "network"  # the controls that hide nothing, by which those that do are measured
+TRAININGS = 3  # of each shortcut's small network: what one training finds, another may miss. Ours
 SHUFFLES = 3  # of the labels: a network that learned one shuffle alone may be off chance without a leak
 
 
@@ -25,6 +27,7 @@ class Outcome(NamedTuple):
     note: str = ""
     facts: dict[str, Any] = {}  # noqa: RUF012  what the rows do not say, for audit.json; never changed
     unmarked: list[dict[str, Any]] | None = None  # of a planted mark: the same radiographs without it
+    repeats: tuple[list[dict[str, Any]], ...] = ()  # rows of other trainings of the same network
 
 
 class Control(NamedTuple):
@@ -46,15 +49,33 @@ def _table(material: Material, attributes: tuple[str, ...]) -> Outcome:
     seen, asked = material.facts
     labels = np.array([material.classes.index(label) for label in material.known[1]])
     constant = all(len({facts[name] for facts in seen}) == 1 for name in attributes)
-    guesses = tabular.fit_and_guess(seen, labels, asked, attributes, len(material.classes))
+    if attributes == tabular.ATTRIBUTES["source"]:
+        guesses = source_alone.guess(material.counts, [facts["source"] for facts in asked], material.classes)
+    else:
+        guesses = tabular.fit_and_guess(seen, labels, asked, attributes, len(material.classes))
     note = "the same for all radiographs of training, so that it tells nothing" if constant else ""
     return Outcome(material.tell([{key: facts[key] for key in tabular.CASE} for facts in asked], guesses), note)
 
 
 def _shown(
-    material: Material, alteration: Alteration | None, by_lungs: bool, rows: np.ndarray | None = None
-) -> tuple[SmallNetwork, cohort.Split, np.ndarray]:
-    """The small network trained on altered pictures (of the training radiographs at `rows`), and those to ask it of."""
+    material: Material,
+    alteration: Alteration | None,
+    by_lungs: bool,
+    rows: np.ndarray | None = None,
+    trainings: int = 1,
+) -> tuple[list[SmallNetwork], cohort.Split, np.ndarray]:
+    """Train small networks, and alter what they are asked of.
+
+    Args:
+        material: of the audit.
+        alteration: of pictures; None for none.
+        by_lungs: whether it needs lungs.
+        rows: of the training radiographs; None for all.
+        trainings: how many networks, each from other random numbers.
+
+    Returns:
+        The networks, the radiographs that they are asked of, altered, and their lungs.
+    """
     (train, lungs), (test, test_lungs) = material.small_train, material.small_test
     if by_lungs:
         need_lungs(lungs, test_lungs)
@@ -62,23 +83,27 @@ def _shown(
         batch = material.config.evaluation.batch_size
         train = cohort.replace(train, images=alter(alteration, train.images, lungs, batch))
         test = cohort.replace(test, images=alter(alteration, test.images, test_lungs, batch))
-    return SmallNetwork(material.config, train if rows is None else train.take(rows)), test, test_lungs
+    train = train if rows is None else train.take(rows)
+    networks = [SmallNetwork(material.config, train, material.config.seed + number) for number in range(trainings)]
+    return networks, test, test_lungs
 
 
 def _small(material: Material, alteration: Alteration | None, by_lungs: bool, look: bool) -> Outcome:
     """What the small network learns of altered pictures; `look`: and where, of the class that it knows best."""
-    network, test, lungs = _shown(material, alteration, by_lungs)
-    rows = _tell(material, test, network.ask(test.images))
+    networks, test, lungs = _shown(material, alteration, by_lungs, trainings=TRAININGS if look else 1)
+    rows, *repeats = [_tell(material, test, each.ask(test.images)) for each in networks]
+    network = networks[0]
     if not look:
         return Outcome(rows)
+    note = f"trained {len(networks)} times; the scores are means, and their intervals hold how the trainings differ"
     areas = scores.measure(rows, material.classes, np.ones((1, len(rows))))["classes"]
-    known = {name: of["auroc"][0] for name, of in areas.items() if not np.isnan(of["auroc"][0])}
+    known = {name: of["auroc"].value[0] for name, of in areas.items() if not np.isnan(of["auroc"].value[0])}
     if not known:
-        return Outcome(rows)
+        return Outcome(rows, note, repeats=tuple(repeats))
     best = max(known, key=known.get)
     of = np.array([label == best for label in test.labels])
     place = planted.locate(network.ask, test.images[of], lungs[of], material.classes.index(best))
-    return Outcome(rows, facts={"place": {"class": best} | place})
+    return Outcome(rows, note, {"place": {"class": best} | place}, repeats=tuple(repeats))
 
 
 def _asked(material: Material, alteration: Alteration | None, hides: str) -> Outcome:
@@ -107,7 +132,7 @@ def _leave_source_out(material: Material) -> Outcome:
         asked = [i for i in range(len(test)) if test.sources[i] == source and test.labels[i] in elsewhere]
         if not asked or len(elsewhere) < 2:
             continue
-        network, _, _ = _shown(material, None, False, np.flatnonzero(sources != source))
+        (network,), _, _ = _shown(material, None, False, np.flatnonzero(sources != source))
         left = test.take(np.array(asked))
         parts += _tell(material, left, network.ask(left.images))
         note.append(f"{', '.join(sorted(set(left.labels)))} of {source} ({len(asked)})")
@@ -182,7 +207,16 @@ def _on_pictures(name: str, title: str, question: str, kind: str, alteration: Al
 
 def _on_facts(name: str, title: str, attributes: tuple[str, ...]) -> Control:
     question = "What tells the label before the picture is looked at?"
-    return Control(name, title, question, SHORTCUT, TABLE, partial(_table, attributes=attributes), share=True)
+    return Control(
+        name,
+        title,
+        question,
+        SHORTCUT,
+        TABLE,
+        partial(_table, attributes=attributes),
+        share=True,
+        measure=scores.measure_guesses,
+    )
 
 
 def _on_shuffled(number: int) -> Control:
@@ -202,6 +236,8 @@ CONTROLS = (
             partial(_small, alteration=None, by_lungs=False, look=False), share=True),
     *_on_pictures("background", "background alone", "Can the label be told where there is no lung?", SHORTCUT,
                   pictures.hide_lungs, "lungs"),
+    Control("box", "box of the lungs alone", "Do the lungs' size and place tell it, or that none are found?", SHORTCUT,
+            SMALL, partial(_small, alteration=pictures.show_box, by_lungs=True, look=True), WHOLE, share=True),
     *_on_pictures("border", "border alone", "Can it be told from the outer tenth?", SHORTCUT,
                   pictures.show_border, "lungs"),
     *_on_pictures("lungs", "lungs alone", "What do the lungs tell by themselves?", CONTENT,

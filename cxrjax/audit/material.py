@@ -1,6 +1,7 @@
 """What the controls of an audit work on: each part is read, or found, when a control first asks for it."""
 
 import zlib
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -23,6 +24,14 @@ def need_lungs(*lungs: np.ndarray) -> None:
     """Raises NotDone where there are none in one of several stacks of masks."""
     if not all(masks.any() for masks in lungs):
         raise NotDone("no lungs are known here: the run has no segmenter, or it finds none")
+
+
+def find_shared_patients(seen: Sequence[Mapping[str, Any]], asked: Sequence[Mapping[str, Any]]) -> set[tuple[str, str]]:
+    """Return the patients, as (source, patient_id), that two splits have in common; those of no name are not known."""
+    first, second = (
+        {(case["source"], case["patient_id"]) for case in cases if case["patient_id"]} for cases in (seen, asked)
+    )
+    return first & second
 
 
 class Material:
@@ -88,6 +97,19 @@ class Material:
     def known(self) -> tuple[list[str], list[str]]:
         """Sources and labels of training."""
         return tuple([case[key] for case in self.cases[0]] for key in ("source", "label"))
+
+    @property
+    def counts(self) -> dict[str, Counter]:
+        """How many radiographs of training each source has of each label."""
+        counts: dict[str, Counter] = {}
+        for source, label in zip(*self.known, strict=True):
+            counts.setdefault(source, Counter())[label] += 1
+        return counts
+
+    @property
+    def shared_patients(self) -> set[tuple[str, str]]:
+        """See `find_shared_patients`."""
+        return find_shared_patients(*self.cases)
 
     @property
     def validates(self) -> bool:

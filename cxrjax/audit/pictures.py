@@ -31,6 +31,16 @@ def hide_lungs(images: Array, lungs: Array) -> Array:
 
 
 @jax.jit
+def show_box(images: Array, lungs: Array) -> Array:
+    """Return the box alone that `hide_lungs` blackens: black on white, and nothing of the picture.
+
+    Its size and place are the lungs', and where there are no lungs all is black: both may tell of the patient's age or
+    of a segmenter that fails, so that the background is judged beside it.
+    """
+    return jnp.where(jax.vmap(box)(lungs), 0, 255).astype(jnp.uint8)
+
+
+@jax.jit
 def show_lungs(images: Array, lungs: Array) -> Array:
     """The lungs alone; all else is black."""
     return match_levels(images, lungs)

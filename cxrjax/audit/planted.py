@@ -100,7 +100,7 @@ def count_flips(
     patients = findings.patients(marked)
     free = np.array(free, float)
     tree = resampling.bootstrap(lambda weights: estimates.share(weights @ turned, weights @ free), patients)
-    return estimates.describe(tree, resampling.crowding(patients), len(marked))
+    return estimates.describe(tree, patients, len(marked))
 
 
 def _sample(count: int) -> NDArray:

@@ -14,6 +14,7 @@ TOGETHER = 0.5  # share of the pictures in which a place must be the same to be 
 CARRIES = 0.1  # what hiding a place must take from the probability of a class for it to be named
 KNOWN_AGAIN = 0.5  # share of its accuracy that the small network must keep in a source that it was not trained on
 SEEN = 0.05  # AUROC above chance from which the network itself is said to see a label where there is no lung
+BLIND = 0.2  # AUROC above chance: a leak that must be greater to be seen is said to be one that could not be
 LEAK = 0.05  # AUROC above chance that every network must reach that learned shuffled labels, interval and all
 
 Numbers = Mapping[str, Any]
@@ -54,5 +55,11 @@ def collapses(left_out: Numbers, chance: Numbers) -> bool:
 
 
 def leaks(shuffled: Sequence[Numbers], chance: Numbers) -> bool:
-    """Whether every network that learned shuffled labels does better than can be."""
+    """Return whether every network that learned shuffled labels does better than can be."""
     return all(is_above(one["scores"][HEADLINE], chance[HEADLINE] + LEAK) for one in shuffled)
+
+
+def least_leak(shuffled: Sequence[Numbers], chance: Numbers) -> float:
+    """Return the AUROC above which a leak would be seen by `leaks`, by the widest of the intervals."""
+    scores = [one["scores"][HEADLINE] for one in shuffled]
+    return min(chance[HEADLINE] + LEAK + max(score["value"] - reach(score)[0] for score in scores), 1.0)

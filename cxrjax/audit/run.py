@@ -78,6 +78,7 @@ def conclude(material: Material, folder: Path) -> dict[str, Any]:
         **findings.count_patients(rows),
         "score": whole_run["scores"],
         "chance": chance,
+        "shared_patients": len(material.shared_patients),
         "labels": dict(sorted(Counter(labels).items())),
         "validation": material.validates,
         "sources": _count_sources(*material.known),
@@ -109,7 +110,11 @@ def summarise(result: dict[str, Any]) -> str:
         lines.append(f"| {one['title']} | {one['by']} | {cells(one['scores'])} | {share} |")
     lines += [""] + [f"- {one['title']} ({one['by']}): {one['note']}" for one in result["controls"] if one["note"]]
     unit = "radiograph, for the patients are not known" if tables.knows_no_patient(result) else "patient"
-    lines += ["", f"Intervals are by {unit}, 95%. Those of the small network hold no variation of its own training."]
+    lines += [
+        "",
+        f"Intervals are by {unit}, 95%. Those of the small network hold the variation of its own training where a "
+        "shortcut is trained several times, and not elsewhere.",
+    ]
     return "\n".join(lines)
 
 
@@ -127,6 +132,8 @@ def _carry_out(control: Control, material: Material, folder: Path) -> None:
     predictions.write(begun / "predictions.csv", outcome.rows, columns)
     if outcome.unmarked is not None:
         predictions.write(begun / "unmarked.csv", outcome.unmarked, columns)
+    for number, rows in enumerate(outcome.repeats, 2):
+        predictions.write(begun / f"training_{number}.csv", rows, columns)
     facts = {"note": outcome.note, "facts": outcome.facts}
     whole.write(begun / "facts.json", (json.dumps(facts, indent=2, allow_nan=False) + "\n").encode())
     begun.rename(done)
@@ -147,7 +154,9 @@ def _read(folder: Path) -> Outcome:
         raise json_file.DamagedFile(file, "it has no note and facts", remedy)
     unmarked = folder / "unmarked.csv"
     rows = predictions.read(folder / "predictions.csv")
-    return Outcome(rows, known["note"], known["facts"], predictions.read(unmarked) if unmarked.exists() else None)
+    repeats = tuple(predictions.read(file) for file in sorted(folder.glob("training_*.csv")))
+    without = predictions.read(unmarked) if unmarked.exists() else None
+    return Outcome(rows, known["note"], known["facts"], without, repeats)
 
 
 def _describe(
@@ -162,7 +171,9 @@ def _describe(
         return entry
     reference = outcomes.get(control.reference)
     against = reference.rows or None if reference else None
-    known = scores.compare(outcome.rows, against, material.rows, material.classes, chance, control.measure)
+    known = scores.compare(
+        outcome.rows, against, material.rows, material.classes, chance, control.measure, outcome.repeats
+    )
     if not control.share:
         known["share"] = None
     if outcome.unmarked is not None:

@@ -5,9 +5,10 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import stdtrit
 
 from cxrjax import findings, metrics, predictions
-from cxrjax.statistics import estimates, resampling
+from cxrjax.statistics import estimates, intervals, resampling
 
 METRICS = ("macro_f1", "accuracy", "macro_auroc")
 OF_CLASSES = ("f1", "recall", "specificity", "auroc", "support")
@@ -23,7 +24,19 @@ def measure(rows: Rows, classes: Sequence[str], weights: NDArray) -> dict[str, A
     """`METRICS`, and `OF_CLASSES` of each, over weightings [r, n] of n rows: a tree for `statistics.estimates`."""
     truth = metrics.index_labels([row["label"] for row in rows], classes)
     found = metrics.index_findings([row["finding"] for row in rows], classes)
-    tree = metrics.measure_findings(truth, found, predictions.probabilities(rows, classes), classes, weights)
+    return _select(metrics.measure_findings(truth, found, predictions.probabilities(rows, classes), classes, weights))
+
+
+def measure_guesses(rows: Rows, classes: Sequence[str], weights: NDArray) -> dict[str, Any]:
+    """Return the scores of `measure` of guesses from facts, each as high as their probabilities allow.
+
+    See `metrics.measure_guesses`, which also scores the source alone beside a network.
+    """
+    truth = metrics.index_labels([row["label"] for row in rows], classes)
+    return _select(metrics.measure_guesses(truth, predictions.probabilities(rows, classes), classes, weights))
+
+
+def _select(tree: Mapping[str, Any]) -> dict[str, Any]:
     each = {name: {key: of[key] for key in OF_CLASSES} for name, of in tree["classes"].items()}
     return {
         "macro_f1": tree["macro"]["f1"],
@@ -37,11 +50,8 @@ def measure_within_sources(rows: Rows, classes: Sequence[str], weights: NDArray)
     """`METRICS` among the radiographs of one source, over the sources that hold several labels."""
     groups = [np.array([i for i, row in enumerate(rows) if row["source"] == source]) for source in mixed_sources(rows)]
     parts = [measure([rows[i] for i in group], classes, weights[:, group]) for group in groups]
-    size = np.array([len(group) for group in groups], float)
-    values = {name: np.stack([estimates.values(part[name]) for part in parts], -1) for name in METRICS}
-    return {
-        name: estimates.divide(np.nan_to_num(value) @ size, ~np.isnan(value) @ size) for name, value in values.items()
-    } | {"classes": {}}
+    sizes = [len(group) for group in groups]
+    return {name: estimates.mean_of([part[name] for part in parts], sizes) for name in METRICS} | {"classes": {}}
 
 
 def mixed_sources(rows: Rows) -> list[str]:
@@ -57,6 +67,7 @@ def compare(
     classes: Sequence[str],
     chance: Mapping[str, float],
     measured: Measure = measure,
+    repeats: Sequence[Rows] = (),
 ) -> dict[str, Any]:
     """The scores of a control, and how they stand to others of the same radiographs.
 
@@ -67,6 +78,7 @@ def compare(
         classes: the K class names.
         chance: of `metrics.guess_blindly`.
         measured: what is measured of the control.
+        repeats: rows of other trainings of the control, which its scores are then the means over.
 
     Returns:
         {"scores", "classes", "share", "against", "change"}: numbers as `statistics.estimates.describe` has them.
@@ -74,19 +86,26 @@ def compare(
         "change" is control - against.
     """
     patients = findings.patients(rows)
+    trainings = [rows, *(_align(one, rows) for one in repeats)]
     run, against = _align(run, rows), None if against is None else _align(against, rows)
 
     def both(weights: NDArray) -> dict[str, Any]:
-        control, whole = measured(rows, classes, weights), measure(run, classes, weights)
-        above = [estimates.values(tree[HEADLINE]) - chance[HEADLINE] for tree in (control, whole)]
-        tree = {"scores": control, "run": whole[HEADLINE], "share": estimates.divide(*above)}
+        each = [measured(one, classes, weights) for one in trainings]
+        control = {name: estimates.mean_of([one[name] for one in each]) for name in METRICS} if repeats else each[0]
+        control = control | {"classes": each[0]["classes"]}
+        whole = measure(run, classes, weights)
+        share = estimates.share_above(control[HEADLINE], whole[HEADLINE], chance[HEADLINE])
+        tree = {"scores": control, "run": whole[HEADLINE], "share": share}
         if against is None:
             return tree
         before = {name: value for name, value in measure(against, classes, weights).items() if name in METRICS}
-        change = {name: estimates.values(control[name]) - estimates.values(before[name]) for name in METRICS}
+        change = {name: estimates.difference(control[name], before[name]) for name in METRICS}
         return tree | {"against": before, "change": change}
 
-    tree = estimates.describe(resampling.bootstrap(both, patients), resampling.crowding(patients), len(rows))
+    drawn = resampling.bootstrap(both, patients)
+    tree = estimates.describe(drawn, patients, len(rows))
+    if repeats:
+        _add_trainings(tree, drawn, chance)
     return {
         "scores": {name: tree["scores"][name] for name in METRICS},
         "classes": tree["scores"]["classes"],
@@ -96,15 +115,44 @@ def compare(
     }
 
 
+def _add_trainings(tree: dict[str, Any], drawn: Mapping[str, Any], chance: Mapping[str, float]) -> None:
+    """Widen the intervals of a control's scores by how its trainings differ.
+
+    The interval of a mean over trainings takes each of them as it is; the error of the mean, by Student's t over the
+    trainings, is independent of it, and the squares add.
+    """
+    for name in METRICS:
+        leaf = drawn["scores"][name]
+        each = np.array([estimates.values(part)[0] for part in leaf.parts])
+        if np.isnan(each).any():
+            continue
+        half = float(stdtrit(len(each) - 1, 1 - intervals.TAIL)) * each.std(ddof=1) / np.sqrt(len(each))
+        _widen(tree["scores"][name], half, 0.0, 1.0)
+        if name in (tree.get("change") or {}):
+            _widen(tree["change"][name], half, -1.0, 1.0)
+        above = estimates.values(drawn["run"])[0] - chance.get(name, np.nan)
+        if name == HEADLINE and above > 0:
+            _widen(tree["share"], half / above, -np.inf, np.inf)
+
+
+def _widen(number: dict[str, Any], half: float, lowest: float, highest: float) -> None:
+    if number["value"] is None:
+        return
+    value = number["value"]
+    low, high = number["interval"] or (value, value)
+    ends = value - np.hypot(value - low, half), value + np.hypot(high - value, half)
+    number["interval"] = [float(np.clip(end, lowest, highest)) for end in ends]
+
+
 def reach(number: Mapping[str, Any]) -> Sequence[float]:
     """Both ends of a number's interval; the number twice where no resample moves it, NaN where there is none."""
     return number["interval"] or [np.nan if number["value"] is None else number["value"]] * 2
 
 
 def _align(rows: Rows, wanted: Rows) -> list[Mapping[str, Any]]:
-    """The rows of the radiographs wanted, in their order."""
-    by_path = {row["path"]: row for row in rows}
+    """Return the rows of the radiographs wanted, in their order; paths of two sources may be the same."""
+    known = {(row["source"], row["path"]): row for row in rows}
     for row in wanted:
-        if row["path"] not in by_path:
+        if (row["source"], row["path"]) not in known:
             raise ValueError(f"{row['path']}: the run's evaluation has no row of it; evaluate the split anew")
-    return [by_path[row["path"]] for row in wanted]
+    return [known[row["source"], row["path"]] for row in wanted]

@@ -26,14 +26,20 @@ STEPS = 400  # at least, however few the radiographs are: a mark on two dozen of
 class SmallNetwork:
     """A small network of a config, trained."""
 
-    def __init__(self, config: ConfigDict, pictures: cohort.Split):
+    def __init__(self, config: ConfigDict, pictures: cohort.Split, seed: int | None = None):
         """Train it on a split, whose images are of the network's size.
+
+        Args:
+            config: its settings.
+            pictures: the split.
+            seed: of its training; None for that of the config.
 
         Raises:
             train.Diverged: its loss is no number.
         """
         # The validation that a task brings is not asked for: every control trains as long, and its last network counts.
         config = config.copy_and_resolve_references()
+        config.seed = config.seed if seed is None else seed
         epoch = math.ceil(len(pictures) / config.training.batch_size)
         config.training.epochs = max(config.training.epochs, math.ceil(STEPS / epoch))
         training = train.Training(config, classify.build(config, pictures, pictures, Finder(config, None)))

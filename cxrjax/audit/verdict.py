@@ -1,6 +1,6 @@
 """From the numbers of an audit to one paragraph, and to what the data set cannot support."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from cxrjax import tables
@@ -25,7 +25,14 @@ def conclude(audit: Numbers) -> dict[str, Any]:
     by_name = {one["name"]: one for one in audit["controls"] if one["scores"]}
     claims = _cannot_support(audit, by_name)
     sentences = [
-        *(*_score(audit), *_shortcuts(audit), *_left(audit, by_name), *_content(by_name), *_elsewhere(audit, by_name)),
+        *(
+            *_score(audit),
+            *_shortcuts(audit),
+            *_left(audit, by_name),
+            *_box(by_name),
+            *_content(by_name),
+            *_elsewhere(audit, by_name),
+        ),
         *(*_altered(audit, by_name), *_marks(by_name), *_shuffled(audit)),
     ]
     if claims:
@@ -50,6 +57,10 @@ def _score(audit: Numbers) -> list[str]:
     ]
     if HEADLINE not in known:
         said.append(f"There is no {NAMES[HEADLINE]} here, for all are {join(list(audit['labels']))}.")
+    if shared := audit.get("shared_patients", 0):
+        said.append(
+            f"{shared} of the patients are in training too: what a network remembers of them is in every score here."
+        )
     if audit["validation"]:
         said.append("The network was chosen by these very radiographs, so that its score is too good.")
     return said
@@ -141,6 +152,16 @@ def _content(by_name: Numbers) -> list[str]:
     return [f"{whole} on whole radiographs and {interval(by_name['lungs']['scores'][HEADLINE])} on the lungs alone."]
 
 
+def _box(by_name: Numbers) -> list[str]:
+    """Say how much the background's box tells by itself."""
+    if not {"background", "box"} <= by_name.keys() or not rules.is_found(by_name["background"]):
+        return []
+    return [
+        "In the background the lungs are a black box, and the box by itself, which tells their size and place and "
+        f"where none were found, reaches {interval(by_name['box']['scores'][HEADLINE])}."
+    ]
+
+
 def _elsewhere(audit: Numbers, by_name: Numbers) -> list[str]:
     left = by_name.get("leave_source_out")
     if not left or not left["against"]:
@@ -199,21 +220,22 @@ def _shuffled(audit: Numbers) -> list[str]:
             f"With labels shuffled the small network still reaches {ends}: something leaks, and no score here holds."
         ]
     times = f" (shuffled {len(reached)} times)" if len(reached) > 1 else ""
-    return [f"With labels shuffled the small network reaches {ends}{times}: no leak is seen."]
+    said = f"With labels shuffled the small network reaches {ends}{times}"
+    least = rules.least_leak(shuffled, audit["chance"])
+    if least > audit["chance"][HEADLINE] + rules.BLIND:
+        return [f"{said}, but only a leak that lifts it above {least:.2f} could be seen among so few radiographs."]
+    return [f"{said}: no leak is seen, where one that lifts it above {least:.2f} would be."]
 
 
 def _cannot_support(audit: Numbers, by_name: Numbers) -> list[tuple[str, str]]:
     """Claims, and why each has no ground."""
-    sources, claims = audit["sources"], []
-    everywhere = {source for of in sources.values() for source in of}
-    single = {label: next(iter(of)) for label, of in sources.items() if len(of) == 1}
+    claims = []
+    everywhere = {source for of in audit["sources"].values() for source in of}
     if len(everywhere) == 1:
         reason = f"all radiographs come from one source, {min(everywhere)}"
         claims.append(("any claim of how the network does elsewhere", reason))
-    elif single:
-        held = join([f"{label} (only in {source})" for label, source in single.items()])
-        reason = "a class of one source cannot be separated from it"
-        claims.append((f"that anything but the source tells {held}", reason))
+    else:
+        claims += _inseparable(audit["sources"])
     for name in ("source", "facts") if len(everywhere) > 1 else ():
         if told := rules.decided(by_name.get(name)):
             claims.append((f"any score of {join(told)}", f"knowing the {_enough(by_name[name], told)}"))
@@ -222,10 +244,45 @@ def _cannot_support(audit: Numbers, by_name: Numbers) -> list[tuple[str, str]]:
         found = one["kind"] == "shortcut" and one["by"] == "small network" and rules.is_found(one)
         if found and (told := rules.decided(one)):
             claims.append((f"that the lungs are what tells {join(told)}", f"seeing the {_enough(one, told)}"))
+    if audit.get("shared_patients", 0):
+        claims.append(("any score, on patients that the network has not seen", "patients of training are in the split"))
     left = by_name.get("leave_source_out")
     if left and left["against"] and rules.collapses(left, audit["chance"]):
         reason = f"the small network recognises {percent(left['scores']['accuracy'])}"
         claims.append(("that a class is recognised in a source that was not trained on", reason))
+    return claims
+
+
+def _inseparable(sources: Mapping[str, Mapping[str, int]]) -> list[tuple[str, str]]:
+    """Return the claims that the sources of the classes leave without ground.
+
+    Nothing but the source may tell a class whose sources hold no other class. Of two other classes that have no source
+    in common the same is true of telling one from the other, and of no more: within their sources, which hold other
+    classes too, the source tells nothing.
+    """
+    several = {
+        source
+        for source in {s for of in sources.values() for s in of}
+        if sum(source in of for of in sources.values()) > 1
+    }
+    alone = {label: sorted(of) for label, of in sources.items() if not several & set(of)}
+    claims = []
+    if alone:
+        held = join([f"{label} (alone in {join(of)})" for label, of in alone.items()])
+        reason = "a class that is alone in its source cannot be separated from it"
+        claims.append((f"that anything but the source tells {held}", reason))
+    others = [label for label in sources if label not in alone]
+    apart: dict[tuple[str, ...], list[str]] = {}
+    for label in others:
+        if elsewhere := tuple(other for other in others if not set(sources[label]) & set(sources[other])):
+            apart.setdefault(elsewhere, []).append(label)
+    said: list[set[str]] = []
+    for elsewhere, labels in apart.items():
+        if {*labels, *elsewhere} in said:
+            continue
+        said.append({*labels, *elsewhere})
+        reason = f"{join(labels)} and {join(elsewhere)} have no source in common"
+        claims.append((f"that anything but the source tells {join(labels)} from {join(elsewhere)}", reason))
     return claims
 
 

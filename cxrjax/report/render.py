@@ -93,11 +93,8 @@ def sentence(text: str) -> str:
 def headline(evidence: Evidence) -> list[tuple[str, Any, Any, Any]]:
     """The main scores: (name, of the network, of the source alone, of chance)."""
     network, source, chance = evidence.scores["all"], evidence.scores["source_alone"], evidence.chance
-    # Guesses have no probabilities to rank by; the audit's table of facts does.
-    asked = [control for control in evidence.audit["controls"] if control["name"] == "source"] if evidence.audit else []
-    ranked = asked[0]["scores"].get("macro_auroc") if asked else source["macro"]["auroc"]
     return [
-        ("macro AUROC", network["macro"]["auroc"], ranked, chance["macro_auroc"]),
+        ("macro AUROC", network["macro"]["auroc"], source["macro"]["auroc"], chance["macro_auroc"]),
         ("macro F1", network["macro"]["f1"], source["macro"]["f1"], chance["macro_f1"]),
         ("accuracy", network["accuracy"], source["accuracy"], chance["accuracy"]),
     ]

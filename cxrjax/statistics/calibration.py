@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize_scalar
 
-from cxrjax.statistics.estimates import Inflated, divide
+from cxrjax.statistics.estimates import Inflated, Loss, Share, divide
 
 BINS = 10  # of about equal numbers of radiographs; as Nixon et al. 2019 (adaptive calibration error), section 3.3
 HOTTEST = 20.0  # temperatures are sought from its inverse up to it
@@ -76,6 +76,7 @@ def prepare(probabilities: NDArray, truth: NDArray, found: NDArray) -> Callable[
 
     Returns:
         Weights [r, n] -> "ece" of the finding's probability, and "ece_if_calibrated", of `error_if_calibrated`;
+        "log_loss", the mean of -log of the truth's probability, in nats, 0 at best;
         "brier", sum over the classes of the squared distance from the truth, 0..2 (Brier 1950); and its parts (Murphy
         1973; Stephenson et al. 2008), over the same bins: brier = "reliability" - "resolution" + "uncertainty" +
         "within". Within is what varies inside of bins.
@@ -83,7 +84,7 @@ def prepare(probabilities: NDArray, truth: NDArray, found: NDArray) -> Callable[
     everyone = np.ones((1, len(truth)))
     rows, classes = np.arange(len(truth)), range(probabilities.shape[1])
     is_class = truth[:, None] == np.array(classes)
-    squares = ((probabilities - is_class) ** 2).sum(1)
+    squares, surprise = _square(probabilities, truth), _surprise(probabilities, truth)
     confidence, right = probabilities[rows, found], truth == found
     of_finding, of_class = bin_equally(confidence), [bin_equally(probabilities[:, k]) for k in classes]
 
@@ -94,10 +95,11 @@ def prepare(probabilities: NDArray, truth: NDArray, found: NDArray) -> Callable[
         return curve.weight, curve.claimed - curve.true, curve.true - common[:, None], common
 
     seen = [part(everyone, k) for k in classes]
+    rises = [_rise(probabilities, truth, found, loss) for loss in (_surprise, _square)]
     curve = reliability(confidence, right, of_finding, everyone)
     seen_error, chance = curve.claimed - curve.true, error_if_calibrated(confidence, of_finding)
 
-    def measure(weights: NDArray) -> dict[str, NDArray | Inflated]:
+    def measure(weights: NDArray) -> dict[str, NDArray | Inflated | Loss]:
         total, uncertain = weights.sum(-1), np.zeros(len(weights))
         unreliable, resolved = np.zeros((2, 3, len(weights)))
         for k in classes:
@@ -107,15 +109,17 @@ def prepare(probabilities: NDArray, truth: NDArray, found: NDArray) -> Callable[
             uncertain += common * (1 - common)
         brier = divide(weights @ squares, total)
         error = reliability(confidence, right, of_finding, weights)
+        errors = Share(divide(weights @ ~right, total), total)
+        of_error = _distance(error.weight, error.claimed - error.true, seen_error, 1)
+        nothing, one = np.zeros_like(total), np.ones_like(total)
         return {
             "n": total,
-            "ece": Inflated(
-                *_distance(error.weight, error.claimed - error.true, seen_error, 1), np.full_like(total, chance[1])
-            ),
+            "ece": Inflated(*of_error, np.full_like(total, chance[1]), errors, one),
             "ece_if_calibrated": chance,
-            "brier": brier,
-            "reliability": Inflated(*unreliable, np.zeros_like(total)),
-            "resolution": Inflated(*resolved, np.zeros_like(total)),
+            "log_loss": Loss(divide(weights @ surprise, total), errors, rises[0] * one),
+            "brier": Loss(brier, errors, rises[1] * one),
+            "reliability": Inflated(*unreliable, nothing, errors, nothing),
+            "resolution": Inflated(*resolved, nothing, errors, nothing),
             "uncertainty": uncertain,
             "within": brier - unreliable[0] + resolved[0] - uncertain,
         }
@@ -133,20 +137,34 @@ def apply_temperature(probabilities: NDArray, temperature: float) -> NDArray:
 
 
 def fit_temperature(probabilities: NDArray, truth: NDArray) -> float:
-    """The temperature [1/HOTTEST, HOTTEST] at which the truth is likeliest (Guo et al. 2017, section 4.2).
+    """Return the temperature at which the truth is likeliest (Guo et al. 2017, section 4.2), by Platt's targets.
+
+    Where all findings are right the likelihood has no maximum: the colder, the better. The targets are therefore those
+    of Platt 1999 (section 2.2): each radiograph counts as its class with 1 - 1 / (n + 2), the rest is shared among the
+    others, as if one more radiograph had been of another class.
 
     Args:
         probabilities: [n, K], n > 0, of radiographs that the network was not trained on.
         truth: int [n].
+
+    Returns:
+        The temperature, within 1 / HOTTEST and HOTTEST; see `is_at_bound`.
     """
-    rows = np.arange(len(truth))
+    count = probabilities.shape[1]
+    doubt = 1 / (len(truth) + 2)
+    targets = np.where(np.arange(count) == truth[:, None], 1 - doubt, doubt / max(count - 1, 1))
 
     def surprise(log_temperature: float) -> float:
         scaled = apply_temperature(probabilities, np.exp(log_temperature))
-        return -np.log(np.maximum(scaled[rows, truth], _TINY)).mean()
+        return -(targets * np.log(np.maximum(scaled, _TINY))).sum(1).mean()
 
     bound = np.log(HOTTEST)
     return float(np.exp(minimize_scalar(surprise, bounds=(-bound, bound), method="bounded").x))
+
+
+def is_at_bound(temperature: float) -> bool:
+    """Return whether a temperature is as low or as high as `fit_temperature` seeks: the best one lies beyond."""
+    return abs(np.log(temperature)) > np.log(HOTTEST) - 0.01
 
 
 def _distance(weight: NDArray, gaps: NDArray, seen: NDArray, power: int) -> NDArray:
@@ -166,6 +184,33 @@ def _distance(weight: NDArray, gaps: NDArray, seen: NDArray, power: int) -> NDAr
     along = _average(weight, slope * noise)
     pushed = _average(weight, np.abs(noise) ** power) + (along if power == 2 else 0)
     return np.stack([_average(weight, np.abs(gaps) ** power), pushed, -along])
+
+
+def _surprise(probabilities: NDArray, truth: NDArray) -> NDArray:
+    """Return -log of the truth's probability [n], in nats."""
+    return -np.log(np.maximum(probabilities[np.arange(len(truth)), truth], _TINY))
+
+
+def _square(probabilities: NDArray, truth: NDArray) -> NDArray:
+    """Return the squared distance [n] of probabilities from the truth."""
+    return ((probabilities - np.eye(probabilities.shape[1])[truth]) ** 2).sum(1)
+
+
+def _rise(probabilities: NDArray, truth: NDArray, found: NDArray, loss: Callable[[NDArray, NDArray], NDArray]) -> float:
+    """Return how much greater a loss is where a finding is wrong: the mean of those seen, and of one that is claimed.
+
+    The one that is claimed is that of the likeliest other class, each radiograph by the probability that its finding
+    is wrong.
+    """
+    wrong = truth != found
+    rows = np.arange(len(truth))
+    others = probabilities.copy()
+    others[rows, found] = -1
+    claimed = loss(probabilities, others.argmax(1)) - loss(probabilities, found)
+    doubt = 1 - probabilities[rows, found]
+    expected = (doubt * claimed).sum() / max(doubt.sum(), _TINY)
+    seen = (loss(probabilities, truth) - loss(probabilities, found))[wrong]
+    return float((seen.sum() + expected) / (wrong.sum() + 1))
 
 
 def _average(weight: NDArray, values: NDArray) -> NDArray:

@@ -61,16 +61,21 @@ def average_precision(ranking: Ranking) -> NDArray:
     return divide(np.einsum("rg,rg->r", np.diff(ranking.hits), precision), ranking.hits[:, -1])
 
 
-def choose_threshold(ranking: Ranking, specificity: float = 0.0, sensitivity: float = 0.0) -> float:
-    """The threshold that keeps one rate at least as high as wanted, and the other as high as can be then.
+def choose_threshold(ranking: Ranking, specificity: float = 0.0, sensitivity: float = 0.0, more: float = 1.0) -> float:
+    """Return the threshold that promises one rate on new radiographs, and gives the other as high as can be then.
+
+    The share of new positives that reach the k-th highest of m is k / (m + 1) on average, and so for negatives: a
+    sensitivity needs at least its share of m + 1 hits, as in conformal prediction (Vovk et al. 2005, chapter 2). Of
+    all thresholds between two scores, which have the same rates here, the one in their middle is returned.
 
     Args:
         ranking: its first weighting counts. What scores minus infinity is never called positive.
         specificity: wanted, 0..1, sensitivity then highest; or
         sensitivity: wanted, specificity then highest. One of the two is given.
+        more: radiographs that come together, in place of 1; where patients have several, `resampling.crowding`.
 
     Returns:
-        The threshold; infinity where it cannot be reached but by calling nothing positive, or not at all.
+        The threshold; infinity where it cannot be promised but by calling nothing positive, or not at all.
 
     Raises:
         ValueError: there are no positives or no negatives to choose it by.
@@ -81,8 +86,8 @@ def choose_threshold(ranking: Ranking, specificity: float = 0.0, sensitivity: fl
     called = ranking.thresholds > -np.inf
     hits, alarms = ranking.hits[0, called], ranking.alarms[0, called]
     # A whole number over another may fall short of the decimal fraction wanted by a rounding.
-    enough = hits >= sensitivity * positives - 1e-9
-    enough &= negatives - alarms >= specificity * negatives - 1e-9
+    enough = hits >= sensitivity * (positives + more * bool(sensitivity)) - 1e-9
+    enough &= negatives - alarms >= specificity * (negatives + more * bool(specificity)) - 1e-9
     chosen = np.flatnonzero(enough)
     if not len(chosen):
         return np.inf
@@ -90,7 +95,9 @@ def choose_threshold(ranking: Ranking, specificity: float = 0.0, sensitivity: fl
         best = np.searchsorted(alarms, alarms[chosen[0]], "right") - 1  # of as few alarms, that with most hits
     else:
         best = np.searchsorted(hits, hits[chosen[-1]], "left")  # of as many hits, that with fewest alarms
-    return float(ranking.thresholds[best])
+    score = ranking.thresholds[best]
+    next_lower = ranking.thresholds[best + 1] if best + 1 < len(ranking.thresholds) else -np.inf
+    return float((score + next_lower) / 2) if np.isfinite([score, next_lower]).all() else float(score)
 
 
 def _accumulate(weights: NDArray, ends: NDArray) -> NDArray:

@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from cxrjax.statistics.estimates import Share, divide
+from cxrjax.statistics.estimates import Mean, Share, divide
 from cxrjax.statistics.ranking import Ranking, rank
 
 SHARES = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)  # referred
@@ -29,7 +29,11 @@ def measure(kept: Ranking) -> dict:
     Returns:
         "area": under the curve of accuracy over the share referred, 0..1, [r]; and "accuracy": {share referred: Share}.
     """
-    return {"area": area(kept), "accuracy": dict(zip(map(str, SHARES), accuracy(kept, SHARES), strict=True))}
+    everyone = kept.hits[:, -1] + kept.alarms[:, -1]
+    return {
+        "area": Mean(area(kept), everyone),
+        "accuracy": dict(zip(map(str, SHARES), accuracy(kept, SHARES), strict=True)),
+    }
 
 
 def accuracy(kept: Ranking, referred: tuple[float, ...]) -> list[Share]:

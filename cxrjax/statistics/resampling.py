@@ -57,7 +57,7 @@ def bootstrap(
     Returns:
         The measure's tree, every first axis 1 + `resamples` long, and 1 of one patient.
     """
-    return _join([measure(weights) for weights in weigh(patients, resamples, seed)])
+    return _join([measure(weights) for weights in weigh(patients, resamples, seed)], {})
 
 
 def crowding(patients: Sequence[str]) -> float:
@@ -69,10 +69,17 @@ def crowding(patients: Sequence[str]) -> float:
     return float((counts**2).sum() / counts.sum())
 
 
-def _join(parts: Sequence[Any]) -> Any:
+def _join(parts: Sequence[Any], known: dict[tuple[int, ...], NDArray]) -> Any:
+    """Join trees leaf by leaf; arrays that stand in several places of a tree are joined once."""
     first = parts[0]
     if isinstance(first, dict):
-        return {key: _join([part[key] for part in parts]) for key in first}
+        return {key: _join([part[key] for part in parts], known) for key in first}
     if isinstance(first, tuple):
-        return type(first)(*map(np.concatenate, zip(*parts, strict=True)))
-    return np.concatenate(parts) if isinstance(first, np.ndarray) else first
+        joined = [_join(each, known) for each in zip(*parts, strict=True)]
+        return type(first)(*joined) if hasattr(first, "_fields") else tuple(joined)
+    if not isinstance(first, np.ndarray):
+        return first
+    place = tuple(map(id, parts))
+    if place not in known:
+        known[place] = np.concatenate(parts)
+    return known[place]

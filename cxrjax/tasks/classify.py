@@ -12,6 +12,8 @@ from cxrjax import augment, cohort, data, devices, losses, metrics, models, netw
 from cxrjax.tasks import Task, examples
 from cxrjax.tasks.finding_lungs import Finder
 
+METRICS = ("macro_f1", "macro_auroc", "accuracy", "loss")  # of validation
+
 
 def build(
     config: ConfigDict,
@@ -32,6 +34,7 @@ def build(
 
     Raises:
         data.MissingData: a label is not among the classes, or no lungs are found in any training radiograph.
+        ValueError: validation cannot tell the metric that the network is to be chosen by.
     """
     classifier = networks.classifier(config)
     classes = tuple(config.classifier.classes)
@@ -66,8 +69,35 @@ def build(
         return value, new.get("batch_stats", {})
 
     asked = examples.look(config, finder, validation, config.data.validation)
+    check_metric(config.training.metric, config.data.validation, asked.labels, asked.found)
     validate = _validation(config, classifier, asked)
     return Task(learned.show(rows), labels, init, loss, validate)
+
+
+def check_metric(metric: str, split: str, labels: np.ndarray, found: np.ndarray) -> None:
+    """Refuse a metric that is no number in validation, for no epoch could be the best by it.
+
+    Args:
+        metric: of `METRICS`; "" is not checked.
+        split: the name of validation.
+        labels: int [n], the classes of its radiographs.
+        found: bool [n], whether lungs are found in each.
+
+    Raises:
+        ValueError: there is no such metric, or it cannot be told.
+    """
+    if metric and metric not in METRICS:
+        raise ValueError(f"training.metric: no metric called {metric!r}; there are {', '.join(METRICS)}")
+    if metric == "macro_auroc" and len(np.unique(labels)) < 2:
+        raise ValueError(
+            f"training.metric=macro_auroc is no number in {split}, where all radiographs are of one class; choose "
+            "another metric, or a data.validation of several classes"
+        )
+    if metric == "loss" and not found.any():
+        raise ValueError(
+            f"training.metric=loss is no number in {split}, where no lungs are found in any radiograph; choose another "
+            "segmenter.workdir or data.validation"
+        )
 
 
 def _focus(config: ConfigDict) -> tuple[float, float]:

@@ -73,6 +73,21 @@ def measure(predicted: np.ndarray, truth: np.ndarray, kind: int) -> dict[str, fl
     return row
 
 
+def average_jaccard(scores: Mapping[str, Mapping[str, Any]]) -> float:
+    """Return the mean Jaccard that a network is selected by.
+
+    It is that of heart, left and right lung, as the original's `np.mean(ji[1:])` (segmentation/train.py), so that left
+    and right count; with that of both lungs where some masks, or all, know no more.
+
+    Args:
+        scores: {structure: {"jaccard", "support"}}, of `metrics.segmentation_metrics`.
+    """
+    names = [name for name in ("heart", "left lung", "right lung") if scores[name]["support"]]
+    if not names or scores["lungs"]["support"] > max(scores[name]["support"] for name in names):
+        names.append("lungs")
+    return float(np.mean([scores[name]["jaccard"] for name in names]))
+
+
 def _validation(config: ConfigDict, segmenter: networks.Network, split: cohort.Split | data.Stored) -> Any:
     """Scores of the raw label map at the segmenter's size: what the network itself has learned."""
     background, size = config.training.background_weight, config.evaluation.batch_size
@@ -102,9 +117,7 @@ def _validation(config: ConfigDict, segmenter: networks.Network, split: cohort.S
                 for row, labels in zip(rows[:count], predicted, strict=False):
                     table.append(measure(labels, part["masks"][row], part["kinds"][row]) | {"status": "ok"})
         scores = metrics.segmentation_metrics(table)["structures"]
-        # The original keeps the network with the best Jaccard of lungs and heart.
-        known = [scores[name]["jaccard"] for name in ("lungs", "heart") if scores[name]["support"]]
-        return {"jaccard": float(np.mean(known)), "dice_lungs": scores["lungs"]["dice"], "loss": float(np.mean(loss))}
+        return {"jaccard": average_jaccard(scores), "dice_lungs": scores["lungs"]["dice"], "loss": float(np.mean(loss))}
 
     return validate
 

@@ -1,0 +1,190 @@
+"""How often the audit's verdict is right on made-up data whose truth is known, of six kinds.
+
+    python -m benchmarks.verdicts [--draws=20]
+
+Rows are made up as the network, the small networks of the controls and the sources of training would leave them; no
+network is trained. 300 radiographs of four classes, each draw others.
+"""
+
+import argparse
+from collections import Counter
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cxrjax import findings, metrics
+from cxrjax.audit import scores, verdict
+from cxrjax.audit.material import find_shared_patients
+from cxrjax.statistics import source_alone
+
+CLASSES = ("normal", "bacterial", "viral", "covid19")
+COUNT, TRAINED = 300, 900
+SKILL = 2.0  # of a network that sees the disease: macro AUROC 0.92
+
+Rows = list[dict[str, Any]]
+Sources = dict[str, dict[str, float]]  # {class: {source: share of its radiographs}}
+
+
+class Kind(NamedTuple):
+    """Made-up data, and what is true of them."""
+
+    sources: Sources
+    sees_disease: bool  # the network
+    sees_source: bool  # the network
+    marked: str  # the class that has a mark in the background; "" for none
+    shared: int  # patients of training among those of the split
+    is_right: Callable[[dict[str, Any]], bool]  # of the verdict
+
+
+def says(verdict: dict[str, Any], *parts: str) -> bool:
+    return all(part in verdict["paragraph"] for part in parts)
+
+
+def claims(verdict: dict[str, Any], part: str) -> bool:
+    return any(part in claim for claim in verdict["cannot_support"])
+
+
+EVENLY = {name: {"north": 0.5, "south": 0.5} for name in CLASSES}
+ALONE = {name: {f"hospital of {name}": 1.0} for name in CLASSES}
+UNEVENLY = {
+    name: {"north": share, "south": 1 - share} for name, share in zip(CLASSES, (0.9, 0.8, 0.2, 0.1), strict=True)
+}
+SHARED = {"normal": {"north": 0.6, "south": 0.4}} | {name: {"north": 1.0} for name in CLASSES[1:]}
+KINDS = {
+    "no shortcut": Kind(
+        EVENLY, True, False, "", 0,
+        lambda v: says(v, "shortcuts tried is found") and not v["cannot_support"] and not says(v, "something leaks"),
+    ),
+    "source alone": Kind(
+        ALONE, False, True, "", 0,
+        lambda v: says(v, "From the source alone a macro AUROC of 1.00", "nothing of the score is sure to be left")
+        and all(claims(v, f"{name} (alone in hospital of {name})") for name in CLASSES),
+    ),
+    "source beside true signal": Kind(
+        UNEVENLY, True, True, "", 0,
+        lambda v: says(v, "From the source alone", "What the source alone does not reach is")
+        and not v["cannot_support"] and not says(v, "which cannot be told from chance"),
+    ),
+    "classes that share a source": Kind(
+        SHARED, True, False, "", 0,
+        lambda v: not claims(v, "anything but the source") and not says(v, "which cannot be told from chance")
+        and says(v, "Among radiographs of one source"),
+    ),
+    "a marker": Kind(
+        EVENLY, True, False, "covid19", 0,
+        lambda v: says(v, "From the background alone") and not claims(v, "anything but the source")
+        and claims(v, "that the lungs are what tells covid19"),
+    ),
+    "a leak of patients": Kind(
+        EVENLY, True, False, "", 40,
+        lambda v: says(v, "40 of the patients are in training too") and claims(v, "any score, on patients"),
+    ),
+}  # fmt: skip
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--draws", type=int, default=20)
+    draws = parser.parse_args(arguments).draws
+    print("| made-up data | verdicts that are right |\n|---|---|")
+    for name, kind in KINDS.items():
+        right = sum(kind.is_right(conclude(kind, np.random.default_rng(seed))) for seed in range(draws))
+        print(f"| {name} | {right} of {draws} |", flush=True)
+
+
+def conclude(kind: Kind, rng: np.random.Generator) -> dict[str, Any]:
+    """Return the verdict on one draw."""
+    train, test = draw(kind, rng, TRAINED, "train"), draw(kind, rng, COUNT, "test")
+    for i in range(kind.shared):
+        test[i]["patient_id"], test[i]["source"] = train[i]["patient_id"], train[i]["source"]
+    truth = np.array([CLASSES.index(row["label"]) for row in test])
+    counts: dict[str, Counter] = {}
+    for row in train:
+        counts.setdefault(row["source"], Counter())[row["label"]] += 1
+    by_source = source_alone.guess(counts, [row["source"] for row in test], CLASSES)
+    run = answer(test, kind.sees_disease * SKILL * np.eye(4)[truth] + kind.sees_source * np.log(by_source + 0.02), rng)
+    is_marked = np.array([row["label"] == kind.marked for row in test])
+    mark = np.outer(np.where(is_marked, 8, -8), [name == kind.marked for name in CLASSES])
+    nothing = np.zeros((COUNT, 4))
+    chance = metrics.guess_blindly([row["label"] for row in train], [row["label"] for row in test], CLASSES)
+    plain = [dict(row) | probabilities(each) for row, each in zip(test, by_source, strict=True)]
+    mixed = [row for row in run if row["source"] in scores.mixed_sources(run)]
+    shown = [answer(test, nothing + mark, rng) for _ in range(3)]
+    controls = [
+        describe("source", "source alone", "shortcut", "table", plain, run, chance, scores.measure_guesses),
+        describe(
+            "background", "background alone", "shortcut", "small network", shown[0], run, chance, repeats=shown[1:]
+        ),
+        *(
+            describe(
+                f"shuffled_labels_{i}",
+                "labels shuffled",
+                "check",
+                "small network",
+                answer(test, nothing, rng),
+                run,
+                chance,
+            )
+            for i in range(3)
+        ),
+    ]
+    if mixed:
+        measure = scores.measure_within_sources
+        controls.append(
+            describe("within_source", "within one source", "content", "network", mixed, run, chance, measure)
+        )
+    of_labels: dict[str, dict[str, int]] = {name: {} for name in CLASSES}
+    for source, of in counts.items():
+        for name, count in of.items():
+            of_labels[name][source] = count
+    return verdict.conclude(
+        {
+            "n": COUNT,
+            "patients": len(set(findings.patients(test))),
+            "score": scores.compare(run, None, run, CLASSES, chance)["scores"],
+            "chance": chance,
+            "labels": Counter(row["label"] for row in test),
+            "validation": False,
+            "shared_patients": len(find_shared_patients(train, test)),
+            "sources": of_labels,
+            "controls": controls,
+        }
+    )
+
+
+def draw(kind: Kind, rng: np.random.Generator, count: int, split: str) -> Rows:
+    """Draw radiographs of the classes in turn, each of a patient of its own."""
+    rows = []
+    for i in range(count):
+        label = CLASSES[i % len(CLASSES)]
+        source = rng.choice(list(kind.sources[label]), p=list(kind.sources[label].values()))
+        rows.append({"path": f"{split}/{i}.png", "patient_id": f"{split} {i}", "source": str(source), "label": label})
+    return rows
+
+
+def answer(rows: Rows, logits: NDArray, rng: np.random.Generator) -> Rows:
+    """Return the rows of a network that knows `logits` [n, K] but for noise of deviation 1."""
+    odds = np.exp(logits + rng.normal(size=logits.shape))
+    return [row | probabilities(each) for row, each in zip(rows, odds / odds.sum(1, keepdims=True), strict=True)]
+
+
+def probabilities(each: NDArray) -> dict[str, Any]:
+    known = {f"probability_{name}": float(p) for name, p in zip(CLASSES, each, strict=True)}
+    return known | {"finding": CLASSES[int(each.argmax())]}
+
+
+def describe(
+    name: str, title: str, kind: str, by: str, rows: Rows, run: Rows, chance: dict[str, float],
+    measure: scores.Measure = scores.measure, repeats: Sequence[Rows] = (),
+) -> dict[str, Any]:  # fmt: skip
+    """Return an entry of audit.json."""
+    known = scores.compare(rows, None, run, CLASSES, chance, measure, repeats)
+    if kind != "shortcut":
+        known["share"] = None
+    return {"name": name, "title": title, "kind": kind, "by": by, "note": ""} | known
+
+
+if __name__ == "__main__":
+    main()
