@@ -3,6 +3,7 @@
 import os
 from dataclasses import replace
 
+from cxrjax.runtime.terminal import escape
 from data_prep.row import Row, Skip
 
 
@@ -16,12 +17,8 @@ def storable(text: str) -> str:
 
 
 def printable(text: str) -> str:
-    """A text without control characters, which a terminal would obey; lines stay lines."""
-    shown = storable(text)
-    return "".join(
-        letter if letter.isprintable() or letter == "\n" else letter.encode("unicode_escape").decode()
-        for letter in shown
-    )
+    """Return a text without control characters, which a terminal would obey; lines stay lines."""
+    return escape(storable(text), allowed="\n")
 
 
 def clean(one: Row | Skip) -> Row | Skip:

@@ -164,6 +164,7 @@ ALLOWED: dict[str, set[str]] = {
     "data_prep": {"data_prep.*"},
     "data_prep.*": {"data_prep", "data_prep.*", "cxrjax.io.*", "cxrjax.radiograph"},
     "data_prep.__main__": {"data_prep.*", "cxrjax.io.*", "cxrjax.runtime.signals"},
+    "data_prep.text": {"data_prep.*", "cxrjax.runtime.terminal"},
     "data_prep.workers": {"data_prep.*", "cxrjax.runtime.signals"},
     "configs": set(),
     "configs.*": {"configs.*"},

@@ -1,5 +1,7 @@
 """Text of files and libraries, made fit to be printed as one line of an error message."""
 
+from cxrjax.runtime.terminal import escape
+
 LONGEST = 4000  # characters of a whole message
 SHORT = 100  # characters of a name that a file gives
 
@@ -12,13 +14,10 @@ def printable(text: object, longest: int = LONGEST) -> str:
         longest: characters of the result, at most; what is left out is replaced by "…".
 
     Returns:
-        The text; control characters, line breaks and characters that cannot be encoded are escaped (`\x1b`, `\n`).
+        The text, escaped as by `terminal.escape`.
     """
     text = str(text)
-    line = "".join(
-        character if character.isprintable() else character.encode("unicode_escape", "surrogatepass").decode("ascii")
-        for character in text[: longest + 1]
-    )
+    line = escape(text[: longest + 1])
     return line if len(line) <= longest and len(text) <= longest else f"{line[: longest - 1]}…"
 
 
