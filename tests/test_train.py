@@ -134,7 +134,7 @@ def unkilled(tmp_path_factory, small_segmenter):
     [
         pytest.param(2, False, id="inside an epoch"),
         pytest.param(3, True, id="before best", marks=pytest.mark.slow),
-        pytest.param(3, False, id="between best and last"),
+        pytest.param(3, False, id="between best and last", marks=pytest.mark.slow),
         pytest.param(4, True, id="after metrics", marks=pytest.mark.slow),
         pytest.param(4, False, id="between epochs", marks=pytest.mark.slow),
         pytest.param(6, False, id="second epoch", marks=pytest.mark.slow),
