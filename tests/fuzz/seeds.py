@@ -2,7 +2,6 @@
 
 import csv
 import io
-import json
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -118,7 +117,7 @@ def _write_configs(folder: Path) -> None:
 
 
 def _write_features(folder: Path) -> None:
-    (folder / "features.json").write_text(json.dumps(features().to_json()))
+    features().save_config(str(folder))
 
 
 def _write_csv(path: Path, rows: list[tuple]) -> None:

@@ -59,9 +59,9 @@ def _load_config(path: Path) -> None:
 
 def _open_data_set(path: Path) -> None:
     """Open a prepared data set whose features.json is the file."""
-    folder = path.with_name("data") / "1.0.0"
+    folder = path.with_name("data") / "2.0.0"
     folder.mkdir(parents=True, exist_ok=True)
-    info = {"name": "data", "version": "1.0.0", "fileFormat": "array_record", "splits": []}
+    info = {"name": "data", "version": "2.0.0", "moduleName": "data_prep.builder", "fileFormat": "array_record"}
     (folder / "dataset_info.json").write_text(json.dumps(info))
     shutil.copy(path, folder / "features.json")
     data.list_splits(str(folder))
