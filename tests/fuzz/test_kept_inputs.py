@@ -5,11 +5,23 @@ from pathlib import Path
 
 import pytest
 
+from cxrjax.pretrained import keras
+from cxrjax.runtime.bounded import Bounds
 from tests.fuzz.seeds import NAMES, write
 from tests.fuzz.targets import TARGETS
 
 CORPUS = Path(__file__).parent / "corpus"
 KEPT = sorted(path for path in CORPUS.glob("*/*") if path.is_file())
+
+
+@pytest.fixture(autouse=True, scope="module")
+def quick_bounds():
+    """Give files of Keras two seconds, of which one is known to take any number."""
+    keras._process.cache_clear()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(keras, "BOUNDS", Bounds(max_seconds=2, max_memory=keras.BOUNDS.max_memory))
+        yield
+    keras._process.cache_clear()
 
 
 def _replay(name: str, path: Path, folder: Path) -> Exception | None:
