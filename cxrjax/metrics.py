@@ -174,7 +174,7 @@ def measure_areas(positive: NDArray, scores: NDArray | None, weights: NDArray) -
         unknown = np.full(len(weights), np.nan)
         return {"auroc": unknown, "average_precision": unknown}
     order = ranking.rank(positive, scores, weights)
-    counts = order.hits[:, -1], order.alarms[:, -1]
+    counts = [count[:, -1].copy() for count in (order.hits, order.alarms)]  # views would hold all counts in memory
     return {
         "auroc": Auroc(ranking.auroc(order), *counts),
         "average_precision": AveragePrecision(ranking.average_precision(order), *counts),

@@ -180,3 +180,10 @@ def test_segmentation_counts_failures_as_zero_and_leaves_out_what_has_no_truth()
     assert ours["macro"] == pytest.approx({"dice": 0.45, "jaccard": 0.35})
     with pytest.raises(ValueError, match="no radiograph"):
         metrics.segmentation_metrics([])
+
+
+def test_scores_hold_no_counts_of_every_threshold():
+    weights = np.ones((4, 30))
+    of = metrics.measure_areas(np.arange(30) < 9, np.arange(30.0), weights)
+    for leaf in of.values():
+        assert all(part.base is None or part.base.size <= 4 * weights.size // 30 for part in leaf)
