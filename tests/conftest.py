@@ -12,9 +12,10 @@ from cxrjax import models
 from cxrjax.models.fc_densenet import FCDenseNet
 
 # XLA compiles most programs three times as fast without the emitters that fuse operators by way of MLIR. XLA reads the
-# flags once, before the first array, which some test files make as they are imported. A future XLA that no longer has
-# this flag ends at once and names it: then delete it here.
-os.environ["XLA_FLAGS"] = "--xla_cpu_use_fusion_emitters=false"
+# flags once, before the first array, which some test files make as they are imported. Newer releases lack the flag, and
+# end at once where they are given it.
+if jax.__version_info__ < (0, 11):
+    os.environ["XLA_FLAGS"] = "--xla_cpu_use_fusion_emitters=false"
 
 
 # Files that take longest, begun first, so that of several workers none is left with one of them at the end.

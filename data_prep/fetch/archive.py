@@ -1,5 +1,6 @@
 """Archives: files in one file, unpacked into one folder and nowhere else."""
 
+import errno
 import tarfile
 import zipfile
 from collections.abc import Iterator
@@ -14,6 +15,8 @@ _BLOCK = 1 << 20  # bytes
 # Unpacked bytes for each byte of an archive, and besides: pictures shrink to a third, tables to a tenth, bombs to a
 # thousandth.
 _RATIO, _ALLOWANCE = 100, 1 << 30
+# Of the disk; other errors of the system, such as a name that is too long, come of what the archive says.
+_OF_THE_DISK = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS, errno.EIO, errno.EMFILE})
 
 
 def unpack(archive: Path, folder: Path) -> None:
@@ -22,7 +25,7 @@ def unpack(archive: Path, folder: Path) -> None:
     Raises:
         CannotPrepare: it is damaged, unpacks to far more than its size, or holds a link or a file that would lie
             outside the folder.
-        OSError: the disk is full.
+        OSError: the disk is full, or cannot be written to.
     """
     inside = folder.resolve()
     left = _RATIO * archive.stat().st_size + _ALLOWANCE
@@ -41,7 +44,7 @@ def unpack(archive: Path, folder: Path) -> None:
     except CannotPrepare:
         raise
     except Exception as error:  # readers of damaged archives raise whatever they like
-        if isinstance(error, OSError) and error.errno is not None:
+        if isinstance(error, OSError) and error.errno in _OF_THE_DISK:
             raise
         reason = str(error) or type(error).__name__
         raise CannotPrepare(f"{archive.name}: not an archive, or a damaged one ({reason})") from error

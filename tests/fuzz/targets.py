@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cxrjax import data, lesions, predictions, radiograph, runs
+from cxrjax.io import json_file
 from cxrjax.pretrained.files import UnreadableWeights, read_weights
 from data_prep import masks, splits
 from data_prep.fetch import archive
@@ -84,6 +85,6 @@ TARGETS = {
     "archive": Target(_unpack, (CannotPrepare,), (".zip", ".tar.gz")),
     "lesions": Target(lesions.read, (ValueError,), (".csv",)),
     "predictions": Target(predictions.read, (ValueError,), (".csv",)),
-    "config": Target(_load_config, (runs.UnfitRun,), (".json",)),
+    "config": Target(_load_config, (runs.UnfitRun, json_file.DamagedFile), (".json",)),
     "features": Target(_open_data_set, (data.MissingData,), (".json",)),
 }
