@@ -1,6 +1,7 @@
 """Labels as people write them, brought to one spelling each."""
 
 import re
+import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Iterable
 
@@ -18,6 +19,7 @@ _SEPARATORS = re.compile(r"(?<=[^\W\d_])[\s_-]+(?=\w)|(?<=\w)[\s_-]+(?=[^\W\d_])
 
 def normalise(word: str) -> str:
     """The label of the shared vocabulary that a word says, else the word as it is."""
+    word = unicodedata.normalize("NFC", word)
     if word.strip().endswith(("+", "-")):  # positive and negative are not the same
         return word
     return _LABELS.get(re.sub("[^a-z0-9]", "", word.lower()), word)
@@ -38,6 +40,21 @@ def unify(words: Iterable[str]) -> dict[str, str]:
         spellings[_key(word)][normalise(word)] += count
     usual = {key: min(known, key=lambda label: (-known[label], label)) for key, known in spellings.items()}
     return {word: usual[_key(word)] for word in counts}
+
+
+def find_several(words: Iterable[str]) -> str:
+    """Return a label that names several findings, as "A|B", "['A', 'B']", or "A, B" beside "A"; "" if none does."""
+    words = set(words)
+    parts = {word: {part.strip() for part in re.split(r"[,+&/]|\band\b", word) if part.strip()} for word in words}
+    counts = Counter(part for several in parts.values() for part in several)
+    for word in sorted(words):
+        if len([part for part in re.split("[|;]", word) if part.strip()]) > 1 or re.fullmatch(r"\[.*\]|\{.*\}", word):
+            return word
+        if len(parts[word]) > 1 and (
+            parts[word] <= words or ("," in word and max(counts[part] for part in parts[word]) > 1)
+        ):
+            return word
+    return ""
 
 
 def describe_merged(labels: dict[str, str]) -> str:
