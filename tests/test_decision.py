@@ -36,7 +36,7 @@ def test_a_run_says_nothing_unless_a_confidence_was_chosen_for_its_network(tmp_p
         ({"step": 7}, None),  # of an older version
         ({"step": 6, "min_confidence": 0.6}, None),
     ):
-        calibration.path(tmp_path).write_text(json.dumps(known))
+        calibration.path(tmp_path).write_text(json.dumps({"temperature": 1.0, "operating_points": {}} | known))
         assert calibration.load_min_confidence(tmp_path, 7) == expected
 
 

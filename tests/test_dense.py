@@ -166,9 +166,12 @@ def test_the_map_lies_where_the_evidence_is(size):
 def test_one_of_a_batch_is_what_it_is_alone(image, lungs):
     network, variables = build()
     pictures, masks = jnp.stack([image, image[::-1]]), jnp.stack([lungs, lungs[:, ::-1]])
-    examine = jax.jit(
-        lambda *one: pipeline._examine(network, variables, *one, jnp.ones(()), jax.random.key(0), SETTINGS)
-    )
+
+    @jax.jit
+    def examine(image, lungs):
+        looks = pipeline.classify(network, variables, image, lungs, jnp.ones(()), jax.random.key(0), SETTINGS)
+        return pipeline.tell(network, variables, image, looks, SETTINGS)
+
     together = jax.vmap(examine)(pictures, masks)
     for i in range(2):
         vote, mapped, features = examine(pictures[i], masks[i])

@@ -134,7 +134,7 @@ def test_a_run_that_kept_its_labels_needs_no_data_but_those_evaluated(run, prepa
 
 
 def test_validation_without_lungs_calibrates_nothing(run, monkeypatch, capsys):
-    calibration.path(run).write_text('{"step": 2}')
+    calibration.path(run).write_text('{"step": 2, "temperature": 1.0, "operating_points": {}}')
     monkeypatch.setattr(StandIn, "blind", True)
     scores = evaluate.evaluate(run, "test")
     assert "nothing was found in any radiograph" in capsys.readouterr().err

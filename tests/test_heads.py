@@ -77,8 +77,14 @@ def test_the_map_of_a_hidden_head_is_that_of_the_linear_one_it_is_equal_to(monke
 
     def examine(module, head):
         weights = {"params": params | {"head": head}, "batch_stats": variables["batch_stats"]}
-        run = jax.jit(pipeline._examine, static_argnums=(0, 6))
-        return run(views.Network(module, 32, 1), weights, image, lungs, jnp.ones(()), jax.random.key(3), settings)
+        network = views.Network(module, 32, 1)
+
+        @jax.jit
+        def run(weights, image, lungs):
+            looks = pipeline.classify(network, weights, image, lungs, jnp.ones(()), jax.random.key(3), settings)
+            return pipeline.tell(network, weights, image, looks, settings)
+
+        return run(weights, image, lungs)
 
     vote, mapped, _ = examine(deep, params["head"])
     vote_linear, mapped_linear, _ = examine(plain, {"linear_0": folded})

@@ -3,7 +3,6 @@
 import errno
 import os
 import secrets
-from pathlib import Path
 
 import pytest
 
@@ -20,13 +19,12 @@ def test_the_newer_content_replaces_the_older(tmp_path):
 def test_a_full_disk_leaves_the_old_file_and_nothing_else(tmp_path, monkeypatch):
     whole.write(tmp_path / "a.csv", b"old")
 
-    def fill(path: Path, data: bytes) -> None:
-        with path.open("wb") as file:
-            file.write(data[:2])
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+    def fill(descriptor: int) -> None:
+        os.truncate(descriptor, 2)
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     with monkeypatch.context() as full:
-        full.setattr(Path, "write_bytes", fill)
+        full.setattr(os, "fsync", fill)
         with pytest.raises(OSError, match="No space left"):
             whole.write(tmp_path / "a.csv", b"newer")
     assert (tmp_path / "a.csv").read_bytes() == b"old"
