@@ -1,6 +1,7 @@
 """Labels as people write them, brought to one spelling each."""
 
 import re
+import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Iterable
 
@@ -18,6 +19,7 @@ _SEPARATORS = re.compile(r"(?<=[^\W\d_])[\s_-]+(?=\w)|(?<=\w)[\s_-]+(?=[^\W\d_])
 
 def normalise(word: str) -> str:
     """The label of the shared vocabulary that a word says, else the word as it is."""
+    word = unicodedata.normalize("NFC", word)
     if word.strip().endswith(("+", "-")):  # positive and negative are not the same
         return word
     return _LABELS.get(re.sub("[^a-z0-9]", "", word.lower()), word)

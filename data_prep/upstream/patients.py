@@ -10,29 +10,34 @@ import hmac
 import os
 import re
 import secrets
+import unicodedata
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 
 from tqdm import tqdm
 
 from cxrjax.io.dicom_elements import is_dicom, read_header, read_text
+from cxrjax.io.dicom_header import items_of, texts_of
 from data_prep.row import CannotPrepare, Row
+from data_prep.upstream.cells import is_nobody
 
 PATIENT, STUDY = "dicom-", "study-"  # what pseudonyms begin with
 _LENGTH = 24  # hexadecimal digits: 96 bits, so that two patients do not meet
 _PSEUDONYM = re.compile(rf"({PATIENT}|{STUDY})[0-9a-f]{{{_LENGTH}}}")
-_TAGS = ("PatientID", "IssuerOfPatientID", "StudyInstanceUID")
+_TAGS = ("PatientID", "IssuerOfPatientID", "StudyInstanceUID", "OtherPatientIDs", "OtherPatientIDsSequence")
 _SECRET_BYTES, _FEWEST_BYTES = 32, 16
-# Identifiers that stand for nobody, upper case; so does one of zeros, letters X and signs alone.
-_PLACEHOLDERS = frozenset(
-    ("ANON", "ANONYM", "ANONYMIZED", "ANONYMISED", "ANONYMOUS", "ANONYMOUS PATIENT", "ANONYMOUSPATIENT", "DEFAULT")
-    + ("DEIDENTIFIED", "DE-IDENTIFIED", "DELETED", "DUMMY", "ID", "N/A", "NA", "NAN", "NO ID", "NO NAME", "NOID")
-    + ("NOT AVAILABLE", "NONE", "NULL", "PATIENT", "PATIENT ID", "PATIENTID", "REDACTED", "REMOVED", "TEST")
-    + ("UNDEFINED", "UNKNOWN", "UNNAMED")
-)
-_NOBODY = re.compile(r"[0X\W_]*")
+_ZEROS = re.compile(r"[0X\W_]*", re.IGNORECASE)  # zeros, letters X and signs alone stand for no patient
+
+
+class _Person(NamedTuple):
+    """What a DICOM header says of whom it is; "" for what it does not say."""
+
+    patient: str
+    issuer: str
+    study: str
 
 
 def is_pseudonym(patient_id: str, kind: str = "") -> bool:
@@ -43,7 +48,10 @@ def is_pseudonym(patient_id: str, kind: str = "") -> bool:
 def identify(rows: Sequence[Row], secret_file: str) -> list[Row]:
     """Name the patients of DICOM files for which nothing else names them.
 
-    A file without a usable PatientID gets a pseudonym of its StudyInstanceUID, which keeps a study in one split.
+    A file without a usable PatientID is of the patient whom another file of its study names; else it gets a pseudonym
+    of its StudyInstanceUID, which keeps a study in one split. Where something else names the patient of a file, the
+    other files of its PatientID have the same patient. An identifier of which some file names no issuer counts as one
+    patient, whatever issuer other files name.
 
     Args:
         rows: radiographs; those with a patient, or of files that are not DICOM, stay as they are.
@@ -52,15 +60,20 @@ def identify(rows: Sequence[Row], secret_file: str) -> list[Row]:
     Raises:
         CannotPrepare: the secret can be neither read nor made.
     """
-    secret = b""
-    named = []
-    for row in tqdm(rows, desc="looking for patients", unit="radiograph", delay=2):
-        if row.file and not row.patient_id and row.file.is_file() and is_dicom(row.file):
-            secret = secret or read_secret(secret_file)
-            named.append(replace(row, patient_id=_name_patient(row.file, secret)))
-        else:
-            named.append(row)
-    return named
+    with_file = {number: row for number, row in enumerate(rows) if row.file}
+    if all(row.patient_id for row in with_file.values()):
+        return list(rows)
+    persons = {
+        number: _read_person(row.file)
+        for number, row in tqdm(with_file.items(), desc="looking for patients", unit="radiograph", delay=2)
+        if row.file.is_file() and is_dicom(row.file)
+    }
+    if all(rows[number].patient_id for number in persons):
+        return list(rows)
+    names = _name_patients(rows, persons, read_secret(secret_file))
+    return [
+        row if row.patient_id else replace(row, patient_id=names.get(number, "")) for number, row in enumerate(rows)
+    ]
 
 
 def warn_of_one_patient(rows: Iterable[Row]) -> str:
@@ -129,12 +142,50 @@ def _make_secret(path: Path) -> None:
         begun.unlink(missing_ok=True)
 
 
-def _name_patient(file: Path, secret: bytes) -> str:
+def _name_patients(rows: Sequence[Row], persons: Mapping[int, _Person], secret: bytes) -> dict[int, str]:
+    """Return the patient of each radiograph of `persons` that has one."""
+    without_issuer = {person.patient for person in persons.values() if not person.issuer}
+    keys = {
+        number: (person.patient, "" if person.patient in without_issuer else person.issuer)
+        for number, person in persons.items()
+        if person.patient
+    }
+    told = {number: rows[number].patient_id for number in persons if rows[number].patient_id}
+    others = {row.patient_id for row in rows}
+    of_key = {keys[number]: name for number, name in told.items() if number in keys}
+    names = {}
+    for number, (patient, issuer) in keys.items():
+        known = patient if patient in others else of_key.get((patient, issuer))
+        names[number] = known or PATIENT + _digest(secret, "patient", issuer, patient)
+    names |= told
+    of_study = {persons[number].study: name for number, name in names.items()}
+    for number, person in persons.items():
+        if number not in names and person.study:
+            names[number] = of_study.get(person.study) or STUDY + _digest(secret, "study", person.study)
+    return names
+
+
+def _read_person(file: Path) -> _Person:
     header = read_header(file, _TAGS)
-    patient, issuer, study = (read_text(header, tag) for tag in _TAGS)
-    if patient.upper() not in _PLACEHOLDERS and not _NOBODY.fullmatch(patient.upper()):
-        return PATIENT + _digest(secret, "patient", issuer, patient)
-    return STUDY + _digest(secret, "study", study) if study else ""
+    identifiers = [(read_text(header, "PatientID"), read_text(header, "IssuerOfPatientID"))]
+    identifiers += [(text, "") for text in texts_of(header, "OtherPatientIDs")]
+    identifiers += [
+        (read_text(item, "PatientID"), read_text(item, "IssuerOfPatientID"))
+        for item in items_of(header, "OtherPatientIDsSequence")
+    ]
+    known = ((_clean(patient), _clean(issuer)) for patient, issuer in identifiers)
+    patient, issuer = next((one for one in known if not _is_nobody(one[0])), ("", ""))
+    return _Person(patient, issuer, read_text(header, "StudyInstanceUID"))
+
+
+def _is_nobody(patient: str) -> bool:
+    return is_nobody(patient) or _ZEROS.fullmatch(patient) is not None
+
+
+def _clean(text: str) -> str:
+    """Return an identifier as all devices write it: without control characters, and carets and blanks around it."""
+    text = "".join(sign for sign in unicodedata.normalize("NFKC", text) if sign.isprintable())
+    return text.strip("^ ")
 
 
 def _digest(secret: bytes, *words: str) -> str:

@@ -5,6 +5,7 @@ import json
 import os
 import stat
 from collections import defaultdict
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -69,13 +70,14 @@ def test_a_pseudonym_is_of_the_identifier_and_its_issuer_under_a_secret(tmp_path
     rows = write(
         tmp_path,
         a={"PatientID": "17"},
-        again={"PatientID": "17 ", "StudyInstanceUID": "1.2.3"},
-        elsewhere={"PatientID": "17", "IssuerOfPatientID": "OTHER"},
+        again={"PatientID": "17^ ", "StudyInstanceUID": "1.2.3"},
+        here={"PatientID": "18", "IssuerOfPatientID": "HERE"},
+        elsewhere={"PatientID": "18", "IssuerOfPatientID": "OTHER"},
         zeros={"PatientID": "0017"},
     )
     ours = name(rows)
     assert ours["a"] == ours["again"]
-    assert len(set(ours.values())) == 3
+    assert len(set(ours.values())) == 4
     assert all(is_pseudonym(pseudonym) for pseudonym in ours.values())
     assert name(rows) == ours  # the secret is kept
     (tmp_path / "other").write_bytes(b"another secret, long enough")
@@ -107,7 +109,7 @@ def test_the_secret_is_in_nothing_that_is_written(tmp_path, configuration):
     assert secret not in written and secret.hex().encode() not in written
 
 
-@pytest.mark.parametrize("placeholder", ["", "0", "000", "UNKNOWN", "Anonymous", "XXXX", "n/a", "-"])
+@pytest.mark.parametrize("placeholder", ["", "0", "000", "UNKNOWN", "Anonymous", "XXXX", "n/a", "-", "ANONYMOUS^PATIENT", "no_id"])
 def test_an_identifier_of_nobody_leaves_the_study(tmp_path, placeholder):
     rows = write(
         tmp_path,
@@ -139,6 +141,37 @@ def test_one_identifier_for_all_is_not_passed_over_in_silence(tmp_path, capsys):
 def test_what_names_a_patient_otherwise_wins(tmp_path):
     named = name([Row(id="a", file=write(tmp_path, a={"PatientID": "17"})[0].file, patient_id="p1")])
     assert named == {"a": "p1"}
+
+
+def test_an_identifier_without_issuer_is_that_of_any_issuer(tmp_path):
+    named = name(write(tmp_path, a={"PatientID": "17"}, b={"PatientID": "17", "IssuerOfPatientID": "HERE"}))
+    assert named["a"] == named["b"] and is_pseudonym(named["a"], "dicom-")
+
+
+def test_what_a_study_or_a_table_says_of_one_file_holds_for_the_others(tmp_path):
+    rows = write(
+        tmp_path,
+        a={"PatientID": "17", "StudyInstanceUID": "1.2.3"},
+        unnamed={"StudyInstanceUID": "1.2.3"},
+        other={"OtherPatientIDs": ["17", "X4"]},
+        b={"PatientID": "18", "StudyInstanceUID": "1.2.4"},
+        also={"PatientID": "18"},
+        third={"StudyInstanceUID": "1.2.4"},
+        c={"PatientID": "19"},
+    )
+    rows = [replace(row, patient_id="p1") if row.id == "b" else row for row in rows]
+    named = name([*rows, Row(id="picture", file=tmp_path / "none.png", patient_id="19")])
+    assert named["a"] == named["unnamed"] == named["other"] and is_pseudonym(named["a"], "dicom-")
+    assert named["b"] == named["also"] == named["third"] == "p1"
+    assert named["c"] == named["picture"] == "19"
+
+
+@pytest.mark.parametrize("charset", ["ISO_IR 100", "ISO_IR 192"])
+def test_an_identifier_does_not_depend_on_its_encoding(tmp_path, charset):
+    rows = write(tmp_path, a={"SpecificCharacterSet": charset, "PatientID": "Müller-1"})
+    rows += write(tmp_path, b={"SpecificCharacterSet": "ISO_IR 192", "PatientID": "Mu\u0308ller-1"})
+    named = name(rows)
+    assert named["a"] == named["b"] and is_pseudonym(named["a"], "dicom-")
 
 
 def test_splits_do_not_depend_on_the_secret(tmp_path):
