@@ -14,7 +14,7 @@ from pathlib import Path
 
 from cxrjax.io import csv_text
 from data_prep.row import CannotPrepare, Plan, Row, Skip
-from data_prep.upstream.cells import read_patient
+from data_prep.upstream.cells import read_patient, read_split
 from data_prep.upstream.patients import is_pseudonym
 
 NAMES = ("train", "val", "test")
@@ -104,7 +104,7 @@ def read_table(path: Path) -> dict[tuple[str, str], str]:
     for fields in rows:
         patient, name = (csv_text.restore((fields.get(column) or "").strip()) for column in ("patient_id", "id"))
         named = {"patient": read_patient(patient), "id": name}
-        split = csv_text.restore((fields["split"] or "").strip())
+        split = read_split(csv_text.restore((fields["split"] or "").strip()))
         if any(named.values()) and not re.fullmatch(r"[A-Za-z]\w*", split):
             raise CannotPrepare(f"{path}: {name or patient} has no usable split ({split!r})")
         for kind, name in named.items():

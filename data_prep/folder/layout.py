@@ -1,20 +1,30 @@
 """Which folder of a path names the class, which the split, and which holds masks."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import PurePath
 from typing import NamedTuple
 
 from data_prep.row import CannotPrepare
-from data_prep.upstream.cells import split_of_folder
+from data_prep.upstream.cells import split_of_folder, splits_in_folder
 
-_MASKS = re.compile(r".*masks?.*|.*segmentations?|segs?|.*annotations?|.*groundtruths?|gt|labelmaps?|.*contours?")
+_MASKS = re.compile(
+    r".*masks?.*|.*masques?|.*masken|.*mascaras?|.*segmentations?(class|object|maps?)?|(lung|heart)?segs?|.*annotations?"
+    r"|.*groundtruths?|gts?|labelmaps?|.*contours?|.*(overlay|heatmap|outline|saliencymap|boundingboxe?|bboxe?)s?|rois?"
+)
+_BESIDE_IMAGES = frozenset(
+    ("label", "labels", "lung", "lungs", "heart", "target", "targets")
+)  # masks, where images are
 _IMAGES = frozenset(
     ("image", "images", "img", "imgs", "cxr", "cxrs", "cxrpng", "xray", "xrays", "radiograph", "radiographs", "data")
     + ("original", "originals", "picture", "pictures", "scans", "imagespng")
 )
-_MASK_STEM = re.compile(r".+[_\- .]masks?|masks?[_\- .].+", re.IGNORECASE)
-_SEGMENTATION_STEM = re.compile(r"(.+)[_\- .](?:seg|segmentation|annotation|gt|lungs?)", re.IGNORECASE)
+_MASK_STEM = re.compile(r".+[_\- .](?:lung)?masks?|masks?[_\- .].+", re.IGNORECASE)
+_SEGMENTATION_STEM = re.compile(
+    r"(.+?)[_\- .](?:segs?|segmentation|annotation|gt|lungs?|labels?|contours?|overlay|outline|roi|heatmap|bbox)"
+    r"|(.+?)[_\- .]?(?:lung)?masks?(?:[_\- .].*)?",
+    re.IGNORECASE,
+)
 
 
 class Layout(NamedTuple):
@@ -47,6 +57,7 @@ def find_layout(paths: Sequence[PurePath], root: str) -> Layout:
     if _are_splits(_names(paths, 1)) and all(len(path.parts) > 2 for path in paths):
         return Layout(label=0, split=1)
     _refuse_images(_names(paths, 0), root)
+    _refuse_joined(_names(paths, 0), root)
     return Layout(label=0)
 
 
@@ -73,7 +84,7 @@ def _place_classes(paths: Sequence[PurePath], top: int, root: str) -> Layout:
         )
     inside = [path for path in paths if len(path.parts) > top + 2]
     has_classes = inside and not _are_images(_names(inside, top + 1))
-    if top and not has_classes:
+    if top and not has_classes and not _are_images(_names(paths, top - 1)):
         return Layout(label=top - 1, split=top)
     bare = sorted(set(splits) - {path.parts[top] for path in inside})
     if bare or not has_classes:
@@ -85,26 +96,45 @@ def _place_classes(paths: Sequence[PurePath], top: int, root: str) -> Layout:
 
 
 def _refuse_images(names: set[str], root: str) -> None:
-    if _are_images(names):
+    if images := sorted(name for name in names if _are_images({name})):
         raise CannotPrepare(
-            f"{root}: {_join(sorted(names))} no class; give a folder that holds a folder for every class, or a "
+            f"{root}: {_join(images)} no class; give a folder that holds a folder for every class, or a "
             "table (data_prep table --csv=TABLE.csv, columns path and label, and mask for lung masks)"
         )
 
 
-def is_mask(path: PurePath, stems: frozenset[tuple[PurePath, str]]) -> bool:
-    """Whether a file is a mask and no radiograph, by one of its folders or by its name.
+def _refuse_joined(names: set[str], root: str) -> None:
+    """Refuses folders such as train_NORMAL and test_NORMAL."""
+    if len(set().union(*map(splits_in_folder, names))) > 1:
+        joined = sorted(filter(splits_in_folder, names))
+        raise CannotPrepare(
+            f"{root}: {_join(joined)} by name a split and a class in one; give a folder of splits that hold a folder "
+            "for every class, or a table (data_prep table --csv=TABLE.csv, columns path, label and split)"
+        )
+
+
+def is_mask(path: PurePath, stems: frozenset[tuple[PurePath, str]], holders: frozenset[PurePath]) -> bool:
+    """Whether a file is a mask or an overlay and no radiograph, by one of its folders or by its name.
 
     Args:
         path: relative to the folder of all.
         stems: folder and stem of all files: "a_seg.png" is a mask if "a" lies beside it, "a_mask.png" in any case.
+        holders: of `find_holders`: a folder "labels" holds masks if it lies beside a folder of images.
     """
-    if any(_MASKS.fullmatch(_squash(folder)) for folder in path.parts[:-1]):
-        return True
+    for folder in path.parents:
+        name = _squash(folder.name)
+        if _MASKS.fullmatch(name) or (name in _BESIDE_IMAGES and folder.parent in holders):
+            return True
     if _MASK_STEM.fullmatch(path.stem):
         return True
     pair = _SEGMENTATION_STEM.fullmatch(path.stem)
-    return pair is not None and (path.parent, pair[1]) in stems
+    return pair is not None and (path.parent, pair[1] or pair[2]) in stems
+
+
+def find_holders(paths: Iterable[PurePath]) -> frozenset[PurePath]:
+    """The folders that hold a folder named as one of images."""
+    folders = {folder for path in paths for folder in path.parents}
+    return frozenset(folder.parent for folder in folders if _are_images({folder.name}))
 
 
 def _names(paths: Sequence[PurePath], level: int) -> set[str]:

@@ -9,7 +9,7 @@ from typing import Any
 from cxrjax.io import files
 from cxrjax.radiograph import UnreadableRadiograph
 from data_prep.example import Example
-from data_prep.folder.layout import find_layout, is_mask
+from data_prep.folder.layout import find_holders, find_layout, is_mask
 from data_prep.row import CannotPrepare, Row, Skip
 from data_prep.source import Source
 from data_prep.splits import NAMES
@@ -69,7 +69,8 @@ class Folder(Source):
 
     def remarks(self, rows: Sequence[Row], root: Path, options: Namespace) -> list[str]:
         remarks = []
-        if splits := [name for name in NAMES if any(row.split == name for row in rows)]:
+        of_rows = {row.split for row in rows if row.split}
+        if splits := [name for name in NAMES if name in of_rows] + sorted(of_rows.difference(NAMES)):
             remarks.append(f"the splits {', '.join(splits)} are those of the folders of these names")
         labels = {row.upstream_label: row.label for row in rows}
         if len(set(labels.values())) == 1:
@@ -108,10 +109,11 @@ def _choose(listing: files.Listing, root: Path) -> tuple[dict[PurePath, Path], d
     found = {file.relative_to(root): file for file in listing.radiographs}
     skipped = {each.path.relative_to(root): each.reason for each in listing.passed_over if each.reason != files.HIDDEN}
     stems = frozenset((path.parent, path.stem) for path in found)
+    holders = find_holders(found)
     images = {}
     for path, file in found.items():
-        if is_mask(path, stems):
-            skipped[path] = "a mask, by its name or its folder's, and no radiograph"
+        if is_mask(path, stems, holders):
+            skipped[path] = "a mask or an overlay, by its name or its folder's, and no radiograph"
         elif len(path.parts) == 1:
             skipped[path] = "in no folder of a class"
         else:

@@ -1,5 +1,6 @@
 """A CSV file as people, spreadsheets and pandas write it: any delimiter, a header in any case, empty lines."""
 
+import codecs
 import csv
 import io
 import re
@@ -12,8 +13,11 @@ from data_prep.row import CannotPrepare
 DELIMITERS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "bar"}
 # Columns that are understood, and other words for them.
 COLUMNS = {
-    "path": (), "label": (), "dataset": ("source",), "patient_id": ("patient",), "split": (), "mask": (),
-    "mask_kind": (), "view": (), "upstream_label": (), "sex": (), "age": (), "licence": ("license",),
+    "path": ("image_path", "img_path", "file_path", "filename", "file", "image_file", "image_name", "image_index")
+    + ("image",),
+    "label": ("labels", "class", "class_name", "finding", "finding_label", "finding_labels", "diagnosis"),
+    "dataset": ("source",), "patient_id": ("patient", "subject_id", "subject"), "split": ("subset", "dataset_split"),
+    "mask": (), "mask_kind": (), "view": (), "upstream_label": (), "sex": (), "age": (), "licence": ("license",),
 }  # fmt: skip
 NEEDED = ("path", "label")
 
@@ -77,14 +81,17 @@ def read_table(path: str) -> Content:
 
 def _decode(path: str) -> str:
     try:
-        text = Path(path).read_bytes().decode("utf-8-sig")
+        data = Path(path).read_bytes()
+        text = data.decode("utf-16" if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else "utf-8-sig")
     except OSError as error:
         raise CannotPrepare(f"{path}: {(error.strerror or str(error)).lower()}") from error
     except UnicodeDecodeError as error:
         raise CannotPrepare(f"{path}: not a CSV file in UTF-8 ({error})") from error
     if "\0" in text:
         line = text.count("\n", 0, text.index("\0")) + 1
-        raise CannotPrepare(f"{path}: not a text file, its line {line} holds a NUL character; write it anew")
+        raise CannotPrepare(
+            f"{path}: not a text file, its line {line} holds a NUL character; save it again as CSV in UTF-8"
+        )
     return text
 
 
@@ -92,10 +99,12 @@ def _split(text: str) -> tuple[list[str], Iterator[tuple[int, list[str]]]]:
     """The header, and the line number and cells of each row that is not empty."""
     preface = re.match(r"sep=(.)\r?\n", text)  # Excel's own way to tell the delimiter
     head = text[preface.end() :] if preface else text
+    empty = re.match(r"[\s,;|]*[\r\n]", head)
+    before = text.count("\n", 0, len(text) - len(head) + (empty.end() if empty else 0))
+    head = head[empty.end() :] if empty else head
     delimiter = preface[1] if preface else _find_delimiter(head)
-    reader = csv.reader(io.StringIO(head, newline=""), delimiter=delimiter)
+    reader = csv.reader(io.StringIO(head, newline=""), delimiter=delimiter, skipinitialspace=True)
     header = [cell.strip() for cell in next(reader, [])]
-    before = 1 if preface else 0
     rows = ((before + reader.line_num, cells) for cells in reader if any(cell.strip() for cell in cells))
     return header, rows
 
@@ -106,7 +115,8 @@ def _find_delimiter(text: str) -> str:
 
     def rank(delimiter: str) -> tuple[int, int]:
         names = {_squash(cell) for cell in headers[delimiter]}
-        return sum(needed in names for needed in NEEDED), len(headers[delimiter])
+        known = [{_squash(word) for word in (needed, *COLUMNS[needed])} for needed in NEEDED]
+        return sum(not names.isdisjoint(words) for words in known), len(headers[delimiter])
 
     return max(headers, key=rank)  # the first of equals: the comma
 
@@ -134,6 +144,7 @@ def _understand(header: Sequence[str], path: str) -> dict[str, str]:
 
 def _make_line(number: int, header: Sequence[str], names: dict[str, str], cells: Sequence[str]) -> Line:
     by_name = dict(zip(header, (cell.strip() for cell in cells), strict=False))
+    by_name[""] = ""  # pandas writes its row numbers under a header without a name
     known = {column: by_name.get(names.get(column, ""), "") for column in COLUMNS}
     used = set(names.values())
     other = {name: by_name.get(name, "") for name in header if name and name not in used}

@@ -17,10 +17,8 @@ from data_prep.row import MAP, BadRow, CannotPrepare, Row, Skip
 from data_prep.source import Source
 from data_prep.table.files import find_file
 from data_prep.table.reading import Content, Line, read_table
-from data_prep.upstream.cells import is_blank, is_missing, read_patient, read_split
-from data_prep.upstream.labels import describe_merged, unify
-
-_SEVERAL = re.compile(r"[^|;]+[|;][^|;]+")  # labels joined in one cell, as NIH's ChestX-ray14 has them
+from data_prep.upstream.cells import is_blank, is_missing, read_number, read_patient, read_split
+from data_prep.upstream.labels import describe_merged, find_several, unify
 
 
 class Table(Source):
@@ -50,8 +48,10 @@ class Table(Source):
         lines = _select(read_table(options.csv), options)
         if not lines:
             raise CannotPrepare(f"{options.csv}: no row is left{' by --where' if options.where else ''}")
-        lines = _merge_equal(lines, options.csv)
-        labels = unify(_words(lines))
+        lines = _merge_equal(lines, root, options.csv)
+        words = _words(lines)
+        labels = unify(words)
+        several = find_several(words)
         # A table without labels, or with masks, is not for labels alone: what has none stays.
         needs_label = bool(labels) and all(is_blank(line.known["mask"]) for line in lines)
         for line in lines:
@@ -60,11 +60,11 @@ class Table(Source):
                 reason = "no path" if is_blank(cells["path"]) else "more cells than the header has columns"
                 yield Skip(cells["path"] or f"line {line.number}", f"line {line.number}: {reason}")
                 continue
-            word = "" if is_missing(cells["label"]) else cells["label"]
-            if _SEVERAL.fullmatch(word):
+            word = _word(line)
+            if word and word == several:
                 raise CannotPrepare(
                     f"{options.csv}: line {line.number} has the label {word!r}; one label per radiograph is supported: "
-                    "choose one, or give the combination a name without | and ;"
+                    "choose one, or give the combination a name of its own"
                 )
             file, path = find_file(root, cells["path"])
             if needs_label and not word:
@@ -92,8 +92,12 @@ class Table(Source):
 
 
 def _words(lines: Sequence[Line]) -> list[str]:
-    """The labels of a table as it writes them."""
-    return [word for line in lines if not is_missing(word := line.known["label"])]
+    """The labels of a table as it writes them, without those that are missing."""
+    return list(filter(None, map(_word, lines)))
+
+
+def _word(line: Line) -> str:
+    return "" if is_missing(line.known["label"]) else read_number(line.known["label"])
 
 
 def _make_row(line: Line, file: Path, path: str, label: str, root: Path, options: Namespace) -> Row:
@@ -118,19 +122,19 @@ def _make_row(line: Line, file: Path, path: str, label: str, root: Path, options
     )
 
 
-def _merge_equal(lines: Sequence[Line], table: str) -> list[Line]:
-    """Drops rows that repeat another.
+def _merge_equal(lines: Sequence[Line], root: Path, table: str) -> list[Line]:
+    """Drops rows that repeat another, whichever way they write the path.
 
     Raises:
-        CannotPrepare: two rows of a path differ.
+        CannotPrepare: two rows of a file differ.
     """
     kept: dict[str, Line] = {}
     for line in lines:
-        path = os.path.normpath(line.known["path"].replace("\\", "/")) if line.known["path"] else f"\0{line.number}"
+        path = os.path.abspath(find_file(root, line.known["path"])[0]) if line.known["path"] else f"\0{line.number}"
         first = kept.setdefault(path, line)
-        if first is line or first[1:] == line[1:]:
+        differ = [name for name, cell in line.cells().items() if cell != first.cells()[name] and name != "path"]
+        if first is line or not differ:
             continue
-        differ = [name for name, cell in line.cells().items() if cell != first.cells()[name]]
         said = f"{table}: {line.known['path']} is there twice, in lines {first.number} and {line.number}"
         if set(differ) <= line.other.keys():
             raise CannotPrepare(

@@ -20,10 +20,10 @@ _FOLD = re.compile(r"(?:cv|k|split|data)*folds?0*(\d+)")
 # Words that stand for no patient in particular, without the signs in and around them.
 _NOBODY = frozenset(
     """
-    anon anonym anonymized anonymised anonymous anonymouspatient anonymizedpatient anonymisedpatient default deidentified
-    deidentifiedpatient deleted dummy empty id na nan noid noname nopatientid none null notavailable notspecified
-    patient patientid patientname phantom pseudonym redacted removed test testpatient undefined unknown unknownpatient
-    unknownunknown unnamed unspecified missing blank
+    anon anonym anonymized anonymised anonymous anonymouspatient anonymizedpatient anonymisedpatient default
+    deidentified deidentifiedpatient deleted dummy empty id na nan noid noname nopatientid none null notavailable
+    notspecified patient patientid patientname phantom pseudonym redacted removed test testpatient undefined unknown
+    unknownpatient unknownunknown unnamed unspecified missing blank
     """.split()  # noqa: SIM905 -- one word per value, many to a line
 )
 
@@ -35,7 +35,7 @@ def is_blank(text: str) -> bool:
 
 def is_missing(text: str) -> bool:
     """Whether a cell says that something is not known: blank, signs alone, or -1 and the like in place of a label."""
-    return text.strip().lower() in _MISSING or not re.search(r"[^\W_]", text)
+    return text.strip().lower() in _MISSING or not re.search(r"[^\W_]|\+", text)
 
 
 def is_nobody(text: str) -> bool:

@@ -42,6 +42,21 @@ def unify(words: Iterable[str]) -> dict[str, str]:
     return {word: usual[_key(word)] for word in counts}
 
 
+def find_several(words: Iterable[str]) -> str:
+    """Return a label that names several findings, as "A|B", "['A', 'B']", or "A, B" beside "A"; "" if none does."""
+    words = set(words)
+    parts = {word: {part.strip() for part in re.split(r"[,+&/]|\band\b", word) if part.strip()} for word in words}
+    counts = Counter(part for several in parts.values() for part in several)
+    for word in sorted(words):
+        if len([part for part in re.split("[|;]", word) if part.strip()]) > 1 or re.fullmatch(r"\[.*\]|\{.*\}", word):
+            return word
+        if len(parts[word]) > 1 and (
+            parts[word] <= words or ("," in word and max(counts[part] for part in parts[word]) > 1)
+        ):
+            return word
+    return ""
+
+
 def describe_merged(labels: dict[str, str]) -> str:
     """A sentence that names the words that became one label, or ""."""
     merged = defaultdict(list)

@@ -48,6 +48,20 @@ def test_a_data_set_keeps_the_splits_of_its_folders(tmp_path, capsys):
 
 
 @pytest.mark.parametrize(
+    ("names", "splits"),
+    [
+        (("Training Set", "dev", "hold-out"), ("train", "val", "test")),
+        (("01_train", "02_valid", "images_test"), ("train", "val", "test")),
+        (("stage_2_train_images", "stage_2_test_images"), ("train", "test")),
+        (("Fold 1", "fold_02", "fold10"), ("fold1", "fold2", "fold10")),
+    ],
+)
+def test_splits_are_known_by_other_names(survey, tmp_path, names, splits):
+    found = survey("folder", fill(tmp_path / "in", *(f"{name}/{label}/a.png" for name in names for label in CLASSES)))
+    assert place(found) == {(label, split): 1 for label in ("normal", "PNEUMONIA") for split in splits}
+
+
+@pytest.mark.parametrize(
     ("names", "sentence"),
     [
         (["normal/a.png", "tb/b.png", "test/c.png"], "test is by name a split, and normal and tb are not"),
@@ -55,6 +69,11 @@ def test_a_data_set_keeps_the_splits_of_its_folders(tmp_path, capsys):
         (["train/NORMAL/a.png", "test/b.png"], "test is by name a split, and without a folder"),
         (["images/a.png", "masks/a.png"], "images is no class"),
         (["train/images/a.png", "train/masks/a.png", "test/images/b.png"], "without a folder for every class"),
+        (["images/a.png", "labels/a.png"], "images is no class"),
+        (["images/a.png", "normal/a.png"], "images is no class"),
+        (["train_TB/a.png", "test_TB/a.png", "train_HIV/a.png"], "are by name a split and a class in one"),
+        (["trainNORMAL/a.png", "testNORMAL/a.png"], "are by name a split and a class in one"),
+        (["d/images/train/images/TB/a.png", "d/images/test/images/TB/b.png"], "without a folder for every class"),
         (["masks/a.png"], "no radiograph in a folder of a class"),
     ],
 )
@@ -74,6 +93,21 @@ def test_masks_are_no_radiographs(survey, tmp_path):
         "NORMAL/skeleton_seg.png",
     }
     assert {name for name, reason in found.left_out.items() if "a mask" in reason} == set(names) - set(found.rows)
+
+
+def test_masks_are_known_by_other_names(survey, tmp_path):
+    radiographs = ["TB/images/1.png", "N/1.png", "N/lungs.png", "lung/1.png"]
+    masks = [
+        "TB/labels/1.png",
+        "TB/Lungs/1.png",
+        "N/1_mask_left.png",
+        "N/1_lungmask.png",
+        "N/1mask.png",
+        "N/1_label.png",
+    ]
+    masks += ["N/SegmentationClass/1.png", "N/lung_seg/1.png", "N/ROI/1.png", "N/overlays/1.png", "N/Masques/1.png"]
+    found = survey("folder", fill(tmp_path / "in", *radiographs, *masks))
+    assert (set(found.rows), set(found.left_out)) == (set(radiographs), set(masks))
 
 
 def test_a_linked_class_is_taken(survey, tmp_path):

@@ -109,7 +109,9 @@ def test_the_secret_is_in_nothing_that_is_written(tmp_path, configuration):
     assert secret not in written and secret.hex().encode() not in written
 
 
-@pytest.mark.parametrize("placeholder", ["", "0", "000", "UNKNOWN", "Anonymous", "XXXX", "n/a", "-", "ANONYMOUS^PATIENT", "no_id"])
+@pytest.mark.parametrize(
+    "placeholder", ["", "0", "000", "UNKNOWN", "Anonymous", "XXXX", "n/a", "-", "ANONYMOUS^PATIENT", "no_id"]
+)
 def test_an_identifier_of_nobody_leaves_the_study(tmp_path, placeholder):
     rows = write(
         tmp_path,

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 import unicodedata
 from collections import Counter
 from pathlib import Path
@@ -241,14 +242,44 @@ def test_rows_without_a_label_stay_where_a_table_is_for_masks(tmp_path, capsys):
         "sep=;\npath;LABEL;dataset;site\nimages\\0.png;viral;ours;x\n",
         '\ufeffpath,label,source,site\r\n"images\\0.png",viral,ours,x\r\n,,,\r\n',
         "path,label,dataset,site\nimages/0.png,viral,ours,x\nimages/0.png , viral,ours,x\n",
+        "\n,,,,\n,path,label,dataset,site\n0,images/0.png,viral,ours,x\n1,./images/0.png,viral,ours,x\n",
+        'Image Path, Class, Source, site\n"images/0.png", "viral", "ours", "x"\n',
+        "filename|Finding Labels|source|site\nimages/../images/0.png|viral|ours|x\n",
     ],
 )
 def test_a_table_is_read_however_it_is_written(tmp_path, capsys, text):
     fill(tmp_path)
     assert prepare_text(tmp_path, text) == 0
     (one,) = records(tmp_path / "table.csv", "train")
-    assert (one["path"], one["label"], one["source"]) == (b"images/0.png", b"viral", b"ours")
+    assert (os.path.normpath(one["path"]), one["label"], one["source"]) == (b"images/0.png", b"viral", b"ours")
+    assert one["patient_id"] == one["sex"] == one["mask"] == b""
     assert "columns of table.csv that are not used: site" in capsys.readouterr().out
+
+
+def test_a_table_in_utf16_is_read(tmp_path):
+    fill(tmp_path)
+    (tmp_path / "table.csv").write_text("path\tlabel\nimages/0.png\tÉpanchement\n", encoding="utf-16")
+    assert prepare(tmp_path / "table.csv", "--duplicates=off", "--split=1,0,0") == 0
+    assert [one["label"].decode() for one in records(tmp_path / "table.csv", "train")] == ["Épanchement"]
+
+
+def test_labels_that_are_numbers_or_accented_have_one_spelling(tmp_path):
+    words = ["1", "1.0", "0.0", "\u00e9p", "e\u0301p", "\u00c9P"]
+    rows = "".join(f"{name},{word}\n" for name, word in zip(fill(tmp_path), words, strict=True))
+    assert prepare_text(tmp_path, f"path,label\n{rows}") == 0
+    labels = [one["label"].decode() for one in records(tmp_path / "table.csv", "train")]
+    assert labels == ["1", "1", "0", "\u00e9p", "\u00e9p", "\u00e9p"]
+
+
+def test_placeholders_are_no_patients_and_splits_have_one_spelling(tmp_path):
+    cells = ["unknown,TRAINING", "Unknown,Train set", "n/a,Valid", "12.0,dev", "12,validation", "13,Hold-out"]
+    rows = "".join(f"{name},x,{cell}\n" for name, cell in zip(fill(tmp_path), cells, strict=True))
+    assert prepare_text(tmp_path, f"path,label,subject_id,split\n{rows}") == 0
+    known = {
+        split: [one["patient_id"].decode() for one in records(tmp_path / "table.csv", split)]
+        for split in ("train", "val", "test")
+    }
+    assert known == {"train": ["", ""], "val": ["", "12", "12"], "test": ["13"]}
 
 
 @pytest.mark.parametrize("form", ["NFC", "NFD"])
@@ -266,6 +297,11 @@ def test_accents_of_either_form_name_a_file(tmp_path, form):
     [
         ("path,label\nimages/0.png,A|B\n", "line 2 has the label 'A|B'; one label per radiograph is supported"),
         ("path,label\nimages/0.png,A;B\n", "one label per radiograph"),
+        ("path,label\nimages/0.png,A|B|C\n", "line 2 has the label 'A|B|C'"),
+        ('path,label\nimages/0.png,A\nimages/1.png,"A, B"\n', "line 3 has the label 'A, B'"),
+        ("path,label\nimages/0.png,A\nimages/1.png,B\nimages/2.png,A+B\n", "line 4 has the label 'A+B'"),
+        ("path,label\nimages/0.png,\"['A']\"\n", "one label per radiograph"),
+        ("path,label\na.png,v\nx/../a.png,w\n", "x/../a.png is there twice, in lines 2 and 3, with another label"),
         ("Path,No Finding,Edema\nimages/0.png,1,\n", "no column label (its columns: Path, No Finding, Edema)"),
         ("path,label,x\na.png,v,1\na.png,v,2\n", "lines 2 and 3, with other values of x; keep one row per radiograph"),
         ("path,label,Path\na.png,v,b.png\n", "two columns path"),
