@@ -3,7 +3,8 @@
 import numpy as np
 
 from cxrjax import radiograph
-from cxrjax.io import jpeg_segments
+from cxrjax.io import jpeg_segments, limits, reader
+from cxrjax.io.errors import UnreadableImage
 from cxrjax.io.file_form import read_form
 from cxrjax.radiograph import Radiograph
 from data_prep.example import Example, encode_png
@@ -19,11 +20,9 @@ def read_example(row: Row) -> Example:
         BadRow: it is missing, unreadable, or at odds with its mask.
     """
     try:
-        data = row.file.read_bytes()
+        data = reader.read_bytes(row.file, limits.current())
         found = radiograph.decode(data, row.id)
-    except OSError as error:
-        raise BadRow((error.strerror or str(error)).lower()) from error
-    except radiograph.UnreadableRadiograph as error:
+    except (UnreadableImage, radiograph.UnreadableRadiograph) as error:
         raise BadRow(error.reason) from error
     mask, kind = b"", ""
     if row.masks:

@@ -157,7 +157,7 @@ os.register_at_fork(after_in_child=_forget)
 
 def read_file(path: str, name: str, limits: dict[str, Any]) -> dict[str, Any]:
     """Read a file; the fields of a `Radiograph`, or a reason."""
-    return _answer(lambda: _fields(decoding.decode(_read_bytes(path, Limits(**limits)), name, Limits(**limits))))
+    return _answer(lambda: _fields(decoding.decode(read_bytes(path, Limits(**limits)), name, Limits(**limits))))
 
 
 def decode_bytes(data: bytes, name: str, limits: dict[str, Any]) -> dict[str, Any]:
@@ -167,13 +167,13 @@ def decode_bytes(data: bytes, name: str, limits: dict[str, Any]) -> dict[str, An
 
 def read_mask(path: str, limits: dict[str, Any]) -> dict[str, Any]:
     """Read a mask; its values, or a reason."""
-    return _answer(lambda: {"values": images.decode_values(_read_bytes(path, Limits(**limits)), Limits(**limits))})
+    return _answer(lambda: {"values": images.decode_values(read_bytes(path, Limits(**limits)), Limits(**limits))})
 
 
 def explain_header(path: str, limits: dict[str, Any]) -> dict[str, Any]:
     """Read a header; why it says that this is no frontal radiograph of the chest."""
     try:
-        data = _read_bytes(path, Limits(**limits))
+        data = read_bytes(path, Limits(**limits))
         known = is_dicom(data) or may_be_bare_dicom(data)
         return {"reason": dicom.explain_refusal(data, Limits(**limits)) if known else ""}
     except UnreadableImage:  # what is wrong with it, its reader says
@@ -194,7 +194,7 @@ def _fields(radiograph: Radiograph) -> dict[str, Any]:
     return {field: getattr(radiograph, field) for field in Radiograph.__dataclass_fields__}
 
 
-def _read_bytes(path: str, limits: Limits) -> bytes:
+def read_bytes(path: str | Path, limits: Limits) -> bytes:
     """Read a file that is a file: a pipe might never end.
 
     Raises:

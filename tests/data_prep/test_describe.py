@@ -107,7 +107,7 @@ def test_the_card_can_be_read(version):
     assert "| all | 5 | 5 | 10 |" in text
     assert "| CC\\|BY | 3 | 4 | 7 |" in text
     assert "| 1.png | copy.jpg | viral | viral | train | test |" in text
-    assert "| no such file or directory | 1 | gone.png |" in text
+    assert "| no such file or folder | 1 | gone.png |" in text
     assert "no map: all of them." in text
     assert text.index("**Warning.** Label and source") < text.index("## Labels")
     assert "](sheet.png)" in text

@@ -337,3 +337,13 @@ def test_what_a_data_set_lacks_is_said(tmp_path, capsys):
         assert f"warning: {sentence}" in said
     assert prepare(tmp_path / "table.csv", "--split=0.98,0.01,0.01", "--duplicates=off") == 0
     assert capsys.readouterr().out == f"already complete, nothing done: {said}"
+
+
+def test_what_is_no_file_is_left_out_and_never_opened(tmp_path, capsys):
+    fill(tmp_path)
+    os.mkfifo(tmp_path / "pipe.png")
+    rows = "images/0.png,x\npipe.png,x\n/dev/zero,x\nimages,x\nhttps://example.org/a.png,x\n"
+    assert prepare_text(tmp_path, f"path,label,mask\n{rows}images/1.png,x,pipe.png\n") == 0
+    assert [one["path"] for one in records(tmp_path / "table.csv", "train")] == [b"images/0.png"]
+    said = capsys.readouterr().err
+    assert said.count("is no file, but a device, pipe or socket") == 3 and "images: is a directory" in said
