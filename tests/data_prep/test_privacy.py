@@ -60,10 +60,11 @@ def write_dicom(path: Path, seed: int, **tags: object) -> None:
 
 
 def insert_segments(file: bytes) -> bytes:
-    """A JPEG file with text in APP1 (EXIF, XMP), APP13 (IPTC), a comment, JFIF's thumbnail, and behind its end."""
+    """A JPEG file with text in APP1 (EXIF, XMP), APP13 (IPTC), a comment, tables without use, and behind its end."""
     exif = b"Exif\0\0II*\0\x08\0\0\0\x01\0\x0e\x01\x02\0" + struct.pack("<II", len(TEXT) + 1, 26) + b"\0" * 4 + TEXT
     packed = [(0xE1, exif), (0xE1, b"http://ns.adobe.com/xap/1.0/\0" + TEXT), (0xED, b"Photoshop 3.0\0" + TEXT)]
     packed += [(0xFE, TEXT), (0xE2, b"ICC_PROFILE\0\1\1" + TEXT)]
+    packed += [(0xDB, b"\x03" + TEXT.ljust(64)[:64]), (0xC4, b"\x13" + bytes([0] * 15 + [64]) + TEXT.ljust(64)[:64])]
     segments = b"".join(bytes([0xFF, marker]) + struct.pack(">H", len(text) + 2) + text for marker, text in packed)
     return file[:2] + segments + file[2:] + TEXT
 
