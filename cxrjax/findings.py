@@ -71,9 +71,14 @@ def collect(rows: Sequence[Mapping]) -> Findings:
     )
 
 
+def names_patient(patient_id: str) -> bool:
+    """Return whether an identifier is a patient's: not blank, and not that of a study whose patient is not named."""
+    return bool(patient_id) and not _STUDY.fullmatch(patient_id)
+
+
 def count_patients(rows: Sequence[Mapping]) -> dict[str, int]:
     """Return "patients", where each radiograph that names none counts as one, and "without_patient", those that do."""
-    known = [name for row in rows if (name := row.get("patient_id", "")) and not _STUDY.fullmatch(name)]
+    known = [name for row in rows if names_patient(name := row.get("patient_id", ""))]
     without = len(rows) - len(known)
     return {"patients": len(set(known)) + without, "without_patient": without}
 

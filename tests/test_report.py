@@ -495,7 +495,9 @@ def test_what_lies_in_the_run_is_read_and_a_broken_file_is_named(tmp_path, monke
         '{"epoch": 1, "val/macro_f1": 0.5}\n{"epoch": 2, "val/macro_f1": 0.4}\n{"ep'
     )
     labels = ["normal", *["viral"] * 3]
-    stored = [{"source": "here", "label": label, "patient_id": "p1" * (label == "normal")} for label in labels]
+    patients = ["p1", f"study-{'0a' * 12}", "", ""]
+    told = zip(labels, patients, strict=True)
+    stored = [{"source": "here", "label": label, "patient_id": patient} for label, patient in told]
     monkeypatch.setattr(data, "stream", lambda directory, split: stored)
     monkeypatch.setattr(data, "list_splits", lambda directory: ["train"])
     for name, value in (("read_report", {}), ("read_card", None), ("read_name", "clinic")):

@@ -11,7 +11,7 @@ import jax
 from ml_collections import ConfigDict
 
 import cxrjax
-from cxrjax import data, history, metrics, predictions, runs, selection, training_labels
+from cxrjax import data, findings, history, metrics, predictions, runs, selection, training_labels
 from cxrjax.io import json_file
 
 PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy", "scipy", "opencv-python-headless")
@@ -147,7 +147,7 @@ def _count(directory: str, split: str) -> tuple[dict[str, Counter], int]:
     without_patient = 0
     for example in data.stream(directory, split):
         counts.setdefault(example["source"], Counter())[example["label"]] += 1
-        without_patient += not example["patient_id"]
+        without_patient += not findings.names_patient(example["patient_id"])
     return counts, without_patient
 
 
