@@ -47,6 +47,8 @@ def describe(folders: Sequence[str]) -> str:
     lines = []
     for version in dict.fromkeys(map(locate, folders)):
         facts = [_state(split, number, record) for split, number, record in _read(version)]
+        if not facts:
+            raise CannotPrepare(f"{version}: it holds no radiograph; prepare the data set again")
         told = summarise(version, facts)
         folder = version / FOLDER
         folder.mkdir(exist_ok=True)
