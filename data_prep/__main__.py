@@ -115,6 +115,9 @@ def main(arguments: list[str] | None = None) -> int:
     except (CannotPrepare, MissingData) as error:
         print(printable(f"data_prep {options.source}: {error}"), file=sys.stderr)
         return 2
+    except OSError as error:  # no right to look into a folder, a disk that is gone
+        print(printable(f"data_prep {options.source}: {error.filename}: {error.strerror or error}"), file=sys.stderr)
+        return 2
     print(printable(text))
     return 3 if not whole and options.strict else 0
 

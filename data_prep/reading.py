@@ -10,7 +10,6 @@ from cxrjax.radiograph import Radiograph
 from data_prep.example import Example, encode_png
 from data_prep.masks import read_masks
 from data_prep.row import BadRow, Row
-from data_prep.upstream.views import known_view
 
 
 def read_example(row: Row) -> Example:
@@ -39,7 +38,7 @@ def read_example(row: Row) -> Example:
         upstream_label=row.upstream_label,
         patient_id=row.patient_id,
         source=row.source,
-        view=row.view or known_view(found.view),
+        view=row.view or found.view,
         sex=row.sex,
         age=row.age,
         spacing=found.spacing or row.spacing,

@@ -134,7 +134,8 @@ COMMANDS: dict[str, set[str]] = {
     "cxrjax.audit.*": BELOW | {"cxrjax.audit.*", "cxrjax.train", "cxrjax.evaluate", "cxrjax.findings"},
     "cxrjax.predict": BELOW | {"cxrjax.examine"},
     "cxrjax.report": BELOW | {"cxrjax.examine", "cxrjax.report.*"},
-    "cxrjax.report.*": BELOW | {"cxrjax", "cxrjax.examine", "cxrjax.findings", "cxrjax.report.*"},  # cxrjax for its version
+    # cxrjax for its version
+    "cxrjax.report.*": BELOW | {"cxrjax", "cxrjax.examine", "cxrjax.findings", "cxrjax.report.*"},
     "cxrjax.export": BELOW | {"cxrjax.export.*"},
     # cxrjax for its version
     "cxrjax.export.*": BELOW | {"cxrjax", "cxrjax.export.*"},

@@ -1,6 +1,8 @@
 """A prepared data set is opened only as what `data_prep` writes: a stranger's runs nothing, and is refused in words."""
 
 import json
+import os
+import re
 import shutil
 import sys
 from pathlib import Path
@@ -95,6 +97,11 @@ def name_split(known: dict) -> None:
         ("dataset_info.json", lambda known: known.update(alternativeFileFormats=["tfrecord"])),
         ("dataset_info.json", lambda known: known["splits"][0].update(shardLengths="9")),
         ("dataset_info.json", lambda known: known["splits"].append("train")),
+        ("dataset_info.json", lambda known: known["splits"][0].update(shardLengths=["9" * 30])),
+        ("dataset_info.json", lambda known: known["splits"][0].update(name="all")),
+        ("dataset_info.json", lambda known: known["splits"][0].update(numBytes="x")),
+        ("dataset_info.json", lambda known: known.update(version="2.0.\u0660")),
+        ("dataset_info.json", lambda known: known.update(description={})),
     ],
 )
 def test_anything_else_is_refused_by_file(folder, file, edit):
@@ -113,6 +120,31 @@ def test_damaged_files_are_named(folder, file, content, capsys):
     if file == "report.json":
         with pytest.raises(data.MissingData, match=file):
             data.read_report(str(folder))
+
+
+@pytest.mark.parametrize(
+    "edit",
+    [
+        {"counts": {"train": {"normal": "9"}}},
+        {"skipped": [{"name": "a", "reason": [1]}]},
+        {"duplicates": [dict.fromkeys(("one", "other", "one_label", "other_label"), 1)]},
+        {"remarks": [1]},
+        {"patients_known": {"train": "x"}},
+    ],
+)
+def test_a_report_of_another_form_is_named(folder, edit):
+    change(folder / "report.json", lambda known: known.update(edit))
+    with pytest.raises(prepared.MissingData, match=r"report\.json: damaged"):
+        prepared.read_report(folder)
+
+
+@pytest.mark.parametrize("name", ["dataset_info.json", "report.json", "*train*.array_record*"])
+def test_a_pipe_in_place_of_a_file_is_refused(folder, name):
+    (path,) = folder.glob(name)
+    path.unlink()
+    os.mkfifo(path)
+    with pytest.raises(prepared.MissingData, match=re.escape(f"{path}: not a file")):
+        prepared.read_report(folder) if name == "report.json" else prepared.open_builder(folder)
 
 
 def test_a_version_to_come_is_refused_in_words(folder):

@@ -492,7 +492,7 @@ def test_what_lies_in_the_run_is_read_and_a_broken_file_is_named(tmp_path, monke
         evidence.gather(tmp_path, "test", None)
     (folder / "metrics.json").write_text(json.dumps({"all": {}, "subgroups": {}}))
     (tmp_path / "metrics.jsonl").write_text(
-        '{"epoch": 1, "step": 5, "val/macro_f1": 0.5}\n{"epoch": 2, "step": 10, "val/macro_f1": 0.4}\n{"ep'
+        '{"step": 5, "epoch": 1, "val/macro_f1": 0.5}\n{"step": 9, "epoch": 2, "val/macro_f1": 0.4}\n{"ep'
     )
     labels = ["normal", *["viral"] * 3]
     patients = ["p1", f"study-{'0a' * 12}", "", ""]

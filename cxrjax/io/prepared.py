@@ -8,6 +8,7 @@ that a data set from a stranger runs no code.
 import dataclasses
 import json
 import re
+import stat
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -28,7 +29,7 @@ _INFO_KEYS = frozenset(
 )
 _SPLIT_KEYS = frozenset(("filepathTemplate", "name", "numBytes", "shardLengths"))
 _SKIPPED = frozenset(("name", "reason"))
-_PAIR = frozenset(("one", "other", "one_label", "other_label", "one_split", "other_split", "difference", "likeness"))
+_PAIR = frozenset(("one", "other", "one_label", "other_label", "one_split", "other_split", "difference"))
 
 _Feature = tuple[str, str, tuple[str, ...]]  # class, dtype, shape
 _FIRST: dict[str, _Feature] = (
@@ -100,7 +101,14 @@ def open_builder(folder: str | Path) -> tfds.core.DatasetBuilder:
     folder = Path(folder)
     info = _check_info(folder / COMPLETE_MARKER)
     _check_features(folder / FEATURES, FORMS[info["version"].partition(".")[0]])
-    return tfds.builder_from_directory(folder)
+    if strange := [path for path in folder.glob("*.array_record*") if not path.is_file()]:
+        raise MissingData(f"{strange[0]}: not a file, but a folder, device or pipe; the data set is not opened")
+    try:
+        builder = tfds.builder_from_directory(folder)
+        builder.info.splits  # noqa: B018 -- read now, so that what is damaged is found here
+    except Exception as error:  # TFDS and protobuf raise whatever they like
+        raise _refuse(folder / COMPLETE_MARKER, "TFDS cannot read it") from error
+    return builder
 
 
 def keep_newest(folders: list[str]) -> list[str]:
@@ -119,7 +127,10 @@ def read_json(path: Path) -> Any:
         MissingData: it is not there, too large, or damaged.
     """
     try:
-        if path.stat().st_size > _LARGEST and path.name in (COMPLETE_MARKER, FEATURES):
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode):
+            raise MissingData(f"{path}: not a file, but a folder, device, pipe or socket; the data set is not opened")
+        if status.st_size > _LARGEST and path.name in (COMPLETE_MARKER, FEATURES):
             raise MissingData(f"{path}: larger than any that data_prep writes; the data set is not opened")
         return json.loads(path.read_bytes())
     except OSError as error:
@@ -169,12 +180,22 @@ def _is_report(report: Any) -> bool:
         return False
     return (
         "duplicates" in report["settings"]
-        and all(isinstance(labels, dict) for labels in report["counts"].values())
-        and all(isinstance(one, dict) and one.keys() >= _SKIPPED for one in report["skipped"])
-        and all(isinstance(one, dict) and one.keys() >= _PAIR for one in report["duplicates"])
+        and all(map(_is_counts, report["counts"].values()))
+        and all(_has_texts(one, _SKIPPED) for one in report["skipped"])
+        and all(_has_texts(one, _PAIR) and isinstance(one.get("likeness"), float | int) for one in report["duplicates"])
         and isinstance(report.get("remarks", []), list)
+        and all(isinstance(remark, str) for remark in report.get("remarks", []))
         and isinstance(report.get("patients_known", {}), dict)
+        and all(map(_is_counts, report.get("patients_known", {}).values()))
     )
+
+
+def _is_counts(value: Any) -> bool:
+    return isinstance(value, dict) and all(isinstance(count, int) for count in value.values())
+
+
+def _has_texts(value: Any, keys: frozenset[str]) -> bool:
+    return isinstance(value, dict) and all(isinstance(value.get(key), str) for key in keys)
 
 
 def _check_info(path: Path) -> dict[str, Any]:
@@ -188,7 +209,7 @@ def _check_info(path: Path) -> dict[str, Any]:
     if not re.fullmatch(r"[a-z][a-z0-9_]*", str(info.get("name"))):
         raise _refuse(path, "its name is none that data_prep gives")
     version = info.get("version")
-    if not isinstance(version, str) or not re.fullmatch(r"\d+\.\d+\.\d+", version):
+    if not isinstance(version, str) or not re.fullmatch(r"[0-9]{1,4}\.[0-9]{1,4}\.[0-9]{1,4}", version):
         raise _refuse(path, "it has no version")
     if version.partition(".")[0] not in FORMS:
         raise MissingData(
@@ -207,8 +228,9 @@ def _is_split(split: Any) -> bool:
         and split.keys() <= _SPLIT_KEYS
         and split.get("filepathTemplate") == _FILE_PATTERN
         and re.fullmatch(r"[A-Za-z]\w*", str(split.get("name"))) is not None
+        and split["name"] != "all"  # which TFDS takes for all of them
         and isinstance(split.get("shardLengths", []), list)
-        and all(str(length).isdigit() for length in split.get("shardLengths", []))
+        and all(re.fullmatch("[0-9]{1,9}", str(length)) for length in split.get("shardLengths", []))
     )
 
 

@@ -47,16 +47,23 @@ def describe(folders: Sequence[str]) -> str:
     lines = []
     for version in dict.fromkeys(map(locate, folders)):
         facts = [_state(split, number, record) for split, number, record in _read(version)]
+        if not facts:
+            raise CannotPrepare(f"{version}: it holds no radiograph; prepare the data set again")
         told = summarise(version, facts)
         folder = version / FOLDER
-        folder.mkdir(exist_ok=True)
         try:
             sheet = _draw(version, facts)
         except UnreadableRadiograph as error:
             raise CannotPrepare(f"{version}: damaged, {error}; prepare the data set again") from error
-        _write(folder / SHEET, encode_png(sheet))
-        _write(folder / FACTS, (json.dumps(told, indent=1, ensure_ascii=False) + "\n").encode())
-        _write(folder / TEXT, card.write(told, SHEET).encode())
+        if folder.is_symlink():
+            raise CannotPrepare(f"{folder}: a link, so that the card would be written elsewhere; remove it")
+        try:
+            folder.mkdir(exist_ok=True)
+            _write(folder / SHEET, encode_png(sheet))
+            _write(folder / FACTS, (json.dumps(told, indent=1, ensure_ascii=False) + "\n").encode())
+            _write(folder / TEXT, card.write(told, SHEET).encode())
+        except OSError as error:
+            raise CannotPrepare(f"{error.filename or folder}: {error.strerror or error}") from error
         lines += [f"described {len(facts)} radiographs: {folder / TEXT}"]
         lines += [f"warning: {sentence}" for sentence in told["warnings"]]
     return "\n".join(lines)
@@ -196,5 +203,7 @@ def _draw(version: Path, facts: Sequence[Fact]) -> np.ndarray:
 
 def _write(file: Path, data: bytes) -> None:
     temporary = file.with_name(f".{file.name}.part")
-    temporary.write_bytes(data)
+    temporary.unlink(missing_ok=True)  # it may be a link to a file of somebody else's
+    with temporary.open("xb") as stream:
+        stream.write(data)
     os.replace(temporary, file)

@@ -150,14 +150,14 @@ def _name_patients(rows: Sequence[Row], persons: Mapping[int, _Person], secret: 
         for number, person in persons.items()
         if person.patient
     }
-    told = {number: rows[number].patient_id for number in persons if rows[number].patient_id}
+    named = {number: rows[number].patient_id for number in persons if rows[number].patient_id}
     others = {row.patient_id for row in rows}
-    of_key = {keys[number]: name for number, name in told.items() if number in keys}
+    of_key = {keys[number]: name for number, name in named.items() if number in keys}
     names = {}
     for number, (patient, issuer) in keys.items():
         known = patient if patient in others else of_key.get((patient, issuer))
         names[number] = known or PATIENT + _digest(secret, "patient", issuer, patient)
-    names |= told
+    names |= named
     of_study = {persons[number].study: name for number, name in names.items()}
     for number, person in persons.items():
         if number not in names and person.study:

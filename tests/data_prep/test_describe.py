@@ -4,6 +4,7 @@ import csv
 import itertools
 import json
 import math
+import shutil
 from pathlib import Path
 
 import cv2
@@ -99,6 +100,23 @@ def test_it_warns_of_what_makes_a_score_look_good(told):
     assert not any("Label and view" in sentence for sentence in rest)
     assert any("viral (a)" in sentence and "nodule (b)" in sentence and "normal" not in sentence for sentence in rest)
     assert rest[-1] == "A pair of near-duplicates has different splits: what is tested was seen in training."
+
+
+def test_a_card_is_never_written_through_a_link(version, tmp_path, capsys):
+    copy, mine = tmp_path / "1/2.0.0", tmp_path / "mine"
+    shutil.copytree(version, copy)
+    mine.mkdir()
+    (mine / "a.png").write_bytes(b"mine")
+    shutil.rmtree(copy / "card")
+    (copy / "card").symlink_to(mine)
+    assert main(["describe", str(copy)]) == 2
+    assert "card: a link" in capsys.readouterr().err
+    (copy / "card").unlink()
+    (copy / "card").mkdir()
+    for name in (".sheet.png.part", "card.md"):
+        (copy / "card" / name).symlink_to(mine / "a.png")
+    assert main(["describe", str(copy)]) == 0
+    assert [(file.name, file.read_bytes()) for file in mine.iterdir()] == [("a.png", b"mine")]
 
 
 def test_the_card_can_be_read(version):

@@ -1,5 +1,6 @@
 """Preparing a data set: whole or not at all, equal to its source to the byte, and without TensorFlow."""
 
+import errno
 import json
 import shutil
 import subprocess
@@ -219,3 +220,12 @@ runpy.run_module("data_prep", run_name="__main__")
     said = [line for line in ended.stderr.replace("\r", "\n").splitlines() if line and "radiograph/s" not in line]
     assert len(said) == 1 and "SIGTERM" in said[0]
     assert not list((tmp_path / "phantom").iterdir())
+
+
+def test_a_folder_that_may_not_be_entered_is_one_sentence(tmp_path, capsys, monkeypatch):
+    def refuse(*_: object, **__: object) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied", str(tmp_path / "out"))
+
+    monkeypatch.setattr("data_prep.output.check", refuse)
+    assert main(["phantom", f"--out={tmp_path / 'out'}"]) == 2
+    assert capsys.readouterr().err == f"data_prep phantom: {tmp_path / 'out'}: Permission denied\n"
