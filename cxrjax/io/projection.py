@@ -10,7 +10,7 @@ from typing import Any
 from pydicom.uid import UID_dictionary
 
 from cxrjax.io.dicom_header import items_of, text_of, texts_of
-from cxrjax.io.view_words import Projection, read_projection
+from cxrjax.io.view_words import Projection, fold, read_projection
 
 RADIOGRAPHS = frozenset({"CR", "DX", "RG"})  # modalities: computed, digital, and film radiography (PS3.3 C.7.3.1.1.1)
 _UNDECIDED = frozenset({"OT", "SC"})  # "other" and "secondary capture": what was captured, they do not say
@@ -55,21 +55,32 @@ _CODES: dict[str, Projection] = {
 # Texts of the image or its series. Not StudyDescription: a study has several views.
 _TEXTS = (
     *("SeriesDescription", "AcquisitionDeviceProcessingDescription", "ProtocolName"),
-    "PerformedProcedureStepDescription",
+    *("PerformedProcedureStepDescription", "AcquisitionProtocolName", "AcquisitionProtocolDescription"),
+    *("AcquisitionDeviceProcessingCode", "ViewName"),
 )
-# BodyPartExamined: terms of PS3.16 annex L and of devices. One that is not among them is no evidence.
+# BodyPartExamined and AnatomicRegionSequence: terms of PS3.16 annex L and of devices, as whole words or run together.
+# One that is not among them is no evidence, nor is one beside a name of the chest.
 _OTHER_PARTS = frozenset(
     """
     ABDOMEN ANKLE ARM BREAST BRAIN CALCANEUS CALF CLAVICLE COCCYX COLON CSPINE ELBOW EXTREMITY EYE FACE FEMUR FINGER
     FOOT FOREARM HAND HEAD HIP HUMERUS JAW KIDNEY KNEE LEG LSPINE LSSPINE MANDIBLE MAXILLA NECK NOSE ORBIT PATELLA
     PELVIS RADIUS SACRUM SCAPULA SCROTUM SHOULDER SIJOINT SINUS SKULL SPINE SSPINE TESTIS THIGH THUMB TIBIA TLSPINE
-    TOE TSPINE ULNA UPPERARM UTERUS WRIST TEETH BECKEN BAUCH KNIE FUSS SCHULTER SCHADEL RODILLA MANO GENOU EPAULE
-    BASSIN LOWERLEG LOWERLIMB UPPERLIMB CERVICALSPINE LUMBARSPINE THORACICSPINE KUB HALS
+    TOE TSPINE ULNA UPPERARM UTERUS WRIST TEETH LOWERLEG LOWERLIMB UPPERLIMB CERVICALSPINE LUMBARSPINE THORACICSPINE
+    KUB CSP TSP LSP UPEXM LOWEXM EXTREMITIES FEET TOOTH SINUSES TOES ABD
+    BECKEN BAUCH KNIE FUSS SCHULTER SCHADEL HALS HUFTE HANDGELENK ELLENBOGEN FINGER SPRUNGGELENK OBERARM UNTERARM
+    OBERSCHENKEL UNTERSCHENKEL HWS BWS LWS WIRBELSAULE MAMMA
+    RODILLA MANO PIERNA HOMBRO COLUMNA CRANEO CODO MUNECA TOBILLO CADERA BRAZO PIE DEDO CUELLO
+    GENOU EPAULE BASSIN MAIN PIED HANCHE CHEVILLE POIGNET COUDE CRANE RACHIS JAMBE BRAS
+    SPALLA GINOCCHIO PIEDE POLSO GOMITO CAVIGLIA BACINO CRANIO ADDOME COLONNA
+    JOELHO OMBRO PUNHO TORNOZELO COTOVELO QUADRIL COLUNA ABDOME BUIK HEUP ENKEL VOET SCHOUDER
     """.split()  # noqa: SIM905 -- one word per value, many to a line
 )
+_CHEST = ("CHEST", "THORA", "TORA", "LUNG", "PULMO", "PECHO", "CXR")  # how its names begin, unless the spine's
 _LOCALIZER = "LOCALIZER"
+_AXIS = re.compile("[LRAPHF]{1,3}")  # of PatientOrientation
+_UNDECLARED = ("utf-8", "cp1251", "shift_jis", "gb18030", "euc_kr")  # in which devices write without saying so
 TAGS = (
-    *("Modality", "SOPClassUID", "ImageType", "BodyPartExamined"),
+    *("Modality", "SOPClassUID", "ImageType", "BodyPartExamined", "AnatomicRegionSequence"),
     *("ViewPosition", "ViewCodeSequence", "PatientOrientation", *_TEXTS),
 )
 
@@ -93,10 +104,7 @@ def explain_refusal(header: Any) -> str:
         return f"{UID_dictionary[storage][0]}, not a radiograph, by its SOPClassUID"
     if _LOCALIZER in [part.upper() for part in texts_of(header, "ImageType")]:
         return "a localizer, not a radiograph, by its ImageType"
-    part = re.sub(r"[\W_]", "", text_of(header, "BodyPartExamined").upper())
-    if part in _OTHER_PARTS:
-        return f"{part.lower()}, not the chest, by its BodyPartExamined"
-    return _explain_view(header)
+    return _explain_part(header) or _explain_view(header)
 
 
 def read_view(header: Any) -> str:
@@ -107,7 +115,7 @@ def read_view(header: Any) -> str:
     position = text_of(header, "ViewPosition").upper()
     if position in _VIEW_POSITIONS:
         return position
-    codes = {_code(item) for item in items_of(header, "ViewCodeSequence")}
+    codes = {code for item in items_of(header, "ViewCodeSequence") for code in _list_codes(item)}
     for known, view in ((_POSTEROANTERIOR_CODES, "PA"), (_ANTEROPOSTERIOR_CODES, "AP")):
         if codes & known:
             return view
@@ -116,6 +124,27 @@ def read_view(header: Any) -> str:
         return (words & {"PA", "AP"}).pop()
     _, projection = _find_view(header)
     return projection.upper() if projection in ("lateral", "oblique") else ""
+
+
+def _explain_part(header: Any) -> str:
+    regions = items_of(header, "AnatomicRegionSequence")
+    named = [("BodyPartExamined", text_of(header, "BodyPartExamined"))]
+    named += [("AnatomicRegionSequence", text_of(item, "CodeMeaning")) for item in regions[:1]]
+    for tag, text in named:
+        if part := _find_other_part(text):
+            return f"{part.lower()}, not the chest, by its {tag}"
+    return ""
+
+
+def _find_other_part(text: str) -> str:
+    """Return the part of the body, other than the chest, that a text names; "" where it names the chest."""
+    words = re.findall(r"[^\W\d_]+", fold(text).upper())
+    together = "".join(words)
+    if together in _OTHER_PARTS:
+        return together
+    if any(word.startswith(_CHEST) for word in words):
+        return ""
+    return next((part for word in words for part in (word, word.removesuffix("S")) if part in _OTHER_PARTS), "")
 
 
 def _explain_view(header: Any) -> str:
@@ -134,11 +163,12 @@ def _find_view(header: Any) -> tuple[str, Projection]:
         for tag, projection in coded:
             if projection in wanted:
                 return tag, projection
-    # Rows that run towards the patient's front or back show the patient from the side.
-    if (texts_of(header, "PatientOrientation") or [""])[0].upper().startswith(("A", "P")):
+    # Rows or columns that run towards the patient's front or back show the patient from the side.
+    axes = [text.upper() for text in texts_of(header, "PatientOrientation")]
+    if len(axes) == 2 and all(map(_AXIS.fullmatch, axes)) and any(axis.startswith(("A", "P")) for axis in axes):
         return "PatientOrientation", "lateral"
     for tag in _TEXTS:
-        projection = read_projection(text_of(header, tag))
+        projection = _read_text(text_of(header, tag))
         if projection in ("lateral", "oblique", "frontal"):
             return tag, projection
     return "", ""
@@ -146,16 +176,35 @@ def _find_view(header: Any) -> tuple[str, Projection]:
 
 def _read_position(header: Any) -> Projection:
     position = text_of(header, "ViewPosition")
-    return _VIEW_POSITIONS.get(position.upper()) or read_projection(position)
+    return _VIEW_POSITIONS.get(position.upper()) or _read_text(position)
 
 
 def _read_codes(header: Any) -> Projection:
     items = items_of(header, "ViewCodeSequence")
-    for item in items:
-        if projection := _CODES.get(_code(item)):
+    said = {_CODES.get(code) for item in items for code in _list_codes(item)}
+    said = said - {None} or {_read_text(text_of(item, "CodeMeaning")) for item in items}
+    return next((projection for projection in ("lateral", "oblique", "frontal") if projection in said), "")
+
+
+def _list_codes(item: Any) -> list[str]:
+    """Return the code of an item, and the codes of other schemes that it says are equivalent."""
+    equivalent = items_of(item, "EquivalentCodeSequence")
+    return [text_of(each, tag).upper() for each in (item, *equivalent) for tag in ("CodeValue", "LongCodeValue")]
+
+
+def _read_text(text: str) -> Projection:
+    """Return the projection that a text names, also where its character set is not declared.
+
+    Such a text comes out as Latin-1. In the encodings that are tried, the words for views are no others in Latin-1.
+    """
+    projection = read_projection(text)
+    if projection or text.isascii():
+        return projection
+    for encoding in _UNDECLARED:
+        try:
+            projection = read_projection(text.encode("latin-1").decode(encoding))
+        except UnicodeError:
+            continue
+        if projection:
             return projection
-    return next(filter(None, (read_projection(text_of(item, "CodeMeaning")) for item in items)), "")
-
-
-def _code(item: Any) -> str:
-    return text_of(item, "CodeValue").upper()
+    return ""

@@ -14,20 +14,21 @@ _FRONTAL_STEMS = (
 )
 _FRONTAL_WORDS = frozenset({"face", "faccia", "frente", "frontale", "front", "voor", "vorne", "dv", "vd"})
 _LATERAL_STEMS = (
-    *("lateral", "latero", "seitl", "zijdel", "zijaanz", "zijopn", "profilo", "profilna", "bokov", "bocn", "boczn"),
+    *("latera", "latero", "seitl", "zijdel", "zijaanz", "zijopn", "profilo", "profilna", "bokov", "bocn", "boczn"),
     *("oldaliran", "oldalfelv", "sivukuva", "sidobild", "sidebild", "sidebillede", "sidevisning"),
     *("боков", "бічн", "бочн", "страничн", "профил", "бокова", "πλαγι", "προφιλ", "جانبي"),
 )
 _LATERAL_WORDS = frozenset(
-    {"lat", "lats", "lateral", "profil", "perfil", "nghieng", "צד", "צידי", "xtlat", "xtablelat"}
+    {"lat", "lats", "llat", "rlat", "profil", "perfil", "nghieng", "צד", "צידי", "xtlat", "xtablelat"}
+    | {"bok", "yan", "dwars", "dwarse"}
 )
 # Names of the chest that technicians and devices write together with the view.
 _COMPOUND = re.compile(r"^(?:chest|thorax|thx|torax|rxtorax|lung|cxr)(?:lat|ll|rl|seit)")
 _OBLIQUE_STEMS = ("obliq", "oblicu", "obliku", "schrag", "schraeg", "schuin", "косая", "косой", "косо")
 _OBLIQUE_WORDS = frozenset({"obl", "rao", "lao", "rpo", "lpo", "rlo", "llo"})
 # Languages that write without spaces.
-_LATERAL_PARTS = ("側面", "侧面", "側位", "侧位", "측면", "ด้านข้าง")
-_FRONTAL_PARTS = ("正面", "正位", "後前", "后前", "前後", "前后", "정면")
+_LATERAL_PARTS = ("側面", "侧面", "側位", "侧位", "측면", "ด้านข้าง", "side view", "l→r", "r→l")
+_FRONTAL_PARTS = ("正面", "正位", "正側", "正侧", "後前", "后前", "前後", "前后", "정면")
 _OBLIQUE_PARTS = ("斜位",)
 _SEVERAL = re.compile(
     r"\b(?:2|two|both|zwei|deux|dos|due|twee|beide[nr]?)\W*(?:v\b|view|plane|ebene|incid|proye|proie|richting)"
@@ -45,7 +46,7 @@ def read_projection(text: str) -> Projection:
     Returns:
         "several" for a text such as "PA and lateral", which says nothing of one image; "" where it names none.
     """
-    text = _fold(text)
+    text = fold(text)
     words = re.findall(r"[^\W\d_]+", text)
     frontal = bool(_SPELLED.search(text)) or _names(text, words, _FRONTAL_WORDS, _FRONTAL_STEMS, _FRONTAL_PARTS)
     lateral = any(map(_is_lateral, words)) or any(part in text for part in _LATERAL_PARTS)
@@ -76,7 +77,7 @@ def _is_lateral(word: str) -> bool:
     return word.startswith(_LATERAL_STEMS) or bool(_COMPOUND.match(word))
 
 
-def _fold(text: str) -> str:
+def fold(text: str) -> str:
     """Return a text in lower case without accents."""
     parts = unicodedata.normalize("NFKD", text.casefold())
     return unicodedata.normalize("NFC", "".join(part for part in parts if not unicodedata.combining(part)))
