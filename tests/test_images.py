@@ -101,6 +101,9 @@ COMMENT = chunk(b"tEXt", b"Comment\0IDAT")
         (tiff(strip(64, 64, 4096) | {273: 2**32 - 1}, bytes(4096)), "truncated or damaged TIFF"),
         (tiff(strip(64, 64, 4096) | {278: 1}, bytes(4096)), "truncated or damaged TIFF"),
         (tiff({256: 64, 257: 64}), "truncated or damaged TIFF"),
+        (tiff(strip(64, 64, 2048) | {258: 4}, bytes(2048)), "^4 bits a value"),
+        (tiff(strip(64, 64, 8192) | {258: 16, 339: 3}, bytes(8192)), "^16-bit floating-point pixels"),
+        (tiff(strip(64, 64, 99, 50000), bytes(99)), "compressed by Zstandard, which is not read"),
         (b"II*\0\x08\0\0\0", "truncated or damaged TIFF"),
         (b"MM\0*\0\0\0\0", "truncated or damaged TIFF"),
         (b"II+\0\x08\0\0\0", "a BigTIFF image"),
@@ -143,6 +146,34 @@ def test_the_emptiest_image_is_above_the_lower_bound(form):
         bilevel = np.zeros((400, 400), bool)
         for name in ("group3", "group4"):
             assert not images.decode_gray(encode(bilevel, form, compression=name), LIMITS)[0].any()
+
+
+def test_previews_are_no_pages():
+    tags = strip(64, 48, SCENE.size) | {254: 0}
+    start = 8 + 2 + 12 * len(tags) + 4
+    tags |= {273: start}
+    preview = tiff(tags | {254: 1})[8:]  # of the same pixels
+    one = tiff(tags, SCENE.tobytes(), following=start + SCENE.size) + preview
+    np.testing.assert_array_equal(images.decode_gray(one, LIMITS)[0], SCENE)
+    for kinds in ((0, 0), (1, 0)):
+        first = tiff(tags | {254: kinds[0]}, SCENE.tobytes(), following=start + SCENE.size)
+        with pytest.raises(UnreadableImage, match="2 pages"):
+            images.decode_gray(first + tiff(tags | {254: kinds[1]})[8:], LIMITS)
+
+
+def test_a_run_of_fill_bytes_is_walked_in_no_time():
+    data = encode(SCENE, "jpeg")
+    long = data[:-2] + b"\xff" * 300_000 + b"\0" + data[-2:]
+    np.testing.assert_array_equal(images.decode_gray(long, LIMITS)[0], images.decode_gray(data, LIMITS)[0])
+
+
+@pytest.mark.parametrize("scene", [SCENE, SCENE.astype(np.uint16) * 257])
+def test_a_transparent_gray_level_turns_black(scene):
+    level = int(scene[20, 20])
+    data = encode(scene, "png")
+    at = data.index(b"IDAT") - 4
+    found, _ = images.decode_gray(data[:at] + chunk(b"tRNS", struct.pack(">H", level)) + data[at:], LIMITS)
+    np.testing.assert_array_equal(found, np.where(scene == level, 0, scene))
 
 
 def test_limits_are_those_of_the_text():

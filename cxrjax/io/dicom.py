@@ -3,6 +3,7 @@
 A value that the picture does not need never refuses a file: it is repaired or ignored, and the note says so.
 """
 
+import re
 import warnings
 from dataclasses import dataclass
 from typing import Any
@@ -44,6 +45,7 @@ _PHOTOMETRICS = {  # samples of a pixel
     **dict.fromkeys(("MONOCHROME1", "MONOCHROME2", "PALETTE COLOR"), 1),
     **dict.fromkeys(("RGB", "YBR_FULL", "YBR_FULL_422", "YBR_PARTIAL_420", "YBR_ICT", "YBR_RCT"), 3),
 }
+_SAMPLES_KNOWN = (1, 3, 4)  # 4 of retired interpretations
 _MAX_BITS = 16
 _MAX_TILES = 65_535  # of a JPEG 2000 codestream
 _HIGH_THROUGHPUT = (HTJ2K, HTJ2KLossless, HTJ2KLosslessRPCL)
@@ -137,10 +139,15 @@ def _read_picture(dataset: pydicom.Dataset, limits: Limits, notes: list[str]) ->
         raise UnreadableImage("a damaged DICOM header: Rows and Columns are not whole numbers")
     check_size(columns, rows, limits, "DICOM")
     photometric = text_of(dataset, "PhotometricInterpretation").upper()
-    samples = integer_of(dataset, "SamplesPerPixel") or _PHOTOMETRICS.get(photometric, 1)
-    if not photometric:
+    if photometric.startswith("MONO"):
+        photometric = re.sub(r"[\W_]", "", photometric)
+    samples = integer_of(dataset, "SamplesPerPixel")
+    if samples not in _SAMPLES_KNOWN:
+        samples = _PHOTOMETRICS.get(photometric, 1)
+    if not photometric or (samples == 1 and photometric not in _PHOTOMETRICS):
+        fault = "is not valid" if photometric else "is missing"
         photometric = "MONOCHROME2" if samples == 1 else "RGB"
-        notes.append(f"its PhotometricInterpretation is missing, read as {photometric}")
+        notes.append(f"its PhotometricInterpretation {fault}, read as {photometric}")
     if _PHOTOMETRICS.get(photometric) != samples:
         raise UnreadableImage(
             "a damaged DICOM header: PhotometricInterpretation and SamplesPerPixel do not belong together"

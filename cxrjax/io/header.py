@@ -20,12 +20,14 @@ class Header:
         height: pixels, as stored.
         orientation: of Exif, 1 (as stored) to 8.
         white_is_zero: values rise with darkness.
+        transparent: the gray level, as decoded, of pixels that are transparent; None where none is.
     """
 
     width: int
     height: int
     orientation: int = 1
     white_is_zero: bool = False
+    transparent: int | None = None
 
 
 def check_size(width: int, height: int, limits: Limits, kind: str) -> None:
@@ -63,6 +65,7 @@ def too_little(kind: str) -> UnreadableImage:
 
 def read_orientation(exif: bytes) -> int:
     """Return the orientation (1 to 8) of an Exif block, which has the form of a TIFF; 1 where none is valid."""
+    exif = exif.removeprefix(b"Exif\0\0")  # which belongs to JPEG, and which some programs write in PNG too
     order = {b"II*\0": "little", b"MM\0*": "big"}.get(exif[:4])
     if order is None:
         return 1

@@ -90,6 +90,8 @@ def decode_gray(data: bytes, limits: Limits) -> tuple[np.ndarray, bool]:
         raise UnreadableImage(f"{pixels.dtype} pixels, where 8 or 16 bit unsigned are needed")
     if pixels.ndim == 3:
         pixels = _luminance(pixels)
+    if header.transparent is not None:
+        pixels[pixels == header.transparent] = 0
     if kind == "PNG":
         pixels = orient(pixels, header.orientation)
     return pixels, kind == "TIFF" and pixels.dtype == np.uint16 and header.white_is_zero

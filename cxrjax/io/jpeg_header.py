@@ -9,8 +9,10 @@ from cxrjax.io.limits import Limits
 MAGIC = b"\xff\xd8\xff"
 _MAX_SEGMENTS = 10_000
 _MAX_SCANS = 64  # a progressive file has about ten; each scan is a pass over all pixels
-_MARKER = re.compile(rb"\xff+([^\x00\xff\xd0-\xd7])")  # the end of a scan's data: no stuffed byte and no restart
-_MARKER_OF_LS = re.compile(rb"\xff+([\x80-\xcf\xd8-\xfe])")  # JPEG-LS stuffs bits: a byte below 0x80 follows
+_MARKER = re.compile(rb"\xff++([^\x00\xff\xd0-\xd7])")
+# The end of a scan's data: no stuffed byte and no restart. Fill bytes before it would take long to search.
+_SCAN_END = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]")
+_SCAN_END_OF_LS = re.compile(rb"\xff[\x80-\xcf\xd8-\xfe]")  # JPEG-LS stuffs bits: a byte below 0x80 follows
 _LS_FRAME = 0xF7
 _EOI = 0xD9
 _SOS = 0xDA
@@ -65,7 +67,7 @@ def inspect(data: bytes, limits: Limits, *, in_dicom: bool = False) -> Header:
                 raise damaged
             if scans > _MAX_SCANS:
                 raise UnreadableImage(f"a JPEG of more than {_MAX_SCANS} scans, where real ones have about ten")
-            after = (_MARKER_OF_LS if process == _LS_FRAME else _MARKER).search(data, position)
+            after = (_SCAN_END_OF_LS if process == _LS_FRAME else _SCAN_END).search(data, position)
             if not after and in_dicom and process in _HUFFMAN:  # a frame may lack its end; libjpeg finds lost data
                 coded += len(data) - position
                 break

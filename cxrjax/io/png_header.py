@@ -12,6 +12,7 @@ _SAMPLES = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}  # samples of a pixel by color type
 _DEPTHS = {0: {1, 2, 4, 8, 16}, 2: {8, 16}, 3: {1, 2, 4, 8}, 4: {8, 16}, 6: {8, 16}}  # bits by color type
 _ANIMATION = {b"acTL", b"fcTL", b"fdAT"}
 _EXIF = b"eXIf"
+_TRANSPARENCY = b"tRNS"  # OpenCV applies that of color and of palettes, and leaves out that of gray levels
 
 
 def inspect(data: bytes, limits: Limits) -> Header:
@@ -24,6 +25,7 @@ def inspect(data: bytes, limits: Limits) -> Header:
     header = b""
     orientation = 1
     compressed = 0
+    transparency = b""
     start = len(MAGIC)
     for _ in range(_MAX_CHUNKS):
         if start + 12 > len(data):
@@ -46,6 +48,8 @@ def inspect(data: bytes, limits: Limits) -> Header:
             if header or length != 13:
                 raise damaged
             header = data[start + 8 : end - 4]
+        if kind == _TRANSPARENCY and not compressed:
+            transparency = data[start + 8 : end - 4]
         compressed += length * (kind == b"IDAT")
         start = end
         if kind == b"IEND":
@@ -61,4 +65,8 @@ def inspect(data: bytes, limits: Limits) -> Header:
     check_size(width, height, limits, "PNG")
     if height * (width * _SAMPLES[color] * depth // 8) > DEFLATE_RATIO * compressed:
         raise too_little("PNG")
-    return Header(width, height, orientation)
+    transparent = None
+    if color == 0 and len(transparency) == 2:
+        spread = 255 // (2**depth - 1) if depth < 8 else 1  # fewer bits are decoded to 8
+        transparent = int.from_bytes(transparency, "big") * spread
+    return Header(width, height, orientation, transparent=transparent)

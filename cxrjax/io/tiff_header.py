@@ -16,17 +16,26 @@ _LAYOUT = {1: "B", 3: "H", 4: "I"}
 _WIDTH, _HEIGHT, _BITS, _COMPRESSION, _PHOTOMETRIC, _ORIENTATION = 256, 257, 258, 259, 262, 274
 _STRIPS, _SAMPLES, _ROWS_PER_STRIP, _STRIP_SIZES, _PLANAR = 273, 277, 278, 279, 284
 _TILE_WIDTH, _TILE_HEIGHT, _TILES, _TILE_SIZES = 322, 323, 324, 325
+_SUBFILE, _FORMAT = 254, 339
 _TAGS = {
     *(_WIDTH, _HEIGHT, _BITS, _COMPRESSION, _PHOTOMETRIC, _ORIENTATION),
     *(_STRIPS, _SAMPLES, _ROWS_PER_STRIP, _STRIP_SIZES, _PLANAR),
-    *(_TILE_WIDTH, _TILE_HEIGHT, _TILES, _TILE_SIZES),
+    *(_TILE_WIDTH, _TILE_HEIGHT, _TILES, _TILE_SIZES, _FORMAT),
 }
+_NO_PAGE = 0b101  # of NewSubfileType: a smaller version of another page, or its transparency
+_MAX_PREVIEWS = 16
+_BITS_READ = (1, 8, 10, 12, 14, 16, 32, 64)  # of which the decoder says itself that 32 and 64 are too many
+_FLOAT = 3
+_NOT_READ = {
+    **{6: "old-style JPEG", 34712: "JPEG 2000", 34887: "LERC", 34925: "LZMA", 50000: "Zstandard", 50001: "WebP"},
+    **{50002: "JPEG XL", 52546: "JPEG XL"},
+}  # compressions
 _RAW, _DEFLATE, _SEPARATE = 1, {8, 32946}, 2
 # The most bytes that a byte of each compression can become; of the others no bound is known.
 _RATIOS = {_RAW: 1, 5: LZW_RATIO, 8: DEFLATE_RATIO, 32946: DEFLATE_RATIO, 32773: PACKBITS_RATIO}
 _PACKBITS = 32773
 _JPEG = 7  # compression
-_YCBCR = 6  # photometric interpretation
+_PALETTE, _YCBCR = 3, 6  # photometric interpretations
 
 Directory = Mapping[int, Sequence[int]]
 
@@ -42,12 +51,16 @@ def inspect(data: bytes, limits: Limits) -> Header:
     order = "<" if data.startswith(b"II") else ">"
     starts = _find_directories(data, order)
     if len(starts) > 1:
-        more = "more than " if len(starts) > _MAX_DIRECTORIES else ""
-        raise UnreadableImage(f"{more}{min(len(starts), _MAX_DIRECTORIES)} pages, not one radiograph")
+        has_previews = len(starts) <= _MAX_PREVIEWS and not _is_no_page(data, starts[0], order)
+        pages = len(starts) - sum(_is_no_page(data, start, order) for start in starts if has_previews)
+        more = "more than " if pages > _MAX_DIRECTORIES else ""
+        if pages > 1:
+            raise UnreadableImage(f"{more}{min(pages, _MAX_DIRECTORIES)} pages, not one radiograph")
     directory = _read_directory(data, starts[0], order)
     width = _first(directory, _WIDTH)
     height = _first(directory, _HEIGHT)
     check_size(width, height, limits, "TIFF")
+    _check_form(directory)
     _check_parts(data, directory, width, height)
     orientation = _first(directory, _ORIENTATION, 1)
     return Header(
@@ -99,6 +112,28 @@ def _read_directory(data: bytes, start: int, order: str) -> Directory:
             (where,) = _unpack(order + "I", data, where)
         directory[tag] = _unpack(f"{order}{count}{_LAYOUT[kind]}", data, where)
     return directory
+
+
+def _is_no_page(data: bytes, start: int, order: str) -> bool:
+    """Return whether a directory is of a preview or of the transparency of another page."""
+    (entries,) = _unpack(order + "H", data, start)
+    for entry in range(entries):
+        tag, kind, count, value = _unpack(order + "HHII", data, start + 2 + 12 * entry)
+        if tag >= _SUBFILE:
+            return (tag, kind, count) == (_SUBFILE, 4, 1) and bool(value & _NO_PAGE)
+    return False
+
+
+def _check_form(directory: Directory) -> None:
+    """Check that numbers and compression are of a kind that is read; the decoder does not say why it fails."""
+    compression = _first(directory, _COMPRESSION, _RAW)
+    if compression in _NOT_READ:
+        raise UnreadableImage(f"a TIFF file compressed by {_NOT_READ[compression]}, which is not read")
+    bits = _first(directory, _BITS, 1)
+    if bits < 32 and _first(directory, _FORMAT, 1) == _FLOAT:
+        raise UnreadableImage(f"{bits}-bit floating-point pixels, where 8 or 16 bit unsigned are needed")
+    if bits not in _BITS_READ and not (bits == 4 and _first(directory, _PHOTOMETRIC) == _PALETTE):
+        raise UnreadableImage(f"{bits} bits a value, where 1, 8, 10, 12, 14 and 16 are read")
 
 
 def _first(directory: Directory, tag: int, default: int = 0) -> int:
