@@ -140,7 +140,10 @@ def test_broken_tables_are_ignored():
     ("elements", "note"),
     [
         ({"PhotometricInterpretation": None}, "its PhotometricInterpretation is missing, read as MONOCHROME2"),
+        ({"PhotometricInterpretation": "GRAY"}, "its PhotometricInterpretation is not valid, read as MONOCHROME2"),
+        ({"PhotometricInterpretation": "MONOCHROME 2"}, ""),
         ({"SamplesPerPixel": None}, ""),
+        ({"SamplesPerPixel": 65535}, ""),
         ({"HighBit": None}, ""),
         ({"HighBit": 3}, ""),
         ({"PixelRepresentation": None}, ""),
