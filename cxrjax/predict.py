@@ -74,10 +74,15 @@ def run(
         UnreadableRadiograph: `source` is not there, or holds no file that might be a radiograph.
     """
     listing = files.list_files(source)
+    outputs.refuse_overlap(source, output, listing)
+    listing = outputs.leave_out_pictures(listing)
+    if not listing.radiographs:
+        raise radiograph.UnreadableRadiograph(source, "no radiograph in this folder, only pictures of predictions")
     root = source if source.is_dir() else source.parent
     paths = {str(file.relative_to(root)): file for file in listing.radiographs}
-    everything = [*listing.radiographs, *(each.path for each in listing.passed_over)]
-    outputs.refuse_overlap(source, output, everything)
+    own = list(paths)[process::processes]
+    if not own:
+        return Result([], listing.passed_over)
     written = outputs.Output(output, list(paths))
     parts.check(output / outputs.PARTIAL)
     reader.shared().start()  # it is ready when the networks are
@@ -95,7 +100,6 @@ def run(
         else predictions.segmentation_columns(())
     )
     journal = Parts(output / outputs.PARTIAL, columns, settings)
-    own = list(paths)[process::processes]
     rows = journal.read()
     left = {path: paths[path] for path in own if path not in rows}
     _predict_portions(_Predictor(examiner, written, refuse), left, journal, rows)

@@ -70,6 +70,7 @@ def test_linked_folders_are_entered_and_each_folder_once(tmp_path):
     (tmp_path / "elsewhere" / "deep" / "back").symlink_to(tmp_path / "elsewhere")
     (root / "file.png").symlink_to(root / "a" / "1.png")
     assert names(root) == ["a/1.png", "b/2.png", "b/deep/3.png", "file.png"]
+    assert list_files(root).folders == [root, root / "a", root / "b", root / "b" / "deep"]
     up, again = "a link to a folder that it lies in", "a link to a folder that is listed already"
     assert reasons(root) == {"0": again, "c": again, "a/up": up, "a/top": up, "b/deep/back": up}
 

@@ -164,7 +164,8 @@ def contents(folder):
 
 
 @pytest.mark.parametrize(
-    "output", ["in", "in/out", "in/../in/out", "link", "link/out", "in/.out", ".", "in/linked/out"]
+    "output",
+    ["in", "in/out", "in/../in/out", "link", "link/out", "in/.out", ".", "in/linked/out", "in/empty", "bare/out"],
 )
 def test_an_output_that_overlaps_the_input_is_refused(pictures, tmp_path, monkeypatch, output):
     monkeypatch.setattr(predict, "Examiner", None)  # the networks are not loaded
@@ -172,6 +173,8 @@ def test_an_output_that_overlaps_the_input_is_refused(pictures, tmp_path, monkey
     (tmp_path / "elsewhere").mkdir()
     shutil.copy(pictures / "a.png", tmp_path / "elsewhere" / "c.png")
     (pictures / "linked").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "bare").mkdir()
+    (pictures / "empty").symlink_to(tmp_path / "bare")
     before = contents(tmp_path)
     for source in (pictures, tmp_path / "link"):
         with pytest.raises(
@@ -187,6 +190,35 @@ def test_the_folder_of_a_single_file_is_no_output_but_one_in_it_is(pictures, tmp
             predict.predict(tmp_path / "run", pictures / "a.png", output)
     predict.predict(tmp_path / "run", pictures / "a.png", pictures / "out")
     assert (pictures / "out" / "a.png.figure.png").read_bytes() == b"drawn"
+
+
+def test_pictures_of_an_earlier_prediction_are_no_radiographs(pictures, tmp_path):
+    def draw(*parts):
+        cv2.imwrite(str(parts[-1]), np.eye(64, dtype=np.uint8))
+
+    predict.figures.draw_finding = draw  # put back by the fixture
+    predict_again(pictures, tmp_path)
+    shutil.copytree(tmp_path / "out", pictures / "earlier")
+    cv2.imwrite(str(pictures / "earlier" / "b.png.figure.png"), np.eye(80, dtype=np.uint8))  # changed: the user's
+    rows, passed_over = predict.run(tmp_path / "run", pictures, tmp_path / "again")
+    assert [row["path"] for row in rows] == ["a.png", "b.png", "earlier/b.png.figure.png"]
+    reasons = {each.path.name: each.reason for each in passed_over}
+    assert reasons["a.png.figure.png"] == "a picture of an earlier prediction"
+    with pytest.raises(radiograph.UnreadableRadiograph, match="only pictures of predictions"):
+        predict.predict(tmp_path / "run", tmp_path / "out", tmp_path / "third")
+
+
+def test_a_process_without_a_file_leaves_nothing(pictures, tmp_path):
+    for process in range(3):
+        predict.predict(tmp_path / "run", pictures, tmp_path / "out", process=process, processes=3)
+    assert (tmp_path / "out" / "predictions.csv").exists()
+    assert not (tmp_path / "out" / "predictions.partial").exists()
+
+
+def test_an_output_that_is_a_link_in_a_circle_is_named(pictures, tmp_path):
+    (tmp_path / "out").symlink_to("out")
+    with pytest.raises(ValueError, match="out: is not a folder"):
+        predict_again(pictures, tmp_path)
 
 
 def test_files_of_the_user_in_the_output_stay_and_every_radiograph_has_its_picture(pictures, tmp_path):

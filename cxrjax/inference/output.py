@@ -1,15 +1,16 @@
 """The folder that a prediction writes to. Nothing in it is replaced or removed but what an earlier prediction wrote."""
 
+import contextlib
 import errno
 import os
 import secrets
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 from cxrjax import whole
 from cxrjax.inference.picture_names import candidates, plan_pictures
 from cxrjax.io import csv_text
-from cxrjax.io.files import PassedOver
+from cxrjax.io.files import Listing, PassedOver
 from cxrjax.runtime.ledger import Ledger
 
 TABLE, PASSED_OVER, RECORD, PARTIAL = NAMES = (
@@ -126,7 +127,21 @@ def concerns_all(error: OSError) -> bool:
     return error.errno in _OF_THE_WHOLE_FOLDER
 
 
-def refuse_overlap(source: Path, output: Path, listed: Collection[Path]) -> None:
+def leave_out_pictures(listing: Listing) -> Listing:
+    """Return a listing in which the pictures that earlier predictions drew, and have recorded, are passed over."""
+    own = set()
+    for folder in listing.folders:
+        if os.path.lexists(folder / RECORD):
+            with contextlib.suppress(ValueError, OSError):  # a file of the user's that has this name
+                ledger = Ledger(folder, RECORD, folder / PARTIAL)
+                inside = (path for path in listing.radiographs if path.is_relative_to(folder))
+                own |= {path for path in inside if ledger.owns(str(path.relative_to(folder)))}
+    passed_over = [PassedOver(path, "a picture of an earlier prediction") for path in own]
+    radiographs = [path for path in listing.radiographs if path not in own]
+    return listing._replace(radiographs=radiographs, passed_over=sorted([*listing.passed_over, *passed_over]))
+
+
+def refuse_overlap(source: Path, output: Path, listing: Listing) -> None:
     """Refuse an output folder that is the input folder, lies in it or holds it, by whatever names.
 
     The input folder of a single file is the one it lies in; an output folder in that is allowed.
@@ -134,7 +149,7 @@ def refuse_overlap(source: Path, output: Path, listed: Collection[Path]) -> None
     Args:
         source: the input, a file or a folder that is there.
         output: the output folder, which may be absent.
-        listed: all files and folders of the input that were found, of which some may be in linked folders.
+        listing: of the input, of which some may be in linked folders.
 
     Raises:
         ValueError: the output overlaps the input.
@@ -148,15 +163,14 @@ def refuse_overlap(source: Path, output: Path, listed: Collection[Path]) -> None
         raise ValueError(f"{output}: is the folder of the input, {source}, or holds it; name another --output")
     if not source.is_dir():
         return
-    folders = {parent for path in listed for parent in path.parents if parent.is_relative_to(root)} | {root}
-    inside = set(output_parents) & {_identify(folder) for folder in folders if folder.is_dir()}
+    inside = set(output_parents) & {_identify(folder) for folder in listing.folders if folder.is_dir()}
     if inside:
         raise ValueError(f"{output}: lies in the input, {source}; name another --output")
 
 
 def _existing_parents(path: Path) -> list[Path]:
     """Return a path and the folders that it lies in, without links and as far as they exist."""
-    resolved = path.resolve()
+    resolved = Path(os.path.realpath(path))  # which takes links that lead in a circle as they are
     return [each for each in (resolved, *resolved.parents) if each.exists()]
 
 

@@ -47,15 +47,17 @@ class PassedOver(NamedTuple):
 
 
 class Listing(NamedTuple):
-    """The files of a folder, both sorted by path.
+    """The files of a folder, all sorted by path.
 
     Attributes:
         radiographs: files that might be radiographs.
         passed_over: all others.
+        folders: those that were looked into, the folder itself among them; none where it is a file.
     """
 
     radiographs: list[Path]
     passed_over: list[PassedOver]
+    folders: list[Path]
 
 
 def list_files(root: str | Path) -> Listing:
@@ -75,19 +77,20 @@ def list_files(root: str | Path) -> Listing:
         raise UnreadableRadiograph(root, _explain_missing(root, error)) from error
     if stat.S_ISREG(mode):
         _refuse_dicomdir(root)
-        return Listing([root], [])
+        return Listing([root], [], [])
     if not stat.S_ISDIR(mode):
         raise UnreadableRadiograph(root, f"{_name_special(mode)}, neither a file nor a folder")
     radiographs = []
     passed_over = []
-    for path, reason in _walk(root):
+    folders: list[Path] = []
+    for path, reason in _walk(root, folders):
         if reason is None:
             reason = _classify(path)
         if reason is None:
             radiographs.append(path)
         else:
             passed_over.append(reason)
-    listing = Listing(sorted(radiographs), sorted(passed_over))
+    listing = Listing(sorted(radiographs), sorted(passed_over), sorted(folders))
     if not radiographs:
         raise UnreadableRadiograph(root, f"no radiograph in this folder{_name_first(root, listing.passed_over)}")
     return listing
@@ -108,8 +111,8 @@ def check_regular(path: Path) -> None:
         raise UnreadableRadiograph(path, f"{what}, not a file")
 
 
-def _walk(root: Path) -> Iterator[tuple[Path, PassedOver | None]]:
-    """Yield each file under `root`, with the reason where it, or a folder, is passed over.
+def _walk(root: Path, looked_into: list[Path]) -> Iterator[tuple[Path, PassedOver | None]]:
+    """Yield each file under `root`, with the reason where it, or a folder, is passed over; add the folders to a list.
 
     Folders that are no links come first, so that which of two names of one folder is entered does not depend on the
     order of the names.
@@ -130,6 +133,7 @@ def _walk(root: Path) -> Iterator[tuple[Path, PassedOver | None]]:
         except OSError as error:
             yield folder, PassedOver(folder, f"a folder that cannot be listed: {_say(error)}", unknown=True)
             continue
+        looked_into.append(folder)
         for name in names:
             path = folder / name
             if name.startswith("."):
