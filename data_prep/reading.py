@@ -3,8 +3,10 @@
 import numpy as np
 
 from cxrjax import radiograph
-from cxrjax.io import jpeg_segments
+from cxrjax.io import jpeg_segments, limits
+from cxrjax.io.errors import UnreadableImage
 from cxrjax.io.file_form import read_form
+from cxrjax.io.header import check_bytes
 from cxrjax.radiograph import Radiograph
 from data_prep.example import Example, encode_png
 from data_prep.masks import read_masks
@@ -19,11 +21,12 @@ def read_example(row: Row) -> Example:
         BadRow: it is missing, unreadable, or at odds with its mask.
     """
     try:
+        check_bytes(row.file.stat().st_size, limits.current())
         data = row.file.read_bytes()
         found = radiograph.decode(data, row.id)
     except OSError as error:
         raise BadRow((error.strerror or str(error)).lower()) from error
-    except radiograph.UnreadableRadiograph as error:
+    except (UnreadableImage, radiograph.UnreadableRadiograph) as error:
         raise BadRow(error.reason) from error
     mask, kind = b"", ""
     if row.masks:
