@@ -41,6 +41,7 @@ def code(value: str, scheme: str, meaning: str = "") -> list[pydicom.Dataset]:
         ({"BodyPartExamined": "ABDOMEN AP"}, "abdomen, not the chest, by its BodyPartExamined"),
         ({"BodyPartExamined": "Hombro"}, "hombro, not the chest, by its BodyPartExamined"),
         ({"BodyPartExamined": "THORACIC SPINE"}, "thoracicspine, not the chest, by its BodyPartExamined"),
+        ({"BodyPartExamined": "SPINE, THORACIC"}, "spine, not the chest, by its BodyPartExamined"),
         (
             {"AnatomicRegionSequence": code("T-D8700", "SRT", "Hand")},
             "hand, not the chest, by its AnatomicRegionSequence",

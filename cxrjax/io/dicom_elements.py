@@ -17,7 +17,7 @@ PREAMBLE, MAGIC = 128, b"DICM"
 BARE = (b"\x08\x00", b"\x02\x00")  # a file without preamble begins with its group 0008 or 0002, little-endian
 _DEFLATED = b"1.2.840.10008.1.2.1.99"
 _META_LENGTH = PREAMBLE + len(MAGIC)  # where (0002,0000), the length of the meta group, begins
-_MOST_INFLATED = 4 << 20  # bytes of a deflated data set in which the elements have to lie
+_MOST = 1 << 20  # bytes of a file, and of what a deflated one inflates to, in which the elements have to lie
 _LONGEST = 1 << 16  # bytes of a value; longer ones are not read
 
 
@@ -45,8 +45,10 @@ def read_header(file: Path | bytes, keywords: Sequence[str]) -> pydicom.Dataset:
         return pydicom.Dataset()
     with warnings.catch_warnings(), contextlib.suppress(Exception):  # damaged headers raise whatever they like
         warnings.simplefilter("ignore")
-        with io.BytesIO(file) if isinstance(file, bytes) else file.open("rb") as stream:
-            return _read_elements(stream, keywords)
+        if isinstance(file, Path):
+            with file.open("rb") as stream:
+                file = stream.read(_MOST)
+        return _read_elements(io.BytesIO(file[:_MOST]), keywords)
     return pydicom.Dataset()
 
 
@@ -70,5 +72,5 @@ def _read_elements(stream: BinaryIO, keywords: Sequence[str]) -> pydicom.Dataset
     (length,) = struct.unpack_from("<I", start, _META_LENGTH + 8)
     stream.seek(_META_LENGTH + 12 + length)
     # pydicom would inflate the whole file, however large it becomes.
-    inflated = zlib.decompressobj(-zlib.MAX_WBITS).decompress(stream.read(_MOST_INFLATED), _MOST_INFLATED)
+    inflated = zlib.decompressobj(-zlib.MAX_WBITS).decompress(stream.read(), _MOST)
     return read_dataset(io.BytesIO(inflated), False, True, stop_when=is_past, specific_tags=tags)

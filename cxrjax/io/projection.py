@@ -75,7 +75,8 @@ _OTHER_PARTS = frozenset(
     JOELHO OMBRO PUNHO TORNOZELO COTOVELO QUADRIL COLUNA ABDOME BUIK HEUP ENKEL VOET SCHOUDER
     """.split()  # noqa: SIM905 -- one word per value, many to a line
 )
-_CHEST = ("CHEST", "THORA", "TORA", "LUNG", "PULMO", "PECHO", "CXR")  # how its names begin, unless the spine's
+_CHEST = ("CHEST", "THORA", "TORA", "LUNG", "PULMO", "PECHO", "CXR")  # how its names begin
+_OF_THE_CHEST = ("THORACI", "TORACI")  # how an adjective begins, which is of its spine too
 _LOCALIZER = "LOCALIZER"
 _AXIS = re.compile("[LRAPHF]{1,3}")  # of PatientOrientation
 _UNDECLARED = ("utf-8", "cp1251", "shift_jis", "gb18030", "euc_kr")  # in which devices write without saying so
@@ -142,7 +143,7 @@ def _find_other_part(text: str) -> str:
     together = "".join(words)
     if together in _OTHER_PARTS:
         return together
-    if any(word.startswith(_CHEST) for word in words):
+    if any(word.startswith(_CHEST) and not word.startswith(_OF_THE_CHEST) for word in words):
         return ""
     return next((part for word in words for part in (word, word.removesuffix("S")) if part in _OTHER_PARTS), "")
 

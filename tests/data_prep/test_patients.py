@@ -16,7 +16,8 @@ from pydicom.uid import DeflatedExplicitVRLittleEndian, ImplicitVRLittleEndian
 from cxrjax import data
 from cxrjax.io.dicom_elements import is_dicom, read_header, read_text
 from data_prep.__main__ import main
-from data_prep.row import CannotPrepare, Row
+from data_prep.reading import read_example
+from data_prep.row import BadRow, CannotPrepare, Row
 from data_prep.upstream.dummies import draw, save, save_dicom
 from data_prep.upstream.patients import identify, is_pseudonym, read_secret, warn_of_one_patient
 
@@ -209,6 +210,17 @@ def test_the_header_is_read_however_it_is_written(tmp_path, form):
         "US",
         "1.2.3",
     ]
+
+
+def test_a_file_larger_than_memory_is_refused_by_its_size(tmp_path):
+    path = tmp_path / "endless.dcm"
+    save_dicom(path, draw("a"), PatientID="17")
+    data = path.read_bytes()
+    path.write_bytes(data[: data.index(b"\x10\x00\x20\x00")])  # then zeros, which are elements without a value
+    os.truncate(path, 1 << 40)
+    assert read_text(read_header(path, TAGS), "PatientID") == ""
+    with pytest.raises(BadRow, match=r"^too large: 1099511627776 bytes"):
+        read_example(Row("endless.dcm", path))
 
 
 def test_files_that_are_not_dicom_name_nobody(tmp_path):
