@@ -10,6 +10,7 @@ import zipfile
 from pathlib import Path
 
 import h5py
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -91,6 +92,54 @@ FILES = {
     "offsets that overlap": safetensors({"a": tensor("U8", [4], 4), "b": tensor("U8", [4], 4)}, bytes(4)),
     "metadata that is no text": safetensors({"__metadata__": {"classes": 5}}),
 }  # fmt: skip
+
+
+QUANTIZED = b"ctorch._utils\n_rebuild_qtensor\n)R."
+TWICE = b'{"a":{"dtype":"U8","shape":[1],"data_offsets":[0,1]},"a":{"dtype":"U8","shape":[1],"data_offsets":[0,1]}}'
+REASONS = {
+    "of a quantized tensor": (zipped(QUANTIZED), "tensors of a kind that is not read .*_rebuild_qtensor"),
+    "of an order of bytes that is none": (
+        zipped(b"}" + unicode("a") + TENSOR % unicode("0") + b"s.", **{"data/0": bytes(16), "byteorder": b"middle"}),
+        "byteorder says neither little nor big",
+    ),
+    "of one tensor twice": (struct.pack("<Q", len(TWICE)) + TWICE + b"\1", "names something twice"),
+    "of a web page": (b"\n<!DOCTYPE html><html>", "this is a web page"),
+    "of a tar archive": (b"storages".ljust(257, b"\0") + b"ustar\x0000", "this is a tar archive"),
+    "of gzip": (b"\x1f\x8b\x08", "compressed by gzip"),
+}
+
+
+@pytest.mark.parametrize("kind", REASONS)
+def test_the_reason_is_the_true_one(tmp_path, kind):
+    content, reason = REASONS[kind]
+    (tmp_path / "w").write_bytes(content)
+    with pytest.raises(UnreadableWeights, match=reason):
+        read_weights(tmp_path / "w")
+
+
+def test_a_file_of_keras_3_is_called_so(tmp_path):
+    with zipfile.ZipFile(tmp_path / "w", "w") as archive:
+        archive.writestr("model.weights.h5", b"")
+    with pytest.raises(UnreadableWeights, match="a .keras file of Keras 3"):
+        read_weights(tmp_path / "w")
+
+
+def test_weights_are_found_beside_a_score_that_is_a_tensor(tmp_path):
+    """As torchvision's training script saves them, with `best_acc1` beside `state_dict`."""
+    score = unicode("best_acc1") + TENSOR % unicode("0")
+    weights = unicode("state_dict") + b"}" + unicode("fc.bias") + TENSOR % unicode("1") + b"s"
+    numbers = {"data/0": bytes(16), "data/1": np.arange(4, dtype="<f4").tobytes()}
+    (tmp_path / "w").write_bytes(zipped(b"}(" + score + weights + b"u.", **numbers))
+    found = read_weights(tmp_path / "w")
+    assert found.keys() == {"fc.bias"}
+    np.testing.assert_array_equal(found["fc.bias"], [0, 1, 2, 3])
+
+
+def test_whole_numbers_are_no_weights():
+    """A quantized network's int8 would be taken for weights of up to 127."""
+    with pytest.raises(pretrained.UnfitWeights, match="the weight fc.bias is of the type int8, as in a quantized"):
+        pretrained._check_types({"fc.bias": np.zeros(3, np.int8)})
+    pretrained._check_types({"a": np.zeros(1, np.float16), "b": np.zeros(1, jnp.bfloat16), "c": np.zeros(1)})
 
 
 @pytest.mark.parametrize("kind", FILES)
@@ -209,16 +258,31 @@ def replace(name: str, *arguments, **settings):
     return change
 
 
+def use_filter(number: int):
+    """Have the weights compressed by a filter of that number, which need not be there."""
+
+    def change(file):
+        del file["l/k"]
+        settings = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+        settings.set_chunk((3,))
+        settings.set_filter(number, h5py.h5z.FLAG_OPTIONAL, ())
+        h5py.h5d.create(file["l"].id, b"k", h5py.h5t.NATIVE_FLOAT, h5py.h5s.create_simple((3,)), settings)
+
+    return change
+
+
 KERAS = {
     "no list": (lambda file: file.attrs.__setitem__("layer_names", 3), "layer_names is no list of names"),
     "an empty attribute": (lambda file: file.attrs.__setitem__("layer_names", h5py.Empty("f")), "no list of names"),
     "numbers": (lambda file: file.attrs.__setitem__("layer_names", [1, 2]), "no list of names"),
     "a table": (lambda file: file.attrs.__setitem__("layer_names", [[b"a"], [b"b"]]), "no list of names"),
-    "another name": (lambda file: file.attrs.__setitem__("layer_names", [b"x\x1b"]), "does not lie in the file"),
+    "another name": (lambda file: file.attrs.__setitem__("layer_names", [b"x\x1b"]), "which is not there"),
+    "a name without letters": (lambda file: file["l"].attrs.__setitem__("weight_names", [b"/k"]), "which is not there"),
+    "a filter that is a library": (use_filter(32001), "compressed in a way that is not read"),
     "one name twice": (lambda file: file["l"].attrs.__setitem__("weight_names", [b"k", b"k"]), "l/k twice"),
     "a way through an array": (
         lambda file: file["l"].attrs.__setitem__("weight_names", [b"k/x"]),
-        "part x does not lie",
+        "'x', which is not there",
     ),
     "a layer that is an array": (replace("l", data=np.ones(2)), "no group with weight_names"),
     "nothing but a fill value": (replace("l/k", (60_000, 60_000), "f4", chunks=(64, 64)), "far larger than the file"),
@@ -238,6 +302,18 @@ def test_a_hostile_file_of_keras_is_one_short_line(tmp_path, kind):
         read_weights(path)
     said = str(error.value)
     assert said.startswith(f"{path}: ") and len(said) < 500 and said.isprintable()
+
+
+def test_filters_that_the_library_has_are_read(tmp_path):
+    settings = {"chunks": (2,), "compression": "lzf", "shuffle": True, "fletcher32": True}
+    path = keras_file(tmp_path / "w.h5", replace("l/k", data=np.arange(3, dtype=np.float32), **settings))
+    np.testing.assert_array_equal(read_weights(path)["l/k"], [0, 1, 2])
+
+
+def test_a_weight_that_is_one_number_is_an_array(tmp_path):
+    path = keras_file(tmp_path / "w.h5", replace("l/k", data=np.float32(3)))
+    found = read_weights(path)["l/k"]
+    assert found.shape == () and found == 3 and found.dtype == np.float32
 
 
 def test_what_ends_or_holds_the_process_that_reads_is_a_sentence(tmp_path, monkeypatch):

@@ -10,6 +10,7 @@ import numpy as np
 from cxrjax.runtime.text import SHORT, printable
 
 _NUMBERS = "fiub"  # kinds of NumPy's types
+_FILTERS = {h5py.h5z.FILTER_DEFLATE, h5py.h5z.FILTER_SHUFFLE, h5py.h5z.FILTER_FLETCHER32, h5py.h5z.FILTER_LZF}
 _MOST_NAMES = 100_000  # layers and weights of a file; a network has a thousand
 # Weights hardly compress, so a file whose arrays are many times larger than it is holds none.
 _LARGEST_RATIO = 4
@@ -39,7 +40,10 @@ def read(path: str | os.PathLike) -> dict[str, np.ndarray]:
             group = _open(file, "model_weights") if "model_weights" in file else file
             layers = _read_names(group, "layer_names")
             if not layers:
-                raise ValueError("it is an HDF5 file, but not one of Keras's (no layer_names); save the model as .h5")
+                raise ValueError(
+                    "it is an HDF5 file without Keras's list of layers (layer_names), as a .weights.h5 of Keras 3 is; "
+                    "save the whole model as .h5"
+                )
             for layer in layers:
                 inside = _open(group, layer)
                 for name in _read_names(inside, "weight_names"):
@@ -51,7 +55,7 @@ def read(path: str | os.PathLike) -> dict[str, np.ndarray]:
                     whole = name if "/" in name else f"{layer}/{name}"
                     if whole in arrays:
                         raise ValueError(f"it names the weight {printable(whole, SHORT)} twice")
-                    arrays[whole] = dataset[()]
+                    arrays[whole] = np.asarray(dataset[()])
     except (KeyError, RuntimeError, UnicodeDecodeError, TypeError, AttributeError) as error:
         raise ValueError(f"it is a damaged HDF5 file ({str(error).strip(chr(39))})") from error
     return arrays
@@ -67,12 +71,21 @@ def _find_dataset(group: h5py.Group, layer: str, name: str) -> h5py.Dataset:
         raise ValueError(f"its weight {called} does not lie in the file itself")
     if dataset.shape is None or dataset.dtype.kind not in _NUMBERS or dataset.dtype.shape:
         raise ValueError(f"its weight {called} is no array of numbers")
+    settings = dataset.id.get_create_plist()
+    filters = {settings.get_filter(i)[0] for i in range(settings.get_nfilters())}
+    if not filters <= _FILTERS:  # others are libraries that HDF5 would look for and load
+        raise ValueError(
+            f"its weight {called} is compressed in a way that is not read; save it by gzip or uncompressed"
+        )
     return dataset
 
 
 def _open(group: Any, name: str) -> Any:
     """Return the part of a group that a name stands for; a link out of the file is refused."""
-    if not isinstance(group, h5py.Group) or not isinstance(group.get(name, getlink=True), h5py.HardLink):
+    link = group.get(name, getlink=True) if isinstance(group, h5py.Group) and name else None
+    if link is None:
+        raise ValueError(f"it names the part {printable(repr(name), SHORT)}, which is not there")
+    if not isinstance(link, h5py.HardLink):
         raise ValueError(f"its part {printable(name, SHORT)} does not lie in the file itself")
     return group[name]
 

@@ -57,7 +57,8 @@ def from_state_dict(
 
     Raises:
         UnfitWeights: names or shapes differ; missing, unexpected and misshapen ones are listed, as the original
-            calls them, up to a thousand of a kind. Or a number is not finite.
+            calls them, up to a thousand of a kind. Or a number is not finite, or is
+            no floating-point one.
     """
     words = names.naming(architecture)
     if new_head is not None and architecture in ENCODERS and not _is_of(words, state):
@@ -82,6 +83,7 @@ def from_state_dict(
         for path, leaf in shapes.items()
     }
     _compare(architecture, expected, state)
+    _check_types(state)
     _check_finite(state)
     leaves = [jnp.asarray(names.to_ours(path, state[originals[path]]), jnp.float32) for path in shapes]
     return jax.tree.unflatten(structure, leaves)
@@ -153,6 +155,16 @@ def _know_structures(state: Mapping[str, np.ndarray], head: str) -> dict[str, np
         f"{head}.weight": kernel[[0, 0, 1, 1]],
         f"{head}.bias": bias[[0, 0, 1, 1]] - np.array([0, _UNSEEN, half, half], np.float32),
     }
+
+
+def _check_types(state: Mapping[str, np.ndarray]) -> None:
+    """Raise for whole numbers: those of a quantized network mean nothing without its scales."""
+    for name, array in state.items():
+        if not jnp.issubdtype(array.dtype, jnp.floating):
+            raise UnfitWeights(
+                f"the weight {printable(name, SHORT)} is of the type {array.dtype}, as in a quantized network; "
+                "save it as float32"
+            )
 
 
 def _check_finite(state: Mapping[str, np.ndarray]) -> None:

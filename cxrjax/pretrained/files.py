@@ -85,6 +85,14 @@ def _read(path: Path) -> dict[str, np.ndarray]:
         return tidy(pth.read(path, _MOST_BYTES))
     if head.startswith(b"version https://git-lfs"):
         raise UnreadableWeights(path, "this is a pointer of Git LFS, and the weights lie elsewhere; git lfs pull")
+    if head.lstrip()[:9].lower().startswith((b"<!doctype", b"<html")):
+        raise UnreadableWeights(path, "this is a web page, and not the file that it offers; download the file itself")
+    if head[257:262] == b"ustar":
+        raise UnreadableWeights(
+            path, "this is a tar archive; unpack it, or, if it is of PyTorch, save it with a newer one"
+        )
+    if head.startswith(b"\x1f\x8b"):
+        raise UnreadableWeights(path, "this is compressed by gzip; unpack it first")
     raise UnreadableWeights(path, "this is no file of safetensors, PyTorch or Keras")
 
 
@@ -98,7 +106,7 @@ def _read_head(path: Path) -> bytes:
     if not stat.S_ISREG(mode):
         raise UnreadableWeights(path, "this is a folder" if stat.S_ISDIR(mode) else "this is no regular file")
     with path.open("rb") as file:
-        return file.read(24)
+        return file.read(512)
 
 
 def _explained(path: Path, read: Callable[[], _T]) -> _T:

@@ -87,6 +87,8 @@ def _read_zip(file: BinaryIO, size: int, most_bytes: int) -> dict[str, np.ndarra
                 raise ValueError("its parts are compressed, as those of a state dict never are")
             if sum(entry.file_size for entry in entries.values()) > size:
                 raise ValueError("its parts say that they are larger than the file")
+            if "model.weights.h5" in entries:
+                raise ValueError("it is a .keras file of Keras 3, which is not read; save the whole model as .h5")
             roots = [name.removesuffix("data.pkl") for name in entries if name.endswith("/data.pkl")]
             if len(roots) != 1:
                 raise ValueError("it is a zip archive, but not one of PyTorch's (no data.pkl)")
@@ -105,8 +107,10 @@ def _read_zip(file: BinaryIO, size: int, most_bytes: int) -> dict[str, np.ndarra
                     raise ValueError(_too_large(most_bytes))
                 return archive.read(name)
 
-            swapped = f"{root}byteorder" in entries and archive.read(f"{root}byteorder") == b"big"
-            return _materialise(state, read_bytes, swapped)
+            order = archive.read(f"{root}byteorder") if f"{root}byteorder" in entries else b"little"
+            if order not in (b"little", b"big"):
+                raise ValueError("its part byteorder says neither little nor big")
+            return _materialise(state, read_bytes, swapped=order == b"big")
     except (zipfile.BadZipFile, EOFError, NotImplementedError) as error:
         raise ValueError(f"it is cut short or damaged ({str(error).rstrip('.').lower()})") from error
 
@@ -159,11 +163,12 @@ def _find_state(content: Any) -> Mapping[str, Tensor]:
     for _ in range(_DEEPEST):
         if not isinstance(content, dict):
             raise ValueError(f"it holds no weights by name, but one {type(content).__name__.lower()}")
-        tensors = {n: value for n, value in content.items() if isinstance(n, str) and isinstance(value, Tensor)}
-        if tensors:
-            return tensors
+        # Looked for first: a checkpoint may have tensors beside its weights, such as the best score so far.
         inner = next((content[key] for key in STATE_KEYS if isinstance(content.get(key), dict)), None)
         if inner is None:
+            tensors = {n: value for n, value in content.items() if isinstance(n, str) and isinstance(value, Tensor)}
+            if tensors:
+                return tensors
             names = [str(name) for name in itertools.islice(content, _MOST_NAMES + 1)]
             names += [""] * (len(content) - len(names))  # only counted
             there = enumerate_names(names, _MOST_NAMES) or "nothing"

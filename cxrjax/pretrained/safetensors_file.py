@@ -71,7 +71,15 @@ def _read_header(path: Path) -> dict[str, Any]:
         text = file.read(length)
     with safetensors.safe_open(path, framework="numpy"):
         pass  # the library checks the types in the header, and that the tensors fill the file without a gap
-    return json.loads(text)
+    return json.loads(text, object_pairs_hook=_read_object)
+
+
+def _read_object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Return a JSON object, which of two entries of one name would silently lose the first."""
+    entries = dict(pairs)
+    if len(entries) < len(pairs):
+        raise ValueError("its header names something twice")
+    return entries
 
 
 def _read_array(data: bytes, tensor: dict[str, Any]) -> np.ndarray:

@@ -152,8 +152,14 @@ def _interpret(
 
 def _look_up(builders: Mapping[str, Callable[..., Any]], module: str, name: str) -> Name:
     if f"{module}.{name}" not in builders:
+        called = printable(f"{module}.{name}", SHORT)
+        if module.partition(".")[0] == "torch" and (name.startswith("_rebuild_") or name.endswith("Storage")):
+            raise ValueError(
+                f"it holds tensors of a kind that is not read ({called}), as quantized, sparse and complex ones are; "
+                "save plain tensors of float32"
+            )
         raise ValueError(
-            f"it names {printable(f'{module}.{name}', SHORT)}, which is no tensor, and nothing of a file is run; "
+            f"it names {called}, which is no tensor, and nothing of a file is run; "
             "of a whole pickled network, save the state_dict"
         )
     return Name(module, name)
