@@ -51,198 +51,23 @@ unreadable, or could not be drawn; 130 or 143 ended by SIGINT or SIGTERM. For re
 
 import os
 import sys
-from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from absl import app, flags, logging
 from ml_collections import config_flags
 
 import cxrjax
-from cxrjax import arguments
+from cxrjax import arguments, commands
 from cxrjax.runtime import cache, signals, terminal
-from cxrjax.runtime.terminal import say, show, warn
-
-if TYPE_CHECKING:
-    from cxrjax.io.files import PassedOver
-
-# What a mode needs is imported in its function, so that --help and a wrong command line answer at once.
-
-
-def _name_results(workdir: Path) -> str:
-    """What the results on the split that was asked for are kept under."""
-    from cxrjax import data, runs
-
-    return data.name_results(runs.load_config(workdir), _SPLIT.value, _DATA.value) if _DATA.value else _SPLIT.value
-
-
-def _train(workdir: Path) -> None:
-    from cxrjax import fit_gate, runs, train
-
-    config = _CONFIG.value
-    best = train.train(config, workdir)
-    scores = ", ".join(f"{name} {value:.4f}" for name, value in best.items() if "/" in name)
-    say(f"trained: the best epoch was {best['epoch']} ({scores}); the run is in {workdir}")
-    wanted = config.task == "classify" and config.segmenter.workdir and config.gate.quantile
-    if wanted and not runs.has_gate_of(workdir, runs.load_step(workdir, config)):
-        try:
-            fit_gate.fit_gate(workdir)
-        except runs.UnfitRun as error:
-            warn(f"the run has no gate: {error}")
-
-
-def _evaluate(workdir: Path) -> None:
-    from cxrjax import evaluate, tables
-
-    scores = evaluate.evaluate(workdir, _SPLIT.value, _DATA.value)
-    if not scores:  # the first process has them
-        return
-    show(tables.summarise(scores))
-    say(f"rows, scores and pictures are in {workdir / 'evaluation' / scores['split']}")
-
-
-def _score(workdir: Path) -> None:
-    from cxrjax import score, tables
-
-    name = _name_results(workdir)
-    show(tables.summarise(score.score(workdir, name)))
-    say(f"scores and figures are in {workdir / 'evaluation' / name}")
-
-
-def _compare(workdir: Path) -> None:
-    from cxrjax import compare, tables
-
-    name = _name_results(workdir)
-    show(tables.compare(compare.compare(workdir, Path(_OTHER.value), name)))
-    say(f"the comparison is in {compare.locate(workdir, Path(_OTHER.value), name)}")
-
-
-def _audit(workdir: Path) -> None:
-    from configs import audit as small
-    from cxrjax import audit
-
-    show(audit.summarise(audit.audit(workdir, _SPLIT.value, _CONFIG.value or small.get_config())))
-    say(f"rows, numbers and the figure are in {workdir / 'audit' / _SPLIT.value}")
-
-
-def _check_maps(workdir: Path) -> None:
-    from cxrjax import check_maps, trust
-
-    table = Path(_LESIONS.value) if _LESIONS.value else None
-    show(trust.summarise(check_maps.check_maps(workdir, _SPLIT.value, _DATA.value, table)))
-    say(f"rows, figures and curves are in {workdir / 'maps' / _name_results(workdir)}")
-
-
-def _morphology(workdir: Path) -> None:
-    from cxrjax import compare_classes
-
-    show(compare_classes.summarise(compare_classes.compare_classes(workdir, _SPLIT.value, _DATA.value)))
-    say(f"rows, tests and box plots are in {workdir / 'morphology' / _name_results(workdir)}")
-
-
-def _fit_gate(workdir: Path) -> None:
-    from cxrjax import fit_gate
-
-    fit_gate.fit_gate(workdir)
-    say(f"fitted: the gate's thresholds and limits are in {workdir / 'gate.json'}")
-
-
-def _report(workdir: Path) -> None:
-    from cxrjax import report
-
-    say(f"the report is {report.write(workdir, _SPLIT.value, _DATA.value)}")
-
-
-def _predict(workdir: Path) -> int:
-    from cxrjax import predict, predictions
-
-    source, output, processes = Path(_INPUT.value), Path(_OUTPUT.value), _PROCESSES.value or 1
-    process = _PROCESS.value or 0
-    rows, passed_over = predict.run(
-        workdir, source, output, _CALIBRATED.value, _REFUSE.value, process=process, processes=processes
-    )
-    counts = Counter(row["status"] for row in rows)
-    examined = len(rows) - counts[predictions.UNREADABLE] - counts[predictions.REFUSED]
-    say(f"{_count(examined, 'radiograph')} examined; rows and pictures are in {output}")
-    if processes > 1:
-        say(f"predictions.csv is there once all {processes} processes are done")
-    if counts[predictions.REFUSED]:
-        say(f"{counts[predictions.REFUSED]} refused, the reasons are in {output / 'predictions.csv'}")
-    undecided = sum(row.get("decision") == predictions.UNDECIDED for row in rows)
-    if undecided:
-        say(
-            f"{undecided} of them undecided: the confidence is lower than that from which on 9 in 10 findings were "
-            "right on the validation split"
-        )
-    failed = [row for row in rows if row["status"] in (predictions.UNREADABLE, predictions.FAILED)]
-    for row in failed:
-        say(f"{row['status']}: {row['path']}: {row['reason']}", sys.stderr)
-    if process == 0:
-        _list_passed_over(passed_over, source, output)
-    return 3 if failed or any(each.unknown for each in passed_over) else 0
-
-
-_LISTED = 20  # files of a folder that are passed over and named on the terminal
-
-
-def _list_passed_over(passed_over: "Sequence[PassedOver]", source: Path, output: Path) -> None:
-    from cxrjax.io import files
-
-    visible = [each for each in passed_over if each.reason != files.HIDDEN]
-    for each in visible[:_LISTED]:
-        say(f"passed over: {each.path.relative_to(source)}: {each.reason}", sys.stderr)
-    more = [_count(len(visible) - _LISTED, "file")] if len(visible) > _LISTED else []
-    more += [_count(len(passed_over) - len(visible), "hidden name")] if len(passed_over) > len(visible) else []
-    if more:
-        say(f"passed over, too: {' and '.join(more)}", sys.stderr)
-    if passed_over:
-        say(f"all that was passed over is in {output / 'passed_over.csv'}", sys.stderr)
-
-
-def _count(number: int, noun: str) -> str:
-    """Return a number with its noun: "1 radiograph", "2 radiographs"."""
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
-
-
-def _find_rate(workdir: Path) -> None:
-    from cxrjax import find_rate
-
-    say(f"suggested: training.learning_rate={find_rate.find_rate(_CONFIG.value, workdir):.1e}")
-
-
-def _cross_validate(workdir: Path) -> None:
-    from cxrjax import cross_validate
-
-    show(cross_validate.summarise(cross_validate.cross_validate(_CONFIG.value, workdir)))
-    say(f"the scores are in {workdir / 'cross_validation.json'}")
-
-
-def _import(workdir: Path) -> None:
-    from cxrjax import exchange
-
-    exchange.import_run(_CONFIG.value, _INPUT.value, workdir)
-    say(f"imported: every weight of {_INPUT.value} has its place; the run is in {workdir}")
-
-
-def _export(workdir: Path) -> None:
-    from cxrjax import exchange, export
-
-    target = Path(_OUTPUT.value)
-    if target.suffix == ".safetensors":
-        exchange.export_run(workdir, target)
-        say(f"exported: the weights are in {target}, by PyTorch's names")
-    else:
-        files = export.export_run(workdir, target)
-        say(f"exported: {', '.join(files)} are in {target}, each read back and equal to the run")
-        if not any(name.endswith(".onnx") for name in files):
-            say("no ONNX was written, for want of its packages: pip install 'cxrjax[onnx]'")
+from cxrjax.runtime.terminal import say, warn
 
 
 class Mode(NamedTuple):
     """Something to do with a run."""
 
-    do: Callable[[Path], int | None]  # of the run directory; its exit status, None for 0
+    do: Callable[[commands.Request], int | None]  # returns the exit status, None for 0
     needs: tuple[str, ...] = ()  # flags, beside --workdir
     takes: tuple[str, ...] = ()  # flags that may be left out; no others mean anything to it
     examines: bool = False  # whether it trains nothing and examines many radiographs
@@ -252,20 +77,26 @@ class Mode(NamedTuple):
 _GOES_ON = "the same command goes on from there"
 _TOGETHER = ("coordinator", "distributed", "processes", "process")
 MODES = {
-    "train": Mode(_train, ("config",), _TOGETHER, stopped=_GOES_ON),
-    "evaluate": Mode(_evaluate, (), ("split", "data", *_TOGETHER), examines=True),
-    "score": Mode(_score, (), ("split", "data")),
-    "compare": Mode(_compare, ("other",), ("split", "data")),
-    "audit": Mode(_audit, (), ("split", "config"), stopped=_GOES_ON),
-    "check_maps": Mode(_check_maps, (), ("split", "data", "lesions"), examines=True),
-    "morphology": Mode(_morphology, (), ("split", "data")),
-    "fit_gate": Mode(_fit_gate, examines=True),
-    "report": Mode(_report, (), ("split", "data")),
-    "predict": Mode(_predict, ("input", "output"), ("calibrated", "refuse", "processes", "process"), True, _GOES_ON),
-    "find_rate": Mode(_find_rate, ("config",)),
-    "cross_validate": Mode(_cross_validate, ("config",), stopped=_GOES_ON),
-    "import": Mode(_import, ("config", "input")),
-    "export": Mode(_export, ("output",)),
+    "train": Mode(commands.train_network, ("config",), _TOGETHER, stopped=_GOES_ON),
+    "evaluate": Mode(commands.evaluate_run, (), ("split", "data", *_TOGETHER), examines=True),
+    "score": Mode(commands.score_run, (), ("split", "data")),
+    "compare": Mode(commands.compare_runs, ("other",), ("split", "data")),
+    "audit": Mode(commands.audit_run, (), ("split", "config"), stopped=_GOES_ON),
+    "check_maps": Mode(commands.check_maps_of_run, (), ("split", "data", "lesions"), examines=True),
+    "morphology": Mode(commands.measure_morphology, (), ("split", "data")),
+    "fit_gate": Mode(commands.fit_gate_of_run, examines=True),
+    "report": Mode(commands.write_report, (), ("split", "data")),
+    "predict": Mode(
+        commands.predict_radiographs,
+        ("input", "output"),
+        ("calibrated", "refuse", "processes", "process"),
+        True,
+        _GOES_ON,
+    ),
+    "find_rate": Mode(commands.find_learning_rate, ("config",)),
+    "cross_validate": Mode(commands.cross_validate_network, ("config",), stopped=_GOES_ON),
+    "import": Mode(commands.import_weights, ("config", "input")),
+    "export": Mode(commands.export_weights, ("output",)),
 }
 
 _CONFIG = config_flags.DEFINE_config_file("config", None, "Settings of a training, as configs/phantom_segment.py.")
@@ -325,6 +156,11 @@ def main(argv: list[str]) -> int:
     return _explain(mode)
 
 
+def _read_request() -> commands.Request:
+    values = {name: flags.FLAGS[name].value for name in commands.Request._fields}
+    return commands.Request(**values | {"workdir": Path(_WORKDIR.value)})
+
+
 def _misplaced() -> str | None:
     """Return what is wrong with the flags taken together."""
     several = (_PROCESSES.value, _PROCESS.value)
@@ -369,7 +205,7 @@ def _explain(mode: Mode) -> int:
     try:
         if _COORDINATOR.value or _DISTRIBUTED.value:
             hosts.join(_COORDINATOR.value, _PROCESSES.value, _PROCESS.value)
-        return mode.do(Path(_WORKDIR.value)) or 0
+        return mode.do(_read_request()) or 0
     except (
         data.MissingData,
         radiograph.UnreadableRadiograph,

@@ -3,13 +3,12 @@
 import subprocess
 import sys
 from pathlib import Path
-from types import SimpleNamespace
 
 import jax
 import pytest
 
 from configs import base
-from cxrjax import main, predict, programs, runs
+from cxrjax import commands, main, predict, programs, runs
 from cxrjax.io import files
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -124,15 +123,10 @@ def predicted(monkeypatch, tmp_path):
     """Print what a prediction of made-up rows ends with: the exit status."""
 
     def ask(rows, passed_over=(), processes=None, process=None):
-        values = {
-            "_INPUT": str(tmp_path / "in"), "_OUTPUT": "out", "_CALIBRATED": False, "_REFUSE": False,
-            "_PROCESSES": processes, "_PROCESS": process,
-        }  # fmt: skip
-        for name, value in values.items():
-            monkeypatch.setattr(main, name, SimpleNamespace(value=value))
         passed = [files.PassedOver(tmp_path / "in" / name, *rest) for name, *rest in passed_over]
         monkeypatch.setattr(predict, "run", lambda *_, **__: predict.Result(rows, passed))
-        return main._predict(tmp_path)
+        request = commands.Request(tmp_path, input=str(tmp_path / "in"), output="out")
+        return commands.predict_radiographs(request._replace(processes=processes, process=process))
 
     return ask
 
