@@ -78,7 +78,7 @@ class Checkpoints:
         except Exception as error:  # Orbax and TensorStore have no base of their own for what damaged files raise
             raise UnreadableCheckpoint(
                 f"{self._folder / kind / str(step)}: this checkpoint is damaged or of another network or version "
-                f"({printable(str(error) or repr(error), _REASON)})"
+                f"({printable(str(error) or repr(error), _REASON)}); restore it, or train again in another folder"
             ) from error
 
     def _manager(self, kind: str) -> ocp.CheckpointManager:

@@ -34,6 +34,7 @@ from cxrjax import (
 )
 from cxrjax.checkpoints import Checkpoints, snapshot
 from cxrjax.devices import Shares
+from cxrjax.io import json_file
 from cxrjax.runtime import lock, signals
 from cxrjax.sampling import Order
 from cxrjax.steps import State
@@ -112,6 +113,12 @@ def _train(config: ConfigDict, workdir: Path) -> dict[str, float]:
                     saved = time.monotonic()
                 if stopped:  # of several processes, all end where one was asked to
                     raise signals.Interrupted(signals.received() or signals.SIGNALS[-1])
+    if not past:
+        raise json_file.DamagedFile(
+            workdir / history.METRICS,
+            "it has no record of the epochs that were trained",
+            "the network is whole, and can be evaluated; for the record, restore the file or train again",
+        )
     figures.draw_learning_curves(past, workdir / "learning_curves.png", metric)
     return selection.find_best(past, metric)
 

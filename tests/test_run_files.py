@@ -143,7 +143,17 @@ def test_what_a_killed_save_left_is_removed_by_the_one_that_trains_alone(saved):
         assert kept.step("last") == 4 and left.exists()
     with checkpoints.Checkpoints(saved, clean=True) as kept:
         assert kept.step("last") == 4
+        kept.save("last", 5, {"w": np.zeros(3)})  # which waits until that is done
     assert not left.exists()
+
+
+def test_a_pipe_in_place_of_a_file_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "config.json")
+    with pytest.raises(DamagedFile, match="config.json: it is damaged .it is no regular file"):
+        runs.load_config(tmp_path)
+    os.mkfifo(tmp_path / lock.NAME)
+    with pytest.raises(OSError, match="lock: this is no regular file; remove it"), lock.hold(tmp_path, "trained"):
+        pass
 
 
 HOLD = """if True:

@@ -51,6 +51,8 @@ def locate(address: str) -> Path:
             Nothing else is raised.
     """
     if not address.startswith(("hf:", "https://", "http://")):
+        if "://" in address and not Path(address).exists():
+            raise UnreadableWeights(address, "addresses of weights begin with hf: or https://")
         return Path(address)
     place, _, fragment = address.partition("#")
     digest = fragment.removeprefix("sha256=").lower()
@@ -96,6 +98,12 @@ def _fetch_from_hub(place: str, digest: str) -> Path:
 def _fetch_from_web(place: str, digest: str) -> Path:
     if not digest:
         raise UnreadableWeights(place, "a file of the web is taken only by its hash; give it, as #sha256=…")
+    _, separator, host = place.partition("://")[2].partition("/")[0].rpartition("@")
+    if separator:
+        raise UnreadableWeights(
+            f"https://…@{host}",
+            "an address with a user name or password is not taken; download the file, and name that",
+        )
     folder = cache.name_folder()
     path = folder / digest
     damaged = ""
@@ -157,6 +165,8 @@ def _copy(response: http.client.HTTPResponse, file: BinaryIO) -> None:
 
 def _describe(error: Exception) -> str:
     """Return the reason of a failed download in words."""
+    if isinstance(error, UnicodeError):
+        return "it has letters that no address may have; write them as %XX"
     reason = getattr(error, "reason", None) or getattr(error, "strerror", None) or error
     return printable(str(reason).strip() or type(error).__name__, 300)
 
