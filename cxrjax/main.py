@@ -46,7 +46,7 @@ the first, which is 0, is reached at HOST:PORT. --distributed alone leaves it to
 Compiled programs are kept in ~/.cache/cxrjax for the next start; elsewhere with --cache=DIR, nowhere with --cache=
 
 Exit status: 0 done; 1 not done, the reason in one line; 2 the command line is wrong; 3 done, but some files were
-unreadable, or could not be drawn; 130 or 143 ended by SIGINT or SIGTERM. For research, not for diagnosis.
+unreadable, or could not be drawn; 130, 143 or 129 ended by SIGINT, SIGTERM or SIGHUP. For research, not for diagnosis.
 """
 
 import os

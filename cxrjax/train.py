@@ -5,6 +5,7 @@ alone; so a run that is killed and started again ends bit for bit as one that wa
 """
 
 import math
+import signal
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -112,7 +113,7 @@ def _train(config: ConfigDict, workdir: Path) -> dict[str, float]:
                     checkpoints.save("last", number + 1, state)
                     saved = time.monotonic()
                 if stopped:  # of several processes, all end where one was asked to
-                    raise signals.Interrupted(signals.received() or signals.SIGNALS[-1])
+                    raise signals.Interrupted(signals.received() or signal.SIGTERM)
     if not past:
         raise json_file.DamagedFile(
             workdir / history.METRICS,

@@ -6,6 +6,7 @@ import os
 import pickle
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import jax
@@ -119,6 +120,28 @@ def saved(tmp_path):
     with checkpoints.Checkpoints(tmp_path) as kept:
         kept.save("last", 4, {"w": np.arange(2000.0)})
     return tmp_path
+
+
+def test_a_state_for_which_there_is_no_room_leaves_the_one_before(saved, monkeypatch, capfd):
+    """As TensorStore says it where a disk is full; a thread of Orbax's reports it too."""
+    checkpoint = {"w": np.zeros(3)}
+
+    def refuse(*_, **__):
+        thread = threading.Thread(target=lambda: 1 / 0)
+        thread.start()
+        thread.join()
+        raise ValueError('RESOURCE_EXHAUSTED: Error writing "w/0" in OCDBT database')
+
+    with checkpoints.Checkpoints(saved) as kept:
+        with monkeypatch.context() as patch:
+            patch.setattr(kept._manager("last"), "save", refuse)
+            with pytest.raises(
+                OSError, match=r"last: the state of step 5 cannot be saved \(no space left on device\);"
+            ):
+                kept.save("last", 5, checkpoint)
+        assert kept.step("last") == 4 and not capfd.readouterr().err
+        kept.save("last", 5, checkpoint)
+        assert kept.step("last") == 5
 
 
 @pytest.mark.parametrize("damage", ["cut", "text", "missing"])
