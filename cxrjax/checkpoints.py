@@ -92,7 +92,8 @@ class Checkpoints:
             text = str(error) or repr(error)
             reason = os.strerror(errno.ENOSPC).lower() if "RESOURCE_EXHAUSTED" in text else printable(text, _REASON)
             raise OSError(
-                f"{self._folder / kind}: the state of step {step} cannot be saved ({reason}); what was saved before is whole"
+                f"{self._folder / kind}: the state of step {step} cannot be saved ({reason}); what was saved before is "
+                "whole"
             ) from error
 
     def restore(self, kind: str, like: Any = None) -> Any:

@@ -34,6 +34,8 @@ SEGMENTER, GATE, LUNGS = "segmenter", "gate.npz", "lungs"
 _GATE_REMEDY = "--mode=fit_gate fits it again"
 _LARGEST_GATE = 2**30  # bytes; the largest network's takes a hundredth of that
 _REMEDY = "restore it, or train again in another folder"
+_OTHER_FOLDER = "name another --workdir"
+_MARKS = {"task", "data.directory", "training.epochs"}  # settings that every version's config.json has
 _STEP = "step"
 _MOST_LISTED = 10  # settings that an error message lists
 _CLOUDS = ("layout", "features")
@@ -81,15 +83,18 @@ def give_up_unstarted(workdir: Path, config: ConfigDict) -> None:
     """Remove what a training left that was begun with other settings and made no step, as one that failed at once.
 
     A run directory in which a network was trained, in part even, is left as it is.
+
+    Raises:
+        UnfitRun: there is a config.json, and it is not of a run: the folder is another program's.
+        DamagedFile: config.json is damaged.
     """
     path = workdir / CONFIG
     if not path.exists() or any((workdir / "checkpoints").glob("*/[0-9]*")) or (workdir / "metrics.jsonl").exists():
         return
     adopted = {f"segmenter.{key}" for key in _SEGMENTER_KEYS} if config.task == "classify" else set()
-    try:
-        begun = _ADDED | config_schema.flatten(json_file.read(path, _REMEDY))
-    except json_file.DamagedFile:
-        begun = {}
+    begun = _ADDED | config_schema.flatten(json_file.read(path, _OTHER_FOLDER))
+    if not begun.keys() >= _MARKS:
+        raise UnfitRun(f"{path}: this is not the config of a run; {_OTHER_FOLDER}")
     wanted = config_schema.flatten(_settings(config))
     if all(begun.get(key) == value for key, value in wanted.items() if key not in {*_READING, *adopted}):
         return
@@ -139,7 +144,7 @@ def adopt_segmenter(workdir: Path, config: ConfigDict) -> None:
 
     Raises:
         UnfitRun: none is named, and there is no finding without lungs; its run has no trained network, or it saw
-            radiographs standardised otherwise.
+            radiographs standardised otherwise; or a folder of another kind is in its place.
     """
     if not config.segmenter.workdir:
         if networks.settings(config, config.patches.count).needs_lungs:
@@ -156,6 +161,8 @@ def adopt_segmenter(workdir: Path, config: ConfigDict) -> None:
                 f"not {config.image[key]}"
             )
     if source != kept:
+        if kept.exists() and not ((kept / CONFIG).exists() and (kept / "checkpoints").exists()):
+            raise UnfitRun(f"{kept}: this folder is not of a run; {_OTHER_FOLDER}")
         best = _find_checkpoints(source) / "best"
         partial = workdir / f"{SEGMENTER}.partial"
         shutil.rmtree(partial, ignore_errors=True)

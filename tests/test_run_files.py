@@ -223,6 +223,32 @@ def config(directory: Path, **training):
     return settings
 
 
+@pytest.mark.parametrize("content", ['{"architectures": ["BertModel"]}', "{"])
+def test_a_folder_of_another_program_is_not_cleared(tmp_path, content):
+    """Such as a model of the Hugging Face hub, which has a config.json too."""
+    (tmp_path / "config.json").write_text(content)
+    (tmp_path / "lungs").mkdir()
+    (tmp_path / "lungs" / "mine.png").write_text("")
+    with pytest.raises((runs.UnfitRun, DamagedFile), match=r"config\.json: .*; name another --workdir"):
+        train.train(config(tmp_path), tmp_path)
+    assert (tmp_path / "config.json").read_text() == content and (tmp_path / "lungs" / "mine.png").exists()
+
+
+def test_a_folder_that_is_called_segmenter_is_not_replaced(tmp_path):
+    other = tmp_path / "other"
+    (other / "checkpoints" / "best" / "3").mkdir(parents=True)
+    settings = config(tmp_path)
+    runs.start(other, settings)
+    mine = tmp_path / "project" / "segmenter" / "code.py"
+    mine.parent.mkdir(parents=True)
+    mine.write_text("mine")
+    settings.task = "classify"
+    settings.segmenter.workdir = str(other)
+    with pytest.raises(runs.UnfitRun, match="segmenter: this folder is not of a run; name another --workdir"):
+        train.train(settings, tmp_path / "project")
+    assert mine.read_text() == "mine"
+
+
 def test_a_first_try_that_fails_owns_nothing(tmp_path):
     run = tmp_path / "run"
     for epochs in (3, 4):  # its data are not there
@@ -230,7 +256,6 @@ def test_a_first_try_that_fails_owns_nothing(tmp_path):
             train.train(config(tmp_path, epochs=epochs), run)
         assert runs.load_config(run).training.epochs == epochs
     (run / "notes.txt").write_text("mine")
-    (run / "config.json").write_text("{")
     with pytest.raises(MissingData):
         train.train(config(tmp_path, epochs=5), run)
     assert runs.load_config(run).training.epochs == 5 and (run / "notes.txt").exists()

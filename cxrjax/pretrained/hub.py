@@ -8,7 +8,6 @@ import hashlib
 import http.client
 import os
 import re
-import sys
 import tempfile
 import time
 import urllib.error
@@ -17,7 +16,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from cxrjax.pretrained.files import UnreadableWeights
-from cxrjax.runtime import cache
+from cxrjax.runtime import cache, terminal
 from cxrjax.runtime.text import SHORT, printable
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
@@ -91,7 +90,7 @@ def _fetch_from_hub(place: str, digest: str) -> Path:
             f"to have it fetched again, delete {path.resolve()}",
         )
     if not pinned:
-        print(f"cxrjax: {printable(place)} may change; #sha256={digest} after it means these weights", file=sys.stderr)
+        terminal.warn(f"{printable(place)} may change; #sha256={digest} after it means these weights")
     return path
 
 
