@@ -62,6 +62,7 @@ def test_no_number_is_anything_else(value):
         ({"training__milestones": [0.5, -1]}, "training.milestones"),
         ({"training__groups": [["a"]]}, "training.groups"),
         ({"training__groups": [["a", "b"]]}, "training.groups"),
+        ({"training__groups": [["(", 0.1]]}, "training.groups"),
         ({"training__class_weights": [None]}, "training.class_weights"),
         ({"training": {}}, "the setting training.epochs is missing"),
         ({"training": 5}, "there is no setting training"),
