@@ -3,6 +3,12 @@
 A save is whole or it is not there.
 """
 
+import errno
+import logging
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +29,21 @@ class UnreadableCheckpoint(ValueError):
 def snapshot(cycle: int) -> str:
     """The kind under which the network at the end of a cycle of the learning rate, counted from 1, is kept."""
     return f"snapshot_{cycle}"
+
+
+@contextmanager
+def _without_reports() -> Iterator[None]:
+    """Keep Orbax's threads from printing a traceback each of an error that is raised in any case."""
+    logger = logging.getLogger("absl")
+    was_disabled = logger.disabled
+    former_hook = threading.excepthook
+    logger.disabled = True
+    threading.excepthook = lambda _: None
+    try:
+        yield
+    finally:
+        logger.disabled = was_disabled
+        threading.excepthook = former_hook
 
 
 class Checkpoints:
@@ -55,10 +76,25 @@ class Checkpoints:
         """Keep a pytree of arrays in place of the one before.
 
         A step that is there already was written by a run killed just after; training being exact, it is the same state.
+
+        Raises:
+            OSError: it cannot be written, for want of room for example. The one before is still there.
         """
         manager = self._manager(kind)
-        if step not in manager.all_steps():
-            manager.save(step, args=ocp.args.StandardSave(state))
+        if step in manager.all_steps():
+            return
+        try:
+            with _without_reports():
+                manager.save(step, args=ocp.args.StandardSave(state))
+        except OSError:
+            raise
+        except Exception as error:  # TensorStore has no base of its own for what the system refuses
+            text = str(error) or repr(error)
+            reason = os.strerror(errno.ENOSPC).lower() if "RESOURCE_EXHAUSTED" in text else printable(text, _REASON)
+            raise OSError(
+                f"{self._folder / kind}: the state of step {step} cannot be saved ({reason}); what was saved before is "
+                "whole"
+            ) from error
 
     def restore(self, kind: str, like: Any = None) -> Any:
         """The state kept, in the shapes and types of `like`; or as dictionaries of arrays on the host, as it was saved.
@@ -78,7 +114,7 @@ class Checkpoints:
         except Exception as error:  # Orbax and TensorStore have no base of their own for what damaged files raise
             raise UnreadableCheckpoint(
                 f"{self._folder / kind / str(step)}: this checkpoint is damaged or of another network or version "
-                f"({printable(str(error) or repr(error), _REASON)})"
+                f"({printable(str(error) or repr(error), _REASON)}); restore it, or train again in another folder"
             ) from error
 
     def _manager(self, kind: str) -> ocp.CheckpointManager:

@@ -1,4 +1,4 @@
-"""What each mode of the command line does with what was asked for, and says at its end."""
+"""Carry out the modes of the command line, and print their outcomes."""
 
 import sys
 from collections import Counter

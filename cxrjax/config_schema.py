@@ -1,6 +1,7 @@
 """What each setting of a run may be: its kind and its range. Checked where a config is read and where a run begins."""
 
 import math
+import re
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -229,4 +230,12 @@ def _is_number(value: Any, kind: Kind) -> bool:
 
 
 def _is_group(value: Any, kind: Kind) -> bool:
-    return _is_sequence(value) and len(value) == 2 and isinstance(value[0], str) and _is_number(value[1], kind)
+    return _is_sequence(value) and len(value) == 2 and _is_expression(value[0]) and _is_number(value[1], kind)
+
+
+def _is_expression(value: Any) -> bool:
+    """Return whether a value is a regular expression."""
+    try:
+        return isinstance(value, str) and bool(re.compile(value))
+    except (re.error, RecursionError, OverflowError):
+        return False

@@ -46,7 +46,7 @@ the first, which is 0, is reached at HOST:PORT. --distributed alone leaves it to
 Compiled programs are kept in ~/.cache/cxrjax for the next start; elsewhere with --cache=DIR, nowhere with --cache=
 
 Exit status: 0 done; 1 not done, the reason in one line; 2 the command line is wrong; 3 done, but some files were
-unreadable, or could not be drawn; 130 or 143 ended by SIGINT or SIGTERM. For research, not for diagnosis.
+unreadable, or could not be drawn; 130, 143 or 129 ended by SIGINT, SIGTERM or SIGHUP. For research, not for diagnosis.
 """
 
 import os
@@ -148,6 +148,7 @@ def main(argv: list[str]) -> int:
         inputs=[path for path in (_INPUT.value, _LESIONS.value) if path],
         settings=settings,
         trains="config" in mode.needs and "input" not in mode.needs,
+        data=_DATA.value or "",
     )
     if missing:
         warn(missing)
@@ -172,6 +173,8 @@ def _misplaced() -> str | None:
         return "--coordinator needs --processes and --process, and they need it"
     if _DISTRIBUTED.value and _COORDINATOR.value:
         return "--distributed finds what --coordinator names; give one of them"
+    if not _SPLIT.value or "/" in _SPLIT.value or _SPLIT.value.startswith("."):
+        return f"--split={_SPLIT.value} is no name of a split, as train, val, test and fold0 are"
     target = Path(_OUTPUT.value or "")
     if _MODE.value == "export" and target.suffix not in ("", ".safetensors") and not _OUTPUT.value.endswith("/"):
         return f"--mode=export writes a file of .safetensors or a folder; {target} is neither; a folder may end in /"
@@ -255,7 +258,10 @@ def _parse(argv: list[str]) -> list[str]:
     if "--version" in argv[1:]:
         say(f"cxrjax {cxrjax.__version__}")
         sys.exit(0)
-    argv = arguments.normalise(argv)
+    try:
+        argv = arguments.normalise(argv)
+    except ValueError as error:
+        sys.exit(_usage(str(error)))
     try:
         rest = app.parse_flags_with_usage(argv) if "--help" in argv else flags.FLAGS(argv)
         if _CONFIG.value is not None:
@@ -263,12 +269,14 @@ def _parse(argv: list[str]) -> list[str]:
             arguments.as_settings(_CONFIG.value)
         return rest
     except Exception as error:  # a config is code, which may raise anything
-        text = str(error).replace("\\n", "\n").replace("\\'", "'").strip("'\" \n")
+        text = str(error).replace("\\n", "\n").replace("\\'", "'").strip()
+        if text[:1] in ("'", '"') and text[-1:] == text[:1]:  # the repr that a KeyError is printed as
+            text = text[1:-1]
         if "Did you mean" in text and "flag" not in text:  # ml_collections names the key and what may have been meant
-            sys.exit(_usage(f"the config has no setting '{' '.join(text.split())}"))
+            sys.exit(_usage(f"the config has no setting {' '.join(text.split())}"))
         if not isinstance(error, flags.Error):
             sys.exit(_usage(arguments.explain_config_error(argv, error)))
-        sys.exit(_usage(text.splitlines()[-1].strip()))
+        sys.exit(_usage(arguments.explain_flag_error(text.splitlines()[-1].strip())))
 
 
 def _say_what_next() -> str:

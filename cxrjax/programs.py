@@ -52,9 +52,9 @@ def name_folder(asked: str | None) -> str:
     Returns:
         The folder, or "" for none.
     """
-    if asked is not None:
-        return asked
-    return os.environ.get("JAX_COMPILATION_CACHE_DIR", str(cache.name_folder()))
+    if asked is None:
+        asked = os.environ.get("JAX_COMPILATION_CACHE_DIR", str(cache.name_folder()))
+    return cache.expand_home(asked)
 
 
 def keep(folder: str) -> None:

@@ -14,6 +14,7 @@ maps/            written by --mode=check_maps
 
 import io
 import json
+import shlex
 import shutil
 import zipfile
 from pathlib import Path
@@ -33,7 +34,10 @@ SEGMENTER, GATE, LUNGS = "segmenter", "gate.npz", "lungs"
 _GATE_REMEDY = "--mode=fit_gate fits it again"
 _LARGEST_GATE = 2**30  # bytes; the largest network's takes a hundredth of that
 _REMEDY = "restore it, or train again in another folder"
+_OTHER_FOLDER = "name another --workdir"
+_MARKS = {"task", "data.directory", "training.epochs"}  # settings that every version's config.json has
 _STEP = "step"
+_MOST_LISTED = 10  # settings that an error message lists
 _CLOUDS = ("layout", "features")
 _READING = ("data.held", "data.readers")  # how data are read, which changes no result
 _SEGMENTER_KEYS = ("architecture", "size", "channels", "normalise", "dropout")
@@ -49,7 +53,7 @@ def start(workdir: Path, config: ConfigDict) -> None:
     """Make the run directory, or see that it was begun with the same settings, but for how its data are read.
 
     Raises:
-        UnfitRun: it was begun with other settings; the first that differs is named.
+        UnfitRun: it was begun with other settings, which are named, or by another version.
         UnfitSetting: a setting is not what it may be.
     """
     check(config)
@@ -58,34 +62,39 @@ def start(workdir: Path, config: ConfigDict) -> None:
     if not path.exists():
         whole.write(path, (json.dumps(_settings(config), indent=2) + "\n").encode())
         return
-    begun = _ADDED | config_schema.flatten(json_file.read(path, _REMEDY))
-    for key, value in config_schema.flatten(_settings(config)).items():
-        if begun.get(key) != value and key not in _READING:
-            further = (
-                "; or train its network further elsewhere: --mode=export --output=WEIGHTS.safetensors, and then "
-                "--config.init=WEIGHTS.safetensors with another --workdir"
-                if _best_steps(workdir)
-                else ""
-            )
-            raise UnfitRun(
-                f"{workdir}: was begun with {key}={begun.get(key)!r}, and is now given {value!r}; "
-                f"go on with the old setting, or remove {workdir}{further}"
-            )
+    begun = config_schema.flatten(_settings(load_config(workdir)))
+    wanted = config_schema.flatten(_settings(config))
+    differing = [key for key, value in wanted.items() if begun[key] != value and key not in _READING]
+    if differing:
+        key = differing[0]
+        further = (
+            "; or train its network further elsewhere: --mode=export --output=WEIGHTS.safetensors, and then "
+            "--config.init=WEIGHTS.safetensors with another --workdir"
+            if _best_steps(workdir)
+            else ""
+        )
+        raise UnfitRun(
+            f"{workdir}: was begun with {key}={begun[key]!r}, and is now given {wanted[key]!r}; "
+            f"go on with the old {_list_settings(begun, differing)}, or remove {workdir}{further}"
+        )
 
 
 def give_up_unstarted(workdir: Path, config: ConfigDict) -> None:
     """Remove what a training left that was begun with other settings and made no step, as one that failed at once.
 
     A run directory in which a network was trained, in part even, is left as it is.
+
+    Raises:
+        UnfitRun: there is a config.json, and it is not of a run: the folder is another program's.
+        DamagedFile: config.json is damaged.
     """
     path = workdir / CONFIG
     if not path.exists() or any((workdir / "checkpoints").glob("*/[0-9]*")) or (workdir / "metrics.jsonl").exists():
         return
     adopted = {f"segmenter.{key}" for key in _SEGMENTER_KEYS} if config.task == "classify" else set()
-    try:
-        begun = _ADDED | config_schema.flatten(json_file.read(path, _REMEDY))
-    except json_file.DamagedFile:
-        begun = {}
+    begun = _ADDED | config_schema.flatten(json_file.read(path, _OTHER_FOLDER))
+    if not begun.keys() >= _MARKS:
+        raise UnfitRun(f"{path}: this is not the config of a run; {_OTHER_FOLDER}")
     wanted = config_schema.flatten(_settings(config))
     if all(begun.get(key) == value for key, value in wanted.items() if key not in {*_READING, *adopted}):
         return
@@ -135,7 +144,7 @@ def adopt_segmenter(workdir: Path, config: ConfigDict) -> None:
 
     Raises:
         UnfitRun: none is named, and there is no finding without lungs; its run has no trained network, or it saw
-            radiographs standardised otherwise.
+            radiographs standardised otherwise; or a folder of another kind is in its place.
     """
     if not config.segmenter.workdir:
         if networks.settings(config, config.patches.count).needs_lungs:
@@ -152,6 +161,8 @@ def adopt_segmenter(workdir: Path, config: ConfigDict) -> None:
                 f"not {config.image[key]}"
             )
     if source != kept:
+        if kept.exists() and not ((kept / CONFIG).exists() and (kept / "checkpoints").exists()):
+            raise UnfitRun(f"{kept}: this folder is not of a run; {_OTHER_FOLDER}")
         best = _find_checkpoints(source) / "best"
         partial = workdir / f"{SEGMENTER}.partial"
         shutil.rmtree(partial, ignore_errors=True)
@@ -290,6 +301,17 @@ def _settings(config: ConfigDict) -> dict[str, Any]:
         return json.loads(config.to_json())
     except (TypeError, ValueError) as error:
         raise config_schema.UnfitSetting(f"config: it cannot be written as JSON ({error})") from None
+
+
+def _list_settings(settings: dict[str, Any], keys: list[str]) -> str:
+    """Return settings as words of a command line."""
+    values = {key: settings[key] for key in keys[:_MOST_LISTED]}
+    words = [
+        shlex.quote(f"--config.{key}={tuple(value) if isinstance(value, list) else value}")
+        for key, value in values.items()
+    ]
+    more = f" and {len(keys) - len(words)} more" if len(keys) > len(words) else ""
+    return f"{'setting' if len(keys) == 1 else 'settings'} ({' '.join(words)}{more})"
 
 
 def _best_steps(workdir: Path) -> list[Path]:

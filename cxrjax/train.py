@@ -5,6 +5,7 @@ alone; so a run that is killed and started again ends bit for bit as one that wa
 """
 
 import math
+import signal
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -34,6 +35,7 @@ from cxrjax import (
 )
 from cxrjax.checkpoints import Checkpoints, snapshot
 from cxrjax.devices import Shares
+from cxrjax.io import json_file
 from cxrjax.runtime import lock, signals
 from cxrjax.sampling import Order
 from cxrjax.steps import State
@@ -111,7 +113,13 @@ def _train(config: ConfigDict, workdir: Path) -> dict[str, float]:
                     checkpoints.save("last", number + 1, state)
                     saved = time.monotonic()
                 if stopped:  # of several processes, all end where one was asked to
-                    raise signals.Interrupted(signals.received() or signals.SIGNALS[-1])
+                    raise signals.Interrupted(signals.received() or signal.SIGTERM)
+    if not past:
+        raise json_file.DamagedFile(
+            workdir / history.METRICS,
+            "it has no record of the epochs that were trained",
+            "the network is whole, and can be evaluated; for the record, restore the file or train again",
+        )
     figures.draw_learning_curves(past, workdir / "learning_curves.png", metric)
     return selection.find_best(past, metric)
 

@@ -24,7 +24,7 @@ LEAVES: dict[str, set[str]] = {
     "cxrjax.gate": {"cxrjax.mahalanobis", "cxrjax.programs", "cxrjax.statistics.*"},
     "cxrjax.groups": set(),
     "cxrjax.hosts": set(),
-    "cxrjax.arguments": {"cxrjax.config_schema", "cxrjax.runtime.text"},
+    "cxrjax.arguments": {"cxrjax.config_schema", "cxrjax.runtime", "cxrjax.runtime.cache", "cxrjax.runtime.text"},
     "cxrjax.config_schema": {"cxrjax.runtime.text"},
     "cxrjax.io": set(),
     "cxrjax.io.*": {"cxrjax.io.*", "cxrjax.runtime.*"},

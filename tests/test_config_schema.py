@@ -62,6 +62,7 @@ def test_no_number_is_anything_else(value):
         ({"training__milestones": [0.5, -1]}, "training.milestones"),
         ({"training__groups": [["a"]]}, "training.groups"),
         ({"training__groups": [["a", "b"]]}, "training.groups"),
+        ({"training__groups": [["(", 0.1]]}, "training.groups"),
         ({"training__class_weights": [None]}, "training.class_weights"),
         ({"training": {}}, "the setting training.epochs is missing"),
         ({"training": 5}, "there is no setting training"),
@@ -140,6 +141,20 @@ def test_lists_may_be_written_with_commas(words, wanted):
     assert arguments.normalise(words) == wanted
 
 
+def test_the_home_folder_may_be_written_as_shells_leave_it(monkeypatch):
+    monkeypatch.setenv("HOME", "/home/me")
+    words = ["--workdir=~/run", "--config.data.directory=~", "--input=~you/x", "--output=a~/b"]
+    wanted = ["--workdir=/home/me/run", "--config.data.directory=/home/me", "--input=~you/x", "--output=a~/b"]
+    assert arguments.normalise(words) == wanted
+
+
+@pytest.mark.parametrize("text", ["(1,2)", "('a',", "(('a','b'),)", "{'a'}", "['a'", "(nan,)"])
+def test_a_python_value_that_is_no_list_of_texts_is_refused(text):
+    """It would be cut at its commas into classes such as "('a'"."""
+    with pytest.raises(ValueError, match="classifier.classes=.* is no list of texts: write it as a,b"):
+        arguments.normalise([f"--config.classifier.classes={text}"])
+
+
 def test_paths_that_are_not_there_are_named(tmp_path):
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "config.json").write_text("{}")
@@ -148,6 +163,7 @@ def test_paths_that_are_not_there_are_named(tmp_path):
     assert find(True, [run, none], [], {}) == f"{none}: there is no run here (no config.json)"
     assert find(False, [none], [], {}) == ""
     assert find(True, [run], [run, none], {}) == f"{none}: no such file or directory"
+    assert find(True, [run], [], {}, data=none).startswith(f"{none}: there is no prepared data set here")
     assert find(False, [], ["hf:a/b/c", "https://x/y#sha256=0"], {}) == ""
     for key, other in [("data__directory", "segment"), ("segmenter__workdir", "classify"), ("init", "segment")]:
         assert find(False, [run], [], settings(other, **{key: none})).startswith(f"{none}: ")

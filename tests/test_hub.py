@@ -200,3 +200,21 @@ def test_without_a_home_the_hubs_cache_has_a_place(asked, monkeypatch, tmp_path)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     hub.locate("hf:some/one/big.pth")
     assert os.environ["HF_HOME"] == str(tmp_path / "cxrjax" / "huggingface")
+
+
+@pytest.mark.parametrize("address", ["ftp://x/y", "s3://bucket/key", "file:///etc/hosts", "Https://x/y"])
+def test_addresses_of_other_kinds_are_named(address):
+    with pytest.raises(UnreadableWeights, match="addresses of weights begin with hf: or https://"):
+        hub.locate(address)
+
+
+def test_a_password_in_an_address_is_not_taken_and_not_printed():
+    with pytest.raises(UnreadableWeights, match="a user name or password is not taken") as error:
+        hub.locate(f"https://me:secret@host.example/y#sha256={DIGEST}")
+    assert "secret" not in str(error.value) and "host.example" in str(error.value)
+
+
+def test_letters_that_no_address_has_are_a_sentence(monkeypatch, tmp_path):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    with pytest.raises(UnreadableWeights, match="write them as %XX"):
+        hub.locate(f"http://localhost:1/\u00fc#sha256={DIGEST}")

@@ -27,10 +27,14 @@ def run(*arguments: str) -> subprocess.CompletedProcess:
         (("--workdir=x",), 2, "--mode=train needs --config"),
         (("--workdir=x", "--config=configs/none.py"), 2, "configs/none.py"),
         (("--workdir=x", CONFIG, "--config.training.epoch=3"), 2, "no setting 'epoch"),
-        (("--workdir=x", CONFIG, "--config.training.epochs=many"), 2, "--config.training.epochs=many"),
+        (("--workdir=x", CONFIG, "--config.training.epochs=many"), 2, "epochs=many: it should be a whole number"),
         (("--workdr=x",), 2, "workdr"),
         (("--workdir=x", "--mode=predict", "--input=y"), 2, "--mode=predict needs --output"),
         (("--workdir=x", "--mode=compare"), 2, "--mode=compare needs --other"),
+        (("--workdir=x", CONFIG, "--config.image.equalise=maybe"), 2, "equalise=maybe: it should be true or false"),
+        (("--workdir=x", CONFIG, "--config.training.nothing=3"), 2, "the config has no setting 'training.nothing'"),
+        (("--workdir=x", "--config=configs"), 2, "configs: this is a folder"),
+        (("--workdir=x", "--mode=score", "--split=../y"), 2, "--split=../y is no name of a split"),
         (("--workdir=x", "--mode=audit", "--data=y"), 2, "--mode=audit takes no --data"),
         (("--workdir=x", "--mode=evaluate", "--lesions=y"), 2, "--mode=evaluate takes no --lesions"),
         (("--workdir=x", CONFIG, "--split=test"), 2, "--mode=train takes no --split"),
@@ -77,6 +81,7 @@ def test_an_unnamed_data_set_is_asked_for(tmp_path):
         (None, {"JAX_COMPILATION_CACHE_DIR": ""}, ""),
         ("/asked", {"JAX_COMPILATION_CACHE_DIR": "/jax"}, "/asked"),
         ("", {"JAX_COMPILATION_CACHE_DIR": "/jax"}, ""),
+        (None, {"JAX_COMPILATION_CACHE_DIR": "~/jax"}, "/home/me/jax"),
     ],
 )
 def test_compiled_programs_are_kept_where_the_flag_says_else_the_environment(asked, variables, folder, monkeypatch):

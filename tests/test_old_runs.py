@@ -30,6 +30,30 @@ def test_an_old_training_goes_on_with_the_old_setting_alone(old_run):
     runs.start(old_run, config)
 
 
+def test_all_settings_that_differ_are_listed_as_they_are_given(old_run):
+    config = base.get_config()
+    config.task = "segment"
+    config.seed = 1
+    config.training.milestones = (0.25,)
+    milestones = tuple(base.get_config().training.milestones)
+    with pytest.raises(runs.UnfitRun) as error:
+        runs.start(old_run, config)
+    said = str(error.value)
+    assert "--config.seed=0 " in said and f"'--config.training.milestones={milestones}'" in said
+    assert "--config.image.borders=bottom" in said and said.count("--config.") == 3
+
+
+def test_a_run_of_a_newer_version_is_not_gone_on_with(old_run):
+    settings = json.loads((old_run / "config.json").read_text())
+    settings["training"]["later"] = 1
+    (old_run / "config.json").write_text(json.dumps(settings))
+    config = base.get_config()
+    config.task = "segment"
+    config.image.borders = "bottom"
+    with pytest.raises(runs.UnfitRun, match=r"config\.json: there is no setting training.later; .* another version"):
+        runs.start(old_run, config)
+
+
 def test_settings_without_that_section_are_refused_by_name(tmp_path):
     (tmp_path / "config.json").write_text('{"task": "segment"}')
     with pytest.raises(runs.UnfitRun, match=r"config\.json: the setting seed is missing"):

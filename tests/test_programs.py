@@ -1,6 +1,7 @@
 """What is traced once is not traced again, by a program to which all is the same; and else it is."""
 
 import os
+import pwd
 import re
 import subprocess
 import sys
@@ -238,9 +239,14 @@ def test_without_a_home_the_cache_is_in_the_temporary_folder(tmp_path, monkeypat
         monkeypatch.delenv(name, raising=False)
     if home is not None:
         monkeypatch.setenv("HOME", home)
-    monkeypatch.setattr(os.path, "expanduser", lambda path: path)  # as it is for such a user
+    monkeypatch.setattr(cache.pwd, "getpwuid", {}.__getitem__)  # as it is for such a user
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "tmp"))
     assert programs.name_folder(None) == str(tmp_path / "tmp" / f"cxrjax-{os.geteuid()}")
     monkeypatch.setenv("XDG_CACHE_HOME", "relative")
     assert programs.name_folder(None).startswith(str(tmp_path / "tmp"))
     assert [*tmp_path.iterdir()] == []
+
+
+def test_an_empty_home_is_looked_up_in_the_list_of_users(monkeypatch):
+    monkeypatch.setenv("HOME", "")
+    assert cache.find_home() == Path(pwd.getpwuid(os.geteuid()).pw_dir)

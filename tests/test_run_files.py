@@ -6,6 +6,7 @@ import os
 import pickle
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import jax
@@ -121,6 +122,28 @@ def saved(tmp_path):
     return tmp_path
 
 
+def test_a_state_for_which_there_is_no_room_leaves_the_one_before(saved, monkeypatch, capfd):
+    """As TensorStore says it where a disk is full; a thread of Orbax's reports it too."""
+    checkpoint = {"w": np.zeros(3)}
+
+    def refuse(*_, **__):
+        thread = threading.Thread(target=lambda: 1 / 0)
+        thread.start()
+        thread.join()
+        raise ValueError('RESOURCE_EXHAUSTED: Error writing "w/0" in OCDBT database')
+
+    with checkpoints.Checkpoints(saved) as kept:
+        with monkeypatch.context() as patch:
+            patch.setattr(kept._manager("last"), "save", refuse)
+            with pytest.raises(
+                OSError, match=r"last: the state of step 5 cannot be saved \(no space left on device\);"
+            ):
+                kept.save("last", 5, checkpoint)
+        assert kept.step("last") == 4 and not capfd.readouterr().err
+        kept.save("last", 5, checkpoint)
+        assert kept.step("last") == 5
+
+
 @pytest.mark.parametrize("damage", ["cut", "text", "missing"])
 def test_a_damaged_checkpoint(saved, damage):
     for path in [path for path in saved.rglob("*") if path.is_file()]:
@@ -143,8 +166,17 @@ def test_what_a_killed_save_left_is_removed_by_the_one_that_trains_alone(saved):
         assert kept.step("last") == 4 and left.exists()
     with checkpoints.Checkpoints(saved, clean=True) as kept:
         assert kept.step("last") == 4
-        kept.save("last", 10, {"w": np.arange(2000.0)})  # Orbax cleans beside other work, and before it saves
+        kept.save("last", 5, {"w": np.zeros(3)})  # which waits until that is done
     assert not left.exists()
+
+
+def test_a_pipe_in_place_of_a_file_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "config.json")
+    with pytest.raises(DamagedFile, match="config.json: it is damaged .it is no regular file"):
+        runs.load_config(tmp_path)
+    os.mkfifo(tmp_path / lock.NAME)
+    with pytest.raises(OSError, match="lock: this is no regular file; remove it"), lock.hold(tmp_path, "trained"):
+        pass
 
 
 HOLD = """if True:
@@ -191,6 +223,32 @@ def config(directory: Path, **training):
     return settings
 
 
+@pytest.mark.parametrize("content", ['{"architectures": ["BertModel"]}', "{"])
+def test_a_folder_of_another_program_is_not_cleared(tmp_path, content):
+    """Such as a model of the Hugging Face hub, which has a config.json too."""
+    (tmp_path / "config.json").write_text(content)
+    (tmp_path / "lungs").mkdir()
+    (tmp_path / "lungs" / "mine.png").write_text("")
+    with pytest.raises((runs.UnfitRun, DamagedFile), match=r"config\.json: .*; name another --workdir"):
+        train.train(config(tmp_path), tmp_path)
+    assert (tmp_path / "config.json").read_text() == content and (tmp_path / "lungs" / "mine.png").exists()
+
+
+def test_a_folder_that_is_called_segmenter_is_not_replaced(tmp_path):
+    other = tmp_path / "other"
+    (other / "checkpoints" / "best" / "3").mkdir(parents=True)
+    settings = config(tmp_path)
+    runs.start(other, settings)
+    mine = tmp_path / "project" / "segmenter" / "code.py"
+    mine.parent.mkdir(parents=True)
+    mine.write_text("mine")
+    settings.task = "classify"
+    settings.segmenter.workdir = str(other)
+    with pytest.raises(runs.UnfitRun, match="segmenter: this folder is not of a run; name another --workdir"):
+        train.train(settings, tmp_path / "project")
+    assert mine.read_text() == "mine"
+
+
 def test_a_first_try_that_fails_owns_nothing(tmp_path):
     run = tmp_path / "run"
     for epochs in (3, 4):  # its data are not there
@@ -198,7 +256,6 @@ def test_a_first_try_that_fails_owns_nothing(tmp_path):
             train.train(config(tmp_path, epochs=epochs), run)
         assert runs.load_config(run).training.epochs == epochs
     (run / "notes.txt").write_text("mine")
-    (run / "config.json").write_text("{")
     with pytest.raises(MissingData):
         train.train(config(tmp_path, epochs=5), run)
     assert runs.load_config(run).training.epochs == 5 and (run / "notes.txt").exists()

@@ -20,13 +20,13 @@ def start(body):
     """Start a process, and wait until it prints its first line."""
     process = subprocess.Popen(
         [sys.executable, "-c", HEAD + textwrap.dedent(body)],
-        cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
     assert process.stdout.readline() == "ready\n"
     return process
 
 
-@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
 def test_a_signal_is_one_line_and_its_status(number, status):
     process = start("""
         try:
@@ -43,6 +43,20 @@ def test_a_signal_is_one_line_and_its_status(number, status):
     out, err = process.communicate(timeout=30)
     assert process.returncode == status and out == "cleaned up\nleft\n"
     assert err == f"cxrjax: stopped by {number.name}; go on\n"
+
+
+def test_a_closed_terminal_does_not_end_what_nohup_started():
+    process = start("""
+        import signal
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as nohup does
+        with signals.handled(lambda: "go on"):
+            print("ready", flush=True)
+            sys.stdin.readline()
+            print("done", flush=True)
+    """)
+    process.send_signal(signal.SIGHUP)
+    out, err = process.communicate("\n", timeout=30)
+    assert process.returncode == 0 and out == "done\n" and not err
 
 
 def test_a_process_that_computes_outside_python_is_ended_after_the_grace():

@@ -1,11 +1,13 @@
 """What is printed neither moves a terminal nor fails."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from cxrjax.runtime import terminal
 from cxrjax.runtime.terminal import escape
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -74,3 +76,13 @@ def test_what_the_encoding_lacks_is_escaped():
         env={"PYTHONIOENCODING": "ascii", "PATH": ""},
     )  # fmt: skip
     assert (result.returncode, result.stdout) == (0, "\\u80ba\n")
+
+
+def test_a_terminal_that_was_closed_ends_nothing():
+    master, slave = os.openpty()
+    with open(slave, "w") as file:
+        stream = terminal._Guarded(file)
+        os.close(master)
+        stream.write("lost\n")
+        stream.write("lost too\n")
+        stream.detach()

@@ -1,6 +1,7 @@
 """JSON objects that a run keeps, read so that a damaged file is one sentence."""
 
 import json
+import stat
 from pathlib import Path
 from typing import Any
 
@@ -27,9 +28,11 @@ def read(path: Path, remedy: str) -> dict[str, Any]:
         DamagedFile: it holds anything else.
         OSError: it cannot be read.
     """
-    size = path.stat().st_size
-    if size > _MOST_BYTES:
-        raise DamagedFile(path, f"it is {size} bytes long", remedy)
+    found = path.stat()
+    if not stat.S_ISREG(found.st_mode):  # a pipe would be waited for
+        raise DamagedFile(path, "it is no regular file", remedy)
+    if found.st_size > _MOST_BYTES:
+        raise DamagedFile(path, f"it is {found.st_size} bytes long", remedy)
     return parse(path.read_bytes(), path, remedy)
 
 

@@ -8,7 +8,6 @@ import hashlib
 import http.client
 import os
 import re
-import sys
 import tempfile
 import time
 import urllib.error
@@ -17,7 +16,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from cxrjax.pretrained.files import UnreadableWeights
-from cxrjax.runtime import cache
+from cxrjax.runtime import cache, terminal
 from cxrjax.runtime.text import SHORT, printable
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
@@ -51,6 +50,8 @@ def locate(address: str) -> Path:
             Nothing else is raised.
     """
     if not address.startswith(("hf:", "https://", "http://")):
+        if "://" in address and not Path(address).exists():
+            raise UnreadableWeights(address, "addresses of weights begin with hf: or https://")
         return Path(address)
     place, _, fragment = address.partition("#")
     digest = fragment.removeprefix("sha256=").lower()
@@ -89,13 +90,19 @@ def _fetch_from_hub(place: str, digest: str) -> Path:
             f"to have it fetched again, delete {path.resolve()}",
         )
     if not pinned:
-        print(f"cxrjax: {printable(place)} may change; #sha256={digest} after it means these weights", file=sys.stderr)
+        terminal.warn(f"{printable(place)} may change; #sha256={digest} after it means these weights")
     return path
 
 
 def _fetch_from_web(place: str, digest: str) -> Path:
     if not digest:
         raise UnreadableWeights(place, "a file of the web is taken only by its hash; give it, as #sha256=…")
+    _, separator, host = place.partition("://")[2].partition("/")[0].rpartition("@")
+    if separator:
+        raise UnreadableWeights(
+            f"https://…@{host}",
+            "an address with a user name or password is not taken; download the file, and name that",
+        )
     folder = cache.name_folder()
     path = folder / digest
     damaged = ""
@@ -157,6 +164,8 @@ def _copy(response: http.client.HTTPResponse, file: BinaryIO) -> None:
 
 def _describe(error: Exception) -> str:
     """Return the reason of a failed download in words."""
+    if isinstance(error, UnicodeError):
+        return "it has letters that no address may have; write them as %XX"
     reason = getattr(error, "reason", None) or getattr(error, "strerror", None) or error
     return printable(str(reason).strip() or type(error).__name__, 300)
 

@@ -1,6 +1,7 @@
 """The user's cache folder `cxrjax`, which nobody else may write to: what lies in it is run, or taken for weights."""
 
 import os
+import pwd
 import stat
 import tempfile
 from contextlib import suppress
@@ -17,10 +18,19 @@ class UnsafeFolder(OSError):
 
 def find_home() -> Path | None:
     """Return the user's home folder; None where neither $HOME nor the list of users has one, as in some containers."""
-    home = os.environ.get("HOME")
+    home = os.environ.get("HOME", "")
     if not home:
-        home = os.path.expanduser("~")  # stays "~" for a user that is not listed
+        try:
+            home = pwd.getpwuid(_user()).pw_dir
+        except KeyError:
+            return None
     return Path(home) if os.path.isabs(home) else None
+
+
+def expand_home(path: str) -> str:
+    """Return a path with the user's home folder for a leading "~", which shells leave alone in `--cache=~/x`."""
+    home = find_home()
+    return str(home) + path[1:] if home and (path == "~" or path.startswith("~/")) else path
 
 
 def name_folder(name: str = "cxrjax") -> Path:

@@ -4,12 +4,13 @@ import fcntl
 import json
 import os
 import socket
-import sys
+import stat
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from cxrjax.runtime import terminal
 from cxrjax.runtime.text import SHORT, printable
 
 NAME = ".lock"
@@ -36,6 +37,8 @@ def hold(folder: Path, work: str) -> Iterator[None]:
     """
     descriptor = os.open(folder / NAME, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o644)
     try:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise OSError(f"{folder / NAME}: this is no regular file; remove it")
         _take(descriptor, folder, work)
         yield
     finally:
@@ -51,9 +54,8 @@ def _take(descriptor: int, folder: Path, work: str) -> None:
             "ended, or name another --workdir"
         ) from None
     except OSError as error:  # NFS without a lock daemon, some network file systems
-        print(
-            f"cxrjax: {folder}: the file system has no locks ({error.strerror}); see that no other process works here",
-            file=sys.stderr,
+        terminal.warn(
+            f"{folder}: the file system has no locks ({error.strerror}); see that no other process works here"
         )
         return
     holder = {"process": os.getpid(), "host": socket.gethostname(), "since": time.strftime("%Y-%m-%d %H:%M:%S")}

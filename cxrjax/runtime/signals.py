@@ -1,4 +1,4 @@
-"""End on SIGINT and SIGTERM as a command of Unix does: soon, with one line and the status 130 or 143.
+"""End on SIGINT, SIGTERM and SIGHUP as a command of Unix does: soon, with one line and the status 130, 143 or 129.
 
 Python calls a handler between two of its own instructions, and not while a program is compiled or runs. So a thread
 learns of the signal too, from a pipe that the system writes to, and ends the process where it does not end by itself.
@@ -15,7 +15,7 @@ from contextlib import contextmanager, suppress
 
 from cxrjax.runtime import terminal
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 GRACE = 5.0  # seconds from the signal to the end of the process, at most
 
 
@@ -44,7 +44,7 @@ def received() -> int | None:
 
 @contextmanager
 def handled(explain: Callable[[], str]) -> Iterator[None]:
-    """Turn SIGINT and SIGTERM inside the block into one line on stderr and `SystemExit` of the signal's status.
+    """Turn the signals inside the block into one line on stderr and `SystemExit` of the signal's status.
 
     For the main thread of a command, once: GRACE seconds after a signal the process is ended whatever it does, unless
     it is in a `deferred` block. All that is written by `whole.write` is whole even then.
@@ -58,7 +58,8 @@ def handled(explain: Callable[[], str]) -> Iterator[None]:
     reader, writer = os.pipe()
     os.set_blocking(writer, False)
     for number in SIGNALS:
-        signal.signal(number, _raise)
+        if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:  # which nohup has ignored
+            signal.signal(number, _raise)
     signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
     threading.Thread(target=_watch, args=(reader, explain), daemon=True).start()
     sys.unraisablehook = _raise_again

@@ -1,6 +1,7 @@
 """Print lines that hold names of files, labels and other text of strangers, and survive a reader that has left."""
 
 import contextlib
+import errno
 import io
 import os
 import sys
@@ -85,7 +86,7 @@ class _Guarded(io.TextIOWrapper):
             null = os.open(os.devnull, os.O_WRONLY)
             os.dup2(null, self.fileno())
             os.close(null)
-            if not isinstance(error, BrokenPipeError):
+            if not isinstance(error, BrokenPipeError) and error.errno != errno.EIO:  # of a terminal that was closed
                 raise
 
 
