@@ -8,7 +8,7 @@ import pytest
 from sklearn.covariance import ledoit_wolf
 
 from configs import phantom_classify
-from cxrjax import data, fit_gate, gate, mahalanobis, main, pipeline, runs, train
+from cxrjax import commands, data, fit_gate, gate, mahalanobis, pipeline, runs, train
 
 SIZE = 64
 TURNED = {
@@ -228,10 +228,9 @@ def test_a_training_without_a_gate_ends_well_and_says_why(monkeypatch, tmp_path,
     monkeypatch.setattr(data, "open_as", lambda *_: stored)
     monkeypatch.setattr(train, "train", lambda *_: {"epoch": 2, "val/loss": 0.5})
     monkeypatch.setattr(runs, "load_step", lambda *_: 3)
-    monkeypatch.setattr(main, "_CONFIG", SimpleNamespace(value=config))
     with pytest.raises(runs.UnfitRun, match=reason):
         fit_gate.fit_gate(tmp_path)
-    main._train(tmp_path)
+    commands.train_network(commands.Request(tmp_path, config))
     said = capsys.readouterr()
     assert "the best epoch was 2" in said.out and reason in said.err
 
@@ -240,9 +239,8 @@ def test_a_gate_of_an_older_network_is_fitted_anew_at_the_end_of_a_training(fitt
     fits = []
     monkeypatch.setattr(fit_gate, "fit_gate", fits.append)
     monkeypatch.setattr(train, "train", lambda *_: {"epoch": 2, "val/loss": 0.5})
-    monkeypatch.setattr(main, "_CONFIG", SimpleNamespace(value=phantom_classify.get_config()))
     runs.save_gate(tmp_path, fitted, 3)
     for step, times in ((3, 0), (5, 1)):
         monkeypatch.setattr(runs, "load_step", lambda *_, step=step: step)
-        main._train(tmp_path)
+        commands.train_network(commands.Request(tmp_path, phantom_classify.get_config()))
         assert len(fits) == times
