@@ -22,7 +22,9 @@ _LONGEST = 1 << 16  # bytes of a value; longer ones are not read
 
 
 def is_dicom(file: Path) -> bool:
-    """Return whether a file begins as DICOM does; other files cost one short read."""
+    """Return whether a regular file begins as DICOM does; other files cost one short read, and a pipe is not opened."""
+    if not file.is_file():
+        return False
     try:
         with file.open("rb") as stream:
             start = stream.read(PREAMBLE + len(MAGIC))

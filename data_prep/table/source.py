@@ -18,6 +18,7 @@ from data_prep.source import Source
 from data_prep.table.files import find_file
 from data_prep.table.reading import Content, Line, read_table
 from data_prep.upstream.cells import is_blank, is_missing, read_number, read_patient, read_split
+from data_prep.upstream.dicom import read_frontal
 from data_prep.upstream.labels import describe_merged, find_several, unify
 
 
@@ -88,7 +89,7 @@ class Table(Source):
     def read(self, row: Row, options: Namespace) -> Example:
         if row.mask_kind not in ("", STRUCTURES, LUNGS):
             raise BadRow(f"mask_kind {row.mask_kind!r}, where {STRUCTURES} or {LUNGS} is needed")
-        return super().read(replace(row, age=_age(row.given)), options)
+        return read_frontal(replace(row, age=_age(row.given)))
 
 
 def _words(lines: Sequence[Line]) -> list[str]:

@@ -66,7 +66,7 @@ def identify(rows: Sequence[Row], secret_file: str) -> list[Row]:
     persons = {
         number: _read_person(row.file)
         for number, row in tqdm(with_file.items(), desc="looking for patients", unit="radiograph", delay=2)
-        if row.file.is_file() and is_dicom(row.file)
+        if is_dicom(row.file)
     }
     if all(rows[number].patient_id for number in persons):
         return list(rows)

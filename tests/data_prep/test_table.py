@@ -16,6 +16,7 @@ from cxrjax.io import prepared
 from data_prep.__main__ import main
 from data_prep.masks import read_map
 from data_prep.row import BadRow
+from data_prep.upstream.dummies import save_dicom
 
 COLUMNS = ["dataset", "path", "label", "patient_id", "split", "mask", "view", "sex", "age"]
 
@@ -347,3 +348,17 @@ def test_what_is_no_file_is_left_out_and_never_opened(tmp_path, capsys):
     assert [one["path"] for one in records(tmp_path / "table.csv", "train")] == [b"images/0.png"]
     said = capsys.readouterr().err
     assert said.count("is no file, but a device, pipe or socket") == 3 and "images: is a directory" in said
+
+
+def test_a_dicom_file_says_whom_it_shows_and_whether_it_is_a_frontal_radiograph(tmp_path):
+    save_dicom(tmp_path / "frontal.dcm", PatientSex="F", PatientAge="061Y", ViewPosition="PA")
+    save_dicom(tmp_path / "side.dcm", SeriesDescription="Thorax seitlich")
+    save_dicom(tmp_path / "slice.dcm", Modality="CT")
+    table = write_table(tmp_path, [row(f"{name}.dcm") for name in ("frontal", "side", "slice")])
+    assert prepare(table) == 0
+    (record,) = records(table, "train")
+    assert (record["path"], record["sex"], record["age"]) == (b"frontal.dcm", b"F", 61)
+    report = json.loads((tmp_path / "out" / "table" / "2.0.0" / "report.json").read_text())
+    reasons = {one["name"]: one["reason"] for one in report["skipped"]}
+    assert reasons.keys() == {"side.dcm", "slice.dcm"} and reasons["slice.dcm"].startswith("CT, not a radiograph")
+    assert reasons["side.dcm"].startswith("lateral view")
