@@ -13,9 +13,8 @@ from cxrjax.io.header import check_bytes
 from cxrjax.io.limits import Limits, current
 from cxrjax.io.types import Radiograph
 
-logging.getLogger("pydicom").setLevel(
-    logging.CRITICAL
-)  # its warnings quote what the file says, a patient's name among it
+# Its warnings quote what the file says, a patient's name among it.
+logging.getLogger("pydicom").setLevel(logging.CRITICAL)
 
 SMALLEST_SIDE = 32  # px; below this lie icons and thumbnails
 JSRT_SHAPE = (2048, 2048)  # px (Shiraishi et al. 2000)
