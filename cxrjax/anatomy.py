@@ -18,11 +18,12 @@ def lung_probability(log_probabilities: Array) -> Array:
     return jnp.exp(log_probabilities[..., LUNGS[0]]) + jnp.exp(log_probabilities[..., LUNGS[1]])
 
 
-def label_components(mask: Array) -> Array:
-    """Number the connected parts of a mask (8 neighbours) by the largest pixel index in each.
+def label_components(mask: Array, neighbors: int = 8) -> Array:
+    """Number the connected components of a mask by the largest pixel index in each.
 
     Args:
         mask: bool [H, W].
+        neighbors: 8, or 4 for components that touch along pixel edges alone.
 
     Returns:
         int32 [H, W]: 0 outside the mask; inside, 1 + the index, in reading order, of the part's last pixel.
@@ -31,7 +32,10 @@ def label_components(mask: Array) -> Array:
 
     def spread(state: tuple[Array, Array]) -> tuple[Array, Array]:
         labels, _ = state
-        nearby = lax.reduce_window(labels, 0, lax.max, (3, 3), (1, 1), "SAME")
+        if neighbors == 4:
+            nearby = jnp.maximum(_window_maximum(labels, (3, 1)), _window_maximum(labels, (1, 3)))
+        else:
+            nearby = _window_maximum(labels, (3, 3))
         spread = jnp.where(mask, nearby, 0)
         # A label names a pixel of its own part, which may know of a farther one: jumping there halves the rounds.
         jumped = jnp.where(mask, spread.ravel()[jnp.maximum(spread - 1, 0)], 0)
@@ -41,7 +45,9 @@ def label_components(mask: Array) -> Array:
 
 
 def clean_mask(mask: Array, smallest_part: float) -> Array:
-    """Keep the two largest parts of a lung mask and fill their holes.
+    """Keep the two largest components of a lung mask and fill their holes.
+
+    Components are 8-connected, so the background between them is 4-connected, as in `scipy.ndimage.binary_fill_holes`.
 
     Args:
         mask: bool [H, W].
@@ -57,7 +63,7 @@ def clean_mask(mask: Array, smallest_part: float) -> Array:
     lungs = ((labels == first) & (areas[first] >= smallest)) | ((labels == second) & (areas[second] >= smallest))
     # A hole is background that does not reach the border: of the padded background, whatever lacks the last pixel's
     # label.
-    outside = label_components(jnp.pad(~lungs, 1, constant_values=True))
+    outside = label_components(jnp.pad(~lungs, 1, constant_values=True), neighbors=4)
     return outside[1:-1, 1:-1] != outside[-1, -1]
 
 
@@ -65,6 +71,11 @@ def largest_part(mask: Array) -> Array:
     """The largest connected part (8 neighbours) of a mask bool [H, W]; empty where the mask is."""
     labels = label_components(mask)
     return mask & (labels == _areas(labels).argmax())
+
+
+def _window_maximum(labels: Array, window: tuple[int, int]) -> Array:
+    """Return the maximum of the labels [H, W] in a window around each pixel."""
+    return lax.reduce_window(labels, 0, lax.max, window, (1, 1), "SAME")
 
 
 def _areas(labels: Array) -> Array:
