@@ -5,14 +5,17 @@
 Each recipe keeps its network, loss, sampling, schedule, optimiser, augmentation and rule of voting. All get the same
 budget: `EPOCHS` times the training split, pictures of 64² pixels, at most 16 radiographs a step, no early stopping.
 
-NAME alone begins from random weights. A learning rate that was meant for published ones is then raised to `RATE`, and
-its penalties are lowered as much, so that a step takes as large a share of a weight; no group of weights is frozen.
+NAME alone begins from random weights, all drawn by the initializer of configs/base.py. A learning rate that was meant
+for published ones is then raised to `RATE`, and its penalties are lowered as much, so that a step takes as large a
+share of a weight; no group of weights is frozen.
 `NAME,published` fetches what the recipe begins with, and leaves all that as it is.
 """
 
 from importlib import import_module
 
 from ml_collections import ConfigDict
+
+from configs import base
 
 EPOCHS = {"segment": 3, "classify": 6}
 RATE = 1e-3  # of Adam, from random weights
@@ -37,6 +40,9 @@ def get_config(argument: str) -> ConfigDict:
     c.batch_size = min(c.batch_size, BATCH)
     c.epochs = c.patience = EPOCHS[config.task]
     c.unfreeze_epoch = c.epochs // 2 if c.unfreeze_epoch else 0
+    if not weights:
+        config.segmenter.initializer = base.get_config().segmenter.initializer
+        config.classifier.initializer = base.get_config().classifier.initializer
     if config.init and not weights:
         _begin_at_random(config)
     return config

@@ -40,6 +40,7 @@ def get_config() -> ConfigDict:
     config.segmenter.size = 256  # pixels, side of its input; paper II-B
     config.segmenter.channels = 1  # original segmentation/header.py
     config.segmenter.normalise = "none"  # grey levels in 0..1 (the original: 0..255); "imagenet" of published weights
+    config.segmenter.initializer = "he_normal"  # of random weights; or another of cxrjax/models/initializers.py; ours
     config.segmenter.dropout = 0.2  # share of feature maps; original segmentation/layers.py
     config.segmenter.workdir = ""  # classify: the run that trained it; "" will do where patches are global, not masked
     config.segmenter.smallest_part = 0.005  # share of the picture; smaller parts of a lung mask are dropped; ours
@@ -50,6 +51,7 @@ def get_config() -> ConfigDict:
     config.classifier.head = "own"  # as published, or of cxrjax/models/heads.py: "linear", "hidden", "vgg", …
     config.classifier.channels = 3  # paper II-C: grey repeated, for weights trained on colour
     config.classifier.normalise = "none"  # grey levels in 0..1 (the original: 0..255); "imagenet" of published weights
+    config.classifier.initializer = "he_normal"  # of random weights and of a new head; as the segmenter's; ours
     config.classifier.classes = ("normal", "bacterial", "tuberculosis", "viral", "covid19")  # paper table I
 
     config.patches = ConfigDict()

@@ -20,6 +20,7 @@ def get_config() -> ConfigDict:
     config.image.gamma = 1.0  # cell 4
     config.image.equalise = False  # cell 4
     config.classifier.architecture = "fsarshad_cnn1"  # cell 25
+    config.classifier.initializer = "glorot_uniform"  # Keras's default; cell 25
     config.patches.mode = "global"  # cell 4
     config.patches.masked = False  # it has no segmenter
     config.patches.size = 256  # cell 4

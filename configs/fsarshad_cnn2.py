@@ -14,6 +14,7 @@ from configs import fsarshad_cnn1
 def get_config() -> ConfigDict:
     config = fsarshad_cnn1.get_config()
     config.classifier.architecture = "fsarshad_cnn2"  # cell 39
+    config.classifier.initializer = "fsarshad_cnn2"  # He normal, but the last layer Glorot uniform; cell 39
     config.training.epochs = 10  # cell 40
     config.training.batch_size = 16  # cell 38
     config.training.clip = 1.0  # cell 39

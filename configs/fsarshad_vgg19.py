@@ -3,6 +3,7 @@
 python -m cxrjax.main --config=configs/fsarshad_vgg19.py --config.data.directory=DATA --workdir=RUN
 Sources: code/transfer_vgg19.py of that repository at 1661369, and configs/fsarshad_cnn1.py for data and augmentation.
 Mended: the frozen base was fed grey levels in 0..1, not what its weights were trained on.
+The initializer, that of configs/fsarshad_cnn1.py, draws the head alone.
 Cost: 7 minutes of a CPU core at the small size of benchmarks/RECIPES.md; 38.9 million weights there.
 Benchmark: macro F1 0.388 (0.340 to 0.434) of findings in the test split, at that size.
 """

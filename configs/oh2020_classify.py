@@ -3,6 +3,8 @@
 python -m cxrjax.main --config=configs/oh2020_classify.py \
     --config.data.directory=DATA --config.segmenter.workdir=SEGMENTER_RUN --workdir=RUN
 It starts from ImageNet's weights, which are fetched; from random ones (--config.init=) give a higher learning rate.
+The initializer draws the last layer, and without ImageNet's weights the whole network. Running variances are the
+batches' own, as in Flax; PyTorch's are unbiased estimates.
 Five classes are ours: the original counts viral pneumonia and COVID-19 as one. Mended: ImageNet's mean and deviation,
 left out there; patches beyond the lungs; balanced validation; patience that a worse score renewed.
 Cost: at full size a GPU (on two CPU cores about two seconds a step);
@@ -20,6 +22,7 @@ def get_config() -> ConfigDict:
     config.task = "classify"
     config.init = base.IMAGENET.format("resnet18")  # original classification/train.py
     config.classifier.normalise = "imagenet"  # ours, see above
+    config.classifier.initializer = "torchvision"  # original utils/utils.py: torchvision's ResNet18, a new nn.Linear
     config.training.sampling = "balanced"  # original classification/header.py, in training alone here
     config.training.decay = 0.1  # original classification/train.py
     config.training.l1 = 1e-5  # original classification/header.py

@@ -39,6 +39,17 @@ _BATCH = Kind("whole number", 1, 100_000)
 _CHANNELS = Kind("whole number", 1, 3)
 _SIDE = Kind("whole number", 8, _LARGEST_SIDE)
 _NORMALISE = _choice("none", "imagenet")
+_INITIALIZER = _choice(
+    "he_normal",
+    "torch",
+    "torchvision",
+    "he_uniform",
+    "lecun_normal",
+    "glorot_normal",
+    "glorot_uniform",
+    "fsarshad_cnn2",
+    "fsarshad_cnn3",
+)
 
 SETTINGS: dict[str, Kind] = {
     "task": _choice("segment", "classify"),
@@ -59,6 +70,7 @@ SETTINGS: dict[str, Kind] = {
     "segmenter.size": _SIDE,
     "segmenter.channels": _CHANNELS,
     "segmenter.normalise": _NORMALISE,
+    "segmenter.initializer": _INITIALIZER,
     "segmenter.dropout": Kind("number", 0, 0.99),
     "segmenter.workdir": _TEXT,
     "segmenter.smallest_part": _SHARE,
@@ -67,6 +79,7 @@ SETTINGS: dict[str, Kind] = {
     "classifier.head": _NAME,
     "classifier.channels": _CHANNELS,
     "classifier.normalise": _NORMALISE,
+    "classifier.initializer": _INITIALIZER,
     "classifier.classes": Kind("texts", 1, 10_000),
     "patches.mode": _choice("local", "global", "crop", "dense"),
     "patches.masked": _FLAG,

@@ -108,6 +108,7 @@ def _fit(config: ConfigDict, state: Mapping[str, np.ndarray], new_head: Array | 
         head="own" if config.task == "segment" else settings.head,
         new_head=new_head,
         channels=settings.channels,
+        initializer=settings.initializer,
     )
 
 

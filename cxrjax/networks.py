@@ -15,31 +15,38 @@ from cxrjax.views import Network, Settings
 
 
 def segmenter(config: ConfigDict) -> Network | None:
-    """The network that labels every pixel with one of `anatomy.STRUCTURES`; None of a classifier that names none."""
+    """The network that labels every pixel with one of `anatomy.STRUCTURES`; None of a classifier that names none.
+
+    Raises:
+        ValueError: torchvision, whose initializer is named, does not have the network.
+    """
     c = config.segmenter
     if config.task == "classify" and not c.workdir:
         return None
     module = models.build(
         c.architecture, len(anatomy.STRUCTURES), dropout=c.dropout, dtype=compute_dtype(config.precision)
     )
-    return Network(module, c.size, c.channels, c.normalise)
+    initializer = models.find_initializer(module, c.initializer)
+    return Network(module, c.size, c.channels, c.normalise, initializer=initializer)
 
 
 def classifier(config: ConfigDict) -> Network:
     """The network that tells which of the config's classes a patch shows.
 
     Raises:
-        ValueError: the context is not whole cells of the backbone's last feature map.
+        ValueError: the context is not whole cells of the backbone's last feature map; or torchvision, whose
+            initializer is named, does not have the network.
     """
     c, patches = config.classifier, config.patches
     module = models.build(c.architecture, len(c.classes), head=c.head, dtype=compute_dtype(config.precision))
+    initializer = models.find_initializer(module, c.initializer)
     context = patches.context if patches.mode in ("local", "dense") else 0
     if context:
         cell = models.measure_stride(module, c.channels)
         if context % cell:
             raise ValueError(f"patches.context={context} is not a multiple of {cell}, the stride of {c.architecture}")
         module = module.clone(margin=context // cell)
-    return Network(module, patches.size, c.channels, c.normalise, context)
+    return Network(module, patches.size, c.channels, c.normalise, context, initializer)
 
 
 def settings(config: ConfigDict, patch_count: int) -> Settings:
@@ -97,4 +104,4 @@ def compute_dtype(precision: str) -> Any:
 
 
 def _initialiser(network: Network) -> Callable[[Array], dict[str, Any]]:
-    return models.initialiser(network.module, network.side, network.channels)
+    return models.initialiser(network.module, network.side, network.channels, network.initializer)

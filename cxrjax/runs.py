@@ -40,9 +40,13 @@ _STEP = "step"
 _MOST_LISTED = 10  # settings that an error message lists
 _CLOUDS = ("layout", "features")
 _READING = ("data.held", "data.readers")  # how data are read, which changes no result
-_SEGMENTER_KEYS = ("architecture", "size", "channels", "normalise", "dropout")
+_SEGMENTER_KEYS = ("architecture", "size", "channels", "normalise", "initializer", "dropout")
 _IMAGE_KEYS = ("gamma", "equalise", "borders")  # in which a classifier's radiographs are those of its segmenter
-_ADDED = {"image.borders": "bottom"}  # settings that runs of older versions lack, and what those did
+_ADDED = {  # settings that runs of older versions lack, and what those did
+    "image.borders": "bottom",
+    "segmenter.initializer": "he_normal",
+    "classifier.initializer": "he_normal",
+}
 
 
 class UnfitRun(Exception):

@@ -21,6 +21,7 @@ class Network(NamedTuple):
     channels: int  # 1, or 3 where it was trained on colour: the grey level is then repeated
     normalise: str = "none"  # or "imagenet": by the mean and deviation of its photographs, as published weights expect
     context: int = 0  # pixels on each side of that, which a classifier's backbone sees and its head does not
+    initializer: models.Initializer = models.HE_NORMAL  # how its random weights are drawn
 
     @property
     def side(self) -> int:

@@ -15,12 +15,14 @@ import jax.numpy as jnp
 from flax.traverse_util import flatten_dict, unflatten_dict
 from jax import Array
 
-from cxrjax.models import convolution
+from cxrjax.models import convolution, initializers
 from cxrjax.models.classifier import Classifier
 from cxrjax.models.conv import Grey as Grey
 from cxrjax.models.densenet import DenseNet
 from cxrjax.models.fc_densenet import FCDenseNet
 from cxrjax.models.heads import HEADS
+from cxrjax.models.initializers import HE_NORMAL as HE_NORMAL
+from cxrjax.models.initializers import Initializer as Initializer
 from cxrjax.models.norm import hold as hold
 from cxrjax.models.preact_resnet import PreActResNet
 from cxrjax.models.resnet import ResNet
@@ -79,6 +81,9 @@ BACKBONES = {
 }
 ARCHITECTURES = (*SEGMENTERS, *BACKBONES)
 
+# Backbones that torchvision has -> how `initializers.TORCHVISION` names their family.
+_FAMILIES = {ResNet: "resnet", DenseNet: "densenet", VGG: "vgg"}
+
 # What a network's variables are.
 COLLECTIONS = ("params", "batch_stats")
 
@@ -113,15 +118,45 @@ def build(
     return Classifier(backbone.build(dtype=dtype, **settings), top)
 
 
-def initialiser(module: nn.Module, side: int, channels: int) -> Callable[[Array], dict[str, Any]]:
-    """How a network is begun that reads so many channels of pictures of about so many pixels a side.
+def find_initializer(module: nn.Module, name: str) -> Initializer:
+    """Return the initializer called `name` for a network.
+
+    Args:
+        module: of `build`.
+        name: a key of `initializers.INITIALIZERS`, or "torchvision" for a backbone that torchvision has.
+
+    Raises:
+        ValueError: no such initializer, or torchvision does not have the network.
+    """
+    if name == "torchvision":
+        network = type(getattr(module, "backbone", module))
+        if network not in _FAMILIES:
+            raise ValueError(f"initializer=torchvision: torchvision has no {network.__name__}; choose another")
+        return initializers.TORCHVISION[_FAMILIES[network]]
+    if name not in initializers.INITIALIZERS:
+        known = ", ".join([*initializers.INITIALIZERS, "torchvision"])
+        raise ValueError(f"no initializer called {name!r}; there are {known}")
+    return initializers.INITIALIZERS[name]
+
+
+def initialiser(
+    module: nn.Module, side: int, channels: int, initializer: Initializer = HE_NORMAL
+) -> Callable[[Array], dict[str, Any]]:
+    """Return a function that draws the variables of a network.
+
+    Args:
+        module: of `build`.
+        side: of the pictures that it reads, in pixels, about.
+        channels: of these pictures.
+        initializer: of its kernels and biases.
 
     Returns:
         Key -> random weights `{"params": …, "batch_stats": …}`, float32; no statistics where there is no batch norm.
     """
 
     def initialise(key: Array) -> dict[str, Any]:
-        variables = module.init(key, jnp.zeros((1, side, side, channels)), train=False)
+        with initializers.use(initializer):
+            variables = module.init(key, jnp.zeros((1, side, side, channels)), train=False)
         return {collection: variables.get(collection, {}) for collection in COLLECTIONS}
 
     return initialise

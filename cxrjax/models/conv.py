@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from flax.errors import ScopeParamShapeError
 from jax import Array, lax
 
+from cxrjax.models import initializers
 from cxrjax.models.convolution import convolve, exact, kernel_gradient
 from cxrjax.runtime.platform import is_for_cpu
 
@@ -96,7 +97,7 @@ class Conv(nn.Module):
         """float [N, H, W, C] -> [N, h, w, F]."""
         channels = len(x.scale) if isinstance(x, Grey) else x.shape[-1]
         shape = (self.size, self.size, channels, self.features)
-        kernel = _kernel(self, shape)
+        kernel = _kernel(self, shape, initializers.current().conv)
         if isinstance(x, Grey):
             y = self._convolve(x.levels, _sum_channels(kernel, x.scale))
             if x.shift is not None:  # the same for all pictures; less only where the padding begins
@@ -104,7 +105,8 @@ class Conv(nn.Module):
         else:
             y = self._convolve(x, kernel, self.get_variable("prepared", "kernel"))  # by `models.prepare`, or None
         if self.use_bias:
-            y += self.param("bias", nn.initializers.zeros, (self.features,)).astype(self.dtype)
+            draw_bias = initializers.current().conv_bias(self.size**2 * channels)
+            y += self.param("bias", draw_bias, (self.features,)).astype(self.dtype)
         return y
 
     def _convolve(self, x: Array, kernel: Array, prepared: Array | None = None) -> Array:
@@ -122,19 +124,19 @@ class Upsample(nn.Module):
     @nn.compact
     def __call__(self, x: Array) -> Array:
         shape = (self.size, self.size, x.shape[-1], self.features)
-        kernel = _kernel(self, shape)
-        bias = self.param("bias", nn.initializers.zeros, (self.features,))
+        kernel = _kernel(self, shape, initializers.current().transposed)
+        bias = self.param("bias", initializers.current().conv_bias(self.size**2 * self.features), (self.features,))
         return upsample(x.astype(self.dtype), kernel.astype(self.dtype)) + bias.astype(self.dtype)
 
 
-def _kernel(module: nn.Module, shape: tuple[int, ...]) -> Array:
+def _kernel(module: nn.Module, shape: tuple[int, ...], draw: initializers.Draw) -> Array:
     """A module's kernel, drawn if it is not there.
 
     Of one that is there flax's `param` traces how it would be drawn, to compare shapes: for a network, a second.
     """
     kernel = module.get_variable("params", "kernel")
     if kernel is None:
-        return module.param("kernel", nn.initializers.he_normal(), shape)
+        return module.param("kernel", draw, shape)
     if kernel.shape != shape:
         raise ScopeParamShapeError("kernel", "/".join(module.path), kernel.shape, shape)
     return kernel

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
+from cxrjax.models import initializers
 from cxrjax.models.convolution import exact
 from cxrjax.models.norm import batch_norm
 
@@ -43,12 +44,26 @@ class Head(nn.Module):
         """float [N, h, w, C] -> logits float32 [N, num_classes]."""
         x = mean_in_grid(features.astype(jnp.float32), self.grid)  # [N, grid, grid, C]
         x = x.transpose(0, 3, 1, 2).reshape(x.shape[0], -1)  # channels first, the order of PyTorch's weights
+        initializer = initializers.current()
         for i, (width, dropout) in enumerate(self.hidden):
-            x = nn.Dense(width, dtype=self.dtype, precision=exact(self.dtype), name=f"linear_{i}")(x)
+            x = nn.Dense(
+                width,
+                dtype=self.dtype,
+                precision=exact(self.dtype),
+                kernel_init=initializer.linear,
+                bias_init=initializer.linear_bias(x.shape[-1]),
+                name=f"linear_{i}",
+            )(x)
             if self.norm:
                 x = batch_norm(train, self.dtype, f"norm_{i}", "keras")(x)
             x = nn.Dropout(dropout, deterministic=not train)(ACTIVATIONS[self.activation](x))
-        last = nn.Dense(self.num_classes, precision=exact(jnp.float32), name=f"linear_{len(self.hidden)}")
+        last = nn.Dense(
+            self.num_classes,
+            precision=exact(jnp.float32),
+            kernel_init=initializer.last,
+            bias_init=initializer.linear_bias(x.shape[-1]),
+            name=f"linear_{len(self.hidden)}",
+        )
         return last(x.astype(jnp.float32))
 
 

@@ -31,6 +31,7 @@ def from_state_dict(
     head: str = "own",
     new_head: Array | None = None,
     channels: int | None = None,
+    initializer: str = "he_normal",
 ) -> dict[str, Any]:
     """Turn the weights of an original network into our variables.
 
@@ -51,6 +52,7 @@ def from_state_dict(
             weights have there; None: theirs.
         channels: 1 to have the first convolution read grey, its weights for the colours summed: what it makes of three
             equal channels stays the same. None: as many as the weights have.
+        initializer: of what is drawn; a name that `cxrjax.models.find_initializer` knows.
 
     Returns:
         `{"params": …, "batch_stats": …}`, float32, for `cxrjax.models.build(architecture, num_classes, head=head)`.
@@ -62,7 +64,7 @@ def from_state_dict(
     """
     words = names.naming(architecture)
     if new_head is not None and architecture in ENCODERS and not _is_of(words, state):
-        return _surround(architecture, state, num_classes, new_head, channels)
+        return _surround(architecture, state, num_classes, new_head, channels, initializer)
     state = dialects.translate(architecture, state)
     first = f"{words.first}.weight"
     module = models.build(architecture, num_classes, head=head)
@@ -71,7 +73,7 @@ def from_state_dict(
     if architecture in models.SEGMENTERS and num_classes == len(anatomy.STRUCTURES):
         state |= _know_structures(state, words.head)
     colours = state[first].shape[1] if first in state and state[first].ndim == 4 else 1
-    init = models.initialiser(module, _SIDE, colours)
+    init = models.initialiser(module, _SIDE, colours, models.find_initializer(module, initializer))
     flat, structure = jax.tree_util.tree_flatten_with_path(jax.eval_shape(init, jax.random.key(0)))
     shapes = {tuple(key.key for key in path): leaf for path, leaf in flat}
     originals = names.original_names(architecture, shapes)
@@ -115,12 +117,19 @@ def _is_of(words: names.Naming, state: Mapping[str, np.ndarray]) -> bool:
 
 
 def _surround(
-    architecture: str, state: Mapping[str, np.ndarray], num_classes: int, key: Array, channels: int | None
+    architecture: str,
+    state: Mapping[str, np.ndarray],
+    num_classes: int,
+    key: Array,
+    channels: int | None,
+    initializer: str,
 ) -> dict[str, Any]:
     """A segmenter with the weights of its encoder, all others drawn from a key."""
     known = from_state_dict(ENCODERS[architecture], state, num_classes=1, new_head=key, channels=channels)
     colours = known["params"]["backbone"]["conv1"]["kernel"].shape[2]
-    drawn = models.draw(models.initialiser(models.build(architecture, num_classes), _SIDE, colours), key)
+    module = models.build(architecture, num_classes)
+    init = models.initialiser(module, _SIDE, colours, models.find_initializer(module, initializer))
+    drawn = models.draw(init, key)
     return {
         collection: drawn[collection] | {"encoder": known[collection]["backbone"]} for collection in models.COLLECTIONS
     }

@@ -1,0 +1,112 @@
+"""Initializers: how the kernels and biases of a network's layers are drawn before training.
+
+`use` sets the initializer of all layers that are initialized meanwhile; the layers get it from `current`. A network's
+attributes and its tree of parameters do not depend on it.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from flax.linen.initializers import (
+    glorot_normal,
+    glorot_uniform,
+    he_normal,
+    he_uniform,
+    lecun_normal,
+    normal,
+    variance_scaling,
+    zeros,
+)
+from jax import Array
+
+Draw = Callable[..., Array]  # (key, shape, dtype) -> parameter
+
+
+def _draw_zeros(fan_in: int) -> Draw:
+    return zeros
+
+
+def _draw_torch_bias(fan_in: int) -> Draw:
+    """Return a draw from the uniform distribution within 1 / sqrt(fan_in)."""
+    bound = fan_in**-0.5
+    return lambda key, shape, dtype=jnp.float32: jax.random.uniform(key, shape, dtype, -bound, bound)
+
+
+class Initializer(NamedTuple):
+    """How each kind of parameter is drawn.
+
+    The biases are functions of the fan-in, the number of inputs of one output. That of a transposed convolution is
+    k * k * F, as PyTorch and Keras count it.
+    """
+
+    conv: Draw  # kernels [k, k, C, F] of convolutions
+    transposed: Draw  # kernels [k, k, C, F] of transposed convolutions
+    linear: Draw  # kernels [C, F] of linear layers but the last
+    last: Draw  # kernel [C, K] of the last linear layer
+    conv_bias: Callable[[int], Draw] = _draw_zeros
+    linear_bias: Callable[[int], Draw] = _draw_zeros
+
+
+def _swap_features(draw: Draw) -> Draw:
+    """Return a draw of kernels [k, k, C, F] by the fans of [k, k, F, C], in which PyTorch and Keras store them."""
+
+    def draw_swapped(key: Array, shape: tuple[int, ...], dtype: Any = jnp.float32) -> Array:
+        height, width, inputs, outputs = shape
+        return draw(key, (height, width, outputs, inputs), dtype).swapaxes(2, 3)
+
+    return draw_swapped
+
+
+def _draw_all_kernels(draw: Draw) -> Initializer:
+    return Initializer(conv=draw, transposed=_swap_features(draw), linear=draw, last=draw)
+
+
+# Of convolutions He et al. 2015, also transposed ones by the channels they read; linear layers as in Flax.
+HE_NORMAL = Initializer(conv=he_normal(), transposed=he_normal(), linear=lecun_normal(), last=lecun_normal())
+
+# Uniform within 1 / sqrt(fan_in): `reset_parameters` of PyTorch's convolutions and linear layers.
+_torch_kernel = variance_scaling(1 / 3, "fan_in", "uniform")
+_TORCH = _draw_all_kernels(_torch_kernel)._replace(conv_bias=_draw_torch_bias, linear_bias=_draw_torch_bias)
+
+INITIALIZERS = {
+    "he_normal": HE_NORMAL,
+    "torch": _TORCH,
+    # Keras's, with biases of 0.
+    "he_uniform": _draw_all_kernels(he_uniform()),
+    "lecun_normal": _draw_all_kernels(lecun_normal()),
+    "glorot_normal": _draw_all_kernels(glorot_normal()),
+    "glorot_uniform": _draw_all_kernels(glorot_uniform()),  # Keras's default
+    # fsarshad's notebook, cells 39 and 46, where the last layer has Keras's default
+    "fsarshad_cnn2": _draw_all_kernels(he_normal())._replace(last=glorot_uniform()),
+    "fsarshad_cnn3": _draw_all_kernels(lecun_normal())._replace(linear=glorot_normal(), last=glorot_uniform()),
+}
+
+# "torchvision", by the family of the backbone: torchvision's `models/resnet.py`, `densenet.py` and `vgg.py`. Its normal
+# distributions are not truncated, unlike Keras's and those of JAX above.
+_fan_out = variance_scaling(2.0, "fan_out", "normal")
+TORCHVISION = {
+    "resnet": _TORCH._replace(conv=_fan_out),
+    "densenet": _TORCH._replace(conv=variance_scaling(2.0, "fan_in", "normal"), linear_bias=_draw_zeros),
+    "vgg": Initializer(conv=_fan_out, transposed=_swap_features(_fan_out), linear=normal(0.01), last=normal(0.01)),
+}
+
+_current: ContextVar[Initializer] = ContextVar("initializer", default=HE_NORMAL)
+
+
+def current() -> Initializer:
+    """Return the initializer in use: that of the innermost `use`, HE_NORMAL outside of any."""
+    return _current.get()
+
+
+@contextmanager
+def use(initializer: Initializer) -> Iterator[None]:
+    """Draw the parameters of networks that are initialized in this context by an initializer."""
+    token = _current.set(initializer)
+    try:
+        yield
+    finally:
+        _current.reset(token)
