@@ -61,6 +61,8 @@ def get_config() -> ConfigDict:
     config.patches.channels = "grey"  # or "contrast": Otsu, CLAHE, adaptive threshold; singhaxn classifier_common.py
     config.patches.margin = 0.05  # of "crop": share of the lungs' box added on each side; singhaxn inference.py:124
     config.patches.confidence = 0.875  # of "crop": at or below it, the whole radiograph; singhaxn model-config.json:5
+    config.patches.center_crop = 0.0  # of "global": share of the side cut off, so that the middle is shown, and in
+    # training, where an example is augmented, a square as large that lies anywhere; hieu2695 resnet34_cs_fc.py
     config.patches.size = 224  # pixels, side of a patch; paper II-C
     config.patches.context = 0  # pixels round a patch that the backbone sees, the head not; whole strides (32); ours
     config.patches.count = 100  # N, patches a radiograph votes with; paper II-C
@@ -76,6 +78,8 @@ def get_config() -> ConfigDict:
     config.training.sampling = "shuffled"  # "balanced": every class as often; "oversampled": see below; training alone
     config.training.oversample = 5  # times more that the minority is seen; hieu2695 baseline_oversampling.py
     config.training.minority = ()  # names of the classes oversampled; (): the smallest
+    config.training.augment = "all"  # examples that are augmented; "copies": those of "oversampled" alone
+    config.training.augmented = 1.0  # share of these that is, drawn for each example; the others are as in validation
     config.training.loss = "cross_entropy"  # or "focal"; of findings (lungs: cross-entropy by pixel)
     config.training.class_weights = ()  # of findings: (), ("inverse",) to their numbers, or a number a class
     config.training.focal_gamma = 2.0  # hieu2695 Helper.py
@@ -99,6 +103,7 @@ def get_config() -> ConfigDict:
     config.training.groups = ()  # ((regular expression, multiplier of the rate), …) by parameter path; 0 freezes
     config.training.unfreeze_epoch = 0  # epochs after which frozen groups learn too, with a new optimiser; 0: never
     config.training.unfreeze_factor = 0.1  # of every learning rate from then on; hieu2695 resnet34_cs_full.py
+    config.training.unfreeze_augmented = 1.0  # of training.augmented from then on; hieu2695 resnet34_cs_full.py
     config.training.decay = 0.0  # added to the gradient, a weight's own multiple (PyTorch's Adam weight_decay)
     config.training.decay_vectors = True  # biases and batch norms decay too, as PyTorch's; fastai's do not
     config.training.clip = 0.0  # largest norm of each parameter's own gradient, 0 for any; Keras's clipnorm
@@ -116,10 +121,13 @@ def get_config() -> ConfigDict:
     config.augmentation.zoom = 0.0  # share of the size, either way
     config.augmentation.shift = 0.0  # share of the size, either way
     config.augmentation.contrast = 0.0  # share of the grey range, either way
+    config.augmentation.contrast_about = "middle"  # of the grey range; "mean": of the picture, as Keras's
     config.augmentation.brightness = 0.0  # share of the grey range, either way
     config.augmentation.crop = 0.0  # share of the side cut off at random, what is left enlarged to the whole
     config.augmentation.upend = 0.0  # probability of upside down
-    config.augmentation.flip = 0.0  # probability of left for right; patches only
+    config.augmentation.flip = 0.0  # probability of left for right; not of masks that tell left from right lung
+    config.augmentation.dihedral = 0.0  # probability of one of the square's 8 symmetries, all alike; fastai's Dihedral
+    config.augmentation.each = 1.0  # probability of each of rotation, zoom, shift, contrast, brightness; fastai's p
 
     config.evaluation = ConfigDict()
     config.evaluation.batch_size = 8  # radiographs at once; ours: bounds the memory, changes no result

@@ -42,11 +42,6 @@ class Split(NamedTuple):
         pick = [x if x is None else x[rows] if isinstance(x, np.ndarray) else [x[i] for i in rows] for x in self]
         return Split(*pick)
 
-    @property
-    def masked(self) -> list[bool]:
-        """Which of them have a mask."""
-        return (self.kinds >= 0).tolist()
-
 
 def replace(split: Split, **columns: Any) -> Split:
     """A split with other columns; its own `_replace` takes the number of radiographs for that of its fields."""

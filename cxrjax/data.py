@@ -27,6 +27,7 @@ from cxrjax.io.prepared import MissingData as MissingData
 from cxrjax.io.prepared import as_text as _text
 from cxrjax.losses import LUNGS_KNOWN, STRUCTURES_KNOWN
 
+_KINDS = {"structures": STRUCTURES_KNOWN, "lungs": LUNGS_KNOWN, "": -1}  # of masks, by their names in a data set
 _WORDS = ("path", "patient_id", "source", "label", "view", "sex", "mask_kind", "format", "color")
 
 
@@ -54,7 +55,6 @@ class Stored:
             UnreadableRadiograph: it does not decode.
         """
         stored, picture = self._decode(row)
-        kinds = {"structures": STRUCTURES_KNOWN, "lungs": LUNGS_KNOWN, "": -1}
         borders = standardise.find_borders(picture, self._borders)
         mask, marked = (self._standardise_mask(stored[name], picture, borders.crop) for name in ("mask", "lesions"))
         return {
@@ -67,7 +67,7 @@ class Stored:
             "age": stored["age"],
             "image": self._standardise(picture, borders),
             "mask": np.zeros((self._size, self._size), np.uint8) if mask is None else mask,
-            "kind": kinds[_text(stored["mask_kind"])],
+            "kind": _KINDS[_text(stored["mask_kind"])],
             "lesions": None if marked is None else marked > 0,
             "extent": _measure(picture, stored["spacing"], borders.crop),
         }
@@ -105,9 +105,9 @@ class Stored:
         return self._words["label"]
 
     @property
-    def masked(self) -> list[bool]:
-        """Which of them have a mask."""
-        return [kind != "" for kind in self._words["mask_kind"]]
+    def kinds(self) -> np.ndarray:
+        """What the masks of all tell, as in Split."""
+        return np.array([_KINDS[kind] for kind in self._words["mask_kind"]], np.int32)
 
     @cached_property
     def _words(self) -> dict[str, list[str]]:

@@ -46,6 +46,13 @@ _ADDED = {  # settings that runs of older versions lack, and what those did
     "image.borders": "bottom",
     "segmenter.initializer": "he_normal",
     "classifier.initializer": "he_normal",
+    "patches.center_crop": 0.0,
+    "training.augment": "all",
+    "training.augmented": 1.0,
+    "training.unfreeze_augmented": 1.0,
+    "augmentation.each": 1.0,
+    "augmentation.dihedral": 0.0,
+    "augmentation.contrast_about": "middle",
 }
 
 

@@ -1,6 +1,7 @@
 """Where the radiographs of a training step come from: all of them held on the devices, or read as they are needed.
 
-Either way a step sees the same: what `Order` says, in that order.
+Either way a step sees the same: what `Order` says, in that order. Where only some of the examples are augmented, the
+arrays are a dictionary, to which "augmented", bool [batch], is added.
 """
 
 from collections.abc import Callable, Iterator
@@ -30,13 +31,15 @@ class Held:
 
     def give(self, number: int) -> Any:
         """What step `number` is given, counted from 0."""
-        return self._arrays, self.shares.spread(self._order.rows(number))
+        chosen = self._order.chosen(number)
+        rows = self.shares.spread(self._order.rows(number))
+        return self._arrays, rows if chosen is None else (rows, self.shares.spread(chosen))
 
     def take(self, given: Any) -> Any:
         """Within the step: arrays [batch, …] of that."""
-        arrays, rows = given
-        rows = self.shares.trim(rows)
-        return jax.tree.map(lambda x: x[rows], arrays)
+        arrays, order = given
+        rows, *chosen = jax.tree.map(self.shares.trim, jax.tree.leaves(order))
+        return _mark(jax.tree.map(lambda x: x[rows], arrays), *chosen)
 
 
 class Streamed:
@@ -73,10 +76,17 @@ class Streamed:
         """Own shares of the batches of an epoch, from a step on."""
         epoch, within = divmod(number, self._order.steps)
         batches = [self.shares.own(rows) for rows in self._order.draw(epoch)[within:]]
+        chosen = self._order.choose(epoch)
+        marks = [None] * len(batches) if chosen is None else [self.shares.own(some) for some in chosen[within:]]
         each = len(batches[0])
         examples = data.read_ahead(self._read, np.concatenate(batches), self._readers, 2 * each)
-        for _ in batches:
-            yield jax.tree.map(lambda *one: np.stack(one), *(next(examples) for _ in range(each)))
+        for mark in marks:
+            yield _mark(jax.tree.map(lambda *one: np.stack(one), *(next(examples) for _ in range(each))), mark)
+
+
+def _mark(arrays: Any, chosen: Any = None) -> Any:
+    """Return the arrays of a batch with the mark of those that are augmented; None where all are."""
+    return arrays if chosen is None else arrays | {"augmented": chosen}
 
 
 Supply = Held | Streamed

@@ -37,7 +37,7 @@ from cxrjax.checkpoints import Checkpoints, snapshot
 from cxrjax.devices import Shares
 from cxrjax.io import json_file
 from cxrjax.runtime import lock, signals
-from cxrjax.sampling import Order
+from cxrjax.sampling import Mixture, Order
 from cxrjax.steps import State
 from cxrjax.supply import build_supply
 from cxrjax.tasks import Task, classify, segment
@@ -272,7 +272,8 @@ def _order(config: ConfigDict, task: Task) -> Order:
     if strange:
         raise ValueError(f"training.minority: {strange.pop()!r} is not among the classes {', '.join(classes)}")
     minority = [classes.index(name) for name in c.minority]
-    return Order(task.groups, c.batch_size, c.sampling, config.seed, c.oversample, minority)
+    mixture = Mixture(c.augment == "copies", c.augmented, c.unfreeze_epoch, c.unfreeze_augmented)
+    return Order(task.groups, c.batch_size, c.sampling, config.seed, c.oversample, minority, mixture)
 
 
 def _end_epoch(state: State, training: Training, checkpoints: Checkpoints) -> tuple[State, dict[str, float]]:

@@ -5,7 +5,7 @@ from typing import NamedTuple
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
-from jax import Array
+from jax import Array, lax
 
 from cxrjax import contrast, lung_crop, models, patches
 
@@ -43,6 +43,7 @@ class Settings(NamedTuple):
     channels: str  # what is shown of a radiograph: "grey", or "contrast" (see `contrast.make_channels`)
     margin: float  # of "crop": share of the lungs' box added on each side
     confidence: float  # of "crop": where that of the lungs is not above it, the whole radiograph is shown
+    center_crop: float = 0.0  # of "global": share of the side that is cut off, so that the middle is shown
 
     @property
     def needs_lungs(self) -> bool:
@@ -103,7 +104,13 @@ def mask(image: Array, lungs: Array | None, settings: Settings) -> Array:
 
 
 def draw_patches(
-    image: Array, lungs: Array | None, confidence: Array | None, key: Array, size: int, settings: Settings
+    image: Array,
+    lungs: Array | None,
+    confidence: Array | None,
+    key: Array,
+    size: int,
+    settings: Settings,
+    anywhere: Array | bool = False,
 ) -> tuple[Array, Array]:
     """What the classifier is shown of one radiograph (section II-C, and the paper's comparison of local with global).
 
@@ -114,11 +121,13 @@ def draw_patches(
         key: random key.
         size: side of a patch, its context included.
         settings: see Settings; "dense" is learned from the patches of "local".
+        anywhere: whether what "global" shows lies anywhere in the radiograph, by the key, as in training; else it lies
+            in the middle.
 
     Returns:
         Where they lie, and the patches uint8 [N, size, size], or [N, size, size, 3] of "contrast". Where: of "local"
-        and "dense", their centres int32 [N, 2]; of "global", the middle; of "crop", a box int32 [1, 2, 2] (see
-        `lung_crop`).
+        and "dense", their centres int32 [N, 2]; of "global", the centre of what is shown; of "crop", a box
+        int32 [1, 2, 2] (see `lung_crop`).
 
     Raises:
         ValueError: no such mode, or no such channels.
@@ -131,16 +140,22 @@ def draw_patches(
         return box[None], lung_crop.fit(square, box, size)[None]
     shown = contrast.make_channels(shown, settings.channels)
     if settings.mode == "global":
-        return jnp.full((1, 2), len(image) // 2, jnp.int32), shrink(shown[None], size)
+        centre, window = _cut_window(shown, key, measure_window(len(image), settings), anywhere)
+        return centre[None], shrink(window[None], size)
     if settings.mode not in ("local", "dense"):
         raise ValueError(f"no patches.mode called {settings.mode!r}; there are local, dense, global, crop")
     centres = patches.draw_centres(key, lungs, settings.patch_count)
     return centres, patches.crop(shown, centres, size)
 
 
+def measure_window(size: int, settings: Settings) -> int:
+    """Return the side, in pixels, of what "global" shows of a radiograph of `size` pixels a side; at least 1."""
+    return max(1, round(size * (1 - settings.center_crop)))
+
+
 def span(classifier: Network, image: Array, settings: Settings) -> int:
     """Side, in pixels of the radiograph, of what the classifier sees at once; of "crop", the box says."""
-    return image.shape[0] if settings.mode == "global" else classifier.size
+    return measure_window(image.shape[0], settings) if settings.mode == "global" else classifier.size
 
 
 def cover(classifier: Network, image: Array, places: Array, settings: Settings) -> Array:
@@ -149,3 +164,17 @@ def cover(classifier: Network, image: Array, places: Array, settings: Settings) 
     if settings.mode == "crop":
         return lung_crop.lay_back(jnp.ones((side, side)), places[0], image.shape) > 0
     return patches.paste(jnp.ones((len(places), side, side)), places, image.shape) > 0
+
+
+def _cut_window(image: Array, key: Array, side: int, anywhere: Array | bool) -> tuple[Array, Array]:
+    """Cut a square of `side` pixels out of an image [S, S] or [S, S, C], in the middle or anywhere.
+
+    Returns:
+        Its centre int32 [2], the pixel at (side // 2, side // 2) of it, and the square.
+    """
+    middle = (len(image) - side) // 2
+    if anywhere is False or side == len(image):
+        return jnp.full(2, middle + side // 2, jnp.int32), image[middle : middle + side, middle : middle + side]
+    corner = jnp.where(anywhere, jax.random.randint(key, (2,), 0, len(image) - side + 1), middle)
+    whole = image.shape[2:]
+    return corner + side // 2, lax.dynamic_slice(image, [*corner, *[0] * len(whole)], (side, side, *whole))

@@ -26,6 +26,17 @@ def test_weights_of_an_old_run_were_drawn_as_the_default_draws_them(old_run):
     assert config.segmenter.initializer == config.classifier.initializer == "he_normal"
 
 
+def test_an_old_run_shows_and_augments_as_it_did(tmp_path):
+    settings = json.loads(base.get_config().to_json())
+    added = [key.split(".") for key in runs._ADDED if key.startswith(("patches.", "training.", "augmentation."))]
+    for section, name in added:
+        del settings[section][name]
+    (tmp_path / "config.json").write_text(json.dumps(settings | {"task": "classify"}))
+    config = runs.load_config(tmp_path)
+    assert [config[section][name] for section, name in added] == [0, "all", 1, 1, 1, 0, "middle"]
+    assert [base.get_config()[section][name] for section, name in added] == [0, "all", 1, 1, 1, 0, "middle"]
+
+
 def test_an_old_training_goes_on_with_the_old_setting_alone(old_run):
     config = base.get_config()
     config.task = "segment"

@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from configs import base
 from cxrjax import contrast, lung_crop, models, networks, pipeline, views, voting
 from cxrjax.models.fc_densenet import FCDenseNet
 
@@ -139,6 +140,60 @@ def test_a_global_map_spans_the_radiograph(small, images):
     found = result.finding[0]
     assert result.map[0].shape == (SIZE, SIZE)
     assert float(result.map[0].max()) <= float(result.probabilities[0, found]) + 1e-5
+
+
+def test_a_center_crop_shows_the_middle_and_in_training_any_square_of_its_size(images):
+    """A quarter less of 128 pixels is 96, from 16 to 112; the pixels are those of the radiograph at that size."""
+    settings = SETTINGS._replace(mode="global", masked=False, patch_count=1, center_crop=0.25)
+    nothing = (None, None)
+    centre, (shown,) = views.draw_patches(images[0], *nothing, jax.random.key(0), 96, settings)
+    assert centre.tolist() == [[64, 64]]
+    np.testing.assert_array_equal(shown, images[0, 16:112, 16:112])
+    _, (small,) = views.draw_patches(images[0], *nothing, jax.random.key(0), PATCH, settings)
+    np.testing.assert_array_equal(small, views.shrink(images[:1, 16:112, 16:112], PATCH)[0])
+
+    scatter = jax.jit(lambda key, anywhere: views.draw_patches(images[0], *nothing, key, 96, settings, anywhere))
+    corners = []
+    for seed in range(60):
+        (centre,), (square,) = scatter(jax.random.key(seed), True)
+        row, column = np.asarray(centre) - 48
+        np.testing.assert_array_equal(square, images[0, row : row + 96, column : column + 96])
+        corners.append((row, column))
+    assert 0 <= np.min(corners) < 3 and 29 < np.max(corners) <= 32 and len(set(corners)) > 50
+    np.testing.assert_array_equal(scatter(jax.random.key(5), False)[1][0], shown)
+
+
+def test_the_map_of_a_center_crop_lies_in_the_middle(apply, small, images):
+    _, classifier, variables = small
+    settings = SETTINGS._replace(mode="global", masked=False, patch_count=1, center_crop=0.25)
+    result = diagnose((None, classifier, variables | {"segmenter": None}), images, [1], settings)
+    x = views.shrink(images[1:2, 16:112, 16:112], PATCH)[..., None] / np.float32(255)
+    logits = apply(classifier.module, variables["classifier"], x)[0]
+    np.testing.assert_allclose(result.probabilities[0], jax.nn.softmax(logits), atol=1e-4)
+
+    whole = settings._replace(center_crop=0.0)
+    middle = diagnose((None, classifier, variables | {"segmenter": None}), images[:, 16:112, 16:112], [1], whole)
+    np.testing.assert_allclose(result.map[0, 16:112, 16:112], middle.map[0], atol=1e-5)
+    assert middle.map[0].max() > 0 and np.count_nonzero(result.map[0]) == np.count_nonzero(middle.map[0])
+    seen = pipeline.cover(classifier, images[1], None, None, jax.random.key(0), settings)
+    wanted = np.zeros((SIZE, SIZE), bool)
+    wanted[16:112, 16:112] = True
+    np.testing.assert_array_equal(seen, wanted)
+
+
+@pytest.mark.parametrize("size, cut, side", [(128, 0.0625, 120), (256, 0.0625, 240), (8, 0.99, 1), (100, 0.0, 100)])
+def test_the_side_of_a_center_crop(size, cut, side):
+    assert views.measure_window(size, SETTINGS._replace(center_crop=cut)) == side
+
+
+def test_a_center_crop_concerns_whole_radiographs_alone():
+    config = base.get_config()
+    config.patches.center_crop = 0.25
+    cuts = {}
+    for mode in ("local", "dense", "crop", "global"):
+        config.patches.mode = mode
+        cuts[mode] = networks.settings(config, 1).center_crop
+    assert cuts == {"local": 0, "dense": 0, "crop": 0, "global": 0.25}
 
 
 def test_crop_is_one_vote_of_channels_made_of_the_lungs_alone(apply, small, images):

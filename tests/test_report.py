@@ -290,6 +290,8 @@ def test_controls_that_were_not_done_are_not_claimed_and_twins_are_told_apart(fo
           "rey levels as they are", "Grad-CAM of the radiograph"],
          ["100 patches", "fc_densenet103", "specified", "class activation", "blackened", "patches vote",
           "in which no lungs are found gets"]),
+        ({"patches.mode": "global", "patches.masked": False, "patches.center_crop": 0.0625, "patches.size": 120},
+         ["the middle of the radiograph, 93.75% of its side, at 120 pixels"], ["the whole radiograph at"]),
         ({"segmenter.workdir": "runs/lungs", "patches.mode": "crop", "patches.masked": False,
           "patches.channels": "contrast", "evaluation.members": 3, "voting.rule": "mean_probability"},
          ["the box of the lungs at 224 pixels", "three channels", "one look of each of 3 networks",

@@ -7,7 +7,8 @@ import pytest
 from configs import phantom_classify, phantom_segment
 from cxrjax import cohort, data, devices, runs, supply, train
 from cxrjax.checkpoints import Checkpoints
-from cxrjax.sampling import Order
+from cxrjax.losses import STRUCTURES_KNOWN
+from cxrjax.sampling import Mixture, Order
 from cxrjax.tasks import examples, segment
 from data_prep.__main__ import main as prepare
 
@@ -79,6 +80,21 @@ def test_steps_are_given_the_same_from_any_step_on(batch_size):
             np.testing.assert_array_equal(jax.jit(way.take)(way.give(number)), ROWS[order.rows(number)])
 
 
+@pytest.mark.parametrize("batch_size", [3, 7])
+def test_a_batch_says_which_of_its_examples_are_augmented(batch_size):
+    order = Order(np.arange(7) > 5, batch_size, "oversampled", 0, 4, mixture=Mixture(copies=True))
+    shares = devices.Shares(batch_size)
+    shown = {"numbers": ROWS}
+    for way in (shown, lambda row: {"numbers": ROWS[row]}):
+        fed = supply.build_supply(way, order, shares, readers=2)
+        for number in (0, 1, order.steps + 1, order.steps + 2):
+            batch = jax.jit(fed.take)(fed.give(number))
+            assert batch.keys() == {"numbers", "augmented"}
+            np.testing.assert_array_equal(batch["numbers"], ROWS[order.rows(number)])
+            np.testing.assert_array_equal(batch["augmented"], order.chosen(number))
+            assert set(order.rows(number)[order.chosen(number)]) <= {6}
+
+
 def test_reading_goes_ahead_of_what_is_asked_for_and_no_further():
     read = []
     rows = data.read_ahead(lambda row: read.append(row) or row, range(1000), readers=2, ahead=5)
@@ -120,7 +136,8 @@ def test_what_takes_more_than_is_held_is_read(prepared):
     assert len(read) == len(held) and (read.sources, read.labels) == (held.sources, held.labels)
     np.testing.assert_array_equal(read.take([3, 1]).images, held.images[[3, 1]])
     np.testing.assert_array_equal(read.image(2), held.images[2])
-    assert read.masked == held.masked == [True] * len(held)
+    np.testing.assert_array_equal(read.kinds, held.kinds)
+    assert (held.kinds == STRUCTURES_KNOWN).all()
     assert sum(1 for _ in read) == len(held)
     np.testing.assert_array_equal(np.concatenate([part.masks for part in read.parts(4)]), held.masks)
 
@@ -133,6 +150,23 @@ def test_a_radiograph_without_a_mask_is_named_before_the_first_step(prepared, mo
     monkeypatch.setitem(stored._words, "mask_kind", ["structures", "structures", "", *["structures"] * 12])
     with pytest.raises(data.MissingData, match=rf"{stored.paths[2]}: has no mask"):
         segment.build(config, stored, data.open_as(config, "val"))
+
+
+@pytest.mark.parametrize("held", [0.0, 1.0])
+@pytest.mark.parametrize("name", ["flip", "dihedral"])
+def test_radiographs_are_mirrored_only_where_no_mask_tells_left_from_right(prepared, monkeypatch, held, name):
+    config = phantom_segment.get_config()
+    config.data.directory, config.data.held, config.image.size = str(prepared), held, SIZE
+    config.augmentation[name] = 0.5
+    train_split, validation = data.open_as(config, "train"), data.open_as(config, "val")
+    monkeypatch.setitem(train_split._words, "mask_kind", [*["lungs"] * 14, "structures"])
+    sentence = (
+        rf"{train_split.paths[14]}: its mask tells .* which augmentation\.{name}=0\.5 would exchange; set it to 0"
+    )
+    with pytest.raises(ValueError, match=sentence):
+        segment.build(config, train_split, validation)
+    monkeypatch.setitem(train_split._words, "mask_kind", ["lungs"] * 15)
+    segment.build(config, train_split, validation)
 
 
 def test_a_run_goes_on_with_other_ways_to_read(tmp_path):

@@ -36,7 +36,8 @@ _SHOWN = {
     "size, the pixel at (size / 2, size / 2) of it, black beyond the border",
     "dense": "the whole radiograph passes the backbone once (the StableHLO does; classifier.onnx reads patches); "
     "each window of its last feature map, of as many cells as a patch has, is a patch where its centre is a lung pixel",
-    "global": "one patch: the radiograph, shrunk to size as for the segmenter",
+    "global": "one patch: the radiograph, or where center_crop is not 0 its middle, round((1 - center_crop) x image "
+    "size) pixels a side, shrunk to size as for the segmenter",
     "crop": "one patch: the box round the lungs, widened by margin of its sides, resampled to the radiograph's size, "
     "and then, its proportions restored, into the middle of a black square of size; the whole radiograph where the "
     "mean lung probability inside the mask is not above confidence",
@@ -55,7 +56,7 @@ _TEMPERED = "for calibrated probabilities, raise them to 1 / temperature and div
 _MEMBERS = "each of the numbered classifiers sees the same patches, and every patch of every one counts as one"
 _MAP = "map(x) = sum_k p_k CAM_k(x) / count(x) over the patches k that cover x: p_k the finding's probability, CAM_k "
 _MAP += "its activations in the patch, over their highest, enlarged linearly"
-_PATCHES = ("mode", "masked", "channels", "size", "count", "margin", "confidence")
+_PATCHES = ("mode", "masked", "channels", "size", "count", "margin", "confidence", "center_crop")
 _OUTPUTS = {
     "votes": "patches whose most probable class it is; zeros where no lungs were found",
     "probabilities": "mean over the patches; zeros where no lungs were found",

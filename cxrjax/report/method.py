@@ -32,7 +32,7 @@ def describe(config: ConfigDict) -> Method:
     looks, shown = {
         "local": ("patches", f"{settings.patch_count} patches of {{}} pixels with their centres in the lungs"),
         "dense": ("windows", "all windows of {} pixels with their centres in the lungs, of one look at the radiograph"),
-        "global": ("radiograph", "the whole radiograph at {} pixels"),
+        "global": ("radiograph", f"{_name_window(settings.center_crop)} at {{}} pixels"),
         "crop": ("lungs' box", "the box of the lungs at {} pixels (the whole radiograph where they are not sure)"),
     }[settings.mode]
     shown = shown.format(classifier.size)
@@ -45,3 +45,8 @@ def describe(config: ConfigDict) -> Method:
     saliency = "class activation" if classifier.module.head.is_linear else "Grad-CAM"
     saliency += f" of the {looks}, weighted by the probability of the finding"
     return Method(levels, lungs, shown, vote, saliency)
+
+
+def _name_window(cut: float) -> str:
+    """Return the words for what a network of whole radiographs is shown of one, by the share of the side cut off."""
+    return f"the middle of the radiograph, {1 - cut:.2%} of its side," if cut else "the whole radiograph"

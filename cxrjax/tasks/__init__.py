@@ -18,6 +18,7 @@ class Task(NamedTuple):
     data: Any
     groups: np.ndarray  # int [n], the class of each training radiograph, for sampling; zeros where there is none
     init: Callable[[Array], Mapping[str, Any]]  # key -> {"params", "batch_stats"}
-    # (params, batch_stats, arrays [batch, …], key) -> (loss, new batch_stats); jitted by the loop
+    # (params, batch_stats, arrays [batch, …], key) -> (loss, new batch_stats); jitted by the loop. Where only some
+    # examples are augmented, "augmented", bool [batch], is among the arrays
     loss: Callable[[Any, Any, Any, Array], tuple[Array, Any]]
     validate: Callable[[Mapping[str, Any]], dict[str, float]]  # variables -> scores of the validation split

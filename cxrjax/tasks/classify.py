@@ -50,15 +50,21 @@ def build(
     def init(key: Array) -> Mapping[str, Any]:
         return networks.init(classifier, key)
 
-    def draw(key: Array, image: Array, lungs: tuple[Array | None, Array | None]) -> Array:
-        """One augmented patch, with its context: float [side, side], or [side, side, 3] of "contrast", in 0..1."""
+    def draw(
+        key: Array, image: Array, lungs: tuple[Array | None, Array | None], augmented: Array | bool = True
+    ) -> Array:
+        """One augmented patch, with its context: float [side, side], or [side, side, 3] of "contrast", in 0..1.
+
+        One that is not `augmented` is shown as validation shows it.
+        """
         place, change = jax.random.split(key)
-        _, patch = views.draw_patches(image, *lungs, place, classifier.side, one)
-        return augment.augment_patch(change, views.scale(patch[0]), settings)
+        _, patch = views.draw_patches(image, *lungs, place, classifier.side, one, anywhere=augmented)
+        return augment.augment_patch(change, views.scale(patch[0]), settings, augmented)
 
     def loss(params: Any, batch_stats: Any, batch: Any, key: Array) -> tuple[Array, Any]:
         keys = jax.random.split(key, len(batch["labels"]) + 1)
-        x = jax.vmap(draw)(keys[:-1], batch["images"], batch["lungs"])
+        marks = (batch["augmented"],) if "augmented" in batch else ()
+        x = jax.vmap(draw)(keys[:-1], batch["images"], batch["lungs"], *marks)
         x = views.feed(x, classifier)
         variables = {"params": params, "batch_stats": batch_stats}
         logits, new = classifier.module.apply(

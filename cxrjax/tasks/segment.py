@@ -23,8 +23,10 @@ def build(config: ConfigDict, train: cohort.Split | data.Stored, validation: coh
 
     Raises:
         data.MissingData: a radiograph has no mask.
+        ValueError: the pictures are to be mirrored, and a mask tells the left lung from the right.
     """
     segmenter = networks.segmenter(config)
+    _check_mirrors(config, train)
     settings = augment.Augmentation(**config.augmentation)
     shown = _hold(config, train, segmenter.size) or partial(_read, train, segmenter.size)
 
@@ -34,8 +36,9 @@ def build(config: ConfigDict, train: cohort.Split | data.Stored, validation: coh
     def loss(params: Any, batch_stats: Any, batch: Any, key: Array) -> tuple[Array, Any]:
         change, drop = jax.random.split(key)
         x = views.scale(batch["images"])
-        x, masks = jax.vmap(partial(augment.augment_pair, settings=settings))(
-            jax.random.split(change, len(x)), x, batch["masks"]
+        marks = (batch["augmented"],) if "augmented" in batch else ()
+        x, masks = jax.vmap(lambda *given: augment.augment_pair(*given[:3], settings, *given[3:]))(
+            jax.random.split(change, len(x)), x, batch["masks"], *marks
         )
         x = views.feed(x, segmenter)
         out, new = segmenter.module.apply(
@@ -122,11 +125,22 @@ def _validation(config: ConfigDict, segmenter: networks.Network, split: cohort.S
     return validate
 
 
+def _check_mirrors(config: ConfigDict, radiographs: cohort.Split | data.Stored) -> None:
+    """Refuse to mirror radiographs whose masks have sides: a mirrored left lung would be learned as a right one."""
+    sided = np.flatnonzero(radiographs.kinds == losses.STRUCTURES_KNOWN)
+    for name in ("flip", "dihedral"):
+        if config.augmentation[name] and len(sided):
+            raise ValueError(
+                f"{radiographs.paths[sided[0]]}: its mask tells the left lung from the right, which "
+                f"augmentation.{name}={config.augmentation[name]} would exchange; set it to 0"
+            )
+
+
 def _hold(config: ConfigDict, radiographs: cohort.Split | data.Stored, size: int) -> dict[str, np.ndarray] | None:
     """All radiographs at the segmenter's size; None where that is too much, of what is stored."""
-    masked = radiographs.masked
-    if not all(masked):
-        raise data.MissingData(f"{radiographs.paths[masked.index(False)]}: has no mask to learn the lungs from")
+    bare = np.flatnonzero(radiographs.kinds < 0)
+    if len(bare):
+        raise data.MissingData(f"{radiographs.paths[bare[0]]}: has no mask to learn the lungs from")
     if isinstance(radiographs, data.Stored) and not data.fits(config, len(radiographs), size):
         return None
     parts = [_shrink(part, size) for part in radiographs.parts(cohort.PORTION)]
