@@ -27,7 +27,7 @@ def get_config() -> ConfigDict:
     config.training.momentum = 0.0  # line 28
     config.training.learning_rate = 0.01  # line 28
     config.training.epochs = 20  # line 35
-    config.training.batch_size = 16  # cell 57
+    config.training.batch_size = 16  # cell 38, whose batches cell 57 trains on
     config.training.schedule = "plateau"  # line 30
     config.training.plateau_metric = "val/accuracy"  # line 30
     config.training.plateau_patience = 2  # line 30

@@ -4,7 +4,8 @@ python -m cxrjax.main --config=configs/hieu2695_vgg16.py --config.data.directory
 Sources: VGG_cs_fc.py and VGG_cs_full.py; else as configs/hieu2695_resnet34.py.
 The initializer draws the whole head, also the two layers of 4096, which are ImageNet's there.
 Cost: 8 minutes of a CPU core at the small size of benchmarks/RECIPES.md; 136.4 million weights there.
-Benchmark: macro F1 0.086 (0.073 to 0.098) of findings in the test split, at that size.
+Benchmark: macro F1 0.086 (0.073 to 0.098) of findings in the test split, at that size, cropped and augmented as that of
+configs/hieu2695_resnet34.py.
 """
 
 from ml_collections import ConfigDict

@@ -2,11 +2,13 @@
 
 python -m cxrjax.main --config=configs/singhaxn_segment.py --config.data.directory=DATA --workdir=RUN
 Sources: cells of segmentation/segmentation-train.ipynb of that repository at 163ec0d, and fastai 2.0.13. Ours: a blank
-lower border is cut off; the pixel shuffles begin unlike each other (ICNR there); zoom either way by a tenth (0.5 to 1.1
-there); no turns over or on the side. Mended: no test set.
+lower border is cut off; the pixel shuffles begin unlike each other (ICNR there); zoom either way by a tenth about the
+middle (0.5 to 1.1 about any point there); contrast and brightness of grey levels (of their logits there). Masks that
+tell the left lung from the right need --config.augmentation.dihedral=0.0. Mended: no test set.
 The initializer, ours, draws all but the encoder.
 Cost: 4 minutes of a CPU core at the small size of benchmarks/RECIPES.md; 41.2 million weights there.
-Benchmark: Dice 0.925 (0.922 to 0.929) of lungs in the test split, at that size.
+Benchmark: Dice 0.925 (0.922 to 0.929) of lungs in the test split, at that size, with each change applied to all
+pictures, and no turns or mirrors.
 """
 
 from ml_collections import ConfigDict
@@ -44,4 +46,6 @@ def get_config() -> ConfigDict:
     config.augmentation.zoom = 0.1  # cell 4, see above
     config.augmentation.contrast = 0.2  # cell 4
     config.augmentation.brightness = 0.2  # cell 4
+    config.augmentation.each = 0.75  # p_affine and p_lighting of fastai's aug_transforms, each transform on its own
+    config.augmentation.dihedral = 0.5  # do_flip and flip_vert of cell 4; fastai's aug_transforms
     return config
