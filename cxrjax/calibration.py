@@ -1,12 +1,12 @@
 """What a run learns from its validation radiographs after training, kept in RUN/calibration.json.
 
 {"version", "split", "step", "n", "temperature", "target", "min_confidence", "operating_points": {class:
-{"at_specificity": t, "at_sensitivity": t}}}: the version of the rules that it was fitted by, the training step of the network that it is of, the temperature of `statistics.calibration`, and
-for each class the threshold of its probability, before any temperature, at which specificity or sensitivity reaches the
-target on new radiographs in the mean (`statistics.ranking.choose_threshold`). It is null where there are too few
-radiographs to promise that (nine positives or negatives at least for 0.9), or none reaches it; a class without
-positives or negatives is left out. A radiograph without probabilities is never called positive. Intervals of what a
-threshold does take it as given.
+{"at_specificity": t, "at_sensitivity": t}}}: the version of the rules that it was fitted by, the training step of the
+network that it is of, the temperature of `statistics.calibration`, and for each class the threshold of its probability,
+before any temperature, at which specificity or sensitivity reaches the target on new radiographs in the mean
+(`statistics.ranking.choose_threshold`). It is null where there are too few radiographs to promise that (nine positives
+or negatives at least for 0.9), or none reaches it; a class without positives or negatives is left out. A radiograph
+without probabilities is never called positive. Intervals of what a threshold does take it as given.
 `min_confidence` is the lowest confidence of a finding, before any temperature, from which on as many new findings as
 the target says can be expected to be right (`referral.choose_threshold`). Below it a finding is undecided; it is null
 where no confidence suffices.

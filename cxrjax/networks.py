@@ -62,6 +62,7 @@ def settings(config: ConfigDict, patch_count: int) -> Settings:
         channels=config.patches.channels,
         margin=config.patches.margin,
         confidence=config.patches.confidence,
+        scaling=config.saliency.scaling,
     )
 
 

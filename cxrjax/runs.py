@@ -46,6 +46,7 @@ _ADDED = {  # settings that runs of older versions lack, and what those did
     "image.borders": "bottom",
     "segmenter.initializer": "he_normal",
     "classifier.initializer": "he_normal",
+    "saliency.scaling": "peak",
 }
 
 
@@ -132,8 +133,9 @@ def load_config(workdir: Path) -> ConfigDict:
     settings = json_file.read(path, _REMEDY)
     for key, value in _ADDED.items():
         section, name = key.split(".")
-        if isinstance(settings.get(section), dict):
-            settings[section].setdefault(name, value)
+        known = settings.setdefault(section, {})
+        if isinstance(known, dict):
+            known.setdefault(name, value)
     try:
         config_schema.check(settings)
     except config_schema.UnfitSetting as error:

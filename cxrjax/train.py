@@ -158,6 +158,8 @@ def prepare(config: ConfigDict, workdir: Path) -> None:
 
 def _start(config: ConfigDict, workdir: Path) -> None:
     runs.check(config)
+    if not config.training.metric:
+        raise ValueError("training.metric is empty: name the metric of validation by which an epoch is the best")
     runs.give_up_unstarted(workdir, config)
     prepare(config, workdir)
     runs.start(workdir, config)

@@ -43,6 +43,7 @@ class Settings(NamedTuple):
     channels: str  # what is shown of a radiograph: "grey", or "contrast" (see `contrast.make_channels`)
     margin: float  # of "crop": share of the lungs' box added on each side
     confidence: float  # of "crop": where that of the lungs is not above it, the whole radiograph is shown
+    scaling: str = "peak"  # of each patch's saliency map, of `saliency.SCALINGS`
 
     @property
     def needs_lungs(self) -> bool:

@@ -13,6 +13,7 @@ def old_run(tmp_path):
     settings = json.loads(base.get_config().to_json())
     settings["task"] = "segment"
     del settings["image"]["borders"], settings["segmenter"]["initializer"], settings["classifier"]["initializer"]
+    del settings["saliency"]
     (tmp_path / "config.json").write_text(json.dumps(settings))
     return tmp_path
 
@@ -24,6 +25,10 @@ def test_borders_of_an_old_run_are_found_as_they_were(old_run):
 def test_weights_of_an_old_run_were_drawn_as_the_default_draws_them(old_run):
     config = runs.load_config(old_run)
     assert config.segmenter.initializer == config.classifier.initializer == "he_normal"
+
+
+def test_maps_of_an_old_run_are_scaled_as_they_were(old_run):
+    assert runs.load_config(old_run).saliency.scaling == "peak"
 
 
 def test_an_old_training_goes_on_with_the_old_setting_alone(old_run):
