@@ -75,6 +75,8 @@ def train(config: ConfigDict, workdir: Path) -> dict[str, float]:
 def _train(config: ConfigDict, workdir: Path) -> dict[str, float]:
     hosts.first(lambda: _start(config, workdir))
     training = Training(config, build_task(config, workdir))
+    if not config.training.metric:
+        raise ValueError("training.metric is empty: name the metric of validation by which an epoch is the best")
     metric = f"val/{config.training.metric}"
     with Checkpoints(workdir / "checkpoints", clean=True) as checkpoints:
         state = training.begin(checkpoints.step("last") or 0)
@@ -158,8 +160,6 @@ def prepare(config: ConfigDict, workdir: Path) -> None:
 
 def _start(config: ConfigDict, workdir: Path) -> None:
     runs.check(config)
-    if not config.training.metric:
-        raise ValueError("training.metric is empty: name the metric of validation by which an epoch is the best")
     runs.give_up_unstarted(workdir, config)
     prepare(config, workdir)
     runs.start(workdir, config)
