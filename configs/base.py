@@ -134,6 +134,10 @@ def get_config() -> ConfigDict:
     config.evaluation.sheet = 12  # radiographs on the picture sheet
     config.evaluation.members = 1  # the best network; more: as many of the last cycles' networks vote together
 
+    config.saliency = ConfigDict()
+    config.saliency.scaling = "peak"  # each patch's map is divided by its highest value; ours
+    # or "range": its lowest value becomes 0 too, as in the original (see cxrjax/saliency.py: scale)
+
     config.maps = ConfigDict()  # of --mode=check_maps
     config.maps.fill = "black"  # what deleted pixels become; or "blur": the radiograph, blurred; Petsiuk et al. 2018
     config.maps.blur = 0.05  # of "blur": standard deviation, share of the radiograph's side; ours

@@ -27,6 +27,7 @@ def get_config() -> ConfigDict:
     config.training.decay = 0.1  # original classification/train.py
     config.training.l1 = 1e-5  # original classification/header.py
     config.training.metric = "macro_f1"  # original classification/train.py
+    config.saliency.scaling = "range"  # GradCAM of original classification/visualize_cnn.py
     config.augmentation.flip = 0.5  # original utils/utils.py
     config.augmentation.rotation = 5.0  # original utils/utils.py
     return config

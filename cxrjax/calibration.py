@@ -1,18 +1,19 @@
 """What a run learns from its validation radiographs after training, kept in RUN/calibration.json.
 
-{"split", "step", "n", "temperature", "target", "min_confidence", "operating_points": {class: {"at_specificity": t,
-"at_sensitivity": t}}}: the training step of the network that it is of, the temperature of `statistics.calibration`, and
-for each class the threshold of its probability, before any temperature, at which specificity or sensitivity reaches the
-target on new radiographs in the mean (`statistics.ranking.choose_threshold`). It is null where there are too few
-radiographs to promise that (nine positives or negatives at least for 0.9), or none reaches it; a class without
-positives or negatives is left out. A radiograph without probabilities is never called positive. Intervals of what a
-threshold does take it as given.
-`min_confidence` is the lowest confidence of a finding, before any temperature, from which on the share of right
-findings is the target (`referral.choose_threshold`). Below it a finding is undecided; it is null where no confidence
-suffices.
+{"version", "split", "step", "n", "temperature", "target", "min_confidence", "operating_points": {class:
+{"at_specificity": t, "at_sensitivity": t}}}: the version of the rules that it was fitted by, the training step of the
+network that it is of, the temperature of `statistics.calibration`, and for each class the threshold of its probability,
+before any temperature, at which specificity or sensitivity reaches the target on new radiographs in the mean
+(`statistics.ranking.choose_threshold`). It is null where there are too few radiographs to promise that (nine positives
+or negatives at least for 0.9), or none reaches it; a class without positives or negatives is left out. A radiograph
+without probabilities is never called positive. Intervals of what a threshold does take it as given.
+`min_confidence` is the lowest confidence of a finding, before any temperature, from which on as many new findings as
+the target says can be expected to be right (`referral.choose_threshold`). Below it a finding is undecided; it is null
+where no confidence suffices.
 """
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from cxrjax.io import json_file
 from cxrjax.statistics import calibration, ranking, referral, resampling
 
 _REMEDY = "remove it, and --mode=evaluate fits it again"
+VERSION = 2  # 1, which files do not name: no targets of Platt, and thresholds by the rates that were observed
 TARGET = 0.9  # specificity or sensitivity wanted of an operating point, and accuracy of what is decided; ours
 
 
@@ -75,19 +77,37 @@ def fit(workdir: Path, split: str) -> None:
     file = workdir / "evaluation" / split / "predictions.csv"
     table = predictions.read(file)
     findings = collect(table)
+    people = np.array(patients(table))
     rows = findings.claimed
     if not len(rows):
         raise Uninformative(f"{file}: nothing was found in any radiograph, so there is nothing to calibrate by")
     result = {
+        "version": VERSION,
         "split": split,
         "step": origin.read(file.parent).step,
         "n": len(findings.truth),
         "temperature": calibration.fit_temperature(findings.probabilities[rows], findings.truth[rows]),
         "target": TARGET,
-        "min_confidence": _choose_confidence(findings),
-        "operating_points": _choose(findings, np.array(patients(table))),
+        "min_confidence": _choose_confidence(findings, people),
+        "operating_points": _choose(findings, people),
     }
     whole.write(path(workdir), (json.dumps(result, indent=2) + "\n").encode())
+
+
+def describe_doubt(known: Mapping[str, Any]) -> str:
+    """Return why probabilities at a temperature of `load` are not to be relied on, in a sentence; "" if they are."""
+    split = known.get("split", "validation")
+    if calibration.is_at_bound(known["temperature"]):
+        return (
+            f"the temperature {known['temperature']:.2f} is at the end of what is sought: {split} does not tell how "
+            "sure the network is, and probabilities at this temperature are not to be relied on"
+        )
+    if known.get("version") != VERSION:
+        return (
+            "another version of cxrjax fitted the temperature and the thresholds, by rules that may make them too "
+            f"sure; --mode=evaluate --split={split} fits them again"
+        )
+    return ""
 
 
 def _read(workdir: Path) -> dict[str, Any]:
@@ -119,11 +139,11 @@ def load_min_confidence(workdir: Path, step: int | None) -> float | None:
     return np.inf if known["min_confidence"] is None else known["min_confidence"]
 
 
-def _choose_confidence(findings: Findings) -> float | None:
+def _choose_confidence(findings: Findings, patients: NDArray[np.str_]) -> float | None:
     rows = findings.claimed
     confidence = findings.probabilities[rows, findings.found[rows]]
     kept = referral.keep(findings.right[rows], confidence, np.ones((1, len(rows))))
-    threshold = referral.choose_threshold(kept, TARGET)
+    threshold = referral.choose_threshold(kept, TARGET, more=resampling.crowding(patients[rows]))
     return threshold if np.isfinite(threshold) else None
 
 

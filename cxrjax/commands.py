@@ -149,8 +149,8 @@ def predict_radiographs(request: Request) -> int:
     undecided = sum(row.get("decision") == predictions.UNDECIDED for row in rows)
     if undecided:
         say(
-            f"{undecided} of them undecided: the confidence is lower than that from which on 9 in 10 findings were "
-            "right on the validation split"
+            f"{undecided} of them undecided: the confidence is lower than that from which on, by the validation split, "
+            "9 in 10 findings can be expected to be right"
         )
     failed = [row for row in rows if row["status"] in (predictions.UNREADABLE, predictions.FAILED)]
     for row in failed:

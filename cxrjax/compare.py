@@ -73,7 +73,8 @@ def _align(*files: Path) -> list[list[dict]]:
     tables = [_index(file) for file in files]
     first, second = tables
     for here, there, file in ((first, second, files[1]), (second, first, files[0])):
-        if alone := [path for _, path in here if not any(path == other for _, other in there)]:
+        paths = {path for _, path in there}
+        if alone := [path for _, path in here if path not in paths]:
             raise ValueError(f"{file}: there is no {alone[0]} in it, and only the same radiographs can be compared")
         if alone := [key for key in here if key not in there]:
             raise ValueError(f"{file}: {alone[0][1]} is not of the source {alone[0][0]!r} there")

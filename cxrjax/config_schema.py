@@ -149,6 +149,7 @@ SETTINGS: dict[str, Kind] = {
     "evaluation.batch_size": _BATCH,
     "evaluation.sheet": Kind("whole number", 0, 10_000),
     "evaluation.members": Kind("whole number", 1, 1000),
+    "saliency.scaling": _choice("peak", "range"),
     "maps.fill": _choice("black", "blur"),
     "maps.blur": _SHARE,
     "maps.steps": Kind("whole number", 1, 10_000),

@@ -246,19 +246,20 @@ def load_lesions(
 
     Raises:
         MissingData: it names none of them.
-        ValueError: a lesion does not lie on its radiograph.
+        ValueError: a lesion does not lie on its radiograph, or several radiographs have the path that the table names.
     """
-    found, drawn = False, []
+    left, drawn = dict(table), []
     for example in (example for part in _open(directory, split) for example in part):
         path, mask = _text(example["path"]), np.zeros((size, size), bool)
         if path in table:
-            found = True
+            if path not in left:  # the table cannot tell them apart
+                raise ValueError(f"{directory}: {path} is several radiographs of {split}; take it out of the table")
             picture = prepared.decode(example)
-            native = lesions.draw(table[path], picture.pixels.shape, path)
+            native = lesions.draw(left.pop(path), picture.pixels.shape, path)
             crop = standardise.find_borders(picture, borders).crop
             mask = standardise.standardise_mask(native, picture, crop, size=size) > 0
         drawn.append(mask)
-    if not found:
+    if len(left) == len(table):
         raise MissingData(f"{directory}: the table of lesions names no radiograph of {split}")
     return np.stack(drawn)
 

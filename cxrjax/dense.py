@@ -89,7 +89,14 @@ def classify(
     return Looks(centres, logits.reshape(len(centres), -1), features, counted)
 
 
-def show(classifier: Network, variables: Mapping[str, Any], image: Array, looks: Looks, finding: Array) -> Array:
+def show(
+    classifier: Network,
+    variables: Mapping[str, Any],
+    image: Array,
+    looks: Looks,
+    finding: Array,
+    scaling: str = "peak",
+) -> Array:
     """Where a class was seen: the probability-weighted map (section II-D), taken by cells and enlarged once.
 
     Of patches it is the patches' maps that are enlarged, before they are weighted.
@@ -100,6 +107,7 @@ def show(classifier: Network, variables: Mapping[str, Any], image: Array, looks:
         image: uint8 [S, S].
         looks: of `classify`.
         finding: int32, index of the class.
+        scaling: of each window's map, by its cells; see `saliency.scale`.
 
     Returns:
         The map float32 [S, S] in 0..1.
@@ -112,7 +120,7 @@ def show(classifier: Network, variables: Mapping[str, Any], image: Array, looks:
     else:
         activations = patches.cut_windows(saliency.class_activation_map(features, kernel, finding)[0], grid.side)
     weights = jax.nn.softmax(looks.logits)[:, finding].reshape(grid.count, grid.count)
-    cells = saliency.weigh_windows(activations, weights, looks.counted.reshape(weights.shape))
+    cells = saliency.weigh_windows(activations, weights, looks.counted.reshape(weights.shape), scaling)
     scale, shift = jnp.full(2, float(grid.stride)), jnp.zeros(2)
     return jax.image.scale_and_translate(cells, image.shape, (0, 1), scale, shift, "linear")
 

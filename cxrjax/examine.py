@@ -25,6 +25,7 @@ from cxrjax import (
     runs,
     shared_patches,
 )
+from cxrjax.runtime import terminal
 from cxrjax.statistics.calibration import apply_temperature
 
 # Radiographs uint8 [B, S, S] and the checksums uint32 [B] -> what fetches what is found to the host.
@@ -57,6 +58,8 @@ class Examiner:
             raise runs.UnfitRun(
                 f"{workdir}: no calibration.json, and so no temperature; evaluating a classifier makes one"
             )
+        if calibrated and (doubt := calibration.describe_doubt(known)):
+            terminal.warn(doubt)
         self._temperature: float = known["temperature"]
         self.finds = self.config.task == "classify"  # else it segments only
         self.min_confidence = calibration.load_min_confidence(workdir, self.step) if self.finds else None

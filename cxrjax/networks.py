@@ -63,6 +63,7 @@ def settings(config: ConfigDict, patch_count: int) -> Settings:
         margin=config.patches.margin,
         confidence=config.patches.confidence,
         center_crop=config.patches.center_crop if config.patches.mode == "global" else 0.0,
+        scaling=config.saliency.scaling,
     )
 
 

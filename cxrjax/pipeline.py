@@ -265,7 +265,7 @@ def show(
         The map float32 [S, S] in 0..1.
     """
     if settings.mode == "dense":
-        return dense.show(classifier, variables, image, looks, finding)
+        return dense.show(classifier, variables, image, looks, finding, settings.scaling)
     kernel = models.linear_kernel(classifier.module, variables)
     if kernel is None:
         head = partial(models.decide, classifier.module, variables)
@@ -274,11 +274,10 @@ def show(
         activations = saliency.class_activation_map(looks.features, kernel, finding)
     weights = jax.nn.softmax(looks.logits)[:, finding]
     if settings.mode == "crop":
-        seen = weights[:, None, None] * saliency.scale_to_peak(activations)
+        seen = weights[:, None, None] * saliency.scale(activations, settings.scaling)
         return lung_crop.lay_back(seen[0], looks.places[0], image.shape)
-    return saliency.weigh_by_probability(
-        activations, weights, looks.places, views.span(classifier, image, settings), image.shape
-    )
+    side = views.span(classifier, image, settings)
+    return saliency.weigh_by_probability(activations, weights, looks.places, side, image.shape, settings.scaling)
 
 
 def cover(classifier: Network, image: Array, lungs: Array, confidence: Array, key: Array, settings: Settings) -> Array:

@@ -53,6 +53,7 @@ _ADDED = {  # settings that runs of older versions lack, and what those did
     "augmentation.each": 1.0,
     "augmentation.dihedral": 0.0,
     "augmentation.contrast_about": "middle",
+    "saliency.scaling": "peak",
 }
 
 
@@ -139,8 +140,9 @@ def load_config(workdir: Path) -> ConfigDict:
     settings = json_file.read(path, _REMEDY)
     for key, value in _ADDED.items():
         section, name = key.split(".")
-        if isinstance(settings.get(section), dict):
-            settings[section].setdefault(name, value)
+        known = settings.setdefault(section, {})
+        if isinstance(known, dict):
+            known.setdefault(name, value)
     try:
         config_schema.check(settings)
     except config_schema.UnfitSetting as error:

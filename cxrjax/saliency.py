@@ -12,6 +12,9 @@ from jax import Array
 from cxrjax import patches
 from cxrjax.runtime.platform import is_for_cpu
 
+SCALINGS = ("peak", "range")
+_ROUNDING = 1e-5  # a share of a map's highest value: less is not told from none, once a map is enlarged in float32
+
 
 def class_activation_map(features: Array, kernel: Array, finding: Array) -> Array:
     """CAM (Zhou et al. 2016) of one class, from the forward pass alone, its negative part cut off.
@@ -44,13 +47,40 @@ def grad_cam(head: Callable[[Array], Array], features: Array, finding: Array) ->
     return jax.nn.relu((features * gradient.mean((1, 2), keepdims=True)).sum(-1))
 
 
-def scale_to_peak(activations: Array) -> Array:
-    """Maps of patches, float [..., h, w], at least 0, each over its highest value; one of zeros stays so."""
-    peak = activations.max((-2, -1), keepdims=True)
-    return jnp.where(peak > 0, activations / jnp.where(peak > 0, peak, 1), 0)
+def scale(activations: Array, scaling: str = "peak", size: int | None = None) -> Array:
+    """Return maps of patches, each scaled so that its highest value is 1.
+
+    "peak" divides by the highest value, so that a map that is positive everywhere keeps a floor above 0. "range" takes
+    the lowest value for 0, as Oh et al.'s maps do: their `gradcam` package scales each enlarged map from its lowest
+    value to its highest. A map that is even, for which that package divides by 0, is then 0.
+
+    Args:
+        activations: float [..., h, w], at least 0.
+        scaling: of SCALINGS.
+        size: side of the maps once they are enlarged linearly, whose lowest and highest value count for "range"; None
+            for those of the maps as they are.
+
+    Returns:
+        float [..., h, w], in 0..1; of "range" and a size, in 0..1 once they are enlarged. Zeros stay zeros.
+
+    Raises:
+        ValueError: there is no such scaling.
+    """
+    if scaling not in SCALINGS:
+        raise ValueError(f"no saliency.scaling called {scaling!r}; there are {', '.join(SCALINGS)}")
+    seen = activations
+    if scaling == "range" and size is not None:
+        seen = jax.image.resize(activations, (*activations.shape[:-2], size, size), "linear")
+    highest = seen.max((-2, -1), keepdims=True)
+    lowest = seen.min((-2, -1), keepdims=True) if scaling == "range" else jnp.zeros_like(highest)
+    span = highest - lowest
+    uneven = span > _ROUNDING * highest
+    return jnp.where(uneven, (activations - lowest) / jnp.where(uneven, span, 1), 0)
 
 
-def weigh_by_probability(activations: Array, probabilities: Array, centres: Array, size: int, shape: tuple) -> Array:
+def weigh_by_probability(
+    activations: Array, probabilities: Array, centres: Array, size: int, shape: tuple, scaling: str = "peak"
+) -> Array:
     """The probability-weighted map: map(x) = sum_k p_k CAM_k(x) / count(x) over the patches k that cover x.
 
     Args:
@@ -59,14 +89,15 @@ def weigh_by_probability(activations: Array, probabilities: Array, centres: Arra
         centres: int [N, 2], of the patches.
         size: side of a patch, in pixels.
         shape: height and width of the radiograph.
+        scaling: of each patch's map; see `scale`.
 
     Returns:
         float32 [H, W] in 0..1; 0 where no patch lies.
     """
-    peaks = scale_to_peak(activations)
+    scaled = scale(activations, scaling, size)
     if not is_for_cpu():
-        return _weigh_by_products(peaks * probabilities[:, None, None], centres, size, shape)
-    full = jax.image.resize(peaks, (len(activations), size, size), "linear")
+        return _weigh_by_products(scaled * probabilities[:, None, None], centres, size, shape)
+    full = jax.image.resize(scaled, (len(activations), size, size), "linear")
     total = patches.paste(full * probabilities[:, None, None], centres, shape)
     count = patches.paste(jnp.ones_like(full), centres, shape)
     return total / jnp.maximum(count, 1)
@@ -93,19 +124,20 @@ def _weigh_by_products(maps: Array, centres: Array, size: int, shape: tuple[int,
     return total / jnp.maximum(count, 1)
 
 
-def weigh_windows(activations: Array, probabilities: Array, counted: Array) -> Array:
+def weigh_windows(activations: Array, probabilities: Array, counted: Array, scaling: str = "peak") -> Array:
     """The probability-weighted map of windows of one feature map, cell by cell: see `weigh_by_probability`.
 
     Args:
         activations: float [n, m, side, side], a window each, at least 0.
         probabilities: float [n, m], of the class shown, in each window.
         counted: bool [n, m], which windows are shown.
+        scaling: of each window's map, by its cells; see `scale`.
 
     Returns:
         float32 [n + side - 1, m + side - 1] in 0..1; 0 where no window that is shown lies.
     """
     weights = (probabilities * counted)[..., None, None]
-    total = patches.add_windows(scale_to_peak(activations) * weights)
+    total = patches.add_windows(scale(activations, scaling) * weights)
     return total / jnp.maximum(count_windows(counted, activations.shape[-1]), 1)
 
 

@@ -161,11 +161,8 @@ def warn(scores: Mapping[str, Any], known: Mapping[str, Any] | None, config: Con
         warnings.append("the run has no calibration.json, so there are no operating points and no temperature")
     elif known and _share_parts(split, known["split"]):
         warnings.append(f"temperature and operating points were chosen on {known['split']}, which {split} shares")
-    if known and calibrating.is_at_bound(known["temperature"]):
-        warnings.append(
-            f"the temperature {known['temperature']:.2f} is at the end of what is sought: {known['split']} does not "
-            "tell how sure the network is, and probabilities at this temperature are not to be relied on"
-        )
+    if known and (doubt := calibration.describe_doubt(known)):
+        warnings.append(doubt)
     if finds and scores["settling"] is None:
         warnings.append(UNSETTLED)
     return warnings

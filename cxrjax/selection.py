@@ -8,6 +8,43 @@ from collections.abc import Mapping, Sequence
 
 import jax.numpy as jnp
 from jax import Array
+from ml_collections import ConfigDict
+
+TRAIN_LOSS = "train/loss"  # what a plateau may be of, beside the metrics of validation
+_VALIDATION = "val/"
+
+
+def list_watched(training: ConfigDict) -> dict[str, str]:
+    """Return the metrics of validation that a training depends on, by the setting that names each.
+
+    Args:
+        training: `config.training`.
+
+    Raises:
+        ValueError: `plateau_metric` is neither "", nor `TRAIN_LOSS`, nor begins with "val/".
+    """
+    watched = {"training.metric": training.metric}
+    plateau = training.plateau_metric
+    if training.schedule == "plateau" and plateau not in ("", TRAIN_LOSS):
+        if not plateau.startswith(_VALIDATION):
+            raise ValueError(f"training.plateau_metric={plateau} is not {TRAIN_LOSS}, nor val/ and a metric's name")
+        watched["training.plateau_metric"] = plateau.removeprefix(_VALIDATION)
+    return watched
+
+
+def check_name(setting: str, metric: str, known: Sequence[str]) -> None:
+    """Refuse a name of no metric.
+
+    Args:
+        setting: that names it.
+        metric: the name; "" is not checked.
+        known: the metrics of validation.
+
+    Raises:
+        ValueError: there is none of that name.
+    """
+    if metric and metric not in known:
+        raise ValueError(f"{setting}: no metric called {metric!r}; there are {', '.join(known)}")
 
 
 def rank(metric: str, scores: Mapping[str, float]) -> float:

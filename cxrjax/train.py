@@ -75,6 +75,8 @@ def train(config: ConfigDict, workdir: Path) -> dict[str, float]:
 def _train(config: ConfigDict, workdir: Path) -> dict[str, float]:
     hosts.first(lambda: _start(config, workdir))
     training = Training(config, build_task(config, workdir))
+    if not config.training.metric:
+        raise ValueError("training.metric is empty: name the metric of validation by which an epoch is the best")
     metric = f"val/{config.training.metric}"
     with Checkpoints(workdir / "checkpoints", clean=True) as checkpoints:
         state = training.begin(checkpoints.step("last") or 0)

@@ -101,13 +101,9 @@ def judge(
     patients = np.array([rows[i]["patient_id"] for i in mapped])
     numbers = [name for name, value in rows[mapped[0]].items() if not isinstance(value, str)]
     columns = {name: np.array([rows[i][name] for i in mapped], np.float64) for name in numbers}
-    columns |= {name: columns[of] - columns[less] for name, (of, less) in GAINS.items()}
-    figures = {}
-    for name, values in columns.items():
-        there = ~np.isnan(values)
-        if there.any():
-            ends = interval(values[there], patients[there], seed)
-            figures[name] = {"value": float(values[there].mean()), "interval": _ends(ends), "n": int(there.sum())}
+    figures = {name: _describe(values, None, patients, seed, _is_bounded(name)) for name, values in columns.items()}
+    figures |= {name: _describe(columns[of], columns[less], patients, seed, True) for name, (of, less) in GAINS.items()}
+    figures = {name: figure for name, figure in figures.items() if figure["n"]}
     checks = {name: _weigh(check, figures, settings) for name, check in CHECKS.items() if check.figure in figures}
     return {
         "n": len(rows),
@@ -167,13 +163,29 @@ def _mean_curves(curves: Sequence[Mapping[str, np.ndarray]], patients: np.ndarra
     stacked = {name: np.stack([each[name] for each in curves]) for name in CURVES}
     result: dict[str, Any] = {"shares": np.linspace(0, 1, stacked[CURVES[0]].shape[1]).tolist()}
     for name, values in stacked.items():
-        low, high = ([x if x == x else None for x in ends] for ends in interval(values, patients, seed).tolist())
+        low, high = (
+            [x if x == x else None for x in ends] for ends in interval(values, patients, seed, bounded=True).tolist()
+        )
         result[name] = {"value": values.mean(0, dtype=np.float64).tolist(), "low": low, "high": high}
     return result
 
 
-def _ends(ends: np.ndarray) -> list[float] | None:
-    return None if np.isnan(ends).any() else ends.tolist()
+def _is_bounded(name: str) -> bool:
+    """Return whether a figure's values are in 0..1; those of structural similarity may be negative."""
+    return not name.endswith("_similarity")
+
+
+def _describe(
+    values: np.ndarray, less: np.ndarray | None, patients: np.ndarray, seed: int, bounded: bool
+) -> dict[str, Any]:
+    """Return the mean of values [n], less that of others if there are any, with its interval and n; NaN is left out."""
+    apart = values if less is None else values - less
+    there = ~np.isnan(apart)
+    if not there.any():
+        return {"value": None, "interval": None, "n": 0}
+    ends = interval(values[there], patients[there], seed, bounded, None if less is None else less[there])
+    known = None if np.isnan(ends).any() else ends.tolist()
+    return {"value": float(apart[there].mean()), "interval": known, "n": int(there.sum())}
 
 
 def _write(figure: Mapping[str, Any]) -> str:

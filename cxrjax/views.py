@@ -44,6 +44,7 @@ class Settings(NamedTuple):
     margin: float  # of "crop": share of the lungs' box added on each side
     confidence: float  # of "crop": where that of the lungs is not above it, the whole radiograph is shown
     center_crop: float = 0.0  # of "global": share of the side that is cut off, so that the middle is shown
+    scaling: str = "peak"  # of each patch's saliency map, of `saliency.SCALINGS`
 
     @property
     def needs_lungs(self) -> bool:

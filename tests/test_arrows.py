@@ -122,7 +122,7 @@ TASKS: dict[str, set[str]] = {
 BELOW = {*LEAVES, *NETWORKS, *DOORS_TO_THE_DISK, *TASKS, "cxrjax.calibration"}
 COMMANDS: dict[str, set[str]] = {
     "cxrjax.train": BELOW,
-    "cxrjax.examine": BELOW,  # what evaluate and predict share
+    "cxrjax.examine": BELOW | {"cxrjax.runtime.terminal"},  # what evaluate and predict share
     "cxrjax.evaluate": BELOW | {"cxrjax.examine", "cxrjax.fit_gate", "cxrjax.score"},
     "cxrjax.check_maps": BELOW,
     "cxrjax.audit": {"cxrjax.audit.run"},

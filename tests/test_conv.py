@@ -53,6 +53,21 @@ def test_every_form_of_a_kernels_gradient_is_the_librarys(form, size, stride, mo
         np.testing.assert_allclose(form(x, dy), pull(dy)[0], rtol=1e-9, atol=1e-9)
 
 
+@pytest.mark.parametrize(
+    "form",
+    [
+        lambda x, dy: convolution.kernel_gradient_by_taps(x, dy, 3, 1),
+        lambda x, dy: convolution.kernel_gradient_by_columns(x, dy, 3, 1, 1),
+    ],
+)
+def test_a_kernels_gradient_in_bfloat16_is_added_up_in_float32(form, monkeypatch):
+    """A thousand images of ones: 4 to 9 pixels are seen by each tap. In bfloat16 such a sum does not pass 2,048."""
+    monkeypatch.setattr(convolution, "LARGEST_COLUMN_BUFFER_BYTES", 1)  # image by image
+    ones = jnp.ones((1000, 3, 3, 1), jnp.bfloat16)
+    gradient = np.asarray(form(ones, ones), np.float32)[:, :, 0, 0]
+    np.testing.assert_allclose(gradient, 1000 * np.outer([2, 3, 2], [2, 3, 2]), rtol=2**-8)
+
+
 def test_what_is_chosen_in_single_precision_is_as_exact():
     """Wide enough for tiles, which err ten times as much as a plain sum, forwards and backwards; and thin, by taps."""
     for channels, features in ((32, 48), (128, 16)):

@@ -8,7 +8,7 @@ import pytest
 
 from cxrjax import calibration, pipeline
 from cxrjax.examine import Examiner, describe
-from cxrjax.statistics.calibration import apply_temperature
+from cxrjax.statistics.calibration import HOTTEST, apply_temperature
 
 PROBABILITIES = np.array([0.2, 0.5, 0.3], np.float32)
 
@@ -38,6 +38,15 @@ def test_a_run_says_nothing_unless_a_confidence_was_chosen_for_its_network(tmp_p
     ):
         calibration.path(tmp_path).write_text(json.dumps({"temperature": 1.0, "operating_points": {}} | known))
         assert calibration.load_min_confidence(tmp_path, 7) == expected
+
+
+def test_a_temperature_that_is_not_to_be_relied_on_is_named():
+    known = {"version": calibration.VERSION, "split": "val", "temperature": 1.3}
+    assert calibration.describe_doubt(known) == ""
+    coldest = calibration.describe_doubt(known | {"temperature": 1 / HOTTEST})
+    assert coldest.startswith("the temperature 0.05 is at the end of what is sought: val does not tell")
+    older = calibration.describe_doubt({"split": "val", "temperature": 1.3})  # whose rules had no number
+    assert older.startswith("another version of cxrjax fitted") and "--mode=evaluate --split=val fits" in older
 
 
 def test_an_undecided_result_does_not_read_as_a_finding():

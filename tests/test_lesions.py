@@ -1,10 +1,12 @@
 """Tables of lesions: boxes and masks drawn where they say, mistakes named."""
 
+from types import SimpleNamespace
+
 import cv2
 import numpy as np
 import pytest
 
-from cxrjax import lesions
+from cxrjax import data, lesions
 
 
 def write(folder, text: str):
@@ -58,3 +60,20 @@ def test_a_mistake_is_named(tmp_path, text, said):
 def test_a_box_beside_the_radiograph_is_refused():
     with pytest.raises(ValueError, match="a.png: the box .* does not lie on its 4 rows and 6 columns"):
         lesions.draw([(2, 0, 3, 1)], (4, 6), "a.png")
+
+
+def test_a_path_of_two_radiographs_tells_no_lesion(monkeypatch):
+    """A table knows no sources: of "1.png" in two of them it would be drawn on both."""
+    picture = SimpleNamespace(pixels=np.zeros((8, 8)))
+    table = {"1.png": [(2, 2, 3, 3)]}
+    monkeypatch.setattr(data.prepared, "decode", lambda example: picture)
+    monkeypatch.setattr(data.standardise, "find_borders", lambda *_: SimpleNamespace(crop=None))
+    monkeypatch.setattr(data.standardise, "standardise_mask", lambda native, *_, size: native)
+
+    def load(*paths):
+        monkeypatch.setattr(data, "_open", lambda *_: [[{"path": path.encode()} for path in paths]])
+        return data.load_lesions("DATA", "test", 8, "uniform", table)
+
+    assert load("2.png", "1.png").sum((1, 2)).tolist() == [0, 9]
+    with pytest.raises(ValueError, match="DATA: 1.png is several radiographs of test; take it out of the table"):
+        load("1.png", "2.png", "1.png")

@@ -13,6 +13,7 @@ def old_run(tmp_path):
     settings = json.loads(base.get_config().to_json())
     settings["task"] = "segment"
     del settings["image"]["borders"], settings["segmenter"]["initializer"], settings["classifier"]["initializer"]
+    del settings["saliency"]
     (tmp_path / "config.json").write_text(json.dumps(settings))
     return tmp_path
 
@@ -35,6 +36,10 @@ def test_an_old_run_shows_and_augments_as_it_did(tmp_path):
     config = runs.load_config(tmp_path)
     assert [config[section][name] for section, name in added] == [0, "all", 1, 1, 1, 0, "middle"]
     assert [base.get_config()[section][name] for section, name in added] == [0, "all", 1, 1, 1, 0, "middle"]
+
+
+def test_maps_of_an_old_run_are_scaled_as_they_were(old_run):
+    assert runs.load_config(old_run).saliency.scaling == "peak"
 
 
 def test_an_old_training_goes_on_with_the_old_setting_alone(old_run):

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from scipy.integrate import quad
+from scipy.special import expit
 from scipy.stats import hypergeom
 
 from cxrjax.statistics import referral, settling, subgroups
@@ -17,14 +18,33 @@ def test_accuracy_of_what_is_kept_by_hand():
     assert [float(share.of[0]) for share in shares] == pytest.approx([5, 4, 3, 2.5, 2])
 
 
-def test_the_threshold_keeps_as_many_as_are_right_often_enough():
+def test_the_threshold_keeps_as_many_as_are_right_often_enough_with_one_more_that_is_wrong():
     right = np.array([1, 0, 1, 1, 1, 0, 0, 1], bool)
     certainty = np.array([0.9, 0.8, 0.7, 0.7, 0.6, 0.5, 0.4, np.nan])
     kept = referral.keep(right, certainty, np.ones((1, 8)))
-    # Right among those kept: 1 of 1, 1 of 2, 3 of 4, 4 of 5, 4 of 6, 4 of 7.
-    for wanted, threshold in ((1.0, 0.9), (0.8, 0.6), (0.75, 0.6), (0.66, 0.5), (0.5, 0.4), (0.1, 0.4)):
-        assert referral.choose_threshold(kept, wanted) == threshold
+    # Right among those kept and one more: 1 of 2, 1 of 3, 3 of 5, 4 of 6, 4 of 7, 4 of 8. Then the middle to the next.
+    for wanted, threshold in ((0.7, np.inf), (2 / 3, 0.55), (0.6, 0.55), (4 / 7, 0.45), (0.5, 0.4), (0.1, 0.4)):
+        assert referral.choose_threshold(kept, wanted) == pytest.approx(threshold)
+    # Two that come together count as two more: 4 of 8 and of 9, no longer.
+    assert referral.choose_threshold(kept, 0.5, more=2) == pytest.approx(0.45)
     assert referral.choose_threshold(referral.keep(right[1:2], certainty[1:2], np.ones((1, 1))), 0.5) == np.inf
+
+
+@pytest.mark.parametrize(("count", "sure"), [(20, 1.0), (50, 2.0), (110, 1.5)])
+def test_new_findings_that_reach_the_threshold_are_right_as_often_as_wanted(count, sure):
+    """Confidences that come true, and validation sets of a few: the observed rate would fall short of nine in ten."""
+    rng = np.random.default_rng(0)
+    confidence = expit(np.sort(rng.normal(sure, 1.5, 4000)))
+    right_above = np.append(np.cumsum(confidence[::-1])[::-1] / np.arange(4000, 0, -1), np.nan)
+    accuracies = []
+    for _ in range(1000):
+        seen = expit(rng.normal(sure, 1.5, count))
+        kept = referral.keep(rng.random(count) < seen, seen, np.ones((1, count)))
+        accuracies.append(right_above[np.searchsorted(confidence, referral.choose_threshold(kept, 0.9))])
+    accuracies = np.array(accuracies)
+    assert np.where(np.isnan(accuracies), 1, accuracies).mean() >= 0.9  # of no decision nothing is wrong
+    if count >= 50:
+        assert np.nanmean(accuracies) >= 0.9 and np.isfinite(accuracies).mean() > 0.9
 
 
 def test_the_area_is_the_integral_of_the_curve():

@@ -459,6 +459,19 @@ def test_pictures_end_where_the_room_does():
         cases.gather(Stub(), held, [row("7.png", "normal", "viral", 0.5)], side=64, megabytes=1)
 
 
+def test_of_two_sources_with_equal_paths_each_row_has_its_own_picture():
+    held = cohort.replace(hold(3, 64), paths=["a.png", "1.png", "1.png"], sources=["here", "here", "there"])
+    two = [row("1.png", "normal", "viral", 0.5) | {"source": source} for source in ("there", "here")]
+    there, here = (case.picture.radiograph for case in cases.gather(Stub(), held, two, side=64, megabytes=1))
+    alone = cohort.replace(hold(3, 64), paths=["a.png", "here.png", "there.png"])
+    rows = [row(f"{source}.png", "normal", "viral", 0.5) for source in ("there", "here")]
+    assert [there, here] == [
+        case.picture.radiograph for case in cases.gather(Stub(), alone, rows, side=64, megabytes=1)
+    ]
+    with pytest.raises(ValueError, match="1.png: was evaluated, but is not in this data set"):
+        cases.gather(Stub(), held, [two[0] | {"source": "elsewhere"}], side=64, megabytes=1)
+
+
 def test_a_finding_has_its_map_whether_or_not_there_are_lungs():
     class Blind(Stub):
         def examine(self, images):

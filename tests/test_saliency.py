@@ -4,8 +4,10 @@ from functools import partial
 
 import jax
 import numpy as np
+import pytest
 
 from cxrjax import saliency
+from cxrjax.runtime.platform import traced_for
 
 weigh_by_probability = jax.jit(saliency.weigh_by_probability, static_argnums=(3, 4))
 
@@ -36,6 +38,33 @@ def test_weighted_map_by_hand():
     saliency_map = weigh_by_probability(activations, np.array([0.9, 0.3], np.float32), centres, 4, (5, 7))
     row = [0.9, 0.9, 0.6, 0.6, 0.3, 0.3, 0]  # first patch columns 0..3, second 2..5, their mean where both lie
     np.testing.assert_allclose(saliency_map, [row] * 4 + [[0] * 7], atol=1e-6)
+
+
+@pytest.mark.parametrize("platform", ["cpu", "accelerator"])
+def test_by_its_range_a_map_goes_from_0_to_1_once_it_is_enlarged(platform):
+    """One patch of 2 cells, 1 and 5, enlarged to 4 pixels: 1, 2, 4, 5. Over the peak 0.2 stays, by the range 0."""
+    activations = np.array([[[1.0, 5.0], [1.0, 5.0]]], np.float32)
+    with traced_for(platform):
+        one = np.ones(1, np.float32), np.array([[2, 2]]), 4, (4, 4)
+        by_peak, by_range = (saliency.weigh_by_probability(activations, *one, name) for name in saliency.SCALINGS)
+    np.testing.assert_allclose(by_peak, [[0.2, 0.4, 0.8, 1]] * 4, atol=1e-6)
+    np.testing.assert_allclose(by_range, [[0, 1 / 4, 3 / 4, 1]] * 4, atol=1e-6)
+
+
+def test_the_range_is_that_of_the_enlarged_map():
+    """A cell of 4 between two of 0, enlarged to twice as many pixels: 0, 1, 3, 3, 1, 0, whose highest is 3."""
+    row = np.array([0.0, 4.0, 0.0], np.float32)
+    activations = np.tile(row, (1, 3, 1))
+    np.testing.assert_allclose(saliency.scale(activations, "range", 6)[0, 0], [0, 4 / 3, 0], atol=1e-6)
+    np.testing.assert_allclose(saliency.scale(activations, "range")[0, 0], [0, 1, 0], atol=1e-6)
+
+
+def test_a_map_that_is_even_has_no_range():
+    even = np.full((1, 3, 3), 0.7, np.float32)
+    assert (np.asarray(saliency.scale(even, "range", 17)) == 0).all()
+    assert (np.asarray(saliency.scale(even, "peak")) == 1).all()
+    with pytest.raises(ValueError, match=r"no saliency.scaling called 'floor'; there are peak, range"):
+        saliency.scale(even, "floor")
 
 
 def test_a_patch_with_no_positive_activation_adds_nothing_and_no_nan():

@@ -18,6 +18,11 @@ def test_steps_fall_at_the_milestones():
     assert found == pytest.approx([1e-4, 1e-4, 1e-5, 1e-6, 1e-7], rel=1e-5)
 
 
+def test_milestones_that_round_to_one_step_all_count():
+    found = rates("steps", 1.0, 5, (0, 3, 4), milestones=(0.7, 0.8, 0.9))  # steps 3.5, 4 and 4.5
+    assert found == pytest.approx([1, 1, 1e-3], rel=1e-5)
+
+
 def test_cosine_rises_then_falls_to_nothing():
     assert rates("cosine", 2.0, 110, (0, 5, 10, 60, 110), warmup_steps=10) == pytest.approx([0, 1, 2, 1, 0], abs=1e-6)
 

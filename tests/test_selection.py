@@ -4,6 +4,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from configs import base
 from cxrjax import losses, metrics, schedules, selection
 from cxrjax.tasks import classify, segment
 
@@ -62,6 +63,26 @@ def test_a_metric_that_validation_cannot_tell_is_refused_before_the_first_epoch(
         classify.check_metric("f1", "val", both, found)
     for metric in classify.METRICS:
         classify.check_metric(metric, "val", both, found)
+
+
+def test_what_a_plateau_waits_for_is_checked_likewise():
+    training = base.get_config().training
+    training.metric, training.plateau_metric = "macro_f1", "val/macro_auroc"
+    assert selection.list_watched(training) == {"training.metric": "macro_f1"}  # no plateau is waited for
+    training.schedule = "plateau"
+    assert selection.list_watched(training) == {"training.metric": "macro_f1", "training.plateau_metric": "macro_auroc"}
+    with pytest.raises(ValueError, match="training.plateau_metric=macro_auroc is no number in val, where all"):
+        classify.check_metric("macro_auroc", "val", np.zeros(5, int), np.ones(5, bool), "training.plateau_metric")
+    with pytest.raises(
+        ValueError, match="training.plateau_metric: no metric called 'f1'; there are jaccard, dice_lungs"
+    ):
+        selection.check_name("training.plateau_metric", "f1", segment.METRICS)
+    for plateau in ("", selection.TRAIN_LOSS):
+        training.plateau_metric = plateau
+        assert list(selection.list_watched(training)) == ["training.metric"]
+    training.plateau_metric = "macro_auroc"
+    with pytest.raises(ValueError, match="plateau_metric=macro_auroc is not train/loss, nor val/ and a metric's name"):
+        selection.list_watched(training)
 
 
 def test_a_batch_of_a_class_that_weighs_nothing_has_no_loss():

@@ -59,7 +59,7 @@ class Material:
             self.run.image,
         )
         self.config, self.size = config, config.patches.size
-        seen, asked = ({case["path"] for case in cases} for cases in self.cases)
+        seen, asked = ({_identify(case) for case in cases} for cases in self.cases)
         if seen & asked:
             raise runs.UnfitRun(
                 f"{workdir}: was trained on {len(seen & asked)} of the {len(asked)} radiographs of {split}, "
@@ -77,7 +77,7 @@ class Material:
         if not path.exists():
             evaluate.evaluate(self.workdir, self.split)
         rows = predictions.read(path)
-        if {row["path"] for row in rows} != {case["path"] for case in self.cases[1]}:
+        if {_identify(row) for row in rows} != {_identify(case) for case in self.cases[1]}:
             raise runs.UnfitRun(
                 f"{path}: its radiographs are not those of {self.split} in {self.run.data.directory}; "
                 f"--mode=evaluate --split={self.split} finds those"
@@ -188,3 +188,8 @@ class Material:
             shrunk = small.shrink(part.images, size)
             parts.append(cohort.replace(part, images=shrunk, masks=part.masks[:, :0, :0], lesions=None))
         return cohort.join(parts), np.concatenate(lungs)
+
+
+def _identify(case: Mapping[str, Any]) -> tuple[str, str]:
+    """Return what a radiograph is known by: two sources may have the same path."""
+    return case["source"], case["path"]

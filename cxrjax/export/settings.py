@@ -55,7 +55,12 @@ _VOTE = (
 _TEMPERED = "for calibrated probabilities, raise them to 1 / temperature and divide by their sum; the finding stays"
 _MEMBERS = "each of the numbered classifiers sees the same patches, and every patch of every one counts as one"
 _MAP = "map(x) = sum_k p_k CAM_k(x) / count(x) over the patches k that cover x: p_k the finding's probability, CAM_k "
-_MAP += "its activations in the patch, over their highest, enlarged linearly"
+_MAP += "its activations in the patch, "
+_SCALED = {
+    "peak": "over their highest, enlarged linearly",
+    "range": "enlarged linearly and scaled so that their lowest is 0 and their highest 1 (in the modes dense and crop "
+    "scaled first); even ones are 0",
+}
 _PATCHES = ("mode", "masked", "channels", "size", "count", "margin", "confidence", "center_crop")
 _OUTPUTS = {
     "votes": "patches whose most probable class it is; zeros where no lungs were found",
@@ -110,7 +115,8 @@ def describe(config: ConfigDict, temperature: float | None, step: int | None) ->
     members = c["evaluation"]["members"]
     steps = (["blacken all but the lungs"] if patches["masked"] else []) + [_SHOWN[patches["mode"]]]
     steps += ([_CONTRAST] if patches["channels"] == "contrast" else []) + [*_VOTE]
-    steps += ([_MEMBERS] if members > 1 else []) + ([] if temperature is None else [_TEMPERED]) + [_MAP]
+    steps += ([_MEMBERS] if members > 1 else []) + ([] if temperature is None else [_TEMPERED])
+    steps.append(_MAP + _SCALED[c["saliency"]["scaling"]])
     network = _network(c["classifier"], patches["size"])
     return told | {
         "classifier": network | {"head": c["classifier"]["head"], "classes": c["classifier"]["classes"]},

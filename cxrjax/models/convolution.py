@@ -69,6 +69,11 @@ def exact(dtype: jnp.dtype) -> lax.Precision | None:
     return lax.Precision.HIGHEST if dtype == jnp.float32 else None
 
 
+def sum_type(x: Array) -> jnp.dtype:
+    """Return the type of sums over images: at least float32, or the sum of bfloat16 would lose what is added last."""
+    return jnp.promote_types(x.dtype, jnp.float32)
+
+
 def by_library(x: Array, kernel: Array, stride: int, padding: int) -> Array:
     """`convolve` as XLA's own convolution."""
     return lax.conv_general_dilated(
@@ -142,10 +147,11 @@ def kernel_gradient_by_taps(x: Array, dy: Array, size: int, padding: int) -> Arr
     def add(total: Array, one: tuple[Array, Array]) -> tuple[Array, None]:
         x, dy = one
         columns = unroll(surround(dy[None], size - 1 - padding), size)  # the last tap first
-        return total + x.reshape(-1, channels).T @ columns.reshape(-1, size**2 * features), None
+        return total + _multiply(x.reshape(-1, channels).T, columns.reshape(-1, size**2 * features)), None
 
-    total, _ = lax.scan(add, jnp.zeros((channels, size**2 * features), dy.dtype), (x, dy))
-    return total.reshape(channels, size, size, features)[:, ::-1, ::-1].transpose(1, 2, 0, 3)
+    total, _ = lax.scan(add, jnp.zeros((channels, size**2 * features), sum_type(dy)), (x, dy))
+    taps = total.astype(dy.dtype).reshape(channels, size, size, features)
+    return taps[:, ::-1, ::-1].transpose(1, 2, 0, 3)
 
 
 def kernel_gradient_by_columns(x: Array, dy: Array, size: int, stride: int, padding: int) -> Array:
@@ -158,11 +164,16 @@ def kernel_gradient_by_columns(x: Array, dy: Array, size: int, stride: int, padd
     def add(total: Array, some: tuple[Array, Array]) -> tuple[Array, None]:
         x, dy = some
         columns = unroll(surround(x, padding), size, stride).reshape(-1, size**2 * channels)
-        return total + columns.T @ dy.reshape(-1, features), None
+        return total + _multiply(columns.T, dy.reshape(-1, features)), None
 
     parts = tuple(a.reshape(-1, at_once, *a.shape[1:]) for a in (x, dy))
-    total, _ = lax.scan(add, jnp.zeros((size**2 * channels, features), dy.dtype), parts)
-    return total.reshape(size, size, channels, features)
+    total, _ = lax.scan(add, jnp.zeros((size**2 * channels, features), sum_type(dy)), parts)
+    return total.astype(dy.dtype).reshape(size, size, channels, features)
+
+
+def _multiply(a: Array, b: Array) -> Array:
+    """Return the product of two matrices in the type that many such are added up in."""
+    return jnp.matmul(a, b, preferred_element_type=sum_type(b))
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(2, 3))

@@ -16,7 +16,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array, lax
 
-from cxrjax.models.convolution import convolve, unroll
+from cxrjax.models.convolution import convolve, sum_type, unroll
 from cxrjax.runtime.platform import is_for_cpu
 
 # On a CPU the backward pass takes so many pixels at once as stay in its cache.
@@ -124,13 +124,9 @@ mix.defvjp(_remember_mixed, _differentiate_mixed)
 
 def _measure(x: Array) -> tuple[Array, Array]:
     """Mean and variance float32 [C] of each feature, as flax.linen.BatchNorm takes them."""
-    x = x.astype(_sum_type(x))
+    x = x.astype(sum_type(x))
     mean, square = x.mean((0, 1, 2)), (x * x).mean((0, 1, 2))
     return mean, jnp.maximum(square - mean * mean, 0)
-
-
-def _sum_type(x: Array) -> jnp.dtype:
-    return jnp.promote_types(x.dtype, jnp.float32)
 
 
 def _fold(layer: Layer, mean: Array, variance: Array, epsilon: float) -> tuple[Array, Array]:
@@ -185,7 +181,7 @@ def _go_back_folded(
         return _go_back_whole(features, total, scale, shift, kernel, dy)
     n, height, width, _ = features.shape
     size, _, seen, added = kernel.shape
-    margin, wide = size // 2, _sum_type(features)
+    margin, wide = size // 2, sum_type(features)
     fitting = max(1, PIXELS_AT_ONCE // (n * width))
     rows = next(rows for rows in range(min(fitting, height), 0, -1) if height % rows == 0)
     padded = jnp.pad(dy, ((0, 0), (margin, margin), (margin, margin), (0, 0)))
@@ -218,7 +214,7 @@ def _go_back_whole(
     features: Array, total: Array, scale: Array, shift: Array, kernel: Array, dy: Array
 ) -> tuple[Array, Array, Array, Array]:
     """`_go_back_folded` by the gradients of XLA's own convolution."""
-    seen, wide = kernel.shape[2], _sum_type(features)
+    seen, wide = kernel.shape[2], sum_type(features)
     x = features[..., :seen]
     normed = x * scale + shift
 

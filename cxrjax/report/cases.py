@@ -72,11 +72,8 @@ def gather(
     Raises:
         ValueError: a row is not of this split.
     """
-    places = {path: i for i, path in enumerate(stored.paths)}
-    if strange := [row["path"] for row in rows if row["path"] not in places]:
-        raise ValueError(f"{strange[0]}: was evaluated, but is not in this data set; name the one it is in with --data")
+    asked = examine_stored(examiner, stored, _find_places(stored, rows))
     pictures, room = [], megabytes * 1e6
-    asked = examine_stored(examiner, stored, [places[row["path"]] for row in rows])
     for row, (held, i, result) in zip(rows, asked, strict=True):
         picture = _draw(held, i, result, bool(row.get("finding")), side)
         room -= picture.size
@@ -94,6 +91,28 @@ def outline(mask: NDArray[np.bool_]) -> str:
     # A contour runs through the middles of pixels.
     points = [" ".join(f"{x:.1f},{y:.1f}" for x, y in (ring + 0.5) * 100 / side) for ring in rings if len(ring) > 2]
     return " ".join(f"M{ring}Z" for ring in points)
+
+
+def _find_places(stored: data.Stored, rows: Sequence[dict[str, Any]]) -> list[int]:
+    """Return where the radiographs of rows are stored: by their paths, and of equal paths by their sources too.
+
+    Raises:
+        ValueError: a row is not of this split.
+    """
+    with_path: dict[str, list[int]] = {}
+    for place, path in enumerate(stored.paths):
+        with_path.setdefault(path, []).append(place)
+    found = []
+    for row in rows:
+        places = with_path.get(row["path"], [])
+        if len(places) > 1:
+            places = [place for place in places if stored.sources[place] == row.get("source")]
+        if len(places) != 1:
+            raise ValueError(
+                f"{row['path']}: was evaluated, but is not in this data set; name the one it is in with --data"
+            )
+        found += places
+    return found
 
 
 def _merit(row: dict[str, Any]) -> float:

@@ -95,8 +95,13 @@ def choose_threshold(ranking: Ranking, specificity: float = 0.0, sensitivity: fl
         best = np.searchsorted(alarms, alarms[chosen[0]], "right") - 1  # of as few alarms, that with most hits
     else:
         best = np.searchsorted(hits, hits[chosen[-1]], "left")  # of as many hits, that with fewest alarms
-    score = ranking.thresholds[best]
-    next_lower = ranking.thresholds[best + 1] if best + 1 < len(ranking.thresholds) else -np.inf
+    return find_middle(ranking, int(best))
+
+
+def find_middle(ranking: Ranking, position: int) -> float:
+    """Return the middle between a threshold and the next lower one; the threshold where either is not finite."""
+    score = ranking.thresholds[position]
+    next_lower = ranking.thresholds[position + 1] if position + 1 < len(ranking.thresholds) else -np.inf
     return float((score + next_lower) / 2) if np.isfinite([score, next_lower]).all() else float(score)
 
 

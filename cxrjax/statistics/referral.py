@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cxrjax.statistics.estimates import Mean, Share, divide
-from cxrjax.statistics.ranking import Ranking, rank
+from cxrjax.statistics.ranking import Ranking, find_middle, rank
 
 SHARES = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)  # referred
 
@@ -44,22 +44,28 @@ def accuracy(kept: Ranking, referred: tuple[float, ...]) -> list[Share]:
     return [Share(divide(h, w), w) for h, w in zip(np.transpose(hits), wanted.T, strict=True)]
 
 
-def choose_threshold(kept: Ranking, accuracy: float) -> float:
-    """Return the lowest certainty such that those which reach it are right as often as wanted.
+def choose_threshold(kept: Ranking, accuracy: float, more: float = 1.0) -> float:
+    """Return the lowest certainty that promises, of the findings that reach it, a share of right ones.
 
     It is the point of the risk-coverage curve with the most coverage at a risk of at most 1 - accuracy (selective
-    prediction: Geifman & El-Yaniv 2017), by the observed risk.
+    prediction: Geifman & El-Yaniv 2017). As in `ranking.choose_threshold`, one more finding is counted as wrong: of
+    `count` findings, accuracy * (count + 1) have to be right. The share of wrong findings among those of new
+    radiographs that reach the threshold is then at most 1 - accuracy on average over samples like this one, where a
+    sample that gives no threshold counts as 0. Where certainty hardly tells right from wrong, or the sample is small,
+    mostly the lucky samples give a threshold, and among these alone the share may be higher. Of all thresholds
+    between two certainties, which keep the same findings here, the one in their middle is returned.
 
     Args:
         kept: its first weighting counts; what has no certainty never reaches the threshold.
         accuracy: wanted, 0..1.
+        more: findings that come together, in place of 1; where patients have several, `resampling.crowding`.
 
     Returns:
         The threshold; infinity where no certainty suffices.
     """
     count = kept.hits[0] + kept.alarms[0]
-    enough = (kept.hits[0] >= accuracy * count - 1e-9) & (count > 0) & (kept.thresholds > -np.inf)
-    return float(kept.thresholds[enough].min(initial=np.inf))
+    enough = (kept.hits[0] >= accuracy * (count + more) - 1e-9) & (count > 0) & (kept.thresholds > -np.inf)
+    return find_middle(kept, int(np.flatnonzero(enough)[-1])) if enough.any() else np.inf
 
 
 def area(kept: Ranking) -> NDArray:

@@ -8,7 +8,7 @@ import numpy as np
 from jax import Array
 from ml_collections import ConfigDict
 
-from cxrjax import augment, cohort, data, devices, losses, metrics, models, networks, pipeline, views, voting
+from cxrjax import augment, cohort, data, devices, losses, metrics, models, networks, pipeline, selection, views, voting
 from cxrjax.tasks import Task, examples
 from cxrjax.tasks.finding_lungs import Finder
 
@@ -34,7 +34,7 @@ def build(
 
     Raises:
         data.MissingData: a label is not among the classes, or no lungs are found in any training radiograph.
-        ValueError: validation cannot tell the metric that the network is to be chosen by.
+        ValueError: validation cannot tell a metric that the network is to be chosen by, or that the rate waits for.
     """
     classifier = networks.classifier(config)
     classes = tuple(config.classifier.classes)
@@ -75,12 +75,15 @@ def build(
         return value, new.get("batch_stats", {})
 
     asked = examples.look(config, finder, validation, config.data.validation)
-    check_metric(config.training.metric, config.data.validation, asked.labels, asked.found)
+    for setting, metric in selection.list_watched(config.training).items():
+        check_metric(metric, config.data.validation, asked.labels, asked.found, setting)
     validate = _validation(config, classifier, asked)
     return Task(learned.show(rows), labels, init, loss, validate)
 
 
-def check_metric(metric: str, split: str, labels: np.ndarray, found: np.ndarray) -> None:
+def check_metric(
+    metric: str, split: str, labels: np.ndarray, found: np.ndarray, setting: str = "training.metric"
+) -> None:
     """Refuse a metric that is no number in validation, for no epoch could be the best by it.
 
     Args:
@@ -88,20 +91,20 @@ def check_metric(metric: str, split: str, labels: np.ndarray, found: np.ndarray)
         split: the name of validation.
         labels: int [n], the classes of its radiographs.
         found: bool [n], whether lungs are found in each.
+        setting: that names the metric.
 
     Raises:
         ValueError: there is no such metric, or it cannot be told.
     """
-    if metric and metric not in METRICS:
-        raise ValueError(f"training.metric: no metric called {metric!r}; there are {', '.join(METRICS)}")
+    selection.check_name(setting, metric, METRICS)
     if metric == "macro_auroc" and len(np.unique(labels)) < 2:
         raise ValueError(
-            f"training.metric=macro_auroc is no number in {split}, where all radiographs are of one class; choose "
+            f"{setting}=macro_auroc is no number in {split}, where all radiographs are of one class; choose "
             "another metric, or a data.validation of several classes"
         )
     if metric == "loss" and not found.any():
         raise ValueError(
-            f"training.metric=loss is no number in {split}, where no lungs are found in any radiograph; choose another "
+            f"{setting}=loss is no number in {split}, where no lungs are found in any radiograph; choose another "
             "segmenter.workdir or data.validation"
         )
 

@@ -9,9 +9,10 @@ import numpy as np
 from jax import Array
 from ml_collections import ConfigDict
 
-from cxrjax import anatomy, augment, cohort, data, devices, losses, metrics, networks, views
+from cxrjax import anatomy, augment, cohort, data, devices, losses, metrics, networks, selection, views
 from cxrjax.tasks import Task
 
+METRICS = ("jaccard", "dice_lungs", "loss")  # of validation
 # What a mask of structures lets us score, and where it is; "lungs" is all that a mask of the lungs alone does.
 SCORED = {"lungs": anatomy.LUNGS, "left lung": (2,), "right lung": (3,), "heart": (1,)}
 
@@ -24,7 +25,10 @@ def build(config: ConfigDict, train: cohort.Split | data.Stored, validation: coh
     Raises:
         data.MissingData: a radiograph has no mask.
         ValueError: the pictures are to be mirrored, and a mask tells the left lung from the right.
+        ValueError: there is no metric of the name that `config.training` gives.
     """
+    for setting, metric in selection.list_watched(config.training).items():
+        selection.check_name(setting, metric, METRICS)
     segmenter = networks.segmenter(config)
     _check_mirrors(config, train)
     settings = augment.Augmentation(**config.augmentation)
