@@ -18,11 +18,12 @@ from typing import Any, NamedTuple
 import cv2
 import numpy as np
 
-from cxrjax import data, radiograph, standardise
-from cxrjax.examine import Examiner
+from cxrjax.data import dataset, preprocessing
+from cxrjax.inference.predictor import Examiner
+from cxrjax.io import radiograph
 from cxrjax.io.borders import METHODS
 from cxrjax.io.crop import restore
-from cxrjax.radiograph import Radiograph
+from cxrjax.io.radiograph import Radiograph
 
 NONE = "none"
 PERCENTILES = (5, 50, 95)
@@ -119,7 +120,7 @@ def percentiles(planted: Planted, image: np.ndarray, crop: Any) -> np.ndarray:
 
 def read(directory: str, split: str, count: int) -> Iterator[tuple[Radiograph, str]]:
     """Read the first radiographs of a split, with their labels."""
-    for stored in islice(data.stream(directory, split), count):
+    for stored in islice(dataset.stream(directory, split), count):
         yield radiograph.decode(stored["image"], stored["path"]), stored["label"]
 
 
@@ -134,8 +135,8 @@ def measure(examiner: Examiner, cases: list[tuple[Radiograph, str]], method: str
         for original, _ in cases:
             planted = plant(original.pixels.max() - original.pixels if original.inverted else original.pixels)
             picture = Radiograph(planted.pixels, original.path, "png")
-            borders = standardise.find_borders(picture, method)
-            image = standardise.standardise(
+            borders = preprocessing.find_borders(picture, method)
+            image = preprocessing.standardise(
                 picture, size=image_config.size, gamma=image_config.gamma, equalise=image_config.equalise,
                 borders=borders,
             )  # fmt: skip

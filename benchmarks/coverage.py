@@ -19,8 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtri, softmax
 
-from cxrjax import metrics
-from cxrjax.statistics import calibration, estimates, referral, resampling
+from cxrjax.metrics import bootstrap, calibration, classification, confidence, selective
 
 SIZES = {40: 1.0, 100: 1.0, 328: 0.6, 1000: 0.4}  # radiographs, and the share of the repetitions that they have
 PREVALENCES = {"50 %": 0.5, "30 %": 0.3, "15 %": 0.15, "5 %": 0.05}
@@ -70,13 +69,13 @@ def measure(case: Case, weights: NDArray) -> dict[str, Any]:
     """All scores of a case over weights [r, n]: a tree for `statistics.estimates`."""
     names = list(PREVALENCES)
     first, second, weaker = (
-        metrics.measure_findings(case.truth, each.argmax(1), each, names, weights) for each in case.networks
+        classification.measure_findings(case.truth, each.argmax(1), each, names, weights) for each in case.networks
     )
     probabilities = case.networks[0]
     found = probabilities.argmax(1)
     calibrated = calibration.prepare(probabilities, case.truth, found)(weights)
-    kept = referral.measure(referral.keep(found == case.truth, probabilities.max(1), weights))
-    macro = {f"macro {score}": first["macro"][score] for score in metrics.SCORES}
+    kept = selective.measure(selective.keep(found == case.truth, probabilities.max(1), weights))
+    macro = {f"macro {score}": first["macro"][score] for score in classification.SCORES}
     each = {
         f"{score}, class of {name}": of[score]
         for score in ("recall", "precision", "specificity", "f1", "auroc", "average_precision")
@@ -87,20 +86,20 @@ def measure(case: Case, weights: NDArray) -> dict[str, Any]:
         "accuracy": first["accuracy"],
         **each,
         **macro,
-        "difference of accuracies": estimates.difference(first["accuracy"], second["accuracy"]),
-        "difference of macro f1": estimates.difference(first["macro"]["f1"], second["macro"]["f1"]),
-        "difference of macro auroc": estimates.difference(first["macro"]["auroc"], second["macro"]["auroc"]),
-        "difference of aurocs, class of 15 %": estimates.difference(
+        "difference of accuracies": confidence.difference(first["accuracy"], second["accuracy"]),
+        "difference of macro f1": confidence.difference(first["macro"]["f1"], second["macro"]["f1"]),
+        "difference of macro auroc": confidence.difference(first["macro"]["auroc"], second["macro"]["auroc"]),
+        "difference of aurocs, class of 15 %": confidence.difference(
             *(one["classes"]["15 %"]["auroc"] for one in (first, second))
         ),
-        "share of the score": estimates.share_above(weaker["macro"]["auroc"], first["macro"]["auroc"], CHANCE),
+        "share of the score": confidence.share_above(weaker["macro"]["auroc"], first["macro"]["auroc"], CHANCE),
         "ECE": calibrated["ece"],
         "Brier score": calibrated["brier"],
         "log loss": calibrated["log_loss"],
         "accuracy, half referred": kept["accuracy"]["0.5"],
         "area of referral": kept["area"],
-        "Dice": estimates.Mean(weights @ case.dice / weights.sum(1), weights.sum(1)),
-        "Dice, one in ten failed": estimates.Mean(weights @ case.failed / weights.sum(1), weights.sum(1)),
+        "Dice": confidence.Mean(weights @ case.dice / weights.sum(1), weights.sum(1)),
+        "Dice, one in ten failed": confidence.Mean(weights @ case.failed / weights.sum(1), weights.sum(1)),
     }
 
 
@@ -110,9 +109,9 @@ def simulate(count: int, skill: float, clustered: bool, repetitions: int, truth:
     for repetition in range(repetitions):
         rng = np.random.default_rng([count, int(10 * skill), clustered, repetition])
         case = make_up(rng, count, skill, clustered)
-        tree = resampling.bootstrap(lambda weights, case=case: measure(case, weights), case.patients, RESAMPLES)
+        tree = bootstrap.bootstrap(lambda weights, case=case: measure(case, weights), case.patients, RESAMPLES)
         everyone_there = len(set(case.truth.tolist())) == len(PREVALENCES)
-        for name, score in estimates.describe(tree, case.patients).items():
+        for name, score in confidence.describe(tree, case.patients).items():
             if name == "n" or score["value"] is None or ("macro" in name and not everyone_there):
                 continue
             low, high = score["interval"] or (np.nan, np.nan)
@@ -135,7 +134,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     for name, skill in SKILLS.items():
         if asked.skill not in (None, name):
             continue
-        truth = estimates.point(measure(make_up(np.random.default_rng(0), MANY, skill, False), np.ones((1, MANY))))
+        truth = confidence.point(measure(make_up(np.random.default_rng(0), MANY, skill, False), np.ones((1, MANY))))
         results = [
             simulate(count, skill, clustered, round(repetitions * SIZES[count]), truth) for count, clustered in columns
         ]

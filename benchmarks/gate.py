@@ -23,10 +23,12 @@ from pydicom import dcmread
 from pydicom.data import get_testdata_file
 from sklearn.datasets import load_sample_images
 
-from cxrjax import data, figures, pipeline, radiograph, standardise
-from cxrjax.examine import Examiner
-from cxrjax.io import files
-from cxrjax.statistics import proportions, resampling
+from cxrjax import plotting
+from cxrjax.data import dataset, preprocessing
+from cxrjax.inference import pipeline
+from cxrjax.inference.predictor import Examiner
+from cxrjax.io import files, radiograph
+from cxrjax.metrics import bootstrap, proportions
 
 UNTOUCHED, PHOTOGRAPHS = "as they are", "photographs"
 PICTURED = 3  # photographs that there are
@@ -151,7 +153,7 @@ def judge(
     for i, picture in enumerate(pictures):
         scan = radiograph.Radiograph(np.ascontiguousarray(picture), case, "png")
         try:
-            images.append(standardise.standardise(scan, **examiner.config.image))
+            images.append(preprocessing.standardise(scan, **examiner.config.image))
         except ValueError as error:
             images.append(None)
             reasons[i] = str(error)
@@ -177,7 +179,7 @@ def main() -> None:
     config = examiner.config
     if not examiner.gated:
         parser.error(f"{options.workdir} has no gate; --mode=fit_gate makes one")
-    split = data.load_as(config, options.split)
+    split = dataset.load_as(config, options.split)
     picked = split.take(np.sort(rng.permutation(len(split))[: options.count]))
     patients = [patient or path for patient, path in zip(picked.patients, picked.paths, strict=True)]
     spoilt = spoil(picked.images, rng)
@@ -193,7 +195,7 @@ def main() -> None:
     for case, pictures in cases.items():
         images, results, reasons = judge(examiner, case, pictures)
         flagged = sum(map(bool, reasons)) / len(reasons)
-        crowding = resampling.crowding(origins.get(case, range(len(reasons))))
+        crowding = bootstrap.crowding(origins.get(case, range(len(reasons))))
         low, high = proportions.wilson(flagged, len(reasons) / crowding)
         commonest = Counter(reason for joined in reasons if joined for reason in joined.split("; ")).most_common(1)
         row = {"case": case, "n": len(reasons), "flagged": flagged}
@@ -207,12 +209,12 @@ def main() -> None:
         for image, result, reason in list(zip(images, results, reasons, strict=True))[:SHEET]:
             if result is None:
                 continue
-            right = figures.RIGHT if bool(reason) == (case != UNTOUCHED) else figures.WRONG
+            right = plotting.RIGHT if bool(reason) == (case != UNTOUCHED) else plotting.WRONG
             panels.append(
                 (examiner.overlay(image, result._replace(map=0 * result.map)), f"{case}\n{reason or 'in place'}", right)
             )
     if options.sheet:
-        figures.draw_sheet(panels, 2 * SHEET, options.sheet)
+        plotting.draw_sheet(panels, 2 * SHEET, options.sheet)
     if options.json:
         Path(options.json).write_text(json.dumps(rows, indent=1) + "\n")
 

@@ -17,8 +17,11 @@ import numpy as np
 import safetensors.numpy
 
 from configs import base
-from cxrjax import cohort, exchange, networks, pretrained, views
-from cxrjax.losses import STRUCTURES_KNOWN
+from cxrjax.data import batch
+from cxrjax.data.batch import STRUCTURES_KNOWN
+from cxrjax.models import from_config, spec
+from cxrjax.pretrained import state_dict
+from cxrjax.runs import weights
 from data_prep.__main__ import parse
 from data_prep.example import LUNGS, Example, encode_png
 from data_prep.prepare import prepare
@@ -38,13 +41,15 @@ def write_runs(folder: Path, **changes: Any) -> None:
     for config in (segment, classify):
         config.update_from_flattened_dict(changes)
     for name, config in (("segmenter", segment), ("classifier", classify)):
-        see, find = (see_dark_as_lung, networks.segmenter) if config is segment else (draw_weights, networks.classifier)
-        state = pretrained.to_state_dict(config[name].architecture, see(find(config)))
+        see, find = (
+            (see_dark_as_lung, from_config.segmenter) if config is segment else (draw_weights, from_config.classifier)
+        )
+        state = state_dict.to_state_dict(config[name].architecture, see(find(config)))
         safetensors.numpy.save_file(state, folder / f"{name}.safetensors")
-        exchange.import_run(config, str(folder / f"{name}.safetensors"), folder / name)
+        weights.import_run(config, str(folder / f"{name}.safetensors"), folder / name)
 
 
-def see_dark_as_lung(segmenter: views.Network) -> dict[str, Any]:
+def see_dark_as_lung(segmenter: spec.Network) -> dict[str, Any]:
     """Weights of an FC-DenseNet that takes what is darker than THRESHOLD for left lung, and the rest for background."""
     variables = draw_weights(segmenter)
     params = variables["params"]
@@ -58,8 +63,8 @@ def see_dark_as_lung(segmenter: views.Network) -> dict[str, Any]:
     return variables
 
 
-def draw_weights(network: views.Network) -> dict[str, Any]:
-    """Random weights as `networks.init` has them, drawn on the host: compiling that takes minutes."""
+def draw_weights(network: spec.Network) -> dict[str, Any]:
+    """Random weights as `from_config.init` has them, drawn on the host: compiling that takes minutes."""
     rng = np.random.default_rng(0)
 
     def draw(path: tuple[Any, ...], leaf: np.ndarray) -> np.ndarray:
@@ -67,16 +72,16 @@ def draw_weights(network: views.Network) -> dict[str, Any]:
             return rng.normal(0, np.sqrt(2 / np.prod(leaf.shape[:-1])), leaf.shape).astype(np.float32)
         return np.full_like(leaf, path[-1].key in ("scale", "var"))
 
-    return jax.tree_util.tree_map_with_path(draw, networks.blank(network))
+    return jax.tree_util.tree_map_with_path(draw, from_config.blank(network))
 
 
-def draw_split(count: int, side: int) -> cohort.Split:
+def draw_split(count: int, side: int) -> batch.Split:
     """Noise as radiographs, dark enough to be lung throughout; masks of a left half, the classes in turn."""
     rng, words = np.random.default_rng(0), [""] * count
     masks = np.zeros((count, side, side), np.uint8)
     masks[:, :, : side // 2] = 2
     unknown = np.full(count, np.nan, np.float32)
-    return cohort.Split(
+    return batch.Split(
         paths=[f"{i}.png" for i in range(count)],
         patients=words,
         sources=words,

@@ -19,7 +19,10 @@ from typing import Any, NamedTuple
 import matplotlib.pyplot as plt
 
 from benchmarks import reduced
-from cxrjax import models, networks, runs, tables, whole
+from cxrjax.evaluation import tables
+from cxrjax.models import from_config, registry
+from cxrjax.runs import run_dir
+from cxrjax.runtime import atomic_files
 
 SPLITS = ("val", "test")
 COST = "cost.json"
@@ -77,7 +80,7 @@ def main() -> int:
     failed = [recipe.name for recipe in chosen if options.only in recipe.name and not run(recipe, options)]
     for text in (report := format_tables(options.out)), *(f"failed: {name}" for name in failed):
         print(text)
-    whole.write(options.out / "recipes.md", report.encode())
+    atomic_files.write(options.out / "recipes.md", report.encode())
     draw_curves(options.out)
     return 1 if failed else 0
 
@@ -109,15 +112,15 @@ def run(recipe: Recipe, options: argparse.Namespace) -> bool:
         if product == COST:
             spent = None if goes_on else cpu_seconds() - before  # that of a process which was stopped is not known
             cost = {"cpu_seconds": spent, "weights": count_weights(workdir)}
-            whole.write(workdir / COST, json.dumps(cost).encode())
+            atomic_files.write(workdir / COST, json.dumps(cost).encode())
     return True
 
 
 def count_weights(workdir: Path) -> int:
     """How many weights the network of a run has."""
-    config = runs.load_config(workdir)
-    network = networks.segmenter(config) if config.task == "segment" else networks.classifier(config)
-    return models.count_parameters(networks.blank(network))
+    config = run_dir.load_config(workdir)
+    network = from_config.segmenter(config) if config.task == "segment" else from_config.classifier(config)
+    return registry.count_parameters(from_config.blank(network))
 
 
 def cpu_seconds() -> float:

@@ -11,15 +11,16 @@ from typing import Any
 
 import numpy as np
 
-from cxrjax import allocator, score
-from cxrjax.findings import Findings
-from cxrjax.statistics import estimates, resampling, subgroups
+from cxrjax.evaluation import scoring
+from cxrjax.metrics import bootstrap, confidence, subgroups
+from cxrjax.metrics.prediction_arrays import Findings
+from cxrjax.runtime import malloc
 
 COUNT, CLASSES = 10_000, ["normal", "bacterial", "tuberculosis", "viral", "covid19"]
 
 
 def main() -> None:
-    allocator.keep_memory()
+    malloc.keep_memory()
     cases, rows, known, patients = make_up(COUNT)
     for name, groups in (("without subgroups", {}), ("with subgroups", subgroups.partition(rows))):
         wall, cpu = time.perf_counter(), time.process_time()
@@ -29,8 +30,8 @@ def main() -> None:
 
 def run(cases: Findings, groups: Mapping, known: Mapping[str, Any], patients: Sequence[str]) -> dict[str, Any]:
     """What is timed: all scores with their intervals."""
-    measure = score.prepare(cases, groups, known, "majority")
-    return estimates.describe(resampling.bootstrap(measure, patients), patients)
+    measure = scoring.prepare(cases, groups, known, "majority")
+    return confidence.describe(bootstrap.bootstrap(measure, patients), patients)
 
 
 def make_up(count: int) -> tuple[Findings, list[dict[str, Any]], dict[str, Any], list[str]]:

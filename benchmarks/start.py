@@ -22,7 +22,7 @@ from typing import Any, NamedTuple
 from benchmarks.contestants.worker import WHOLE
 from benchmarks.record import describe_machine, save, write_table
 from benchmarks.side_by_side import ROOT, Contestant, parse, peer_forms, start_ours
-from cxrjax import runs
+from cxrjax.runs import run_dir
 
 
 class Start(NamedTuple):
@@ -70,7 +70,7 @@ def main() -> None:
     votes, rounds = (10, 1) if given.quick else (100, given.rounds)
     with tempfile.TemporaryDirectory() as place:
         with start_ours("runs", folder=place, changes={"patches.count": votes}):
-            config = runs.load_config(Path(place) / "classifier")
+            config = run_dir.load_config(Path(place) / "classifier")
         picture, cache = str(given.radiograph.resolve()), Path(place) / "compiled"
         ours = [sys.executable, "-m", "cxrjax.main", f"--workdir={place}/classifier", "--mode=predict"]
         ours += [f"--input={picture}", f"--output={place}/output"]

@@ -14,10 +14,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from cxrjax import findings, metrics
-from cxrjax.audit import scores, verdict
-from cxrjax.audit.material import find_shared_patients
-from cxrjax.statistics import source_alone
+from cxrjax.audit import metrics as scores
+from cxrjax.audit import verdict
+from cxrjax.audit.context import find_shared_patients
+from cxrjax.metrics import baselines, prediction_arrays
 
 CLASSES = ("normal", "bacterial", "viral", "covid19")
 COUNT, TRAINED = 300, 900
@@ -103,12 +103,12 @@ def conclude(kind: Kind, rng: np.random.Generator) -> dict[str, Any]:
     counts: dict[str, Counter] = {}
     for row in train:
         counts.setdefault(row["source"], Counter())[row["label"]] += 1
-    by_source = source_alone.guess(counts, [row["source"] for row in test], CLASSES)
+    by_source = baselines.guess(counts, [row["source"] for row in test], CLASSES)
     run = answer(test, kind.sees_disease * SKILL * np.eye(4)[truth] + kind.sees_source * np.log(by_source + 0.02), rng)
     is_marked = np.array([row["label"] == kind.marked for row in test])
     mark = np.outer(np.where(is_marked, 8, -8), [name == kind.marked for name in CLASSES])
     nothing = np.zeros((COUNT, 4))
-    chance = metrics.guess_blindly([row["label"] for row in train], [row["label"] for row in test], CLASSES)
+    chance = baselines.guess_blindly([row["label"] for row in train], [row["label"] for row in test], CLASSES)
     plain = [dict(row) | probabilities(each) for row, each in zip(test, by_source, strict=True)]
     mixed = [row for row in run if row["source"] in scores.mixed_sources(run)]
     shown = [answer(test, nothing + mark, rng) for _ in range(3)]
@@ -142,7 +142,7 @@ def conclude(kind: Kind, rng: np.random.Generator) -> dict[str, Any]:
     return verdict.conclude(
         {
             "n": COUNT,
-            "patients": len(set(findings.patients(test))),
+            "patients": len(set(prediction_arrays.patients(test))),
             "score": scores.compare(run, None, run, CLASSES, chance)["scores"],
             "chance": chance,
             "labels": Counter(row["label"] for row in test),

@@ -21,13 +21,16 @@ import numpy as np
 from benchmarks.record import tell
 from benchmarks.side_by_side import OURS, Contestant, parse, peer_forms, race, start_ours
 from configs import benchmark_dense
-from cxrjax import runs
+from cxrjax.runs import run_dir
 
 MORE = {
     "radiograph": {"required": True, "type": Path, "help": "a frontal chest radiograph, PNG or JPEG"},
     "original": {"type": Path, "help": "a checkout of the original; without it, it is left out"},
     "votes": {"type": int, "default": 100, "help": "N"},
-    "dense": {"action": "store_true", "help": "ours by dense voting (see cxrjax/dense.py) and not by N crops"},
+    "dense": {
+        "action": "store_true",
+        "help": "ours by dense voting (see cxrjax/inference/dense.py) and not by N crops",
+    },
     "chunk": {"type": int, "default": 20, "help": "crops that the peers classify at once"},
 }
 
@@ -60,7 +63,7 @@ def main() -> None:
         folder = stack.enter_context(tempfile.TemporaryDirectory())
         changes = {"patches.count": votes} | (DENSE if given.dense else {})
         with start_ours("runs", folder=folder, changes=changes):
-            config = runs.load_config(Path(folder) / "classifier")
+            config = run_dir.load_config(Path(folder) / "classifier")
         picture = str(given.radiograph.resolve())
         common: dict[str, Any] = {"folder": folder, "picture": picture, "votes": votes}
         sizes = {"size": config.image.size, "patch": config.patches.size, "chunk": given.chunk}

@@ -19,7 +19,7 @@ def get_config() -> ConfigDict:
     config.patches.masked = False
     config.patches.size = 64  # letters and frames can be seen at this size, and a training takes half a minute
     config.patches.count = 25  # patches that the run's own network votes with when it is asked again
-    config.training.epochs = 12  # and 400 steps at least (cxrjax/audit/small.py)
+    config.training.epochs = 12  # and 400 steps at least (cxrjax/audit/probe.py)
     config.training.batch_size = 32
     config.training.sampling = "balanced"
     config.training.learning_rate = 2e-3

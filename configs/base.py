@@ -56,7 +56,7 @@ def get_config() -> ConfigDict:
 
     config.patches = ConfigDict()
     config.patches.mode = "local"  # or one alone: "global", the radiograph, paper II-C; "crop", the lungs, singhaxn
-    # or "dense": all such patches at once, windows of the feature map of the whole (cxrjax/dense.py); ours
+    # or "dense": all such patches at once, windows of the feature map of the whole (cxrjax/inference/dense.py); ours
     config.patches.masked = True  # all but the lungs blackened; paper II-C
     config.patches.channels = "grey"  # or "contrast": Otsu, CLAHE, adaptive threshold; singhaxn classifier_common.py
     config.patches.margin = 0.05  # of "crop": share of the lungs' box added on each side; singhaxn inference.py:124
@@ -136,7 +136,7 @@ def get_config() -> ConfigDict:
 
     config.saliency = ConfigDict()
     config.saliency.scaling = "peak"  # each patch's map is divided by its highest value; ours
-    # or "range": its lowest value becomes 0 too, as in the original (see cxrjax/saliency.py: scale)
+    # or "range": its lowest value becomes 0 too, as in the original (see cxrjax/ops/cam.py: scale)
 
     config.maps = ConfigDict()  # of --mode=check_maps
     config.maps.fill = "black"  # what deleted pixels become; or "blur": the radiograph, blurred; Petsiuk et al. 2018
@@ -153,7 +153,7 @@ def get_config() -> ConfigDict:
     config.report.cases = 300  # radiographs in its table, worst first; ours
     config.report.side = 512  # pixels, side of their pictures; ours
     config.report.megabytes = 12.0  # room for the pictures: no more are drawn once it is used up; ours
-    config.gate = ConfigDict()  # what is no radiograph such as those of training; cxrjax/gate.py
+    config.gate = ConfigDict()  # what is no radiograph such as those of training; cxrjax/inference/ood.py
     config.gate.quantile = 0.99  # share of such radiographs that it lets through; 0: there is no gate; ours
     config.gate.radiographs = 400  # of training, evenly taken, that it is fitted to: 4 / (1 - quantile); ours
 

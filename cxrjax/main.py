@@ -59,7 +59,7 @@ from absl import app, flags, logging
 from ml_collections import config_flags
 
 import cxrjax
-from cxrjax import arguments, commands
+from cxrjax.cli import arguments, commands
 from cxrjax.runtime import cache, signals, terminal
 from cxrjax.runtime.terminal import say, warn
 
@@ -199,21 +199,25 @@ def _explain(mode: Mode) -> int:
 
     from flax.errors import FlaxError
 
-    from cxrjax import allocator, data, devices, hosts, radiograph, runs, train
+    from cxrjax.data import dataset
+    from cxrjax.io import radiograph
+    from cxrjax.runs import run_dir
+    from cxrjax.runtime import malloc, multihost, sharding
+    from cxrjax.training import trainer
 
-    allocator.keep_memory()
+    malloc.keep_memory()
     if mode.examines:
-        devices.use_cores()
+        sharding.use_cores()
     _keep_programs()
     try:
         if _COORDINATOR.value or _DISTRIBUTED.value:
-            hosts.join(_COORDINATOR.value, _PROCESSES.value, _PROCESS.value)
+            multihost.join(_COORDINATOR.value, _PROCESSES.value, _PROCESS.value)
         return mode.do(_read_request()) or 0
     except (
-        data.MissingData,
+        dataset.MissingData,
         radiograph.UnreadableRadiograph,
-        runs.UnfitRun,
-        train.Diverged,
+        run_dir.UnfitRun,
+        trainer.Diverged,
         FlaxError,  # a checkpoint of another network than the config has
         MemoryError,
         OSError,
@@ -236,11 +240,11 @@ def _describe(error: Exception) -> str:
 
 
 def _keep_programs() -> None:
-    from cxrjax import programs
+    from cxrjax.runtime import compilation_cache
 
-    folder = programs.name_folder(_CACHE.value)
+    folder = compilation_cache.name_folder(_CACHE.value)
     try:
-        programs.keep(folder)
+        compilation_cache.keep(folder)
     except OSError as error:
         warn(
             f"{folder}: compiled programs cannot be kept here ({error.strerror}), so the next start compiles them "

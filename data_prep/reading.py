@@ -2,11 +2,10 @@
 
 import numpy as np
 
-from cxrjax import radiograph
-from cxrjax.io import jpeg_segments, limits, reader
+from cxrjax.io import jpeg_segments, limits, radiograph, reader
 from cxrjax.io.errors import UnreadableImage
 from cxrjax.io.file_form import read_form
-from cxrjax.radiograph import Radiograph
+from cxrjax.io.radiograph import Radiograph
 from data_prep.example import Example, encode_png
 from data_prep.masks import read_masks
 from data_prep.row import BadRow, Row

@@ -8,7 +8,7 @@ from pathlib import Path
 import jax
 import pytest
 
-from cxrjax import models
+from cxrjax.models import registry
 from cxrjax.models.fc_densenet import FCDenseNet
 
 # XLA compiles most programs three times as fast without the emitters that fuse operators by way of MLIR. XLA reads the
@@ -88,5 +88,5 @@ def small_segmenter():
     """`fc_densenet29` of a few layers: what is tested does not depend on its depth, but the time to compile it does."""
     with pytest.MonkeyPatch.context() as patch:
         shallow = partial(FCDenseNet, blocks=(1, 1), bottleneck=1, growth=12, stem=16)
-        patch.setitem(models.SEGMENTERS, "fc_densenet29", shallow)
+        patch.setitem(registry.SEGMENTERS, "fc_densenet29", shallow)
         yield

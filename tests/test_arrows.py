@@ -13,148 +13,162 @@ PACKAGES = ("cxrjax", "data_prep", "configs")
 
 # A module -> the modules of ours that it may import. `x` is that module alone (a package's door), `x.*` its inside.
 LEAVES: dict[str, set[str]] = {
-    "cxrjax.allocator": set(),
-    "cxrjax.anatomy": set(),
-    "cxrjax.augment": set(),
-    "cxrjax.contrast": set(),
-    "cxrjax.devices": set(),
-    "cxrjax.faithfulness": set(),
+    "cxrjax.runtime.malloc": set(),
+    "cxrjax.ops.lung_masks": set(),
+    "cxrjax.ops.augmentation": set(),
+    "cxrjax.ops.contrast": set(),
+    "cxrjax.runtime.sharding": set(),
+    "cxrjax.metrics.saliency": set(),
     "cxrjax.figures": {"cxrjax.figures.*"},
-    "cxrjax.figures.*": {"cxrjax.figures.*", "cxrjax.tables", "cxrjax.whole"},
-    "cxrjax.gate": {"cxrjax.mahalanobis", "cxrjax.programs", "cxrjax.statistics.*"},
-    "cxrjax.groups": set(),
-    "cxrjax.hosts": set(),
-    "cxrjax.arguments": {"cxrjax.config_schema", "cxrjax.runtime", "cxrjax.runtime.cache", "cxrjax.runtime.text"},
+    "cxrjax.figures.*": {"cxrjax.figures.*", "cxrjax.evaluation.tables", "cxrjax.runtime.atomic_files"},
+    "cxrjax.inference.ood": {"cxrjax.inference.gaussian", "cxrjax.runtime.compilation_cache", "cxrjax.statistics.*"},
+    "cxrjax.training.param_groups": set(),
+    "cxrjax.runtime.multihost": set(),
+    "cxrjax.cli.arguments": {"cxrjax.config_schema", "cxrjax.runtime", "cxrjax.runtime.cache", "cxrjax.runtime.text"},
     "cxrjax.config_schema": {"cxrjax.runtime.text"},
     "cxrjax.io": set(),
     "cxrjax.io.*": {"cxrjax.io.*", "cxrjax.runtime.*"},
-    "cxrjax.lesions": {"cxrjax.io.*"},
-    "cxrjax.losses": {"cxrjax.anatomy"},
-    "cxrjax.metrics": {"cxrjax.statistics.*"},
-    "cxrjax.cohort": set(),
-    "cxrjax.lung_crop": set(),
-    "cxrjax.differences": {"cxrjax.statistics.*"},
-    "cxrjax.mahalanobis": set(),
-    "cxrjax.morphology": {"cxrjax.anatomy", "cxrjax.patches"},
-    "cxrjax.optimisers": set(),
-    "cxrjax.origin": {"cxrjax.io.json_file", "cxrjax.whole"},
-    "cxrjax.patches": set(),
+    "cxrjax.io.lesions_csv": {"cxrjax.io.*"},
+    "cxrjax.training.losses": {"cxrjax.ops.lung_masks"},
+    "cxrjax.metrics.classification": {"cxrjax.statistics.*"},
+    "cxrjax.data.batch": set(),
+    "cxrjax.ops.lung_crop": set(),
+    "cxrjax.metrics.group_tests": {"cxrjax.statistics.*"},
+    "cxrjax.inference.gaussian": set(),
+    "cxrjax.ops.morphometry": {"cxrjax.ops.lung_masks", "cxrjax.ops.patches"},
+    "cxrjax.training.optimizers": set(),
+    "cxrjax.runs.provenance": {"cxrjax.io.json_file", "cxrjax.runtime.atomic_files"},
+    "cxrjax.ops.patches": set(),
     "cxrjax.inference": set(),
     "cxrjax.inference.output": {
-        "cxrjax.inference.picture_names", "cxrjax.io.*", "cxrjax.runtime.ledger", "cxrjax.whole",
+        "cxrjax.inference.picture_names", "cxrjax.io.*", "cxrjax.runtime.ledger", "cxrjax.runtime.atomic_files",
     },
     "cxrjax.inference.picture_names": set(),
-    "cxrjax.parts": {"cxrjax.predictions", "cxrjax.whole"},
-    "cxrjax.predictions": {"cxrjax.io.csv_text", "cxrjax.whole"},
+    "cxrjax.inference.resumable": {"cxrjax.io.predictions_csv", "cxrjax.runtime.atomic_files"},
+    "cxrjax.io.predictions_csv": {"cxrjax.io.csv_text", "cxrjax.runtime.atomic_files"},
     "cxrjax.runtime": set(),
-    "cxrjax.runtime.*": {"cxrjax.runtime.*", "cxrjax.whole"},
-    "cxrjax.programs": {"cxrjax", "cxrjax.runtime.cache", "cxrjax.whole"},  # cxrjax for where its code lies
-    "cxrjax.radiograph": {"cxrjax.io.*"},
-    "cxrjax.saliency": {"cxrjax.patches", "cxrjax.runtime.platform"},
-    "cxrjax.sampling": set(),
-    "cxrjax.schedules": set(),
-    "cxrjax.selection": set(),
-    "cxrjax.standardise": {"cxrjax.io.*", "cxrjax.radiograph"},
+    "cxrjax.runtime.*": {"cxrjax.runtime.*", "cxrjax.runtime.atomic_files"},
+    "cxrjax.runtime.compilation_cache": {"cxrjax", "cxrjax.runtime.cache", "cxrjax.runtime.atomic_files"},  # cxrjax for where its code lies
+    "cxrjax.io.radiograph": {"cxrjax.io.*"},
+    "cxrjax.ops.cam": {"cxrjax.ops.patches", "cxrjax.runtime.platform"},
+    "cxrjax.data.sampler": set(),
+    "cxrjax.training.schedules": set(),
+    "cxrjax.training.model_selection": set(),
+    "cxrjax.data.preprocessing": {"cxrjax.io.*", "cxrjax.io.radiograph"},
     "cxrjax.statistics": set(),
     "cxrjax.statistics.*": {"cxrjax.statistics.*"},
-    "cxrjax.tables": set(),
-    "cxrjax.trust": {"cxrjax.statistics.*"},
-    "cxrjax.voting": set(),
-    "cxrjax.whole": {"cxrjax.hosts"},
+    "cxrjax.evaluation.tables": set(),
+    "cxrjax.evaluation.saliency_verdict": {"cxrjax.statistics.*"},
+    "cxrjax.ops.voting": set(),
+    "cxrjax.runtime.atomic_files": {"cxrjax.runtime.multihost"},
 }  # fmt: skip
 NETWORKS: dict[str, set[str]] = {
     "cxrjax.models": {"cxrjax.models.*"},
     "cxrjax.models.*": {"cxrjax.models.*", "cxrjax.runtime.platform"},
-    "cxrjax.pretrained": {"cxrjax.anatomy", "cxrjax.models", "cxrjax.pretrained.*", "cxrjax.runtime.*"},
+    "cxrjax.pretrained": {"cxrjax.ops.lung_masks", "cxrjax.models.registry", "cxrjax.pretrained.*", "cxrjax.runtime.*"},
     "cxrjax.pretrained.*": {"cxrjax.pretrained.*", "cxrjax.runtime.*"},
-    "cxrjax.views": {*LEAVES, "cxrjax.models"},
-    "cxrjax.dense": {*LEAVES, "cxrjax.models", "cxrjax.views"},
-    "cxrjax.pipeline": {*LEAVES, "cxrjax.dense", "cxrjax.models", "cxrjax.views"},
-    "cxrjax.shared_patches": {*LEAVES, "cxrjax.models", "cxrjax.pipeline", "cxrjax.views"},
-    "cxrjax.networks": {*LEAVES, "cxrjax.models", "cxrjax.views"},
+    "cxrjax.inference.inputs": {*LEAVES, "cxrjax.models.registry"},
+    "cxrjax.inference.dense": {*LEAVES, "cxrjax.models.registry", "cxrjax.inference.inputs"},
+    "cxrjax.inference.pipeline": {
+        *LEAVES,
+        "cxrjax.inference.dense",
+        "cxrjax.models.registry",
+        "cxrjax.inference.inputs",
+    },
+    "cxrjax.inference.patch_parallel": {
+        *LEAVES,
+        "cxrjax.models.registry",
+        "cxrjax.inference.pipeline",
+        "cxrjax.inference.inputs",
+    },
+    "cxrjax.models.from_config": {*LEAVES, "cxrjax.models.registry", "cxrjax.inference.inputs"},
 }
 DOORS_TO_THE_DISK: dict[str, set[str]] = {
-    "cxrjax.data": {*LEAVES},
-    "cxrjax.checkpoints": {"cxrjax.runtime.text"},
-    "cxrjax.training_labels": {"cxrjax.data", "cxrjax.io.json_file", "cxrjax.whole"},
-    "cxrjax.runs": {
-        "cxrjax.config_schema", "cxrjax.gate", "cxrjax.io.json_file", "cxrjax.mahalanobis", "cxrjax.networks",
-        "cxrjax.checkpoints", "cxrjax.runtime.text", "cxrjax.whole",
+    "cxrjax.data.dataset": {*LEAVES},
+    "cxrjax.runs.checkpoints": {"cxrjax.runtime.text"},
+    "cxrjax.runs.label_counts": {"cxrjax.data.dataset", "cxrjax.io.json_file", "cxrjax.runtime.atomic_files"},
+    "cxrjax.runs.run_dir": {
+        "cxrjax.config_schema", "cxrjax.inference.ood", "cxrjax.io.json_file", "cxrjax.inference.gaussian", "cxrjax.models.from_config",
+        "cxrjax.runs.checkpoints", "cxrjax.runtime.text", "cxrjax.runtime.atomic_files",
     },
-    "cxrjax.exchange": {
-        "cxrjax.anatomy", "cxrjax.pretrained", "cxrjax.pretrained.*", "cxrjax.checkpoints", "cxrjax.runs",
-        "cxrjax.runtime.*", "cxrjax.whole",
+    "cxrjax.runs.weights": {
+        "cxrjax.ops.lung_masks", "cxrjax.pretrained.state_dict", "cxrjax.pretrained.*", "cxrjax.runs.checkpoints", "cxrjax.runs.run_dir",
+        "cxrjax.runtime.*", "cxrjax.runtime.atomic_files",
     },
-    "cxrjax.history": {"cxrjax.io.json_file", "cxrjax.whole"},
-    "cxrjax.ensemble": {*LEAVES, *NETWORKS, "cxrjax.checkpoints", "cxrjax.runs"},
+    "cxrjax.runs.history": {"cxrjax.io.json_file", "cxrjax.runtime.atomic_files"},
+    "cxrjax.inference.ensemble": {*LEAVES, *NETWORKS, "cxrjax.runs.checkpoints", "cxrjax.runs.run_dir"},
 }  # fmt: skip
 SCORES: dict[str, set[str]] = {  # what rows tell, without a network
-    "cxrjax.findings": {"cxrjax.metrics", "cxrjax.predictions", "cxrjax.statistics.*"},
-    "cxrjax.calibration": {
-        "cxrjax.findings", "cxrjax.io.json_file", "cxrjax.origin", "cxrjax.predictions", "cxrjax.statistics.*",
-        "cxrjax.whole",
+    "cxrjax.metrics.prediction_arrays": {"cxrjax.metrics.classification", "cxrjax.io.predictions_csv", "cxrjax.statistics.*"},
+    "cxrjax.runs.calibration": {
+        "cxrjax.metrics.prediction_arrays", "cxrjax.io.json_file", "cxrjax.runs.provenance", "cxrjax.io.predictions_csv", "cxrjax.statistics.*",
+        "cxrjax.runtime.atomic_files",
     },
-    "cxrjax.charts": {"cxrjax.figures", "cxrjax.findings", "cxrjax.metrics", "cxrjax.statistics.*", "cxrjax.tables"},
-    "cxrjax.score": {
-        "cxrjax.calibration", "cxrjax.charts", "cxrjax.findings", "cxrjax.metrics", "cxrjax.origin",
-        "cxrjax.predictions", "cxrjax.runs", "cxrjax.statistics.*", "cxrjax.training_labels", "cxrjax.whole",
+    "cxrjax.evaluation.plots": {"cxrjax.plotting", "cxrjax.metrics.prediction_arrays", "cxrjax.metrics.classification", "cxrjax.statistics.*", "cxrjax.evaluation.tables"},
+    "cxrjax.evaluation.scoring": {
+        "cxrjax.runs.calibration", "cxrjax.evaluation.plots", "cxrjax.metrics.prediction_arrays", "cxrjax.metrics.classification", "cxrjax.runs.provenance",
+        "cxrjax.io.predictions_csv", "cxrjax.runs.run_dir", "cxrjax.statistics.*", "cxrjax.runs.label_counts", "cxrjax.runtime.atomic_files",
     },
-    "cxrjax.compare": {
-        "cxrjax.findings", "cxrjax.metrics", "cxrjax.predictions", "cxrjax.statistics.*",
-        "cxrjax.whole",
+    "cxrjax.evaluation.compare_runs": {
+        "cxrjax.metrics.prediction_arrays", "cxrjax.metrics.classification", "cxrjax.io.predictions_csv", "cxrjax.statistics.*",
+        "cxrjax.runtime.atomic_files",
     },
 }  # fmt: skip
 TASKS: dict[str, set[str]] = {
-    "cxrjax.tasks": set(),
-    "cxrjax.tasks.finding_lungs": {*LEAVES, *NETWORKS, "cxrjax.data"},
-    "cxrjax.tasks.examples": {"cxrjax.cohort", "cxrjax.data", "cxrjax.tasks.finding_lungs"},
+    "cxrjax.training.task": set(),
+    "cxrjax.inference.lung_segmenter": {*LEAVES, *NETWORKS, "cxrjax.data.dataset"},
+    "cxrjax.training.classification_data": {
+        "cxrjax.data.batch",
+        "cxrjax.data.dataset",
+        "cxrjax.inference.lung_segmenter",
+    },
     "cxrjax.tasks.*": {
         *LEAVES,
         *NETWORKS,
-        "cxrjax.data",
-        "cxrjax.tasks",
-        "cxrjax.tasks.examples",
-        "cxrjax.tasks.finding_lungs",
+        "cxrjax.data.dataset",
+        "cxrjax.training.task",
+        "cxrjax.training.classification_data",
+        "cxrjax.inference.lung_segmenter",
     },
-    "cxrjax.supply": {"cxrjax.data", "cxrjax.devices", "cxrjax.sampling"},
-    "cxrjax.steps": {*LEAVES, "cxrjax.models", "cxrjax.supply", "cxrjax.tasks"},
+    "cxrjax.data.loader": {"cxrjax.data.dataset", "cxrjax.runtime.sharding", "cxrjax.data.sampler"},
+    "cxrjax.training.train_step": {*LEAVES, "cxrjax.models.registry", "cxrjax.data.loader", "cxrjax.training.task"},
 }
-BELOW = {*LEAVES, *NETWORKS, *DOORS_TO_THE_DISK, *TASKS, "cxrjax.calibration"}
+BELOW = {*LEAVES, *NETWORKS, *DOORS_TO_THE_DISK, *TASKS, "cxrjax.runs.calibration"}
 COMMANDS: dict[str, set[str]] = {
-    "cxrjax.train": BELOW,
-    "cxrjax.examine": BELOW | {"cxrjax.runtime.terminal"},  # what evaluate and predict share
-    "cxrjax.evaluate": BELOW | {"cxrjax.examine", "cxrjax.fit_gate", "cxrjax.score"},
-    "cxrjax.check_maps": BELOW,
+    "cxrjax.training.trainer": BELOW,
+    "cxrjax.inference.predictor": BELOW | {"cxrjax.runtime.terminal"},  # what evaluate and predict share
+    "cxrjax.evaluation.evaluate": BELOW | {"cxrjax.inference.predictor", "cxrjax.inference.fit_ood", "cxrjax.evaluation.scoring"},
+    "cxrjax.evaluation.saliency": BELOW,
     "cxrjax.audit": {"cxrjax.audit.run"},
-    "cxrjax.audit.pictures": set(),
-    "cxrjax.audit.tabular": {"cxrjax.io.*"},
-    "cxrjax.audit.rules": {"cxrjax.audit.scores"},
-    "cxrjax.audit.verdict": {"cxrjax.audit.rules", "cxrjax.audit.scores", "cxrjax.audit.words", "cxrjax.tables"},
-    "cxrjax.audit.words": {"cxrjax.audit.rules"},
-    "cxrjax.audit.*": BELOW | {"cxrjax.audit.*", "cxrjax.train", "cxrjax.evaluate", "cxrjax.findings"},
-    "cxrjax.predict": BELOW | {"cxrjax.examine"},
-    "cxrjax.report": BELOW | {"cxrjax.examine", "cxrjax.report.*"},
+    "cxrjax.audit.perturbations": set(),
+    "cxrjax.audit.metadata_baseline": {"cxrjax.io.*"},
+    "cxrjax.audit.criteria": {"cxrjax.audit.metrics"},
+    "cxrjax.audit.verdict": {"cxrjax.audit.criteria", "cxrjax.audit.metrics", "cxrjax.audit.formatting", "cxrjax.evaluation.tables"},
+    "cxrjax.audit.formatting": {"cxrjax.audit.criteria"},
+    "cxrjax.audit.*": BELOW | {"cxrjax.audit.*", "cxrjax.training.trainer", "cxrjax.evaluation.evaluate", "cxrjax.metrics.prediction_arrays"},
+    "cxrjax.inference.predict": BELOW | {"cxrjax.inference.predictor"},
+    "cxrjax.report": BELOW | {"cxrjax.inference.predictor", "cxrjax.report.*"},
     # cxrjax for its version
-    "cxrjax.report.*": BELOW | {"cxrjax", "cxrjax.examine", "cxrjax.findings", "cxrjax.report.*"},
+    "cxrjax.report.*": BELOW | {"cxrjax", "cxrjax.inference.predictor", "cxrjax.metrics.prediction_arrays", "cxrjax.report.*"},
     "cxrjax.export": BELOW | {"cxrjax.export.*"},
     # cxrjax for its version
     "cxrjax.export.*": BELOW | {"cxrjax", "cxrjax.export.*"},
-    "cxrjax.fit_gate": BELOW | {"cxrjax.examine"},
-    "cxrjax.compare_classes": BELOW | {"cxrjax.examine"},
-    "cxrjax.find_rate": BELOW | {"cxrjax.train"},
-    "cxrjax.cross_validate": BELOW | {"cxrjax.train", "cxrjax.evaluate"},
-    "cxrjax.commands": {
-        "configs.audit", "cxrjax.audit", "cxrjax.check_maps", "cxrjax.compare", "cxrjax.compare_classes",
-        "cxrjax.cross_validate", "cxrjax.data", "cxrjax.evaluate", "cxrjax.exchange", "cxrjax.export",
-        "cxrjax.find_rate", "cxrjax.fit_gate", "cxrjax.io.files", "cxrjax.predict", "cxrjax.predictions",
-        "cxrjax.report", "cxrjax.runs", "cxrjax.runtime.terminal", "cxrjax.score", "cxrjax.tables", "cxrjax.train",
-        "cxrjax.trust",
+    "cxrjax.inference.fit_ood": BELOW | {"cxrjax.inference.predictor"},
+    "cxrjax.evaluation.morphometry": BELOW | {"cxrjax.inference.predictor"},
+    "cxrjax.training.lr_finder": BELOW | {"cxrjax.training.trainer"},
+    "cxrjax.evaluation.cross_validation": BELOW | {"cxrjax.training.trainer", "cxrjax.evaluation.evaluate"},
+    "cxrjax.cli.commands": {
+        "configs.audit", "cxrjax.audit", "cxrjax.evaluation.saliency", "cxrjax.evaluation.compare_runs", "cxrjax.evaluation.morphometry",
+        "cxrjax.evaluation.cross_validation", "cxrjax.data.dataset", "cxrjax.evaluation.evaluate", "cxrjax.runs.weights", "cxrjax.export",
+        "cxrjax.training.lr_finder", "cxrjax.inference.fit_ood", "cxrjax.io.files", "cxrjax.inference.predict", "cxrjax.io.predictions_csv",
+        "cxrjax.report", "cxrjax.runs.run_dir", "cxrjax.runtime.terminal", "cxrjax.evaluation.scoring", "cxrjax.evaluation.tables", "cxrjax.training.trainer",
+        "cxrjax.evaluation.saliency_verdict",
     },
     # data, radiograph, runs and train for the errors that it puts in words
     "cxrjax.main": {
-        "cxrjax", "cxrjax.allocator", "cxrjax.arguments", "cxrjax.commands", "cxrjax.data", "cxrjax.devices",
-        "cxrjax.hosts", "cxrjax.io.limits", "cxrjax.programs", "cxrjax.radiograph", "cxrjax.runs", "cxrjax.runtime",
-        "cxrjax.runtime.*", "cxrjax.train",
+        "cxrjax", "cxrjax.runtime.malloc", "cxrjax.cli.arguments", "cxrjax.cli.commands", "cxrjax.data.dataset", "cxrjax.runtime.sharding",
+        "cxrjax.runtime.multihost", "cxrjax.io.limits", "cxrjax.runtime.compilation_cache", "cxrjax.io.radiograph", "cxrjax.runs.run_dir", "cxrjax.runtime",
+        "cxrjax.runtime.*", "cxrjax.training.trainer",
     },
 }  # fmt: skip
 ALLOWED: dict[str, set[str]] = {
@@ -166,7 +180,7 @@ ALLOWED: dict[str, set[str]] = {
     **TASKS,
     **COMMANDS,
     "data_prep": {"data_prep.*"},
-    "data_prep.*": {"data_prep", "data_prep.*", "cxrjax.io.*", "cxrjax.radiograph"},
+    "data_prep.*": {"data_prep", "data_prep.*", "cxrjax.io.*", "cxrjax.io.radiograph"},
     "data_prep.__main__": {"data_prep.*", "cxrjax.io.*", "cxrjax.runtime.signals"},
     "data_prep.text": {"data_prep.*", "cxrjax.runtime.terminal"},
     "data_prep.workers": {"data_prep.*", "cxrjax.runtime.signals"},
@@ -178,21 +192,21 @@ ALLOWED: dict[str, set[str]] = {
 ONLY: dict[str, set[str]] = {
     "tensorflow": set(),
     "torch": set(),
-    "orbax": {"cxrjax.checkpoints"},
+    "orbax": {"cxrjax.runs.checkpoints"},
     "absl": {"cxrjax.main"},
     "ml_collections.config_flags": {"cxrjax.main"},
-    "tensorflow_datasets": {"cxrjax.data", "cxrjax.io.prepared", "data_prep.*"},
-    "grain": {"cxrjax.data"},
+    "tensorflow_datasets": {"cxrjax.data.dataset", "cxrjax.io.prepared", "data_prep.*"},
+    "grain": {"cxrjax.data.dataset"},
     "matplotlib": {"cxrjax.figures.*"},
-    "tensorboardX": {"cxrjax.train", "cxrjax.history"},
+    "tensorboardX": {"cxrjax.training.trainer", "cxrjax.runs.history"},
     "apache_beam": {"data_prep.workers"},
     "h5py": {"cxrjax.io.keras_h5"},
     "huggingface_hub": {"cxrjax.pretrained.hub"},
-    "jax.export": {"cxrjax.export.stablehlo", "cxrjax.programs"},
+    "jax.export": {"cxrjax.export.stablehlo", "cxrjax.runtime.compilation_cache"},
     "jax2onnx": {"cxrjax.export.onnx"},
     "onnxruntime": {"cxrjax.export.onnx"},
-    "safetensors": {"cxrjax.pretrained.files", "cxrjax.pretrained.safetensors_file", "cxrjax.exchange"},
-    # It runs what a file names, which cxrjax.pretrained.unpickle does not; workers read what their parent just wrote.
+    "safetensors": {"cxrjax.pretrained.formats", "cxrjax.pretrained.safetensors_file", "cxrjax.runs.weights"},
+    # It runs what a file names, which cxrjax.pretrained.safe_unpickle does not; workers read what their parent just wrote.
     "pickle": {"data_prep.workers"},
     "jinja2": {"cxrjax.report.render"},
     "markupsafe": {"cxrjax.report.render"},
@@ -202,25 +216,41 @@ ONLY: dict[str, set[str]] = {
 # A module -> what it may not import: the command line holds no array code, configs are settings, networks know no disk.
 _DISK = {"os", "io", "pathlib", "shutil", "tempfile", "cv2", "pydicom"}
 NEVER: dict[str, set[str]] = {
-    **dict.fromkeys(("cxrjax.main", "cxrjax.commands"), {"numpy", "jax.numpy", "jax.lax"}),
+    **dict.fromkeys(("cxrjax.main", "cxrjax.cli.commands"), {"numpy", "jax.numpy", "jax.lax"}),
     "configs.*": {"numpy", "jax", *_DISK},
     **dict.fromkeys(
-        ("cxrjax.anatomy", "cxrjax.augment", "cxrjax.losses", "cxrjax.metrics", "cxrjax.optimisers"), _DISK
-    ),
-    **dict.fromkeys(
         (
-            "cxrjax.dense",
-            "cxrjax.faithfulness",
-            "cxrjax.patches",
-            "cxrjax.saliency",
-            "cxrjax.voting",
-            "cxrjax.models*",
-            "cxrjax.pipeline",
+            "cxrjax.ops.lung_masks",
+            "cxrjax.ops.augmentation",
+            "cxrjax.training.losses",
+            "cxrjax.metrics.classification",
+            "cxrjax.training.optimizers",
         ),
         _DISK,
     ),
-    **dict.fromkeys(("cxrjax.contrast", "cxrjax.lung_crop"), _DISK),
-    **dict.fromkeys(("cxrjax.patches", "cxrjax.saliency", "cxrjax.voting", "cxrjax.models*", "cxrjax.pipeline"), _DISK),
+    **dict.fromkeys(
+        (
+            "cxrjax.inference.dense",
+            "cxrjax.metrics.saliency",
+            "cxrjax.ops.patches",
+            "cxrjax.ops.cam",
+            "cxrjax.ops.voting",
+            "cxrjax.models.registry*",
+            "cxrjax.inference.pipeline",
+        ),
+        _DISK,
+    ),
+    **dict.fromkeys(("cxrjax.ops.contrast", "cxrjax.ops.lung_crop"), _DISK),
+    **dict.fromkeys(
+        (
+            "cxrjax.ops.patches",
+            "cxrjax.ops.cam",
+            "cxrjax.ops.voting",
+            "cxrjax.models.registry*",
+            "cxrjax.inference.pipeline",
+        ),
+        _DISK,
+    ),
 }
 
 
@@ -308,37 +338,58 @@ def test_every_row_places_a_module(tree: dict[str, str]) -> None:
 @pytest.mark.parametrize(
     ("module", "source", "fault"),
     [
-        ("cxrjax.voting", "from cxrjax import pipeline", "cxrjax.voting imports cxrjax.pipeline"),
-        ("cxrjax.voting", "from cxrjax.pipeline import diagnose", "cxrjax.voting imports cxrjax.pipeline"),
-        ("cxrjax.voting", "def vote():\n    import cxrjax.pipeline", "cxrjax.voting imports cxrjax.pipeline"),
-        ("cxrjax.voting", "from pathlib import Path", "cxrjax.voting imports pathlib.Path"),
-        ("cxrjax.pipeline", "from cxrjax.models.conv import Conv", "cxrjax.pipeline imports cxrjax.models.conv"),
-        ("cxrjax.train", "import orbax.checkpoint as ocp", "cxrjax.train imports orbax.checkpoint"),
+        ("cxrjax.ops.voting", "from cxrjax import pipeline", "cxrjax.ops.voting imports cxrjax.inference.pipeline"),
+        (
+            "cxrjax.ops.voting",
+            "from cxrjax.inference.pipeline import diagnose",
+            "cxrjax.ops.voting imports cxrjax.inference.pipeline",
+        ),
+        (
+            "cxrjax.ops.voting",
+            "def vote():\n    import cxrjax.inference.pipeline",
+            "cxrjax.ops.voting imports cxrjax.inference.pipeline",
+        ),
+        ("cxrjax.ops.voting", "from pathlib import Path", "cxrjax.ops.voting imports pathlib.Path"),
+        (
+            "cxrjax.inference.pipeline",
+            "from cxrjax.models.layers.conv import Conv",
+            "cxrjax.inference.pipeline imports cxrjax.models.layers.conv",
+        ),
+        (
+            "cxrjax.training.trainer",
+            "import orbax.checkpoint as ocp",
+            "cxrjax.training.trainer imports orbax.checkpoint",
+        ),
         ("cxrjax.main", "from jax import numpy as jnp", "cxrjax.main imports jax.numpy"),
-        ("cxrjax.data", "import tensorflow as tf", "cxrjax.data imports tensorflow"),
-        ("data_prep.phantom", "from cxrjax import patches", "data_prep.phantom imports cxrjax.patches"),
+        ("cxrjax.data.dataset", "import tensorflow as tf", "cxrjax.data.dataset imports tensorflow"),
+        ("data_prep.phantom", "from cxrjax import patches", "data_prep.phantom imports cxrjax.ops.patches"),
         ("cxrjax.helpers", "", "cxrjax.helpers is not in ALLOWED: say where it stands"),
     ],
 )
 def test_a_planted_import_is_found(module: str, source: str, fault: str) -> None:
-    stand_ins = dict.fromkeys(("cxrjax.pipeline", "cxrjax.patches", "cxrjax.models", "cxrjax.models.conv"), "")
+    stand_ins = dict.fromkeys(
+        ("cxrjax.inference.pipeline", "cxrjax.ops.patches", "cxrjax.models.registry", "cxrjax.models.layers.conv"), ""
+    )
     assert faults(stand_ins | {module: source}) == [fault]
 
 
 def test_what_is_allowed_is_let_through() -> None:
     tree = {
-        "cxrjax.models": "from cxrjax.models.conv import Conv",
-        "cxrjax.models.conv": "import jax.numpy as jnp",
-        "cxrjax.pipeline": "from cxrjax import models\nfrom cxrjax.models import build",
-        "cxrjax.checkpoints": "import orbax.checkpoint as ocp",
-        "data_prep.sources.jsrt": "import tensorflow_datasets as tfds\nfrom cxrjax.radiograph import read",
-        "cxrjax.radiograph": "import cv2",
+        "cxrjax.models.registry": "from cxrjax.models.layers.conv import Conv",
+        "cxrjax.models.layers.conv": "import jax.numpy as jnp",
+        "cxrjax.inference.pipeline": "from cxrjax import models\nfrom cxrjax.models.registry import build",
+        "cxrjax.runs.checkpoints": "import orbax.checkpoint as ocp",
+        "data_prep.sources.jsrt": "import tensorflow_datasets as tfds\nfrom cxrjax.io.radiograph import read",
+        "cxrjax.io.radiograph": "import cv2",
     }
     assert faults(tree) == []
 
 
 def test_a_planted_circle_is_found() -> None:
-    tree = {"cxrjax.pipeline": "from cxrjax import networks", "cxrjax.networks": "from cxrjax.pipeline import diagnose"}
+    tree = {
+        "cxrjax.inference.pipeline": "from cxrjax import networks",
+        "cxrjax.models.from_config": "from cxrjax.inference.pipeline import diagnose",
+    }
     with pytest.raises(CycleError):
         TopologicalSorter(known(tree)).prepare()
 

@@ -16,24 +16,16 @@ import pytest
 from sklearn.metrics import f1_score
 
 from configs import phantom_classify, phantom_segment
-from cxrjax import (
-    calibration,
-    check_maps,
-    compare_classes,
-    data,
-    evaluate,
-    fit_gate,
-    lesions,
-    morphology,
-    predict,
-    predictions,
-    programs,
-    report,
-    runs,
-    score,
-    train,
-)  # fmt: skip
-from cxrjax.statistics.calibration import apply_temperature
+from cxrjax import report  # fmt: skip
+from cxrjax.data import dataset
+from cxrjax.evaluation import evaluate, morphometry, saliency, scoring
+from cxrjax.inference import fit_ood, predict
+from cxrjax.io import lesions_csv, predictions_csv
+from cxrjax.metrics.calibration import apply_temperature
+from cxrjax.ops import morphometry as ops_morphometry
+from cxrjax.runs import calibration, run_dir
+from cxrjax.runtime import compilation_cache
+from cxrjax.training import trainer  # fmt: skip
 from data_prep.__main__ import main as prepare
 
 SIZE = 96
@@ -56,9 +48,9 @@ def folder(tmp_path_factory, small_segmenter):
     segment.training.epochs = 8
     classify.segmenter.workdir = str(folder / "segment")
     classify.patches.size, classify.patches.count, classify.patches.validation_count = 32, 8, 2
-    train.train(segment, folder / "segment")
-    train.train(classify, folder / "classify")
-    fit_gate.fit_gate(folder / "classify")
+    trainer.train(segment, folder / "segment")
+    trainer.train(classify, folder / "classify")
+    fit_ood.fit_gate(folder / "classify")
     evaluate.evaluate(folder / "segment", "test")
     evaluate.evaluate(folder / "classify", "test")
     return folder
@@ -66,7 +58,7 @@ def folder(tmp_path_factory, small_segmenter):
 
 def test_a_row_a_radiograph_and_scores_from_the_rows_alone(folder):
     place = folder / "classify" / "evaluation" / "test"
-    rows = predictions.read(place / "predictions.csv")
+    rows = predictions_csv.read(place / "predictions.csv")
     scores = json.loads((place / "metrics.json").read_text())
     assert len(rows) == len({row["path"] for row in rows}) == scores["all"]["n"]
     labels, findings = [row["label"] for row in rows], [row["finding"] for row in rows]
@@ -77,15 +69,15 @@ def test_a_row_a_radiograph_and_scores_from_the_rows_alone(folder):
     assert all(total == (8 if row["status"] == "ok" else 0) for total, row in zip(votes, rows, strict=True))
     assert {row["source_guess"] for row in rows} == {min(row["source_guess"] for row in rows)}  # one source, one guess
     (place / "metrics.json").unlink()
-    assert json.loads(json.dumps(score.score(folder / "classify", "test"))) == scores
+    assert json.loads(json.dumps(scoring.score(folder / "classify", "test"))) == scores
     uncertain = [row["entropy_within"] + row["entropy_between"] for row in rows if row["status"] == "ok"]
     assert all(0 <= entropy <= np.log(len(scores["all"]["classes"])) + 1e-5 for entropy in uncertain)
 
 
 def test_validation_is_examined_first_and_calibrates_the_run(folder, tmp_path):
-    validation = predictions.read(folder / "classify" / "evaluation" / "val" / "predictions.csv")
+    validation = predictions_csv.read(folder / "classify" / "evaluation" / "val" / "predictions.csv")
     run = folder / "classify"
-    known = calibration.load(run, runs.load_step(run, runs.load_config(run)))
+    known = calibration.load(run, run_dir.load_step(run, run_dir.load_config(run)))
     assert {row["split"] for row in validation} == {"val"} and known["n"] == len(validation)
     picture = cv2.GaussianBlur(np.random.default_rng(1).integers(0, 255, (90, 90)).astype(np.uint8), (0, 0), 5)
     cv2.imwrite(str(tmp_path / "a.png"), picture)
@@ -106,15 +98,15 @@ def test_validation_is_examined_first_and_calibrates_the_run(folder, tmp_path):
 
 def test_a_run_without_a_temperature_cannot_be_calibrated(folder, tmp_path):
     cv2.imwrite(str(tmp_path / "a.png"), np.zeros((64, 64), np.uint8))
-    with pytest.raises(runs.UnfitRun, match="no temperature"):
+    with pytest.raises(run_dir.UnfitRun, match="no temperature"):
         predict.predict(folder / "segment", tmp_path / "a.png", tmp_path / "out", calibrated=True)
 
 
 @pytest.mark.slow
 def test_the_maps_that_are_checked_are_those_that_were_evaluated(folder, tmp_path):
     run = folder / "classify"
-    rows = {row["path"]: row for row in predictions.read(run / "evaluation" / "test" / "predictions.csv")}
-    judged = check_maps.check_maps(run, "test")
+    rows = {row["path"]: row for row in predictions_csv.read(run / "evaluation" / "test" / "predictions.csv")}
+    judged = saliency.check_maps(run, "test")
     assert json.loads((run / "maps" / "test" / "checks.json").read_text()) == judged
     checks = list(csv.DictReader((run / "maps" / "test" / "checks.csv").read_text().splitlines()))
     assert [check["finding"] for check in checks] == [rows[check["path"]]["finding"] for check in checks]
@@ -126,13 +118,15 @@ def test_the_maps_that_are_checked_are_those_that_were_evaluated(folder, tmp_pat
 
     box, path = (10, 20, 30, 40), checks[0]["path"]
     (tmp_path / "lesions.csv").write_text(f"path,row,column,height,width\n{path},{','.join(map(str, box))}\n")
-    drawn = data.load_lesions(str(folder / "data"), "test", SIZE, "uniform", lesions.read(tmp_path / "lesions.csv"))
+    drawn = dataset.load_lesions(
+        str(folder / "data"), "test", SIZE, "uniform", lesions_csv.read(tmp_path / "lesions.csv")
+    )
     expected = np.zeros((SIZE, SIZE), bool)
     expected[10:40, 20:60] = True
     np.testing.assert_array_equal(drawn[0], expected)
     assert not drawn[1:].any()
-    with pytest.raises(data.MissingData, match="names no radiograph of test"):
-        data.load_lesions(str(folder / "data"), "test", SIZE, "uniform", {"other.png": [box]})
+    with pytest.raises(dataset.MissingData, match="names no radiograph of test"):
+        dataset.load_lesions(str(folder / "data"), "test", SIZE, "uniform", {"other.png": [box]})
 
 
 def test_segmentation_is_scored_by_structure(folder):
@@ -156,7 +150,7 @@ def test_a_run_needs_only_its_own_folder_and_goes_on_past_a_bad_file(folder, tmp
     assert [row["path"] for row in rows] == ["a.png", "b.png", "c.png"]
     assert rows[0]["status"] == "unreadable" and "truncated" in rows[0]["reason"]
     assert not (tmp_path / "out" / "a.png.figure.png").exists() and (tmp_path / "out" / "b.png.figure.png").exists()
-    read = predictions.read(tmp_path / "out" / "predictions.csv")
+    read = predictions_csv.read(tmp_path / "out" / "predictions.csv")
     assert [row["status"] for row in read] == [row["status"] for row in rows]
 
 
@@ -167,7 +161,9 @@ def test_a_prediction_depends_neither_on_its_neighbours_nor_on_who_shares_its_pa
         cv2.imwrite(str(tmp_path / "in" / f"{name}.png"), np.roll(picture, ord(name), axis=0))
     together = predict.predict(folder / "classify", tmp_path / "in", tmp_path / "all")[1]
     (tmp_path / "traced").mkdir()
-    monkeypatch.setattr(programs, "_traced", programs.Traced(tmp_path / "traced", programs.sum_code()))
+    monkeypatch.setattr(
+        compilation_cache, "_traced", compilation_cache.Traced(tmp_path / "traced", compilation_cache.sum_code())
+    )
     # Of devices there is one: what is shared between more is in test_hosts. The last finds all traced.
     for turn, (devices, traced) in enumerate([(1, 1), (2, 4), (2, 4)]):
         monkeypatch.setattr(jax, "device_count", lambda devices=devices: devices)
@@ -206,13 +202,13 @@ def test_the_same_picture_gets_the_same_answer(folder, tmp_path):
 @pytest.mark.parametrize("run", ["segment", "classify"])
 def test_the_report_shows_the_cases_and_scores_of_the_run(folder, run):
     page = report.write(folder / run, "test").read_text()
-    rows = predictions.read(folder / run / "evaluation" / "test" / "predictions.csv")
+    rows = predictions_csv.read(folder / run / "evaluation" / "test" / "predictions.csv")
     scores = json.loads((folder / run / "evaluation" / "test" / "metrics.json").read_text())["all"]
     main = scores["accuracy"] if run == "classify" else scores["structures"]["lungs"]["dice"]
     assert f"{main['value']:.3f}" in page and f"{main['interval'][0]:.3f}–{main['interval'][1]:.3f}" in page
     assert page.count("<dialog") == len(rows) and all(row["path"] in page for row in rows)
     assert "Model card" in (folder / run / "report" / "MODEL_CARD.md").read_text()
-    with pytest.raises(runs.UnfitRun, match="--split=val"):
+    with pytest.raises(run_dir.UnfitRun, match="--split=val"):
         report.write(folder / "segment", "val")
 
 
@@ -229,22 +225,21 @@ def test_what_is_out_of_place_is_flagged_or_refused_with_its_reason(folder, tmp_
         assert row["gate"] == same["gate"] == same["reason"] != ""
         assert row["status"] != "refused" == same["status"] and "finding" not in same
     assert (tmp_path / "flagged" / flagged[1]["picture"]).exists() and not list((tmp_path / "refused").glob("*.png"))
-    rows = predictions.read(folder / "classify" / "evaluation" / "test" / "predictions.csv")
+    rows = predictions_csv.read(folder / "classify" / "evaluation" / "test" / "predictions.csv")
     scores = json.loads((folder / "classify" / "evaluation" / "test" / "metrics.json").read_text())
     assert scores["all"]["flagged"] == sum(row["gate"] != "" for row in rows)
 
 
 def test_hearts_and_lungs_are_measured_by_either_run(folder):
     for run in ("segment", "classify"):
-        compare_classes.compare_classes(folder / run, "train")
+        morphometry.compare_classes(folder / run, "train")
     one, other = (
-        compare_classes.read(folder / run / "morphology" / "train" / "morphology.csv")
-        for run in ("segment", "classify")
+        morphometry.read(folder / run / "morphology" / "train" / "morphology.csv") for run in ("segment", "classify")
     )
     assert len(one) == len({row["path"] for row in one}) > 10
     for name in ("lungs_share", "lungs_mm2", "lung_mean"):  # one segmenter, the same radiographs
         assert [row[name] for row in one] == pytest.approx([row[name] for row in other], nan_ok=True)
-    assert set(one[0]) > set(morphology.MEASURES) and all(
+    assert set(one[0]) > set(ops_morphometry.MEASURES) and all(
         row["lungs_mm2"] > 1e3 for row in one if row["lungs_share"] > 0.1
     )
 

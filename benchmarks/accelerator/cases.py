@@ -15,8 +15,11 @@ from jax import Array
 from benchmarks import made_up
 from benchmarks.accelerator.sizes import Sizes
 from benchmarks.contestants import ours
-from cxrjax import anatomy, examine, models, networks, train
-from cxrjax.views import Network
+from cxrjax.inference import predictor
+from cxrjax.models import from_config, registry
+from cxrjax.models.spec import Network
+from cxrjax.ops import lung_masks
+from cxrjax.training import trainer
 
 Arrays = Mapping[str, np.ndarray]
 FAILED = "no more"
@@ -25,13 +28,13 @@ RADIOGRAPHS = "radiographs.npz"  # images uint8 [n, S, S] that are predicted, in
 
 def segmenter_logits(sizes: Sizes, folder: Path, precision: str) -> Arrays:
     """Return the log-probabilities of the segmenter for two pictures of noise."""
-    module = models.build(sizes.segmenter, len(anatomy.STRUCTURES), dtype=precision)
+    module = registry.build(sizes.segmenter, len(lung_masks.STRUCTURES), dtype=precision)
     return {"logits": _apply(Network(module, sizes.segmenter_size, 1), 2)}
 
 
 def classifier_logits(sizes: Sizes, folder: Path, precision: str) -> Arrays:
     """Return the logits of the classifier for eight patches of noise."""
-    module = models.build(sizes.classifier, len(made_up.CLASSES), dtype=precision)
+    module = registry.build(sizes.classifier, len(made_up.CLASSES), dtype=precision)
     return {"logits": _apply(Network(module, sizes.patch, 3), 8)}
 
 
@@ -39,7 +42,7 @@ def predictions(sizes: Sizes, folder: Path, precision: str) -> Arrays:
     """Return votes and lung masks of the radiographs, by the made-up run, whose precision is `auto`."""
     with np.load(folder / RADIOGRAPHS) as arrays:
         images = arrays["images"]
-    examiner = examine.Examiner(folder / "classifier", gated=False, most=len(images))
+    examiner = predictor.Examiner(folder / "classifier", gated=False, most=len(images))
     found = list(examiner.examine(images))
     return {"votes": np.stack([one.votes for one in found]), "lungs": np.stack([one.mask for one in found])}
 
@@ -63,20 +66,20 @@ CASES: Mapping[str, Callable[[Sizes, Path, str], Arrays]] = {
 }
 
 
-def segmenter_training(sizes: Sizes, precision: str, batch: int | None = None) -> train.Training:
+def segmenter_training(sizes: Sizes, precision: str, batch: int | None = None) -> trainer.Training:
     """Lay out a training of the segmenter on noise."""
     changes = {"segmenter.architecture": sizes.segmenter, "segmenter.size": sizes.segmenter_size}
     changes |= {"precision": precision, "training.batch_size": batch or sizes.segmenter_batches[0]}
     training = ours.lay_out_segmenter(changes, sizes.segmenter_size)
-    return _begin_alike(training, networks.segmenter(training.config))
+    return _begin_alike(training, from_config.segmenter(training.config))
 
 
-def classifier_training(sizes: Sizes, precision: str, batch: int | None = None) -> train.Training:
+def classifier_training(sizes: Sizes, precision: str, batch: int | None = None) -> trainer.Training:
     """Lay out a training of the classifier on noise."""
     changes = {"classifier.architecture": sizes.classifier, "image.size": sizes.image, "patches.size": sizes.patch}
     changes |= {"precision": precision, "training.batch_size": batch or sizes.classifier_batches[0]}
     training = ours.lay_out_classifier(changes, sizes.image)
-    return _begin_alike(training, networks.classifier(training.config))
+    return _begin_alike(training, from_config.classifier(training.config))
 
 
 def relative_error(found: np.ndarray, reference: np.ndarray) -> float:
@@ -86,7 +89,7 @@ def relative_error(found: np.ndarray, reference: np.ndarray) -> float:
     return float(np.linalg.norm(found - reference) / max(np.linalg.norm(reference), np.finfo(np.float64).tiny))
 
 
-def _begin_alike(training: train.Training, network: Network) -> train.Training:
+def _begin_alike(training: trainer.Training, network: Network) -> trainer.Training:
     """Have a training begin from weights that NumPy draws."""
     training.task = training.task._replace(init=lambda key: made_up.draw_weights(network))
     return training
@@ -99,7 +102,7 @@ def _apply(network: Network, count: int) -> np.ndarray:
     return np.asarray(run(made_up.draw_weights(network), x))
 
 
-def _step(training: train.Training) -> Arrays:
+def _step(training: trainer.Training) -> Arrays:
     """What one step makes of all that changes: Adam's mean gradient is a tenth of the gradient."""
     state = training.step(training.begin(0), 0)
     parts = {"params": state.params, "statistics": state.batch_stats, "optimizer": state.optimiser}

@@ -14,8 +14,10 @@ from benchmarks.accelerator import machine, peers
 from benchmarks.accelerator.rows import Row
 from benchmarks.accelerator.sizes import Sizes
 from benchmarks.accelerator.timing import compile_all, measure, read_peak
-from cxrjax import models, networks, pipeline, runs, views
-from cxrjax.models import convolution
+from cxrjax.inference import inputs, pipeline
+from cxrjax.models import from_config, registry
+from cxrjax.models.cpu import conv2d
+from cxrjax.runs import run_dir
 
 PART = "inference"
 WANTED = "wanted: 1.3 times torch.compile"
@@ -27,12 +29,12 @@ def run(sizes: Sizes, folder: Path) -> Iterator[Row]:
     theirs, reason = peers.ask("inference", sizes, folder, PEERS)
     if reason:
         yield Row(PART, "PyTorch", reason)
-    config = runs.load_config(folder / "classifier")
-    held = jax.device_put(runs.load_networks(folder / "classifier", config))
+    config = run_dir.load_config(folder / "classifier")
+    held = jax.device_put(run_dir.load_networks(folder / "classifier", config))
     stages_of = peers.middle(sizes)
     programs = {f"whole, batch of {n}": whole(config, held, n) for n in sizes.batches}
     programs |= stages(config, held, stages_of)
-    dense = runs.load_config(folder / "classifier")
+    dense = run_dir.load_config(folder / "classifier")
     dense.patches.mode, dense.patches.context = "dense", 0
     programs[f"whole, dense, batch of {stages_of}"] = whole(dense, held, stages_of)
     programs |= stems(sizes, stages_of)
@@ -61,20 +63,20 @@ def stages(config: Any, held: Any, count: int) -> dict[str, tuple[Any, tuple[Any
     images, keys = _draw(config, count)
     lungs = jnp.ones(images.shape, bool)
     sure = jnp.ones(count)
-    cells = models.count_cells(classifier.module, classifier.size, classifier.channels)
+    cells = registry.count_cells(classifier.module, classifier.size, classifier.channels)
     width = held["classifier"]["params"]["head"]["linear_0"]["kernel"].shape[0]
     features = jax.random.uniform(jax.random.key(1), (count, settings.patch_count, cells, cells, width))
     logits = jax.random.normal(jax.random.key(2), (count, settings.patch_count, len(made_up.CLASSES)))
     centers = jax.random.randint(jax.random.key(3), (*logits.shape[:2], 2), 0, config.image.size)
 
     def classify(variables: Any, *radiographs: Any) -> Any:
-        prepared = models.prepare(variables)
+        prepared = registry.prepare(variables)
         return pipeline.classify_each(classifier, prepared, radiographs, settings, lambda image, looks: looks[1:3])
 
     def conclude(variables: Any, images: Any, *looks: Any) -> Any:
         def one(image: Any, *seen: Any) -> Any:
             counted = jnp.ones(settings.patch_count, bool)
-            return pipeline.tell(classifier, variables, image, views.Looks(*seen, counted), settings)[:2]
+            return pipeline.tell(classifier, variables, image, inputs.Looks(*seen, counted), settings)[:2]
 
         return jax.vmap(one)(images, *looks)
 
@@ -90,7 +92,7 @@ def stems(sizes: Sizes, count: int) -> dict[str, tuple[Any, tuple[Any, ...]]]:
     """The classifier's first convolution of gray patches, by blocks of pixels and by XLA's own."""
     x = jax.random.uniform(jax.random.key(0), (count * sizes.chunk, sizes.patch, sizes.patch, 1), jnp.bfloat16)
     kernel = jax.random.normal(jax.random.key(1), (7, 7, 1, 64), jnp.bfloat16)
-    forms = {"by blocks": convolution.by_blocks, "by XLA's own": convolution.by_library}
+    forms = {"by blocks": conv2d.by_blocks, "by XLA's own": conv2d.by_library}
     return {
         f"first convolution of {len(x)} patches, {name}": (
             jax.jit(partial(form, stride=2, padding=3)),
@@ -139,8 +141,8 @@ def _time(
 
 
 def _networks(config: Any) -> tuple[Any, Any, Any]:
-    settings = networks.settings(config, config.patches.count)
-    return networks.segmenter(config), networks.classifier(config), settings
+    settings = from_config.settings(config, config.patches.count)
+    return from_config.segmenter(config), from_config.classifier(config), settings
 
 
 def _draw(config: Any, count: int) -> tuple[Any, Any]:

@@ -24,8 +24,12 @@ from benchmarks.accelerator.rows import Row
 from benchmarks.accelerator.sizes import Sizes
 from benchmarks.side_by_side import ROOT
 from configs import oh2020_classify, oh2020_segment
-from cxrjax import evaluate, examine, exchange, runs, train
-from cxrjax.checkpoints import Checkpoints
+from cxrjax.evaluation import evaluate
+from cxrjax.inference import predictor
+from cxrjax.runs import run_dir
+from cxrjax.runs import weights as exchange
+from cxrjax.runs.checkpoints import Checkpoints
+from cxrjax.training import trainer
 
 PART = "learned"
 MOST = 15 * 2**20  # bytes of a file that comes back
@@ -75,9 +79,9 @@ def _classifier_config(sizes: Sizes, folder: Path, segmenter: Path) -> ConfigDic
 def _learn(config: ConfigDict, workdir: Path, seconds: float) -> Iterator[Row]:
     """Train for so many seconds, compiling among them, and keep the last weights as the best ones."""
     until = time.monotonic() + seconds
-    train.prepare(config, workdir)
-    runs.start(workdir, config)
-    training = train.Training(config, train.build_task(config, workdir))
+    trainer.prepare(config, workdir)
+    run_dir.start(workdir, config)
+    training = trainer.Training(config, trainer.build_task(config, workdir))
     state, number = training.step(training.begin(0), 0), 1
     jax.block_until_ready(state)
     start = time.monotonic()
@@ -98,7 +102,7 @@ def _score(workdir: Path, sizes: Sizes) -> Iterator[Row]:
     """Scores on the test split; of noise, which has none, on its validation."""
     split = "test" if packed.is_packed(sizes) else "val"
     scores = evaluate.evaluate(workdir, split)["all"]
-    task = runs.load_config(workdir).task
+    task = run_dir.load_config(workdir).task
     if task == "segment":
         yield _say(f"Dice of the lungs, {split}", scores["structures"]["lungs"]["dice"])
     else:
@@ -141,7 +145,7 @@ def join(pieces: list[Path], target: Path) -> None:
 def import_both(out: Path, configs: Path, folder: Path) -> Path:
     """Make runs of the weights that came back, as on any machine; the classifier's."""
     for name in ("segmenter", "classifier"):
-        config = runs.load_config(configs if name == "classifier" else configs / "segmenter")
+        config = run_dir.load_config(configs if name == "classifier" else configs / "segmenter")
         joined = folder / f"{name}.safetensors"
         join(sorted(out.glob(f"{name}_*.safetensors")), joined)
         if name == "classifier":
@@ -173,7 +177,7 @@ def predict(workdir: Path, folder: Path) -> np.ndarray:
     """Votes int [n, K] of FOLDER/images.npz."""
     with np.load(folder / "images.npz") as arrays:
         images = arrays["images"]
-    examiner = examine.Examiner(workdir, gated=False, most=len(images))
+    examiner = predictor.Examiner(workdir, gated=False, most=len(images))
     return np.stack([one.votes for one in examiner.examine(images)])
 
 

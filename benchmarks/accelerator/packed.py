@@ -10,7 +10,7 @@ from benchmarks import made_up
 from benchmarks.accelerator.sizes import Sizes
 from benchmarks.side_by_side import ROOT
 from configs import base
-from cxrjax import data
+from cxrjax.data import dataset
 
 PACK = ROOT / ".pack"  # ignored by git, and carried to the machine
 FEW = 4  # radiographs of noise, at tiny sizes
@@ -39,8 +39,8 @@ def read_files(sizes: Sizes) -> Iterator[tuple[str, bytes]]:
             yield f"{row.id}.png", source.read(row, None).image
         return
     directory = str(PACK / "data" / "findings")
-    for split in data.list_splits(directory):
-        for example in data.stream(directory, split):
+    for split in dataset.list_splits(directory):
+        for example in dataset.stream(directory, split):
             yield example["path"], bytes(example["image"])
 
 
@@ -51,5 +51,5 @@ def load_images(count: int, sizes: Sizes) -> np.ndarray:
     config: ConfigDict = base.get_config()
     config.data.directory = str(PACK / "data" / "findings")
     config.image.size = sizes.image
-    stored = data.open_as(config, "test")
+    stored = dataset.open_as(config, "test")
     return stored.take(np.linspace(0, len(stored) - 1, count).astype(int)).images

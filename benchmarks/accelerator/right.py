@@ -11,7 +11,8 @@ import numpy as np
 from benchmarks.accelerator import cases
 from benchmarks.accelerator.rows import Row
 from benchmarks.accelerator.sizes import Sizes
-from cxrjax import metrics, train
+from cxrjax.metrics import classification
+from cxrjax.training import trainer
 
 PART = "right"
 WANTED = {"float32": 1e-5, "bfloat16": 1e-2}
@@ -83,7 +84,7 @@ def compare_predictions(found: cases.Arrays, reference: cases.Arrays) -> Iterato
     yield Row(PART, "labels that are the CPU's, where it is sure", f"{(same & sure).sum()} of {sure.sum()}")
     moved = np.abs(found["votes"] - reference["votes"]).sum(1) / 2
     yield Row(PART, "votes that differ, most of any radiograph", float(moved.max()), "votes")
-    dice = [metrics.dice(*pair) for pair in zip(found["lungs"], reference["lungs"], strict=True)]
+    dice = [classification.dice(*pair) for pair in zip(found["lungs"], reference["lungs"], strict=True)]
     yield Row(PART, "Dice of lungs with the CPU's, lowest", float(np.min(dice)), note="wanted > 0.99")
 
 
@@ -94,7 +95,7 @@ def _order() -> list[tuple[str, str]]:
     return order + [(f"{task} step", precision) for precision in WANTED for task in ("classifier", "segmenter")]
 
 
-def _walk(training: train.Training, count: int) -> tuple[list[np.ndarray], float]:
+def _walk(training: trainer.Training, count: int) -> tuple[list[np.ndarray], float]:
     """The leaves of the state after so many steps from the start, and the seconds of one but the first."""
     state = training.step(training.begin(0), 0)
     jax.block_until_ready(state)

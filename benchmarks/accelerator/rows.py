@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.record import write_table
-from cxrjax import whole
+from cxrjax.runtime import atomic_files
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ class Report:
     def save(self) -> None:
         """Write all that is known so far."""
         record = self.known | {"rows": [asdict(row) | {"ratio": row.ratio} for row in self.rows]}
-        whole.write(self._path, (json.dumps(record, indent=2) + "\n").encode())
+        atomic_files.write(self._path, (json.dumps(record, indent=2) + "\n").encode())
 
     def table(self) -> str:
         """All rows in Markdown."""

@@ -1,4 +1,4 @@
-"""A radiograph for networks that are not ours: in NumPy and OpenCV, as `cxrjax.standardise` does it.
+"""A radiograph for networks that are not ours: in NumPy and OpenCV, as `cxrjax.data.preprocessing` does it.
 
 Of borders only a blank lower one is cut off (`config.image.borders = "bottom"`).
 """

@@ -7,12 +7,13 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-from cxrjax import runs, whole
 from cxrjax.io import json_file
+from cxrjax.runs import run_dir
+from cxrjax.runtime import atomic_files
 
 VERSION = 4  # raised by hand whenever a control does, or shows, anything else than before
 FILE = "made_of.json"
-_NETWORKS = ("config.json", "checkpoints/best", runs.SEGMENTER)
+_NETWORKS = ("config.json", "checkpoints/best", run_dir.SEGMENTER)
 
 
 def take(workdir: Path, cases: Sequence[Sequence[Mapping[str, Any]]]) -> dict[str, Any]:
@@ -40,7 +41,7 @@ def claim(folder: Path, made_of: Mapping[str, Any]) -> Path | None:
         aside = folder.rename(next(name for name in names if not name.exists()))
     folder.mkdir(parents=True, exist_ok=True)
     if not note.exists():
-        whole.write(note, (json.dumps(made_of, indent=2) + "\n").encode())
+        atomic_files.write(note, (json.dumps(made_of, indent=2) + "\n").encode())
     return aside
 
 

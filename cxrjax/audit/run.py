@@ -19,12 +19,16 @@ from typing import Any
 import jax
 from ml_collections import ConfigDict
 
-from cxrjax import figures, findings, metrics, predictions, programs, runs, tables, whole
-from cxrjax.audit import fingerprint, planted, scores, verdict, words
-from cxrjax.audit.controls import CONTROLS, Control, Outcome
-from cxrjax.audit.material import Material, NotDone
-from cxrjax.io import json_file
-from cxrjax.runtime import terminal
+from cxrjax import plotting
+from cxrjax.audit import fingerprint, formatting, markers, verdict
+from cxrjax.audit import metrics as scores
+from cxrjax.audit.context import Material, NotDone
+from cxrjax.audit.experiments import CONTROLS, Control, Outcome
+from cxrjax.evaluation import tables
+from cxrjax.io import json_file, predictions_csv
+from cxrjax.metrics import baselines, prediction_arrays
+from cxrjax.runs import run_dir
+from cxrjax.runtime import atomic_files, compilation_cache, terminal
 
 
 def audit(workdir: Path, split: str, config: ConfigDict) -> dict[str, Any]:
@@ -49,16 +53,16 @@ def audit(workdir: Path, split: str, config: ConfigDict) -> dict[str, Any]:
     aside = fingerprint.claim(folder, fingerprint.take(workdir, material.cases))
     if aside:
         terminal.say(f"audit: {folder} was of another network, of other data or of older code; it is kept as {aside}")
-    runs.start(folder, config)
+    run_dir.start(folder, config)
     with _compiled_once():
         for control in CONTROLS:
             if control.kept:
                 _carry_out(control, material, folder / "controls")
     result = conclude(material, folder)
-    whole.write(folder / "audit.json", (json.dumps(result, indent=2, allow_nan=False) + "\n").encode())
-    whole.write(folder / "audit.md", (summarise(result) + "\n").encode())
+    atomic_files.write(folder / "audit.json", (json.dumps(result, indent=2, allow_nan=False) + "\n").encode())
+    atomic_files.write(folder / "audit.md", (summarise(result) + "\n").encode())
     for form in ("png", "svg"):
-        figures.draw_audit(result, scores.HEADLINE, folder / f"audit.{form}")
+        plotting.draw_audit(result, scores.HEADLINE, folder / f"audit.{form}")
     return result
 
 
@@ -66,7 +70,7 @@ def conclude(material: Material, folder: Path) -> dict[str, Any]:
     """What audit.json says, from the rows of the run and of the controls in a folder."""
     rows, classes = material.rows, material.classes
     labels = [row["label"] for row in rows]
-    chance = metrics.guess_blindly(material.known[1], labels, classes)
+    chance = baselines.guess_blindly(material.known[1], labels, classes)
     outcomes = {
         control.name: _read(folder / "controls" / control.name) if control.kept else _try(control, material)
         for control in CONTROLS
@@ -75,7 +79,7 @@ def conclude(material: Material, folder: Path) -> dict[str, Any]:
     result = {
         "split": material.split,
         "n": len(rows),
-        **findings.count_patients(rows),
+        **prediction_arrays.count_patients(rows),
         "score": whole_run["scores"],
         "chance": chance,
         "shared_patients": len(material.shared_patients),
@@ -93,7 +97,7 @@ def summarise(result: dict[str, Any]) -> str:
     """The verdict, and the scores as a table in Markdown."""
 
     def cells(of: dict[str, Any]) -> str:
-        return " | ".join(words.interval(of[name]) if of else "–" for name in scores.METRICS)
+        return " | ".join(formatting.interval(of[name]) if of else "–" for name in scores.METRICS)
 
     lines = [result["verdict"]["paragraph"], ""]
     if result["verdict"]["cannot_support"]:
@@ -106,7 +110,7 @@ def summarise(result: dict[str, Any]) -> str:
         "| chance | | " + " | ".join(f"{result['chance'][name]:.3f}" for name in scores.METRICS) + " | |",
     ]
     for one in result["controls"]:
-        share = words.percent(one["share"]) if one["share"] else ""
+        share = formatting.percent(one["share"]) if one["share"] else ""
         lines.append(f"| {one['title']} | {one['by']} | {cells(one['scores'])} | {share} |")
     lines += [""] + [f"- {one['title']} ({one['by']}): {one['note']}" for one in result["controls"] if one["note"]]
     unit = "radiograph, for the patients are not known" if tables.knows_no_patient(result) else "patient"
@@ -128,14 +132,14 @@ def _carry_out(control: Control, material: Material, folder: Path) -> None:
     begun = folder / f".{control.name}.partial"
     shutil.rmtree(begun, ignore_errors=True)
     begun.mkdir(parents=True)
-    columns = predictions.classification_columns(material.classes)
-    predictions.write(begun / "predictions.csv", outcome.rows, columns)
+    columns = predictions_csv.classification_columns(material.classes)
+    predictions_csv.write(begun / "predictions.csv", outcome.rows, columns)
     if outcome.unmarked is not None:
-        predictions.write(begun / "unmarked.csv", outcome.unmarked, columns)
+        predictions_csv.write(begun / "unmarked.csv", outcome.unmarked, columns)
     for number, rows in enumerate(outcome.repeats, 2):
-        predictions.write(begun / f"training_{number}.csv", rows, columns)
+        predictions_csv.write(begun / f"training_{number}.csv", rows, columns)
     facts = {"note": outcome.note, "facts": outcome.facts}
-    whole.write(begun / "facts.json", (json.dumps(facts, indent=2, allow_nan=False) + "\n").encode())
+    atomic_files.write(begun / "facts.json", (json.dumps(facts, indent=2, allow_nan=False) + "\n").encode())
     begun.rename(done)
 
 
@@ -153,9 +157,9 @@ def _read(folder: Path) -> Outcome:
     if not isinstance(known.get("note"), str) or not isinstance(known.get("facts"), dict | None):
         raise json_file.DamagedFile(file, "it has no note and facts", remedy)
     unmarked = folder / "unmarked.csv"
-    rows = predictions.read(folder / "predictions.csv")
-    repeats = tuple(predictions.read(file) for file in sorted(folder.glob("training_*.csv")))
-    without = predictions.read(unmarked) if unmarked.exists() else None
+    rows = predictions_csv.read(folder / "predictions.csv")
+    repeats = tuple(predictions_csv.read(file) for file in sorted(folder.glob("training_*.csv")))
+    without = predictions_csv.read(unmarked) if unmarked.exists() else None
     return Outcome(rows, known["note"], known["facts"], without, repeats)
 
 
@@ -177,7 +181,7 @@ def _describe(
     if not control.share:
         known["share"] = None
     if outcome.unmarked is not None:
-        known["flips"] = planted.count_flips(outcome.rows, outcome.unmarked, outcome.facts["target"])
+        known["flips"] = markers.count_flips(outcome.rows, outcome.unmarked, outcome.facts["target"])
     return entry | known
 
 
@@ -194,8 +198,8 @@ def _compiled_once() -> Iterator[None]:
         yield
         return
     with tempfile.TemporaryDirectory() as folder:
-        programs.keep(folder)
+        compilation_cache.keep(folder)
         try:
             yield
         finally:
-            programs.keep("")
+            compilation_cache.keep("")

@@ -3,11 +3,11 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from cxrjax import tables
-from cxrjax.audit import rules
-from cxrjax.audit.rules import Numbers
-from cxrjax.audit.scores import HEADLINE, reach
-from cxrjax.audit.words import interval, join, name_place, percent
+from cxrjax.audit import criteria
+from cxrjax.audit.criteria import Numbers
+from cxrjax.audit.formatting import interval, join, name_place, percent
+from cxrjax.audit.metrics import HEADLINE, reach
+from cxrjax.evaluation import tables
 
 NAMES = {"macro_auroc": "macro AUROC", "macro_f1": "macro F1", "accuracy": "accuracy"}
 
@@ -73,7 +73,7 @@ def _shortcuts(audit: Numbers) -> list[str]:
     if all(one["share"] is None for one in tried):
         return ["The score cannot be told from chance, so that there is nothing for a shortcut to explain."]
     tried.sort(key=_reached, reverse=True)
-    found = [one for one in tried if rules.is_found(one)]
+    found = [one for one in tried if criteria.is_found(one)]
     if not found:
         return [_none_found(tried, audit["chance"][HEADLINE])]
     said = []
@@ -97,7 +97,7 @@ def _none_found(tried: Sequence[Numbers], chance: float) -> str:
     most = min(max([0.0, *ends]), 1.0) if ends else 1.0
     reached = f"reaches a macro AUROC of {interval(first['scores'][HEADLINE])}, where chance is {chance:.2f}"
     room = f"the intervals leave room for {most:.0%} of what the score is above chance"
-    if most > rules.ROOM:
+    if most > criteria.ROOM:
         return (
             "The radiographs are too few to tell whether a shortcut is at work: the strongest tried, the "
             f"{first['title']}, {reached}, and {room}."
@@ -112,13 +112,13 @@ def _none_found(tried: Sequence[Numbers], chance: float) -> str:
 
 def _place(control: Numbers) -> list[str]:
     place = control.get("place")
-    if not place or place["agreement"] <= rules.TOGETHER or place["drop"] < rules.CARRIES:
+    if not place or place["agreement"] <= criteria.TOGETHER or place["drop"] < criteria.CARRIES:
         return []
     return [f"What the {control['title']} tells of {place['class']} lies in {name_place(place)}."]
 
 
 def _left(audit: Numbers, by_name: Numbers) -> list[str]:
-    found = [one for one in audit["controls"] if one["kind"] == "shortcut" and rules.is_found(one)]
+    found = [one for one in audit["controls"] if one["kind"] == "shortcut" and criteria.is_found(one)]
     said = []
     if found:
         strongest = max(found, key=_reached)
@@ -134,7 +134,7 @@ def _left(audit: Numbers, by_name: Numbers) -> list[str]:
     within = by_name["within_source"]["scores"][HEADLINE] if "within_source" in by_name else None
     if within and within["value"] is not None:
         chance = audit["chance"][HEADLINE]
-        told = rules.is_above(within, chance) or rules.is_below(within, chance)
+        told = criteria.is_above(within, chance) or criteria.is_below(within, chance)
         end = "" if told else ", which cannot be told from chance"
         said.append(
             "Among radiographs of one source, where the source cannot help, the network's macro AUROC is "
@@ -154,7 +154,7 @@ def _content(by_name: Numbers) -> list[str]:
 
 def _box(by_name: Numbers) -> list[str]:
     """Say how much the background's box tells by itself."""
-    if not {"background", "box"} <= by_name.keys() or not rules.is_found(by_name["background"]):
+    if not {"background", "box"} <= by_name.keys() or not criteria.is_found(by_name["background"]):
         return []
     return [
         "In the background the lungs are a black box, and the box by itself, which tells their size and place and "
@@ -172,7 +172,7 @@ def _elsewhere(audit: Numbers, by_name: Numbers) -> list[str]:
         "with the source"
     )
     change = left["change"]["accuracy"]
-    if rules.is_below(change, 0) and not rules.collapses(left, audit["chance"]):
+    if criteria.is_below(change, 0) and not criteria.collapses(left, audit["chance"]):
         said += f": recognition falls by {percent(_fall(change))}"
     return [f"{said}."]
 
@@ -181,14 +181,14 @@ def _altered(audit: Numbers, by_name: Numbers) -> list[str]:
     said, chance = [], audit["chance"][HEADLINE]
     for name, what in (("common_levels_network", "grey levels"), ("common_resolution_network", "sharpness")):
         change = by_name[name]["change"] if name in by_name else None
-        if change and rules.is_below(change[HEADLINE], 0):
+        if change and criteria.is_below(change[HEADLINE], 0):
             said.append(
                 f"With the {what} of all radiographs made alike the network loses {interval(_fall(change[HEADLINE]))} "
                 "of macro AUROC, by the loss of a source's mark or by being shown what it never saw."
             )
     for name in ("background_network", "border_network"):
         seen = by_name[name]["scores"][HEADLINE] if name in by_name else None
-        if rules.is_above(seen, chance + rules.SEEN):
+        if criteria.is_above(seen, chance + criteria.SEEN):
             said.append(f"Shown the {by_name[name]['title']}, the network itself still reaches {interval(seen)}.")
     return said
 
@@ -200,7 +200,7 @@ def _marks(by_name: Numbers) -> list[str]:
         if mark["flips"]["value"] is None:
             everything = f"every radiograph was found to be {mark['target']} already"
             said.append(f"a {mark['title']} could not be tried, for {everything}")
-        elif rules.is_caught(mark):
+        elif criteria.is_caught(mark):
             said.append(f"{turned} and was seen in its place, {name_place(mark['place'])}")
         else:
             seen = f"was seen in its place in {mark['place']['hits']:.0%} of the pictures"
@@ -215,14 +215,14 @@ def _shuffled(audit: Numbers) -> list[str]:
         return []
     low, high = min(reached), max(reached)
     ends = f"{low:.2f} to {high:.2f}" if len(reached) > 1 else f"{low:.2f}"
-    if rules.leaks(shuffled, audit["chance"]):
+    if criteria.leaks(shuffled, audit["chance"]):
         return [
             f"With labels shuffled the small network still reaches {ends}: something leaks, and no score here holds."
         ]
     times = f" (shuffled {len(reached)} times)" if len(reached) > 1 else ""
     said = f"With labels shuffled the small network reaches {ends}{times}"
-    least = rules.least_leak(shuffled, audit["chance"])
-    if least > audit["chance"][HEADLINE] + rules.BLIND:
+    least = criteria.least_leak(shuffled, audit["chance"])
+    if least > audit["chance"][HEADLINE] + criteria.BLIND:
         return [f"{said}, but only a leak that lifts it above {least:.2f} could be seen among so few radiographs."]
     return [f"{said}: no leak is seen, where one that lifts it above {least:.2f} would be."]
 
@@ -237,17 +237,17 @@ def _cannot_support(audit: Numbers, by_name: Numbers) -> list[tuple[str, str]]:
     else:
         claims += _inseparable(audit["sources"])
     for name in ("source", "facts") if len(everywhere) > 1 else ():
-        if told := rules.decided(by_name.get(name)):
+        if told := criteria.decided(by_name.get(name)):
             claims.append((f"any score of {join(told)}", f"knowing the {_enough(by_name[name], told)}"))
             break
     for one in audit["controls"]:
-        found = one["kind"] == "shortcut" and one["by"] == "small network" and rules.is_found(one)
-        if found and (told := rules.decided(one)):
+        found = one["kind"] == "shortcut" and one["by"] == "small network" and criteria.is_found(one)
+        if found and (told := criteria.decided(one)):
             claims.append((f"that the lungs are what tells {join(told)}", f"seeing the {_enough(one, told)}"))
     if audit.get("shared_patients", 0):
         claims.append(("any score, on patients that the network has not seen", "patients of training are in the split"))
     left = by_name.get("leave_source_out")
-    if left and left["against"] and rules.collapses(left, audit["chance"]):
+    if left and left["against"] and criteria.collapses(left, audit["chance"]):
         reason = f"the small network recognises {percent(left['scores']['accuracy'])}"
         claims.append(("that a class is recognised in a source that was not trained on", reason))
     return claims

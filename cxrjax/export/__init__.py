@@ -18,8 +18,10 @@ import jax
 import numpy as np
 from ml_collections import ConfigDict
 
-from cxrjax import calibration, ensemble, runs, whole
-from cxrjax.export import onnx, proof, settings, stablehlo
+from cxrjax.export import manifest, onnx, stablehlo, verify
+from cxrjax.inference import ensemble
+from cxrjax.runs import calibration, run_dir
+from cxrjax.runtime import atomic_files
 
 ONNX_PACKAGES = ("jax2onnx", "onnxruntime")  # cxrjax[onnx]
 
@@ -39,35 +41,35 @@ def export_run(workdir: Path, target: Path) -> list[str]:
         UnequalExport: a file, read back, does not give what the run gives.
         OSError: the folder is not empty, or cannot be written. After any error it is as it was.
     """
-    config = runs.load_config(workdir)
+    config = run_dir.load_config(workdir)
     config.precision = "float32"
-    step = runs.load_step(workdir, config)
+    step = run_dir.load_step(workdir, config)
     variables = _load(workdir, config)
     known = calibration.load(workdir, step) if calibration.is_of(workdir, step) else {"temperature": None}
     described, differences = {}, {}
-    with whole.folder(target) as folder:
+    with atomic_files.folder(target) as folder:
 
         def keep(name: str, exported: stablehlo.Program | onnx.Model, given: tuple, wanted: Mapping[str, Any]) -> None:
             (folder / name).write_bytes(exported.data)
             described[name] = exported.describe()
-            differences[name] = proof.compare(name, exported.run(*given), wanted, exported.unit)
+            differences[name] = verify.compare(name, exported.run(*given), wanted, exported.unit)
 
-        program, given = stablehlo.build(config, variables), proof.draw_batch(config)
+        program, given = stablehlo.build(config, variables), verify.draw_batch(config)
         whole_run = "segment.stablehlo" if config.task == "segment" else "diagnose.stablehlo"
         keep(whole_run, stablehlo.convert(program, given), given, jax.jit(program)(*given))
         if all(importlib.util.find_spec(package) for package in ONNX_PACKAGES):
             for name, network, function in onnx.list_networks(config, variables):
-                x = proof.draw_input(network)
+                x = verify.draw_input(network)
                 keep(f"{name}.onnx", onnx.convert(function, network), (x,), jax.jit(function)(x))
-        told = settings.describe(config, known["temperature"], step)
-        told |= {"files": described, "proof": proof.tell(differences)}
+        told = manifest.describe(config, known["temperature"], step)
+        told |= {"files": described, "proof": verify.tell(differences)}
         (folder / "settings.json").write_text(json.dumps(told, indent=2) + "\n")
     return [*described, "settings.json"]
 
 
 def _load(workdir: Path, config: ConfigDict) -> dict[str, Any]:
     """The weights of a run, of a classifier's members those of all."""
-    variables = runs.load_networks(workdir, config)
+    variables = run_dir.load_networks(workdir, config)
     if config.task == "classify" and config.evaluation.members > 1:
         variables["classifier"] = ensemble.load(workdir, config.evaluation.members)
     return jax.tree.map(np.asarray, variables)

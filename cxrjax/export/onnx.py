@@ -13,9 +13,10 @@ import numpy as np
 from jax import Array
 from ml_collections import ConfigDict
 
-from cxrjax import models, networks, saliency
+from cxrjax.models import from_config, registry
+from cxrjax.models.spec import Network
+from cxrjax.ops import cam
 from cxrjax.runtime.platform import traced_for
-from cxrjax.views import Network
 
 OPSET = 21  # of 2024
 
@@ -57,7 +58,7 @@ def list_networks(
 ) -> Iterator[tuple[str, Network, Callable[[Array], dict[str, Array]]]]:
     """The networks of a run, each with its name and what it makes of float32 [N, size, size, channels].
 
-    A segmenter gives "log_probabilities" [N, size, size, 4] of `anatomy.STRUCTURES`; a classifier "logits" [N, K],
+    A segmenter gives "log_probabilities" [N, size, size, 4] of `lung_masks.STRUCTURES`; a classifier "logits" [N, K],
     "features" [N, h, w, C], its last feature map, and where its head is linear the "activations" [N, h, w, K], the
     class activation map of each class.
 
@@ -66,7 +67,7 @@ def list_networks(
         variables: of `stablehlo.build`.
     """
     if variables["segmenter"] is not None:
-        segmenter = networks.segmenter(config)
+        segmenter = from_config.segmenter(config)
         yield (
             "segmenter",
             segmenter,
@@ -74,14 +75,14 @@ def list_networks(
         )
     if config.task == "segment":
         return
-    classifier, count = networks.classifier(config), config.evaluation.members
+    classifier, count = from_config.classifier(config), config.evaluation.members
 
     def classify(member: Mapping[str, Any], x: Array) -> dict[str, Array]:
-        features = models.look(classifier.module, member, x)
-        found = {"logits": models.decide(classifier.module, member, features), "features": features}
-        kernel = models.linear_kernel(classifier.module, member)
+        features = registry.look(classifier.module, member, x)
+        found = {"logits": registry.decide(classifier.module, member, features), "features": features}
+        kernel = registry.linear_kernel(classifier.module, member)
         if kernel is not None:
-            found["activations"] = saliency.class_activation_map(features, kernel, np.arange(kernel.shape[1]))
+            found["activations"] = cam.class_activation_map(features, kernel, np.arange(kernel.shape[1]))
         return found
 
     if count == 1:

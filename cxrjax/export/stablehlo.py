@@ -8,7 +8,8 @@ import numpy as np
 from jax import Array, export, lax
 from ml_collections import ConfigDict
 
-from cxrjax import ensemble, networks, pipeline
+from cxrjax.inference import ensemble, pipeline
+from cxrjax.models import from_config
 from cxrjax.runtime.platform import traced_for
 
 PLATFORMS = ("cpu", "cuda", "tpu")
@@ -37,7 +38,7 @@ class Program(NamedTuple):
 
 
 def build(config: ConfigDict, variables: Mapping[str, Any]) -> Callable[..., dict[str, Array]]:
-    """The program of a run: uint8 [B, S, S], of a classifier with uint32 [B] of `cohort.hash_images`, -> what is found.
+    """The program of a run: uint8 [B, S, S], of a classifier with uint32 [B] of `batch.hash_images`, -> what is found.
 
     Radiographs are taken one by one, so that any number of them will do.
 
@@ -49,7 +50,7 @@ def build(config: ConfigDict, variables: Mapping[str, Any]) -> Callable[..., dic
         The program, which gives the fields of `pipeline.Diagnosis` but for the gate's evidence, or those of
         `pipeline.Segmentation`, each under its name.
     """
-    segmenter, settings = networks.segmenter(config), networks.settings(config, config.patches.count)
+    segmenter, settings = from_config.segmenter(config), from_config.settings(config, config.patches.count)
 
     def segment(image: Array) -> pipeline.Segmentation:
         return pipeline.segment(segmenter, variables["segmenter"], image[None], settings)
@@ -57,7 +58,7 @@ def build(config: ConfigDict, variables: Mapping[str, Any]) -> Callable[..., dic
     def diagnose(image: Array, image_id: Array) -> pipeline.Diagnosis:
         examine = ensemble.diagnose if config.evaluation.members > 1 else pipeline.diagnose
         keys = pipeline.radiograph_keys(config.seed, image_id[None])
-        return examine(segmenter, networks.classifier(config), variables, image[None], keys, settings)
+        return examine(segmenter, from_config.classifier(config), variables, image[None], keys, settings)
 
     def run(*batch: Array) -> dict[str, Array]:
         def one(given: tuple[Array, ...]) -> dict[str, Array]:

@@ -7,10 +7,10 @@ import secrets
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
-from cxrjax import whole
 from cxrjax.inference.picture_names import candidates, plan_pictures
 from cxrjax.io import csv_text
 from cxrjax.io.files import Listing, PassedOver
+from cxrjax.runtime import atomic_files
 from cxrjax.runtime.ledger import Ledger
 
 TABLE, PASSED_OVER, RECORD, PARTIAL = NAMES = (
@@ -102,7 +102,7 @@ class Output:
         rows = [(str(each.path.relative_to(root)), each.reason) for each in passed_over]
         if rows:
             content = csv_text.encode_rows([("path", "reason"), *rows])
-            self.write_table(PASSED_OVER, lambda path: whole.write(path, content))
+            self.write_table(PASSED_OVER, lambda path: atomic_files.write(path, content))
         else:
             self._ledger.remove(PASSED_OVER)
 

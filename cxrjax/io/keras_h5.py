@@ -20,7 +20,7 @@ _ALLOWANCE = 64 * 2**20  # bytes that a file of any length may hold
 def read(path: str | os.PathLike) -> dict[str, np.ndarray]:
     """Read the weights of a Keras 2 file, or of a whole model in HDF5 by Keras 2 or 3.
 
-    The HDF5 library may crash or never end on a damaged file: call it through `cxrjax.pretrained.keras.read`.
+    The HDF5 library may crash or never end on a damaged file: call it through `cxrjax.pretrained.keras_weights.read`.
 
     Args:
         path: the file.

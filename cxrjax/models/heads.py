@@ -9,8 +9,8 @@ import numpy as np
 from jax import Array
 
 from cxrjax.models import initializers
-from cxrjax.models.convolution import exact
-from cxrjax.models.norm import batch_norm
+from cxrjax.models.cpu.conv2d import exact
+from cxrjax.models.layers.batch_norm import batch_norm
 
 ACTIVATIONS = {"relu": nn.relu, "gelu": partial(nn.gelu, approximate=False), "swish": nn.swish}
 

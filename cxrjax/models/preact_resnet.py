@@ -10,10 +10,10 @@ import flax.linen as nn
 import jax.numpy as jnp
 from jax import Array
 
-from cxrjax.models.conv import Conv
-from cxrjax.models.norm import batch_norm
-from cxrjax.models.pool import max_pool
-from cxrjax.models.slices import run_in_slices
+from cxrjax.models.cpu.microbatch import run_in_slices
+from cxrjax.models.layers.batch_norm import batch_norm
+from cxrjax.models.layers.conv import Conv
+from cxrjax.models.layers.pooling import max_pool
 
 _FRAMEWORK = "classification_models"
 

@@ -7,11 +7,11 @@ import flax.linen as nn
 import jax.numpy as jnp
 from jax import Array
 
-from cxrjax.models.conv import Conv, Grey
+from cxrjax.models.cpu.microbatch import run_in_slices
 from cxrjax.models.heads import ACTIVATIONS
-from cxrjax.models.norm import batch_norm
-from cxrjax.models.pool import max_pool
-from cxrjax.models.slices import run_in_slices
+from cxrjax.models.layers.batch_norm import batch_norm
+from cxrjax.models.layers.conv import Conv, Grey
+from cxrjax.models.layers.pooling import max_pool
 
 
 class SmallCNN(nn.Module):

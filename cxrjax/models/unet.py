@@ -10,9 +10,9 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from cxrjax.models.conv import Conv, Upsample
-from cxrjax.models.norm import batch_norm
-from cxrjax.models.pool import max_pool
+from cxrjax.models.layers.batch_norm import batch_norm
+from cxrjax.models.layers.conv import Conv, Upsample
+from cxrjax.models.layers.pooling import max_pool
 
 
 class UNet(nn.Module):

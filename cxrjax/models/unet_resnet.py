@@ -12,8 +12,8 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from cxrjax.models.conv import Conv
-from cxrjax.models.norm import batch_norm
+from cxrjax.models.layers.batch_norm import batch_norm
+from cxrjax.models.layers.conv import Conv
 from cxrjax.models.resnet import ResNet
 
 

@@ -15,7 +15,7 @@ import urllib.request
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from cxrjax.pretrained.files import UnreadableWeights
+from cxrjax.pretrained.formats import UnreadableWeights
 from cxrjax.runtime import cache, terminal
 from cxrjax.runtime.text import SHORT, printable
 

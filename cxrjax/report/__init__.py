@@ -6,9 +6,10 @@ and the other commands wrote; only the pictures of the cases are made here, by o
 
 from pathlib import Path
 
-from cxrjax import data, whole
-from cxrjax.examine import Examiner
+from cxrjax.data import dataset
+from cxrjax.inference.predictor import Examiner
 from cxrjax.report import cases, evidence, render
+from cxrjax.runtime import atomic_files
 
 TEMPLATES = {"index.html": "index.html", "MODEL_CARD.md": "model_card.md", "CHECKLIST.md": "checklist.md"}
 
@@ -32,10 +33,10 @@ def write(workdir: Path, split: str, directory: str | None = None) -> Path:
     found = evidence.gather(workdir, split, directory)
     config, shown = found.config, []
     if rows := cases.order(found.rows)[: config.report.cases]:
-        stored = data.open_as(config, split, found.directory)
+        stored = dataset.open_as(config, split, found.directory)
         shown = cases.gather(Examiner(workdir), stored, rows, config.report.side, config.report.megabytes)
     folder = workdir / "report"
     folder.mkdir(exist_ok=True)
     for name, template in TEMPLATES.items():
-        whole.write(folder / name, render.render(template, found, shown))
+        atomic_files.write(folder / name, render.render(template, found, shown))
     return folder / "index.html"

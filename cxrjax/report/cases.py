@@ -9,8 +9,11 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from cxrjax import anatomy, cohort, data, figures, losses, predictions
-from cxrjax.examine import Examiner, examine_stored
+from cxrjax import plotting
+from cxrjax.data import batch, dataset
+from cxrjax.inference.predictor import Examiner, examine_stored
+from cxrjax.io import predictions_csv
+from cxrjax.ops import lung_masks
 
 QUALITY = 75  # of WebP, 0..100
 MAP_SIDE = 96  # pixels; a map is smooth
@@ -40,7 +43,7 @@ class Case(NamedTuple):
     @property
     def votes(self) -> int:
         """Patches that voted, for whatever."""
-        return sum(self.row[f"votes_{name}"] for name in predictions.names(self.row, predictions.COUNT_PREFIX))
+        return sum(self.row[f"votes_{name}"] for name in predictions_csv.names(self.row, predictions_csv.COUNT_PREFIX))
 
     @property
     def wrong(self) -> bool:
@@ -58,7 +61,7 @@ def order(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def gather(
-    examiner: Examiner, stored: data.Stored, rows: Sequence[dict[str, Any]], side: int, megabytes: float
+    examiner: Examiner, stored: dataset.Stored, rows: Sequence[dict[str, Any]], side: int, megabytes: float
 ) -> list[Case]:
     """Cases of rows, in their order, pictures being drawn until the room is used up.
 
@@ -93,7 +96,7 @@ def outline(mask: NDArray[np.bool_]) -> str:
     return " ".join(f"M{ring}Z" for ring in points)
 
 
-def _find_places(stored: data.Stored, rows: Sequence[dict[str, Any]]) -> list[int]:
+def _find_places(stored: dataset.Stored, rows: Sequence[dict[str, Any]]) -> list[int]:
     """Return where the radiographs of rows are stored: by their paths, and of equal paths by their sources too.
 
     Raises:
@@ -117,18 +120,18 @@ def _find_places(stored: data.Stored, rows: Sequence[dict[str, Any]]) -> list[in
 
 def _merit(row: dict[str, Any]) -> float:
     if "finding" not in row:
-        if row["status"] != predictions.OK:
+        if row["status"] != predictions_csv.OK:
             return -1.0
         return np.nan_to_num(row["dice_lungs"], nan=np.inf)
     confidence = float(np.nan_to_num(row["confidence"]))
     return -1 - confidence if row["finding"] != row["label"] else confidence
 
 
-def _draw(held: cohort.Split, i: int, result: Any, found: bool, side: int) -> Picture:
+def _draw(held: batch.Split, i: int, result: Any, found: bool, side: int) -> Picture:
     finds = hasattr(result, "map")
     lungs = result.mask if finds else result.lungs
-    structures = held.kinds[i] == losses.STRUCTURES_KNOWN
-    truth = np.isin(held.masks[i], anatomy.LUNGS) if structures else held.masks[i] > 0
+    structures = held.kinds[i] == batch.STRUCTURES_KNOWN
+    truth = np.isin(held.masks[i], lung_masks.LUNGS) if structures else held.masks[i] > 0
     return Picture(
         radiograph=_embed(_shrink(held.images[i], side)),
         lungs=outline(lungs),
@@ -143,7 +146,7 @@ def _shrink(image: NDArray, side: int) -> NDArray:
 
 def _see_through(map: NDArray[np.floating]) -> NDArray[np.uint8]:
     """A map as BGRA."""
-    colours, opacity = figures.tint(map)
+    colours, opacity = plotting.tint(map)
     return np.concatenate([colours[..., ::-1], np.rint(opacity * 255).astype(np.uint8)], axis=-1)
 
 

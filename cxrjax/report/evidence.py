@@ -11,8 +11,11 @@ import jax
 from ml_collections import ConfigDict
 
 import cxrjax
-from cxrjax import data, findings, history, metrics, predictions, runs, selection, training_labels
-from cxrjax.io import json_file
+from cxrjax.data import dataset
+from cxrjax.io import json_file, predictions_csv
+from cxrjax.metrics import baselines, prediction_arrays
+from cxrjax.runs import history, label_counts, run_dir
+from cxrjax.training import model_selection
 
 PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy", "scipy", "opencv-python-headless")
 
@@ -53,7 +56,7 @@ class Evidence(NamedTuple):
     workdir: Path
     config: ConfigDict
     split: str
-    name: str  # of the folders that hold results on these data, see `data.name_results`
+    name: str  # of the folders that hold results on these data, see `dataset.name_results`
     directory: str  # the data set evaluated
     rows: list[dict[str, Any]]  # predictions.csv
     scores: dict[str, Any]  # metrics.json
@@ -81,16 +84,16 @@ class Evidence(NamedTuple):
 
 def gather(workdir: Path, split: str, directory: str | None) -> Evidence:
     """Read what a run has to show; see `cxrjax.report.write`."""
-    config = runs.load_config(workdir)
-    name = data.name_results(config, split, directory)
+    config = run_dir.load_config(workdir)
+    name = dataset.name_results(config, split, directory)
     folder = workdir / "evaluation" / name
     if not (folder / "metrics.json").exists():
         which = f"--split={split}" + (f" --data={directory}" if name != split else "")
-        raise runs.UnfitRun(f"{folder}: the split was not evaluated yet; --mode=evaluate {which} does it")
-    rows = predictions.read(folder / "predictions.csv")
+        raise run_dir.UnfitRun(f"{folder}: the split was not evaluated yet; --mode=evaluate {which} does it")
+    rows = predictions_csv.read(folder / "predictions.csv")
     scores = _read(folder / "metrics.json")
     if "subgroups" not in scores:
-        raise runs.UnfitRun(f"{folder}: was scored by an older cxrjax; --mode=score --split={name} scores it anew")
+        raise run_dir.UnfitRun(f"{folder}: was scored by an older cxrjax; --mode=score --split={name} scores it anew")
     directory = directory or config.data.directory
     evaluated = _look(directory)
     trained = evaluated if name == split else _look_for(config.data.directory)
@@ -104,7 +107,7 @@ def gather(workdir: Path, split: str, directory: str | None) -> Evidence:
         rows=rows,
         scores=scores,
         chance=_guess(workdir, rows, config) if config.task == "classify" else {},
-        best=selection.find_best(records, f"val/{config.training.metric}") if records else None,
+        best=model_selection.find_best(records, f"val/{config.training.metric}") if records else None,
         audit=_read(workdir / "audit" / name / "audit.json"),
         maps=_read(workdir / "maps" / name / "checks.json"),
         gate=_read(workdir / "gate.json"),
@@ -127,17 +130,17 @@ def _read(path: Path) -> dict[str, Any] | None:
 
 
 def _look(directory: str) -> DataSet:
-    splits = {split: _count(directory, split) for split in data.list_splits(directory)}
+    splits = {split: _count(directory, split) for split in dataset.list_splits(directory)}
     counts = {split: by_source for split, (by_source, _) in splits.items()}
     without_patient = sum(without for _, without in splits.values())
-    name = data.read_name(directory)
-    return DataSet(name, counts, data.read_report(directory), data.read_card(directory), without_patient)
+    name = dataset.read_name(directory)
+    return DataSet(name, counts, dataset.read_report(directory), dataset.read_card(directory), without_patient)
 
 
 def _look_for(directory: str) -> DataSet | None:
     try:
         return _look(directory)
-    except data.MissingData:
+    except dataset.MissingData:
         return None
 
 
@@ -145,19 +148,19 @@ def _count(directory: str, split: str) -> tuple[dict[str, Counter], int]:
     """Return the radiographs of a split by source and label, and how many name no patient."""
     counts: dict[str, Counter] = {}
     without_patient = 0
-    for example in data.stream(directory, split):
+    for example in dataset.stream(directory, split):
         counts.setdefault(example["source"], Counter())[example["label"]] += 1
-        without_patient += not findings.names_patient(example["patient_id"])
+        without_patient += not prediction_arrays.names_patient(example["patient_id"])
     return counts, without_patient
 
 
 def _guess(workdir: Path, rows: list[dict[str, Any]], config: ConfigDict) -> dict[str, float | None]:
     """What knowing the labels of training reaches; None where they are not known any more."""
     try:
-        _, learned = training_labels.recall(workdir, config)
-    except data.MissingData:
+        _, learned = label_counts.recall(workdir, config)
+    except dataset.MissingData:
         return dict.fromkeys(("accuracy", "macro_f1", "macro_auroc"))
-    return metrics.guess_blindly(learned, [row["label"] for row in rows], config.classifier.classes)
+    return baselines.guess_blindly(learned, [row["label"] for row in rows], config.classifier.classes)
 
 
 def _machine() -> str:

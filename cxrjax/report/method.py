@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 from ml_collections import ConfigDict
 
-from cxrjax import networks
+from cxrjax.models import from_config
 
 RULES = {"majority": "the class of most", "mean_probability": "the class of the highest mean probability"}
 
@@ -21,14 +21,14 @@ class Method(NamedTuple):
 
 def describe(config: ConfigDict) -> Method:
     """The method of a run."""
-    segmenter = networks.segmenter(config)
+    segmenter = from_config.segmenter(config)
     levels = "specified to one histogram" if config.image.equalise else "as they are"
     cut = "margins of nearly one level" if config.image.borders == "uniform" else "a blank lower border"
     levels = f"{cut} cut off, grey levels {levels}, gamma {config.image.gamma}"
     lungs = f"{config.segmenter.architecture} at {segmenter.size} pixels" if segmenter else ""
     if config.task != "classify":
         return Method(levels, lungs, "", "", "")
-    classifier, settings = networks.classifier(config), networks.settings(config, config.patches.count)
+    classifier, settings = from_config.classifier(config), from_config.settings(config, config.patches.count)
     looks, shown = {
         "local": ("patches", f"{settings.patch_count} patches of {{}} pixels with their centres in the lungs"),
         "dense": ("windows", "all windows of {} pixels with their centres in the lungs, of one look at the radiograph"),

@@ -12,11 +12,11 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
-from cxrjax import metrics, tables, trust
+from cxrjax.evaluation import saliency_verdict, tables
+from cxrjax.metrics import classification, subgroups
 from cxrjax.report import method
 from cxrjax.report.cases import Case
 from cxrjax.report.evidence import Evidence
-from cxrjax.statistics import subgroups
 
 TYPES = {".svg": "image/svg+xml", ".png": "image/png"}
 # What Markdown would read as its own; an entity is read as the character and as nothing else.
@@ -51,7 +51,7 @@ def render(template: str, evidence: Evidence, cases: Sequence[Case]) -> bytes:
         "sentence": sentence,
     }
     environment.globals |= {"embed": embed, "FEW": subgroups.FEW, "value": value, "interval": interval}
-    environment.globals["CHECKS"] = trust.CHECKS
+    environment.globals["CHECKS"] = saliency_verdict.CHECKS
     environment.globals["cases_of"] = tables.describe_cases(evidence.scores)
     environment.globals["verbatim"] = partial(_read_source, environment)
     finds = evidence.config.task == "classify"
@@ -107,7 +107,7 @@ def headline(evidence: Evidence) -> list[tuple[str, Any, Any, Any]]:
 def confusion(evidence: Evidence) -> list[list[int]]:
     """Truth by finding, the last column no finding."""
     labels, findings = ([row[key] for row in evidence.rows] for key in ("label", "finding"))
-    return metrics.confusion_matrix(labels, findings, evidence.config.classifier.classes).tolist()
+    return classification.confusion_matrix(labels, findings, evidence.config.classifier.classes).tolist()
 
 
 def leaves(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

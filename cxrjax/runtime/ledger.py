@@ -13,7 +13,7 @@ import stat
 from pathlib import Path
 from typing import NamedTuple
 
-from cxrjax import whole
+from cxrjax.runtime import atomic_files
 
 _TITLE = "files that cxrjax wrote here; it replaces or removes no others"
 
@@ -97,7 +97,7 @@ class Ledger:
             if content and os.path.lexists(self._folder / name):
                 files[name] = content
         record = {"title": _TITLE, "files": files}
-        whole.write(self._path, (json.dumps(record, indent=1) + "\n").encode())
+        atomic_files.write(self._path, (json.dumps(record, indent=1) + "\n").encode())
 
     def _find_content(self, name: str) -> Content | None:
         """Return what is in a file, if it is recorded so."""

@@ -47,7 +47,7 @@ def handled(explain: Callable[[], str]) -> Iterator[None]:
     """Turn the signals inside the block into one line on stderr and `SystemExit` of the signal's status.
 
     For the main thread of a command, once: GRACE seconds after a signal the process is ended whatever it does, unless
-    it is in a `deferred` block. All that is written by `whole.write` is whole even then.
+    it is in a `deferred` block. All that is written by `atomic_files.write` is whole even then.
 
     Args:
         explain: returns what the line says after the signal's name, as "the same command goes on from there".

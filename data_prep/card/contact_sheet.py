@@ -6,9 +6,8 @@ from typing import Any
 import cv2
 import numpy as np
 
-from cxrjax import radiograph
-from cxrjax.io import images, limits, prepared
-from cxrjax.radiograph import Radiograph
+from cxrjax.io import images, limits, prepared, radiograph
+from cxrjax.io.radiograph import Radiograph
 from data_prep.example import STRUCTURES
 
 COLUMNS, ROWS = 8, 24  # pictures in a row; rows at most

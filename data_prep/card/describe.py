@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from cxrjax.radiograph import UnreadableRadiograph
+from cxrjax.io.radiograph import UnreadableRadiograph
 from data_prep import splits
 from data_prep.card import card, contact_sheet
 from data_prep.checks import confounding

@@ -4,9 +4,8 @@ from collections.abc import Sequence
 
 from tqdm import tqdm
 
-from cxrjax import radiograph
-from cxrjax.io import csv_text, prepared
-from cxrjax.radiograph import UnreadableRadiograph
+from cxrjax.io import csv_text, prepared, radiograph
+from cxrjax.io.radiograph import UnreadableRadiograph
 from data_prep.checks import duplicates, fingerprint
 from data_prep.checks.duplicates import Known, Pair
 from data_prep.checks.prepared import locate, read_records

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from tqdm import tqdm
 
-from cxrjax import radiograph
+from cxrjax.io import radiograph
 from data_prep.checks import fingerprint
 from data_prep.checks.fingerprint import Fingerprint
 from data_prep.row import CannotPrepare, Plan, Row, Skip

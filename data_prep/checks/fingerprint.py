@@ -12,7 +12,7 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from cxrjax.radiograph import Radiograph
+from cxrjax.io.radiograph import Radiograph
 
 # Measured on the 1,627 radiographs of the benchmark and on altered copies of each (JPEG of quality 20, half the size,
 # brightness +-5%, up to 3% cropped off every side, and all of it together): the hash of a copy was always within 64

@@ -7,7 +7,7 @@ from pathlib import Path, PurePath
 from typing import Any
 
 from cxrjax.io import files
-from cxrjax.radiograph import UnreadableRadiograph
+from cxrjax.io.radiograph import UnreadableRadiograph
 from data_prep.example import Example
 from data_prep.folder.layout import find_holders, find_layout, is_mask
 from data_prep.row import CannotPrepare, Row, Skip

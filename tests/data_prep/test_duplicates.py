@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import tensorflow_datasets as tfds
 
-from cxrjax.radiograph import Radiograph
+from cxrjax.io.radiograph import Radiograph
 from data_prep.__main__ import main
 from data_prep.checks import duplicates, fingerprint
 from data_prep.checks.duplicates import Pair

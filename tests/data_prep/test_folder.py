@@ -6,8 +6,7 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from cxrjax import radiograph
-from cxrjax.io import prepared
+from cxrjax.io import prepared, radiograph
 from data_prep.row import CannotPrepare
 from data_prep.upstream.labels import normalise
 

@@ -13,8 +13,8 @@ from array_record.python.array_record_module import ArrayRecordReader
 from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
 
-from cxrjax import radiograph, standardise
-from cxrjax.io import jpeg_segments, prepared
+from cxrjax.data import preprocessing
+from cxrjax.io import jpeg_segments, prepared, radiograph
 from data_prep.__main__ import main
 from data_prep.reading import encode_image
 from data_prep.upstream.dummies import draw, save_dicom
@@ -173,7 +173,7 @@ def test_what_is_stored_is_preprocessed_as_the_file_itself(tmp_path, name):
     assert (stored.kind, stored.inverted, stored.pixels.dtype) == (read.kind, read.inverted, read.pixels.dtype)
     np.testing.assert_array_equal(stored.pixels, read.pixels)
     for equalise in (True, False):
-        ours, theirs = (standardise.standardise(one, size=64, gamma=0.7, equalise=equalise) for one in (stored, read))
+        ours, theirs = (preprocessing.standardise(one, size=64, gamma=0.7, equalise=equalise) for one in (stored, read))
         np.testing.assert_array_equal(ours, theirs)
     kept_as_jpeg = name in ("gray.jpg", "color.jpg")
     assert image.startswith(b"\xff\xd8\xff" if kept_as_jpeg else b"\x89PNG")

@@ -13,7 +13,7 @@ import safetensors.numpy
 from pydicom.uid import RLELossless
 
 from configs import phantom_segment
-from cxrjax import predictions
+from cxrjax.io import predictions_csv
 from data_prep.covid_radiography.dummy import write_xlsx
 from data_prep.example import features
 from data_prep.upstream.dummies import draw, draw_lung, save, save_dicom
@@ -108,8 +108,8 @@ def _write_lesions(folder: Path) -> None:
 
 def _write_predictions(folder: Path) -> None:
     row = {"path": "a.png", "status": "ok", "label": "normal", "votes_normal": 3, "probability_normal": 0.75}
-    columns = predictions.classification_columns(["normal", "covid19"])
-    predictions.write(folder / "predictions.csv", [row], columns)
+    columns = predictions_csv.classification_columns(["normal", "covid19"])
+    predictions_csv.write(folder / "predictions.csv", [row], columns)
 
 
 def _write_configs(folder: Path) -> None:

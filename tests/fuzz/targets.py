@@ -12,9 +12,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from cxrjax import data, lesions, predictions, radiograph, runs
-from cxrjax.io import json_file
-from cxrjax.pretrained.files import UnreadableWeights, read_weights
+from cxrjax.data import dataset
+from cxrjax.io import json_file, lesions_csv, predictions_csv, radiograph
+from cxrjax.pretrained.formats import UnreadableWeights, read_weights
+from cxrjax.runs import run_dir
 from data_prep import masks, splits
 from data_prep.fetch import archive
 from data_prep.row import BadRow, CannotPrepare
@@ -55,7 +56,7 @@ def _load_config(path: Path) -> None:
     run = path.with_name("run")
     run.mkdir(exist_ok=True)
     shutil.copy(path, run / "config.json")
-    runs.load_config(run)
+    run_dir.load_config(run)
 
 
 def _open_data_set(path: Path) -> None:
@@ -65,7 +66,7 @@ def _open_data_set(path: Path) -> None:
     info = {"name": "data", "version": "2.0.0", "moduleName": "data_prep.builder", "fileFormat": "array_record"}
     (folder / "dataset_info.json").write_text(json.dumps(info))
     shutil.copy(path, folder / "features.json")
-    data.list_splits(str(folder))
+    dataset.list_splits(str(folder))
 
 
 def _read_mask(path: Path) -> None:
@@ -83,8 +84,8 @@ TARGETS = {
     "sheet": Target(sheets.read_xlsx, (CannotPrepare,), (".xlsx",)),
     "splits": Target(splits.read_table, (CannotPrepare,), (".csv",)),
     "archive": Target(_unpack, (CannotPrepare,), (".zip", ".tar.gz")),
-    "lesions": Target(lesions.read, (ValueError,), (".csv",)),
-    "predictions": Target(predictions.read, (ValueError,), (".csv",)),
-    "config": Target(_load_config, (runs.UnfitRun, json_file.DamagedFile), (".json",)),
-    "features": Target(_open_data_set, (data.MissingData,), (".json",)),
+    "lesions": Target(lesions_csv.read, (ValueError,), (".csv",)),
+    "predictions": Target(predictions_csv.read, (ValueError,), (".csv",)),
+    "config": Target(_load_config, (run_dir.UnfitRun, json_file.DamagedFile), (".json",)),
+    "features": Target(_open_data_set, (dataset.MissingData,), (".json",)),
 }

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from cxrjax.pretrained import keras
+from cxrjax.pretrained import keras_weights
 from cxrjax.runtime.bounded import Bounds
 from tests.fuzz.seeds import NAMES, write
 from tests.fuzz.targets import TARGETS
@@ -17,11 +17,11 @@ KEPT = sorted(path for path in CORPUS.glob("*/*") if path.is_file())
 @pytest.fixture(autouse=True, scope="module")
 def quick_bounds():
     """Give files of Keras two seconds, of which one is known to take any number."""
-    keras._process.cache_clear()
+    keras_weights._process.cache_clear()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(keras, "BOUNDS", Bounds(max_seconds=2, max_memory=keras.BOUNDS.max_memory))
+        patch.setattr(keras_weights, "BOUNDS", Bounds(max_seconds=2, max_memory=keras_weights.BOUNDS.max_memory))
         yield
-    keras._process.cache_clear()
+    keras_weights._process.cache_clear()
 
 
 def _replay(name: str, path: Path, folder: Path) -> Exception | None:

@@ -1,0 +1,1 @@
+"""The command line: its modes and the words for what it refuses."""

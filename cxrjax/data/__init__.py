@@ -1,0 +1,1 @@
+"""Data sets on disk and in memory, batches and their order."""

@@ -1,0 +1,80 @@
+"""Several networks of one training vote together: snapshot ensembles (Huang et al. 2017)."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from cxrjax.inference import pipeline
+from cxrjax.inference.pipeline import NO_CLASS, Diagnosis
+from cxrjax.models.spec import Network, Settings
+from cxrjax.ops import voting
+from cxrjax.runs import run_dir
+from cxrjax.runs.checkpoints import Checkpoints, snapshot
+
+
+def load(workdir: Path, count: int) -> Any:
+    """Variables of the last `count` snapshots of a run, every array with a first axis of that many members.
+
+    Raises:
+        UnfitRun: the run has kept fewer.
+    """
+    folder = workdir / "checkpoints"
+    kept = len([path for path in folder.glob("snapshot_*") if any(path.iterdir())])
+    if kept < count:
+        raise run_dir.UnfitRun(f"{workdir}: evaluation.members is {count}, but it has kept {kept} snapshots")
+    with Checkpoints(folder) as checkpoints:
+        members = [checkpoints.restore(snapshot(k)) for k in range(kept - count + 1, kept + 1)]
+    return jax.tree.map(lambda *each: np.stack(each), *members)
+
+
+def diagnose(
+    segmenter: Network | None,
+    classifier: Network,
+    variables: Mapping[str, Any],
+    images: Array,
+    keys: Array,
+    settings: Settings,
+) -> Diagnosis:
+    """`pipeline.diagnose` by the members that `variables["classifier"]` holds (see `load`), pooled."""
+    found = pipeline.find_lungs(segmenter, variables, images, settings)
+
+    def one(member: Any) -> Diagnosis:
+        return pipeline.diagnose_lungs(classifier, member, images, found, keys, settings)
+
+    return pool(jax.lax.map(one, variables["classifier"]), settings.voting_rule)
+
+
+def pool(each: Diagnosis, rule: str) -> Diagnosis:
+    """One Diagnosis of those of M members, who saw the same patches: every patch of every member counts as one.
+
+    Args:
+        each: the members' Diagnoses, every array with a first axis M.
+        rule: of `voting.RULES`.
+
+    Returns:
+        The votes added up, the probabilities averaged, the finding of both by the rule. The map is the mean over the
+        members whose own finding that is, for a map shows its own finding and no other; zero where there are none.
+        Features are averaged.
+    """
+    votes, probabilities = each.votes.sum(0), each.probabilities.mean(0)
+    pooled = jax.vmap(lambda *one: voting.decide(*one, rule))(votes, probabilities, each.entropy_within.mean(0))
+    found = each.finding[0] != NO_CLASS
+    finding = jnp.where(found, pooled.finding, NO_CLASS)
+    agrees = (each.finding == finding)[..., None, None]
+    return Diagnosis(
+        votes=votes,
+        probabilities=probabilities,
+        finding=finding,
+        agreement=jnp.where(found, pooled.agreement, 0),
+        map=(each.map * agrees).sum(0) / jnp.maximum(agrees.sum(0), 1),
+        mask=each.mask[0],
+        lung_confidence=each.lung_confidence[0],
+        entropy_within=pooled.entropy_within,
+        entropy_between=pooled.entropy_between,
+        evidence=jax.tree.map(lambda x: x[0], each.evidence)._replace(features=each.evidence.features.mean(0)),
+    )

@@ -1,0 +1,97 @@
+"""The files of an out-of-distribution detector in a run directory: written, and read back."""
+
+import io
+import json
+import zipfile
+from pathlib import Path
+
+import jax
+import numpy as np
+
+from cxrjax.inference import gaussian, ood
+from cxrjax.io import json_file
+from cxrjax.runs import run_dir
+from cxrjax.runtime import atomic_files
+from cxrjax.runtime.text import SHORT, printable
+
+_STEP = "step"
+
+_GATE_REMEDY = "--mode=fit_gate fits it again"
+
+
+_LARGEST_GATE = 2**30  # bytes; the largest network's takes a hundredth of that
+
+
+_CLOUDS = ("layout", "features")
+
+
+def has_gate(workdir: Path) -> bool:
+    """Whether a run's gate was fitted."""
+    return (workdir / run_dir.GATE).exists()
+
+
+def has_gate_of(workdir: Path, step: int) -> bool:
+    """Whether a run's gate was fitted, and to the network of a training step."""
+    return has_gate(workdir) and _read_gate(workdir).get(_STEP) == step
+
+
+def save_gate(workdir: Path, fitted: ood.Gate, step: int, flagged: float | None = None) -> None:
+    """Write gate.npz, and gate.json: the network's step, the rules' thresholds, and the limits of the measures.
+
+    With them the share that it may flag in error, where that is known (`ood.expect_flagged`).
+    """
+    arrays = {"/".join(str(key.name) for key in path): leaf for path, leaf in jax.tree.leaves_with_path(fitted)}
+    npz = io.BytesIO()
+    np.savez(npz, **arrays, **{_STEP: step})
+    thresholds = dict(zip(ood.RULES, fitted.thresholds.tolist(), strict=True))
+    said = {"step": step, "thresholds": thresholds, "limits": ood.limits(fitted)}
+    text = json.dumps(said | ({} if flagged is None else {"flagged_in_error": flagged}), indent=2)
+    atomic_files.write(workdir / "gate.json", (text + "\n").encode())
+    atomic_files.write(workdir / run_dir.GATE, npz.getvalue())
+
+
+def load_gate(workdir: Path, step: int) -> ood.Gate | None:
+    """The gate of a run; None where none was fitted.
+
+    Args:
+        workdir: the run directory.
+        step: of training, of the network whose features it is to judge.
+
+    Raises:
+        UnfitRun: it was fitted to another network.
+        DamagedFile: gate.npz is damaged.
+    """
+    if not has_gate(workdir):
+        return None
+    arrays = _read_gate(workdir)
+    if arrays.get(_STEP) != step:
+        raise run_dir.UnfitRun(
+            f"{workdir / run_dir.GATE}: was not fitted to the network of training step {step}; --mode=fit_gate fits it again"
+        )
+    try:
+        clouds = {
+            name: gaussian.Cloud(*(arrays[f"{name}/{part}"] for part in gaussian.Cloud._fields)) for name in _CLOUDS
+        }
+        return ood.Gate(**{name: arrays[name] for name in ood.Gate._fields if name not in _CLOUDS}, **clouds)
+    except KeyError as error:
+        raise json_file.DamagedFile(workdir / run_dir.GATE, f"it has no {error}", _GATE_REMEDY) from None
+
+
+def _read_gate(workdir: Path) -> dict[str, np.ndarray]:
+    """Return the arrays of gate.npz.
+
+    Raises:
+        DamagedFile: it is damaged.
+    """
+    path = workdir / run_dir.GATE
+    try:
+        with zipfile.ZipFile(path) as archive:
+            if sum(entry.file_size for entry in archive.infolist()) > _LARGEST_GATE:
+                raise json_file.DamagedFile(path, "it says that it is far larger than a gate", _GATE_REMEDY)
+        with np.load(path, allow_pickle=False) as arrays:
+            return dict(arrays)
+    except (json_file.DamagedFile, PermissionError):
+        raise
+    except Exception as error:  # zipfile, zlib and NumPy have no base of their own for what damaged files raise
+        reason = "it is no archive of numbers" if isinstance(error, ValueError) else printable(error, SHORT)
+        raise json_file.DamagedFile(path, reason, _GATE_REMEDY) from None

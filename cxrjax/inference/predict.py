@@ -1,0 +1,245 @@
+"""A trained network on any files: the rows of an evaluation, without the truth, and one picture per radiograph."""
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from tqdm import tqdm
+
+from cxrjax import plotting
+from cxrjax.data import preprocessing
+from cxrjax.data.batch import PORTION
+from cxrjax.inference import output as outputs
+from cxrjax.inference import resumable
+from cxrjax.inference.predictor import Examiner, describe
+from cxrjax.inference.resumable import Parts
+from cxrjax.io import files, predictions_csv, radiograph, reader
+from cxrjax.runs import run_dir
+from cxrjax.runtime import terminal
+
+
+class Result(NamedTuple):
+    """The rows of a prediction, one per file of this process, and the files of the input that have none."""
+
+    rows: list[dict[str, Any]]
+    passed_over: list[files.PassedOver]
+
+
+def predict(
+    workdir: Path,
+    source: Path,
+    output: Path,
+    calibrated: bool = False,
+    refuse: bool = False,
+    process: int = 0,
+    processes: int = 1,
+) -> list[dict[str, Any]]:
+    """Return the rows of `run`, which see."""
+    return run(workdir, source, output, calibrated, refuse, process, processes).rows
+
+
+def run(
+    workdir: Path,
+    source: Path,
+    output: Path,
+    calibrated: bool = False,
+    refuse: bool = False,
+    process: int = 0,
+    processes: int = 1,
+) -> Result:
+    """Predict a radiograph, or all in a folder; a file that fails gets a row with the reason, and the others go on.
+
+    What the run's gate finds out of place is flagged, or refused; a picture of one grey level but for a blank border
+    is always refused.
+
+    Writes OUTPUT/PATH.figure.png for every radiograph that was read and not refused (the column `picture` has the
+    name, which is another where two would have the same or a file is in the way), and once all are done
+    OUTPUT/predictions.csv and, of the files that are no radiographs, OUTPUT/passed_over.csv. Until then the rows are in
+    OUTPUT/predictions.partial, and the same call goes on with those. Several processes, at once or one after the other,
+    take every `processes`-th file each and need not know of one another: the last to be done writes the tables.
+
+    OUTPUT/predictions_files.json records what was written. Nothing else in OUTPUT is ever replaced or removed.
+
+    Args:
+        workdir: the run directory.
+        source: a file or a folder.
+        output: a folder, made where it is not there; it may neither be, nor lie in, nor hold the input folder.
+        calibrated: see `predictor.Examiner`; the columns entropy_within and entropy_between stay as they are.
+        refuse: whether what is out of place gets a reason and no finding.
+        process: which of the processes this is, from 0.
+        processes: how many share the files.
+
+    Raises:
+        UnfitRun: see there; or nothing can be refused, for the run has no gate.
+        ValueError: a file is in the way, the output overlaps the input, or another prediction is under way in it.
+        UnreadableRadiograph: `source` is not there, or holds no file that might be a radiograph.
+    """
+    listing = files.list_files(source)
+    outputs.refuse_overlap(source, output, listing)
+    listing = outputs.leave_out_pictures(listing)
+    if not listing.radiographs:
+        raise radiograph.UnreadableRadiograph(source, "no radiograph in this folder, only pictures of predictions")
+    root = source if source.is_dir() else source.parent
+    paths = {str(file.relative_to(root)): file for file in listing.radiographs}
+    own = list(paths)[process::processes]
+    if not own:
+        return Result([], listing.passed_over)
+    written = outputs.Output(output, list(paths))
+    resumable.check(output / outputs.PARTIAL)
+    reader.shared().start()  # it is ready when the networks are
+    examiner = Examiner(workdir, calibrated, most=len(paths))
+    if refuse and not examiner.gated:
+        raise run_dir.UnfitRun(f"{workdir}: has no gate to refuse by; --mode=fit_gate makes one")
+    output.mkdir(parents=True, exist_ok=True)
+    config = hashlib.sha256(examiner.config.to_json().encode()).hexdigest()
+    settings = {"run": str(workdir.resolve()), "config": config, "step": examiner.step, "gated": examiner.gated}
+    settings |= {"min_confidence": examiner.min_confidence and str(examiner.min_confidence)}
+    settings |= {"input": str(source.resolve()), "calibrated": calibrated, "refuse": refuse}
+    columns = predictions_csv.with_pictures(
+        predictions_csv.classification_columns(examiner.classes, examiner.gated)
+        if examiner.finds
+        else predictions_csv.segmentation_columns(())
+    )
+    journal = Parts(output / outputs.PARTIAL, columns, settings)
+    rows = journal.read()
+    left = {path: paths[path] for path in own if path not in rows}
+    _predict_portions(_Predictor(examiner, written, refuse), left, journal, rows)
+    _finish(journal, written, columns, list(paths), root, listing.passed_over)
+    return Result([rows[path] for path in own], listing.passed_over)
+
+
+def _predict_portions(
+    predictor: "_Predictor", left: dict[str, Path], journal: Parts, rows: dict[str, dict[str, Any]]
+) -> None:
+    """Add the rows of files, by path; those of a portion are written even where it is interrupted."""
+    portions = [list(left)[first : first + PORTION] for first in range(0, len(left), PORTION)]
+    for portion in tqdm(portions, desc="predicting", unit="portion", delay=2, disable=len(portions) == 1):
+        done = []
+        try:
+            for row in predictor.predict({path: left[path] for path in portion}):
+                done.append(row)
+                rows[row["path"]] = row
+        finally:
+            journal.write(done)
+
+
+def _finish(
+    journal: Parts,
+    written: outputs.Output,
+    columns: Sequence[str],
+    paths: Sequence[str],
+    root: Path,
+    passed_over: Sequence[files.PassedOver],
+) -> None:
+    """Write the tables, if there is a row of every path; another process may do so, too."""
+    try:
+        rows = journal.read()
+        if not rows.keys() >= set(paths):
+            return
+        ordered = [rows[path] for path in paths]
+        written.write_table(outputs.TABLE, lambda path: predictions_csv.write(path, ordered, columns))
+        written.write_passed_over(root, passed_over)
+        written.save_record()
+    except FileNotFoundError:  # another process, which found all rows too, has removed the folder
+        return
+    journal.remove()
+
+
+class _Predictor:
+    """Networks that are applied to files."""
+
+    def __init__(self, examiner: Examiner, written: outputs.Output, refuse: bool):
+        self._examiner = examiner
+        self._written = written
+        self._refuse = refuse
+
+    def predict(self, portion: dict[str, Path]) -> Iterator[dict[str, Any]]:
+        """Yield the rows of a portion of files, by path, each as soon as it is complete."""
+        images: dict[str, np.ndarray] = {}
+        cells: dict[str, dict[str, str]] = {}
+        for path, file in portion.items():
+            image, known = self._read(file)
+            cells[path] = {"path": path} | known
+            if image is None:
+                yield self._fail(cells[path])
+            else:
+                images[path] = image
+        if not images:
+            return
+        results = self._examiner.examine(np.stack(list(images.values())))
+        for (path, image), result in zip(images.items(), results, strict=True):
+            row = cells[path] | self._examiner.row(result)
+            row["reason"] = row["reason"] or cells[path]["reason"]
+            if self._examiner.finds:
+                row["decision"] = self._examiner.decide(result)
+            if self._refuse and row.get("gate"):
+                gate = row["gate"]
+                yield self._fail(cells[path] | {"status": predictions_csv.REFUSED, "reason": gate, "gate": gate})
+            else:
+                yield row | self._draw(image, result, row)
+
+    def _read(self, file: Path) -> tuple[np.ndarray | None, dict[str, str]]:
+        """Read a file and standardize it.
+
+        Returns:
+            uint8 [S, S] and what its header says, as cells of its row; or None, and the status and reason of the row.
+        """
+        config = self._examiner.config.image
+        try:
+            files.check_regular(file)
+            picture = radiograph.read(file)
+        except radiograph.UnreadableRadiograph as error:
+            return None, {"status": predictions_csv.UNREADABLE, "reason": error.reason}
+        except Exception as error:  # of a decoder, on a file that is odd
+            return None, {"status": predictions_csv.UNREADABLE, "reason": _explain(error)}
+        known = {"view": picture.view, "reason": picture.note}
+        if picture.not_frontal:
+            return None, known | {"status": predictions_csv.REFUSED, "reason": picture.not_frontal}
+        try:
+            image = preprocessing.standardise(
+                picture, size=config.size, gamma=config.gamma, equalise=config.equalise, borders=config.borders
+            )
+        except ValueError as error:
+            return None, known | {"status": predictions_csv.REFUSED, "reason": str(error)}
+        except Exception as error:
+            return None, known | {"status": predictions_csv.UNREADABLE, "reason": _explain(error)}
+        return image, known
+
+    def _fail(self, row: dict[str, Any]) -> dict[str, Any]:
+        self._written.remove_picture(row["path"])
+        return row
+
+    def _draw(self, image: np.ndarray, result: Any, row: dict[str, Any]) -> dict[str, str]:
+        """Draw a radiograph: {"picture": its name}; or, with the reason, that it failed."""
+        try:
+            return {"picture": self._written.draw(row["path"], lambda path: self._draw_to(image, result, row, path))}
+        except OSError as error:
+            if outputs.concerns_all(error):
+                raise
+            return {"status": predictions_csv.FAILED, "reason": f"its picture cannot be drawn: {_explain(error)}"}
+        except Exception as error:
+            return {"status": predictions_csv.FAILED, "reason": f"its picture cannot be drawn: {_explain(error)}"}
+
+    def _draw_to(self, image: np.ndarray, result: Any, row: dict[str, Any], path: Path) -> None:
+        examiner = self._examiner
+        title = [terminal.escape(Path(row["path"]).name), describe(row)]
+        if row.get("gate"):
+            title.append(f"out of place: {row['gate']}")
+        if examiner.finds:
+            lungs = result.mask if examiner.segments else None
+            plotting.draw_finding(
+                image, lungs, result.map, title, result.probabilities, result.votes, examiner.classes, path
+            )
+        else:
+            plotting.draw_finding(image, result.lungs, None, title, None, None, (), path)
+
+
+def _explain(error: Exception) -> str:
+    """Return a reason that quotes nothing of the file: the message of an error may."""
+    if isinstance(error, MemoryError):
+        return "it takes more memory than there is"
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror.lower()
+    return f"an error that was not expected ({type(error).__name__})"

@@ -1,0 +1,204 @@
+"""Trained networks applied to radiographs, the results as rows and pictures: what evaluation and prediction share."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+from ml_collections import ConfigDict
+from tqdm import tqdm
+
+from cxrjax import plotting
+from cxrjax.data import batch, dataset
+from cxrjax.inference import ensemble, ood, ood_store, patch_parallel, pipeline
+from cxrjax.io import predictions_csv
+from cxrjax.metrics.calibration import apply_temperature
+from cxrjax.models import from_config
+from cxrjax.runs import calibration, run_dir
+from cxrjax.runtime import compilation_cache, sharding, terminal
+
+# Radiographs uint8 [B, S, S] and the checksums uint32 [B] -> what fetches what is found to the host.
+Run = Callable[[np.ndarray, np.ndarray], Callable[[], pipeline.Diagnosis | pipeline.Segmentation]]
+
+
+class Examiner:
+    """The networks of a run, ready for any number of radiographs."""
+
+    def __init__(self, workdir: Path, calibrated: bool = False, gated: bool = True, most: int | None = None):
+        """Load a run.
+
+        Args:
+            workdir: the run directory.
+            calibrated: whether probabilities are given at the run's temperature; votes, findings and entropies stay
+                those of the probabilities as they are.
+            gated: whether a run's gate, where it has one, judges what is examined.
+            most: radiographs that will be examined at once, where they are fewer than a batch; results do not depend
+                on it.
+
+        Raises:
+            UnfitRun: there is none, nothing was trained in it yet, it has no temperature, or its gate is of another
+                network.
+            ValueError: its temperature is.
+        """
+        self.config: ConfigDict = run_dir.load_config(workdir)
+        self.step = run_dir.load_step(workdir, self.config)
+        known = calibration.load(workdir, self.step) if calibrated else {"temperature": 1.0}
+        if known is None:
+            raise run_dir.UnfitRun(
+                f"{workdir}: no calibration.json, and so no temperature; evaluating a classifier makes one"
+            )
+        if calibrated and (doubt := calibration.describe_doubt(known)):
+            terminal.warn(doubt)
+        self._temperature: float = known["temperature"]
+        self.finds = self.config.task == "classify"  # else it segments only
+        self.min_confidence = calibration.load_min_confidence(workdir, self.step) if self.finds else None
+        self.classes: tuple[str, ...] = tuple(self.config.classifier.classes) if self.finds else ()
+        variables = jax.device_get(run_dir.load_networks(workdir, self.config))
+        self._members = self.config.evaluation.members
+        self._gate = ood_store.load_gate(workdir, self.step) if self.finds and gated else None
+        self.gated = self._gate is not None
+        self._settings = from_config.settings(self.config, self.config.patches.count)
+        self._segmenter = from_config.segmenter(self.config)
+        self.segments = self._segmenter is not None
+        self._classifier = from_config.classifier(self.config) if self.finds else None
+        if self._members > 1:
+            if not self.finds:
+                raise run_dir.UnfitRun(
+                    f"{workdir}: evaluation.members is {self._members}, but only findings are pooled"
+                )
+            variables["classifier"] = ensemble.load(workdir, self._members)
+        size = self.config.evaluation.batch_size
+        self._batch = size if most is None else min(size, most)
+        self._most_ahead = 0 if jax.default_backend() == "cpu" else 1
+        drawn = self.finds and self._members == 1 and self.config.patches.mode == "local"
+        some = drawn and self._batch < jax.device_count()  # of the devices would be left without a radiograph
+        most = patch_parallel.count_devices(variables["classifier"]) if some else 1
+        if self._batch < most:
+            known = (self._segmenter, self._classifier, variables, self._settings, self.config.seed)
+            shared = patch_parallel.SharedPatches(*known, self._batch, most, self.config.to_json())
+            self._run: Run = lambda *given: partial(shared, *given)
+        else:
+            self._run = self._share_radiographs(variables)
+
+    def examine(self, images: np.ndarray) -> Iterator[pipeline.Diagnosis | pipeline.Segmentation]:
+        """Results of radiographs, one by one, in order.
+
+        Args:
+            images: uint8 [n, S, S], standardised.
+
+        Yields:
+            A Diagnosis, or the Segmentation where the run trained a segmenter, of NumPy arrays without the batch's
+            axis.
+        """
+        checksums = batch.hash_images(images)
+        with tqdm(total=len(images), desc="examining", unit="radiograph", delay=2, leave=None) as bar:
+            for count, result in self._results(images, checksums):
+                if self._temperature != 1:
+                    probabilities = apply_temperature(result.probabilities, self._temperature)
+                    result = result._replace(probabilities=probabilities)
+                for i in range(count):
+                    yield jax.tree.map(lambda x, i=i: x[i], result)
+                bar.update(count)
+
+    def _results(self, images: np.ndarray, checksums: np.ndarray) -> Iterator[tuple[int, Any]]:
+        """(radiographs that count, results on the host) of each batch.
+
+        An accelerator is handed the next batch before the results of one are fetched, so that it does not wait for
+        what is made of them.
+        """
+        ahead: list[tuple[int, Callable[[], Any]]] = []
+        for rows, count in batch.batches(len(images), self._batch):
+            ahead.append((count, self._run(images[rows], checksums[rows])))
+            if len(ahead) > self._most_ahead:
+                count, fetch = ahead.pop(0)
+                yield count, fetch()
+        for count, fetch in ahead:
+            yield count, fetch()
+
+    def row(self, result: pipeline.Diagnosis | pipeline.Segmentation) -> dict[str, Any]:
+        """Return the cells of `predictions.csv` for a result: text and plain Python numbers, as JSON has them."""
+        if not self.finds:
+            return _status(bool(result.found)) | {"lung_confidence": _plain(result.confidence)}
+        row = _status(result.finding != pipeline.NO_CLASS) | {"lung_confidence": _plain(result.lung_confidence)}
+        if self.gated:
+            row["gate"] = ood.judge(self._gate, jax.tree.map(lambda x: x[None], result.evidence))[0]
+        row |= {f"votes_{name}": int(count) for name, count in zip(self.classes, result.votes, strict=True)}
+        if result.finding == pipeline.NO_CLASS:
+            return row
+        row |= {f"probability_{name}": _plain(p) for name, p in zip(self.classes, result.probabilities, strict=True)}
+        return row | {
+            "finding": self.classes[result.finding],
+            "confidence": _plain(result.probabilities[result.finding]),
+            "agreement": _plain(result.agreement),
+            "entropy_within": _plain(result.entropy_within),
+            "entropy_between": _plain(result.entropy_between),
+        }
+
+    def decide(self, result: pipeline.Diagnosis | pipeline.Segmentation) -> str:
+        """Return "decided", or "undecided" where a finding's confidence is below the one chosen on validation.
+
+        "" where there is no finding, or the run has no such confidence; see `cxrjax.runs.calibration`.
+        """
+        if self.min_confidence is None or result.finding == pipeline.NO_CLASS:
+            return ""
+        confidence = float(apply_temperature(result.probabilities, 1 / self._temperature)[result.finding])
+        is_decided = confidence >= self.min_confidence * (1 - 1e-5)  # of which rounding takes nothing
+        return predictions_csv.DECIDED if is_decided else predictions_csv.UNDECIDED
+
+    def overlay(self, image: np.ndarray, result: pipeline.Diagnosis | pipeline.Segmentation) -> np.ndarray:
+        """The radiograph uint8 [S, S] with the lungs' contour and, of a finding, its map: RGB uint8 [S, S, 3]."""
+        if self.finds:
+            return plotting.overlay(image, result.mask, result.map)
+        return plotting.overlay(image, result.lungs, None)
+
+    def _share_radiographs(self, variables: Any) -> Run:
+        shares = sharding.Shares(self._batch)
+
+        def find(variables: Any, given: tuple[jax.Array, jax.Array]) -> pipeline.Diagnosis | pipeline.Segmentation:
+            images, checksums = given
+            if not self.finds:
+                return pipeline.segment(self._segmenter, variables["segmenter"], images, self._settings)
+            keys = pipeline.radiograph_keys(self.config.seed, checksums)
+            diagnose = pipeline.diagnose if self._members == 1 else ensemble.diagnose
+            return diagnose(self._segmenter, self._classifier, variables, images, keys, self._settings)
+
+        placed = shares.replicate(variables)
+        run = compilation_cache.Recalled(shares.compile(find), "examine", self.config.to_json())
+        return lambda *given: partial(shares.gather, run(placed, shares.spread(given)))
+
+
+def examine_stored(
+    examiner: Examiner, stored: dataset.Stored, rows: Sequence[int] | None = None
+) -> Iterator[tuple[batch.Split, int, Any]]:
+    """Results of a split, or of some rows of it, of which a part is held at a time: (part, row in it, result)."""
+    count = batch.portion(examiner.config.evaluation.batch_size)
+    if rows is None:
+        parts = stored.parts(count)
+    else:
+        parts = (stored.take(rows[first : first + count]) for first in range(0, len(rows), count))
+    for part in parts:
+        for row, result in enumerate(examiner.examine(part.images)):
+            yield part, row, result
+
+
+def describe(row: Mapping[str, Any]) -> str:
+    """A row in words, for a caption."""
+    if row["status"] != predictions_csv.OK:
+        return row["status"]
+    if not row.get("finding"):
+        return f"lungs found, confidence {row['lung_confidence']:.2f}"
+    finding = f"{row['finding']}, {row['agreement']:.0%} of votes"
+    return f"undecided ({finding})" if row.get("decision") == predictions_csv.UNDECIDED else finding
+
+
+def _plain(value: Any) -> float:
+    """Return the float that a float32 is written as, in the fewest digits: 0.1, not 0.10000000149011612."""
+    return float(str(np.asarray(value)[()]))
+
+
+def _status(found: bool) -> dict[str, str]:
+    if found:
+        return {"status": predictions_csv.OK, "reason": ""}
+    return {"status": predictions_csv.NO_LUNGS_FOUND, "reason": "the segmenter sees no lungs, or too little of them"}

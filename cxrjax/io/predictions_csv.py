@@ -1,0 +1,165 @@
+"""`predictions.csv`: a row a radiograph, from which every score can be computed again. Only this file knows its form.
+
+Text columns hold any text. `votes_<class>` are counts of patches. All other columns are decimal numbers in the fewest
+digits that read back equal at the precision they were written in, blank where there is none (NaN). A radiograph that
+failed has a row too: its status says how, its reason why, and its finding is blank.
+"""
+
+import csv
+import os
+from collections.abc import Iterable, Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cxrjax.io import csv_text
+from cxrjax.runtime import atomic_files
+
+OK, NO_LUNGS_FOUND, UNREADABLE, REFUSED, FAILED = STATUSES = (
+    "ok", "no lungs found", "unreadable", "refused", "failed",
+)  # fmt: skip
+WHO = ("path", "patient_id", "source", "view", "sex", "age", "split", "label")
+TEXTS = (
+    *("path", "patient_id", "source", "view", "sex", "split", "label", "finding", "source_guess"),
+    *("gate", "status", "reason"),
+)
+TEXTS_OF_FILES = ("decision", "picture")  # of a prediction of files
+DECIDED = "decided"
+UNDECIDED = "undecided"  # the confidence of the finding is too low for it to be relied on (`cxrjax.runs.calibration`)
+NUMBERS = (
+    *("age", "confidence", "agreement", "entropy_within", "entropy_between"),
+    *("lung_confidence", "energy_in_lesions"),
+)
+COUNT_PREFIX = "votes_"
+NUMBER_PREFIXES = ("probability_", "dice_", "jaccard_")
+
+
+def classification_columns(classes: Sequence[str], gated: bool = True) -> list[str]:
+    """Columns of findings: who, truth, finding, then a probability (0..1) and a count of votes for each class.
+
+    View and sex are as upstream writes them, the age is in years. The entropies are in nats (see `voting.Vote`).
+    `energy_in_lesions` is the share (0..1) of the map inside known lesions; `source_guess` the label guessed from the
+    source alone; `gate` why it is no radiograph such as the network was trained on (`cxrjax.inference.ood`), blank where it is,
+    and no column where no gate has judged.
+    """
+    return [
+        *WHO,
+        *("finding", "confidence", "agreement", "entropy_within", "entropy_between"),
+        *(f"probability_{name}" for name in classes),
+        *(f"votes_{name}" for name in classes),
+        *("lung_confidence", "energy_in_lesions", "source_guess", *(["gate"] if gated else []), "status", "reason"),
+    ]
+
+
+def with_pictures(columns: Sequence[str]) -> list[str]:
+    """Return the columns of a prediction of files.
+
+    With `decision`, DECIDED or UNDECIDED or blank (see `predictor.Examiner.decide`), and `picture`, the name of the
+    picture in the folder of the table.
+    """
+    return [*columns[:-2], *TEXTS_OF_FILES, *columns[-2:]]
+
+
+def segmentation_columns(structures: Sequence[str]) -> list[str]:
+    """Columns of masks: who, then the Dice and the Jaccard (0..1) of each structure."""
+    return [
+        *WHO,
+        *(f"dice_{name}" for name in structures),
+        *(f"jaccard_{name}" for name in structures),
+        *("lung_confidence", "status", "reason"),
+    ]
+
+
+def write(path: str | os.PathLike, rows: Iterable[Mapping], columns: Sequence[str]) -> None:
+    """Writes rows as CSV; the file appears whole, and an older one stays as it was until then.
+
+    Args:
+        path: the file; its folder exists.
+        rows: what is known of each radiograph. A column left out is written blank: no text, no number, no votes.
+        columns: the header, from `classification_columns` or `segmentation_columns`.
+
+    Raises:
+        ValueError: a row has a key that is no column, or a status that is none of `STATUSES`; names the file.
+    """
+    cells: list[Sequence[object]] = [columns]
+    for row in rows:
+        if unknown := row.keys() - set(columns):
+            raise ValueError(f"{path}: {min(unknown)} is not one of its columns")
+        if row.get("status") not in STATUSES:
+            raise ValueError(f"{path}: the status {row.get('status')!r} is none of {', '.join(STATUSES)}")
+        cells.append([_format(column, row.get(column)) for column in columns])
+    atomic_files.write(path, csv_text.encode_rows(cells))
+
+
+def read(path: str | os.PathLike) -> list[dict]:
+    """Reads what `write` wrote.
+
+    Returns:
+        A dict a radiograph, keys in the columns' order: text is str, votes int (blank 0), others float (blank NaN).
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: it is not such a file; names the file, the line and what is wrong.
+    """
+    with open(path, encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
+        table = csv.reader(file, strict=True)
+        try:
+            columns = [csv_text.restore(cell) for cell in next(table, [])]
+            _check(columns)
+            return [_parse(columns, cells) for cells in table]
+        except (ValueError, csv.Error) as error:
+            raise ValueError(f"{path}: line {max(table.line_num, 1)}: {error}") from None
+
+
+def names(row: Mapping, prefix: str) -> list[str]:
+    """The classes or structures of a row, in order: `names(rows[0], "probability_")`, `names(rows[0], "dice_")`."""
+    return [column.removeprefix(prefix) for column in row if column.startswith(prefix)]
+
+
+def probabilities(rows: Sequence[Mapping], classes: Sequence[str]) -> NDArray[np.float64]:
+    """The class probabilities of n rows: float64 [n, K], NaN in the rows that have none."""
+    columns = [f"probability_{name}" for name in classes]
+    return np.array([[row[column] for column in columns] for row in rows], np.float64).reshape(-1, len(columns))
+
+
+def _check(columns: list[str]) -> None:
+    classes = [column.removeprefix(COUNT_PREFIX) for column in columns if column.startswith(COUNT_PREFIX)]
+    of_findings = ("label", "finding", *(f"probability_{name}" for name in classes)) if classes else ()
+    if missing := [column for column in ("path", "status", *of_findings) if column not in columns]:
+        raise ValueError(f"there is no column {missing[0]}")
+    if len(set(columns)) < len(columns):
+        raise ValueError("a column is there twice")
+    for column in columns:
+        if column not in TEXTS + TEXTS_OF_FILES + NUMBERS and not column.startswith((COUNT_PREFIX, *NUMBER_PREFIXES)):
+            raise ValueError(f"the column {column!r} is not known")
+
+
+def _format(column: str, value: object) -> object:
+    """Return the cell of a value: text as str, a number as itself, so that it is not taken for text."""
+    if column in TEXTS + TEXTS_OF_FILES:
+        return "" if value is None else str(value)
+    if column.startswith(COUNT_PREFIX):
+        return int(value or 0)
+    # csv writes str() of a float32, which is its own shortest form: 0.1, not 0.10000000149011612.
+    return "" if value is None or np.isnan(value) else value
+
+
+def _parse(columns: list[str], cells: list[str]) -> dict:
+    if len(cells) != len(columns):
+        raise ValueError(f"{len(cells)} cells under {len(columns)} columns")
+    row = {column: _value(column, cell) for column, cell in zip(columns, cells, strict=True)}
+    if row["status"] not in STATUSES:
+        raise ValueError(f"the status {row['status']!r} is none of {', '.join(STATUSES)}")
+    return row
+
+
+def _value(column: str, cell: str) -> str | int | float:
+    if column in TEXTS + TEXTS_OF_FILES:
+        return csv_text.restore(cell)
+    kind, blank, called = (
+        (int, "0", "a whole number") if column.startswith(COUNT_PREFIX) else (float, "nan", "a number")
+    )
+    try:
+        return kind(cell or blank)
+    except ValueError:
+        raise ValueError(f"{column} is {cell!r}, which is not {called}") from None

@@ -1,0 +1,1 @@
+"""Scores with intervals: functions of rows and arrays."""

@@ -1,0 +1,273 @@
+"""Scores over resamples, and what is said of them: the value, its 95% interval, and n.
+
+A measure takes weights [r, n], r times a weight for each of n radiographs, and gives a tree of dicts. Its leaves are
+arrays [r] or one of the classes below, which say what kind of score it is and so which interval it has; the keys of
+`COUNTS` hold numbers of radiographs; what is no array is the same in every resample. Row 0 is the data themselves, the
+rest are resamples.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cxrjax.metrics import intervals
+from cxrjax.metrics.intervals import Interval
+
+COUNTS = ("n", "no_finding", "failed", "flagged", "support")
+
+
+class Share(NamedTuple):
+    """A proportion of radiographs."""
+
+    value: NDArray  # [r] in 0..1, NaN where it is of none
+    of: NDArray  # [r], how many radiographs it is of
+
+
+class F1(NamedTuple):
+    """An F1 score."""
+
+    value: NDArray  # [r] in 0..1, NaN where it is of none
+    of: NDArray  # [r], the mean of the radiographs of the class and of those called so
+
+
+class Mean(NamedTuple):
+    """A mean, over those radiographs of which a value is known, of values in 0..1."""
+
+    value: NDArray  # [r], NaN where it is of none
+    of: NDArray  # [r], how many radiographs it is of
+
+
+class Auroc(NamedTuple):
+    """An area under the ROC curve."""
+
+    value: NDArray  # [r] in 0..1, NaN where there are no positives or no negatives
+    positives: NDArray  # [r], how many
+    negatives: NDArray  # [r], how many
+
+
+class AveragePrecision(NamedTuple):
+    """An area under the precision-recall curve."""
+
+    value: NDArray  # [r] in 0..1, NaN where there are no positives
+    positives: NDArray  # [r], how many
+    negatives: NDArray  # [r], how many
+
+
+class Inflated(NamedTuple):
+    """A distance f(g) of gaps g from none, convex in them, so that the noise d of the gaps seen pushes it up.
+
+    Resampled, it would be pushed up once more; so a measure says what the noise of a resample does to it.
+    """
+
+    value: NDArray  # [r], f(g + d); 0 at best
+    pushed: NDArray  # [r], at least how far d may have pushed it up, of a resample's d: 0 in the data
+    hidden: NDArray  # [r], -f'(g + d) d: as f is convex, the truth is never further above the value than -f'(g) d
+    chance: NDArray  # [r], what noise of independent radiographs alone reaches in 97.5%; 0 where that is not known
+    errors: Share  # wrong findings; while few are seen, more than the resamples show may be hidden
+    rise: NDArray  # [r], how much higher the value would be if all findings that are right were wrong
+
+
+class Loss(NamedTuple):
+    """A mean loss, most of which may be that of a few wrong findings."""
+
+    value: NDArray  # [r]
+    errors: Share  # wrong findings
+    rise: NDArray  # [r], how much greater the loss of a finding is where it is wrong
+
+
+class Combination(NamedTuple):
+    """A weighted sum of other scores: a mean over classes, or a difference of two networks."""
+
+    value: NDArray  # [r], NaN where it is of none
+    parts: tuple[Any, ...]  # K leaves
+    weights: NDArray  # [r, K], of the parts; 0 of one that is not known
+
+
+class Ratio(NamedTuple):
+    """A score over another, both less what chance reaches."""
+
+    value: NDArray  # [r]
+    parts: tuple[Any, Any]  # leaves
+    chance: NDArray  # [r], what is taken from both
+
+
+Leaf = NDArray | Share | F1 | Mean | Auroc | AveragePrecision | Inflated | Loss | Combination | Ratio
+_KINDS = (np.ndarray, Share, F1, Mean, Auroc, AveragePrecision, Inflated, Loss, Combination, Ratio)
+
+
+def share(part: NDArray, whole: NDArray) -> Share:
+    """Return the Share of `part` in `whole`, both weighted numbers of radiographs of equal shape."""
+    return Share(divide(part, whole), whole)
+
+
+def mean_of(parts: Sequence[Leaf], weights: Sequence[float] | None = None) -> Combination:
+    """Return the mean of leaves over those that are known, weighted if weights are given."""
+    each = np.stack([values(part) for part in parts], -1)
+    known = ~np.isnan(each) * (np.ones(len(parts)) if weights is None else np.asarray(weights, float))
+    scaled = divide(known, known.sum(-1, keepdims=True))
+    value = np.where(known.any(-1), (np.nan_to_num(scaled) * np.nan_to_num(each)).sum(-1), np.nan)
+    return Combination(value, tuple(parts), np.nan_to_num(scaled))
+
+
+def difference(first: Leaf, second: Leaf) -> Combination:
+    """Return the first leaf less the second."""
+    value = values(first) - values(second)
+    return Combination(value, (first, second), np.tile([1.0, -1.0], (len(value), 1)))
+
+
+def share_above(first: Leaf, second: Leaf, chance: float) -> Ratio:
+    """Return (first - chance) / (second - chance)."""
+    above, whole = values(first) - chance, values(second) - chance
+    return Ratio(divide(above, whole), (first, second), np.full(len(above), chance))
+
+
+def divide(a: NDArray, b: NDArray) -> NDArray:
+    """Return a / b, and NaN where b is 0."""
+    return np.divide(a, b, out=np.full(np.broadcast(a, b).shape, np.nan), where=b != 0)
+
+
+def values(leaf: Leaf) -> NDArray:
+    """Return a leaf's values [r]."""
+    return leaf if isinstance(leaf, np.ndarray) else leaf.value
+
+
+def point(tree: Any) -> Any:
+    """Return what a tree says of the data themselves: numbers alone, None for NaN."""
+    if isinstance(tree, Mapping):
+        return {key: int(part[0]) if key in COUNTS else point(part) for key, part in tree.items()}
+    return _number(values(tree)[0])
+
+
+def describe(tree: Any, patients: Sequence[str] = (), n: int = 0) -> Any:
+    """Describe every leaf of a tree as {"value", "interval", "n"}; None for what cannot be earned.
+
+    Intervals are those of `statistics.intervals`: Wilson's of a `Share`, an `F1` and a `Mean`, Newcombe's of an
+    `Auroc`, each of an effective number of radiographs, which resamples of patients give; those of a `Combination` and
+    a `Ratio` come from the intervals of their parts; all other leaves have corrected percentiles. An `Inflated` one
+    reaches from the value less what noise may have pushed it up by, or from 0 where chance alone reaches the value, to
+    the value and what noise may have hidden of it: it holds the truth as often as it says or more often.
+
+    There is no interval where there is one patient, and of a score that no resample moves, unless it is a share or an
+    area that is 0 or 1, or comes from such.
+
+    Args:
+        tree: see above.
+        patients: of each radiograph, as they were resampled; empty where each has a patient of its own.
+        n: radiographs, for the leaves that stand in no dict with a "support" or "n"; those of `patients` if 0.
+    """
+    several = len(set(patients)) if len(set(patients)) < len(patients) else None
+    n = n or len(patients)
+    return _describe(tree, n, several, float(several or n))
+
+
+def _describe(tree: Any, n: int, several: int | None, patients: float) -> Any:
+    if isinstance(tree, Mapping):
+        n = next((int(tree[key][0]) for key in ("support", "n") if key in tree), n)
+        patients = patients if several else float(n)
+        return {k: int(part[0]) if k in COUNTS else _describe(part, n, several, patients) for k, part in tree.items()}
+    if not isinstance(tree, _KINDS):
+        return tree
+    value = float(values(tree)[0])
+    n = int(round(tree.of[0])) if isinstance(tree, Share | F1 | Mean) else n
+    interval = _interval(tree, several, patients) if n else None
+    return {"value": _number(value), "interval": interval and [float(bound) for bound in interval], "n": n}
+
+
+def _interval(leaf: Leaf, several: int | None, patients: float) -> Interval | None:
+    """Return the interval of a leaf.
+
+    Args:
+        leaf: any.
+        several: see `intervals.count_sample`.
+        patients: of the radiographs that the leaf is of, for a leaf that does not count its own.
+    """
+    every = values(leaf)
+    value, drawn = float(every[0]), ~np.isnan(every)
+    drawn[0] = False
+    if np.isnan(value) or not drawn.any():
+        return None
+
+    def sample(counts: NDArray) -> intervals.Sample:
+        return intervals.count_sample(counts, several)
+
+    match leaf:
+        case Share():
+            return intervals.bound_share(value, every[drawn], sample(leaf.of))
+        case F1():
+            return intervals.bound_f1(value, every[drawn], sample(leaf.of * (2 - np.nan_to_num(every))))
+        case Mean():
+            return intervals.bound_mean(value, every[drawn], sample(leaf.of))
+        case Auroc():
+            return intervals.bound_auroc(value, every[drawn], sample(leaf.positives), sample(leaf.negatives))
+        case AveragePrecision():
+            prevalence = float(leaf.positives[0] / (leaf.positives[0] + leaf.negatives[0]))
+            return intervals.bound_average_precision(value, every[drawn], sample(leaf.positives), prevalence)
+        case Inflated():
+            return _bound_inflated(leaf, value, drawn, sample(leaf.errors.of))
+        case Loss():
+            return _bound_loss(leaf, value, drawn, sample(leaf.errors.of))
+        case Combination():
+            return _bound_combination(leaf, value, drawn, several, patients)
+        case Ratio():
+            return _bound_ratio(leaf, drawn, several, patients)
+    return intervals.bound_plain(value, every[drawn], patients)
+
+
+def _bound_inflated(leaf: Inflated, value: float, drawn: NDArray, sample: intervals.Sample) -> Interval | None:
+    if np.ptp(leaf.value[drawn]) < intervals.STILL:
+        return None
+    pushed, hidden = (np.quantile(part[drawn], 1 - intervals.TAIL) for part in (leaf.pushed, leaf.hidden))
+    from_chance = value <= leaf.chance[0] * np.sqrt(sample.n / sample.patients)
+    low = 0.0 if from_chance else max(0.0, value - max(0.0, pushed))
+    return low, value + max(0.0, hidden) + leaf.rise[0] * _exceed(leaf.errors, drawn, sample)
+
+
+def _bound_loss(leaf: Loss, value: float, drawn: NDArray, sample: intervals.Sample) -> Interval | None:
+    ends = intervals.bound_plain(value, leaf.value[drawn], sample.patients)
+    return ends and (ends[0], ends[1] + leaf.rise[0] * _exceed(leaf.errors, drawn, sample))
+
+
+def _exceed(errors: Share, drawn: NDArray, sample: intervals.Sample) -> float:
+    return intervals.exceed(float(errors.value[0]), errors.value[drawn], sample)
+
+
+def _bound_combination(
+    leaf: Combination, value: float, drawn: NDArray, several: int | None, patients: float
+) -> Interval | None:
+    known = [(part, w) for part, w in zip(leaf.parts, leaf.weights[0], strict=True) if w]
+    ends, moves = _bound_parts([part for part, _ in known], several, patients)
+    if ends is None or (moves and np.ptp(leaf.value[drawn]) < intervals.STILL):
+        return None
+    each = np.stack([values(part) for part, _ in known])
+    correlation = intervals.correlate(each[:, drawn])
+    return intervals.combine(value, ends, each[:, 0], np.array([w for _, w in known]), correlation)
+
+
+def _bound_ratio(leaf: Ratio, drawn: NDArray, several: int | None, patients: float) -> Interval | None:
+    ends, moves = _bound_parts(leaf.parts, several, patients)
+    if ends is None or (moves and np.ptp(leaf.value[drawn]) < intervals.STILL):
+        return None
+    each = np.stack([values(part) for part in leaf.parts])
+    if each[1, 0] <= leaf.chance[0]:
+        return None
+    correlation = float(intervals.correlate(each[:, drawn])[0, 1])
+    low, high = intervals.bound_ratio(each[:, 0] - leaf.chance[0], ends - leaf.chance[0], correlation)
+    return (low, high) if np.isfinite([low, high]).all() else None
+
+
+def _bound_parts(parts: Sequence[Leaf], several: int | None, patients: float) -> tuple[NDArray | None, bool]:
+    """Return the intervals [K, 2] of leaves, and whether any moves; None where one has no interval and yet may vary."""
+    ends = []
+    moves = False
+    for part in parts:
+        every = values(part)
+        moves |= bool(np.nanmax(every) - np.nanmin(every) >= intervals.STILL)
+        interval = _interval(part, several, patients)
+        ends.append(interval or (every[0], every[0]))
+    return (np.array(ends) if len(ends) else None), moves
+
+
+def _number(value: float) -> float | None:
+    return None if np.isnan(value) else float(value)

@@ -1,0 +1,82 @@
+"""How accurate the findings are that are kept, if the least certain are referred to a person."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cxrjax.metrics.confidence import Mean, Share, divide
+from cxrjax.metrics.roc import Ranking, find_middle, rank
+
+SHARES = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)  # referred
+
+
+def keep(right: NDArray, certainty: NDArray, weights: NDArray) -> Ranking:
+    """The findings in the order in which they are kept, the most certain first, those without certainty last.
+
+    Args:
+        right: bool [n].
+        certainty: [n]; NaN where there is no finding.
+        weights: [r, n].
+
+    Returns:
+        The Ranking; its hits are the right findings kept, its alarms the wrong ones.
+    """
+    return rank(right, np.where(np.isnan(certainty), -np.inf, certainty), weights)
+
+
+def measure(kept: Ranking) -> dict:
+    """The accuracy of what is kept, of equally certain findings a random part.
+
+    Returns:
+        "area": under the curve of accuracy over the share referred, 0..1, [r]; and "accuracy": {share referred: Share}.
+    """
+    everyone = kept.hits[:, -1] + kept.alarms[:, -1]
+    return {
+        "area": Mean(area(kept), everyone),
+        "accuracy": dict(zip(map(str, SHARES), accuracy(kept, SHARES), strict=True)),
+    }
+
+
+def accuracy(kept: Ranking, referred: tuple[float, ...]) -> list[Share]:
+    """The Share [r] that is right of those kept, for each share referred, below 1."""
+    count = kept.hits + kept.alarms
+    wanted = count[:, -1:] * (1 - np.array(referred))
+    hits = [np.interp(*one) for one in zip(wanted, count, kept.hits, strict=True)]
+    return [Share(divide(h, w), w) for h, w in zip(np.transpose(hits), wanted.T, strict=True)]
+
+
+def choose_threshold(kept: Ranking, accuracy: float, more: float = 1.0) -> float:
+    """Return the lowest certainty that promises, of the findings that reach it, a share of right ones.
+
+    It is the point of the risk-coverage curve with the most coverage at a risk of at most 1 - accuracy (selective
+    prediction: Geifman & El-Yaniv 2017). As in `roc.choose_threshold`, one more finding is counted as wrong: of
+    `count` findings, accuracy * (count + 1) have to be right. The share of wrong findings among those of new
+    radiographs that reach the threshold is then at most 1 - accuracy on average over samples like this one, where a
+    sample that gives no threshold counts as 0. Where certainty hardly tells right from wrong, or the sample is small,
+    mostly the lucky samples give a threshold, and among these alone the share may be higher. Of all thresholds
+    between two certainties, which keep the same findings here, the one in their middle is returned.
+
+    Args:
+        kept: its first weighting counts; what has no certainty never reaches the threshold.
+        accuracy: wanted, 0..1.
+        more: findings that come together, in place of 1; where patients have several, `bootstrap.crowding`.
+
+    Returns:
+        The threshold; infinity where no certainty suffices.
+    """
+    count = kept.hits[0] + kept.alarms[0]
+    enough = (kept.hits[0] >= accuracy * (count + more) - 1e-9) & (count > 0) & (kept.thresholds > -np.inf)
+    return find_middle(kept, int(np.flatnonzero(enough)[-1])) if enough.any() else np.inf
+
+
+def area(kept: Ranking) -> NDArray:
+    """Mean accuracy [r] over every share referred, 0..1: the higher, the better certainty tells right from wrong.
+
+    It is 1 less the area under the risk-coverage curve (Geifman & El-Yaniv 2017), exact for ties: between two
+    certainties, hits grow in a straight line a + b x with the number x kept, and (a + b x) / x has an integral.
+    """
+    count = kept.hits + kept.alarms
+    width, lower, upper = np.diff(count), count[:, :-1], count[:, 1:]
+    slope = np.diff(kept.hits) / np.maximum(width, np.finfo(float).tiny)
+    start = kept.hits[:, :-1] - slope * lower
+    curved = np.where(lower > 0, start * np.log(divide(upper, lower)), 0)
+    return divide((curved + slope * width).sum(-1), count[:, -1])

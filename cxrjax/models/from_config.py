@@ -1,0 +1,110 @@
+"""The networks of a config: which architecture, what it reads, and in what precision."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax.traverse_util import flatten_dict
+from jax import Array
+from ml_collections import ConfigDict
+
+from cxrjax.models import registry
+from cxrjax.models.spec import Network, Settings
+from cxrjax.ops import lung_masks
+
+
+def segmenter(config: ConfigDict) -> Network | None:
+    """The network that labels every pixel with one of `lung_masks.STRUCTURES`; None of a classifier that names none.
+
+    Raises:
+        ValueError: torchvision, whose initializer is named, does not have the network.
+    """
+    c = config.segmenter
+    if config.task == "classify" and not c.workdir:
+        return None
+    module = registry.build(
+        c.architecture, len(lung_masks.STRUCTURES), dropout=c.dropout, dtype=compute_dtype(config.precision)
+    )
+    initializer = registry.find_initializer(module, c.initializer)
+    return Network(module, c.size, c.channels, c.normalise, initializer=initializer)
+
+
+def classifier(config: ConfigDict) -> Network:
+    """The network that tells which of the config's classes a patch shows.
+
+    Raises:
+        ValueError: the context is not whole cells of the backbone's last feature map; or torchvision, whose
+            initializer is named, does not have the network.
+    """
+    c, patches = config.classifier, config.patches
+    module = registry.build(c.architecture, len(c.classes), head=c.head, dtype=compute_dtype(config.precision))
+    initializer = registry.find_initializer(module, c.initializer)
+    context = patches.context if patches.mode in ("local", "dense") else 0
+    if context:
+        cell = registry.measure_stride(module, c.channels)
+        if context % cell:
+            raise ValueError(f"patches.context={context} is not a multiple of {cell}, the stride of {c.architecture}")
+        module = module.clone(margin=context // cell)
+    return Network(module, patches.size, c.channels, c.normalise, context, initializer)
+
+
+def settings(config: ConfigDict, patch_count: int) -> Settings:
+    """How a run diagnoses, with N = `patch_count` patches a radiograph."""
+    return Settings(
+        mode=config.patches.mode,
+        masked=config.patches.masked,
+        patch_count=patch_count if config.patches.mode == "local" else 1,
+        patch_chunk=config.patches.chunk,
+        voting_rule=config.voting.rule,
+        smallest_part=config.segmenter.smallest_part,
+        smallest_lungs=config.segmenter.smallest_lungs,
+        channels=config.patches.channels,
+        margin=config.patches.margin,
+        confidence=config.patches.confidence,
+        center_crop=config.patches.center_crop if config.patches.mode == "global" else 0.0,
+        scaling=config.saliency.scaling,
+    )
+
+
+def init(network: Network, key: Array) -> dict[str, Any]:
+    """Random weights: key -> {"params", "batch_stats"}, float32; no statistics where there is no batch norm."""
+    return registry.draw(_initialiser(network), key)
+
+
+def layers(network: Network) -> list[str]:
+    """Paths of the layers that learn, as "backbone/conv1", from input to output: in the order of their first use."""
+    x, found = jnp.zeros((1, network.side, network.side, network.channels)), []
+
+    def build(key: Array) -> Mapping[str, Any]:
+        variables = network.module.init(key, x, train=False)
+        # Read in here, for jax sorts what comes out by name.
+        found.extend(dict.fromkeys("/".join(path[:-1]) for path in flatten_dict(variables["params"])))
+        return variables
+
+    jax.eval_shape(build, jax.random.key(0))
+    return found
+
+
+def blank(network: Network) -> dict[str, Any]:
+    """Zeros in the form of `init`, on the host: nothing is compiled or drawn."""
+    shapes = jax.eval_shape(_initialiser(network), jax.random.key(0))
+    return jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), shapes)
+
+
+def compute_dtype(precision: str) -> Any:
+    """ "float32" or "bfloat16" as a type; "auto" is bfloat16 where an accelerator is.
+
+    Raises:
+        ValueError: no such precision.
+    """
+    if precision == "auto":
+        precision = "float32" if jax.default_backend() == "cpu" else "bfloat16"
+    if precision not in ("float32", "bfloat16"):
+        raise ValueError(f"no precision called {precision!r}; there are float32, bfloat16, auto")
+    return jnp.dtype(precision)
+
+
+def _initialiser(network: Network) -> Callable[[Array], dict[str, Any]]:
+    return registry.initialiser(network.module, network.side, network.channels, network.initializer)

@@ -1,0 +1,46 @@
+"""Specifications of a network and of inference, built from a config once."""
+
+from typing import NamedTuple
+
+import flax.linen as nn
+
+from cxrjax.models import initializers
+
+
+class Network(NamedTuple):
+    """A module and the size of what it reads."""
+
+    module: nn.Module
+    size: int  # side of what it decides on, in pixels; of a patch
+    channels: int  # 1, or 3 where it was trained on colour: the grey level is then repeated
+    normalise: str = "none"  # or "imagenet": by the mean and deviation of its photographs, as published weights expect
+    context: int = 0  # pixels on each side of that, which a classifier's backbone sees and its head does not
+    initializer: initializers.Initializer = initializers.HE_NORMAL  # how its random weights are drawn
+
+    @property
+    def side(self) -> int:
+        """Side of its input, in pixels."""
+        return self.size + 2 * self.context
+
+
+class Settings(NamedTuple):
+    """How radiographs are diagnosed; every value comes from the config, under the same name."""
+
+    mode: str  # "local": patches of the lungs; "dense": all windows of one look at the whole, which are such patches;
+    # or one that votes alone: "global", the radiograph, or "crop", the lungs
+    masked: bool  # whether all but the lungs is blackened; the centres of patches lie in the lungs either way
+    patch_count: int  # N, centres drawn in the lungs; 1 where the mode is not "local"
+    patch_chunk: int  # patches classified at once: bounds the memory, changes no result
+    voting_rule: str  # of `voting.RULES`
+    smallest_part: float  # parts of a lung mask below this share of the picture are dropped
+    smallest_lungs: float  # below this share of the picture there are no lungs
+    channels: str  # what is shown of a radiograph: "grey", or "contrast" (see `contrast.make_channels`)
+    margin: float  # of "crop": share of the lungs' box added on each side
+    confidence: float  # of "crop": where that of the lungs is not above it, the whole radiograph is shown
+    center_crop: float = 0.0  # of "global": share of the side that is cut off, so that the middle is shown
+    scaling: str = "peak"  # of each patch's saliency map, of `cam.SCALINGS`
+
+    @property
+    def needs_lungs(self) -> bool:
+        """Whether there is no finding without lungs: patches are drawn in them, or all else is blackened."""
+        return self.mode != "global" or self.masked

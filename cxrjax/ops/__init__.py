@@ -1,0 +1,1 @@
+"""Image operations in JAX: crops, votes, maps and masks."""

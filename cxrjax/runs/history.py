@@ -1,0 +1,54 @@
+"""The record of a training: a line an epoch in metrics.jsonl, and the same for TensorBoard."""
+
+import json
+from pathlib import Path
+
+from tensorboardX import SummaryWriter
+
+from cxrjax.io import json_file
+from cxrjax.runtime import atomic_files
+
+METRICS = "metrics.jsonl"
+_KEYS = ("step", "epoch")
+_REMEDY = "restore it, or remove the run and train again"
+
+
+def read(path: Path) -> list[dict[str, float]]:
+    """Return the records of a training, without a line that a kill cut short; none where there is no file.
+
+    Raises:
+        DamagedFile: another line than the last is no record.
+    """
+    lines = path.read_bytes().splitlines() if path.exists() else []
+    records = []
+    for number, line in enumerate(lines, 1):
+        try:
+            record = json_file.parse(line, path, _REMEDY)
+        except json_file.DamagedFile:
+            if number == len(lines):
+                break
+            raise json_file.DamagedFile(path, f"line {number} is no record of an epoch", _REMEDY) from None
+        if not all(_is_number(record.get(key)) for key in _KEYS) or not all(map(_is_number, record.values())):
+            raise json_file.DamagedFile(path, f"line {number} is no record of an epoch", _REMEDY)
+        records.append(record)
+    return records
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def resume(path: Path, step: int) -> list[dict[str, float]]:
+    """The records up to a step; those of epochs that a killed run could not save the state of are dropped."""
+    records = [record for record in read(path) if record["step"] <= step]
+    if path.exists():
+        atomic_files.write(path, "".join(json.dumps(record) + "\n" for record in records).encode())
+    return records
+
+
+def record(path: Path, epoch: dict[str, float], board: SummaryWriter) -> None:
+    """Add an epoch's scores."""
+    with path.open("a") as file:
+        file.write(json.dumps(epoch) + "\n")
+    for name, value in epoch.items():
+        board.add_scalar(name, value, epoch["step"])

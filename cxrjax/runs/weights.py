@@ -1,0 +1,143 @@
+"""Weights into a run and out of it: import, export, and what a training starts from."""
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+import safetensors.numpy
+from jax import Array
+from ml_collections import ConfigDict
+
+from cxrjax.ops import lung_masks
+from cxrjax.pretrained import formats, hub, state_dict
+from cxrjax.runs import run_dir
+from cxrjax.runs.checkpoints import Checkpoints
+from cxrjax.runtime import atomic_files
+from cxrjax.runtime.text import SHORT, enumerate_names, printable
+
+HEADS = ("auto", "keep", "fresh")  # of config.init_head
+_MOST_CLASSES = 100  # that an error message lists
+
+
+def import_run(config: ConfigDict, source: str, workdir: Path) -> None:
+    """Make a run directory of published weights, as if they had been trained in it.
+
+    Args:
+        config: whose `task` says what the weights are of: a segmenter, or a classifier, which also adopts the trained
+            segmenter that the config names, if any.
+        source: a file, or an address (see `pretrained.hub`).
+        workdir: the run directory; without a trained network so far.
+
+    Raises:
+        UnreadableWeights, UnfitWeights, UnfitRun, UnfitSetting: see there. Weights that do not fit leave no run behind.
+    """
+    config.init = source
+    run_dir.check(config)
+    variables = load(config)
+    if config.task == "classify":
+        run_dir.adopt_segmenter(workdir, config)
+    run_dir.start(workdir, config)
+    with Checkpoints(workdir / "checkpoints") as checkpoints:
+        if checkpoints.step("best") is not None:
+            raise run_dir.UnfitRun(f"{workdir}: there is a trained network here already; name another --workdir")
+        checkpoints.save("best", 0, jax.device_get(variables))
+
+
+def export_run(workdir: Path, target: Path) -> None:
+    """Write the best network of a run as safetensors, by PyTorch's names and layouts (torchvision's, where it has it).
+
+    The file says which architecture it is, what it reads, and of a classifier the classes in their order. The segmenter
+    of a classifier's run is a run itself: RUN/segmenter.
+
+    Raises:
+        UnfitRun: the run has no trained network.
+        OSError: there is a file of the name already, or it cannot be written.
+    """
+    if os.path.lexists(target):
+        raise FileExistsError(f"{target}: there is something here already; name another file, or remove it")
+    config = run_dir.load_config(workdir)
+    settings = _settings(config)
+    variables = run_dir.load_networks(workdir, config)["segmenter" if config.task == "segment" else "classifier"]
+    state = state_dict.to_state_dict(settings.architecture, jax.device_get(variables))
+    known = {"format": "pt", "architecture": settings.architecture, "channels": str(settings.channels)}
+    if config.task == "classify":
+        known["classes"] = json.dumps(list(settings.classes))
+    atomic_files.write(target, safetensors.numpy.save(state, known))
+
+
+def load(config: ConfigDict, key: Array | None = None) -> dict[str, Any]:
+    """The weights of `config.init`, for the network of the config's task.
+
+    Args:
+        config: of a run.
+        key: random key of the head, drawn anew where `config.init_head` is "fresh", or is "auto" and the file's head
+            does not fit or tells other classes apart; and of all but the encoder, where the file has a segmenter's
+            encoder alone. None: the file has to fit whole.
+
+    Returns:
+        {"params", "batch_stats"}, float32.
+
+    Raises:
+        UnreadableWeights: the file cannot be had or read.
+        UnfitWeights: names or shapes differ, all of which are listed; or the file says that its classes are others.
+        ValueError: no such `config.init_head`.
+    """
+    choice = "keep" if key is None else config.init_head
+    if choice not in HEADS:
+        raise ValueError(f"no config.init_head called {choice!r}; there are {', '.join(HEADS)}")
+    path = hub.locate(config.init)
+    state = formats.read_weights(path)
+    if choice != "fresh":
+        try:
+            _compare_classes(path, config)
+            return _fit(config, state, None)
+        except state_dict.UnfitWeights:
+            if choice == "keep":
+                raise
+    return _fit(config, state, key)
+
+
+def _fit(config: ConfigDict, state: Mapping[str, np.ndarray], new_head: Array | None) -> dict[str, Any]:
+    settings = _settings(config)
+    return state_dict.from_state_dict(
+        settings.architecture,
+        state,
+        num_classes=len(lung_masks.STRUCTURES) if config.task == "segment" else len(settings.classes),
+        head="own" if config.task == "segment" else settings.head,
+        new_head=new_head,
+        channels=settings.channels,
+        initializer=settings.initializer,
+    )
+
+
+def _compare_classes(path: Path, config: ConfigDict) -> None:
+    text = formats.read_metadata(path).get("classes")
+    if config.task != "classify" or text is None:
+        return
+    classes = _parse_names(text)
+    if not classes:
+        raise formats.UnreadableWeights(
+            path, f"what it says of its classes is no list of names: {printable(text, SHORT)}"
+        )
+    if classes != list(config.classifier.classes):
+        raise state_dict.UnfitWeights(
+            f"{path}: its classes are {enumerate_names(classes, _MOST_CLASSES)}, and those of the config "
+            f"{', '.join(config.classifier.classes)}"
+        )
+
+
+def _parse_names(text: str) -> list[str] | None:
+    """Return a JSON list of strings; None of any other text."""
+    try:
+        names = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    return names if isinstance(names, list) and all(isinstance(name, str) for name in names) else None
+
+
+def _settings(config: ConfigDict) -> ConfigDict:
+    return config.segmenter if config.task == "segment" else config.classifier

@@ -1,0 +1,219 @@
+"""The audit of a run, whole and in the small: what is planted is named; a kill loses the control under way alone."""
+
+import json
+import shutil
+from functools import partial
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+
+from configs import audit as settings
+from configs import phantom_classify
+from cxrjax import main
+from cxrjax.audit import audit, context, experiments, run
+from cxrjax.audit import probe as small_network
+from cxrjax.data import batch, dataset
+from cxrjax.inference import lung_segmenter
+from cxrjax.io import predictions_csv
+from cxrjax.models import from_config
+from cxrjax.runs import run_dir
+from data_prep.__main__ import main as prepare
+
+SIZE, CLASSES = 64, tuple(phantom_classify.get_config().classifier.classes)
+
+
+def make_run(folder: Path, shortcut: str, skill: float = 1.5, count: int = 40) -> Path:
+    """A run as evaluation leaves it, its findings drawn with a known skill; it takes its lungs from the phantom."""
+    arguments = ["phantom", f"--out={folder / 'data'}", f"--count={count}", f"--size={SIZE}", "--split=0.6,0.1,0.3"]
+    assert prepare([*arguments, "--duplicates=off", f"--shortcut={shortcut}"]) == 0
+    config = phantom_classify.get_config()
+    config.data.directory, config.image.size = str(folder / "data" / "phantom"), SIZE
+    config.patches.size, config.patches.masked, config.segmenter.workdir = 32, False, "lungs"
+    workdir = folder / "run"
+    run_dir.start(workdir, config)
+    rng, classes, rows = np.random.default_rng(0), config.classifier.classes, []
+    for case in dataset.stream(config.data.directory, "test"):
+        logits = rng.normal(size=5) + skill * np.eye(5)[classes.index(case["label"])]
+        p = np.exp(logits) / np.exp(logits).sum()
+        known = {key: case[key] for key in ("path", "patient_id", "source", "label")} | {"status": "ok"}
+        known |= {f"probability_{name}": value for name, value in zip(classes, p, strict=True)}
+        rows.append(known | {"finding": classes[p.argmax()]})
+    (workdir / "evaluation" / "test").mkdir(parents=True)
+    columns = predictions_csv.classification_columns(classes)
+    predictions_csv.write(workdir / "evaluation" / "test" / "predictions.csv", rows, columns)
+    return workdir
+
+
+def small(epochs: int):
+    config = settings.get_config()
+    config.patches.size, config.patches.count = SIZE, 2
+    config.training.epochs, config.training.batch_size = epochs, 16
+    return config
+
+
+@pytest.fixture
+def known_lungs(monkeypatch):
+    """Lungs are those of the phantom, and the run's classifier is as it was drawn."""
+
+    def load(workdir, config):
+        return {"segmenter": None, "classifier": from_config.init(from_config.classifier(config), jax.random.key(0))}
+
+    monkeypatch.setattr(run_dir, "load_networks", load)
+
+    def find(finder, split):
+        if finder.variables is not None or not finder.config.segmenter.workdir:
+            return lung_segmenter.Lungs(None, None, np.ones(len(split), bool))
+        masks = split.masks >= 2
+        return lung_segmenter.Lungs(masks, np.ones(len(split), np.float32), masks.any((1, 2)))
+
+    monkeypatch.setattr(lung_segmenter.Finder, "find", find)
+
+
+def test_a_killed_audit_goes_on_and_no_control_is_done_twice(tmp_path, monkeypatch):
+    workdir = make_run(tmp_path, "source", count=10)
+    of_facts = [control for control in experiments.CONTROLS if control.by == experiments.TABLE]
+    done = []
+
+    def counted(control, killed, material):
+        done.append(control.name)
+        if killed:
+            raise KeyboardInterrupt
+        return control.run(material)
+
+    def watched(killed):
+        return tuple(c._replace(run=partial(counted, c, c.name == killed)) for c in of_facts)
+
+    monkeypatch.setattr(run, "CONTROLS", watched("resolution"))
+    with pytest.raises(KeyboardInterrupt):
+        audit(workdir, "test", small(1))
+    assert not (workdir / "audit" / "test" / "audit.json").exists()
+    monkeypatch.setattr(run, "CONTROLS", watched(None))
+    result = audit(workdir, "test", small(1))
+    assert done == ["source", "view", "resolution", "resolution", "file_form", "facts"]
+    folder = workdir / "audit" / "test"
+    assert json.loads((folder / "audit.json").read_text()) == json.loads(json.dumps(result))
+    assert not list(folder.rglob("*.partial")) and (folder / "audit.svg").read_bytes()[:5] == b"<?xml"
+    assert (folder / "audit.md").read_text().startswith("On 15 radiographs of 15 patients the network reaches")
+    by_name = {one["name"]: one for one in result["controls"]}
+    assert by_name["source"]["classes"]["covid19"]["auroc"]["value"] == 1  # planted; F1 of the others is a guess
+    assert by_name["source"]["classes"]["normal"]["auroc"]["value"] < 0.7
+    assert "tells nothing" in by_name["file_form"]["note"]
+    assert any("covid19 (alone in phantom_elsewhere)" in claim for claim in result["verdict"]["cannot_support"])
+    with pytest.raises(run_dir.UnfitRun, match=r"training\.epochs"):
+        audit(workdir, "test", small(2))
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    return make_run(tmp_path_factory.mktemp("run"), "source", count=10)
+
+
+@pytest.fixture
+def workdir(made, tmp_path):
+    return shutil.copytree(made, tmp_path / "run")
+
+
+@pytest.fixture
+def done(monkeypatch):
+    """The controls that are done; of facts alone, and that within a source."""
+    done = []
+
+    def counted(control, material):
+        done.append(control.name)
+        return control.run(material)
+
+    kinds = [c for c in experiments.CONTROLS if c.by == experiments.TABLE or not c.kept]
+    monkeypatch.setattr(run, "CONTROLS", tuple(c._replace(run=partial(counted, c)) for c in kinds))
+    return done
+
+
+def test_controls_of_another_network_are_set_aside_whole(workdir, done):
+    best = workdir / "checkpoints" / "best" / "7" / "weights"
+    best.parent.mkdir(parents=True)
+    best.write_bytes(b"0")
+    first, folder = audit(workdir, "test", small(1)), workdir / "audit" / "test"
+    kept = (folder / "audit.json").read_text()
+    done.clear()
+    audit(workdir, "test", small(1))
+    assert done == ["within_source"]
+    done.clear()
+    best.write_bytes(b"1")
+    assert audit(workdir, "test", small(1)) == first
+    assert len(done) == 6 and (folder.with_name("test-before-1") / "audit.json").read_text() == kept
+    (folder / "made_of.json").unlink()  # as of older code
+    audit(workdir, "test", small(1))
+    assert (folder.with_name("test-before-2") / "controls").is_dir()
+
+
+def test_rows_that_are_found_anew_count_at_once(workdir, done):
+    """Those within a source are the run's own, whose folder would else be that of the rows before."""
+    path = workdir / "evaluation" / "test" / "predictions.csv"
+    audit(workdir, "test", small(1))
+    rows = predictions_csv.read(path)
+    perfect = [row | {f"probability_{name}": float(name == row["label"]) for name in CLASSES} for row in rows]
+    write = partial(predictions_csv.write, path, columns=predictions_csv.classification_columns(CLASSES))
+    write([row | {"finding": row["label"]} for row in perfect])
+    within = next(one for one in audit(workdir, "test", small(1))["controls"] if one["name"] == "within_source")
+    assert within["scores"]["macro_auroc"]["value"] == 1 and within["share"] is None
+    write([row | {"path": f"other/{row['path']}"} for row in rows])
+    with pytest.raises(run_dir.UnfitRun, match=r"predictions\.csv: its radiographs are not those of test in .*phantom"):
+        audit(workdir, "test", small(1))
+
+
+def test_what_was_trained_on_is_refused_and_what_chose_the_network_is_known(workdir):
+    for split in ("train", "train+test"):
+        with pytest.raises(run_dir.UnfitRun, match="was trained on .* of the .* radiographs of train"):
+            audit(workdir, split, small(1))
+    assert context.Material(workdir, "val", small(1)).validates
+    assert not context.Material(workdir, "test", small(1)).validates
+
+
+def test_radiographs_are_shrunk_as_they_are_read_and_their_lungs_are_kept(workdir, known_lungs, monkeypatch):
+    monkeypatch.setattr(batch, "PORTION", 7)
+    settings = small(1)
+    settings.patches.size = 32
+    of = context.Material(workdir, "test", settings)
+    (train, lungs), whole = of.small_train, dataset.load_as(of.run, "train")
+    assert len(train) > 7 and train.paths == whole.paths and train.lesions is None
+    np.testing.assert_array_equal(train.images, small_network.shrink(whole.images, 32))
+    np.testing.assert_array_equal(lungs, small_network.shrink_masks(whole.masks >= 2, 32))
+    assert lungs.any() and of.small_test[0].images.shape[1:] == (32, 32) and of.test[1].shape[1:] == (SIZE, SIZE)
+    monkeypatch.setattr(lung_segmenter.Finder, "find", None)
+    np.testing.assert_array_equal(context.Material(workdir, "test", settings).small_train[1], lungs)
+
+
+def test_a_run_that_finds_nothing_is_refused(tmp_path):
+    config = phantom_classify.get_config()
+    config.task = "segment"
+    run_dir.start(tmp_path, config)
+    with pytest.raises(run_dir.UnfitRun, match="only findings can be audited"):
+        audit(tmp_path, "test", small(1))
+
+
+def test_the_command_line_knows_it():
+    assert "audit" in main.MODES
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("shortcut", ["none", "marker"])
+def test_the_verdict_is_right_on_the_phantom(tmp_path, known_lungs, monkeypatch, shortcut):
+    wanted = ("source", "whole", "background", "within_source", "leave_source_out", "marker_outside",
+              "shuffled_labels_1", "network", "background_network")  # fmt: skip
+    monkeypatch.setattr(run, "CONTROLS", tuple(c for c in experiments.CONTROLS if c.name in wanted))
+    result = audit(make_run(tmp_path, shortcut), "test", small(1))
+    by_name, text = {one["name"]: one for one in result["controls"]}, result["verdict"]["paragraph"]
+    assert "not done" in by_name["leave_source_out"]["note"] and "not done" in by_name["within_source"]["note"]
+    assert by_name["background_network"]["n"] == result["n"]  # it is not masked
+    assert (
+        "no leak is seen" in text
+        and "was seen in its place, the upper left corner of the picture, outside the lungs" in text
+    )
+    assert by_name["source"]["scores"]["macro_auroc"]["value"] == 0.5  # one source
+    told = by_name["background"]["classes"]["covid19"]["auroc"]["value"]
+    if shortcut == "none":
+        assert told < 0.75 and "What the background alone tells" not in text
+    else:
+        assert told > 0.95
+        assert "What the background alone tells of covid19 lies in the lower right corner of the picture" in text

@@ -1,0 +1,15 @@
+"""The verdict on made-up data of six known kinds; `benchmarks.verdicts` counts more draws."""
+
+import numpy as np
+import pytest
+
+from benchmarks import verdicts
+from cxrjax.metrics import bootstrap
+
+
+@pytest.mark.parametrize("kind", verdicts.KINDS)
+def test_the_verdict_says_what_is_true_of_the_data(kind, monkeypatch):
+    monkeypatch.setattr(bootstrap.bootstrap, "__defaults__", (200, 0))
+    made_up = verdicts.KINDS[kind]
+    right = [made_up.is_right(verdicts.conclude(made_up, np.random.default_rng(100 + seed))) for seed in range(2)]
+    assert all(right)

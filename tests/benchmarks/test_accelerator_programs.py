@@ -1,0 +1,247 @@
+"""What XLA is handed for a GPU and a TPU, read as text: no such device is needed for that."""
+
+import re
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax import export
+
+from benchmarks import made_up
+from benchmarks.contestants.ours import LungsThroughout
+from configs import base, oh2020_classify, oh2020_segment
+from cxrjax.inference import pipeline, predictor
+from cxrjax.models import from_config, registry
+from cxrjax.models.cpu import conv2d
+from cxrjax.models.fc_densenet import FCDenseNet
+from cxrjax.runtime.platform import traced_for
+from cxrjax.training import classification, segmentation, train_step, trainer
+
+PLATFORMS = ("cuda", "tpu")
+BATCH, SIDE, PATCHES = 4, 64, 6
+
+
+@pytest.fixture(scope="module", autouse=True)
+def shallow():
+    """A segmenter with one dense block of each kind: the depth changes no form of its layers."""
+    with pytest.MonkeyPatch.context() as patch:
+        small = partial(FCDenseNet, blocks=(1,), bottleneck=1, growth=8, stem=16)
+        patch.setitem(registry.SEGMENTERS, "fc_densenet29", small)
+        yield
+
+
+def make_small(config):
+    """A config at a small size, computed in bfloat16, as `auto` chooses on an accelerator."""
+    config.precision = "bfloat16"
+    config.image.size = SIDE
+    config.segmenter.architecture = "fc_densenet29"
+    config.segmenter.size = 32
+    config.segmenter.workdir = "made up"
+    config.init = ""
+    config.classifier.architecture = "resnet6"
+    config.classifier.classes = made_up.CLASSES
+    config.classifier.normalise = "imagenet"
+    config.patches.size = 32
+    config.patches.count = PATCHES
+    config.patches.chunk = 3
+    config.training.batch_size = BATCH
+    return config
+
+
+def lower(program, *arguments):
+    """The StableHLO text of a jitted program for both platforms at once."""
+    with traced_for("cuda"):
+        return export.export(program, platforms=PLATFORMS)(*arguments).mlir_module()
+
+
+def diagnose(mode):
+    """`pipeline.diagnose` of a batch, and what it is called with."""
+    config = make_small(base.get_config())
+    config.task = "classify"
+    config.patches.mode = mode
+    config.patches.context = 32 if mode == "dense" else 0
+    segmenter, classifier = from_config.segmenter(config), from_config.classifier(config)
+    variables = {"segmenter": from_config.blank(segmenter), "classifier": from_config.blank(classifier)}
+    settings = from_config.settings(config, PATCHES)
+
+    @jax.jit
+    def program(variables, images, names):
+        keys = pipeline.radiograph_keys(0, names)
+        return pipeline.diagnose(segmenter, classifier, variables, images, keys, settings)
+
+    return program, (variables, np.zeros((BATCH, SIDE, SIDE), np.uint8), np.zeros(BATCH, np.uint32))
+
+
+def training_step(task):
+    """The step of a training, and what it is called with."""
+    config = make_small((oh2020_segment if task == "segment" else oh2020_classify).get_config())
+    split = made_up.draw_split(BATCH, SIDE)
+    if task == "segment":
+        network, built = from_config.segmenter(config), segmentation.build(config, split, split)
+    else:
+        network = from_config.classifier(config)
+        built = classification.build(config, split, split, LungsThroughout(config, None))
+    training = trainer.Training(config, built)
+    phase = training.phases[0]
+    optimiser = train_step.build_optimiser(config, training.total, phase)
+    rate = train_step.build_rate(config, training.total, phase)
+    step = train_step.make_step(training.task, optimiser, rate, phase, config, training.supply)
+    return step, (train_step.begin(from_config.blank(network), optimiser, config), training.supply.give(0))
+
+
+PROGRAMS = {
+    "diagnose, local": partial(diagnose, "local"),
+    "diagnose, dense": partial(diagnose, "dense"),
+    "step, segment": partial(training_step, "segment"),
+    "step, classify": partial(training_step, "classify"),
+}
+
+
+@pytest.fixture(scope="module")
+def lowered():
+    """The texts of all programs, by name."""
+    made = {name: build() for name, build in PROGRAMS.items()}
+    return {name: lower(program, *arguments) for name, (program, arguments) in made.items()}
+
+
+def each(pattern, lowered):
+    """(program, groups) of every match of a pattern in all texts; one match at least in each text."""
+    for name, text in lowered.items():
+        found = re.findall(pattern, text)
+        assert found, name
+        yield from ((name, match) for match in found)
+
+
+def test_convolutions_are_of_bfloat16(lowered):
+    pattern = r"stablehlo\.convolution.* : \(tensor<[^>]*x(\w+)>, tensor<[^>]*x(\w+)>\)"
+    assert {types for _, types in each(pattern, lowered)} == {("bf16", "bf16")}
+
+
+def test_products_of_float32_are_exact(lowered):
+    """Where pixels lie, resampled levels, logits, maps: by default they would be rounded to TF32 or bfloat16."""
+    for name, text in lowered.items():
+        for line in re.findall(r"stablehlo\.dot_general.*", text):
+            if re.search(r": \(tensor<[^>]*f32>, ", line) and ", contracting_dims = [] x []" not in line:
+                assert "[HIGHEST, HIGHEST]" in line, (name, line)
+
+
+def test_nothing_calls_back_into_python(lowered):
+    for name, text in lowered.items():
+        calls = set(re.findall(r"stablehlo\.custom_call @(\w+)", text))
+        assert not {call for call in calls if "callback" in call.lower()}, name
+        assert not re.search(r"stablehlo\.(infeed|outfeed|send|recv)\b", text), name
+
+
+def test_no_feature_map_is_transposed(lowered):
+    """Of what has the batch's or the patches' axis and spatial ones nothing is moved but inputs of a few channels."""
+    few, smallest = 4, 4
+    pattern = r"stablehlo\.transpose %\w+, dims = \[([\d, ]+)\] : \(tensor<((?:\d+x)+)\w+>\)"
+    for name, text in lowered.items():
+        for dims, shape in re.findall(pattern, text):
+            sides = [int(one) for one in shape.strip("x").split("x")]
+            is_feature_map = len(sides) == 4 and min(sides[1:3]) >= smallest and sides[3] > few
+            assert not is_feature_map or sides[0] not in (BATCH, BATCH * 3), (name, dims, shape)
+
+
+def test_the_patches_of_a_batch_are_one_batch(lowered):
+    """Two chunks of three of the six patches of each of four radiographs: twelve at once, and no loop over these."""
+    text = lowered["diagnose, local"]
+    assert re.search(r"stablehlo\.convolution.*-> tensor<12x\d+x\d+x64xbf16>", text)
+    assert not re.search(r"stablehlo\.convolution.*-> tensor<3x\d+x\d+x64xbf16>", text)
+    assert re.search(r"stablehlo\.convolution.*-> tensor<4x\d+x\d+x128xbf16>", lowered["diagnose, dense"])
+
+
+def test_training_adds_up_nothing_by_atomic_sums(lowered):
+    """Of scatters there is the one of the labels' gradient [B, K], and none of feature maps."""
+    assert "stablehlo.scatter" not in lowered["step, segment"]
+    pattern = r"stablehlo\.scatter.*?\}\) : \(tensor<([\dx]+)x\w+>"
+    shapes = set(re.findall(pattern, lowered["step, classify"], re.S))
+    assert shapes <= {f"{BATCH}x{len(made_up.CLASSES)}", f"{BATCH}x1x1"}
+
+
+@pytest.mark.parametrize(("side", "size", "stride", "padding", "channels"), [(32, 7, 2, 3, 1), (15, 3, 2, 1, 3)])
+def test_blocks_of_pixels_give_the_same_convolution(side, size, stride, padding, channels):
+    rng = np.random.default_rng(0)
+    x = jnp.asarray(rng.normal(size=(2, side, side + 1, channels)), jnp.float32)
+    kernel = jnp.asarray(rng.normal(size=(size, size, channels, 5)), jnp.float32)
+    plain, gradient = jax.vjp(lambda k: conv2d.by_library(x, k, stride, padding), kernel)
+    blocks, other = jax.vjp(lambda k: conv2d.by_blocks(x, k, stride, padding), kernel)
+    np.testing.assert_allclose(blocks, plain, atol=1e-4)
+    np.testing.assert_allclose(other(plain)[0], gradient(plain)[0], rtol=1e-4, atol=1e-2)
+
+
+def lay_out_tiny(mode):
+    """A small classifier in float32, its settings, and three radiographs with lungs."""
+    config = make_small(base.get_config())
+    config.task, config.precision, config.patches.mode = "classify", "float32", mode
+    config.classifier.architecture, config.classifier.head = "hieu2695_baseline", "linear"
+    config.classifier.channels, config.classifier.normalise = 1, "none"
+    classifier = from_config.classifier(config)
+    rng = np.random.default_rng(0)
+    images = jnp.asarray(rng.integers(0, 256, (3, SIDE, SIDE), np.uint8))
+    lungs = jnp.asarray(rng.random((3, SIDE, SIDE)) < 0.3)
+    keys = pipeline.radiograph_keys(0, jnp.arange(3, dtype=jnp.uint32))
+    settings = from_config.settings(config, PATCHES)
+    variables = jax.tree.map(jnp.asarray, made_up.draw_weights(classifier))
+    return classifier, variables, (images, lungs, jnp.ones(3), keys), settings
+
+
+@pytest.mark.parametrize("mode", ["local", "dense", "global"])
+def test_an_accelerator_finds_what_a_cpu_finds(mode):
+    """The forms of an accelerator, run here, together and in groups: all but the order of sums is the same."""
+    classifier, variables, radiographs, settings = lay_out_tiny(mode)
+
+    @partial(jax.jit, static_argnums=0)
+    def run(together):
+        def conclude(image, looks):
+            return pipeline.tell(classifier, variables, image, looks, settings)
+
+        return pipeline.classify_each(classifier, variables, radiographs, settings, conclude, together)
+
+    vote, maps, features = run(None)
+    assert maps.max() > 0.1
+    for together in (None, 2):
+        with traced_for("cuda"):
+            other, other_maps, other_features = run(together)
+        np.testing.assert_array_equal(other.votes, vote.votes)
+        np.testing.assert_allclose(other.probabilities, vote.probabilities, atol=1e-5)
+        np.testing.assert_allclose(other_maps, maps, atol=1e-5)
+        np.testing.assert_allclose(other_features, features, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("ahead", "order"),
+    [
+        (0, ["run 0", "fetch 0", "run 2", "fetch 2", "run 4", "fetch 4"]),
+        (1, ["run 0", "run 2", "fetch 0", "run 4", "fetch 2", "fetch 4"]),
+    ],
+)
+def test_an_accelerator_is_handed_the_next_batch_before_results_are_fetched(ahead, order):
+    said = []
+
+    def run(images, checksums):
+        first = int(images[0])
+        said.append(f"run {first}")
+        return lambda: said.append(f"fetch {first}") or first
+
+    examiner = predictor.Examiner.__new__(predictor.Examiner)
+    examiner._batch, examiner._most_ahead, examiner._run = 2, ahead, run
+    assert list(examiner._results(np.arange(5), np.arange(5))) == [(2, 0), (2, 2), (1, 4)]
+    assert said == order
+
+
+def test_a_step_waits_for_the_one_before_the_last(monkeypatch):
+    """What is waited for is no part of the state, which the next step is given and which is gone then."""
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    waited = []
+    monkeypatch.setattr(jax, "block_until_ready", waited.append)
+    training = trainer.Training.__new__(trainer.Training)
+    training._under_way = None
+    for step in range(3):
+        state = train_step.State(*[None] * 3, jnp.int32(step), *[None] * 5)
+        training._wait(state)
+        state.step.delete()
+    assert waited[0] is None
+    assert [int(number) for number in waited[1:]] == [0, 1]

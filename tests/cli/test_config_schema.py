@@ -1,0 +1,174 @@
+"""Every setting has a kind and a range, and what is not so is one sentence that names the setting."""
+
+import importlib
+import json
+import math
+from pathlib import Path
+
+import pytest
+
+from configs import base
+from cxrjax import config_schema
+from cxrjax.cli import arguments
+from cxrjax.runs import run_dir, weights
+from cxrjax.training import trainer
+
+ROOT = Path(__file__).resolve().parents[2]
+RECIPES = sorted(path.stem for path in (ROOT / "configs").glob("*.py") if path.stem not in ("__init__", "base"))
+
+
+def settings(task: str = "segment", **changes) -> dict:
+    """The settings of `configs/base.py` with others in their place: "a__b" is a.b."""
+    config = json.loads(base.get_config().to_json())
+    config["task"] = task
+    for name, value in changes.items():
+        *sections, key = name.split("__")
+        inside = config
+        for section in sections:
+            inside = inside[section]
+        inside[key] = value
+    return config
+
+
+def test_every_setting_of_base_has_a_kind_and_no_other():
+    assert set(config_schema.flatten(settings())) == set(config_schema.SETTINGS)
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_every_recipe_is_within_the_ranges(name):
+    config_schema.check(json.loads(importlib.import_module(f"configs.{name}").get_config().to_json()))
+
+
+NUMBERS = [key for key, kind in config_schema.SETTINGS.items() if kind.types in ("number", "whole number")]
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf, 1e300, -(10**40), "1", None, [], True])
+def test_no_number_is_anything_else(value):
+    for key in NUMBERS:
+        assert "number from" in config_schema._find_problem(value, config_schema.SETTINGS[key]), key
+
+
+@pytest.mark.parametrize(
+    "changes, said",
+    [
+        ({"training__batch_size": 0}, "training.batch_size=0: it should be a whole number from 1 to"),
+        ({"image__size": 10**6}, "image.size=1000000: it should be a whole number from 8 to 8192"),
+        ({"image__size": 64.0}, "image.size=64.0: it should be a whole number"),
+        ({"image__equalise": 1}, "image.equalise=1: it should be true or false"),
+        ({"task": ""}, "task='': it should be one of segment, classify"),
+        ({"patches__mode": "Local"}, "patches.mode='Local': it should be one of local, global, crop, dense"),
+        ({"segmenter__architecture": 5}, "segmenter.architecture=5: it should be a text"),
+        ({"classifier__classes": "ab"}, "classifier.classes='ab': it should be a list of 1 or more different texts"),
+        ({"classifier__classes": ["a", "a"]}, "classifier.classes"),
+        ({"classifier__classes": []}, "classifier.classes"),
+        ({"classifier__classes": [["a"]]}, "classifier.classes"),
+        ({"training__milestones": [0.5, -1]}, "training.milestones"),
+        ({"training__groups": [["a"]]}, "training.groups"),
+        ({"training__groups": [["a", "b"]]}, "training.groups"),
+        ({"training__groups": [["(", 0.1]]}, "training.groups"),
+        ({"training__class_weights": [None]}, "training.class_weights"),
+        ({"training": {}}, "the setting training.epochs is missing"),
+        ({"training": 5}, "there is no setting training"),
+        ({"colour": "red"}, "there is no setting colour"),
+        ({"\x1b[31m": 5}, r"there is no setting \x1b[31m"),
+        ({"init": "x" * 10**6}, "init='xxx"),
+    ],
+)
+def test_what_does_not_fit_is_named(changes, said):
+    with pytest.raises(config_schema.UnfitSetting) as error:
+        config_schema.check(settings(**changes))
+    text = str(error.value)
+    assert text.startswith(said) and len(text) < 400 and text.isprintable()
+
+
+def test_a_setting_on_the_way_in_is_checked_everywhere(tmp_path):
+    config = base.get_config()
+    config.task = "segment"
+    config.training.batch_size = 0
+    for begin in (
+        lambda: run_dir.start(tmp_path / "run", config),
+        lambda: trainer.train(config, tmp_path / "run"),
+        lambda: trainer.prepare(config, tmp_path / "run"),
+        lambda: weights.import_run(config, "none.pth", tmp_path / "run"),
+    ):
+        with pytest.raises(config_schema.UnfitSetting, match="^config: training.batch_size=0"):
+            begin()
+    assert not (tmp_path / "run" / "config.json").exists()
+
+
+CONFIG_FILES = {
+    b"": "no JSON",
+    b"{": "no JSON",
+    b"\xff\xfe": "no JSON",
+    b"[]": "no JSON object",
+    b"5": "no JSON object",
+    b"[" * 100_000: "nested too deeply",
+    b"{}": "the setting task is missing",
+    b'{"task": "segment", "training": {"batch_size": 0}}': "the setting seed is missing",
+    json.dumps(settings(training__batch_size=0)).encode(): "training.batch_size=0: it should be",
+    json.dumps(settings(training__learning_rate=math.nan)).encode(): "training.learning_rate=nan: it should be",
+    json.dumps(settings(other=3)).encode(): "there is no setting other",
+    b'{"a":' * 900 + b"1" + b"}" * 900: "there is no setting",
+}
+
+
+@pytest.mark.parametrize("content", CONFIG_FILES, ids=range(len(CONFIG_FILES)))
+def test_a_damaged_config_is_a_sentence_with_the_name_of_the_file(tmp_path, content):
+    (tmp_path / "config.json").write_bytes(content)
+    with pytest.raises((run_dir.UnfitRun, ValueError), match=CONFIG_FILES[content]) as error:
+        run_dir.load_config(tmp_path)
+    said = str(error.value)
+    assert said.startswith(f"{tmp_path}/config.json: ") and len(said.splitlines()) == 1 and len(said) < 600
+
+
+@pytest.mark.parametrize(
+    "words, wanted",
+    [
+        (["-h"], ["--help"]),
+        (["--config.classifier.classes=normal,covid19"], ["--config.classifier.classes=('normal', 'covid19')"]),
+        (["--config.classifier.classes= a b , c,"], ["--config.classifier.classes=('a b', 'c')"]),
+        (["--config.classifier.classes", "a,b"], ["--config.classifier.classes", "('a', 'b')"]),
+        (["--config.classifier.classes=0,1"], ["--config.classifier.classes=('0', '1')"]),
+        (["--config.classifier.classes=one"], ["--config.classifier.classes=('one',)"]),
+        (["--config.classifier.classes=('a','b')"], ["--config.classifier.classes=('a','b')"]),
+        (["--config.classifier.classes=['a']"], ["--config.classifier.classes=['a']"]),
+        (["--config.classifier.classes=it's,b"], ["""--config.classifier.classes=("it's", 'b')"""]),
+        (["--config.training.minority="], ["--config.training.minority=()"]),
+        (["--config.training.class_weights=1,2.5"], ["--config.training.class_weights=1,2.5"]),
+        (["--config.training.class_weights=inverse"], ["--config.training.class_weights=('inverse',)"]),
+        (["--config.training.milestones=0.5,0.75"], ["--config.training.milestones=0.5,0.75"]),
+        (["--config.segmenter.workdir=a,b", "--split=a,b"], ["--config.segmenter.workdir=a,b", "--split=a,b"]),
+    ],
+)
+def test_lists_may_be_written_with_commas(words, wanted):
+    assert arguments.normalise(words) == wanted
+
+
+def test_the_home_folder_may_be_written_as_shells_leave_it(monkeypatch):
+    monkeypatch.setenv("HOME", "/home/me")
+    words = ["--workdir=~/run", "--config.data.directory=~", "--input=~you/x", "--output=a~/b"]
+    wanted = ["--workdir=/home/me/run", "--config.data.directory=/home/me", "--input=~you/x", "--output=a~/b"]
+    assert arguments.normalise(words) == wanted
+
+
+@pytest.mark.parametrize("text", ["(1,2)", "('a',", "(('a','b'),)", "{'a'}", "['a'", "(nan,)"])
+def test_a_python_value_that_is_no_list_of_texts_is_refused(text):
+    """It would be cut at its commas into classes such as "('a'"."""
+    with pytest.raises(ValueError, match="classifier.classes=.* is no list of texts: write it as a,b"):
+        arguments.normalise([f"--config.classifier.classes={text}"])
+
+
+def test_paths_that_are_not_there_are_named(tmp_path):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "config.json").write_text("{}")
+    run, none = str(tmp_path / "run"), str(tmp_path / "none")
+    find = arguments.find_missing
+    assert find(True, [run, none], [], {}) == f"{none}: there is no run here (no config.json)"
+    assert find(False, [none], [], {}) == ""
+    assert find(True, [run], [run, none], {}) == f"{none}: no such file or directory"
+    assert find(True, [run], [], {}, data=none).startswith(f"{none}: there is no prepared data set here")
+    assert find(False, [], ["hf:a/b/c", "https://x/y#sha256=0"], {}) == ""
+    for key, other in [("data__directory", "segment"), ("segmenter__workdir", "classify"), ("init", "segment")]:
+        assert find(False, [run], [], settings(other, **{key: none})).startswith(f"{none}: ")
+        assert find(False, [run], [], settings(other, **{key: run})) == ""
+    assert find(False, [run], [], settings("segment", data__directory=none, init=none), trains=False) == ""

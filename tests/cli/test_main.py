@@ -1,0 +1,213 @@
+"""The command line: a mistake is one sentence and exit status 2 or 1."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import jax
+import pytest
+
+from configs import base
+from cxrjax import main
+from cxrjax.cli import commands
+from cxrjax.inference import predict
+from cxrjax.io import files
+from cxrjax.runs import run_dir
+from cxrjax.runtime import compilation_cache
+
+ROOT = Path(__file__).resolve().parents[2]
+CONFIG = "--config=configs/phantom_segment.py"
+
+
+def run(*arguments: str) -> subprocess.CompletedProcess:
+    command = [sys.executable, "-m", "cxrjax.main", *arguments]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
+
+
+@pytest.mark.parametrize(
+    "arguments, status, said",
+    [
+        ((CONFIG,), 2, "--mode=train needs --workdir"),
+        (("--workdir=x",), 2, "--mode=train needs --config"),
+        (("--workdir=x", "--config=configs/none.py"), 2, "configs/none.py"),
+        (("--workdir=x", CONFIG, "--config.training.epoch=3"), 2, "no setting 'epoch"),
+        (("--workdir=x", CONFIG, "--config.training.epochs=many"), 2, "epochs=many: it should be a whole number"),
+        (("--workdr=x",), 2, "workdr"),
+        (("--workdir=x", "--mode=predict", "--input=y"), 2, "--mode=predict needs --output"),
+        (("--workdir=x", "--mode=compare"), 2, "--mode=compare needs --other"),
+        (("--workdir=x", CONFIG, "--config.image.equalise=maybe"), 2, "equalise=maybe: it should be true or false"),
+        (("--workdir=x", CONFIG, "--config.training.nothing=3"), 2, "the config has no setting 'training.nothing'"),
+        (("--workdir=x", "--config=configs"), 2, "configs: this is a folder"),
+        (("--workdir=x", "--mode=score", "--split=../y"), 2, "--split=../y is no name of a split"),
+        (("--workdir=x", "--mode=audit", "--data=y"), 2, "--mode=audit takes no --data"),
+        (("--workdir=x", "--mode=evaluate", "--lesions=y"), 2, "--mode=evaluate takes no --lesions"),
+        (("--workdir=x", CONFIG, "--split=test"), 2, "--mode=train takes no --split"),
+        (("--workdir=x", "--mode=score", "--norefuse"), 2, "--mode=score takes no --refuse"),
+        (("--workdir=x", "--mode=report", CONFIG), 2, "--mode=report takes no --config"),
+        (("--workdir=x", "--mode=import", CONFIG), 2, "--mode=import needs --input"),
+        (("--workdir=x", "--mode=export"), 2, "--mode=export needs --output"),
+        (("--workdir=x", CONFIG, "--processes=2", "--process=0"), 2, "--coordinator needs --processes and --process"),
+        (("--workdir=x", CONFIG, "--processes=2", "--process=2"), 2, "--process=2 is none of 0 to 1"),
+        (("--workdir=x", CONFIG, "--distributed", "--process=1"), 2, "--processes and --process need each other"),
+        (("--workdir=x", "--mode=score", "--distributed"), 2, "--mode=score takes no --distributed"),
+        (("--workdir=x", "--mode=import", CONFIG, "--input=none.pth"), 1, "none.pth: no such file or directory"),
+        (("--workdir=x", "--mode=import", CONFIG, "--input=LICENSE"), 1, "LICENSE: this is no file of safetensors"),
+        (("--workdir=x", "--mode=export", "--output=y.onnx"), 2, "y.onnx is neither; a folder may end in /"),
+        (("--workdir=no/such/run", "--mode=export", "--output=y"), 1, "no/such/run: there is no run here"),
+        (("--workdir=no/such/run", "--mode=evaluate"), 1, "no/such/run: there is no run here"),
+        (("--workdir=no/such/run", "--mode=check_maps"), 1, "no/such/run: there is no run here"),
+    ],
+)
+def test_a_mistake_is_one_sentence(arguments, status, said):
+    result = run(*arguments)
+    assert result.returncode == status
+    assert said in result.stderr and len(result.stderr.strip().splitlines()) == 1
+    assert not (ROOT / "x").exists()
+
+
+def test_missing_data_is_named(tmp_path):
+    result = run(f"--workdir={tmp_path}/run", CONFIG, f"--config.data.directory={tmp_path}/none")
+    assert result.returncode == 1
+    assert result.stderr.strip().splitlines()[-1].startswith(f"cxrjax: {tmp_path}/none: there is no prepared data set")
+
+
+def test_an_unnamed_data_set_is_asked_for(tmp_path):
+    result = run(f"--workdir={tmp_path}/run", "--config=configs/oh2020_segment.py")
+    assert result.returncode == 1 and "config.data.directory is empty" in result.stderr
+
+
+@pytest.mark.parametrize(
+    "asked, variables, folder",
+    [
+        (None, {"XDG_CACHE_HOME": "/xdg", "JAX_COMPILATION_CACHE_DIR": "/jax"}, "/jax"),
+        (None, {"XDG_CACHE_HOME": "/xdg"}, "/xdg/cxrjax"),
+        (None, {"XDG_CACHE_HOME": ""}, "/home/me/.cache/cxrjax"),
+        (None, {"JAX_COMPILATION_CACHE_DIR": ""}, ""),
+        ("/asked", {"JAX_COMPILATION_CACHE_DIR": "/jax"}, "/asked"),
+        ("", {"JAX_COMPILATION_CACHE_DIR": "/jax"}, ""),
+        (None, {"JAX_COMPILATION_CACHE_DIR": "~/jax"}, "/home/me/jax"),
+    ],
+)
+def test_compiled_programs_are_kept_where_the_flag_says_else_the_environment(asked, variables, folder, monkeypatch):
+    for name in ("XDG_CACHE_HOME", "JAX_COMPILATION_CACHE_DIR"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in {"HOME": "/home/me", **variables}.items():
+        monkeypatch.setenv(name, value)
+    assert compilation_cache.name_folder(asked) == folder
+
+
+def test_a_program_is_kept_where_it_is_asked_and_only_there(tmp_path, monkeypatch):
+    def compile_anew():
+        jax.jit(lambda x: x * 2 + 1).lower(1.0).compile()
+
+    monkeypatch.setattr(
+        compilation_cache, "_traced", None
+    )  # to be set back, for other tests put other networks in a program
+    before = jax.config.jax_compilation_cache_dir, jax.config.jax_persistent_cache_min_compile_time_secs
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
+    try:
+        compilation_cache.keep(str(tmp_path / "here" / "kept"))
+        compile_anew()
+        traced = tmp_path / "here" / "kept" / "traced"  # nothing in it: what is traced by JAX alone is not kept
+        (entry,) = (path for path in traced.parent.rglob("*") if path != traced)
+        compilation_cache.keep("")
+        entry.unlink()
+        compile_anew()
+        assert [*traced.parent.rglob("*")] == [traced] and jax.config.jax_compilation_cache_dir is None
+    finally:
+        compilation_cache.keep(before[0])
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", before[1])
+
+
+def test_a_folder_that_cannot_be_written_is_a_warning_and_the_work_goes_on(tmp_path):
+    (tmp_path / "file").write_text("")
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "config.json").write_text("{}")
+    result = run(f"--workdir={tmp_path}/run", "--mode=score", f"--cache={tmp_path}/file/under")
+    warning, error = result.stderr.strip().splitlines()
+    assert warning.startswith(f"cxrjax: {tmp_path}/file/under: compiled programs cannot be kept here (Not a directory)")
+    assert result.returncode == 1 and f"{tmp_path}/run" in error
+
+
+@pytest.fixture
+def predicted(monkeypatch, tmp_path):
+    """Print what a prediction of made-up rows ends with: the exit status."""
+
+    def ask(rows, passed_over=(), processes=None, process=None):
+        passed = [files.PassedOver(tmp_path / "in" / name, *rest) for name, *rest in passed_over]
+        monkeypatch.setattr(predict, "run", lambda *_, **__: predict.Result(rows, passed))
+        request = commands.Request(tmp_path, input=str(tmp_path / "in"), output="out")
+        return commands.predict_radiographs(request._replace(processes=processes, process=process))
+
+    return ask
+
+
+def test_a_prediction_ends_with_what_was_done_and_what_was_not(predicted, capsys):
+    fine = {"path": "a.png", "status": "ok", "reason": ""}
+    assert predicted([fine]) == 0
+    assert capsys.readouterr() == ("1 radiograph examined; rows and pictures are in out\n", "")
+    assert predicted([fine, fine | {"status": "refused", "reason": "x"}, fine]) == 0
+    assert capsys.readouterr().out.splitlines() == [
+        "2 radiographs examined; rows and pictures are in out",
+        "1 refused, the reasons are in out/predictions.csv",
+    ]
+    torn = {"path": "b\n\x1b[31m\udce9.png", "status": "unreadable", "reason": "empty file"}
+    undrawn = {"path": "c.png", "status": "failed", "reason": "its picture cannot be drawn: file too large"}
+    for row in (torn, undrawn):
+        assert predicted([row]) == 3
+    assert capsys.readouterr().err.splitlines() == [
+        "unreadable: b\\n\\x1b[31m\\xe9.png: empty file",
+        "failed: c.png: its picture cannot be drawn: file too large",
+    ]
+
+
+def test_what_is_passed_over_is_listed_at_the_end(predicted, capsys):
+    fine = {"path": "a.png", "status": "ok", "reason": ""}
+    notes = [(f"{i:02}.txt", "not an image") for i in range(22)]
+    assert predicted([fine], [*notes, (".git", files.HIDDEN)]) == 0
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[0] == "passed over: 00.txt: not an image" and len(lines) == 22
+    assert lines[20:] == [
+        "passed over, too: 2 files and 1 hidden name",
+        "all that was passed over is in out/passed_over.csv",
+    ]
+    assert predicted([fine], [("locked", "a folder that cannot be listed: permission denied", True)]) == 3
+    capsys.readouterr()
+    assert predicted([fine], notes, processes=2, process=1) == 0  # the first process lists them
+    assert not capsys.readouterr().err
+
+
+def test_an_error_of_the_system_names_the_file(tmp_path):
+    (tmp_path / "file").write_text("")
+    for problem in (lambda: (tmp_path / "file" / "x").mkdir(), lambda: (tmp_path / "none").read_text()):
+        with pytest.raises(OSError) as raised:
+            problem()
+        assert main._describe(raised.value) == f"{raised.value.filename}: {raised.value.strerror.lower()}"
+    assert main._describe(MemoryError()) == "there is not enough memory"
+
+
+@pytest.mark.parametrize(
+    ("redirection", "status"),
+    [("2>&-", 1), (">&-", 1), (">&- 2>&-", 1), ("2>&1 | true; exit ${PIPESTATUS[0]}", 1)],
+)
+def test_a_stream_that_is_closed_or_not_read_changes_no_exit_status(tmp_path, redirection, status):
+    command = f"{sys.executable} -m cxrjax.main --workdir=no/such/run --mode=score --cache= {redirection}"
+    result = subprocess.run(["bash", "-c", command], cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
+    assert result.returncode == status and "Traceback" not in result.stderr + result.stdout
+
+
+def test_help_shows_the_commands():
+    result = run("--help")
+    assert all(
+        text in result.stdout for text in ("--mode=evaluate", "--mode=predict", "--workdir", "not for diagnosis")
+    )
+
+
+def test_a_folder_begun_otherwise_is_named_and_no_other_run_is_advised(tmp_path):
+    """An audit's folder lies inside its run: no other --workdir would help."""
+    config = base.get_config()
+    config.task = "segment"
+    run_dir.start(tmp_path / "audit", config)
+    config.seed = 1
+    with pytest.raises(run_dir.UnfitRun, match=r"seed=0.* or remove .*audit$"):
+        run_dir.start(tmp_path / "audit", config)

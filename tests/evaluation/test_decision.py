@@ -1,0 +1,56 @@
+"""A finding is decided from the confidence on that validation chose, whatever the temperature it is given at."""
+
+import json
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from cxrjax.inference import pipeline
+from cxrjax.inference.predictor import Examiner, describe
+from cxrjax.metrics.calibration import HOTTEST, apply_temperature
+from cxrjax.runs import calibration
+
+PROBABILITIES = np.array([0.2, 0.5, 0.3], np.float32)
+
+
+def decide(min_confidence, temperature=1.0, finding=1):
+    examiner = object.__new__(Examiner)  # without networks
+    examiner.min_confidence, examiner._temperature = min_confidence, temperature
+    probabilities = np.asarray(apply_temperature(PROBABILITIES, temperature), np.float32)
+    return examiner.decide(SimpleNamespace(probabilities=probabilities, finding=finding))
+
+
+@pytest.mark.parametrize("temperature", [1.0, 0.3, 3.0])
+def test_the_confidence_that_counts_is_that_before_any_temperature(temperature):
+    assert decide(0.499, temperature) == decide(0.5, temperature) == "decided"
+    assert decide(0.501, temperature) == decide(np.inf, temperature) == "undecided"
+    assert decide(0.3, temperature, finding=2) == "decided"  # of a majority against the mean
+    assert decide(None, temperature) == decide(0.5, temperature, pipeline.NO_CLASS) == ""
+
+
+def test_a_run_says_nothing_unless_a_confidence_was_chosen_for_its_network(tmp_path):
+    assert calibration.load_min_confidence(tmp_path, 7) is None
+    for known, expected in (
+        ({"step": 7, "min_confidence": 0.6}, 0.6),
+        ({"step": 7, "min_confidence": None}, np.inf),  # none suffices
+        ({"step": 7}, None),  # of an older version
+        ({"step": 6, "min_confidence": 0.6}, None),
+    ):
+        calibration.path(tmp_path).write_text(json.dumps({"temperature": 1.0, "operating_points": {}} | known))
+        assert calibration.load_min_confidence(tmp_path, 7) == expected
+
+
+def test_a_temperature_that_is_not_to_be_relied_on_is_named():
+    known = {"version": calibration.VERSION, "split": "val", "temperature": 1.3}
+    assert calibration.describe_doubt(known) == ""
+    coldest = calibration.describe_doubt(known | {"temperature": 1 / HOTTEST})
+    assert coldest.startswith("the temperature 0.05 is at the end of what is sought: val does not tell")
+    older = calibration.describe_doubt({"split": "val", "temperature": 1.3})  # whose rules had no number
+    assert older.startswith("another version of cxrjax fitted") and "--mode=evaluate --split=val fits" in older
+
+
+def test_an_undecided_result_does_not_read_as_a_finding():
+    row = {"status": "ok", "finding": "viral", "agreement": 0.4}
+    assert describe(row) == describe(row | {"decision": "decided"}) == "viral, 40% of votes"
+    assert describe(row | {"decision": "undecided"}) == "undecided (viral, 40% of votes)"

@@ -1,0 +1,168 @@
+"""Classifiers whose true evidence is known: one that looks at one square, and one whose map no weight can change."""
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from configs import base
+from cxrjax.data import batch
+from cxrjax.evaluation import saliency, saliency_verdict
+from cxrjax.models import from_config, spec
+from cxrjax.models.classifier import Classifier
+
+SIZE, SEEN = 64, 32
+SQUARE = np.s_[24:40, 12:24]  # of a radiograph, inside the first lung
+
+
+class BrightLungs(nn.Module):
+    """Bright pixels are lungs."""
+
+    def __call__(self, x, train):
+        lung = 20 * (x[..., 0] - 0.5)
+        return nn.log_softmax(jnp.stack([0 * lung, 0 * lung - 50, lung, 0 * lung - 50], -1))
+
+
+class Places(nn.Module):
+    """What is seen at each place, times a weight that is learned for it."""
+
+    @nn.compact
+    def __call__(self, x, train):
+        return x * self.param("weight", nn.initializers.uniform(1.0), x.shape[1:])
+
+
+class Anything(nn.Module):
+    """What is seen, whatever was learned."""
+
+    def __call__(self, x, train):
+        return x
+
+
+class Positive(nn.Module):
+    """A linear head whose random weights are all positive."""
+
+    is_linear = True
+
+    @nn.compact
+    def __call__(self, features, train):
+        return nn.Dense(2, kernel_init=nn.initializers.uniform(1.0), name="linear_0")(features.mean((1, 2)))
+
+
+@pytest.fixture(scope="module")
+def cases():
+    """Ten radiographs of two bright lungs, one of none; the lesion is the square."""
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 60, (11, SIZE, SIZE)).astype(np.uint8)
+    for image in images[:-1]:
+        for left in (8, 36):
+            coarse = rng.integers(160, 255, (6, 3)).astype(np.uint8)
+            image[8:56, left : left + 24] = np.kron(coarse, np.ones((8, 8), np.uint8))
+    lesions = np.zeros(images.shape, bool)
+    lesions[:, *SQUARE] = True
+    names = [f"{i}.png" for i in range(len(images))]
+    blank = np.zeros(images.shape, np.uint8)
+    kinds, keys = np.full(len(images), -1, np.int32), batch.hash_images(images)
+    who = (names, names, ["made up"] * len(images), ["square"] * len(images))
+    nobody, unknown = [""] * len(images), np.full((len(images), 3), np.nan, np.float32)
+    known = (*who, keys, images, blank, kinds, lesions)
+    return batch.Split(*known, views=nobody, sexes=nobody, ages=unknown[:, 0], extents=unknown[:, 1:])
+
+
+def config():
+    settings = base.get_config()
+    settings.task, settings.patches.mode, settings.patches.size = "classify", "global", SEEN
+    settings.classifier.classes = ("none", "square")
+    settings.evaluation.batch_size = 4
+    settings.maps.draws = 4
+    return settings
+
+
+def judge(backbone: nn.Module, params: dict, cases: batch.Split, settings=None):
+    settings = settings or config()
+    segmenter = spec.Network(BrightLungs(), SEEN, 1)
+    classifier = spec.Network(Classifier(backbone, Positive()), SEEN, 1)
+    variables = {"segmenter": {}, "classifier": from_config.init(classifier, jax.random.key(0))}
+    head = {"linear_0": {"kernel": jnp.array([[0.0, 100.0]]), "bias": jnp.array([0.0, -2.0])}}
+    variables["classifier"]["params"] = {"head": head} | params
+    rows, curves = zip(*saliency.check(segmenter, classifier, settings, variables, cases), strict=True)
+    return rows, curves, saliency_verdict.judge(rows, curves, settings.maps, settings.seed)
+
+
+def looks_at_the_square() -> dict:
+    weight = np.zeros((SEEN, SEEN, 1), np.float32)
+    weight[tuple(slice(s.start // 2, s.stop // 2) for s in SQUARE)] = 1
+    return {"backbone": {"weight": jnp.asarray(weight)}}
+
+
+@pytest.fixture(scope="module")
+def square(cases):
+    return judge(Places(), looks_at_the_square(), cases)
+
+
+def test_a_map_of_the_true_evidence_passes(square):
+    _, _, judged = square
+    assert judged["checks"] == dict.fromkeys(saliency_verdict.CHECKS.keys() - {"seeds"}, saliency_verdict.PASSED)
+    figures = judged["figures"]
+    assert figures["energy_in_lesions"]["value"] > 0.8 and figures["pointing_game"]["value"] == 1
+    assert figures["deletion_gain"]["value"] > 0.2 and figures["insertion_gain"]["value"] > 0.2
+    assert judged["verdict"].startswith("These maps change when the network's weights are drawn anew")
+
+
+def test_where_patches_are_drawn_others_are_drawn_too(cases):
+    settings = config()
+    settings.patches.mode, settings.patches.count, settings.maps.draws, settings.maps.seeds = "local", 4, 1, 1
+    settings.maps.levels, settings.maps.steps = 1, 2
+    rows, _, judged = judge(Places(), looks_at_the_square(), cases.take(np.arange(2)), settings)
+    assert "seeds" in judged["checks"] and rows[0]["seeds_correlation"] < 1
+
+
+def test_chance_is_what_the_region_gives(square, cases):
+    row = square[0][0]
+    lungs = np.zeros((SIZE, SIZE), bool)
+    lungs[8:56, 8:32] = lungs[8:56, 36:60] = True
+    lesion = cases.lesions[0]
+    assert row["energy_in_lungs_chance"] == pytest.approx(lungs.mean(), abs=0.03)  # the radiograph is one patch
+    assert row["pointing_game_chance"] == pytest.approx(lesion.sum() / lungs.sum(), abs=0.01)
+
+
+def test_curves_begin_and_end_at_the_whole_and_the_blank(square):
+    for curves in square[1][:-1]:
+        ends = curves["deletion"][[0, -1]]
+        for name in saliency_verdict.CURVES:
+            turned = slice(None, None, 1 if name.startswith("deletion") else -1)
+            np.testing.assert_allclose(curves[name][turned][[0, -1]], ends, atol=1e-5)
+        assert ends[1] == pytest.approx(1 / (1 + np.exp(2)), abs=1e-4)  # nothing but the bias is left
+
+
+def test_without_lungs_there_is_a_row_and_no_figure(square):
+    rows, curves, judged = square
+    assert rows[-1]["finding"] == "" and len(rows[-1]) == 5 and curves[-1] == {}
+    assert (judged["n"], judged["no_map"], judged["figures"]["deletion"]["n"]) == (11, 1, 10)
+
+
+def test_a_map_that_survives_its_weights_is_worthless(cases):
+    settings = config()
+    settings.maps.fill = "blur"
+    _, curves, judged = judge(Anything(), {}, cases, settings)
+    assert judged["checks"]["weights"] == saliency_verdict.FAILED
+    assert judged["verdict"].startswith("These maps are worthless: they hardly change")
+    assert judged["figures"]["redrawn_100_correlation"]["value"] == pytest.approx(1, abs=1e-3)
+    # Black leaves the bias alone, and a blurred lung is bright.
+    assert all(each["deletion"][-1] > 0.5 for each in curves if each)
+
+
+def test_an_unknown_fill_is_named(cases):
+    settings = config()
+    settings.maps.fill = "grey"
+    with pytest.raises(ValueError, match="'grey'; there are black, blur"):
+        judge(Anything(), {}, cases, settings)
+
+
+@pytest.mark.slow
+def test_a_row_depends_on_no_batch(square, cases):
+    settings = config()
+    settings.evaluation.batch_size = 11
+    rows, _, _ = judge(Places(), looks_at_the_square(), cases, settings)
+    for ours, theirs in zip(rows, square[0], strict=True):
+        assert ours == pytest.approx(theirs, abs=1e-4)

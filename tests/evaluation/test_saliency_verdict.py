@@ -1,0 +1,112 @@
+"""The verdict: numbers in, a sentence out."""
+
+import numpy as np
+import pytest
+
+from configs import base
+from cxrjax.evaluation import saliency_verdict
+from cxrjax.metrics import proportions
+from cxrjax.metrics.mean_ci import interval
+
+MAPS = base.get_config().maps
+
+
+def judge(count: int = 40, spread: float = 0.02, **changed: float):
+    """The judgement of good maps, `changed` apart; every radiograph a patient of its own."""
+    rng = np.random.default_rng(0)
+    means = {
+        "energy_in_lungs": 0.8, "energy_in_lungs_chance": 0.4, "deletion": 0.2, "deletion_control": 0.4,
+        "insertion": 0.6, "insertion_control": 0.4, "seeds_correlation": 0.9, "seeds_similarity": 0.9,
+        "seeds_overlap": 0.8, "redrawn_50_correlation": 0.3, "redrawn_50_similarity": 0.3, "redrawn_50_overlap": 0.2,
+        "redrawn_100_correlation": 0.1, "redrawn_100_similarity": 0.1, "redrawn_100_overlap": 0.1,
+        "misplaced_correlation": 0.1, "misplaced_similarity": 0.0, "misplaced_overlap": 0.1,
+        "energy_in_lesions": 0.6, "energy_in_lesions_chance": 0.3, "pointing_game": 0.8, "pointing_game_chance": 0.3,
+    }  # fmt: skip
+    rows = [
+        {"path": str(i), "patient_id": str(i)} | {k: rng.normal(v, spread) for k, v in (means | changed).items()}
+        for i in range(count)
+    ]
+    curves = [{name: np.full(5, 0.5) for name in saliency_verdict.CURVES}] * count
+    return saliency_verdict.judge(rows, curves, MAPS, seed=0)
+
+
+def test_good_maps_are_said_to_be_good_in_one_sentence():
+    judged = judge()
+    assert set(judged["checks"].values()) == {saliency_verdict.PASSED}
+    assert judged["verdict"].startswith("These maps change when") and judged["verdict"].count(".") == 1
+    assert "but" not in judged["verdict"] and "open" not in judged["verdict"]
+
+
+def test_a_map_that_survives_is_worthless_whatever_else_it_shows():
+    judged = judge(redrawn_100_correlation=0.9)
+    assert judged["verdict"].startswith("These maps are worthless: they hardly change") and "0.9" in judged["verdict"]
+    assert "lesions" not in judged["verdict"]
+
+
+def test_what_fails_is_named():
+    judged = judge(seeds_correlation=0.2, deletion=0.5)
+    assert judged["checks"]["seeds"] == judged["checks"]["deletion"] == saliency_verdict.FAILED
+    assert "; but they show what the finding can spare and change when other patches are drawn." in judged["verdict"]
+
+
+def test_what_chance_may_explain_stays_open():
+    judged = judge(spread=0.5, count=12, insertion=0.41)
+    assert judged["checks"]["insertion"] == saliency_verdict.OPEN
+    assert "it stays open whether they" in judged["verdict"]
+
+
+def test_one_patient_proves_nothing():
+    judged = judge(count=1)
+    assert (
+        set(judged["checks"].values()) == {saliency_verdict.OPEN} and judged["figures"]["deletion"]["interval"] is None
+    )
+    assert judged["verdict"].startswith("It stays open whether these maps change")
+
+
+def test_what_no_radiograph_has_is_left_out():
+    nan = dict.fromkeys(
+        ("energy_in_lesions", "energy_in_lesions_chance", "pointing_game", "pointing_game_chance"), np.nan
+    )
+    judged = judge(**nan)
+    assert "lesions" not in judged["checks"] and "energy_in_lesions" not in judged["figures"]
+    assert "lesion" not in saliency_verdict.summarise(judged)
+
+
+def test_the_table_goes_from_few_layers_to_all():
+    table = saliency_verdict.summarise(judge())
+    assert table.index(" 50% drawn anew") < table.index("100% drawn anew")
+    assert table.splitlines()[-1].startswith("These maps")
+
+
+def test_a_mean_has_the_interval_that_scores_have():
+    """Of 20 values that are 0 or 1 it is Wilson's of 20, a share's; of a difference it is that of their MOVER."""
+    values, names = np.repeat([1.0, 0.0], [15, 5]), [str(i) for i in range(20)]
+    assert tuple(interval(values, names, 0, bounded=True)) == pytest.approx(proportions.wilson(0.75, 20), abs=0.02)
+    assert tuple(interval(np.ones(20), names, 0, bounded=True)) == pytest.approx(proportions.wilson(1, 20))
+    gain = interval(values, names, 0, bounded=True, less=np.full(20, 0.25))  # a constant moves both ends alone
+    np.testing.assert_allclose(gain, interval(values, names, 0, bounded=True) - 0.25, atol=1e-9)
+    assert np.isnan(interval(np.full(20, 0.3), names, 0)).all()  # nothing is known of how it varies
+    both = interval(np.stack([values, 1 - values], 1), names, 0, bounded=True)
+    np.testing.assert_allclose(both[:, 0], 1 - both[::-1, 1], atol=1e-9)
+
+
+def test_a_mean_of_few_patients_is_held_as_often_as_it_says():
+    """Eight patients with two radiographs each, alike: percentiles of resamples hold the truth in 88%, not in 95."""
+    rng = np.random.default_rng(0)
+    names = np.repeat(np.arange(8), 2).astype(str)
+    held = 0
+    for _ in range(100):
+        low, high = interval(np.repeat(rng.beta(4, 2, 8), 2), names, 0, bounded=True)
+        held += low <= 2 / 3 <= high
+    assert held >= 91
+
+
+def test_an_interval_is_that_of_patients_not_of_radiographs():
+    values = np.random.default_rng(0).normal(size=400)
+    low, high = interval(values, [str(i) for i in range(400)], 0)
+    half = 1.96 * values.std() / np.sqrt(400)
+    assert (low, high) == pytest.approx((values.mean() - half, values.mean() + half), abs=0.02)
+    assert tuple(interval(values, [""] * 400, 0)) == (low, high)  # not known: each its own
+    twice = interval(np.repeat(values, 4), np.repeat(np.arange(400), 4).astype(str), 0)
+    assert twice[1] - twice[0] == pytest.approx(high - low, rel=0.1)  # four times the radiographs, no more patients
+    assert np.isnan(interval([1.0, 2.0], ["a", "a"], 0)).all()

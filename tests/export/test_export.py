@@ -1,0 +1,309 @@
+"""What is exported gives what the run gives, to callers that know nothing of this package."""
+
+import errno
+import json
+import os
+from functools import partial
+from pathlib import Path
+
+import flax.linen as nn
+import jax
+import numpy as np
+import onnxruntime
+import pytest
+from jax import lax
+from jax.export import deserialize
+from onnx import load_model
+from scipy import ndimage
+
+from configs import base
+from cxrjax import export
+from cxrjax.data import batch as cohort
+from cxrjax.export import stablehlo, verify
+from cxrjax.inference.predictor import Examiner
+from cxrjax.models import from_config, registry
+from cxrjax.models.fc_densenet import FCDenseNet
+from cxrjax.models.layers import conv
+from cxrjax.runs import checkpoints, run_dir
+from cxrjax.runtime.platform import traced_for
+
+SIZE = 128
+CLASSES = ("normal", "bacterial", "viral")
+
+
+def configure(task, **patches):
+    config = base.get_config()
+    config.task, config.image.size, config.evaluation.batch_size = task, SIZE, 2
+    config.segmenter.architecture, config.segmenter.size = "fc_densenet29", 64
+    config.classifier.architecture, config.classifier.head = "hieu2695_baseline", "linear"
+    config.classifier.channels, config.classifier.classes = 1, CLASSES
+    config.patches.size, config.patches.count = 32, 20
+    config.patches.update(patches)
+    return config
+
+
+@pytest.fixture(scope="module", autouse=True)
+def tiny():
+    """A segmenter small enough to be compiled in a moment, under the name of another."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(
+            registry.SEGMENTERS, "fc_densenet29", partial(FCDenseNet, blocks=(1,), bottleneck=1, growth=2, stem=2)
+        )
+        yield
+
+
+def find_bright(network):
+    """Weights of the tiny segmenter that takes what is bright for lungs: their logit is 20 (x - 0.5)."""
+    blank = from_config.blank(network)
+    blank["batch_stats"] = jax.tree.map_with_path(lambda p, x: x + (p[-1].key == "var"), blank["batch_stats"])
+    params = blank["params"]
+    # The first feature of the stem is the picture itself, and is kept to the end, after two of the bottleneck.
+    params["stem"]["kernel"][1, 1, 0, 0] = 1
+    params["head"]["kernel"][0, 0, 2, 2] = 20
+    params["head"]["bias"][:] = [0, -50, -10, -50]
+    return blank
+
+
+def keep(workdir, config, *weights):
+    """A run directory as training leaves it."""
+    if config.task == "classify":
+        run_dir.adopt_segmenter(workdir, config)
+    run_dir.start(workdir, config)
+    with checkpoints.Checkpoints(workdir / "checkpoints") as kept:
+        kept.save("best", 7, weights[0])
+        for i, each in enumerate(weights[1:]):
+            kept.save(checkpoints.snapshot(i + 1), 7, each)
+
+
+def keep_classifier(folder, config, seeds=(1,)):
+    """A random classifier, and others that vote with it."""
+    config.segmenter.workdir = str(folder / "segment")
+    config.evaluation.members = max(1, len(seeds) - 1)
+    keep(
+        folder / "classify",
+        config,
+        *(from_config.init(from_config.classifier(config), jax.random.key(i)) for i in seeds),
+    )
+    return folder / "classify"
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory, tiny):
+    """The runs of a segmenter and of a classifier, and what was exported of the classifier's."""
+    folder, config = tmp_path_factory.mktemp("export"), configure("segment")
+    keep(folder / "segment", config, find_bright(from_config.segmenter(config)))
+    export.export_run(keep_classifier(folder, configure("classify")), folder / "out")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def images():
+    """Two with bright boxes for lungs, and one without."""
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 60, (3, SIZE, SIZE)).astype(np.uint8)
+    images[:2, 20:100, 15:50] = rng.integers(160, 255, (2, 80, 35))
+    images[:2, 20:100, 75:110] = rng.integers(160, 255, (2, 80, 35))
+    return images
+
+
+def agree(given, examined):
+    """Numbers and labels the same, the rest but for rounding."""
+    for field, values in given.items():
+        for value, result in zip(values, examined, strict=True):
+            wanted = np.asarray(getattr(result, field))
+            assert value.dtype == wanted.dtype and value.shape == wanted.shape, field
+            np.testing.assert_allclose(
+                value, wanted, rtol=0, atol=1e-6 if value.dtype.kind == "f" else 0, err_msg=field
+            )
+
+
+def test_the_program_gives_what_the_run_gives(folder, images):
+    program = deserialize(bytearray((folder / "out" / "diagnose.stablehlo").read_bytes()))
+    assert program.platforms == ("cpu", "cuda", "tpu")
+    given = jax.device_get(program.call(images, cohort.hash_images(images)))  # three; it was proved on two
+    examined = list(Examiner(folder / "classify").examine(images))
+    assert set(given) == set(examined[0]._fields) - {"evidence"}
+    assert given["finding"][2] == -1 and (given["votes"].sum(1) == [20, 20, 0]).all()
+    agree(given, examined)
+
+
+def test_onnx_gives_what_the_networks_give_of_any_number_of_pictures(folder):
+    config = run_dir.load_config(folder / "classify")
+    variables = run_dir.load_networks(folder / "classify", config)
+    segmenter, classifier = from_config.segmenter(config).module, from_config.classifier(config).module
+    kernel = np.asarray(variables["classifier"]["params"]["head"]["linear_0"]["kernel"])
+
+    @jax.jit
+    def segment(x):
+        return {"log_probabilities": segmenter.apply(variables["segmenter"], x, train=False)}
+
+    @jax.jit
+    def classify(x):
+        features = registry.look(classifier, variables["classifier"], x)
+        return {"logits": registry.decide(classifier, variables["classifier"], features), "features": features}
+
+    # Of the segmenter: stem, a layer down, the transition, a layer in the bottleneck and one up, the head.
+    for name, size, apply, convolutions in (("segmenter", 64, segment, 6), ("classifier", 32, classify, 2)):
+        operators = [node.op_type for node in load_model(folder / "out" / f"{name}.onnx").graph.node]
+        assert operators.count("Conv") == convolutions
+        session = onnxruntime.InferenceSession(folder / "out" / f"{name}.onnx")
+        for count in (1, 3):
+            x = np.random.default_rng(count).uniform(size=(count, size, size, 1)).astype(np.float32)
+            given = dict(zip([o.name for o in session.get_outputs()], session.run(None, {"x": x}), strict=True))
+            wanted = jax.device_get(apply(x))
+            if name == "classifier":
+                wanted["activations"] = np.maximum(wanted["features"] @ kernel, 0)
+            assert given.keys() == wanted.keys()
+            for output in wanted:
+                np.testing.assert_allclose(given[output], wanted[output], rtol=1e-5, atol=1e-5)
+
+
+def resize(image, size):
+    """Linear, antialiased: triangles as wide as a pixel of the coarser picture."""
+    step = len(image) / size
+    away = np.abs(np.arange(len(image)) - ((np.arange(size)[:, None] + 0.5) * step - 0.5))
+    weights = np.maximum(0, 1 - away / max(step, 1))
+    weights /= weights.sum(1, keepdims=True)
+    return weights @ image @ weights.T
+
+
+def test_files_and_settings_suffice_to_repeat_a_finding(folder, images):
+    """Only NumPy, SciPy and onnxruntime; the patches are others, so that probabilities are equal in the mean alone."""
+    out, rng = folder / "out", np.random.default_rng(0)
+    told = json.loads((out / "settings.json").read_text())
+    segmenter, patches = told["segmenter"], told["patches"]
+    assert told["purpose"] == "For research, not for diagnosis."
+    assert (patches["mode"], patches["masked"], patches["channels"]) == ("local", True, "grey")
+
+    def run(name, pixels):
+        assert told[name]["mean"] is None  # else to be subtracted, and what is left divided by the deviation
+        x = (pixels / np.float32(255)).astype(np.float32)[..., None].repeat(told[name]["channels"], -1)
+        return onnxruntime.InferenceSession(out / f"{name}.onnx").run(
+            ["log_probabilities" if name == "segmenter" else "logits"], {"x": x}
+        )[0]
+
+    small = np.rint(resize(images[0], segmenter["size"]))
+    rough = np.exp(run("segmenter", small[None])[0])[..., segmenter["lungs"]].sum(-1)
+    labels, _ = ndimage.label(rough > 0.5, np.ones((3, 3)))
+    areas = np.bincount(labels.ravel())[1:]
+    large = np.argsort(areas)[-2:] + 1
+    parts = np.isin(labels, [part for part in large if areas[part - 1] >= segmenter["smallest_part"] * labels.size])
+    mask = ndimage.binary_fill_holes(parts, np.ones((3, 3)))
+    certain = np.where(mask, np.where(rough > 0.5, rough, 1), np.where(rough > 0.5, 0, rough))
+    lungs = resize(certain, told["image"]["size"]) > 0.5
+    assert lungs.mean() >= segmenter["smallest_lungs"]
+
+    size, beyond = patches["size"], patches["size"] // 2
+    shown, centres = np.pad(images[0] * lungs, beyond), np.argwhere(lungs)[rng.integers(0, lungs.sum(), 400)]
+    logits = run("classifier", np.stack([shown[r : r + size, c : c + size] for r, c in centres]))
+    probabilities = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
+    votes = np.bincount(logits.argmax(1), minlength=len(told["classifier"]["classes"]))
+
+    wanted = next(Examiner(folder / "classify").examine(images[:1]))
+    assert (lungs == wanted.mask).all()
+    assert told["classifier"]["classes"][votes.argmax()] == CLASSES[wanted.finding]
+    error = probabilities.std(0) * np.sqrt(1 / len(centres) + 1 / patches["count"])
+    assert (np.abs(probabilities.mean(0) - wanted.probabilities) < 4 * error).all()
+
+
+def test_a_segmenters_run_gives_its_lungs_and_without_the_packages_no_onnx(folder, images, tmp_path, monkeypatch):
+    monkeypatch.setattr(export, "ONNX_PACKAGES", ("jax2onnx", "no_such_package"))
+    assert export.export_run(folder / "segment", tmp_path / "out") == ["segment.stablehlo", "settings.json"]
+    program = deserialize(bytearray((tmp_path / "out" / "segment.stablehlo").read_bytes()))
+    given = jax.device_get(program.call(images))
+    agree(given, list(Examiner(folder / "segment").examine(images)))
+    told = json.loads((tmp_path / "out" / "settings.json").read_text())
+    assert given["found"].tolist() == [True, True, False] and "classifier" not in told
+    assert told["files"]["segment.stablehlo"]["inputs"] == {"images": {"type": "uint8", "shape": ["B", SIZE, SIZE]}}
+
+
+def test_what_goes_wrong_leaves_nothing(folder, tmp_path, monkeypatch):
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "kept").write_text("older")
+    with pytest.raises(FileExistsError, match="full: there is something here already"):
+        export.export_run(folder / "segment", tmp_path / "full")
+    run_dir.start(tmp_path / "untrained", configure("segment"))
+    with pytest.raises(run_dir.UnfitRun, match="untrained: there is no trained network here yet"):
+        export.export_run(tmp_path / "untrained", tmp_path / "out")
+
+    def fill(path, _):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+
+    with monkeypatch.context() as full, pytest.raises(OSError, match="No space left"):
+        full.setattr(Path, "write_bytes", fill)
+        export.export_run(folder / "segment", tmp_path / "out")
+    run = stablehlo.Program.run
+    off = {"confidence": np.float32([0.001, 0])}
+    with monkeypatch.context() as wrong, pytest.raises(verify.UnequalExport, match="segment.stablehlo: its confidence"):
+        wrong.setattr(stablehlo.Program, "run", lambda *given: {k: x + off.get(k, 0) for k, x in run(*given).items()})
+        export.export_run(folder / "segment", tmp_path / "out")
+    assert sorted(os.listdir(tmp_path)) == ["full", "untrained"] and os.listdir(tmp_path / "full") == ["kept"]
+
+
+def test_differences_by_hand():
+    wanted = {"logits": np.float32([[4, -8]]), "finding": np.int32([1])}
+    given = {"logits": np.float32([[4, -7.9996]]), "finding": np.int32([1])}
+    assert verify.compare("a", given, wanted, 1e-9) == {"logits": pytest.approx(5e-5, rel=1e-3), "finding": 0}
+    with pytest.raises(verify.UnequalExport, match="a: its logits differ from those of the run by 1.0e-01"):
+        verify.compare("a", given | {"logits": np.float32([[4.8, -8]])}, wanted, 1e-9)
+    with pytest.raises(verify.UnequalExport, match="by inf"):
+        verify.compare("a", given | {"logits": np.float32([[np.nan, -8]])}, wanted, 1e-9)
+    nothing = {"entropy": np.float32([1e-9])}
+    assert verify.compare("a", {"entropy": np.float32([0])}, nothing, 1.0)["entropy"] < 1e-8
+
+
+def test_each_platform_gets_its_own_form_of_the_same_convolutions(monkeypatch):
+    """Wide enough for tiles: products on a CPU, plain convolutions elsewhere, kernels prepared or not."""
+    layers = nn.Sequential([conv.Conv(40, 3), conv.Conv(40, 3)])
+    x = np.random.default_rng(0).normal(size=(2, 16, 16, 32)).astype(np.float32)
+    variables = jax.jit(layers.init)(jax.random.key(1), x)
+
+    @jax.jit
+    def look(given, one):
+        return layers.apply(given, one[None])[0]
+
+    def program(batch):
+        given = registry.prepare(variables)
+        return {"prepared": lax.map(partial(look, given), batch), "plain": lax.map(partial(look, variables), batch)}
+
+    here = program(x)  # what `look` is compiled to here is not to be exported for others
+    for platform, convolutions in (("cpu", 0), ("cuda", 4), ("tpu", 4)):
+        with monkeypatch.context() as patch:
+            patch.setattr(stablehlo, "PLATFORMS", (platform,))
+            text = deserialize(bytearray(stablehlo.convert(program, (x,)).data)).mlir_module()
+        assert text.count("stablehlo.convolution") == convolutions
+        assert text.count("stablehlo.dot_general") == 4 - convolutions
+        with traced_for(platform):
+            there = jax.jit(program)(x)
+        jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=2e-5 * np.abs(b).max()), there, here)
+    given = stablehlo.convert(program, (x,)).run(x)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=2e-5 * np.abs(b).max()), given, here)
+
+
+@pytest.mark.slow
+def test_networks_that_vote_together_do_so_in_the_program(folder, images, tmp_path):
+    (folder / "segment").rename(tmp_path / "segment")
+    run = keep_classifier(tmp_path, configure("classify"), seeds=(1, 2, 3))
+    (tmp_path / "segment").rename(folder / "segment")
+    files = export.export_run(run, tmp_path / "out")
+    assert files == ["diagnose.stablehlo", "segmenter.onnx", "classifier_1.onnx", "classifier_2.onnx", "settings.json"]
+    program = deserialize(bytearray((tmp_path / "out" / "diagnose.stablehlo").read_bytes()))
+    given = jax.device_get(program.call(images, cohort.hash_images(images)))
+    assert (given["votes"].sum(1) == [40, 40, 0]).all()
+    agree(given, list(Examiner(run).examine(images)))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "patches", [{"mode": "crop", "channels": "contrast"}, {"mode": "global"}, {"mode": "global", "masked": False}]
+)
+def test_every_mode_is_one_program_for_all_platforms(folder, images, tmp_path, patches):
+    config = configure("classify", **patches)
+    config.classifier.channels = 3
+    (folder / "segment").rename(tmp_path / "segment")
+    run = keep_classifier(tmp_path, config)
+    (tmp_path / "segment").rename(folder / "segment")
+    variables = jax.device_get(run_dir.load_networks(run, config))
+    batch = (images, cohort.hash_images(images))
+    program = stablehlo.convert(stablehlo.build(config, variables), batch)
+    agree(jax.device_get(program.run(*batch)), list(Examiner(run).examine(images)))

@@ -1,0 +1,34 @@
+"""Every network that a run can have becomes ONNX, and gives there what it gives here."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax.traverse_util import flatten_dict
+from onnx import load_model_from_string
+
+from configs import base
+from cxrjax.export import onnx, verify
+from cxrjax.models import from_config, registry
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("architecture", registry.ARCHITECTURES)
+def test_every_architecture_is_converted_convolution_by_convolution(architecture):
+    config = base.get_config()
+    config.task = "segment" if architecture in registry.SEGMENTERS else "classify"
+    config.segmenter.size = config.patches.size = 64
+    config.segmenter.architecture = config.classifier.architecture = architecture
+    network = from_config.segmenter(config) if config.task == "segment" else from_config.classifier(config)
+    shapes, rng = from_config.blank(network), np.random.default_rng(0)
+    drawn = jax.tree.map(lambda x: rng.uniform(0.5, 1.5, x.shape).astype("f4") / np.prod(x.shape[:-1]), shapes)
+    variables = {"segmenter": drawn if config.task == "segment" else None, "classifier": drawn}
+    ((_, _, function),) = onnx.list_networks(config, variables)
+    x = verify.draw_input(network)
+    model = onnx.convert(function, network)
+    verify.compare(architecture, model.run(x), jax.jit(function)(jnp.asarray(x)), 1e-30)
+    kernels = [path for path, leaf in flatten_dict(drawn["params"]).items() if leaf.ndim == 4]
+    # Transposed convolutions are products.
+    convolutions = [path for path in kernels if not any("transition_up" in n or "upsample" in n for n in path)]
+    operators = [node.op_type for node in load_model_from_string(model.data).graph.node]
+    assert operators.count("Conv") == len(convolutions)

@@ -1,0 +1,124 @@
+"""What every process of `test_hosts.py` does: python host.py OUT.npz [HOST:PORT PROCESSES PROCESS]."""
+
+import sys
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from unittest import mock
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from configs import base
+from cxrjax.data import loader, sampler
+from cxrjax.inference import pipeline
+from cxrjax.inference.patch_parallel import SharedPatches
+from cxrjax.models import from_config, registry, spec
+from cxrjax.runtime import compilation_cache, multihost, sharding
+from cxrjax.training import param_groups, train_step
+from cxrjax.training.task import Task
+
+
+class Tiny(nn.Module):
+    """Batch norm knows the whole batch."""
+
+    @nn.compact
+    def __call__(self, x, train):
+        x = nn.BatchNorm(not train, momentum=0.9, name="norm")(nn.Dense(4, name="stem")(x))
+        return nn.Dense(2, name="head")(nn.relu(x))[:, 0]
+
+
+def learn(batch_size: int, streamed: bool = False, count: int = 4) -> train_step.State:
+    """Some steps of a training of thirty points, held or read one by one; the second epoch begins within them."""
+    config, module = base.get_config(), Tiny()
+    config.training.optimiser = "sgd"  # Adam would blow up what rounding does
+    x = np.random.default_rng(0).normal(size=(30, 3)).astype(np.float32)
+
+    def loss(params, batch_stats, batch, key):
+        noisy = batch + 0.1 * jax.random.normal(key, batch.shape)
+        y, new = module.apply(
+            {"params": params, "batch_stats": batch_stats}, noisy, train=True, mutable=["batch_stats"]
+        )
+        return ((y - batch.sum(1)) ** 2).mean(), new["batch_stats"]
+
+    groups_of_all = np.zeros(30, np.int32)
+    task = Task(x, groups_of_all, lambda key: module.init(key, x, train=False), loss, dict)
+    shares, phase = sharding.Shares(batch_size), param_groups.plan_phases([], 0, 1.0)[0]
+    order = sampler.Order(groups_of_all, batch_size, "shuffled", seed=0)
+    feed = loader.build_supply((lambda row: x[row]) if streamed else x, order, shares, readers=2)
+    optimiser = train_step.build_optimiser(config, count, phase)
+    step = train_step.make_step(task, optimiser, lambda number, scale: jnp.float32(0.01), phase, config, feed)
+    state = shares.replicate(train_step.begin(task.init(jax.random.key(0)), optimiser, config))
+    for number in range(order.steps - 2, order.steps - 2 + count):
+        state = step(state, feed.give(number))
+    return jax.device_get(state)
+
+
+def examine(batch_size: int) -> dict[str, np.ndarray]:
+    """A program in which every row is alone."""
+    shares = sharding.Shares(batch_size)
+    x = np.arange(2 * batch_size, dtype=np.float32).reshape(-1, 2)
+    names = np.arange(batch_size, dtype=np.uint32) + 5
+
+    @shares.compile
+    def run(scale, given):
+        x, names = given
+        keys = jax.vmap(lambda name: jax.random.fold_in(jax.random.key(0), name))(names)
+        return {"scaled": scale * x, "drawn": jax.vmap(jax.random.uniform)(keys)}
+
+    found = shares.gather(run(shares.replicate(np.float32(3)), shares.spread((x, names))))
+    np.testing.assert_array_equal(found["scaled"], 3 * x)
+    return found
+
+
+class BrightLungs(nn.Module):
+    """Bright pixels are lungs."""
+
+    def __call__(self, x, train):
+        lung = 20 * (x[..., 0] - 0.5)
+        return nn.log_softmax(jnp.stack([0 * lung, 0 * lung - 50, lung, 0 * lung - 50], -1))
+
+
+def diagnose(batch_size: int) -> pipeline.Diagnosis:
+    """Radiographs, the last without lungs: by `pipeline.diagnose` on one device, else sharing their seven patches."""
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 60, (batch_size, 64, 64)).astype(np.uint8)
+    images[:-1, 10:50, 8:28] = rng.integers(160, 255, (40, 20))
+    segmenter = spec.Network(BrightLungs(), 32, 1)
+    classifier = spec.Network(registry.build("resnet18", 3, width=8, stages=(1,)), 32, 1)
+    weights = {"segmenter": {}, "classifier": from_config.init(classifier, jax.random.key(1))}
+    settings = spec.Settings("local", True, 7, 2, "majority", 0.005, 0.02, "grey", 0.05, 0.875)
+    names = np.arange(batch_size, dtype=np.uint32) + 5
+    if jax.device_count() == 1:
+        found = pipeline.diagnose(segmenter, classifier, weights, images, pipeline.radiograph_keys(3, names), settings)
+        assert (found.finding >= 0).sum() == batch_size - 1
+        return jax.device_get(found)
+    most, code, finds = jax.local_device_count(), compilation_cache.sum_code(), []
+    turns = 2 if jax.process_count() == 1 else 1  # of one process the second time as it was traced the first time
+    with (
+        TemporaryDirectory() as kept,
+        mock.patch.object(compilation_cache, "_traced", compilation_cache.Traced(Path(kept), code)),
+    ):
+        for _ in range(turns):
+            share = SharedPatches(segmenter, classifier, weights, settings, 3, batch_size, most, "")
+            finds.append(share(images, names))
+        assert len(list(Path(kept).iterdir())) == (3 if turns == 2 else 0)
+    jax.tree.map(lambda x, y: np.testing.assert_allclose(x, y, rtol=1e-5, atol=1e-6), finds[0], finds[-1])
+    return finds[-1]
+
+
+def work() -> dict[str, np.ndarray]:
+    """All arrays of batches of several sizes, by name."""
+    learned = [learn(6), learn(9), learn(9, streamed=True)]
+    tree = {"rows": [examine(size) for size in (1, 6, 17)], "steps": learned, "diagnosis": diagnose(3)}
+    return {jax.tree_util.keystr(path): np.asarray(leaf) for path, leaf in jax.tree.leaves_with_path(tree)}
+
+
+if __name__ == "__main__":
+    out, *place = sys.argv[1:]
+    if place:
+        multihost.join(place[0], int(place[1]), int(place[2]))
+    first = multihost.agree(multihost.leads())
+    assert first, "what the first process decides holds in all"
+    np.savez(out, **work(), devices=sharding.Shares(6).mesh.size)

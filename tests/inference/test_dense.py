@@ -1,0 +1,219 @@
+"""Dense voting: a window is the patch that would be cut there, and the map is the paper's sum over the windows."""
+
+from functools import cache
+from itertools import product
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from configs import base
+from cxrjax.inference import dense, inputs, pipeline
+from cxrjax.models import from_config, registry, spec
+from cxrjax.models.classifier import Classifier
+from cxrjax.models.heads import Head
+from cxrjax.ops import cam, patches, voting
+
+SIZE, PATCH, CONTEXT, STRIDE = 64, 16, 16, 4  # pixels; a cell of the network below sees 13 around it
+SETTINGS = spec.Settings("dense", True, 1, 4, "majority", 0.005, 0.02, "grey", 0.05, 0.875)
+SIDE, COUNT = 4, 13  # cells of a window, windows a side
+
+
+@cache
+def build(head: str = "linear") -> tuple[spec.Network, dict]:
+    network = spec.Network(registry.build("resnet18", 3, head=head, width=8, stages=(1,)), PATCH, 1)
+    rng, blank = np.random.default_rng(0), from_config.blank(network)
+
+    def draw(leaf):
+        spread = np.sqrt(2 / np.prod(leaf.shape[:-1]))  # He et al. 2015
+        return jnp.float32(rng.normal(0, spread, leaf.shape) if leaf.ndim > 1 else rng.uniform(0.5, 1, leaf.shape))
+
+    return network, {
+        "params": jax.tree.map(draw, blank["params"]),
+        "batch_stats": jax.tree.map(jnp.ones_like, blank["batch_stats"]),
+    }
+
+
+@pytest.fixture(scope="module")
+def image() -> np.ndarray:
+    return np.random.default_rng(0).integers(0, 255, (SIZE, SIZE)).astype(np.uint8)
+
+
+@pytest.fixture(scope="module")
+def lungs() -> np.ndarray:
+    mask = np.zeros((SIZE, SIZE), bool)
+    mask[10:50, 7:25] = mask[10:55, 37:55] = True
+    return mask
+
+
+@pytest.fixture(scope="module")
+def whole_lungs() -> np.ndarray:
+    return np.ones((SIZE, SIZE), bool)
+
+
+classify = jax.jit(dense.classify, static_argnums=(0, 4))
+look, decide = (jax.jit(half, static_argnums=0) for half in (registry.look, registry.decide))
+
+
+def test_a_window_is_the_patch_that_would_be_cut_there_with_its_surroundings(apply, image, whole_lungs):
+    network, variables = build()
+    looks = classify(network, variables, image, whole_lungs, SETTINGS)
+    cut = network._replace(module=network.module.clone(margin=CONTEXT // STRIDE), context=CONTEXT)
+    reach = PATCH // 2 + CONTEXT
+    inside = [i for i, c in enumerate(looks.places) if (c >= reach).all() and (c <= SIZE - reach).all()]
+    assert len(inside) == 25 and (np.diff(looks.places[inside[:2], 1]) == STRIDE).all()
+    shown = patches.crop(jnp.asarray(image), looks.places[np.array(inside)], cut.side) / np.float32(255)
+    alone = apply(cut.module, variables, shown[..., None])
+    np.testing.assert_allclose(looks.logits[np.array(inside)], alone, rtol=1e-5, atol=1e-5)
+    zeros_around = apply(network.module, variables, shown[:, CONTEXT:-CONTEXT, CONTEXT:-CONTEXT, None])
+    assert np.abs(zeros_around - alone).max() > 1e-2  # what the context is for
+
+
+def test_the_head_is_shown_the_middle_of_what_the_backbone_sees(apply, image):
+    network, variables = build()
+    module = network.module.clone(margin=2)
+    x = image[None, :32, :32, None] / np.float32(255)
+    features = look(network.module, variables, x)[:, 2:-2, 2:-2]
+    linear = variables["params"]["head"]["linear_0"]
+    by_hand = features.mean((1, 2)) @ linear["kernel"] + linear["bias"]
+    np.testing.assert_allclose(look(module, variables, x), features, atol=1e-6)
+    np.testing.assert_allclose(apply(module, variables, x), by_hand, atol=1e-5)
+
+
+@pytest.mark.parametrize("head", ["linear", "hidden", "flat"])
+def test_every_head_decides_on_each_window_by_itself(image, lungs, head):
+    network, variables = build(head)
+    looks = classify(network, variables, image, lungs, SETTINGS)
+    shown = (image * lungs)[None, ..., None] / np.float32(255)
+    features = look(network.module, variables, shown)[0]
+    windows = np.stack([features[i : i + SIDE, j : j + SIDE] for i, j in product(range(COUNT), repeat=2)])
+    np.testing.assert_allclose(looks.logits, decide(network.module, variables, windows), rtol=1e-5, atol=1e-5)
+
+
+def test_a_window_votes_where_its_centre_is_a_lung_pixel(image, lungs):
+    network, variables = build()
+    grid = dense.lay(network, SIZE)
+    assert grid == (SIDE, COUNT, STRIDE)
+    centres, counted = dense.place(grid, PATCH, jnp.asarray(lungs))
+    by_hand = list(product(range(8, 57, 4), repeat=2))
+    assert centres.tolist() == [list(centre) for centre in by_hand]
+    assert counted.tolist() == [bool(lungs[centre]) for centre in by_hand] and 0 < counted.sum() < len(by_hand)
+
+
+@pytest.mark.parametrize("place", [np.s_[21:24, 29:32], np.s_[0:5, 60:64], np.s_[3:6, 29:32]])
+def test_lungs_without_a_centre_have_the_one_window_that_holds_most_of_them(place):
+    network, _ = build()
+    tiny = np.zeros((SIZE, SIZE), bool)
+    tiny[place] = True
+    centres, counted = dense.place(dense.lay(network, SIZE), PATCH, jnp.asarray(tiny))
+    ((row, column),) = centres[counted]
+    window = np.s_[row - PATCH // 2 : row + PATCH // 2, column - PATCH // 2 : column + PATCH // 2]
+    assert tiny[window].sum() == tiny.sum() and not tiny[row, column]
+
+
+def test_cutting_windows_and_adding_them_up_are_transposes():
+    rng = np.random.default_rng(0)
+    cells, windows = rng.normal(size=(6, 5)), rng.normal(size=(4, 3, 3, 3))
+    cut = patches.cut_windows(jnp.asarray(cells), 3)
+    np.testing.assert_allclose(cut[2, 1], cells[2:5, 1:4], rtol=1e-6)
+    assert (cut * windows).sum() == pytest.approx(float((cells * patches.add_windows(windows)).sum()), rel=1e-5)
+
+
+def test_the_map_of_windows_is_the_papers_sum():
+    rng = np.random.default_rng(0)
+    side, n, m = 3, 4, 5
+    activations = np.maximum(rng.normal(size=(n, m, side, side)), 0).astype(np.float32)
+    activations[0, 0] = 0
+    probabilities, counted = rng.uniform(size=(n, m)), rng.uniform(size=(n, m)) < 0.4
+    total, count = np.zeros((2, n + side - 1, m + side - 1))
+    for i, j in np.argwhere(counted):
+        window = np.s_[i : i + side, j : j + side]
+        total[window] += probabilities[i, j] * activations[i, j] / max(activations[i, j].max(), 1e-9)
+        count[window] += 1
+    assert counted.any() and (count == 0).any() and count.max() > 2
+    mapped = cam.weigh_windows(activations, probabilities, counted)
+    np.testing.assert_allclose(mapped, total / np.maximum(count, 1), rtol=1e-5)
+
+
+class Blocks(nn.Module):
+    """The mean grey level of every 8 x 8 pixels."""
+
+    @nn.compact
+    def __call__(self, x, train):
+        return nn.avg_pool(x, (8, 8), (8, 8))
+
+
+@pytest.mark.parametrize("size", [128, 125])  # of which the last 5 are no whole cell
+def test_the_map_lies_where_the_evidence_is(size):
+    network = spec.Network(Classifier(Blocks(), Head(2)), 32, 1)
+    head = {"linear_0": {"kernel": jnp.array([[0.0, 100.0]]), "bias": jnp.array([0.0, -2.0])}}
+    variables = {"params": {"head": head}}
+    picture = jnp.zeros((size, size), jnp.uint8).at[40:56, 64:80].set(255)
+    lungs = jnp.zeros((size, size), bool).at[30:100, 50:100].set(True)
+    looks = classify(network, variables, picture, lungs, SETTINGS)
+    mapped = np.asarray(jax.jit(dense.show, static_argnums=0)(network, variables, picture, looks, jnp.int32(1)))
+    bright = np.asarray(picture) > 0
+    assert mapped.shape == (size, size) and bright[np.unravel_index(mapped.argmax(), mapped.shape)]
+    assert (mapped * bright).sum() > 0.7 * mapped.sum() and float(mapped[bright].min()) > 0
+    assert mapped.min() >= 0 and mapped.max() <= 1
+    covered = np.asarray(pipeline.cover(network, picture, lungs, jnp.ones(()), jax.random.key(0), SETTINGS))
+    by_hand = np.zeros((size, size), bool)
+    for row, column in np.asarray(looks.places[looks.counted]):
+        by_hand[row - 16 : row + 16, column - 16 : column + 16] = True
+    np.testing.assert_array_equal(covered, by_hand)
+
+
+def test_one_of_a_batch_is_what_it_is_alone(image, lungs):
+    network, variables = build()
+    pictures, masks = jnp.stack([image, image[::-1]]), jnp.stack([lungs, lungs[:, ::-1]])
+
+    @jax.jit
+    def examine(image, lungs):
+        looks = pipeline.classify(network, variables, image, lungs, jnp.ones(()), jax.random.key(0), SETTINGS)
+        return pipeline.tell(network, variables, image, looks, SETTINGS)
+
+    together = jax.vmap(examine)(pictures, masks)
+    for i in range(2):
+        vote, mapped, features = examine(pictures[i], masks[i])
+        looks = classify(network, variables, pictures[i], masks[i], SETTINGS)
+        assert vote.votes.sum() == looks.counted.sum() and (vote.votes == together[0].votes[i]).all()
+        by_hand = voting.count_votes(looks.logits[looks.counted], "majority")
+        np.testing.assert_allclose(vote.probabilities, by_hand.probabilities, atol=1e-5)
+        np.testing.assert_allclose(mapped, together[1][i], atol=1e-5)
+        windows = patches.cut_windows(looks.features[0], SIDE).reshape(COUNT**2, -1, features.size)
+        np.testing.assert_allclose(features, windows[looks.counted].mean((0, 1)), atol=1e-5)
+
+
+def test_what_it_learns_from_are_the_patches_of_local(image, lungs):
+    key, of = jax.random.key(0), {}
+    for mode in ("local", "dense"):
+        settings = SETTINGS._replace(mode=mode)
+        of[mode] = inputs.draw_patches(jnp.asarray(image), lungs, jnp.ones(()), key, 48, settings)[1]
+    np.testing.assert_array_equal(of["local"], of["dense"])
+
+
+@pytest.mark.parametrize(
+    "architecture, size, cells, stride",
+    [("resnet18", 512, 16, 32), ("resnet18", 500, 16, 32), ("resnet18", 33, 2, 32), ("vgg16", 500, 15, 32),
+     ("resnet8", 64, 4, 16), ("fsarshad_cnn1", 256, 4, 64), ("hieu2695_baseline", 128, 30, 4)],
+)  # fmt: skip
+def test_cells_are_those_of_the_backbone(architecture, size, cells, stride):
+    module = registry.build(architecture, 2)
+    assert (registry.count_cells(module, size, 1), registry.measure_stride(module, 1)) == (cells, stride)
+
+
+def test_a_context_of_part_of_a_cell_is_refused_and_so_are_radiographs_without_a_window():
+    config = base.get_config()
+    config.patches.size, config.patches.context = 112, 64
+    network = from_config.classifier(config)
+    assert (network.side, network.module.margin) == (240, 2)
+    assert from_config.blank(network)["params"]["head"]
+    config.patches.mode = "global"
+    assert from_config.classifier(config).side == 112
+    config.patches.mode, config.patches.context = "dense", 40
+    with pytest.raises(ValueError, match=r"patches\.context=40 is not a multiple of 32, the stride of resnet18"):
+        from_config.classifier(config)
+    with pytest.raises(ValueError, match="radiographs of 96 pixels are smaller than a patch of 112"):
+        dense.lay(network, 96)

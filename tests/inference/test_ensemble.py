@@ -1,0 +1,77 @@
+"""Members vote together, by hand."""
+
+import jax
+import numpy as np
+import pytest
+
+from cxrjax.inference import ensemble, ood, pipeline
+from cxrjax.models import from_config, registry, spec
+from cxrjax.ops import voting
+from cxrjax.runs import checkpoints, run_dir
+
+
+def diagnosis(votes, probabilities, finding, value, within=0.0):
+    """One radiograph's, of ten patches, with a map of one value."""
+    votes = np.array([votes])
+    return pipeline.Diagnosis(
+        votes, np.array([probabilities], np.float32), np.array([finding]), votes.max(1) / 10,
+        np.full((1, 2, 2), value, np.float32), np.ones((1, 2, 2), bool), np.array([0.9], np.float32),
+        np.array([within], np.float32), np.zeros(1, np.float32),
+        ood.Evidence(np.zeros((1, 11)), np.zeros((1, 16, 16)), np.full((1, 4), value)),
+    )  # fmt: skip
+
+
+def stack(*each):
+    return jax.tree.map(lambda *parts: np.stack(parts), *each)
+
+
+pool, count_votes = (jax.jit(f, static_argnames="rule") for f in (ensemble.pool, voting.count_votes))
+
+
+MEMBERS = (
+    diagnosis([6, 4, 0], [0.5, 0.4, 0.1], 0, 0.8),
+    diagnosis([1, 5, 4], [0.1, 0.5, 0.4], 1, 0.4),
+    diagnosis([4, 6, 0], [0.3, 0.6, 0.1], 1, 0.2),
+)
+
+
+def test_every_patch_of_every_member_counts_as_one():
+    pooled = pool(stack(*MEMBERS), "majority")
+    assert pooled.votes.tolist() == [[11, 15, 4]] and pooled.finding.tolist() == [1]
+    np.testing.assert_allclose(pooled.probabilities, [[0.3, 0.5, 0.2]], rtol=1e-6)
+    assert pooled.agreement.tolist() == pytest.approx([0.5])
+    np.testing.assert_allclose(pooled.map, 0.3, rtol=1e-6)  # of the two members that found it
+    np.testing.assert_allclose(pooled.evidence.features, [[1.4 / 3] * 4], rtol=1e-6)
+
+
+def test_members_vote_as_their_patches_do_together():
+    logits = jax.random.normal(jax.random.key(0), (3, 10, 4))
+    for rule in voting.RULES:
+        votes = [count_votes(each, rule) for each in logits]
+        each = (diagnosis(vote.votes, vote.probabilities, vote.finding, 0, vote.entropy_within) for vote in votes)
+        each = stack(*each)
+        pooled, together = pool(each, rule), count_votes(logits.reshape(30, 4), rule)
+        assert pooled.finding[0] == together.finding and (pooled.votes[0] == together.votes).all()
+        np.testing.assert_allclose(pooled.probabilities[0], together.probabilities, rtol=1e-5)
+        np.testing.assert_allclose(pooled.entropy_within[0], together.entropy_within, rtol=1e-5)
+        np.testing.assert_allclose(pooled.entropy_between[0], together.entropy_between, rtol=1e-4)
+
+
+def test_no_lungs_stay_no_lungs():
+    none = diagnosis([0, 0, 0], [0, 0, 0], pipeline.NO_CLASS, 0.0)
+    pooled = pool(stack(none, none), "majority")
+    assert pooled.finding.tolist() == [pipeline.NO_CLASS] and pooled.agreement.tolist() == [0]
+    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(pooled))
+
+
+def test_the_last_snapshots_are_the_members(tmp_path):
+    network = spec.Network(registry.build("resnet18", 2, width=4, stages=(1,)), 16, 1)
+    blank = from_config.blank(network)
+    with checkpoints.Checkpoints(tmp_path / "checkpoints") as kept:
+        for k in (1, 2, 3):
+            kept.save(checkpoints.snapshot(k), k, jax.tree.map(lambda leaf, k=k: np.full_like(leaf, k), blank))
+    members = ensemble.load(tmp_path, 2)
+    for leaf in jax.tree.leaves(members):
+        assert (leaf[0] == 2).all() and (leaf[1] == 3).all() and len(leaf) == 2
+    with pytest.raises(run_dir.UnfitRun, match="members is 4, but it has kept 3 snapshots"):
+        ensemble.load(tmp_path, 4)

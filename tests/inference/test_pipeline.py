@@ -1,0 +1,301 @@
+"""`diagnose` on small random networks: what must not change a result, and the empty mask."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from configs import base
+from cxrjax.inference import inputs, pipeline
+from cxrjax.models import from_config, registry, spec
+from cxrjax.models.fc_densenet import FCDenseNet
+from cxrjax.ops import contrast, lung_crop, voting
+
+SIZE, PATCH, CLASSES = 128, 32, 3
+SETTINGS = spec.Settings(
+    mode="local",
+    masked=True,
+    patch_count=20,
+    patch_chunk=5,
+    voting_rule="majority",
+    smallest_part=0.005,
+    smallest_lungs=0.02,
+    channels="grey",
+    margin=0.05,
+    confidence=0.875,
+)
+make_channels = jax.jit(contrast.make_channels, static_argnames="kind")
+draw_patches = jax.jit(inputs.draw_patches, static_argnames=("size", "settings"))
+classify = jax.jit(pipeline.classify, static_argnums=(0, 6))
+SURE = jnp.float32(0.9)  # confidence of lungs
+
+
+@pytest.fixture(scope="module")
+def small():
+    """A segmenter that finds bright pixels to be lungs, a random classifier, and their variables."""
+    segmenter = spec.Network(FCDenseNet(4, blocks=(1,), bottleneck=1, growth=2, stem=2), 64, 1)
+    classifier = spec.Network(registry.build("resnet18", CLASSES, width=8, stages=(1, 1)), PATCH, 1)
+    blank = from_config.blank(segmenter)
+    blank["batch_stats"] = jax.tree.map_with_path(lambda p, x: x + (p[-1].key == "var"), blank["batch_stats"])
+    # The first feature of the stem is the picture itself, and is kept to the end: lung logits are 20 (x - 0.5).
+    blank["params"]["stem"]["kernel"][1, 1, 0, 0] = 1
+    blank["params"]["head"]["kernel"][0, 0, 2, 2] = 20
+    blank["params"]["head"]["bias"][:] = [0, -50, -10, -50]
+    return segmenter, classifier, {"segmenter": blank, "classifier": from_config.init(classifier, jax.random.key(1))}
+
+
+@pytest.fixture(scope="module")
+def images():
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 60, (4, SIZE, SIZE)).astype(np.uint8)
+    for image in images[:3]:
+        image[20:100, 15:50] = rng.integers(160, 255, (80, 35))
+        image[20:100, 75:110] = rng.integers(160, 255, (80, 35))
+    return images  # the last has no lungs
+
+
+def diagnose(small, images, rows, settings=SETTINGS):
+    keys = pipeline.radiograph_keys(0, np.arange(100, 100 + len(images), dtype=np.uint32))
+    return pipeline.diagnose(*small, images[rows], keys[np.array(rows)], settings)
+
+
+def test_the_segmenter_of_this_test_finds_the_bright_boxes(small, images):
+    lungs = np.asarray(diagnose(small, images, [0]).mask[0])
+    wanted = np.zeros_like(lungs)
+    wanted[20:100, 15:50] = wanted[20:100, 75:110] = True
+    assert (lungs == wanted).mean() > 0.98
+
+
+def test_a_result_depends_on_no_neighbour(small, images):
+    together = diagnose(small, images, [0, 1, 2, 3])
+    for row in range(4):
+        alone = diagnose(small, images, [row])
+        assert (together.votes[row] == alone.votes[0]).all() and together.finding[row] == alone.finding[0]
+        np.testing.assert_allclose(together.map[row], alone.map[0], atol=1e-5)
+
+
+def test_the_chunk_changes_nothing(small, images):
+    one, other = (diagnose(small, images, [0, 1], SETTINGS._replace(patch_chunk=chunk)) for chunk in (1, 7))
+    assert (one.votes == other.votes).all()
+    np.testing.assert_allclose(one.probabilities, other.probabilities, atol=1e-5)
+
+
+def test_no_lungs_is_a_finding_not_a_nan(small, images):
+    result = diagnose(small, images, [3, 0, 1, 2])
+    assert result.finding[0] == pipeline.NO_CLASS and result.finding[1] >= 0
+    assert not result.mask[0].any() and result.votes[0].sum() == 0 and result.lung_confidence[0] == 0
+    told = result._asdict()
+    evidence = told.pop("evidence")
+    assert all(np.isfinite(leaf).all() for leaf in told.values())
+    assert np.isnan(evidence.measures[0]).all() and np.isfinite(evidence.measures[1]).all()
+
+
+def test_votes_are_those_of_patches_cut_and_classified_one_by_one(apply, small, images):
+    segmenter, classifier, variables = small
+    result = diagnose(small, images, [1])
+    key = pipeline.radiograph_keys(0, np.array([101], np.uint32))[0]
+    centres, logits, _, _ = classify(
+        classifier, variables["classifier"], images[1], result.mask[0], SURE, key, SETTINGS
+    )
+    masked = np.pad(images[1] * np.asarray(result.mask[0]), PATCH)
+    for centre, expected in zip(np.asarray(centres) + PATCH, logits, strict=True):
+        row, column = centre - PATCH // 2
+        patch = masked[row : row + PATCH, column : column + PATCH] / np.float32(255)
+        found = apply(classifier.module, variables["classifier"], patch[None, ..., None])[0]
+        np.testing.assert_allclose(found, expected, atol=1e-4)
+    vote = jax.jit(voting.count_votes, static_argnames="rule")(logits, "majority")
+    assert (vote.votes == result.votes[0]).all() and result.votes.sum() == SETTINGS.patch_count
+
+
+def test_global_is_one_vote_of_the_whole_radiograph(apply, small, images):
+    _, classifier, variables = small
+    for masked in (True, False):
+        result = diagnose(small, images, [1, 3], SETTINGS._replace(mode="global", masked=masked, patch_count=1))
+        shown = images[1] * np.asarray(result.mask[0]) if masked else images[1]
+        x = inputs.shrink(shown[None], PATCH)[..., None] / np.float32(255)
+        logits = apply(classifier.module, variables["classifier"], x)[0]
+        np.testing.assert_allclose(result.probabilities[0], jax.nn.softmax(logits), atol=1e-4)
+        assert result.votes[0].sum() == 1 and result.finding[0] == logits.argmax()
+        assert result.finding[1] == pipeline.NO_CLASS  # the comparison is of the same radiographs in every mode
+
+
+def test_without_a_segmenter_every_radiograph_has_a_finding(small, images):
+    segmenter, classifier, variables = small
+    settings = SETTINGS._replace(mode="global", masked=False, patch_count=1)
+    seen = diagnose(small, images, [1, 3], settings)
+    blind = diagnose((None, classifier, variables | {"segmenter": None}), images, [1, 3], settings)
+    np.testing.assert_allclose(blind.probabilities[0], seen.probabilities[0], atol=1e-6)
+    np.testing.assert_allclose(blind.map[0], seen.map[0], atol=1e-5)
+    assert seen.finding[1] == pipeline.NO_CLASS and blind.finding[1] >= 0 and blind.votes[1].sum() == 1
+    assert not blind.mask.any() and np.isnan(blind.lung_confidence).all()
+    for needy in (settings._replace(masked=True), settings._replace(mode="local")):
+        with pytest.raises(ValueError, match="without a segmenter"):
+            diagnose((None, classifier, variables), images, [1], needy)
+
+
+def test_a_global_map_spans_the_radiograph(small, images):
+    """The map's peak is 1 x p, at the same place of the whole as the feature's peak is of the feature map."""
+    segmenter, classifier, variables = small
+    settings = SETTINGS._replace(mode="global", patch_count=1)
+    result = diagnose(small, images, [1, 3], settings)
+    assert inputs.span(classifier, images[1], settings) == SIZE
+    found = result.finding[0]
+    assert result.map[0].shape == (SIZE, SIZE)
+    assert float(result.map[0].max()) <= float(result.probabilities[0, found]) + 1e-5
+
+
+def test_a_center_crop_shows_the_middle_and_in_training_any_square_of_its_size(images):
+    """A quarter less of 128 pixels is 96, from 16 to 112; the pixels are those of the radiograph at that size."""
+    settings = SETTINGS._replace(mode="global", masked=False, patch_count=1, center_crop=0.25)
+    nothing = (None, None)
+    centre, (shown,) = inputs.draw_patches(images[0], *nothing, jax.random.key(0), 96, settings)
+    assert centre.tolist() == [[64, 64]]
+    np.testing.assert_array_equal(shown, images[0, 16:112, 16:112])
+    _, (small,) = inputs.draw_patches(images[0], *nothing, jax.random.key(0), PATCH, settings)
+    np.testing.assert_array_equal(small, inputs.shrink(images[:1, 16:112, 16:112], PATCH)[0])
+
+    scatter = jax.jit(lambda key, anywhere: inputs.draw_patches(images[0], *nothing, key, 96, settings, anywhere))
+    corners = []
+    for seed in range(60):
+        (centre,), (square,) = scatter(jax.random.key(seed), True)
+        row, column = np.asarray(centre) - 48
+        np.testing.assert_array_equal(square, images[0, row : row + 96, column : column + 96])
+        corners.append((row, column))
+    assert 0 <= np.min(corners) < 3 and 29 < np.max(corners) <= 32 and len(set(corners)) > 50
+    np.testing.assert_array_equal(scatter(jax.random.key(5), False)[1][0], shown)
+
+
+def test_the_map_of_a_center_crop_lies_in_the_middle(apply, small, images):
+    _, classifier, variables = small
+    settings = SETTINGS._replace(mode="global", masked=False, patch_count=1, center_crop=0.25)
+    result = diagnose((None, classifier, variables | {"segmenter": None}), images, [1], settings)
+    x = inputs.shrink(images[1:2, 16:112, 16:112], PATCH)[..., None] / np.float32(255)
+    logits = apply(classifier.module, variables["classifier"], x)[0]
+    np.testing.assert_allclose(result.probabilities[0], jax.nn.softmax(logits), atol=1e-4)
+
+    whole = settings._replace(center_crop=0.0)
+    middle = diagnose((None, classifier, variables | {"segmenter": None}), images[:, 16:112, 16:112], [1], whole)
+    np.testing.assert_allclose(result.map[0, 16:112, 16:112], middle.map[0], atol=1e-5)
+    assert middle.map[0].max() > 0 and np.count_nonzero(result.map[0]) == np.count_nonzero(middle.map[0])
+    seen = pipeline.cover(classifier, images[1], None, None, jax.random.key(0), settings)
+    wanted = np.zeros((SIZE, SIZE), bool)
+    wanted[16:112, 16:112] = True
+    np.testing.assert_array_equal(seen, wanted)
+
+
+@pytest.mark.parametrize("size, cut, side", [(128, 0.0625, 120), (256, 0.0625, 240), (8, 0.99, 1), (100, 0.0, 100)])
+def test_the_side_of_a_center_crop(size, cut, side):
+    assert inputs.measure_window(size, SETTINGS._replace(center_crop=cut)) == side
+
+
+def test_a_center_crop_concerns_whole_radiographs_alone():
+    config = base.get_config()
+    config.patches.center_crop = 0.25
+    cuts = {}
+    for mode in ("local", "dense", "crop", "global"):
+        config.patches.mode = mode
+        cuts[mode] = from_config.settings(config, 1).center_crop
+    assert cuts == {"local": 0, "dense": 0, "crop": 0, "global": 0.25}
+
+
+def test_crop_is_one_vote_of_channels_made_of_the_lungs_alone(apply, small, images):
+    segmenter, _, variables = small
+    classifier = spec.Network(registry.build("resnet18", CLASSES, width=8, stages=(1, 1)), PATCH, 3)
+    variables = variables | {"classifier": from_config.init(classifier, jax.random.key(1))}
+    settings = SETTINGS._replace(mode="crop", channels="contrast", masked=False, patch_count=1)
+    result = diagnose((segmenter, classifier, variables), images, [1, 3], settings)
+    assert result.lung_confidence[0] > settings.confidence and result.votes[0].sum() == 1
+    assert result.finding[1] == pipeline.NO_CLASS and not result.map[1].any()
+
+    (top, bottom), (left, right) = lung_crop.find_box(result.mask[0], settings.margin)
+    box = np.array([[top, bottom], [left, right]])
+    square = make_channels(lung_crop.cut(images[1], box, SIZE), "contrast")
+    x = lung_crop.fit(square, box, PATCH)[None] / np.float32(255)
+    logits = apply(classifier.module, variables["classifier"], x)[0]
+    np.testing.assert_allclose(result.probabilities[0], jax.nn.softmax(logits), atol=1e-3)
+
+    inside = np.zeros((SIZE, SIZE), bool)
+    inside[top:bottom, left:right] = True
+    assert not np.asarray(result.map[0])[~inside].any()
+    assert 0 < float(result.map[0].max()) <= float(result.probabilities[0, result.finding[0]]) + 1e-5
+
+
+def test_a_masked_crop_is_a_crop_of_the_masked(images):
+    lungs = np.zeros((SIZE, SIZE), bool)
+    lungs[30:90, 40:90] = True
+    crop = SETTINGS._replace(mode="crop")
+    of_masked = draw_patches(images[0] * lungs, lungs, SURE, jax.random.key(0), PATCH, crop._replace(masked=False))
+    masked = draw_patches(images[0], lungs, SURE, jax.random.key(0), PATCH, crop)
+    np.testing.assert_array_equal(masked[1], of_masked[1])
+    assert masked[0].tolist() == [[[27, 93], [38, 92]]] and masked[1].any()
+
+
+def test_a_crop_of_unsure_lungs_is_the_whole_radiograph(small, images):
+    settings = SETTINGS._replace(masked=False, patch_count=1)
+    crop = diagnose(small, images, [1, 3], settings._replace(mode="crop", confidence=1.0))
+    whole = diagnose(small, images, [1, 3], settings._replace(mode="global"))
+    np.testing.assert_allclose(crop.probabilities, whole.probabilities, atol=1e-4)
+    np.testing.assert_allclose(crop.map, whole.map, atol=1e-3)
+
+
+def test_local_and_global_patches_are_cut_from_the_made_channels(images):
+    lungs = np.zeros((SIZE, SIZE), bool)
+    lungs[30:90, 40:90] = True
+    made = np.asarray(make_channels(images[0], "contrast"))
+    settings = SETTINGS._replace(masked=False, channels="contrast", patch_count=3)
+    centres, crops = draw_patches(images[0], lungs, SURE, jax.random.key(0), PATCH, settings)
+    for (row, column), crop in zip(np.asarray(centres), crops, strict=True):
+        window = np.s_[row - PATCH // 2 : row + PATCH // 2, column - PATCH // 2 : column + PATCH // 2]
+        np.testing.assert_array_equal(crop, made[window])
+    _, (whole,) = draw_patches(images[0], lungs, SURE, jax.random.key(0), PATCH, settings._replace(mode="global"))
+    each = [inputs.shrink(made[None, ..., k], PATCH)[0] for k in range(3)]
+    np.testing.assert_array_equal(whole, np.stack(each, axis=-1))
+
+
+def test_patches_without_the_mask_show_what_is_beside_the_lungs(images):
+    lungs = np.zeros((SIZE, SIZE), bool)
+    lungs[60:68, 60:68] = True
+    key = jax.random.key(0)
+    centres, crops = draw_patches(images[0], lungs, SURE, key, PATCH, SETTINGS._replace(masked=False))
+    same, masked = draw_patches(images[0], lungs, SURE, key, PATCH, SETTINGS)
+    np.testing.assert_array_equal(centres, same)
+    assert lungs[tuple(np.asarray(centres).T)].all()
+    for (row, column), crop, black in zip(np.asarray(centres), crops, masked, strict=True):
+        window = np.s_[row - PATCH // 2 : row + PATCH // 2, column - PATCH // 2 : column + PATCH // 2]
+        np.testing.assert_array_equal(crop, images[0][window])
+        np.testing.assert_array_equal(black, images[0][window] * lungs[window])
+
+
+def test_an_unknown_mode_is_named(images):
+    with pytest.raises(ValueError, match="'both'; there are local, dense, global, crop"):
+        inputs.draw_patches(images[0], images[0] > 0, SURE, jax.random.key(0), PATCH, SETTINGS._replace(mode="both"))
+
+
+def test_the_map_lies_within_reach_of_the_lungs_and_in_0_to_1(small, images):
+    result = diagnose(small, images, [0])
+    reach = np.zeros((SIZE, SIZE), bool)
+    for row, column in np.argwhere(np.asarray(result.mask[0])):
+        reach[max(0, row - PATCH // 2) : row + PATCH // 2, max(0, column - PATCH // 2) : column + PATCH // 2] = True
+    saliency_map = np.asarray(result.map[0])
+    assert saliency_map.min() >= 0 and saliency_map.max() <= 1 and not saliency_map[~reach].any()
+
+
+def test_a_network_reads_grey_levels_or_what_imagenet_makes_of_them():
+    grey = jnp.array([[[0.0, 1.0]]])
+    network = spec.Network(registry.build("resnet18_keras", 5), 2, 3)  # whose first layer is a norm
+    np.testing.assert_array_equal(inputs.feed(grey, network), [[[[0, 0, 0], [1, 1, 1]]]])
+    np.testing.assert_array_equal(inputs.feed(grey, network._replace(channels=1)), [[[[0], [1]]]])
+    photographic = network._replace(normalise="imagenet")
+    black = [-0.485 / 0.229, -0.456 / 0.224, -0.406 / 0.225]
+    white = [0.515 / 0.229, 0.544 / 0.224, 0.594 / 0.225]
+    np.testing.assert_allclose(inputs.feed(grey, photographic), [[[black, white]]], rtol=1e-6)
+    for one in (network, photographic):  # of a network that sums its channels, the level that they are made of
+        levels, scale, shift = inputs.feed(grey, one._replace(module=registry.build("resnet18", 5)))
+        made = levels * scale + (0 if shift is None else shift)
+        np.testing.assert_allclose(made, inputs.feed(grey, one), atol=1e-6)
+    with pytest.raises(ValueError, match="3 channels"):
+        inputs.feed(grey, network._replace(normalise="imagenet", channels=1))
+    made = jnp.array([[[[0.0, 0.5, 1.0]]]])
+    np.testing.assert_array_equal(inputs.feed(made, network), made)
+    with pytest.raises(ValueError, match="patches of 3 channels were made, and the network reads 1"):
+        inputs.feed(made, network._replace(channels=1))

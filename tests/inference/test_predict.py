@@ -1,0 +1,433 @@
+"""What prediction leaves behind; the network is a stand-in."""
+
+import csv
+import errno
+import json
+import os
+import runpy
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from types import SimpleNamespace
+
+import cv2
+import numpy as np
+import pydicom
+import pytest
+
+from configs import base
+from cxrjax import plotting
+from cxrjax.data import preprocessing
+from cxrjax.inference import predict
+from cxrjax.io import predictions_csv, radiograph
+from cxrjax.runs import run_dir
+
+PREDICTOR = Path(__file__).parents[1] / "helpers" / "predictor.py"
+
+
+class StandIn:
+    """Finds nothing but lungs, until it is to be killed."""
+
+    finds, segments, classes, gated, step, until = False, True, (), False, 1, 99
+    min_confidence = None
+
+    def __init__(self, workdir, calibrated, most):
+        self.config, self.left = base.get_config(), self.until
+        self.config.image.size = 64
+
+    def examine(self, images):
+        for _ in images:
+            self.left -= 1
+            if self.left < 0:
+                raise KeyboardInterrupt
+            yield SimpleNamespace(lungs=np.zeros((64, 64), bool))
+
+    def row(self, result):
+        return {"status": "ok", "reason": "", "lung_confidence": 0.5}
+
+
+@pytest.fixture
+def pictures(tmp_path, monkeypatch):
+    monkeypatch.setattr(predict, "Examiner", StandIn)
+    monkeypatch.setattr(plotting, "draw_finding", lambda *parts: parts[-1].write_bytes(b"drawn"))
+    (tmp_path / "in").mkdir()
+    for name in ("a.png", "b.png"):
+        cv2.imwrite(str(tmp_path / "in" / name), np.arange(6400, dtype=np.uint8).reshape(80, 80))
+    return tmp_path / "in"
+
+
+def test_nothing_is_refused_without_a_gate(pictures, tmp_path):
+    with pytest.raises(run_dir.UnfitRun, match="run: has no gate to refuse by; --mode=fit_gate makes one"):
+        predict.predict(tmp_path / "run", pictures, tmp_path / "out", refuse=True)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_prediction_that_is_killed_leaves_no_table_that_looks_whole(pictures, tmp_path, monkeypatch):
+    monkeypatch.setattr(predict, "PORTION", 1)
+    monkeypatch.setattr(StandIn, "until", 1)
+    with pytest.raises(KeyboardInterrupt):
+        predict.predict(tmp_path / "run", pictures, tmp_path / "out")
+    (part,) = (tmp_path / "out" / "predictions.partial").glob("*.csv")
+    assert [row["path"] for row in predictions_csv.read(part)] == ["a.png"]
+    assert not (tmp_path / "out" / "predictions.csv").exists()
+    with pytest.raises(ValueError, match=r"predictions.partial: was begun with calibrated=False, .* True"):
+        predict.predict(tmp_path / "run", pictures, tmp_path / "out", calibrated=True)
+    monkeypatch.setattr(StandIn, "until", 1)  # the other one is left
+    predict.predict(tmp_path / "run", pictures, tmp_path / "out")
+    assert len(predictions_csv.read(tmp_path / "out" / "predictions.csv")) == 2
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {
+        "a.png.figure.png", "b.png.figure.png", "predictions.csv", "predictions_files.json",
+    }  # fmt: skip
+
+
+def test_a_radiograph_that_is_no_longer_read_keeps_no_picture(pictures, tmp_path):
+    predict.predict(tmp_path / "run", pictures, tmp_path / "out")
+    assert (tmp_path / "out" / "a.png.figure.png").exists()
+    (pictures / "a.png").write_bytes((pictures / "a.png").read_bytes()[:60])
+    cv2.imwrite(str(pictures / "b.png"), np.repeat(np.array([128, 0], np.uint8), 40)[:, None].repeat(80, 1))
+    rows = predict.predict(tmp_path / "run", pictures, tmp_path / "out")
+    assert [row["status"] for row in rows] == ["unreadable", "refused"]
+    assert not list((tmp_path / "out").glob("*.png"))
+
+
+def test_what_a_header_says_of_view_and_modality_is_in_the_row(pictures, tmp_path):
+    def write(name, **elements):
+        pixels = np.arange(6400, dtype=np.uint16).reshape(80, 80) % 4096
+        dataset = pydicom.Dataset()
+        dataset.file_meta = pydicom.dataset.FileMetaDataset()
+        dataset.file_meta.TransferSyntaxUID = pydicom.uid.ExplicitVRLittleEndian
+        dataset.SOPClassUID = dataset.file_meta.MediaStorageSOPClassUID = "1.2.840.10008.5.1.4.1.1.1"
+        dataset.SOPInstanceUID = dataset.file_meta.MediaStorageSOPInstanceUID = "1.2.3"
+        dataset.Rows = dataset.Columns = 80
+        dataset.SamplesPerPixel = 1
+        dataset.PhotometricInterpretation = "MONOCHROME2"
+        dataset.BitsAllocated, dataset.BitsStored, dataset.HighBit, dataset.PixelRepresentation = 16, 12, 11, 0
+        dataset["PixelData"] = pydicom.DataElement("PixelData", "OW", pixels.tobytes())
+        for keyword, value in elements.items():
+            setattr(dataset, keyword, value)
+        dataset.save_as(pictures / name, enforce_file_format=True)
+
+    write("c_pa.dcm", Modality="CR", ViewPosition="PA", PatientOrientation=["R", "F"])
+    write("d_side.dcm", Modality="CR", ViewPosition="LL")
+    write("e_slice.dcm", Modality="CT")
+    rows = predict.predict(tmp_path / "run", pictures, tmp_path / "out")
+    assert [(row["status"], row.get("view"), row["reason"]) for row in rows] == [
+        ("ok", "", ""),
+        ("ok", "", ""),
+        ("ok", "PA", "turned or mirrored back, for its PatientOrientation is R, F"),
+        ("refused", "LL", "lateral view, by its ViewPosition"),
+        ("refused", "", "CT, not a radiograph, by its Modality"),
+    ]
+    table = predictions_csv.read(tmp_path / "out" / "predictions.csv")
+    assert [row["view"] for row in table] == ["", "", "PA", "LL", ""]
+    assert not (tmp_path / "out" / "d_side.dcm.png").exists()
+
+
+def begin(source, output, process, processes, seconds):
+    """A real process, which takes so long for each radiograph."""
+    options = [str(x) for x in (source.parent / "run", source, output, process, processes, seconds)]
+    environment = os.environ | {"PYTHONPATH": str(PREDICTOR.parents[2])}
+    return subprocess.Popen([sys.executable, str(PREDICTOR), *options], env=environment)
+
+
+def test_processes_share_a_folder_and_one_that_is_killed_goes_on(pictures, tmp_path, monkeypatch):
+    """SIGKILL after the first portion; then given again beside the other: every row once, as of one process."""
+    rng = np.random.default_rng(0)
+    for k in range(11):
+        cv2.imwrite(str(pictures / f"{k}.png"), rng.integers(0, 20 * (k + 1), (40, 40)).astype(np.uint8))
+    (pictures / "9.png").write_bytes(b"torn")
+    out, whole = tmp_path / "out", tmp_path / "whole"
+    killed = begin(pictures, out, 0, 2, seconds=0.5)
+    while killed.poll() is None and not list(out.glob("predictions.partial/*.csv")):
+        time.sleep(0.01)
+    killed.send_signal(signal.SIGKILL)
+    assert killed.wait() == -signal.SIGKILL
+    (kept,) = out.glob("predictions.partial/*.csv")
+    first = {row["path"] for row in predictions_csv.read(kept)}
+    drawn = {path: (out / f"{path}.figure.png").stat().st_mtime_ns for path in first}
+    both = [begin(pictures, out, i, 2, seconds=0) for i in (0, 1)]
+    assert [process.wait() for process in both] == [0, 0]
+    monkeypatch.setattr(predict, "Examiner", runpy.run_path(str(PREDICTOR))["StandIn"])
+    predict.predict(tmp_path / "run", pictures, whole)
+    assert (out / "predictions.csv").read_bytes() == (whole / "predictions.csv").read_bytes()
+    rows = [row["path"] for row in predictions_csv.read(out / "predictions.csv")]
+    assert rows == sorted(path.name for path in pictures.iterdir()) and len(rows) == 13
+    assert not (out / "predictions.partial").exists()
+    assert drawn == {path: (out / f"{path}.figure.png").stat().st_mtime_ns for path in first}  # not examined again
+
+
+def predict_again(pictures, tmp_path, name="out"):
+    return predict.predict(tmp_path / "run", pictures, tmp_path / name)
+
+
+def contents(folder):
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.mark.parametrize(
+    "output",
+    ["in", "in/out", "in/../in/out", "link", "link/out", "in/.out", ".", "in/linked/out", "in/empty", "bare/out"],
+)
+def test_an_output_that_overlaps_the_input_is_refused(pictures, tmp_path, monkeypatch, output):
+    monkeypatch.setattr(predict, "Examiner", None)  # the networks are not loaded
+    (tmp_path / "link").symlink_to(pictures)
+    (tmp_path / "elsewhere").mkdir()
+    shutil.copy(pictures / "a.png", tmp_path / "elsewhere" / "c.png")
+    (pictures / "linked").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "bare").mkdir()
+    (pictures / "empty").symlink_to(tmp_path / "bare")
+    before = contents(tmp_path)
+    for source in (pictures, tmp_path / "link"):
+        with pytest.raises(
+            ValueError, match=r"(is the folder of the input|lies in the input), .*name another --output"
+        ):
+            predict.predict(tmp_path / "run", source, tmp_path / output)
+    assert contents(tmp_path) == before
+
+
+def test_the_folder_of_a_single_file_is_no_output_but_one_in_it_is(pictures, tmp_path):
+    for output in (pictures, tmp_path, pictures / "a.png"):
+        with pytest.raises(ValueError, match=r"name another"):
+            predict.predict(tmp_path / "run", pictures / "a.png", output)
+    predict.predict(tmp_path / "run", pictures / "a.png", pictures / "out")
+    assert (pictures / "out" / "a.png.figure.png").read_bytes() == b"drawn"
+
+
+def test_pictures_of_an_earlier_prediction_are_no_radiographs(pictures, tmp_path):
+    def draw(*parts):
+        cv2.imwrite(str(parts[-1]), np.eye(64, dtype=np.uint8))
+
+    predict.plotting.draw_finding = draw  # put back by the fixture
+    predict_again(pictures, tmp_path)
+    shutil.copytree(tmp_path / "out", pictures / "earlier")
+    cv2.imwrite(str(pictures / "earlier" / "b.png.figure.png"), np.eye(80, dtype=np.uint8))  # changed: the user's
+    rows, passed_over = predict.run(tmp_path / "run", pictures, tmp_path / "again")
+    assert [row["path"] for row in rows] == ["a.png", "b.png", "earlier/b.png.figure.png"]
+    reasons = {each.path.name: each.reason for each in passed_over}
+    assert reasons["a.png.figure.png"] == "a picture of an earlier prediction"
+    with pytest.raises(radiograph.UnreadableRadiograph, match="only pictures of predictions"):
+        predict.predict(tmp_path / "run", tmp_path / "out", tmp_path / "third")
+
+
+def test_a_process_without_a_file_leaves_nothing(pictures, tmp_path):
+    for process in range(3):
+        predict.predict(tmp_path / "run", pictures, tmp_path / "out", process=process, processes=3)
+    assert (tmp_path / "out" / "predictions.csv").exists()
+    assert not (tmp_path / "out" / "predictions.partial").exists()
+
+
+def test_an_output_that_is_a_link_in_a_circle_is_named(pictures, tmp_path):
+    (tmp_path / "out").symlink_to("out")
+    with pytest.raises(ValueError, match="out: is not a folder"):
+        predict_again(pictures, tmp_path)
+
+
+def test_files_of_the_user_in_the_output_stay_and_every_radiograph_has_its_picture(pictures, tmp_path):
+    out = tmp_path / "out"
+    (out / "sub").mkdir(parents=True)
+    (pictures / "sub").mkdir()
+    shutil.copy(pictures / "a.png", pictures / "sub")
+    (pictures / "b.png").write_bytes(b"torn")
+    (out / "a.png.figure.png").write_bytes(b"mine")
+    (out / "b.png.figure.png").write_bytes(b"mine too")
+    (out / "sub" / "a.png.figure.png").symlink_to(out / "a.png.figure.png")
+    mine = contents(out)
+    for _ in range(2):
+        rows = predict_again(pictures, tmp_path)
+        assert [row.get("picture") for row in rows] == [
+            "a.png.figure-2.png", None, "sub/a.png.figure-2.png",
+        ]  # fmt: skip
+        assert mine.items() <= contents(out).items()
+        assert (out / "sub" / "a.png.figure.png").is_symlink()
+    assert [row["picture"] for row in predictions_csv.read(out / "predictions.csv")] == [
+        "a.png.figure-2.png", "", "sub/a.png.figure-2.png",
+    ]  # fmt: skip
+
+
+def test_a_folder_of_the_output_that_is_a_link_or_a_file_is_not_written_to(pictures, tmp_path):
+    out = tmp_path / "out"
+    out.mkdir()
+    for name in ("s", "t"):
+        (pictures / name).mkdir()
+        shutil.copy(pictures / "a.png", pictures / name)
+    (out / "s").symlink_to(pictures / "s")
+    (out / "t").write_bytes(b"mine")
+    before = contents(pictures)
+    names = [row["picture"] for row in predict_again(pictures, tmp_path)]
+    assert contents(pictures) == before and (out / "t").read_bytes() == b"mine"
+    assert len(set(names)) == 4 and all((out / name).read_bytes() == b"drawn" for name in names)
+
+
+@pytest.mark.parametrize(
+    "name", ["predictions.csv", "passed_over.csv", "predictions_files.json", "predictions.partial"]
+)
+def test_a_file_of_the_user_in_the_way_of_a_table_is_named_before_anything_is_done(
+    pictures, tmp_path, monkeypatch, name
+):
+    monkeypatch.setattr(predict, "Examiner", None)
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / name).write_bytes(b"mine")
+    with pytest.raises(ValueError, match=rf"{name}: .*name another folder"):
+        predict_again(pictures, tmp_path)
+    assert contents(out) == {name: b"mine"}
+
+
+def test_a_folder_of_parts_that_is_not_ours_is_named_and_stays(pictures, tmp_path, monkeypatch):
+    partial = tmp_path / "out" / "predictions.partial"
+    partial.mkdir(parents=True)
+    (partial / "a.csv").write_bytes(b"mine")
+    with pytest.raises(ValueError, match=r"predictions.partial: is not of a prediction that was stopped"):
+        predict_again(pictures, tmp_path)
+    assert contents(tmp_path / "out") == {"predictions.partial/a.csv": b"mine"}
+    (partial / "a.csv").rename(tmp_path / "a.csv")
+    draw = plotting.draw_finding
+
+    def add(*arguments):  # a file of the user's, while the prediction is under way
+        (partial / "note.txt").write_bytes(b"mine")
+        draw(*arguments)
+
+    monkeypatch.setattr(plotting, "draw_finding", add)
+    predict_again(pictures, tmp_path)
+    assert contents(partial) == {"note.txt": b"mine"}
+    assert len(predictions_csv.read(tmp_path / "out" / "predictions.csv")) == 2
+
+
+def test_a_table_that_the_user_changed_is_not_replaced(pictures, tmp_path):
+    predict_again(pictures, tmp_path)
+    predict_again(pictures, tmp_path)  # its own are
+    table = tmp_path / "out" / "predictions.csv"
+    table.write_bytes(table.read_bytes() + b"\n")
+    before = contents(tmp_path / "out")
+    with pytest.raises(ValueError, match=r"predictions.csv: was not written by a prediction, or was changed since"):
+        predict_again(pictures, tmp_path)
+    assert contents(tmp_path / "out") == before
+
+
+def test_a_prediction_that_an_older_version_began_is_named(pictures, tmp_path):
+    partial = tmp_path / "out" / "predictions.partial"
+    partial.mkdir(parents=True)
+    (partial / "asked.json").write_text(json.dumps({"run": "r", "input": "i"}))
+    with pytest.raises(ValueError, match=r"was begun by another version of cxrjax; remove the folder"):
+        predict_again(pictures, tmp_path)
+
+
+def test_every_name_has_a_row_and_a_picture_of_its_own(pictures, tmp_path):
+    """Names that are not UTF-8, the longest there are, those of folders beside, and those of our own files."""
+    data = (pictures / "a.png").read_bytes()
+    long = ["x" * 251 + ".png", "x" * 250 + "y.png", "肺" * 83 + ".png"]
+    raw = [b"R\xf6ntgen.png", b"\xff.png", *map(os.fsencode, long), b"line\nbreak.png", b"\x1b[31m.png", b"A.png"]
+    raw += [b"scan.png", b"scan.png.png", b"predictions.csv/x.png", b"predictions.partial/x.png", b"a.dcm/x.png"]
+    raw += [b"c.png.figure.png/x.png", b"c.png", b"=1+1.png"]
+    for name in raw:
+        path = os.path.join(os.fsencode(pictures), name)
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        with open(path, "wb") as file:
+            file.write(data)
+    out = tmp_path / "out"
+    rows = predict_again(pictures, tmp_path)
+    expected = {*raw, b"a.png", b"b.png"}
+    assert {os.fsencode(row["path"]) for row in rows} == expected and len(rows) == len(expected)
+    assert all(row["status"] == "ok" and (out / row["picture"]).read_bytes() == b"drawn" for row in rows)
+    assert len({row["picture"].casefold() for row in rows}) == len(rows)
+    assert [row["picture"] for row in rows if row["path"] == "scan.png"] == ["scan.png.figure.png"]
+    read = predictions_csv.read(out / "predictions.csv")
+    assert [(row["path"], row["picture"]) for row in read] == [(row["path"], row["picture"]) for row in rows]
+    before = contents(out)
+    predict_again(pictures, tmp_path)
+    assert contents(out) == before
+
+
+@pytest.mark.parametrize("error", [MemoryError(), TypeError("'DOE^JOHN'"), RecursionError(), cv2.error("DOE^JOHN")])
+@pytest.mark.parametrize("stage", ["read", "standardise", "draw"])
+def test_one_odd_file_never_stops_the_others(pictures, tmp_path, monkeypatch, stage, error):
+    module, name = {
+        "read": (radiograph, "read"),
+        "standardise": (preprocessing, "standardise"),
+        "draw": (plotting, "draw_finding"),
+    }[stage]
+    original, calls = getattr(module, name), []
+
+    def fail_once(*arguments, **settings):
+        calls.append(None)
+        if len(calls) == 1:
+            raise error
+        return original(*arguments, **settings)
+
+    monkeypatch.setattr(module, name, fail_once)
+    odd, good = predict_again(pictures, tmp_path)
+    assert good["status"] == "ok" and (tmp_path / "out" / good["picture"]).exists()
+    assert odd["status"] == ("failed" if stage == "draw" else "unreadable")
+    assert odd["reason"].endswith(
+        "it takes more memory than there is"
+        if isinstance(error, MemoryError)
+        else f"an error that was not expected ({type(error).__name__})"
+    )
+    assert ("lung_confidence" in odd) == (stage == "draw")  # a finding stays
+    assert [row["status"] for row in predictions_csv.read(tmp_path / "out" / "predictions.csv")] == [
+        odd["status"],
+        "ok",
+    ]
+
+
+def test_a_full_disk_stops_the_prediction_and_the_same_call_goes_on(pictures, tmp_path, monkeypatch):
+    def fill(*arguments):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(arguments[-1]))
+
+    with monkeypatch.context() as full:
+        full.setattr(plotting, "draw_finding", fill)
+        with pytest.raises(OSError, match="No space left"):
+            predict_again(pictures, tmp_path)
+    assert [row["status"] for row in predict_again(pictures, tmp_path)] == ["ok", "ok"]
+
+
+def test_a_file_that_vanishes_or_changes_after_it_was_listed_gets_a_row(pictures, tmp_path, monkeypatch):
+    shutil.copy(pictures / "a.png", pictures / "c.png")
+
+    class Late(StandIn):
+        def __init__(self, *arguments, **settings):
+            super().__init__(*arguments, **settings)
+            (pictures / "a.png").unlink()
+            (pictures / "b.png").unlink()
+            os.mkfifo(pictures / "b.png")  # to open it would wait for ever
+
+    monkeypatch.setattr(predict, "Examiner", Late)
+    rows = predict_again(pictures, tmp_path)
+    assert [row["status"] for row in rows] == ["unreadable", "unreadable", "ok"]
+    assert [row.get("reason") for row in rows[:2]] == ["no such file or folder", "a named pipe, not a file"]
+
+
+def test_what_is_passed_over_is_in_a_table(pictures, tmp_path):
+    (pictures / "=notes.txt").write_text("x")
+    (pictures / "c.webp").write_text("x")
+    result = predict.run(tmp_path / "run", pictures, tmp_path / "out")
+    assert [each.path.name for each in result.passed_over] == ["=notes.txt", "c.webp"]
+    with (tmp_path / "out" / "passed_over.csv").open(newline="") as file:
+        header, notes, webp = csv.reader(file)
+    assert header == ["path", "reason"] and notes == ["'=notes.txt", "not an image"]
+    assert webp[0] == "c.webp" and webp[1].startswith("WebP, which is not read")
+    (pictures / "=notes.txt").unlink()
+    (pictures / "c.webp").unlink()
+    predict_again(pictures, tmp_path)
+    assert not (tmp_path / "out" / "passed_over.csv").exists()
+
+
+def test_an_output_that_cannot_be_written_is_named(pictures, tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("x")
+    for output in ("file", "file/below"):
+        with pytest.raises(ValueError, match=r"file: is not a folder, so nothing can be written to"):
+            predict_again(pictures, tmp_path, output)
+    monkeypatch.setattr(os, "access", lambda *_: False)
+    with pytest.raises(ValueError, match=r"may not be written to; name another folder"):
+        predict_again(pictures, tmp_path)
+
+
+def test_rows_of_a_portion_that_is_interrupted_stay(pictures, tmp_path, monkeypatch):
+    monkeypatch.setattr(StandIn, "until", 1)
+    with pytest.raises(KeyboardInterrupt):
+        predict_again(pictures, tmp_path)
+    (part,) = (tmp_path / "out" / "predictions.partial").glob("*.csv")
+    assert [row["path"] for row in predictions_csv.read(part)] == ["a.png"]

@@ -1,0 +1,76 @@
+"""A classifier of whole radiographs has no segmenter: trained, tested, applied, published and read back without one."""
+
+import cv2
+import jax
+import numpy as np
+import pytest
+
+from configs import hieu2695_baseline
+from cxrjax.evaluation import cross_validation
+from cxrjax.inference import predict
+from cxrjax.io import predictions_csv
+from cxrjax.models import from_config
+from cxrjax.runs import run_dir, weights
+from cxrjax.training import lr_finder
+from data_prep.__main__ import main as prepare
+
+SIZE = 40
+
+
+def get_config(folder):
+    config = hieu2695_baseline.get_config()
+    config.data.directory = str(folder / "phantom")
+    config.image.size = config.patches.size = SIZE
+    config.training.epochs, config.training.batch_size = 1, 4
+    config.rate_finder.steps = 3
+    return config
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Phantoms in three folds, and the run of the first; those of the others are taken to be done."""
+    folder = tmp_path_factory.mktemp("without_lungs")
+    assert prepare(["phantom", f"--out={folder}", "--count=3", "--size=64", "--folds=3"]) == 0
+    for fold in ("fold1", "fold2"):
+        done = folder / "runs" / fold / "evaluation" / fold
+        done.mkdir(parents=True)
+        (done / "metrics.json").write_text('{"all": {}}')
+    cross_validation.cross_validate(get_config(folder), folder / "runs")
+    return folder
+
+
+def test_every_radiograph_has_a_finding_and_no_word_of_lungs(folder):
+    rows = predictions_csv.read(folder / "runs" / "fold0" / "evaluation" / "fold0" / "predictions.csv")
+    assert len(rows) == 5 and {row["status"] for row in rows} == {"ok"} and all(row["finding"] for row in rows)
+    assert np.isnan([row["lung_confidence"] for row in rows]).all()
+    assert not list(folder.glob("runs/**/segmenter"))
+
+
+def test_a_picture_without_lungs_is_predicted_as_its_grey_levels_are(apply, folder, tmp_path):
+    """The run's own network on the very pixels, as hieu2695 has it: levels / 255."""
+    picture = np.random.default_rng(0).integers(0, 256, (SIZE, SIZE)).astype(np.uint8)
+    cv2.imwrite(str(tmp_path / "noise.png"), picture)
+    run = folder / "runs" / "fold0"
+    (row,) = predict.predict(run, tmp_path / "noise.png", tmp_path / "out")
+    config = run_dir.load_config(run)
+    variables = run_dir.load_networks(run, config)
+    assert variables["segmenter"] is None and row["status"] == "ok"
+    module = from_config.classifier(config).module
+    x = np.repeat(picture[None, ..., None] / np.float32(255), 3, axis=-1)
+    expected = jax.nn.softmax(apply(module, variables["classifier"], x)[0])
+    found = [row[f"probability_{name}"] for name in config.classifier.classes]
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
+def test_it_is_exported_and_imported_without_a_segmenter(folder, tmp_path):
+    run = folder / "runs" / "fold0"
+    weights.export_run(run, tmp_path / "w.safetensors")
+    weights.import_run(get_config(folder), str(tmp_path / "w.safetensors"), tmp_path / "run")
+    here, there = (run_dir.load_networks(place, run_dir.load_config(place)) for place in (run, tmp_path / "run"))
+    jax.tree.map(np.testing.assert_array_equal, here, there)
+
+
+def test_its_rate_is_found(folder, tmp_path):
+    config = get_config(folder)
+    config.data.train, config.data.validation = "fold0", "fold1"
+    assert config.rate_finder.lowest / 10 <= lr_finder.find_rate(config, tmp_path) <= config.rate_finder.highest / 10

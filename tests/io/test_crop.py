@@ -1,0 +1,56 @@
+"""Crops scale with the picture, and what was cut and resized comes back where it was in the file."""
+
+import numpy as np
+import pytest
+
+from cxrjax.data.preprocessing import standardise_mask
+from cxrjax.io.crop import Crop, cut, inward_lines, restore, scale
+from cxrjax.io.radiograph import Radiograph
+
+
+def test_a_crop_takes_lines_off_each_side():
+    picture = np.arange(30).reshape(5, 6)
+    np.testing.assert_array_equal(cut(picture, Crop(1, 2, 3, 1)), [[9, 10], [15, 16]])
+    np.testing.assert_array_equal(cut(picture, Crop()), picture)
+
+
+def test_scaled_crops_worked_by_hand():
+    assert scale(Crop(10, 20, 30, 40), (100, 200), (50, 100)) == Crop(5, 10, 15, 20)
+    assert scale(Crop(10, 20, 30, 40), (100, 200), (300, 600)) == Crop(30, 60, 90, 120)
+    assert scale(Crop(), (100, 200), (7, 9)) == Crop()
+    # 45 of 100 rows from each end leave 10, of which 4 are less than one; one stays.
+    assert scale(Crop(45, 45, 0, 0), (100, 100), (4, 4)) == Crop(2, 1, 0, 0)
+    assert scale(Crop(99, 0, 0, 99), (100, 100), (4, 4)) == Crop(3, 0, 0, 3)
+
+
+@pytest.mark.parametrize("size", [50, 128, 512])
+def test_marks_in_the_file_are_found_where_they_were(size):
+    """Single pixels survive where the square has at least the pixels of the cut radiograph: exactly."""
+    crop = Crop(7, 13, 21, 4)
+    shape = (70, 75)  # 50 x 50 inside
+    marks = np.zeros(shape, np.uint8)
+    for label, place in enumerate([(7, 21), (7, 70), (56, 21), (56, 70), (30, 45), (31, 46)], start=1):
+        marks[place] = label
+    square = standardise_mask(marks, Radiograph(np.ones(shape, np.uint8), "made up", "png"), crop, size=size)
+    np.testing.assert_array_equal(restore(square, crop, shape), marks)
+
+
+def test_maps_and_bools_keep_their_type_and_margins_are_filled():
+    crop = Crop(1, 0, 2, 0)
+    framed = restore(np.full((8, 8), 0.5, np.float32), crop, (5, 6), fill=-1)
+    assert framed.dtype == np.float32
+    assert (framed[0] == -1).all() and (framed[:, :2] == -1).all() and (framed[1:, 2:] == 0.5).all()
+    assert restore(np.ones((8, 8), bool), crop, (5, 6)).sum() == 16
+
+
+def test_lines_run_inward_from_each_side():
+    picture = np.arange(20).reshape(4, 5)
+    expected = {
+        "top": [[0, 5], [1, 6], [2, 7], [3, 8], [4, 9]],
+        "bottom": [[15, 10], [16, 11], [17, 12], [18, 13], [19, 14]],
+        "left": [[0, 1], [5, 6], [10, 11], [15, 16]],
+        "right": [[4, 3], [9, 8], [14, 13], [19, 18]],
+    }
+    for side, lines in expected.items():
+        np.testing.assert_array_equal(inward_lines(picture, side, 10), lines)
+    assert len(inward_lines(np.zeros((1000, 6)), "left", 300)) == 334

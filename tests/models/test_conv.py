@@ -1,0 +1,148 @@
+"""Every form of the convolution is the same convolution."""
+
+from functools import partial
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax.errors import ScopeParamShapeError
+from jax import lax
+
+from cxrjax.models import registry
+from cxrjax.models.cpu import conv2d, winograd
+from cxrjax.models.layers import conv
+
+FORMS = {
+    "columns": (conv2d.by_columns, ((1, 1, 0), (3, 1, 1), (3, 2, 1), (7, 2, 3), (1, 2, 0))),
+    "taps": (conv2d.by_taps, ((1, 1, 0), (3, 1, 1), (5, 1, 2), (3, 1, 0))),
+    "tiles": (conv2d.by_tiles, ((3, 1, 1),)),
+    "chosen, thin": (conv2d.convolve, ((3, 1, 1), (5, 1, 2), (3, 1, 0))),
+    "chosen": (conv2d.convolve, ((3, 1, 1), (5, 1, 2), (1, 1, 0), (3, 2, 1))),
+}
+
+
+@pytest.mark.parametrize(
+    "name, size, stride, padding", [(name, *each) for name, (_, sizes) in FORMS.items() for each in sizes]
+)
+def test_every_form_is_the_library_convolution_forwards_and_backwards(name, size, stride, padding):
+    rng = np.random.default_rng(0)
+    features = 40 if name == "chosen" else 6  # beyond what is called thin
+    x, kernel = rng.normal(size=(2, 13, 16, 5)), rng.normal(size=(size, size, 5, features))
+    with jax.enable_x64(True):
+        forms = (partial(form, stride=stride, padding=padding) for form in (FORMS[name][0], conv2d.by_library))
+        for ours, theirs in zip(*(_run(form, x, kernel) for form in forms), strict=True):
+            np.testing.assert_allclose(ours, theirs, rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize(
+    "form, size, stride",
+    [
+        (lambda x, dy: winograd.kernel_gradient(x, dy), 3, 1),
+        (lambda x, dy: conv2d.kernel_gradient_by_taps(x, dy, 3, 1), 3, 1),
+        (lambda x, dy: conv2d.kernel_gradient_by_columns(x, dy, 7, 2, 3), 7, 2),
+    ],
+)
+def test_every_form_of_a_kernels_gradient_is_the_librarys(form, size, stride, monkeypatch):
+    monkeypatch.setattr(conv2d, "LARGEST_COLUMN_BUFFER_BYTES", 2 * 9 * 7 * 7**2 * 5 * 8)  # of two pictures
+    rng = np.random.default_rng(0)
+    x, kernel = rng.normal(size=(4, 18, 13, 5)), np.zeros((size, size, 5, 6))
+    with jax.enable_x64(True):
+        y, pull = jax.vjp(lambda kernel: conv2d.by_library(x, kernel, stride, size // 2), kernel)
+        dy = rng.normal(size=y.shape)
+        np.testing.assert_allclose(form(x, dy), pull(dy)[0], rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        lambda x, dy: conv2d.kernel_gradient_by_taps(x, dy, 3, 1),
+        lambda x, dy: conv2d.kernel_gradient_by_columns(x, dy, 3, 1, 1),
+    ],
+)
+def test_a_kernels_gradient_in_bfloat16_is_added_up_in_float32(form, monkeypatch):
+    """A thousand images of ones: 4 to 9 pixels are seen by each tap. In bfloat16 such a sum does not pass 2,048."""
+    monkeypatch.setattr(conv2d, "LARGEST_COLUMN_BUFFER_BYTES", 1)  # image by image
+    ones = jnp.ones((1000, 3, 3, 1), jnp.bfloat16)
+    gradient = np.asarray(form(ones, ones), np.float32)[:, :, 0, 0]
+    np.testing.assert_allclose(gradient, 1000 * np.outer([2, 3, 2], [2, 3, 2]), rtol=2**-8)
+
+
+def test_what_is_chosen_in_single_precision_is_as_exact():
+    """Wide enough for tiles, which err ten times as much as a plain sum, forwards and backwards; and thin, by taps."""
+    for channels, features in ((32, 48), (128, 16)):
+        x = jax.random.normal(jax.random.key(0), (2, 18, 13, channels))
+        kernel = jax.random.normal(jax.random.key(1), (3, 3, channels, features)) / 17
+        got = _value_and_gradients(conv2d.convolve, x, kernel)
+        want = _value_and_gradients(conv2d.by_library, x, kernel)
+        jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=3e-5 * np.abs(b).max()), got, want)
+
+
+def test_a_prepared_kernel_is_the_same_kernel():
+    layers = nn.Sequential([conv.Conv(40, 3), conv.Conv(8, 1), conv.Conv(40, 3)])
+    x = jax.random.normal(jax.random.key(0), (2, 16, 16, 32))
+    variables = jax.jit(layers.init)(jax.random.key(1), x)
+    prepared = registry.prepare(variables)
+    assert [*prepared["prepared"]] == ["layers_0"]  # the third sees few channels
+    ours, theirs = (jax.jit(layers.apply)(each, x) for each in (prepared, variables))
+    np.testing.assert_allclose(ours, theirs, atol=1e-5 * np.abs(theirs).max())
+
+
+@pytest.mark.parametrize("shift", [None, (0.3, -0.1, 2.0)])
+def test_one_grey_level_stands_for_all_channels_made_of_it(shift):
+    layer, levels = conv.Conv(4, 7, 2), jax.random.normal(jax.random.key(0), (2, 9, 9, 1))
+    scale = jnp.array([1.0, 2.0, -0.5])
+    grey = conv.Grey(levels, scale, None if shift is None else jnp.array(shift))
+    each = levels * scale + (0 if shift is None else grey.shift)
+    variables = layer.init(jax.random.key(1), each)
+    jax.tree.map(np.testing.assert_array_equal, layer.init(jax.random.key(1), grey), variables)
+
+    def run(x):
+        return jax.value_and_grad(lambda variables: (layer.apply(variables, x) ** 3).sum())(variables)
+
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-3), run(grey), run(each))
+
+
+def _value_and_gradients(form, x, kernel):
+    return jax.jit(jax.value_and_grad(lambda x, kernel: (form(x, kernel, 1, 1) ** 2).sum(), (0, 1)))(x, kernel)
+
+
+@pytest.mark.parametrize("size", [2, 3])
+def test_upsample_is_the_transposed_convolution_forwards_and_backwards(size):
+    rng = np.random.default_rng(0)
+    x, kernel = rng.normal(size=(2, 5, 4, 3)), rng.normal(size=(size, size, 3, 6))
+
+    def dilated(x, kernel):
+        return lax.conv_general_dilated(
+            x,
+            kernel[::-1, ::-1],
+            (1, 1),
+            [(size - 1, size - 1)] * 2,
+            lhs_dilation=(2, 2),
+            dimension_numbers=("NHWC", "HWIO", "NHWC"),
+        )
+
+    with jax.enable_x64(True):
+        for ours, theirs in zip(_run(conv.upsample, x, kernel), _run(dilated, x, kernel), strict=True):
+            np.testing.assert_allclose(ours, theirs, rtol=1e-9, atol=1e-9)
+
+
+def _run(form, x, kernel):
+    """What a form gives, and the gradients of a loss of it."""
+
+    def loss(x, kernel):
+        y = form(x, kernel)
+        return (y**3).sum(), y
+
+    (_, y), gradients = jax.jit(jax.value_and_grad(loss, (0, 1), has_aux=True))(x, kernel)
+    return y, *gradients
+
+
+@pytest.mark.parametrize("layer", [conv.Conv(4, 3), conv.Upsample(4)])
+def test_a_kernel_of_another_shape_is_refused_by_name(layer):
+    x = jnp.ones((1, 8, 8, 2))
+    variables = layer.init(jax.random.key(0), x)
+    layer.apply(variables, x)
+    with pytest.raises(ScopeParamShapeError, match=r'"kernel".*\(3, 3, 1, 4\).*\(3, 3, 2, 4\)'):
+        layer.apply(variables, x[..., :1])

@@ -1,0 +1,85 @@
+"""A dense block in training, in one buffer, is its layers one after the other."""
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from cxrjax.models.cpu import fused_dense_block
+from cxrjax.models.cpu.fused_dense_block import Layer
+from cxrjax.models.layers.conv import Conv
+from cxrjax.runtime.platform import traced_for
+
+EPSILON = 1e-5
+DRAWS = np.random.default_rng(0)
+
+
+@pytest.mark.parametrize("platform", ["cpu", "cuda"])
+def test_value_statistics_and_gradients_are_those_of_the_layers_themselves(platform, monkeypatch):
+    """In double precision, on pictures of several strips; elsewhere than on a CPU in no strips."""
+    monkeypatch.setattr(fused_dense_block, "PIXELS_AT_ONCE", 2 * 3 * 5)  # three rows of two pictures
+    with jax.enable_x64(True), traced_for(platform):
+        x = DRAWS.normal(size=(2, 9, 5, 3))
+        layers = [_draw(seen, 2, 3) for seen in (3, 5, 7)]
+
+        def plainly(x, layers):
+            for layer in layers:
+                x = jnp.concatenate([x, _norm_and_convolve(x, layer)], axis=-1)
+            return x, x.mean((0, 1, 2)), x.var((0, 1, 2))
+
+        _compare(lambda *given: fused_dense_block.grow(*given, EPSILON), plainly, x, layers)
+
+
+@pytest.mark.parametrize("platform", ["cpu", "cuda"])
+def test_a_single_layer_likewise(platform):
+    with jax.enable_x64(True), traced_for(platform):
+        x, layer = DRAWS.normal(size=(2, 4, 6, 5)), _draw(5, 4, 1)
+
+        def plainly(x, layer):
+            return _norm_and_convolve(x, layer), x.mean((0, 1, 2)), x.var((0, 1, 2))
+
+        _compare(lambda *given: fused_dense_block.mix(*given, EPSILON), plainly, x, layer)
+
+
+def test_half_precision_measures_in_single():
+    x, layers = jnp.ones((2, 4, 4, 3), jnp.bfloat16) * 3, [_draw(3, 2, 3)]
+    layers = jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.float32), layers)
+    grown = jax.jit(lambda layers: fused_dense_block.grow(x, layers, EPSILON))(layers)
+    assert grown.features.dtype == jnp.bfloat16 and grown.mean.dtype == grown.variance.dtype == jnp.float32
+    differentiate = jax.grad(
+        lambda layers: fused_dense_block.grow(x, layers, EPSILON).features.sum().astype(jnp.float32)
+    )
+    gradients = jax.jit(differentiate)(layers)
+    assert {leaf.dtype for leaf in jax.tree.leaves(gradients)} == {jnp.dtype("float32")}
+
+
+def _draw(seen, added, size):
+    scale, shift, bias = DRAWS.normal(size=seen), DRAWS.normal(size=seen), DRAWS.normal(size=added)
+    keep = np.array([0, 1.25])[DRAWS.integers(0, 2, size=(2, 1, 1, added))]
+    return Layer(scale, shift, DRAWS.normal(size=(size, size, seen, added)), bias, keep)
+
+
+def _norm_and_convolve(x, layer):
+    """By flax's norm and the package's convolution."""
+    norm = nn.BatchNorm(use_running_average=False, epsilon=EPSILON, dtype=x.dtype)
+    statistics = {"mean": np.zeros(len(layer.scale)), "var": np.ones(len(layer.scale))}
+    variables = {"params": {"scale": layer.scale, "bias": layer.shift}, "batch_stats": statistics}
+    x, _ = norm.apply(variables, x, mutable=["batch_stats"])
+    convolution = Conv(len(layer.bias), len(layer.kernel), use_bias=True, dtype=x.dtype)
+    return convolution.apply({"params": {"kernel": layer.kernel, "bias": layer.bias}}, nn.relu(x)) * layer.keep
+
+
+def _compare(ours, plainly, x, layers):
+    """The result and, of a loss of all that comes out, every gradient but that of what is dropped."""
+
+    def weigh(form):
+        def loss(x, layers):
+            found = tuple(form(x, layers))
+            return sum((jnp.sin(i + part) ** 2).sum() for i, part in enumerate(found)), found
+
+        (_, found), (dx, dlayers) = jax.jit(jax.value_and_grad(loss, (0, 1), has_aux=True))(x, layers)
+        each = [dlayers] if isinstance(dlayers, Layer) else dlayers
+        return found, dx, [layer[:-1] for layer in each]
+
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-7, atol=1e-9), weigh(ours), weigh(plainly))

@@ -1,0 +1,77 @@
+"""A batch in slices is the batch."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from cxrjax.models import registry
+from cxrjax.models.cpu import microbatch
+from cxrjax.models.layers.conv import Grey
+
+
+@pytest.mark.parametrize(
+    ("total", "most", "share"),
+    [
+        (100, 51, 50),  # what divides, if it is near
+        (50, 3, 2),
+        (97, 51, 49),  # 49 and 48: a prime, so one is filled up
+        (7, 3, 3),  # 3, 3 and 1, for a slice of one would be a third
+        (52, 51, 26),
+    ],
+)
+def test_slices_are_few_and_nearly_equal(total, most, share):
+    assert microbatch._share(total, most) == share
+
+
+@pytest.mark.parametrize(
+    ("architecture", "narrowed"),
+    [
+        ("resnet8_narrow", {"width": 4}),
+        ("resnet18_keras", {"stages": (1, 1), "width": 4}),
+        ("densenet121", {"blocks": (1, 2), "growth": 4, "stem": 4}),
+        ("vgg11_bn", {"stages": (1, 1), "width": 4}),
+        ("fsarshad_cnn3", {"widths": (4, 8), "sizes": (3,)}),
+    ],
+)
+def test_each_picture_is_seen_as_it_is_alone(architecture, narrowed, monkeypatch):
+    """Of 7 pictures of 64² slices are some, filled up or not, at one stage or another."""
+    monkeypatch.setattr(microbatch, "PIXELS", 2 * 16**2)
+    module = registry.build(architecture, 3, head="linear", **narrowed)
+    variables = registry.draw(registry.initialiser(module, 64, 1), jax.random.key(0))
+    x = jnp.asarray(np.random.default_rng(1).random((7, 64, 64, 1), np.float32))
+    whole = jax.jit(lambda x: registry.look(module, variables, x))
+    sliced, alone = whole(x), jnp.concatenate([whole(x[i : i + 1]) for i in range(len(x))])
+    assert "while" in whole.lower(x).as_text() and "while" not in whole.lower(x[:1]).as_text()
+    np.testing.assert_allclose(sliced, alone, atol=1e-5 * float(jnp.abs(alone).max()))
+
+
+def test_grey_is_sliced_with_its_levels_alone(monkeypatch):
+    monkeypatch.setattr(microbatch, "PIXELS", 2 * 16**2)
+    module = registry.build("resnet6", 3, width=4)
+    variables = registry.draw(registry.initialiser(module, 64, 3), jax.random.key(0))
+    levels = jnp.asarray(np.random.default_rng(1).random((5, 64, 64, 1), np.float32))
+    scale, shift = jnp.array([1.0, 2.0, 3.0]), jnp.array([0.1, 0.0, -0.2])
+    look = jax.jit(lambda x: registry.look(module, variables, x))
+    grey, colour = look(Grey(levels, scale, shift)), look(levels * scale + shift)
+    np.testing.assert_allclose(grey, colour, atol=2e-5 * float(jnp.abs(colour).max()))
+
+
+def test_training_knows_the_whole_batch(monkeypatch):
+    """Batch norm's statistics are of all pictures and not of a slice."""
+    monkeypatch.setattr(microbatch, "PIXELS", 1)
+    module = registry.build("resnet6", 3, width=4)
+    variables = registry.draw(registry.initialiser(module, 32, 1), jax.random.key(0))
+    x = jnp.asarray(np.random.default_rng(1).random((4, 32, 32, 1), np.float32))
+    train = jax.jit(lambda variables: module.apply(variables, x, train=True, mutable=["batch_stats"]))
+    _, new = train(variables)
+    stem = jax.lax.conv_general_dilated(
+        x,
+        variables["params"]["backbone"]["conv1"]["kernel"],
+        (2, 2),
+        [(3, 3)] * 2,
+        dimension_numbers=("NHWC", "HWIO", "NHWC"),
+    )
+    np.testing.assert_allclose(
+        new["batch_stats"]["backbone"]["bn1"]["mean"], 0.1 * stem.mean((0, 1, 2)), rtol=1e-4, atol=1e-6
+    )

@@ -1,0 +1,165 @@
+"""Changes of a picture with known outcomes."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from cxrjax.ops import augmentation
+
+NOTHING = augmentation.Augmentation(rotation=0, zoom=0, shift=0, contrast=0, brightness=0, crop=0, flip=0, upend=0)
+PICTURE = jnp.asarray(np.random.default_rng(0).uniform(0.2, 0.8, (16, 16)), jnp.float32)
+
+
+augment_patch = jax.jit(augmentation.augment_patch, static_argnames="settings")
+draw_affine = jax.jit(augmentation.draw_affine, static_argnames="settings")
+
+
+def change(seed, picture=PICTURE, **settings):
+    return augment_patch(jax.random.key(seed), picture, NOTHING._replace(**settings))
+
+
+def test_nothing_changes_nothing():
+    np.testing.assert_allclose(change(0), PICTURE, atol=1e-6)
+
+
+@pytest.mark.parametrize("settings, expected", [
+    ({"flip": 1.0}, PICTURE[:, ::-1]),
+    ({"upend": 1.0}, PICTURE[::-1]),
+    ({"flip": 1.0, "upend": 1.0}, PICTURE[::-1, ::-1]),
+])  # fmt: skip
+def test_mirrors(settings, expected):
+    np.testing.assert_allclose(change(0, **settings), expected, atol=1e-6)
+
+
+def test_a_crop_is_a_window_enlarged():
+    """On a ramp, a window of 3/4 of the side has 3/4 of the slope, wherever it is, and needs no padding."""
+    ramp = jnp.broadcast_to((jnp.arange(16) + 0.5) / 16, (16, 16))
+    starts = []
+    for seed in range(40):
+        row = change(seed, ramp, crop=0.25)[8]
+        inside = row[1:-1]  # half a pixel beyond the outermost centres is not in the picture
+        np.testing.assert_allclose(np.diff(inside), 0.75 / 16, atol=1e-5)
+        starts.append(float(row[8] - 0.75 * 8.5 / 16))
+    assert 0 <= min(starts) < 0.05 and 0.2 < max(starts) <= 0.25 + 1e-5
+
+
+def test_rotation_and_zoom_stay_within_their_limits():
+    for seed in range(40):
+        affine = draw_affine(jax.random.key(seed), NOTHING._replace(rotation=15.0, zoom=0.1))
+        scale = np.hypot(affine[0, 0], affine[1, 0])
+        assert 0.9 <= scale <= 1.1 and abs(np.degrees(np.arctan2(affine[1, 0], affine[0, 0]))) <= 15
+        np.testing.assert_array_equal(affine[:, 2], 0)
+
+
+def test_equal_keys_give_equal_pictures_under_vmap_and_jit():
+    every = augmentation.Augmentation(15.0, 0.1, 0.1, 0.2, 0.1, 0.1, 0.5, 0.5)
+    keys = jax.random.split(jax.random.key(0), 3)
+    together = jax.jit(jax.vmap(lambda key: augmentation.augment_patch(key, PICTURE, every)))(keys)
+    for key, one in zip(keys, together, strict=True):
+        np.testing.assert_allclose(augmentation.augment_patch(key, PICTURE, every), one, atol=1e-5)
+    assert not np.allclose(together[0], together[1], atol=0.05)
+
+
+def test_all_channels_of_a_patch_change_alike():
+    every = augmentation.Augmentation(15.0, 0.1, 0.1, 0.2, 0.1, 0.1, 0.5, 0.5)
+    channels = jnp.stack([PICTURE, PICTURE.T, 1 - PICTURE], axis=-1)
+    for seed in range(4):
+        key = jax.random.key(seed)
+        together = augment_patch(key, channels, every)
+        each = [augment_patch(key, channels[..., k], every) for k in range(3)]
+        np.testing.assert_allclose(together, jnp.stack(each, axis=-1), atol=1e-6)
+
+
+def test_the_mask_moves_with_the_picture():
+    mask = (PICTURE > 0.5).astype(jnp.int32)
+    image, moved = augmentation.augment_pair(jax.random.key(3), mask.astype(jnp.float32), mask,
+                                        NOTHING._replace(shift=0.2, zoom=0.3))  # fmt: skip
+    sure = (image == 0) | (image == 1)  # where the linear form lies on one label
+    np.testing.assert_array_equal(moved[sure], image[sure])
+
+
+def test_contrast_is_about_the_middle_or_about_the_mean_of_the_picture():
+    """Levels 0.2 and 0.4: about 0.5 they go to 0.5 + s (x - 0.5), about their mean of 0.3 to 0.3 + s (x - 0.3)."""
+    picture = jnp.where(jnp.arange(16) < 8, 0.2, 0.4) * jnp.ones((16, 1))
+    for seed in range(4):
+        dark, light = change(seed, picture, contrast=0.5, contrast_about="mean")[8, ::8]
+        stretch = float(light - dark) / 0.2
+        assert 0.5 <= stretch <= 1.5 and abs(stretch - 1) > 1e-3
+        np.testing.assert_allclose([dark, light], [0.3 - 0.1 * stretch, 0.3 + 0.1 * stretch], atol=1e-6)
+        about_middle = change(seed, picture, contrast=0.5)[8, ::8]
+        np.testing.assert_allclose(about_middle, [0.5 - 0.3 * stretch, 0.5 - 0.1 * stretch], atol=1e-6)
+
+
+def test_the_mean_is_of_each_channel_and_of_what_was_there_before_the_picture_moved():
+    levels = jnp.array([0.3, 0.6])
+    flat = jnp.broadcast_to(levels, (16, 16, 2))
+    moved = change(0, flat, contrast=0.5, contrast_about="mean", shift=0.4)
+    for channel in range(2):  # a picture of one level has no contrast; what is black has come in from outside
+        inside = np.asarray(moved[..., channel] > 0.99 * levels[channel])
+        assert inside.any() and not inside.all()
+        np.testing.assert_allclose(moved[..., channel][inside], levels[channel], atol=1e-6)
+
+
+def test_an_unknown_middle_of_contrast_is_named():
+    with pytest.raises(ValueError, match="'median'; there are middle, mean"):
+        augmentation.augment_patch(jax.random.key(0), PICTURE, NOTHING._replace(contrast_about="median"))
+
+
+def test_each_kind_of_change_occurs_as_often_as_it_is_to_and_apart_from_the_others():
+    settings = NOTHING._replace(rotation=10.0, zoom=0.1, shift=0.1, flip=0.5, each=0.75)
+    keys = jax.random.split(jax.random.key(0), 4000)
+    affine = np.asarray(jax.jit(jax.vmap(lambda key: augmentation.draw_affine(key, settings)))(keys))
+    turned = np.abs(affine[:, 1, 0]) > 1e-6
+    zoomed = np.abs(np.hypot(affine[:, 0, 0], affine[:, 1, 0]) - 1) > 1e-6
+    shifted = np.abs(affine[:, :, 2]) > 1e-6
+    np.testing.assert_array_equal(shifted[:, 0], shifted[:, 1])
+    kinds = np.stack([turned, zoomed, shifted[:, 0]])
+    np.testing.assert_allclose(kinds.mean(1), 0.75, atol=0.03)  # four standard errors
+    np.testing.assert_allclose(np.corrcoef(kinds)[np.triu_indices(3, 1)], 0, atol=0.07)
+    flipped = np.linalg.det(affine[:, :, :2]) < 0
+    assert abs(flipped.mean() - 0.5) < 0.03  # a flip has a probability of its own
+    grey = jax.jit(jax.vmap(lambda key: augmentation._draw(key, (0, 1), 0.75)))(keys)
+    np.testing.assert_allclose((np.asarray(grey) != 0).mean(0), 0.75, atol=0.03)
+
+
+def test_the_symmetries_of_the_square_are_all_alike():
+    """Half of the pictures stay as they are, and an eighth of the other half: 0.5625; each other one has 0.0625."""
+    keys = jax.random.split(jax.random.key(0), 4000)
+    settings = NOTHING._replace(dihedral=0.5)
+    affine = np.asarray(jax.jit(jax.vmap(lambda key: augmentation.draw_affine(key, settings)))(keys))
+    assert not affine[:, :, 2].any()
+    kinds, counts = np.unique(np.round(affine[:, :, :2]).astype(int).reshape(-1, 4), axis=0, return_counts=True)
+    assert len(kinds) == 8 and all(sorted(np.abs(kind)) == [0, 0, 1, 1] for kind in kinds)
+    identity = (kinds == [1, 0, 0, 1]).all(1)
+    np.testing.assert_allclose(counts[identity] / 4000, 0.5625, atol=0.03)
+    np.testing.assert_allclose(counts[~identity] / 4000, 0.0625, atol=0.015)
+
+
+def test_a_symmetry_moves_whole_pixels_and_the_mask_with_them():
+    mask = jnp.arange(256).reshape(16, 16)
+    symmetries = [np.rot90(turned, k) for turned in (mask, mask.T) for k in range(4)]
+    move = jax.jit(lambda key: augmentation.augment_pair(key, mask / 256, mask, NOTHING._replace(dihedral=1.0)))
+    for seed in range(6):
+        image, moved = move(jax.random.key(seed))
+        assert sum(np.array_equal(moved, symmetry) for symmetry in symmetries) == 1
+        np.testing.assert_allclose(image * 256, moved, atol=1e-3)
+
+
+def test_what_is_not_chosen_stays_as_it_is():
+    every = augmentation.Augmentation(15.0, 0.1, 0.1, 0.2, 0.1, 0.1, 0.5, 0.5)
+    mask = (PICTURE > 0.5).astype(jnp.int32)
+    chosen = jnp.array([True, False, True])
+    keys = jax.random.split(jax.random.key(0), 3)
+
+    def change_both(key, one):
+        return augmentation.augment_patch(key, PICTURE, every, one), *augmentation.augment_pair(
+            key, PICTURE, mask, every, one
+        )
+
+    patches, images, masks = jax.jit(jax.vmap(change_both))(keys, chosen)
+    for moved, still in ((patches, PICTURE), (images, PICTURE), (masks, mask)):
+        np.testing.assert_array_equal(moved[1], still)
+        assert not np.array_equal(moved[0], still) and not np.array_equal(moved[2], still)
+    np.testing.assert_allclose(patches[0], augment_patch(keys[0], PICTURE, every), atol=1e-5)
+    assert augmentation.augment_patch(keys[0], PICTURE, every, chosen=False) is PICTURE

@@ -1,0 +1,154 @@
+"""Measures by hand and against the phantom's own anatomy; comparisons against SciPy, by hand and by simulation."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from scipy import ndimage, stats
+
+from cxrjax.evaluation import morphometry
+from cxrjax.metrics import group_tests
+from cxrjax.ops import lung_masks, patches
+from cxrjax.ops import morphometry as ops_morphometry
+from data_prep.phantom import draw
+from data_prep.phantom.anatomy import draw_anatomy, heart_outline, lung_outline
+
+KEY = jax.random.key(0)
+
+
+def measure(image, structures, extent=(np.nan, np.nan)):
+    lungs = np.asarray(lung_masks.join_lungs(structures))
+    values = ops_morphometry.measure(image, lungs, structures, jnp.array(extent), KEY, 30, 8)
+    assert set(values) == set(ops_morphometry.MEASURES)
+    return {name: float(value) for name, value in values.items()}
+
+
+@pytest.fixture
+def chest():
+    structures = np.zeros((40, 50), np.uint8)
+    structures[5:30, 4:18], structures[8:35, 30:46] = 3, 2
+    structures[25:33, 16:36] = 1
+    structures[2, 49] = 1  # a speck of heart, which is none
+    return structures
+
+
+def test_measures_by_hand(chest):
+    image = np.where(chest == 3, 51, 102).astype(np.uint8)
+    right, left = (chest == 3).sum(), (chest == 2).sum()
+    values = measure(image, chest, extent=(400.0, 200.0))
+    assert values["right_lung_share"] == pytest.approx(right / 2000)
+    assert values["left_lung_mm2"] == pytest.approx(left * 10 * 4)
+    assert values["lungs_mm2"] == pytest.approx((left + right) * 40, rel=1e-5)
+    assert values["cardiothoracic_ratio"] == pytest.approx(20 / 42)  # columns 16..35 over 4..45
+    grey = np.repeat([0.2, 0.4], [right, left])
+    assert values["lung_mean"] == pytest.approx(grey.mean(), rel=1e-4)
+    assert values["lung_variance"] == pytest.approx(grey.var(), rel=1e-4)
+    assert values["within_patch_variance"] == pytest.approx(0, abs=1e-9)  # no patch of 8 holds both lungs
+    assert 0.003 < values["between_patch_variance"] <= 0.01
+
+
+def test_variance_between_and_within_add_up(chest):
+    rng = np.random.default_rng(0)
+    image = rng.integers(0, 255, chest.shape).astype(np.uint8)
+    values = measure(image, chest)
+    lungs = np.asarray(lung_masks.join_lungs(chest))
+    centres = patches.draw_centres(KEY, lungs, 30)
+    pixels = np.asarray(patches.crop(image / 255, centres, 8))[np.asarray(patches.crop(lungs, centres, 8))]
+    total = values["between_patch_variance"] + values["within_patch_variance"]
+    assert total == pytest.approx(pixels.var(), rel=1e-4)
+
+
+def test_what_is_missing_is_not_measured(chest):
+    image = np.full(chest.shape, 9, np.uint8)
+    for missing in (1, 2, 3):
+        values = measure(image, np.where(chest == missing, 0, chest).astype(np.uint8))
+        assert np.isnan(values["cardiothoracic_ratio"]) and np.isfinite(values["lungs_share"])
+        assert np.isnan(values["lungs_mm2"])
+    assert all(np.isnan(value) for value in measure(image, np.zeros_like(chest)).values())
+
+
+def test_the_largest_part_is_scipys():
+    mask = np.random.default_rng(0).uniform(size=(40, 40)) < 0.4
+    labels, _ = ndimage.label(mask, np.ones((3, 3)))
+    sizes = np.bincount(labels.ravel())[1:]
+    largest = np.asarray(lung_masks.largest_part(mask))
+    assert largest.sum() == sizes.max() and len(np.unique(labels[largest])) == 1
+    assert not np.asarray(lung_masks.largest_part(np.zeros((5, 5), bool))).any()
+
+
+@pytest.mark.parametrize("number", range(6))
+def test_the_phantoms_ratio_is_recovered(number):
+    """From its own masks; the truth is that of the outlines it was drawn with."""
+    size = 256
+    phantom = draw("normal", np.random.default_rng(number), size)
+    person = draw_anatomy(np.random.default_rng(number).spawn(5)[0])
+    heart = person.place(heart_outline(person), size)[:, 0]
+    lungs = np.concatenate([person.place(lung_outline(person, side), size) for side in (-1, 1)])
+    values = measure(phantom.pixels, phantom.structures)
+    truth = np.ptp(heart) / np.ptp(lungs[:, 0])
+    assert values["cardiothoracic_ratio"] == pytest.approx(truth, abs=0.03)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_tests_and_effect_are_scipys_and_the_count_of_pairs(seed):
+    rng = np.random.default_rng(seed)
+    a, b, c = (np.round(rng.normal(shift, 1, n), 1) for shift, n in ((0, 14), (0.7, 9), (0.3, 11)))
+    labels = ["a"] * 14 + ["b"] * 9 + ["c"] * 11
+    result = group_tests.compare({"x": np.concatenate([a, b, c])}, labels, [""] * 34, ["a", "b", "c"])
+    kruskal = stats.kruskal(a, b, c)
+    assert result["across"][0]["p"] == pytest.approx(kruskal.pvalue)
+    first = result["pairs"][0]
+    assert first["groups"] == ["a", "b"] and first["p"] == pytest.approx(stats.mannwhitneyu(a, b).pvalue)
+    assert first["delta"] == pytest.approx(np.sign(a[:, None] - b).mean())
+    assert first["interval"][0] < first["delta"] < first["interval"][1]
+
+
+def test_the_interval_covers_as_often_as_it_says():
+    """Normal groups one deviation apart: delta is 2 Phi(1 / sqrt 2) - 1."""
+    rng = np.random.default_rng(0)
+    truth = 2 * stats.norm.cdf(1 / np.sqrt(2)) - 1
+    ends = np.array([group_tests.cliffs_delta(rng.normal(1, 1, 25), rng.normal(0, 1, 20))[1] for _ in range(2000)])
+    assert 0.93 < ((ends[:, 0] <= truth) & (truth <= ends[:, 1])).mean() < 0.975
+
+
+def test_groups_that_do_not_overlap_still_have_an_interval():
+    delta, (low, high) = group_tests.cliffs_delta(np.arange(10, 20), np.arange(8))
+    z2 = stats.norm.ppf(0.975) ** 2
+    assert (delta, low, high) == (1.0, pytest.approx((8 - z2) / (8 + z2)), 1.0)
+    assert group_tests.cliffs_delta(np.arange(8), np.arange(10, 20))[1] == [-1.0, -low]
+
+
+def test_holm_by_hand():
+    np.testing.assert_allclose(group_tests.holm([0.01, 0.04, 0.03, 0.005]), [0.03, 0.06, 0.06, 0.02])
+    np.testing.assert_allclose(group_tests.holm([0.5, 0.9]), [1, 1])
+    assert group_tests.holm([]).size == 0
+
+
+def test_a_patient_counts_once_and_what_is_missing_not_at_all():
+    values, labels = [1.0, 3.0, 5.0, np.nan, 7.0, 9.0], ["a", "a", "a", "a", "b", "a"]
+    patients = ["p", "p", "q", "r", "p", ""]
+    np.testing.assert_array_equal(group_tests.by_patient(values, labels, patients, "a"), [2, 5, 9])
+    result = group_tests.compare({"x": values}, labels, patients, ["a", "b"])
+    assert result == {"across": [], "pairs": []}  # b has one patient
+    same = group_tests.compare({"x": [4.0] * 8}, ["a", "b"] * 4, [""] * 8, ["a", "b"])
+    assert same["across"][0]["p"] == 1.0 and same["pairs"][0]["delta"] == 0.0
+
+
+def test_the_comparison_comes_from_the_rows_alone(tmp_path):
+    rng = np.random.default_rng(0)
+    rows = [
+        {"path": f"{i}.png", "patient_id": str(i), "source": "s" + "ab"[i % 2], "split": "test", "label": "ab"[i % 2]}
+        | {name: rng.normal(i % 2, 0.2) for name in ops_morphometry.MEASURES}
+        | {"lungs_mm2": np.nan}
+        for i in range(24)
+    ]
+    morphometry.write(tmp_path / "morphology.csv", rows)
+    read = morphometry.read(tmp_path / "morphology.csv")
+    assert [row["path"] for row in read] == [row["path"] for row in rows] and np.isnan(read[0]["lungs_mm2"])
+    assert read[5]["lung_mean"] == pytest.approx(rows[5]["lung_mean"], rel=1e-5)
+    result = morphometry.compare_rows(tmp_path)
+    assert result["sources"] == {"a": ["sa"], "b": ["sb"]}
+    assert {test["measure"] for test in result["across"]} == set(ops_morphometry.MEASURES) - {"lungs_mm2"}
+    assert all(test["p_holm"] < 0.05 and test["delta"] < -0.9 for test in result["pairs"])
+    assert (tmp_path / "box_plots.png").exists() and (tmp_path / "differences.json").exists()
+    assert "may be one of sources" in morphometry.summarise(result)

@@ -1,0 +1,222 @@
+"""Overlays alter only what they say they alter, drawings hold what they were given, and files appear whole."""
+
+import os
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from matplotlib.figure import Figure
+from scipy import ndimage
+
+from cxrjax import plotting
+from cxrjax.plotting import radiographs, style
+
+CLASSES = ["normal", "bacterial", "tuberculosis", "viral", "covid19"]
+
+
+@pytest.fixture(scope="module")
+def radiograph(shared: Path) -> tuple[np.ndarray, np.ndarray]:
+    """A JSRT radiograph and its lungs, uint8 and bool [200, 200]."""
+    image, labels = (
+        cv2.imread(str(shared / "data/jsrt" / folder / "JPCLN001.png"), cv2.IMREAD_GRAYSCALE)
+        for folder in ("images", "masks")
+    )
+    return image, labels >= 2
+
+
+def drawn(monkeypatch, draw, *arguments) -> Figure:
+    """The figure that a function would have saved."""
+    saved = []
+    monkeypatch.setattr(style, "save", lambda figure, path, pictures=(): saved.append(figure))
+    draw(*arguments, "unused.png")
+    return saved[0]
+
+
+def words(figure: Figure) -> set[str]:
+    """All text that shows."""
+    axes = [*figure.axes]
+    texts = [*figure.texts, *(text for a in axes for text in (*a.texts, *a.get_xticklabels(), *a.get_yticklabels()))]
+    titles = [title for a in axes for title in (a.get_title("left"), a.get_xlabel(), a.get_ylabel())]
+    return {text.get_text() for text in texts} | set(titles)
+
+
+def pixels(path: Path) -> np.ndarray:
+    return cv2.imread(str(path), cv2.IMREAD_COLOR)[..., ::-1]
+
+
+def test_contour_is_the_boundary_of_the_mask_and_nothing_else(radiograph):
+    image, lungs = radiograph
+    rgb = plotting.overlay(image, lungs, None)
+    contour = (rgb == radiographs.CONTOUR).all(-1)
+    np.testing.assert_array_equal(contour, lungs & ~ndimage.binary_erosion(lungs))
+    np.testing.assert_array_equal(rgb[~contour], np.repeat(image[~contour][:, None], 3, 1))
+
+
+def test_contour_is_closed_where_the_picture_cuts_the_lung():
+    lungs = np.ones((8, 8), bool)
+    contour = (plotting.overlay(np.zeros((8, 8), np.uint8), lungs, None) == radiographs.CONTOUR).all(-1)
+    assert contour.sum() == 28
+    assert not contour[1:-1, 1:-1].any()
+
+
+def test_a_map_of_zero_changes_nothing(radiograph):
+    image, _ = radiograph
+    for nothing in (np.zeros(image.shape), np.full(image.shape, np.nan), np.full(image.shape, -1.0)):
+        np.testing.assert_array_equal(plotting.overlay(image, None, nothing), plotting.overlay(image, None, None))
+
+
+def test_a_map_warms_as_it_rises_and_leaves_the_radiograph_to_be_seen():
+    ramp = np.linspace(0, 1, 101)[None]
+    black, white = (plotting.overlay(np.full(ramp.shape, v, np.uint8), None, ramp)[0].astype(int) for v in (0, 255))
+    assert (np.diff(black.sum(1)) >= 0).all() and black[-1].sum() == black.sum(1).max() > 350
+    # What lies under the map keeps at least 1 - OPACITY of its contrast.
+    assert (white - black).min() >= 255 * (1 - radiographs.OPACITY) - 1
+    above = plotting.overlay(np.zeros((1, 1), np.uint8), None, np.full((1, 1), 7.0))
+    np.testing.assert_array_equal(above[0, 0], black[-1])
+
+
+def test_layers_of_another_shape_are_refused():
+    image = np.zeros((4, 4), np.uint8)
+    with pytest.raises(ValueError, match=r"map of \(2, 2\) do not lie on a radiograph of \(4, 4\)"):
+        plotting.overlay(image, None, np.zeros((2, 2)))
+
+
+def test_confusion_shows_counts_and_row_shares(monkeypatch):
+    matrix = np.array([[300, 99, 0], [1, 3, 0]])
+    shown = words(drawn(monkeypatch, plotting.draw_confusion, matrix, ["normal", "covid19"]))
+    assert {"300", "99", "75%", "25%", "normal\nn = 399", "covid19\nn = 4", "finding", "truth"} <= shown
+    assert "no finding" not in shown
+    matrix[1, 2], matrix[0, 1] = 2, 1
+    assert {"no finding", "2", "33%", "< 1%"} <= words(
+        drawn(monkeypatch, plotting.draw_confusion, matrix, ["normal", "covid19"])
+    )
+
+
+@pytest.mark.parametrize("k", [2, 8])
+def test_confusion_labels_do_not_overlap(monkeypatch, k):
+    names = ["pneumothorax", "cardiomegaly", "consolidation"] * 3
+    figure = drawn(monkeypatch, plotting.draw_confusion, np.eye(k, dtype=int) * 1234, names[:k])
+    figure.canvas.draw()
+    boxes = [label.get_window_extent() for label in figure.axes[0].get_xticklabels()]
+    assert all(a.x1 < b.x0 for a, b in zip(boxes, boxes[1:], strict=False))
+    assert figure.get_tightbbox().x1 <= figure.get_figwidth()
+
+
+def test_learning_curves_mark_the_best_epoch_of_the_score_asked_for(monkeypatch):
+    history = [{"step": 5 * e, "epoch": e, "train/loss": 1.0, "learning_rate": 0.1} for e in (1, 1, 2, 3)]
+    history[1]["train/loss"] = 2.0
+    for epoch, dice, f1 in ((1, 0.5, 0.9), (2, 0.8, 0.6), (3, float("nan"), None)):
+        history.append({"step": 5 * epoch, "epoch": epoch, "val/loss": 1.0, "val/dice": dice, "val/macro_f1": f1})
+    figure = drawn(monkeypatch, plotting.draw_learning_curves, history)
+    loss, score = figure.axes
+    assert score.get_title("left") == "score: val/dice best at epoch 2, 0.800"
+    curves = {line.get_label(): line.get_xydata().tolist() for a in (loss, score) for line in a.lines}
+    assert curves["train/loss"] == [[1, 1.5], [2, 1], [3, 1]]
+    assert curves["val/dice"] == [[1, 0.5], [2, 0.8]]
+    assert "learning_rate" not in curves
+    other = drawn(monkeypatch, lambda h, path: plotting.draw_learning_curves(h, path, "val/macro_f1"), history)
+    assert other.axes[1].get_title("left") == "score: val/macro_f1 best at epoch 1, 0.900"
+
+
+def test_learning_curves_without_what_is_asked_for_are_refused(tmp_path):
+    with pytest.raises(ValueError, match="the history has no loss to draw"):
+        plotting.draw_learning_curves([], tmp_path / "curves.png")
+    with pytest.raises(ValueError, match="the history has no val/dice to draw"):
+        plotting.draw_learning_curves([{"step": 1, "train/loss": 1.0}], tmp_path / "curves.png", "val/dice")
+
+
+def test_finding_shows_votes_probabilities_and_that_it_is_no_diagnosis(monkeypatch, radiograph):
+    image, lungs = radiograph
+    votes, probabilities = [8, 15, 3, 12, 62], [0.11, 0.14, 0.05, 0.12, 0.58]
+    title = ["covid19", "$a_file$ with {math}.png"]
+    figure = drawn(monkeypatch, plotting.draw_finding, image, lungs, lungs * 0.5, title, probabilities, votes, CLASSES)
+    assert {"62 of 100", "0.58", *title, *CLASSES, "lungs", "where it was seen", radiographs.FOOT} <= words(figure)
+    widths = [[bar.get_width() for bar in group] for group in figure.axes[-1].containers]
+    assert widths == [[v / 100 for v in votes], probabilities]
+
+
+def test_failures_are_drawn_and_say_what_failed(tmp_path, monkeypatch, radiograph):
+    nothing = ["no finding"], [np.nan] * 5, [0] * 5, CLASSES
+    for image, lungs in ((None, None), (radiograph[0], None), (radiograph[0], np.zeros_like(radiograph[1]))):
+        plotting.draw_finding(image, lungs, None, *nothing, tmp_path / "finding.png")
+        assert pixels(tmp_path / "finding.png").shape[1] == 8 * style.DOTS_PER_INCH
+    image, lungs = radiograph
+    shown = words(drawn(monkeypatch, plotting.draw_finding, image, np.zeros_like(lungs), None, *nothing))
+    assert {"no lungs found", "No patch was voted on."} <= shown
+    assert "no lungs found" not in words(drawn(monkeypatch, plotting.draw_finding, image, None, None, *nothing))
+
+
+def test_finding_holds_its_pictures_dot_by_dot_and_the_scale_beside_them(tmp_path):
+    """At 150 dots an inch: pictures of 525 dots, 45 from the left and 15 apart, the colours of a map 14 wide."""
+    image, lungs = np.full((700, 700), 77, np.uint8), np.zeros((700, 700), bool)
+    lungs[:350] = True
+    shares = ["a.png"], [0.5] * 2, [1, 1], CLASSES[:2]
+    plotting.draw_finding(image, lungs, lungs * 1.0, *shares, tmp_path / "finding.png")
+    sheet = pixels(tmp_path / "finding.png").astype(int)
+    top = np.flatnonzero((sheet[:, 45 + 300] == 77).all(-1))[-1] - 524  # the foot of the first picture is grey
+    first, second = (sheet[top : top + 525, left : left + 525] for left in (45, 585))
+    assert (first[[0, 261], 300] == radiographs.CONTOUR).all() and (first[3:258, 3:-3] == 77).all()
+    hot = plotting.overlay(image[:1, :1], None, np.ones((1, 1)))[0, 0]
+    assert (second[:262] == hot).all() and (second[263:] == 77).all()
+    scale = sheet[top : top + 525, 1125 : 1125 + 13]
+    hottest = plotting.overlay(np.full((1, 1), 128, np.uint8), None, np.ones((1, 1)))[0, 0]
+    assert (scale[0] == hottest).all() and (scale[-1] == 128).all()
+    assert (sheet[top - 1, 45:1138] == 255).all() and (sheet[top : top + 525, [44, 570, 584, 1110, 1124]] == 255).all()
+
+
+@pytest.mark.parametrize(("count", "columns"), [(1, 5), (3, 2), (7, 3), (12, 4), (11, 11)])
+def test_sheet_holds_every_panel_in_its_place(tmp_path, count, columns):
+    panels = [
+        (np.full((64, 64, 3), (20 * k, 90, 255 - 20 * k), np.uint8), f"case {k}", plotting.RIGHT) for k in range(count)
+    ]
+    plotting.draw_sheet(panels, columns, tmp_path / "sheet.png")
+    sheet = pixels(tmp_path / "sheet.png")
+    columns = min(columns, count)
+    rows = -(-count // columns)
+    tile, gap, line = radiographs.TILE, radiographs.GAP, radiographs.LINE
+    step = tile + gap
+    assert sheet.shape == (rows * (step + line) + gap + line, columns * step + gap, 3)
+    for k, (rgb, _, _) in enumerate(panels):
+        top, left = gap + k // columns * (step + line), gap + k % columns * step
+        assert (sheet[top : top + tile, left : left + tile] == rgb[0, 0]).all()
+        assert (sheet[top - 1, left : left + tile] == 255).all()
+
+
+def test_sheet_captions_stay_inside_their_tiles_in_their_colour(monkeypatch):
+    captions = [
+        "tuberculosis → tuberculosis",
+        "39EE8E69-5801-48DE-B6E3-BE7D1BCF3092.jpg",
+        "figure1_" + "5e75d0940b" * 6,
+    ]
+    panels = [(np.zeros((9, 9, 3), np.uint8), c, colour) for c, colour in zip(captions, ["red", "k", "g"], strict=True)]
+    figure = drawn(monkeypatch, plotting.draw_sheet, panels, 3)
+    *texts, foot = figure.texts
+    assert max(text.get_window_extent().width for text in texts) <= radiographs.TILE
+    assert "".join(text.get_text() for text in texts) == "".join(captions)
+    assert (texts[0].get_color(), texts[-1].get_color(), foot.get_text()) == ("red", "g", radiographs.FOOT)
+
+
+def test_right_and_wrong_differ_in_lightness_on_white_enough_to_read():
+    def luminance(colour: str) -> float:
+        values = np.array([int(colour[k : k + 2], 16) for k in (1, 3, 5)]) / 255
+        linear = np.where(values <= 0.04045, values / 12.92, ((values + 0.055) / 1.055) ** 2.4)
+        return float(linear @ [0.2126, 0.7152, 0.0722])
+
+    # WCAG 2: text on white needs a contrast of 4.5.
+    assert all(1.05 / (luminance(colour) + 0.05) >= 4.5 for colour in (plotting.RIGHT, plotting.WRONG, style.FAINT))
+
+
+def test_an_interrupted_picture_leaves_the_old_one_and_nothing_else(tmp_path, monkeypatch):
+    path = tmp_path / "confusion.png"
+    plotting.draw_confusion(np.eye(2, dtype=int), ["normal", "viral"], path)
+    before = path.read_bytes()
+
+    def fail(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(os, "replace", fail)
+    with pytest.raises(KeyboardInterrupt):
+        plotting.draw_confusion(np.ones((2, 2), int), ["normal", "viral"], path)
+    assert path.read_bytes() == before
+    assert os.listdir(tmp_path) == ["confusion.png"]

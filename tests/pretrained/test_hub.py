@@ -1,0 +1,220 @@
+"""Weights by address are fetched once, and only those whose hash is the right one are given out."""
+
+import hashlib
+import io
+import os
+import socket
+import sys
+import threading
+import time
+import types
+from http.server import BaseHTTPRequestHandler, HTTPServer
+
+import pytest
+
+from cxrjax.pretrained import hub
+from cxrjax.pretrained.formats import UnreadableWeights
+
+CONTENT = b"what would be weights"
+DIGEST = hashlib.sha256(CONTENT).hexdigest()
+OTHER = "0" * 64
+
+
+@pytest.fixture
+def asked(monkeypatch, tmp_path):
+    """A stand-in for huggingface_hub, its cache laid out as the real one's; what it was asked for."""
+    asked = []
+
+    def hf_hub_download(repository, filename, *, revision):
+        asked.append((repository, filename, revision))
+        if repository == "off/line":
+            raise FileNotFoundError("Cannot find the file in the local cache. Please check your connection.\nMore.")
+        # A large file's blob has its SHA-256 for a name, a small one's the SHA-1 of git.
+        blob = tmp_path / "blobs" / {"big.pth": DIGEST, "torn.pth": OTHER, "small.pth": "0" * 40}[filename]
+        path = tmp_path / "snapshots" / filename
+        for place in (blob, path):
+            place.parent.mkdir(exist_ok=True)
+        blob.write_bytes(CONTENT)
+        path.symlink_to(blob)
+        return str(path)
+
+    module = types.ModuleType("huggingface_hub")
+    module.hf_hub_download = hf_hub_download
+    monkeypatch.setitem(sys.modules, "huggingface_hub", module)
+    return asked
+
+
+@pytest.mark.parametrize("fragment", ["", f"#sha256={DIGEST}", f"#sha256={DIGEST.upper()}"])
+def test_a_file_of_the_hub(asked, capsys, fragment):
+    assert hub.locate(f"hf:some/one/big.pth@v1{fragment}").read_bytes() == CONTENT
+    assert asked == [("some/one", "big.pth", "v1")]
+    said = f"cxrjax: hf:some/one/big.pth@v1 may change; #sha256={DIGEST} after it means these weights\n"
+    assert capsys.readouterr().err == ("" if fragment else said)
+
+
+def test_the_path_may_be_deep_and_the_revision_the_newest(asked):
+    with pytest.raises(UnreadableWeights):
+        hub.locate("hf:off/line/a/b/c.safetensors")
+    with pytest.raises(UnreadableWeights):
+        hub.locate("hf:off/line/c.safetensors@refs/pr/1")
+    assert asked == [("off/line", "a/b/c.safetensors", None), ("off/line", "c.safetensors", "refs/pr/1")]
+
+
+@pytest.mark.parametrize(
+    "address, reason",
+    [
+        (f"hf:some/one/big.pth#sha256={OTHER}", f"its SHA-256 is {DIGEST}, and not {OTHER}"),
+        ("hf:some/one/torn.pth", r"it is another file, or damaged; to have it fetched again, delete .*blobs/0+$"),
+        ("hf:some/one/small.pth", "tells no SHA-256 of it; give one"),
+        ("hf:off/line/w.pth", r"the hub does not give it \(Cannot find the file .* connection\)$"),
+        ("hf:one/big.pth", "is hf:OWNER/NAME/PATH"),
+        ("hf:some/one/big.pth#md5=0", "64 hexadecimal digits"),
+        ("https://example.org/w.pth", "only by its hash"),
+        (f"https://example.org/w.pth#md5={DIGEST}", "64 hexadecimal digits"),
+        (f"http://127.0.0.1:port/w.pth#sha256={DIGEST}", "cannot be fetched"),
+        (f"http://[::1/w.pth#sha256={DIGEST}", "cannot be fetched"),
+        (f"http://127.0.0.1/a b#sha256={DIGEST}", "cannot be fetched"),
+    ],
+)
+def test_what_cannot_be_checked_or_had_is_one_sentence(asked, address, reason):
+    with pytest.raises(UnreadableWeights, match=reason) as error:
+        hub.locate(address)
+    assert len(str(error.value).splitlines()) == 1 and str(error.value).startswith(address.partition("#")[0])
+
+
+def test_without_huggingface_hub_it_says_how_to_have_it(monkeypatch):
+    monkeypatch.setitem(sys.modules, "huggingface_hub", None)  # importing it now fails
+    with pytest.raises(UnreadableWeights, match=r"pip install 'cxrjax\[hub\]'"):
+        hub.locate("hf:some/one/big.pth")
+
+
+@pytest.fixture
+def server(monkeypatch, tmp_path):
+    """A web server on this machine, and what it was asked for."""
+    asked = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self):
+            asked.append(self.path)
+            self.send_response(404 if self.path == "/none" else 200)
+            self.end_headers()
+            self.wfile.write(CONTENT)
+
+        def log_message(self, *_):
+            pass
+
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    with HTTPServer(("127.0.0.1", 0), Handler) as served:
+        thread = threading.Thread(target=served.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        yield f"http://127.0.0.1:{served.server_port}", asked
+        served.shutdown()
+        thread.join()
+
+
+def test_a_file_of_the_web_is_fetched_once(server, tmp_path):
+    root, asked = server
+    paths = [hub.locate(f"{root}/w.pth#sha256={DIGEST}") for _ in range(2)]
+    assert paths[0] == paths[1] and paths[0].read_bytes() == CONTENT
+    assert asked == ["/w.pth"]
+    paths[0].write_bytes(b"damaged since")  # is fetched once more
+    assert hub.locate(f"{root}/w.pth#sha256={DIGEST}").read_bytes() == CONTENT and len(asked) == 2
+    paths[0].write_bytes(b"damaged since")
+    with pytest.raises(UnreadableWeights, match=f"{paths[0]} is damaged .* and it cannot be fetched"):
+        hub.locate(f"{root}/none#sha256={DIGEST}")
+
+
+@pytest.mark.parametrize("name, digest, reason", [("w", OTHER, "and not 000"), ("none", DIGEST, "cannot be fetched")])
+def test_another_file_or_none_leaves_nothing_behind(server, tmp_path, name, digest, reason):
+    root, _ = server
+    with pytest.raises(UnreadableWeights, match=f"{root}/{name}: .*{reason}"):
+        hub.locate(f"{root}/{name}#sha256={digest}")
+    assert list((tmp_path / "cache" / "cxrjax").iterdir()) == []
+
+
+def test_a_path_is_a_path(tmp_path):
+    assert hub.locate(str(tmp_path / "w#1.pth")) == tmp_path / "w#1.pth"
+
+
+HEAD = b"HTTP/1.1 200 OK\r\n"
+ANSWERS = {
+    "no status": (b"hello\r\n\r\n", "cannot be fetched"),
+    "nothing": (b"", "cannot be fetched"),
+    "an endless line": (b"HTTP/1.1 200 " + b"x" * 70_000, "cannot be fetched"),
+    "two hundred headers": (HEAD + b"A: b\r\n" * 200 + b"\r\n", "cannot be fetched .*header"),
+    "less than it says": (HEAD + b"Content-Length: 99\r\n\r\nshort", "cannot be fetched|another file"),
+    "a broken chunk": (HEAD + b"Transfer-Encoding: chunked\r\n\r\nzz\r\n", "cannot be fetched"),
+    "terabytes": (HEAD + b"Content-Length: 9999999999999\r\n\r\n", "says that it is 9999999999999 bytes long"),
+    "escape codes": (b"HTTP/1.1 404 \x1b[31mred\r\n\r\n", r"cannot be fetched \(\\x1b\[31mred\)"),
+    "another scheme": (b"HTTP/1.1 302 Found\r\nLocation: http://example.org/w\r\n\r\n", "which is not https"),
+    "a file": (b"HTTP/1.1 302 Found\r\nLocation: file:///etc/passwd\r\n\r\n", "cannot be fetched"),
+}
+
+
+@pytest.mark.parametrize("kind", ANSWERS)
+def test_a_server_that_answers_anything_is_one_sentence(tmp_path, monkeypatch, kind):
+    answer, reason = ANSWERS[kind]
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+
+        def serve():
+            connection, _ = listening.accept()
+            with connection:
+                connection.recv(2**16)
+                connection.sendall(answer)
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        with pytest.raises(UnreadableWeights, match=reason) as error:
+            hub.locate(f"http://127.0.0.1:{listening.getsockname()[1]}/w#sha256={DIGEST}")
+        thread.join()
+    assert len(str(error.value).splitlines()) == 1 and len(str(error.value)) < 500
+    assert [*(tmp_path / "cxrjax").iterdir()] == []
+
+
+def test_a_server_without_end_is_left(tmp_path, monkeypatch):
+    monkeypatch.setattr(hub, "_MOST_BYTES", 10**6)
+    with pytest.raises(OSError, match="longer than 1000000 bytes"):
+        hub._copy(Endless({}), io.BytesIO())
+    monkeypatch.setattr(hub, "_TIMEOUT_SECONDS", -1)
+    with pytest.raises(OSError, match="less than 10 kB a second"):
+        hub._copy(Endless({}, size=0.0), io.BytesIO())
+
+
+class Endless:
+    """Sends without end, a number of bytes at a time; or nearly none."""
+
+    def __init__(self, headers, size=1000):
+        self.headers, self.size = headers, size
+
+    def read1(self, most):
+        time.sleep(0 if self.size else 0.01)
+        return b"x" * int(self.size or 1)
+
+
+def test_without_a_home_the_hubs_cache_has_a_place(asked, monkeypatch, tmp_path):
+    monkeypatch.setattr(hub.cache, "find_home", lambda: None)
+    for variable in ("HF_HOME", "MPLCONFIGDIR"):
+        monkeypatch.setenv(variable, "")  # to be set back after the test
+        monkeypatch.delenv(variable)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    hub.locate("hf:some/one/big.pth")
+    assert os.environ["HF_HOME"] == str(tmp_path / "cxrjax" / "huggingface")
+
+
+@pytest.mark.parametrize("address", ["ftp://x/y", "s3://bucket/key", "file:///etc/hosts", "Https://x/y"])
+def test_addresses_of_other_kinds_are_named(address):
+    with pytest.raises(UnreadableWeights, match="addresses of weights begin with hf: or https://"):
+        hub.locate(address)
+
+
+def test_a_password_in_an_address_is_not_taken_and_not_printed():
+    with pytest.raises(UnreadableWeights, match="a user name or password is not taken") as error:
+        hub.locate(f"https://me:secret@host.example/y#sha256={DIGEST}")
+    assert "secret" not in str(error.value) and "host.example" in str(error.value)
+
+
+def test_letters_that_no_address_has_are_a_sentence(monkeypatch, tmp_path):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    with pytest.raises(UnreadableWeights, match="write them as %XX"):
+        hub.locate(f"http://localhost:1/\u00fc#sha256={DIGEST}")

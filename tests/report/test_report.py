@@ -1,0 +1,582 @@
+"""The report: what a reader is told, in HTML that is valid and safe, and with the numbers of the run."""
+
+import html
+import json
+import re
+import shutil
+from collections import Counter
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+
+from configs import base
+from cxrjax.data import batch, dataset
+from cxrjax.inference import pipeline
+from cxrjax.io import predictions_csv
+from cxrjax.metrics import baselines
+from cxrjax.report import cases, evidence, method, render
+
+CLASSES = ("normal", "viral", "co<b>vid")
+HOSTILE = "a/<script>alert(1)</script>\"'&|`[x](http://evil.example)\u202e\udcff.png"
+VOID = {"meta", "link", "img", "input", "br", "hr", "path", "circle", "line", "use", "image"}
+
+
+class Page(HTMLParser):
+    """The elements of a page in order, each with its attributes and the text directly in it; nesting is checked."""
+
+    def __init__(self, text: str):
+        super().__init__()
+        self.elements: list[tuple[str, dict[str, str | None]]] = []
+        self.texts: list[str] = []
+        self.open: list[str] = []
+        self.feed(text)
+        self.close()
+        assert not self.open
+
+    def handle_starttag(self, tag, attrs):
+        self.elements.append((tag, dict(attrs)))
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attrs):
+        self.elements.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, text):
+        self.texts.append(text)
+
+    def all(self, tag):
+        return [attributes for name, attributes in self.elements if name == tag]
+
+
+def estimate(value, low, high):
+    return {"value": value, "interval": [low, high], "n": 40}
+
+
+def scores_of(value):
+    each = {name: estimate(value, value - 0.05, value + 0.05) for name in ("precision", "recall", "specificity", "f1")}
+    each["auroc"] = {"value": None, "interval": None, "n": 0}
+    by_class = {name: each | {"support": 20 if name == "viral" else 50} for name in CLASSES}
+    return {"n": 40, "no_finding": 1, "accuracy": estimate(value, 0.7, 0.9), "macro": each, "classes": by_class}
+
+
+def row(path, label, finding, confidence):
+    votes = {f"votes_{name}": 8 if name == finding else 1 for name in CLASSES}
+    return {
+        "path": path, "patient_id": path, "source": "here", "split": "test", "label": label, "finding": finding,
+        "confidence": confidence, "agreement": 0.8, "status": "ok" if finding else "no lungs found", "reason": "",
+        "source_guess": "normal", **votes, **{f"probability_{name}": confidence / 2 for name in CLASSES},
+    }  # fmt: skip
+
+
+ROWS = [
+    row("right-sure.png", "normal", "normal", 0.9),
+    row("wrong-unsure.png", "viral", "normal", 0.4),
+    row("none.png", "normal", "", float("nan")),
+    row(HOSTILE, "normal", "co<b>vid", 0.9),
+    row("right-unsure.png", "viral", "viral", 0.5),
+]
+
+
+HERE = evidence.DataSet(
+    "clinic",
+    {
+        "train": {"here": Counter(normal=90, viral=40)},
+        "val": {"here": Counter(normal=9)},
+        "test": {"here": Counter(normal=7)},
+    },
+    {"skipped": ["one"]},
+    None,
+)
+THERE = evidence.DataSet("elsewhere", {"test": {"far|away": Counter(viral=77)}}, {}, None)
+CARD = {
+    "name": "clinic", "version": "1.0.0", "splits": ["train", "test"], "warnings": ["Label and view go together."],
+    "counts": {"label": {}, "source": {"here": {"train": 130, "test": 7}}, "sex": {"F": {"train": 5}, "M": {"test": 2}},
+               "view": {"PA": {"train": 130, "test": 7}}},
+    "label_and_source": {"normal": {"here": 97}},
+    "patients": {split: {"patients": 3, "radiographs without": 1} for split in ("train", "test")},
+    "resolution": {"all": {"width": {"median": 512}, "height": {"median": 374}}},
+    "guesses": [{"attribute": "view", "values": 2, "tried": 7, "accuracy": 0.65, "without": 0.39, "uncertainty": 0.6}],
+}  # fmt: skip
+
+
+@pytest.fixture
+def found(tmp_path):
+    """Evidence of a classifier that was evaluated and nothing else."""
+    config = base.get_config()
+    config.task, config.classifier.classes, config.training.metric = "classify", CLASSES, "macro_f1"
+    chance = {"accuracy": 0.31, "macro_f1": 0.11, "macro_auroc": 0.5}
+    return evidence.Evidence(
+        workdir=tmp_path, config=config, split="test", name="test", directory="", rows=ROWS, chance=chance,
+        scores={
+            "all": scores_of(0.8123), "source_alone": scores_of(0.4567), "n": 40, "patients": 37, "resamples": 2000,
+            "calibration": {}, "referral": {}, "settling": {}, "operating_points": {},
+            "subgroups": {"sex": {"F": scores_of(0.7) | {"n": 12}, "M": scores_of(0.8) | {"n": 28}}},
+            "warnings": ["few of them"],
+        },
+        best={"epoch": 7}, audit=None, maps=None, gate=None, morphology=None, fitted=None, trained=HERE, evaluated=HERE,
+        versions={"cxrjax": "0", "jax": "1", "flax": "2"}, machine="a machine",
+    )  # fmt: skip
+
+
+AUDIT = {
+    "controls": [{
+        "name": "source", "title": "Source alone", "question": "Does it?", "note": "", "by": "table",
+        "scores": {"macro_f1": estimate(0.5432, 0.5, 0.6), "macro_auroc": estimate(0.7654, 0.7, 0.8)}, "share": None,
+    }, {
+        "name": "border", "title": "Border", "question": "Is it?", "note": "not done", "by": "network",
+        "scores": {}, "share": None,
+    }],
+    "settings": {"small_network": {"seed": 41, "training": {"epochs": 12}}, "headline": "macro_auroc"},
+    "versions": {"cxrjax": "0", "jax": "0.10.9"},
+    "verdict": {"paragraph": "Most of it is the hospital.", "sentences": [], "cannot_support": ["that any is seen"]},
+}  # fmt: skip
+
+
+def shown(picture=None):
+    return [cases.Case(each, picture) for each in cases.order(ROWS)]
+
+
+PICTURE = cases.Picture("data:image/webp;base64,AA==", "M1,1 2,2 3,1Z", "", "data:image/webp;base64,AA==")
+
+
+def page(found, picture=PICTURE):
+    return render.render("index.html", found, shown(picture)).decode()
+
+
+def table(text, caption):
+    """The rows of the table whose caption begins so, as lists of the words in their cells."""
+    body = next(t for t in re.findall(r"<table.*?</table>", text, re.S) if re.search(rf"<caption>{caption}", t))
+    plain = [re.findall(r"<t[hd][^>]*>(.*?)</t[hd]>", line, re.S) for line in re.findall(r"<tr.*?</tr>", body, re.S)]
+    return [[" ".join(html.unescape(re.sub(r"<[^>]+>", " ", cell)).split()) for cell in cells] for cells in plain]
+
+
+def test_worst_first():
+    order = [each["path"] for each in cases.order(ROWS)]
+    assert order == [HOSTILE, "wrong-unsure.png", "none.png", "right-unsure.png", "right-sure.png"]
+    masks = [{"path": p, "status": s, "dice_lungs": d} for p, s, d in
+             [("a", "ok", 0.9), ("b", "ok", np.nan), ("c", "no lungs found", np.nan), ("d", "ok", 0.1)]]  # fmt: skip
+    assert [each["path"] for each in cases.order(masks)] == ["c", "d", "a", "b"]
+
+
+def test_the_page_is_whole_and_asks_nothing_of_the_network(found):
+    text = page(found._replace(audit=AUDIT))
+    parsed = Page(text)
+    assert not any(tag in ("link", "iframe", "object", "embed", "base") for tag, _ in parsed.elements)
+    addresses = [a[key] for _, a in parsed.elements for key in ("src", "href", "action", "srcset") if a.get(key)]
+    assert addresses and all(address.startswith(("data:image/", "#")) for address in addresses)
+    assert all(a.get("src") is None for a in parsed.all("script")) and len(parsed.all("script")) == 1
+    assert not any(key.startswith("on") for _, a in parsed.elements for key in a)
+    policy = next(a["content"] for a in parsed.all("meta") if "http-equiv" in a)
+    assert "default-src 'none'" in policy
+    script = re.search(r"<script>(.*?)</script>", text, re.S)[1]
+    assert f"script-src '{render.digest(script)}'" in policy
+
+
+def test_headings_ids_tables_and_pictures_can_be_read_aloud(found):
+    parsed = Page(page(found._replace(audit=AUDIT)))
+    levels = [int(tag[1]) for tag, _ in parsed.elements if re.fullmatch("h[1-6]", tag)]
+    assert levels[0] == 1 and levels.count(1) == 1
+    assert all(after <= before + 1 for before, after in zip(levels, levels[1:], strict=False))
+    ids = [a["id"] for _, a in parsed.elements if "id" in a]
+    assert len(ids) == len(set(ids))
+    links = [a["href"][1:] for tag, a in parsed.elements if tag in ("a", "use") and a.get("href")]
+    assert set(links) <= set(ids)
+    assert {a["aria-labelledby"] for _, a in parsed.elements if "aria-labelledby" in a} <= set(ids)
+    assert all(a.get("alt") for a in parsed.all("img"))
+    assert all(a.get("aria-label") or a.get("aria-hidden") for a in parsed.all("svg"))
+    assert len(parsed.all("caption")) == len(parsed.all("table"))
+    assert all(a.get("scope") in ("row", "col") for a in parsed.all("th"))
+    assert {"header", "nav", "main", "footer"} <= {tag for tag, _ in parsed.elements}
+    assert parsed.all("html")[0]["lang"] == "en"
+
+
+def test_a_hostile_name_is_text_and_nothing_else(found):
+    text = page(found)
+    assert "<script>alert" not in text and "co<b>vid" not in text
+    read = "".join(Page(text).texts)
+    assert HOSTILE.replace("\udcff", "\\udcff") in read and "co<b>vid" in read
+    for template in ("model_card.md", "checklist.md"):
+        written = render.render(template, found._replace(evaluated=THERE, name="x"), shown()).decode()
+        assert "<b>" not in written
+        cells = {len(re.findall(r"(?<!\\)\|", line)) for line in written.splitlines() if line.startswith("|")}
+        assert cells <= {3, 4, 5, 7}  # no name added a column
+
+
+@pytest.mark.parametrize("audit", [None, AUDIT])
+def test_the_numbers_are_those_of_the_run(found, audit):
+    found = found._replace(audit=audit)
+    text = page(found)
+    head = table(text, "Scores of the network")
+    assert head[3][:4] == ["accuracy", "0.812 0.700–0.900", "0.457 0.700–0.900", "0.310"]
+    assert head[1][:4] == ["macro AUROC", "–", "0.765 0.700–0.800" if audit else "–", "0.500"]
+    by_class = table(text, "Scores class by class")
+    assert by_class[2][:3] == ["viral", "20 few", "0.812 0.762–0.862"] and by_class[1][1] == "50"
+    counts = table(text, "Truth")
+    assert [line[1:] for line in counts[1:]] == [["1", "0", "1", "1"], ["1", "1", "0", "0"], ["0", "0", "0", "0"]]
+    assert [line[1] for line in table(text, "By sex")[1:]] == ["12 few", "28 few"]
+    card = render.render("model_card.md", found, shown()).decode()
+    assert "| accuracy | 0.812 (0.700 to 0.900) | 0.457 (0.700 to 0.900) | 0.310 |" in card
+    assert "macro F1 0.812 (0.762 to 0.862)" in render.render("checklist.md", found, shown()).decode()
+    if audit:
+        controls = table(text, "Controls")
+        assert controls[1][3:] == ["0.765 0.700–0.800", "0.543 0.500–0.600", "–"]
+        assert controls[2][2:] == ["Is it? not done", "–", "–", "–"]
+
+
+def test_the_audit_stands_before_every_score_and_what_is_missing_says_what_makes_it(found):
+    text = page(found._replace(audit=AUDIT))
+    assert text.index("Most of it is the hospital.") < text.index("0.812")
+    assert "--mode=audit" not in text and "that any is seen" in text
+    text = page(found)
+    modes = re.findall(r"--workdir=RUN --mode=(\w+)", text)
+    assert modes == ["audit", "evaluate", "check_maps", "fit_gate", "morphology"]
+    assert text.index("--mode=audit") < text.index("Scores of the network")
+
+
+def test_the_checklists_have_every_item_and_leave_open_what_only_authors_know(found):
+    written = render.render("checklist.md", found, shown()).decode()
+    claim, tripod = written.split("## TRIPOD+AI")
+    lines = re.findall(r"^\| (\w+) \| [^|]+ \| ([^|]+) \|$", claim, re.M)
+    assert [number for number, _ in lines if number != "item"] == [str(k) for k in range(1, 45)]
+    answers = dict(lines)
+    assert all("to be filled in" in answers[number] for number in ("2", "5", "14", "34", "44"))
+    assert "here" in answers["7"] and "Epoch 7" in answers["26"] and "2000" in answers["29"]
+    numbers = [number for number in re.findall(r"^\| (\w+) \|", tripod, re.M) if number != "item"]
+    assert len(numbers) == 52 and {re.match(r"\d+", number)[0] for number in numbers} == set(map(str, range(1, 28)))
+
+
+def answers(found, checklist="TRIPOD+AI"):
+    """What a checklist answers, by item."""
+    claim, tripod = render.render("checklist.md", found, shown()).decode().split("## TRIPOD+AI")
+    return dict(re.findall(r"^\| (\w+) \| [^|]+ \| ([^|]+) \|$", tripod if checklist == "TRIPOD+AI" else claim, re.M))
+
+
+def test_the_nav_leads_to_sections_and_cases_open_by_links_that_no_section_has(found):
+    text = page(found)
+    parsed, script = Page(text), re.search(r"<script>(.*?)</script>", text, re.S)[1]
+    (prefix,) = re.findall(r"closest\(\"a\[href\^='#([^']+)'\], a\.close\"\)", script)
+    sections = [a["id"] for a in parsed.all("section")]
+    listed = re.findall(r'href="#([^"]+)"', re.search(r"<nav.*?</nav>", text, re.S)[0])
+    assert set(listed) == set(sections) and not any(section.startswith(prefix) for section in sections)
+    assert parsed.all("dialog") and all(a["id"].startswith(prefix) for a in parsed.all("dialog"))
+
+
+def test_limitations_are_what_the_data_cannot_support(found):
+    found = found._replace(audit=AUDIT)
+    assert answers(found)["26"] == answers(found, "CLAIM")["40"] == "These data cannot support: that any is seen."
+    card = render.render("model_card.md", found, shown()).decode()
+    assert "These data cannot support:\n\n- that any is seen" in card
+
+
+def test_controls_that_were_not_done_are_not_claimed_and_twins_are_told_apart(found):
+    twins = [{"name": n, "title": "background alone", "by": by, "scores": {"macro_f1": estimate(0.5, 0.4, 0.6)}}
+             for n, by in (("background", "small network"), ("background_network", "network"))]  # fmt: skip
+    answer = answers(found._replace(audit=AUDIT | {"controls": AUDIT["controls"] + twins}), "CLAIM")["30"]
+    assert "Border" not in answer and "Source alone (table)" in answer
+    assert "background alone (small network), background alone (network)" in answer
+
+
+@pytest.mark.parametrize(
+    "changed, said, unsaid",
+    [
+        ({"segmenter.workdir": "runs/lungs"},
+         ["100 patches of 224 pixels with their centres in the lungs, all but the lungs blackened", "the class of most",
+          "fc_densenet103 at 256 pixels", "specified to one histogram", "class activation of the patches"],
+         ["Grad-CAM", "one look", "no lungs are looked for"]),
+        ({"patches.mode": "global", "patches.masked": False, "image.equalise": False,
+          "classifier.architecture": "vgg16"},
+         ["the whole radiograph at 224 pixels", "none, there is one look", "no lungs are looked for",
+          "rey levels as they are", "Grad-CAM of the radiograph"],
+         ["100 patches", "fc_densenet103", "specified", "class activation", "blackened", "patches vote",
+          "in which no lungs are found gets"]),
+        ({"patches.mode": "global", "patches.masked": False, "patches.center_crop": 0.0625, "patches.size": 120},
+         ["the middle of the radiograph, 93.75% of its side, at 120 pixels"], ["the whole radiograph at"]),
+        ({"segmenter.workdir": "runs/lungs", "patches.mode": "crop", "patches.masked": False,
+          "patches.channels": "contrast", "evaluation.members": 3, "voting.rule": "mean_probability"},
+         ["the box of the lungs at 224 pixels", "three channels", "one look of each of 3 networks",
+          "the highest mean probability", "class activation of the lungs"],
+         ["100 patches", "blackened"]),
+        ({"segmenter.workdir": "runs/lungs", "patches.mode": "dense"},
+         ["all windows of 224 pixels with their centres in the lungs, of one look at the radiograph, all but the lungs",
+          "these windows, the class of most", "class activation of the windows"],
+         ["100 patches", "there is one look"]),
+    ],
+)  # fmt: skip
+def test_the_method_is_that_of_the_settings(found, changed, said, unsaid):
+    found.config.update_from_flattened_dict(changed)
+    card, checklist = (
+        html.unescape(render.render(name, found, shown()).decode()) for name in ("model_card.md", "checklist.md")
+    )
+    for text in said:
+        assert text in card and text in checklist
+    for text in unsaid:
+        assert text not in card and text not in checklist
+    assert method.describe(found.config).shown in html.unescape(page(found))
+
+
+def test_without_a_segmenter_no_lungs_are_missed(found):
+    found.config.update_from_flattened_dict({"patches.mode": "global", "patches.masked": False})
+    text = page(found, PICTURE._replace(lungs=""))
+    assert "No lungs" not in text and "patches" not in re.search(r"<dialog.*</dialog>", text, re.S)[0]
+    assert text.count("<figcaption>Map: where") == text.count("<dialog")
+    found.config.segmenter.workdir = "runs/lungs"
+    assert "No lungs found" in page(found, PICTURE._replace(lungs=""))
+
+
+def test_what_is_of_other_data_is_said_to_be(found):
+    other = found._replace(name="elsewhere-test", directory="data/there", evaluated=THERE)
+    text = page(other)
+    assert "another data set, <bdi>elsewhere</bdi>" in text and "--mode=audit" not in text
+    assert "--mode=check_maps --split=test --data=data/there" in text
+    assert table(text, "Radiographs evaluated")[1] == ["test", "far|away", "77"]
+    assert table(text, "Radiographs of training")[1] == ["train", "here", "90", "40"]
+    card = render.render("model_card.md", other, shown()).decode()
+    trained, evaluated = card.split("## Evaluation")
+    assert "train, here: 90 normal, 40 viral" in trained and "viral" not in trained.split("val, here")[1]
+    assert "77 viral" in evaluated and "90 normal" not in evaluated
+    claim = answers(other, "CLAIM")
+    assert "to be filled in" in claim["32"] and "test split of elsewhere, another data set" in claim["33"]
+    claim = answers(found, "CLAIM")
+    assert "of clinic, the data set of training" in claim["32"] and "to be filled in" in claim["33"]
+    gone = page(other._replace(trained=None, chance=dict.fromkeys(found.chance)))
+    assert "is not there any more" in gone and table(gone, "Scores of the network")[1][3] == "–"
+
+
+def test_the_checklist_tells_what_was_computed(found):
+    plain = answers(found)
+    assert "average precision" in plain["12e"] and "Brier" not in plain["12e"] and "chosen" not in plain["15"]
+    assert "to be filled in" in plain["12d"] and "to be filled in" in plain["23b"] and "sex" in plain["23a"]
+    assert "train 90 normal, 40 viral; val 9 normal; test 7 normal" in plain["21"]
+    assert "focal" not in plain["13"]
+    point = {"threshold": 0.4, "sensitivity": estimate(0.5, 0.4, 0.6), "specificity": estimate(0.9, 0.8, 0.95)}
+    calibration = {
+        "raw": {"ece": estimate(0.1, 0.05, 0.2), "brier": estimate(0.3, 0.2, 0.4), "ece_if_calibrated": [0, 1]}
+    }
+    more = {"calibration": calibration, "operating_points": {"viral": {"at_specificity": point}},
+            "subgroups": {"source": {name: scores_of(0.7) for name in "ab"}}}  # fmt: skip
+    found.config.training.loss = "focal"
+    full = found._replace(scores=found.scores | more, fitted={"split": "val", "target": 0.9})
+    rich, claim = answers(full), answers(full, "CLAIM")
+    for text in ("calibration error", "Brier", "average precision", "operating points"):
+        assert text in rich["12e"] and text in claim["28"]
+    assert "chosen on the val split" in rich["15"] and "0.9" in rich["15"]
+    assert "by source" in rich["12d"] and "by source" in rich["23b"]
+    assert "focal (gamma 2.0, alpha 1.0)" in rich["13"]
+
+
+def test_the_page_has_the_data_card_and_the_audits_settings(found):
+    text = page(found)
+    assert "data_prep describe" in text and "Settings of the audit" not in text
+    text = page(found._replace(evaluated=HERE._replace(card=CARD), audit=AUDIT))
+    assert "data_prep describe" not in text and "Label and view go together." in text
+    assert table(text, "What tells the label")[1] == ["view", "2", "7", "0.650", "0.390", "0.600"]
+    assert table(text, "Radiographs by sex")[1:] == [["F", "5", ""], ["M", "", "2"]]
+    assert "View: <bdi>PA</bdi>, all of them." in text
+    assert table(text, "Settings of the audit")[1:] == [["seed", "41"], ["training.epochs", "12"]]
+    assert "Seed 41" in text and "jax 0.10.9" in text and Page(text)
+
+
+def test_checks_of_maps_are_in_words(found):
+    maps = {"n": 4, "no_map": 0, "figures": {}, "verdict": "So so.", "checks": {"weights": "passed", "lungs": "open"}}
+    rows = table(page(found._replace(maps=maps)), "Checks of the maps")
+    assert rows[1:] == [["change when the network's weights are drawn anew", "yes"],
+                        ["lie in the lungs more than chance would have it", "not settled"]]  # fmt: skip
+
+
+def test_every_colour_of_the_style_is_used(found):
+    style = re.search(r"<style>(.*?)</style>", page(found), re.S)[1]
+    assert set(re.findall(r"(--[\w-]+):", style)) <= set(re.findall(r"var\((--[\w-]+)\)", style))
+
+
+def test_what_cannot_be_told_is_said_to_be_so(found):
+    reached = {
+        "threshold": 0.5,
+        "sensitivity": estimate(0.8, 0.7, 0.9),
+        "specificity": {"value": 1.0, "interval": None},
+    }
+    points = {"viral": {"at_sensitivity": {"threshold": None}, "at_specificity": reached}}
+    text = page(found._replace(scores=found.scores | {"settling": None, "operating_points": points}))
+    assert "how findings settle is not known" in text
+    lines = table(text, "Thresholds chosen on validation")[1:]
+    assert lines == [
+        ["viral", "at sensitivity", "not reachable"],
+        ["viral", "at specificity", "0.500", "0.800 0.700–0.900", "1.000"],
+    ]
+
+
+def test_a_run_of_masks_has_a_report_too(found):
+    structure = {"dice": estimate(0.9432, 0.93, 0.95), "jaccard": estimate(0.9, 0.8, 0.95), "support": 40}
+    every = {"n": 2, "failed": 1, "structures": {"lungs": structure}}
+    masks = {"path": HOSTILE, "source": "here", "status": "ok", "reason": "", "dice_lungs": 0.9, "jaccard_lungs": 0.8,
+             "lung_confidence": 0.7}  # fmt: skip
+    found.config.task = "segment"
+    found = found._replace(chance={}, rows=[masks], scores={
+        "all": every, "subgroups": {"source": {"here": every}}, "n": 2, "patients": 2, "resamples": 9, "warnings": [],
+    })  # fmt: skip
+    text = render.render("index.html", found, [cases.Case(masks, PICTURE._replace(map="", truth="M1,1 2,2 3,1Z"))])
+    assert table(text.decode(), "Overlap")[1] == ["all", "lungs", "40", "0.943 0.930–0.950", "0.900 0.800–0.950"]
+    assert Page(text.decode()) and "0.943 (0.930 to 0.950)" in render.render("model_card.md", found, []).decode()
+    assert "Dice of the lungs 0.943" in render.render("checklist.md", found, []).decode()
+
+
+class Stub:
+    """An examiner that finds the left half of every radiograph to be lungs, and viral pneumonia at its middle."""
+
+    finds, config = True, base.get_config()
+
+    def examine(self, images):
+        for image in images:
+            lungs = np.zeros(image.shape, bool)
+            lungs[:, : len(image) // 2] = True
+            heat = np.zeros(image.shape, np.float32)
+            heat[len(image) // 2] = 1
+            blank = dict.fromkeys(pipeline.Diagnosis._fields, 0)
+            yield pipeline.Diagnosis(**blank | {"mask": lungs, "map": heat})
+
+
+def hold(count, side):
+    rng = np.random.default_rng(0)
+    paths = [f"{k}.png" for k in range(count)]
+    blank = {name: [""] * count for name in batch.Split._fields}
+    images = rng.integers(0, 255, (count, side, side)).astype(np.uint8)
+    masks, kinds = np.zeros((count, side, side), np.uint8), np.full(count, -1)
+    return batch.Split(**blank | {
+        "paths": paths, "images": images, "masks": masks, "kinds": kinds, "image_ids": batch.hash_images(images),
+        "lesions": None, "ages": np.zeros(count),
+    })  # fmt: skip
+
+
+def test_pictures_end_where_the_room_does():
+    held, rows = hold(6, 64), [row(f"{k}.png", "normal", "viral", 0.5) for k in (5, 3, 1)]
+    every = cases.gather(Stub(), held, rows, side=64, megabytes=1)
+    sizes = [case.picture.size for case in every]
+    assert [case.row["path"] for case in every] == ["5.png", "3.png", "1.png"] and min(sizes) > 1000
+    some = cases.gather(Stub(), held, rows, side=64, megabytes=(sum(sizes[:2]) + 1) / 1e6)
+    assert [case.picture == other.picture for case, other in zip(some, every, strict=True)] == [True, True, False]
+    assert some[2].picture is None and some[2].row["path"] == "1.png"
+    with pytest.raises(ValueError, match="7.png: was evaluated, but is not in this data set"):
+        cases.gather(Stub(), held, [row("7.png", "normal", "viral", 0.5)], side=64, megabytes=1)
+
+
+def test_of_two_sources_with_equal_paths_each_row_has_its_own_picture():
+    held = batch.replace(hold(3, 64), paths=["a.png", "1.png", "1.png"], sources=["here", "here", "there"])
+    two = [row("1.png", "normal", "viral", 0.5) | {"source": source} for source in ("there", "here")]
+    there, here = (case.picture.radiograph for case in cases.gather(Stub(), held, two, side=64, megabytes=1))
+    alone = batch.replace(hold(3, 64), paths=["a.png", "here.png", "there.png"])
+    rows = [row(f"{source}.png", "normal", "viral", 0.5) for source in ("there", "here")]
+    assert [there, here] == [
+        case.picture.radiograph for case in cases.gather(Stub(), alone, rows, side=64, megabytes=1)
+    ]
+    with pytest.raises(ValueError, match="1.png: was evaluated, but is not in this data set"):
+        cases.gather(Stub(), held, [two[0] | {"source": "elsewhere"}], side=64, megabytes=1)
+
+
+def test_a_finding_has_its_map_whether_or_not_there_are_lungs():
+    class Blind(Stub):
+        def examine(self, images):
+            for diagnosis in super().examine(images):
+                yield diagnosis._replace(mask=np.zeros_like(diagnosis.mask))
+
+    rows = [row("0.png", "normal", "viral", 0.5), row("1.png", "normal", "", float("nan"))]
+    pictures = [case.picture for case in cases.gather(Blind(), hold(2, 64), rows, side=64, megabytes=1)]
+    assert pictures[0].map and pictures[0].lungs == "" and pictures[1].map == ""
+
+
+def test_an_outline_runs_where_the_mask_ends():
+    mask = np.zeros((50, 50), bool)
+    mask[10:20, 5:40] = True
+    numbers = np.array(re.findall(r"([\d.]+),([\d.]+)", cases.outline(mask)), float)
+    np.testing.assert_allclose(numbers.min(0), (11, 21), atol=0.11)  # the middle of pixels 5 and 10, of 50
+    np.testing.assert_allclose(numbers.max(0), (79, 39), atol=0.11)
+    assert cases.outline(np.zeros((50, 50), bool)) == ""
+
+
+def test_what_lies_in_the_run_is_read_and_a_broken_file_is_named(tmp_path, monkeypatch):
+    config = base.get_config()
+    config.task, config.classifier.classes, config.training.metric = "classify", CLASSES, "macro_f1"
+    (tmp_path / "config.json").write_text(config.to_json())
+    with pytest.raises(Exception, match="not evaluated yet; --mode=evaluate --split=test"):
+        evidence.gather(tmp_path, "test", None)
+    folder = tmp_path / "evaluation" / "test"
+    folder.mkdir(parents=True)
+    columns = predictions_csv.classification_columns(CLASSES)
+    predictions_csv.write(folder / "predictions.csv", ROWS, columns)
+    (folder / "metrics.json").write_text(json.dumps({"all": {}}))
+    with pytest.raises(Exception, match="older cxrjax; --mode=score"):
+        evidence.gather(tmp_path, "test", None)
+    (folder / "metrics.json").write_text(json.dumps({"all": {}, "subgroups": {}}))
+    (tmp_path / "metrics.jsonl").write_text(
+        '{"step": 5, "epoch": 1, "val/macro_f1": 0.5}\n{"step": 9, "epoch": 2, "val/macro_f1": 0.4}\n{"ep'
+    )
+    labels = ["normal", *["viral"] * 3]
+    patients = ["p1", f"study-{'0a' * 12}", "", ""]
+    told = zip(labels, patients, strict=True)
+    stored = [{"source": "here", "label": label, "patient_id": patient} for label, patient in told]
+    monkeypatch.setattr(dataset, "stream", lambda directory, split: stored)
+    monkeypatch.setattr(dataset, "list_splits", lambda directory: ["train"])
+    for name, value in (("read_report", {}), ("read_card", None), ("read_name", "clinic")):
+        monkeypatch.setattr(dataset, name, lambda directory, value=value: value)
+    found = evidence.gather(tmp_path, "test", None)
+    assert found.best["epoch"] == 1 and found.rows[3]["path"] == HOSTILE
+    assert found.trained is found.evaluated and found.trained.labels == {"train": Counter(viral=3, normal=1)}
+    assert (found.trained.without_patient, found.trained.total) == (3, 4)
+    assert found.chance == baselines.guess_blindly(
+        ["viral"] * 3 + ["normal"], [each["label"] for each in ROWS], CLASSES
+    )
+    (tmp_path / "maps" / "test").mkdir(parents=True)
+    (tmp_path / "maps" / "test" / "checks.json").write_text("{")
+    with pytest.raises(ValueError, match=r"checks\.json: it is damaged"):
+        evidence.gather(tmp_path, "test", None)
+
+
+@pytest.mark.parametrize(
+    ("without", "said", "unsaid"),
+    [
+        (0, "names its patient; a patient in two splits is refused", "not known"),
+        (9, "9 of 146 radiographs of <bdi>clinic</bdi> name no patient: nothing kept those", "Every radiograph"),
+        (146, "patients of <bdi>clinic</bdi> are not known: nothing kept the radiographs of one patient", "is refused"),
+    ],
+)
+def test_what_is_said_of_patients_and_splits_is_true(found, without, said, unsaid):
+    held = HERE._replace(without_patient=without)
+    text = page(found._replace(trained=held, evaluated=held))
+    assert said in text and unsaid not in text
+    unknown = found._replace(scores=found.scores | {"without_patient": 40})
+    assert "40 radiographs, patients not known, the test split" in page(unknown)
+    assert "40 radiographs of 37 patients, the test split" in page(found)
+
+
+def test_only_what_is_of_the_same_data_is_joined(tmp_path, monkeypatch):
+    """Two data sets in one folder: the second's scores stand beside no audit of the first, by whatever path."""
+    for name in ("clinic", "elsewhere"):
+        (tmp_path / "data" / name).mkdir(parents=True)
+        (tmp_path / "data" / name / "dataset_info.json").touch()
+    monkeypatch.setattr(dataset, "read_name", lambda directory: directory.rstrip("/").split("/")[-1])
+    stored = [{"source": "here", "label": "normal", "patient_id": "p1"}]
+    monkeypatch.setattr(dataset, "stream", lambda directory, split: stored)
+    monkeypatch.setattr(dataset, "list_splits", lambda directory: ["train"])
+    config = base.get_config()
+    config.task, config.classifier.classes, config.data.directory = "classify", CLASSES, f"{tmp_path}/data/clinic"
+    (tmp_path / "config.json").write_text(config.to_json())
+    for name in ("test", "elsewhere-test"):
+        folder = tmp_path / "evaluation" / name
+        folder.mkdir(parents=True)
+        predictions_csv.write(folder / "predictions.csv", ROWS, predictions_csv.classification_columns(CLASSES))
+        (folder / "metrics.json").write_text(json.dumps({"all": {"of": name}, "subgroups": {}}))
+    for path in ("audit/test/audit.json", "maps/test/checks.json", "morphology/test/differences.json"):
+        (tmp_path / path).parent.mkdir(parents=True)
+        (tmp_path / path).write_text("{}")
+    for directory in (None, f"{tmp_path}/data/clinic/", f"{tmp_path}/data/../data/clinic"):
+        own = evidence.gather(tmp_path, "test", directory)
+        assert not own.external and (own.audit, own.maps, own.morphology) == ({}, {}, {})
+    other = evidence.gather(tmp_path, "test", f"{tmp_path}/data/elsewhere/")
+    assert other.external and other.scores["all"] == {"of": "elsewhere-test"} and other.trained.name == "clinic"
+    assert (other.audit, other.maps, other.morphology) == (None, None, None)
+    assert other.folder("evaluation") == tmp_path / "evaluation" / "elsewhere-test"
+    shutil.rmtree(tmp_path / "data" / "clinic")
+    gone = evidence.gather(tmp_path, "test", f"{tmp_path}/data/elsewhere")
+    assert gone.trained is None and gone.chance == other.chance  # the run keeps what it was trained on, counted

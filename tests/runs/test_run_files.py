@@ -1,0 +1,269 @@
+"""A damaged file of a run is one sentence with its name and what to do; one process at a time trains there."""
+
+import io
+import json
+import os
+import pickle
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+
+from configs import base
+from cxrjax.data.dataset import MissingData
+from cxrjax.inference import gaussian, ood, ood_store
+from cxrjax.io.json_file import DamagedFile
+from cxrjax.runs import calibration, checkpoints, history, label_counts, provenance, run_dir
+from cxrjax.runtime import lock
+from cxrjax.training import trainer
+
+ROOT = Path(__file__).resolve().parents[2]
+TEXTS = [b"", b"{", b"\xff", b"[]", b"3", b"null", b'"text"', b"[" * 100_000]
+
+
+def assert_is_a_sentence(error: BaseException, path: Path) -> None:
+    said = str(error)
+    assert said.startswith(f"{path}: it is damaged (") and len(said.splitlines()) == 1 and len(said) < 500
+    assert said.isprintable() and "unsafe" not in said and "; " in said
+
+
+@pytest.mark.parametrize("content", [*TEXTS, b"{}", b'{"temperature": 0, "operating_points": {}}',
+    b'{"temperature": NaN, "operating_points": {}}', b'{"temperature": "1", "operating_points": {}}',
+    b'{"temperature": 1.5, "operating_points": 3}'], ids=range(13))  # fmt: skip
+def test_a_damaged_calibration(tmp_path, content):
+    calibration.path(tmp_path).write_bytes(content)
+    for read in (lambda: calibration.load(tmp_path, 1), lambda: calibration.is_of(tmp_path, 1)):
+        with pytest.raises(DamagedFile) as error:
+            read()
+        assert_is_a_sentence(error.value, tmp_path / "calibration.json")
+
+
+@pytest.mark.parametrize("content", [*TEXTS, b'{"step": "last"}', b'{"data": 3}'], ids=range(10))
+def test_a_damaged_origin(tmp_path, content):
+    (tmp_path / "origin.json").write_bytes(content)
+    with pytest.raises(DamagedFile) as error:
+        provenance.read(tmp_path)
+    assert_is_a_sentence(error.value, tmp_path / "origin.json")
+
+
+@pytest.mark.parametrize("content", [*TEXTS, b'{"a": 3}', b'{"a": {"b": -1}}', b'{"a": {"b": 1e9}}'],
+    ids=range(11))  # fmt: skip
+def test_damaged_training_labels(tmp_path, content):
+    (tmp_path / "training_labels.json").write_bytes(content)
+    with pytest.raises(DamagedFile) as error:
+        label_counts.recall(tmp_path, base.get_config())
+    assert_is_a_sentence(error.value, tmp_path / "training_labels.json")
+
+
+RECORD = b'{"step": 3, "epoch": 1, "val/loss": 0.5}\n'
+
+
+@pytest.mark.parametrize(
+    "line", [b"text", b"\xff", b"[]", b"{}", b'{"step": "3", "epoch": 1}', b'{"step": 3, "epoch": 1, "x": null}']
+)
+def test_a_damaged_record_of_a_training(tmp_path, line):
+    """A last line that is cut short is what a kill leaves; nothing else is passed over, nor what follows dropped."""
+    path = tmp_path / "metrics.jsonl"
+    path.write_bytes(RECORD + line + b"\n" + RECORD)
+    with pytest.raises(DamagedFile, match="line 2 is no record of an epoch") as error:
+        history.resume(path, 10)
+    assert_is_a_sentence(error.value, path)
+    assert path.read_bytes() == RECORD + line + b"\n" + RECORD
+    path.write_bytes(RECORD + RECORD[:20])
+    assert history.resume(path, 10) == [json.loads(RECORD)] and path.read_bytes() == RECORD
+
+
+def a_gate() -> ood.Gate:
+    cloud = gaussian.Cloud(*(np.ones(2) for _ in gaussian.Cloud._fields))
+    parts = {name: np.ones(len(ood.RULES)) for name in ood.Gate._fields} | {"layout": cloud, "features": cloud}
+    return ood.Gate(**parts)
+
+
+def npz(**arrays) -> bytes:
+    stream = io.BytesIO()
+    np.savez(stream, **arrays)
+    return stream.getvalue()
+
+
+def damaged_gates(whole: bytes) -> list[bytes]:
+    flipped = bytearray(whole)
+    flipped[len(whole) // 3] ^= 0xFF
+    objects = npz(step=np.array(5, object))
+    return [
+        b"",
+        b"text, and no archive",
+        whole[: len(whole) // 2],
+        bytes(flipped),
+        pickle.dumps(3),
+        objects,
+        npz(step=5),
+    ]
+
+
+@pytest.mark.parametrize("kind", range(7))
+def test_a_damaged_gate(tmp_path, monkeypatch, kind):
+    monkeypatch.setattr(ood, "limits", lambda fitted: {})
+    ood_store.save_gate(tmp_path, a_gate(), 5)
+    path = tmp_path / "gate.npz"
+    jax.tree.map(np.testing.assert_array_equal, ood_store.load_gate(tmp_path, 5), a_gate())
+    assert ood_store.has_gate_of(tmp_path, 5) and not ood_store.has_gate_of(tmp_path, 6)
+    path.write_bytes(damaged_gates(path.read_bytes())[kind])
+    with pytest.raises(DamagedFile) as error:
+        ood_store.load_gate(tmp_path, 5)
+    assert_is_a_sentence(error.value, path)
+
+
+@pytest.fixture
+def saved(tmp_path):
+    with checkpoints.Checkpoints(tmp_path) as kept:
+        kept.save("last", 4, {"w": np.arange(2000.0)})
+    return tmp_path
+
+
+def test_a_state_for_which_there_is_no_room_leaves_the_one_before(saved, monkeypatch, capfd):
+    """As TensorStore says it where a disk is full; a thread of Orbax's reports it too."""
+    checkpoint = {"w": np.zeros(3)}
+
+    def refuse(*_, **__):
+        thread = threading.Thread(target=lambda: 1 / 0)
+        thread.start()
+        thread.join()
+        raise ValueError('RESOURCE_EXHAUSTED: Error writing "w/0" in OCDBT database')
+
+    with checkpoints.Checkpoints(saved) as kept:
+        with monkeypatch.context() as patch:
+            patch.setattr(kept._manager("last"), "save", refuse)
+            with pytest.raises(
+                OSError, match=r"last: the state of step 5 cannot be saved \(no space left on device\);"
+            ):
+                kept.save("last", 5, checkpoint)
+        assert kept.step("last") == 4 and not capfd.readouterr().err
+        kept.save("last", 5, checkpoint)
+        assert kept.step("last") == 5
+
+
+@pytest.mark.parametrize("damage", ["cut", "text", "missing"])
+def test_a_damaged_checkpoint(saved, damage):
+    for path in [path for path in saved.rglob("*") if path.is_file()]:
+        if damage == "cut":
+            path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+        elif damage == "text":
+            path.write_bytes(b"text")
+        else:
+            path.unlink()
+    with checkpoints.Checkpoints(saved) as kept, pytest.raises(checkpoints.UnreadableCheckpoint) as error:
+        kept.restore("last", {"w": np.zeros(2000)})
+    said = str(error.value)
+    assert said.startswith(f"{saved}/last/4: this checkpoint is damaged") and len(said.splitlines()) == 1
+
+
+def test_what_a_killed_save_left_is_removed_by_the_one_that_trains_alone(saved):
+    left = saved / "last" / "9.orbax-checkpoint-tmp"
+    left.mkdir()
+    with checkpoints.Checkpoints(saved) as kept:  # as an evaluation would, while a training saves
+        assert kept.step("last") == 4 and left.exists()
+    with checkpoints.Checkpoints(saved, clean=True) as kept:
+        assert kept.step("last") == 4
+        kept.save("last", 5, {"w": np.zeros(3)})  # which waits until that is done
+    assert not left.exists()
+
+
+def test_a_pipe_in_place_of_a_file_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "config.json")
+    with pytest.raises(DamagedFile, match="config.json: it is damaged .it is no regular file"):
+        run_dir.load_config(tmp_path)
+    os.mkfifo(tmp_path / lock.NAME)
+    with pytest.raises(OSError, match="lock: this is no regular file; remove it"), lock.hold(tmp_path, "trained"):
+        pass
+
+
+HOLD = """if True:
+    import sys
+    from pathlib import Path
+    from cxrjax.runtime import lock
+    with lock.hold(Path(sys.argv[1]), "trained"):
+        print("held", flush=True)
+        sys.stdin.read()
+"""
+
+
+def test_a_run_is_trained_by_one_process_at_a_time(tmp_path):
+    command = [sys.executable, "-c", HOLD, str(tmp_path)]
+    with subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as holder:
+        assert holder.stdout.readline() == b"held\n"
+        with pytest.raises(
+            lock.Locked, match=rf"^{tmp_path}: .* trained by another process \({holder.pid} on .*, since"
+        ):
+            trainer.train(config(tmp_path), tmp_path)
+        holder.kill()
+    with lock.hold(tmp_path, "trained"):  # a process that was killed leaves no lock
+        assert json.loads((tmp_path / lock.NAME).read_text())["process"] == os.getpid()
+        (tmp_path / lock.NAME).write_text("[")
+        with pytest.raises(lock.Locked, match="which one is not known"), lock.hold(tmp_path, "trained"):
+            pass
+
+
+def test_a_file_system_without_locks_is_a_line(tmp_path, monkeypatch, capsys):
+    def refuse(descriptor, operation):
+        raise OSError(37, "No locks available")
+
+    monkeypatch.setattr(lock.fcntl, "flock", refuse)
+    with lock.hold(tmp_path, "trained"):
+        pass
+    assert capsys.readouterr().err.startswith(f"cxrjax: {tmp_path}: the file system has no locks (No locks available)")
+
+
+def config(directory: Path, **training):
+    settings = base.get_config()
+    settings.task = "segment"
+    settings.data.directory = str(directory / "none")
+    settings.training.update(training)
+    return settings
+
+
+@pytest.mark.parametrize("content", ['{"architectures": ["BertModel"]}', "{"])
+def test_a_folder_of_another_program_is_not_cleared(tmp_path, content):
+    """Such as a model of the Hugging Face hub, which has a config.json too."""
+    (tmp_path / "config.json").write_text(content)
+    (tmp_path / "lungs").mkdir()
+    (tmp_path / "lungs" / "mine.png").write_text("")
+    with pytest.raises((run_dir.UnfitRun, DamagedFile), match=r"config\.json: .*; name another --workdir"):
+        trainer.train(config(tmp_path), tmp_path)
+    assert (tmp_path / "config.json").read_text() == content and (tmp_path / "lungs" / "mine.png").exists()
+
+
+def test_a_folder_that_is_called_segmenter_is_not_replaced(tmp_path):
+    other = tmp_path / "other"
+    (other / "checkpoints" / "best" / "3").mkdir(parents=True)
+    settings = config(tmp_path)
+    run_dir.start(other, settings)
+    mine = tmp_path / "project" / "segmenter" / "code.py"
+    mine.parent.mkdir(parents=True)
+    mine.write_text("mine")
+    settings.task = "classify"
+    settings.segmenter.workdir = str(other)
+    with pytest.raises(run_dir.UnfitRun, match="segmenter: this folder is not of a run; name another --workdir"):
+        trainer.train(settings, tmp_path / "project")
+    assert mine.read_text() == "mine"
+
+
+def test_a_first_try_that_fails_owns_nothing(tmp_path):
+    run = tmp_path / "run"
+    for epochs in (3, 4):  # its data are not there
+        with pytest.raises(MissingData):
+            trainer.train(config(tmp_path, epochs=epochs), run)
+        assert run_dir.load_config(run).training.epochs == epochs
+    (run / "notes.txt").write_text("mine")
+    with pytest.raises(MissingData):
+        trainer.train(config(tmp_path, epochs=5), run)
+    assert run_dir.load_config(run).training.epochs == 5 and (run / "notes.txt").exists()
+    (run / "checkpoints" / "last" / "7").mkdir(parents=True)
+    with pytest.raises(run_dir.UnfitRun, match=r"training\.epochs=5, and is now given 6; .* or remove .*run$"):
+        trainer.train(config(tmp_path, epochs=6), run)
+    (run / "checkpoints" / "best" / "7").mkdir(parents=True)
+    with pytest.raises(run_dir.UnfitRun, match=r"--mode=export --output=WEIGHTS\.safetensors.*--config\.init=WEIGHTS"):
+        trainer.train(config(tmp_path, epochs=6), run)

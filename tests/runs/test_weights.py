@@ -1,0 +1,233 @@
+"""What is exported and imported again predicts the same; weights that do not fit are reported whole."""
+
+import json
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import safetensors.numpy
+
+from configs import base
+from cxrjax.models import from_config
+from cxrjax.pretrained import state_dict
+from cxrjax.pretrained.formats import read_metadata, read_weights
+from cxrjax.runs import run_dir, weights
+from cxrjax.runs.checkpoints import Checkpoints
+from cxrjax.training import trainer
+from cxrjax.training.task import Task
+
+CLASSES = ("normal", "bacterial", "viral")
+
+
+def segment_config():
+    config = base.get_config()
+    config.task = "segment"
+    config.segmenter.architecture, config.segmenter.size = "fc_densenet29", 32
+    return config
+
+
+def classify_config(segmenter):
+    config = base.get_config()
+    config.task = "classify"
+    config.segmenter.workdir = str(segmenter)
+    config.classifier.architecture = "resnet6"
+    config.classifier.classes, config.classifier.channels, config.patches.size = CLASSES, 1, 32
+    return config
+
+
+def draw(network, seed):
+    """Weights in which no two are alike, running statistics too."""
+    shapes = from_config.blank(network)
+    rng = np.random.default_rng(seed)
+    return jax.tree.map(lambda leaf: jnp.asarray(rng.uniform(0.1, 0.9, leaf.shape), jnp.float32), shapes)
+
+
+def keep(workdir, config, network, seed):
+    """A run directory as training leaves it."""
+    variables = draw(network, seed)
+    if config.task == "classify":
+        run_dir.adopt_segmenter(workdir, config)
+    run_dir.start(workdir, config)
+    with Checkpoints(workdir / "checkpoints") as checkpoints:
+        checkpoints.save("best", 7, variables)
+    return variables
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """The runs of a segmenter and of a classifier, and what was exported of each."""
+    folder = tmp_path_factory.mktemp("trained")
+    segment = segment_config()
+    keep(folder / "segment", segment, from_config.segmenter(segment), seed=0)
+    classify = classify_config(folder / "segment")
+    keep(folder / "classify", classify, from_config.classifier(classify), seed=1)
+    for name in ("segment", "classify"):
+        weights.export_run(folder / name, folder / f"{name}.safetensors")
+        written = (folder / f"{name}.safetensors").read_bytes()
+        with pytest.raises(FileExistsError, match=rf"{name}.safetensors: there is something here already"):
+            weights.export_run(folder / name, folder / f"{name}.safetensors")
+        assert (folder / f"{name}.safetensors").read_bytes() == written
+    return folder
+
+
+def equal(one, other):
+    assert jax.tree.structure(one) == jax.tree.structure(other)
+    for a, b in zip(jax.tree.leaves(one), jax.tree.leaves(other), strict=True):
+        np.testing.assert_array_equal(np.asarray(a), np.asarray(b))
+
+
+def test_an_imported_run_predicts_what_the_exported_one_does(trained, tmp_path):
+    configs = {"segment": segment_config(), "classify": classify_config(trained / "segment")}
+    for name, config in configs.items():
+        weights.import_run(config, str(trained / f"{name}.safetensors"), tmp_path / name)
+        imported = run_dir.load_networks(tmp_path / name, run_dir.load_config(tmp_path / name))
+        equal(imported, run_dir.load_networks(trained / name, run_dir.load_config(trained / name)))
+    assert (tmp_path / "classify" / "segmenter" / "checkpoints" / "best").is_dir()
+    assert run_dir.load_config(tmp_path / "segment").init == str(trained / "segment.safetensors")
+
+
+def test_a_segmenter_is_named_where_findings_need_lungs_and_saw_the_same_radiographs(trained, tmp_path):
+    for mode, masked in [("local", False), ("global", True)]:
+        config = classify_config("")
+        config.patches.mode, config.patches.masked = mode, masked
+        with pytest.raises(run_dir.UnfitRun, match="segmenter.workdir is empty"):
+            run_dir.adopt_segmenter(tmp_path / "run", config)
+    for key, other in [("gamma", 1.0), ("equalise", False), ("borders", "bottom")]:
+        config = classify_config(trained / "segment")
+        config.image[key] = other
+        with pytest.raises(run_dir.UnfitRun, match=rf"segment: .* image\.{key}=.*, not {other}"):
+            run_dir.adopt_segmenter(tmp_path / key, config)
+        assert not (tmp_path / key / "segmenter").exists()
+
+
+def test_a_run_that_never_began_leaves_no_segmenter_to_the_next(trained, tmp_path):
+    run_dir.adopt_segmenter(tmp_path, classify_config(trained / "segment"))  # and killed there
+    other = segment_config()
+    other.image.gamma = 1.0
+    keep(tmp_path / "other", other, from_config.segmenter(other), seed=2)
+    config = classify_config(tmp_path / "other")
+    config.image.gamma = 1.0
+    run_dir.adopt_segmenter(tmp_path, config)
+    assert run_dir.load_config(tmp_path / "segmenter").image.gamma == 1.0
+
+
+def test_an_exported_file_has_the_names_and_layouts_of_pytorch_and_says_what_it_is(trained):
+    state, known = read_weights(trained / "classify.safetensors"), read_metadata(trained / "classify.safetensors")
+    config = run_dir.load_config(trained / "classify")
+    variables = run_dir.load_networks(trained / "classify", config)["classifier"]
+    assert state["conv1.weight"].shape == (64, 1, 7, 7) and state["fc.weight"].shape == (len(CLASSES), 128)
+    linear = [leaf for leaf in jax.tree.leaves(variables["params"]) if leaf.shape == (128, len(CLASSES))]
+    np.testing.assert_array_equal(state["fc.weight"], np.asarray(linear[0]).T)
+    assert known["architecture"] == "resnet6" and json.loads(known["classes"]) == list(CLASSES)
+
+
+def change(trained, path, **changes):
+    """The exported classifier with weights left out (None), added or replaced; without what the file says of itself."""
+    state = read_weights(trained / "classify.safetensors") | changes
+    safetensors.numpy.save_file({name: value for name, value in state.items() if value is not None}, path)
+    return str(path)
+
+
+def test_weights_that_do_not_fit_are_reported_whole_and_leave_no_run(trained, tmp_path):
+    wrong = {
+        "bn1.bias": None,
+        "bn1.weight": np.zeros(3, "f4"),
+        "extra.a": np.zeros(1, "f4"),
+        "extra.b": np.ones(1, "f4"),
+    }
+    source = change(trained, tmp_path / "w.safetensors", **wrong)
+    with pytest.raises(state_dict.UnfitWeights) as error:
+        weights.import_run(classify_config(trained / "segment"), source, tmp_path / "run")
+    said = str(error.value)
+    assert (
+        "missing (1): bn1.bias" in said and "unexpected (2): extra.a, extra.b" in said and "misshapen (1): bn1" in said
+    )
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_run_that_has_a_network_is_not_written_over(trained, tmp_path):
+    source = str(trained / "segment.safetensors")
+    with pytest.raises(run_dir.UnfitRun, match="segment: was begun with init=''"):
+        weights.import_run(segment_config(), source, trained / "segment")
+    weights.import_run(segment_config(), source, tmp_path / "run")
+    with pytest.raises(run_dir.UnfitRun, match="run: there is a trained network here already"):
+        weights.import_run(segment_config(), source, tmp_path / "run")
+
+
+def test_classes_in_another_order_are_other_classes(trained, tmp_path):
+    config = classify_config(trained / "segment")
+    config.classifier.classes = CLASSES[::-1]
+    with pytest.raises(
+        state_dict.UnfitWeights, match="its classes are normal, bacterial, viral, and those of the config"
+    ):
+        weights.import_run(config, str(trained / "classify.safetensors"), tmp_path / "run")
+
+
+def start(config, source, choice="auto"):
+    config.init, config.init_head = source, choice
+    return weights.load(config, jax.random.key(5))
+
+
+def split(variables, heads):
+    """Parameters of the body, and those of the head: the leaves with as many outputs as there are classes."""
+    leaves = jax.tree.leaves(variables["params"])
+    return [x for x in leaves if x.shape[-1] != heads], [x for x in leaves if x.shape[-1] == heads]
+
+
+def test_a_training_starts_from_weights_and_a_head_that_fits(trained, tmp_path):
+    plain = change(trained, tmp_path / "w.safetensors")
+    kept = start(classify_config(trained / "segment"), plain)
+    theirs = run_dir.load_networks(trained / "classify", run_dir.load_config(trained / "classify"))["classifier"]
+    equal(kept, theirs)
+    more = classify_config(trained / "segment")
+    more.classifier.classes = (*CLASSES, "covid19")
+    renamed = classify_config(trained / "segment")
+    renamed.classifier.classes = CLASSES[::-1]
+    cases = [
+        (start(classify_config(trained / "segment"), plain, "fresh"), 3),
+        (start(more, plain), 4),
+        (start(renamed, str(trained / "classify.safetensors")), 3),  # the file says what its classes are
+    ]
+    for begun, count in cases:
+        body, head = split(begun, count)
+        equal(body, split(theirs, 3)[0])
+        equal(begun["batch_stats"], theirs["batch_stats"])
+        assert all(not np.array_equal(a, b) for a, b in zip(head, split(theirs, 3)[1], strict=True))
+    with pytest.raises(state_dict.UnfitWeights, match="misshapen"):
+        start(more, plain, "keep")
+    with pytest.raises(ValueError, match="no config.init_head called 'old'"):
+        start(more, plain, "old")
+
+
+def test_grey_reads_what_colour_read_of_three_equal_channels(trained, tmp_path):
+    grey = read_weights(trained / "classify.safetensors")["conv1.weight"]
+    shares = np.array([0.5, 0.25, 0.25], np.float32).reshape(1, 3, 1, 1)  # exact in binary
+    begun = start(
+        classify_config(trained / "segment"), change(trained, tmp_path / "w", **{"conv1.weight": grey * shares})
+    )
+    theirs = run_dir.load_networks(trained / "classify", run_dir.load_config(trained / "classify"))["classifier"]
+    equal(begun, theirs)
+
+
+def test_the_training_loop_begins_there_and_a_resumed_one_does_not_read_it_again(tmp_path, monkeypatch):
+    """At a rate of zero, what is kept is what the training began with."""
+    task = Task(
+        data={},
+        groups=np.zeros(2, np.int32),
+        init=lambda key: {"params": {"w": jnp.zeros(3)}, "batch_stats": {}},
+        loss=lambda params, batch_stats, *_: (params["w"].sum(), batch_stats),
+        validate=lambda variables: {"jaccard": float(variables["params"]["w"].sum())},
+    )
+    published, read = {"params": {"w": jnp.array([1.0, 2.0, 4.0])}, "batch_stats": {}}, []
+    monkeypatch.setattr(trainer, "build_task", lambda *_: task)
+    monkeypatch.setattr(weights, "load", lambda config, key: read.append(config.init) or published)
+    config = segment_config()
+    config.init = "published.pth"
+    config.training.epochs, config.training.learning_rate, config.training.metric = 2, 0.0, "jaccard"
+    assert trainer.train(config, tmp_path)["val/jaccard"] == 7.0
+    trainer.train(config, tmp_path)
+    assert read == ["published.pth"]
+    with Checkpoints(tmp_path / "checkpoints") as checkpoints:
+        kept = checkpoints.restore("best", {"params": {"w": np.zeros(3, np.float32)}, "batch_stats": {}})
+    np.testing.assert_array_equal(kept["params"]["w"], [1, 2, 4])

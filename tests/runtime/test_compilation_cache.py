@@ -1,0 +1,251 @@
+"""What is traced once is not traced again, by a program to which all is the same; and else it is."""
+
+import os
+import pwd
+import re
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from cxrjax.runtime import atomic_files, cache, compilation_cache
+
+
+@compilation_cache.register
+class Pair(NamedTuple):
+    """What the program of these tests gives."""
+
+    scaled: jax.Array
+    sums: dict[str, jax.Array]
+
+
+class Unknown(NamedTuple):
+    """Not registered."""
+
+    doubled: jax.Array
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    monkeypatch.setattr(compilation_cache, "_traced", compilation_cache.Traced(tmp_path, compilation_cache.sum_code()))
+    return tmp_path
+
+
+@pytest.fixture
+def cache_set_back(monkeypatch):
+    """Let a test change where programs are kept."""
+    monkeypatch.setattr(compilation_cache, "_traced", None)
+    before = jax.config.jax_compilation_cache_dir
+    yield
+    compilation_cache.keep("")
+    jax.config.update("jax_compilation_cache_dir", before)
+
+
+class Start:
+    """A program as a new start of the process has it; and how often it was traced since."""
+
+    def __init__(self, made_of="made of this"):
+        self.traces = 0
+        self.run = compilation_cache.Recalled(jax.jit(self._run), made_of)
+
+    def _run(self, factor, given):
+        self.traces += 1
+        return Pair(factor * jnp.sin(given["x"]), {"sum": given["x"].sum()})
+
+    def give(self, count=5):
+        return self.run(jnp.float32(3), {"x": jnp.linspace(0, 1, count)})
+
+
+def test_a_later_start_does_not_trace_and_gives_the_same(folder):
+    first, second = Start(), Start()
+    given, again, later = first.give(), first.give(), second.give()
+    assert (first.traces, second.traces) == (1, 0) and isinstance(later, Pair)
+    np.testing.assert_allclose(given.scaled, 3 * np.sin(np.linspace(0, 1, 5)), rtol=1e-6)
+    assert given.sums["sum"] == pytest.approx(2.5)
+    for other in (again, later):
+        jax.tree.map(np.testing.assert_array_equal, other, given)
+    assert len([*folder.iterdir()]) == 1
+
+
+@pytest.fixture
+def precise():
+    """A function that has products be made in another precision, until the test is over."""
+    yield lambda: jax.config.update("jax_default_matmul_precision", "highest")
+    jax.config.update("jax_default_matmul_precision", None)
+
+
+@pytest.mark.parametrize("what", ["made of", "form", "code", "setting", "version"])
+def test_what_is_not_the_same_is_traced(folder, monkeypatch, precise, what):
+    Start().give()
+    if what == "code":
+        code = "other"
+        monkeypatch.setattr(compilation_cache, "sum_code", lambda: code)
+        monkeypatch.setattr(compilation_cache, "_traced", compilation_cache.Traced(folder, code))
+    if what == "version":
+        monkeypatch.setattr(jax, "__version__", "0.0.0")
+    if what == "setting":
+        precise()
+    later = Start("made of that" if what == "made of" else "made of this")
+    assert len(later.give(6 if what == "form" else 5).scaled) == (6 if what == "form" else 5)
+    assert later.traces == 1 and len([*folder.iterdir()]) == 2
+
+
+@pytest.mark.parametrize(
+    "damage", [lambda data: data[:-1], lambda data: b"", lambda data: data[:-1] + bytes([data[-1] ^ 1])]
+)
+def test_what_is_damaged_is_traced_and_kept_anew(folder, damage):
+    given = Start().give()
+    (file,) = folder.iterdir()
+    data = file.read_bytes()
+    file.write_bytes(damage(data))
+    later = Start()
+    jax.tree.map(np.testing.assert_array_equal, later.give(), given)
+    assert later.traces == 1
+    last = Start()
+    jax.tree.map(np.testing.assert_array_equal, last.give(), given)
+    assert last.traces == 0
+
+
+def test_what_was_traced_from_code_that_has_changed_since_is_not_kept(folder, monkeypatch):
+    monkeypatch.setattr(compilation_cache, "_traced", compilation_cache.Traced(folder, "that of the start"))
+    assert Start().give().sums["sum"] == pytest.approx(2.5) and not [*folder.iterdir()]
+
+
+def test_the_checksum_of_code_knows_every_file_and_its_name(tmp_path):
+    (tmp_path / "inside").mkdir()
+    (tmp_path / "a.py").write_text("x = 1")
+    (tmp_path / "inside" / "b.py").write_text("y = 2")
+    sums = [compilation_cache.sum_code(tmp_path)]
+    for change in (
+        lambda: (tmp_path / "inside" / "b.py").write_text("y = 3"),
+        lambda: (tmp_path / "a.py").rename(tmp_path / "c.py"),
+        lambda: (tmp_path / "d.py").write_text(""),
+    ):
+        change()
+        sums.append(compilation_cache.sum_code(tmp_path))
+    (tmp_path / "notes.txt").write_text("no code")
+    assert len(set(sums)) == 4 and compilation_cache.sum_code(tmp_path) == sums[-1]
+
+
+def test_another_process_recalls_it_from_a_folder_that_was_moved(tmp_path):
+    code = """if True:
+        import sys, jax
+        from cxrjax import programs
+        programs.keep(sys.argv[1])
+        traces = []
+        def double(x):
+            traces.append(x)
+            return 2 * x
+        print(programs.Recalled(jax.jit(double), "doubles")(jax.numpy.float32(4)), len(traces))
+    """
+    said = []
+    for name in ("first", "second"):
+        if said:
+            (tmp_path / "first").rename(tmp_path / "second")
+        command = [sys.executable, "-c", code, str(tmp_path / name)]
+        found = subprocess.run(command, cwd=Path(__file__).parents[2], capture_output=True, text=True, check=True)
+        said.append(found.stdout.strip())
+    assert said == ["8.0 1", "8.0 0"]
+
+
+def test_what_cannot_be_written_down_or_kept_runs_all_the_same(folder, monkeypatch):
+    def ask(x):
+        return jax.pure_callback(lambda x: np.asarray(2 * x), x, x)
+
+    assert compilation_cache.Recalled(jax.jit(ask), "asks")(jnp.float32(4)) == 8 and not [*folder.iterdir()]
+    other = compilation_cache.Recalled(jax.jit(lambda x: Unknown(2 * x)), "gives what is not registered")
+    assert other(jnp.float32(4)).doubled == 8 and not [*folder.iterdir()]
+
+    def write(path, data, private):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(atomic_files, "write", write)
+    assert Start().give().sums["sum"] == pytest.approx(2.5) and not [*folder.iterdir()]
+
+
+def test_settings_that_change_on_the_way_are_seen(folder, precise):
+    start = Start()
+    start.give()
+    precise()
+    start.give()
+    assert start.traces == 2
+
+
+def test_a_fault_of_the_program_is_told_as_without(folder):
+    def fail(x):
+        raise ValueError("no such rule")
+
+    with pytest.raises(ValueError, match="no such rule"):
+        compilation_cache.Recalled(jax.jit(fail), "fails")(jnp.zeros(1))
+
+
+def test_nothing_is_kept_where_nothing_is_to_be(monkeypatch):
+    monkeypatch.setattr(compilation_cache, "_traced", None)
+    start = Start()
+    start.give()
+    start.give()
+    assert start.traces == 1
+
+
+def test_the_folder_and_what_is_traced_are_the_users_alone(tmp_path, cache_set_back):
+    """Whatever the umask is: entries are machine code, so whoever can write them runs code as the user."""
+    former = os.umask(0)
+    try:
+        compilation_cache.keep(str(tmp_path / "new" / "kept"))
+        Start().give()
+    finally:
+        os.umask(former)
+    folder = tmp_path / "new" / "kept"
+    (traced,) = (folder / "traced").iterdir()
+    assert [path.stat().st_mode & 0o777 for path in (folder, folder / "traced", traced)] == [0o700, 0o700, 0o600]
+    traced.chmod(0o666)
+    later = Start()
+    later.give()
+    assert later.traces == 1 and traced.stat().st_mode & 0o777 == 0o600  # not read, and replaced
+
+
+@pytest.mark.parametrize("path", [".", "traced", "other", "traced/other"])
+@pytest.mark.parametrize("fault", ["owner", "mode"])
+def test_a_folder_that_others_may_change_is_not_used(tmp_path, monkeypatch, cache_set_back, path, fault):
+    folder = tmp_path / "kept"
+    (folder / "traced").mkdir(parents=True, mode=0o755)
+    for file in ("other", "traced/other"):
+        (folder / file).write_bytes(b"")
+    if fault == "mode":
+        (folder / path).chmod(0o777)
+    else:
+        strange = (folder / path).stat().st_ino
+        monkeypatch.setattr(cache, "_is_ours", lambda found: found.st_ino != strange)
+    with pytest.raises(cache.UnsafeFolder) as error:
+        compilation_cache.keep(str(folder))
+    assert re.fullmatch(
+        rf"{folder / path} (belongs to another user|may be written by other users)", error.value.strerror
+    )
+    assert compilation_cache._traced is None and jax.config.jax_compilation_cache_dir is None
+
+
+@pytest.mark.parametrize("home", [None, "", "~"])
+def test_without_a_home_the_cache_is_in_the_temporary_folder(tmp_path, monkeypatch, home):
+    """As in containers whose user has a number and no name."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("XDG_CACHE_HOME", "JAX_COMPILATION_CACHE_DIR", "HOME"):
+        monkeypatch.delenv(name, raising=False)
+    if home is not None:
+        monkeypatch.setenv("HOME", home)
+    monkeypatch.setattr(cache.pwd, "getpwuid", {}.__getitem__)  # as it is for such a user
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "tmp"))
+    assert compilation_cache.name_folder(None) == str(tmp_path / "tmp" / f"cxrjax-{os.geteuid()}")
+    monkeypatch.setenv("XDG_CACHE_HOME", "relative")
+    assert compilation_cache.name_folder(None).startswith(str(tmp_path / "tmp"))
+    assert [*tmp_path.iterdir()] == []
+
+
+def test_an_empty_home_is_looked_up_in_the_list_of_users(monkeypatch):
+    monkeypatch.setenv("HOME", "")
+    assert cache.find_home() == Path(pwd.getpwuid(os.geteuid()).pw_dir)

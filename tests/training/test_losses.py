@@ -1,0 +1,88 @@
+"""Losses by hand."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from sklearn.utils.class_weight import compute_class_weight
+
+from cxrjax.data import batch
+from cxrjax.training import losses
+
+
+def test_structures_known():
+    probabilities = jnp.log(jnp.array([[[[0.5, 0.1, 0.2, 0.2], [0.1, 0.1, 0.7, 0.1]]]]))  # two pixels
+    masks = np.array([[[0, 2]]])
+    expected = -(0.5 * np.log(0.5) + 1.0 * np.log(0.7)) / 1.5
+    value = losses.segmentation_loss(probabilities, masks, np.array([batch.STRUCTURES_KNOWN]), 0.5)
+    assert value == pytest.approx(expected, rel=1e-6)
+
+
+def test_lungs_known_sums_what_the_pixel_may_be():
+    probabilities = jnp.log(jnp.array([[[[0.5, 0.1, 0.2, 0.2], [0.1, 0.1, 0.6, 0.2]]]]))
+    masks = np.array([[[0, 1]]])
+    expected = -(0.5 * np.log(0.6) + 1.0 * np.log(0.8)) / 1.5
+    value = losses.segmentation_loss(probabilities, masks, np.array([batch.LUNGS_KNOWN]), 0.5)
+    assert value == pytest.approx(expected, rel=1e-6)
+
+
+LOGITS, LABELS = jnp.log(jnp.array([[0.25, 0.75], [0.9, 0.1], [0.5, 0.5]])), jnp.array([1, 0, 0])
+RIGHT = np.array([0.75, 0.9, 0.5])  # the probability of each truth
+
+
+def test_cross_entropy():
+    assert losses.cross_entropy(LOGITS, LABELS, jnp.ones(2)) == pytest.approx(-np.log(RIGHT).mean(), rel=1e-6)
+
+
+def test_classes_weigh_as_told():
+    expected = -(3 * np.log(0.75) + np.log(0.9) + np.log(0.5)) / (3 + 1 + 1)  # torch.nn.CrossEntropyLoss(weight=[1, 3])
+    assert losses.cross_entropy(LOGITS, LABELS, jnp.array([1.0, 3.0])) == pytest.approx(expected, rel=1e-6)
+
+
+def test_focal_loss():
+    expected = -(0.25 * (1 - RIGHT) ** 2 * np.log(RIGHT)).mean()
+    assert losses.cross_entropy(LOGITS, LABELS, jnp.ones(2), gamma=2, alpha=0.25) == pytest.approx(expected, rel=1e-5)
+
+
+def test_focal_loss_has_a_gradient_where_the_answer_is_certain():
+    differentiate = jax.jit(jax.grad(losses.cross_entropy), static_argnums=3)
+    gradient = differentiate(jnp.array([[200.0, 0.0]]), jnp.array([0]), jnp.ones(2), 0.5)
+    assert np.isfinite(gradient).all()
+
+
+def test_inverse_weights_are_scikit_learns_balanced():
+    labels = np.array([0] * 6 + [1] * 3 + [2])
+    expected = compute_class_weight("balanced", classes=np.arange(3), y=labels)
+    np.testing.assert_allclose(losses.weigh_classes(labels, 3, ("inverse",)), expected, rtol=1e-6)
+    np.testing.assert_array_equal(losses.weigh_classes(labels, 3, ()), 1)
+    np.testing.assert_array_equal(losses.weigh_classes(labels, 3, (1, 2, 4)), [1, 2, 4])
+    for wanted, said in [((1, 2), "3 numbers"), (("balanced",), "3 numbers")]:
+        with pytest.raises(ValueError, match=said):
+            losses.weigh_classes(labels, 3, wanted)
+    with pytest.raises(ValueError, match="every class"):
+        losses.weigh_classes(labels, 4, ("inverse",))
+
+
+def test_of_lungs_alone_it_is_binary_cross_entropy():
+    """Keras's and manastahir's loss: with the background weighing 1, nothing else is left of ours."""
+    logits = jax.random.normal(jax.random.key(0), (2, 4, 4, 4))
+    masks = np.random.default_rng(0).integers(0, 2, (2, 4, 4))
+    p = np.asarray(jax.nn.softmax(logits)[..., 2:].sum(-1))
+    expected = -np.where(masks, np.log(p), np.log(1 - p)).mean()
+    kinds = np.full(2, batch.LUNGS_KNOWN)
+    assert losses.segmentation_loss(jax.nn.log_softmax(logits), masks, kinds, 1.0) == pytest.approx(expected, rel=1e-5)
+
+
+def test_penalties():
+    params = {"a": jnp.array([1.0, -2.0]), "b": {"c": jnp.array([[-0.5]])}}
+    assert losses.penalty(params, 0.1, 0.0) == pytest.approx(0.1 * 3.5)
+    assert losses.penalty(params, 0.1, 0.01) == pytest.approx(0.1 * 3.5 + 0.01 * 5.25)
+    assert losses.penalty(params, 0.0, 0.0) == 0
+
+
+def test_a_penalty_of_kernels_alone_leaves_vectors_out():
+    """Keras's kernel_regularizer=l2: neither biases nor batch norms."""
+    params = {"conv": {"kernel": jnp.full((1, 1, 2, 1), 3.0), "bias": jnp.array([7.0])}, "bn": {"scale": jnp.ones(4)}}
+    assert losses.penalty(params, 0.0, 0.01, l2_vectors=False) == pytest.approx(0.01 * (9 + 9))
+    assert losses.penalty(params, 0.0, 0.01) == pytest.approx(0.01 * (9 + 9 + 49 + 4))
+    assert losses.penalty(params, 0.1, 0.0, l2_vectors=False) == pytest.approx(0.1 * (6 + 7 + 4))
