@@ -19,7 +19,7 @@ import cv2
 import numpy as np
 
 from cxrjax.data import dataset, preprocessing
-from cxrjax.inference.predictor import Examiner
+from cxrjax.inference.predictor import Predictor
 from cxrjax.io import radiograph
 from cxrjax.io.borders import METHODS
 from cxrjax.io.crop import restore
@@ -124,7 +124,7 @@ def read(directory: str, split: str, count: int) -> Iterator[tuple[Radiograph, s
         yield radiograph.decode(stored["image"], stored["path"]), stored["label"]
 
 
-def measure(examiner: Examiner, cases: list[tuple[Radiograph, str]], method: str) -> dict[str, dict[str, Any]]:
+def measure(examiner: Predictor, cases: list[tuple[Radiograph, str]], method: str) -> dict[str, dict[str, Any]]:
     """Measure every border; see the table."""
     image_config = examiner.config.image
     rows: dict[str, dict[str, Any]] = {}
@@ -136,7 +136,7 @@ def measure(examiner: Examiner, cases: list[tuple[Radiograph, str]], method: str
             planted = plant(original.pixels.max() - original.pixels if original.inverted else original.pixels)
             picture = Radiograph(planted.pixels, original.path, "png")
             borders = preprocessing.find_borders(picture, method)
-            image = preprocessing.standardise(
+            image = preprocessing.standardize(
                 picture, size=image_config.size, gamma=image_config.gamma, equalise=image_config.equalise,
                 borders=borders,
             )  # fmt: skip
@@ -174,7 +174,7 @@ def main() -> None:
     parser.add_argument("--borders", choices=METHODS, help="how they are found (default: as the run does)")
     parser.add_argument("--json", type=Path, help="write the figures there, too")
     options = parser.parse_args()
-    examiner = Examiner(options.run)
+    examiner = Predictor(options.run)
     cases = list(read(options.data or examiner.config.data.directory, options.split, options.count))
     rows = measure(examiner, cases, options.borders or examiner.config.image.borders)
     print_table(rows, len(cases))

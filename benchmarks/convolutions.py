@@ -39,7 +39,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--json", type=Path, help="file to write the milliseconds to")
     given = parser.parse_args()
-    malloc.keep_memory()
+    malloc.tune_malloc()
     names, rows, measured = (*_forms(3, 1), "chosen"), [], []
     for size in SIZES:
         for what in ("forwards", "with gradients"):
@@ -54,10 +54,10 @@ def main() -> None:
 
 def _forms(kernel: int, stride: int) -> dict[str, Callable[..., Array]]:
     """The forms that a kernel of this size can be computed by."""
-    forms = {"library": conv2d.by_library, "columns": conv2d.by_columns}
+    forms = {"library": conv2d.conv_xla, "columns": conv2d.conv_im2col}
     if stride == 1:
-        forms |= {"tiles": conv2d.by_tiles} if kernel == 3 else {}
-        forms |= {"taps": conv2d.by_taps}
+        forms |= {"tiles": conv2d.conv_winograd} if kernel == 3 else {}
+        forms |= {"taps": conv2d.conv_tap_matmul}
     return forms
 
 
@@ -77,7 +77,7 @@ def _measure(size: tuple[int, ...], what: str) -> tuple[dict[str, float], float]
         compiled = jax.jit(run).lower(x, weights).compile()
         return lambda: jax.block_until_ready(compiled(x, weights))
 
-    forms = _forms(kernel, stride) | {"chosen": conv2d.convolve}
+    forms = _forms(kernel, stride) | {"chosen": conv2d.conv2d}
     programs = {name: program(form) for name, form in forms.items()}
     results = {name: jax.tree.leaves(run()) for name, run in programs.items()}
     seconds = {name: [] for name in programs}

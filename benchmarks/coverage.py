@@ -73,8 +73,8 @@ def measure(case: Case, weights: NDArray) -> dict[str, Any]:
     )
     probabilities = case.networks[0]
     found = probabilities.argmax(1)
-    calibrated = calibration.prepare(probabilities, case.truth, found)(weights)
-    kept = selective.measure(selective.keep(found == case.truth, probabilities.max(1), weights))
+    calibrated = calibration.prepare_calibration(probabilities, case.truth, found)(weights)
+    kept = selective.measure(selective.by_certainty(found == case.truth, probabilities.max(1), weights))
     macro = {f"macro {score}": first["macro"][score] for score in classification.SCORES}
     each = {
         f"{score}, class of {name}": of[score]
@@ -98,8 +98,8 @@ def measure(case: Case, weights: NDArray) -> dict[str, Any]:
         "log loss": calibrated["log_loss"],
         "accuracy, half referred": kept["accuracy"]["0.5"],
         "area of referral": kept["area"],
-        "Dice": confidence.Mean(weights @ case.dice / weights.sum(1), weights.sum(1)),
-        "Dice, one in ten failed": confidence.Mean(weights @ case.failed / weights.sum(1), weights.sum(1)),
+        "Dice": confidence.MeanEstimate(weights @ case.dice / weights.sum(1), weights.sum(1)),
+        "Dice, one in ten failed": confidence.MeanEstimate(weights @ case.failed / weights.sum(1), weights.sum(1)),
     }
 
 
@@ -111,7 +111,7 @@ def simulate(count: int, skill: float, clustered: bool, repetitions: int, truth:
         case = make_up(rng, count, skill, clustered)
         tree = bootstrap.bootstrap(lambda weights, case=case: measure(case, weights), case.patients, RESAMPLES)
         everyone_there = len(set(case.truth.tolist())) == len(PREVALENCES)
-        for name, score in confidence.describe(tree, case.patients).items():
+        for name, score in confidence.summarize(tree, case.patients).items():
             if name == "n" or score["value"] is None or ("macro" in name and not everyone_there):
                 continue
             low, high = score["interval"] or (np.nan, np.nan)
@@ -134,7 +134,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     for name, skill in SKILLS.items():
         if asked.skill not in (None, name):
             continue
-        truth = confidence.point(measure(make_up(np.random.default_rng(0), MANY, skill, False), np.ones((1, MANY))))
+        truth = confidence.point_estimates(
+            measure(make_up(np.random.default_rng(0), MANY, skill, False), np.ones((1, MANY)))
+        )
         results = [
             simulate(count, skill, clustered, round(repetitions * SIZES[count]), truth) for count, clustered in columns
         ]

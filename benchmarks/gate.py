@@ -26,7 +26,7 @@ from sklearn.datasets import load_sample_images
 from cxrjax import plotting
 from cxrjax.data import dataset, preprocessing
 from cxrjax.inference import pipeline
-from cxrjax.inference.predictor import Examiner
+from cxrjax.inference.predictor import Predictor
 from cxrjax.io import files, radiograph
 from cxrjax.metrics import bootstrap, proportions
 
@@ -145,19 +145,19 @@ def scale(picture: np.ndarray) -> Picture:
 
 
 def judge(
-    examiner: Examiner, case: str, pictures: Sequence[Picture]
-) -> tuple[list[Picture | None], list[pipeline.Diagnosis | None], list[str]]:
+    examiner: Predictor, case: str, pictures: Sequence[Picture]
+) -> tuple[list[Picture | None], list[pipeline.Prediction | None], list[str]]:
     """Standardised pictures, what is found in them and why they are flagged; None of what is refused unseen."""
     images: list[Picture | None] = []
     reasons = [""] * len(pictures)
     for i, picture in enumerate(pictures):
         scan = radiograph.Radiograph(np.ascontiguousarray(picture), case, "png")
         try:
-            images.append(preprocessing.standardise(scan, **examiner.config.image))
+            images.append(preprocessing.standardize(scan, **examiner.config.image))
         except ValueError as error:
             images.append(None)
             reasons[i] = str(error)
-    results: list[pipeline.Diagnosis | None] = [None] * len(pictures)
+    results: list[pipeline.Prediction | None] = [None] * len(pictures)
     seen = [i for i, image in enumerate(images) if image is not None]
     if seen:
         found = examiner.examine(np.stack([images[i] for i in seen]))
@@ -175,11 +175,11 @@ def main() -> None:
     parser.add_argument("--sheet", help="draw some of each case there")
     parser.add_argument("--json", help="write the figures there, too")
     options = parser.parse_args()
-    examiner, rng = Examiner(options.workdir), np.random.default_rng(0)
+    examiner, rng = Predictor(options.workdir), np.random.default_rng(0)
     config = examiner.config
     if not examiner.gated:
         parser.error(f"{options.workdir} has no gate; --mode=fit_gate makes one")
-    split = dataset.load_as(config, options.split)
+    split = dataset.load_split(config, options.split)
     picked = split.take(np.sort(rng.permutation(len(split))[: options.count]))
     patients = [patient or path for patient, path in zip(picked.patients, picked.paths, strict=True)]
     spoilt = spoil(picked.images, rng)
@@ -195,7 +195,7 @@ def main() -> None:
     for case, pictures in cases.items():
         images, results, reasons = judge(examiner, case, pictures)
         flagged = sum(map(bool, reasons)) / len(reasons)
-        crowding = bootstrap.crowding(origins.get(case, range(len(reasons))))
+        crowding = bootstrap.design_effect(origins.get(case, range(len(reasons))))
         low, high = proportions.wilson(flagged, len(reasons) / crowding)
         commonest = Counter(reason for joined in reasons if joined for reason in joined.split("; ")).most_common(1)
         row = {"case": case, "n": len(reasons), "flagged": flagged}

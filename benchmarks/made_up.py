@@ -46,10 +46,10 @@ def write_runs(folder: Path, **changes: Any) -> None:
         )
         state = state_dict.to_state_dict(config[name].architecture, see(find(config)))
         safetensors.numpy.save_file(state, folder / f"{name}.safetensors")
-        weights.import_run(config, str(folder / f"{name}.safetensors"), folder / name)
+        weights.import_weights(config, str(folder / f"{name}.safetensors"), folder / name)
 
 
-def see_dark_as_lung(segmenter: spec.Network) -> dict[str, Any]:
+def see_dark_as_lung(segmenter: spec.ModelSpec) -> dict[str, Any]:
     """Weights of an FC-DenseNet that takes what is darker than THRESHOLD for left lung, and the rest for background."""
     variables = draw_weights(segmenter)
     params = variables["params"]
@@ -63,7 +63,7 @@ def see_dark_as_lung(segmenter: spec.Network) -> dict[str, Any]:
     return variables
 
 
-def draw_weights(network: spec.Network) -> dict[str, Any]:
+def draw_weights(network: spec.ModelSpec) -> dict[str, Any]:
     """Random weights as `from_config.init` has them, drawn on the host: compiling that takes minutes."""
     rng = np.random.default_rng(0)
 
@@ -72,16 +72,16 @@ def draw_weights(network: spec.Network) -> dict[str, Any]:
             return rng.normal(0, np.sqrt(2 / np.prod(leaf.shape[:-1])), leaf.shape).astype(np.float32)
         return np.full_like(leaf, path[-1].key in ("scale", "var"))
 
-    return jax.tree_util.tree_map_with_path(draw, from_config.blank(network))
+    return jax.tree_util.tree_map_with_path(draw, from_config.blank_image(network))
 
 
-def draw_split(count: int, side: int) -> batch.Split:
+def draw_split(count: int, side: int) -> batch.RadiographBatch:
     """Noise as radiographs, dark enough to be lung throughout; masks of a left half, the classes in turn."""
     rng, words = np.random.default_rng(0), [""] * count
     masks = np.zeros((count, side, side), np.uint8)
     masks[:, :, : side // 2] = 2
     unknown = np.full(count, np.nan, np.float32)
-    return batch.Split(
+    return batch.RadiographBatch(
         paths=[f"{i}.png" for i in range(count)],
         patients=words,
         sources=words,

@@ -80,7 +80,7 @@ def main() -> int:
     failed = [recipe.name for recipe in chosen if options.only in recipe.name and not run(recipe, options)]
     for text in (report := format_tables(options.out)), *(f"failed: {name}" for name in failed):
         print(text)
-    atomic_files.write(options.out / "recipes.md", report.encode())
+    atomic_files.atomic_write(options.out / "recipes.md", report.encode())
     draw_curves(options.out)
     return 1 if failed else 0
 
@@ -112,7 +112,7 @@ def run(recipe: Recipe, options: argparse.Namespace) -> bool:
         if product == COST:
             spent = None if goes_on else cpu_seconds() - before  # that of a process which was stopped is not known
             cost = {"cpu_seconds": spent, "weights": count_weights(workdir)}
-            atomic_files.write(workdir / COST, json.dumps(cost).encode())
+            atomic_files.atomic_write(workdir / COST, json.dumps(cost).encode())
     return True
 
 
@@ -120,7 +120,7 @@ def count_weights(workdir: Path) -> int:
     """How many weights the network of a run has."""
     config = run_dir.load_config(workdir)
     network = from_config.segmenter(config) if config.task == "segment" else from_config.classifier(config)
-    return registry.count_parameters(from_config.blank(network))
+    return registry.count_parameters(from_config.blank_image(network))
 
 
 def cpu_seconds() -> float:
@@ -137,8 +137,8 @@ def format_tables(out: Path) -> str:
         "|---|---|---|---|---|---|",
     ]
     for recipe, scores, size, minutes in done(LUNGS, out):
-        dice = [tables.say(one["all"]["structures"]["lungs"]["dice"]) for one in scores]
-        jaccard = tables.say(scores[-1]["all"]["structures"]["lungs"]["jaccard"])
+        dice = [tables.format_estimate(one["all"]["structures"]["lungs"]["dice"]) for one in scores]
+        jaccard = tables.format_estimate(scores[-1]["all"]["structures"]["lungs"]["jaccard"])
         lines.append(f"| {recipe.name} | {size:.1f} | {minutes} | {' | '.join(dice)} | {jaccard} |")
     lines += [
         f"\n{epochs['segment']} passes over the training split at {reduced.SIDE}².\n",
@@ -147,12 +147,18 @@ def format_tables(out: Path) -> str:
     ]
     finished = list(done(FINDINGS, out))
     for recipe, scores, size, minutes in finished:
-        f1 = [tables.say(one["all"]["macro"]["f1"]) for one in scores]
-        rest = [tables.say(scores[-1]["all"]["accuracy"]), tables.say(scores[-1]["all"]["macro"]["auroc"])]
+        f1 = [tables.format_estimate(one["all"]["macro"]["f1"]) for one in scores]
+        rest = [
+            tables.format_estimate(scores[-1]["all"]["accuracy"]),
+            tables.format_estimate(scores[-1]["all"]["macro"]["auroc"]),
+        ]
         lines.append(f"| {recipe.name} | {size:.1f} | {minutes} | {' | '.join(f1 + rest)} |")
     if finished:
         alone = [one["source_alone"] for one in finished[0][1]]
-        f1, accuracy = [tables.say(one["macro"]["f1"]) for one in alone], tables.say(alone[-1]["accuracy"])
+        f1, accuracy = (
+            [tables.format_estimate(one["macro"]["f1"]) for one in alone],
+            tables.format_estimate(alone[-1]["accuracy"]),
+        )
         lines.append(f"| **the source alone, no pixel seen** | | | {' | '.join(f1)} | {accuracy} | |")
     lines.append(
         f"\n{epochs['classify']} passes over the training split; patches of {reduced.SIDE}² of radiographs of "

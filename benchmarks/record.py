@@ -78,7 +78,7 @@ def save(path: Path | None, question: str, found: Mapping[str, Any]) -> None:
     """Write what was measured, with the question and the command, as JSON; None: nowhere."""
     if path:
         record = {"question": question, "command": ["python", *sys.orig_argv[1:]]} | dict(found)
-        atomic_files.write(path, (json.dumps(record, indent=2) + "\n").encode())
+        atomic_files.atomic_write(path, (json.dumps(record, indent=2) + "\n").encode())
 
 
 def write_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

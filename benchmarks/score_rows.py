@@ -13,14 +13,14 @@ import numpy as np
 
 from cxrjax.evaluation import scoring
 from cxrjax.metrics import bootstrap, confidence, subgroups
-from cxrjax.metrics.prediction_arrays import Findings
+from cxrjax.metrics.prediction_arrays import PredictionArrays
 from cxrjax.runtime import malloc
 
 COUNT, CLASSES = 10_000, ["normal", "bacterial", "tuberculosis", "viral", "covid19"]
 
 
 def main() -> None:
-    malloc.keep_memory()
+    malloc.tune_malloc()
     cases, rows, known, patients = make_up(COUNT)
     for name, groups in (("without subgroups", {}), ("with subgroups", subgroups.partition(rows))):
         wall, cpu = time.perf_counter(), time.process_time()
@@ -28,19 +28,19 @@ def main() -> None:
         print(f"{name}: {time.perf_counter() - wall:.1f} s, {time.process_time() - cpu:.1f} s of one core")
 
 
-def run(cases: Findings, groups: Mapping, known: Mapping[str, Any], patients: Sequence[str]) -> dict[str, Any]:
+def run(cases: PredictionArrays, groups: Mapping, known: Mapping[str, Any], patients: Sequence[str]) -> dict[str, Any]:
     """What is timed: all scores with their intervals."""
-    measure = scoring.prepare(cases, groups, known, "majority")
-    return confidence.describe(bootstrap.bootstrap(measure, patients), patients)
+    measure = scoring.metric_fn(cases, groups, known, "majority")
+    return confidence.summarize(bootstrap.bootstrap(measure, patients), patients)
 
 
-def make_up(count: int) -> tuple[Findings, list[dict[str, Any]], dict[str, Any], list[str]]:
+def make_up(count: int) -> tuple[PredictionArrays, list[dict[str, Any]], dict[str, Any], list[str]]:
     """Findings, the rows of their subgroups, a calibration, and the patients, of `count` radiographs."""
     rng = np.random.default_rng(0)
     truth = rng.integers(len(CLASSES), size=count)
     odds = np.exp(rng.normal(size=(count, len(CLASSES))) + 1.5 * np.eye(len(CLASSES))[truth])
     probabilities = odds / odds.sum(1, keepdims=True)
-    cases = Findings(
+    cases = PredictionArrays(
         classes=CLASSES,
         truth=truth,
         found=probabilities.argmax(1),

@@ -103,12 +103,12 @@ def conclude(kind: Kind, rng: np.random.Generator) -> dict[str, Any]:
     counts: dict[str, Counter] = {}
     for row in train:
         counts.setdefault(row["source"], Counter())[row["label"]] += 1
-    by_source = baselines.guess(counts, [row["source"] for row in test], CLASSES)
+    by_source = baselines.source_probabilities(counts, [row["source"] for row in test], CLASSES)
     run = answer(test, kind.sees_disease * SKILL * np.eye(4)[truth] + kind.sees_source * np.log(by_source + 0.02), rng)
     is_marked = np.array([row["label"] == kind.marked for row in test])
     mark = np.outer(np.where(is_marked, 8, -8), [name == kind.marked for name in CLASSES])
     nothing = np.zeros((COUNT, 4))
-    chance = baselines.guess_blindly([row["label"] for row in train], [row["label"] for row in test], CLASSES)
+    chance = baselines.chance_level([row["label"] for row in train], [row["label"] for row in test], CLASSES)
     plain = [dict(row) | probabilities(each) for row, each in zip(test, by_source, strict=True)]
     mixed = [row for row in run if row["source"] in scores.mixed_sources(run)]
     shown = [answer(test, nothing + mark, rng) for _ in range(3)]
@@ -177,7 +177,7 @@ def probabilities(each: NDArray) -> dict[str, Any]:
 
 def describe(
     name: str, title: str, kind: str, by: str, rows: Rows, run: Rows, chance: dict[str, float],
-    measure: scores.Measure = scores.measure, repeats: Sequence[Rows] = (),
+    measure: scores.Measure = scores.measure_predictions, repeats: Sequence[Rows] = (),
 ) -> dict[str, Any]:  # fmt: skip
     """Return an entry of audit.json."""
     known = scores.compare(rows, None, run, CLASSES, chance, measure, repeats)

@@ -205,19 +205,19 @@ def _explain(mode: Mode) -> int:
     from cxrjax.runtime import malloc, multihost, sharding
     from cxrjax.training import trainer
 
-    malloc.keep_memory()
+    malloc.tune_malloc()
     if mode.examines:
-        sharding.use_cores()
+        sharding.use_one_device_per_core()
     _keep_programs()
     try:
         if _COORDINATOR.value or _DISTRIBUTED.value:
-            multihost.join(_COORDINATOR.value, _PROCESSES.value, _PROCESS.value)
+            multihost.initialize(_COORDINATOR.value, _PROCESSES.value, _PROCESS.value)
         return mode.do(_read_request()) or 0
     except (
         dataset.MissingData,
         radiograph.UnreadableRadiograph,
-        run_dir.UnfitRun,
-        trainer.Diverged,
+        run_dir.RunError,
+        trainer.DivergedError,
         FlaxError,  # a checkpoint of another network than the config has
         MemoryError,
         OSError,
@@ -242,9 +242,9 @@ def _describe(error: Exception) -> str:
 def _keep_programs() -> None:
     from cxrjax.runtime import compilation_cache
 
-    folder = compilation_cache.name_folder(_CACHE.value)
+    folder = compilation_cache.cache_dir(_CACHE.value)
     try:
-        compilation_cache.keep(folder)
+        compilation_cache.enable_compilation_cache(folder)
     except OSError as error:
         warn(
             f"{folder}: compiled programs cannot be kept here ({error.strerror}), so the next start compiles them "
@@ -263,7 +263,7 @@ def _parse(argv: list[str]) -> list[str]:
         say(f"cxrjax {cxrjax.__version__}")
         sys.exit(0)
     try:
-        argv = arguments.normalise(argv)
+        argv = arguments.normalize(argv)
     except ValueError as error:
         sys.exit(_usage(str(error)))
     try:

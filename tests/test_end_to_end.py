@@ -50,9 +50,9 @@ def folder(tmp_path_factory, small_segmenter):
     classify.patches.size, classify.patches.count, classify.patches.validation_count = 32, 8, 2
     trainer.train(segment, folder / "segment")
     trainer.train(classify, folder / "classify")
-    fit_ood.fit_gate(folder / "classify")
-    evaluate.evaluate(folder / "segment", "test")
-    evaluate.evaluate(folder / "classify", "test")
+    fit_ood.fit_ood_detector(folder / "classify")
+    evaluate.evaluate_run(folder / "segment", "test")
+    evaluate.evaluate_run(folder / "classify", "test")
     return folder
 
 
@@ -69,7 +69,7 @@ def test_a_row_a_radiograph_and_scores_from_the_rows_alone(folder):
     assert all(total == (8 if row["status"] == "ok" else 0) for total, row in zip(votes, rows, strict=True))
     assert {row["source_guess"] for row in rows} == {min(row["source_guess"] for row in rows)}  # one source, one guess
     (place / "metrics.json").unlink()
-    assert json.loads(json.dumps(scoring.score(folder / "classify", "test"))) == scores
+    assert json.loads(json.dumps(scoring.score_run(folder / "classify", "test"))) == scores
     uncertain = [row["entropy_within"] + row["entropy_between"] for row in rows if row["status"] == "ok"]
     assert all(0 <= entropy <= np.log(len(scores["all"]["classes"])) + 1e-5 for entropy in uncertain)
 
@@ -98,7 +98,7 @@ def test_validation_is_examined_first_and_calibrates_the_run(folder, tmp_path):
 
 def test_a_run_without_a_temperature_cannot_be_calibrated(folder, tmp_path):
     cv2.imwrite(str(tmp_path / "a.png"), np.zeros((64, 64), np.uint8))
-    with pytest.raises(run_dir.UnfitRun, match="no temperature"):
+    with pytest.raises(run_dir.RunError, match="no temperature"):
         predict.predict(folder / "segment", tmp_path / "a.png", tmp_path / "out", calibrated=True)
 
 
@@ -106,7 +106,7 @@ def test_a_run_without_a_temperature_cannot_be_calibrated(folder, tmp_path):
 def test_the_maps_that_are_checked_are_those_that_were_evaluated(folder, tmp_path):
     run = folder / "classify"
     rows = {row["path"]: row for row in predictions_csv.read(run / "evaluation" / "test" / "predictions.csv")}
-    judged = saliency.check_maps(run, "test")
+    judged = saliency.evaluate_saliency(run, "test")
     assert json.loads((run / "maps" / "test" / "checks.json").read_text()) == judged
     checks = list(csv.DictReader((run / "maps" / "test" / "checks.csv").read_text().splitlines()))
     assert [check["finding"] for check in checks] == [rows[check["path"]]["finding"] for check in checks]
@@ -162,7 +162,9 @@ def test_a_prediction_depends_neither_on_its_neighbours_nor_on_who_shares_its_pa
     together = predict.predict(folder / "classify", tmp_path / "in", tmp_path / "all")[1]
     (tmp_path / "traced").mkdir()
     monkeypatch.setattr(
-        compilation_cache, "_traced", compilation_cache.Traced(tmp_path / "traced", compilation_cache.sum_code())
+        compilation_cache,
+        "_traced",
+        compilation_cache.TraceCache(tmp_path / "traced", compilation_cache.hash_package()),
     )
     # Of devices there is one: what is shared between more is in test_hosts. The last finds all traced.
     for turn, (devices, traced) in enumerate([(1, 1), (2, 4), (2, 4)]):
@@ -208,7 +210,7 @@ def test_the_report_shows_the_cases_and_scores_of_the_run(folder, run):
     assert f"{main['value']:.3f}" in page and f"{main['interval'][0]:.3f}–{main['interval'][1]:.3f}" in page
     assert page.count("<dialog") == len(rows) and all(row["path"] in page for row in rows)
     assert "Model card" in (folder / run / "report" / "MODEL_CARD.md").read_text()
-    with pytest.raises(run_dir.UnfitRun, match="--split=val"):
+    with pytest.raises(run_dir.RunError, match="--split=val"):
         report.write(folder / "segment", "val")
 
 
@@ -232,7 +234,7 @@ def test_what_is_out_of_place_is_flagged_or_refused_with_its_reason(folder, tmp_
 
 def test_hearts_and_lungs_are_measured_by_either_run(folder):
     for run in ("segment", "classify"):
-        morphometry.compare_classes(folder / run, "train")
+        morphometry.compare_morphometry(folder / run, "train")
     one, other = (
         morphometry.read(folder / run / "morphology" / "train" / "morphology.csv") for run in ("segment", "classify")
     )

@@ -17,7 +17,7 @@ from benchmarks.accelerator.sizes import Sizes
 from benchmarks.contestants import ours
 from cxrjax.inference import predictor
 from cxrjax.models import from_config, registry
-from cxrjax.models.spec import Network
+from cxrjax.models.spec import ModelSpec
 from cxrjax.ops import lung_masks
 from cxrjax.training import trainer
 
@@ -28,21 +28,21 @@ RADIOGRAPHS = "radiographs.npz"  # images uint8 [n, S, S] that are predicted, in
 
 def segmenter_logits(sizes: Sizes, folder: Path, precision: str) -> Arrays:
     """Return the log-probabilities of the segmenter for two pictures of noise."""
-    module = registry.build(sizes.segmenter, len(lung_masks.STRUCTURES), dtype=precision)
-    return {"logits": _apply(Network(module, sizes.segmenter_size, 1), 2)}
+    module = registry.create(sizes.segmenter, len(lung_masks.STRUCTURES), dtype=precision)
+    return {"logits": _apply(ModelSpec(module, sizes.segmenter_size, 1), 2)}
 
 
 def classifier_logits(sizes: Sizes, folder: Path, precision: str) -> Arrays:
     """Return the logits of the classifier for eight patches of noise."""
-    module = registry.build(sizes.classifier, len(made_up.CLASSES), dtype=precision)
-    return {"logits": _apply(Network(module, sizes.patch, 3), 8)}
+    module = registry.create(sizes.classifier, len(made_up.CLASSES), dtype=precision)
+    return {"logits": _apply(ModelSpec(module, sizes.patch, 3), 8)}
 
 
 def predictions(sizes: Sizes, folder: Path, precision: str) -> Arrays:
     """Return votes and lung masks of the radiographs, by the made-up run, whose precision is `auto`."""
     with np.load(folder / RADIOGRAPHS) as arrays:
         images = arrays["images"]
-    examiner = predictor.Examiner(folder / "classifier", gated=False, most=len(images))
+    examiner = predictor.Predictor(folder / "classifier", gated=False, most=len(images))
     found = list(examiner.examine(images))
     return {"votes": np.stack([one.votes for one in found]), "lungs": np.stack([one.mask for one in found])}
 
@@ -66,7 +66,7 @@ CASES: Mapping[str, Callable[[Sizes, Path, str], Arrays]] = {
 }
 
 
-def segmenter_training(sizes: Sizes, precision: str, batch: int | None = None) -> trainer.Training:
+def segmenter_training(sizes: Sizes, precision: str, batch: int | None = None) -> trainer.Trainer:
     """Lay out a training of the segmenter on noise."""
     changes = {"segmenter.architecture": sizes.segmenter, "segmenter.size": sizes.segmenter_size}
     changes |= {"precision": precision, "training.batch_size": batch or sizes.segmenter_batches[0]}
@@ -74,7 +74,7 @@ def segmenter_training(sizes: Sizes, precision: str, batch: int | None = None) -
     return _begin_alike(training, from_config.segmenter(training.config))
 
 
-def classifier_training(sizes: Sizes, precision: str, batch: int | None = None) -> trainer.Training:
+def classifier_training(sizes: Sizes, precision: str, batch: int | None = None) -> trainer.Trainer:
     """Lay out a training of the classifier on noise."""
     changes = {"classifier.architecture": sizes.classifier, "image.size": sizes.image, "patches.size": sizes.patch}
     changes |= {"precision": precision, "training.batch_size": batch or sizes.classifier_batches[0]}
@@ -89,20 +89,20 @@ def relative_error(found: np.ndarray, reference: np.ndarray) -> float:
     return float(np.linalg.norm(found - reference) / max(np.linalg.norm(reference), np.finfo(np.float64).tiny))
 
 
-def _begin_alike(training: trainer.Training, network: Network) -> trainer.Training:
+def _begin_alike(training: trainer.Trainer, network: ModelSpec) -> trainer.Trainer:
     """Have a training begin from weights that NumPy draws."""
     training.task = training.task._replace(init=lambda key: made_up.draw_weights(network))
     return training
 
 
-def _apply(network: Network, count: int) -> np.ndarray:
+def _apply(network: ModelSpec, count: int) -> np.ndarray:
     rng = np.random.default_rng(1)
     x = rng.random((count, network.size, network.size, network.channels), np.float32)
     run = jax.jit(partial(network.module.apply, train=False))
     return np.asarray(run(made_up.draw_weights(network), x))
 
 
-def _step(training: trainer.Training) -> Arrays:
+def _step(training: trainer.Trainer) -> Arrays:
     """What one step makes of all that changes: Adam's mean gradient is a tenth of the gradient."""
     state = training.step(training.begin(0), 0)
     parts = {"params": state.params, "statistics": state.batch_stats, "optimizer": state.optimiser}

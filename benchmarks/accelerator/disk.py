@@ -30,7 +30,7 @@ SMALL_HELD = 0.001  # megabytes, so that every radiograph is read whenever it is
 
 def run(sizes: Sizes, folder: Path) -> Iterator[Row]:
     """Predict folders of real radiographs, then train from disk."""
-    compilation_cache.keep(os.environ.get("JAX_COMPILATION_CACHE_DIR") or str(folder / "compiled"))
+    compilation_cache.enable_compilation_cache(os.environ.get("JAX_COMPILATION_CACHE_DIR") or str(folder / "compiled"))
     sources = write_files(folder, sizes)
     yield Row(PART, "files", f"{sizes.files}, of {sources} radiographs")
     workdir = folder / "classifier"
@@ -82,7 +82,7 @@ def _predict(workdir: Path, folder: Path, name: str, count: int, drawn: bool) ->
 def _measure_device(workdir: Path, sizes: Sizes) -> float:
     """Radiographs a second through `Examiner`, with nothing read or drawn: what the device can do; it is compiled."""
     batches = 1 if sizes.tiny else 8
-    examiner = predictor.Examiner(workdir, gated=False)
+    examiner = predictor.Predictor(workdir, gated=False)
     images = made_up.draw_split(batches * examiner.config.evaluation.batch_size, sizes.image).images
     list(examiner.examine(images[:1]))
     start = time.perf_counter()
@@ -96,7 +96,7 @@ def _read_only(pictures: Path, sizes: Sizes) -> Iterator[Row]:
     files = sorted(pictures.iterdir())[: 4 if sizes.tiny else 100]
     start = time.perf_counter()
     for file in files:
-        preprocessing.standardise(radiograph.read(file), size=sizes.image, gamma=0.5)
+        preprocessing.standardize(radiograph.read(file), size=sizes.image, gamma=0.5)
     yield Row(PART, "reading and standardizing, one thread", len(files) / (time.perf_counter() - start), "files/s")
 
 
@@ -111,9 +111,9 @@ def _train(sizes: Sizes, folder: Path) -> Iterator[Row]:
         config.data.readers = max(2, min(12, (os.cpu_count() or 2) - 2))
         config.training.batch_size = sizes.classifier_batches[0]
         workdir = folder / f"training {what}"
-        trainer.prepare(config, workdir)
-        run_dir.start(workdir, config)
-        training = trainer.Training(config, trainer.build_task(config, workdir))
+        trainer.setup_workdir(config, workdir)
+        run_dir.create_or_resume(workdir, config)
+        training = trainer.Trainer(config, trainer.build_task(config, workdir))
         state = training.step(training.begin(0), 0)
         jax.block_until_ready(state)
         count = 2 if sizes.tiny else 100

@@ -51,8 +51,8 @@ def whole(config: Any, held: Any, count: int) -> tuple[Any, tuple[Any, ...]]:
     segmenter, classifier, settings = _networks(config)
     images, keys = _draw(config, count)
 
-    def diagnose(held: Any, images: Any, keys: Any) -> pipeline.Diagnosis:
-        return pipeline.diagnose(segmenter, classifier, held, images, keys, settings)
+    def diagnose(held: Any, images: Any, keys: Any) -> pipeline.Prediction:
+        return pipeline.predict(segmenter, classifier, held, images, keys, settings)
 
     return jax.jit(diagnose), (held, images, keys)
 
@@ -63,20 +63,22 @@ def stages(config: Any, held: Any, count: int) -> dict[str, tuple[Any, tuple[Any
     images, keys = _draw(config, count)
     lungs = jnp.ones(images.shape, bool)
     sure = jnp.ones(count)
-    cells = registry.count_cells(classifier.module, classifier.size, classifier.channels)
+    cells = registry.feature_map_size(classifier.module, classifier.size, classifier.channels)
     width = held["classifier"]["params"]["head"]["linear_0"]["kernel"].shape[0]
     features = jax.random.uniform(jax.random.key(1), (count, settings.patch_count, cells, cells, width))
     logits = jax.random.normal(jax.random.key(2), (count, settings.patch_count, len(made_up.CLASSES)))
     centers = jax.random.randint(jax.random.key(3), (*logits.shape[:2], 2), 0, config.image.size)
 
     def classify(variables: Any, *radiographs: Any) -> Any:
-        prepared = registry.prepare(variables)
-        return pipeline.classify_each(classifier, prepared, radiographs, settings, lambda image, looks: looks[1:3])
+        prepared = registry.precompute_kernels(variables)
+        return pipeline.predict_each(classifier, prepared, radiographs, settings, lambda image, looks: looks[1:3])
 
     def conclude(variables: Any, images: Any, *looks: Any) -> Any:
         def one(image: Any, *seen: Any) -> Any:
             counted = jnp.ones(settings.patch_count, bool)
-            return pipeline.tell(classifier, variables, image, inputs.Looks(*seen, counted), settings)[:2]
+            return pipeline.aggregate(classifier, variables, image, inputs.PatchPredictions(*seen, counted), settings)[
+                :2
+            ]
 
         return jax.vmap(one)(images, *looks)
 
@@ -92,7 +94,7 @@ def stems(sizes: Sizes, count: int) -> dict[str, tuple[Any, tuple[Any, ...]]]:
     """The classifier's first convolution of gray patches, by blocks of pixels and by XLA's own."""
     x = jax.random.uniform(jax.random.key(0), (count * sizes.chunk, sizes.patch, sizes.patch, 1), jnp.bfloat16)
     kernel = jax.random.normal(jax.random.key(1), (7, 7, 1, 64), jnp.bfloat16)
-    forms = {"by blocks": conv2d.by_blocks, "by XLA's own": conv2d.by_library}
+    forms = {"by blocks": conv2d.conv_blocks, "by XLA's own": conv2d.conv_xla}
     return {
         f"first convolution of {len(x)} patches, {name}": (
             jax.jit(partial(form, stride=2, padding=3)),
@@ -141,7 +143,7 @@ def _time(
 
 
 def _networks(config: Any) -> tuple[Any, Any, Any]:
-    settings = from_config.settings(config, config.patches.count)
+    settings = from_config.inference_config(config, config.patches.count)
     return from_config.segmenter(config), from_config.classifier(config), settings
 
 
@@ -149,4 +151,4 @@ def _draw(config: Any, count: int) -> tuple[Any, Any]:
     """Radiographs of noise, dark enough to be lung, and their keys."""
     rng = np.random.default_rng(count)
     images = rng.integers(0, 128, (count, config.image.size, config.image.size), np.uint8)
-    return jnp.asarray(images), pipeline.radiograph_keys(0, jnp.arange(count, dtype=jnp.uint32))
+    return jnp.asarray(images), pipeline.image_keys(0, jnp.arange(count, dtype=jnp.uint32))

@@ -79,9 +79,9 @@ def _classifier_config(sizes: Sizes, folder: Path, segmenter: Path) -> ConfigDic
 def _learn(config: ConfigDict, workdir: Path, seconds: float) -> Iterator[Row]:
     """Train for so many seconds, compiling among them, and keep the last weights as the best ones."""
     until = time.monotonic() + seconds
-    trainer.prepare(config, workdir)
-    run_dir.start(workdir, config)
-    training = trainer.Training(config, trainer.build_task(config, workdir))
+    trainer.setup_workdir(config, workdir)
+    run_dir.create_or_resume(workdir, config)
+    training = trainer.Trainer(config, trainer.build_task(config, workdir))
     state, number = training.step(training.begin(0), 0), 1
     jax.block_until_ready(state)
     start = time.monotonic()
@@ -101,7 +101,7 @@ def _learn(config: ConfigDict, workdir: Path, seconds: float) -> Iterator[Row]:
 def _score(workdir: Path, sizes: Sizes) -> Iterator[Row]:
     """Scores on the test split; of noise, which has none, on its validation."""
     split = "test" if packed.is_packed(sizes) else "val"
-    scores = evaluate.evaluate(workdir, split)["all"]
+    scores = evaluate.evaluate_run(workdir, split)["all"]
     task = run_dir.load_config(workdir).task
     if task == "segment":
         yield _say(f"Dice of the lungs, {split}", scores["structures"]["lungs"]["dice"])
@@ -120,7 +120,7 @@ def _say(what: str, score: Mapping[str, Any]) -> Row:
 def _bring_back(workdir: Path, target: Path) -> Iterator[Row]:
     """Write the weights in half precision as TARGET_I.safetensors, none larger than MOST."""
     whole = workdir / "weights.safetensors"
-    exchange.export_run(workdir, whole)
+    exchange.export_weights(workdir, whole)
     pieces: list[dict[str, np.ndarray]] = [{}]
     size = 0
     for name, weights in safetensors.numpy.load_file(whole).items():
@@ -150,7 +150,7 @@ def import_both(out: Path, configs: Path, folder: Path) -> Path:
         join(sorted(out.glob(f"{name}_*.safetensors")), joined)
         if name == "classifier":
             config.segmenter.workdir = str(folder / "segmenter")
-        exchange.import_run(config, str(joined), folder / name)
+        exchange.import_weights(config, str(joined), folder / name)
     return folder / "classifier"
 
 
@@ -177,7 +177,7 @@ def predict(workdir: Path, folder: Path) -> np.ndarray:
     """Votes int [n, K] of FOLDER/images.npz."""
     with np.load(folder / "images.npz") as arrays:
         images = arrays["images"]
-    examiner = predictor.Examiner(workdir, gated=False, most=len(images))
+    examiner = predictor.Predictor(workdir, gated=False, most=len(images))
     return np.stack([one.votes for one in examiner.examine(images)])
 
 

@@ -51,5 +51,5 @@ def load_images(count: int, sizes: Sizes) -> np.ndarray:
     config: ConfigDict = base.get_config()
     config.data.directory = str(PACK / "data" / "findings")
     config.image.size = sizes.image
-    stored = dataset.open_as(config, "test")
+    stored = dataset.open_split(config, "test")
     return stored.take(np.linspace(0, len(stored) - 1, count).astype(int)).images

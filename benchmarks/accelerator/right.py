@@ -95,7 +95,7 @@ def _order() -> list[tuple[str, str]]:
     return order + [(f"{task} step", precision) for precision in WANTED for task in ("classifier", "segmenter")]
 
 
-def _walk(training: trainer.Training, count: int) -> tuple[list[np.ndarray], float]:
+def _walk(training: trainer.Trainer, count: int) -> tuple[list[np.ndarray], float]:
     """The leaves of the state after so many steps from the start, and the seconds of one but the first."""
     state = training.step(training.begin(0), 0)
     jax.block_until_ready(state)

@@ -73,7 +73,7 @@ class Report:
     def save(self) -> None:
         """Write all that is known so far."""
         record = self.known | {"rows": [asdict(row) | {"ratio": row.ratio} for row in self.rows]}
-        atomic_files.write(self._path, (json.dumps(record, indent=2) + "\n").encode())
+        atomic_files.atomic_write(self._path, (json.dumps(record, indent=2) + "\n").encode())
 
     def table(self) -> str:
         """All rows in Markdown."""

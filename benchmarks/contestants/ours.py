@@ -15,7 +15,7 @@ from benchmarks.contestants.worker import MANY, SEVERAL, WHOLE, Work, serve
 from configs import oh2020_classify, oh2020_segment
 from cxrjax.data import batch, preprocessing
 from cxrjax.inference import inputs, patch_parallel, pipeline, predict, predictor
-from cxrjax.inference.lung_segmenter import Finder, Lungs
+from cxrjax.inference.lung_segmenter import LungMasks, LungSegmenter
 from cxrjax.io import radiograph
 from cxrjax.models import from_config, registry, spec
 from cxrjax.ops import lung_masks, patches, voting
@@ -35,35 +35,39 @@ def write_runs(folder: str, changes: dict[str, Any]) -> Work:
 
 def vote(folder: str, picture: str) -> Work:
     """From a file to its finding with votes and map, whole and each stage alone; and several files at once."""
-    sharding.use_cores()
+    sharding.use_one_device_per_core()
     workdir = Path(folder) / "classifier"
     config = run_dir.load_config(workdir)
-    dense, settings = config.patches.mode == "dense", from_config.settings(config, config.patches.count)
+    dense, settings = config.patches.mode == "dense", from_config.inference_config(config, config.patches.count)
     segmenter, classifier = from_config.segmenter(config), from_config.classifier(config)
-    examiner, examiner_of_many = (predictor.Examiner(workdir, gated=False, most=most) for most in (1, SEVERAL))
+    examiner, examiner_of_many = (predictor.Predictor(workdir, gated=False, most=most) for most in (1, SEVERAL))
     held = run_dir.load_networks(workdir, config)
     equalise = partial(
-        preprocessing.standardise,
+        preprocessing.standardize,
         size=config.image.size,
         gamma=config.image.gamma,
         equalise=config.image.equalise,
         borders=config.image.borders,
     )
-    (key,) = pipeline.radiograph_keys(config.seed, batch.hash_images([equalise(radiograph.read(picture))]))
+    (key,) = pipeline.image_keys(config.seed, batch.hash_images([equalise(radiograph.read(picture))]))
 
     segment_one = jax.jit(lambda held, image: pipeline.segment(segmenter, held["segmenter"], image[None], settings))
-    draw = jax.jit(patches.draw_centres, static_argnums=2)
-    crop = jax.jit(patches.crop, static_argnums=2)
+    draw = jax.jit(patches.sample_patch_centers, static_argnums=2)
+    crop = jax.jit(patches.extract_patches, static_argnums=2)
     classify_one = jax.jit(
-        lambda held, *given: pipeline.classify(classifier, registry.prepare(held["classifier"]), *given, key, settings)
+        lambda held, *given: pipeline.classify_image(
+            classifier, registry.precompute_kernels(held["classifier"]), *given, key, settings
+        )
     )
     count = jax.jit(partial(voting.count_votes, rule=settings.voting_rule))
-    draw_patches = jax.jit(partial(inputs.draw_patches, size=classifier.side, settings=settings))
+    draw_patches = jax.jit(partial(inputs.sample_patches, size=classifier.side, settings=settings))
     most = patch_parallel.count_devices(held["classifier"])
-    shares = sharding.Shares(settings.patch_count, most)
-    look = shares.compile(lambda prepared, crops: pipeline.look(classifier, prepared, crops, settings))
-    prepared = None if dense or most == 1 else shares.replicate(jax.jit(registry.prepare)(held["classifier"]))
-    show = jax.jit(lambda held, *given: pipeline.show(classifier, held["classifier"], *given, settings))
+    shares = sharding.BatchSharding(settings.patch_count, most)
+    look = shares.compile(lambda prepared, crops: pipeline.classify_patches(classifier, prepared, crops, settings))
+    prepared = (
+        None if dense or most == 1 else shares.replicate(jax.jit(registry.precompute_kernels)(held["classifier"]))
+    )
+    show = jax.jit(lambda held, *given: pipeline.saliency_map(classifier, held["classifier"], *given, settings))
 
     def draw_and_look() -> Any:
         """As the examiner does of a lone radiograph."""
@@ -72,10 +76,10 @@ def vote(folder: str, picture: str) -> Work:
         _, crops = draw_patches(image, lungs, confidence, key)
         return look(prepared, shares.spread(np.asarray(crops)))
 
-    def find() -> pipeline.Diagnosis:
+    def find() -> pipeline.Prediction:
         return next(examiner.examine(equalise(radiograph.read(picture))[None]))
 
-    def find_many() -> list[pipeline.Diagnosis]:
+    def find_many() -> list[pipeline.Prediction]:
         images = np.stack([equalise(radiograph.read(picture)) for _ in range(SEVERAL)])
         return list(examiner_of_many.examine(images))
 
@@ -84,8 +88,10 @@ def vote(folder: str, picture: str) -> Work:
         if dense:
             return seen
         few = crop(jnp.asarray(image), jnp.array(preparation.spread(len(image))), classifier.size)
-        features = registry.look(classifier.module, held["classifier"], inputs.feed(inputs.scale(few), classifier))
-        logits = registry.decide(classifier.module, held["classifier"], features)
+        features = registry.extract_features(
+            classifier.module, held["classifier"], inputs.normalize(inputs.to_float(few), classifier)
+        )
+        logits = registry.apply_head(classifier.module, held["classifier"], features)
         return seen | {"logits": logits}
 
     read = radiograph.read(picture)
@@ -115,8 +121,8 @@ def vote(folder: str, picture: str) -> Work:
 
 def segment_batches(batches: list[int]) -> Work:
     """FC-DenseNet103 at 256², the network alone, in batches."""
-    module = registry.build("fc_densenet103", len(lung_masks.STRUCTURES))
-    variables = jax.device_put(made_up.draw_weights(spec.Network(module, 256, 1)))
+    module = registry.create("fc_densenet103", len(lung_masks.STRUCTURES))
+    variables = jax.device_put(made_up.draw_weights(spec.ModelSpec(module, 256, 1)))
     run = jax.jit(partial(module.apply, train=False))
     pictures = {n: jnp.asarray(np.random.default_rng(n).random((n, 256, 256, 1), np.float32)) for n in batches}
     stages = {f"batch of {n}": partial(run, variables, x) for n, x in pictures.items()}
@@ -128,7 +134,7 @@ def train_classifier(size: int = 1024) -> Work:
     return Work(_steps(lay_out_classifier({}, size)), _facts())
 
 
-def lay_out_classifier(changes: dict[str, Any], size: int = 1024) -> trainer.Training:
+def lay_out_classifier(changes: dict[str, Any], size: int = 1024) -> trainer.Trainer:
     """Return a training of configs/oh2020_classify.py, but for some changes, on noise of so many pixels a side."""
     config = oh2020_classify.get_config()
     config.init = ""
@@ -137,15 +143,15 @@ def lay_out_classifier(changes: dict[str, Any], size: int = 1024) -> trainer.Tra
     config.update_from_flattened_dict(changes)
     few = made_up.draw_split(len(made_up.CLASSES), size)
     many = made_up.draw_split(config.training.batch_size, size)
-    return trainer.Training(config, classification.build(config, many, few, LungsThroughout(config, None)))
+    return trainer.Trainer(config, classification.build(config, many, few, LungsThroughout(config, None)))
 
 
-class LungsThroughout(Finder):
+class LungsThroughout(LungSegmenter):
     """Finds lungs in every pixel: they are found before a training, and have no part in how long its steps take."""
 
-    def find(self, split: batch.Split) -> Lungs:
+    def find(self, split: batch.RadiographBatch) -> LungMasks:
         """The lungs of a split."""
-        return Lungs(np.ones(split.images.shape, bool), np.ones(len(split), np.float32), np.ones(len(split), bool))
+        return LungMasks(np.ones(split.images.shape, bool), np.ones(len(split), np.float32), np.ones(len(split), bool))
 
 
 def train_stored(folder: str, stored: str, changes: dict[str, Any]) -> Work:
@@ -158,8 +164,8 @@ def train_stored(folder: str, stored: str, changes: dict[str, Any]) -> Work:
     config.classifier.classes = made_up.CLASSES
     config.update_from_flattened_dict(changes)
     workdir = Path(folder) / "trained"
-    trainer.prepare(config, workdir)
-    training = trainer.Training(config, trainer.build_task(config, workdir))
+    trainer.setup_workdir(config, workdir)
+    training = trainer.Trainer(config, trainer.build_task(config, workdir))
     return Work({f"{STEPS} steps": _walk(training, STEPS)}, _facts())
 
 
@@ -168,21 +174,21 @@ def train_segmenter(size: int = 256) -> Work:
     return Work(_steps(lay_out_segmenter({}, size)), _facts())
 
 
-def lay_out_segmenter(changes: dict[str, Any], size: int = 256) -> trainer.Training:
+def lay_out_segmenter(changes: dict[str, Any], size: int = 256) -> trainer.Trainer:
     """Return a training of configs/oh2020_segment.py, but for some changes, on noise of so many pixels a side."""
     config = oh2020_segment.get_config()
     config.update_from_flattened_dict(changes)
     split = made_up.draw_split(config.training.batch_size, size)
-    return trainer.Training(config, segmentation.build(config, split, split))
+    return trainer.Trainer(config, segmentation.build(config, split, split))
 
 
 def examine_many(folder: str, count: int) -> Work:
     """So many radiographs of noise, in the batches of evaluation."""
-    sharding.use_cores()
+    sharding.use_one_device_per_core()
     workdir = Path(folder) / "classifier"
-    examiner = predictor.Examiner(workdir, gated=False, most=count)
+    examiner = predictor.Predictor(workdir, gated=False, most=count)
     pictures = made_up.draw_split(count, examiner.config.image.size)
-    found: list[pipeline.Diagnosis] = []
+    found: list[pipeline.Prediction] = []
 
     def run() -> None:
         found.clear()
@@ -198,17 +204,17 @@ def examine_many(folder: str, count: int) -> Work:
 
 def predict_folder(folder: str, pictures: str, output: str) -> Work:
     """All files of a folder, to a row and a picture each."""
-    sharding.use_cores()
+    sharding.use_one_device_per_core()
     run = partial(predict.predict, Path(folder) / "classifier", Path(pictures), Path(output))
     return Work({"predict": run}, _facts())
 
 
-def _steps(training: trainer.Training) -> dict[str, Callable[[], Any]]:
+def _steps(training: trainer.Trainer) -> dict[str, Callable[[], Any]]:
     """Steps one after the other, each a turn."""
     return {"step": _walk(training, 1)} | _product()
 
 
-def _walk(training: trainer.Training, count: int) -> Callable[[], None]:
+def _walk(training: trainer.Trainer, count: int) -> Callable[[], None]:
     """So many steps more, at every call."""
     state, number = training.begin(0), 0
 
@@ -236,7 +242,7 @@ def _wait(stages: dict[str, Callable[[], Any]]) -> dict[str, Callable[[], Any]]:
 
 
 if __name__ == "__main__":
-    malloc.keep_memory()
+    malloc.tune_malloc()
     serve(
         {
             "runs": write_runs,

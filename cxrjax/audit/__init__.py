@@ -4,6 +4,6 @@ The method is that of DeGrave, Janizek & Lee 2021 (Nature Machine Intelligence 3
 (Information Fusion 76:1): what a network finds where no disease can be seen was learned from something else.
 """
 
-from cxrjax.audit.run import audit, summarise
+from cxrjax.audit.run import audit, summarize
 
-__all__ = ["audit", "summarise"]
+__all__ = ["audit", "summarize"]

@@ -17,7 +17,7 @@ from cxrjax.ops import voting
 from cxrjax.runs import run_dir
 
 
-class Asked:
+class AuditedModel:
     """The classifier of a run; where several networks vote together, the best of them alone."""
 
     def __init__(self, workdir: Path, config: ConfigDict, patches: int):
@@ -30,7 +30,7 @@ class Asked:
         """
         self._variables = run_dir.load_networks(workdir, config)["classifier"]
         self._classifier = from_config.classifier(config)
-        self._settings = from_config.settings(config, min(patches, config.patches.count))
+        self._settings = from_config.inference_config(config, min(patches, config.patches.count))
         self._seed, self._batch = config.seed, config.evaluation.batch_size
 
     @property
@@ -43,14 +43,14 @@ class Asked:
         """Whether there is no finding without lungs."""
         return self._settings.needs_lungs
 
-    def ask(self, images: np.ndarray, lungs: np.ndarray, image_ids: np.ndarray) -> voting.Vote:
+    def ask(self, images: np.ndarray, lungs: np.ndarray, image_ids: np.ndarray) -> voting.VoteResult:
         """Return the votes on radiographs uint8 [n, S, S], with lungs bool [n, S, S] that are certain.
 
         `image_ids` are those of the radiographs before they were altered (`batch.Split`): the same patches are drawn.
         """
-        keys = pipeline.radiograph_keys(self._seed, image_ids)
+        keys = pipeline.image_keys(self._seed, image_ids)
         parts = []
-        for rows, count in batch.batches(len(images), self._batch):
+        for rows, count in batch.padded_batches(len(images), self._batch):
             vote = _vote(self._classifier, self._settings, self._variables, images[rows], lungs[rows], keys[rows])
             parts.append(jax.tree.map(lambda x, count=count: np.asarray(x)[:count], vote))
         return jax.tree.map(lambda *each: np.concatenate(each), *parts)
@@ -58,10 +58,10 @@ class Asked:
 
 @partial(jax.jit, static_argnames=("classifier", "settings"))
 def _vote(
-    classifier: spec.Network, settings: spec.Settings, variables: Any, images: Array, lungs: Array, keys: Array
-) -> voting.Vote:
-    def count(_: Array, looks: inputs.Looks) -> voting.Vote:
+    classifier: spec.ModelSpec, settings: spec.InferenceConfig, variables: Any, images: Array, lungs: Array, keys: Array
+) -> voting.VoteResult:
+    def count(_: Array, looks: inputs.PatchPredictions) -> voting.VoteResult:
         return voting.count_votes(looks.logits, settings.voting_rule, looks.counted)
 
     radiographs = (images, lungs, jnp.ones(len(images)), keys)
-    return pipeline.classify_each(classifier, registry.prepare(variables), radiographs, settings, count)
+    return pipeline.predict_each(classifier, registry.precompute_kernels(variables), radiographs, settings, count)

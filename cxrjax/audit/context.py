@@ -11,22 +11,22 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from cxrjax.audit import metadata_baseline, probe
-from cxrjax.audit.audited_model import Asked
+from cxrjax.audit.audited_model import AuditedModel
 from cxrjax.data import batch, dataset
 from cxrjax.evaluation import evaluate
-from cxrjax.inference.lung_segmenter import Finder
+from cxrjax.inference.lung_segmenter import LungSegmenter
 from cxrjax.io import predictions_csv
 from cxrjax.runs import run_dir
 
 
-class NotDone(Exception):
+class NotApplicableError(Exception):
     """A control that means nothing here; the message is the reason."""
 
 
-def need_lungs(*lungs: np.ndarray) -> None:
+def require_lungs(*lungs: np.ndarray) -> None:
     """Raises NotDone where there are none in one of several stacks of masks."""
     if not all(masks.any() for masks in lungs):
-        raise NotDone("no lungs are known here: the run has no segmenter, or it finds none")
+        raise NotApplicableError("no lungs are known here: the run has no segmenter, or it finds none")
 
 
 def find_shared_patients(seen: Sequence[Mapping[str, Any]], asked: Sequence[Mapping[str, Any]]) -> set[tuple[str, str]]:
@@ -37,7 +37,7 @@ def find_shared_patients(seen: Sequence[Mapping[str, Any]], asked: Sequence[Mapp
     return first & second
 
 
-class Material:
+class AuditContext:
     """A run, a split of its data, and what the two networks are shown of it."""
 
     def __init__(self, workdir: Path, split: str, config: ConfigDict):
@@ -54,7 +54,7 @@ class Material:
         self.workdir, self.split, self.folder = workdir, split, workdir / "audit" / split
         self.run = run_dir.load_config(workdir)
         if self.run.task != "classify":
-            raise run_dir.UnfitRun(f"{workdir}: finds lungs and nothing else, and only findings can be audited")
+            raise run_dir.RunError(f"{workdir}: finds lungs and nothing else, and only findings can be audited")
         self.classes = tuple(self.run.classifier.classes)
         config.classifier.classes, config.data, config.image = (
             self.run.classifier.classes,
@@ -64,7 +64,7 @@ class Material:
         self.config, self.size = config, config.patches.size
         seen, asked = ({_identify(case) for case in cases} for cases in self.cases)
         if seen & asked:
-            raise run_dir.UnfitRun(
+            raise run_dir.RunError(
                 f"{workdir}: was trained on {len(seen & asked)} of the {len(asked)} radiographs of {split}, "
                 "and what is known by heart cannot be audited; name another --split"
             )
@@ -78,10 +78,10 @@ class Material:
         """
         path = self.workdir / "evaluation" / self.split / "predictions.csv"
         if not path.exists():
-            evaluate.evaluate(self.workdir, self.split)
+            evaluate.evaluate_run(self.workdir, self.split)
         rows = predictions_csv.read(path)
         if {_identify(row) for row in rows} != {_identify(case) for case in self.cases[1]}:
-            raise run_dir.UnfitRun(
+            raise run_dir.RunError(
                 f"{path}: its radiographs are not those of {self.split} in {self.run.data.directory}; "
                 f"--mode=evaluate --split={self.split} finds those"
             )
@@ -123,29 +123,32 @@ class Material:
     def facts(self) -> tuple[list[dict[str, str]], list[dict[str, str]]]:
         """What is told of the radiographs of training, and of the split, without their pictures."""
         return tuple(
-            [metadata_baseline.tell(one) for one in self._stream(name)] for name in (self.run.data.train, self.split)
+            [metadata_baseline.metadata_features(one) for one in self._stream(name)]
+            for name in (self.run.data.train, self.split)
         )
 
     @cached_property
-    def test(self) -> tuple[batch.Split, np.ndarray]:
+    def test(self) -> tuple[batch.RadiographBatch, np.ndarray]:
         """The split, and its lungs bool [n, S, S]."""
         return self._load(self.split, self.run.image.size)
 
     @cached_property
-    def small_train(self) -> tuple[batch.Split, np.ndarray]:
+    def small_train(self) -> tuple[batch.RadiographBatch, np.ndarray]:
         """Training at the small network's size."""
         return self._load(self.run.data.train, self.size)
 
     @cached_property
-    def small_test(self) -> tuple[batch.Split, np.ndarray]:
+    def small_test(self) -> tuple[batch.RadiographBatch, np.ndarray]:
         """The split at the small network's size."""
         split, lungs = self.test
-        return batch.replace(split, images=probe.shrink(split.images, self.size)), probe.shrink_masks(lungs, self.size)
+        return batch.with_columns(split, images=probe.downsample(split.images, self.size)), probe.downsample_masks(
+            lungs, self.size
+        )
 
     @cached_property
-    def asked(self) -> Asked:
+    def asked(self) -> AuditedModel:
         """The network that is audited."""
-        return Asked(self.workdir, self.run, self.config.patches.count)
+        return AuditedModel(self.workdir, self.run, self.config.patches.count)
 
     def tell(
         self, cases: Sequence[Mapping[str, str]], probabilities: np.ndarray, **known: np.ndarray
@@ -180,22 +183,22 @@ class Material:
         return dataset.stream(self.run.data.directory, name)
 
     @cached_property
-    def _finder(self) -> Finder:
+    def _finder(self) -> LungSegmenter:
         variables = run_dir.load_networks(self.workdir, self.run)["segmenter"]
-        return Finder(self.run, variables, self.folder / "lungs")
+        return LungSegmenter(self.run, variables, self.folder / "lungs")
 
-    def _load(self, name: str, size: int) -> tuple[batch.Split, np.ndarray]:
+    def _load(self, name: str, size: int) -> tuple[batch.RadiographBatch, np.ndarray]:
         """A split and its lungs bool [n, size, size], shrunk as it is read; the lungs are kept for when it goes on.
 
         What is known of masks and lesions is left behind.
         """
         parts, lungs = [], []
-        for part, found in self._finder.recall_all(dataset.open_as(self.run, name), name):
+        for part, found in self._finder.recall_all(dataset.open_split(self.run, name), name):
             dataset.index_labels(part, self.classes)
             masks = np.zeros(part.images.shape, bool) if found.masks is None else found.masks  # of no segmenter
-            lungs.append(probe.shrink_masks(masks, size))
-            shrunk = probe.shrink(part.images, size)
-            parts.append(batch.replace(part, images=shrunk, masks=part.masks[:, :0, :0], lesions=None))
+            lungs.append(probe.downsample_masks(masks, size))
+            shrunk = probe.downsample(part.images, size)
+            parts.append(batch.with_columns(part, images=shrunk, masks=part.masks[:, :0, :0], lesions=None))
         return batch.join(parts), np.concatenate(lungs)
 
 

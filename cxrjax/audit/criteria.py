@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from cxrjax.audit.metrics import HEADLINE, reach
+from cxrjax.audit.metrics import HEADLINE, share_of_score
 
 FOUND = 0.1  # share that a shortcut's interval must lie above: below, it is not worth a sentence, and a dozen intervals
 # are looked at, of which one in forty lies above chance by chance
@@ -22,12 +22,12 @@ Numbers = Mapping[str, Any]
 
 def is_above(number: Numbers | None, limit: float) -> bool:
     """Whether a number lies above a limit, both ends of its interval; not where there is no number."""
-    return bool(number and reach(number)[0] > limit)
+    return bool(number and share_of_score(number)[0] > limit)
 
 
 def is_below(number: Numbers | None, limit: float) -> bool:
     """Likewise, below it."""
-    return bool(number and reach(number)[1] < limit)
+    return bool(number and share_of_score(number)[1] < limit)
 
 
 def is_found(control: Numbers) -> bool:
@@ -62,4 +62,4 @@ def leaks(shuffled: Sequence[Numbers], chance: Numbers) -> bool:
 def least_leak(shuffled: Sequence[Numbers], chance: Numbers) -> float:
     """Return the AUROC above which a leak would be seen by `leaks`, by the widest of the intervals."""
     scores = [one["scores"][HEADLINE] for one in shuffled]
-    return min(chance[HEADLINE] + LEAK + max(score["value"] - reach(score)[0] for score in scores), 1.0)
+    return min(chance[HEADLINE] + LEAK + max(score["value"] - share_of_score(score)[0] for score in scores), 1.0)

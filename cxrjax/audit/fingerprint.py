@@ -16,7 +16,7 @@ FILE = "made_of.json"
 _NETWORKS = ("config.json", "checkpoints/best", run_dir.SEGMENTER)
 
 
-def take(workdir: Path, cases: Sequence[Sequence[Mapping[str, Any]]]) -> dict[str, Any]:
+def compute(workdir: Path, cases: Sequence[Sequence[Mapping[str, Any]]]) -> dict[str, Any]:
     """The fingerprint of an audit.
 
     Args:
@@ -29,7 +29,7 @@ def take(workdir: Path, cases: Sequence[Sequence[Mapping[str, Any]]]) -> dict[st
     return {"code": VERSION, "network": _digest_files(workdir), "data": _digest(json.dumps(cases).encode())}
 
 
-def claim(folder: Path, made_of: Mapping[str, Any]) -> Path | None:
+def claim_dir(folder: Path, made_of: Mapping[str, Any]) -> Path | None:
     """Make the folder of an audit, or go on with one of the same fingerprint; any other is set aside, as a whole.
 
     Returns:
@@ -41,7 +41,7 @@ def claim(folder: Path, made_of: Mapping[str, Any]) -> Path | None:
         aside = folder.rename(next(name for name in names if not name.exists()))
     folder.mkdir(parents=True, exist_ok=True)
     if not note.exists():
-        atomic_files.write(note, (json.dumps(made_of, indent=2) + "\n").encode())
+        atomic_files.atomic_write(note, (json.dumps(made_of, indent=2) + "\n").encode())
     return aside
 
 

@@ -8,12 +8,12 @@ from cxrjax.audit.criteria import TOGETHER
 NONE = "–"
 
 
-def interval(number: Mapping[str, Any] | None) -> str:
+def format_ci(number: Mapping[str, Any] | None) -> str:
     """ "0.87 (0.85 to 0.89)"; a dash where there is no number."""
     return _write(number, ".2f")
 
 
-def percent(number: Mapping[str, Any] | None) -> str:
+def format_percent(number: Mapping[str, Any] | None) -> str:
     """ "87% (85% to 89%)"; likewise."""
     return _write(number, ".0%")
 
@@ -29,7 +29,7 @@ def name_place(place: Mapping[str, Any]) -> str:
     return f"{where} of the picture, {'inside' if place['inside'] > TOGETHER else 'outside'} the lungs"
 
 
-def join(parts: Sequence[str]) -> str:
+def join_words(parts: Sequence[str]) -> str:
     """ "a, b and c"."""
     return " and ".join(filter(None, [", ".join(parts[:-1]), parts[-1]])) if parts else ""
 

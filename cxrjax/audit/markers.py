@@ -14,7 +14,9 @@ CELLS = 8  # a side; a cell is a little larger than a mark. Ours
 ASKED = 64  # pictures at most, evenly over those there are: bounds the time. Ours
 
 
-def locate(ask: Callable[[NDArray], NDArray], images: NDArray, lungs: NDArray, target: int) -> dict[str, Any] | None:
+def occlusion_peak(
+    ask: Callable[[NDArray], NDArray], images: NDArray, lungs: NDArray, target: int
+) -> dict[str, Any] | None:
     """Where what speaks for a class lies: the cell of a picture that lowers its probability most when it is greyed.
 
     Args:
@@ -56,7 +58,7 @@ def locate(ask: Callable[[NDArray], NDArray], images: NDArray, lungs: NDArray, t
     }
 
 
-def aim(peaks: Sequence[Sequence[int]], lungs: NDArray, inside: bool) -> dict[str, Any]:
+def marker_hit_rate(peaks: Sequence[Sequence[int]], lungs: NDArray, inside: bool) -> dict[str, Any]:
     """Whether the peaks that `locate` found are where marks were planted; chance hits one in seven at most.
 
     Args:
@@ -67,22 +69,24 @@ def aim(peaks: Sequence[Sequence[int]], lungs: NDArray, inside: bool) -> dict[st
     Returns:
         {"hits": the share of the peaks that are the cell of their picture's mark or touch it, "cells": those [n, 2]}.
     """
-    corners = [perturbations.locate_mark(mask, inside) for mask in lungs[_sample(len(lungs))]]
+    corners = [perturbations.marker_box(mask, inside) for mask in lungs[_sample(len(lungs))]]
     middles = np.array([np.asarray(corner) + side / 2 for corner, side in corners])
     cells = (CELLS * middles / lungs.shape[1]).astype(int)
     return {"hits": float((abs(cells - peaks) <= 1).all(1).mean()), "cells": cells.tolist()}
 
 
-def plant(split: cohort.Split, lungs: NDArray, rows: NDArray, inside: bool, batch: int) -> cohort.Split:
+def add_markers(
+    split: cohort.RadiographBatch, lungs: NDArray, rows: NDArray, inside: bool, batch: int
+) -> cohort.RadiographBatch:
     """A split with a mark on the radiographs at `rows`; see `perturbations.mark`."""
     images = split.images.copy()
-    for at, count in cohort.batches(len(rows), batch):
-        marked = perturbations.mark(images[rows[at]], lungs[rows[at]], inside)
+    for at, count in cohort.padded_batches(len(rows), batch):
+        marked = perturbations.add_marker(images[rows[at]], lungs[rows[at]], inside)
         images[rows[at][:count]] = np.asarray(marked)[:count]
-    return cohort.replace(split, images=images)
+    return cohort.with_columns(split, images=images)
 
 
-def count_flips(
+def flip_rate(
     marked: Sequence[Mapping[str, Any]], unmarked: Sequence[Mapping[str, Any]], target: str
 ) -> dict[str, Any]:
     """Of the radiographs that are not of a class and were not found to be: the share found so once marked.
@@ -99,8 +103,8 @@ def count_flips(
     turned = np.array([ok and row["finding"] == target for ok, row in zip(free, marked, strict=True)], float)
     patients = prediction_arrays.patients(marked)
     free = np.array(free, float)
-    tree = bootstrap.bootstrap(lambda weights: confidence.share(weights @ turned, weights @ free), patients)
-    return confidence.describe(tree, patients, len(marked))
+    tree = bootstrap.bootstrap(lambda weights: confidence.proportion(weights @ turned, weights @ free), patients)
+    return confidence.summarize(tree, patients, len(marked))
 
 
 def _sample(count: int) -> NDArray:

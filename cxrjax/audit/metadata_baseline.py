@@ -24,7 +24,7 @@ CASE = ("path", "patient_id", "source", "label")
 Facts = Mapping[str, str]
 
 
-def tell(example: Mapping[str, Any]) -> dict[str, str]:
+def metadata_features(example: Mapping[str, Any]) -> dict[str, str]:
     """The facts of a stored radiograph (see `dataset.stream`), all of them words; and whose it is."""
     return {
         **{key: example[key] for key in CASE},
@@ -35,7 +35,7 @@ def tell(example: Mapping[str, Any]) -> dict[str, str]:
     }
 
 
-def fit_and_guess(
+def naive_bayes(
     seen: Sequence[Facts], labels: NDArray, asked: Sequence[Facts], attributes: Sequence[str], classes: int
 ) -> NDArray[np.float64]:
     """Naive Bayes with Laplace smoothing, learned from facts of training.

@@ -20,7 +20,7 @@ Rows = Sequence[Mapping[str, Any]]
 Measure = Callable[[Rows, Sequence[str], NDArray], dict[str, Any]]
 
 
-def measure(rows: Rows, classes: Sequence[str], weights: NDArray) -> dict[str, Any]:
+def measure_predictions(rows: Rows, classes: Sequence[str], weights: NDArray) -> dict[str, Any]:
     """`METRICS`, and `OF_CLASSES` of each, over weightings [r, n] of n rows: a tree for `statistics.estimates`."""
     truth = classification.index_labels([row["label"] for row in rows], classes)
     found = classification.index_findings([row["finding"] for row in rows], classes)
@@ -53,7 +53,7 @@ def _select(tree: Mapping[str, Any]) -> dict[str, Any]:
 def measure_within_sources(rows: Rows, classes: Sequence[str], weights: NDArray) -> dict[str, Any]:
     """`METRICS` among the radiographs of one source, over the sources that hold several labels."""
     groups = [np.array([i for i, row in enumerate(rows) if row["source"] == source]) for source in mixed_sources(rows)]
-    parts = [measure([rows[i] for i in group], classes, weights[:, group]) for group in groups]
+    parts = [measure_predictions([rows[i] for i in group], classes, weights[:, group]) for group in groups]
     sizes = [len(group) for group in groups]
     return {name: confidence.mean_of([part[name] for part in parts], sizes) for name in METRICS} | {"classes": {}}
 
@@ -70,7 +70,7 @@ def compare(
     run: Rows,
     classes: Sequence[str],
     chance: Mapping[str, float],
-    measured: Measure = measure,
+    measured: Measure = measure_predictions,
     repeats: Sequence[Rows] = (),
 ) -> dict[str, Any]:
     """The scores of a control, and how they stand to others of the same radiographs.
@@ -97,23 +97,25 @@ def compare(
         each = [measured(one, classes, weights) for one in trainings]
         control = {name: confidence.mean_of([one[name] for one in each]) for name in METRICS} if repeats else each[0]
         control = control | {"classes": each[0]["classes"]}
-        whole = measure(run, classes, weights)
+        whole = measure_predictions(run, classes, weights)
         share = confidence.share_above(control[HEADLINE], whole[HEADLINE], chance[HEADLINE])
         tree = {"scores": control, "run": whole[HEADLINE], "share": share}
         if against is None:
             return tree
-        before = {name: value for name, value in measure(against, classes, weights).items() if name in METRICS}
+        before = {
+            name: value for name, value in measure_predictions(against, classes, weights).items() if name in METRICS
+        }
         change = {name: confidence.difference(control[name], before[name]) for name in METRICS}
         return tree | {"against": before, "change": change}
 
     drawn = bootstrap.bootstrap(both, patients)
-    tree = confidence.describe(drawn, patients, len(rows))
+    tree = confidence.summarize(drawn, patients, len(rows))
     if repeats:
         _add_trainings(tree, drawn, chance)
     return {
         "scores": {name: tree["scores"][name] for name in METRICS},
         "classes": tree["scores"]["classes"],
-        "share": tree["share"] if reach(tree["run"])[0] > chance[HEADLINE] else None,
+        "share": tree["share"] if share_of_score(tree["run"])[0] > chance[HEADLINE] else None,
         "against": tree.get("against"),
         "change": tree.get("change"),
     }
@@ -148,7 +150,7 @@ def _widen(number: dict[str, Any], half: float, lowest: float, highest: float) -
     number["interval"] = [float(np.clip(end, lowest, highest)) for end in ends]
 
 
-def reach(number: Mapping[str, Any]) -> Sequence[float]:
+def share_of_score(number: Mapping[str, Any]) -> Sequence[float]:
     """Both ends of a number's interval; the number twice where no resample moves it, NaN where there is none."""
     return number["interval"] or [np.nan if number["value"] is None else number["value"]] * 2
 

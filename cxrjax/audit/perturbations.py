@@ -22,32 +22,32 @@ Alteration = Callable[[Array, Array], Array]
 
 
 @jax.jit
-def hide_lungs(images: Array, lungs: Array) -> Array:
+def mask_out_lungs(images: Array, lungs: Array) -> Array:
     """The background alone: a box around the lungs, and a margin, is black.
 
     A box and not the lungs' outline, which consolidation changes. Where there are no lungs, all is black.
     """
-    return match_levels(images, ~jax.vmap(box)(lungs))
+    return match_levels(images, ~jax.vmap(bounding_box)(lungs))
 
 
 @jax.jit
-def show_box(images: Array, lungs: Array) -> Array:
+def box_only(images: Array, lungs: Array) -> Array:
     """Return the box alone that `hide_lungs` blackens: black on white, and nothing of the picture.
 
     Its size and place are the lungs', and where there are no lungs all is black: both may tell of the patient's age or
     of a segmenter that fails, so that the background is judged beside it.
     """
-    return jnp.where(jax.vmap(box)(lungs), 0, 255).astype(jnp.uint8)
+    return jnp.where(jax.vmap(bounding_box)(lungs), 0, 255).astype(jnp.uint8)
 
 
 @jax.jit
-def show_lungs(images: Array, lungs: Array) -> Array:
+def lungs_only(images: Array, lungs: Array) -> Array:
     """The lungs alone; all else is black."""
     return match_levels(images, lungs)
 
 
 @jax.jit
-def show_border(images: Array, lungs: Array) -> Array:
+def border_only(images: Array, lungs: Array) -> Array:
     """The outer tenth alone; the middle is black."""
     near = jnp.minimum(*jnp.ogrid[: images.shape[1], : images.shape[2]])
     near = jnp.minimum(near, near[::-1, ::-1]) < BORDER * images.shape[1]
@@ -55,7 +55,7 @@ def show_border(images: Array, lungs: Array) -> Array:
 
 
 @jax.jit
-def coarsen(images: Array, lungs: Array) -> Array:
+def downsample_resolution(images: Array, lungs: Array) -> Array:
     """All through `RESOLUTION` pixels a side, so that none is sharper than the coarsest collection."""
     side = min(RESOLUTION, images.shape[1])
     coarse = jax.image.resize(images.astype(jnp.float32), (len(images), side, side), "linear")
@@ -63,7 +63,7 @@ def coarsen(images: Array, lungs: Array) -> Array:
 
 
 @jax.jit
-def level(images: Array, lungs: Array, quantiles: Array) -> Array:
+def match_histogram(images: Array, lungs: Array, quantiles: Array) -> Array:
     """The same histogram for all, that of `quantiles`."""
     return match_levels(images, jnp.ones(images.shape, bool), quantiles)
 
@@ -76,7 +76,7 @@ def pool_levels(images: np.ndarray) -> np.ndarray:
 
 
 @partial(jax.jit, static_argnames="inside")
-def mark(images: Array, lungs: Array, inside: bool) -> Array:
+def add_marker(images: Array, lungs: Array, inside: bool) -> Array:
     """A white square with a black rim in the upper left corner, or in the middle of the lungs.
 
     The middle is the lung pixel nearest to the mean of those in the picture's left half (of any, if there are none);
@@ -102,7 +102,7 @@ def match_levels(images: Array, shown: Array, quantiles: Array | None = None) ->
     return jax.vmap(match)(images, shown)
 
 
-def box(lungs: Array) -> Array:
+def bounding_box(lungs: Array) -> Array:
     """The smallest box around a mask bool [S, S], and `MARGIN` on each side; of an empty mask, the whole picture."""
 
     def span(line: Array) -> Array:
@@ -113,7 +113,7 @@ def box(lungs: Array) -> Array:
     return (span(lungs.any(1))[:, None] & span(lungs.any(0))) | ~lungs.any()
 
 
-def locate_mark(lungs: Array, inside: bool) -> tuple[Array, int]:
+def marker_box(lungs: Array, inside: bool) -> tuple[Array, int]:
     """Row and column int [2] of a mark's upper left pixel, and its side, on a picture with the lungs bool [S, S]."""
     size = lungs.shape[0]
     side = max(3, round(MARK * size))
@@ -129,7 +129,7 @@ def locate_mark(lungs: Array, inside: bool) -> tuple[Array, int]:
 
 
 def _mark(image: Array, lungs: Array, inside: bool) -> Array:
-    (row, column), side = locate_mark(lungs, inside)
+    (row, column), side = marker_box(lungs, inside)
     rows, columns = (jnp.arange(image.shape[0]) - row)[:, None], jnp.arange(image.shape[0]) - column
     within = (rows >= 0) & (rows < side) & (columns >= 0) & (columns < side)
     core = (rows > 0) & (rows < side - 1) & (columns > 0) & (columns < side - 1)

@@ -17,7 +17,7 @@ from tqdm import tqdm
 from cxrjax.audit.perturbations import Alteration
 from cxrjax.data import batch as cohort
 from cxrjax.inference import inputs
-from cxrjax.inference.lung_segmenter import Finder
+from cxrjax.inference.lung_segmenter import LungSegmenter
 from cxrjax.models import from_config, spec
 from cxrjax.training import classification, train_step, trainer
 
@@ -25,10 +25,10 @@ BATCH = 32  # pictures that are shrunk at once
 STEPS = 400  # at least, however few the radiographs are: a mark on two dozen of them is learned by then. Ours
 
 
-class SmallNetwork:
+class ProbeNetwork:
     """A small network of a config, trained."""
 
-    def __init__(self, config: ConfigDict, pictures: cohort.Split, seed: int | None = None):
+    def __init__(self, config: ConfigDict, pictures: cohort.RadiographBatch, seed: int | None = None):
         """Train it on a split, whose images are of the network's size.
 
         Args:
@@ -44,21 +44,23 @@ class SmallNetwork:
         config.seed = config.seed if seed is None else seed
         epoch = math.ceil(len(pictures) / config.training.batch_size)
         config.training.epochs = max(config.training.epochs, math.ceil(STEPS / epoch))
-        training = trainer.Training(config, classification.build(config, pictures, pictures, Finder(config, None)))
+        training = trainer.Trainer(
+            config, classification.build(config, pictures, pictures, LungSegmenter(config, None))
+        )
         state = training.begin(0)
         for number in tqdm(range(training.total), desc="training the small network", unit="step", delay=2):
             state = training.step(state, number)
         if not np.isfinite(float(state.loss_sum)):
-            raise trainer.Diverged("the loss of the audit's small network is no number; lower its learning rate")
+            raise trainer.DivergedError("the loss of the audit's small network is no number; lower its learning rate")
         self._network = from_config.classifier(config)
-        self._variables = jax.device_put(jax.device_get(train_step.network(state)))
+        self._variables = jax.device_put(jax.device_get(train_step.eval_params(state)))
         self._batch = config.evaluation.batch_size
 
     def ask(self, images: np.ndarray) -> np.ndarray:
         """Probabilities float32 [n, K] of pictures uint8 [n, size, size]."""
         found = [
             np.asarray(_ask(self._network, self._variables, images[rows]))[:count]
-            for rows, count in cohort.batches(len(images), self._batch)
+            for rows, count in cohort.padded_batches(len(images), self._batch)
         ]
         return np.concatenate(found)
 
@@ -66,30 +68,30 @@ class SmallNetwork:
 def alter(alteration: Alteration, images: np.ndarray, lungs: np.ndarray, batch: int) -> np.ndarray:
     """An alteration of pictures uint8 [n, S, S], `batch` of them at a time."""
     altered = np.empty_like(images)
-    for rows, count in cohort.batches(len(images), batch):
+    for rows, count in cohort.padded_batches(len(images), batch):
         altered[rows[:count]] = np.asarray(alteration(images[rows], lungs[rows]))[:count]
     return altered
 
 
-def shrink(images: np.ndarray, size: int) -> np.ndarray:
+def downsample(images: np.ndarray, size: int) -> np.ndarray:
     """Pictures uint8 [n, S, S] at a side of `size` pixels; as they are where that is theirs."""
     if images.shape[1] == size:
         return images
     small = np.empty((len(images), size, size), np.uint8)
-    for rows, count in cohort.batches(len(images), BATCH):
+    for rows, count in cohort.padded_batches(len(images), BATCH):
         small[rows[:count]] = np.asarray(_shrink(images[rows], size))[:count]
     return small
 
 
-def shrink_masks(masks: np.ndarray, size: int) -> np.ndarray:
+def downsample_masks(masks: np.ndarray, size: int) -> np.ndarray:
     """Masks bool [n, S, S] at a side of `size` pixels: what is covered for the greater part."""
-    return masks if masks.shape[1] == size else shrink(masks.astype(np.uint8) * 255, size) > 127
+    return masks if masks.shape[1] == size else downsample(masks.astype(np.uint8) * 255, size) > 127
 
 
-_shrink = partial(jax.jit, static_argnames="size")(inputs.shrink)
+_shrink = partial(jax.jit, static_argnames="size")(inputs.downsample)
 
 
 @partial(jax.jit, static_argnames="network")
-def _ask(network: spec.Network, variables: Any, images: Array) -> Array:
-    x = inputs.feed(inputs.scale(images), network)
+def _ask(network: spec.ModelSpec, variables: Any, images: Array) -> Array:
+    x = inputs.normalize(inputs.to_float(images), network)
     return jax.nn.softmax(network.module.apply(variables, x, train=False))

@@ -22,8 +22,8 @@ from ml_collections import ConfigDict
 from cxrjax import plotting
 from cxrjax.audit import fingerprint, formatting, markers, verdict
 from cxrjax.audit import metrics as scores
-from cxrjax.audit.context import Material, NotDone
-from cxrjax.audit.experiments import CONTROLS, Control, Outcome
+from cxrjax.audit.context import AuditContext, NotApplicableError
+from cxrjax.audit.experiments import EXPERIMENTS, Experiment, ExperimentResult
 from cxrjax.evaluation import tables
 from cxrjax.io import json_file, predictions_csv
 from cxrjax.metrics import baselines, prediction_arrays
@@ -47,33 +47,33 @@ def audit(workdir: Path, split: str, config: ConfigDict) -> dict[str, Any]:
             its audit was begun with other settings.
         MissingData, Diverged: see there.
     """
-    material = Material(workdir, split, config)
+    material = AuditContext(workdir, split, config)
     folder = material.folder
     _ = material.rows  # first: they may be of other radiographs
-    aside = fingerprint.claim(folder, fingerprint.take(workdir, material.cases))
+    aside = fingerprint.claim_dir(folder, fingerprint.compute(workdir, material.cases))
     if aside:
         terminal.say(f"audit: {folder} was of another network, of other data or of older code; it is kept as {aside}")
-    run_dir.start(folder, config)
+    run_dir.create_or_resume(folder, config)
     with _compiled_once():
-        for control in CONTROLS:
+        for control in EXPERIMENTS:
             if control.kept:
                 _carry_out(control, material, folder / "controls")
     result = conclude(material, folder)
-    atomic_files.write(folder / "audit.json", (json.dumps(result, indent=2, allow_nan=False) + "\n").encode())
-    atomic_files.write(folder / "audit.md", (summarise(result) + "\n").encode())
+    atomic_files.atomic_write(folder / "audit.json", (json.dumps(result, indent=2, allow_nan=False) + "\n").encode())
+    atomic_files.atomic_write(folder / "audit.md", (summarize(result) + "\n").encode())
     for form in ("png", "svg"):
         plotting.draw_audit(result, scores.HEADLINE, folder / f"audit.{form}")
     return result
 
 
-def conclude(material: Material, folder: Path) -> dict[str, Any]:
+def conclude(material: AuditContext, folder: Path) -> dict[str, Any]:
     """What audit.json says, from the rows of the run and of the controls in a folder."""
     rows, classes = material.rows, material.classes
     labels = [row["label"] for row in rows]
-    chance = baselines.guess_blindly(material.known[1], labels, classes)
+    chance = baselines.chance_level(material.known[1], labels, classes)
     outcomes = {
         control.name: _read(folder / "controls" / control.name) if control.kept else _try(control, material)
-        for control in CONTROLS
+        for control in EXPERIMENTS
     }
     whole_run = scores.compare(rows, None, rows, classes, chance)
     result = {
@@ -86,18 +86,18 @@ def conclude(material: Material, folder: Path) -> dict[str, Any]:
         "labels": dict(sorted(Counter(labels).items())),
         "validation": material.validates,
         "sources": _count_sources(*material.known),
-        "controls": [_describe(control, outcomes, material, chance) for control in CONTROLS],
+        "controls": [_describe(control, outcomes, material, chance) for control in EXPERIMENTS],
     }
     settings = {"small_network": json.loads(material.config.to_json()), "headline": scores.HEADLINE}
     versions = {name: version(name) for name in ("cxrjax", "jax", "numpy")} | {"python": platform.python_version()}
     return result | {"verdict": verdict.conclude(result), "settings": settings, "versions": versions}
 
 
-def summarise(result: dict[str, Any]) -> str:
+def summarize(result: dict[str, Any]) -> str:
     """The verdict, and the scores as a table in Markdown."""
 
     def cells(of: dict[str, Any]) -> str:
-        return " | ".join(formatting.interval(of[name]) if of else "–" for name in scores.METRICS)
+        return " | ".join(formatting.format_ci(of[name]) if of else "–" for name in scores.METRICS)
 
     lines = [result["verdict"]["paragraph"], ""]
     if result["verdict"]["cannot_support"]:
@@ -110,7 +110,7 @@ def summarise(result: dict[str, Any]) -> str:
         "| chance | | " + " | ".join(f"{result['chance'][name]:.3f}" for name in scores.METRICS) + " | |",
     ]
     for one in result["controls"]:
-        share = formatting.percent(one["share"]) if one["share"] else ""
+        share = formatting.format_percent(one["share"]) if one["share"] else ""
         lines.append(f"| {one['title']} | {one['by']} | {cells(one['scores'])} | {share} |")
     lines += [""] + [f"- {one['title']} ({one['by']}): {one['note']}" for one in result["controls"] if one["note"]]
     unit = "radiograph, for the patients are not known" if tables.knows_no_patient(result) else "patient"
@@ -122,7 +122,7 @@ def summarise(result: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def _carry_out(control: Control, material: Material, folder: Path) -> None:
+def _carry_out(control: Experiment, material: AuditContext, folder: Path) -> None:
     """Do a control, and write its folder whole; nothing where that was done."""
     done = folder / control.name
     if done.exists():
@@ -139,18 +139,18 @@ def _carry_out(control: Control, material: Material, folder: Path) -> None:
     for number, rows in enumerate(outcome.repeats, 2):
         predictions_csv.write(begun / f"training_{number}.csv", rows, columns)
     facts = {"note": outcome.note, "facts": outcome.facts}
-    atomic_files.write(begun / "facts.json", (json.dumps(facts, indent=2, allow_nan=False) + "\n").encode())
+    atomic_files.atomic_write(begun / "facts.json", (json.dumps(facts, indent=2, allow_nan=False) + "\n").encode())
     begun.rename(done)
 
 
-def _try(control: Control, material: Material) -> Outcome:
+def _try(control: Experiment, material: AuditContext) -> ExperimentResult:
     try:
         return control.run(material)
-    except NotDone as reason:
-        return Outcome([], f"not done: {reason}")
+    except NotApplicableError as reason:
+        return ExperimentResult([], f"not done: {reason}")
 
 
-def _read(folder: Path) -> Outcome:
+def _read(folder: Path) -> ExperimentResult:
     file = folder / "facts.json"
     remedy = f"remove {folder}, and --mode=audit makes it again"
     known = json_file.read(file, remedy)
@@ -160,11 +160,11 @@ def _read(folder: Path) -> Outcome:
     rows = predictions_csv.read(folder / "predictions.csv")
     repeats = tuple(predictions_csv.read(file) for file in sorted(folder.glob("training_*.csv")))
     without = predictions_csv.read(unmarked) if unmarked.exists() else None
-    return Outcome(rows, known["note"], known["facts"], without, repeats)
+    return ExperimentResult(rows, known["note"], known["facts"], without, repeats)
 
 
 def _describe(
-    control: Control, outcomes: dict[str, Outcome], material: Material, chance: dict[str, float]
+    control: Experiment, outcomes: dict[str, ExperimentResult], material: AuditContext, chance: dict[str, float]
 ) -> dict[str, Any]:
     """An entry of audit.json."""
     outcome = outcomes[control.name]
@@ -181,7 +181,7 @@ def _describe(
     if not control.share:
         known["share"] = None
     if outcome.unmarked is not None:
-        known["flips"] = markers.count_flips(outcome.rows, outcome.unmarked, outcome.facts["target"])
+        known["flips"] = markers.flip_rate(outcome.rows, outcome.unmarked, outcome.facts["target"])
     return entry | known
 
 
@@ -198,8 +198,8 @@ def _compiled_once() -> Iterator[None]:
         yield
         return
     with tempfile.TemporaryDirectory() as folder:
-        compilation_cache.keep(folder)
+        compilation_cache.enable_compilation_cache(folder)
         try:
             yield
         finally:
-            compilation_cache.keep("")
+            compilation_cache.enable_compilation_cache("")

@@ -5,8 +5,8 @@ from typing import Any
 
 from cxrjax.audit import criteria
 from cxrjax.audit.criteria import Numbers
-from cxrjax.audit.formatting import interval, join, name_place, percent
-from cxrjax.audit.metrics import HEADLINE, reach
+from cxrjax.audit.formatting import format_ci, format_percent, join_words, name_place
+from cxrjax.audit.metrics import HEADLINE, share_of_score
 from cxrjax.evaluation import tables
 
 NAMES = {"macro_auroc": "macro AUROC", "macro_f1": "macro F1", "accuracy": "accuracy"}
@@ -47,7 +47,7 @@ def conclude(audit: Numbers) -> dict[str, Any]:
 def _score(audit: Numbers) -> list[str]:
     score, chance = audit["score"], audit["chance"]
     known = [name for name in NAMES if score[name]["value"] is not None]
-    reached = ", ".join(f"{NAMES[name]} {interval(score[name])}" for name in known)
+    reached = ", ".join(f"{NAMES[name]} {format_ci(score[name])}" for name in known)
     blind = ", ".join(f"{chance[name]:.2f}" for name in known)
     what = tables.describe_cases(audit)
     unit = "radiograph" if tables.knows_no_patient(audit) else "patient"
@@ -56,7 +56,7 @@ def _score(audit: Numbers) -> list[str]:
         f"nothing reaches {blind}."
     ]
     if HEADLINE not in known:
-        said.append(f"There is no {NAMES[HEADLINE]} here, for all are {join(list(audit['labels']))}.")
+        said.append(f"There is no {NAMES[HEADLINE]} here, for all are {join_words(list(audit['labels']))}.")
     if shared := audit.get("shared_patients", 0):
         said.append(
             f"{shared} of the patients are in training too: what a network remembers of them is in every score here."
@@ -83,19 +83,19 @@ def _shortcuts(audit: Numbers) -> list[str]:
     ):
         of = [one for one in found if one["by"] == by]
         if of:
-            reached = f"a macro AUROC of {interval(of[0]['scores'][HEADLINE])} is reached, {how}"
-            also = join([f"{one['title']} {one['share']['value']:.0%}" for one in of[1:]])
+            reached = f"a macro AUROC of {format_ci(of[0]['scores'][HEADLINE])} is reached, {how}"
+            also = join_words([f"{one['title']} {one['share']['value']:.0%}" for one in of[1:]])
             rest = f" ({also})" if also else ""
-            share = f"{percent(of[0]['share'])} of what the score is above chance"
+            share = f"{format_percent(of[0]['share'])} of what the score is above chance"
             said.append(f"From the {of[0]['title']} {reached}: {share}{rest}.")
     return said + [text for one in found for text in _place(one)]
 
 
 def _none_found(tried: Sequence[Numbers], chance: float) -> str:
     """That no shortcut of some is found, the strongest first, as far as their intervals tell."""
-    first, ends = tried[0], [reach(one["share"])[1] for one in tried if one["share"]]
+    first, ends = tried[0], [share_of_score(one["share"])[1] for one in tried if one["share"]]
     most = min(max([0.0, *ends]), 1.0) if ends else 1.0
-    reached = f"reaches a macro AUROC of {interval(first['scores'][HEADLINE])}, where chance is {chance:.2f}"
+    reached = f"reaches a macro AUROC of {format_ci(first['scores'][HEADLINE])}, where chance is {chance:.2f}"
     room = f"the intervals leave room for {most:.0%} of what the score is above chance"
     if most > criteria.ROOM:
         return (
@@ -123,14 +123,16 @@ def _left(audit: Numbers, by_name: Numbers) -> list[str]:
     if found:
         strongest = max(found, key=_reached)
         share = strongest["share"]
-        low, high = (max(0.0, 1 - bound) for bound in reversed(reach(share)))
+        low, high = (max(0.0, 1 - bound) for bound in reversed(share_of_score(share)))
         if low == 0:
             said.append(
                 f"With the {strongest['title']} explained, nothing of the score is sure to be left for the lungs."
             )
         else:
             left = {"value": 1 - share["value"], "interval": [low, high]}
-            said.append(f"What the {strongest['title']} does not reach is {percent(left)} of the score above chance.")
+            said.append(
+                f"What the {strongest['title']} does not reach is {format_percent(left)} of the score above chance."
+            )
     within = by_name["within_source"]["scores"][HEADLINE] if "within_source" in by_name else None
     if within and within["value"] is not None:
         chance = audit["chance"][HEADLINE]
@@ -138,7 +140,7 @@ def _left(audit: Numbers, by_name: Numbers) -> list[str]:
         end = "" if told else ", which cannot be told from chance"
         said.append(
             "Among radiographs of one source, where the source cannot help, the network's macro AUROC is "
-            f"{interval(within)}{end}."
+            f"{format_ci(within)}{end}."
         )
     return said
 
@@ -146,10 +148,10 @@ def _left(audit: Numbers, by_name: Numbers) -> list[str]:
 def _content(by_name: Numbers) -> list[str]:
     if "whole" not in by_name:
         return []
-    whole = f"A small network trained for comparison reaches {interval(by_name['whole']['scores'][HEADLINE])}"
+    whole = f"A small network trained for comparison reaches {format_ci(by_name['whole']['scores'][HEADLINE])}"
     if "lungs" not in by_name:
         return [f"{whole}."]
-    return [f"{whole} on whole radiographs and {interval(by_name['lungs']['scores'][HEADLINE])} on the lungs alone."]
+    return [f"{whole} on whole radiographs and {format_ci(by_name['lungs']['scores'][HEADLINE])} on the lungs alone."]
 
 
 def _box(by_name: Numbers) -> list[str]:
@@ -158,7 +160,7 @@ def _box(by_name: Numbers) -> list[str]:
         return []
     return [
         "In the background the lungs are a black box, and the box by itself, which tells their size and place and "
-        f"where none were found, reaches {interval(by_name['box']['scores'][HEADLINE])}."
+        f"where none were found, reaches {format_ci(by_name['box']['scores'][HEADLINE])}."
     ]
 
 
@@ -168,12 +170,12 @@ def _elsewhere(audit: Numbers, by_name: Numbers) -> list[str]:
         return []
     said = (
         "Of radiographs whose source is left out of training, and whose class is known from another, the small network "
-        f"recognises {percent(left['scores']['accuracy'])}, where it recognised {percent(left['against']['accuracy'])} "
+        f"recognises {format_percent(left['scores']['accuracy'])}, where it recognised {format_percent(left['against']['accuracy'])} "
         "with the source"
     )
     change = left["change"]["accuracy"]
     if criteria.is_below(change, 0) and not criteria.collapses(left, audit["chance"]):
-        said += f": recognition falls by {percent(_fall(change))}"
+        said += f": recognition falls by {format_percent(_fall(change))}"
     return [f"{said}."]
 
 
@@ -183,20 +185,20 @@ def _altered(audit: Numbers, by_name: Numbers) -> list[str]:
         change = by_name[name]["change"] if name in by_name else None
         if change and criteria.is_below(change[HEADLINE], 0):
             said.append(
-                f"With the {what} of all radiographs made alike the network loses {interval(_fall(change[HEADLINE]))} "
+                f"With the {what} of all radiographs made alike the network loses {format_ci(_fall(change[HEADLINE]))} "
                 "of macro AUROC, by the loss of a source's mark or by being shown what it never saw."
             )
     for name in ("background_network", "border_network"):
         seen = by_name[name]["scores"][HEADLINE] if name in by_name else None
         if criteria.is_above(seen, chance + criteria.SEEN):
-            said.append(f"Shown the {by_name[name]['title']}, the network itself still reaches {interval(seen)}.")
+            said.append(f"Shown the {by_name[name]['title']}, the network itself still reaches {format_ci(seen)}.")
     return said
 
 
 def _marks(by_name: Numbers) -> list[str]:
     said = []
     for mark in (by_name[name] for name in ("marker_outside", "marker_inside") if name in by_name):
-        turned = f"a {mark['title']} turned {percent(mark['flips'])} of the findings"
+        turned = f"a {mark['title']} turned {format_percent(mark['flips'])} of the findings"
         if mark["flips"]["value"] is None:
             everything = f"every radiograph was found to be {mark['target']} already"
             said.append(f"a {mark['title']} could not be tried, for {everything}")
@@ -238,17 +240,17 @@ def _cannot_support(audit: Numbers, by_name: Numbers) -> list[tuple[str, str]]:
         claims += _inseparable(audit["sources"])
     for name in ("source", "facts") if len(everywhere) > 1 else ():
         if told := criteria.decided(by_name.get(name)):
-            claims.append((f"any score of {join(told)}", f"knowing the {_enough(by_name[name], told)}"))
+            claims.append((f"any score of {join_words(told)}", f"knowing the {_enough(by_name[name], told)}"))
             break
     for one in audit["controls"]:
         found = one["kind"] == "shortcut" and one["by"] == "small network" and criteria.is_found(one)
         if found and (told := criteria.decided(one)):
-            claims.append((f"that the lungs are what tells {join(told)}", f"seeing the {_enough(one, told)}"))
+            claims.append((f"that the lungs are what tells {join_words(told)}", f"seeing the {_enough(one, told)}"))
     if audit.get("shared_patients", 0):
         claims.append(("any score, on patients that the network has not seen", "patients of training are in the split"))
     left = by_name.get("leave_source_out")
     if left and left["against"] and criteria.collapses(left, audit["chance"]):
-        reason = f"the small network recognises {percent(left['scores']['accuracy'])}"
+        reason = f"the small network recognises {format_percent(left['scores']['accuracy'])}"
         claims.append(("that a class is recognised in a source that was not trained on", reason))
     return claims
 
@@ -268,7 +270,7 @@ def _inseparable(sources: Mapping[str, Mapping[str, int]]) -> list[tuple[str, st
     alone = {label: sorted(of) for label, of in sources.items() if not several & set(of)}
     claims = []
     if alone:
-        held = join([f"{label} (alone in {join(of)})" for label, of in alone.items()])
+        held = join_words([f"{label} (alone in {join_words(of)})" for label, of in alone.items()])
         reason = "a class that is alone in its source cannot be separated from it"
         claims.append((f"that anything but the source tells {held}", reason))
     others = [label for label in sources if label not in alone]
@@ -281,8 +283,8 @@ def _inseparable(sources: Mapping[str, Mapping[str, int]]) -> list[tuple[str, st
         if {*labels, *elsewhere} in said:
             continue
         said.append({*labels, *elsewhere})
-        reason = f"{join(labels)} and {join(elsewhere)} have no source in common"
-        claims.append((f"that anything but the source tells {join(labels)} from {join(elsewhere)}", reason))
+        reason = f"{join_words(labels)} and {join_words(elsewhere)} have no source in common"
+        claims.append((f"that anything but the source tells {join_words(labels)} from {join_words(elsewhere)}", reason))
     return claims
 
 
@@ -296,7 +298,7 @@ def _enough(control: Numbers, told: Sequence[str]) -> str:
 
 
 def _fall(change: Numbers) -> Numbers:
-    return {"value": -change["value"], "interval": [-bound for bound in reversed(reach(change))]}
+    return {"value": -change["value"], "interval": [-bound for bound in reversed(share_of_score(change))]}
 
 
 def _reached(control: Numbers) -> float:

@@ -20,7 +20,7 @@ _PYTHON_ERRORS = {
 _ADDRESSES = ("hf:", "https://", "http://")
 
 
-def normalise(argv: Sequence[str]) -> list[str]:
+def normalize(argv: Sequence[str]) -> list[str]:
     """Return the words with `-h` as `--help`, `~` as the home folder, and lists of texts with commas as Python tuples.
 
     `--config.classifier.classes=normal,covid19` is of two classes, as `"--config.classifier.classes=('normal',

@@ -41,7 +41,7 @@ def _name_results(request: Request) -> str:
 
     if not request.data:
         return request.split
-    return dataset.name_results(run_dir.load_config(request.workdir), request.split, request.data)
+    return dataset.results_dirname(run_dir.load_config(request.workdir), request.split, request.data)
 
 
 def train_network(request: Request) -> None:
@@ -57,8 +57,8 @@ def train_network(request: Request) -> None:
     wanted = config.task == "classify" and config.segmenter.workdir and config.gate.quantile
     if wanted and not ood_store.has_gate_of(request.workdir, run_dir.load_step(request.workdir, config)):
         try:
-            fit_ood.fit_gate(request.workdir)
-        except run_dir.UnfitRun as error:
+            fit_ood.fit_ood_detector(request.workdir)
+        except run_dir.RunError as error:
             warn(f"the run has no gate: {error}")
 
 
@@ -66,10 +66,10 @@ def evaluate_run(request: Request) -> None:
     """Evaluate on a split."""
     from cxrjax.evaluation import evaluate, tables
 
-    scores = evaluate.evaluate(request.workdir, request.split, request.data)
+    scores = evaluate.evaluate_run(request.workdir, request.split, request.data)
     if not scores:  # the first process has them
         return
-    show(tables.summarise(scores))
+    show(tables.summarize(scores))
     say(f"rows, scores and pictures are in {request.workdir / 'evaluation' / scores['split']}")
 
 
@@ -78,7 +78,7 @@ def score_run(request: Request) -> None:
     from cxrjax.evaluation import scoring, tables
 
     name = _name_results(request)
-    show(tables.summarise(scoring.score(request.workdir, name)))
+    show(tables.summarize(scoring.score_run(request.workdir, name)))
     say(f"scores and figures are in {request.workdir / 'evaluation' / name}")
 
 
@@ -97,7 +97,7 @@ def audit_run(request: Request) -> None:
     from configs import audit as small
     from cxrjax import audit
 
-    show(audit.summarise(audit.audit(request.workdir, request.split, request.config or small.get_config())))
+    show(audit.summarize(audit.audit(request.workdir, request.split, request.config or small.get_config())))
     say(f"rows, numbers and the figure are in {request.workdir / 'audit' / request.split}")
 
 
@@ -106,7 +106,7 @@ def check_maps_of_run(request: Request) -> None:
     from cxrjax.evaluation import saliency, saliency_verdict
 
     table = Path(request.lesions) if request.lesions else None
-    show(saliency_verdict.summarise(saliency.check_maps(request.workdir, request.split, request.data, table)))
+    show(saliency_verdict.summarize(saliency.evaluate_saliency(request.workdir, request.split, request.data, table)))
     say(f"rows, figures and curves are in {request.workdir / 'maps' / _name_results(request)}")
 
 
@@ -114,7 +114,7 @@ def measure_morphology(request: Request) -> None:
     """Measure hearts and lungs, and compare the classes."""
     from cxrjax.evaluation import morphometry
 
-    show(morphometry.summarise(morphometry.compare_classes(request.workdir, request.split, request.data)))
+    show(morphometry.summarize(morphometry.compare_morphometry(request.workdir, request.split, request.data)))
     say(f"rows, tests and box plots are in {request.workdir / 'morphology' / _name_results(request)}")
 
 
@@ -122,7 +122,7 @@ def fit_gate_of_run(request: Request) -> None:
     """Fit the gate of a run again."""
     from cxrjax.inference import fit_ood
 
-    fit_ood.fit_gate(request.workdir)
+    fit_ood.fit_ood_detector(request.workdir)
     say(f"fitted: the gate's thresholds and limits are in {request.workdir / 'gate.json'}")
 
 
@@ -189,14 +189,14 @@ def find_learning_rate(request: Request) -> None:
     """Look for a learning rate."""
     from cxrjax.training import lr_finder
 
-    say(f"suggested: training.learning_rate={lr_finder.find_rate(request.config, request.workdir):.1e}")
+    say(f"suggested: training.learning_rate={lr_finder.find_learning_rate(request.config, request.workdir):.1e}")
 
 
 def cross_validate_network(request: Request) -> None:
     """Train once for each fold, and pool the scores."""
     from cxrjax.evaluation import cross_validation
 
-    show(cross_validation.summarise(cross_validation.cross_validate(request.config, request.workdir)))
+    show(cross_validation.summarize(cross_validation.cross_validate(request.config, request.workdir)))
     say(f"the scores are in {request.workdir / 'cross_validation.json'}")
 
 
@@ -204,7 +204,7 @@ def import_weights(request: Request) -> None:
     """Make a run of published weights."""
     from cxrjax.runs import weights
 
-    weights.import_run(request.config, request.input, request.workdir)
+    weights.import_weights(request.config, request.input, request.workdir)
     say(f"imported: every weight of {request.input} has its place; the run is in {request.workdir}")
 
 
@@ -215,10 +215,10 @@ def export_weights(request: Request) -> None:
 
     target = Path(request.output)
     if target.suffix == ".safetensors":
-        weights.export_run(request.workdir, target)
+        weights.export_weights(request.workdir, target)
         say(f"exported: the weights are in {target}, by PyTorch's names")
     else:
-        files = export.export_run(request.workdir, target)
+        files = export.export_model(request.workdir, target)
         say(f"exported: {', '.join(files)} are in {target}, each read back and equal to the run")
         if not any(name.endswith(".onnx") for name in files):
             say("no ONNX was written, for want of its packages: pip install 'cxrjax[onnx]'")

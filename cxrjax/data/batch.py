@@ -10,10 +10,10 @@ import numpy as np
 # Radiographs that are held at once, about, where not all need be: bounds the memory; results do not depend on it.
 STRUCTURES_KNOWN = 0  # the mask annotates the heart and each lung
 LUNGS_KNOWN = 1  # the mask annotates the lungs as one
-PORTION = 64
+CHUNK_SIZE = 64
 
 
-class Split(NamedTuple):
+class RadiographBatch(NamedTuple):
     """n radiographs of side S, in arrays of the host."""
 
     paths: list[str]
@@ -33,24 +33,24 @@ class Split(NamedTuple):
     def __len__(self) -> int:
         return len(self.paths)
 
-    def parts(self, count: int) -> Iterator["Split"]:
+    def parts(self, count: int) -> Iterator["RadiographBatch"]:
         """All of it, `count` radiographs at a time and in the last part fewer."""
         for first in range(0, len(self), count):
-            yield Split(*(x if x is None else x[first : first + count] for x in self))
+            yield RadiographBatch(*(x if x is None else x[first : first + count] for x in self))
 
-    def take(self, rows: Sequence[int]) -> "Split":
+    def take(self, rows: Sequence[int]) -> "RadiographBatch":
         """The radiographs at some rows."""
         rows = np.asarray(rows, np.intp)
         pick = [x if x is None else x[rows] if isinstance(x, np.ndarray) else [x[i] for i in rows] for x in self]
-        return Split(*pick)
+        return RadiographBatch(*pick)
 
 
-def replace(split: Split, **columns: Any) -> Split:
+def with_columns(split: RadiographBatch, **columns: Any) -> RadiographBatch:
     """A split with other columns; its own `_replace` takes the number of radiographs for that of its fields."""
-    return Split(**(split._asdict() | columns))
+    return RadiographBatch(**(split._asdict() | columns))
 
 
-def join(parts: Sequence[Split]) -> Split:
+def join(parts: Sequence[RadiographBatch]) -> RadiographBatch:
     """Splits, one after the other; lesions are there in all of them or in none."""
 
     def put_together(columns: tuple[Any, ...]) -> Any:
@@ -58,7 +58,7 @@ def join(parts: Sequence[Split]) -> Split:
             return None
         return np.concatenate(columns) if isinstance(columns[0], np.ndarray) else list(chain(*columns))
 
-    return Split(*map(put_together, zip(*parts, strict=True)))
+    return RadiographBatch(*map(put_together, zip(*parts, strict=True)))
 
 
 def hash_images(images: np.ndarray) -> np.ndarray:
@@ -70,7 +70,7 @@ def hash_images(images: np.ndarray) -> np.ndarray:
     return np.array([zlib.crc32(np.ascontiguousarray(image)) for image in images], np.uint32)
 
 
-def batches(count: int, size: int) -> Iterator[tuple[np.ndarray, int]]:
+def padded_batches(count: int, size: int) -> Iterator[tuple[np.ndarray, int]]:
     """Rows 0..count in order, `size` at a time: (rows int32 [size], how many of them count).
 
     The last batch is filled up with its last row, so that one compiled program serves all.
@@ -80,6 +80,6 @@ def batches(count: int, size: int) -> Iterator[tuple[np.ndarray, int]]:
         yield np.minimum(rows, count - 1), min(size, count - start)
 
 
-def portion(batch_size: int) -> int:
+def chunk_size(batch_size: int) -> int:
     """Radiographs to be held at once, PORTION or a few more: whole batches."""
-    return -(-PORTION // batch_size) * batch_size
+    return -(-CHUNK_SIZE // batch_size) * batch_size

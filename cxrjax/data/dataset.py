@@ -18,7 +18,7 @@ from ml_collections import ConfigDict
 from tqdm import tqdm
 
 from cxrjax.data import preprocessing
-from cxrjax.data.batch import LUNGS_KNOWN, STRUCTURES_KNOWN, Split, hash_images
+from cxrjax.data.batch import LUNGS_KNOWN, STRUCTURES_KNOWN, RadiographBatch, hash_images
 from cxrjax.io import images, lesions_csv, limits, prepared, radiograph
 from cxrjax.io.borders import Borders
 from cxrjax.io.crop import Crop, cut
@@ -30,7 +30,7 @@ _KINDS = {"structures": STRUCTURES_KNOWN, "lungs": LUNGS_KNOWN, "": -1}  # of ma
 _WORDS = ("path", "patient_id", "source", "label", "view", "sex", "mask_kind", "format", "color")
 
 
-class Stored:
+class RadiographDataset:
     """A split on disk, or several as one, whose radiographs are read and standardised when they are asked for."""
 
     def __init__(self, directory: str, split: str, size: int, gamma: float, equalise: bool, borders: str, readers: int):
@@ -76,14 +76,14 @@ class Stored:
         _, picture = self._decode(row)
         return self._standardise(picture, preprocessing.find_borders(picture, self._borders))
 
-    def parts(self, count: int) -> Iterator[Split]:
+    def parts(self, count: int) -> Iterator[RadiographBatch]:
         """All of it, `count` radiographs at a time and in the last part fewer, read some ahead."""
         examples = read_ahead(self.__getitem__, range(len(self)), self._readers, 4 * self._readers)
         shown = iter(tqdm(examples, total=len(self), desc=f"reading {self._split}", unit="radiograph", delay=2))
         for left in range(len(self), 0, -count):
             yield _collect(shown, min(count, left), self._size)
 
-    def take(self, rows: Sequence[int]) -> Split:
+    def take(self, rows: Sequence[int]) -> RadiographBatch:
         """The radiographs at some rows, one or more."""
         examples = read_ahead(self.__getitem__, rows, self._readers, 4 * self._readers)
         return _collect(examples, len(rows), self._size)
@@ -121,7 +121,7 @@ class Stored:
         return stored, prepared.decode(stored)
 
     def _standardise(self, picture: radiograph.Radiograph, borders: Borders) -> np.ndarray:
-        return preprocessing.standardise(
+        return preprocessing.standardize(
             picture, size=self._size, gamma=self._gamma, equalise=self._equalise, borders=borders
         )
 
@@ -132,7 +132,7 @@ class Stored:
             decoded = images.decode_values(png, limits.current())
         except UnreadableImage as error:
             raise radiograph.UnreadableRadiograph(picture.path, f"its stored mask: {error.reason}") from error
-        return preprocessing.standardise_mask(decoded, picture, crop, size=self._size)
+        return preprocessing.standardize_mask(decoded, picture, crop, size=self._size)
 
 
 def read_ahead(read: Callable[[int], Any], rows: Sequence[int], readers: int, ahead: int) -> Iterator[Any]:
@@ -141,7 +141,9 @@ def read_ahead(read: Callable[[int], Any], rows: Sequence[int], readers: int, ah
     return iter(dataset.to_iter_dataset(grain.ReadOptions(num_threads=readers, prefetch_buffer_size=ahead)))
 
 
-def load(directory: str, split: str, size: int, gamma: float, equalise: bool, borders: str, readers: int) -> Split:
+def load(
+    directory: str, split: str, size: int, gamma: float, equalise: bool, borders: str, readers: int
+) -> RadiographBatch:
     """Read a split of a prepared data set, or several as one.
 
     Args:
@@ -160,32 +162,32 @@ def load(directory: str, split: str, size: int, gamma: float, equalise: bool, bo
         MissingData: no data set there, no such split, or nothing in it.
         UnreadableRadiograph: a stored radiograph does not decode.
     """
-    stored = Stored(directory, split, size, gamma, equalise, borders, readers)
+    stored = RadiographDataset(directory, split, size, gamma, equalise, borders, readers)
     return next(stored.parts(len(stored)))
 
 
-def load_as(config: ConfigDict, split: str, directory: str | None = None) -> Split:
+def load_split(config: ConfigDict, split: str, directory: str | None = None) -> RadiographBatch:
     """A split as the networks of a config see it, of its own data set or of that in another directory; see `load`."""
     return load(directory or config.data.directory, split, **_seen_by(config))
 
 
-def open_as(config: ConfigDict, split: str, directory: str | None = None) -> Stored:
+def open_split(config: ConfigDict, split: str, directory: str | None = None) -> RadiographDataset:
     """A split as `load_as` has it, of which nothing is read yet."""
-    return Stored(directory or config.data.directory, split, **_seen_by(config))
+    return RadiographDataset(directory or config.data.directory, split, **_seen_by(config))
 
 
-def hold_or_stream(config: ConfigDict, split: str) -> Split | Stored:
+def load_or_stream(config: ConfigDict, split: str) -> RadiographBatch | RadiographDataset:
     """A split as `load_as` has it where its pictures and masks take no more than `data.held`; else as `open_as`."""
-    stored = open_as(config, split)
-    return next(stored.parts(len(stored))) if fits(config, len(stored), config.image.size) else stored
+    stored = open_split(config, split)
+    return next(stored.parts(len(stored))) if fits_in_memory(config, len(stored), config.image.size) else stored
 
 
-def fits(config: ConfigDict, count: int, side: int) -> bool:
+def fits_in_memory(config: ConfigDict, count: int, side: int) -> bool:
     """Whether so many pictures and masks of so many pixels a side take no more than `data.held`."""
     return 2 * count * side**2 / 1e6 <= config.data.held
 
 
-def name_results(config: ConfigDict, split: str, directory: str | None = None) -> str:
+def results_dirname(config: ConfigDict, split: str, directory: str | None = None) -> str:
     """What results of a split are kept under: its name; of another data set than the config's own, DATA-SPLIT.
 
     Raises:
@@ -199,10 +201,10 @@ def name_results(config: ConfigDict, split: str, directory: str | None = None) -
             return split
     except MissingData:  # a run elsewhere than its data
         pass
-    return f"{read_name(directory)}-{split}"
+    return f"{dataset_name(directory)}-{split}"
 
 
-def read_name(directory: str) -> str:
+def dataset_name(directory: str) -> str:
     """What a prepared data set is called."""
     return prepared.open_builder(_find(directory)).name
 
@@ -254,9 +256,9 @@ def load_lesions(
             if path not in left:  # the table cannot tell them apart
                 raise ValueError(f"{directory}: {path} is several radiographs of {split}; take it out of the table")
             picture = prepared.decode(example)
-            native = lesions_csv.draw(left.pop(path), picture.pixels.shape, path)
+            native = lesions_csv.rasterize(left.pop(path), picture.pixels.shape, path)
             crop = preprocessing.find_borders(picture, borders).crop
-            mask = preprocessing.standardise_mask(native, picture, crop, size=size) > 0
+            mask = preprocessing.standardize_mask(native, picture, crop, size=size) > 0
         drawn.append(mask)
     if len(left) == len(table):
         raise MissingData(f"{directory}: the table of lesions names no radiograph of {split}")
@@ -302,7 +304,7 @@ def read_card(directory: str) -> dict[str, Any] | None:
     return prepared.read_json(path) if path.exists() else None
 
 
-def index_labels(split: Split | Stored, classes: tuple[str, ...]) -> np.ndarray:
+def index_labels(split: RadiographBatch | RadiographDataset, classes: tuple[str, ...]) -> np.ndarray:
     """Labels as indices into `classes`, int32 [n].
 
     Raises:
@@ -314,7 +316,7 @@ def index_labels(split: Split | Stored, classes: tuple[str, ...]) -> np.ndarray:
     return np.array([classes.index(label) for label in split.labels], np.int32)
 
 
-def _explain_strange(split: Split | Stored, label: str, classes: tuple[str, ...]) -> str:
+def _explain_strange(split: RadiographBatch | RadiographDataset, label: str, classes: tuple[str, ...]) -> str:
     """Return the sentence on a label that is not among the classes, with the setting that would hold all labels."""
     said = (
         f"{split.paths[split.labels.index(label)]}: its label {label!r} is not among the classes {', '.join(classes)}"
@@ -333,7 +335,7 @@ def _seen_by(config: ConfigDict) -> dict[str, Any]:
     return image | {"readers": config.data.readers}
 
 
-def _collect(examples: Iterator[dict[str, Any]], count: int, size: int) -> Split:
+def _collect(examples: Iterator[dict[str, Any]], count: int, size: int) -> RadiographBatch:
     """The next so many radiographs; each goes to its place as it comes, so that nothing is held twice."""
     images, masks = (np.empty((count, size, size), np.uint8) for _ in range(2))
     lesions, known = None, []
@@ -348,7 +350,7 @@ def _collect(examples: Iterator[dict[str, Any]], count: int, size: int) -> Split
     def column(key: str) -> list[Any]:
         return [example[key] for example in known]
 
-    return Split(
+    return RadiographBatch(
         paths=column("path"),
         patients=column("patient"),
         sources=column("source"),

@@ -11,14 +11,14 @@ import jax
 import numpy as np
 
 from cxrjax.data import dataset
-from cxrjax.data.sampler import Order
-from cxrjax.runtime.sharding import Shares
+from cxrjax.data.sampler import BatchSampler
+from cxrjax.runtime.sharding import BatchSharding
 
 
-class Held:
+class DeviceCachedLoader:
     """All radiographs on every device, which takes its own rows of a batch out as it begins a step."""
 
-    def __init__(self, arrays: Any, order: Order, shares: Shares):
+    def __init__(self, arrays: Any, order: BatchSampler, shares: BatchSharding):
         """Put them there.
 
         Args:
@@ -42,13 +42,13 @@ class Held:
         return _mark(jax.tree.map(lambda x: x[rows], arrays), *chosen)
 
 
-class Streamed:
+class StreamingLoader:
     """Radiographs that threads read and prepare while the devices are at the epoch's steps before.
 
     What is held is some batches, however many radiographs there are.
     """
 
-    def __init__(self, read: Callable[[int], Any], order: Order, shares: Shares, readers: int):
+    def __init__(self, read: Callable[[int], Any], order: BatchSampler, shares: BatchSharding, readers: int):
         """Read nothing yet.
 
         Args:
@@ -89,11 +89,11 @@ def _mark(arrays: Any, chosen: Any = None) -> Any:
     return arrays if chosen is None else arrays | {"augmented": chosen}
 
 
-Supply = Held | Streamed
+Loader = DeviceCachedLoader | StreamingLoader
 
 
-def build_supply(radiographs: Any, order: Order, shares: Shares, readers: int) -> Supply:
+def make_loader(radiographs: Any, order: BatchSampler, shares: BatchSharding, readers: int) -> Loader:
     """The supply of what a task has for data: arrays, or a function that reads; see `task.Task`."""
     if callable(radiographs):
-        return Streamed(radiographs, order, shares, readers)
-    return Held(radiographs, order, shares)
+        return StreamingLoader(radiographs, order, shares, readers)
+    return DeviceCachedLoader(radiographs, order, shares)

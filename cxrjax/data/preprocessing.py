@@ -20,7 +20,7 @@ def find_borders(radiograph: Radiograph, method: str) -> Borders:
     return find(radiograph.pixels, inverted=radiograph.inverted, method=method)
 
 
-def standardise(
+def standardize(
     radiograph: Radiograph,
     *,
     size: int,
@@ -47,18 +47,18 @@ def standardise(
     pixels = cut(radiograph.pixels, found.crop)
     counted = mask_content(found, pixels.shape)
     if not equalise:
-        levels = scale_levels(pixels, gamma=gamma, inverted=radiograph.inverted)
+        levels = rescale_intensity(pixels, gamma=gamma, inverted=radiograph.inverted)
     elif radiograph.kind == "jsrt":
-        levels = specify_histogram(pixels, gamma=gamma, inverted=True, low_offset=JSRT_LOW_OFFSET, counted=counted)
+        levels = equalize_histogram(pixels, gamma=gamma, inverted=True, low_offset=JSRT_LOW_OFFSET, counted=counted)
     elif radiograph.inverted:
         # Inverted before and not after, so that a scene comes out the same from MONOCHROME1 as from MONOCHROME2.
-        levels = specify_histogram(pixels.max() - pixels, gamma=gamma, counted=counted)
+        levels = equalize_histogram(pixels.max() - pixels, gamma=gamma, counted=counted)
     else:
-        levels = specify_histogram(pixels, gamma=gamma, counted=counted)
+        levels = equalize_histogram(pixels, gamma=gamma, counted=counted)
     return np.rint(np.clip(_resize(levels, size), 0, 255)).astype(np.uint8)
 
 
-def standardise_mask(mask: np.ndarray, radiograph: Radiograph, crop: Crop, *, size: int) -> np.ndarray:
+def standardize_mask(mask: np.ndarray, radiograph: Radiograph, crop: Crop, *, size: int) -> np.ndarray:
     """Crop and resize a mask in step with `standardise`, by nearest neighbor.
 
     Args:
@@ -82,7 +82,7 @@ def standardise_mask(mask: np.ndarray, radiograph: Radiograph, crop: Crop, *, si
     return cv2.resize(cropped, (size, size), interpolation=cv2.INTER_NEAREST_EXACT)
 
 
-def specify_histogram(
+def equalize_histogram(
     pixels: np.ndarray,
     *,
     gamma: float,
@@ -122,7 +122,7 @@ def specify_histogram(
     return cv2.LUT(pixels, (255 * share**gamma).astype(np.float32))
 
 
-def scale_levels(pixels: np.ndarray, *, gamma: float, inverted: bool = False) -> np.ndarray:
+def rescale_intensity(pixels: np.ndarray, *, gamma: float, inverted: bool = False) -> np.ndarray:
     """Brings the grey levels to 0..255 by their depth alone, then applies gamma; of 8 bit and gamma 1, they stay.
 
     Args:

@@ -31,7 +31,7 @@ class Mixture(NamedTuple):
 AUGMENT_ALL = Mixture()
 
 
-class Order:
+class BatchSampler:
     """The rows of every step, by its number: a function of the seed alone, so that a run can be gone on with."""
 
     def __init__(

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from cxrjax.io import predictions_csv
 from cxrjax.metrics import bootstrap, classification, confidence, delong, prediction_arrays, proportions
-from cxrjax.metrics.prediction_arrays import Findings
+from cxrjax.metrics.prediction_arrays import PredictionArrays
 from cxrjax.runtime import atomic_files
 
 
@@ -56,10 +56,12 @@ def compare(workdir: Path, other: Path, split: str) -> dict[str, Any]:
         **prediction_arrays.count_patients(first),
         "resamples": bootstrap.RESAMPLES,
     }
-    result |= confidence.describe(bootstrap.bootstrap(measure, patients), patients)
+    result |= confidence.summarize(bootstrap.bootstrap(measure, patients), patients)
     tests = _test(*cases, patients) if finds else {}
     result |= {"p": tests, "p_holm": _correct(tests), "warnings": []}
-    atomic_files.write(locate(workdir, other, split), (json.dumps(result, indent=2, allow_nan=False) + "\n").encode())
+    atomic_files.atomic_write(
+        locate(workdir, other, split), (json.dumps(result, indent=2, allow_nan=False) + "\n").encode()
+    )
     return result
 
 
@@ -111,7 +113,7 @@ def _structures(table: Mapping[str, Mapping]) -> list[str]:
     return predictions_csv.names(next(iter(table.values()), {}), "dice_")
 
 
-def _measure_findings(cases: Findings) -> Callable[[NDArray], dict]:
+def _measure_findings(cases: PredictionArrays) -> Callable[[NDArray], dict]:
     everyone = np.arange(len(cases.truth))
 
     def measure(weights: NDArray) -> dict:
@@ -130,13 +132,13 @@ def _measure_masks(rows: Sequence[Mapping]) -> Callable[[NDArray], dict]:
     return measure
 
 
-def _test(first: Findings, second: Findings, patients: Sequence[str]) -> dict[str, float | None]:
+def _test(first: PredictionArrays, second: PredictionArrays, patients: Sequence[str]) -> dict[str, float | None]:
     patient = np.unique(patients, return_inverse=True)[1]
     apart = np.bincount(patient, first.right.astype(int) - second.right.astype(int)).astype(int)
-    p: dict[str, float | None] = {"accuracy": proportions.compare_paired(apart)}
+    p: dict[str, float | None] = {"accuracy": proportions.mcnemar_test(apart)}
     for k, name in enumerate(first.classes):
         scores = first.probabilities[:, k], second.probabilities[:, k]
-        tested = delong.compare(first.truth == k, *scores, patients)
+        tested = delong.delong_test(first.truth == k, *scores, patients)
         p[_area(name)] = tested and tested.p
     return p
 

@@ -39,7 +39,7 @@ def cross_validate(config: ConfigDict, workdir: Path) -> dict[str, Any]:
         MissingData: the data set has fewer than three folds.
         UnfitRun, Diverged: see there.
     """
-    run_dir.start(workdir, config)
+    run_dir.create_or_resume(workdir, config)
     folds = name_folds(config.data.directory)
     scores = []
     for k, fold in enumerate(folds):
@@ -50,11 +50,11 @@ def cross_validate(config: ConfigDict, workdir: Path) -> dict[str, Any]:
             one.data.train = "+".join(name for name in folds if name not in (fold, following))
             one.data.validation = following
             trainer.train(one, workdir / fold)
-            evaluate.evaluate(workdir / fold, fold)
+            evaluate.evaluate_run(workdir / fold, fold)
         scores.append(flatten(json_file.read(done, _REMEDY).get("all", {})))
     pooled = {name: pool([one.get(name) for one in scores]) for name in scores[0]}
     result = {"folds": folds, "scores": pooled}
-    atomic_files.write(workdir / "cross_validation.json", (json.dumps(result, indent=2) + "\n").encode())
+    atomic_files.atomic_write(workdir / "cross_validation.json", (json.dumps(result, indent=2) + "\n").encode())
     return result
 
 
@@ -105,7 +105,7 @@ def pool(values: Sequence[float | None]) -> dict[str, Any]:
     return result
 
 
-def summarise(result: dict[str, Any]) -> str:
+def summarize(result: dict[str, Any]) -> str:
     """The pooled scores as a table in Markdown."""
     lines = [f"| {len(result['folds'])} folds | mean | standard deviation | 95% interval |", "|---|---|---|---|"]
     for name, score in result["scores"].items():

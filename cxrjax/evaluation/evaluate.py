@@ -15,7 +15,7 @@ from cxrjax import plotting
 from cxrjax.data import batch, dataset
 from cxrjax.evaluation import scoring
 from cxrjax.inference import fit_ood, ood_store
-from cxrjax.inference.predictor import Examiner, describe, examine_stored
+from cxrjax.inference.predictor import Predictor, describe, predict_stored
 from cxrjax.io import predictions_csv
 from cxrjax.metrics import baselines, saliency
 from cxrjax.runs import calibration, label_counts, provenance, run_dir
@@ -23,7 +23,7 @@ from cxrjax.runtime import multihost, terminal
 from cxrjax.training import segmentation
 
 
-def evaluate(workdir: Path, split: str, directory: str | None = None) -> dict[str, Any]:
+def evaluate_run(workdir: Path, split: str, directory: str | None = None) -> dict[str, Any]:
     """Evaluate the best network of a run.
 
     What of a classifier was fitted to another network than it has now is fitted anew: its gate to training radiographs,
@@ -42,20 +42,20 @@ def evaluate(workdir: Path, split: str, directory: str | None = None) -> dict[st
     Raises:
         UnfitRun, MissingData: see there.
     """
-    examiner = Examiner(workdir, gated=_renew_gate(workdir))
+    examiner = Predictor(workdir, gated=_renew_gate(workdir))
     validation = examiner.config.data.validation
     name = _examine(examiner, workdir, split, directory)
     if examiner.finds and (name == validation or not calibration.is_of(workdir, examiner.step)):
         try:
             if name != validation:
                 _examine(examiner, workdir, validation)
-            if multihost.leads():
+            if multihost.is_primary():
                 calibration.fit(workdir, validation)
-        except (dataset.MissingData, calibration.Uninformative) as error:
+        except (dataset.MissingData, calibration.CalibrationError) as error:
             calibration.path(workdir).unlink(missing_ok=True)
             terminal.warn(f"no temperature and no operating points: {error}")
     # The others wait: they may not leave while the first is still at work.
-    return multihost.first(lambda: scoring.score(workdir, name) if multihost.leads() else {})
+    return multihost.primary_first(lambda: scoring.score_run(workdir, name) if multihost.is_primary() else {})
 
 
 def _renew_gate(workdir: Path) -> bool:
@@ -63,29 +63,29 @@ def _renew_gate(workdir: Path) -> bool:
     step = run_dir.load_step(workdir, run_dir.load_config(workdir))
     if ood_store.has_gate(workdir) and not ood_store.has_gate_of(workdir, step):
         try:
-            fit_ood.fit_gate(workdir)
-        except (dataset.MissingData, run_dir.UnfitRun) as error:
+            fit_ood.fit_ood_detector(workdir)
+        except (dataset.MissingData, run_dir.RunError) as error:
             terminal.warn(f"the gate is of another network, and is left out: {error}")
     return ood_store.has_gate_of(workdir, step)
 
 
-def _examine(examiner: Examiner, workdir: Path, split: str, directory: str | None = None) -> str:
+def _examine(examiner: Predictor, workdir: Path, split: str, directory: str | None = None) -> str:
     """Write the rows and the sheet of a split, and say what they are kept under."""
     config = examiner.config
-    stored = dataset.open_as(config, split, directory)
-    name = dataset.name_results(config, split, directory)
+    stored = dataset.open_split(config, split, directory)
+    name = dataset.results_dirname(config, split, directory)
     folder = workdir / "evaluation" / name
     folder.mkdir(parents=True, exist_ok=True)
     guesses = None
     if examiner.finds:
         dataset.index_labels(stored, examiner.classes)
         columns = predictions_csv.classification_columns(examiner.classes, examiner.gated)
-        guesses = _guess(workdir, config, stored.sources) if multihost.leads() else None
+        guesses = _guess(workdir, config, stored.sources) if multihost.is_primary() else None
     else:
         columns = predictions_csv.segmentation_columns(tuple(segmentation.SCORED))
     shown = set(_spread(stored.labels, config.evaluation.sheet))
     rows, panels = [], []
-    for cases, i, result in examine_stored(examiner, stored):
+    for cases, i, result in predict_stored(examiner, stored):
         row = _identify(cases, i) | {"split": split} | examiner.row(result)
         if examiner.finds:
             if guesses is not None:
@@ -98,8 +98,8 @@ def _examine(examiner: Examiner, workdir: Path, split: str, directory: str | Non
             panels.append(_panel(examiner.overlay(cases.images[i], result), row))
         rows.append(row)
     predictions_csv.write(folder / "predictions.csv", rows, columns)
-    called = dataset.read_name(directory or config.data.directory)
-    provenance.write(folder, provenance.Origin(called, split, examiner.step))
+    called = dataset.dataset_name(directory or config.data.directory)
+    provenance.write(folder, provenance.Provenance(called, split, examiner.step))
     plotting.draw_sheet(panels, 4, folder / "sheet.png")
     return name
 
@@ -107,13 +107,13 @@ def _examine(examiner: Examiner, workdir: Path, split: str, directory: str | Non
 def _guess(workdir: Path, config: ConfigDict, sources: Sequence[str]) -> list[str] | None:
     """The label of each radiograph as guessed from its source alone; None where it is not known what to learn from."""
     try:
-        return baselines.score_of_source(*label_counts.recall(workdir, config), sources)
+        return baselines.source_baseline(*label_counts.load(workdir, config), sources)
     except dataset.MissingData as error:
         terminal.warn(f"no scores of the source alone: {error}")
         return None
 
 
-def _identify(cases: batch.Split, i: int) -> dict[str, Any]:
+def _identify(cases: batch.RadiographBatch, i: int) -> dict[str, Any]:
     """Who a radiograph is of, where it comes from, and its label."""
     return {
         "path": cases.paths[i],

@@ -14,7 +14,7 @@ import numpy as np
 from cxrjax import plotting
 from cxrjax.data import dataset
 from cxrjax.inference import pipeline
-from cxrjax.inference.predictor import Examiner, examine_stored
+from cxrjax.inference.predictor import Predictor, predict_stored
 from cxrjax.io import csv_text
 from cxrjax.metrics import group_tests
 from cxrjax.ops import morphometry
@@ -24,7 +24,7 @@ from cxrjax.runtime import atomic_files
 _KNOWN = ("path", "patient_id", "source", "split", "label")
 
 
-def compare_classes(workdir: Path, split: str, directory: str | None = None) -> dict[str, Any]:
+def compare_morphometry(workdir: Path, split: str, directory: str | None = None) -> dict[str, Any]:
     """Measure the radiographs of a split with a run's segmenter, and compare their labels.
 
     Args:
@@ -39,18 +39,18 @@ def compare_classes(workdir: Path, split: str, directory: str | None = None) -> 
         UnfitRun, MissingData: see there.
     """
     config = run_dir.load_config(workdir)
-    examiner = Examiner(workdir / run_dir.SEGMENTER if config.task == "classify" else workdir)
-    stored = dataset.open_as(config, split, directory)
+    examiner = Predictor(workdir / run_dir.SEGMENTER if config.task == "classify" else workdir)
+    stored = dataset.open_split(config, split, directory)
     rows = []
-    for cases, i, found in examine_stored(examiner, stored):
+    for cases, i, found in predict_stored(examiner, stored):
         known = (cases.paths[i], cases.patients[i], cases.sources[i], split, cases.labels[i])
-        (key,) = pipeline.radiograph_keys(config.seed, cases.image_ids[i : i + 1])
-        values = morphometry.measure(
+        (key,) = pipeline.image_keys(config.seed, cases.image_ids[i : i + 1])
+        values = morphometry.measure_lungs(
             cases.images[i], found.lungs, found.structures, cases.extents[i], key,
             config.patches.count, config.patches.size,
         )  # fmt: skip
         rows.append(dict(zip(_KNOWN, known, strict=True)) | {name: float(value) for name, value in values.items()})
-    folder = workdir / "morphology" / dataset.name_results(config, split, directory)
+    folder = workdir / "morphology" / dataset.results_dirname(config, split, directory)
     folder.mkdir(parents=True, exist_ok=True)
     write(folder / "morphology.csv", rows)
     return compare_rows(folder)
@@ -62,7 +62,7 @@ def write(path: Path, rows: list[dict[str, Any]]) -> None:
     for row in rows:
         values = ["" if np.isnan(row[name]) else float(f"{row[name]:.6g}") for name in morphometry.MEASURES]
         table.append([*(row[name] for name in _KNOWN), *values])
-    atomic_files.write(path, csv_text.encode_rows(table, end="\n"))
+    atomic_files.atomic_write(path, csv_text.encode_rows(table, end="\n"))
 
 
 def read(path: Path) -> list[dict[str, Any]]:
@@ -86,20 +86,20 @@ def compare_rows(folder: Path) -> dict[str, Any]:
     labels, patients = [row["label"] for row in rows], [row["patient_id"] for row in rows]
     classes = list(dict.fromkeys(labels))
     measures = {name: [row[name] for row in rows] for name in morphometry.MEASURES}
-    result: dict[str, Any] = group_tests.compare(measures, labels, patients, classes)
+    result: dict[str, Any] = group_tests.compare_groups(measures, labels, patients, classes)
     result["sources"] = {c: sorted({row["source"] for row in rows if row["label"] == c}) for c in classes}
     panels = {}
     for test in result["across"]:
         name = test["measure"]
-        title = f"{morphometry.MEASURES[name]}\n{say_p(test['p_holm'])}"
+        title = f"{morphometry.MEASURES[name]}\n{format_p(test['p_holm'])}"
         panels[title] = {c: group_tests.by_patient(measures[name], labels, patients, c) for c in test["medians"]}
     if panels:
         plotting.draw_box_plots(panels, folder / "box_plots.png")
-    atomic_files.write(folder / "differences.json", (json.dumps(result, indent=2) + "\n").encode())
+    atomic_files.atomic_write(folder / "differences.json", (json.dumps(result, indent=2) + "\n").encode())
     return result
 
 
-def summarise(result: dict[str, Any]) -> str:
+def summarize(result: dict[str, Any]) -> str:
     """Medians by class, tests, and the largest difference of each measure, as a table in Markdown."""
     classes = list(result["sources"])
     lines = [f"| median of patients | {' | '.join(classes)} | all classes | largest difference |"]
@@ -108,8 +108,8 @@ def summarise(result: dict[str, Any]) -> str:
         medians = (f"{test['medians'][c]:.4g}" if c in test["medians"] else "–" for c in classes)
         pair = max((p for p in result["pairs"] if p["measure"] == test["measure"]), key=lambda p: abs(p["delta"]))
         (one, other), (low, high) = pair["groups"], pair["interval"]
-        largest = f"{one} to {other}: delta {pair['delta']:.2f} ({low:.2f} to {high:.2f}), {say_p(pair['p_holm'])}"
-        lines.append(f"| {test['measure']} | {' | '.join(medians)} | {say_p(test['p_holm'])} | {largest} |")
+        largest = f"{one} to {other}: delta {pair['delta']:.2f} ({low:.2f} to {high:.2f}), {format_p(pair['p_holm'])}"
+        lines.append(f"| {test['measure']} | {' | '.join(medians)} | {format_p(test['p_holm'])} | {largest} |")
     if not result["across"]:
         lines.append(f"(fewer than two classes of {group_tests.FEWEST} patients: nothing to compare)")
     if len({source for sources in result["sources"].values() for source in sources}) > 1:
@@ -117,6 +117,6 @@ def summarise(result: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def say_p(p: float) -> str:
+def format_p(p: float) -> str:
     """A p value in words."""
     return "p < 0.001" if p < 0.001 else f"p = {p:.3f}"

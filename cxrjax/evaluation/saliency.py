@@ -28,7 +28,7 @@ from cxrjax.runs import run_dir
 from cxrjax.runtime import atomic_files, sharding
 
 
-class Likeness(NamedTuple):
+class MapSimilarity(NamedTuple):
     """How like two maps are where the classifier looked; float32 each."""
 
     correlation: Array  # of ranks, without its sign: a map turned inside out is the same map
@@ -36,17 +36,19 @@ class Likeness(NamedTuple):
     overlap: Array  # of the hottest pixels
 
 
-class Look(NamedTuple):
+class SaliencyEvaluation(NamedTuple):
     """What a network shows of radiographs, and what that tells of its maps; every array with the batch's axis."""
 
-    diagnosis: pipeline.Diagnosis
+    diagnosis: pipeline.Prediction
     region: Array  # bool [S, S], what the classifier was shown: orders and comparisons are of these pixels
     places: dict[str, Array]  # float32, where the map lies, by figure of `trust`; NaN where there is no such place
     curves: dict[str, Array]  # float32 [steps + 1], probability of the finding, by curve of `saliency_verdict.CURVES`
-    misplaced: Likeness  # to a map of the same texture whose hot spots lie anywhere: chance
+    misplaced: MapSimilarity  # to a map of the same texture whose hot spots lie anywhere: chance
 
 
-def check_maps(workdir: Path, split: str, directory: str | None = None, table: Path | None = None) -> dict[str, Any]:
+def evaluate_saliency(
+    workdir: Path, split: str, directory: str | None = None, table: Path | None = None
+) -> dict[str, Any]:
     """Check the maps of the best network of a run.
 
     Args:
@@ -64,30 +66,32 @@ def check_maps(workdir: Path, split: str, directory: str | None = None, table: P
     """
     config = run_dir.load_config(workdir)
     if config.task != "classify" or config.evaluation.members > 1:
-        raise run_dir.UnfitRun(f"{workdir}: only the maps of a single classifier can be checked")
+        raise run_dir.RunError(f"{workdir}: only the maps of a single classifier can be checked")
     variables = run_dir.load_networks(workdir, config)
-    cases = dataset.load_as(config, split, directory)
+    cases = dataset.load_split(config, split, directory)
     if table is not None:
         directory = directory or config.data.directory
-        cases = batch.replace(
+        cases = batch.with_columns(
             cases,
             lesions=dataset.load_lesions(
                 directory, split, config.image.size, config.image.borders, lesions_csv.read(table)
             ),
         )
     segmenter, classifier = from_config.segmenter(config), from_config.classifier(config)
-    rows, curves = zip(*check(segmenter, classifier, config, variables, cases), strict=True)
+    rows, curves = zip(*iter_evaluations(segmenter, classifier, config, variables, cases), strict=True)
     judged = saliency_verdict.judge(rows, curves, config.maps, config.seed)
-    folder = workdir / "maps" / dataset.name_results(config, split, directory)
+    folder = workdir / "maps" / dataset.results_dirname(config, split, directory)
     folder.mkdir(parents=True, exist_ok=True)
     _write(folder / "checks.csv", rows)
     for form in ("png", "svg"):
         plotting.draw_faithfulness(judged["curves"], folder / f"curves.{form}")
-    atomic_files.write(folder / "checks.json", (json.dumps(judged, indent=2) + "\n").encode())
+    atomic_files.atomic_write(folder / "checks.json", (json.dumps(judged, indent=2) + "\n").encode())
     return judged
 
 
-def look(segmenter: spec.Network, classifier: spec.Network, config: ConfigDict, variables: Any, given: Any) -> Look:
+def evaluate_map(
+    segmenter: spec.ModelSpec, classifier: spec.ModelSpec, config: ConfigDict, variables: Any, given: Any
+) -> SaliencyEvaluation:
     """Diagnose radiographs as evaluation does, then see where the maps lie and what the findings rest on.
 
     Args:
@@ -97,28 +101,30 @@ def look(segmenter: spec.Network, classifier: spec.Network, config: ConfigDict, 
         variables: `{"segmenter": …, "classifier": …}`.
         given: images uint8 [B, S, S], keys [B], known lesions bool [B, S, S].
     """
-    settings, few = (from_config.settings(config, count) for count in (config.patches.count, config.maps.patches))
-    diagnosis = pipeline.diagnose(segmenter, classifier, variables, *given[:2], settings)
-    prepared = registry.prepare(variables["classifier"])
+    settings, few = (
+        from_config.inference_config(config, count) for count in (config.patches.count, config.maps.patches)
+    )
+    diagnosis = pipeline.predict(segmenter, classifier, variables, *given[:2], settings)
+    prepared = registry.precompute_kernels(variables["classifier"])
 
-    def one(image: Array, key: Array, lesion: Array, found: pipeline.Diagnosis) -> Look:
+    def one(image: Array, key: Array, lesion: Array, found: pipeline.Prediction) -> SaliencyEvaluation:
         texture, ties, traced = jax.random.split(jax.random.fold_in(key, 1), 3)
         lungs = found.mask, found.lung_confidence
-        covered = pipeline.cover(classifier, image, *lungs, key, settings)
+        covered = pipeline.receptive_mask(classifier, image, *lungs, key, settings)
         region = covered & found.mask if settings.masked else covered
-        misplaced = faithfulness.misplace(found.map, texture)
-        orders = [faithfulness.order_pixels(saliency, region, ties) for saliency in (found.map, misplaced)]
+        misplaced = faithfulness.phase_randomized_map(found.map, texture)
+        orders = [faithfulness.rank_pixels(saliency, region, ties) for saliency in (found.map, misplaced)]
         blank = jnp.where(region, _fill(image, config.maps), image)
 
         def score(picture: Array) -> Array:
             """The mean probability of the finding in a few patches, always the same, or in all windows."""
-            looks = pipeline.classify(classifier, prepared, picture, *lungs, traced, few)
+            looks = pipeline.classify_image(classifier, prepared, picture, *lungs, traced, few)
             return voting.count_votes(looks.logits, few.voting_rule, looks.counted).probabilities[found.finding]
 
         # One loop over all curves and not one each: the network is compiled once. Deletion, then insertion.
         turns = jnp.stack([image, image, blank, blank]), jnp.stack([blank, blank, image, image]), jnp.stack(2 * orders)
-        curves = lax.map(lambda turn: faithfulness.trace(score, *turn, config.maps.steps), turns)
-        return Look(
+        curves = lax.map(lambda turn: faithfulness.deletion_curve(score, *turn, config.maps.steps), turns)
+        return SaliencyEvaluation(
             diagnosis=found,
             region=region,
             places=_places(found.map, found.mask, lesion, covered, region),
@@ -129,7 +135,7 @@ def look(segmenter: spec.Network, classifier: spec.Network, config: ConfigDict, 
     return lax.map(lambda each: one(*each), (*given, diagnosis))
 
 
-def compare(classifier: spec.Network, config: ConfigDict, variables: Any, given: Any) -> Likeness:
+def map_similarity(classifier: spec.ModelSpec, config: ConfigDict, variables: Any, given: Any) -> MapSimilarity:
     """How like the maps of a look are to those of the same findings by other weights, or of other patches.
 
     Args:
@@ -138,24 +144,24 @@ def compare(classifier: spec.Network, config: ConfigDict, variables: Any, given:
         variables: of the classifier, trained or re-drawn.
         given: images uint8 [B, S, S], keys [B] that the patches are drawn from, and the look's diagnosis and region.
     """
-    settings = from_config.settings(config, config.patches.count)
-    prepared = registry.prepare(variables)
+    settings = from_config.inference_config(config, config.patches.count)
+    prepared = registry.precompute_kernels(variables)
 
-    def one(image: Array, key: Array, found: pipeline.Diagnosis, region: Array) -> Likeness:
+    def one(image: Array, key: Array, found: pipeline.Prediction, region: Array) -> MapSimilarity:
         lungs = found.mask, found.lung_confidence
-        looks = pipeline.classify(classifier, prepared, image, *lungs, key, settings)
-        other = pipeline.show(classifier, prepared, image, looks, found.finding, settings)
+        looks = pipeline.classify_image(classifier, prepared, image, *lungs, key, settings)
+        other = pipeline.saliency_map(classifier, prepared, image, looks, found.finding, settings)
         return _liken(found.map, other, region, config.maps.hottest)
 
     return lax.map(lambda each: one(*each), given)
 
 
-def check(
-    segmenter: spec.Network,
-    classifier: spec.Network,
+def iter_evaluations(
+    segmenter: spec.ModelSpec,
+    classifier: spec.ModelSpec,
     config: ConfigDict,
     variables: Mapping[str, Any],
-    cases: batch.Split,
+    cases: batch.RadiographBatch,
 ) -> Iterator[tuple[dict[str, Any], dict[str, np.ndarray]]]:
     """Check the maps of a split, radiograph by radiograph.
 
@@ -170,14 +176,16 @@ def check(
         A row of checks.csv, and the curves float32 [steps + 1] by name; of a radiograph without lungs no curves.
     """
     batch_size = min(config.evaluation.batch_size, len(cases))
-    shares = sharding.Shares(batch_size)
-    first = shares.compile(partial(look, segmenter, classifier, config))
-    again = shares.compile(partial(compare, classifier, config))
+    shares = sharding.BatchSharding(batch_size)
+    first = shares.compile(partial(evaluate_map, segmenter, classifier, config))
+    again = shares.compile(partial(map_similarity, classifier, config))
     trained, redrawn = variables["classifier"], _redraw(config, classifier, variables["classifier"])
     draws = config.maps.seeds if config.patches.mode == "local" else 0  # no other mode draws anything
-    keys, *others = (pipeline.radiograph_keys(config.seed + k, cases.image_ids) for k in range(draws + 1))
+    keys, *others = (pipeline.image_keys(config.seed + k, cases.image_ids) for k in range(draws + 1))
     known = np.zeros(cases.images.shape, bool) if cases.lesions is None else cases.lesions
-    for rows, count in tqdm(list(batch.batches(len(cases), batch_size)), desc="checking maps", unit="batch", delay=2):
+    for rows, count in tqdm(
+        list(batch.padded_batches(len(cases), batch_size)), desc="checking maps", unit="batch", delay=2
+    ):
         images, drawn, marked = shares.spread((cases.images[rows], keys[rows], known[rows]))
         seen = first(variables, (images, drawn, marked))
         shown = (seen.diagnosis, seen.region)
@@ -197,19 +205,21 @@ def check(
                 continue
             who["finding"] = config.classifier.classes[found[i]]
             of_row = {name: curve[i] for name, curve in curves.items()}
-            areas = {name: faithfulness.area(curve) for name, curve in of_row.items()}
+            areas = {name: faithfulness.auc(curve) for name, curve in of_row.items()}
             like = {f"{name}_{kind}": x[i] for name, each in means.items() for kind, x in each._asdict().items()}
             yield who | {name: x[i] for name, x in places.items()} | areas | like, of_row
 
 
-def _redraw(config: ConfigDict, classifier: spec.Network, trained: Mapping[str, Any]) -> dict[str, list[Any]]:
+def _redraw(config: ConfigDict, classifier: spec.ModelSpec, trained: Mapping[str, Any]) -> dict[str, list[Any]]:
     """Variables by the share of layers drawn anew, from the output down: "redrawn_50", …, each several times."""
     layers, levels = from_config.layers(classifier), config.maps.levels
     keys = jax.random.split(jax.random.key(config.seed + 1), config.maps.draws)
     drawn = [from_config.init(classifier, key) for key in keys]
     tops = {level: layers[len(layers) - round(len(layers) * level / levels) :] for level in range(1, levels + 1)}
     return {
-        f"redrawn_{round(100 * level / levels)}": [faithfulness.redraw(trained, each, set(top)) for each in drawn]
+        f"redrawn_{round(100 * level / levels)}": [
+            faithfulness.randomize_layers(trained, each, set(top)) for each in drawn
+        ]
         for level, top in tops.items()
     }
 
@@ -246,8 +256,8 @@ def _places(saliency: Array, lungs: Array, lesion: Array, covered: Array, region
     }
 
 
-def _liken(a: Array, b: Array, region: Array, hottest: float) -> Likeness:
-    return Likeness(
+def _liken(a: Array, b: Array, region: Array, hottest: float) -> MapSimilarity:
+    return MapSimilarity(
         correlation=jnp.abs(faithfulness.rank_correlation(a, b, region)),
         similarity=faithfulness.structural_similarity(a, b, region),
         overlap=faithfulness.overlap(a, b, region, hottest),
@@ -262,4 +272,4 @@ def _write(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
         return value if isinstance(value, str) or not np.isnan(value) else ""
 
     table = [columns, *([cell(row.get(column, "")) for column in columns] for row in rows)]
-    atomic_files.write(path, csv_text.encode_rows(table))
+    atomic_files.atomic_write(path, csv_text.encode_rows(table))

@@ -10,7 +10,7 @@ from cxrjax.metrics.mean_ci import interval
 
 CURVES = ("deletion", "deletion_control", "insertion", "insertion_control")
 # How far a map is from what chance would reach, the better the higher: figure, figure to take away.
-GAINS = {
+OVER_CHANCE = {
     "deletion_gain": ("deletion_control", "deletion"),
     "insertion_gain": ("insertion", "insertion_control"),
     "energy_in_lungs_gain": ("energy_in_lungs", "energy_in_lungs_chance"),
@@ -33,7 +33,7 @@ LIKENESS = (
 )
 
 
-class Check(NamedTuple):
+class SaliencyCheck(NamedTuple):
     """What a figure has to reach, its whole interval on the good side; and what is then said of the maps."""
 
     figure: str
@@ -48,32 +48,32 @@ def _chance(_: ConfigDict) -> float:
 
 
 CHECKS = {
-    "weights": Check(
+    "weights": SaliencyCheck(
         "redrawn_100_correlation", lambda maps: maps.survives, False,
         "change when the network's weights are drawn anew",
         "hardly change when the network's weights are drawn anew",
     ),
-    "deletion": Check(
+    "deletion": SaliencyCheck(
         "deletion_gain", _chance, True, "show what the finding cannot spare", "show what the finding can spare"
     ),
-    "insertion": Check(
+    "insertion": SaliencyCheck(
         "insertion_gain", _chance, True, "show what brings the finding back",
         "show what does not bring the finding back",
     ),
-    "seeds": Check(
+    "seeds": SaliencyCheck(
         "seeds_correlation", lambda maps: maps.stable, True, "stay much the same when other patches are drawn",
         "change when other patches are drawn",
     ),
-    "lungs": Check(
+    "lungs": SaliencyCheck(
         "energy_in_lungs_gain", _chance, True, "lie in the lungs more than chance would have it",
         "lie in the lungs less than chance would have it",
     ),
-    "lesions": Check(
+    "lesions": SaliencyCheck(
         "energy_in_lesions_gain", _chance, True, "lie in the known lesions more than chance would have it",
         "lie in the known lesions less than chance would have it",
     ),
 }  # fmt: skip
-PASSED, FAILED, OPEN = "passed", "failed", "open"
+PASSED, FAILED, INCONCLUSIVE = "passed", "failed", "open"
 
 
 def judge(
@@ -102,7 +102,9 @@ def judge(
     numbers = [name for name, value in rows[mapped[0]].items() if not isinstance(value, str)]
     columns = {name: np.array([rows[i][name] for i in mapped], np.float64) for name in numbers}
     figures = {name: _describe(values, None, patients, seed, _is_bounded(name)) for name, values in columns.items()}
-    figures |= {name: _describe(columns[of], columns[less], patients, seed, True) for name, (of, less) in GAINS.items()}
+    figures |= {
+        name: _describe(columns[of], columns[less], patients, seed, True) for name, (of, less) in OVER_CHANCE.items()
+    }
     figures = {name: figure for name, figure in figures.items() if figure["n"]}
     checks = {name: _weigh(check, figures, settings) for name, check in CHECKS.items() if check.figure in figures}
     return {
@@ -120,21 +122,21 @@ def verdict(checks: Mapping[str, str], figures: Mapping[str, Mapping[str, Any]])
     if checks["weights"] == FAILED:
         reason = _write(figures[CHECKS["weights"].figure])
         return f"These maps are worthless: they {CHECKS['weights'].failed} (rank correlation {reason})."
-    said = {result: [name for name in checks if checks[name] == result] for result in (PASSED, FAILED, OPEN)}
+    said = {result: [name for name in checks if checks[name] == result] for result in (PASSED, FAILED, INCONCLUSIVE)}
     parts = []
     if said[PASSED]:
         parts.append(f"these maps {_list([CHECKS[name].passed for name in said[PASSED]])}")
     if said[FAILED]:
         subject = "but they" if parts else "these maps"
         parts.append(f"{subject} {_list([CHECKS[name].failed for name in said[FAILED]])}")
-    if said[OPEN]:
+    if said[INCONCLUSIVE]:
         subject = "they" if parts else "these maps"
-        parts.append(f"it stays open whether {subject} {_list([CHECKS[name].passed for name in said[OPEN]])}")
+        parts.append(f"it stays open whether {subject} {_list([CHECKS[name].passed for name in said[INCONCLUSIVE]])}")
     sentence = "; ".join(parts)
     return f"{sentence[0].upper()}{sentence[1:]}."
 
 
-def summarise(judged: Mapping[str, Any]) -> str:
+def summarize(judged: Mapping[str, Any]) -> str:
     """The figures as a table in Markdown, and the verdict beneath it."""
     figures = judged["figures"]
     percents = sorted(
@@ -152,10 +154,10 @@ def summarise(judged: Mapping[str, Any]) -> str:
     return "\n".join([*lines, "", judged["verdict"]])
 
 
-def _weigh(check: Check, figures: Mapping[str, Mapping[str, Any]], settings: ConfigDict) -> str:
+def _weigh(check: SaliencyCheck, figures: Mapping[str, Mapping[str, Any]], settings: ConfigDict) -> str:
     limit, ends = check.limit(settings), figures[check.figure]["interval"]
     if ends is None or ends[0] <= limit <= ends[1]:
-        return OPEN
+        return INCONCLUSIVE
     return PASSED if (ends[0] > limit) == check.above else FAILED
 
 

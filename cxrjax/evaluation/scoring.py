@@ -27,7 +27,7 @@ from cxrjax.metrics import (
     vote_convergence,
 )
 from cxrjax.metrics import calibration as calibrating
-from cxrjax.metrics.prediction_arrays import Findings
+from cxrjax.metrics.prediction_arrays import PredictionArrays
 from cxrjax.runs import calibration, label_counts, provenance, run_dir
 from cxrjax.runtime import atomic_files
 
@@ -36,7 +36,7 @@ UNSETTLED = (
 )
 
 
-def score(workdir: Path, split: str) -> dict[str, Any]:
+def score_run(workdir: Path, split: str) -> dict[str, Any]:
     """Compute metrics.json from the rows of a split, and draw its figures.
 
     Args:
@@ -66,8 +66,12 @@ def score(workdir: Path, split: str) -> dict[str, Any]:
     collected, groups = prediction_arrays.collect(rows) if finds else None, subgroups.partition(rows)
     if finds:
         counts = label_counts.count(workdir)
-        alone = baselines.guess(counts, [row.get("source", "") for row in rows], collected.classes) if counts else None
-        measure = prepare(collected, groups, known, config.voting.rule, alone)
+        alone = (
+            baselines.source_probabilities(counts, [row.get("source", "") for row in rows], collected.classes)
+            if counts
+            else None
+        )
+        measure = metric_fn(collected, groups, known, config.voting.rule, alone)
     else:
         measure = _prepare_masks(rows, groups)
     scores = {
@@ -77,16 +81,16 @@ def score(workdir: Path, split: str) -> dict[str, Any]:
         **prediction_arrays.count_patients(rows),
         "resamples": bootstrap.RESAMPLES,
     }
-    scores |= confidence.describe(bootstrap.bootstrap(measure, patients), patients)
-    scores["warnings"] = warn(scores, known, config)
-    atomic_files.write(folder / "metrics.json", (json.dumps(scores, indent=2, allow_nan=False) + "\n").encode())
+    scores |= confidence.summarize(bootstrap.bootstrap(measure, patients), patients)
+    scores["warnings"] = list_warnings(scores, known, config)
+    atomic_files.atomic_write(folder / "metrics.json", (json.dumps(scores, indent=2, allow_nan=False) + "\n").encode())
     if finds:
         plots.draw(collected, scores, folder)
     return scores
 
 
-def prepare(
-    cases: Findings,
+def metric_fn(
+    cases: PredictionArrays,
     groups: Mapping[str, Mapping[str, NDArray]],
     known: Mapping[str, Any] | None,
     rule: str,
@@ -108,7 +112,9 @@ def prepare(
     everyone, claimed = np.arange(len(cases.truth)), cases.claimed
     calibrated = _prepare_calibration(cases, known) if len(claimed) else {}
     guessed = cases.guessed < len(cases.classes)  # without guesses there are no scores of them
-    settled = vote_convergence.settle(cases.votes, cases.probabilities, cases.truth) if rule == "majority" else None
+    settled = (
+        vote_convergence.vote_convergence(cases.votes, cases.probabilities, cases.truth) if rule == "majority" else None
+    )
 
     def measure(weights: NDArray) -> dict:
         network = cases.at(everyone, weights) | {
@@ -131,7 +137,7 @@ def prepare(
             "calibration": {kind: one(weights[:, claimed]) for kind, one in calibrated.items()},
             "operating_points": _operate(cases, known["operating_points"], weights) if known else {},
             "referral": {
-                name: selective.measure(selective.keep(cases.right, certainty, weights)) | {"n": weights.sum(1)}
+                name: selective.measure(selective.by_certainty(cases.right, certainty, weights)) | {"n": weights.sum(1)}
                 for name, certainty in cases.certainties.items()
             },
             "settling": {
@@ -149,7 +155,7 @@ def prepare(
     return measure
 
 
-def warn(scores: Mapping[str, Any], known: Mapping[str, Any] | None, config: ConfigDict) -> list[str]:
+def list_warnings(scores: Mapping[str, Any], known: Mapping[str, Any] | None, config: ConfigDict) -> list[str]:
     """A sentence for whatever a reader must not overlook: what was seen before, groups of few, what cannot be told."""
     finds, split = "classes" in scores["all"], scores["split"]
     groups = [("class", label, of["support"]) for label, of in scores["all"].get("classes", {}).items()]
@@ -178,20 +184,22 @@ def warn(scores: Mapping[str, Any], known: Mapping[str, Any] | None, config: Con
     return warnings
 
 
-def _prepare_calibration(cases: Findings, known: Mapping[str, Any] | None) -> dict[str, Callable[[NDArray], dict]]:
+def _prepare_calibration(
+    cases: PredictionArrays, known: Mapping[str, Any] | None
+) -> dict[str, Callable[[NDArray], dict]]:
     """Measures of the calibration of the radiographs with findings, as they are and at the run's temperature."""
     rows = cases.claimed
     temperatures = {"raw": 1.0} | ({"scaled": known["temperature"]} if known else {})
 
     def prepare_one(temperature: float) -> Callable[[NDArray], dict]:
         probabilities = calibrating.apply_temperature(cases.probabilities[rows], temperature)
-        measure = calibrating.prepare(probabilities, cases.truth[rows], cases.found[rows])
+        measure = calibrating.prepare_calibration(probabilities, cases.truth[rows], cases.found[rows])
         return lambda weights: measure(weights) | {"temperature": temperature}
 
     return {kind: prepare_one(temperature) for kind, temperature in temperatures.items()}
 
 
-def _operate(cases: Findings, points: Mapping[str, Mapping[str, float | None]], weights: NDArray) -> dict:
+def _operate(cases: PredictionArrays, points: Mapping[str, Mapping[str, float | None]], weights: NDArray) -> dict:
     """Sensitivity and specificity at each threshold that can be reached; see `calibration`."""
     tree: dict[str, dict[str, dict]] = {}
     for name, thresholds in points.items():
@@ -204,8 +212,8 @@ def _operate(cases: Findings, points: Mapping[str, Mapping[str, float | None]], 
             called = claims >= threshold  # NaN never does
             tree[name][kind] = {
                 "threshold": threshold,
-                "sensitivity": confidence.share(weights @ (called & positive), weights @ positive),
-                "specificity": confidence.share(weights @ ~(called | positive), weights @ ~positive),
+                "sensitivity": confidence.proportion(weights @ (called & positive), weights @ positive),
+                "specificity": confidence.proportion(weights @ ~(called | positive), weights @ ~positive),
             }
     return tree
 
@@ -226,10 +234,10 @@ def _prepare_masks(rows: Sequence[Mapping], groups: Mapping[str, Mapping[str, ND
     return measure
 
 
-def _mean(values: NDArray, weights: NDArray) -> confidence.Mean:
+def _mean(values: NDArray, weights: NDArray) -> confidence.MeanEstimate:
     """Weighted mean of the values [n] that are not NaN."""
     known = weights @ ~np.isnan(values)
-    return confidence.Mean(confidence.divide(weights @ np.nan_to_num(values), known), known)
+    return confidence.MeanEstimate(confidence.safe_divide(weights @ np.nan_to_num(values), known), known)
 
 
 def _share_parts(split: str, other: str) -> bool:

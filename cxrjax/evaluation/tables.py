@@ -11,7 +11,7 @@ SCORES = {
 ERRORS = {"ece": "ECE", "brier": "Brier score", "log_loss": "log loss"}  # of probabilities
 
 
-def say(score: Mapping[str, Any] | float | None, digits: int = 3) -> str:
+def format_estimate(score: Mapping[str, Any] | float | None, digits: int = 3) -> str:
     """A score as it is read.
 
     Args:
@@ -47,7 +47,7 @@ def knows_no_patient(counts: Mapping[str, Any]) -> bool:
     return counts.get("without_patient", 0) == counts["n"]
 
 
-def summarise(scores: Mapping[str, Any]) -> str:
+def summarize(scores: Mapping[str, Any]) -> str:
     """What `scoring.score` says, in short: the main scores, those of the subgroups, and the warnings."""
     parts = _masks(scores) if "structures" in scores["all"] else _findings(scores)
     return "\n\n".join([*parts, *(f"warning: {warning}" for warning in scores["warnings"])])
@@ -60,7 +60,7 @@ def compare(result: Mapping[str, Any]) -> str:
     lines = [
         [
             name,
-            *(say(result[part][name]) for part in ("first", "second", "difference")),
+            *(format_estimate(result[part][name]) for part in ("first", "second", "difference")),
             *(_say_p(result[tests], name) for tests in ("p", "p_holm")),
         ]
         for name in result["difference"]
@@ -70,19 +70,24 @@ def compare(result: Mapping[str, Any]) -> str:
 
 def _findings(scores: Mapping[str, Any]) -> list[str]:
     network, alone = scores["all"], scores["source_alone"]
-    lines = [["accuracy", say(network["accuracy"]), say(alone["accuracy"])]]
-    lines += [[f"macro {name}", say(network["macro"][key]), say(alone["macro"][key])] for key, name in SCORES.items()]
+    lines = [["accuracy", format_estimate(network["accuracy"]), format_estimate(alone["accuracy"])]]
+    lines += [
+        [f"macro {name}", format_estimate(network["macro"][key]), format_estimate(alone["macro"][key])]
+        for key, name in SCORES.items()
+    ]
     for label, of_class in network["classes"].items():
         name = f"{label} ({of_class['support']})"
-        lines.append([f"F1 {name}", say(of_class["f1"]), say(alone["classes"][label]["f1"])])
-        lines.append([f"AUROC {name}", say(of_class["auroc"]), say(alone["classes"][label]["auroc"])])
+        lines.append([f"F1 {name}", format_estimate(of_class["f1"]), format_estimate(alone["classes"][label]["f1"])])
+        lines.append(
+            [f"AUROC {name}", format_estimate(of_class["auroc"]), format_estimate(alone["classes"][label]["auroc"])]
+        )
     for kind, one in scores["calibration"].items():
-        lines += [[f"{title} {kind}", say(one[key]), ""] for key, title in ERRORS.items() if key in one]
+        lines += [[f"{title} {kind}", format_estimate(one[key]), ""] for key, title in ERRORS.items() if key in one]
     if network["energy_in_lesions"]["value"] is not None:
-        lines.append(["map energy in lesions", say(network["energy_in_lesions"]), ""])
+        lines.append(["map energy in lesions", format_estimate(network["energy_in_lesions"]), ""])
     parts = [_table([describe_cases(scores), "network", "source alone"], lines)]
     over = scores["over_source"]
-    lines = [[name.replace("_", " "), say(over[name])] for name in over if name != "n"]
+    lines = [[name.replace("_", " "), format_estimate(over[name])] for name in over if name != "n"]
     parts.append(_table(["network less source alone", "difference"], lines))
     points = [
         [name, kind.replace("_", " "), *_say_point(point)]
@@ -96,9 +101,9 @@ def _findings(scores: Mapping[str, Any]) -> list[str]:
             [
                 name,
                 str(group["n"]),
-                say(group["accuracy"]),
-                say(group["macro"]["f1"]),
-                say(group["macro"]["auroc"]),
+                format_estimate(group["accuracy"]),
+                format_estimate(group["macro"]["f1"]),
+                format_estimate(group["macro"]["auroc"]),
             ]
             for name, group in groups.items()
         ]
@@ -110,7 +115,7 @@ def _masks(scores: Mapping[str, Any]) -> list[str]:
     groups = [("all", scores["all"])]
     groups += [group for parts in scores["subgroups"].values() for group in parts.items()]
     lines = [
-        [group, name, str(s["support"]), say(s["dice"]), say(s["jaccard"])]
+        [group, name, str(s["support"]), format_estimate(s["dice"]), format_estimate(s["jaccard"])]
         for group, part in groups
         for name, s in part["structures"].items()
         if s["support"]
@@ -125,7 +130,7 @@ def _table(head: list[str], lines: list[list[str]]) -> str:
 def _say_point(point: Mapping[str, Any]) -> list[str]:
     if point["threshold"] is None:
         return ["not reachable", "not reachable"]
-    return [say(point["sensitivity"]), say(point["specificity"])]
+    return [format_estimate(point["sensitivity"]), format_estimate(point["specificity"])]
 
 
 def _say_p(tests: Mapping[str, float | None], name: str) -> str:

@@ -26,7 +26,7 @@ from cxrjax.runtime import atomic_files
 ONNX_PACKAGES = ("jax2onnx", "onnxruntime")  # cxrjax[onnx]
 
 
-def export_run(workdir: Path, target: Path) -> list[str]:
+def export_model(workdir: Path, target: Path) -> list[str]:
     """Write the best networks of a run, and what they make of a radiograph, for programs that are not cxrjax.
 
     Args:
@@ -47,22 +47,24 @@ def export_run(workdir: Path, target: Path) -> list[str]:
     variables = _load(workdir, config)
     known = calibration.load(workdir, step) if calibration.is_of(workdir, step) else {"temperature": None}
     described, differences = {}, {}
-    with atomic_files.folder(target) as folder:
+    with atomic_files.atomic_dir(target) as folder:
 
-        def keep(name: str, exported: stablehlo.Program | onnx.Model, given: tuple, wanted: Mapping[str, Any]) -> None:
+        def keep(
+            name: str, exported: stablehlo.ExportedProgram | onnx.OnnxModel, given: tuple, wanted: Mapping[str, Any]
+        ) -> None:
             (folder / name).write_bytes(exported.data)
             described[name] = exported.describe()
-            differences[name] = verify.compare(name, exported.run(*given), wanted, exported.unit)
+            differences[name] = verify.assert_close(name, exported.run(*given), wanted, exported.unit)
 
-        program, given = stablehlo.build(config, variables), verify.draw_batch(config)
+        program, given = stablehlo.build(config, variables), verify.synthetic_batch(config)
         whole_run = "segment.stablehlo" if config.task == "segment" else "diagnose.stablehlo"
         keep(whole_run, stablehlo.convert(program, given), given, jax.jit(program)(*given))
         if all(importlib.util.find_spec(package) for package in ONNX_PACKAGES):
             for name, network, function in onnx.list_networks(config, variables):
-                x = verify.draw_input(network)
+                x = verify.synthetic_input(network)
                 keep(f"{name}.onnx", onnx.convert(function, network), (x,), jax.jit(function)(x))
-        told = manifest.describe(config, known["temperature"], step)
-        told |= {"files": described, "proof": verify.tell(differences)}
+        told = manifest.describe_model(config, known["temperature"], step)
+        told |= {"files": described, "proof": verify.summary(differences)}
         (folder / "settings.json").write_text(json.dumps(told, indent=2) + "\n")
     return [*described, "settings.json"]
 

@@ -88,7 +88,7 @@ _IMAGE_IDS = (
 _UNJUDGED = "whether it is a frontal chest radiograph at all is not judged here; a blank picture has to be refused"
 
 
-def describe(config: ConfigDict, temperature: float | None, step: int | None) -> dict[str, Any]:
+def describe_model(config: ConfigDict, temperature: float | None, step: int | None) -> dict[str, Any]:
     """What a caller has to know of a run, in words and numbers that JSON can hold.
 
     Args:

@@ -14,14 +14,14 @@ from jax import Array
 from ml_collections import ConfigDict
 
 from cxrjax.models import from_config, registry
-from cxrjax.models.spec import Network
+from cxrjax.models.spec import ModelSpec
 from cxrjax.ops import cam
 from cxrjax.runtime.platform import traced_for
 
 OPSET = 21  # of 2024
 
 
-class Model(NamedTuple):
+class OnnxModel(NamedTuple):
     """A serialised network."""
 
     data: bytes  # of an ONNX ModelProto
@@ -55,7 +55,7 @@ class Model(NamedTuple):
 
 def list_networks(
     config: ConfigDict, variables: Mapping[str, Any]
-) -> Iterator[tuple[str, Network, Callable[[Array], dict[str, Array]]]]:
+) -> Iterator[tuple[str, ModelSpec, Callable[[Array], dict[str, Array]]]]:
     """The networks of a run, each with its name and what it makes of float32 [N, size, size, channels].
 
     A segmenter gives "log_probabilities" [N, size, size, 4] of `lung_masks.STRUCTURES`; a classifier "logits" [N, K],
@@ -78,9 +78,9 @@ def list_networks(
     classifier, count = from_config.classifier(config), config.evaluation.members
 
     def classify(member: Mapping[str, Any], x: Array) -> dict[str, Array]:
-        features = registry.look(classifier.module, member, x)
-        found = {"logits": registry.decide(classifier.module, member, features), "features": features}
-        kernel = registry.linear_kernel(classifier.module, member)
+        features = registry.extract_features(classifier.module, member, x)
+        found = {"logits": registry.apply_head(classifier.module, member, features), "features": features}
+        kernel = registry.cam_kernel(classifier.module, member)
         if kernel is not None:
             found["activations"] = cam.class_activation_map(features, kernel, np.arange(kernel.shape[1]))
         return found
@@ -93,7 +93,7 @@ def list_networks(
         yield f"classifier_{i + 1}", classifier, lambda x, member=member: classify(member, x)
 
 
-def convert(function: Callable[[Array], dict[str, Array]], network: Network) -> Model:
+def convert(function: Callable[[Array], dict[str, Array]], network: ModelSpec) -> OnnxModel:
     """A function of `list_networks` for any number of pictures; its input is called x, its outputs as it calls them."""
     import jax2onnx
 
@@ -110,4 +110,4 @@ def convert(function: Callable[[Array], dict[str, Array]], network: Network) -> 
             output_names=names,
         )
     del model.graph.value_info[:]  # of some intermediate values the shape noted down is that before a transposition
-    return Model(model.SerializeToString())
+    return OnnxModel(model.SerializeToString())

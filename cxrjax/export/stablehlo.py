@@ -15,7 +15,7 @@ from cxrjax.runtime.platform import traced_for
 PLATFORMS = ("cpu", "cuda", "tpu")
 
 
-class Program(NamedTuple):
+class ExportedProgram(NamedTuple):
     """A serialised program."""
 
     data: bytes  # of `jax.export.Exported.serialize`
@@ -50,14 +50,14 @@ def build(config: ConfigDict, variables: Mapping[str, Any]) -> Callable[..., dic
         The program, which gives the fields of `pipeline.Diagnosis` but for the gate's evidence, or those of
         `pipeline.Segmentation`, each under its name.
     """
-    segmenter, settings = from_config.segmenter(config), from_config.settings(config, config.patches.count)
+    segmenter, settings = from_config.segmenter(config), from_config.inference_config(config, config.patches.count)
 
-    def segment(image: Array) -> pipeline.Segmentation:
+    def segment(image: Array) -> pipeline.LungSegmentation:
         return pipeline.segment(segmenter, variables["segmenter"], image[None], settings)
 
-    def diagnose(image: Array, image_id: Array) -> pipeline.Diagnosis:
-        examine = ensemble.diagnose if config.evaluation.members > 1 else pipeline.diagnose
-        keys = pipeline.radiograph_keys(config.seed, image_id[None])
+    def diagnose(image: Array, image_id: Array) -> pipeline.Prediction:
+        examine = ensemble.predict_ensemble if config.evaluation.members > 1 else pipeline.predict
+        keys = pipeline.image_keys(config.seed, image_id[None])
         return examine(segmenter, from_config.classifier(config), variables, image[None], keys, settings)
 
     def run(*batch: Array) -> dict[str, Array]:
@@ -70,7 +70,7 @@ def build(config: ConfigDict, variables: Mapping[str, Any]) -> Callable[..., dic
     return run
 
 
-def convert(program: Callable[..., dict[str, Array]], batch: tuple[np.ndarray, ...]) -> Program:
+def convert(program: Callable[..., dict[str, Array]], batch: tuple[np.ndarray, ...]) -> ExportedProgram:
     """A program of `build` for any number of radiographs such as those of a batch, on any of PLATFORMS.
 
     It is traced twice, with the convolutions in the forms of a CPU and in XLA's own; both share the weights.
@@ -89,7 +89,7 @@ def convert(program: Callable[..., dict[str, Array]], batch: tuple[np.ndarray, .
     (count,) = export.symbolic_shape("B")
     shapes = [jax.ShapeDtypeStruct((count, *x.shape[1:]), x.dtype) for x in batch]
     exported = export.export(jax.jit(run), platforms=PLATFORMS)(*shapes)
-    return Program(bytes(exported.serialize()), ("images", "image_ids")[: len(batch)])
+    return ExportedProgram(bytes(exported.serialize()), ("images", "image_ids")[: len(batch)])
 
 
 def _describe(avals: Mapping[str, Any]) -> dict[str, Any]:

@@ -7,17 +7,17 @@ import jax
 import numpy as np
 from ml_collections import ConfigDict
 
-from cxrjax.models.spec import Network
+from cxrjax.models.spec import ModelSpec
 
 COUNT = 2  # radiographs, or pictures; not the number that anything was compiled for
 LIMIT = 1e-4  # of the largest difference, as a share of the largest value
 
 
-class UnequalExport(ValueError):
+class ExportMismatchError(ValueError):
     """A file that does not give what the run gives; the message names it and says by how much."""
 
 
-def draw_batch(config: ConfigDict) -> tuple[np.ndarray, ...]:
+def synthetic_batch(config: ConfigDict) -> tuple[np.ndarray, ...]:
     """What a program of `stablehlo.build` reads: two dark ellipses in a bright frame, with noise."""
     side = config.image.size
     row, column = np.mgrid[:side, :side] / side
@@ -27,13 +27,13 @@ def draw_batch(config: ConfigDict) -> tuple[np.ndarray, ...]:
     return (images,) if config.task == "segment" else (images, np.arange(COUNT, dtype=np.uint32))
 
 
-def draw_input(network: Network) -> np.ndarray:
+def synthetic_input(network: ModelSpec) -> np.ndarray:
     """What a network reads: noise in 0..1."""
     shape = (COUNT, network.size, network.size, network.channels)
     return np.random.default_rng(0).uniform(size=shape).astype(np.float32)
 
 
-def compare(name: str, given: Mapping[str, Any], wanted: Mapping[str, Any], unit: float) -> dict[str, float]:
+def assert_close(name: str, given: Mapping[str, Any], wanted: Mapping[str, Any], unit: float) -> dict[str, float]:
     """The largest difference of each output, as a share of the largest value that is wanted of it.
 
     Args:
@@ -49,7 +49,7 @@ def compare(name: str, given: Mapping[str, Any], wanted: Mapping[str, Any], unit
     for output, want in jax.device_get(dict(wanted)).items():
         difference = _measure(np.asarray(given[output], np.float64), np.asarray(want, np.float64), unit)
         if difference > LIMIT:
-            raise UnequalExport(
+            raise ExportMismatchError(
                 f"{name}: its {output} differ from those of the run by {difference:.1e} of the largest, "
                 f"more than {LIMIT:.0e}; nothing was written"
             )
@@ -57,7 +57,7 @@ def compare(name: str, given: Mapping[str, Any], wanted: Mapping[str, Any], unit
     return differences
 
 
-def tell(differences: Mapping[str, Mapping[str, float]]) -> dict[str, Any]:
+def summary(differences: Mapping[str, Mapping[str, float]]) -> dict[str, Any]:
     """What settings.json says of it."""
     return {
         "input": f"{COUNT} made-up radiographs, or for a network alone {COUNT} pictures of noise",

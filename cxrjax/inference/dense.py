@@ -15,13 +15,13 @@ import jax.numpy as jnp
 from jax import Array, lax
 
 from cxrjax.inference import inputs
-from cxrjax.inference.inputs import Looks
+from cxrjax.inference.inputs import PatchPredictions
 from cxrjax.models import registry
-from cxrjax.models.spec import Network, Settings
+from cxrjax.models.spec import InferenceConfig, ModelSpec
 from cxrjax.ops import cam, contrast, patches
 
 
-class Grid(NamedTuple):
+class WindowGrid(NamedTuple):
     """The windows of a radiograph."""
 
     side: int  # cells a side of a window
@@ -29,20 +29,20 @@ class Grid(NamedTuple):
     stride: int  # pixels from one to the next, and side of a cell
 
 
-def lay(classifier: Network, size: int) -> Grid:
+def window_grid(classifier: ModelSpec, size: int) -> WindowGrid:
     """The windows of radiographs of `size` pixels a side.
 
     Raises:
         ValueError: they are smaller than a patch.
     """
     module, channels = classifier.module, classifier.channels
-    side, cells = (registry.count_cells(module, pixels, channels) for pixels in (classifier.size, size))
+    side, cells = (registry.feature_map_size(module, pixels, channels) for pixels in (classifier.size, size))
     if cells < side:
         raise ValueError(f"radiographs of {size} pixels are smaller than a patch of {classifier.size}")
-    return Grid(side, cells - side + 1, registry.measure_stride(module, channels))
+    return WindowGrid(side, cells - side + 1, registry.output_stride(module, channels))
 
 
-def place(grid: Grid, size: int, lungs: Array) -> tuple[Array, Array]:
+def window_centers(grid: WindowGrid, size: int, lungs: Array) -> tuple[Array, Array]:
     """Where the windows lie, and which of them vote.
 
     Args:
@@ -63,9 +63,9 @@ def place(grid: Grid, size: int, lungs: Array) -> tuple[Array, Array]:
     return centres, jnp.where(counted.any(), counted, fullest)
 
 
-def classify(
-    classifier: Network, variables: Mapping[str, Any], image: Array, lungs: Array, settings: Settings
-) -> Looks:
+def classify_windows(
+    classifier: ModelSpec, variables: Mapping[str, Any], image: Array, lungs: Array, settings: InferenceConfig
+) -> PatchPredictions:
     """Classify every window of one radiograph.
 
     Args:
@@ -78,25 +78,25 @@ def classify(
     Returns:
         The Looks.
     """
-    grid = lay(classifier, len(image))
-    shown = contrast.make_channels(inputs.mask(image, lungs, settings), settings.channels)
-    x = inputs.feed(inputs.scale(shown[None]), classifier)
-    features = registry.look(classifier.module.clone(margin=0), variables, x)  # [1, h, w, C]
-    decide = partial(registry.decide, classifier.module, variables)
+    grid = window_grid(classifier, len(image))
+    shown = contrast.enhance_channels(inputs.apply_mask(image, lungs, settings), settings.channels)
+    x = inputs.normalize(inputs.to_float(shown[None]), classifier)
+    features = registry.extract_features(classifier.module.clone(margin=0), variables, x)  # [1, h, w, C]
+    decide = partial(registry.apply_head, classifier.module, variables)
     if classifier.module.head.is_linear:  # the logits of a mean are the mean of the cells' logits
         cells = decide(features.reshape(-1, 1, 1, features.shape[-1])).reshape(*features.shape[1:3], -1)
         logits = patches.cut_windows(cells, grid.side).mean((2, 3))
     else:
         logits = _by_row(decide, features[0], grid)
-    centres, counted = place(grid, classifier.size, lungs)
-    return Looks(centres, logits.reshape(len(centres), -1), features, counted)
+    centres, counted = window_centers(grid, classifier.size, lungs)
+    return PatchPredictions(centres, logits.reshape(len(centres), -1), features, counted)
 
 
-def show(
-    classifier: Network,
+def window_saliency(
+    classifier: ModelSpec,
     variables: Mapping[str, Any],
     image: Array,
-    looks: Looks,
+    looks: PatchPredictions,
     finding: Array,
     scaling: str = "peak",
 ) -> Array:
@@ -115,36 +115,36 @@ def show(
     Returns:
         The map float32 [S, S] in 0..1.
     """
-    grid, features = lay(classifier, len(image)), looks.features
-    kernel = registry.linear_kernel(classifier.module, variables)
+    grid, features = window_grid(classifier, len(image)), looks.features
+    kernel = registry.cam_kernel(classifier.module, variables)
     if kernel is None:
-        head = partial(registry.decide, classifier.module, variables)
+        head = partial(registry.apply_head, classifier.module, variables)
         activations = _by_row(lambda windows: cam.grad_cam(head, windows, finding), features[0], grid)
     else:
         activations = patches.cut_windows(cam.class_activation_map(features, kernel, finding)[0], grid.side)
     weights = jax.nn.softmax(looks.logits)[:, finding].reshape(grid.count, grid.count)
-    cells = cam.weigh_windows(activations, weights, looks.counted.reshape(weights.shape), scaling)
+    cells = cam.probability_weighted_windows(activations, weights, looks.counted.reshape(weights.shape), scaling)
     scale, shift = jnp.full(2, float(grid.stride)), jnp.zeros(2)
     return jax.image.scale_and_translate(cells, image.shape, (0, 1), scale, shift, "linear")
 
 
-def cover(classifier: Network, lungs: Array) -> Array:
+def receptive_mask(classifier: ModelSpec, lungs: Array) -> Array:
     """The pixels of the cells of the windows that vote: bool [S, S] -> bool [S, S]."""
-    grid = lay(classifier, len(lungs))
-    _, counted = place(grid, classifier.size, lungs)
+    grid = window_grid(classifier, len(lungs))
+    _, counted = window_centers(grid, classifier.size, lungs)
     cells = cam.count_windows(counted.reshape(grid.count, grid.count), grid.side) > 0
     line = jnp.minimum(jnp.arange(len(lungs)) // grid.stride, len(cells) - 1)
     return cells[line[:, None], line]
 
 
-def average(classifier: Network, size: int, looks: Looks) -> Array:
+def mean_features(classifier: ModelSpec, size: int, looks: PatchPredictions) -> Array:
     """The mean features float32 [C] of the windows that vote, in radiographs of `size` pixels."""
-    grid = lay(classifier, size)
+    grid = window_grid(classifier, size)
     weights = cam.count_windows(looks.counted.reshape(grid.count, grid.count), grid.side)
     return jnp.einsum("hw,hwc->c", weights / weights.sum(), looks.features[0], precision="highest")
 
 
-def _by_row(run: Callable[[Array], Array], features: Array, grid: Grid) -> Array:
+def _by_row(run: Callable[[Array], Array], features: Array, grid: WindowGrid) -> Array:
     """Run on all windows, a row of them at once: features [h, w, C], windows [m, side, side, C] -> [n, m, ...]."""
 
     def one(row: Array) -> Array:

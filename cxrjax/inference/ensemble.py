@@ -10,8 +10,8 @@ import numpy as np
 from jax import Array
 
 from cxrjax.inference import pipeline
-from cxrjax.inference.pipeline import NO_CLASS, Diagnosis
-from cxrjax.models.spec import Network, Settings
+from cxrjax.inference.pipeline import NO_CLASS, Prediction
+from cxrjax.models.spec import InferenceConfig, ModelSpec
 from cxrjax.ops import voting
 from cxrjax.runs import run_dir
 from cxrjax.runs.checkpoints import Checkpoints, snapshot
@@ -26,30 +26,30 @@ def load(workdir: Path, count: int) -> Any:
     folder = workdir / "checkpoints"
     kept = len([path for path in folder.glob("snapshot_*") if any(path.iterdir())])
     if kept < count:
-        raise run_dir.UnfitRun(f"{workdir}: evaluation.members is {count}, but it has kept {kept} snapshots")
+        raise run_dir.RunError(f"{workdir}: evaluation.members is {count}, but it has kept {kept} snapshots")
     with Checkpoints(folder) as checkpoints:
         members = [checkpoints.restore(snapshot(k)) for k in range(kept - count + 1, kept + 1)]
     return jax.tree.map(lambda *each: np.stack(each), *members)
 
 
-def diagnose(
-    segmenter: Network | None,
-    classifier: Network,
+def predict_ensemble(
+    segmenter: ModelSpec | None,
+    classifier: ModelSpec,
     variables: Mapping[str, Any],
     images: Array,
     keys: Array,
-    settings: Settings,
-) -> Diagnosis:
+    settings: InferenceConfig,
+) -> Prediction:
     """`pipeline.diagnose` by the members that `variables["classifier"]` holds (see `load`), pooled."""
-    found = pipeline.find_lungs(segmenter, variables, images, settings)
+    found = pipeline.segment_or_skip(segmenter, variables, images, settings)
 
-    def one(member: Any) -> Diagnosis:
-        return pipeline.diagnose_lungs(classifier, member, images, found, keys, settings)
+    def one(member: Any) -> Prediction:
+        return pipeline.predict_from_masks(classifier, member, images, found, keys, settings)
 
-    return pool(jax.lax.map(one, variables["classifier"]), settings.voting_rule)
+    return pool_predictions(jax.lax.map(one, variables["classifier"]), settings.voting_rule)
 
 
-def pool(each: Diagnosis, rule: str) -> Diagnosis:
+def pool_predictions(each: Prediction, rule: str) -> Prediction:
     """One Diagnosis of those of M members, who saw the same patches: every patch of every member counts as one.
 
     Args:
@@ -62,11 +62,11 @@ def pool(each: Diagnosis, rule: str) -> Diagnosis:
         Features are averaged.
     """
     votes, probabilities = each.votes.sum(0), each.probabilities.mean(0)
-    pooled = jax.vmap(lambda *one: voting.decide(*one, rule))(votes, probabilities, each.entropy_within.mean(0))
+    pooled = jax.vmap(lambda *one: voting.resolve_vote(*one, rule))(votes, probabilities, each.entropy_within.mean(0))
     found = each.finding[0] != NO_CLASS
     finding = jnp.where(found, pooled.finding, NO_CLASS)
     agrees = (each.finding == finding)[..., None, None]
-    return Diagnosis(
+    return Prediction(
         votes=votes,
         probabilities=probabilities,
         finding=finding,

@@ -8,12 +8,12 @@ import numpy as np
 
 from cxrjax.data import dataset
 from cxrjax.inference import ood, ood_store, pipeline
-from cxrjax.inference.predictor import Examiner
+from cxrjax.inference.predictor import Predictor
 from cxrjax.runs import run_dir
 from cxrjax.runtime import multihost
 
 
-def fit_gate(workdir: Path) -> ood.Gate:
+def fit_ood_detector(workdir: Path) -> ood.OODDetector:
     """Fit the gate of a trained classifier to the radiographs that it learned from, and keep it in the run.
 
     Args:
@@ -26,11 +26,11 @@ def fit_gate(workdir: Path) -> ood.Gate:
         UnfitRun: it trained no classifier, or there is nothing to fit its gate to.
         MissingData: see `dataset.load`.
     """
-    examiner = Examiner(workdir, gated=False)
+    examiner = Predictor(workdir, gated=False)
     config = examiner.config
     if not (examiner.finds and examiner.segments):
-        raise run_dir.UnfitRun(f"{workdir}: a gate belongs to a classifier that has a segmenter")
-    stored = dataset.open_as(config, config.data.train)
+        raise run_dir.RunError(f"{workdir}: a gate belongs to a classifier that has a segmenter")
+    stored = dataset.open_split(config, config.data.train)
     count = min(len(stored), config.gate.radiographs)
     cases = stored.take(np.linspace(0, len(stored) - 1, count).astype(int))
     kept = [
@@ -39,13 +39,13 @@ def fit_gate(workdir: Path) -> ood.Gate:
         if result.finding != pipeline.NO_CLASS
     ]
     if not kept:
-        raise run_dir.UnfitRun(f"{workdir}: no lungs were found in {len(cases)} training radiographs to fit a gate to")
+        raise run_dir.RunError(f"{workdir}: no lungs were found in {len(cases)} training radiographs to fit a gate to")
     evidence = jax.tree.map(lambda *each: np.stack(each), *(evidence for evidence, _ in kept))
     try:
-        fitted = ood.fit(evidence, [patient for _, patient in kept], config.gate.quantile)
+        fitted = ood.fit_detector(evidence, [patient for _, patient in kept], config.gate.quantile)
     except ValueError as error:
-        raise run_dir.UnfitRun(f"{workdir}: {error}") from None
-    flagged = ood.expect_flagged([patient for _, patient in kept], config.gate.quantile)
+        raise run_dir.RunError(f"{workdir}: {error}") from None
+    flagged = ood.expected_flag_rate([patient for _, patient in kept], config.gate.quantile)
     if flagged > 1.01 * (1 - config.gate.quantile):
         print(
             f"cxrjax: the gate is fitted to {len(kept)} radiographs and may flag {flagged:.1%} of such in error, not "
@@ -53,5 +53,5 @@ def fit_gate(workdir: Path) -> ood.Gate:
             "quantile, would keep that",
             file=sys.stderr,
         )
-    multihost.first(lambda: ood_store.save_gate(workdir, fitted, examiner.step, flagged))
+    multihost.primary_first(lambda: ood_store.save_gate(workdir, fitted, examiner.step, flagged))
     return fitted

@@ -7,22 +7,22 @@ from numpy.typing import NDArray
 from scipy.linalg import solve_triangular
 
 
-class Cloud(NamedTuple):
+class GaussianFit(NamedTuple):
     """A normal distribution, in the form that distances are taken in."""
 
     mean: NDArray[np.float64]  # [D]
     whitener: NDArray[np.float64]  # [D, D]: (x - mean) @ whitener has unit covariance
 
 
-def surround(x: NDArray[np.float64]) -> Cloud:
+def fit_gaussian(x: NDArray[np.float64]) -> GaussianFit:
     """The Cloud of points [n, D], each coordinate in its own deviations before shrinking."""
     mean, deviation = x.mean(0), x.std(0)
     deviation = np.maximum(deviation, 1e-3 * deviation.max(initial=0) + 1e-12)
     factor = np.linalg.cholesky(shrink_covariance((x - mean) / deviation) + 1e-9 * np.eye(len(mean)))
-    return Cloud(mean, solve_triangular(factor, np.diag(1 / deviation), lower=True).T)
+    return GaussianFit(mean, solve_triangular(factor, np.diag(1 / deviation), lower=True).T)
 
 
-def measure_distance(cloud: Cloud, x: NDArray[np.float64]) -> NDArray[np.float64]:
+def measure_distance(cloud: GaussianFit, x: NDArray[np.float64]) -> NDArray[np.float64]:
     """Mahalanobis distances [n] of points [n, ...], each number of a point a coordinate."""
     return np.linalg.norm((x.reshape(len(x), -1) - cloud.mean) @ cloud.whitener, axis=1)
 

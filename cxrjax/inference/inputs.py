@@ -7,14 +7,14 @@ import jax.numpy as jnp
 from jax import Array, lax
 
 from cxrjax.models import registry, spec
-from cxrjax.models.layers.conv import Grey
+from cxrjax.models.layers.conv import Gray
 from cxrjax.ops import contrast, lung_crop, patches
 
 # Of red, green and blue in 0..1; torchvision's `transforms/_presets.py`.
 IMAGENET_MEAN, IMAGENET_DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
-class Looks(NamedTuple):
+class PatchPredictions(NamedTuple):
     """What a classifier made of one radiograph: N looks at it, or the N windows of one (see `cxrjax.inference.dense`)."""
 
     places: Array  # int32, where they lie: of `draw_patches`, or the centres [N, 2] of windows
@@ -23,12 +23,12 @@ class Looks(NamedTuple):
     counted: Array  # bool [N], which of them vote
 
 
-def scale(pixels: Array) -> Array:
+def to_float(pixels: Array) -> Array:
     """Grey levels uint8 -> float32 in 0..1, of any shape."""
     return pixels.astype(jnp.float32) / 255
 
 
-def feed(levels: Array, network: spec.Network) -> Array | Grey:
+def normalize(levels: Array, network: spec.ModelSpec) -> Array | Gray:
     """What a network reads: float32 [B, H, W, channels], or the level that all are made of where it takes that.
 
     Args:
@@ -44,35 +44,35 @@ def feed(levels: Array, network: spec.Network) -> Array | Grey:
     if photographic and network.channels != 3:
         raise ValueError(f"imagenet's mean and deviation are of 3 channels, and the network reads {network.channels}")
     mean, deviation = jnp.array(IMAGENET_MEAN), jnp.array(IMAGENET_DEVIATION)
-    if levels.ndim == 3 and network.channels > 1 and registry.sums_channels(network.module):
+    if levels.ndim == 3 and network.channels > 1 and registry.accepts_gray(network.module):
         if not photographic:
-            return Grey(levels[..., None], jnp.ones(network.channels), None)
+            return Gray(levels[..., None], jnp.ones(network.channels), None)
         middle = mean.mean()  # about which the shifts are small, and nothing is lost between them and the levels
-        return Grey(levels[..., None] - middle, 1 / deviation, (middle - mean) / deviation)
+        return Gray(levels[..., None] - middle, 1 / deviation, (middle - mean) / deviation)
     x = levels if levels.ndim == 4 else jnp.broadcast_to(levels[..., None], (*levels.shape, network.channels))
     if x.shape[-1] != network.channels:
         raise ValueError(f"patches of {x.shape[-1]} channels were made, and the network reads {network.channels}")
     return (x - mean) / deviation if photographic else x
 
 
-def shrink(images: Array, size: int) -> Array:
+def downsample(images: Array, size: int) -> Array:
     """A smaller form of radiographs: uint8 [B, S, S] or [B, S, S, C] -> [B, size, size] or so, antialiased."""
     small = jax.image.resize(images.astype(jnp.float32), (len(images), size, size, *images.shape[3:]), "linear")
     return jnp.round(small).astype(jnp.uint8)
 
 
-def mask(image: Array, lungs: Array | None, settings: spec.Settings) -> Array:
+def apply_mask(image: Array, lungs: Array | None, settings: spec.InferenceConfig) -> Array:
     """The radiograph uint8 [S, S] as the settings have it: all but the lungs bool [S, S] blackened, or as it is."""
     return jnp.where(lungs, image, 0) if settings.masked else image
 
 
-def draw_patches(
+def sample_patches(
     image: Array,
     lungs: Array | None,
     confidence: Array | None,
     key: Array,
     size: int,
-    settings: spec.Settings,
+    settings: spec.InferenceConfig,
     anywhere: Array | bool = False,
 ) -> tuple[Array, Array]:
     """What the classifier is shown of one radiograph (section II-C, and the paper's comparison of local with global).
@@ -95,37 +95,37 @@ def draw_patches(
     Raises:
         ValueError: no such mode, or no such channels.
     """
-    shown = mask(image, lungs, settings)
+    shown = apply_mask(image, lungs, settings)
     if settings.mode == "crop":
-        box = lung_crop.choose_box(lungs, confidence, settings.margin, settings.confidence)
+        box = lung_crop.box_or_full(lungs, confidence, settings.margin, settings.confidence)
         # The channels are made of the cut alone, at a size that is known to the compiler.
-        square = contrast.make_channels(lung_crop.cut(shown, box, len(image)), settings.channels)
-        return box[None], lung_crop.fit(square, box, size)[None]
-    shown = contrast.make_channels(shown, settings.channels)
+        square = contrast.enhance_channels(lung_crop.crop_resize(shown, box, len(image)), settings.channels)
+        return box[None], lung_crop.letterbox(square, box, size)[None]
+    shown = contrast.enhance_channels(shown, settings.channels)
     if settings.mode == "global":
         centre, window = _cut_window(shown, key, measure_window(len(image), settings), anywhere)
-        return centre[None], shrink(window[None], size)
+        return centre[None], downsample(window[None], size)
     if settings.mode not in ("local", "dense"):
         raise ValueError(f"no patches.mode called {settings.mode!r}; there are local, dense, global, crop")
-    centres = patches.draw_centres(key, lungs, settings.patch_count)
-    return centres, patches.crop(shown, centres, size)
+    centres = patches.sample_patch_centers(key, lungs, settings.patch_count)
+    return centres, patches.extract_patches(shown, centres, size)
 
 
-def measure_window(size: int, settings: spec.Settings) -> int:
+def measure_window(size: int, settings: spec.InferenceConfig) -> int:
     """Return the side, in pixels, of what "global" shows of a radiograph of `size` pixels a side; at least 1."""
     return max(1, round(size * (1 - settings.center_crop)))
 
 
-def span(classifier: spec.Network, image: Array, settings: spec.Settings) -> int:
+def patch_extent(classifier: spec.ModelSpec, image: Array, settings: spec.InferenceConfig) -> int:
     """Side, in pixels of the radiograph, of what the classifier sees at once; of "crop", the box says."""
     return measure_window(image.shape[0], settings) if settings.mode == "global" else classifier.size
 
 
-def cover(classifier: spec.Network, image: Array, places: Array, settings: spec.Settings) -> Array:
+def receptive_mask(classifier: spec.ModelSpec, image: Array, places: Array, settings: spec.InferenceConfig) -> Array:
     """The pixels that the classifier is shown: the radiograph [S, S] and places of `draw_patches` -> bool [S, S]."""
-    side = span(classifier, image, settings)
+    side = patch_extent(classifier, image, settings)
     if settings.mode == "crop":
-        return lung_crop.lay_back(jnp.ones((side, side)), places[0], image.shape) > 0
+        return lung_crop.uncrop(jnp.ones((side, side)), places[0], image.shape) > 0
     return patches.paste(jnp.ones((len(places), side, side)), places, image.shape) > 0
 
 

@@ -23,7 +23,7 @@ from cxrjax.runtime import atomic_files, compilation_cache, multihost, sharding
 VERSION = 1  # of what finds lungs, `pipeline.segment`: raised when it finds others in the same, by the same network
 
 
-class Lungs(NamedTuple):
+class LungMasks(NamedTuple):
     """The lungs of n radiographs; without a segmenter None, None and true."""
 
     masks: np.ndarray | None  # bool [n, S, S]
@@ -31,7 +31,7 @@ class Lungs(NamedTuple):
     found: np.ndarray  # bool [n], whether there are any
 
 
-class Finder:
+class LungSegmenter:
     """The segmenter that a classifier's config names, ready for any number of radiographs."""
 
     def __init__(self, config: ConfigDict, variables: Mapping[str, Any] | None, folder: Path | None = None):
@@ -45,19 +45,19 @@ class Finder:
         self.config, self.variables, self._folder = config, variables, folder
         self._segmenter = from_config.segmenter(config)
 
-    def find(self, split: batch.Split) -> Lungs:
+    def find(self, split: batch.RadiographBatch) -> LungMasks:
         """The lungs of a split."""
         if self._segmenter is None:
-            return Lungs(None, None, np.ones(len(split), bool))
+            return LungMasks(None, None, np.ones(len(split), bool))
         masks, confidence = np.zeros(split.images.shape, bool), np.zeros(len(split), np.float32)
-        batches = list(batch.batches(len(split), self._shares.batch_size))
+        batches = list(batch.padded_batches(len(split), self._shares.batch_size))
         for rows, count in tqdm(batches, desc="finding lungs", unit="batch", delay=2, leave=None):
             found = self._run(self._held, self._shares.spread(split.images[rows]))
             lungs, sure = self._shares.gather((found.lungs, found.confidence))
             masks[rows[:count]], confidence[rows[:count]] = lungs[:count], sure[:count]
-        return Lungs(masks, confidence, masks.any((1, 2)))
+        return LungMasks(masks, confidence, masks.any((1, 2)))
 
-    def recall(self, name: str, split: batch.Split) -> Lungs:
+    def recall(self, name: str, split: batch.RadiographBatch) -> LungMasks:
         """The lungs of a split that were found before, in FOLDER/NAME.npz; or found now, and kept there.
 
         What is there counts if it is of the same radiographs, by the same segmenter.
@@ -69,7 +69,7 @@ class Finder:
             return self.find(split)
         path = self._folder / f"{name}.npz"
         kept = self._read(path, split)
-        if multihost.agree(kept is not None):
+        if multihost.broadcast_bool(kept is not None):
             if kept is None:
                 raise OSError(f"{path}: is of the radiographs of the first process, and not of those of this one")
             return kept
@@ -78,26 +78,28 @@ class Finder:
         masks = np.packbits(lungs.masks, axis=-1)
         np.savez_compressed(packed, of=self._name(split), masks=masks, confidence=lungs.confidence)
         path.parent.mkdir(parents=True, exist_ok=True)
-        atomic_files.write(path, packed.getvalue())
+        atomic_files.atomic_write(path, packed.getvalue())
         return lungs
 
-    def recall_all(self, radiographs: batch.Split | dataset.Stored, name: str) -> Iterator[tuple[batch.Split, Lungs]]:
+    def recall_all(
+        self, radiographs: batch.RadiographBatch | dataset.RadiographDataset, name: str
+    ) -> Iterator[tuple[batch.RadiographBatch, LungMasks]]:
         """`recall` of all radiographs of a split of that name, a part at a time: (the part, its lungs)."""
-        for number, part in enumerate(radiographs.parts(batch.portion(self.config.evaluation.batch_size))):
+        for number, part in enumerate(radiographs.parts(batch.chunk_size(self.config.evaluation.batch_size))):
             yield part, self.recall(f"{name}-{number:06}", part)
 
-    def _read(self, path: Path, split: batch.Split) -> Lungs | None:
+    def _read(self, path: Path, split: batch.RadiographBatch) -> LungMasks | None:
         """What is kept of a split; None where it is of another, or damaged."""
         try:
             with np.load(io.BytesIO(path.read_bytes())) as kept:
                 if str(kept["of"]) != self._name(split):
                     return None
                 masks = np.unpackbits(kept["masks"], axis=-1, count=split.images.shape[-1]).astype(bool)
-                return Lungs(masks, kept["confidence"], masks.any((1, 2)))
+                return LungMasks(masks, kept["confidence"], masks.any((1, 2)))
         except (FileNotFoundError, EOFError, ValueError, KeyError, zipfile.BadZipFile, zlib.error):
             return None
 
-    def _name(self, split: batch.Split) -> str:
+    def _name(self, split: batch.RadiographBatch) -> str:
         """A checksum of radiographs and of all that decides what is found in them."""
         return _sum([self._known, _sum_array(split.images)])
 
@@ -108,20 +110,20 @@ class Finder:
         return _sum([VERSION, repr(self._segmenter), c.smallest_part, c.smallest_lungs, weights])
 
     @cached_property
-    def _shares(self) -> sharding.Shares:
-        return sharding.Shares(self.config.evaluation.batch_size)
+    def _shares(self) -> sharding.BatchSharding:
+        return sharding.BatchSharding(self.config.evaluation.batch_size)
 
     @cached_property
     def _held(self) -> Any:
         return self._shares.replicate(jax.device_get(self.variables))
 
     @cached_property
-    def _run(self) -> Callable[[Any, Any], pipeline.Segmentation]:
-        settings = from_config.settings(self.config, self.config.patches.count)
+    def _run(self) -> Callable[[Any, Any], pipeline.LungSegmentation]:
+        settings = from_config.inference_config(self.config, self.config.patches.count)
         run = self._shares.compile(
             lambda variables, images: pipeline.segment(self._segmenter, variables, images, settings)
         )
-        return compilation_cache.Recalled(run, "find lungs", self.config.to_json())
+        return compilation_cache.CachedFunction(run, "find lungs", self.config.to_json())
 
 
 def _sum(known: Any) -> str:

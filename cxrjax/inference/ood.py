@@ -32,11 +32,11 @@ from cxrjax.runtime import compilation_cache
 
 SIDE = 16  # pixels of the picture's layout; ribs are gone, lungs, heart, arms and borders are not
 FOLDS = 10
-RULES = ("orientation", "layout", "lungs", "features")
+CRITERIA = ("orientation", "layout", "lungs", "features")
 
 # Measure of a lung mask -> what is said where it is too low, and too high ("": that is no fault). Left and right are
 # the picture's.
-MEASURES = {
+LUNG_SHAPE_FEATURES = {
     "area": ("lungs too small", "lungs too large"),
     "left share": ("one lung only, or a small one on the left", "one lung only, or a small one on the right"),
     "sides": ("left and right lung exchanged", "lungs on the same side"),
@@ -50,7 +50,7 @@ MEASURES = {
     "confidence": ("lungs uncertain", ""),
 }
 # What may have happened to a picture, and what undoes it to its layout [..., SIDE, SIDE] of levels in -1..1.
-TURNS: Mapping[str, Callable[[Any], Any]] = {
+ORIENTATIONS: Mapping[str, Callable[[Any], Any]] = {
     "grey levels inverted": lambda x: -x,
     "turned by 90° clockwise": lambda x: x.swapaxes(-1, -2)[..., ::-1, :],
     "turned by 90° counterclockwise": lambda x: x.swapaxes(-1, -2)[..., ::-1],
@@ -65,8 +65,8 @@ _STRANGE = {
 }
 
 
-@compilation_cache.register
-class Evidence(NamedTuple):
+@compilation_cache.register_pytree
+class OODStatistics(NamedTuple):
     """What the gate looks at, of n pictures."""
 
     measures: Array  # float32 [n, len(MEASURES)]; NaN where there are no lungs
@@ -74,19 +74,19 @@ class Evidence(NamedTuple):
     features: Array  # float32 [n, C]
 
 
-class Gate(NamedTuple):
+class OODDetector(NamedTuple):
     """A fitted gate."""
 
     middle: NDArray[np.float64]  # [M], the median of each measure
     below: NDArray[np.float64]  # [M], from there down to the limit
     above: NDArray[np.float64]  # [M], from there up to the limit; infinite where high is no fault
-    layout: gaussian.Cloud
-    features: gaussian.Cloud
+    layout: gaussian.GaussianFit
+    features: gaussian.GaussianFit
     thresholds: NDArray[np.float64]  # [4], of RULES; a higher score is out of place
 
 
 @jax.jit
-def look(images: Array, lungs: Array, structures: Array, confidence: Array, features: Array) -> Evidence:
+def ood_statistics(images: Array, lungs: Array, structures: Array, confidence: Array, features: Array) -> OODStatistics:
     """Gather the evidence.
 
     Args:
@@ -104,10 +104,10 @@ def look(images: Array, lungs: Array, structures: Array, confidence: Array, feat
     ranks = small.argsort(-1).argsort(-1).astype(jnp.float32)  # whatever the grey scale was, the same
     layout = (2 * ranks / (SIDE * SIDE - 1) - 1).reshape(-1, SIDE, SIDE)
     measures = jax.vmap(_measure)(grey, lungs, structures, confidence)
-    return Evidence(measures, layout, features.astype(jnp.float32))
+    return OODStatistics(measures, layout, features.astype(jnp.float32))
 
 
-def fit(evidence: Evidence, patients: Sequence[str], quantile: float) -> Gate:
+def fit_detector(evidence: OODStatistics, patients: Sequence[str], quantile: float) -> OODDetector:
     """Fit a gate to training radiographs that have lungs.
 
     Args:
@@ -125,47 +125,47 @@ def fit(evidence: Evidence, patients: Sequence[str], quantile: float) -> Gate:
     if not 0 < quantile < 1:
         raise ValueError(f"gate.quantile={quantile} is not between 0 and 1")
     evidence = jax.tree.map(lambda x: np.asarray(x, np.float64), evidence)
-    patient = np.unique(bootstrap.name_patients(patients), return_inverse=True)[1]
+    patient = np.unique(bootstrap.fill_missing_patients(patients), return_inverse=True)[1]
     if patient.max(initial=0) < 1:
         raise ValueError("a gate is fitted to the radiographs of two patients at least")
     fold = np.random.default_rng(0).permutation(patient.max() + 1)[patient] % FOLDS
-    share = (1 - quantile) / len(RULES)  # what each rule may flag in error
-    scores = np.zeros((len(patient), len(RULES)))  # of each radiograph, by a gate that has not seen its patient
+    share = (1 - quantile) / len(CRITERIA)  # what each rule may flag in error
+    scores = np.zeros((len(patient), len(CRITERIA)))  # of each radiograph, by a gate that has not seen its patient
     for k in np.unique(fold):
         rest, held_out = (jax.tree.map(lambda x, rows=rows: x[rows], evidence) for rows in (fold != k, fold == k))
         scores[fold == k] = _score(_locate(rest, share), held_out)
     rank = min(int(np.ceil((len(scores) + 1) * (1 - share))), len(scores))
     thresholds = np.sort(scores, axis=0)[rank - 1]
     # One odd mask would be the highest score, so that its rule's threshold is that of a tail and not a rank.
-    lungs = RULES.index("lungs")
+    lungs = CRITERIA.index("lungs")
     thresholds[lungs] = _reach(scores[:, [lungs]], share)[0]
-    thresholds[RULES.index("orientation")] = max(thresholds[RULES.index("orientation")], 1.0)
+    thresholds[CRITERIA.index("orientation")] = max(thresholds[CRITERIA.index("orientation")], 1.0)
     return _locate(evidence, share)._replace(thresholds=thresholds)
 
 
-def expect_flagged(patients: Sequence[str], quantile: float) -> float:
+def expected_flag_rate(patients: Sequence[str], quantile: float) -> float:
     """Return the share of such radiographs that a gate of `fit` may flag in error, by its rules taken together.
 
     It is 1 - quantile, but that no rule can flag less than one in as many patients, and one, as it was fitted to.
     """
-    count = len(set(bootstrap.name_patients(patients)))
-    return len(RULES) * max((1 - quantile) / len(RULES), 1 / (count + 1))
+    count = len(set(bootstrap.fill_missing_patients(patients)))
+    return len(CRITERIA) * max((1 - quantile) / len(CRITERIA), 1 / (count + 1))
 
 
-def judge(gate: Gate, evidence: Evidence) -> list[str]:
+def explain_ood(gate: OODDetector, evidence: OODStatistics) -> list[str]:
     """Say of each of n pictures why it is out of place: "" where it is not, else its reasons, joined by "; "."""
     evidence = jax.tree.map(lambda x: np.asarray(x, np.float64), evidence)
     there = ~np.isnan(evidence.measures).any(1)
     out = _score(gate, evidence) > gate.thresholds
     undone, signed = _undo(gate, evidence)[1], _spreads(gate, evidence)
-    turns, fits = undone.argmin(0), undone.min(0) <= gate.thresholds[RULES.index("layout")]
+    turns, fits = undone.argmin(0), undone.min(0) <= gate.thresholds[CRITERIA.index("layout")]
     reasons = []
     for i, (turned, strange, odd, unlike) in enumerate(out):
         worst = np.abs(signed[i]).argmax()
         words = {
-            list(TURNS)[turns[i]]: turned and fits[i],
+            list(ORIENTATIONS)[turns[i]]: turned and fits[i],
             NO_LUNGS: not there[i],
-            list(MEASURES.values())[worst][int(signed[i, worst] > 0)]: odd,
+            list(LUNG_SHAPE_FEATURES.values())[worst][int(signed[i, worst] > 0)]: odd,
             _STRANGE["layout"]: (turned or strange) and not (turned and fits[i]),
             _STRANGE["features"]: unlike and there[i],
         }
@@ -173,12 +173,13 @@ def judge(gate: Gate, evidence: Evidence) -> list[str]:
     return reasons
 
 
-def limits(gate: Gate) -> dict[str, list[float | None]]:
+def feature_limits(gate: OODDetector) -> dict[str, list[float | None]]:
     """The lowest and the highest of each measure that is let through; None where there is no limit."""
-    reach = gate.thresholds[RULES.index("lungs")]
+    reach = gate.thresholds[CRITERIA.index("lungs")]
     ends = np.stack([gate.middle - reach * gate.below, gate.middle + reach * gate.above], 1)
     return {
-        name: [x if np.isfinite(x) else None for x in pair.tolist()] for name, pair in zip(MEASURES, ends, strict=True)
+        name: [x if np.isfinite(x) else None for x in pair.tolist()]
+        for name, pair in zip(LUNG_SHAPE_FEATURES, ends, strict=True)
     }
 
 
@@ -209,21 +210,21 @@ def _measure(grey: Array, lungs: Array, structures: Array, confidence: Array) ->
         "contrast": (grey * lungs).mean() / area - (grey * ~lungs).mean() / (1 - area),
         "confidence": confidence,
     }
-    return jnp.where(lungs.any(), jnp.stack([values[name] for name in MEASURES]), jnp.nan)
+    return jnp.where(lungs.any(), jnp.stack([values[name] for name in LUNG_SHAPE_FEATURES]), jnp.nan)
 
 
-def _locate(evidence: Evidence, share: float) -> Gate:
+def _locate(evidence: OODStatistics, share: float) -> OODDetector:
     """A gate without thresholds, each rule of which may flag a share in error."""
-    faults = np.array(list(MEASURES.values())) != ""  # [M, 2], the sides that are looked at
+    faults = np.array(list(LUNG_SHAPE_FEATURES.values())) != ""  # [M, 2], the sides that are looked at
     middle = np.median(evidence.measures, axis=0)
     below, above = (_reach(sign * (evidence.measures - middle), share / faults.sum()) for sign in (-1, 1))
-    return Gate(
+    return OODDetector(
         middle,
         below,
         np.where(faults[:, 1], above, np.inf),
-        gaussian.surround(evidence.layout.reshape(len(evidence.layout), -1)),
-        gaussian.surround(evidence.features),
-        np.full(len(RULES), np.inf),
+        gaussian.fit_gaussian(evidence.layout.reshape(len(evidence.layout), -1)),
+        gaussian.fit_gaussian(evidence.features),
+        np.full(len(CRITERIA), np.inf),
     )
 
 
@@ -235,19 +236,19 @@ def _reach(x: NDArray[np.float64], share: float) -> NDArray[np.float64]:
     return np.maximum(start + excess * np.log(max(tail / share, 1.0)), least)
 
 
-def _undo(gate: Gate, evidence: Evidence) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def _undo(gate: OODDetector, evidence: OODStatistics) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Distances of the layouts as they are [n], and with each of TURNS undone [turns, n]."""
     distance = partial(gaussian.measure_distance, gate.layout)
-    return distance(evidence.layout), np.stack([distance(undo(evidence.layout)) for undo in TURNS.values()])
+    return distance(evidence.layout), np.stack([distance(undo(evidence.layout)) for undo in ORIENTATIONS.values()])
 
 
-def _spreads(gate: Gate, evidence: Evidence) -> NDArray[np.float64]:
+def _spreads(gate: OODDetector, evidence: OODStatistics) -> NDArray[np.float64]:
     """How far the measures [n, M] lie from the median, in distances of the limit on their side."""
     apart = evidence.measures - gate.middle
     return apart / np.where(apart < 0, gate.below, gate.above)
 
 
-def _score(gate: Gate, evidence: Evidence) -> NDArray[np.float64]:
+def _score(gate: OODDetector, evidence: OODStatistics) -> NDArray[np.float64]:
     """The scores [n, 4] of RULES; NaN, which no threshold flags, of lungs that are not there."""
     here, turned = _undo(gate, evidence)
     lungs = np.abs(_spreads(gate, evidence)).max(1)

@@ -35,7 +35,7 @@ def has_gate_of(workdir: Path, step: int) -> bool:
     return has_gate(workdir) and _read_gate(workdir).get(_STEP) == step
 
 
-def save_gate(workdir: Path, fitted: ood.Gate, step: int, flagged: float | None = None) -> None:
+def save_gate(workdir: Path, fitted: ood.OODDetector, step: int, flagged: float | None = None) -> None:
     """Write gate.npz, and gate.json: the network's step, the rules' thresholds, and the limits of the measures.
 
     With them the share that it may flag in error, where that is known (`ood.expect_flagged`).
@@ -43,14 +43,14 @@ def save_gate(workdir: Path, fitted: ood.Gate, step: int, flagged: float | None 
     arrays = {"/".join(str(key.name) for key in path): leaf for path, leaf in jax.tree.leaves_with_path(fitted)}
     npz = io.BytesIO()
     np.savez(npz, **arrays, **{_STEP: step})
-    thresholds = dict(zip(ood.RULES, fitted.thresholds.tolist(), strict=True))
-    said = {"step": step, "thresholds": thresholds, "limits": ood.limits(fitted)}
+    thresholds = dict(zip(ood.CRITERIA, fitted.thresholds.tolist(), strict=True))
+    said = {"step": step, "thresholds": thresholds, "limits": ood.feature_limits(fitted)}
     text = json.dumps(said | ({} if flagged is None else {"flagged_in_error": flagged}), indent=2)
-    atomic_files.write(workdir / "gate.json", (text + "\n").encode())
-    atomic_files.write(workdir / run_dir.GATE, npz.getvalue())
+    atomic_files.atomic_write(workdir / "gate.json", (text + "\n").encode())
+    atomic_files.atomic_write(workdir / run_dir.GATE, npz.getvalue())
 
 
-def load_gate(workdir: Path, step: int) -> ood.Gate | None:
+def load_gate(workdir: Path, step: int) -> ood.OODDetector | None:
     """The gate of a run; None where none was fitted.
 
     Args:
@@ -65,14 +65,17 @@ def load_gate(workdir: Path, step: int) -> ood.Gate | None:
         return None
     arrays = _read_gate(workdir)
     if arrays.get(_STEP) != step:
-        raise run_dir.UnfitRun(
+        raise run_dir.RunError(
             f"{workdir / run_dir.GATE}: was not fitted to the network of training step {step}; --mode=fit_gate fits it again"
         )
     try:
         clouds = {
-            name: gaussian.Cloud(*(arrays[f"{name}/{part}"] for part in gaussian.Cloud._fields)) for name in _CLOUDS
+            name: gaussian.GaussianFit(*(arrays[f"{name}/{part}"] for part in gaussian.GaussianFit._fields))
+            for name in _CLOUDS
         }
-        return ood.Gate(**{name: arrays[name] for name in ood.Gate._fields if name not in _CLOUDS}, **clouds)
+        return ood.OODDetector(
+            **{name: arrays[name] for name in ood.OODDetector._fields if name not in _CLOUDS}, **clouds
+        )
     except KeyError as error:
         raise json_file.DamagedFile(workdir / run_dir.GATE, f"it has no {error}", _GATE_REMEDY) from None
 

@@ -102,7 +102,7 @@ class Output:
         rows = [(str(each.path.relative_to(root)), each.reason) for each in passed_over]
         if rows:
             content = csv_text.encode_rows([("path", "reason"), *rows])
-            self.write_table(PASSED_OVER, lambda path: atomic_files.write(path, content))
+            self.write_table(PASSED_OVER, lambda path: atomic_files.atomic_write(path, content))
         else:
             self._ledger.remove(PASSED_OVER)
 

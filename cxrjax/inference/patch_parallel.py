@@ -13,9 +13,9 @@ import numpy as np
 from jax import Array, lax
 
 from cxrjax.inference import inputs, pipeline
-from cxrjax.inference.inputs import Looks
+from cxrjax.inference.inputs import PatchPredictions
 from cxrjax.models import registry
-from cxrjax.models.spec import Network, Settings
+from cxrjax.models.spec import InferenceConfig, ModelSpec
 from cxrjax.runtime import compilation_cache, sharding
 
 ROOM = 2**30  # bytes that a classifier may take on all devices together
@@ -29,19 +29,22 @@ def count_devices(variables: Mapping[str, Any]) -> int:
     """
     if jax.default_backend() != "cpu" or jax.process_count() > 1:
         return 1
-    each = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(jax.eval_shape(registry.prepare, variables)))
+    each = sum(
+        leaf.size * leaf.dtype.itemsize
+        for leaf in jax.tree.leaves(jax.eval_shape(registry.precompute_kernels, variables))
+    )
     return max(1, min(jax.device_count(), ROOM // each))
 
 
-class SharedPatches:
+class PatchParallelPredictor:
     """`pipeline.diagnose` of batches of so many radiographs, every device classifying as many of their patches."""
 
     def __init__(
         self,
-        segmenter: Network | None,
-        classifier: Network,
+        segmenter: ModelSpec | None,
+        classifier: ModelSpec,
         variables: Mapping[str, Any],
-        settings: Settings,
+        settings: InferenceConfig,
         seed: int,
         batch_size: int,
         most: int,
@@ -60,38 +63,40 @@ class SharedPatches:
             made_of: words that say all of this but the variables; see `compilation_cache.Recalled`.
         """
         self._count = settings.patch_count
-        self._radiographs = sharding.Shares(batch_size)
-        self._patches = sharding.Shares(batch_size * self._count, most)
+        self._radiographs = sharding.BatchSharding(batch_size)
+        self._patches = sharding.BatchSharding(batch_size * self._count, most)
 
-        def draw(variables: Any, given: tuple[Array, Array]) -> tuple[pipeline.Segmentation, Array, Array]:
+        def draw(variables: Any, given: tuple[Array, Array]) -> tuple[pipeline.LungSegmentation, Array, Array]:
             images, checksums = given
-            keys = pipeline.radiograph_keys(seed, checksums)
-            found = pipeline.find_lungs(segmenter, variables, images, settings)
+            keys = pipeline.image_keys(seed, checksums)
+            found = pipeline.segment_or_skip(segmenter, variables, images, settings)
             shown = (images, found.lungs, found.confidence, keys)
-            return found, *lax.map(lambda one: inputs.draw_patches(*one, classifier.side, settings), shown)
+            return found, *lax.map(lambda one: inputs.sample_patches(*one, classifier.side, settings), shown)
 
         def look(prepared: Any, crops: Array) -> tuple[Array, Array]:
-            return pipeline.look(classifier, prepared, crops, settings)
+            return pipeline.classify_patches(classifier, prepared, crops, settings)
 
-        def conclude(variables: Any, given: Any) -> pipeline.Diagnosis:
+        def conclude(variables: Any, given: Any) -> pipeline.Prediction:
             images, found, *seen = given
 
             def tell(one: Any) -> Any:
-                image, looks = one[0], Looks(*one[1:], jnp.ones(settings.patch_count, bool))
-                return pipeline.tell(classifier, variables["classifier"], image, looks, settings)
+                image, looks = one[0], PatchPredictions(*one[1:], jnp.ones(settings.patch_count, bool))
+                return pipeline.aggregate(classifier, variables["classifier"], image, looks, settings)
 
-            return pipeline.join(images, found, lax.map(tell, (images, *seen)))
+            return pipeline.to_prediction(images, found, lax.map(tell, (images, *seen)))
 
-        def recalled(shares: sharding.Shares, run: Callable[[Any, Any], Any]) -> compilation_cache.Recalled:
-            return compilation_cache.Recalled(shares.compile(run), run.__name__, made_of)
+        def recalled(
+            shares: sharding.BatchSharding, run: Callable[[Any, Any], Any]
+        ) -> compilation_cache.CachedFunction:
+            return compilation_cache.CachedFunction(shares.compile(run), run.__name__, made_of)
 
         self._draw, self._conclude = (recalled(self._radiographs, run) for run in (draw, conclude))
         self._look = recalled(self._patches, look)
         self._variables = self._radiographs.replicate(variables)
-        prepare = jax.jit(registry.prepare, out_shardings=self._patches.everywhere)
+        prepare = jax.jit(registry.precompute_kernels, out_shardings=self._patches.everywhere)
         self._prepared = prepare(self._patches.replicate(variables["classifier"]))  # once, and not at every batch
 
-    def __call__(self, images: np.ndarray, checksums: np.ndarray) -> pipeline.Diagnosis:
+    def __call__(self, images: np.ndarray, checksums: np.ndarray) -> pipeline.Prediction:
         """Diagnose radiographs uint8 [B, S, S] of `batch.hash_images` uint32 [B]; the result is on the host."""
         given = self._radiographs.spread((images, checksums))
         found, places, crops = self._draw(self._variables, given)

@@ -12,10 +12,10 @@ import jax.numpy as jnp
 from jax import Array, lax
 
 from cxrjax.inference import dense, inputs, ood
-from cxrjax.inference.inputs import Looks
+from cxrjax.inference.inputs import PatchPredictions
 from cxrjax.models import registry
 from cxrjax.models.cpu import microbatch
-from cxrjax.models.spec import Network, Settings
+from cxrjax.models.spec import InferenceConfig, ModelSpec
 from cxrjax.ops import cam, lung_crop, lung_masks, voting
 from cxrjax.runtime import compilation_cache
 from cxrjax.runtime.platform import is_for_cpu
@@ -23,8 +23,8 @@ from cxrjax.runtime.platform import is_for_cpu
 NO_CLASS = -1  # the finding of a radiograph in which no lungs were found
 
 
-@compilation_cache.register
-class Segmentation(NamedTuple):
+@compilation_cache.register_pytree
+class LungSegmentation(NamedTuple):
     """The lungs and the heart in a batch of radiographs of S² pixels."""
 
     lungs: Array  # bool [B, S, S]
@@ -33,8 +33,8 @@ class Segmentation(NamedTuple):
     found: Array  # bool [B]; where none were looked for, true
 
 
-@compilation_cache.register
-class Diagnosis(NamedTuple):
+@compilation_cache.register_pytree
+class Prediction(NamedTuple):
     """What is found in a batch of radiographs of S² pixels, for K classes."""
 
     votes: Array  # int32 [B, K]; zeros where no lungs were found
@@ -46,11 +46,13 @@ class Diagnosis(NamedTuple):
     lung_confidence: Array  # float32 [B] in 0..1; NaN where none were looked for
     entropy_within: Array  # float32 [B] in nats, of `voting.Vote`; 0 where no lungs were found
     entropy_between: Array  # float32 [B] in nats, likewise
-    evidence: ood.Evidence  # of whether it is an upright frontal chest radiograph at all
+    evidence: ood.OODStatistics  # of whether it is an upright frontal chest radiograph at all
 
 
 @partial(jax.jit, static_argnames=("segmenter", "settings"))
-def segment(segmenter: Network, variables: Mapping[str, Any], images: Array, settings: Settings) -> Segmentation:
+def segment(
+    segmenter: ModelSpec, variables: Mapping[str, Any], images: Array, settings: InferenceConfig
+) -> LungSegmentation:
     """Find the lungs (section II-B): shrink, segment, clean the mask, and bring it back to the radiograph's size.
 
     Args:
@@ -62,11 +64,11 @@ def segment(segmenter: Network, variables: Mapping[str, Any], images: Array, set
     Returns:
         The Segmentation.
     """
-    x = inputs.feed(inputs.scale(inputs.shrink(images, segmenter.size)), segmenter)
+    x = inputs.normalize(inputs.to_float(inputs.downsample(images, segmenter.size)), segmenter)
     log_probabilities = segmenter.module.apply(variables, x, train=False)
     probability = lung_masks.lung_probability(log_probabilities)  # [B, s, s]
     rough = probability > 0.5
-    clean = jax.vmap(partial(lung_masks.clean_mask, smallest_part=settings.smallest_part))(rough)
+    clean = jax.vmap(partial(lung_masks.postprocess_mask, smallest_part=settings.smallest_part))(rough)
     # Not the mask of few pixels but the smooth probability is enlarged; what cleaning changed counts as certain.
     certain = jnp.where(clean, jnp.where(rough, probability, 1.0), jnp.where(rough, 0.0, probability))
     _, heart, left, right = jnp.moveaxis(jnp.exp(log_probabilities), -1, 0)
@@ -76,12 +78,12 @@ def segment(segmenter: Network, variables: Mapping[str, Any], images: Array, set
     lungs &= found[:, None, None]
     structures = jnp.where(lungs, lung_masks.LUNGS[0] + (side > 0), heart > 0.5)
     confidence = (probability * clean).sum((1, 2)) / jnp.maximum(clean.sum((1, 2)), 1)
-    return Segmentation(lungs, structures.astype(jnp.uint8), jnp.where(found, confidence, 0), found)
+    return LungSegmentation(lungs, structures.astype(jnp.uint8), jnp.where(found, confidence, 0), found)
 
 
-def find_lungs(
-    segmenter: Network | None, variables: Mapping[str, Any], images: Array, settings: Settings
-) -> Segmentation:
+def segment_or_skip(
+    segmenter: ModelSpec | None, variables: Mapping[str, Any], images: Array, settings: InferenceConfig
+) -> LungSegmentation:
     """`segment`; or, without a segmenter, the Segmentation of radiographs in which no lungs are looked for.
 
     Args:
@@ -98,18 +100,18 @@ def find_lungs(
     if settings.needs_lungs:
         raise ValueError("without a segmenter, patches.mode has to be 'global' and patches.masked False")
     nowhere, each = jnp.zeros(images.shape, bool), images.shape[:1]
-    return Segmentation(nowhere, nowhere.astype(jnp.uint8), jnp.full(each, jnp.nan), jnp.ones(each, bool))
+    return LungSegmentation(nowhere, nowhere.astype(jnp.uint8), jnp.full(each, jnp.nan), jnp.ones(each, bool))
 
 
 @partial(jax.jit, static_argnames=("segmenter", "classifier", "settings"))
-def diagnose(
-    segmenter: Network | None,
-    classifier: Network,
+def predict(
+    segmenter: ModelSpec | None,
+    classifier: ModelSpec,
     variables: Mapping[str, Any],
     images: Array,
     keys: Array,
-    settings: Settings,
-) -> Diagnosis:
+    settings: InferenceConfig,
+) -> Prediction:
     """Find the lungs, vote on what is in them, and show where it was seen (sections II-B to II-D).
 
     A radiograph's result depends on itself and its key alone, not on its batch.
@@ -125,34 +127,34 @@ def diagnose(
     Returns:
         The Diagnosis.
     """
-    segmentation = find_lungs(segmenter, variables, images, settings)
-    return diagnose_lungs(classifier, variables["classifier"], images, segmentation, keys, settings)
+    segmentation = segment_or_skip(segmenter, variables, images, settings)
+    return predict_from_masks(classifier, variables["classifier"], images, segmentation, keys, settings)
 
 
-def diagnose_lungs(
-    classifier: Network,
+def predict_from_masks(
+    classifier: ModelSpec,
     variables: Mapping[str, Any],
     images: Array,
-    segmentation: Segmentation,
+    segmentation: LungSegmentation,
     keys: Array,
-    settings: Settings,
-) -> Diagnosis:
+    settings: InferenceConfig,
+) -> Prediction:
     """`diagnose` of lungs that are found; the variables are the classifier's."""
-    prepared = registry.prepare(variables)
+    prepared = registry.precompute_kernels(variables)
 
-    def conclude(image: Array, looks: Looks) -> tuple[voting.Vote, Array, Array]:
-        return tell(classifier, prepared, image, looks, settings)
+    def conclude(image: Array, looks: PatchPredictions) -> tuple[voting.VoteResult, Array, Array]:
+        return aggregate(classifier, prepared, image, looks, settings)
 
     radiographs = (images, segmentation.lungs, segmentation.confidence, keys)
-    return join(images, segmentation, classify_each(classifier, prepared, radiographs, settings, conclude))
+    return to_prediction(images, segmentation, predict_each(classifier, prepared, radiographs, settings, conclude))
 
 
-def classify_each(
-    classifier: Network,
+def predict_each(
+    classifier: ModelSpec,
     variables: Mapping[str, Any],
     radiographs: tuple[Array, Array | None, Array | None, Array],
-    settings: Settings,
-    conclude: Callable[[Array, Looks], Any],
+    settings: InferenceConfig,
+    conclude: Callable[[Array, PatchPredictions], Any],
     together: int | None = None,
 ) -> Any:
     """Classify the patches of B radiographs, and draw a conclusion from those of each.
@@ -173,7 +175,7 @@ def classify_each(
     """
     total = len(radiographs[0])
     if is_for_cpu():
-        return lax.map(lambda one: conclude(one[0], classify(classifier, variables, *one, settings)), radiographs)
+        return lax.map(lambda one: conclude(one[0], classify_image(classifier, variables, *one, settings)), radiographs)
     if together is None or total <= together:
         return _classify_together(classifier, variables, radiographs, settings, conclude)
 
@@ -183,38 +185,38 @@ def classify_each(
 
     count = -(-total // together)
     rows = jnp.minimum(jnp.arange(count * together), total - 1).reshape(count, together)
-    return microbatch.join(lax.map(run, rows), total)
+    return microbatch.merge_batch(lax.map(run, rows), total)
 
 
 def _classify_together(
-    classifier: Network,
+    classifier: ModelSpec,
     variables: Mapping[str, Any],
     radiographs: tuple[Array, Array | None, Array | None, Array],
-    settings: Settings,
-    conclude: Callable[[Array, Looks], Any],
+    settings: InferenceConfig,
+    conclude: Callable[[Array, PatchPredictions], Any],
 ) -> Any:
     """`classify_each` with all patches in one batch."""
     images, lungs, confidence, keys = radiographs
     if settings.mode == "dense":
-        run = partial(dense.classify, classifier, variables, settings=settings)
+        run = partial(dense.classify_windows, classifier, variables, settings=settings)
         return jax.vmap(conclude)(images, jax.vmap(run)(images, lungs))
-    draw = partial(inputs.draw_patches, size=classifier.side, settings=settings)
+    draw = partial(inputs.sample_patches, size=classifier.side, settings=settings)
     places, crops = jax.vmap(draw)(images, lungs, confidence, keys)
     at_once = settings._replace(patch_chunk=len(images) * settings.patch_chunk)
-    seen = look(classifier, variables, crops.reshape(-1, *crops.shape[2:]), at_once)
+    seen = classify_patches(classifier, variables, crops.reshape(-1, *crops.shape[2:]), at_once)
     logits, features = jax.tree.map(lambda x: x.reshape(*crops.shape[:2], *x.shape[1:]), seen)
-    return jax.vmap(conclude)(images, Looks(places, logits, features, jnp.ones(crops.shape[:2], bool)))
+    return jax.vmap(conclude)(images, PatchPredictions(places, logits, features, jnp.ones(crops.shape[:2], bool)))
 
 
-def classify(
-    classifier: Network,
+def classify_image(
+    classifier: ModelSpec,
     variables: Mapping[str, Any],
     image: Array,
     lungs: Array | None,
     confidence: Array | None,
     key: Array,
-    settings: Settings,
-) -> Looks:
+    settings: InferenceConfig,
+) -> PatchPredictions:
     """Draw patches in the lungs of one radiograph and classify each (section II-C); or all windows, see `dense`.
 
     Args:
@@ -231,30 +233,34 @@ def classify(
         The Looks.
     """
     if settings.mode == "dense":
-        return dense.classify(classifier, variables, image, lungs, settings)
-    places, crops = inputs.draw_patches(image, lungs, confidence, key, classifier.side, settings)
-    logits, features = look(classifier, variables, crops, settings)
-    return Looks(places, logits, features, jnp.ones(len(logits), bool))
+        return dense.classify_windows(classifier, variables, image, lungs, settings)
+    places, crops = inputs.sample_patches(image, lungs, confidence, key, classifier.side, settings)
+    logits, features = classify_patches(classifier, variables, crops, settings)
+    return PatchPredictions(places, logits, features, jnp.ones(len(logits), bool))
 
 
-def look(classifier: Network, variables: Mapping[str, Any], crops: Array, settings: Settings) -> tuple[Array, Array]:
+def classify_patches(
+    classifier: ModelSpec, variables: Mapping[str, Any], crops: Array, settings: InferenceConfig
+) -> tuple[Array, Array]:
     """Classify patches of `inputs.draw_patches` [N, …]: logits float32 [N, K], last feature maps [N, h, w, C]."""
 
     def run(some: Array) -> tuple[Array, Array]:
-        features = registry.look(classifier.module, variables, inputs.feed(inputs.scale(some), classifier))
-        return registry.decide(classifier.module, variables, features), features
+        features = registry.extract_features(
+            classifier.module, variables, inputs.normalize(inputs.to_float(some), classifier)
+        )
+        return registry.apply_head(classifier.module, variables, features), features
 
     # As real batches: `lax.map` would have it do them one by one, under `vmap`.
-    return microbatch.join(lax.map(run, microbatch.split(crops, settings.patch_chunk)), len(crops))
+    return microbatch.merge_batch(lax.map(run, microbatch.split_batch(crops, settings.patch_chunk)), len(crops))
 
 
-def show(
-    classifier: Network,
+def saliency_map(
+    classifier: ModelSpec,
     variables: Mapping[str, Any],
     image: Array,
-    looks: Looks,
+    looks: PatchPredictions,
     finding: Array,
-    settings: Settings,
+    settings: InferenceConfig,
 ) -> Array:
     """Where a class was seen in one radiograph (section II-D).
 
@@ -270,40 +276,52 @@ def show(
         The map float32 [S, S] in 0..1.
     """
     if settings.mode == "dense":
-        return dense.show(classifier, variables, image, looks, finding, settings.scaling)
-    kernel = registry.linear_kernel(classifier.module, variables)
+        return dense.window_saliency(classifier, variables, image, looks, finding, settings.scaling)
+    kernel = registry.cam_kernel(classifier.module, variables)
     if kernel is None:
-        head = partial(registry.decide, classifier.module, variables)
+        head = partial(registry.apply_head, classifier.module, variables)
         activations = cam.grad_cam(head, looks.features, finding)
     else:
         activations = cam.class_activation_map(looks.features, kernel, finding)
     weights = jax.nn.softmax(looks.logits)[:, finding]
     if settings.mode == "crop":
         seen = weights[:, None, None] * cam.scale(activations, settings.scaling)
-        return lung_crop.lay_back(seen[0], looks.places[0], image.shape)
-    side = inputs.span(classifier, image, settings)
-    return cam.weigh_by_probability(activations, weights, looks.places, side, image.shape, settings.scaling)
+        return lung_crop.uncrop(seen[0], looks.places[0], image.shape)
+    side = inputs.patch_extent(classifier, image, settings)
+    return cam.probability_weighted_map(activations, weights, looks.places, side, image.shape, settings.scaling)
 
 
-def cover(classifier: Network, image: Array, lungs: Array, confidence: Array, key: Array, settings: Settings) -> Array:
+def receptive_mask(
+    classifier: ModelSpec, image: Array, lungs: Array, confidence: Array, key: Array, settings: InferenceConfig
+) -> Array:
     """The pixels [S, S] that are shown to the head in `classify`, whose arguments they are: bool [S, S]."""
     if settings.mode == "dense":
-        return dense.cover(classifier, lungs)
-    places, _ = inputs.draw_patches(image, lungs, confidence, key, classifier.side, settings)
-    return inputs.cover(classifier, image, places, settings)
+        return dense.receptive_mask(classifier, lungs)
+    places, _ = inputs.sample_patches(image, lungs, confidence, key, classifier.side, settings)
+    return inputs.receptive_mask(classifier, image, places, settings)
 
 
-def tell(
-    classifier: Network, variables: Mapping[str, Any], image: Array, looks: Looks, settings: Settings
-) -> tuple[voting.Vote, Array, Array]:
+def aggregate(
+    classifier: ModelSpec,
+    variables: Mapping[str, Any],
+    image: Array,
+    looks: PatchPredictions,
+    settings: InferenceConfig,
+) -> tuple[voting.VoteResult, Array, Array]:
     """What the Looks at one radiograph uint8 [S, S] say: the vote, the map [S, S] and the mean features [C]."""
     vote = voting.count_votes(looks.logits, settings.voting_rule, looks.counted)
-    shown = show(classifier, variables, image, looks, vote.finding, settings)
-    mean = dense.average(classifier, len(image), looks) if settings.mode == "dense" else looks.features.mean((0, 1, 2))
+    shown = saliency_map(classifier, variables, image, looks, vote.finding, settings)
+    mean = (
+        dense.mean_features(classifier, len(image), looks)
+        if settings.mode == "dense"
+        else looks.features.mean((0, 1, 2))
+    )
     return vote, shown, mean
 
 
-def join(images: Array, segmentation: Segmentation, told: tuple[voting.Vote, Array, Array]) -> Diagnosis:
+def to_prediction(
+    images: Array, segmentation: LungSegmentation, told: tuple[voting.VoteResult, Array, Array]
+) -> Prediction:
     """The Diagnosis of radiographs uint8 [B, S, S] of their lungs and of what `tell` says of each."""
     vote, maps, features = told
     found = segmentation.found
@@ -311,7 +329,7 @@ def join(images: Array, segmentation: Segmentation, told: tuple[voting.Vote, Arr
     def blank(x: Array) -> Array:
         return jnp.where(found.reshape(-1, *[1] * (x.ndim - 1)), x, jnp.zeros_like(x))
 
-    return Diagnosis(
+    return Prediction(
         votes=blank(vote.votes),
         probabilities=blank(vote.probabilities),
         finding=jnp.where(found, vote.finding, NO_CLASS),
@@ -321,12 +339,12 @@ def join(images: Array, segmentation: Segmentation, told: tuple[voting.Vote, Arr
         lung_confidence=segmentation.confidence,
         entropy_within=blank(vote.entropy_within),
         entropy_between=blank(vote.entropy_between),
-        evidence=ood.look(
+        evidence=ood.ood_statistics(
             images, segmentation.lungs, segmentation.structures, segmentation.confidence, blank(features)
         ),
     )
 
 
-def radiograph_keys(seed: int, image_ids: Array) -> Array:
+def image_keys(seed: int, image_ids: Array) -> Array:
     """Return one random key per radiograph, the seed folded with `batch.hash_images`: uint32 [B] -> keys [B]."""
     return jax.vmap(partial(jax.random.fold_in, jax.random.key(seed)))(image_ids)

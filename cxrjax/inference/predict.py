@@ -10,11 +10,11 @@ from tqdm import tqdm
 
 from cxrjax import plotting
 from cxrjax.data import preprocessing
-from cxrjax.data.batch import PORTION
+from cxrjax.data.batch import CHUNK_SIZE
 from cxrjax.inference import output as outputs
 from cxrjax.inference import resumable
-from cxrjax.inference.predictor import Examiner, describe
-from cxrjax.inference.resumable import Parts
+from cxrjax.inference.predictor import Predictor, describe
+from cxrjax.inference.resumable import PredictionJournal
 from cxrjax.io import files, predictions_csv, radiograph, reader
 from cxrjax.runs import run_dir
 from cxrjax.runtime import terminal
@@ -89,9 +89,9 @@ def run(
     written = outputs.Output(output, list(paths))
     resumable.check(output / outputs.PARTIAL)
     reader.shared().start()  # it is ready when the networks are
-    examiner = Examiner(workdir, calibrated, most=len(paths))
+    examiner = Predictor(workdir, calibrated, most=len(paths))
     if refuse and not examiner.gated:
-        raise run_dir.UnfitRun(f"{workdir}: has no gate to refuse by; --mode=fit_gate makes one")
+        raise run_dir.RunError(f"{workdir}: has no gate to refuse by; --mode=fit_gate makes one")
     output.mkdir(parents=True, exist_ok=True)
     config = hashlib.sha256(examiner.config.to_json().encode()).hexdigest()
     settings = {"run": str(workdir.resolve()), "config": config, "step": examiner.step, "gated": examiner.gated}
@@ -102,7 +102,7 @@ def run(
         if examiner.finds
         else predictions_csv.segmentation_columns(())
     )
-    journal = Parts(output / outputs.PARTIAL, columns, settings)
+    journal = PredictionJournal(output / outputs.PARTIAL, columns, settings)
     rows = journal.read()
     left = {path: paths[path] for path in own if path not in rows}
     _predict_portions(_Predictor(examiner, written, refuse), left, journal, rows)
@@ -111,10 +111,10 @@ def run(
 
 
 def _predict_portions(
-    predictor: "_Predictor", left: dict[str, Path], journal: Parts, rows: dict[str, dict[str, Any]]
+    predictor: "_Predictor", left: dict[str, Path], journal: PredictionJournal, rows: dict[str, dict[str, Any]]
 ) -> None:
     """Add the rows of files, by path; those of a portion are written even where it is interrupted."""
-    portions = [list(left)[first : first + PORTION] for first in range(0, len(left), PORTION)]
+    portions = [list(left)[first : first + CHUNK_SIZE] for first in range(0, len(left), CHUNK_SIZE)]
     for portion in tqdm(portions, desc="predicting", unit="portion", delay=2, disable=len(portions) == 1):
         done = []
         try:
@@ -126,7 +126,7 @@ def _predict_portions(
 
 
 def _finish(
-    journal: Parts,
+    journal: PredictionJournal,
     written: outputs.Output,
     columns: Sequence[str],
     paths: Sequence[str],
@@ -150,7 +150,7 @@ def _finish(
 class _Predictor:
     """Networks that are applied to files."""
 
-    def __init__(self, examiner: Examiner, written: outputs.Output, refuse: bool):
+    def __init__(self, examiner: Predictor, written: outputs.Output, refuse: bool):
         self._examiner = examiner
         self._written = written
         self._refuse = refuse
@@ -198,7 +198,7 @@ class _Predictor:
         if picture.not_frontal:
             return None, known | {"status": predictions_csv.REFUSED, "reason": picture.not_frontal}
         try:
-            image = preprocessing.standardise(
+            image = preprocessing.standardize(
                 picture, size=config.size, gamma=config.gamma, equalise=config.equalise, borders=config.borders
             )
         except ValueError as error:
@@ -229,11 +229,11 @@ class _Predictor:
             title.append(f"out of place: {row['gate']}")
         if examiner.finds:
             lungs = result.mask if examiner.segments else None
-            plotting.draw_finding(
+            plotting.draw_prediction(
                 image, lungs, result.map, title, result.probabilities, result.votes, examiner.classes, path
             )
         else:
-            plotting.draw_finding(image, result.lungs, None, title, None, None, (), path)
+            plotting.draw_prediction(image, result.lungs, None, title, None, None, (), path)
 
 
 def _explain(error: Exception) -> str:

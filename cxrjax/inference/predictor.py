@@ -20,10 +20,10 @@ from cxrjax.runs import calibration, run_dir
 from cxrjax.runtime import compilation_cache, sharding, terminal
 
 # Radiographs uint8 [B, S, S] and the checksums uint32 [B] -> what fetches what is found to the host.
-Run = Callable[[np.ndarray, np.ndarray], Callable[[], pipeline.Diagnosis | pipeline.Segmentation]]
+Run = Callable[[np.ndarray, np.ndarray], Callable[[], pipeline.Prediction | pipeline.LungSegmentation]]
 
 
-class Examiner:
+class Predictor:
     """The networks of a run, ready for any number of radiographs."""
 
     def __init__(self, workdir: Path, calibrated: bool = False, gated: bool = True, most: int | None = None):
@@ -46,7 +46,7 @@ class Examiner:
         self.step = run_dir.load_step(workdir, self.config)
         known = calibration.load(workdir, self.step) if calibrated else {"temperature": 1.0}
         if known is None:
-            raise run_dir.UnfitRun(
+            raise run_dir.RunError(
                 f"{workdir}: no calibration.json, and so no temperature; evaluating a classifier makes one"
             )
         if calibrated and (doubt := calibration.describe_doubt(known)):
@@ -59,13 +59,13 @@ class Examiner:
         self._members = self.config.evaluation.members
         self._gate = ood_store.load_gate(workdir, self.step) if self.finds and gated else None
         self.gated = self._gate is not None
-        self._settings = from_config.settings(self.config, self.config.patches.count)
+        self._settings = from_config.inference_config(self.config, self.config.patches.count)
         self._segmenter = from_config.segmenter(self.config)
         self.segments = self._segmenter is not None
         self._classifier = from_config.classifier(self.config) if self.finds else None
         if self._members > 1:
             if not self.finds:
-                raise run_dir.UnfitRun(
+                raise run_dir.RunError(
                     f"{workdir}: evaluation.members is {self._members}, but only findings are pooled"
                 )
             variables["classifier"] = ensemble.load(workdir, self._members)
@@ -77,12 +77,12 @@ class Examiner:
         most = patch_parallel.count_devices(variables["classifier"]) if some else 1
         if self._batch < most:
             known = (self._segmenter, self._classifier, variables, self._settings, self.config.seed)
-            shared = patch_parallel.SharedPatches(*known, self._batch, most, self.config.to_json())
+            shared = patch_parallel.PatchParallelPredictor(*known, self._batch, most, self.config.to_json())
             self._run: Run = lambda *given: partial(shared, *given)
         else:
             self._run = self._share_radiographs(variables)
 
-    def examine(self, images: np.ndarray) -> Iterator[pipeline.Diagnosis | pipeline.Segmentation]:
+    def examine(self, images: np.ndarray) -> Iterator[pipeline.Prediction | pipeline.LungSegmentation]:
         """Results of radiographs, one by one, in order.
 
         Args:
@@ -109,7 +109,7 @@ class Examiner:
         what is made of them.
         """
         ahead: list[tuple[int, Callable[[], Any]]] = []
-        for rows, count in batch.batches(len(images), self._batch):
+        for rows, count in batch.padded_batches(len(images), self._batch):
             ahead.append((count, self._run(images[rows], checksums[rows])))
             if len(ahead) > self._most_ahead:
                 count, fetch = ahead.pop(0)
@@ -117,13 +117,13 @@ class Examiner:
         for count, fetch in ahead:
             yield count, fetch()
 
-    def row(self, result: pipeline.Diagnosis | pipeline.Segmentation) -> dict[str, Any]:
+    def row(self, result: pipeline.Prediction | pipeline.LungSegmentation) -> dict[str, Any]:
         """Return the cells of `predictions.csv` for a result: text and plain Python numbers, as JSON has them."""
         if not self.finds:
             return _status(bool(result.found)) | {"lung_confidence": _plain(result.confidence)}
         row = _status(result.finding != pipeline.NO_CLASS) | {"lung_confidence": _plain(result.lung_confidence)}
         if self.gated:
-            row["gate"] = ood.judge(self._gate, jax.tree.map(lambda x: x[None], result.evidence))[0]
+            row["gate"] = ood.explain_ood(self._gate, jax.tree.map(lambda x: x[None], result.evidence))[0]
         row |= {f"votes_{name}": int(count) for name, count in zip(self.classes, result.votes, strict=True)}
         if result.finding == pipeline.NO_CLASS:
             return row
@@ -136,7 +136,7 @@ class Examiner:
             "entropy_between": _plain(result.entropy_between),
         }
 
-    def decide(self, result: pipeline.Diagnosis | pipeline.Segmentation) -> str:
+    def decide(self, result: pipeline.Prediction | pipeline.LungSegmentation) -> str:
         """Return "decided", or "undecided" where a finding's confidence is below the one chosen on validation.
 
         "" where there is no finding, or the run has no such confidence; see `cxrjax.runs.calibration`.
@@ -147,33 +147,33 @@ class Examiner:
         is_decided = confidence >= self.min_confidence * (1 - 1e-5)  # of which rounding takes nothing
         return predictions_csv.DECIDED if is_decided else predictions_csv.UNDECIDED
 
-    def overlay(self, image: np.ndarray, result: pipeline.Diagnosis | pipeline.Segmentation) -> np.ndarray:
+    def overlay(self, image: np.ndarray, result: pipeline.Prediction | pipeline.LungSegmentation) -> np.ndarray:
         """The radiograph uint8 [S, S] with the lungs' contour and, of a finding, its map: RGB uint8 [S, S, 3]."""
         if self.finds:
             return plotting.overlay(image, result.mask, result.map)
         return plotting.overlay(image, result.lungs, None)
 
     def _share_radiographs(self, variables: Any) -> Run:
-        shares = sharding.Shares(self._batch)
+        shares = sharding.BatchSharding(self._batch)
 
-        def find(variables: Any, given: tuple[jax.Array, jax.Array]) -> pipeline.Diagnosis | pipeline.Segmentation:
+        def find(variables: Any, given: tuple[jax.Array, jax.Array]) -> pipeline.Prediction | pipeline.LungSegmentation:
             images, checksums = given
             if not self.finds:
                 return pipeline.segment(self._segmenter, variables["segmenter"], images, self._settings)
-            keys = pipeline.radiograph_keys(self.config.seed, checksums)
-            diagnose = pipeline.diagnose if self._members == 1 else ensemble.diagnose
+            keys = pipeline.image_keys(self.config.seed, checksums)
+            diagnose = pipeline.predict if self._members == 1 else ensemble.predict_ensemble
             return diagnose(self._segmenter, self._classifier, variables, images, keys, self._settings)
 
         placed = shares.replicate(variables)
-        run = compilation_cache.Recalled(shares.compile(find), "examine", self.config.to_json())
+        run = compilation_cache.CachedFunction(shares.compile(find), "examine", self.config.to_json())
         return lambda *given: partial(shares.gather, run(placed, shares.spread(given)))
 
 
-def examine_stored(
-    examiner: Examiner, stored: dataset.Stored, rows: Sequence[int] | None = None
-) -> Iterator[tuple[batch.Split, int, Any]]:
+def predict_stored(
+    examiner: Predictor, stored: dataset.RadiographDataset, rows: Sequence[int] | None = None
+) -> Iterator[tuple[batch.RadiographBatch, int, Any]]:
     """Results of a split, or of some rows of it, of which a part is held at a time: (part, row in it, result)."""
-    count = batch.portion(examiner.config.evaluation.batch_size)
+    count = batch.chunk_size(examiner.config.evaluation.batch_size)
     if rows is None:
         parts = stored.parts(count)
     else:

@@ -18,7 +18,7 @@ _VERSION = 2  # of the rows and of the pictures' names: raised when parts of two
 _OWN_FILES = ("portion-*.csv", "written-*.jsonl", "picture-*.png", "table-*.tmp", ".*.tmp", _SETTINGS)
 
 
-class Parts:
+class PredictionJournal:
     """The portions of one prediction, of all its processes."""
 
     def __init__(self, folder: Path, columns: Sequence[str], settings: Mapping[str, Any]):
@@ -40,7 +40,7 @@ class Parts:
         path = self._folder / _SETTINGS
         wanted = {"version": _VERSION, **settings}
         if not path.exists():
-            atomic_files.write(path, (json.dumps(wanted, indent=2) + "\n").encode())
+            atomic_files.atomic_write(path, (json.dumps(wanted, indent=2) + "\n").encode())
         begun = json.loads(path.read_text())
         if begun.get("version") != _VERSION:
             raise ValueError(

@@ -40,7 +40,7 @@ def read(table: Path) -> dict[str, list[Path | Box]]:
     return lesions
 
 
-def draw(lesions: Sequence[Path | Box], shape: tuple[int, int], path: str) -> np.ndarray:
+def rasterize(lesions: Sequence[Path | Box], shape: tuple[int, int], path: str) -> np.ndarray:
     """The lesions of a radiograph in its own pixels: bool [H, W].
 
     Args:

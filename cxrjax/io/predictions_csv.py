@@ -88,7 +88,7 @@ def write(path: str | os.PathLike, rows: Iterable[Mapping], columns: Sequence[st
         if row.get("status") not in STATUSES:
             raise ValueError(f"{path}: the status {row.get('status')!r} is none of {', '.join(STATUSES)}")
         cells.append([_format(column, row.get(column)) for column in columns])
-    atomic_files.write(path, csv_text.encode_rows(cells))
+    atomic_files.atomic_write(path, csv_text.encode_rows(cells))
 
 
 def read(path: str | os.PathLike) -> list[dict]:

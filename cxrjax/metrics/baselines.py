@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 
-def guess(
+def source_probabilities(
     counts: Mapping[str, Mapping[str, int]], sources: Sequence[str], classes: Sequence[str]
 ) -> NDArray[np.float64]:
     """Return the probability of each class by the source of a radiograph.
@@ -32,7 +32,7 @@ def guess(
     return shares / shares.sum(1, keepdims=True)
 
 
-def score_of_source(
+def source_baseline(
     sources_train: Sequence[str], labels_train: Sequence[str], sources_test: Sequence[str]
 ) -> list[str]:
     """Guesses each radiograph's label from its source alone: what a network that learned only the shortcut would find.
@@ -59,7 +59,7 @@ def score_of_source(
     return [guesses.get(source, overall) for source in sources_test]
 
 
-def guess_blindly(labels_train: Sequence[str], labels: Sequence[str], classes: Sequence[str]) -> dict[str, float]:
+def chance_level(labels_train: Sequence[str], labels: Sequence[str], classes: Sequence[str]) -> dict[str, float]:
     """What the better of two guessers reaches that know nothing, who saw the labels of training alone.
 
     One says always the most frequent, the other says each as often as it is there; F1 is that of the expected counts,

@@ -14,12 +14,12 @@ RESAMPLES = 2000  # for percentiles at 95%; Efron & Tibshirani 1993, section 19.
 _CELLS = 2**19  # weights at once: what a processor's cache holds
 
 
-def name_patients(patients: Sequence[str]) -> list[str]:
+def fill_missing_patients(patients: Sequence[str]) -> list[str]:
     """Patients by names that part them: one of no name, "", is a patient of his own each time."""
     return [patient or f"\0{i}" for i, patient in enumerate(patients)]  # no patient's name begins so
 
 
-def weigh(patients: Sequence[str], resamples: int, seed: int) -> Iterator[NDArray[np.float64]]:
+def bootstrap_weights(patients: Sequence[str], resamples: int, seed: int) -> Iterator[NDArray[np.float64]]:
     """Weights of the data themselves, then of resamples, in blocks.
 
     Args:
@@ -57,10 +57,10 @@ def bootstrap(
     Returns:
         The measure's tree, every first axis 1 + `resamples` long, and 1 of one patient.
     """
-    return _join([measure(weights) for weights in weigh(patients, resamples, seed)], {})
+    return _join([measure(weights) for weights in bootstrap_weights(patients, resamples, seed)], {})
 
 
-def crowding(patients: Sequence[str]) -> float:
+def design_effect(patients: Sequence[str]) -> float:
     """How many radiographs count as one if a patient's are all alike: sum m² / sum m of the m a patient has.
 
     It is the design effect of Kish (1965, section 5.4) at an intraclass correlation of 1.

@@ -7,13 +7,13 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize_scalar
 
-from cxrjax.metrics.confidence import Inflated, Loss, Share, divide
+from cxrjax.metrics.confidence import BiasedEstimate, Loss, Proportion, safe_divide
 
 BINS = 10  # of about equal numbers of radiographs; as Nixon et al. 2019 (adaptive calibration error), section 3.3
 HOTTEST = 20.0  # temperatures are sought from its inverse up to it
 
 
-class Reliability(NamedTuple):
+class ReliabilityBins(NamedTuple):
     """Radiographs in B bins of rising probability, over r weightings."""
 
     weight: NDArray  # [r, B]
@@ -21,14 +21,14 @@ class Reliability(NamedTuple):
     true: NDArray  # [r, B], share that came true; NaN in an empty bin
 
 
-def bin_equally(values: NDArray, count: int = BINS) -> NDArray:
+def equal_count_bins(values: NDArray, count: int = BINS) -> NDArray:
     """One-hot bins [n, B] of about equal numbers, B <= count: equal values [n] share a bin, whatever their order."""
     edges = np.unique(np.quantile(values, np.arange(1, count) / count, method="inverted_cdf"))
     of = np.searchsorted(edges, values, side="left")
     return (of[:, None] == np.unique(of)).astype(float)
 
 
-def reliability(claimed: NDArray, true: NDArray, bins: NDArray, weights: NDArray) -> Reliability:
+def reliability(claimed: NDArray, true: NDArray, bins: NDArray, weights: NDArray) -> ReliabilityBins:
     """What was claimed against what came true.
 
     Args:
@@ -42,10 +42,10 @@ def reliability(claimed: NDArray, true: NDArray, bins: NDArray, weights: NDArray
     """
     sums = weights @ np.hstack([bins, bins * claimed[:, None], bins * np.asarray(true)[:, None]])
     weight, claimed, true = np.split(sums, 3, axis=1)
-    return Reliability(weight, divide(claimed, weight), divide(true, weight))
+    return ReliabilityBins(weight, safe_divide(claimed, weight), safe_divide(true, weight))
 
 
-def calibration_error(curve: Reliability) -> NDArray:
+def calibration_error(curve: ReliabilityBins) -> NDArray:
     """ECE [r]: mean over the radiographs of the gap between claim and truth in their bin (Naeini et al. 2015)."""
     return _average(curve.weight, np.abs(curve.claimed - curve.true))
 
@@ -66,7 +66,9 @@ def error_if_calibrated(claimed: NDArray, bins: NDArray, draws: int = 1000, seed
     return np.quantile(np.abs((true - claimed) @ bins).sum(-1) / len(claimed), [0.025, 0.975]).tolist()
 
 
-def prepare(probabilities: NDArray, truth: NDArray, found: NDArray) -> Callable[[NDArray], dict[str, NDArray]]:
+def prepare_calibration(
+    probabilities: NDArray, truth: NDArray, found: NDArray
+) -> Callable[[NDArray], dict[str, NDArray]]:
     """A measure of how well n findings and their K probabilities are calibrated.
 
     Args:
@@ -86,12 +88,12 @@ def prepare(probabilities: NDArray, truth: NDArray, found: NDArray) -> Callable[
     is_class = truth[:, None] == np.array(classes)
     squares, surprise = _square(probabilities, truth), _surprise(probabilities, truth)
     confidence, right = probabilities[rows, found], truth == found
-    of_finding, of_class = bin_equally(confidence), [bin_equally(probabilities[:, k]) for k in classes]
+    of_finding, of_class = equal_count_bins(confidence), [equal_count_bins(probabilities[:, k]) for k in classes]
 
     def part(weights: NDArray, k: int) -> tuple[NDArray, NDArray, NDArray, NDArray]:
         """Of a class: the weight of its bins, their gaps to the truth and to the common share, and that share."""
         curve = reliability(probabilities[:, k], is_class[:, k], of_class[k], weights)
-        common = divide(weights @ is_class[:, k], weights.sum(-1))
+        common = safe_divide(weights @ is_class[:, k], weights.sum(-1))
         return curve.weight, curve.claimed - curve.true, curve.true - common[:, None], common
 
     seen = [part(everyone, k) for k in classes]
@@ -99,7 +101,7 @@ def prepare(probabilities: NDArray, truth: NDArray, found: NDArray) -> Callable[
     curve = reliability(confidence, right, of_finding, everyone)
     seen_error, chance = curve.claimed - curve.true, error_if_calibrated(confidence, of_finding)
 
-    def measure(weights: NDArray) -> dict[str, NDArray | Inflated | Loss]:
+    def measure(weights: NDArray) -> dict[str, NDArray | BiasedEstimate | Loss]:
         total, uncertain = weights.sum(-1), np.zeros(len(weights))
         unreliable, resolved = np.zeros((2, 3, len(weights)))
         for k in classes:
@@ -107,19 +109,19 @@ def prepare(probabilities: NDArray, truth: NDArray, found: NDArray) -> Callable[
             unreliable += _distance(weight, wrong, seen[k][1], 2)
             resolved += _distance(weight, apart, seen[k][2], 2)
             uncertain += common * (1 - common)
-        brier = divide(weights @ squares, total)
+        brier = safe_divide(weights @ squares, total)
         error = reliability(confidence, right, of_finding, weights)
-        errors = Share(divide(weights @ ~right, total), total)
+        errors = Proportion(safe_divide(weights @ ~right, total), total)
         of_error = _distance(error.weight, error.claimed - error.true, seen_error, 1)
         nothing, one = np.zeros_like(total), np.ones_like(total)
         return {
             "n": total,
-            "ece": Inflated(*of_error, np.full_like(total, chance[1]), errors, one),
+            "ece": BiasedEstimate(*of_error, np.full_like(total, chance[1]), errors, one),
             "ece_if_calibrated": chance,
-            "log_loss": Loss(divide(weights @ surprise, total), errors, rises[0] * one),
+            "log_loss": Loss(safe_divide(weights @ surprise, total), errors, rises[0] * one),
             "brier": Loss(brier, errors, rises[1] * one),
-            "reliability": Inflated(*unreliable, nothing, errors, nothing),
-            "resolution": Inflated(*resolved, nothing, errors, nothing),
+            "reliability": BiasedEstimate(*unreliable, nothing, errors, nothing),
+            "resolution": BiasedEstimate(*resolved, nothing, errors, nothing),
             "uncertainty": uncertain,
             "within": brier - unreliable[0] + resolved[0] - uncertain,
         }
@@ -215,7 +217,7 @@ def _rise(probabilities: NDArray, truth: NDArray, found: NDArray, loss: Callable
 
 def _average(weight: NDArray, values: NDArray) -> NDArray:
     """Mean over the bins [r] of values [r, B] that are NaN in an empty one."""
-    return divide((weight * np.nan_to_num(values)).sum(-1), weight.sum(-1))
+    return safe_divide((weight * np.nan_to_num(values)).sum(-1), weight.sum(-1))
 
 
 _TINY = float(np.finfo(np.float32).tiny)  # of what a probability that a network gives may be

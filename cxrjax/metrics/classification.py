@@ -20,9 +20,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from cxrjax.metrics import confidence, roc
-from cxrjax.metrics.confidence import F1, Auroc, AveragePrecision, Mean, Share, divide
+from cxrjax.metrics.confidence import F1, Auroc, AveragePrecision, MeanEstimate, Proportion, safe_divide
 
-NO_FINDING = ""
+NO_PREDICTION = ""
 SCORES = ("precision", "recall", "specificity", "f1", "auroc", "average_precision")
 
 
@@ -42,10 +42,10 @@ def confusion_matrix(labels: Sequence[str], findings: Sequence[str], classes: Se
     """
     if len(labels) != len(findings):
         raise ValueError(f"{len(labels)} labels but {len(findings)} findings")
-    return count_cells(index_labels(labels, classes), index_findings(findings, classes), len(classes))
+    return confusion_counts(index_labels(labels, classes), index_findings(findings, classes), len(classes))
 
 
-def count_cells(truth: NDArray, found: NDArray, count: int) -> NDArray[np.int64]:
+def confusion_counts(truth: NDArray, found: NDArray, count: int) -> NDArray[np.int64]:
     """The `confusion_matrix` of `count` classes by their positions int [n]; see `measure_findings`."""
     return np.bincount(truth * (count + 1) + found, minlength=count * (count + 1)).reshape(count, count + 1)
 
@@ -77,7 +77,7 @@ def classification_metrics(
         probabilities = np.asarray(probabilities, np.float64)
         if probabilities.shape != (len(truth), len(classes)):
             raise ValueError(f"probabilities are {probabilities.shape}, not {(len(truth), len(classes))}")
-    return confidence.point(measure_findings(truth, found, probabilities, classes, np.ones((1, len(truth)))))
+    return confidence.point_estimates(measure_findings(truth, found, probabilities, classes, np.ones((1, len(truth)))))
 
 
 def measure_findings(
@@ -110,7 +110,7 @@ def measure_findings(
     return {
         "n": total,
         "no_finding": matrix[..., -1].sum(1),
-        "accuracy": confidence.share(hits.sum(1), total),
+        "accuracy": confidence.proportion(hits.sum(1), total),
         "macro": _average(each),
         "classes": each,
     }
@@ -152,7 +152,7 @@ def measure_guesses(truth: NDArray, probabilities: NDArray, classes: Sequence[st
     return {
         "n": total,
         "no_finding": np.zeros_like(total),
-        "accuracy": confidence.share(weights @ (likeliest * is_class).sum(1), total),
+        "accuracy": confidence.proportion(weights @ (likeliest * is_class).sum(1), total),
         "macro": _average(each),
         "classes": each,
     }
@@ -172,7 +172,7 @@ def measure_areas(positive: NDArray, scores: NDArray | None, weights: NDArray) -
     if scores is None:
         unknown = np.full(len(weights), np.nan)
         return {"auroc": unknown, "average_precision": unknown}
-    order = roc.rank(positive, scores, weights)
+    order = roc.roc_counts(positive, scores, weights)
     counts = [count[:, -1].copy() for count in (order.hits, order.alarms)]  # views would hold all counts in memory
     return {
         "auroc": Auroc(roc.auroc(order), *counts),
@@ -187,7 +187,7 @@ def index_labels(labels: Sequence[str], classes: Sequence[str]) -> NDArray[np.in
 
 def index_findings(findings: Sequence[str], classes: Sequence[str]) -> NDArray[np.intp]:
     """Positions int [n] of findings in the classes, K of `NO_FINDING`; ValueError of one that is none of them."""
-    return _positions(findings, [*classes, NO_FINDING], "finding")
+    return _positions(findings, [*classes, NO_PREDICTION], "finding")
 
 
 def dice(a: ArrayLike, b: ArrayLike) -> float:
@@ -226,7 +226,7 @@ def segmentation_metrics(rows: Sequence[Mapping]) -> dict:
     """
     if not rows:
         raise ValueError("there is no radiograph to score")
-    return confidence.point(measure_masks(rows, np.ones((1, len(rows)))))
+    return confidence.point_estimates(measure_masks(rows, np.ones((1, len(rows)))))
 
 
 def measure_masks(rows: Sequence[Mapping], weights: NDArray) -> dict:
@@ -237,8 +237,8 @@ def measure_masks(rows: Sequence[Mapping], weights: NDArray) -> dict:
         values = np.array([[row[f"dice_{name}"], row[f"jaccard_{name}"]] for row in rows], np.float64)
         values[failed] = np.nan_to_num(values[failed])
         known = weights @ ~np.isnan(values)
-        mean = divide(weights @ np.nan_to_num(values), known)
-        means = [Mean(mean[:, j], known[:, j]) for j in range(2)]
+        mean = safe_divide(weights @ np.nan_to_num(values), known)
+        means = [MeanEstimate(mean[:, j], known[:, j]) for j in range(2)]
         structures[name] = {"dice": means[0], "jaccard": means[1], "support": known[:, 0]}
     return {
         "n": weights.sum(1),
@@ -265,10 +265,10 @@ def _measure_class(hits: NDArray, support: NDArray, called: NDArray, total: NDAr
     others = total - support
     half = (support + called) / 2
     return {
-        "precision": Share(np.where(present, hits / np.maximum(called, 1), np.nan), called),
-        "recall": confidence.share(hits, support),
-        "specificity": confidence.share(others - (called - hits), others),
-        "f1": F1(divide(hits, np.where(present, half, 0)), half),
+        "precision": Proportion(np.where(present, hits / np.maximum(called, 1), np.nan), called),
+        "recall": confidence.proportion(hits, support),
+        "specificity": confidence.proportion(others - (called - hits), others),
+        "f1": F1(safe_divide(hits, np.where(present, half, 0)), half),
         "support": support,
     }
 

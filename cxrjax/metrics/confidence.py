@@ -18,7 +18,7 @@ from cxrjax.metrics.intervals import Interval
 COUNTS = ("n", "no_finding", "failed", "flagged", "support")
 
 
-class Share(NamedTuple):
+class Proportion(NamedTuple):
     """A proportion of radiographs."""
 
     value: NDArray  # [r] in 0..1, NaN where it is of none
@@ -32,7 +32,7 @@ class F1(NamedTuple):
     of: NDArray  # [r], the mean of the radiographs of the class and of those called so
 
 
-class Mean(NamedTuple):
+class MeanEstimate(NamedTuple):
     """A mean, over those radiographs of which a value is known, of values in 0..1."""
 
     value: NDArray  # [r], NaN where it is of none
@@ -55,7 +55,7 @@ class AveragePrecision(NamedTuple):
     negatives: NDArray  # [r], how many
 
 
-class Inflated(NamedTuple):
+class BiasedEstimate(NamedTuple):
     """A distance f(g) of gaps g from none, convex in them, so that the noise d of the gaps seen pushes it up.
 
     Resampled, it would be pushed up once more; so a measure says what the noise of a resample does to it.
@@ -65,7 +65,7 @@ class Inflated(NamedTuple):
     pushed: NDArray  # [r], at least how far d may have pushed it up, of a resample's d: 0 in the data
     hidden: NDArray  # [r], -f'(g + d) d: as f is convex, the truth is never further above the value than -f'(g) d
     chance: NDArray  # [r], what noise of independent radiographs alone reaches in 97.5%; 0 where that is not known
-    errors: Share  # wrong findings; while few are seen, more than the resamples show may be hidden
+    errors: Proportion  # wrong findings; while few are seen, more than the resamples show may be hidden
     rise: NDArray  # [r], how much higher the value would be if all findings that are right were wrong
 
 
@@ -73,7 +73,7 @@ class Loss(NamedTuple):
     """A mean loss, most of which may be that of a few wrong findings."""
 
     value: NDArray  # [r]
-    errors: Share  # wrong findings
+    errors: Proportion  # wrong findings
     rise: NDArray  # [r], how much greater the loss of a finding is where it is wrong
 
 
@@ -93,20 +93,20 @@ class Ratio(NamedTuple):
     chance: NDArray  # [r], what is taken from both
 
 
-Leaf = NDArray | Share | F1 | Mean | Auroc | AveragePrecision | Inflated | Loss | Combination | Ratio
-_KINDS = (np.ndarray, Share, F1, Mean, Auroc, AveragePrecision, Inflated, Loss, Combination, Ratio)
+Leaf = NDArray | Proportion | F1 | MeanEstimate | Auroc | AveragePrecision | BiasedEstimate | Loss | Combination | Ratio
+_KINDS = (np.ndarray, Proportion, F1, MeanEstimate, Auroc, AveragePrecision, BiasedEstimate, Loss, Combination, Ratio)
 
 
-def share(part: NDArray, whole: NDArray) -> Share:
+def proportion(part: NDArray, whole: NDArray) -> Proportion:
     """Return the Share of `part` in `whole`, both weighted numbers of radiographs of equal shape."""
-    return Share(divide(part, whole), whole)
+    return Proportion(safe_divide(part, whole), whole)
 
 
 def mean_of(parts: Sequence[Leaf], weights: Sequence[float] | None = None) -> Combination:
     """Return the mean of leaves over those that are known, weighted if weights are given."""
     each = np.stack([values(part) for part in parts], -1)
     known = ~np.isnan(each) * (np.ones(len(parts)) if weights is None else np.asarray(weights, float))
-    scaled = divide(known, known.sum(-1, keepdims=True))
+    scaled = safe_divide(known, known.sum(-1, keepdims=True))
     value = np.where(known.any(-1), (np.nan_to_num(scaled) * np.nan_to_num(each)).sum(-1), np.nan)
     return Combination(value, tuple(parts), np.nan_to_num(scaled))
 
@@ -120,10 +120,10 @@ def difference(first: Leaf, second: Leaf) -> Combination:
 def share_above(first: Leaf, second: Leaf, chance: float) -> Ratio:
     """Return (first - chance) / (second - chance)."""
     above, whole = values(first) - chance, values(second) - chance
-    return Ratio(divide(above, whole), (first, second), np.full(len(above), chance))
+    return Ratio(safe_divide(above, whole), (first, second), np.full(len(above), chance))
 
 
-def divide(a: NDArray, b: NDArray) -> NDArray:
+def safe_divide(a: NDArray, b: NDArray) -> NDArray:
     """Return a / b, and NaN where b is 0."""
     return np.divide(a, b, out=np.full(np.broadcast(a, b).shape, np.nan), where=b != 0)
 
@@ -133,14 +133,14 @@ def values(leaf: Leaf) -> NDArray:
     return leaf if isinstance(leaf, np.ndarray) else leaf.value
 
 
-def point(tree: Any) -> Any:
+def point_estimates(tree: Any) -> Any:
     """Return what a tree says of the data themselves: numbers alone, None for NaN."""
     if isinstance(tree, Mapping):
-        return {key: int(part[0]) if key in COUNTS else point(part) for key, part in tree.items()}
+        return {key: int(part[0]) if key in COUNTS else point_estimates(part) for key, part in tree.items()}
     return _number(values(tree)[0])
 
 
-def describe(tree: Any, patients: Sequence[str] = (), n: int = 0) -> Any:
+def summarize(tree: Any, patients: Sequence[str] = (), n: int = 0) -> Any:
     """Describe every leaf of a tree as {"value", "interval", "n"}; None for what cannot be earned.
 
     Intervals are those of `statistics.intervals`: Wilson's of a `Share`, an `F1` and a `Mean`, Newcombe's of an
@@ -170,7 +170,7 @@ def _describe(tree: Any, n: int, several: int | None, patients: float) -> Any:
     if not isinstance(tree, _KINDS):
         return tree
     value = float(values(tree)[0])
-    n = int(round(tree.of[0])) if isinstance(tree, Share | F1 | Mean) else n
+    n = int(round(tree.of[0])) if isinstance(tree, Proportion | F1 | MeanEstimate) else n
     interval = _interval(tree, several, patients) if n else None
     return {"value": _number(value), "interval": interval and [float(bound) for bound in interval], "n": n}
 
@@ -193,18 +193,18 @@ def _interval(leaf: Leaf, several: int | None, patients: float) -> Interval | No
         return intervals.count_sample(counts, several)
 
     match leaf:
-        case Share():
+        case Proportion():
             return intervals.bound_share(value, every[drawn], sample(leaf.of))
         case F1():
             return intervals.bound_f1(value, every[drawn], sample(leaf.of * (2 - np.nan_to_num(every))))
-        case Mean():
+        case MeanEstimate():
             return intervals.bound_mean(value, every[drawn], sample(leaf.of))
         case Auroc():
             return intervals.bound_auroc(value, every[drawn], sample(leaf.positives), sample(leaf.negatives))
         case AveragePrecision():
             prevalence = float(leaf.positives[0] / (leaf.positives[0] + leaf.negatives[0]))
             return intervals.bound_average_precision(value, every[drawn], sample(leaf.positives), prevalence)
-        case Inflated():
+        case BiasedEstimate():
             return _bound_inflated(leaf, value, drawn, sample(leaf.errors.of))
         case Loss():
             return _bound_loss(leaf, value, drawn, sample(leaf.errors.of))
@@ -215,7 +215,7 @@ def _interval(leaf: Leaf, several: int | None, patients: float) -> Interval | No
     return intervals.bound_plain(value, every[drawn], patients)
 
 
-def _bound_inflated(leaf: Inflated, value: float, drawn: NDArray, sample: intervals.Sample) -> Interval | None:
+def _bound_inflated(leaf: BiasedEstimate, value: float, drawn: NDArray, sample: intervals.Sample) -> Interval | None:
     if np.ptp(leaf.value[drawn]) < intervals.STILL:
         return None
     pushed, hidden = (np.quantile(part[drawn], 1 - intervals.TAIL) for part in (leaf.pushed, leaf.hidden))
@@ -229,7 +229,7 @@ def _bound_loss(leaf: Loss, value: float, drawn: NDArray, sample: intervals.Samp
     return ends and (ends[0], ends[1] + leaf.rise[0] * _exceed(leaf.errors, drawn, sample))
 
 
-def _exceed(errors: Share, drawn: NDArray, sample: intervals.Sample) -> float:
+def _exceed(errors: Proportion, drawn: NDArray, sample: intervals.Sample) -> float:
     return intervals.exceed(float(errors.value[0]), errors.value[drawn], sample)
 
 

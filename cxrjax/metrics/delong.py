@@ -9,7 +9,7 @@ from scipy.special import ndtr
 from scipy.stats import rankdata
 
 
-class Comparison(NamedTuple):
+class DelongResult(NamedTuple):
     """The first AUROC less the second."""
 
     difference: float
@@ -17,7 +17,9 @@ class Comparison(NamedTuple):
     p: float  # two-sided
 
 
-def compare(positive: ArrayLike, first: ArrayLike, second: ArrayLike, patients: Sequence[str]) -> Comparison | None:
+def delong_test(
+    positive: ArrayLike, first: ArrayLike, second: ArrayLike, patients: Sequence[str]
+) -> DelongResult | None:
     """DeLong's test of two paired AUROCs; a patient's radiographs count together (Obuchowski 1997).
 
     Where every patient has one radiograph it is DeLong's own. Ranks do the work (Sun & Xu 2014).
@@ -49,8 +51,8 @@ def compare(positive: ArrayLike, first: ArrayLike, second: ArrayLike, patients: 
     variance += 2 * count / (count - 1) * (sums[0] * sums[1]).sum()
     deviation = np.sqrt(max(variance, 0.0))
     if deviation < _ROUNDING:
-        return Comparison(0.0, 0.0, 1.0) if abs(difference) < _ROUNDING else None
-    return Comparison(float(difference), float(deviation), float(2 * ndtr(-abs(difference) / deviation)))
+        return DelongResult(0.0, 0.0, 1.0) if abs(difference) < _ROUNDING else None
+    return DelongResult(float(difference), float(deviation), float(2 * ndtr(-abs(difference) / deviation)))
 
 
 def _place(positive: NDArray, scores: NDArray) -> NDArray:

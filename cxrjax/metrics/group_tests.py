@@ -15,7 +15,7 @@ FEWEST = 3  # patients; a group of fewer is not compared
 CONFIDENCE = 0.95
 
 
-def compare(
+def compare_groups(
     measures: Mapping[str, ArrayLike], labels: Sequence[str], patients: Sequence[str], groups: Sequence[str]
 ) -> dict[str, list[dict[str, Any]]]:
     """Compare groups of patients in every measure.
@@ -61,7 +61,7 @@ def by_patient(values: ArrayLike, labels: Sequence[str], patients: Sequence[str]
     """The mean value of each of a group's patients, NaN left out."""
     values = np.asarray(values, np.float64)
     kept: dict[str, list[float]] = {}
-    for value, label, patient in zip(values, labels, bootstrap.name_patients(patients), strict=True):
+    for value, label, patient in zip(values, labels, bootstrap.fill_missing_patients(patients), strict=True):
         if label == group and not np.isnan(value):
             kept.setdefault(patient, []).append(value)
     return np.array([np.mean(each) for each in kept.values()])

@@ -30,7 +30,7 @@ def interval(
     values = np.asarray(values, np.float64)
     columns = values.reshape(len(values), -1)
     others = None if less is None else np.asarray(less, np.float64).reshape(columns.shape)
-    names = bootstrap.name_patients(patients)
+    names = bootstrap.fill_missing_patients(patients)
 
     def measure(weights: NDArray) -> dict[int, confidence.Leaf]:
         count = weights.sum(1)
@@ -40,12 +40,15 @@ def interval(
 
         if not bounded:
             return dict(enumerate(average(columns)))
-        means = [confidence.Mean(value, count) for value in average(columns)]
+        means = [confidence.MeanEstimate(value, count) for value in average(columns)]
         if others is None:
             return dict(enumerate(means))
         pairs = zip(means, average(others), strict=True)
-        return {i: confidence.difference(mean, confidence.Mean(other, count)) for i, (mean, other) in enumerate(pairs)}
+        return {
+            i: confidence.difference(mean, confidence.MeanEstimate(other, count))
+            for i, (mean, other) in enumerate(pairs)
+        }
 
-    described = confidence.describe(bootstrap.bootstrap(measure, names, seed=seed), names)
+    described = confidence.summarize(bootstrap.bootstrap(measure, names, seed=seed), names)
     ends = [described[i]["interval"] or (np.nan, np.nan) for i in range(columns.shape[1])]
     return np.array(ends).T.reshape(2, *values.shape[1:])

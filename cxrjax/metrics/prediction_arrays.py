@@ -13,7 +13,7 @@ from cxrjax.metrics import bootstrap, classification
 _STUDY = re.compile("study-[0-9a-f]{24}")  # so data_prep calls a study whose patient is not named
 
 
-class Findings(NamedTuple):
+class PredictionArrays(NamedTuple):
     """n radiographs with K classes."""
 
     classes: list[str]
@@ -43,7 +43,7 @@ class Findings(NamedTuple):
         )
 
 
-def collect(rows: Sequence[Mapping]) -> Findings:
+def collect(rows: Sequence[Mapping]) -> PredictionArrays:
     """The arrays of the rows of `predictions_csv.read`; what an older file did not have is NaN.
 
     Raises:
@@ -58,12 +58,12 @@ def collect(rows: Sequence[Mapping]) -> Findings:
 
     entropy = -(column("entropy_within") + column("entropy_between"))
     certainties = {"agreement": column("agreement"), "confidence": column("confidence"), "entropy": entropy}
-    return Findings(
+    return PredictionArrays(
         classes=classes,
         truth=classification.index_labels([row["label"] for row in rows], classes),
         found=classification.index_findings([row["finding"] for row in rows], classes),
         guessed=classification.index_findings(
-            [row.get("source_guess", classification.NO_FINDING) for row in rows], classes
+            [row.get("source_guess", classification.NO_PREDICTION) for row in rows], classes
         ),
         probabilities=predictions_csv.probabilities(rows, classes),
         votes=np.array([[row[predictions_csv.COUNT_PREFIX + name] for name in classes] for row in rows]),
@@ -87,4 +87,4 @@ def count_patients(rows: Sequence[Mapping]) -> dict[str, int]:
 
 def patients(rows: Sequence[Mapping]) -> list[str]:
     """Who each row is of; see `bootstrap.name_patients`."""
-    return bootstrap.name_patients([row.get("patient_id", "") for row in rows])
+    return bootstrap.fill_missing_patients([row.get("patient_id", "") for row in rows])

@@ -27,7 +27,7 @@ def wilson(share: float, n: float, level: float = LEVEL) -> tuple[float, float]:
     return 0.0 if share == 0 else float(low), 1.0 if share == 1 else float(high)
 
 
-def compare_paired(differences: NDArray[np.integer]) -> float:
+def mcnemar_test(differences: NDArray[np.integer]) -> float:
     """Return the p of the exact test that two raters are equally often right, patient by patient.
 
     Exchanging both raters of a patient is as likely as not if they are alike: each difference may as well have the

@@ -5,10 +5,10 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from cxrjax.metrics.confidence import divide
+from cxrjax.metrics.confidence import safe_divide
 
 
-class Ranking(NamedTuple):
+class RocCounts(NamedTuple):
     """What is called positive as the threshold falls, over r weightings and past the g distinct scores."""
 
     thresholds: NDArray  # [g + 1], falling, infinity first: called positive is what reaches it
@@ -16,7 +16,7 @@ class Ranking(NamedTuple):
     alarms: NDArray  # [r, g + 1], weight of the negatives called so, from 0 to all
 
 
-def rank(positive: ArrayLike, scores: ArrayLike, weights: NDArray) -> Ranking:
+def roc_counts(positive: ArrayLike, scores: ArrayLike, weights: NDArray) -> RocCounts:
     """Count hits and alarms past every threshold.
 
     Args:
@@ -36,10 +36,10 @@ def rank(positive: ArrayLike, scores: ArrayLike, weights: NDArray) -> Ranking:
     weights = weights[:, order]
     called = _accumulate(weights, ends)
     hits = _accumulate(np.where(positive[order], weights, 0), ends)
-    return Ranking(np.append(np.inf, ordered[ends]), hits, called - hits)
+    return RocCounts(np.append(np.inf, ordered[ends]), hits, called - hits)
 
 
-def auroc(ranking: Ranking) -> NDArray:
+def auroc(ranking: RocCounts) -> NDArray:
     """Area under the ROC curve [r]: the share of (positive, negative) pairs in the right order, ties half.
 
     NaN where there are no positives or no negatives (Mann & Whitney 1947; Hanley & McNeil 1982).
@@ -47,10 +47,10 @@ def auroc(ranking: Ranking) -> NDArray:
     hits, alarms = ranking.hits, ranking.alarms
     # Twice the trapezes: sum (alarms[i + 1] - alarms[i]) (hits[i + 1] + hits[i]).
     pairs = np.einsum("rg,rg->r", np.diff(alarms), hits[:, 1:] + hits[:, :-1])
-    return divide(pairs / 2, hits[:, -1] * alarms[:, -1])
+    return safe_divide(pairs / 2, hits[:, -1] * alarms[:, -1])
 
 
-def average_precision(ranking: Ranking) -> NDArray:
+def average_precision(ranking: RocCounts) -> NDArray:
     """Mean over the positives [r] of the precision at which each is found; NaN where there are none.
 
     That is the area under the precision-recall curve in steps, not in straight lines (scikit-learn's
@@ -58,10 +58,12 @@ def average_precision(ranking: Ranking) -> NDArray:
     """
     hits, called = ranking.hits[:, 1:], ranking.hits[:, 1:] + ranking.alarms[:, 1:]
     precision = hits / np.maximum(called, np.finfo(float).tiny)
-    return divide(np.einsum("rg,rg->r", np.diff(ranking.hits), precision), ranking.hits[:, -1])
+    return safe_divide(np.einsum("rg,rg->r", np.diff(ranking.hits), precision), ranking.hits[:, -1])
 
 
-def choose_threshold(ranking: Ranking, specificity: float = 0.0, sensitivity: float = 0.0, more: float = 1.0) -> float:
+def choose_threshold(
+    ranking: RocCounts, specificity: float = 0.0, sensitivity: float = 0.0, more: float = 1.0
+) -> float:
     """Return the threshold that promises one rate on new radiographs, and gives the other as high as can be then.
 
     The share of new positives that reach the k-th highest of m is k / (m + 1) on average, and so for negatives: a
@@ -98,7 +100,7 @@ def choose_threshold(ranking: Ranking, specificity: float = 0.0, sensitivity: fl
     return find_middle(ranking, int(best))
 
 
-def find_middle(ranking: Ranking, position: int) -> float:
+def find_middle(ranking: RocCounts, position: int) -> float:
     """Return the middle between a threshold and the next lower one; the threshold where either is not finite."""
     score = ranking.thresholds[position]
     next_lower = ranking.thresholds[position + 1] if position + 1 < len(ranking.thresholds) else -np.inf

@@ -35,7 +35,7 @@ def points_inside(saliency: Array, region: Array) -> Array:
     return (hottest & region).sum() / hottest.sum()
 
 
-def order_pixels(saliency: Array, region: Array, key: Array) -> Array:
+def rank_pixels(saliency: Array, region: Array, key: Array) -> Array:
     """The share of a region that comes before each of its pixels, the hottest first and ties in a random order.
 
     Returns:
@@ -47,7 +47,7 @@ def order_pixels(saliency: Array, region: Array, key: Array) -> Array:
     return (place / jnp.maximum(region.sum(), 1)).reshape(saliency.shape)
 
 
-def misplace(saliency: Array, key: Array) -> Array:
+def phase_randomized_map(saliency: Array, key: Array) -> Array:
     """A map as coarse as the one given, its hot spots anywhere: what pixels in a random order are to a map of pixels.
 
     A phase-randomised surrogate (Theiler et al. 1992): the same power spectrum, the phases of white noise. Pixels
@@ -61,7 +61,7 @@ def misplace(saliency: Array, key: Array) -> Array:
     return jnp.fft.irfft2(spectrum * jnp.exp(1j * jnp.angle(noise)), saliency.shape)
 
 
-def trace(score: Callable[[Array], Array], before: Array, after: Array, order: Array, steps: int) -> Array:
+def deletion_curve(score: Callable[[Array], Array], before: Array, after: Array, order: Array, steps: int) -> Array:
     """Scores while a picture turns into another, pixel by pixel (Petsiuk et al. 2018, RISE: deletion and insertion).
 
     From the radiograph to a blank one it is deletion, from a blank one to the radiograph insertion.
@@ -80,7 +80,7 @@ def trace(score: Callable[[Array], Array], before: Array, after: Array, order: A
     return lax.map(lambda share: score(jnp.where(order < share, after, before)), shares)
 
 
-def area(curve: Array) -> Array:
+def auc(curve: Array) -> Array:
     """Area under curves float [..., steps + 1] over 0..1, by the trapezoidal rule: a mean height."""
     return (curve[..., 1:] + curve[..., :-1]).mean(-1) / 2
 
@@ -122,7 +122,7 @@ def smooth(image: Array, deviation: float) -> Array:
     return along(along(jnp.pad(image, reach, mode="symmetric")).T).T
 
 
-def redraw(trained: Mapping[str, Any], drawn: Mapping[str, Any], layers: Collection[str]) -> dict[str, Any]:
+def randomize_layers(trained: Mapping[str, Any], drawn: Mapping[str, Any], layers: Collection[str]) -> dict[str, Any]:
     """A network with some of its layers as they were before training (Adebayo et al. 2018, sanity checks).
 
     Args:

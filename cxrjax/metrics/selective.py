@@ -3,13 +3,13 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from cxrjax.metrics.confidence import Mean, Share, divide
-from cxrjax.metrics.roc import Ranking, find_middle, rank
+from cxrjax.metrics.confidence import MeanEstimate, Proportion, safe_divide
+from cxrjax.metrics.roc import RocCounts, find_middle, roc_counts
 
 SHARES = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)  # referred
 
 
-def keep(right: NDArray, certainty: NDArray, weights: NDArray) -> Ranking:
+def by_certainty(right: NDArray, certainty: NDArray, weights: NDArray) -> RocCounts:
     """The findings in the order in which they are kept, the most certain first, those without certainty last.
 
     Args:
@@ -20,10 +20,10 @@ def keep(right: NDArray, certainty: NDArray, weights: NDArray) -> Ranking:
     Returns:
         The Ranking; its hits are the right findings kept, its alarms the wrong ones.
     """
-    return rank(right, np.where(np.isnan(certainty), -np.inf, certainty), weights)
+    return roc_counts(right, np.where(np.isnan(certainty), -np.inf, certainty), weights)
 
 
-def measure(kept: Ranking) -> dict:
+def measure(kept: RocCounts) -> dict:
     """The accuracy of what is kept, of equally certain findings a random part.
 
     Returns:
@@ -31,20 +31,20 @@ def measure(kept: Ranking) -> dict:
     """
     everyone = kept.hits[:, -1] + kept.alarms[:, -1]
     return {
-        "area": Mean(area(kept), everyone),
+        "area": MeanEstimate(area(kept), everyone),
         "accuracy": dict(zip(map(str, SHARES), accuracy(kept, SHARES), strict=True)),
     }
 
 
-def accuracy(kept: Ranking, referred: tuple[float, ...]) -> list[Share]:
+def accuracy(kept: RocCounts, referred: tuple[float, ...]) -> list[Proportion]:
     """The Share [r] that is right of those kept, for each share referred, below 1."""
     count = kept.hits + kept.alarms
     wanted = count[:, -1:] * (1 - np.array(referred))
     hits = [np.interp(*one) for one in zip(wanted, count, kept.hits, strict=True)]
-    return [Share(divide(h, w), w) for h, w in zip(np.transpose(hits), wanted.T, strict=True)]
+    return [Proportion(safe_divide(h, w), w) for h, w in zip(np.transpose(hits), wanted.T, strict=True)]
 
 
-def choose_threshold(kept: Ranking, accuracy: float, more: float = 1.0) -> float:
+def choose_threshold(kept: RocCounts, accuracy: float, more: float = 1.0) -> float:
     """Return the lowest certainty that promises, of the findings that reach it, a share of right ones.
 
     It is the point of the risk-coverage curve with the most coverage at a risk of at most 1 - accuracy (selective
@@ -68,7 +68,7 @@ def choose_threshold(kept: Ranking, accuracy: float, more: float = 1.0) -> float
     return find_middle(kept, int(np.flatnonzero(enough)[-1])) if enough.any() else np.inf
 
 
-def area(kept: Ranking) -> NDArray:
+def area(kept: RocCounts) -> NDArray:
     """Mean accuracy [r] over every share referred, 0..1: the higher, the better certainty tells right from wrong.
 
     It is 1 less the area under the risk-coverage curve (Geifman & El-Yaniv 2017), exact for ties: between two
@@ -78,5 +78,5 @@ def area(kept: Ranking) -> NDArray:
     width, lower, upper = np.diff(count), count[:, :-1], count[:, 1:]
     slope = np.diff(kept.hits) / np.maximum(width, np.finfo(float).tiny)
     start = kept.hits[:, :-1] - slope * lower
-    curved = np.where(lower > 0, start * np.log(divide(upper, lower)), 0)
-    return divide((curved + slope * width).sum(-1), count[:, -1])
+    curved = np.where(lower > 0, start * np.log(safe_divide(upper, lower)), 0)
+    return safe_divide((curved + slope * width).sum(-1), count[:, -1])

@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 SIZES = (1, 2, 5, 10, 25, 50, 100)  # patches, as far as there are so many, and then all there are
 
 
-def settle(
+def vote_convergence(
     votes: NDArray[np.integer], probabilities: NDArray, truth: NDArray, sizes: tuple[int, ...] = SIZES,
     draws: int = 50, seed: int = 0,
 ) -> dict[int, dict[str, NDArray]]:  # fmt: skip

@@ -7,9 +7,9 @@ import flax.linen as nn
 import jax.numpy as jnp
 from jax import Array
 
-from cxrjax.models.cpu.microbatch import run_in_slices
+from cxrjax.models.cpu.microbatch import map_microbatches
 from cxrjax.models.layers.batch_norm import batch_norm
-from cxrjax.models.layers.conv import Conv, Grey
+from cxrjax.models.layers.conv import Conv, Gray
 from cxrjax.models.layers.pooling import max_pool
 
 
@@ -29,16 +29,16 @@ class DenseNet(nn.Module):
     dtype: jnp.dtype = jnp.float32
 
     @nn.compact
-    def __call__(self, x: Array | Grey, train: bool) -> Array:
+    def __call__(self, x: Array | Gray, train: bool) -> Array:
         """float [N, H, W, C] -> last feature map [N, H / 32, W / 32, 1024 or 1920]."""
         side = -(-max(x.shape[1:3]) // 4)
-        x = run_in_slices(self, DenseNet._begin, x, train, side)
+        x = map_microbatches(self, DenseNet._begin, x, train, side)
         for block in range(2, len(self.blocks) + 1):
             side //= 2
-            x = run_in_slices(self, partial(DenseNet._block, block=block), x, train, side)
+            x = map_microbatches(self, partial(DenseNet._block, block=block), x, train, side)
         return nn.relu(batch_norm(train, self.dtype, "norm5")(x))
 
-    def _begin(self, x: Array | Grey, train: bool) -> Array:
+    def _begin(self, x: Array | Gray, train: bool) -> Array:
         x = Conv(self.stem, 7, stride=2, dtype=self.dtype, name="conv0")(x)  # [N, H / 2, W / 2, 64]
         x = nn.relu(batch_norm(train, self.dtype, "norm0")(x))
         return self._block(max_pool(x, 3, 2, padding=1), train, 1)  # [N, H / 4, W / 4, 64]

@@ -98,7 +98,7 @@ class DenseBlock(nn.Module):
         """`_apply` to a batch of training, the layers as one."""
         kept = layers[0].draw_kept(x.shape[:3], self.layers * self.growth)  # of all at once: a program for each is long
         weights = [layer.weights(keep) for layer, keep in zip(layers, jnp.split(kept, self.layers, -1), strict=True)]
-        features, mean, variance = fused_dense_block.grow(x, weights, layers[0].norm.epsilon)
+        features, mean, variance = fused_dense_block.dense_block(x, weights, layers[0].norm.epsilon)
         for i, layer in enumerate(layers):
             seen = x.shape[-1] + i * self.growth
             layer.observe(mean[:seen], variance[:seen])
@@ -137,7 +137,7 @@ class DenseLayer(nn.Module):
     def __call__(self, x: Array, train: bool) -> Array:
         if train and self.stride == 1 and self.learns():
             weights = self.weights(self.draw_kept(x.shape[:3], self.features))
-            y, mean, variance = fused_dense_block.mix(x, weights, self.norm.epsilon)
+            y, mean, variance = fused_dense_block.single_layer(x, weights, self.norm.epsilon)
             self.observe(mean, variance)
             return y
         x = self.conv(nn.relu(self.norm(x, train)))
@@ -152,10 +152,10 @@ class DenseLayer(nn.Module):
         kept = (*(places if self.keras else (places[0], 1, 1)), features)
         return self.drop(jnp.ones(kept, self.dtype), deterministic=False)
 
-    def weights(self, keep: Array) -> fused_dense_block.Layer:
+    def weights(self, keep: Array) -> fused_dense_block.DenseLayerParams:
         """What the layer has learned, and what of a result [N, h, w, features] is kept, broadcast to it."""
         norm, conv = self.norm.variables["params"], self.conv.variables["params"]
-        return fused_dense_block.Layer(norm["scale"], norm["bias"], conv["kernel"], conv["bias"], keep)
+        return fused_dense_block.DenseLayerParams(norm["scale"], norm["bias"], conv["kernel"], conv["bias"], keep)
 
     def observe(self, mean: Array, variance: Array) -> None:
         """Let the running statistics follow a batch's."""

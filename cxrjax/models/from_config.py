@@ -11,11 +11,11 @@ from jax import Array
 from ml_collections import ConfigDict
 
 from cxrjax.models import registry
-from cxrjax.models.spec import Network, Settings
+from cxrjax.models.spec import InferenceConfig, ModelSpec
 from cxrjax.ops import lung_masks
 
 
-def segmenter(config: ConfigDict) -> Network | None:
+def segmenter(config: ConfigDict) -> ModelSpec | None:
     """The network that labels every pixel with one of `lung_masks.STRUCTURES`; None of a classifier that names none.
 
     Raises:
@@ -24,14 +24,14 @@ def segmenter(config: ConfigDict) -> Network | None:
     c = config.segmenter
     if config.task == "classify" and not c.workdir:
         return None
-    module = registry.build(
+    module = registry.create(
         c.architecture, len(lung_masks.STRUCTURES), dropout=c.dropout, dtype=compute_dtype(config.precision)
     )
     initializer = registry.find_initializer(module, c.initializer)
-    return Network(module, c.size, c.channels, c.normalise, initializer=initializer)
+    return ModelSpec(module, c.size, c.channels, c.normalise, initializer=initializer)
 
 
-def classifier(config: ConfigDict) -> Network:
+def classifier(config: ConfigDict) -> ModelSpec:
     """The network that tells which of the config's classes a patch shows.
 
     Raises:
@@ -39,20 +39,20 @@ def classifier(config: ConfigDict) -> Network:
             initializer is named, does not have the network.
     """
     c, patches = config.classifier, config.patches
-    module = registry.build(c.architecture, len(c.classes), head=c.head, dtype=compute_dtype(config.precision))
+    module = registry.create(c.architecture, len(c.classes), head=c.head, dtype=compute_dtype(config.precision))
     initializer = registry.find_initializer(module, c.initializer)
     context = patches.context if patches.mode in ("local", "dense") else 0
     if context:
-        cell = registry.measure_stride(module, c.channels)
+        cell = registry.output_stride(module, c.channels)
         if context % cell:
             raise ValueError(f"patches.context={context} is not a multiple of {cell}, the stride of {c.architecture}")
         module = module.clone(margin=context // cell)
-    return Network(module, patches.size, c.channels, c.normalise, context, initializer)
+    return ModelSpec(module, patches.size, c.channels, c.normalise, context, initializer)
 
 
-def settings(config: ConfigDict, patch_count: int) -> Settings:
+def inference_config(config: ConfigDict, patch_count: int) -> InferenceConfig:
     """How a run diagnoses, with N = `patch_count` patches a radiograph."""
-    return Settings(
+    return InferenceConfig(
         mode=config.patches.mode,
         masked=config.patches.masked,
         patch_count=patch_count if config.patches.mode == "local" else 1,
@@ -68,12 +68,12 @@ def settings(config: ConfigDict, patch_count: int) -> Settings:
     )
 
 
-def init(network: Network, key: Array) -> dict[str, Any]:
+def init(network: ModelSpec, key: Array) -> dict[str, Any]:
     """Random weights: key -> {"params", "batch_stats"}, float32; no statistics where there is no batch norm."""
-    return registry.draw(_initialiser(network), key)
+    return registry.init_unoptimized(_initialiser(network), key)
 
 
-def layers(network: Network) -> list[str]:
+def layers(network: ModelSpec) -> list[str]:
     """Paths of the layers that learn, as "backbone/conv1", from input to output: in the order of their first use."""
     x, found = jnp.zeros((1, network.side, network.side, network.channels)), []
 
@@ -87,7 +87,7 @@ def layers(network: Network) -> list[str]:
     return found
 
 
-def blank(network: Network) -> dict[str, Any]:
+def blank_image(network: ModelSpec) -> dict[str, Any]:
     """Zeros in the form of `init`, on the host: nothing is compiled or drawn."""
     shapes = jax.eval_shape(_initialiser(network), jax.random.key(0))
     return jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), shapes)
@@ -106,5 +106,5 @@ def compute_dtype(precision: str) -> Any:
     return jnp.dtype(precision)
 
 
-def _initialiser(network: Network) -> Callable[[Array], dict[str, Any]]:
-    return registry.initialiser(network.module, network.side, network.channels, network.initializer)
+def _initialiser(network: ModelSpec) -> Callable[[Array], dict[str, Any]]:
+    return registry.init_fn(network.module, network.side, network.channels, network.initializer)

@@ -10,7 +10,7 @@ import flax.linen as nn
 import jax.numpy as jnp
 from jax import Array
 
-from cxrjax.models.cpu.microbatch import run_in_slices
+from cxrjax.models.cpu.microbatch import map_microbatches
 from cxrjax.models.layers.batch_norm import batch_norm
 from cxrjax.models.layers.conv import Conv
 from cxrjax.models.layers.pooling import max_pool
@@ -35,10 +35,10 @@ class PreActResNet(nn.Module):
     def __call__(self, x: Array, train: bool) -> Array:
         """float [N, H, W, C] -> last feature map [N, H / 32, W / 32, 512]."""
         side = -(-max(x.shape[1:3]) // 4)
-        x = run_in_slices(self, PreActResNet._begin, x, train, side)
+        x = map_microbatches(self, PreActResNet._begin, x, train, side)
         for stage in range(1, len(self.stages)):
             side = -(-side // 2)
-            x = run_in_slices(self, partial(PreActResNet._stage, stage=stage), x, train, side)
+            x = map_microbatches(self, partial(PreActResNet._stage, stage=stage), x, train, side)
         return nn.relu(batch_norm(train, self.dtype, "bn1", framework=_FRAMEWORK)(x))
 
     def _begin(self, x: Array, train: bool) -> Array:

@@ -44,7 +44,7 @@ SEGMENTERS = {
 }
 
 
-class Backbone(NamedTuple):
+class BackboneEntry(NamedTuple):
     """A backbone, and the head (of `heads.HEADS`) that it was published with."""
 
     build: Any
@@ -54,27 +54,27 @@ class Backbone(NamedTuple):
 # He et al. 2016, table 1; Huang et al. 2017, table 1; Simonyan & Zisserman 2015, table 1 (A, D, E); the small CNNs of
 # the projects; and small ResNets of ours for the phantom and the audit.
 BACKBONES = {
-    "resnet6": Backbone(partial(ResNet, stages=(1, 1))),
-    "resnet8": Backbone(partial(ResNet, stages=(1, 1, 1))),
-    "resnet8_narrow": Backbone(partial(ResNet, stages=(1, 1, 1), width=24)),
-    "resnet18": Backbone(ResNet),
-    "resnet34": Backbone(partial(ResNet, stages=(3, 4, 6, 3))),
-    "resnet50": Backbone(partial(ResNet, stages=(3, 4, 6, 3), bottleneck=True)),
-    "resnet101": Backbone(partial(ResNet, stages=(3, 4, 23, 3), bottleneck=True)),
-    "resnet18_keras": Backbone(PreActResNet),
-    "densenet121": Backbone(DenseNet),
-    "densenet201": Backbone(partial(DenseNet, blocks=(6, 12, 48, 32))),
-    "vgg11_bn": Backbone(partial(VGG, stages=(1, 1, 2, 2, 2), norm=True), "vgg"),
-    "vgg16": Backbone(VGG, "vgg"),
-    "vgg19": Backbone(partial(VGG, stages=(2, 2, 4, 4, 4)), "vgg"),
-    "fsarshad_cnn1": Backbone(SmallCNN, "fsarshad_cnn1"),
-    "fsarshad_cnn2": Backbone(
+    "resnet6": BackboneEntry(partial(ResNet, stages=(1, 1))),
+    "resnet8": BackboneEntry(partial(ResNet, stages=(1, 1, 1))),
+    "resnet8_narrow": BackboneEntry(partial(ResNet, stages=(1, 1, 1), width=24)),
+    "resnet18": BackboneEntry(ResNet),
+    "resnet34": BackboneEntry(partial(ResNet, stages=(3, 4, 6, 3))),
+    "resnet50": BackboneEntry(partial(ResNet, stages=(3, 4, 6, 3), bottleneck=True)),
+    "resnet101": BackboneEntry(partial(ResNet, stages=(3, 4, 23, 3), bottleneck=True)),
+    "resnet18_keras": BackboneEntry(PreActResNet),
+    "densenet121": BackboneEntry(DenseNet),
+    "densenet201": BackboneEntry(partial(DenseNet, blocks=(6, 12, 48, 32))),
+    "vgg11_bn": BackboneEntry(partial(VGG, stages=(1, 1, 2, 2, 2), norm=True), "vgg"),
+    "vgg16": BackboneEntry(VGG, "vgg"),
+    "vgg19": BackboneEntry(partial(VGG, stages=(2, 2, 4, 4, 4)), "vgg"),
+    "fsarshad_cnn1": BackboneEntry(SmallCNN, "fsarshad_cnn1"),
+    "fsarshad_cnn2": BackboneEntry(
         partial(SmallCNN, widths=(32, 64, 128, 256, 512), sizes=(3, 5), activation="gelu", dropout=0.2), "fsarshad_cnn2"
     ),
-    "fsarshad_cnn3": Backbone(
+    "fsarshad_cnn3": BackboneEntry(
         partial(SmallCNN, sizes=(3, 5), activation="swish", norm=True, dropout=0.2), "fsarshad_cnn3"
     ),
-    "hieu2695_baseline": Backbone(TwoLayerCNN, "flat_linear"),
+    "hieu2695_baseline": BackboneEntry(TwoLayerCNN, "flat_linear"),
 }
 ARCHITECTURES = (*SEGMENTERS, *BACKBONES)
 
@@ -85,7 +85,7 @@ _FAMILIES = {ResNet: "resnet", DenseNet: "densenet", VGG: "vgg"}
 COLLECTIONS = ("params", "batch_stats")
 
 
-def build(
+def create(
     architecture: str, num_classes: int, *, head: str = "own", dtype: Any = "float32", **settings: Any
 ) -> nn.Module:
     """The network called `architecture`, not yet initialised.
@@ -136,7 +136,7 @@ def find_initializer(module: nn.Module, name: str) -> Initializer:
     return initializers.INITIALIZERS[name]
 
 
-def initialiser(
+def init_fn(
     module: nn.Module, side: int, channels: int, initializer: Initializer = HE_NORMAL
 ) -> Callable[[Array], dict[str, Any]]:
     """Return a function that draws the variables of a network.
@@ -159,22 +159,22 @@ def initialiser(
     return initialise
 
 
-def draw(initialise: Callable[[Array], dict[str, Any]], key: Array) -> dict[str, Any]:
+def init_unoptimized(initialise: Callable[[Array], dict[str, Any]], key: Array) -> dict[str, Any]:
     """Run what is run once: not optimised, which takes FC-DenseNet103 three times as long as all this."""
     return jax.jit(initialise, compiler_options={"xla_backend_optimization_level": 0})(key)
 
 
-def prepare(variables: Mapping[str, Any]) -> dict[str, Any]:
+def precompute_kernels(variables: Mapping[str, Any]) -> dict[str, Any]:
     """A network's variables with what its convolutions need of them made once, before a loop over what it is shown.
 
     Without gradient: what is learned must not go through it. The outputs are those of the variables themselves.
     """
     kernels = flatten_dict(variables["params"])
-    prepared = {path: conv2d.prepare(kernel) for path, kernel in kernels.items() if path[-1] == "kernel"}
+    prepared = {path: conv2d.precompute_kernels(kernel) for path, kernel in kernels.items() if path[-1] == "kernel"}
     return {**variables, "prepared": unflatten_dict({path: one for path, one in prepared.items() if one is not None})}
 
 
-def sums_channels(module: nn.Module) -> bool:
+def accepts_gray(module: nn.Module) -> bool:
     """Whether all that a network does with its input's channels is to convolve them.
 
     It then takes `Grey` for a picture, and its first kernel can be summed over them.
@@ -182,31 +182,31 @@ def sums_channels(module: nn.Module) -> bool:
     return not isinstance(getattr(module, "backbone", module), PreActResNet | UNetResNet)
 
 
-def look(module: nn.Module, variables: Mapping[str, Any], x: Array) -> Array:
+def extract_features(module: nn.Module, variables: Mapping[str, Any], x: Array) -> Array:
     """What a classifier's backbone sees: float [N, H, W, C] -> last feature map float32 [N, h, w, C']."""
     return module.apply(variables, x, method="look")
 
 
-def decide(module: nn.Module, variables: Mapping[str, Any], features: Array) -> Array:
+def apply_head(module: nn.Module, variables: Mapping[str, Any], features: Array) -> Array:
     """What a classifier's head makes of it: float [N, h, w, C'] -> logits float32 [N, K]."""
     return module.apply(variables, features, method="decide")
 
 
-def linear_kernel(module: nn.Module, variables: Mapping[str, Any]) -> Array | None:
+def cam_kernel(module: nn.Module, variables: Mapping[str, Any]) -> Array | None:
     """Kernel [C', K] of a head that is a global mean and one linear layer; None of any other head."""
     return variables["params"]["head"]["linear_0"]["kernel"] if module.head.is_linear else None
 
 
 @cache
-def count_cells(module: nn.Module, size: int, channels: int) -> int:
+def feature_map_size(module: nn.Module, size: int, channels: int) -> int:
     """Cells a side of the last feature map of a classifier's backbone, margins included, for `size` pixels a side."""
     run = partial(module.backbone.init_with_output, jax.random.key(0), train=False)
     return jax.eval_shape(run, jax.ShapeDtypeStruct((1, size, size, channels), jnp.float32))[0].shape[1]
 
 
-def measure_stride(module: nn.Module, channels: int) -> int:
+def output_stride(module: nn.Module, channels: int) -> int:
     """Pixels from one of these cells to the next: a power of two, for backbones halve and do nothing else."""
-    return 2 ** round(math.log2(1024 / count_cells(module, 1024, channels)))
+    return 2 ** round(math.log2(1024 / feature_map_size(module, 1024, channels)))
 
 
 def count_parameters(variables: Mapping[str, Any]) -> int:

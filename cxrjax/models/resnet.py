@@ -7,9 +7,9 @@ import flax.linen as nn
 import jax.numpy as jnp
 from jax import Array
 
-from cxrjax.models.cpu.microbatch import run_in_slices
+from cxrjax.models.cpu.microbatch import map_microbatches
 from cxrjax.models.layers.batch_norm import batch_norm
-from cxrjax.models.layers.conv import Conv, Grey
+from cxrjax.models.layers.conv import Conv, Gray
 from cxrjax.models.layers.pooling import max_pool
 
 
@@ -33,16 +33,16 @@ class ResNet(nn.Module):
         return self.descend(x, train)[-1]
 
     @nn.compact
-    def descend(self, x: Array | Grey, train: bool) -> list[Array]:
+    def descend(self, x: Array | Gray, train: bool) -> list[Array]:
         """float [N, H, W, C] -> feature maps at a half (the stem's), a quarter, an eighth … of the resolution."""
         side = -(-max(x.shape[1:3]) // 4)
-        maps = [*run_in_slices(self, ResNet._begin, x, train, side)]
+        maps = [*map_microbatches(self, ResNet._begin, x, train, side)]
         for stage in range(1, len(self.stages)):
             side = -(-side // 2)
-            maps.append(run_in_slices(self, partial(ResNet._stage, stage=stage), maps[-1], train, side))
+            maps.append(map_microbatches(self, partial(ResNet._stage, stage=stage), maps[-1], train, side))
         return maps
 
-    def _begin(self, x: Array | Grey, train: bool) -> tuple[Array, Array]:
+    def _begin(self, x: Array | Gray, train: bool) -> tuple[Array, Array]:
         x = Conv(self.width, 7, stride=2, dtype=self.dtype, name="conv1")(x)  # [N, H / 2, W / 2, 64]
         stem = nn.relu(batch_norm(train, self.dtype, "bn1")(x))
         return stem, self._stage(max_pool(stem, 3, 2, padding=1), train, 0)  # [N, H / 4, W / 4, 64]

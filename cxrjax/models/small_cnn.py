@@ -7,10 +7,10 @@ import flax.linen as nn
 import jax.numpy as jnp
 from jax import Array
 
-from cxrjax.models.cpu.microbatch import run_in_slices
+from cxrjax.models.cpu.microbatch import map_microbatches
 from cxrjax.models.heads import ACTIVATIONS
 from cxrjax.models.layers.batch_norm import batch_norm
-from cxrjax.models.layers.conv import Conv, Grey
+from cxrjax.models.layers.conv import Conv, Gray
 from cxrjax.models.layers.pooling import max_pool
 
 
@@ -34,13 +34,13 @@ class SmallCNN(nn.Module):
     dtype: jnp.dtype = jnp.float32
 
     @nn.compact
-    def __call__(self, x: Array | Grey, train: bool) -> Array:
+    def __call__(self, x: Array | Gray, train: bool) -> Array:
         """float [N, H, W, C] -> last feature map [N, h, w, widths[-1]], h being H halved, rounded down, each stage."""
         for stage in range(len(self.widths)):
-            x = run_in_slices(self, partial(SmallCNN._stage, stage=stage), x, train, max(x.shape[1:3]))
+            x = map_microbatches(self, partial(SmallCNN._stage, stage=stage), x, train, max(x.shape[1:3]))
         return x
 
-    def _stage(self, x: Array | Grey, train: bool, stage: int) -> Array:
+    def _stage(self, x: Array | Gray, train: bool, stage: int) -> Array:
         for i, size in enumerate(self.sizes):
             x = Conv(self.widths[stage], size, use_bias=True, dtype=self.dtype, name=f"conv_{stage}_{i}")(x)
             if self.norm:

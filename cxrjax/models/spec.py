@@ -7,7 +7,7 @@ import flax.linen as nn
 from cxrjax.models import initializers
 
 
-class Network(NamedTuple):
+class ModelSpec(NamedTuple):
     """A module and the size of what it reads."""
 
     module: nn.Module
@@ -23,7 +23,7 @@ class Network(NamedTuple):
         return self.size + 2 * self.context
 
 
-class Settings(NamedTuple):
+class InferenceConfig(NamedTuple):
     """How radiographs are diagnosed; every value comes from the config, under the same name."""
 
     mode: str  # "local": patches of the lungs; "dense": all windows of one look at the whole, which are such patches;

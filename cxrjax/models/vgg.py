@@ -7,9 +7,9 @@ import flax.linen as nn
 import jax.numpy as jnp
 from jax import Array
 
-from cxrjax.models.cpu.microbatch import run_in_slices
+from cxrjax.models.cpu.microbatch import map_microbatches
 from cxrjax.models.layers.batch_norm import batch_norm
-from cxrjax.models.layers.conv import Conv, Grey
+from cxrjax.models.layers.conv import Conv, Gray
 from cxrjax.models.layers.pooling import max_pool
 
 
@@ -29,13 +29,13 @@ class VGG(nn.Module):
     dtype: jnp.dtype = jnp.float32
 
     @nn.compact
-    def __call__(self, x: Array | Grey, train: bool) -> Array:
+    def __call__(self, x: Array | Gray, train: bool) -> Array:
         """float [N, H, W, C] -> last feature map [N, H // 32, W // 32, 512]; H and W at least 32."""
         for stage in range(len(self.stages)):
-            x = run_in_slices(self, partial(VGG._stage, stage=stage), x, train, max(x.shape[1:3]))
+            x = map_microbatches(self, partial(VGG._stage, stage=stage), x, train, max(x.shape[1:3]))
         return x
 
-    def _stage(self, x: Array | Grey, train: bool, stage: int) -> Array:
+    def _stage(self, x: Array | Gray, train: bool, stage: int) -> Array:
         layers = 3 if self.norm else 2  # of a convolution: torchvision counts norms, ReLUs and pools too
         number = layers * sum(self.stages[:stage]) + stage
         for _ in range(self.stages[stage]):

@@ -12,7 +12,7 @@ from jax.scipy.ndimage import map_coordinates
 _ALWAYS = -1  # the kind of a draw that `Augmentation.each` does not concern
 
 
-class Augmentation(NamedTuple):
+class AugmentationConfig(NamedTuple):
     """How far a picture may change; with the defaults, all zero changes nothing."""
 
     rotation: float  # degrees, either way
@@ -28,7 +28,7 @@ class Augmentation(NamedTuple):
     contrast_about: str = "middle"  # of the grey range; or "mean": of each channel of the picture
 
 
-def draw_affine(key: Array, settings: Augmentation) -> Array:
+def draw_affine(key: Array, settings: AugmentationConfig) -> Array:
     """A random map from output to input coordinates, both in units of the size with 0 in the middle: float [2, 3]."""
     if settings.dihedral:
         key, symmetry = jax.random.split(key)
@@ -59,7 +59,7 @@ def warp(image: Array, affine: Array, order: int) -> Array:
     return resample(image) if image.ndim == 2 else jax.vmap(resample, -1, -1)(image)
 
 
-def change_grey(key: Array, image: Array, middle: Array | float, settings: Augmentation) -> Array:
+def adjust_gray(key: Array, image: Array, middle: Array | float, settings: AugmentationConfig) -> Array:
     """Stretch and shift the grey levels of an image; a level of exactly 0 (nothing there) stays 0.
 
     Args:
@@ -76,7 +76,7 @@ def change_grey(key: Array, image: Array, middle: Array | float, settings: Augme
     return jnp.where(image > 0, jnp.clip(changed, 0, 1), 0)
 
 
-def find_middle(image: Array, settings: Augmentation) -> Array | float:
+def find_middle(image: Array, settings: AugmentationConfig) -> Array | float:
     """Return the grey level about which contrast stretches an image float [S, S] or [S, S, C] in 0..1.
 
     The mean is that of each channel before the picture is moved, so that the black that comes in from outside does not
@@ -91,7 +91,7 @@ def find_middle(image: Array, settings: Augmentation) -> Array | float:
 
 
 def augment_pair(
-    key: Array, image: Array, mask: Array, settings: Augmentation, chosen: Array | bool = True
+    key: Array, image: Array, mask: Array, settings: AugmentationConfig, chosen: Array | bool = True
 ) -> tuple[Array, Array]:
     """Change an image and its label map at random, both by the same map; the grey levels of the image alone.
 
@@ -107,15 +107,15 @@ def augment_pair(
     """
     place, grey = jax.random.split(key)
     affine = draw_affine(place, settings)
-    changed = change_grey(grey, warp(image, affine, 1), find_middle(image, settings), settings)
+    changed = adjust_gray(grey, warp(image, affine, 1), find_middle(image, settings), settings)
     return _choose(chosen, changed, image), _choose(chosen, warp(mask, affine, 0), mask)
 
 
-def augment_patch(key: Array, patch: Array, settings: Augmentation, chosen: Array | bool = True) -> Array:
+def augment_patch(key: Array, patch: Array, settings: AugmentationConfig, chosen: Array | bool = True) -> Array:
     """Change a patch at random, float [S, S] or [S, S, C] in 0..1, every channel alike; as it is if not `chosen`."""
     place, grey = jax.random.split(key)
     moved = warp(patch, draw_affine(place, settings), 1)
-    return _choose(chosen, change_grey(grey, moved, find_middle(patch, settings), settings), patch)
+    return _choose(chosen, adjust_gray(grey, moved, find_middle(patch, settings), settings), patch)
 
 
 def _choose(chosen: Array | bool, changed: Array, plain: Array) -> Array:

@@ -78,7 +78,7 @@ def scale(activations: Array, scaling: str = "peak", size: int | None = None) ->
     return jnp.where(uneven, (activations - lowest) / jnp.where(uneven, span, 1), 0)
 
 
-def weigh_by_probability(
+def probability_weighted_map(
     activations: Array, probabilities: Array, centres: Array, size: int, shape: tuple, scaling: str = "peak"
 ) -> Array:
     """The probability-weighted map: map(x) = sum_k p_k CAM_k(x) / count(x) over the patches k that cover x.
@@ -124,7 +124,9 @@ def _weigh_by_products(maps: Array, centres: Array, size: int, shape: tuple[int,
     return total / jnp.maximum(count, 1)
 
 
-def weigh_windows(activations: Array, probabilities: Array, counted: Array, scaling: str = "peak") -> Array:
+def probability_weighted_windows(
+    activations: Array, probabilities: Array, counted: Array, scaling: str = "peak"
+) -> Array:
     """The probability-weighted map of windows of one feature map, cell by cell: see `weigh_by_probability`.
 
     Args:

@@ -17,7 +17,7 @@ SMALL_BELLS = {7: (2, 7, 14, 18, 14, 7, 2), 9: (4, 13, 30, 51, 60, 51, 30, 13, 4
 LEVELS = 256
 
 
-def make_channels(image: Array, kind: str) -> Array:
+def enhance_channels(image: Array, kind: str) -> Array:
     """What a classifier is to see of a picture; of "contrast": Otsu's threshold, CLAHE, adaptive threshold of the blur.
 
     Args:
@@ -37,8 +37,8 @@ def make_channels(image: Array, kind: str) -> Array:
     size = image.shape[0]
     bright = jnp.where(image > otsu_threshold(image), 255, 0)
     blurred = median_blur(image, odd_window(size, BLUR))
-    edges = jnp.where(below_mean(blurred, odd_window(size, NEIGHBOURHOOD), BELOW_MEAN), 255, 0)
-    return jnp.stack([bright, equalise_tiles(image, CLIP_LIMIT, TILES), edges], axis=-1).astype(jnp.uint8)
+    edges = jnp.where(adaptive_threshold(blurred, odd_window(size, NEIGHBOURHOOD), BELOW_MEAN), 255, 0)
+    return jnp.stack([bright, clahe(image, CLIP_LIMIT, TILES), edges], axis=-1).astype(jnp.uint8)
 
 
 def odd_window(size: int, share: float) -> int:
@@ -73,7 +73,7 @@ def otsu_threshold(image: Array) -> Array:
     return jnp.argmax(gain(jnp.argmax(gain(jnp.argmax(parted)))))
 
 
-def equalise_tiles(image: Array, clip_limit: float, tiles: int) -> Array:
+def clahe(image: Array, clip_limit: float, tiles: int) -> Array:
     """CLAHE (Zuiderveld 1994): each tile's histogram is cut and equalised, and between tiles the levels interpolated.
 
     Args:
@@ -130,7 +130,7 @@ def median_blur(image: Array, window: int) -> Array:
     return lax.fori_loop(0, 8, refine, jnp.zeros_like(image))
 
 
-def below_mean(image: Array, window: int, by: int) -> Array:
+def adaptive_threshold(image: Array, window: int, by: int) -> Array:
     """Where a picture is darker than the Gaussian mean round it, both in whole grey levels.
 
     Args:

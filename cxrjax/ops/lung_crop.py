@@ -9,7 +9,7 @@ from jax import Array
 from jax.image import scale_and_translate
 
 
-def find_box(lungs: Array, margin: float) -> Array:
+def bounding_box(lungs: Array, margin: float) -> Array:
     """The smallest box round the lungs, widened on each of its four sides but not beyond the picture.
 
     Args:
@@ -28,19 +28,19 @@ def find_box(lungs: Array, margin: float) -> Array:
     return jnp.stack([reach(lungs.any(1)), reach(lungs.any(0))]).astype(jnp.int32)
 
 
-def choose_box(lungs: Array, confidence: Array, margin: float, least: float) -> Array:
+def box_or_full(lungs: Array, confidence: Array, margin: float, least: float) -> Array:
     """The box round the lungs where their confidence is above `least`, else the whole picture [H, W]."""
     whole = jnp.array([[0, side] for side in lungs.shape], jnp.int32)
-    return jnp.where(confidence > least, find_box(lungs, margin), whole)
+    return jnp.where(confidence > least, bounding_box(lungs, margin), whole)
 
 
-def cut(image: Array, box: Array, size: int) -> Array:
+def crop_resize(image: Array, box: Array, size: int) -> Array:
     """What is in the box, each of its sides stretched to `size`: uint8 [H, W] -> uint8 [size, size]."""
     scale = size / (box[:, 1] - box[:, 0])
     return _resample(image, (size, size), scale, -box[:, 0] * scale)
 
 
-def fit(square: Array, box: Array, size: int) -> Array:
+def letterbox(square: Array, box: Array, size: int) -> Array:
     """A cut with the proportions of its box again, in the middle of a black square.
 
     Args:
@@ -56,7 +56,7 @@ def fit(square: Array, box: Array, size: int) -> Array:
     return _resample(square, (size, size, *square.shape[2:]), filled / square.shape[0], (size - filled) / 2)
 
 
-def lay_back(seen: Array, box: Array, shape: tuple[int, int]) -> Array:
+def uncrop(seen: Array, box: Array, shape: tuple[int, int]) -> Array:
     """Undo `fit` and `cut`: what a map of the fitted cut says of each pixel of the radiograph.
 
     Args:

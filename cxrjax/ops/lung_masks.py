@@ -8,7 +8,7 @@ STRUCTURES = ("background", "heart", "left lung", "right lung")
 LUNGS = (2, 3)
 
 
-def join_lungs(structures: Array) -> Array:
+def lung_union(structures: Array) -> Array:
     """Label map [..., H, W] -> bool [..., H, W], true in either lung."""
     return (structures == LUNGS[0]) | (structures == LUNGS[1])
 
@@ -44,7 +44,7 @@ def label_components(mask: Array, neighbors: int = 8) -> Array:
     return lax.while_loop(lambda state: state[1], spread, (start, mask.any()))[0]
 
 
-def clean_mask(mask: Array, smallest_part: float) -> Array:
+def postprocess_mask(mask: Array, smallest_part: float) -> Array:
     """Keep the two largest components of a lung mask and fill their holes.
 
     Components are 8-connected, so the background between them is 4-connected, as in `scipy.ndimage.binary_fill_holes`.
@@ -67,7 +67,7 @@ def clean_mask(mask: Array, smallest_part: float) -> Array:
     return outside[1:-1, 1:-1] != outside[-1, -1]
 
 
-def largest_part(mask: Array) -> Array:
+def largest_component(mask: Array) -> Array:
     """The largest connected part (8 neighbours) of a mask bool [H, W]; empty where the mask is."""
     labels = label_components(mask)
     return mask & (labels == _areas(labels).argmax())

@@ -26,7 +26,7 @@ MEASURES = {
 
 
 @partial(jax.jit, static_argnames=("count", "size"))
-def measure(
+def measure_lungs(
     image: Array, lungs: Array, structures: Array, extent: Array, key: Array, count: int, size: int
 ) -> dict[str, Array]:
     """Measure one radiograph.
@@ -60,9 +60,9 @@ def measure(
     shares = dict(zip(AREAS, (left, right, lungs.mean()), strict=True))
     grey = image.astype(jnp.float32) / 255
     mean, variance = _moments(grey, lungs)
-    centres = patches.draw_centres(key, lungs, count)
-    shown = patches.crop(lungs, centres, size)
-    means, within = jax.vmap(_moments)(patches.crop(grey, centres, size), shown)
+    centres = patches.sample_patch_centers(key, lungs, count)
+    shown = patches.extract_patches(lungs, centres, size)
+    means, within = jax.vmap(_moments)(patches.extract_patches(grey, centres, size), shown)
     weights = shown.sum((1, 2)) / shown.sum()
     values = {
         **{f"{name}_share": share for name, share in shares.items()},
@@ -77,7 +77,7 @@ def measure(
 
 
 def _ratio(heart: Array, lungs: Array) -> Array:
-    heart = lung_masks.largest_part(heart)
+    heart = lung_masks.largest_component(heart)
     diameter = _extent(heart.any(0)) / _extent(lungs).max()
     return jnp.where(heart.any(), diameter, jnp.nan)
 

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from jax import Array, lax
 
 
-def draw_centres(key: Array, mask: Array, count: int) -> Array:
+def sample_patch_centers(key: Array, mask: Array, count: int) -> Array:
     """Draw lung pixels, each equally likely, with replacement: the inverse of their distribution in reading order.
 
     Args:
@@ -34,7 +34,7 @@ def draw_centres(key: Array, mask: Array, count: int) -> Array:
     return jnp.stack([row, column], axis=1).astype(jnp.int32)
 
 
-def crop(image: Array, centres: Array, size: int) -> Array:
+def extract_patches(image: Array, centres: Array, size: int) -> Array:
     """Cut squares around the centres out of a zero-padded image.
 
     Args:

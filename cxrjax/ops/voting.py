@@ -9,7 +9,7 @@ from jax import Array
 RULES = ("majority", "mean_probability")
 
 
-class Vote(NamedTuple):
+class VoteResult(NamedTuple):
     """What the patches of one radiograph say together."""
 
     votes: Array  # int32 [K], patches whose most probable class it is
@@ -20,7 +20,7 @@ class Vote(NamedTuple):
     entropy_between: Array  # float32 in nats, 0..log K, entropy of `probabilities` less that: how the patches differ
 
 
-def count_votes(logits: Array, rule: str, counted: Array | bool = True) -> Vote:
+def count_votes(logits: Array, rule: str, counted: Array | bool = True) -> VoteResult:
     """Count the votes of one radiograph's patches.
 
     Args:
@@ -39,10 +39,10 @@ def count_votes(logits: Array, rule: str, counted: Array | bool = True) -> Vote:
     votes = jax.nn.one_hot(logits.argmax(-1), logits.shape[-1], dtype=jnp.int32).sum(0, where=voters[:, None])
     probabilities = jax.nn.softmax(logits.astype(jnp.float32))
     within = entropy(probabilities).mean(0, where=voters)
-    return decide(votes, probabilities.mean(0, where=voters[:, None]), within, rule)
+    return resolve_vote(votes, probabilities.mean(0, where=voters[:, None]), within, rule)
 
 
-def decide(votes: Array, probabilities: Array, entropy_within: Array, rule: str) -> Vote:
+def resolve_vote(votes: Array, probabilities: Array, entropy_within: Array, rule: str) -> VoteResult:
     """The Vote of votes int32 [K], mean probabilities float32 [K] and their mean entropy, counted already.
 
     Entropy falls in two, as of any mean (Houlsby et al. 2011): within patches, and between them. See `count_votes`.
@@ -52,7 +52,7 @@ def decide(votes: Array, probabilities: Array, entropy_within: Array, rule: str)
     leading = votes == votes.max() if rule == "majority" else jnp.ones(votes.shape, bool)
     finding = jnp.where(leading, probabilities, -1.0).argmax().astype(jnp.int32)
     between = jnp.maximum(entropy(probabilities) - entropy_within, 0)  # below 0 by rounding alone
-    return Vote(votes, probabilities, finding, votes[finding] / votes.sum(), entropy_within, between)
+    return VoteResult(votes, probabilities, finding, votes[finding] / votes.sum(), entropy_within, between)
 
 
 def entropy(probabilities: Array) -> Array:

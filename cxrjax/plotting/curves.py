@@ -55,7 +55,7 @@ def draw_learning_curves(history: Sequence[Mapping], path: str | os.PathLike, sc
     style.save(figure, path)
 
 
-def draw_rates(
+def draw_lr_curve(
     rates: Sequence[float], losses: Sequence[float], smoothed: Sequence[float], chosen: float, path: str | os.PathLike
 ) -> None:
     """Draws the curve of the learning-rate finder, loss over rate on a logarithmic axis, the chosen rate marked.

@@ -60,7 +60,7 @@ def tint(map: NDArray[np.floating]) -> tuple[NDArray[np.uint8], NDArray[np.float
 
 
 @matplotlib.rc_context(style.STYLE)
-def draw_finding(
+def draw_prediction(
     image: NDArray[np.uint8] | None,
     lungs: NDArray[np.bool_] | None,
     map: NDArray[np.floating] | None,

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 from cxrjax.plotting import style
 
 
-class Ranked(NamedTuple):
+class RocCurve(NamedTuple):
     """The curves of one class, against the rest; every value in 0..1."""
 
     name: str
@@ -24,7 +24,7 @@ class Ranked(NamedTuple):
 
 
 @matplotlib.rc_context(style.STYLE)
-def draw_ranking(classes: Sequence[Ranked], path: str | os.PathLike) -> None:
+def draw_roc_curves(classes: Sequence[RocCurve], path: str | os.PathLike) -> None:
     """Draws the ROC curves of the classes and, beside them, their precision over recall, in steps.
 
     Chance is dashed: in the second panel at each class's share of the radiographs. Operating points are dots.

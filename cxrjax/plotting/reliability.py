@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike
 from cxrjax.plotting import style
 
 
-class Calibrated(NamedTuple):
+class ReliabilityCurve(NamedTuple):
     """The bins of one set of probabilities."""
 
     name: str
@@ -23,7 +23,7 @@ class Calibrated(NamedTuple):
 
 
 @matplotlib.rc_context(style.STYLE)
-def draw_reliability(curves: Sequence[Calibrated], path: str | os.PathLike) -> None:
+def draw_reliability(curves: Sequence[ReliabilityCurve], path: str | os.PathLike) -> None:
     """Draws the share of findings that are right over the probability claimed for them, on the diagonal at best.
 
     Args:

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 from cxrjax.plotting import style
 
 
-class Band(NamedTuple):
+class CurveWithCI(NamedTuple):
     """One curve with its interval."""
 
     name: str
@@ -23,7 +23,7 @@ class Band(NamedTuple):
 
 @matplotlib.rc_context(style.STYLE)
 def draw_shares(
-    curves: Sequence[Band], title: str, label: str, path: str | os.PathLike, logarithmic: bool = False
+    curves: Sequence[CurveWithCI], title: str, label: str, path: str | os.PathLike, logarithmic: bool = False
 ) -> None:
     """Draws curves of shares, each with its interval as a band; the axis of shares ends at 1.
 

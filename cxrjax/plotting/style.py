@@ -61,11 +61,13 @@ def save(figure: Figure, path: str | os.PathLike, pictures: Sequence[tuple[int, 
     if Path(path).suffix == ".svg":
         words = io.BytesIO()
         figure.savefig(words, format="svg", facecolor="white", metadata={"Date": None})
-        atomic_files.write(path, words.getvalue())
+        atomic_files.atomic_write(path, words.getvalue())
         return
     canvas = FigureCanvasAgg(figure)
     canvas.draw()
     dots = cv2.cvtColor(np.asarray(canvas.buffer_rgba()), cv2.COLOR_RGBA2BGR)
     for left, top, rgb in pictures:
         dots[top : top + rgb.shape[0], left : left + rgb.shape[1]] = rgb[..., ::-1]
-    atomic_files.write(path, cv2.imencode(".png", dots)[1].tobytes())  # several times as fast as Matplotlib's own
+    atomic_files.atomic_write(
+        path, cv2.imencode(".png", dots)[1].tobytes()
+    )  # several times as fast as Matplotlib's own

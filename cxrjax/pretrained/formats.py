@@ -20,7 +20,7 @@ _REASON = 500  # characters of a reason that a library gives
 _T = TypeVar("_T")
 
 
-class UnreadableWeights(ValueError):
+class WeightFormatError(ValueError):
     """A file that no weights can be read from.
 
     Attributes:
@@ -84,16 +84,16 @@ def _read(path: Path) -> dict[str, np.ndarray]:
     if head.startswith((b"PK\x03\x04", b"\x80")):
         return tidy(torch_pth.read(path, _MOST_BYTES))
     if head.startswith(b"version https://git-lfs"):
-        raise UnreadableWeights(path, "this is a pointer of Git LFS, and the weights lie elsewhere; git lfs pull")
+        raise WeightFormatError(path, "this is a pointer of Git LFS, and the weights lie elsewhere; git lfs pull")
     if head.lstrip()[:9].lower().startswith((b"<!doctype", b"<html")):
-        raise UnreadableWeights(path, "this is a web page, and not the file that it offers; download the file itself")
+        raise WeightFormatError(path, "this is a web page, and not the file that it offers; download the file itself")
     if head[257:262] == b"ustar":
-        raise UnreadableWeights(
+        raise WeightFormatError(
             path, "this is a tar archive; unpack it, or, if it is of PyTorch, save it with a newer one"
         )
     if head.startswith(b"\x1f\x8b"):
-        raise UnreadableWeights(path, "this is compressed by gzip; unpack it first")
-    raise UnreadableWeights(path, "this is no file of safetensors, PyTorch or Keras")
+        raise WeightFormatError(path, "this is compressed by gzip; unpack it first")
+    raise WeightFormatError(path, "this is no file of safetensors, PyTorch or Keras")
 
 
 def _is_safetensors(head: bytes) -> bool:
@@ -104,7 +104,7 @@ def _read_head(path: Path) -> bytes:
     """Return the first bytes of a file; anything but a file could block for ever."""
     mode = path.stat().st_mode
     if not stat.S_ISREG(mode):
-        raise UnreadableWeights(path, "this is a folder" if stat.S_ISDIR(mode) else "this is no regular file")
+        raise WeightFormatError(path, "this is a folder" if stat.S_ISDIR(mode) else "this is no regular file")
     with path.open("rb") as file:
         return file.read(512)
 
@@ -113,15 +113,15 @@ def _explained(path: Path, read: Callable[[], _T]) -> _T:
     """Return the result of a reader, with anything that it raises turned into `UnreadableWeights`."""
     try:
         return read()
-    except UnreadableWeights:
+    except WeightFormatError:
         raise
     except OSError as error:
-        raise UnreadableWeights(path, (error.strerror or str(error)).lower()) from error
+        raise WeightFormatError(path, (error.strerror or str(error)).lower()) from error
     except MemoryError as error:
-        raise UnreadableWeights(path, "it needs more memory than there is") from error
+        raise WeightFormatError(path, "it needs more memory than there is") from error
     except (ValueError, safetensors.SafetensorError) as error:
-        raise UnreadableWeights(path, f"no weights can be read from it: {printable(error, _REASON)}") from error
+        raise WeightFormatError(path, f"no weights can be read from it: {printable(error, _REASON)}") from error
     except Exception as error:  # the parsers' own slips on malformed content, which is a fault of the file
-        raise UnreadableWeights(
+        raise WeightFormatError(
             path, f"no weights can be read from it: it is malformed ({printable(repr(error), _REASON)})"
         ) from error

@@ -15,7 +15,7 @@ import urllib.request
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from cxrjax.pretrained.formats import UnreadableWeights
+from cxrjax.pretrained.formats import WeightFormatError
 from cxrjax.runtime import cache, terminal
 from cxrjax.runtime.text import SHORT, printable
 
@@ -51,12 +51,12 @@ def locate(address: str) -> Path:
     """
     if not address.startswith(("hf:", "https://", "http://")):
         if "://" in address and not Path(address).exists():
-            raise UnreadableWeights(address, "addresses of weights begin with hf: or https://")
+            raise WeightFormatError(address, "addresses of weights begin with hf: or https://")
         return Path(address)
     place, _, fragment = address.partition("#")
     digest = fragment.removeprefix("sha256=").lower()
     if fragment and not (fragment.startswith("sha256=") and _SHA256.fullmatch(digest)):
-        raise UnreadableWeights(address, "what follows # should be sha256= and 64 hexadecimal digits")
+        raise WeightFormatError(address, "what follows # should be sha256= and 64 hexadecimal digits")
     return _fetch_from_hub(place, digest) if address.startswith("hf:") else _fetch_from_web(place, digest)
 
 
@@ -64,27 +64,27 @@ def _fetch_from_hub(place: str, digest: str) -> Path:
     rest, _, revision = place.removeprefix("hf:").partition("@")
     parts = rest.split("/", 2)
     if len(parts) != 3 or not all(parts):
-        raise UnreadableWeights(place, "an address of the hub is hf:OWNER/NAME/PATH/IN/REPOSITORY@REVISION")
+        raise WeightFormatError(place, "an address of the hub is hf:OWNER/NAME/PATH/IN/REPOSITORY@REVISION")
     cache.provide_for_libraries()
     try:
         import huggingface_hub
     except ImportError as error:
-        raise UnreadableWeights(
+        raise WeightFormatError(
             place, "files of the hub are fetched by huggingface_hub: pip install 'cxrjax[hub]'"
         ) from error
     try:
         path = Path(huggingface_hub.hf_hub_download("/".join(parts[:2]), parts[2], revision=revision or None))
     except Exception as error:  # its errors have no base of their own
         lines = str(error).strip().splitlines() or [type(error).__name__]
-        raise UnreadableWeights(place, f"the hub does not give it ({lines[0].rstrip('.')})") from error
+        raise WeightFormatError(place, f"the hub does not give it ({lines[0].rstrip('.')})") from error
     pinned = bool(digest)
     # The hub's cache keeps a large file under its SHA-256, and links the path to it.
     digest = digest or path.resolve().name
     if not _SHA256.fullmatch(digest):
-        raise UnreadableWeights(place, "the hub tells no SHA-256 of it; give one, as #sha256=…")
+        raise WeightFormatError(place, "the hub tells no SHA-256 of it; give one, as #sha256=…")
     found = _sum(place, path)
     if found != digest:
-        raise UnreadableWeights(
+        raise WeightFormatError(
             place,
             f"its SHA-256 is {found}, and not {digest}: it is another file, or damaged; "
             f"to have it fetched again, delete {path.resolve()}",
@@ -96,10 +96,10 @@ def _fetch_from_hub(place: str, digest: str) -> Path:
 
 def _fetch_from_web(place: str, digest: str) -> Path:
     if not digest:
-        raise UnreadableWeights(place, "a file of the web is taken only by its hash; give it, as #sha256=…")
+        raise WeightFormatError(place, "a file of the web is taken only by its hash; give it, as #sha256=…")
     _, separator, host = place.partition("://")[2].partition("/")[0].rpartition("@")
     if separator:
-        raise UnreadableWeights(
+        raise WeightFormatError(
             f"https://…@{host}",
             "an address with a user name or password is not taken; download the file, and name that",
         )
@@ -122,19 +122,19 @@ def _fetch_from_web(place: str, digest: str) -> Path:
             _copy(response, file)
         found = _sum(place, begun)
         if found != digest:
-            raise UnreadableWeights(place, f"its SHA-256 is {found}, and not {digest}: it is another file, or damaged")
+            raise WeightFormatError(place, f"its SHA-256 is {found}, and not {digest}: it is another file, or damaged")
         os.replace(begun, path)
     except cache.UnsafeFolder as error:
-        raise UnreadableWeights(
+        raise WeightFormatError(
             place, f"it cannot be kept: {error.strerror}; set XDG_CACHE_HOME to another folder"
         ) from error
     except (OSError, ValueError, http.client.HTTPException) as error:
-        if isinstance(error, UnreadableWeights):
+        if isinstance(error, WeightFormatError):
             raise
         reason = _describe(error)
         if isinstance(error, urllib.error.HTTPError):
             error.close()
-        raise UnreadableWeights(place, f"{damaged}it cannot be fetched ({reason})") from error
+        raise WeightFormatError(place, f"{damaged}it cannot be fetched ({reason})") from error
     finally:
         if begun:
             begun.unlink(missing_ok=True)
@@ -175,4 +175,4 @@ def _sum(place: str, path: Path) -> str:
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
-        raise UnreadableWeights(place, f"{path} cannot be read ({error.strerror})") from error
+        raise WeightFormatError(place, f"{path} cannot be read ({error.strerror})") from error

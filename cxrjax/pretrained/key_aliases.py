@@ -31,7 +31,7 @@ def translate(architecture: str, state: Mapping[str, np.ndarray]) -> State:
         state = {re.sub(r"(denselayer\d+\.(?:norm|conv))\.(\d)", r"\1\2", name): value for name, value in state.items()}
     if architecture.startswith("vgg") and "pre_logits.fc1.weight" in state:
         return _from_timm_vgg(state)
-    head = key_map.naming(architecture).head
+    head = key_map.key_map(architecture).head
     if f"{head}.0.weight" in state and f"{head}.3.weight" not in state:  # hieu2695's list of one linear layer
         state = {name.replace(f"{head}.0.", f"{head}."): value for name, value in state.items()}
     return state

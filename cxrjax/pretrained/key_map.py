@@ -9,7 +9,7 @@ import numpy as np
 Path = tuple[str, ...]  # in our variables, from the collection down: ("params", "backbone", "conv1", "kernel")
 
 
-class Naming(NamedTuple):
+class KeyMap(NamedTuple):
     """How an original names its modules.
 
     `rules` turn the dotted path of one of ours, its indices split off ("layer1_0" is "layer1.0"), into the original's.
@@ -22,17 +22,17 @@ class Naming(NamedTuple):
 
 # By the first letters of an architecture's name; of several that fit, the longest.
 _NAMINGS = {
-    "resnet": Naming("conv1", "fc"),
-    "resnet18_keras": Naming("conv0", "predictions"),
-    "densenet": Naming(
+    "resnet": KeyMap("conv1", "fc"),
+    "resnet18_keras": KeyMap("conv0", "predictions"),
+    "densenet": KeyMap(
         "features.conv0",
         "classifier",
         ((r"^", "features."), (r"_denselayer", ".denselayer"), (r"(transition\d)_", r"\1.")),
     ),
-    "vgg": Naming("features.0", "classifier"),
-    "hieu2695_baseline": Naming("cnn_layers.0", "linear_layers.0"),
-    "fsarshad_cnn": Naming("conv.0.0", "dense"),
-    "fc_densenet": Naming(
+    "vgg": KeyMap("features.0", "classifier"),
+    "hieu2695_baseline": KeyMap("cnn_layers.0", "linear_layers.0"),
+    "fsarshad_cnn": KeyMap("conv.0.0", "dense"),
+    "fc_densenet": KeyMap(
         "firstconv",
         "finalConv",
         (
@@ -45,7 +45,7 @@ _NAMINGS = {
             (r"^transition_up\.(\d+)", r"transUpBlocks.\1.convTrans"),
         ),
     ),
-    "unet": Naming(  # milesial/Pytorch-UNet
+    "unet": KeyMap(  # milesial/Pytorch-UNet
         "inc.double_conv.0",
         "outc.conv",
         (
@@ -59,7 +59,7 @@ _NAMINGS = {
             (r"_conv\.norm\.1$", "_conv.4"),
         ),
     ),
-    "unet_resnet": Naming(  # fastai's DynamicUnet, a list of layers: encoder, norm, ReLU, middle, four steps up, …
+    "unet_resnet": KeyMap(  # fastai's DynamicUnet, a list of layers: encoder, norm, ReLU, middle, four steps up, …
         "layers.0.0",
         "layers.12.0",
         (
@@ -84,7 +84,7 @@ _PLACES = {1: ("",), 2: (".0", ".3"), 3: (".0", ".3", ".6"), 4: (".0", ".3", ".6
 _LEAVES = {"kernel": "weight", "scale": "weight", "bias": "bias", "mean": "running_mean", "var": "running_var"}
 
 
-def naming(architecture: str) -> Naming:
+def key_map(architecture: str) -> KeyMap:
     """How the original of an architecture names its modules."""
     return _NAMINGS[max((start for start in _NAMINGS if architecture.startswith(start)), key=len)]
 
@@ -99,7 +99,7 @@ def original_names(architecture: str, paths: Iterable[Path]) -> dict[Path, str]:
     Returns:
         Path -> name, one to one.
     """
-    paths, words = list(paths), naming(architecture)
+    paths, words = list(paths), key_map(architecture)
     layers = len({path[2] for path in paths if in_head(path) and path[2].startswith("linear")})
 
     def name(path: Path) -> str:

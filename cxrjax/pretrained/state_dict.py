@@ -20,7 +20,7 @@ _MOST_LISTED = 1000  # names of a kind in an error message, more than any networ
 _UNSEEN = 30.0  # how far below the background a label's logit lies that a network does not know: e^-30 is nothing
 
 
-class UnfitWeights(ValueError):
+class WeightMismatchError(ValueError):
     """Weights that do not belong to the architecture; the message lists the differences."""
 
 
@@ -48,7 +48,7 @@ def from_state_dict(
             transposed ones [C, F, kh, kw], linear layers [F, C]); `num_batches_tracked` is passed over. What else is
             understood: `cxrjax.pretrained.key_aliases`.
         num_classes: outputs of the network that is wanted.
-        head: of `cxrjax.models.registry.build`.
+        head: of `cxrjax.models.registry.create`.
         new_head: random key from which the head (and around an encoder, the decoder) is drawn anew, whatever the
             weights have there; None: theirs.
         channels: 1 to have the first convolution read grey, its weights for the colours summed: what it makes of three
@@ -56,25 +56,25 @@ def from_state_dict(
         initializer: of what is drawn; a name that `cxrjax.models.registry.find_initializer` knows.
 
     Returns:
-        `{"params": …, "batch_stats": …}`, float32, for `cxrjax.models.registry.build(architecture, num_classes, head=head)`.
+        `{"params": …, "batch_stats": …}`, float32, for `cxrjax.models.registry.create(architecture, num_classes, head=head)`.
 
     Raises:
         UnfitWeights: names or shapes differ; missing, unexpected and misshapen ones are listed, as the original
             calls them, up to a thousand of a kind. Or a number is not finite, or is
             no floating-point one.
     """
-    words = key_map.naming(architecture)
+    words = key_map.key_map(architecture)
     if new_head is not None and architecture in ENCODERS and not _is_of(words, state):
-        return _surround(architecture, state, num_classes, new_head, channels, initializer)
+        return _init_decoder(architecture, state, num_classes, new_head, channels, initializer)
     state = key_aliases.translate(architecture, state)
     first = f"{words.first}.weight"
-    module = registry.build(architecture, num_classes, head=head)
+    module = registry.create(architecture, num_classes, head=head)
     if channels is not None and first in state and state[first].ndim == 4 and channels != state[first].shape[1]:
-        state[first] = _fold(architecture, state[first], channels, registry.sums_channels(module))
+        state[first] = _sum_input_channels(architecture, state[first], channels, registry.accepts_gray(module))
     if architecture in registry.SEGMENTERS and num_classes == len(lung_masks.STRUCTURES):
-        state |= _know_structures(state, words.head)
+        state |= _expand_lung_head(state, words.head)
     colours = state[first].shape[1] if first in state and state[first].ndim == 4 else 1
-    init = registry.initialiser(module, _SIDE, colours, registry.find_initializer(module, initializer))
+    init = registry.init_fn(module, _SIDE, colours, registry.find_initializer(module, initializer))
     flat, structure = jax.tree_util.tree_flatten_with_path(jax.eval_shape(init, jax.random.key(0)))
     shapes = {tuple(key.key for key in path): leaf for path, leaf in flat}
     originals = key_map.original_names(architecture, shapes)
@@ -112,12 +112,12 @@ def to_state_dict(architecture: str, variables: Mapping[str, Any]) -> dict[str, 
     return state
 
 
-def _is_of(words: key_map.Naming, state: Mapping[str, np.ndarray]) -> bool:
+def _is_of(words: key_map.KeyMap, state: Mapping[str, np.ndarray]) -> bool:
     """Whether any of the weights has a name such as the original's first convolution has."""
     return any(name.startswith(f"{words.first.partition('.')[0]}.") for name in state)
 
 
-def _surround(
+def _init_decoder(
     architecture: str,
     state: Mapping[str, np.ndarray],
     num_classes: int,
@@ -128,9 +128,9 @@ def _surround(
     """A segmenter with the weights of its encoder, all others drawn from a key."""
     known = from_state_dict(ENCODERS[architecture], state, num_classes=1, new_head=key, channels=channels)
     colours = known["params"]["backbone"]["conv1"]["kernel"].shape[2]
-    module = registry.build(architecture, num_classes)
-    init = registry.initialiser(module, _SIDE, colours, registry.find_initializer(module, initializer))
-    drawn = registry.draw(init, key)
+    module = registry.create(architecture, num_classes)
+    init = registry.init_fn(module, _SIDE, colours, registry.find_initializer(module, initializer))
+    drawn = registry.init_unoptimized(init, key)
     return {
         collection: drawn[collection] | {"encoder": known[collection]["backbone"]}
         for collection in registry.COLLECTIONS
@@ -139,22 +139,28 @@ def _surround(
 
 def _draw_head(init: Any, key: Array, originals: Mapping[key_map.Path, str]) -> dict[str, np.ndarray]:
     """Random weights of the head alone, by the original's names."""
-    head = registry.draw(lambda key: {name: tree["head"] for name, tree in init(key).items() if "head" in tree}, key)
+    head = registry.init_unoptimized(
+        lambda key: {name: tree["head"] for name, tree in init(key).items() if "head" in tree}, key
+    )
     flat, _ = jax.tree_util.tree_flatten_with_path(head)
     paths = {(path[0].key, "head", *(key.key for key in path[1:])): leaf for path, leaf in flat}
     return {originals[path]: key_map.to_original(path, np.asarray(leaf)) for path, leaf in paths.items()}
 
 
-def _fold(architecture: str, kernel: np.ndarray, channels: int, sums_channels: bool) -> np.ndarray:
+def _sum_input_channels(architecture: str, kernel: np.ndarray, channels: int, sums_channels: bool) -> np.ndarray:
     """A first convolution [F, C, kh, kw] that reads fewer channels."""
     if channels != 1:
-        raise UnfitWeights(f"these weights read {kernel.shape[1]} channels: {channels} cannot be made of them, only 1")
+        raise WeightMismatchError(
+            f"these weights read {kernel.shape[1]} channels: {channels} cannot be made of them, only 1"
+        )
     if not sums_channels:
-        raise UnfitWeights(f"{architecture} does more with its channels than convolve them: they cannot be summed")
+        raise WeightMismatchError(
+            f"{architecture} does more with its channels than convolve them: they cannot be summed"
+        )
     return kernel.sum(axis=1, keepdims=True)
 
 
-def _know_structures(state: Mapping[str, np.ndarray], head: str) -> dict[str, np.ndarray]:
+def _expand_lung_head(state: Mapping[str, np.ndarray], head: str) -> dict[str, np.ndarray]:
     """The last convolution of a segmenter of lungs alone, for the labels background, heart, left lung, right lung."""
     kernel, bias = (state.get(f"{head}.{leaf}", np.zeros(0)) for leaf in ("weight", "bias"))
     if kernel.ndim != 4 or bias.ndim != 1 or len(kernel) not in (1, 2) or len(bias) != len(kernel):
@@ -172,7 +178,7 @@ def _check_types(state: Mapping[str, np.ndarray]) -> None:
     """Raise for whole numbers: those of a quantized network mean nothing without its scales."""
     for name, array in state.items():
         if not jnp.issubdtype(array.dtype, jnp.floating):
-            raise UnfitWeights(
+            raise WeightMismatchError(
                 f"the weight {printable(name, SHORT)} is of the type {array.dtype}, as in a quantized network; "
                 "save it as float32"
             )
@@ -184,7 +190,9 @@ def _check_finite(state: Mapping[str, np.ndarray]) -> None:
         with np.errstate(over="ignore"):
             finite = np.isfinite(np.asarray(array, np.float32)).all()
         if not finite:
-            raise UnfitWeights(f"the weight {printable(name, SHORT)} holds numbers that are infinite or none (NaN)")
+            raise WeightMismatchError(
+                f"the weight {printable(name, SHORT)} holds numbers that are infinite or none (NaN)"
+            )
 
 
 def _compare(architecture: str, expected: Mapping[str, tuple], found: Mapping[str, np.ndarray]) -> None:
@@ -205,4 +213,4 @@ def _compare(architecture: str, expected: Mapping[str, tuple], found: Mapping[st
         )
     )
     if differences:
-        raise UnfitWeights(f"these weights do not fit {architecture}: " + "; ".join(differences))
+        raise WeightMismatchError(f"these weights do not fit {architecture}: " + "; ".join(differences))

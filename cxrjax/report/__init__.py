@@ -7,7 +7,7 @@ and the other commands wrote; only the pictures of the cases are made here, by o
 from pathlib import Path
 
 from cxrjax.data import dataset
-from cxrjax.inference.predictor import Examiner
+from cxrjax.inference.predictor import Predictor
 from cxrjax.report import cases, evidence, render
 from cxrjax.runtime import atomic_files
 
@@ -30,13 +30,13 @@ def write(workdir: Path, split: str, directory: str | None = None) -> Path:
         MissingData: the data set is not there.
         ValueError: a file of the run is not as it was written, or of another data set.
     """
-    found = evidence.gather(workdir, split, directory)
+    found = evidence.gather_inputs(workdir, split, directory)
     config, shown = found.config, []
-    if rows := cases.order(found.rows)[: config.report.cases]:
-        stored = dataset.open_as(config, split, found.directory)
-        shown = cases.gather(Examiner(workdir), stored, rows, config.report.side, config.report.megabytes)
+    if rows := cases.sort_worst_first(found.rows)[: config.report.cases]:
+        stored = dataset.open_split(config, split, found.directory)
+        shown = cases.render_cases(Predictor(workdir), stored, rows, config.report.side, config.report.megabytes)
     folder = workdir / "report"
     folder.mkdir(exist_ok=True)
     for name, template in TEMPLATES.items():
-        atomic_files.write(folder / name, render.render(template, found, shown))
+        atomic_files.atomic_write(folder / name, render.render(template, found, shown))
     return folder / "index.html"

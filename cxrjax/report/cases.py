@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from cxrjax import plotting
 from cxrjax.data import batch, dataset
-from cxrjax.inference.predictor import Examiner, examine_stored
+from cxrjax.inference.predictor import Predictor, predict_stored
 from cxrjax.io import predictions_csv
 from cxrjax.ops import lung_masks
 
@@ -20,7 +20,7 @@ MAP_SIDE = 96  # pixels; a map is smooth
 ROUGHNESS = 0.002  # of the side, how far an outline may leave its mask
 
 
-class Picture(NamedTuple):
+class CaseImages(NamedTuple):
     """One radiograph for a page; outlines are SVG paths in a square of side 100."""
 
     radiograph: str  # data URI
@@ -34,11 +34,11 @@ class Picture(NamedTuple):
         return sum(map(len, self))
 
 
-class Case(NamedTuple):
+class CaseView(NamedTuple):
     """A row of `predictions.csv`, with its picture where there was room for one."""
 
     row: dict[str, Any]
-    picture: Picture | None
+    picture: CaseImages | None
 
     @property
     def votes(self) -> int:
@@ -51,7 +51,7 @@ class Case(NamedTuple):
         return "finding" in self.row and self.row["finding"] != self.row["label"]
 
 
-def order(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+def sort_worst_first(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     """Rows worst first.
 
     Of findings: the wrong, most confident first (one without a finding is wrong, and confident of nothing), then the
@@ -60,9 +60,9 @@ def order(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     return sorted(rows, key=_merit)
 
 
-def gather(
-    examiner: Examiner, stored: dataset.Stored, rows: Sequence[dict[str, Any]], side: int, megabytes: float
-) -> list[Case]:
+def render_cases(
+    examiner: Predictor, stored: dataset.RadiographDataset, rows: Sequence[dict[str, Any]], side: int, megabytes: float
+) -> list[CaseView]:
     """Cases of rows, in their order, pictures being drawn until the room is used up.
 
     Args:
@@ -75,7 +75,7 @@ def gather(
     Raises:
         ValueError: a row is not of this split.
     """
-    asked = examine_stored(examiner, stored, _find_places(stored, rows))
+    asked = predict_stored(examiner, stored, _find_places(stored, rows))
     pictures, room = [], megabytes * 1e6
     for row, (held, i, result) in zip(rows, asked, strict=True):
         picture = _draw(held, i, result, bool(row.get("finding")), side)
@@ -83,10 +83,10 @@ def gather(
         if room < 0:
             break
         pictures.append(picture)
-    return [Case(row, picture) for row, picture in zip_longest(rows, pictures)]
+    return [CaseView(row, picture) for row, picture in zip_longest(rows, pictures)]
 
 
-def outline(mask: NDArray[np.bool_]) -> str:
+def svg_path(mask: NDArray[np.bool_]) -> str:
     """SVG path around the parts of a square mask, holes included, in a square of side 100; "" of an empty one."""
     contours, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
     side = len(mask)
@@ -96,7 +96,7 @@ def outline(mask: NDArray[np.bool_]) -> str:
     return " ".join(f"M{ring}Z" for ring in points)
 
 
-def _find_places(stored: dataset.Stored, rows: Sequence[dict[str, Any]]) -> list[int]:
+def _find_places(stored: dataset.RadiographDataset, rows: Sequence[dict[str, Any]]) -> list[int]:
     """Return where the radiographs of rows are stored: by their paths, and of equal paths by their sources too.
 
     Raises:
@@ -127,15 +127,15 @@ def _merit(row: dict[str, Any]) -> float:
     return -1 - confidence if row["finding"] != row["label"] else confidence
 
 
-def _draw(held: batch.Split, i: int, result: Any, found: bool, side: int) -> Picture:
+def _draw(held: batch.RadiographBatch, i: int, result: Any, found: bool, side: int) -> CaseImages:
     finds = hasattr(result, "map")
     lungs = result.mask if finds else result.lungs
     structures = held.kinds[i] == batch.STRUCTURES_KNOWN
     truth = np.isin(held.masks[i], lung_masks.LUNGS) if structures else held.masks[i] > 0
-    return Picture(
+    return CaseImages(
         radiograph=_embed(_shrink(held.images[i], side)),
-        lungs=outline(lungs),
-        truth="" if finds else outline(truth),
+        lungs=svg_path(lungs),
+        truth="" if finds else svg_path(truth),
         map=_embed(_see_through(_shrink(result.map, MAP_SIDE))) if found else "",
     )
 

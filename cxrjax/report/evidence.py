@@ -20,7 +20,7 @@ from cxrjax.training import model_selection
 PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy", "scipy", "opencv-python-headless")
 
 
-class DataSet(NamedTuple):
+class DatasetInfo(NamedTuple):
     """What a prepared data set holds, without its pictures."""
 
     name: str
@@ -50,7 +50,7 @@ class DataSet(NamedTuple):
         return sorted({label for labels in self.labels.values() for label in labels})
 
 
-class Evidence(NamedTuple):
+class ReportInputs(NamedTuple):
     """The files of a run on one split; None where a command was not given yet."""
 
     workdir: Path
@@ -67,8 +67,8 @@ class Evidence(NamedTuple):
     gate: dict[str, Any] | None
     morphology: dict[str, Any] | None
     fitted: dict[str, Any] | None  # calibration.json
-    trained: DataSet | None  # None where it is not there any more
-    evaluated: DataSet
+    trained: DatasetInfo | None  # None where it is not there any more
+    evaluated: DatasetInfo
     versions: dict[str, str]  # package -> version, when this was written
     machine: str
 
@@ -82,23 +82,23 @@ class Evidence(NamedTuple):
         return self.workdir / command / self.name
 
 
-def gather(workdir: Path, split: str, directory: str | None) -> Evidence:
+def gather_inputs(workdir: Path, split: str, directory: str | None) -> ReportInputs:
     """Read what a run has to show; see `cxrjax.report.write`."""
     config = run_dir.load_config(workdir)
-    name = dataset.name_results(config, split, directory)
+    name = dataset.results_dirname(config, split, directory)
     folder = workdir / "evaluation" / name
     if not (folder / "metrics.json").exists():
         which = f"--split={split}" + (f" --data={directory}" if name != split else "")
-        raise run_dir.UnfitRun(f"{folder}: the split was not evaluated yet; --mode=evaluate {which} does it")
+        raise run_dir.RunError(f"{folder}: the split was not evaluated yet; --mode=evaluate {which} does it")
     rows = predictions_csv.read(folder / "predictions.csv")
     scores = _read(folder / "metrics.json")
     if "subgroups" not in scores:
-        raise run_dir.UnfitRun(f"{folder}: was scored by an older cxrjax; --mode=score --split={name} scores it anew")
+        raise run_dir.RunError(f"{folder}: was scored by an older cxrjax; --mode=score --split={name} scores it anew")
     directory = directory or config.data.directory
     evaluated = _look(directory)
     trained = evaluated if name == split else _look_for(config.data.directory)
     records = history.read(workdir / history.METRICS)
-    return Evidence(
+    return ReportInputs(
         workdir=workdir,
         config=config,
         split=split,
@@ -107,7 +107,7 @@ def gather(workdir: Path, split: str, directory: str | None) -> Evidence:
         rows=rows,
         scores=scores,
         chance=_guess(workdir, rows, config) if config.task == "classify" else {},
-        best=model_selection.find_best(records, f"val/{config.training.metric}") if records else None,
+        best=model_selection.best_epoch(records, f"val/{config.training.metric}") if records else None,
         audit=_read(workdir / "audit" / name / "audit.json"),
         maps=_read(workdir / "maps" / name / "checks.json"),
         gate=_read(workdir / "gate.json"),
@@ -129,15 +129,15 @@ def _read(path: Path) -> dict[str, Any] | None:
     return json_file.read(path, "remove it, and make it again") if path.exists() else None
 
 
-def _look(directory: str) -> DataSet:
+def _look(directory: str) -> DatasetInfo:
     splits = {split: _count(directory, split) for split in dataset.list_splits(directory)}
     counts = {split: by_source for split, (by_source, _) in splits.items()}
     without_patient = sum(without for _, without in splits.values())
-    name = dataset.read_name(directory)
-    return DataSet(name, counts, dataset.read_report(directory), dataset.read_card(directory), without_patient)
+    name = dataset.dataset_name(directory)
+    return DatasetInfo(name, counts, dataset.read_report(directory), dataset.read_card(directory), without_patient)
 
 
-def _look_for(directory: str) -> DataSet | None:
+def _look_for(directory: str) -> DatasetInfo | None:
     try:
         return _look(directory)
     except dataset.MissingData:
@@ -157,10 +157,10 @@ def _count(directory: str, split: str) -> tuple[dict[str, Counter], int]:
 def _guess(workdir: Path, rows: list[dict[str, Any]], config: ConfigDict) -> dict[str, float | None]:
     """What knowing the labels of training reaches; None where they are not known any more."""
     try:
-        _, learned = label_counts.recall(workdir, config)
+        _, learned = label_counts.load(workdir, config)
     except dataset.MissingData:
         return dict.fromkeys(("accuracy", "macro_f1", "macro_auroc"))
-    return baselines.guess_blindly(learned, [row["label"] for row in rows], config.classifier.classes)
+    return baselines.chance_level(learned, [row["label"] for row in rows], config.classifier.classes)
 
 
 def _machine() -> str:

@@ -28,7 +28,7 @@ def describe(config: ConfigDict) -> Method:
     lungs = f"{config.segmenter.architecture} at {segmenter.size} pixels" if segmenter else ""
     if config.task != "classify":
         return Method(levels, lungs, "", "", "")
-    classifier, settings = from_config.classifier(config), from_config.settings(config, config.patches.count)
+    classifier, settings = from_config.classifier(config), from_config.inference_config(config, config.patches.count)
     looks, shown = {
         "local": ("patches", f"{settings.patch_count} patches of {{}} pixels with their centres in the lungs"),
         "dense": ("windows", "all windows of {} pixels with their centres in the lungs, of one look at the radiograph"),

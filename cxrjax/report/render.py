@@ -15,15 +15,15 @@ from markupsafe import Markup
 from cxrjax.evaluation import saliency_verdict, tables
 from cxrjax.metrics import classification, subgroups
 from cxrjax.report import method
-from cxrjax.report.cases import Case
-from cxrjax.report.evidence import Evidence
+from cxrjax.report.cases import CaseView
+from cxrjax.report.evidence import ReportInputs
 
 TYPES = {".svg": "image/svg+xml", ".png": "image/png"}
 # What Markdown would read as its own; an entity is read as the character and as nothing else.
 _MARKS = {ord(mark): f"&#{ord(mark)};" for mark in "&<>|`*[]\\"} | {ord("\n"): " ", ord("\r"): " "}
 
 
-def render(template: str, evidence: Evidence, cases: Sequence[Case]) -> bytes:
+def render(template: str, evidence: ReportInputs, cases: Sequence[CaseView]) -> bytes:
     """A template filled.
 
     Args:
@@ -44,13 +44,13 @@ def render(template: str, evidence: Evidence, cases: Sequence[Case]) -> bytes:
         lstrip_blocks=True,
     )
     environment.filters |= {
-        "score": tables.say,
+        "score": tables.format_estimate,
         "digest": digest,
         "leaves": leaves,
         "decimal": decimal,
         "sentence": sentence,
     }
-    environment.globals |= {"embed": embed, "FEW": subgroups.FEW, "value": value, "interval": interval}
+    environment.globals |= {"embed": embed, "FEW": subgroups.FEW, "value": value, "interval": format_interval}
     environment.globals["CHECKS"] = saliency_verdict.CHECKS
     environment.globals["cases_of"] = tables.describe_cases(evidence.scores)
     environment.globals["verbatim"] = partial(_read_source, environment)
@@ -63,7 +63,7 @@ def render(template: str, evidence: Evidence, cases: Sequence[Case]) -> bytes:
         headline=headline(evidence) if finds else [],
         confusion=confusion(evidence) if finds else [],
         gated="gate" in evidence.rows[0] and evidence.gate is not None,
-        intervals=any(interval(part) for _, part in leaves(evidence.scores["all"])),
+        intervals=any(format_interval(part) for _, part in leaves(evidence.scores["all"])),
         method=method.describe(evidence.config),
         settings=dict(leaves(json.loads(evidence.config.to_json()))),
     )
@@ -75,7 +75,7 @@ def value(number: Any) -> float | None:
     return number["value"] if isinstance(number, Mapping) else number
 
 
-def interval(number: Any) -> Sequence[float] | None:
+def format_interval(number: Any) -> Sequence[float] | None:
     """The 95% interval of a score, where it has one."""
     return number.get("interval") if isinstance(number, Mapping) else None
 
@@ -90,7 +90,7 @@ def sentence(text: str) -> str:
     return text[:1].upper() + text[1:]
 
 
-def headline(evidence: Evidence) -> list[tuple[str, Any, Any, Any]]:
+def headline(evidence: ReportInputs) -> list[tuple[str, Any, Any, Any]]:
     """The main scores: (name, of the network, of the source alone, of chance)."""
     network, source, chance = evidence.scores["all"], evidence.scores["source_alone"], evidence.chance
     ranked = source["macro"]["auroc"]
@@ -104,7 +104,7 @@ def headline(evidence: Evidence) -> list[tuple[str, Any, Any, Any]]:
     ]
 
 
-def confusion(evidence: Evidence) -> list[list[int]]:
+def confusion(evidence: ReportInputs) -> list[list[int]]:
     """Truth by finding, the last column no finding."""
     labels, findings = ([row[key] for row in evidence.rows] for key in ("label", "finding"))
     return classification.confusion_matrix(labels, findings, evidence.config.classifier.classes).tolist()

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from cxrjax.io import json_file, predictions_csv
 from cxrjax.metrics import bootstrap, calibration, roc, selective
-from cxrjax.metrics.prediction_arrays import Findings, collect, patients
+from cxrjax.metrics.prediction_arrays import PredictionArrays, collect, patients
 from cxrjax.runs import provenance
 from cxrjax.runtime import atomic_files
 
@@ -31,7 +31,7 @@ VERSION = 2  # 1, which files do not name: no targets of Platt, and thresholds b
 TARGET = 0.9  # specificity or sensitivity wanted of an operating point, and accuracy of what is decided; ours
 
 
-class Uninformative(ValueError):
+class CalibrationError(ValueError):
     """Radiographs that there is nothing to calibrate by; the message names them and says why."""
 
 
@@ -81,7 +81,7 @@ def fit(workdir: Path, split: str) -> None:
     people = np.array(patients(table))
     rows = findings.claimed
     if not len(rows):
-        raise Uninformative(f"{file}: nothing was found in any radiograph, so there is nothing to calibrate by")
+        raise CalibrationError(f"{file}: nothing was found in any radiograph, so there is nothing to calibrate by")
     result = {
         "version": VERSION,
         "split": split,
@@ -92,7 +92,7 @@ def fit(workdir: Path, split: str) -> None:
         "min_confidence": _choose_confidence(findings, people),
         "operating_points": _choose(findings, people),
     }
-    atomic_files.write(path(workdir), (json.dumps(result, indent=2) + "\n").encode())
+    atomic_files.atomic_write(path(workdir), (json.dumps(result, indent=2) + "\n").encode())
 
 
 def describe_doubt(known: Mapping[str, Any]) -> str:
@@ -140,22 +140,22 @@ def load_min_confidence(workdir: Path, step: int | None) -> float | None:
     return np.inf if known["min_confidence"] is None else known["min_confidence"]
 
 
-def _choose_confidence(findings: Findings, patients: NDArray[np.str_]) -> float | None:
+def _choose_confidence(findings: PredictionArrays, patients: NDArray[np.str_]) -> float | None:
     rows = findings.claimed
     confidence = findings.probabilities[rows, findings.found[rows]]
-    kept = selective.keep(findings.right[rows], confidence, np.ones((1, len(rows))))
-    threshold = selective.choose_threshold(kept, TARGET, more=bootstrap.crowding(patients[rows]))
+    kept = selective.by_certainty(findings.right[rows], confidence, np.ones((1, len(rows))))
+    threshold = selective.choose_threshold(kept, TARGET, more=bootstrap.design_effect(patients[rows]))
     return threshold if np.isfinite(threshold) else None
 
 
-def _choose(findings: Findings, patients: NDArray[np.str_]) -> dict[str, dict[str, float | None]]:
+def _choose(findings: PredictionArrays, patients: NDArray[np.str_]) -> dict[str, dict[str, float | None]]:
     points = {}
     for k, name in enumerate(findings.classes):
         positive = findings.truth == k
         if positive.any() and not positive.all():
             claims = np.nan_to_num(findings.probabilities[:, k], nan=-np.inf)
-            order = roc.rank(positive, claims, np.ones((1, len(positive))))
-            more = [bootstrap.crowding(patients[of]) for of in (~positive, positive)]
+            order = roc.roc_counts(positive, claims, np.ones((1, len(positive))))
+            more = [bootstrap.design_effect(patients[of]) for of in (~positive, positive)]
             thresholds = {
                 "at_specificity": roc.choose_threshold(order, specificity=TARGET, more=more[0]),
                 "at_sensitivity": roc.choose_threshold(order, sensitivity=TARGET, more=more[1]),

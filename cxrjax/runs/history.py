@@ -42,7 +42,7 @@ def resume(path: Path, step: int) -> list[dict[str, float]]:
     """The records up to a step; those of epochs that a killed run could not save the state of are dropped."""
     records = [record for record in read(path) if record["step"] <= step]
     if path.exists():
-        atomic_files.write(path, "".join(json.dumps(record) + "\n" for record in records).encode())
+        atomic_files.atomic_write(path, "".join(json.dumps(record) + "\n" for record in records).encode())
     return records
 
 

@@ -18,15 +18,15 @@ _MOST = 10**8  # radiographs of a label
 _REMEDY = "remove it, and it is counted again from the data"
 
 
-def keep(workdir: Path, sources: Sequence[str], labels: Sequence[str]) -> None:
+def save(workdir: Path, sources: Sequence[str], labels: Sequence[str]) -> None:
     """Write the sources and labels of n training radiographs, counted."""
     counts: dict[str, Counter] = {}
     for source, label in zip(sources, labels, strict=True):
         counts.setdefault(source, Counter())[label] += 1
-    atomic_files.write(_path(workdir), (json.dumps(counts, indent=2) + "\n").encode())
+    atomic_files.atomic_write(_path(workdir), (json.dumps(counts, indent=2) + "\n").encode())
 
 
-def recall(workdir: Path, config: ConfigDict) -> tuple[list[str], list[str]]:
+def load(workdir: Path, config: ConfigDict) -> tuple[list[str], list[str]]:
     """Sources and labels of a run's training radiographs, in no order.
 
     A run that has not kept them, being older or imported, is given them from its data.
@@ -35,7 +35,7 @@ def recall(workdir: Path, config: ConfigDict) -> tuple[list[str], list[str]]:
         MissingData: nor are the data there.
     """
     if not _path(workdir).exists():
-        keep(workdir, *dataset.load_labels(config.data.directory, config.data.train))
+        save(workdir, *dataset.load_labels(config.data.directory, config.data.train))
     counts = _read(workdir)
     known = [(source, label) for source, labels in counts.items() for label, n in labels.items() for _ in range(n)]
     return [source for source, _ in known], [label for _, label in known]

@@ -52,11 +52,11 @@ _ADDED = {  # settings that runs of older versions lack, and what those did
 }
 
 
-class UnfitRun(Exception):
+class RunError(Exception):
     """A run directory that cannot be used; the message names it and says why."""
 
 
-def start(workdir: Path, config: ConfigDict) -> None:
+def create_or_resume(workdir: Path, config: ConfigDict) -> None:
     """Make the run directory, or see that it was begun with the same settings, but for how its data are read.
 
     Raises:
@@ -67,7 +67,7 @@ def start(workdir: Path, config: ConfigDict) -> None:
     workdir.mkdir(parents=True, exist_ok=True)
     path = workdir / CONFIG
     if not path.exists():
-        atomic_files.write(path, (json.dumps(_settings(config), indent=2) + "\n").encode())
+        atomic_files.atomic_write(path, (json.dumps(_settings(config), indent=2) + "\n").encode())
         return
     begun = config_schema.flatten(_settings(load_config(workdir)))
     wanted = config_schema.flatten(_settings(config))
@@ -80,7 +80,7 @@ def start(workdir: Path, config: ConfigDict) -> None:
             if _best_steps(workdir)
             else ""
         )
-        raise UnfitRun(
+        raise RunError(
             f"{workdir}: was begun with {key}={begun[key]!r}, and is now given {wanted[key]!r}; "
             f"go on with the old {_list_settings(begun, differing)}, or remove {workdir}{further}"
         )
@@ -101,7 +101,7 @@ def give_up_unstarted(workdir: Path, config: ConfigDict) -> None:
     adopted = {f"segmenter.{key}" for key in _SEGMENTER_KEYS} if config.task == "classify" else set()
     begun = _ADDED | config_schema.flatten(json_file.read(path, _OTHER_FOLDER))
     if not begun.keys() >= _MARKS:
-        raise UnfitRun(f"{path}: this is not the config of a run; {_OTHER_FOLDER}")
+        raise RunError(f"{path}: this is not the config of a run; {_OTHER_FOLDER}")
     wanted = config_schema.flatten(_settings(config))
     if all(begun.get(key) == value for key, value in wanted.items() if key not in {*_READING, *adopted}):
         return
@@ -131,7 +131,7 @@ def load_config(workdir: Path) -> ConfigDict:
     """
     path = workdir / CONFIG
     if not path.exists():
-        raise UnfitRun(f"{workdir}: there is no run here (no {CONFIG})")
+        raise RunError(f"{workdir}: there is no run here (no {CONFIG})")
     settings = json_file.read(path, _REMEDY)
     for key, value in _ADDED.items():
         section, name = key.split(".")
@@ -141,11 +141,11 @@ def load_config(workdir: Path) -> ConfigDict:
     try:
         config_schema.check(settings)
     except config_schema.UnfitSetting as error:
-        raise UnfitRun(f"{path}: {error}; it was changed, or written by another version, which can read it") from None
+        raise RunError(f"{path}: {error}; it was changed, or written by another version, which can read it") from None
     return ConfigDict(settings)
 
 
-def adopt_segmenter(workdir: Path, config: ConfigDict) -> None:
+def copy_segmenter(workdir: Path, config: ConfigDict) -> None:
     """Copy the trained segmenter a classifier is given into its own run, and its architecture into the config.
 
     A classifier of whole radiographs that are not masked may have none (`views.Settings.needs_lungs`).
@@ -155,8 +155,8 @@ def adopt_segmenter(workdir: Path, config: ConfigDict) -> None:
             radiographs standardised otherwise; or a folder of another kind is in its place.
     """
     if not config.segmenter.workdir:
-        if from_config.settings(config, config.patches.count).needs_lungs:
-            raise UnfitRun("config.segmenter.workdir is empty: name the run that trained the segmenter")
+        if from_config.inference_config(config, config.patches.count).needs_lungs:
+            raise RunError("config.segmenter.workdir is empty: name the run that trained the segmenter")
         return
     kept = workdir / SEGMENTER
     # Before a run has begun, what is kept there is of a run that was refused or killed, and may be another.
@@ -164,13 +164,13 @@ def adopt_segmenter(workdir: Path, config: ConfigDict) -> None:
     trained = load_config(source)
     for key in _IMAGE_KEYS:
         if trained.image[key] != config.image[key]:
-            raise UnfitRun(
+            raise RunError(
                 f"{config.segmenter.workdir}: its segmenter was trained with image.{key}={trained.image[key]}, "
                 f"not {config.image[key]}"
             )
     if source != kept:
         if kept.exists() and not ((kept / CONFIG).exists() and (kept / "checkpoints").exists()):
-            raise UnfitRun(f"{kept}: this folder is not of a run; {_OTHER_FOLDER}")
+            raise RunError(f"{kept}: this folder is not of a run; {_OTHER_FOLDER}")
         best = _find_checkpoints(source) / "best"
         partial = workdir / f"{SEGMENTER}.partial"
         shutil.rmtree(partial, ignore_errors=True)
@@ -222,7 +222,7 @@ def _load_best(workdir: Path) -> dict[str, Any]:
 def _find_checkpoints(workdir: Path) -> Path:
     folder = workdir / "checkpoints"
     if not _best_steps(workdir):
-        raise UnfitRun(f"{workdir}: there is no trained network here yet (no checkpoints/best)")
+        raise RunError(f"{workdir}: there is no trained network here yet (no checkpoints/best)")
     return folder
 
 

@@ -23,7 +23,7 @@ HEADS = ("auto", "keep", "fresh")  # of config.init_head
 _MOST_CLASSES = 100  # that an error message lists
 
 
-def import_run(config: ConfigDict, source: str, workdir: Path) -> None:
+def import_weights(config: ConfigDict, source: str, workdir: Path) -> None:
     """Make a run directory of published weights, as if they had been trained in it.
 
     Args:
@@ -37,17 +37,17 @@ def import_run(config: ConfigDict, source: str, workdir: Path) -> None:
     """
     config.init = source
     run_dir.check(config)
-    variables = load(config)
+    variables = load_init(config)
     if config.task == "classify":
-        run_dir.adopt_segmenter(workdir, config)
-    run_dir.start(workdir, config)
+        run_dir.copy_segmenter(workdir, config)
+    run_dir.create_or_resume(workdir, config)
     with Checkpoints(workdir / "checkpoints") as checkpoints:
         if checkpoints.step("best") is not None:
-            raise run_dir.UnfitRun(f"{workdir}: there is a trained network here already; name another --workdir")
+            raise run_dir.RunError(f"{workdir}: there is a trained network here already; name another --workdir")
         checkpoints.save("best", 0, jax.device_get(variables))
 
 
-def export_run(workdir: Path, target: Path) -> None:
+def export_weights(workdir: Path, target: Path) -> None:
     """Write the best network of a run as safetensors, by PyTorch's names and layouts (torchvision's, where it has it).
 
     The file says which architecture it is, what it reads, and of a classifier the classes in their order. The segmenter
@@ -66,10 +66,10 @@ def export_run(workdir: Path, target: Path) -> None:
     known = {"format": "pt", "architecture": settings.architecture, "channels": str(settings.channels)}
     if config.task == "classify":
         known["classes"] = json.dumps(list(settings.classes))
-    atomic_files.write(target, safetensors.numpy.save(state, known))
+    atomic_files.atomic_write(target, safetensors.numpy.save(state, known))
 
 
-def load(config: ConfigDict, key: Array | None = None) -> dict[str, Any]:
+def load_init(config: ConfigDict, key: Array | None = None) -> dict[str, Any]:
     """The weights of `config.init`, for the network of the config's task.
 
     Args:
@@ -95,7 +95,7 @@ def load(config: ConfigDict, key: Array | None = None) -> dict[str, Any]:
         try:
             _compare_classes(path, config)
             return _fit(config, state, None)
-        except state_dict.UnfitWeights:
+        except state_dict.WeightMismatchError:
             if choice == "keep":
                 raise
     return _fit(config, state, key)
@@ -120,11 +120,11 @@ def _compare_classes(path: Path, config: ConfigDict) -> None:
         return
     classes = _parse_names(text)
     if not classes:
-        raise formats.UnreadableWeights(
+        raise formats.WeightFormatError(
             path, f"what it says of its classes is no list of names: {printable(text, SHORT)}"
         )
     if classes != list(config.classifier.classes):
-        raise state_dict.UnfitWeights(
+        raise state_dict.WeightMismatchError(
             f"{path}: its classes are {enumerate_names(classes, _MOST_CLASSES)}, and those of the config "
             f"{', '.join(config.classifier.classes)}"
         )

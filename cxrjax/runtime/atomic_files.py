@@ -10,7 +10,7 @@ from pathlib import Path
 from cxrjax.runtime import multihost
 
 
-def write(path: str | os.PathLike, data: bytes, private: bool = False) -> None:
+def atomic_write(path: str | os.PathLike, data: bytes, private: bool = False) -> None:
     """Write a file; until the last byte is on disk, an older one of the name stays as it was.
 
     That holds for a loss of power too: the content is flushed to the disk before it takes the name.
@@ -23,7 +23,7 @@ def write(path: str | os.PathLike, data: bytes, private: bool = False) -> None:
     Raises:
         OSError: it cannot be written (no room, no right); what was begun is removed.
     """
-    if not multihost.leads():
+    if not multihost.is_primary():
         return
     path = Path(path)
     begun = path.with_name(f".{path.name[:40]}.{secrets.token_hex(8)}.tmp")
@@ -51,7 +51,7 @@ def sync(path: Path) -> None:
 
 
 @contextmanager
-def folder(path: str | os.PathLike) -> Iterator[Path]:
+def atomic_dir(path: str | os.PathLike) -> Iterator[Path]:
     """A folder to write to, which has its name only once the block has ended without an error.
 
     Args:

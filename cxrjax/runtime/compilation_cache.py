@@ -32,17 +32,17 @@ _PACKAGE = Path(cxrjax.__file__).parent
 _ELSEWHERE = ("cache", "explain", "log", "persistent", "timeout")
 
 
-class Traced(NamedTuple):
+class TraceCache(NamedTuple):
     """Where traced programs are kept, and the code that they are traced from."""
 
     folder: Path
     code: str
 
 
-_traced: Traced | None = None
+_traced: TraceCache | None = None
 
 
-def name_folder(asked: str | None) -> str:
+def cache_dir(asked: str | None) -> str:
     """Where to keep them: where it is asked for, else in JAX_COMPILATION_CACHE_DIR, else in the user's cache.
 
     Args:
@@ -56,7 +56,7 @@ def name_folder(asked: str | None) -> str:
     return cache.expand_home(asked)
 
 
-def keep(folder: str) -> None:
+def enable_compilation_cache(folder: str) -> None:
     """Keep what is compiled and traced from here on in a folder, and take from it; "" for none.
 
     A folder that is made here is the user's alone, for what lies in it is run.
@@ -74,14 +74,14 @@ def keep(folder: str) -> None:
         cache.make_private(traced)
         with tempfile.TemporaryFile(dir=folder):
             pass
-        _traced = Traced(traced, sum_code())
+        _traced = TraceCache(traced, hash_package())
     if "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS" not in os.environ:
         least = min(LEAST, jax.config.jax_persistent_cache_min_compile_time_secs)
         jax.config.update("jax_persistent_cache_min_compile_time_secs", least)
     _use(folder)
 
 
-class Recalled:
+class CachedFunction:
     """A program that is not traced where that was done in an earlier start, if such are kept."""
 
     def __init__(self, run: Callable[..., Any], *made_of: str):
@@ -107,19 +107,19 @@ class Recalled:
         return self._ready[form](*given)
 
 
-def register(kind: type) -> type:
+def register_pytree(kind: type) -> type:
     """Let a NamedTuple, whose decorator this is, go into programs that are kept and come out of them."""
     return export.register_namedtuple_serialization(kind, serialized_name=f"{kind.__module__}.{kind.__qualname__}")
 
 
-def sum_code(package: Path = _PACKAGE) -> str:
+def hash_package(package: Path = _PACKAGE) -> str:
     """A checksum of a package's code, its files' names and what is in them."""
     files = sorted(package.rglob("*.py"))
     sums = [(str(file.relative_to(package)), hashlib.sha256(file.read_bytes()).hexdigest()) for file in files]
     return hashlib.sha256(repr(sums).encode()).hexdigest()
 
 
-def _recall(run: Callable[..., Any], given: Any, name: str, kept: Traced) -> Callable[..., Any]:
+def _recall(run: Callable[..., Any], given: Any, name: str, kept: TraceCache) -> Callable[..., Any]:
     """The program as it was traced, or traced now and kept; itself where JAX cannot write it down."""
     data = _read(kept.folder / name)
     if data is not None:
@@ -130,9 +130,9 @@ def _recall(run: Callable[..., Any], given: Any, name: str, kept: Traced) -> Cal
     except (ValueError, NotImplementedError):
         # It calls back into Python, or has a NamedTuple that is not registered; or is at fault, as running it will say.
         return run
-    if sum_code() == kept.code:  # else it may be changed since this program began, which is then of older code
+    if hash_package() == kept.code:  # else it may be changed since this program began, which is then of older code
         with contextlib.suppress(OSError):  # no room: then the next start traces it too
-            atomic_files.write(kept.folder / name, hashlib.sha256(data).digest() + data, private=True)
+            atomic_files.atomic_write(kept.folder / name, hashlib.sha256(data).digest() + data, private=True)
     return jax.jit(traced.call)
 
 

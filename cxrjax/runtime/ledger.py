@@ -97,7 +97,7 @@ class Ledger:
             if content and os.path.lexists(self._folder / name):
                 files[name] = content
         record = {"title": _TITLE, "files": files}
-        atomic_files.write(self._path, (json.dumps(record, indent=1) + "\n").encode())
+        atomic_files.atomic_write(self._path, (json.dumps(record, indent=1) + "\n").encode())
 
     def _find_content(self, name: str) -> Content | None:
         """Return what is in a file, if it is recorded so."""

@@ -18,7 +18,7 @@ _OVERCOMMIT = Path("/proc/sys/vm/overcommit_memory")  # 2: what is asked for is 
 _LARGE = 2 << 20  # bytes of a large page on x86-64
 
 
-def keep_memory() -> None:
+def tune_malloc() -> None:
     """Let glibc hold freed memory for the next to ask; where there is no glibc, nothing changes."""
     glibc = _load()
     if glibc:
@@ -28,7 +28,7 @@ def keep_memory() -> None:
         _enlarge_pages(glibc)
 
 
-def give_back() -> None:
+def trim_heap() -> None:
     """Give to the system what is freed, this once: around what takes more than all else, as compiling does."""
     glibc = _load()
     if glibc:

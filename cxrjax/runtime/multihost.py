@@ -14,7 +14,7 @@ from jax.experimental import multihost_utils
 _T = TypeVar("_T")
 
 
-def join(coordinator: str | None = None, processes: int | None = None, process: int | None = None) -> None:
+def initialize(coordinator: str | None = None, processes: int | None = None, process: int | None = None) -> None:
     """Become one of several processes, before anything has used a device.
 
     Args:
@@ -33,31 +33,31 @@ def join(coordinator: str | None = None, processes: int | None = None, process: 
         raise ValueError(f"the processes cannot be brought together: {error}") from None
 
 
-def leads() -> bool:
+def is_primary() -> bool:
     """Whether this is the first process, or the only one; nothing is asked of a device."""
     return not jax.distributed.is_initialized() or jax.process_index() == 0
 
 
-def first(work: Callable[[], _T]) -> _T:
+def primary_first(work: Callable[[], _T]) -> _T:
     """Do a work that leaves files behind in the first process, and only then in the others, who find them there."""
     if jax.process_count() == 1:
         return work()
     try:
-        if leads():
+        if is_primary():
             return work()
     finally:  # what the first process raises, the others raise for themselves
         multihost_utils.sync_global_devices("first")
     return work()
 
 
-def agree(decision: bool) -> bool:
+def broadcast_bool(decision: bool) -> bool:
     """The first process's decision on something that clocks decide; of one process, its own."""
     if jax.process_count() == 1:
         return decision
     return bool(multihost_utils.broadcast_one_to_all(np.bool_(decision)))
 
 
-def any_of(decision: bool) -> bool:
+def any_process(decision: bool) -> bool:
     """Return whether any process decided so; of one process, its own decision."""
     if jax.process_count() == 1:
         return decision

@@ -18,7 +18,7 @@ AXIS = "data"
 MOST_CORES = 8  # of a CPU that are devices of their own; each holds the networks and a radiograph's features
 
 
-def use_cores() -> None:
+def use_one_device_per_core() -> None:
     """Have each core of the CPU be a device, before any is used, for work whose rows do not know one another.
 
     A device that is all cores waits for the slowest of them at every layer. Where the user says how many devices a CPU
@@ -30,7 +30,7 @@ def use_cores() -> None:
         jax.config.update("jax_num_cpu_devices", min(cores, MOST_CORES))
 
 
-class Shares:
+class BatchSharding:
     """How batches of a size are shared: equally, by the fewest devices that are done as soon as all would be.
 
     Where a size does not divide, the batch is filled up with its last row; what comes of that is cut off again.

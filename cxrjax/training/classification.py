@@ -10,7 +10,7 @@ from ml_collections import ConfigDict
 
 from cxrjax.data import batch, dataset
 from cxrjax.inference import inputs, pipeline
-from cxrjax.inference.lung_segmenter import Finder
+from cxrjax.inference.lung_segmenter import LungSegmenter
 from cxrjax.metrics import classification
 from cxrjax.models import from_config, registry, spec
 from cxrjax.ops import augmentation, voting
@@ -23,9 +23,9 @@ METRICS = ("macro_f1", "macro_auroc", "accuracy", "loss")  # of validation
 
 def build(
     config: ConfigDict,
-    train: batch.Split | dataset.Stored,
-    validation: batch.Split | dataset.Stored,
-    finder: Finder,
+    train: batch.RadiographBatch | dataset.RadiographDataset,
+    validation: batch.RadiographBatch | dataset.RadiographDataset,
+    finder: LungSegmenter,
 ) -> Task:
     """The classification task of a config; the lungs are found once, by the segmenter, and kept.
 
@@ -44,8 +44,8 @@ def build(
     """
     classifier = from_config.classifier(config)
     classes = tuple(config.classifier.classes)
-    settings, one = augmentation.Augmentation(**config.augmentation), from_config.settings(config, 1)
-    learned = classification_data.look(config, finder, train, config.data.train)
+    settings, one = augmentation.AugmentationConfig(**config.augmentation), from_config.inference_config(config, 1)
+    learned = classification_data.build_examples(config, finder, train, config.data.train)
     rows = np.flatnonzero(learned.found)
     if not len(rows):
         raise dataset.MissingData(f"{config.data.directory}: the segmenter found no lungs in any training radiograph")
@@ -64,14 +64,14 @@ def build(
         One that is not `augmented` is shown as validation shows it.
         """
         place, change = jax.random.split(key)
-        _, patch = inputs.draw_patches(image, *lungs, place, classifier.side, one, anywhere=augmented)
-        return augmentation.augment_patch(change, inputs.scale(patch[0]), settings, augmented)
+        _, patch = inputs.sample_patches(image, *lungs, place, classifier.side, one, anywhere=augmented)
+        return augmentation.augment_patch(change, inputs.to_float(patch[0]), settings, augmented)
 
     def loss(params: Any, batch_stats: Any, batch: Any, key: Array) -> tuple[Array, Any]:
         keys = jax.random.split(key, len(batch["labels"]) + 1)
         marks = (batch["augmented"],) if "augmented" in batch else ()
         x = jax.vmap(draw)(keys[:-1], batch["images"], batch["lungs"], *marks)
-        x = inputs.feed(x, classifier)
+        x = inputs.normalize(x, classifier)
         variables = {"params": params, "batch_stats": batch_stats}
         logits, new = classifier.module.apply(
             variables, x, train=True, rngs={"dropout": keys[-1]}, mutable=["batch_stats"]
@@ -80,7 +80,7 @@ def build(
         value += losses.penalty(params, config.training.l1, config.training.l2, config.training.l2_vectors)
         return value, new.get("batch_stats", {})
 
-    asked = classification_data.look(config, finder, validation, config.data.validation)
+    asked = classification_data.build_examples(config, finder, validation, config.data.validation)
     for setting, metric in model_selection.list_watched(config.training).items():
         check_metric(metric, config.data.validation, asked.labels, asked.found, setting)
     validate = _validation(config, classifier, asked)
@@ -124,30 +124,32 @@ def _focus(config: ConfigDict) -> tuple[float, float]:
     return config.training.focal_gamma, config.training.focal_alpha
 
 
-def _validation(config: ConfigDict, classifier: spec.Network, asked: classification_data.Examples) -> Any:
+def _validation(config: ConfigDict, classifier: spec.ModelSpec, asked: classification_data.ClassificationData) -> Any:
     """Scores of the vote of all windows, or of a few patches drawn from each radiograph's own key: always the same."""
     classes = tuple(config.classifier.classes)
-    settings = from_config.settings(config, config.patches.validation_count)
-    shares = sharding.Shares(asked.batch_size)
+    settings = from_config.inference_config(config, config.patches.validation_count)
+    shares = sharding.BatchSharding(asked.batch_size)
     held = [shares.spread(batch) for batch in asked.batches()] if asked.held else None
 
     @shares.compile
-    def vote(variables: Mapping[str, Any], batch: Any) -> voting.Vote:
+    def vote(variables: Mapping[str, Any], batch: Any) -> voting.VoteResult:
         *radiographs, image_ids = batch
 
-        def count(_: Array, looks: inputs.Looks) -> voting.Vote:
+        def count(_: Array, looks: inputs.PatchPredictions) -> voting.VoteResult:
             return voting.count_votes(looks.logits, settings.voting_rule, looks.counted)
 
-        known = (*radiographs, pipeline.radiograph_keys(config.seed, image_ids))
+        known = (*radiographs, pipeline.image_keys(config.seed, image_ids))
         together = config.evaluation.batch_size
-        return pipeline.classify_each(classifier, registry.prepare(variables), known, settings, count, together)
+        return pipeline.predict_each(
+            classifier, registry.precompute_kernels(variables), known, settings, count, together
+        )
 
     def validate(variables: Mapping[str, Any]) -> dict[str, float]:
         variables = shares.replicate(variables)
         each = [shares.gather(vote(variables, batch)) for batch in held or map(shares.spread, asked.batches())]
         votes = jax.tree.map(lambda *x: np.concatenate(x)[: len(asked.found)], *each)
         findings = [
-            classes[i] if there else classification.NO_FINDING
+            classes[i] if there else classification.NO_PREDICTION
             for i, there in zip(votes.finding, asked.found, strict=True)
         ]
         truth = [classes[i] for i in asked.labels]

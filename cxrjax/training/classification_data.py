@@ -12,10 +12,10 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from cxrjax.data import batch, dataset
-from cxrjax.inference.lung_segmenter import Finder, Lungs
+from cxrjax.inference.lung_segmenter import LungMasks, LungSegmenter
 
 
-class Examples(NamedTuple):
+class ClassificationData(NamedTuple):
     """n radiographs, ready for a training or its validation."""
 
     labels: np.ndarray  # int32 [n], indices of the classes
@@ -29,7 +29,9 @@ class Examples(NamedTuple):
     held: bool  # whether the batches may be held; there is only one then
 
 
-def look(config: ConfigDict, finder: Finder, radiographs: batch.Split | dataset.Stored, name: str) -> Examples:
+def build_examples(
+    config: ConfigDict, finder: LungSegmenter, radiographs: batch.RadiographBatch | dataset.RadiographDataset, name: str
+) -> ClassificationData:
     """Find the lungs of the radiographs of a training.
 
     Args:
@@ -44,12 +46,12 @@ def look(config: ConfigDict, finder: Finder, radiographs: batch.Split | dataset.
     Raises:
         data.MissingData: a label is not among the classes.
     """
-    if isinstance(radiographs, batch.Split):
+    if isinstance(radiographs, batch.RadiographBatch):
         return _hold(config, finder, radiographs, name)
     return _stream(config, finder, radiographs, name)
 
 
-def _hold(config: ConfigDict, finder: Finder, split: batch.Split, name: str) -> Examples:
+def _hold(config: ConfigDict, finder: LungSegmenter, split: batch.RadiographBatch, name: str) -> ClassificationData:
     labels = dataset.index_labels(split, tuple(config.classifier.classes))
     lungs = _join(len(split), (lungs for _, lungs in finder.recall_all(split, name)))
 
@@ -60,10 +62,12 @@ def _hold(config: ConfigDict, finder: Finder, split: batch.Split, name: str) -> 
     def batches() -> Iterator[Any]:
         yield split.images, lungs.masks, lungs.confidence, split.image_ids
 
-    return Examples(labels, lungs.found, show, batches, len(split), held=True)
+    return ClassificationData(labels, lungs.found, show, batches, len(split), held=True)
 
 
-def _stream(config: ConfigDict, finder: Finder, stored: dataset.Stored, name: str) -> Examples:
+def _stream(
+    config: ConfigDict, finder: LungSegmenter, stored: dataset.RadiographDataset, name: str
+) -> ClassificationData:
     labels, batch_size = dataset.index_labels(stored, tuple(config.classifier.classes)), config.evaluation.batch_size
     each = [
         _pack(*jax.tree.map(lambda x, i=i: x[i], lungs))
@@ -86,10 +90,10 @@ def _stream(config: ConfigDict, finder: Finder, stored: dataset.Stored, name: st
             yield part.images[rows], *jax.tree.map(lambda *one: np.stack(one), *lungs), part.image_ids[rows]
             first += len(part)
 
-    return Examples(labels, np.array([one.found for one in each]), show, batches, batch_size, held=False)
+    return ClassificationData(labels, np.array([one.found for one in each]), show, batches, batch_size, held=False)
 
 
-def _join(count: int, parts: Iterable[Lungs]) -> Lungs:
+def _join(count: int, parts: Iterable[LungMasks]) -> LungMasks:
     """The lungs of so many radiographs, part by part put in their place, so that they are not held twice."""
     whole, first = None, 0
     for part in parts:
@@ -101,7 +105,7 @@ def _join(count: int, parts: Iterable[Lungs]) -> Lungs:
     return whole
 
 
-class _Packed(NamedTuple):
+class _PackedMask(NamedTuple):
     """The lungs of one radiograph in some kilobytes; see Lungs."""
 
     bits: bytes | None
@@ -117,7 +121,7 @@ class _Packed(NamedTuple):
         return np.unpackbits(rows, axis=-1, count=self.side).astype(bool), self.confidence
 
 
-def _pack(mask: np.ndarray | None, confidence: np.float32 | None, found: np.bool_) -> _Packed:
+def _pack(mask: np.ndarray | None, confidence: np.float32 | None, found: np.bool_) -> _PackedMask:
     if mask is None:
-        return _Packed(None, 0, None, bool(found))
-    return _Packed(zlib.compress(np.packbits(mask, axis=-1).tobytes(), 1), len(mask), confidence, bool(found))
+        return _PackedMask(None, 0, None, bool(found))
+    return _PackedMask(zlib.compress(np.packbits(mask, axis=-1).tobytes(), 1), len(mask), confidence, bool(found))

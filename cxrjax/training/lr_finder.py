@@ -22,7 +22,7 @@ EXPLODED = 4.0  # times the lowest running mean, at which a loss has exploded (f
 BELOW = 10.0  # the suggestion is the rate of the lowest running mean divided by this (fastai's "minimum")
 
 
-def find_rate(config: ConfigDict, workdir: Path) -> float:
+def find_learning_rate(config: ConfigDict, workdir: Path) -> float:
     """Look for the learning rate of a config, from the weights that its training would begin with.
 
     The original (hieu2695 `Helper.py`) begins a new Adam at every step, so that the rate it finds is not that of a
@@ -39,8 +39,8 @@ def find_rate(config: ConfigDict, workdir: Path) -> float:
         UnfitRun, MissingData: see there.
         ValueError: no loss is a number.
     """
-    trainer.prepare(config, workdir)
-    training = trainer.Training(config, trainer.build_task(config, workdir))
+    trainer.setup_workdir(config, workdir)
+    training = trainer.Trainer(config, trainer.build_task(config, workdir))
     c = config.rate_finder
     rise = c.highest / c.lowest
 
@@ -66,8 +66,8 @@ def find_rate(config: ConfigDict, workdir: Path) -> float:
         raise ValueError(f"the loss is {loss} from the first step on")
     chosen = suggest(rates, mean.values)
     table = [("rate", "loss", "running_mean"), *zip(rates, losses, mean.values, strict=True)]
-    atomic_files.write(workdir / "rate_finder.csv", csv_text.encode_rows(table))
-    plotting.draw_rates(rates, losses, mean.values, chosen, workdir / "rate_finder.png")
+    atomic_files.atomic_write(workdir / "rate_finder.csv", csv_text.encode_rows(table))
+    plotting.draw_lr_curve(rates, losses, mean.values, chosen, workdir / "rate_finder.png")
     return chosen
 
 

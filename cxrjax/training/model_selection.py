@@ -47,7 +47,7 @@ def check_name(setting: str, metric: str, known: Sequence[str]) -> None:
         raise ValueError(f"{setting}: no metric called {metric!r}; there are {', '.join(known)}")
 
 
-def rank(metric: str, scores: Mapping[str, float]) -> float:
+def signed_metric(metric: str, scores: Mapping[str, float]) -> float:
     """A metric's value, its sign changed where lower is better, so that higher always is; no number is the worst.
 
     Raises:
@@ -75,6 +75,6 @@ def update_best(best: Array, stale: Array, score: float) -> tuple[Array, Array, 
     return jnp.maximum(score, best), jnp.int32(0) if better else (stale + 1).astype(jnp.int32), better
 
 
-def find_best(history: Sequence[Mapping[str, float]], metric: str) -> Mapping[str, float]:
+def best_epoch(history: Sequence[Mapping[str, float]], metric: str) -> Mapping[str, float]:
     """The record of the best epoch, the first of equals."""
-    return max(history, key=lambda record: rank(metric, record))
+    return max(history, key=lambda record: signed_metric(metric, record))

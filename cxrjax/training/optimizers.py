@@ -7,13 +7,13 @@ import jax.numpy as jnp
 import optax
 from jax import Array
 
-OPTIMISERS = ("adam", "adamw", "sgd")
+OPTIMIZERS = ("adam", "adamw", "sgd")
 
 # Parameters of up to so many numbers are a row together; a larger one is worth a program of its own.
 SMALL = 2**20
 
 
-def build_optimiser(
+def build_optimizer(
     name: str,
     momentum: optax.ScalarOrSchedule,
     square_momentum: float,
@@ -37,17 +37,21 @@ def build_optimiser(
     Raises:
         ValueError: no such optimiser.
     """
-    if name not in OPTIMISERS:
-        raise ValueError(f"no optimiser called {name!r}; there are {', '.join(OPTIMISERS)}")
+    if name not in OPTIMIZERS:
+        raise ValueError(f"no optimiser called {name!r}; there are {', '.join(OPTIMIZERS)}")
     mask = None if decay_vectors else lambda params: jax.tree.map(lambda leaf: leaf.ndim > 1, params)
     first, decays = _clip_each(clip) if clip else optax.identity(), optax.add_decayed_weights(decay, mask)
     if name == "sgd":
-        return optax.chain(first, decays, _line_up(_follow(optax.trace, "decay", momentum)))
-    adam = _line_up(_follow(optax.scale_by_adam, "b1", momentum, b2=square_momentum, eps=epsilon))
+        return optax.chain(
+            first, decays, _flatten_small_params(_with_momentum_schedule(optax.trace, "decay", momentum))
+        )
+    adam = _flatten_small_params(
+        _with_momentum_schedule(optax.scale_by_adam, "b1", momentum, b2=square_momentum, eps=epsilon)
+    )
     return optax.chain(first, decays, adam) if name == "adam" else optax.chain(first, adam, decays)
 
 
-def _line_up(elementwise: optax.GradientTransformation) -> optax.GradientTransformation:
+def _flatten_small_params(elementwise: optax.GradientTransformation) -> optax.GradientTransformation:
     """A transformation that takes number by number, of all small parameters as one row.
 
     Hundreds of parameters, as FC-DenseNet103 has, are else as many programs to compile and to start.
@@ -78,14 +82,16 @@ def _clip_each(largest: float) -> optax.GradientTransformation:
     return optax.stateless_with_tree_map(lambda g, _: g * (largest / jnp.maximum(jnp.linalg.norm(g.ravel()), largest)))
 
 
-def _follow(build: Any, argument: str, momentum: optax.ScalarOrSchedule, **rest: float) -> optax.GradientTransformation:
+def _with_momentum_schedule(
+    build: Any, argument: str, momentum: optax.ScalarOrSchedule, **rest: float
+) -> optax.GradientTransformation:
     """A transformation whose momentum is a number or follows a schedule."""
     if callable(momentum):
         build = optax.inject_hyperparams(build, static_args=tuple(rest))
     return build(**{argument: momentum}, **rest)
 
 
-def update_mean(mean: Any, now: Any, step: Array, decay: float) -> Any:
+def update_ema(mean: Any, now: Any, step: Array, decay: float) -> Any:
     """The running mean of weights over the steps of a training (Polyak averaging, exponential).
 
     Args:

@@ -13,18 +13,18 @@ from typing import Any, NamedTuple
 import jax
 import optax
 
-Groups = Sequence[tuple[str, float]]
+ParamGroups = Sequence[tuple[str, float]]
 
 
-class Phase(NamedTuple):
+class TrainingPhase(NamedTuple):
     """A stretch of a training in which the same weights learn, with an optimiser of its own."""
 
     first: int  # its first step
-    groups: Groups
+    groups: ParamGroups
     share: float  # of the learning rate
 
 
-def plan_phases(groups: Groups, unfreeze_step: int, share: float) -> list[Phase]:
+def plan_phases(groups: ParamGroups, unfreeze_step: int, share: float) -> list[TrainingPhase]:
     """One phase; or, where the frozen groups are freed at a step (not 0), two.
 
     Args:
@@ -37,23 +37,23 @@ def plan_phases(groups: Groups, unfreeze_step: int, share: float) -> list[Phase]
     """
     if unfreeze_step and all(rate for _, rate in groups):
         raise ValueError("training.unfreeze_epoch is set, but no group of training.groups is frozen")
-    phases = [Phase(0, groups, 1.0)]
+    phases = [TrainingPhase(0, groups, 1.0)]
     if unfreeze_step:
-        phases.append(Phase(unfreeze_step, [group for group in groups if group[1]], share))
+        phases.append(TrainingPhase(unfreeze_step, [group for group in groups if group[1]], share))
     return phases
 
 
-def phase_at(phases: Sequence[Phase], step: int) -> Phase:
+def phase_at(phases: Sequence[TrainingPhase], step: int) -> TrainingPhase:
     """The phase that a step (counted from 0) belongs to."""
     return [phase for phase in phases if phase.first <= step][-1]
 
 
-def multiplier(path: str, groups: Groups) -> float:
+def lr_multiplier(path: str, groups: ParamGroups) -> float:
     """Of the learning rate of the parameter at a path."""
     return float(next((rate for pattern, rate in groups if re.match(pattern, path)), 1.0))
 
 
-def divide(optimiser: optax.GradientTransformation, groups: Groups) -> optax.GradientTransformation:
+def apply_param_groups(optimiser: optax.GradientTransformation, groups: ParamGroups) -> optax.GradientTransformation:
     """An optimiser that takes each group at its own rate; of frozen parameters it keeps no state, and moves none.
 
     Raises (when it is initialised):
@@ -66,15 +66,15 @@ def divide(optimiser: optax.GradientTransformation, groups: Groups) -> optax.Gra
     return optax.multi_transform(parts, partial(_label, groups=groups))
 
 
-def freezes(groups: Groups, layer: str) -> bool:
+def is_frozen(groups: ParamGroups, layer: str) -> bool:
     """Whether a layer, by its path, has a bias and that is frozen: a batch norm has."""
-    return not multiplier(f"{layer}/bias", groups)
+    return not lr_multiplier(f"{layer}/bias", groups)
 
 
-def _label(params: Any, groups: Groups) -> Any:
+def _label(params: Any, groups: ParamGroups) -> Any:
     named = jax.tree_util.tree_map_with_path(lambda path, _: "/".join(str(key.key) for key in path), params)
     paths = jax.tree.leaves(named)
     for pattern, _ in groups:
         if not any(re.match(pattern, path) for path in paths):
             raise ValueError(f"training.groups: {pattern!r} matches no parameter; there are {paths[0]} … {paths[-1]}")
-    return jax.tree.map(lambda path: str(multiplier(path, groups)), named)
+    return jax.tree.map(lambda path: str(lr_multiplier(path, groups)), named)

@@ -77,7 +77,7 @@ def build_one_cycle(start: float, peak: float, end: float, total_steps: int, ris
     return value
 
 
-class Plateau(NamedTuple):
+class PlateauState(NamedTuple):
     """How long a score has not risen, and what the learning rate is multiplied by therefore."""
 
     scale: Array  # float32 in 0..1
@@ -85,12 +85,12 @@ class Plateau(NamedTuple):
     stale: Array  # int32, epochs since then, or since the last fall of the rate
 
 
-def begin_plateau() -> Plateau:
+def init_plateau() -> PlateauState:
     """Before the first epoch."""
-    return Plateau(jnp.float32(1), jnp.float32(-jnp.inf), jnp.int32(0))
+    return PlateauState(jnp.float32(1), jnp.float32(-jnp.inf), jnp.int32(0))
 
 
-def update_plateau(plateau: Plateau, score: float, patience: int, factor: float, delta: float) -> Plateau:
+def update_plateau(plateau: PlateauState, score: float, patience: int, factor: float, delta: float) -> PlateauState:
     """After an epoch, as Keras's `ReduceLROnPlateau` without cooldown.
 
     Args:
@@ -104,7 +104,7 @@ def update_plateau(plateau: Plateau, score: float, patience: int, factor: float,
     better = score > plateau.best + delta
     stale = jnp.where(better, 0, plateau.stale + 1)
     falls = stale >= patience
-    return Plateau(
+    return PlateauState(
         scale=jnp.where(falls, plateau.scale * factor, plateau.scale).astype(jnp.float32),
         best=jnp.where(better, score, plateau.best),
         stale=jnp.where(falls, 0, stale).astype(jnp.int32),

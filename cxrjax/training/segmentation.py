@@ -13,7 +13,7 @@ from cxrjax.data import batch, dataset
 from cxrjax.data import batch as cohort
 from cxrjax.inference import inputs
 from cxrjax.metrics import classification
-from cxrjax.models import from_config
+from cxrjax.models import from_config, spec
 from cxrjax.ops import augmentation, lung_masks
 from cxrjax.runtime import sharding
 from cxrjax.training import losses, model_selection
@@ -24,7 +24,11 @@ METRICS = ("jaccard", "dice_lungs", "loss")  # of validation
 SCORED = {"lungs": lung_masks.LUNGS, "left lung": (2,), "right lung": (3,), "heart": (1,)}
 
 
-def build(config: ConfigDict, train: cohort.Split | dataset.Stored, validation: cohort.Split | dataset.Stored) -> Task:
+def build(
+    config: ConfigDict,
+    train: cohort.RadiographBatch | dataset.RadiographDataset,
+    validation: cohort.RadiographBatch | dataset.RadiographDataset,
+) -> Task:
     """The segmentation task of a config, its radiographs shrunk to the segmenter's size.
 
     Where they fit into `data.held` at that size they are held, and else read whenever they are needed.
@@ -38,7 +42,7 @@ def build(config: ConfigDict, train: cohort.Split | dataset.Stored, validation: 
         model_selection.check_name(setting, metric, METRICS)
     segmenter = from_config.segmenter(config)
     _check_mirrors(config, train)
-    settings = augmentation.Augmentation(**config.augmentation)
+    settings = augmentation.AugmentationConfig(**config.augmentation)
     shown = _hold(config, train, segmenter.size) or partial(_read, train, segmenter.size)
 
     def init(key: Array) -> Mapping[str, Any]:
@@ -46,12 +50,12 @@ def build(config: ConfigDict, train: cohort.Split | dataset.Stored, validation: 
 
     def loss(params: Any, batch_stats: Any, batch: Any, key: Array) -> tuple[Array, Any]:
         change, drop = jax.random.split(key)
-        x = inputs.scale(batch["images"])
+        x = inputs.to_float(batch["images"])
         marks = (batch["augmented"],) if "augmented" in batch else ()
         x, masks = jax.vmap(lambda *given: augmentation.augment_pair(*given[:3], settings, *given[3:]))(
             jax.random.split(change, len(x)), x, batch["masks"], *marks
         )
-        x = inputs.feed(x, segmenter)
+        x = inputs.normalize(x, segmenter)
         out, new = segmenter.module.apply(
             {"params": params, "batch_stats": batch_stats},
             x,
@@ -102,10 +106,12 @@ def average_jaccard(scores: Mapping[str, Mapping[str, Any]]) -> float:
     return float(np.mean([scores[name]["jaccard"] for name in names]))
 
 
-def _validation(config: ConfigDict, segmenter: from_config.Network, split: cohort.Split | dataset.Stored) -> Any:
+def _validation(
+    config: ConfigDict, segmenter: spec.ModelSpec, split: cohort.RadiographBatch | dataset.RadiographDataset
+) -> Any:
     """Scores of the raw label map at the segmenter's size: what the network itself has learned."""
     background, size = config.training.background_weight, config.evaluation.batch_size
-    shares = sharding.Shares(size)
+    shares = sharding.BatchSharding(size)
     held = _hold(config, split, segmenter.size)
 
     def parts() -> Iterable[dict[str, np.ndarray]]:
@@ -115,7 +121,7 @@ def _validation(config: ConfigDict, segmenter: from_config.Network, split: cohor
     def label(variables: Mapping[str, Any], batch: tuple[Array, Array, Array]) -> tuple[Array, Array]:
         """The label maps [B, s, s] and each radiograph's loss [B]."""
         images, masks, kinds = batch
-        x = inputs.feed(inputs.scale(images), segmenter)
+        x = inputs.normalize(inputs.to_float(images), segmenter)
         out = segmenter.module.apply(variables, x, train=False)
         each = jax.vmap(lambda *one: losses.segmentation_loss(*(part[None] for part in one), background))
         return out.argmax(-1), each(out, masks, kinds)
@@ -124,7 +130,7 @@ def _validation(config: ConfigDict, segmenter: from_config.Network, split: cohor
         table, loss = [], []
         variables = shares.replicate(variables)
         for part in parts():
-            for rows, count in cohort.batches(len(part["kinds"]), size):
+            for rows, count in cohort.padded_batches(len(part["kinds"]), size):
                 batch = tuple(part[key][rows] for key in ("images", "masks", "kinds"))
                 predicted, each = shares.gather(label(variables, shares.spread(batch)))
                 loss += list(each[:count])
@@ -136,7 +142,7 @@ def _validation(config: ConfigDict, segmenter: from_config.Network, split: cohor
     return validate
 
 
-def _check_mirrors(config: ConfigDict, radiographs: cohort.Split | dataset.Stored) -> None:
+def _check_mirrors(config: ConfigDict, radiographs: cohort.RadiographBatch | dataset.RadiographDataset) -> None:
     """Refuse to mirror radiographs whose masks have sides: a mirrored left lung would be learned as a right one."""
     sided = np.flatnonzero(radiographs.kinds == batch.STRUCTURES_KNOWN)
     for name in ("flip", "dihedral"):
@@ -147,18 +153,22 @@ def _check_mirrors(config: ConfigDict, radiographs: cohort.Split | dataset.Store
             )
 
 
-def _hold(config: ConfigDict, radiographs: cohort.Split | dataset.Stored, size: int) -> dict[str, np.ndarray] | None:
+def _hold(
+    config: ConfigDict, radiographs: cohort.RadiographBatch | dataset.RadiographDataset, size: int
+) -> dict[str, np.ndarray] | None:
     """All radiographs at the segmenter's size; None where that is too much, of what is stored."""
     bare = np.flatnonzero(radiographs.kinds < 0)
     if len(bare):
         raise dataset.MissingData(f"{radiographs.paths[bare[0]]}: has no mask to learn the lungs from")
-    if isinstance(radiographs, dataset.Stored) and not dataset.fits(config, len(radiographs), size):
+    if isinstance(radiographs, dataset.RadiographDataset) and not dataset.fits_in_memory(
+        config, len(radiographs), size
+    ):
         return None
-    parts = [_shrink(part, size) for part in radiographs.parts(cohort.PORTION)]
+    parts = [_shrink(part, size) for part in radiographs.parts(cohort.CHUNK_SIZE)]
     return jax.tree.map(lambda *each: np.concatenate(each), *parts)
 
 
-def _shrink(split: cohort.Split, size: int) -> dict[str, np.ndarray]:
+def _shrink(split: cohort.RadiographBatch, size: int) -> dict[str, np.ndarray]:
     """Radiographs at the segmenter's size."""
     images = np.stack([_shrink_image(image, size) for image in split.images])
     return {"images": images, "masks": _shrink_masks(split.masks, size), "kinds": split.kinds}
@@ -173,7 +183,7 @@ def _shrink_image(image: np.ndarray, size: int) -> np.ndarray:
     return np.asarray(_shrink_images(jax.device_put(image[None], device), size))[0]
 
 
-_shrink_images = jax.jit(inputs.shrink, static_argnums=1)
+_shrink_images = jax.jit(inputs.downsample, static_argnums=1)
 
 
 def _shrink_masks(masks: np.ndarray, size: int) -> np.ndarray:
@@ -182,7 +192,7 @@ def _shrink_masks(masks: np.ndarray, size: int) -> np.ndarray:
     return masks[..., nearest, :][..., nearest]
 
 
-def _read(stored: dataset.Stored, size: int, row: int) -> dict[str, np.ndarray]:
+def _read(stored: dataset.RadiographDataset, size: int, row: int) -> dict[str, np.ndarray]:
     """One radiograph at the segmenter's size."""
     known = stored[row]
     return {

@@ -21,22 +21,22 @@ from tqdm import tqdm
 
 from cxrjax import plotting
 from cxrjax.data import dataset
-from cxrjax.data.loader import build_supply
-from cxrjax.data.sampler import Mixture, Order
-from cxrjax.inference.lung_segmenter import Finder
+from cxrjax.data.loader import make_loader
+from cxrjax.data.sampler import BatchSampler, Mixture
+from cxrjax.inference.lung_segmenter import LungSegmenter
 from cxrjax.io import json_file
 from cxrjax.runs import history, label_counts, run_dir, weights
 from cxrjax.runs.checkpoints import Checkpoints, snapshot
 from cxrjax.runtime import lock, malloc, multihost, signals
-from cxrjax.runtime.sharding import Shares
+from cxrjax.runtime.sharding import BatchSharding
 from cxrjax.training import classification, model_selection, param_groups, schedules, segmentation, train_step
 from cxrjax.training.task import Task
-from cxrjax.training.train_step import State
+from cxrjax.training.train_step import TrainState
 
 _GRACE = 300.0  # seconds after a signal for the running step and the save; a second signal ends the process sooner
 
 
-class Diverged(Exception):
+class DivergedError(Exception):
     """The loss is no longer a number."""
 
 
@@ -63,8 +63,8 @@ def train(config: ConfigDict, workdir: Path) -> dict[str, float]:
 
 
 def _train(config: ConfigDict, workdir: Path) -> dict[str, float]:
-    multihost.first(lambda: _start(config, workdir))
-    training = Training(config, build_task(config, workdir))
+    multihost.primary_first(lambda: _start(config, workdir))
+    training = Trainer(config, build_task(config, workdir))
     if not config.training.metric:
         raise ValueError("training.metric is empty: name the metric of validation by which an epoch is the best")
     metric = f"val/{config.training.metric}"
@@ -76,13 +76,13 @@ def _train(config: ConfigDict, workdir: Path) -> dict[str, float]:
         done = int(state.step)
         with (
             signals.deferred(_GRACE) as stopping,
-            SummaryWriter(str(workdir), purge_step=done + 1, write_to_disk=multihost.leads()) as board,
+            SummaryWriter(str(workdir), purge_step=done + 1, write_to_disk=multihost.is_primary()) as board,
             tqdm(
                 total=training.total,
                 initial=done,
                 desc=f"training {config.task}",
                 unit="step",
-                disable=not multihost.leads(),
+                disable=not multihost.is_primary(),
             ) as bar,
         ):
             saved, stale = time.monotonic(), int(state.stale)
@@ -91,17 +91,19 @@ def _train(config: ConfigDict, workdir: Path) -> dict[str, float]:
                     break
                 state = training.step(state, number)
                 bar.update()
-                stopped = multihost.any_of(stopping())
+                stopped = multihost.any_process(stopping())
                 if (number + 1) % training.order.steps == 0:
                     state, epoch = _end_epoch(state, training, checkpoints)
                     stale = int(state.stale)
                     past.append(epoch)
-                    if multihost.leads():
+                    if multihost.is_primary():
                         history.record(workdir / history.METRICS, epoch, board)
                     checkpoints.save("last", number + 1, state)
                     saved = time.monotonic()
                     bar.set_postfix({config.training.metric: f"{epoch[metric]:.4f}"})
-                elif stopped or multihost.agree(time.monotonic() - saved > 60 * config.training.checkpoint_minutes):
+                elif stopped or multihost.broadcast_bool(
+                    time.monotonic() - saved > 60 * config.training.checkpoint_minutes
+                ):
                     checkpoints.save("last", number + 1, state)
                     saved = time.monotonic()
                 if stopped:  # of several processes, all end where one was asked to
@@ -113,7 +115,7 @@ def _train(config: ConfigDict, workdir: Path) -> dict[str, float]:
             "the network is whole, and can be evaluated; for the record, restore the file or train again",
         )
     plotting.draw_learning_curves(past, workdir / "learning_curves.png", metric)
-    return model_selection.find_best(past, metric)
+    return model_selection.best_epoch(past, metric)
 
 
 @contextmanager
@@ -125,18 +127,18 @@ def _alone_in(workdir: Path) -> Iterator[None]:
     """
     error = None
     with ExitStack() as held:
-        if multihost.leads():
+        if multihost.is_primary():
             workdir.mkdir(parents=True, exist_ok=True)
             try:
                 held.enter_context(lock.hold(workdir, "trained"))
             except OSError as cause:
                 error = cause
-        if multihost.agree(error is not None):
+        if multihost.broadcast_bool(error is not None):
             raise error or lock.Locked(f"{workdir}: the first process cannot train here, and says why")
         yield
 
 
-def prepare(config: ConfigDict, workdir: Path) -> None:
+def setup_workdir(config: ConfigDict, workdir: Path) -> None:
     """Make the run directory and, of a classifier, put its segmenter, if any, there.
 
     Raises:
@@ -145,14 +147,14 @@ def prepare(config: ConfigDict, workdir: Path) -> None:
     run_dir.check(config)
     workdir.mkdir(parents=True, exist_ok=True)
     if config.task == "classify":
-        run_dir.adopt_segmenter(workdir, config)
+        run_dir.copy_segmenter(workdir, config)
 
 
 def _start(config: ConfigDict, workdir: Path) -> None:
     run_dir.check(config)
     run_dir.give_up_unstarted(workdir, config)
-    prepare(config, workdir)
-    run_dir.start(workdir, config)
+    setup_workdir(config, workdir)
+    run_dir.create_or_resume(workdir, config)
 
 
 def build_task(config: ConfigDict, workdir: Path) -> Task:
@@ -162,14 +164,14 @@ def build_task(config: ConfigDict, workdir: Path) -> Task:
     if both:
         raise ValueError(f"the split {both.pop()!r} is in data.train and in data.validation")
     if config.task == "segment":
-        return segmentation.build(config, *(dataset.open_as(config, name) for name in names))
-    splits = [dataset.hold_or_stream(config, name) for name in names]
-    label_counts.keep(workdir, splits[0].sources, splits[0].labels)
-    finder = Finder(config, run_dir.load_segmenter(workdir / run_dir.SEGMENTER, config), workdir / run_dir.LUNGS)
+        return segmentation.build(config, *(dataset.open_split(config, name) for name in names))
+    splits = [dataset.load_or_stream(config, name) for name in names]
+    label_counts.save(workdir, splits[0].sources, splits[0].labels)
+    finder = LungSegmenter(config, run_dir.load_segmenter(workdir / run_dir.SEGMENTER, config), workdir / run_dir.LUNGS)
     return classification.build(config, *splits, finder)
 
 
-class Training:
+class Trainer:
     """A task with the order of its data and its steps, of whichever phase, each compiled once."""
 
     def __init__(self, config: ConfigDict, task: Task):
@@ -187,28 +189,28 @@ class Training:
         self.phases = param_groups.plan_phases(
             [tuple(group) for group in c.groups], c.unfreeze_epoch * self.order.steps, c.unfreeze_factor
         )
-        self._shares = Shares(c.batch_size)
-        self.supply = build_supply(task.data, self.order, self._shares, config.data.readers)
-        self._steps: dict[int, Callable[..., State]] = {}  # by the first step of the phase
+        self._shares = BatchSharding(c.batch_size)
+        self.supply = make_loader(task.data, self.order, self._shares, config.data.readers)
+        self._steps: dict[int, Callable[..., TrainState]] = {}  # by the first step of the phase
         self._under_way: Array | None = None  # the number of the step that was handed to the devices last
 
-    def begin(self, step: int) -> State:
+    def begin(self, step: int) -> TrainState:
         """The state before the first step, in the form that it has before step number `step`."""
-        optimiser = train_step.build_optimiser(self.config, self.total, param_groups.phase_at(self.phases, step))
+        optimiser = train_step.build_optimizer(self.config, self.total, param_groups.phase_at(self.phases, step))
         key = jax.random.key(self.config.seed)
-        variables = weights.load(self.config, key) if self.config.init and not step else self.task.init(key)
-        return self._shares.replicate(train_step.begin(variables, optimiser, self.config))
+        variables = weights.load_init(self.config, key) if self.config.init and not step else self.task.init(key)
+        return self._shares.replicate(train_step.init_state(variables, optimiser, self.config))
 
-    def step(self, state: State, number: int) -> State:
+    def step(self, state: TrainState, number: int) -> TrainState:
         """The state after step number `number`, counted from 0."""
         phase, given = param_groups.phase_at(self.phases, number), self.supply.give(number)
         self._wait(state)
         if phase.first not in self._steps:
-            rate = train_step.build_rate(self.config, self.total, phase)
+            rate = train_step.lr_schedule(self.config, self.total, phase)
             self._steps[phase.first] = self.compile(phase, rate, state, given)
         return self._steps[phase.first](state, given)
 
-    def _wait(self, state: State) -> None:
+    def _wait(self, state: TrainState) -> None:
         """Wait until no more than one step is under way, so that no batches pile up.
 
         On a CPU until none is: a step that waits there has its memory already. An accelerator is handed the next step
@@ -223,41 +225,41 @@ class Training:
         jax.block_until_ready(before)
 
     def compile(
-        self, phase: param_groups.Phase, rate: Callable[[Array, Array], Array], state: State, given: Any
-    ) -> Callable[[State, Any], State]:
+        self, phase: param_groups.TrainingPhase, rate: Callable[[Array, Array], Array], state: TrainState, given: Any
+    ) -> Callable[[TrainState, Any], TrainState]:
         """The step (state, what the supply gives) of a phase, at any rate by step, for arguments like these.
 
         See `train_step.make_step`. What the compiler took of memory, more than a step does, is not kept.
         """
-        optimiser = train_step.build_optimiser(self.config, self.total, phase)
-        step = train_step.make_step(self.task, optimiser, rate, phase, self.config, self.supply)
+        optimiser = train_step.build_optimizer(self.config, self.total, phase)
+        step = train_step.make_train_step(self.task, optimiser, rate, phase, self.config, self.supply)
         lowered = step.lower(state, given)
-        malloc.give_back()
+        malloc.trim_heap()
         compiled = lowered.compile()
-        malloc.give_back()
+        malloc.trim_heap()
         return compiled
 
-    def note(self, state: State, **values: Any) -> State:
+    def note(self, state: TrainState, **values: Any) -> TrainState:
         """A state with other values than it has, of the host."""
         return state._replace(**self._shares.replicate(values))
 
-    def enter_phase(self, state: State) -> State:
+    def enter_phase(self, state: TrainState) -> TrainState:
         """The state before the next step; where that begins a phase, with the phase's own optimiser."""
         step = int(state.step)
         phase = param_groups.phase_at(self.phases, step)
         if not step or phase.first != step:
             return state
-        optimiser = train_step.build_optimiser(self.config, self.total, phase)
+        optimiser = train_step.build_optimizer(self.config, self.total, phase)
         return self.note(state, optimiser=optimiser.init(jax.device_get(state.params)))
 
-    def rate(self, state: State) -> float:
+    def rate(self, state: TrainState) -> float:
         """The learning rate of the step that led to a state."""
         last = int(state.step) - 1
-        rate = train_step.build_rate(self.config, self.total, param_groups.phase_at(self.phases, last))
+        rate = train_step.lr_schedule(self.config, self.total, param_groups.phase_at(self.phases, last))
         return float(rate(jnp.int32(last), jax.device_get(state.plateau.scale)))
 
 
-def _order(config: ConfigDict, task: Task) -> Order:
+def _order(config: ConfigDict, task: Task) -> BatchSampler:
     c = config.training
     classes = list(config.classifier.classes)
     strange = set(c.minority) - set(classes)
@@ -265,20 +267,20 @@ def _order(config: ConfigDict, task: Task) -> Order:
         raise ValueError(f"training.minority: {strange.pop()!r} is not among the classes {', '.join(classes)}")
     minority = [classes.index(name) for name in c.minority]
     mixture = Mixture(c.augment == "copies", c.augmented, c.unfreeze_epoch, c.unfreeze_augmented)
-    return Order(task.groups, c.batch_size, c.sampling, config.seed, c.oversample, minority, mixture)
+    return BatchSampler(task.groups, c.batch_size, c.sampling, config.seed, c.oversample, minority, mixture)
 
 
-def _end_epoch(state: State, training: Training, checkpoints: Checkpoints) -> tuple[State, dict[str, float]]:
+def _end_epoch(state: TrainState, training: Trainer, checkpoints: Checkpoints) -> tuple[TrainState, dict[str, float]]:
     """Validate, keep the network if it is strictly better than all before, and say what the next epoch begins with."""
     c, number = training.config.training, int(state.step)
     epoch = number // training.order.steps
     loss = float(state.loss_sum) / training.order.steps
     if not math.isfinite(loss):
-        raise Diverged(f"the loss is {loss} in epoch {epoch}; a lower training.learning_rate may help")
-    variables = jax.device_get(train_step.network(state))
+        raise DivergedError(f"the loss is {loss} in epoch {epoch}; a lower training.learning_rate may help")
+    variables = jax.device_get(train_step.eval_params(state))
     scores = training.task.validate(variables)
     best, stale, plateau = jax.device_get((state.best, state.stale, state.plateau))
-    best, stale, better = model_selection.update_best(best, stale, model_selection.rank(c.metric, scores))
+    best, stale, better = model_selection.update_best(best, stale, model_selection.signed_metric(c.metric, scores))
     if better:
         checkpoints.save("best", number, variables)
     if c.cycles > 1 and not epoch % (c.epochs // c.cycles):
@@ -291,9 +293,9 @@ def _end_epoch(state: State, training: Training, checkpoints: Checkpoints) -> tu
     return training.enter_phase(state), record
 
 
-def _wait(plateau: schedules.Plateau, known: dict[str, float], c: ConfigDict) -> schedules.Plateau:
+def _wait(plateau: schedules.PlateauState, known: dict[str, float], c: ConfigDict) -> schedules.PlateauState:
     """How the rate goes on, where it falls when validation does."""
     if c.schedule != "plateau":
         return plateau
-    score = model_selection.rank(c.plateau_metric or f"val/{c.metric}", known)
+    score = model_selection.signed_metric(c.plateau_metric or f"val/{c.metric}", known)
     return schedules.update_plateau(plateau, score, c.plateau_patience, c.factor, c.plateau_delta)

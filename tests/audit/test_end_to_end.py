@@ -65,7 +65,7 @@ class Marked:
     def ask(self, images, lungs, names):
         p = np.where(images[:, 56:61, 56:61].mean((1, 2)) > 200, 0.75, 0.25)
         p, none = np.stack([1 - p, p], 1), np.zeros(len(images))
-        return voting.Vote(np.rint(p).astype(int), p, p.argmax(1), none, none, none)
+        return voting.VoteResult(np.rint(p).astype(int), p, p.argmax(1), none, none, none)
 
 
 @pytest.fixture(scope="module")
@@ -78,7 +78,7 @@ def audited(tmp_path_factory):
     config.data.directory, config.image.size, config.classifier.classes = str(folder / "data"), SIZE, CLASSES
     config.patches.masked, config.image.gamma, config.image.equalise = False, 1.0, False
     workdir = folder / "run"
-    run_dir.start(workdir, config)
+    run_dir.create_or_resume(workdir, config)
     rows = []
     for row in test:
         p = 0.75 if row["dataset"] == "marked" else 0.25
@@ -90,14 +90,14 @@ def audited(tmp_path_factory):
     predictions_csv.write(workdir / "evaluation" / "test" / "predictions.csv", rows, columns)
 
     def find_lungs(finder, split):
-        return lung_segmenter.Lungs(split.masks > 0 if finder.variables else None, None, np.ones(len(split), bool))
+        return lung_segmenter.LungMasks(split.masks > 0 if finder.variables else None, None, np.ones(len(split), bool))
 
     tiny = settings.get_config()
     tiny.patches.size, tiny.training.epochs, tiny.training.batch_size = SIDE, 1, 16
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(run_dir, "load_networks", lambda workdir, config: {"segmenter": {"known": np.zeros(1)}})
-        patch.setattr(lung_segmenter.Finder, "find", find_lungs)
-        patch.setattr(context, "Asked", Marked)
+        patch.setattr(lung_segmenter.LungSegmenter, "find", find_lungs)
+        patch.setattr(context, "AuditedModel", Marked)
         patch.setattr(probe, "STEPS", 100)
         yield workdir, tiny, audit(workdir, "test", tiny)
 
@@ -107,7 +107,7 @@ def test_every_control_finds_what_is_there(audited):
     result = audited[2]
     by_name = {one["name"]: one for one in result["controls"]}
     reached = {name: one["scores"]["macro_auroc"]["value"] for name, one in by_name.items()}
-    assert list(by_name) == [control.name for control in experiments.CONTROLS]
+    assert list(by_name) == [control.name for control in experiments.EXPERIMENTS]
     assert not any("not done" in one["note"] for one in by_name.values())
     assert reached["source"] == reached["facts"] == pytest.approx(0.75) and reached["view"] == 0.5
     for name in ("network", "background_network", "border_network", "common_resolution_network"):
@@ -138,7 +138,7 @@ def test_it_can_be_concluded_anew_from_what_is_kept(audited, monkeypatch):
     def never(_):
         raise AssertionError("a control was done twice")
 
-    again = tuple(c._replace(run=never) if c.kept else c for c in experiments.CONTROLS)
-    monkeypatch.setattr(run, "CONTROLS", again)
+    again = tuple(c._replace(run=never) if c.kept else c for c in experiments.EXPERIMENTS)
+    monkeypatch.setattr(run, "EXPERIMENTS", again)
     text = (workdir / "audit" / "test" / "audit.json").read_text()
     assert json.loads(json.dumps(audit(workdir, "test", tiny))) == json.loads(text) == json.loads(json.dumps(result))

@@ -10,7 +10,7 @@ from cxrjax.audit import metadata_baseline
 
 def test_one_attribute_gives_smoothed_shares():
     seen = [{"source": source} for source in "aaab"]
-    guesses = metadata_baseline.fit_and_guess(
+    guesses = metadata_baseline.naive_bayes(
         seen, np.array([0, 0, 1, 1]), [{"source": s} for s in "abc"], ("source",), 2
     )
     # Class 0: a 3 of 4, b 1 of 4; class 1: a 2 of 4, b 2 of 4; both as frequent; c is not known.
@@ -22,7 +22,7 @@ def test_several_attributes_are_those_of_scikit_learn():
     labels = rng.integers(0, 3, 200)
     table = np.stack([(labels + rng.integers(0, 2, 200)) % 4, rng.integers(0, 3, 200)], 1)
     facts = [{"view": str(a), "kind": str(b)} for a, b in table]
-    ours = metadata_baseline.fit_and_guess(facts[:150], labels[:150], facts[150:], ("view", "kind"), 3)
+    ours = metadata_baseline.naive_bayes(facts[:150], labels[:150], facts[150:], ("view", "kind"), 3)
     theirs = CategoricalNB(alpha=1.0).fit(table[:150], labels[:150]).predict_proba(table[150:])
     np.testing.assert_allclose(ours, theirs, rtol=1e-9)
 
@@ -38,14 +38,14 @@ def test_several_attributes_are_those_of_scikit_learn():
 def test_file_form(suffix, shape, dtype, form):
     file = cv2.imencode(suffix, np.arange(np.prod(shape)).reshape(shape).astype(dtype))[1].tobytes()
     example = dict.fromkeys(("path", "patient_id", "source", "label", "view"), "") | {"height": 512, "width": 256}
-    told = metadata_baseline.tell(example | {"image": file})
+    told = metadata_baseline.metadata_features(example | {"image": file})
     assert (told["kind"], told["bits"], told["colour"]) == form
     assert (told["height"], told["width"]) == ("36", "32")  # four steps an octave
 
 
 def test_dicom_form(shared):
     file = next((shared / "data" / "dicom").rglob("*.dcm")).read_bytes()
-    told = metadata_baseline.tell(
+    told = metadata_baseline.metadata_features(
         {key: "" for key in metadata_baseline.CASE} | {"view": "", "height": 64, "width": 64, "image": file}
     )
     assert told["kind"] == "DICOM" and told["bits"].isdigit() and told["colour"].startswith("MONOCHROME")

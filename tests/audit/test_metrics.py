@@ -24,7 +24,7 @@ def draw(count: int, skill: float, seed: int, labels: np.ndarray) -> list[dict]:
 
 def test_chance_is_what_a_guesser_reaches_who_saw_no_picture():
     train, test = ["a"] * 6 + ["b"] * 3 + ["c"], ["a"] * 500 + ["b"] * 300 + ["c"] * 200
-    chance = baselines.guess_blindly(train, test, CLASSES)
+    chance = baselines.chance_level(train, test, CLASSES)
     rng = np.random.default_rng(0)
     drawn = [f1_score(test, rng.choice(train, len(test)), average="macro") for _ in range(200)]
     assert chance["macro_f1"] == pytest.approx(np.mean(drawn), abs=0.005)
@@ -47,7 +47,7 @@ def test_a_share_is_of_what_is_above_chance():
     low, high = of["share"]["interval"]
     assert 0 < low < of["share"]["value"] < high < 1
     share = scores.compare(run, None, run, CLASSES, chance)["share"]
-    assert share["interval"] is None and scores.reach(share) == pytest.approx([1, 1])
+    assert share["interval"] is None and scores.share_of_score(share) == pytest.approx([1, 1])
 
 
 def test_a_control_of_several_trainings_has_their_mean_and_varies_as_they_do():
@@ -98,7 +98,7 @@ def test_within_a_source_the_source_does_not_help():
     rows = [row(i, label, label, tell[source], source) for i, (source, label) in enumerate(
         [("x", "a"), ("x", "b"), ("x", "a"), ("x", "b"), ("y", "c"), ("y", "c")])]  # fmt: skip
     weights = np.ones((1, 6))
-    assert scores.measure(rows, CLASSES, weights)["macro_auroc"][0] == pytest.approx((0.75 + 0.75 + 1) / 3)
+    assert scores.measure_predictions(rows, CLASSES, weights)["macro_auroc"][0] == pytest.approx((0.75 + 0.75 + 1) / 3)
     assert scores.measure_within_sources(rows, CLASSES, weights)["macro_auroc"][0] == 0.5
     assert scores.mixed_sources(rows) == ["x"]
 
@@ -106,7 +106,7 @@ def test_within_a_source_the_source_does_not_help():
 def test_flips_are_of_those_that_could_turn():
     unmarked = [row(0, "b", "b"), row(1, "b", "a"), row(2, "c", "c"), row(3, "c", "b"), row(4, "a", "b")]
     marked = [row(0, "b", "a"), row(1, "b", "a"), row(2, "c", "a"), row(3, "c", "b"), row(4, "a", "a")]
-    flips = markers.count_flips(marked, unmarked, "a")
+    flips = markers.flip_rate(marked, unmarked, "a")
     assert (flips["value"], flips["n"]) == (pytest.approx(2 / 3), 3)  # the second was found so before; the last is one
 
 
@@ -122,15 +122,17 @@ def test_what_a_network_looks_at_is_located():
         p = pictures[:, 48:56, 8:16].mean((1, 2)) / 255
         return np.stack([1 - p, p], 1)
 
-    place = markers.locate(ask, images, lungs, 1)
+    place = markers.occlusion_peak(ask, images, lungs, 1)
     assert place["peaks"] == [[6, 1]] * 6 and place["agreement"] == place["inside"] == 1
     assert (place["row"], place["column"]) == (6.5 / 8, 1.5 / 8)
-    assert markers.locate(ask, images[:0], lungs[:0], 1) is None
+    assert markers.occlusion_peak(ask, images[:0], lungs[:0], 1) is None
 
 
 def test_a_mark_is_hit_on_its_own_cell_or_beside_it_and_nowhere_else():
     lungs = np.zeros((3, 64, 64), bool)
     lungs[0, 8:16, 8:16] = lungs[1, 8:16, 8:16] = lungs[2, 40:48, 16:24] = True  # cells (1, 1) and (5, 2)
-    aimed = markers.aim([[1, 1], [5, 2], [6, 3]], lungs, True)
+    aimed = markers.marker_hit_rate([[1, 1], [5, 2], [6, 3]], lungs, True)
     assert aimed == {"hits": pytest.approx(2 / 3), "cells": [[1, 1], [1, 1], [5, 2]]}
-    assert markers.aim([[0, 0], [7, 7], [1, 1]], lungs, False)["hits"] == pytest.approx(2 / 3)  # in the upper left
+    assert markers.marker_hit_rate([[0, 0], [7, 7], [1, 1]], lungs, False)["hits"] == pytest.approx(
+        2 / 3
+    )  # in the upper left

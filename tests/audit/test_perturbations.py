@@ -23,7 +23,7 @@ def lungs():
 
 
 def test_the_background_is_all_but_a_box_around_both_lungs_and_a_margin(images, lungs):
-    shown = np.asarray(perturbations.hide_lungs(images, lungs))
+    shown = np.asarray(perturbations.mask_out_lungs(images, lungs))
     box = np.zeros((S, S), bool)
     box[8:26, 6:32] = True  # rows 10 to 23 and columns 8 to 29, and 5% of 40 pixels on each side
     np.testing.assert_array_equal(shown[0] == 0, box)
@@ -32,16 +32,18 @@ def test_the_background_is_all_but_a_box_around_both_lungs_and_a_margin(images, 
 
 def test_what_is_hidden_does_not_move_the_levels_of_what_is_shown(images, lungs):
     brighter = np.where(lungs, 255, images).astype(np.uint8)
-    np.testing.assert_array_equal(perturbations.hide_lungs(images, lungs), perturbations.hide_lungs(brighter, lungs))
+    np.testing.assert_array_equal(
+        perturbations.mask_out_lungs(images, lungs), perturbations.mask_out_lungs(brighter, lungs)
+    )
     darker = np.where(lungs, images, 7).astype(np.uint8)
-    np.testing.assert_array_equal(perturbations.show_lungs(images, lungs), perturbations.show_lungs(darker, lungs))
+    np.testing.assert_array_equal(perturbations.lungs_only(images, lungs), perturbations.lungs_only(darker, lungs))
 
 
 def test_the_lungs_alone_and_the_border_alone(images, lungs):
-    np.testing.assert_array_equal(np.asarray(perturbations.show_lungs(images, lungs)) > 0, lungs)
+    np.testing.assert_array_equal(np.asarray(perturbations.lungs_only(images, lungs)) > 0, lungs)
     inner = np.zeros((S, S), bool)
     inner[4:36, 4:36] = True
-    for shown in np.asarray(perturbations.show_border(images, lungs)):
+    for shown in np.asarray(perturbations.border_only(images, lungs)):
         np.testing.assert_array_equal(shown == 0, inner)
 
 
@@ -62,7 +64,8 @@ def test_common_levels_undo_any_rising_change_of_contrast(images, lungs):
     coarse = rising[images % len(rising)].astype(np.uint8)
     wanted = perturbations.pool_levels(images)
     np.testing.assert_array_equal(
-        perturbations.level(coarse, lungs, wanted), perturbations.level(gamma[coarse], lungs, wanted)
+        perturbations.match_histogram(coarse, lungs, wanted),
+        perturbations.match_histogram(gamma[coarse], lungs, wanted),
     )
 
 
@@ -71,26 +74,26 @@ def test_common_levels_are_those_of_all_pictures():
     usual = np.random.default_rng(0).permuted(np.tile(np.arange(16, 144).astype(np.uint8), (4, 8)), axis=1)
     usual = usual.reshape(4, 32, 32)
     wanted, nowhere = perturbations.pool_levels(usual), np.zeros(usual.shape, bool)
-    assert np.abs(np.asarray(perturbations.level(usual, nowhere, wanted), int) - usual).max() <= 1
-    assert np.abs(np.asarray(perturbations.level(usual // 2, nowhere, wanted), int) - usual).max() <= 2
+    assert np.abs(np.asarray(perturbations.match_histogram(usual, nowhere, wanted), int) - usual).max() <= 1
+    assert np.abs(np.asarray(perturbations.match_histogram(usual // 2, nowhere, wanted), int) - usual).max() <= 2
 
 
 def test_coarsening_changes_what_is_finer_and_nothing_else(lungs, monkeypatch):
     rows = np.arange(512)[None, :, None]
     finest = np.broadcast_to(255 * (rows % 2), (1, 512, 512)).astype(np.uint8)  # a line a pixel
     broad = np.broadcast_to(np.rint(127 + 100 * np.sin(2 * np.pi * rows / 128)), (1, 512, 512)).astype(np.uint8)
-    blurred = np.asarray(perturbations.coarsen(finest, np.zeros(finest.shape, bool)))[:, 4:-4]
+    blurred = np.asarray(perturbations.downsample_resolution(finest, np.zeros(finest.shape, bool)))[:, 4:-4]
     assert np.ptp(blurred) <= 2 and abs(blurred.mean() - 127.5) < 2
-    assert np.abs(np.asarray(perturbations.coarsen(broad, finest > 0), int) - broad)[:, 4:-4].max() <= 2
+    assert np.abs(np.asarray(perturbations.downsample_resolution(broad, finest > 0), int) - broad)[:, 4:-4].max() <= 2
 
 
 def test_a_mark_lies_in_the_corner_or_in_the_lungs(images, lungs):
-    corner = np.asarray(perturbations.mark(images, lungs, inside=False)) != images
+    corner = np.asarray(perturbations.add_marker(images, lungs, inside=False)) != images
     assert not corner[:, 4:].any() and not corner[:, :, 4:].any() and corner[:, 1:4, 1:4].all(0).sum() >= 8
-    changed = np.asarray(perturbations.mark(images, lungs, inside=True)) != images
+    changed = np.asarray(perturbations.add_marker(images, lungs, inside=True)) != images
     assert changed[0, 10:20, 8:12].any() and not (changed[0] & ~lungs[0]).any()  # in the lung of the left half
     assert not changed[2].any()
-    place, side = perturbations.locate_mark(jnp.asarray(lungs[0]), True)
+    place, side = perturbations.marker_box(jnp.asarray(lungs[0]), True)
     assert side == 3 and np.abs(np.asarray(place) + 1 - [14.5, 9.5]).max() <= 0.5
 
 
@@ -98,9 +101,9 @@ def test_the_box_alone_shows_the_box_and_nothing_of_the_picture():
     lungs = np.zeros((2, 40, 40), bool)
     lungs[0, 10:20, 12:30] = True
     images = np.random.default_rng(0).integers(0, 256, lungs.shape).astype(np.uint8)
-    shown = np.asarray(perturbations.show_box(images, lungs))
+    shown = np.asarray(perturbations.box_only(images, lungs))
     expected = np.full((40, 40), 255)
     expected[8:22, 10:32] = 0  # the lungs, and a twentieth of 40 around them
     np.testing.assert_array_equal(shown[0], expected)
     assert not shown[1].any()
-    np.testing.assert_array_equal(shown, perturbations.show_box(255 - images, lungs))
+    np.testing.assert_array_equal(shown, perturbations.box_only(255 - images, lungs))

@@ -32,7 +32,7 @@ def make_run(folder: Path, shortcut: str, skill: float = 1.5, count: int = 40) -
     config.data.directory, config.image.size = str(folder / "data" / "phantom"), SIZE
     config.patches.size, config.patches.masked, config.segmenter.workdir = 32, False, "lungs"
     workdir = folder / "run"
-    run_dir.start(workdir, config)
+    run_dir.create_or_resume(workdir, config)
     rng, classes, rows = np.random.default_rng(0), config.classifier.classes, []
     for case in dataset.stream(config.data.directory, "test"):
         logits = rng.normal(size=5) + skill * np.eye(5)[classes.index(case["label"])]
@@ -64,16 +64,16 @@ def known_lungs(monkeypatch):
 
     def find(finder, split):
         if finder.variables is not None or not finder.config.segmenter.workdir:
-            return lung_segmenter.Lungs(None, None, np.ones(len(split), bool))
+            return lung_segmenter.LungMasks(None, None, np.ones(len(split), bool))
         masks = split.masks >= 2
-        return lung_segmenter.Lungs(masks, np.ones(len(split), np.float32), masks.any((1, 2)))
+        return lung_segmenter.LungMasks(masks, np.ones(len(split), np.float32), masks.any((1, 2)))
 
-    monkeypatch.setattr(lung_segmenter.Finder, "find", find)
+    monkeypatch.setattr(lung_segmenter.LungSegmenter, "find", find)
 
 
 def test_a_killed_audit_goes_on_and_no_control_is_done_twice(tmp_path, monkeypatch):
     workdir = make_run(tmp_path, "source", count=10)
-    of_facts = [control for control in experiments.CONTROLS if control.by == experiments.TABLE]
+    of_facts = [control for control in experiments.EXPERIMENTS if control.by == experiments.TABLE]
     done = []
 
     def counted(control, killed, material):
@@ -85,11 +85,11 @@ def test_a_killed_audit_goes_on_and_no_control_is_done_twice(tmp_path, monkeypat
     def watched(killed):
         return tuple(c._replace(run=partial(counted, c, c.name == killed)) for c in of_facts)
 
-    monkeypatch.setattr(run, "CONTROLS", watched("resolution"))
+    monkeypatch.setattr(run, "EXPERIMENTS", watched("resolution"))
     with pytest.raises(KeyboardInterrupt):
         audit(workdir, "test", small(1))
     assert not (workdir / "audit" / "test" / "audit.json").exists()
-    monkeypatch.setattr(run, "CONTROLS", watched(None))
+    monkeypatch.setattr(run, "EXPERIMENTS", watched(None))
     result = audit(workdir, "test", small(1))
     assert done == ["source", "view", "resolution", "resolution", "file_form", "facts"]
     folder = workdir / "audit" / "test"
@@ -101,7 +101,7 @@ def test_a_killed_audit_goes_on_and_no_control_is_done_twice(tmp_path, monkeypat
     assert by_name["source"]["classes"]["normal"]["auroc"]["value"] < 0.7
     assert "tells nothing" in by_name["file_form"]["note"]
     assert any("covid19 (alone in phantom_elsewhere)" in claim for claim in result["verdict"]["cannot_support"])
-    with pytest.raises(run_dir.UnfitRun, match=r"training\.epochs"):
+    with pytest.raises(run_dir.RunError, match=r"training\.epochs"):
         audit(workdir, "test", small(2))
 
 
@@ -124,8 +124,8 @@ def done(monkeypatch):
         done.append(control.name)
         return control.run(material)
 
-    kinds = [c for c in experiments.CONTROLS if c.by == experiments.TABLE or not c.kept]
-    monkeypatch.setattr(run, "CONTROLS", tuple(c._replace(run=partial(counted, c)) for c in kinds))
+    kinds = [c for c in experiments.EXPERIMENTS if c.by == experiments.TABLE or not c.kept]
+    monkeypatch.setattr(run, "EXPERIMENTS", tuple(c._replace(run=partial(counted, c)) for c in kinds))
     return done
 
 
@@ -158,37 +158,37 @@ def test_rows_that_are_found_anew_count_at_once(workdir, done):
     within = next(one for one in audit(workdir, "test", small(1))["controls"] if one["name"] == "within_source")
     assert within["scores"]["macro_auroc"]["value"] == 1 and within["share"] is None
     write([row | {"path": f"other/{row['path']}"} for row in rows])
-    with pytest.raises(run_dir.UnfitRun, match=r"predictions\.csv: its radiographs are not those of test in .*phantom"):
+    with pytest.raises(run_dir.RunError, match=r"predictions\.csv: its radiographs are not those of test in .*phantom"):
         audit(workdir, "test", small(1))
 
 
 def test_what_was_trained_on_is_refused_and_what_chose_the_network_is_known(workdir):
     for split in ("train", "train+test"):
-        with pytest.raises(run_dir.UnfitRun, match="was trained on .* of the .* radiographs of train"):
+        with pytest.raises(run_dir.RunError, match="was trained on .* of the .* radiographs of train"):
             audit(workdir, split, small(1))
-    assert context.Material(workdir, "val", small(1)).validates
-    assert not context.Material(workdir, "test", small(1)).validates
+    assert context.AuditContext(workdir, "val", small(1)).validates
+    assert not context.AuditContext(workdir, "test", small(1)).validates
 
 
 def test_radiographs_are_shrunk_as_they_are_read_and_their_lungs_are_kept(workdir, known_lungs, monkeypatch):
-    monkeypatch.setattr(batch, "PORTION", 7)
+    monkeypatch.setattr(batch, "CHUNK_SIZE", 7)
     settings = small(1)
     settings.patches.size = 32
-    of = context.Material(workdir, "test", settings)
-    (train, lungs), whole = of.small_train, dataset.load_as(of.run, "train")
+    of = context.AuditContext(workdir, "test", settings)
+    (train, lungs), whole = of.small_train, dataset.load_split(of.run, "train")
     assert len(train) > 7 and train.paths == whole.paths and train.lesions is None
-    np.testing.assert_array_equal(train.images, small_network.shrink(whole.images, 32))
-    np.testing.assert_array_equal(lungs, small_network.shrink_masks(whole.masks >= 2, 32))
+    np.testing.assert_array_equal(train.images, small_network.downsample(whole.images, 32))
+    np.testing.assert_array_equal(lungs, small_network.downsample_masks(whole.masks >= 2, 32))
     assert lungs.any() and of.small_test[0].images.shape[1:] == (32, 32) and of.test[1].shape[1:] == (SIZE, SIZE)
-    monkeypatch.setattr(lung_segmenter.Finder, "find", None)
-    np.testing.assert_array_equal(context.Material(workdir, "test", settings).small_train[1], lungs)
+    monkeypatch.setattr(lung_segmenter.LungSegmenter, "find", None)
+    np.testing.assert_array_equal(context.AuditContext(workdir, "test", settings).small_train[1], lungs)
 
 
 def test_a_run_that_finds_nothing_is_refused(tmp_path):
     config = phantom_classify.get_config()
     config.task = "segment"
-    run_dir.start(tmp_path, config)
-    with pytest.raises(run_dir.UnfitRun, match="only findings can be audited"):
+    run_dir.create_or_resume(tmp_path, config)
+    with pytest.raises(run_dir.RunError, match="only findings can be audited"):
         audit(tmp_path, "test", small(1))
 
 
@@ -201,7 +201,7 @@ def test_the_command_line_knows_it():
 def test_the_verdict_is_right_on_the_phantom(tmp_path, known_lungs, monkeypatch, shortcut):
     wanted = ("source", "whole", "background", "within_source", "leave_source_out", "marker_outside",
               "shuffled_labels_1", "network", "background_network")  # fmt: skip
-    monkeypatch.setattr(run, "CONTROLS", tuple(c for c in experiments.CONTROLS if c.name in wanted))
+    monkeypatch.setattr(run, "EXPERIMENTS", tuple(c for c in experiments.EXPERIMENTS if c.name in wanted))
     result = audit(make_run(tmp_path, shortcut), "test", small(1))
     by_name, text = {one["name"]: one for one in result["controls"]}, result["verdict"]["paragraph"]
     assert "not done" in by_name["leave_source_out"]["note"] and "not done" in by_name["within_source"]["note"]

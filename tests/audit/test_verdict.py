@@ -135,7 +135,7 @@ def test_a_frequent_class_is_not_decided_by_a_source_that_tells_nothing():
     """Nineteen in twenty are a: naming it always has an F1 of 0.97."""
     facts = [{"source": "xy"[i % 2]} for i in range(100)]
     truth = np.array([i % 20 == 0 for i in range(100)], int)
-    p = metadata_baseline.fit_and_guess(facts, truth, facts, ("source",), 2)
+    p = metadata_baseline.naive_bayes(facts, truth, facts, ("source",), 2)
     rows = [
         {"path": str(i), "patient_id": "", "source": one["source"], "label": "ab"[k], "finding": "ab"[guess.argmax()],
          "probability_a": guess[0], "probability_b": guess[1]}
@@ -257,7 +257,7 @@ def test_of_one_class_there_is_no_area_and_no_share():
         and "a guess that knows nothing reaches 0.20, 0.30" in text
     )
     assert "There is no macro AUROC here, for all are normal." in text and "shortcut" not in text
-    assert formatting.interval(none) == formatting.percent(none) == formatting.interval(None) == "–"
+    assert formatting.format_ci(none) == formatting.format_percent(none) == formatting.format_ci(None) == "–"
 
 
 def test_radiographs_of_validation_are_said_to_be():

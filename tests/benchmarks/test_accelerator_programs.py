@@ -63,13 +63,13 @@ def diagnose(mode):
     config.patches.mode = mode
     config.patches.context = 32 if mode == "dense" else 0
     segmenter, classifier = from_config.segmenter(config), from_config.classifier(config)
-    variables = {"segmenter": from_config.blank(segmenter), "classifier": from_config.blank(classifier)}
-    settings = from_config.settings(config, PATCHES)
+    variables = {"segmenter": from_config.blank_image(segmenter), "classifier": from_config.blank_image(classifier)}
+    settings = from_config.inference_config(config, PATCHES)
 
     @jax.jit
     def program(variables, images, names):
-        keys = pipeline.radiograph_keys(0, names)
-        return pipeline.diagnose(segmenter, classifier, variables, images, keys, settings)
+        keys = pipeline.image_keys(0, names)
+        return pipeline.predict(segmenter, classifier, variables, images, keys, settings)
 
     return program, (variables, np.zeros((BATCH, SIDE, SIDE), np.uint8), np.zeros(BATCH, np.uint32))
 
@@ -83,12 +83,12 @@ def training_step(task):
     else:
         network = from_config.classifier(config)
         built = classification.build(config, split, split, LungsThroughout(config, None))
-    training = trainer.Training(config, built)
+    training = trainer.Trainer(config, built)
     phase = training.phases[0]
-    optimiser = train_step.build_optimiser(config, training.total, phase)
-    rate = train_step.build_rate(config, training.total, phase)
-    step = train_step.make_step(training.task, optimiser, rate, phase, config, training.supply)
-    return step, (train_step.begin(from_config.blank(network), optimiser, config), training.supply.give(0))
+    optimiser = train_step.build_optimizer(config, training.total, phase)
+    rate = train_step.lr_schedule(config, training.total, phase)
+    step = train_step.make_train_step(training.task, optimiser, rate, phase, config, training.supply)
+    return step, (train_step.init_state(from_config.blank_image(network), optimiser, config), training.supply.give(0))
 
 
 PROGRAMS = {
@@ -166,8 +166,8 @@ def test_blocks_of_pixels_give_the_same_convolution(side, size, stride, padding,
     rng = np.random.default_rng(0)
     x = jnp.asarray(rng.normal(size=(2, side, side + 1, channels)), jnp.float32)
     kernel = jnp.asarray(rng.normal(size=(size, size, channels, 5)), jnp.float32)
-    plain, gradient = jax.vjp(lambda k: conv2d.by_library(x, k, stride, padding), kernel)
-    blocks, other = jax.vjp(lambda k: conv2d.by_blocks(x, k, stride, padding), kernel)
+    plain, gradient = jax.vjp(lambda k: conv2d.conv_xla(x, k, stride, padding), kernel)
+    blocks, other = jax.vjp(lambda k: conv2d.conv_blocks(x, k, stride, padding), kernel)
     np.testing.assert_allclose(blocks, plain, atol=1e-4)
     np.testing.assert_allclose(other(plain)[0], gradient(plain)[0], rtol=1e-4, atol=1e-2)
 
@@ -182,8 +182,8 @@ def lay_out_tiny(mode):
     rng = np.random.default_rng(0)
     images = jnp.asarray(rng.integers(0, 256, (3, SIDE, SIDE), np.uint8))
     lungs = jnp.asarray(rng.random((3, SIDE, SIDE)) < 0.3)
-    keys = pipeline.radiograph_keys(0, jnp.arange(3, dtype=jnp.uint32))
-    settings = from_config.settings(config, PATCHES)
+    keys = pipeline.image_keys(0, jnp.arange(3, dtype=jnp.uint32))
+    settings = from_config.inference_config(config, PATCHES)
     variables = jax.tree.map(jnp.asarray, made_up.draw_weights(classifier))
     return classifier, variables, (images, lungs, jnp.ones(3), keys), settings
 
@@ -196,9 +196,9 @@ def test_an_accelerator_finds_what_a_cpu_finds(mode):
     @partial(jax.jit, static_argnums=0)
     def run(together):
         def conclude(image, looks):
-            return pipeline.tell(classifier, variables, image, looks, settings)
+            return pipeline.aggregate(classifier, variables, image, looks, settings)
 
-        return pipeline.classify_each(classifier, variables, radiographs, settings, conclude, together)
+        return pipeline.predict_each(classifier, variables, radiographs, settings, conclude, together)
 
     vote, maps, features = run(None)
     assert maps.max() > 0.1
@@ -226,7 +226,7 @@ def test_an_accelerator_is_handed_the_next_batch_before_results_are_fetched(ahea
         said.append(f"run {first}")
         return lambda: said.append(f"fetch {first}") or first
 
-    examiner = predictor.Examiner.__new__(predictor.Examiner)
+    examiner = predictor.Predictor.__new__(predictor.Predictor)
     examiner._batch, examiner._most_ahead, examiner._run = 2, ahead, run
     assert list(examiner._results(np.arange(5), np.arange(5))) == [(2, 0), (2, 2), (1, 4)]
     assert said == order
@@ -237,10 +237,10 @@ def test_a_step_waits_for_the_one_before_the_last(monkeypatch):
     monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
     waited = []
     monkeypatch.setattr(jax, "block_until_ready", waited.append)
-    training = trainer.Training.__new__(trainer.Training)
+    training = trainer.Trainer.__new__(trainer.Trainer)
     training._under_way = None
     for step in range(3):
-        state = train_step.State(*[None] * 3, jnp.int32(step), *[None] * 5)
+        state = train_step.TrainState(*[None] * 3, jnp.int32(step), *[None] * 5)
         training._wait(state)
         state.step.delete()
     assert waited[0] is None

@@ -65,7 +65,7 @@ def test_a_contestant_that_stops_leaves_its_last_words():
 @pytest.mark.parametrize("name", ["JPCNN082", "JPCLN001"])
 def test_peers_prepare_a_radiograph_as_we_do(shared, name):
     path = shared / "data" / "jsrt" / "images" / f"{name}.png"
-    ours = preprocessing.standardise(radiograph.read(path), size=512, gamma=preparation.GAMMA, borders="bottom")
+    ours = preprocessing.standardize(radiograph.read(path), size=512, gamma=preparation.GAMMA, borders="bottom")
     theirs = preparation.standardise(preparation.read(str(path)), 512)
     np.testing.assert_array_equal(theirs, ours)
 
@@ -75,16 +75,16 @@ def test_peers_clean_and_crop_as_we_do():
     blobs = np.asarray(jax.image.resize(rng.random((9, 9)), (96, 96), "cubic")) > 0.55
     blobs[48, 48] = ~blobs[48, 48]
     np.testing.assert_array_equal(
-        preparation.clean(blobs), lung_masks.clean_mask(jnp.asarray(blobs), preparation.SMALLEST_PART)
+        preparation.clean(blobs), lung_masks.postprocess_mask(jnp.asarray(blobs), preparation.SMALLEST_PART)
     )
     picture = rng.integers(0, 256, (96, 96), np.uint8)
     centres = np.array([(0, 0), (95, 3), (40, 50)])
-    np.testing.assert_array_equal(preparation.crop(picture, centres, 32), patches.crop(picture, centres, 32))
+    np.testing.assert_array_equal(preparation.crop(picture, centres, 32), patches.extract_patches(picture, centres, 32))
 
 
 def test_the_made_up_segmenter_takes_dark_for_lung():
-    module = registry.build("fc_densenet29", len(lung_masks.STRUCTURES), blocks=(2, 1), bottleneck=1, growth=4, stem=8)
-    segmenter = spec.Network(module, 32, 1)
+    module = registry.create("fc_densenet29", len(lung_masks.STRUCTURES), blocks=(2, 1), bottleneck=1, growth=4, stem=8)
+    segmenter = spec.ModelSpec(module, 32, 1)
     levels = np.random.default_rng(0).random((1, 32, 32, 1), np.float32)
     variables = made_up.see_dark_as_lung(segmenter)
     run = jax.jit(segmenter.module.apply, static_argnames="train")

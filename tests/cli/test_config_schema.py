@@ -86,10 +86,10 @@ def test_a_setting_on_the_way_in_is_checked_everywhere(tmp_path):
     config.task = "segment"
     config.training.batch_size = 0
     for begin in (
-        lambda: run_dir.start(tmp_path / "run", config),
+        lambda: run_dir.create_or_resume(tmp_path / "run", config),
         lambda: trainer.train(config, tmp_path / "run"),
-        lambda: trainer.prepare(config, tmp_path / "run"),
-        lambda: weights.import_run(config, "none.pth", tmp_path / "run"),
+        lambda: trainer.setup_workdir(config, tmp_path / "run"),
+        lambda: weights.import_weights(config, "none.pth", tmp_path / "run"),
     ):
         with pytest.raises(config_schema.UnfitSetting, match="^config: training.batch_size=0"):
             begin()
@@ -115,7 +115,7 @@ CONFIG_FILES = {
 @pytest.mark.parametrize("content", CONFIG_FILES, ids=range(len(CONFIG_FILES)))
 def test_a_damaged_config_is_a_sentence_with_the_name_of_the_file(tmp_path, content):
     (tmp_path / "config.json").write_bytes(content)
-    with pytest.raises((run_dir.UnfitRun, ValueError), match=CONFIG_FILES[content]) as error:
+    with pytest.raises((run_dir.RunError, ValueError), match=CONFIG_FILES[content]) as error:
         run_dir.load_config(tmp_path)
     said = str(error.value)
     assert said.startswith(f"{tmp_path}/config.json: ") and len(said.splitlines()) == 1 and len(said) < 600
@@ -141,21 +141,21 @@ def test_a_damaged_config_is_a_sentence_with_the_name_of_the_file(tmp_path, cont
     ],
 )
 def test_lists_may_be_written_with_commas(words, wanted):
-    assert arguments.normalise(words) == wanted
+    assert arguments.normalize(words) == wanted
 
 
 def test_the_home_folder_may_be_written_as_shells_leave_it(monkeypatch):
     monkeypatch.setenv("HOME", "/home/me")
     words = ["--workdir=~/run", "--config.data.directory=~", "--input=~you/x", "--output=a~/b"]
     wanted = ["--workdir=/home/me/run", "--config.data.directory=/home/me", "--input=~you/x", "--output=a~/b"]
-    assert arguments.normalise(words) == wanted
+    assert arguments.normalize(words) == wanted
 
 
 @pytest.mark.parametrize("text", ["(1,2)", "('a',", "(('a','b'),)", "{'a'}", "['a'", "(nan,)"])
 def test_a_python_value_that_is_no_list_of_texts_is_refused(text):
     """It would be cut at its commas into classes such as "('a'"."""
     with pytest.raises(ValueError, match="classifier.classes=.* is no list of texts: write it as a,b"):
-        arguments.normalise([f"--config.classifier.classes={text}"])
+        arguments.normalize([f"--config.classifier.classes={text}"])
 
 
 def test_paths_that_are_not_there_are_named(tmp_path):

@@ -93,7 +93,7 @@ def test_compiled_programs_are_kept_where_the_flag_says_else_the_environment(ask
         monkeypatch.delenv(name, raising=False)
     for name, value in {"HOME": "/home/me", **variables}.items():
         monkeypatch.setenv(name, value)
-    assert compilation_cache.name_folder(asked) == folder
+    assert compilation_cache.cache_dir(asked) == folder
 
 
 def test_a_program_is_kept_where_it_is_asked_and_only_there(tmp_path, monkeypatch):
@@ -106,16 +106,16 @@ def test_a_program_is_kept_where_it_is_asked_and_only_there(tmp_path, monkeypatc
     before = jax.config.jax_compilation_cache_dir, jax.config.jax_persistent_cache_min_compile_time_secs
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
     try:
-        compilation_cache.keep(str(tmp_path / "here" / "kept"))
+        compilation_cache.enable_compilation_cache(str(tmp_path / "here" / "kept"))
         compile_anew()
         traced = tmp_path / "here" / "kept" / "traced"  # nothing in it: what is traced by JAX alone is not kept
         (entry,) = (path for path in traced.parent.rglob("*") if path != traced)
-        compilation_cache.keep("")
+        compilation_cache.enable_compilation_cache("")
         entry.unlink()
         compile_anew()
         assert [*traced.parent.rglob("*")] == [traced] and jax.config.jax_compilation_cache_dir is None
     finally:
-        compilation_cache.keep(before[0])
+        compilation_cache.enable_compilation_cache(before[0])
         jax.config.update("jax_persistent_cache_min_compile_time_secs", before[1])
 
 
@@ -207,7 +207,7 @@ def test_a_folder_begun_otherwise_is_named_and_no_other_run_is_advised(tmp_path)
     """An audit's folder lies inside its run: no other --workdir would help."""
     config = base.get_config()
     config.task = "segment"
-    run_dir.start(tmp_path / "audit", config)
+    run_dir.create_or_resume(tmp_path / "audit", config)
     config.seed = 1
-    with pytest.raises(run_dir.UnfitRun, match=r"seed=0.* or remove .*audit$"):
-        run_dir.start(tmp_path / "audit", config)
+    with pytest.raises(run_dir.RunError, match=r"seed=0.* or remove .*audit$"):
+        run_dir.create_or_resume(tmp_path / "audit", config)

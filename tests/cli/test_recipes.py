@@ -93,7 +93,7 @@ def test_a_recipe_names_a_segmenter_where_its_findings_need_lungs(name):
     module = importlib.import_module(f"configs.{name}")
     config = module.get_config()
     named = "--config.segmenter.workdir=" in module.__doc__ or bool(config.segmenter.workdir)
-    assert named == from_config.settings(config, 1).needs_lungs
+    assert named == from_config.inference_config(config, 1).needs_lungs
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -108,10 +108,10 @@ def test_groups_of_a_recipe_match_its_network(name):
     config = importlib.import_module(f"configs.{name}").get_config()
     module = from_config.classifier(config).module
     params = jax.eval_shape(lambda: module.init(jax.random.key(0), jnp.zeros((1, 64, 64, 3)), train=False))["params"]
-    optimiser = param_groups.divide(optax.sgd(1.0), config.training.groups)
+    optimiser = param_groups.apply_param_groups(optax.sgd(1.0), config.training.groups)
     assert jax.eval_shape(optimiser.init, params)  # a pattern that matches nothing is an error
     of = {
-        group: param_groups.multiplier(f"{group}/kernel", config.training.groups)
+        group: param_groups.lr_multiplier(f"{group}/kernel", config.training.groups)
         for group in ("head/linear_0", "head/fc")
     }
     assert of["head/fc"] == 1 and of["head/linear_0"] == (0 if name == "hieu2695_vgg16" else 1)
@@ -120,9 +120,9 @@ def test_groups_of_a_recipe_match_its_network(name):
 def test_what_learns_of_singhaxns_segmenter_is_what_its_notebook_counts():
     """segmentation-train.ipynb, cell 5: two labels; the encoder's convolutions are frozen, its batch norms are not."""
     config = importlib.import_module("configs.singhaxn_segment").get_config()
-    module = registry.build(config.segmenter.architecture, 2)
+    module = registry.create(config.segmenter.architecture, 2)
     params = jax.eval_shape(lambda: module.init(jax.random.key(0), jnp.zeros((1, 64, 64, 3)), train=False))["params"]
     sizes = {"/".join(key.key for key in path): leaf.size for path, leaf in jax.tree_util.tree_leaves_with_path(params)}
     assert sum(sizes.values()) == 41_221_168
-    learning = {path: size for path, size in sizes.items() if param_groups.multiplier(path, config.training.groups)}
+    learning = {path: size for path, size in sizes.items() if param_groups.lr_multiplier(path, config.training.groups)}
     assert sum(learning.values()) == 19_953_520

@@ -7,7 +7,7 @@ import pytest
 from configs import phantom_classify, phantom_segment
 from cxrjax.data import batch, dataset, loader
 from cxrjax.data.batch import STRUCTURES_KNOWN
-from cxrjax.data.sampler import Mixture, Order
+from cxrjax.data.sampler import BatchSampler, Mixture
 from cxrjax.runs import run_dir
 from cxrjax.runs.checkpoints import Checkpoints
 from cxrjax.runtime import sharding
@@ -37,7 +37,7 @@ def runs_of_both(tmp_path_factory, prepared, small_segmenter):
     folders, patch, compile_step = {}, pytest.MonkeyPatch(), jax.stages.Lowered.compile
     as_in_use = {"xla_cpu_use_fusion_emitters": True}
     patch.setattr(jax.stages.Lowered, "compile", lambda lowered: compile_step(lowered, as_in_use))
-    patch.setattr(batch, "PORTION", 6)
+    patch.setattr(batch, "CHUNK_SIZE", 6)
     for held in (1.0, 0.0):
         folder = folders[held] = tmp_path_factory.mktemp("runs")
         for base in (phantom_segment, phantom_classify):
@@ -74,9 +74,9 @@ def test_both_trainings_are_the_same_held_and_read(runs_of_both, task):
 
 @pytest.mark.parametrize("batch_size", [3, 7, 16])
 def test_steps_are_given_the_same_from_any_step_on(batch_size):
-    order = Order(np.zeros(7), batch_size, "shuffled", seed=0)
-    shares = sharding.Shares(batch_size)
-    ways = [loader.build_supply(shown, order, shares, readers=2) for shown in (ROWS, lambda row: ROWS[row])]
+    order = BatchSampler(np.zeros(7), batch_size, "shuffled", seed=0)
+    shares = sharding.BatchSharding(batch_size)
+    ways = [loader.make_loader(shown, order, shares, readers=2) for shown in (ROWS, lambda row: ROWS[row])]
     for number in (0, 1, 2, 3, 4, 9, 10, 2, 2, 3):
         for way in ways:
             np.testing.assert_array_equal(jax.jit(way.take)(way.give(number)), ROWS[order.rows(number)])
@@ -84,11 +84,11 @@ def test_steps_are_given_the_same_from_any_step_on(batch_size):
 
 @pytest.mark.parametrize("batch_size", [3, 7])
 def test_a_batch_says_which_of_its_examples_are_augmented(batch_size):
-    order = Order(np.arange(7) > 5, batch_size, "oversampled", 0, 4, mixture=Mixture(copies=True))
-    shares = sharding.Shares(batch_size)
+    order = BatchSampler(np.arange(7) > 5, batch_size, "oversampled", 0, 4, mixture=Mixture(copies=True))
+    shares = sharding.BatchSharding(batch_size)
     shown = {"numbers": ROWS}
     for way in (shown, lambda row: {"numbers": ROWS[row]}):
-        fed = loader.build_supply(way, order, shares, readers=2)
+        fed = loader.make_loader(way, order, shares, readers=2)
         for number in (0, 1, order.steps + 1, order.steps + 2):
             batch = jax.jit(fed.take)(fed.give(number))
             assert batch.keys() == {"numbers", "augmented"}
@@ -110,8 +110,8 @@ def test_what_goes_wrong_in_a_reading_thread_reaches_the_step(tmp_path):
             raise dataset.MissingData("scan.png: gone")
         return ROWS[row]
 
-    order = Order(np.zeros(7), 7, "shuffled", seed=0)
-    way = loader.build_supply(read, order, sharding.Shares(7), readers=2)
+    order = BatchSampler(np.zeros(7), 7, "shuffled", seed=0)
+    way = loader.make_loader(read, order, sharding.BatchSharding(7), readers=2)
     with pytest.raises(dataset.MissingData, match=r"scan\.png: gone"):
         way.give(0)
 
@@ -129,12 +129,12 @@ def test_lungs_come_back_from_their_packed_form():
 def test_what_takes_more_than_is_held_is_read(prepared):
     config = phantom_classify.get_config()
     config.data.directory, config.image.size = str(prepared), SIZE
-    stored = dataset.open_as(config, "train")
+    stored = dataset.open_split(config, "train")
     config.data.held = 2 * len(stored) * SIZE**2 / 1e6
-    held = dataset.hold_or_stream(config, "train")
+    held = dataset.load_or_stream(config, "train")
     config.data.held -= 1e-3
-    read = dataset.hold_or_stream(config, "train")
-    assert isinstance(held, batch.Split) and isinstance(read, dataset.Stored)
+    read = dataset.load_or_stream(config, "train")
+    assert isinstance(held, batch.RadiographBatch) and isinstance(read, dataset.RadiographDataset)
     assert len(read) == len(held) and (read.sources, read.labels) == (held.sources, held.labels)
     np.testing.assert_array_equal(read.take([3, 1]).images, held.images[[3, 1]])
     np.testing.assert_array_equal(read.image(2), held.images[2])
@@ -148,10 +148,10 @@ def test_what_takes_more_than_is_held_is_read(prepared):
 def test_a_radiograph_without_a_mask_is_named_before_the_first_step(prepared, monkeypatch, held):
     config = phantom_segment.get_config()
     config.data.directory, config.data.held, config.image.size = str(prepared), held, SIZE
-    stored = dataset.open_as(config, "train")
+    stored = dataset.open_split(config, "train")
     monkeypatch.setitem(stored._words, "mask_kind", ["structures", "structures", "", *["structures"] * 12])
     with pytest.raises(dataset.MissingData, match=rf"{stored.paths[2]}: has no mask"):
-        segmentation.build(config, stored, dataset.open_as(config, "val"))
+        segmentation.build(config, stored, dataset.open_split(config, "val"))
 
 
 @pytest.mark.parametrize("held", [0.0, 1.0])
@@ -160,7 +160,7 @@ def test_radiographs_are_mirrored_only_where_no_mask_tells_left_from_right(prepa
     config = phantom_segment.get_config()
     config.data.directory, config.data.held, config.image.size = str(prepared), held, SIZE
     config.augmentation[name] = 0.5
-    train_split, validation = dataset.open_as(config, "train"), dataset.open_as(config, "val")
+    train_split, validation = dataset.open_split(config, "train"), dataset.open_split(config, "val")
     monkeypatch.setitem(train_split._words, "mask_kind", [*["lungs"] * 14, "structures"])
     sentence = (
         rf"{train_split.paths[14]}: its mask tells .* which augmentation\.{name}=0\.5 would exchange; set it to 0"
@@ -173,9 +173,9 @@ def test_radiographs_are_mirrored_only_where_no_mask_tells_left_from_right(prepa
 
 def test_a_run_goes_on_with_other_ways_to_read(tmp_path):
     config = phantom_classify.get_config()
-    run_dir.start(tmp_path, config)
+    run_dir.create_or_resume(tmp_path, config)
     config.data.held, config.data.readers = 1.0, 7
-    run_dir.start(tmp_path, config)
+    run_dir.create_or_resume(tmp_path, config)
     config.data.train = "val"
-    with pytest.raises(run_dir.UnfitRun, match="data.train"):
-        run_dir.start(tmp_path, config)
+    with pytest.raises(run_dir.RunError, match="data.train"):
+        run_dir.create_or_resume(tmp_path, config)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from cxrjax.data.preprocessing import find_borders, scale_levels, specify_histogram, standardise, standardise_mask
+from cxrjax.data.preprocessing import equalize_histogram, find_borders, rescale_intensity, standardize, standardize_mask
 from cxrjax.io.borders import rows_without_border
 from cxrjax.io.radiograph import Radiograph
 
@@ -17,7 +17,7 @@ def film(shape: tuple[int, int] = (120, 100), top: int = 4095) -> np.ndarray:
 
 def lay(labels: np.ndarray, radiograph: Radiograph, size: int) -> np.ndarray:
     """Return a mask in the standardized square of a radiograph."""
-    return standardise_mask(labels, radiograph, find_borders(radiograph, "uniform").crop, size=size)
+    return standardize_mask(labels, radiograph, find_borders(radiograph, "uniform").crop, size=size)
 
 
 def of(pixels: np.ndarray, kind: str = "png", inverted: bool = False) -> Radiograph:
@@ -34,7 +34,7 @@ def of(pixels: np.ndarray, kind: str = "png", inverted: bool = False) -> Radiogr
 )
 def test_parity_with_the_original(shared, raw, expected, treatment):
     with np.load(shared / "parity" / "preprocess_oh2020.npz") as reference:
-        got = specify_histogram(reference[raw], gamma=0.5, **treatment)
+        got = equalize_histogram(reference[raw], gamma=0.5, **treatment)
         assert got.dtype == np.float32
         assert np.abs(got - reference[expected]).max() < 1e-3
 
@@ -43,30 +43,32 @@ def test_histogram_worked_by_hand():
     # Counts 2, 1, 1, 4 of the levels 3, 5, 6, 9: cumulated 2, 3, 4, 8; less the first 0, 1, 2, 6; over 6.
     pixels = np.array([[3, 3, 5, 6], [9, 9, 9, 9]], np.uint8)
     share = np.array([[0, 0, 1 / 6, 2 / 6], [1, 1, 1, 1]])
-    np.testing.assert_allclose(specify_histogram(pixels, gamma=1.0), 255 * share, atol=1e-4)
-    np.testing.assert_allclose(specify_histogram(pixels, gamma=0.5), 255 * share**0.5, atol=1e-4)
-    np.testing.assert_allclose(specify_histogram(pixels, gamma=1.0, inverted=True), 255 * (1 - share), atol=1e-4)
+    np.testing.assert_allclose(equalize_histogram(pixels, gamma=1.0), 255 * share, atol=1e-4)
+    np.testing.assert_allclose(equalize_histogram(pixels, gamma=0.5), 255 * share**0.5, atol=1e-4)
+    np.testing.assert_allclose(equalize_histogram(pixels, gamma=1.0, inverted=True), 255 * (1 - share), atol=1e-4)
     # An offset of 2 begins the range at the level 6 (4 pixels), and what lies below is 0.
     offset = [[0, 0, 0, 0], [255, 255, 255, 255]]
-    np.testing.assert_allclose(specify_histogram(pixels, gamma=1.0, low_offset=2), offset, atol=1e-4)
+    np.testing.assert_allclose(equalize_histogram(pixels, gamma=1.0, low_offset=2), offset, atol=1e-4)
 
 
 @pytest.mark.parametrize("gamma", [0.5, 1.0])
 @pytest.mark.parametrize("inverted", [False, True])
 def test_both_ends_are_reached(gamma, inverted):
-    got = specify_histogram(film(), gamma=gamma, inverted=inverted)
+    got = equalize_histogram(film(), gamma=gamma, inverted=inverted)
     assert (got.min(), got.max()) == (0, 255)
 
 
 def test_brightness_and_contrast_of_the_scanner_do_not_matter():
     pixels = film(top=4095)
-    np.testing.assert_array_equal(specify_histogram(pixels, gamma=0.5), specify_histogram(7 * pixels + 300, gamma=0.5))
+    np.testing.assert_array_equal(
+        equalize_histogram(pixels, gamma=0.5), equalize_histogram(7 * pixels + 300, gamma=0.5)
+    )
 
 
 def test_depth_does_not_matter():
     eight = (film() >> 4).astype(np.uint8)
     sixteen = eight.astype(np.uint16) * 257
-    one, other = (standardise(of(pixels), size=64, gamma=0.5) for pixels in (eight, sixteen))
+    one, other = (standardize(of(pixels), size=64, gamma=0.5) for pixels in (eight, sixteen))
     np.testing.assert_array_equal(one, other)
 
 
@@ -76,7 +78,7 @@ def test_blank_border_is_cut_where_the_original_cuts_it():
     original = half + np.flatnonzero(pixels[half:, centre] == 0)[0]  # get_original in the original
     assert rows_without_border(pixels) == original == 120
     np.testing.assert_array_equal(
-        standardise(of(pixels), size=64, gamma=0.5), standardise(of(film()), size=64, gamma=0.5)
+        standardize(of(pixels), size=64, gamma=0.5), standardize(of(film()), size=64, gamma=0.5)
     )
 
 
@@ -104,24 +106,24 @@ def test_upper_half_always_stays():
 
 def test_negative_of_a_scene_comes_out_like_the_scene():
     pixels = np.vstack([film(), np.zeros((30, 100), np.uint16)])
-    one = standardise(of(pixels), size=64, gamma=0.5)
-    other = standardise(of(4095 - pixels, kind="dicom", inverted=True), size=64, gamma=0.5)
+    one = standardize(of(pixels), size=64, gamma=0.5)
+    other = standardize(of(4095 - pixels, kind="dicom", inverted=True), size=64, gamma=0.5)
     np.testing.assert_array_equal(one, other)
 
 
 def test_jsrt_is_treated_as_the_original_treats_it():
     pixels = film((64, 64))
-    got = standardise(of(pixels, kind="jsrt", inverted=True), size=64, gamma=0.5)
-    expected = specify_histogram(pixels, gamma=0.5, inverted=True, low_offset=10)
+    got = standardize(of(pixels, kind="jsrt", inverted=True), size=64, gamma=0.5)
+    expected = equalize_histogram(pixels, gamma=0.5, inverted=True, low_offset=10)
     np.testing.assert_array_equal(got, np.rint(expected).astype(np.uint8))
 
 
 def test_unequalised_levels_of_8_bit_stay_as_they_are():
     pixels = np.arange(64 * 64).reshape(64, 64).astype(np.uint8)
-    np.testing.assert_array_equal(standardise(of(pixels), size=64, gamma=1.0, equalise=False), pixels)
-    turned = standardise(of(pixels, kind="dicom", inverted=True), size=64, gamma=1.0, equalise=False)
+    np.testing.assert_array_equal(standardize(of(pixels), size=64, gamma=1.0, equalise=False), pixels)
+    turned = standardize(of(pixels, kind="dicom", inverted=True), size=64, gamma=1.0, equalise=False)
     np.testing.assert_array_equal(turned, 255 - pixels)
-    squared = standardise(of(pixels), size=64, gamma=2.0, equalise=False)
+    squared = standardize(of(pixels), size=64, gamma=2.0, equalise=False)
     np.testing.assert_array_equal(squared, np.rint(255 * (pixels / 255) ** 2))
 
 
@@ -129,36 +131,36 @@ def test_unequalised_levels_of_any_depth_worked_by_hand():
     # The highest of the first needs 8 bits, of the second 10, of the last 16.
     for levels, top in [([0, 51, 102], 255), ([0, 102, 1000], 1023), ([0, 2**15, 40_000], 2**16 - 1)]:
         pixels, share = np.array([levels], np.uint16), np.array([levels]) / top
-        np.testing.assert_allclose(scale_levels(pixels, gamma=1.0), 255 * share, rtol=1e-6)
+        np.testing.assert_allclose(rescale_intensity(pixels, gamma=1.0), 255 * share, rtol=1e-6)
         expected = 255 * (1 - share) ** 0.5
-        np.testing.assert_allclose(scale_levels(pixels, gamma=0.5, inverted=True), expected, rtol=1e-6)
+        np.testing.assert_allclose(rescale_intensity(pixels, gamma=0.5, inverted=True), expected, rtol=1e-6)
 
 
 @pytest.mark.parametrize("shape", [(64, 64), (200, 90), (90, 200), (40, 50), (300, 310)])
 def test_output_is_a_uint8_square_of_the_same_mean(shape):
     pixels = film(shape)
-    got = standardise(of(pixels), size=128, gamma=0.5)
+    got = standardize(of(pixels), size=128, gamma=0.5)
     assert (got.shape, got.dtype) == ((128, 128), np.uint8)
-    assert abs(got.mean() - specify_histogram(pixels, gamma=0.5).mean()) < 2
+    assert abs(got.mean() - equalize_histogram(pixels, gamma=0.5).mean()) < 2
 
 
 def test_shrinking_does_not_alias():
     # A chequerboard of single pixels has no detail at half its size: each 2 x 2 block averages to one grey.
     board = (np.indices((128, 128)).sum(axis=0) % 2 + 1).astype(np.uint8)
-    assert np.ptp(standardise(of(board), size=64, gamma=0.5)) == 0
+    assert np.ptp(standardize(of(board), size=64, gamma=0.5)) == 0
     tall = np.repeat(board, 2, axis=1)[:, :96]  # one side shrinks by two, the other grows
-    assert np.ptp(standardise(of(tall[:, :60]), size=64, gamma=0.5).astype(int), axis=0).max() <= 1
+    assert np.ptp(standardize(of(tall[:, :60]), size=64, gamma=0.5).astype(int), axis=0).max() <= 1
 
 
 def test_single_level_is_an_error_and_no_division_by_zero():
     with pytest.raises(ValueError, match="single grey level"):
-        specify_histogram(np.full((40, 40), 9, np.uint8), gamma=0.5)
+        equalize_histogram(np.full((40, 40), 9, np.uint8), gamma=0.5)
     with pytest.raises(ValueError, match="single grey level"):
-        specify_histogram(np.array([[1, 2]], np.uint8), gamma=0.5, low_offset=10)
+        equalize_histogram(np.array([[1, 2]], np.uint8), gamma=0.5, low_offset=10)
     pixels = np.full((40, 40), 9, np.uint8)
     pixels[30:] = 0  # one level once the border is off
     with pytest.raises(ValueError, match="single grey level"):
-        standardise(of(pixels), size=32, gamma=0.5)
+        standardize(of(pixels), size=32, gamma=0.5)
 
 
 def test_mask_stays_on_its_anatomy():
@@ -166,7 +168,7 @@ def test_mask_stays_on_its_anatomy():
     pixels[40:80, 30:60] = 4095
     pixels = np.vstack([pixels, np.zeros((30, 100), np.uint16)])
     labels = np.where(pixels == 4095, 3, 0).astype(np.uint8)
-    image = standardise(of(pixels), size=240, gamma=0.5)
+    image = standardize(of(pixels), size=240, gamma=0.5)
     mask = lay(labels, of(pixels), 240)
     assert set(np.unique(mask)) == {0, 3} and mask.dtype == np.uint8
     assert ((image == 255) & (mask == 3)).sum() / (

@@ -3,29 +3,29 @@
 import numpy as np
 import pytest
 
-from cxrjax.data.sampler import Mixture, Order
+from cxrjax.data.sampler import BatchSampler, Mixture
 
 GROUPS = np.array([0] * 6 + [1] * 3 + [2])
 
 
 def test_shuffled_sees_each_once_and_fills_the_last_step_from_the_epochs_beginning():
-    order = Order(GROUPS, 4, "shuffled", seed=0)
+    order = BatchSampler(GROUPS, 4, "shuffled", seed=0)
     rows = order.draw(0)
     assert order.steps == 3 and sorted(rows.flat[:10]) == list(range(10))
     assert list(rows.flat[10:]) == list(rows.flat[:2])
     assert not np.array_equal(rows, order.draw(1))
-    np.testing.assert_array_equal(Order(GROUPS, 4, "shuffled", seed=0).rows(4), order.draw(1)[1])
+    np.testing.assert_array_equal(BatchSampler(GROUPS, 4, "shuffled", seed=0).rows(4), order.draw(1)[1])
 
 
 def test_balanced_sees_every_class_as_often():
-    order = Order(GROUPS, 10, "balanced", seed=0)
+    order = BatchSampler(GROUPS, 10, "balanced", seed=0)
     seen = np.bincount(GROUPS[np.concatenate([order.draw(epoch).ravel() for epoch in range(600)])])
     np.testing.assert_allclose(seen / seen.sum(), 1 / 3, atol=0.02)  # three standard errors of 6000 draws
 
 
 @pytest.mark.parametrize("minority, extra, counts", [((), 5, [6, 3, 6]), ((1, 2), 2, [6, 9, 3])])
 def test_oversampled_sees_the_minority_k_times_more(minority, extra, counts):
-    order = Order(GROUPS, 3, "oversampled", 0, extra, minority)
+    order = BatchSampler(GROUPS, 3, "oversampled", 0, extra, minority)
     total = sum(counts)
     assert order.steps == -(-total // 3)
     assert list(np.bincount(GROUPS[order.draw(3).ravel()[:total]])) == counts
@@ -33,24 +33,24 @@ def test_oversampled_sees_the_minority_k_times_more(minority, extra, counts):
 
 def test_the_order_is_what_it_was_before_copies_were_known():
     """NumPy's permutation of the radiographs themselves, and its draws of them."""
-    order = Order(GROUPS, 3, "oversampled", 7, 2, (1,), Mixture(copies=True))
+    order = BatchSampler(GROUPS, 3, "oversampled", 7, 2, (1,), Mixture(copies=True))
     visits = np.concatenate([np.arange(10), np.tile([6, 7, 8], 2)])
     expected = np.random.default_rng([7, 4]).permutation(visits)
     np.testing.assert_array_equal(order.draw(4), np.resize(expected, (6, 3)))
-    balanced = Order(GROUPS, 5, "balanced", 7).draw(4).ravel()
+    balanced = BatchSampler(GROUPS, 5, "balanced", 7).draw(4).ravel()
     chances = np.repeat([1 / 18, 1 / 9, 1 / 3], [6, 3, 1])
     np.testing.assert_array_equal(balanced, np.random.default_rng([7, 4]).choice(np.arange(10), 10, p=chances))
 
 
 def test_where_all_are_augmented_nothing_is_chosen():
     for mixture in (Mixture(), Mixture(unfreeze_factor=0.5), Mixture(unfreeze_epoch=3)):
-        order = Order(GROUPS, 4, "shuffled", 0, mixture=mixture)
+        order = BatchSampler(GROUPS, 4, "shuffled", 0, mixture=mixture)
         assert order.choose(5) is None and order.chosen(7) is None
 
 
 @pytest.mark.parametrize("extra, minority", [(5, ()), (2, (1, 2))])
 def test_of_copies_alone_each_radiograph_is_seen_once_as_it_is(extra, minority):
-    order = Order(GROUPS, 4, "oversampled", 0, extra, minority, Mixture(copies=True))
+    order = BatchSampler(GROUPS, 4, "oversampled", 0, extra, minority, Mixture(copies=True))
     rare = np.isin(GROUPS, minority or (2,))
     for epoch in range(3):
         total = 10 + extra * rare.sum()
@@ -64,15 +64,17 @@ def test_of_copies_alone_each_radiograph_is_seen_once_as_it_is(extra, minority):
 
 def test_the_share_that_is_augmented_is_drawn_for_each_example_and_falls_when_frozen_groups_are_freed():
     groups = np.zeros(5000, np.int32)
-    order = Order(groups, 100, "shuffled", 0, mixture=Mixture(share=0.8, unfreeze_epoch=2, unfreeze_factor=0.5))
+    order = BatchSampler(groups, 100, "shuffled", 0, mixture=Mixture(share=0.8, unfreeze_epoch=2, unfreeze_factor=0.5))
     shares = [order.choose(epoch).mean() for epoch in range(4)]
     np.testing.assert_allclose(shares, [0.8, 0.8, 0.4, 0.4], atol=0.03)  # four standard errors
     assert not np.array_equal(order.choose(0), order.choose(1))
-    np.testing.assert_array_equal(order.draw(1), Order(groups, 100, "shuffled", 0).draw(1))
-    assert Order(groups, 100, "shuffled", 0, mixture=Mixture(unfreeze_epoch=2, unfreeze_factor=0.8)).choose(1).all()
+    np.testing.assert_array_equal(order.draw(1), BatchSampler(groups, 100, "shuffled", 0).draw(1))
+    assert (
+        BatchSampler(groups, 100, "shuffled", 0, mixture=Mixture(unfreeze_epoch=2, unfreeze_factor=0.8)).choose(1).all()
+    )
 
 
 @pytest.mark.parametrize("sampling", ["shuffled", "balanced"])
 def test_copies_need_a_sampling_that_makes_them(sampling):
     with pytest.raises(ValueError, match=f"training.augment=copies needs .*, and it is {sampling}; set"):
-        Order(GROUPS, 4, sampling, 0, mixture=Mixture(copies=True))
+        BatchSampler(GROUPS, 4, sampling, 0, mixture=Mixture(copies=True))

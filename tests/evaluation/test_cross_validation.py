@@ -71,7 +71,7 @@ def test_each_fold_is_tested_on_once_and_a_stopped_run_goes_on(folds, tmp_path, 
         (place / "metrics.json").write_text(json.dumps({"all": scores}))
 
     monkeypatch.setattr(trainer, "train", stand_in_train)
-    monkeypatch.setattr(evaluate, "evaluate", stand_in_evaluate)
+    monkeypatch.setattr(evaluate, "evaluate_run", stand_in_evaluate)
     with pytest.raises(KeyboardInterrupt):
         cross_validation.cross_validate(config, tmp_path)
     stop.clear()
@@ -83,9 +83,9 @@ def test_each_fold_is_tested_on_once_and_a_stopped_run_goes_on(folds, tmp_path, 
     assert set(result["scores"]) == {"macro/f1", "classes/covid19/f1"}
     assert result["scores"]["macro/f1"]["mean"] == pytest.approx(0.15)
     assert json.loads((tmp_path / "cross_validation.json").read_text()) == result
-    assert "| macro/f1 | 0.150 | 0.129 |" in cross_validation.summarise(result)
+    assert "| macro/f1 | 0.150 | 0.129 |" in cross_validation.summarize(result)
     config.seed = 1
-    with pytest.raises(run_dir.UnfitRun, match="seed=0"):
+    with pytest.raises(run_dir.RunError, match="seed=0"):
         cross_validation.cross_validate(config, tmp_path)
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from cxrjax.inference import pipeline
-from cxrjax.inference.predictor import Examiner, describe
+from cxrjax.inference.predictor import Predictor, describe
 from cxrjax.metrics.calibration import HOTTEST, apply_temperature
 from cxrjax.runs import calibration
 
@@ -15,7 +15,7 @@ PROBABILITIES = np.array([0.2, 0.5, 0.3], np.float32)
 
 
 def decide(min_confidence, temperature=1.0, finding=1):
-    examiner = object.__new__(Examiner)  # without networks
+    examiner = object.__new__(Predictor)  # without networks
     examiner.min_confidence, examiner._temperature = min_confidence, temperature
     probabilities = np.asarray(apply_temperature(PROBABILITIES, temperature), np.float32)
     return examiner.decide(SimpleNamespace(probabilities=probabilities, finding=finding))

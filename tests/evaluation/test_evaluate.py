@@ -60,13 +60,13 @@ def prepared(tmp_path_factory):
 
 @pytest.fixture
 def run(prepared, tmp_path, monkeypatch):
-    monkeypatch.setattr(evaluate, "Examiner", StandIn)
+    monkeypatch.setattr(evaluate, "Predictor", StandIn)
     monkeypatch.setattr(bootstrap.bootstrap, "__defaults__", (50, 0))
     monkeypatch.setattr(plots, "draw", lambda *_: None)
     monkeypatch.setattr(plotting, "draw_sheet", lambda *_: None)
     config = phantom_classify.get_config()
     config.data.directory, config.image.size = str(prepared / "own" / "phantom"), SIZE
-    run_dir.start(tmp_path / "run", config)
+    run_dir.create_or_resume(tmp_path / "run", config)
     train_to(tmp_path / "run", 3)
     return tmp_path / "run"
 
@@ -77,67 +77,67 @@ def train_to(workdir: Path, step: int) -> None:
 
 
 def test_what_was_fitted_to_an_older_network_is_fitted_anew(run):
-    evaluate.evaluate(run, "train")
-    evaluate.evaluate(run, "test")
+    evaluate.evaluate_run(run, "train")
+    evaluate.evaluate_run(run, "test")
     assert calibration.load(run, 3)["step"] == 3
     train_to(run, 5)
     with pytest.raises(ValueError, match=r"calibration.json: was fitted .* step 3, not to that of 5; --mode=evaluate"):
         calibration.load(run, 5)
-    evaluate.evaluate(run, "test")
+    evaluate.evaluate_run(run, "test")
     assert calibration.load(run, 5)["step"] == json.loads((run / "evaluation/val/origin.json").read_text())["step"] == 5
     with pytest.raises(ValueError, match="step 5, not to that of 3"):  # its rows are still those of the older one
-        scoring.score(run, "train")
+        scoring.score_run(run, "train")
     older = {key: value for key, value in calibration.load(run, 5).items() if key != "step"}
     calibration.path(run).write_text(json.dumps(older))
     with pytest.raises(ValueError, match="step unknown"):
         calibration.load(run, 5)
-    evaluate.evaluate(run, "test")
+    evaluate.evaluate_run(run, "test")
     assert calibration.is_of(run, 5)
 
 
 def test_other_data_have_a_folder_of_their_own(run, prepared):
-    own = evaluate.evaluate(run, "val")
+    own = evaluate.evaluate_run(run, "val")
     rows = (run / "evaluation" / "val" / "predictions.csv").read_bytes()
-    other = evaluate.evaluate(run, "val", str(prepared / "other"))
+    other = evaluate.evaluate_run(run, "val", str(prepared / "other"))
     assert (own["split"], other["split"], own["data"], other["data"]) == ("val", "phantom-val", "phantom", "phantom")
     assert (run / "evaluation" / "val" / "predictions.csv").read_bytes() == rows
     assert (run / "evaluation" / "phantom-val" / "predictions.csv").read_bytes() != rows
     chosen = "temperature and operating points were chosen on val, which val shares"
     assert chosen in own["warnings"] and not any("chosen on" in warning for warning in other["warnings"])
-    assert dataset.name_results(run_dir.load_config(run), "val", str(prepared / "own")) == "val"
+    assert dataset.results_dirname(run_dir.load_config(run), "val", str(prepared / "own")) == "val"
 
 
 def test_a_run_that_kept_its_labels_needs_no_data_but_those_evaluated(run, prepared, capsys):
     config = run_dir.load_config(run)
-    expected = evaluate.evaluate(run, "val", str(prepared / "other"))["source_alone"]
-    assert sorted(zip(*label_counts.recall(run, config), strict=True)) == sorted(
+    expected = evaluate.evaluate_run(run, "val", str(prepared / "other"))["source_alone"]
+    assert sorted(zip(*label_counts.load(run, config), strict=True)) == sorted(
         zip(*dataset.load_labels(config.data.directory, "train"), strict=True)
     )
     (prepared / "own").rename(prepared / "away")
     try:
         calibration.path(run).unlink()
         capsys.readouterr()
-        scores = evaluate.evaluate(run, "val", str(prepared / "other"))
+        scores = evaluate.evaluate_run(run, "val", str(prepared / "other"))
         assert scores["source_alone"] == expected and expected["accuracy"]["value"] is not None
         assert "no temperature and no operating points" in capsys.readouterr().err and not scores["operating_points"]
         (run / "training_labels.json").unlink()
-        scores = evaluate.evaluate(run, "val", str(prepared / "other"))
+        scores = evaluate.evaluate_run(run, "val", str(prepared / "other"))
         assert "no scores of the source alone" in capsys.readouterr().err
     finally:
         (prepared / "away").rename(prepared / "own")
     assert scores["source_alone"]["n"] == 0 and scores["source_alone"]["accuracy"]["value"] is None
-    assert scores["over_source"]["accuracy"]["value"] is None and "accuracy" in tables.summarise(scores)
+    assert scores["over_source"]["accuracy"]["value"] is None and "accuracy" in tables.summarize(scores)
 
 
 def test_validation_without_lungs_calibrates_nothing(run, monkeypatch, capsys):
     calibration.path(run).write_text('{"step": 2, "temperature": 1.0, "operating_points": {}}')
     monkeypatch.setattr(StandIn, "blind", True)
-    scores = evaluate.evaluate(run, "test")
+    scores = evaluate.evaluate_run(run, "test")
     assert "nothing was found in any radiograph" in capsys.readouterr().err
     assert scores["operating_points"] == {} and not calibration.path(run).exists()
 
 
 def test_without_a_gate_nothing_is_said_to_be_in_place(run):
-    scores = evaluate.evaluate(run, "test")
+    scores = evaluate.evaluate_run(run, "test")
     assert "gate" not in predictions_csv.read(run / "evaluation" / "test" / "predictions.csv")[0]
     assert "flagged" not in scores["all"]

@@ -66,7 +66,7 @@ def cases():
     who = (names, names, ["made up"] * len(images), ["square"] * len(images))
     nobody, unknown = [""] * len(images), np.full((len(images), 3), np.nan, np.float32)
     known = (*who, keys, images, blank, kinds, lesions)
-    return batch.Split(*known, views=nobody, sexes=nobody, ages=unknown[:, 0], extents=unknown[:, 1:])
+    return batch.RadiographBatch(*known, views=nobody, sexes=nobody, ages=unknown[:, 0], extents=unknown[:, 1:])
 
 
 def config():
@@ -78,14 +78,14 @@ def config():
     return settings
 
 
-def judge(backbone: nn.Module, params: dict, cases: batch.Split, settings=None):
+def judge(backbone: nn.Module, params: dict, cases: batch.RadiographBatch, settings=None):
     settings = settings or config()
-    segmenter = spec.Network(BrightLungs(), SEEN, 1)
-    classifier = spec.Network(Classifier(backbone, Positive()), SEEN, 1)
+    segmenter = spec.ModelSpec(BrightLungs(), SEEN, 1)
+    classifier = spec.ModelSpec(Classifier(backbone, Positive()), SEEN, 1)
     variables = {"segmenter": {}, "classifier": from_config.init(classifier, jax.random.key(0))}
     head = {"linear_0": {"kernel": jnp.array([[0.0, 100.0]]), "bias": jnp.array([0.0, -2.0])}}
     variables["classifier"]["params"] = {"head": head} | params
-    rows, curves = zip(*saliency.check(segmenter, classifier, settings, variables, cases), strict=True)
+    rows, curves = zip(*saliency.iter_evaluations(segmenter, classifier, settings, variables, cases), strict=True)
     return rows, curves, saliency_verdict.judge(rows, curves, settings.maps, settings.seed)
 
 

@@ -51,14 +51,15 @@ def test_what_fails_is_named():
 
 def test_what_chance_may_explain_stays_open():
     judged = judge(spread=0.5, count=12, insertion=0.41)
-    assert judged["checks"]["insertion"] == saliency_verdict.OPEN
+    assert judged["checks"]["insertion"] == saliency_verdict.INCONCLUSIVE
     assert "it stays open whether they" in judged["verdict"]
 
 
 def test_one_patient_proves_nothing():
     judged = judge(count=1)
     assert (
-        set(judged["checks"].values()) == {saliency_verdict.OPEN} and judged["figures"]["deletion"]["interval"] is None
+        set(judged["checks"].values()) == {saliency_verdict.INCONCLUSIVE}
+        and judged["figures"]["deletion"]["interval"] is None
     )
     assert judged["verdict"].startswith("It stays open whether these maps change")
 
@@ -69,11 +70,11 @@ def test_what_no_radiograph_has_is_left_out():
     )
     judged = judge(**nan)
     assert "lesions" not in judged["checks"] and "energy_in_lesions" not in judged["figures"]
-    assert "lesion" not in saliency_verdict.summarise(judged)
+    assert "lesion" not in saliency_verdict.summarize(judged)
 
 
 def test_the_table_goes_from_few_layers_to_all():
-    table = saliency_verdict.summarise(judge())
+    table = saliency_verdict.summarize(judge())
     assert table.index(" 50% drawn anew") < table.index("100% drawn anew")
     assert table.splitlines()[-1].startswith("These maps")
 

@@ -78,7 +78,7 @@ def run(tmp_path_factory):
 def scores(run):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(bootstrap.bootstrap, "__defaults__", (200, 0))
-        return scoring.score(run, "test")
+        return scoring.score_run(run, "test")
 
 
 def every_score(tree):
@@ -152,13 +152,13 @@ def test_scores_and_figures_are_the_same_again(run, scores):
     folder = run / "evaluation" / "test"
     names = ["metrics.json", "ranking.svg", "reliability.svg", "referral.svg", "settling.svg", "confusion.svg"]
     before = {name: (folder / name).read_bytes() for name in names}
-    assert scoring.score(run, "test") == scores
+    assert scoring.score_run(run, "test") == scores
     assert {name: (folder / name).read_bytes() for name in names} == before
     assert json.loads(before["metrics.json"]) == scores
     area = scores["all"]["classes"]["viral"]["auroc"]
     low, high = area["interval"]
     assert f"viral {area['value']:.2f} ({low:.2f} to {high:.2f})" in before["ranking.svg"].decode()
-    assert f"{area['value']:.3f} ({low:.3f} to {high:.3f})" in tables.summarise(scores)
+    assert f"{area['value']:.3f} ({low:.3f} to {high:.3f})" in tables.summarize(scores)
 
 
 def test_rows_of_an_older_form_are_scored_too(tmp_path):
@@ -166,7 +166,7 @@ def test_rows_of_an_older_form_are_scored_too(tmp_path):
     columns = [c for c in columns if not c.startswith("entropy")]
     rows = [{key: value for key, value in row.items() if key in columns} for row in draw_rows(0)]
     write(tmp_path, rows, columns=columns)
-    scores = scoring.score(tmp_path, "test")
+    scores = scoring.score_run(tmp_path, "test")
     assert list(scores["subgroups"]) == ["source"] and set(scores["referral"]) == {"agreement", "confidence"}
     assert not scores["operating_points"] and "no calibration.json" in scores["warnings"][-1]
 
@@ -180,14 +180,14 @@ def test_masks_have_intervals_by_patient(tmp_path):
         for i, d in enumerate(dice)
     ]
     write(tmp_path, rows, columns=predictions_csv.segmentation_columns(["lungs", "heart"]))
-    scores = scoring.score(tmp_path, "test")
+    scores = scoring.score_run(tmp_path, "test")
     lungs = scores["all"]["structures"]["lungs"]
     assert lungs["dice"]["value"] == pytest.approx(dice.mean()) and lungs["dice"]["n"] == 60
     by_patient = dice.reshape(3, 20).mean(0).std() / np.sqrt(20)
     low, high = lungs["dice"]["interval"]
     assert (high - low) / (2 * 1.96) == pytest.approx(by_patient, rel=0.2)
     assert scores["all"]["structures"]["heart"]["support"] == 30
-    assert "| a | heart | 30 | 0.900" in tables.summarise(scores)
+    assert "| a | heart | 30 | 0.900" in tables.summarize(scores)
 
 
 def test_a_run_is_compared_with_one_that_knows_less(run, tmp_path):
@@ -236,19 +236,19 @@ def test_only_the_same_cases_are_compared(run, tmp_path):
 def test_scores_of_1_have_intervals(tmp_path):
     rows = [row for row in draw_rows(0, skill=50) if row["status"] == "ok"][:6]
     write(tmp_path, [row | {"patient_id": ""} for row in rows])
-    scores = scoring.score(tmp_path, "test")
+    scores = scoring.score_run(tmp_path, "test")
     accuracy, f1 = scores["all"]["accuracy"], scores["all"]["macro"]["f1"]
     lows = [of["f1"]["interval"][0] for of in scores["all"]["classes"].values() if of["support"]]
     assert accuracy["value"] == f1["value"] == 1 and accuracy["interval"] == [pytest.approx(0.610, abs=1e-3), 1]
     assert all(of["auroc"]["interval"] for of in scores["all"]["classes"].values() if of["support"])
     assert f1["interval"] == [pytest.approx(np.mean(lows), abs=0.2), 1] and f1["interval"][0] > min(lows)
     assert scores["settling"]["1"]["stability"]["value"] == 1 and (tmp_path / "evaluation/test/settling.svg").exists()
-    assert f"| macro F1 | 1.000 ({f1['interval'][0]:.3f} to 1.000) | " in tables.summarise(scores)
+    assert f"| macro F1 | 1.000 ({f1['interval'][0]:.3f} to 1.000) | " in tables.summarize(scores)
 
 
 def test_one_patient_gives_no_interval(tmp_path):
     write(tmp_path, [row | {"patient_id": "one"} for row in draw_rows(0)])
-    assert all(leaf["interval"] is None for leaf in every_score(scoring.score(tmp_path, "test")))
+    assert all(leaf["interval"] is None for leaf in every_score(scoring.score_run(tmp_path, "test")))
 
 
 def test_a_threshold_that_cannot_be_reached_is_said_to_be_so(tmp_path):
@@ -261,20 +261,20 @@ def test_a_threshold_that_cannot_be_reached_is_said_to_be_so(tmp_path):
     calibration.fit(tmp_path, "val")
     chosen = calibration.load(tmp_path, None)["operating_points"]["viral"]
     assert chosen["at_sensitivity"] is None
-    scores = scoring.score(tmp_path, "val")
+    scores = scoring.score_run(tmp_path, "val")
     assert scores["operating_points"]["viral"]["at_sensitivity"] == {"threshold": None}
     assert scores["operating_points"]["viral"]["at_specificity"]["specificity"]["value"] >= 0.9
-    assert "| viral | at sensitivity | not reachable | not reachable |" in tables.summarise(scores)
+    assert "| viral | at sensitivity | not reachable | not reachable |" in tables.summarize(scores)
     assert "chosen on val" in scores["warnings"][-1]
 
 
 def test_settling_is_left_out_where_votes_do_not_decide(run, tmp_path):
     folder = write(tmp_path, draw_rows(0))
-    assert list(scoring.score(tmp_path, "test")["settling"])[-1] == "100" and (folder / "settling.png").exists()
+    assert list(scoring.score_run(tmp_path, "test")["settling"])[-1] == "100" and (folder / "settling.png").exists()
     config = classify_config()
     config.voting.rule = "mean_probability"
     (tmp_path / "config.json").write_text(config.to_json())
-    scores = scoring.score(tmp_path, "test")
+    scores = scoring.score_run(tmp_path, "test")
     assert scores["settling"] is None and scores["warnings"][-1] == scoring.UNSETTLED
     assert not (folder / "settling.png").exists() and (folder / "referral.png").exists()
 
@@ -286,7 +286,7 @@ def test_splits_that_share_a_part_are_warned_of(tmp_path):
     (tmp_path / "config.json").write_text(config.to_json())
     known = {"split": "fold0", "temperature": 1.0, "operating_points": {}}
     calibration.path(tmp_path).write_text(json.dumps(known))
-    warnings = scoring.score(tmp_path, "fold0+fold1")["warnings"]
+    warnings = scoring.score_run(tmp_path, "fold0+fold1")["warnings"]
     assert any("trained on fold1+fold2" in line for line in warnings)
     assert any("chosen on fold0" in line for line in warnings)
 
@@ -294,7 +294,7 @@ def test_splits_that_share_a_part_are_warned_of(tmp_path):
 def test_the_n_of_a_mean_is_that_of_what_is_known(tmp_path):
     rows = [row | {"energy_in_lesions": i / 100} if i % 3 == 0 else row for i, row in enumerate(draw_rows(0))]
     write(tmp_path, rows)
-    energy = scoring.score(tmp_path, "test")["all"]["energy_in_lesions"]
+    energy = scoring.score_run(tmp_path, "test")["all"]["energy_in_lesions"]
     assert energy["n"] == 30 and energy["value"] == pytest.approx(np.mean(np.arange(0, 90, 3)) / 100)
 
 
@@ -302,15 +302,15 @@ def test_rows_without_patients_are_each_their_own_and_rows_without_labels_are_re
     columns = [column for column in predictions_csv.classification_columns(CLASSES) if column != "patient_id"]
     rows = [{key: value for key, value in row.items() if key in columns} for row in draw_rows(0)]
     folder = write(tmp_path, rows, columns=columns)
-    scores = scoring.score(tmp_path, "test")
+    scores = scoring.score_run(tmp_path, "test")
     assert (scores["patients"], scores["without_patient"]) == (N, N)
     assert any(line.startswith("the patients are not known: each radiograph counts") for line in scores["warnings"])
-    assert f"| {N} radiographs, patients not known |" in tables.summarise(scores)
+    assert f"| {N} radiographs, patients not known |" in tables.summarize(scores)
     assert len(set(prediction_arrays.patients(predictions_csv.read(folder / "predictions.csv")))) == N
     assert compare_runs.compare(tmp_path, tmp_path, "test")["patients"] == N
     rows = [{key: value for key, value in row.items() if key != "label"} for row in rows]
     predictions_csv.write(folder / "predictions.csv", rows, [column for column in columns if column != "label"])
-    for ask in (lambda: scoring.score(tmp_path, "test"), lambda: compare_runs.compare(tmp_path, tmp_path, "test")):
+    for ask in (lambda: scoring.score_run(tmp_path, "test"), lambda: compare_runs.compare(tmp_path, tmp_path, "test")):
         with pytest.raises(ValueError, match=r"predictions.csv: line 1: there is no column label"):
             ask()
 
@@ -332,7 +332,7 @@ def test_the_benchmark_scores_what_it_makes_up():
     ],
 )
 def test_a_score_is_read_the_same_way_everywhere(number, words):
-    assert tables.say(number) == words
+    assert tables.format_estimate(number) == words
 
 
 def test_a_study_is_no_patient():

@@ -20,7 +20,7 @@ from configs import base
 from cxrjax import export
 from cxrjax.data import batch as cohort
 from cxrjax.export import stablehlo, verify
-from cxrjax.inference.predictor import Examiner
+from cxrjax.inference.predictor import Predictor
 from cxrjax.models import from_config, registry
 from cxrjax.models.fc_densenet import FCDenseNet
 from cxrjax.models.layers import conv
@@ -54,7 +54,7 @@ def tiny():
 
 def find_bright(network):
     """Weights of the tiny segmenter that takes what is bright for lungs: their logit is 20 (x - 0.5)."""
-    blank = from_config.blank(network)
+    blank = from_config.blank_image(network)
     blank["batch_stats"] = jax.tree.map_with_path(lambda p, x: x + (p[-1].key == "var"), blank["batch_stats"])
     params = blank["params"]
     # The first feature of the stem is the picture itself, and is kept to the end, after two of the bottleneck.
@@ -67,8 +67,8 @@ def find_bright(network):
 def keep(workdir, config, *weights):
     """A run directory as training leaves it."""
     if config.task == "classify":
-        run_dir.adopt_segmenter(workdir, config)
-    run_dir.start(workdir, config)
+        run_dir.copy_segmenter(workdir, config)
+    run_dir.create_or_resume(workdir, config)
     with checkpoints.Checkpoints(workdir / "checkpoints") as kept:
         kept.save("best", 7, weights[0])
         for i, each in enumerate(weights[1:]):
@@ -92,7 +92,7 @@ def folder(tmp_path_factory, tiny):
     """The runs of a segmenter and of a classifier, and what was exported of the classifier's."""
     folder, config = tmp_path_factory.mktemp("export"), configure("segment")
     keep(folder / "segment", config, find_bright(from_config.segmenter(config)))
-    export.export_run(keep_classifier(folder, configure("classify")), folder / "out")
+    export.export_model(keep_classifier(folder, configure("classify")), folder / "out")
     return folder
 
 
@@ -121,7 +121,7 @@ def test_the_program_gives_what_the_run_gives(folder, images):
     program = deserialize(bytearray((folder / "out" / "diagnose.stablehlo").read_bytes()))
     assert program.platforms == ("cpu", "cuda", "tpu")
     given = jax.device_get(program.call(images, cohort.hash_images(images)))  # three; it was proved on two
-    examined = list(Examiner(folder / "classify").examine(images))
+    examined = list(Predictor(folder / "classify").examine(images))
     assert set(given) == set(examined[0]._fields) - {"evidence"}
     assert given["finding"][2] == -1 and (given["votes"].sum(1) == [20, 20, 0]).all()
     agree(given, examined)
@@ -139,8 +139,8 @@ def test_onnx_gives_what_the_networks_give_of_any_number_of_pictures(folder):
 
     @jax.jit
     def classify(x):
-        features = registry.look(classifier, variables["classifier"], x)
-        return {"logits": registry.decide(classifier, variables["classifier"], features), "features": features}
+        features = registry.extract_features(classifier, variables["classifier"], x)
+        return {"logits": registry.apply_head(classifier, variables["classifier"], features), "features": features}
 
     # Of the segmenter: stem, a layer down, the transition, a layer in the bottleneck and one up, the head.
     for name, size, apply, convolutions in (("segmenter", 64, segment, 6), ("classifier", 32, classify, 2)):
@@ -199,7 +199,7 @@ def test_files_and_settings_suffice_to_repeat_a_finding(folder, images):
     probabilities = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
     votes = np.bincount(logits.argmax(1), minlength=len(told["classifier"]["classes"]))
 
-    wanted = next(Examiner(folder / "classify").examine(images[:1]))
+    wanted = next(Predictor(folder / "classify").examine(images[:1]))
     assert (lungs == wanted.mask).all()
     assert told["classifier"]["classes"][votes.argmax()] == CLASSES[wanted.finding]
     error = probabilities.std(0) * np.sqrt(1 / len(centres) + 1 / patches["count"])
@@ -208,10 +208,10 @@ def test_files_and_settings_suffice_to_repeat_a_finding(folder, images):
 
 def test_a_segmenters_run_gives_its_lungs_and_without_the_packages_no_onnx(folder, images, tmp_path, monkeypatch):
     monkeypatch.setattr(export, "ONNX_PACKAGES", ("jax2onnx", "no_such_package"))
-    assert export.export_run(folder / "segment", tmp_path / "out") == ["segment.stablehlo", "settings.json"]
+    assert export.export_model(folder / "segment", tmp_path / "out") == ["segment.stablehlo", "settings.json"]
     program = deserialize(bytearray((tmp_path / "out" / "segment.stablehlo").read_bytes()))
     given = jax.device_get(program.call(images))
-    agree(given, list(Examiner(folder / "segment").examine(images)))
+    agree(given, list(Predictor(folder / "segment").examine(images)))
     told = json.loads((tmp_path / "out" / "settings.json").read_text())
     assert given["found"].tolist() == [True, True, False] and "classifier" not in told
     assert told["files"]["segment.stablehlo"]["inputs"] == {"images": {"type": "uint8", "shape": ["B", SIZE, SIZE]}}
@@ -221,35 +221,40 @@ def test_what_goes_wrong_leaves_nothing(folder, tmp_path, monkeypatch):
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "kept").write_text("older")
     with pytest.raises(FileExistsError, match="full: there is something here already"):
-        export.export_run(folder / "segment", tmp_path / "full")
-    run_dir.start(tmp_path / "untrained", configure("segment"))
-    with pytest.raises(run_dir.UnfitRun, match="untrained: there is no trained network here yet"):
-        export.export_run(tmp_path / "untrained", tmp_path / "out")
+        export.export_model(folder / "segment", tmp_path / "full")
+    run_dir.create_or_resume(tmp_path / "untrained", configure("segment"))
+    with pytest.raises(run_dir.RunError, match="untrained: there is no trained network here yet"):
+        export.export_model(tmp_path / "untrained", tmp_path / "out")
 
     def fill(path, _):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
 
     with monkeypatch.context() as full, pytest.raises(OSError, match="No space left"):
         full.setattr(Path, "write_bytes", fill)
-        export.export_run(folder / "segment", tmp_path / "out")
-    run = stablehlo.Program.run
+        export.export_model(folder / "segment", tmp_path / "out")
+    run = stablehlo.ExportedProgram.run
     off = {"confidence": np.float32([0.001, 0])}
-    with monkeypatch.context() as wrong, pytest.raises(verify.UnequalExport, match="segment.stablehlo: its confidence"):
-        wrong.setattr(stablehlo.Program, "run", lambda *given: {k: x + off.get(k, 0) for k, x in run(*given).items()})
-        export.export_run(folder / "segment", tmp_path / "out")
+    with (
+        monkeypatch.context() as wrong,
+        pytest.raises(verify.ExportMismatchError, match="segment.stablehlo: its confidence"),
+    ):
+        wrong.setattr(
+            stablehlo.ExportedProgram, "run", lambda *given: {k: x + off.get(k, 0) for k, x in run(*given).items()}
+        )
+        export.export_model(folder / "segment", tmp_path / "out")
     assert sorted(os.listdir(tmp_path)) == ["full", "untrained"] and os.listdir(tmp_path / "full") == ["kept"]
 
 
 def test_differences_by_hand():
     wanted = {"logits": np.float32([[4, -8]]), "finding": np.int32([1])}
     given = {"logits": np.float32([[4, -7.9996]]), "finding": np.int32([1])}
-    assert verify.compare("a", given, wanted, 1e-9) == {"logits": pytest.approx(5e-5, rel=1e-3), "finding": 0}
-    with pytest.raises(verify.UnequalExport, match="a: its logits differ from those of the run by 1.0e-01"):
-        verify.compare("a", given | {"logits": np.float32([[4.8, -8]])}, wanted, 1e-9)
-    with pytest.raises(verify.UnequalExport, match="by inf"):
-        verify.compare("a", given | {"logits": np.float32([[np.nan, -8]])}, wanted, 1e-9)
+    assert verify.assert_close("a", given, wanted, 1e-9) == {"logits": pytest.approx(5e-5, rel=1e-3), "finding": 0}
+    with pytest.raises(verify.ExportMismatchError, match="a: its logits differ from those of the run by 1.0e-01"):
+        verify.assert_close("a", given | {"logits": np.float32([[4.8, -8]])}, wanted, 1e-9)
+    with pytest.raises(verify.ExportMismatchError, match="by inf"):
+        verify.assert_close("a", given | {"logits": np.float32([[np.nan, -8]])}, wanted, 1e-9)
     nothing = {"entropy": np.float32([1e-9])}
-    assert verify.compare("a", {"entropy": np.float32([0])}, nothing, 1.0)["entropy"] < 1e-8
+    assert verify.assert_close("a", {"entropy": np.float32([0])}, nothing, 1.0)["entropy"] < 1e-8
 
 
 def test_each_platform_gets_its_own_form_of_the_same_convolutions(monkeypatch):
@@ -263,7 +268,7 @@ def test_each_platform_gets_its_own_form_of_the_same_convolutions(monkeypatch):
         return layers.apply(given, one[None])[0]
 
     def program(batch):
-        given = registry.prepare(variables)
+        given = registry.precompute_kernels(variables)
         return {"prepared": lax.map(partial(look, given), batch), "plain": lax.map(partial(look, variables), batch)}
 
     here = program(x)  # what `look` is compiled to here is not to be exported for others
@@ -285,12 +290,12 @@ def test_networks_that_vote_together_do_so_in_the_program(folder, images, tmp_pa
     (folder / "segment").rename(tmp_path / "segment")
     run = keep_classifier(tmp_path, configure("classify"), seeds=(1, 2, 3))
     (tmp_path / "segment").rename(folder / "segment")
-    files = export.export_run(run, tmp_path / "out")
+    files = export.export_model(run, tmp_path / "out")
     assert files == ["diagnose.stablehlo", "segmenter.onnx", "classifier_1.onnx", "classifier_2.onnx", "settings.json"]
     program = deserialize(bytearray((tmp_path / "out" / "diagnose.stablehlo").read_bytes()))
     given = jax.device_get(program.call(images, cohort.hash_images(images)))
     assert (given["votes"].sum(1) == [40, 40, 0]).all()
-    agree(given, list(Examiner(run).examine(images)))
+    agree(given, list(Predictor(run).examine(images)))
 
 
 @pytest.mark.slow
@@ -306,4 +311,4 @@ def test_every_mode_is_one_program_for_all_platforms(folder, images, tmp_path, p
     variables = jax.device_get(run_dir.load_networks(run, config))
     batch = (images, cohort.hash_images(images))
     program = stablehlo.convert(stablehlo.build(config, variables), batch)
-    agree(jax.device_get(program.run(*batch)), list(Examiner(run).examine(images)))
+    agree(jax.device_get(program.run(*batch)), list(Predictor(run).examine(images)))

@@ -20,13 +20,13 @@ def test_every_architecture_is_converted_convolution_by_convolution(architecture
     config.segmenter.size = config.patches.size = 64
     config.segmenter.architecture = config.classifier.architecture = architecture
     network = from_config.segmenter(config) if config.task == "segment" else from_config.classifier(config)
-    shapes, rng = from_config.blank(network), np.random.default_rng(0)
+    shapes, rng = from_config.blank_image(network), np.random.default_rng(0)
     drawn = jax.tree.map(lambda x: rng.uniform(0.5, 1.5, x.shape).astype("f4") / np.prod(x.shape[:-1]), shapes)
     variables = {"segmenter": drawn if config.task == "segment" else None, "classifier": drawn}
     ((_, _, function),) = onnx.list_networks(config, variables)
-    x = verify.draw_input(network)
+    x = verify.synthetic_input(network)
     model = onnx.convert(function, network)
-    verify.compare(architecture, model.run(x), jax.jit(function)(jnp.asarray(x)), 1e-30)
+    verify.assert_close(architecture, model.run(x), jax.jit(function)(jnp.asarray(x)), 1e-30)
     kernels = [path for path, leaf in flatten_dict(drawn["params"]).items() if leaf.ndim == 4]
     # Transposed convolutions are products.
     convolutions = [path for path in kernels if not any("transition_up" in n or "upsample" in n for n in path)]

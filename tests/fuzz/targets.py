@@ -14,7 +14,7 @@ from pathlib import Path
 
 from cxrjax.data import dataset
 from cxrjax.io import json_file, lesions_csv, predictions_csv, radiograph
-from cxrjax.pretrained.formats import UnreadableWeights, read_weights
+from cxrjax.pretrained.formats import WeightFormatError, read_weights
 from cxrjax.runs import run_dir
 from data_prep import masks, splits
 from data_prep.fetch import archive
@@ -77,15 +77,15 @@ TARGETS = {
     "picture": Target(radiograph.read, (radiograph.UnreadableRadiograph,), (".png", ".jpg", ".tif")),
     "dicom": Target(radiograph.read, (radiograph.UnreadableRadiograph,), (".dcm",)),
     "mask": Target(_read_mask, (BadRow,), (".png",)),
-    "pth": Target(read_weights, (UnreadableWeights,), (".pth",)),
-    "safetensors": Target(read_weights, (UnreadableWeights,), (".safetensors",)),
-    "h5": Target(read_weights, (UnreadableWeights,), (".h5",)),
+    "pth": Target(read_weights, (WeightFormatError,), (".pth",)),
+    "safetensors": Target(read_weights, (WeightFormatError,), (".safetensors",)),
+    "h5": Target(read_weights, (WeightFormatError,), (".h5",)),
     "table": Target(_read_table, (CannotPrepare,), (".csv",)),
     "sheet": Target(sheets.read_xlsx, (CannotPrepare,), (".xlsx",)),
     "splits": Target(splits.read_table, (CannotPrepare,), (".csv",)),
     "archive": Target(_unpack, (CannotPrepare,), (".zip", ".tar.gz")),
     "lesions": Target(lesions_csv.read, (ValueError,), (".csv",)),
     "predictions": Target(predictions_csv.read, (ValueError,), (".csv",)),
-    "config": Target(_load_config, (run_dir.UnfitRun, json_file.DamagedFile), (".json",)),
+    "config": Target(_load_config, (run_dir.RunError, json_file.DamagedFile), (".json",)),
     "features": Target(_open_data_set, (dataset.MissingData,), (".json",)),
 }

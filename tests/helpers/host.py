@@ -13,7 +13,7 @@ import numpy as np
 from configs import base
 from cxrjax.data import loader, sampler
 from cxrjax.inference import pipeline
-from cxrjax.inference.patch_parallel import SharedPatches
+from cxrjax.inference.patch_parallel import PatchParallelPredictor
 from cxrjax.models import from_config, registry, spec
 from cxrjax.runtime import compilation_cache, multihost, sharding
 from cxrjax.training import param_groups, train_step
@@ -29,7 +29,7 @@ class Tiny(nn.Module):
         return nn.Dense(2, name="head")(nn.relu(x))[:, 0]
 
 
-def learn(batch_size: int, streamed: bool = False, count: int = 4) -> train_step.State:
+def learn(batch_size: int, streamed: bool = False, count: int = 4) -> train_step.TrainState:
     """Some steps of a training of thirty points, held or read one by one; the second epoch begins within them."""
     config, module = base.get_config(), Tiny()
     config.training.optimiser = "sgd"  # Adam would blow up what rounding does
@@ -44,12 +44,12 @@ def learn(batch_size: int, streamed: bool = False, count: int = 4) -> train_step
 
     groups_of_all = np.zeros(30, np.int32)
     task = Task(x, groups_of_all, lambda key: module.init(key, x, train=False), loss, dict)
-    shares, phase = sharding.Shares(batch_size), param_groups.plan_phases([], 0, 1.0)[0]
-    order = sampler.Order(groups_of_all, batch_size, "shuffled", seed=0)
-    feed = loader.build_supply((lambda row: x[row]) if streamed else x, order, shares, readers=2)
-    optimiser = train_step.build_optimiser(config, count, phase)
-    step = train_step.make_step(task, optimiser, lambda number, scale: jnp.float32(0.01), phase, config, feed)
-    state = shares.replicate(train_step.begin(task.init(jax.random.key(0)), optimiser, config))
+    shares, phase = sharding.BatchSharding(batch_size), param_groups.plan_phases([], 0, 1.0)[0]
+    order = sampler.BatchSampler(groups_of_all, batch_size, "shuffled", seed=0)
+    feed = loader.make_loader((lambda row: x[row]) if streamed else x, order, shares, readers=2)
+    optimiser = train_step.build_optimizer(config, count, phase)
+    step = train_step.make_train_step(task, optimiser, lambda number, scale: jnp.float32(0.01), phase, config, feed)
+    state = shares.replicate(train_step.init_state(task.init(jax.random.key(0)), optimiser, config))
     for number in range(order.steps - 2, order.steps - 2 + count):
         state = step(state, feed.give(number))
     return jax.device_get(state)
@@ -57,7 +57,7 @@ def learn(batch_size: int, streamed: bool = False, count: int = 4) -> train_step
 
 def examine(batch_size: int) -> dict[str, np.ndarray]:
     """A program in which every row is alone."""
-    shares = sharding.Shares(batch_size)
+    shares = sharding.BatchSharding(batch_size)
     x = np.arange(2 * batch_size, dtype=np.float32).reshape(-1, 2)
     names = np.arange(batch_size, dtype=np.uint32) + 5
 
@@ -80,28 +80,28 @@ class BrightLungs(nn.Module):
         return nn.log_softmax(jnp.stack([0 * lung, 0 * lung - 50, lung, 0 * lung - 50], -1))
 
 
-def diagnose(batch_size: int) -> pipeline.Diagnosis:
+def diagnose(batch_size: int) -> pipeline.Prediction:
     """Radiographs, the last without lungs: by `pipeline.diagnose` on one device, else sharing their seven patches."""
     rng = np.random.default_rng(0)
     images = rng.integers(0, 60, (batch_size, 64, 64)).astype(np.uint8)
     images[:-1, 10:50, 8:28] = rng.integers(160, 255, (40, 20))
-    segmenter = spec.Network(BrightLungs(), 32, 1)
-    classifier = spec.Network(registry.build("resnet18", 3, width=8, stages=(1,)), 32, 1)
+    segmenter = spec.ModelSpec(BrightLungs(), 32, 1)
+    classifier = spec.ModelSpec(registry.create("resnet18", 3, width=8, stages=(1,)), 32, 1)
     weights = {"segmenter": {}, "classifier": from_config.init(classifier, jax.random.key(1))}
-    settings = spec.Settings("local", True, 7, 2, "majority", 0.005, 0.02, "grey", 0.05, 0.875)
+    settings = spec.InferenceConfig("local", True, 7, 2, "majority", 0.005, 0.02, "grey", 0.05, 0.875)
     names = np.arange(batch_size, dtype=np.uint32) + 5
     if jax.device_count() == 1:
-        found = pipeline.diagnose(segmenter, classifier, weights, images, pipeline.radiograph_keys(3, names), settings)
+        found = pipeline.predict(segmenter, classifier, weights, images, pipeline.image_keys(3, names), settings)
         assert (found.finding >= 0).sum() == batch_size - 1
         return jax.device_get(found)
-    most, code, finds = jax.local_device_count(), compilation_cache.sum_code(), []
+    most, code, finds = jax.local_device_count(), compilation_cache.hash_package(), []
     turns = 2 if jax.process_count() == 1 else 1  # of one process the second time as it was traced the first time
     with (
         TemporaryDirectory() as kept,
-        mock.patch.object(compilation_cache, "_traced", compilation_cache.Traced(Path(kept), code)),
+        mock.patch.object(compilation_cache, "_traced", compilation_cache.TraceCache(Path(kept), code)),
     ):
         for _ in range(turns):
-            share = SharedPatches(segmenter, classifier, weights, settings, 3, batch_size, most, "")
+            share = PatchParallelPredictor(segmenter, classifier, weights, settings, 3, batch_size, most, "")
             finds.append(share(images, names))
         assert len(list(Path(kept).iterdir())) == (3 if turns == 2 else 0)
     jax.tree.map(lambda x, y: np.testing.assert_allclose(x, y, rtol=1e-5, atol=1e-6), finds[0], finds[-1])
@@ -118,7 +118,7 @@ def work() -> dict[str, np.ndarray]:
 if __name__ == "__main__":
     out, *place = sys.argv[1:]
     if place:
-        multihost.join(place[0], int(place[1]), int(place[2]))
-    first = multihost.agree(multihost.leads())
+        multihost.initialize(place[0], int(place[1]), int(place[2]))
+    first = multihost.broadcast_bool(multihost.is_primary())
     assert first, "what the first process decides holds in all"
-    np.savez(out, **work(), devices=sharding.Shares(6).mesh.size)
+    np.savez(out, **work(), devices=sharding.BatchSharding(6).mesh.size)

@@ -39,20 +39,20 @@ def train_once(task: str, workdir: Path, segmenter: Path) -> None:
     """Train, or go on, in this process, on made-up radiographs."""
     registry.SEGMENTERS["fc_densenet29"] = partial(FCDenseNet, blocks=(2, 2), bottleneck=2, growth=8, stem=16)
     splits = {"train": test_trainer.draw_split(0, 10), "val": test_trainer.draw_split(1, 6)}
-    dataset.open_as = dataset.hold_or_stream = lambda config, split: splits[split]
+    dataset.open_split = dataset.load_or_stream = lambda config, split: splits[split]
     config = test_trainer.segment_config()
     config.training.epochs = 5
     if task == "classify":
         test_trainer.let_classify(config, segmenter)
-    step = trainer.Training.step
+    step = trainer.Trainer.step
 
     def announce(training, state, number):
         state = step(training, state, number)
-        trainer.Training.step = step
+        trainer.Trainer.step = step
         print(BEGUN, flush=True)
         return state
 
-    trainer.Training.step = announce
+    trainer.Trainer.step = announce
     with signals.handled(lambda: "the same command goes on from there"):
         trainer.train(config, workdir)
 

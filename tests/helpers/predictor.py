@@ -32,8 +32,8 @@ class StandIn:
 
 
 if __name__ == "__main__":
-    predict.Examiner, predict.PORTION = StandIn, 2
-    plotting.draw_finding = lambda *parts: parts[-1].write_bytes(b"drawn")
+    predict.Predictor, predict.CHUNK_SIZE = StandIn, 2
+    plotting.draw_prediction = lambda *parts: parts[-1].write_bytes(b"drawn")
     run, source, output, process, processes, seconds = sys.argv[1:]
     StandIn.seconds = float(seconds)
     predict.predict(Path(run), Path(source), Path(output), process=int(process), processes=int(processes))

@@ -17,14 +17,14 @@ from cxrjax.models.heads import Head
 from cxrjax.ops import cam, patches, voting
 
 SIZE, PATCH, CONTEXT, STRIDE = 64, 16, 16, 4  # pixels; a cell of the network below sees 13 around it
-SETTINGS = spec.Settings("dense", True, 1, 4, "majority", 0.005, 0.02, "grey", 0.05, 0.875)
+SETTINGS = spec.InferenceConfig("dense", True, 1, 4, "majority", 0.005, 0.02, "grey", 0.05, 0.875)
 SIDE, COUNT = 4, 13  # cells of a window, windows a side
 
 
 @cache
-def build(head: str = "linear") -> tuple[spec.Network, dict]:
-    network = spec.Network(registry.build("resnet18", 3, head=head, width=8, stages=(1,)), PATCH, 1)
-    rng, blank = np.random.default_rng(0), from_config.blank(network)
+def build(head: str = "linear") -> tuple[spec.ModelSpec, dict]:
+    network = spec.ModelSpec(registry.create("resnet18", 3, head=head, width=8, stages=(1,)), PATCH, 1)
+    rng, blank = np.random.default_rng(0), from_config.blank_image(network)
 
     def draw(leaf):
         spread = np.sqrt(2 / np.prod(leaf.shape[:-1]))  # He et al. 2015
@@ -53,8 +53,8 @@ def whole_lungs() -> np.ndarray:
     return np.ones((SIZE, SIZE), bool)
 
 
-classify = jax.jit(dense.classify, static_argnums=(0, 4))
-look, decide = (jax.jit(half, static_argnums=0) for half in (registry.look, registry.decide))
+classify = jax.jit(dense.classify_windows, static_argnums=(0, 4))
+look, decide = (jax.jit(half, static_argnums=0) for half in (registry.extract_features, registry.apply_head))
 
 
 def test_a_window_is_the_patch_that_would_be_cut_there_with_its_surroundings(apply, image, whole_lungs):
@@ -64,7 +64,7 @@ def test_a_window_is_the_patch_that_would_be_cut_there_with_its_surroundings(app
     reach = PATCH // 2 + CONTEXT
     inside = [i for i, c in enumerate(looks.places) if (c >= reach).all() and (c <= SIZE - reach).all()]
     assert len(inside) == 25 and (np.diff(looks.places[inside[:2], 1]) == STRIDE).all()
-    shown = patches.crop(jnp.asarray(image), looks.places[np.array(inside)], cut.side) / np.float32(255)
+    shown = patches.extract_patches(jnp.asarray(image), looks.places[np.array(inside)], cut.side) / np.float32(255)
     alone = apply(cut.module, variables, shown[..., None])
     np.testing.assert_allclose(looks.logits[np.array(inside)], alone, rtol=1e-5, atol=1e-5)
     zeros_around = apply(network.module, variables, shown[:, CONTEXT:-CONTEXT, CONTEXT:-CONTEXT, None])
@@ -94,9 +94,9 @@ def test_every_head_decides_on_each_window_by_itself(image, lungs, head):
 
 def test_a_window_votes_where_its_centre_is_a_lung_pixel(image, lungs):
     network, variables = build()
-    grid = dense.lay(network, SIZE)
+    grid = dense.window_grid(network, SIZE)
     assert grid == (SIDE, COUNT, STRIDE)
-    centres, counted = dense.place(grid, PATCH, jnp.asarray(lungs))
+    centres, counted = dense.window_centers(grid, PATCH, jnp.asarray(lungs))
     by_hand = list(product(range(8, 57, 4), repeat=2))
     assert centres.tolist() == [list(centre) for centre in by_hand]
     assert counted.tolist() == [bool(lungs[centre]) for centre in by_hand] and 0 < counted.sum() < len(by_hand)
@@ -107,7 +107,7 @@ def test_lungs_without_a_centre_have_the_one_window_that_holds_most_of_them(plac
     network, _ = build()
     tiny = np.zeros((SIZE, SIZE), bool)
     tiny[place] = True
-    centres, counted = dense.place(dense.lay(network, SIZE), PATCH, jnp.asarray(tiny))
+    centres, counted = dense.window_centers(dense.window_grid(network, SIZE), PATCH, jnp.asarray(tiny))
     ((row, column),) = centres[counted]
     window = np.s_[row - PATCH // 2 : row + PATCH // 2, column - PATCH // 2 : column + PATCH // 2]
     assert tiny[window].sum() == tiny.sum() and not tiny[row, column]
@@ -133,7 +133,7 @@ def test_the_map_of_windows_is_the_papers_sum():
         total[window] += probabilities[i, j] * activations[i, j] / max(activations[i, j].max(), 1e-9)
         count[window] += 1
     assert counted.any() and (count == 0).any() and count.max() > 2
-    mapped = cam.weigh_windows(activations, probabilities, counted)
+    mapped = cam.probability_weighted_windows(activations, probabilities, counted)
     np.testing.assert_allclose(mapped, total / np.maximum(count, 1), rtol=1e-5)
 
 
@@ -147,18 +147,20 @@ class Blocks(nn.Module):
 
 @pytest.mark.parametrize("size", [128, 125])  # of which the last 5 are no whole cell
 def test_the_map_lies_where_the_evidence_is(size):
-    network = spec.Network(Classifier(Blocks(), Head(2)), 32, 1)
+    network = spec.ModelSpec(Classifier(Blocks(), Head(2)), 32, 1)
     head = {"linear_0": {"kernel": jnp.array([[0.0, 100.0]]), "bias": jnp.array([0.0, -2.0])}}
     variables = {"params": {"head": head}}
     picture = jnp.zeros((size, size), jnp.uint8).at[40:56, 64:80].set(255)
     lungs = jnp.zeros((size, size), bool).at[30:100, 50:100].set(True)
     looks = classify(network, variables, picture, lungs, SETTINGS)
-    mapped = np.asarray(jax.jit(dense.show, static_argnums=0)(network, variables, picture, looks, jnp.int32(1)))
+    mapped = np.asarray(
+        jax.jit(dense.window_saliency, static_argnums=0)(network, variables, picture, looks, jnp.int32(1))
+    )
     bright = np.asarray(picture) > 0
     assert mapped.shape == (size, size) and bright[np.unravel_index(mapped.argmax(), mapped.shape)]
     assert (mapped * bright).sum() > 0.7 * mapped.sum() and float(mapped[bright].min()) > 0
     assert mapped.min() >= 0 and mapped.max() <= 1
-    covered = np.asarray(pipeline.cover(network, picture, lungs, jnp.ones(()), jax.random.key(0), SETTINGS))
+    covered = np.asarray(pipeline.receptive_mask(network, picture, lungs, jnp.ones(()), jax.random.key(0), SETTINGS))
     by_hand = np.zeros((size, size), bool)
     for row, column in np.asarray(looks.places[looks.counted]):
         by_hand[row - 16 : row + 16, column - 16 : column + 16] = True
@@ -171,8 +173,8 @@ def test_one_of_a_batch_is_what_it_is_alone(image, lungs):
 
     @jax.jit
     def examine(image, lungs):
-        looks = pipeline.classify(network, variables, image, lungs, jnp.ones(()), jax.random.key(0), SETTINGS)
-        return pipeline.tell(network, variables, image, looks, SETTINGS)
+        looks = pipeline.classify_image(network, variables, image, lungs, jnp.ones(()), jax.random.key(0), SETTINGS)
+        return pipeline.aggregate(network, variables, image, looks, SETTINGS)
 
     together = jax.vmap(examine)(pictures, masks)
     for i in range(2):
@@ -190,7 +192,7 @@ def test_what_it_learns_from_are_the_patches_of_local(image, lungs):
     key, of = jax.random.key(0), {}
     for mode in ("local", "dense"):
         settings = SETTINGS._replace(mode=mode)
-        of[mode] = inputs.draw_patches(jnp.asarray(image), lungs, jnp.ones(()), key, 48, settings)[1]
+        of[mode] = inputs.sample_patches(jnp.asarray(image), lungs, jnp.ones(()), key, 48, settings)[1]
     np.testing.assert_array_equal(of["local"], of["dense"])
 
 
@@ -200,8 +202,8 @@ def test_what_it_learns_from_are_the_patches_of_local(image, lungs):
      ("resnet8", 64, 4, 16), ("fsarshad_cnn1", 256, 4, 64), ("hieu2695_baseline", 128, 30, 4)],
 )  # fmt: skip
 def test_cells_are_those_of_the_backbone(architecture, size, cells, stride):
-    module = registry.build(architecture, 2)
-    assert (registry.count_cells(module, size, 1), registry.measure_stride(module, 1)) == (cells, stride)
+    module = registry.create(architecture, 2)
+    assert (registry.feature_map_size(module, size, 1), registry.output_stride(module, 1)) == (cells, stride)
 
 
 def test_a_context_of_part_of_a_cell_is_refused_and_so_are_radiographs_without_a_window():
@@ -209,11 +211,11 @@ def test_a_context_of_part_of_a_cell_is_refused_and_so_are_radiographs_without_a
     config.patches.size, config.patches.context = 112, 64
     network = from_config.classifier(config)
     assert (network.side, network.module.margin) == (240, 2)
-    assert from_config.blank(network)["params"]["head"]
+    assert from_config.blank_image(network)["params"]["head"]
     config.patches.mode = "global"
     assert from_config.classifier(config).side == 112
     config.patches.mode, config.patches.context = "dense", 40
     with pytest.raises(ValueError, match=r"patches\.context=40 is not a multiple of 32, the stride of resnet18"):
         from_config.classifier(config)
     with pytest.raises(ValueError, match="radiographs of 96 pixels are smaller than a patch of 112"):
-        dense.lay(network, 96)
+        dense.window_grid(network, 96)

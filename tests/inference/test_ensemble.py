@@ -13,11 +13,11 @@ from cxrjax.runs import checkpoints, run_dir
 def diagnosis(votes, probabilities, finding, value, within=0.0):
     """One radiograph's, of ten patches, with a map of one value."""
     votes = np.array([votes])
-    return pipeline.Diagnosis(
+    return pipeline.Prediction(
         votes, np.array([probabilities], np.float32), np.array([finding]), votes.max(1) / 10,
         np.full((1, 2, 2), value, np.float32), np.ones((1, 2, 2), bool), np.array([0.9], np.float32),
         np.array([within], np.float32), np.zeros(1, np.float32),
-        ood.Evidence(np.zeros((1, 11)), np.zeros((1, 16, 16)), np.full((1, 4), value)),
+        ood.OODStatistics(np.zeros((1, 11)), np.zeros((1, 16, 16)), np.full((1, 4), value)),
     )  # fmt: skip
 
 
@@ -25,7 +25,7 @@ def stack(*each):
     return jax.tree.map(lambda *parts: np.stack(parts), *each)
 
 
-pool, count_votes = (jax.jit(f, static_argnames="rule") for f in (ensemble.pool, voting.count_votes))
+pool, count_votes = (jax.jit(f, static_argnames="rule") for f in (ensemble.pool_predictions, voting.count_votes))
 
 
 MEMBERS = (
@@ -65,13 +65,13 @@ def test_no_lungs_stay_no_lungs():
 
 
 def test_the_last_snapshots_are_the_members(tmp_path):
-    network = spec.Network(registry.build("resnet18", 2, width=4, stages=(1,)), 16, 1)
-    blank = from_config.blank(network)
+    network = spec.ModelSpec(registry.create("resnet18", 2, width=4, stages=(1,)), 16, 1)
+    blank = from_config.blank_image(network)
     with checkpoints.Checkpoints(tmp_path / "checkpoints") as kept:
         for k in (1, 2, 3):
             kept.save(checkpoints.snapshot(k), k, jax.tree.map(lambda leaf, k=k: np.full_like(leaf, k), blank))
     members = ensemble.load(tmp_path, 2)
     for leaf in jax.tree.leaves(members):
         assert (leaf[0] == 2).all() and (leaf[1] == 3).all() and len(leaf) == 2
-    with pytest.raises(run_dir.UnfitRun, match="members is 4, but it has kept 3 snapshots"):
+    with pytest.raises(run_dir.RunError, match="members is 4, but it has kept 3 snapshots"):
         ensemble.load(tmp_path, 4)

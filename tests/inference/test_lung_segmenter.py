@@ -34,16 +34,16 @@ def split():
 def finder(config, small_segmenter, tmp_path_factory):
     """One for all tests, so that its program is made once; they tell their radiographs apart by name."""
     folder = tmp_path_factory.mktemp("lungs")
-    return lung_segmenter.Finder(config, made_up.see_dark_as_lung(from_config.segmenter(config)), folder)
+    return lung_segmenter.LungSegmenter(config, made_up.see_dark_as_lung(from_config.segmenter(config)), folder)
 
 
 def reopen(finder, config=None, variables=None):
     """A finder that has looked at nothing yet, with the same folder."""
-    return lung_segmenter.Finder(config or finder.config, variables or finder.variables, finder._folder)
+    return lung_segmenter.LungSegmenter(config or finder.config, variables or finder.variables, finder._folder)
 
 
 def look_only_on_disk(monkeypatch):
-    monkeypatch.setattr(lung_segmenter.Finder, "find", None)
+    monkeypatch.setattr(lung_segmenter.LungSegmenter, "find", None)
 
 
 def test_they_come_back_bit_for_bit(finder, split, monkeypatch):
@@ -85,5 +85,5 @@ def test_a_damaged_file_is_written_anew(finder, split, left):
 def test_without_a_segmenter_nothing_is_looked_for_or_kept(split, tmp_path):
     config = phantom_classify.get_config()
     config.segmenter.workdir = ""
-    masks, confidence, found = lung_segmenter.Finder(config, None, tmp_path).recall("train-000000", split)
+    masks, confidence, found = lung_segmenter.LungSegmenter(config, None, tmp_path).recall("train-000000", split)
     assert masks is None and confidence is None and found.all() and not list(tmp_path.iterdir())

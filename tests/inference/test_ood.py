@@ -39,19 +39,19 @@ def draw_chest(rng: np.random.Generator, place=(0.0, 0.0), lungs=(True, True), w
     return np.clip(picture, 0, 255).astype(np.uint8), structures > 1, structures
 
 
-def look(chests, seed: int = 0, shift: float = 0.0, confidence: float = 0.95) -> ood.Evidence:
+def look(chests, seed: int = 0, shift: float = 0.0, confidence: float = 0.95) -> ood.OODStatistics:
     images, lungs, structures = (np.stack(parts) for parts in zip(*chests, strict=True))
     rng = np.random.default_rng(seed)
     certain = np.clip(rng.normal(confidence, 0.01, len(images)), 0, 1).astype(np.float32)
     features = rng.normal(shift, 1, (len(images), 6)).astype(np.float32)
-    return ood.look(images, lungs, structures, certain, features)
+    return ood.ood_statistics(images, lungs, structures, certain, features)
 
 
 @pytest.fixture(scope="module")
-def fitted() -> ood.Gate:
+def fitted() -> ood.OODDetector:
     rng = np.random.default_rng(0)
     chests = [draw_chest(rng) for _ in range(300)]
-    return ood.fit(look(chests), [str(i) for i in range(300)], 0.95)
+    return ood.fit_detector(look(chests), [str(i) for i in range(300)], 0.95)
 
 
 @pytest.mark.parametrize(("n", "dimensions"), [(30, 5), (20, 60)])
@@ -67,8 +67,8 @@ def test_the_measures_of_two_boxes_by_hand():
     lungs[4:14, 2:6] = lungs[4:14, 12:18] = True
     structures = np.where(np.arange(20) < 10, 3, 2).astype(np.uint8) * lungs
     image = np.where(lungs, 51, 204).astype(np.uint8)
-    evidence = ood.look(image[None], lungs[None], structures[None], np.ones(1), np.zeros((1, 3)))
-    measures = dict(zip(ood.MEASURES, np.asarray(evidence.measures[0]), strict=True))
+    evidence = ood.ood_statistics(image[None], lungs[None], structures[None], np.ones(1), np.zeros((1, 3)))
+    measures = dict(zip(ood.LUNG_SHAPE_FEATURES, np.asarray(evidence.measures[0]), strict=True))
     column = (40 * 4 + 60 * 15) / 100 / 20
     columns = (np.r_[2:6, 12:18] + 0.5) / 20
     expected = {
@@ -83,14 +83,14 @@ def test_no_lungs_have_no_measures_and_are_said(fitted):
     image, lungs, structures = draw_chest(np.random.default_rng(1), lungs=(False, False))
     evidence = look([(image, lungs, structures)])
     assert np.isnan(np.asarray(evidence.measures)).all()
-    assert ood.NO_LUNGS in ood.judge(fitted, evidence)[0]
+    assert ood.NO_LUNGS in ood.explain_ood(fitted, evidence)[0]
 
 
 def test_a_layout_is_the_same_at_any_grey_scale():
     image = np.random.default_rng(0).integers(0, 255, (16, 16)).astype(np.uint8)
     brighter = (255 * (image / 255) ** 0.5).round().astype(np.uint8)
     one, other = (
-        ood.look(x[None], x[None] > 9, x[None], np.ones(1), np.ones((1, 1))).layout for x in (image, brighter)
+        ood.ood_statistics(x[None], x[None] > 9, x[None], np.ones(1), np.ones((1, 1))).layout for x in (image, brighter)
     )
     assert sorted(one.ravel()) == pytest.approx(np.linspace(-1, 1, 256), abs=1e-6)
     np.testing.assert_allclose(one, other, atol=0.05)  # but for levels that fell together
@@ -100,7 +100,9 @@ def test_as_many_are_flagged_as_asked_for(fitted):
     """1,200 chests that were not fitted to: 5% are flagged in error, give or take what 300 to fit to leave open."""
     rng = np.random.default_rng(5)
     reasons = [
-        reason for seed in range(4) for reason in ood.judge(fitted, look([draw_chest(rng) for _ in range(300)], seed))
+        reason
+        for seed in range(4)
+        for reason in ood.explain_ood(fitted, look([draw_chest(rng) for _ in range(300)], seed))
     ]
     assert 0.015 < np.mean([reason != "" for reason in reasons]) < 0.09
 
@@ -109,13 +111,13 @@ def test_the_threshold_is_not_optimistic():
     """Features of more numbers than radiographs lie far nearer to those fitted to than to new ones."""
     rng = np.random.default_rng(0)
 
-    def draw(n: int) -> ood.Evidence:
-        measures = rng.normal(size=(n, len(ood.MEASURES)))
-        return ood.Evidence(measures, rng.normal(size=(n, 16, 16)), rng.normal(size=(n, 80)))
+    def draw(n: int) -> ood.OODStatistics:
+        measures = rng.normal(size=(n, len(ood.LUNG_SHAPE_FEATURES)))
+        return ood.OODStatistics(measures, rng.normal(size=(n, 16, 16)), rng.normal(size=(n, 80)))
 
-    fit = ood.fit(draw(60), [""] * 60, 0.8)
+    fit = ood.fit_detector(draw(60), [""] * 60, 0.8)
     seen = ood._score(fit, draw(2000)) > fit.thresholds
-    assert 0.01 < seen[:, ood.RULES.index("features")].mean() < 0.12  # 0.2 shared by four rules
+    assert 0.01 < seen[:, ood.CRITERIA.index("features")].mean() < 0.12  # 0.2 shared by four rules
 
 
 def test_the_rule_of_the_lungs_flags_no_more_than_its_share():
@@ -124,27 +126,27 @@ def test_the_rule_of_the_lungs_flags_no_more_than_its_share():
     for seed in range(3):
         rng = np.random.default_rng(seed)
 
-        def draw(n: int, rng: np.random.Generator = rng) -> ood.Evidence:
-            measures = 0.5 + 0.1 * rng.standard_t(4, (n, len(ood.MEASURES)))
-            return ood.Evidence(measures, rng.normal(size=(n, 16, 16)), rng.normal(size=(n, 4)))
+        def draw(n: int, rng: np.random.Generator = rng) -> ood.OODStatistics:
+            measures = 0.5 + 0.1 * rng.standard_t(4, (n, len(ood.LUNG_SHAPE_FEATURES)))
+            return ood.OODStatistics(measures, rng.normal(size=(n, 16, 16)), rng.normal(size=(n, 4)))
 
-        fit = ood.fit(draw(200), [""] * 200, 0.96)
-        lungs = ood.RULES.index("lungs")
+        fit = ood.fit_detector(draw(200), [""] * 200, 0.96)
+        lungs = ood.CRITERIA.index("lungs")
         flagged.append((ood._score(fit, draw(1000))[:, lungs] > fit.thresholds[lungs]).mean())
     assert np.mean(flagged) < 0.015  # wanted: 0.01
 
 
 def test_what_a_gate_of_few_may_flag_is_known():
-    assert ood.expect_flagged([""] * 399, 0.99) == pytest.approx(0.01)
-    assert ood.expect_flagged([""] * 199, 0.99) == pytest.approx(4 / 200)
-    assert ood.expect_flagged([str(i // 4) for i in range(396)], 0.99) == pytest.approx(4 / 100)
+    assert ood.expected_flag_rate([""] * 399, 0.99) == pytest.approx(0.01)
+    assert ood.expected_flag_rate([""] * 199, 0.99) == pytest.approx(4 / 200)
+    assert ood.expected_flag_rate([str(i // 4) for i in range(396)], 0.99) == pytest.approx(4 / 100)
 
 
 def test_a_patients_radiographs_are_left_out_together():
     rng = np.random.default_rng(0)
-    twice = ood.Evidence(*(np.repeat(rng.normal(size=(40, *shape)), 2, 0) for shape in ((11,), (16, 16), (30,))))
-    together = ood.fit(twice, [str(i // 2) for i in range(80)], 0.9)
-    apart = ood.fit(twice, [""] * 80, 0.9)
+    twice = ood.OODStatistics(*(np.repeat(rng.normal(size=(40, *shape)), 2, 0) for shape in ((11,), (16, 16), (30,))))
+    together = ood.fit_detector(twice, [str(i // 2) for i in range(80)], 0.9)
+    apart = ood.fit_detector(twice, [""] * 80, 0.9)
     assert (together.thresholds[1:] > 1.05 * apart.thresholds[1:]).sum() >= 2  # the twin in the fold makes it easy
 
 
@@ -152,9 +154,9 @@ def test_a_patients_radiographs_are_left_out_together():
 def test_what_was_done_to_a_picture_is_named(fitted, reason):
     rng = np.random.default_rng(7)
     chests = [draw_chest(rng) for _ in range(20)]
-    assert list(TURNED) == list(ood.TURNS)
+    assert list(TURNED) == list(ood.ORIENTATIONS)
     turned = [(TURNED[reason](image), lungs, structures) for image, lungs, structures in chests]
-    said = ood.judge(fitted, look(turned))
+    said = ood.explain_ood(fitted, look(turned))
     alike = {"turned by 180°", "upside down"}  # but for the heart the same
     assert all(any(word in each for word in (alike if reason in alike else {reason})) for each in said)
 
@@ -169,26 +171,28 @@ def test_what_was_done_to_a_picture_is_named(fitted, reason):
     ],
 )
 def test_the_measure_that_is_out_is_named(fitted, changes, reason):
-    assert reason in ood.judge(fitted, look([draw_chest(np.random.default_rng(8), **changes)]))[0]
+    assert reason in ood.explain_ood(fitted, look([draw_chest(np.random.default_rng(8), **changes)]))[0]
 
 
 def test_sides_confidence_and_features_are_looked_at(fitted):
     chest = draw_chest(np.random.default_rng(9))
     exchanged = (chest[0], chest[1], np.where(chest[1], 5 - chest[2], chest[2]).astype(np.uint8))
-    assert ood.judge(fitted, look([chest])) == [""]
-    assert ood.judge(fitted, look([exchanged])) == ["left and right lung exchanged"]
-    assert ood.judge(fitted, look([chest], confidence=0.6)) == ["lungs uncertain"]
-    assert ood.judge(fitted, look([chest], confidence=1.0)) == [""]
-    assert ood.judge(fitted, look([chest], shift=9.0)) == ["what the lungs show is unlike the training radiographs"]
+    assert ood.explain_ood(fitted, look([chest])) == [""]
+    assert ood.explain_ood(fitted, look([exchanged])) == ["left and right lung exchanged"]
+    assert ood.explain_ood(fitted, look([chest], confidence=0.6)) == ["lungs uncertain"]
+    assert ood.explain_ood(fitted, look([chest], confidence=1.0)) == [""]
+    assert ood.explain_ood(fitted, look([chest], shift=9.0)) == [
+        "what the lungs show is unlike the training radiographs"
+    ]
 
 
 def test_a_gate_is_read_as_it_was_written(fitted, tmp_path):
     assert ood_store.load_gate(tmp_path, 7) is None
     ood_store.save_gate(tmp_path, fitted, 7)
     jax.tree.map(np.testing.assert_array_equal, ood_store.load_gate(tmp_path, 7), fitted)
-    with pytest.raises(run_dir.UnfitRun, match="training step 9; --mode=fit_gate fits it again"):
+    with pytest.raises(run_dir.RunError, match="training step 9; --mode=fit_gate fits it again"):
         ood_store.load_gate(tmp_path, 9)
-    low, high = ood.limits(fitted)["confidence"]
+    low, high = ood.feature_limits(fitted)["confidence"]
     assert 0.8 < low < 0.95 and high is None
 
 
@@ -198,7 +202,7 @@ def test_a_gate_is_read_as_it_was_written(fitted, tmp_path):
 def test_what_cannot_be_fitted_is_said(patients, quantile, message):
     rng = np.random.default_rng(0)
     with pytest.raises(ValueError, match=message):
-        ood.fit(look([draw_chest(rng) for _ in range(4)]), patients, quantile)
+        ood.fit_detector(look([draw_chest(rng) for _ in range(4)]), patients, quantile)
 
 
 @pytest.mark.parametrize(
@@ -228,12 +232,12 @@ def test_a_training_without_a_gate_ends_well_and_says_why(monkeypatch, tmp_path,
             return self
 
     stored = Stored(images=range(4), paths=range(4), patients=[patient.format(i) for i in range(4)])
-    monkeypatch.setattr(fit_ood, "Examiner", StandIn)
-    monkeypatch.setattr(dataset, "open_as", lambda *_: stored)
+    monkeypatch.setattr(fit_ood, "Predictor", StandIn)
+    monkeypatch.setattr(dataset, "open_split", lambda *_: stored)
     monkeypatch.setattr(trainer, "train", lambda *_: {"epoch": 2, "val/loss": 0.5})
     monkeypatch.setattr(run_dir, "load_step", lambda *_: 3)
-    with pytest.raises(run_dir.UnfitRun, match=reason):
-        fit_ood.fit_gate(tmp_path)
+    with pytest.raises(run_dir.RunError, match=reason):
+        fit_ood.fit_ood_detector(tmp_path)
     commands.train_network(commands.Request(tmp_path, config))
     said = capsys.readouterr()
     assert "the best epoch was 2" in said.out and reason in said.err
@@ -241,7 +245,7 @@ def test_a_training_without_a_gate_ends_well_and_says_why(monkeypatch, tmp_path,
 
 def test_a_gate_of_an_older_network_is_fitted_anew_at_the_end_of_a_training(fitted, monkeypatch, tmp_path):
     fits = []
-    monkeypatch.setattr(fit_ood, "fit_gate", fits.append)
+    monkeypatch.setattr(fit_ood, "fit_ood_detector", fits.append)
     monkeypatch.setattr(trainer, "train", lambda *_: {"epoch": 2, "val/loss": 0.5})
     ood_store.save_gate(tmp_path, fitted, 3)
     for step, times in ((3, 0), (5, 1)):

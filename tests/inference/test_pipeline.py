@@ -12,7 +12,7 @@ from cxrjax.models.fc_densenet import FCDenseNet
 from cxrjax.ops import contrast, lung_crop, voting
 
 SIZE, PATCH, CLASSES = 128, 32, 3
-SETTINGS = spec.Settings(
+SETTINGS = spec.InferenceConfig(
     mode="local",
     masked=True,
     patch_count=20,
@@ -24,18 +24,18 @@ SETTINGS = spec.Settings(
     margin=0.05,
     confidence=0.875,
 )
-make_channels = jax.jit(contrast.make_channels, static_argnames="kind")
-draw_patches = jax.jit(inputs.draw_patches, static_argnames=("size", "settings"))
-classify = jax.jit(pipeline.classify, static_argnums=(0, 6))
+make_channels = jax.jit(contrast.enhance_channels, static_argnames="kind")
+draw_patches = jax.jit(inputs.sample_patches, static_argnames=("size", "settings"))
+classify = jax.jit(pipeline.classify_image, static_argnums=(0, 6))
 SURE = jnp.float32(0.9)  # confidence of lungs
 
 
 @pytest.fixture(scope="module")
 def small():
     """A segmenter that finds bright pixels to be lungs, a random classifier, and their variables."""
-    segmenter = spec.Network(FCDenseNet(4, blocks=(1,), bottleneck=1, growth=2, stem=2), 64, 1)
-    classifier = spec.Network(registry.build("resnet18", CLASSES, width=8, stages=(1, 1)), PATCH, 1)
-    blank = from_config.blank(segmenter)
+    segmenter = spec.ModelSpec(FCDenseNet(4, blocks=(1,), bottleneck=1, growth=2, stem=2), 64, 1)
+    classifier = spec.ModelSpec(registry.create("resnet18", CLASSES, width=8, stages=(1, 1)), PATCH, 1)
+    blank = from_config.blank_image(segmenter)
     blank["batch_stats"] = jax.tree.map_with_path(lambda p, x: x + (p[-1].key == "var"), blank["batch_stats"])
     # The first feature of the stem is the picture itself, and is kept to the end: lung logits are 20 (x - 0.5).
     blank["params"]["stem"]["kernel"][1, 1, 0, 0] = 1
@@ -55,8 +55,8 @@ def images():
 
 
 def diagnose(small, images, rows, settings=SETTINGS):
-    keys = pipeline.radiograph_keys(0, np.arange(100, 100 + len(images), dtype=np.uint32))
-    return pipeline.diagnose(*small, images[rows], keys[np.array(rows)], settings)
+    keys = pipeline.image_keys(0, np.arange(100, 100 + len(images), dtype=np.uint32))
+    return pipeline.predict(*small, images[rows], keys[np.array(rows)], settings)
 
 
 def test_the_segmenter_of_this_test_finds_the_bright_boxes(small, images):
@@ -93,7 +93,7 @@ def test_no_lungs_is_a_finding_not_a_nan(small, images):
 def test_votes_are_those_of_patches_cut_and_classified_one_by_one(apply, small, images):
     segmenter, classifier, variables = small
     result = diagnose(small, images, [1])
-    key = pipeline.radiograph_keys(0, np.array([101], np.uint32))[0]
+    key = pipeline.image_keys(0, np.array([101], np.uint32))[0]
     centres, logits, _, _ = classify(
         classifier, variables["classifier"], images[1], result.mask[0], SURE, key, SETTINGS
     )
@@ -112,7 +112,7 @@ def test_global_is_one_vote_of_the_whole_radiograph(apply, small, images):
     for masked in (True, False):
         result = diagnose(small, images, [1, 3], SETTINGS._replace(mode="global", masked=masked, patch_count=1))
         shown = images[1] * np.asarray(result.mask[0]) if masked else images[1]
-        x = inputs.shrink(shown[None], PATCH)[..., None] / np.float32(255)
+        x = inputs.downsample(shown[None], PATCH)[..., None] / np.float32(255)
         logits = apply(classifier.module, variables["classifier"], x)[0]
         np.testing.assert_allclose(result.probabilities[0], jax.nn.softmax(logits), atol=1e-4)
         assert result.votes[0].sum() == 1 and result.finding[0] == logits.argmax()
@@ -138,7 +138,7 @@ def test_a_global_map_spans_the_radiograph(small, images):
     segmenter, classifier, variables = small
     settings = SETTINGS._replace(mode="global", patch_count=1)
     result = diagnose(small, images, [1, 3], settings)
-    assert inputs.span(classifier, images[1], settings) == SIZE
+    assert inputs.patch_extent(classifier, images[1], settings) == SIZE
     found = result.finding[0]
     assert result.map[0].shape == (SIZE, SIZE)
     assert float(result.map[0].max()) <= float(result.probabilities[0, found]) + 1e-5
@@ -148,13 +148,13 @@ def test_a_center_crop_shows_the_middle_and_in_training_any_square_of_its_size(i
     """A quarter less of 128 pixels is 96, from 16 to 112; the pixels are those of the radiograph at that size."""
     settings = SETTINGS._replace(mode="global", masked=False, patch_count=1, center_crop=0.25)
     nothing = (None, None)
-    centre, (shown,) = inputs.draw_patches(images[0], *nothing, jax.random.key(0), 96, settings)
+    centre, (shown,) = inputs.sample_patches(images[0], *nothing, jax.random.key(0), 96, settings)
     assert centre.tolist() == [[64, 64]]
     np.testing.assert_array_equal(shown, images[0, 16:112, 16:112])
-    _, (small,) = inputs.draw_patches(images[0], *nothing, jax.random.key(0), PATCH, settings)
-    np.testing.assert_array_equal(small, inputs.shrink(images[:1, 16:112, 16:112], PATCH)[0])
+    _, (small,) = inputs.sample_patches(images[0], *nothing, jax.random.key(0), PATCH, settings)
+    np.testing.assert_array_equal(small, inputs.downsample(images[:1, 16:112, 16:112], PATCH)[0])
 
-    scatter = jax.jit(lambda key, anywhere: inputs.draw_patches(images[0], *nothing, key, 96, settings, anywhere))
+    scatter = jax.jit(lambda key, anywhere: inputs.sample_patches(images[0], *nothing, key, 96, settings, anywhere))
     corners = []
     for seed in range(60):
         (centre,), (square,) = scatter(jax.random.key(seed), True)
@@ -169,7 +169,7 @@ def test_the_map_of_a_center_crop_lies_in_the_middle(apply, small, images):
     _, classifier, variables = small
     settings = SETTINGS._replace(mode="global", masked=False, patch_count=1, center_crop=0.25)
     result = diagnose((None, classifier, variables | {"segmenter": None}), images, [1], settings)
-    x = inputs.shrink(images[1:2, 16:112, 16:112], PATCH)[..., None] / np.float32(255)
+    x = inputs.downsample(images[1:2, 16:112, 16:112], PATCH)[..., None] / np.float32(255)
     logits = apply(classifier.module, variables["classifier"], x)[0]
     np.testing.assert_allclose(result.probabilities[0], jax.nn.softmax(logits), atol=1e-4)
 
@@ -177,7 +177,7 @@ def test_the_map_of_a_center_crop_lies_in_the_middle(apply, small, images):
     middle = diagnose((None, classifier, variables | {"segmenter": None}), images[:, 16:112, 16:112], [1], whole)
     np.testing.assert_allclose(result.map[0, 16:112, 16:112], middle.map[0], atol=1e-5)
     assert middle.map[0].max() > 0 and np.count_nonzero(result.map[0]) == np.count_nonzero(middle.map[0])
-    seen = pipeline.cover(classifier, images[1], None, None, jax.random.key(0), settings)
+    seen = pipeline.receptive_mask(classifier, images[1], None, None, jax.random.key(0), settings)
     wanted = np.zeros((SIZE, SIZE), bool)
     wanted[16:112, 16:112] = True
     np.testing.assert_array_equal(seen, wanted)
@@ -194,23 +194,23 @@ def test_a_center_crop_concerns_whole_radiographs_alone():
     cuts = {}
     for mode in ("local", "dense", "crop", "global"):
         config.patches.mode = mode
-        cuts[mode] = from_config.settings(config, 1).center_crop
+        cuts[mode] = from_config.inference_config(config, 1).center_crop
     assert cuts == {"local": 0, "dense": 0, "crop": 0, "global": 0.25}
 
 
 def test_crop_is_one_vote_of_channels_made_of_the_lungs_alone(apply, small, images):
     segmenter, _, variables = small
-    classifier = spec.Network(registry.build("resnet18", CLASSES, width=8, stages=(1, 1)), PATCH, 3)
+    classifier = spec.ModelSpec(registry.create("resnet18", CLASSES, width=8, stages=(1, 1)), PATCH, 3)
     variables = variables | {"classifier": from_config.init(classifier, jax.random.key(1))}
     settings = SETTINGS._replace(mode="crop", channels="contrast", masked=False, patch_count=1)
     result = diagnose((segmenter, classifier, variables), images, [1, 3], settings)
     assert result.lung_confidence[0] > settings.confidence and result.votes[0].sum() == 1
     assert result.finding[1] == pipeline.NO_CLASS and not result.map[1].any()
 
-    (top, bottom), (left, right) = lung_crop.find_box(result.mask[0], settings.margin)
+    (top, bottom), (left, right) = lung_crop.bounding_box(result.mask[0], settings.margin)
     box = np.array([[top, bottom], [left, right]])
-    square = make_channels(lung_crop.cut(images[1], box, SIZE), "contrast")
-    x = lung_crop.fit(square, box, PATCH)[None] / np.float32(255)
+    square = make_channels(lung_crop.crop_resize(images[1], box, SIZE), "contrast")
+    x = lung_crop.letterbox(square, box, PATCH)[None] / np.float32(255)
     logits = apply(classifier.module, variables["classifier"], x)[0]
     np.testing.assert_allclose(result.probabilities[0], jax.nn.softmax(logits), atol=1e-3)
 
@@ -248,7 +248,7 @@ def test_local_and_global_patches_are_cut_from_the_made_channels(images):
         window = np.s_[row - PATCH // 2 : row + PATCH // 2, column - PATCH // 2 : column + PATCH // 2]
         np.testing.assert_array_equal(crop, made[window])
     _, (whole,) = draw_patches(images[0], lungs, SURE, jax.random.key(0), PATCH, settings._replace(mode="global"))
-    each = [inputs.shrink(made[None, ..., k], PATCH)[0] for k in range(3)]
+    each = [inputs.downsample(made[None, ..., k], PATCH)[0] for k in range(3)]
     np.testing.assert_array_equal(whole, np.stack(each, axis=-1))
 
 
@@ -268,7 +268,7 @@ def test_patches_without_the_mask_show_what_is_beside_the_lungs(images):
 
 def test_an_unknown_mode_is_named(images):
     with pytest.raises(ValueError, match="'both'; there are local, dense, global, crop"):
-        inputs.draw_patches(images[0], images[0] > 0, SURE, jax.random.key(0), PATCH, SETTINGS._replace(mode="both"))
+        inputs.sample_patches(images[0], images[0] > 0, SURE, jax.random.key(0), PATCH, SETTINGS._replace(mode="both"))
 
 
 def test_the_map_lies_within_reach_of_the_lungs_and_in_0_to_1(small, images):
@@ -282,20 +282,20 @@ def test_the_map_lies_within_reach_of_the_lungs_and_in_0_to_1(small, images):
 
 def test_a_network_reads_grey_levels_or_what_imagenet_makes_of_them():
     grey = jnp.array([[[0.0, 1.0]]])
-    network = spec.Network(registry.build("resnet18_keras", 5), 2, 3)  # whose first layer is a norm
-    np.testing.assert_array_equal(inputs.feed(grey, network), [[[[0, 0, 0], [1, 1, 1]]]])
-    np.testing.assert_array_equal(inputs.feed(grey, network._replace(channels=1)), [[[[0], [1]]]])
+    network = spec.ModelSpec(registry.create("resnet18_keras", 5), 2, 3)  # whose first layer is a norm
+    np.testing.assert_array_equal(inputs.normalize(grey, network), [[[[0, 0, 0], [1, 1, 1]]]])
+    np.testing.assert_array_equal(inputs.normalize(grey, network._replace(channels=1)), [[[[0], [1]]]])
     photographic = network._replace(normalise="imagenet")
     black = [-0.485 / 0.229, -0.456 / 0.224, -0.406 / 0.225]
     white = [0.515 / 0.229, 0.544 / 0.224, 0.594 / 0.225]
-    np.testing.assert_allclose(inputs.feed(grey, photographic), [[[black, white]]], rtol=1e-6)
+    np.testing.assert_allclose(inputs.normalize(grey, photographic), [[[black, white]]], rtol=1e-6)
     for one in (network, photographic):  # of a network that sums its channels, the level that they are made of
-        levels, scale, shift = inputs.feed(grey, one._replace(module=registry.build("resnet18", 5)))
+        levels, scale, shift = inputs.normalize(grey, one._replace(module=registry.create("resnet18", 5)))
         made = levels * scale + (0 if shift is None else shift)
-        np.testing.assert_allclose(made, inputs.feed(grey, one), atol=1e-6)
+        np.testing.assert_allclose(made, inputs.normalize(grey, one), atol=1e-6)
     with pytest.raises(ValueError, match="3 channels"):
-        inputs.feed(grey, network._replace(normalise="imagenet", channels=1))
+        inputs.normalize(grey, network._replace(normalise="imagenet", channels=1))
     made = jnp.array([[[[0.0, 0.5, 1.0]]]])
-    np.testing.assert_array_equal(inputs.feed(made, network), made)
+    np.testing.assert_array_equal(inputs.normalize(made, network), made)
     with pytest.raises(ValueError, match="patches of 3 channels were made, and the network reads 1"):
-        inputs.feed(made, network._replace(channels=1))
+        inputs.normalize(made, network._replace(channels=1))

@@ -51,8 +51,8 @@ class StandIn:
 
 @pytest.fixture
 def pictures(tmp_path, monkeypatch):
-    monkeypatch.setattr(predict, "Examiner", StandIn)
-    monkeypatch.setattr(plotting, "draw_finding", lambda *parts: parts[-1].write_bytes(b"drawn"))
+    monkeypatch.setattr(predict, "Predictor", StandIn)
+    monkeypatch.setattr(plotting, "draw_prediction", lambda *parts: parts[-1].write_bytes(b"drawn"))
     (tmp_path / "in").mkdir()
     for name in ("a.png", "b.png"):
         cv2.imwrite(str(tmp_path / "in" / name), np.arange(6400, dtype=np.uint8).reshape(80, 80))
@@ -60,13 +60,13 @@ def pictures(tmp_path, monkeypatch):
 
 
 def test_nothing_is_refused_without_a_gate(pictures, tmp_path):
-    with pytest.raises(run_dir.UnfitRun, match="run: has no gate to refuse by; --mode=fit_gate makes one"):
+    with pytest.raises(run_dir.RunError, match="run: has no gate to refuse by; --mode=fit_gate makes one"):
         predict.predict(tmp_path / "run", pictures, tmp_path / "out", refuse=True)
     assert not (tmp_path / "out").exists()
 
 
 def test_a_prediction_that_is_killed_leaves_no_table_that_looks_whole(pictures, tmp_path, monkeypatch):
-    monkeypatch.setattr(predict, "PORTION", 1)
+    monkeypatch.setattr(predict, "CHUNK_SIZE", 1)
     monkeypatch.setattr(StandIn, "until", 1)
     with pytest.raises(KeyboardInterrupt):
         predict.predict(tmp_path / "run", pictures, tmp_path / "out")
@@ -150,7 +150,7 @@ def test_processes_share_a_folder_and_one_that_is_killed_goes_on(pictures, tmp_p
     drawn = {path: (out / f"{path}.figure.png").stat().st_mtime_ns for path in first}
     both = [begin(pictures, out, i, 2, seconds=0) for i in (0, 1)]
     assert [process.wait() for process in both] == [0, 0]
-    monkeypatch.setattr(predict, "Examiner", runpy.run_path(str(PREDICTOR))["StandIn"])
+    monkeypatch.setattr(predict, "Predictor", runpy.run_path(str(PREDICTOR))["StandIn"])
     predict.predict(tmp_path / "run", pictures, whole)
     assert (out / "predictions.csv").read_bytes() == (whole / "predictions.csv").read_bytes()
     rows = [row["path"] for row in predictions_csv.read(out / "predictions.csv")]
@@ -172,7 +172,7 @@ def contents(folder):
     ["in", "in/out", "in/../in/out", "link", "link/out", "in/.out", ".", "in/linked/out", "in/empty", "bare/out"],
 )
 def test_an_output_that_overlaps_the_input_is_refused(pictures, tmp_path, monkeypatch, output):
-    monkeypatch.setattr(predict, "Examiner", None)  # the networks are not loaded
+    monkeypatch.setattr(predict, "Predictor", None)  # the networks are not loaded
     (tmp_path / "link").symlink_to(pictures)
     (tmp_path / "elsewhere").mkdir()
     shutil.copy(pictures / "a.png", tmp_path / "elsewhere" / "c.png")
@@ -267,7 +267,7 @@ def test_a_folder_of_the_output_that_is_a_link_or_a_file_is_not_written_to(pictu
 def test_a_file_of_the_user_in_the_way_of_a_table_is_named_before_anything_is_done(
     pictures, tmp_path, monkeypatch, name
 ):
-    monkeypatch.setattr(predict, "Examiner", None)
+    monkeypatch.setattr(predict, "Predictor", None)
     out = tmp_path / "out"
     out.mkdir()
     (out / name).write_bytes(b"mine")
@@ -284,13 +284,13 @@ def test_a_folder_of_parts_that_is_not_ours_is_named_and_stays(pictures, tmp_pat
         predict_again(pictures, tmp_path)
     assert contents(tmp_path / "out") == {"predictions.partial/a.csv": b"mine"}
     (partial / "a.csv").rename(tmp_path / "a.csv")
-    draw = plotting.draw_finding
+    draw = plotting.draw_prediction
 
     def add(*arguments):  # a file of the user's, while the prediction is under way
         (partial / "note.txt").write_bytes(b"mine")
         draw(*arguments)
 
-    monkeypatch.setattr(plotting, "draw_finding", add)
+    monkeypatch.setattr(plotting, "draw_prediction", add)
     predict_again(pictures, tmp_path)
     assert contents(partial) == {"note.txt": b"mine"}
     assert len(predictions_csv.read(tmp_path / "out" / "predictions.csv")) == 2
@@ -378,7 +378,7 @@ def test_a_full_disk_stops_the_prediction_and_the_same_call_goes_on(pictures, tm
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(arguments[-1]))
 
     with monkeypatch.context() as full:
-        full.setattr(plotting, "draw_finding", fill)
+        full.setattr(plotting, "draw_prediction", fill)
         with pytest.raises(OSError, match="No space left"):
             predict_again(pictures, tmp_path)
     assert [row["status"] for row in predict_again(pictures, tmp_path)] == ["ok", "ok"]
@@ -394,7 +394,7 @@ def test_a_file_that_vanishes_or_changes_after_it_was_listed_gets_a_row(pictures
             (pictures / "b.png").unlink()
             os.mkfifo(pictures / "b.png")  # to open it would wait for ever
 
-    monkeypatch.setattr(predict, "Examiner", Late)
+    monkeypatch.setattr(predict, "Predictor", Late)
     rows = predict_again(pictures, tmp_path)
     assert [row["status"] for row in rows] == ["unreadable", "unreadable", "ok"]
     assert [row.get("reason") for row in rows[:2]] == ["no such file or folder", "a named pipe, not a file"]

@@ -64,8 +64,8 @@ def test_a_picture_without_lungs_is_predicted_as_its_grey_levels_are(apply, fold
 
 def test_it_is_exported_and_imported_without_a_segmenter(folder, tmp_path):
     run = folder / "runs" / "fold0"
-    weights.export_run(run, tmp_path / "w.safetensors")
-    weights.import_run(get_config(folder), str(tmp_path / "w.safetensors"), tmp_path / "run")
+    weights.export_weights(run, tmp_path / "w.safetensors")
+    weights.import_weights(get_config(folder), str(tmp_path / "w.safetensors"), tmp_path / "run")
     here, there = (run_dir.load_networks(place, run_dir.load_config(place)) for place in (run, tmp_path / "run"))
     jax.tree.map(np.testing.assert_array_equal, here, there)
 
@@ -73,4 +73,8 @@ def test_it_is_exported_and_imported_without_a_segmenter(folder, tmp_path):
 def test_its_rate_is_found(folder, tmp_path):
     config = get_config(folder)
     config.data.train, config.data.validation = "fold0", "fold1"
-    assert config.rate_finder.lowest / 10 <= lr_finder.find_rate(config, tmp_path) <= config.rate_finder.highest / 10
+    assert (
+        config.rate_finder.lowest / 10
+        <= lr_finder.find_learning_rate(config, tmp_path)
+        <= config.rate_finder.highest / 10
+    )

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from cxrjax.data.preprocessing import find_borders, standardise
+from cxrjax.data.preprocessing import find_borders, standardize
 from cxrjax.io import borders, radiograph
 from cxrjax.io.borders import Borders
 from cxrjax.io.crop import Crop, cut
@@ -49,7 +49,7 @@ def rotate(pixels: np.ndarray, degrees: float, level: int) -> np.ndarray:
 
 
 def show(pixels: np.ndarray, inverted: bool = False, method: str | Borders = "uniform") -> np.ndarray:
-    return standardise(Radiograph(pixels, "made up", "png", inverted=inverted), size=128, gamma=0.5, borders=method)
+    return standardize(Radiograph(pixels, "made up", "png", inverted=inverted), size=128, gamma=0.5, borders=method)
 
 
 def test_a_chest_without_a_border_is_not_cut():

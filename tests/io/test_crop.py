@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from cxrjax.data.preprocessing import standardise_mask
+from cxrjax.data.preprocessing import standardize_mask
 from cxrjax.io.crop import Crop, cut, inward_lines, restore, scale
 from cxrjax.io.radiograph import Radiograph
 
@@ -31,7 +31,7 @@ def test_marks_in_the_file_are_found_where_they_were(size):
     marks = np.zeros(shape, np.uint8)
     for label, place in enumerate([(7, 21), (7, 70), (56, 21), (56, 70), (30, 45), (31, 46)], start=1):
         marks[place] = label
-    square = standardise_mask(marks, Radiograph(np.ones(shape, np.uint8), "made up", "png"), crop, size=size)
+    square = standardize_mask(marks, Radiograph(np.ones(shape, np.uint8), "made up", "png"), crop, size=size)
     np.testing.assert_array_equal(restore(square, crop, shape), marks)
 
 

@@ -22,9 +22,10 @@ def test_boxes_of_a_radiograph_are_united(tmp_path):
     )
     expected = np.zeros((4, 6), bool)
     expected[1:3, 2:5] = expected[0, 0] = True
-    np.testing.assert_array_equal(lesions_csv.draw(table["a.png"], (4, 6), "a.png"), expected)
+    np.testing.assert_array_equal(lesions_csv.rasterize(table["a.png"], (4, 6), "a.png"), expected)
     assert (
-        lesions_csv.draw(table["b.png"], (4, 6), "b.png").sum() == 1 and not lesions_csv.draw([], (4, 6), "c.png").any()
+        lesions_csv.rasterize(table["b.png"], (4, 6), "b.png").sum() == 1
+        and not lesions_csv.rasterize([], (4, 6), "c.png").any()
     )
 
 
@@ -33,12 +34,12 @@ def test_masks_lie_beside_the_table(tmp_path):
     mask[2, 1:5] = 7
     cv2.imwrite(str(tmp_path / "m.png"), mask)
     table = lesions_csv.read(write(tmp_path, "path,mask\na.png,m.png\n"))
-    np.testing.assert_array_equal(lesions_csv.draw(table["a.png"], (4, 6), "a.png"), mask > 0)
+    np.testing.assert_array_equal(lesions_csv.rasterize(table["a.png"], (4, 6), "a.png"), mask > 0)
     with pytest.raises(ValueError, match=r"m.png: a mask of \(4, 6\) does not lie over the radiograph a.png of"):
-        lesions_csv.draw(table["a.png"], (6, 4), "a.png")
+        lesions_csv.rasterize(table["a.png"], (6, 4), "a.png")
     (tmp_path / "m.png").write_text("")
     with pytest.raises(ValueError, match="m.png: it is no picture"):
-        lesions_csv.draw(table["a.png"], (4, 6), "a.png")
+        lesions_csv.rasterize(table["a.png"], (4, 6), "a.png")
 
 
 def test_paths_are_those_of_a_table_of_predictions(tmp_path):
@@ -64,7 +65,7 @@ def test_a_mistake_is_named(tmp_path, text, said):
 
 def test_a_box_beside_the_radiograph_is_refused():
     with pytest.raises(ValueError, match="a.png: the box .* does not lie on its 4 rows and 6 columns"):
-        lesions_csv.draw([(2, 0, 3, 1)], (4, 6), "a.png")
+        lesions_csv.rasterize([(2, 0, 3, 1)], (4, 6), "a.png")
 
 
 def test_a_path_of_two_radiographs_tells_no_lesion(monkeypatch):

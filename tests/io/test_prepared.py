@@ -168,14 +168,16 @@ def test_a_data_set_of_version_1_is_opened(folder):
 
 def test_the_newest_version_of_a_data_set_is_read(folder):
     shutil.copytree(folder, folder.with_name("1.0.0"))
-    assert dataset.read_name(str(folder.parent)) == "phantom"
+    assert dataset.dataset_name(str(folder.parent)) == "phantom"
     shutil.copytree(folder, folder.parent.with_name("other") / "2.0.0")
     with pytest.raises(dataset.MissingData, match="more than one data set"):
-        dataset.read_name(str(folder.parent.parent))
+        dataset.dataset_name(str(folder.parent.parent))
 
 
 def test_a_label_that_is_no_class_comes_with_the_flag_to_add(folder):
-    stored = dataset.Stored(str(folder), "train", size=32, gamma=1.0, equalise=True, borders="uniform", readers=1)
+    stored = dataset.RadiographDataset(
+        str(folder), "train", size=32, gamma=1.0, equalise=True, borders="uniform", readers=1
+    )
     wanted = "('normal','bacterial','covid19','tuberculosis','viral')"
     with pytest.raises(dataset.MissingData) as error:
         dataset.index_labels(stored, ("normal", "nodule"))

@@ -303,7 +303,7 @@ def test_monochrome1_and_2_of_one_scene_standardise_alike():
     bordered[40:] = 0
     plain = decode(written(dicom(bordered)), "a.dcm")
     negative = decode(written(dicom(4095 - bordered, photometric="MONOCHROME1")), "b.dcm")
-    one, other = (preprocessing.standardise(each, size=32, gamma=0.5) for each in (plain, negative))
+    one, other = (preprocessing.standardize(each, size=32, gamma=0.5) for each in (plain, negative))
     np.testing.assert_array_equal(one, other)
 
 

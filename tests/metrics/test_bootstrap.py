@@ -13,7 +13,7 @@ CLASSES = ["normal", "viral", "covid19"]
 
 def test_a_resample_draws_patients_with_all_their_radiographs(monkeypatch):
     patients = np.array(["a", "b", "b", "c", "c", "c", "d"])
-    first, *blocks = bootstrap.weigh(patients, 500, seed=0)
+    first, *blocks = bootstrap.bootstrap_weights(patients, 500, seed=0)
     weights = np.concatenate(blocks)
     assert (first == 1).all() and weights.shape == (500, 7)
     for of in "bc":
@@ -24,14 +24,14 @@ def test_a_resample_draws_patients_with_all_their_radiographs(monkeypatch):
     assert np.abs(counts.mean(0) - 1).max() < 4 * np.sqrt(0.75 / 500)
     assert np.abs(counts.var(0) - 0.75).max() < 0.25
     monkeypatch.setattr(bootstrap, "_CELLS", 1)
-    np.testing.assert_array_equal(np.concatenate(list(bootstrap.weigh(patients, 500, seed=0))[1:]), weights)
-    assert not (np.concatenate(list(bootstrap.weigh(patients, 500, seed=1))[1:]) == weights).all()
+    np.testing.assert_array_equal(np.concatenate(list(bootstrap.bootstrap_weights(patients, 500, seed=0))[1:]), weights)
+    assert not (np.concatenate(list(bootstrap.bootstrap_weights(patients, 500, seed=1))[1:]) == weights).all()
 
 
 def test_crowding_by_hand():
-    assert bootstrap.crowding(list("abcd")) == 1
-    assert bootstrap.crowding(list("aabbcc")) == 2
-    assert bootstrap.crowding(list("abbb")) == (1 + 9) / 4
+    assert bootstrap.design_effect(list("abcd")) == 1
+    assert bootstrap.design_effect(list("aabbcc")) == 2
+    assert bootstrap.design_effect(list("abbb")) == (1 + 9) / 4
 
 
 @pytest.fixture(scope="module")
@@ -53,18 +53,18 @@ def leaves(tree):
 def test_every_score_over_weights_is_that_of_the_rows_drawn(cases):
     """The loop that the weights stand for: each resample written out row by row, and scored as data of its own."""
     truth, found, probabilities, patients = cases
-    bins, right = calibration.bin_equally(probabilities[:, 0]), truth == found
+    bins, right = calibration.equal_count_bins(probabilities[:, 0]), truth == found
 
     def measure(rows, weights):
         t, f, p = truth[rows], found[rows], probabilities[rows]
-        kept = selective.keep(right[rows], p.max(1), weights)
+        kept = selective.by_certainty(right[rows], p.max(1), weights)
         curve = calibration.reliability(p[:, 0], t == 0, bins[rows], weights)
         tree = classification.measure_findings(t, f, p, CLASSES, weights)
         return tree | {"referral": selective.measure(kept), "ece": calibration.calibration_error(curve)}
 
     rows = np.arange(80)
     together = leaves(bootstrap.bootstrap(lambda w: measure(rows, w), patients, 60))
-    weights = np.concatenate(list(bootstrap.weigh(patients, 60, seed=0)))
+    weights = np.concatenate(list(bootstrap.bootstrap_weights(patients, 60, seed=0)))
     for k, weight in enumerate(weights):
         drawn = np.repeat(rows, weight.astype(int))
         alone = leaves(measure(drawn, np.ones((1, len(drawn)))))
@@ -75,8 +75,8 @@ def test_every_score_over_weights_is_that_of_the_rows_drawn(cases):
 def test_the_brier_score_over_weights_is_that_of_the_rows_drawn(cases):
     truth, found, probabilities, patients = cases
     found = np.minimum(found, 2)
-    tree = bootstrap.bootstrap(calibration.prepare(probabilities, truth, found), patients, 20)
-    for k, weight in enumerate(np.concatenate(list(bootstrap.weigh(patients, 20, seed=0)))):
+    tree = bootstrap.bootstrap(calibration.prepare_calibration(probabilities, truth, found), patients, 20)
+    for k, weight in enumerate(np.concatenate(list(bootstrap.bootstrap_weights(patients, 20, seed=0)))):
         drawn = np.repeat(np.arange(80), weight.astype(int))
         squares = (probabilities[drawn] - np.eye(3)[truth[drawn]]) ** 2
         assert tree["brier"].value[k] == pytest.approx(squares.sum(1).mean())
@@ -86,26 +86,26 @@ def test_the_brier_score_over_weights_is_that_of_the_rows_drawn(cases):
 
 def test_the_value_is_that_of_the_data_and_what_cannot_be_earned_is_null():
     values = np.append(0.5, np.linspace(0, 1, 41))
-    score = confidence.describe({"n": np.full(42, 1e6), "x": values, "y": np.full(42, np.nan)})
+    score = confidence.summarize({"n": np.full(42, 1e6), "x": values, "y": np.full(42, np.nan)})
     assert score["x"] == {"value": 0.5, "interval": pytest.approx([0.025, 0.975], abs=1e-4), "n": 1_000_000}
     assert score["y"] == {"value": None, "interval": None, "n": 1_000_000}
-    share = confidence.Share(np.ones(3), np.full(3, 20.0))  # resamples of 20 of 20 never vary
-    assert confidence.describe(share)["interval"] == list(proportions.wilson(1, 20))
-    assert confidence.describe(share, list("abcdefghij") * 2)["interval"] == list(proportions.wilson(1, 10))
-    noise, right = np.append(0, np.linspace(0, 0.04, 41)), confidence.Share(np.full(42, 0.0), np.full(42, 9.0))
-    pushed_up = confidence.Inflated(0.1 + noise, noise, noise / 2, np.zeros(42), right, np.zeros(42))
-    assert confidence.describe(pushed_up, n=9)["interval"] == pytest.approx([0.1 - 0.039, 0.1 + 0.0195])
+    share = confidence.Proportion(np.ones(3), np.full(3, 20.0))  # resamples of 20 of 20 never vary
+    assert confidence.summarize(share)["interval"] == list(proportions.wilson(1, 20))
+    assert confidence.summarize(share, list("abcdefghij") * 2)["interval"] == list(proportions.wilson(1, 10))
+    noise, right = np.append(0, np.linspace(0, 0.04, 41)), confidence.Proportion(np.full(42, 0.0), np.full(42, 9.0))
+    pushed_up = confidence.BiasedEstimate(0.1 + noise, noise, noise / 2, np.zeros(42), right, np.zeros(42))
+    assert confidence.summarize(pushed_up, n=9)["interval"] == pytest.approx([0.1 - 0.039, 0.1 + 0.0195])
     by_chance = pushed_up._replace(chance=np.full(42, 0.09))
-    assert confidence.describe(by_chance, n=9)["interval"][0] == pytest.approx(0.1 - 0.039)
-    assert confidence.describe(by_chance, list("abcaabbcc"), n=9)["interval"][0] == 0
+    assert confidence.summarize(by_chance, n=9)["interval"][0] == pytest.approx(0.1 - 0.039)
+    assert confidence.summarize(by_chance, list("abcaabbcc"), n=9)["interval"][0] == 0
 
 
 def test_what_no_resample_moves_has_no_interval_but_a_share():
     rounding = 0.7 + np.array([0, 1e-16, -1e-16, 0])
-    for leaf in (rounding, confidence.Mean(rounding, np.full(4, 5.0))):
-        assert confidence.describe(leaf, n=9)["interval"] is None
-    assert confidence.describe(confidence.Mean(rounding, np.full(4, 5.0)), n=9)["n"] == 5
-    alike = confidence.describe(confidence.Share(rounding, np.full(4, 10.0)), list("aabbccddee"))
+    for leaf in (rounding, confidence.MeanEstimate(rounding, np.full(4, 5.0))):
+        assert confidence.summarize(leaf, n=9)["interval"] is None
+    assert confidence.summarize(confidence.MeanEstimate(rounding, np.full(4, 5.0)), n=9)["n"] == 5
+    alike = confidence.summarize(confidence.Proportion(rounding, np.full(4, 10.0)), list("aabbccddee"))
     assert alike["interval"] == pytest.approx(interval_of_share(0.7, 5))
 
 
@@ -122,7 +122,7 @@ def test_a_share_of_a_class_is_of_its_own_patients():
     drawn = bootstrap.bootstrap(
         lambda w: classification.measure_findings(truth, truth, None, ["a", "b"], w), patients, 2000
     )
-    of = confidence.describe(drawn, patients)["classes"]
+    of = confidence.summarize(drawn, patients)["classes"]
     assert of["b"]["recall"]["interval"] == pytest.approx(proportions.wilson(1, 5), abs=0.01)
     assert of["a"]["recall"]["interval"] == pytest.approx(proportions.wilson(1, 400), abs=1e-3)
 
@@ -134,20 +134,20 @@ def test_a_share_of_clustered_radiographs_holds_the_truth_where_all_of_a_patient
     truth, held = np.array([0] * 400 + [1] * 50), []
     for k in range(100):
         found = np.where(np.append(rng.random(400) < 0.9, np.repeat(rng.random(5) < 0.85, 10)), truth, 1 - truth)
-        measure = lambda w, found=found: confidence.share(w @ ((truth == 1) & (found == 1)), w @ (truth == 1))  # noqa: E731
-        low, high = confidence.describe(bootstrap.bootstrap(measure, patients, 200, k), patients)["interval"]
+        measure = lambda w, found=found: confidence.proportion(w @ ((truth == 1) & (found == 1)), w @ (truth == 1))  # noqa: E731
+        low, high = confidence.summarize(bootstrap.bootstrap(measure, patients, 200, k), patients)["interval"]
         held.append(low <= 0.85 <= high)
     assert np.mean(held) >= 0.93
 
 
 def test_one_patient_is_not_resampled():
     right = np.array([1.0, 1, 0, 1, 1])
-    drawn = bootstrap.bootstrap(lambda w: confidence.share(w @ right, w.sum(1)), ["a"] * 5)
-    assert drawn.value.tolist() == [0.8] and confidence.describe(drawn)["interval"] is None
+    drawn = bootstrap.bootstrap(lambda w: confidence.proportion(w @ right, w.sum(1)), ["a"] * 5)
+    assert drawn.value.tolist() == [0.8] and confidence.summarize(drawn)["interval"] is None
 
 
 def test_who_has_no_name_is_a_patient_each_time():
-    assert len(set(bootstrap.name_patients(["a", "", "a", ""]))) == 3
+    assert len(set(bootstrap.fill_missing_patients(["a", "", "a", ""]))) == 3
 
 
 def draw_patients(rng, count):
@@ -163,9 +163,9 @@ def test_95_percent_of_the_intervals_of_an_accuracy_hold_the_truth():
     for k in range(len(held)):
         patients, right = draw_patients(rng, 60)
         for j, of in enumerate((patients, np.arange(len(right)))):
-            measure = lambda w, right=right: confidence.share(w @ right, w.sum(1))  # noqa: E731
+            measure = lambda w, right=right: confidence.proportion(w @ right, w.sum(1))  # noqa: E731
             drawn = bootstrap.bootstrap(measure, of, resamples=200, seed=k)
-            low, high = confidence.describe(drawn, of)["interval"]
+            low, high = confidence.summarize(drawn, of)["interval"]
             held[k, j] = low <= 0.8 <= high
     by_patient, by_radiograph = held.mean(0)
     assert 0.93 <= by_patient <= 0.97
@@ -186,7 +186,7 @@ def test_newcombes_interval_of_an_auroc_by_hand():
 
 def bound_auroc(area, positives, negatives):
     leaf = confidence.Auroc(np.full(3, area), np.full(3, float(positives)), np.full(3, float(negatives)))
-    return confidence.describe(leaf, n=positives + negatives)["interval"]
+    return confidence.summarize(leaf, n=positives + negatives)["interval"]
 
 
 @pytest.mark.parametrize(("area", "positives", "negatives"), [(0.9, 10, 90), (0.97, 5, 35), (0.97, 45, 283)])
@@ -203,7 +203,7 @@ def test_intervals_of_areas_hold_the_truth_near_1_and_do_not_flatter(area, posit
     for k in range(200):
         scores = rng.normal(size=len(names)) + step * positive
         measure = lambda w, s=scores: classification.measure_areas(positive, s, w)  # noqa: E731
-        of = confidence.describe(bootstrap.bootstrap(measure, names, 100, k), names)
+        of = confidence.summarize(bootstrap.bootstrap(measure, names, 100, k), names)
         low, high = np.transpose([of[name]["interval"] for name in ("auroc", "average_precision")])
         held += (low <= truth) & (truth <= high)
         above += truth < low
@@ -221,7 +221,7 @@ def test_95_percent_of_the_intervals_of_an_auroc_hold_the_truth_by_patient():
         scores = positive + 0.8 * rng.normal(size=80)[patients] + 0.6 * rng.normal(size=len(patients))
         measure = lambda w, x=(positive, scores): classification.measure_areas(*x, w)["auroc"]  # noqa: E731
         drawn = bootstrap.bootstrap(measure, patients, resamples=200, seed=k)
-        low, high = confidence.describe(drawn, patients)["interval"]
+        low, high = confidence.summarize(drawn, patients)["interval"]
         held.append(low <= 0.7602499 <= high)
     assert 0.92 <= np.mean(held) <= 0.98
 

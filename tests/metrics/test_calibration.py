@@ -25,7 +25,7 @@ def test_parts_of_the_brier_score_by_hand():
     first = np.array([0.8, 0.8, 0.8, 0.8, 0.4, 0.4])
     truth = np.array([0, 0, 0, 1, 0, 1])
     probabilities = np.stack([first, 1 - first], 1)
-    score = once(calibration.prepare(probabilities, truth, probabilities.argmax(1))(np.ones((1, 6))))
+    score = once(calibration.prepare_calibration(probabilities, truth, probabilities.argmax(1))(np.ones((1, 6))))
     assert score["reliability"] == pytest.approx(2 * (4 * 0.05**2 + 2 * 0.1**2) / 6)
     assert score["resolution"] == pytest.approx(2 * (4 * (3 / 4 - 4 / 6) ** 2 + 2 * (1 / 2 - 4 / 6) ** 2) / 6)
     assert score["uncertainty"] == pytest.approx(2 * 4 / 6 * 2 / 6)
@@ -37,7 +37,7 @@ def test_parts_of_the_brier_score_by_hand():
 
 def test_parts_add_up_where_bins_are_wide():
     probabilities, truth = draw(0, 500, 1.7)
-    score = once(calibration.prepare(probabilities, truth, probabilities.argmax(1))(np.ones((1, 500))))
+    score = once(calibration.prepare_calibration(probabilities, truth, probabilities.argmax(1))(np.ones((1, 500))))
     assert score["brier"] == pytest.approx(brier_score_loss(truth, probabilities, labels=range(4), scale_by_half=False))
     parts = score["reliability"] - score["resolution"] + score["uncertainty"] + score["within"]
     assert score["brier"] == pytest.approx(parts) and abs(score["within"]) > 1e-4
@@ -45,8 +45,8 @@ def test_parts_add_up_where_bins_are_wide():
 
 def test_bins_hold_equal_numbers_and_do_not_part_equal_values():
     values = np.random.default_rng(0).permutation(np.arange(100) / 100)
-    assert calibration.bin_equally(values).sum(0).tolist() == [10] * 10
-    of = calibration.bin_equally(np.array([0.1] * 50 + [0.2] * 3 + [0.9] * 47)).argmax(1)
+    assert calibration.equal_count_bins(values).sum(0).tolist() == [10] * 10
+    of = calibration.equal_count_bins(np.array([0.1] * 50 + [0.2] * 3 + [0.9] * 47)).argmax(1)
     assert of.tolist() == [0] * 50 + [1] * 50  # a tenth of the values ends at 0.1 and at 0.9, none at 0.2
 
 
@@ -56,7 +56,7 @@ def test_a_known_temperature_is_found_and_lowers_the_error(temperature):
     assert calibration.fit_temperature(probabilities, truth) == pytest.approx(temperature, rel=0.05)
     mended = calibration.apply_temperature(probabilities, temperature)
     before, after = (
-        once(calibration.prepare(p, truth, p.argmax(1))(np.ones((1, len(truth)))))["ece"]
+        once(calibration.prepare_calibration(p, truth, p.argmax(1))(np.ones((1, len(truth)))))["ece"]
         for p in (probabilities, mended)
     )
     assert after < 0.015 and (temperature == 1 or after < before / 3)
@@ -94,7 +94,7 @@ def test_a_temperature_at_its_bound_is_known_to_be():
 
 def test_the_log_loss_is_that_of_scikit_learn():
     probabilities, truth = draw(3, 80, 1.5)
-    score = once(calibration.prepare(probabilities, truth, probabilities.argmax(1))(np.ones((1, 80))))
+    score = once(calibration.prepare_calibration(probabilities, truth, probabilities.argmax(1))(np.ones((1, 80))))
     assert score["log_loss"] == pytest.approx(log_loss(truth, probabilities, labels=range(4)))
 
 
@@ -102,10 +102,10 @@ def test_losses_of_few_errors_are_bounded_by_what_is_not_seen():
     """Thirty findings at 0.99, all right; where three in a hundred are wrong the loss is 0.15 and not 0.01."""
     probabilities, truth = np.tile([0.99, 0.01], (30, 1)), np.zeros(30, int)
     probabilities[:5] = 0.98, 0.02
-    tree = bootstrap.bootstrap(calibration.prepare(probabilities, truth, truth), np.arange(30), 300)
+    tree = bootstrap.bootstrap(calibration.prepare_calibration(probabilities, truth, truth), np.arange(30), 300)
     for name in ("log_loss", "brier", "ece"):
-        low, high = confidence.describe(tree, np.arange(30))[name]["interval"]
-        assert low <= confidence.describe(tree)[name]["value"] and high > 0.1
+        low, high = confidence.summarize(tree, np.arange(30))[name]["interval"]
+        assert low <= confidence.summarize(tree)[name]["value"] and high > 0.1
 
 
 def test_a_temperature_changes_no_finding():
@@ -127,7 +127,7 @@ def test_claims_that_are_right_stay_within_what_chance_shows():
         probabilities, truth = draw(seed, 300, 1.0)
         for held, wrong in ((inside, probabilities), (outside, calibration.apply_temperature(probabilities, 0.5))):
             claimed, right = wrong.max(1), wrong.argmax(1) == truth
-            bins = calibration.bin_equally(claimed)
+            bins = calibration.equal_count_bins(claimed)
             low, high = calibration.error_if_calibrated(claimed, bins, draws=200)
             error = calibration.calibration_error(calibration.reliability(claimed, right, bins, np.ones((1, 300))))
             held.append(low <= error[0] <= high)
@@ -144,9 +144,9 @@ def test_intervals_of_the_errors_hold_the_truth(sharpened, each):
     for k in range(120):
         claimed, drawn = (np.repeat(x, each) for x in (rng.uniform(0.5, 0.98, 150), rng.random(150)))
         truth = (drawn > expit(logit(claimed) / sharpened)).astype(int)
-        measure = calibration.prepare(np.stack([claimed, 1 - claimed], 1), truth, np.zeros(len(truth), int))
+        measure = calibration.prepare_calibration(np.stack([claimed, 1 - claimed], 1), truth, np.zeros(len(truth), int))
         patients = np.repeat(np.arange(150), each)
-        tree = confidence.describe(bootstrap.bootstrap(measure, patients, 200, k), patients, len(truth))
+        tree = confidence.summarize(bootstrap.bootstrap(measure, patients, 200, k), patients, len(truth))
         row = []
         for name, of_many in (("ece", abs(gaps).mean()), ("reliability", 2 * (gaps**2).mean())):
             low, high = tree[name]["interval"]

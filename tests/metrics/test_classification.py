@@ -67,7 +67,7 @@ def test_one_class_alone_has_no_specificity_and_no_auroc():
 def test_a_radiograph_without_a_finding_is_a_miss_worked_by_hand():
     classes = ["normal", "covid19"]
     labels = ["normal", "normal", "normal", "covid19", "covid19"]
-    findings = ["normal", "normal", "covid19", "covid19", classification.NO_FINDING]
+    findings = ["normal", "normal", "covid19", "covid19", classification.NO_PREDICTION]
     probabilities = [[0.9, 0.1], [0.8, 0.2], [0.4, 0.6], [0.3, 0.7], [np.nan, np.nan]]
     ours = classification.classification_metrics(labels, findings, probabilities, classes)
     assert classification.confusion_matrix(labels, findings, classes).tolist() == [[2, 1, 0], [0, 1, 1]]
@@ -101,18 +101,18 @@ def test_source_alone_guesses_the_commonest_label_of_each_source():
     sources = ["a", "a", "a", "b", "b", "c", "c", "c", "c"]
     labels = ["normal", "viral", "viral", "covid19", "bacterial", "normal", "normal", "normal", "viral"]
     # b is a draw, which the first name wins; d is unknown, and normal is the commonest of all.
-    assert baselines.score_of_source(sources, labels, ["a", "b", "c", "d"]) == [
+    assert baselines.source_baseline(sources, labels, ["a", "b", "c", "d"]) == [
         "viral",
         "bacterial",
         "normal",
         "normal",
     ]
     with pytest.raises(ValueError, match="to learn from"):
-        baselines.score_of_source([], [], ["a"])
+        baselines.source_baseline([], [], ["a"])
 
 
 def test_source_alone_scores_high_where_label_goes_with_source():
-    guesses = baselines.score_of_source(["a", "b"], ["normal", "covid19"], ["a", "b", "b", "a"])
+    guesses = baselines.source_baseline(["a", "b"], ["normal", "covid19"], ["a", "b", "b", "a"])
     scores = classification.classification_metrics(["normal", "covid19", "covid19", "covid19"], guesses, None, CLASSES)
     assert scores["accuracy"] == 3 / 4
     assert scores["macro"]["recall"] == pytest.approx((1 + 2 / 3) / 2)
@@ -121,17 +121,19 @@ def test_source_alone_scores_high_where_label_goes_with_source():
 
 def test_one_who_knows_the_source_guesses_each_score_as_high_as_he_can():
     """Two labels of one source, equally frequent, are told by lot: F1 1/2 each, where always one has 2/3 and 0."""
-    p = baselines.guess({"a": {"normal": 90, "viral": 90}, "b": {"covid19": 30}}, ["a"] * 20 + ["b"] * 10, CLASSES)
+    p = baselines.source_probabilities(
+        {"a": {"normal": 90, "viral": 90}, "b": {"covid19": 30}}, ["a"] * 20 + ["b"] * 10, CLASSES
+    )
     names = list(CLASSES)
     truth = np.array([names.index(name) for name in ["normal"] * 10 + ["viral"] * 10 + ["covid19"] * 10])
-    of = confidence.point(classification.measure_guesses(truth, p, names, np.ones((1, 30))))
+    of = confidence.point_estimates(classification.measure_guesses(truth, p, names, np.ones((1, 30))))
     assert of["accuracy"] == pytest.approx(20 / 30)
     assert of["macro"]["f1"] == pytest.approx((1 / 2 + 1 / 2 + 1) / 3)
     assert of["macro"]["auroc"] == pytest.approx((0.75 + 0.75 + 1) / 3)
     # Of 99 to 1 both are alike: by lot (2 · 9 · 0.99 / 18.9 + 2 · 0.01 / 1.1) / 2, always the first (18 / 19) / 2.
-    p = baselines.guess({"a": {"normal": 99, "viral": 1}}, ["a"] * 10, CLASSES)
+    p = baselines.source_probabilities({"a": {"normal": 99, "viral": 1}}, ["a"] * 10, CLASSES)
     truth = np.array([names.index("normal")] * 9 + [names.index("viral")])
-    of = confidence.point(classification.measure_guesses(truth, p, names, np.ones((1, 10))))
+    of = confidence.point_estimates(classification.measure_guesses(truth, p, names, np.ones((1, 10))))
     assert of["macro"]["f1"] == pytest.approx((2 * 9 * 0.99 / 18.9 + 2 * 0.01 / 1.1) / 2)
 
 
@@ -139,14 +141,14 @@ def test_expected_counts_are_those_of_many_draws():
     rng = np.random.default_rng(0)
     counts = {"a": {"normal": 5, "viral": 3}, "b": {"normal": 2, "covid19": 6}}
     sources = rng.choice(["a", "b", "c"], 300)
-    p = baselines.guess(counts, sources, CLASSES)
+    p = baselines.source_probabilities(counts, sources, CLASSES)
     assert p[sources == "c"][0].tolist() == pytest.approx(
         [{"normal": 7, "viral": 3, "covid19": 6}.get(c, 0) / 16 for c in CLASSES]
     )
     truth = (p.cumsum(1) < rng.random((300, 1))).sum(1)
     drawn = [(p.cumsum(1) < rng.random((300, 1))).sum(1) for _ in range(300)]
     present = sorted(set(truth.tolist()))
-    of = confidence.point(classification.measure_guesses(truth, p, list(CLASSES), np.ones((1, 300))))
+    of = confidence.point_estimates(classification.measure_guesses(truth, p, list(CLASSES), np.ones((1, 300))))
     by_lot = np.mean([sklearn.f1_score(truth, each, average="macro", labels=present) for each in drawn])
     always = sklearn.f1_score(truth, p.argmax(1), average="macro", labels=present)
     assert of["macro"]["f1"] == pytest.approx(max(by_lot, always), abs=0.01)

@@ -21,7 +21,7 @@ def draw(seed):
 @pytest.mark.parametrize("seed", range(15))
 def test_equals_scikit_learn_over_every_weighting(seed):
     positive, scores, weights = draw(seed)
-    order = roc.rank(positive, scores, weights)
+    order = roc.roc_counts(positive, scores, weights)
     areas, precisions = roc.auroc(order), roc.average_precision(order)
     for k, w in enumerate(weights):
         assert areas[k] == pytest.approx(sklearn.roc_auc_score(positive, scores, sample_weight=w))
@@ -42,12 +42,12 @@ def test_what_is_not_known_loses_every_pair():
         ([0.8, nan, 0.4, 0.1, 0.9], 2 / 6),
         ([0.8, 0.4, nan, 0.1, 0.9], (1 + 1) / 6),
     ):
-        assert roc.auroc(roc.rank(positive, scores, np.ones((1, 5)))) == pytest.approx(area)
+        assert roc.auroc(roc.roc_counts(positive, scores, np.ones((1, 5)))) == pytest.approx(area)
 
 
 def test_what_cannot_be_earned_is_nan():
     weights = np.array([[1.0, 1, 1], [0, 1, 1], [1, 0, 0], [0, 0, 0]])  # there are positives and negatives in the first
-    order = roc.rank([True, False, False], [0.3, 0.2, 0.9], weights)
+    order = roc.roc_counts([True, False, False], [0.3, 0.2, 0.9], weights)
     np.testing.assert_array_equal(roc.auroc(order), [0.5, np.nan, np.nan, np.nan])
     np.testing.assert_array_equal(roc.average_precision(order), [0.5, np.nan, 1, np.nan])
 
@@ -56,7 +56,7 @@ def test_what_cannot_be_earned_is_nan():
 @pytest.mark.parametrize("wanted", [0.5, 0.8, 0.9])
 def test_no_other_threshold_that_promises_as_much_does_better(seed, wanted):
     positive, scores, weights = draw(seed)
-    order = roc.rank(positive, scores, weights[:1])
+    order = roc.roc_counts(positive, scores, weights[:1])
     m, n = positive.sum(), (~positive).sum()
     counts = [((scores >= t)[positive].sum(), (scores < t)[~positive].sum()) for t in order.thresholds]
     at = roc.choose_threshold(order, specificity=wanted)
@@ -73,7 +73,7 @@ def test_no_other_threshold_that_promises_as_much_does_better(seed, wanted):
 def test_a_threshold_lies_in_the_middle_of_its_gap():
     """Ten positives, of which 0.9 * 11 = 9.9 must be hit: all ten, and so the threshold is below the lowest of them."""
     scores = np.append(np.arange(10) / 100 + 0.8, [0.1, 0.2, 0.3])
-    order = roc.rank(np.arange(13) < 10, scores, np.ones((1, 13)))
+    order = roc.roc_counts(np.arange(13) < 10, scores, np.ones((1, 13)))
     assert roc.choose_threshold(order, sensitivity=0.9) == pytest.approx((0.8 + 0.3) / 2)
     assert roc.choose_threshold(order, sensitivity=0.9, more=2.0) == np.inf  # of patients with two: 10.8 of 10
     assert roc.choose_threshold(order, specificity=0.7) == pytest.approx((0.8 + 0.3) / 2)
@@ -89,7 +89,7 @@ def test_operating_points_keep_their_promise_on_new_data_in_the_mean(positives, 
     positive = np.repeat(np.arange(5 * positives) < positives, each)
     for _ in range(600):
         scores = np.repeat(rng.normal(size=5 * positives), each) + apart * positive
-        order = roc.rank(positive, scores, np.ones((1, len(scores))))
+        order = roc.roc_counts(positive, scores, np.ones((1, len(scores))))
         at = [roc.choose_threshold(order, more=each, **{rate: 0.9}) for rate in ("sensitivity", "specificity")]
         reached.append([ndtr(apart - at[0]), ndtr(at[1])])
     assert (np.mean(reached, 0) > 0.9 - 0.005).all()
@@ -97,12 +97,12 @@ def test_operating_points_keep_their_promise_on_new_data_in_the_mean(positives, 
 
 def test_a_threshold_needs_positives_and_negatives():
     with pytest.raises(ValueError, match="both positives and negatives"):
-        roc.choose_threshold(roc.rank([True], [1.0], np.ones((1, 1))), specificity=0.9)
+        roc.choose_threshold(roc.roc_counts([True], [1.0], np.ones((1, 1))), specificity=0.9)
 
 
 def test_what_scores_minus_infinity_is_never_called():
     scores = np.array([0.9, 0.2, -np.inf, 0.4, -np.inf])
-    order = roc.rank([True, True, True, False, False], scores, np.ones((1, 5)))
+    order = roc.roc_counts([True, True, True, False, False], scores, np.ones((1, 5)))
     assert roc.choose_threshold(order, sensitivity=0.9) == np.inf  # two of three at most
     assert roc.choose_threshold(order, sensitivity=0.25) == pytest.approx((0.9 + 0.4) / 2)  # one hit
     assert roc.choose_threshold(order, sensitivity=0.5) == 0.2  # two hits; beneath it there is none to be called

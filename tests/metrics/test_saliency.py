@@ -28,14 +28,14 @@ def test_pointing_game_by_hand():
 
 def test_pixels_are_ordered_by_heat_inside_the_region_alone():
     saliency, region = jnp.array([[3.0, 1, 9], [2, 0, 9]]), jnp.array([[1, 1, 0], [1, 1, 0]], bool)
-    order = faithfulness.order_pixels(saliency, region, KEY)
+    order = faithfulness.rank_pixels(saliency, region, KEY)
     np.testing.assert_allclose(order[:, :2], [[0, 0.5], [0.25, 0.75]])
     assert (order[:, 2] >= 1).all()
 
 
 def test_ties_are_ordered_by_chance():
     blank, region = jnp.zeros((1, 4)), jnp.ones((1, 4), bool)
-    order = jax.jit(jax.vmap(lambda key: faithfulness.order_pixels(blank, region, key)))
+    order = jax.jit(jax.vmap(lambda key: faithfulness.rank_pixels(blank, region, key)))
     orders = order(jax.random.split(KEY, 200))
     first = np.asarray(orders[:, 0].argmin(1))
     assert np.bincount(first, minlength=4).min() > 30  # 50 each are expected
@@ -44,7 +44,7 @@ def test_ties_are_ordered_by_chance():
 @pytest.mark.parametrize("shape", [(16, 16), (15, 17)])
 def test_a_misplaced_map_has_the_same_spectrum_and_another_place(shape):
     saliency = jnp.zeros(shape).at[2:6, 3:7].set(1.0)
-    moved = faithfulness.misplace(saliency, KEY)
+    moved = faithfulness.phase_randomized_map(saliency, KEY)
     np.testing.assert_allclose(jnp.abs(jnp.fft.fft2(moved)), jnp.abs(jnp.fft.fft2(saliency)), atol=1e-4)
     assert moved.mean() == pytest.approx(float(saliency.mean()), rel=1e-4)
     assert abs(np.corrcoef(np.ravel(moved), np.ravel(saliency))[0, 1]) < 0.5
@@ -52,13 +52,13 @@ def test_a_misplaced_map_has_the_same_spectrum_and_another_place(shape):
 
 def test_deletion_and_insertion_of_a_linear_scorer_by_hand():
     picture, blank = jnp.array([[4.0, 1], [3, 2]]), jnp.zeros((2, 2))
-    order = faithfulness.order_pixels(picture, jnp.ones((2, 2), bool), KEY)
-    deletion = faithfulness.trace(jnp.sum, picture, blank, order, 4)
-    insertion = faithfulness.trace(jnp.sum, blank, picture, order, 4)
+    order = faithfulness.rank_pixels(picture, jnp.ones((2, 2), bool), KEY)
+    deletion = faithfulness.deletion_curve(jnp.sum, picture, blank, order, 4)
+    insertion = faithfulness.deletion_curve(jnp.sum, blank, picture, order, 4)
     np.testing.assert_allclose(deletion, [10, 6, 3, 1, 0])
     np.testing.assert_allclose(insertion, [0, 4, 7, 9, 10])
-    assert faithfulness.area(deletion) == pytest.approx((5 + 6 + 3 + 1) / 4)
-    np.testing.assert_allclose(faithfulness.area(jnp.stack([deletion, insertion])), [3.75, 6.25])
+    assert faithfulness.auc(deletion) == pytest.approx((5 + 6 + 3 + 1) / 4)
+    np.testing.assert_allclose(faithfulness.auc(jnp.stack([deletion, insertion])), [3.75, 6.25])
 
 
 @pytest.fixture(scope="module")
@@ -75,10 +75,12 @@ def gain(phantom, saliency, key):
     picture, lungs, _, score = phantom
     blank = jnp.where(lungs, 0, picture)
     areas = []
-    for each in (saliency, faithfulness.misplace(saliency, key)):
-        order = faithfulness.order_pixels(each, lungs, key)
-        areas.append([faithfulness.trace(score, *pair, order, 8) for pair in ((picture, blank), (blank, picture))])
-    (deletion, insertion), (control, other) = faithfulness.area(jnp.array(areas))
+    for each in (saliency, faithfulness.phase_randomized_map(saliency, key)):
+        order = faithfulness.rank_pixels(each, lungs, key)
+        areas.append(
+            [faithfulness.deletion_curve(score, *pair, order, 8) for pair in ((picture, blank), (blank, picture))]
+        )
+    (deletion, insertion), (control, other) = faithfulness.auc(jnp.array(areas))
     return jnp.array([control - deletion, insertion - other])
 
 
@@ -140,18 +142,18 @@ def test_structural_similarity_is_that_of_the_paper():
 
 
 def test_layers_are_in_their_order_and_redrawn_by_name():
-    network = spec.Network(registry.build("resnet6", 3, width=8), 32, 1)
+    network = spec.ModelSpec(registry.create("resnet6", 3, width=8), 32, 1)
     layers = from_config.layers(network)
     assert layers[0] == "backbone/conv1" and layers[-1] == "head/linear_0"
     assert layers.index("backbone/layer1_0/bn2") < layers.index("backbone/layer2_0/conv1")
-    trained = from_config.blank(network)
+    trained = from_config.blank_image(network)
     drawn = jax.tree.map(lambda x: x + 1, trained)
     top = {"head/linear_0", "backbone/layer2_0/conv1"}
-    mixed = faithfulness.redraw(trained, drawn, top)
+    mixed = faithfulness.randomize_layers(trained, drawn, top)
     assert jax.tree.structure(mixed) == jax.tree.structure(trained)
     params = mixed["params"]
     assert params["head"]["linear_0"]["kernel"] is drawn["params"]["head"]["linear_0"]["kernel"]
     assert params["backbone"]["layer2_0"]["conv1"] == drawn["params"]["backbone"]["layer2_0"]["conv1"]
     assert params["backbone"]["conv1"]["kernel"] is trained["params"]["backbone"]["conv1"]["kernel"]
-    everything = faithfulness.redraw(trained, drawn, set(layers))
+    everything = faithfulness.randomize_layers(trained, drawn, set(layers))
     assert all(a is b for a, b in zip(jax.tree.leaves(everything), jax.tree.leaves(drawn), strict=True))

@@ -11,7 +11,7 @@ from cxrjax.metrics import selective, subgroups, vote_convergence
 
 def test_accuracy_of_what_is_kept_by_hand():
     right, certainty = np.array([1, 1, 0, 1, 0], bool), np.array([0.9, 0.8, 0.7, 0.6, np.nan])
-    kept = selective.keep(right, certainty, np.ones((1, 5)))
+    kept = selective.by_certainty(right, certainty, np.ones((1, 5)))
     shares = selective.accuracy(kept, (0.0, 0.2, 0.4, 0.5, 0.6))
     # Half of five are two and a half: both that are right, and half of one that is wrong.
     assert [float(share.value[0]) for share in shares] == pytest.approx([3 / 5, 3 / 4, 2 / 3, 2 / 2.5, 1])
@@ -21,13 +21,15 @@ def test_accuracy_of_what_is_kept_by_hand():
 def test_the_threshold_keeps_as_many_as_are_right_often_enough_with_one_more_that_is_wrong():
     right = np.array([1, 0, 1, 1, 1, 0, 0, 1], bool)
     certainty = np.array([0.9, 0.8, 0.7, 0.7, 0.6, 0.5, 0.4, np.nan])
-    kept = selective.keep(right, certainty, np.ones((1, 8)))
+    kept = selective.by_certainty(right, certainty, np.ones((1, 8)))
     # Right among those kept and one more: 1 of 2, 1 of 3, 3 of 5, 4 of 6, 4 of 7, 4 of 8. Then the middle to the next.
     for wanted, threshold in ((0.7, np.inf), (2 / 3, 0.55), (0.6, 0.55), (4 / 7, 0.45), (0.5, 0.4), (0.1, 0.4)):
         assert selective.choose_threshold(kept, wanted) == pytest.approx(threshold)
     # Two that come together count as two more: 4 of 8 and of 9, no longer.
     assert selective.choose_threshold(kept, 0.5, more=2) == pytest.approx(0.45)
-    assert selective.choose_threshold(selective.keep(right[1:2], certainty[1:2], np.ones((1, 1))), 0.5) == np.inf
+    assert (
+        selective.choose_threshold(selective.by_certainty(right[1:2], certainty[1:2], np.ones((1, 1))), 0.5) == np.inf
+    )
 
 
 @pytest.mark.parametrize(("count", "sure"), [(20, 1.0), (50, 2.0), (110, 1.5)])
@@ -39,7 +41,7 @@ def test_new_findings_that_reach_the_threshold_are_right_as_often_as_wanted(coun
     accuracies = []
     for _ in range(1000):
         seen = expit(rng.normal(sure, 1.5, count))
-        kept = selective.keep(rng.random(count) < seen, seen, np.ones((1, count)))
+        kept = selective.by_certainty(rng.random(count) < seen, seen, np.ones((1, count)))
         accuracies.append(right_above[np.searchsorted(confidence, selective.choose_threshold(kept, 0.9))])
     accuracies = np.array(accuracies)
     assert np.where(np.isnan(accuracies), 1, accuracies).mean() >= 0.9  # of no decision nothing is wrong
@@ -50,7 +52,7 @@ def test_new_findings_that_reach_the_threshold_are_right_as_often_as_wanted(coun
 def test_the_area_is_the_integral_of_the_curve():
     rng = np.random.default_rng(0)
     right, certainty = rng.random(40) < 0.7, np.round(rng.random(40), 1)
-    kept = selective.keep(right, certainty, rng.integers(0, 3, (4, 40)).astype(float))
+    kept = selective.by_certainty(right, certainty, rng.integers(0, 3, (4, 40)).astype(float))
     for k, area in enumerate(selective.area(kept)):
         one = type(kept)(kept.thresholds, kept.hits[k : k + 1], kept.alarms[k : k + 1])
         integral, _ = quad(lambda share, one=one: selective.accuracy(one, (share,))[0].value[0], 0, 1, limit=500)
@@ -59,14 +61,18 @@ def test_the_area_is_the_integral_of_the_curve():
 
 def test_certainty_that_tells_nothing_gains_nothing():
     right = np.array([1, 0, 1, 1], bool)
-    assert selective.area(selective.keep(right, np.ones(4), np.ones((1, 4)))) == pytest.approx(3 / 4)
-    best, worst = (selective.area(selective.keep(right, c, np.ones((1, 4))))[0] for c in (1.0 * right, 1.0 - right))
+    assert selective.area(selective.by_certainty(right, np.ones(4), np.ones((1, 4)))) == pytest.approx(3 / 4)
+    best, worst = (
+        selective.area(selective.by_certainty(right, c, np.ones((1, 4))))[0] for c in (1.0 * right, 1.0 - right)
+    )
     assert worst < 3 / 4 < best == pytest.approx(3 / 4 - 3 / 4 * np.log(3 / 4))  # 1, then 3/4 over the share kept
 
 
 def test_settling_is_hypergeometric():
     votes, probabilities = np.array([[7, 3], [0, 10], [0, 0]]), np.array([[0.6, 0.4], [0.1, 0.9], [np.nan, np.nan]])
-    settled = vote_convergence.settle(votes, probabilities, np.array([1, 1, 1]), sizes=(1, 5, 10, 25), draws=20_000)
+    settled = vote_convergence.vote_convergence(
+        votes, probabilities, np.array([1, 1, 1]), sizes=(1, 5, 10, 25), draws=20_000
+    )
     assert list(settled) == [1, 5, 10]
     stays = hypergeom(10, 7, 5).sf(2)
     np.testing.assert_allclose(settled[5]["stability"], [stays, 1, np.nan], atol=0.01)
@@ -79,19 +85,19 @@ def test_settling_is_hypergeometric():
 
 def test_of_unequal_numbers_of_votes_each_settles_among_its_own():
     votes, probabilities = np.array([[3, 9], [2, 0]]), np.full((2, 2), 0.5)
-    settled = vote_convergence.settle(votes, probabilities, np.array([1, 0]), sizes=(5,), draws=50)
+    settled = vote_convergence.vote_convergence(votes, probabilities, np.array([1, 0]), sizes=(5,), draws=50)
     assert list(settled) == [5, 12] and settled[5]["agreement"][1] == settled[5]["stability"][1] == 1
     np.testing.assert_array_equal(settled[12]["agreement"], [0.75, 1])
 
 
 def test_settling_ends_with_all_the_patches_there_are():
-    settled = vote_convergence.settle(np.array([[40, 20], [29, 31]]), np.full((2, 2), 0.5), np.array([0, 0]))
+    settled = vote_convergence.vote_convergence(np.array([[40, 20], [29, 31]]), np.full((2, 2), 0.5), np.array([0, 0]))
     assert list(settled) == [1, 2, 5, 10, 25, 50, 60]
     assert settled[60]["stability"].tolist() == [1, 1] and settled[60]["accuracy"].tolist() == [1, 0]
 
 
 def test_a_tie_of_all_goes_to_the_higher_probability_and_one_of_fewer_is_drawn():
-    settled = vote_convergence.settle(
+    settled = vote_convergence.vote_convergence(
         np.array([[5, 5]]), np.array([[0.4, 0.6]]), np.array([1]), sizes=(2, 10), draws=20_000
     )
     assert settled[10]["accuracy"] == 1

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from cxrjax.models.cpu import fused_dense_block
-from cxrjax.models.cpu.fused_dense_block import Layer
+from cxrjax.models.cpu.fused_dense_block import DenseLayerParams
 from cxrjax.models.layers.conv import Conv
 from cxrjax.runtime.platform import traced_for
 
@@ -28,7 +28,7 @@ def test_value_statistics_and_gradients_are_those_of_the_layers_themselves(platf
                 x = jnp.concatenate([x, _norm_and_convolve(x, layer)], axis=-1)
             return x, x.mean((0, 1, 2)), x.var((0, 1, 2))
 
-        _compare(lambda *given: fused_dense_block.grow(*given, EPSILON), plainly, x, layers)
+        _compare(lambda *given: fused_dense_block.dense_block(*given, EPSILON), plainly, x, layers)
 
 
 @pytest.mark.parametrize("platform", ["cpu", "cuda"])
@@ -39,16 +39,16 @@ def test_a_single_layer_likewise(platform):
         def plainly(x, layer):
             return _norm_and_convolve(x, layer), x.mean((0, 1, 2)), x.var((0, 1, 2))
 
-        _compare(lambda *given: fused_dense_block.mix(*given, EPSILON), plainly, x, layer)
+        _compare(lambda *given: fused_dense_block.single_layer(*given, EPSILON), plainly, x, layer)
 
 
 def test_half_precision_measures_in_single():
     x, layers = jnp.ones((2, 4, 4, 3), jnp.bfloat16) * 3, [_draw(3, 2, 3)]
     layers = jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.float32), layers)
-    grown = jax.jit(lambda layers: fused_dense_block.grow(x, layers, EPSILON))(layers)
+    grown = jax.jit(lambda layers: fused_dense_block.dense_block(x, layers, EPSILON))(layers)
     assert grown.features.dtype == jnp.bfloat16 and grown.mean.dtype == grown.variance.dtype == jnp.float32
     differentiate = jax.grad(
-        lambda layers: fused_dense_block.grow(x, layers, EPSILON).features.sum().astype(jnp.float32)
+        lambda layers: fused_dense_block.dense_block(x, layers, EPSILON).features.sum().astype(jnp.float32)
     )
     gradients = jax.jit(differentiate)(layers)
     assert {leaf.dtype for leaf in jax.tree.leaves(gradients)} == {jnp.dtype("float32")}
@@ -57,7 +57,7 @@ def test_half_precision_measures_in_single():
 def _draw(seen, added, size):
     scale, shift, bias = DRAWS.normal(size=seen), DRAWS.normal(size=seen), DRAWS.normal(size=added)
     keep = np.array([0, 1.25])[DRAWS.integers(0, 2, size=(2, 1, 1, added))]
-    return Layer(scale, shift, DRAWS.normal(size=(size, size, seen, added)), bias, keep)
+    return DenseLayerParams(scale, shift, DRAWS.normal(size=(size, size, seen, added)), bias, keep)
 
 
 def _norm_and_convolve(x, layer):
@@ -79,7 +79,7 @@ def _compare(ours, plainly, x, layers):
             return sum((jnp.sin(i + part) ** 2).sum() for i, part in enumerate(found)), found
 
         (_, found), (dx, dlayers) = jax.jit(jax.value_and_grad(loss, (0, 1), has_aux=True))(x, layers)
-        each = [dlayers] if isinstance(dlayers, Layer) else dlayers
+        each = [dlayers] if isinstance(dlayers, DenseLayerParams) else dlayers
         return found, dx, [layer[:-1] for layer in each]
 
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-7, atol=1e-9), weigh(ours), weigh(plainly))

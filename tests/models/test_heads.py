@@ -11,8 +11,8 @@ from cxrjax.ops import cam
 
 
 def build(head, num_classes=3, **settings):
-    module = registry.build("resnet18", num_classes, head=head, width=4, stages=(1,), **settings)
-    return module, from_config.init(spec.Network(module, 32, 1), jax.random.key(0))
+    module = registry.create("resnet18", num_classes, head=head, width=4, stages=(1,), **settings)
+    return module, from_config.init(spec.ModelSpec(module, 32, 1), jax.random.key(0))
 
 
 def test_mean_in_grid_by_hand():
@@ -36,7 +36,7 @@ def test_hidden_layers_by_hand():
 @pytest.mark.parametrize("head", heads.HEADS)
 @pytest.mark.parametrize("architecture", ["resnet6", "fsarshad_cnn1", "hieu2695_baseline"])
 def test_every_head_fits_every_backbone_at_any_size(architecture, head):
-    module = registry.build(architecture, 3, head=head)
+    module = registry.create(architecture, 3, head=head)
     for size, channels in ((69, 1), (97, 3)):  # six poolings leave one pixel of 64
         x = jnp.zeros((2, size, size - 5, channels))
         init = jax.eval_shape(lambda x: module.init(jax.random.key(0), jnp.zeros((1, 70, 70, x.shape[-1])), False), x)
@@ -47,14 +47,14 @@ def test_every_head_fits_every_backbone_at_any_size(architecture, head):
 def test_looking_and_deciding_is_the_whole(head):
     module, variables = build(head)
     x = jax.random.uniform(jax.random.key(1), (2, 40, 40, 1))
-    features = registry.look(module, variables, x)
-    assert (registry.decide(module, variables, features) == module.apply(variables, x, train=False)).all()
+    features = registry.extract_features(module, variables, x)
+    assert (registry.apply_head(module, variables, features) == module.apply(variables, x, train=False)).all()
 
 
 def test_only_a_pooled_linear_head_has_a_kernel():
     for head, shape in (("linear", (4, 3)), ("own", (4, 3)), ("hidden", None), ("flat_linear", None)):
         module, variables = build(head)
-        kernel = registry.linear_kernel(module, variables)
+        kernel = registry.cam_kernel(module, variables)
         assert (None if kernel is None else kernel.shape) == shape
 
 
@@ -74,16 +74,16 @@ def test_the_map_of_a_hidden_head_is_that_of_the_linear_one_it_is_equal_to(monke
     plain, _ = build("linear")
     image = jnp.asarray(np.random.default_rng(0).integers(0, 255, (64, 64)).astype(np.uint8))
     lungs = jnp.zeros((64, 64), bool).at[10:50, 10:50].set(True)
-    settings = spec.Settings(mode, True, 6, 3, "mean_probability", 0.005, 0.02, "grey", 0.05, 0.875)
+    settings = spec.InferenceConfig(mode, True, 6, 3, "mean_probability", 0.005, 0.02, "grey", 0.05, 0.875)
 
     def examine(module, head):
         weights = {"params": params | {"head": head}, "batch_stats": variables["batch_stats"]}
-        network = spec.Network(module, 32, 1)
+        network = spec.ModelSpec(module, 32, 1)
 
         @jax.jit
         def run(weights, image, lungs):
-            looks = pipeline.classify(network, weights, image, lungs, jnp.ones(()), jax.random.key(3), settings)
-            return pipeline.tell(network, weights, image, looks, settings)
+            looks = pipeline.classify_image(network, weights, image, lungs, jnp.ones(()), jax.random.key(3), settings)
+            return pipeline.aggregate(network, weights, image, looks, settings)
 
         return run(weights, image, lungs)
 
@@ -117,7 +117,7 @@ def test_dropout_of_a_head_is_for_training_alone():
 
 
 def test_a_network_without_batch_norm_has_no_statistics():
-    network = spec.Network(registry.build("vgg16", 2, head="linear", width=2, stages=(1,)), 32, 1)
+    network = spec.ModelSpec(registry.create("vgg16", 2, head="linear", width=2, stages=(1,)), 32, 1)
     assert from_config.init(network, jax.random.key(0))["batch_stats"] == {}
 
 
@@ -130,9 +130,9 @@ def test_logits_are_float32_in_either_precision(dtype):
 
 def test_an_unknown_head_is_refused_by_name():
     with pytest.raises(ValueError, match=r"'vvg' for vgg16.*vgg_hidden"):
-        registry.build("vgg16", 2, head="vvg")
+        registry.create("vgg16", 2, head="vvg")
     with pytest.raises(ValueError, match=r"'linear' for unet"):
-        registry.build("unet", 2, head="linear")
+        registry.create("unet", 2, head="linear")
 
 
 def test_gelu_is_the_exact_one_of_keras():

@@ -20,14 +20,14 @@ from cxrjax.pretrained import state_dict
 
 def draw(name, architecture, layer, channels):
     """Return the parameters of a layer that reads so many channels, drawn as a network's, by their paths."""
-    initializer = registry.find_initializer(registry.build(architecture, 2), name)
+    initializer = registry.find_initializer(registry.create(architecture, 2), name)
     train = {"train": False} if isinstance(layer, heads.Head) else {}
 
     def draw_layer(key):
         with initializers.use(initializer):
             return layer.init(key, jnp.zeros((1, 1, 1, channels)), **train)["params"]
 
-    drawn = registry.draw(draw_layer, jax.random.key(0))
+    drawn = registry.init_unoptimized(draw_layer, jax.random.key(0))
     return {path: np.asarray(leaf) for path, leaf in flatten_dict(drawn, sep="/").items()}
 
 
@@ -122,9 +122,9 @@ def test_last_layers_of_fsarshad_are_drawn_by_keras_default(name, deviation):
 
 
 def test_a_whole_network_is_drawn_by_the_initializer():
-    module = registry.build("fc_densenet29", 4, blocks=(1,), bottleneck=1, growth=4, stem=8)
+    module = registry.create("fc_densenet29", 4, blocks=(1,), bottleneck=1, growth=4, stem=8)
     torch = registry.find_initializer(module, "torch")
-    drawn = registry.draw(registry.initialiser(module, 16, 1, torch), jax.random.key(0))["params"]
+    drawn = registry.init_unoptimized(registry.init_fn(module, 16, 1, torch), jax.random.key(0))["params"]
     flat = flatten_dict(drawn)
     kernels = {path[:-1]: leaf for path, leaf in flat.items() if path[-1] == "kernel"}
     assert len(kernels) == 7  # the stem, layers of two blocks and the bottleneck, transitions down and up, the head
@@ -174,8 +174,8 @@ def test_an_initializer_is_used_in_its_context_alone():
 
 
 def test_a_new_head_is_drawn_by_the_initializer_and_the_rest_is_kept():
-    module = registry.build("hieu2695_baseline", 3)
-    variables = registry.draw(registry.initialiser(module, 16, 1), jax.random.key(0))
+    module = registry.create("hieu2695_baseline", 3)
+    variables = registry.init_unoptimized(registry.init_fn(module, 16, 1), jax.random.key(0))
     state = state_dict.to_state_dict("hieu2695_baseline", variables)
     key = jax.random.key(1)
     tuned = state_dict.from_state_dict("hieu2695_baseline", state, num_classes=3, new_head=key, initializer="torch")
@@ -193,9 +193,9 @@ def test_every_initializer_can_be_set_and_no_other():
 @pytest.mark.parametrize("architecture", ["fc_densenet56", "unet_resnet34", "resnet18_keras"])
 def test_torchvision_draws_no_network_that_it_does_not_have(architecture):
     with pytest.raises(ValueError, match="torchvision has no"):
-        registry.find_initializer(registry.build(architecture, 2), "torchvision")
+        registry.find_initializer(registry.create(architecture, 2), "torchvision")
     with pytest.raises(ValueError, match=r"no initializer called 'lecun'; there are he_normal, "):
-        registry.find_initializer(registry.build(architecture, 2), "lecun")
+        registry.find_initializer(registry.create(architecture, 2), "lecun")
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import pytest
 
 from cxrjax.models import registry
 from cxrjax.models.cpu import microbatch
-from cxrjax.models.layers.conv import Grey
+from cxrjax.models.layers.conv import Gray
 
 
 @pytest.mark.parametrize(
@@ -37,10 +37,10 @@ def test_slices_are_few_and_nearly_equal(total, most, share):
 def test_each_picture_is_seen_as_it_is_alone(architecture, narrowed, monkeypatch):
     """Of 7 pictures of 64² slices are some, filled up or not, at one stage or another."""
     monkeypatch.setattr(microbatch, "PIXELS", 2 * 16**2)
-    module = registry.build(architecture, 3, head="linear", **narrowed)
-    variables = registry.draw(registry.initialiser(module, 64, 1), jax.random.key(0))
+    module = registry.create(architecture, 3, head="linear", **narrowed)
+    variables = registry.init_unoptimized(registry.init_fn(module, 64, 1), jax.random.key(0))
     x = jnp.asarray(np.random.default_rng(1).random((7, 64, 64, 1), np.float32))
-    whole = jax.jit(lambda x: registry.look(module, variables, x))
+    whole = jax.jit(lambda x: registry.extract_features(module, variables, x))
     sliced, alone = whole(x), jnp.concatenate([whole(x[i : i + 1]) for i in range(len(x))])
     assert "while" in whole.lower(x).as_text() and "while" not in whole.lower(x[:1]).as_text()
     np.testing.assert_allclose(sliced, alone, atol=1e-5 * float(jnp.abs(alone).max()))
@@ -48,20 +48,20 @@ def test_each_picture_is_seen_as_it_is_alone(architecture, narrowed, monkeypatch
 
 def test_grey_is_sliced_with_its_levels_alone(monkeypatch):
     monkeypatch.setattr(microbatch, "PIXELS", 2 * 16**2)
-    module = registry.build("resnet6", 3, width=4)
-    variables = registry.draw(registry.initialiser(module, 64, 3), jax.random.key(0))
+    module = registry.create("resnet6", 3, width=4)
+    variables = registry.init_unoptimized(registry.init_fn(module, 64, 3), jax.random.key(0))
     levels = jnp.asarray(np.random.default_rng(1).random((5, 64, 64, 1), np.float32))
     scale, shift = jnp.array([1.0, 2.0, 3.0]), jnp.array([0.1, 0.0, -0.2])
-    look = jax.jit(lambda x: registry.look(module, variables, x))
-    grey, colour = look(Grey(levels, scale, shift)), look(levels * scale + shift)
+    look = jax.jit(lambda x: registry.extract_features(module, variables, x))
+    grey, colour = look(Gray(levels, scale, shift)), look(levels * scale + shift)
     np.testing.assert_allclose(grey, colour, atol=2e-5 * float(jnp.abs(colour).max()))
 
 
 def test_training_knows_the_whole_batch(monkeypatch):
     """Batch norm's statistics are of all pictures and not of a slice."""
     monkeypatch.setattr(microbatch, "PIXELS", 1)
-    module = registry.build("resnet6", 3, width=4)
-    variables = registry.draw(registry.initialiser(module, 32, 1), jax.random.key(0))
+    module = registry.create("resnet6", 3, width=4)
+    variables = registry.init_unoptimized(registry.init_fn(module, 32, 1), jax.random.key(0))
     x = jnp.asarray(np.random.default_rng(1).random((4, 32, 32, 1), np.float32))
     train = jax.jit(lambda variables: module.apply(variables, x, train=True, mutable=["batch_stats"]))
     _, new = train(variables)

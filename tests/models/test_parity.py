@@ -35,7 +35,7 @@ def test_output_equals_the_original(shared, architecture):
     reference = np.load(shared / "parity" / f"{architecture}.npz")
     names = json.loads((shared / "parity" / f"{architecture}.state_dict.json").read_text())
     variables = state_dict.from_state_dict(architecture, {n: draw(n, s) for n, s in names.items()}, num_classes=4)
-    module = registry.build(architecture, num_classes=4)
+    module = registry.create(architecture, num_classes=4)
     out = jax.jit(lambda v, x: module.apply(v, x, train=False))(variables, reference["x"].transpose(0, 2, 3, 1))
     out = np.asarray(out).transpose(0, 3, 1, 2) if out.ndim == 4 else np.asarray(out)
     assert registry.count_parameters(variables) == reference["parameters"]

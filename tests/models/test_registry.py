@@ -33,7 +33,7 @@ def count_by_hand(blocks, bottleneck, growth, stem, channels, classes):
 
 
 def count(architecture, classes, channels):
-    module = registry.build(architecture, classes)
+    module = registry.create(architecture, classes)
     x = jax.ShapeDtypeStruct((1, 64, 64, channels), jnp.float32)
     return registry.count_parameters(jax.eval_shape(lambda x: module.init(jax.random.key(0), x, train=False), x))
 
@@ -98,7 +98,7 @@ def test_parameter_count_of_the_unet_by_hand(classes, channels):
     ],
 )
 def test_parameter_counts_of_heads(head, parameters):
-    module = registry.build("vgg19", 3, head=head)
+    module = registry.create("vgg19", 3, head=head)
     x = jax.ShapeDtypeStruct((1, 32, 32, 3), jnp.float32)
     variables = jax.eval_shape(lambda x: module.init(jax.random.key(0), x, train=False), x)
     assert registry.count_parameters({"params": variables["params"]["head"]}) == parameters
@@ -107,7 +107,7 @@ def test_parameter_counts_of_heads(head, parameters):
 @pytest.mark.parametrize("architecture", registry.SEGMENTERS)
 @pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16])
 def test_an_odd_size_comes_back_whole_as_log_probabilities(architecture, dtype):
-    module = registry.build(architecture, 4, dtype=dtype)
+    module = registry.create(architecture, 4, dtype=dtype)
     x = jax.ShapeDtypeStruct((1, 70, 45, 3), jnp.float32)
     out, variables = jax.eval_shape(lambda x: module.init_with_output(jax.random.key(0), x, train=False), x)
     assert (out.shape, out.dtype) == ((1, 70, 45, 4), jnp.float32)
@@ -116,14 +116,14 @@ def test_an_odd_size_comes_back_whole_as_log_probabilities(architecture, dtype):
 
 @pytest.mark.parametrize("architecture", registry.ARCHITECTURES)
 def test_channels_are_summed_where_nothing_but_one_kernel_is_made_for_them(architecture):
-    module = registry.build(architecture, 2)
+    module = registry.create(architecture, 2)
 
     def shapes(channels):
         x = jnp.zeros((1, 64, 64, channels))
         drawn = jax.eval_shape(partial(module.init, train=False), jax.random.key(0), x)
         return {(path, leaf.shape) for path, leaf in jax.tree_util.tree_leaves_with_path(drawn)}
 
-    assert (len(shapes(3) - shapes(1)) == 1) == registry.sums_channels(module)
+    assert (len(shapes(3) - shapes(1)) == 1) == registry.accepts_gray(module)
 
 
 def test_pixel_shuffle_by_hand():
@@ -134,4 +134,4 @@ def test_pixel_shuffle_by_hand():
 
 def test_an_unknown_architecture_is_refused_by_name():
     with pytest.raises(ValueError, match=r"resnet17.*resnet18"):
-        registry.build("resnet17", 3)
+        registry.create("resnet17", 3)

@@ -7,7 +7,9 @@ import pytest
 
 from cxrjax.ops import augmentation
 
-NOTHING = augmentation.Augmentation(rotation=0, zoom=0, shift=0, contrast=0, brightness=0, crop=0, flip=0, upend=0)
+NOTHING = augmentation.AugmentationConfig(
+    rotation=0, zoom=0, shift=0, contrast=0, brightness=0, crop=0, flip=0, upend=0
+)
 PICTURE = jnp.asarray(np.random.default_rng(0).uniform(0.2, 0.8, (16, 16)), jnp.float32)
 
 
@@ -53,7 +55,7 @@ def test_rotation_and_zoom_stay_within_their_limits():
 
 
 def test_equal_keys_give_equal_pictures_under_vmap_and_jit():
-    every = augmentation.Augmentation(15.0, 0.1, 0.1, 0.2, 0.1, 0.1, 0.5, 0.5)
+    every = augmentation.AugmentationConfig(15.0, 0.1, 0.1, 0.2, 0.1, 0.1, 0.5, 0.5)
     keys = jax.random.split(jax.random.key(0), 3)
     together = jax.jit(jax.vmap(lambda key: augmentation.augment_patch(key, PICTURE, every)))(keys)
     for key, one in zip(keys, together, strict=True):
@@ -62,7 +64,7 @@ def test_equal_keys_give_equal_pictures_under_vmap_and_jit():
 
 
 def test_all_channels_of_a_patch_change_alike():
-    every = augmentation.Augmentation(15.0, 0.1, 0.1, 0.2, 0.1, 0.1, 0.5, 0.5)
+    every = augmentation.AugmentationConfig(15.0, 0.1, 0.1, 0.2, 0.1, 0.1, 0.5, 0.5)
     channels = jnp.stack([PICTURE, PICTURE.T, 1 - PICTURE], axis=-1)
     for seed in range(4):
         key = jax.random.key(seed)
@@ -147,7 +149,7 @@ def test_a_symmetry_moves_whole_pixels_and_the_mask_with_them():
 
 
 def test_what_is_not_chosen_stays_as_it_is():
-    every = augmentation.Augmentation(15.0, 0.1, 0.1, 0.2, 0.1, 0.1, 0.5, 0.5)
+    every = augmentation.AugmentationConfig(15.0, 0.1, 0.1, 0.2, 0.1, 0.1, 0.5, 0.5)
     mask = (PICTURE > 0.5).astype(jnp.int32)
     chosen = jnp.array([True, False, True])
     keys = jax.random.split(jax.random.key(0), 3)

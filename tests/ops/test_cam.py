@@ -9,7 +9,7 @@ import pytest
 from cxrjax.ops import cam
 from cxrjax.runtime.platform import traced_for
 
-weigh_by_probability = jax.jit(cam.weigh_by_probability, static_argnums=(3, 4))
+weigh_by_probability = jax.jit(cam.probability_weighted_map, static_argnums=(3, 4))
 
 
 def test_grad_cam_of_a_pooled_linear_head_is_cam_up_to_the_map_size():
@@ -46,7 +46,7 @@ def test_by_its_range_a_map_goes_from_0_to_1_once_it_is_enlarged(platform):
     activations = np.array([[[1.0, 5.0], [1.0, 5.0]]], np.float32)
     with traced_for(platform):
         one = np.ones(1, np.float32), np.array([[2, 2]]), 4, (4, 4)
-        by_peak, by_range = (cam.weigh_by_probability(activations, *one, name) for name in cam.SCALINGS)
+        by_peak, by_range = (cam.probability_weighted_map(activations, *one, name) for name in cam.SCALINGS)
     np.testing.assert_allclose(by_peak, [[0.2, 0.4, 0.8, 1]] * 4, atol=1e-6)
     np.testing.assert_allclose(by_range, [[0, 1 / 4, 3 / 4, 1]] * 4, atol=1e-6)
 

@@ -42,10 +42,10 @@ def assert_equal_to_opencv(ours: np.ndarray, image: np.ndarray) -> None:
     assert (ours[..., 2] == theirs[..., 2]).mean() >= 0.999
 
 
-make = jax.jit(partial(contrast.make_channels, kind="contrast"))
+make = jax.jit(partial(contrast.enhance_channels, kind="contrast"))
 threshold = jax.jit(contrast.otsu_threshold)
 median_blur = jax.jit(contrast.median_blur, static_argnames="window")
-below_mean = jax.jit(contrast.below_mean, static_argnames=("window", "by"))
+below_mean = jax.jit(contrast.adaptive_threshold, static_argnames=("window", "by"))
 
 
 @pytest.mark.parametrize("size", [233, 512])  # the first is not divided by the tiles
@@ -58,7 +58,7 @@ def test_the_channels_of_real_radiographs_are_those_of_opencv(shared):
     with open(shared / "data" / "benchmark.csv", newline="") as file:
         paths = [row["path"] for row in islice(csv.DictReader(file), 0, None, 100)]
     for path in paths:
-        image = preprocessing.standardise(radiograph.read(shared / "data" / path), size=256, gamma=0.5)
+        image = preprocessing.standardize(radiograph.read(shared / "data" / path), size=256, gamma=0.5)
         assert_equal_to_opencv(np.asarray(make(image)), image)
 
 
@@ -116,4 +116,4 @@ def test_many_at_once_are_as_one_by_one():
 
 def test_unknown_channels_are_named():
     with pytest.raises(ValueError, match="'colour'; there are grey, contrast"):
-        contrast.make_channels(draw(16), "colour")
+        contrast.enhance_channels(draw(16), "colour")

@@ -13,8 +13,8 @@ from cxrjax.inference import lung_segmenter
 from cxrjax.ops import lung_crop
 from cxrjax.training import classification
 
-cut, fit = (jax.jit(function, static_argnames="size") for function in (lung_crop.cut, lung_crop.fit))
-lay_back = jax.jit(lung_crop.lay_back, static_argnames="shape")
+cut, fit = (jax.jit(function, static_argnames="size") for function in (lung_crop.crop_resize, lung_crop.letterbox))
+lay_back = jax.jit(lung_crop.uncrop, static_argnames="shape")
 BOX = np.array([[10, 30], [20, 60]])  # 20 rows, 40 columns
 
 
@@ -28,17 +28,17 @@ def boxed(shape: tuple[int, int], *boxes: tuple[slice, slice]) -> np.ndarray:
 def test_the_box_by_hand():
     lungs = boxed((200, 220), np.s_[40:100, 30:60], np.s_[50:120, 100:171])
     # 80 rows and 141 columns: 4 and 7 more on each side
-    assert lung_crop.find_box(lungs, 0.05).tolist() == [[36, 124], [23, 178]]
-    assert lung_crop.find_box(lungs, 0).tolist() == [[40, 120], [30, 171]]
+    assert lung_crop.bounding_box(lungs, 0.05).tolist() == [[36, 124], [23, 178]]
+    assert lung_crop.bounding_box(lungs, 0).tolist() == [[40, 120], [30, 171]]
 
 
 def test_the_box_ends_with_the_picture():
     lungs = boxed((100, 100), np.s_[2:98, 0:60])
-    assert lung_crop.find_box(lungs, 0.05).tolist() == [[0, 100], [0, 63]]
+    assert lung_crop.bounding_box(lungs, 0.05).tolist() == [[0, 100], [0, 63]]
 
 
 def test_boxes_equal_those_of_scipy_and_whole_numbers():
-    find = jax.jit(partial(lung_crop.find_box, margin=0.05))
+    find = jax.jit(partial(lung_crop.bounding_box, margin=0.05))
     rng = np.random.default_rng(0)
     for _ in range(300):
         (top, bottom), (left, right) = (np.sort(rng.choice(301, 2, replace=False)) for _ in range(2))
@@ -54,8 +54,8 @@ def test_the_whole_radiograph_where_the_lungs_are_not_sure():
     lungs = boxed((50, 60), np.s_[10:30, 20:40])
     box, whole = [[9, 31], [19, 41]], [[0, 50], [0, 60]]
     for confidence, expected in ((0.876, box), (0.875, whole), (0.0, whole), (np.nan, whole)):
-        assert lung_crop.choose_box(lungs, np.float32(confidence), 0.05, 0.875).tolist() == expected
-    assert lung_crop.choose_box(np.zeros((50, 60), bool), np.float32(1), 0.05, 0.875).tolist() == whole
+        assert lung_crop.box_or_full(lungs, np.float32(confidence), 0.05, 0.875).tolist() == expected
+    assert lung_crop.box_or_full(np.zeros((50, 60), bool), np.float32(1), 0.05, 0.875).tolist() == whole
 
 
 def test_a_cut_of_a_slope_is_the_slope_within_the_box():
@@ -115,13 +115,13 @@ def test_a_classifier_learns_from_nothing_beyond_the_box(monkeypatch):
     config.patches.size = 32
     config.augmentation.rotation, config.augmentation.flip = 10.0, 0.5
     lungs = np.stack([boxed((64, 64), np.s_[16:48, 20:44])] * 2)
-    found = lung_segmenter.Lungs(lungs, np.ones(2, np.float32), np.ones(2, bool))
-    monkeypatch.setattr(lung_segmenter.Finder, "find", lambda *_: found)
+    found = lung_segmenter.LungMasks(lungs, np.ones(2, np.float32), np.ones(2, bool))
+    monkeypatch.setattr(lung_segmenter.LungSegmenter, "find", lambda *_: found)
     images = np.random.default_rng(0).integers(0, 255, (2, 64, 64)).astype(np.uint8)
     names, labels, kinds = ["a", "b"], ["normal", "viral"], np.zeros(2, int)
-    split = batch.Split(names, names, names, labels, batch.hash_images(images), images, lungs, kinds, None,
+    split = batch.RadiographBatch(names, names, names, labels, batch.hash_images(images), images, lungs, kinds, None,
                        ["", ""], ["", ""], np.full(2, np.nan, np.float32), np.full((2, 2), np.nan))  # fmt: skip
-    task = classification.build(config, split, split, lung_segmenter.Finder(config, {}))
+    task = classification.build(config, split, split, lung_segmenter.LungSegmenter(config, {}))
     variables, run = task.init(jax.random.key(0)), jax.jit(task.loss)
 
     def loss(pictures: np.ndarray, confidence: float) -> float:

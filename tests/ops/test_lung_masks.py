@@ -7,7 +7,7 @@ from scipy import ndimage
 
 from cxrjax.ops import lung_masks
 
-label_components, clean_mask = jax.jit(lung_masks.label_components), jax.jit(lung_masks.clean_mask)
+label_components, clean_mask = jax.jit(lung_masks.label_components), jax.jit(lung_masks.postprocess_mask)
 
 
 @pytest.mark.parametrize("density", [0.3, 0.45, 0.6])

@@ -17,8 +17,8 @@ KEY = jax.random.key(0)
 
 
 def measure(image, structures, extent=(np.nan, np.nan)):
-    lungs = np.asarray(lung_masks.join_lungs(structures))
-    values = ops_morphometry.measure(image, lungs, structures, jnp.array(extent), KEY, 30, 8)
+    lungs = np.asarray(lung_masks.lung_union(structures))
+    values = ops_morphometry.measure_lungs(image, lungs, structures, jnp.array(extent), KEY, 30, 8)
     assert set(values) == set(ops_morphometry.MEASURES)
     return {name: float(value) for name, value in values.items()}
 
@@ -51,9 +51,11 @@ def test_variance_between_and_within_add_up(chest):
     rng = np.random.default_rng(0)
     image = rng.integers(0, 255, chest.shape).astype(np.uint8)
     values = measure(image, chest)
-    lungs = np.asarray(lung_masks.join_lungs(chest))
-    centres = patches.draw_centres(KEY, lungs, 30)
-    pixels = np.asarray(patches.crop(image / 255, centres, 8))[np.asarray(patches.crop(lungs, centres, 8))]
+    lungs = np.asarray(lung_masks.lung_union(chest))
+    centres = patches.sample_patch_centers(KEY, lungs, 30)
+    pixels = np.asarray(patches.extract_patches(image / 255, centres, 8))[
+        np.asarray(patches.extract_patches(lungs, centres, 8))
+    ]
     total = values["between_patch_variance"] + values["within_patch_variance"]
     assert total == pytest.approx(pixels.var(), rel=1e-4)
 
@@ -71,9 +73,9 @@ def test_the_largest_part_is_scipys():
     mask = np.random.default_rng(0).uniform(size=(40, 40)) < 0.4
     labels, _ = ndimage.label(mask, np.ones((3, 3)))
     sizes = np.bincount(labels.ravel())[1:]
-    largest = np.asarray(lung_masks.largest_part(mask))
+    largest = np.asarray(lung_masks.largest_component(mask))
     assert largest.sum() == sizes.max() and len(np.unique(labels[largest])) == 1
-    assert not np.asarray(lung_masks.largest_part(np.zeros((5, 5), bool))).any()
+    assert not np.asarray(lung_masks.largest_component(np.zeros((5, 5), bool))).any()
 
 
 @pytest.mark.parametrize("number", range(6))
@@ -94,7 +96,7 @@ def test_tests_and_effect_are_scipys_and_the_count_of_pairs(seed):
     rng = np.random.default_rng(seed)
     a, b, c = (np.round(rng.normal(shift, 1, n), 1) for shift, n in ((0, 14), (0.7, 9), (0.3, 11)))
     labels = ["a"] * 14 + ["b"] * 9 + ["c"] * 11
-    result = group_tests.compare({"x": np.concatenate([a, b, c])}, labels, [""] * 34, ["a", "b", "c"])
+    result = group_tests.compare_groups({"x": np.concatenate([a, b, c])}, labels, [""] * 34, ["a", "b", "c"])
     kruskal = stats.kruskal(a, b, c)
     assert result["across"][0]["p"] == pytest.approx(kruskal.pvalue)
     first = result["pairs"][0]
@@ -128,9 +130,9 @@ def test_a_patient_counts_once_and_what_is_missing_not_at_all():
     values, labels = [1.0, 3.0, 5.0, np.nan, 7.0, 9.0], ["a", "a", "a", "a", "b", "a"]
     patients = ["p", "p", "q", "r", "p", ""]
     np.testing.assert_array_equal(group_tests.by_patient(values, labels, patients, "a"), [2, 5, 9])
-    result = group_tests.compare({"x": values}, labels, patients, ["a", "b"])
+    result = group_tests.compare_groups({"x": values}, labels, patients, ["a", "b"])
     assert result == {"across": [], "pairs": []}  # b has one patient
-    same = group_tests.compare({"x": [4.0] * 8}, ["a", "b"] * 4, [""] * 8, ["a", "b"])
+    same = group_tests.compare_groups({"x": [4.0] * 8}, ["a", "b"] * 4, [""] * 8, ["a", "b"])
     assert same["across"][0]["p"] == 1.0 and same["pairs"][0]["delta"] == 0.0
 
 
@@ -151,4 +153,4 @@ def test_the_comparison_comes_from_the_rows_alone(tmp_path):
     assert {test["measure"] for test in result["across"]} == set(ops_morphometry.MEASURES) - {"lungs_mm2"}
     assert all(test["p_holm"] < 0.05 and test["delta"] < -0.9 for test in result["pairs"])
     assert (tmp_path / "box_plots.png").exists() and (tmp_path / "differences.json").exists()
-    assert "may be one of sources" in morphometry.summarise(result)
+    assert "may be one of sources" in morphometry.summarize(result)

@@ -6,7 +6,7 @@ from scipy import stats
 
 from cxrjax.ops import patches
 
-draw_centres = jax.jit(patches.draw_centres, static_argnames="count")
+draw_centres = jax.jit(patches.sample_patch_centers, static_argnames="count")
 
 
 def two_lungs() -> np.ndarray:
@@ -39,7 +39,7 @@ def test_an_empty_mask_ends_and_stays_inside_the_picture():
 
 def test_crop_at_the_border_is_padded_not_stretched():
     image = np.arange(1, 31, dtype=np.uint8).reshape(5, 6)
-    crops = np.asarray(patches.crop(image, np.array([[0, 0], [4, 5], [2, 3]]), 4))
+    crops = np.asarray(patches.extract_patches(image, np.array([[0, 0], [4, 5], [2, 3]]), 4))
     assert (crops[0] == [[0, 0, 0, 0], [0, 0, 0, 0], [0, 0, 1, 2], [0, 0, 7, 8]]).all()
     assert (crops[1] == [[16, 17, 18, 0], [22, 23, 24, 0], [28, 29, 30, 0], [0, 0, 0, 0]]).all()
     assert (crops[2] == image[0:4, 1:5]).all()
@@ -51,6 +51,6 @@ def test_paste_is_the_transpose_of_crop():
     image, values = rng.normal(size=(11, 13)), rng.normal(size=(7, 6, 6))
     centres = np.stack([rng.integers(0, 11, 7), rng.integers(0, 13, 7)], axis=1)
     with jax.enable_x64(True):
-        left = (np.asarray(patches.crop(image, centres, 6)) * values).sum()
+        left = (np.asarray(patches.extract_patches(image, centres, 6)) * values).sum()
         right = (image * np.asarray(patches.paste(values, centres, image.shape))).sum()
     assert abs(left - right) < 1e-9

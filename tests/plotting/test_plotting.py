@@ -130,7 +130,9 @@ def test_finding_shows_votes_probabilities_and_that_it_is_no_diagnosis(monkeypat
     image, lungs = radiograph
     votes, probabilities = [8, 15, 3, 12, 62], [0.11, 0.14, 0.05, 0.12, 0.58]
     title = ["covid19", "$a_file$ with {math}.png"]
-    figure = drawn(monkeypatch, plotting.draw_finding, image, lungs, lungs * 0.5, title, probabilities, votes, CLASSES)
+    figure = drawn(
+        monkeypatch, plotting.draw_prediction, image, lungs, lungs * 0.5, title, probabilities, votes, CLASSES
+    )
     assert {"62 of 100", "0.58", *title, *CLASSES, "lungs", "where it was seen", radiographs.FOOT} <= words(figure)
     widths = [[bar.get_width() for bar in group] for group in figure.axes[-1].containers]
     assert widths == [[v / 100 for v in votes], probabilities]
@@ -139,12 +141,12 @@ def test_finding_shows_votes_probabilities_and_that_it_is_no_diagnosis(monkeypat
 def test_failures_are_drawn_and_say_what_failed(tmp_path, monkeypatch, radiograph):
     nothing = ["no finding"], [np.nan] * 5, [0] * 5, CLASSES
     for image, lungs in ((None, None), (radiograph[0], None), (radiograph[0], np.zeros_like(radiograph[1]))):
-        plotting.draw_finding(image, lungs, None, *nothing, tmp_path / "finding.png")
+        plotting.draw_prediction(image, lungs, None, *nothing, tmp_path / "finding.png")
         assert pixels(tmp_path / "finding.png").shape[1] == 8 * style.DOTS_PER_INCH
     image, lungs = radiograph
-    shown = words(drawn(monkeypatch, plotting.draw_finding, image, np.zeros_like(lungs), None, *nothing))
+    shown = words(drawn(monkeypatch, plotting.draw_prediction, image, np.zeros_like(lungs), None, *nothing))
     assert {"no lungs found", "No patch was voted on."} <= shown
-    assert "no lungs found" not in words(drawn(monkeypatch, plotting.draw_finding, image, None, None, *nothing))
+    assert "no lungs found" not in words(drawn(monkeypatch, plotting.draw_prediction, image, None, None, *nothing))
 
 
 def test_finding_holds_its_pictures_dot_by_dot_and_the_scale_beside_them(tmp_path):
@@ -152,7 +154,7 @@ def test_finding_holds_its_pictures_dot_by_dot_and_the_scale_beside_them(tmp_pat
     image, lungs = np.full((700, 700), 77, np.uint8), np.zeros((700, 700), bool)
     lungs[:350] = True
     shares = ["a.png"], [0.5] * 2, [1, 1], CLASSES[:2]
-    plotting.draw_finding(image, lungs, lungs * 1.0, *shares, tmp_path / "finding.png")
+    plotting.draw_prediction(image, lungs, lungs * 1.0, *shares, tmp_path / "finding.png")
     sheet = pixels(tmp_path / "finding.png").astype(int)
     top = np.flatnonzero((sheet[:, 45 + 300] == 77).all(-1))[-1] - 524  # the foot of the first picture is grey
     first, second = (sheet[top : top + 525, left : left + 525] for left in (45, 585))

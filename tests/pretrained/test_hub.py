@@ -13,7 +13,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 import pytest
 
 from cxrjax.pretrained import hub
-from cxrjax.pretrained.formats import UnreadableWeights
+from cxrjax.pretrained.formats import WeightFormatError
 
 CONTENT = b"what would be weights"
 DIGEST = hashlib.sha256(CONTENT).hexdigest()
@@ -53,9 +53,9 @@ def test_a_file_of_the_hub(asked, capsys, fragment):
 
 
 def test_the_path_may_be_deep_and_the_revision_the_newest(asked):
-    with pytest.raises(UnreadableWeights):
+    with pytest.raises(WeightFormatError):
         hub.locate("hf:off/line/a/b/c.safetensors")
-    with pytest.raises(UnreadableWeights):
+    with pytest.raises(WeightFormatError):
         hub.locate("hf:off/line/c.safetensors@refs/pr/1")
     assert asked == [("off/line", "a/b/c.safetensors", None), ("off/line", "c.safetensors", "refs/pr/1")]
 
@@ -77,14 +77,14 @@ def test_the_path_may_be_deep_and_the_revision_the_newest(asked):
     ],
 )
 def test_what_cannot_be_checked_or_had_is_one_sentence(asked, address, reason):
-    with pytest.raises(UnreadableWeights, match=reason) as error:
+    with pytest.raises(WeightFormatError, match=reason) as error:
         hub.locate(address)
     assert len(str(error.value).splitlines()) == 1 and str(error.value).startswith(address.partition("#")[0])
 
 
 def test_without_huggingface_hub_it_says_how_to_have_it(monkeypatch):
     monkeypatch.setitem(sys.modules, "huggingface_hub", None)  # importing it now fails
-    with pytest.raises(UnreadableWeights, match=r"pip install 'cxrjax\[hub\]'"):
+    with pytest.raises(WeightFormatError, match=r"pip install 'cxrjax\[hub\]'"):
         hub.locate("hf:some/one/big.pth")
 
 
@@ -120,14 +120,14 @@ def test_a_file_of_the_web_is_fetched_once(server, tmp_path):
     paths[0].write_bytes(b"damaged since")  # is fetched once more
     assert hub.locate(f"{root}/w.pth#sha256={DIGEST}").read_bytes() == CONTENT and len(asked) == 2
     paths[0].write_bytes(b"damaged since")
-    with pytest.raises(UnreadableWeights, match=f"{paths[0]} is damaged .* and it cannot be fetched"):
+    with pytest.raises(WeightFormatError, match=f"{paths[0]} is damaged .* and it cannot be fetched"):
         hub.locate(f"{root}/none#sha256={DIGEST}")
 
 
 @pytest.mark.parametrize("name, digest, reason", [("w", OTHER, "and not 000"), ("none", DIGEST, "cannot be fetched")])
 def test_another_file_or_none_leaves_nothing_behind(server, tmp_path, name, digest, reason):
     root, _ = server
-    with pytest.raises(UnreadableWeights, match=f"{root}/{name}: .*{reason}"):
+    with pytest.raises(WeightFormatError, match=f"{root}/{name}: .*{reason}"):
         hub.locate(f"{root}/{name}#sha256={digest}")
     assert list((tmp_path / "cache" / "cxrjax").iterdir()) == []
 
@@ -165,7 +165,7 @@ def test_a_server_that_answers_anything_is_one_sentence(tmp_path, monkeypatch, k
 
         thread = threading.Thread(target=serve)
         thread.start()
-        with pytest.raises(UnreadableWeights, match=reason) as error:
+        with pytest.raises(WeightFormatError, match=reason) as error:
             hub.locate(f"http://127.0.0.1:{listening.getsockname()[1]}/w#sha256={DIGEST}")
         thread.join()
     assert len(str(error.value).splitlines()) == 1 and len(str(error.value)) < 500
@@ -204,17 +204,17 @@ def test_without_a_home_the_hubs_cache_has_a_place(asked, monkeypatch, tmp_path)
 
 @pytest.mark.parametrize("address", ["ftp://x/y", "s3://bucket/key", "file:///etc/hosts", "Https://x/y"])
 def test_addresses_of_other_kinds_are_named(address):
-    with pytest.raises(UnreadableWeights, match="addresses of weights begin with hf: or https://"):
+    with pytest.raises(WeightFormatError, match="addresses of weights begin with hf: or https://"):
         hub.locate(address)
 
 
 def test_a_password_in_an_address_is_not_taken_and_not_printed():
-    with pytest.raises(UnreadableWeights, match="a user name or password is not taken") as error:
+    with pytest.raises(WeightFormatError, match="a user name or password is not taken") as error:
         hub.locate(f"https://me:secret@host.example/y#sha256={DIGEST}")
     assert "secret" not in str(error.value) and "host.example" in str(error.value)
 
 
 def test_letters_that_no_address_has_are_a_sentence(monkeypatch, tmp_path):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    with pytest.raises(UnreadableWeights, match="write them as %XX"):
+    with pytest.raises(WeightFormatError, match="write them as %XX"):
         hub.locate(f"http://localhost:1/\u00fc#sha256={DIGEST}")

@@ -65,8 +65,8 @@ def shrink(monkeypatch):
 
 def make(architecture, num_classes=3, channels=3, head="own"):
     """Random variables, no two numbers of which are equal."""
-    module = registry.build(architecture, num_classes, head=head)
-    init = registry.initialiser(module, 64, channels)
+    module = registry.create(architecture, num_classes, head=head)
+    init = registry.init_fn(module, 64, channels)
     leaves, structure = jax.tree.flatten(jax.eval_shape(init, jax.random.key(0)))
     rng = np.random.default_rng(0)
     return module, jax.tree.unflatten(structure, [rng.uniform(0.5, 1, x.shape).astype(np.float32) for x in leaves])
@@ -74,7 +74,7 @@ def make(architecture, num_classes=3, channels=3, head="own"):
 
 @pytest.mark.parametrize("architecture, head", SEEN)
 def test_names_are_the_originals(architecture, head):
-    shapes = jax.eval_shape(registry.initialiser(registry.build(architecture, 3, head=head), 64, 3), jax.random.key(0))
+    shapes = jax.eval_shape(registry.init_fn(registry.create(architecture, 3, head=head), 64, 3), jax.random.key(0))
     flat, _ = jax.tree_util.tree_flatten_with_path(shapes)
     named = key_map.original_names(architecture, [tuple(key.key for key in path) for path, _ in flat])
     assert set(SEEN[architecture, head]) <= set(named.values())
@@ -105,11 +105,11 @@ def test_a_new_head_is_drawn_and_the_rest_is_kept(shrink):
     _, variables = make("resnet18", 1000)
     state = state_dict.to_state_dict("resnet18", variables)
     tuned = state_dict.from_state_dict("resnet18", state, num_classes=5, head="hidden", new_head=jax.random.key(1))
-    module, x = registry.build("resnet18", 5, head="hidden"), jnp.zeros((1, 64, 64, 3))
+    module, x = registry.create("resnet18", 5, head="hidden"), jnp.zeros((1, 64, 64, 3))
     drawn = jax.jit(lambda key: module.init(key, x, train=False)["params"]["head"])(jax.random.key(1))
     assert jax.tree.all(jax.tree.map(np.array_equal, tuned["params"]["head"], drawn))
     assert jax.tree.all(jax.tree.map(np.array_equal, tuned["params"]["backbone"], variables["params"]["backbone"]))
-    with pytest.raises(state_dict.UnfitWeights, match=r"fc.weight is \(1000, 32\), should be \(5, 32\)"):
+    with pytest.raises(state_dict.WeightMismatchError, match=r"fc.weight is \(1000, 32\), should be \(5, 32\)"):
         state_dict.from_state_dict("resnet18", state, num_classes=5)
 
 
@@ -117,7 +117,7 @@ def test_a_classifiers_weights_are_those_of_an_encoder_and_the_rest_is_drawn(shr
     _, classifier = make("resnet34", 1000)
     state, key = state_dict.to_state_dict("resnet34", classifier), jax.random.key(1)
     tuned = state_dict.from_state_dict("unet_resnet34", state, num_classes=4, new_head=key)
-    drawn = registry.draw(registry.initialiser(registry.build("unet_resnet34", 4), 64, 3), key)
+    drawn = registry.init_unoptimized(registry.init_fn(registry.create("unet_resnet34", 4), 64, 3), key)
     assert jax.tree.structure(tuned) == jax.tree.structure(drawn)
     for collection in registry.COLLECTIONS:
         theirs = drawn[collection] | {"encoder": classifier[collection]["backbone"]}
@@ -128,7 +128,7 @@ def test_an_encoder_that_does_not_fit_is_reported_whole(shrink):
     state = state_dict.to_state_dict("resnet34", make("resnet34", 1000)[1])
     del state["conv1.weight"], state["bn1.bias"]
     state |= {"layer2.0.bn1.weight": np.zeros(3), "layer9.0.bn1.weight": np.zeros(8)}
-    with pytest.raises(state_dict.UnfitWeights) as error:
+    with pytest.raises(state_dict.WeightMismatchError) as error:
         state_dict.from_state_dict("unet_resnet34", state, num_classes=4, new_head=jax.random.key(1))
     assert str(error.value) == (
         "these weights do not fit resnet34: missing (2): bn1.bias, conv1.weight; unexpected (1): layer9.0.bn1.weight; "
@@ -145,9 +145,11 @@ def test_only_a_head_that_may_be_drawn_lets_an_encoder_in(shrink, tmp_path):
 
     def load(name, choice):
         config.init, config.init_head = str(tmp_path / name), choice
-        return weights.load(config, key)["params"]
+        return weights.load_init(config, key)["params"]
 
-    with pytest.raises(state_dict.UnfitWeights, match=r"do not fit unet_resnet34: missing .* unexpected .*fc\.bias"):
+    with pytest.raises(
+        state_dict.WeightMismatchError, match=r"do not fit unet_resnet34: missing .* unexpected .*fc\.bias"
+    ):
         load("resnet34", "keep")
     jax.tree.map(np.testing.assert_array_equal, load("resnet34", "auto"), load("resnet34", "fresh"))
     whole, fresh = load("unet_resnet34", "auto"), load("unet_resnet34", "fresh")  # a whole file's decoder is kept
@@ -167,7 +169,7 @@ def test_summed_colours_see_in_grey_what_three_equal_ones_saw(shrink, apply, arc
 
 def test_colours_are_not_summed_where_they_cannot_be(shrink):
     state = state_dict.to_state_dict("unet_resnet34", make("unet_resnet34")[1])
-    with pytest.raises(state_dict.UnfitWeights, match="unet_resnet34.*summed"):
+    with pytest.raises(state_dict.WeightMismatchError, match="unet_resnet34.*summed"):
         state_dict.from_state_dict("unet_resnet34", state, num_classes=3, channels=1)
 
 
@@ -179,13 +181,13 @@ def test_a_segmenter_of_lungs_becomes_one_of_structures(shrink, apply, outputs):
     state = state_dict.to_state_dict("unet", variables)
     x = jax.random.uniform(jax.random.key(0), (1, 32, 32, 1))
     four = state_dict.from_state_dict("unet", state, num_classes=4)
-    probabilities = np.exp(apply(registry.build("unet", 4), four, x))
+    probabilities = np.exp(apply(registry.create("unet", 4), four, x))
     if outputs == 2:
         lungs = np.exp(apply(module, variables, x))[..., 1]
     else:  # its logit, from a network of two labels of which the other's is 0
         extra = jax.tree.map(lambda leaf: np.concatenate([0 * leaf, leaf], axis=-1), head)
         two = {**variables, "params": {**variables["params"], "head": extra}}
-        lungs = np.exp(apply(registry.build("unet", 2), two, x))[..., 1]
+        lungs = np.exp(apply(registry.create("unet", 2), two, x))[..., 1]
     np.testing.assert_allclose(probabilities[..., 2], lungs / 2, rtol=1e-5)
     np.testing.assert_allclose(probabilities[..., 3], lungs / 2, rtol=1e-5)
     assert probabilities[..., 1].max() < 1e-12
@@ -255,7 +257,7 @@ def test_unfit_weights_are_reported_whole():
         "layer9.0.conv1.weight": np.zeros((64, 64, 3, 3)),
         "bn1.num_batches_tracked": np.array(7),
     }
-    with pytest.raises(state_dict.UnfitWeights) as error:
+    with pytest.raises(state_dict.WeightMismatchError) as error:
         state_dict.from_state_dict("resnet18", state, num_classes=4)
     message = str(error.value)
     assert "unexpected (1): layer9.0.conv1.weight" in message
@@ -264,5 +266,5 @@ def test_unfit_weights_are_reported_whole():
 
 
 def test_weights_of_another_network_are_refused():
-    with pytest.raises(state_dict.UnfitWeights, match="do not fit vgg16.*unexpected.*fc1.bias"):
+    with pytest.raises(state_dict.WeightMismatchError, match="do not fit vgg16.*unexpected.*fc1.bias"):
         state_dict.from_state_dict("vgg16", {"fc1.bias": np.zeros(3)}, num_classes=4)

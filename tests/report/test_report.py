@@ -81,7 +81,7 @@ ROWS = [
 ]
 
 
-HERE = evidence.DataSet(
+HERE = evidence.DatasetInfo(
     "clinic",
     {
         "train": {"here": Counter(normal=90, viral=40)},
@@ -91,7 +91,7 @@ HERE = evidence.DataSet(
     {"skipped": ["one"]},
     None,
 )
-THERE = evidence.DataSet("elsewhere", {"test": {"far|away": Counter(viral=77)}}, {}, None)
+THERE = evidence.DatasetInfo("elsewhere", {"test": {"far|away": Counter(viral=77)}}, {}, None)
 CARD = {
     "name": "clinic", "version": "1.0.0", "splits": ["train", "test"], "warnings": ["Label and view go together."],
     "counts": {"label": {}, "source": {"here": {"train": 130, "test": 7}}, "sex": {"F": {"train": 5}, "M": {"test": 2}},
@@ -109,7 +109,7 @@ def found(tmp_path):
     config = base.get_config()
     config.task, config.classifier.classes, config.training.metric = "classify", CLASSES, "macro_f1"
     chance = {"accuracy": 0.31, "macro_f1": 0.11, "macro_auroc": 0.5}
-    return evidence.Evidence(
+    return evidence.ReportInputs(
         workdir=tmp_path, config=config, split="test", name="test", directory="", rows=ROWS, chance=chance,
         scores={
             "all": scores_of(0.8123), "source_alone": scores_of(0.4567), "n": 40, "patients": 37, "resamples": 2000,
@@ -137,10 +137,10 @@ AUDIT = {
 
 
 def shown(picture=None):
-    return [cases.Case(each, picture) for each in cases.order(ROWS)]
+    return [cases.CaseView(each, picture) for each in cases.sort_worst_first(ROWS)]
 
 
-PICTURE = cases.Picture("data:image/webp;base64,AA==", "M1,1 2,2 3,1Z", "", "data:image/webp;base64,AA==")
+PICTURE = cases.CaseImages("data:image/webp;base64,AA==", "M1,1 2,2 3,1Z", "", "data:image/webp;base64,AA==")
 
 
 def page(found, picture=PICTURE):
@@ -155,11 +155,11 @@ def table(text, caption):
 
 
 def test_worst_first():
-    order = [each["path"] for each in cases.order(ROWS)]
+    order = [each["path"] for each in cases.sort_worst_first(ROWS)]
     assert order == [HOSTILE, "wrong-unsure.png", "none.png", "right-unsure.png", "right-sure.png"]
     masks = [{"path": p, "status": s, "dice_lungs": d} for p, s, d in
              [("a", "ok", 0.9), ("b", "ok", np.nan), ("c", "no lungs found", np.nan), ("d", "ok", 0.1)]]  # fmt: skip
-    assert [each["path"] for each in cases.order(masks)] == ["c", "d", "a", "b"]
+    assert [each["path"] for each in cases.sort_worst_first(masks)] == ["c", "d", "a", "b"]
 
 
 def test_the_page_is_whole_and_asks_nothing_of_the_network(found):
@@ -417,7 +417,7 @@ def test_a_run_of_masks_has_a_report_too(found):
     found = found._replace(chance={}, rows=[masks], scores={
         "all": every, "subgroups": {"source": {"here": every}}, "n": 2, "patients": 2, "resamples": 9, "warnings": [],
     })  # fmt: skip
-    text = render.render("index.html", found, [cases.Case(masks, PICTURE._replace(map="", truth="M1,1 2,2 3,1Z"))])
+    text = render.render("index.html", found, [cases.CaseView(masks, PICTURE._replace(map="", truth="M1,1 2,2 3,1Z"))])
     assert table(text.decode(), "Overlap")[1] == ["all", "lungs", "40", "0.943 0.930–0.950", "0.900 0.800–0.950"]
     assert Page(text.decode()) and "0.943 (0.930 to 0.950)" in render.render("model_card.md", found, []).decode()
     assert "Dice of the lungs 0.943" in render.render("checklist.md", found, []).decode()
@@ -434,17 +434,17 @@ class Stub:
             lungs[:, : len(image) // 2] = True
             heat = np.zeros(image.shape, np.float32)
             heat[len(image) // 2] = 1
-            blank = dict.fromkeys(pipeline.Diagnosis._fields, 0)
-            yield pipeline.Diagnosis(**blank | {"mask": lungs, "map": heat})
+            blank = dict.fromkeys(pipeline.Prediction._fields, 0)
+            yield pipeline.Prediction(**blank | {"mask": lungs, "map": heat})
 
 
 def hold(count, side):
     rng = np.random.default_rng(0)
     paths = [f"{k}.png" for k in range(count)]
-    blank = {name: [""] * count for name in batch.Split._fields}
+    blank = {name: [""] * count for name in batch.RadiographBatch._fields}
     images = rng.integers(0, 255, (count, side, side)).astype(np.uint8)
     masks, kinds = np.zeros((count, side, side), np.uint8), np.full(count, -1)
-    return batch.Split(**blank | {
+    return batch.RadiographBatch(**blank | {
         "paths": paths, "images": images, "masks": masks, "kinds": kinds, "image_ids": batch.hash_images(images),
         "lesions": None, "ages": np.zeros(count),
     })  # fmt: skip
@@ -452,27 +452,27 @@ def hold(count, side):
 
 def test_pictures_end_where_the_room_does():
     held, rows = hold(6, 64), [row(f"{k}.png", "normal", "viral", 0.5) for k in (5, 3, 1)]
-    every = cases.gather(Stub(), held, rows, side=64, megabytes=1)
+    every = cases.render_cases(Stub(), held, rows, side=64, megabytes=1)
     sizes = [case.picture.size for case in every]
     assert [case.row["path"] for case in every] == ["5.png", "3.png", "1.png"] and min(sizes) > 1000
-    some = cases.gather(Stub(), held, rows, side=64, megabytes=(sum(sizes[:2]) + 1) / 1e6)
+    some = cases.render_cases(Stub(), held, rows, side=64, megabytes=(sum(sizes[:2]) + 1) / 1e6)
     assert [case.picture == other.picture for case, other in zip(some, every, strict=True)] == [True, True, False]
     assert some[2].picture is None and some[2].row["path"] == "1.png"
     with pytest.raises(ValueError, match="7.png: was evaluated, but is not in this data set"):
-        cases.gather(Stub(), held, [row("7.png", "normal", "viral", 0.5)], side=64, megabytes=1)
+        cases.render_cases(Stub(), held, [row("7.png", "normal", "viral", 0.5)], side=64, megabytes=1)
 
 
 def test_of_two_sources_with_equal_paths_each_row_has_its_own_picture():
-    held = batch.replace(hold(3, 64), paths=["a.png", "1.png", "1.png"], sources=["here", "here", "there"])
+    held = batch.with_columns(hold(3, 64), paths=["a.png", "1.png", "1.png"], sources=["here", "here", "there"])
     two = [row("1.png", "normal", "viral", 0.5) | {"source": source} for source in ("there", "here")]
-    there, here = (case.picture.radiograph for case in cases.gather(Stub(), held, two, side=64, megabytes=1))
-    alone = batch.replace(hold(3, 64), paths=["a.png", "here.png", "there.png"])
+    there, here = (case.picture.radiograph for case in cases.render_cases(Stub(), held, two, side=64, megabytes=1))
+    alone = batch.with_columns(hold(3, 64), paths=["a.png", "here.png", "there.png"])
     rows = [row(f"{source}.png", "normal", "viral", 0.5) for source in ("there", "here")]
     assert [there, here] == [
-        case.picture.radiograph for case in cases.gather(Stub(), alone, rows, side=64, megabytes=1)
+        case.picture.radiograph for case in cases.render_cases(Stub(), alone, rows, side=64, megabytes=1)
     ]
     with pytest.raises(ValueError, match="1.png: was evaluated, but is not in this data set"):
-        cases.gather(Stub(), held, [two[0] | {"source": "elsewhere"}], side=64, megabytes=1)
+        cases.render_cases(Stub(), held, [two[0] | {"source": "elsewhere"}], side=64, megabytes=1)
 
 
 def test_a_finding_has_its_map_whether_or_not_there_are_lungs():
@@ -482,17 +482,17 @@ def test_a_finding_has_its_map_whether_or_not_there_are_lungs():
                 yield diagnosis._replace(mask=np.zeros_like(diagnosis.mask))
 
     rows = [row("0.png", "normal", "viral", 0.5), row("1.png", "normal", "", float("nan"))]
-    pictures = [case.picture for case in cases.gather(Blind(), hold(2, 64), rows, side=64, megabytes=1)]
+    pictures = [case.picture for case in cases.render_cases(Blind(), hold(2, 64), rows, side=64, megabytes=1)]
     assert pictures[0].map and pictures[0].lungs == "" and pictures[1].map == ""
 
 
 def test_an_outline_runs_where_the_mask_ends():
     mask = np.zeros((50, 50), bool)
     mask[10:20, 5:40] = True
-    numbers = np.array(re.findall(r"([\d.]+),([\d.]+)", cases.outline(mask)), float)
+    numbers = np.array(re.findall(r"([\d.]+),([\d.]+)", cases.svg_path(mask)), float)
     np.testing.assert_allclose(numbers.min(0), (11, 21), atol=0.11)  # the middle of pixels 5 and 10, of 50
     np.testing.assert_allclose(numbers.max(0), (79, 39), atol=0.11)
-    assert cases.outline(np.zeros((50, 50), bool)) == ""
+    assert cases.svg_path(np.zeros((50, 50), bool)) == ""
 
 
 def test_what_lies_in_the_run_is_read_and_a_broken_file_is_named(tmp_path, monkeypatch):
@@ -500,14 +500,14 @@ def test_what_lies_in_the_run_is_read_and_a_broken_file_is_named(tmp_path, monke
     config.task, config.classifier.classes, config.training.metric = "classify", CLASSES, "macro_f1"
     (tmp_path / "config.json").write_text(config.to_json())
     with pytest.raises(Exception, match="not evaluated yet; --mode=evaluate --split=test"):
-        evidence.gather(tmp_path, "test", None)
+        evidence.gather_inputs(tmp_path, "test", None)
     folder = tmp_path / "evaluation" / "test"
     folder.mkdir(parents=True)
     columns = predictions_csv.classification_columns(CLASSES)
     predictions_csv.write(folder / "predictions.csv", ROWS, columns)
     (folder / "metrics.json").write_text(json.dumps({"all": {}}))
     with pytest.raises(Exception, match="older cxrjax; --mode=score"):
-        evidence.gather(tmp_path, "test", None)
+        evidence.gather_inputs(tmp_path, "test", None)
     (folder / "metrics.json").write_text(json.dumps({"all": {}, "subgroups": {}}))
     (tmp_path / "metrics.jsonl").write_text(
         '{"step": 5, "epoch": 1, "val/macro_f1": 0.5}\n{"step": 9, "epoch": 2, "val/macro_f1": 0.4}\n{"ep'
@@ -520,17 +520,15 @@ def test_what_lies_in_the_run_is_read_and_a_broken_file_is_named(tmp_path, monke
     monkeypatch.setattr(dataset, "list_splits", lambda directory: ["train"])
     for name, value in (("read_report", {}), ("read_card", None), ("read_name", "clinic")):
         monkeypatch.setattr(dataset, name, lambda directory, value=value: value)
-    found = evidence.gather(tmp_path, "test", None)
+    found = evidence.gather_inputs(tmp_path, "test", None)
     assert found.best["epoch"] == 1 and found.rows[3]["path"] == HOSTILE
     assert found.trained is found.evaluated and found.trained.labels == {"train": Counter(viral=3, normal=1)}
     assert (found.trained.without_patient, found.trained.total) == (3, 4)
-    assert found.chance == baselines.guess_blindly(
-        ["viral"] * 3 + ["normal"], [each["label"] for each in ROWS], CLASSES
-    )
+    assert found.chance == baselines.chance_level(["viral"] * 3 + ["normal"], [each["label"] for each in ROWS], CLASSES)
     (tmp_path / "maps" / "test").mkdir(parents=True)
     (tmp_path / "maps" / "test" / "checks.json").write_text("{")
     with pytest.raises(ValueError, match=r"checks\.json: it is damaged"):
-        evidence.gather(tmp_path, "test", None)
+        evidence.gather_inputs(tmp_path, "test", None)
 
 
 @pytest.mark.parametrize(
@@ -555,7 +553,7 @@ def test_only_what_is_of_the_same_data_is_joined(tmp_path, monkeypatch):
     for name in ("clinic", "elsewhere"):
         (tmp_path / "data" / name).mkdir(parents=True)
         (tmp_path / "data" / name / "dataset_info.json").touch()
-    monkeypatch.setattr(dataset, "read_name", lambda directory: directory.rstrip("/").split("/")[-1])
+    monkeypatch.setattr(dataset, "dataset_name", lambda directory: directory.rstrip("/").split("/")[-1])
     stored = [{"source": "here", "label": "normal", "patient_id": "p1"}]
     monkeypatch.setattr(dataset, "stream", lambda directory, split: stored)
     monkeypatch.setattr(dataset, "list_splits", lambda directory: ["train"])
@@ -571,12 +569,12 @@ def test_only_what_is_of_the_same_data_is_joined(tmp_path, monkeypatch):
         (tmp_path / path).parent.mkdir(parents=True)
         (tmp_path / path).write_text("{}")
     for directory in (None, f"{tmp_path}/data/clinic/", f"{tmp_path}/data/../data/clinic"):
-        own = evidence.gather(tmp_path, "test", directory)
+        own = evidence.gather_inputs(tmp_path, "test", directory)
         assert not own.external and (own.audit, own.maps, own.morphology) == ({}, {}, {})
-    other = evidence.gather(tmp_path, "test", f"{tmp_path}/data/elsewhere/")
+    other = evidence.gather_inputs(tmp_path, "test", f"{tmp_path}/data/elsewhere/")
     assert other.external and other.scores["all"] == {"of": "elsewhere-test"} and other.trained.name == "clinic"
     assert (other.audit, other.maps, other.morphology) == (None, None, None)
     assert other.folder("evaluation") == tmp_path / "evaluation" / "elsewhere-test"
     shutil.rmtree(tmp_path / "data" / "clinic")
-    gone = evidence.gather(tmp_path, "test", f"{tmp_path}/data/elsewhere")
+    gone = evidence.gather_inputs(tmp_path, "test", f"{tmp_path}/data/elsewhere")
     assert gone.trained is None and gone.chance == other.chance  # the run keeps what it was trained on, counted

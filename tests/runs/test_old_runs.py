@@ -45,10 +45,10 @@ def test_maps_of_an_old_run_are_scaled_as_they_were(old_run):
 def test_an_old_training_goes_on_with_the_old_setting_alone(old_run):
     config = base.get_config()
     config.task = "segment"
-    with pytest.raises(run_dir.UnfitRun, match="was begun with image.borders='bottom', and is now given 'uniform'"):
-        run_dir.start(old_run, config)
+    with pytest.raises(run_dir.RunError, match="was begun with image.borders='bottom', and is now given 'uniform'"):
+        run_dir.create_or_resume(old_run, config)
     config.image.borders = "bottom"
-    run_dir.start(old_run, config)
+    run_dir.create_or_resume(old_run, config)
 
 
 def test_all_settings_that_differ_are_listed_as_they_are_given(old_run):
@@ -57,8 +57,8 @@ def test_all_settings_that_differ_are_listed_as_they_are_given(old_run):
     config.seed = 1
     config.training.milestones = (0.25,)
     milestones = tuple(base.get_config().training.milestones)
-    with pytest.raises(run_dir.UnfitRun) as error:
-        run_dir.start(old_run, config)
+    with pytest.raises(run_dir.RunError) as error:
+        run_dir.create_or_resume(old_run, config)
     said = str(error.value)
     assert "--config.seed=0 " in said and f"'--config.training.milestones={milestones}'" in said
     assert "--config.image.borders=bottom" in said and said.count("--config.") == 3
@@ -71,11 +71,11 @@ def test_a_run_of_a_newer_version_is_not_gone_on_with(old_run):
     config = base.get_config()
     config.task = "segment"
     config.image.borders = "bottom"
-    with pytest.raises(run_dir.UnfitRun, match=r"config\.json: there is no setting training.later; .* another version"):
-        run_dir.start(old_run, config)
+    with pytest.raises(run_dir.RunError, match=r"config\.json: there is no setting training.later; .* another version"):
+        run_dir.create_or_resume(old_run, config)
 
 
 def test_settings_without_that_section_are_refused_by_name(tmp_path):
     (tmp_path / "config.json").write_text('{"task": "segment"}')
-    with pytest.raises(run_dir.UnfitRun, match=r"config\.json: the setting seed is missing"):
+    with pytest.raises(run_dir.RunError, match=r"config\.json: the setting seed is missing"):
         run_dir.load_config(tmp_path)

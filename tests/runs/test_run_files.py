@@ -55,7 +55,7 @@ def test_a_damaged_origin(tmp_path, content):
 def test_damaged_training_labels(tmp_path, content):
     (tmp_path / "training_labels.json").write_bytes(content)
     with pytest.raises(DamagedFile) as error:
-        label_counts.recall(tmp_path, base.get_config())
+        label_counts.load(tmp_path, base.get_config())
     assert_is_a_sentence(error.value, tmp_path / "training_labels.json")
 
 
@@ -77,10 +77,13 @@ def test_a_damaged_record_of_a_training(tmp_path, line):
     assert history.resume(path, 10) == [json.loads(RECORD)] and path.read_bytes() == RECORD
 
 
-def a_gate() -> ood.Gate:
-    cloud = gaussian.Cloud(*(np.ones(2) for _ in gaussian.Cloud._fields))
-    parts = {name: np.ones(len(ood.RULES)) for name in ood.Gate._fields} | {"layout": cloud, "features": cloud}
-    return ood.Gate(**parts)
+def a_gate() -> ood.OODDetector:
+    cloud = gaussian.GaussianFit(*(np.ones(2) for _ in gaussian.GaussianFit._fields))
+    parts = {name: np.ones(len(ood.CRITERIA)) for name in ood.OODDetector._fields} | {
+        "layout": cloud,
+        "features": cloud,
+    }
+    return ood.OODDetector(**parts)
 
 
 def npz(**arrays) -> bytes:
@@ -106,7 +109,7 @@ def damaged_gates(whole: bytes) -> list[bytes]:
 
 @pytest.mark.parametrize("kind", range(7))
 def test_a_damaged_gate(tmp_path, monkeypatch, kind):
-    monkeypatch.setattr(ood, "limits", lambda fitted: {})
+    monkeypatch.setattr(ood, "feature_limits", lambda fitted: {})
     ood_store.save_gate(tmp_path, a_gate(), 5)
     path = tmp_path / "gate.npz"
     jax.tree.map(np.testing.assert_array_equal, ood_store.load_gate(tmp_path, 5), a_gate())
@@ -231,7 +234,7 @@ def test_a_folder_of_another_program_is_not_cleared(tmp_path, content):
     (tmp_path / "config.json").write_text(content)
     (tmp_path / "lungs").mkdir()
     (tmp_path / "lungs" / "mine.png").write_text("")
-    with pytest.raises((run_dir.UnfitRun, DamagedFile), match=r"config\.json: .*; name another --workdir"):
+    with pytest.raises((run_dir.RunError, DamagedFile), match=r"config\.json: .*; name another --workdir"):
         trainer.train(config(tmp_path), tmp_path)
     assert (tmp_path / "config.json").read_text() == content and (tmp_path / "lungs" / "mine.png").exists()
 
@@ -240,13 +243,13 @@ def test_a_folder_that_is_called_segmenter_is_not_replaced(tmp_path):
     other = tmp_path / "other"
     (other / "checkpoints" / "best" / "3").mkdir(parents=True)
     settings = config(tmp_path)
-    run_dir.start(other, settings)
+    run_dir.create_or_resume(other, settings)
     mine = tmp_path / "project" / "segmenter" / "code.py"
     mine.parent.mkdir(parents=True)
     mine.write_text("mine")
     settings.task = "classify"
     settings.segmenter.workdir = str(other)
-    with pytest.raises(run_dir.UnfitRun, match="segmenter: this folder is not of a run; name another --workdir"):
+    with pytest.raises(run_dir.RunError, match="segmenter: this folder is not of a run; name another --workdir"):
         trainer.train(settings, tmp_path / "project")
     assert mine.read_text() == "mine"
 
@@ -262,8 +265,8 @@ def test_a_first_try_that_fails_owns_nothing(tmp_path):
         trainer.train(config(tmp_path, epochs=5), run)
     assert run_dir.load_config(run).training.epochs == 5 and (run / "notes.txt").exists()
     (run / "checkpoints" / "last" / "7").mkdir(parents=True)
-    with pytest.raises(run_dir.UnfitRun, match=r"training\.epochs=5, and is now given 6; .* or remove .*run$"):
+    with pytest.raises(run_dir.RunError, match=r"training\.epochs=5, and is now given 6; .* or remove .*run$"):
         trainer.train(config(tmp_path, epochs=6), run)
     (run / "checkpoints" / "best" / "7").mkdir(parents=True)
-    with pytest.raises(run_dir.UnfitRun, match=r"--mode=export --output=WEIGHTS\.safetensors.*--config\.init=WEIGHTS"):
+    with pytest.raises(run_dir.RunError, match=r"--mode=export --output=WEIGHTS\.safetensors.*--config\.init=WEIGHTS"):
         trainer.train(config(tmp_path, epochs=6), run)

@@ -38,7 +38,7 @@ def classify_config(segmenter):
 
 def draw(network, seed):
     """Weights in which no two are alike, running statistics too."""
-    shapes = from_config.blank(network)
+    shapes = from_config.blank_image(network)
     rng = np.random.default_rng(seed)
     return jax.tree.map(lambda leaf: jnp.asarray(rng.uniform(0.1, 0.9, leaf.shape), jnp.float32), shapes)
 
@@ -47,8 +47,8 @@ def keep(workdir, config, network, seed):
     """A run directory as training leaves it."""
     variables = draw(network, seed)
     if config.task == "classify":
-        run_dir.adopt_segmenter(workdir, config)
-    run_dir.start(workdir, config)
+        run_dir.copy_segmenter(workdir, config)
+    run_dir.create_or_resume(workdir, config)
     with Checkpoints(workdir / "checkpoints") as checkpoints:
         checkpoints.save("best", 7, variables)
     return variables
@@ -63,10 +63,10 @@ def trained(tmp_path_factory):
     classify = classify_config(folder / "segment")
     keep(folder / "classify", classify, from_config.classifier(classify), seed=1)
     for name in ("segment", "classify"):
-        weights.export_run(folder / name, folder / f"{name}.safetensors")
+        weights.export_weights(folder / name, folder / f"{name}.safetensors")
         written = (folder / f"{name}.safetensors").read_bytes()
         with pytest.raises(FileExistsError, match=rf"{name}.safetensors: there is something here already"):
-            weights.export_run(folder / name, folder / f"{name}.safetensors")
+            weights.export_weights(folder / name, folder / f"{name}.safetensors")
         assert (folder / f"{name}.safetensors").read_bytes() == written
     return folder
 
@@ -80,7 +80,7 @@ def equal(one, other):
 def test_an_imported_run_predicts_what_the_exported_one_does(trained, tmp_path):
     configs = {"segment": segment_config(), "classify": classify_config(trained / "segment")}
     for name, config in configs.items():
-        weights.import_run(config, str(trained / f"{name}.safetensors"), tmp_path / name)
+        weights.import_weights(config, str(trained / f"{name}.safetensors"), tmp_path / name)
         imported = run_dir.load_networks(tmp_path / name, run_dir.load_config(tmp_path / name))
         equal(imported, run_dir.load_networks(trained / name, run_dir.load_config(trained / name)))
     assert (tmp_path / "classify" / "segmenter" / "checkpoints" / "best").is_dir()
@@ -91,24 +91,24 @@ def test_a_segmenter_is_named_where_findings_need_lungs_and_saw_the_same_radiogr
     for mode, masked in [("local", False), ("global", True)]:
         config = classify_config("")
         config.patches.mode, config.patches.masked = mode, masked
-        with pytest.raises(run_dir.UnfitRun, match="segmenter.workdir is empty"):
-            run_dir.adopt_segmenter(tmp_path / "run", config)
+        with pytest.raises(run_dir.RunError, match="segmenter.workdir is empty"):
+            run_dir.copy_segmenter(tmp_path / "run", config)
     for key, other in [("gamma", 1.0), ("equalise", False), ("borders", "bottom")]:
         config = classify_config(trained / "segment")
         config.image[key] = other
-        with pytest.raises(run_dir.UnfitRun, match=rf"segment: .* image\.{key}=.*, not {other}"):
-            run_dir.adopt_segmenter(tmp_path / key, config)
+        with pytest.raises(run_dir.RunError, match=rf"segment: .* image\.{key}=.*, not {other}"):
+            run_dir.copy_segmenter(tmp_path / key, config)
         assert not (tmp_path / key / "segmenter").exists()
 
 
 def test_a_run_that_never_began_leaves_no_segmenter_to_the_next(trained, tmp_path):
-    run_dir.adopt_segmenter(tmp_path, classify_config(trained / "segment"))  # and killed there
+    run_dir.copy_segmenter(tmp_path, classify_config(trained / "segment"))  # and killed there
     other = segment_config()
     other.image.gamma = 1.0
     keep(tmp_path / "other", other, from_config.segmenter(other), seed=2)
     config = classify_config(tmp_path / "other")
     config.image.gamma = 1.0
-    run_dir.adopt_segmenter(tmp_path, config)
+    run_dir.copy_segmenter(tmp_path, config)
     assert run_dir.load_config(tmp_path / "segmenter").image.gamma == 1.0
 
 
@@ -137,8 +137,8 @@ def test_weights_that_do_not_fit_are_reported_whole_and_leave_no_run(trained, tm
         "extra.b": np.ones(1, "f4"),
     }
     source = change(trained, tmp_path / "w.safetensors", **wrong)
-    with pytest.raises(state_dict.UnfitWeights) as error:
-        weights.import_run(classify_config(trained / "segment"), source, tmp_path / "run")
+    with pytest.raises(state_dict.WeightMismatchError) as error:
+        weights.import_weights(classify_config(trained / "segment"), source, tmp_path / "run")
     said = str(error.value)
     assert (
         "missing (1): bn1.bias" in said and "unexpected (2): extra.a, extra.b" in said and "misshapen (1): bn1" in said
@@ -148,25 +148,25 @@ def test_weights_that_do_not_fit_are_reported_whole_and_leave_no_run(trained, tm
 
 def test_a_run_that_has_a_network_is_not_written_over(trained, tmp_path):
     source = str(trained / "segment.safetensors")
-    with pytest.raises(run_dir.UnfitRun, match="segment: was begun with init=''"):
-        weights.import_run(segment_config(), source, trained / "segment")
-    weights.import_run(segment_config(), source, tmp_path / "run")
-    with pytest.raises(run_dir.UnfitRun, match="run: there is a trained network here already"):
-        weights.import_run(segment_config(), source, tmp_path / "run")
+    with pytest.raises(run_dir.RunError, match="segment: was begun with init=''"):
+        weights.import_weights(segment_config(), source, trained / "segment")
+    weights.import_weights(segment_config(), source, tmp_path / "run")
+    with pytest.raises(run_dir.RunError, match="run: there is a trained network here already"):
+        weights.import_weights(segment_config(), source, tmp_path / "run")
 
 
 def test_classes_in_another_order_are_other_classes(trained, tmp_path):
     config = classify_config(trained / "segment")
     config.classifier.classes = CLASSES[::-1]
     with pytest.raises(
-        state_dict.UnfitWeights, match="its classes are normal, bacterial, viral, and those of the config"
+        state_dict.WeightMismatchError, match="its classes are normal, bacterial, viral, and those of the config"
     ):
-        weights.import_run(config, str(trained / "classify.safetensors"), tmp_path / "run")
+        weights.import_weights(config, str(trained / "classify.safetensors"), tmp_path / "run")
 
 
 def start(config, source, choice="auto"):
     config.init, config.init_head = source, choice
-    return weights.load(config, jax.random.key(5))
+    return weights.load_init(config, jax.random.key(5))
 
 
 def split(variables, heads):
@@ -194,7 +194,7 @@ def test_a_training_starts_from_weights_and_a_head_that_fits(trained, tmp_path):
         equal(body, split(theirs, 3)[0])
         equal(begun["batch_stats"], theirs["batch_stats"])
         assert all(not np.array_equal(a, b) for a, b in zip(head, split(theirs, 3)[1], strict=True))
-    with pytest.raises(state_dict.UnfitWeights, match="misshapen"):
+    with pytest.raises(state_dict.WeightMismatchError, match="misshapen"):
         start(more, plain, "keep")
     with pytest.raises(ValueError, match="no config.init_head called 'old'"):
         start(more, plain, "old")
@@ -221,7 +221,7 @@ def test_the_training_loop_begins_there_and_a_resumed_one_does_not_read_it_again
     )
     published, read = {"params": {"w": jnp.array([1.0, 2.0, 4.0])}, "batch_stats": {}}, []
     monkeypatch.setattr(trainer, "build_task", lambda *_: task)
-    monkeypatch.setattr(weights, "load", lambda config, key: read.append(config.init) or published)
+    monkeypatch.setattr(weights, "load_init", lambda config, key: read.append(config.init) or published)
     config = segment_config()
     config.init = "published.pth"
     config.training.epochs, config.training.learning_rate, config.training.metric = 2, 0.0, "jaccard"

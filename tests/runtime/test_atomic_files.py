@@ -11,13 +11,13 @@ from cxrjax.runtime import atomic_files
 
 def test_the_newer_content_replaces_the_older(tmp_path):
     for data in (b"old", b"", b"new \xff\x00"):
-        atomic_files.write(tmp_path / "a.csv", data)
+        atomic_files.atomic_write(tmp_path / "a.csv", data)
         assert (tmp_path / "a.csv").read_bytes() == data
     assert os.listdir(tmp_path) == ["a.csv"]
 
 
 def test_a_full_disk_leaves_the_old_file_and_nothing_else(tmp_path, monkeypatch):
-    atomic_files.write(tmp_path / "a.csv", b"old")
+    atomic_files.atomic_write(tmp_path / "a.csv", b"old")
 
     def fill(descriptor: int) -> None:
         os.truncate(descriptor, 2)
@@ -26,26 +26,26 @@ def test_a_full_disk_leaves_the_old_file_and_nothing_else(tmp_path, monkeypatch)
     with monkeypatch.context() as full:
         full.setattr(os, "fsync", fill)
         with pytest.raises(OSError, match="No space left"):
-            atomic_files.write(tmp_path / "a.csv", b"newer")
+            atomic_files.atomic_write(tmp_path / "a.csv", b"newer")
     assert (tmp_path / "a.csv").read_bytes() == b"old"
     assert os.listdir(tmp_path) == ["a.csv"]
 
 
 def test_the_longest_name_that_there_is_can_be_written(tmp_path):
     for name in ("x" * 255, "肺" * 85):
-        atomic_files.write(tmp_path / name, b"data")
+        atomic_files.atomic_write(tmp_path / name, b"data")
         assert (tmp_path / name).read_bytes() == b"data"
 
 
 def test_a_kill_before_the_last_act_leaves_the_old_file(tmp_path, monkeypatch):
-    atomic_files.write(tmp_path / "a.csv", b"old")
+    atomic_files.atomic_write(tmp_path / "a.csv", b"old")
 
     def killed(*_):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(os, "replace", killed)
     with pytest.raises(KeyboardInterrupt):
-        atomic_files.write(tmp_path / "a.csv", b"new")
+        atomic_files.atomic_write(tmp_path / "a.csv", b"new")
     assert (tmp_path / "a.csv").read_bytes() == b"old"
     assert os.listdir(tmp_path) == ["a.csv"]
 
@@ -53,20 +53,20 @@ def test_a_kill_before_the_last_act_leaves_the_old_file(tmp_path, monkeypatch):
 def test_a_folder_has_its_name_once_it_is_whole(tmp_path, monkeypatch):
     for name in ("new", "deep/new", "empty"):
         (tmp_path / "empty").mkdir(exist_ok=True)
-        with atomic_files.folder(tmp_path / name) as folder:
+        with atomic_files.atomic_dir(tmp_path / name) as folder:
             (folder / "a").write_text("a")
             assert not (tmp_path / name / "a").exists()
         assert os.listdir(tmp_path / name) == ["a"]
-    with pytest.raises(KeyboardInterrupt), atomic_files.folder(tmp_path / "other") as folder:
+    with pytest.raises(KeyboardInterrupt), atomic_files.atomic_dir(tmp_path / "other") as folder:
         (folder / "a").write_text("a")
         raise KeyboardInterrupt
     for name in ("new", "new/a"):
         refused = pytest.raises(FileExistsError, match=f"{name}: there is something here already")
-        with refused, atomic_files.folder(tmp_path / name):
+        with refused, atomic_files.atomic_dir(tmp_path / name):
             pass
     assert sorted(os.listdir(tmp_path)) == ["deep", "empty", "new"]
     (tmp_path / ".other.1234.tmp").mkdir()  # a folder that is there already is another's, and is not removed
     monkeypatch.setattr(secrets, "token_hex", lambda _: "1234")
-    with pytest.raises(FileExistsError), atomic_files.folder(tmp_path / "other"):
+    with pytest.raises(FileExistsError), atomic_files.atomic_dir(tmp_path / "other"):
         pass
     assert (tmp_path / ".other.1234.tmp").is_dir() and (tmp_path / "new" / "a").read_text() == "a"

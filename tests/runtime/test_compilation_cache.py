@@ -17,7 +17,7 @@ import pytest
 from cxrjax.runtime import atomic_files, cache, compilation_cache
 
 
-@compilation_cache.register
+@compilation_cache.register_pytree
 class Pair(NamedTuple):
     """What the program of these tests gives."""
 
@@ -33,7 +33,9 @@ class Unknown(NamedTuple):
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
-    monkeypatch.setattr(compilation_cache, "_traced", compilation_cache.Traced(tmp_path, compilation_cache.sum_code()))
+    monkeypatch.setattr(
+        compilation_cache, "_traced", compilation_cache.TraceCache(tmp_path, compilation_cache.hash_package())
+    )
     return tmp_path
 
 
@@ -43,7 +45,7 @@ def cache_set_back(monkeypatch):
     monkeypatch.setattr(compilation_cache, "_traced", None)
     before = jax.config.jax_compilation_cache_dir
     yield
-    compilation_cache.keep("")
+    compilation_cache.enable_compilation_cache("")
     jax.config.update("jax_compilation_cache_dir", before)
 
 
@@ -52,7 +54,7 @@ class Start:
 
     def __init__(self, made_of="made of this"):
         self.traces = 0
-        self.run = compilation_cache.Recalled(jax.jit(self._run), made_of)
+        self.run = compilation_cache.CachedFunction(jax.jit(self._run), made_of)
 
     def _run(self, factor, given):
         self.traces += 1
@@ -85,8 +87,8 @@ def test_what_is_not_the_same_is_traced(folder, monkeypatch, precise, what):
     Start().give()
     if what == "code":
         code = "other"
-        monkeypatch.setattr(compilation_cache, "sum_code", lambda: code)
-        monkeypatch.setattr(compilation_cache, "_traced", compilation_cache.Traced(folder, code))
+        monkeypatch.setattr(compilation_cache, "hash_package", lambda: code)
+        monkeypatch.setattr(compilation_cache, "_traced", compilation_cache.TraceCache(folder, code))
     if what == "version":
         monkeypatch.setattr(jax, "__version__", "0.0.0")
     if what == "setting":
@@ -113,7 +115,7 @@ def test_what_is_damaged_is_traced_and_kept_anew(folder, damage):
 
 
 def test_what_was_traced_from_code_that_has_changed_since_is_not_kept(folder, monkeypatch):
-    monkeypatch.setattr(compilation_cache, "_traced", compilation_cache.Traced(folder, "that of the start"))
+    monkeypatch.setattr(compilation_cache, "_traced", compilation_cache.TraceCache(folder, "that of the start"))
     assert Start().give().sums["sum"] == pytest.approx(2.5) and not [*folder.iterdir()]
 
 
@@ -121,16 +123,16 @@ def test_the_checksum_of_code_knows_every_file_and_its_name(tmp_path):
     (tmp_path / "inside").mkdir()
     (tmp_path / "a.py").write_text("x = 1")
     (tmp_path / "inside" / "b.py").write_text("y = 2")
-    sums = [compilation_cache.sum_code(tmp_path)]
+    sums = [compilation_cache.hash_package(tmp_path)]
     for change in (
         lambda: (tmp_path / "inside" / "b.py").write_text("y = 3"),
         lambda: (tmp_path / "a.py").rename(tmp_path / "c.py"),
         lambda: (tmp_path / "d.py").write_text(""),
     ):
         change()
-        sums.append(compilation_cache.sum_code(tmp_path))
+        sums.append(compilation_cache.hash_package(tmp_path))
     (tmp_path / "notes.txt").write_text("no code")
-    assert len(set(sums)) == 4 and compilation_cache.sum_code(tmp_path) == sums[-1]
+    assert len(set(sums)) == 4 and compilation_cache.hash_package(tmp_path) == sums[-1]
 
 
 def test_another_process_recalls_it_from_a_folder_that_was_moved(tmp_path):
@@ -158,14 +160,14 @@ def test_what_cannot_be_written_down_or_kept_runs_all_the_same(folder, monkeypat
     def ask(x):
         return jax.pure_callback(lambda x: np.asarray(2 * x), x, x)
 
-    assert compilation_cache.Recalled(jax.jit(ask), "asks")(jnp.float32(4)) == 8 and not [*folder.iterdir()]
-    other = compilation_cache.Recalled(jax.jit(lambda x: Unknown(2 * x)), "gives what is not registered")
+    assert compilation_cache.CachedFunction(jax.jit(ask), "asks")(jnp.float32(4)) == 8 and not [*folder.iterdir()]
+    other = compilation_cache.CachedFunction(jax.jit(lambda x: Unknown(2 * x)), "gives what is not registered")
     assert other(jnp.float32(4)).doubled == 8 and not [*folder.iterdir()]
 
     def write(path, data, private):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(atomic_files, "write", write)
+    monkeypatch.setattr(atomic_files, "atomic_write", write)
     assert Start().give().sums["sum"] == pytest.approx(2.5) and not [*folder.iterdir()]
 
 
@@ -182,7 +184,7 @@ def test_a_fault_of_the_program_is_told_as_without(folder):
         raise ValueError("no such rule")
 
     with pytest.raises(ValueError, match="no such rule"):
-        compilation_cache.Recalled(jax.jit(fail), "fails")(jnp.zeros(1))
+        compilation_cache.CachedFunction(jax.jit(fail), "fails")(jnp.zeros(1))
 
 
 def test_nothing_is_kept_where_nothing_is_to_be(monkeypatch):
@@ -197,7 +199,7 @@ def test_the_folder_and_what_is_traced_are_the_users_alone(tmp_path, cache_set_b
     """Whatever the umask is: entries are machine code, so whoever can write them runs code as the user."""
     former = os.umask(0)
     try:
-        compilation_cache.keep(str(tmp_path / "new" / "kept"))
+        compilation_cache.enable_compilation_cache(str(tmp_path / "new" / "kept"))
         Start().give()
     finally:
         os.umask(former)
@@ -223,7 +225,7 @@ def test_a_folder_that_others_may_change_is_not_used(tmp_path, monkeypatch, cach
         strange = (folder / path).stat().st_ino
         monkeypatch.setattr(cache, "_is_ours", lambda found: found.st_ino != strange)
     with pytest.raises(cache.UnsafeFolder) as error:
-        compilation_cache.keep(str(folder))
+        compilation_cache.enable_compilation_cache(str(folder))
     assert re.fullmatch(
         rf"{folder / path} (belongs to another user|may be written by other users)", error.value.strerror
     )
@@ -240,9 +242,9 @@ def test_without_a_home_the_cache_is_in_the_temporary_folder(tmp_path, monkeypat
         monkeypatch.setenv("HOME", home)
     monkeypatch.setattr(cache.pwd, "getpwuid", {}.__getitem__)  # as it is for such a user
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "tmp"))
-    assert compilation_cache.name_folder(None) == str(tmp_path / "tmp" / f"cxrjax-{os.geteuid()}")
+    assert compilation_cache.cache_dir(None) == str(tmp_path / "tmp" / f"cxrjax-{os.geteuid()}")
     monkeypatch.setenv("XDG_CACHE_HOME", "relative")
-    assert compilation_cache.name_folder(None).startswith(str(tmp_path / "tmp"))
+    assert compilation_cache.cache_dir(None).startswith(str(tmp_path / "tmp"))
     assert [*tmp_path.iterdir()] == []
 
 

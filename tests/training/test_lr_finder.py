@@ -35,7 +35,7 @@ def test_it_stops_when_the_loss_explodes_and_the_loss_is_that_of_each_step(tmp_p
     config.task = "segment"
     config.training.optimiser, config.training.momentum, config.training.batch_size = "sgd", 0.0, 4
     config.rate_finder.lowest, config.rate_finder.highest, config.rate_finder.steps = 1.1e-3, 11.0, 101
-    chosen = lr_finder.find_rate(config, tmp_path)
+    chosen = lr_finder.find_learning_rate(config, tmp_path)
     with (tmp_path / "rate_finder.csv").open() as file:
         rows = [[float(value) for value in row] for row in list(csv.reader(file))[1:]]
     w = 1.0

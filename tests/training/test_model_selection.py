@@ -23,17 +23,19 @@ def test_best_and_stale_by_hand(metric, values, better):
     best, stale, found = jnp.float32(-jnp.inf), jnp.int32(0), []
     for value in values:
         waited = int(stale)
-        best, stale, this = model_selection.update_best(best, stale, model_selection.rank(metric, {metric: value}))
+        best, stale, this = model_selection.update_best(
+            best, stale, model_selection.signed_metric(metric, {metric: value})
+        )
         found.append(this)
         assert int(stale) == (0 if this else waited + 1)
     assert found == better
     last = max(epoch for epoch, this in enumerate(better) if this)
-    assert model_selection.find_best([{metric: value} for value in values], metric)[metric] == values[last]
+    assert model_selection.best_epoch([{metric: value} for value in values], metric)[metric] == values[last]
 
 
 def test_a_metric_that_is_not_there_is_named():
     with pytest.raises(ValueError, match="no metric called 'f1'; there are loss"):
-        model_selection.rank("f1", {"loss": 1.0})
+        model_selection.signed_metric("f1", {"loss": 1.0})
 
 
 def test_left_and_right_count_in_choosing_a_segmenter():

@@ -31,7 +31,7 @@ def adam(decay, coupled, momentums=(0.9, 0.9, 0.9)):
     return w
 
 
-@pytest.mark.parametrize("name", optimizers.OPTIMISERS)
+@pytest.mark.parametrize("name", optimizers.OPTIMIZERS)
 @pytest.mark.parametrize("largest", [0, 2, 6])
 def test_it_is_the_same_in_one_row_and_alone(name, largest, monkeypatch):
     """All large, one of either kind, all small: two parameters of other shapes and other gradients."""
@@ -39,7 +39,7 @@ def test_it_is_the_same_in_one_row_and_alone(name, largest, monkeypatch):
     gradients = {"bias": jnp.array([0.3, 0.5]), "kernel": jnp.linspace(-1.0, 1.0, 6).reshape(3, 2)}
 
     def find():
-        optimiser = optimizers.build_optimiser(name, 0.9, 0.999, 1e-8, DECAY, decay_vectors=False)
+        optimiser = optimizers.build_optimizer(name, 0.9, 0.999, 1e-8, DECAY, decay_vectors=False)
         state = optimiser.init(weights)
         for _ in range(2):
             direction, state = optimiser.update(gradients, state, weights)
@@ -47,26 +47,26 @@ def test_it_is_the_same_in_one_row_and_alone(name, largest, monkeypatch):
 
     monkeypatch.setattr(optimizers, "SMALL", largest)
     direction = find()
-    monkeypatch.setattr(optimizers, "_line_up", lambda elementwise: elementwise)
+    monkeypatch.setattr(optimizers, "_flatten_small_params", lambda elementwise: elementwise)
     jax.tree.map(lambda found, plain: np.testing.assert_allclose(found, plain, rtol=1e-6), direction, find())
 
 
 @pytest.mark.parametrize("name", ["adam", "adamw"])
 def test_adam_couples_the_decay_and_adamw_does_not(name):
-    found = run(optimizers.build_optimiser(name, 0.9, 0.999, 1e-8, DECAY, decay_vectors=True))
+    found = run(optimizers.build_optimizer(name, 0.9, 0.999, 1e-8, DECAY, decay_vectors=True))
     np.testing.assert_allclose(found["kernel"], adam(DECAY, name == "adam"), rtol=1e-5)
     np.testing.assert_allclose(found["bias"], found["kernel"][0], rtol=1e-6)
 
 
 def test_biases_are_spared_the_decay_on_request():
-    found = run(optimizers.build_optimiser("adamw", 0.9, 0.999, 1e-8, DECAY, decay_vectors=False))
+    found = run(optimizers.build_optimizer("adamw", 0.9, 0.999, 1e-8, DECAY, decay_vectors=False))
     np.testing.assert_allclose(found["kernel"], adam(DECAY, coupled=False), rtol=1e-5)
     np.testing.assert_allclose(found["bias"], adam(0.0, coupled=False)[0], rtol=1e-5)
 
 
 def test_sgd_with_momentum():
     """torch.optim.SGD: v = momentum v + g + decay w; w -= rate v."""
-    found = run(optimizers.build_optimiser("sgd", 0.9, 0.999, 1e-8, DECAY, decay_vectors=True))
+    found = run(optimizers.build_optimizer("sgd", 0.9, 0.999, 1e-8, DECAY, decay_vectors=True))
     w, v = WEIGHTS.copy(), 0.0
     for _ in range(3):
         v = 0.9 * v + GRADIENT + DECAY * w
@@ -78,23 +78,23 @@ def test_each_gradient_is_clipped_by_its_own_norm_and_before_the_decay():
     """tf.clip_by_norm, variable by variable: (3, 4) of norm 5 becomes (0.6, 0.8) of norm 1; (0.3, 0.4) stays."""
     gradients = {"long": jnp.array([[3.0, 4.0]]), "short": jnp.array([0.3, 0.4]), "none": jnp.zeros(2)}
     weights = jax.tree.map(jnp.ones_like, gradients)
-    plain = optimizers.build_optimiser("sgd", 0.0, 0.999, 1e-8, 0.0, decay_vectors=True, clip=1.0)
+    plain = optimizers.build_optimizer("sgd", 0.0, 0.999, 1e-8, 0.0, decay_vectors=True, clip=1.0)
     direction, _ = plain.update(gradients, plain.init(weights), weights)
     np.testing.assert_allclose(direction["long"], [[0.6, 0.8]], rtol=1e-6)
     np.testing.assert_array_equal(direction["short"], gradients["short"])
     np.testing.assert_array_equal(direction["none"], 0)
-    decaying = optimizers.build_optimiser("sgd", 0.0, 0.999, 1e-8, 10.0, decay_vectors=True, clip=1.0)
+    decaying = optimizers.build_optimizer("sgd", 0.0, 0.999, 1e-8, 10.0, decay_vectors=True, clip=1.0)
     direction, _ = decaying.update(gradients, decaying.init(weights), weights)
     np.testing.assert_allclose(direction["long"], [[10.6, 10.8]], rtol=1e-6)
 
 
 def test_momentum_follows_a_schedule():
     momentum = optax.linear_schedule(0.9, 0.7, 2)
-    found = run(optimizers.build_optimiser("adam", momentum, 0.999, 1e-8, 0.0, decay_vectors=True))
+    found = run(optimizers.build_optimizer("adam", momentum, 0.999, 1e-8, 0.0, decay_vectors=True))
     np.testing.assert_allclose(found["kernel"], adam(0.0, True, (0.9, 0.8, 0.7)), rtol=1e-5)
 
 
 def test_the_mean_of_weights_forgets_its_beginning():
     mean, now = {"w": jnp.array([1.0])}, {"w": jnp.array([3.0])}
-    assert float(optimizers.update_mean(mean, now, jnp.int32(0), 0.9)["w"][0]) == pytest.approx(0.1 * 1 + 0.9 * 3)
-    assert float(optimizers.update_mean(mean, now, jnp.int32(90), 0.9)["w"][0]) == pytest.approx(0.9 * 1 + 0.1 * 3)
+    assert float(optimizers.update_ema(mean, now, jnp.int32(0), 0.9)["w"][0]) == pytest.approx(0.1 * 1 + 0.9 * 3)
+    assert float(optimizers.update_ema(mean, now, jnp.int32(90), 0.9)["w"][0]) == pytest.approx(0.9 * 1 + 0.1 * 3)

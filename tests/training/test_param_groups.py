@@ -20,7 +20,7 @@ RATES = ((r"(backbone/)?(conv1|bn1)/", 0.1), (r"(backbone/)?layer1_", 1 / 7), (r
 
 @pytest.fixture(scope="module")
 def network():
-    module = registry.build("resnet18", 3, width=4, stages=(1, 1))
+    module = registry.create("resnet18", 3, width=4, stages=(1, 1))
     x = jax.random.normal(jax.random.key(1), (8, 32, 32, 1))
     return module, jax.jit(module.init, static_argnames="train")(jax.random.key(0), x, train=False), x
 
@@ -31,7 +31,7 @@ def by_path(tree):
 
 def test_every_group_moves_by_exactly_its_rate(network):
     _, variables, _ = network
-    optimiser = param_groups.divide(optax.identity(), RATES)
+    optimiser = param_groups.apply_param_groups(optax.identity(), RATES)
     ones = jax.tree.map(jnp.ones_like, variables["params"])
     direction, _ = optimiser.update(ones, optimiser.init(variables["params"]), variables["params"])
     seen = {}
@@ -49,7 +49,7 @@ def train_frozen(module, variables, x, frozen):
 
     @jax.jit
     def train(variables):
-        with batch_norm.hold(partial(param_groups.freezes, frozen)):
+        with batch_norm.freeze_batch_stats(partial(param_groups.is_frozen, frozen)):
             return module.apply(variables, x, train=True, mutable=["batch_stats"])
 
     return train(variables)
@@ -66,13 +66,13 @@ def test_frozen_batch_norms_are_the_same_in_training_and_in_use(apply, network):
 
 @pytest.mark.parametrize("frozen", [".*", "down_0/layer_1/", "bottleneck/|transition_down_1/mix/"])
 def test_frozen_norms_of_dense_blocks_go_by_their_running_statistics(apply, frozen):
-    module = registry.build("fc_densenet29", 2, blocks=(2, 2), bottleneck=2, growth=4, stem=6, dropout=0.0)
+    module = registry.create("fc_densenet29", 2, blocks=(2, 2), bottleneck=2, growth=4, stem=6, dropout=0.0)
     x = jax.random.normal(jax.random.key(1), (2, 16, 16, 1))
     variables = jax.jit(module.init, static_argnames="train")(jax.random.key(0), x, train=False)
 
     @jax.jit
     def train(statistics):
-        with batch_norm.hold(partial(param_groups.freezes, [(frozen, 0.0)])):
+        with batch_norm.freeze_batch_stats(partial(param_groups.is_frozen, [(frozen, 0.0)])):
             return module.apply(variables | {"batch_stats": statistics}, x, train=True, mutable=["batch_stats"])
 
     def shift(by, which):
@@ -100,7 +100,7 @@ def test_only_the_frozen_statistics_stay(network):
 
 def test_frozen_parameters_keep_no_state(network):
     _, variables, _ = network
-    frozen = param_groups.divide(optax.scale_by_adam(), [(r"(?!.*fc/)", 0.0)]).init(variables["params"])
+    frozen = param_groups.apply_param_groups(optax.scale_by_adam(), [(r"(?!.*fc/)", 0.0)]).init(variables["params"])
     head = sum(leaf.size for path, leaf in by_path(variables["params"]).items() if "fc/" in path)
     assert sum(leaf.size for leaf in jax.tree.leaves(frozen)) == 2 * head + 1  # two moments and the count
 
@@ -109,13 +109,13 @@ def test_a_second_phase_frees_what_was_frozen():
     phases = param_groups.plan_phases(RATES, 30, 0.1)
     assert [param_groups.phase_at(phases, step).first for step in (0, 29, 30, 99)] == [0, 0, 30, 30]
     path = "layer2_0/conv1/kernel"
-    assert [param_groups.multiplier(path, phase.groups) * phase.share for phase in phases] == [0.0, 0.1]
-    assert param_groups.multiplier("conv1/kernel", phases[1].groups) == 0.1
-    assert param_groups.plan_phases(RATES, 0, 0.1) == [param_groups.Phase(0, RATES, 1.0)]
+    assert [param_groups.lr_multiplier(path, phase.groups) * phase.share for phase in phases] == [0.0, 0.1]
+    assert param_groups.lr_multiplier("conv1/kernel", phases[1].groups) == 0.1
+    assert param_groups.plan_phases(RATES, 0, 0.1) == [param_groups.TrainingPhase(0, RATES, 1.0)]
     with pytest.raises(ValueError, match="no group .* is frozen"):
         param_groups.plan_phases([("fc", 0.5)], 30, 0.1)
 
 
 def test_a_pattern_that_matches_nothing_is_named(network):
     with pytest.raises(ValueError, match="'layer9_' matches no parameter"):
-        param_groups.divide(optax.identity(), [("layer9_", 0.0)]).init(network[1]["params"])
+        param_groups.apply_param_groups(optax.identity(), [("layer9_", 0.0)]).init(network[1]["params"])

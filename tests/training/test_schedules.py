@@ -49,7 +49,7 @@ def test_constant_is_constant():
 
 def test_a_plateau_waits_its_patience_then_divides_the_rate():
     """Keras's ReduceLROnPlateau(patience=2, factor=0.5, min_delta=0.01) on these scores, by hand."""
-    plateau, scales = schedules.begin_plateau(), []
+    plateau, scales = schedules.init_plateau(), []
     for score in (0.50, 0.505, 0.52, 0.52, 0.51, 0.52, 0.52, 0.60):
         plateau = schedules.update_plateau(plateau, score, patience=2, factor=0.5, delta=0.01)
         scales.append(float(plateau.scale))

@@ -22,7 +22,7 @@ CLASSES = ("normal", "bacterial", "viral")
 SIZE = 64
 
 
-def draw_split(seed: int, count: int) -> batch.Split:
+def draw_split(seed: int, count: int) -> batch.RadiographBatch:
     """Radiographs of two bright boxes as lungs, striped by class."""
     rng = np.random.default_rng(seed)
     images, masks, labels = [], [], []
@@ -37,7 +37,7 @@ def draw_split(seed: int, count: int) -> batch.Split:
         labels.append(CLASSES[kind])
     paths = [f"{seed}-{i}.png" for i in range(count)]
     kinds = np.zeros(count, np.int32)
-    return batch.Split(
+    return batch.RadiographBatch(
         paths, paths, ["made up"] * count, labels, batch.hash_images(images), np.stack(images), np.stack(masks), kinds,
         None, [""] * count, [""] * count, np.full(count, np.nan, np.float32), np.full((count, 2), np.nan, np.float32),
     )  # fmt: skip
@@ -237,7 +237,7 @@ def test_phases_plateaus_and_snapshots_are_resumed_exactly(tmp_path, monkeypatch
 def test_a_signal_saves_the_state_after_the_running_step(tmp_path, monkeypatch, eventful, last):
     monkeypatch.setattr(trainer, "build_task", build_tiny)
     monkeypatch.setattr(signals._State, "received", None)
-    step = trainer.Training.step
+    step = trainer.Trainer.step
 
     def interrupted(training, state, number):
         if number + 1 == last:
@@ -247,7 +247,7 @@ def test_a_signal_saves_the_state_after_the_running_step(tmp_path, monkeypatch, 
     config = eventful_config()
     config.training.checkpoint_minutes = 5.0  # nothing else saves inside an epoch
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(trainer.Training, "step", interrupted)
+        patch.setattr(trainer.Trainer, "step", interrupted)
         with pytest.raises(signals.Interrupted):
             trainer.train(config, tmp_path / "run")
     with checkpoints.Checkpoints(tmp_path / "run" / "checkpoints") as kept:
@@ -286,7 +286,7 @@ def test_a_finished_run_started_again_changes_nothing(tmp_path, unkilled):
 def test_other_settings_in_the_same_folder_are_refused_by_name(unkilled):
     config = segment_config()
     config.training.learning_rate = 5e-3
-    with pytest.raises(run_dir.UnfitRun, match=r"training\.learning_rate=0\.001.*0\.005"):
+    with pytest.raises(run_dir.RunError, match=r"training\.learning_rate=0\.001.*0\.005"):
         trainer.train(config, unkilled)
 
 
@@ -310,7 +310,7 @@ def test_a_loss_that_is_no_number_stops_the_run(tmp_path, monkeypatch):
         return jnp.nan * params["head"]["bias"].sum(), batch_stats
 
     monkeypatch.setattr(trainer, "build_task", lambda *run: build_tiny(*run)._replace(loss=lose))
-    with pytest.raises(trainer.Diverged, match="epoch 1.*learning_rate"):
+    with pytest.raises(trainer.DivergedError, match="epoch 1.*learning_rate"):
         trainer.train(segment_config(), tmp_path)
 
 

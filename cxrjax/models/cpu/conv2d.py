@@ -34,7 +34,7 @@ FEWEST_FOR_MATRIX_UNITS = 4
 _DIMENSIONS = ("NHWC", "HWIO", "NHWC")
 
 
-def convolve(x: Array, kernel: Array, stride: int, padding: int, prepared: Array | None = None) -> Array:
+def conv2d(x: Array, kernel: Array, stride: int, padding: int, prepared: Array | None = None) -> Array:
     """Correlate as PyTorch's Conv2d does, with the same padding on all four sides.
 
     Args:
@@ -49,15 +49,15 @@ def convolve(x: Array, kernel: Array, stride: int, padding: int, prepared: Array
     """
     if not is_for_cpu():
         blocked = is_for_accelerator() and stride > 1 and x.shape[-1] <= FEWEST_FOR_MATRIX_UNITS
-        return (by_blocks if blocked else by_library)(x, kernel, stride, padding)
+        return (conv_blocks if blocked else conv_xla)(x, kernel, stride, padding)
     if prepared is not None and _tiles(x, kernel, stride, padding, SMALLEST_TILED_PREPARED):
-        return winograd.convolve(x, prepared)
+        return winograd.winograd_conv(x, prepared)
     return _convolve(x, kernel, stride, padding)
 
 
-def prepare(kernel: Array) -> Array | None:
+def precompute_kernels(kernel: Array) -> Array | None:
     """What of a kernel [k, k, C, F] `convolve` would else make anew at every call, or None."""
-    return winograd.transform(kernel) if is_for_cpu() and _is_wide(kernel) else None
+    return winograd.transform_kernel(kernel) if is_for_cpu() and _is_wide(kernel) else None
 
 
 def exact(dtype: jnp.dtype) -> lax.Precision | None:
@@ -74,7 +74,7 @@ def sum_type(x: Array) -> jnp.dtype:
     return jnp.promote_types(x.dtype, jnp.float32)
 
 
-def by_library(x: Array, kernel: Array, stride: int, padding: int) -> Array:
+def conv_xla(x: Array, kernel: Array, stride: int, padding: int) -> Array:
     """`convolve` as XLA's own convolution."""
     return lax.conv_general_dilated(
         x,
@@ -86,7 +86,7 @@ def by_library(x: Array, kernel: Array, stride: int, padding: int) -> Array:
     )
 
 
-def by_blocks(x: Array, kernel: Array, stride: int, padding: int) -> Array:
+def conv_blocks(x: Array, kernel: Array, stride: int, padding: int) -> Array:
     """`convolve` as XLA's own convolution of stride 1, of blocks of stride x stride pixels as one of more channels."""
     n, height, width, channels = x.shape
     size, _, _, features = kernel.shape
@@ -99,22 +99,22 @@ def by_blocks(x: Array, kernel: Array, stride: int, padding: int) -> Array:
     kernel = jnp.pad(kernel, ((0, rest), (0, rest), (0, 0), (0, 0)))
     kernel = kernel.reshape(blocks, stride, blocks, stride, channels, features).transpose(0, 2, 1, 3, 4, 5)
     deep = stride**2 * channels
-    return by_library(x.reshape(n, *seen, deep), kernel.reshape(blocks, blocks, deep, features), 1, 0)
+    return conv_xla(x.reshape(n, *seen, deep), kernel.reshape(blocks, blocks, deep, features), 1, 0)
 
 
-def by_columns(x: Array, kernel: Array, stride: int, padding: int) -> Array:
+def conv_im2col(x: Array, kernel: Array, stride: int, padding: int) -> Array:
     """`convolve` as one matrix product of the input's unrolled columns (im2col)."""
     size, _, channels, features = kernel.shape
-    return unroll(surround(x, padding), size, stride) @ kernel.reshape(size**2 * channels, features)
+    return im2col(pad(x, padding), size, stride) @ kernel.reshape(size**2 * channels, features)
 
 
-def by_tiles(x: Array, kernel: Array, stride: int, padding: int) -> Array:
+def conv_winograd(x: Array, kernel: Array, stride: int, padding: int) -> Array:
     """`convolve` with a 3x3 kernel, stride and padding 1, by Winograd's tiles."""
     del stride, padding
-    return winograd.convolve(x, winograd.transform(kernel))
+    return winograd.winograd_conv(x, winograd.transform_kernel(kernel))
 
 
-def by_taps(x: Array, kernel: Array, stride: int, padding: int) -> Array:
+def conv_tap_matmul(x: Array, kernel: Array, stride: int, padding: int) -> Array:
     """`convolve` of stride 1 as one matrix product, to every tap of every feature, and sums of those shifted."""
     del stride
     size, _, channels, features = kernel.shape
@@ -127,7 +127,7 @@ def kernel_gradient(x: Array, dy: Array, kernel: Array, stride: int, padding: in
     """The gradient of a kernel [k, k, C, F] from what was convolved, [N, H, W, C], and the result's, [N, h, w, F]."""
     size, _, _, features = kernel.shape
     if not is_for_cpu() or size == 1:
-        form = by_columns if size == 1 else by_library
+        form = conv_im2col if size == 1 else conv_xla
         return jax.vjp(lambda kernel: form(x, kernel, stride, padding), kernel)[1](dy)[0]
     if _tiles(x, kernel, stride, padding):
         return winograd.kernel_gradient(x, dy)
@@ -146,7 +146,7 @@ def kernel_gradient_by_taps(x: Array, dy: Array, size: int, padding: int) -> Arr
 
     def add(total: Array, one: tuple[Array, Array]) -> tuple[Array, None]:
         x, dy = one
-        columns = unroll(surround(dy[None], size - 1 - padding), size)  # the last tap first
+        columns = im2col(pad(dy[None], size - 1 - padding), size)  # the last tap first
         return total + _multiply(x.reshape(-1, channels).T, columns.reshape(-1, size**2 * features)), None
 
     total, _ = lax.scan(add, jnp.zeros((channels, size**2 * features), sum_type(dy)), (x, dy))
@@ -163,7 +163,7 @@ def kernel_gradient_by_columns(x: Array, dy: Array, size: int, stride: int, padd
 
     def add(total: Array, some: tuple[Array, Array]) -> tuple[Array, None]:
         x, dy = some
-        columns = unroll(surround(x, padding), size, stride).reshape(-1, size**2 * channels)
+        columns = im2col(pad(x, padding), size, stride).reshape(-1, size**2 * channels)
         return total + _multiply(columns.T, dy.reshape(-1, features)), None
 
     parts = tuple(a.reshape(-1, at_once, *a.shape[1:]) for a in (x, dy))
@@ -179,28 +179,28 @@ def _multiply(a: Array, b: Array) -> Array:
 @partial(jax.custom_vjp, nondiff_argnums=(2, 3))
 def _convolve(x: Array, kernel: Array, stride: int, padding: int) -> Array:
     if _tiles(x, kernel, stride, padding):
-        return by_tiles(x, kernel, stride, padding)
+        return conv_winograd(x, kernel, stride, padding)
     return _form(x, kernel, stride)(x, kernel, stride, padding)
 
 
-def _remember(x: Array, kernel: Array, stride: int, padding: int) -> tuple[Array, tuple[Array, Array]]:
+def _fwd(x: Array, kernel: Array, stride: int, padding: int) -> tuple[Array, tuple[Array, Array]]:
     return _convolve(x, kernel, stride, padding), (x, kernel)
 
 
-def _differentiate(stride: int, padding: int, remembered: tuple[Array, Array], dy: Array) -> tuple[Array, Array]:
+def _bwd(stride: int, padding: int, remembered: tuple[Array, Array], dy: Array) -> tuple[Array, Array]:
     x, kernel = remembered
     size, _, _, features = kernel.shape
     if stride == 1 and 0 < padding < size:
         # The gradient of the input is the gradient of the result convolved with the kernel turned about.
         turned = kernel[::-1, ::-1].swapaxes(2, 3)
-        convolve_back = by_library if features <= THIN else _convolve
+        convolve_back = conv_xla if features <= THIN else _convolve
         dx = convolve_back(dy, turned, 1, size - 1 - padding)
     else:
         dx = jax.vjp(lambda x: _form(x, kernel, stride)(x, kernel, stride, padding), x)[1](dy)[0]
     return dx, kernel_gradient(x, dy, kernel, stride, padding)
 
 
-_convolve.defvjp(_remember, _differentiate)
+_convolve.defvjp(_fwd, _bwd)
 
 
 def _is_wide(kernel: Array) -> bool:
@@ -215,24 +215,24 @@ def _form(x: Array, kernel: Array, stride: int) -> Callable[[Array, Array, int, 
     """The quickest form of what is not tiled."""
     size, _, channels, features = kernel.shape
     if size == 1:
-        return by_columns
+        return conv_im2col
     if features <= THIN:
         tapped = stride == 1 and channels >= FEWEST_TAPPED and x.shape[2] <= LARGEST_TAPPED
-        return by_taps if tapped else by_library
+        return conv_tap_matmul if tapped else conv_xla
     n, height, width, _ = x.shape
     column_bytes = n * (height // stride) * (width // stride) * size**2 * channels * x.dtype.itemsize
-    return by_columns if column_bytes <= LARGEST_COLUMN_BUFFER_BYTES else by_library
+    return conv_im2col if column_bytes <= LARGEST_COLUMN_BUFFER_BYTES else conv_xla
 
 
-def unroll(x: Array, size: int, stride: int = 1) -> Array:
+def im2col(x: Array, size: int, stride: int = 1) -> Array:
     """What a kernel sees of each place, in one row: [N, H, W, C] -> [N, h, w, size² C], nothing padded."""
     if size > 3:  # first across and then down are fewer steps
         across = jnp.concatenate(shift(x, size, stride, 2), axis=-1)
         return jnp.concatenate(shift(across, size, stride, 1), axis=-1)
-    return jnp.concatenate(shift_both(x, size, stride), axis=-1)
+    return jnp.concatenate(shifted_views(x, size, stride), axis=-1)
 
 
-def shift_both(x: Array, size: int, stride: int) -> list[Array]:
+def shifted_views(x: Array, size: int, stride: int) -> list[Array]:
     """`shift` along both axes of pictures [N, H, W, C]: each pixel of all square windows, row by row."""
     return [part for rows in shift(x, size, stride, 1) for part in shift(rows, size, stride, 2)]
 
@@ -243,7 +243,7 @@ def shift(x: Array, size: int, stride: int, axis: int) -> list[Array]:
     return [lax.slice_in_dim(x, start, start + span, stride, axis) for start in range(size)]
 
 
-def surround(x: Array, margin: int, value: float = 0) -> Array:
+def pad(x: Array, margin: int, value: float = 0) -> Array:
     """Pictures [N, H, W, C] with so many more pixels of a value on all four sides."""
     return jnp.pad(x, ((0, 0), (margin, margin), (margin, margin), (0, 0)), constant_values=value)
 

@@ -16,14 +16,14 @@ import jax
 import jax.numpy as jnp
 from jax import Array, lax
 
-from cxrjax.models.cpu.conv2d import convolve, sum_type, unroll
+from cxrjax.models.cpu.conv2d import conv2d, im2col, sum_type
 from cxrjax.runtime.platform import is_for_cpu
 
 # On a CPU the backward pass takes so many pixels at once as stay in its cache.
 PIXELS_AT_ONCE = 2048
 
 
-class Layer(NamedTuple):
+class DenseLayerParams(NamedTuple):
     """What one layer has learned, and what it drops, of c features before it and f that it adds."""
 
     scale: Array  # float [c], of the norm
@@ -33,7 +33,7 @@ class Layer(NamedTuple):
     keep: Array  # float, as wide as what the layer adds or 1: what that is multiplied by
 
 
-class Grown(NamedTuple):
+class DenseBlockOutput(NamedTuple):
     """The features that layers have made, and the batch's statistics of those they have seen and added."""
 
     features: Array  # [N, h, w, C]
@@ -42,7 +42,7 @@ class Grown(NamedTuple):
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(2,))
-def grow(x: Array, layers: Sequence[Layer], epsilon: float) -> Grown:
+def dense_block(x: Array, layers: Sequence[DenseLayerParams], epsilon: float) -> DenseBlockOutput:
     """What a dense block makes of a batch in training.
 
     Args:
@@ -62,14 +62,14 @@ def grow(x: Array, layers: Sequence[Layer], epsilon: float) -> Grown:
         features = lax.dynamic_update_slice_in_dim(features, y, start, axis=-1)
         start += y.shape[-1]
         mean, variance = (jnp.concatenate(pair) for pair in zip((mean, variance), _measure(y), strict=True))
-    return Grown(features, mean, variance)
+    return DenseBlockOutput(features, mean, variance)
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(2,))
-def mix(x: Array, layer: Layer, epsilon: float) -> Grown:
+def single_layer(x: Array, layer: DenseLayerParams, epsilon: float) -> DenseBlockOutput:
     """What a single layer makes of a batch in training, [N, h, w, c] -> [N, h, w, f], and the statistics of c."""
     mean, variance = _measure(x)
-    return Grown(_add(x, layer, mean, variance, epsilon), mean, variance)
+    return DenseBlockOutput(_add(x, layer, mean, variance, epsilon), mean, variance)
 
 
 class _Gradient(NamedTuple):
@@ -79,7 +79,7 @@ class _Gradient(NamedTuple):
     mean: Array  # float32 [C']
     variance: Array  # float32 [C']
 
-    def settle(self, grown: Grown, some: slice) -> Array:
+    def settle(self, grown: DenseBlockOutput, some: slice) -> Array:
         """The whole gradient of some features, once all layers that see them have added to it."""
         count = grown.features.size // grown.features.shape[-1]
         far = grown.features[..., some] - grown.mean[some]
@@ -87,39 +87,45 @@ class _Gradient(NamedTuple):
         return self.features[..., some] + through.astype(self.features.dtype)
 
 
-def _remember_grown(x: Array, layers: Sequence[Layer], epsilon: float) -> tuple[Grown, tuple[Grown, Sequence[Layer]]]:
-    grown = grow(x, layers, epsilon)
+def _dense_block_fwd(
+    x: Array, layers: Sequence[DenseLayerParams], epsilon: float
+) -> tuple[DenseBlockOutput, tuple[DenseBlockOutput, Sequence[DenseLayerParams]]]:
+    grown = dense_block(x, layers, epsilon)
     return grown, (grown, layers)
 
 
-def _differentiate_grown(
-    epsilon: float, remembered: tuple[Grown, Sequence[Layer]], given: Grown
-) -> tuple[Array, Sequence[Layer]]:
+def _dense_block_bwd(
+    epsilon: float, remembered: tuple[DenseBlockOutput, Sequence[DenseLayerParams]], given: DenseBlockOutput
+) -> tuple[Array, Sequence[DenseLayerParams]]:
     grown, layers = remembered
     gradient, end, gradients = _Gradient(*given), grown.features.shape[-1], []
     for layer in reversed(layers):
         start = end - layer.bias.size
         dy = gradient.settle(grown, slice(start, end))
-        gradient, d_layer = _go_back(grown, gradient, layer, dy, epsilon)
+        gradient, d_layer = _layer_backward(grown, gradient, layer, dy, epsilon)
         gradients.append(d_layer)
         end = start
     return gradient.settle(grown, slice(0, end)), type(layers)(reversed(gradients))
 
 
-def _remember_mixed(x: Array, layer: Layer, epsilon: float) -> tuple[Grown, tuple[Grown, Layer]]:
-    mixed = mix(x, layer, epsilon)
+def _single_layer_fwd(
+    x: Array, layer: DenseLayerParams, epsilon: float
+) -> tuple[DenseBlockOutput, tuple[DenseBlockOutput, DenseLayerParams]]:
+    mixed = single_layer(x, layer, epsilon)
     return mixed, (mixed._replace(features=x), layer)
 
 
-def _differentiate_mixed(epsilon: float, remembered: tuple[Grown, Layer], given: Grown) -> tuple[Array, Layer]:
+def _single_layer_bwd(
+    epsilon: float, remembered: tuple[DenseBlockOutput, DenseLayerParams], given: DenseBlockOutput
+) -> tuple[Array, DenseLayerParams]:
     seen, layer = remembered
     gradient = _Gradient(jnp.zeros_like(seen.features), given.mean, given.variance)
-    gradient, d_layer = _go_back(seen, gradient, layer, given.features, epsilon)
+    gradient, d_layer = _layer_backward(seen, gradient, layer, given.features, epsilon)
     return gradient.settle(seen, slice(None)), d_layer
 
 
-grow.defvjp(_remember_grown, _differentiate_grown)
-mix.defvjp(_remember_mixed, _differentiate_mixed)
+dense_block.defvjp(_dense_block_fwd, _dense_block_bwd)
+single_layer.defvjp(_single_layer_fwd, _single_layer_bwd)
 
 
 def _measure(x: Array) -> tuple[Array, Array]:
@@ -129,28 +135,30 @@ def _measure(x: Array) -> tuple[Array, Array]:
     return mean, jnp.maximum(square - mean * mean, 0)
 
 
-def _fold(layer: Layer, mean: Array, variance: Array, epsilon: float) -> tuple[Array, Array]:
+def _fold(layer: DenseLayerParams, mean: Array, variance: Array, epsilon: float) -> tuple[Array, Array]:
     """The norm as a factor and a summand, each [c]."""
     scale = layer.scale * lax.rsqrt(variance + epsilon)
     return scale, layer.shift - mean * scale
 
 
-def _add(seen: Array, layer: Layer, mean: Array, variance: Array, epsilon: float) -> Array:
+def _add(seen: Array, layer: DenseLayerParams, mean: Array, variance: Array, epsilon: float) -> Array:
     """What a layer adds to what it sees, the first features of some: [N, h, w, c] -> [N, h, w, f]."""
     known = seen.shape[-1]
     scale, shift = _fold(layer, mean[:known], variance[:known], epsilon)
     activated = nn.relu(seen * scale + shift).astype(seen.dtype)
-    y = convolve(activated, layer.kernel.astype(seen.dtype), 1, len(layer.kernel) // 2)
+    y = conv2d(activated, layer.kernel.astype(seen.dtype), 1, len(layer.kernel) // 2)
     return (y + layer.bias.astype(seen.dtype)) * layer.keep.astype(seen.dtype)
 
 
-def _go_back(grown: Grown, gradient: _Gradient, layer: Layer, dy: Array, epsilon: float) -> tuple[_Gradient, Layer]:
+def _layer_backward(
+    grown: DenseBlockOutput, gradient: _Gradient, layer: DenseLayerParams, dy: Array, epsilon: float
+) -> tuple[_Gradient, DenseLayerParams]:
     """From the gradient of what a layer adds, [N, h, w, f], to that of what it has seen, and its own."""
     seen = len(layer.scale)
     dy *= layer.keep.astype(dy.dtype)
     mean, variance = grown.mean[:seen], grown.variance[:seen]
     (scale, shift), unfold = jax.vjp(partial(_fold, epsilon=epsilon), layer, mean, variance)
-    features, d_scale, d_shift, d_kernel = _go_back_folded(
+    features, d_scale, d_shift, d_kernel = _layer_backward_cpu(
         grown.features, gradient.features, scale, shift, layer.kernel, dy
     )
     d_layer, d_mean, d_variance = unfold((d_scale, d_shift))
@@ -161,7 +169,7 @@ def _go_back(grown: Grown, gradient: _Gradient, layer: Layer, dy: Array, epsilon
     )
 
 
-def _go_back_folded(
+def _layer_backward_cpu(
     features: Array, total: Array, scale: Array, shift: Array, kernel: Array, dy: Array
 ) -> tuple[Array, Array, Array, Array]:
     """Through the convolution, the ReLU and the norm of one layer.
@@ -178,7 +186,7 @@ def _go_back_folded(
         The gradients with what this layer adds to them, and those of scale, shift and kernel.
     """
     if not is_for_cpu():
-        return _go_back_whole(features, total, scale, shift, kernel, dy)
+        return _layer_backward_xla(features, total, scale, shift, kernel, dy)
     n, height, width, _ = features.shape
     size, _, seen, added = kernel.shape
     margin, wide = size // 2, sum_type(features)
@@ -191,7 +199,7 @@ def _go_back_folded(
         total, d_scale, d_shift, d_kernel = sums
         x = lax.dynamic_slice_in_dim(features, rows * i, rows, axis=1)[..., :seen].reshape(-1, seen)
         around = lax.dynamic_slice_in_dim(padded, rows * i, rows + size - 1, axis=1)
-        columns = unroll(around, size).reshape(-1, size**2 * added)  # the last tap first
+        columns = im2col(around, size).reshape(-1, size**2 * added)  # the last tap first
         normed = x * scale + shift
         activated = nn.relu(normed).astype(x.dtype)
         d_normed = jnp.where(normed > 0, columns @ turned, 0)
@@ -210,7 +218,7 @@ def _go_back_folded(
     return total, d_scale, d_shift, d_kernel
 
 
-def _go_back_whole(
+def _layer_backward_xla(
     features: Array, total: Array, scale: Array, shift: Array, kernel: Array, dy: Array
 ) -> tuple[Array, Array, Array, Array]:
     """`_go_back_folded` by the gradients of XLA's own convolution."""
@@ -219,7 +227,7 @@ def _go_back_whole(
     normed = x * scale + shift
 
     def correlate(activated: Array, kernel: Array) -> Array:
-        return convolve(activated, kernel.astype(x.dtype), 1, len(kernel) // 2)
+        return conv2d(activated, kernel.astype(x.dtype), 1, len(kernel) // 2)
 
     d_activated, d_kernel = jax.vjp(correlate, nn.relu(normed).astype(x.dtype), kernel)[1](dy)
     d_normed = jnp.where(normed > 0, d_activated, 0)

@@ -12,14 +12,14 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from cxrjax.models.layers.conv import Grey
+from cxrjax.models.layers.conv import Gray
 from cxrjax.runtime.platform import is_for_cpu
 
 PIXELS = 2500  # of a slice, about; as measured for ResNet18 on two x86-64 cores (benchmarks/RESULTS.md)
 
 
-def run_in_slices(
-    module: nn.Module, layers: Callable[[nn.Module, Any, bool], Any], x: Array | Grey, train: bool, side: int
+def map_microbatches(
+    module: nn.Module, layers: Callable[[nn.Module, Any, bool], Any], x: Array | Gray, train: bool, side: int
 ) -> Any:
     """Layers, in slices where they are not training, for then no picture knows another.
 
@@ -33,20 +33,20 @@ def run_in_slices(
     Returns:
         What the layers make of all, arrays [N, …].
     """
-    pictures = x.levels if isinstance(x, Grey) else x
+    pictures = x.levels if isinstance(x, Gray) else x
     total, most = len(pictures), max(1, PIXELS // max(1, side**2))  # none are left of a tiny picture
     if train or not is_for_cpu() or total <= most:
         return layers(module, x, train)
 
     def run(module: nn.Module, _: None, some: Array) -> tuple[None, Any]:
-        return None, layers(module, x._replace(levels=some) if isinstance(x, Grey) else some, train)
+        return None, layers(module, x._replace(levels=some) if isinstance(x, Gray) else some, train)
 
     loop = nn.scan(run, variable_broadcast=True, split_rngs={})
-    _, made = loop(module, None, split(pictures, most))
-    return join(made, total)
+    _, made = loop(module, None, split_batch(pictures, most))
+    return merge_batch(made, total)
 
 
-def split(x: Array, most: int) -> Array:
+def split_batch(x: Array, most: int) -> Array:
     """Rows [N, …] in equal slices of at most so many, [count, each, …]; where N does not divide, zeros are the rest."""
     total = len(x)
     each = _share(total, most)
@@ -56,7 +56,7 @@ def split(x: Array, most: int) -> Array:
     return x.reshape(count, each, *x.shape[1:])
 
 
-def join(slices: Any, total: int) -> Any:
+def merge_batch(slices: Any, total: int) -> Any:
     """What became of `split` of so many rows: arrays [count, each, …] -> [total, …]."""
     return jax.tree.map(lambda y: y.reshape(-1, *y.shape[2:])[:total], slices)
 

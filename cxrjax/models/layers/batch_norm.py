@@ -38,7 +38,7 @@ class BatchNorm(nn.BatchNorm):
 
 
 @contextmanager
-def hold(is_held: Callable[[str], bool]) -> Iterator[None]:
+def freeze_batch_stats(is_held: Callable[[str], bool]) -> Iterator[None]:
     """While networks are applied, let some batch norms use their running statistics in training, and not move them.
 
     So a frozen batch norm is the same function in training and in use, as Keras has it; in the PyTorch originals its

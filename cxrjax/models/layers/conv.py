@@ -9,7 +9,7 @@ from flax.errors import ScopeParamShapeError
 from jax import Array, lax
 
 from cxrjax.models import initializers
-from cxrjax.models.cpu.conv2d import convolve, exact, kernel_gradient
+from cxrjax.models.cpu.conv2d import conv2d, exact, kernel_gradient
 from cxrjax.runtime.platform import is_for_cpu
 
 
@@ -51,21 +51,21 @@ def upsample(x: Array, kernel: Array) -> Array:
     return interleave(across[..., 0, :], across[..., 1, :], across[..., 2, :], axis=1)
 
 
-def _remember(x: Array, kernel: Array) -> tuple[Array, tuple[Array, Array]]:
+def _fwd(x: Array, kernel: Array) -> tuple[Array, tuple[Array, Array]]:
     return upsample(x, kernel), (x, kernel)
 
 
-def _differentiate(remembered: tuple[Array, Array], dy: Array) -> tuple[Array, Array]:
+def _bwd(remembered: tuple[Array, Array], dy: Array) -> tuple[Array, Array]:
     """By the strided convolution whose transpose `upsample` is."""
     x, kernel = remembered
     turned = kernel.swapaxes(2, 3)
-    return convolve(dy, turned, 2, 0), kernel_gradient(dy, x, turned, 2, 0).swapaxes(2, 3)
+    return conv2d(dy, turned, 2, 0), kernel_gradient(dy, x, turned, 2, 0).swapaxes(2, 3)
 
 
-upsample.defvjp(_remember, _differentiate)
+upsample.defvjp(_fwd, _bwd)
 
 
-class Grey(NamedTuple):
+class Gray(NamedTuple):
     """Pictures whose channels are all made of one grey level: channel c is `scale[c] * level + shift[c]`."""
 
     levels: Array  # float [N, H, W, 1]
@@ -93,12 +93,12 @@ class Conv(nn.Module):
     dtype: jnp.dtype = jnp.float32
 
     @nn.compact
-    def __call__(self, x: Array | Grey) -> Array:
+    def __call__(self, x: Array | Gray) -> Array:
         """float [N, H, W, C] -> [N, h, w, F]."""
-        channels = len(x.scale) if isinstance(x, Grey) else x.shape[-1]
+        channels = len(x.scale) if isinstance(x, Gray) else x.shape[-1]
         shape = (self.size, self.size, channels, self.features)
         kernel = _kernel(self, shape, initializers.current().conv)
-        if isinstance(x, Grey):
+        if isinstance(x, Gray):
             y = self._convolve(x.levels, _sum_channels(kernel, x.scale))
             if x.shift is not None:  # the same for all pictures; less only where the padding begins
                 y = _add_to_each(y, self._convolve(jnp.ones_like(x.levels[:1]), _sum_channels(kernel, x.shift)))
@@ -111,7 +111,7 @@ class Conv(nn.Module):
 
     def _convolve(self, x: Array, kernel: Array, prepared: Array | None = None) -> Array:
         padding = self.size // 2 if self.padding is None else self.padding
-        return convolve(x.astype(self.dtype), kernel.astype(self.dtype), self.stride, padding, prepared)
+        return conv2d(x.astype(self.dtype), kernel.astype(self.dtype), self.stride, padding, prepared)
 
 
 class Upsample(nn.Module):
@@ -153,15 +153,15 @@ def _add_to_each(pictures: Array, one: Array) -> Array:
     return pictures + one
 
 
-def _remember_adding(pictures: Array, one: Array) -> tuple[Array, None]:
+def _add_fwd(pictures: Array, one: Array) -> tuple[Array, None]:
     return pictures + one, None
 
 
-def _differentiate_adding(_: None, dy: Array) -> tuple[Array, Array]:
+def _add_bwd(_: None, dy: Array) -> tuple[Array, Array]:
     """By a product on a CPU, where XLA's sum over the first axis takes thirty times as long."""
     if not is_for_cpu():
         return dy, dy.sum(0, keepdims=True)
     return dy, (jnp.ones(len(dy), dy.dtype) @ dy.reshape(len(dy), -1)).reshape(1, *dy.shape[1:])
 
 
-_add_to_each.defvjp(_remember_adding, _differentiate_adding)
+_add_to_each.defvjp(_add_fwd, _add_bwd)

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from cxrjax.models.cpu.conv2d import shift, shift_both, surround
+from cxrjax.models.cpu.conv2d import pad, shift, shifted_views
 
 
 def max_pool(x: Array, size: int, stride: int, padding: int = 0) -> Array:
@@ -36,23 +36,23 @@ def max_pool(x: Array, size: int, stride: int, padding: int = 0) -> Array:
 
 @partial(jax.custom_vjp, nondiff_argnums=(1, 2, 3))
 def _max_pool(x: Array, size: int, stride: int, padding: int) -> Array:
-    x = surround(x, padding, -jnp.inf)
+    x = pad(x, padding, -jnp.inf)
     return reduce(jnp.maximum, shift(reduce(jnp.maximum, shift(x, size, stride, axis=1)), size, stride, axis=2))
 
 
-def _remember(x: Array, size: int, stride: int, padding: int) -> tuple[Array, tuple[Array, Array]]:
+def _fwd(x: Array, size: int, stride: int, padding: int) -> tuple[Array, tuple[Array, Array]]:
     y = _max_pool(x, size, stride, padding)
     return y, (x, y)
 
 
-def _differentiate(size: int, stride: int, padding: int, remembered: tuple[Array, Array], dy: Array) -> tuple[Array]:
+def _bwd(size: int, stride: int, padding: int, remembered: tuple[Array, Array], dy: Array) -> tuple[Array]:
     """Each pixel is compared with its windows: those that hold pixels in the same place of a stride are in a row."""
     x, y = remembered
     n, height, width, channels = x.shape
     down, across = -(-height // stride), -(-width // stride)
-    seen = shift_both(surround(x, padding, -jnp.inf), size, stride)
-    share = surround(dy / sum((part == y).astype(dy.dtype) for part in seen), size, 0)
-    y = surround(y, size, jnp.nan)
+    seen = shifted_views(pad(x, padding, -jnp.inf), size, stride)
+    share = pad(dy / sum((part == y).astype(dy.dtype) for part in seen), size, 0)
+    y = pad(y, size, jnp.nan)
     x = jnp.pad(x, ((0, 0), (0, down * stride - height), (0, across * stride - width), (0, 0)))
     x = x.reshape(n, down, stride, across, stride, channels)
 
@@ -71,4 +71,4 @@ def _differentiate(size: int, stride: int, padding: int, remembered: tuple[Array
     return (dx.reshape(n, down * stride, across * stride, channels)[:, :height, :width],)
 
 
-_max_pool.defvjp(_remember, _differentiate)
+_max_pool.defvjp(_fwd, _bwd)
