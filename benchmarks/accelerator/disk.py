@@ -17,7 +17,7 @@ from benchmarks.accelerator.rows import Row
 from benchmarks.accelerator.sizes import Sizes
 from configs import oh2020_classify
 from cxrjax.data import preprocessing
-from cxrjax.inference import predict, predictor
+from cxrjax.inference import predict_files, predictor
 from cxrjax.io import radiograph
 from cxrjax.runs import run_dir
 from cxrjax.runtime import compilation_cache
@@ -73,9 +73,9 @@ def _predict(workdir: Path, folder: Path, name: str, count: int, drawn: bool) ->
         os.link(one, some / one.name)
     with ExitStack() as stack:
         if not drawn:
-            stack.enter_context(patch.object(predict._Predictor, "_draw", lambda *_: {"picture": ""}))
+            stack.enter_context(patch.object(predict_files._Predictor, "_draw", lambda *_: {"picture": ""}))
         start = time.perf_counter()
-        predict.predict(workdir, some, output)
+        predict_files.predict(workdir, some, output)
         return time.perf_counter() - start
 
 

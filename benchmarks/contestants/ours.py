@@ -14,7 +14,7 @@ from benchmarks.contestants import preparation
 from benchmarks.contestants.worker import MANY, SEVERAL, WHOLE, Work, serve
 from configs import oh2020_classify, oh2020_segment
 from cxrjax.data import batch, preprocessing
-from cxrjax.inference import inputs, patch_parallel, pipeline, predict, predictor
+from cxrjax.inference import inputs, patch_parallel, pipeline, predict_files, predictor
 from cxrjax.inference.lung_segmenter import LungMasks, LungSegmenter
 from cxrjax.io import radiograph
 from cxrjax.models import from_config, registry, spec
@@ -205,7 +205,7 @@ def examine_many(folder: str, count: int) -> Work:
 def predict_folder(folder: str, pictures: str, output: str) -> Work:
     """All files of a folder, to a row and a picture each."""
     sharding.use_one_device_per_core()
-    run = partial(predict.predict, Path(folder) / "classifier", Path(pictures), Path(output))
+    run = partial(predict_files.predict, Path(folder) / "classifier", Path(pictures), Path(output))
     return Work({"predict": run}, _facts())
 
 

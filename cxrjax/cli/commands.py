@@ -135,14 +135,14 @@ def write_report(request: Request) -> None:
 
 def predict_radiographs(request: Request) -> int:
     """Examine a radiograph or a folder, and return the exit status."""
-    from cxrjax.inference import predict
+    from cxrjax.inference import predict_files
     from cxrjax.io import predictions_csv
 
     source = Path(request.input)
     output = Path(request.output)
     processes = request.processes or 1
     process = request.process or 0
-    rows, passed_over = predict.run(
+    rows, passed_over = predict_files.run(
         request.workdir, source, output, request.calibrated, request.refuse, process=process, processes=processes
     )
     counts = Counter(row["status"] for row in rows)

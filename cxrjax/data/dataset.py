@@ -343,7 +343,7 @@ def _collect(examples: Iterator[dict[str, Any]], count: int, size: int) -> Radio
         images[row], masks[row] = example.pop("image"), example.pop("mask")
         marked = example.pop("lesions")
         if marked is not None:
-            lesions = np.zeros(images.shape, bool) if lesions_csv is None else lesions_csv
+            lesions = np.zeros(images.shape, bool) if lesions is None else lesions
             lesions[row] = marked
         known.append(example)
 

@@ -10,7 +10,7 @@ import pytest
 from configs import base
 from cxrjax import main
 from cxrjax.cli import commands
-from cxrjax.inference import predict
+from cxrjax.inference import predict_files
 from cxrjax.io import files
 from cxrjax.runs import run_dir
 from cxrjax.runtime import compilation_cache
@@ -135,7 +135,7 @@ def predicted(monkeypatch, tmp_path):
 
     def ask(rows, passed_over=(), processes=None, process=None):
         passed = [files.PassedOver(tmp_path / "in" / name, *rest) for name, *rest in passed_over]
-        monkeypatch.setattr(predict, "run", lambda *_, **__: predict.Result(rows, passed))
+        monkeypatch.setattr(predict_files, "run", lambda *_, **__: predict_files.Result(rows, passed))
         request = commands.Request(tmp_path, input=str(tmp_path / "in"), output="out")
         return commands.predict_radiographs(request._replace(processes=processes, process=process))
 

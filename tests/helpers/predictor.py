@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 from configs import base
 from cxrjax import plotting
-from cxrjax.inference import predict
+from cxrjax.inference import predict_files
 
 
 class StandIn:
@@ -32,8 +32,8 @@ class StandIn:
 
 
 if __name__ == "__main__":
-    predict.Predictor, predict.CHUNK_SIZE = StandIn, 2
+    predict_files.Predictor, predict_files.CHUNK_SIZE = StandIn, 2
     plotting.draw_prediction = lambda *parts: parts[-1].write_bytes(b"drawn")
     run, source, output, process, processes, seconds = sys.argv[1:]
     StandIn.seconds = float(seconds)
-    predict.predict(Path(run), Path(source), Path(output), process=int(process), processes=int(processes))
+    predict_files.predict(Path(run), Path(source), Path(output), process=int(process), processes=int(processes))

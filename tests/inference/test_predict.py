@@ -21,7 +21,7 @@ import pytest
 from configs import base
 from cxrjax import plotting
 from cxrjax.data import preprocessing
-from cxrjax.inference import predict
+from cxrjax.inference import predict_files
 from cxrjax.io import predictions_csv, radiograph
 from cxrjax.runs import run_dir
 
@@ -51,7 +51,7 @@ class StandIn:
 
 @pytest.fixture
 def pictures(tmp_path, monkeypatch):
-    monkeypatch.setattr(predict, "Predictor", StandIn)
+    monkeypatch.setattr(predict_files, "Predictor", StandIn)
     monkeypatch.setattr(plotting, "draw_prediction", lambda *parts: parts[-1].write_bytes(b"drawn"))
     (tmp_path / "in").mkdir()
     for name in ("a.png", "b.png"):
@@ -61,22 +61,22 @@ def pictures(tmp_path, monkeypatch):
 
 def test_nothing_is_refused_without_a_gate(pictures, tmp_path):
     with pytest.raises(run_dir.RunError, match="run: has no gate to refuse by; --mode=fit_gate makes one"):
-        predict.predict(tmp_path / "run", pictures, tmp_path / "out", refuse=True)
+        predict_files.predict(tmp_path / "run", pictures, tmp_path / "out", refuse=True)
     assert not (tmp_path / "out").exists()
 
 
 def test_a_prediction_that_is_killed_leaves_no_table_that_looks_whole(pictures, tmp_path, monkeypatch):
-    monkeypatch.setattr(predict, "CHUNK_SIZE", 1)
+    monkeypatch.setattr(predict_files, "CHUNK_SIZE", 1)
     monkeypatch.setattr(StandIn, "until", 1)
     with pytest.raises(KeyboardInterrupt):
-        predict.predict(tmp_path / "run", pictures, tmp_path / "out")
+        predict_files.predict(tmp_path / "run", pictures, tmp_path / "out")
     (part,) = (tmp_path / "out" / "predictions.partial").glob("*.csv")
     assert [row["path"] for row in predictions_csv.read(part)] == ["a.png"]
     assert not (tmp_path / "out" / "predictions.csv").exists()
     with pytest.raises(ValueError, match=r"predictions.partial: was begun with calibrated=False, .* True"):
-        predict.predict(tmp_path / "run", pictures, tmp_path / "out", calibrated=True)
+        predict_files.predict(tmp_path / "run", pictures, tmp_path / "out", calibrated=True)
     monkeypatch.setattr(StandIn, "until", 1)  # the other one is left
-    predict.predict(tmp_path / "run", pictures, tmp_path / "out")
+    predict_files.predict(tmp_path / "run", pictures, tmp_path / "out")
     assert len(predictions_csv.read(tmp_path / "out" / "predictions.csv")) == 2
     assert {path.name for path in (tmp_path / "out").iterdir()} == {
         "a.png.figure.png", "b.png.figure.png", "predictions.csv", "predictions_files.json",
@@ -84,11 +84,11 @@ def test_a_prediction_that_is_killed_leaves_no_table_that_looks_whole(pictures, 
 
 
 def test_a_radiograph_that_is_no_longer_read_keeps_no_picture(pictures, tmp_path):
-    predict.predict(tmp_path / "run", pictures, tmp_path / "out")
+    predict_files.predict(tmp_path / "run", pictures, tmp_path / "out")
     assert (tmp_path / "out" / "a.png.figure.png").exists()
     (pictures / "a.png").write_bytes((pictures / "a.png").read_bytes()[:60])
     cv2.imwrite(str(pictures / "b.png"), np.repeat(np.array([128, 0], np.uint8), 40)[:, None].repeat(80, 1))
-    rows = predict.predict(tmp_path / "run", pictures, tmp_path / "out")
+    rows = predict_files.predict(tmp_path / "run", pictures, tmp_path / "out")
     assert [row["status"] for row in rows] == ["unreadable", "refused"]
     assert not list((tmp_path / "out").glob("*.png"))
 
@@ -113,7 +113,7 @@ def test_what_a_header_says_of_view_and_modality_is_in_the_row(pictures, tmp_pat
     write("c_pa.dcm", Modality="CR", ViewPosition="PA", PatientOrientation=["R", "F"])
     write("d_side.dcm", Modality="CR", ViewPosition="LL")
     write("e_slice.dcm", Modality="CT")
-    rows = predict.predict(tmp_path / "run", pictures, tmp_path / "out")
+    rows = predict_files.predict(tmp_path / "run", pictures, tmp_path / "out")
     assert [(row["status"], row.get("view"), row["reason"]) for row in rows] == [
         ("ok", "", ""),
         ("ok", "", ""),
@@ -150,8 +150,8 @@ def test_processes_share_a_folder_and_one_that_is_killed_goes_on(pictures, tmp_p
     drawn = {path: (out / f"{path}.figure.png").stat().st_mtime_ns for path in first}
     both = [begin(pictures, out, i, 2, seconds=0) for i in (0, 1)]
     assert [process.wait() for process in both] == [0, 0]
-    monkeypatch.setattr(predict, "Predictor", runpy.run_path(str(PREDICTOR))["StandIn"])
-    predict.predict(tmp_path / "run", pictures, whole)
+    monkeypatch.setattr(predict_files, "Predictor", runpy.run_path(str(PREDICTOR))["StandIn"])
+    predict_files.predict(tmp_path / "run", pictures, whole)
     assert (out / "predictions.csv").read_bytes() == (whole / "predictions.csv").read_bytes()
     rows = [row["path"] for row in predictions_csv.read(out / "predictions.csv")]
     assert rows == sorted(path.name for path in pictures.iterdir()) and len(rows) == 13
@@ -160,7 +160,7 @@ def test_processes_share_a_folder_and_one_that_is_killed_goes_on(pictures, tmp_p
 
 
 def predict_again(pictures, tmp_path, name="out"):
-    return predict.predict(tmp_path / "run", pictures, tmp_path / name)
+    return predict_files.predict(tmp_path / "run", pictures, tmp_path / name)
 
 
 def contents(folder):
@@ -172,7 +172,7 @@ def contents(folder):
     ["in", "in/out", "in/../in/out", "link", "link/out", "in/.out", ".", "in/linked/out", "in/empty", "bare/out"],
 )
 def test_an_output_that_overlaps_the_input_is_refused(pictures, tmp_path, monkeypatch, output):
-    monkeypatch.setattr(predict, "Predictor", None)  # the networks are not loaded
+    monkeypatch.setattr(predict_files, "Predictor", None)  # the networks are not loaded
     (tmp_path / "link").symlink_to(pictures)
     (tmp_path / "elsewhere").mkdir()
     shutil.copy(pictures / "a.png", tmp_path / "elsewhere" / "c.png")
@@ -184,15 +184,15 @@ def test_an_output_that_overlaps_the_input_is_refused(pictures, tmp_path, monkey
         with pytest.raises(
             ValueError, match=r"(is the folder of the input|lies in the input), .*name another --output"
         ):
-            predict.predict(tmp_path / "run", source, tmp_path / output)
+            predict_files.predict(tmp_path / "run", source, tmp_path / output)
     assert contents(tmp_path) == before
 
 
 def test_the_folder_of_a_single_file_is_no_output_but_one_in_it_is(pictures, tmp_path):
     for output in (pictures, tmp_path, pictures / "a.png"):
         with pytest.raises(ValueError, match=r"name another"):
-            predict.predict(tmp_path / "run", pictures / "a.png", output)
-    predict.predict(tmp_path / "run", pictures / "a.png", pictures / "out")
+            predict_files.predict(tmp_path / "run", pictures / "a.png", output)
+    predict_files.predict(tmp_path / "run", pictures / "a.png", pictures / "out")
     assert (pictures / "out" / "a.png.figure.png").read_bytes() == b"drawn"
 
 
@@ -200,21 +200,21 @@ def test_pictures_of_an_earlier_prediction_are_no_radiographs(pictures, tmp_path
     def draw(*parts):
         cv2.imwrite(str(parts[-1]), np.eye(64, dtype=np.uint8))
 
-    predict.plotting.draw_finding = draw  # put back by the fixture
+    predict_files.plotting.draw_finding = draw  # put back by the fixture
     predict_again(pictures, tmp_path)
     shutil.copytree(tmp_path / "out", pictures / "earlier")
     cv2.imwrite(str(pictures / "earlier" / "b.png.figure.png"), np.eye(80, dtype=np.uint8))  # changed: the user's
-    rows, passed_over = predict.run(tmp_path / "run", pictures, tmp_path / "again")
+    rows, passed_over = predict_files.run(tmp_path / "run", pictures, tmp_path / "again")
     assert [row["path"] for row in rows] == ["a.png", "b.png", "earlier/b.png.figure.png"]
     reasons = {each.path.name: each.reason for each in passed_over}
     assert reasons["a.png.figure.png"] == "a picture of an earlier prediction"
     with pytest.raises(radiograph.UnreadableRadiograph, match="only pictures of predictions"):
-        predict.predict(tmp_path / "run", tmp_path / "out", tmp_path / "third")
+        predict_files.predict(tmp_path / "run", tmp_path / "out", tmp_path / "third")
 
 
 def test_a_process_without_a_file_leaves_nothing(pictures, tmp_path):
     for process in range(3):
-        predict.predict(tmp_path / "run", pictures, tmp_path / "out", process=process, processes=3)
+        predict_files.predict(tmp_path / "run", pictures, tmp_path / "out", process=process, processes=3)
     assert (tmp_path / "out" / "predictions.csv").exists()
     assert not (tmp_path / "out" / "predictions.partial").exists()
 
@@ -267,7 +267,7 @@ def test_a_folder_of_the_output_that_is_a_link_or_a_file_is_not_written_to(pictu
 def test_a_file_of_the_user_in_the_way_of_a_table_is_named_before_anything_is_done(
     pictures, tmp_path, monkeypatch, name
 ):
-    monkeypatch.setattr(predict, "Predictor", None)
+    monkeypatch.setattr(predict_files, "Predictor", None)
     out = tmp_path / "out"
     out.mkdir()
     (out / name).write_bytes(b"mine")
@@ -394,7 +394,7 @@ def test_a_file_that_vanishes_or_changes_after_it_was_listed_gets_a_row(pictures
             (pictures / "b.png").unlink()
             os.mkfifo(pictures / "b.png")  # to open it would wait for ever
 
-    monkeypatch.setattr(predict, "Predictor", Late)
+    monkeypatch.setattr(predict_files, "Predictor", Late)
     rows = predict_again(pictures, tmp_path)
     assert [row["status"] for row in rows] == ["unreadable", "unreadable", "ok"]
     assert [row.get("reason") for row in rows[:2]] == ["no such file or folder", "a named pipe, not a file"]
@@ -403,7 +403,7 @@ def test_a_file_that_vanishes_or_changes_after_it_was_listed_gets_a_row(pictures
 def test_what_is_passed_over_is_in_a_table(pictures, tmp_path):
     (pictures / "=notes.txt").write_text("x")
     (pictures / "c.webp").write_text("x")
-    result = predict.run(tmp_path / "run", pictures, tmp_path / "out")
+    result = predict_files.run(tmp_path / "run", pictures, tmp_path / "out")
     assert [each.path.name for each in result.passed_over] == ["=notes.txt", "c.webp"]
     with (tmp_path / "out" / "passed_over.csv").open(newline="") as file:
         header, notes, webp = csv.reader(file)

@@ -7,7 +7,7 @@ import pytest
 
 from configs import hieu2695_baseline
 from cxrjax.evaluation import cross_validation
-from cxrjax.inference import predict
+from cxrjax.inference import predict_files
 from cxrjax.io import predictions_csv
 from cxrjax.models import from_config
 from cxrjax.runs import run_dir, weights
@@ -51,7 +51,7 @@ def test_a_picture_without_lungs_is_predicted_as_its_grey_levels_are(apply, fold
     picture = np.random.default_rng(0).integers(0, 256, (SIZE, SIZE)).astype(np.uint8)
     cv2.imwrite(str(tmp_path / "noise.png"), picture)
     run = folder / "runs" / "fold0"
-    (row,) = predict.predict(run, tmp_path / "noise.png", tmp_path / "out")
+    (row,) = predict_files.predict(run, tmp_path / "noise.png", tmp_path / "out")
     config = run_dir.load_config(run)
     variables = run_dir.load_networks(run, config)
     assert variables["segmenter"] is None and row["status"] == "ok"
