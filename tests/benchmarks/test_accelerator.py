@@ -123,7 +123,7 @@ def test_weights_that_come_back_are_those_that_went(tmp_path, monkeypatch):
     rng = np.random.default_rng(0)
     state = {f"layer{i}.weight": rng.normal(size=(64, 32)).astype(np.float32) for i in range(5)}
     monkeypatch.setattr(learned, "MOST", 2 * state["layer0.weight"].size * 2)
-    monkeypatch.setattr(learned.exchange, "export_run", lambda workdir, target: save_file(state, target))
+    monkeypatch.setattr(learned.exchange, "export_weights", lambda workdir, target: save_file(state, target))
     list(learned._bring_back(tmp_path, tmp_path / "classifier"))
     pieces = sorted(tmp_path.glob("classifier_*.safetensors"))
     assert len(pieces) == 3

@@ -346,8 +346,8 @@ def test_every_name_has_a_row_and_a_picture_of_its_own(pictures, tmp_path):
 def test_one_odd_file_never_stops_the_others(pictures, tmp_path, monkeypatch, stage, error):
     module, name = {
         "read": (radiograph, "read"),
-        "standardise": (preprocessing, "standardise"),
-        "draw": (plotting, "draw_finding"),
+        "standardise": (preprocessing, "standardize"),
+        "draw": (plotting, "draw_prediction"),
     }[stage]
     original, calls = getattr(module, name), []
 

@@ -74,7 +74,7 @@ def test_a_path_of_two_radiographs_tells_no_lesion(monkeypatch):
     table = {"1.png": [(2, 2, 3, 3)]}
     monkeypatch.setattr(dataset.prepared, "decode", lambda example: picture)
     monkeypatch.setattr(dataset.preprocessing, "find_borders", lambda *_: SimpleNamespace(crop=None))
-    monkeypatch.setattr(dataset.preprocessing, "standardise_mask", lambda native, *_, size: native)
+    monkeypatch.setattr(dataset.preprocessing, "standardize_mask", lambda native, *_, size: native)
 
     def load(*paths):
         monkeypatch.setattr(dataset, "_open", lambda *_: [[{"path": path.encode()} for path in paths]])

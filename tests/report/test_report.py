@@ -518,7 +518,7 @@ def test_what_lies_in_the_run_is_read_and_a_broken_file_is_named(tmp_path, monke
     stored = [{"source": "here", "label": label, "patient_id": patient} for label, patient in told]
     monkeypatch.setattr(dataset, "stream", lambda directory, split: stored)
     monkeypatch.setattr(dataset, "list_splits", lambda directory: ["train"])
-    for name, value in (("read_report", {}), ("read_card", None), ("read_name", "clinic")):
+    for name, value in (("read_report", {}), ("read_card", None), ("dataset_name", "clinic")):
         monkeypatch.setattr(dataset, name, lambda directory, value=value: value)
     found = evidence.gather_inputs(tmp_path, "test", None)
     assert found.best["epoch"] == 1 and found.rows[3]["path"] == HOSTILE

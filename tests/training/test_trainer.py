@@ -47,7 +47,7 @@ pytestmark = pytest.mark.usefixtures("small_segmenter")
 
 
 def replace_data(patch, splits):
-    for door in ("open_as", "hold_or_stream"):
+    for door in ("open_split", "load_or_stream"):
         patch.setattr(dataset, door, lambda config, split: splits[split])
 
 
