@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 import cv2
 import numpy as np
 
-from cxrjax.data import dataset, preprocessing
+from cxrjax.data import preprocessing, tfds_store
 from cxrjax.inference.predictor import Predictor
 from cxrjax.io import radiograph
 from cxrjax.io.borders import METHODS
@@ -120,7 +120,7 @@ def percentiles(planted: Planted, image: np.ndarray, crop: Any) -> np.ndarray:
 
 def read(directory: str, split: str, count: int) -> Iterator[tuple[Radiograph, str]]:
     """Read the first radiographs of a split, with their labels."""
-    for stored in islice(dataset.stream(directory, split), count):
+    for stored in islice(tfds_store.iter_records(directory, split), count):
         yield radiograph.decode(stored["image"], stored["path"]), stored["label"]
 
 
@@ -137,7 +137,7 @@ def measure(examiner: Predictor, cases: list[tuple[Radiograph, str]], method: st
             picture = Radiograph(planted.pixels, original.path, "png")
             borders = preprocessing.find_borders(picture, method)
             image = preprocessing.standardize(
-                picture, size=image_config.size, gamma=image_config.gamma, equalise=image_config.equalise,
+                picture, size=image_config.size, gamma=image_config.gamma, equalize=image_config.equalise,
                 borders=borders,
             )  # fmt: skip
             images.append(image)

@@ -148,12 +148,21 @@ def judge(
     examiner: Predictor, case: str, pictures: Sequence[Picture]
 ) -> tuple[list[Picture | None], list[pipeline.Prediction | None], list[str]]:
     """Standardised pictures, what is found in them and why they are flagged; None of what is refused unseen."""
+    image_config = examiner.config.image
     images: list[Picture | None] = []
     reasons = [""] * len(pictures)
     for i, picture in enumerate(pictures):
         scan = radiograph.Radiograph(np.ascontiguousarray(picture), case, "png")
         try:
-            images.append(preprocessing.standardize(scan, **examiner.config.image))
+            images.append(
+                preprocessing.standardize(
+                    scan,
+                    size=image_config.size,
+                    gamma=image_config.gamma,
+                    equalize=image_config.equalise,
+                    borders=image_config.borders,
+                )
+            )
         except ValueError as error:
             images.append(None)
             reasons[i] = str(error)
@@ -180,7 +189,7 @@ def main() -> None:
     if not examiner.gated:
         parser.error(f"{options.workdir} has no gate; --mode=fit_gate makes one")
     split = dataset.load_split(config, options.split)
-    picked = split.take(np.sort(rng.permutation(len(split))[: options.count]))
+    picked = split.select(np.sort(rng.permutation(len(split))[: options.count]))
     patients = [patient or path for patient, path in zip(picked.patients, picked.paths, strict=True)]
     spoilt = spoil(picked.images, rng)
     origins = dict.fromkeys(spoilt, patients) | {PHOTOGRAPHS: [i % PICTURED for i in range(options.count)]}

@@ -89,12 +89,12 @@ def draw_split(count: int, side: int) -> batch.RadiographBatch:
         image_ids=np.arange(count, dtype=np.uint32),
         images=rng.integers(0, 256 * THRESHOLD, (count, side, side), np.uint8),
         masks=masks,
-        kinds=np.full(count, STRUCTURES_KNOWN, np.int32),
+        mask_types=np.full(count, STRUCTURES_KNOWN, np.int32),
         lesions=None,
         views=words,
         sexes=words,
         ages=unknown,
-        extents=np.stack([unknown, unknown], axis=1),
+        fov_mm=np.stack([unknown, unknown], axis=1),
     )
 
 

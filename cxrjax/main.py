@@ -214,7 +214,7 @@ def _explain(mode: Mode) -> int:
             multihost.initialize(_COORDINATOR.value, _PROCESSES.value, _PROCESS.value)
         return mode.do(_read_request()) or 0
     except (
-        dataset.MissingData,
+        dataset.DatasetError,
         radiograph.UnreadableRadiograph,
         run_dir.RunError,
         trainer.DivergedError,

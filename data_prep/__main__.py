@@ -8,7 +8,7 @@ from argparse import SUPPRESS, ArgumentParser, Namespace
 from typing import NoReturn
 
 from cxrjax.io import limits
-from cxrjax.io.prepared import MissingData
+from cxrjax.io.prepared import DatasetError
 from cxrjax.runtime import signals
 from data_prep.card.describe import describe
 from data_prep.checks.across import list_duplicates
@@ -112,7 +112,7 @@ def main(arguments: list[str] | None = None) -> int:
             text, whole = do(options.folders), True
         else:
             text, whole = _run(sources[options.source], options)
-    except (CannotPrepare, MissingData) as error:
+    except (CannotPrepare, DatasetError) as error:
         print(printable(f"data_prep {options.source}: {error}"), file=sys.stderr)
         return 2
     except OSError as error:  # no right to look into a folder, a disk that is gone

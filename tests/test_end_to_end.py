@@ -125,7 +125,7 @@ def test_the_maps_that_are_checked_are_those_that_were_evaluated(folder, tmp_pat
     expected[10:40, 20:60] = True
     np.testing.assert_array_equal(drawn[0], expected)
     assert not drawn[1:].any()
-    with pytest.raises(dataset.MissingData, match="names no radiograph of test"):
+    with pytest.raises(dataset.DatasetError, match="names no radiograph of test"):
         dataset.load_lesions(str(folder / "data"), "test", SIZE, "uniform", {"other.png": [box]})
 
 

@@ -104,8 +104,8 @@ def _apply(network: ModelSpec, count: int) -> np.ndarray:
 
 def _step(training: trainer.Trainer) -> Arrays:
     """What one step makes of all that changes: Adam's mean gradient is a tenth of the gradient."""
-    state = training.step(training.begin(0), 0)
-    parts = {"params": state.params, "statistics": state.batch_stats, "optimizer": state.optimiser}
+    state = training.step(training.init_state(0), 0)
+    parts = {"params": state.params, "statistics": state.batch_stats, "optimizer": state.opt_state}
     return {name: _flatten(part) for name, part in parts.items()} | {"loss": np.asarray(state.loss_sum)}
 
 

@@ -114,7 +114,7 @@ def _train(sizes: Sizes, folder: Path) -> Iterator[Row]:
         trainer.setup_workdir(config, workdir)
         run_dir.create_or_resume(workdir, config)
         training = trainer.Trainer(config, trainer.build_task(config, workdir))
-        state = training.step(training.begin(0), 0)
+        state = training.step(training.init_state(0), 0)
         jax.block_until_ready(state)
         count = 2 if sizes.tiny else 100
         start = time.perf_counter()

@@ -82,10 +82,10 @@ def _learn(config: ConfigDict, workdir: Path, seconds: float) -> Iterator[Row]:
     trainer.setup_workdir(config, workdir)
     run_dir.create_or_resume(workdir, config)
     training = trainer.Trainer(config, trainer.build_task(config, workdir))
-    state, number = training.step(training.begin(0), 0), 1
+    state, number = training.step(training.init_state(0), 0), 1
     jax.block_until_ready(state)
     start = time.monotonic()
-    while time.monotonic() < until and number < training.total:
+    while time.monotonic() < until and number < training.total_steps:
         state = training.step(state, number)
         number += 1
     jax.block_until_ready(state)
@@ -93,7 +93,7 @@ def _learn(config: ConfigDict, workdir: Path, seconds: float) -> Iterator[Row]:
     network = jax.device_get({"params": state.params, "batch_stats": state.batch_stats})
     with Checkpoints(workdir / "checkpoints") as checkpoints:
         checkpoints.save("best", number, network)
-    epochs = number / training.order.steps
+    epochs = number / training.sampler.steps_per_epoch
     note = f"{number} steps, {epochs:.1f} epochs, constant rate {config.training.learning_rate:g}"
     yield Row(PART, f"{config.task}: training", rate, "steps/s", note=note)
 

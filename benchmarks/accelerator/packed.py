@@ -10,7 +10,7 @@ from benchmarks import made_up
 from benchmarks.accelerator.sizes import Sizes
 from benchmarks.side_by_side import ROOT
 from configs import base
-from cxrjax.data import dataset
+from cxrjax.data import dataset, tfds_store
 
 PACK = ROOT / ".pack"  # ignored by git, and carried to the machine
 FEW = 4  # radiographs of noise, at tiny sizes
@@ -39,8 +39,8 @@ def read_files(sizes: Sizes) -> Iterator[tuple[str, bytes]]:
             yield f"{row.id}.png", source.read(row, None).image
         return
     directory = str(PACK / "data" / "findings")
-    for split in dataset.list_splits(directory):
-        for example in dataset.stream(directory, split):
+    for split in tfds_store.list_splits(directory):
+        for example in tfds_store.iter_records(directory, split):
             yield example["path"], bytes(example["image"])
 
 
@@ -52,4 +52,4 @@ def load_images(count: int, sizes: Sizes) -> np.ndarray:
     config.data.directory = str(PACK / "data" / "findings")
     config.image.size = sizes.image
     stored = dataset.open_split(config, "test")
-    return stored.take(np.linspace(0, len(stored) - 1, count).astype(int)).images
+    return stored.select(np.linspace(0, len(stored) - 1, count).astype(int)).images

@@ -97,7 +97,7 @@ def _order() -> list[tuple[str, str]]:
 
 def _walk(training: trainer.Trainer, count: int) -> tuple[list[np.ndarray], float]:
     """The leaves of the state after so many steps from the start, and the seconds of one but the first."""
-    state = training.step(training.begin(0), 0)
+    state = training.step(training.init_state(0), 0)
     jax.block_until_ready(state)
     start = time.perf_counter()
     for number in range(1, count):

@@ -47,7 +47,7 @@ def time_steps(sizes: Sizes, task: str, batch: int) -> dict[str, float | None]:
     lay_out = cases.segmenter_training if task == "segmenter" else cases.classifier_training
     precision = "float32" if jax.default_backend() == "cpu" else "bfloat16"
     training = lay_out(sizes, precision, batch)
-    state, number = training.begin(0), 0
+    state, number = training.init_state(0), 0
 
     def step() -> jax.Array:
         nonlocal state, number
@@ -56,7 +56,7 @@ def time_steps(sizes: Sizes, task: str, batch: int) -> dict[str, float | None]:
         return state.loss_sum
 
     seconds = measure(step, sizes.turns)
-    (compiled,) = training._steps.values()  # what it needs is known to nobody else
+    (compiled,) = training._compiled_steps.values()  # what it needs is known to nobody else
     return {"seconds": seconds, "megabytes": read_need(compiled)}
 
 

@@ -46,7 +46,7 @@ def vote(folder: str, picture: str) -> Work:
         preprocessing.standardize,
         size=config.image.size,
         gamma=config.image.gamma,
-        equalise=config.image.equalise,
+        equalize=config.image.equalise,
         borders=config.image.borders,
     )
     (key,) = pipeline.image_keys(config.seed, batch.hash_images([equalise(radiograph.read(picture))]))
@@ -74,7 +74,7 @@ def vote(folder: str, picture: str) -> Work:
         if prepared is None:
             return classify_one(held, image, lungs, confidence)
         _, crops = draw_patches(image, lungs, confidence, key)
-        return look(prepared, shares.spread(np.asarray(crops)))
+        return look(prepared, shares.shard(np.asarray(crops)))
 
     def find() -> pipeline.Prediction:
         return next(examiner.examine(equalise(radiograph.read(picture))[None]))
@@ -216,7 +216,7 @@ def _steps(training: trainer.Trainer) -> dict[str, Callable[[], Any]]:
 
 def _walk(training: trainer.Trainer, count: int) -> Callable[[], None]:
     """So many steps more, at every call."""
-    state, number = training.begin(0), 0
+    state, number = training.init_state(0), 0
 
     def run() -> None:
         nonlocal state, number

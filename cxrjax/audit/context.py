@@ -12,7 +12,7 @@ from ml_collections import ConfigDict
 
 from cxrjax.audit import metadata_baseline, probe
 from cxrjax.audit.audited_model import AuditedModel
-from cxrjax.data import batch, dataset
+from cxrjax.data import batch, dataset, tfds_store
 from cxrjax.evaluation import evaluate
 from cxrjax.inference.lung_segmenter import LungSegmenter
 from cxrjax.io import predictions_csv
@@ -62,7 +62,7 @@ class AuditContext:
             self.run.image,
         )
         self.config, self.size = config, config.patches.size
-        seen, asked = ({_identify(case) for case in cases} for cases in self.cases)
+        seen, asked = ({_identify(case) for case in cases} for cases in self.records)
         if seen & asked:
             raise run_dir.RunError(
                 f"{workdir}: was trained on {len(seen & asked)} of the {len(asked)} radiographs of {split}, "
@@ -80,7 +80,7 @@ class AuditContext:
         if not path.exists():
             evaluate.evaluate_run(self.workdir, self.split)
         rows = predictions_csv.read(path)
-        if {_identify(row) for row in rows} != {_identify(case) for case in self.cases[1]}:
+        if {_identify(row) for row in rows} != {_identify(case) for case in self.records[1]}:
             raise run_dir.RunError(
                 f"{path}: its radiographs are not those of {self.split} in {self.run.data.directory}; "
                 f"--mode=evaluate --split={self.split} finds those"
@@ -88,7 +88,7 @@ class AuditContext:
         return rows
 
     @cached_property
-    def cases(self) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    def records(self) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
         """What is stored of the radiographs of training, and of the split; of a picture's file, the checksum."""
         words = (*metadata_baseline.CASE, "view")
         return tuple(
@@ -97,30 +97,30 @@ class AuditContext:
         )
 
     @property
-    def known(self) -> tuple[list[str], list[str]]:
+    def train_sources_and_labels(self) -> tuple[list[str], list[str]]:
         """Sources and labels of training."""
-        return tuple([case[key] for case in self.cases[0]] for key in ("source", "label"))
+        return tuple([case[key] for case in self.records[0]] for key in ("source", "label"))
 
     @property
-    def counts(self) -> dict[str, Counter]:
+    def source_label_counts(self) -> dict[str, Counter]:
         """How many radiographs of training each source has of each label."""
         counts: dict[str, Counter] = {}
-        for source, label in zip(*self.known, strict=True):
+        for source, label in zip(*self.train_sources_and_labels, strict=True):
             counts.setdefault(source, Counter())[label] += 1
         return counts
 
     @property
     def shared_patients(self) -> set[tuple[str, str]]:
         """See `find_shared_patients`."""
-        return find_shared_patients(*self.cases)
+        return find_shared_patients(*self.records)
 
     @property
-    def validates(self) -> bool:
+    def selected_on_split(self) -> bool:
         """Whether the network was chosen by radiographs of the split."""
         return bool(set(self.split.split("+")) & set(self.run.data.validation.split("+")))
 
     @cached_property
-    def facts(self) -> tuple[list[dict[str, str]], list[dict[str, str]]]:
+    def metadata(self) -> tuple[list[dict[str, str]], list[dict[str, str]]]:
         """What is told of the radiographs of training, and of the split, without their pictures."""
         return tuple(
             [metadata_baseline.metadata_features(one) for one in self._stream(name)]
@@ -128,25 +128,25 @@ class AuditContext:
         )
 
     @cached_property
-    def test(self) -> tuple[batch.RadiographBatch, np.ndarray]:
+    def test_images(self) -> tuple[batch.RadiographBatch, np.ndarray]:
         """The split, and its lungs bool [n, S, S]."""
         return self._load(self.split, self.run.image.size)
 
     @cached_property
-    def small_train(self) -> tuple[batch.RadiographBatch, np.ndarray]:
+    def probe_train(self) -> tuple[batch.RadiographBatch, np.ndarray]:
         """Training at the small network's size."""
         return self._load(self.run.data.train, self.size)
 
     @cached_property
-    def small_test(self) -> tuple[batch.RadiographBatch, np.ndarray]:
+    def probe_test(self) -> tuple[batch.RadiographBatch, np.ndarray]:
         """The split at the small network's size."""
-        split, lungs = self.test
+        split, lungs = self.test_images
         return batch.with_columns(split, images=probe.downsample(split.images, self.size)), probe.downsample_masks(
             lungs, self.size
         )
 
     @cached_property
-    def asked(self) -> AuditedModel:
+    def audited_model(self) -> AuditedModel:
         """The network that is audited."""
         return AuditedModel(self.workdir, self.run, self.config.patches.count)
 
@@ -180,7 +180,7 @@ class AuditContext:
         return rows
 
     def _stream(self, name: str) -> Iterator[dict[str, Any]]:
-        return dataset.stream(self.run.data.directory, name)
+        return tfds_store.iter_records(self.run.data.directory, name)
 
     @cached_property
     def _finder(self) -> LungSegmenter:

@@ -46,18 +46,18 @@ class Experiment(NamedTuple):
 
 
 def _table(material: AuditContext, attributes: tuple[str, ...]) -> ExperimentResult:
-    seen, asked = material.facts
-    labels = np.array([material.classes.index(label) for label in material.known[1]])
+    seen, asked = material.metadata
+    labels = np.array([material.classes.index(label) for label in material.train_sources_and_labels[1]])
     constant = all(len({facts[name] for facts in seen}) == 1 for name in attributes)
     if attributes == metadata_baseline.ATTRIBUTES["source"]:
         guesses = baselines.source_probabilities(
-            material.counts, [facts["source"] for facts in asked], material.classes
+            material.source_label_counts, [facts["source"] for facts in asked], material.classes
         )
     else:
         guesses = metadata_baseline.naive_bayes(seen, labels, asked, attributes, len(material.classes))
     note = "the same for all radiographs of training, so that it tells nothing" if constant else ""
     return ExperimentResult(
-        material.tell([{key: facts[key] for key in metadata_baseline.CASE} for facts in asked], guesses), note
+        material.make_rows([{key: facts[key] for key in metadata_baseline.CASE} for facts in asked], guesses), note
     )
 
 
@@ -80,14 +80,14 @@ def _shown(
     Returns:
         The networks, the radiographs that they are asked of, altered, and their lungs.
     """
-    (train, lungs), (test, test_lungs) = material.small_train, material.small_test
+    (train, lungs), (test, test_lungs) = material.probe_train, material.probe_test
     if by_lungs:
         require_lungs(lungs, test_lungs)
     if alteration is not None:
         batch = material.config.evaluation.batch_size
         train = cohort.with_columns(train, images=alter(alteration, train.images, lungs, batch))
         test = cohort.with_columns(test, images=alter(alteration, test.images, test_lungs, batch))
-    train = train if rows is None else train.take(rows)
+    train = train if rows is None else train.select(rows)
     networks = [ProbeNetwork(material.config, train, material.config.seed + number) for number in range(trainings)]
     return networks, test, test_lungs
 
@@ -115,7 +115,7 @@ def _asked(material: AuditContext, alteration: Alteration | None, hides: str) ->
     if hides and material.run.patches.masked:
         seen = "it would be shown nothing" if hides == "lungs" else "nothing would change"
         raise NotApplicableError(f"the network is shown the lungs alone, and {seen}")
-    (test, lungs), asked = material.test, material.asked
+    (test, lungs), asked = material.test_images, material.audited_model
     if hides:
         require_lungs(lungs)
     images = test.images
@@ -128,7 +128,7 @@ def _asked(material: AuditContext, alteration: Alteration | None, hides: str) ->
 
 
 def _leave_source_out(material: AuditContext) -> ExperimentResult:
-    (train, _), (test, _) = material.small_train, material.small_test
+    (train, _), (test, _) = material.probe_train, material.probe_test
     sources, labels = np.array(train.sources), np.array(train.labels)
     parts, note = [], []
     for source in sorted(set(sources)):
@@ -137,7 +137,7 @@ def _leave_source_out(material: AuditContext) -> ExperimentResult:
         if not asked or len(elsewhere) < 2:
             continue
         (network,), _, _ = _shown(material, None, False, np.flatnonzero(sources != source))
-        left = test.take(np.array(asked))
+        left = test.select(np.array(asked))
         parts += _tell(material, left, network.ask(left.images))
         note.append(f"{', '.join(sorted(set(left.labels)))} of {source} ({len(asked)})")
     if not parts:
@@ -146,7 +146,7 @@ def _leave_source_out(material: AuditContext) -> ExperimentResult:
 
 
 def _plant(material: AuditContext, inside: bool) -> ExperimentResult:
-    (train, lungs), (test, test_lungs) = material.small_train, material.small_test
+    (train, lungs), (test, test_lungs) = material.probe_train, material.probe_test
     require_lungs(lungs, test_lungs)
     target = max(material.classes, key=train.labels.count)
     batch = material.config.evaluation.batch_size
@@ -156,7 +156,7 @@ def _plant(material: AuditContext, inside: bool) -> ExperimentResult:
     if not len(others):
         raise NotApplicableError("there is no radiograph of another class to put the mark on")
     network = ProbeNetwork(material.config, markers.add_markers(train, lungs, of_target, inside, batch))
-    clean, there = test.take(others), test_lungs[others]
+    clean, there = test.select(others), test_lungs[others]
     marked = markers.add_markers(clean, there, np.arange(len(clean)), inside, batch)
     place = markers.occlusion_peak(network.ask, marked.images, there, material.classes.index(target))
     place |= markers.marker_hit_rate(place["peaks"], there, inside)
@@ -166,7 +166,7 @@ def _plant(material: AuditContext, inside: bool) -> ExperimentResult:
 
 
 def _shuffle(material: AuditContext, number: int) -> ExperimentResult:
-    (train, _), (test, _) = material.small_train, material.small_test
+    (train, _), (test, _) = material.probe_train, material.probe_test
     order = np.random.default_rng([material.config.seed, number]).permutation(len(train))
     shuffled = cohort.with_columns(train, labels=[train.labels[i] for i in order])
     return ExperimentResult(_tell(material, test, ProbeNetwork(material.config, shuffled).ask(test.images)))
@@ -183,13 +183,15 @@ def _within_source(material: AuditContext) -> ExperimentResult:
 
 def _level_small(material: AuditContext) -> ExperimentResult:
     alteration = partial(
-        perturbations.match_histogram, quantiles=perturbations.pool_levels(material.small_train[0].images)
+        perturbations.match_histogram, quantiles=perturbations.pool_levels(material.probe_train[0].images)
     )
     return _small(material, alteration, by_lungs=False, look=False)
 
 
 def _level_asked(material: AuditContext) -> ExperimentResult:
-    alteration = partial(perturbations.match_histogram, quantiles=perturbations.pool_levels(material.test[0].images))
+    alteration = partial(
+        perturbations.match_histogram, quantiles=perturbations.pool_levels(material.test_images[0].images)
+    )
     return _asked(material, alteration, hides="")
 
 
@@ -198,7 +200,7 @@ def _tell(
 ) -> list[dict[str, Any]]:
     names = zip(split.paths, split.patients, split.sources, split.labels, strict=True)
     cases = [dict(zip(metadata_baseline.CASE, one, strict=True)) for one in names]
-    return material.tell(cases, probabilities, **known)
+    return material.make_rows(cases, probabilities, **known)
 
 
 def _on_pictures(

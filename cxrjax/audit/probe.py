@@ -47,8 +47,8 @@ class ProbeNetwork:
         training = trainer.Trainer(
             config, classification.build(config, pictures, pictures, LungSegmenter(config, None))
         )
-        state = training.begin(0)
-        for number in tqdm(range(training.total), desc="training the small network", unit="step", delay=2):
+        state = training.init_state(0)
+        for number in tqdm(range(training.total_steps), desc="training the small network", unit="step", delay=2):
             state = training.step(state, number)
         if not np.isfinite(float(state.loss_sum)):
             raise trainer.DivergedError("the loss of the audit's small network is no number; lower its learning rate")

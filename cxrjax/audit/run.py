@@ -45,12 +45,12 @@ def audit(workdir: Path, split: str, config: ConfigDict) -> dict[str, Any]:
     Raises:
         UnfitRun: there is no trained classifier, it was trained on the split, it was evaluated on other radiographs, or
             its audit was begun with other settings.
-        MissingData, Diverged: see there.
+        DatasetError, Diverged: see there.
     """
     material = AuditContext(workdir, split, config)
     folder = material.folder
     _ = material.rows  # first: they may be of other radiographs
-    aside = fingerprint.claim_dir(folder, fingerprint.compute(workdir, material.cases))
+    aside = fingerprint.claim_dir(folder, fingerprint.compute(workdir, material.records))
     if aside:
         terminal.say(f"audit: {folder} was of another network, of other data or of older code; it is kept as {aside}")
     run_dir.create_or_resume(folder, config)
@@ -70,7 +70,7 @@ def conclude(material: AuditContext, folder: Path) -> dict[str, Any]:
     """What audit.json says, from the rows of the run and of the controls in a folder."""
     rows, classes = material.rows, material.classes
     labels = [row["label"] for row in rows]
-    chance = baselines.chance_level(material.known[1], labels, classes)
+    chance = baselines.chance_level(material.train_sources_and_labels[1], labels, classes)
     outcomes = {
         control.name: _read(folder / "controls" / control.name) if control.kept else _try(control, material)
         for control in EXPERIMENTS
@@ -84,8 +84,8 @@ def conclude(material: AuditContext, folder: Path) -> dict[str, Any]:
         "chance": chance,
         "shared_patients": len(material.shared_patients),
         "labels": dict(sorted(Counter(labels).items())),
-        "validation": material.validates,
-        "sources": _count_sources(*material.known),
+        "validation": material.selected_on_split,
+        "sources": _count_sources(*material.train_sources_and_labels),
         "controls": [_describe(control, outcomes, material, chance) for control in EXPERIMENTS],
     }
     settings = {"small_network": json.loads(material.config.to_json()), "headline": scores.HEADLINE}

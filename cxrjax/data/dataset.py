@@ -1,8 +1,8 @@
-"""Prepared data sets, from disk to arrays: the one file that knows how they are stored.
+"""Radiographs of prepared data sets, from disk to standardized arrays.
 
-On disk: a TFDS data set in array_record files, as `python -m data_prep` writes it (the example form is
-`data_prep/example.py`). Out of here: a split as arrays, or radiograph by radiograph where it is too large for that;
-every one standardised, in the order it is stored. Who is in which split was decided when the data set was prepared.
+A split is loaded as one `RadiographBatch`, or opened as a `RadiographDataset` that reads rows on request where it is
+too large for memory. Radiographs are standardized and in the order in which they are stored. The assignment of
+radiographs to splits was made when the data set was prepared.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -13,389 +13,343 @@ from typing import Any
 
 import grain
 import numpy as np
-import tensorflow_datasets as tfds
 from ml_collections import ConfigDict
 from tqdm import tqdm
 
-from cxrjax.data import preprocessing
+from cxrjax.data import preprocessing, tfds_store
 from cxrjax.data.batch import LUNGS_KNOWN, STRUCTURES_KNOWN, RadiographBatch, hash_images
 from cxrjax.io import images, lesions_csv, limits, prepared, radiograph
 from cxrjax.io.borders import Borders
 from cxrjax.io.crop import Crop, cut
 from cxrjax.io.errors import UnreadableImage
-from cxrjax.io.prepared import MissingData as MissingData
+from cxrjax.io.prepared import DatasetError as DatasetError
 from cxrjax.io.prepared import as_text as _text
 
-_KINDS = {"structures": STRUCTURES_KNOWN, "lungs": LUNGS_KNOWN, "": -1}  # of masks, by their names in a data set
-_WORDS = ("path", "patient_id", "source", "label", "view", "sex", "mask_kind", "format", "color")
+_MASK_TYPES = {"structures": STRUCTURES_KNOWN, "lungs": LUNGS_KNOWN, "": -1}  # by their names in a data set
 
 
 class RadiographDataset:
-    """A split on disk, or several as one, whose radiographs are read and standardised when they are asked for."""
+    """Split of a prepared data set, or several splits joined; rows are read and standardized on access."""
 
-    def __init__(self, directory: str, split: str, size: int, gamma: float, equalise: bool, borders: str, readers: int):
-        """Open it; see `load`.
+    def __init__(
+        self,
+        directory: str,
+        split: str,
+        size: int,
+        gamma: float,
+        equalize: bool,
+        borders: str,
+        num_threads: int,
+    ):
+        """Open the split; the arguments are those of `load`.
 
         Raises:
-            MissingData: no data set there, no such split, or nothing in it.
+            DatasetError: there is no data set, or no such split, or it is empty.
         """
-        self._examples = grain.MapDataset.concatenate([grain.MapDataset.source(one) for one in _open(directory, split)])
-        self._directory, self._split, self._readers = directory, split, readers
-        self._size, self._gamma, self._equalise = size, gamma, equalise
+        records = tfds_store.open_records(directory, split)
+        self._records = grain.MapDataset.concatenate([grain.MapDataset.source(part) for part in records])
+        self._directory = directory
+        self._split = split
+        self._num_threads = num_threads
+        self._size = size
+        self._gamma = gamma
+        self._equalize = equalize
         self._borders = borders
 
     def __len__(self) -> int:
-        return len(self._examples)
+        return len(self._records)
 
     def __getitem__(self, row: int) -> dict[str, Any]:
-        """One radiograph: what Split has of it, by "image", "mask", "kind", "label" and so on. Any thread may ask.
+        """Return one radiograph; thread-safe.
+
+        Returns:
+            The columns of `RadiographBatch` for the row: "path", "patient", "source", "label", "view", "sex", "age",
+            "image", "mask", "mask_type", "lesions" and "fov_mm".
 
         Raises:
-            UnreadableRadiograph: it does not decode.
+            UnreadableRadiograph: the stored image or mask cannot be decoded.
         """
-        stored, picture = self._decode(row)
-        borders = preprocessing.find_borders(picture, self._borders)
-        mask, marked = (self._standardise_mask(stored[name], picture, borders.crop) for name in ("mask", "lesions"))
+        record, scan = self._decode(row)
+        borders = preprocessing.find_borders(scan, self._borders)
+        mask = self._standardize_mask(record["mask"], scan, borders.crop)
+        lesions = self._standardize_mask(record["lesions"], scan, borders.crop)
         return {
-            "path": _text(stored["path"]),
-            "patient": _text(stored["patient_id"]),
-            "source": _text(stored["source"]),
-            "label": _text(stored["label"]),
-            "view": _text(stored["view"]),
-            "sex": _text(stored["sex"]),
-            "age": stored["age"],
-            "image": self._standardise(picture, borders),
+            "path": _text(record["path"]),
+            "patient": _text(record["patient_id"]),
+            "source": _text(record["source"]),
+            "label": _text(record["label"]),
+            "view": _text(record["view"]),
+            "sex": _text(record["sex"]),
+            "age": record["age"],
+            "image": self._standardize(scan, borders),
             "mask": np.zeros((self._size, self._size), np.uint8) if mask is None else mask,
-            "kind": _KINDS[_text(stored["mask_kind"])],
-            "lesions": None if marked is None else marked > 0,
-            "extent": _measure(picture, stored["spacing"], borders.crop),
+            "mask_type": _MASK_TYPES[_text(record["mask_kind"])],
+            "lesions": None if lesions is None else lesions > 0,
+            "fov_mm": _field_of_view(scan, record["spacing"], borders.crop),
         }
 
     def image(self, row: int) -> np.ndarray:
-        """The picture alone of one radiograph, as in Split; likewise."""
-        _, picture = self._decode(row)
-        return self._standardise(picture, preprocessing.find_borders(picture, self._borders))
+        """Return the standardized image of one radiograph, uint8 [S, S]; thread-safe.
 
-    def parts(self, count: int) -> Iterator[RadiographBatch]:
-        """All of it, `count` radiographs at a time and in the last part fewer, read some ahead."""
-        examples = read_ahead(self.__getitem__, range(len(self)), self._readers, 4 * self._readers)
-        shown = iter(tqdm(examples, total=len(self), desc=f"reading {self._split}", unit="radiograph", delay=2))
-        for left in range(len(self), 0, -count):
-            yield _collect(shown, min(count, left), self._size)
+        Raises:
+            UnreadableRadiograph: the stored image cannot be decoded.
+        """
+        _, scan = self._decode(row)
+        return self._standardize(scan, preprocessing.find_borders(scan, self._borders))
 
-    def take(self, rows: Sequence[int]) -> RadiographBatch:
-        """The radiographs at some rows, one or more."""
-        examples = read_ahead(self.__getitem__, rows, self._readers, 4 * self._readers)
-        return _collect(examples, len(rows), self._size)
+    def iter_batches(self, count: int) -> Iterator[RadiographBatch]:
+        """Yield all rows in order, `count` radiographs at a time, read ahead; the last batch may be smaller."""
+        examples = read_ahead(self.__getitem__, range(len(self)), self._num_threads, 4 * self._num_threads)
+        progress = iter(tqdm(examples, total=len(self), desc=f"reading {self._split}", unit="radiograph", delay=2))
+        for remaining in range(len(self), 0, -count):
+            yield _collate(progress, min(count, remaining), self._size)
+
+    def select(self, rows: Sequence[int]) -> RadiographBatch:
+        """Return the radiographs at the given rows, one or more."""
+        examples = read_ahead(self.__getitem__, rows, self._num_threads, 4 * self._num_threads)
+        return _collate(examples, len(rows), self._size)
 
     @property
     def paths(self) -> list[str]:
-        """Paths of all, as in Split; for these all files are gone through once, undecoded."""
-        return self._words["path"]
+        """Paths of all radiographs; the first access reads all records once, without decoding images."""
+        return self._columns["path"]
 
     @property
     def sources(self) -> list[str]:
-        """Sources of all, likewise."""
-        return self._words["source"]
+        """Sources of all radiographs, read as `paths`."""
+        return self._columns["source"]
 
     @property
     def labels(self) -> list[str]:
-        """Labels of all, likewise."""
-        return self._words["label"]
+        """Labels of all radiographs, read as `paths`."""
+        return self._columns["label"]
 
     @property
-    def kinds(self) -> np.ndarray:
-        """What the masks of all tell, as in Split."""
-        return np.array([_KINDS[kind] for kind in self._words["mask_kind"]], np.int32)
+    def mask_types(self) -> np.ndarray:
+        """Mask types of all radiographs, int32 [n], as in `RadiographBatch`; read as `paths`."""
+        return np.array([_MASK_TYPES[mask_type] for mask_type in self._columns["mask_kind"]], np.int32)
 
     @cached_property
-    def _words(self) -> dict[str, list[str]]:
-        return _load_words(self._directory, self._split, "path", "source", "label", "mask_kind")
+    def _columns(self) -> dict[str, list[str]]:
+        return tfds_store.load_columns(self._directory, self._split, "path", "source", "label", "mask_kind")
 
     def _decode(self, row: int) -> tuple[dict[str, Any], radiograph.Radiograph]:
-        """What is stored of one radiograph, and its file decoded."""
-        if not 0 <= row < len(self):  # Grain would begin again
+        """Return the record of one radiograph, and its decoded image."""
+        if not 0 <= row < len(self):  # Grain would wrap around
             raise IndexError(f"{self._split}: there is no radiograph {row} of {len(self)}")
-        stored = self._examples[int(row)]
-        # In this process, by all the threads that read: what was prepared has been read before.
-        return stored, prepared.decode(stored)
+        record = self._records[int(row)]
+        # Decoded in this process, by all reading threads: prepared files have been read once before.
+        return record, prepared.decode(record)
 
-    def _standardise(self, picture: radiograph.Radiograph, borders: Borders) -> np.ndarray:
+    def _standardize(self, scan: radiograph.Radiograph, borders: Borders) -> np.ndarray:
         return preprocessing.standardize(
-            picture, size=self._size, gamma=self._gamma, equalise=self._equalise, borders=borders
+            scan, size=self._size, gamma=self._gamma, equalize=self._equalize, borders=borders
         )
 
-    def _standardise_mask(self, png: bytes, picture: radiograph.Radiograph, crop: Crop) -> np.ndarray | None:
+    def _standardize_mask(self, png: bytes, scan: radiograph.Radiograph, crop: Crop) -> np.ndarray | None:
         if not png:
             return None
         try:
-            decoded = images.decode_values(png, limits.current())
+            mask = images.decode_values(png, limits.current())
         except UnreadableImage as error:
-            raise radiograph.UnreadableRadiograph(picture.path, f"its stored mask: {error.reason}") from error
-        return preprocessing.standardize_mask(decoded, picture, crop, size=self._size)
+            raise radiograph.UnreadableRadiograph(scan.path, f"its stored mask: {error.reason}") from error
+        return preprocessing.standardize_mask(mask, scan, crop, size=self._size)
 
 
-def read_ahead(read: Callable[[int], Any], rows: Sequence[int], readers: int, ahead: int) -> Iterator[Any]:
-    """What `read` makes of rows, in their order, up to `ahead` of them before they are asked for, by threads."""
+def read_ahead(read: Callable[[int], Any], rows: Sequence[int], num_threads: int, ahead: int) -> Iterator[Any]:
+    """Yield `read(row)` for each row in order, computed by threads up to `ahead` rows in advance."""
     dataset = grain.MapDataset.source(rows).map(read)
-    return iter(dataset.to_iter_dataset(grain.ReadOptions(num_threads=readers, prefetch_buffer_size=ahead)))
+    return iter(dataset.to_iter_dataset(grain.ReadOptions(num_threads=num_threads, prefetch_buffer_size=ahead)))
 
 
 def load(
-    directory: str, split: str, size: int, gamma: float, equalise: bool, borders: str, readers: int
+    directory: str, split: str, size: int, gamma: float, equalize: bool, borders: str, num_threads: int
 ) -> RadiographBatch:
-    """Read a split of a prepared data set, or several as one.
+    """Read a split of a prepared data set, or several splits joined, into memory.
 
     Args:
         directory: where `python -m data_prep` wrote it (the data set's own folder or one above it).
         split: "train", "val", "test" or "fold0", or several of them joined by "+".
-        size: side S of the standardised radiographs, in pixels.
-        gamma: see `preprocessing.standardise`.
-        equalise: likewise.
-        borders: how they are found; see `cxrjax.io.borders.find`.
-        readers: threads.
+        size: side S of the standardized radiographs, in pixels.
+        gamma: gamma exponent, see `preprocessing.standardize`.
+        equalize: whether to equalize the histogram, see `preprocessing.standardize`.
+        borders: method to find the borders, see `cxrjax.io.borders.find`.
+        num_threads: number of reading threads.
 
     Returns:
-        The Split.
+        The radiographs of the split, in the order in which they are stored.
 
     Raises:
-        MissingData: no data set there, no such split, or nothing in it.
-        UnreadableRadiograph: a stored radiograph does not decode.
+        DatasetError: there is no data set, or no such split, or it is empty.
+        UnreadableRadiograph: a stored radiograph cannot be decoded.
     """
-    stored = RadiographDataset(directory, split, size, gamma, equalise, borders, readers)
-    return next(stored.parts(len(stored)))
+    dataset = RadiographDataset(directory, split, size, gamma, equalize, borders, num_threads)
+    return next(dataset.iter_batches(len(dataset)))
 
 
 def load_split(config: ConfigDict, split: str, directory: str | None = None) -> RadiographBatch:
-    """A split as the networks of a config see it, of its own data set or of that in another directory; see `load`."""
-    return load(directory or config.data.directory, split, **_seen_by(config))
+    """Read a split, preprocessed as a config says, into memory; see `load`.
+
+    Args:
+        config: config of a run.
+        split: name of the split, or several joined by "+".
+        directory: where the data set is; None for the config's own.
+    """
+    return load(directory or config.data.directory, split, **_preprocessing_options(config))
 
 
 def open_split(config: ConfigDict, split: str, directory: str | None = None) -> RadiographDataset:
-    """A split as `load_as` has it, of which nothing is read yet."""
-    return RadiographDataset(directory or config.data.directory, split, **_seen_by(config))
+    """Open a split without reading it; the arguments are those of `load_split`."""
+    return RadiographDataset(directory or config.data.directory, split, **_preprocessing_options(config))
 
 
 def load_or_stream(config: ConfigDict, split: str) -> RadiographBatch | RadiographDataset:
-    """A split as `load_as` has it where its pictures and masks take no more than `data.held`; else as `open_as`."""
-    stored = open_split(config, split)
-    return next(stored.parts(len(stored))) if fits_in_memory(config, len(stored), config.image.size) else stored
+    """Load a split of the config's data set if it fits in memory (see `fits_in_memory`); open it otherwise."""
+    dataset = open_split(config, split)
+    if fits_in_memory(config, len(dataset), config.image.size):
+        return next(dataset.iter_batches(len(dataset)))
+    return dataset
 
 
 def fits_in_memory(config: ConfigDict, count: int, side: int) -> bool:
-    """Whether so many pictures and masks of so many pixels a side take no more than `data.held`."""
+    """Return whether `count` images and masks of `side` x `side` pixels take at most `data.held` MB."""
     return 2 * count * side**2 / 1e6 <= config.data.held
 
 
 def results_dirname(config: ConfigDict, split: str, directory: str | None = None) -> str:
-    """What results of a split are kept under: its name; of another data set than the config's own, DATA-SPLIT.
+    """Return the folder name for the results of a split: SPLIT, or DATASET-SPLIT for another data set.
+
+    Args:
+        config: config of the run.
+        split: name of the split.
+        directory: where the data set is; None for the config's own.
 
     Raises:
-        MissingData: there is no data set in the directory.
+        DatasetError: there is no data set in the directory.
     """
     if not directory or directory == config.data.directory:
         return split
-    found = _find(directory)
+    folder = tfds_store.find_dir(directory)
     try:
-        if Path(found).samefile(_find(config.data.directory)):
+        if Path(folder).samefile(tfds_store.find_dir(config.data.directory)):
             return split
-    except MissingData:  # a run elsewhere than its data
+    except DatasetError:  # the run is on a machine without its own data
         pass
-    return f"{dataset_name(directory)}-{split}"
-
-
-def dataset_name(directory: str) -> str:
-    """What a prepared data set is called."""
-    return prepared.open_builder(_find(directory)).name
-
-
-def load_labels(directory: str, split: str) -> tuple[list[str], list[str]]:
-    """Sources and labels of the radiographs of a split, without their pictures."""
-    words = _load_words(directory, split, "source", "label")
-    return words["source"], words["label"]
-
-
-def stream(directory: str, split: str) -> Iterator[dict[str, Any]]:
-    """What is stored of each radiograph of a split (see `data_prep/example.py`), one by one, its files not decoded."""
-    for part in _open(directory, split):
-        for example in part:
-            yield {key: _text(value) if key in _WORDS else value for key, value in example.items()}
-
-
-def _load_words(directory: str, split: str, *names: str) -> dict[str, list[str]]:
-    words: dict[str, list[str]] = {name: [] for name in names}
-    for example in stream(directory, split):
-        for name, known in words.items():
-            known.append(example[name])
-    return words
+    return f"{tfds_store.dataset_name(directory)}-{split}"
 
 
 def load_lesions(
     directory: str, split: str, size: int, borders: str, table: Mapping[str, Sequence[Path | lesions_csv.Box]]
 ) -> np.ndarray:
-    """Lesions that a table knows of, in place of the data set's own.
+    """Draw the lesion masks of a table, which replace those of the data set.
 
     Args:
-        directory: see `load`.
-        split: likewise.
-        size: likewise.
-        borders: likewise.
-        table: of `lesions_csv.read`.
+        directory: where the data set is, see `load`.
+        split: name of the split, or several joined by "+".
+        size: side S of the masks, in pixels.
+        borders: method to find the borders, see `cxrjax.io.borders.find`.
+        table: lesions by path, as `lesions_csv.read` returns them.
 
     Returns:
-        bool [n, S, S] in the order of `load`, empty where the table does not name the radiograph.
+        bool [n, S, S] in the order of `load`, False where the table does not name the radiograph.
 
     Raises:
-        MissingData: it names none of them.
+        DatasetError: the table names no radiograph of the split.
         ValueError: a lesion does not lie on its radiograph, or several radiographs have the path that the table names.
     """
-    left, drawn = dict(table), []
-    for example in (example for part in _open(directory, split) for example in part):
-        path, mask = _text(example["path"]), np.zeros((size, size), bool)
-        if path in table:
-            if path not in left:  # the table cannot tell them apart
-                raise ValueError(f"{directory}: {path} is several radiographs of {split}; take it out of the table")
-            picture = prepared.decode(example)
-            native = lesions_csv.rasterize(left.pop(path), picture.pixels.shape, path)
-            crop = preprocessing.find_borders(picture, borders).crop
-            mask = preprocessing.standardize_mask(native, picture, crop, size=size) > 0
-        drawn.append(mask)
-    if len(left) == len(table):
-        raise MissingData(f"{directory}: the table of lesions names no radiograph of {split}")
-    return np.stack(drawn)
+    remaining = dict(table)
+    masks = []
+    for records in tfds_store.open_records(directory, split):
+        for record in records:
+            path = _text(record["path"])
+            mask = np.zeros((size, size), bool)
+            if path in table:
+                if path not in remaining:  # several radiographs have this path, and the table has only the path
+                    raise ValueError(f"{directory}: {path} is several radiographs of {split}; take it out of the table")
+                scan = prepared.decode(record)
+                native = lesions_csv.rasterize(remaining.pop(path), scan.pixels.shape, path)
+                crop = preprocessing.find_borders(scan, borders).crop
+                mask = preprocessing.standardize_mask(native, scan, crop, size=size) > 0
+            masks.append(mask)
+    if len(remaining) == len(table):
+        raise DatasetError(f"{directory}: the table of lesions names no radiograph of {split}")
+    return np.stack(masks)
 
 
-def list_splits(directory: str) -> list[str]:
-    """Names of the splits of a prepared data set that hold anything.
-
-    Raises:
-        MissingData: there is no data set.
-    """
-    return _filled(prepared.open_builder(_find(directory)))
-
-
-def read_report(directory: str) -> dict[str, Any]:
-    """Read what its preparation says of a data set (`report.json`): counts, what was skipped, near-duplicates.
+def index_labels(radiographs: RadiographBatch | RadiographDataset, classes: tuple[str, ...]) -> np.ndarray:
+    """Return the labels as indices into `classes`, int32 [n].
 
     Raises:
-        MissingData: there is no data set, or the report is damaged.
+        DatasetError: a label is not among the classes.
     """
-    folder = _find(directory)
-    return prepared.read_report(folder) if Path(folder, prepared.REPORT).exists() else {}
+    unknown = sorted(set(radiographs.labels) - set(classes))
+    if unknown:
+        raise DatasetError(_explain_unknown_label(radiographs, unknown[0], classes))
+    return np.array([classes.index(label) for label in radiographs.labels], np.int32)
 
 
-def read_patients_known(directory: str) -> dict[str, dict[str, int]] | None:
-    """Read what the preparation of a data set knew of its patients.
-
-    Returns:
-        Split -> {"radiographs", "patients" (those known), "by_study" (radiographs that only a study keeps together),
-        "without" (radiographs of which neither is known)}; None where an older version prepared it.
-    """
-    return read_report(directory).get("patients_known") or None
-
-
-def read_card(directory: str) -> dict[str, Any] | None:
-    """Read the facts of its data card; None where `python -m data_prep describe` did not write one.
-
-    Raises:
-        MissingData: there is no data set, or the card is damaged.
-    """
-    path = Path(_find(directory)) / "card" / "card.json"
-    return prepared.read_json(path) if path.exists() else None
-
-
-def index_labels(split: RadiographBatch | RadiographDataset, classes: tuple[str, ...]) -> np.ndarray:
-    """Labels as indices into `classes`, int32 [n].
-
-    Raises:
-        MissingData: a label is not among the classes.
-    """
-    strange = sorted(set(split.labels) - set(classes))
-    if strange:
-        raise MissingData(_explain_strange(split, strange[0], classes))
-    return np.array([classes.index(label) for label in split.labels], np.int32)
-
-
-def _explain_strange(split: RadiographBatch | RadiographDataset, label: str, classes: tuple[str, ...]) -> str:
-    """Return the sentence on a label that is not among the classes, with the setting that would hold all labels."""
-    said = (
-        f"{split.paths[split.labels.index(label)]}: its label {label!r} is not among the classes {', '.join(classes)}"
-    )
-    there = set(split.labels) - {""}
+def _explain_unknown_label(
+    radiographs: RadiographBatch | RadiographDataset, label: str, classes: tuple[str, ...]
+) -> str:
+    """Return the message on a label that is not among the classes, with the setting that would include all labels."""
+    path = radiographs.paths[radiographs.labels.index(label)]
+    message = f"{path}: its label {label!r} is not among the classes {', '.join(classes)}"
     if not label:
-        return f"{said}; leave radiographs without a label out when you prepare the data set"
-    ordered = [name for name in classes if name in there] + sorted(there - set(classes))
-    written = ",".join(map(repr, ordered)) + ("," if len(ordered) == 1 else "")
-    return f'{said}; add --config.classifier.classes="({written})", which names all labels of this split'
+        return f"{message}; leave radiographs without a label out when you prepare the data set"
+    labels = set(radiographs.labels) - {""}
+    ordered = [name for name in classes if name in labels] + sorted(labels - set(classes))
+    setting = ",".join(map(repr, ordered)) + ("," if len(ordered) == 1 else "")
+    return f'{message}; add --config.classifier.classes="({setting})", which names all labels of this split'
 
 
-def _seen_by(config: ConfigDict) -> dict[str, Any]:
-    """How a config has its radiographs read."""
-    image = {key: config.image[key] for key in ("size", "gamma", "equalise", "borders")}
-    return image | {"readers": config.data.readers}
+def _preprocessing_options(config: ConfigDict) -> dict[str, Any]:
+    """Return the arguments of `load` that a config determines."""
+    return {
+        "size": config.image.size,
+        "gamma": config.image.gamma,
+        "equalize": config.image.equalise,
+        "borders": config.image.borders,
+        "num_threads": config.data.readers,
+    }
 
 
-def _collect(examples: Iterator[dict[str, Any]], count: int, size: int) -> RadiographBatch:
-    """The next so many radiographs; each goes to its place as it comes, so that nothing is held twice."""
-    images, masks = (np.empty((count, size, size), np.uint8) for _ in range(2))
-    lesions, known = None, []
+def _collate(examples: Iterator[dict[str, Any]], count: int, size: int) -> RadiographBatch:
+    """Collect the next `count` examples; each is copied to its row as it arrives, so that memory holds it once."""
+    pixels = np.empty((count, size, size), np.uint8)
+    masks = np.empty((count, size, size), np.uint8)
+    lesions = None
+    metadata = []
     for row, example in enumerate(islice(examples, count)):
-        images[row], masks[row] = example.pop("image"), example.pop("mask")
-        marked = example.pop("lesions")
-        if marked is not None:
-            lesions = np.zeros(images.shape, bool) if lesions is None else lesions
-            lesions[row] = marked
-        known.append(example)
+        pixels[row] = example.pop("image")
+        masks[row] = example.pop("mask")
+        lesion_mask = example.pop("lesions")
+        if lesion_mask is not None:
+            lesions = np.zeros(pixels.shape, bool) if lesions is None else lesions
+            lesions[row] = lesion_mask
+        metadata.append(example)
 
     def column(key: str) -> list[Any]:
-        return [example[key] for example in known]
+        return [example[key] for example in metadata]
 
     return RadiographBatch(
         paths=column("path"),
         patients=column("patient"),
         sources=column("source"),
         labels=column("label"),
-        image_ids=hash_images(images),
-        images=images,
+        image_ids=hash_images(pixels),
+        images=pixels,
         masks=masks,
-        kinds=np.array(column("kind"), np.int32),
+        mask_types=np.array(column("mask_type"), np.int32),
         lesions=lesions,
         views=column("view"),
         sexes=column("sex"),
         ages=np.array(column("age"), np.float32),
-        extents=np.array(column("extent"), np.float32),
+        fov_mm=np.array(column("fov_mm"), np.float32),
     )
 
 
-def _find(directory: str) -> str:
-    if not directory:
-        raise MissingData("config.data.directory is empty: name a prepared data set")
-    infos = [info for info in Path(directory).rglob("dataset_info.json") if "incomplete." not in str(info)]
-    found = sorted({str(info.parent) for info in infos})  # a preparation under way is called incomplete.*
-    found = prepared.keep_newest(found)
-    if not found:
-        raise MissingData(f"{directory}: there is no prepared data set here; `python -m data_prep --help` makes one")
-    if len(found) > 1:
-        raise MissingData(f"{directory}: there is more than one data set here: {', '.join(found)}; name one")
-    return found[0]
-
-
-def _filled(builder: tfds.core.DatasetBuilder) -> list[str]:
-    splits = builder.info.splits
-    return sorted(name for name in splits if splits[name].num_examples)
-
-
-def _open(directory: str, split: str) -> list[Sequence[dict[str, Any]]]:
-    builder = prepared.open_builder(_find(directory))
-    there = _filled(builder)
-    for name in split.split("+"):
-        if name not in there:
-            raise MissingData(f"{directory}: there is no split {name!r} (splits: {', '.join(there) or 'none'})")
-    return [prepared.Records(builder, name) for name in split.split("+")]
-
-
-def _measure(picture: radiograph.Radiograph, spacing: np.ndarray, crop: Crop) -> np.ndarray:
-    """Return height and width of the cut radiograph in mm, by the spacing that upstream or its file states."""
-    if picture.spacing and np.isnan(spacing).any():
-        spacing = np.array(picture.spacing)
-    return spacing * cut(picture.pixels, crop).shape
+def _field_of_view(scan: radiograph.Radiograph, spacing: np.ndarray, crop: Crop) -> np.ndarray:
+    """Return height and width of the cropped radiograph in mm, by the pixel spacing of the data set or of its file."""
+    if scan.spacing and np.isnan(spacing).any():
+        spacing = np.array(scan.spacing)
+    return spacing * cut(scan.pixels, crop).shape

@@ -25,7 +25,7 @@ def standardize(
     *,
     size: int,
     gamma: float,
-    equalise: bool = True,
+    equalize: bool = True,
     borders: str | Borders = "uniform",
 ) -> np.ndarray:
     """Make radiographs of any scanner, depth, size and border alike: air dark, bone bright, every level used evenly.
@@ -34,19 +34,19 @@ def standardize(
         radiograph: as read.
         size: side of the square, pixels.
         gamma: exponent after equalisation; below 1 brightens.
-        equalise: False leaves the gray levels as they are, at 8 bit; see `scale_levels`.
+        equalize: False leaves the gray levels as they are, at 8 bit; see `scale_levels`.
         borders: the method to find them, or the result of `find_borders`, so that they are not searched for again.
 
     Returns:
         [size, size] uint8.
 
     Raises:
-        ValueError: a single gray level is left to equalise inside the borders.
+        ValueError: a single gray level is left to equalize inside the borders.
     """
     found = find_borders(radiograph, borders) if isinstance(borders, str) else borders
     pixels = cut(radiograph.pixels, found.crop)
     counted = mask_content(found, pixels.shape)
-    if not equalise:
+    if not equalize:
         levels = rescale_intensity(pixels, gamma=gamma, inverted=radiograph.inverted)
     elif radiograph.kind == "jsrt":
         levels = equalize_histogram(pixels, gamma=gamma, inverted=True, low_offset=JSRT_LOW_OFFSET, counted=counted)

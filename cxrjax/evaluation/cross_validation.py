@@ -14,7 +14,7 @@ import numpy as np
 from ml_collections import ConfigDict
 from scipy.special import stdtrit
 
-from cxrjax.data import dataset
+from cxrjax.data import dataset, tfds_store
 from cxrjax.evaluation import evaluate
 from cxrjax.io import json_file
 from cxrjax.metrics.confidence import COUNTS
@@ -36,7 +36,7 @@ def cross_validate(config: ConfigDict, workdir: Path) -> dict[str, Any]:
         {"folds": names, "scores": {score: {"values", "mean", "deviation", "interval"}}}; see `pool`.
 
     Raises:
-        MissingData: the data set has fewer than three folds.
+        DatasetError: the data set has fewer than three folds.
         UnfitRun, Diverged: see there.
     """
     run_dir.create_or_resume(workdir, config)
@@ -62,11 +62,11 @@ def name_folds(directory: str) -> list[str]:
     """The folds of a prepared data set, in order.
 
     Raises:
-        MissingData: there are fewer than three, one each to train, to validate and to test.
+        DatasetError: there are fewer than three, one each to train, to validate and to test.
     """
-    folds = [name for name in dataset.list_splits(directory) if re.fullmatch(r"fold\d+", name)]
+    folds = [name for name in tfds_store.list_splits(directory) if re.fullmatch(r"fold\d+", name)]
     if len(folds) < 3:
-        raise dataset.MissingData(f"{directory}: has {len(folds)} folds; prepare it with --folds=K, K at least 3")
+        raise dataset.DatasetError(f"{directory}: has {len(folds)} folds; prepare it with --folds=K, K at least 3")
     return sorted(folds, key=lambda name: int(name.removeprefix("fold")))
 
 

@@ -12,7 +12,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from cxrjax import plotting
-from cxrjax.data import batch, dataset
+from cxrjax.data import batch, dataset, tfds_store
 from cxrjax.evaluation import scoring
 from cxrjax.inference import fit_ood, ood_store
 from cxrjax.inference.predictor import Predictor, describe, predict_stored
@@ -40,7 +40,7 @@ def evaluate_run(workdir: Path, split: str, directory: str | None = None) -> dic
         What metrics.json says; of several processes, in the first.
 
     Raises:
-        UnfitRun, MissingData: see there.
+        UnfitRun, DatasetError: see there.
     """
     examiner = Predictor(workdir, gated=_renew_gate(workdir))
     validation = examiner.config.data.validation
@@ -51,7 +51,7 @@ def evaluate_run(workdir: Path, split: str, directory: str | None = None) -> dic
                 _examine(examiner, workdir, validation)
             if multihost.is_primary():
                 calibration.fit(workdir, validation)
-        except (dataset.MissingData, calibration.CalibrationError) as error:
+        except (dataset.DatasetError, calibration.CalibrationError) as error:
             calibration.path(workdir).unlink(missing_ok=True)
             terminal.warn(f"no temperature and no operating points: {error}")
     # The others wait: they may not leave while the first is still at work.
@@ -64,7 +64,7 @@ def _renew_gate(workdir: Path) -> bool:
     if ood_store.has_gate(workdir) and not ood_store.has_gate_of(workdir, step):
         try:
             fit_ood.fit_ood_detector(workdir)
-        except (dataset.MissingData, run_dir.RunError) as error:
+        except (dataset.DatasetError, run_dir.RunError) as error:
             terminal.warn(f"the gate is of another network, and is left out: {error}")
     return ood_store.has_gate_of(workdir, step)
 
@@ -92,13 +92,13 @@ def _examine(examiner: Predictor, workdir: Path, split: str, directory: str | No
                 row["source_guess"] = guesses[len(rows)]
             if cases.lesions is not None and cases.lesions[i].any() and result.map.any():
                 row["energy_in_lesions"] = float(saliency.energy_inside(result.map, cases.lesions[i]))
-        elif cases.kinds[i] >= 0:
-            row |= segmentation.measure(result.structures, cases.masks[i], cases.kinds[i])
+        elif cases.mask_types[i] >= 0:
+            row |= segmentation.mask_metrics(result.structures, cases.masks[i], cases.mask_types[i])
         if len(rows) in shown:
             panels.append(_panel(examiner.overlay(cases.images[i], result), row))
         rows.append(row)
     predictions_csv.write(folder / "predictions.csv", rows, columns)
-    called = dataset.dataset_name(directory or config.data.directory)
+    called = tfds_store.dataset_name(directory or config.data.directory)
     provenance.write(folder, provenance.Provenance(called, split, examiner.step))
     plotting.draw_sheet(panels, 4, folder / "sheet.png")
     return name
@@ -108,7 +108,7 @@ def _guess(workdir: Path, config: ConfigDict, sources: Sequence[str]) -> list[st
     """The label of each radiograph as guessed from its source alone; None where it is not known what to learn from."""
     try:
         return baselines.source_baseline(*label_counts.load(workdir, config), sources)
-    except dataset.MissingData as error:
+    except dataset.DatasetError as error:
         terminal.warn(f"no scores of the source alone: {error}")
         return None
 

@@ -36,7 +36,7 @@ def compare_morphometry(workdir: Path, split: str, directory: str | None = None)
         What differences.json says; see `compare_rows`.
 
     Raises:
-        UnfitRun, MissingData: see there.
+        UnfitRun, DatasetError: see there.
     """
     config = run_dir.load_config(workdir)
     examiner = Predictor(workdir / run_dir.SEGMENTER if config.task == "classify" else workdir)
@@ -46,7 +46,7 @@ def compare_morphometry(workdir: Path, split: str, directory: str | None = None)
         known = (cases.paths[i], cases.patients[i], cases.sources[i], split, cases.labels[i])
         (key,) = pipeline.image_keys(config.seed, cases.image_ids[i : i + 1])
         values = morphometry.measure_lungs(
-            cases.images[i], found.lungs, found.structures, cases.extents[i], key,
+            cases.images[i], found.lungs, found.structures, cases.fov_mm[i], key,
             config.patches.count, config.patches.size,
         )  # fmt: skip
         rows.append(dict(zip(_KNOWN, known, strict=True)) | {name: float(value) for name, value in values.items()})

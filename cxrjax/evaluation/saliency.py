@@ -61,7 +61,7 @@ def evaluate_saliency(
         What checks.json says; see `saliency_verdict.judge`.
 
     Raises:
-        UnfitRun, MissingData: see there; or the run is no single classifier's.
+        UnfitRun, DatasetError: see there; or the run is no single classifier's.
         ValueError: the table of lesions is not fit; no such `maps.fill`; no map in the whole split.
     """
     config = run_dir.load_config(workdir)
@@ -186,7 +186,7 @@ def iter_evaluations(
     for rows, count in tqdm(
         list(batch.padded_batches(len(cases), batch_size)), desc="checking maps", unit="batch", delay=2
     ):
-        images, drawn, marked = shares.spread((cases.images[rows], keys[rows], known[rows]))
+        images, drawn, marked = shares.shard((cases.images[rows], keys[rows], known[rows]))
         seen = first(variables, (images, drawn, marked))
         shown = (seen.diagnosis, seen.region)
         likenesses = {
@@ -194,7 +194,7 @@ def iter_evaluations(
             **{name: [again(each, (images, drawn, *shown)) for each in some] for name, some in redrawn.items()},
         }
         if others:
-            likenesses["seeds"] = [again(trained, (images, shares.spread(other[rows]), *shown)) for other in others]
+            likenesses["seeds"] = [again(trained, (images, shares.shard(other[rows]), *shown)) for other in others]
         means = {name: jax.tree.map(lambda *each: sum(each) / len(each), *some) for name, some in likenesses.items()}
         found, places, curves, means = shares.gather((seen.diagnosis.finding, seen.places, seen.curves, means))
         for i, row in enumerate(rows[:count]):

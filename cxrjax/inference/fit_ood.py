@@ -24,7 +24,7 @@ def fit_ood_detector(workdir: Path) -> ood.OODDetector:
 
     Raises:
         UnfitRun: it trained no classifier, or there is nothing to fit its gate to.
-        MissingData: see `dataset.load`.
+        DatasetError: see `dataset.load`.
     """
     examiner = Predictor(workdir, gated=False)
     config = examiner.config
@@ -32,7 +32,7 @@ def fit_ood_detector(workdir: Path) -> ood.OODDetector:
         raise run_dir.RunError(f"{workdir}: a gate belongs to a classifier that has a segmenter")
     stored = dataset.open_split(config, config.data.train)
     count = min(len(stored), config.gate.radiographs)
-    cases = stored.take(np.linspace(0, len(stored) - 1, count).astype(int))
+    cases = stored.select(np.linspace(0, len(stored) - 1, count).astype(int))
     kept = [
         (result.evidence, patient)
         for result, patient in zip(examiner.examine(cases.images), cases.patients, strict=True)

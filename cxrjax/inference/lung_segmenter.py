@@ -52,7 +52,7 @@ class LungSegmenter:
         masks, confidence = np.zeros(split.images.shape, bool), np.zeros(len(split), np.float32)
         batches = list(batch.padded_batches(len(split), self._shares.batch_size))
         for rows, count in tqdm(batches, desc="finding lungs", unit="batch", delay=2, leave=None):
-            found = self._run(self._held, self._shares.spread(split.images[rows]))
+            found = self._run(self._held, self._shares.shard(split.images[rows]))
             lungs, sure = self._shares.gather((found.lungs, found.confidence))
             masks[rows[:count]], confidence[rows[:count]] = lungs[:count], sure[:count]
         return LungMasks(masks, confidence, masks.any((1, 2)))
@@ -85,7 +85,7 @@ class LungSegmenter:
         self, radiographs: batch.RadiographBatch | dataset.RadiographDataset, name: str
     ) -> Iterator[tuple[batch.RadiographBatch, LungMasks]]:
         """`recall` of all radiographs of a split of that name, a part at a time: (the part, its lungs)."""
-        for number, part in enumerate(radiographs.parts(batch.chunk_size(self.config.evaluation.batch_size))):
+        for number, part in enumerate(radiographs.iter_batches(batch.chunk_size(self.config.evaluation.batch_size))):
             yield part, self.recall(f"{name}-{number:06}", part)
 
     def _read(self, path: Path, split: batch.RadiographBatch) -> LungMasks | None:

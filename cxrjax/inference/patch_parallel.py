@@ -93,15 +93,15 @@ class PatchParallelPredictor:
         self._draw, self._conclude = (recalled(self._radiographs, run) for run in (draw, conclude))
         self._look = recalled(self._patches, look)
         self._variables = self._radiographs.replicate(variables)
-        prepare = jax.jit(registry.precompute_kernels, out_shardings=self._patches.everywhere)
+        prepare = jax.jit(registry.precompute_kernels, out_shardings=self._patches.replicated)
         self._prepared = prepare(self._patches.replicate(variables["classifier"]))  # once, and not at every batch
 
     def __call__(self, images: np.ndarray, checksums: np.ndarray) -> pipeline.Prediction:
         """Diagnose radiographs uint8 [B, S, S] of `batch.hash_images` uint32 [B]; the result is on the host."""
-        given = self._radiographs.spread((images, checksums))
+        given = self._radiographs.shard((images, checksums))
         found, places, crops = self._draw(self._variables, given)
         crops = np.concatenate(self._radiographs.gather(crops))
-        seen = self._patches.gather(self._look(self._prepared, self._patches.spread(crops)))
+        seen = self._patches.gather(self._look(self._prepared, self._patches.shard(crops)))
         seen = jax.tree.map(lambda x: x.reshape(-1, self._count, *x.shape[1:]), seen)
-        looks = (places, *self._radiographs.spread(seen))
+        looks = (places, *self._radiographs.shard(seen))
         return self._radiographs.gather(self._conclude(self._variables, (given[0], found, *looks)))

@@ -199,7 +199,7 @@ class _Predictor:
             return None, known | {"status": predictions_csv.REFUSED, "reason": picture.not_frontal}
         try:
             image = preprocessing.standardize(
-                picture, size=config.size, gamma=config.gamma, equalise=config.equalise, borders=config.borders
+                picture, size=config.size, gamma=config.gamma, equalize=config.equalise, borders=config.borders
             )
         except ValueError as error:
             return None, known | {"status": predictions_csv.REFUSED, "reason": str(error)}

@@ -166,7 +166,7 @@ class Predictor:
 
         placed = shares.replicate(variables)
         run = compilation_cache.CachedFunction(shares.compile(find), "examine", self.config.to_json())
-        return lambda *given: partial(shares.gather, run(placed, shares.spread(given)))
+        return lambda *given: partial(shares.gather, run(placed, shares.shard(given)))
 
 
 def predict_stored(
@@ -175,9 +175,9 @@ def predict_stored(
     """Results of a split, or of some rows of it, of which a part is held at a time: (part, row in it, result)."""
     count = batch.chunk_size(examiner.config.evaluation.batch_size)
     if rows is None:
-        parts = stored.parts(count)
+        parts = stored.iter_batches(count)
     else:
-        parts = (stored.take(rows[first : first + count]) for first in range(0, len(rows), count))
+        parts = (stored.select(rows[first : first + count]) for first in range(0, len(rows), count))
     for part in parts:
         for row, result in enumerate(examiner.examine(part.images)):
             yield part, row, result

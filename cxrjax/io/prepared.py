@@ -50,12 +50,12 @@ _SECOND: dict[str, _Feature] = _FIRST | {
 FORMS: dict[str, dict[str, _Feature]] = {"1": _FIRST, "2": _SECOND}  # by the first number of the version
 
 
-class MissingData(Exception):
+class DatasetError(Exception):
     """A data set or a split that is not there, or not fit for the task; the message says which and why."""
 
 
 class Records(Sequence):
-    """The stored examples of a split, by number; a damaged file is `MissingData`, which names the split."""
+    """The stored examples of a split, by number; a damaged file is `DatasetError`, which names the split."""
 
     def __init__(self, builder: tfds.core.DatasetBuilder, split: str):
         """Open a split.
@@ -65,7 +65,7 @@ class Records(Sequence):
             split: one that holds something.
 
         Raises:
-            MissingData: its files are damaged, or not there.
+            DatasetError: its files are damaged, or not there.
         """
         self._name = f"{builder.data_path}: split {split}"
         try:
@@ -84,9 +84,9 @@ class Records(Sequence):
         except Exception as error:  # readers of damaged records raise whatever they like
             raise self._explain(error) from error
 
-    def _explain(self, error: Exception) -> MissingData:
+    def _explain(self, error: Exception) -> DatasetError:
         reason = (str(error).strip() or type(error).__name__).splitlines()[0].split(";")[0]
-        return MissingData(f"{self._name} is damaged ({reason}); prepare the data set again")
+        return DatasetError(f"{self._name} is damaged ({reason}); prepare the data set again")
 
 
 def open_builder(folder: str | Path) -> tfds.core.DatasetBuilder:
@@ -96,13 +96,13 @@ def open_builder(folder: str | Path) -> tfds.core.DatasetBuilder:
         folder: the one that holds `dataset_info.json`.
 
     Raises:
-        MissingData: a file is missing or damaged, or says what `data_prep` never writes.
+        DatasetError: a file is missing or damaged, or says what `data_prep` never writes.
     """
     folder = Path(folder)
     info = _check_info(folder / COMPLETE_MARKER)
     _check_features(folder / FEATURES, FORMS[info["version"].partition(".")[0]])
     if strange := [path for path in folder.glob("*.array_record*") if not path.is_file()]:
-        raise MissingData(f"{strange[0]}: not a file, but a folder, device or pipe; the data set is not opened")
+        raise DatasetError(f"{strange[0]}: not a file, but a folder, device or pipe; the data set is not opened")
     try:
         builder = tfds.builder_from_directory(folder)
         builder.info.splits  # noqa: B018 -- read now, so that what is damaged is found here
@@ -124,31 +124,31 @@ def read_json(path: Path) -> Any:
     """Read a JSON file.
 
     Raises:
-        MissingData: it is not there, too large, or damaged.
+        DatasetError: it is not there, too large, or damaged.
     """
     try:
         status = path.stat()
         if not stat.S_ISREG(status.st_mode):
-            raise MissingData(f"{path}: not a file, but a folder, device, pipe or socket; the data set is not opened")
+            raise DatasetError(f"{path}: not a file, but a folder, device, pipe or socket; the data set is not opened")
         if status.st_size > _LARGEST and path.name in (COMPLETE_MARKER, FEATURES):
-            raise MissingData(f"{path}: larger than any that data_prep writes; the data set is not opened")
+            raise DatasetError(f"{path}: larger than any that data_prep writes; the data set is not opened")
         return json.loads(path.read_bytes())
     except OSError as error:
-        raise MissingData(f"{path}: {(error.strerror or str(error)).lower()}; prepare the data set again") from error
+        raise DatasetError(f"{path}: {(error.strerror or str(error)).lower()}; prepare the data set again") from error
     except (ValueError, RecursionError) as error:
-        raise MissingData(f"{path}: damaged, not JSON; prepare the data set again") from error
+        raise DatasetError(f"{path}: damaged, not JSON; prepare the data set again") from error
 
 
 def read_report(folder: str | Path) -> dict[str, Any]:
     """Read what was prepared and what was left out, `report.json` of a data set.
 
     Raises:
-        MissingData: it is not there, or damaged.
+        DatasetError: it is not there, or damaged.
     """
     path = Path(folder, REPORT)
     report = read_json(path)
     if not _is_report(report):
-        raise MissingData(f"{path}: damaged, it lacks what data_prep writes; prepare the data set again")
+        raise DatasetError(f"{path}: damaged, it lacks what data_prep writes; prepare the data set again")
     return report
 
 
@@ -212,7 +212,7 @@ def _check_info(path: Path) -> dict[str, Any]:
     if not isinstance(version, str) or not re.fullmatch(r"[0-9]{1,4}\.[0-9]{1,4}\.[0-9]{1,4}", version):
         raise _refuse(path, "it has no version")
     if version.partition(".")[0] not in FORMS:
-        raise MissingData(
+        raise DatasetError(
             f"{path}: the data set has version {version}, and this cxrjax reads {' and '.join(FORMS)}; prepare it "
             "again, or install the cxrjax that wrote it"
         )
@@ -265,5 +265,5 @@ def _describe(feature: Mapping[str, Any]) -> _Feature:
     return name, tensor["dtype"], tuple(tensor["shape"].get("dimensions", ()))
 
 
-def _refuse(path: Path, reason: str) -> MissingData:
-    return MissingData(f"{path}: not a data set that data_prep wrote ({reason}); it is not opened")
+def _refuse(path: Path, reason: str) -> DatasetError:
+    return DatasetError(f"{path}: not a data set that data_prep wrote ({reason}); it is not opened")

@@ -27,7 +27,7 @@ def write(workdir: Path, split: str, directory: str | None = None) -> Path:
 
     Raises:
         UnfitRun: there is no run, or the split was not evaluated.
-        MissingData: the data set is not there.
+        DatasetError: the data set is not there.
         ValueError: a file of the run is not as it was written, or of another data set.
     """
     found = evidence.gather_inputs(workdir, split, directory)

@@ -130,7 +130,7 @@ def _merit(row: dict[str, Any]) -> float:
 def _draw(held: batch.RadiographBatch, i: int, result: Any, found: bool, side: int) -> CaseImages:
     finds = hasattr(result, "map")
     lungs = result.mask if finds else result.lungs
-    structures = held.kinds[i] == batch.STRUCTURES_KNOWN
+    structures = held.mask_types[i] == batch.STRUCTURES_KNOWN
     truth = np.isin(held.masks[i], lung_masks.LUNGS) if structures else held.masks[i] > 0
     return CaseImages(
         radiograph=_embed(_shrink(held.images[i], side)),

@@ -11,7 +11,7 @@ import jax
 from ml_collections import ConfigDict
 
 import cxrjax
-from cxrjax.data import dataset
+from cxrjax.data import dataset, tfds_store
 from cxrjax.io import json_file, predictions_csv
 from cxrjax.metrics import baselines, prediction_arrays
 from cxrjax.runs import history, label_counts, run_dir
@@ -130,17 +130,19 @@ def _read(path: Path) -> dict[str, Any] | None:
 
 
 def _look(directory: str) -> DatasetInfo:
-    splits = {split: _count(directory, split) for split in dataset.list_splits(directory)}
+    splits = {split: _count(directory, split) for split in tfds_store.list_splits(directory)}
     counts = {split: by_source for split, (by_source, _) in splits.items()}
     without_patient = sum(without for _, without in splits.values())
-    name = dataset.dataset_name(directory)
-    return DatasetInfo(name, counts, dataset.read_report(directory), dataset.read_card(directory), without_patient)
+    name = tfds_store.dataset_name(directory)
+    return DatasetInfo(
+        name, counts, tfds_store.read_report(directory), tfds_store.read_card(directory), without_patient
+    )
 
 
 def _look_for(directory: str) -> DatasetInfo | None:
     try:
         return _look(directory)
-    except dataset.MissingData:
+    except dataset.DatasetError:
         return None
 
 
@@ -148,7 +150,7 @@ def _count(directory: str, split: str) -> tuple[dict[str, Counter], int]:
     """Return the radiographs of a split by source and label, and how many name no patient."""
     counts: dict[str, Counter] = {}
     without_patient = 0
-    for example in dataset.stream(directory, split):
+    for example in tfds_store.iter_records(directory, split):
         counts.setdefault(example["source"], Counter())[example["label"]] += 1
         without_patient += not prediction_arrays.names_patient(example["patient_id"])
     return counts, without_patient
@@ -158,7 +160,7 @@ def _guess(workdir: Path, rows: list[dict[str, Any]], config: ConfigDict) -> dic
     """What knowing the labels of training reaches; None where they are not known any more."""
     try:
         _, learned = label_counts.load(workdir, config)
-    except dataset.MissingData:
+    except dataset.DatasetError:
         return dict.fromkeys(("accuracy", "macro_f1", "macro_auroc"))
     return baselines.chance_level(learned, [row["label"] for row in rows], config.classifier.classes)
 

@@ -7,7 +7,7 @@ import errno
 import logging
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -96,8 +96,14 @@ class Checkpoints:
                 "whole"
             ) from error
 
-    def restore(self, kind: str, like: Any = None) -> Any:
-        """The state kept, in the shapes and types of `like`; or as dictionaries of arrays on the host, as it was saved.
+    def restore(self, kind: str, like: Any = None, former_fields: Mapping[str, str] | None = None) -> Any:
+        """Restore a state.
+
+        Args:
+            kind: "last", "best" or `snapshot(k)`.
+            like: pytree with the shapes and types of the state; None for dictionaries of arrays on the host, as saved.
+            former_fields: where `like` is a NamedTuple, the names of its fields in checkpoints of earlier versions, for
+                those fields that were renamed; such a checkpoint is restored by these names.
 
         Raises:
             FileNotFoundError: there is none.
@@ -110,6 +116,10 @@ class Checkpoints:
         try:
             if like is None:
                 like = jax.tree.map(lambda leaf: np.empty(leaf.shape, leaf.dtype), manager.item_metadata(step).tree)
+            elif former_fields and set(former_fields.values()) & set(manager.item_metadata(step).tree):
+                former_like = {former_fields.get(field, field): value for field, value in like._asdict().items()}
+                state = manager.restore(step, args=ocp.args.StandardRestore(former_like))
+                return type(like)(*(state[former_fields.get(field, field)] for field in like._fields))
             return manager.restore(step, args=ocp.args.StandardRestore(like))
         except Exception as error:  # Orbax and TensorStore have no base of their own for what damaged files raise
             raise UnreadableCheckpoint(

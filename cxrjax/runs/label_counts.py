@@ -10,7 +10,7 @@ from pathlib import Path
 
 from ml_collections import ConfigDict
 
-from cxrjax.data import dataset
+from cxrjax.data import tfds_store
 from cxrjax.io import json_file
 from cxrjax.runtime import atomic_files
 
@@ -32,10 +32,10 @@ def load(workdir: Path, config: ConfigDict) -> tuple[list[str], list[str]]:
     A run that has not kept them, being older or imported, is given them from its data.
 
     Raises:
-        MissingData: nor are the data there.
+        DatasetError: nor are the data there.
     """
     if not _path(workdir).exists():
-        save(workdir, *dataset.load_labels(config.data.directory, config.data.train))
+        save(workdir, *tfds_store.load_labels(config.data.directory, config.data.train))
     counts = _read(workdir)
     known = [(source, label) for source, labels in counts.items() for label, n in labels.items() for _ in range(n)]
     return [source for source, _ in known], [label for _, label in known]

@@ -46,10 +46,10 @@ class BatchSharding:
             for process in range(jax.process_count())
             for device in [device for device in jax.devices() if device.process_index == process][:count]
         ]
-        self.batch_size, self.filled = batch_size, each * len(chosen)
+        self.batch_size, self.padded_size = batch_size, each * len(chosen)
         self.mesh = Mesh(np.array(chosen), (AXIS,), axis_types=(AxisType.Auto,))
-        self.everywhere = NamedSharding(self.mesh, PartitionSpec())
-        self.shared = NamedSharding(self.mesh, PartitionSpec(AXIS))
+        self.replicated = NamedSharding(self.mesh, PartitionSpec())
+        self.sharded = NamedSharding(self.mesh, PartitionSpec(AXIS))
         begin = each * count * jax.process_index()
         self._rows = np.minimum(np.arange(begin, begin + each * count), batch_size - 1)
 
@@ -65,31 +65,31 @@ class BatchSharding:
         whole, part = PartitionSpec(), PartitionSpec(AXIS)
         return jax.jit(jax.shard_map(run, mesh=self.mesh, in_specs=(whole, part), out_specs=part, check_vma=False))
 
-    def spread(self, arrays: Any) -> Any:
+    def shard(self, arrays: Any) -> Any:
         """Arrays of the host [batch_size, …], the same in every process, on the devices, each with its rows."""
-        return self.put(jax.tree.map(self.own, arrays))
+        return self.device_put(jax.tree.map(self.local_rows, arrays))
 
-    def own(self, rows: np.ndarray) -> np.ndarray:
+    def local_rows(self, rows: np.ndarray) -> np.ndarray:
         """Of an array [batch_size, …] what this process feeds: its share, filled up."""
-        return rows if len(self._rows) == len(rows) == self.filled else rows[self._rows]
+        return rows if len(self._rows) == len(rows) == self.padded_size else rows[self._rows]
 
-    def put(self, own: Any) -> Any:
+    def device_put(self, own: Any) -> Any:
         """Arrays of the host, in every process those of its `own` rows, on the devices."""
 
         def place(x: np.ndarray) -> jax.Array:
-            return jax.make_array_from_process_local_data(self.shared, x, (self.filled, *x.shape[1:]))
+            return jax.make_array_from_process_local_data(self.sharded, x, (self.padded_size, *x.shape[1:]))
 
         return jax.tree.map(place, own)
 
-    def trim(self, x: jax.Array) -> jax.Array:
+    def unpad(self, x: jax.Array) -> jax.Array:
         """Within a program over the devices: an array that is spread, without what filled it up, [batch_size, …]."""
-        return jax.lax.with_sharding_constraint(x[: self.batch_size], self.shared)
+        return jax.lax.with_sharding_constraint(x[: self.batch_size], self.sharded)
 
     def replicate(self, tree: Any) -> Any:
         """Arrays, the same in every process, whole on every device."""
         if jax.process_count() == 1:
-            return jax.device_put(tree, self.everywhere)
-        return jax.tree.map(lambda x: jax.make_array_from_process_local_data(self.everywhere, np.asarray(x)), tree)
+            return jax.device_put(tree, self.replicated)
+        return jax.tree.map(lambda x: jax.make_array_from_process_local_data(self.replicated, np.asarray(x)), tree)
 
     def gather(self, results: Any) -> Any:
         """Arrays that are spread, back on the host of every process: [batch_size, …]."""
@@ -99,4 +99,4 @@ class BatchSharding:
 
     @cached_property
     def _collect(self) -> Callable[[Any], Any]:
-        return jax.jit(lambda results: results, out_shardings=self.everywhere)
+        return jax.jit(lambda results: results, out_shardings=self.replicated)

@@ -1,4 +1,4 @@
-"""Learn to tell findings apart from random patches of the lungs (Oh et al. 2020, section II-C)."""
+"""Classification task: random patches of the lungs (Oh et al. 2020, section II-C)."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -8,7 +8,8 @@ import numpy as np
 from jax import Array
 from ml_collections import ConfigDict
 
-from cxrjax.data import batch, dataset
+from cxrjax.data import dataset
+from cxrjax.data.batch import RadiographBatch
 from cxrjax.inference import inputs, pipeline
 from cxrjax.inference.lung_segmenter import LungSegmenter
 from cxrjax.metrics import classification
@@ -23,84 +24,90 @@ METRICS = ("macro_f1", "macro_auroc", "accuracy", "loss")  # of validation
 
 def build(
     config: ConfigDict,
-    train: batch.RadiographBatch | dataset.RadiographDataset,
-    validation: batch.RadiographBatch | dataset.RadiographDataset,
-    finder: LungSegmenter,
+    train: RadiographBatch | dataset.RadiographDataset,
+    validation: RadiographBatch | dataset.RadiographDataset,
+    segmenter: LungSegmenter,
 ) -> Task:
-    """The classification task of a config; the lungs are found once, by the segmenter, and kept.
+    """Return the classification task of a config; the lung masks are segmented once and cached.
 
-    Radiographs in which no lungs are found are left out of training, and count as wrong in validation; without a
-    segmenter, none are.
+    Radiographs without lungs in their mask are excluded from training and count as wrong in validation; without a
+    segmenter, all radiographs are used.
 
     Args:
-        config: of the run.
-        train: radiographs labelled with the config's classes.
-        validation: likewise.
-        finder: of their lungs.
+        config: config of the run.
+        train: training radiographs, labeled with the config's classes.
+        validation: validation radiographs, labeled with the config's classes.
+        segmenter: segments their lungs.
 
     Raises:
-        data.MissingData: a label is not among the classes, or no lungs are found in any training radiograph.
-        ValueError: validation cannot tell a metric that the network is to be chosen by, or that the rate waits for.
+        DatasetError: a label is not among the classes, or no training radiograph has lungs in its mask.
+        ValueError: validation cannot compute a metric that selects the network or controls the learning rate.
     """
     classifier = from_config.classifier(config)
     classes = tuple(config.classifier.classes)
-    settings, one = augmentation.AugmentationConfig(**config.augmentation), from_config.inference_config(config, 1)
-    learned = classification_data.build_examples(config, finder, train, config.data.train)
-    rows = np.flatnonzero(learned.found)
+    augmentation_config = augmentation.AugmentationConfig(**config.augmentation)
+    patch_config = from_config.inference_config(config, 1)  # one patch per radiograph and step
+    train_data = classification_data.build_examples(config, segmenter, train, config.data.train)
+    rows = np.flatnonzero(train_data.has_lungs)
     if not len(rows):
-        raise dataset.MissingData(f"{config.data.directory}: the segmenter found no lungs in any training radiograph")
-    labels = learned.labels[rows]
+        raise dataset.DatasetError(f"{config.data.directory}: the segmenter found no lungs in any training radiograph")
+    labels = train_data.labels[rows]
     weights = losses.weigh_classes(labels, len(classes), config.training.class_weights)
-    gamma, alpha = _focus(config)
+    gamma, alpha = _focal_parameters(config)
 
     def init(key: Array) -> Mapping[str, Any]:
         return from_config.init(classifier, key)
 
-    def draw(
+    def sample_patch(
         key: Array, image: Array, lungs: tuple[Array | None, Array | None], augmented: Array | bool = True
     ) -> Array:
-        """One augmented patch, with its context: float [side, side], or [side, side, 3] of "contrast", in 0..1.
+        """Return one random patch with its context, in 0..1: float [side, side], or [side, side, 3] for "contrast".
 
-        One that is not `augmented` is shown as validation shows it.
+        Without `augmented`, the patch is the same as in validation.
         """
-        place, change = jax.random.split(key)
-        _, patch = inputs.sample_patches(image, *lungs, place, classifier.side, one, anywhere=augmented)
-        return augmentation.augment_patch(change, inputs.to_float(patch[0]), settings, augmented)
+        position_key, augmentation_key = jax.random.split(key)
+        _, patch = inputs.sample_patches(image, *lungs, position_key, classifier.side, patch_config, anywhere=augmented)
+        return augmentation.augment_patch(augmentation_key, inputs.to_float(patch[0]), augmentation_config, augmented)
 
     def loss(params: Any, batch_stats: Any, batch: Any, key: Array) -> tuple[Array, Any]:
         keys = jax.random.split(key, len(batch["labels"]) + 1)
-        marks = (batch["augmented"],) if "augmented" in batch else ()
-        x = jax.vmap(draw)(keys[:-1], batch["images"], batch["lungs"], *marks)
+        flags = (batch["augmented"],) if "augmented" in batch else ()
+        x = jax.vmap(sample_patch)(keys[:-1], batch["images"], batch["lungs"], *flags)
         x = inputs.normalize(x, classifier)
         variables = {"params": params, "batch_stats": batch_stats}
-        logits, new = classifier.module.apply(
+        logits, updates = classifier.module.apply(
             variables, x, train=True, rngs={"dropout": keys[-1]}, mutable=["batch_stats"]
         )
         value = losses.cross_entropy(logits, batch["labels"], weights, gamma, alpha)
         value += losses.penalty(params, config.training.l1, config.training.l2, config.training.l2_vectors)
-        return value, new.get("batch_stats", {})
+        return value, updates.get("batch_stats", {})
 
-    asked = classification_data.build_examples(config, finder, validation, config.data.validation)
+    validation_data = classification_data.build_examples(config, segmenter, validation, config.data.validation)
     for setting, metric in model_selection.list_watched(config.training).items():
-        check_metric(metric, config.data.validation, asked.labels, asked.found, setting)
-    validate = _validation(config, classifier, asked)
-    return Task(learned.show(rows), labels, init, loss, validate)
+        check_metric(metric, config.data.validation, validation_data.labels, validation_data.has_lungs, setting)
+    return Task(
+        data=train_data.select(rows),
+        sampling_labels=labels,
+        init=init,
+        loss=loss,
+        validate=_build_validation(config, classifier, validation_data),
+    )
 
 
 def check_metric(
-    metric: str, split: str, labels: np.ndarray, found: np.ndarray, setting: str = "training.metric"
+    metric: str, split: str, labels: np.ndarray, has_lungs: np.ndarray, setting: str = "training.metric"
 ) -> None:
-    """Refuse a metric that is no number in validation, for no epoch could be the best by it.
+    """Check that a metric is defined in validation; otherwise, no epoch could be the best.
 
     Args:
-        metric: of `METRICS`; "" is not checked.
-        split: the name of validation.
+        metric: one of `METRICS`; "" is not checked.
+        split: name of the validation split.
         labels: int [n], the classes of its radiographs.
-        found: bool [n], whether lungs are found in each.
-        setting: that names the metric.
+        has_lungs: bool [n], whether lungs were found in each.
+        setting: the setting that names the metric.
 
     Raises:
-        ValueError: there is no such metric, or it cannot be told.
+        ValueError: there is no such metric, or it would be NaN.
     """
     model_selection.check_name(setting, metric, METRICS)
     if metric == "macro_auroc" and len(np.unique(labels)) < 2:
@@ -108,15 +115,19 @@ def check_metric(
             f"{setting}=macro_auroc is no number in {split}, where all radiographs are of one class; choose "
             "another metric, or a data.validation of several classes"
         )
-    if metric == "loss" and not found.any():
+    if metric == "loss" and not has_lungs.any():
         raise ValueError(
             f"{setting}=loss is no number in {split}, where no lungs are found in any radiograph; choose another "
             "segmenter.workdir or data.validation"
         )
 
 
-def _focus(config: ConfigDict) -> tuple[float, float]:
-    """Gamma and alpha of the focal loss that a config asks for; of plain cross-entropy, 0 and 1."""
+def _focal_parameters(config: ConfigDict) -> tuple[float, float]:
+    """Return gamma and alpha of the config's focal loss; 0 and 1 for plain cross-entropy.
+
+    Raises:
+        ValueError: `training.loss` is neither "cross_entropy" nor "focal".
+    """
     if config.training.loss == "cross_entropy":
         return 0.0, 1.0
     if config.training.loss != "focal":
@@ -124,43 +135,52 @@ def _focus(config: ConfigDict) -> tuple[float, float]:
     return config.training.focal_gamma, config.training.focal_alpha
 
 
-def _validation(config: ConfigDict, classifier: spec.ModelSpec, asked: classification_data.ClassificationData) -> Any:
-    """Scores of the vote of all windows, or of a few patches drawn from each radiograph's own key: always the same."""
+def _build_validation(
+    config: ConfigDict, classifier: spec.ModelSpec, data: classification_data.ClassificationData
+) -> Any:
+    """Return the function that scores the votes of all sliding windows, or of a few random patches per radiograph.
+
+    The patches are drawn by the key of each radiograph, so that they are the same in each epoch.
+    """
     classes = tuple(config.classifier.classes)
     settings = from_config.inference_config(config, config.patches.validation_count)
-    shares = sharding.BatchSharding(asked.batch_size)
-    held = [shares.spread(batch) for batch in asked.batches()] if asked.held else None
+    batch_sharding = sharding.BatchSharding(data.batch_size)
+    cached_batches = [batch_sharding.shard(batch) for batch in data.iter_batches()] if data.in_memory else None
 
-    @shares.compile
+    @batch_sharding.compile
     def vote(variables: Mapping[str, Any], batch: Any) -> voting.VoteResult:
         *radiographs, image_ids = batch
 
-        def count(_: Array, looks: inputs.PatchPredictions) -> voting.VoteResult:
-            return voting.count_votes(looks.logits, settings.voting_rule, looks.counted)
+        def count_votes(_: Array, patches: inputs.PatchPredictions) -> voting.VoteResult:
+            return voting.count_votes(patches.logits, settings.voting_rule, patches.counted)
 
-        known = (*radiographs, pipeline.image_keys(config.seed, image_ids))
-        together = config.evaluation.batch_size
         return pipeline.predict_each(
-            classifier, registry.precompute_kernels(variables), known, settings, count, together
+            classifier,
+            registry.precompute_kernels(variables),
+            (*radiographs, pipeline.image_keys(config.seed, image_ids)),
+            settings,
+            count_votes,
+            config.evaluation.batch_size,
         )
 
     def validate(variables: Mapping[str, Any]) -> dict[str, float]:
-        variables = shares.replicate(variables)
-        each = [shares.gather(vote(variables, batch)) for batch in held or map(shares.spread, asked.batches())]
-        votes = jax.tree.map(lambda *x: np.concatenate(x)[: len(asked.found)], *each)
-        findings = [
-            classes[i] if there else classification.NO_PREDICTION
-            for i, there in zip(votes.finding, asked.found, strict=True)
+        variables = batch_sharding.replicate(variables)
+        batches = cached_batches or map(batch_sharding.shard, data.iter_batches())
+        batch_votes = [batch_sharding.gather(vote(variables, batch)) for batch in batches]
+        votes = jax.tree.map(lambda *leaves: np.concatenate(leaves)[: len(data.has_lungs)], *batch_votes)
+        predictions = [
+            classes[i] if has_lungs else classification.NO_PREDICTION
+            for i, has_lungs in zip(votes.finding, data.has_lungs, strict=True)
         ]
-        truth = [classes[i] for i in asked.labels]
-        scores = classification.classification_metrics(truth, findings, votes.probabilities, classes)
-        of_truth = np.take_along_axis(votes.probabilities, asked.labels[:, None], axis=1)[asked.found]
-        likelihood = float(np.log(np.maximum(of_truth, np.finfo(np.float32).tiny)).mean())
+        truth = [classes[i] for i in data.labels]
+        scores = classification.classification_metrics(truth, predictions, votes.probabilities, classes)
+        true_class_probability = np.take_along_axis(votes.probabilities, data.labels[:, None], axis=1)[data.has_lungs]
+        log_likelihood = float(np.log(np.maximum(true_class_probability, np.finfo(np.float32).tiny)).mean())
         return {
             "macro_f1": scores["macro"]["f1"],
             "macro_auroc": np.nan if scores["macro"]["auroc"] is None else scores["macro"]["auroc"],
             "accuracy": scores["accuracy"],
-            "loss": -likelihood,
+            "loss": -log_likelihood,
         }
 
     return validate

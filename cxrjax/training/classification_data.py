@@ -1,6 +1,7 @@
-"""Radiographs with their lungs, as the training of a classifier is shown them: held, or read whenever they are needed.
+"""Radiographs with their lung masks, as training data of a classifier: in memory, or read as they are needed.
 
-Their lungs are found once, by the segmenter: of radiographs that are held they are held, of others packed.
+The segmenter predicts each lung mask once. The masks of radiographs in memory stay in memory; those of radiographs on
+disk are packed to some kilobytes each.
 """
 
 import zlib
@@ -11,117 +12,138 @@ import jax
 import numpy as np
 from ml_collections import ConfigDict
 
-from cxrjax.data import batch, dataset
+from cxrjax.data import dataset
+from cxrjax.data.batch import RadiographBatch
 from cxrjax.inference.lung_segmenter import LungMasks, LungSegmenter
 
 
 class ClassificationData(NamedTuple):
-    """n radiographs, ready for a training or its validation."""
+    """Data of n radiographs for training or validation."""
 
     labels: np.ndarray  # int32 [n], indices of the classes
-    found: np.ndarray  # bool [n], whether lungs are
-    # rows int [m], rising -> "images", "lungs" and "labels" of them, as `task.Task.data` has it
-    show: Callable[[np.ndarray], Any]
-    # () -> all of them in order, as (images, masks, confidence, image_ids of `batch.Split`), arrays [batch_size, …];
-    # in the last batch the last radiograph is repeated
-    batches: Callable[[], Iterator[Any]]
+    has_lungs: np.ndarray  # bool [n], whether the segmenter found lungs
+    # sorted rows int [m] -> "images", "lungs" and "labels" of these rows, in the form of `Task.data`
+    select: Callable[[np.ndarray], Any]
+    # () -> batches of all radiographs in order, each (images, masks, confidence, image_ids), arrays [batch_size, …];
+    # the last batch is padded by repeating the last radiograph
+    iter_batches: Callable[[], Iterator[Any]]
     batch_size: int
-    held: bool  # whether the batches may be held; there is only one then
+    in_memory: bool  # if so, there is a single batch, which may stay on the devices
 
 
 def build_examples(
-    config: ConfigDict, finder: LungSegmenter, radiographs: batch.RadiographBatch | dataset.RadiographDataset, name: str
+    config: ConfigDict, segmenter: LungSegmenter, radiographs: RadiographBatch | dataset.RadiographDataset, split: str
 ) -> ClassificationData:
-    """Find the lungs of the radiographs of a training.
+    """Segment the lungs of radiographs, and return the data for training or validation.
 
     Args:
-        config: of a classifier.
-        finder: of it.
-        radiographs: labelled with its classes.
-        name: of the split that they are; under it what is found is kept.
+        config: config of a classifier.
+        segmenter: segments the lungs for this config.
+        radiographs: labeled with the classes of the config.
+        split: name of the split, under which the masks are cached.
 
     Returns:
-        The Examples; of a Split held, of what is Stored read again whenever they are asked for.
+        The data; in memory for a RadiographBatch, read again on each access for a RadiographDataset.
 
     Raises:
-        data.MissingData: a label is not among the classes.
+        DatasetError: a label is not among the classes.
     """
-    if isinstance(radiographs, batch.RadiographBatch):
-        return _hold(config, finder, radiographs, name)
-    return _stream(config, finder, radiographs, name)
+    if isinstance(radiographs, RadiographBatch):
+        return _build_in_memory(config, segmenter, radiographs, split)
+    return _build_streaming(config, segmenter, radiographs, split)
 
 
-def _hold(config: ConfigDict, finder: LungSegmenter, split: batch.RadiographBatch, name: str) -> ClassificationData:
-    labels = dataset.index_labels(split, tuple(config.classifier.classes))
-    lungs = _join(len(split), (lungs for _, lungs in finder.recall_all(split, name)))
-
-    def show(rows: np.ndarray) -> dict[str, Any]:
-        shown = {"images": split.images, "lungs": (lungs.masks, lungs.confidence), "labels": labels}
-        return shown if len(rows) == len(split) else jax.tree.map(lambda x: x[rows], shown)
-
-    def batches() -> Iterator[Any]:
-        yield split.images, lungs.masks, lungs.confidence, split.image_ids
-
-    return ClassificationData(labels, lungs.found, show, batches, len(split), held=True)
-
-
-def _stream(
-    config: ConfigDict, finder: LungSegmenter, stored: dataset.RadiographDataset, name: str
+def _build_in_memory(
+    config: ConfigDict, segmenter: LungSegmenter, radiographs: RadiographBatch, split: str
 ) -> ClassificationData:
-    labels, batch_size = dataset.index_labels(stored, tuple(config.classifier.classes)), config.evaluation.batch_size
-    each = [
+    labels = dataset.index_labels(radiographs, tuple(config.classifier.classes))
+    lungs = _concatenate(len(radiographs), (masks for _, masks in segmenter.recall_all(radiographs, split)))
+
+    def select(rows: np.ndarray) -> dict[str, Any]:
+        arrays = {"images": radiographs.images, "lungs": (lungs.masks, lungs.confidence), "labels": labels}
+        return arrays if len(rows) == len(radiographs) else jax.tree.map(lambda x: x[rows], arrays)
+
+    def iter_batches() -> Iterator[Any]:
+        yield radiographs.images, lungs.masks, lungs.confidence, radiographs.image_ids
+
+    return ClassificationData(
+        labels=labels,
+        has_lungs=lungs.found,
+        select=select,
+        iter_batches=iter_batches,
+        batch_size=len(radiographs),
+        in_memory=True,
+    )
+
+
+def _build_streaming(
+    config: ConfigDict, segmenter: LungSegmenter, radiographs: dataset.RadiographDataset, split: str
+) -> ClassificationData:
+    labels = dataset.index_labels(radiographs, tuple(config.classifier.classes))
+    batch_size = config.evaluation.batch_size
+    packed_masks = [
         _pack(*jax.tree.map(lambda x, i=i: x[i], lungs))
-        for part, lungs in finder.recall_all(stored, name)
-        for i in range(len(part))
+        for chunk, lungs in segmenter.recall_all(radiographs, split)
+        for i in range(len(chunk))
     ]
 
-    def show(rows: np.ndarray) -> Callable[[int], dict[str, Any]]:
+    def select(rows: np.ndarray) -> Callable[[int], dict[str, Any]]:
         def read(k: int) -> dict[str, Any]:
             row = rows[k]
-            return {"images": stored.image(row), "lungs": each[row].unpack(), "labels": labels[row]}
+            return {"images": radiographs.image(row), "lungs": packed_masks[row].unpack(), "labels": labels[row]}
 
         return read
 
-    def batches() -> Iterator[Any]:
-        first = 0
-        for part in stored.parts(batch_size):
-            rows = np.minimum(np.arange(batch_size), len(part) - 1)
-            lungs = [each[first + row].unpack() for row in rows]
-            yield part.images[rows], *jax.tree.map(lambda *one: np.stack(one), *lungs), part.image_ids[rows]
-            first += len(part)
+    def iter_batches() -> Iterator[Any]:
+        start = 0
+        for batch in radiographs.iter_batches(batch_size):
+            rows = np.minimum(np.arange(batch_size), len(batch) - 1)
+            lungs = [packed_masks[start + row].unpack() for row in rows]
+            masks, confidence = jax.tree.map(lambda *leaves: np.stack(leaves), *lungs)
+            yield batch.images[rows], masks, confidence, batch.image_ids[rows]
+            start += len(batch)
 
-    return ClassificationData(labels, np.array([one.found for one in each]), show, batches, batch_size, held=False)
+    return ClassificationData(
+        labels=labels,
+        has_lungs=np.array([mask.has_lungs for mask in packed_masks]),
+        select=select,
+        iter_batches=iter_batches,
+        batch_size=batch_size,
+        in_memory=False,
+    )
 
 
-def _join(count: int, parts: Iterable[LungMasks]) -> LungMasks:
-    """The lungs of so many radiographs, part by part put in their place, so that they are not held twice."""
-    whole, first = None, 0
-    for part in parts:
-        if whole is None:
-            whole = jax.tree.map(lambda x: np.empty((count, *x.shape[1:]), x.dtype), part)
-        rows = slice(first, first + len(part.found))
-        jax.tree.map(lambda to, x, rows=rows: to.__setitem__(rows, x), whole, part)
-        first = rows.stop
-    return whole
+def _concatenate(count: int, chunks: Iterable[LungMasks]) -> LungMasks:
+    """Concatenate chunks of lung masks with `count` rows in total, copying each in turn to bound the memory."""
+    joined = None
+    start = 0
+    for chunk in chunks:
+        if joined is None:
+            joined = jax.tree.map(lambda x: np.empty((count, *x.shape[1:]), x.dtype), chunk)
+        rows = slice(start, start + len(chunk.found))
+        jax.tree.map(lambda target, x, rows=rows: target.__setitem__(rows, x), joined, chunk)
+        start = rows.stop
+    return joined
 
 
 class _PackedMask(NamedTuple):
-    """The lungs of one radiograph in some kilobytes; see Lungs."""
+    """Compressed lung mask of one radiograph, some kilobytes; the fields of `LungMasks` for one row."""
 
     bits: bytes | None
     side: int
     confidence: np.float32 | None
-    found: bool
+    has_lungs: bool
 
     def unpack(self) -> tuple[np.ndarray | None, np.float32 | None]:
-        """The mask bool [S, S] and the confidence."""
+        """Return the mask bool [S, S] and the confidence; None and None without a segmenter."""
         if self.bits is None:
             return None, None
         rows = np.frombuffer(zlib.decompress(self.bits), np.uint8).reshape(self.side, -1)
         return np.unpackbits(rows, axis=-1, count=self.side).astype(bool), self.confidence
 
 
-def _pack(mask: np.ndarray | None, confidence: np.float32 | None, found: np.bool_) -> _PackedMask:
+def _pack(mask: np.ndarray | None, confidence: np.float32 | None, has_lungs: np.bool_) -> _PackedMask:
     if mask is None:
-        return _PackedMask(None, 0, None, bool(found))
-    return _PackedMask(zlib.compress(np.packbits(mask, axis=-1).tobytes(), 1), len(mask), confidence, bool(found))
+        return _PackedMask(None, 0, None, bool(has_lungs))
+    bits = zlib.compress(np.packbits(mask, axis=-1).tobytes(), 1)
+    return _PackedMask(bits, len(mask), confidence, bool(has_lungs))

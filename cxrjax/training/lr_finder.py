@@ -1,4 +1,4 @@
-"""The learning-rate finder (Smith 2017): train a little while the rate rises, and look where the loss falls.
+"""Learning rate finder (Smith 2017): train for some steps at a rising rate, and find where the loss is lowest.
 
 Writes RUN/rate_finder.csv (rate, loss, running mean) and RUN/rate_finder.png.
 """
@@ -15,75 +15,79 @@ from tqdm import tqdm
 from cxrjax import plotting
 from cxrjax.io import csv_text
 from cxrjax.runtime import atomic_files
-from cxrjax.training import trainer
+from cxrjax.training.trainer import Trainer, build_task, setup_workdir
 
-KEPT = 0.98  # share of the running mean kept each step (fastai)
-EXPLODED = 4.0  # times the lowest running mean, at which a loss has exploded (fastai)
-BELOW = 10.0  # the suggestion is the rate of the lowest running mean divided by this (fastai's "minimum")
+DECAY = 0.98  # of the running mean of the loss, per step (fastai)
+DIVERGENCE_FACTOR = 4.0  # the loss has diverged if its running mean exceeds its minimum by this factor (fastai)
+SUGGESTION_DIVISOR = 10.0  # suggested rate: the rate at the minimum of the running mean over this (fastai's "minimum")
 
 
 def find_learning_rate(config: ConfigDict, workdir: Path) -> float:
-    """Look for the learning rate of a config, from the weights that its training would begin with.
+    """Find a learning rate for a config, starting from the initial weights of its training.
 
-    The original (hieu2695 `Helper.py`) begins a new Adam at every step, so that the rate it finds is not that of a
-    training; here one optimiser goes on.
+    The original (hieu2695 `Helper.py`) creates a new Adam for every step, so that its rate is not that of a training;
+    here, one optimizer is used throughout.
 
     Args:
-        config: see `configs/base.py`; `rate_finder` says where the rate begins and ends.
-        workdir: where the curve goes; a training may be begun there afterwards.
+        config: see `configs/base.py`; `rate_finder` has the first and the last rate.
+        workdir: folder of the curve; a training may be started there afterwards.
 
     Returns:
-        The rate suggested; see `suggest`.
+        The suggested rate; see `suggest`.
 
     Raises:
-        UnfitRun, MissingData: see there.
-        ValueError: no loss is a number.
+        RunError: the run directory does not fit the config.
+        DatasetError: the data set is missing or does not fit the config.
+        ValueError: the loss is not finite from the first step on.
     """
-    trainer.setup_workdir(config, workdir)
-    training = trainer.Trainer(config, trainer.build_task(config, workdir))
+    setup_workdir(config, workdir)
+    trainer = Trainer(config, build_task(config, workdir))
     c = config.rate_finder
-    rise = c.highest / c.lowest
+    ratio = c.highest / c.lowest
 
-    def rate(number: Any, _: Any = None) -> Any:
-        return c.lowest * rise ** (number / (c.steps - 1))
+    def learning_rate(number: Any, _: Any = None) -> Any:
+        return c.lowest * ratio ** (number / (c.steps - 1))
 
-    state = training.begin(0)
-    rates, losses, mean = [], [], RunningMean()
+    state = trainer.init_state(0)
+    rates: list[float] = []
+    losses: list[float] = []
+    mean = RunningMean()
     for number in tqdm(range(c.steps), desc="finding the rate", unit="step"):
-        given = training.supply.give(number)
+        batch = trainer.loader.next_batch(number)
         if not number:
-            step = training.compile(training.phases[0], rate, state, given)
-        state = step(state, given)
+            step = trainer.compile_step(trainer.phases[0], learning_rate, state, batch)
+        state = step(state, batch)
         loss = float(jax.device_get(state.loss_sum))
         if not math.isfinite(loss):
             break
-        rates.append(rate(number))
+        rates.append(learning_rate(number))
         losses.append(loss)
-        if mean.add(loss) > EXPLODED * min(mean.values):
+        if mean.add(loss) > DIVERGENCE_FACTOR * min(mean.values):
             break
         state = state._replace(loss_sum=state.loss_sum * 0)
     if not losses:
         raise ValueError(f"the loss is {loss} from the first step on")
-    chosen = suggest(rates, mean.values)
+    suggestion = suggest(rates, mean.values)
     table = [("rate", "loss", "running_mean"), *zip(rates, losses, mean.values, strict=True)]
     atomic_files.atomic_write(workdir / "rate_finder.csv", csv_text.encode_rows(table))
-    plotting.draw_lr_curve(rates, losses, mean.values, chosen, workdir / "rate_finder.png")
-    return chosen
+    plotting.draw_lr_curve(rates, losses, mean.values, suggestion, workdir / "rate_finder.png")
+    return suggestion
 
 
 class RunningMean:
-    """An exponential mean that does not lean towards its beginning."""
+    """Exponential moving average with bias correction."""
 
     def __init__(self) -> None:
-        self._sum, self.values = 0.0, []
+        self.values: list[float] = []
+        self._sum = 0.0
 
     def add(self, value: float) -> float:
-        """Take a value in; the mean with it."""
-        self._sum = KEPT * self._sum + (1 - KEPT) * value
-        self.values.append(self._sum / (1 - KEPT ** (len(self.values) + 1)))
+        """Add a value, and return the updated mean."""
+        self._sum = DECAY * self._sum + (1 - DECAY) * value
+        self.values.append(self._sum / (1 - DECAY ** (len(self.values) + 1)))
         return self.values[-1]
 
 
 def suggest(rates: Sequence[float], smoothed: Sequence[float]) -> float:
-    """A tenth of the rate at which the running mean of the loss is lowest: still falling, and safely so."""
-    return min(zip(smoothed, rates, strict=True))[1] / BELOW
+    """Return a tenth of the rate at the minimum of the smoothed loss, where the loss is still falling."""
+    return min(zip(smoothed, rates, strict=True))[1] / SUGGESTION_DIVISOR

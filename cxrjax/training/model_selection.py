@@ -1,6 +1,6 @@
-"""Which epoch is the best, and when to stop: by any metric of validation, and strictly better only.
+"""Selection of the best epoch, and early stopping, by a metric of validation; only strictly better epochs count.
 
-Of a metric whose name ends in "loss", lower is better; of every other, higher.
+Lower is better for a metric whose name ends in "loss"; higher is better for every other.
 """
 
 import math
@@ -10,8 +10,8 @@ import jax.numpy as jnp
 from jax import Array
 from ml_collections import ConfigDict
 
-TRAIN_LOSS = "train/loss"  # what a plateau may be of, beside the metrics of validation
-_VALIDATION = "val/"
+TRAIN_LOSS = "train/loss"  # may be the metric of a plateau, besides the metrics of validation
+_VALIDATION_PREFIX = "val/"
 
 
 def list_watched(training: ConfigDict) -> dict[str, str]:
@@ -24,31 +24,33 @@ def list_watched(training: ConfigDict) -> dict[str, str]:
         ValueError: `plateau_metric` is neither "", nor `TRAIN_LOSS`, nor begins with "val/".
     """
     watched = {"training.metric": training.metric}
-    plateau = training.plateau_metric
-    if training.schedule == "plateau" and plateau not in ("", TRAIN_LOSS):
-        if not plateau.startswith(_VALIDATION):
-            raise ValueError(f"training.plateau_metric={plateau} is not {TRAIN_LOSS}, nor val/ and a metric's name")
-        watched["training.plateau_metric"] = plateau.removeprefix(_VALIDATION)
+    plateau_metric = training.plateau_metric
+    if training.schedule == "plateau" and plateau_metric not in ("", TRAIN_LOSS):
+        if not plateau_metric.startswith(_VALIDATION_PREFIX):
+            raise ValueError(
+                f"training.plateau_metric={plateau_metric} is not {TRAIN_LOSS}, nor val/ and a metric's name"
+            )
+        watched["training.plateau_metric"] = plateau_metric.removeprefix(_VALIDATION_PREFIX)
     return watched
 
 
-def check_name(setting: str, metric: str, known: Sequence[str]) -> None:
-    """Refuse a name of no metric.
+def check_name(setting: str, metric: str, available: Sequence[str]) -> None:
+    """Check that a metric exists.
 
     Args:
-        setting: that names it.
-        metric: the name; "" is not checked.
-        known: the metrics of validation.
+        setting: the setting that names the metric.
+        metric: name of the metric; "" is not checked.
+        available: names of the metrics of validation.
 
     Raises:
-        ValueError: there is none of that name.
+        ValueError: there is no metric of that name.
     """
-    if metric and metric not in known:
-        raise ValueError(f"{setting}: no metric called {metric!r}; there are {', '.join(known)}")
+    if metric and metric not in available:
+        raise ValueError(f"{setting}: no metric called {metric!r}; there are {', '.join(available)}")
 
 
 def signed_metric(metric: str, scores: Mapping[str, float]) -> float:
-    """A metric's value, its sign changed where lower is better, so that higher always is; no number is the worst.
+    """Return the value of a metric, negated where lower is better, so that higher is better; -inf for NaN.
 
     Raises:
         ValueError: there is no such metric.
@@ -59,22 +61,23 @@ def signed_metric(metric: str, scores: Mapping[str, float]) -> float:
     return -math.inf if math.isnan(value) else value
 
 
-def update_best(best: Array, stale: Array, score: float) -> tuple[Array, Array, bool]:
-    """After an epoch.
+def update_best(best: Array, epochs_since_best: Array, score: float) -> tuple[Array, Array, bool]:
+    """Update the best score after an epoch.
 
     Args:
-        best: float32, highest `rank` so far.
-        stale: int32, epochs since then.
-        score: `rank` of this epoch.
+        best: float32, highest `signed_metric` so far.
+        epochs_since_best: int32.
+        score: `signed_metric` of this epoch.
 
     Returns:
-        The new two, and whether this epoch is strictly better than all before.
+        The updated `best` and `epochs_since_best`, and whether this epoch is strictly better than all before.
     """
     score = jnp.float32(score)
-    better = bool(score > best)
-    return jnp.maximum(score, best), jnp.int32(0) if better else (stale + 1).astype(jnp.int32), better
+    improved = bool(score > best)
+    epochs = jnp.int32(0) if improved else (epochs_since_best + 1).astype(jnp.int32)
+    return jnp.maximum(score, best), epochs, improved
 
 
 def best_epoch(history: Sequence[Mapping[str, float]], metric: str) -> Mapping[str, float]:
-    """The record of the best epoch, the first of equals."""
+    """Return the record of the best epoch, the first one if several are equal."""
     return max(history, key=lambda record: signed_metric(metric, record))

@@ -1,4 +1,4 @@
-"""Which way the weights go: from settings to an optax transformation, and the running mean of weights."""
+"""Optax optimizers by name, and the exponential moving average of the weights."""
 
 from typing import Any
 
@@ -9,8 +9,8 @@ from jax import Array
 
 OPTIMIZERS = ("adam", "adamw", "sgd")
 
-# Parameters of up to so many numbers are a row together; a larger one is worth a program of its own.
-SMALL = 2**20
+# Parameters of at most this size are updated together as one flat array; a larger one is updated by its own kernel.
+SMALL_PARAM_SIZE = 2**20
 
 
 def build_optimizer(
@@ -22,41 +22,44 @@ def build_optimizer(
     decay_vectors: bool,
     clip: float = 0.0,
 ) -> optax.GradientTransformation:
-    """From gradients to a direction; a step goes against it, weights - rate * direction.
+    """Return the transformation of gradients to a direction; a step is weights - learning rate * direction.
 
     Args:
-        name: "adam": the decay added to the gradient, as PyTorch's `Adam(weight_decay=…)` has it; "adamw": the decay
-            added to the direction (Loshchilov & Hutter 2019); "sgd": gradient descent, the decay added to the gradient.
-        momentum: share kept of the mean gradient each step, or that by step; of "sgd", 0 for none.
-        square_momentum: share kept of Adam's mean squared gradient.
-        epsilon: added to the root of that.
-        decay: a weight's own multiple.
-        decay_vectors: whether biases and batch norms decay too (PyTorch) or matrices and kernels alone (fastai).
-        clip: largest norm of each parameter's own gradient, before all else (Keras's clipnorm); 0 for any.
+        name: "adam": weight decay added to the gradient, as in PyTorch's `Adam(weight_decay=…)`; "adamw": weight decay
+            added to the direction (Loshchilov & Hutter 2019); "sgd": gradient descent, weight decay added to the
+            gradient.
+        momentum: decay of the moving average of the gradient (beta 1), or a schedule of it; for "sgd", 0 for none.
+        square_momentum: decay of Adam's moving average of the squared gradient (beta 2).
+        epsilon: added to the root of that average.
+        decay: weight decay, the multiple of a weight that is added.
+        decay_vectors: whether biases and batch norms decay too (PyTorch), or matrices and kernels only (fastai).
+        clip: maximum norm of the gradient of each parameter, applied first (Keras's clipnorm); 0 for no limit.
 
     Raises:
-        ValueError: no such optimiser.
+        ValueError: there is no such optimizer.
     """
     if name not in OPTIMIZERS:
-        raise ValueError(f"no optimiser called {name!r}; there are {', '.join(OPTIMIZERS)}")
+        raise ValueError(f"no optimizer called {name!r}; there are {', '.join(OPTIMIZERS)}")
     mask = None if decay_vectors else lambda params: jax.tree.map(lambda leaf: leaf.ndim > 1, params)
-    first, decays = _clip_each(clip) if clip else optax.identity(), optax.add_decayed_weights(decay, mask)
+    clipping = _clip_param_norm(clip) if clip else optax.identity()
+    weight_decay = optax.add_decayed_weights(decay, mask)
     if name == "sgd":
-        return optax.chain(
-            first, decays, _flatten_small_params(_with_momentum_schedule(optax.trace, "decay", momentum))
-        )
+        momentum_trace = _flatten_small_params(_with_momentum_schedule(optax.trace, "decay", momentum))
+        return optax.chain(clipping, weight_decay, momentum_trace)
     adam = _flatten_small_params(
         _with_momentum_schedule(optax.scale_by_adam, "b1", momentum, b2=square_momentum, eps=epsilon)
     )
-    return optax.chain(first, decays, adam) if name == "adam" else optax.chain(first, adam, decays)
+    if name == "adam":
+        return optax.chain(clipping, weight_decay, adam)
+    return optax.chain(clipping, adam, weight_decay)
 
 
 def _flatten_small_params(elementwise: optax.GradientTransformation) -> optax.GradientTransformation:
-    """A transformation that takes number by number, of all small parameters as one row.
+    """Return an elementwise transformation that handles all small parameters as one flat array.
 
-    Hundreds of parameters, as FC-DenseNet103 has, are else as many programs to compile and to start.
+    Otherwise, the hundreds of parameters of FC-DenseNet103 would be as many kernels to compile and to launch.
     """
-    row = optax.flatten(elementwise)
+    flattened = optax.flatten(elementwise)
 
     def init(params: Any) -> Any:
         return choose(params).init(params)
@@ -65,42 +68,44 @@ def _flatten_small_params(elementwise: optax.GradientTransformation) -> optax.Gr
         return choose(gradients).update(gradients, state, params)
 
     def choose(tree: Any) -> optax.GradientTransformation:
-        return row if jax.tree.leaves(tree) else elementwise  # of nothing there is no row
+        return flattened if jax.tree.leaves(tree) else elementwise  # an empty tree cannot be flattened
 
     def is_small(tree: Any) -> Any:
-        return jax.tree.map(lambda leaf: leaf.size <= SMALL, tree)
+        return jax.tree.map(lambda leaf: leaf.size <= SMALL_PARAM_SIZE, tree)
 
     def is_large(tree: Any) -> Any:
-        return jax.tree.map(lambda leaf: leaf.size > SMALL, tree)
+        return jax.tree.map(lambda leaf: leaf.size > SMALL_PARAM_SIZE, tree)
 
     small = optax.GradientTransformation(init, update)
     return optax.chain(optax.masked(small, is_small), optax.masked(elementwise, is_large))
 
 
-def _clip_each(largest: float) -> optax.GradientTransformation:
-    """Shorten the gradient of each parameter to a norm; optax's own is of all gradients together."""
-    return optax.stateless_with_tree_map(lambda g, _: g * (largest / jnp.maximum(jnp.linalg.norm(g.ravel()), largest)))
+def _clip_param_norm(max_norm: float) -> optax.GradientTransformation:
+    """Clip the gradient of each parameter to a maximum norm; optax's own clipping is by the norm of all gradients."""
+    return optax.stateless_with_tree_map(
+        lambda gradient, _: gradient * (max_norm / jnp.maximum(jnp.linalg.norm(gradient.ravel()), max_norm))
+    )
 
 
 def _with_momentum_schedule(
-    build: Any, argument: str, momentum: optax.ScalarOrSchedule, **rest: float
+    build: Any, argument: str, momentum: optax.ScalarOrSchedule, **options: float
 ) -> optax.GradientTransformation:
-    """A transformation whose momentum is a number or follows a schedule."""
+    """Return `build(**{argument: momentum}, **options)`, where the momentum may be a number or a schedule."""
     if callable(momentum):
-        build = optax.inject_hyperparams(build, static_args=tuple(rest))
-    return build(**{argument: momentum}, **rest)
+        build = optax.inject_hyperparams(build, static_args=tuple(options))
+    return build(**{argument: momentum}, **options)
 
 
-def update_ema(mean: Any, now: Any, step: Array, decay: float) -> Any:
-    """The running mean of weights over the steps of a training (Polyak averaging, exponential).
+def update_ema(ema: Any, variables: Any, step: Array, decay: float) -> Any:
+    """Update the exponential moving average of the weights over the steps of a training (Polyak averaging).
 
     Args:
-        mean: pytree of the mean so far.
-        now: pytree of the weights after this step.
-        step: how many steps have gone before.
-        decay: in 0..1, share of the mean that is kept; less in the first steps, so that the start is soon forgotten.
+        ema: pytree of the average so far.
+        variables: pytree of the weights after this step.
+        step: number of steps done before this one.
+        decay: in 0..1; smaller in the first steps, so that the initial weights soon lose their influence.
 
     Returns:
-        The pytree of the new mean.
+        The pytree of the updated average.
     """
-    return optax.incremental_update(now, mean, 1 - jnp.minimum(decay, (1 + step) / (10 + step)))
+    return optax.incremental_update(variables, ema, 1 - jnp.minimum(decay, (1 + step) / (10 + step)))

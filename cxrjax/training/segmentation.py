@@ -1,4 +1,4 @@
-"""Learn to find the lungs: FC-DenseNet on standardised radiographs and their masks (Oh et al. 2020, section II-B)."""
+"""Segmentation task: FC-DenseNet on standardized radiographs and their masks (Oh et al. 2020, section II-B)."""
 
 from collections.abc import Iterable, Mapping
 from functools import partial
@@ -9,8 +9,8 @@ import numpy as np
 from jax import Array
 from ml_collections import ConfigDict
 
-from cxrjax.data import batch, dataset
-from cxrjax.data import batch as cohort
+from cxrjax.data import dataset
+from cxrjax.data.batch import CHUNK_SIZE, LUNGS_KNOWN, STRUCTURES_KNOWN, RadiographBatch, padded_batches
 from cxrjax.inference import inputs
 from cxrjax.metrics import classification
 from cxrjax.models import from_config, spec
@@ -20,82 +20,98 @@ from cxrjax.training import losses, model_selection
 from cxrjax.training.task import Task
 
 METRICS = ("jaccard", "dice_lungs", "loss")  # of validation
-# What a mask of structures lets us score, and where it is; "lungs" is all that a mask of the lungs alone does.
+# Scored structures and their labels; for a mask of the lungs alone, only "lungs" is scored.
 SCORED = {"lungs": lung_masks.LUNGS, "left lung": (2,), "right lung": (3,), "heart": (1,)}
 
 
 def build(
     config: ConfigDict,
-    train: cohort.RadiographBatch | dataset.RadiographDataset,
-    validation: cohort.RadiographBatch | dataset.RadiographDataset,
+    train: RadiographBatch | dataset.RadiographDataset,
+    validation: RadiographBatch | dataset.RadiographDataset,
 ) -> Task:
-    """The segmentation task of a config, its radiographs shrunk to the segmenter's size.
+    """Return the segmentation task of a config, with radiographs downsampled to the segmenter's size.
 
-    Where they fit into `data.held` at that size they are held, and else read whenever they are needed.
+    At that size they are loaded into memory if they fit into `data.held`, and read as they are needed otherwise.
+
+    Args:
+        config: config of the run.
+        train: training radiographs, all with masks.
+        validation: validation radiographs, all with masks.
 
     Raises:
-        data.MissingData: a radiograph has no mask.
-        ValueError: the pictures are to be mirrored, and a mask tells the left lung from the right.
-        ValueError: there is no metric of the name that `config.training` gives.
+        DatasetError: a radiograph has no mask.
+        ValueError: images are to be mirrored, and a mask distinguishes the left lung from the right.
+        ValueError: a metric that `config.training` names does not exist.
     """
     for setting, metric in model_selection.list_watched(config.training).items():
         model_selection.check_name(setting, metric, METRICS)
     segmenter = from_config.segmenter(config)
-    _check_mirrors(config, train)
-    settings = augmentation.AugmentationConfig(**config.augmentation)
-    shown = _hold(config, train, segmenter.size) or partial(_read, train, segmenter.size)
+    _check_mirroring(config, train)
+    augmentation_config = augmentation.AugmentationConfig(**config.augmentation)
+    data = _load_downsampled(config, train, segmenter.size) or partial(_read_downsampled, train, segmenter.size)
 
     def init(key: Array) -> Mapping[str, Any]:
         return from_config.init(segmenter, key)
 
     def loss(params: Any, batch_stats: Any, batch: Any, key: Array) -> tuple[Array, Any]:
-        change, drop = jax.random.split(key)
+        augmentation_key, dropout_key = jax.random.split(key)
         x = inputs.to_float(batch["images"])
-        marks = (batch["augmented"],) if "augmented" in batch else ()
-        x, masks = jax.vmap(lambda *given: augmentation.augment_pair(*given[:3], settings, *given[3:]))(
-            jax.random.split(change, len(x)), x, batch["masks"], *marks
-        )
+        keys = jax.random.split(augmentation_key, len(x))
+        flags = (batch["augmented"],) if "augmented" in batch else ()
+
+        def augment(key: Array, image: Array, mask: Array, *augmented: Array) -> tuple[Array, Array]:
+            return augmentation.augment_pair(key, image, mask, augmentation_config, *augmented)
+
+        x, masks = jax.vmap(augment)(keys, x, batch["masks"], *flags)
         x = inputs.normalize(x, segmenter)
-        out, new = segmenter.module.apply(
+        log_probabilities, updates = segmenter.module.apply(
             {"params": params, "batch_stats": batch_stats},
             x,
             train=True,
-            rngs={"dropout": drop},
+            rngs={"dropout": dropout_key},
             mutable=["batch_stats"],
         )
-        value = losses.segmentation_loss(out, masks, batch["kinds"], config.training.background_weight)
+        value = losses.segmentation_loss(
+            log_probabilities, masks, batch["mask_types"], config.training.background_weight
+        )
         value += losses.penalty(params, config.training.l1, config.training.l2, config.training.l2_vectors)
-        return value, new["batch_stats"]
+        return value, updates["batch_stats"]
 
-    return Task(shown, np.zeros(len(train), np.int32), init, loss, _validation(config, segmenter, validation))
+    return Task(
+        data=data,
+        sampling_labels=np.zeros(len(train), np.int32),
+        init=init,
+        loss=loss,
+        validate=_build_validation(config, segmenter, validation),
+    )
 
 
-def measure(predicted: np.ndarray, truth: np.ndarray, kind: int) -> dict[str, float]:
-    """Dice and Jaccard of each structure that the truth tells of.
+def mask_metrics(predicted: np.ndarray, truth: np.ndarray, mask_type: int) -> dict[str, float]:
+    """Compute Dice and Jaccard of each structure that is annotated in the ground truth.
 
     Args:
         predicted: labels of `lung_masks.STRUCTURES` [S, S].
         truth: labels [S, S], or 1 in the lungs.
-        kind: losses.STRUCTURES_KNOWN or LUNGS_KNOWN.
+        mask_type: batch.STRUCTURES_KNOWN or batch.LUNGS_KNOWN.
 
     Returns:
-        `dice_…` and `jaccard_…` for the keys of SCORED; NaN where not known.
+        `dice_…` and `jaccard_…` for the keys of SCORED; NaN where a structure is not annotated.
     """
     row = {}
     for name, labels in SCORED.items():
-        known = kind == batch.STRUCTURES_KNOWN or name == "lungs"
-        there = truth > 0 if kind == batch.LUNGS_KNOWN else np.isin(truth, labels)
-        found = np.isin(predicted, labels)
-        row[f"dice_{name}"] = classification.dice(found, there) if known else np.nan
-        row[f"jaccard_{name}"] = classification.jaccard(found, there) if known else np.nan
+        annotated = mask_type == STRUCTURES_KNOWN or name == "lungs"
+        true_mask = truth > 0 if mask_type == LUNGS_KNOWN else np.isin(truth, labels)
+        predicted_mask = np.isin(predicted, labels)
+        row[f"dice_{name}"] = classification.dice(predicted_mask, true_mask) if annotated else np.nan
+        row[f"jaccard_{name}"] = classification.jaccard(predicted_mask, true_mask) if annotated else np.nan
     return row
 
 
 def average_jaccard(scores: Mapping[str, Mapping[str, Any]]) -> float:
-    """Return the mean Jaccard that a network is selected by.
+    """Return the mean Jaccard by which a network is selected.
 
-    It is that of heart, left and right lung, as the original's `np.mean(ji[1:])` (segmentation/train.py), so that left
-    and right count; with that of both lungs where some masks, or all, know no more.
+    It is the mean over heart, left and right lung, as the original's `np.mean(ji[1:])` (segmentation/train.py), so that
+    left and right are distinguished; the mean includes both lungs together if some or all masks annotate only these.
 
     Args:
         scores: {structure: {"jaccard", "support"}}, of `classification.segmentation_metrics`.
@@ -106,97 +122,123 @@ def average_jaccard(scores: Mapping[str, Mapping[str, Any]]) -> float:
     return float(np.mean([scores[name]["jaccard"] for name in names]))
 
 
-def _validation(
-    config: ConfigDict, segmenter: spec.ModelSpec, split: cohort.RadiographBatch | dataset.RadiographDataset
+def _build_validation(
+    config: ConfigDict, segmenter: spec.ModelSpec, radiographs: RadiographBatch | dataset.RadiographDataset
 ) -> Any:
-    """Scores of the raw label map at the segmenter's size: what the network itself has learned."""
-    background, size = config.training.background_weight, config.evaluation.batch_size
-    shares = sharding.BatchSharding(size)
-    held = _hold(config, split, segmenter.size)
+    """Return the function that scores the raw label maps at the segmenter's size, without postprocessing."""
+    background_weight = config.training.background_weight
+    batch_size = config.evaluation.batch_size
+    batch_sharding = sharding.BatchSharding(batch_size)
+    loaded = _load_downsampled(config, radiographs, segmenter.size)
 
-    def parts() -> Iterable[dict[str, np.ndarray]]:
-        return [held] if held else (_shrink(part, segmenter.size) for part in split.parts(size))
+    def iter_chunks() -> Iterable[dict[str, np.ndarray]]:
+        if loaded:
+            return [loaded]
+        return (_downsample(chunk, segmenter.size) for chunk in radiographs.iter_batches(batch_size))
 
-    @shares.compile
-    def label(variables: Mapping[str, Any], batch: tuple[Array, Array, Array]) -> tuple[Array, Array]:
-        """The label maps [B, s, s] and each radiograph's loss [B]."""
-        images, masks, kinds = batch
+    @batch_sharding.compile
+    def predict(variables: Mapping[str, Any], batch: tuple[Array, Array, Array]) -> tuple[Array, Array]:
+        """Return the label maps [B, s, s] and the loss of each radiograph [B]."""
+        images, masks, mask_types = batch
         x = inputs.normalize(inputs.to_float(images), segmenter)
-        out = segmenter.module.apply(variables, x, train=False)
-        each = jax.vmap(lambda *one: losses.segmentation_loss(*(part[None] for part in one), background))
-        return out.argmax(-1), each(out, masks, kinds)
+        log_probabilities = segmenter.module.apply(variables, x, train=False)
+
+        def example_loss(*example: Array) -> Array:
+            return losses.segmentation_loss(*(x[None] for x in example), background_weight)
+
+        return log_probabilities.argmax(-1), jax.vmap(example_loss)(log_probabilities, masks, mask_types)
 
     def validate(variables: Mapping[str, Any]) -> dict[str, float]:
-        table, loss = [], []
-        variables = shares.replicate(variables)
-        for part in parts():
-            for rows, count in cohort.padded_batches(len(part["kinds"]), size):
-                batch = tuple(part[key][rows] for key in ("images", "masks", "kinds"))
-                predicted, each = shares.gather(label(variables, shares.spread(batch)))
-                loss += list(each[:count])
-                for row, labels in zip(rows[:count], predicted, strict=False):
-                    table.append(measure(labels, part["masks"][row], part["kinds"][row]) | {"status": "ok"})
+        table = []
+        example_losses = []
+        variables = batch_sharding.replicate(variables)
+        for chunk in iter_chunks():
+            for rows, count in padded_batches(len(chunk["mask_types"]), batch_size):
+                batch = tuple(chunk[key][rows] for key in ("images", "masks", "mask_types"))
+                label_maps, batch_losses = batch_sharding.gather(predict(variables, batch_sharding.shard(batch)))
+                example_losses += list(batch_losses[:count])
+                for row, label_map in zip(rows[:count], label_maps, strict=False):
+                    metrics = mask_metrics(label_map, chunk["masks"][row], chunk["mask_types"][row])
+                    table.append(metrics | {"status": "ok"})
         scores = classification.segmentation_metrics(table)["structures"]
-        return {"jaccard": average_jaccard(scores), "dice_lungs": scores["lungs"]["dice"], "loss": float(np.mean(loss))}
+        return {
+            "jaccard": average_jaccard(scores),
+            "dice_lungs": scores["lungs"]["dice"],
+            "loss": float(np.mean(example_losses)),
+        }
 
     return validate
 
 
-def _check_mirrors(config: ConfigDict, radiographs: cohort.RadiographBatch | dataset.RadiographDataset) -> None:
-    """Refuse to mirror radiographs whose masks have sides: a mirrored left lung would be learned as a right one."""
-    sided = np.flatnonzero(radiographs.kinds == batch.STRUCTURES_KNOWN)
+def _check_mirroring(config: ConfigDict, radiographs: RadiographBatch | dataset.RadiographDataset) -> None:
+    """Check that radiographs whose masks distinguish left and right are not mirrored.
+
+    The network would learn a mirrored left lung as a right one.
+
+    Raises:
+        ValueError: such a radiograph is to be mirrored.
+    """
+    sided_rows = np.flatnonzero(radiographs.mask_types == STRUCTURES_KNOWN)
     for name in ("flip", "dihedral"):
-        if config.augmentation[name] and len(sided):
+        if config.augmentation[name] and len(sided_rows):
             raise ValueError(
-                f"{radiographs.paths[sided[0]]}: its mask tells the left lung from the right, which "
+                f"{radiographs.paths[sided_rows[0]]}: its mask tells the left lung from the right, which "
                 f"augmentation.{name}={config.augmentation[name]} would exchange; set it to 0"
             )
 
 
-def _hold(
-    config: ConfigDict, radiographs: cohort.RadiographBatch | dataset.RadiographDataset, size: int
+def _load_downsampled(
+    config: ConfigDict, radiographs: RadiographBatch | dataset.RadiographDataset, size: int
 ) -> dict[str, np.ndarray] | None:
-    """All radiographs at the segmenter's size; None where that is too much, of what is stored."""
-    bare = np.flatnonzero(radiographs.kinds < 0)
-    if len(bare):
-        raise dataset.MissingData(f"{radiographs.paths[bare[0]]}: has no mask to learn the lungs from")
-    if isinstance(radiographs, dataset.RadiographDataset) and not dataset.fits_in_memory(
-        config, len(radiographs), size
-    ):
+    """Return all radiographs at the segmenter's size; None if they are on disk and do not fit in memory.
+
+    Raises:
+        DatasetError: a radiograph has no mask.
+    """
+    unmasked_rows = np.flatnonzero(radiographs.mask_types < 0)
+    if len(unmasked_rows):
+        raise dataset.DatasetError(f"{radiographs.paths[unmasked_rows[0]]}: has no mask to learn the lungs from")
+    on_disk = isinstance(radiographs, dataset.RadiographDataset)
+    if on_disk and not dataset.fits_in_memory(config, len(radiographs), size):
         return None
-    parts = [_shrink(part, size) for part in radiographs.parts(cohort.CHUNK_SIZE)]
-    return jax.tree.map(lambda *each: np.concatenate(each), *parts)
+    chunks = [_downsample(chunk, size) for chunk in radiographs.iter_batches(CHUNK_SIZE)]
+    return jax.tree.map(lambda *leaves: np.concatenate(leaves), *chunks)
 
 
-def _shrink(split: cohort.RadiographBatch, size: int) -> dict[str, np.ndarray]:
-    """Radiographs at the segmenter's size."""
-    images = np.stack([_shrink_image(image, size) for image in split.images])
-    return {"images": images, "masks": _shrink_masks(split.masks, size), "kinds": split.kinds}
+def _downsample(radiographs: RadiographBatch, size: int) -> dict[str, np.ndarray]:
+    """Return images, masks and mask types of radiographs at the segmenter's size."""
+    images = np.stack([_downsample_image(image, size) for image in radiographs.images])
+    return {
+        "images": images,
+        "masks": _downsample_masks(radiographs.masks, size),
+        "mask_types": radiographs.mask_types,
+    }
 
 
-def _shrink_image(image: np.ndarray, size: int) -> np.ndarray:
-    """On the CPU, where there is one, so that no reading thread waits for the device that trains."""
+def _downsample_image(image: np.ndarray, size: int) -> np.ndarray:
+    """Downsample an image on the CPU, if available, so that a reading thread does not wait for the training device."""
     try:
         device = jax.local_devices(backend="cpu")[0]
-    except RuntimeError:  # JAX_PLATFORMS leaves it out
+    except RuntimeError:  # JAX_PLATFORMS excludes the CPU
         device = None
-    return np.asarray(_shrink_images(jax.device_put(image[None], device), size))[0]
+    return np.asarray(_downsample_images(jax.device_put(image[None], device), size))[0]
 
 
-_shrink_images = jax.jit(inputs.downsample, static_argnums=1)
+_downsample_images = jax.jit(inputs.downsample, static_argnums=1)
 
 
-def _shrink_masks(masks: np.ndarray, size: int) -> np.ndarray:
+def _downsample_masks(masks: np.ndarray, size: int) -> np.ndarray:
+    """Downsample masks [..., S, S] by nearest neighbor."""
     side = masks.shape[-1]
     nearest = ((np.arange(size) + 0.5) * side / size).astype(np.int32)
     return masks[..., nearest, :][..., nearest]
 
 
-def _read(stored: dataset.RadiographDataset, size: int, row: int) -> dict[str, np.ndarray]:
-    """One radiograph at the segmenter's size."""
-    known = stored[row]
+def _read_downsampled(radiographs: dataset.RadiographDataset, size: int, row: int) -> dict[str, np.ndarray]:
+    """Read one radiograph at the segmenter's size."""
+    example = radiographs[row]
     return {
-        "images": _shrink_image(known["image"], size),
-        "masks": _shrink_masks(known["mask"], size),
-        "kinds": np.int32(known["kind"]),
+        "images": _downsample_image(example["image"], size),
+        "masks": _downsample_masks(example["mask"], size),
+        "mask_types": np.int32(example["mask_type"]),
     }

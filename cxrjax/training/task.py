@@ -1,6 +1,6 @@
-"""The two trainings of the paper, each a tuple of pure functions; nothing else differs between them.
+"""Interface between the training loop and the two tasks of the paper, segmentation and classification.
 
-A task of the config's `task` comes from `cxrjax.training.segmentation.build` or `cxrjax.training.classification.build`.
+`cxrjax.training.segmentation.build` and `cxrjax.training.classification.build` return the task of a config.
 """
 
 from collections.abc import Callable, Mapping
@@ -11,14 +11,13 @@ from jax import Array
 
 
 class Task(NamedTuple):
-    """What the one training loop needs to know."""
+    """Training data and pure functions of a task, for the training loop."""
 
-    # The training split: a pytree of arrays [n, …], or a function that reads one radiograph's, of its row; any thread
-    # may call it
+    # The training split: a pytree of arrays [n, …], or a thread-safe function: row -> arrays of one radiograph
     data: Any
-    groups: np.ndarray  # int [n], the class of each training radiograph, for sampling; zeros where there is none
+    sampling_labels: np.ndarray  # int [n], the class of each training radiograph, for sampling; zeros without classes
     init: Callable[[Array], Mapping[str, Any]]  # key -> {"params", "batch_stats"}
     # (params, batch_stats, arrays [batch, …], key) -> (loss, new batch_stats); jitted by the loop. Where only some
-    # examples are augmented, "augmented", bool [batch], is among the arrays
+    # examples are augmented, the arrays include "augmented", bool [batch]
     loss: Callable[[Any, Any, Any, Array], tuple[Array, Any]]
-    validate: Callable[[Mapping[str, Any]], dict[str, float]]  # variables -> scores of the validation split
+    validate: Callable[[Mapping[str, Any]], dict[str, float]]  # variables -> metrics of the validation split

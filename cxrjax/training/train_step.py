@@ -1,6 +1,6 @@
-"""One step of a training, compiled; and all that it changes.
+"""The jitted training step and its state.
 
-What a step does depends on the seed, the number of the step and the state alone.
+The result of a step depends only on the seed, the number of the step and the state.
 """
 
 from collections.abc import Callable
@@ -22,93 +22,143 @@ from cxrjax.training.task import Task
 
 
 class TrainState(NamedTuple):
-    """All that changes in training, and all that a checkpoint holds."""
+    """State of a training, as it is saved in checkpoints."""
 
     params: Any
     batch_stats: Any
-    optimiser: Any  # its form is that of the phase
-    step: Array  # int32, steps done
-    loss_sum: Array  # float32, sum of the losses of this epoch's steps
-    mean: Any  # running mean of params and batch_stats; {} without training.average
-    best: Array  # float32, best score of validation so far; higher is better
-    stale: Array  # int32, epochs since then
+    opt_state: Any  # its structure depends on the phase
+    step: Array  # int32, number of steps done
+    loss_sum: Array  # float32, sum of the losses of the steps of this epoch
+    ema_params: Any  # exponential moving average of params and batch_stats; {} without training.average
+    best_metric: Array  # float32, best `signed_metric` of validation so far; higher is better
+    epochs_since_best: Array  # int32
     plateau: PlateauState
 
 
-def init_state(variables: Any, optimiser: optax.GradientTransformation, config: ConfigDict) -> TrainState:
-    """The state before the first step, of the variables {"params", "batch_stats"}."""
+# Field -> its name in checkpoints of earlier versions.
+FORMER_FIELDS = {
+    "opt_state": "optimiser",
+    "ema_params": "mean",
+    "best_metric": "best",
+    "epochs_since_best": "stale",
+}
+
+
+def init_state(variables: Any, optimizer: optax.GradientTransformation, config: ConfigDict) -> TrainState:
+    """Return the state before the first step.
+
+    Args:
+        variables: {"params", "batch_stats"} of the network.
+        optimizer: optimizer of the first phase.
+        config: config of the run.
+    """
     return TrainState(
         params=variables["params"],
         batch_stats=variables["batch_stats"],
-        optimiser=optimiser.init(variables["params"]),
+        opt_state=optimizer.init(variables["params"]),
         step=jnp.int32(0),
         loss_sum=jnp.float32(0),
-        mean=jax.tree.map(jnp.copy, dict(variables)) if config.training.average else {},
-        best=jnp.float32(-jnp.inf),
-        stale=jnp.int32(0),
+        ema_params=jax.tree.map(jnp.copy, dict(variables)) if config.training.average else {},
+        best_metric=jnp.float32(-jnp.inf),
+        epochs_since_best=jnp.int32(0),
         plateau=schedules.init_plateau(),
     )
 
 
 def eval_params(state: TrainState) -> dict[str, Any]:
-    """The weights to use, {"params", "batch_stats"}: their running mean where one is kept."""
-    return state.mean or {"params": state.params, "batch_stats": state.batch_stats}
+    """Return the weights for evaluation, {"params", "batch_stats"}: their moving average if there is one."""
+    return state.ema_params or {"params": state.params, "batch_stats": state.batch_stats}
 
 
-def lr_schedule(config: ConfigDict, total: int, phase: TrainingPhase) -> Callable[[Array, Array], Array]:
-    """The learning rate in a phase of a training of `total` steps: (step, the plateau's scale) -> rate."""
+def lr_schedule(config: ConfigDict, total_steps: int, phase: TrainingPhase) -> Callable[[Array, Array], Array]:
+    """Return the learning rate in a phase as a function (step, scale of the plateau) -> learning rate.
+
+    Args:
+        config: config of the run.
+        total_steps: number of steps of the whole training.
+        phase: phase of the training.
+    """
     c = config.training
     schedule = schedules.build_schedule(
         c.schedule,
-        c.learning_rate,
-        total,
-        round(c.warmup * total),
-        tuple(c.milestones),
-        c.factor,
-        c.cycles,
-        tuple(c.one_cycle),
+        peak=c.learning_rate,
+        total_steps=total_steps,
+        warmup_steps=round(c.warmup * total_steps),
+        milestones=tuple(c.milestones),
+        factor=c.factor,
+        cycles=c.cycles,
+        one_cycle=tuple(c.one_cycle),
     )
-    lowest = c.lowest_rate if c.schedule == "plateau" else 0.0
-    return lambda step, scale: jnp.maximum(schedule(step) * scale * phase.share, lowest)
+    min_lr = c.lowest_rate if c.schedule == "plateau" else 0.0
+    return lambda step, scale: jnp.maximum(schedule(step) * scale * phase.lr_scale, min_lr)
 
 
-def build_optimizer(config: ConfigDict, total: int, phase: TrainingPhase) -> optax.GradientTransformation:
-    """The optimiser of a phase of a training of `total` steps."""
+def build_optimizer(config: ConfigDict, total_steps: int, phase: TrainingPhase) -> optax.GradientTransformation:
+    """Return the optimizer of a phase.
+
+    Args:
+        config: config of the run.
+        total_steps: number of steps of the whole training.
+        phase: phase of the training.
+    """
     c = config.training
     momentum = c.momentum
     if c.schedule == "one_cycle":
-        cycle = schedules.build_one_cycle(c.momentum, c.momentum_at_peak, c.momentum, total, c.one_cycle[0])
-        momentum = partial(lambda done, first: cycle(first + done), first=phase.first)  # it counts its own steps
-    whole = optimizers.build_optimizer(
-        c.optimiser, momentum, c.square_momentum, c.epsilon, c.decay, c.decay_vectors, c.clip
+        cycle = schedules.build_one_cycle(c.momentum, c.momentum_at_peak, c.momentum, total_steps, c.one_cycle[0])
+        # The optimizer of a phase counts the steps of that phase.
+        momentum = partial(lambda count, start: cycle(start + count), start=phase.start_step)
+    optimizer = optimizers.build_optimizer(
+        c.optimiser,
+        momentum=momentum,
+        square_momentum=c.square_momentum,
+        epsilon=c.epsilon,
+        decay=c.decay,
+        decay_vectors=c.decay_vectors,
+        clip=c.clip,
     )
-    return param_groups.apply_param_groups(whole, phase.groups)
+    return param_groups.apply_param_groups(optimizer, phase.param_groups)
 
 
 def make_train_step(
     task: Task,
-    optimiser: optax.GradientTransformation,
-    rate: Callable[[Array, Array], Array],
+    optimizer: optax.GradientTransformation,
+    learning_rate: Callable[[Array, Array], Array],
     phase: TrainingPhase,
     config: ConfigDict,
-    supply: Loader,
+    loader: Loader,
 ) -> Callable[[TrainState, Any], TrainState]:
-    """One step (state, what the supply gives), jitted over the devices.
+    """Return the jitted step (state, batch of `loader.next_batch`) -> state.
 
-    Each device takes its share of the batch, and the result is that of the whole.
+    Each device processes its shard of the batch; the result is that of the whole batch.
+
+    Args:
+        task: provides the loss.
+        optimizer: optimizer of the phase.
+        learning_rate: (step, scale of the plateau) -> learning rate.
+        phase: phase of the training.
+        config: config of the run.
+        loader: provides the batches.
     """
 
-    def step(state: TrainState, given: Any) -> TrainState:
+    def step(state: TrainState, batch: Any) -> TrainState:
         key = jax.random.fold_in(jax.random.key(config.seed), state.step)
-        gradient = jax.value_and_grad(task.loss, has_aux=True)
-        with batch_norm.freeze_batch_stats(partial(param_groups.is_frozen, phase.groups)):
-            (loss, batch_stats), gradients = gradient(state.params, state.batch_stats, supply.take(given), key)
-        direction, new = optimiser.update(gradients, state.optimiser, state.params)
-        now_rate = rate(state.step, state.plateau.scale)
-        params = jax.tree.map(lambda weight, way: weight - now_rate * way, state.params, direction)
-        now = {"params": params, "batch_stats": batch_stats}
-        mean = optimizers.update_ema(state.mean, now, state.step, config.training.average) if state.mean else {}
-        return state._replace(**now, mean=mean, optimiser=new, step=state.step + 1, loss_sum=state.loss_sum + loss)
+        loss_and_grad = jax.value_and_grad(task.loss, has_aux=True)
+        with batch_norm.freeze_batch_stats(partial(param_groups.is_frozen, phase.param_groups)):
+            (loss, batch_stats), gradients = loss_and_grad(state.params, state.batch_stats, loader.unpack(batch), key)
+        direction, opt_state = optimizer.update(gradients, state.opt_state, state.params)
+        rate = learning_rate(state.step, state.plateau.scale)
+        params = jax.tree.map(lambda weight, update: weight - rate * update, state.params, direction)
+        variables = {"params": params, "batch_stats": batch_stats}
+        ema_params = {}
+        if state.ema_params:
+            ema_params = optimizers.update_ema(state.ema_params, variables, state.step, config.training.average)
+        return state._replace(
+            **variables,
+            ema_params=ema_params,
+            opt_state=opt_state,
+            step=state.step + 1,
+            loss_sum=state.loss_sum + loss,
+        )
 
-    everywhere = supply.shares.everywhere
-    return jax.jit(step, donate_argnums=0, in_shardings=(everywhere, supply.sharding), out_shardings=everywhere)
+    replicated = loader.batch_sharding.replicated
+    return jax.jit(step, donate_argnums=0, in_shardings=(replicated, loader.input_shardings), out_shardings=replicated)

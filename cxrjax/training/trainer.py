@@ -1,7 +1,7 @@
-"""The one training loop: resume, phases, early stopping, checkpoints, metrics, progress.
+"""The training loop: phases, early stopping, checkpoints, metrics log, progress, and resuming.
 
-What a step does depends on the seed and the number of the step alone, and what an epoch's end does on the state
-alone; so a run that is killed and started again ends bit for bit as one that was not.
+The result of a step depends only on the seed and the step number, and that of an epoch's end only on the state;
+therefore a run that is killed and resumed ends bit-identical to an uninterrupted one.
 """
 
 import math
@@ -22,7 +22,7 @@ from tqdm import tqdm
 from cxrjax import plotting
 from cxrjax.data import dataset
 from cxrjax.data.loader import make_loader
-from cxrjax.data.sampler import BatchSampler, Mixture
+from cxrjax.data.sampler import AugmentedSubset, BatchSampler
 from cxrjax.inference.lung_segmenter import LungSegmenter
 from cxrjax.io import json_file
 from cxrjax.runs import history, label_counts, run_dir, weights
@@ -33,15 +33,15 @@ from cxrjax.training import classification, model_selection, param_groups, sched
 from cxrjax.training.task import Task
 from cxrjax.training.train_step import TrainState
 
-_GRACE = 300.0  # seconds after a signal for the running step and the save; a second signal ends the process sooner
+_GRACE_SECONDS = 300.0  # after a signal, for the running step and the save; a second signal ends the process sooner
 
 
 class DivergedError(Exception):
-    """The loss is no longer a number."""
+    """The loss is not finite."""
 
 
 def train(config: ConfigDict, workdir: Path) -> dict[str, float]:
-    """Train the network of a config in a run directory, or go on with one that was stopped.
+    """Train the network of a config in a run directory, or resume a training that was stopped.
 
     On SIGINT or SIGTERM, inside `signals.handled`, the state after the running step is saved.
 
@@ -53,84 +53,90 @@ def train(config: ConfigDict, workdir: Path) -> dict[str, float]:
         The record of the best epoch, as in metrics.jsonl.
 
     Raises:
-        UnfitRun, MissingData, Diverged, and of `config.init` UnreadableWeights, UnfitWeights: see there.
-        Locked: another process trains there.
-        ValueError: a setting that does not fit the others.
-        signals.Interrupted: a signal came, and the state is saved.
+        RunError: the run directory does not fit the config.
+        DatasetError: the data set is missing or does not fit the config.
+        DivergedError: the loss is not finite.
+        WeightFormatError, WeightMismatchError: the weights of `config.init` cannot be read, or do not fit the network.
+        Locked: another process trains in the directory.
+        ValueError: two settings contradict each other.
+        signals.Interrupted: a signal was received, and the state is saved.
     """
-    with _alone_in(workdir):
+    with _exclusive(workdir):
         return _train(config, workdir)
 
 
 def _train(config: ConfigDict, workdir: Path) -> dict[str, float]:
-    multihost.primary_first(lambda: _start(config, workdir))
-    training = Trainer(config, build_task(config, workdir))
+    multihost.primary_first(lambda: _start_or_resume(config, workdir))
+    trainer = Trainer(config, build_task(config, workdir))
     if not config.training.metric:
         raise ValueError("training.metric is empty: name the metric of validation by which an epoch is the best")
     metric = f"val/{config.training.metric}"
     with Checkpoints(workdir / "checkpoints", clean=True) as checkpoints:
-        state = training.begin(checkpoints.step("last") or 0)
+        state = trainer.init_state(checkpoints.step("last") or 0)
         if checkpoints.step("last") is not None:
-            state = checkpoints.restore("last", state)
-        past = history.resume(workdir / history.METRICS, int(state.step))
-        done = int(state.step)
+            state = checkpoints.restore("last", state, train_step.FORMER_FIELDS)
+        records = history.resume(workdir / history.METRICS, int(state.step))
+        start_step = int(state.step)
         with (
-            signals.deferred(_GRACE) as stopping,
-            SummaryWriter(str(workdir), purge_step=done + 1, write_to_disk=multihost.is_primary()) as board,
+            signals.deferred(_GRACE_SECONDS) as stop_requested,
+            SummaryWriter(
+                str(workdir), purge_step=start_step + 1, write_to_disk=multihost.is_primary()
+            ) as summary_writer,
             tqdm(
-                total=training.total,
-                initial=done,
+                total=trainer.total_steps,
+                initial=start_step,
                 desc=f"training {config.task}",
                 unit="step",
                 disable=not multihost.is_primary(),
-            ) as bar,
+            ) as progress,
         ):
-            saved, stale = time.monotonic(), int(state.stale)
-            for number in range(done, training.total):
-                if stale >= config.training.patience:
+            save_time = time.monotonic()
+            epochs_since_best = int(state.epochs_since_best)
+            for number in range(start_step, trainer.total_steps):
+                if epochs_since_best >= config.training.patience:
                     break
-                state = training.step(state, number)
-                bar.update()
-                stopped = multihost.any_process(stopping())
-                if (number + 1) % training.order.steps == 0:
-                    state, epoch = _end_epoch(state, training, checkpoints)
-                    stale = int(state.stale)
-                    past.append(epoch)
+                state = trainer.step(state, number)
+                progress.update()
+                stopping = multihost.any_process(stop_requested())
+                if (number + 1) % trainer.sampler.steps_per_epoch == 0:
+                    state, record = _end_epoch(state, trainer, checkpoints)
+                    epochs_since_best = int(state.epochs_since_best)
+                    records.append(record)
                     if multihost.is_primary():
-                        history.record(workdir / history.METRICS, epoch, board)
+                        history.record(workdir / history.METRICS, record, summary_writer)
                     checkpoints.save("last", number + 1, state)
-                    saved = time.monotonic()
-                    bar.set_postfix({config.training.metric: f"{epoch[metric]:.4f}"})
-                elif stopped or multihost.broadcast_bool(
-                    time.monotonic() - saved > 60 * config.training.checkpoint_minutes
+                    save_time = time.monotonic()
+                    progress.set_postfix({config.training.metric: f"{record[metric]:.4f}"})
+                elif stopping or multihost.broadcast_bool(
+                    time.monotonic() - save_time > 60 * config.training.checkpoint_minutes
                 ):
                     checkpoints.save("last", number + 1, state)
-                    saved = time.monotonic()
-                if stopped:  # of several processes, all end where one was asked to
+                    save_time = time.monotonic()
+                if stopping:  # all processes end when one of them received a signal
                     raise signals.Interrupted(signals.received() or signal.SIGTERM)
-    if not past:
+    if not records:
         raise json_file.DamagedFile(
             workdir / history.METRICS,
             "it has no record of the epochs that were trained",
             "the network is whole, and can be evaluated; for the record, restore the file or train again",
         )
-    plotting.draw_learning_curves(past, workdir / "learning_curves.png", metric)
-    return model_selection.best_epoch(past, metric)
+    plotting.draw_learning_curves(records, workdir / "learning_curves.png", metric)
+    return model_selection.best_epoch(records, metric)
 
 
 @contextmanager
-def _alone_in(workdir: Path) -> Iterator[None]:
-    """Let no other process train in a run directory; of several that train together, the first holds the lock.
+def _exclusive(workdir: Path) -> Iterator[None]:
+    """Lock a run directory against training by other processes; of a multi-host training, the primary locks it.
 
     Raises:
-        lock.Locked: one does.
+        lock.Locked: another process trains in the directory.
     """
     error = None
-    with ExitStack() as held:
+    with ExitStack() as stack:
         if multihost.is_primary():
             workdir.mkdir(parents=True, exist_ok=True)
             try:
-                held.enter_context(lock.hold(workdir, "trained"))
+                stack.enter_context(lock.hold(workdir, "trained"))
             except OSError as cause:
                 error = cause
         if multihost.broadcast_bool(error is not None):
@@ -139,10 +145,11 @@ def _alone_in(workdir: Path) -> Iterator[None]:
 
 
 def setup_workdir(config: ConfigDict, workdir: Path) -> None:
-    """Make the run directory and, of a classifier, put its segmenter, if any, there.
+    """Create the run directory and, for a classifier with a segmenter, copy the segmenter into it.
 
     Raises:
-        UnfitSetting, UnfitRun: see `runs`.
+        UnfitSetting: a setting is not valid.
+        RunError: the segmenter's run has no network, or does not fit the config.
     """
     run_dir.check(config)
     workdir.mkdir(parents=True, exist_ok=True)
@@ -150,7 +157,7 @@ def setup_workdir(config: ConfigDict, workdir: Path) -> None:
         run_dir.copy_segmenter(workdir, config)
 
 
-def _start(config: ConfigDict, workdir: Path) -> None:
+def _start_or_resume(config: ConfigDict, workdir: Path) -> None:
     run_dir.check(config)
     run_dir.give_up_unstarted(workdir, config)
     setup_workdir(config, workdir)
@@ -158,144 +165,202 @@ def _start(config: ConfigDict, workdir: Path) -> None:
 
 
 def build_task(config: ConfigDict, workdir: Path) -> Task:
-    """The task of a config, its data loaded; of a classifier, the run keeps the labels it learns from."""
-    names = (config.data.train, config.data.validation)
-    both = set(names[0].split("+")) & set(names[1].split("+"))
-    if both:
-        raise ValueError(f"the split {both.pop()!r} is in data.train and in data.validation")
+    """Load the data of a config and return its task; for a classifier, save the counts of the training labels.
+
+    Raises:
+        ValueError: a split is in the training and in the validation data.
+        DatasetError: the data set is missing or does not fit the config.
+    """
+    shared = set(config.data.train.split("+")) & set(config.data.validation.split("+"))
+    if shared:
+        raise ValueError(f"the split {shared.pop()!r} is in data.train and in data.validation")
     if config.task == "segment":
-        return segmentation.build(config, *(dataset.open_split(config, name) for name in names))
-    splits = [dataset.load_or_stream(config, name) for name in names]
-    label_counts.save(workdir, splits[0].sources, splits[0].labels)
-    finder = LungSegmenter(config, run_dir.load_segmenter(workdir / run_dir.SEGMENTER, config), workdir / run_dir.LUNGS)
-    return classification.build(config, *splits, finder)
+        train_data = dataset.open_split(config, config.data.train)
+        return segmentation.build(config, train_data, dataset.open_split(config, config.data.validation))
+    train_data = dataset.load_or_stream(config, config.data.train)
+    validation_data = dataset.load_or_stream(config, config.data.validation)
+    label_counts.save(workdir, train_data.sources, train_data.labels)
+    variables = run_dir.load_segmenter(workdir / run_dir.SEGMENTER, config)
+    segmenter = LungSegmenter(config, variables, workdir / run_dir.LUNGS)
+    return classification.build(config, train_data, validation_data, segmenter)
 
 
 class Trainer:
-    """A task with the order of its data and its steps, of whichever phase, each compiled once."""
+    """A task with its loader and its training steps, one compiled step per phase."""
 
     def __init__(self, config: ConfigDict, task: Task):
-        """Lay the training down.
+        """Prepare the training and move its data to the devices.
 
         Raises:
-            ValueError: a setting that does not fit the others.
+            ValueError: two settings contradict each other.
         """
         c = config.training
-        self.config, self.task = config, task._replace(data=None)  # they are where the supply has put them
-        self.order = _order(config, task)
-        self.total = self.order.steps * c.epochs
+        self.config = config
+        self.task = task._replace(data=None)  # the loader holds the data
+        self.sampler = _build_sampler(config, task)
+        self.total_steps = self.sampler.steps_per_epoch * c.epochs
         if c.epochs % c.cycles:
             raise ValueError(f"training.epochs={c.epochs} are not {c.cycles} cycles of whole epochs")
         self.phases = param_groups.plan_phases(
-            [tuple(group) for group in c.groups], c.unfreeze_epoch * self.order.steps, c.unfreeze_factor
+            [tuple(group) for group in c.groups], c.unfreeze_epoch * self.sampler.steps_per_epoch, c.unfreeze_factor
         )
-        self._shares = BatchSharding(c.batch_size)
-        self.supply = make_loader(task.data, self.order, self._shares, config.data.readers)
-        self._steps: dict[int, Callable[..., TrainState]] = {}  # by the first step of the phase
-        self._under_way: Array | None = None  # the number of the step that was handed to the devices last
+        self._batch_sharding = BatchSharding(c.batch_size)
+        self.loader = make_loader(task.data, self.sampler, self._batch_sharding, config.data.readers)
+        self._compiled_steps: dict[int, Callable[..., TrainState]] = {}  # by the first step of the phase
+        self._step_in_flight: Array | None = None  # number of the step that was dispatched last
 
-    def begin(self, step: int) -> TrainState:
-        """The state before the first step, in the form that it has before step number `step`."""
-        optimiser = train_step.build_optimizer(self.config, self.total, param_groups.phase_at(self.phases, step))
+    def init_state(self, step: int) -> TrainState:
+        """Return the state before the first step, with the structure that it has before step number `step`."""
+        optimizer = train_step.build_optimizer(self.config, self.total_steps, param_groups.phase_at(self.phases, step))
         key = jax.random.key(self.config.seed)
         variables = weights.load_init(self.config, key) if self.config.init and not step else self.task.init(key)
-        return self._shares.replicate(train_step.init_state(variables, optimiser, self.config))
+        return self._batch_sharding.replicate(train_step.init_state(variables, optimizer, self.config))
 
     def step(self, state: TrainState, number: int) -> TrainState:
-        """The state after step number `number`, counted from 0."""
-        phase, given = param_groups.phase_at(self.phases, number), self.supply.give(number)
-        self._wait(state)
-        if phase.first not in self._steps:
-            rate = train_step.lr_schedule(self.config, self.total, phase)
-            self._steps[phase.first] = self.compile(phase, rate, state, given)
-        return self._steps[phase.first](state, given)
+        """Return the state after step `number`, counted from 0."""
+        phase = param_groups.phase_at(self.phases, number)
+        batch = self.loader.next_batch(number)
+        self._limit_steps_in_flight(state)
+        if phase.start_step not in self._compiled_steps:
+            learning_rate = train_step.lr_schedule(self.config, self.total_steps, phase)
+            self._compiled_steps[phase.start_step] = self.compile_step(phase, learning_rate, state, batch)
+        return self._compiled_steps[phase.start_step](state, batch)
 
-    def _wait(self, state: TrainState) -> None:
-        """Wait until no more than one step is under way, so that no batches pile up.
+    def _limit_steps_in_flight(self, state: TrainState) -> None:
+        """Wait until at most one step is in flight, so that batches do not pile up in memory.
 
-        On a CPU until none is: a step that waits there has its memory already. An accelerator is handed the next step
-        while it does one, or it would be idle for as long as that takes. A state is given away to the step after it, so
-        what is waited for is a copy of its number.
+        On a CPU, wait until none is: a dispatched step allocates its memory while it waits. An accelerator gets the
+        next step while it runs one, since it would be idle otherwise. The state is donated to the next step, therefore
+        the wait is for a copy of its step number.
         """
         if jax.default_backend() == "cpu":
             jax.block_until_ready(state)
             return
-        before = self._under_way
-        self._under_way = jnp.copy(state.step)
-        jax.block_until_ready(before)
+        previous = self._step_in_flight
+        self._step_in_flight = jnp.copy(state.step)
+        jax.block_until_ready(previous)
 
-    def compile(
-        self, phase: param_groups.TrainingPhase, rate: Callable[[Array, Array], Array], state: TrainState, given: Any
+    def compile_step(
+        self,
+        phase: param_groups.TrainingPhase,
+        learning_rate: Callable[[Array, Array], Array],
+        state: TrainState,
+        batch: Any,
     ) -> Callable[[TrainState, Any], TrainState]:
-        """The step (state, what the supply gives) of a phase, at any rate by step, for arguments like these.
+        """Compile the step of a phase, and release the memory that the compiler took beyond that of a step.
 
-        See `train_step.make_step`. What the compiler took of memory, more than a step does, is not kept.
+        Args:
+            phase: phase of the training.
+            learning_rate: (step, scale of the plateau) -> learning rate.
+            state: a state, for shapes and types.
+            batch: a batch of the loader, for shapes and types.
+
+        Returns:
+            (state, batch) -> state; see `train_step.make_train_step`.
         """
-        optimiser = train_step.build_optimizer(self.config, self.total, phase)
-        step = train_step.make_train_step(self.task, optimiser, rate, phase, self.config, self.supply)
-        lowered = step.lower(state, given)
+        optimizer = train_step.build_optimizer(self.config, self.total_steps, phase)
+        step = train_step.make_train_step(self.task, optimizer, learning_rate, phase, self.config, self.loader)
+        lowered = step.lower(state, batch)
         malloc.trim_heap()
         compiled = lowered.compile()
         malloc.trim_heap()
         return compiled
 
-    def note(self, state: TrainState, **values: Any) -> TrainState:
-        """A state with other values than it has, of the host."""
-        return state._replace(**self._shares.replicate(values))
+    def with_values(self, state: TrainState, **values: Any) -> TrainState:
+        """Return a state with some fields replaced by host arrays."""
+        return state._replace(**self._batch_sharding.replicate(values))
 
-    def enter_phase(self, state: TrainState) -> TrainState:
-        """The state before the next step; where that begins a phase, with the phase's own optimiser."""
+    def start_phase(self, state: TrainState) -> TrainState:
+        """Return the state before the next step, with a new optimizer state if that step starts a phase."""
         step = int(state.step)
         phase = param_groups.phase_at(self.phases, step)
-        if not step or phase.first != step:
+        if not step or phase.start_step != step:
             return state
-        optimiser = train_step.build_optimizer(self.config, self.total, phase)
-        return self.note(state, optimiser=optimiser.init(jax.device_get(state.params)))
+        optimizer = train_step.build_optimizer(self.config, self.total_steps, phase)
+        return self.with_values(state, opt_state=optimizer.init(jax.device_get(state.params)))
 
-    def rate(self, state: TrainState) -> float:
-        """The learning rate of the step that led to a state."""
-        last = int(state.step) - 1
-        rate = train_step.lr_schedule(self.config, self.total, param_groups.phase_at(self.phases, last))
-        return float(rate(jnp.int32(last), jax.device_get(state.plateau.scale)))
+    def learning_rate(self, state: TrainState) -> float:
+        """Return the learning rate of the step that led to a state."""
+        last_step = int(state.step) - 1
+        phase = param_groups.phase_at(self.phases, last_step)
+        schedule = train_step.lr_schedule(self.config, self.total_steps, phase)
+        return float(schedule(jnp.int32(last_step), jax.device_get(state.plateau.scale)))
 
 
-def _order(config: ConfigDict, task: Task) -> BatchSampler:
+def _build_sampler(config: ConfigDict, task: Task) -> BatchSampler:
     c = config.training
     classes = list(config.classifier.classes)
-    strange = set(c.minority) - set(classes)
-    if strange:
-        raise ValueError(f"training.minority: {strange.pop()!r} is not among the classes {', '.join(classes)}")
-    minority = [classes.index(name) for name in c.minority]
-    mixture = Mixture(c.augment == "copies", c.augmented, c.unfreeze_epoch, c.unfreeze_augmented)
-    return BatchSampler(task.groups, c.batch_size, c.sampling, config.seed, c.oversample, minority, mixture)
+    unknown = set(c.minority) - set(classes)
+    if unknown:
+        raise ValueError(f"training.minority: {unknown.pop()!r} is not among the classes {', '.join(classes)}")
+    return BatchSampler(
+        task.sampling_labels,
+        batch_size=c.batch_size,
+        sampling=c.sampling,
+        seed=config.seed,
+        oversample=c.oversample,
+        minority=[classes.index(name) for name in c.minority],
+        augmented_subset=AugmentedSubset(
+            copies_only=c.augment == "copies",
+            fraction=c.augmented,
+            unfreeze_epoch=c.unfreeze_epoch,
+            unfreeze_factor=c.unfreeze_augmented,
+        ),
+    )
 
 
-def _end_epoch(state: TrainState, training: Trainer, checkpoints: Checkpoints) -> tuple[TrainState, dict[str, float]]:
-    """Validate, keep the network if it is strictly better than all before, and say what the next epoch begins with."""
-    c, number = training.config.training, int(state.step)
-    epoch = number // training.order.steps
-    loss = float(state.loss_sum) / training.order.steps
+def _end_epoch(state: TrainState, trainer: Trainer, checkpoints: Checkpoints) -> tuple[TrainState, dict[str, float]]:
+    """Validate at the end of an epoch, and save the network if it is strictly better than all before.
+
+    Returns:
+        The state before the next epoch, and the record of this epoch for the metrics log.
+
+    Raises:
+        DivergedError: the loss is not finite.
+    """
+    c = trainer.config.training
+    step = int(state.step)
+    epoch = step // trainer.sampler.steps_per_epoch
+    loss = float(state.loss_sum) / trainer.sampler.steps_per_epoch
     if not math.isfinite(loss):
         raise DivergedError(f"the loss is {loss} in epoch {epoch}; a lower training.learning_rate may help")
     variables = jax.device_get(train_step.eval_params(state))
-    scores = training.task.validate(variables)
-    best, stale, plateau = jax.device_get((state.best, state.stale, state.plateau))
-    best, stale, better = model_selection.update_best(best, stale, model_selection.signed_metric(c.metric, scores))
-    if better:
-        checkpoints.save("best", number, variables)
+    scores = trainer.task.validate(variables)
+    best_metric, epochs_since_best, plateau = jax.device_get(
+        (state.best_metric, state.epochs_since_best, state.plateau)
+    )
+    best_metric, epochs_since_best, improved = model_selection.update_best(
+        best_metric, epochs_since_best, model_selection.signed_metric(c.metric, scores)
+    )
+    if improved:
+        checkpoints.save("best", step, variables)
     if c.cycles > 1 and not epoch % (c.epochs // c.cycles):
-        checkpoints.save(snapshot(epoch * c.cycles // c.epochs), number, variables)
-    known = {"train/loss": loss} | {f"val/{name}": value for name, value in scores.items()}
-    record = {"step": number, "epoch": epoch, "learning_rate": training.rate(state)} | known
+        checkpoints.save(snapshot(epoch * c.cycles // c.epochs), step, variables)
+    metrics = {"train/loss": loss} | {f"val/{name}": value for name, value in scores.items()}
+    record = {"step": step, "epoch": epoch, "learning_rate": trainer.learning_rate(state)} | metrics
     if epoch <= c.unfreeze_epoch:
-        stale = jnp.zeros_like(stale)  # no training stops before it has begun in earnest
-    state = training.note(state, loss_sum=jnp.float32(0), best=best, stale=stale, plateau=_wait(plateau, known, c))
-    return training.enter_phase(state), record
+        epochs_since_best = jnp.zeros_like(epochs_since_best)  # early stopping starts after unfreezing
+    state = trainer.with_values(
+        state,
+        loss_sum=jnp.float32(0),
+        best_metric=best_metric,
+        epochs_since_best=epochs_since_best,
+        plateau=_update_plateau(plateau, metrics, c),
+    )
+    return trainer.start_phase(state), record
 
 
-def _wait(plateau: schedules.PlateauState, known: dict[str, float], c: ConfigDict) -> schedules.PlateauState:
-    """How the rate goes on, where it falls when validation does."""
+def _update_plateau(
+    plateau: schedules.PlateauState, metrics: dict[str, float], c: ConfigDict
+) -> schedules.PlateauState:
+    """Return the state of the schedule "plateau" after an epoch; unchanged for other schedules.
+
+    Args:
+        plateau: state before the epoch.
+        metrics: "train/loss" and "val/…" of the epoch.
+        c: `config.training`.
+    """
     if c.schedule != "plateau":
         return plateau
-    score = model_selection.signed_metric(c.plateau_metric or f"val/{c.metric}", known)
+    score = model_selection.signed_metric(c.plateau_metric or f"val/{c.metric}", metrics)
     return schedules.update_plateau(plateau, score, c.plateau_patience, c.factor, c.plateau_delta)

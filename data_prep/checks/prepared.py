@@ -77,5 +77,5 @@ def decode_text(record: Mapping[str, Any]) -> dict[str, Any]:
 def _in_words() -> Iterator[None]:
     try:
         yield
-    except prepared.MissingData as error:
+    except prepared.DatasetError as error:
         raise CannotPrepare(str(error)) from error

@@ -14,7 +14,7 @@ from configs import phantom_classify
 from cxrjax import main
 from cxrjax.audit import audit, context, experiments, run
 from cxrjax.audit import probe as small_network
-from cxrjax.data import batch, dataset
+from cxrjax.data import batch, dataset, tfds_store
 from cxrjax.inference import lung_segmenter
 from cxrjax.io import predictions_csv
 from cxrjax.models import from_config
@@ -34,7 +34,7 @@ def make_run(folder: Path, shortcut: str, skill: float = 1.5, count: int = 40) -
     workdir = folder / "run"
     run_dir.create_or_resume(workdir, config)
     rng, classes, rows = np.random.default_rng(0), config.classifier.classes, []
-    for case in dataset.stream(config.data.directory, "test"):
+    for case in tfds_store.iter_records(config.data.directory, "test"):
         logits = rng.normal(size=5) + skill * np.eye(5)[classes.index(case["label"])]
         p = np.exp(logits) / np.exp(logits).sum()
         known = {key: case[key] for key in ("path", "patient_id", "source", "label")} | {"status": "ok"}
@@ -166,8 +166,8 @@ def test_what_was_trained_on_is_refused_and_what_chose_the_network_is_known(work
     for split in ("train", "train+test"):
         with pytest.raises(run_dir.RunError, match="was trained on .* of the .* radiographs of train"):
             audit(workdir, split, small(1))
-    assert context.AuditContext(workdir, "val", small(1)).validates
-    assert not context.AuditContext(workdir, "test", small(1)).validates
+    assert context.AuditContext(workdir, "val", small(1)).selected_on_split
+    assert not context.AuditContext(workdir, "test", small(1)).selected_on_split
 
 
 def test_radiographs_are_shrunk_as_they_are_read_and_their_lungs_are_kept(workdir, known_lungs, monkeypatch):
@@ -175,13 +175,13 @@ def test_radiographs_are_shrunk_as_they_are_read_and_their_lungs_are_kept(workdi
     settings = small(1)
     settings.patches.size = 32
     of = context.AuditContext(workdir, "test", settings)
-    (train, lungs), whole = of.small_train, dataset.load_split(of.run, "train")
+    (train, lungs), whole = of.probe_train, dataset.load_split(of.run, "train")
     assert len(train) > 7 and train.paths == whole.paths and train.lesions is None
     np.testing.assert_array_equal(train.images, small_network.downsample(whole.images, 32))
     np.testing.assert_array_equal(lungs, small_network.downsample_masks(whole.masks >= 2, 32))
-    assert lungs.any() and of.small_test[0].images.shape[1:] == (32, 32) and of.test[1].shape[1:] == (SIZE, SIZE)
+    assert lungs.any() and of.probe_test[0].images.shape[1:] == (32, 32) and of.test_images[1].shape[1:] == (SIZE, SIZE)
     monkeypatch.setattr(lung_segmenter.LungSegmenter, "find", None)
-    np.testing.assert_array_equal(context.AuditContext(workdir, "test", settings).small_train[1], lungs)
+    np.testing.assert_array_equal(context.AuditContext(workdir, "test", settings).probe_train[1], lungs)
 
 
 def test_a_run_that_finds_nothing_is_refused(tmp_path):

@@ -85,10 +85,13 @@ def training_step(task):
         built = classification.build(config, split, split, LungsThroughout(config, None))
     training = trainer.Trainer(config, built)
     phase = training.phases[0]
-    optimiser = train_step.build_optimizer(config, training.total, phase)
-    rate = train_step.lr_schedule(config, training.total, phase)
-    step = train_step.make_train_step(training.task, optimiser, rate, phase, config, training.supply)
-    return step, (train_step.init_state(from_config.blank_image(network), optimiser, config), training.supply.give(0))
+    optimiser = train_step.build_optimizer(config, training.total_steps, phase)
+    rate = train_step.lr_schedule(config, training.total_steps, phase)
+    step = train_step.make_train_step(training.task, optimiser, rate, phase, config, training.loader)
+    return step, (
+        train_step.init_state(from_config.blank_image(network), optimiser, config),
+        training.loader.next_batch(0),
+    )
 
 
 PROGRAMS = {

@@ -7,7 +7,7 @@ import pytest
 from configs import phantom_classify, phantom_segment
 from cxrjax.data import batch, dataset, loader
 from cxrjax.data.batch import STRUCTURES_KNOWN
-from cxrjax.data.sampler import BatchSampler, Mixture
+from cxrjax.data.sampler import AugmentedSubset, BatchSampler
 from cxrjax.runs import run_dir
 from cxrjax.runs.checkpoints import Checkpoints
 from cxrjax.runtime import sharding
@@ -76,30 +76,32 @@ def test_both_trainings_are_the_same_held_and_read(runs_of_both, task):
 def test_steps_are_given_the_same_from_any_step_on(batch_size):
     order = BatchSampler(np.zeros(7), batch_size, "shuffled", seed=0)
     shares = sharding.BatchSharding(batch_size)
-    ways = [loader.make_loader(shown, order, shares, readers=2) for shown in (ROWS, lambda row: ROWS[row])]
+    ways = [loader.make_loader(shown, order, shares, num_threads=2) for shown in (ROWS, lambda row: ROWS[row])]
     for number in (0, 1, 2, 3, 4, 9, 10, 2, 2, 3):
         for way in ways:
-            np.testing.assert_array_equal(jax.jit(way.take)(way.give(number)), ROWS[order.rows(number)])
+            np.testing.assert_array_equal(jax.jit(way.unpack)(way.next_batch(number)), ROWS[order.rows(number)])
 
 
 @pytest.mark.parametrize("batch_size", [3, 7])
 def test_a_batch_says_which_of_its_examples_are_augmented(batch_size):
-    order = BatchSampler(np.arange(7) > 5, batch_size, "oversampled", 0, 4, mixture=Mixture(copies=True))
+    order = BatchSampler(
+        np.arange(7) > 5, batch_size, "oversampled", 0, 4, augmented_subset=AugmentedSubset(copies_only=True)
+    )
     shares = sharding.BatchSharding(batch_size)
     shown = {"numbers": ROWS}
     for way in (shown, lambda row: {"numbers": ROWS[row]}):
-        fed = loader.make_loader(way, order, shares, readers=2)
-        for number in (0, 1, order.steps + 1, order.steps + 2):
-            batch = jax.jit(fed.take)(fed.give(number))
+        fed = loader.make_loader(way, order, shares, num_threads=2)
+        for number in (0, 1, order.steps_per_epoch + 1, order.steps_per_epoch + 2):
+            batch = jax.jit(fed.unpack)(fed.next_batch(number))
             assert batch.keys() == {"numbers", "augmented"}
             np.testing.assert_array_equal(batch["numbers"], ROWS[order.rows(number)])
-            np.testing.assert_array_equal(batch["augmented"], order.chosen(number))
-            assert set(order.rows(number)[order.chosen(number)]) <= {6}
+            np.testing.assert_array_equal(batch["augmented"], order.augmented(number))
+            assert set(order.rows(number)[order.augmented(number)]) <= {6}
 
 
 def test_reading_goes_ahead_of_what_is_asked_for_and_no_further():
     read = []
-    rows = dataset.read_ahead(lambda row: read.append(row) or row, range(1000), readers=2, ahead=5)
+    rows = dataset.read_ahead(lambda row: read.append(row) or row, range(1000), num_threads=2, ahead=5)
     assert [next(rows) for _ in range(10)] == list(range(10))
     assert len(read) <= 10 + 5 + 2
 
@@ -107,13 +109,13 @@ def test_reading_goes_ahead_of_what_is_asked_for_and_no_further():
 def test_what_goes_wrong_in_a_reading_thread_reaches_the_step(tmp_path):
     def read(row):
         if row == 5:
-            raise dataset.MissingData("scan.png: gone")
+            raise dataset.DatasetError("scan.png: gone")
         return ROWS[row]
 
     order = BatchSampler(np.zeros(7), 7, "shuffled", seed=0)
-    way = loader.make_loader(read, order, sharding.BatchSharding(7), readers=2)
-    with pytest.raises(dataset.MissingData, match=r"scan\.png: gone"):
-        way.give(0)
+    way = loader.make_loader(read, order, sharding.BatchSharding(7), num_threads=2)
+    with pytest.raises(dataset.DatasetError, match=r"scan\.png: gone"):
+        way.next_batch(0)
 
 
 def test_lungs_come_back_from_their_packed_form():
@@ -136,12 +138,12 @@ def test_what_takes_more_than_is_held_is_read(prepared):
     read = dataset.load_or_stream(config, "train")
     assert isinstance(held, batch.RadiographBatch) and isinstance(read, dataset.RadiographDataset)
     assert len(read) == len(held) and (read.sources, read.labels) == (held.sources, held.labels)
-    np.testing.assert_array_equal(read.take([3, 1]).images, held.images[[3, 1]])
+    np.testing.assert_array_equal(read.select([3, 1]).images, held.images[[3, 1]])
     np.testing.assert_array_equal(read.image(2), held.images[2])
-    np.testing.assert_array_equal(read.kinds, held.kinds)
-    assert (held.kinds == STRUCTURES_KNOWN).all()
+    np.testing.assert_array_equal(read.mask_types, held.mask_types)
+    assert (held.mask_types == STRUCTURES_KNOWN).all()
     assert sum(1 for _ in read) == len(held)
-    np.testing.assert_array_equal(np.concatenate([part.masks for part in read.parts(4)]), held.masks)
+    np.testing.assert_array_equal(np.concatenate([part.masks for part in read.iter_batches(4)]), held.masks)
 
 
 @pytest.mark.parametrize("held", [0.0, 1.0])
@@ -149,8 +151,8 @@ def test_a_radiograph_without_a_mask_is_named_before_the_first_step(prepared, mo
     config = phantom_segment.get_config()
     config.data.directory, config.data.held, config.image.size = str(prepared), held, SIZE
     stored = dataset.open_split(config, "train")
-    monkeypatch.setitem(stored._words, "mask_kind", ["structures", "structures", "", *["structures"] * 12])
-    with pytest.raises(dataset.MissingData, match=rf"{stored.paths[2]}: has no mask"):
+    monkeypatch.setitem(stored._columns, "mask_kind", ["structures", "structures", "", *["structures"] * 12])
+    with pytest.raises(dataset.DatasetError, match=rf"{stored.paths[2]}: has no mask"):
         segmentation.build(config, stored, dataset.open_split(config, "val"))
 
 
@@ -161,13 +163,13 @@ def test_radiographs_are_mirrored_only_where_no_mask_tells_left_from_right(prepa
     config.data.directory, config.data.held, config.image.size = str(prepared), held, SIZE
     config.augmentation[name] = 0.5
     train_split, validation = dataset.open_split(config, "train"), dataset.open_split(config, "val")
-    monkeypatch.setitem(train_split._words, "mask_kind", [*["lungs"] * 14, "structures"])
+    monkeypatch.setitem(train_split._columns, "mask_kind", [*["lungs"] * 14, "structures"])
     sentence = (
         rf"{train_split.paths[14]}: its mask tells .* which augmentation\.{name}=0\.5 would exchange; set it to 0"
     )
     with pytest.raises(ValueError, match=sentence):
         segmentation.build(config, train_split, validation)
-    monkeypatch.setitem(train_split._words, "mask_kind", ["lungs"] * 15)
+    monkeypatch.setitem(train_split._columns, "mask_kind", ["lungs"] * 15)
     segmentation.build(config, train_split, validation)
 
 

@@ -120,10 +120,10 @@ def test_jsrt_is_treated_as_the_original_treats_it():
 
 def test_unequalised_levels_of_8_bit_stay_as_they_are():
     pixels = np.arange(64 * 64).reshape(64, 64).astype(np.uint8)
-    np.testing.assert_array_equal(standardize(of(pixels), size=64, gamma=1.0, equalise=False), pixels)
-    turned = standardize(of(pixels, kind="dicom", inverted=True), size=64, gamma=1.0, equalise=False)
+    np.testing.assert_array_equal(standardize(of(pixels), size=64, gamma=1.0, equalize=False), pixels)
+    turned = standardize(of(pixels, kind="dicom", inverted=True), size=64, gamma=1.0, equalize=False)
     np.testing.assert_array_equal(turned, 255 - pixels)
-    squared = standardize(of(pixels), size=64, gamma=2.0, equalise=False)
+    squared = standardize(of(pixels), size=64, gamma=2.0, equalize=False)
     np.testing.assert_array_equal(squared, np.rint(255 * (pixels / 255) ** 2))
 
 

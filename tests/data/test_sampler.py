@@ -3,23 +3,23 @@
 import numpy as np
 import pytest
 
-from cxrjax.data.sampler import BatchSampler, Mixture
+from cxrjax.data.sampler import AugmentedSubset, BatchSampler
 
 GROUPS = np.array([0] * 6 + [1] * 3 + [2])
 
 
 def test_shuffled_sees_each_once_and_fills_the_last_step_from_the_epochs_beginning():
     order = BatchSampler(GROUPS, 4, "shuffled", seed=0)
-    rows = order.draw(0)
-    assert order.steps == 3 and sorted(rows.flat[:10]) == list(range(10))
+    rows = order.epoch_rows(0)
+    assert order.steps_per_epoch == 3 and sorted(rows.flat[:10]) == list(range(10))
     assert list(rows.flat[10:]) == list(rows.flat[:2])
-    assert not np.array_equal(rows, order.draw(1))
-    np.testing.assert_array_equal(BatchSampler(GROUPS, 4, "shuffled", seed=0).rows(4), order.draw(1)[1])
+    assert not np.array_equal(rows, order.epoch_rows(1))
+    np.testing.assert_array_equal(BatchSampler(GROUPS, 4, "shuffled", seed=0).rows(4), order.epoch_rows(1)[1])
 
 
 def test_balanced_sees_every_class_as_often():
     order = BatchSampler(GROUPS, 10, "balanced", seed=0)
-    seen = np.bincount(GROUPS[np.concatenate([order.draw(epoch).ravel() for epoch in range(600)])])
+    seen = np.bincount(GROUPS[np.concatenate([order.epoch_rows(epoch).ravel() for epoch in range(600)])])
     np.testing.assert_allclose(seen / seen.sum(), 1 / 3, atol=0.02)  # three standard errors of 6000 draws
 
 
@@ -27,54 +27,64 @@ def test_balanced_sees_every_class_as_often():
 def test_oversampled_sees_the_minority_k_times_more(minority, extra, counts):
     order = BatchSampler(GROUPS, 3, "oversampled", 0, extra, minority)
     total = sum(counts)
-    assert order.steps == -(-total // 3)
-    assert list(np.bincount(GROUPS[order.draw(3).ravel()[:total]])) == counts
+    assert order.steps_per_epoch == -(-total // 3)
+    assert list(np.bincount(GROUPS[order.epoch_rows(3).ravel()[:total]])) == counts
 
 
 def test_the_order_is_what_it_was_before_copies_were_known():
     """NumPy's permutation of the radiographs themselves, and its draws of them."""
-    order = BatchSampler(GROUPS, 3, "oversampled", 7, 2, (1,), Mixture(copies=True))
+    order = BatchSampler(GROUPS, 3, "oversampled", 7, 2, (1,), AugmentedSubset(copies_only=True))
     visits = np.concatenate([np.arange(10), np.tile([6, 7, 8], 2)])
     expected = np.random.default_rng([7, 4]).permutation(visits)
-    np.testing.assert_array_equal(order.draw(4), np.resize(expected, (6, 3)))
-    balanced = BatchSampler(GROUPS, 5, "balanced", 7).draw(4).ravel()
+    np.testing.assert_array_equal(order.epoch_rows(4), np.resize(expected, (6, 3)))
+    balanced = BatchSampler(GROUPS, 5, "balanced", 7).epoch_rows(4).ravel()
     chances = np.repeat([1 / 18, 1 / 9, 1 / 3], [6, 3, 1])
     np.testing.assert_array_equal(balanced, np.random.default_rng([7, 4]).choice(np.arange(10), 10, p=chances))
 
 
 def test_where_all_are_augmented_nothing_is_chosen():
-    for mixture in (Mixture(), Mixture(unfreeze_factor=0.5), Mixture(unfreeze_epoch=3)):
-        order = BatchSampler(GROUPS, 4, "shuffled", 0, mixture=mixture)
-        assert order.choose(5) is None and order.chosen(7) is None
+    for mixture in (AugmentedSubset(), AugmentedSubset(unfreeze_factor=0.5), AugmentedSubset(unfreeze_epoch=3)):
+        order = BatchSampler(GROUPS, 4, "shuffled", 0, augmented_subset=mixture)
+        assert order.epoch_augmented(5) is None and order.augmented(7) is None
 
 
 @pytest.mark.parametrize("extra, minority", [(5, ()), (2, (1, 2))])
 def test_of_copies_alone_each_radiograph_is_seen_once_as_it_is(extra, minority):
-    order = BatchSampler(GROUPS, 4, "oversampled", 0, extra, minority, Mixture(copies=True))
+    order = BatchSampler(GROUPS, 4, "oversampled", 0, extra, minority, AugmentedSubset(copies_only=True))
     rare = np.isin(GROUPS, minority or (2,))
     for epoch in range(3):
         total = 10 + extra * rare.sum()
-        rows, chosen = order.draw(epoch).ravel()[:total], order.choose(epoch).ravel()[:total]
+        rows, chosen = order.epoch_rows(epoch).ravel()[:total], order.epoch_augmented(epoch).ravel()[:total]
         np.testing.assert_array_equal(np.bincount(rows[~chosen]), np.ones(10))
         np.testing.assert_array_equal(np.bincount(rows[chosen], minlength=10), extra * rare)
-    step = 2 * order.steps + 1
-    np.testing.assert_array_equal(order.chosen(step), order.choose(2)[1])
-    np.testing.assert_array_equal(order.rows(step), order.draw(2)[1])
+    step = 2 * order.steps_per_epoch + 1
+    np.testing.assert_array_equal(order.augmented(step), order.epoch_augmented(2)[1])
+    np.testing.assert_array_equal(order.rows(step), order.epoch_rows(2)[1])
 
 
 def test_the_share_that_is_augmented_is_drawn_for_each_example_and_falls_when_frozen_groups_are_freed():
     groups = np.zeros(5000, np.int32)
-    order = BatchSampler(groups, 100, "shuffled", 0, mixture=Mixture(share=0.8, unfreeze_epoch=2, unfreeze_factor=0.5))
-    shares = [order.choose(epoch).mean() for epoch in range(4)]
+    order = BatchSampler(
+        groups,
+        100,
+        "shuffled",
+        0,
+        augmented_subset=AugmentedSubset(fraction=0.8, unfreeze_epoch=2, unfreeze_factor=0.5),
+    )
+    shares = [order.epoch_augmented(epoch).mean() for epoch in range(4)]
     np.testing.assert_allclose(shares, [0.8, 0.8, 0.4, 0.4], atol=0.03)  # four standard errors
-    assert not np.array_equal(order.choose(0), order.choose(1))
-    np.testing.assert_array_equal(order.draw(1), BatchSampler(groups, 100, "shuffled", 0).draw(1))
+    assert not np.array_equal(order.epoch_augmented(0), order.epoch_augmented(1))
+    np.testing.assert_array_equal(order.epoch_rows(1), BatchSampler(groups, 100, "shuffled", 0).epoch_rows(1))
     assert (
-        BatchSampler(groups, 100, "shuffled", 0, mixture=Mixture(unfreeze_epoch=2, unfreeze_factor=0.8)).choose(1).all()
+        BatchSampler(
+            groups, 100, "shuffled", 0, augmented_subset=AugmentedSubset(unfreeze_epoch=2, unfreeze_factor=0.8)
+        )
+        .epoch_augmented(1)
+        .all()
     )
 
 
 @pytest.mark.parametrize("sampling", ["shuffled", "balanced"])
 def test_copies_need_a_sampling_that_makes_them(sampling):
     with pytest.raises(ValueError, match=f"training.augment=copies needs .*, and it is {sampling}; set"):
-        BatchSampler(GROUPS, 4, sampling, 0, mixture=Mixture(copies=True))
+        BatchSampler(GROUPS, 4, sampling, 0, augmented_subset=AugmentedSubset(copies_only=True))

@@ -13,7 +13,7 @@ import pydicom
 import pytest
 from pydicom.uid import DeflatedExplicitVRLittleEndian, ImplicitVRLittleEndian
 
-from cxrjax.data import dataset
+from cxrjax.data import tfds_store
 from cxrjax.io.dicom_elements import is_dicom, read_header, read_text
 from data_prep.__main__ import main
 from data_prep.reading import read_example
@@ -63,7 +63,7 @@ def test_no_patient_is_in_two_splits(tmp_path, capsys):
     known = json.loads((folder / "report.json").read_text())["patients_known"]
     assert sum(split["patients"] for split in known.values()) == 10
     assert all(split["without"] == split["by_study"] == 0 for split in known.values())
-    assert dataset.read_patients_known(str(folder)) == known
+    assert tfds_store.read_patients_known(str(folder)) == known
     assert "no known patient" not in capsys.readouterr().out
 
 

@@ -172,8 +172,8 @@ def test_what_is_stored_is_preprocessed_as_the_file_itself(tmp_path, name):
     stored = prepared.decode({"image": image, "path": name, "format": read.kind, "inverted": read.inverted})
     assert (stored.kind, stored.inverted, stored.pixels.dtype) == (read.kind, read.inverted, read.pixels.dtype)
     np.testing.assert_array_equal(stored.pixels, read.pixels)
-    for equalise in (True, False):
-        ours, theirs = (preprocessing.standardize(one, size=64, gamma=0.7, equalise=equalise) for one in (stored, read))
+    for equalize in (True, False):
+        ours, theirs = (preprocessing.standardize(one, size=64, gamma=0.7, equalize=equalize) for one in (stored, read))
         np.testing.assert_array_equal(ours, theirs)
     kept_as_jpeg = name in ("gray.jpg", "color.jpg")
     assert image.startswith(b"\xff\xd8\xff" if kept_as_jpeg else b"\x89PNG")

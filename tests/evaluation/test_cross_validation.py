@@ -7,7 +7,7 @@ import pytest
 from scipy import stats
 
 from configs import base
-from cxrjax.data import dataset
+from cxrjax.data import dataset, tfds_store
 from cxrjax.evaluation import cross_validation, evaluate
 from cxrjax.runs import run_dir
 from cxrjax.training import trainer
@@ -23,15 +23,15 @@ def folds(tmp_path_factory):
 
 
 def load(directory, split):
-    return dataset.load(directory, split, size=32, gamma=0.5, equalise=True, borders="uniform", readers=1)
+    return dataset.load(directory, split, size=32, gamma=0.5, equalize=True, borders="uniform", num_threads=1)
 
 
 def test_splits_are_united_in_order(folds):
     first, second, both = (load(folds, split) for split in ("fold0", "fold2", "fold0+fold2"))
     assert both.paths == first.paths + second.paths
     np.testing.assert_array_equal(both.images, np.concatenate([first.images, second.images]))
-    assert dataset.load_labels(folds, "fold0+fold2")[1] == first.labels + second.labels
-    with pytest.raises(dataset.MissingData, match="no split 'fold9'.*fold0, fold1, fold2, fold3"):
+    assert tfds_store.load_labels(folds, "fold0+fold2")[1] == first.labels + second.labels
+    with pytest.raises(dataset.DatasetError, match="no split 'fold9'.*fold0, fold1, fold2, fold3"):
         load(folds, "fold0+fold9")
 
 
@@ -91,5 +91,5 @@ def test_each_fold_is_tested_on_once_and_a_stopped_run_goes_on(folds, tmp_path, 
 
 def test_a_data_set_without_folds_is_named(tmp_path):
     assert prepare(["phantom", f"--out={tmp_path}", "--count=2", "--size=64"]) == 0
-    with pytest.raises(dataset.MissingData, match="has 0 folds; prepare it with --folds=K"):
+    with pytest.raises(dataset.DatasetError, match="has 0 folds; prepare it with --folds=K"):
         cross_validation.name_folds(str(tmp_path / "phantom"))

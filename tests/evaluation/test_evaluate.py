@@ -9,7 +9,7 @@ import pytest
 
 from configs import phantom_classify
 from cxrjax import plotting
-from cxrjax.data import batch, dataset
+from cxrjax.data import batch, dataset, tfds_store
 from cxrjax.evaluation import evaluate, plots, scoring, tables
 from cxrjax.io import predictions_csv
 from cxrjax.metrics import bootstrap
@@ -111,7 +111,7 @@ def test_a_run_that_kept_its_labels_needs_no_data_but_those_evaluated(run, prepa
     config = run_dir.load_config(run)
     expected = evaluate.evaluate_run(run, "val", str(prepared / "other"))["source_alone"]
     assert sorted(zip(*label_counts.load(run, config), strict=True)) == sorted(
-        zip(*dataset.load_labels(config.data.directory, "train"), strict=True)
+        zip(*tfds_store.load_labels(config.data.directory, "train"), strict=True)
     )
     (prepared / "own").rename(prepared / "away")
     try:

@@ -66,7 +66,7 @@ def cases():
     who = (names, names, ["made up"] * len(images), ["square"] * len(images))
     nobody, unknown = [""] * len(images), np.full((len(images), 3), np.nan, np.float32)
     known = (*who, keys, images, blank, kinds, lesions)
-    return batch.RadiographBatch(*known, views=nobody, sexes=nobody, ages=unknown[:, 0], extents=unknown[:, 1:])
+    return batch.RadiographBatch(*known, views=nobody, sexes=nobody, ages=unknown[:, 0], fov_mm=unknown[:, 1:])
 
 
 def config():
@@ -113,7 +113,7 @@ def test_where_patches_are_drawn_others_are_drawn_too(cases):
     settings = config()
     settings.patches.mode, settings.patches.count, settings.maps.draws, settings.maps.seeds = "local", 4, 1, 1
     settings.maps.levels, settings.maps.steps = 1, 2
-    rows, _, judged = judge(Places(), looks_at_the_square(), cases.take(np.arange(2)), settings)
+    rows, _, judged = judge(Places(), looks_at_the_square(), cases.select(np.arange(2)), settings)
     assert "seeds" in judged["checks"] and rows[0]["seeds_correlation"] < 1
 
 

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from cxrjax.data import dataset
+from cxrjax.data import dataset, tfds_store
 from cxrjax.io import json_file, lesions_csv, predictions_csv, radiograph
 from cxrjax.pretrained.formats import WeightFormatError, read_weights
 from cxrjax.runs import run_dir
@@ -66,7 +66,7 @@ def _open_data_set(path: Path) -> None:
     info = {"name": "data", "version": "2.0.0", "moduleName": "data_prep.builder", "fileFormat": "array_record"}
     (folder / "dataset_info.json").write_text(json.dumps(info))
     shutil.copy(path, folder / "features.json")
-    dataset.list_splits(str(folder))
+    tfds_store.list_splits(str(folder))
 
 
 def _read_mask(path: Path) -> None:
@@ -87,5 +87,5 @@ TARGETS = {
     "lesions": Target(lesions_csv.read, (ValueError,), (".csv",)),
     "predictions": Target(predictions_csv.read, (ValueError,), (".csv",)),
     "config": Target(_load_config, (run_dir.RunError, json_file.DamagedFile), (".json",)),
-    "features": Target(_open_data_set, (dataset.MissingData,), (".json",)),
+    "features": Target(_open_data_set, (dataset.DatasetError,), (".json",)),
 }

@@ -46,12 +46,12 @@ def learn(batch_size: int, streamed: bool = False, count: int = 4) -> train_step
     task = Task(x, groups_of_all, lambda key: module.init(key, x, train=False), loss, dict)
     shares, phase = sharding.BatchSharding(batch_size), param_groups.plan_phases([], 0, 1.0)[0]
     order = sampler.BatchSampler(groups_of_all, batch_size, "shuffled", seed=0)
-    feed = loader.make_loader((lambda row: x[row]) if streamed else x, order, shares, readers=2)
+    feed = loader.make_loader((lambda row: x[row]) if streamed else x, order, shares, num_threads=2)
     optimiser = train_step.build_optimizer(config, count, phase)
     step = train_step.make_train_step(task, optimiser, lambda number, scale: jnp.float32(0.01), phase, config, feed)
     state = shares.replicate(train_step.init_state(task.init(jax.random.key(0)), optimiser, config))
-    for number in range(order.steps - 2, order.steps - 2 + count):
-        state = step(state, feed.give(number))
+    for number in range(order.steps_per_epoch - 2, order.steps_per_epoch - 2 + count):
+        state = step(state, feed.next_batch(number))
     return jax.device_get(state)
 
 
@@ -67,7 +67,7 @@ def examine(batch_size: int) -> dict[str, np.ndarray]:
         keys = jax.vmap(lambda name: jax.random.fold_in(jax.random.key(0), name))(names)
         return {"scaled": scale * x, "drawn": jax.vmap(jax.random.uniform)(keys)}
 
-    found = shares.gather(run(shares.replicate(np.float32(3)), shares.spread((x, names))))
+    found = shares.gather(run(shares.replicate(np.float32(3)), shares.shard((x, names))))
     np.testing.assert_array_equal(found["scaled"], 3 * x)
     return found
 

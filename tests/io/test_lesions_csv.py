@@ -77,7 +77,9 @@ def test_a_path_of_two_radiographs_tells_no_lesion(monkeypatch):
     monkeypatch.setattr(dataset.preprocessing, "standardize_mask", lambda native, *_, size: native)
 
     def load(*paths):
-        monkeypatch.setattr(dataset, "_open", lambda *_: [[{"path": path.encode()} for path in paths]])
+        monkeypatch.setattr(
+            dataset.tfds_store, "open_records", lambda *_: [[{"path": path.encode()} for path in paths]]
+        )
         return dataset.load_lesions("DATA", "test", 8, "uniform", table)
 
     assert load("2.png", "1.png").sum((1, 2)).tolist() == [0, 9]

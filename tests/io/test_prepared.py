@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import tensorflow_datasets as tfds
 
-from cxrjax.data import dataset
+from cxrjax.data import dataset, tfds_store
 from cxrjax.io import prepared
 from data_prep.__main__ import main
 from data_prep.example import features
@@ -48,10 +48,10 @@ def test_a_module_that_features_name_is_not_imported(folder, tmp_path, monkeypat
     (tmp_path / "payload.py").write_text(ATTACK.format(mark=str(mark)))
     monkeypatch.syspath_prepend(tmp_path)
     change(folder / "features.json", lambda known: known.update(pythonClassName="payload.Payload"))
-    with pytest.raises(prepared.MissingData, match="not a data set that data_prep wrote"):
+    with pytest.raises(prepared.DatasetError, match="not a data set that data_prep wrote"):
         prepared.open_builder(folder)
-    with pytest.raises(dataset.MissingData):
-        dataset.list_splits(str(folder.parent))
+    with pytest.raises(dataset.DatasetError):
+        tfds_store.list_splits(str(folder.parent))
     assert main(["describe", str(folder)]) == main(["duplicates", str(folder)]) == 2
     assert not mark.exists() and "payload" not in sys.modules
     with pytest.raises(Exception):  # noqa: B017 (TFDS itself would have imported it)
@@ -106,7 +106,7 @@ def name_split(known: dict) -> None:
 )
 def test_anything_else_is_refused_by_file(folder, file, edit):
     change(folder / file, edit)
-    with pytest.raises(prepared.MissingData, match=f"{file}: not a data set that data_prep wrote"):
+    with pytest.raises(prepared.DatasetError, match=f"{file}: not a data set that data_prep wrote"):
         prepared.open_builder(folder)
 
 
@@ -118,8 +118,8 @@ def test_damaged_files_are_named(folder, file, content, capsys):
     said = capsys.readouterr().err
     assert file in said and said.count("\n") <= 2 and "Traceback" not in said
     if file == "report.json":
-        with pytest.raises(dataset.MissingData, match=file):
-            dataset.read_report(str(folder))
+        with pytest.raises(dataset.DatasetError, match=file):
+            tfds_store.read_report(str(folder))
 
 
 @pytest.mark.parametrize(
@@ -134,7 +134,7 @@ def test_damaged_files_are_named(folder, file, content, capsys):
 )
 def test_a_report_of_another_form_is_named(folder, edit):
     change(folder / "report.json", lambda known: known.update(edit))
-    with pytest.raises(prepared.MissingData, match=r"report\.json: damaged"):
+    with pytest.raises(prepared.DatasetError, match=r"report\.json: damaged"):
         prepared.read_report(folder)
 
 
@@ -143,13 +143,13 @@ def test_a_pipe_in_place_of_a_file_is_refused(folder, name):
     (path,) = folder.glob(name)
     path.unlink()
     os.mkfifo(path)
-    with pytest.raises(prepared.MissingData, match=re.escape(f"{path}: not a file")):
+    with pytest.raises(prepared.DatasetError, match=re.escape(f"{path}: not a file")):
         prepared.read_report(folder) if name == "report.json" else prepared.open_builder(folder)
 
 
 def test_a_version_to_come_is_refused_in_words(folder):
     change(folder / "dataset_info.json", lambda known: known.update(version="3.0.0"))
-    with pytest.raises(prepared.MissingData, match=r"has version 3\.0\.0, and this cxrjax reads 1 and 2"):
+    with pytest.raises(prepared.DatasetError, match=r"has version 3\.0\.0, and this cxrjax reads 1 and 2"):
         prepared.open_builder(folder)
 
 
@@ -162,24 +162,24 @@ def test_a_data_set_of_version_1_is_opened(folder):
     assert set(added).isdisjoint(record)
     assert prepared.decode(record).kind == "png"
     assert dataset.load(
-        str(folder), "train", size=32, gamma=1.0, equalise=True, borders="uniform", readers=1
+        str(folder), "train", size=32, gamma=1.0, equalize=True, borders="uniform", num_threads=1
     ).images.shape == (10, 32, 32)
 
 
 def test_the_newest_version_of_a_data_set_is_read(folder):
     shutil.copytree(folder, folder.with_name("1.0.0"))
-    assert dataset.dataset_name(str(folder.parent)) == "phantom"
+    assert tfds_store.dataset_name(str(folder.parent)) == "phantom"
     shutil.copytree(folder, folder.parent.with_name("other") / "2.0.0")
-    with pytest.raises(dataset.MissingData, match="more than one data set"):
-        dataset.dataset_name(str(folder.parent.parent))
+    with pytest.raises(dataset.DatasetError, match="more than one data set"):
+        tfds_store.dataset_name(str(folder.parent.parent))
 
 
 def test_a_label_that_is_no_class_comes_with_the_flag_to_add(folder):
     stored = dataset.RadiographDataset(
-        str(folder), "train", size=32, gamma=1.0, equalise=True, borders="uniform", readers=1
+        str(folder), "train", size=32, gamma=1.0, equalize=True, borders="uniform", num_threads=1
     )
     wanted = "('normal','bacterial','covid19','tuberculosis','viral')"
-    with pytest.raises(dataset.MissingData) as error:
+    with pytest.raises(dataset.DatasetError) as error:
         dataset.index_labels(stored, ("normal", "nodule"))
     assert f'add --config.classifier.classes="{wanted}"' in str(error.value)
 
@@ -187,5 +187,5 @@ def test_a_label_that_is_no_class_comes_with_the_flag_to_add(folder):
 def test_a_damaged_shard_is_named(folder):
     shard = next(folder.glob("*train.array_record*"))
     shard.write_bytes(shard.read_bytes()[:1000])
-    with pytest.raises(dataset.MissingData, match="split train is damaged"):
-        dataset.load(str(folder), "train", size=32, gamma=1.0, equalise=True, borders="uniform", readers=1)
+    with pytest.raises(dataset.DatasetError, match="split train is damaged"):
+        dataset.load(str(folder), "train", size=32, gamma=1.0, equalize=True, borders="uniform", num_threads=1)

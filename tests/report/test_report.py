@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from configs import base
-from cxrjax.data import batch, dataset
+from cxrjax.data import batch, tfds_store
 from cxrjax.inference import pipeline
 from cxrjax.io import predictions_csv
 from cxrjax.metrics import baselines
@@ -445,7 +445,7 @@ def hold(count, side):
     images = rng.integers(0, 255, (count, side, side)).astype(np.uint8)
     masks, kinds = np.zeros((count, side, side), np.uint8), np.full(count, -1)
     return batch.RadiographBatch(**blank | {
-        "paths": paths, "images": images, "masks": masks, "kinds": kinds, "image_ids": batch.hash_images(images),
+        "paths": paths, "images": images, "masks": masks, "mask_types": kinds, "image_ids": batch.hash_images(images),
         "lesions": None, "ages": np.zeros(count),
     })  # fmt: skip
 
@@ -516,10 +516,10 @@ def test_what_lies_in_the_run_is_read_and_a_broken_file_is_named(tmp_path, monke
     patients = ["p1", f"study-{'0a' * 12}", "", ""]
     told = zip(labels, patients, strict=True)
     stored = [{"source": "here", "label": label, "patient_id": patient} for label, patient in told]
-    monkeypatch.setattr(dataset, "stream", lambda directory, split: stored)
-    monkeypatch.setattr(dataset, "list_splits", lambda directory: ["train"])
+    monkeypatch.setattr(tfds_store, "iter_records", lambda directory, split: stored)
+    monkeypatch.setattr(tfds_store, "list_splits", lambda directory: ["train"])
     for name, value in (("read_report", {}), ("read_card", None), ("dataset_name", "clinic")):
-        monkeypatch.setattr(dataset, name, lambda directory, value=value: value)
+        monkeypatch.setattr(tfds_store, name, lambda directory, value=value: value)
     found = evidence.gather_inputs(tmp_path, "test", None)
     assert found.best["epoch"] == 1 and found.rows[3]["path"] == HOSTILE
     assert found.trained is found.evaluated and found.trained.labels == {"train": Counter(viral=3, normal=1)}
@@ -553,10 +553,10 @@ def test_only_what_is_of_the_same_data_is_joined(tmp_path, monkeypatch):
     for name in ("clinic", "elsewhere"):
         (tmp_path / "data" / name).mkdir(parents=True)
         (tmp_path / "data" / name / "dataset_info.json").touch()
-    monkeypatch.setattr(dataset, "dataset_name", lambda directory: directory.rstrip("/").split("/")[-1])
+    monkeypatch.setattr(tfds_store, "dataset_name", lambda directory: directory.rstrip("/").split("/")[-1])
     stored = [{"source": "here", "label": "normal", "patient_id": "p1"}]
-    monkeypatch.setattr(dataset, "stream", lambda directory, split: stored)
-    monkeypatch.setattr(dataset, "list_splits", lambda directory: ["train"])
+    monkeypatch.setattr(tfds_store, "iter_records", lambda directory, split: stored)
+    monkeypatch.setattr(tfds_store, "list_splits", lambda directory: ["train"])
     config = base.get_config()
     config.task, config.classifier.classes, config.data.directory = "classify", CLASSES, f"{tmp_path}/data/clinic"
     (tmp_path / "config.json").write_text(config.to_json())

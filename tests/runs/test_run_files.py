@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from configs import base
-from cxrjax.data.dataset import MissingData
+from cxrjax.data.dataset import DatasetError
 from cxrjax.inference import gaussian, ood, ood_store
 from cxrjax.io.json_file import DamagedFile
 from cxrjax.runs import calibration, checkpoints, history, label_counts, provenance, run_dir
@@ -257,11 +257,11 @@ def test_a_folder_that_is_called_segmenter_is_not_replaced(tmp_path):
 def test_a_first_try_that_fails_owns_nothing(tmp_path):
     run = tmp_path / "run"
     for epochs in (3, 4):  # its data are not there
-        with pytest.raises(MissingData):
+        with pytest.raises(DatasetError):
             trainer.train(config(tmp_path, epochs=epochs), run)
         assert run_dir.load_config(run).training.epochs == epochs
     (run / "notes.txt").write_text("mine")
-    with pytest.raises(MissingData):
+    with pytest.raises(DatasetError):
         trainer.train(config(tmp_path, epochs=5), run)
     assert run_dir.load_config(run).training.epochs == 5 and (run / "notes.txt").exists()
     (run / "checkpoints" / "last" / "7").mkdir(parents=True)

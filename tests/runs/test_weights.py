@@ -214,7 +214,7 @@ def test_the_training_loop_begins_there_and_a_resumed_one_does_not_read_it_again
     """At a rate of zero, what is kept is what the training began with."""
     task = Task(
         data={},
-        groups=np.zeros(2, np.int32),
+        sampling_labels=np.zeros(2, np.int32),
         init=lambda key: {"params": {"w": jnp.zeros(3)}, "batch_stats": {}},
         loss=lambda params, batch_stats, *_: (params["w"].sum(), batch_stats),
         validate=lambda variables: {"jaccard": float(variables["params"]["w"].sum())},

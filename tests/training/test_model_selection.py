@@ -46,7 +46,7 @@ def test_left_and_right_count_in_choosing_a_segmenter():
     exchanged[truth == 2], exchanged[truth == 3] = 3, 2
 
     def score(*pairs):
-        rows = [segmentation.measure(found, true, kind) | {"status": "ok"} for found, true, kind in pairs]
+        rows = [segmentation.mask_metrics(found, true, kind) | {"status": "ok"} for found, true, kind in pairs]
         return segmentation.average_jaccard(classification.segmentation_metrics(rows)["structures"])
 
     known, lungs_alone = batch.STRUCTURES_KNOWN, batch.LUNGS_KNOWN

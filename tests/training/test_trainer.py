@@ -15,7 +15,7 @@ from cxrjax.data import batch, dataset
 from cxrjax.models.layers import batch_norm
 from cxrjax.runs import checkpoints, run_dir
 from cxrjax.runtime import signals
-from cxrjax.training import trainer
+from cxrjax.training import train_step, trainer
 from cxrjax.training.task import Task
 
 CLASSES = ("normal", "bacterial", "viral")
@@ -47,8 +47,8 @@ pytestmark = pytest.mark.usefixtures("small_segmenter")
 
 
 def replace_data(patch, splits):
-    for door in ("open_split", "load_or_stream"):
-        patch.setattr(dataset, door, lambda config, split: splits[split])
+    for function in ("open_split", "load_or_stream"):
+        patch.setattr(dataset, function, lambda config, split: splits[split])
 
 
 @pytest.fixture(autouse=True)
@@ -231,6 +231,33 @@ def test_phases_plateaus_and_snapshots_are_resumed_exactly(tmp_path, monkeypatch
             trainer.train(eventful_config(), tmp_path / "run")
     trainer.train(eventful_config(), tmp_path / "run")
     assert_equal_ends(tmp_path / "run", eventful)
+
+
+def write_former_fields(workdir):
+    """Write the last state again with the field names of earlier versions."""
+    folder = workdir / "checkpoints"
+    with checkpoints.Checkpoints(folder) as saved:
+        step = saved.step("last")
+        state = saved.restore("last")
+    shutil.rmtree(folder / "last")
+    with checkpoints.Checkpoints(folder) as saved:
+        saved.save("last", step, {train_step.FORMER_FIELDS.get(field, field): x for field, x in state.items()})
+        assert {"optimiser", "best", "stale"} <= saved._manager("last").item_metadata(step).tree.keys()
+
+
+@pytest.mark.parametrize("average", [0.0, 0.9], ids=["without EMA", "with EMA"])
+def test_a_checkpoint_with_the_field_names_of_earlier_versions_is_resumed_exactly(tmp_path, monkeypatch, average):
+    monkeypatch.setattr(trainer, "build_task", build_tiny)
+    config = eventful_config()
+    config.training.average = average
+    trainer.train(config, tmp_path / "uninterrupted")
+    with pytest.MonkeyPatch.context() as patch:
+        kill_after(patch, 7, before=False)  # inside the second phase
+        with pytest.raises(Killed):
+            trainer.train(config, tmp_path / "run")
+    write_former_fields(tmp_path / "run")
+    trainer.train(config, tmp_path / "run")
+    assert_equal_ends(tmp_path / "run", tmp_path / "uninterrupted")
 
 
 @pytest.mark.parametrize("last", [2, 3], ids=["inside an epoch", "at its end"])
