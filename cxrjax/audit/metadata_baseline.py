@@ -25,7 +25,7 @@ Facts = Mapping[str, str]
 
 
 def metadata_features(example: Mapping[str, Any]) -> dict[str, str]:
-    """The facts of a stored radiograph (see `dataset.stream`), all of them words; and whose it is."""
+    """The facts of a stored radiograph (see `tfds_store.iter_records`), all of them words; and whose it is."""
     return {
         **{key: example[key] for key in CASE},
         "view": example["view"],

@@ -45,7 +45,7 @@ def test_it_is_the_same_in_one_row_and_alone(name, largest, monkeypatch):
             direction, state = optimiser.update(gradients, state, weights)
         return direction
 
-    monkeypatch.setattr(optimizers, "SMALL", largest)
+    monkeypatch.setattr(optimizers, "SMALL_PARAM_SIZE", largest)
     direction = find()
     monkeypatch.setattr(optimizers, "_flatten_small_params", lambda elementwise: elementwise)
     jax.tree.map(lambda found, plain: np.testing.assert_allclose(found, plain, rtol=1e-6), direction, find())

@@ -107,10 +107,10 @@ def test_frozen_parameters_keep_no_state(network):
 
 def test_a_second_phase_frees_what_was_frozen():
     phases = param_groups.plan_phases(RATES, 30, 0.1)
-    assert [param_groups.phase_at(phases, step).first for step in (0, 29, 30, 99)] == [0, 0, 30, 30]
+    assert [param_groups.phase_at(phases, step).start_step for step in (0, 29, 30, 99)] == [0, 0, 30, 30]
     path = "layer2_0/conv1/kernel"
     assert [param_groups.lr_multiplier(path, phase.param_groups) * phase.lr_scale for phase in phases] == [0.0, 0.1]
-    assert param_groups.lr_multiplier("conv1/kernel", phases[1].groups) == 0.1
+    assert param_groups.lr_multiplier("conv1/kernel", phases[1].param_groups) == 0.1
     assert param_groups.plan_phases(RATES, 0, 0.1) == [param_groups.TrainingPhase(0, RATES, 1.0)]
     with pytest.raises(ValueError, match="no group .* is frozen"):
         param_groups.plan_phases([("fc", 0.5)], 30, 0.1)
