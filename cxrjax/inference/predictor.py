@@ -69,24 +69,20 @@ class Predictor:
                     f"{workdir}: evaluation.members is {self._members}, but only findings are pooled"
                 )
             variables["classifier"] = ensemble.load(workdir, self._members)
+        self._variables = variables
+        self._runs: dict[int, Run] = {}
         size = self.config.evaluation.batch_size
         self._batch = size if most is None else min(size, most)
         self._most_ahead = 0 if jax.default_backend() == "cpu" else 1
-        drawn = self.finds and self._members == 1 and self.config.patches.mode == "local"
-        some = drawn and self._batch < jax.device_count()  # of the devices would be left without a radiograph
-        most = patch_parallel.count_devices(variables["classifier"]) if some else 1
-        if self._batch < most:
-            known = (self._segmenter, self._classifier, variables, self._settings, self.config.seed)
-            shared = patch_parallel.PatchParallelPredictor(*known, self._batch, most, self.config.to_json())
-            self._run: Run = lambda *given: partial(shared, *given)
-        else:
-            self._run = self._share_radiographs(variables)
 
-    def examine(self, images: np.ndarray) -> Iterator[pipeline.Prediction | pipeline.LungSegmentation]:
+    def examine(
+        self, images: np.ndarray, batch_size: int | None = None
+    ) -> Iterator[pipeline.Prediction | pipeline.LungSegmentation]:
         """Results of radiographs, one by one, in order.
 
         Args:
             images: uint8 [n, S, S], standardised.
+            batch_size: radiographs that one program examines at once; None for that of the constructor.
 
         Yields:
             A Diagnosis, or the Segmentation where the run trained a segmenter, of NumPy arrays without the batch's
@@ -94,7 +90,7 @@ class Predictor:
         """
         checksums = batch.hash_images(images)
         with tqdm(total=len(images), desc="examining", unit="radiograph", delay=2, leave=None) as bar:
-            for count, result in self._results(images, checksums):
+            for count, result in self._results(images, checksums, batch_size or self._batch):
                 if self._temperature != 1:
                     probabilities = apply_temperature(result.probabilities, self._temperature)
                     result = result._replace(probabilities=probabilities)
@@ -102,15 +98,18 @@ class Predictor:
                     yield jax.tree.map(lambda x, i=i: x[i], result)
                 bar.update(count)
 
-    def _results(self, images: np.ndarray, checksums: np.ndarray) -> Iterator[tuple[int, Any]]:
+    def _results(self, images: np.ndarray, checksums: np.ndarray, batch_size: int) -> Iterator[tuple[int, Any]]:
         """(radiographs that count, results on the host) of each batch.
 
         An accelerator is handed the next batch before the results of one are fetched, so that it does not wait for
         what is made of them.
         """
+        if batch_size not in self._runs:
+            self._runs[batch_size] = self._build(batch_size)
+        run = self._runs[batch_size]
         ahead: list[tuple[int, Callable[[], Any]]] = []
-        for rows, count in batch.padded_batches(len(images), self._batch):
-            ahead.append((count, self._run(images[rows], checksums[rows])))
+        for rows, count in batch.padded_batches(len(images), batch_size):
+            ahead.append((count, run(images[rows], checksums[rows])))
             if len(ahead) > self._most_ahead:
                 count, fetch = ahead.pop(0)
                 yield count, fetch()
@@ -153,8 +152,28 @@ class Predictor:
             return plotting.overlay(image, result.mask, result.map)
         return plotting.overlay(image, result.lungs, None)
 
-    def _share_radiographs(self, variables: Any) -> Run:
-        shares = sharding.BatchSharding(self._batch)
+    def _build(self, batch_size: int) -> Run:
+        """Build the program that examines batches of a size, and place the networks on its devices."""
+        single = self.finds and self._members == 1 and self.config.patches.mode == "local"
+        devices = 1
+        if single and batch_size < jax.device_count():  # else no device is left without a radiograph
+            devices = patch_parallel.count_devices(self._variables["classifier"])
+        if devices <= batch_size:
+            return self._share_radiographs(batch_size)
+        shared = patch_parallel.PatchParallelPredictor(
+            self._segmenter,
+            self._classifier,
+            self._variables,
+            self._settings,
+            self.config.seed,
+            batch_size,
+            devices,
+            self.config.to_json(),
+        )
+        return lambda *given: partial(shared, *given)
+
+    def _share_radiographs(self, batch_size: int) -> Run:
+        shares = sharding.BatchSharding(batch_size)
 
         def find(variables: Any, given: tuple[jax.Array, jax.Array]) -> pipeline.Prediction | pipeline.LungSegmentation:
             images, checksums = given
@@ -164,7 +183,7 @@ class Predictor:
             diagnose = pipeline.predict if self._members == 1 else ensemble.predict_ensemble
             return diagnose(self._segmenter, self._classifier, variables, images, keys, self._settings)
 
-        placed = shares.replicate(variables)
+        placed = shares.replicate(self._variables)
         run = compilation_cache.CachedFunction(shares.compile(find), "examine", self.config.to_json())
         return lambda *given: partial(shares.gather, run(placed, shares.shard(given)))
 
