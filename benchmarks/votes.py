@@ -29,7 +29,7 @@ MORE = {
     "votes": {"type": int, "default": 100, "help": "N"},
     "dense": {
         "action": "store_true",
-        "help": "ours by dense voting (see cxrjax/inference/dense.py) and not by N crops",
+        "help": "ours by dense voting (see cxrjax/inference/strategies/sliding_windows.py) and not by N crops",
     },
     "chunk": {"type": int, "default": 20, "help": "crops that the peers classify at once"},
 }

@@ -56,7 +56,7 @@ def get_config() -> ConfigDict:
 
     config.patches = ConfigDict()
     config.patches.mode = "local"  # or one alone: "global", the radiograph, paper II-C; "crop", the lungs, singhaxn
-    # or "dense": all such patches at once, windows of the feature map of the whole (cxrjax/inference/dense.py); ours
+    # or "dense": all such patches at once, windows of the feature map of the whole (cxrjax/inference/strategies/sliding_windows.py); ours
     config.patches.masked = True  # all but the lungs blackened; paper II-C
     config.patches.channels = "grey"  # or "contrast": Otsu, CLAHE, adaptive threshold; singhaxn classifier_common.py
     config.patches.margin = 0.05  # of "crop": share of the lungs' box added on each side; singhaxn inference.py:124

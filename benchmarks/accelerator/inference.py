@@ -75,10 +75,8 @@ def stages(config: Any, held: Any, count: int) -> dict[str, tuple[Any, tuple[Any
 
     def conclude(variables: Any, images: Any, *looks: Any) -> Any:
         def one(image: Any, *seen: Any) -> Any:
-            counted = jnp.ones(settings.patch_count, bool)
-            return pipeline.aggregate(classifier, variables, image, inputs.PatchPredictions(*seen, counted), settings)[
-                :2
-            ]
+            predictions = inputs.PatchPredictions(*seen, jnp.ones(settings.patch_count, bool))
+            return pipeline.aggregate(classifier, variables, image, predictions, settings)[:2]
 
         return jax.vmap(one)(images, *looks)
 

@@ -16,6 +16,7 @@ from configs import oh2020_classify, oh2020_segment
 from cxrjax.data import batch, preprocessing
 from cxrjax.inference import inputs, patch_parallel, pipeline, predict_files, predictor
 from cxrjax.inference.lung_segmenter import LungMasks, LungSegmenter
+from cxrjax.inference.strategies import local_patches, patch_classifier
 from cxrjax.io import radiograph
 from cxrjax.models import from_config, registry, spec
 from cxrjax.ops import lung_masks, patches, voting
@@ -60,10 +61,12 @@ def vote(folder: str, picture: str) -> Work:
         )
     )
     count = jax.jit(partial(voting.count_votes, rule=settings.voting_rule))
-    draw_patches = jax.jit(partial(inputs.sample_patches, size=classifier.side, settings=settings))
+    draw_patches = jax.jit(partial(local_patches.sample, classifier, settings=settings))
     most = patch_parallel.count_devices(held["classifier"])
     shares = sharding.BatchSharding(settings.patch_count, most)
-    look = shares.compile(lambda prepared, crops: pipeline.classify_patches(classifier, prepared, crops, settings))
+    look = shares.compile(
+        lambda prepared, crops: patch_classifier.classify_patches(classifier, prepared, crops, settings)
+    )
     prepared = (
         None if dense or most == 1 else shares.replicate(jax.jit(registry.precompute_kernels)(held["classifier"]))
     )
@@ -73,7 +76,7 @@ def vote(folder: str, picture: str) -> Work:
         """As the examiner does of a lone radiograph."""
         if prepared is None:
             return classify_one(held, image, lungs, confidence)
-        _, crops = draw_patches(image, lungs, confidence, key)
+        crops = draw_patches(image, lungs, confidence, key).pixels
         return look(prepared, shares.shard(np.asarray(crops)))
 
     def find() -> pipeline.Prediction:
@@ -101,7 +104,7 @@ def vote(folder: str, picture: str) -> Work:
     masked = jnp.where(lungs, image, 0)
     centres = draw(key, lungs, settings.patch_count)
     patched = classify_one(held, image, lungs, confidence)
-    finding = count(patched.logits, counted=patched.counted).finding
+    finding = count(patched.logits, counted=patched.valid).finding
     stages = {
         "read": lambda: radiograph.read(picture),
         "standardise": lambda: equalise(read),
@@ -109,7 +112,7 @@ def vote(folder: str, picture: str) -> Work:
         "draw": lambda: draw(key, lungs, settings.patch_count),
         "crop": lambda: crop(masked, centres, classifier.size),
         "draw, crop, classify": draw_and_look,
-        "vote": lambda: count(patched.logits, counted=patched.counted),
+        "vote": lambda: count(patched.logits, counted=patched.valid),
         "map": lambda: show(held, image, patched, finding),
         WHOLE: find,
         MANY: find_many,

@@ -61,7 +61,7 @@ def _vote(
     classifier: spec.ModelSpec, settings: spec.InferenceConfig, variables: Any, images: Array, lungs: Array, keys: Array
 ) -> voting.VoteResult:
     def count(_: Array, looks: inputs.PatchPredictions) -> voting.VoteResult:
-        return voting.count_votes(looks.logits, settings.voting_rule, looks.counted)
+        return voting.count_votes(looks.logits, settings.voting_rule, looks.valid)
 
     radiographs = (images, lungs, jnp.ones(len(images)), keys)
     return pipeline.predict_each(classifier, registry.precompute_kernels(variables), radiographs, settings, count)

@@ -119,7 +119,7 @@ def evaluate_map(
         def score(picture: Array) -> Array:
             """The mean probability of the finding in a few patches, always the same, or in all windows."""
             looks = pipeline.classify_image(classifier, prepared, picture, *lungs, traced, few)
-            return voting.count_votes(looks.logits, few.voting_rule, looks.counted).probabilities[found.finding]
+            return voting.count_votes(looks.logits, few.voting_rule, looks.valid).probabilities[found.finding]
 
         # One loop over all curves and not one each: the network is compiled once. Deletion, then insertion.
         turns = jnp.stack([image, image, blank, blank]), jnp.stack([blank, blank, image, image]), jnp.stack(2 * orders)
@@ -180,7 +180,7 @@ def iter_evaluations(
     first = shares.compile(partial(evaluate_map, segmenter, classifier, config))
     again = shares.compile(partial(map_similarity, classifier, config))
     trained, redrawn = variables["classifier"], _redraw(config, classifier, variables["classifier"])
-    draws = config.maps.seeds if config.patches.mode == "local" else 0  # no other mode draws anything
+    draws = config.maps.seeds if spec.PATCH_MODES[config.patches.mode].draws_patches else 0
     keys, *others = (pipeline.image_keys(config.seed + k, cases.image_ids) for k in range(draws + 1))
     known = np.zeros(cases.images.shape, bool) if cases.lesions is None else cases.lesions
     for rows, count in tqdm(

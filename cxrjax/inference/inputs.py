@@ -1,26 +1,33 @@
-"""What the networks are shown of a radiograph, and where on it that lies (section II-C)."""
+"""Preparation of images for the networks: scaling, normalization, resizing and masking."""
 
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jax import Array, lax
+from jax import Array
 
 from cxrjax.models import registry, spec
 from cxrjax.models.layers.conv import Gray
-from cxrjax.ops import contrast, lung_crop, patches
 
 # Of red, green and blue in 0..1; torchvision's `transforms/_presets.py`.
 IMAGENET_MEAN, IMAGENET_DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
-class PatchPredictions(NamedTuple):
-    """What a classifier made of one radiograph: N looks at it, or the N windows of one (see `cxrjax.inference.dense`)."""
+class PatchSample(NamedTuple):
+    """What the classifier reads of one radiograph, of `strategies.PatchStrategy.sample`."""
 
-    places: Array  # int32, where they lie: of `draw_patches`, or the centres [N, 2] of windows
+    pixels: Array  # uint8 [P, side, side] or [P, side, side, 3]: N patches, or for sliding windows the radiograph
+    centers: Array  # int32 [N, 2], (row, column) of the patches' centers; of the lungs' box its borders [1, 2, 2]
+    valid: Array  # bool [N], which patches vote
+
+
+class PatchPredictions(NamedTuple):
+    """Outputs of the classifier for N patches of one radiograph, for K classes."""
+
+    centers: Array  # int32, see `PatchSample`
     logits: Array  # float32 [N, K]
-    features: Array  # float32 [N, h, w, C], last feature maps; of windows [1, h, w, C], that of the whole radiograph
-    counted: Array  # bool [N], which of them vote
+    features: Array  # float32 [N, h, w, C], last feature maps; for sliding windows [1, h, w, C], of the radiograph
+    valid: Array  # bool [N], which patches vote
 
 
 def to_float(pixels: Array) -> Array:
@@ -64,80 +71,3 @@ def downsample(images: Array, size: int) -> Array:
 def apply_mask(image: Array, lungs: Array | None, settings: spec.InferenceConfig) -> Array:
     """The radiograph uint8 [S, S] as the settings have it: all but the lungs bool [S, S] blackened, or as it is."""
     return jnp.where(lungs, image, 0) if settings.masked else image
-
-
-def sample_patches(
-    image: Array,
-    lungs: Array | None,
-    confidence: Array | None,
-    key: Array,
-    size: int,
-    settings: spec.InferenceConfig,
-    anywhere: Array | bool = False,
-) -> tuple[Array, Array]:
-    """What the classifier is shown of one radiograph (section II-C, and the paper's comparison of local with global).
-
-    Args:
-        image: uint8 [S, S].
-        lungs: bool [S, S], or None where `settings` needs none.
-        confidence: float in 0..1, of the lungs; or None beside lungs of None.
-        key: random key.
-        size: side of a patch, its context included.
-        settings: see Settings; "dense" is learned from the patches of "local".
-        anywhere: whether what "global" shows lies anywhere in the radiograph, by the key, as in training; else it lies
-            in the middle.
-
-    Returns:
-        Where they lie, and the patches uint8 [N, size, size], or [N, size, size, 3] of "contrast". Where: of "local"
-        and "dense", their centres int32 [N, 2]; of "global", the centre of what is shown; of "crop", a box
-        int32 [1, 2, 2] (see `lung_crop`).
-
-    Raises:
-        ValueError: no such mode, or no such channels.
-    """
-    shown = apply_mask(image, lungs, settings)
-    if settings.mode == "crop":
-        box = lung_crop.box_or_full(lungs, confidence, settings.margin, settings.confidence)
-        # The channels are made of the cut alone, at a size that is known to the compiler.
-        square = contrast.enhance_channels(lung_crop.crop_resize(shown, box, len(image)), settings.channels)
-        return box[None], lung_crop.letterbox(square, box, size)[None]
-    shown = contrast.enhance_channels(shown, settings.channels)
-    if settings.mode == "global":
-        centre, window = _cut_window(shown, key, measure_window(len(image), settings), anywhere)
-        return centre[None], downsample(window[None], size)
-    if settings.mode not in ("local", "dense"):
-        raise ValueError(f"no patches.mode called {settings.mode!r}; there are local, dense, global, crop")
-    centres = patches.sample_patch_centers(key, lungs, settings.patch_count)
-    return centres, patches.extract_patches(shown, centres, size)
-
-
-def measure_window(size: int, settings: spec.InferenceConfig) -> int:
-    """Return the side, in pixels, of what "global" shows of a radiograph of `size` pixels a side; at least 1."""
-    return max(1, round(size * (1 - settings.center_crop)))
-
-
-def patch_extent(classifier: spec.ModelSpec, image: Array, settings: spec.InferenceConfig) -> int:
-    """Side, in pixels of the radiograph, of what the classifier sees at once; of "crop", the box says."""
-    return measure_window(image.shape[0], settings) if settings.mode == "global" else classifier.size
-
-
-def receptive_mask(classifier: spec.ModelSpec, image: Array, places: Array, settings: spec.InferenceConfig) -> Array:
-    """The pixels that the classifier is shown: the radiograph [S, S] and places of `draw_patches` -> bool [S, S]."""
-    side = patch_extent(classifier, image, settings)
-    if settings.mode == "crop":
-        return lung_crop.uncrop(jnp.ones((side, side)), places[0], image.shape) > 0
-    return patches.paste(jnp.ones((len(places), side, side)), places, image.shape) > 0
-
-
-def _cut_window(image: Array, key: Array, side: int, anywhere: Array | bool) -> tuple[Array, Array]:
-    """Cut a square of `side` pixels out of an image [S, S] or [S, S, C], in the middle or anywhere.
-
-    Returns:
-        Its centre int32 [2], the pixel at (side // 2, side // 2) of it, and the square.
-    """
-    middle = (len(image) - side) // 2
-    if anywhere is False or side == len(image):
-        return jnp.full(2, middle + side // 2, jnp.int32), image[middle : middle + side, middle : middle + side]
-    corner = jnp.where(anywhere, jax.random.randint(key, (2,), 0, len(image) - side + 1), middle)
-    whole = image.shape[2:]
-    return corner + side // 2, lax.dynamic_slice(image, [*corner, *[0] * len(whole)], (side, side, *whole))

@@ -12,8 +12,9 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 
-from cxrjax.inference import inputs, pipeline
+from cxrjax.inference import pipeline
 from cxrjax.inference.inputs import PatchPredictions
+from cxrjax.inference.strategies import local_patches, patch_classifier
 from cxrjax.models import registry
 from cxrjax.models.spec import InferenceConfig, ModelSpec
 from cxrjax.runtime import compilation_cache, sharding
@@ -71,10 +72,11 @@ class PatchParallelPredictor:
             keys = pipeline.image_keys(seed, checksums)
             found = pipeline.segment_or_skip(segmenter, variables, images, settings)
             shown = (images, found.lungs, found.confidence, keys)
-            return found, *lax.map(lambda one: inputs.sample_patches(*one, classifier.side, settings), shown)
+            sampled = lax.map(lambda one: local_patches.sample(classifier, *one, settings), shown)
+            return found, sampled.centers, sampled.pixels
 
         def look(prepared: Any, crops: Array) -> tuple[Array, Array]:
-            return pipeline.classify_patches(classifier, prepared, crops, settings)
+            return patch_classifier.classify_patches(classifier, prepared, crops, settings)
 
         def conclude(variables: Any, given: Any) -> pipeline.Prediction:
             images, found, *seen = given

@@ -11,12 +11,12 @@ import jax
 import jax.numpy as jnp
 from jax import Array, lax
 
-from cxrjax.inference import dense, inputs, ood
+from cxrjax.inference import inputs, ood, strategies
 from cxrjax.inference.inputs import PatchPredictions
 from cxrjax.models import registry
 from cxrjax.models.cpu import microbatch
 from cxrjax.models.spec import InferenceConfig, ModelSpec
-from cxrjax.ops import cam, lung_crop, lung_masks, voting
+from cxrjax.ops import lung_masks, voting
 from cxrjax.runtime import compilation_cache
 from cxrjax.runtime.platform import is_for_cpu
 
@@ -177,35 +177,39 @@ def predict_each(
     if is_for_cpu():
         return lax.map(lambda one: conclude(one[0], classify_image(classifier, variables, *one, settings)), radiographs)
     if together is None or total <= together:
-        return _classify_together(classifier, variables, radiographs, settings, conclude)
+        return _predict_batch(classifier, variables, radiographs, settings, conclude)
 
     def run(rows: Array) -> Any:
         some = jax.tree.map(lambda x: x[rows], radiographs)
-        return _classify_together(classifier, variables, some, settings, conclude)
+        return _predict_batch(classifier, variables, some, settings, conclude)
 
     count = -(-total // together)
     rows = jnp.minimum(jnp.arange(count * together), total - 1).reshape(count, together)
     return microbatch.merge_batch(lax.map(run, rows), total)
 
 
-def _classify_together(
+def _predict_batch(
     classifier: ModelSpec,
     variables: Mapping[str, Any],
     radiographs: tuple[Array, Array | None, Array | None, Array],
     settings: InferenceConfig,
     conclude: Callable[[Array, PatchPredictions], Any],
 ) -> Any:
-    """`classify_each` with all patches in one batch."""
-    images, lungs, confidence, keys = radiographs
-    if settings.mode == "dense":
-        run = partial(dense.classify_windows, classifier, variables, settings=settings)
-        return jax.vmap(conclude)(images, jax.vmap(run)(images, lungs))
-    draw = partial(inputs.sample_patches, size=classifier.side, settings=settings)
-    places, crops = jax.vmap(draw)(images, lungs, confidence, keys)
-    at_once = settings._replace(patch_chunk=len(images) * settings.patch_chunk)
-    seen = classify_patches(classifier, variables, crops.reshape(-1, *crops.shape[2:]), at_once)
-    logits, features = jax.tree.map(lambda x: x.reshape(*crops.shape[:2], *x.shape[1:]), seen)
-    return jax.vmap(conclude)(images, PatchPredictions(places, logits, features, jnp.ones(crops.shape[:2], bool)))
+    """`predict_each` with the patches of all radiographs along one flat axis."""
+    images = radiographs[0]
+    total = len(images)
+    strategy = strategies.choose(settings.mode)
+    sampled = jax.vmap(partial(strategy.sample, classifier, settings=settings))(*radiographs)
+    batched = settings._replace(patch_chunk=total * settings.patch_chunk)
+    pixels = sampled.pixels.reshape(-1, *sampled.pixels.shape[2:])
+    logits, features = strategy.classify(classifier, variables, pixels, batched)
+    predictions = PatchPredictions(
+        centers=sampled.centers,
+        logits=logits.reshape(total, -1, logits.shape[-1]),
+        features=features.reshape(total, -1, *features.shape[1:]),
+        valid=sampled.valid,
+    )
+    return jax.vmap(conclude)(images, predictions)
 
 
 def classify_image(
@@ -217,106 +221,78 @@ def classify_image(
     key: Array,
     settings: InferenceConfig,
 ) -> PatchPredictions:
-    """Draw patches in the lungs of one radiograph and classify each (section II-C); or all windows, see `dense`.
+    """Sample the patches of one radiograph and classify them (section II-C).
 
     Args:
-        classifier: see `diagnose`.
-        variables: its parameters and statistics.
+        classifier: Network with K classes.
+        variables: Its parameters and statistics.
         image: uint8 [S, S].
-        lungs: bool [S, S]; where empty, the patches show nothing and the caller must not count them. None will do
-            where `settings` needs none.
-        confidence: float in 0..1, of the lungs; or None beside lungs of None.
-        key: the radiograph's random key.
-        settings: see Settings.
-
-    Returns:
-        The Looks.
+        lungs: Lung mask bool [S, S]. If it is empty, the patches contain nothing and the caller must not count them.
+            May be None where `settings` requires no lungs.
+        confidence: Lung confidence in 0..1; None if `lungs` is None.
+        key: Random key of the radiograph.
+        settings: Selects the strategy and its parameters.
     """
-    if settings.mode == "dense":
-        return dense.classify_windows(classifier, variables, image, lungs, settings)
-    places, crops = inputs.sample_patches(image, lungs, confidence, key, classifier.side, settings)
-    logits, features = classify_patches(classifier, variables, crops, settings)
-    return PatchPredictions(places, logits, features, jnp.ones(len(logits), bool))
-
-
-def classify_patches(
-    classifier: ModelSpec, variables: Mapping[str, Any], crops: Array, settings: InferenceConfig
-) -> tuple[Array, Array]:
-    """Classify patches of `inputs.draw_patches` [N, …]: logits float32 [N, K], last feature maps [N, h, w, C]."""
-
-    def run(some: Array) -> tuple[Array, Array]:
-        features = registry.extract_features(
-            classifier.module, variables, inputs.normalize(inputs.to_float(some), classifier)
-        )
-        return registry.apply_head(classifier.module, variables, features), features
-
-    # As real batches: `lax.map` would have it do them one by one, under `vmap`.
-    return microbatch.merge_batch(lax.map(run, microbatch.split_batch(crops, settings.patch_chunk)), len(crops))
+    strategy = strategies.choose(settings.mode)
+    sampled = strategy.sample(classifier, image, lungs, confidence, key, settings)
+    logits, features = strategy.classify(classifier, variables, sampled.pixels, settings)
+    return PatchPredictions(sampled.centers, logits.reshape(-1, logits.shape[-1]), features, sampled.valid)
 
 
 def saliency_map(
     classifier: ModelSpec,
     variables: Mapping[str, Any],
     image: Array,
-    looks: PatchPredictions,
-    finding: Array,
+    predictions: PatchPredictions,
+    label: Array,
     settings: InferenceConfig,
 ) -> Array:
-    """Where a class was seen in one radiograph (section II-D).
+    """Compute the saliency map of a class in one radiograph (section II-D).
 
     Args:
-        classifier: see `diagnose`.
-        variables: its parameters and statistics.
+        classifier: Network with K classes.
+        variables: Its parameters and statistics.
         image: uint8 [S, S].
-        looks: of `classify` with the same network, variables and settings.
-        finding: int32, index of the class.
-        settings: see Settings.
+        predictions: Of `classify_image` with the same network, variables and settings.
+        label: int32, index of the class.
+        settings: Selects the strategy and its parameters.
 
     Returns:
         The map float32 [S, S] in 0..1.
     """
-    if settings.mode == "dense":
-        return dense.window_saliency(classifier, variables, image, looks, finding, settings.scaling)
-    kernel = registry.cam_kernel(classifier.module, variables)
-    if kernel is None:
-        head = partial(registry.apply_head, classifier.module, variables)
-        activations = cam.grad_cam(head, looks.features, finding)
-    else:
-        activations = cam.class_activation_map(looks.features, kernel, finding)
-    weights = jax.nn.softmax(looks.logits)[:, finding]
-    if settings.mode == "crop":
-        seen = weights[:, None, None] * cam.scale(activations, settings.scaling)
-        return lung_crop.uncrop(seen[0], looks.places[0], image.shape)
-    side = inputs.patch_extent(classifier, image, settings)
-    return cam.probability_weighted_map(activations, weights, looks.places, side, image.shape, settings.scaling)
+    return strategies.choose(settings.mode).saliency(classifier, variables, image, predictions, label, settings)
 
 
 def receptive_mask(
-    classifier: ModelSpec, image: Array, lungs: Array, confidence: Array, key: Array, settings: InferenceConfig
+    classifier: ModelSpec,
+    image: Array,
+    lungs: Array | None,
+    confidence: Array | None,
+    key: Array,
+    settings: InferenceConfig,
 ) -> Array:
-    """The pixels [S, S] that are shown to the head in `classify`, whose arguments they are: bool [S, S]."""
-    if settings.mode == "dense":
-        return dense.receptive_mask(classifier, lungs)
-    places, _ = inputs.sample_patches(image, lungs, confidence, key, classifier.side, settings)
-    return inputs.receptive_mask(classifier, image, places, settings)
+    """Return the pixels that the classifier's head sees in `classify_image` with the same arguments: bool [S, S]."""
+    strategy = strategies.choose(settings.mode)
+    sampled = strategy.sample(classifier, image, lungs, confidence, key, settings)
+    return strategy.receptive_mask(classifier, image, sampled, settings)
 
 
 def aggregate(
     classifier: ModelSpec,
     variables: Mapping[str, Any],
     image: Array,
-    looks: PatchPredictions,
+    predictions: PatchPredictions,
     settings: InferenceConfig,
 ) -> tuple[voting.VoteResult, Array, Array]:
-    """What the Looks at one radiograph uint8 [S, S] say: the vote, the map [S, S] and the mean features [C]."""
-    vote = voting.count_votes(looks.logits, settings.voting_rule, looks.counted)
-    shown = saliency_map(classifier, variables, image, looks, vote.finding, settings)
-    mean = (
-        dense.mean_features(classifier, len(image), looks)
-        if settings.mode == "dense"
-        else looks.features.mean((0, 1, 2))
-    )
-    return vote, shown, mean
+    """Aggregate the patches of one radiograph uint8 [S, S].
+
+    Returns:
+        The vote, the saliency map of the winning class [S, S] and the mean features [C].
+    """
+    strategy = strategies.choose(settings.mode)
+    vote = voting.count_votes(predictions.logits, settings.voting_rule, predictions.valid)
+    saliency = strategy.saliency(classifier, variables, image, predictions, vote.finding, settings)
+    return vote, saliency, strategy.mean_features(classifier, image, predictions)
 
 
 def to_prediction(

@@ -16,6 +16,7 @@ from cxrjax.inference import ensemble, ood, ood_store, patch_parallel, pipeline
 from cxrjax.io import predictions_csv
 from cxrjax.metrics.calibration import apply_temperature
 from cxrjax.models import from_config
+from cxrjax.models.spec import PATCH_MODES
 from cxrjax.runs import calibration, run_dir
 from cxrjax.runtime import compilation_cache, sharding, terminal
 
@@ -154,7 +155,7 @@ class Predictor:
 
     def _build(self, batch_size: int) -> Run:
         """Build the program that examines batches of a size, and place the networks on its devices."""
-        single = self.finds and self._members == 1 and self.config.patches.mode == "local"
+        single = self.finds and self._members == 1 and PATCH_MODES[self._settings.mode].draws_patches
         devices = 1
         if single and batch_size < jax.device_count():  # else no device is left without a radiograph
             devices = patch_parallel.count_devices(self._variables["classifier"])

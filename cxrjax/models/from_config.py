@@ -11,7 +11,7 @@ from jax import Array
 from ml_collections import ConfigDict
 
 from cxrjax.models import registry
-from cxrjax.models.spec import InferenceConfig, ModelSpec
+from cxrjax.models.spec import PATCH_MODES, InferenceConfig, ModelSpec
 from cxrjax.ops import lung_masks
 
 
@@ -41,7 +41,7 @@ def classifier(config: ConfigDict) -> ModelSpec:
     c, patches = config.classifier, config.patches
     module = registry.create(c.architecture, len(c.classes), head=c.head, dtype=compute_dtype(config.precision))
     initializer = registry.find_initializer(module, c.initializer)
-    context = patches.context if patches.mode in ("local", "dense") else 0
+    context = patches.context if PATCH_MODES[patches.mode].has_context else 0
     if context:
         cell = registry.output_stride(module, c.channels)
         if context % cell:
@@ -55,7 +55,7 @@ def inference_config(config: ConfigDict, patch_count: int) -> InferenceConfig:
     return InferenceConfig(
         mode=config.patches.mode,
         masked=config.patches.masked,
-        patch_count=patch_count if config.patches.mode == "local" else 1,
+        patch_count=patch_count if PATCH_MODES[config.patches.mode].draws_patches else 1,
         patch_chunk=config.patches.chunk,
         voting_rule=config.voting.rule,
         smallest_part=config.segmenter.smallest_part,
@@ -63,7 +63,7 @@ def inference_config(config: ConfigDict, patch_count: int) -> InferenceConfig:
         channels=config.patches.channels,
         margin=config.patches.margin,
         confidence=config.patches.confidence,
-        center_crop=config.patches.center_crop if config.patches.mode == "global" else 0.0,
+        center_crop=config.patches.center_crop,
         scaling=config.saliency.scaling,
     )
 

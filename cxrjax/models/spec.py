@@ -23,6 +23,22 @@ class ModelSpec(NamedTuple):
         return self.size + 2 * self.context
 
 
+class PatchMode(NamedTuple):
+    """Facts about a value of `patches.mode`; `cxrjax.inference.strategies` has the functions."""
+
+    draws_patches: bool = False  # several patches per radiograph, at random positions in the lungs
+    requires_lungs: bool = True  # without lungs there is nothing to show to the classifier
+    has_context: bool = False  # whether `patches.context` applies
+
+
+PATCH_MODES = {
+    "local": PatchMode(draws_patches=True, has_context=True),
+    "dense": PatchMode(has_context=True),
+    "global": PatchMode(requires_lungs=False),
+    "crop": PatchMode(),
+}
+
+
 class InferenceConfig(NamedTuple):
     """How radiographs are diagnosed; every value comes from the config, under the same name."""
 
@@ -43,4 +59,4 @@ class InferenceConfig(NamedTuple):
     @property
     def needs_lungs(self) -> bool:
         """Whether there is no finding without lungs: patches are drawn in them, or all else is blackened."""
-        return self.mode != "global" or self.masked
+        return PATCH_MODES[self.mode].requires_lungs or self.masked

@@ -10,7 +10,7 @@ from ml_collections import ConfigDict
 
 from cxrjax.data import dataset
 from cxrjax.data.batch import RadiographBatch
-from cxrjax.inference import inputs, pipeline
+from cxrjax.inference import inputs, pipeline, strategies
 from cxrjax.inference.lung_segmenter import LungSegmenter
 from cxrjax.metrics import classification
 from cxrjax.models import from_config, registry, spec
@@ -47,6 +47,7 @@ def build(
     classes = tuple(config.classifier.classes)
     augmentation_config = augmentation.AugmentationConfig(**config.augmentation)
     patch_config = from_config.inference_config(config, 1)  # one patch per radiograph and step
+    strategy = strategies.choose(config.patches.mode)
     train_data = classification_data.build_examples(config, segmenter, train, config.data.train)
     rows = np.flatnonzero(train_data.has_lungs)
     if not len(rows):
@@ -66,8 +67,8 @@ def build(
         Without `augmented`, the patch is the same as in validation.
         """
         position_key, augmentation_key = jax.random.split(key)
-        _, patch = inputs.sample_patches(image, *lungs, position_key, classifier.side, patch_config, anywhere=augmented)
-        return augmentation.augment_patch(augmentation_key, inputs.to_float(patch[0]), augmentation_config, augmented)
+        patch = strategy.sample_training(classifier, image, *lungs, position_key, patch_config, augmented)
+        return augmentation.augment_patch(augmentation_key, inputs.to_float(patch), augmentation_config, augmented)
 
     def loss(params: Any, batch_stats: Any, batch: Any, key: Array) -> tuple[Array, Any]:
         keys = jax.random.split(key, len(batch["labels"]) + 1)
@@ -152,7 +153,7 @@ def _build_validation(
         *radiographs, image_ids = batch
 
         def count_votes(_: Array, patches: inputs.PatchPredictions) -> voting.VoteResult:
-            return voting.count_votes(patches.logits, settings.voting_rule, patches.counted)
+            return voting.count_votes(patches.logits, settings.voting_rule, patches.valid)
 
         return pipeline.predict_each(
             classifier,

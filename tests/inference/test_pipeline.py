@@ -1,12 +1,14 @@
 """`diagnose` on small random networks: what must not change a result, and the empty mask."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from configs import base
-from cxrjax.inference import inputs, pipeline
+from cxrjax.inference import inputs, pipeline, strategies
+from cxrjax.inference.strategies import whole_radiograph
 from cxrjax.models import from_config, registry, spec
 from cxrjax.models.fc_densenet import FCDenseNet
 from cxrjax.ops import contrast, lung_crop, voting
@@ -25,9 +27,16 @@ SETTINGS = spec.InferenceConfig(
     confidence=0.875,
 )
 make_channels = jax.jit(contrast.enhance_channels, static_argnames="kind")
-draw_patches = jax.jit(inputs.sample_patches, static_argnames=("size", "settings"))
 classify = jax.jit(pipeline.classify_image, static_argnums=(0, 6))
 SURE = jnp.float32(0.9)  # confidence of lungs
+
+
+@partial(jax.jit, static_argnames=("size", "settings"))
+def draw_patches(image, lungs, confidence, key, size, settings):
+    """The centers of the patches of a radiograph, and the patches."""
+    strategy = strategies.choose(settings.mode)
+    sampled = strategy.sample(spec.ModelSpec(None, size, 1), image, lungs, confidence, key, settings)
+    return sampled.centers, sampled.pixels
 
 
 @pytest.fixture(scope="module")
@@ -138,7 +147,6 @@ def test_a_global_map_spans_the_radiograph(small, images):
     segmenter, classifier, variables = small
     settings = SETTINGS._replace(mode="global", patch_count=1)
     result = diagnose(small, images, [1, 3], settings)
-    assert inputs.patch_extent(classifier, images[1], settings) == SIZE
     found = result.finding[0]
     assert result.map[0].shape == (SIZE, SIZE)
     assert float(result.map[0].max()) <= float(result.probabilities[0, found]) + 1e-5
@@ -148,21 +156,24 @@ def test_a_center_crop_shows_the_middle_and_in_training_any_square_of_its_size(i
     """A quarter less of 128 pixels is 96, from 16 to 112; the pixels are those of the radiograph at that size."""
     settings = SETTINGS._replace(mode="global", masked=False, patch_count=1, center_crop=0.25)
     nothing = (None, None)
-    centre, (shown,) = inputs.sample_patches(images[0], *nothing, jax.random.key(0), 96, settings)
+    centre, (shown,) = draw_patches(images[0], *nothing, jax.random.key(0), 96, settings)
     assert centre.tolist() == [[64, 64]]
     np.testing.assert_array_equal(shown, images[0, 16:112, 16:112])
-    _, (small,) = inputs.sample_patches(images[0], *nothing, jax.random.key(0), PATCH, settings)
+    _, (small,) = draw_patches(images[0], *nothing, jax.random.key(0), PATCH, settings)
     np.testing.assert_array_equal(small, inputs.downsample(images[:1, 16:112, 16:112], PATCH)[0])
 
-    scatter = jax.jit(lambda key, anywhere: inputs.sample_patches(images[0], *nothing, key, 96, settings, anywhere))
+    network, image = spec.ModelSpec(None, 96, 1), jnp.asarray(images[0])
+    squares = np.lib.stride_tricks.sliding_window_view(images[0], (96, 96))
+    scatter = jax.jit(
+        lambda key, augmented: whole_radiograph.sample_training(network, image, *nothing, key, settings, augmented)
+    )
     corners = []
     for seed in range(60):
-        (centre,), (square,) = scatter(jax.random.key(seed), True)
-        row, column = np.asarray(centre) - 48
-        np.testing.assert_array_equal(square, images[0, row : row + 96, column : column + 96])
-        corners.append((row, column))
+        square = np.asarray(scatter(jax.random.key(seed), True))
+        (corner,) = np.argwhere((squares == square).all((2, 3)))
+        corners.append(tuple(corner))
     assert 0 <= np.min(corners) < 3 and 29 < np.max(corners) <= 32 and len(set(corners)) > 50
-    np.testing.assert_array_equal(scatter(jax.random.key(5), False)[1][0], shown)
+    np.testing.assert_array_equal(scatter(jax.random.key(5), False), shown)
 
 
 def test_the_map_of_a_center_crop_lies_in_the_middle(apply, small, images):
@@ -185,17 +196,21 @@ def test_the_map_of_a_center_crop_lies_in_the_middle(apply, small, images):
 
 @pytest.mark.parametrize("size, cut, side", [(128, 0.0625, 120), (256, 0.0625, 240), (8, 0.99, 1), (100, 0.0, 100)])
 def test_the_side_of_a_center_crop(size, cut, side):
-    assert inputs.measure_window(size, SETTINGS._replace(center_crop=cut)) == side
+    assert whole_radiograph.measure_window(size, SETTINGS._replace(center_crop=cut)) == side
 
 
-def test_a_center_crop_concerns_whole_radiographs_alone():
-    config = base.get_config()
-    config.patches.center_crop = 0.25
-    cuts = {}
-    for mode in ("local", "dense", "crop", "global"):
-        config.patches.mode = mode
-        cuts[mode] = from_config.inference_config(config, 1).center_crop
-    assert cuts == {"local": 0, "dense": 0, "crop": 0, "global": 0.25}
+def test_a_center_crop_concerns_whole_radiographs_alone(images):
+    lungs = np.zeros((SIZE, SIZE), bool)
+    lungs[30:90, 40:90] = True
+    same = {}
+    for mode in ("local", "crop", "global"):
+        settings = SETTINGS._replace(mode=mode)
+        cut, uncut = (
+            draw_patches(images[0], lungs, SURE, jax.random.key(0), PATCH, settings._replace(center_crop=share))[1]
+            for share in (0.25, 0.0)
+        )
+        same[mode] = bool((cut == uncut).all())
+    assert same == {"local": True, "crop": True, "global": False}
 
 
 def test_crop_is_one_vote_of_channels_made_of_the_lungs_alone(apply, small, images):
@@ -268,7 +283,7 @@ def test_patches_without_the_mask_show_what_is_beside_the_lungs(images):
 
 def test_an_unknown_mode_is_named(images):
     with pytest.raises(ValueError, match="'both'; there are local, dense, global, crop"):
-        inputs.sample_patches(images[0], images[0] > 0, SURE, jax.random.key(0), PATCH, SETTINGS._replace(mode="both"))
+        draw_patches(images[0], images[0] > 0, SURE, jax.random.key(0), PATCH, SETTINGS._replace(mode="both"))
 
 
 def test_the_map_lies_within_reach_of_the_lungs_and_in_0_to_1(small, images):

@@ -1,6 +1,6 @@
 """Dense voting: a window is the patch that would be cut there, and the map is the paper's sum over the windows."""
 
-from functools import cache
+from functools import cache, partial
 from itertools import product
 
 import flax.linen as nn
@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from configs import base
-from cxrjax.inference import dense, inputs, pipeline
+from cxrjax.inference import pipeline, strategies
+from cxrjax.inference.strategies import sliding_windows
 from cxrjax.models import from_config, registry, spec
 from cxrjax.models.classifier import Classifier
 from cxrjax.models.heads import Head
@@ -53,7 +54,11 @@ def whole_lungs() -> np.ndarray:
     return np.ones((SIZE, SIZE), bool)
 
 
-classify = jax.jit(dense.classify_windows, static_argnums=(0, 4))
+@partial(jax.jit, static_argnums=(0, 4))
+def classify(network, variables, image, lungs, settings):
+    return pipeline.classify_image(network, variables, image, lungs, jnp.ones(()), jax.random.key(0), settings)
+
+
 look, decide = (jax.jit(half, static_argnums=0) for half in (registry.extract_features, registry.apply_head))
 
 
@@ -62,9 +67,9 @@ def test_a_window_is_the_patch_that_would_be_cut_there_with_its_surroundings(app
     looks = classify(network, variables, image, whole_lungs, SETTINGS)
     cut = network._replace(module=network.module.clone(margin=CONTEXT // STRIDE), context=CONTEXT)
     reach = PATCH // 2 + CONTEXT
-    inside = [i for i, c in enumerate(looks.places) if (c >= reach).all() and (c <= SIZE - reach).all()]
-    assert len(inside) == 25 and (np.diff(looks.places[inside[:2], 1]) == STRIDE).all()
-    shown = patches.extract_patches(jnp.asarray(image), looks.places[np.array(inside)], cut.side) / np.float32(255)
+    inside = [i for i, c in enumerate(looks.centers) if (c >= reach).all() and (c <= SIZE - reach).all()]
+    assert len(inside) == 25 and (np.diff(looks.centers[inside[:2], 1]) == STRIDE).all()
+    shown = patches.extract_patches(jnp.asarray(image), looks.centers[np.array(inside)], cut.side) / np.float32(255)
     alone = apply(cut.module, variables, shown[..., None])
     np.testing.assert_allclose(looks.logits[np.array(inside)], alone, rtol=1e-5, atol=1e-5)
     zeros_around = apply(network.module, variables, shown[:, CONTEXT:-CONTEXT, CONTEXT:-CONTEXT, None])
@@ -94,12 +99,12 @@ def test_every_head_decides_on_each_window_by_itself(image, lungs, head):
 
 def test_a_window_votes_where_its_centre_is_a_lung_pixel(image, lungs):
     network, variables = build()
-    grid = dense.window_grid(network, SIZE)
+    grid = sliding_windows.window_grid(network, SIZE)
     assert grid == (SIDE, COUNT, STRIDE)
-    centres, counted = dense.window_centers(grid, PATCH, jnp.asarray(lungs))
+    centres, valid = sliding_windows.window_centers(grid, PATCH, jnp.asarray(lungs))
     by_hand = list(product(range(8, 57, 4), repeat=2))
     assert centres.tolist() == [list(centre) for centre in by_hand]
-    assert counted.tolist() == [bool(lungs[centre]) for centre in by_hand] and 0 < counted.sum() < len(by_hand)
+    assert valid.tolist() == [bool(lungs[centre]) for centre in by_hand] and 0 < valid.sum() < len(by_hand)
 
 
 @pytest.mark.parametrize("place", [np.s_[21:24, 29:32], np.s_[0:5, 60:64], np.s_[3:6, 29:32]])
@@ -107,8 +112,10 @@ def test_lungs_without_a_centre_have_the_one_window_that_holds_most_of_them(plac
     network, _ = build()
     tiny = np.zeros((SIZE, SIZE), bool)
     tiny[place] = True
-    centres, counted = dense.window_centers(dense.window_grid(network, SIZE), PATCH, jnp.asarray(tiny))
-    ((row, column),) = centres[counted]
+    centres, valid = sliding_windows.window_centers(
+        sliding_windows.window_grid(network, SIZE), PATCH, jnp.asarray(tiny)
+    )
+    ((row, column),) = centres[valid]
     window = np.s_[row - PATCH // 2 : row + PATCH // 2, column - PATCH // 2 : column + PATCH // 2]
     assert tiny[window].sum() == tiny.sum() and not tiny[row, column]
 
@@ -153,16 +160,15 @@ def test_the_map_lies_where_the_evidence_is(size):
     picture = jnp.zeros((size, size), jnp.uint8).at[40:56, 64:80].set(255)
     lungs = jnp.zeros((size, size), bool).at[30:100, 50:100].set(True)
     looks = classify(network, variables, picture, lungs, SETTINGS)
-    mapped = np.asarray(
-        jax.jit(dense.window_saliency, static_argnums=0)(network, variables, picture, looks, jnp.int32(1))
-    )
+    saliency = jax.jit(pipeline.saliency_map, static_argnums=(0, 5))
+    mapped = np.asarray(saliency(network, variables, picture, looks, jnp.int32(1), SETTINGS))
     bright = np.asarray(picture) > 0
     assert mapped.shape == (size, size) and bright[np.unravel_index(mapped.argmax(), mapped.shape)]
     assert (mapped * bright).sum() > 0.7 * mapped.sum() and float(mapped[bright].min()) > 0
     assert mapped.min() >= 0 and mapped.max() <= 1
     covered = np.asarray(pipeline.receptive_mask(network, picture, lungs, jnp.ones(()), jax.random.key(0), SETTINGS))
     by_hand = np.zeros((size, size), bool)
-    for row, column in np.asarray(looks.places[looks.counted]):
+    for row, column in np.asarray(looks.centers[looks.valid]):
         by_hand[row - 16 : row + 16, column - 16 : column + 16] = True
     np.testing.assert_array_equal(covered, by_hand)
 
@@ -180,19 +186,21 @@ def test_one_of_a_batch_is_what_it_is_alone(image, lungs):
     for i in range(2):
         vote, mapped, features = examine(pictures[i], masks[i])
         looks = classify(network, variables, pictures[i], masks[i], SETTINGS)
-        assert vote.votes.sum() == looks.counted.sum() and (vote.votes == together[0].votes[i]).all()
-        by_hand = voting.count_votes(looks.logits[looks.counted], "majority")
+        assert vote.votes.sum() == looks.valid.sum() and (vote.votes == together[0].votes[i]).all()
+        by_hand = voting.count_votes(looks.logits[looks.valid], "majority")
         np.testing.assert_allclose(vote.probabilities, by_hand.probabilities, atol=1e-5)
         np.testing.assert_allclose(mapped, together[1][i], atol=1e-5)
         windows = patches.cut_windows(looks.features[0], SIDE).reshape(COUNT**2, -1, features.size)
-        np.testing.assert_allclose(features, windows[looks.counted].mean((0, 1)), atol=1e-5)
+        np.testing.assert_allclose(features, windows[looks.valid].mean((0, 1)), atol=1e-5)
 
 
 def test_what_it_learns_from_are_the_patches_of_local(image, lungs):
     key, of = jax.random.key(0), {}
+    network = spec.ModelSpec(None, 48, 1)
     for mode in ("local", "dense"):
-        settings = SETTINGS._replace(mode=mode)
-        of[mode] = inputs.sample_patches(jnp.asarray(image), lungs, jnp.ones(()), key, 48, settings)[1]
+        sample = strategies.choose(mode).sample_training
+        of[mode] = sample(network, jnp.asarray(image), lungs, jnp.ones(()), key, SETTINGS, True)
+    assert of["dense"].shape == (48, 48)
     np.testing.assert_array_equal(of["local"], of["dense"])
 
 
@@ -218,4 +226,4 @@ def test_a_context_of_part_of_a_cell_is_refused_and_so_are_radiographs_without_a
     with pytest.raises(ValueError, match=r"patches\.context=40 is not a multiple of 32, the stride of resnet18"):
         from_config.classifier(config)
     with pytest.raises(ValueError, match="radiographs of 96 pixels are smaller than a patch of 112"):
-        dense.window_grid(network, 96)
+        sliding_windows.window_grid(network, 96)

@@ -1,0 +1,40 @@
+"""Functions that a patch strategy consists of."""
+
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+from jax import Array
+
+from cxrjax.inference.inputs import PatchPredictions, PatchSample
+from cxrjax.models.spec import InferenceConfig, ModelSpec
+
+
+class PatchStrategy(NamedTuple):
+    """Pure functions that define what the classifier reads of a radiograph and how its outputs are mapped back.
+
+    All but `classify` take a single radiograph, and are mapped over a batch with `jax.vmap` or `jax.lax.map`.
+    S is the side of a radiograph in pixels, N the number of votes, K the number of classes.
+
+    Fields:
+        sample: (classifier, image uint8 [S, S], lung mask bool [S, S], lung confidence float in 0..1, random key,
+            settings) -> `PatchSample`. The mask and the confidence may be None where the settings require no lungs.
+        sample_training: Takes the arguments of `sample`, and whether the example is augmented (bool, may be traced).
+            Returns the pixels of one training example: uint8 [side, side], or [side, side, 3] of enhanced channels.
+        classify: (classifier, variables, pixels [P, ...] of one or several radiographs along one flat axis, settings)
+            -> logits float32 [P, ..., K] and last feature maps float32 [P, h, w, C].
+        saliency: (classifier, variables, image uint8 [S, S], `PatchPredictions`, class index, settings) -> saliency
+            map float32 [S, S] in 0..1.
+        receptive_mask: (classifier, image uint8 [S, S], `PatchSample`, settings) -> bool [S, S], the pixels that the
+            classifier's head sees.
+        mean_features: (classifier, image uint8 [S, S], `PatchPredictions`) -> float32 [C], the feature maps averaged
+            over the votes.
+    """
+
+    sample: Callable[[ModelSpec, Array, Array | None, Array | None, Array, InferenceConfig], PatchSample]
+    sample_training: Callable[
+        [ModelSpec, Array, Array | None, Array | None, Array, InferenceConfig, Array | bool], Array
+    ]
+    classify: Callable[[ModelSpec, Mapping[str, Any], Array, InferenceConfig], tuple[Array, Array]]
+    saliency: Callable[[ModelSpec, Mapping[str, Any], Array, PatchPredictions, Array, InferenceConfig], Array]
+    receptive_mask: Callable[[ModelSpec, Array, PatchSample, InferenceConfig], Array]
+    mean_features: Callable[[ModelSpec, Array, PatchPredictions], Array]

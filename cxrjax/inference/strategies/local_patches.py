@@ -1,0 +1,73 @@
+"""Random patches whose centers are lung pixels (Oh et al. 2020, section II-C); `patches.mode="local"`."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import jax.numpy as jnp
+from jax import Array
+
+from cxrjax.inference import inputs
+from cxrjax.inference.inputs import PatchPredictions, PatchSample
+from cxrjax.inference.strategies import patch_classifier
+from cxrjax.inference.strategies.base import PatchStrategy
+from cxrjax.models.spec import InferenceConfig, ModelSpec
+from cxrjax.ops import cam, contrast, patches
+
+
+def sample(
+    classifier: ModelSpec,
+    image: Array,
+    lung_mask: Array | None,
+    lung_confidence: Array | None,
+    key: Array,
+    settings: InferenceConfig,
+) -> PatchSample:
+    """Draw `settings.patch_count` lung pixels with replacement, and crop a patch around each."""
+    pixels = contrast.enhance_channels(inputs.apply_mask(image, lung_mask, settings), settings.channels)
+    centers = patches.sample_patch_centers(key, lung_mask, settings.patch_count)
+    crops = patches.extract_patches(pixels, centers, classifier.side)
+    return PatchSample(crops, centers, jnp.ones(len(centers), bool))
+
+
+def sample_training(
+    classifier: ModelSpec,
+    image: Array,
+    lung_mask: Array | None,
+    lung_confidence: Array | None,
+    key: Array,
+    settings: InferenceConfig,
+    augmented: Array | bool,
+) -> Array:
+    """Draw the patch of a training example; `settings.patch_count` is 1."""
+    return sample(classifier, image, lung_mask, lung_confidence, key, settings).pixels[0]
+
+
+def saliency(
+    classifier: ModelSpec,
+    variables: Mapping[str, Any],
+    image: Array,
+    predictions: PatchPredictions,
+    label: Array,
+    settings: InferenceConfig,
+) -> Array:
+    """Compute the probability-weighted map of the patches (section II-D)."""
+    activations, weights = patch_classifier.activation_maps(classifier, variables, predictions, label)
+    return cam.probability_weighted_map(
+        activations, weights, predictions.centers, classifier.size, image.shape, settings.scaling
+    )
+
+
+def receptive_mask(classifier: ModelSpec, image: Array, sampled: PatchSample, settings: InferenceConfig) -> Array:
+    """Return the pixels that the patches cover, without their context: bool [S, S]."""
+    covered = jnp.ones((len(sampled.centers), classifier.size, classifier.size))
+    return patches.paste(covered, sampled.centers, image.shape) > 0
+
+
+STRATEGY = PatchStrategy(
+    sample=sample,
+    sample_training=sample_training,
+    classify=patch_classifier.classify_patches,
+    saliency=saliency,
+    receptive_mask=receptive_mask,
+    mean_features=patch_classifier.mean_features,
+)

@@ -1,0 +1,78 @@
+"""The bounding box of the lungs as the only patch (singhaxn/COVID-19_CXR_AI); `patches.mode="crop"`."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import jax.numpy as jnp
+from jax import Array
+
+from cxrjax.inference import inputs
+from cxrjax.inference.inputs import PatchPredictions, PatchSample
+from cxrjax.inference.strategies import patch_classifier
+from cxrjax.inference.strategies.base import PatchStrategy
+from cxrjax.models.spec import InferenceConfig, ModelSpec
+from cxrjax.ops import cam, contrast, lung_crop
+
+
+def sample(
+    classifier: ModelSpec,
+    image: Array,
+    lung_mask: Array | None,
+    lung_confidence: Array | None,
+    key: Array,
+    settings: InferenceConfig,
+) -> PatchSample:
+    """Crop the box of the lungs, or the whole radiograph where their confidence is not above `settings.confidence`.
+
+    Returns:
+        The crop in the middle of a black square of the classifier's size, with its proportions; in place of a center,
+        the box int32 [1, 2, 2] (see `lung_crop`).
+    """
+    masked = inputs.apply_mask(image, lung_mask, settings)
+    box = lung_crop.box_or_full(lung_mask, lung_confidence, settings.margin, settings.confidence)
+    # Channels are computed from the box alone, resized to a size that is known at compile time.
+    square = contrast.enhance_channels(lung_crop.crop_resize(masked, box, len(image)), settings.channels)
+    return PatchSample(lung_crop.letterbox(square, box, classifier.side)[None], box[None], jnp.ones(1, bool))
+
+
+def sample_training(
+    classifier: ModelSpec,
+    image: Array,
+    lung_mask: Array | None,
+    lung_confidence: Array | None,
+    key: Array,
+    settings: InferenceConfig,
+    augmented: Array | bool,
+) -> Array:
+    """Return the crop of `sample`, augmented or not."""
+    return sample(classifier, image, lung_mask, lung_confidence, key, settings).pixels[0]
+
+
+def saliency(
+    classifier: ModelSpec,
+    variables: Mapping[str, Any],
+    image: Array,
+    predictions: PatchPredictions,
+    label: Array,
+    settings: InferenceConfig,
+) -> Array:
+    """Map the class activation map, weighted by the probability, back to the box; zero outside it."""
+    activations, weights = patch_classifier.activation_maps(classifier, variables, predictions, label)
+    weighted = weights[:, None, None] * cam.scale(activations, settings.scaling)
+    return lung_crop.uncrop(weighted[0], predictions.centers[0], image.shape)
+
+
+def receptive_mask(classifier: ModelSpec, image: Array, sampled: PatchSample, settings: InferenceConfig) -> Array:
+    """Return the pixels of the box: bool [S, S]."""
+    covered = jnp.ones((classifier.size, classifier.size))
+    return lung_crop.uncrop(covered, sampled.centers[0], image.shape) > 0
+
+
+STRATEGY = PatchStrategy(
+    sample=sample,
+    sample_training=sample_training,
+    classify=patch_classifier.classify_patches,
+    saliency=saliency,
+    receptive_mask=receptive_mask,
+    mean_features=patch_classifier.mean_features,
+)

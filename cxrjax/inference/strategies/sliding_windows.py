@@ -1,0 +1,181 @@
+"""All sliding windows of the radiograph's feature map; `patches.mode="dense"`.
+
+The backbone sees the whole radiograph once, and every window of its last feature map is a patch, as in OverFeat
+(Sermanet et al. 2014). A window has as many cells as the feature map of a patch, and votes where a patch may be drawn:
+where its center is a lung pixel. The windows are therefore the patches of "local" (Oh et al. 2020, section II-C) on a
+grid of the backbone's stride instead of a random draw. Around a window lies the rest of the radiograph, where a single
+patch has zeros; `patches.context` trains a network for that.
+"""
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax import Array, lax
+
+from cxrjax.inference import inputs
+from cxrjax.inference.inputs import PatchPredictions, PatchSample
+from cxrjax.inference.strategies import local_patches
+from cxrjax.inference.strategies.base import PatchStrategy
+from cxrjax.models import registry
+from cxrjax.models.spec import InferenceConfig, ModelSpec
+from cxrjax.ops import cam, contrast, patches
+
+
+class WindowGrid(NamedTuple):
+    """Windows of a radiograph."""
+
+    side: int  # side of a window, in cells
+    count: int  # windows along a side of the radiograph
+    stride: int  # pixels from one window to the next, which is also the side of a cell
+
+
+def window_grid(classifier: ModelSpec, size: int) -> WindowGrid:
+    """Return the windows of radiographs [size, size].
+
+    Raises:
+        ValueError: The radiographs are smaller than a patch.
+    """
+    module, channels = classifier.module, classifier.channels
+    side = registry.feature_map_size(module, classifier.size, channels)
+    cells = registry.feature_map_size(module, size, channels)
+    if cells < side:
+        raise ValueError(f"radiographs of {size} pixels are smaller than a patch of {classifier.size}")
+    return WindowGrid(side, cells - side + 1, registry.output_stride(module, channels))
+
+
+def window_centers(grid: WindowGrid, size: int, lung_mask: Array) -> tuple[Array, Array]:
+    """Compute the centers of the windows, and which windows vote.
+
+    Args:
+        grid: Of `window_grid`, with N windows.
+        size: Side of a patch, in pixels.
+        lung_mask: bool [S, S].
+
+    Returns:
+        The centers int32 [N, 2], in reading order; and bool [N], whether a center is a lung pixel. If no center is, as
+        for lungs that are tiny or at the border, the single window that contains most of the lungs votes.
+    """
+    line = grid.stride * jnp.arange(grid.count, dtype=jnp.int32) + size // 2
+    centers = jnp.stack(jnp.meshgrid(line, line, indexing="ij"), axis=-1).reshape(-1, 2)
+    valid = lung_mask[centers[:, 0], centers[:, 1]]
+    cells = [grid.count + grid.side - 1] * 2
+    lungs = jax.image.resize(lung_mask.astype(jnp.float32), cells, "linear")
+    lung_fraction = patches.cut_windows(lungs, grid.side).mean((2, 3))
+    fullest = jnp.arange(len(centers)) == lung_fraction.argmax()
+    return centers, jnp.where(valid.any(), valid, fullest)
+
+
+def sample(
+    classifier: ModelSpec,
+    image: Array,
+    lung_mask: Array | None,
+    lung_confidence: Array | None,
+    key: Array,
+    settings: InferenceConfig,
+) -> PatchSample:
+    """Return the whole radiograph, [1, S, S] or [1, S, S, 3], and the windows that vote."""
+    centers, valid = window_centers(window_grid(classifier, len(image)), classifier.size, lung_mask)
+    pixels = contrast.enhance_channels(inputs.apply_mask(image, lung_mask, settings), settings.channels)
+    return PatchSample(pixels[None], centers, valid)
+
+
+def classify(
+    classifier: ModelSpec, variables: Mapping[str, Any], pixels: Array, settings: InferenceConfig
+) -> tuple[Array, Array]:
+    """Classify every window of radiographs.
+
+    Args:
+        classifier: Network with K classes.
+        variables: Its parameters and statistics.
+        pixels: Radiographs uint8 [B, S, S] or [B, S, S, 3].
+        settings: Not used.
+
+    Returns:
+        Logits float32 [B, N, K] of the windows in reading order, and last feature maps float32 [B, h, w, C].
+    """
+    grid = window_grid(classifier, pixels.shape[1])
+    x = inputs.normalize(inputs.to_float(pixels), classifier)
+    features = registry.extract_features(classifier.module.clone(margin=0), variables, x)
+    apply_head = partial(registry.apply_head, classifier.module, variables)
+    if classifier.module.head.is_linear:  # the logits of a mean are the mean of the logits
+        cells = apply_head(features.reshape(-1, 1, 1, features.shape[-1])).reshape(*features.shape[:3], -1)
+        logits = jax.vmap(lambda cells: patches.cut_windows(cells, grid.side).mean((2, 3)))(cells)
+    else:
+        logits = jnp.moveaxis(_map_rows(apply_head, features, grid), 0, 1)
+    return logits.reshape(len(pixels), grid.count**2, -1), features
+
+
+def saliency(
+    classifier: ModelSpec,
+    variables: Mapping[str, Any],
+    image: Array,
+    predictions: PatchPredictions,
+    label: Array,
+    settings: InferenceConfig,
+) -> Array:
+    """Compute the probability-weighted map (section II-D) cell by cell, and enlarge it once.
+
+    For patches, in contrast, the map of each patch is enlarged before it is weighted.
+    """
+    grid = window_grid(classifier, len(image))
+    features = predictions.features
+    kernel = registry.cam_kernel(classifier.module, variables)
+    if kernel is None:
+        head = partial(registry.apply_head, classifier.module, variables)
+        activations = _map_rows(lambda windows: cam.grad_cam(head, windows, label), features, grid)[:, 0]
+    else:
+        activations = patches.cut_windows(cam.class_activation_map(features, kernel, label)[0], grid.side)
+    weights = jax.nn.softmax(predictions.logits)[:, label].reshape(grid.count, grid.count)
+    valid = predictions.valid.reshape(weights.shape)
+    cells = cam.probability_weighted_windows(activations, weights, valid, settings.scaling)
+    scale = jnp.full(2, float(grid.stride))
+    return jax.image.scale_and_translate(cells, image.shape, (0, 1), scale, jnp.zeros(2), "linear")
+
+
+def receptive_mask(classifier: ModelSpec, image: Array, sampled: PatchSample, settings: InferenceConfig) -> Array:
+    """Return the pixels of the cells of the windows that vote: bool [S, S]."""
+    grid = window_grid(classifier, len(image))
+    cells = cam.count_windows(sampled.valid.reshape(grid.count, grid.count), grid.side) > 0
+    line = jnp.minimum(jnp.arange(len(image)) // grid.stride, len(cells) - 1)
+    return cells[line[:, None], line]
+
+
+def mean_features(classifier: ModelSpec, image: Array, predictions: PatchPredictions) -> Array:
+    """Return the mean of the feature map over the windows that vote: float32 [C]."""
+    grid = window_grid(classifier, len(image))
+    weights = cam.count_windows(predictions.valid.reshape(grid.count, grid.count), grid.side)
+    return jnp.einsum("hw,hwc->c", weights / weights.sum(), predictions.features[0], precision="highest")
+
+
+def _map_rows(run: Callable[[Array], Array], features: Array, grid: WindowGrid) -> Array:
+    """Apply a function to all windows, one row of them at a time.
+
+    Args:
+        run: (windows [M, side, side, C]) -> [M, ...].
+        features: float32 [B, h, w, C].
+        grid: n rows of n windows.
+
+    Returns:
+        [n, B, n, ...].
+    """
+
+    def run_row(row: Array) -> Array:
+        strips = lax.dynamic_slice_in_dim(features, row, grid.side, axis=1)
+        windows = jax.vmap(lambda strip: patches.cut_windows(strip, grid.side)[0])(strips)
+        outputs = run(windows.reshape(-1, *windows.shape[2:]))
+        return outputs.reshape(len(features), grid.count, *outputs.shape[1:])
+
+    return lax.map(run_row, jnp.arange(grid.count))
+
+
+STRATEGY = PatchStrategy(
+    sample=sample,
+    sample_training=local_patches.sample_training,
+    classify=classify,
+    saliency=saliency,
+    receptive_mask=receptive_mask,
+    mean_features=mean_features,
+)

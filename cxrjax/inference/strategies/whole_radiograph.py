@@ -1,0 +1,103 @@
+"""The whole radiograph, or its middle, as the only patch (Oh et al. 2020, II-C: "global"); `patches.mode="global"`."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax import Array, lax
+
+from cxrjax.inference import inputs
+from cxrjax.inference.inputs import PatchPredictions, PatchSample
+from cxrjax.inference.strategies import patch_classifier
+from cxrjax.inference.strategies.base import PatchStrategy
+from cxrjax.models.spec import InferenceConfig, ModelSpec
+from cxrjax.ops import cam, contrast, patches
+
+
+def sample(
+    classifier: ModelSpec,
+    image: Array,
+    lung_mask: Array | None,
+    lung_confidence: Array | None,
+    key: Array,
+    settings: InferenceConfig,
+) -> PatchSample:
+    """Cut out the middle of the radiograph by `settings.center_crop`, and resize it to the classifier's input."""
+    return _sample(classifier, image, lung_mask, key, settings, anywhere=False)
+
+
+def sample_training(
+    classifier: ModelSpec,
+    image: Array,
+    lung_mask: Array | None,
+    lung_confidence: Array | None,
+    key: Array,
+    settings: InferenceConfig,
+    augmented: Array | bool,
+) -> Array:
+    """Cut out a square of the same size at a random position where the example is augmented, else the middle."""
+    return _sample(classifier, image, lung_mask, key, settings, anywhere=augmented).pixels[0]
+
+
+def saliency(
+    classifier: ModelSpec,
+    variables: Mapping[str, Any],
+    image: Array,
+    predictions: PatchPredictions,
+    label: Array,
+    settings: InferenceConfig,
+) -> Array:
+    """Enlarge the class activation map, weighted by the probability, to the pixels that the classifier sees."""
+    activations, weights = patch_classifier.activation_maps(classifier, variables, predictions, label)
+    side = measure_window(len(image), settings)
+    return cam.probability_weighted_map(activations, weights, predictions.centers, side, image.shape, settings.scaling)
+
+
+def receptive_mask(classifier: ModelSpec, image: Array, sampled: PatchSample, settings: InferenceConfig) -> Array:
+    """Return the pixels of the radiograph, or of its middle, that the classifier sees: bool [S, S]."""
+    side = measure_window(len(image), settings)
+    return patches.paste(jnp.ones((1, side, side)), sampled.centers, image.shape) > 0
+
+
+def measure_window(size: int, settings: InferenceConfig) -> int:
+    """Return the side, in pixels and at least 1, of the part of a radiograph [size, size] that the classifier sees."""
+    return max(1, round(size * (1 - settings.center_crop)))
+
+
+def _sample(
+    classifier: ModelSpec,
+    image: Array,
+    lung_mask: Array | None,
+    key: Array,
+    settings: InferenceConfig,
+    anywhere: Array | bool,
+) -> PatchSample:
+    pixels = contrast.enhance_channels(inputs.apply_mask(image, lung_mask, settings), settings.channels)
+    center, window = _cut_window(pixels, key, measure_window(len(image), settings), anywhere)
+    return PatchSample(inputs.downsample(window[None], classifier.side), center[None], jnp.ones(1, bool))
+
+
+def _cut_window(image: Array, key: Array, side: int, anywhere: Array | bool) -> tuple[Array, Array]:
+    """Cut a square of `side` pixels out of an image [S, S] or [S, S, C], from the middle or at a random position.
+
+    Returns:
+        Its center int32 [2], which is the pixel (side // 2, side // 2) of the square; and the square.
+    """
+    middle = (len(image) - side) // 2
+    if anywhere is False or side == len(image):
+        return jnp.full(2, middle + side // 2, jnp.int32), image[middle : middle + side, middle : middle + side]
+    corner = jnp.where(anywhere, jax.random.randint(key, (2,), 0, len(image) - side + 1), middle)
+    channels = image.shape[2:]
+    start = [*corner, *[0] * len(channels)]
+    return corner + side // 2, lax.dynamic_slice(image, start, (side, side, *channels))
+
+
+STRATEGY = PatchStrategy(
+    sample=sample,
+    sample_training=sample_training,
+    classify=patch_classifier.classify_patches,
+    saliency=saliency,
+    receptive_mask=receptive_mask,
+    mean_features=patch_classifier.mean_features,
+)
