@@ -19,10 +19,10 @@ from typing import Any, NamedTuple
 import matplotlib.pyplot as plt
 
 from benchmarks import reduced
-from cxrjax.evaluation import tables
 from cxrjax.models import from_config, registry
 from cxrjax.runs import run_dir
 from cxrjax.runtime import atomic_files
+from cxrjax.runtime.formatting import format_ci
 
 SPLITS = ("val", "test")
 COST = "cost.json"
@@ -137,8 +137,8 @@ def format_tables(out: Path) -> str:
         "|---|---|---|---|---|---|",
     ]
     for recipe, scores, size, minutes in done(LUNGS, out):
-        dice = [tables.format_estimate(one["all"]["structures"]["lungs"]["dice"]) for one in scores]
-        jaccard = tables.format_estimate(scores[-1]["all"]["structures"]["lungs"]["jaccard"])
+        dice = [format_ci(one["all"]["structures"]["lungs"]["dice"]) for one in scores]
+        jaccard = format_ci(scores[-1]["all"]["structures"]["lungs"]["jaccard"])
         lines.append(f"| {recipe.name} | {size:.1f} | {minutes} | {' | '.join(dice)} | {jaccard} |")
     lines += [
         f"\n{epochs['segment']} passes over the training split at {reduced.SIDE}².\n",
@@ -147,17 +147,17 @@ def format_tables(out: Path) -> str:
     ]
     finished = list(done(FINDINGS, out))
     for recipe, scores, size, minutes in finished:
-        f1 = [tables.format_estimate(one["all"]["macro"]["f1"]) for one in scores]
+        f1 = [format_ci(one["all"]["macro"]["f1"]) for one in scores]
         rest = [
-            tables.format_estimate(scores[-1]["all"]["accuracy"]),
-            tables.format_estimate(scores[-1]["all"]["macro"]["auroc"]),
+            format_ci(scores[-1]["all"]["accuracy"]),
+            format_ci(scores[-1]["all"]["macro"]["auroc"]),
         ]
         lines.append(f"| {recipe.name} | {size:.1f} | {minutes} | {' | '.join(f1 + rest)} |")
     if finished:
         alone = [one["source_alone"] for one in finished[0][1]]
         f1, accuracy = (
-            [tables.format_estimate(one["macro"]["f1"]) for one in alone],
-            tables.format_estimate(alone[-1]["accuracy"]),
+            [format_ci(one["macro"]["f1"]) for one in alone],
+            format_ci(alone[-1]["accuracy"]),
         )
         lines.append(f"| **the source alone, no pixel seen** | | | {' | '.join(f1)} | {accuracy} | |")
     lines.append(

@@ -236,7 +236,8 @@ def test_hearts_and_lungs_are_measured_by_either_run(folder):
     for run in ("segment", "classify"):
         morphometry.compare_morphometry(folder / run, "train")
     one, other = (
-        morphometry.read(folder / run / "morphology" / "train" / "morphology.csv") for run in ("segment", "classify")
+        morphometry.read_rows(folder / run / "morphology" / "train" / "morphology.csv")
+        for run in ("segment", "classify")
     )
     assert len(one) == len({row["path"] for row in one}) > 10
     for name in ("lungs_share", "lungs_mm2", "lung_mean"):  # one segmenter, the same radiographs

@@ -1,43 +1,38 @@
-"""Numbers and places of an audit in words."""
+"""Scores and image locations of an audit as text."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from cxrjax.audit.criteria import TOGETHER
+from cxrjax.runtime import formatting
+from cxrjax.runtime.formatting import join_words
 
-NONE = "–"
-
-
-def format_ci(number: Mapping[str, Any] | None) -> str:
-    """ "0.87 (0.85 to 0.89)"; a dash where there is no number."""
-    return _write(number, ".2f")
+__all__ = ["format_ci", "format_percent", "join_words", "name_place"]
 
 
-def format_percent(number: Mapping[str, Any] | None) -> str:
-    """ "87% (85% to 89%)"; likewise."""
-    return _write(number, ".0%")
+def format_ci(estimate: Mapping[str, Any] | None) -> str:
+    """Format a score and its interval to two decimals, as "0.87 (0.85 to 0.89)"; a dash where there is no score."""
+    return formatting.format_ci(estimate, ".2f")
+
+
+def format_percent(estimate: Mapping[str, Any] | None) -> str:
+    """Format a share and its interval in percent, as "87% (85% to 89%)"; a dash where there is no share."""
+    return formatting.format_ci(estimate, ".0%")
 
 
 def name_place(place: Mapping[str, Any]) -> str:
-    """ "the upper left corner of the picture, outside the lungs", of a place of `markers.locate`; in thirds."""
+    """Describe a location in words, in thirds of the image.
+
+    Args:
+        place: result of `markers.locate`.
+
+    Returns:
+        For example "the upper left corner of the picture, outside the lungs".
+    """
     row = ("upper", "middle", "lower")[min(int(3 * place["row"]), 2)]
     column = ("left", "middle", "right")[min(int(3 * place["column"]), 2)]
     if "middle" in (row, column):
-        where = "the middle" if row == column else f"the {row if column == 'middle' else column} third"
+        region = "the middle" if row == column else f"the {row if column == 'middle' else column} third"
     else:
-        where = f"the {row} {column} corner"
-    return f"{where} of the picture, {'inside' if place['inside'] > TOGETHER else 'outside'} the lungs"
-
-
-def join_words(parts: Sequence[str]) -> str:
-    """ "a, b and c"."""
-    return " and ".join(filter(None, [", ".join(parts[:-1]), parts[-1]])) if parts else ""
-
-
-def _write(number: Mapping[str, Any] | None, form: str) -> str:
-    if number is None or number["value"] is None:
-        return NONE
-    if not number["interval"]:
-        return f"{number['value']:{form}}"
-    low, high = number["interval"]
-    return f"{number['value']:{form}} ({low:{form}} to {high:{form}})"
+        region = f"the {row} {column} corner"
+    return f"{region} of the picture, {'inside' if place['inside'] > TOGETHER else 'outside'} the lungs"

@@ -113,7 +113,7 @@ def summarize(result: dict[str, Any]) -> str:
         share = formatting.format_percent(one["share"]) if one["share"] else ""
         lines.append(f"| {one['title']} | {one['by']} | {cells(one['scores'])} | {share} |")
     lines += [""] + [f"- {one['title']} ({one['by']}): {one['note']}" for one in result["controls"] if one["note"]]
-    unit = "radiograph, for the patients are not known" if tables.knows_no_patient(result) else "patient"
+    unit = "radiograph, for the patients are not known" if tables.lacks_patient_ids(result) else "patient"
     lines += [
         "",
         f"Intervals are by {unit}, 95%. Those of the small network hold the variation of its own training where a "

@@ -49,8 +49,8 @@ def _score(audit: Numbers) -> list[str]:
     known = [name for name in NAMES if score[name]["value"] is not None]
     reached = ", ".join(f"{NAMES[name]} {format_ci(score[name])}" for name in known)
     blind = ", ".join(f"{chance[name]:.2f}" for name in known)
-    what = tables.describe_cases(audit)
-    unit = "radiograph" if tables.knows_no_patient(audit) else "patient"
+    what = tables.describe_counts(audit)
+    unit = "radiograph" if tables.lacks_patient_ids(audit) else "patient"
     said = [
         f"On {what} the network reaches {reached} (in brackets: 95% intervals by {unit}); a guess that knows "
         f"nothing reaches {blind}."

@@ -69,7 +69,7 @@ def evaluate_run(request: Request) -> None:
     scores = evaluate.evaluate_run(request.workdir, request.split, request.data)
     if not scores:  # the first process has them
         return
-    show(tables.summarize(scores))
+    show(tables.format_scores(scores))
     say(f"rows, scores and pictures are in {request.workdir / 'evaluation' / scores['split']}")
 
 
@@ -78,7 +78,7 @@ def score_run(request: Request) -> None:
     from cxrjax.evaluation import scoring, tables
 
     name = _name_results(request)
-    show(tables.summarize(scoring.score_run(request.workdir, name)))
+    show(tables.format_scores(scoring.score_run(request.workdir, name)))
     say(f"scores and figures are in {request.workdir / 'evaluation' / name}")
 
 
@@ -88,8 +88,8 @@ def compare_runs(request: Request) -> None:
     from cxrjax.evaluation import tables
 
     name = _name_results(request)
-    show(tables.compare(compare.compare(request.workdir, Path(request.other), name)))
-    say(f"the comparison is in {compare.locate(request.workdir, Path(request.other), name)}")
+    show(tables.format_comparison(compare.compare_runs(request.workdir, Path(request.other), name)))
+    say(f"the comparison is in {compare.comparison_path(request.workdir, Path(request.other), name)}")
 
 
 def audit_run(request: Request) -> None:
@@ -106,7 +106,7 @@ def check_maps_of_run(request: Request) -> None:
     from cxrjax.evaluation import saliency, saliency_verdict
 
     table = Path(request.lesions) if request.lesions else None
-    show(saliency_verdict.summarize(saliency.evaluate_saliency(request.workdir, request.split, request.data, table)))
+    show(saliency_verdict.format_table(saliency.evaluate_saliency(request.workdir, request.split, request.data, table)))
     say(f"rows, figures and curves are in {request.workdir / 'maps' / _name_results(request)}")
 
 
@@ -114,7 +114,7 @@ def measure_morphology(request: Request) -> None:
     """Measure hearts and lungs, and compare the classes."""
     from cxrjax.evaluation import morphometry
 
-    show(morphometry.summarize(morphometry.compare_morphometry(request.workdir, request.split, request.data)))
+    show(morphometry.format_comparison(morphometry.compare_morphometry(request.workdir, request.split, request.data)))
     say(f"rows, tests and box plots are in {request.workdir / 'morphology' / _name_results(request)}")
 
 
@@ -196,7 +196,7 @@ def cross_validate_network(request: Request) -> None:
     """Train once for each fold, and pool the scores."""
     from cxrjax.evaluation import cross_validation
 
-    show(cross_validation.summarize(cross_validation.cross_validate(request.config, request.workdir)))
+    show(cross_validation.format_scores(cross_validation.cross_validate(request.config, request.workdir)))
     say(f"the scores are in {request.workdir / 'cross_validation.json'}")
 
 

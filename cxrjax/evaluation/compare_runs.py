@@ -1,7 +1,7 @@
-"""Two runs on the same radiographs: whether they differ, by intervals of the difference and by tests.
+"""Comparison of two runs on the same radiographs, by intervals of the difference and by tests.
 
-Writes RUN/evaluation/SPLIT/comparison_OTHER_HASH.json, OTHER being the name of the other run's folder, and HASH
-parting runs whose folders have the same name.
+Writes RUN/evaluation/SPLIT/comparison_OTHER_HASH.json: OTHER is the name of the other run's folder, and HASH tells runs
+apart whose folders have the same name.
 """
 
 import json
@@ -19,136 +19,161 @@ from cxrjax.metrics.prediction_arrays import PredictionArrays
 from cxrjax.runtime import atomic_files
 
 
-def compare(workdir: Path, other: Path, split: str) -> dict[str, Any]:
-    """Compare the rows of two runs, the same resamples of patients for both.
+def compare_runs(workdir: Path, other: Path, split: str) -> dict[str, Any]:
+    """Compare the predictions of two runs, with the same resamples of patients for both.
 
     Args:
-        workdir: the first run directory; both are evaluated on the split.
-        other: the second.
-        split: see `scoring.score`.
+        workdir: run directory of the first run; both runs have been evaluated on the split.
+        other: run directory of the second run.
+        split: see `scoring.score_run`.
 
     Returns:
         {"first", "second", "difference": {score: {"value", "interval", "n"}}, "p": {score: p}, "p_holm": {score: p}}
-        and "runs", "n", "patients" and "without_patient" (`prediction_arrays.count_patients`), "warnings". The p of accuracy is
-        that of `proportions.compare_paired`, that of an AUROC DeLong's, both by patients, and None where it cannot
-        tell; p_holm are those corrected for their number.
+        and "runs", "n", "patients" and "without_patient" (`prediction_arrays.count_patients`), "warnings". The p of
+        accuracy is that of `proportions.mcnemar_test`, that of an AUROC is DeLong's, both by patients; None where the
+        test is undefined. "p_holm" has the p-values corrected for their number.
 
     Raises:
-        FileNotFoundError: one was not evaluated on the split.
-        ValueError: a radiograph is in one alone, or has another label or patient there; or the runs tell other things.
+        FileNotFoundError: a run was not evaluated on the split.
+        ValueError: a radiograph is in one run alone, or has another label or patient there; or the runs predict other
+            classes or structures.
     """
-    files = [run / "evaluation" / split / "predictions.csv" for run in (workdir, other)]
+    files = (workdir / "evaluation" / split / "predictions.csv", other / "evaluation" / split / "predictions.csv")
     first, second = _align(*files)
     patients = prediction_arrays.patients(first)
-    finds = bool(predictions_csv.names(first[0], predictions_csv.COUNT_PREFIX))
-    cases = [prediction_arrays.collect(rows) for rows in (first, second)] if finds else []
-    measures = [_measure_findings(case) for case in cases] or [_measure_masks(rows) for rows in (first, second)]
+    is_classifier = bool(predictions_csv.names(first[0], predictions_csv.COUNT_PREFIX))
+    tests: dict[str, float | None] = {}
+    if is_classifier:
+        first_cases = prediction_arrays.collect(first)
+        second_cases = prediction_arrays.collect(second)
+        first_metrics = _label_metrics(first_cases)
+        second_metrics = _label_metrics(second_cases)
+        tests = _paired_tests(first_cases, second_cases, patients)
+    else:
+        first_metrics = _mask_metrics(first)
+        second_metrics = _mask_metrics(second)
 
-    def measure(weights: NDArray) -> dict:
-        a, b = (one(weights) for one in measures)
+    def metrics(weights: NDArray) -> dict:
+        a = first_metrics(weights)
+        b = second_metrics(weights)
         difference = {name: confidence.difference(a[name], b[name]) for name in a}
         return {"n": weights.sum(1), "first": a, "second": b, "difference": difference}
 
-    runs = {"first": str(workdir), "second": str(other)}
     result: dict[str, Any] = {
-        "runs": runs,
+        "runs": {"first": str(workdir), "second": str(other)},
         "split": split,
         **prediction_arrays.count_patients(first),
         "resamples": bootstrap.RESAMPLES,
     }
-    result |= confidence.summarize(bootstrap.bootstrap(measure, patients), patients)
-    tests = _test(*cases, patients) if finds else {}
-    result |= {"p": tests, "p_holm": _correct(tests), "warnings": []}
+    result |= confidence.summarize(bootstrap.bootstrap(metrics, patients), patients)
+    result |= {"p": tests, "p_holm": _holm_adjusted(tests), "warnings": []}
     atomic_files.atomic_write(
-        locate(workdir, other, split), (json.dumps(result, indent=2, allow_nan=False) + "\n").encode()
+        comparison_path(workdir, other, split), (json.dumps(result, indent=2, allow_nan=False) + "\n").encode()
     )
     return result
 
 
-def locate(workdir: Path, other: Path, split: str) -> Path:
-    """Return the file that a comparison is written to."""
-    place = other.resolve()
-    return workdir / "evaluation" / split / f"comparison_{place.name}_{zlib.crc32(str(place).encode()):08x}.json"
+def comparison_path(workdir: Path, other: Path, split: str) -> Path:
+    """Return the path of the file that a comparison is written to."""
+    folder = other.resolve()
+    checksum = zlib.crc32(str(folder).encode())
+    return workdir / "evaluation" / split / f"comparison_{folder.name}_{checksum:08x}.json"
 
 
-def _align(*files: Path) -> list[list[dict]]:
-    """Return the rows of both files, in the order of the first; a radiograph is known by its path and source."""
-    tables = [_index(file) for file in files]
-    first, second = tables
-    for here, there, file in ((first, second, files[1]), (second, first, files[0])):
-        paths = {path for _, path in there}
-        if alone := [path for _, path in here if path not in paths]:
-            raise ValueError(f"{file}: there is no {alone[0]} in it, and only the same radiographs can be compared")
-        if alone := [key for key in here if key not in there]:
-            raise ValueError(f"{file}: {alone[0][1]} is not of the source {alone[0][0]!r} there")
+def _align(first_file: Path, second_file: Path) -> tuple[list[dict], list[dict]]:
+    """Return the rows of both files in the order of the first, matched by source and path.
+
+    Raises:
+        ValueError: the files do not have the same radiographs, labels, patients, classes and structures.
+    """
+    first = _index_rows(first_file)
+    second = _index_rows(second_file)
+    for table, other, other_file in ((first, second, second_file), (second, first, first_file)):
+        other_paths = {path for _, path in other}
+        missing_paths = [path for _, path in table if path not in other_paths]
+        if missing_paths:
+            raise ValueError(
+                f"{other_file}: there is no {missing_paths[0]} in it, and only the same radiographs can be compared"
+            )
+        for source, path in table:
+            if (source, path) not in other:
+                raise ValueError(f"{other_file}: {path} is not of the source {source!r} there")
     if not first:
-        raise ValueError(f"{files[0]}: there is no radiograph to compare")
-    for place, row in first.items():
-        for key in ("label", "patient_id"):
-            here, there = row.get(key, ""), second[place].get(key, "")
-            if here != there:
-                raise ValueError(f"{files[1]}: the {key} of {place[1]} is {there!r}, not {here!r}")
-    told = [[names(table) for names in (_classes, _structures)] for table in tables]
-    if told[0] != told[1]:
-        raise ValueError(f"{files[1]}: it tells of {told[1]}, and the other of {told[0]}")
-    return [list(first.values()), [second[place] for place in first]]
+        raise ValueError(f"{first_file}: there is no radiograph to compare")
+    for (source, path), row in first.items():
+        other_row = second[source, path]
+        for column in ("label", "patient_id"):
+            value = row.get(column, "")
+            other_value = other_row.get(column, "")
+            if value != other_value:
+                raise ValueError(f"{second_file}: the {column} of {path} is {other_value!r}, not {value!r}")
+    first_outputs = _predicted_names(first)
+    second_outputs = _predicted_names(second)
+    if first_outputs != second_outputs:
+        raise ValueError(f"{second_file}: it predicts {second_outputs}, and {first_file} predicts {first_outputs}")
+    return list(first.values()), [second[key] for key in first]
 
 
-def _index(file: Path) -> dict[tuple[str, str], dict]:
-    """Return the rows of a file by source and path; ValueError where a radiograph is there twice."""
+def _index_rows(file: Path) -> dict[tuple[str, str], dict]:
+    """Return the rows of a file by (source, path).
+
+    Raises:
+        ValueError: a radiograph has two rows.
+    """
     table: dict[tuple[str, str], dict] = {}
     for row in predictions_csv.read(file):
-        place = row.get("source", ""), row["path"]
-        if place in table:
+        key = (row.get("source", ""), row["path"])
+        if key in table:
             raise ValueError(f"{file}: {row['path']} is there twice, so that its rows cannot be compared")
-        table[place] = row
+        table[key] = row
     return table
 
 
-def _classes(table: Mapping[str, Mapping]) -> list[str]:
-    return predictions_csv.names(next(iter(table.values()), {}), predictions_csv.COUNT_PREFIX)
+def _predicted_names(table: Mapping[tuple[str, str], Mapping]) -> list[list[str]]:
+    """Return the classes and the structures that a table has predictions of."""
+    row = next(iter(table.values()), {})
+    return [predictions_csv.names(row, prefix) for prefix in (predictions_csv.COUNT_PREFIX, "dice_")]
 
 
-def _structures(table: Mapping[str, Mapping]) -> list[str]:
-    return predictions_csv.names(next(iter(table.values()), {}), "dice_")
+def _label_metrics(cases: PredictionArrays) -> Callable[[NDArray], dict]:
+    rows = np.arange(len(cases.truth))
 
-
-def _measure_findings(cases: PredictionArrays) -> Callable[[NDArray], dict]:
-    everyone = np.arange(len(cases.truth))
-
-    def measure(weights: NDArray) -> dict:
-        scores = cases.at(everyone, weights)
+    def metrics(weights: NDArray) -> dict:
+        scores = cases.at(rows, weights)
         macro = {f"macro {name}": scores["macro"][name] for name in ("f1", "auroc")}
-        return {"accuracy": scores["accuracy"]} | macro | {_area(k): v["auroc"] for k, v in scores["classes"].items()}
+        auroc = {_auroc_name(label): class_scores["auroc"] for label, class_scores in scores["classes"].items()}
+        return {"accuracy": scores["accuracy"]} | macro | auroc
 
-    return measure
+    return metrics
 
 
-def _measure_masks(rows: Sequence[Mapping]) -> Callable[[NDArray], dict]:
-    def measure(weights: NDArray) -> dict:
+def _mask_metrics(rows: Sequence[Mapping]) -> Callable[[NDArray], dict]:
+    def metrics(weights: NDArray) -> dict:
         structures = classification.measure_masks(rows, weights)["structures"]
         return {f"{score} {name}": s[score] for name, s in structures.items() for score in ("dice", "jaccard")}
 
-    return measure
+    return metrics
 
 
-def _test(first: PredictionArrays, second: PredictionArrays, patients: Sequence[str]) -> dict[str, float | None]:
-    patient = np.unique(patients, return_inverse=True)[1]
-    apart = np.bincount(patient, first.right.astype(int) - second.right.astype(int)).astype(int)
-    p: dict[str, float | None] = {"accuracy": proportions.mcnemar_test(apart)}
-    for k, name in enumerate(first.classes):
-        scores = first.probabilities[:, k], second.probabilities[:, k]
-        tested = delong.delong_test(first.truth == k, *scores, patients)
-        p[_area(name)] = tested and tested.p
-    return p
+def _paired_tests(
+    first: PredictionArrays, second: PredictionArrays, patients: Sequence[str]
+) -> dict[str, float | None]:
+    """Return the p-value of each score; None where the test is undefined."""
+    patient_index = np.unique(patients, return_inverse=True)[1]
+    differences = np.bincount(patient_index, first.right.astype(int) - second.right.astype(int)).astype(int)
+    p_values: dict[str, float | None] = {"accuracy": proportions.mcnemar_test(differences)}
+    for k, label in enumerate(first.classes):
+        result = delong.delong_test(first.truth == k, first.probabilities[:, k], second.probabilities[:, k], patients)
+        p_values[_auroc_name(label)] = None if result is None else result.p
+    return p_values
 
 
-def _correct(tests: Mapping[str, float | None]) -> dict[str, float | None]:
-    """Return p values corrected by Holm's method; None stays None."""
-    known = {name: p for name, p in tests.items() if p is not None}
-    corrected = dict(zip(known, proportions.holm(list(known.values())).tolist(), strict=True))
-    return {name: corrected.get(name) for name in tests}
+def _holm_adjusted(p_values: Mapping[str, float | None]) -> dict[str, float | None]:
+    """Return the p-values corrected by Holm's method; None stays None."""
+    defined = {name: p for name, p in p_values.items() if p is not None}
+    adjusted = dict(zip(defined, proportions.holm(list(defined.values())).tolist(), strict=True))
+    return {name: adjusted.get(name) for name in p_values}
 
 
-def _area(name: str) -> str:
-    return f"AUROC {name}"
+def _auroc_name(label: str) -> str:
+    return f"AUROC {label}"

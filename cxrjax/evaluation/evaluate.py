@@ -1,7 +1,7 @@
-"""A trained network on a split of its data: a row a radiograph, and a picture sheet; `score` makes the scores of them.
+"""Evaluation of a trained network on a split: one row per radiograph, a sheet of images, and the scores.
 
-Writes predictions.csv, origin.json and sheet.png to RUN/evaluation/SPLIT (of another data set than the run's own,
-DATA-SPLIT) and, of a classifier, RUN/calibration.json.
+Writes predictions.csv, origin.json and sheet.png to RUN/evaluation/SPLIT (for another data set than the run's own,
+to RUN/evaluation/DATA-SPLIT) and, for a classifier, RUN/calibration.json. `scoring` computes the scores from the rows.
 """
 
 from collections.abc import Sequence
@@ -18,7 +18,7 @@ from cxrjax.inference import fit_ood, ood_store
 from cxrjax.inference.predictor import Predictor, describe, predict_stored
 from cxrjax.io import predictions_csv
 from cxrjax.metrics import baselines, saliency
-from cxrjax.runs import calibration, label_counts, provenance, run_dir
+from cxrjax.runs import calibration, provenance, run_dir
 from cxrjax.runtime import multihost, terminal
 from cxrjax.training import segmentation
 
@@ -26,40 +26,45 @@ from cxrjax.training import segmentation
 def evaluate_run(workdir: Path, split: str, directory: str | None = None) -> dict[str, Any]:
     """Evaluate the best network of a run.
 
-    What of a classifier was fitted to another network than it has now is fitted anew: its gate to training radiographs,
-    temperature and operating points to those of validation. Where they are not there, or will not do, the scores go
-    without, and a line on standard error says so; likewise for the source alone, where the run has not kept what it
-    learned from.
+    What was fitted to an earlier network of a classifier's run is fitted again first: its detector of
+    out-of-distribution radiographs to those of training, temperature and operating points to those of validation. Where
+    these data do not exist or do not suffice, the scores are computed without, and a warning on standard error says so;
+    the same holds for the scores of the source alone, where the run has no counts of its training labels.
 
     Args:
         workdir: the run directory.
-        split: "train", "val", "test", or another that the data set has.
-        directory: another prepared data set than the one it was trained on.
+        split: "train", "val", "test", or another split of the data set.
+        directory: another prepared data set than that of training.
 
     Returns:
-        What metrics.json says; of several processes, in the first.
+        The content of metrics.json; with several processes, in the first process.
 
     Raises:
-        UnfitRun, DatasetError: see there.
+        RunError: there is no trained network in the run directory.
+        DatasetError: the data set or its split does not exist.
     """
-    examiner = Predictor(workdir, gated=_renew_gate(workdir))
-    validation = examiner.config.data.validation
-    name = _examine(examiner, workdir, split, directory)
-    if examiner.finds and (name == validation or not calibration.is_of(workdir, examiner.step)):
+    predictor = Predictor(workdir, gated=_refit_ood_detector(workdir))
+    validation = predictor.config.data.validation
+    name = _predict_split(predictor, workdir, split, directory)
+    if predictor.finds and (name == validation or not calibration.matches_step(workdir, predictor.step)):
         try:
             if name != validation:
-                _examine(examiner, workdir, validation)
+                _predict_split(predictor, workdir, validation)
             if multihost.is_primary():
                 calibration.fit(workdir, validation)
         except (dataset.DatasetError, calibration.CalibrationError) as error:
             calibration.path(workdir).unlink(missing_ok=True)
             terminal.warn(f"no temperature and no operating points: {error}")
-    # The others wait: they may not leave while the first is still at work.
+    # The other processes wait: they may not exit while the first is still at work.
     return multihost.primary_first(lambda: scoring.score_run(workdir, name) if multihost.is_primary() else {})
 
 
-def _renew_gate(workdir: Path) -> bool:
-    """Whether the run has a gate of the network that it has now, one of another being fitted anew first."""
+def _refit_ood_detector(workdir: Path) -> bool:
+    """Fit the run's out-of-distribution detector again if it was fitted to another network than the run has now.
+
+    Returns:
+        Whether the run has a detector for its network.
+    """
     step = run_dir.load_step(workdir, run_dir.load_config(workdir))
     if ood_store.has_gate(workdir) and not ood_store.has_gate_of(workdir, step):
         try:
@@ -69,52 +74,53 @@ def _renew_gate(workdir: Path) -> bool:
     return ood_store.has_gate_of(workdir, step)
 
 
-def _examine(examiner: Predictor, workdir: Path, split: str, directory: str | None = None) -> str:
-    """Write the rows and the sheet of a split, and say what they are kept under."""
-    config = examiner.config
+def _predict_split(predictor: Predictor, workdir: Path, split: str, directory: str | None = None) -> str:
+    """Write predictions.csv, origin.json and sheet.png of a split, and return the name of their folder."""
+    config = predictor.config
     stored = dataset.open_split(config, split, directory)
     name = dataset.results_dirname(config, split, directory)
     folder = workdir / "evaluation" / name
     folder.mkdir(parents=True, exist_ok=True)
-    guesses = None
-    if examiner.finds:
-        dataset.index_labels(stored, examiner.classes)
-        columns = predictions_csv.classification_columns(examiner.classes, examiner.gated)
-        guesses = _guess(workdir, config, stored.sources) if multihost.is_primary() else None
+    source_labels = None
+    if predictor.finds:
+        dataset.index_labels(stored, predictor.classes)
+        columns = predictions_csv.classification_columns(predictor.classes, predictor.gated)
+        source_labels = _source_baseline(workdir, config, stored.sources) if multihost.is_primary() else None
     else:
         columns = predictions_csv.segmentation_columns(tuple(segmentation.SCORED))
-    shown = set(_spread(stored.labels, config.evaluation.sheet))
-    rows, panels = [], []
-    for cases, i, result in predict_stored(examiner, stored):
-        row = _identify(cases, i) | {"split": split} | examiner.row(result)
-        if examiner.finds:
-            if guesses is not None:
-                row["source_guess"] = guesses[len(rows)]
+    panel_rows = set(_select_panels(stored.labels, config.evaluation.sheet))
+    rows: list[dict[str, Any]] = []
+    panels = []
+    for cases, i, result in predict_stored(predictor, stored):
+        row = _metadata_columns(cases, i) | {"split": split} | predictor.row(result)
+        if predictor.finds:
+            if source_labels is not None:
+                row["source_guess"] = source_labels[len(rows)]
             if cases.lesions is not None and cases.lesions[i].any() and result.map.any():
                 row["energy_in_lesions"] = float(saliency.energy_inside(result.map, cases.lesions[i]))
         elif cases.mask_types[i] >= 0:
             row |= segmentation.mask_metrics(result.structures, cases.masks[i], cases.mask_types[i])
-        if len(rows) in shown:
-            panels.append(_panel(examiner.overlay(cases.images[i], result), row))
+        if len(rows) in panel_rows:
+            panels.append(_captioned_panel(predictor.overlay(cases.images[i], result), row))
         rows.append(row)
     predictions_csv.write(folder / "predictions.csv", rows, columns)
-    called = tfds_store.dataset_name(directory or config.data.directory)
-    provenance.write(folder, provenance.Provenance(called, split, examiner.step))
+    dataset_name = tfds_store.dataset_name(directory or config.data.directory)
+    provenance.write(folder, provenance.Provenance(dataset_name, split, predictor.step))
     plotting.draw_sheet(panels, 4, folder / "sheet.png")
     return name
 
 
-def _guess(workdir: Path, config: ConfigDict, sources: Sequence[str]) -> list[str] | None:
-    """The label of each radiograph as guessed from its source alone; None where it is not known what to learn from."""
+def _source_baseline(workdir: Path, config: ConfigDict, sources: Sequence[str]) -> list[str] | None:
+    """Return the label predicted from the source of each radiograph; None without the labels of training."""
     try:
-        return baselines.source_baseline(*label_counts.load(workdir, config), sources)
+        return baselines.source_baseline(*provenance.load_labels(workdir, config), sources)
     except dataset.DatasetError as error:
         terminal.warn(f"no scores of the source alone: {error}")
         return None
 
 
-def _identify(cases: batch.RadiographBatch, i: int) -> dict[str, Any]:
-    """Who a radiograph is of, where it comes from, and its label."""
+def _metadata_columns(cases: batch.RadiographBatch, i: int) -> dict[str, Any]:
+    """Return the columns of radiograph i that do not depend on the network."""
     return {
         "path": cases.paths[i],
         "patient_id": cases.patients[i],
@@ -126,19 +132,21 @@ def _identify(cases: batch.RadiographBatch, i: int) -> dict[str, Any]:
     }
 
 
-def _spread(labels: Sequence[str], count: int) -> list[int]:
-    """About `count` rows, the labels taking turns, each label's evenly over its radiographs."""
+def _select_panels(labels: Sequence[str], count: int) -> list[int]:
+    """Return about `count` rows, equally many per label, evenly spaced among the radiographs of each label."""
     names = sorted(set(labels))
-    each = [np.flatnonzero([label == name for label in labels]) for name in names]
-    share = [count // len(names) + (k < count % len(names)) for k in range(len(names))]
-    picked = [
-        rows[np.linspace(0, len(rows) - 1, min(n, len(rows))).astype(int)] for rows, n in zip(each, share, strict=True)
+    rows_by_label = [np.flatnonzero([label == name for label in labels]) for name in names]
+    counts = [count // len(names) + (k < count % len(names)) for k in range(len(names))]
+    selected = [
+        rows[np.linspace(0, len(rows) - 1, min(n, len(rows))).astype(int)]
+        for rows, n in zip(rows_by_label, counts, strict=True)
     ]
-    return [int(row) for rows in picked for row in rows]
+    return [int(row) for rows in selected for row in rows]
 
 
-def _panel(rgb: np.ndarray, row: dict[str, Any]) -> tuple[np.ndarray, str, str]:
+def _captioned_panel(rgb: np.ndarray, row: dict[str, Any]) -> tuple[np.ndarray, str, str]:
+    """Return an image of the sheet, its caption and the color of the caption."""
     if "finding" in row or not row.get("dice_lungs"):
-        right = row.get("finding") == row["label"]
-        return rgb, f"{row['label']}\n{describe(row)}", plotting.RIGHT if right else plotting.WRONG
+        correct = row.get("finding") == row["label"]
+        return rgb, f"{row['label']}\n{describe(row)}", plotting.RIGHT if correct else plotting.WRONG
     return rgb, f"{row['source']}: Dice {row['dice_lungs']:.3f}", plotting.RIGHT

@@ -1,6 +1,6 @@
-"""Hearts and lungs of a split measured, and the classes compared (Oh et al. 2020, section IV-B).
+"""Measurements of hearts and lungs, compared between the labels of a split (Oh et al. 2020, section IV-B).
 
-Writes RUN/morphology/SPLIT/: morphology.csv, a row a radiograph; differences.json, computed from those rows alone;
+Writes RUN/morphology/SPLIT/: morphology.csv, one row per radiograph; differences.json, computed from those rows alone;
 box_plots.png.
 """
 
@@ -20,53 +20,56 @@ from cxrjax.metrics import group_tests
 from cxrjax.ops import morphometry
 from cxrjax.runs import run_dir
 from cxrjax.runtime import atomic_files
+from cxrjax.runtime.formatting import MISSING, format_p
 
-_KNOWN = ("path", "patient_id", "source", "split", "label")
+_METADATA = ("path", "patient_id", "source", "split", "label")
 
 
 def compare_morphometry(workdir: Path, split: str, directory: str | None = None) -> dict[str, Any]:
     """Measure the radiographs of a split with a run's segmenter, and compare their labels.
 
     Args:
-        workdir: the run directory, of a segmenter or of a classifier.
-        split: of the data.
-        directory: another prepared data set than the one it was trained on.
+        workdir: run directory of a segmenter or of a classifier.
+        split: name of the split.
+        directory: another prepared data set than that of training.
 
     Returns:
-        What differences.json says; see `compare_rows`.
+        The content of differences.json; see `compare_rows`.
 
     Raises:
-        UnfitRun, DatasetError: see there.
+        RunError: there is no trained network in the run directory.
+        DatasetError: the data set or its split does not exist.
     """
     config = run_dir.load_config(workdir)
-    examiner = Predictor(workdir / run_dir.SEGMENTER if config.task == "classify" else workdir)
+    predictor = Predictor(workdir / run_dir.SEGMENTER if config.task == "classify" else workdir)
     stored = dataset.open_split(config, split, directory)
     rows = []
-    for cases, i, found in predict_stored(examiner, stored):
-        known = (cases.paths[i], cases.patients[i], cases.sources[i], split, cases.labels[i])
+    for cases, i, segmentation in predict_stored(predictor, stored):
+        metadata = (cases.paths[i], cases.patients[i], cases.sources[i], split, cases.labels[i])
         (key,) = pipeline.image_keys(config.seed, cases.image_ids[i : i + 1])
         values = morphometry.measure_lungs(
-            cases.images[i], found.lungs, found.structures, cases.fov_mm[i], key,
+            cases.images[i], segmentation.lungs, segmentation.structures, cases.fov_mm[i], key,
             config.patches.count, config.patches.size,
         )  # fmt: skip
-        rows.append(dict(zip(_KNOWN, known, strict=True)) | {name: float(value) for name, value in values.items()})
+        measures = {name: float(value) for name, value in values.items()}
+        rows.append(dict(zip(_METADATA, metadata, strict=True)) | measures)
     folder = workdir / "morphology" / dataset.results_dirname(config, split, directory)
     folder.mkdir(parents=True, exist_ok=True)
-    write(folder / "morphology.csv", rows)
+    write_rows(folder / "morphology.csv", rows)
     return compare_rows(folder)
 
 
-def write(path: Path, rows: list[dict[str, Any]]) -> None:
-    """Write morphology.csv, blank where a measure is NaN."""
-    table: list[list[object]] = [[*_KNOWN, *morphometry.MEASURES]]
+def write_rows(path: Path, rows: list[dict[str, Any]]) -> None:
+    """Write morphology.csv; NaN becomes a blank cell."""
+    table: list[list[object]] = [[*_METADATA, *morphometry.MEASURES]]
     for row in rows:
         values = ["" if np.isnan(row[name]) else float(f"{row[name]:.6g}") for name in morphometry.MEASURES]
-        table.append([*(row[name] for name in _KNOWN), *values])
+        table.append([*(row[name] for name in _METADATA), *values])
     atomic_files.atomic_write(path, csv_text.encode_rows(table, end="\n"))
 
 
-def read(path: Path) -> list[dict[str, Any]]:
-    """Read what `write` wrote, NaN where it is blank."""
+def read_rows(path: Path) -> list[dict[str, Any]]:
+    """Read a file of `write_rows`; a blank cell becomes NaN."""
     with path.open(encoding="utf-8", errors="surrogateescape", newline="") as file:
         rows = list(csv.DictReader(file))
     texts = [{name: csv_text.restore(cell) for name, cell in row.items()} for row in rows]
@@ -74,16 +77,17 @@ def read(path: Path) -> list[dict[str, Any]]:
 
 
 def compare_rows(folder: Path) -> dict[str, Any]:
-    """Compute differences.json, and draw the box plots, from the morphology.csv in a folder and nothing else.
+    """Compute differences.json and draw the box plots, from the morphology.csv of a folder alone.
 
     Args:
         folder: RUN/morphology/SPLIT.
 
     Returns:
-        What `group_tests.compare` says, and "sources", the names of the sources of each label, sorted.
+        The result of `group_tests.compare_groups`, and "sources", the sorted names of the sources of each label.
     """
-    rows = read(folder / "morphology.csv")
-    labels, patients = [row["label"] for row in rows], [row["patient_id"] for row in rows]
+    rows = read_rows(folder / "morphology.csv")
+    labels = [row["label"] for row in rows]
+    patients = [row["patient_id"] for row in rows]
     classes = list(dict.fromkeys(labels))
     measures = {name: [row[name] for row in rows] for name in morphometry.MEASURES}
     result: dict[str, Any] = group_tests.compare_groups(measures, labels, patients, classes)
@@ -91,7 +95,7 @@ def compare_rows(folder: Path) -> dict[str, Any]:
     panels = {}
     for test in result["across"]:
         name = test["measure"]
-        title = f"{morphometry.MEASURES[name]}\n{format_p(test['p_holm'])}"
+        title = f"{morphometry.MEASURES[name]}\n{format_p(test['p_holm'], 'p')}"
         panels[title] = {c: group_tests.by_patient(measures[name], labels, patients, c) for c in test["medians"]}
     if panels:
         plotting.draw_box_plots(panels, folder / "box_plots.png")
@@ -99,24 +103,21 @@ def compare_rows(folder: Path) -> dict[str, Any]:
     return result
 
 
-def summarize(result: dict[str, Any]) -> str:
-    """Medians by class, tests, and the largest difference of each measure, as a table in Markdown."""
+def format_comparison(result: dict[str, Any]) -> str:
+    """Format differences.json as a Markdown table: medians by class, tests, and the largest difference per measure."""
     classes = list(result["sources"])
     lines = [f"| median of patients | {' | '.join(classes)} | all classes | largest difference |"]
     lines.append("|---" * (len(classes) + 3) + "|")
     for test in result["across"]:
-        medians = (f"{test['medians'][c]:.4g}" if c in test["medians"] else "–" for c in classes)
-        pair = max((p for p in result["pairs"] if p["measure"] == test["measure"]), key=lambda p: abs(p["delta"]))
-        (one, other), (low, high) = pair["groups"], pair["interval"]
-        largest = f"{one} to {other}: delta {pair['delta']:.2f} ({low:.2f} to {high:.2f}), {format_p(pair['p_holm'])}"
-        lines.append(f"| {test['measure']} | {' | '.join(medians)} | {format_p(test['p_holm'])} | {largest} |")
+        medians = [f"{test['medians'][c]:.4g}" if c in test["medians"] else MISSING for c in classes]
+        pairs = [pair for pair in result["pairs"] if pair["measure"] == test["measure"]]
+        pair = max(pairs, key=lambda pair: abs(pair["delta"]))
+        low, high = pair["interval"]
+        delta = f"{' to '.join(pair['groups'])}: delta {pair['delta']:.2f} ({low:.2f} to {high:.2f})"
+        largest = f"{delta}, {format_p(pair['p_holm'], 'p')}"
+        lines.append(f"| {test['measure']} | {' | '.join(medians)} | {format_p(test['p_holm'], 'p')} | {largest} |")
     if not result["across"]:
         lines.append(f"(fewer than two classes of {group_tests.FEWEST} patients: nothing to compare)")
     if len({source for sources in result["sources"].values() for source in sources}) > 1:
         lines.append("The classes come from several sources: a difference of classes may be one of sources.")
     return "\n".join(lines)
-
-
-def format_p(p: float) -> str:
-    """A p value in words."""
-    return "p < 0.001" if p < 0.001 else f"p = {p:.3f}"

@@ -1,4 +1,4 @@
-"""Which figures an evaluation of findings has, each as PNG and SVG: their curves, from rows and scores."""
+"""Figures of the scores of a classifier, each as PNG and SVG."""
 
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -8,76 +8,76 @@ from typing import Any
 import numpy as np
 
 from cxrjax import plotting
-from cxrjax.evaluation import tables
 from cxrjax.metrics import calibration, classification, proportions, roc
 from cxrjax.metrics.prediction_arrays import PredictionArrays
+from cxrjax.runtime.formatting import format_ci, interval_or_value
 
 FORMS = (".png", ".svg")
 
 
-def draw(cases: PredictionArrays, scores: Mapping[str, Any], folder: Path) -> None:
-    """Draws confusion, ranking, reliability, referral and settling; one that the rows cannot tell is taken away.
+def draw_plots(cases: PredictionArrays, scores: Mapping[str, Any], folder: Path) -> None:
+    """Draw the figures `confusion`, `ranking`, `reliability`, `referral` and `settling`.
+
+    A figure that the rows have no data for is not drawn, and an older file of its name is removed.
 
     Args:
-        cases: the radiographs.
-        scores: of `scoring.score`.
-        folder: to draw them in.
+        cases: predictions and labels of the radiographs.
+        scores: result of `scoring.score_run`.
+        folder: existing folder to write the files to.
     """
     matrix = classification.confusion_counts(cases.truth, cases.found, len(cases.classes))
-    charts: dict[str, Callable[[Path], None] | None] = dict.fromkeys(("reliability", "referral", "settling"))
-    charts |= {
+    roc_curves = [_roc_curve(cases, scores, k) for k in _classes_with_both_outcomes(cases)]
+    plots: dict[str, Callable[[Path], None] | None] = {
         "confusion": partial(plotting.draw_confusion, matrix, cases.classes),
-        "ranking": partial(plotting.draw_roc_curves, [_rank(cases, scores, k) for k in _ranked(cases)]),
+        "ranking": partial(plotting.draw_roc_curves, roc_curves),
+        "reliability": None,
+        "referral": None,
+        "settling": None,
     }
     if scores["calibration"]:
-        curves = [_calibrate(cases, name, one) for name, one in scores["calibration"].items()]
-        charts["reliability"] = partial(plotting.draw_reliability, curves)
+        curves = [_reliability_curve(cases, kind, errors) for kind, errors in scores["calibration"].items()]
+        plots["reliability"] = partial(plotting.draw_reliability, curves)
     if scores["referral"]:
-        bands = [
-            _band(
-                f"by {name}, area {tables.format_estimate(one['area'], 2)}",
-                {float(x): y for x, y in one["accuracy"].items()},
-            )
-            for name, one in scores["referral"].items()
-        ]
-        labels = "accuracy of the findings that are kept", "share of radiographs referred, the least certain first"
-        charts["referral"] = partial(plotting.draw_shares, bands, *labels)
+        plots["referral"] = partial(
+            plotting.draw_shares,
+            _risk_coverage_curves(scores["referral"]),
+            "accuracy of the findings that are kept",
+            "share of radiographs referred, the least certain first",
+        )
     if scores["settling"]:
-        bands = [
-            _band(name, {int(size): each[kind] for size, each in scores["settling"].items()})
-            for kind, name in (
-                ("stability", "finding is that of all patches"),
-                ("agreement", "share of votes for it"),
-                ("accuracy", "finding is right"),
-            )
-        ]
-        labels = "how findings settle as more patches vote", "patches a radiograph votes with"
-        charts["settling"] = partial(plotting.draw_shares, bands, *labels, logarithmic=True)
-    for name, chart in charts.items():
-        for file in (folder / f"{name}{form}" for form in FORMS):
-            chart(file) if chart else file.unlink(missing_ok=True)
+        plots["settling"] = partial(
+            plotting.draw_shares,
+            _convergence_curves(scores["settling"]),
+            "how findings settle as more patches vote",
+            "patches a radiograph votes with",
+            logarithmic=True,
+        )
+    for name, plot in plots.items():
+        for path in (folder / f"{name}{form}" for form in FORMS):
+            plot(path) if plot else path.unlink(missing_ok=True)
 
 
-def _ranked(cases: PredictionArrays) -> list[int]:
-    """Classes that can be put before others: there are some of it and some of another."""
+def _classes_with_both_outcomes(cases: PredictionArrays) -> list[int]:
+    """Return the classes that have both positives and negatives, as a ROC curve requires."""
     return [k for k in range(len(cases.classes)) if 0 < (cases.truth == k).sum() < len(cases.truth)]
 
 
-def _rank(cases: PredictionArrays, scores: Mapping[str, Any], k: int) -> plotting.RocCurve:
-    name, positive = cases.classes[k], cases.truth == k
-    order = roc.roc_counts(positive, cases.probabilities[:, k], np.ones((1, len(positive))))
-    hits, alarms = order.hits[0], order.alarms[0]
-    precision = hits[1:] / (hits + alarms)[1:]
+def _roc_curve(cases: PredictionArrays, scores: Mapping[str, Any], k: int) -> plotting.RocCurve:
+    name = cases.classes[k]
+    positive = cases.truth == k
+    counts = roc.roc_counts(positive, cases.probabilities[:, k], np.ones((1, len(positive))))
+    true_positives = counts.hits[0]
+    false_positives = counts.alarms[0]
+    precision = true_positives[1:] / (true_positives + false_positives)[1:]
+    class_scores = scores["all"]["classes"][name]
     points = scores["operating_points"].get(name, {}).values()
     return plotting.RocCurve(
         name=name,
-        false_positive_rate=alarms / alarms[-1],
-        sensitivity=hits / hits[-1],
+        false_positive_rate=false_positives / false_positives[-1],
+        sensitivity=true_positives / true_positives[-1],
         precision=np.append(precision[0], precision),
         prevalence=positive.mean(),
-        areas=tuple(
-            tables.format_estimate(scores["all"]["classes"][name][area], 2) for area in ("auroc", "average_precision")
-        ),
+        areas=(format_ci(class_scores["auroc"], ".2f"), format_ci(class_scores["average_precision"], ".2f")),
         points=[
             (1 - point["specificity"]["value"], point["sensitivity"]["value"])
             for point in points
@@ -86,22 +86,46 @@ def _rank(cases: PredictionArrays, scores: Mapping[str, Any], k: int) -> plottin
     )
 
 
-def _calibrate(cases: PredictionArrays, name: str, score: Mapping[str, Any]) -> plotting.ReliabilityCurve:
+def _reliability_curve(cases: PredictionArrays, kind: str, score: Mapping[str, Any]) -> plotting.ReliabilityCurve:
     rows = cases.claimed
     probabilities = calibration.apply_temperature(cases.probabilities[rows], score["temperature"])
-    claimed = probabilities[np.arange(len(rows)), cases.found[rows]]
-    weights = np.ones((1, len(rows)))
-    curve = calibration.reliability(claimed, cases.right[rows], calibration.equal_count_bins(claimed), weights)
-    low, high = np.transpose([proportions.wilson(*bin) for bin in zip(curve.true[0], curve.weight[0], strict=True)])
-    words = {"raw": "as the patches say", "scaled": f"at the temperature {score['temperature']:.2f}"}
+    confidence = probabilities[np.arange(len(rows)), cases.found[rows]]
+    bins = calibration.equal_count_bins(confidence)
+    curve = calibration.reliability(confidence, cases.right[rows], bins, np.ones((1, len(rows))))
+    intervals = [proportions.wilson(share, n) for share, n in zip(curve.true[0], curve.weight[0], strict=True)]
+    low, high = np.transpose(intervals)
+    titles = {"raw": "as the patches say", "scaled": f"at the temperature {score['temperature']:.2f}"}
     return plotting.ReliabilityCurve(
-        f"{words[name]}: ECE {tables.format_estimate(score['ece'], 2)}", curve.claimed[0], curve.true[0], low, high
+        f"{titles[kind]}: ECE {format_ci(score['ece'], '.2f')}", curve.claimed[0], curve.true[0], low, high
     )
 
 
-def _band(name: str, scores: Mapping[float, Mapping[str, Any]]) -> plotting.CurveWithCI:
-    """A curve of scores by what is chosen; where one has no interval, the band has no width."""
-    there = {x: score for x, score in scores.items() if score["value"] is not None}
-    values = [score["value"] for score in there.values()]
-    ends = [score["interval"] or [score["value"]] * 2 for score in there.values()]
-    return plotting.CurveWithCI(name, list(there), values, *np.reshape(ends, (-1, 2)).T)
+def _risk_coverage_curves(referral: Mapping[str, Mapping[str, Any]]) -> list[plotting.CurveWithCI]:
+    """Return accuracy over the share referred, one curve per measure of certainty."""
+    curves = []
+    for certainty, score in referral.items():
+        title = f"by {certainty}, area {format_ci(score['area'], '.2f')}"
+        accuracy = {float(share): estimate for share, estimate in score["accuracy"].items()}
+        curves.append(_curve_with_ci(title, accuracy))
+    return curves
+
+
+def _convergence_curves(settling: Mapping[str, Mapping[str, Any]]) -> list[plotting.CurveWithCI]:
+    """Return stability, agreement and accuracy over the number of patches."""
+    titles = {
+        "stability": "finding is that of all patches",
+        "agreement": "share of votes for it",
+        "accuracy": "finding is right",
+    }
+    return [
+        _curve_with_ci(title, {int(size): scores[key] for size, scores in settling.items()})
+        for key, title in titles.items()
+    ]
+
+
+def _curve_with_ci(name: str, estimates: Mapping[float, Mapping[str, Any]]) -> plotting.CurveWithCI:
+    """Return the curve of the scores that have a value, by x; without an interval, both bounds are the value."""
+    defined = {x: estimate for x, estimate in estimates.items() if estimate["value"] is not None}
+    values = [estimate["value"] for estimate in defined.values()]
+    intervals = np.reshape([interval_or_value(estimate) for estimate in defined.values()], (-1, 2))
+    return plotting.CurveWithCI(name, list(defined), values, intervals[:, 0], intervals[:, 1])

@@ -1,4 +1,4 @@
-"""Are the maps of a trained classifier to be believed? A row a radiograph, each figure with its interval, a verdict.
+"""Evaluation of the saliency maps of a trained classifier: one row per radiograph, scores with intervals, a verdict.
 
 Writes RUN/maps/SPLIT/: checks.csv, checks.json, and the deletion and insertion curves as curves.png and curves.svg.
 """
@@ -29,40 +29,41 @@ from cxrjax.runtime import atomic_files, sharding
 
 
 class MapSimilarity(NamedTuple):
-    """How like two maps are where the classifier looked; float32 each."""
+    """Similarity of two saliency maps inside the region that the classifier was shown; float32."""
 
-    correlation: Array  # of ranks, without its sign: a map turned inside out is the same map
+    correlation: Array  # absolute rank correlation, so that an inverted map counts as the same
     similarity: Array  # SSIM
     overlap: Array  # of the hottest pixels
 
 
 class SaliencyEvaluation(NamedTuple):
-    """What a network shows of radiographs, and what that tells of its maps; every array with the batch's axis."""
+    """Predictions for a batch of radiographs and the metrics of their saliency maps; every array has the batch axis."""
 
-    diagnosis: pipeline.Prediction
-    region: Array  # bool [S, S], what the classifier was shown: orders and comparisons are of these pixels
-    places: dict[str, Array]  # float32, where the map lies, by figure of `trust`; NaN where there is no such place
-    curves: dict[str, Array]  # float32 [steps + 1], probability of the finding, by curve of `saliency_verdict.CURVES`
-    misplaced: MapSimilarity  # to a map of the same texture whose hot spots lie anywhere: chance
+    prediction: pipeline.Prediction
+    region: Array  # bool [S, S], pixels that the classifier was shown; the metrics rank and compare these
+    location_metrics: dict[str, Array]  # float32, by column of checks.csv; NaN without lungs or known lesions
+    curves: dict[str, Array]  # float32 [steps + 1], probability of the prediction, by `saliency_verdict.CURVES`
+    chance_similarity: MapSimilarity  # to a map of the same texture with its hot spots at random places
 
 
 def evaluate_saliency(
     workdir: Path, split: str, directory: str | None = None, table: Path | None = None
 ) -> dict[str, Any]:
-    """Check the maps of the best network of a run.
+    """Evaluate the saliency maps of the best network of a run.
 
     Args:
-        workdir: the run directory, of a classifier.
-        split: "train", "val", "test", or another that the data set has.
-        directory: another prepared data set than the one it was trained on.
-        table: known lesions, in place of the data set's own; see `lesions`.
+        workdir: run directory of a classifier.
+        split: "train", "val", "test", or another split of the data set.
+        directory: another prepared data set than that of training.
+        table: CSV of known lesions, which replaces the data set's own; see `io.lesions_csv`.
 
     Returns:
-        What checks.json says; see `saliency_verdict.judge`.
+        The content of checks.json; see `saliency_verdict.summarize_checks`.
 
     Raises:
-        UnfitRun, DatasetError: see there; or the run is no single classifier's.
-        ValueError: the table of lesions is not fit; no such `maps.fill`; no map in the whole split.
+        RunError: there is no trained network in the run directory, or the run is not that of a single classifier.
+        DatasetError: the data set or its split does not exist.
+        ValueError: the table of lesions is invalid; `maps.fill` is unknown; or no radiograph has a map.
     """
     config = run_dir.load_config(workdir)
     if config.task != "classify" or config.evaluation.members > 1:
@@ -71,89 +72,103 @@ def evaluate_saliency(
     cases = dataset.load_split(config, split, directory)
     if table is not None:
         directory = directory or config.data.directory
-        cases = batch.with_columns(
-            cases,
-            lesions=dataset.load_lesions(
-                directory, split, config.image.size, config.image.borders, lesions_csv.read(table)
-            ),
+        lesions = dataset.load_lesions(
+            directory, split, config.image.size, config.image.borders, lesions_csv.read(table)
         )
-    segmenter, classifier = from_config.segmenter(config), from_config.classifier(config)
+        cases = batch.with_columns(cases, lesions=lesions)
+    segmenter = from_config.segmenter(config)
+    classifier = from_config.classifier(config)
     rows, curves = zip(*iter_evaluations(segmenter, classifier, config, variables, cases), strict=True)
-    judged = saliency_verdict.judge(rows, curves, config.maps, config.seed)
+    result = saliency_verdict.summarize_checks(rows, curves, config.maps, config.seed)
     folder = workdir / "maps" / dataset.results_dirname(config, split, directory)
     folder.mkdir(parents=True, exist_ok=True)
-    _write(folder / "checks.csv", rows)
+    _write_csv(folder / "checks.csv", rows)
     for form in ("png", "svg"):
-        plotting.draw_faithfulness(judged["curves"], folder / f"curves.{form}")
-    atomic_files.atomic_write(folder / "checks.json", (json.dumps(judged, indent=2) + "\n").encode())
-    return judged
+        plotting.draw_faithfulness(result["curves"], folder / f"curves.{form}")
+    atomic_files.atomic_write(folder / "checks.json", (json.dumps(result, indent=2) + "\n").encode())
+    return result
 
 
 def evaluate_map(
-    segmenter: spec.ModelSpec, classifier: spec.ModelSpec, config: ConfigDict, variables: Any, given: Any
+    segmenter: spec.ModelSpec,
+    classifier: spec.ModelSpec,
+    config: ConfigDict,
+    variables: Any,
+    inputs: tuple[Array, Array, Array],
 ) -> SaliencyEvaluation:
-    """Diagnose radiographs as evaluation does, then see where the maps lie and what the findings rest on.
+    """Predict a batch of radiographs as evaluation does, and evaluate the saliency maps.
 
     Args:
-        segmenter: see `pipeline.diagnose`.
-        classifier: likewise.
-        config: of the run.
+        segmenter: see `pipeline.predict`.
+        classifier: see `pipeline.predict`.
+        config: settings of the run.
         variables: `{"segmenter": …, "classifier": …}`.
-        given: images uint8 [B, S, S], keys [B], known lesions bool [B, S, S].
+        inputs: images uint8 [B, S, S], keys [B], known lesions bool [B, S, S].
     """
-    settings, few = (
-        from_config.inference_config(config, count) for count in (config.patches.count, config.maps.patches)
-    )
-    diagnosis = pipeline.predict(segmenter, classifier, variables, *given[:2], settings)
+    settings = from_config.inference_config(config, config.patches.count)
+    curve_settings = from_config.inference_config(config, config.maps.patches)
+    images, keys, _ = inputs
+    predictions = pipeline.predict(segmenter, classifier, variables, images, keys, settings)
     prepared = registry.precompute_kernels(variables["classifier"])
 
-    def one(image: Array, key: Array, lesion: Array, found: pipeline.Prediction) -> SaliencyEvaluation:
-        texture, ties, traced = jax.random.split(jax.random.fold_in(key, 1), 3)
-        lungs = found.mask, found.lung_confidence
+    def evaluate_one(image: Array, key: Array, lesion: Array, prediction: pipeline.Prediction) -> SaliencyEvaluation:
+        texture_key, tie_key, patch_key = jax.random.split(jax.random.fold_in(key, 1), 3)
+        lungs = (prediction.mask, prediction.lung_confidence)
         covered = pipeline.receptive_mask(classifier, image, *lungs, key, settings)
-        region = covered & found.mask if settings.masked else covered
-        misplaced = faithfulness.phase_randomized_map(found.map, texture)
-        orders = [faithfulness.rank_pixels(saliency, region, ties) for saliency in (found.map, misplaced)]
-        blank = jnp.where(region, _fill(image, config.maps), image)
+        region = covered & prediction.mask if settings.masked else covered
+        chance_map = faithfulness.phase_randomized_map(prediction.map, texture_key)
+        orders = [faithfulness.rank_pixels(saliency, region, tie_key) for saliency in (prediction.map, chance_map)]
+        blank = jnp.where(region, _deletion_baseline(image, config.maps), image)
 
-        def score(picture: Array) -> Array:
-            """The mean probability of the finding in a few patches, always the same, or in all windows."""
-            looks = pipeline.classify_image(classifier, prepared, picture, *lungs, traced, few)
-            return voting.count_votes(looks.logits, few.voting_rule, looks.valid).probabilities[found.finding]
+        def score(perturbed: Array) -> Array:
+            """Return the mean probability of the prediction, over the same few patches each time or all windows."""
+            patches = pipeline.classify_image(classifier, prepared, perturbed, *lungs, patch_key, curve_settings)
+            vote = voting.count_votes(patches.logits, curve_settings.voting_rule, patches.valid)
+            return vote.probabilities[prediction.finding]
 
-        # One loop over all curves and not one each: the network is compiled once. Deletion, then insertion.
-        turns = jnp.stack([image, image, blank, blank]), jnp.stack([blank, blank, image, image]), jnp.stack(2 * orders)
-        curves = lax.map(lambda turn: faithfulness.deletion_curve(score, *turn, config.maps.steps), turns)
+        # A single loop over the four curves, so that the network is compiled once: two of deletion, two of insertion.
+        before = jnp.stack([image, image, blank, blank])
+        after = jnp.stack([blank, blank, image, image])
+        ranks = jnp.stack(2 * orders)
+        curves = lax.map(
+            lambda curve: faithfulness.deletion_curve(score, *curve, config.maps.steps), (before, after, ranks)
+        )
         return SaliencyEvaluation(
-            diagnosis=found,
+            prediction=prediction,
             region=region,
-            places=_places(found.map, found.mask, lesion, covered, region),
+            location_metrics=_location_metrics(prediction.map, prediction.mask, lesion, covered, region),
             curves=dict(zip(saliency_verdict.CURVES, curves, strict=True)),
-            misplaced=_liken(found.map, misplaced, region, config.maps.hottest),
+            chance_similarity=_similarity(prediction.map, chance_map, region, config.maps.hottest),
         )
 
-    return lax.map(lambda each: one(*each), (*given, diagnosis))
+    return lax.map(lambda example: evaluate_one(*example), (*inputs, predictions))
 
 
-def map_similarity(classifier: spec.ModelSpec, config: ConfigDict, variables: Any, given: Any) -> MapSimilarity:
-    """How like the maps of a look are to those of the same findings by other weights, or of other patches.
+def map_similarity(
+    classifier: spec.ModelSpec,
+    config: ConfigDict,
+    variables: Any,
+    inputs: tuple[Array, Array, pipeline.Prediction, Array],
+) -> MapSimilarity:
+    """Compare saliency maps with those of the same predictions by other weights, or from other patches.
 
     Args:
-        classifier: see `pipeline.diagnose`.
-        config: of the run.
-        variables: of the classifier, trained or re-drawn.
-        given: images uint8 [B, S, S], keys [B] that the patches are drawn from, and the look's diagnosis and region.
+        classifier: see `pipeline.predict`.
+        config: settings of the run.
+        variables: variables of the classifier, trained or randomized.
+        inputs: images uint8 [B, S, S]; keys [B] to draw the patches from; the predictions and the region bool
+            [B, S, S] of `evaluate_map`.
     """
     settings = from_config.inference_config(config, config.patches.count)
     prepared = registry.precompute_kernels(variables)
 
-    def one(image: Array, key: Array, found: pipeline.Prediction, region: Array) -> MapSimilarity:
-        lungs = found.mask, found.lung_confidence
-        looks = pipeline.classify_image(classifier, prepared, image, *lungs, key, settings)
-        other = pipeline.saliency_map(classifier, prepared, image, looks, found.finding, settings)
-        return _liken(found.map, other, region, config.maps.hottest)
+    def compare_one(image: Array, key: Array, prediction: pipeline.Prediction, region: Array) -> MapSimilarity:
+        lungs = (prediction.mask, prediction.lung_confidence)
+        patches = pipeline.classify_image(classifier, prepared, image, *lungs, key, settings)
+        other = pipeline.saliency_map(classifier, prepared, image, patches, prediction.finding, settings)
+        return _similarity(prediction.map, other, region, config.maps.hottest)
 
-    return lax.map(lambda each: one(*each), given)
+    return lax.map(lambda example: compare_one(*example), inputs)
 
 
 def iter_evaluations(
@@ -163,69 +178,90 @@ def iter_evaluations(
     variables: Mapping[str, Any],
     cases: batch.RadiographBatch,
 ) -> Iterator[tuple[dict[str, Any], dict[str, np.ndarray]]]:
-    """Check the maps of a split, radiograph by radiograph.
+    """Evaluate the saliency maps of a split, one radiograph at a time.
 
     Args:
-        segmenter: see `pipeline.diagnose`.
-        classifier: likewise.
-        config: of the run.
+        segmenter: see `pipeline.predict`.
+        classifier: see `pipeline.predict`.
+        config: settings of the run.
         variables: `{"segmenter": …, "classifier": …}`.
         cases: the split.
 
     Yields:
-        A row of checks.csv, and the curves float32 [steps + 1] by name; of a radiograph without lungs no curves.
+        A row of checks.csv, and the curves float32 [steps + 1] by name; no curves for a radiograph without lungs.
     """
     batch_size = min(config.evaluation.batch_size, len(cases))
     shares = sharding.BatchSharding(batch_size)
-    first = shares.compile(partial(evaluate_map, segmenter, classifier, config))
-    again = shares.compile(partial(map_similarity, classifier, config))
-    trained, redrawn = variables["classifier"], _redraw(config, classifier, variables["classifier"])
-    draws = config.maps.seeds if spec.PATCH_MODES[config.patches.mode].draws_patches else 0
-    keys, *others = (pipeline.image_keys(config.seed + k, cases.image_ids) for k in range(draws + 1))
-    known = np.zeros(cases.images.shape, bool) if cases.lesions is None else cases.lesions
+    evaluate = shares.compile(partial(evaluate_map, segmenter, classifier, config))
+    compare = shares.compile(partial(map_similarity, classifier, config))
+    trained = variables["classifier"]
+    randomized = _randomized_variables(config, classifier, trained)
+    num_draws = config.maps.seeds if spec.PATCH_MODES[config.patches.mode].draws_patches else 0
+    keys = pipeline.image_keys(config.seed, cases.image_ids)
+    other_keys = [pipeline.image_keys(config.seed + k, cases.image_ids) for k in range(1, num_draws + 1)]
+    lesions = np.zeros(cases.images.shape, bool) if cases.lesions is None else cases.lesions
     for rows, count in tqdm(
         list(batch.padded_batches(len(cases), batch_size)), desc="checking maps", unit="batch", delay=2
     ):
-        images, drawn, marked = shares.shard((cases.images[rows], keys[rows], known[rows]))
-        seen = first(variables, (images, drawn, marked))
-        shown = (seen.diagnosis, seen.region)
-        likenesses = {
-            "misplaced": [seen.misplaced],
-            **{name: [again(each, (images, drawn, *shown)) for each in some] for name, some in redrawn.items()},
+        images, batch_keys, batch_lesions = shares.shard((cases.images[rows], keys[rows], lesions[rows]))
+        evaluation = evaluate(variables, (images, batch_keys, batch_lesions))
+        evaluated = (evaluation.prediction, evaluation.region)
+        similarities = {"misplaced": [evaluation.chance_similarity]}
+        for name, members in randomized.items():
+            similarities[name] = [compare(member, (images, batch_keys, *evaluated)) for member in members]
+        if other_keys:
+            similarities["seeds"] = [
+                compare(trained, (images, shares.shard(draw[rows]), *evaluated)) for draw in other_keys
+            ]
+        mean_similarities = {
+            name: jax.tree.map(lambda *values: sum(values) / len(values), *members)
+            for name, members in similarities.items()
         }
-        if others:
-            likenesses["seeds"] = [again(trained, (images, shares.shard(other[rows]), *shown)) for other in others]
-        means = {name: jax.tree.map(lambda *each: sum(each) / len(each), *some) for name, some in likenesses.items()}
-        found, places, curves, means = shares.gather((seen.diagnosis.finding, seen.places, seen.curves, means))
+        labels, locations, curves, mean_similarities = shares.gather(
+            (evaluation.prediction.finding, evaluation.location_metrics, evaluation.curves, mean_similarities)
+        )
         for i, row in enumerate(rows[:count]):
-            who = {"path": cases.paths[row], "patient_id": cases.patients[row], "source": cases.sources[row]}
-            who |= {"label": cases.labels[row], "finding": ""}
-            if found[i] == pipeline.NO_CLASS:
-                yield who, {}
+            columns = {
+                "path": cases.paths[row],
+                "patient_id": cases.patients[row],
+                "source": cases.sources[row],
+                "label": cases.labels[row],
+                "finding": "",
+            }
+            if labels[i] == pipeline.NO_CLASS:
+                yield columns, {}
                 continue
-            who["finding"] = config.classifier.classes[found[i]]
-            of_row = {name: curve[i] for name, curve in curves.items()}
-            areas = {name: faithfulness.auc(curve) for name, curve in of_row.items()}
-            like = {f"{name}_{kind}": x[i] for name, each in means.items() for kind, x in each._asdict().items()}
-            yield who | {name: x[i] for name, x in places.items()} | areas | like, of_row
+            columns["finding"] = config.classifier.classes[labels[i]]
+            row_curves = {name: curve[i] for name, curve in curves.items()}
+            columns |= {name: values[i] for name, values in locations.items()}
+            columns |= {name: faithfulness.auc(curve) for name, curve in row_curves.items()}
+            for name, similarity in mean_similarities.items():
+                columns |= {f"{name}_{kind}": values[i] for kind, values in similarity._asdict().items()}
+            yield columns, row_curves
 
 
-def _redraw(config: ConfigDict, classifier: spec.ModelSpec, trained: Mapping[str, Any]) -> dict[str, list[Any]]:
-    """Variables by the share of layers drawn anew, from the output down: "redrawn_50", …, each several times."""
-    layers, levels = from_config.layers(classifier), config.maps.levels
+def _randomized_variables(
+    config: ConfigDict, classifier: spec.ModelSpec, trained: Mapping[str, Any]
+) -> dict[str, list[Any]]:
+    """Return variables with the uppermost layers randomized, several draws of each, by "redrawn_" and their percentage.
+
+    `maps.levels` is the number of equal steps from the output layer down to all layers, as "redrawn_50" and
+    "redrawn_100" of two; `maps.draws` is the number of draws.
+    """
+    layers = from_config.layers(classifier)
+    num_levels = config.maps.levels
     keys = jax.random.split(jax.random.key(config.seed + 1), config.maps.draws)
-    drawn = [from_config.init(classifier, key) for key in keys]
-    tops = {level: layers[len(layers) - round(len(layers) * level / levels) :] for level in range(1, levels + 1)}
-    return {
-        f"redrawn_{round(100 * level / levels)}": [
-            faithfulness.randomize_layers(trained, each, set(top)) for each in drawn
-        ]
-        for level, top in tops.items()
-    }
+    random = [from_config.init(classifier, key) for key in keys]
+    variables = {}
+    for level in range(1, num_levels + 1):
+        top_layers = set(layers[len(layers) - round(len(layers) * level / num_levels) :])
+        name = f"redrawn_{round(100 * level / num_levels)}"
+        variables[name] = [faithfulness.randomize_layers(trained, member, top_layers) for member in random]
+    return variables
 
 
-def _fill(image: Array, maps: ConfigDict) -> Array:
-    """What is put in the place of deleted pixels: uint8 [S, S]."""
+def _deletion_baseline(image: Array, maps: ConfigDict) -> Array:
+    """Return the image that replaces deleted pixels, black or blurred: uint8 [S, S]."""
     if maps.fill == "black":
         return jnp.zeros_like(image)
     if maps.fill != "blur":
@@ -233,30 +269,30 @@ def _fill(image: Array, maps: ConfigDict) -> Array:
     return jnp.round(faithfulness.smooth(image.astype(jnp.float32), maps.blur * len(image))).astype(image.dtype)
 
 
-def _places(saliency: Array, lungs: Array, lesion: Array, covered: Array, region: Array) -> dict[str, Array]:
-    """Where a map lies, and where one would that knows nothing.
+def _location_metrics(saliency: Array, lungs: Array, lesion: Array, covered: Array, region: Array) -> dict[str, Array]:
+    """Return the energy of a map in lungs and lesions, and that of an uninformative map ("_chance").
 
-    Of energy in the lungs: one that is even over what the patches cover. Of lesions: one with as much energy in the
-    region as the map, and even there.
+    For the lungs, the uninformative map is uniform over the pixels that the patches cover. For the lesions, it is
+    uniform over the region, with as much energy there as the map has.
     """
-    inside, uniform = faithfulness.energy_inside, covered.astype(jnp.float32)
+    energy_inside = faithfulness.energy_inside
+    uniform = covered.astype(jnp.float32)
+    lesion_share = energy_inside(region.astype(jnp.float32), lesion)
 
-    share = inside(region.astype(jnp.float32), lesion)
-
-    def known(place: Array, value: Array) -> Array:
-        return jnp.where(place.any(), value, jnp.nan)
+    def if_any(mask: Array, value: Array) -> Array:
+        return jnp.where(mask.any(), value, jnp.nan)
 
     return {
-        "energy_in_lungs": known(lungs, inside(saliency, lungs)),
-        "energy_in_lungs_chance": known(lungs, inside(uniform, lungs)),
-        "energy_in_lesions": known(lesion, inside(saliency, lesion)),
-        "pointing_game": known(lesion, faithfulness.points_inside(saliency, lesion)),
-        "energy_in_lesions_chance": known(lesion, inside(saliency, region) * share),
-        "pointing_game_chance": known(lesion, share),
+        "energy_in_lungs": if_any(lungs, energy_inside(saliency, lungs)),
+        "energy_in_lungs_chance": if_any(lungs, energy_inside(uniform, lungs)),
+        "energy_in_lesions": if_any(lesion, energy_inside(saliency, lesion)),
+        "pointing_game": if_any(lesion, faithfulness.points_inside(saliency, lesion)),
+        "energy_in_lesions_chance": if_any(lesion, energy_inside(saliency, region) * lesion_share),
+        "pointing_game_chance": if_any(lesion, lesion_share),
     }
 
 
-def _liken(a: Array, b: Array, region: Array, hottest: float) -> MapSimilarity:
+def _similarity(a: Array, b: Array, region: Array, hottest: float) -> MapSimilarity:
     return MapSimilarity(
         correlation=jnp.abs(faithfulness.rank_correlation(a, b, region)),
         similarity=faithfulness.structural_similarity(a, b, region),
@@ -264,8 +300,8 @@ def _liken(a: Array, b: Array, region: Array, hottest: float) -> MapSimilarity:
     )
 
 
-def _write(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
-    """The rows as CSV, blank where a number is not known."""
+def _write_csv(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Write rows as CSV; NaN and missing values become blank cells."""
     columns = list(max(rows, key=len))
 
     def cell(value: Any) -> Any:

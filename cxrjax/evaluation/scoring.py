@@ -28,7 +28,7 @@ from cxrjax.metrics import (
 )
 from cxrjax.metrics import calibration as calibrating
 from cxrjax.metrics.prediction_arrays import PredictionArrays
-from cxrjax.runs import calibration, label_counts, provenance, run_dir
+from cxrjax.runs import calibration, provenance, run_dir
 from cxrjax.runtime import atomic_files
 
 UNSETTLED = (
@@ -65,7 +65,7 @@ def score_run(workdir: Path, split: str) -> dict[str, Any]:
     known = calibration.load(workdir, of.step) if finds else None
     collected, groups = prediction_arrays.collect(rows) if finds else None, subgroups.partition(rows)
     if finds:
-        counts = label_counts.count(workdir)
+        counts = provenance.load_label_counts(workdir)
         alone = (
             baselines.source_probabilities(counts, [row.get("source", "") for row in rows], collected.classes)
             if counts
@@ -85,7 +85,7 @@ def score_run(workdir: Path, split: str) -> dict[str, Any]:
     scores["warnings"] = list_warnings(scores, known, config)
     atomic_files.atomic_write(folder / "metrics.json", (json.dumps(scores, indent=2, allow_nan=False) + "\n").encode())
     if finds:
-        plots.draw(collected, scores, folder)
+        plots.draw_plots(collected, scores, folder)
     return scores
 
 
@@ -177,7 +177,7 @@ def list_warnings(scores: Mapping[str, Any], known: Mapping[str, Any] | None, co
         warnings.append("the run has no calibration.json, so there are no operating points and no temperature")
     elif known and _share_parts(split, known["split"]):
         warnings.append(f"temperature and operating points were chosen on {known['split']}, which {split} shares")
-    if known and (doubt := calibration.describe_doubt(known)):
+    if known and (doubt := calibration.reliability_warning(known)):
         warnings.append(doubt)
     if finds and scores["settling"] is None:
         warnings.append(UNSETTLED)

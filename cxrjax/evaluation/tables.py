@@ -1,7 +1,9 @@
-"""Scores as tables in Markdown, for people: every number with its 95% interval."""
+"""Scores as Markdown tables, each number with its 95% interval."""
 
 from collections.abc import Mapping
 from typing import Any
+
+from cxrjax.runtime.formatting import format_ci, format_p
 
 SCORES = {
     "f1": "F1", "precision": "precision", "recall": "recall", "specificity": "specificity", "auroc": "AUROC",
@@ -11,30 +13,15 @@ SCORES = {
 ERRORS = {"ece": "ECE", "brier": "Brier score", "log_loss": "log loss"}  # of probabilities
 
 
-def format_estimate(score: Mapping[str, Any] | float | None, digits: int = 3) -> str:
-    """A score as it is read.
+def describe_counts(counts: Mapping[str, Any]) -> str:
+    """Return the numbers of radiographs and patients as text, and for how many radiographs the patient is unknown.
 
     Args:
-        score: {"value", "interval"}, or a plain number; None where there is none.
-        digits: behind the point.
-
-    Returns:
-        "0.812 (0.761 to 0.858)"; "0.812" where it has no interval, "–" where it has no value.
+        counts: "n", and "patients" and "without_patient" of `prediction_arrays.count_patients`; files of older versions
+            lack "without_patient".
     """
-    known = score if isinstance(score, Mapping) else {"value": score}
-    if known["value"] is None:
-        return "–"
-    numbers = [f"{number:.{digits}f}" for number in (known["value"], *(known.get("interval") or ()))]
-    return "{} ({} to {})".format(*numbers) if len(numbers) > 1 else numbers[0]
-
-
-def describe_cases(counts: Mapping[str, Any]) -> str:
-    """Return how many radiographs of how many patients there are, and where patients are not known, that.
-
-    Args:
-        counts: "n", and "patients" and "without_patient" of `prediction_arrays.count_patients`; older files lack the latter.
-    """
-    n, without = counts["n"], counts.get("without_patient", 0)
+    n = counts["n"]
+    without = counts.get("without_patient", 0)
     if not without:
         return f"{n} radiographs of {counts['patients']} patients"
     if without == n:
@@ -42,100 +29,104 @@ def describe_cases(counts: Mapping[str, Any]) -> str:
     return f"{n - without} radiographs of {counts['patients'] - without} patients, and {without}, patients not known"
 
 
-def knows_no_patient(counts: Mapping[str, Any]) -> bool:
-    """Return whether no radiograph names its patient; see `describe_cases`."""
+def lacks_patient_ids(counts: Mapping[str, Any]) -> bool:
+    """Return whether no radiograph has a patient id, given the counts of `describe_counts`."""
     return counts.get("without_patient", 0) == counts["n"]
 
 
-def summarize(scores: Mapping[str, Any]) -> str:
-    """What `scoring.score` says, in short: the main scores, those of the subgroups, and the warnings."""
-    parts = _masks(scores) if "structures" in scores["all"] else _findings(scores)
-    return "\n\n".join([*parts, *(f"warning: {warning}" for warning in scores["warnings"])])
+def format_scores(scores: Mapping[str, Any]) -> str:
+    """Format metrics.json as Markdown: the main scores, those of the subgroups, and the warnings.
+
+    Args:
+        scores: result of `scoring.score_run`.
+    """
+    tables = _mask_tables(scores) if "structures" in scores["all"] else _label_tables(scores)
+    return "\n\n".join([*tables, *(f"warning: {warning}" for warning in scores["warnings"])])
 
 
-def compare(result: Mapping[str, Any]) -> str:
-    """Return what `compare_runs.compare` says: both runs, their difference, and p, as it is and corrected."""
-    head = [describe_cases(result), *result["runs"].values()]
-    head += ["first less second", "p", "p, corrected"]
+def format_comparison(result: Mapping[str, Any]) -> str:
+    """Format the comparison of two runs as Markdown: both scores, their difference, and p, raw and corrected.
+
+    Args:
+        result: result of `compare_runs.compare_runs`.
+    """
+    head = [describe_counts(result), *result["runs"].values(), "first less second", "p", "p, corrected"]
     lines = [
         [
             name,
-            *(format_estimate(result[part][name]) for part in ("first", "second", "difference")),
-            *(_say_p(result[tests], name) for tests in ("p", "p_holm")),
+            *(format_ci(result[part][name]) for part in ("first", "second", "difference")),
+            *(format_p(result[tests][name]) if name in result[tests] else "" for tests in ("p", "p_holm")),
         ]
         for name in result["difference"]
     ]
-    return "\n\n".join([_table(head, lines), *(f"warning: {warning}" for warning in result["warnings"])])
+    return "\n\n".join([_markdown_table(head, lines), *(f"warning: {warning}" for warning in result["warnings"])])
 
 
-def _findings(scores: Mapping[str, Any]) -> list[str]:
-    network, alone = scores["all"], scores["source_alone"]
-    lines = [["accuracy", format_estimate(network["accuracy"]), format_estimate(alone["accuracy"])]]
-    lines += [
-        [f"macro {name}", format_estimate(network["macro"][key]), format_estimate(alone["macro"][key])]
-        for key, name in SCORES.items()
-    ]
-    for label, of_class in network["classes"].items():
-        name = f"{label} ({of_class['support']})"
-        lines.append([f"F1 {name}", format_estimate(of_class["f1"]), format_estimate(alone["classes"][label]["f1"])])
-        lines.append(
-            [f"AUROC {name}", format_estimate(of_class["auroc"]), format_estimate(alone["classes"][label]["auroc"])]
-        )
-    for kind, one in scores["calibration"].items():
-        lines += [[f"{title} {kind}", format_estimate(one[key]), ""] for key, title in ERRORS.items() if key in one]
-    if network["energy_in_lesions"]["value"] is not None:
-        lines.append(["map energy in lesions", format_estimate(network["energy_in_lesions"]), ""])
-    parts = [_table([describe_cases(scores), "network", "source alone"], lines)]
-    over = scores["over_source"]
-    lines = [[name.replace("_", " "), format_estimate(over[name])] for name in over if name != "n"]
-    parts.append(_table(["network less source alone", "difference"], lines))
+def _label_tables(scores: Mapping[str, Any]) -> list[str]:
+    """Return the tables of a classifier: scores, gain over the source, operating points and subgroups."""
+    tables = [_main_table(scores)]
+    gains = scores["over_source"]
+    lines = [[name.replace("_", " "), format_ci(gains[name])] for name in gains if name != "n"]
+    tables.append(_markdown_table(["network less source alone", "difference"], lines))
     points = [
-        [name, kind.replace("_", " "), *_say_point(point)]
+        [name, kind.replace("_", " "), *_format_operating_point(point)]
         for name, kinds in scores["operating_points"].items()
         for kind, point in kinds.items()
     ]
     if points:
-        parts.append(_table(["operating point", "chosen", "sensitivity", "specificity"], points))
+        tables.append(_markdown_table(["operating point", "chosen", "sensitivity", "specificity"], points))
     for attribute, groups in scores["subgroups"].items():
         lines = [
             [
                 name,
                 str(group["n"]),
-                format_estimate(group["accuracy"]),
-                format_estimate(group["macro"]["f1"]),
-                format_estimate(group["macro"]["auroc"]),
+                format_ci(group["accuracy"]),
+                format_ci(group["macro"]["f1"]),
+                format_ci(group["macro"]["auroc"]),
             ]
             for name, group in groups.items()
         ]
-        parts.append(_table([attribute, "n", "accuracy", "macro F1", "macro AUROC"], lines))
-    return parts
+        tables.append(_markdown_table([attribute, "n", "accuracy", "macro F1", "macro AUROC"], lines))
+    return tables
 
 
-def _masks(scores: Mapping[str, Any]) -> list[str]:
+def _main_table(scores: Mapping[str, Any]) -> str:
+    """Return the table of the network's scores beside those of the source alone."""
+    network = scores["all"]
+    source = scores["source_alone"]
+    lines = [["accuracy", format_ci(network["accuracy"]), format_ci(source["accuracy"])]]
+    for key, title in SCORES.items():
+        lines.append([f"macro {title}", format_ci(network["macro"][key]), format_ci(source["macro"][key])])
+    for label, class_scores in network["classes"].items():
+        source_scores = source["classes"][label]
+        for key in ("f1", "auroc"):
+            title = f"{SCORES[key]} {label} ({class_scores['support']})"
+            lines.append([title, format_ci(class_scores[key]), format_ci(source_scores[key])])
+    for kind, errors in scores["calibration"].items():
+        lines += [[f"{title} {kind}", format_ci(errors[key]), ""] for key, title in ERRORS.items() if key in errors]
+    if network["energy_in_lesions"]["value"] is not None:
+        lines.append(["map energy in lesions", format_ci(network["energy_in_lesions"]), ""])
+    return _markdown_table([describe_counts(scores), "network", "source alone"], lines)
+
+
+def _mask_tables(scores: Mapping[str, Any]) -> list[str]:
+    """Return the table of a segmenter: the overlap of each structure, overall and by subgroup."""
     groups = [("all", scores["all"])]
-    groups += [group for parts in scores["subgroups"].values() for group in parts.items()]
+    groups += [group for subgroups in scores["subgroups"].values() for group in subgroups.items()]
     lines = [
-        [group, name, str(s["support"]), format_estimate(s["dice"]), format_estimate(s["jaccard"])]
-        for group, part in groups
-        for name, s in part["structures"].items()
-        if s["support"]
+        [group, name, str(structure["support"]), format_ci(structure["dice"]), format_ci(structure["jaccard"])]
+        for group, group_scores in groups
+        for name, structure in group_scores["structures"].items()
+        if structure["support"]
     ]
-    return [_table([describe_cases(scores), "structure", "n", "Dice", "Jaccard"], lines)]
+    return [_markdown_table([describe_counts(scores), "structure", "n", "Dice", "Jaccard"], lines)]
 
 
-def _table(head: list[str], lines: list[list[str]]) -> str:
+def _markdown_table(head: list[str], lines: list[list[str]]) -> str:
     return "\n".join(f"| {' | '.join(cells)} |" for cells in (head, ["---"] * len(head), *lines))
 
 
-def _say_point(point: Mapping[str, Any]) -> list[str]:
+def _format_operating_point(point: Mapping[str, Any]) -> list[str]:
     if point["threshold"] is None:
         return ["not reachable", "not reachable"]
-    return [format_estimate(point["sensitivity"]), format_estimate(point["specificity"])]
-
-
-def _say_p(tests: Mapping[str, float | None], name: str) -> str:
-    """The p of a score: blank where it is not tested, a dash where the test cannot tell."""
-    if name not in tests:
-        return ""
-    p = tests[name]
-    return "–" if p is None else "< 0.001" if p < 0.001 else f"{p:.3f}"
+    return [format_ci(point["sensitivity"]), format_ci(point["specificity"])]

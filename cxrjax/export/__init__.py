@@ -45,7 +45,7 @@ def export_model(workdir: Path, target: Path) -> list[str]:
     config.precision = "float32"
     step = run_dir.load_step(workdir, config)
     variables = _load(workdir, config)
-    known = calibration.load(workdir, step) if calibration.is_of(workdir, step) else {"temperature": None}
+    known = calibration.load(workdir, step) if calibration.matches_step(workdir, step) else {"temperature": None}
     described, differences = {}, {}
     with atomic_files.atomic_dir(target) as folder:
 

@@ -14,7 +14,7 @@ from cxrjax.inference.pipeline import NO_CLASS, Prediction
 from cxrjax.models.spec import InferenceConfig, ModelSpec
 from cxrjax.ops import voting
 from cxrjax.runs import run_dir
-from cxrjax.runs.checkpoints import Checkpoints, snapshot
+from cxrjax.runs.checkpoints import Checkpoints, snapshot_tag
 
 
 def load(workdir: Path, count: int) -> Any:
@@ -28,7 +28,7 @@ def load(workdir: Path, count: int) -> Any:
     if kept < count:
         raise run_dir.RunError(f"{workdir}: evaluation.members is {count}, but it has kept {kept} snapshots")
     with Checkpoints(folder) as checkpoints:
-        members = [checkpoints.restore(snapshot(k)) for k in range(kept - count + 1, kept + 1)]
+        members = [checkpoints.restore(snapshot_tag(k)) for k in range(kept - count + 1, kept + 1)]
     return jax.tree.map(lambda *each: np.stack(each), *members)
 
 

@@ -50,7 +50,7 @@ class Predictor:
             raise run_dir.RunError(
                 f"{workdir}: no calibration.json, and so no temperature; evaluating a classifier makes one"
             )
-        if calibrated and (doubt := calibration.describe_doubt(known)):
+        if calibrated and (doubt := calibration.reliability_warning(known)):
             terminal.warn(doubt)
         self._temperature: float = known["temperature"]
         self.finds = self.config.task == "classify"  # else it segments only

@@ -9,6 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from cxrjax.plotting import style
+from cxrjax.runtime.formatting import interval_or_value
 
 GROUPS = {
     "shortcut": ("shortcuts", style.RED),
@@ -45,12 +46,12 @@ def draw_audit(audit: Mapping[str, Any], metric: str, path: str | os.PathLike) -
     axes.axvline(chance, color=style.FAINT, linewidth=1, linestyle=(0, (4, 3)))
     if _known(score):
         axes.axvline(score["value"], color=style.INK, linewidth=1)
-        axes.axvspan(*_reach(score), color=style.INK, alpha=0.08, linewidth=0)
+        axes.axvspan(*interval_or_value(score), color=style.INK, alpha=0.08, linewidth=0)
         _name(axes, score["value"], "score")
     for place, (_, number, colour, share) in enumerate(rows):
         if not _known(number):
             continue
-        axes.plot(_reach(number), [place, place], color=colour, linewidth=2, solid_capstyle="butt")
+        axes.plot(interval_or_value(number), [place, place], color=colour, linewidth=2, solid_capstyle="butt")
         axes.plot(number["value"], place, "o", color=colour, markersize=5)
         axes.text(1.01, place, share, transform=axes.get_yaxis_transform(), va="center", size=8, color=colour)
     axes.text(1.01, -0.9, "share", transform=axes.get_yaxis_transform(), va="center", size=8, color=style.FAINT)
@@ -71,10 +72,6 @@ def _name(axes: Axes, where: float, name: str) -> None:
     """Name a vertical line at its head."""
     box = {"facecolor": "white", "edgecolor": "none", "pad": 1.5}
     axes.text(where, -0.9, name, ha="center", va="center", size=8, color=style.INK, bbox=box)
-
-
-def _reach(number: Mapping[str, Any]) -> list[float]:
-    return number["interval"] or [number["value"]] * 2
 
 
 def _known(number: Mapping[str, Any] | None) -> bool:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from cxrjax.data import dataset
 from cxrjax.inference.predictor import Predictor
-from cxrjax.report import cases, evidence, render
+from cxrjax.report import cases, inputs, render
 from cxrjax.runtime import atomic_files
 
 TEMPLATES = {"index.html": "index.html", "MODEL_CARD.md": "model_card.md", "CHECKLIST.md": "checklist.md"}
@@ -30,7 +30,7 @@ def write(workdir: Path, split: str, directory: str | None = None) -> Path:
         DatasetError: the data set is not there.
         ValueError: a file of the run is not as it was written, or of another data set.
     """
-    found = evidence.gather_inputs(workdir, split, directory)
+    found = inputs.gather_inputs(workdir, split, directory)
     config, shown = found.config, []
     if rows := cases.sort_worst_first(found.rows)[: config.report.cases]:
         stored = dataset.open_split(config, split, found.directory)

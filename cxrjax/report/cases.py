@@ -57,7 +57,7 @@ def sort_worst_first(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     Of findings: the wrong, most confident first (one without a finding is wrong, and confident of nothing), then the
     right, least confident first. Of masks: by the Dice of the lungs, failures first, those without truth last.
     """
-    return sorted(rows, key=_merit)
+    return sorted(rows, key=_sort_key)
 
 
 def render_cases(
@@ -75,10 +75,10 @@ def render_cases(
     Raises:
         ValueError: a row is not of this split.
     """
-    asked = predict_stored(examiner, stored, _find_places(stored, rows))
+    asked = predict_stored(examiner, stored, _find_rows(stored, rows))
     pictures, room = [], megabytes * 1e6
     for row, (held, i, result) in zip(rows, asked, strict=True):
-        picture = _draw(held, i, result, bool(row.get("finding")), side)
+        picture = _case_images(held, i, result, bool(row.get("finding")), side)
         room -= picture.size
         if room < 0:
             break
@@ -96,7 +96,7 @@ def svg_path(mask: NDArray[np.bool_]) -> str:
     return " ".join(f"M{ring}Z" for ring in points)
 
 
-def _find_places(stored: dataset.RadiographDataset, rows: Sequence[dict[str, Any]]) -> list[int]:
+def _find_rows(stored: dataset.RadiographDataset, rows: Sequence[dict[str, Any]]) -> list[int]:
     """Return where the radiographs of rows are stored: by their paths, and of equal paths by their sources too.
 
     Raises:
@@ -118,7 +118,7 @@ def _find_places(stored: dataset.RadiographDataset, rows: Sequence[dict[str, Any
     return found
 
 
-def _merit(row: dict[str, Any]) -> float:
+def _sort_key(row: dict[str, Any]) -> float:
     if "finding" not in row:
         if row["status"] != predictions_csv.OK:
             return -1.0
@@ -127,16 +127,16 @@ def _merit(row: dict[str, Any]) -> float:
     return -1 - confidence if row["finding"] != row["label"] else confidence
 
 
-def _draw(held: batch.RadiographBatch, i: int, result: Any, found: bool, side: int) -> CaseImages:
+def _case_images(held: batch.RadiographBatch, i: int, result: Any, found: bool, side: int) -> CaseImages:
     finds = hasattr(result, "map")
     lungs = result.mask if finds else result.lungs
     structures = held.mask_types[i] == batch.STRUCTURES_KNOWN
     truth = np.isin(held.masks[i], lung_masks.LUNGS) if structures else held.masks[i] > 0
     return CaseImages(
-        radiograph=_embed(_shrink(held.images[i], side)),
+        radiograph=_webp_uri(_shrink(held.images[i], side)),
         lungs=svg_path(lungs),
         truth="" if finds else svg_path(truth),
-        map=_embed(_see_through(_shrink(result.map, MAP_SIDE))) if found else "",
+        map=_webp_uri(_to_bgra(_shrink(result.map, MAP_SIDE))) if found else "",
     )
 
 
@@ -144,12 +144,12 @@ def _shrink(image: NDArray, side: int) -> NDArray:
     return cv2.resize(image, (side, side), interpolation=cv2.INTER_AREA) if len(image) > side else image
 
 
-def _see_through(map: NDArray[np.floating]) -> NDArray[np.uint8]:
+def _to_bgra(map: NDArray[np.floating]) -> NDArray[np.uint8]:
     """A map as BGRA."""
     colours, opacity = plotting.tint(map)
     return np.concatenate([colours[..., ::-1], np.rint(opacity * 255).astype(np.uint8)], axis=-1)
 
 
-def _embed(image: NDArray[np.uint8]) -> str:
+def _webp_uri(image: NDArray[np.uint8]) -> str:
     _, encoded = cv2.imencode(".webp", image, [cv2.IMWRITE_WEBP_QUALITY, QUALITY])
     return "data:image/webp;base64," + base64.b64encode(encoded).decode()

@@ -14,9 +14,10 @@ from markupsafe import Markup
 
 from cxrjax.evaluation import saliency_verdict, tables
 from cxrjax.metrics import classification, subgroups
-from cxrjax.report import method
+from cxrjax.report import description
 from cxrjax.report.cases import CaseView
-from cxrjax.report.evidence import ReportInputs
+from cxrjax.report.inputs import ReportInputs
+from cxrjax.runtime.formatting import format_ci
 
 TYPES = {".svg": "image/svg+xml", ".png": "image/png"}
 # What Markdown would read as its own; an entity is read as the character and as nothing else.
@@ -44,15 +45,15 @@ def render(template: str, evidence: ReportInputs, cases: Sequence[CaseView]) -> 
         lstrip_blocks=True,
     )
     environment.filters |= {
-        "score": tables.format_estimate,
-        "digest": digest,
+        "score": format_ci,
+        "digest": csp_hash,
         "leaves": leaves,
-        "decimal": decimal,
-        "sentence": sentence,
+        "decimal": format_decimal,
+        "sentence": capitalize,
     }
-    environment.globals |= {"embed": embed, "FEW": subgroups.FEW, "value": value, "interval": format_interval}
+    environment.globals |= {"embed": data_uri, "FEW": subgroups.FEW, "value": value, "interval": interval}
     environment.globals["CHECKS"] = saliency_verdict.CHECKS
-    environment.globals["cases_of"] = tables.describe_cases(evidence.scores)
+    environment.globals["cases_of"] = tables.describe_counts(evidence.scores)
     environment.globals["verbatim"] = partial(_read_source, environment)
     finds = evidence.config.task == "classify"
     text = environment.get_template(template).render(
@@ -63,8 +64,8 @@ def render(template: str, evidence: ReportInputs, cases: Sequence[CaseView]) -> 
         headline=headline(evidence) if finds else [],
         confusion=confusion(evidence) if finds else [],
         gated="gate" in evidence.rows[0] and evidence.gate is not None,
-        intervals=any(format_interval(part) for _, part in leaves(evidence.scores["all"])),
-        method=method.describe(evidence.config),
+        intervals=any(interval(part) for _, part in leaves(evidence.scores["all"])),
+        method=description.describe_method(evidence.config),
         settings=dict(leaves(json.loads(evidence.config.to_json()))),
     )
     return text.encode("utf-8", "backslashreplace")
@@ -75,17 +76,17 @@ def value(number: Any) -> float | None:
     return number["value"] if isinstance(number, Mapping) else number
 
 
-def format_interval(number: Any) -> Sequence[float] | None:
+def interval(number: Any) -> Sequence[float] | None:
     """The 95% interval of a score, where it has one."""
     return number.get("interval") if isinstance(number, Mapping) else None
 
 
-def decimal(number: float, digits: int = 2) -> str:
+def format_decimal(number: float, digits: int = 2) -> str:
     """A number of a row, – where it is NaN."""
     return "–" if math.isnan(number) else f"{number:.{digits}f}"
 
 
-def sentence(text: str) -> str:
+def capitalize(text: str) -> str:
     """A text with its first letter large."""
     return text[:1].upper() + text[1:]
 
@@ -119,14 +120,14 @@ def leaves(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any
             yield f"{prefix}{key}", part
 
 
-def embed(path: Path) -> str:
+def data_uri(path: Path) -> str:
     """A picture's file as a data URI; "" where there is none."""
     if not path.exists():
         return ""
     return f"data:{TYPES[path.suffix]};base64,{base64.b64encode(path.read_bytes()).decode()}"
 
 
-def digest(text: str) -> str:
+def csp_hash(text: str) -> str:
     """What a Content-Security-Policy calls a script by."""
     return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
 

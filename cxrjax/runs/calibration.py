@@ -40,7 +40,7 @@ def path(workdir: Path) -> Path:
     return workdir / "calibration.json"
 
 
-def is_of(workdir: Path, step: int | None) -> bool:
+def matches_step(workdir: Path, step: int | None) -> bool:
     """Whether a run has it, and of the network of a training step."""
     return path(workdir).exists() and _read(workdir).get("step") == step
 
@@ -57,7 +57,7 @@ def load(workdir: Path, step: int | None) -> dict[str, Any] | None:
     """
     if not path(workdir).exists():
         return None
-    if not is_of(workdir, step):
+    if not matches_step(workdir, step):
         raise ValueError(
             f"{path(workdir)}: was fitted to the network of training step {_read(workdir).get('step', 'unknown')}, "
             f"not to that of {'unknown' if step is None else step}; --mode=evaluate fits it anew"
@@ -89,13 +89,13 @@ def fit(workdir: Path, split: str) -> None:
         "n": len(findings.truth),
         "temperature": calibration.fit_temperature(findings.probabilities[rows], findings.truth[rows]),
         "target": TARGET,
-        "min_confidence": _choose_confidence(findings, people),
-        "operating_points": _choose(findings, people),
+        "min_confidence": _min_confidence(findings, people),
+        "operating_points": _operating_points(findings, people),
     }
     atomic_files.atomic_write(path(workdir), (json.dumps(result, indent=2) + "\n").encode())
 
 
-def describe_doubt(known: Mapping[str, Any]) -> str:
+def reliability_warning(known: Mapping[str, Any]) -> str:
     """Return why probabilities at a temperature of `load` are not to be relied on, in a sentence; "" if they are."""
     split = known.get("split", "validation")
     if calibration.is_at_bound(known["temperature"]):
@@ -132,7 +132,7 @@ def load_min_confidence(workdir: Path, step: int | None) -> float | None:
     Returns:
         The confidence; None where none was chosen for this network.
     """
-    if not is_of(workdir, step):
+    if not matches_step(workdir, step):
         return None
     known = _read(workdir)
     if "min_confidence" not in known:  # of an older version
@@ -140,7 +140,7 @@ def load_min_confidence(workdir: Path, step: int | None) -> float | None:
     return np.inf if known["min_confidence"] is None else known["min_confidence"]
 
 
-def _choose_confidence(findings: PredictionArrays, patients: NDArray[np.str_]) -> float | None:
+def _min_confidence(findings: PredictionArrays, patients: NDArray[np.str_]) -> float | None:
     rows = findings.claimed
     confidence = findings.probabilities[rows, findings.found[rows]]
     kept = selective.by_certainty(findings.right[rows], confidence, np.ones((1, len(rows))))
@@ -148,7 +148,7 @@ def _choose_confidence(findings: PredictionArrays, patients: NDArray[np.str_]) -
     return threshold if np.isfinite(threshold) else None
 
 
-def _choose(findings: PredictionArrays, patients: NDArray[np.str_]) -> dict[str, dict[str, float | None]]:
+def _operating_points(findings: PredictionArrays, patients: NDArray[np.str_]) -> dict[str, dict[str, float | None]]:
     points = {}
     for k, name in enumerate(findings.classes):
         positive = findings.truth == k

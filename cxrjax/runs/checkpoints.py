@@ -1,6 +1,6 @@
-"""Training states on disk, by Orbax: the last, the best, and those kept for an ensemble.
+"""Checkpoints of the training state, by Orbax: the last, the best, and the snapshots of an ensemble.
 
-A save is whole or it is not there.
+A save is atomic: it is complete, or it does not exist.
 """
 
 import errno
@@ -18,22 +18,22 @@ import orbax.checkpoint as ocp
 
 from cxrjax.runtime.text import printable
 
-KINDS = ("last", "best")
-_REASON = 300  # characters of a library's reason
+TAGS = ("last", "best")
+_MAX_REASON = 300  # characters of the message of a library's exception
 
 
-class UnreadableCheckpoint(ValueError):
-    """A state on disk that cannot be restored; the message names it and says why."""
+class CheckpointError(ValueError):
+    """A checkpoint that cannot be restored; the message has its path and the reason."""
 
 
-def snapshot(cycle: int) -> str:
-    """The kind under which the network at the end of a cycle of the learning rate, counted from 1, is kept."""
+def snapshot_tag(cycle: int) -> str:
+    """Return the tag of the checkpoint at the end of a cycle of the learning rate, counted from 1."""
     return f"snapshot_{cycle}"
 
 
 @contextmanager
-def _without_reports() -> Iterator[None]:
-    """Keep Orbax's threads from printing a traceback each of an error that is raised in any case."""
+def _silence_orbax_threads() -> Iterator[None]:
+    """Prevent Orbax's threads from printing a traceback of an error that is raised in any case."""
     logger = logging.getLogger("absl")
     was_disabled = logger.disabled
     former_hook = threading.excepthook
@@ -47,15 +47,15 @@ def _without_reports() -> Iterator[None]:
 
 
 class Checkpoints:
-    """The folder `checkpoints/` of a run; use as a context."""
+    """Folder `checkpoints/` of a run, as a context manager."""
 
     def __init__(self, folder: Path, clean: bool = False):
         """Open the folder.
 
         Args:
             folder: may not exist yet.
-            clean: whether saves that a killed process left half-done are removed; only for the one that trains, since
-                a save under way looks the same.
+            clean: whether to remove incomplete saves of a killed process; only for the process that trains, since a
+                save in progress looks the same.
         """
         self._folder = folder.absolute()
         self._clean = clean
@@ -68,51 +68,52 @@ class Checkpoints:
         for manager in self._managers.values():
             manager.close()
 
-    def step(self, kind: str) -> int | None:
-        """Training step of the state kept as "last", "best" or `snapshot(k)`; None where there is none."""
-        return self._manager(kind).latest_step()
+    def step(self, tag: str) -> int | None:
+        """Return the training step of the checkpoint "last", "best" or `snapshot_tag(k)`; None where there is none."""
+        return self._manager(tag).latest_step()
 
-    def save(self, kind: str, step: int, state: Any) -> None:
-        """Keep a pytree of arrays in place of the one before.
+    def save(self, tag: str, step: int, state: Any) -> None:
+        """Save a pytree of arrays in place of the previous checkpoint of a tag.
 
-        A step that is there already was written by a run killed just after; training being exact, it is the same state.
+        A checkpoint of the same step was written by a run that was killed just after; as training is deterministic, it
+        has the same state and is not written again.
 
         Raises:
-            OSError: it cannot be written, for want of room for example. The one before is still there.
+            OSError: it cannot be written, for example because the disk is full. The previous one still exists.
         """
-        manager = self._manager(kind)
+        manager = self._manager(tag)
         if step in manager.all_steps():
             return
         try:
-            with _without_reports():
+            with _silence_orbax_threads():
                 manager.save(step, args=ocp.args.StandardSave(state))
         except OSError:
             raise
-        except Exception as error:  # TensorStore has no base of its own for what the system refuses
+        except Exception as error:  # TensorStore raises no OSError for system errors
             text = str(error) or repr(error)
-            reason = os.strerror(errno.ENOSPC).lower() if "RESOURCE_EXHAUSTED" in text else printable(text, _REASON)
+            reason = os.strerror(errno.ENOSPC).lower() if "RESOURCE_EXHAUSTED" in text else printable(text, _MAX_REASON)
             raise OSError(
-                f"{self._folder / kind}: the state of step {step} cannot be saved ({reason}); what was saved before is "
+                f"{self._folder / tag}: the state of step {step} cannot be saved ({reason}); what was saved before is "
                 "whole"
             ) from error
 
-    def restore(self, kind: str, like: Any = None, former_fields: Mapping[str, str] | None = None) -> Any:
-        """Restore a state.
+    def restore(self, tag: str, like: Any = None, former_fields: Mapping[str, str] | None = None) -> Any:
+        """Load a checkpoint.
 
         Args:
-            kind: "last", "best" or `snapshot(k)`.
-            like: pytree with the shapes and types of the state; None for dictionaries of arrays on the host, as saved.
+            tag: "last", "best" or `snapshot_tag(k)`.
+            like: pytree with the shapes and types to restore; None restores dictionaries of host arrays as saved.
             former_fields: where `like` is a NamedTuple, the names of its fields in checkpoints of earlier versions, for
                 those fields that were renamed; such a checkpoint is restored by these names.
 
         Raises:
-            FileNotFoundError: there is none.
-            UnreadableCheckpoint: its files are damaged, or it is the state of another network or version.
+            FileNotFoundError: there is no such checkpoint.
+            CheckpointError: its files are damaged, or it has the state of another network or version.
         """
-        step = self.step(kind)
+        step = self.step(tag)
         if step is None:
-            raise FileNotFoundError(f"{self._folder / kind}: there is no checkpoint here")
-        manager = self._manager(kind)
+            raise FileNotFoundError(f"{self._folder / tag}: there is no checkpoint here")
+        manager = self._manager(tag)
         try:
             if like is None:
                 like = jax.tree.map(lambda leaf: np.empty(leaf.shape, leaf.dtype), manager.item_metadata(step).tree)
@@ -121,17 +122,17 @@ class Checkpoints:
                 state = manager.restore(step, args=ocp.args.StandardRestore(former_like))
                 return type(like)(*(state[former_fields.get(field, field)] for field in like._fields))
             return manager.restore(step, args=ocp.args.StandardRestore(like))
-        except Exception as error:  # Orbax and TensorStore have no base of their own for what damaged files raise
-            raise UnreadableCheckpoint(
-                f"{self._folder / kind / str(step)}: this checkpoint is damaged or of another network or version "
-                f"({printable(str(error) or repr(error), _REASON)}); restore it, or train again in another folder"
+        except Exception as error:  # Orbax and TensorStore raise no common class for damaged files
+            raise CheckpointError(
+                f"{self._folder / tag / str(step)}: this checkpoint is damaged or of another network or version "
+                f"({printable(str(error) or repr(error), _MAX_REASON)}); restore it, or train again in another folder"
             ) from error
 
-    def _manager(self, kind: str) -> ocp.CheckpointManager:
-        if kind not in self._managers:
+    def _manager(self, tag: str) -> ocp.CheckpointManager:
+        if tag not in self._managers:
             options = ocp.CheckpointManagerOptions(
                 max_to_keep=1, create=True, enable_async_checkpointing=False, cleanup_tmp_directories=self._clean
             )
             handler = ocp.StandardCheckpointHandler()
-            self._managers[kind] = ocp.CheckpointManager(self._folder / kind, options=options, item_handlers=handler)
-        return self._managers[kind]
+            self._managers[tag] = ocp.CheckpointManager(self._folder / tag, options=options, item_handlers=handler)
+        return self._managers[tag]

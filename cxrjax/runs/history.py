@@ -1,4 +1,4 @@
-"""The record of a training: a line an epoch in metrics.jsonl, and the same for TensorBoard."""
+"""Metrics of a training: one line per epoch in metrics.jsonl, and the same for TensorBoard."""
 
 import json
 from pathlib import Path
@@ -9,15 +9,15 @@ from cxrjax.io import json_file
 from cxrjax.runtime import atomic_files
 
 METRICS = "metrics.jsonl"
-_KEYS = ("step", "epoch")
+_REQUIRED_KEYS = ("step", "epoch")
 _REMEDY = "restore it, or remove the run and train again"
 
 
 def read(path: Path) -> list[dict[str, float]]:
-    """Return the records of a training, without a line that a kill cut short; none where there is no file.
+    """Return the records of a training, without a last line that a kill cut short; none where there is no file.
 
     Raises:
-        DamagedFile: another line than the last is no record.
+        DamagedFile: a line other than the last is not a record.
     """
     lines = path.read_bytes().splitlines() if path.exists() else []
     records = []
@@ -28,7 +28,7 @@ def read(path: Path) -> list[dict[str, float]]:
             if number == len(lines):
                 break
             raise json_file.DamagedFile(path, f"line {number} is no record of an epoch", _REMEDY) from None
-        if not all(_is_number(record.get(key)) for key in _KEYS) or not all(map(_is_number, record.values())):
+        if not all(_is_number(record.get(key)) for key in _REQUIRED_KEYS) or not all(map(_is_number, record.values())):
             raise json_file.DamagedFile(path, f"line {number} is no record of an epoch", _REMEDY)
         records.append(record)
     return records
@@ -39,16 +39,19 @@ def _is_number(value: object) -> bool:
 
 
 def resume(path: Path, step: int) -> list[dict[str, float]]:
-    """The records up to a step; those of epochs that a killed run could not save the state of are dropped."""
+    """Return the records up to a training step, and remove later ones from the file.
+
+    Later records are of epochs whose state a killed run could not save.
+    """
     records = [record for record in read(path) if record["step"] <= step]
     if path.exists():
         atomic_files.atomic_write(path, "".join(json.dumps(record) + "\n" for record in records).encode())
     return records
 
 
-def record(path: Path, epoch: dict[str, float], board: SummaryWriter) -> None:
-    """Add an epoch's scores."""
+def record(path: Path, metrics: dict[str, float], writer: SummaryWriter) -> None:
+    """Append the metrics of an epoch to metrics.jsonl and to TensorBoard."""
     with path.open("a") as file:
-        file.write(json.dumps(epoch) + "\n")
-    for name, value in epoch.items():
-        board.add_scalar(name, value, epoch["step"])
+        file.write(json.dumps(metrics) + "\n")
+    for name, value in metrics.items():
+        writer.add_scalar(name, value, metrics["step"])

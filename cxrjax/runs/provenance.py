@@ -1,36 +1,111 @@
-"""What the rows of an evaluation are of: origin.json, beside them."""
+"""Records of the data behind a run: of the rows of an evaluation, and of the labels of training.
+
+origin.json, beside the rows of an evaluation, names their data set, split and network.
+
+training_labels.json, in the run directory, has {source: {label: number of radiographs}} of the training radiographs,
+from which the source alone is predicted; evaluation on other data then does not need those of training.
+"""
 
 import json
+from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from ml_collections import ConfigDict
+
+from cxrjax.data import tfds_store
 from cxrjax.io import json_file
 from cxrjax.runtime import atomic_files
 
-_NAME = "origin.json"
-_REMEDY = "remove the folder, and --mode=evaluate makes it again"
+_ORIGIN = "origin.json"
+_LABEL_COUNTS = "training_labels.json"
+_ORIGIN_REMEDY = "remove the folder, and --mode=evaluate makes it again"
+_LABEL_COUNTS_REMEDY = "remove it, and it is counted again from the data"
+_MAX_COUNT = 10**8  # radiographs of a label
 
 
 class Provenance(NamedTuple):
-    """The data and the network of rows; what rows of an older form do not tell is blank."""
+    """Data set and network of the rows of an evaluation; blank where an older version did not record it."""
 
     data: str = ""  # name of the data set
     split: str = ""
-    step: int | None = None  # of training, of the network
+    step: int | None = None  # training step of the network
 
 
-def write(folder: Path, origin: Provenance) -> None:
-    """Keep it in a folder of rows."""
-    atomic_files.atomic_write(folder / _NAME, (json.dumps(origin._asdict(), indent=2) + "\n").encode())
+def write(folder: Path, provenance: Provenance) -> None:
+    """Write origin.json to a folder of rows."""
+    atomic_files.atomic_write(folder / _ORIGIN, (json.dumps(provenance._asdict(), indent=2) + "\n").encode())
 
 
 def read(folder: Path) -> Provenance:
-    """What `write` wrote; all blank where it has not been."""
-    path = folder / _NAME
+    """Read origin.json from a folder of rows; all fields are blank where there is no such file.
+
+    Raises:
+        DamagedFile: a value has another type.
+    """
+    path = folder / _ORIGIN
     if not path.exists():
         return Provenance()
-    known = json_file.read(path, _REMEDY)
-    origin = Provenance(*(known.get(name, default) for name, default in Provenance._field_defaults.items()))
-    if not (isinstance(origin.data, str) and isinstance(origin.split, str) and isinstance(origin.step, int | None)):
-        raise json_file.DamagedFile(path, "its values are of other kinds", _REMEDY)
-    return origin
+    content = json_file.read(path, _ORIGIN_REMEDY)
+    values = {name: content.get(name, default) for name, default in Provenance._field_defaults.items()}
+    provenance = Provenance(**values)
+    has_texts = isinstance(provenance.data, str) and isinstance(provenance.split, str)
+    if not (has_texts and isinstance(provenance.step, int | None)):
+        raise json_file.DamagedFile(path, "its values are of other kinds", _ORIGIN_REMEDY)
+    return provenance
+
+
+def save_label_counts(workdir: Path, sources: Sequence[str], labels: Sequence[str]) -> None:
+    """Count the labels of n training radiographs by source, and write training_labels.json.
+
+    Args:
+        workdir: the run directory.
+        sources: source of each radiograph.
+        labels: label of each radiograph.
+    """
+    counts: dict[str, Counter] = {}
+    for source, label in zip(sources, labels, strict=True):
+        counts.setdefault(source, Counter())[label] += 1
+    atomic_files.atomic_write(workdir / _LABEL_COUNTS, (json.dumps(counts, indent=2) + "\n").encode())
+
+
+def load_label_counts(workdir: Path) -> dict[str, dict[str, int]] | None:
+    """Return {source: {label: number of training radiographs}}; None where the run has no such record.
+
+    Raises:
+        DamagedFile: training_labels.json does not have counts of labels by source.
+    """
+    path = workdir / _LABEL_COUNTS
+    if not path.exists():
+        return None
+    counts = json_file.read(path, _LABEL_COUNTS_REMEDY)
+    if not all(isinstance(labels, dict) and all(map(_is_count, labels.values())) for labels in counts.values()):
+        raise json_file.DamagedFile(path, "it does not count labels by source", _LABEL_COUNTS_REMEDY)
+    return counts
+
+
+def load_labels(workdir: Path, config: ConfigDict) -> tuple[list[str], list[str]]:
+    """Return the source and the label of each training radiograph of a run, in no particular order.
+
+    For a run without the record, which is older or was imported, it is made from the data set first.
+
+    Raises:
+        DatasetError: there is neither the record nor the data set.
+        DamagedFile: training_labels.json does not have counts of labels by source.
+    """
+    counts = load_label_counts(workdir)
+    if counts is None:
+        save_label_counts(workdir, *tfds_store.load_labels(config.data.directory, config.data.train))
+        counts = load_label_counts(workdir) or {}
+    sources: list[str] = []
+    labels: list[str] = []
+    for source, source_counts in counts.items():
+        for label, count in source_counts.items():
+            sources += [source] * count
+            labels += [label] * count
+    return sources, labels
+
+
+def _is_count(value: object) -> bool:
+    return isinstance(value, int) and 0 <= value <= _MAX_COUNT

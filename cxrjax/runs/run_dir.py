@@ -24,20 +24,20 @@ from ml_collections import ConfigDict
 from cxrjax import config_schema
 from cxrjax.io import json_file
 from cxrjax.models import from_config
-from cxrjax.runs.checkpoints import Checkpoints, snapshot
+from cxrjax.runs.checkpoints import Checkpoints, snapshot_tag
 from cxrjax.runtime import atomic_files
 
 CONFIG = "config.json"
 SEGMENTER, GATE, LUNGS = "segmenter", "gate.npz", "lungs"
 _REMEDY = "restore it, or train again in another folder"
 _OTHER_FOLDER = "name another --workdir"
-_MARKS = {"task", "data.directory", "training.epochs"}  # settings that every version's config.json has
+_REQUIRED_KEYS = {"task", "data.directory", "training.epochs"}  # settings that every version's config.json has
 _STEP = "step"
-_MOST_LISTED = 10  # settings that an error message lists
-_READING = ("data.held", "data.readers")  # how data are read, which changes no result
+_MAX_LISTED = 10  # settings that an error message lists
+_IO_KEYS = ("data.held", "data.readers")  # how data are read, which changes no result
 _SEGMENTER_KEYS = ("architecture", "size", "channels", "normalise", "initializer", "dropout")
 _IMAGE_KEYS = ("gamma", "equalise", "borders")  # in which a classifier's radiographs are those of its segmenter
-_ADDED = {  # settings that runs of older versions lack, and what those did
+_DEFAULTS_OF_OLD_RUNS = {  # settings that runs of older versions lack, and what those did
     "image.borders": "bottom",
     "segmenter.initializer": "he_normal",
     "classifier.initializer": "he_normal",
@@ -63,15 +63,15 @@ def create_or_resume(workdir: Path, config: ConfigDict) -> None:
         UnfitRun: it was begun with other settings, which are named, or by another version.
         UnfitSetting: a setting is not what it may be.
     """
-    check(config)
+    check_config(config)
     workdir.mkdir(parents=True, exist_ok=True)
     path = workdir / CONFIG
     if not path.exists():
-        atomic_files.atomic_write(path, (json.dumps(_settings(config), indent=2) + "\n").encode())
+        atomic_files.atomic_write(path, (json.dumps(_to_json_dict(config), indent=2) + "\n").encode())
         return
-    begun = config_schema.flatten(_settings(load_config(workdir)))
-    wanted = config_schema.flatten(_settings(config))
-    differing = [key for key, value in wanted.items() if begun[key] != value and key not in _READING]
+    begun = config_schema.flatten(_to_json_dict(load_config(workdir)))
+    wanted = config_schema.flatten(_to_json_dict(config))
+    differing = [key for key, value in wanted.items() if begun[key] != value and key not in _IO_KEYS]
     if differing:
         key = differing[0]
         further = (
@@ -82,11 +82,11 @@ def create_or_resume(workdir: Path, config: ConfigDict) -> None:
         )
         raise RunError(
             f"{workdir}: was begun with {key}={begun[key]!r}, and is now given {wanted[key]!r}; "
-            f"go on with the old {_list_settings(begun, differing)}, or remove {workdir}{further}"
+            f"go on with the old {_format_flags(begun, differing)}, or remove {workdir}{further}"
         )
 
 
-def give_up_unstarted(workdir: Path, config: ConfigDict) -> None:
+def remove_unstarted(workdir: Path, config: ConfigDict) -> None:
     """Remove what a training left that was begun with other settings and made no step, as one that failed at once.
 
     A run directory in which a network was trained, in part even, is left as it is.
@@ -99,11 +99,11 @@ def give_up_unstarted(workdir: Path, config: ConfigDict) -> None:
     if not path.exists() or any((workdir / "checkpoints").glob("*/[0-9]*")) or (workdir / "metrics.jsonl").exists():
         return
     adopted = {f"segmenter.{key}" for key in _SEGMENTER_KEYS} if config.task == "classify" else set()
-    begun = _ADDED | config_schema.flatten(json_file.read(path, _OTHER_FOLDER))
-    if not begun.keys() >= _MARKS:
+    begun = _DEFAULTS_OF_OLD_RUNS | config_schema.flatten(json_file.read(path, _OTHER_FOLDER))
+    if not begun.keys() >= _REQUIRED_KEYS:
         raise RunError(f"{path}: this is not the config of a run; {_OTHER_FOLDER}")
-    wanted = config_schema.flatten(_settings(config))
-    if all(begun.get(key) == value for key, value in wanted.items() if key not in {*_READING, *adopted}):
+    wanted = config_schema.flatten(_to_json_dict(config))
+    if all(begun.get(key) == value for key, value in wanted.items() if key not in {*_IO_KEYS, *adopted}):
         return
     path.unlink()
     (workdir / "training_labels.json").unlink(missing_ok=True)
@@ -111,14 +111,14 @@ def give_up_unstarted(workdir: Path, config: ConfigDict) -> None:
         shutil.rmtree(workdir / name, ignore_errors=True)
 
 
-def check(config: ConfigDict) -> None:
+def check_config(config: ConfigDict) -> None:
     """Check every setting of a config.
 
     Raises:
         UnfitSetting: one is not what it may be; it is named as an option of the command line is.
     """
     try:
-        config_schema.check(_settings(config))
+        config_schema.check(_to_json_dict(config))
     except config_schema.UnfitSetting as error:
         raise config_schema.UnfitSetting(f"config: {error}") from None
 
@@ -133,7 +133,7 @@ def load_config(workdir: Path) -> ConfigDict:
     if not path.exists():
         raise RunError(f"{workdir}: there is no run here (no {CONFIG})")
     settings = json_file.read(path, _REMEDY)
-    for key, value in _ADDED.items():
+    for key, value in _DEFAULTS_OF_OLD_RUNS.items():
         section, name = key.split(".")
         known = settings.setdefault(section, {})
         if isinstance(known, dict):
@@ -209,7 +209,7 @@ def load_step(workdir: Path, config: ConfigDict) -> int:
         UnfitRun: the run has no trained network yet.
     """
     folder = _find_checkpoints(workdir)
-    kind = "best" if config.evaluation.members == 1 else snapshot(len(list(folder.glob("snapshot_*"))))
+    kind = "best" if config.evaluation.members == 1 else snapshot_tag(len(list(folder.glob("snapshot_*"))))
     with Checkpoints(folder) as checkpoints:
         return checkpoints.step(kind)
 
@@ -226,7 +226,7 @@ def _find_checkpoints(workdir: Path) -> Path:
     return folder
 
 
-def _settings(config: ConfigDict) -> dict[str, Any]:
+def _to_json_dict(config: ConfigDict) -> dict[str, Any]:
     """Return a config as it is written to config.json.
 
     Raises:
@@ -238,9 +238,9 @@ def _settings(config: ConfigDict) -> dict[str, Any]:
         raise config_schema.UnfitSetting(f"config: it cannot be written as JSON ({error})") from None
 
 
-def _list_settings(settings: dict[str, Any], keys: list[str]) -> str:
+def _format_flags(settings: dict[str, Any], keys: list[str]) -> str:
     """Return settings as words of a command line."""
-    values = {key: settings[key] for key in keys[:_MOST_LISTED]}
+    values = {key: settings[key] for key in keys[:_MAX_LISTED]}
     words = [
         shlex.quote(f"--config.{key}={tuple(value) if isinstance(value, list) else value}")
         for key, value in values.items()

@@ -20,7 +20,7 @@ from cxrjax.runtime import atomic_files
 from cxrjax.runtime.text import SHORT, enumerate_names, printable
 
 HEADS = ("auto", "keep", "fresh")  # of config.init_head
-_MOST_CLASSES = 100  # that an error message lists
+_MAX_CLASSES_LISTED = 100  # that an error message lists
 
 
 def import_weights(config: ConfigDict, source: str, workdir: Path) -> None:
@@ -36,7 +36,7 @@ def import_weights(config: ConfigDict, source: str, workdir: Path) -> None:
         UnreadableWeights, UnfitWeights, UnfitRun, UnfitSetting: see there. Weights that do not fit leave no run behind.
     """
     config.init = source
-    run_dir.check(config)
+    run_dir.check_config(config)
     variables = load_init(config)
     if config.task == "classify":
         run_dir.copy_segmenter(workdir, config)
@@ -60,7 +60,7 @@ def export_weights(workdir: Path, target: Path) -> None:
     if os.path.lexists(target):
         raise FileExistsError(f"{target}: there is something here already; name another file, or remove it")
     config = run_dir.load_config(workdir)
-    settings = _settings(config)
+    settings = _network_config(config)
     variables = run_dir.load_networks(workdir, config)["segmenter" if config.task == "segment" else "classifier"]
     state = state_dict.to_state_dict(settings.architecture, jax.device_get(variables))
     known = {"format": "pt", "architecture": settings.architecture, "channels": str(settings.channels)}
@@ -93,16 +93,16 @@ def load_init(config: ConfigDict, key: Array | None = None) -> dict[str, Any]:
     state = formats.read_weights(path)
     if choice != "fresh":
         try:
-            _compare_classes(path, config)
-            return _fit(config, state, None)
+            _check_classes(path, config)
+            return _to_variables(config, state, None)
         except state_dict.WeightMismatchError:
             if choice == "keep":
                 raise
-    return _fit(config, state, key)
+    return _to_variables(config, state, key)
 
 
-def _fit(config: ConfigDict, state: Mapping[str, np.ndarray], new_head: Array | None) -> dict[str, Any]:
-    settings = _settings(config)
+def _to_variables(config: ConfigDict, state: Mapping[str, np.ndarray], new_head: Array | None) -> dict[str, Any]:
+    settings = _network_config(config)
     return state_dict.from_state_dict(
         settings.architecture,
         state,
@@ -114,7 +114,7 @@ def _fit(config: ConfigDict, state: Mapping[str, np.ndarray], new_head: Array | 
     )
 
 
-def _compare_classes(path: Path, config: ConfigDict) -> None:
+def _check_classes(path: Path, config: ConfigDict) -> None:
     text = formats.read_metadata(path).get("classes")
     if config.task != "classify" or text is None:
         return
@@ -125,7 +125,7 @@ def _compare_classes(path: Path, config: ConfigDict) -> None:
         )
     if classes != list(config.classifier.classes):
         raise state_dict.WeightMismatchError(
-            f"{path}: its classes are {enumerate_names(classes, _MOST_CLASSES)}, and those of the config "
+            f"{path}: its classes are {enumerate_names(classes, _MAX_CLASSES_LISTED)}, and those of the config "
             f"{', '.join(config.classifier.classes)}"
         )
 
@@ -139,5 +139,5 @@ def _parse_names(text: str) -> list[str] | None:
     return names if isinstance(names, list) and all(isinstance(name, str) for name in names) else None
 
 
-def _settings(config: ConfigDict) -> ConfigDict:
+def _network_config(config: ConfigDict) -> ConfigDict:
     return config.segmenter if config.task == "segment" else config.classifier

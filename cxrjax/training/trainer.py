@@ -25,8 +25,8 @@ from cxrjax.data.loader import make_loader
 from cxrjax.data.sampler import AugmentedSubset, BatchSampler
 from cxrjax.inference.lung_segmenter import LungSegmenter
 from cxrjax.io import json_file
-from cxrjax.runs import history, label_counts, run_dir, weights
-from cxrjax.runs.checkpoints import Checkpoints, snapshot
+from cxrjax.runs import history, provenance, run_dir, weights
+from cxrjax.runs.checkpoints import Checkpoints, snapshot_tag
 from cxrjax.runtime import lock, malloc, multihost, signals
 from cxrjax.runtime.sharding import BatchSharding
 from cxrjax.training import classification, model_selection, param_groups, schedules, segmentation, train_step
@@ -151,15 +151,15 @@ def setup_workdir(config: ConfigDict, workdir: Path) -> None:
         UnfitSetting: a setting is not valid.
         RunError: the segmenter's run has no network, or does not fit the config.
     """
-    run_dir.check(config)
+    run_dir.check_config(config)
     workdir.mkdir(parents=True, exist_ok=True)
     if config.task == "classify":
         run_dir.copy_segmenter(workdir, config)
 
 
 def _start_or_resume(config: ConfigDict, workdir: Path) -> None:
-    run_dir.check(config)
-    run_dir.give_up_unstarted(workdir, config)
+    run_dir.check_config(config)
+    run_dir.remove_unstarted(workdir, config)
     setup_workdir(config, workdir)
     run_dir.create_or_resume(workdir, config)
 
@@ -179,7 +179,7 @@ def build_task(config: ConfigDict, workdir: Path) -> Task:
         return segmentation.build(config, train_data, dataset.open_split(config, config.data.validation))
     train_data = dataset.load_or_stream(config, config.data.train)
     validation_data = dataset.load_or_stream(config, config.data.validation)
-    label_counts.save(workdir, train_data.sources, train_data.labels)
+    provenance.save_label_counts(workdir, train_data.sources, train_data.labels)
     variables = run_dir.load_segmenter(workdir / run_dir.SEGMENTER, config)
     segmenter = LungSegmenter(config, variables, workdir / run_dir.LUNGS)
     return classification.build(config, train_data, validation_data, segmenter)
@@ -335,7 +335,7 @@ def _end_epoch(state: TrainState, trainer: Trainer, checkpoints: Checkpoints) ->
     if improved:
         checkpoints.save("best", step, variables)
     if c.cycles > 1 and not epoch % (c.epochs // c.cycles):
-        checkpoints.save(snapshot(epoch * c.cycles // c.epochs), step, variables)
+        checkpoints.save(snapshot_tag(epoch * c.cycles // c.epochs), step, variables)
     metrics = {"train/loss": loss} | {f"val/{name}": value for name, value in scores.items()}
     record = {"step": step, "epoch": epoch, "learning_rate": trainer.learning_rate(state)} | metrics
     if epoch <= c.unfreeze_epoch:

@@ -42,13 +42,13 @@ def test_no_patient_is_in_two_folds(folds):
 
 def test_a_score_is_pooled_by_students_t():
     values = [0.8, 0.9, 0.7, 0.8]
-    pooled = cross_validation.pool(values)
+    pooled = cross_validation.pool_scores(values)
     assert pooled["mean"] == pytest.approx(0.8) and pooled["deviation"] == pytest.approx(np.sqrt(0.02 / 3))
     half = 3.182446 * np.sqrt(0.02 / 3) / 2  # t of 3 degrees of freedom at 0.975, from a table
     assert pooled["interval"] == pytest.approx([0.8 - half, 0.8 + half])
     assert pooled["interval"] == pytest.approx(stats.t.interval(0.95, 3, loc=0.8, scale=stats.sem(values)))
-    assert cross_validation.pool([1.0, 0.9, 1.0])["interval"][1] == 1
-    assert cross_validation.pool([None, 0.5]) == {
+    assert cross_validation.pool_scores([1.0, 0.9, 1.0])["interval"][1] == 1
+    assert cross_validation.pool_scores([None, 0.5]) == {
         "values": [None, 0.5], "mean": 0.5, "deviation": None, "interval": None,
     }  # fmt: skip
 
@@ -83,7 +83,7 @@ def test_each_fold_is_tested_on_once_and_a_stopped_run_goes_on(folds, tmp_path, 
     assert set(result["scores"]) == {"macro/f1", "classes/covid19/f1"}
     assert result["scores"]["macro/f1"]["mean"] == pytest.approx(0.15)
     assert json.loads((tmp_path / "cross_validation.json").read_text()) == result
-    assert "| macro/f1 | 0.150 | 0.129 |" in cross_validation.summarize(result)
+    assert "| macro/f1 | 0.150 | 0.129 |" in cross_validation.format_scores(result)
     config.seed = 1
     with pytest.raises(run_dir.RunError, match="seed=0"):
         cross_validation.cross_validate(config, tmp_path)
@@ -92,4 +92,4 @@ def test_each_fold_is_tested_on_once_and_a_stopped_run_goes_on(folds, tmp_path, 
 def test_a_data_set_without_folds_is_named(tmp_path):
     assert prepare(["phantom", f"--out={tmp_path}", "--count=2", "--size=64"]) == 0
     with pytest.raises(dataset.DatasetError, match="has 0 folds; prepare it with --folds=K"):
-        cross_validation.name_folds(str(tmp_path / "phantom"))
+        cross_validation.list_folds(str(tmp_path / "phantom"))

@@ -43,10 +43,10 @@ def test_a_run_says_nothing_unless_a_confidence_was_chosen_for_its_network(tmp_p
 
 def test_a_temperature_that_is_not_to_be_relied_on_is_named():
     known = {"version": calibration.VERSION, "split": "val", "temperature": 1.3}
-    assert calibration.describe_doubt(known) == ""
-    coldest = calibration.describe_doubt(known | {"temperature": 1 / HOTTEST})
+    assert calibration.reliability_warning(known) == ""
+    coldest = calibration.reliability_warning(known | {"temperature": 1 / HOTTEST})
     assert coldest.startswith("the temperature 0.05 is at the end of what is sought: val does not tell")
-    older = calibration.describe_doubt({"split": "val", "temperature": 1.3})  # whose rules had no number
+    older = calibration.reliability_warning({"split": "val", "temperature": 1.3})  # whose rules had no number
     assert older.startswith("another version of cxrjax fitted") and "--mode=evaluate --split=val fits" in older
 
 

@@ -15,7 +15,7 @@ from cxrjax.io import predictions_csv
 from cxrjax.metrics import bootstrap
 from cxrjax.runs import (
     calibration,
-    label_counts,  # fmt: skip
+    provenance,
     run_dir,
 )
 from cxrjax.runs.checkpoints import Checkpoints
@@ -62,7 +62,7 @@ def prepared(tmp_path_factory):
 def run(prepared, tmp_path, monkeypatch):
     monkeypatch.setattr(evaluate, "Predictor", StandIn)
     monkeypatch.setattr(bootstrap.bootstrap, "__defaults__", (50, 0))
-    monkeypatch.setattr(plots, "draw", lambda *_: None)
+    monkeypatch.setattr(plots, "draw_plots", lambda *_: None)
     monkeypatch.setattr(plotting, "draw_sheet", lambda *_: None)
     config = phantom_classify.get_config()
     config.data.directory, config.image.size = str(prepared / "own" / "phantom"), SIZE
@@ -92,7 +92,7 @@ def test_what_was_fitted_to_an_older_network_is_fitted_anew(run):
     with pytest.raises(ValueError, match="step unknown"):
         calibration.load(run, 5)
     evaluate.evaluate_run(run, "test")
-    assert calibration.is_of(run, 5)
+    assert calibration.matches_step(run, 5)
 
 
 def test_other_data_have_a_folder_of_their_own(run, prepared):
@@ -110,7 +110,7 @@ def test_other_data_have_a_folder_of_their_own(run, prepared):
 def test_a_run_that_kept_its_labels_needs_no_data_but_those_evaluated(run, prepared, capsys):
     config = run_dir.load_config(run)
     expected = evaluate.evaluate_run(run, "val", str(prepared / "other"))["source_alone"]
-    assert sorted(zip(*label_counts.load(run, config), strict=True)) == sorted(
+    assert sorted(zip(*provenance.load_labels(run, config), strict=True)) == sorted(
         zip(*tfds_store.load_labels(config.data.directory, "train"), strict=True)
     )
     (prepared / "own").rename(prepared / "away")
@@ -126,7 +126,7 @@ def test_a_run_that_kept_its_labels_needs_no_data_but_those_evaluated(run, prepa
     finally:
         (prepared / "away").rename(prepared / "own")
     assert scores["source_alone"]["n"] == 0 and scores["source_alone"]["accuracy"]["value"] is None
-    assert scores["over_source"]["accuracy"]["value"] is None and "accuracy" in tables.summarize(scores)
+    assert scores["over_source"]["accuracy"]["value"] is None and "accuracy" in tables.format_scores(scores)
 
 
 def test_validation_without_lungs_calibrates_nothing(run, monkeypatch, capsys):

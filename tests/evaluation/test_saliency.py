@@ -86,7 +86,7 @@ def judge(backbone: nn.Module, params: dict, cases: batch.RadiographBatch, setti
     head = {"linear_0": {"kernel": jnp.array([[0.0, 100.0]]), "bias": jnp.array([0.0, -2.0])}}
     variables["classifier"]["params"] = {"head": head} | params
     rows, curves = zip(*saliency.iter_evaluations(segmenter, classifier, settings, variables, cases), strict=True)
-    return rows, curves, saliency_verdict.judge(rows, curves, settings.maps, settings.seed)
+    return rows, curves, saliency_verdict.summarize_checks(rows, curves, settings.maps, settings.seed)
 
 
 def looks_at_the_square() -> dict:

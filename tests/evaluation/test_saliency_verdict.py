@@ -27,7 +27,7 @@ def judge(count: int = 40, spread: float = 0.02, **changed: float):
         for i in range(count)
     ]
     curves = [{name: np.full(5, 0.5) for name in saliency_verdict.CURVES}] * count
-    return saliency_verdict.judge(rows, curves, MAPS, seed=0)
+    return saliency_verdict.summarize_checks(rows, curves, MAPS, seed=0)
 
 
 def test_good_maps_are_said_to_be_good_in_one_sentence():
@@ -70,11 +70,11 @@ def test_what_no_radiograph_has_is_left_out():
     )
     judged = judge(**nan)
     assert "lesions" not in judged["checks"] and "energy_in_lesions" not in judged["figures"]
-    assert "lesion" not in saliency_verdict.summarize(judged)
+    assert "lesion" not in saliency_verdict.format_table(judged)
 
 
 def test_the_table_goes_from_few_layers_to_all():
-    table = saliency_verdict.summarize(judge())
+    table = saliency_verdict.format_table(judge())
     assert table.index(" 50% drawn anew") < table.index("100% drawn anew")
     assert table.splitlines()[-1].startswith("These maps")
 

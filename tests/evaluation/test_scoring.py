@@ -11,6 +11,7 @@ from cxrjax.evaluation import compare_runs, scoring, tables
 from cxrjax.io import predictions_csv
 from cxrjax.metrics import bootstrap, classification, prediction_arrays
 from cxrjax.runs import calibration
+from cxrjax.runtime import formatting
 
 CLASSES = ["normal", "viral", "covid19"]
 N = 90
@@ -158,7 +159,7 @@ def test_scores_and_figures_are_the_same_again(run, scores):
     area = scores["all"]["classes"]["viral"]["auroc"]
     low, high = area["interval"]
     assert f"viral {area['value']:.2f} ({low:.2f} to {high:.2f})" in before["ranking.svg"].decode()
-    assert f"{area['value']:.3f} ({low:.3f} to {high:.3f})" in tables.summarize(scores)
+    assert f"{area['value']:.3f} ({low:.3f} to {high:.3f})" in tables.format_scores(scores)
 
 
 def test_rows_of_an_older_form_are_scored_too(tmp_path):
@@ -187,50 +188,50 @@ def test_masks_have_intervals_by_patient(tmp_path):
     low, high = lungs["dice"]["interval"]
     assert (high - low) / (2 * 1.96) == pytest.approx(by_patient, rel=0.2)
     assert scores["all"]["structures"]["heart"]["support"] == 30
-    assert "| a | heart | 30 | 0.900" in tables.summarize(scores)
+    assert "| a | heart | 30 | 0.900" in tables.format_scores(scores)
 
 
 def test_a_run_is_compared_with_one_that_knows_less(run, tmp_path):
     write(tmp_path, draw_rows(0, skill=0.3))
-    result = compare_runs.compare(run, tmp_path, "test")
+    result = compare_runs.compare_runs(run, tmp_path, "test")
     for name, difference in result["difference"].items():
         pair = [result[part][name]["value"] for part in ("first", "second")]
         assert difference["value"] == pytest.approx(pair[0] - pair[1])
     assert result["difference"]["accuracy"]["interval"][0] > 0 and result["p"]["accuracy"] < 0.001
     assert (
-        json.loads((run / "evaluation" / "test" / compare_runs.locate(run, tmp_path, "test").name).read_text())
+        json.loads((run / "evaluation" / "test" / compare_runs.comparison_path(run, tmp_path, "test").name).read_text())
         == result
     )
     assert result["runs"] == {"first": str(run), "second": str(tmp_path)}
-    assert not result["warnings"] and "< 0.001" in tables.compare(result)
+    assert not result["warnings"] and "< 0.001" in tables.format_comparison(result)
     assert all(result["p_holm"][name] >= p for name, p in result["p"].items())
-    assert compare_runs.locate(run, tmp_path / "a" / "run", "test") != compare_runs.locate(
+    assert compare_runs.comparison_path(run, tmp_path / "a" / "run", "test") != compare_runs.comparison_path(
         run, tmp_path / "b" / "run", "test"
     )
-    same = compare_runs.compare(run, run, "test")
+    same = compare_runs.compare_runs(run, run, "test")
     assert all(d["value"] == 0 and d["interval"] in (None, [0, 0]) for d in same["difference"].values())
     assert set(same["p"].values()) == {1}
     assert (
-        json.loads((run / "evaluation" / "test" / compare_runs.locate(run, tmp_path, "test").name).read_text())
+        json.loads((run / "evaluation" / "test" / compare_runs.comparison_path(run, tmp_path, "test").name).read_text())
         == result
     )
-    assert "| – |" in tables.compare(result | {"p": result["p"] | {"AUROC viral": None}})
+    assert "| – |" in tables.format_comparison(result | {"p": result["p"] | {"AUROC viral": None}})
 
 
 def test_only_the_same_cases_are_compared(run, tmp_path):
     rows = draw_rows(2)
     write(tmp_path / "fewer", rows[:-1])
     with pytest.raises(ValueError, match=r"fewer/evaluation/test/predictions.csv: there is no 89.png in it"):
-        compare_runs.compare(run, tmp_path / "fewer", "test")
+        compare_runs.compare_runs(run, tmp_path / "fewer", "test")
     write(tmp_path / "twice", [*rows, rows[3]])
     with pytest.raises(ValueError, match=r"3.png is there twice"):
-        compare_runs.compare(run, tmp_path / "twice", "test")
+        compare_runs.compare_runs(run, tmp_path / "twice", "test")
     write(tmp_path / "moved", [rows[0] | {"source": "elsewhere"}, *rows[1:]])
     with pytest.raises(ValueError, match=r"0.png is not of the source"):
-        compare_runs.compare(run, tmp_path / "moved", "test")
+        compare_runs.compare_runs(run, tmp_path / "moved", "test")
     write(tmp_path / "other", [rows[0] | {"label": "viral" if rows[0]["label"] != "viral" else "normal"}, *rows[1:]])
     with pytest.raises(ValueError, match=r"the label of 0.png is"):
-        compare_runs.compare(run, tmp_path / "other", "test")
+        compare_runs.compare_runs(run, tmp_path / "other", "test")
 
 
 def test_scores_of_1_have_intervals(tmp_path):
@@ -243,7 +244,7 @@ def test_scores_of_1_have_intervals(tmp_path):
     assert all(of["auroc"]["interval"] for of in scores["all"]["classes"].values() if of["support"])
     assert f1["interval"] == [pytest.approx(np.mean(lows), abs=0.2), 1] and f1["interval"][0] > min(lows)
     assert scores["settling"]["1"]["stability"]["value"] == 1 and (tmp_path / "evaluation/test/settling.svg").exists()
-    assert f"| macro F1 | 1.000 ({f1['interval'][0]:.3f} to 1.000) | " in tables.summarize(scores)
+    assert f"| macro F1 | 1.000 ({f1['interval'][0]:.3f} to 1.000) | " in tables.format_scores(scores)
 
 
 def test_one_patient_gives_no_interval(tmp_path):
@@ -264,7 +265,7 @@ def test_a_threshold_that_cannot_be_reached_is_said_to_be_so(tmp_path):
     scores = scoring.score_run(tmp_path, "val")
     assert scores["operating_points"]["viral"]["at_sensitivity"] == {"threshold": None}
     assert scores["operating_points"]["viral"]["at_specificity"]["specificity"]["value"] >= 0.9
-    assert "| viral | at sensitivity | not reachable | not reachable |" in tables.summarize(scores)
+    assert "| viral | at sensitivity | not reachable | not reachable |" in tables.format_scores(scores)
     assert "chosen on val" in scores["warnings"][-1]
 
 
@@ -305,12 +306,15 @@ def test_rows_without_patients_are_each_their_own_and_rows_without_labels_are_re
     scores = scoring.score_run(tmp_path, "test")
     assert (scores["patients"], scores["without_patient"]) == (N, N)
     assert any(line.startswith("the patients are not known: each radiograph counts") for line in scores["warnings"])
-    assert f"| {N} radiographs, patients not known |" in tables.summarize(scores)
+    assert f"| {N} radiographs, patients not known |" in tables.format_scores(scores)
     assert len(set(prediction_arrays.patients(predictions_csv.read(folder / "predictions.csv")))) == N
-    assert compare_runs.compare(tmp_path, tmp_path, "test")["patients"] == N
+    assert compare_runs.compare_runs(tmp_path, tmp_path, "test")["patients"] == N
     rows = [{key: value for key, value in row.items() if key != "label"} for row in rows]
     predictions_csv.write(folder / "predictions.csv", rows, [column for column in columns if column != "label"])
-    for ask in (lambda: scoring.score_run(tmp_path, "test"), lambda: compare_runs.compare(tmp_path, tmp_path, "test")):
+    for ask in (
+        lambda: scoring.score_run(tmp_path, "test"),
+        lambda: compare_runs.compare_runs(tmp_path, tmp_path, "test"),
+    ):
         with pytest.raises(ValueError, match=r"predictions.csv: line 1: there is no column label"):
             ask()
 
@@ -331,8 +335,8 @@ def test_the_benchmark_scores_what_it_makes_up():
         (None, "–"),
     ],
 )
-def test_a_score_is_read_the_same_way_everywhere(number, words):
-    assert tables.format_estimate(number) == words
+def test_format_ci(number, words):
+    assert formatting.format_ci(number) == words
 
 
 def test_a_study_is_no_patient():

@@ -72,7 +72,7 @@ def keep(workdir, config, *weights):
     with checkpoints.Checkpoints(workdir / "checkpoints") as kept:
         kept.save("best", 7, weights[0])
         for i, each in enumerate(weights[1:]):
-            kept.save(checkpoints.snapshot(i + 1), 7, each)
+            kept.save(checkpoints.snapshot_tag(i + 1), 7, each)
 
 
 def keep_classifier(folder, config, seeds=(1,)):

@@ -69,7 +69,7 @@ def test_the_last_snapshots_are_the_members(tmp_path):
     blank = from_config.blank_image(network)
     with checkpoints.Checkpoints(tmp_path / "checkpoints") as kept:
         for k in (1, 2, 3):
-            kept.save(checkpoints.snapshot(k), k, jax.tree.map(lambda leaf, k=k: np.full_like(leaf, k), blank))
+            kept.save(checkpoints.snapshot_tag(k), k, jax.tree.map(lambda leaf, k=k: np.full_like(leaf, k), blank))
     members = ensemble.load(tmp_path, 2)
     for leaf in jax.tree.leaves(members):
         assert (leaf[0] == 2).all() and (leaf[1] == 3).all() and len(leaf) == 2

@@ -144,8 +144,8 @@ def test_the_comparison_comes_from_the_rows_alone(tmp_path):
         | {"lungs_mm2": np.nan}
         for i in range(24)
     ]
-    morphometry.write(tmp_path / "morphology.csv", rows)
-    read = morphometry.read(tmp_path / "morphology.csv")
+    morphometry.write_rows(tmp_path / "morphology.csv", rows)
+    read = morphometry.read_rows(tmp_path / "morphology.csv")
     assert [row["path"] for row in read] == [row["path"] for row in rows] and np.isnan(read[0]["lungs_mm2"])
     assert read[5]["lung_mean"] == pytest.approx(rows[5]["lung_mean"], rel=1e-5)
     result = morphometry.compare_rows(tmp_path)
@@ -153,4 +153,4 @@ def test_the_comparison_comes_from_the_rows_alone(tmp_path):
     assert {test["measure"] for test in result["across"]} == set(ops_morphometry.MEASURES) - {"lungs_mm2"}
     assert all(test["p_holm"] < 0.05 and test["delta"] < -0.9 for test in result["pairs"])
     assert (tmp_path / "box_plots.png").exists() and (tmp_path / "differences.json").exists()
-    assert "may be one of sources" in morphometry.summarize(result)
+    assert "may be one of sources" in morphometry.format_comparison(result)

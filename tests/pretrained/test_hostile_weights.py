@@ -213,7 +213,7 @@ def test_classes_that_are_no_list_of_names_are_a_sentence(tmp_path, text):
     (tmp_path / "w").write_bytes(safetensors({}, classes=text))
     assert read_metadata(tmp_path / "w") == {"classes": text}
     with pytest.raises(WeightFormatError, match="no list of names") as error:
-        weights._compare_classes(tmp_path / "w", classifier(("a", "b")))
+        weights._check_classes(tmp_path / "w", classifier(("a", "b")))
     assert len(str(error.value)) < 500
 
 

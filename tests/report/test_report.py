@@ -15,7 +15,7 @@ from cxrjax.data import batch, tfds_store
 from cxrjax.inference import pipeline
 from cxrjax.io import predictions_csv
 from cxrjax.metrics import baselines
-from cxrjax.report import cases, evidence, method, render
+from cxrjax.report import cases, description, inputs, render
 
 CLASSES = ("normal", "viral", "co<b>vid")
 HOSTILE = "a/<script>alert(1)</script>\"'&|`[x](http://evil.example)\u202e\udcff.png"
@@ -81,7 +81,7 @@ ROWS = [
 ]
 
 
-HERE = evidence.DatasetInfo(
+HERE = inputs.DatasetInfo(
     "clinic",
     {
         "train": {"here": Counter(normal=90, viral=40)},
@@ -91,7 +91,7 @@ HERE = evidence.DatasetInfo(
     {"skipped": ["one"]},
     None,
 )
-THERE = evidence.DatasetInfo("elsewhere", {"test": {"far|away": Counter(viral=77)}}, {}, None)
+THERE = inputs.DatasetInfo("elsewhere", {"test": {"far|away": Counter(viral=77)}}, {}, None)
 CARD = {
     "name": "clinic", "version": "1.0.0", "splits": ["train", "test"], "warnings": ["Label and view go together."],
     "counts": {"label": {}, "source": {"here": {"train": 130, "test": 7}}, "sex": {"F": {"train": 5}, "M": {"test": 2}},
@@ -109,7 +109,7 @@ def found(tmp_path):
     config = base.get_config()
     config.task, config.classifier.classes, config.training.metric = "classify", CLASSES, "macro_f1"
     chance = {"accuracy": 0.31, "macro_f1": 0.11, "macro_auroc": 0.5}
-    return evidence.ReportInputs(
+    return inputs.ReportInputs(
         workdir=tmp_path, config=config, split="test", name="test", directory="", rows=ROWS, chance=chance,
         scores={
             "all": scores_of(0.8123), "source_alone": scores_of(0.4567), "n": 40, "patients": 37, "resamples": 2000,
@@ -173,7 +173,7 @@ def test_the_page_is_whole_and_asks_nothing_of_the_network(found):
     policy = next(a["content"] for a in parsed.all("meta") if "http-equiv" in a)
     assert "default-src 'none'" in policy
     script = re.search(r"<script>(.*?)</script>", text, re.S)[1]
-    assert f"script-src '{render.digest(script)}'" in policy
+    assert f"script-src '{render.csp_hash(script)}'" in policy
 
 
 def test_headings_ids_tables_and_pictures_can_be_read_aloud(found):
@@ -315,7 +315,7 @@ def test_the_method_is_that_of_the_settings(found, changed, said, unsaid):
         assert text in card and text in checklist
     for text in unsaid:
         assert text not in card and text not in checklist
-    assert method.describe(found.config).shown in html.unescape(page(found))
+    assert description.describe_method(found.config).shown in html.unescape(page(found))
 
 
 def test_without_a_segmenter_no_lungs_are_missed(found):
@@ -500,14 +500,14 @@ def test_what_lies_in_the_run_is_read_and_a_broken_file_is_named(tmp_path, monke
     config.task, config.classifier.classes, config.training.metric = "classify", CLASSES, "macro_f1"
     (tmp_path / "config.json").write_text(config.to_json())
     with pytest.raises(Exception, match="not evaluated yet; --mode=evaluate --split=test"):
-        evidence.gather_inputs(tmp_path, "test", None)
+        inputs.gather_inputs(tmp_path, "test", None)
     folder = tmp_path / "evaluation" / "test"
     folder.mkdir(parents=True)
     columns = predictions_csv.classification_columns(CLASSES)
     predictions_csv.write(folder / "predictions.csv", ROWS, columns)
     (folder / "metrics.json").write_text(json.dumps({"all": {}}))
     with pytest.raises(Exception, match="older cxrjax; --mode=score"):
-        evidence.gather_inputs(tmp_path, "test", None)
+        inputs.gather_inputs(tmp_path, "test", None)
     (folder / "metrics.json").write_text(json.dumps({"all": {}, "subgroups": {}}))
     (tmp_path / "metrics.jsonl").write_text(
         '{"step": 5, "epoch": 1, "val/macro_f1": 0.5}\n{"step": 9, "epoch": 2, "val/macro_f1": 0.4}\n{"ep'
@@ -520,7 +520,7 @@ def test_what_lies_in_the_run_is_read_and_a_broken_file_is_named(tmp_path, monke
     monkeypatch.setattr(tfds_store, "list_splits", lambda directory: ["train"])
     for name, value in (("read_report", {}), ("read_card", None), ("dataset_name", "clinic")):
         monkeypatch.setattr(tfds_store, name, lambda directory, value=value: value)
-    found = evidence.gather_inputs(tmp_path, "test", None)
+    found = inputs.gather_inputs(tmp_path, "test", None)
     assert found.best["epoch"] == 1 and found.rows[3]["path"] == HOSTILE
     assert found.trained is found.evaluated and found.trained.labels == {"train": Counter(viral=3, normal=1)}
     assert (found.trained.without_patient, found.trained.total) == (3, 4)
@@ -528,7 +528,7 @@ def test_what_lies_in_the_run_is_read_and_a_broken_file_is_named(tmp_path, monke
     (tmp_path / "maps" / "test").mkdir(parents=True)
     (tmp_path / "maps" / "test" / "checks.json").write_text("{")
     with pytest.raises(ValueError, match=r"checks\.json: it is damaged"):
-        evidence.gather_inputs(tmp_path, "test", None)
+        inputs.gather_inputs(tmp_path, "test", None)
 
 
 @pytest.mark.parametrize(
@@ -569,12 +569,12 @@ def test_only_what_is_of_the_same_data_is_joined(tmp_path, monkeypatch):
         (tmp_path / path).parent.mkdir(parents=True)
         (tmp_path / path).write_text("{}")
     for directory in (None, f"{tmp_path}/data/clinic/", f"{tmp_path}/data/../data/clinic"):
-        own = evidence.gather_inputs(tmp_path, "test", directory)
+        own = inputs.gather_inputs(tmp_path, "test", directory)
         assert not own.external and (own.audit, own.maps, own.morphology) == ({}, {}, {})
-    other = evidence.gather_inputs(tmp_path, "test", f"{tmp_path}/data/elsewhere/")
+    other = inputs.gather_inputs(tmp_path, "test", f"{tmp_path}/data/elsewhere/")
     assert other.external and other.scores["all"] == {"of": "elsewhere-test"} and other.trained.name == "clinic"
     assert (other.audit, other.maps, other.morphology) == (None, None, None)
     assert other.folder("evaluation") == tmp_path / "evaluation" / "elsewhere-test"
     shutil.rmtree(tmp_path / "data" / "clinic")
-    gone = evidence.gather_inputs(tmp_path, "test", f"{tmp_path}/data/elsewhere")
+    gone = inputs.gather_inputs(tmp_path, "test", f"{tmp_path}/data/elsewhere")
     assert gone.trained is None and gone.chance == other.chance  # the run keeps what it was trained on, counted

@@ -29,7 +29,11 @@ def test_weights_of_an_old_run_were_drawn_as_the_default_draws_them(old_run):
 
 def test_an_old_run_shows_and_augments_as_it_did(tmp_path):
     settings = json.loads(base.get_config().to_json())
-    added = [key.split(".") for key in run_dir._ADDED if key.startswith(("patches.", "training.", "augmentation."))]
+    added = [
+        key.split(".")
+        for key in run_dir._DEFAULTS_OF_OLD_RUNS
+        if key.startswith(("patches.", "training.", "augmentation."))
+    ]
     for section, name in added:
         del settings[section][name]
     (tmp_path / "config.json").write_text(json.dumps(settings | {"task": "classify"}))

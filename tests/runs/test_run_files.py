@@ -17,7 +17,7 @@ from configs import base
 from cxrjax.data.dataset import DatasetError
 from cxrjax.inference import gaussian, ood, ood_store
 from cxrjax.io.json_file import DamagedFile
-from cxrjax.runs import calibration, checkpoints, history, label_counts, provenance, run_dir
+from cxrjax.runs import calibration, checkpoints, history, provenance, run_dir
 from cxrjax.runtime import lock
 from cxrjax.training import trainer
 
@@ -36,7 +36,7 @@ def assert_is_a_sentence(error: BaseException, path: Path) -> None:
     b'{"temperature": 1.5, "operating_points": 3}'], ids=range(13))  # fmt: skip
 def test_a_damaged_calibration(tmp_path, content):
     calibration.path(tmp_path).write_bytes(content)
-    for read in (lambda: calibration.load(tmp_path, 1), lambda: calibration.is_of(tmp_path, 1)):
+    for read in (lambda: calibration.load(tmp_path, 1), lambda: calibration.matches_step(tmp_path, 1)):
         with pytest.raises(DamagedFile) as error:
             read()
         assert_is_a_sentence(error.value, tmp_path / "calibration.json")
@@ -55,7 +55,7 @@ def test_a_damaged_origin(tmp_path, content):
 def test_damaged_training_labels(tmp_path, content):
     (tmp_path / "training_labels.json").write_bytes(content)
     with pytest.raises(DamagedFile) as error:
-        label_counts.load(tmp_path, base.get_config())
+        provenance.load_labels(tmp_path, base.get_config())
     assert_is_a_sentence(error.value, tmp_path / "training_labels.json")
 
 
@@ -158,7 +158,7 @@ def test_a_damaged_checkpoint(saved, damage):
             path.write_bytes(b"text")
         else:
             path.unlink()
-    with checkpoints.Checkpoints(saved) as kept, pytest.raises(checkpoints.UnreadableCheckpoint) as error:
+    with checkpoints.Checkpoints(saved) as kept, pytest.raises(checkpoints.CheckpointError) as error:
         kept.restore("last", {"w": np.zeros(2000)})
     said = str(error.value)
     assert said.startswith(f"{saved}/last/4: this checkpoint is damaged") and len(said.splitlines()) == 1

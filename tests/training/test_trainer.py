@@ -217,7 +217,7 @@ def test_phases_plateaus_and_snapshots_do_as_told(eventful):
     best = min(records, key=lambda record: record["val/loss"])
     with checkpoints.Checkpoints(eventful / "checkpoints") as kept:
         assert kept.step("best") == best["step"]
-        assert [kept.step(checkpoints.snapshot(k)) for k in (1, 2, 3)] == [3, 6, 9]
+        assert [kept.step(checkpoints.snapshot_tag(k)) for k in (1, 2, 3)] == [3, 6, 9]
 
 
 # Saves: two inside the first epoch, then "best", the snapshot and "last" at its end, where the phase ends as well.

@@ -14,7 +14,7 @@ import cxrjax
 from cxrjax.data import dataset, tfds_store
 from cxrjax.io import json_file, predictions_csv
 from cxrjax.metrics import baselines, prediction_arrays
-from cxrjax.runs import history, label_counts, run_dir
+from cxrjax.runs import history, provenance, run_dir
 from cxrjax.training import model_selection
 
 PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy", "scipy", "opencv-python-headless")
@@ -95,8 +95,8 @@ def gather_inputs(workdir: Path, split: str, directory: str | None) -> ReportInp
     if "subgroups" not in scores:
         raise run_dir.RunError(f"{folder}: was scored by an older cxrjax; --mode=score --split={name} scores it anew")
     directory = directory or config.data.directory
-    evaluated = _look(directory)
-    trained = evaluated if name == split else _look_for(config.data.directory)
+    evaluated = _dataset_info(directory)
+    trained = evaluated if name == split else _dataset_info_if_present(config.data.directory)
     records = history.read(workdir / history.METRICS)
     return ReportInputs(
         workdir=workdir,
@@ -106,7 +106,7 @@ def gather_inputs(workdir: Path, split: str, directory: str | None) -> ReportInp
         directory=directory,
         rows=rows,
         scores=scores,
-        chance=_guess(workdir, rows, config) if config.task == "classify" else {},
+        chance=_chance_level(workdir, rows, config) if config.task == "classify" else {},
         best=model_selection.best_epoch(records, f"val/{config.training.metric}") if records else None,
         audit=_read(workdir / "audit" / name / "audit.json"),
         maps=_read(workdir / "maps" / name / "checks.json"),
@@ -129,7 +129,7 @@ def _read(path: Path) -> dict[str, Any] | None:
     return json_file.read(path, "remove it, and make it again") if path.exists() else None
 
 
-def _look(directory: str) -> DatasetInfo:
+def _dataset_info(directory: str) -> DatasetInfo:
     splits = {split: _count(directory, split) for split in tfds_store.list_splits(directory)}
     counts = {split: by_source for split, (by_source, _) in splits.items()}
     without_patient = sum(without for _, without in splits.values())
@@ -139,9 +139,9 @@ def _look(directory: str) -> DatasetInfo:
     )
 
 
-def _look_for(directory: str) -> DatasetInfo | None:
+def _dataset_info_if_present(directory: str) -> DatasetInfo | None:
     try:
-        return _look(directory)
+        return _dataset_info(directory)
     except dataset.DatasetError:
         return None
 
@@ -156,10 +156,10 @@ def _count(directory: str, split: str) -> tuple[dict[str, Counter], int]:
     return counts, without_patient
 
 
-def _guess(workdir: Path, rows: list[dict[str, Any]], config: ConfigDict) -> dict[str, float | None]:
+def _chance_level(workdir: Path, rows: list[dict[str, Any]], config: ConfigDict) -> dict[str, float | None]:
     """What knowing the labels of training reaches; None where they are not known any more."""
     try:
-        _, learned = label_counts.load(workdir, config)
+        _, learned = provenance.load_labels(workdir, config)
     except dataset.DatasetError:
         return dict.fromkeys(("accuracy", "macro_f1", "macro_auroc"))
     return baselines.chance_level(learned, [row["label"] for row in rows], config.classifier.classes)

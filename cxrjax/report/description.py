@@ -6,10 +6,10 @@ from ml_collections import ConfigDict
 
 from cxrjax.models import from_config
 
-RULES = {"majority": "the class of most", "mean_probability": "the class of the highest mean probability"}
+VOTING_PHRASES = {"majority": "the class of most", "mean_probability": "the class of the highest mean probability"}
 
 
-class Method(NamedTuple):
+class MethodDescription(NamedTuple):
     """Phrases; those of findings are blank where a run finds none."""
 
     levels: str  # of grey, as the networks see them
@@ -19,7 +19,7 @@ class Method(NamedTuple):
     saliency: str
 
 
-def describe(config: ConfigDict) -> Method:
+def describe_method(config: ConfigDict) -> MethodDescription:
     """The method of a run."""
     segmenter = from_config.segmenter(config)
     levels = "specified to one histogram" if config.image.equalise else "as they are"
@@ -27,12 +27,12 @@ def describe(config: ConfigDict) -> Method:
     levels = f"{cut} cut off, grey levels {levels}, gamma {config.image.gamma}"
     lungs = f"{config.segmenter.architecture} at {segmenter.size} pixels" if segmenter else ""
     if config.task != "classify":
-        return Method(levels, lungs, "", "", "")
+        return MethodDescription(levels, lungs, "", "", "")
     classifier, settings = from_config.classifier(config), from_config.inference_config(config, config.patches.count)
     looks, shown = {
         "local": ("patches", f"{settings.patch_count} patches of {{}} pixels with their centres in the lungs"),
         "dense": ("windows", "all windows of {} pixels with their centres in the lungs, of one look at the radiograph"),
-        "global": ("radiograph", f"{_name_window(settings.center_crop)} at {{}} pixels"),
+        "global": ("radiograph", f"{_global_input(settings.center_crop)} at {{}} pixels"),
         "crop": ("lungs' box", "the box of the lungs at {} pixels (the whole radiograph where they are not sure)"),
     }[settings.mode]
     shown = shown.format(classifier.size)
@@ -41,12 +41,12 @@ def describe(config: ConfigDict) -> Method:
     several = {"local": f"{settings.patch_count} patches", "dense": "these windows"}.get(settings.mode)
     voters, members = several or "one look", config.evaluation.members
     voters += f" of each of {members} networks" if members > 1 else ""
-    vote = f"{voters}, {RULES[settings.voting_rule]}" if several or members > 1 else "none, there is one look"
+    vote = f"{voters}, {VOTING_PHRASES[settings.voting_rule]}" if several or members > 1 else "none, there is one look"
     saliency = "class activation" if classifier.module.head.is_linear else "Grad-CAM"
     saliency += f" of the {looks}, weighted by the probability of the finding"
-    return Method(levels, lungs, shown, vote, saliency)
+    return MethodDescription(levels, lungs, shown, vote, saliency)
 
 
-def _name_window(cut: float) -> str:
+def _global_input(cut: float) -> str:
     """Return the words for what a network of whole radiographs is shown of one, by the share of the side cut off."""
     return f"the middle of the radiograph, {1 - cut:.2%} of its side," if cut else "the whole radiograph"

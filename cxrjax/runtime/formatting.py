@@ -1,0 +1,56 @@
+"""Scores with their intervals, p-values and enumerations as text."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+MISSING = "–"  # in place of a number that does not exist
+
+
+def format_ci(estimate: Mapping[str, Any] | float | None, spec: str = ".3f") -> str:
+    """Format a score with its confidence interval.
+
+    Args:
+        estimate: {"value", "interval"}, a plain number, or None.
+        spec: format specification of each number, as ".3f" or ".0%".
+
+    Returns:
+        "0.812 (0.761 to 0.858)"; "0.812" without an interval; `MISSING` without a value.
+    """
+    parts = estimate if isinstance(estimate, Mapping) else {"value": estimate}
+    value = parts["value"]
+    if value is None:
+        return MISSING
+    interval = parts.get("interval")
+    if not interval:
+        return format(value, spec)
+    low, high = interval
+    return f"{value:{spec}} ({low:{spec}} to {high:{spec}})"
+
+
+def format_p(p: float | None, symbol: str = "") -> str:
+    """Format a p-value to three decimals.
+
+    Args:
+        p: the p-value in 0..1; None where the test is undefined.
+        symbol: name to put before it, as "p".
+
+    Returns:
+        "0.034" or "< 0.001"; "p = 0.034" or "p < 0.001" with the symbol "p"; `MISSING` without a p-value.
+    """
+    if p is None:
+        return MISSING
+    if p < 0.001:
+        return f"{symbol} < 0.001".lstrip()
+    return f"{symbol} = {p:.3f}" if symbol else f"{p:.3f}"
+
+
+def join_words(words: Sequence[str]) -> str:
+    """Join words as "a", "a and b" or "a, b and c"; an empty sequence gives ""."""
+    if len(words) < 2:
+        return "".join(words)
+    return f"{', '.join(words[:-1])} and {words[-1]}"
+
+
+def interval_or_value(estimate: Mapping[str, Any]) -> list[float]:
+    """Return both ends of the interval of a score {"value", "interval"}; twice its value where it has no interval."""
+    return list(estimate["interval"] or [estimate["value"]] * 2)
