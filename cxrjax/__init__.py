@@ -1,6 +1,43 @@
-"""cxrjax: find the lungs of a chest radiograph, vote on what is in them, and show where it was seen.
+"""cxrjax: chest radiographs in JAX. Segment the lungs, classify by the votes of patches, and draw a saliency map.
+
+    import cxrjax as cx
+
+    model = cx.load("runs/findings")
+    prediction = model.predict("patient.dcm")
+    print(prediction.label, prediction.probabilities)
+    prediction.plot("patient.png")
+
+`__all__` lists the public names; what is in no `__all__` is private. Importing the package imports neither JAX nor any
+other library: each name is imported when it is first used.
 
 For research, not for diagnosis.
 """
 
+from cxrjax.runtime.lazy_imports import lazy_imports as _lazy_imports
+
 __version__ = "0.1.0"
+
+__getattr__, __dir__, __all__ = _lazy_imports(
+    __name__,
+    {
+        "ImageReadError": "cxrjax.io.errors:UnreadableRadiograph",
+        "ImageRefusedError": "cxrjax.data.image_input:ImageRefusedError",
+        "InputSpec": "cxrjax.data.image_input:InputSpec",
+        "Model": "cxrjax.inference.model:Model",
+        "Prediction": "cxrjax.inference.model:Prediction",
+        "Radiograph": "cxrjax.io.types:Radiograph",
+        "datasets": "cxrjax.datasets",
+        "enable_compilation_cache": "cxrjax.api:enable_compilation_cache",
+        "evaluate": "cxrjax.api:evaluate",
+        "export_run": "cxrjax.api:export_run",
+        "find_radiographs": "cxrjax.api:find_radiographs",
+        "inference": "cxrjax.inference",
+        "load": "cxrjax.api:load",
+        "metrics": "cxrjax.metrics",
+        "models": "cxrjax.models",
+        "ops": "cxrjax.ops",
+        "preprocess": "cxrjax.data.image_input:preprocess",
+        "read_radiograph": "cxrjax.api:read_radiograph",
+        "train": "cxrjax.api:train",
+    },
+)

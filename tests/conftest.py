@@ -2,6 +2,7 @@
 
 import gc
 import os
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
@@ -18,9 +19,11 @@ if jax.__version_info__ < (0, 11):
     os.environ["XLA_FLAGS"] = "--xla_cpu_use_fusion_emitters=false"
 
 
+PHANTOM_SIZE = 96  # pixels, side of the images of `phantom_runs`
+
 # Files that take longest, begun first, so that of several workers none is left with one of them at the end.
 LONGEST = (
-    "test_end_to_end.py", "test_hosts.py", "test_train.py", "test_export.py", "test_check_maps.py", "test_parity.py",
+    "test_end_to_end.py", "test_public_api.py", "test_hosts.py", "test_train.py", "test_export.py", "test_check_maps.py", "test_parity.py",
     "test_supply.py", "test_without_lungs.py", "test_pipeline.py",
 )  # fmt: skip
 
@@ -83,10 +86,55 @@ def apply():
     return jax.jit(lambda module, variables, x: module.apply(variables, x, train=False), static_argnums=0)
 
 
-@pytest.fixture(scope="module")
-def small_segmenter():
-    """`fc_densenet29` of a few layers: what is tested does not depend on its depth, but the time to compile it does."""
+@contextmanager
+def shallow_segmenter():
     with pytest.MonkeyPatch.context() as patch:
         shallow = partial(FCDenseNet, blocks=(1, 1), bottleneck=1, growth=12, stem=16)
         patch.setitem(registry.SEGMENTERS, "fc_densenet29", shallow)
         yield
+
+
+@pytest.fixture(scope="module")
+def small_segmenter():
+    """`fc_densenet29` of a few layers: what is tested does not depend on its depth, but the time to compile it does."""
+    with shallow_segmenter():
+        yield
+
+
+@pytest.fixture(scope="session")
+def phantom_runs(tmp_path_factory) -> Path:
+    """A folder with prepared phantoms (data/phantom), a segmenter's run (segment) and a classifier's run (classify).
+
+    Who loads the runs needs `small_segmenter` too. Tests leave the folder as it is.
+    """
+    from configs import phantom_classify, phantom_segment
+    from cxrjax.evaluation import evaluate
+    from cxrjax.inference import fit_ood
+    from cxrjax.training import trainer
+    from data_prep.__main__ import main as prepare
+
+    folder = tmp_path_factory.mktemp("phantom_runs")
+    size = PHANTOM_SIZE
+    arguments = ["phantom", f"--out={folder / 'data'}", "--count=6", f"--size={size}", "--split=0.6,0.2,0.2"]
+    assert prepare(arguments) == 0
+    segment = phantom_segment.get_config()
+    classify = phantom_classify.get_config()
+    for config in (segment, classify):
+        config.data.directory = str(folder / "data" / "phantom")
+        config.image.size = size
+        config.training.epochs = 2
+        config.training.batch_size = 4
+        config.evaluation.batch_size = 3  # as many as most tests predict at once, by the same program
+    segment.segmenter.size = 32
+    segment.training.epochs = 8
+    classify.segmenter.workdir = str(folder / "segment")
+    classify.patches.size = 32
+    classify.patches.count = 8
+    classify.patches.validation_count = 2
+    with shallow_segmenter():
+        trainer.train(segment, folder / "segment")
+        trainer.train(classify, folder / "classify")
+        fit_ood.fit_ood_detector(folder / "classify")
+        evaluate.evaluate_run(folder / "segment", "test")
+        evaluate.evaluate_run(folder / "classify", "test")
+    return folder

@@ -15,45 +15,23 @@ import numpy as np
 import pytest
 from sklearn.metrics import f1_score
 
-from configs import phantom_classify, phantom_segment
 from cxrjax import report  # fmt: skip
 from cxrjax.data import dataset
-from cxrjax.evaluation import evaluate, morphometry, saliency, scoring
-from cxrjax.inference import fit_ood, predict_files
+from cxrjax.evaluation import morphometry, saliency, scoring
+from cxrjax.inference import predict_files
 from cxrjax.io import lesions_csv, predictions_csv
 from cxrjax.metrics.calibration import apply_temperature
 from cxrjax.ops import morphometry as ops_morphometry
 from cxrjax.runs import calibration, run_dir
 from cxrjax.runtime import compilation_cache
-from cxrjax.training import trainer  # fmt: skip
-from data_prep.__main__ import main as prepare
 
 SIZE = 96
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory, small_segmenter):
+def folder(phantom_runs, small_segmenter):
     """Prepared phantoms, a segmenter's run and a classifier's run."""
-    folder = tmp_path_factory.mktemp("end_to_end")
-    arguments = ["phantom", f"--out={folder / 'data'}", "--count=6", f"--size={SIZE}", "--split=0.6,0.2,0.2"]
-    assert prepare(arguments) == 0
-    segment, classify = phantom_segment.get_config(), phantom_classify.get_config()
-    for config in (segment, classify):
-        config.data.directory = str(folder / "data" / "phantom")
-        config.image.size = SIZE
-        config.training.epochs = 2
-        config.training.batch_size = 4
-        config.evaluation.batch_size = 3  # as many as most tests predict at once, by the same program
-    segment.segmenter.size = 32
-    segment.training.epochs = 8
-    classify.segmenter.workdir = str(folder / "segment")
-    classify.patches.size, classify.patches.count, classify.patches.validation_count = 32, 8, 2
-    trainer.train(segment, folder / "segment")
-    trainer.train(classify, folder / "classify")
-    fit_ood.fit_ood_detector(folder / "classify")
-    evaluate.evaluate_run(folder / "segment", "test")
-    evaluate.evaluate_run(folder / "classify", "test")
-    return folder
+    return phantom_runs
 
 
 def test_a_row_a_radiograph_and_scores_from_the_rows_alone(folder):

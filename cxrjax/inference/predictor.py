@@ -70,7 +70,7 @@ class Predictor:
                     f"{workdir}: evaluation.members is {self._members}, but only findings are pooled"
                 )
             variables["classifier"] = ensemble.load(workdir, self._members)
-        self._variables = variables
+        self.variables = variables
         self._runs: dict[int, Run] = {}
         size = self.config.evaluation.batch_size
         self._batch = size if most is None else min(size, most)
@@ -158,13 +158,13 @@ class Predictor:
         single = self.finds and self._members == 1 and PATCH_MODES[self._settings.mode].draws_patches
         devices = 1
         if single and batch_size < jax.device_count():  # else no device is left without a radiograph
-            devices = patch_parallel.count_devices(self._variables["classifier"])
+            devices = patch_parallel.count_devices(self.variables["classifier"])
         if devices <= batch_size:
             return self._share_radiographs(batch_size)
         shared = patch_parallel.PatchParallelPredictor(
             self._segmenter,
             self._classifier,
-            self._variables,
+            self.variables,
             self._settings,
             self.config.seed,
             batch_size,
@@ -184,7 +184,7 @@ class Predictor:
             diagnose = pipeline.predict if self._members == 1 else ensemble.predict_ensemble
             return diagnose(self._segmenter, self._classifier, variables, images, keys, self._settings)
 
-        placed = shares.replicate(self._variables)
+        placed = shares.replicate(self.variables)
         run = compilation_cache.CachedFunction(shares.compile(find), "examine", self.config.to_json())
         return lambda *given: partial(shares.gather, run(placed, shares.shard(given)))
 

@@ -199,6 +199,11 @@ def dice(a: ArrayLike, b: ArrayLike) -> float:
 
     Raises:
         ValueError: the shapes differ.
+
+    Examples:
+        >>> import cxrjax as cx
+        >>> cx.metrics.dice([True, True, False], [True, False, False])
+        0.6666666666666666
     """
     overlap, union = _overlap_and_union(a, b)
     return 2 * overlap / (union + overlap) if union else 1.0

@@ -33,6 +33,13 @@ def delong_test(
     Returns:
         The Comparison; None where there are fewer than two patients with positives, or with negatives, or where the
         AUROCs differ and by the same in all patients, which says nothing of how that varies.
+
+    Examples:
+        >>> import cxrjax as cx
+        >>> positive = [0, 0, 0, 1, 1, 1]
+        >>> result = cx.metrics.delong_test(positive, [1, 2, 5, 3, 4, 6], [3, 1, 4, 2, 5, 0], list("abcdef"))
+        >>> round(result.difference, 4), 0 < result.p <= 1
+        (0.3333, True)
     """
     positive = np.asarray(positive, bool)
     of = np.unique(patients, return_inverse=True)[1]

@@ -112,7 +112,15 @@ def augment_pair(
 
 
 def augment_patch(key: Array, patch: Array, settings: AugmentationConfig, chosen: Array | bool = True) -> Array:
-    """Change a patch at random, float [S, S] or [S, S, C] in 0..1, every channel alike; as it is if not `chosen`."""
+    """Change a patch at random, float [S, S] or [S, S, C] in 0..1, every channel alike; as it is if not `chosen`.
+
+    Examples:
+        >>> import cxrjax as cx, jax
+        >>> none = cx.ops.AugmentationConfig(0, 0, 0, 0, 0, 0, 0, 0)
+        >>> config = none._replace(contrast=0.2, brightness=0.1)
+        >>> cx.ops.augment_patch(jax.random.key(0), np.full((32, 32), 0.5, np.float32), config).shape
+        (32, 32)
+    """
     place, grey = jax.random.split(key)
     moved = warp(patch, draw_affine(place, settings), 1)
     return _choose(chosen, adjust_gray(grey, moved, find_middle(patch, settings), settings), patch)

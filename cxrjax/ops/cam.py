@@ -28,6 +28,13 @@ def class_activation_map(features: Array, kernel: Array, finding: Array) -> Arra
 
     Returns:
         float [N, h, w], at least 0; or of several [N, h, w, M].
+
+    Examples:
+        >>> import cxrjax as cx
+        >>> features = np.ones((1, 7, 7, 2), np.float32)
+        >>> kernel = np.array([[1.0, -1.0], [2.0, 1.0]], np.float32)
+        >>> cx.ops.class_activation_map(features, kernel, 0).shape
+        (1, 7, 7)
     """
     return jax.nn.relu(jnp.matmul(features, kernel[:, finding], precision="highest"))
 
@@ -42,6 +49,12 @@ def grad_cam(head: Callable[[Array], Array], features: Array, finding: Array) ->
 
     Returns:
         float [N, h, w], at least 0.
+
+    Examples:
+        >>> import cxrjax as cx
+        >>> features = np.ones((2, 7, 7, 3), np.float32)
+        >>> cx.ops.grad_cam(lambda f: f.mean((1, 2)), features, 1).shape
+        (2, 7, 7)
     """
     gradient = jax.grad(lambda f: head(f)[:, finding].sum())(features)
     return jax.nn.relu((features * gradient.mean((1, 2), keepdims=True)).sum(-1))
@@ -93,6 +106,13 @@ def probability_weighted_map(
 
     Returns:
         float32 [H, W] in 0..1; 0 where no patch lies.
+
+    Examples:
+        >>> import cxrjax as cx
+        >>> activations = np.ones((1, 7, 7), np.float32)
+        >>> saliency = cx.ops.probability_weighted_map(activations, np.array([0.8]), np.array([[32, 32]]), 28, (64, 64))
+        >>> saliency.shape, round(float(saliency.max()), 4)
+        ((64, 64), 0.8)
     """
     scaled = scale(activations, scaling, size)
     if not is_for_cpu():

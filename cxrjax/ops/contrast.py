@@ -83,6 +83,12 @@ def clahe(image: Array, clip_limit: float, tiles: int) -> Array:
 
     Returns:
         uint8 [S, S].
+
+    Examples:
+        >>> import cxrjax as cx
+        >>> image = np.arange(4096, dtype=np.uint8).reshape(64, 64)
+        >>> cx.ops.clahe(image, clip_limit=2.0, tiles=8).shape
+        (64, 64)
     """
     size = image.shape[0]
     side = -(-size // tiles)

@@ -55,6 +55,13 @@ def postprocess_mask(mask: Array, smallest_part: float) -> Array:
 
     Returns:
         bool [H, W].
+
+    Examples:
+        >>> import cxrjax as cx
+        >>> mask = np.zeros((64, 64), bool)
+        >>> mask[10:40, 5:25] = mask[10:40, 35:55] = mask[60:62, 60:62] = True
+        >>> int(cx.ops.postprocess_mask(mask, 0.01).sum())  # without the smallest part
+        1200
     """
     labels = label_components(mask)
     areas, smallest = _areas(labels), jnp.maximum(smallest_part * mask.size, 1)

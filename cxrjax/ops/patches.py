@@ -23,6 +23,14 @@ def sample_patch_centers(key: Array, mask: Array, count: int) -> Array:
     Returns:
         int32 [count, 2] of (row, column), all inside the mask; the bottom right corner where the mask is empty, which
         the caller has to tell from a centre.
+
+    Examples:
+        >>> import cxrjax as cx, jax
+        >>> mask = np.zeros((64, 64), bool)
+        >>> mask[20:40, 10:30] = True
+        >>> centers = cx.ops.sample_patch_centers(jax.random.key(0), mask, 5)
+        >>> centers.shape, bool(mask[centers[:, 0], centers[:, 1]].all())
+        ((5, 2), True)
     """
     height, width = mask.shape
     up_to_row = jnp.cumsum(_count_in_rows(mask))  # [H] lung pixels in rows 0..r
@@ -44,6 +52,12 @@ def extract_patches(image: Array, centres: Array, size: int) -> Array:
 
     Returns:
         [N, size, size] or [N, size, size, C] of the image's type.
+
+    Examples:
+        >>> import cxrjax as cx
+        >>> image = np.arange(64).reshape(8, 8)
+        >>> cx.ops.extract_patches(image, np.array([[4, 4]]), 2)[0].tolist()
+        [[27, 28], [35, 36]]
     """
     beyond, channels = size // 2, image.shape[2:]
     padded = jnp.pad(image, [(beyond, beyond)] * 2 + [(0, 0)] * len(channels))

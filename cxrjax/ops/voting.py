@@ -34,6 +34,12 @@ def count_votes(logits: Array, rule: str, counted: Array | bool = True) -> VoteR
 
     Raises:
         ValueError: no such rule.
+
+    Examples:
+        >>> import cxrjax as cx
+        >>> result = cx.ops.count_votes(np.array([[2.0, 0.0], [0.0, 1.0], [3.0, 0.0]]), "majority")
+        >>> result.votes.tolist()
+        [2, 1]
     """
     voters = jnp.broadcast_to(counted, logits.shape[:1])
     votes = jax.nn.one_hot(logits.argmax(-1), logits.shape[-1], dtype=jnp.int32).sum(0, where=voters[:, None])

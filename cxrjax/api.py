@@ -1,0 +1,236 @@
+"""Functions of the public namespace that set up what they need: `cxrjax.load`, `read_radiograph`, `train` and others."""
+
+import contextlib
+import os
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from cxrjax.io import files, radiograph
+from cxrjax.io.types import Radiograph
+from cxrjax.runtime import cache
+
+if TYPE_CHECKING:
+    from ml_collections import ConfigDict
+
+    from cxrjax.inference.model import Model
+
+PathLike = str | os.PathLike[str]
+
+# JAX and the networks are imported in the functions that need them: reading a file needs neither.
+
+
+def load(run: PathLike, *, calibrated: bool = False) -> "Model":
+    """Load a trained run for predictions.
+
+    Sets up the process as `--mode=predict` does: compiled programs are kept on disk (`enable_compilation_cache`), files
+    are read in a process of its own, and each core of a CPU becomes a JAX device if JAX has not been used before
+    (`JAX_NUM_CPU_DEVICES=1` prevents that).
+
+    Args:
+        run: the run directory that training, or an import of published weights, wrote.
+        calibrated: return probabilities at the temperature that was fitted to the validation split. Votes, labels and
+            entropies stay as they are.
+
+    Returns:
+        The model.
+
+    Raises:
+        RunError: there is no run in the directory, it has no trained network yet, or it has no temperature.
+
+    Examples:
+        >>> import cxrjax as cx
+        >>> model = cx.load("runs/findings")
+        >>> model.predict("patient.png").label in model.classes
+        True
+    """
+    cache.provide_for_libraries()
+
+    from cxrjax.inference.model import Model
+    from cxrjax.io import reader
+    from cxrjax.runtime import sharding
+
+    with contextlib.suppress(RuntimeError):  # the devices are in use, and stay as they are
+        sharding.use_one_device_per_core()
+    enable_compilation_cache()
+    reader.shared().start()  # it is ready when the networks are
+    return Model(run, calibrated=calibrated)
+
+
+def read_radiograph(path: PathLike) -> Radiograph:
+    """Read a radiograph at its native depth: PNG, JPEG, TIFF, DICOM or JSRT .IMG.
+
+    Args:
+        path: the file. Its content decides what it is, not its name; only JSRT .IMG is known by its name.
+
+    Returns:
+        The radiograph, with pixels uint8 or uint16 [H, W].
+
+    Raises:
+        UnreadableRadiograph: the file is missing, is not an image, is damaged, or goes beyond the limits of size, time
+            and memory (environment variable `CXRJAX_LIMITS`); `cxrjax.ImageReadError`.
+
+    Examples:
+        >>> import cxrjax as cx
+        >>> radiograph = cx.read_radiograph("patient.png")
+        >>> radiograph.kind, radiograph.pixels.ndim, radiograph.inverted
+        ('png', 2, False)
+    """
+    return radiograph.read(Path(path))
+
+
+def find_radiographs(folder: PathLike) -> list[Path]:
+    """List the files of a folder and its subfolders that may be radiographs.
+
+    A file counts by its suffix, or by the magic number of DICOM. Hidden files are left out.
+
+    Args:
+        folder: the folder.
+
+    Returns:
+        Paths, sorted.
+
+    Raises:
+        UnreadableRadiograph: the folder is missing, or holds no such file; `cxrjax.ImageReadError`.
+
+    Examples:
+        >>> import cxrjax as cx
+        >>> [path.name for path in cx.find_radiographs("radiographs")]
+        ['a.png', 'b.png']
+    """
+    return files.list_files(Path(folder)).radiographs
+
+
+def enable_compilation_cache(folder: PathLike | None = None) -> Path | None:
+    """Keep compiled programs on disk, so that the next start need not compile them again.
+
+    `load` calls it. A cache that is in use already stays, unless a folder is named.
+
+    Args:
+        folder: made if it is missing, for this user alone, since its programs are run; None for
+            `JAX_COMPILATION_CACHE_DIR` ("" for none), else `~/.cache/cxrjax`, where the commands keep theirs too.
+
+    Returns:
+        The folder; None if programs are not kept. A warning says why if the folder cannot be used.
+
+    Examples:
+        >>> import cxrjax as cx
+        >>> folder = cx.enable_compilation_cache()
+        >>> cx.enable_compilation_cache() == folder
+        True
+    """
+    import jax
+
+    from cxrjax.runtime import compilation_cache
+
+    current = jax.config.jax_compilation_cache_dir
+    if folder is None and current:
+        return Path(current)
+    name = compilation_cache.cache_dir(None if folder is None else os.fspath(folder))
+    if not name:
+        return None
+    try:
+        compilation_cache.enable_compilation_cache(name)
+    except OSError as error:
+        warnings.warn(f"{name}: compiled programs cannot be kept here ({error.strerror})", stacklevel=2)
+        return None
+    return Path(name)
+
+
+def train(config: "ConfigDict", run: PathLike) -> dict[str, Any]:
+    """Train the network of a config, or go on with a training that was stopped; of a classifier, fit its OOD detector.
+
+    Args:
+        config: settings, as `configs.base.get_config()` returns them with their units and sources.
+        run: the run directory, made if it is missing.
+
+    Returns:
+        The record of the best epoch, as in RUN/metrics.jsonl.
+
+    Raises:
+        RunError: the directory holds a run with other settings.
+        MissingData: there is no prepared data set where `config.data.directory` says.
+
+    Examples:
+        >>> import cxrjax as cx
+        >>> from configs import phantom_segment
+        >>> config = phantom_segment.get_config()
+        >>> config.data.directory = "data/phantom"
+        >>> best = cx.train(config, "runs/lungs")  # doctest: +SKIP
+    """
+    from cxrjax.training import trainer
+
+    best = trainer.train(config, Path(run))
+    fit_ood_detector(config, Path(run))
+    return best
+
+
+def fit_ood_detector(config: "ConfigDict", run: Path) -> None:
+    """Fit the OOD detector of a trained classifier that has a segmenter, if it has none of this network.
+
+    A line on standard error says why if it cannot be fitted.
+    """
+    from cxrjax.inference import fit_ood, ood_store
+    from cxrjax.runs import run_dir
+    from cxrjax.runtime import terminal
+
+    has_detector = config.task == "classify" and config.segmenter.workdir and config.gate.quantile
+    if has_detector and not ood_store.has_gate_of(run, run_dir.load_step(run, config)):
+        try:
+            fit_ood.fit_ood_detector(run)
+        except run_dir.RunError as error:
+            terminal.warn(f"the run has no gate: {error}")
+
+
+def evaluate(run: "Model | PathLike", split: str = "test", *, data: PathLike | None = None) -> dict[str, Any]:
+    """Evaluate a run on a split: write rows, scores and figures to RUN/evaluation, and return the scores.
+
+    Args:
+        run: a run directory, or a loaded model.
+        split: "train", "val", "test", or another that the data set has.
+        data: another prepared data set than that of training.
+
+    Returns:
+        The content of metrics.json: each score with its 95% interval by patient, and the number of radiographs.
+
+    Raises:
+        RunError: the run has no trained network yet.
+        MissingData: there is no such data set or split.
+
+    Examples:
+        >>> import cxrjax as cx
+        >>> scores = cx.evaluate("runs/findings", "test")
+        >>> sorted(scores["all"]["macro"]["f1"])
+        ['interval', 'n', 'value']
+    """
+    from cxrjax.evaluation import evaluate as evaluation
+
+    return evaluation.evaluate_run(_folder_of(run), split, None if data is None else os.fspath(data))
+
+
+def export_run(run: "Model | PathLike", folder: PathLike) -> list[str]:
+    """Write the networks of a run for programs that are not cxrjax: StableHLO, ONNX and a description of them.
+
+    Args:
+        run: a run directory, or a loaded model.
+        folder: absent or empty.
+
+    Returns:
+        The names of the files in it. ONNX needs the packages of `cxrjax[onnx]`.
+
+    Raises:
+        RunError: the run has no trained network yet.
+        UnequalExport: a file, read back, does not give what the run gives.
+        OSError: the folder is not empty, or cannot be written.
+
+    Examples:
+        >>> import cxrjax as cx
+        >>> files = cx.export_run("runs/findings", "exported")  # doctest: +SKIP
+    """
+    from cxrjax import export
+
+    return export.export_model(_folder_of(run), Path(folder))
+
+
+def _folder_of(run: "Model | PathLike") -> Path:
+    return Path(run if isinstance(run, str | os.PathLike) else run.run)

@@ -1,0 +1,243 @@
+"""The public namespace: its names and their examples, and a model in Python against the command line."""
+
+import contextlib
+import doctest
+import importlib
+import json
+import shutil
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from types import ModuleType
+
+import cv2
+import jax
+import numpy as np
+import pytest
+
+import cxrjax as cx
+from cxrjax.inference import predict_files
+from cxrjax.io import predictions_csv
+from cxrjax.io.types import Radiograph
+
+PACKAGES = ("cxrjax", "cxrjax.datasets", "cxrjax.inference", "cxrjax.metrics", "cxrjax.models", "cxrjax.ops")
+NO_EXAMPLE = {"ImageReadError", "ImageRefusedError", "Radiograph", "RadiographDataset", "AugmentationConfig"}
+
+
+def public_objects() -> dict[str, object]:
+    """Return the public functions and classes by their dotted names."""
+    found = {}
+    for package in PACKAGES:
+        module = importlib.import_module(package)
+        for name in module.__all__:
+            value = getattr(module, name)
+            if not isinstance(value, ModuleType):
+                found[f"{package}.{name}"] = value
+    return found
+
+
+@pytest.fixture(scope="module")
+def workplace(phantom_runs, small_segmenter, tmp_path_factory):
+    """A current folder as the examples of the docstrings have it."""
+    folder = tmp_path_factory.mktemp("workplace")
+    shutil.copytree(phantom_runs / "classify", folder / "runs" / "findings")
+    shutil.copytree(phantom_runs / "segment", folder / "runs" / "lungs")
+    (folder / "data").symlink_to(phantom_runs / "data")
+    (folder / "radiographs").mkdir()
+    dataset = cx.datasets.load(folder / "data", "test", spec=cx.InputSpec(size=300))
+    for k, path in enumerate(("patient.png", "radiographs/a.png", "radiographs/b.png")):
+        cv2.imwrite(str(folder / path), dataset[k]["image"])
+    (folder / "broken.png").write_bytes(b"")
+    with contextlib.chdir(folder):
+        yield folder
+
+
+@pytest.fixture(scope="module")
+def model(workplace):
+    return cx.load("runs/findings")
+
+
+def rows_of_command(source: str, folder: Path, run: str = "runs/findings") -> list[dict]:
+    return predict_files.predict(Path(run), Path(source), folder)
+
+
+def assert_is_row(prediction: cx.Prediction, row: dict) -> None:
+    """Check that a prediction has the numbers of a row, bit for bit."""
+    assert prediction.votes == {name: row[f"votes_{name}"] for name in prediction.votes}
+    assert prediction.probabilities == {name: row[f"probability_{name}"] for name in prediction.probabilities}
+    assert prediction.label == row["finding"] and prediction.decision == row["decision"]
+    names = {
+        "confidence": "confidence",
+        "vote_fraction": "agreement",
+        "expected_entropy": "entropy_within",
+        "mutual_information": "entropy_between",
+        "lung_confidence": "lung_confidence",
+        "ood_reason": "gate",
+        "reason": "reason",
+    }
+    for name, column in names.items():
+        assert getattr(prediction, name) == row[column], name
+
+
+def test_names_are_listed_and_nothing_more():
+    assert dir(cx) == sorted(cx.__all__) and 15 < len(cx.__all__) < 40
+    for package in PACKAGES:
+        module = importlib.import_module(package)
+        assert all(hasattr(module, name) for name in module.__all__)
+    with pytest.raises(AttributeError, match="module 'cxrjax' has no attribute 'nothing'"):
+        cx.nothing  # noqa: B018
+
+
+def test_importing_the_package_imports_no_library():
+    code = "import sys, cxrjax; print([name for name in sys.modules if name.split('.')[0] in sys.argv[1:]])"
+    libraries = ["jax", "numpy", "tensorflow", "tensorflow_datasets", "flax", "cv2", "matplotlib"]
+    result = subprocess.run([sys.executable, "-c", code, *libraries], capture_output=True, text=True, check=True)
+    assert result.stdout == "[]\n"
+
+
+@pytest.mark.parametrize("name", sorted(public_objects()))
+def test_examples_of_docstrings(name, workplace):
+    value = public_objects()[name]
+    finder = doctest.DocTestFinder(exclude_empty=True)
+    # What is jitted hides its function; of a class, its public methods are examined too.
+    tests = finder.find(getattr(value, "__wrapped__", value), name, globs={"np": np})
+    examples = [example for test in tests for example in test.examples]
+    assert bool(examples) or name.split(".")[-1] in NO_EXAMPLE
+    runner = doctest.DocTestRunner(optionflags=doctest.REPORT_ONLY_FIRST_FAILURE)
+    report: list[str] = []
+    for test in tests:
+        runner.run(test, out=report.append)
+    assert not runner.failures, "".join(report)
+
+
+def test_a_prediction_is_that_of_the_command_bit_for_bit(model, tmp_path):
+    (row,) = rows_of_command("patient.png", tmp_path / "out")
+    prediction = model.predict("patient.png")
+    assert_is_row(prediction, row)
+    prediction.plot(tmp_path / "plot.png")
+    np.testing.assert_array_equal(
+        cv2.imread(str(tmp_path / "plot.png")), cv2.imread(str(tmp_path / "out" / row["picture"]))
+    )
+
+
+def test_a_list_is_predicted_in_batches_as_the_command_does(model, tmp_path):
+    rows = rows_of_command("radiographs", tmp_path / "out")
+    predictions = model.predict(cx.find_radiographs("radiographs"))
+    for prediction, row in zip(predictions, rows, strict=True):
+        assert_is_row(prediction, row)
+
+
+def test_files_arrays_and_open_radiographs_have_the_same_prediction(model):
+    expected = model.predict("patient.png")
+    radiograph = cx.read_radiograph("patient.png")
+    inputs = [Path("patient.png"), radiograph, radiograph.pixels, jax.numpy.asarray(radiograph.pixels)]
+    for image in inputs:
+        prediction = model.predict(image)
+        assert prediction.probabilities == expected.probabilities
+        np.testing.assert_array_equal(prediction.saliency, expected.saliency)
+    preprocessed = cx.preprocess(radiograph, model.spec.input)
+    assert model.predict(preprocessed, preprocessed=True).probabilities == expected.probabilities
+    stack = model.predict(np.stack([radiograph.pixels] * 2))
+    assert len(stack) == 2 and stack[0].probabilities == stack[1].probabilities
+    deep = model.predict(radiograph.pixels.astype(np.float32), value_range=(0, 255))
+    assert deep.label == expected.label
+
+
+@pytest.mark.parametrize(
+    ("image", "options", "message"),
+    [
+        (np.zeros((64, 64)), {}, "image 0: holds floats; give the range of their values, as value_range=(0, 1)"),
+        (np.linspace(-1, 2, 4096).reshape(64, 64), {"value_range": (0, 1)}, "go from -1 to 2, beyond"),
+        (np.full((64, 64), np.nan), {"value_range": (0, 1)}, "not a number"),
+        (np.full((64, 64), 7, np.uint8), {}, "blank: every pixel is the same"),
+        (np.arange(4096, dtype=np.int64).reshape(64, 64), {}, "has the type int64"),
+        (np.zeros((2, 64, 64, 3), np.uint8), {}, "has the shape (64, 64, 3), and one gray channel"),
+        (np.zeros((8, 8), np.uint8), {}, "32 pixels a side are needed"),
+        (np.zeros((8, 8), np.uint8), {"preprocessed": True}, "a preprocessed image of this model is uint8 of (96, 96)"),
+        (Radiograph(np.eye(64, dtype=np.uint8), "a.dcm", "dicom", not_frontal="lateral"), {}, "a.dcm: lateral"),
+    ],
+)
+def test_an_input_that_does_not_fit_is_refused_in_one_sentence(model, image, options, message):
+    with pytest.raises(ValueError) as error:
+        model.predict(image, **options)
+    assert message in str(error.value) and "\n" not in str(error.value)
+
+
+def test_a_bad_file_of_a_list_is_raised_by_name_or_returned(model):
+    paths = ["patient.png", "broken.png", "missing.png"]
+    with pytest.raises(cx.ImageReadError, match="broken.png: empty file"):
+        model.predict(paths)
+    good, *bad = model.predict(paths, errors="return", batch_size=1)
+    assert good.probabilities == model.predict("patient.png").probabilities
+    assert [str(error) for error in bad] == ["broken.png: empty file", "missing.png: no such file or folder"]
+    with pytest.raises(TypeError, match="image 1: NoneType is not a path"):
+        model.predict(["patient.png", None])
+    with pytest.raises(ValueError, match="errors='ignore' is not one of raise, return"):
+        model.predict(paths, errors="ignore")
+
+
+def test_a_prediction_is_plain_json_and_has_no_label_without_lungs(model):
+    values = json.loads(json.dumps(model.predict("patient.png").to_dict(), allow_nan=False))
+    assert values["probabilities"].keys() == values["votes"].keys() == set(model.classes)
+    size = model.spec.input.size
+    cells = np.indices((size, size)).sum(0) // 8 % 2
+    blanks = [np.full((size, size), level, np.uint8) for level in (255, 0)]
+    images = [*blanks, (200 * cells).astype(np.uint8)]
+    prediction = next(each for each in model.predict(images, preprocessed=True, batch_size=1) if not each.has_lungs)
+    assert prediction.label is None and sum(prediction.votes.values()) == 0
+    assert json.loads(json.dumps(prediction.to_dict(), allow_nan=False))["confidence"] is None
+    assert "no lungs" in prediction.ood_reason and prediction.is_ood
+
+
+def test_two_threads_share_a_model(model):
+    paths = ["patient.png", "radiographs/a.png", "radiographs/b.png"] * 2
+    expected = [model.predict(path).probabilities for path in paths]
+    results: dict[int, list] = {}
+
+    def work(number: int) -> None:
+        results[number] = [model.predict(path).probabilities for path in paths]
+
+    threads = [threading.Thread(target=work, args=(number,)) for number in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert results == {0: expected, 1: expected}
+
+
+def test_pure_functions_give_what_the_model_does(model):
+    predictions = model.predict(cx.find_radiographs("radiographs"))
+    images = np.stack([prediction.image for prediction in predictions])
+    keys = cx.inference.image_keys(model.spec.seed, images)
+    arrays = cx.inference.predict(model.params, images, keys, spec=model.spec)
+    for k, prediction in enumerate(predictions):
+        np.testing.assert_array_equal(arrays.votes[k], list(prediction.votes.values()))
+        np.testing.assert_allclose(arrays.probabilities[k], list(prediction.probabilities.values()), atol=1e-5)
+    lungs = cx.inference.segment_lungs(model.params, images, spec=model.spec)
+    np.testing.assert_array_equal(lungs.lungs[0], predictions[0].lung_mask)
+
+
+def test_a_run_of_a_segmenter_predicts_lungs_alone(workplace, tmp_path):
+    model = cx.load("runs/lungs")
+    (row,) = rows_of_command("patient.png", tmp_path / "out", "runs/lungs")
+    prediction = model.predict("patient.png")
+    assert prediction.lung_confidence == row["lung_confidence"] and prediction.lung_mask.any()
+    assert prediction.label is None and prediction.saliency is None and prediction.probabilities == {}
+    prediction.plot(tmp_path / "plot.png")
+    assert (tmp_path / "plot.png").exists() and row["status"] == predictions_csv.OK
+    with pytest.raises(ValueError, match="segment_lungs applies it"):
+        cx.inference.predict(
+            model.params, prediction.image[None], jax.random.split(jax.random.key(0), 1), spec=model.spec
+        )
+
+
+def test_calibrated_probabilities_are_those_of_the_command(workplace, tmp_path):
+    (row,) = predict_files.predict(Path("runs/findings"), Path("patient.png"), tmp_path / "out", calibrated=True)
+    assert_is_row(cx.load("runs/findings", calibrated=True).predict("patient.png"), row)
+
+
+def test_metrics_refuse_arrays_of_different_lengths():
+    with pytest.raises(ValueError, match="3 and 2 radiographs"):
+        cx.metrics.auroc([0, 1, 1], [0.1, 0.2])
+    assert np.isnan(cx.metrics.bootstrap_ci(cx.metrics.auroc, [0, 1], [0.1, 0.2], patients=["a", "a"]).low)
