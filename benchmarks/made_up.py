@@ -16,7 +16,7 @@ import jax
 import numpy as np
 import safetensors.numpy
 
-from configs import base
+from cxrjax.config import default_config
 from cxrjax.data import batch
 from cxrjax.data.batch import STRUCTURES_KNOWN
 from cxrjax.models import from_config, spec
@@ -34,7 +34,7 @@ THRESHOLD, STEEPNESS = 0.5, 40.0  # of a grey level in 0..1
 
 def write_runs(folder: Path, **changes: Any) -> None:
     """Make FOLDER/segmenter and FOLDER/classifier, at the paper's sizes but for `changes`, as "patches.count"."""
-    segment, classify = base.get_config(), base.get_config()
+    segment, classify = default_config(), default_config()
     segment.task, classify.task = "segment", "classify"
     classify.segmenter.workdir = str(folder / "segmenter")
     classify.classifier.classes = CLASSES

@@ -38,31 +38,31 @@ class Recipe(NamedTuple):
     segmenter: str = ""  # the recipe that finds them, where the one that serves all reads radiographs otherwise
 
 
-LUNGS = [Recipe(name, name) for name in ("oh2020_segment", "manastahir_segment")]
+LUNGS = [Recipe(name, name) for name in ("oh2020:segment", "manastahir:segment")]
 # Some masks of the benchmark tell the left lung from the right, and so it mirrors none.
-LUNGS.append(Recipe("singhaxn_segment", "singhaxn_segment", ("--config.augmentation.dihedral=0.0",)))
-LUNGS.append(Recipe("oh2020_segment, U-Net", "oh2020_segment", ("--config.segmenter.architecture=unet",)))
+LUNGS.append(Recipe("singhaxn:segment", "singhaxn:segment", ("--config.augmentation.dihedral=0.0",)))
+LUNGS.append(Recipe("oh2020:segment, U-Net", "oh2020:segment", ("--config.segmenter.architecture=unet",)))
 GLOBAL, UNMASKED = "--config.patches.mode=global", "--config.patches.masked=False"
 FINDINGS = [
-    Recipe("oh2020_classify", "oh2020_classify"),
-    Recipe("oh2020_classify, unmasked", "oh2020_classify", (UNMASKED,)),
-    Recipe("oh2020_classify, global", "oh2020_classify", (GLOBAL,)),
-    Recipe("oh2020_classify, global, unmasked", "oh2020_classify", (GLOBAL, UNMASKED), lungs=False),
+    Recipe("oh2020:classify", "oh2020:classify"),
+    Recipe("oh2020:classify, unmasked", "oh2020:classify", (UNMASKED,)),
+    Recipe("oh2020:classify, global", "oh2020:classify", (GLOBAL,)),
+    Recipe("oh2020:classify, global, unmasked", "oh2020:classify", (GLOBAL, UNMASKED), lungs=False),
 ]
 FINDINGS += [
-    Recipe("manastahir_classify", "manastahir_classify"),
-    Recipe("singhaxn_classify", "singhaxn_classify", segmenter="singhaxn_segment"),
+    Recipe("manastahir:classify", "manastahir:classify"),
+    Recipe("singhaxn:classify", "singhaxn:classify", segmenter="singhaxn:segment"),
 ]
 FINDINGS += [
     Recipe(name, name, lungs=False)
     for name in (
-        *(f"fsarshad_{network}" for network in ("cnn1", "cnn2", "cnn3", "vgg19", "resnet101", "densenet201")),
-        *(f"hieu2695_{variant}" for variant in ("baseline", "focal", "weighted", "oversampled", "freeze", "full")),
-        *(f"hieu2695_{network}" for network in ("resnet34", "groups", "densenet121", "vgg16")),
+        *(f"fsarshad:{network}" for network in ("cnn1", "cnn2", "cnn3", "vgg19", "resnet101", "densenet201")),
+        *(f"hieu2695:{variant}" for variant in ("baseline", "focal", "weighted", "oversampled", "freeze", "full")),
+        *(f"hieu2695:{network}" for network in ("resnet34", "groups", "densenet121", "vgg16")),
     )
 ]
-# Random weights are not frozen, and so it is hieu2695_full.
-UNFROZEN = "hieu2695_freeze"
+# Random weights are not frozen, and so it is hieu2695:full.
+UNFROZEN = "hieu2695:freeze"
 
 
 def main() -> int:
@@ -87,7 +87,7 @@ def main() -> int:
 
 def folder(recipe: Recipe, out: Path) -> Path:
     """The run directory of a recipe."""
-    return out / recipe.name.replace(", ", "-")
+    return out / recipe.name.replace(", ", "-").replace(":", "_")
 
 
 def run(recipe: Recipe, options: argparse.Namespace) -> bool:
@@ -97,7 +97,7 @@ def run(recipe: Recipe, options: argparse.Namespace) -> bool:
     config = f"--config=benchmarks/reduced.py:{recipe.config}{',published' if options.published else ''}"
     commands = [[config, f"--config.data.directory={data}", *recipe.flags]]
     if recipe in FINDINGS and recipe.lungs:
-        segmenter = options.out / recipe.segmenter if recipe.segmenter else options.segmenter
+        segmenter = options.out / recipe.segmenter.replace(":", "_") if recipe.segmenter else options.segmenter
         commands[0].append(f"--config.segmenter.workdir={segmenter}")
     commands += [["--mode=evaluate", f"--split={split}"] for split in SPLITS]
     products = [COST, *(f"evaluation/{split}/metrics.json" for split in SPLITS)]

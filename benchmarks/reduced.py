@@ -1,21 +1,20 @@
 """A published recipe at a size that two CPU cores can train.
 
-    python -m cxrjax.main --config=benchmarks/reduced.py:NAME --workdir=RUN
+    python -m cxrjax.main --config=benchmarks/reduced.py:RECIPE:VARIANT --workdir=RUN
 
 Each recipe keeps its network, loss, sampling, schedule, optimiser, augmentation and rule of voting. All get the same
 budget: `EPOCHS` times the training split, pictures of 64² pixels, at most 16 radiographs a step, no early stopping.
 
-NAME alone begins from random weights, all drawn by the initializer of configs/base.py. A learning rate that was meant
+RECIPE:VARIANT begins from random weights, all drawn by the default initializer. A learning rate that was meant
 for published ones is then raised to `RATE`, and its penalties are lowered as much, so that a step takes as large a
 share of a weight; no group of weights is frozen.
-`NAME,published` fetches what the recipe begins with, and leaves all that as it is.
+`RECIPE:VARIANT,published` fetches what the recipe begins with, and leaves all that as it is.
 """
-
-from importlib import import_module
 
 from ml_collections import ConfigDict
 
-from configs import base
+from cxrjax import recipes
+from cxrjax.config import default_config
 
 EPOCHS = {"segment": 3, "classify": 6}
 RATE = 1e-3  # of Adam, from random weights
@@ -28,8 +27,8 @@ VOTES = 25
 def get_config(argument: str) -> ConfigDict:
     name, _, weights = argument.partition(",")
     if weights not in ("", "published"):
-        raise ValueError(f"{argument!r} is not NAME or NAME,published")
-    config = import_module(f"configs.{name}").get_config()
+        raise ValueError(f"{argument!r} is not RECIPE:VARIANT or RECIPE:VARIANT,published")
+    config = recipes.load(name)
     c = config.training
     config.image.size = RADIOGRAPH
     if config.task == "segment":
@@ -41,8 +40,8 @@ def get_config(argument: str) -> ConfigDict:
     c.epochs = c.patience = EPOCHS[config.task]
     c.unfreeze_epoch = c.epochs // 2 if c.unfreeze_epoch else 0
     if not weights:
-        config.segmenter.initializer = base.get_config().segmenter.initializer
-        config.classifier.initializer = base.get_config().classifier.initializer
+        config.segmenter.initializer = default_config().segmenter.initializer
+        config.classifier.initializer = default_config().classifier.initializer
     if config.init and not weights:
         _begin_at_random(config)
     return config

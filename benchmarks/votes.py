@@ -20,7 +20,7 @@ import numpy as np
 
 from benchmarks.record import tell
 from benchmarks.side_by_side import OURS, Contestant, parse, peer_forms, race, start_ours
-from configs import benchmark_dense
+from cxrjax import recipes
 from cxrjax.runs import run_dir
 
 MORE = {
@@ -34,7 +34,7 @@ MORE = {
     "chunk": {"type": int, "default": 20, "help": "crops that the peers classify at once"},
 }
 
-DENSE = {f"patches.{name}": benchmark_dense.get_config().patches[name] for name in ("mode", "context")}
+DENSE = {f"patches.{name}": recipes.load("benchmark:dense").patches[name] for name in ("mode", "context")}
 
 
 def compare(contestants: list[Contestant]) -> dict[str, dict[str, float]]:

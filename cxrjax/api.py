@@ -141,7 +141,7 @@ def train(config: "ConfigDict", run: PathLike) -> dict[str, Any]:
     """Train the network of a config, or go on with a training that was stopped; of a classifier, fit its OOD detector.
 
     Args:
-        config: settings, as `configs.base.get_config()` returns them with their units and sources.
+        config: settings, as `cxrjax.recipes.load` returns those of a recipe; `cxrjax/config.py` has the unit and source of each.
         run: the run directory, made if it is missing.
 
     Returns:
@@ -153,8 +153,8 @@ def train(config: "ConfigDict", run: PathLike) -> dict[str, Any]:
 
     Examples:
         >>> import cxrjax as cx
-        >>> from configs import phantom_segment
-        >>> config = phantom_segment.get_config()
+        >>> from cxrjax import recipes
+        >>> config = recipes.load("phantom:segment")
         >>> config.data.directory = "data/phantom"
         >>> best = cx.train(config, "runs/lungs")  # doctest: +SKIP
     """

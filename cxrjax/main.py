@@ -1,8 +1,9 @@
 """Train, evaluate, audit and apply the networks: the command line.
 
-Train, from a config and anywhere a key of it is to differ (a config is a Python file and is run: only use your own or
-one that you have read; a list may be written with commas, --config.classifier.classes=normal,covid19):
-  python -m cxrjax.main --config=configs/phantom_segment.py --workdir=RUN [--config.training.epochs=5]
+Train with a recipe of this package, or a config file, and change any setting of it. A config file is Python code that
+is executed: only use your own or one that you have read. A list may be written with commas,
+--config.classifier.classes=normal,covid19:
+  python -m cxrjax.main --config=phantom:segment --workdir=RUN [--config.training.epochs=5]
 Evaluate what was trained; a row a radiograph, scores and pictures go to RUN/evaluation/SPLIT, and wherever results on
 another data set are kept, NAME-SPLIT stands for SPLIT:
   python -m cxrjax.main --workdir=RUN --mode=evaluate [--split=test] [--data=OTHER_DATA_SET]
@@ -10,7 +11,7 @@ The scores, tables and figures again, from the rows alone; and two runs compared
   python -m cxrjax.main --workdir=RUN --mode=score [--split=test] [--data=OTHER_DATA_SET]
   python -m cxrjax.main --workdir=RUN --mode=compare --other=OTHER_RUN [--split=test] [--data=OTHER_DATA_SET]
 Ask how much of a classifier's score a shortcut reaches; verdict, figure and rows go to RUN/audit/SPLIT:
-  python -m cxrjax.main --workdir=RUN --mode=audit [--split=test] [--config=configs/audit.py]
+  python -m cxrjax.main --workdir=RUN --mode=audit [--split=test] [--config=audit]
 Check its maps; rows, figures with intervals, curves and a verdict go to RUN/maps/SPLIT:
   python -m cxrjax.main --workdir=RUN --mode=check_maps [--split=test] [--data=OTHER_DATA_SET] [--lesions=TABLE.csv]
 Make of all that a page for people, a model card and a checklist, in RUN/report:
@@ -26,7 +27,7 @@ A large folder, killed and given again, goes on; shared between processes that n
 of a job array, each is given the same and its number I from 0; the last to be done writes the table:
   python -m cxrjax.main --workdir=RUN --mode=predict --input=DIR --output=DIR --processes=N --process=I
 Make a run of published weights (safetensors, PyTorch, Keras; nothing of a file is run), or publish a run's:
-  python -m cxrjax.main --mode=import --input=FILE_OR_ADDRESS --config=configs/oh2020_segment.py --workdir=RUN
+  python -m cxrjax.main --mode=import --input=FILE_OR_ADDRESS --config=oh2020:segment --workdir=RUN
   python -m cxrjax.main --mode=export --workdir=RUN --output=FILE.safetensors
 Or for programs that know nothing of this one: all it does with a radiograph as StableHLO, its networks as ONNX (with
 cxrjax[onnx]), and settings.json, which says how to feed them, into a folder:
@@ -34,9 +35,9 @@ cxrjax[onnx]), and settings.json, which says how to feed them, into a folder:
 An address is hf:OWNER/NAME/PATH@REVISION, of the Hugging Face hub, or https://…#sha256=….
 
 Look for a learning rate; the curve goes to RUN/rate_finder.png:
-  python -m cxrjax.main --config=configs/phantom_segment.py --workdir=RUN --mode=find_rate
+  python -m cxrjax.main --config=phantom:segment --workdir=RUN --mode=find_rate
 Train once for each fold of a data set prepared with --folds=K, and pool the scores:
-  python -m cxrjax.main --config=configs/phantom_segment.py --workdir=RUN --mode=cross_validate
+  python -m cxrjax.main --config=phantom:segment --workdir=RUN --mode=cross_validate
 
 Train or evaluate on the devices of several processes, all with the same command and one run directory that all see;
 the first, which is 0, is reached at HOST:PORT. --distributed alone leaves it to JAX to find its cluster:
@@ -99,7 +100,9 @@ MODES = {
     "export": Mode(commands.export_weights, ("output",)),
 }
 
-_CONFIG = config_flags.DEFINE_config_file("config", None, "Settings of a training, as configs/phantom_segment.py.")
+_CONFIG = config_flags.DEFINE_config_file(
+    "config", None, "Settings of a training: RECIPE:VARIANT, such as phantom:segment, or FILE.py[:ARGUMENT]."
+)
 _WORKDIR = flags.DEFINE_string("workdir", None, "The run directory: written by train and import, read by the others.")
 _CACHE = flags.DEFINE_string(
     "cache", None, "Where compiled programs are kept for the next start; empty: nowhere. [~/.cache/cxrjax]"
@@ -262,6 +265,7 @@ def _parse(argv: list[str]) -> list[str]:
     if "--version" in argv[1:]:
         say(f"cxrjax {cxrjax.__version__}")
         sys.exit(0)
+    words = argv
     try:
         argv = arguments.normalize(argv)
     except ValueError as error:
@@ -279,7 +283,7 @@ def _parse(argv: list[str]) -> list[str]:
         if "Did you mean" in text and "flag" not in text:  # ml_collections names the key and what may have been meant
             sys.exit(_usage(f"the config has no setting {' '.join(text.split())}"))
         if not isinstance(error, flags.Error):
-            sys.exit(_usage(arguments.explain_config_error(argv, error)))
+            sys.exit(_usage(arguments.explain_config_error(words, error)))
         sys.exit(_usage(arguments.explain_flag_error(text.splitlines()[-1].strip())))
 
 

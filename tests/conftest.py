@@ -107,7 +107,7 @@ def phantom_runs(tmp_path_factory) -> Path:
 
     Who loads the runs needs `small_segmenter` too. Tests leave the folder as it is.
     """
-    from configs import phantom_classify, phantom_segment
+    from cxrjax import recipes
     from cxrjax.evaluation import evaluate
     from cxrjax.inference import fit_ood
     from cxrjax.training import trainer
@@ -117,8 +117,8 @@ def phantom_runs(tmp_path_factory) -> Path:
     size = PHANTOM_SIZE
     arguments = ["phantom", f"--out={folder / 'data'}", "--count=6", f"--size={size}", "--split=0.6,0.2,0.2"]
     assert prepare(arguments) == 0
-    segment = phantom_segment.get_config()
-    classify = phantom_classify.get_config()
+    segment = recipes.load("phantom:segment")
+    classify = recipes.load("phantom:classify")
     for config in (segment, classify):
         config.data.directory = str(folder / "data" / "phantom")
         config.image.size = size

@@ -230,7 +230,7 @@ def command(folder: Path, workdir: Path, devices: int) -> subprocess.Popen:
 
     The fixture's own is of a smaller network, which stands in this process alone.
     """
-    arguments = ["-m", "cxrjax.main", "--config=configs/phantom_segment.py", f"--workdir={workdir}"]
+    arguments = ["-m", "cxrjax.main", "--config=configs/phantom.py:segment", f"--workdir={workdir}"]
     settings = json.loads((folder / "segment" / "config.json").read_text())
     for group, key in (
         ("data", "directory"), ("image", "size"), ("segmenter", "size"), ("training", "epochs"),

@@ -15,7 +15,7 @@ from benchmarks import made_up
 from benchmarks.accelerator import packed
 from benchmarks.accelerator.rows import Row
 from benchmarks.accelerator.sizes import Sizes
-from configs import oh2020_classify
+from cxrjax import recipes
 from cxrjax.data import preprocessing
 from cxrjax.inference import predict_files, predictor
 from cxrjax.io import radiograph
@@ -104,7 +104,7 @@ def _train(sizes: Sizes, folder: Path) -> Iterator[Row]:
     """Steps of the classifier's training, its radiographs held on the device, and read past `data.held`."""
     stored, classes = packed.locate_findings(folder, sizes)
     for what, held in (("held on the device", 1e6), ("read past data.held", SMALL_HELD)):
-        config = oh2020_classify.get_config()
+        config = recipes.load("oh2020:classify")
         config.update_from_flattened_dict(sizes.changes | {"data.directory": str(stored), "data.held": held})
         config.init, config.classifier.classes = "", classes
         config.segmenter.workdir = str(folder / "segmenter")

@@ -23,7 +23,7 @@ from benchmarks.accelerator import packed
 from benchmarks.accelerator.rows import Row
 from benchmarks.accelerator.sizes import Sizes
 from benchmarks.side_by_side import ROOT
-from configs import oh2020_classify, oh2020_segment
+from cxrjax import recipes
 from cxrjax.evaluation import evaluate
 from cxrjax.inference import predictor
 from cxrjax.runs import run_dir
@@ -52,7 +52,7 @@ def run(sizes: Sizes, folder: Path, seconds: float, out: Path) -> Iterator[Row]:
 
 
 def _segmenter_config(sizes: Sizes, folder: Path) -> ConfigDict:
-    config = oh2020_segment.get_config()
+    config = recipes.load("oh2020:segment")
     config.update_from_flattened_dict(sizes.changes)
     real = packed.is_packed(sizes)
     config.data.directory = str(packed.PACK / "data" / "lungs" if real else folder / "masked" / "noise")
@@ -64,7 +64,7 @@ def _segmenter_config(sizes: Sizes, folder: Path) -> ConfigDict:
 
 
 def _classifier_config(sizes: Sizes, folder: Path, segmenter: Path) -> ConfigDict:
-    config = oh2020_classify.get_config()
+    config = recipes.load("oh2020:classify")
     config.update_from_flattened_dict(sizes.changes)
     stored, classes = packed.locate_findings(folder, sizes)
     c = config.training

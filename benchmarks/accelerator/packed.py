@@ -9,7 +9,7 @@ from ml_collections import ConfigDict
 from benchmarks import made_up
 from benchmarks.accelerator.sizes import Sizes
 from benchmarks.side_by_side import ROOT
-from configs import base
+from cxrjax.config import default_config
 from cxrjax.data import dataset, tfds_store
 
 PACK = ROOT / ".pack"  # ignored by git, and carried to the machine
@@ -24,7 +24,7 @@ def is_packed(sizes: Sizes) -> bool:
 def locate_findings(folder: Path, sizes: Sizes) -> tuple[Path, tuple[str, ...]]:
     """The data set of findings, and its classes; of noise, made in FOLDER/data once."""
     if is_packed(sizes):
-        return PACK / "data" / "findings", tuple(base.get_config().classifier.classes)
+        return PACK / "data" / "findings", tuple(default_config().classifier.classes)
     stored = folder / "data" / "noise"
     if not stored.is_dir():
         made_up.write_data_set(folder / "data", FEW if sizes.tiny else 64, sizes.image)
@@ -48,7 +48,7 @@ def load_images(count: int, sizes: Sizes) -> np.ndarray:
     """Standardized radiographs of the test split uint8 [n, S, S], at most so many, evenly taken; or noise."""
     if not is_packed(sizes):
         return made_up.draw_split(FEW, sizes.image).images
-    config: ConfigDict = base.get_config()
+    config: ConfigDict = default_config()
     config.data.directory = str(PACK / "data" / "findings")
     config.image.size = sizes.image
     stored = dataset.open_split(config, "test")

@@ -12,7 +12,7 @@ import numpy as np
 from benchmarks import ceiling, made_up
 from benchmarks.contestants import preparation
 from benchmarks.contestants.worker import MANY, SEVERAL, WHOLE, Work, serve
-from configs import oh2020_classify, oh2020_segment
+from cxrjax import recipes
 from cxrjax.data import batch, preprocessing
 from cxrjax.inference import inputs, patch_parallel, pipeline, predict_files, predictor
 from cxrjax.inference.lung_segmenter import LungMasks, LungSegmenter
@@ -138,8 +138,8 @@ def train_classifier(size: int = 1024) -> Work:
 
 
 def lay_out_classifier(changes: dict[str, Any], size: int = 1024) -> trainer.Trainer:
-    """Return a training of configs/oh2020_classify.py, but for some changes, on noise of so many pixels a side."""
-    config = oh2020_classify.get_config()
+    """Return a training of configs/oh2020.py:classify, but for some changes, on noise of so many pixels a side."""
+    config = recipes.load("oh2020:classify")
     config.init = ""
     config.segmenter.workdir = "made up"
     config.classifier.classes = made_up.CLASSES
@@ -162,7 +162,7 @@ def train_stored(folder: str, stored: str, changes: dict[str, Any]) -> Work:
 
     Between the turns nothing is read ahead, so that a turn is many steps.
     """
-    config = oh2020_classify.get_config()
+    config = recipes.load("oh2020:classify")
     config.init, config.segmenter.workdir, config.data.directory = "", f"{folder}/segmenter", stored
     config.classifier.classes = made_up.CLASSES
     config.update_from_flattened_dict(changes)
@@ -178,8 +178,8 @@ def train_segmenter(size: int = 256) -> Work:
 
 
 def lay_out_segmenter(changes: dict[str, Any], size: int = 256) -> trainer.Trainer:
-    """Return a training of configs/oh2020_segment.py, but for some changes, on noise of so many pixels a side."""
-    config = oh2020_segment.get_config()
+    """Return a training of configs/oh2020.py:segment, but for some changes, on noise of so many pixels a side."""
+    config = recipes.load("oh2020:segment")
     config.update_from_flattened_dict(changes)
     split = made_up.draw_split(config.training.batch_size, size)
     return trainer.Trainer(config, segmentation.build(config, split, split))

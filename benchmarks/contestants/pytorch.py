@@ -90,7 +90,7 @@ def segment_batches(batches: list[int], compiled: bool) -> Work:
 
 
 def train_classifier(compiled: bool, batch: int = 16, size: int = 1024, patch: int = 224) -> Work:
-    """A step of oh2020_classify on crops drawn and augmented in it: flips, rotations, L1, Adam."""
+    """A step of oh2020:classify on crops drawn and augmented in it: flips, rotations, L1, Adam."""
     network = ResNet18(4).to(memory_format=torch.channels_last)
     optimiser = torch.optim.Adam(network.parameters(), lr=1e-5, weight_decay=0.1, fused=True)
     images = torch.randint(0, 256, (batch, size, size), dtype=torch.uint8)
@@ -118,7 +118,7 @@ def train_classifier(compiled: bool, batch: int = 16, size: int = 1024, patch: i
 
 
 def train_segmenter(compiled: bool, batch: int = 2, size: int = 256) -> Work:
-    """A step of oh2020_segment, which augments nothing: dropout, background at half the weight, Adam."""
+    """A step of oh2020:segment, which augments nothing: dropout, background at half the weight, Adam."""
     network = FCDenseNet103(4).to(memory_format=torch.channels_last)
     optimiser = torch.optim.Adam(network.parameters(), lr=1e-4, weight_decay=1e-6, fused=True)
     images = torch.randint(0, 256, (batch, 1, size, size), dtype=torch.uint8)

@@ -127,7 +127,7 @@ def _lay_out_stages(voter: CardVoter, images: Tensor) -> dict[str, Callable[[], 
 
 
 def train_classifier(batches: list[int], mode: str, turns: int, size: int, patch: int) -> Iterator[dict[str, Any]]:
-    """Steps of oh2020_classify at each batch."""
+    """Steps of oh2020:classify at each batch."""
     for batch in batches:
         yield _measure(f"classifier, batch of {batch}", _classifier_step(batch, mode, size, patch), turns)
 
@@ -163,7 +163,7 @@ def _classifier_step(batch: int, mode: str, size: int, patch: int) -> Callable[[
 
 
 def train_segmenter(batches: list[int], mode: str, turns: int, size: int) -> Iterator[dict[str, Any]]:
-    """Steps of oh2020_segment at each batch."""
+    """Steps of oh2020:segment at each batch."""
     for batch in batches:
         yield _measure(f"segmenter, batch of {batch}", _segmenter_step(batch, mode, size), turns)
 

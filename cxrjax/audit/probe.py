@@ -1,7 +1,7 @@
 """The small network: trained on whole pictures, as a control shows them, and asked what it finds.
 
 It is not the network that is audited: it tells what can be learned from such pictures at all. Its settings are those of
-`configs/audit.py`, equal for all controls; its pieces are those of every training.
+`cxrjax/audit/config.py`, equal for all controls; its pieces are those of every training.
 """
 
 import math

@@ -37,7 +37,7 @@ def audit(workdir: Path, split: str, config: ConfigDict) -> dict[str, Any]:
     Args:
         workdir: the run; the split is evaluated first where it was not.
         split: "test", or another that the data set has.
-        config: of the small network, `configs/audit.py`.
+        config: of the probe network, `cxrjax/audit/config.py`.
 
     Returns:
         What audit.json says.

@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from cxrjax import config_schema
+from cxrjax import config_schema, recipes
+from cxrjax.config import UnknownVariantError
 from cxrjax.runtime import cache
 from cxrjax.runtime.text import printable
 
@@ -21,19 +22,25 @@ _ADDRESSES = ("hf:", "https://", "http://")
 
 
 def normalize(argv: Sequence[str]) -> list[str]:
-    """Return the words with `-h` as `--help`, `~` as the home folder, and lists of texts with commas as Python tuples.
+    """Return the words of a command line as the flags parse them.
 
-    `--config.classifier.classes=normal,covid19` is of two classes, as `"--config.classifier.classes=('normal',
-    'covid19')"` is, and with the value as the next word too.
+    `-h` becomes `--help`, `~` the home folder, the name of a recipe its path (`--config=oh2020:segment`), and a list of
+    texts with commas a Python tuple: `--config.classifier.classes=normal,covid19` is of two classes, as
+    `"--config.classifier.classes=('normal', 'covid19')"` is. A value may also be the next word.
 
     Raises:
-        ValueError: a list of texts is neither written with commas nor a Python list of texts.
+        ValueError: there is no such recipe, or a list of texts is neither written with commas nor a Python list of
+            texts.
     """
     words = ["--help" if word in ("-h", "-help") else word for word in argv]
     for place, word in enumerate(words):
         flag, separator, path = word.partition("=")
         if word.startswith("--") and path.startswith("~"):
             words[place] = flag + separator + cache.expand_home(path)
+        if word.startswith("--config="):
+            words[place] = f"--config={recipes.resolve(words[place].removeprefix('--config='))}"
+        elif word == "--config" and place + 1 < len(words):
+            words[place + 1] = recipes.resolve(words[place + 1])
         if not word.startswith(_PREFIX):
             continue
         key, separator, value = word.removeprefix(_PREFIX).partition("=")
@@ -94,17 +101,27 @@ def find_missing(
 
 
 def explain_config_error(argv: Sequence[str], error: Exception) -> str:
-    """Return in one line why the file of --config cannot be used."""
-    names = [word.partition("=")[2] for word in argv if word.startswith("--config=")]
-    name = names[-1] if names else ""
+    """Return in one line why the config of --config cannot be used.
+
+    Args:
+        argv: the words of the command line as the user wrote them.
+        error: raised while the config was loaded.
+    """
+    values = [after for word, after in zip(argv, [*argv[1:], ""], strict=True) if word == "--config"]
+    values += [word.partition("=")[2] for word in argv if word.startswith("--config=")]
+    value = values[-1] if values else ""
+    name = value.partition(":")[0]
     keys = [word.removeprefix(_PREFIX).partition("=")[0] for word in argv if word.startswith(_PREFIX)]
     unknown = [key for key in keys if not _is_setting(key)]
-    if unknown and not isinstance(error, OSError | SyntaxError):
+    if unknown and not isinstance(error, OSError | SyntaxError | UnknownVariantError):
         return printable(f"the config has no setting {unknown[0]!r}")
     if not name:
         return "--config names no file"
-    if not Path(name).is_file():
-        return printable(f"{name}: {'this is a folder' if Path(name).is_dir() else 'no such file'}")
+    if isinstance(error, UnknownVariantError):
+        return printable(f"{name}: {error}, as {name}:{error.variants[0]}")
+    path = Path(cache.expand_home(recipes.resolve(value)).partition(":")[0])
+    if not path.is_file():
+        return printable(f"{name}: {'this is a folder' if path.is_dir() else 'no such file'}")
     if isinstance(error, OSError) and error.strerror:
         return printable(f"{error.filename or name}: {error.strerror.lower()}")
     lines = str(error).strip().splitlines() or [""]

@@ -94,10 +94,11 @@ def compare_runs(request: Request) -> None:
 
 def audit_run(request: Request) -> None:
     """Audit a classifier for shortcuts."""
-    from configs import audit as small
     from cxrjax import audit
+    from cxrjax.audit import config as probe_config
 
-    show(audit.summarize(audit.audit(request.workdir, request.split, request.config or small.get_config())))
+    config = request.config or probe_config.get_config()
+    show(audit.summarize(audit.audit(request.workdir, request.split, config)))
     say(f"rows, numbers and the figure are in {request.workdir / 'audit' / request.split}")
 
 

@@ -12,8 +12,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from configs import audit as settings
-from configs import phantom_classify
+from cxrjax import recipes
 from cxrjax.audit import audit, context, experiments, probe, run
 from cxrjax.inference import lung_segmenter
 from cxrjax.io import predictions_csv
@@ -74,7 +73,7 @@ def audited(tmp_path_factory):
     test = draw(folder)
     arguments = ["table", f"--csv={folder / 'table.csv'}", f"--out={folder / 'data'}", "--duplicates=off"]
     assert prepare(arguments) == 0
-    config = phantom_classify.get_config()
+    config = recipes.load("phantom:classify")
     config.data.directory, config.image.size, config.classifier.classes = str(folder / "data"), SIZE, CLASSES
     config.patches.masked, config.image.gamma, config.image.equalise = False, 1.0, False
     workdir = folder / "run"
@@ -92,7 +91,7 @@ def audited(tmp_path_factory):
     def find_lungs(finder, split):
         return lung_segmenter.LungMasks(split.masks > 0 if finder.variables else None, None, np.ones(len(split), bool))
 
-    tiny = settings.get_config()
+    tiny = recipes.load("audit")
     tiny.patches.size, tiny.training.epochs, tiny.training.batch_size = SIDE, 1, 16
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(run_dir, "load_networks", lambda workdir, config: {"segmenter": {"known": np.zeros(1)}})

@@ -9,9 +9,7 @@ import jax
 import numpy as np
 import pytest
 
-from configs import audit as settings
-from configs import phantom_classify
-from cxrjax import main
+from cxrjax import main, recipes
 from cxrjax.audit import audit, context, experiments, run
 from cxrjax.audit import probe as small_network
 from cxrjax.data import batch, dataset, tfds_store
@@ -21,14 +19,14 @@ from cxrjax.models import from_config
 from cxrjax.runs import run_dir
 from data_prep.__main__ import main as prepare
 
-SIZE, CLASSES = 64, tuple(phantom_classify.get_config().classifier.classes)
+SIZE, CLASSES = 64, tuple(recipes.load("phantom:classify").classifier.classes)
 
 
 def make_run(folder: Path, shortcut: str, skill: float = 1.5, count: int = 40) -> Path:
     """A run as evaluation leaves it, its findings drawn with a known skill; it takes its lungs from the phantom."""
     arguments = ["phantom", f"--out={folder / 'data'}", f"--count={count}", f"--size={SIZE}", "--split=0.6,0.1,0.3"]
     assert prepare([*arguments, "--duplicates=off", f"--shortcut={shortcut}"]) == 0
-    config = phantom_classify.get_config()
+    config = recipes.load("phantom:classify")
     config.data.directory, config.image.size = str(folder / "data" / "phantom"), SIZE
     config.patches.size, config.patches.masked, config.segmenter.workdir = 32, False, "lungs"
     workdir = folder / "run"
@@ -47,7 +45,7 @@ def make_run(folder: Path, shortcut: str, skill: float = 1.5, count: int = 40) -
 
 
 def small(epochs: int):
-    config = settings.get_config()
+    config = recipes.load("audit")
     config.patches.size, config.patches.count = SIZE, 2
     config.training.epochs, config.training.batch_size = epochs, 16
     return config
@@ -185,7 +183,7 @@ def test_radiographs_are_shrunk_as_they_are_read_and_their_lungs_are_kept(workdi
 
 
 def test_a_run_that_finds_nothing_is_refused(tmp_path):
-    config = phantom_classify.get_config()
+    config = recipes.load("phantom:classify")
     config.task = "segment"
     run_dir.create_or_resume(tmp_path, config)
     with pytest.raises(run_dir.RunError, match="only findings can be audited"):

@@ -11,7 +11,8 @@ from jax import export
 
 from benchmarks import made_up
 from benchmarks.contestants.ours import LungsThroughout
-from configs import base, oh2020_classify, oh2020_segment
+from cxrjax import recipes
+from cxrjax.config import default_config
 from cxrjax.inference import pipeline, predictor
 from cxrjax.models import from_config, registry
 from cxrjax.models.cpu import conv2d
@@ -58,7 +59,7 @@ def lower(program, *arguments):
 
 def diagnose(mode):
     """`pipeline.diagnose` of a batch, and what it is called with."""
-    config = make_small(base.get_config())
+    config = make_small(default_config())
     config.task = "classify"
     config.patches.mode = mode
     config.patches.context = 32 if mode == "dense" else 0
@@ -76,7 +77,7 @@ def diagnose(mode):
 
 def training_step(task):
     """The step of a training, and what it is called with."""
-    config = make_small((oh2020_segment if task == "segment" else oh2020_classify).get_config())
+    config = make_small(recipes.load(f"oh2020:{task}"))
     split = made_up.draw_split(BATCH, SIDE)
     if task == "segment":
         network, built = from_config.segmenter(config), segmentation.build(config, split, split)
@@ -177,7 +178,7 @@ def test_blocks_of_pixels_give_the_same_convolution(side, size, stride, padding,
 
 def lay_out_tiny(mode):
     """A small classifier in float32, its settings, and three radiographs with lungs."""
-    config = make_small(base.get_config())
+    config = make_small(default_config())
     config.task, config.precision, config.patches.mode = "classify", "float32", mode
     config.classifier.architecture, config.classifier.head = "hieu2695_baseline", "linear"
     config.classifier.channels, config.classifier.normalise = 1, "none"

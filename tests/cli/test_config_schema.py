@@ -1,25 +1,22 @@
 """Every setting has a kind and a range, and what is not so is one sentence that names the setting."""
 
-import importlib
 import json
 import math
-from pathlib import Path
 
 import pytest
 
-from configs import base
-from cxrjax import config_schema
+from cxrjax import config_schema, recipes
 from cxrjax.cli import arguments
+from cxrjax.config import default_config
 from cxrjax.runs import run_dir, weights
 from cxrjax.training import trainer
 
-ROOT = Path(__file__).resolve().parents[2]
-RECIPES = sorted(path.stem for path in (ROOT / "configs").glob("*.py") if path.stem not in ("__init__", "base"))
+RECIPES = ["audit", *(f"{name}:{variant}" for name in recipes.names() for variant in recipes.variants(name))]
 
 
 def settings(task: str = "segment", **changes) -> dict:
-    """The settings of `configs/base.py` with others in their place: "a__b" is a.b."""
-    config = json.loads(base.get_config().to_json())
+    """The default settings with others in their place: "a__b" is a.b."""
+    config = json.loads(default_config().to_json())
     config["task"] = task
     for name, value in changes.items():
         *sections, key = name.split("__")
@@ -30,13 +27,13 @@ def settings(task: str = "segment", **changes) -> dict:
     return config
 
 
-def test_every_setting_of_base_has_a_kind_and_no_other():
+def test_every_setting_has_a_kind_and_no_other():
     assert set(config_schema.flatten(settings())) == set(config_schema.SETTINGS)
 
 
 @pytest.mark.parametrize("name", RECIPES)
 def test_every_recipe_is_within_the_ranges(name):
-    config_schema.check(json.loads(importlib.import_module(f"configs.{name}").get_config().to_json()))
+    config_schema.check(json.loads(recipes.load(name).to_json()))
 
 
 NUMBERS = [key for key, kind in config_schema.SETTINGS.items() if kind.types in ("number", "whole number")]
@@ -82,7 +79,7 @@ def test_what_does_not_fit_is_named(changes, said):
 
 
 def test_a_setting_on_the_way_in_is_checked_everywhere(tmp_path):
-    config = base.get_config()
+    config = default_config()
     config.task = "segment"
     config.training.batch_size = 0
     for begin in (

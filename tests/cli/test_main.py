@@ -7,16 +7,16 @@ from pathlib import Path
 import jax
 import pytest
 
-from configs import base
 from cxrjax import main
 from cxrjax.cli import commands
+from cxrjax.config import default_config
 from cxrjax.inference import predict_files
 from cxrjax.io import files
 from cxrjax.runs import run_dir
 from cxrjax.runtime import compilation_cache
 
 ROOT = Path(__file__).resolve().parents[2]
-CONFIG = "--config=configs/phantom_segment.py"
+CONFIG = "--config=configs/phantom.py:segment"
 
 
 def run(*arguments: str) -> subprocess.CompletedProcess:
@@ -38,6 +38,21 @@ def run(*arguments: str) -> subprocess.CompletedProcess:
         (("--workdir=x", CONFIG, "--config.image.equalise=maybe"), 2, "equalise=maybe: it should be true or false"),
         (("--workdir=x", CONFIG, "--config.training.nothing=3"), 2, "the config has no setting 'training.nothing'"),
         (("--workdir=x", "--config=configs"), 2, "configs: this is a folder"),
+        (
+            ("--workdir=x", "--config=oh2020"),
+            2,
+            "oh2020: the variant is missing; write a colon and one of segment, classi",
+        ),
+        (
+            ("--workdir=x", "--config", "configs/oh2020.py:x"),
+            2,
+            "configs/oh2020.py: no variant 'x'; write a colon and one",
+        ),
+        (("--workdir=x", "--config=oh:x"), 2, "oh: no such recipe; there are benchmark, fsarshad"),
+        (("--workdir=x", "--config=configs/oh2020_segment.py"), 2, "is now --config=configs/oh2020.py:segment"),
+        (("--workdir=x", "--config=oh2020:segment", "--config.seed=-1"), 2, "seed=-1: it should be a whole number"),
+        (("--workdir=x", "--config", "oh2020:segment", "--config.seed=-1"), 2, "seed=-1: it should be a whole number"),
+        (("--workdir=no/run", "--mode=audit", "--config=audit"), 1, "no/run: there is no run here"),
         (("--workdir=x", "--mode=score", "--split=../y"), 2, "--split=../y is no name of a split"),
         (("--workdir=x", "--mode=audit", "--data=y"), 2, "--mode=audit takes no --data"),
         (("--workdir=x", "--mode=evaluate", "--lesions=y"), 2, "--mode=evaluate takes no --lesions"),
@@ -72,7 +87,7 @@ def test_missing_data_is_named(tmp_path):
 
 
 def test_an_unnamed_data_set_is_asked_for(tmp_path):
-    result = run(f"--workdir={tmp_path}/run", "--config=configs/oh2020_segment.py")
+    result = run(f"--workdir={tmp_path}/run", "--config=configs/oh2020.py:segment")
     assert result.returncode == 1 and "config.data.directory is empty" in result.stderr
 
 
@@ -205,7 +220,7 @@ def test_help_shows_the_commands():
 
 def test_a_folder_begun_otherwise_is_named_and_no_other_run_is_advised(tmp_path):
     """An audit's folder lies inside its run: no other --workdir would help."""
-    config = base.get_config()
+    config = default_config()
     config.task = "segment"
     run_dir.create_or_resume(tmp_path / "audit", config)
     config.seed = 1

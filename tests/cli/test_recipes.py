@@ -1,9 +1,11 @@
-"""Every setting is read somewhere, every config file loads, and none brings a setting that is not there."""
+"""Every recipe loads, sources its values and has only settings that exist and are read; --config finds it by its name."""
 
 import ast
 import importlib
 import json
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import jax
@@ -12,12 +14,14 @@ import optax
 import pytest
 from ml_collections import ConfigDict
 
-from configs import base
+from cxrjax import recipes
+from cxrjax.config import UnknownVariantError, default_config, select_variant
 from cxrjax.models import from_config, registry
 from cxrjax.training import param_groups
 
 ROOT = Path(__file__).resolve().parents[2]
-NAMES = sorted(path.stem for path in (ROOT / "configs").glob("*.py") if path.stem not in ("__init__", "base"))
+VARIANTS = [f"{name}:{variant}" for name in recipes.names() for variant in recipes.variants(name)]
+CONFIGS = [*VARIANTS, "audit"]
 
 
 def keys(config: ConfigDict) -> set[str]:
@@ -28,11 +32,38 @@ def keys(config: ConfigDict) -> set[str]:
     return walk(json.loads(config.to_json()), "")
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_a_config_has_the_keys_of_base_and_a_command(name):
-    module = importlib.import_module(f"configs.{name}")
-    assert keys(module.get_config()) == keys(base.get_config())
-    assert f"--config=configs/{name}.py" in module.__doc__
+def docstrings(text: str) -> tuple[str, str]:
+    """The docstrings of a recipe's file and of its variant, "" for the audit's."""
+    name, _, variant = text.partition(":")
+    tree = ast.parse(recipes.find(name).read_text())
+    functions = [node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name == variant]
+    return ast.get_docstring(tree), ast.get_docstring(functions[0]) if functions else ""
+
+
+def test_the_recipes_and_their_number_of_variants():
+    counts = {name: len(recipes.variants(name)) for name in recipes.names()}
+    assert counts == {
+        "benchmark": 3, "fsarshad": 6, "hieu2695": 10, "manastahir": 2, "oh2020": 2, "phantom": 2, "singhaxn": 2,
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("text", CONFIGS)
+def test_a_recipe_has_the_default_keys_and_a_command(text):
+    assert keys(recipes.load(text)) == keys(default_config())
+    name, _, variant = text.partition(":")
+    header, facts = docstrings(text)
+    commands = (f"--config=configs/{text.replace(':', '.py:')} ", f"--config=configs/{name}.py:VARIANT ")
+    assert any(command in header for command in commands) or "--config=audit " in header
+    assert bool(facts) == bool(variant)
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "configs").iterdir()), ids=lambda path: path.name)
+def test_a_recipe_imports_only_the_settings(path):
+    if path.name == "__pycache__":
+        return
+    lines = [line for line in path.read_text().splitlines() if line.startswith(("import ", "from "))]
+    assert lines[0] == "from ml_collections import ConfigDict" and len(lines) == 2
+    assert lines[1].startswith("from cxrjax.config import ")
 
 
 def settings_read(source: str, sections: set[str]) -> set[str]:
@@ -49,7 +80,7 @@ def settings_read(source: str, sections: set[str]) -> set[str]:
             names.setdefault(node.arg, set()).add(node.arg)
     found = set()
     for node in ast.walk(ast.parse(source)):
-        if isinstance(node, ast.Attribute):
+        if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Load):
             owner = node.value
             name = owner.id if isinstance(owner, ast.Name) else getattr(owner, "attr", "")
             for section in {name} & sections or names.get(name, ()):
@@ -58,54 +89,52 @@ def settings_read(source: str, sections: set[str]) -> set[str]:
 
 
 def test_every_setting_is_read():
-    config = base.get_config()
+    config = default_config()
     sections = {key for key, value in config.items() if isinstance(value, ConfigDict)}
     found = set().union(*(settings_read(path.read_text(), sections) for path in (ROOT / "cxrjax").rglob("*.py")))
-    # Handed over as one, to `augmentation.Augmentation`, whose fields they are.
-    found |= {
-        f"augmentation.{field}" for field in importlib.import_module("cxrjax.ops.augmentation").Augmentation._fields
-    }
+    # Handed over as one, to `augmentation.AugmentationConfig`, whose fields they are.
+    fields = importlib.import_module("cxrjax.ops.augmentation").AugmentationConfig._fields
+    found |= {f"augmentation.{field}" for field in fields}
     assert keys(config) <= found, f"nobody reads {keys(config) - found}"
     invented = {"image.train", "segmenter.side", "patches.steps", "invented"}  # words that the sources hold
     assert not invented & found
 
 
 def test_every_setting_has_a_comment_with_its_source_or_meaning():
-    lines = (ROOT / "configs" / "base.py").read_text().splitlines()
+    lines = (ROOT / "cxrjax" / "config.py").read_text().splitlines()
     settings = [line for line in lines if re.match(r"    config\.\S+ = (?!ConfigDict\(\))", line)]
-    shares_the_comment_above = "config.augmentation."
-    assert all("#" in line or shares_the_comment_above in line for line in settings)
+    assert len(settings) == len(keys(default_config()))
+    assert all("#" in line for line in settings)
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", [*recipes.names(), "audit"])
 def test_every_value_has_its_source(name):
-    lines = (ROOT / "configs" / f"{name}.py").read_text().splitlines()
-    if name.startswith(("phantom", "benchmark", "audit")):
-        assert "are ours" in importlib.import_module(f"configs.{name}").__doc__
+    lines = recipes.find(name).read_text().splitlines()
+    if name in ("phantom", "benchmark", "audit"):
+        assert "are ours" in docstrings(name)[0]
         return
     for before, line in zip(lines, lines[1:], strict=False):
         if re.match(r"    config\.\S+ = ", line) and line != '    config.task = "classify"':
             assert "#" in line or before.strip().startswith("#") or "config.task" in line, line
 
 
-@pytest.mark.parametrize("name", [name for name in NAMES if not name.endswith("_segment")])
-def test_a_recipe_names_a_segmenter_where_its_findings_need_lungs(name):
-    module = importlib.import_module(f"configs.{name}")
-    config = module.get_config()
-    named = "--config.segmenter.workdir=" in module.__doc__ or bool(config.segmenter.workdir)
+@pytest.mark.parametrize("text", [text for text in VARIANTS if not text.endswith(":segment")])
+def test_a_recipe_names_a_segmenter_where_its_findings_need_lungs(text):
+    config = recipes.load(text)
+    named = "--config.segmenter.workdir=" in docstrings(text)[0] or bool(config.segmenter.workdir)
     assert named == from_config.inference_config(config, 1).needs_lungs
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_what_specifies_no_histogram_applies_no_gamma(name):
-    image = importlib.import_module(f"configs.{name}").get_config().image
-    assert image.equalise == (not name.startswith(("hieu2695", "fsarshad", "singhaxn")))
+@pytest.mark.parametrize("text", CONFIGS)
+def test_what_specifies_no_histogram_applies_no_gamma(text):
+    image = recipes.load(text).image
+    assert image.equalise == (not text.startswith(("hieu2695", "fsarshad", "singhaxn")))
     assert (image.gamma == 1.0) == (not image.equalise)
 
 
-@pytest.mark.parametrize("name", ["hieu2695_groups", "hieu2695_vgg16", "fsarshad_vgg19"])
-def test_groups_of_a_recipe_match_its_network(name):
-    config = importlib.import_module(f"configs.{name}").get_config()
+@pytest.mark.parametrize("text", ["hieu2695:groups", "hieu2695:vgg16", "fsarshad:vgg19"])
+def test_groups_of_a_recipe_match_its_network(text):
+    config = recipes.load(text)
     module = from_config.classifier(config).module
     params = jax.eval_shape(lambda: module.init(jax.random.key(0), jnp.zeros((1, 64, 64, 3)), train=False))["params"]
     optimiser = param_groups.apply_param_groups(optax.sgd(1.0), config.training.groups)
@@ -114,15 +143,88 @@ def test_groups_of_a_recipe_match_its_network(name):
         group: param_groups.lr_multiplier(f"{group}/kernel", config.training.groups)
         for group in ("head/linear_0", "head/fc")
     }
-    assert of["head/fc"] == 1 and of["head/linear_0"] == (0 if name == "hieu2695_vgg16" else 1)
+    assert of["head/fc"] == 1 and of["head/linear_0"] == (0 if text == "hieu2695:vgg16" else 1)
 
 
 def test_what_learns_of_singhaxns_segmenter_is_what_its_notebook_counts():
     """segmentation-train.ipynb, cell 5: two labels; the encoder's convolutions are frozen, its batch norms are not."""
-    config = importlib.import_module("configs.singhaxn_segment").get_config()
+    config = recipes.load("singhaxn:segment")
     module = registry.create(config.segmenter.architecture, 2)
     params = jax.eval_shape(lambda: module.init(jax.random.key(0), jnp.zeros((1, 64, 64, 3)), train=False))["params"]
     sizes = {"/".join(key.key for key in path): leaf.size for path, leaf in jax.tree_util.tree_leaves_with_path(params)}
     assert sum(sizes.values()) == 41_221_168
     learning = {path: size for path, size in sizes.items() if param_groups.lr_multiplier(path, config.training.groups)}
     assert sum(learning.values()) == 19_953_520
+
+
+def test_each_call_returns_a_new_config():
+    first = recipes.load("oh2020:segment")
+    first.training.epochs = 1
+    assert recipes.load("oh2020:segment").training.epochs == 100
+
+
+@pytest.mark.parametrize("name, problem", [("", "the variant is missing"), ("other", "no variant 'other'")])
+def test_an_unknown_variant_lists_those_there_are(name, problem):
+    def segment() -> ConfigDict:
+        return default_config()
+
+    with pytest.raises(UnknownVariantError, match=f"{problem}; write a colon and one of segment after") as error:
+        select_variant(name, segment)
+    assert error.value.variants == ("segment",)
+    with pytest.raises(UnknownVariantError, match="one of segment, classify after the recipe"):
+        recipes.load(f"oh2020:{name}")
+
+
+def test_a_name_stands_for_a_recipe_and_a_path_for_itself(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert recipes.resolve("oh2020:segment") == f"{ROOT}/configs/oh2020.py:segment"
+    assert recipes.resolve("audit") == f"{ROOT}/cxrjax/audit/config.py"
+    (tmp_path / "oh2020").mkdir()
+    assert recipes.resolve("oh2020:segment") == f"{ROOT}/configs/oh2020.py:segment"
+    (tmp_path / "oh2020_segment.py").write_text("")  # a user's own
+    for text in ("mine.py", "mine.py:argument", "configs/none.py", "", "oh2020_segment.py", str(tmp_path)):
+        assert recipes.resolve(text) == text
+
+
+@pytest.mark.parametrize(
+    "text, message",
+    [
+        (
+            "none:segment",
+            "none: no such recipe; there are benchmark, fsarshad, hieu2695, manastahir, oh2020, phantom, ",
+        ),
+        (
+            "configs/oh2020_segment.py",
+            "configs/oh2020_segment.py: no such file; this recipe is now --config=oh2020:seg",
+        ),
+        ("hieu2695_focal", "hieu2695_focal: no such file; this recipe is now --config=hieu2695:focal"),
+        ("configs/audit.py", "configs/audit.py: no such file; this recipe is now --config=audit"),
+        ("hieu2695_none", "hieu2695_none: no such recipe"),
+    ],
+)
+def test_a_name_that_is_no_recipe_is_one_sentence(text, message, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ValueError) as error:
+        recipes.resolve(text)
+    assert str(error.value).startswith(message) and len(str(error.value).splitlines()) == 1
+
+
+def test_a_former_path_names_the_path_of_today(monkeypatch):
+    monkeypatch.chdir(ROOT)
+    with pytest.raises(ValueError, match=r"--config=configs/phantom\.py:classify$"):
+        recipes.resolve("configs/phantom_classify.py")
+
+
+def test_a_folder_called_configs_hides_nothing(tmp_path):
+    (tmp_path / "configs").mkdir()
+    (tmp_path / "configs" / "__init__.py").write_text("raise RuntimeError('this is imported')")
+    (tmp_path / "own.py").write_text(
+        "from cxrjax.config import default_config\n\n\ndef get_config():\n    return default_config()\n"
+    )
+    code = (
+        "from cxrjax import recipes; from cxrjax.audit import config\n"
+        "print(recipes.load('phantom:segment').task, recipes.load('own.py').seed, config.get_config().patches.size)"
+    )
+    command = [sys.executable, "-c", f"import sys; sys.path.insert(1, {str(ROOT)!r})\n{code}"]
+    result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False)
+    assert result.stdout.split() == ["segment", "0", "64"], result.stderr

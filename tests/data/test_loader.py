@@ -4,7 +4,7 @@ import jax
 import numpy as np
 import pytest
 
-from configs import phantom_classify, phantom_segment
+from cxrjax import recipes
 from cxrjax.data import batch, dataset, loader
 from cxrjax.data.batch import STRUCTURES_KNOWN
 from cxrjax.data.sampler import AugmentedSubset, BatchSampler
@@ -40,8 +40,8 @@ def runs_of_both(tmp_path_factory, prepared, small_segmenter):
     patch.setattr(batch, "CHUNK_SIZE", 6)
     for held in (1.0, 0.0):
         folder = folders[held] = tmp_path_factory.mktemp("runs")
-        for base in (phantom_segment, phantom_classify):
-            config = base.get_config()
+        for recipe in ("phantom:segment", "phantom:classify"):
+            config = recipes.load(recipe)
             config.data.directory, config.data.held, config.image.size = str(prepared), held, SIZE
             config.segmenter.size, config.segmenter.smallest_lungs = 32, 0.0
             config.training.epochs, config.training.batch_size, config.evaluation.batch_size = 2, 4, 3
@@ -129,7 +129,7 @@ def test_lungs_come_back_from_their_packed_form():
 
 
 def test_what_takes_more_than_is_held_is_read(prepared):
-    config = phantom_classify.get_config()
+    config = recipes.load("phantom:classify")
     config.data.directory, config.image.size = str(prepared), SIZE
     stored = dataset.open_split(config, "train")
     config.data.held = 2 * len(stored) * SIZE**2 / 1e6
@@ -148,7 +148,7 @@ def test_what_takes_more_than_is_held_is_read(prepared):
 
 @pytest.mark.parametrize("held", [0.0, 1.0])
 def test_a_radiograph_without_a_mask_is_named_before_the_first_step(prepared, monkeypatch, held):
-    config = phantom_segment.get_config()
+    config = recipes.load("phantom:segment")
     config.data.directory, config.data.held, config.image.size = str(prepared), held, SIZE
     stored = dataset.open_split(config, "train")
     monkeypatch.setitem(stored._columns, "mask_kind", ["structures", "structures", "", *["structures"] * 12])
@@ -159,7 +159,7 @@ def test_a_radiograph_without_a_mask_is_named_before_the_first_step(prepared, mo
 @pytest.mark.parametrize("held", [0.0, 1.0])
 @pytest.mark.parametrize("name", ["flip", "dihedral"])
 def test_radiographs_are_mirrored_only_where_no_mask_tells_left_from_right(prepared, monkeypatch, held, name):
-    config = phantom_segment.get_config()
+    config = recipes.load("phantom:segment")
     config.data.directory, config.data.held, config.image.size = str(prepared), held, SIZE
     config.augmentation[name] = 0.5
     train_split, validation = dataset.open_split(config, "train"), dataset.open_split(config, "val")
@@ -174,7 +174,7 @@ def test_radiographs_are_mirrored_only_where_no_mask_tells_left_from_right(prepa
 
 
 def test_a_run_goes_on_with_other_ways_to_read(tmp_path):
-    config = phantom_classify.get_config()
+    config = recipes.load("phantom:classify")
     run_dir.create_or_resume(tmp_path, config)
     config.data.held, config.data.readers = 1.0, 7
     run_dir.create_or_resume(tmp_path, config)

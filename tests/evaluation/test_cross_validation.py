@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from configs import base
+from cxrjax.config import default_config
 from cxrjax.data import dataset, tfds_store
 from cxrjax.evaluation import cross_validation, evaluate
 from cxrjax.runs import run_dir
@@ -54,7 +54,7 @@ def test_a_score_is_pooled_by_students_t():
 
 
 def test_each_fold_is_tested_on_once_and_a_stopped_run_goes_on(folds, tmp_path, monkeypatch):
-    config = base.get_config()
+    config = default_config()
     config.task, config.data.directory = "segment", folds
     trained, stop = [], {"fold2"}
 

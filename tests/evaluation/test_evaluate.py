@@ -7,8 +7,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from configs import phantom_classify
-from cxrjax import plotting
+from cxrjax import plotting, recipes
 from cxrjax.data import batch, dataset, tfds_store
 from cxrjax.evaluation import evaluate, plots, scoring, tables
 from cxrjax.io import predictions_csv
@@ -64,7 +63,7 @@ def run(prepared, tmp_path, monkeypatch):
     monkeypatch.setattr(bootstrap.bootstrap, "__defaults__", (50, 0))
     monkeypatch.setattr(plots, "draw_plots", lambda *_: None)
     monkeypatch.setattr(plotting, "draw_sheet", lambda *_: None)
-    config = phantom_classify.get_config()
+    config = recipes.load("phantom:classify")
     config.data.directory, config.image.size = str(prepared / "own" / "phantom"), SIZE
     run_dir.create_or_resume(tmp_path / "run", config)
     train_to(tmp_path / "run", 3)

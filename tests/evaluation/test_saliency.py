@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from configs import base
+from cxrjax.config import default_config
 from cxrjax.data import batch
 from cxrjax.evaluation import saliency, saliency_verdict
 from cxrjax.models import from_config, spec
@@ -70,7 +70,7 @@ def cases():
 
 
 def config():
-    settings = base.get_config()
+    settings = default_config()
     settings.task, settings.patches.mode, settings.patches.size = "classify", "global", SEEN
     settings.classifier.classes = ("none", "square")
     settings.evaluation.batch_size = 4

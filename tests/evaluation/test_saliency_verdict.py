@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 
-from configs import base
+from cxrjax.config import default_config
 from cxrjax.evaluation import saliency_verdict
 from cxrjax.metrics import proportions
 from cxrjax.metrics.mean_ci import interval
 
-MAPS = base.get_config().maps
+MAPS = default_config().maps
 
 
 def judge(count: int = 40, spread: float = 0.02, **changed: float):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from benchmarks import score_rows
-from configs import base
+from cxrjax.config import default_config
 from cxrjax.evaluation import compare_runs, scoring, tables
 from cxrjax.io import predictions_csv
 from cxrjax.metrics import bootstrap, classification, prediction_arrays
@@ -53,7 +53,7 @@ def draw_rows(seed, skill=1.5, sharpened=4.5):
 
 
 def classify_config():
-    config = base.get_config()
+    config = default_config()
     config.task = "classify"
     return config
 

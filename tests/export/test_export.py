@@ -16,8 +16,8 @@ from jax.export import deserialize
 from onnx import load_model
 from scipy import ndimage
 
-from configs import base
 from cxrjax import export
+from cxrjax.config import default_config
 from cxrjax.data import batch as cohort
 from cxrjax.export import stablehlo, verify
 from cxrjax.inference.predictor import Predictor
@@ -32,7 +32,7 @@ CLASSES = ("normal", "bacterial", "viral")
 
 
 def configure(task, **patches):
-    config = base.get_config()
+    config = default_config()
     config.task, config.image.size, config.evaluation.batch_size = task, SIZE, 2
     config.segmenter.architecture, config.segmenter.size = "fc_densenet29", 64
     config.classifier.architecture, config.classifier.head = "hieu2695_baseline", "linear"

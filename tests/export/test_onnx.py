@@ -7,7 +7,7 @@ import pytest
 from flax.traverse_util import flatten_dict
 from onnx import load_model_from_string
 
-from configs import base
+from cxrjax.config import default_config
 from cxrjax.export import onnx, verify
 from cxrjax.models import from_config, registry
 
@@ -15,7 +15,7 @@ from cxrjax.models import from_config, registry
 @pytest.mark.slow
 @pytest.mark.parametrize("architecture", registry.ARCHITECTURES)
 def test_every_architecture_is_converted_convolution_by_convolution(architecture):
-    config = base.get_config()
+    config = default_config()
     config.task = "segment" if architecture in registry.SEGMENTERS else "classify"
     config.segmenter.size = config.patches.size = 64
     config.segmenter.architecture = config.classifier.architecture = architecture

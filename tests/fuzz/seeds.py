@@ -12,7 +12,7 @@ import pydicom
 import safetensors.numpy
 from pydicom.uid import RLELossless
 
-from configs import phantom_segment
+from cxrjax import recipes
 from cxrjax.io import predictions_csv
 from data_prep.covid_radiography.dummy import write_xlsx
 from data_prep.example import features
@@ -113,7 +113,7 @@ def _write_predictions(folder: Path) -> None:
 
 
 def _write_configs(folder: Path) -> None:
-    (folder / "config.json").write_text(phantom_segment.get_config().to_json())
+    (folder / "config.json").write_text(recipes.load("phantom:segment").to_json())
 
 
 def _write_features(folder: Path) -> None:

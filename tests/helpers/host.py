@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from configs import base
+from cxrjax.config import default_config
 from cxrjax.data import loader, sampler
 from cxrjax.inference import pipeline
 from cxrjax.inference.patch_parallel import PatchParallelPredictor
@@ -31,7 +31,7 @@ class Tiny(nn.Module):
 
 def learn(batch_size: int, streamed: bool = False, count: int = 4) -> train_step.TrainState:
     """Some steps of a training of thirty points, held or read one by one; the second epoch begins within them."""
-    config, module = base.get_config(), Tiny()
+    config, module = default_config(), Tiny()
     config.training.optimiser = "sgd"  # Adam would blow up what rounding does
     x = np.random.default_rng(0).normal(size=(30, 3)).astype(np.float32)
 

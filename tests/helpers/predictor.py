@@ -5,8 +5,8 @@ import time
 from pathlib import Path
 from types import SimpleNamespace
 
-from configs import base
 from cxrjax import plotting
+from cxrjax.config import default_config
 from cxrjax.inference import predict_files
 
 
@@ -18,7 +18,7 @@ class StandIn:
     seconds = 0.0  # a radiograph
 
     def __init__(self, workdir, calibrated, most):
-        self.config = base.get_config()
+        self.config = default_config()
         self.config.image.size = 32
         self.config.image.equalise = False
 

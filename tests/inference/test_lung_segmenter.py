@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from benchmarks import made_up
-from configs import phantom_classify
+from cxrjax import recipes
 from cxrjax.inference import lung_segmenter
 from cxrjax.models import from_config
 
@@ -16,7 +16,7 @@ pytestmark = pytest.mark.usefixtures("small_segmenter")
 
 @pytest.fixture(scope="module")
 def config():
-    config = phantom_classify.get_config()
+    config = recipes.load("phantom:classify")
     config.segmenter.workdir, config.segmenter.size, config.segmenter.smallest_part = "made up", 32, 0.0
     return config
 
@@ -83,7 +83,7 @@ def test_a_damaged_file_is_written_anew(finder, split, left):
 
 
 def test_without_a_segmenter_nothing_is_looked_for_or_kept(split, tmp_path):
-    config = phantom_classify.get_config()
+    config = recipes.load("phantom:classify")
     config.segmenter.workdir = ""
     masks, confidence, found = lung_segmenter.LungSegmenter(config, None, tmp_path).recall("train-000000", split)
     assert masks is None and confidence is None and found.all() and not list(tmp_path.iterdir())

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from sklearn.covariance import ledoit_wolf
 
-from configs import phantom_classify
+from cxrjax import recipes
 from cxrjax.cli import commands
 from cxrjax.data import dataset
 from cxrjax.inference import fit_ood, gaussian, ood, ood_store, pipeline
@@ -210,7 +210,7 @@ def test_what_cannot_be_fitted_is_said(patients, quantile, message):
     [(False, "{}", "no lungs were found in 4 training radiographs"), (True, "one", "two patients")],
 )
 def test_a_training_without_a_gate_ends_well_and_says_why(monkeypatch, tmp_path, capsys, found, patient, reason):
-    config = phantom_classify.get_config()
+    config = recipes.load("phantom:classify")
     evidence = jax.tree.map(lambda x: x[0], look([draw_chest(np.random.default_rng(0))]))
 
     class StandIn:
@@ -250,5 +250,5 @@ def test_a_gate_of_an_older_network_is_fitted_anew_at_the_end_of_a_training(fitt
     ood_store.save_gate(tmp_path, fitted, 3)
     for step, times in ((3, 0), (5, 1)):
         monkeypatch.setattr(run_dir, "load_step", lambda *_, step=step: step)
-        commands.train_network(commands.Request(tmp_path, phantom_classify.get_config()))
+        commands.train_network(commands.Request(tmp_path, recipes.load("phantom:classify")))
         assert len(fits) == times

@@ -18,8 +18,8 @@ import numpy as np
 import pydicom
 import pytest
 
-from configs import base
 from cxrjax import plotting
+from cxrjax.config import default_config
 from cxrjax.data import preprocessing
 from cxrjax.inference import predict_files
 from cxrjax.io import predictions_csv, radiograph
@@ -35,7 +35,7 @@ class StandIn:
     min_confidence = None
 
     def __init__(self, workdir, calibrated, most):
-        self.config, self.left = base.get_config(), self.until
+        self.config, self.left = default_config(), self.until
         self.config.image.size = 64
 
     def examine(self, images):

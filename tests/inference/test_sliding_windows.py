@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from configs import base
+from cxrjax.config import default_config
 from cxrjax.inference import pipeline, strategies
 from cxrjax.inference.strategies import sliding_windows
 from cxrjax.models import from_config, registry, spec
@@ -215,7 +215,7 @@ def test_cells_are_those_of_the_backbone(architecture, size, cells, stride):
 
 
 def test_a_context_of_part_of_a_cell_is_refused_and_so_are_radiographs_without_a_window():
-    config = base.get_config()
+    config = default_config()
     config.patches.size, config.patches.context = 112, 64
     network = from_config.classifier(config)
     assert (network.side, network.module.margin) == (240, 2)

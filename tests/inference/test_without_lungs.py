@@ -5,7 +5,7 @@ import jax
 import numpy as np
 import pytest
 
-from configs import hieu2695_baseline
+from cxrjax import recipes
 from cxrjax.evaluation import cross_validation
 from cxrjax.inference import predict_files
 from cxrjax.io import predictions_csv
@@ -18,7 +18,7 @@ SIZE = 40
 
 
 def get_config(folder):
-    config = hieu2695_baseline.get_config()
+    config = recipes.load("hieu2695:baseline")
     config.data.directory = str(folder / "phantom")
     config.image.size = config.patches.size = SIZE
     config.training.epochs, config.training.batch_size = 1, 4

@@ -3,8 +3,6 @@
 The expected numbers are worked out by hand from the sizes of the layers.
 """
 
-import importlib
-
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -12,7 +10,7 @@ import numpy as np
 import pytest
 from flax.traverse_util import flatten_dict
 
-from cxrjax import config_schema
+from cxrjax import config_schema, recipes
 from cxrjax.models import from_config, heads, initializers, registry
 from cxrjax.models.layers import conv
 from cxrjax.pretrained import state_dict
@@ -201,26 +199,26 @@ def test_torchvision_draws_no_network_that_it_does_not_have(architecture):
 @pytest.mark.parametrize(
     "recipe, name",
     [
-        ("oh2020_segment", "torch"),
-        ("manastahir_segment", "he_uniform"),
-        ("singhaxn_segment", "he_normal"),
-        ("benchmark_segment", "he_normal"),
-        ("fsarshad_cnn1", "glorot_uniform"),
-        ("fsarshad_vgg19", "glorot_uniform"),
-        ("fsarshad_cnn3", "fsarshad_cnn3"),
-        ("hieu2695_weighted", "torch"),
-        ("hieu2695_vgg16", "torch"),
+        ("oh2020:segment", "torch"),
+        ("manastahir:segment", "he_uniform"),
+        ("singhaxn:segment", "he_normal"),
+        ("benchmark:segment", "he_normal"),
+        ("fsarshad:cnn1", "glorot_uniform"),
+        ("fsarshad:vgg19", "glorot_uniform"),
+        ("fsarshad:cnn3", "fsarshad_cnn3"),
+        ("hieu2695:weighted", "torch"),
+        ("hieu2695:vgg16", "torch"),
         ("audit", "he_normal"),
-        ("phantom_classify", "he_normal"),
+        ("phantom:classify", "he_normal"),
     ],
 )
 def test_a_recipe_draws_as_its_original_or_as_before(recipe, name):
-    config = importlib.import_module(f"configs.{recipe}").get_config()
+    config = recipes.load(recipe)
     network = from_config.segmenter(config) if config.task == "segment" else from_config.classifier(config)
     assert network.initializer is initializers.INITIALIZERS[name]
 
 
-@pytest.mark.parametrize("recipe", ["oh2020_classify", "hieu2695_groups"])
+@pytest.mark.parametrize("recipe", ["oh2020:classify", "hieu2695:groups"])
 def test_resnets_of_torchvision_are_drawn_as_there(recipe):
-    config = importlib.import_module(f"configs.{recipe}").get_config()
+    config = recipes.load(recipe)
     assert from_config.classifier(config).initializer is initializers.TORCHVISION["resnet"]

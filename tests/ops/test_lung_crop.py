@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from configs import base
+from cxrjax.config import default_config
 from cxrjax.data import batch
 from cxrjax.inference import lung_segmenter
 from cxrjax.ops import lung_crop
@@ -109,7 +109,7 @@ def test_many_at_once_are_as_one_by_one():
 
 
 def test_a_classifier_learns_from_nothing_beyond_the_box(monkeypatch):
-    config = base.get_config()
+    config = default_config()
     config.classifier.architecture, config.classifier.classes = "hieu2695_baseline", ("normal", "viral")
     config.patches.mode, config.patches.channels, config.patches.masked = "crop", "contrast", False
     config.patches.size = 32

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from configs import base
+from cxrjax.config import default_config
 from cxrjax.pretrained import formats, keras_weights, key_aliases, safe_unpickle, state_dict
 from cxrjax.pretrained.formats import WeightFormatError, read_metadata, read_weights
 from cxrjax.runs import weights
@@ -202,7 +202,7 @@ def test_types_that_numpy_has_not_are_read(tmp_path, dtype, bits, value):
 
 
 def classifier(classes: tuple[str, ...]):
-    config = base.get_config()
+    config = default_config()
     config.task = "classify"
     config.classifier.classes = classes
     return config

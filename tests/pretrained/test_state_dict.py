@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import safetensors.numpy
 
-from configs import base
+from cxrjax.config import default_config
 from cxrjax.models import registry
 from cxrjax.pretrained import key_aliases, key_map, state_dict
 from cxrjax.runs import weights
@@ -140,7 +140,7 @@ def test_only_a_head_that_may_be_drawn_lets_an_encoder_in(shrink, tmp_path):
     for name in ("resnet34", "unet_resnet34"):
         state = state_dict.to_state_dict(name, make(name, 4)[1])
         safetensors.numpy.save_file(state, tmp_path / name)
-    config, key = base.get_config(), jax.random.key(1)
+    config, key = default_config(), jax.random.key(1)
     config.task, config.segmenter.architecture, config.segmenter.channels = "segment", "unet_resnet34", 3
 
     def load(name, choice):

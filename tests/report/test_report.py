@@ -10,7 +10,7 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 
-from configs import base
+from cxrjax.config import default_config
 from cxrjax.data import batch, tfds_store
 from cxrjax.inference import pipeline
 from cxrjax.io import predictions_csv
@@ -106,7 +106,7 @@ CARD = {
 @pytest.fixture
 def found(tmp_path):
     """Evidence of a classifier that was evaluated and nothing else."""
-    config = base.get_config()
+    config = default_config()
     config.task, config.classifier.classes, config.training.metric = "classify", CLASSES, "macro_f1"
     chance = {"accuracy": 0.31, "macro_f1": 0.11, "macro_auroc": 0.5}
     return inputs.ReportInputs(
@@ -426,7 +426,7 @@ def test_a_run_of_masks_has_a_report_too(found):
 class Stub:
     """An examiner that finds the left half of every radiograph to be lungs, and viral pneumonia at its middle."""
 
-    finds, config = True, base.get_config()
+    finds, config = True, default_config()
 
     def examine(self, images):
         for image in images:
@@ -496,7 +496,7 @@ def test_an_outline_runs_where_the_mask_ends():
 
 
 def test_what_lies_in_the_run_is_read_and_a_broken_file_is_named(tmp_path, monkeypatch):
-    config = base.get_config()
+    config = default_config()
     config.task, config.classifier.classes, config.training.metric = "classify", CLASSES, "macro_f1"
     (tmp_path / "config.json").write_text(config.to_json())
     with pytest.raises(Exception, match="not evaluated yet; --mode=evaluate --split=test"):
@@ -557,7 +557,7 @@ def test_only_what_is_of_the_same_data_is_joined(tmp_path, monkeypatch):
     stored = [{"source": "here", "label": "normal", "patient_id": "p1"}]
     monkeypatch.setattr(tfds_store, "iter_records", lambda directory, split: stored)
     monkeypatch.setattr(tfds_store, "list_splits", lambda directory: ["train"])
-    config = base.get_config()
+    config = default_config()
     config.task, config.classifier.classes, config.data.directory = "classify", CLASSES, f"{tmp_path}/data/clinic"
     (tmp_path / "config.json").write_text(config.to_json())
     for name in ("test", "elsewhere-test"):

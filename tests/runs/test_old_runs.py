@@ -4,13 +4,13 @@ import json
 
 import pytest
 
-from configs import base
+from cxrjax.config import default_config
 from cxrjax.runs import run_dir
 
 
 @pytest.fixture
 def old_run(tmp_path):
-    settings = json.loads(base.get_config().to_json())
+    settings = json.loads(default_config().to_json())
     settings["task"] = "segment"
     del settings["image"]["borders"], settings["segmenter"]["initializer"], settings["classifier"]["initializer"]
     del settings["saliency"]
@@ -28,7 +28,7 @@ def test_weights_of_an_old_run_were_drawn_as_the_default_draws_them(old_run):
 
 
 def test_an_old_run_shows_and_augments_as_it_did(tmp_path):
-    settings = json.loads(base.get_config().to_json())
+    settings = json.loads(default_config().to_json())
     added = [
         key.split(".")
         for key in run_dir._DEFAULTS_OF_OLD_RUNS
@@ -39,7 +39,7 @@ def test_an_old_run_shows_and_augments_as_it_did(tmp_path):
     (tmp_path / "config.json").write_text(json.dumps(settings | {"task": "classify"}))
     config = run_dir.load_config(tmp_path)
     assert [config[section][name] for section, name in added] == [0, "all", 1, 1, 1, 0, "middle"]
-    assert [base.get_config()[section][name] for section, name in added] == [0, "all", 1, 1, 1, 0, "middle"]
+    assert [default_config()[section][name] for section, name in added] == [0, "all", 1, 1, 1, 0, "middle"]
 
 
 def test_maps_of_an_old_run_are_scaled_as_they_were(old_run):
@@ -47,7 +47,7 @@ def test_maps_of_an_old_run_are_scaled_as_they_were(old_run):
 
 
 def test_an_old_training_goes_on_with_the_old_setting_alone(old_run):
-    config = base.get_config()
+    config = default_config()
     config.task = "segment"
     with pytest.raises(run_dir.RunError, match="was begun with image.borders='bottom', and is now given 'uniform'"):
         run_dir.create_or_resume(old_run, config)
@@ -56,11 +56,11 @@ def test_an_old_training_goes_on_with_the_old_setting_alone(old_run):
 
 
 def test_all_settings_that_differ_are_listed_as_they_are_given(old_run):
-    config = base.get_config()
+    config = default_config()
     config.task = "segment"
     config.seed = 1
     config.training.milestones = (0.25,)
-    milestones = tuple(base.get_config().training.milestones)
+    milestones = tuple(default_config().training.milestones)
     with pytest.raises(run_dir.RunError) as error:
         run_dir.create_or_resume(old_run, config)
     said = str(error.value)
@@ -72,7 +72,7 @@ def test_a_run_of_a_newer_version_is_not_gone_on_with(old_run):
     settings = json.loads((old_run / "config.json").read_text())
     settings["training"]["later"] = 1
     (old_run / "config.json").write_text(json.dumps(settings))
-    config = base.get_config()
+    config = default_config()
     config.task = "segment"
     config.image.borders = "bottom"
     with pytest.raises(run_dir.RunError, match=r"config\.json: there is no setting training.later; .* another version"):

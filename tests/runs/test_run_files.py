@@ -13,7 +13,7 @@ import jax
 import numpy as np
 import pytest
 
-from configs import base
+from cxrjax.config import default_config
 from cxrjax.data.dataset import DatasetError
 from cxrjax.inference import gaussian, ood, ood_store
 from cxrjax.io.json_file import DamagedFile
@@ -55,7 +55,7 @@ def test_a_damaged_origin(tmp_path, content):
 def test_damaged_training_labels(tmp_path, content):
     (tmp_path / "training_labels.json").write_bytes(content)
     with pytest.raises(DamagedFile) as error:
-        provenance.load_labels(tmp_path, base.get_config())
+        provenance.load_labels(tmp_path, default_config())
     assert_is_a_sentence(error.value, tmp_path / "training_labels.json")
 
 
@@ -221,7 +221,7 @@ def test_a_file_system_without_locks_is_a_line(tmp_path, monkeypatch, capsys):
 
 
 def config(directory: Path, **training):
-    settings = base.get_config()
+    settings = default_config()
     settings.task = "segment"
     settings.data.directory = str(directory / "none")
     settings.training.update(training)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import safetensors.numpy
 
-from configs import base
+from cxrjax.config import default_config
 from cxrjax.models import from_config
 from cxrjax.pretrained import state_dict
 from cxrjax.pretrained.formats import read_metadata, read_weights
@@ -21,14 +21,14 @@ CLASSES = ("normal", "bacterial", "viral")
 
 
 def segment_config():
-    config = base.get_config()
+    config = default_config()
     config.task = "segment"
     config.segmenter.architecture, config.segmenter.size = "fc_densenet29", 32
     return config
 
 
 def classify_config(segmenter):
-    config = base.get_config()
+    config = default_config()
     config.task = "classify"
     config.segmenter.workdir = str(segmenter)
     config.classifier.architecture = "resnet6"

@@ -91,7 +91,7 @@ def test_a_run_of_two_processes_or_of_eight_devices_is_that_of_one(tmp_path):
         "training.epochs": 3, "training.batch_size": 9, "training.checkpoint_minutes": 0.0, "evaluation.batch_size": 5,
         "augmentation.rotation": 10.0, "augmentation.flip": 0.5,
     }  # fmt: skip
-    config = ["--config=configs/hieu2695_baseline.py", *(f"--config.{key}={value}" for key, value in settings.items())]
+    config = ["--config=configs/hieu2695.py:baseline", *(f"--config.{key}={value}" for key, value in settings.items())]
 
     def do(name: str, processes: int, devices: int) -> tuple[list[dict], list[dict]]:
         workdir = tmp_path / name

@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from configs import base
+from cxrjax.config import default_config
 from cxrjax.training import lr_finder
 from cxrjax.training.task import Task
 
@@ -31,7 +31,7 @@ def test_it_stops_when_the_loss_explodes_and_the_loss_is_that_of_each_step(tmp_p
     task = Task(jnp.zeros(4), np.zeros(4, np.int32), lambda key: {"params": {"w": jnp.float32(1)}, "batch_stats": {}},
                 loss, lambda variables: {})  # fmt: skip
     monkeypatch.setattr(lr_finder, "build_task", lambda config, workdir: task)
-    config = base.get_config()
+    config = default_config()
     config.task = "segment"
     config.training.optimiser, config.training.momentum, config.training.batch_size = "sgd", 0.0, 4
     config.rate_finder.lowest, config.rate_finder.highest, config.rate_finder.steps = 1.1e-3, 11.0, 101

@@ -4,7 +4,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from configs import base
+from cxrjax.config import default_config
 from cxrjax.data import batch
 from cxrjax.metrics import classification
 from cxrjax.training import classification as training_classification
@@ -70,7 +70,7 @@ def test_a_metric_that_validation_cannot_tell_is_refused_before_the_first_epoch(
 
 
 def test_what_a_plateau_waits_for_is_checked_likewise():
-    training = base.get_config().training
+    training = default_config().training
     training.metric, training.plateau_metric = "macro_f1", "val/macro_auroc"
     assert model_selection.list_watched(training) == {"training.metric": "macro_f1"}  # no plateau is waited for
     training.schedule = "plateau"

@@ -4,7 +4,7 @@ import jax
 import numpy as np
 import pytest
 
-from configs import base
+from cxrjax.config import default_config
 from cxrjax.data import batch
 from cxrjax.inference import lung_segmenter
 from cxrjax.training import classification
@@ -14,7 +14,7 @@ SIZE, SHOWN = 48, 40  # pixels; a center crop of 1/6
 
 @pytest.fixture(scope="module")
 def task():
-    config = base.get_config()
+    config = default_config()
     config.task = "classify"
     config.classifier.architecture, config.classifier.classes = "hieu2695_baseline", ("normal", "viral")
     config.patches.mode, config.patches.masked = "global", False

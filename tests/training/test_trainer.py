@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from configs import base
+from cxrjax.config import default_config
 from cxrjax.data import batch, dataset
 from cxrjax.models.layers import batch_norm
 from cxrjax.runs import checkpoints, run_dir
@@ -58,7 +58,7 @@ def made_up_data(monkeypatch):
 
 
 def segment_config():
-    config = base.get_config()
+    config = default_config()
     config.task = "segment"
     config.data.directory = "made up"
     config.image.size = SIZE

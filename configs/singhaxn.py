@@ -1,0 +1,99 @@
+"""singhaxn's segmenter with an ImageNet encoder, and its classifier of radiographs cropped to their lungs.
+
+python -m cxrjax.main --config=configs/singhaxn.py:segment --config.data.directory=DATA --workdir=SEGMENTER_RUN
+python -m cxrjax.main --config=configs/singhaxn.py:classify \
+    --config.data.directory=DATA --config.segmenter.workdir=SEGMENTER_RUN --workdir=RUN
+Sources: files of that repository at 163ec0d, and fastai 2.0.13.
+"""
+
+from ml_collections import ConfigDict
+
+from cxrjax.config import IMAGENET, default_config, select_variant
+
+
+def get_config(variant: str = "") -> ConfigDict:
+    """Return the config of a variant: "segment" or "classify"."""
+    return select_variant(variant, segment, classify)
+
+
+def segment() -> ConfigDict:
+    """A U-Net on a ResNet34 encoder with ImageNet weights (fastai's DynamicUnet) segments the lungs.
+
+    Sources: cells of segmentation/segmentation-train.ipynb.
+    Differences from the original: a blank lower border is cut off; the pixel shuffles start with different weights each
+    (ICNR in the original); zoom by up to a tenth in both directions about the center (0.5 to 1.1 about any point);
+    contrast and brightness of gray levels (of their logits). Masks that distinguish the left lung from the right need
+    --config.augmentation.dihedral=0.0. The initializer, ours, draws all but the encoder.
+    Corrected: there was no test set.
+    Cost: 4 minutes of a CPU core at the small size of benchmarks/RECIPES.md, with 41.2 million weights.
+    Benchmark: Dice 0.925 (0.922 to 0.929) of the lungs on the test split, at that size, with each augmentation applied
+    to all images, and no rotations by 90° or mirror images.
+    """
+    config = default_config()
+    config.task = "segment"
+    config.init = IMAGENET.format("resnet34")  # of the encoder, cell 5
+    config.init_head = "fresh"  # and the decoder; cell 5
+    config.image.gamma = 1.0  # cell 4
+    config.image.equalise = False  # cell 4
+    config.segmenter.architecture = "unet_resnet34"  # cell 5
+    config.segmenter.size = 224  # cell 4
+    config.segmenter.channels = 3  # cell 4
+    config.segmenter.normalise = "imagenet"  # fastai vision/learner.py:155
+    config.segmenter.dropout = 0.0  # fastai's DynamicUnet has none
+    config.training.groups = (("encoder/.*kernel", 0.0),)  # its batch norms train; cell 5, column "Trainable"
+    config.training.epochs = 50  # cell 7
+    config.training.batch_size = 16  # cell 4
+    config.training.optimiser = "adamw"  # fastai optimizer.py:105
+    config.training.decay = 1e-2  # cell 5
+    config.training.decay_vectors = False  # fastai learner.py:142
+    config.training.momentum = 0.95  # fastai schedule.py:105
+    config.training.square_momentum = 0.99  # fastai optimizer.py:189
+    config.training.epsilon = 1e-5  # fastai optimizer.py:189
+    config.training.learning_rate = 1e-4  # cell 7
+    config.training.schedule = "one_cycle"  # cell 7
+    config.training.background_weight = 1.0  # cell 5
+    config.training.metric = "loss"  # cell 7
+    config.training.patience = 8  # cell 7
+    config.augmentation.rotation = 10.0  # cell 4
+    config.augmentation.zoom = 0.1  # cell 4, see above
+    config.augmentation.contrast = 0.2  # cell 4
+    config.augmentation.brightness = 0.2  # cell 4
+    config.augmentation.each = 0.75  # p_affine and p_lighting of fastai's aug_transforms, each transform on its own
+    config.augmentation.dihedral = 0.5  # do_flip and flip_vert of cell 4; fastai's aug_transforms
+    return config
+
+
+def classify() -> ConfigDict:
+    """ResNet34 on three derived channels of the radiograph cropped to its lungs.
+
+    The notebook that trained it, classification/classifier-train.ipynb, is public but was not in the copy at hand, so
+    every number of the training is ours, following `segment`.
+    Differences from the original: the channels are derived from the preprocessed radiograph, its crop stretched to
+    the preprocessed size (in the original from the file's own pixels, at the crop's own size), and the crop has
+    the proportions that it has in the preprocessed square. The initializer, ours, draws the last layer only.
+    Corrected: a stray pixel does not widen the box, and a radiograph without lungs gets no prediction.
+    Cost: 5 minutes of a CPU core at the small size of benchmarks/RECIPES.md, with 21.3 million weights.
+    Benchmark: macro F1 0.715 (0.657 to 0.768) of the labels on the test split, at that size.
+    """
+    config = default_config()
+    config.task = "classify"
+    config.init = IMAGENET.format("resnet34")  # ours
+    config.init_head = "fresh"  # ours
+    config.image.gamma = 1.0  # classifier_common.py:20-44
+    config.image.equalise = False  # classifier_common.py:20-44
+    config.classifier.architecture = "resnet34"  # README.md:12
+    config.classifier.normalise = "imagenet"  # predict.ipynb, cell 5
+    config.patches.mode = "crop"  # classifier_common.py:24
+    config.patches.channels = "contrast"  # classifier_common.py:26-37
+    config.patches.masked = False  # classifier_common.py:20
+    config.training.epochs = 50  # ours
+    config.training.optimiser = "adamw"  # ours
+    config.training.decay = 1e-2  # ours
+    config.training.decay_vectors = False  # ours
+    config.training.learning_rate = 1e-4  # ours
+    config.training.schedule = "one_cycle"  # ours
+    config.training.metric = "loss"  # ours
+    config.training.patience = 8  # ours
+    config.augmentation.rotation = 10.0  # ours
+    config.augmentation.flip = 0.5  # ours
+    return config
