@@ -1,7 +1,7 @@
-"""What a run has shown on a split, for people: one page that needs nothing else, a model card and a checklist.
+"""Report of a run on one split: a self-contained web page, a model card and a reporting checklist.
 
-Writes RUN/report/: index.html, MODEL_CARD.md, CHECKLIST.md. Every score comes from the files that evaluation, audit
-and the other commands wrote; only the pictures of the cases are made here, by one pass of the network over them.
+Writes RUN/report/: index.html, MODEL_CARD.md, CHECKLIST.md. Every score is read from the files that evaluation, audit
+and the other commands wrote; only the images of the cases are computed here, by one pass of the network over them.
 """
 
 from pathlib import Path
@@ -19,24 +19,25 @@ def write(workdir: Path, split: str, directory: str | None = None) -> Path:
 
     Args:
         workdir: the run directory; the split has been evaluated.
-        split: "test", or another that was evaluated.
-        directory: the data set that was evaluated, where it is not the one of training.
+        split: "test", or another split that was evaluated.
+        directory: the data set that was evaluated, if it is not that of training.
 
     Returns:
-        The page, RUN/report/index.html.
+        The path of the page, RUN/report/index.html.
 
     Raises:
-        UnfitRun: there is no run, or the split was not evaluated.
-        DatasetError: the data set is not there.
-        ValueError: a file of the run is not as it was written, or of another data set.
+        RunError: there is no run, or the split was not evaluated.
+        DatasetError: the data set does not exist.
+        ValueError: a file of the run is damaged, or belongs to another data set.
     """
-    found = inputs.gather_inputs(workdir, split, directory)
-    config, shown = found.config, []
-    if rows := cases.sort_worst_first(found.rows)[: config.report.cases]:
-        stored = dataset.open_split(config, split, found.directory)
-        shown = cases.render_cases(Predictor(workdir), stored, rows, config.report.side, config.report.megabytes)
+    report_inputs = inputs.gather_inputs(workdir, split, directory)
+    config = report_inputs.config
+    views: list[cases.CaseView] = []
+    if rows := cases.sort_worst_first(report_inputs.rows)[: config.report.cases]:
+        stored = dataset.open_split(config, split, report_inputs.directory)
+        views = cases.render_cases(Predictor(workdir), stored, rows, config.report.side, config.report.megabytes)
     folder = workdir / "report"
     folder.mkdir(exist_ok=True)
     for name, template in TEMPLATES.items():
-        atomic_files.atomic_write(folder / name, render.render(template, found, shown))
+        atomic_files.atomic_write(folder / name, render.render(template, report_inputs, views))
     return folder / "index.html"

@@ -1,4 +1,4 @@
-"""The radiographs of a split, worst first, and their pictures, small enough for a page."""
+"""Radiographs of a split, worst first, with images small enough for a web page."""
 
 import base64
 from collections.abc import Sequence
@@ -17,105 +17,107 @@ from cxrjax.ops import lung_masks
 
 QUALITY = 75  # of WebP, 0..100
 MAP_SIDE = 96  # pixels; a map is smooth
-ROUGHNESS = 0.002  # of the side, how far an outline may leave its mask
+OUTLINE_TOLERANCE = 0.002  # maximal distance of an outline from its mask, as a share of the side
 
 
 class CaseImages(NamedTuple):
-    """One radiograph for a page; outlines are SVG paths in a square of side 100."""
+    """Images of one radiograph on a page; outlines are SVG paths in a square of side 100."""
 
     radiograph: str  # data URI
-    lungs: str  # outline of the lungs found; "" where none were
-    truth: str  # of a segmentation, outline of the lungs as known; "" where they are not
-    map: str  # data URI, transparent where nothing was seen; "" where there is no finding
+    lungs: str  # outline of the predicted lung mask; "" where it is empty
+    true_lungs: str  # of a segmenter, outline of the true lung mask; "" where there is none
+    saliency: str  # data URI, transparent where the map is 0; "" without a prediction
 
     @property
-    def size(self) -> int:
-        """Bytes it adds to a page."""
+    def num_bytes(self) -> int:
+        """Number of bytes that the images add to a page."""
         return sum(map(len, self))
 
 
 class CaseView(NamedTuple):
-    """A row of `predictions.csv`, with its picture where there was room for one."""
+    """A row of `predictions.csv` with its images; without, once the space of the page is used up."""
 
     row: dict[str, Any]
-    picture: CaseImages | None
+    images: CaseImages | None
 
     @property
-    def votes(self) -> int:
-        """Patches that voted, for whatever."""
+    def num_votes(self) -> int:
+        """Number of patches that voted, for any class."""
         return sum(self.row[f"votes_{name}"] for name in predictions_csv.names(self.row, predictions_csv.COUNT_PREFIX))
 
     @property
-    def wrong(self) -> bool:
-        """Whether the finding, or its lack, is not the label; never of a segmentation."""
+    def is_wrong(self) -> bool:
+        """True if the prediction, or its absence, differs from the label; False for a segmenter."""
         return "finding" in self.row and self.row["finding"] != self.row["label"]
 
 
 def sort_worst_first(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Rows worst first.
+    """Return rows sorted worst first.
 
-    Of findings: the wrong, most confident first (one without a finding is wrong, and confident of nothing), then the
-    right, least confident first. Of masks: by the Dice of the lungs, failures first, those without truth last.
+    For a classifier: the wrong predictions, most confident first (a missing prediction is wrong, with confidence 0),
+    then the correct ones, least confident first. For a segmenter: by the Dice of the lungs, failures first, rows without
+    a true mask last.
     """
     return sorted(rows, key=_sort_key)
 
 
 def render_cases(
-    examiner: Predictor, stored: dataset.RadiographDataset, rows: Sequence[dict[str, Any]], side: int, megabytes: float
+    predictor: Predictor, stored: dataset.RadiographDataset, rows: Sequence[dict[str, Any]], side: int, megabytes: float
 ) -> list[CaseView]:
-    """Cases of rows, in their order, pictures being drawn until the room is used up.
+    """Return views of rows in their order, with images until their space is used up.
 
     Args:
-        examiner: of the run.
-        stored: the split that was evaluated; a part is held at a time, and none once the room is used up.
+        predictor: predictor of the run.
+        stored: the split that was evaluated; it is read in batches, and only until the space is used up.
         rows: n of its predictions.
-        side: of a picture, in pixels.
-        megabytes: room for all pictures, in millions of bytes as they stand in the page.
+        side: side of an image in pixels.
+        megabytes: space for all images, in millions of bytes of the page.
 
     Raises:
         ValueError: a row is not of this split.
     """
-    asked = predict_stored(examiner, stored, _find_rows(stored, rows))
-    pictures, room = [], megabytes * 1e6
-    for row, (held, i, result) in zip(rows, asked, strict=True):
-        picture = _case_images(held, i, result, bool(row.get("finding")), side)
-        room -= picture.size
-        if room < 0:
+    results = predict_stored(predictor, stored, _find_rows(stored, rows))
+    images: list[CaseImages] = []
+    remaining = megabytes * 1e6
+    for row, (examples, i, result) in zip(rows, results, strict=True):
+        row_images = _case_images(examples, i, result, bool(row.get("finding")), side)
+        remaining -= row_images.num_bytes
+        if remaining < 0:
             break
-        pictures.append(picture)
-    return [CaseView(row, picture) for row, picture in zip_longest(rows, pictures)]
+        images.append(row_images)
+    return [CaseView(row, row_images) for row, row_images in zip_longest(rows, images)]
 
 
 def svg_path(mask: NDArray[np.bool_]) -> str:
-    """SVG path around the parts of a square mask, holes included, in a square of side 100; "" of an empty one."""
+    """Return the outline of a square mask, holes included, as an SVG path in a square of side 100; "" if it is empty."""
     contours, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
     side = len(mask)
-    rings = [cv2.approxPolyDP(contour, ROUGHNESS * side, True)[:, 0] for contour in contours]
-    # A contour runs through the middles of pixels.
+    rings = [cv2.approxPolyDP(contour, OUTLINE_TOLERANCE * side, True)[:, 0] for contour in contours]
+    # A contour passes through the centers of pixels.
     points = [" ".join(f"{x:.1f},{y:.1f}" for x, y in (ring + 0.5) * 100 / side) for ring in rings if len(ring) > 2]
     return " ".join(f"M{ring}Z" for ring in points)
 
 
 def _find_rows(stored: dataset.RadiographDataset, rows: Sequence[dict[str, Any]]) -> list[int]:
-    """Return where the radiographs of rows are stored: by their paths, and of equal paths by their sources too.
+    """Return the positions of rows in the stored split, matched by path, and by source where paths are equal.
 
     Raises:
         ValueError: a row is not of this split.
     """
-    with_path: dict[str, list[int]] = {}
-    for place, path in enumerate(stored.paths):
-        with_path.setdefault(path, []).append(place)
-    found = []
+    positions_by_path: dict[str, list[int]] = {}
+    for position, path in enumerate(stored.paths):
+        positions_by_path.setdefault(path, []).append(position)
+    positions = []
     for row in rows:
-        places = with_path.get(row["path"], [])
-        if len(places) > 1:
-            places = [place for place in places if stored.sources[place] == row.get("source")]
-        if len(places) != 1:
+        matches = positions_by_path.get(row["path"], [])
+        if len(matches) > 1:
+            matches = [position for position in matches if stored.sources[position] == row.get("source")]
+        if len(matches) != 1:
             raise ValueError(
                 f"{row['path']}: was evaluated, but is not in this data set; name the one it is in with --data"
             )
-        found += places
-    return found
+        positions += matches
+    return positions
 
 
 def _sort_key(row: dict[str, Any]) -> float:
@@ -127,16 +129,18 @@ def _sort_key(row: dict[str, Any]) -> float:
     return -1 - confidence if row["finding"] != row["label"] else confidence
 
 
-def _case_images(held: batch.RadiographBatch, i: int, result: Any, found: bool, side: int) -> CaseImages:
-    finds = hasattr(result, "map")
-    lungs = result.mask if finds else result.lungs
-    structures = held.mask_types[i] == batch.STRUCTURES_KNOWN
-    truth = np.isin(held.masks[i], lung_masks.LUNGS) if structures else held.masks[i] > 0
+def _case_images(examples: batch.RadiographBatch, i: int, result: Any, has_prediction: bool, side: int) -> CaseImages:
+    is_classifier = hasattr(result, "map")
+    lungs = result.mask if is_classifier else result.lungs
+    if examples.mask_types[i] == batch.STRUCTURES_KNOWN:
+        true_lungs = np.isin(examples.masks[i], lung_masks.LUNGS)
+    else:
+        true_lungs = examples.masks[i] > 0
     return CaseImages(
-        radiograph=_webp_uri(_shrink(held.images[i], side)),
+        radiograph=_webp_uri(_shrink(examples.images[i], side)),
         lungs=svg_path(lungs),
-        truth="" if finds else svg_path(truth),
-        map=_webp_uri(_to_bgra(_shrink(result.map, MAP_SIDE))) if found else "",
+        true_lungs="" if is_classifier else svg_path(true_lungs),
+        saliency=_webp_uri(_to_bgra(_shrink(result.map, MAP_SIDE))) if has_prediction else "",
     )
 
 
@@ -144,10 +148,10 @@ def _shrink(image: NDArray, side: int) -> NDArray:
     return cv2.resize(image, (side, side), interpolation=cv2.INTER_AREA) if len(image) > side else image
 
 
-def _to_bgra(map: NDArray[np.floating]) -> NDArray[np.uint8]:
-    """A map as BGRA."""
-    colours, opacity = plotting.tint(map)
-    return np.concatenate([colours[..., ::-1], np.rint(opacity * 255).astype(np.uint8)], axis=-1)
+def _to_bgra(saliency: NDArray[np.floating]) -> NDArray[np.uint8]:
+    """Return a saliency map as BGRA."""
+    colors, opacity = plotting.tint(saliency)
+    return np.concatenate([colors[..., ::-1], np.rint(opacity * 255).astype(np.uint8)], axis=-1)
 
 
 def _webp_uri(image: NDArray[np.uint8]) -> str:

@@ -1,4 +1,4 @@
-"""What the settings of a run mean, in words: the page, the card and the checklist say the same."""
+"""Description of a run's settings in words, the same on the page, the model card and the checklist."""
 
 from typing import NamedTuple
 
@@ -10,43 +10,54 @@ VOTING_PHRASES = {"majority": "the class of most", "mean_probability": "the clas
 
 
 class MethodDescription(NamedTuple):
-    """Phrases; those of findings are blank where a run finds none."""
+    """Phrases that describe a run; those of a classifier are blank for a segmenter."""
 
-    levels: str  # of grey, as the networks see them
-    lungs: str  # by what they are found; "" where none are looked for
-    shown: str  # to the classifier, of a radiograph
+    preprocessing: str  # preprocessing of the radiograph
+    segmenter: str  # its architecture and input size; "" where there is none
+    classifier_input: str  # input of the classifier
     vote: str
     saliency: str
 
 
 def describe_method(config: ConfigDict) -> MethodDescription:
-    """The method of a run."""
+    """Return the description of a run's method."""
     segmenter = from_config.segmenter(config)
-    levels = "specified to one histogram" if config.image.equalise else "as they are"
-    cut = "margins of nearly one level" if config.image.borders == "uniform" else "a blank lower border"
-    levels = f"{cut} cut off, grey levels {levels}, gamma {config.image.gamma}"
-    lungs = f"{config.segmenter.architecture} at {segmenter.size} pixels" if segmenter else ""
+    histogram = "specified to one histogram" if config.image.equalise else "as they are"
+    borders = "margins of nearly one level" if config.image.borders == "uniform" else "a blank lower border"
+    preprocessing = f"{borders} cut off, gray levels {histogram}, gamma {config.image.gamma}"
+    segmenter_phrase = f"{config.segmenter.architecture} at {segmenter.size} pixels" if segmenter else ""
     if config.task != "classify":
-        return MethodDescription(levels, lungs, "", "", "")
-    classifier, settings = from_config.classifier(config), from_config.inference_config(config, config.patches.count)
-    looks, shown = {
-        "local": ("patches", f"{settings.patch_count} patches of {{}} pixels with their centres in the lungs"),
-        "dense": ("windows", "all windows of {} pixels with their centres in the lungs, of one look at the radiograph"),
+        return MethodDescription(preprocessing, segmenter_phrase, "", "", "")
+    classifier = from_config.classifier(config)
+    settings = from_config.inference_config(config, config.patches.count)
+    map_unit, input_phrase = {
+        "local": ("patches", f"{settings.patch_count} patches of {{}} pixels with their centers in the lungs"),
+        "dense": (
+            "windows",
+            "all windows of {} pixels with their centers in the lungs, in one pass over the radiograph",
+        ),
         "global": ("radiograph", f"{_global_input(settings.center_crop)} at {{}} pixels"),
-        "crop": ("lungs' box", "the box of the lungs at {} pixels (the whole radiograph where they are not sure)"),
+        "crop": ("lungs' box", "the box of the lungs at {} pixels (the whole radiograph where they are not certain)"),
     }[settings.mode]
-    shown = shown.format(classifier.size)
-    shown += ", all but the lungs blackened" if settings.masked else ""
-    shown += ", in three channels made of it" if settings.channels == "contrast" else ""
-    several = {"local": f"{settings.patch_count} patches", "dense": "these windows"}.get(settings.mode)
-    voters, members = several or "one look", config.evaluation.members
-    voters += f" of each of {members} networks" if members > 1 else ""
-    vote = f"{voters}, {VOTING_PHRASES[settings.voting_rule]}" if several or members > 1 else "none, there is one look"
+    input_phrase = input_phrase.format(classifier.size)
+    if settings.masked:
+        input_phrase += ", everything but the lungs blackened"
+    if settings.channels == "contrast":
+        input_phrase += ", in three channels of enhanced contrast"
+    voters = {"local": f"{settings.patch_count} patches", "dense": "these windows"}.get(settings.mode)
+    num_members = config.evaluation.members
+    if voters or num_members > 1:
+        members = f" of each of {num_members} networks" if num_members > 1 else ""
+        vote = f"{voters or 'one prediction'}{members}, {VOTING_PHRASES[settings.voting_rule]}"
+    else:
+        vote = "none, there is one prediction per radiograph"
     saliency = "class activation" if classifier.module.head.is_linear else "Grad-CAM"
-    saliency += f" of the {looks}, weighted by the probability of the finding"
-    return MethodDescription(levels, lungs, shown, vote, saliency)
+    saliency += f" of the {map_unit}, weighted by the probability of the finding"
+    return MethodDescription(preprocessing, segmenter_phrase, input_phrase, vote, saliency)
 
 
-def _global_input(cut: float) -> str:
-    """Return the words for what a network of whole radiographs is shown of one, by the share of the side cut off."""
-    return f"the middle of the radiograph, {1 - cut:.2%} of its side," if cut else "the whole radiograph"
+def _global_input(cropped_share: float) -> str:
+    """Return the phrase for the input of a classifier of whole radiographs, given the share of the side cut off."""
+    if not cropped_share:
+        return "the whole radiograph"
+    return f"the middle of the radiograph, {1 - cropped_share:.2%} of its side,"

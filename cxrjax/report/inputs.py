@@ -1,4 +1,4 @@
-"""What lies in a run directory about one split, read and nothing computed but what guessing reaches."""
+"""Inputs of a report: the files of a run on one split, read from disk; only the chance level is computed."""
 
 import os
 import platform
@@ -21,82 +21,82 @@ PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy", "scip
 
 
 class DatasetInfo(NamedTuple):
-    """What a prepared data set holds, without its pictures."""
+    """Contents of a prepared data set, without its images."""
 
     name: str
     counts: dict[str, dict[str, Counter]]  # split -> source -> label -> radiographs
-    prepared: dict[str, Any]  # report.json
+    preparation_report: dict[str, Any]  # report.json
     card: dict[str, Any] | None  # card.json
-    without_patient: int = 0  # radiographs that name no patient
+    without_patient: int = 0  # radiographs without a patient id
 
     @property
-    def total(self) -> int:
-        """Its radiographs."""
-        return sum(sum(labels.values()) for labels in self.labels.values())
+    def num_radiographs(self) -> int:
+        """Number of radiographs in all splits."""
+        return sum(counts.total() for counts in self.label_counts.values())
 
     @property
     def sources(self) -> list[str]:
-        """Where its radiographs come from."""
+        """Sorted names of the sources."""
         return sorted({source for sources in self.counts.values() for source in sources})
 
     @property
-    def labels(self) -> dict[str, Counter]:
-        """Radiographs of each label, by split."""
+    def label_counts(self) -> dict[str, Counter]:
+        """Number of radiographs of each label, by split."""
         return {split: sum(sources.values(), Counter()) for split, sources in self.counts.items()}
 
     @property
-    def names(self) -> list[str]:
-        """Its labels."""
-        return sorted({label for labels in self.labels.values() for label in labels})
+    def label_names(self) -> list[str]:
+        """Sorted names of the labels."""
+        return sorted({label for counts in self.label_counts.values() for label in counts})
 
 
 class ReportInputs(NamedTuple):
-    """The files of a run on one split; None where a command was not given yet."""
+    """Files of a run on one split; None for the file of a command that has not been run."""
 
     workdir: Path
     config: ConfigDict
     split: str
-    name: str  # of the folders that hold results on these data, see `dataset.name_results`
-    directory: str  # the data set evaluated
+    name: str  # of the folders with results on these data, see `dataset.results_dirname`
+    directory: str  # of the evaluated data set
     rows: list[dict[str, Any]]  # predictions.csv
     scores: dict[str, Any]  # metrics.json
-    chance: dict[str, float | None]  # `metrics.guess_blindly`; none of masks
-    best: dict[str, float] | None  # the epoch whose network is used
-    audit: dict[str, Any] | None  # of the data of training alone
+    chance: dict[str, float | None]  # `baselines.chance_level`; empty for a segmenter
+    best_epoch: dict[str, float] | None  # metrics of the epoch whose network is used
+    audit: dict[str, Any] | None  # for the data set of training only
     maps: dict[str, Any] | None
-    gate: dict[str, Any] | None
-    morphology: dict[str, Any] | None
-    fitted: dict[str, Any] | None  # calibration.json
-    trained: DatasetInfo | None  # None where it is not there any more
-    evaluated: DatasetInfo
-    versions: dict[str, str]  # package -> version, when this was written
-    machine: str
+    ood_detector: dict[str, Any] | None  # gate.json
+    morphometry: dict[str, Any] | None
+    calibration: dict[str, Any] | None  # calibration.json
+    training_data: DatasetInfo | None  # None where the data set no longer exists
+    evaluation_data: DatasetInfo
+    versions: dict[str, str]  # package -> version, at the time of the report
+    hardware: str
 
     @property
-    def external(self) -> bool:
-        """Whether another data set was evaluated than that of training."""
+    def is_external(self) -> bool:
+        """True if the evaluated data set is not that of training."""
         return self.name != self.split
 
     def folder(self, command: str) -> Path:
-        """Where the files of a command on these data lie."""
+        """Return the folder with the files of a command on these data."""
         return self.workdir / command / self.name
 
 
 def gather_inputs(workdir: Path, split: str, directory: str | None) -> ReportInputs:
-    """Read what a run has to show; see `cxrjax.report.write`."""
+    """Read the files of a run on a split; for arguments and errors see `cxrjax.report.write`."""
     config = run_dir.load_config(workdir)
     name = dataset.results_dirname(config, split, directory)
     folder = workdir / "evaluation" / name
     if not (folder / "metrics.json").exists():
-        which = f"--split={split}" + (f" --data={directory}" if name != split else "")
-        raise run_dir.RunError(f"{folder}: the split was not evaluated yet; --mode=evaluate {which} does it")
+        flags = f"--split={split}" + (f" --data={directory}" if name != split else "")
+        raise run_dir.RunError(f"{folder}: the split was not evaluated yet; --mode=evaluate {flags} does it")
     rows = predictions_csv.read(folder / "predictions.csv")
     scores = _read(folder / "metrics.json")
     if "subgroups" not in scores:
-        raise run_dir.RunError(f"{folder}: was scored by an older cxrjax; --mode=score --split={name} scores it anew")
+        raise run_dir.RunError(f"{folder}: was scored by an older cxrjax; --mode=score --split={name} scores it again")
     directory = directory or config.data.directory
-    evaluated = _dataset_info(directory)
-    trained = evaluated if name == split else _dataset_info_if_present(config.data.directory)
+    evaluation_data = _dataset_info(directory)
+    training_data = evaluation_data if name == split else _dataset_info_if_present(config.data.directory)
     records = history.read(workdir / history.METRICS)
     return ReportInputs(
         workdir=workdir,
@@ -107,24 +107,24 @@ def gather_inputs(workdir: Path, split: str, directory: str | None) -> ReportInp
         rows=rows,
         scores=scores,
         chance=_chance_level(workdir, rows, config) if config.task == "classify" else {},
-        best=model_selection.best_epoch(records, f"val/{config.training.metric}") if records else None,
+        best_epoch=model_selection.best_epoch(records, f"val/{config.training.metric}") if records else None,
         audit=_read(workdir / "audit" / name / "audit.json"),
         maps=_read(workdir / "maps" / name / "checks.json"),
-        gate=_read(workdir / "gate.json"),
-        morphology=_read(workdir / "morphology" / name / "differences.json"),
-        fitted=_read(workdir / "calibration.json"),
-        trained=trained,
-        evaluated=evaluated,
+        ood_detector=_read(workdir / "gate.json"),
+        morphometry=_read(workdir / "morphology" / name / "differences.json"),
+        calibration=_read(workdir / "calibration.json"),
+        training_data=training_data,
+        evaluation_data=evaluation_data,
         versions={"cxrjax": cxrjax.__version__} | {name: metadata.version(name) for name in PACKAGES},
-        machine=_machine(),
+        hardware=_describe_hardware(),
     )
 
 
 def _read(path: Path) -> dict[str, Any] | None:
-    """Return the object in a file of JSON, or None where there is none.
+    """Return the object in a JSON file; None where there is no file.
 
     Raises:
-        DamagedFile: it holds anything else.
+        DamagedFile: the file does not have a JSON object.
     """
     return json_file.read(path, "remove it, and make it again") if path.exists() else None
 
@@ -147,7 +147,7 @@ def _dataset_info_if_present(directory: str) -> DatasetInfo | None:
 
 
 def _count(directory: str, split: str) -> tuple[dict[str, Counter], int]:
-    """Return the radiographs of a split by source and label, and how many name no patient."""
+    """Return the radiographs of a split by source and label, and how many have no patient id."""
     counts: dict[str, Counter] = {}
     without_patient = 0
     for example in tfds_store.iter_records(directory, split):
@@ -157,15 +157,15 @@ def _count(directory: str, split: str) -> tuple[dict[str, Counter], int]:
 
 
 def _chance_level(workdir: Path, rows: list[dict[str, Any]], config: ConfigDict) -> dict[str, float | None]:
-    """What knowing the labels of training reaches; None where they are not known any more."""
+    """Return the chance level given the labels of training; None where these are not available."""
     try:
-        _, learned = provenance.load_labels(workdir, config)
+        _, training_labels = provenance.load_labels(workdir, config)
     except dataset.DatasetError:
         return dict.fromkeys(("accuracy", "macro_f1", "macro_auroc"))
-    return baselines.chance_level(learned, [row["label"] for row in rows], config.classifier.classes)
+    return baselines.chance_level(training_labels, [row["label"] for row in rows], config.classifier.classes)
 
 
-def _machine() -> str:
+def _describe_hardware() -> str:
     device = jax.devices()[0]
     return (
         f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}, "

@@ -1,4 +1,4 @@
-"""Evidence and cases poured into the templates; whatever comes from a run or a file name is escaped on the way."""
+"""Rendering of a report from its templates; all text from a run or a file name is escaped."""
 
 import base64
 import hashlib
@@ -20,20 +20,20 @@ from cxrjax.report.inputs import ReportInputs
 from cxrjax.runtime.formatting import format_ci
 
 TYPES = {".svg": "image/svg+xml", ".png": "image/png"}
-# What Markdown would read as its own; an entity is read as the character and as nothing else.
+# Characters with a meaning in Markdown, as entities, which stand for the character alone.
 _MARKS = {ord(mark): f"&#{ord(mark)};" for mark in "&<>|`*[]\\"} | {ord("\n"): " ", ord("\r"): " "}
 
 
-def render(template: str, evidence: ReportInputs, cases: Sequence[CaseView]) -> bytes:
-    """A template filled.
+def render(template: str, inputs: ReportInputs, cases: Sequence[CaseView]) -> bytes:
+    """Render a template.
 
     Args:
-        template: a file of `templates/`; in one of Markdown, text is escaped as Markdown wants it.
-        evidence: of the run and split.
-        cases: worst first.
+        template: name of a file in `templates/`; for a Markdown file, text is escaped as Markdown requires.
+        inputs: files of the run on the split.
+        cases: radiographs, worst first.
 
     Returns:
-        UTF-8; a file name that is not valid UTF-8 has its odd bytes written as escapes.
+        UTF-8 text; the invalid bytes of a file name that is not valid UTF-8 are written as escapes.
     """
     markdown = template.endswith(".md")
     environment = jinja2.Environment(
@@ -46,94 +46,97 @@ def render(template: str, evidence: ReportInputs, cases: Sequence[CaseView]) -> 
     )
     environment.filters |= {
         "score": format_ci,
-        "digest": csp_hash,
+        "csp_hash": csp_hash,
         "leaves": leaves,
         "decimal": format_decimal,
-        "sentence": capitalize,
+        "capitalize_first": capitalize,
     }
-    environment.globals |= {"embed": data_uri, "FEW": subgroups.FEW, "value": value, "interval": interval}
+    environment.globals |= {"data_uri": data_uri, "FEW": subgroups.FEW, "value": value, "interval": interval}
     environment.globals["CHECKS"] = saliency_verdict.CHECKS
-    environment.globals["cases_of"] = tables.describe_counts(evidence.scores)
+    environment.globals["cases_of"] = tables.describe_counts(inputs.scores)
     environment.globals["verbatim"] = partial(_read_source, environment)
-    finds = evidence.config.task == "classify"
+    is_classifier = inputs.config.task == "classify"
     text = environment.get_template(template).render(
-        evidence._asdict(),
-        evidence=evidence,
+        inputs._asdict(),
+        inputs=inputs,
         cases=cases,
-        finds=finds,
-        headline=headline(evidence) if finds else [],
-        confusion=confusion(evidence) if finds else [],
-        gated="gate" in evidence.rows[0] and evidence.gate is not None,
-        intervals=any(interval(part) for _, part in leaves(evidence.scores["all"])),
-        method=description.describe_method(evidence.config),
-        settings=dict(leaves(json.loads(evidence.config.to_json()))),
+        finds=is_classifier,
+        headline=headline(inputs) if is_classifier else [],
+        confusion=confusion(inputs) if is_classifier else [],
+        gated="gate" in inputs.rows[0] and inputs.ood_detector is not None,
+        intervals=any(interval(leaf) for _, leaf in leaves(inputs.scores["all"])),
+        method=description.describe_method(inputs.config),
+        settings=dict(leaves(json.loads(inputs.config.to_json()))),
     )
     return text.encode("utf-8", "backslashreplace")
 
 
 def value(number: Any) -> float | None:
-    """A score without its interval: of {"value", "interval"}, or of a plain number."""
+    """Return the value of a score {"value", "interval"} or of a plain number."""
     return number["value"] if isinstance(number, Mapping) else number
 
 
 def interval(number: Any) -> Sequence[float] | None:
-    """The 95% interval of a score, where it has one."""
+    """Return the 95% interval of a score; None where it has none."""
     return number.get("interval") if isinstance(number, Mapping) else None
 
 
 def format_decimal(number: float, digits: int = 2) -> str:
-    """A number of a row, – where it is NaN."""
+    """Format a number of a row; – for NaN."""
     return "–" if math.isnan(number) else f"{number:.{digits}f}"
 
 
 def capitalize(text: str) -> str:
-    """A text with its first letter large."""
+    """Return a text with its first letter in upper case."""
     return text[:1].upper() + text[1:]
 
 
-def headline(evidence: ReportInputs) -> list[tuple[str, Any, Any, Any]]:
-    """The main scores: (name, of the network, of the source alone, of chance)."""
-    network, source, chance = evidence.scores["all"], evidence.scores["source_alone"], evidence.chance
-    ranked = source["macro"]["auroc"]
-    if value(ranked) is None and evidence.audit:  # scored by an older version, or what training holds is not known
-        by_source = [control for control in evidence.audit["controls"] if control["name"] == "source"]
-        ranked = by_source[0]["scores"].get("macro_auroc") if by_source else ranked
+def headline(inputs: ReportInputs) -> list[tuple[str, Any, Any, Any]]:
+    """Return the main scores: (name, score of the network, of the source alone, of chance)."""
+    network = inputs.scores["all"]
+    source = inputs.scores["source_alone"]
+    chance = inputs.chance
+    source_auroc = source["macro"]["auroc"]
+    if value(source_auroc) is None and inputs.audit:  # scored by an older version, or without the labels of training
+        controls = [control for control in inputs.audit["controls"] if control["name"] == "source"]
+        source_auroc = controls[0]["scores"].get("macro_auroc") if controls else source_auroc
     return [
-        ("macro AUROC", network["macro"]["auroc"], ranked, chance["macro_auroc"]),
+        ("macro AUROC", network["macro"]["auroc"], source_auroc, chance["macro_auroc"]),
         ("macro F1", network["macro"]["f1"], source["macro"]["f1"], chance["macro_f1"]),
         ("accuracy", network["accuracy"], source["accuracy"], chance["accuracy"]),
     ]
 
 
-def confusion(evidence: ReportInputs) -> list[list[int]]:
-    """Truth by finding, the last column no finding."""
-    labels, findings = ([row[key] for row in evidence.rows] for key in ("label", "finding"))
-    return classification.confusion_matrix(labels, findings, evidence.config.classifier.classes).tolist()
+def confusion(inputs: ReportInputs) -> list[list[int]]:
+    """Return the confusion matrix, one row per label and one column per prediction, the last for no prediction."""
+    labels = [row["label"] for row in inputs.rows]
+    predictions = [row["finding"] for row in inputs.rows]
+    return classification.confusion_matrix(labels, predictions, inputs.config.classifier.classes).tolist()
 
 
 def leaves(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Every number, text or list of a tree by its dotted name; a number with its interval is one leaf."""
-    for key, part in tree.items():
-        if isinstance(part, Mapping) and "value" not in part:
-            yield from leaves(part, f"{prefix}{key}.")
+    """Yield the dotted name and value of each leaf of a tree; a score with its interval is one leaf."""
+    for key, child in tree.items():
+        if isinstance(child, Mapping) and "value" not in child:
+            yield from leaves(child, f"{prefix}{key}.")
         else:
-            yield f"{prefix}{key}", part
+            yield f"{prefix}{key}", child
 
 
 def data_uri(path: Path) -> str:
-    """A picture's file as a data URI; "" where there is none."""
+    """Return an image file as a data URI; "" where there is no file."""
     if not path.exists():
         return ""
     return f"data:{TYPES[path.suffix]};base64,{base64.b64encode(path.read_bytes()).decode()}"
 
 
 def csp_hash(text: str) -> str:
-    """What a Content-Security-Policy calls a script by."""
+    """Return the hash by which a Content-Security-Policy allows a script."""
     return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
 
 
 def _read_source(environment: jinja2.Environment, name: str) -> Markup:
-    """A style sheet or script of the package, as it is."""
+    """Return a style sheet or script of the package, unescaped."""
     return Markup(environment.loader.get_source(environment, name)[0])
 
 

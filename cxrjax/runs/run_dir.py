@@ -1,15 +1,15 @@
-"""A run directory: everything that evaluating or applying a trained network needs, in one folder.
+"""Run directory: one folder with everything needed to evaluate or apply a trained network.
 
-config.json      every setting
-checkpoints/     last/ (to go on from) and best/ (to use), by Orbax
-metrics.jsonl    a line an epoch; events.* the same for TensorBoard
-training_labels.json  of a classifier: the labels of training by source
-segmenter/       of a classifier that has one: config.json and checkpoints/best/ of the segmenter it was trained with
-lungs/           what that found in training and validation, for a training that goes on; may be removed at any time
-gate.npz         of a classifier: which pictures it is for (cxrjax/inference/ood.py); gate.json, the same to be read by people
-evaluation/      written by --mode=evaluate: a folder a split, of another data set DATA-SPLIT
-calibration.json of a classifier: temperature and operating points, fitted to its validation radiographs
-maps/            written by --mode=check_maps
+config.json           every setting
+checkpoints/          last/ (to resume from) and best/ (to use), by Orbax
+metrics.jsonl         one line per epoch; events.* are the same for TensorBoard
+training_labels.json  classifier: number of training radiographs by source and label
+segmenter/            classifier with a segmenter: config.json and checkpoints/best/ of the segmenter it was trained with
+lungs/                lung masks of training and validation, cached to resume training; may be removed at any time
+gate.npz              classifier: its out-of-distribution detector (`inference.ood`); gate.json is the same, readable
+evaluation/           written by --mode=evaluate: one folder per split, for another data set DATA-SPLIT
+calibration.json      classifier: temperature and operating points, fitted to its validation radiographs
+maps/                 written by --mode=check_maps
 """
 
 import json
@@ -28,16 +28,17 @@ from cxrjax.runs.checkpoints import Checkpoints, snapshot_tag
 from cxrjax.runtime import atomic_files
 
 CONFIG = "config.json"
-SEGMENTER, GATE, LUNGS = "segmenter", "gate.npz", "lungs"
+SEGMENTER = "segmenter"
+GATE = "gate.npz"
+LUNGS = "lungs"
 _REMEDY = "restore it, or train again in another folder"
 _OTHER_FOLDER = "name another --workdir"
-_REQUIRED_KEYS = {"task", "data.directory", "training.epochs"}  # settings that every version's config.json has
-_STEP = "step"
-_MAX_LISTED = 10  # settings that an error message lists
-_IO_KEYS = ("data.held", "data.readers")  # how data are read, which changes no result
+_REQUIRED_KEYS = {"task", "data.directory", "training.epochs"}  # settings in the config.json of every version
+_MAX_LISTED = 10  # settings listed in an error message
+_IO_KEYS = ("data.held", "data.readers")  # settings of reading data, which do not change results
 _SEGMENTER_KEYS = ("architecture", "size", "channels", "normalise", "initializer", "dropout")
-_IMAGE_KEYS = ("gamma", "equalise", "borders")  # in which a classifier's radiographs are those of its segmenter
-_DEFAULTS_OF_OLD_RUNS = {  # settings that runs of older versions lack, and what those did
+_IMAGE_KEYS = ("gamma", "equalise", "borders")  # in which a classifier and its segmenter have to agree
+_DEFAULTS_OF_OLD_RUNS = {  # settings that runs of older versions lack, with the behavior of those versions
     "image.borders": "bottom",
     "segmenter.initializer": "he_normal",
     "classifier.initializer": "he_normal",
@@ -53,15 +54,15 @@ _DEFAULTS_OF_OLD_RUNS = {  # settings that runs of older versions lack, and what
 
 
 class RunError(Exception):
-    """A run directory that cannot be used; the message names it and says why."""
+    """A run directory that cannot be used; the message has its path and the reason."""
 
 
 def create_or_resume(workdir: Path, config: ConfigDict) -> None:
-    """Make the run directory, or see that it was begun with the same settings, but for how its data are read.
+    """Create the run directory, or check that an existing one has the same settings, except those of reading data.
 
     Raises:
-        UnfitRun: it was begun with other settings, which are named, or by another version.
-        UnfitSetting: a setting is not what it may be.
+        RunError: the directory has other settings, which the message lists, or was written by another version.
+        UnfitSetting: a setting has an invalid value.
     """
     check_config(config)
     workdir.mkdir(parents=True, exist_ok=True)
@@ -69,41 +70,41 @@ def create_or_resume(workdir: Path, config: ConfigDict) -> None:
     if not path.exists():
         atomic_files.atomic_write(path, (json.dumps(_to_json_dict(config), indent=2) + "\n").encode())
         return
-    begun = config_schema.flatten(_to_json_dict(load_config(workdir)))
-    wanted = config_schema.flatten(_to_json_dict(config))
-    differing = [key for key, value in wanted.items() if begun[key] != value and key not in _IO_KEYS]
+    existing = config_schema.flatten(_to_json_dict(load_config(workdir)))
+    requested = config_schema.flatten(_to_json_dict(config))
+    differing = [key for key, value in requested.items() if existing[key] != value and key not in _IO_KEYS]
     if differing:
         key = differing[0]
-        further = (
+        alternative = (
             "; or train its network further elsewhere: --mode=export --output=WEIGHTS.safetensors, and then "
             "--config.init=WEIGHTS.safetensors with another --workdir"
             if _best_steps(workdir)
             else ""
         )
         raise RunError(
-            f"{workdir}: was begun with {key}={begun[key]!r}, and is now given {wanted[key]!r}; "
-            f"go on with the old {_format_flags(begun, differing)}, or remove {workdir}{further}"
+            f"{workdir}: was started with {key}={existing[key]!r}, and now {requested[key]!r} is requested; "
+            f"resume with the old {_format_flags(existing, differing)}, or remove {workdir}{alternative}"
         )
 
 
 def remove_unstarted(workdir: Path, config: ConfigDict) -> None:
-    """Remove what a training left that was begun with other settings and made no step, as one that failed at once.
+    """Remove the files of a training with other settings that ended before its first step, as by an early error.
 
-    A run directory in which a network was trained, in part even, is left as it is.
+    A run directory with any training progress is not changed.
 
     Raises:
-        UnfitRun: there is a config.json, and it is not of a run: the folder is another program's.
+        RunError: the folder has a config.json that is not that of a run: it belongs to another program.
         DamagedFile: config.json is damaged.
     """
     path = workdir / CONFIG
     if not path.exists() or any((workdir / "checkpoints").glob("*/[0-9]*")) or (workdir / "metrics.jsonl").exists():
         return
-    adopted = {f"segmenter.{key}" for key in _SEGMENTER_KEYS} if config.task == "classify" else set()
-    begun = _DEFAULTS_OF_OLD_RUNS | config_schema.flatten(json_file.read(path, _OTHER_FOLDER))
-    if not begun.keys() >= _REQUIRED_KEYS:
+    copied_keys = {f"segmenter.{key}" for key in _SEGMENTER_KEYS} if config.task == "classify" else set()
+    existing = _DEFAULTS_OF_OLD_RUNS | config_schema.flatten(json_file.read(path, _OTHER_FOLDER))
+    if not existing.keys() >= _REQUIRED_KEYS:
         raise RunError(f"{path}: this is not the config of a run; {_OTHER_FOLDER}")
-    wanted = config_schema.flatten(_to_json_dict(config))
-    if all(begun.get(key) == value for key, value in wanted.items() if key not in {*_IO_KEYS, *adopted}):
+    requested = config_schema.flatten(_to_json_dict(config))
+    if all(existing.get(key) == value for key, value in requested.items() if key not in {*_IO_KEYS, *copied_keys}):
         return
     path.unlink()
     (workdir / "training_labels.json").unlink(missing_ok=True)
@@ -115,7 +116,7 @@ def check_config(config: ConfigDict) -> None:
     """Check every setting of a config.
 
     Raises:
-        UnfitSetting: one is not what it may be; it is named as an option of the command line is.
+        UnfitSetting: a setting has an invalid value; the message has its name on the command line.
     """
     try:
         config_schema.check(_to_json_dict(config))
@@ -124,10 +125,10 @@ def check_config(config: ConfigDict) -> None:
 
 
 def load_config(workdir: Path) -> ConfigDict:
-    """Return the settings of a run; those that its version did not have yet say what it did.
+    """Return the settings of a run; settings newer than the run have the values of its behavior.
 
     Raises:
-        UnfitRun: there is no run in the folder, or its config.json is damaged or of another version.
+        RunError: there is no run in the folder, or its config.json is damaged or of another version.
     """
     path = workdir / CONFIG
     if not path.exists():
@@ -135,9 +136,9 @@ def load_config(workdir: Path) -> ConfigDict:
     settings = json_file.read(path, _REMEDY)
     for key, value in _DEFAULTS_OF_OLD_RUNS.items():
         section, name = key.split(".")
-        known = settings.setdefault(section, {})
-        if isinstance(known, dict):
-            known.setdefault(name, value)
+        section_settings = settings.setdefault(section, {})
+        if isinstance(section_settings, dict):
+            section_settings.setdefault(name, value)
     try:
         config_schema.check(settings)
     except config_schema.UnfitSetting as error:
@@ -146,21 +147,22 @@ def load_config(workdir: Path) -> ConfigDict:
 
 
 def copy_segmenter(workdir: Path, config: ConfigDict) -> None:
-    """Copy the trained segmenter a classifier is given into its own run, and its architecture into the config.
+    """Copy the segmenter named in a classifier's config into the classifier's run, and its architecture into the config.
 
-    A classifier of whole radiographs that are not masked may have none (`views.Settings.needs_lungs`).
+    A classifier of whole radiographs that are not masked may have no segmenter (`InferenceConfig.needs_lungs`).
 
     Raises:
-        UnfitRun: none is named, and there is no finding without lungs; its run has no trained network, or it saw
-            radiographs standardised otherwise; or a folder of another kind is in its place.
+        RunError: the config names no segmenter, and the classifier needs lungs; the segmenter's run has no trained
+            network, or its radiographs were standardized differently; or RUN/segmenter is a folder of another kind.
     """
     if not config.segmenter.workdir:
         if from_config.inference_config(config, config.patches.count).needs_lungs:
             raise RunError("config.segmenter.workdir is empty: name the run that trained the segmenter")
         return
-    kept = workdir / SEGMENTER
-    # Before a run has begun, what is kept there is of a run that was refused or killed, and may be another.
-    source = kept if kept.exists() and (workdir / "config.json").exists() else Path(config.segmenter.workdir)
+    target = workdir / SEGMENTER
+    # Without config.json the run was rejected or killed before its start, and its copy may be that of another segmenter.
+    has_copy = target.exists() and (workdir / "config.json").exists()
+    source = target if has_copy else Path(config.segmenter.workdir)
     trained = load_config(source)
     for key in _IMAGE_KEYS:
         if trained.image[key] != config.image[key]:
@@ -168,31 +170,31 @@ def copy_segmenter(workdir: Path, config: ConfigDict) -> None:
                 f"{config.segmenter.workdir}: its segmenter was trained with image.{key}={trained.image[key]}, "
                 f"not {config.image[key]}"
             )
-    if source != kept:
-        if kept.exists() and not ((kept / CONFIG).exists() and (kept / "checkpoints").exists()):
-            raise RunError(f"{kept}: this folder is not of a run; {_OTHER_FOLDER}")
+    if source != target:
+        if target.exists() and not ((target / CONFIG).exists() and (target / "checkpoints").exists()):
+            raise RunError(f"{target}: this folder is not of a run; {_OTHER_FOLDER}")
         best = _find_checkpoints(source) / "best"
         partial = workdir / f"{SEGMENTER}.partial"
         shutil.rmtree(partial, ignore_errors=True)
         (partial / "checkpoints").mkdir(parents=True)
         shutil.copy(source / "config.json", partial)
         shutil.copytree(best, partial / "checkpoints" / "best")
-        shutil.rmtree(kept, ignore_errors=True)
-        partial.rename(kept)
+        shutil.rmtree(target, ignore_errors=True)
+        partial.rename(target)
     for key in _SEGMENTER_KEYS:
         config.segmenter[key] = trained.segmenter[key]
 
 
 def load_segmenter(workdir: Path, config: ConfigDict) -> dict[str, Any] | None:
-    """The best weights of a run that trained a segmenter; None where the config is of a classifier that has none."""
+    """Return the best weights of a segmenter's run; None where the config is that of a classifier without segmenter."""
     return None if from_config.segmenter(config) is None else _load_best(workdir)
 
 
 def load_networks(workdir: Path, config: ConfigDict) -> dict[str, Any]:
-    """The best weights of a run: `{"segmenter": …}` (see `load_segmenter`), and of a classifier's `"classifier"` too.
+    """Return the best weights of a run: `{"segmenter": …}` (see `load_segmenter`), and "classifier" for a classifier.
 
     Raises:
-        UnfitRun: the run has no trained network yet.
+        RunError: the run has no trained network yet.
     """
     if config.task == "segment":
         return {"segmenter": load_segmenter(workdir, config)}
@@ -203,15 +205,15 @@ def load_networks(workdir: Path, config: ConfigDict) -> dict[str, Any]:
 
 
 def load_step(workdir: Path, config: ConfigDict) -> int:
-    """The training step of what `load_networks` gives; of an ensemble, that of its newest member.
+    """Return the training step of the network of `load_networks`; for an ensemble, that of its newest member.
 
     Raises:
-        UnfitRun: the run has no trained network yet.
+        RunError: the run has no trained network yet.
     """
     folder = _find_checkpoints(workdir)
-    kind = "best" if config.evaluation.members == 1 else snapshot_tag(len(list(folder.glob("snapshot_*"))))
+    tag = "best" if config.evaluation.members == 1 else snapshot_tag(len(list(folder.glob("snapshot_*"))))
     with Checkpoints(folder) as checkpoints:
-        return checkpoints.step(kind)
+        return checkpoints.step(tag)
 
 
 def _load_best(workdir: Path) -> dict[str, Any]:
@@ -227,10 +229,10 @@ def _find_checkpoints(workdir: Path) -> Path:
 
 
 def _to_json_dict(config: ConfigDict) -> dict[str, Any]:
-    """Return a config as it is written to config.json.
+    """Return a config as dictionaries and values of JSON, as in config.json.
 
     Raises:
-        UnfitSetting: it has a value that JSON has no word for.
+        UnfitSetting: a value cannot be written as JSON.
     """
     try:
         return json.loads(config.to_json())
@@ -239,7 +241,7 @@ def _to_json_dict(config: ConfigDict) -> dict[str, Any]:
 
 
 def _format_flags(settings: dict[str, Any], keys: list[str]) -> str:
-    """Return settings as words of a command line."""
+    """Return settings as command-line flags, the first `_MAX_LISTED` of them."""
     values = {key: settings[key] for key in keys[:_MAX_LISTED]}
     words = [
         shlex.quote(f"--config.{key}={tuple(value) if isinstance(value, list) else value}")

@@ -1,4 +1,4 @@
-"""Weights into a run and out of it: import, export, and what a training starts from."""
+"""Import and export of a run's weights, and the initial weights of a training."""
 
 import json
 import os
@@ -19,21 +19,24 @@ from cxrjax.runs.checkpoints import Checkpoints
 from cxrjax.runtime import atomic_files
 from cxrjax.runtime.text import SHORT, enumerate_names, printable
 
-HEADS = ("auto", "keep", "fresh")  # of config.init_head
-_MAX_CLASSES_LISTED = 100  # that an error message lists
+HEADS = ("auto", "keep", "fresh")  # values of config.init_head
+_MAX_CLASSES_LISTED = 100  # in an error message
 
 
 def import_weights(config: ConfigDict, source: str, workdir: Path) -> None:
-    """Make a run directory of published weights, as if they had been trained in it.
+    """Create a run directory from published weights, as if they had been trained in it.
 
     Args:
-        config: whose `task` says what the weights are of: a segmenter, or a classifier, which also adopts the trained
-            segmenter that the config names, if any.
-        source: a file, or an address (see `pretrained.hub`).
-        workdir: the run directory; without a trained network so far.
+        config: `task` says whether the weights are those of a segmenter or a classifier; for a classifier, the trained
+            segmenter that the config names, if any, is copied too.
+        source: path of a file, or an address (see `pretrained.hub`).
+        workdir: the run directory; must not have a trained network.
 
     Raises:
-        UnreadableWeights, UnfitWeights, UnfitRun, UnfitSetting: see there. Weights that do not fit leave no run behind.
+        WeightFormatError: the file cannot be found or read.
+        WeightMismatchError: the weights do not fit the config; no run directory is created.
+        RunError: the run directory has a trained network or other settings.
+        UnfitSetting: a setting has an invalid value.
     """
     config.init = source
     run_dir.check_config(config)
@@ -50,12 +53,12 @@ def import_weights(config: ConfigDict, source: str, workdir: Path) -> None:
 def export_weights(workdir: Path, target: Path) -> None:
     """Write the best network of a run as safetensors, by PyTorch's names and layouts (torchvision's, where it has it).
 
-    The file says which architecture it is, what it reads, and of a classifier the classes in their order. The segmenter
-    of a classifier's run is a run itself: RUN/segmenter.
+    The metadata of the file has the architecture, the input channels and, for a classifier, the classes in their order.
+    The segmenter of a classifier's run is a run itself: RUN/segmenter.
 
     Raises:
-        UnfitRun: the run has no trained network.
-        OSError: there is a file of the name already, or it cannot be written.
+        RunError: the run has no trained network.
+        OSError: the file exists already, or it cannot be written.
     """
     if os.path.lexists(target):
         raise FileExistsError(f"{target}: there is something here already; name another file, or remove it")
@@ -63,28 +66,28 @@ def export_weights(workdir: Path, target: Path) -> None:
     settings = _network_config(config)
     variables = run_dir.load_networks(workdir, config)["segmenter" if config.task == "segment" else "classifier"]
     state = state_dict.to_state_dict(settings.architecture, jax.device_get(variables))
-    known = {"format": "pt", "architecture": settings.architecture, "channels": str(settings.channels)}
+    file_metadata = {"format": "pt", "architecture": settings.architecture, "channels": str(settings.channels)}
     if config.task == "classify":
-        known["classes"] = json.dumps(list(settings.classes))
-    atomic_files.atomic_write(target, safetensors.numpy.save(state, known))
+        file_metadata["classes"] = json.dumps(list(settings.classes))
+    atomic_files.atomic_write(target, safetensors.numpy.save(state, file_metadata))
 
 
 def load_init(config: ConfigDict, key: Array | None = None) -> dict[str, Any]:
-    """The weights of `config.init`, for the network of the config's task.
+    """Load the weights of `config.init` for the network of the config's task.
 
     Args:
-        config: of a run.
-        key: random key of the head, drawn anew where `config.init_head` is "fresh", or is "auto" and the file's head
-            does not fit or tells other classes apart; and of all but the encoder, where the file has a segmenter's
-            encoder alone. None: the file has to fit whole.
+        config: settings of a run.
+        key: random key of the head, which is initialized where `config.init_head` is "fresh", or is "auto" and the
+            file's head does not fit or has other classes; and of everything but the encoder, where the file has only
+            the encoder of a segmenter. None: the whole file has to fit.
 
     Returns:
         {"params", "batch_stats"}, float32.
 
     Raises:
-        UnreadableWeights: the file cannot be had or read.
-        UnfitWeights: names or shapes differ, all of which are listed; or the file says that its classes are others.
-        ValueError: no such `config.init_head`.
+        WeightFormatError: the file cannot be found or read.
+        WeightMismatchError: names or shapes differ, all of which are listed; or the file names other classes.
+        ValueError: `config.init_head` is unknown.
     """
     choice = "keep" if key is None else config.init_head
     if choice not in HEADS:

@@ -45,7 +45,7 @@ def test_a_temperature_that_is_not_to_be_relied_on_is_named():
     known = {"version": calibration.VERSION, "split": "val", "temperature": 1.3}
     assert calibration.reliability_warning(known) == ""
     coldest = calibration.reliability_warning(known | {"temperature": 1 / HOTTEST})
-    assert coldest.startswith("the temperature 0.05 is at the end of what is sought: val does not tell")
+    assert coldest.startswith("the temperature 0.05 is at the end of the range that is searched: val does not")
     older = calibration.reliability_warning({"split": "val", "temperature": 1.3})  # whose rules had no number
     assert older.startswith("another version of cxrjax fitted") and "--mode=evaluate --split=val fits" in older
 

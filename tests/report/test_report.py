@@ -117,8 +117,8 @@ def found(tmp_path):
             "subgroups": {"sex": {"F": scores_of(0.7) | {"n": 12}, "M": scores_of(0.8) | {"n": 28}}},
             "warnings": ["few of them"],
         },
-        best={"epoch": 7}, audit=None, maps=None, gate=None, morphology=None, fitted=None, trained=HERE, evaluated=HERE,
-        versions={"cxrjax": "0", "jax": "1", "flax": "2"}, machine="a machine",
+        best_epoch={"epoch": 7}, audit=None, maps=None, ood_detector=None, morphometry=None, calibration=None, training_data=HERE, evaluation_data=HERE,
+        versions={"cxrjax": "0", "jax": "1", "flax": "2"}, hardware="a machine",
     )  # fmt: skip
 
 
@@ -200,7 +200,7 @@ def test_a_hostile_name_is_text_and_nothing_else(found):
     read = "".join(Page(text).texts)
     assert HOSTILE.replace("\udcff", "\\udcff") in read and "co<b>vid" in read
     for template in ("model_card.md", "checklist.md"):
-        written = render.render(template, found._replace(evaluated=THERE, name="x"), shown()).decode()
+        written = render.render(template, found._replace(evaluation_data=THERE, name="x"), shown()).decode()
         assert "<b>" not in written
         cells = {len(re.findall(r"(?<!\\)\|", line)) for line in written.splitlines() if line.startswith("|")}
         assert cells <= {3, 4, 5, 7}  # no name added a column
@@ -284,26 +284,26 @@ def test_controls_that_were_not_done_are_not_claimed_and_twins_are_told_apart(fo
     "changed, said, unsaid",
     [
         ({"segmenter.workdir": "runs/lungs"},
-         ["100 patches of 224 pixels with their centres in the lungs, all but the lungs blackened", "the class of most",
+         ["100 patches of 224 pixels with their centers in the lungs, everything but the lungs blackened", "the class of most",
           "fc_densenet103 at 256 pixels", "specified to one histogram", "class activation of the patches"],
-         ["Grad-CAM", "one look", "no lungs are looked for"]),
+         ["Grad-CAM", "one prediction", "no lungs are looked for"]),
         ({"patches.mode": "global", "patches.masked": False, "image.equalise": False,
           "classifier.architecture": "vgg16"},
-         ["the whole radiograph at 224 pixels", "none, there is one look", "no lungs are looked for",
-          "rey levels as they are", "Grad-CAM of the radiograph"],
+         ["the whole radiograph at 224 pixels", "none, there is one prediction per radiograph", "no lungs are looked for",
+          "ray levels as they are", "Grad-CAM of the radiograph"],
          ["100 patches", "fc_densenet103", "specified", "class activation", "blackened", "patches vote",
           "in which no lungs are found gets"]),
         ({"patches.mode": "global", "patches.masked": False, "patches.center_crop": 0.0625, "patches.size": 120},
          ["the middle of the radiograph, 93.75% of its side, at 120 pixels"], ["the whole radiograph at"]),
         ({"segmenter.workdir": "runs/lungs", "patches.mode": "crop", "patches.masked": False,
           "patches.channels": "contrast", "evaluation.members": 3, "voting.rule": "mean_probability"},
-         ["the box of the lungs at 224 pixels", "three channels", "one look of each of 3 networks",
+         ["the box of the lungs at 224 pixels", "three channels", "one prediction of each of 3 networks",
           "the highest mean probability", "class activation of the lungs"],
          ["100 patches", "blackened"]),
         ({"segmenter.workdir": "runs/lungs", "patches.mode": "dense"},
-         ["all windows of 224 pixels with their centres in the lungs, of one look at the radiograph, all but the lungs",
+         ["all windows of 224 pixels with their centers in the lungs, in one pass over the radiograph, everything but the lungs",
           "these windows, the class of most", "class activation of the windows"],
-         ["100 patches", "there is one look"]),
+         ["100 patches", "there is one prediction"]),
     ],
 )  # fmt: skip
 def test_the_method_is_that_of_the_settings(found, changed, said, unsaid):
@@ -315,7 +315,7 @@ def test_the_method_is_that_of_the_settings(found, changed, said, unsaid):
         assert text in card and text in checklist
     for text in unsaid:
         assert text not in card and text not in checklist
-    assert description.describe_method(found.config).shown in html.unescape(page(found))
+    assert description.describe_method(found.config).classifier_input in html.unescape(page(found))
 
 
 def test_without_a_segmenter_no_lungs_are_missed(found):
@@ -328,7 +328,7 @@ def test_without_a_segmenter_no_lungs_are_missed(found):
 
 
 def test_what_is_of_other_data_is_said_to_be(found):
-    other = found._replace(name="elsewhere-test", directory="data/there", evaluated=THERE)
+    other = found._replace(name="elsewhere-test", directory="data/there", evaluation_data=THERE)
     text = page(other)
     assert "another data set, <bdi>elsewhere</bdi>" in text and "--mode=audit" not in text
     assert "--mode=check_maps --split=test --data=data/there" in text
@@ -342,7 +342,7 @@ def test_what_is_of_other_data_is_said_to_be(found):
     assert "to be filled in" in claim["32"] and "test split of elsewhere, another data set" in claim["33"]
     claim = answers(found, "CLAIM")
     assert "of clinic, the data set of training" in claim["32"] and "to be filled in" in claim["33"]
-    gone = page(other._replace(trained=None, chance=dict.fromkeys(found.chance)))
+    gone = page(other._replace(training_data=None, chance=dict.fromkeys(found.chance)))
     assert "is not there any more" in gone and table(gone, "Scores of the network")[1][3] == "–"
 
 
@@ -359,7 +359,7 @@ def test_the_checklist_tells_what_was_computed(found):
     more = {"calibration": calibration, "operating_points": {"viral": {"at_specificity": point}},
             "subgroups": {"source": {name: scores_of(0.7) for name in "ab"}}}  # fmt: skip
     found.config.training.loss = "focal"
-    full = found._replace(scores=found.scores | more, fitted={"split": "val", "target": 0.9})
+    full = found._replace(scores=found.scores | more, calibration={"split": "val", "target": 0.9})
     rich, claim = answers(full), answers(full, "CLAIM")
     for text in ("calibration error", "Brier", "average precision", "operating points"):
         assert text in rich["12e"] and text in claim["28"]
@@ -371,7 +371,7 @@ def test_the_checklist_tells_what_was_computed(found):
 def test_the_page_has_the_data_card_and_the_audits_settings(found):
     text = page(found)
     assert "data_prep describe" in text and "Settings of the audit" not in text
-    text = page(found._replace(evaluated=HERE._replace(card=CARD), audit=AUDIT))
+    text = page(found._replace(evaluation_data=HERE._replace(card=CARD), audit=AUDIT))
     assert "data_prep describe" not in text and "Label and view go together." in text
     assert table(text, "What tells the label")[1] == ["view", "2", "7", "0.650", "0.390", "0.600"]
     assert table(text, "Radiographs by sex")[1:] == [["F", "5", ""], ["M", "", "2"]]
@@ -417,7 +417,9 @@ def test_a_run_of_masks_has_a_report_too(found):
     found = found._replace(chance={}, rows=[masks], scores={
         "all": every, "subgroups": {"source": {"here": every}}, "n": 2, "patients": 2, "resamples": 9, "warnings": [],
     })  # fmt: skip
-    text = render.render("index.html", found, [cases.CaseView(masks, PICTURE._replace(map="", truth="M1,1 2,2 3,1Z"))])
+    text = render.render(
+        "index.html", found, [cases.CaseView(masks, PICTURE._replace(saliency="", true_lungs="M1,1 2,2 3,1Z"))]
+    )
     assert table(text.decode(), "Overlap")[1] == ["all", "lungs", "40", "0.943 0.930–0.950", "0.900 0.800–0.950"]
     assert Page(text.decode()) and "0.943 (0.930 to 0.950)" in render.render("model_card.md", found, []).decode()
     assert "Dice of the lungs 0.943" in render.render("checklist.md", found, []).decode()
@@ -453,11 +455,11 @@ def hold(count, side):
 def test_pictures_end_where_the_room_does():
     held, rows = hold(6, 64), [row(f"{k}.png", "normal", "viral", 0.5) for k in (5, 3, 1)]
     every = cases.render_cases(Stub(), held, rows, side=64, megabytes=1)
-    sizes = [case.picture.size for case in every]
+    sizes = [case.images.num_bytes for case in every]
     assert [case.row["path"] for case in every] == ["5.png", "3.png", "1.png"] and min(sizes) > 1000
     some = cases.render_cases(Stub(), held, rows, side=64, megabytes=(sum(sizes[:2]) + 1) / 1e6)
-    assert [case.picture == other.picture for case, other in zip(some, every, strict=True)] == [True, True, False]
-    assert some[2].picture is None and some[2].row["path"] == "1.png"
+    assert [case.images == other.images for case, other in zip(some, every, strict=True)] == [True, True, False]
+    assert some[2].images is None and some[2].row["path"] == "1.png"
     with pytest.raises(ValueError, match="7.png: was evaluated, but is not in this data set"):
         cases.render_cases(Stub(), held, [row("7.png", "normal", "viral", 0.5)], side=64, megabytes=1)
 
@@ -465,11 +467,11 @@ def test_pictures_end_where_the_room_does():
 def test_of_two_sources_with_equal_paths_each_row_has_its_own_picture():
     held = batch.with_columns(hold(3, 64), paths=["a.png", "1.png", "1.png"], sources=["here", "here", "there"])
     two = [row("1.png", "normal", "viral", 0.5) | {"source": source} for source in ("there", "here")]
-    there, here = (case.picture.radiograph for case in cases.render_cases(Stub(), held, two, side=64, megabytes=1))
+    there, here = (case.images.radiograph for case in cases.render_cases(Stub(), held, two, side=64, megabytes=1))
     alone = batch.with_columns(hold(3, 64), paths=["a.png", "here.png", "there.png"])
     rows = [row(f"{source}.png", "normal", "viral", 0.5) for source in ("there", "here")]
     assert [there, here] == [
-        case.picture.radiograph for case in cases.render_cases(Stub(), alone, rows, side=64, megabytes=1)
+        case.images.radiograph for case in cases.render_cases(Stub(), alone, rows, side=64, megabytes=1)
     ]
     with pytest.raises(ValueError, match="1.png: was evaluated, but is not in this data set"):
         cases.render_cases(Stub(), held, [two[0] | {"source": "elsewhere"}], side=64, megabytes=1)
@@ -482,8 +484,8 @@ def test_a_finding_has_its_map_whether_or_not_there_are_lungs():
                 yield diagnosis._replace(mask=np.zeros_like(diagnosis.mask))
 
     rows = [row("0.png", "normal", "viral", 0.5), row("1.png", "normal", "", float("nan"))]
-    pictures = [case.picture for case in cases.render_cases(Blind(), hold(2, 64), rows, side=64, megabytes=1)]
-    assert pictures[0].map and pictures[0].lungs == "" and pictures[1].map == ""
+    pictures = [case.images for case in cases.render_cases(Blind(), hold(2, 64), rows, side=64, megabytes=1)]
+    assert pictures[0].saliency and pictures[0].lungs == "" and pictures[1].saliency == ""
 
 
 def test_an_outline_runs_where_the_mask_ends():
@@ -521,9 +523,11 @@ def test_what_lies_in_the_run_is_read_and_a_broken_file_is_named(tmp_path, monke
     for name, value in (("read_report", {}), ("read_card", None), ("dataset_name", "clinic")):
         monkeypatch.setattr(tfds_store, name, lambda directory, value=value: value)
     found = inputs.gather_inputs(tmp_path, "test", None)
-    assert found.best["epoch"] == 1 and found.rows[3]["path"] == HOSTILE
-    assert found.trained is found.evaluated and found.trained.labels == {"train": Counter(viral=3, normal=1)}
-    assert (found.trained.without_patient, found.trained.total) == (3, 4)
+    assert found.best_epoch["epoch"] == 1 and found.rows[3]["path"] == HOSTILE
+    assert found.training_data is found.evaluation_data and found.training_data.label_counts == {
+        "train": Counter(viral=3, normal=1)
+    }
+    assert (found.training_data.without_patient, found.training_data.num_radiographs) == (3, 4)
     assert found.chance == baselines.chance_level(["viral"] * 3 + ["normal"], [each["label"] for each in ROWS], CLASSES)
     (tmp_path / "maps" / "test").mkdir(parents=True)
     (tmp_path / "maps" / "test" / "checks.json").write_text("{")
@@ -541,7 +545,7 @@ def test_what_lies_in_the_run_is_read_and_a_broken_file_is_named(tmp_path, monke
 )
 def test_what_is_said_of_patients_and_splits_is_true(found, without, said, unsaid):
     held = HERE._replace(without_patient=without)
-    text = page(found._replace(trained=held, evaluated=held))
+    text = page(found._replace(training_data=held, evaluation_data=held))
     assert said in text and unsaid not in text
     unknown = found._replace(scores=found.scores | {"without_patient": 40})
     assert "40 radiographs, patients not known, the test split" in page(unknown)
@@ -570,11 +574,13 @@ def test_only_what_is_of_the_same_data_is_joined(tmp_path, monkeypatch):
         (tmp_path / path).write_text("{}")
     for directory in (None, f"{tmp_path}/data/clinic/", f"{tmp_path}/data/../data/clinic"):
         own = inputs.gather_inputs(tmp_path, "test", directory)
-        assert not own.external and (own.audit, own.maps, own.morphology) == ({}, {}, {})
+        assert not own.is_external and (own.audit, own.maps, own.morphometry) == ({}, {}, {})
     other = inputs.gather_inputs(tmp_path, "test", f"{tmp_path}/data/elsewhere/")
-    assert other.external and other.scores["all"] == {"of": "elsewhere-test"} and other.trained.name == "clinic"
-    assert (other.audit, other.maps, other.morphology) == (None, None, None)
+    assert (
+        other.is_external and other.scores["all"] == {"of": "elsewhere-test"} and other.training_data.name == "clinic"
+    )
+    assert (other.audit, other.maps, other.morphometry) == (None, None, None)
     assert other.folder("evaluation") == tmp_path / "evaluation" / "elsewhere-test"
     shutil.rmtree(tmp_path / "data" / "clinic")
     gone = inputs.gather_inputs(tmp_path, "test", f"{tmp_path}/data/elsewhere")
-    assert gone.trained is None and gone.chance == other.chance  # the run keeps what it was trained on, counted
+    assert gone.training_data is None and gone.chance == other.chance  # the run keeps what it was trained on, counted

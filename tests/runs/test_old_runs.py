@@ -49,7 +49,9 @@ def test_maps_of_an_old_run_are_scaled_as_they_were(old_run):
 def test_an_old_training_goes_on_with_the_old_setting_alone(old_run):
     config = default_config()
     config.task = "segment"
-    with pytest.raises(run_dir.RunError, match="was begun with image.borders='bottom', and is now given 'uniform'"):
+    with pytest.raises(
+        run_dir.RunError, match="was started with image.borders='bottom', and now 'uniform' is requested"
+    ):
         run_dir.create_or_resume(old_run, config)
     config.image.borders = "bottom"
     run_dir.create_or_resume(old_run, config)

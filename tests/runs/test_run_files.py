@@ -265,7 +265,7 @@ def test_a_first_try_that_fails_owns_nothing(tmp_path):
         trainer.train(config(tmp_path, epochs=5), run)
     assert run_dir.load_config(run).training.epochs == 5 and (run / "notes.txt").exists()
     (run / "checkpoints" / "last" / "7").mkdir(parents=True)
-    with pytest.raises(run_dir.RunError, match=r"training\.epochs=5, and is now given 6; .* or remove .*run$"):
+    with pytest.raises(run_dir.RunError, match=r"training\.epochs=5, and now 6 is requested; .* or remove .*run$"):
         trainer.train(config(tmp_path, epochs=6), run)
     (run / "checkpoints" / "best" / "7").mkdir(parents=True)
     with pytest.raises(run_dir.RunError, match=r"--mode=export --output=WEIGHTS\.safetensors.*--config\.init=WEIGHTS"):

@@ -148,7 +148,7 @@ def test_weights_that_do_not_fit_are_reported_whole_and_leave_no_run(trained, tm
 
 def test_a_run_that_has_a_network_is_not_written_over(trained, tmp_path):
     source = str(trained / "segment.safetensors")
-    with pytest.raises(run_dir.RunError, match="segment: was begun with init=''"):
+    with pytest.raises(run_dir.RunError, match="segment: was started with init=''"):
         weights.import_weights(segment_config(), source, trained / "segment")
     weights.import_weights(segment_config(), source, tmp_path / "run")
     with pytest.raises(run_dir.RunError, match="run: there is a trained network here already"):
