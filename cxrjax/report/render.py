@@ -17,7 +17,7 @@ from cxrjax.metrics import classification, subgroups
 from cxrjax.report import description
 from cxrjax.report.cases import CaseView
 from cxrjax.report.inputs import ReportInputs
-from cxrjax.runtime.formatting import format_ci
+from cxrjax.runtime.formatting import format_ci, format_p
 
 TYPES = {".svg": "image/svg+xml", ".png": "image/png"}
 # Characters with a meaning in Markdown, as entities, which stand for the character alone.
@@ -46,6 +46,7 @@ def render(template: str, inputs: ReportInputs, cases: Sequence[CaseView]) -> by
     )
     environment.filters |= {
         "score": format_ci,
+        "p_value": format_p,
         "csp_hash": csp_hash,
         "leaves": leaves,
         "decimal": format_decimal,

@@ -213,9 +213,9 @@ def test_the_numbers_are_those_of_the_run(found, audit):
     head = table(text, "Scores of the network")
     assert head[3][:4] == ["accuracy", "0.812 0.700–0.900", "0.457 0.700–0.900", "0.310"]
     assert head[1][:4] == ["macro AUROC", "–", "0.765 0.700–0.800" if audit else "–", "0.500"]
-    by_class = table(text, "Scores class by class")
+    by_class = table(text, "Scores by class")
     assert by_class[2][:3] == ["viral", "20 few", "0.812 0.762–0.862"] and by_class[1][1] == "50"
-    counts = table(text, "Truth")
+    counts = table(text, "Label \\(rows\\)")
     assert [line[1:] for line in counts[1:]] == [["1", "0", "1", "1"], ["1", "1", "0", "0"], ["0", "0", "0", "0"]]
     assert [line[1] for line in table(text, "By sex")[1:]] == ["12 few", "28 few"]
     card = render.render("model_card.md", found, shown()).decode()
@@ -286,13 +286,13 @@ def test_controls_that_were_not_done_are_not_claimed_and_twins_are_told_apart(fo
         ({"segmenter.workdir": "runs/lungs"},
          ["100 patches of 224 pixels with their centers in the lungs, everything but the lungs blackened", "the class of most",
           "fc_densenet103 at 256 pixels", "specified to one histogram", "class activation of the patches"],
-         ["Grad-CAM", "one prediction", "no lungs are looked for"]),
+         ["Grad-CAM", "one prediction", "no lungs are segmented"]),
         ({"patches.mode": "global", "patches.masked": False, "image.equalise": False,
           "classifier.architecture": "vgg16"},
-         ["the whole radiograph at 224 pixels", "none, there is one prediction per radiograph", "no lungs are looked for",
+         ["the whole radiograph at 224 pixels", "none, there is one prediction per radiograph", "no lungs are segmented",
           "ray levels as they are", "Grad-CAM of the radiograph"],
          ["100 patches", "fc_densenet103", "specified", "class activation", "blackened", "patches vote",
-          "in which no lungs are found gets"]),
+          "without a lung mask gets"]),
         ({"patches.mode": "global", "patches.masked": False, "patches.center_crop": 0.0625, "patches.size": 120},
          ["the middle of the radiograph, 93.75% of its side, at 120 pixels"], ["the whole radiograph at"]),
         ({"segmenter.workdir": "runs/lungs", "patches.mode": "crop", "patches.masked": False,
@@ -322,7 +322,7 @@ def test_without_a_segmenter_no_lungs_are_missed(found):
     found.config.update_from_flattened_dict({"patches.mode": "global", "patches.masked": False})
     text = page(found, PICTURE._replace(lungs=""))
     assert "No lungs" not in text and "patches" not in re.search(r"<dialog.*</dialog>", text, re.S)[0]
-    assert text.count("<figcaption>Map: where") == text.count("<dialog")
+    assert text.count("<figcaption>Map: evidence for") == text.count("<dialog")
     found.config.segmenter.workdir = "runs/lungs"
     assert "No lungs found" in page(found, PICTURE._replace(lungs=""))
 
@@ -343,7 +343,7 @@ def test_what_is_of_other_data_is_said_to_be(found):
     claim = answers(found, "CLAIM")
     assert "of clinic, the data set of training" in claim["32"] and "to be filled in" in claim["33"]
     gone = page(other._replace(training_data=None, chance=dict.fromkeys(found.chance)))
-    assert "is not there any more" in gone and table(gone, "Scores of the network")[1][3] == "–"
+    assert "no longer exists" in gone and table(gone, "Scores of the network")[1][3] == "–"
 
 
 def test_the_checklist_tells_what_was_computed(found):
@@ -373,7 +373,7 @@ def test_the_page_has_the_data_card_and_the_audits_settings(found):
     assert "data_prep describe" in text and "Settings of the audit" not in text
     text = page(found._replace(evaluation_data=HERE._replace(card=CARD), audit=AUDIT))
     assert "data_prep describe" not in text and "Label and view go together." in text
-    assert table(text, "What tells the label")[1] == ["view", "2", "7", "0.650", "0.390", "0.600"]
+    assert table(text, "Attributes that predict")[1] == ["view", "2", "7", "0.650", "0.390", "0.600"]
     assert table(text, "Radiographs by sex")[1:] == [["F", "5", ""], ["M", "", "2"]]
     assert "View: <bdi>PA</bdi>, all of them." in text
     assert table(text, "Settings of the audit")[1:] == [["seed", "41"], ["training.epochs", "12"]]
@@ -384,7 +384,7 @@ def test_checks_of_maps_are_in_words(found):
     maps = {"n": 4, "no_map": 0, "figures": {}, "verdict": "So so.", "checks": {"weights": "passed", "lungs": "open"}}
     rows = table(page(found._replace(maps=maps)), "Checks of the maps")
     assert rows[1:] == [["change when the network's weights are drawn anew", "yes"],
-                        ["lie in the lungs more than chance would have it", "not settled"]]  # fmt: skip
+                        ["lie in the lungs more than chance would have it", "inconclusive"]]  # fmt: skip
 
 
 def test_every_colour_of_the_style_is_used(found):
@@ -400,7 +400,7 @@ def test_what_cannot_be_told_is_said_to_be_so(found):
     }
     points = {"viral": {"at_sensitivity": {"threshold": None}, "at_specificity": reached}}
     text = page(found._replace(scores=found.scores | {"settling": None, "operating_points": points}))
-    assert "how findings settle is not known" in text
+    assert "Convergence of the vote is not available" in text
     lines = table(text, "Thresholds chosen on validation")[1:]
     assert lines == [
         ["viral", "at sensitivity", "not reachable"],
@@ -538,9 +538,9 @@ def test_what_lies_in_the_run_is_read_and_a_broken_file_is_named(tmp_path, monke
 @pytest.mark.parametrize(
     ("without", "said", "unsaid"),
     [
-        (0, "names its patient; a patient in two splits is refused", "not known"),
-        (9, "9 of 146 radiographs of <bdi>clinic</bdi> name no patient: nothing kept those", "Every radiograph"),
-        (146, "patients of <bdi>clinic</bdi> are not known: nothing kept the radiographs of one patient", "is refused"),
+        (0, "has a patient id; a patient in two splits is an error", "not known"),
+        (9, "9 of 146 radiographs of <bdi>clinic</bdi> have no patient id: those of one patient", "Every radiograph"),
+        (146, "patients of <bdi>clinic</bdi> are not known: radiographs of one patient may", "is an error"),
     ],
 )
 def test_what_is_said_of_patients_and_splits_is_true(found, without, said, unsaid):
