@@ -1,4 +1,4 @@
-"""The network that is audited, asked again about altered pictures; its lungs stay those of the pictures themselves."""
+"""The audited network, applied to altered images; the lung masks remain those of the unaltered images."""
 
 from functools import partial
 from pathlib import Path
@@ -10,7 +10,7 @@ import numpy as np
 from jax import Array
 from ml_collections import ConfigDict
 
-from cxrjax.data import batch
+from cxrjax.data.batch import padded_batches
 from cxrjax.inference import inputs, pipeline
 from cxrjax.models import from_config, registry, spec
 from cxrjax.ops import voting
@@ -18,50 +18,54 @@ from cxrjax.runs import run_dir
 
 
 class AuditedModel:
-    """The classifier of a run; where several networks vote together, the best of them alone."""
+    """The classifier of a run; for an ensemble, its best network alone."""
 
-    def __init__(self, workdir: Path, config: ConfigDict, patches: int):
-        """Load it.
+    def __init__(self, workdir: Path, config: ConfigDict, num_patches: int):
+        """Load the classifier.
 
         Args:
-            workdir: the run.
-            config: its settings.
-            patches: N, patches that vote, at most as many as in the run itself.
+            workdir: the run directory.
+            config: config of the run.
+            num_patches: N, number of voting patches; limited to that of the run.
         """
         self._variables = run_dir.load_networks(workdir, config)["classifier"]
         self._classifier = from_config.classifier(config)
-        self._settings = from_config.inference_config(config, min(patches, config.patches.count))
-        self._seed, self._batch = config.seed, config.evaluation.batch_size
+        self._settings = from_config.inference_config(config, min(num_patches, config.patches.count))
+        self._seed = config.seed
+        self._batch_size = config.evaluation.batch_size
 
     @property
-    def patches(self) -> int:
-        """N, patches that vote."""
+    def num_patches(self) -> int:
+        """N, number of voting patches."""
         return self._settings.patch_count
 
     @property
-    def needs_lungs(self) -> bool:
-        """Whether there is no finding without lungs."""
+    def requires_segmentation(self) -> bool:
+        """Return whether a prediction requires a lung mask."""
         return self._settings.needs_lungs
 
-    def ask(self, images: np.ndarray, lungs: np.ndarray, image_ids: np.ndarray) -> voting.VoteResult:
-        """Return the votes on radiographs uint8 [n, S, S], with lungs bool [n, S, S] that are certain.
+    def predict(self, images: np.ndarray, lungs: np.ndarray, image_ids: np.ndarray) -> voting.VoteResult:
+        """Return the votes on radiographs; their lung masks count as certain.
 
-        `image_ids` are those of the radiographs before they were altered (`batch.Split`): the same patches are drawn.
+        Args:
+            images: uint8 [n, S, S].
+            lungs: bool [n, S, S].
+            image_ids: uint32 [n], of the unaltered radiographs (`RadiographBatch`), so that the same patches are drawn.
         """
         keys = pipeline.image_keys(self._seed, image_ids)
-        parts = []
-        for rows, count in batch.padded_batches(len(images), self._batch):
-            vote = _vote(self._classifier, self._settings, self._variables, images[rows], lungs[rows], keys[rows])
-            parts.append(jax.tree.map(lambda x, count=count: np.asarray(x)[:count], vote))
-        return jax.tree.map(lambda *each: np.concatenate(each), *parts)
+        batch_votes = []
+        for rows, count in padded_batches(len(images), self._batch_size):
+            votes = _vote(self._classifier, self._settings, self._variables, images[rows], lungs[rows], keys[rows])
+            batch_votes.append(jax.tree.map(lambda x, count=count: np.asarray(x)[:count], votes))
+        return jax.tree.map(lambda *leaves: np.concatenate(leaves), *batch_votes)
 
 
 @partial(jax.jit, static_argnames=("classifier", "settings"))
 def _vote(
     classifier: spec.ModelSpec, settings: spec.InferenceConfig, variables: Any, images: Array, lungs: Array, keys: Array
 ) -> voting.VoteResult:
-    def count(_: Array, looks: inputs.PatchPredictions) -> voting.VoteResult:
-        return voting.count_votes(looks.logits, settings.voting_rule, looks.valid)
+    def count_votes(_: Array, patches: inputs.PatchPredictions) -> voting.VoteResult:
+        return voting.count_votes(patches.logits, settings.voting_rule, patches.valid)
 
     radiographs = (images, lungs, jnp.ones(len(images)), keys)
-    return pipeline.predict_each(classifier, registry.precompute_kernels(variables), radiographs, settings, count)
+    return pipeline.predict_each(classifier, registry.precompute_kernels(variables), radiographs, settings, count_votes)

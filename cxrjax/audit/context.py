@@ -1,4 +1,4 @@
-"""What the controls of an audit work on: each part is read, or found, when a control first asks for it."""
+"""Inputs of the experiments of an audit; each is read or computed when an experiment first accesses it."""
 
 import zlib
 from collections import Counter
@@ -12,7 +12,8 @@ from ml_collections import ConfigDict
 
 from cxrjax.audit import metadata_baseline, probe
 from cxrjax.audit.audited_model import AuditedModel
-from cxrjax.data import batch, dataset, tfds_store
+from cxrjax.data import dataset, tfds_store
+from cxrjax.data.batch import RadiographBatch, join, with_columns
 from cxrjax.evaluation import evaluate
 from cxrjax.inference.lung_segmenter import LungSegmenter
 from cxrjax.io import predictions_csv
@@ -20,188 +21,210 @@ from cxrjax.runs import run_dir
 
 
 class NotApplicableError(Exception):
-    """A control that means nothing here; the message is the reason."""
+    """An experiment is not applicable to a run or a data set; the message is the reason."""
 
 
 def require_lungs(*lungs: np.ndarray) -> None:
-    """Raises NotDone where there are none in one of several stacks of masks."""
+    """Raise NotApplicableError if one of several stacks of lung masks is empty."""
     if not all(masks.any() for masks in lungs):
         raise NotApplicableError("no lungs are known here: the run has no segmenter, or it finds none")
 
 
-def find_shared_patients(seen: Sequence[Mapping[str, Any]], asked: Sequence[Mapping[str, Any]]) -> set[tuple[str, str]]:
-    """Return the patients, as (source, patient_id), that two splits have in common; those of no name are not known."""
-    first, second = (
-        {(case["source"], case["patient_id"]) for case in cases if case["patient_id"]} for cases in (seen, asked)
-    )
-    return first & second
+def find_shared_patients(
+    train_records: Sequence[Mapping[str, Any]], test_records: Sequence[Mapping[str, Any]]
+) -> set[tuple[str, str]]:
+    """Return the patients, as (source, patient_id), that two splits have in common; records without an id are skipped."""
+    return _patients(train_records) & _patients(test_records)
+
+
+def _patients(records: Sequence[Mapping[str, Any]]) -> set[tuple[str, str]]:
+    return {(record["source"], record["patient_id"]) for record in records if record["patient_id"]}
 
 
 class AuditContext:
-    """A run, a split of its data, and what the two networks are shown of it."""
+    """A run and a split of its data, with the images and metadata that the experiments use."""
 
     def __init__(self, workdir: Path, split: str, config: ConfigDict):
-        """Look at a run.
+        """Read the config of a run and the records of its data.
 
         Args:
-            workdir: the run.
-            split: to be audited on.
-            config: of the small network; its classes, data and radiographs are put in here, from the run.
+            workdir: the run directory.
+            split: name of the audited split.
+            config: config of the probe network; its classes, data and image settings are set to those of the run.
 
         Raises:
-            UnfitRun: there is no run, or none that finds anything; or it was trained on radiographs of the split.
+            RunError: there is no run, or it is not a classifier, or it was trained on radiographs of the split.
         """
-        self.workdir, self.split, self.folder = workdir, split, workdir / "audit" / split
-        self.run = run_dir.load_config(workdir)
-        if self.run.task != "classify":
+        self.workdir = workdir
+        self.split = split
+        self.folder = workdir / "audit" / split
+        self.run_config = run_dir.load_config(workdir)
+        if self.run_config.task != "classify":
             raise run_dir.RunError(f"{workdir}: finds lungs and nothing else, and only findings can be audited")
-        self.classes = tuple(self.run.classifier.classes)
-        config.classifier.classes, config.data, config.image = (
-            self.run.classifier.classes,
-            self.run.data,
-            self.run.image,
-        )
-        self.config, self.size = config, config.patches.size
-        seen, asked = ({_identify(case) for case in cases} for cases in self.records)
-        if seen & asked:
+        self.classes = tuple(self.run_config.classifier.classes)
+        config.classifier.classes = self.run_config.classifier.classes
+        config.data = self.run_config.data
+        config.image = self.run_config.image
+        self.probe_config = config
+        self.probe_size = config.patches.size
+        train_records, test_records = self.records
+        train_ids = {_identify(record) for record in train_records}
+        test_ids = {_identify(record) for record in test_records}
+        if train_ids & test_ids:
             raise run_dir.RunError(
-                f"{workdir}: was trained on {len(seen & asked)} of the {len(asked)} radiographs of {split}, "
+                f"{workdir}: was trained on {len(train_ids & test_ids)} of the {len(test_ids)} radiographs of {split}, "
                 "and what is known by heart cannot be audited; name another --split"
             )
 
     @cached_property
     def rows(self) -> list[dict[str, Any]]:
-        """What the run found in the split, as evaluation wrote it; evaluated first where it was not.
+        """Rows of the run's predictions.csv on the split; the run is evaluated first if there is none.
 
         Raises:
-            UnfitRun: evaluation was of other radiographs.
+            RunError: predictions.csv has other radiographs than the split.
         """
         path = self.workdir / "evaluation" / self.split / "predictions.csv"
         if not path.exists():
             evaluate.evaluate_run(self.workdir, self.split)
         rows = predictions_csv.read(path)
-        if {_identify(row) for row in rows} != {_identify(case) for case in self.records[1]}:
+        if {_identify(row) for row in rows} != {_identify(record) for record in self.records[1]}:
             raise run_dir.RunError(
-                f"{path}: its radiographs are not those of {self.split} in {self.run.data.directory}; "
+                f"{path}: its radiographs are not those of {self.split} in {self.run_config.data.directory}; "
                 f"--mode=evaluate --split={self.split} finds those"
             )
         return rows
 
     @cached_property
     def records(self) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-        """What is stored of the radiographs of training, and of the split; of a picture's file, the checksum."""
-        words = (*metadata_baseline.CASE, "view")
-        return tuple(
-            [{key: one[key] for key in words} | {"file": zlib.crc32(one["image"])} for one in self._stream(name)]
-            for name in (self.run.data.train, self.split)
-        )
+        """Records of the training radiographs and of the split; "file" is the CRC-32 of the image file."""
+        return self._read_records(self.run_config.data.train), self._read_records(self.split)
+
+    def _read_records(self, split: str) -> list[dict[str, Any]]:
+        fields = (*metadata_baseline.CASE, "view")
+        return [
+            {field: record[field] for field in fields} | {"file": zlib.crc32(record["image"])}
+            for record in self._iter_records(split)
+        ]
 
     @property
-    def train_sources_and_labels(self) -> tuple[list[str], list[str]]:
-        """Sources and labels of training."""
-        return tuple([case[key] for case in self.records[0]] for key in ("source", "label"))
+    def train_sources(self) -> list[str]:
+        """Sources of the training radiographs."""
+        return [record["source"] for record in self.records[0]]
+
+    @property
+    def train_labels(self) -> list[str]:
+        """Labels of the training radiographs."""
+        return [record["label"] for record in self.records[0]]
 
     @property
     def source_label_counts(self) -> dict[str, Counter]:
-        """How many radiographs of training each source has of each label."""
+        """Number of training radiographs of each source and label: source -> label -> count."""
         counts: dict[str, Counter] = {}
-        for source, label in zip(*self.train_sources_and_labels, strict=True):
+        for source, label in zip(self.train_sources, self.train_labels, strict=True):
             counts.setdefault(source, Counter())[label] += 1
         return counts
 
     @property
     def shared_patients(self) -> set[tuple[str, str]]:
-        """See `find_shared_patients`."""
+        """Patients of training and of the split in common; see `find_shared_patients`."""
         return find_shared_patients(*self.records)
 
     @property
     def selected_on_split(self) -> bool:
-        """Whether the network was chosen by radiographs of the split."""
-        return bool(set(self.split.split("+")) & set(self.run.data.validation.split("+")))
+        """Return whether the network was selected by radiographs of the split."""
+        return bool(set(self.split.split("+")) & set(self.run_config.data.validation.split("+")))
 
     @cached_property
     def metadata(self) -> tuple[list[dict[str, str]], list[dict[str, str]]]:
-        """What is told of the radiographs of training, and of the split, without their pictures."""
-        return tuple(
-            [metadata_baseline.metadata_features(one) for one in self._stream(name)]
-            for name in (self.run.data.train, self.split)
-        )
+        """Metadata features of the training radiographs and of the split; see `metadata_baseline`."""
+        return self._read_metadata(self.run_config.data.train), self._read_metadata(self.split)
+
+    def _read_metadata(self, split: str) -> list[dict[str, str]]:
+        return [metadata_baseline.metadata_features(record) for record in self._iter_records(split)]
 
     @cached_property
-    def test_images(self) -> tuple[batch.RadiographBatch, np.ndarray]:
-        """The split, and its lungs bool [n, S, S]."""
-        return self._load(self.split, self.run.image.size)
+    def test_images(self) -> tuple[RadiographBatch, np.ndarray]:
+        """The split, and its lung masks bool [n, S, S]."""
+        return self._load(self.split, self.run_config.image.size)
 
     @cached_property
-    def probe_train(self) -> tuple[batch.RadiographBatch, np.ndarray]:
-        """Training at the small network's size."""
-        return self._load(self.run.data.train, self.size)
+    def probe_train(self) -> tuple[RadiographBatch, np.ndarray]:
+        """The training radiographs and their lung masks at the size of the probe network."""
+        return self._load(self.run_config.data.train, self.probe_size)
 
     @cached_property
-    def probe_test(self) -> tuple[batch.RadiographBatch, np.ndarray]:
-        """The split at the small network's size."""
-        split, lungs = self.test_images
-        return batch.with_columns(split, images=probe.downsample(split.images, self.size)), probe.downsample_masks(
-            lungs, self.size
-        )
+    def probe_test(self) -> tuple[RadiographBatch, np.ndarray]:
+        """The split and its lung masks at the size of the probe network."""
+        radiographs, lungs = self.test_images
+        small_images = probe.downsample(radiographs.images, self.probe_size)
+        return with_columns(radiographs, images=small_images), probe.downsample_masks(lungs, self.probe_size)
 
     @cached_property
     def audited_model(self) -> AuditedModel:
-        """The network that is audited."""
-        return AuditedModel(self.workdir, self.run, self.config.patches.count)
+        """The audited network."""
+        return AuditedModel(self.workdir, self.run_config, self.probe_config.patches.count)
 
-    def tell(
-        self, cases: Sequence[Mapping[str, str]], probabilities: np.ndarray, **known: np.ndarray
+    def make_rows(
+        self,
+        cases: Sequence[Mapping[str, str]],
+        probabilities: np.ndarray,
+        label: np.ndarray | None = None,
+        votes: np.ndarray | None = None,
+        has_prediction: np.ndarray | None = None,
     ) -> list[dict[str, Any]]:
-        """Rows as in `predictions.csv`.
+        """Return rows as in `predictions.csv`.
 
         Args:
             cases: path, patient_id, source and label of n radiographs.
-            probabilities: [n, K].
-            **known: finding int [n] and votes int [n, K], if not the likeliest class with the one vote there is; and
-                found bool [n], where some have no finding.
+            probabilities: float [n, K].
+            label: int [n], index of the predicted class; None for the class of the highest probability.
+            votes: int [n, K]; None for one vote, for the predicted class.
+            has_prediction: bool [n]; None for all True.
         """
-        finding = known.get("finding", probabilities.argmax(1))
-        votes = known.get("votes", np.eye(len(self.classes), dtype=int)[finding])
-        found = known.get("found", np.ones(len(cases), bool))
+        if label is None:
+            label = probabilities.argmax(1)
+        if votes is None:
+            votes = np.eye(len(self.classes), dtype=int)[label]
+        if has_prediction is None:
+            has_prediction = np.ones(len(cases), bool)
         rows = []
         for i, case in enumerate(cases):
-            row = {
-                **case,
-                "split": self.split,
-                "status": predictions_csv.OK if found[i] else predictions_csv.NO_LUNGS_FOUND,
-            }
-            if found[i]:
+            status = predictions_csv.OK if has_prediction[i] else predictions_csv.NO_LUNGS_FOUND
+            row = {**case, "split": self.split, "status": status}
+            if has_prediction[i]:
                 row |= {f"probability_{name}": p for name, p in zip(self.classes, probabilities[i], strict=True)}
                 row |= {f"votes_{name}": int(count) for name, count in zip(self.classes, votes[i], strict=True)}
-                row |= {"finding": self.classes[finding[i]], "confidence": probabilities[i, finding[i]]}
-                row |= {"agreement": votes[i, finding[i]] / votes[i].sum()}
+                row |= {"finding": self.classes[label[i]], "confidence": probabilities[i, label[i]]}
+                row |= {"agreement": votes[i, label[i]] / votes[i].sum()}
             rows.append(row)
         return rows
 
-    def _stream(self, name: str) -> Iterator[dict[str, Any]]:
-        return tfds_store.iter_records(self.run.data.directory, name)
+    def _iter_records(self, split: str) -> Iterator[dict[str, Any]]:
+        return tfds_store.iter_records(self.run_config.data.directory, split)
 
     @cached_property
-    def _finder(self) -> LungSegmenter:
-        variables = run_dir.load_networks(self.workdir, self.run)["segmenter"]
-        return LungSegmenter(self.run, variables, self.folder / "lungs")
+    def _segmenter(self) -> LungSegmenter:
+        variables = run_dir.load_networks(self.workdir, self.run_config)["segmenter"]
+        return LungSegmenter(self.run_config, variables, self.folder / "lungs")
 
-    def _load(self, name: str, size: int) -> tuple[batch.RadiographBatch, np.ndarray]:
-        """A split and its lungs bool [n, size, size], shrunk as it is read; the lungs are kept for when it goes on.
+    def _load(self, split: str, size: int) -> tuple[RadiographBatch, np.ndarray]:
+        """Return a split and its lung masks bool [n, size, size], downsampled as it is read.
 
-        What is known of masks and lesions is left behind.
+        The predicted lung masks are cached on disk, so that an interrupted audit can resume. The annotated masks and
+        lesions are dropped.
         """
-        parts, lungs = [], []
-        for part, found in self._finder.recall_all(dataset.open_split(self.run, name), name):
-            dataset.index_labels(part, self.classes)
-            masks = np.zeros(part.images.shape, bool) if found.masks is None else found.masks  # of no segmenter
-            lungs.append(probe.downsample_masks(masks, size))
-            shrunk = probe.downsample(part.images, size)
-            parts.append(batch.with_columns(part, images=shrunk, masks=part.masks[:, :0, :0], lesions=None))
-        return batch.join(parts), np.concatenate(lungs)
+        chunks = []
+        chunk_lungs = []
+        radiographs = dataset.open_split(self.run_config, split)
+        for chunk, lungs in self._segmenter.recall_all(radiographs, split):
+            dataset.index_labels(chunk, self.classes)
+            masks = np.zeros(chunk.images.shape, bool) if lungs.masks is None else lungs.masks  # None: no segmenter
+            chunk_lungs.append(probe.downsample_masks(masks, size))
+            small_images = probe.downsample(chunk.images, size)
+            chunks.append(with_columns(chunk, images=small_images, masks=chunk.masks[:, :0, :0], lesions=None))
+        return join(chunks), np.concatenate(chunk_lungs)
 
 
-def _identify(case: Mapping[str, Any]) -> tuple[str, str]:
-    """Return what a radiograph is known by: two sources may have the same path."""
-    return case["source"], case["path"]
+def _identify(record: Mapping[str, Any]) -> tuple[str, str]:
+    """Return the identity of a radiograph, (source, path); two sources may have the same path."""
+    return record["source"], record["path"]

@@ -1,65 +1,71 @@
-"""From which numbers on an audit says a thing. The limits are ours."""
+"""Criteria of the verdict: the thresholds from which an audit states a result. The thresholds are ours."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from cxrjax.audit.metrics import HEADLINE, share_of_score
 
-FOUND = 0.1  # share that a shortcut's interval must lie above: below, it is not worth a sentence, and a dozen intervals
-# are looked at, of which one in forty lies above chance by chance
-ROOM = 0.3  # share up to which the intervals may leave room, if it is to be said that no shortcut is found
-DECIDED = 0.9  # recall and specificity that a class must have, by their intervals, to be told by a shortcut alone
-CAUGHT = 0.5  # share of findings that a mark must turn, interval and all: most of them
-TOGETHER = 0.5  # share of the pictures in which a place must be the same to be named: most of them
-CARRIES = 0.1  # what hiding a place must take from the probability of a class for it to be named
-KNOWN_AGAIN = 0.5  # share of its accuracy that the small network must keep in a source that it was not trained on
-SEEN = 0.05  # AUROC above chance from which the network itself is said to see a label where there is no lung
-BLIND = 0.2  # AUROC above chance: a leak that must be greater to be seen is said to be one that could not be
-LEAK = 0.05  # AUROC above chance that every network must reach that learned shuffled labels, interval and all
+MIN_SHARE = 0.1  # lower bound of the interval of a shortcut's share from which it is reported. There are a dozen
+# intervals, and one in forty lies above chance by chance
+MAX_UNEXPLAINED = 0.3  # upper bound of the intervals up to which the audit states that it finds no shortcut
+MIN_DECISIVE = 0.9  # lower bound of recall and specificity from which a shortcut alone identifies a class
+MIN_FLIP_RATE = 0.5  # lower bound of the share of predictions that a marker flips: most of them
+MIN_AGREEMENT = 0.5  # share of the images in which a location must be the same to be reported: most of them
+MIN_DROP = 0.1  # drop of the probability of a class, when a location is occluded, from which it is reported
+MIN_TRANSFER = 0.5  # share of its accuracy that the probe network must keep in a source that is left out of training
+MIN_NETWORK_GAIN = 0.05  # AUROC above chance from which the audited network predicts a label outside the lungs
+MAX_DETECTABLE_LEAK = 0.2  # AUROC above chance: if only a larger leak is detectable, the verdict says so
+MIN_LEAK = 0.05  # lower bound of AUROC above chance that each network trained on shuffled labels reaches, for a leak
 
 Numbers = Mapping[str, Any]
 
 
 def is_above(number: Numbers | None, limit: float) -> bool:
-    """Whether a number lies above a limit, both ends of its interval; not where there is no number."""
+    """Return whether the whole interval of a number lies above a limit; False without a number."""
     return bool(number and share_of_score(number)[0] > limit)
 
 
 def is_below(number: Numbers | None, limit: float) -> bool:
-    """Likewise, below it."""
+    """Return whether the whole interval of a number lies below a limit; False without a number."""
     return bool(number and share_of_score(number)[1] < limit)
 
 
-def is_found(control: Numbers) -> bool:
-    """Whether a control reaches a part of the score that is worth a sentence."""
-    return is_above(control["share"], FOUND)
+def is_found(experiment: Numbers) -> bool:
+    """Return whether the share of the score that an experiment reaches is large enough to be reported."""
+    return is_above(experiment["share"], MIN_SHARE)
 
 
-def decided(control: Numbers | None) -> list[str]:
-    """The classes that a control tells from all others; F1 would credit it with being frequent."""
-    classes = control["classes"] if control else {}
+def decided(experiment: Numbers | None) -> list[str]:
+    """Return the classes that an experiment separates from all others, by recall and specificity.
+
+    F1 is not used, since it is high for a frequent class without any information.
+    """
+    classes = experiment["classes"] if experiment else {}
     return [
-        name for name, of in classes.items() if all(is_above(of[key], DECIDED) for key in ("recall", "specificity"))
+        name
+        for name, scores in classes.items()
+        if all(is_above(scores[key], MIN_DECISIVE) for key in ("recall", "specificity"))
     ]
 
 
-def is_caught(mark: Numbers) -> bool:
-    """Whether a planted mark turned most findings, and was found where it was put in most pictures."""
-    return is_above(mark["flips"], CAUGHT) and mark["place"]["hits"] > TOGETHER
+def is_caught(marker: Numbers) -> bool:
+    """Return whether a planted marker flipped most predictions and was located correctly in most images."""
+    return is_above(marker["flips"], MIN_FLIP_RATE) and marker["place"]["hits"] > MIN_AGREEMENT
 
 
 def collapses(left_out: Numbers, chance: Numbers) -> bool:
-    """Whether hardly anything is recognised in a source that was left out of training."""
-    now, before = left_out["scores"]["accuracy"], left_out["against"]["accuracy"]
-    return is_below(now, max(KNOWN_AGAIN * before["value"], chance["accuracy"]))
+    """Return whether the accuracy collapses in a source that was left out of training."""
+    accuracy = left_out["scores"]["accuracy"]
+    reference = left_out["against"]["accuracy"]
+    return is_below(accuracy, max(MIN_TRANSFER * reference["value"], chance["accuracy"]))
 
 
 def leaks(shuffled: Sequence[Numbers], chance: Numbers) -> bool:
-    """Return whether every network that learned shuffled labels does better than can be."""
-    return all(is_above(one["scores"][HEADLINE], chance[HEADLINE] + LEAK) for one in shuffled)
+    """Return whether every network that was trained on shuffled labels is better than chance."""
+    return all(is_above(experiment["scores"][HEADLINE], chance[HEADLINE] + MIN_LEAK) for experiment in shuffled)
 
 
 def least_leak(shuffled: Sequence[Numbers], chance: Numbers) -> float:
-    """Return the AUROC above which a leak would be seen by `leaks`, by the widest of the intervals."""
-    scores = [one["scores"][HEADLINE] for one in shuffled]
-    return min(chance[HEADLINE] + LEAK + max(score["value"] - share_of_score(score)[0] for score in scores), 1.0)
+    """Return the AUROC above which `leaks` would detect a leak, by the widest of the intervals."""
+    scores = [experiment["scores"][HEADLINE] for experiment in shuffled]
+    return min(chance[HEADLINE] + MIN_LEAK + max(score["value"] - share_of_score(score)[0] for score in scores), 1.0)

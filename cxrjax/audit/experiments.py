@@ -1,4 +1,4 @@
-"""The controls of an audit, and what each shows to which network."""
+"""The control experiments of an audit: the perturbation and the model of each."""
 
 from collections.abc import Callable
 from functools import partial
@@ -10,266 +10,317 @@ from cxrjax.audit import markers, metadata_baseline, metrics, perturbations
 from cxrjax.audit.context import AuditContext, NotApplicableError, require_lungs
 from cxrjax.audit.perturbations import Alteration
 from cxrjax.audit.probe import ProbeNetwork, alter
-from cxrjax.data import batch as cohort
+from cxrjax.data.batch import RadiographBatch, with_columns
 from cxrjax.metrics import baselines
 
-TABLE, NETWORK, SMALL = "table", "network", "small network"
-SHORTCUT, CONTENT, CHECK = "shortcut", "content", "check"
-FULL_IMAGE, AUDITED = "whole", "network"  # the controls that hide nothing, by which those that do are measured
-TRAININGS = 3  # of each shortcut's small network: what one training finds, another may miss. Ours
-SHUFFLES = 3  # of the labels: a network that learned one shuffle alone may be off chance without a leak
+# Models of the experiments, as in audit.json
+METADATA_MODEL = "table"
+AUDITED_NETWORK = "network"
+PROBE_NETWORK = "small network"
+# Categories of the experiments, as in audit.json
+SHORTCUT = "shortcut"
+CONTENT = "content"
+CHECK = "check"
+# Experiments without a perturbation, the references of those with one
+FULL_IMAGE = "whole"
+UNALTERED = "network"
+NUM_TRAININGS = 3  # of the probe network for each shortcut, since one training may miss a shortcut. Ours
+NUM_SHUFFLES = 3  # of the labels: a network trained on a single shuffle may deviate from chance without a leak
 
 
 class ExperimentResult(NamedTuple):
-    """What a control found."""
+    """Result of an experiment."""
 
     rows: list[dict[str, Any]]  # as in predictions.csv
     note: str = ""
-    facts: dict[str, Any] = {}  # noqa: RUF012  what the rows do not say, for audit.json; never changed
-    unmarked: list[dict[str, Any]] | None = None  # of a planted mark: the same radiographs without it
-    repeats: tuple[list[dict[str, Any]], ...] = ()  # rows of other trainings of the same network
+    details: dict[str, Any] = {}  # noqa: RUF012  further entries of audit.json; never modified
+    rows_without_marker: list[dict[str, Any]] | None = None  # for a planted marker: the same radiographs without it
+    repeat_rows: tuple[list[dict[str, Any]], ...] = ()  # rows of repeated trainings of the same network
 
 
 class Experiment(NamedTuple):
-    """A question that is put to the data or to a network."""
+    """A control experiment on the data or on a network."""
 
     name: str
     title: str
     question: str
-    kind: str  # SHORTCUT: no disease can be seen; CONTENT: what is left; CHECK: of the network or of the audit
-    by: str  # TABLE, NETWORK or SMALL
-    run: Callable[[AuditContext], ExperimentResult]  # raises NotDone
-    reference: str = ""  # the control whose scores on the same radiographs it is compared with
-    share: bool = False  # whether what it reaches is a part of the run's score
-    measure: metrics.Measure = metrics.measure_predictions
-    kept: bool = True  # whether its rows are its own; those of others are taken anew at the end
+    category: str  # SHORTCUT: without visible disease; CONTENT: the remaining image; CHECK: of the network or the audit
+    model: str  # METADATA_MODEL, AUDITED_NETWORK or PROBE_NETWORK
+    run: Callable[[AuditContext], ExperimentResult]  # raises NotApplicableError
+    reference: str = ""  # name of the experiment whose scores on the same radiographs are compared
+    reports_share: bool = False  # whether the share of the run's score that it reaches is reported
+    metric_fn: metrics.Measure = metrics.measure_predictions
+    saved: bool = True  # whether its rows are saved; otherwise, they are derived from those of the run at the end
 
 
-def _table(material: AuditContext, attributes: tuple[str, ...]) -> ExperimentResult:
-    seen, asked = material.metadata
-    labels = np.array([material.classes.index(label) for label in material.train_sources_and_labels[1]])
-    constant = all(len({facts[name] for facts in seen}) == 1 for name in attributes)
+def _metadata_baseline(context: AuditContext, attributes: tuple[str, ...]) -> ExperimentResult:
+    train, test = context.metadata
+    labels = np.array([context.classes.index(label) for label in context.train_labels])
+    is_constant = all(len({features[name] for features in train}) == 1 for name in attributes)
     if attributes == metadata_baseline.ATTRIBUTES["source"]:
-        guesses = baselines.source_probabilities(
-            material.source_label_counts, [facts["source"] for facts in asked], material.classes
-        )
+        sources = [features["source"] for features in test]
+        probabilities = baselines.source_probabilities(context.source_label_counts, sources, context.classes)
     else:
-        guesses = metadata_baseline.naive_bayes(seen, labels, asked, attributes, len(material.classes))
-    note = "the same for all radiographs of training, so that it tells nothing" if constant else ""
-    return ExperimentResult(
-        material.make_rows([{key: facts[key] for key in metadata_baseline.CASE} for facts in asked], guesses), note
-    )
+        probabilities = metadata_baseline.naive_bayes(train, labels, test, attributes, len(context.classes))
+    note = "the same for all radiographs of training, so that it tells nothing" if is_constant else ""
+    cases = [{field: features[field] for field in metadata_baseline.CASE} for features in test]
+    return ExperimentResult(context.make_rows(cases, probabilities), note)
 
 
-def _shown(
-    material: AuditContext,
+def _train_probes(
+    context: AuditContext,
     alteration: Alteration | None,
-    by_lungs: bool,
-    rows: np.ndarray | None = None,
-    trainings: int = 1,
-) -> tuple[list[ProbeNetwork], cohort.RadiographBatch, np.ndarray]:
-    """Train small networks, and alter what they are asked of.
+    uses_lungs: bool,
+    train_rows: np.ndarray | None = None,
+    num_trainings: int = 1,
+) -> tuple[list[ProbeNetwork], RadiographBatch, np.ndarray]:
+    """Train probe networks on altered images, and alter those of the split.
 
     Args:
-        material: of the audit.
-        alteration: of pictures; None for none.
-        by_lungs: whether it needs lungs.
-        rows: of the training radiographs; None for all.
-        trainings: how many networks, each from other random numbers.
+        context: inputs of the audit.
+        alteration: perturbation of the images; None for none.
+        uses_lungs: whether the perturbation needs lung masks.
+        train_rows: rows of the training radiographs; None for all.
+        num_trainings: number of networks, each with its own seed.
 
     Returns:
-        The networks, the radiographs that they are asked of, altered, and their lungs.
+        The networks, the altered radiographs of the split, and their lung masks.
+
+    Raises:
+        NotApplicableError: the perturbation needs lung masks, and there are none.
     """
-    (train, lungs), (test, test_lungs) = material.probe_train, material.probe_test
-    if by_lungs:
-        require_lungs(lungs, test_lungs)
+    train, train_lungs = context.probe_train
+    test, test_lungs = context.probe_test
+    if uses_lungs:
+        require_lungs(train_lungs, test_lungs)
     if alteration is not None:
-        batch = material.config.evaluation.batch_size
-        train = cohort.with_columns(train, images=alter(alteration, train.images, lungs, batch))
-        test = cohort.with_columns(test, images=alter(alteration, test.images, test_lungs, batch))
-    train = train if rows is None else train.select(rows)
-    networks = [ProbeNetwork(material.config, train, material.config.seed + number) for number in range(trainings)]
+        batch_size = context.probe_config.evaluation.batch_size
+        train = with_columns(train, images=alter(alteration, train.images, train_lungs, batch_size))
+        test = with_columns(test, images=alter(alteration, test.images, test_lungs, batch_size))
+    if train_rows is not None:
+        train = train.select(train_rows)
+    seed = context.probe_config.seed
+    networks = [ProbeNetwork(context.probe_config, train, seed + number) for number in range(num_trainings)]
     return networks, test, test_lungs
 
 
-def _small(material: AuditContext, alteration: Alteration | None, by_lungs: bool, look: bool) -> ExperimentResult:
-    """What the small network learns of altered pictures; `look`: and where, of the class that it knows best."""
-    networks, test, lungs = _shown(material, alteration, by_lungs, trainings=TRAININGS if look else 1)
-    rows, *repeats = [_tell(material, test, each.ask(test.images)) for each in networks]
-    network = networks[0]
-    if not look:
+def _probe(context: AuditContext, alteration: Alteration | None, uses_lungs: bool, locate: bool) -> ExperimentResult:
+    """Train probe networks on altered images, and evaluate them.
+
+    Args:
+        context: inputs of the audit.
+        alteration: perturbation of the images; None for none.
+        uses_lungs: whether the perturbation needs lung masks.
+        locate: whether to train several networks, and to locate by occlusion the class that is predicted best.
+    """
+    num_trainings = NUM_TRAININGS if locate else 1
+    networks, test, lungs = _train_probes(context, alteration, uses_lungs, num_trainings=num_trainings)
+    rows, *repeat_rows = [_make_rows(context, test, network.predict(test.images)) for network in networks]
+    if not locate:
         return ExperimentResult(rows)
     note = f"trained {len(networks)} times; the scores are means, and their intervals hold how the trainings differ"
-    areas = metrics.measure_predictions(rows, material.classes, np.ones((1, len(rows))))["classes"]
-    known = {name: of["auroc"].value[0] for name, of in areas.items() if not np.isnan(of["auroc"].value[0])}
-    if not known:
-        return ExperimentResult(rows, note, repeats=tuple(repeats))
-    best = max(known, key=known.get)
-    of = np.array([label == best for label in test.labels])
-    place = markers.occlusion_peak(network.ask, test.images[of], lungs[of], material.classes.index(best))
-    return ExperimentResult(rows, note, {"place": {"class": best} | place}, repeats=tuple(repeats))
+    class_scores = metrics.measure_predictions(rows, context.classes, np.ones((1, len(rows))))["classes"]
+    aurocs = {name: scores["auroc"].value[0] for name, scores in class_scores.items()}
+    aurocs = {name: auroc for name, auroc in aurocs.items() if not np.isnan(auroc)}
+    if not aurocs:
+        return ExperimentResult(rows, note, repeat_rows=tuple(repeat_rows))
+    best_class = max(aurocs, key=aurocs.get)
+    is_best = np.array([label == best_class for label in test.labels])
+    target = context.classes.index(best_class)
+    place = markers.occlusion_peak(networks[0].predict, test.images[is_best], lungs[is_best], target)
+    details = {"place": {"class": best_class} | place}
+    return ExperimentResult(rows, note, details, repeat_rows=tuple(repeat_rows))
 
 
-def _asked(material: AuditContext, alteration: Alteration | None, hides: str) -> ExperimentResult:
-    """What the run's network finds in altered pictures; `hides`: "lungs" or "background", where it hides either."""
-    if hides and material.run.patches.masked:
-        seen = "it would be shown nothing" if hides == "lungs" else "nothing would change"
-        raise NotApplicableError(f"the network is shown the lungs alone, and {seen}")
-    (test, lungs), asked = material.test_images, material.audited_model
+def _audit_network(context: AuditContext, alteration: Alteration | None, hides: str) -> ExperimentResult:
+    """Evaluate the audited network on altered images.
+
+    Args:
+        context: inputs of the audit.
+        alteration: perturbation of the images; None for none.
+        hides: "lungs" or "background" if the perturbation hides either, else "".
+    """
+    if hides and context.run_config.patches.masked:
+        reason = "it would be shown nothing" if hides == "lungs" else "nothing would change"
+        raise NotApplicableError(f"the network is shown the lungs alone, and {reason}")
+    test, lungs = context.test_images
+    model = context.audited_model
     if hides:
         require_lungs(lungs)
     images = test.images
     if alteration is not None:
-        images = alter(alteration, images, lungs, material.run.evaluation.batch_size)
-    vote = asked.ask(images, lungs, test.image_ids)
-    found = lungs.any((1, 2)) | (not asked.needs_lungs)
-    rows = _tell(material, test, vote.probabilities, finding=vote.finding, votes=vote.votes, found=found)
-    return ExperimentResult(rows, f"by {asked.patches} patches a radiograph" if asked.patches > 1 else "")
+        images = alter(alteration, images, lungs, context.run_config.evaluation.batch_size)
+    votes = model.predict(images, lungs, test.image_ids)
+    has_prediction = lungs.any((1, 2)) | (not model.requires_segmentation)
+    rows = _make_rows(
+        context,
+        test,
+        votes.probabilities,
+        label=votes.finding,
+        votes=votes.votes,
+        has_prediction=has_prediction,
+    )
+    return ExperimentResult(rows, f"by {model.num_patches} patches a radiograph" if model.num_patches > 1 else "")
 
 
-def _leave_source_out(material: AuditContext) -> ExperimentResult:
-    (train, _), (test, _) = material.probe_train, material.probe_test
-    sources, labels = np.array(train.sources), np.array(train.labels)
-    parts, note = [], []
+def _leave_source_out(context: AuditContext) -> ExperimentResult:
+    train, _ = context.probe_train
+    test, _ = context.probe_test
+    sources = np.array(train.sources)
+    labels = np.array(train.labels)
+    rows = []
+    descriptions = []
     for source in sorted(set(sources)):
-        elsewhere = set(labels[sources != source])
-        asked = [i for i in range(len(test)) if test.sources[i] == source and test.labels[i] in elsewhere]
-        if not asked or len(elsewhere) < 2:
+        other_labels = set(labels[sources != source])
+        test_rows = [i for i in range(len(test)) if test.sources[i] == source and test.labels[i] in other_labels]
+        if not test_rows or len(other_labels) < 2:
             continue
-        (network,), _, _ = _shown(material, None, False, np.flatnonzero(sources != source))
-        left = test.select(np.array(asked))
-        parts += _tell(material, left, network.ask(left.images))
-        note.append(f"{', '.join(sorted(set(left.labels)))} of {source} ({len(asked)})")
-    if not parts:
+        (network,), _, _ = _train_probes(context, None, False, np.flatnonzero(sources != source))
+        left_out = test.select(np.array(test_rows))
+        rows += _make_rows(context, left_out, network.predict(left_out.images))
+        descriptions.append(f"{', '.join(sorted(set(left_out.labels)))} of {source} ({len(test_rows)})")
+    if not rows:
         raise NotApplicableError("no class comes from two sources of which one could be left out of training")
-    return ExperimentResult(parts, f"trained without their source: {'; '.join(note)}")
+    return ExperimentResult(rows, f"trained without their source: {'; '.join(descriptions)}")
 
 
-def _plant(material: AuditContext, inside: bool) -> ExperimentResult:
-    (train, lungs), (test, test_lungs) = material.probe_train, material.probe_test
-    require_lungs(lungs, test_lungs)
-    target = max(material.classes, key=train.labels.count)
-    batch = material.config.evaluation.batch_size
-    of_target = np.flatnonzero([label == target for label in train.labels])
-    bearing = test_lungs.any((1, 2)) | (not inside)
-    others = np.flatnonzero(bearing & [label != target for label in test.labels])
-    if not len(others):
+def _plant_marker(context: AuditContext, inside: bool) -> ExperimentResult:
+    """Train with a marker on one class, and test with the marker on the other classes."""
+    train, train_lungs = context.probe_train
+    test, test_lungs = context.probe_test
+    require_lungs(train_lungs, test_lungs)
+    target = max(context.classes, key=train.labels.count)
+    batch_size = context.probe_config.evaluation.batch_size
+    target_rows = np.flatnonzero([label == target for label in train.labels])
+    can_have_marker = test_lungs.any((1, 2)) | (not inside)
+    other_rows = np.flatnonzero(can_have_marker & [label != target for label in test.labels])
+    if not len(other_rows):
         raise NotApplicableError("there is no radiograph of another class to put the mark on")
-    network = ProbeNetwork(material.config, markers.add_markers(train, lungs, of_target, inside, batch))
-    clean, there = test.select(others), test_lungs[others]
-    marked = markers.add_markers(clean, there, np.arange(len(clean)), inside, batch)
-    place = markers.occlusion_peak(network.ask, marked.images, there, material.classes.index(target))
-    place |= markers.marker_hit_rate(place["peaks"], there, inside)
-    rows, unmarked = (_tell(material, split, network.ask(split.images)) for split in (marked, clean))
-    note = f"in training every {target} has the mark; here all others have it"
-    return ExperimentResult(rows, note, {"target": target, "place": place}, unmarked)
+    marked_train = markers.add_markers(train, train_lungs, target_rows, inside, batch_size)
+    network = ProbeNetwork(context.probe_config, marked_train)
+    unmarked = test.select(other_rows)
+    lungs = test_lungs[other_rows]
+    marked = markers.add_markers(unmarked, lungs, np.arange(len(unmarked)), inside, batch_size)
+    place = markers.occlusion_peak(network.predict, marked.images, lungs, context.classes.index(target))
+    place |= markers.marker_hit_rate(place["peaks"], lungs, inside)
+    return ExperimentResult(
+        rows=_make_rows(context, marked, network.predict(marked.images)),
+        note=f"in training every {target} has the mark; here all others have it",
+        details={"target": target, "place": place},
+        rows_without_marker=_make_rows(context, unmarked, network.predict(unmarked.images)),
+    )
 
 
-def _shuffle(material: AuditContext, number: int) -> ExperimentResult:
-    (train, _), (test, _) = material.probe_train, material.probe_test
-    order = np.random.default_rng([material.config.seed, number]).permutation(len(train))
-    shuffled = cohort.with_columns(train, labels=[train.labels[i] for i in order])
-    return ExperimentResult(_tell(material, test, ProbeNetwork(material.config, shuffled).ask(test.images)))
+def _shuffle_labels(context: AuditContext, number: int) -> ExperimentResult:
+    train, _ = context.probe_train
+    test, _ = context.probe_test
+    order = np.random.default_rng([context.probe_config.seed, number]).permutation(len(train))
+    shuffled = with_columns(train, labels=[train.labels[i] for i in order])
+    network = ProbeNetwork(context.probe_config, shuffled)
+    return ExperimentResult(_make_rows(context, test, network.predict(test.images)))
 
 
-def _within_source(material: AuditContext) -> ExperimentResult:
-    mixed = metrics.mixed_sources(material.rows)
-    if len({row["source"] for row in material.rows}) < 2:
+def _within_source(context: AuditContext) -> ExperimentResult:
+    mixed = metrics.mixed_sources(context.rows)
+    if len({row["source"] for row in context.rows}) < 2:
         raise NotApplicableError("all radiographs come from one source")
     if not mixed:
         raise NotApplicableError("no source holds more than one class")
-    return ExperimentResult([row for row in material.rows if row["source"] in mixed], f"in {', '.join(mixed)}")
+    return ExperimentResult([row for row in context.rows if row["source"] in mixed], f"in {', '.join(mixed)}")
 
 
-def _level_small(material: AuditContext) -> ExperimentResult:
-    alteration = partial(
-        perturbations.match_histogram, quantiles=perturbations.pool_levels(material.probe_train[0].images)
-    )
-    return _small(material, alteration, by_lungs=False, look=False)
+def _match_histogram_probe(context: AuditContext) -> ExperimentResult:
+    quantiles = perturbations.pool_levels(context.probe_train[0].images)
+    alteration = partial(perturbations.match_histogram, quantiles=quantiles)
+    return _probe(context, alteration, uses_lungs=False, locate=False)
 
 
-def _level_asked(material: AuditContext) -> ExperimentResult:
-    alteration = partial(
-        perturbations.match_histogram, quantiles=perturbations.pool_levels(material.test_images[0].images)
-    )
-    return _asked(material, alteration, hides="")
+def _match_histogram_network(context: AuditContext) -> ExperimentResult:
+    quantiles = perturbations.pool_levels(context.test_images[0].images)
+    alteration = partial(perturbations.match_histogram, quantiles=quantiles)
+    return _audit_network(context, alteration, hides="")
 
 
-def _tell(
-    material: AuditContext, split: cohort.RadiographBatch, probabilities: np.ndarray, **known: np.ndarray
+def _make_rows(
+    context: AuditContext, radiographs: RadiographBatch, probabilities: np.ndarray, **predictions: np.ndarray
 ) -> list[dict[str, Any]]:
-    names = zip(split.paths, split.patients, split.sources, split.labels, strict=True)
-    cases = [dict(zip(metadata_baseline.CASE, one, strict=True)) for one in names]
-    return material.make_rows(cases, probabilities, **known)
+    """Return rows as in predictions.csv; for the last arguments, see `AuditContext.make_rows`."""
+    fields = zip(radiographs.paths, radiographs.patients, radiographs.sources, radiographs.labels, strict=True)
+    cases = [dict(zip(metadata_baseline.CASE, values, strict=True)) for values in fields]
+    return context.make_rows(cases, probabilities, **predictions)
 
 
-def _on_pictures(
-    name: str, title: str, question: str, kind: str, alteration: Alteration, hides: str
+def _on_images(
+    name: str, title: str, question: str, category: str, alteration: Alteration, hides: str
 ) -> list[Experiment]:
-    """A control on altered pictures: of the small network, and of the run's."""
-    small = partial(_small, alteration=alteration, by_lungs=True, look=kind == SHORTCUT)
-    asked = partial(_asked, alteration=alteration, hides=hides)
+    """Return the experiments with a perturbation: one of the probe network, and one of the audited network."""
+    probe = partial(_probe, alteration=alteration, uses_lungs=True, locate=category == SHORTCUT)
+    audit_network = partial(_audit_network, alteration=alteration, hides=hides)
     return [
-        Experiment(name, title, question, kind, SMALL, small, FULL_IMAGE, share=True),
-        Experiment(f"{name}_network", title, question, CHECK, NETWORK, asked, AUDITED),
+        Experiment(name, title, question, category, PROBE_NETWORK, probe, FULL_IMAGE, reports_share=True),
+        Experiment(f"{name}_network", title, question, CHECK, AUDITED_NETWORK, audit_network, UNALTERED),
     ]
 
 
-def _on_facts(name: str, title: str, attributes: tuple[str, ...]) -> Experiment:
-    question = "What tells the label before the picture is looked at?"
+def _on_metadata(name: str, title: str, attributes: tuple[str, ...]) -> Experiment:
     return Experiment(
         name,
         title,
-        question,
-        SHORTCUT,
-        TABLE,
-        partial(_table, attributes=attributes),
-        share=True,
-        measure=metrics.measure_guesses,
+        question="What tells the label before the picture is looked at?",
+        category=SHORTCUT,
+        model=METADATA_MODEL,
+        run=partial(_metadata_baseline, attributes=attributes),
+        reports_share=True,
+        metric_fn=metrics.measure_guesses,
     )
 
 
-def _on_shuffled(number: int) -> Experiment:
-    question = "Is a network that can learn nothing at chance?"
-    title = f"labels shuffled, {number} of {SHUFFLES}"
+def _on_shuffled_labels(number: int) -> Experiment:
     return Experiment(
-        f"shuffled_labels_{number}", title, question, CHECK, SMALL, partial(_shuffle, number=number), FULL_IMAGE
+        f"shuffled_labels_{number}",
+        title=f"labels shuffled, {number} of {NUM_SHUFFLES}",
+        question="Is a network that can learn nothing at chance?",
+        category=CHECK,
+        model=PROBE_NETWORK,
+        run=partial(_shuffle_labels, number=number),
+        reference=FULL_IMAGE,
     )
 
 
-_ALL = tuple(name for names in metadata_baseline.ATTRIBUTES.values() for name in names)
+_ALL_ATTRIBUTES = tuple(name for names in metadata_baseline.ATTRIBUTES.values() for name in names)
 EXPERIMENTS = (
-    _on_facts("source", "source alone", metadata_baseline.ATTRIBUTES["source"]),
-    _on_facts("view", "view alone", metadata_baseline.ATTRIBUTES["view"]),
-    _on_facts("resolution", "height and width alone", metadata_baseline.ATTRIBUTES["resolution"]),
-    _on_facts("file_form", "file form alone", metadata_baseline.ATTRIBUTES["file_form"]),
-    _on_facts("facts", "source, view, size and file form together", _ALL),
-    Experiment(FULL_IMAGE, "whole radiograph", "What does the small network learn, nothing hidden?", CONTENT, SMALL,
-            partial(_small, alteration=None, by_lungs=False, look=False), share=True),
-    *_on_pictures("background", "background alone", "Can the label be told where there is no lung?", SHORTCUT,
-                  perturbations.mask_out_lungs, "lungs"),
+    _on_metadata("source", "source alone", metadata_baseline.ATTRIBUTES["source"]),
+    _on_metadata("view", "view alone", metadata_baseline.ATTRIBUTES["view"]),
+    _on_metadata("resolution", "height and width alone", metadata_baseline.ATTRIBUTES["resolution"]),
+    _on_metadata("file_form", "file form alone", metadata_baseline.ATTRIBUTES["file_form"]),
+    _on_metadata("facts", "source, view, size and file form together", _ALL_ATTRIBUTES),
+    Experiment(FULL_IMAGE, "whole radiograph", "What does the small network learn, nothing hidden?", CONTENT,
+            PROBE_NETWORK, partial(_probe, alteration=None, uses_lungs=False, locate=False), reports_share=True),
+    *_on_images("background", "background alone", "Can the label be told where there is no lung?", SHORTCUT,
+                perturbations.mask_out_lungs, "lungs"),
     Experiment("box", "box of the lungs alone", "Do the lungs' size and place tell it, or that none are found?", SHORTCUT,
-            SMALL, partial(_small, alteration=perturbations.box_only, by_lungs=True, look=True), FULL_IMAGE, share=True),
-    *_on_pictures("border", "border alone", "Can it be told from the outer tenth?", SHORTCUT,
-                  perturbations.border_only, "lungs"),
-    *_on_pictures("lungs", "lungs alone", "What do the lungs tell by themselves?", CONTENT,
-                  perturbations.lungs_only, "background"),
-    Experiment("within_source", "within one source", "What is left where the source cannot help?", CONTENT, NETWORK,
-            _within_source, measure=metrics.measure_within_sources, kept=False),
+            PROBE_NETWORK, partial(_probe, alteration=perturbations.box_only, uses_lungs=True, locate=True), FULL_IMAGE,
+            reports_share=True),
+    *_on_images("border", "border alone", "Can it be told from the outer tenth?", SHORTCUT,
+                perturbations.border_only, "lungs"),
+    *_on_images("lungs", "lungs alone", "What do the lungs tell by themselves?", CONTENT,
+                perturbations.lungs_only, "background"),
+    Experiment("within_source", "within one source", "What is left where the source cannot help?", CONTENT,
+            AUDITED_NETWORK, _within_source, metric_fn=metrics.measure_within_sources, saved=False),
     Experiment("leave_source_out", "a source left out", "Is a class known again in a source not trained on?", CHECK,
-            SMALL, _leave_source_out, FULL_IMAGE),
+            PROBE_NETWORK, _leave_source_out, FULL_IMAGE),
     Experiment("marker_outside", "mark planted outside the lungs", "Would this audit notice a mark in the corner?", CHECK,
-            SMALL, partial(_plant, inside=False), FULL_IMAGE),
-    Experiment("marker_inside", "mark planted inside the lungs", "Would it notice one in the lungs?", CHECK, SMALL,
-            partial(_plant, inside=True), FULL_IMAGE),
-    *(_on_shuffled(number + 1) for number in range(SHUFFLES)),
-    Experiment(AUDITED, "asked again, nothing altered", "What does the network find, asked as in this audit?", CHECK,
-            NETWORK, partial(_asked, alteration=None, hides="")),
+            PROBE_NETWORK, partial(_plant_marker, inside=False), FULL_IMAGE),
+    Experiment("marker_inside", "mark planted inside the lungs", "Would it notice one in the lungs?", CHECK,
+            PROBE_NETWORK, partial(_plant_marker, inside=True), FULL_IMAGE),
+    *(_on_shuffled_labels(number + 1) for number in range(NUM_SHUFFLES)),
+    Experiment(UNALTERED, "asked again, nothing altered", "What does the network find, asked as in this audit?", CHECK,
+            AUDITED_NETWORK, partial(_audit_network, alteration=None, hides="")),
     Experiment("common_levels", "common grey levels", "Can it be learned without the grey levels of a source?", CHECK,
-            SMALL, _level_small, FULL_IMAGE),
-    Experiment("common_levels_network", "common grey levels", "Does it need the grey levels of a source?", CHECK, NETWORK,
-            _level_asked, AUDITED),
-    # The small network's pictures are of a common resolution already, and a coarser one.
+            PROBE_NETWORK, _match_histogram_probe, FULL_IMAGE),
+    Experiment("common_levels_network", "common grey levels", "Does it need the grey levels of a source?", CHECK,
+            AUDITED_NETWORK, _match_histogram_network, UNALTERED),
+    # The images of the probe network have a common resolution already, which is coarser.
     Experiment("common_resolution_network", f"through {perturbations.RESOLUTION} pixels", "Does it need the sharpness?", CHECK,
-            NETWORK, partial(_asked, alteration=perturbations.downsample_resolution, hides=""), AUDITED),
+            AUDITED_NETWORK, partial(_audit_network, alteration=perturbations.downsample_resolution, hides=""), UNALTERED),
 )  # fmt: skip

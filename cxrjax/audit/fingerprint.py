@@ -1,4 +1,4 @@
-"""What the controls of an audit were made of, so that none is taken for one of another network, data or code."""
+"""Fingerprint of the inputs of an audit (network, data, code), to detect stale results."""
 
 import hashlib
 import json
@@ -11,52 +11,55 @@ from cxrjax.io import json_file
 from cxrjax.runs import run_dir
 from cxrjax.runtime import atomic_files
 
-VERSION = 4  # raised by hand whenever a control does, or shows, anything else than before
+VERSION = 4  # increased by hand whenever an experiment changes
 FILE = "made_of.json"
-_NETWORKS = ("config.json", "checkpoints/best", run_dir.SEGMENTER)
+_NETWORK_FILES = ("config.json", "checkpoints/best", run_dir.SEGMENTER)
 
 
-def compute(workdir: Path, cases: Sequence[Sequence[Mapping[str, Any]]]) -> dict[str, Any]:
-    """The fingerprint of an audit.
+def compute(workdir: Path, records: Sequence[Sequence[Mapping[str, Any]]]) -> dict[str, Any]:
+    """Compute the fingerprint of an audit.
 
     Args:
-        workdir: the run; its settings and best networks count, by what is in their files.
-        cases: what is stored of the radiographs of each split (`Material.cases`).
+        workdir: the run directory, of which the content of the config and of the best networks counts.
+        records: records of the radiographs of each split (`AuditContext.records`).
 
     Returns:
         {"code", "network", "data"}.
     """
-    return {"code": VERSION, "network": _digest_files(workdir), "data": _digest(json.dumps(cases).encode())}
+    return {"code": VERSION, "network": _digest_files(workdir), "data": _digest(json.dumps(records).encode())}
 
 
-def claim_dir(folder: Path, made_of: Mapping[str, Any]) -> Path | None:
-    """Make the folder of an audit, or go on with one of the same fingerprint; any other is set aside, as a whole.
+def claim_dir(folder: Path, fingerprint: Mapping[str, Any]) -> Path | None:
+    """Create the folder of an audit, or resume one with the same fingerprint.
+
+    A folder with another fingerprint is renamed as a whole.
 
     Returns:
-        Where what was there is now; None where nothing had to give way.
+        The new path of the renamed folder; None if there was none.
     """
-    note, aside = folder / FILE, None
-    if folder.exists() and not (note.exists() and _read(note) == made_of):
-        names = (folder.with_name(f"{folder.name}-before-{number}") for number in count(1))
-        aside = folder.rename(next(name for name in names if not name.exists()))
+    path = folder / FILE
+    renamed = None
+    if folder.exists() and not (path.exists() and _read(path) == fingerprint):
+        candidates = (folder.with_name(f"{folder.name}-before-{number}") for number in count(1))
+        renamed = folder.rename(next(candidate for candidate in candidates if not candidate.exists()))
     folder.mkdir(parents=True, exist_ok=True)
-    if not note.exists():
-        atomic_files.atomic_write(note, (json.dumps(made_of, indent=2) + "\n").encode())
-    return aside
+    if not path.exists():
+        atomic_files.atomic_write(path, (json.dumps(fingerprint, indent=2) + "\n").encode())
+    return renamed
 
 
-def _read(note: Path) -> dict[str, Any] | None:
-    """Return a fingerprint; None of a file that is damaged, so that its audit is set aside."""
+def _read(path: Path) -> dict[str, Any] | None:
+    """Return the fingerprint in a file; None if the file is damaged, so that its audit is renamed."""
     try:
-        return json_file.read(note, "")
+        return json_file.read(path, "")
     except json_file.DamagedFile:
         return None
 
 
 def _digest_files(workdir: Path) -> str:
-    files = [file for name in _NETWORKS for file in (workdir / name, *sorted((workdir / name).rglob("*")))]
-    parts = [f"{file.relative_to(workdir)} {_digest(file.read_bytes())}" for file in files if file.is_file()]
-    return _digest("\n".join(parts).encode())
+    files = [file for name in _NETWORK_FILES for file in (workdir / name, *sorted((workdir / name).rglob("*")))]
+    lines = [f"{file.relative_to(workdir)} {_digest(file.read_bytes())}" for file in files if file.is_file()]
+    return _digest("\n".join(lines).encode())
 
 
 def _digest(content: bytes) -> str:

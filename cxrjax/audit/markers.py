@@ -1,4 +1,4 @@
-"""Where a network looks, by hiding it; and how many findings a planted mark turns."""
+"""Planted markers: their location by occlusion, and the share of predictions that they flip."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -7,105 +7,115 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cxrjax.audit import perturbations
-from cxrjax.data import batch as cohort
+from cxrjax.data.batch import RadiographBatch, padded_batches, with_columns
 from cxrjax.metrics import bootstrap, confidence, prediction_arrays
 
-CELLS = 8  # a side; a cell is a little larger than a mark. Ours
-ASKED = 64  # pictures at most, evenly over those there are: bounds the time. Ours
+CELLS = 8  # grid cells per side; a cell is a little larger than a marker. Ours
+MAX_IMAGES = 64  # evenly spaced over the images; bounds the time. Ours
 
 
 def occlusion_peak(
-    ask: Callable[[NDArray], NDArray], images: NDArray, lungs: NDArray, target: int
+    predict: Callable[[NDArray], NDArray], images: NDArray, lungs: NDArray, target: int
 ) -> dict[str, Any] | None:
-    """Where what speaks for a class lies: the cell of a picture that lowers its probability most when it is greyed.
+    """Find, by occlusion, the grid cell whose removal lowers the probability of a class most.
+
+    An occluded cell is filled with the mean gray level of its image.
 
     Args:
-        ask: pictures uint8 [n, S, S] -> probabilities [n, K].
+        predict: images uint8 [n, S, S] -> probabilities [n, K].
         images: uint8 [n, S, S].
         lungs: bool [n, S, S].
-        target: the class.
+        target: index of the class.
 
     Returns:
-        {"row", "column"} of the middle of the usual cell, shares of the side; "agreement": the share of the pictures
-        whose cell is that one or touches it; "inside": the share of those whose cell lies in the lungs for the greater
-        part; "drop": what the probability falls by on average; "peaks": cells [n, 2]. None where there is no picture.
+        {"row", "column"}: center of the most frequent cell, as a fraction of the side; "agreement": share of the images
+        whose cell is the most frequent one or adjacent to it; "inside": share of the images whose cell lies in the
+        lungs by more than half; "drop": mean drop of the probability; "peaks": cells [n, 2]. None without images.
     """
-    kept = _sample(len(images))
-    if not len(kept):
+    sample = _sample(len(images))
+    if not len(sample):
         return None
-    images, lungs = images[kept], lungs[kept]
+    images = images[sample]
+    lungs = lungs[sample]
     edges = np.linspace(0, images.shape[1], CELLS + 1).astype(int)
-    grey = images.mean((1, 2), keepdims=True).astype(np.uint8)
-    before, drops = ask(images)[:, target], np.zeros((len(images), CELLS, CELLS))
-    covered = np.zeros_like(drops)
+    gray = images.mean((1, 2), keepdims=True).astype(np.uint8)
+    reference = predict(images)[:, target]
+    drops = np.zeros((len(images), CELLS, CELLS))
+    lung_fractions = np.zeros_like(drops)
     for row, column in np.ndindex(CELLS, CELLS):
         cell = slice(None), slice(*edges[row : row + 2]), slice(*edges[column : column + 2])
-        hidden = images.copy()
-        hidden[cell] = grey
-        drops[:, row, column] = before - ask(hidden)[:, target]
-        covered[:, row, column] = lungs[cell].mean((1, 2))
-    flat = drops.reshape(len(images), -1).argmax(1)
-    peaks = np.stack(np.divmod(flat, CELLS), 1)
-    usual = np.array(divmod(int(np.bincount(flat).argmax()), CELLS))
-    near = (abs(peaks - usual) <= 1).all(1)
+        occluded = images.copy()
+        occluded[cell] = gray
+        drops[:, row, column] = reference - predict(occluded)[:, target]
+        lung_fractions[:, row, column] = lungs[cell].mean((1, 2))
+    flat_peaks = drops.reshape(len(images), -1).argmax(1)
+    peaks = np.stack(np.divmod(flat_peaks, CELLS), 1)
+    mode = np.array(divmod(int(np.bincount(flat_peaks).argmax()), CELLS))
+    near_mode = (abs(peaks - mode) <= 1).all(1)
+    peak_lung_fractions = lung_fractions.reshape(len(images), -1)[np.arange(len(flat_peaks)), flat_peaks]
     return {
-        "row": float((usual[0] + 0.5) / CELLS),
-        "column": float((usual[1] + 0.5) / CELLS),
-        "agreement": float(near.mean()),
-        "inside": float((covered.reshape(len(images), -1)[np.arange(len(flat)), flat] > 0.5).mean()),
+        "row": float((mode[0] + 0.5) / CELLS),
+        "column": float((mode[1] + 0.5) / CELLS),
+        "agreement": float(near_mode.mean()),
+        "inside": float((peak_lung_fractions > 0.5).mean()),
         "drop": float(drops.reshape(len(images), -1).max(1).mean()),
         "peaks": peaks.tolist(),
     }
 
 
 def marker_hit_rate(peaks: Sequence[Sequence[int]], lungs: NDArray, inside: bool) -> dict[str, Any]:
-    """Whether the peaks that `locate` found are where marks were planted; chance hits one in seven at most.
+    """Compute the share of the peaks of `occlusion_peak` that are at a planted marker; by chance, at most 1 / 7.
 
     Args:
-        peaks: of `locate`, on pictures with a mark each.
-        lungs: bool [n, S, S], what `locate` was given.
-        inside: see `perturbations.mark`.
+        peaks: cells [n, 2] of `occlusion_peak`, of images with one marker each.
+        lungs: bool [n, S, S], the lung masks given to `occlusion_peak`.
+        inside: see `perturbations.add_marker`.
 
     Returns:
-        {"hits": the share of the peaks that are the cell of their picture's mark or touch it, "cells": those [n, 2]}.
+        {"hits": share of the peaks that are the cell of the marker or adjacent to it, "cells": the cells of the
+        markers [n, 2]}.
     """
-    corners = [perturbations.marker_box(mask, inside) for mask in lungs[_sample(len(lungs))]]
-    middles = np.array([np.asarray(corner) + side / 2 for corner, side in corners])
-    cells = (CELLS * middles / lungs.shape[1]).astype(int)
+    boxes = [perturbations.marker_box(mask, inside) for mask in lungs[_sample(len(lungs))]]
+    centers = np.array([np.asarray(corner) + side / 2 for corner, side in boxes])
+    cells = (CELLS * centers / lungs.shape[1]).astype(int)
     return {"hits": float((abs(cells - peaks) <= 1).all(1).mean()), "cells": cells.tolist()}
 
 
 def add_markers(
-    split: cohort.RadiographBatch, lungs: NDArray, rows: NDArray, inside: bool, batch: int
-) -> cohort.RadiographBatch:
-    """A split with a mark on the radiographs at `rows`; see `perturbations.mark`."""
-    images = split.images.copy()
-    for at, count in cohort.padded_batches(len(rows), batch):
-        marked = perturbations.add_marker(images[rows[at]], lungs[rows[at]], inside)
-        images[rows[at][:count]] = np.asarray(marked)[:count]
-    return cohort.with_columns(split, images=images)
+    radiographs: RadiographBatch, lungs: NDArray, rows: NDArray, inside: bool, batch_size: int
+) -> RadiographBatch:
+    """Return radiographs with a marker at the given rows; see `perturbations.add_marker`."""
+    images = radiographs.images.copy()
+    for indices, count in padded_batches(len(rows), batch_size):
+        marked = perturbations.add_marker(images[rows[indices]], lungs[rows[indices]], inside)
+        images[rows[indices][:count]] = np.asarray(marked)[:count]
+    return with_columns(radiographs, images=images)
 
 
 def flip_rate(
     marked: Sequence[Mapping[str, Any]], unmarked: Sequence[Mapping[str, Any]], target: str
 ) -> dict[str, Any]:
-    """Of the radiographs that are not of a class and were not found to be: the share found so once marked.
+    """Compute the share of predictions that a marker flips to a class.
+
+    It is over the radiographs that are neither labeled nor, without the marker, predicted as that class.
 
     Args:
-        marked: rows of radiographs with the mark.
-        unmarked: rows of the same, in the same order, without.
-        target: the class whose mark it is.
+        marked: rows of radiographs with the marker.
+        unmarked: rows of the same radiographs, in the same order, without the marker.
+        target: the class whose training radiographs have the marker.
 
     Returns:
         {"value", "interval", "n"}.
     """
-    free = [row["label"] != target and row["finding"] not in ("", target) for row in unmarked]
-    turned = np.array([ok and row["finding"] == target for ok, row in zip(free, marked, strict=True)], float)
+    eligible = [row["label"] != target and row["finding"] not in ("", target) for row in unmarked]
+    flipped = np.array(
+        [is_eligible and row["finding"] == target for is_eligible, row in zip(eligible, marked, strict=True)], float
+    )
     patients = prediction_arrays.patients(marked)
-    free = np.array(free, float)
-    tree = bootstrap.bootstrap(lambda weights: confidence.proportion(weights @ turned, weights @ free), patients)
+    eligible = np.array(eligible, float)
+    tree = bootstrap.bootstrap(lambda weights: confidence.proportion(weights @ flipped, weights @ eligible), patients)
     return confidence.summarize(tree, patients, len(marked))
 
 
 def _sample(count: int) -> NDArray:
-    return np.linspace(0, count - 1, min(ASKED, count)).astype(int)
+    return np.linspace(0, count - 1, min(MAX_IMAGES, count)).astype(int)

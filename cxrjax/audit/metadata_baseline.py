@@ -1,4 +1,4 @@
-"""What can be told of a label without the picture: naive Bayes on a radiograph's source, view, size and file form."""
+"""Baseline that predicts the label from metadata alone: naive Bayes on source, view, image size and file format."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -10,68 +10,72 @@ from numpy.typing import NDArray
 from cxrjax.io.file_form import name_kind, read_form
 
 SMOOTHING = 1.0  # radiographs of each class added to every value (Laplace)
-STEPS = 4  # lengths within a fourth root of 2 of each other are alike: about 19%. Ours
+STEPS_PER_OCTAVE = 4  # image sides are binned by a factor of 2^(1/4), about 19%. Ours
 
-# What is asked together, and of which facts.
+# Experiment -> the metadata features that it uses together.
 ATTRIBUTES = {
     "source": ("source",),
     "view": ("view",),
     "resolution": ("height", "width"),
-    "file_form": ("kind", "bits", "colour"),
+    "file_form": ("kind", "bits", "color"),
 }
 CASE = ("path", "patient_id", "source", "label")
 
-Facts = Mapping[str, str]
+Features = Mapping[str, str]
 
 
-def metadata_features(example: Mapping[str, Any]) -> dict[str, str]:
-    """The facts of a stored radiograph (see `tfds_store.iter_records`), all of them words; and whose it is."""
+def metadata_features(record: Mapping[str, Any]) -> dict[str, str]:
+    """Return the metadata features of a record (see `tfds_store.iter_records`) as text, and the fields in CASE."""
     return {
-        **{key: example[key] for key in CASE},
-        "view": example["view"],
-        "height": _length(example["height"]),
-        "width": _length(example["width"]),
-        **_form(example),
+        **{field: record[field] for field in CASE},
+        "view": record["view"],
+        "height": _bin_length(record["height"]),
+        "width": _bin_length(record["width"]),
+        **_file_form(record),
     }
 
 
 def naive_bayes(
-    seen: Sequence[Facts], labels: NDArray, asked: Sequence[Facts], attributes: Sequence[str], classes: int
+    train: Sequence[Features],
+    labels: NDArray,
+    test: Sequence[Features],
+    attributes: Sequence[str],
+    num_classes: int,
 ) -> NDArray[np.float64]:
-    """Naive Bayes with Laplace smoothing, learned from facts of training.
+    """Fit naive Bayes with Laplace smoothing on training metadata, and predict.
 
     Args:
-        seen: facts of n radiographs.
+        train: features of n training radiographs.
         labels: int [n], their classes.
-        asked: facts of m others.
-        attributes: which facts count.
-        classes: K.
+        test: features of m radiographs.
+        attributes: names of the features to use.
+        num_classes: K.
 
     Returns:
-        [m, K], the probability of each class; a value that no training radiograph has tells nothing.
+        [m, K], the probability of each class. A value that does not occur in training is ignored.
     """
-    support = np.bincount(labels, minlength=classes).astype(float)
-    log = np.tile(np.log(np.maximum(support, np.finfo(float).tiny)), (len(asked), 1))
+    support = np.bincount(labels, minlength=num_classes).astype(float)
+    log_p = np.tile(np.log(np.maximum(support, np.finfo(float).tiny)), (len(test), 1))
     for attribute in attributes:
-        values = sorted({facts[attribute] for facts in seen})
-        position = {value: k for k, value in enumerate(values)}
-        counts = np.full((len(values), classes), SMOOTHING)
-        np.add.at(counts, ([position[facts[attribute]] for facts in seen], labels), 1)
-        known = [k for k, facts in enumerate(asked) if facts[attribute] in position]
-        of = [position[asked[k][attribute]] for k in known]
-        log[known] += np.log(counts / counts.sum(0))[of]
-    shares = np.exp(log - log.max(1, keepdims=True))
-    return shares / shares.sum(1, keepdims=True)
+        values = sorted({features[attribute] for features in train})
+        index = {value: k for k, value in enumerate(values)}
+        counts = np.full((len(values), num_classes), SMOOTHING)
+        np.add.at(counts, ([index[features[attribute]] for features in train], labels), 1)
+        rows = [i for i, features in enumerate(test) if features[attribute] in index]
+        value_indices = [index[test[i][attribute]] for i in rows]
+        log_p[rows] += np.log(counts / counts.sum(0))[value_indices]
+    p = np.exp(log_p - log_p.max(1, keepdims=True))
+    return p / p.sum(1, keepdims=True)
 
 
-def _length(pixels: int) -> str:
-    return str(round(STEPS * math.log2(pixels)))
+def _bin_length(pixels: int) -> str:
+    return str(round(STEPS_PER_OCTAVE * math.log2(pixels)))
 
 
-def _form(example: Mapping[str, Any]) -> dict[str, str]:
-    """Return kind, bits per value and colors of the file that a radiograph came in."""
-    if "format" in example:
-        return {"kind": example["format"].upper(), "bits": str(example["bits"]), "colour": example["color"]}
-    kind = name_kind(example["image"])  # version 1 of the data sets holds the file itself
-    form = read_form(example["image"], kind)
-    return {"kind": kind.upper(), "bits": str(form.bits or ""), "colour": form.color}
+def _file_form(record: Mapping[str, Any]) -> dict[str, str]:
+    """Return format, bits per value and color mode of the original file of a radiograph."""
+    if "format" in record:
+        return {"kind": record["format"].upper(), "bits": str(record["bits"]), "color": record["color"]}
+    kind = name_kind(record["image"])  # version 1 of the data sets holds the file itself
+    form = read_form(record["image"], kind)
+    return {"kind": kind.upper(), "bits": str(form.bits or ""), "color": form.color}

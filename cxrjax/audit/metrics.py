@@ -1,4 +1,4 @@
-"""Scores of a control's rows, with their intervals by patient: beside the run's on the same radiographs, and chance."""
+"""Scores of the rows of an experiment with intervals by patient, compared with the run's scores and with chance."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -11,9 +11,9 @@ from cxrjax.io import predictions_csv
 from cxrjax.metrics import bootstrap, classification, confidence, intervals, prediction_arrays
 
 METRICS = ("macro_f1", "accuracy", "macro_auroc")
-OF_CLASSES = ("f1", "recall", "specificity", "auroc", "support")
-# What shares are of. It needs no threshold, its chance is a half whatever the classes' sizes, and it gives credit to a
-# shortcut that narrows the label down to a few classes without telling which.
+CLASS_METRICS = ("f1", "recall", "specificity", "auroc", "support")
+# Metric of the shares. It needs no threshold, its chance level is 0.5 for any class sizes, and it gives credit to a
+# shortcut that narrows the label down to a few classes without deciding between them.
 HEADLINE = "macro_auroc"
 
 Rows = Sequence[Mapping[str, Any]]
@@ -21,47 +21,52 @@ Measure = Callable[[Rows, Sequence[str], NDArray], dict[str, Any]]
 
 
 def measure_predictions(rows: Rows, classes: Sequence[str], weights: NDArray) -> dict[str, Any]:
-    """`METRICS`, and `OF_CLASSES` of each, over weightings [r, n] of n rows: a tree for `statistics.estimates`."""
+    """Compute `METRICS`, and `CLASS_METRICS` of each class, under weightings [r, n] of n rows.
+
+    Returns:
+        A tree for `cxrjax.metrics.confidence`.
+    """
     truth = classification.index_labels([row["label"] for row in rows], classes)
-    found = classification.index_findings([row["finding"] for row in rows], classes)
-    return _select(
-        classification.measure_findings(truth, found, predictions_csv.probabilities(rows, classes), classes, weights)
-    )
+    predicted = classification.index_findings([row["finding"] for row in rows], classes)
+    probabilities = predictions_csv.probabilities(rows, classes)
+    return _select_metrics(classification.measure_findings(truth, predicted, probabilities, classes, weights))
 
 
 def measure_guesses(rows: Rows, classes: Sequence[str], weights: NDArray) -> dict[str, Any]:
-    """Return the scores of `measure` of guesses from facts, each as high as their probabilities allow.
+    """Compute the metrics of `measure_predictions` for guesses from metadata, each as high as their probabilities allow.
 
-    See `classification.measure_guesses`, which also scores the source alone beside a network.
+    See `classification.measure_guesses`, which also scores the source baseline beside a network.
     """
     truth = classification.index_labels([row["label"] for row in rows], classes)
-    return _select(
-        classification.measure_guesses(truth, predictions_csv.probabilities(rows, classes), classes, weights)
-    )
+    probabilities = predictions_csv.probabilities(rows, classes)
+    return _select_metrics(classification.measure_guesses(truth, probabilities, classes, weights))
 
 
-def _select(tree: Mapping[str, Any]) -> dict[str, Any]:
-    each = {name: {key: of[key] for key in OF_CLASSES} for name, of in tree["classes"].items()}
+def _select_metrics(tree: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "macro_f1": tree["macro"]["f1"],
         "accuracy": tree["accuracy"],
         "macro_auroc": tree["macro"]["auroc"],
-        "classes": each,
+        "classes": {name: {key: scores[key] for key in CLASS_METRICS} for name, scores in tree["classes"].items()},
     }
 
 
 def measure_within_sources(rows: Rows, classes: Sequence[str], weights: NDArray) -> dict[str, Any]:
-    """`METRICS` among the radiographs of one source, over the sources that hold several labels."""
-    groups = [np.array([i for i, row in enumerate(rows) if row["source"] == source]) for source in mixed_sources(rows)]
-    parts = [measure_predictions([rows[i] for i in group], classes, weights[:, group]) for group in groups]
-    sizes = [len(group) for group in groups]
-    return {name: confidence.mean_of([part[name] for part in parts], sizes) for name in METRICS} | {"classes": {}}
+    """Compute the means of `METRICS` within each source that has several labels, weighted by its number of rows."""
+    sources = mixed_sources(rows)
+    row_groups = [np.array([i for i, row in enumerate(rows) if row["source"] == source]) for source in sources]
+    source_scores = [
+        measure_predictions([rows[i] for i in indices], classes, weights[:, indices]) for indices in row_groups
+    ]
+    sizes = [len(indices) for indices in row_groups]
+    means = {name: confidence.mean_of([scores[name] for scores in source_scores], sizes) for name in METRICS}
+    return means | {"classes": {}}
 
 
 def mixed_sources(rows: Rows) -> list[str]:
-    """The sources that hold several labels."""
-    labels = {(row["source"], row["label"]) for row in rows}
-    return sorted({source for source, label in labels if (source, label) != min(p for p in labels if p[0] == source)})
+    """Return the sources that have several labels."""
+    pairs = {(row["source"], row["label"]) for row in rows}
+    return sorted({source for source, label in pairs if (source, label) != min(p for p in pairs if p[0] == source)})
 
 
 def compare(
@@ -70,48 +75,51 @@ def compare(
     run: Rows,
     classes: Sequence[str],
     chance: Mapping[str, float],
-    measured: Measure = measure_predictions,
+    metric_fn: Measure = measure_predictions,
     repeats: Sequence[Rows] = (),
 ) -> dict[str, Any]:
-    """The scores of a control, and how they stand to others of the same radiographs.
+    """Compute the scores of an experiment, and compare them with others on the same radiographs.
 
     Args:
-        rows: of the control.
-        against: of the same network without what the control does; None where there is none. More rows do not count.
-        run: of the run; more rows do not count.
+        rows: rows of the experiment.
+        against: rows of the reference experiment, which may have more radiographs; None without a reference.
+        run: rows of the run, which may have more radiographs.
         classes: the K class names.
-        chance: of `metrics.guess_blindly`.
-        measured: what is measured of the control.
-        repeats: rows of other trainings of the control, which its scores are then the means over.
+        chance: metric -> chance level, of `baselines.chance_level`.
+        metric_fn: computes the metrics of the experiment.
+        repeats: rows of repeated trainings of the experiment; its scores are then the means over all trainings.
 
     Returns:
-        {"scores", "classes", "share", "against", "change"}: numbers as `statistics.estimates.describe` has them.
-        "share" is (control - chance) / (run - chance) of `HEADLINE`, None where the run itself may be at chance;
-        "change" is control - against.
+        {"scores", "classes", "share", "against", "change"}, with numbers as `confidence.summarize` returns them.
+        "share" is (experiment - chance) / (run - chance) of `HEADLINE`, None if the run itself may be at chance;
+        "change" is experiment - against.
     """
     patients = prediction_arrays.patients(rows)
-    trainings = [rows, *(_align(one, rows) for one in repeats)]
-    run, against = _align(run, rows), None if against is None else _align(against, rows)
+    trainings = [rows, *(_align(repeat, rows) for repeat in repeats)]
+    run = _align(run, rows)
+    if against is not None:
+        against = _align(against, rows)
 
-    def both(weights: NDArray) -> dict[str, Any]:
-        each = [measured(one, classes, weights) for one in trainings]
-        control = {name: confidence.mean_of([one[name] for one in each]) for name in METRICS} if repeats else each[0]
-        control = control | {"classes": each[0]["classes"]}
-        whole = measure_predictions(run, classes, weights)
-        share = confidence.share_above(control[HEADLINE], whole[HEADLINE], chance[HEADLINE])
-        tree = {"scores": control, "run": whole[HEADLINE], "share": share}
+    def measure_all(weights: NDArray) -> dict[str, Any]:
+        training_scores = [metric_fn(training, classes, weights) for training in trainings]
+        scores = training_scores[0]
+        if repeats:
+            scores = {name: confidence.mean_of([repeat[name] for repeat in training_scores]) for name in METRICS}
+        scores = scores | {"classes": training_scores[0]["classes"]}
+        run_scores = measure_predictions(run, classes, weights)
+        share = confidence.share_above(scores[HEADLINE], run_scores[HEADLINE], chance[HEADLINE])
+        tree = {"scores": scores, "run": run_scores[HEADLINE], "share": share}
         if against is None:
             return tree
-        before = {
-            name: value for name, value in measure_predictions(against, classes, weights).items() if name in METRICS
-        }
-        change = {name: confidence.difference(control[name], before[name]) for name in METRICS}
-        return tree | {"against": before, "change": change}
+        reference = measure_predictions(against, classes, weights)
+        reference = {name: reference[name] for name in METRICS}
+        change = {name: confidence.difference(scores[name], reference[name]) for name in METRICS}
+        return tree | {"against": reference, "change": change}
 
-    drawn = bootstrap.bootstrap(both, patients)
-    tree = confidence.summarize(drawn, patients, len(rows))
+    resamples = bootstrap.bootstrap(measure_all, patients)
+    tree = confidence.summarize(resamples, patients, len(rows))
     if repeats:
-        _add_trainings(tree, drawn, chance)
+        _add_training_variance(tree, resamples, chance)
     return {
         "scores": {name: tree["scores"][name] for name in METRICS},
         "classes": tree["scores"]["classes"],
@@ -121,44 +129,50 @@ def compare(
     }
 
 
-def _add_trainings(tree: dict[str, Any], drawn: Mapping[str, Any], chance: Mapping[str, float]) -> None:
-    """Widen the intervals of a control's scores by how its trainings differ.
+def _add_training_variance(tree: dict[str, Any], resamples: Mapping[str, Any], chance: Mapping[str, float]) -> None:
+    """Widen the intervals of an experiment's scores by the variance between its trainings.
 
-    The interval of a mean over trainings takes each of them as it is; the error of the mean, by Student's t over the
-    trainings, is independent of it, and the squares add.
+    The bootstrap interval of a mean over trainings takes each training as fixed. The error of the mean over trainings,
+    by Student's t, is independent of it, so that the squares add.
     """
     for name in METRICS:
-        leaf = drawn["scores"][name]
-        each = np.array([confidence.values(part)[0] for part in leaf.parts])
-        if np.isnan(each).any():
+        leaf = resamples["scores"][name]
+        training_values = np.array([confidence.values(part)[0] for part in leaf.parts])
+        if np.isnan(training_values).any():
             continue
-        half = float(stdtrit(len(each) - 1, 1 - intervals.TAIL)) * each.std(ddof=1) / np.sqrt(len(each))
-        _widen(tree["scores"][name], half, 0.0, 1.0)
+        quantile = float(stdtrit(len(training_values) - 1, 1 - intervals.TAIL))
+        half_width = quantile * training_values.std(ddof=1) / np.sqrt(len(training_values))
+        _widen(tree["scores"][name], half_width, 0.0, 1.0)
         if name in (tree.get("change") or {}):
-            _widen(tree["change"][name], half, -1.0, 1.0)
-        above = confidence.values(drawn["run"])[0] - chance.get(name, np.nan)
-        if name == HEADLINE and above > 0:
-            _widen(tree["share"], half / above, -np.inf, np.inf)
+            _widen(tree["change"][name], half_width, -1.0, 1.0)
+        run_gain = confidence.values(resamples["run"])[0] - chance.get(name, np.nan)
+        if name == HEADLINE and run_gain > 0:
+            _widen(tree["share"], half_width / run_gain, -np.inf, np.inf)
 
 
-def _widen(number: dict[str, Any], half: float, lowest: float, highest: float) -> None:
+def _widen(number: dict[str, Any], half_width: float, lower_limit: float, upper_limit: float) -> None:
+    """Add an independent error to the interval of a number, in place, and clip it to the limits."""
     if number["value"] is None:
         return
     value = number["value"]
     low, high = number["interval"] or (value, value)
-    ends = value - np.hypot(value - low, half), value + np.hypot(high - value, half)
-    number["interval"] = [float(np.clip(end, lowest, highest)) for end in ends]
+    bounds = value - np.hypot(value - low, half_width), value + np.hypot(high - value, half_width)
+    number["interval"] = [float(np.clip(bound, lower_limit, upper_limit)) for bound in bounds]
 
 
 def share_of_score(number: Mapping[str, Any]) -> Sequence[float]:
-    """Both ends of a number's interval; the number twice where no resample moves it, NaN where there is none."""
+    """Return both bounds of a number's interval; the value twice if no resample changes it, NaN without a value."""
     return number["interval"] or [np.nan if number["value"] is None else number["value"]] * 2
 
 
-def _align(rows: Rows, wanted: Rows) -> list[Mapping[str, Any]]:
-    """Return the rows of the radiographs wanted, in their order; paths of two sources may be the same."""
-    known = {(row["source"], row["path"]): row for row in rows}
-    for row in wanted:
-        if (row["source"], row["path"]) not in known:
-            raise ValueError(f"{row['path']}: the run's evaluation has no row of it; evaluate the split anew")
-    return [known[row["source"], row["path"]] for row in wanted]
+def _align(rows: Rows, reference: Rows) -> list[Mapping[str, Any]]:
+    """Return the rows of the same radiographs as the reference, in its order; two sources may have the same path.
+
+    Raises:
+        ValueError: a radiograph has no row.
+    """
+    by_id = {(row["source"], row["path"]): row for row in rows}
+    for row in reference:
+        if (row["source"], row["path"]) not in by_id:
+            raise ValueError(f"{row['path']}: the run's evaluation has no row of it; evaluate the split again")
+    return [by_id[row["source"], row["path"]] for row in reference]

@@ -1,7 +1,7 @@
-"""The small network: trained on whole pictures, as a control shows them, and asked what it finds.
+"""The probe network: a small network trained on whole perturbed images, to measure what can be learned from them.
 
-It is not the network that is audited: it tells what can be learned from such pictures at all. Its settings are those of
-`cxrjax/audit/config.py`, equal for all controls; its pieces are those of every training.
+It is independent of the audited network. All experiments use the same settings (`cxrjax/audit/config.py`), and the modules of
+every other training.
 """
 
 import math
@@ -15,83 +15,83 @@ from ml_collections import ConfigDict
 from tqdm import tqdm
 
 from cxrjax.audit.perturbations import Alteration
-from cxrjax.data import batch as cohort
+from cxrjax.data.batch import RadiographBatch, padded_batches
 from cxrjax.inference import inputs
 from cxrjax.inference.lung_segmenter import LungSegmenter
 from cxrjax.models import from_config, spec
-from cxrjax.training import classification, train_step, trainer
+from cxrjax.training import classification, train_step
+from cxrjax.training.trainer import DivergedError, Trainer
 
-BATCH = 32  # pictures that are shrunk at once
-STEPS = 400  # at least, however few the radiographs are: a mark on two dozen of them is learned by then. Ours
+DOWNSAMPLE_BATCH = 32  # images that are downsampled at once
+MIN_STEPS = 400  # training steps, also for few radiographs: by then a marker on two dozen of them is learned. Ours
 
 
 class ProbeNetwork:
-    """A small network of a config, trained."""
+    """A trained probe network."""
 
-    def __init__(self, config: ConfigDict, pictures: cohort.RadiographBatch, seed: int | None = None):
-        """Train it on a split, whose images are of the network's size.
+    def __init__(self, config: ConfigDict, radiographs: RadiographBatch, seed: int | None = None):
+        """Train the network.
 
         Args:
-            config: its settings.
-            pictures: the split.
-            seed: of its training; None for that of the config.
+            config: config of the probe network.
+            radiographs: training radiographs, with images of the network's size.
+            seed: seed of the training; None for that of the config.
 
         Raises:
-            train.Diverged: its loss is no number.
+            DivergedError: the loss is not finite.
         """
-        # The validation that a task brings is not asked for: every control trains as long, and its last network counts.
+        # The validation of the task is not used: all experiments train for as long, and use the final network.
         config = config.copy_and_resolve_references()
         config.seed = config.seed if seed is None else seed
-        epoch = math.ceil(len(pictures) / config.training.batch_size)
-        config.training.epochs = max(config.training.epochs, math.ceil(STEPS / epoch))
-        training = trainer.Trainer(
-            config, classification.build(config, pictures, pictures, LungSegmenter(config, None))
-        )
-        state = training.init_state(0)
-        for number in tqdm(range(training.total_steps), desc="training the small network", unit="step", delay=2):
-            state = training.step(state, number)
+        steps_per_epoch = math.ceil(len(radiographs) / config.training.batch_size)
+        config.training.epochs = max(config.training.epochs, math.ceil(MIN_STEPS / steps_per_epoch))
+        segmenter = LungSegmenter(config, None)
+        trainer = Trainer(config, classification.build(config, radiographs, radiographs, segmenter))
+        state = trainer.init_state(0)
+        for number in tqdm(range(trainer.total_steps), desc="training the small network", unit="step", delay=2):
+            state = trainer.step(state, number)
         if not np.isfinite(float(state.loss_sum)):
-            raise trainer.DivergedError("the loss of the audit's small network is no number; lower its learning rate")
+            raise DivergedError("the loss of the audit's small network is no number; lower its learning rate")
         self._network = from_config.classifier(config)
         self._variables = jax.device_put(jax.device_get(train_step.eval_params(state)))
-        self._batch = config.evaluation.batch_size
+        self._batch_size = config.evaluation.batch_size
 
-    def ask(self, images: np.ndarray) -> np.ndarray:
-        """Probabilities float32 [n, K] of pictures uint8 [n, size, size]."""
-        found = [
-            np.asarray(_ask(self._network, self._variables, images[rows]))[:count]
-            for rows, count in cohort.padded_batches(len(images), self._batch)
+    def predict(self, images: np.ndarray) -> np.ndarray:
+        """Return the probabilities float32 [n, K] of images uint8 [n, size, size]."""
+        batches = [
+            np.asarray(_predict(self._network, self._variables, images[rows]))[:count]
+            for rows, count in padded_batches(len(images), self._batch_size)
         ]
-        return np.concatenate(found)
+        return np.concatenate(batches)
 
 
-def alter(alteration: Alteration, images: np.ndarray, lungs: np.ndarray, batch: int) -> np.ndarray:
-    """An alteration of pictures uint8 [n, S, S], `batch` of them at a time."""
+def alter(alteration: Alteration, images: np.ndarray, lungs: np.ndarray, batch_size: int) -> np.ndarray:
+    """Apply a perturbation to images uint8 [n, S, S] with lung masks bool [n, S, S], in batches."""
     altered = np.empty_like(images)
-    for rows, count in cohort.padded_batches(len(images), batch):
+    for rows, count in padded_batches(len(images), batch_size):
         altered[rows[:count]] = np.asarray(alteration(images[rows], lungs[rows]))[:count]
     return altered
 
 
 def downsample(images: np.ndarray, size: int) -> np.ndarray:
-    """Pictures uint8 [n, S, S] at a side of `size` pixels; as they are where that is theirs."""
+    """Downsample images uint8 [n, S, S] to uint8 [n, size, size]; returns them unchanged if S is `size`."""
     if images.shape[1] == size:
         return images
-    small = np.empty((len(images), size, size), np.uint8)
-    for rows, count in cohort.padded_batches(len(images), BATCH):
-        small[rows[:count]] = np.asarray(_shrink(images[rows], size))[:count]
-    return small
+    small_images = np.empty((len(images), size, size), np.uint8)
+    for rows, count in padded_batches(len(images), DOWNSAMPLE_BATCH):
+        small_images[rows[:count]] = np.asarray(_downsample(images[rows], size))[:count]
+    return small_images
 
 
 def downsample_masks(masks: np.ndarray, size: int) -> np.ndarray:
-    """Masks bool [n, S, S] at a side of `size` pixels: what is covered for the greater part."""
+    """Downsample masks bool [n, S, S] to bool [n, size, size]; a pixel is set if more than half of it is covered."""
     return masks if masks.shape[1] == size else downsample(masks.astype(np.uint8) * 255, size) > 127
 
 
-_shrink = partial(jax.jit, static_argnames="size")(inputs.downsample)
+_downsample = partial(jax.jit, static_argnames="size")(inputs.downsample)
 
 
 @partial(jax.jit, static_argnames="network")
-def _ask(network: spec.ModelSpec, variables: Any, images: Array) -> Array:
+def _predict(network: spec.ModelSpec, variables: Any, images: Array) -> Array:
     x = inputs.normalize(inputs.to_float(images), network)
     return jax.nn.softmax(network.module.apply(variables, x, train=False))

@@ -1,8 +1,9 @@
-"""The audit of a run, gone on with where it was stopped: a control that is done is not done again.
+"""Audit of a run; an interrupted audit resumes with the first experiment that is not complete.
 
-Writes RUN/audit/SPLIT/: controls/NAME/, each whole, with predictions.csv and facts.json; then, from those alone,
-audit.json, audit.md, audit.png and audit.svg. config.json has the small network's settings, lungs/ what was segmented,
-made_of.json the fingerprint of it all: an audit of another network, or of other data, is set aside as it is.
+Writes RUN/audit/SPLIT/: controls/NAME/ of each experiment, atomically, with predictions.csv and facts.json; then, from
+these alone, audit.json, audit.md, audit.png and audit.svg. config.json has the settings of the probe network, lungs/
+the predicted lung masks, made_of.json the fingerprint of the inputs: the folder of an audit of another network or of
+other data is renamed.
 """
 
 import json
@@ -20,8 +21,7 @@ import jax
 from ml_collections import ConfigDict
 
 from cxrjax import plotting
-from cxrjax.audit import fingerprint, formatting, markers, verdict
-from cxrjax.audit import metrics as scores
+from cxrjax.audit import fingerprint, formatting, markers, metrics, verdict
 from cxrjax.audit.context import AuditContext, NotApplicableError
 from cxrjax.audit.experiments import EXPERIMENTS, Experiment, ExperimentResult
 from cxrjax.evaluation import tables
@@ -35,69 +35,78 @@ def audit(workdir: Path, split: str, config: ConfigDict) -> dict[str, Any]:
     """Audit a trained classifier on a split of its data.
 
     Args:
-        workdir: the run; the split is evaluated first where it was not.
-        split: "test", or another that the data set has.
-        config: of the probe network, `cxrjax/audit/config.py`.
+        workdir: the run directory; the split is evaluated first if it was not.
+        split: "test", or another split of the data set.
+        config: config of the probe network, `cxrjax/audit/config.py`.
 
     Returns:
-        What audit.json says.
+        The content of audit.json.
 
     Raises:
-        UnfitRun: there is no trained classifier, it was trained on the split, it was evaluated on other radiographs, or
-            its audit was begun with other settings.
-        DatasetError, Diverged: see there.
+        RunError: there is no trained classifier, it was trained on the split, it was evaluated on other radiographs, or
+            its audit was started with other settings.
+        DatasetError: the data set is missing or does not fit the run.
+        DivergedError: the loss of a probe network is not finite.
     """
-    material = AuditContext(workdir, split, config)
-    folder = material.folder
-    _ = material.rows  # first: they may be of other radiographs
-    aside = fingerprint.claim_dir(folder, fingerprint.compute(workdir, material.records))
-    if aside:
-        terminal.say(f"audit: {folder} was of another network, of other data or of older code; it is kept as {aside}")
+    context = AuditContext(workdir, split, config)
+    folder = context.folder
+    _ = context.rows  # read first, since it fails for the rows of other radiographs
+    renamed = fingerprint.claim_dir(folder, fingerprint.compute(workdir, context.records))
+    if renamed:
+        terminal.say(f"audit: {folder} was of another network, of other data or of older code; it is kept as {renamed}")
     run_dir.create_or_resume(folder, config)
-    with _compiled_once():
-        for control in EXPERIMENTS:
-            if control.kept:
-                _carry_out(control, material, folder / "controls")
-    result = conclude(material, folder)
-    atomic_files.atomic_write(folder / "audit.json", (json.dumps(result, indent=2, allow_nan=False) + "\n").encode())
+    with _compilation_cache():
+        for experiment in EXPERIMENTS:
+            if experiment.saved:
+                _run_experiment(experiment, context, folder / "controls")
+    result = conclude(context, folder)
+    atomic_files.atomic_write(folder / "audit.json", _to_json(result))
     atomic_files.atomic_write(folder / "audit.md", (summarize(result) + "\n").encode())
-    for form in ("png", "svg"):
-        plotting.draw_audit(result, scores.HEADLINE, folder / f"audit.{form}")
+    for extension in ("png", "svg"):
+        plotting.draw_audit(result, metrics.HEADLINE, folder / f"audit.{extension}")
     return result
 
 
-def conclude(material: AuditContext, folder: Path) -> dict[str, Any]:
-    """What audit.json says, from the rows of the run and of the controls in a folder."""
-    rows, classes = material.rows, material.classes
+def _to_json(content: dict[str, Any]) -> bytes:
+    return (json.dumps(content, indent=2, allow_nan=False) + "\n").encode()
+
+
+def conclude(context: AuditContext, folder: Path) -> dict[str, Any]:
+    """Return the content of audit.json, from the rows of the run and of the experiments in a folder."""
+    rows = context.rows
     labels = [row["label"] for row in rows]
-    chance = baselines.chance_level(material.train_sources_and_labels[1], labels, classes)
-    outcomes = {
-        control.name: _read(folder / "controls" / control.name) if control.kept else _try(control, material)
-        for control in EXPERIMENTS
+    chance = baselines.chance_level(context.train_labels, labels, context.classes)
+    results = {
+        experiment.name: (
+            _read_result(folder / "controls" / experiment.name)
+            if experiment.saved
+            else _run_or_skip(experiment, context)
+        )
+        for experiment in EXPERIMENTS
     }
-    whole_run = scores.compare(rows, None, rows, classes, chance)
-    result = {
-        "split": material.split,
+    run_scores = metrics.compare(rows, None, rows, context.classes, chance)
+    content = {
+        "split": context.split,
         "n": len(rows),
         **prediction_arrays.count_patients(rows),
-        "score": whole_run["scores"],
+        "score": run_scores["scores"],
         "chance": chance,
-        "shared_patients": len(material.shared_patients),
+        "shared_patients": len(context.shared_patients),
         "labels": dict(sorted(Counter(labels).items())),
-        "validation": material.selected_on_split,
-        "sources": _count_sources(*material.train_sources_and_labels),
-        "controls": [_describe(control, outcomes, material, chance) for control in EXPERIMENTS],
+        "validation": context.selected_on_split,
+        "sources": _count_sources(context.train_sources, context.train_labels),
+        "controls": [_describe(experiment, results, context, chance) for experiment in EXPERIMENTS],
     }
-    settings = {"small_network": json.loads(material.config.to_json()), "headline": scores.HEADLINE}
+    settings = {"small_network": json.loads(context.probe_config.to_json()), "headline": metrics.HEADLINE}
     versions = {name: version(name) for name in ("cxrjax", "jax", "numpy")} | {"python": platform.python_version()}
-    return result | {"verdict": verdict.conclude(result), "settings": settings, "versions": versions}
+    return content | {"verdict": verdict.conclude(content), "settings": settings, "versions": versions}
 
 
 def summarize(result: dict[str, Any]) -> str:
-    """The verdict, and the scores as a table in Markdown."""
+    """Return the verdict and a table of the scores, as Markdown."""
 
-    def cells(of: dict[str, Any]) -> str:
-        return " | ".join(formatting.format_ci(of[name]) if of else "–" for name in scores.METRICS)
+    def cells(scores: dict[str, Any]) -> str:
+        return " | ".join(formatting.format_ci(scores[name]) if scores else "–" for name in metrics.METRICS)
 
     lines = [result["verdict"]["paragraph"], ""]
     if result["verdict"]["cannot_support"]:
@@ -107,14 +116,16 @@ def summarize(result: dict[str, Any]) -> str:
         f"| {result['n']} radiographs | by | macro F1 | accuracy | macro AUROC | share of the score |",
         "|---|---|---|---|---|---|",
         f"| **the run** | network | {cells(result['score'])} | |",
-        "| chance | | " + " | ".join(f"{result['chance'][name]:.3f}" for name in scores.METRICS) + " | |",
+        "| chance | | " + " | ".join(f"{result['chance'][name]:.3f}" for name in metrics.METRICS) + " | |",
     ]
-    for one in result["controls"]:
-        share = formatting.format_percent(one["share"]) if one["share"] else ""
-        lines.append(f"| {one['title']} | {one['by']} | {cells(one['scores'])} | {share} |")
-    lines += [""] + [f"- {one['title']} ({one['by']}): {one['note']}" for one in result["controls"] if one["note"]]
+    for entry in result["controls"]:
+        share = formatting.format_percent(entry["share"]) if entry["share"] else ""
+        lines.append(f"| {entry['title']} | {entry['by']} | {cells(entry['scores'])} | {share} |")
+    notes = [f"- {entry['title']} ({entry['by']}): {entry['note']}" for entry in result["controls"] if entry["note"]]
     unit = "radiograph, for the patients are not known" if tables.lacks_patient_ids(result) else "patient"
     lines += [
+        "",
+        *notes,
         "",
         f"Intervals are by {unit}, 95%. Those of the small network hold the variation of its own training where a "
         "shortcut is trained several times, and not elsewhere.",
@@ -122,78 +133,95 @@ def summarize(result: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def _carry_out(control: Experiment, material: AuditContext, folder: Path) -> None:
-    """Do a control, and write its folder whole; nothing where that was done."""
-    done = folder / control.name
-    if done.exists():
+def _run_experiment(experiment: Experiment, context: AuditContext, folder: Path) -> None:
+    """Run an experiment and write its folder atomically; do nothing if the folder exists."""
+    target = folder / experiment.name
+    if target.exists():
         return
-    terminal.say(f"audit: {control.title} ({control.by})")
-    outcome = _try(control, material)
-    begun = folder / f".{control.name}.partial"
-    shutil.rmtree(begun, ignore_errors=True)
-    begun.mkdir(parents=True)
-    columns = predictions_csv.classification_columns(material.classes)
-    predictions_csv.write(begun / "predictions.csv", outcome.rows, columns)
-    if outcome.unmarked is not None:
-        predictions_csv.write(begun / "unmarked.csv", outcome.unmarked, columns)
-    for number, rows in enumerate(outcome.repeats, 2):
-        predictions_csv.write(begun / f"training_{number}.csv", rows, columns)
-    facts = {"note": outcome.note, "facts": outcome.facts}
-    atomic_files.atomic_write(begun / "facts.json", (json.dumps(facts, indent=2, allow_nan=False) + "\n").encode())
-    begun.rename(done)
+    terminal.say(f"audit: {experiment.title} ({experiment.model})")
+    result = _run_or_skip(experiment, context)
+    partial = folder / f".{experiment.name}.partial"
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    columns = predictions_csv.classification_columns(context.classes)
+    predictions_csv.write(partial / "predictions.csv", result.rows, columns)
+    if result.rows_without_marker is not None:
+        predictions_csv.write(partial / "unmarked.csv", result.rows_without_marker, columns)
+    for number, rows in enumerate(result.repeat_rows, 2):
+        predictions_csv.write(partial / f"training_{number}.csv", rows, columns)
+    atomic_files.atomic_write(partial / "facts.json", _to_json({"note": result.note, "facts": result.details}))
+    partial.rename(target)
 
 
-def _try(control: Experiment, material: AuditContext) -> ExperimentResult:
+def _run_or_skip(experiment: Experiment, context: AuditContext) -> ExperimentResult:
+    """Run an experiment; if it is not applicable, return a result without rows whose note is the reason."""
     try:
-        return control.run(material)
+        return experiment.run(context)
     except NotApplicableError as reason:
         return ExperimentResult([], f"not done: {reason}")
 
 
-def _read(folder: Path) -> ExperimentResult:
-    file = folder / "facts.json"
+def _read_result(folder: Path) -> ExperimentResult:
+    path = folder / "facts.json"
     remedy = f"remove {folder}, and --mode=audit makes it again"
-    known = json_file.read(file, remedy)
-    if not isinstance(known.get("note"), str) or not isinstance(known.get("facts"), dict | None):
-        raise json_file.DamagedFile(file, "it has no note and facts", remedy)
+    content = json_file.read(path, remedy)
+    if not isinstance(content.get("note"), str) or not isinstance(content.get("facts"), dict | None):
+        raise json_file.DamagedFile(path, "it has no note and facts", remedy)
     unmarked = folder / "unmarked.csv"
-    rows = predictions_csv.read(folder / "predictions.csv")
-    repeats = tuple(predictions_csv.read(file) for file in sorted(folder.glob("training_*.csv")))
-    without = predictions_csv.read(unmarked) if unmarked.exists() else None
-    return ExperimentResult(rows, known["note"], known["facts"], without, repeats)
+    return ExperimentResult(
+        rows=predictions_csv.read(folder / "predictions.csv"),
+        note=content["note"],
+        details=content["facts"],
+        rows_without_marker=predictions_csv.read(unmarked) if unmarked.exists() else None,
+        repeat_rows=tuple(predictions_csv.read(table) for table in sorted(folder.glob("training_*.csv"))),
+    )
 
 
 def _describe(
-    control: Experiment, outcomes: dict[str, ExperimentResult], material: AuditContext, chance: dict[str, float]
+    experiment: Experiment, results: dict[str, ExperimentResult], context: AuditContext, chance: dict[str, float]
 ) -> dict[str, Any]:
-    """An entry of audit.json."""
-    outcome = outcomes[control.name]
-    entry = {key: getattr(control, key) for key in ("name", "title", "question", "kind", "by")}
-    entry |= {"n": len(outcome.rows), "scores": {}, "share": None, "classes": {}, "against": None, "change": None}
-    entry |= outcome.facts | {"note": outcome.note}
-    if not outcome.rows:
+    """Return the entry of an experiment in audit.json."""
+    result = results[experiment.name]
+    entry = {
+        "name": experiment.name,
+        "title": experiment.title,
+        "question": experiment.question,
+        "kind": experiment.category,
+        "by": experiment.model,
+    }
+    entry |= {"n": len(result.rows), "scores": {}, "share": None, "classes": {}, "against": None, "change": None}
+    entry |= result.details | {"note": result.note}
+    if not result.rows:
         return entry
-    reference = outcomes.get(control.reference)
-    against = reference.rows or None if reference else None
-    known = scores.compare(
-        outcome.rows, against, material.rows, material.classes, chance, control.measure, outcome.repeats
+    reference = results.get(experiment.reference)
+    scores = metrics.compare(
+        result.rows,
+        against=(reference.rows or None) if reference else None,
+        run=context.rows,
+        classes=context.classes,
+        chance=chance,
+        metric_fn=experiment.metric_fn,
+        repeats=result.repeat_rows,
     )
-    if not control.share:
-        known["share"] = None
-    if outcome.unmarked is not None:
-        known["flips"] = markers.flip_rate(outcome.rows, outcome.unmarked, outcome.facts["target"])
-    return entry | known
+    if not experiment.reports_share:
+        scores["share"] = None
+    if result.rows_without_marker is not None:
+        scores["flips"] = markers.flip_rate(result.rows, result.rows_without_marker, result.details["target"])
+    return entry | scores
 
 
 def _count_sources(sources: Sequence[str], labels: Sequence[str]) -> dict[str, dict[str, int]]:
-    """How many radiographs of training each label has from each source."""
-    counts = Counter(zip(labels, sources, strict=True))
-    return {label: {s: n for (of, s), n in sorted(counts.items()) if of == label} for label in sorted(set(labels))}
+    """Return the number of training radiographs of each label and source: label -> source -> count."""
+    counts = sorted(Counter(zip(labels, sources, strict=True)).items())
+    return {
+        label: {source: count for (pair_label, source), count in counts if pair_label == label}
+        for label in sorted(set(labels))
+    }
 
 
 @contextmanager
-def _compiled_once() -> Iterator[None]:
-    """The small network is trained a dozen times: its programs are kept, for as long as the audit lasts."""
+def _compilation_cache() -> Iterator[None]:
+    """Cache compiled programs during an audit, since it trains the probe network a dozen times."""
     if jax.config.jax_compilation_cache_dir:
         yield
         return

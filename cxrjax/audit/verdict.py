@@ -1,4 +1,4 @@
-"""From the numbers of an audit to one paragraph, and to what the data set cannot support."""
+"""Verdict of an audit: its numbers as one paragraph, and the claims that the data set cannot support."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -13,27 +13,27 @@ NAMES = {"macro_auroc": "macro AUROC", "macro_f1": "macro F1", "accuracy": "accu
 
 
 def conclude(audit: Numbers) -> dict[str, Any]:
-    """The verdict on an audit.
+    """Return the verdict on an audit.
 
     Args:
-        audit: what audit.json says, without its verdict.
+        audit: the content of audit.json without its verdict.
 
     Returns:
-        {"paragraph", "sentences", "cannot_support"}: the sentences make up the paragraph, which ends with what cannot
-        be supported; there with the reasons.
+        {"paragraph", "sentences", "cannot_support"}: the paragraph joins the sentences and ends with the claims that
+        the data set cannot support; "cannot_support" has these claims with their reasons.
     """
-    by_name = {one["name"]: one for one in audit["controls"] if one["scores"]}
-    claims = _cannot_support(audit, by_name)
+    by_name = {experiment["name"]: experiment for experiment in audit["controls"] if experiment["scores"]}
+    claims = _unsupported_claims(audit, by_name)
     sentences = [
-        *(
-            *_score(audit),
-            *_shortcuts(audit),
-            *_left(audit, by_name),
-            *_box(by_name),
-            *_content(by_name),
-            *_elsewhere(audit, by_name),
-        ),
-        *(*_altered(audit, by_name), *_marks(by_name), *_shuffled(audit)),
+        *_score(audit),
+        *_shortcuts(audit),
+        *_unexplained(audit, by_name),
+        *_box(by_name),
+        *_content(by_name),
+        *_left_out_source(by_name, audit["chance"]),
+        *_altered(audit, by_name),
+        *_markers(by_name),
+        *_shuffled_labels(audit),
     ]
     if claims:
         sentences.append(f"This data set can therefore not support {'; nor '.join(claim for claim, _ in claims)}.")
@@ -45,117 +45,128 @@ def conclude(audit: Numbers) -> dict[str, Any]:
 
 
 def _score(audit: Numbers) -> list[str]:
-    score, chance = audit["score"], audit["chance"]
-    known = [name for name in NAMES if score[name]["value"] is not None]
-    reached = ", ".join(f"{NAMES[name]} {format_ci(score[name])}" for name in known)
-    blind = ", ".join(f"{chance[name]:.2f}" for name in known)
-    what = tables.describe_counts(audit)
+    score = audit["score"]
+    chance = audit["chance"]
+    defined = [name for name in NAMES if score[name]["value"] is not None]
+    values = ", ".join(f"{NAMES[name]} {format_ci(score[name])}" for name in defined)
+    chance_values = ", ".join(f"{chance[name]:.2f}" for name in defined)
+    cases = tables.describe_counts(audit)
     unit = "radiograph" if tables.lacks_patient_ids(audit) else "patient"
-    said = [
-        f"On {what} the network reaches {reached} (in brackets: 95% intervals by {unit}); a guess that knows "
-        f"nothing reaches {blind}."
+    sentences = [
+        f"On {cases} the network reaches {values} (in brackets: 95% intervals by {unit}); a guess that knows "
+        f"nothing reaches {chance_values}."
     ]
-    if HEADLINE not in known:
-        said.append(f"There is no {NAMES[HEADLINE]} here, for all are {join_words(list(audit['labels']))}.")
+    if HEADLINE not in defined:
+        sentences.append(f"There is no {NAMES[HEADLINE]} here, for all are {join_words(list(audit['labels']))}.")
     if shared := audit.get("shared_patients", 0):
-        said.append(
+        sentences.append(
             f"{shared} of the patients are in training too: what a network remembers of them is in every score here."
         )
     if audit["validation"]:
-        said.append("The network was chosen by these very radiographs, so that its score is too good.")
-    return said
+        sentences.append("The network was chosen by these very radiographs, so that its score is too good.")
+    return sentences
 
 
 def _shortcuts(audit: Numbers) -> list[str]:
     if audit["score"][HEADLINE]["value"] is None:
         return []
-    tried = [one for one in audit["controls"] if one["kind"] == "shortcut" and one["scores"]]
-    if all(one["share"] is None for one in tried):
+    shortcuts = [entry for entry in audit["controls"] if entry["kind"] == "shortcut" and entry["scores"]]
+    if all(entry["share"] is None for entry in shortcuts):
         return ["The score cannot be told from chance, so that there is nothing for a shortcut to explain."]
-    tried.sort(key=_reached, reverse=True)
-    found = [one for one in tried if criteria.is_found(one)]
-    if not found:
-        return [_none_found(tried, audit["chance"][HEADLINE])]
-    said = []
-    for by, how in (
+    shortcuts.sort(key=_share_value, reverse=True)
+    effective = [entry for entry in shortcuts if criteria.is_found(entry)]
+    if not effective:
+        return [_no_shortcut(shortcuts, audit["chance"][HEADLINE])]
+    sentences = []
+    for model, explanation in (
         ("table", "with no look at the picture"),
         ("small network", "by a small network that sees no more"),
     ):
-        of = [one for one in found if one["by"] == by]
-        if of:
-            reached = f"a macro AUROC of {format_ci(of[0]['scores'][HEADLINE])} is reached, {how}"
-            also = join_words([f"{one['title']} {one['share']['value']:.0%}" for one in of[1:]])
-            rest = f" ({also})" if also else ""
-            share = f"{format_percent(of[0]['share'])} of what the score is above chance"
-            said.append(f"From the {of[0]['title']} {reached}: {share}{rest}.")
-    return said + [text for one in found for text in _place(one)]
+        of_model = [entry for entry in effective if entry["by"] == model]
+        if of_model:
+            strongest = of_model[0]
+            score = f"a macro AUROC of {format_ci(strongest['scores'][HEADLINE])} is reached, {explanation}"
+            others = join_words([f"{entry['title']} {entry['share']['value']:.0%}" for entry in of_model[1:]])
+            others = f" ({others})" if others else ""
+            share = f"{format_percent(strongest['share'])} of what the score is above chance"
+            sentences.append(f"From the {strongest['title']} {score}: {share}{others}.")
+    return sentences + [sentence for entry in effective for sentence in _location(entry)]
 
 
-def _none_found(tried: Sequence[Numbers], chance: float) -> str:
-    """That no shortcut of some is found, the strongest first, as far as their intervals tell."""
-    first, ends = tried[0], [share_of_score(one["share"])[1] for one in tried if one["share"]]
-    most = min(max([0.0, *ends]), 1.0) if ends else 1.0
-    reached = f"reaches a macro AUROC of {format_ci(first['scores'][HEADLINE])}, where chance is {chance:.2f}"
-    room = f"the intervals leave room for {most:.0%} of what the score is above chance"
-    if most > criteria.ROOM:
+def _no_shortcut(shortcuts: Sequence[Numbers], chance: float) -> str:
+    """Return the sentence for an audit without effective shortcuts, as far as their intervals allow.
+
+    Args:
+        shortcuts: entries of the shortcuts, the strongest first.
+        chance: chance level of `HEADLINE`.
+    """
+    strongest = shortcuts[0]
+    upper_bounds = [share_of_score(entry["share"])[1] for entry in shortcuts if entry["share"]]
+    max_share = min(max([0.0, *upper_bounds]), 1.0) if upper_bounds else 1.0
+    score = f"reaches a macro AUROC of {format_ci(strongest['scores'][HEADLINE])}, where chance is {chance:.2f}"
+    room = f"the intervals leave room for {max_share:.0%} of what the score is above chance"
+    if max_share > criteria.MAX_UNEXPLAINED:
         return (
             "The radiographs are too few to tell whether a shortcut is at work: the strongest tried, the "
-            f"{first['title']}, {reached}, and {room}."
+            f"{strongest['title']}, {score}, and {room}."
         )
-    if len(tried) == 1:
-        return f"The one shortcut tried is not found: the {first['title']} {reached}; {room}."
+    if len(shortcuts) == 1:
+        return f"The one shortcut tried is not found: the {strongest['title']} {score}; {room}."
     return (
-        f"None of the {len(tried)} shortcuts tried is found: the strongest, the {first['title']}, {reached}; {room} at "
-        "most."
+        f"None of the {len(shortcuts)} shortcuts tried is found: the strongest, the {strongest['title']}, {score}; "
+        f"{room} at most."
     )
 
 
-def _place(control: Numbers) -> list[str]:
-    place = control.get("place")
-    if not place or place["agreement"] <= criteria.TOGETHER or place["drop"] < criteria.CARRIES:
+def _location(entry: Numbers) -> list[str]:
+    place = entry.get("place")
+    if not place or place["agreement"] <= criteria.MIN_AGREEMENT or place["drop"] < criteria.MIN_DROP:
         return []
-    return [f"What the {control['title']} tells of {place['class']} lies in {name_place(place)}."]
+    return [f"What the {entry['title']} tells of {place['class']} lies in {name_place(place)}."]
 
 
-def _left(audit: Numbers, by_name: Numbers) -> list[str]:
-    found = [one for one in audit["controls"] if one["kind"] == "shortcut" and criteria.is_found(one)]
-    said = []
-    if found:
-        strongest = max(found, key=_reached)
+def _unexplained(audit: Numbers, by_name: Numbers) -> list[str]:
+    """Return the sentences on the part of the score that the shortcuts do not explain."""
+    effective = [entry for entry in audit["controls"] if entry["kind"] == "shortcut" and criteria.is_found(entry)]
+    sentences = []
+    if effective:
+        strongest = max(effective, key=_share_value)
         share = strongest["share"]
-        low, high = (max(0.0, 1 - bound) for bound in reversed(share_of_score(share)))
+        low, high = [max(0.0, 1 - bound) for bound in reversed(share_of_score(share))]
         if low == 0:
-            said.append(
+            sentences.append(
                 f"With the {strongest['title']} explained, nothing of the score is sure to be left for the lungs."
             )
         else:
-            left = {"value": 1 - share["value"], "interval": [low, high]}
-            said.append(
-                f"What the {strongest['title']} does not reach is {format_percent(left)} of the score above chance."
+            remainder = {"value": 1 - share["value"], "interval": [low, high]}
+            sentences.append(
+                f"What the {strongest['title']} does not reach is {format_percent(remainder)} of the score above "
+                "chance."
             )
     within = by_name["within_source"]["scores"][HEADLINE] if "within_source" in by_name else None
     if within and within["value"] is not None:
         chance = audit["chance"][HEADLINE]
-        told = criteria.is_above(within, chance) or criteria.is_below(within, chance)
-        end = "" if told else ", which cannot be told from chance"
-        said.append(
+        significant = criteria.is_above(within, chance) or criteria.is_below(within, chance)
+        suffix = "" if significant else ", which cannot be told from chance"
+        sentences.append(
             "Among radiographs of one source, where the source cannot help, the network's macro AUROC is "
-            f"{format_ci(within)}{end}."
+            f"{format_ci(within)}{suffix}."
         )
-    return said
+    return sentences
 
 
 def _content(by_name: Numbers) -> list[str]:
     if "whole" not in by_name:
         return []
-    whole = f"A small network trained for comparison reaches {format_ci(by_name['whole']['scores'][HEADLINE])}"
+    sentence = f"A small network trained for comparison reaches {format_ci(by_name['whole']['scores'][HEADLINE])}"
     if "lungs" not in by_name:
-        return [f"{whole}."]
-    return [f"{whole} on whole radiographs and {format_ci(by_name['lungs']['scores'][HEADLINE])} on the lungs alone."]
+        return [f"{sentence}."]
+    lungs_score = format_ci(by_name["lungs"]["scores"][HEADLINE])
+    return [f"{sentence} on whole radiographs and {lungs_score} on the lungs alone."]
 
 
 def _box(by_name: Numbers) -> list[str]:
-    """Say how much the background's box tells by itself."""
+    """Return the sentence on the score of the background's box by itself."""
     if not {"background", "box"} <= by_name.keys() or not criteria.is_found(by_name["background"]):
         return []
     return [
@@ -164,142 +175,155 @@ def _box(by_name: Numbers) -> list[str]:
     ]
 
 
-def _elsewhere(audit: Numbers, by_name: Numbers) -> list[str]:
-    left = by_name.get("leave_source_out")
-    if not left or not left["against"]:
+def _left_out_source(by_name: Numbers, chance: Numbers) -> list[str]:
+    left_out = by_name.get("leave_source_out")
+    if not left_out or not left_out["against"]:
         return []
-    said = (
+    accuracy = format_percent(left_out["scores"]["accuracy"])
+    reference = format_percent(left_out["against"]["accuracy"])
+    sentence = (
         "Of radiographs whose source is left out of training, and whose class is known from another, the small network "
-        f"recognises {format_percent(left['scores']['accuracy'])}, where it recognised {format_percent(left['against']['accuracy'])} "
-        "with the source"
+        f"recognises {accuracy}, where it recognised {reference} with the source"
     )
-    change = left["change"]["accuracy"]
-    if criteria.is_below(change, 0) and not criteria.collapses(left, audit["chance"]):
-        said += f": recognition falls by {format_percent(_fall(change))}"
-    return [f"{said}."]
+    change = left_out["change"]["accuracy"]
+    if criteria.is_below(change, 0) and not criteria.collapses(left_out, chance):
+        sentence += f": recognition falls by {format_percent(_negate(change))}"
+    return [f"{sentence}."]
 
 
 def _altered(audit: Numbers, by_name: Numbers) -> list[str]:
-    said, chance = [], audit["chance"][HEADLINE]
-    for name, what in (("common_levels_network", "grey levels"), ("common_resolution_network", "sharpness")):
+    sentences = []
+    chance = audit["chance"][HEADLINE]
+    for name, property_name in (("common_levels_network", "grey levels"), ("common_resolution_network", "sharpness")):
         change = by_name[name]["change"] if name in by_name else None
         if change and criteria.is_below(change[HEADLINE], 0):
-            said.append(
-                f"With the {what} of all radiographs made alike the network loses {format_ci(_fall(change[HEADLINE]))} "
-                "of macro AUROC, by the loss of a source's mark or by being shown what it never saw."
+            sentences.append(
+                f"With the {property_name} of all radiographs made alike the network loses "
+                f"{format_ci(_negate(change[HEADLINE]))} of macro AUROC, by the loss of a source's mark or by being "
+                "shown what it never saw."
             )
     for name in ("background_network", "border_network"):
-        seen = by_name[name]["scores"][HEADLINE] if name in by_name else None
-        if criteria.is_above(seen, chance + criteria.SEEN):
-            said.append(f"Shown the {by_name[name]['title']}, the network itself still reaches {format_ci(seen)}.")
-    return said
+        score = by_name[name]["scores"][HEADLINE] if name in by_name else None
+        if criteria.is_above(score, chance + criteria.MIN_NETWORK_GAIN):
+            sentences.append(
+                f"Shown the {by_name[name]['title']}, the network itself still reaches {format_ci(score)}."
+            )
+    return sentences
 
 
-def _marks(by_name: Numbers) -> list[str]:
-    said = []
-    for mark in (by_name[name] for name in ("marker_outside", "marker_inside") if name in by_name):
-        turned = f"a {mark['title']} turned {format_percent(mark['flips'])} of the findings"
-        if mark["flips"]["value"] is None:
-            everything = f"every radiograph was found to be {mark['target']} already"
-            said.append(f"a {mark['title']} could not be tried, for {everything}")
-        elif criteria.is_caught(mark):
-            said.append(f"{turned} and was seen in its place, {name_place(mark['place'])}")
+def _markers(by_name: Numbers) -> list[str]:
+    clauses = []
+    for marker in (by_name[name] for name in ("marker_outside", "marker_inside") if name in by_name):
+        flips = f"a {marker['title']} turned {format_percent(marker['flips'])} of the findings"
+        if marker["flips"]["value"] is None:
+            reason = f"every radiograph was found to be {marker['target']} already"
+            clauses.append(f"a {marker['title']} could not be tried, for {reason}")
+        elif criteria.is_caught(marker):
+            clauses.append(f"{flips} and was seen in its place, {name_place(marker['place'])}")
         else:
-            seen = f"was seen in its place in {mark['place']['hits']:.0%} of the pictures"
-            said.append(f"{turned} and {seen}: this audit is blind to such a one")
-    return [f"As a test of the audit itself, {'; '.join(said)}."] if said else []
+            hits = f"was seen in its place in {marker['place']['hits']:.0%} of the pictures"
+            clauses.append(f"{flips} and {hits}: this audit is blind to such a one")
+    return [f"As a test of the audit itself, {'; '.join(clauses)}."] if clauses else []
 
 
-def _shuffled(audit: Numbers) -> list[str]:
-    shuffled = [one for one in audit["controls"] if one["name"].startswith("shuffled_labels") and one["scores"]]
-    reached = [one["scores"][HEADLINE]["value"] for one in shuffled]
-    if not reached or None in reached:
+def _shuffled_labels(audit: Numbers) -> list[str]:
+    shuffled = [entry for entry in audit["controls"] if entry["name"].startswith("shuffled_labels") and entry["scores"]]
+    values = [entry["scores"][HEADLINE]["value"] for entry in shuffled]
+    if not values or None in values:
         return []
-    low, high = min(reached), max(reached)
-    ends = f"{low:.2f} to {high:.2f}" if len(reached) > 1 else f"{low:.2f}"
+    low = min(values)
+    high = max(values)
+    value_range = f"{low:.2f} to {high:.2f}" if len(values) > 1 else f"{low:.2f}"
     if criteria.leaks(shuffled, audit["chance"]):
         return [
-            f"With labels shuffled the small network still reaches {ends}: something leaks, and no score here holds."
+            f"With labels shuffled the small network still reaches {value_range}: something leaks, and no score here "
+            "holds."
         ]
-    times = f" (shuffled {len(reached)} times)" if len(reached) > 1 else ""
-    said = f"With labels shuffled the small network reaches {ends}{times}"
+    times = f" (shuffled {len(values)} times)" if len(values) > 1 else ""
+    sentence = f"With labels shuffled the small network reaches {value_range}{times}"
     least = criteria.least_leak(shuffled, audit["chance"])
-    if least > audit["chance"][HEADLINE] + criteria.BLIND:
-        return [f"{said}, but only a leak that lifts it above {least:.2f} could be seen among so few radiographs."]
-    return [f"{said}: no leak is seen, where one that lifts it above {least:.2f} would be."]
+    if least > audit["chance"][HEADLINE] + criteria.MAX_DETECTABLE_LEAK:
+        return [f"{sentence}, but only a leak that lifts it above {least:.2f} could be seen among so few radiographs."]
+    return [f"{sentence}: no leak is seen, where one that lifts it above {least:.2f} would be."]
 
 
-def _cannot_support(audit: Numbers, by_name: Numbers) -> list[tuple[str, str]]:
-    """Claims, and why each has no ground."""
+def _unsupported_claims(audit: Numbers, by_name: Numbers) -> list[tuple[str, str]]:
+    """Return the claims that the data set cannot support, each with its reason."""
     claims = []
-    everywhere = {source for of in audit["sources"].values() for source in of}
-    if len(everywhere) == 1:
-        reason = f"all radiographs come from one source, {min(everywhere)}"
+    all_sources = {source for counts in audit["sources"].values() for source in counts}
+    if len(all_sources) == 1:
+        reason = f"all radiographs come from one source, {min(all_sources)}"
         claims.append(("any claim of how the network does elsewhere", reason))
     else:
         claims += _inseparable(audit["sources"])
-    for name in ("source", "facts") if len(everywhere) > 1 else ():
-        if told := criteria.decided(by_name.get(name)):
-            claims.append((f"any score of {join_words(told)}", f"knowing the {_enough(by_name[name], told)}"))
+    for name in ("source", "facts") if len(all_sources) > 1 else ():
+        if classes := criteria.decided(by_name.get(name)):
+            reason = f"knowing the {_sufficient(by_name[name], classes)}"
+            claims.append((f"any score of {join_words(classes)}", reason))
             break
-    for one in audit["controls"]:
-        found = one["kind"] == "shortcut" and one["by"] == "small network" and criteria.is_found(one)
-        if found and (told := criteria.decided(one)):
-            claims.append((f"that the lungs are what tells {join_words(told)}", f"seeing the {_enough(one, told)}"))
+    for entry in audit["controls"]:
+        effective = entry["kind"] == "shortcut" and entry["by"] == "small network" and criteria.is_found(entry)
+        if effective and (classes := criteria.decided(entry)):
+            claim = f"that the lungs are what tells {join_words(classes)}"
+            claims.append((claim, f"seeing the {_sufficient(entry, classes)}"))
     if audit.get("shared_patients", 0):
         claims.append(("any score, on patients that the network has not seen", "patients of training are in the split"))
-    left = by_name.get("leave_source_out")
-    if left and left["against"] and criteria.collapses(left, audit["chance"]):
-        reason = f"the small network recognises {format_percent(left['scores']['accuracy'])}"
+    left_out = by_name.get("leave_source_out")
+    if left_out and left_out["against"] and criteria.collapses(left_out, audit["chance"]):
+        reason = f"the small network recognises {format_percent(left_out['scores']['accuracy'])}"
         claims.append(("that a class is recognised in a source that was not trained on", reason))
     return claims
 
 
 def _inseparable(sources: Mapping[str, Mapping[str, int]]) -> list[tuple[str, str]]:
-    """Return the claims that the sources of the classes leave without ground.
+    """Return the claims that the sources of the classes leave without ground, each with its reason.
 
-    Nothing but the source may tell a class whose sources hold no other class. Of two other classes that have no source
-    in common the same is true of telling one from the other, and of no more: within their sources, which hold other
-    classes too, the source tells nothing.
+    If the sources of a class have no other class, the source alone may predict that class. If two of the other classes
+    have no source in common, the source alone may separate these two, but no more: within their sources, which have
+    other classes too, the source is uninformative.
+
+    Args:
+        sources: label -> source -> number of radiographs.
     """
-    several = {
+    mixed_sources = {
         source
-        for source in {s for of in sources.values() for s in of}
-        if sum(source in of for of in sources.values()) > 1
+        for source in {name for counts in sources.values() for name in counts}
+        if sum(source in counts for counts in sources.values()) > 1
     }
-    alone = {label: sorted(of) for label, of in sources.items() if not several & set(of)}
+    isolated = {label: sorted(counts) for label, counts in sources.items() if not mixed_sources & set(counts)}
     claims = []
-    if alone:
-        held = join_words([f"{label} (alone in {join_words(of)})" for label, of in alone.items()])
+    if isolated:
+        classes = join_words([f"{label} (alone in {join_words(names)})" for label, names in isolated.items()])
         reason = "a class that is alone in its source cannot be separated from it"
-        claims.append((f"that anything but the source tells {held}", reason))
-    others = [label for label in sources if label not in alone]
-    apart: dict[tuple[str, ...], list[str]] = {}
-    for label in others:
-        if elsewhere := tuple(other for other in others if not set(sources[label]) & set(sources[other])):
-            apart.setdefault(elsewhere, []).append(label)
-    said: list[set[str]] = []
-    for elsewhere, labels in apart.items():
-        if {*labels, *elsewhere} in said:
+        claims.append((f"that anything but the source tells {classes}", reason))
+    other_labels = [label for label in sources if label not in isolated]
+    labels_by_disjoint: dict[tuple[str, ...], list[str]] = {}
+    for label in other_labels:
+        disjoint = tuple(other for other in other_labels if not set(sources[label]) & set(sources[other]))
+        if disjoint:
+            labels_by_disjoint.setdefault(disjoint, []).append(label)
+    claimed_sets: list[set[str]] = []
+    for disjoint, labels in labels_by_disjoint.items():
+        if {*labels, *disjoint} in claimed_sets:
             continue
-        said.append({*labels, *elsewhere})
-        reason = f"{join_words(labels)} and {join_words(elsewhere)} have no source in common"
-        claims.append((f"that anything but the source tells {join_words(labels)} from {join_words(elsewhere)}", reason))
+        claimed_sets.append({*labels, *disjoint})
+        reason = f"{join_words(labels)} and {join_words(disjoint)} have no source in common"
+        claims.append((f"that anything but the source tells {join_words(labels)} from {join_words(disjoint)}", reason))
     return claims
 
 
-def _enough(control: Numbers, told: Sequence[str]) -> str:
-    reached = [
-        f"{label}: recall {of['recall']['value']:.2f}, specificity {of['specificity']['value']:.2f}"
-        for label, of in control["classes"].items()
-        if label in told
+def _sufficient(entry: Numbers, classes: Sequence[str]) -> str:
+    scores = [
+        f"{label}: recall {values['recall']['value']:.2f}, specificity {values['specificity']['value']:.2f}"
+        for label, values in entry["classes"].items()
+        if label in classes
     ]
-    return f"{control['title']} is enough ({'; '.join(reached)})"
+    return f"{entry['title']} is enough ({'; '.join(scores)})"
 
 
-def _fall(change: Numbers) -> Numbers:
+def _negate(change: Numbers) -> Numbers:
     return {"value": -change["value"], "interval": [-bound for bound in reversed(share_of_score(change))]}
 
 
-def _reached(control: Numbers) -> float:
-    return control["share"]["value"] if control["share"] else float("-inf")
+def _share_value(entry: Numbers) -> float:
+    return entry["share"]["value"] if entry["share"] else float("-inf")

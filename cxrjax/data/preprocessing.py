@@ -1,8 +1,8 @@
-"""Convert native gray levels to the uint8 square the networks see: borders off, histogram, gamma, resize.
+"""Convert native gray levels to the uint8 square the networks read: crop borders, equalize, apply gamma, resize.
 
 The method is the data preprocessing of the paper; its original is `segmentation/mydataset.py` (`pre_processing`,
-`hist_specification`, `get_original`). As there, the picture is squashed to a square and not padded: anatomy keeps its
-place in the frame and loses its aspect ratio, so that what measures shapes has to undo it.
+`hist_specification`, `get_original`). As there, the image is resized to a square without padding: the anatomy keeps its
+position in the frame and loses its aspect ratio, so that measurements of shape have to undo the resizing.
 """
 
 import cv2
@@ -12,7 +12,7 @@ from cxrjax.io.borders import Borders, find, mask_content
 from cxrjax.io.crop import Crop, cut, scale
 from cxrjax.io.radiograph import Radiograph
 
-JSRT_LOW_OFFSET = 10  # pixels; the original's `flag_jsrt`
+JSRT_LOW_OFFSET = 10  # pixels; applied to JSRT files in the original (`flag_jsrt`)
 
 
 def find_borders(radiograph: Radiograph, method: str) -> Borders:
@@ -28,30 +28,31 @@ def standardize(
     equalize: bool = True,
     borders: str | Borders = "uniform",
 ) -> np.ndarray:
-    """Make radiographs of any scanner, depth, size and border alike: air dark, bone bright, every level used evenly.
+    """Standardize radiographs of any scanner, bit depth, size and border: air is dark, bone bright, the histogram flat.
 
     Args:
         radiograph: as read.
         size: side of the square, pixels.
-        gamma: exponent after equalisation; below 1 brightens.
-        equalize: False leaves the gray levels as they are, at 8 bit; see `scale_levels`.
+        gamma: exponent after equalization; below 1 brightens.
+        equalize: False leaves the gray levels as they are, at 8 bit; see `rescale_intensity`.
         borders: the method to find them, or the result of `find_borders`, so that they are not searched for again.
 
     Returns:
         [size, size] uint8.
 
     Raises:
-        ValueError: a single gray level is left to equalize inside the borders.
+        ValueError: the image has a single gray level inside the borders, so that it cannot be equalized.
     """
-    found = find_borders(radiograph, borders) if isinstance(borders, str) else borders
-    pixels = cut(radiograph.pixels, found.crop)
-    counted = mask_content(found, pixels.shape)
+    if isinstance(borders, str):
+        borders = find_borders(radiograph, borders)
+    pixels = cut(radiograph.pixels, borders.crop)
+    counted = mask_content(borders, pixels.shape)
     if not equalize:
         levels = rescale_intensity(pixels, gamma=gamma, inverted=radiograph.inverted)
     elif radiograph.kind == "jsrt":
         levels = equalize_histogram(pixels, gamma=gamma, inverted=True, low_offset=JSRT_LOW_OFFSET, counted=counted)
     elif radiograph.inverted:
-        # Inverted before and not after, so that a scene comes out the same from MONOCHROME1 as from MONOCHROME2.
+        # Inverted before equalization, so that the result is the same for MONOCHROME1 and MONOCHROME2.
         levels = equalize_histogram(pixels.max() - pixels, gamma=gamma, counted=counted)
     else:
         levels = equalize_histogram(pixels, gamma=gamma, counted=counted)
@@ -59,21 +60,22 @@ def standardize(
 
 
 def standardize_mask(mask: np.ndarray, radiograph: Radiograph, crop: Crop, *, size: int) -> np.ndarray:
-    """Crop and resize a mask in step with `standardise`, by nearest neighbor.
+    """Crop and resize a mask in the same way as its radiograph, by nearest neighbor.
 
     Args:
         mask: [h, w] bool or uint8 labels over the whole radiograph; its resolution may differ.
-        radiograph: the one the mask was drawn on.
-        crop: of the radiograph; see `find_borders`.
+        radiograph: the radiograph of the mask.
+        crop: crop of the radiograph; see `find_borders`.
         size: side of the square, pixels.
 
     Returns:
         [size, size] uint8 labels.
 
     Raises:
-        ValueError: the mask has other proportions than the radiograph.
+        ValueError: mask and radiograph have different aspect ratios.
     """
-    (height, width), (mask_height, mask_width) = radiograph.pixels.shape, mask.shape
+    height, width = radiograph.pixels.shape
+    mask_height, mask_width = mask.shape
     if abs(mask_height * width / height - mask_width) > 1:
         raise ValueError(
             f"a mask of {mask.shape} does not lie over the radiograph {radiograph.path} of {(height, width)}"
@@ -90,45 +92,45 @@ def equalize_histogram(
     low_offset: int = 0,
     counted: np.ndarray | None = None,
 ) -> np.ndarray:
-    """Equalises the histogram at native depth, then applies gamma.
+    """Equalize the histogram at native bit depth, then apply gamma.
 
-    The original's treatment of JSRT files is `inverted=True, low_offset=10`; of all others, the defaults.
+    In the original, JSRT files have `inverted=True, low_offset=10`, all others the defaults.
 
     Args:
         pixels: [H, W] uint8 or uint16.
-        gamma: exponent on the equalised value scaled to 0..1.
-        inverted: high pixel values come out dark.
-        low_offset: pixels above the lowest level that must be counted before the range begins; what is below is 0.
-        counted: [H, W] uint8, 1 where a pixel counts in the histogram; None: everywhere. The others get the levels
-            that counted pixels of their value have.
+        gamma: exponent of the equalized value scaled to 0..1.
+        inverted: whether high pixel values become dark.
+        low_offset: number of pixels above the lowest level at which the range begins; lower levels become 0.
+        counted: [H, W] uint8, 1 where a pixel counts in the histogram; None: everywhere. The other pixels are mapped
+            like counted pixels of the same value.
 
     Returns:
-        [H, W] float32, 0..255, both ends reached where pixels count.
+        [H, W] float32, 0..255; the counted pixels reach both ends.
 
     Raises:
-        ValueError: a single grey level, or none beyond `low_offset`.
+        ValueError: the image has a single gray level, or none beyond `low_offset`.
     """
     depth = np.iinfo(pixels.dtype).max + 1
     counts = cv2.calcHist([pixels], [0], counted, [depth], [0, depth]).ravel().astype(np.int64)
-    cumulated = counts.cumsum()
+    cumulative = counts.cumsum()
     lowest = counts[np.flatnonzero(counts)[0]]
-    first = np.searchsorted(cumulated, lowest + low_offset)
-    if first == depth or cumulated[first] == cumulated[-1]:
-        raise ValueError("a single grey level: there is no histogram to specify")
+    start = np.searchsorted(cumulative, lowest + low_offset)
+    if start == depth or cumulative[start] == cumulative[-1]:
+        raise ValueError("a single gray level: the histogram cannot be equalized")
     share = np.zeros(depth)
-    share[first:] = (cumulated[first:] - cumulated[first]) / (cumulated[-1] - cumulated[first])
+    share[start:] = (cumulative[start:] - cumulative[start]) / (cumulative[-1] - cumulative[start])
     if inverted:
-        share[first:] = 1 - share[first:]
+        share[start:] = 1 - share[start:]
     return cv2.LUT(pixels, (255 * share**gamma).astype(np.float32))
 
 
 def rescale_intensity(pixels: np.ndarray, *, gamma: float, inverted: bool = False) -> np.ndarray:
-    """Brings the grey levels to 0..255 by their depth alone, then applies gamma; of 8 bit and gamma 1, they stay.
+    """Scale the gray levels to 0..255 by their bit depth, then apply gamma; the identity for 8 bit and gamma 1.
 
     Args:
-        pixels: [H, W] uint8 or uint16; of how many bits, 8 at least, the highest of them tells.
-        gamma: exponent on the value scaled to 0..1.
-        inverted: high pixel values come out dark.
+        pixels: [H, W] uint8 or uint16; the bit depth, at least 8, is that of the highest value.
+        gamma: exponent of the value scaled to 0..1.
+        inverted: whether high pixel values become dark.
 
     Returns:
         [H, W] float32, 0..255.
@@ -139,7 +141,7 @@ def rescale_intensity(pixels: np.ndarray, *, gamma: float, inverted: bool = Fals
 
 
 def _resize(levels: np.ndarray, size: int) -> np.ndarray:
-    """Averages along a side that shrinks (no aliasing), then interpolates along a side that grows."""
+    """Average along a side that shrinks (no aliasing), then interpolate along a side that grows."""
     height, width = levels.shape
     shrunk = cv2.resize(levels, (min(width, size), min(height, size)), interpolation=cv2.INTER_AREA)
     return cv2.resize(shrunk, (size, size), interpolation=cv2.INTER_CUBIC)

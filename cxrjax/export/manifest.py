@@ -1,4 +1,4 @@
-"""What settings.json says to whoever feeds exported networks without cxrjax: numbers of the run, and the steps."""
+"""Content of settings.json, which describes exported networks to users without cxrjax: settings, inputs, steps."""
 
 import json
 from typing import Any
@@ -89,15 +89,15 @@ _UNJUDGED = "whether it is a frontal chest radiograph at all is not judged here;
 
 
 def describe_model(config: ConfigDict, temperature: float | None, step: int | None) -> dict[str, Any]:
-    """What a caller has to know of a run, in words and numbers that JSON can hold.
+    """Return the description of an exported run, as a JSON-serializable dictionary.
 
     Args:
-        config: of the run.
-        temperature: of its calibration; None where it has none.
-        step: of training, of its network.
+        config: config of the run.
+        temperature: temperature of its calibration; None without calibration.
+        step: training step of its network.
     """
     c = json.loads(config.to_json())
-    told: dict[str, Any] = {
+    description: dict[str, Any] = {
         "purpose": PURPOSE,
         "task": c["task"],
         "versions": {"cxrjax": cxrjax.__version__, "jax": jax.__version__},
@@ -108,10 +108,10 @@ def describe_model(config: ConfigDict, temperature: float | None, step: int | No
     if c["task"] == "segment" or c["segmenter"]["workdir"]:
         network = _network(c["segmenter"], c["segmenter"]["size"])
         labels = {"labels": lung_masks.STRUCTURES, "lungs": lung_masks.LUNGS}
-        smallest = {key: c["segmenter"][key] for key in ("smallest_part", "smallest_lungs")}
-        told["segmenter"] = network | labels | smallest | {"steps": _LUNGS}
+        min_areas = {key: c["segmenter"][key] for key in ("smallest_part", "smallest_lungs")}
+        description["segmenter"] = network | labels | min_areas | {"steps": _LUNGS}
     if c["task"] == "segment":
-        return told | {"outputs": _STRUCTURES}
+        return description | {"outputs": _STRUCTURES}
     patches = {key: c["patches"][key] for key in _PATCHES}
     members = c["evaluation"]["members"]
     steps = (["blacken all but the lungs"] if patches["masked"] else []) + [_SHOWN[patches["mode"]]]
@@ -119,7 +119,7 @@ def describe_model(config: ConfigDict, temperature: float | None, step: int | No
     steps += ([_MEMBERS] if members > 1 else []) + ([] if temperature is None else [_TEMPERED])
     steps.append(_MAP + _SCALED[c["saliency"]["scaling"]])
     network = _network(c["classifier"], patches["size"])
-    return told | {
+    return description | {
         "classifier": network | {"head": c["classifier"]["head"], "classes": c["classifier"]["classes"]},
         "patches": patches,
         "voting": c["voting"] | {"members": members, "temperature": temperature},

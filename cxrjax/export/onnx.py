@@ -1,6 +1,6 @@
-"""The networks of a run as ONNX, by jax2onnx, and run again by onnxruntime: the extra `cxrjax[onnx]`.
+"""Networks of a run as ONNX models: converted by jax2onnx, run by onnxruntime (extra `cxrjax[onnx]`).
 
-Both packages are imported where they are used, for neither is there without the extra, and jax2onnx takes seconds.
+Both packages are imported locally, since they are installed only with the extra, and importing jax2onnx takes seconds.
 """
 
 import importlib.metadata
@@ -18,33 +18,33 @@ from cxrjax.models.spec import ModelSpec
 from cxrjax.ops import cam
 from cxrjax.runtime.platform import traced_for
 
-OPSET = 21  # of 2024
+OPSET = 21  # released in 2024
 
 
 class OnnxModel(NamedTuple):
-    """A serialised network."""
+    """Serialized network."""
 
-    data: bytes  # of an ONNX ModelProto
-    unit: float = float(np.finfo(np.float32).tiny)  # logits and features have none
+    data: bytes  # serialized ONNX ModelProto
+    unit: float = float(np.finfo(np.float32).tiny)  # smallest scale of the differences: logits and features have none
 
     def run(self, x: np.ndarray) -> dict[str, np.ndarray]:
-        """Run it here, on the CPU."""
+        """Run the model on the CPU: output name -> array."""
         session = self._open()
         return dict(zip([output.name for output in session.get_outputs()], session.run(None, {"x": x}), strict=True))
 
     def describe(self) -> dict[str, Any]:
-        """The version of its operators, and the name, type and shape of all that goes in and comes out."""
+        """Return the operator set, the converter, and the name, type and shape of each input and output."""
         session = self._open()
 
-        def tell(values: Any) -> dict[str, Any]:
+        def io_signature(values: Any) -> dict[str, Any]:
             return {value.name: {"type": value.type, "shape": value.shape} for value in values}
 
         converter = f"jax2onnx {importlib.metadata.version('jax2onnx')}"
         return {
             "opset": OPSET,
             "converter": converter,
-            "inputs": tell(session.get_inputs()),
-            "outputs": tell(session.get_outputs()),
+            "inputs": io_signature(session.get_inputs()),
+            "outputs": io_signature(session.get_outputs()),
         }
 
     def _open(self) -> Any:
@@ -56,15 +56,15 @@ class OnnxModel(NamedTuple):
 def list_networks(
     config: ConfigDict, variables: Mapping[str, Any]
 ) -> Iterator[tuple[str, ModelSpec, Callable[[Array], dict[str, Array]]]]:
-    """The networks of a run, each with its name and what it makes of float32 [N, size, size, channels].
+    """Yield the networks of a run, each as (name, specification, function of float32 [N, size, size, channels]).
 
-    A segmenter gives "log_probabilities" [N, size, size, 4] of `lung_masks.STRUCTURES`; a classifier "logits" [N, K],
-    "features" [N, h, w, C], its last feature map, and where its head is linear the "activations" [N, h, w, K], the
-    class activation map of each class.
+    The function of a segmenter returns "log_probabilities" [N, size, size, 4] of `lung_masks.STRUCTURES`; that of a
+    classifier "logits" [N, K], "features" [N, h, w, C], its last feature map, and if its head is linear "activations"
+    [N, h, w, K], the class activation map of each class.
 
     Args:
-        config: of the run.
-        variables: of `stablehlo.build`.
+        config: config of the run.
+        variables: weights, as for `stablehlo.build`.
     """
     if variables["segmenter"] is not None:
         segmenter = from_config.segmenter(config)
@@ -75,39 +75,40 @@ def list_networks(
         )
     if config.task == "segment":
         return
-    classifier, count = from_config.classifier(config), config.evaluation.members
+    classifier = from_config.classifier(config)
+    ensemble_size = config.evaluation.members
 
     def classify(member: Mapping[str, Any], x: Array) -> dict[str, Array]:
         features = registry.extract_features(classifier.module, member, x)
-        found = {"logits": registry.apply_head(classifier.module, member, features), "features": features}
+        outputs = {"logits": registry.apply_head(classifier.module, member, features), "features": features}
         kernel = registry.cam_kernel(classifier.module, member)
         if kernel is not None:
-            found["activations"] = cam.class_activation_map(features, kernel, np.arange(kernel.shape[1]))
-        return found
+            outputs["activations"] = cam.class_activation_map(features, kernel, np.arange(kernel.shape[1]))
+        return outputs
 
-    if count == 1:
+    if ensemble_size == 1:
         yield "classifier", classifier, lambda x: classify(variables["classifier"], x)
         return
-    for i in range(count):
+    for i in range(ensemble_size):
         member = jax.tree.map(lambda leaf, i=i: leaf[i], variables["classifier"])
         yield f"classifier_{i + 1}", classifier, lambda x, member=member: classify(member, x)
 
 
 def convert(function: Callable[[Array], dict[str, Array]], network: ModelSpec) -> OnnxModel:
-    """A function of `list_networks` for any number of pictures; its input is called x, its outputs as it calls them."""
+    """Convert a function of `list_networks` for any number of images; the input is named x, the outputs keep their names."""
     import jax2onnx
 
-    one = jax.ShapeDtypeStruct((1, network.size, network.size, network.channels), np.float32)
-    names = list(jax.eval_shape(function, one))
-    for package in ("jax2onnx", "onnx_ir"):  # they warn of operators and shapes that no network here has
+    example = jax.ShapeDtypeStruct((1, network.size, network.size, network.channels), np.float32)
+    names = list(jax.eval_shape(function, example))
+    for package in ("jax2onnx", "onnx_ir"):  # they warn about operators and shapes that are not used here
         logging.getLogger(package).setLevel(logging.ERROR)
     with traced_for("onnx"):
         model = jax2onnx.to_onnx(
-            lambda x: tuple(jax.tree.leaves(function(x))),  # in the order of the names
-            [("N", *one.shape[1:])],
+            lambda x: tuple(jax.tree.leaves(function(x))),  # in the order of `names`
+            [("N", *example.shape[1:])],
             opset=OPSET,
             input_names=["x"],
             output_names=names,
         )
-    del model.graph.value_info[:]  # of some intermediate values the shape noted down is that before a transposition
+    del model.graph.value_info[:]  # the shapes of some intermediate values are those before a transposition
     return OnnxModel(model.SerializeToString())

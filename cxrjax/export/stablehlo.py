@@ -1,4 +1,4 @@
-"""All that a run does with a radiograph, as one StableHLO program with the weights in it (`jax.export`)."""
+"""The complete prediction of a run as one StableHLO program that contains the weights (`jax.export`)."""
 
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
@@ -16,64 +16,71 @@ PLATFORMS = ("cpu", "cuda", "tpu")
 
 
 class ExportedProgram(NamedTuple):
-    """A serialised program."""
+    """Serialized program."""
 
     data: bytes  # of `jax.export.Exported.serialize`
-    inputs: tuple[str, ...]
-    unit: float = 1.0  # of numbers, shares and nats: one a hundred times smaller need not be exact to as many digits
+    input_names: tuple[str, ...]
+    unit: float = 1.0  # smallest scale of the differences: outputs are counts, fractions and nats, and a value of 0.01
+    # need not agree to as many digits as one of 1
 
     def run(self, *batch: np.ndarray) -> dict[str, Array]:
-        """Read it back, and run it here."""
+        """Deserialize the program and run it: output name -> array."""
         return export.deserialize(bytearray(self.data)).call(*batch)
 
     def describe(self) -> dict[str, Any]:
-        """Platforms, and the name, type and shape of all that goes in and comes out."""
+        """Return the platforms, and the name, type and shape of each input and output."""
         exported = export.deserialize(bytearray(self.data))
         outputs = jax.tree.unflatten(exported.out_tree, exported.out_avals)
         return {
             "platforms": exported.platforms,
-            "inputs": _describe(dict(zip(self.inputs, exported.in_avals, strict=True))),
+            "inputs": _describe(dict(zip(self.input_names, exported.in_avals, strict=True))),
             "outputs": _describe(outputs),
         }
 
 
 def build(config: ConfigDict, variables: Mapping[str, Any]) -> Callable[..., dict[str, Array]]:
-    """The program of a run: uint8 [B, S, S], of a classifier with uint32 [B] of `batch.hash_images`, -> what is found.
+    """Return the program of a run: radiographs uint8 [B, S, S] -> outputs by name.
 
-    Radiographs are taken one by one, so that any number of them will do.
+    For a classifier, the program has a second input, uint32 [B] of `batch.hash_images`. Radiographs are processed one
+    by one, so that B is arbitrary.
 
     Args:
-        config: of the run.
-        variables: as for `pipeline.diagnose`, or `ensemble.diagnose` where several networks vote together.
+        config: config of the run.
+        variables: weights, as for `pipeline.predict`, or for `ensemble.predict_ensemble` if the run has an ensemble.
 
     Returns:
-        The program, which gives the fields of `pipeline.Diagnosis` but for the gate's evidence, or those of
-        `pipeline.Segmentation`, each under its name.
+        The program; its outputs are the fields of `pipeline.Prediction` without those of the OOD detector, or for a
+        segmenter the fields of `pipeline.LungSegmentation`.
     """
-    segmenter, settings = from_config.segmenter(config), from_config.inference_config(config, config.patches.count)
+    segmenter = from_config.segmenter(config)
+    settings = from_config.inference_config(config, config.patches.count)
 
     def segment(image: Array) -> pipeline.LungSegmentation:
         return pipeline.segment(segmenter, variables["segmenter"], image[None], settings)
 
-    def diagnose(image: Array, image_id: Array) -> pipeline.Prediction:
-        examine = ensemble.predict_ensemble if config.evaluation.members > 1 else pipeline.predict
+    def predict(image: Array, image_id: Array) -> pipeline.Prediction:
+        predict_batch = ensemble.predict_ensemble if config.evaluation.members > 1 else pipeline.predict
         keys = pipeline.image_keys(config.seed, image_id[None])
-        return examine(segmenter, from_config.classifier(config), variables, image[None], keys, settings)
+        return predict_batch(segmenter, from_config.classifier(config), variables, image[None], keys, settings)
 
     def run(*batch: Array) -> dict[str, Array]:
-        def one(given: tuple[Array, ...]) -> dict[str, Array]:
-            found = (segment if config.task == "segment" else diagnose)(*given)
-            return {field: x[0] for field, x in found._asdict().items() if field != "evidence"}
+        def predict_one(inputs: tuple[Array, ...]) -> dict[str, Array]:
+            outputs = (segment if config.task == "segment" else predict)(*inputs)
+            return {field: x[0] for field, x in outputs._asdict().items() if field != "evidence"}
 
-        return lax.map(one, batch)
+        return lax.map(predict_one, batch)
 
     return run
 
 
 def convert(program: Callable[..., dict[str, Array]], batch: tuple[np.ndarray, ...]) -> ExportedProgram:
-    """A program of `build` for any number of radiographs such as those of a batch, on any of PLATFORMS.
+    """Export a program of `build` for any of PLATFORMS.
 
-    It is traced twice, with the convolutions in the forms of a CPU and in XLA's own; both share the weights.
+    The program is traced twice, with the convolutions for CPUs and with those of XLA; both versions share the weights.
+
+    Args:
+        program: the program of `build`.
+        batch: arrays with the shapes and types of its inputs; the batch size of the exported program is symbolic.
     """
 
     def trace(platform: str) -> Callable[..., dict[str, Array]]:

@@ -1,4 +1,4 @@
-"""Whether what was exported gives what the run gives, on made-up input."""
+"""Verification of exported files: their outputs on synthetic input agree with those of the run."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -9,45 +9,46 @@ from ml_collections import ConfigDict
 
 from cxrjax.models.spec import ModelSpec
 
-COUNT = 2  # radiographs, or pictures; not the number that anything was compiled for
-LIMIT = 1e-4  # of the largest difference, as a share of the largest value
+COUNT = 2  # radiographs, or images; differs from any batch size that was compiled
+LIMIT = 1e-4  # maximum difference, as a fraction of the largest value
 
 
 class ExportMismatchError(ValueError):
-    """A file that does not give what the run gives; the message names it and says by how much."""
+    """The outputs of an exported file differ from those of the run; the message has the file and the difference."""
 
 
 def synthetic_batch(config: ConfigDict) -> tuple[np.ndarray, ...]:
-    """What a program of `stablehlo.build` reads: two dark ellipses in a bright frame, with noise."""
+    """Return inputs for a program of `stablehlo.build`: two dark ellipses in a bright frame, with noise."""
     side = config.image.size
     row, column = np.mgrid[:side, :side] / side
-    lungs = np.minimum(*(((row - 0.5) / 0.3) ** 2 + ((column - middle) / 0.13) ** 2 for middle in (0.3, 0.7))) < 1
+    ellipses = [((row - 0.5) / 0.3) ** 2 + ((column - center) / 0.13) ** 2 for center in (0.3, 0.7)]
+    lungs = np.minimum(*ellipses) < 1
     noise = np.random.default_rng(0).integers(0, 60, (COUNT, side, side))
     images = (np.where(lungs, 40, 180) + noise).astype(np.uint8)
     return (images,) if config.task == "segment" else (images, np.arange(COUNT, dtype=np.uint32))
 
 
 def synthetic_input(network: ModelSpec) -> np.ndarray:
-    """What a network reads: noise in 0..1."""
+    """Return an input batch for a network: noise in 0..1."""
     shape = (COUNT, network.size, network.size, network.channels)
     return np.random.default_rng(0).uniform(size=shape).astype(np.float32)
 
 
-def assert_close(name: str, given: Mapping[str, Any], wanted: Mapping[str, Any], unit: float) -> dict[str, float]:
-    """The largest difference of each output, as a share of the largest value that is wanted of it.
+def assert_close(name: str, actual: Mapping[str, Any], expected: Mapping[str, Any], unit: float) -> dict[str, float]:
+    """Compute the largest difference of each output, as a fraction of its largest expected value.
 
     Args:
-        name: of the file, for the message.
-        given: arrays that the file gives, by name.
-        wanted: arrays that the run gives.
-        unit: what stands for the largest value where that is smaller.
+        name: name of the file, for the message.
+        actual: outputs of the file, by name.
+        expected: outputs of the run, by name.
+        unit: replaces the largest expected value if that is smaller.
 
     Raises:
-        UnequalExport: one is over LIMIT, or has another shape.
+        ExportMismatchError: a difference exceeds LIMIT, or an output has another shape.
     """
     differences = {}
-    for output, want in jax.device_get(dict(wanted)).items():
-        difference = _measure(np.asarray(given[output], np.float64), np.asarray(want, np.float64), unit)
+    for output, value in jax.device_get(dict(expected)).items():
+        difference = _relative_difference(np.asarray(actual[output], np.float64), np.asarray(value, np.float64), unit)
         if difference > LIMIT:
             raise ExportMismatchError(
                 f"{name}: its {output} differ from those of the run by {difference:.1e} of the largest, "
@@ -58,7 +59,7 @@ def assert_close(name: str, given: Mapping[str, Any], wanted: Mapping[str, Any],
 
 
 def summary(differences: Mapping[str, Mapping[str, float]]) -> dict[str, Any]:
-    """What settings.json says of it."""
+    """Return the entry of settings.json on the verification."""
     return {
         "input": f"{COUNT} made-up radiographs, or for a network alone {COUNT} pictures of noise",
         "differences": differences,
@@ -66,8 +67,9 @@ def summary(differences: Mapping[str, Mapping[str, float]]) -> dict[str, Any]:
     }
 
 
-def _measure(given: np.ndarray, wanted: np.ndarray, unit: float) -> float:
-    if given.shape != wanted.shape or (np.isnan(given) != np.isnan(wanted)).any():
+def _relative_difference(actual: np.ndarray, expected: np.ndarray, unit: float) -> float:
+    if actual.shape != expected.shape or (np.isnan(actual) != np.isnan(expected)).any():
         return np.inf
-    apart, largest = np.nan_to_num(np.abs(given - wanted)).max(), np.nan_to_num(np.abs(wanted)).max()
-    return float(apart / max(largest, unit))
+    difference = np.nan_to_num(np.abs(actual - expected)).max()
+    largest = np.nan_to_num(np.abs(expected)).max()
+    return float(difference / max(largest, unit))

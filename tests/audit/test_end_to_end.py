@@ -56,12 +56,12 @@ def draw(folder):
 class Marked:
     """A network that looks for the mark and for nothing else."""
 
-    patches, needs_lungs = 1, False
+    num_patches, requires_segmentation = 1, False
 
     def __init__(self, *_):
         pass
 
-    def ask(self, images, lungs, names):
+    def predict(self, images, lungs, image_ids):
         p = np.where(images[:, 56:61, 56:61].mean((1, 2)) > 200, 0.75, 0.25)
         p, none = np.stack([1 - p, p], 1), np.zeros(len(images))
         return voting.VoteResult(np.rint(p).astype(int), p, p.argmax(1), none, none, none)
@@ -97,7 +97,7 @@ def audited(tmp_path_factory):
         patch.setattr(run_dir, "load_networks", lambda workdir, config: {"segmenter": {"known": np.zeros(1)}})
         patch.setattr(lung_segmenter.LungSegmenter, "find", find_lungs)
         patch.setattr(context, "AuditedModel", Marked)
-        patch.setattr(probe, "STEPS", 100)
+        patch.setattr(probe, "MIN_STEPS", 100)
         yield workdir, tiny, audit(workdir, "test", tiny)
 
 
@@ -137,7 +137,7 @@ def test_it_can_be_concluded_anew_from_what_is_kept(audited, monkeypatch):
     def never(_):
         raise AssertionError("a control was done twice")
 
-    again = tuple(c._replace(run=never) if c.kept else c for c in experiments.EXPERIMENTS)
+    again = tuple(c._replace(run=never) if c.saved else c for c in experiments.EXPERIMENTS)
     monkeypatch.setattr(run, "EXPERIMENTS", again)
     text = (workdir / "audit" / "test" / "audit.json").read_text()
     assert json.loads(json.dumps(audit(workdir, "test", tiny))) == json.loads(text) == json.loads(json.dumps(result))

@@ -39,7 +39,7 @@ def test_file_form(suffix, shape, dtype, form):
     file = cv2.imencode(suffix, np.arange(np.prod(shape)).reshape(shape).astype(dtype))[1].tobytes()
     example = dict.fromkeys(("path", "patient_id", "source", "label", "view"), "") | {"height": 512, "width": 256}
     told = metadata_baseline.metadata_features(example | {"image": file})
-    assert (told["kind"], told["bits"], told["colour"]) == form
+    assert (told["kind"], told["bits"], told["color"]) == form
     assert (told["height"], told["width"]) == ("36", "32")  # four steps an octave
 
 
@@ -48,4 +48,4 @@ def test_dicom_form(shared):
     told = metadata_baseline.metadata_features(
         {key: "" for key in metadata_baseline.CASE} | {"view": "", "height": 64, "width": 64, "image": file}
     )
-    assert told["kind"] == "DICOM" and told["bits"].isdigit() and told["colour"].startswith("MONOCHROME")
+    assert told["kind"] == "DICOM" and told["bits"].isdigit() and told["color"].startswith("MONOCHROME")

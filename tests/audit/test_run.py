@@ -71,7 +71,7 @@ def known_lungs(monkeypatch):
 
 def test_a_killed_audit_goes_on_and_no_control_is_done_twice(tmp_path, monkeypatch):
     workdir = make_run(tmp_path, "source", count=10)
-    of_facts = [control for control in experiments.EXPERIMENTS if control.by == experiments.TABLE]
+    of_facts = [control for control in experiments.EXPERIMENTS if control.model == experiments.METADATA_MODEL]
     done = []
 
     def counted(control, killed, material):
@@ -122,7 +122,7 @@ def done(monkeypatch):
         done.append(control.name)
         return control.run(material)
 
-    kinds = [c for c in experiments.EXPERIMENTS if c.by == experiments.TABLE or not c.kept]
+    kinds = [c for c in experiments.EXPERIMENTS if c.model == experiments.METADATA_MODEL or not c.saved]
     monkeypatch.setattr(run, "EXPERIMENTS", tuple(c._replace(run=partial(counted, c)) for c in kinds))
     return done
 
@@ -173,7 +173,7 @@ def test_radiographs_are_shrunk_as_they_are_read_and_their_lungs_are_kept(workdi
     settings = small(1)
     settings.patches.size = 32
     of = context.AuditContext(workdir, "test", settings)
-    (train, lungs), whole = of.probe_train, dataset.load_split(of.run, "train")
+    (train, lungs), whole = of.probe_train, dataset.load_split(of.run_config, "train")
     assert len(train) > 7 and train.paths == whole.paths and train.lesions is None
     np.testing.assert_array_equal(train.images, small_network.downsample(whole.images, 32))
     np.testing.assert_array_equal(lungs, small_network.downsample_masks(whole.masks >= 2, 32))

@@ -242,10 +242,10 @@ def test_a_step_waits_for_the_one_before_the_last(monkeypatch):
     waited = []
     monkeypatch.setattr(jax, "block_until_ready", waited.append)
     training = trainer.Trainer.__new__(trainer.Trainer)
-    training._under_way = None
+    training._step_in_flight = None
     for step in range(3):
         state = train_step.TrainState(*[None] * 3, jnp.int32(step), *[None] * 5)
-        training._wait(state)
+        training._limit_steps_in_flight(state)
         state.step.delete()
     assert waited[0] is None
     assert [int(number) for number in waited[1:]] == [0, 1]

@@ -153,13 +153,13 @@ def test_shrinking_does_not_alias():
 
 
 def test_single_level_is_an_error_and_no_division_by_zero():
-    with pytest.raises(ValueError, match="single grey level"):
+    with pytest.raises(ValueError, match="single gray level"):
         equalize_histogram(np.full((40, 40), 9, np.uint8), gamma=0.5)
-    with pytest.raises(ValueError, match="single grey level"):
+    with pytest.raises(ValueError, match="single gray level"):
         equalize_histogram(np.array([[1, 2]], np.uint8), gamma=0.5, low_offset=10)
     pixels = np.full((40, 40), 9, np.uint8)
     pixels[30:] = 0  # one level once the border is off
-    with pytest.raises(ValueError, match="single grey level"):
+    with pytest.raises(ValueError, match="single gray level"):
         standardize(of(pixels), size=32, gamma=0.5)
 
 

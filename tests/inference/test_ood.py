@@ -227,7 +227,7 @@ def test_a_training_without_a_gate_ends_well_and_says_why(monkeypatch, tmp_path,
         def __len__(self):
             return 4
 
-        def take(self, rows):
+        def select(self, rows):
             assert list(rows) == [0, 1, 2, 3]
             return self
 
