@@ -24,7 +24,7 @@ def name_place(place: Mapping[str, Any]) -> str:
     """Describe a location in words, in thirds of the image.
 
     Args:
-        place: result of `markers.locate`.
+        place: result of `markers.occlusion_peak`.
 
     Returns:
         For example "the upper left corner of the picture, outside the lungs".
