@@ -1,4 +1,4 @@
-"""What each setting of a run may be: its kind and its range. Checked where a config is read and where a run begins."""
+"""Type and range of every setting, checked when a config is read and when a run is created."""
 
 import math
 import re
@@ -13,7 +13,7 @@ _ANY = 1e12  # weights and factors that have no natural bound
 
 
 class Kind(NamedTuple):
-    """What a setting may be.
+    """Type and range of a setting.
 
     `types` is the type of the value; "texts" and "numbers" are sequences, "groups" is ((text, number), …). The bounds
     are of a number, of each of "numbers", and of the length of a text or of "texts"; inclusive.
