@@ -10,11 +10,11 @@ from cxrjax.io.decoding import SMALLEST_SIDE
 from cxrjax.io.types import Radiograph
 
 _INTEGERS = (np.dtype(np.uint8), np.dtype(np.uint16))
-_LEVELS = 65535  # that floats are rounded to; histograms are equalized by the levels that occur
+_LEVELS = 65535  # floats are rounded to this many levels; histograms are equalized by the levels that occur
 
 
 class ImageRefusedError(ValueError):
-    """An image that no prediction is made for, although it can be read.
+    """A readable image for which no prediction is made.
 
     Attributes:
         path: the file, or a name of the array such as "image 3".
@@ -31,7 +31,7 @@ class ImageRefusedError(ValueError):
 
 
 class InputSpec(NamedTuple):
-    """How radiographs are preprocessed; a model's is `model.spec.input`.
+    """Preprocessing of radiographs; that of a model is `model.spec.input`.
 
     Examples:
         >>> import cxrjax as cx
@@ -41,8 +41,8 @@ class InputSpec(NamedTuple):
 
     size: int = 1024  # side of the square image, in pixels
     gamma: float = 0.5  # exponent after histogram equalization; below 1 brightens
-    equalize: bool = True  # False leaves the gray levels as they are, at 8 bit
-    borders: str = "uniform"  # how borders are found that are cut off; see `cxrjax.io.borders.find`
+    equalize: bool = True  # False keeps the gray levels, at 8 bit
+    borders: str = "uniform"  # method to find the borders, which are cropped; see `cxrjax.io.borders.find`
 
     @classmethod
     def from_config(cls, config: ConfigDict) -> Self:
