@@ -1,4 +1,4 @@
-"""Predictions as pure functions of arrays: no files, no state, free to be combined with `jit`, `vmap` and `grad`.
+"""Predictions as pure functions of arrays: no files, no state, usable inside `jit` and `vmap`.
 
 `cxrjax.load` returns a model whose `params` and `spec` these functions take:
 
