@@ -38,6 +38,7 @@ __getattr__, __dir__, __all__ = _lazy_imports(
         "ops": "cxrjax.ops",
         "preprocess": "cxrjax.data.image_input:preprocess",
         "read_radiograph": "cxrjax.api:read_radiograph",
+        "recipes": "cxrjax.recipes",
         "train": "cxrjax.api:train",
     },
 )

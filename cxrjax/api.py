@@ -1,4 +1,4 @@
-"""Functions of the public namespace that set up what they need: `cxrjax.load`, `read_radiograph`, `train` and others."""
+"""Functions of the public namespace that set up what they need: `load`, `read_radiograph`, `train` and others."""
 
 import contextlib
 import os
@@ -141,7 +141,8 @@ def train(config: "ConfigDict", run: PathLike) -> dict[str, Any]:
     """Train the network of a config, or go on with a training that was stopped; of a classifier, fit its OOD detector.
 
     Args:
-        config: settings, as `cxrjax.recipes.load` returns those of a recipe; `cxrjax/config.py` has the unit and source of each.
+        config: settings, as `cxrjax.recipes.load` returns those of a recipe; `cxrjax/config.py` has the unit and source
+            of each.
         run: the run directory, made if it is missing.
 
     Returns:
@@ -153,8 +154,7 @@ def train(config: "ConfigDict", run: PathLike) -> dict[str, Any]:
 
     Examples:
         >>> import cxrjax as cx
-        >>> from cxrjax import recipes
-        >>> config = recipes.load("phantom:segment")
+        >>> config = cx.recipes.load("phantom:segment")
         >>> config.data.directory = "data/phantom"
         >>> best = cx.train(config, "runs/lungs")  # doctest: +SKIP
     """

@@ -6,8 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from cxrjax.inference import ood_store
-from cxrjax.runtime.terminal import say, show, warn
+from cxrjax.runtime.terminal import say, show
 
 if TYPE_CHECKING:
     from cxrjax.io.files import PassedOver
@@ -46,20 +45,14 @@ def _name_results(request: Request) -> str:
 
 def train_network(request: Request) -> None:
     """Train, and fit the gate of a classifier that has a segmenter."""
-    from cxrjax.inference import fit_ood
-    from cxrjax.runs import run_dir
+    from cxrjax import api
     from cxrjax.training import trainer
 
     config = request.config
     best = trainer.train(config, request.workdir)
     scores = ", ".join(f"{name} {value:.4f}" for name, value in best.items() if "/" in name)
     say(f"trained: the best epoch was {best['epoch']} ({scores}); the run is in {request.workdir}")
-    wanted = config.task == "classify" and config.segmenter.workdir and config.gate.quantile
-    if wanted and not ood_store.has_gate_of(request.workdir, run_dir.load_step(request.workdir, config)):
-        try:
-            fit_ood.fit_ood_detector(request.workdir)
-        except run_dir.RunError as error:
-            warn(f"the run has no gate: {error}")
+    api.fit_ood_detector(config, request.workdir)
 
 
 def evaluate_run(request: Request) -> None:
