@@ -55,7 +55,7 @@ def see_dark_as_lung(segmenter: spec.ModelSpec) -> dict[str, Any]:
     params = variables["params"]
     stem, head = params["stem"], params["head"]
     stem["kernel"][..., 0], stem["bias"][0] = 0, 0
-    stem["kernel"][1, 1, :, 0] = 1 / segmenter.channels
+    stem["kernel"][1, 1, :, 0] = 1 / segmenter.in_channels
     # The last block keeps its input: what was brought up, then the skip, which begins with the stem.
     grey = len(params[max(name for name in params if name.startswith("transition_up"))]["bias"])
     head["kernel"][:], head["bias"][:] = 0, 0
@@ -72,7 +72,7 @@ def draw_weights(network: spec.ModelSpec) -> dict[str, Any]:
             return rng.normal(0, np.sqrt(2 / np.prod(leaf.shape[:-1])), leaf.shape).astype(np.float32)
         return np.full_like(leaf, path[-1].key in ("scale", "var"))
 
-    return jax.tree_util.tree_map_with_path(draw, from_config.blank_image(network))
+    return jax.tree_util.tree_map_with_path(draw, from_config.zero_variables(network))
 
 
 def draw_split(count: int, side: int) -> batch.RadiographBatch:

@@ -120,7 +120,7 @@ def count_weights(workdir: Path) -> int:
     """How many weights the network of a run has."""
     config = run_dir.load_config(workdir)
     network = from_config.segmenter(config) if config.task == "segment" else from_config.classifier(config)
-    return registry.count_parameters(from_config.blank_image(network))
+    return registry.count_parameters(from_config.zero_variables(network))
 
 
 def cpu_seconds() -> float:

@@ -80,7 +80,7 @@ def default_config() -> ConfigDict:
 
     config.classifier = ConfigDict()
     config.classifier.architecture = "resnet18"  # paper II-C
-    config.classifier.head = "own"  # as published, or one of cxrjax/models/heads.py: "linear", "hidden", "vgg", …
+    config.classifier.head = "own"  # as published, or one of cxrjax/models/classifier.py: "linear", "hidden", "vgg", …
     config.classifier.channels = 3  # paper II-C: gray repeated, for weights trained on color images
     config.classifier.normalise = "none"  # gray levels in 0..1 (original: 0..255); "imagenet" for published weights
     config.classifier.initializer = "he_normal"  # of random weights and of a new head; names as of the segmenter; ours

@@ -97,7 +97,7 @@ def _begin_alike(training: trainer.Trainer, network: ModelSpec) -> trainer.Train
 
 def _apply(network: ModelSpec, count: int) -> np.ndarray:
     rng = np.random.default_rng(1)
-    x = rng.random((count, network.size, network.size, network.channels), np.float32)
+    x = rng.random((count, network.patch_size, network.patch_size, network.in_channels), np.float32)
     run = jax.jit(partial(network.module.apply, train=False))
     return np.asarray(run(made_up.draw_weights(network), x))
 

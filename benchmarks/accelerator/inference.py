@@ -63,7 +63,7 @@ def stages(config: Any, held: Any, count: int) -> dict[str, tuple[Any, tuple[Any
     images, keys = _draw(config, count)
     lungs = jnp.ones(images.shape, bool)
     sure = jnp.ones(count)
-    cells = registry.feature_map_size(classifier.module, classifier.size, classifier.channels)
+    cells = registry.feature_map_size(classifier.module, classifier.patch_size, classifier.in_channels)
     width = held["classifier"]["params"]["head"]["linear_0"]["kernel"].shape[0]
     features = jax.random.uniform(jax.random.key(1), (count, settings.patch_count, cells, cells, width))
     logits = jax.random.normal(jax.random.key(2), (count, settings.patch_count, len(made_up.CLASSES)))
@@ -107,7 +107,7 @@ def count_operations(config: Any, held: Any, counts: dict[str, int]) -> dict[str
     segmenter, classifier, settings = _networks(config)
     one = {}
     for name, network in (("segmenter", segmenter), ("classifier", classifier)):
-        x = jnp.zeros((1, network.side, network.side, network.channels))
+        x = jnp.zeros((1, network.input_size, network.input_size, network.in_channels))
         known = jax.jit(partial(network.module.apply, train=False)).lower(held[name], x).cost_analysis()
         one[name] = (known or {}).get("flops", 0.0)
     lungs, patches = one["segmenter"], one["classifier"] * settings.patch_count

@@ -90,7 +90,7 @@ def vote(folder: str, picture: str) -> Work:
         seen = {"image": image, "lungs": lungs}
         if dense:
             return seen
-        few = crop(jnp.asarray(image), jnp.array(preparation.spread(len(image))), classifier.size)
+        few = crop(jnp.asarray(image), jnp.array(preparation.spread(len(image))), classifier.patch_size)
         features = registry.extract_features(
             classifier.module, held["classifier"], inputs.normalize(inputs.to_float(few), classifier)
         )
@@ -110,7 +110,7 @@ def vote(folder: str, picture: str) -> Work:
         "standardise": lambda: equalise(read),
         "segment": lambda: segment_one(held, image),
         "draw": lambda: draw(key, lungs, settings.patch_count),
-        "crop": lambda: crop(masked, centres, classifier.size),
+        "crop": lambda: crop(masked, centres, classifier.patch_size),
         "draw, crop, classify": draw_and_look,
         "vote": lambda: count(patched.logits, counted=patched.valid),
         "map": lambda: show(held, image, patched, finding),

@@ -39,14 +39,14 @@ def draw_plots(cases: PredictionArrays, scores: Mapping[str, Any], folder: Path)
         plots["reliability"] = partial(plotting.draw_reliability, curves)
     if scores["referral"]:
         plots["referral"] = partial(
-            plotting.draw_shares,
+            plotting.draw_proportions,
             _risk_coverage_curves(scores["referral"]),
             "accuracy of the findings that are kept",
             "share of radiographs referred, the least certain first",
         )
     if scores["settling"]:
         plots["settling"] = partial(
-            plotting.draw_shares,
+            plotting.draw_proportions,
             _convergence_curves(scores["settling"]),
             "how findings settle as more patches vote",
             "patches a radiograph votes with",

@@ -248,7 +248,7 @@ def _randomized_variables(
     `maps.levels` is the number of equal steps from the output layer down to all layers, as "redrawn_50" and
     "redrawn_100" of two; `maps.draws` is the number of draws.
     """
-    layers = from_config.layers(classifier)
+    layers = from_config.layer_paths(classifier)
     num_levels = config.maps.levels
     keys = jax.random.split(jax.random.key(config.seed + 1), config.maps.draws)
     random = [from_config.init(classifier, key) for key in keys]

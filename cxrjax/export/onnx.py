@@ -98,7 +98,7 @@ def convert(function: Callable[[Array], dict[str, Array]], network: ModelSpec) -
     """Convert a function of `list_networks` for any number of images; the input is named x, the outputs keep their names."""
     import jax2onnx
 
-    example = jax.ShapeDtypeStruct((1, network.size, network.size, network.channels), np.float32)
+    example = jax.ShapeDtypeStruct((1, network.patch_size, network.patch_size, network.in_channels), np.float32)
     names = list(jax.eval_shape(function, example))
     for package in ("jax2onnx", "onnx_ir"):  # they warn about operators and shapes that are not used here
         logging.getLogger(package).setLevel(logging.ERROR)

@@ -30,7 +30,7 @@ def synthetic_batch(config: ConfigDict) -> tuple[np.ndarray, ...]:
 
 def synthetic_input(network: ModelSpec) -> np.ndarray:
     """Return an input batch for a network: noise in 0..1."""
-    shape = (COUNT, network.size, network.size, network.channels)
+    shape = (COUNT, network.patch_size, network.patch_size, network.in_channels)
     return np.random.default_rng(0).uniform(size=shape).astype(np.float32)
 
 

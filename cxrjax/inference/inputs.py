@@ -45,20 +45,22 @@ def normalize(levels: Array, network: spec.ModelSpec) -> Array | Gray:
     Raises:
         ValueError: not as many channels as it reads, no such way to normalise, or not three channels to do it for.
     """
-    if network.normalise not in ("none", "imagenet"):
-        raise ValueError(f"no way to normalise called {network.normalise!r}; there are none, imagenet")
-    photographic = network.normalise == "imagenet"
-    if photographic and network.channels != 3:
-        raise ValueError(f"imagenet's mean and deviation are of 3 channels, and the network reads {network.channels}")
+    if network.normalization not in ("none", "imagenet"):
+        raise ValueError(f"no way to normalise called {network.normalization!r}; there are none, imagenet")
+    photographic = network.normalization == "imagenet"
+    if photographic and network.in_channels != 3:
+        raise ValueError(
+            f"imagenet's mean and deviation are of 3 channels, and the network reads {network.in_channels}"
+        )
     mean, deviation = jnp.array(IMAGENET_MEAN), jnp.array(IMAGENET_DEVIATION)
-    if levels.ndim == 3 and network.channels > 1 and registry.accepts_gray(network.module):
+    if levels.ndim == 3 and network.in_channels > 1 and registry.accepts_gray(network.module):
         if not photographic:
-            return Gray(levels[..., None], jnp.ones(network.channels), None)
+            return Gray(levels[..., None], jnp.ones(network.in_channels), None)
         middle = mean.mean()  # about which the shifts are small, and nothing is lost between them and the levels
         return Gray(levels[..., None] - middle, 1 / deviation, (middle - mean) / deviation)
-    x = levels if levels.ndim == 4 else jnp.broadcast_to(levels[..., None], (*levels.shape, network.channels))
-    if x.shape[-1] != network.channels:
-        raise ValueError(f"patches of {x.shape[-1]} channels were made, and the network reads {network.channels}")
+    x = levels if levels.ndim == 4 else jnp.broadcast_to(levels[..., None], (*levels.shape, network.in_channels))
+    if x.shape[-1] != network.in_channels:
+        raise ValueError(f"patches of {x.shape[-1]} channels were made, and the network reads {network.in_channels}")
     return (x - mean) / deviation if photographic else x
 
 

@@ -64,11 +64,11 @@ def segment(
     Returns:
         The Segmentation.
     """
-    x = inputs.normalize(inputs.to_float(inputs.downsample(images, segmenter.size)), segmenter)
+    x = inputs.normalize(inputs.to_float(inputs.downsample(images, segmenter.patch_size)), segmenter)
     log_probabilities = segmenter.module.apply(variables, x, train=False)
     probability = lung_masks.lung_probability(log_probabilities)  # [B, s, s]
     rough = probability > 0.5
-    clean = jax.vmap(partial(lung_masks.postprocess_mask, smallest_part=settings.smallest_part))(rough)
+    clean = jax.vmap(partial(lung_masks.postprocess_mask, min_component_area=settings.smallest_part))(rough)
     # Not the mask of few pixels but the smooth probability is enlarged; what cleaning changed counts as certain.
     certain = jnp.where(clean, jnp.where(rough, probability, 1.0), jnp.where(rough, 0.0, probability))
     _, heart, left, right = jnp.moveaxis(jnp.exp(log_probabilities), -1, 0)

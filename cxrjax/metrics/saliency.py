@@ -128,7 +128,7 @@ def randomize_layers(trained: Mapping[str, Any], drawn: Mapping[str, Any], layer
     Args:
         trained: variables, {"params", "batch_stats"}.
         drawn: random ones of the same form.
-        layers: the layers to re-draw, of `from_config.layers`.
+        layers: the layers to re-draw, of `from_config.layer_paths`.
     """
     random = flatten_dict(drawn, keep_empty_nodes=True)
     return unflatten_dict(

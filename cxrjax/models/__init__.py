@@ -1,4 +1,4 @@
-"""Networks by name, layers and specifications."""
+"""Networks, their layers, and the registry that creates them by name."""
 
 from cxrjax.runtime.lazy_imports import lazy_imports as _lazy_imports
 

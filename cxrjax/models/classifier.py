@@ -1,35 +1,148 @@
-"""A classifier: a backbone that sees, and a head that decides."""
+"""Classifiers: a backbone, which computes a feature map, and a head, which turns the map into logits.
+
+Every head goes with every backbone, at any input size.
+"""
+
+from collections.abc import Sequence
+from functools import partial
 
 import flax.linen as nn
 import jax.numpy as jnp
+import numpy as np
 from jax import Array
+
+from cxrjax.models import initializers
+from cxrjax.models.cpu.conv2d import float32_precision
+from cxrjax.models.layers.activations import ACTIVATIONS
+from cxrjax.models.layers.batch_norm import batch_norm
 
 
 class Classifier(nn.Module):
-    """Parameters `backbone` and `head`.
+    """Backbone followed by a head; the parameters are under `backbone` and `head`.
 
     Attributes:
-        backbone: float [N, H, W, C] -> its last feature map [N, h, w, C'].
-        head: a `cxrjax.models.heads.Head`, feature map -> logits float32 [N, K].
-        margin: cells on each side of the feature map that the head is not shown: of the input's context.
+        backbone: float [N, H, W, C] -> last feature map [N, h, w, C'].
+        head: a `Head`, feature map -> logits float32 [N, K].
+        crop_border: cells cut off each side of the feature map before the head; they cover the context of the input.
     """
 
     backbone: nn.Module
     head: nn.Module
-    margin: int = 0
+    crop_border: int = 0
 
     def __call__(self, x: Array, train: bool) -> Array:
-        """float [N, H, W, C] -> logits float32 [N, K]."""
-        return self.head(self._inside(self.backbone(x, train)), train)
+        """Classify a batch: float [N, H, W, C] -> logits float32 [N, K]."""
+        return self.head(self._crop(self.backbone(x, train)), train)
 
-    def look(self, x: Array) -> Array:
-        """The first half, not training: float [N, H, W, C] -> last feature map float32 [N, h, w, C'], less margins."""
-        return self._inside(self.backbone(x, train=False)).astype(jnp.float32)
+    def extract_features(self, x: Array) -> Array:
+        """Run the backbone in inference: float [N, H, W, C] -> cropped last feature map float32 [N, h, w, C']."""
+        return self._crop(self.backbone(x, train=False)).astype(jnp.float32)
 
-    def decide(self, features: Array) -> Array:
-        """The second half, not training: float [N, h, w, C'] -> logits float32 [N, K]."""
+    def apply_head(self, features: Array) -> Array:
+        """Run the head in inference: float [N, h, w, C'] -> logits float32 [N, K]."""
         return self.head(features, train=False)
 
-    def _inside(self, features: Array) -> Array:
+    def _crop(self, features: Array) -> Array:
         height, width = features.shape[1:3]
-        return features[:, self.margin : height - self.margin, self.margin : width - self.margin]
+        border = self.crop_border
+        return features[:, border : height - border, border : width - border]
+
+
+class Head(nn.Module):
+    """Mean of the feature map in each cell of a grid, followed by linear layers.
+
+    Attributes:
+        num_classes: number of classes.
+        hidden: (features, dropout rate in training) of each layer before the last.
+        grid: cells per side; 1 is global average pooling.
+        activation: activation of the hidden layers, a key of ACTIVATIONS.
+        norm: whether the hidden layers have batch norm (with Keras's constants) before their activation.
+        dtype: type in which the hidden layers are computed; the mean and the last layer are float32, as are all
+            parameters.
+    """
+
+    num_classes: int
+    hidden: Sequence[tuple[int, float]] = ()
+    grid: int = 1
+    activation: str = "relu"
+    norm: bool = False
+    dtype: jnp.dtype = jnp.float32
+
+    @property
+    def is_linear(self) -> bool:
+        """True for global average pooling and one linear layer, whose class activation maps need no gradient."""
+        return self.grid == 1 and not self.hidden
+
+    @nn.compact
+    def __call__(self, features: Array, train: bool) -> Array:
+        """Compute logits: float [N, h, w, C] -> float32 [N, num_classes]."""
+        x = mean_in_grid(features.astype(jnp.float32), self.grid)  # [N, grid, grid, C]
+        x = x.transpose(0, 3, 1, 2).reshape(x.shape[0], -1)  # [N, C grid grid], the order of PyTorch's weights
+        initializer = initializers.current()
+        for i, (width, dropout) in enumerate(self.hidden):
+            linear = nn.Dense(
+                width,
+                dtype=self.dtype,
+                precision=float32_precision(self.dtype),
+                kernel_init=initializer.linear,
+                bias_init=initializer.linear_bias(x.shape[-1]),
+                name=f"linear_{i}",
+            )
+            x = linear(x)  # [N, width]
+            if self.norm:
+                x = batch_norm(train, self.dtype, f"norm_{i}", "keras")(x)
+            x = ACTIVATIONS[self.activation](x)
+            x = nn.Dropout(dropout, deterministic=not train)(x)
+        last = nn.Dense(
+            self.num_classes,
+            precision=float32_precision(jnp.float32),
+            kernel_init=initializer.last,
+            bias_init=initializer.linear_bias(x.shape[-1]),
+            name=f"linear_{len(self.hidden)}",
+        )
+        return last(x.astype(jnp.float32))  # [N, num_classes]
+
+
+_VGG = ((4096, 0.5), (4096, 0.5))
+# At the input size of the original, the grid of a flattened feature map is the map itself: one value per cell.
+HEADS = {
+    "linear": Head,
+    "hidden": partial(Head, hidden=((512, 0.1),)),  # hieu2695 resnet34_cs_fc.py, densenet_cs_fc.py
+    "vgg": partial(Head, hidden=_VGG, grid=7),  # torchvision
+    "vgg_hidden": partial(Head, hidden=(*_VGG, (512, 0.1)), grid=7),  # hieu2695 VGG_cs_fc.py
+    "flat": partial(Head, hidden=((1024, 0.0),), grid=6),  # fsarshad transfer_vgg19.py, transfer_densenet201.py; 192²
+    "flat_linear": partial(Head, grid=30),  # hieu2695 baseline.py; 128²
+    # fsarshad's notebook, one head per network; 256²
+    "fsarshad_cnn1": partial(Head, hidden=((512, 0.0),), grid=4),
+    "fsarshad_cnn2": partial(Head, hidden=((512, 0.5),), grid=8, activation="gelu"),
+    "fsarshad_cnn3": partial(Head, hidden=((512, 0.5),), grid=4, activation="swish", norm=True),
+}
+
+
+def mean_in_grid(x: Array, grid: int) -> Array:
+    """Average the values in each cell of a grid (PyTorch's AdaptiveAvgPool2d).
+
+    Cells overlap where the grid does not divide the size.
+
+    Args:
+        x: float [N, h, w, C].
+        grid: cells per side.
+
+    Returns:
+        float [N, grid, grid, C].
+    """
+    if grid == 1:
+        return x.mean((1, 2), keepdims=True)
+    if x.shape[1:3] == (grid, grid):
+        return x
+    row_weights = _cell_weights(x.shape[1], grid)
+    column_weights = _cell_weights(x.shape[2], grid)
+    return jnp.einsum("gh,nhwc,kw->ngkc", row_weights, x, column_weights, precision=float32_precision(x.dtype))
+
+
+def _cell_weights(size: int, grid: int) -> np.ndarray:
+    """Compute the weight of every row in the mean of every cell, float32 [grid, size]."""
+    cell = np.arange(grid)[:, None]
+    row = np.arange(size)
+    inside = (row >= cell * size // grid) & (row < -(-(cell + 1) * size // grid))
+    return (inside / inside.sum(1, keepdims=True)).astype(np.float32)

@@ -1,6 +1,6 @@
-"""FC-DenseNet, which segments (Jegou et al. 2017; Oh et al. 2020, section II-B; original `segmentation/model.py`).
+"""FC-DenseNet, a segmenter (Jegou et al. 2017; Oh et al. 2020, section II-B; original `segmentation/model.py`).
 
-Also in the form of manastahir's re-implementation in Keras, `src/models.py`.
+Also in the version of manastahir's re-implementation in Keras, `src/models.py`.
 """
 
 from collections.abc import Sequence
@@ -19,20 +19,20 @@ from cxrjax.models.layers.pooling import max_pool
 class FCDenseNet(nn.Module):
     """Dense blocks down, a bottleneck, dense blocks up, with a skip at every resolution.
 
-    Any input height and width of at least 2 ** len(blocks) will do; odd sizes are cropped to the skip's as the
-    original crops.
+    The input may have any height and width of at least 2 ** len(blocks). Where a size is odd, the upsampled map is
+    cropped to the size of the skip, as in the original.
 
     Attributes:
-        num_classes: labels a pixel can have.
-        blocks: layers of each dense block on the way down; the way up has them reversed.
+        num_classes: number of labels of a pixel.
+        blocks: layers of each dense block on the way down; the way up has them in reverse order.
         bottleneck: layers of the deepest block.
-        growth: features each layer adds.
+        growth: features that each layer adds.
         stem: features of the first convolution.
-        dropout: share of feature maps dropped in training, whole maps at a time.
-        keras: manastahir's form: a stride where the original pools, Keras's batch norm, single values dropped. Its one
-            sigmoid output for the lungs is here, as in the original, a label each, of which weights with one output
-            are a special case (see `cxrjax.pretrained.state_dict`).
-        dtype: of the computation; parameters stay float32.
+        dropout: rate at which feature maps are dropped in training, whole maps at a time.
+        keras: manastahir's version: a strided convolution in place of max-pooling, Keras's constants of batch norm,
+            dropout of single values. Its one sigmoid output for the lungs is replaced by the original's output per
+            label; weights with one output are converted (see `cxrjax.pretrained.state_dict`).
+        dtype: type of the computation; parameters stay float32.
     """
 
     num_classes: int
@@ -46,26 +46,32 @@ class FCDenseNet(nn.Module):
 
     @nn.compact
     def __call__(self, x: Array, train: bool) -> Array:
-        """float [N, H, W, C] -> log-probabilities float32 [N, H, W, num_classes]."""
+        """Label every pixel: float [N, H, W, C] -> log-probabilities float32 [N, H, W, num_classes]."""
         common = {"dropout": self.dropout, "keras": self.keras, "dtype": self.dtype}
-        x = Conv(self.stem, 3, use_bias=True, dtype=self.dtype, name="stem")(x)
+        x = Conv(self.stem, 3, use_bias=True, dtype=self.dtype, name="stem")(x)  # [N, H, W, stem]
         skips = []
         for i, layers in enumerate(self.blocks):
-            x = DenseBlock(layers, self.growth, keep_input=True, **common, name=f"down_{i}")(x, train)
+            block = DenseBlock(layers, self.growth, keep_input=True, **common, name=f"down_{i}")
+            x = block(x, train)  # [N, h, w, c + layers * growth]
             skips.append(x)
-            x = TransitionDown(**common, name=f"transition_down_{i}")(x, train)  # half the height and width
+            x = TransitionDown(**common, name=f"transition_down_{i}")(x, train)  # [N, h // 2, w // 2, c]
         x = DenseBlock(self.bottleneck, self.growth, keep_input=False, **common, name="bottleneck")(x, train)
         for i, (layers, skip) in enumerate(zip(self.blocks[::-1], skips[::-1], strict=True)):
+            height, width = skip.shape[1:3]
             x = Upsample(x.shape[-1], dtype=self.dtype, name=f"transition_up_{i}")(x)  # [N, 2 h + 1, 2 w + 1, c]
-            x = jnp.concatenate([x[:, : skip.shape[1], : skip.shape[2]], skip], axis=-1)
+            x = jnp.concatenate([x[:, :height, :width], skip], axis=-1)  # [N, height, width, c + c of the skip]
             last = i == len(self.blocks) - 1
-            x = DenseBlock(layers, self.growth, keep_input=last, **common, name=f"up_{i}")(x, train)
-        x = Conv(self.num_classes, 1, use_bias=True, dtype=self.dtype, name="head")(x)
+            block = DenseBlock(layers, self.growth, keep_input=last, **common, name=f"up_{i}")
+            x = block(x, train)  # [N, height, width, layers * growth], after the last block the input as well
+        x = Conv(self.num_classes, 1, use_bias=True, dtype=self.dtype, name="head")(x)  # [N, H, W, num_classes]
         return jax.nn.log_softmax(x.astype(jnp.float32))
 
 
 class DenseBlock(nn.Module):
-    """Layers that each see all before them: [N, h, w, c] -> [N, h, w, (c if keep_input) + layers * growth]."""
+    """Layers that each read all features before them: [N, h, w, c] -> [N, h, w, layers * growth].
+
+    With `keep_input` the result begins with the c features of the input.
+    """
 
     layers: int
     growth: int
@@ -76,37 +82,40 @@ class DenseBlock(nn.Module):
 
     @nn.compact
     def __call__(self, x: Array, train: bool) -> Array:
-        common = self.growth, 3, self.dropout, self.keras, self.dtype
-        layers = [DenseLayer(*common, name=f"layer_{i}") for i in range(self.layers)]
-        if train and all(layer.learns() for layer in layers):
-            features = self._train(x, layers)
+        layers = []
+        for i in range(self.layers):
+            layers.append(DenseLayer(self.growth, 3, self.dropout, self.keras, self.dtype, name=f"layer_{i}"))
+        if train and all(layer.can_be_fused() for layer in layers):
+            features = self._run_fused(x, layers)
         else:
-            features = self._apply(x, layers, train)
+            features = self._run_layers(x, layers, train)
         return features if self.keep_input else features[..., x.shape[-1] :]
 
-    def _apply(self, x: Array, layers: Sequence["DenseLayer"], train: bool) -> Array:
-        """The layers one after the other, in one buffer: [N, h, w, c] -> [N, h, w, c + layers * growth]."""
-        seen = x.shape[-1]
+    def _run_layers(self, x: Array, layers: Sequence["DenseLayer"], train: bool) -> Array:
+        """Run the layers one after the other, in one buffer: [N, h, w, c] -> [N, h, w, c + layers * growth]."""
+        count = x.shape[-1]
         features = jnp.pad(x, ((0, 0), (0, 0), (0, 0), (0, self.layers * self.growth)))
         for layer in layers:
-            added = layer(features[..., :seen], train)
-            features = lax.dynamic_update_slice_in_dim(features, added, seen, axis=-1)
-            seen += self.growth
+            added = layer(features[..., :count], train)  # [N, h, w, growth]
+            features = lax.dynamic_update_slice_in_dim(features, added, count, axis=-1)
+            count += self.growth
         return features
 
-    def _train(self, x: Array, layers: Sequence["DenseLayer"]) -> Array:
-        """`_apply` to a batch of training, the layers as one."""
-        kept = layers[0].draw_kept(x.shape[:3], self.layers * self.growth)  # of all at once: a program for each is long
-        weights = [layer.weights(keep) for layer, keep in zip(layers, jnp.split(kept, self.layers, -1), strict=True)]
-        features, mean, variance = fused_dense_block.dense_block(x, weights, layers[0].norm.epsilon)
+    def _run_fused(self, x: Array, layers: Sequence["DenseLayer"]) -> Array:
+        """Compute `_run_layers` of a training batch by the fused dense block."""
+        # One draw for all layers, since one program per layer takes long to compile.
+        mask = layers[0].draw_dropout_mask(x.shape[:3], self.layers * self.growth)
+        masks = jnp.split(mask, self.layers, -1)
+        params = [layer.fused_params(mask) for layer, mask in zip(layers, masks, strict=True)]
+        features, mean, variance = fused_dense_block.dense_block(x, params, layers[0].norm.epsilon)
         for i, layer in enumerate(layers):
-            seen = x.shape[-1] + i * self.growth
-            layer.observe(mean[:seen], variance[:seen])
+            count = x.shape[-1] + i * self.growth
+            layer.update_batch_stats(mean[:count], variance[:count])
         return features
 
 
 class TransitionDown(nn.Module):
-    """Mix the features, then halve height and width: [N, h, w, c] -> [N, h // 2, w // 2, c] (rounded up in Keras)."""
+    """1x1 convolution and downsampling: [N, h, w, c] -> [N, h // 2, w // 2, c] (rounded up with `keras`)."""
 
     dropout: float
     keras: bool
@@ -120,7 +129,7 @@ class TransitionDown(nn.Module):
 
 
 class DenseLayer(nn.Module):
-    """Norm, ReLU, convolution, dropout of whole feature maps, or in Keras of single values."""
+    """Norm, ReLU, convolution and dropout, of whole feature maps or, with `keras`, of single values."""
 
     features: int
     size: int
@@ -135,30 +144,47 @@ class DenseLayer(nn.Module):
         self.drop = nn.Dropout(self.dropout, broadcast_dims=() if self.keras else (1, 2))
 
     def __call__(self, x: Array, train: bool) -> Array:
-        if train and self.stride == 1 and self.learns():
-            weights = self.weights(self.draw_kept(x.shape[:3], self.features))
-            y, mean, variance = fused_dense_block.single_layer(x, weights, self.norm.epsilon)
-            self.observe(mean, variance)
+        if train and self.stride == 1 and self.can_be_fused():
+            params = self.fused_params(self.draw_dropout_mask(x.shape[:3], self.features))
+            y, mean, variance = fused_dense_block.single_layer(x, params, self.norm.epsilon)
+            self.update_batch_stats(mean, variance)
             return y
-        x = self.conv(nn.relu(self.norm(x, train)))
+        x = nn.relu(self.norm(x, train))  # [N, h, w, c]
+        x = self.conv(x)  # [N, h / stride, w / stride, features]
         return self.drop(x, deterministic=not train)
 
-    def learns(self) -> bool:
-        """Whether there are weights, and statistics that a batch moves: what `dense_block` is for."""
-        return not self.is_initializing() and not self.norm.is_held()
+    def can_be_fused(self) -> bool:
+        """Return whether `fused_dense_block` computes this layer in training: it has weights and an unfrozen norm."""
+        return not self.is_initializing() and not self.norm.is_frozen()
 
-    def draw_kept(self, places: tuple[int, int, int], features: int) -> Array:
-        """What dropout multiplies by: 0 or more [N, h, w, features], N, h and w given, or [N, 1, 1, features]."""
-        kept = (*(places if self.keras else (places[0], 1, 1)), features)
-        return self.drop(jnp.ones(kept, self.dtype), deterministic=False)
+    def draw_dropout_mask(self, batch_shape: tuple[int, int, int], features: int) -> Array:
+        """Draw the factors of dropout for maps [N, h, w, features].
 
-    def weights(self, keep: Array) -> fused_dense_block.DenseLayerParams:
-        """What the layer has learned, and what of a result [N, h, w, features] is kept, broadcast to it."""
-        norm, conv = self.norm.variables["params"], self.conv.variables["params"]
-        return fused_dense_block.DenseLayerParams(norm["scale"], norm["bias"], conv["kernel"], conv["bias"], keep)
+        Args:
+            batch_shape: (N, h, w).
+            features: number of feature maps.
 
-    def observe(self, mean: Array, variance: Array) -> None:
-        """Let the running statistics follow a batch's."""
+        Returns:
+            Factors of at least 0: [N, 1, 1, features], one per map, or with `keras` [N, h, w, features].
+        """
+        mask_shape = (*(batch_shape if self.keras else (batch_shape[0], 1, 1)), features)
+        return self.drop(jnp.ones(mask_shape, self.dtype), deterministic=False)
+
+    def fused_params(self, dropout_mask: Array) -> fused_dense_block.DenseLayerParams:
+        """Collect the parameters of the layer and the dropout mask of its result [N, h, w, features]."""
+        norm = self.norm.variables["params"]
+        conv = self.conv.variables["params"]
+        return fused_dense_block.DenseLayerParams(
+            scale=norm["scale"],
+            shift=norm["bias"],
+            kernel=conv["kernel"],
+            bias=conv["bias"],
+            dropout_mask=dropout_mask,
+        )
+
+    def update_batch_stats(self, mean: Array, variance: Array) -> None:
+        """Update the running statistics of the norm by those of a batch."""
+        momentum = self.norm.momentum
         for name, value in (("mean", mean), ("var", variance)):
-            old, momentum = self.norm.get_variable("batch_stats", name), self.norm.momentum
-            self.norm.put_variable("batch_stats", name, momentum * old + (1 - momentum) * value)
+            running = self.norm.get_variable("batch_stats", name)
+            self.norm.put_variable("batch_stats", name, momentum * running + (1 - momentum) * value)

@@ -1,4 +1,4 @@
-"""The networks of a config: which architecture, what it reads, and in what precision."""
+"""Networks and inference settings of a config."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -16,42 +16,65 @@ from cxrjax.ops import lung_masks
 
 
 def segmenter(config: ConfigDict) -> ModelSpec | None:
-    """The network that labels every pixel with one of `lung_masks.STRUCTURES`; None of a classifier that names none.
+    """Return the network that assigns one of `lung_masks.STRUCTURES` to every pixel.
+
+    Returns:
+        The segmenter; None if the config is that of a classifier and names no run of a segmenter.
 
     Raises:
-        ValueError: torchvision, whose initializer is named, does not have the network.
+        ValueError: the initializer is "torchvision" and torchvision does not have the network.
     """
-    c = config.segmenter
-    if config.task == "classify" and not c.workdir:
+    settings = config.segmenter
+    if config.task == "classify" and not settings.workdir:
         return None
     module = registry.create(
-        c.architecture, len(lung_masks.STRUCTURES), dropout=c.dropout, dtype=compute_dtype(config.precision)
+        settings.architecture,
+        len(lung_masks.STRUCTURES),
+        dropout=settings.dropout,
+        dtype=compute_dtype(config.precision),
     )
-    initializer = registry.find_initializer(module, c.initializer)
-    return ModelSpec(module, c.size, c.channels, c.normalise, initializer=initializer)
+    return ModelSpec(
+        module=module,
+        patch_size=settings.size,
+        in_channels=settings.channels,
+        normalization=settings.normalise,
+        initializer=registry.find_initializer(module, settings.initializer),
+    )
 
 
 def classifier(config: ConfigDict) -> ModelSpec:
-    """The network that tells which of the config's classes a patch shows.
+    """Return the network that assigns one of the config's classes to a patch.
 
     Raises:
-        ValueError: the context is not whole cells of the backbone's last feature map; or torchvision, whose
-            initializer is named, does not have the network.
+        ValueError: the context is not a multiple of the backbone's output stride; or the initializer is "torchvision"
+            and torchvision does not have the network.
     """
-    c, patches = config.classifier, config.patches
-    module = registry.create(c.architecture, len(c.classes), head=c.head, dtype=compute_dtype(config.precision))
-    initializer = registry.find_initializer(module, c.initializer)
+    settings = config.classifier
+    patches = config.patches
+    module = registry.create(
+        settings.architecture, len(settings.classes), head=settings.head, dtype=compute_dtype(config.precision)
+    )
+    initializer = registry.find_initializer(module, settings.initializer)
     context = patches.context if PATCH_MODES[patches.mode].has_context else 0
     if context:
-        cell = registry.output_stride(module, c.channels)
-        if context % cell:
-            raise ValueError(f"patches.context={context} is not a multiple of {cell}, the stride of {c.architecture}")
-        module = module.clone(margin=context // cell)
-    return ModelSpec(module, patches.size, c.channels, c.normalise, context, initializer)
+        stride = registry.output_stride(module, settings.channels)
+        if context % stride:
+            raise ValueError(
+                f"patches.context={context} is not a multiple of {stride}, the stride of {settings.architecture}"
+            )
+        module = module.clone(crop_border=context // stride)
+    return ModelSpec(
+        module=module,
+        patch_size=patches.size,
+        in_channels=settings.channels,
+        normalization=settings.normalise,
+        context_pixels=context,
+        initializer=initializer,
+    )
 
 
 def inference_config(config: ConfigDict, patch_count: int) -> InferenceConfig:
-    """How a run diagnoses, with N = `patch_count` patches a radiograph."""
+    """Return the inference settings of a run, with `patch_count` patches per radiograph."""
     return InferenceConfig(
         mode=config.patches.mode,
         masked=config.patches.masked,
@@ -69,32 +92,37 @@ def inference_config(config: ConfigDict, patch_count: int) -> InferenceConfig:
 
 
 def init(network: ModelSpec, key: Array) -> dict[str, Any]:
-    """Random weights: key -> {"params", "batch_stats"}, float32; no statistics where there is no batch norm."""
-    return registry.init_unoptimized(_initialiser(network), key)
+    """Draw random weights.
+
+    Returns:
+        {"params", "batch_stats"}, float32; the statistics are {} if the network has no batch norm.
+    """
+    return registry.init_unoptimized(_init_fn(network), key)
 
 
-def layers(network: ModelSpec) -> list[str]:
-    """Paths of the layers that learn, as "backbone/conv1", from input to output: in the order of their first use."""
-    x, found = jnp.zeros((1, network.side, network.side, network.channels)), []
+def layer_paths(network: ModelSpec) -> list[str]:
+    """Return the paths of the layers with parameters, such as "backbone/conv1", in the order of their first use."""
+    x = jnp.zeros((1, network.input_size, network.input_size, network.in_channels))
+    paths = []
 
     def build(key: Array) -> Mapping[str, Any]:
         variables = network.module.init(key, x, train=False)
-        # Read in here, for jax sorts what comes out by name.
-        found.extend(dict.fromkeys("/".join(path[:-1]) for path in flatten_dict(variables["params"])))
+        # Collected inside the traced function, since JAX sorts its result by name.
+        paths.extend(dict.fromkeys("/".join(path[:-1]) for path in flatten_dict(variables["params"])))
         return variables
 
     jax.eval_shape(build, jax.random.key(0))
-    return found
+    return paths
 
 
-def blank_image(network: ModelSpec) -> dict[str, Any]:
-    """Zeros in the form of `init`, on the host: nothing is compiled or drawn."""
-    shapes = jax.eval_shape(_initialiser(network), jax.random.key(0))
+def zero_variables(network: ModelSpec) -> dict[str, Any]:
+    """Return zeros with the structure of `init`'s result, as NumPy arrays, without compiling anything."""
+    shapes = jax.eval_shape(_init_fn(network), jax.random.key(0))
     return jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), shapes)
 
 
 def compute_dtype(precision: str) -> Any:
-    """ "float32" or "bfloat16" as a type; "auto" is bfloat16 where an accelerator is.
+    """Return the type of "float32" or "bfloat16"; "auto" is bfloat16 on an accelerator and float32 on a CPU.
 
     Raises:
         ValueError: no such precision.
@@ -106,5 +134,5 @@ def compute_dtype(precision: str) -> Any:
     return jnp.dtype(precision)
 
 
-def _initialiser(network: ModelSpec) -> Callable[[Array], dict[str, Any]]:
-    return registry.init_fn(network.module, network.side, network.channels, network.initializer)
+def _init_fn(network: ModelSpec) -> Callable[[Array], dict[str, Any]]:
+    return registry.init_fn(network.module, network.input_size, network.in_channels, network.initializer)

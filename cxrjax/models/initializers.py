@@ -1,7 +1,7 @@
-"""Initializers: how the kernels and biases of a network's layers are drawn before training.
+"""Initializers: the distributions from which the kernels and biases of a network are drawn before training.
 
-`use` sets the initializer of all layers that are initialized meanwhile; the layers get it from `current`. A network's
-attributes and its tree of parameters do not depend on it.
+`use` sets the initializer of all layers that are initialized in its context; the layers get it from `current`. The
+attributes of a network and its tree of parameters do not depend on it.
 """
 
 from collections.abc import Callable, Iterator
@@ -37,22 +37,22 @@ def _draw_torch_bias(fan_in: int) -> Draw:
 
 
 class Initializer(NamedTuple):
-    """How each kind of parameter is drawn.
+    """Distributions of each type of parameter.
 
-    The biases are functions of the fan-in, the number of inputs of one output. That of a transposed convolution is
-    k * k * F, as PyTorch and Keras count it.
+    Those of the biases are functions of the fan-in, the number of inputs of one output. The fan-in of a transposed
+    convolution is k * k * F, as PyTorch and Keras count it.
     """
 
     conv: Draw  # kernels [k, k, C, F] of convolutions
     transposed: Draw  # kernels [k, k, C, F] of transposed convolutions
-    linear: Draw  # kernels [C, F] of linear layers but the last
+    linear: Draw  # kernels [C, F] of all linear layers but the last
     last: Draw  # kernel [C, K] of the last linear layer
     conv_bias: Callable[[int], Draw] = _draw_zeros
     linear_bias: Callable[[int], Draw] = _draw_zeros
 
 
 def _swap_features(draw: Draw) -> Draw:
-    """Return a draw of kernels [k, k, C, F] by the fans of [k, k, F, C], in which PyTorch and Keras store them."""
+    """Return a draw of kernels [k, k, C, F] with the fans of [k, k, F, C], the layout of PyTorch and Keras."""
 
     def draw_swapped(key: Array, shape: tuple[int, ...], dtype: Any = jnp.float32) -> Array:
         height, width, inputs, outputs = shape
@@ -65,17 +65,17 @@ def _draw_all_kernels(draw: Draw) -> Initializer:
     return Initializer(conv=draw, transposed=_swap_features(draw), linear=draw, last=draw)
 
 
-# Of convolutions He et al. 2015, also transposed ones by the channels they read; linear layers as in Flax.
+# Convolutions as in He et al. 2015, transposed ones with the fan-in of their input channels; linear layers as in Flax.
 HE_NORMAL = Initializer(conv=he_normal(), transposed=he_normal(), linear=lecun_normal(), last=lecun_normal())
 
-# Uniform within 1 / sqrt(fan_in): `reset_parameters` of PyTorch's convolutions and linear layers.
+# Uniform within 1 / sqrt(fan_in), as `reset_parameters` of PyTorch's convolutions and linear layers.
 _torch_kernel = variance_scaling(1 / 3, "fan_in", "uniform")
 _TORCH = _draw_all_kernels(_torch_kernel)._replace(conv_bias=_draw_torch_bias, linear_bias=_draw_torch_bias)
 
 INITIALIZERS = {
     "he_normal": HE_NORMAL,
     "torch": _TORCH,
-    # Keras's, with biases of 0.
+    # Initializers of Keras, with biases of 0.
     "he_uniform": _draw_all_kernels(he_uniform()),
     "lecun_normal": _draw_all_kernels(lecun_normal()),
     "glorot_normal": _draw_all_kernels(glorot_normal()),
@@ -86,7 +86,7 @@ INITIALIZERS = {
 }
 
 # "torchvision", by the family of the backbone: torchvision's `models/resnet.py`, `densenet.py` and `vgg.py`. Its normal
-# distributions are not truncated, unlike Keras's and those of JAX above.
+# distributions are not truncated, unlike those of Keras and of JAX above.
 _fan_out = variance_scaling(2.0, "fan_out", "normal")
 TORCHVISION = {
     "resnet": _TORCH._replace(conv=_fan_out),
@@ -98,7 +98,7 @@ _current: ContextVar[Initializer] = ContextVar("initializer", default=HE_NORMAL)
 
 
 def current() -> Initializer:
-    """Return the initializer in use: that of the innermost `use`, HE_NORMAL outside of any."""
+    """Return the initializer of the innermost `use`; HE_NORMAL outside of all."""
     return _current.get()
 
 

@@ -1,7 +1,6 @@
-"""Networks by name. `build` is the only door: no other module names a network's class.
+"""Networks by name, and the functions through which the rest of the package uses them.
 
-`Grey` is what most of them take for a picture of one level, `hold` keeps their statistics, and `split` and `join` are
-for batches that are too large for them (see there).
+No other module refers to the class of a network.
 """
 
 import math
@@ -16,11 +15,10 @@ from flax.traverse_util import flatten_dict, unflatten_dict
 from jax import Array
 
 from cxrjax.models import initializers
-from cxrjax.models.classifier import Classifier
+from cxrjax.models.classifier import HEADS, Classifier
 from cxrjax.models.cpu import conv2d
 from cxrjax.models.densenet import DenseNet
 from cxrjax.models.fc_densenet import FCDenseNet
-from cxrjax.models.heads import HEADS
 from cxrjax.models.initializers import HE_NORMAL as HE_NORMAL
 from cxrjax.models.initializers import Initializer as Initializer
 from cxrjax.models.preact_resnet import PreActResNet
@@ -30,8 +28,8 @@ from cxrjax.models.unet import UNet
 from cxrjax.models.unet_resnet import UNetResNet
 from cxrjax.models.vgg import VGG
 
-# Jegou et al. 2017, tables 1 and 2; and, counted in the same way, a small one of ours for the phantom.
-# `fc_densenet103_oh2020` is `fc_densenet103` under the name of Oh et al.'s weights.
+# Jegou et al. 2017, tables 1 and 2; `fc_densenet29`, numbered in the same way, is our small one for the phantom.
+# `fc_densenet103_oh2020` is `fc_densenet103` under the name of the weights of Oh et al.
 SEGMENTERS = {
     "fc_densenet29": partial(FCDenseNet, blocks=(3, 3, 3), bottleneck=3, growth=12, stem=24),
     "fc_densenet56": partial(FCDenseNet, blocks=(4, 4, 4, 4, 4), bottleneck=4, growth=12, stem=48),
@@ -45,14 +43,14 @@ SEGMENTERS = {
 
 
 class BackboneEntry(NamedTuple):
-    """A backbone, and the head (of `heads.HEADS`) that it was published with."""
+    """A backbone and the head that it was published with."""
 
-    build: Any
-    head: str = "linear"
+    build: Any  # keyword arguments -> module
+    head: str = "linear"  # key of `classifier.HEADS`
 
 
 # He et al. 2016, table 1; Huang et al. 2017, table 1; Simonyan & Zisserman 2015, table 1 (A, D, E); the small CNNs of
-# the projects; and small ResNets of ours for the phantom and the audit.
+# the reimplemented projects; and our small ResNets for the phantom and the audit.
 BACKBONES = {
     "resnet6": BackboneEntry(partial(ResNet, stages=(1, 1))),
     "resnet8": BackboneEntry(partial(ResNet, stages=(1, 1, 1))),
@@ -78,30 +76,31 @@ BACKBONES = {
 }
 ARCHITECTURES = (*SEGMENTERS, *BACKBONES)
 
-# Backbones that torchvision has -> how `initializers.TORCHVISION` names their family.
+# Class of a backbone that torchvision has -> its key in `initializers.TORCHVISION`.
 _FAMILIES = {ResNet: "resnet", DenseNet: "densenet", VGG: "vgg"}
 
-# What a network's variables are.
+# Collections of a network's variables.
 COLLECTIONS = ("params", "batch_stats")
 
 
 def create(
     architecture: str, num_classes: int, *, head: str = "own", dtype: Any = "float32", **settings: Any
 ) -> nn.Module:
-    """The network called `architecture`, not yet initialised.
+    """Create a network without weights.
 
     Args:
         architecture: one of ARCHITECTURES.
-        num_classes: labels of a pixel (SEGMENTERS) or findings of a radiograph (BACKBONES).
-        head: of `heads.HEADS`, or "own": the one the backbone was published with. A segmenter has no other.
-        dtype: of the computation.
-        **settings: attributes of the segmenter or the backbone to set differently, as `dropout`.
+        num_classes: number of labels of a pixel (SEGMENTERS) or of classes of an image (BACKBONES).
+        head: key of `classifier.HEADS`, or "own" for the head that the backbone was published with. Segmenters take
+            "own" only.
+        dtype: type in which the network computes.
+        **settings: attributes of the segmenter or the backbone to override, such as `dropout`.
 
     Returns:
         A module with `init(key, x, train)` and `apply(variables, x, train)`, x float [N, H, W, C].
 
     Raises:
-        ValueError: no such architecture or head.
+        ValueError: the architecture or the head does not exist.
     """
     if architecture not in ARCHITECTURES:
         raise ValueError(f"no architecture called {architecture!r}; there are {', '.join(sorted(ARCHITECTURES))}")
@@ -110,105 +109,112 @@ def create(
         raise ValueError(f"no head called {head!r} for {architecture}; there are {', '.join(heads)}")
     if architecture in SEGMENTERS:
         return SEGMENTERS[architecture](num_classes=num_classes, dtype=dtype, **settings)
-    backbone = BACKBONES[architecture]
-    top = HEADS[backbone.head if head == "own" else head](num_classes=num_classes, dtype=dtype)
-    return Classifier(backbone.build(dtype=dtype, **settings), top)
+    entry = BACKBONES[architecture]
+    build_head = HEADS[entry.head if head == "own" else head]
+    return Classifier(entry.build(dtype=dtype, **settings), build_head(num_classes=num_classes, dtype=dtype))
 
 
 def find_initializer(module: nn.Module, name: str) -> Initializer:
     """Return the initializer called `name` for a network.
 
     Args:
-        module: of `build`.
+        module: network returned by `create`.
         name: a key of `initializers.INITIALIZERS`, or "torchvision" for a backbone that torchvision has.
 
     Raises:
-        ValueError: no such initializer, or torchvision does not have the network.
+        ValueError: the initializer does not exist, or torchvision does not have the network.
     """
     if name == "torchvision":
-        network = type(getattr(module, "backbone", module))
-        if network not in _FAMILIES:
-            raise ValueError(f"initializer=torchvision: torchvision has no {network.__name__}; choose another")
-        return initializers.TORCHVISION[_FAMILIES[network]]
+        architecture = type(getattr(module, "backbone", module))
+        if architecture not in _FAMILIES:
+            raise ValueError(f"initializer=torchvision: torchvision has no {architecture.__name__}; choose another")
+        return initializers.TORCHVISION[_FAMILIES[architecture]]
     if name not in initializers.INITIALIZERS:
-        known = ", ".join([*initializers.INITIALIZERS, "torchvision"])
-        raise ValueError(f"no initializer called {name!r}; there are {known}")
+        choices = ", ".join([*initializers.INITIALIZERS, "torchvision"])
+        raise ValueError(f"no initializer called {name!r}; there are {choices}")
     return initializers.INITIALIZERS[name]
 
 
 def init_fn(
-    module: nn.Module, side: int, channels: int, initializer: Initializer = HE_NORMAL
+    module: nn.Module, size: int, channels: int, initializer: Initializer = HE_NORMAL
 ) -> Callable[[Array], dict[str, Any]]:
     """Return a function that draws the variables of a network.
 
     Args:
-        module: of `build`.
-        side: of the pictures that it reads, in pixels, about.
-        channels: of these pictures.
-        initializer: of its kernels and biases.
+        module: network returned by `create`.
+        size: approximate side of its input in pixels.
+        channels: channels of its input.
+        initializer: initializer of the kernels and biases.
 
     Returns:
-        Key -> random weights `{"params": …, "batch_stats": …}`, float32; no statistics where there is no batch norm.
+        A function: random key -> `{"params": …, "batch_stats": …}`, float32. The statistics are {} if the network has
+        no batch norm.
     """
 
-    def initialise(key: Array) -> dict[str, Any]:
+    def init(key: Array) -> dict[str, Any]:
         with initializers.use(initializer):
-            variables = module.init(key, jnp.zeros((1, side, side, channels)), train=False)
+            variables = module.init(key, jnp.zeros((1, size, size, channels)), train=False)
         return {collection: variables.get(collection, {}) for collection in COLLECTIONS}
 
-    return initialise
+    return init
 
 
-def init_unoptimized(initialise: Callable[[Array], dict[str, Any]], key: Array) -> dict[str, Any]:
-    """Run what is run once: not optimised, which takes FC-DenseNet103 three times as long as all this."""
-    return jax.jit(initialise, compiler_options={"xla_backend_optimization_level": 0})(key)
+def init_unoptimized(init: Callable[[Array], dict[str, Any]], key: Array) -> dict[str, Any]:
+    """Run an initializer of variables compiled without optimization.
+
+    It runs only once, and optimizing it would triple the time for FC-DenseNet103.
+    """
+    return jax.jit(init, compiler_options={"xla_backend_optimization_level": 0})(key)
 
 
 def precompute_kernels(variables: Mapping[str, Any]) -> dict[str, Any]:
-    """A network's variables with what its convolutions need of them made once, before a loop over what it is shown.
+    """Add the transformed kernels of Winograd convolutions to a network's variables, for reuse over many batches.
 
-    Without gradient: what is learned must not go through it. The outputs are those of the variables themselves.
+    The network's outputs are the same with and without them. No gradient flows through them.
     """
-    kernels = flatten_dict(variables["params"])
-    prepared = {path: conv2d.precompute_kernels(kernel) for path, kernel in kernels.items() if path[-1] == "kernel"}
-    return {**variables, "prepared": unflatten_dict({path: one for path, one in prepared.items() if one is not None})}
+    transformed = {}
+    for path, parameter in flatten_dict(variables["params"]).items():
+        kernel = conv2d.precompute_kernels(parameter) if path[-1] == "kernel" else None
+        if kernel is not None:
+            transformed[path] = kernel
+    return {**variables, "prepared": unflatten_dict(transformed)}
 
 
 def accepts_gray(module: nn.Module) -> bool:
-    """Whether all that a network does with its input's channels is to convolve them.
+    """Return whether a network takes `Gray` for an image: whether a convolution is the first layer to read its input.
 
-    It then takes `Grey` for a picture, and its first kernel can be summed over them.
+    The kernel of that convolution can then be summed over the channels.
     """
     return not isinstance(getattr(module, "backbone", module), PreActResNet | UNetResNet)
 
 
 def extract_features(module: nn.Module, variables: Mapping[str, Any], x: Array) -> Array:
-    """What a classifier's backbone sees: float [N, H, W, C] -> last feature map float32 [N, h, w, C']."""
-    return module.apply(variables, x, method="look")
+    """Run a classifier's backbone: float [N, H, W, C] -> last feature map float32 [N, h, w, C']."""
+    return module.apply(variables, x, method="extract_features")
 
 
 def apply_head(module: nn.Module, variables: Mapping[str, Any], features: Array) -> Array:
-    """What a classifier's head makes of it: float [N, h, w, C'] -> logits float32 [N, K]."""
-    return module.apply(variables, features, method="decide")
+    """Run a classifier's head: float [N, h, w, C'] -> logits float32 [N, K]."""
+    return module.apply(variables, features, method="apply_head")
 
 
 def cam_kernel(module: nn.Module, variables: Mapping[str, Any]) -> Array | None:
-    """Kernel [C', K] of a head that is a global mean and one linear layer; None of any other head."""
+    """Return the kernel [C', K] of a head of global average pooling and one linear layer; None for other heads."""
     return variables["params"]["head"]["linear_0"]["kernel"] if module.head.is_linear else None
 
 
 @cache
 def feature_map_size(module: nn.Module, size: int, channels: int) -> int:
-    """Cells a side of the last feature map of a classifier's backbone, margins included, for `size` pixels a side."""
+    """Return the cells per side of a backbone's last feature map, uncropped, for an input of `size` pixels per side."""
     run = partial(module.backbone.init_with_output, jax.random.key(0), train=False)
     return jax.eval_shape(run, jax.ShapeDtypeStruct((1, size, size, channels), jnp.float32))[0].shape[1]
 
 
 def output_stride(module: nn.Module, channels: int) -> int:
-    """Pixels from one of these cells to the next: a power of two, for backbones halve and do nothing else."""
+    """Return the pixels between neighboring cells of the last feature map: a power of two, as all strides are 2."""
     return 2 ** round(math.log2(1024 / feature_map_size(module, 1024, channels)))
 
 
 def count_parameters(variables: Mapping[str, Any]) -> int:
-    """How many numbers are learned (running statistics of batch norm not counted)."""
+    """Count the trainable parameters; the running statistics of batch norm are not counted."""
     return sum(leaf.size for leaf in jax.tree.leaves(variables["params"]))

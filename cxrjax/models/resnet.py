@@ -14,13 +14,13 @@ from cxrjax.models.layers.pooling import max_pool
 
 
 class ResNet(nn.Module):
-    """A stem at a quarter of the resolution, then four stages of residual blocks.
+    """Stem at a quarter of the resolution, followed by four stages of residual blocks.
 
     Attributes:
         stages: blocks of each stage.
-        width: features of the first stage, doubled at each further one; bottleneck blocks put out four times as many.
-        bottleneck: whether the blocks are 1x1, 3x3, 1x1 convolutions and not two of 3x3.
-        dtype: of the computation; parameters stay float32.
+        width: features of the first stage, doubled at each further stage; bottleneck blocks return four times as many.
+        bottleneck: whether a block has 1x1, 3x3 and 1x1 convolutions instead of two of 3x3.
+        dtype: type of the computation; parameters stay float32.
     """
 
     stages: Sequence[int] = (2, 2, 2, 2)
@@ -29,28 +29,42 @@ class ResNet(nn.Module):
     dtype: jnp.dtype = jnp.float32
 
     def __call__(self, x: Array, train: bool) -> Array:
-        """float [N, H, W, C] -> last feature map [N, H / 32, W / 32, 512 or 2048]."""
-        return self.descend(x, train)[-1]
+        """Compute the last feature map: float [N, H, W, C] -> [N, H / 32, W / 32, 512 or 2048]."""
+        return self.feature_maps(x, train)[-1]
 
     @nn.compact
-    def descend(self, x: Array | Gray, train: bool) -> list[Array]:
-        """float [N, H, W, C] -> feature maps at a half (the stem's), a quarter, an eighth … of the resolution."""
+    def feature_maps(self, x: Array | Gray, train: bool) -> list[Array]:
+        """Compute the feature maps of the stem and of every stage.
+
+        Args:
+            x: float [N, H, W, C].
+            train: whether batch norm is in training mode.
+
+        Returns:
+            Maps at a half (the stem), a quarter, an eighth … of the resolution.
+        """
         side = -(-max(x.shape[1:3]) // 4)
-        maps = [*map_microbatches(self, ResNet._begin, x, train, side)]
+        stem, x = map_microbatches(self, ResNet._stem, x, train, side)  # [N, H / 2, W / 2, 64], [N, H / 4, W / 4, 64]
+        maps = [stem, x]
         for stage in range(1, len(self.stages)):
             side = -(-side // 2)
-            maps.append(map_microbatches(self, partial(ResNet._stage, stage=stage), maps[-1], train, side))
+            run_stage = partial(ResNet._stage, stage=stage)
+            x = map_microbatches(self, run_stage, x, train, side)  # [N, h / 2, w / 2, 2 c]
+            maps.append(x)
         return maps
 
-    def _begin(self, x: Array | Gray, train: bool) -> tuple[Array, Array]:
+    def _stem(self, x: Array | Gray, train: bool) -> tuple[Array, Array]:
+        """Compute the feature maps of the stem and of the first stage."""
         x = Conv(self.width, 7, stride=2, dtype=self.dtype, name="conv1")(x)  # [N, H / 2, W / 2, 64]
         stem = nn.relu(batch_norm(train, self.dtype, "bn1")(x))
-        return stem, self._stage(max_pool(stem, 3, 2, padding=1), train, 0)  # [N, H / 4, W / 4, 64]
+        x = max_pool(stem, 3, 2, padding=1)  # [N, H / 4, W / 4, 64]
+        return stem, self._stage(x, train, 0)
 
     def _stage(self, x: Array, train: bool, stage: int) -> Array:
         block = BottleneckBlock if self.bottleneck else BasicBlock
+        features = self.width * 2**stage
         for i in range(self.stages[stage]):
-            features, stride = self.width * 2**stage, 2 if stage and not i else 1
+            stride = 2 if stage and not i else 1
             x = block(features, stride, self.dtype, name=f"layer{stage + 1}_{i}")(x, train)
         return x
 
@@ -64,8 +78,10 @@ class BasicBlock(nn.Module):
 
     @nn.compact
     def __call__(self, x: Array, train: bool) -> Array:
-        conv, norm = partial(Conv, dtype=self.dtype), partial(batch_norm, train, self.dtype)
-        y = nn.relu(norm("bn1")(conv(self.features, 3, self.stride, name="conv1")(x)))
+        conv = partial(Conv, dtype=self.dtype)
+        norm = partial(batch_norm, train, self.dtype)
+        y = conv(self.features, 3, self.stride, name="conv1")(x)  # [N, h / stride, w / stride, features]
+        y = nn.relu(norm("bn1")(y))
         y = norm("bn2")(conv(self.features, 3, name="conv2")(y))
         if x.shape != y.shape:
             x = norm("downsample_1")(conv(self.features, 1, self.stride, name="downsample_0")(x))
@@ -75,7 +91,7 @@ class BasicBlock(nn.Module):
 class BottleneckBlock(nn.Module):
     """Convolutions of 1x1, 3x3, 1x1 and a shortcut: [N, h, w, c] -> [N, h / stride, w / stride, 4 features].
 
-    The stride is in the 3x3 one (torchvision's; in He et al. 2016 it is in the first 1x1).
+    The 3x3 convolution has the stride, as in torchvision; in He et al. 2016 the first 1x1 has it.
     """
 
     features: int
@@ -84,10 +100,12 @@ class BottleneckBlock(nn.Module):
 
     @nn.compact
     def __call__(self, x: Array, train: bool) -> Array:
-        conv, norm = partial(Conv, dtype=self.dtype), partial(batch_norm, train, self.dtype)
-        y = nn.relu(norm("bn1")(conv(self.features, 1, name="conv1")(x)))
-        y = nn.relu(norm("bn2")(conv(self.features, 3, self.stride, name="conv2")(y)))
-        y = norm("bn3")(conv(4 * self.features, 1, name="conv3")(y))
+        conv = partial(Conv, dtype=self.dtype)
+        norm = partial(batch_norm, train, self.dtype)
+        y = nn.relu(norm("bn1")(conv(self.features, 1, name="conv1")(x)))  # [N, h, w, features]
+        y = conv(self.features, 3, self.stride, name="conv2")(y)  # [N, h / stride, w / stride, features]
+        y = nn.relu(norm("bn2")(y))
+        y = norm("bn3")(conv(4 * self.features, 1, name="conv3")(y))  # [N, h / stride, w / stride, 4 features]
         if x.shape != y.shape:
             x = norm("downsample_1")(conv(4 * self.features, 1, self.stride, name="downsample_0")(x))
         return nn.relu(x + y)

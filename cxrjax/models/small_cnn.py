@@ -1,4 +1,4 @@
-"""Small networks trained from nothing, backbones: three of fsarshad (Keras) and the baseline of hieu2695 (PyTorch)."""
+"""Small backbones trained from scratch: three of fsarshad (Keras) and the baseline of hieu2695 (PyTorch)."""
 
 from collections.abc import Sequence
 from functools import partial
@@ -8,22 +8,22 @@ import jax.numpy as jnp
 from jax import Array
 
 from cxrjax.models.cpu.microbatch import map_microbatches
-from cxrjax.models.heads import ACTIVATIONS
+from cxrjax.models.layers.activations import ACTIVATIONS
 from cxrjax.models.layers.batch_norm import batch_norm
 from cxrjax.models.layers.conv import Conv, Gray
 from cxrjax.models.layers.pooling import max_pool
 
 
 class SmallCNN(nn.Module):
-    """Stages of padded convolutions, the resolution halved after each (fsarshad's notebook, custom models 1 to 3).
+    """Stages of padded convolutions, each followed by 2x2 max-pooling (fsarshad's notebook, custom models 1 to 3).
 
     Attributes:
         widths: features of each stage.
-        sizes: side of each convolution of a stage.
-        activation: after each convolution, a key of ACTIVATIONS.
-        norm: whether batch norm (as Keras has it) comes before the activation.
-        dropout: share of the values dropped in training after each stage.
-        dtype: of the computation; parameters stay float32.
+        sizes: kernel size of each convolution of a stage.
+        activation: activation after each convolution, a key of ACTIVATIONS.
+        norm: whether batch norm (with Keras's constants) precedes the activation.
+        dropout: dropout rate in training after each stage.
+        dtype: type of the computation; parameters stay float32.
     """
 
     widths: Sequence[int] = (32, 64, 128, 256, 512, 1024)
@@ -35,30 +35,50 @@ class SmallCNN(nn.Module):
 
     @nn.compact
     def __call__(self, x: Array | Gray, train: bool) -> Array:
-        """float [N, H, W, C] -> last feature map [N, h, w, widths[-1]], h being H halved, rounded down, each stage."""
+        """Compute the last feature map.
+
+        Args:
+            x: float [N, H, W, C].
+            train: whether batch norm and dropout are in training mode.
+
+        Returns:
+            float [N, h, w, widths[-1]], h being H halved once per stage, rounded down each time.
+        """
         for stage in range(len(self.widths)):
-            x = map_microbatches(self, partial(SmallCNN._stage, stage=stage), x, train, max(x.shape[1:3]))
+            run_stage = partial(SmallCNN._stage, stage=stage)
+            x = map_microbatches(self, run_stage, x, train, max(x.shape[1:3]))  # [N, h // 2, w // 2, widths[stage]]
         return x
 
     def _stage(self, x: Array | Gray, train: bool, stage: int) -> Array:
+        width = self.widths[stage]
         for i, size in enumerate(self.sizes):
-            x = Conv(self.widths[stage], size, use_bias=True, dtype=self.dtype, name=f"conv_{stage}_{i}")(x)
+            x = Conv(width, size, use_bias=True, dtype=self.dtype, name=f"conv_{stage}_{i}")(x)  # [N, h, w, width]
             if self.norm:
                 x = batch_norm(train, self.dtype, f"norm_{stage}_{i}", "keras")(x)
             x = ACTIVATIONS[self.activation](x)
-        return nn.Dropout(self.dropout, deterministic=not train)(max_pool(x, 2, 2))
+        x = max_pool(x, 2, 2)  # [N, h // 2, w // 2, width]
+        return nn.Dropout(self.dropout, deterministic=not train)(x)
 
 
 class TwoLayerCNN(nn.Module):
-    """Two unpadded convolutions (hieu2695 `baseline.py`; layers numbered as there)."""
+    """Two unpadded convolutions (hieu2695 `baseline.py`, whose numbers of layers are in the names)."""
 
     dtype: jnp.dtype = jnp.float32
 
     @nn.compact
     def __call__(self, x: Array, train: bool) -> Array:
-        """float [N, H, W, C] -> last feature map [N, ((H - 2) // 2 - 2) // 2, …, 16]; H and W at least 10."""
-        x = Conv(6, 3, padding=0, use_bias=True, dtype=self.dtype, name="cnn_layers_0")(x)
-        x = max_pool(nn.relu(batch_norm(train, self.dtype, "cnn_layers_1")(x)), 2, 2)
-        x = Conv(16, 3, padding=0, use_bias=True, dtype=self.dtype, name="cnn_layers_4")(x)
+        """Compute the last feature map.
+
+        Args:
+            x: float [N, H, W, C]; H and W at least 10.
+            train: whether batch norm is in training mode.
+
+        Returns:
+            float [N, ((H - 2) // 2 - 2) // 2, …, 16].
+        """
+        x = Conv(6, 3, padding=0, use_bias=True, dtype=self.dtype, name="cnn_layers_0")(x)  # [N, H - 2, W - 2, 6]
+        x = nn.relu(batch_norm(train, self.dtype, "cnn_layers_1")(x))
+        x = max_pool(x, 2, 2)  # [N, h = (H - 2) // 2, w = (W - 2) // 2, 6]
+        x = Conv(16, 3, padding=0, use_bias=True, dtype=self.dtype, name="cnn_layers_4")(x)  # [N, h - 2, w - 2, 16]
         x = nn.relu(batch_norm(train, self.dtype, "cnn_layers_5")(x))
-        return nn.avg_pool(x, window_shape=(2, 2), strides=(2, 2))
+        return nn.avg_pool(x, window_shape=(2, 2), strides=(2, 2))  # [N, (h - 2) // 2, (w - 2) // 2, 16]

@@ -8,19 +8,19 @@ from cxrjax.models import initializers
 
 
 class ModelSpec(NamedTuple):
-    """A module and the size of what it reads."""
+    """A network and the images that it reads."""
 
     module: nn.Module
-    size: int  # side of what it decides on, in pixels; of a patch
-    channels: int  # 1, or 3 where it was trained on colour: the grey level is then repeated
-    normalise: str = "none"  # or "imagenet": by the mean and deviation of its photographs, as published weights expect
-    context: int = 0  # pixels on each side of that, which a classifier's backbone sees and its head does not
-    initializer: initializers.Initializer = initializers.HE_NORMAL  # how its random weights are drawn
+    patch_size: int  # pixels per side of the patch (for a segmenter: of the radiograph), without the context
+    in_channels: int  # 1, or 3 if it was trained on color images: the gray level is then repeated
+    normalization: str = "none"  # or "imagenet": by ImageNet's mean and standard deviation, as published weights expect
+    context_pixels: int = 0  # border on each side of the patch that a classifier's backbone reads and its head does not
+    initializer: initializers.Initializer = initializers.HE_NORMAL  # distribution of the random weights
 
     @property
-    def side(self) -> int:
-        """Side of its input, in pixels."""
-        return self.size + 2 * self.context
+    def input_size(self) -> int:
+        """Side of the input in pixels, context included."""
+        return self.patch_size + 2 * self.context_pixels
 
 
 class PatchMode(NamedTuple):

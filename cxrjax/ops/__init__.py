@@ -1,4 +1,4 @@
-"""Image operations in JAX: crops, votes, maps and masks."""
+"""Pure image operations in JAX: patches, votes, saliency maps, lung masks, augmentation."""
 
 from cxrjax.runtime.lazy_imports import lazy_imports as _lazy_imports
 

@@ -1,4 +1,4 @@
-"""Random changes of a picture in training, on the accelerator, by key."""
+"""Random augmentation of images in training, on the accelerator."""
 
 from collections.abc import Sequence
 from functools import partial
@@ -9,78 +9,106 @@ import jax.numpy as jnp
 from jax import Array
 from jax.scipy.ndimage import map_coordinates
 
-_ALWAYS = -1  # the kind of a draw that `Augmentation.each` does not concern
+_ALWAYS = -1  # group of the draws to which `AugmentationConfig.each` does not apply
 
 
 class AugmentationConfig(NamedTuple):
-    """How far a picture may change; with the defaults, all zero changes nothing."""
+    """Ranges of the random changes; if all without a default are 0, the image does not change.
 
-    rotation: float  # degrees, either way
-    zoom: float  # share of the size, either way
-    shift: float  # share of the size, either way
-    contrast: float  # share of the grey range, either way, about `contrast_about`
-    brightness: float  # share of the grey range, either way
-    crop: float  # share of the side: a window less by it, anywhere in the picture, is enlarged to the whole
-    flip: float  # probability of left for right; not for structure maps, whose lungs have sides
-    upend: float  # probability of upside down
-    each: float = 1.0  # probability of each of rotation, zoom, shift, contrast and brightness, drawn on its own
+    Ranges are symmetric: a rotation of 10 means -10..10 degrees.
+    """
+
+    rotation: float  # degrees
+    zoom: float  # share of the size
+    shift: float  # share of the size
+    contrast: float  # share of the gray range, about `contrast_about`
+    brightness: float  # share of the gray range
+    crop: float  # share of the side: a random window smaller by this share is enlarged to the full size
+    flip: float  # probability of a left-right flip; not for label maps, which distinguish left and right lung
+    upend: float  # probability of an upside-down flip
+    each: float = 1.0  # probability of each of rotation, zoom, shift, contrast and brightness, independently
     dihedral: float = 0.0  # probability of one of the 8 symmetries of the square, each equally likely
-    contrast_about: str = "middle"  # of the grey range; or "mean": of each channel of the picture
+    contrast_about: str = "middle"  # of the gray range; or "mean": of each channel of the image
 
 
-def draw_affine(key: Array, settings: AugmentationConfig) -> Array:
-    """A random map from output to input coordinates, both in units of the size with 0 in the middle: float [2, 3]."""
+def sample_affine(key: Array, settings: AugmentationConfig) -> Array:
+    """Draw a random affine map.
+
+    Args:
+        key: random key.
+        settings: ranges of the changes.
+
+    Returns:
+        float [2, 3], from (row, column, 1) of the output to (row, column) of the input, both in units of the size with
+        the origin in the center of the image.
+    """
     if settings.dihedral:
-        key, symmetry = jax.random.split(key)
+        key, symmetry_key = jax.random.split(key)
     draws = _draw(key, (0, 1, 2, 2, *[_ALWAYS] * 4), settings.each)
-    angle, zoom, down, right, flip, upend, lower, further = draws
+    angle, zoom, shift_down, shift_right, flip, upend, crop_down, crop_right = draws
     angle = jnp.deg2rad(settings.rotation) * angle
     scale = (1 + settings.zoom * zoom) * (1 - settings.crop)
-    mirror = jnp.where((flip + 1) / 2 < settings.flip, -1.0, 1.0)
-    turn = jnp.where((upend + 1) / 2 < settings.upend, -1.0, 1.0)
-    cos, sin = jnp.cos(angle) * scale, jnp.sin(angle) * scale
-    rows = settings.shift * down + settings.crop / 2 * lower
-    columns = settings.shift * right + settings.crop / 2 * further
-    affine = jnp.array([[cos * turn, -sin * mirror, rows], [sin * turn, cos * mirror, columns]])
-    return _apply_symmetry(symmetry, affine, settings.dihedral) if settings.dihedral else affine
+    column_sign = jnp.where((flip + 1) / 2 < settings.flip, -1.0, 1.0)
+    row_sign = jnp.where((upend + 1) / 2 < settings.upend, -1.0, 1.0)
+    cos = jnp.cos(angle) * scale
+    sin = jnp.sin(angle) * scale
+    row_offset = settings.shift * shift_down + settings.crop / 2 * crop_down
+    column_offset = settings.shift * shift_right + settings.crop / 2 * crop_right
+    affine = jnp.array(
+        [[cos * row_sign, -sin * column_sign, row_offset], [sin * row_sign, cos * column_sign, column_offset]]
+    )
+    return _apply_symmetry(symmetry_key, affine, settings.dihedral) if settings.dihedral else affine
 
 
 def warp(image: Array, affine: Array, order: int) -> Array:
-    """Resample [S, S] of any number type by `draw_affine`'s map; order 1 is linear, 0 nearest; zero outside.
+    """Resample an image by an affine map, with zeros outside.
 
-    Every channel of [S, S, C] alike.
+    Args:
+        image: [S, S] or [S, S, C] of any number type; all channels are resampled alike.
+        affine: float [2, 3], of `sample_affine`.
+        order: 1 for linear interpolation, 0 for the nearest pixel.
+
+    Returns:
+        Array of the image's shape and type.
     """
     size = image.shape[0]
     axis = (jnp.arange(size) + 0.5) / size - 0.5
     rows, columns = jnp.meshgrid(axis, axis, indexing="ij")
-    # At the default precision an accelerator would round where pixels lie, by parts of one.
-    at = jnp.einsum("ij,jrc->irc", affine, jnp.stack([rows, columns, jnp.ones_like(rows)]), precision="highest")
-    resample = partial(map_coordinates, coordinates=list((at + 0.5) * size - 0.5), order=order, mode="constant")
+    # At the default precision an accelerator would round the coordinates by fractions of a pixel.
+    source = jnp.einsum("ij,jrc->irc", affine, jnp.stack([rows, columns, jnp.ones_like(rows)]), precision="highest")
+    resample = partial(map_coordinates, coordinates=list((source + 0.5) * size - 0.5), order=order, mode="constant")
     return resample(image) if image.ndim == 2 else jax.vmap(resample, -1, -1)(image)
 
 
-def adjust_gray(key: Array, image: Array, middle: Array | float, settings: AugmentationConfig) -> Array:
-    """Stretch and shift the grey levels of an image; a level of exactly 0 (nothing there) stays 0.
+def adjust_gray(key: Array, image: Array, center: Array | float, settings: AugmentationConfig) -> Array:
+    """Change contrast and brightness of an image at random; a level of exactly 0 (background) stays 0.
 
     Args:
         key: random key.
         image: float [S, S] or [S, S, C] in 0..1.
-        middle: the level about which contrast stretches; see `find_middle`.
-        settings: see Augmentation.
+        center: gray level about which contrast is stretched; see `contrast_center`.
+        settings: ranges of the changes.
 
     Returns:
         float in 0..1, of the image's shape.
     """
     contrast, brightness = _draw(key, (0, 1), settings.each)
-    changed = (image - middle) * (1 + settings.contrast * contrast) + middle + settings.brightness * brightness
-    return jnp.where(image > 0, jnp.clip(changed, 0, 1), 0)
+    adjusted = (image - center) * (1 + settings.contrast * contrast) + center + settings.brightness * brightness
+    return jnp.where(image > 0, jnp.clip(adjusted, 0, 1), 0)
 
 
-def find_middle(image: Array, settings: AugmentationConfig) -> Array | float:
-    """Return the grey level about which contrast stretches an image float [S, S] or [S, S, C] in 0..1.
+def contrast_center(image: Array, settings: AugmentationConfig) -> Array | float:
+    """Return the gray level about which the contrast of an image is stretched.
 
-    The mean is that of each channel before the picture is moved, so that the black that comes in from outside does not
-    count; Keras, which fills with reflections, takes it after rotation and zoom.
+    With `contrast_about` "mean" this is the mean of each channel before the image is warped, so that the zeros outside
+    the image do not count; Keras, which fills with reflections, computes it after rotation and zoom.
+
+    Args:
+        image: float [S, S] or [S, S, C] in 0..1.
+        settings: configuration of the augmentation.
+
+    Returns:
+        0.5, or the mean: a scalar, or [C].
 
     Raises:
         ValueError: `settings.contrast_about` is unknown.
@@ -93,26 +121,35 @@ def find_middle(image: Array, settings: AugmentationConfig) -> Array | float:
 def augment_pair(
     key: Array, image: Array, mask: Array, settings: AugmentationConfig, chosen: Array | bool = True
 ) -> tuple[Array, Array]:
-    """Change an image and its label map at random, both by the same map; the grey levels of the image alone.
+    """Augment an image and its label map: the same affine map for both, gray levels of the image only.
 
     Args:
         key: random key.
         image: float [S, S] in 0..1.
-        mask: labels [S, S].
-        settings: see Augmentation.
-        chosen: whether they are changed at all; False returns them as they are.
+        mask: label map [S, S].
+        settings: ranges of the changes.
+        chosen: whether to augment; with False both are returned unchanged.
 
     Returns:
         The image and the label map.
     """
-    place, grey = jax.random.split(key)
-    affine = draw_affine(place, settings)
-    changed = adjust_gray(grey, warp(image, affine, 1), find_middle(image, settings), settings)
-    return _choose(chosen, changed, image), _choose(chosen, warp(mask, affine, 0), mask)
+    affine_key, gray_key = jax.random.split(key)
+    affine = sample_affine(affine_key, settings)
+    augmented = adjust_gray(gray_key, warp(image, affine, 1), contrast_center(image, settings), settings)
+    return _choose(chosen, augmented, image), _choose(chosen, warp(mask, affine, 0), mask)
 
 
 def augment_patch(key: Array, patch: Array, settings: AugmentationConfig, chosen: Array | bool = True) -> Array:
-    """Change a patch at random, float [S, S] or [S, S, C] in 0..1, every channel alike; as it is if not `chosen`.
+    """Augment a patch.
+
+    Args:
+        key: random key.
+        patch: float [S, S] or [S, S, C] in 0..1; all channels are changed alike.
+        settings: ranges of the changes.
+        chosen: whether to augment; with False the patch is returned unchanged.
+
+    Returns:
+        float in 0..1, of the patch's shape.
 
     Examples:
         >>> import cxrjax as cx, jax
@@ -121,41 +158,42 @@ def augment_patch(key: Array, patch: Array, settings: AugmentationConfig, chosen
         >>> cx.ops.augment_patch(jax.random.key(0), np.full((32, 32), 0.5, np.float32), config).shape
         (32, 32)
     """
-    place, grey = jax.random.split(key)
-    moved = warp(patch, draw_affine(place, settings), 1)
-    return _choose(chosen, adjust_gray(grey, moved, find_middle(patch, settings), settings), patch)
+    affine_key, gray_key = jax.random.split(key)
+    warped = warp(patch, sample_affine(affine_key, settings), 1)
+    return _choose(chosen, adjust_gray(gray_key, warped, contrast_center(patch, settings), settings), patch)
 
 
-def _choose(chosen: Array | bool, changed: Array, plain: Array) -> Array:
-    """Return one of two arrays; of a bool that Python knows, nothing is compiled."""
+def _choose(chosen: Array | bool, augmented: Array, original: Array) -> Array:
+    """Return one of two arrays; for a Python bool this compiles nothing."""
     if isinstance(chosen, bool):
-        return changed if chosen else plain
-    return jnp.where(chosen, changed, plain)
+        return augmented if chosen else original
+    return jnp.where(chosen, augmented, original)
 
 
-def _draw(key: Array, kinds: Sequence[int], each: float) -> Array:
-    """Draw numbers in -1..1 that say how far a picture changes; 0 is not at all.
+def _draw(key: Array, groups: Sequence[int], each: float) -> Array:
+    """Draw strengths of changes in -1..1; 0 is no change.
 
     Args:
         key: random key.
-        kinds: the kind of change of each number, from 0, or _ALWAYS.
-        each: probability of each kind; the draws of a kind that does not occur are 0.
+        groups: group of changes, from 0, that each draw belongs to, or _ALWAYS.
+        each: probability of each group; the draws of a group that does not occur are 0.
 
     Returns:
-        float [len(kinds)].
+        float [len(groups)].
     """
     if each == 1:
-        return jax.random.uniform(key, (len(kinds),), minval=-1, maxval=1)
-    key, choice = jax.random.split(key)
-    occurs = jax.random.uniform(choice, (max(kinds) + 1,)) < each
-    draws = jax.random.uniform(key, (len(kinds),), minval=-1, maxval=1)
-    return jnp.where(jnp.append(occurs, True)[jnp.array(kinds)], draws, 0)
+        return jax.random.uniform(key, (len(groups),), minval=-1, maxval=1)
+    key, group_key = jax.random.split(key)
+    occurs = jax.random.uniform(group_key, (max(groups) + 1,)) < each
+    draws = jax.random.uniform(key, (len(groups),), minval=-1, maxval=1)
+    return jnp.where(jnp.append(occurs, True)[jnp.array(groups)], draws, 0)
 
 
 def _apply_symmetry(key: Array, affine: Array, probability: float) -> Array:
-    """Turn or mirror the output of a map float [2, 3] by a random symmetry of the square, with a probability."""
-    occurs, which = jax.random.split(key)
-    down, right, swapped = jax.random.bernoulli(which, shape=(3,)) & (jax.random.uniform(occurs) < probability)
-    linear = affine[:, :2] * jnp.where(jnp.stack([down, right]), -1, 1)
-    linear = jnp.where(swapped, linear[:, ::-1], linear)
+    """Compose an affine map float [2, 3] with a random symmetry of the square, with a probability."""
+    occurs_key, symmetry_key = jax.random.split(key)
+    occurs = jax.random.uniform(occurs_key) < probability
+    flip_rows, flip_columns, transpose = jax.random.bernoulli(symmetry_key, shape=(3,)) & occurs
+    linear = affine[:, :2] * jnp.where(jnp.stack([flip_rows, flip_columns]), -1, 1)
+    linear = jnp.where(transpose, linear[:, ::-1], linear)
     return jnp.concatenate([linear, affine[:, 2:]], axis=1)

@@ -1,4 +1,4 @@
-"""Where a finding was seen: class activation maps of patches, and the map of the radiograph they add up to.
+"""Saliency maps: class activation maps of patches and their combination into a map of the radiograph.
 
 Oh et al. 2020, section II-D; original `classification/visualize_cnn.py`.
 """
@@ -13,21 +13,22 @@ from cxrjax.ops import patches
 from cxrjax.runtime.platform import is_for_cpu
 
 SCALINGS = ("peak", "range")
-_ROUNDING = 1e-5  # a share of a map's highest value: less is not told from none, once a map is enlarged in float32
+_ROUNDING = 1e-5  # range below which a map enlarged in float32 counts as constant, as a share of its highest value
 
 
-def class_activation_map(features: Array, kernel: Array, finding: Array) -> Array:
-    """CAM (Zhou et al. 2016) of one class, from the forward pass alone, its negative part cut off.
+def class_activation_map(features: Array, kernel: Array, class_index: Array) -> Array:
+    """Compute the CAM (Zhou et al. 2016) of a class from the forward pass, with negative values set to 0.
 
-    For a network that ends in a global mean and a linear layer this is h w times `grad_cam`, hence the same map.
+    For a network that ends in global average pooling and a linear layer this is h w times `grad_cam`, and thus the same
+    map after scaling.
 
     Args:
         features: float [N, h, w, C], the last feature maps.
-        kernel: float [C, K], of the linear layer.
-        finding: index of the class; or indices [M] of several.
+        kernel: float [C, K], the kernel of the linear layer.
+        class_index: index of the class, or indices [M] of several classes.
 
     Returns:
-        float [N, h, w], at least 0; or of several [N, h, w, M].
+        float [N, h, w], at least 0; [N, h, w, M] for several classes.
 
     Examples:
         >>> import cxrjax as cx
@@ -36,16 +37,16 @@ def class_activation_map(features: Array, kernel: Array, finding: Array) -> Arra
         >>> cx.ops.class_activation_map(features, kernel, 0).shape
         (1, 7, 7)
     """
-    return jax.nn.relu(jnp.matmul(features, kernel[:, finding], precision="highest"))
+    return jax.nn.relu(jnp.matmul(features, kernel[:, class_index], precision="highest"))
 
 
-def grad_cam(head: Callable[[Array], Array], features: Array, finding: Array) -> Array:
-    """Grad-CAM (Selvaraju et al. 2017) of one class, for any head.
+def grad_cam(head: Callable[[Array], Array], features: Array, class_index: Array) -> Array:
+    """Compute Grad-CAM (Selvaraju et al. 2017) of a class, for any head.
 
     Args:
-        head: feature maps [N, h, w, C] -> logits [N, K], each patch on its own.
+        head: feature maps [N, h, w, C] -> logits [N, K], computed for each patch independently.
         features: float [N, h, w, C].
-        finding: index of the class whose logit, and no other, is differentiated.
+        class_index: index of the class whose logit is differentiated.
 
     Returns:
         float [N, h, w], at least 0.
@@ -56,56 +57,56 @@ def grad_cam(head: Callable[[Array], Array], features: Array, finding: Array) ->
         >>> cx.ops.grad_cam(lambda f: f.mean((1, 2)), features, 1).shape
         (2, 7, 7)
     """
-    gradient = jax.grad(lambda f: head(f)[:, finding].sum())(features)
+    gradient = jax.grad(lambda f: head(f)[:, class_index].sum())(features)
     return jax.nn.relu((features * gradient.mean((1, 2), keepdims=True)).sum(-1))
 
 
-def scale(activations: Array, scaling: str = "peak", size: int | None = None) -> Array:
-    """Return maps of patches, each scaled so that its highest value is 1.
+def rescale(activations: Array, scaling: str = "peak", size: int | None = None) -> Array:
+    """Scale the map of each patch so that its highest value is 1.
 
-    "peak" divides by the highest value, so that a map that is positive everywhere keeps a floor above 0. "range" takes
-    the lowest value for 0, as Oh et al.'s maps do: their `gradcam` package scales each enlarged map from its lowest
-    value to its highest. A map that is even, for which that package divides by 0, is then 0.
+    "peak" divides by the highest value, so that a map that is positive everywhere keeps a minimum above 0. "range" maps
+    the lowest value to 0, as the original does: the `gradcam` package used by Oh et al. scales each enlarged map from
+    its lowest value to its highest. A constant map, for which that package divides by 0, becomes 0.
 
     Args:
         activations: float [..., h, w], at least 0.
-        scaling: of SCALINGS.
-        size: side of the maps once they are enlarged linearly, whose lowest and highest value count for "range"; None
-            for those of the maps as they are.
+        scaling: one of SCALINGS.
+        size: side of the linearly enlarged maps, whose lowest and highest values count for "range"; None to take those
+            of the maps themselves.
 
     Returns:
-        float [..., h, w], in 0..1; of "range" and a size, in 0..1 once they are enlarged. Zeros stay zeros.
+        float [..., h, w] in 0..1; with "range" and a size, in 0..1 after enlarging. Maps of zeros stay zero.
 
     Raises:
         ValueError: there is no such scaling.
     """
     if scaling not in SCALINGS:
         raise ValueError(f"no saliency.scaling called {scaling!r}; there are {', '.join(SCALINGS)}")
-    seen = activations
+    enlarged = activations
     if scaling == "range" and size is not None:
-        seen = jax.image.resize(activations, (*activations.shape[:-2], size, size), "linear")
-    highest = seen.max((-2, -1), keepdims=True)
-    lowest = seen.min((-2, -1), keepdims=True) if scaling == "range" else jnp.zeros_like(highest)
+        enlarged = jax.image.resize(activations, (*activations.shape[:-2], size, size), "linear")
+    highest = enlarged.max((-2, -1), keepdims=True)
+    lowest = enlarged.min((-2, -1), keepdims=True) if scaling == "range" else jnp.zeros_like(highest)
     span = highest - lowest
-    uneven = span > _ROUNDING * highest
-    return jnp.where(uneven, (activations - lowest) / jnp.where(uneven, span, 1), 0)
+    varies = span > _ROUNDING * highest
+    return jnp.where(varies, (activations - lowest) / jnp.where(varies, span, 1), 0)
 
 
 def probability_weighted_map(
-    activations: Array, probabilities: Array, centres: Array, size: int, shape: tuple, scaling: str = "peak"
+    activations: Array, probabilities: Array, centers: Array, size: int, shape: tuple, scaling: str = "peak"
 ) -> Array:
-    """The probability-weighted map: map(x) = sum_k p_k CAM_k(x) / count(x) over the patches k that cover x.
+    """Combine the maps of patches: map(x) = sum_k p_k CAM_k(x) / count(x) over the patches k that cover pixel x.
 
     Args:
-        activations: float [N, h, w], a patch each, at least 0.
-        probabilities: float [N], of the class shown, in each patch.
-        centres: int [N, 2], of the patches.
-        size: side of a patch, in pixels.
+        activations: float [N, h, w], the map of each patch, at least 0.
+        probabilities: float [N], probability of the class in each patch.
+        centers: int [N, 2], center of each patch.
+        size: side of a patch in pixels.
         shape: height and width of the radiograph.
-        scaling: of each patch's map; see `scale`.
+        scaling: scaling of each patch's map; see `rescale`.
 
     Returns:
-        float32 [H, W] in 0..1; 0 where no patch lies.
+        float32 [H, W] in 0..1; 0 where there is no patch.
 
     Examples:
         >>> import cxrjax as cx
@@ -114,56 +115,57 @@ def probability_weighted_map(
         >>> saliency.shape, round(float(saliency.max()), 4)
         ((64, 64), 0.8)
     """
-    scaled = scale(activations, scaling, size)
+    scaled = rescale(activations, scaling, size)
     if not is_for_cpu():
-        return _weigh_by_products(scaled * probabilities[:, None, None], centres, size, shape)
-    full = jax.image.resize(scaled, (len(activations), size, size), "linear")
-    total = patches.paste(full * probabilities[:, None, None], centres, shape)
-    count = patches.paste(jnp.ones_like(full), centres, shape)
+        return _average_by_matmul(scaled * probabilities[:, None, None], centers, size, shape)
+    enlarged = jax.image.resize(scaled, (len(activations), size, size), "linear")
+    total = patches.paste(enlarged * probabilities[:, None, None], centers, shape)
+    count = patches.paste(jnp.ones_like(enlarged), centers, shape)
     return total / jnp.maximum(count, 1)
 
 
-def _weigh_by_products(maps: Array, centres: Array, size: int, shape: tuple[int, int]) -> Array:
-    """Enlarge maps [N, h, w], lay them where their patches lie, and average: by matrix products, and no loop.
+def _average_by_matmul(maps: Array, centers: Array, size: int, shape: tuple[int, int]) -> Array:
+    """Enlarge maps [N, h, w], paste them at their patches and average them, by matrix products instead of a loop.
 
-    Enlarging is linear along either axis, and so is laying down: each patch adds `rows @ map @ columns.T`, where rows
-    and columns say what a pixel of the radiograph takes of each cell of the map.
+    Enlarging and pasting are linear along each axis: each patch adds `rows @ map @ columns.T`, where `rows` and
+    `columns` are the weights of the cells of the map in the pixels of the radiograph.
     """
-    parts = []
+    masks = []
+    weights = []
     for axis in range(2):
         cells = maps.shape[1 + axis]
-        weights = jax.image.resize(jnp.eye(cells), (size, cells), "linear")
-        pixel = jnp.arange(shape[axis]) - centres[:, axis, None] + size // 2  # within each patch, [N, H]
+        resize = jax.image.resize(jnp.eye(cells), (size, cells), "linear")  # [size, cells]
+        pixel = jnp.arange(shape[axis]) - centers[:, axis, None] + size // 2  # position within each patch, [N, H]
         inside = (pixel >= 0) & (pixel < size)
-        parts.append((inside, jnp.where(inside[..., None], weights[jnp.clip(pixel, 0, size - 1)], 0)))
-    (in_rows, rows), (in_columns, columns) = parts
-    placed = jnp.einsum("nrh,nhw->nrw", rows, maps, precision="highest")
-    total = jnp.einsum("nrw,ncw->rc", placed, columns, precision="highest")
-    covered = [part.astype(jnp.bfloat16) for part in (in_rows, in_columns)]  # 0 and 1, which bfloat16 has exactly
-    count = jnp.einsum("nr,nc->rc", *covered, preferred_element_type=jnp.float32)
+        masks.append(inside.astype(jnp.bfloat16))  # bfloat16 represents 0 and 1 exactly
+        weights.append(jnp.where(inside[..., None], resize[jnp.clip(pixel, 0, size - 1)], 0))  # [N, H, cells]
+    rows, columns = weights
+    resized_rows = jnp.einsum("nrh,nhw->nrw", rows, maps, precision="highest")
+    total = jnp.einsum("nrw,ncw->rc", resized_rows, columns, precision="highest")
+    count = jnp.einsum("nr,nc->rc", *masks, preferred_element_type=jnp.float32)
     return total / jnp.maximum(count, 1)
 
 
 def probability_weighted_windows(
-    activations: Array, probabilities: Array, counted: Array, scaling: str = "peak"
+    activations: Array, probabilities: Array, valid: Array, scaling: str = "peak"
 ) -> Array:
-    """The probability-weighted map of windows of one feature map, cell by cell: see `weigh_by_probability`.
+    """Combine the maps of the windows of one feature map, cell by cell, as `probability_weighted_map`.
 
     Args:
-        activations: float [n, m, side, side], a window each, at least 0.
-        probabilities: float [n, m], of the class shown, in each window.
-        counted: bool [n, m], which windows are shown.
-        scaling: of each window's map, by its cells; see `scale`.
+        activations: float [n, m, side, side], the map of each window, at least 0.
+        probabilities: float [n, m], probability of the class in each window.
+        valid: bool [n, m], windows that count.
+        scaling: scaling of each window's map, by its cells; see `rescale`.
 
     Returns:
-        float32 [n + side - 1, m + side - 1] in 0..1; 0 where no window that is shown lies.
+        float32 [n + side - 1, m + side - 1] in 0..1; 0 where there is no valid window.
     """
-    weights = (probabilities * counted)[..., None, None]
-    total = patches.add_windows(scale(activations, scaling) * weights)
-    return total / jnp.maximum(count_windows(counted, activations.shape[-1]), 1)
+    weights = (probabilities * valid)[..., None, None]
+    total = patches.add_windows(rescale(activations, scaling) * weights)
+    return total / jnp.maximum(count_windows(valid, activations.shape[-1]), 1)
 
 
-def count_windows(counted: Array, side: int) -> Array:
-    """How many of the windows bool [n, m], of `side` cells a side, lie over each cell: float32 [h, w]."""
-    shape = (*counted.shape, side, side)
-    return patches.add_windows(jnp.broadcast_to(counted[..., None, None], shape).astype(jnp.float32))
+def count_windows(valid: Array, side: int) -> Array:
+    """Count the valid windows, bool [n, m], of `side` x `side` cells, that cover each cell: float32 [h, w]."""
+    shape = (*valid.shape, side, side)
+    return patches.add_windows(jnp.broadcast_to(valid[..., None, None], shape).astype(jnp.float32))

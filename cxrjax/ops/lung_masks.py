@@ -1,32 +1,32 @@
-"""What is known of lungs: the labels of a structure map, and how a segmentation of them is put right."""
+"""Lung masks: labels of a segmentation, connected components, and post-processing."""
 
 import jax.numpy as jnp
 from jax import Array, lax
 
-# Label map of the SCR data base as Oh et al. order it (`segmentation/header.py`): background is 0.
+# Labels of the SCR database, in the order of Oh et al. (`segmentation/header.py`).
 STRUCTURES = ("background", "heart", "left lung", "right lung")
 LUNGS = (2, 3)
 
 
 def lung_union(structures: Array) -> Array:
-    """Label map [..., H, W] -> bool [..., H, W], true in either lung."""
+    """Return the mask of both lungs: label map [..., H, W] -> bool [..., H, W]."""
     return (structures == LUNGS[0]) | (structures == LUNGS[1])
 
 
 def lung_probability(log_probabilities: Array) -> Array:
-    """Log-probabilities [..., 4] of the STRUCTURES -> probability [...] of either lung."""
+    """Compute the probability of either lung: log-probabilities [..., 4] of the STRUCTURES -> float [...]."""
     return jnp.exp(log_probabilities[..., LUNGS[0]]) + jnp.exp(log_probabilities[..., LUNGS[1]])
 
 
 def label_components(mask: Array, neighbors: int = 8) -> Array:
-    """Number the connected components of a mask by the largest pixel index in each.
+    """Label the connected components of a mask by the largest pixel index in each.
 
     Args:
         mask: bool [H, W].
-        neighbors: 8, or 4 for components that touch along pixel edges alone.
+        neighbors: 8, or 4 for components that are connected along pixel edges only.
 
     Returns:
-        int32 [H, W]: 0 outside the mask; inside, 1 + the index, in reading order, of the part's last pixel.
+        int32 [H, W]: 0 outside the mask; inside, 1 + the index, in reading order, of the component's last pixel.
     """
     start = jnp.where(mask, jnp.arange(1, mask.size + 1, dtype=jnp.int32).reshape(mask.shape), 0)
 
@@ -36,22 +36,23 @@ def label_components(mask: Array, neighbors: int = 8) -> Array:
             nearby = jnp.maximum(_window_maximum(labels, (3, 1)), _window_maximum(labels, (1, 3)))
         else:
             nearby = _window_maximum(labels, (3, 3))
-        spread = jnp.where(mask, nearby, 0)
-        # A label names a pixel of its own part, which may know of a farther one: jumping there halves the rounds.
-        jumped = jnp.where(mask, spread.ravel()[jnp.maximum(spread - 1, 0)], 0)
+        largest = jnp.where(mask, nearby, 0)
+        # A label is the index of a pixel of the same component, whose own label may already be larger: taking that one
+        # halves the number of iterations.
+        jumped = jnp.where(mask, largest.ravel()[jnp.maximum(largest - 1, 0)], 0)
         return jumped, (jumped != labels).any()
 
     return lax.while_loop(lambda state: state[1], spread, (start, mask.any()))[0]
 
 
-def postprocess_mask(mask: Array, smallest_part: float) -> Array:
+def postprocess_mask(mask: Array, min_component_area: float) -> Array:
     """Keep the two largest components of a lung mask and fill their holes.
 
     Components are 8-connected, so the background between them is 4-connected, as in `scipy.ndimage.binary_fill_holes`.
 
     Args:
         mask: bool [H, W].
-        smallest_part: parts below this share of the picture are dropped even if among the two.
+        min_component_area: smaller components are dropped even if they are among the two, as a share of the image.
 
     Returns:
         bool [H, W].
@@ -64,18 +65,19 @@ def postprocess_mask(mask: Array, smallest_part: float) -> Array:
         1200
     """
     labels = label_components(mask)
-    areas, smallest = _areas(labels), jnp.maximum(smallest_part * mask.size, 1)
-    first = areas.argmax()
-    second = areas.at[first].set(0).argmax()  # `lax.top_k` sorts them all
-    lungs = ((labels == first) & (areas[first] >= smallest)) | ((labels == second) & (areas[second] >= smallest))
-    # A hole is background that does not reach the border: of the padded background, whatever lacks the last pixel's
-    # label.
+    areas = _areas(labels)
+    min_area = jnp.maximum(min_component_area * mask.size, 1)
+    largest = areas.argmax()
+    second = areas.at[largest].set(0).argmax()  # `lax.top_k` would sort all areas
+    lungs = ((labels == largest) & (areas[largest] >= min_area)) | ((labels == second) & (areas[second] >= min_area))
+    # A hole is background that is not connected to the border: in the padded background, all pixels with another label
+    # than the last pixel.
     outside = label_components(jnp.pad(~lungs, 1, constant_values=True), neighbors=4)
     return outside[1:-1, 1:-1] != outside[-1, -1]
 
 
 def largest_component(mask: Array) -> Array:
-    """The largest connected part (8 neighbours) of a mask bool [H, W]; empty where the mask is."""
+    """Return the largest 8-connected component of a mask bool [H, W]; empty if the mask is empty."""
     labels = label_components(mask)
     return mask & (labels == _areas(labels).argmax())
 
@@ -86,5 +88,5 @@ def _window_maximum(labels: Array, window: tuple[int, int]) -> Array:
 
 
 def _areas(labels: Array) -> Array:
-    """Pixels of each part of `label_components`, int32 [H W + 1], by the number it has there."""
+    """Count the pixels of each label of `label_components`: int32 [H W + 1], 0 for the background."""
     return jnp.zeros(labels.size + 1, jnp.int32).at[labels.ravel()].add(1).at[0].set(0)

@@ -1,7 +1,7 @@
-"""What can be measured on a radiograph once heart and lungs are found (Oh et al. 2020, section IV-B).
+"""Measurements of the lungs and the heart in a segmented radiograph (Oh et al. 2020, section IV-B).
 
-The original publishes no code for it; the definitions are in `measure`. Lengths are compared with lengths of the same
-direction and areas with areas, for a standardised radiograph is squashed to a square.
+The original publishes no code for them; the definitions are in `measure_lungs`. Only lengths along the same axis, or
+areas, are compared with each other, since a standardized radiograph is resized to a square.
 """
 
 from functools import partial
@@ -12,7 +12,7 @@ from jax import Array
 
 from cxrjax.ops import lung_masks, patches
 
-# Measure -> what it is called on a figure; those in mm² are known where the distance of pixels is.
+# Measure -> its label on figures; those in mm² need the pixel spacing.
 AREAS = {"left_lung": "left lung", "right_lung": "right lung", "lungs": "both lungs"}
 MEASURES = {
     **{f"{name}_share": f"{words}, share of the picture" for name, words in AREAS.items()},
@@ -27,47 +27,48 @@ MEASURES = {
 
 @partial(jax.jit, static_argnames=("count", "size"))
 def measure_lungs(
-    image: Array, lungs: Array, structures: Array, extent: Array, key: Array, count: int, size: int
+    image: Array, lungs: Array, structures: Array, fov_mm: Array, key: Array, count: int, size: int
 ) -> dict[str, Array]:
-    """Measure one radiograph.
+    """Measure the lungs and the heart of one radiograph.
 
     The cardiothoracic ratio is the greatest transverse diameter of the heart, from its rightmost to its leftmost
     point, over the greatest inner diameter of the thorax, from the outer border of one lung to that of the other in
-    one row (Danzer 1919). It needs no spacing. An AP view, a supine patient and a shallow breath enlarge it, and 0.5 is
-    a limit for PA views of adults alone.
+    one row (Danzer 1919). It does not depend on the pixel spacing. An AP view, a supine patient and a shallow breath
+    enlarge it, and the limit of 0.5 holds for PA views of adults only.
 
-    Grey levels are those of the standardised radiograph, hence relative to the rest of the picture, not a density.
-    Variances are of lung pixels: that between patches, of the patches' means, and that within them, of the pixels
-    about their patch's mean, each patch by its number of lung pixels. They add up to the variance of all the patches'
-    pixels.
+    Gray levels are those of the standardized radiograph, hence relative to the rest of the image, not a density.
+    Variances are of lung pixels: between patches, the variance of their means; within patches, the variance of the
+    pixels about the mean of their patch. Patches are weighted by their number of lung pixels, so that both add up to
+    the variance of all pixels of the patches.
 
     Args:
-        image: uint8 [S, S], standardised.
+        image: uint8 [S, S], standardized.
         lungs: bool [S, S].
-        structures: uint8 [S, S], labels of `lung_masks.STRUCTURES`. Of a segmenter that knows lungs alone, the areas of
-            the left and the right lung mean nothing.
-        extent: float [2], height and width of the picture in mm; NaN where not known.
-        key: random key of the patches' centres.
-        count: patches.
-        size: side of a patch, pixels; even.
+        structures: uint8 [S, S], labels of `lung_masks.STRUCTURES`. With a segmenter that was trained on lungs only,
+            the areas of the left and the right lung are meaningless.
+        fov_mm: float [2], height and width of the radiograph in mm; NaN if unknown.
+        key: random key of the centers of the patches.
+        count: number of patches.
+        size: side of a patch in pixels; even.
 
     Returns:
-        float32 by the keys of MEASURES; NaN where there are no lungs, and of the ratio where the heart or a lung is
+        float32 by the keys of MEASURES; NaN if there are no lungs; the ratio is also NaN if the heart or a lung is
         missing.
     """
-    sides = structures[None] == jnp.array(lung_masks.LUNGS)[:, None, None]
-    left, right = (sides & lungs).mean((1, 2))
-    shares = dict(zip(AREAS, (left, right, lungs.mean()), strict=True))
-    grey = image.astype(jnp.float32) / 255
-    mean, variance = _moments(grey, lungs)
-    centres = patches.sample_patch_centers(key, lungs, count)
-    shown = patches.extract_patches(lungs, centres, size)
-    means, within = jax.vmap(_moments)(patches.extract_patches(grey, centres, size), shown)
-    weights = shown.sum((1, 2)) / shown.sum()
+    is_side = structures[None] == jnp.array(lung_masks.LUNGS)[:, None, None]
+    left, right = (is_side & lungs).mean((1, 2))
+    shares = {"left_lung": left, "right_lung": right, "lungs": lungs.mean()}
+    gray = image.astype(jnp.float32) / 255
+    mean, variance = _moments(gray, lungs)
+    centers = patches.sample_patch_centers(key, lungs, count)
+    lung_patches = patches.extract_patches(lungs, centers, size)
+    means, within = jax.vmap(_moments)(patches.extract_patches(gray, centers, size), lung_patches)
+    weights = lung_patches.sum((1, 2)) / lung_patches.sum()
+    has_both_lungs = (left > 0) & (right > 0)
     values = {
         **{f"{name}_share": share for name, share in shares.items()},
-        **{f"{name}_mm2": share * extent[0] * extent[1] for name, share in shares.items()},
-        "cardiothoracic_ratio": jnp.where((left > 0) & (right > 0), _ratio(structures == 1, lungs), jnp.nan),
+        **{f"{name}_mm2": share * fov_mm[0] * fov_mm[1] for name, share in shares.items()},
+        "cardiothoracic_ratio": jnp.where(has_both_lungs, _cardiothoracic_ratio(structures == 1, lungs), jnp.nan),
         "lung_mean": mean,
         "lung_variance": variance,
         "between_patch_variance": (weights * (means - (weights * means).sum()) ** 2).sum(),
@@ -76,20 +77,21 @@ def measure_lungs(
     return {name: jnp.where(lungs.any(), value, jnp.nan) for name, value in values.items()}
 
 
-def _ratio(heart: Array, lungs: Array) -> Array:
+def _cardiothoracic_ratio(heart: Array, lungs: Array) -> Array:
     heart = lung_masks.largest_component(heart)
-    diameter = _extent(heart.any(0)) / _extent(lungs).max()
-    return jnp.where(heart.any(), diameter, jnp.nan)
+    ratio = _extent(heart.any(0)) / _extent(lungs).max()
+    return jnp.where(heart.any(), ratio, jnp.nan)
 
 
 def _extent(line: Array) -> Array:
-    """Pixels from the first true one to the last in each line bool [..., W]; 0 where there is none."""
-    first, last = line.argmax(-1), line.shape[-1] - line[..., ::-1].argmax(-1)
-    return jnp.where(line.any(-1), last - first, 0)
+    """Count the pixels from the first true one to the last in each line bool [..., W]; 0 if none is true."""
+    start = line.argmax(-1)
+    stop = line.shape[-1] - line[..., ::-1].argmax(-1)
+    return jnp.where(line.any(-1), stop - start, 0)
 
 
-def _moments(grey: Array, where: Array) -> tuple[Array, Array]:
-    """Mean and variance of the pixels where a mask is true."""
-    count = where.sum()
-    mean = (grey * where).sum() / count
-    return mean, ((grey - mean) ** 2 * where).sum() / count
+def _moments(gray: Array, mask: Array) -> tuple[Array, Array]:
+    """Compute the mean and the variance of the pixels where a mask is true."""
+    count = mask.sum()
+    mean = (gray * mask).sum() / count
+    return mean, ((gray - mean) ** 2 * mask).sum() / count

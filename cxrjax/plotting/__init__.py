@@ -1,33 +1,38 @@
-"""Pictures for people: scores, learning curves, radiographs with lungs and maps drawn on them. Written whole."""
+"""Figures: radiographs with lungs and saliency maps, scores, learning curves. Files are written atomically."""
 
 from cxrjax.plotting.audit import draw_audit
-from cxrjax.plotting.box_plots import draw_box_plots
-from cxrjax.plotting.confusion import draw_confusion
-from cxrjax.plotting.curves import draw_learning_curves, draw_lr_curve
-from cxrjax.plotting.faithfulness import draw_faithfulness
-from cxrjax.plotting.radiographs import draw_prediction, draw_sheet, overlay, tint
-from cxrjax.plotting.ranking import RocCurve, draw_roc_curves
-from cxrjax.plotting.reliability import ReliabilityCurve, draw_reliability
-from cxrjax.plotting.shares import CurveWithCI, draw_shares
+from cxrjax.plotting.evaluation import (
+    CurveWithCI,
+    ReliabilityCurve,
+    RocCurve,
+    draw_box_plots,
+    draw_confusion,
+    draw_faithfulness,
+    draw_proportions,
+    draw_reliability,
+    draw_roc_curves,
+)
+from cxrjax.plotting.radiographs import colorize, draw_prediction, draw_sheet, overlay
 from cxrjax.plotting.style import RIGHT, WRONG
+from cxrjax.plotting.training import draw_learning_curves, draw_lr_curve
 
 __all__ = [
     "CurveWithCI",
-    "ReliabilityCurve",
     "RIGHT",
+    "ReliabilityCurve",
     "RocCurve",
     "WRONG",
+    "colorize",
     "draw_audit",
     "draw_box_plots",
     "draw_confusion",
     "draw_faithfulness",
-    "draw_prediction",
     "draw_learning_curves",
-    "draw_roc_curves",
     "draw_lr_curve",
+    "draw_prediction",
+    "draw_proportions",
     "draw_reliability",
-    "draw_shares",
+    "draw_roc_curves",
     "draw_sheet",
     "overlay",
-    "tint",
 ]

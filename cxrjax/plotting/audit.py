@@ -1,4 +1,4 @@
-"""How much of a score each shortcut reaches."""
+"""Figure of an audit: the share of the score that each shortcut reaches."""
 
 import os
 from collections.abc import Mapping
@@ -20,59 +20,63 @@ GROUPS = {
 
 @matplotlib.rc_context(style.STYLE)
 def draw_audit(audit: Mapping[str, Any], metric: str, path: str | os.PathLike) -> None:
-    """Draws the score, what each control reaches, and chance: a dot and a 95% interval a row.
+    """Draw the score, the score of each control experiment and chance level, one row with a dot and 95% interval each.
 
     Args:
-        audit: what audit.json says: "score", "chance", "controls", "n", "patients".
-        metric: the score drawn, as "macro_auroc"; controls without it are left out, and planted marks.
+        audit: content of audit.json: "score", "chance", "controls", "n", "patients".
+        metric: the score to draw, such as "macro_auroc". Experiments without it and marker experiments are left out.
         path: the PNG or SVG to write.
     """
     rows = [("the network", audit["score"][metric], style.INK, "")]
-    for kind, (heading, colour) in GROUPS.items():
-        of = [
-            one
-            for one in audit["controls"]
-            if one["kind"] == kind and "flips" not in one and _known(one["scores"].get(metric))
+    for category, (heading, color) in GROUPS.items():
+        experiments = [
+            experiment
+            for experiment in audit["controls"]
+            if experiment["kind"] == category
+            and "flips" not in experiment
+            and _has_value(experiment["scores"].get(metric))
         ]
-        rows += [(heading, None, colour, "")] if of else []
-        for one in of:
-            share = "" if not one["share"] else f"{one['share']['value']:.0%}"
-            by = "" if one["by"] == "small network" else f" ({one['by']})"
-            rows.append((one["title"] + by, one["scores"][metric], colour, share))
+        if experiments:
+            rows.append((heading, None, color, ""))
+        for experiment in experiments:
+            share = "" if not experiment["share"] else f"{experiment['share']['value']:.0%}"
+            model = "" if experiment["by"] == "small network" else f" ({experiment['by']})"
+            rows.append((experiment["title"] + model, experiment["scores"][metric], color, share))
 
     figure = Figure(figsize=(7.6, 0.27 * len(rows) + 1.1), layout="constrained")
     axes = figure.subplots()
-    score, chance = audit["score"][metric], audit["chance"][metric]
+    score = audit["score"][metric]
+    chance = audit["chance"][metric]
     axes.axvline(chance, color=style.FAINT, linewidth=1, linestyle=(0, (4, 3)))
-    if _known(score):
+    if _has_value(score):
         axes.axvline(score["value"], color=style.INK, linewidth=1)
         axes.axvspan(*interval_or_value(score), color=style.INK, alpha=0.08, linewidth=0)
-        _name(axes, score["value"], "score")
-    for place, (_, number, colour, share) in enumerate(rows):
-        if not _known(number):
+        _label_line(axes, score["value"], "score")
+    for y, (_, estimate, color, share) in enumerate(rows):
+        if not _has_value(estimate):
             continue
-        axes.plot(interval_or_value(number), [place, place], color=colour, linewidth=2, solid_capstyle="butt")
-        axes.plot(number["value"], place, "o", color=colour, markersize=5)
-        axes.text(1.01, place, share, transform=axes.get_yaxis_transform(), va="center", size=8, color=colour)
+        axes.plot(interval_or_value(estimate), [y, y], color=color, linewidth=2, solid_capstyle="butt")
+        axes.plot(estimate["value"], y, "o", color=color, markersize=5)
+        axes.text(1.01, y, share, transform=axes.get_yaxis_transform(), va="center", size=8, color=color)
     axes.text(1.01, -0.9, "share", transform=axes.get_yaxis_transform(), va="center", size=8, color=style.FAINT)
     axes.set_yticks(range(len(rows)), [title for title, *_ in rows])
-    for tick, (_, number, colour, _) in zip(axes.get_yticklabels(), rows, strict=True):
-        tick.set(color=colour, weight="bold" if number is None or colour == style.INK else "normal")
+    for tick, (_, estimate, color, _) in zip(axes.get_yticklabels(), rows, strict=True):
+        tick.set(color=color, weight="bold" if estimate is None or color == style.INK else "normal")
     axes.set_ylim(len(rows) - 0.4, -1.4)
-    _name(axes, chance, "chance")
+    _label_line(axes, chance, "chance")
     title = f"{audit['n']} radiographs of {audit['patients']} patients: what reaches how much of the score"
-    figure.suptitle(title, x=0.01, ha="left", size=10)  # the axes' own would begin where the names of rows end
+    figure.suptitle(title, x=0.01, ha="left", size=10)  # a title of the axes would begin to the right of the row labels
     axes.set_xlabel(f"{metric.replace('_', ' ').replace('auroc', 'AUROC')}, with 95% intervals by patient")
     axes.tick_params(axis="y", length=0)
     axes.grid(axis="x")
     style.save(figure, path)
 
 
-def _name(axes: Axes, where: float, name: str) -> None:
-    """Name a vertical line at its head."""
+def _label_line(axes: Axes, x: float, label: str) -> None:
+    """Write a label at the top of a vertical line."""
     box = {"facecolor": "white", "edgecolor": "none", "pad": 1.5}
-    axes.text(where, -0.9, name, ha="center", va="center", size=8, color=style.INK, bbox=box)
+    axes.text(x, -0.9, label, ha="center", va="center", size=8, color=style.INK, bbox=box)
 
 
-def _known(number: Mapping[str, Any] | None) -> bool:
-    return number is not None and number["value"] is not None
+def _has_value(estimate: Mapping[str, Any] | None) -> bool:
+    return estimate is not None and estimate["value"] is not None

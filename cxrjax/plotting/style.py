@@ -1,7 +1,7 @@
-"""How every figure looks, and how it is saved.
+"""Style of all figures, and functions to wrap their texts and save them.
 
-Colours follow Okabe and Ito (Color Universal Design, 2008), so that colour-blind readers tell them apart; those of
-captions are darkened to be read as text. Maps are in inferno, which is even to the eye.
+The colors follow Okabe and Ito (Color Universal Design, 2008), so that color-blind readers can distinguish them; those
+of captions are darkened to be readable as text. Saliency maps are in inferno, which is perceptually uniform.
 """
 
 import io
@@ -19,8 +19,18 @@ from numpy.typing import NDArray
 
 from cxrjax.runtime import atomic_files
 
-BLUE, ORANGE, GREEN, RED, PURPLE, SKY = "#0072B2", "#E69F00", "#007A5A", "#C84A00", "#A8518A", "#56B4E9"
-RIGHT, WRONG, INK, FAINT, PALE = GREEN, RED, "#222222", "#6B6B6B", "#A8A8A8"
+BLUE = "#0072B2"
+ORANGE = "#E69F00"
+GREEN = "#007A5A"
+RED = "#C84A00"
+PURPLE = "#A8518A"
+SKY = "#56B4E9"
+INK = "#222222"
+FAINT = "#6B6B6B"
+PALE = "#A8A8A8"
+RIGHT = GREEN  # captions of correct predictions
+WRONG = RED  # captions of wrong predictions
+MARKERS = "os^D"  # of the curves of a figure, in turn
 DOTS_PER_INCH = 150
 STYLE = {
     "figure.dpi": DOTS_PER_INCH,
@@ -40,34 +50,33 @@ STYLE = {
     "grid.color": "#E6E6E6",
     "legend.frameon": False,
     "svg.fonttype": "none",  # text stays text, for screen readers and searches
-    "svg.hashsalt": "cxrjax",  # equal figures are equal files
+    "svg.hashsalt": "cxrjax",  # equal figures give equal files
 }
 
 
 def wrap(text: str, width: int) -> list[str]:
-    """The lines of a text, none longer than `width` characters; at least one."""
+    """Wrap a text into lines of at most `width` characters; at least one line is returned."""
     return [part for line in text.splitlines() for part in textwrap.wrap(line, width) or [""]] or [""]
 
 
-def save(figure: Figure, path: str | os.PathLike, pictures: Sequence[tuple[int, int, NDArray[np.uint8]]] = ()) -> None:
-    """Writes a figure as what the file's name ends in, .png or .svg; the file appears whole.
+def save(figure: Figure, path: str | os.PathLike, images: Sequence[tuple[int, int, NDArray[np.uint8]]] = ()) -> None:
+    """Write a figure atomically, as PNG or SVG according to the suffix of the file.
 
     Args:
-        figure: what Matplotlib draws.
-        path: of the file.
-        pictures: of a PNG: (left, top, RGB uint8 [h, w, 3]) in dots, laid over the figure as they are; Matplotlib would
-            resample and blend them, which takes longer than all that it draws.
+        figure: the figure.
+        path: the file, ending in .png or .svg.
+        images: (left, top, RGB uint8 [h, w, 3]), in dots, copied unchanged onto the figure of a PNG. Matplotlib would
+            resample and blend them, which takes longer than drawing everything else.
     """
     if Path(path).suffix == ".svg":
-        words = io.BytesIO()
-        figure.savefig(words, format="svg", facecolor="white", metadata={"Date": None})
-        atomic_files.atomic_write(path, words.getvalue())
+        svg = io.BytesIO()
+        figure.savefig(svg, format="svg", facecolor="white", metadata={"Date": None})
+        atomic_files.atomic_write(path, svg.getvalue())
         return
     canvas = FigureCanvasAgg(figure)
     canvas.draw()
-    dots = cv2.cvtColor(np.asarray(canvas.buffer_rgba()), cv2.COLOR_RGBA2BGR)
-    for left, top, rgb in pictures:
-        dots[top : top + rgb.shape[0], left : left + rgb.shape[1]] = rgb[..., ::-1]
-    atomic_files.atomic_write(
-        path, cv2.imencode(".png", dots)[1].tobytes()
-    )  # several times as fast as Matplotlib's own
+    bgr = cv2.cvtColor(np.asarray(canvas.buffer_rgba()), cv2.COLOR_RGBA2BGR)
+    for left, top, rgb in images:
+        bgr[top : top + rgb.shape[0], left : left + rgb.shape[1]] = rgb[..., ::-1]
+    png = cv2.imencode(".png", bgr)[1].tobytes()  # several times as fast as Matplotlib's encoder
+    atomic_files.atomic_write(path, png)

@@ -1,1 +1,1 @@
-"""Weights of other projects: read, checked and renamed."""
+"""Published weights: download, file formats, checks, and conversion of names and layouts."""

@@ -1,4 +1,4 @@
-"""Keras's HDF5 files, read in a process of its own: the HDF5 library may crash or never end on a damaged file."""
+"""HDF5 files of Keras, read in a separate process, since the HDF5 library may crash or hang on a damaged file."""
 
 import functools
 import os
@@ -12,11 +12,11 @@ BOUNDS = Bounds(max_seconds=20, max_memory=3 * 2**30)  # half a gigabyte of weig
 
 
 def read(path: str | os.PathLike) -> dict[str, np.ndarray]:
-    """Read the weights of a Keras 2 file, or of a whole model in HDF5; see `cxrjax.io.keras_h5.read`.
+    """Read the weights of a Keras 2 weight file or model file; see `cxrjax.io.keras_h5.read`.
 
     Raises:
-        ValueError: it is no such file, is damaged, refers to other files, or takes too long or too much memory.
-        OSError: it cannot be read.
+        ValueError: the file has another format, is damaged, refers to other files, or takes too long or too much memory.
+        OSError: the file cannot be read.
     """
     try:
         return _process().call(_READER, os.fsencode(os.path.abspath(path)))
@@ -28,5 +28,5 @@ def read(path: str | os.PathLike) -> dict[str, np.ndarray]:
 
 @functools.cache
 def _process() -> BoundedProcess:
-    """Return the process that reads all such files; it starts at the first, and ends with this one."""
+    """Return the process that reads all such files; it starts at the first call and ends with this process."""
     return BoundedProcess([_READER], BOUNDS)

@@ -1,4 +1,4 @@
-"""Other names under which the weights of the same networks are published, turned into those of `names`."""
+"""Other naming schemes under which the same weights are published, and their translation to that of `key_map`."""
 
 import re
 from collections.abc import Mapping
@@ -14,20 +14,20 @@ _KERAS_LEAVES = {"kernel": "weight", "gamma": "weight", "beta": "bias", "bias": 
 
 
 def translate(architecture: str, state: Mapping[str, np.ndarray]) -> State:
-    """Weights by the names and in the layouts of `names`, whoever published them.
+    """Rename published weights to the names, and transpose them to the layouts, of `key_map`.
 
     Args:
-        architecture: of `cxrjax.models.registry.ARCHITECTURES`.
-        state: weights by name, of PyTorch (torchvision in old or new spelling, timm, the projects' own) or, for the
-            architectures of manastahir, of Keras (`LAYER/kernel:0`).
+        architecture: one of `cxrjax.models.registry.ARCHITECTURES`.
+        state: weights by name, from PyTorch (torchvision in old or new spelling, timm, the original projects) or, for
+            the architectures of manastahir, from Keras (`LAYER/kernel:0`).
 
     Returns:
-        What is left to compare with the network; counters of batches are dropped.
+        The weights; counters of batches are dropped.
     """
     state = {name: np.asarray(value) for name, value in state.items() if not name.endswith("num_batches_tracked")}
     if architecture.endswith("_keras") and any("/" in name for name in state):
         return _from_keras(architecture, state)
-    if architecture.startswith("densenet"):  # torchvision's files say norm.1 where its code says norm1
+    if architecture.startswith("densenet"):  # torchvision's files have norm.1 for norm1 of its code
         state = {re.sub(r"(denselayer\d+\.(?:norm|conv))\.(\d)", r"\1\2", name): value for name, value in state.items()}
     if architecture.startswith("vgg") and "pre_logits.fc1.weight" in state:
         return _from_timm_vgg(state)
@@ -38,31 +38,31 @@ def translate(architecture: str, state: Mapping[str, np.ndarray]) -> State:
 
 
 def _from_timm_vgg(state: State) -> State:
-    """timm writes the first linear layers as convolutions of the 7x7 map."""
-    places = {"pre_logits.fc1": "classifier.0", "pre_logits.fc2": "classifier.3", "head.fc": "classifier.6"}
+    """Rename the linear layers of timm's VGG, of which timm stores the first as a convolution of the 7x7 map."""
+    modules = {"pre_logits.fc1": "classifier.0", "pre_logits.fc2": "classifier.3", "head.fc": "classifier.6"}
     renamed = {}
     for name, value in state.items():
         module, _, leaf = name.rpartition(".")
-        if module in places and leaf == "weight" and value.ndim == 4:
+        if module in modules and leaf == "weight" and value.ndim == 4:
             value = value.reshape(len(value), -1)
-        renamed[f"{places.get(module, module)}.{leaf}"] = value
+        renamed[f"{modules.get(module, module)}.{leaf}"] = value
     return renamed
 
 
 def _from_keras(architecture: str, state: State) -> State:
-    """Keras's weights, `[…/]LAYER/LEAF[:0]`, convolutions [kh, kw, C, F], transposed ones [kh, kw, F, C]."""
+    """Rename the weights of Keras, `[…/]LAYER/LEAF[:0]`: convolutions [kh, kw, C, F], transposed ones [kh, kw, F, C]."""
     layers: dict[str, State] = {}
     for name, value in state.items():
         layer, _, leaf = name.removesuffix(":0").rpartition("/")
         layer = layer.rpartition("/")[2]
         layers.setdefault(layer, {})[leaf] = value
     if architecture.startswith("fc_densenet"):
-        layers = _number(layers)
-    elif "fc1" in layers and "predictions" in layers:  # two linear layers with nothing between are one
-        joined = _join_linear(layers["fc1"], layers["predictions"])
-        if joined is not None:
+        layers = _rename_fc_densenet103(layers)
+    elif "fc1" in layers and "predictions" in layers:  # two linear layers without an activation between are one
+        merged = _merge_linear(layers["fc1"], layers["predictions"])
+        if merged is not None:
             del layers["fc1"]
-            layers["predictions"] = joined
+            layers["predictions"] = merged
     renamed = {}
     for layer, leaves in layers.items():
         module = re.sub(r"^(stage\d+_unit\d+)_", r"\1.", layer)
@@ -72,42 +72,46 @@ def _from_keras(architecture: str, state: State) -> State:
     return renamed
 
 
-def _join_linear(first: State, second: State) -> State | None:
-    """Return one linear layer that does what two do, one after the other; None where they do not fit together."""
-    parts = [layer.get(leaf, np.zeros(())) for layer in (first, second) for leaf in ("kernel", "bias")]
-    kernel, bias, next_kernel, next_bias = parts
-    if [part.ndim for part in parts] != [2, 1, 2, 1]:
+def _merge_linear(first: State, second: State) -> State | None:
+    """Return the composition of two linear layers; None if their shapes do not match."""
+    missing = np.zeros(())
+    kernel = first.get("kernel", missing)
+    bias = first.get("bias", missing)
+    next_kernel = second.get("kernel", missing)
+    next_bias = second.get("bias", missing)
+    if (kernel.ndim, bias.ndim, next_kernel.ndim, next_bias.ndim) != (2, 1, 2, 1):
         return None
     if not (kernel.shape[1] == len(bias) == len(next_kernel) and next_kernel.shape[1] == len(next_bias)):
         return None
     return {"kernel": kernel @ next_kernel, "bias": bias @ next_kernel + next_bias}
 
 
-def _number(layers: dict[str, State]) -> dict[str, State]:
-    """Layers that Keras has numbered as they were made, by the names of the FC-DenseNet103 that they make up.
+def _rename_fc_densenet103(layers: dict[str, State]) -> dict[str, State]:
+    """Rename layers that Keras has numbered in the order of their creation to those of FC-DenseNet103.
 
-    The original makes one more norm and convolution than it uses, behind the bottleneck; Keras does not save them.
+    The original creates an unused norm and convolution after the bottleneck; Keras does not save them.
     """
-    kinds = {"conv2d": "conv", "batch_normalization": "norm", "conv2d_transpose": "convTrans"}
-    made: dict[str, list[tuple[int, str]]] = {kind: [] for kind in kinds.values()}
-    named = {}
+    types = {"conv2d": "conv", "batch_normalization": "norm", "conv2d_transpose": "convTrans"}
+    numbered: dict[str, list[tuple[int, str]]] = {layer_type: [] for layer_type in types.values()}
+    renamed = {}
     for layer in layers:
         match = re.fullmatch(r"(.+?)(?:_(\d{1,9}))?", layer)
-        if match and match[1] in kinds:
-            made[kinds[match[1]]].append((int(match[2] or 0), layer))
+        if match and match[1] in types:
+            numbered[types[match[1]]].append((int(match[2] or 0), layer))
         else:
-            named[layer] = layers[layer]
-    places = _order_of_fc_densenet103()
-    for kind, numbered in made.items():
-        for i, (_, layer) in enumerate(sorted(numbered)):
-            place = places[kind][i] if i < len(places[kind]) else layer
-            named[place] = layers[layer]
-    return named
+            renamed[layer] = layers[layer]
+    names = _fc_densenet103_layers()
+    for layer_type, created in numbered.items():
+        for i, (_, layer) in enumerate(sorted(created)):
+            name = names[layer_type][i] if i < len(names[layer_type]) else layer
+            renamed[name] = layers[layer]
+    return renamed
 
 
-def _order_of_fc_densenet103() -> dict[str, list[str]]:
-    """Names of its convolutions, norms and transposed convolutions, each kind in the order of the data's way."""
-    down, bottleneck = (4, 5, 7, 10, 12), 15
+def _fc_densenet103_layers() -> dict[str, list[str]]:
+    """Return the names of the convolutions, norms and transposed convolutions of FC-DenseNet103 in forward order."""
+    down = (4, 5, 7, 10, 12)
+    bottleneck = 15
     layers = []
     for i, count in enumerate(down):
         layers += [f"denseBlocksDown.{i}.layers.{j}" for j in range(count)] + [f"transDownBlocks.{i}"]

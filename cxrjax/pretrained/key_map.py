@@ -1,4 +1,4 @@
-"""What our weights are called, and how they lie, in the originals: the state dicts of PyTorch."""
+"""Names and layouts of our weights in the state dicts of the original PyTorch networks."""
 
 import re
 from collections.abc import Iterable
@@ -6,22 +6,21 @@ from typing import NamedTuple
 
 import numpy as np
 
-Path = tuple[str, ...]  # in our variables, from the collection down: ("params", "backbone", "conv1", "kernel")
+Path = tuple[str, ...]  # of a weight in our variables, such as ("params", "backbone", "conv1", "kernel")
 
 
 class KeyMap(NamedTuple):
-    """How an original names its modules.
-
-    `rules` turn the dotted path of one of ours, its indices split off ("layer1_0" is "layer1.0"), into the original's.
-    """
+    """Names of the modules of an original network."""
 
     first: str  # the first convolution
-    head: str  # what ends the network: its linear layers, or of a segmenter its last convolution
+    head: str  # the linear layers of a classifier, or the last convolution of a segmenter
+    # (pattern, replacement) applied in order to the dotted path of our module, whose indices are split off ("layer1_0"
+    # is "layer1.0").
     rules: tuple[tuple[str, str], ...] = ()
 
 
-# By the first letters of an architecture's name; of several that fit, the longest.
-_NAMINGS = {
+# By prefix of the architecture's name; the longest matching prefix counts.
+_KEY_MAPS = {
     "resnet": KeyMap("conv1", "fc"),
     "resnet18_keras": KeyMap("conv0", "predictions"),
     "densenet": KeyMap(
@@ -59,7 +58,7 @@ _NAMINGS = {
             (r"_conv\.norm\.1$", "_conv.4"),
         ),
     ),
-    "unet_resnet": KeyMap(  # fastai's DynamicUnet, a list of layers: encoder, norm, ReLU, middle, four steps up, …
+    "unet_resnet": KeyMap(  # fastai's DynamicUnet, a list of layers: encoder, norm, ReLU, middle, four up blocks, …
         "layers.0.0",
         "layers.12.0",
         (
@@ -78,60 +77,66 @@ _NAMINGS = {
         ),
     ),
 }
-# Number of linear layers in a head -> the place of each: they stand in one list with ReLU and dropout between, and the
-# four of hieu2695's VGG in a list within torchvision's.
-_PLACES = {1: ("",), 2: (".0", ".3"), 3: (".0", ".3", ".6"), 4: (".0", ".3", ".6.0", ".6.3")}
+# Number of linear layers in a head -> suffix of each: they are in a list that also contains ReLU and dropout; the last
+# two of the four layers of hieu2695's VGG are in a list within torchvision's.
+_LINEAR_SUFFIXES = {1: ("",), 2: (".0", ".3"), 3: (".0", ".3", ".6"), 4: (".0", ".3", ".6.0", ".6.3")}
 _LEAVES = {"kernel": "weight", "scale": "weight", "bias": "bias", "mean": "running_mean", "var": "running_var"}
 
 
 def key_map(architecture: str) -> KeyMap:
-    """How the original of an architecture names its modules."""
-    return _NAMINGS[max((start for start in _NAMINGS if architecture.startswith(start)), key=len)]
+    """Return the names of the modules of an architecture's original."""
+    return _KEY_MAPS[max((prefix for prefix in _KEY_MAPS if architecture.startswith(prefix)), key=len)]
 
 
 def original_names(architecture: str, paths: Iterable[Path]) -> dict[Path, str]:
-    """The original's name of each of our weights.
+    """Return the name of each of our weights in the original.
 
     Args:
-        architecture: of `cxrjax.models.registry.ARCHITECTURES`.
-        paths: of all weights of the network.
+        architecture: one of `cxrjax.models.registry.ARCHITECTURES`.
+        paths: paths of all weights of the network.
 
     Returns:
-        Path -> name, one to one.
+        Path -> name; all names differ.
     """
-    paths, words = list(paths), key_map(architecture)
-    layers = len({path[2] for path in paths if in_head(path) and path[2].startswith("linear")})
+    paths = list(paths)
+    original = key_map(architecture)
+    num_linear = len({path[2] for path in paths if is_in_head(path) and path[2].startswith("linear")})
 
     def name(path: Path) -> str:
         module = [part for part in path[1:-1] if part != "backbone"]
-        if not in_head(path):
+        if not is_in_head(path):
             dotted = re.sub(r"_(\d+)", r".\1", ".".join(module))
-            for pattern, replacement in words.rules:
+            for pattern, replacement in original.rules:
                 dotted = re.sub(pattern, replacement, dotted)
         elif len(module) == 1:
-            dotted = words.head
+            dotted = original.head
         else:
-            kind, _, number = module[1].partition("_")
-            dotted = words.head + (_PLACES[layers][int(number)] if kind == "linear" else f".{kind}.{number}")
+            layer_type, _, number = module[1].partition("_")
+            is_linear = layer_type == "linear"
+            suffix = _LINEAR_SUFFIXES[num_linear][int(number)] if is_linear else f".{layer_type}.{number}"
+            dotted = original.head + suffix
         return f"{dotted}.{_LEAVES[path[-1]]}"
 
     return {path: name(path) for path in paths}
 
 
-def in_head(path: Path) -> bool:
-    """Whether one of our weights belongs to the head: the linear layers, or a segmenter's last convolution."""
+def is_in_head(path: Path) -> bool:
+    """Return whether one of our weights belongs to the linear layers or to a segmenter's last convolution."""
     return path[1] == "head"
 
 
 def to_original(path: Path, value: np.ndarray) -> np.ndarray:
-    """Our weight in PyTorch's layout: convolutions [F, C, kh, kw], transposed ones [C, F, kh, kw], linear [F, C]."""
+    """Transpose our weight to PyTorch's layout.
+
+    Convolutions are [F, C, kh, kw] there, transposed convolutions [C, F, kh, kw], linear layers [F, C].
+    """
     if value.ndim == 4:
         return value.transpose((2, 3, 0, 1) if _is_transposed(path) else (3, 2, 0, 1))
     return value.T
 
 
-def to_ours(path: Path, value: np.ndarray) -> np.ndarray:
-    """The inverse of `to_original`."""
+def from_original(path: Path, value: np.ndarray) -> np.ndarray:
+    """Transpose a weight from PyTorch's layout to ours: the inverse of `to_original`."""
     if value.ndim == 4:
         return value.transpose((2, 3, 0, 1) if _is_transposed(path) else (2, 3, 1, 0))
     return value.T

@@ -1,4 +1,4 @@
-"""Files of safetensors as NumPy arrays, the types that NumPy does not have included."""
+"""Reader of safetensors files, including types that NumPy does not have."""
 
 import json
 import math
@@ -11,8 +11,8 @@ import safetensors
 
 from cxrjax.runtime.text import SHORT, printable
 
-# The library itself allows 100 MB, which as Python objects is more than a gigabyte; a tensor takes a hundred bytes.
-_LONGEST_HEADER = 16 * 2**20
+# The library allows 100 MB, which take more than a gigabyte as Python objects; a tensor takes a hundred bytes.
+_MAX_HEADER_BYTES = 16 * 2**20
 _TYPES = {
     "BOOL": np.bool_, "U8": np.uint8, "I8": np.int8, "U16": np.uint16, "I16": np.int16, "U32": np.uint32,
     "I32": np.int32, "U64": np.uint64, "I64": np.int64, "F16": np.float16, "BF16": jnp.bfloat16, "F32": np.float32,
@@ -21,41 +21,42 @@ _TYPES = {
 }  # fmt: skip
 
 
-def read(path: Path, most_bytes: int) -> dict[str, np.ndarray]:
+def read(path: Path, max_bytes: int) -> dict[str, np.ndarray]:
     """Read all tensors of a file.
 
     Args:
         path: the file.
-        most_bytes: the tensors take no more than that together.
+        max_bytes: limit of the total size of the tensors.
 
     Returns:
-        Name -> array in the file's own types, but float8 as float32.
+        Name -> array, with the types of the file, but float32 for float8.
 
     Raises:
-        ValueError, safetensors.SafetensorError: it is cut short, malformed, too large, or of a type that is not read.
-        OSError: it cannot be read.
+        ValueError, safetensors.SafetensorError: the file is truncated, malformed or too large, or has a type that is
+            not supported.
+        OSError: the file cannot be read.
     """
     header = _read_header(path)
     header.pop("__metadata__", None)
     for name, tensor in header.items():
         if tensor["dtype"] not in _TYPES:
             raise ValueError(
-                f"its tensor {printable(name, SHORT)} is of the type {tensor['dtype']}, which is not read; "
+                f"its tensor {printable(name, SHORT)} has the type {tensor['dtype']}, which is not supported; "
                 "save it as F32, F16 or BF16"
             )
-    if sum(map(_count_bytes, header.values())) > most_bytes:
-        raise ValueError(f"its tensors are larger than {most_bytes / 1e9:.0f} GB, far more than any network here has")
+    if sum(map(_count_bytes, header.values())) > max_bytes:
+        raise ValueError(f"its tensors are larger than {max_bytes / 1e9:.0f} GB, far more than any network here has")
     with path.open("rb") as file:
-        data = 8 + int.from_bytes(file.read(8), "little")
+        data_start = 8 + int.from_bytes(file.read(8), "little")
         arrays = {}
         for name, tensor in header.items():
-            file.seek(data + tensor["data_offsets"][0])
+            file.seek(data_start + tensor["data_offsets"][0])
             arrays[name] = _read_array(file.read(_count_bytes(tensor)), tensor)
     return arrays
 
 
 def read_metadata(path: Path) -> dict[str, str]:
-    """Return the texts that a file holds beside its tensors.
+    """Return the metadata of a file: texts by name.
 
     Raises:
         ValueError, safetensors.SafetensorError, OSError: see `read`.
@@ -66,19 +67,19 @@ def read_metadata(path: Path) -> dict[str, str]:
 def _read_header(path: Path) -> dict[str, Any]:
     with path.open("rb") as file:
         length = int.from_bytes(file.read(8), "little")
-        if length > _LONGEST_HEADER:
-            raise ValueError(f"its header says that it is {length} bytes long, and that of a network is far shorter")
+        if length > _MAX_HEADER_BYTES:
+            raise ValueError(f"its header is declared to be {length} bytes long, far longer than that of a network")
         text = file.read(length)
     with safetensors.safe_open(path, framework="numpy"):
         pass  # the library checks the types in the header, and that the tensors fill the file without a gap
-    return json.loads(text, object_pairs_hook=_read_object)
+    return json.loads(text, object_pairs_hook=_reject_duplicates)
 
 
-def _read_object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Return a JSON object, which of two entries of one name would silently lose the first."""
+def _reject_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Build a JSON object; raise if two entries have the same name, since the first would be lost silently."""
     entries = dict(pairs)
     if len(entries) < len(pairs):
-        raise ValueError("its header names something twice")
+        raise ValueError("its header has two entries of the same name")
     return entries
 
 

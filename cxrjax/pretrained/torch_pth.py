@@ -1,6 +1,6 @@
-"""PyTorch's `.pth` and `.pt` files as NumPy arrays, without PyTorch and without running anything of the file.
+"""Reader of PyTorch's `.pth` and `.pt` files, without PyTorch and without executing code in the file.
 
-Both forms that `torch.save` has written: a zip archive (since PyTorch 1.6) and pickles one after another (before).
+It reads both formats of `torch.save`: a zip archive (since PyTorch 1.6) and a sequence of pickles (before).
 """
 
 import itertools
@@ -17,7 +17,7 @@ import numpy as np
 from cxrjax.pretrained import safe_unpickle
 from cxrjax.runtime.text import SHORT, enumerate_names, printable
 
-# Where checkpoints keep the weights beside the optimiser's state and the epoch: Oh et al. 2020 say model_state_dict.
+# Keys of checkpoints that hold the weights, beside the optimizer state and the epoch; Oh et al. 2020: model_state_dict.
 STATE_KEYS = ("model_state_dict", "state_dict", "model", "net", "network", "weights")
 
 _TYPES = {
@@ -25,20 +25,20 @@ _TYPES = {
     "BFloat16Storage": jnp.bfloat16, "LongStorage": np.int64, "IntStorage": np.int32, "ShortStorage": np.int16,
     "CharStorage": np.int8, "ByteStorage": np.uint8, "BoolStorage": np.bool_,
 }  # fmt: skip
-# What a checkpoint's epoch, scores and schedule are made of: read over, since only tensors are wanted.
-_PASSED_OVER = (
+# Types of a checkpoint's epoch, scores and schedule; they are skipped, since only tensors are read.
+_SKIPPED = (
     "numpy.dtype", "numpy.ndarray", "numpy.core.multiarray.scalar", "numpy._core.multiarray.scalar",
     "numpy.core.multiarray._reconstruct", "numpy._core.multiarray._reconstruct", "_codecs.encode", "torch.device",
     "torch.Size", "collections.Counter", "__builtin__.dict", "builtins.dict",
 )  # fmt: skip
-_DEEPEST = 4  # keys of STATE_KEYS, one inside the other, that weights may lie under
-_MOST_NAMES = 10  # that an error message lists
-_ENCRYPTED = 1  # flag of a part of a zip archive
+_MAX_DEPTH = 4  # nested keys of STATE_KEYS
+_MAX_NAMES = 10  # in an error message
+_ENCRYPTED = 1  # flag of a member of a zip archive
 _LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
 
 
 class Storage(NamedTuple):
-    """A run of numbers in the file, which tensors are views of."""
+    """Contiguous numbers in the file, of which tensors are views."""
 
     key: str
     dtype: np.dtype
@@ -46,7 +46,7 @@ class Storage(NamedTuple):
 
 
 class Tensor(NamedTuple):
-    """A view of a storage: offset and strides in numbers, not bytes."""
+    """View of a storage; offset and strides count numbers instead of bytes."""
 
     storage: Storage
     offset: int
@@ -54,168 +54,170 @@ class Tensor(NamedTuple):
     strides: tuple[int, ...]
 
 
-def read(path: str | os.PathLike, most_bytes: int) -> dict[str, np.ndarray]:
-    """Read the weights of a state dict, or of a checkpoint that holds one under a key of STATE_KEYS.
+def read(path: str | os.PathLike, max_bytes: int) -> dict[str, np.ndarray]:
+    """Read the weights of a state dict, or of a checkpoint that contains one under a key of STATE_KEYS.
 
     Args:
         path: the file.
-        most_bytes: the tensors take no more than that together.
+        max_bytes: limit of the total size of the tensors.
 
     Returns:
-        Name -> array, in the file's own types; tensors that share numbers in the file share them here. What is no
-        tensor is left out.
+        Name -> array, with the types of the file. Tensors that share a storage in the file share memory. Values other
+        than tensors are left out.
 
     Raises:
-        ValueError: the file is cut short, malformed or compressed; names anything but tensors; or holds no weights.
-        OSError: it cannot be read.
+        ValueError: the file is truncated, malformed or compressed, refers to other objects than tensors, or contains no
+            weights.
+        OSError: the file cannot be read.
     """
     with Path(path).open("rb") as file:
         size = os.fstat(file.fileno()).st_size
-        zipped = file.read(4) == b"PK\x03\x04"
+        is_zip = file.read(4) == b"PK\x03\x04"
         file.seek(0)
-        return _read_zip(file, size, most_bytes) if zipped else _read_legacy(file, size, most_bytes)
+        return _read_zip(file, size, max_bytes) if is_zip else _read_legacy(file, size, max_bytes)
 
 
-def _read_zip(file: BinaryIO, size: int, most_bytes: int) -> dict[str, np.ndarray]:
+def _read_zip(file: BinaryIO, size: int, max_bytes: int) -> dict[str, np.ndarray]:
     try:
         with zipfile.ZipFile(file) as archive:
             entries = {entry.filename: entry for entry in archive.infolist()}
             if any(entry.flag_bits & _ENCRYPTED for entry in entries.values()):
-                raise ValueError("its parts are encrypted, as those of a state dict never are")
-            # PyTorch never compresses; so nothing in a file is larger than the file, however large it says it is.
+                raise ValueError("its parts are encrypted, unlike those of a state dict")
+            # PyTorch never compresses; the members of an archive are thus never larger than the file.
             if any(e.compress_type != zipfile.ZIP_STORED or e.file_size != e.compress_size for e in entries.values()):
-                raise ValueError("its parts are compressed, as those of a state dict never are")
+                raise ValueError("its parts are compressed, unlike those of a state dict")
             if sum(entry.file_size for entry in entries.values()) > size:
-                raise ValueError("its parts say that they are larger than the file")
+                raise ValueError("its parts are declared to be larger than the file")
             if "model.weights.h5" in entries:
-                raise ValueError("it is a .keras file of Keras 3, which is not read; save the whole model as .h5")
+                raise ValueError("it is a .keras file of Keras 3, which is not supported; save the whole model as .h5")
             roots = [name.removesuffix("data.pkl") for name in entries if name.endswith("/data.pkl")]
             if len(roots) != 1:
-                raise ValueError("it is a zip archive, but not one of PyTorch's (no data.pkl)")
+                raise ValueError("it is a zip archive, but not one of PyTorch (it has no data.pkl)")
             root = roots[0]
             with archive.open(f"{root}data.pkl") as stream:
-                state = _find_state(safe_unpickle.load(stream, _BUILDERS, _Storages().note))
-            room = most_bytes
+                state = _find_state_dict(safe_unpickle.load(stream, _BUILDERS, _StorageTable().register))
+            remaining_bytes = max_bytes
 
             def read_bytes(storage: Storage) -> bytes:
-                nonlocal room
+                nonlocal remaining_bytes
                 name = f"{root}data/{storage.key}"
                 if name not in entries:
                     raise ValueError(f"its part {printable(name, SHORT)} is missing")
-                room -= entries[name].file_size
-                if room < 0:
-                    raise ValueError(_too_large(most_bytes))
+                remaining_bytes -= entries[name].file_size
+                if remaining_bytes < 0:
+                    raise ValueError(_too_large(max_bytes))
                 return archive.read(name)
 
-            order = archive.read(f"{root}byteorder") if f"{root}byteorder" in entries else b"little"
-            if order not in (b"little", b"big"):
-                raise ValueError("its part byteorder says neither little nor big")
-            return _materialise(state, read_bytes, swapped=order == b"big")
+            byte_order = archive.read(f"{root}byteorder") if f"{root}byteorder" in entries else b"little"
+            if byte_order not in (b"little", b"big"):
+                raise ValueError("its part byteorder is neither little nor big")
+            return _to_arrays(state, read_bytes, is_big_endian=byte_order == b"big")
     except (zipfile.BadZipFile, EOFError, NotImplementedError) as error:
         raise ValueError(f"it is cut short or damaged ({str(error).rstrip('.').lower()})") from error
 
 
-def _read_legacy(file: BinaryIO, size: int, most_bytes: int) -> dict[str, np.ndarray]:
-    storages = _Storages()
+def _read_legacy(file: BinaryIO, size: int, max_bytes: int) -> dict[str, np.ndarray]:
+    storages = _StorageTable()
     if safe_unpickle.load(file, {}) != _LEGACY_MAGIC:
-        raise ValueError("it is a pickle, but not one of PyTorch's")
-    safe_unpickle.load(file, {})  # version of the form
-    safe_unpickle.load(file, {})  # the machine that wrote it; the numbers are little-endian whatever that was
-    state = _find_state(safe_unpickle.load(file, _BUILDERS, storages.note))
-    room = most_bytes
+        raise ValueError("it is a pickle, but not one of PyTorch")
+    safe_unpickle.load(file, {})  # version of the format
+    safe_unpickle.load(file, {})  # properties of the machine that wrote it; the numbers are always little-endian
+    state = _find_state_dict(safe_unpickle.load(file, _BUILDERS, storages.register))
+    remaining_bytes = max_bytes
     keys = safe_unpickle.load(file, {})
-    used = {tensor.storage.key for tensor in state.values()}
-    found: dict[str, bytes] = {}
+    used_keys = {tensor.storage.key for tensor in state.values()}
+    contents: dict[str, bytes] = {}
     for key in keys if isinstance(keys, list) else ():
-        if not isinstance(key, str) or key not in storages.known:
-            raise ValueError("it lists numbers that no tensor has")
-        length = int.from_bytes(file.read(8), "little") * storages.known[key].dtype.itemsize
+        if not isinstance(key, str) or key not in storages.by_key:
+            raise ValueError("it lists numbers that no tensor refers to")
+        length = int.from_bytes(file.read(8), "little") * storages.by_key[key].dtype.itemsize
         if file.tell() + length > size:
             raise ValueError("it is cut short")
-        if key in used:
-            room -= length
-            if room < 0:
-                raise ValueError(_too_large(most_bytes))
-            found[key] = file.read(length)
+        if key in used_keys:
+            remaining_bytes -= length
+            if remaining_bytes < 0:
+                raise ValueError(_too_large(max_bytes))
+            contents[key] = file.read(length)
         else:
             file.seek(length, os.SEEK_CUR)
-    if used - found.keys():
+    if used_keys - contents.keys():
         raise ValueError("it is cut short, or damaged")
-    return _materialise(state, lambda storage: found[storage.key], swapped=False)
+    return _to_arrays(state, lambda storage: contents[storage.key], is_big_endian=False)
 
 
-class _Storages:
-    """The runs of numbers that a file refers to, each by one type and one length, as `torch.save` has it."""
+class _StorageTable:
+    """Storages that a file refers to; all references to a storage must agree in type and length."""
 
     def __init__(self) -> None:
-        self.known: dict[str, Storage] = {}
+        self.by_key: dict[str, Storage] = {}
 
-    def note(self, reference: Any) -> Storage:
+    def register(self, reference: Any) -> Storage:
         """Return the storage of a persistent id."""
-        storage = _read_storage_id(reference)
-        if self.known.setdefault(storage.key, storage) != storage:
-            raise ValueError(f"it says of its part {printable(storage.key, SHORT)} that it is of two types or sizes")
+        storage = _parse_storage_id(reference)
+        if self.by_key.setdefault(storage.key, storage) != storage:
+            raise ValueError(f"it declares two types or sizes of its part {printable(storage.key, SHORT)}")
         return storage
 
 
-def _find_state(content: Any) -> Mapping[str, Tensor]:
-    """Return the tensors of a state dict, or of the one that a checkpoint holds."""
-    for _ in range(_DEEPEST):
+def _find_state_dict(content: Any) -> Mapping[str, Tensor]:
+    """Return the tensors of a state dict, or of the state dict in a checkpoint."""
+    for _ in range(_MAX_DEPTH):
         if not isinstance(content, dict):
-            raise ValueError(f"it holds no weights by name, but one {type(content).__name__.lower()}")
-        # Looked for first: a checkpoint may have tensors beside its weights, such as the best score so far.
+            raise ValueError(f"it contains one {type(content).__name__.lower()} instead of weights by name")
+        # Nested dicts come first: a checkpoint may contain tensors beside its weights, such as the best score so far.
         inner = next((content[key] for key in STATE_KEYS if isinstance(content.get(key), dict)), None)
         if inner is None:
             tensors = {n: value for n, value in content.items() if isinstance(n, str) and isinstance(value, Tensor)}
             if tensors:
                 return tensors
-            names = [str(name) for name in itertools.islice(content, _MOST_NAMES + 1)]
-            names += [""] * (len(content) - len(names))  # only counted
-            there = enumerate_names(names, _MOST_NAMES) or "nothing"
-            raise ValueError(f"it holds no weights under {', '.join(STATE_KEYS)}, but {there}")
+            names = [str(name) for name in itertools.islice(content, _MAX_NAMES + 1)]
+            names += [""] * (len(content) - len(names))  # placeholders, which are only counted
+            keys = enumerate_names(names, _MAX_NAMES) or "none"
+            raise ValueError(f"it has no weights under {', '.join(STATE_KEYS)}; its keys are {keys}")
         content = inner
-    raise ValueError(f"its weights lie under more than {_DEEPEST} keys")
+    raise ValueError(f"its weights are nested under more than {_MAX_DEPTH} keys")
 
 
-def _materialise(
-    state: Mapping[str, Tensor], read_bytes: Callable[[Storage], bytes], swapped: bool
+def _to_arrays(
+    state: Mapping[str, Tensor], read_bytes: Callable[[Storage], bytes], is_big_endian: bool
 ) -> dict[str, np.ndarray]:
-    read: dict[str, np.ndarray] = {}  # by the storage's key
+    storages: dict[str, np.ndarray] = {}  # by key
     arrays = {}
     for name, tensor in state.items():
         storage = tensor.storage
-        if storage.key not in read:
+        itemsize = storage.dtype.itemsize
+        if storage.key not in storages:
             content = read_bytes(storage)
-            if len(content) < storage.count * storage.dtype.itemsize:
-                raise ValueError(f"its tensor {printable(name, SHORT)} says that it is larger than what the file holds")
-            data = np.frombuffer(content, f"u{storage.dtype.itemsize}", storage.count)
-            read[storage.key] = (data.byteswap() if swapped else data).view(storage.dtype)
+            if len(content) < storage.count * itemsize:
+                raise ValueError(f"its tensor {printable(name, SHORT)} is declared to be larger than its content")
+            words = np.frombuffer(content, f"u{itemsize}", storage.count)
+            storages[storage.key] = (words.byteswap() if is_big_endian else words).view(storage.dtype)
         _check_bounds(printable(name, SHORT), tensor)
-        start = read[storage.key][tensor.offset :]
-        strides = [stride * storage.dtype.itemsize for stride in tensor.strides]
-        arrays[name] = np.lib.stride_tricks.as_strided(start, tensor.shape, strides, writeable=False)
+        values = storages[storage.key][tensor.offset :]
+        strides = [stride * itemsize for stride in tensor.strides]
+        arrays[name] = np.lib.stride_tricks.as_strided(values, tensor.shape, strides, writeable=False)
     return arrays
 
 
-def _too_large(most_bytes: int) -> str:
-    return f"its tensors are larger than {most_bytes / 1e9:.0f} GB, far more than any network here has"
+def _too_large(max_bytes: int) -> str:
+    return f"its tensors are larger than {max_bytes / 1e9:.0f} GB, far more than any network here has"
 
 
 def _check_bounds(name: str, tensor: Tensor) -> None:
-    """Every number of a tensor lies in its storage, and there are not more of them than that holds."""
+    """Raise if a tensor reaches beyond its storage or has more elements than the storage has numbers."""
     last = tensor.offset + sum((n - 1) * stride for n, stride in zip(tensor.shape, tensor.strides, strict=True))
     count = math.prod(tensor.shape)
     if count and (last >= tensor.storage.count or count > tensor.storage.count):
-        raise ValueError(f"its tensor {name} reaches beyond the numbers that it holds")
+        raise ValueError(f"its tensor {name} reaches beyond its numbers")
 
 
-def _read_storage_id(reference: Any) -> Storage:
-    """("storage", type, key, device, count), and in the older form None, as `torch.save` writes it."""
+def _parse_storage_id(reference: Any) -> Storage:
+    """Parse a persistent id of `torch.save`: ("storage", type, key, device, count), in the older format also None."""
     match reference if isinstance(reference, tuple) and len(reference) <= 8 else None:
-        case ("storage", safe_unpickle.Name("torch", kind), str(key), str(), int(count), *views):
-            if kind in _TYPES and count >= 0 and not any(views):
-                return Storage(key, np.dtype(_TYPES[kind]), count)
-    raise ValueError("it refers to numbers in a way that PyTorch does not")
+        case ("storage", safe_unpickle.Name("torch", type_name), str(key), str(), int(count), *views):
+            if type_name in _TYPES and count >= 0 and not any(views):
+                return Storage(key, np.dtype(_TYPES[type_name]), count)
+    raise ValueError("it refers to numbers in a way that PyTorch never uses")
 
 
 def _build_tensor(storage: Any, offset: Any, shape: Any, strides: Any, *_: Any) -> Tensor:
@@ -236,7 +238,7 @@ def _build_parameter(tensor: Any, *_: Any) -> Tensor:
 
 
 def _build_dict(*content: Any) -> dict:
-    """An OrderedDict: empty, or from pairs as Python 2 wrote it."""
+    """Build an OrderedDict: empty, or from pairs as written by Python 2."""
     pairs = content[0] if content and isinstance(content[0], list) else []
     if not all(isinstance(pair, list | tuple) and len(pair) == 2 and safe_unpickle.is_key(pair[0]) for pair in pairs):
         raise TypeError
@@ -244,7 +246,7 @@ def _build_dict(*content: Any) -> dict:
 
 
 def _refuse(*_: Any) -> None:
-    raise TypeError  # it is the name of a type, and no function
+    raise TypeError  # the name of a type, which cannot be called
 
 
 _BUILDERS: dict[str, Callable[..., Any]] = {
@@ -253,6 +255,6 @@ _BUILDERS: dict[str, Callable[..., Any]] = {
     "torch._utils._rebuild_tensor": _build_tensor,
     "torch._utils._rebuild_tensor_v2": _build_tensor,
     "torch._utils._rebuild_parameter": _build_parameter,
-    **{f"torch.{kind}": _refuse for kind in _TYPES},
-    **dict.fromkeys(_PASSED_OVER, lambda *_: None),
+    **{f"torch.{type_name}": _refuse for type_name in _TYPES},
+    **dict.fromkeys(_SKIPPED, lambda *_: None),
 }

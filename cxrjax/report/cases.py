@@ -150,7 +150,7 @@ def _shrink(image: NDArray, side: int) -> NDArray:
 
 def _to_bgra(saliency: NDArray[np.floating]) -> NDArray[np.uint8]:
     """Return a saliency map as BGRA."""
-    colors, opacity = plotting.tint(saliency)
+    colors, opacity = plotting.colorize(saliency)
     return np.concatenate([colors[..., ::-1], np.rint(opacity * 255).astype(np.uint8)], axis=-1)
 
 

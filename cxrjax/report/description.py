@@ -25,7 +25,7 @@ def describe_method(config: ConfigDict) -> MethodDescription:
     histogram = "specified to one histogram" if config.image.equalise else "as they are"
     borders = "margins of nearly one level" if config.image.borders == "uniform" else "a blank lower border"
     preprocessing = f"{borders} cut off, gray levels {histogram}, gamma {config.image.gamma}"
-    segmenter_phrase = f"{config.segmenter.architecture} at {segmenter.size} pixels" if segmenter else ""
+    segmenter_phrase = f"{config.segmenter.architecture} at {segmenter.patch_size} pixels" if segmenter else ""
     if config.task != "classify":
         return MethodDescription(preprocessing, segmenter_phrase, "", "", "")
     classifier = from_config.classifier(config)
@@ -39,7 +39,7 @@ def describe_method(config: ConfigDict) -> MethodDescription:
         "global": ("radiograph", f"{_global_input(settings.center_crop)} at {{}} pixels"),
         "crop": ("lungs' box", "the box of the lungs at {} pixels (the whole radiograph where they are not certain)"),
     }[settings.mode]
-    input_phrase = input_phrase.format(classifier.size)
+    input_phrase = input_phrase.format(classifier.patch_size)
     if settings.masked:
         input_phrase += ", everything but the lungs blackened"
     if settings.channels == "contrast":

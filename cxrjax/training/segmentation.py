@@ -48,7 +48,9 @@ def build(
     segmenter = from_config.segmenter(config)
     _check_mirroring(config, train)
     augmentation_config = augmentation.AugmentationConfig(**config.augmentation)
-    data = _load_downsampled(config, train, segmenter.size) or partial(_read_downsampled, train, segmenter.size)
+    data = _load_downsampled(config, train, segmenter.patch_size) or partial(
+        _read_downsampled, train, segmenter.patch_size
+    )
 
     def init(key: Array) -> Mapping[str, Any]:
         return from_config.init(segmenter, key)
@@ -129,12 +131,12 @@ def _build_validation(
     background_weight = config.training.background_weight
     batch_size = config.evaluation.batch_size
     batch_sharding = sharding.BatchSharding(batch_size)
-    loaded = _load_downsampled(config, radiographs, segmenter.size)
+    loaded = _load_downsampled(config, radiographs, segmenter.patch_size)
 
     def iter_chunks() -> Iterable[dict[str, np.ndarray]]:
         if loaded:
             return [loaded]
-        return (_downsample(chunk, segmenter.size) for chunk in radiographs.iter_batches(batch_size))
+        return (_downsample(chunk, segmenter.patch_size) for chunk in radiographs.iter_batches(batch_size))
 
     @batch_sharding.compile
     def predict(variables: Mapping[str, Any], batch: tuple[Array, Array, Array]) -> tuple[Array, Array]:

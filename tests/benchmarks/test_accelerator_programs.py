@@ -64,7 +64,10 @@ def diagnose(mode):
     config.patches.mode = mode
     config.patches.context = 32 if mode == "dense" else 0
     segmenter, classifier = from_config.segmenter(config), from_config.classifier(config)
-    variables = {"segmenter": from_config.blank_image(segmenter), "classifier": from_config.blank_image(classifier)}
+    variables = {
+        "segmenter": from_config.zero_variables(segmenter),
+        "classifier": from_config.zero_variables(classifier),
+    }
     settings = from_config.inference_config(config, PATCHES)
 
     @jax.jit
@@ -90,7 +93,7 @@ def training_step(task):
     rate = train_step.lr_schedule(config, training.total_steps, phase)
     step = train_step.make_train_step(training.task, optimiser, rate, phase, config, training.loader)
     return step, (
-        train_step.init_state(from_config.blank_image(network), optimiser, config),
+        train_step.init_state(from_config.zero_variables(network), optimiser, config),
         training.loader.next_batch(0),
     )
 

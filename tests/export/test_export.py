@@ -54,7 +54,7 @@ def tiny():
 
 def find_bright(network):
     """Weights of the tiny segmenter that takes what is bright for lungs: their logit is 20 (x - 0.5)."""
-    blank = from_config.blank_image(network)
+    blank = from_config.zero_variables(network)
     blank["batch_stats"] = jax.tree.map_with_path(lambda p, x: x + (p[-1].key == "var"), blank["batch_stats"])
     params = blank["params"]
     # The first feature of the stem is the picture itself, and is kept to the end, after two of the bottleneck.

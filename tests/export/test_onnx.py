@@ -20,7 +20,7 @@ def test_every_architecture_is_converted_convolution_by_convolution(architecture
     config.segmenter.size = config.patches.size = 64
     config.segmenter.architecture = config.classifier.architecture = architecture
     network = from_config.segmenter(config) if config.task == "segment" else from_config.classifier(config)
-    shapes, rng = from_config.blank_image(network), np.random.default_rng(0)
+    shapes, rng = from_config.zero_variables(network), np.random.default_rng(0)
     drawn = jax.tree.map(lambda x: rng.uniform(0.5, 1.5, x.shape).astype("f4") / np.prod(x.shape[:-1]), shapes)
     variables = {"segmenter": drawn if config.task == "segment" else None, "classifier": drawn}
     ((_, _, function),) = onnx.list_networks(config, variables)

@@ -66,7 +66,7 @@ def test_no_lungs_stay_no_lungs():
 
 def test_the_last_snapshots_are_the_members(tmp_path):
     network = spec.ModelSpec(registry.create("resnet18", 2, width=4, stages=(1,)), 16, 1)
-    blank = from_config.blank_image(network)
+    blank = from_config.zero_variables(network)
     with checkpoints.Checkpoints(tmp_path / "checkpoints") as kept:
         for k in (1, 2, 3):
             kept.save(checkpoints.snapshot_tag(k), k, jax.tree.map(lambda leaf, k=k: np.full_like(leaf, k), blank))

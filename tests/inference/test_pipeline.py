@@ -44,7 +44,7 @@ def small():
     """A segmenter that finds bright pixels to be lungs, a random classifier, and their variables."""
     segmenter = spec.ModelSpec(FCDenseNet(4, blocks=(1,), bottleneck=1, growth=2, stem=2), 64, 1)
     classifier = spec.ModelSpec(registry.create("resnet18", CLASSES, width=8, stages=(1, 1)), PATCH, 1)
-    blank = from_config.blank_image(segmenter)
+    blank = from_config.zero_variables(segmenter)
     blank["batch_stats"] = jax.tree.map_with_path(lambda p, x: x + (p[-1].key == "var"), blank["batch_stats"])
     # The first feature of the stem is the picture itself, and is kept to the end: lung logits are 20 (x - 0.5).
     blank["params"]["stem"]["kernel"][1, 1, 0, 0] = 1

@@ -13,8 +13,7 @@ from cxrjax.config import default_config
 from cxrjax.inference import pipeline, strategies
 from cxrjax.inference.strategies import sliding_windows
 from cxrjax.models import from_config, registry, spec
-from cxrjax.models.classifier import Classifier
-from cxrjax.models.heads import Head
+from cxrjax.models.classifier import Classifier, Head
 from cxrjax.ops import cam, patches, voting
 
 SIZE, PATCH, CONTEXT, STRIDE = 64, 16, 16, 4  # pixels; a cell of the network below sees 13 around it
@@ -25,7 +24,7 @@ SIDE, COUNT = 4, 13  # cells of a window, windows a side
 @cache
 def build(head: str = "linear") -> tuple[spec.ModelSpec, dict]:
     network = spec.ModelSpec(registry.create("resnet18", 3, head=head, width=8, stages=(1,)), PATCH, 1)
-    rng, blank = np.random.default_rng(0), from_config.blank_image(network)
+    rng, blank = np.random.default_rng(0), from_config.zero_variables(network)
 
     def draw(leaf):
         spread = np.sqrt(2 / np.prod(leaf.shape[:-1]))  # He et al. 2015
@@ -65,11 +64,13 @@ look, decide = (jax.jit(half, static_argnums=0) for half in (registry.extract_fe
 def test_a_window_is_the_patch_that_would_be_cut_there_with_its_surroundings(apply, image, whole_lungs):
     network, variables = build()
     looks = classify(network, variables, image, whole_lungs, SETTINGS)
-    cut = network._replace(module=network.module.clone(margin=CONTEXT // STRIDE), context=CONTEXT)
+    cut = network._replace(module=network.module.clone(crop_border=CONTEXT // STRIDE), context_pixels=CONTEXT)
     reach = PATCH // 2 + CONTEXT
     inside = [i for i, c in enumerate(looks.centers) if (c >= reach).all() and (c <= SIZE - reach).all()]
     assert len(inside) == 25 and (np.diff(looks.centers[inside[:2], 1]) == STRIDE).all()
-    shown = patches.extract_patches(jnp.asarray(image), looks.centers[np.array(inside)], cut.side) / np.float32(255)
+    shown = patches.extract_patches(jnp.asarray(image), looks.centers[np.array(inside)], cut.input_size) / np.float32(
+        255
+    )
     alone = apply(cut.module, variables, shown[..., None])
     np.testing.assert_allclose(looks.logits[np.array(inside)], alone, rtol=1e-5, atol=1e-5)
     zeros_around = apply(network.module, variables, shown[:, CONTEXT:-CONTEXT, CONTEXT:-CONTEXT, None])
@@ -78,7 +79,7 @@ def test_a_window_is_the_patch_that_would_be_cut_there_with_its_surroundings(app
 
 def test_the_head_is_shown_the_middle_of_what_the_backbone_sees(apply, image):
     network, variables = build()
-    module = network.module.clone(margin=2)
+    module = network.module.clone(crop_border=2)
     x = image[None, :32, :32, None] / np.float32(255)
     features = look(network.module, variables, x)[:, 2:-2, 2:-2]
     linear = variables["params"]["head"]["linear_0"]
@@ -123,7 +124,7 @@ def test_lungs_without_a_centre_have_the_one_window_that_holds_most_of_them(plac
 def test_cutting_windows_and_adding_them_up_are_transposes():
     rng = np.random.default_rng(0)
     cells, windows = rng.normal(size=(6, 5)), rng.normal(size=(4, 3, 3, 3))
-    cut = patches.cut_windows(jnp.asarray(cells), 3)
+    cut = patches.extract_windows(jnp.asarray(cells), 3)
     np.testing.assert_allclose(cut[2, 1], cells[2:5, 1:4], rtol=1e-6)
     assert (cut * windows).sum() == pytest.approx(float((cells * patches.add_windows(windows)).sum()), rel=1e-5)
 
@@ -190,7 +191,7 @@ def test_one_of_a_batch_is_what_it_is_alone(image, lungs):
         by_hand = voting.count_votes(looks.logits[looks.valid], "majority")
         np.testing.assert_allclose(vote.probabilities, by_hand.probabilities, atol=1e-5)
         np.testing.assert_allclose(mapped, together[1][i], atol=1e-5)
-        windows = patches.cut_windows(looks.features[0], SIDE).reshape(COUNT**2, -1, features.size)
+        windows = patches.extract_windows(looks.features[0], SIDE).reshape(COUNT**2, -1, features.size)
         np.testing.assert_allclose(features, windows[looks.valid].mean((0, 1)), atol=1e-5)
 
 
@@ -218,10 +219,10 @@ def test_a_context_of_part_of_a_cell_is_refused_and_so_are_radiographs_without_a
     config = default_config()
     config.patches.size, config.patches.context = 112, 64
     network = from_config.classifier(config)
-    assert (network.side, network.module.margin) == (240, 2)
-    assert from_config.blank_image(network)["params"]["head"]
+    assert (network.input_size, network.module.crop_border) == (240, 2)
+    assert from_config.zero_variables(network)["params"]["head"]
     config.patches.mode = "global"
-    assert from_config.classifier(config).side == 112
+    assert from_config.classifier(config).input_size == 112
     config.patches.mode, config.patches.context = "dense", 40
     with pytest.raises(ValueError, match=r"patches\.context=40 is not a multiple of 32, the stride of resnet18"):
         from_config.classifier(config)

@@ -143,10 +143,10 @@ def test_structural_similarity_is_that_of_the_paper():
 
 def test_layers_are_in_their_order_and_redrawn_by_name():
     network = spec.ModelSpec(registry.create("resnet6", 3, width=8), 32, 1)
-    layers = from_config.layers(network)
+    layers = from_config.layer_paths(network)
     assert layers[0] == "backbone/conv1" and layers[-1] == "head/linear_0"
     assert layers.index("backbone/layer1_0/bn2") < layers.index("backbone/layer2_0/conv1")
-    trained = from_config.blank_image(network)
+    trained = from_config.zero_variables(network)
     drawn = jax.tree.map(lambda x: x + 1, trained)
     top = {"head/linear_0", "backbone/layer2_0/conv1"}
     mixed = faithfulness.randomize_layers(trained, drawn, top)

@@ -56,8 +56,8 @@ def test_half_precision_measures_in_single():
 
 def _draw(seen, added, size):
     scale, shift, bias = DRAWS.normal(size=seen), DRAWS.normal(size=seen), DRAWS.normal(size=added)
-    keep = np.array([0, 1.25])[DRAWS.integers(0, 2, size=(2, 1, 1, added))]
-    return DenseLayerParams(scale, shift, DRAWS.normal(size=(size, size, seen, added)), bias, keep)
+    dropout_mask = np.array([0, 1.25])[DRAWS.integers(0, 2, size=(2, 1, 1, added))]
+    return DenseLayerParams(scale, shift, DRAWS.normal(size=(size, size, seen, added)), bias, dropout_mask)
 
 
 def _norm_and_convolve(x, layer):
@@ -67,7 +67,7 @@ def _norm_and_convolve(x, layer):
     variables = {"params": {"scale": layer.scale, "bias": layer.shift}, "batch_stats": statistics}
     x, _ = norm.apply(variables, x, mutable=["batch_stats"])
     convolution = Conv(len(layer.bias), len(layer.kernel), use_bias=True, dtype=x.dtype)
-    return convolution.apply({"params": {"kernel": layer.kernel, "bias": layer.bias}}, nn.relu(x)) * layer.keep
+    return convolution.apply({"params": {"kernel": layer.kernel, "bias": layer.bias}}, nn.relu(x)) * layer.dropout_mask
 
 
 def _compare(ours, plainly, x, layers):

@@ -11,7 +11,7 @@ import pytest
 from flax.traverse_util import flatten_dict
 
 from cxrjax import config_schema, recipes
-from cxrjax.models import from_config, heads, initializers, registry
+from cxrjax.models import classifier, from_config, initializers, registry
 from cxrjax.models.layers import conv
 from cxrjax.pretrained import state_dict
 
@@ -19,7 +19,7 @@ from cxrjax.pretrained import state_dict
 def draw(name, architecture, layer, channels):
     """Return the parameters of a layer that reads so many channels, drawn as a network's, by their paths."""
     initializer = registry.find_initializer(registry.create(architecture, 2), name)
-    train = {"train": False} if isinstance(layer, heads.Head) else {}
+    train = {"train": False} if isinstance(layer, classifier.Head) else {}
 
     def draw_layer(key):
         with initializers.use(initializer):
@@ -29,7 +29,7 @@ def draw(name, architecture, layer, channels):
     return {path: np.asarray(leaf) for path, leaf in flatten_dict(drawn, sep="/").items()}
 
 
-HEAD = heads.Head(100, hidden=((64, 0.0),))
+HEAD = classifier.Head(100, hidden=((64, 0.0),))
 
 
 @pytest.mark.parametrize(
@@ -160,7 +160,7 @@ def test_the_default_of_linear_layers_is_that_of_flax():
             return nn.Dense(3, name="linear_1")(nn.Dense(4, name="linear_0")(x))
 
     key = jax.random.key(4)
-    drawn = heads.Head(3, hidden=((4, 0.0),)).init(key, jnp.zeros((1, 2, 2, 5)), train=False)
+    drawn = classifier.Head(3, hidden=((4, 0.0),)).init(key, jnp.zeros((1, 2, 2, 5)), train=False)
     jax.tree.map(np.testing.assert_array_equal, drawn, Linear().init(key, jnp.zeros((1, 5))))
 
 

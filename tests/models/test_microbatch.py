@@ -21,7 +21,7 @@ from cxrjax.models.layers.conv import Gray
     ],
 )
 def test_slices_are_few_and_nearly_equal(total, most, share):
-    assert microbatch._share(total, most) == share
+    assert microbatch._microbatch_size(total, most) == share
 
 
 @pytest.mark.parametrize(

@@ -128,8 +128,8 @@ def test_channels_are_summed_where_nothing_but_one_kernel_is_made_for_them(archi
 
 def test_pixel_shuffle_by_hand():
     x = jnp.arange(8.0).reshape(1, 1, 1, 8)  # two features of four: 0 to 3 and 4 to 7, in reading order
-    assert (unet_resnet.shuffle(x)[0, :, :, 0] == jnp.array([[0, 1], [2, 3]])).all()
-    assert (unet_resnet.shuffle(x)[0, :, :, 1] == jnp.array([[4, 5], [6, 7]])).all()
+    assert (unet_resnet.pixel_shuffle(x)[0, :, :, 0] == jnp.array([[0, 1], [2, 3]])).all()
+    assert (unet_resnet.pixel_shuffle(x)[0, :, :, 1] == jnp.array([[4, 5], [6, 7]])).all()
 
 
 def test_an_unknown_architecture_is_refused_by_name():

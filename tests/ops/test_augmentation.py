@@ -14,7 +14,7 @@ PICTURE = jnp.asarray(np.random.default_rng(0).uniform(0.2, 0.8, (16, 16)), jnp.
 
 
 augment_patch = jax.jit(augmentation.augment_patch, static_argnames="settings")
-draw_affine = jax.jit(augmentation.draw_affine, static_argnames="settings")
+sample_affine = jax.jit(augmentation.sample_affine, static_argnames="settings")
 
 
 def change(seed, picture=PICTURE, **settings):
@@ -48,7 +48,7 @@ def test_a_crop_is_a_window_enlarged():
 
 def test_rotation_and_zoom_stay_within_their_limits():
     for seed in range(40):
-        affine = draw_affine(jax.random.key(seed), NOTHING._replace(rotation=15.0, zoom=0.1))
+        affine = sample_affine(jax.random.key(seed), NOTHING._replace(rotation=15.0, zoom=0.1))
         scale = np.hypot(affine[0, 0], affine[1, 0])
         assert 0.9 <= scale <= 1.1 and abs(np.degrees(np.arctan2(affine[1, 0], affine[0, 0]))) <= 15
         np.testing.assert_array_equal(affine[:, 2], 0)
@@ -111,7 +111,7 @@ def test_an_unknown_middle_of_contrast_is_named():
 def test_each_kind_of_change_occurs_as_often_as_it_is_to_and_apart_from_the_others():
     settings = NOTHING._replace(rotation=10.0, zoom=0.1, shift=0.1, flip=0.5, each=0.75)
     keys = jax.random.split(jax.random.key(0), 4000)
-    affine = np.asarray(jax.jit(jax.vmap(lambda key: augmentation.draw_affine(key, settings)))(keys))
+    affine = np.asarray(jax.jit(jax.vmap(lambda key: augmentation.sample_affine(key, settings)))(keys))
     turned = np.abs(affine[:, 1, 0]) > 1e-6
     zoomed = np.abs(np.hypot(affine[:, 0, 0], affine[:, 1, 0]) - 1) > 1e-6
     shifted = np.abs(affine[:, :, 2]) > 1e-6
@@ -129,7 +129,7 @@ def test_the_symmetries_of_the_square_are_all_alike():
     """Half of the pictures stay as they are, and an eighth of the other half: 0.5625; each other one has 0.0625."""
     keys = jax.random.split(jax.random.key(0), 4000)
     settings = NOTHING._replace(dihedral=0.5)
-    affine = np.asarray(jax.jit(jax.vmap(lambda key: augmentation.draw_affine(key, settings)))(keys))
+    affine = np.asarray(jax.jit(jax.vmap(lambda key: augmentation.sample_affine(key, settings)))(keys))
     assert not affine[:, :, 2].any()
     kinds, counts = np.unique(np.round(affine[:, :, :2]).astype(int).reshape(-1, 4), axis=0, return_counts=True)
     assert len(kinds) == 8 and all(sorted(np.abs(kind)) == [0, 0, 1, 1] for kind in kinds)

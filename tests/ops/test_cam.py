@@ -55,16 +55,16 @@ def test_the_range_is_that_of_the_enlarged_map():
     """A cell of 4 between two of 0, enlarged to twice as many pixels: 0, 1, 3, 3, 1, 0, whose highest is 3."""
     row = np.array([0.0, 4.0, 0.0], np.float32)
     activations = np.tile(row, (1, 3, 1))
-    np.testing.assert_allclose(cam.scale(activations, "range", 6)[0, 0], [0, 4 / 3, 0], atol=1e-6)
-    np.testing.assert_allclose(cam.scale(activations, "range")[0, 0], [0, 1, 0], atol=1e-6)
+    np.testing.assert_allclose(cam.rescale(activations, "range", 6)[0, 0], [0, 4 / 3, 0], atol=1e-6)
+    np.testing.assert_allclose(cam.rescale(activations, "range")[0, 0], [0, 1, 0], atol=1e-6)
 
 
 def test_a_map_that_is_even_has_no_range():
     even = np.full((1, 3, 3), 0.7, np.float32)
-    assert (np.asarray(cam.scale(even, "range", 17)) == 0).all()
-    assert (np.asarray(cam.scale(even, "peak")) == 1).all()
+    assert (np.asarray(cam.rescale(even, "range", 17)) == 0).all()
+    assert (np.asarray(cam.rescale(even, "peak")) == 1).all()
     with pytest.raises(ValueError, match=r"no saliency.scaling called 'floor'; there are peak, range"):
-        cam.scale(even, "floor")
+        cam.rescale(even, "floor")
 
 
 def test_a_patch_with_no_positive_activation_adds_nothing_and_no_nan():

@@ -28,7 +28,7 @@ def radiograph(shared: Path) -> tuple[np.ndarray, np.ndarray]:
 def drawn(monkeypatch, draw, *arguments) -> Figure:
     """The figure that a function would have saved."""
     saved = []
-    monkeypatch.setattr(style, "save", lambda figure, path, pictures=(): saved.append(figure))
+    monkeypatch.setattr(style, "save", lambda figure, path, images=(): saved.append(figure))
     draw(*arguments, "unused.png")
     return saved[0]
 

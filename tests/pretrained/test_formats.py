@@ -170,7 +170,10 @@ def test_names_are_freed_of_what_wraps_a_network(tmp_path, saver):
     names = ["module.model.fc.weight", "module.model.fc.bias"]
     found = read_weights(write(tmp_path, saver.save({name: saver.tensor(draw(2)) for name in names})))
     assert list(found) == ["fc.weight", "fc.bias"]
-    assert list(formats.tidy({"module.a": 1, "b": 2})) == ["module.a", "b"]  # not before all: it belongs to the name
+    assert list(formats.strip_prefixes({"module.a": 1, "b": 2})) == [
+        "module.a",
+        "b",
+    ]  # not before all: it belongs to the name
 
 
 def test_newer_protocols_are_read(tmp_path, saver):
@@ -198,7 +201,7 @@ def test_a_hostile_file_is_refused_and_nothing_runs(tmp_path, saver, form, proto
     else:
         path = write(tmp_path, saver.save_older(content))
     named = r"(posix|nt|builtins|__builtin__)\.(system|exec|mkdir)"
-    with pytest.raises(WeightFormatError, match=rf"weights\.pth.*names {named}, which is no tensor") as error:
+    with pytest.raises(WeightFormatError, match=rf"weights\.pth.*refers to {named}, which is not a tensor") as error:
         read_weights(path)
     assert len(str(error.value).splitlines()) == 1
     assert not marker.exists()
@@ -233,13 +236,16 @@ def test_a_listed_name_with_other_arguments_is_refused(tmp_path, saver, function
 @pytest.mark.parametrize(
     "raw, reason",
     [
-        (b"ccollections\nOrderedDict.__init__.__globals__\n.", "names collections.OrderedDict.__init__.__globals__"),
-        (b"cos\nsystem\n.", "names os.system"),
+        (
+            b"ccollections\nOrderedDict.__init__.__globals__\n.",
+            "refers to collections.OrderedDict.__init__.__globals__",
+        ),
+        (b"cos\nsystem\n.", "refers to os.system"),
         (b"(ios\nsystem\n.", "opcode INST"),
         (b"ccollections\nOrderedDict\n)\x81.", "opcode NEWOBJ"),
         (b"\x82\x01.", "opcode EXT1"),
-        (b"}}}s.", "sets an item of what is no dict of names"),
-        (b"ccollections\nOrderedDict\nX\x01\x00\x00\x00aR.", "calls what is no function"),
+        (b"}}}s.", "sets an item of something that is not a dict"),
+        (b"ccollections\nOrderedDict\nX\x01\x00\x00\x00aR.", "calls something that is not a function"),
         (b"0.", "opcode POP"),
         (b"h\x05.", "malformed"),
         (b"]", "."),
@@ -259,7 +265,7 @@ def test_a_pickle_made_by_hand_is_refused(tmp_path, raw, reason):
 )
 def test_a_tensor_beyond_its_storage_is_refused(tmp_path, saver, shape, strides, offset):
     state = {"w": saver.view(saver.storage(np.zeros(6, np.float32)), offset, shape, strides)}
-    with pytest.raises(WeightFormatError, match="its tensor w reaches beyond the numbers"):
+    with pytest.raises(WeightFormatError, match="its tensor w reaches beyond its numbers"):
         read_weights(write(tmp_path, saver.save(state)))
 
 
@@ -267,7 +273,7 @@ def test_a_storage_that_is_declared_larger_than_it_is_is_refused(tmp_path, saver
     storage = saver.storage(np.zeros(6, np.float32))
     storage.reference = (*storage.reference[:4], 2**40)
     state = {"w": saver.view(storage, 0, (2**40,), (1,))}
-    with pytest.raises(WeightFormatError, match="its tensor w says that it is larger"):
+    with pytest.raises(WeightFormatError, match="its tensor w is declared to be larger"):
         read_weights(write(tmp_path, saver.save(state)))
 
 
@@ -356,11 +362,11 @@ def test_a_keras_file_that_points_to_another_file_is_refused(tmp_path):
 @pytest.mark.parametrize(
     "content, reason",
     [
-        (b"", "no file of safetensors, PyTorch or Keras"),
-        (b"hello, this is a text of some length", "no file of safetensors, PyTorch or Keras"),
+        (b"", "not a file of safetensors, PyTorch or Keras"),
+        (b"hello, this is a text of some length", "not a file of safetensors, PyTorch or Keras"),
         (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n", "a pointer of Git LFS"),
         (b"\x89HDF\r\n\x1a\n cut", "no weights|unable|truncated|signature"),
-        (pickle.dumps({"a": 1}), "not one of PyTorch's"),
+        (pickle.dumps({"a": 1}), "not one of PyTorch"),
         (None, "no such file"),
     ],
 )

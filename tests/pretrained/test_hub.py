@@ -48,7 +48,7 @@ def asked(monkeypatch, tmp_path):
 def test_a_file_of_the_hub(asked, capsys, fragment):
     assert hub.locate(f"hf:some/one/big.pth@v1{fragment}").read_bytes() == CONTENT
     assert asked == [("some/one", "big.pth", "v1")]
-    said = f"cxrjax: hf:some/one/big.pth@v1 may change; #sha256={DIGEST} after it means these weights\n"
+    said = f"cxrjax: hf:some/one/big.pth@v1 may change; append #sha256={DIGEST} to always get these weights\n"
     assert capsys.readouterr().err == ("" if fragment else said)
 
 
@@ -63,17 +63,17 @@ def test_the_path_may_be_deep_and_the_revision_the_newest(asked):
 @pytest.mark.parametrize(
     "address, reason",
     [
-        (f"hf:some/one/big.pth#sha256={OTHER}", f"its SHA-256 is {DIGEST}, and not {OTHER}"),
-        ("hf:some/one/torn.pth", r"it is another file, or damaged; to have it fetched again, delete .*blobs/0+$"),
-        ("hf:some/one/small.pth", "tells no SHA-256 of it; give one"),
-        ("hf:off/line/w.pth", r"the hub does not give it \(Cannot find the file .* connection\)$"),
+        (f"hf:some/one/big.pth#sha256={OTHER}", f"its SHA-256 is {DIGEST} instead of {OTHER}"),
+        ("hf:some/one/torn.pth", r"it is another file, or damaged; to download it again, delete .*blobs/0+$"),
+        ("hf:some/one/small.pth", "has no SHA-256 of it; append one"),
+        ("hf:off/line/w.pth", r"it cannot be downloaded from the hub \(Cannot find the file .* connection\)$"),
         ("hf:one/big.pth", "is hf:OWNER/NAME/PATH"),
         ("hf:some/one/big.pth#md5=0", "64 hexadecimal digits"),
-        ("https://example.org/w.pth", "only by its hash"),
+        ("https://example.org/w.pth", "needs its SHA-256"),
         (f"https://example.org/w.pth#md5={DIGEST}", "64 hexadecimal digits"),
-        (f"http://127.0.0.1:port/w.pth#sha256={DIGEST}", "cannot be fetched"),
-        (f"http://[::1/w.pth#sha256={DIGEST}", "cannot be fetched"),
-        (f"http://127.0.0.1/a b#sha256={DIGEST}", "cannot be fetched"),
+        (f"http://127.0.0.1:port/w.pth#sha256={DIGEST}", "cannot be downloaded"),
+        (f"http://[::1/w.pth#sha256={DIGEST}", "cannot be downloaded"),
+        (f"http://127.0.0.1/a b#sha256={DIGEST}", "cannot be downloaded"),
     ],
 )
 def test_what_cannot_be_checked_or_had_is_one_sentence(asked, address, reason):
@@ -120,11 +120,13 @@ def test_a_file_of_the_web_is_fetched_once(server, tmp_path):
     paths[0].write_bytes(b"damaged since")  # is fetched once more
     assert hub.locate(f"{root}/w.pth#sha256={DIGEST}").read_bytes() == CONTENT and len(asked) == 2
     paths[0].write_bytes(b"damaged since")
-    with pytest.raises(WeightFormatError, match=f"{paths[0]} is damaged .* and it cannot be fetched"):
+    with pytest.raises(WeightFormatError, match=f"{paths[0]} is damaged .* and it cannot be downloaded"):
         hub.locate(f"{root}/none#sha256={DIGEST}")
 
 
-@pytest.mark.parametrize("name, digest, reason", [("w", OTHER, "and not 000"), ("none", DIGEST, "cannot be fetched")])
+@pytest.mark.parametrize(
+    "name, digest, reason", [("w", OTHER, "instead of 000"), ("none", DIGEST, "cannot be downloaded")]
+)
 def test_another_file_or_none_leaves_nothing_behind(server, tmp_path, name, digest, reason):
     root, _ = server
     with pytest.raises(WeightFormatError, match=f"{root}/{name}: .*{reason}"):
@@ -138,16 +140,16 @@ def test_a_path_is_a_path(tmp_path):
 
 HEAD = b"HTTP/1.1 200 OK\r\n"
 ANSWERS = {
-    "no status": (b"hello\r\n\r\n", "cannot be fetched"),
-    "nothing": (b"", "cannot be fetched"),
-    "an endless line": (b"HTTP/1.1 200 " + b"x" * 70_000, "cannot be fetched"),
-    "two hundred headers": (HEAD + b"A: b\r\n" * 200 + b"\r\n", "cannot be fetched .*header"),
-    "less than it says": (HEAD + b"Content-Length: 99\r\n\r\nshort", "cannot be fetched|another file"),
-    "a broken chunk": (HEAD + b"Transfer-Encoding: chunked\r\n\r\nzz\r\n", "cannot be fetched"),
-    "terabytes": (HEAD + b"Content-Length: 9999999999999\r\n\r\n", "says that it is 9999999999999 bytes long"),
-    "escape codes": (b"HTTP/1.1 404 \x1b[31mred\r\n\r\n", r"cannot be fetched \(\\x1b\[31mred\)"),
+    "no status": (b"hello\r\n\r\n", "cannot be downloaded"),
+    "nothing": (b"", "cannot be downloaded"),
+    "an endless line": (b"HTTP/1.1 200 " + b"x" * 70_000, "cannot be downloaded"),
+    "two hundred headers": (HEAD + b"A: b\r\n" * 200 + b"\r\n", "cannot be downloaded .*header"),
+    "less than it says": (HEAD + b"Content-Length: 99\r\n\r\nshort", "cannot be downloaded|another file"),
+    "a broken chunk": (HEAD + b"Transfer-Encoding: chunked\r\n\r\nzz\r\n", "cannot be downloaded"),
+    "terabytes": (HEAD + b"Content-Length: 9999999999999\r\n\r\n", "it is 9999999999999 bytes long"),
+    "escape codes": (b"HTTP/1.1 404 \x1b[31mred\r\n\r\n", r"cannot be downloaded \(\\x1b\[31mred\)"),
     "another scheme": (b"HTTP/1.1 302 Found\r\nLocation: http://example.org/w\r\n\r\n", "which is not https"),
-    "a file": (b"HTTP/1.1 302 Found\r\nLocation: file:///etc/passwd\r\n\r\n", "cannot be fetched"),
+    "a file": (b"HTTP/1.1 302 Found\r\nLocation: file:///etc/passwd\r\n\r\n", "cannot be downloaded"),
 }
 
 
@@ -173,11 +175,11 @@ def test_a_server_that_answers_anything_is_one_sentence(tmp_path, monkeypatch, k
 
 
 def test_a_server_without_end_is_left(tmp_path, monkeypatch):
-    monkeypatch.setattr(hub, "_MOST_BYTES", 10**6)
+    monkeypatch.setattr(hub, "_MAX_BYTES", 10**6)
     with pytest.raises(OSError, match="longer than 1000000 bytes"):
         hub._copy(Endless({}), io.BytesIO())
     monkeypatch.setattr(hub, "_TIMEOUT_SECONDS", -1)
-    with pytest.raises(OSError, match="less than 10 kB a second"):
+    with pytest.raises(OSError, match="less than 10 kB per second"):
         hub._copy(Endless({}, size=0.0), io.BytesIO())
 
 
@@ -209,7 +211,7 @@ def test_addresses_of_other_kinds_are_named(address):
 
 
 def test_a_password_in_an_address_is_not_taken_and_not_printed():
-    with pytest.raises(WeightFormatError, match="a user name or password is not taken") as error:
+    with pytest.raises(WeightFormatError, match="a user name or password is not accepted") as error:
         hub.locate(f"https://me:secret@host.example/y#sha256={DIGEST}")
     assert "secret" not in str(error.value) and "host.example" in str(error.value)
 

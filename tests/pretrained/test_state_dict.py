@@ -220,7 +220,7 @@ def test_keras_numbers_are_put_in_their_places():
     """Weights as Keras saves them, numbered from any start and in any order."""
     _, variables = make("fc_densenet103_keras", 1, 1)
     state = state_dict.to_state_dict("fc_densenet103_keras", variables)
-    order = key_aliases._order_of_fc_densenet103()
+    order = key_aliases._fc_densenet103_layers()
     keras = {}
     for kind, layer in (("conv", "conv2d"), ("norm", "batch_normalization"), ("convTrans", "conv2d_transpose")):
         for i, module in enumerate(order[kind]):

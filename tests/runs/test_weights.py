@@ -38,7 +38,7 @@ def classify_config(segmenter):
 
 def draw(network, seed):
     """Weights in which no two are alike, running statistics too."""
-    shapes = from_config.blank_image(network)
+    shapes = from_config.zero_variables(network)
     rng = np.random.default_rng(seed)
     return jax.tree.map(lambda leaf: jnp.asarray(rng.uniform(0.1, 0.9, leaf.shape), jnp.float32), shapes)
 

@@ -25,7 +25,7 @@ def sample(
     """Draw `settings.patch_count` lung pixels with replacement, and crop a patch around each."""
     pixels = contrast.enhance_channels(inputs.apply_mask(image, lung_mask, settings), settings.channels)
     centers = patches.sample_patch_centers(key, lung_mask, settings.patch_count)
-    crops = patches.extract_patches(pixels, centers, classifier.side)
+    crops = patches.extract_patches(pixels, centers, classifier.input_size)
     return PatchSample(crops, centers, jnp.ones(len(centers), bool))
 
 
@@ -53,13 +53,13 @@ def saliency(
     """Compute the probability-weighted map of the patches (section II-D)."""
     activations, weights = patch_classifier.activation_maps(classifier, variables, predictions, label)
     return cam.probability_weighted_map(
-        activations, weights, predictions.centers, classifier.size, image.shape, settings.scaling
+        activations, weights, predictions.centers, classifier.patch_size, image.shape, settings.scaling
     )
 
 
 def receptive_mask(classifier: ModelSpec, image: Array, sampled: PatchSample, settings: InferenceConfig) -> Array:
     """Return the pixels that the patches cover, without their context: bool [S, S]."""
-    covered = jnp.ones((len(sampled.centers), classifier.size, classifier.size))
+    covered = jnp.ones((len(sampled.centers), classifier.patch_size, classifier.patch_size))
     return patches.paste(covered, sampled.centers, image.shape) > 0
 
 

@@ -32,7 +32,7 @@ def sample(
     box = lung_crop.box_or_full(lung_mask, lung_confidence, settings.margin, settings.confidence)
     # Channels are computed from the box alone, resized to a size that is known at compile time.
     square = contrast.enhance_channels(lung_crop.crop_resize(masked, box, len(image)), settings.channels)
-    return PatchSample(lung_crop.letterbox(square, box, classifier.side)[None], box[None], jnp.ones(1, bool))
+    return PatchSample(lung_crop.letterbox(square, box, classifier.input_size)[None], box[None], jnp.ones(1, bool))
 
 
 def sample_training(
@@ -58,13 +58,13 @@ def saliency(
 ) -> Array:
     """Map the class activation map, weighted by the probability, back to the box; zero outside it."""
     activations, weights = patch_classifier.activation_maps(classifier, variables, predictions, label)
-    weighted = weights[:, None, None] * cam.scale(activations, settings.scaling)
+    weighted = weights[:, None, None] * cam.rescale(activations, settings.scaling)
     return lung_crop.uncrop(weighted[0], predictions.centers[0], image.shape)
 
 
 def receptive_mask(classifier: ModelSpec, image: Array, sampled: PatchSample, settings: InferenceConfig) -> Array:
     """Return the pixels of the box: bool [S, S]."""
-    covered = jnp.ones((classifier.size, classifier.size))
+    covered = jnp.ones((classifier.patch_size, classifier.patch_size))
     return lung_crop.uncrop(covered, sampled.centers[0], image.shape) > 0
 
 

@@ -38,11 +38,11 @@ def window_grid(classifier: ModelSpec, size: int) -> WindowGrid:
     Raises:
         ValueError: The radiographs are smaller than a patch.
     """
-    module, channels = classifier.module, classifier.channels
-    side = registry.feature_map_size(module, classifier.size, channels)
+    module, channels = classifier.module, classifier.in_channels
+    side = registry.feature_map_size(module, classifier.patch_size, channels)
     cells = registry.feature_map_size(module, size, channels)
     if cells < side:
-        raise ValueError(f"radiographs of {size} pixels are smaller than a patch of {classifier.size}")
+        raise ValueError(f"radiographs of {size} pixels are smaller than a patch of {classifier.patch_size}")
     return WindowGrid(side, cells - side + 1, registry.output_stride(module, channels))
 
 
@@ -63,7 +63,7 @@ def window_centers(grid: WindowGrid, size: int, lung_mask: Array) -> tuple[Array
     valid = lung_mask[centers[:, 0], centers[:, 1]]
     cells = [grid.count + grid.side - 1] * 2
     lungs = jax.image.resize(lung_mask.astype(jnp.float32), cells, "linear")
-    lung_fraction = patches.cut_windows(lungs, grid.side).mean((2, 3))
+    lung_fraction = patches.extract_windows(lungs, grid.side).mean((2, 3))
     fullest = jnp.arange(len(centers)) == lung_fraction.argmax()
     return centers, jnp.where(valid.any(), valid, fullest)
 
@@ -77,7 +77,7 @@ def sample(
     settings: InferenceConfig,
 ) -> PatchSample:
     """Return the whole radiograph, [1, S, S] or [1, S, S, 3], and the windows that vote."""
-    centers, valid = window_centers(window_grid(classifier, len(image)), classifier.size, lung_mask)
+    centers, valid = window_centers(window_grid(classifier, len(image)), classifier.patch_size, lung_mask)
     pixels = contrast.enhance_channels(inputs.apply_mask(image, lung_mask, settings), settings.channels)
     return PatchSample(pixels[None], centers, valid)
 
@@ -98,11 +98,11 @@ def classify(
     """
     grid = window_grid(classifier, pixels.shape[1])
     x = inputs.normalize(inputs.to_float(pixels), classifier)
-    features = registry.extract_features(classifier.module.clone(margin=0), variables, x)
+    features = registry.extract_features(classifier.module.clone(crop_border=0), variables, x)
     apply_head = partial(registry.apply_head, classifier.module, variables)
     if classifier.module.head.is_linear:  # the logits of a mean are the mean of the logits
         cells = apply_head(features.reshape(-1, 1, 1, features.shape[-1])).reshape(*features.shape[:3], -1)
-        logits = jax.vmap(lambda cells: patches.cut_windows(cells, grid.side).mean((2, 3)))(cells)
+        logits = jax.vmap(lambda cells: patches.extract_windows(cells, grid.side).mean((2, 3)))(cells)
     else:
         logits = jnp.moveaxis(_map_rows(apply_head, features, grid), 0, 1)
     return logits.reshape(len(pixels), grid.count**2, -1), features
@@ -127,7 +127,7 @@ def saliency(
         head = partial(registry.apply_head, classifier.module, variables)
         activations = _map_rows(lambda windows: cam.grad_cam(head, windows, label), features, grid)[:, 0]
     else:
-        activations = patches.cut_windows(cam.class_activation_map(features, kernel, label)[0], grid.side)
+        activations = patches.extract_windows(cam.class_activation_map(features, kernel, label)[0], grid.side)
     weights = jax.nn.softmax(predictions.logits)[:, label].reshape(grid.count, grid.count)
     valid = predictions.valid.reshape(weights.shape)
     cells = cam.probability_weighted_windows(activations, weights, valid, settings.scaling)
@@ -164,7 +164,7 @@ def _map_rows(run: Callable[[Array], Array], features: Array, grid: WindowGrid) 
 
     def run_row(row: Array) -> Array:
         strips = lax.dynamic_slice_in_dim(features, row, grid.side, axis=1)
-        windows = jax.vmap(lambda strip: patches.cut_windows(strip, grid.side)[0])(strips)
+        windows = jax.vmap(lambda strip: patches.extract_windows(strip, grid.side)[0])(strips)
         outputs = run(windows.reshape(-1, *windows.shape[2:]))
         return outputs.reshape(len(features), grid.count, *outputs.shape[1:])
 

@@ -75,7 +75,7 @@ def _sample(
 ) -> PatchSample:
     pixels = contrast.enhance_channels(inputs.apply_mask(image, lung_mask, settings), settings.channels)
     center, window = _cut_window(pixels, key, measure_window(len(image), settings), anywhere)
-    return PatchSample(inputs.downsample(window[None], classifier.side), center[None], jnp.ones(1, bool))
+    return PatchSample(inputs.downsample(window[None], classifier.input_size), center[None], jnp.ones(1, bool))
 
 
 def _cut_window(image: Array, key: Array, side: int, anywhere: Array | bool) -> tuple[Array, Array]:

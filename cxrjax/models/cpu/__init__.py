@@ -1,1 +1,1 @@
-"""Kernels for a CPU, where XLA's own are slow."""
+"""Convolution kernels for CPUs, on which XLA is slow."""

@@ -1,8 +1,8 @@
-"""The one convolution of the package: one sum, whose form is chosen by platform and shape, forwards and backwards.
+"""2D convolution, computed by the algorithm that is fastest for the platform and the shapes, forward and backward.
 
-On GPU and TPU it is XLA's own, and of the first layer of a network, whose few channels leave their matrix units idle,
-XLA's own of blocks of pixels. On CPU XLA's own is the quickest form of thin and of strided convolutions forwards, but
-not of wide ones, nor of most gradients; which is quickest where was measured on two x86-64 cores
+On GPU and TPU this is XLA's convolution. The first layer of a network has too few channels to fill their matrix units;
+there it is XLA's convolution over blocks of pixels. On CPU XLA's is the fastest forward algorithm for few features and
+for strides, but not for many features, nor for most gradients. The limits below were measured on two x86-64 cores
 (`benchmarks/convolutions.py`).
 """
 
@@ -17,105 +17,113 @@ from jax import Array, lax
 from cxrjax.models.cpu import winograd
 from cxrjax.runtime.platform import is_for_accelerator, is_for_cpu
 
-# Fewest features on both sides, and the smallest picture, for which Winograd's transforms are worth the products they
-# save: at 14² by a fifth to a third; at 7², where a third of each row of tiles lies beyond the border, only with a
-# kernel that is transformed already.
-WIDE, SMALLEST_TILED, SMALLEST_TILED_PREPARED = 32, 12, 7
-# Up to this many features, as the layers of a dense block have, the result unrolls into fewer columns than the input.
+# Winograd's algorithm needs at least WIDE input and output features, and images of at least SMALLEST_TILED pixels per
+# side. At 14² it saves a fifth to a third of the time. At 7², where a third of each row of tiles lies beyond the
+# border, it saves time only if the kernel is already transformed.
+WIDE = 32
+SMALLEST_TILED = 12
+SMALLEST_TILED_PREPARED = 7
+# With at most this many features, as in the layers of a dense block, unrolling the result takes fewer columns than
+# unrolling the input.
 THIN = 32
-# Taps in memory are worth a thin product from this many channels and up to this many pixels across.
-FEWEST_TAPPED, LARGEST_TAPPED = 128, 128
-# Above this size a column buffer costs more in page faults than one product saves.
+# With at most THIN features, `conv_tap_matmul` is the fastest from this many channels and up to this image width.
+FEWEST_TAPPED = 128
+LARGEST_TAPPED = 128
+# A larger column buffer costs more in page faults than one matrix product saves.
 LARGEST_COLUMN_BUFFER_BYTES = 32 * 2**20
-# Up to this many channels a strided convolution on an accelerator reads blocks of pixels: matrix units take eight or
-# sixteen channels at once, and XLA fills one channel up to eight only where that hardly adds to what is moved.
+# With at most this many channels, a strided convolution on an accelerator reads blocks of pixels: matrix units take
+# eight or sixteen channels at once, and XLA pads one channel to eight only if that hardly increases memory traffic.
 FEWEST_FOR_MATRIX_UNITS = 4
 
 _DIMENSIONS = ("NHWC", "HWIO", "NHWC")
 
 
 def conv2d(x: Array, kernel: Array, stride: int, padding: int, prepared: Array | None = None) -> Array:
-    """Correlate as PyTorch's Conv2d does, with the same padding on all four sides.
+    """Compute PyTorch's Conv2d (a cross-correlation), with equal zero padding on all four sides.
 
     Args:
         x: float [N, H, W, C].
         kernel: float [k, k, C, F].
-        stride: in pixels, both axes.
+        stride: stride in pixels along both axes.
         padding: rows and columns of zeros on each side.
-        prepared: of `prepare`, for a kernel that many calls share; no gradient goes through it.
+        prepared: result of `precompute_kernels`, for a kernel that many calls share; no gradient flows through it.
 
     Returns:
         float [N, (H + 2 padding - k) // stride + 1, (W + 2 padding - k) // stride + 1, F].
     """
     if not is_for_cpu():
-        blocked = is_for_accelerator() and stride > 1 and x.shape[-1] <= FEWEST_FOR_MATRIX_UNITS
-        return (conv_blocks if blocked else conv_xla)(x, kernel, stride, padding)
-    if prepared is not None and _tiles(x, kernel, stride, padding, SMALLEST_TILED_PREPARED):
+        use_blocks = is_for_accelerator() and stride > 1 and x.shape[-1] <= FEWEST_FOR_MATRIX_UNITS
+        return (conv_blocks if use_blocks else conv_xla)(x, kernel, stride, padding)
+    if prepared is not None and _suits_winograd(x, kernel, stride, padding, SMALLEST_TILED_PREPARED):
         return winograd.winograd_conv(x, prepared)
     return _convolve(x, kernel, stride, padding)
 
 
 def precompute_kernels(kernel: Array) -> Array | None:
-    """What of a kernel [k, k, C, F] `convolve` would else make anew at every call, or None."""
+    """Transform a kernel [k, k, C, F] for Winograd's algorithm; None where `conv2d` does not use it."""
     return winograd.transform_kernel(kernel) if is_for_cpu() and _is_wide(kernel) else None
 
 
-def exact(dtype: jnp.dtype) -> lax.Precision | None:
+def float32_precision(dtype: jnp.dtype) -> lax.Precision | None:
     """Return the precision at which products of float32 are float32 on every platform.
 
-    By default an NVIDIA GPU rounds what it multiplies to TF32, and a TPU to bfloat16. Of any other type, None: the
-    default is its own precision.
+    By default an NVIDIA GPU rounds factors to TF32, and a TPU to bfloat16. For other types the result is None, the
+    default precision.
     """
     return lax.Precision.HIGHEST if dtype == jnp.float32 else None
 
 
-def sum_type(x: Array) -> jnp.dtype:
-    """Return the type of sums over images: at least float32, or the sum of bfloat16 would lose what is added last."""
+def accumulator_dtype(x: Array) -> jnp.dtype:
+    """Return the type of sums over images: at least float32, since sums in bfloat16 lose the last terms."""
     return jnp.promote_types(x.dtype, jnp.float32)
 
 
 def conv_xla(x: Array, kernel: Array, stride: int, padding: int) -> Array:
-    """`convolve` as XLA's own convolution."""
+    """Compute `conv2d` as XLA's convolution."""
     return lax.conv_general_dilated(
         x,
         kernel,
         (stride, stride),
         [(padding, padding)] * 2,
         dimension_numbers=_DIMENSIONS,
-        precision=exact(x.dtype),
+        precision=float32_precision(x.dtype),
     )
 
 
 def conv_blocks(x: Array, kernel: Array, stride: int, padding: int) -> Array:
-    """`convolve` as XLA's own convolution of stride 1, of blocks of stride x stride pixels as one of more channels."""
+    """Compute `conv2d` as XLA's convolution of stride 1, each block of stride x stride pixels being one pixel."""
     n, height, width, channels = x.shape
     size, _, _, features = kernel.shape
-    blocks = -(-size // stride)  # that a window reaches over, on either axis
-    seen = [(length + 2 * padding - size) // stride + blocks for length in (height, width)]
-    ends = [stride * count - padding - length for count, length in zip(seen, (height, width), strict=True)]
-    x = lax.pad(x, jnp.zeros((), x.dtype), [(0, 0, 0), *((padding, end, 0) for end in ends), (0, 0, 0)])
-    x = x.reshape(n, seen[0], stride, seen[1], stride, channels).transpose(0, 1, 3, 2, 4, 5)
-    rest = blocks * stride - size
-    kernel = jnp.pad(kernel, ((0, rest), (0, rest), (0, 0), (0, 0)))
-    kernel = kernel.reshape(blocks, stride, blocks, stride, channels, features).transpose(0, 2, 1, 3, 4, 5)
-    deep = stride**2 * channels
-    return conv_xla(x.reshape(n, *seen, deep), kernel.reshape(blocks, blocks, deep, features), 1, 0)
+    kernel_blocks = -(-size // stride)  # blocks that the kernel covers along each axis
+    blocks_down = (height + 2 * padding - size) // stride + kernel_blocks
+    blocks_across = (width + 2 * padding - size) // stride + kernel_blocks
+    bottom = stride * blocks_down - padding - height
+    right = stride * blocks_across - padding - width
+    x = lax.pad(x, jnp.zeros((), x.dtype), [(0, 0, 0), (padding, bottom, 0), (padding, right, 0), (0, 0, 0)])
+    x = x.reshape(n, blocks_down, stride, blocks_across, stride, channels).transpose(0, 1, 3, 2, 4, 5)
+    extra = kernel_blocks * stride - size
+    kernel = jnp.pad(kernel, ((0, extra), (0, extra), (0, 0), (0, 0)))
+    kernel = kernel.reshape(kernel_blocks, stride, kernel_blocks, stride, channels, features)
+    kernel = kernel.transpose(0, 2, 1, 3, 4, 5)
+    block_channels = stride**2 * channels
+    x = x.reshape(n, blocks_down, blocks_across, block_channels)
+    return conv_xla(x, kernel.reshape(kernel_blocks, kernel_blocks, block_channels, features), 1, 0)
 
 
 def conv_im2col(x: Array, kernel: Array, stride: int, padding: int) -> Array:
-    """`convolve` as one matrix product of the input's unrolled columns (im2col)."""
+    """Compute `conv2d` as one matrix product with the unrolled columns of the input (im2col)."""
     size, _, channels, features = kernel.shape
     return im2col(pad(x, padding), size, stride) @ kernel.reshape(size**2 * channels, features)
 
 
 def conv_winograd(x: Array, kernel: Array, stride: int, padding: int) -> Array:
-    """`convolve` with a 3x3 kernel, stride and padding 1, by Winograd's tiles."""
+    """Compute `conv2d` of a 3x3 kernel with stride and padding 1 by Winograd's algorithm."""
     del stride, padding
     return winograd.winograd_conv(x, winograd.transform_kernel(kernel))
 
 
 def conv_tap_matmul(x: Array, kernel: Array, stride: int, padding: int) -> Array:
-    """`convolve` of stride 1 as one matrix product, to every tap of every feature, and sums of those shifted."""
+    """Compute `conv2d` of stride 1 as one matrix product with all taps of the kernel and a sum of shifted results."""
     del stride
     size, _, channels, features = kernel.shape
     taps = x @ kernel.transpose(2, 0, 1, 3).reshape(channels, size**2 * features)
@@ -124,12 +132,23 @@ def conv_tap_matmul(x: Array, kernel: Array, stride: int, padding: int) -> Array
 
 
 def kernel_gradient(x: Array, dy: Array, kernel: Array, stride: int, padding: int) -> Array:
-    """The gradient of a kernel [k, k, C, F] from what was convolved, [N, H, W, C], and the result's, [N, h, w, F]."""
+    """Compute the gradient of a kernel.
+
+    Args:
+        x: float [N, H, W, C], the input of the convolution.
+        dy: float [N, h, w, F], the gradient of its result.
+        kernel: float [k, k, C, F].
+        stride: stride of the convolution.
+        padding: padding of the convolution.
+
+    Returns:
+        float [k, k, C, F].
+    """
     size, _, _, features = kernel.shape
     if not is_for_cpu() or size == 1:
-        form = conv_im2col if size == 1 else conv_xla
-        return jax.vjp(lambda kernel: form(x, kernel, stride, padding), kernel)[1](dy)[0]
-    if _tiles(x, kernel, stride, padding):
+        conv = conv_im2col if size == 1 else conv_xla
+        return jax.vjp(lambda kernel: conv(x, kernel, stride, padding), kernel)[1](dy)[0]
+    if _suits_winograd(x, kernel, stride, padding):
         return winograd.kernel_gradient(x, dy)
     if stride == 1 and features <= THIN:
         return kernel_gradient_by_taps(x, dy, size, padding)
@@ -137,66 +156,71 @@ def kernel_gradient(x: Array, dy: Array, kernel: Array, stride: int, padding: in
 
 
 def kernel_gradient_by_taps(x: Array, dy: Array, size: int, padding: int) -> Array:
-    """The gradient of a kernel [size, size, C, F] at stride 1, by products with the result's gradient, unrolled.
+    """Compute the gradient of a kernel [size, size, C, F] at stride 1 from the unrolled gradient of the result.
 
-    One image after another: XLA fuses all that a gradient is the sum of into each of its columns, unless a loop begins
-    there.
+    The images are looped over, since XLA would otherwise fuse the computation of the result's gradient into each of its
+    columns.
     """
-    channels, features = x.shape[-1], dy.shape[-1]
+    channels = x.shape[-1]
+    features = dy.shape[-1]
 
-    def add(total: Array, one: tuple[Array, Array]) -> tuple[Array, None]:
-        x, dy = one
+    def add_image(total: Array, image: tuple[Array, Array]) -> tuple[Array, None]:
+        x, dy = image
         columns = im2col(pad(dy[None], size - 1 - padding), size)  # the last tap first
         return total + _multiply(x.reshape(-1, channels).T, columns.reshape(-1, size**2 * features)), None
 
-    total, _ = lax.scan(add, jnp.zeros((channels, size**2 * features), sum_type(dy)), (x, dy))
+    total, _ = lax.scan(add_image, jnp.zeros((channels, size**2 * features), accumulator_dtype(dy)), (x, dy))
     taps = total.astype(dy.dtype).reshape(channels, size, size, features)
     return taps[:, ::-1, ::-1].transpose(1, 2, 0, 3)
 
 
 def kernel_gradient_by_columns(x: Array, dy: Array, size: int, stride: int, padding: int) -> Array:
-    """The gradient of a kernel [size, size, C, F] by products with the input, unrolled, as many images as fit."""
-    channels, features = x.shape[-1], dy.shape[-1]
-    column_bytes = size**2 * channels * math.prod(dy.shape[1:3]) * x.dtype.itemsize  # of one image
-    fitting = max(1, LARGEST_COLUMN_BUFFER_BYTES // column_bytes)
-    at_once = next(n for n in range(min(fitting, len(x)), 0, -1) if len(x) % n == 0)
+    """Compute the gradient of a kernel [size, size, C, F] from the unrolled input.
 
-    def add(total: Array, some: tuple[Array, Array]) -> tuple[Array, None]:
-        x, dy = some
+    As many images are unrolled at once as fit in LARGEST_COLUMN_BUFFER_BYTES and divide the batch.
+    """
+    channels = x.shape[-1]
+    features = dy.shape[-1]
+    column_bytes = size**2 * channels * math.prod(dy.shape[1:3]) * x.dtype.itemsize  # of one image
+    max_images = max(1, LARGEST_COLUMN_BUFFER_BYTES // column_bytes)
+    num_images = next(n for n in range(min(max_images, len(x)), 0, -1) if len(x) % n == 0)
+
+    def add_images(total: Array, images: tuple[Array, Array]) -> tuple[Array, None]:
+        x, dy = images
         columns = im2col(pad(x, padding), size, stride).reshape(-1, size**2 * channels)
         return total + _multiply(columns.T, dy.reshape(-1, features)), None
 
-    parts = tuple(a.reshape(-1, at_once, *a.shape[1:]) for a in (x, dy))
-    total, _ = lax.scan(add, jnp.zeros((size**2 * channels, features), sum_type(dy)), parts)
+    groups = tuple(a.reshape(-1, num_images, *a.shape[1:]) for a in (x, dy))
+    total, _ = lax.scan(add_images, jnp.zeros((size**2 * channels, features), accumulator_dtype(dy)), groups)
     return total.astype(dy.dtype).reshape(size, size, channels, features)
 
 
 def _multiply(a: Array, b: Array) -> Array:
-    """Return the product of two matrices in the type that many such are added up in."""
-    return jnp.matmul(a, b, preferred_element_type=sum_type(b))
+    """Return the product of two matrices in the type in which such products are summed."""
+    return jnp.matmul(a, b, preferred_element_type=accumulator_dtype(b))
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(2, 3))
 def _convolve(x: Array, kernel: Array, stride: int, padding: int) -> Array:
-    if _tiles(x, kernel, stride, padding):
+    if _suits_winograd(x, kernel, stride, padding):
         return conv_winograd(x, kernel, stride, padding)
-    return _form(x, kernel, stride)(x, kernel, stride, padding)
+    return _fastest_direct(x, kernel, stride)(x, kernel, stride, padding)
 
 
 def _fwd(x: Array, kernel: Array, stride: int, padding: int) -> tuple[Array, tuple[Array, Array]]:
     return _convolve(x, kernel, stride, padding), (x, kernel)
 
 
-def _bwd(stride: int, padding: int, remembered: tuple[Array, Array], dy: Array) -> tuple[Array, Array]:
-    x, kernel = remembered
+def _bwd(stride: int, padding: int, residuals: tuple[Array, Array], dy: Array) -> tuple[Array, Array]:
+    x, kernel = residuals
     size, _, _, features = kernel.shape
     if stride == 1 and 0 < padding < size:
-        # The gradient of the input is the gradient of the result convolved with the kernel turned about.
-        turned = kernel[::-1, ::-1].swapaxes(2, 3)
-        convolve_back = conv_xla if features <= THIN else _convolve
-        dx = convolve_back(dy, turned, 1, size - 1 - padding)
+        # The gradient of the input is the gradient of the result convolved with the kernel rotated by 180°.
+        rotated = kernel[::-1, ::-1].swapaxes(2, 3)
+        conv = conv_xla if features <= THIN else _convolve
+        dx = conv(dy, rotated, 1, size - 1 - padding)
     else:
-        dx = jax.vjp(lambda x: _form(x, kernel, stride)(x, kernel, stride, padding), x)[1](dy)[0]
+        dx = jax.vjp(lambda x: _fastest_direct(x, kernel, stride)(x, kernel, stride, padding), x)[1](dy)[0]
     return dx, kernel_gradient(x, dy, kernel, stride, padding)
 
 
@@ -207,49 +231,50 @@ def _is_wide(kernel: Array) -> bool:
     return kernel.shape[:-2] == (3, 3) and min(kernel.shape[2:]) >= WIDE and kernel.dtype == jnp.float32
 
 
-def _tiles(x: Array, kernel: Array, stride: int, padding: int, smallest: int = SMALLEST_TILED) -> bool:
+def _suits_winograd(x: Array, kernel: Array, stride: int, padding: int, smallest: int = SMALLEST_TILED) -> bool:
     return stride == padding == 1 and _is_wide(kernel) and min(x.shape[1:3]) >= smallest
 
 
-def _form(x: Array, kernel: Array, stride: int) -> Callable[[Array, Array, int, int], Array]:
-    """The quickest form of what is not tiled."""
+def _fastest_direct(x: Array, kernel: Array, stride: int) -> Callable[[Array, Array, int, int], Array]:
+    """Return the fastest algorithm on a CPU where Winograd's is not used."""
     size, _, channels, features = kernel.shape
     if size == 1:
         return conv_im2col
     if features <= THIN:
-        tapped = stride == 1 and channels >= FEWEST_TAPPED and x.shape[2] <= LARGEST_TAPPED
-        return conv_tap_matmul if tapped else conv_xla
+        use_taps = stride == 1 and channels >= FEWEST_TAPPED and x.shape[2] <= LARGEST_TAPPED
+        return conv_tap_matmul if use_taps else conv_xla
     n, height, width, _ = x.shape
     column_bytes = n * (height // stride) * (width // stride) * size**2 * channels * x.dtype.itemsize
     return conv_im2col if column_bytes <= LARGEST_COLUMN_BUFFER_BYTES else conv_xla
 
 
 def im2col(x: Array, size: int, stride: int = 1) -> Array:
-    """What a kernel sees of each place, in one row: [N, H, W, C] -> [N, h, w, size² C], nothing padded."""
-    if size > 3:  # first across and then down are fewer steps
+    """Concatenate the pixels of each window, without padding: [N, H, W, C] -> [N, h, w, size² C]."""
+    if size > 3:  # across, then down, takes fewer steps
         across = jnp.concatenate(shift(x, size, stride, 2), axis=-1)
         return jnp.concatenate(shift(across, size, stride, 1), axis=-1)
     return jnp.concatenate(shifted_views(x, size, stride), axis=-1)
 
 
 def shifted_views(x: Array, size: int, stride: int) -> list[Array]:
-    """`shift` along both axes of pictures [N, H, W, C]: each pixel of all square windows, row by row."""
-    return [part for rows in shift(x, size, stride, 1) for part in shift(rows, size, stride, 2)]
+    """Return, for each pixel of a square window, row by row, that pixel of all windows: [N, H, W, C] -> [N, h, w, C]."""
+    return [view for rows in shift(x, size, stride, 1) for view in shift(rows, size, stride, 2)]
 
 
 def shift(x: Array, size: int, stride: int, axis: int) -> list[Array]:
-    """The first pixels of all windows of a size along an axis, the second ones, and so on."""
+    """Return, for each position in a window of `size` pixels along an axis, the pixels there in all windows."""
     span = (x.shape[axis] - size) // stride * stride + 1
     return [lax.slice_in_dim(x, start, start + span, stride, axis) for start in range(size)]
 
 
 def pad(x: Array, margin: int, value: float = 0) -> Array:
-    """Pictures [N, H, W, C] with so many more pixels of a value on all four sides."""
+    """Pad images [N, H, W, C] by `margin` pixels of a value on all four sides."""
     return jnp.pad(x, ((0, 0), (margin, margin), (margin, margin), (0, 0)), constant_values=value)
 
 
 def _shift_and_add(taps: Array, padding: int, axis: int) -> Array:
-    """Each place gathers its neighbours' taps along an axis: [N, H, W, size, F] -> [N, H, W, F], padded along it."""
-    size, length = taps.shape[3], taps.shape[axis] + 2 * padding - taps.shape[3] + 1
+    """Sum the taps of each pixel's neighbors along an axis, padded along it: [N, H, W, size, F] -> [N, H, W, F]."""
+    size = taps.shape[3]
+    length = taps.shape[axis] + 2 * padding - size + 1
     taps = jnp.pad(taps, [(padding, padding) if i == axis else (0, 0) for i in range(5)])
     return sum(lax.slice_in_dim(taps[..., i, :], i, i + length, axis=axis) for i in range(size))

@@ -1,7 +1,7 @@
-"""A batch in slices, on a CPU: a few pictures go through layers together, and what these make lies in a core's cache.
+"""Microbatches on a CPU: a few images at a time run through several layers, whose results stay in a core's cache.
 
-A whole batch would go through memory at every layer. How many pictures are a slice depends on their size where the
-layers are: few of many pixels, for the cache, and more where there are fewer, so that reading the kernels is worth it.
+A whole batch would go through main memory at every layer. The size of a microbatch depends on the size of the feature
+maps: few large maps fit in the cache, and many small ones make reading the kernels worthwhile.
 """
 
 from collections.abc import Callable
@@ -15,53 +15,58 @@ from jax import Array
 from cxrjax.models.layers.conv import Gray
 from cxrjax.runtime.platform import is_for_cpu
 
-PIXELS = 2500  # of a slice, about; as measured for ResNet18 on two x86-64 cores (benchmarks/RESULTS.md)
+# Approximate pixels of the feature maps of a microbatch; measured for ResNet18 on two x86-64 cores
+# (benchmarks/RESULTS.md).
+PIXELS = 2500
 
 
 def map_microbatches(
     module: nn.Module, layers: Callable[[nn.Module, Any, bool], Any], x: Array | Gray, train: bool, side: int
 ) -> Any:
-    """Layers, in slices where they are not training, for then no picture knows another.
+    """Run layers in microbatches in inference on a CPU, and on the whole batch otherwise.
+
+    In training the whole batch is needed, since batch norm computes statistics over it.
 
     Args:
-        module: whose layers they are.
-        layers: (module, n pictures like x, train) -> arrays [n, …].
-        x: float [N, H, W, C], or Grey.
-        train: whether they are training.
-        side: of the pictures where the layers are, in pixels.
+        module: the module that the layers belong to.
+        layers: (module, n images like x, train) -> arrays [n, …].
+        x: float [N, H, W, C], or Gray.
+        train: whether the layers are in training mode.
+        side: side in pixels of the feature maps in these layers.
 
     Returns:
-        What the layers make of all, arrays [N, …].
+        The results of the layers for all images, arrays [N, …].
     """
-    pictures = x.levels if isinstance(x, Gray) else x
-    total, most = len(pictures), max(1, PIXELS // max(1, side**2))  # none are left of a tiny picture
-    if train or not is_for_cpu() or total <= most:
+    images = x.levels if isinstance(x, Gray) else x
+    total = len(images)
+    max_size = max(1, PIXELS // max(1, side**2))  # the side of a tiny image is rounded down to 0
+    if train or not is_for_cpu() or total <= max_size:
         return layers(module, x, train)
 
-    def run(module: nn.Module, _: None, some: Array) -> tuple[None, Any]:
-        return None, layers(module, x._replace(levels=some) if isinstance(x, Gray) else some, train)
+    def run(module: nn.Module, _: None, microbatch: Array) -> tuple[None, Any]:
+        return None, layers(module, x._replace(levels=microbatch) if isinstance(x, Gray) else microbatch, train)
 
     loop = nn.scan(run, variable_broadcast=True, split_rngs={})
-    _, made = loop(module, None, split_batch(pictures, most))
-    return merge_batch(made, total)
+    _, results = loop(module, None, split_batch(images, max_size))
+    return merge_batch(results, total)
 
 
-def split_batch(x: Array, most: int) -> Array:
-    """Rows [N, …] in equal slices of at most so many, [count, each, …]; where N does not divide, zeros are the rest."""
+def split_batch(x: Array, max_size: int) -> Array:
+    """Split rows [N, …] into equal microbatches of at most `max_size`: [count, size, …]; zeros fill up the last."""
     total = len(x)
-    each = _share(total, most)
-    count = -(-total // each)
-    if count * each > total:
-        x = jnp.pad(x, ((0, count * each - total), *[(0, 0)] * (x.ndim - 1)))
-    return x.reshape(count, each, *x.shape[1:])
+    size = _microbatch_size(total, max_size)
+    count = -(-total // size)
+    if count * size > total:
+        x = jnp.pad(x, ((0, count * size - total), *[(0, 0)] * (x.ndim - 1)))
+    return x.reshape(count, size, *x.shape[1:])
 
 
-def merge_batch(slices: Any, total: int) -> Any:
-    """What became of `split` of so many rows: arrays [count, each, …] -> [total, …]."""
-    return jax.tree.map(lambda y: y.reshape(-1, *y.shape[2:])[:total], slices)
+def merge_batch(microbatches: Any, total: int) -> Any:
+    """Undo `split_batch` of `total` rows: arrays [count, size, …] -> [total, …]."""
+    return jax.tree.map(lambda y: y.reshape(-1, *y.shape[2:])[:total], microbatches)
 
 
-def _share(total: int, most: int) -> int:
-    """Pictures of a slice: as many as divide the total, if not far fewer than the most; else nearly equal shares."""
-    whole = (n for n in range(most, most // 2, -1) if total % n == 0)
-    return next(whole, -(-total // -(-total // most)))
+def _microbatch_size(total: int, max_size: int) -> int:
+    """Return the largest divisor of the total in max_size / 2..max_size, else the size of nearly equal parts."""
+    divisors = (n for n in range(max_size, max_size // 2, -1) if total % n == 0)
+    return next(divisors, -(-total // -(-total // max_size)))

@@ -1,4 +1,4 @@
-"""Batch norm as the frameworks of the originals have it, and a hold on its statistics."""
+"""Batch norm with the constants of PyTorch and Keras, and a context that freezes its statistics."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -8,54 +8,54 @@ import flax.linen as nn
 import jax.numpy as jnp
 from jax import Array
 
-# Share of the running statistics that a step keeps, and what is added to the variance.
+# momentum: weight of the old running statistics in an update; epsilon: added to the variance.
 _SETTINGS = {
     "pytorch": {"momentum": 0.9, "epsilon": 1e-5},
     "keras": {"momentum": 0.99, "epsilon": 1e-3},
     "classification_models": {"momentum": 0.99, "epsilon": 2e-5},
 }
 
-_held: ContextVar[Callable[[str], bool]] = ContextVar("held", default=lambda path: False)
+_is_frozen: ContextVar[Callable[[str], bool]] = ContextVar("is_frozen", default=lambda path: False)
 
 
 class BatchNorm(nn.BatchNorm):
-    """Batch norm over all axes but the last, by the batch's statistics in training and by the running ones after it.
+    """Batch norm over all axes but the last, by the batch's statistics in training and the running ones in inference.
 
     Attributes:
-        train: whether it is training; where None, each call says so.
+        train: whether the norm is in training mode; None if every call states it.
     """
 
     train: bool | None = None
 
     def __call__(self, x: Array, train: bool | None = None) -> Array:
-        """float [..., C] -> [..., C]."""
+        """Normalize each feature: float [..., C] -> [..., C]."""
         train = nn.merge_param("train", self.train, train)
-        return super().__call__(x, use_running_average=not train or self.is_held())
+        return super().__call__(x, use_running_average=not train or self.is_frozen())
 
-    def is_held(self) -> bool:
-        """Whether `hold` makes it, in training, what it is in use."""
-        return _held.get()("/".join(self.path))
+    def is_frozen(self) -> bool:
+        """Return whether `freeze_batch_stats` makes this norm use its running statistics in training."""
+        return _is_frozen.get()("/".join(self.path))
 
 
 @contextmanager
-def freeze_batch_stats(is_held: Callable[[str], bool]) -> Iterator[None]:
-    """While networks are applied, let some batch norms use their running statistics in training, and not move them.
+def freeze_batch_stats(is_frozen: Callable[[str], bool]) -> Iterator[None]:
+    """Make some batch norms of the networks applied in this context use their running statistics in training.
 
-    So a frozen batch norm is the same function in training and in use, as Keras has it; in the PyTorch originals its
-    statistics go on moving under frozen weights.
+    The running statistics of these norms do not change. A frozen batch norm is thus the same function in training and
+    in inference, as in Keras; in the PyTorch originals its statistics continue to change under frozen weights.
 
     Args:
-        is_held: says of a norm's path, as "backbone/layer1_0/bn1", whether it is one of them.
+        is_frozen: path of a norm, such as "backbone/layer1_0/bn1" -> whether it is frozen.
     """
-    before = _held.set(is_held)
+    token = _is_frozen.set(is_frozen)
     try:
         yield
     finally:
-        _held.reset(before)
+        _is_frozen.reset(token)
 
 
 def batch_norm(
     train: bool | None, dtype: jnp.dtype, name: str | None, framework: str = "pytorch", use_scale: bool = True
 ) -> BatchNorm:
-    """Batch norm with the settings of a framework."""
+    """Create batch norm with the constants of a framework: "pytorch", "keras" or "classification_models"."""
     return BatchNorm(train=train, dtype=dtype, name=name, use_scale=use_scale, **_SETTINGS[framework])

@@ -1,6 +1,6 @@
-"""Max-pooling, written as the maximum of shifted pictures, which every backend fuses.
+"""Max-pooling, computed as the maximum of shifted images, which every backend fuses.
 
-XLA's own windowed maximum takes nine times as long on a CPU (3x3 of 5 x 112 x 112 x 64 floats: 35 ms against 4).
+XLA's windowed maximum takes nine times as long on a CPU (3x3 of 5 x 112 x 112 x 64 floats: 35 ms against 4).
 """
 
 from functools import partial, reduce
@@ -13,21 +13,21 @@ from cxrjax.models.cpu.conv2d import pad, shift, shifted_views
 
 
 def max_pool(x: Array, size: int, stride: int, padding: int = 0) -> Array:
-    """The highest value of each window, as PyTorch's MaxPool2d.
+    """Compute the maximum of each window, as PyTorch's MaxPool2d.
 
-    Where several pixels of a window are the highest, each gets an equal share of the gradient.
+    If several pixels of a window have the highest value, each gets an equal share of the gradient.
 
     Args:
         x: float [N, H, W, C].
-        size: side of the window, pixels.
-        stride: in pixels, both axes; at most the size.
-        padding: pixels beyond each side, which are never the highest.
+        size: side of the window in pixels.
+        stride: stride in pixels along both axes, at most the size.
+        padding: pixels of minus infinity on each side.
 
     Returns:
         float [N, (H + 2 padding - size) // stride + 1, (W + 2 padding - size) // stride + 1, C].
 
     Raises:
-        ValueError: H or W is smaller than the window, as in a network of many poolings given a tiny picture.
+        ValueError: H or W is smaller than the window, as when a network with many poolings reads a tiny image.
     """
     if min(x.shape[1:3]) + 2 * padding < size:
         raise ValueError(f"{x.shape[1]} x {x.shape[2]} pixels are too few of the input to pool by {size} x {size}")
@@ -37,7 +37,8 @@ def max_pool(x: Array, size: int, stride: int, padding: int = 0) -> Array:
 @partial(jax.custom_vjp, nondiff_argnums=(1, 2, 3))
 def _max_pool(x: Array, size: int, stride: int, padding: int) -> Array:
     x = pad(x, padding, -jnp.inf)
-    return reduce(jnp.maximum, shift(reduce(jnp.maximum, shift(x, size, stride, axis=1)), size, stride, axis=2))
+    rows = reduce(jnp.maximum, shift(x, size, stride, axis=1))
+    return reduce(jnp.maximum, shift(rows, size, stride, axis=2))
 
 
 def _fwd(x: Array, size: int, stride: int, padding: int) -> tuple[Array, tuple[Array, Array]]:
@@ -45,27 +46,35 @@ def _fwd(x: Array, size: int, stride: int, padding: int) -> tuple[Array, tuple[A
     return y, (x, y)
 
 
-def _bwd(size: int, stride: int, padding: int, remembered: tuple[Array, Array], dy: Array) -> tuple[Array]:
-    """Each pixel is compared with its windows: those that hold pixels in the same place of a stride are in a row."""
-    x, y = remembered
+def _bwd(size: int, stride: int, padding: int, residuals: tuple[Array, Array], dy: Array) -> tuple[Array]:
+    """Compare each pixel with the maxima of the windows that contain it.
+
+    Pixels with the same offset within their block of stride x stride are handled together, since their windows are too.
+    """
+    x, y = residuals
     n, height, width, channels = x.shape
-    down, across = -(-height // stride), -(-width // stride)
-    seen = shifted_views(pad(x, padding, -jnp.inf), size, stride)
-    share = pad(dy / sum((part == y).astype(dy.dtype) for part in seen), size, 0)
+    down = -(-height // stride)
+    across = -(-width // stride)
+    views = shifted_views(pad(x, padding, -jnp.inf), size, stride)
+    num_maxima = sum((view == y).astype(dy.dtype) for view in views)
+    share = pad(dy / num_maxima, size, 0)
     y = pad(y, size, jnp.nan)
     x = jnp.pad(x, ((0, 0), (0, down * stride - height), (0, across * stride - width), (0, 0)))
     x = x.reshape(n, down, stride, across, stride, channels)
 
-    def holding(place: int) -> range:
-        """How far before or after the stride itself lie the windows that hold this place of a stride."""
-        last, within = divmod(place + padding, stride)
+    def window_offsets(offset: int) -> range:
+        """Return where the windows that contain the pixels at an offset in their blocks begin in the padded result."""
+        last, within = divmod(offset + padding, stride)
         return range(size + last - (size - 1 - within) // stride, size + last + 1)
 
     def gather(row: int, column: int) -> Array:
+        pixels = x[:, :, row, :, column]
         windows = [
-            (slice(None), slice(i, i + down), slice(j, j + across)) for i in holding(row) for j in holding(column)
+            (slice(None), slice(i, i + down), slice(j, j + across))
+            for i in window_offsets(row)
+            for j in window_offsets(column)
         ]
-        return sum(jnp.where(x[:, :, row, :, column] == y[some], share[some], 0) for some in windows)
+        return sum(jnp.where(pixels == y[window], share[window], 0) for window in windows)
 
     dx = jnp.stack([jnp.stack([gather(i, j) for j in range(stride)], 3) for i in range(stride)], 2)
     return (dx.reshape(n, down * stride, across * stride, channels)[:, :height, :width],)

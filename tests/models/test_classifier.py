@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from cxrjax.inference import pipeline
-from cxrjax.models import from_config, heads, registry, spec
+from cxrjax.models import classifier, from_config, registry, spec
+from cxrjax.models.layers.activations import ACTIVATIONS
 from cxrjax.ops import cam
 
 
@@ -17,14 +18,14 @@ def build(head, num_classes=3, **settings):
 
 def test_mean_in_grid_by_hand():
     x = jnp.arange(5.0).reshape(1, 5, 1, 1)  # cells of 5 rows in 3: 0-1, 1-3, 3-4, as PyTorch's AdaptiveAvgPool2d
-    rows = heads.mean_in_grid(jnp.broadcast_to(x, (1, 5, 3, 1)), 3)[0, :, 0, 0]
+    rows = classifier.mean_in_grid(jnp.broadcast_to(x, (1, 5, 3, 1)), 3)[0, :, 0, 0]
     np.testing.assert_allclose(rows, [0.5, 2.0, 3.5])
-    enlarged = heads.mean_in_grid(jnp.array([1.0, 2.0]).reshape(1, 2, 1, 1), 3)[0, :, 0, 0]
+    enlarged = classifier.mean_in_grid(jnp.array([1.0, 2.0]).reshape(1, 2, 1, 1), 3)[0, :, 0, 0]
     np.testing.assert_allclose(enlarged, [1.0, 1.5, 2.0])
 
 
 def test_hidden_layers_by_hand():
-    head = heads.Head(1, hidden=((2, 0.5),))
+    head = classifier.Head(1, hidden=((2, 0.5),))
     params = {
         "linear_0": {"kernel": jnp.array([[1.0, -1.0]]), "bias": jnp.array([0.5, 0.0])},
         "linear_1": {"kernel": jnp.array([[2.0], [10.0]]), "bias": jnp.array([1.0])},
@@ -33,7 +34,7 @@ def test_hidden_layers_by_hand():
     assert head.apply({"params": params}, features, train=False) == 6.0
 
 
-@pytest.mark.parametrize("head", heads.HEADS)
+@pytest.mark.parametrize("head", classifier.HEADS)
 @pytest.mark.parametrize("architecture", ["resnet6", "fsarshad_cnn1", "hieu2695_baseline"])
 def test_every_head_fits_every_backbone_at_any_size(architecture, head):
     module = registry.create(architecture, 3, head=head)
@@ -61,7 +62,7 @@ def test_only_a_pooled_linear_head_has_a_kernel():
 @pytest.mark.parametrize("mode", ["local", "dense"])
 def test_the_map_of_a_hidden_head_is_that_of_the_linear_one_it_is_equal_to(monkeypatch, mode):
     """A head whose ReLUs are all open is linear: Grad-CAM through it must give the map of the folded linear head."""
-    monkeypatch.setitem(heads.HEADS, "narrow", lambda **settings: heads.Head(hidden=((6, 0.1),), **settings))
+    monkeypatch.setitem(classifier.HEADS, "narrow", lambda **settings: classifier.Head(hidden=((6, 0.1),), **settings))
     deep, variables = build("narrow")
     params = dict(variables["params"])
     first, second = params["head"]["linear_0"], params["head"]["linear_1"]
@@ -95,7 +96,7 @@ def test_the_map_of_a_hidden_head_is_that_of_the_linear_one_it_is_equal_to(monke
 
 
 def test_grad_cam_through_a_hidden_head_by_hand():
-    head = heads.Head(1, hidden=((2, 0.0),))
+    head = classifier.Head(1, hidden=((2, 0.0),))
     params = {
         "linear_0": {"kernel": jnp.array([[1.0, -1.0]]), "bias": jnp.zeros(2)},
         "linear_1": {"kernel": jnp.array([[2.0], [10.0]]), "bias": jnp.zeros(1)},
@@ -136,4 +137,4 @@ def test_an_unknown_head_is_refused_by_name():
 
 
 def test_gelu_is_the_exact_one_of_keras():
-    assert heads.ACTIVATIONS["gelu"](1.0) == pytest.approx(0.8413447, abs=1e-6)  # Phi(1); by tanh it is 0.84119
+    assert ACTIVATIONS["gelu"](1.0) == pytest.approx(0.8413447, abs=1e-6)  # Phi(1); by tanh it is 0.84119

@@ -1,4 +1,4 @@
-"""How a training went: its learning curves, and the curve of the learning-rate finder."""
+"""Figures of a training run: its learning curves and the curve of the learning-rate finder."""
 
 import os
 from collections.abc import Mapping, Sequence
@@ -14,16 +14,20 @@ from cxrjax.plotting import style
 
 @matplotlib.rc_context(style.STYLE)
 def draw_learning_curves(history: Sequence[Mapping], path: str | os.PathLike, score: str | None = None) -> None:
-    """Draws loss, and beneath it the scores, over epochs (over steps where a record has no epoch); the best is marked.
+    """Draw the loss and, in a panel below, the scores over epochs, with the best epoch marked.
+
+    The horizontal axis is the step if a record has no epoch.
 
     Args:
-        history: the records of `metrics.jsonl`, each with a "step" and perhaps an "epoch": "train/loss", "val/loss",
-            and as scores all other "val/..."; those of one epoch are averaged, values that are not finite left out.
+        history: records of `metrics.jsonl`, each with a "step" and optionally an "epoch": "train/loss", "val/loss", and
+            all other keys "val/..." as scores. Records of the same epoch are averaged; values that are not finite are
+            left out.
         path: the PNG to write.
-        score: the key whose highest value is the best, of a loss the lowest; the first of the scores where not given.
+        score: key that decides which epoch is best: the highest value of a score, the lowest of a loss. The first
+            score by default.
 
     Raises:
-        ValueError: there is no loss, or not the score asked for.
+        ValueError: the history has no loss, or no value of `score`.
     """
     time = "epoch" if all("epoch" in record for record in history) else "step"
     keys = dict.fromkeys(key for record in history for key in record if key.startswith(("train/loss", "val/")))
@@ -36,20 +40,21 @@ def draw_learning_curves(history: Sequence[Mapping], path: str | os.PathLike, sc
     panels = [("loss", losses)] + ([("score", scores)] if scores else [])
     figure = Figure(figsize=(7.2, 2.7 * len(panels)), layout="constrained")
     grid = figure.subplots(len(panels), sharex=True, squeeze=False)[:, 0]
-    for axes, (title, group) in zip(grid, panels, strict=True):
-        for key in group:
+    for axes, (title, panel_keys) in zip(grid, panels, strict=True):
+        for key in panel_keys:
             axes.plot(*series[key], linewidth=1.8, label=key, marker="o" if len(series[key][0]) == 1 else None)
         axes.set_title(title)
         axes.grid(axis="y")
         axes.legend(loc="upper left", bbox_to_anchor=(1, 1))
     score = score or (scores[0] if scores else None)
     if score:
-        best_of, panel = (min, 0) if score in losses else (max, -1)
-        best_time, best = best_of(zip(*series[score], strict=True), key=lambda point: point[1])
+        best_of = min if score in losses else max
+        panel = 0 if score in losses else -1
+        best_time, best_value = best_of(zip(*series[score], strict=True), key=lambda point: point[1])
         for axes in grid:
             axes.axvline(best_time, color=style.FAINT, linewidth=1, linestyle=(0, (4, 3)), zorder=1)
-        grid[panel].plot(best_time, best, "o", color=style.INK, markersize=5)
-        grid[panel].set_title(f"{panels[panel][0]}: {score} best at {time} {best_time:g}, {best:.3f}")
+        grid[panel].plot(best_time, best_value, "o", color=style.INK, markersize=5)
+        grid[panel].set_title(f"{panels[panel][0]}: {score} best at {time} {best_time:g}, {best_value:.3f}")
     grid[-1].xaxis.set_major_locator(MaxNLocator(integer=True))
     grid[-1].set_xlabel(time)
     style.save(figure, path)
@@ -58,13 +63,13 @@ def draw_learning_curves(history: Sequence[Mapping], path: str | os.PathLike, sc
 def draw_lr_curve(
     rates: Sequence[float], losses: Sequence[float], smoothed: Sequence[float], chosen: float, path: str | os.PathLike
 ) -> None:
-    """Draws the curve of the learning-rate finder, loss over rate on a logarithmic axis, the chosen rate marked.
+    """Draw the curve of the learning-rate finder: loss over learning rate, on a logarithmic axis.
 
     Args:
-        rates: of each step.
-        losses: of each step.
-        smoothed: their running mean.
-        chosen: the rate suggested.
+        rates: learning rate of each step.
+        losses: loss of each step.
+        smoothed: running mean of the losses.
+        chosen: the suggested learning rate, which is marked.
         path: the PNG to write.
     """
     figure = Figure(figsize=(7.2, 3.2), layout="constrained")
@@ -80,8 +85,8 @@ def draw_lr_curve(
 
 
 def _series(history: Sequence[Mapping], key: str, time: str) -> tuple[NDArray, NDArray]:
-    """A key's times and finite values, in order, with the mean where a time has several records."""
-    records = [(record[time], record[key]) for record in history if record.get(key) is not None]
-    records = np.array([record for record in records if np.isfinite(record[1])], np.float64).reshape(-1, 2)
-    times, index = np.unique(records[:, 0], return_inverse=True)
-    return times, np.bincount(index, records[:, 1]) / np.bincount(index)
+    """Return the times and the finite values of a key, in order; values of the same time are averaged."""
+    points = [(record[time], record[key]) for record in history if record.get(key) is not None]
+    finite = np.array([point for point in points if np.isfinite(point[1])], np.float64).reshape(-1, 2)
+    times, index = np.unique(finite[:, 0], return_inverse=True)
+    return times, np.bincount(index, finite[:, 1]) / np.bincount(index)

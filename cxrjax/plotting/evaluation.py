@@ -1,0 +1,251 @@
+"""Figures of an evaluation: confusion matrix, ROC, calibration, proportions, saliency curves and box plots."""
+
+import os
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import matplotlib
+import numpy as np
+from matplotlib.figure import Figure
+from numpy.typing import ArrayLike, NDArray
+
+from cxrjax.plotting import style
+
+BOX_PLOT_COLUMNS = 3  # panels per row of `draw_box_plots`
+
+
+class RocCurve(NamedTuple):
+    """ROC and precision-recall curve of one class against the others; all values in 0..1."""
+
+    name: str
+    false_positive_rate: ArrayLike  # [g], rising
+    sensitivity: ArrayLike  # [g], rising; also called recall
+    precision: ArrayLike  # [g]
+    prevalence: float  # precision at chance level
+    areas: tuple[str, str]  # areas under the two curves, as text for the legends
+    points: Sequence[tuple[float, float]] = ()  # (false positive rate, sensitivity) of operating points to be marked
+
+
+class ReliabilityCurve(NamedTuple):
+    """Bins of a reliability diagram."""
+
+    name: str
+    mean_confidence: ArrayLike  # [b] in 0..1
+    accuracy: ArrayLike  # [b] in 0..1
+    low: ArrayLike  # [b] in 0..1, lower bound of the accuracy
+    high: ArrayLike  # [b] in 0..1, upper bound of the accuracy
+
+
+class CurveWithCI(NamedTuple):
+    """Curve with a confidence interval at each point."""
+
+    name: str
+    x: ArrayLike  # [g]
+    y: ArrayLike  # [g] in 0..1
+    low: ArrayLike  # [g] in 0..1
+    high: ArrayLike  # [g] in 0..1
+
+
+@matplotlib.rc_context(style.STYLE)
+def draw_confusion(matrix: NDArray[np.integer], classes: Sequence[str], path: str | os.PathLike) -> None:
+    """Draw a confusion matrix: radiographs per label (rows) and prediction (columns), with shares of the row.
+
+    Args:
+        matrix: [K, K], or [K, K + 1] with the radiographs without a prediction in the last column, which is drawn only
+            if there are any.
+        classes: the K class names.
+        path: the PNG to write.
+    """
+    matrix = np.asarray(matrix)
+    support = matrix.sum(1)
+    predictions = [*classes, "no finding"][: matrix.shape[1]]
+    if len(predictions) > len(classes) and not matrix[:, -1].any():
+        matrix = matrix[:, :-1]
+        predictions = predictions[:-1]
+    share = matrix / np.maximum(support, 1)[:, None]
+
+    width = 1.05 * len(predictions) + 1.7
+    height = 0.85 * len(classes) + 0.9
+    figure = Figure(figsize=(width, height), layout="constrained")
+    axes = figure.add_subplot()
+    axes.pcolormesh(share, cmap="Blues", vmin=0, vmax=1, edgecolor="white", linewidth=2)
+    for (row, column), count in np.ndenumerate(matrix):
+        color = "white" if share[row, column] > 0.55 else style.INK if count else style.PALE
+        percent = "" if not count else "< 1%" if share[row, column] < 0.005 else f"{share[row, column]:.0%}"
+        axes.text(column + 0.5, row + 0.5, str(count), va="bottom", size=12, ha="center", color=color)
+        axes.text(column + 0.5, row + 0.56, percent, va="top", size=8, ha="center", color=color)
+    axes.set_xticks(np.arange(len(predictions)) + 0.5, ["\n".join(style.wrap(name, 13)) for name in predictions])
+    axes.set_yticks(np.arange(len(classes)) + 0.5, [f"{c}\nn = {n}" for c, n in zip(classes, support, strict=True)])
+    axes.set(xlabel="finding", ylabel="truth")
+    axes.invert_yaxis()
+    axes.tick_params(length=0)
+    axes.spines[:].set_visible(False)
+    style.save(figure, path)
+
+
+@matplotlib.rc_context(style.STYLE)
+def draw_roc_curves(curves: Sequence[RocCurve], path: str | os.PathLike) -> None:
+    """Draw the ROC curves of the classes and, beside them, their precision over recall, in steps.
+
+    Chance level is dashed; in the second panel it is each class's prevalence. Operating points are dots.
+
+    Args:
+        curves: one per class, at least one.
+        path: the PNG or SVG to write.
+    """
+    figure = Figure(figsize=(9.6, 5.0), layout="constrained")
+    roc_axes, recall_axes = figure.subplots(1, 2)
+    dashed = {"color": style.PALE, "linewidth": 1, "linestyle": (0, (4, 3)), "zorder": 1}
+    roc_axes.plot([0, 1], [0, 1], **dashed)
+    for curve in curves:
+        roc_label = f"{curve.name} {curve.areas[0]}"
+        recall_label = f"{curve.name} {curve.areas[1]}"
+        (line,) = roc_axes.plot(curve.false_positive_rate, curve.sensitivity, linewidth=1.6, label=roc_label)
+        color = line.get_color()
+        for x, y in curve.points:
+            roc_axes.plot(x, y, "o", color=color, markersize=5, markeredgecolor="white")
+        recall_axes.plot(
+            curve.sensitivity, curve.precision, drawstyle="steps-pre", label=recall_label, color=color, linewidth=1.6
+        )
+        recall_axes.axhline(curve.prevalence, **dashed | {"color": color, "alpha": 0.5})
+    roc_axes.set(xlabel="1 − specificity", ylabel="sensitivity", title="ROC: area under the curve")
+    recall_axes.set(xlabel="recall", ylabel="precision", title="precision and recall: average precision")
+    for axes, corner in ((roc_axes, "lower right"), (recall_axes, "lower left")):
+        axes.set(xlim=(-0.01, 1.01), ylim=(-0.01, 1.01), aspect="equal")
+        axes.legend(loc=corner, fontsize=8, frameon=True, framealpha=0.8, edgecolor="white")
+    style.save(figure, path)
+
+
+@matplotlib.rc_context(style.STYLE)
+def draw_reliability(curves: Sequence[ReliabilityCurve], path: str | os.PathLike) -> None:
+    """Draw a reliability diagram (Murphy & Winkler 1977): accuracy over confidence, ideally on the diagonal.
+
+    Args:
+        curves: at least one.
+        path: the PNG or SVG to write.
+    """
+    figure = Figure(figsize=(5.6, 5.6), layout="constrained")
+    axes = figure.subplots()
+    axes.plot([0, 1], [0, 1], color=style.PALE, linewidth=1, linestyle=(0, (4, 3)), zorder=1)
+    for k, curve in enumerate(curves):
+        accuracy = np.asarray(curve.accuracy)
+        axes.errorbar(
+            np.asarray(curve.mean_confidence),
+            accuracy,
+            np.abs([accuracy - curve.low, curve.high - accuracy]),
+            label=curve.name,
+            marker=style.MARKERS[k % len(style.MARKERS)],
+            markersize=5,
+            linewidth=1.6,
+            elinewidth=1,
+        )
+    axes.set(xlim=(0, 1.01), ylim=(0, 1.01), aspect="equal", title="findings that are right, by what was claimed")
+    axes.set(xlabel="probability of the finding (mean of a bin)", ylabel="share that is right")
+    axes.grid()
+    axes.legend(loc="best", fontsize=8)
+    style.save(figure, path)
+
+
+@matplotlib.rc_context(style.STYLE)
+def draw_proportions(
+    curves: Sequence[CurveWithCI], title: str, label: str, path: str | os.PathLike, logarithmic: bool = False
+) -> None:
+    """Draw proportions over a parameter, each curve with its interval as a band; the vertical axis ends at 1.
+
+    Args:
+        curves: at least one.
+        title: title of the figure.
+        label: label of the horizontal axis.
+        path: the PNG or SVG to write.
+        logarithmic: whether the horizontal axis is logarithmic; its ticks are then the x values of the first curve.
+    """
+    figure = Figure(figsize=(7.2, 3.6), layout="constrained")
+    axes = figure.subplots()
+    for k, curve in enumerate(curves):
+        marker = style.MARKERS[k % len(style.MARKERS)]
+        (line,) = axes.plot(curve.x, curve.y, marker=marker, markersize=4, linewidth=1.8, label=curve.name)
+        axes.fill_between(curve.x, curve.low, curve.high, color=line.get_color(), alpha=0.15, linewidth=0)
+    if logarithmic:
+        axes.set_xscale("log")
+        axes.set_xticks(curves[0].x, [f"{x:g}" for x in curves[0].x])
+        axes.minorticks_off()
+    bottom = min(min(curve.low) for curve in curves)
+    axes.set(xlabel=label, ylim=(max(0.0, bottom - 0.05), 1.01))
+    axes.set_title(title)
+    axes.grid()
+    axes.legend(loc="upper left", bbox_to_anchor=(1, 1))
+    style.save(figure, path)
+
+
+@matplotlib.rc_context(style.STYLE)
+def draw_faithfulness(curves: Mapping[str, Any], path: str | os.PathLike) -> None:
+    """Draw the deletion and the insertion curve of saliency maps side by side, each with that of a random order.
+
+    Args:
+        curves: "shares" [steps + 1] of the pixels; and for each of "deletion", "deletion_control", "insertion" and
+            "insertion_control" the "value" (probability of the predicted class), "low" and "high" (None if unknown).
+        path: the PNG or SVG to write.
+    """
+    figure = Figure(figsize=(8.2, 3.3), layout="constrained")
+    panels = figure.subplots(1, 2, sharey=True)
+    shares = np.array(curves["shares"])
+    for axes, (name, verb) in zip(panels, (("deletion", "deleted"), ("insertion", "inserted")), strict=True):
+        areas = []
+        for key, label, color, line in (
+            (name, "the map's hottest first", style.BLUE, "-"),
+            (f"{name}_control", "a random order", style.ORANGE, "--"),
+        ):
+            value = np.array(curves[key]["value"], np.float64)
+            low = np.array(curves[key]["low"], np.float64)
+            high = np.array(curves[key]["high"], np.float64)
+            axes.plot(shares, value, line, color=color, linewidth=1.8, label=label)
+            axes.fill_between(shares, low, high, color=color, alpha=0.18, linewidth=0)
+            areas.append(np.trapezoid(value, shares))
+        axes.set_title(f"{name}: area {areas[0]:.2f}; in a random order {areas[1]:.2f}")
+        axes.set(xlabel=f"share of the pixels {verb}", xlim=(0, 1), ylim=(0, 1))
+        axes.grid(axis="y")
+    panels[0].set_ylabel("probability of the finding")
+    panels[0].legend(loc="best")
+    style.save(figure, path)
+
+
+@matplotlib.rc_context(style.STYLE)
+def draw_box_plots(panels: Mapping[str, Mapping[str, ArrayLike]], path: str | os.PathLike) -> None:
+    """Draw one panel per measure with one box per class, and every value as a dot.
+
+    A box spans the quartiles; its whiskers reach to 1.5 times their distance.
+
+    Args:
+        panels: title -> class -> its values, at least one.
+        path: the PNG to write.
+
+    Raises:
+        ValueError: there are no panels.
+    """
+    if not panels:
+        raise ValueError(f"{path}: there is nothing to draw")
+    max_classes = max(len(classes) for classes in panels.values())
+    rows = -(-len(panels) // BOX_PLOT_COLUMNS)
+    width = BOX_PLOT_COLUMNS * max(2.6, 0.72 * max_classes + 0.6)
+    figure = Figure(figsize=(width, 2.9 * rows), layout="constrained")
+    grid = figure.subplots(rows, BOX_PLOT_COLUMNS, squeeze=False).ravel()
+    for axes, (title, classes) in zip(grid, panels.items(), strict=False):
+        samples = [np.asarray(values, np.float64) for values in classes.values()]
+        median_style = {"color": style.INK, "linewidth": 1.4}
+        boxes = axes.boxplot(samples, widths=0.55, showfliers=False, patch_artist=True, medianprops=median_style)
+        for box in boxes["boxes"]:
+            box.set(facecolor=style.SKY, edgecolor=style.FAINT, alpha=0.55)
+        jitter = np.random.default_rng(0)
+        for k, values in enumerate(samples, start=1):
+            x = k + jitter.uniform(-0.18, 0.18, len(values))
+            axes.plot(x, values, ".", color=style.BLUE, markersize=4, alpha=0.6, markeredgewidth=0)
+        names = []
+        for name, values in zip(classes, samples, strict=True):
+            names.append("\n".join([*style.wrap(name, 12), str(len(values))]))
+        axes.set_xticks(range(1, len(names) + 1), names, size=6.5)
+        axes.set_title("\n".join(style.wrap(title, 34)), size=8.5)
+        axes.tick_params(axis="y", labelsize=7)
+        axes.grid(axis="y")
+    for axes in grid[len(panels) :]:
+        axes.set_visible(False)
+    style.save(figure, path)
