@@ -45,7 +45,7 @@ def assert_equal_to_opencv(ours: np.ndarray, image: np.ndarray) -> None:
 make = jax.jit(partial(contrast.enhance_channels, kind="contrast"))
 threshold = jax.jit(contrast.otsu_threshold)
 median_blur = jax.jit(contrast.median_blur, static_argnames="window")
-below_mean = jax.jit(contrast.adaptive_threshold, static_argnames=("window", "by"))
+below_mean = jax.jit(contrast.adaptive_threshold, static_argnames=("window", "offset"))
 
 
 @pytest.mark.parametrize("size", [233, 512])  # the first is not divided by the tiles
