@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cxrjax.io import predictions_csv
-from cxrjax.metrics import bootstrap, classification, confidence, delong, prediction_arrays, proportions
+from cxrjax.metrics import bootstrap, classification, confidence, hypothesis_tests, prediction_arrays
 from cxrjax.metrics.prediction_arrays import PredictionArrays
 from cxrjax.runtime import atomic_files
 
@@ -30,7 +30,7 @@ def compare_runs(workdir: Path, other: Path, split: str) -> dict[str, Any]:
     Returns:
         {"first", "second", "difference": {score: {"value", "interval", "n"}}, "p": {score: p}, "p_holm": {score: p}}
         and "runs", "n", "patients" and "without_patient" (`prediction_arrays.count_patients`), "warnings". The p of
-        accuracy is that of `proportions.mcnemar_test`, that of an AUROC is DeLong's, both by patients; None where the
+        accuracy is that of `hypothesis_tests.mcnemar_test`, that of an AUROC is DeLong's, both by patients; None where the
         test is undefined. "p_holm" has the p-values corrected for their number.
 
     Raises:
@@ -161,9 +161,11 @@ def _paired_tests(
     """Return the p-value of each score; None where the test is undefined."""
     patient_index = np.unique(patients, return_inverse=True)[1]
     differences = np.bincount(patient_index, first.right.astype(int) - second.right.astype(int)).astype(int)
-    p_values: dict[str, float | None] = {"accuracy": proportions.mcnemar_test(differences)}
+    p_values: dict[str, float | None] = {"accuracy": hypothesis_tests.mcnemar_test(differences)}
     for k, label in enumerate(first.classes):
-        result = delong.delong_test(first.truth == k, first.probabilities[:, k], second.probabilities[:, k], patients)
+        result = hypothesis_tests.delong_test(
+            first.truth == k, first.probabilities[:, k], second.probabilities[:, k], patients
+        )
         p_values[_auroc_name(label)] = None if result is None else result.p
     return p_values
 
@@ -171,7 +173,7 @@ def _paired_tests(
 def _holm_adjusted(p_values: Mapping[str, float | None]) -> dict[str, float | None]:
     """Return the p-values corrected by Holm's method; None stays None."""
     defined = {name: p for name, p in p_values.items() if p is not None}
-    adjusted = dict(zip(defined, proportions.holm(list(defined.values())).tolist(), strict=True))
+    adjusted = dict(zip(defined, hypothesis_tests.holm(list(defined.values())).tolist(), strict=True))
     return {name: adjusted.get(name) for name in p_values}
 
 

@@ -16,7 +16,7 @@ from cxrjax.data import dataset
 from cxrjax.inference import pipeline
 from cxrjax.inference.predictor import Predictor, predict_stored
 from cxrjax.io import csv_text
-from cxrjax.metrics import group_tests
+from cxrjax.metrics import hypothesis_tests
 from cxrjax.ops import morphometry
 from cxrjax.runs import run_dir
 from cxrjax.runtime import atomic_files
@@ -83,20 +83,20 @@ def compare_rows(folder: Path) -> dict[str, Any]:
         folder: RUN/morphology/SPLIT.
 
     Returns:
-        The result of `group_tests.compare_groups`, and "sources", the sorted names of the sources of each label.
+        The result of `hypothesis_tests.compare_groups`, and "sources", the sorted names of the sources of each label.
     """
     rows = read_rows(folder / "morphology.csv")
     labels = [row["label"] for row in rows]
     patients = [row["patient_id"] for row in rows]
     classes = list(dict.fromkeys(labels))
     measures = {name: [row[name] for row in rows] for name in morphometry.MEASURES}
-    result: dict[str, Any] = group_tests.compare_groups(measures, labels, patients, classes)
+    result: dict[str, Any] = hypothesis_tests.compare_groups(measures, labels, patients, classes)
     result["sources"] = {c: sorted({row["source"] for row in rows if row["label"] == c}) for c in classes}
     panels = {}
     for test in result["across"]:
         name = test["measure"]
         title = f"{morphometry.MEASURES[name]}\n{format_p(test['p_holm'], 'p')}"
-        panels[title] = {c: group_tests.by_patient(measures[name], labels, patients, c) for c in test["medians"]}
+        panels[title] = {c: hypothesis_tests.by_patient(measures[name], labels, patients, c) for c in test["medians"]}
     if panels:
         plotting.draw_box_plots(panels, folder / "box_plots.png")
     atomic_files.atomic_write(folder / "differences.json", (json.dumps(result, indent=2) + "\n").encode())
@@ -117,7 +117,7 @@ def format_comparison(result: dict[str, Any]) -> str:
         largest = f"{delta}, {format_p(pair['p_holm'], 'p')}"
         lines.append(f"| {test['measure']} | {' | '.join(medians)} | {format_p(test['p_holm'], 'p')} | {largest} |")
     if not result["across"]:
-        lines.append(f"(fewer than two classes of {group_tests.FEWEST} patients: nothing to compare)")
+        lines.append(f"(fewer than two classes of {hypothesis_tests.FEWEST} patients: nothing to compare)")
     if len({source for sources in result["sources"].values() for source in sources}) > 1:
         lines.append("The classes come from several sources: a difference of classes may be one of sources.")
     return "\n".join(lines)

@@ -92,11 +92,11 @@ def _reliability_curve(cases: PredictionArrays, kind: str, score: Mapping[str, A
     confidence = probabilities[np.arange(len(rows)), cases.found[rows]]
     bins = calibration.equal_count_bins(confidence)
     curve = calibration.reliability(confidence, cases.right[rows], bins, np.ones((1, len(rows))))
-    intervals = [proportions.wilson(share, n) for share, n in zip(curve.true[0], curve.weight[0], strict=True)]
+    intervals = [proportions.wilson(share, n) for share, n in zip(curve.accuracy[0], curve.weight[0], strict=True)]
     low, high = np.transpose(intervals)
     titles = {"raw": "as the patches say", "scaled": f"at the temperature {score['temperature']:.2f}"}
     return plotting.ReliabilityCurve(
-        f"{titles[kind]}: ECE {format_ci(score['ece'], '.2f')}", curve.claimed[0], curve.true[0], low, high
+        f"{titles[kind]}: ECE {format_ci(score['ece'], '.2f')}", curve.mean_confidence[0], curve.accuracy[0], low, high
     )
 
 

@@ -8,7 +8,7 @@ __getattr__, __dir__, __all__ = _lazy_imports(
         "auroc": "cxrjax.metrics.simple:auroc",
         "average_precision": "cxrjax.metrics.simple:average_precision",
         "bootstrap_ci": "cxrjax.metrics.simple:bootstrap_ci",
-        "delong_test": "cxrjax.metrics.delong:delong_test",
+        "delong_test": "cxrjax.metrics.hypothesis_tests:delong_test",
         "dice": "cxrjax.metrics.classification:dice",
         "expected_calibration_error": "cxrjax.metrics.simple:expected_calibration_error",
         "mcnemar_test": "cxrjax.metrics.simple:mcnemar_test",

@@ -1,4 +1,4 @@
-"""Whether probabilities come true: reliability, its errors, and a temperature that mends them."""
+"""Calibration of probabilities: reliability, calibration errors, and temperature scaling."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -9,145 +9,151 @@ from scipy.optimize import minimize_scalar
 
 from cxrjax.metrics.confidence import BiasedEstimate, Loss, Proportion, safe_divide
 
-BINS = 10  # of about equal numbers of radiographs; as Nixon et al. 2019 (adaptive calibration error), section 3.3
-HOTTEST = 20.0  # temperatures are sought from its inverse up to it
+BINS = 10  # with about equal numbers of radiographs, as Nixon et al. 2019 (adaptive calibration error), section 3.3
+HOTTEST = 20.0  # highest temperature of the search, whose inverse is the lowest
 
 
 class ReliabilityBins(NamedTuple):
-    """Radiographs in B bins of rising probability, over r weightings."""
+    """Statistics of B bins of rising probability, over r weightings of the radiographs."""
 
     weight: NDArray  # [r, B]
-    claimed: NDArray  # [r, B], mean probability; NaN in an empty bin
-    true: NDArray  # [r, B], share that came true; NaN in an empty bin
+    mean_confidence: NDArray  # [r, B], mean probability; NaN in an empty bin
+    accuracy: NDArray  # [r, B], share of true events; NaN in an empty bin
 
 
 def equal_count_bins(values: NDArray, count: int = BINS) -> NDArray:
-    """One-hot bins [n, B] of about equal numbers, B <= count: equal values [n] share a bin, whatever their order."""
+    """Assign values [n] to B <= count bins of about equal size, one-hot [n, B]; equal values share a bin."""
     edges = np.unique(np.quantile(values, np.arange(1, count) / count, method="inverted_cdf"))
-    of = np.searchsorted(edges, values, side="left")
-    return (of[:, None] == np.unique(of)).astype(float)
+    bin_index = np.searchsorted(edges, values, side="left")
+    return (bin_index[:, None] == np.unique(bin_index)).astype(float)
 
 
-def reliability(claimed: NDArray, true: NDArray, bins: NDArray, weights: NDArray) -> ReliabilityBins:
-    """What was claimed against what came true.
+def reliability(confidence: NDArray, correct: NDArray, bins: NDArray, weights: NDArray) -> ReliabilityBins:
+    """Compute mean probability and accuracy in each bin.
 
     Args:
-        claimed: probabilities [n].
-        true: bool [n].
+        confidence: probabilities [n].
+        correct: bool [n], whether the event of the probability is true.
         bins: one-hot [n, B].
         weights: [r, n].
-
-    Returns:
-        The Reliability.
     """
-    sums = weights @ np.hstack([bins, bins * claimed[:, None], bins * np.asarray(true)[:, None]])
-    weight, claimed, true = np.split(sums, 3, axis=1)
-    return ReliabilityBins(weight, safe_divide(claimed, weight), safe_divide(true, weight))
+    sums = weights @ np.hstack([bins, bins * confidence[:, None], bins * np.asarray(correct)[:, None]])
+    weight, confidence_sum, correct_sum = np.split(sums, 3, axis=1)
+    return ReliabilityBins(weight, safe_divide(confidence_sum, weight), safe_divide(correct_sum, weight))
 
 
-def calibration_error(curve: ReliabilityBins) -> NDArray:
-    """ECE [r]: mean over the radiographs of the gap between claim and truth in their bin (Naeini et al. 2015)."""
-    return _average(curve.weight, np.abs(curve.claimed - curve.true))
+def calibration_error(bins: ReliabilityBins) -> NDArray:
+    """Compute the ECE [r], the mean over radiographs of |confidence - accuracy| of their bin (Naeini et al. 2015)."""
+    return _average(bins.weight, np.abs(bins.mean_confidence - bins.accuracy))
 
 
-def error_if_calibrated(claimed: NDArray, bins: NDArray, draws: int = 1000, seed: int = 0) -> list[float]:
-    """The middle 95% of the ECE that these claims would show by chance if they were right (Bröcker & Smith 2007).
+def error_if_calibrated(confidence: NDArray, bins: NDArray, draws: int = 1000, seed: int = 0) -> list[float]:
+    """Simulate the central 95% of the ECE that calibrated probabilities would have by chance (Bröcker & Smith 2007).
 
     Args:
-        claimed: probabilities [n].
+        confidence: probabilities [n].
         bins: one-hot [n, B].
-        draws: of truths in which every claim is right.
-        seed: of the draw.
+        draws: number of simulated outcomes, drawn from the probabilities.
+        seed: random seed.
 
     Returns:
         [low, high].
     """
-    true = np.random.default_rng(seed).random((draws, len(claimed))) < claimed
-    return np.quantile(np.abs((true - claimed) @ bins).sum(-1) / len(claimed), [0.025, 0.975]).tolist()
+    correct = np.random.default_rng(seed).random((draws, len(confidence))) < confidence
+    errors = np.abs((correct - confidence) @ bins).sum(-1) / len(confidence)
+    return np.quantile(errors, [0.025, 0.975]).tolist()
 
 
 def prepare_calibration(
-    probabilities: NDArray, truth: NDArray, found: NDArray
-) -> Callable[[NDArray], dict[str, NDArray]]:
-    """A measure of how well n findings and their K probabilities are calibrated.
+    probabilities: NDArray, truth: NDArray, predicted: NDArray
+) -> Callable[[NDArray], dict[str, NDArray | BiasedEstimate | Loss]]:
+    """Return a function that computes the calibration metrics of n predictions with K probabilities.
 
     Args:
         probabilities: [n, K].
-        truth: int [n], the class that it was.
-        found: int [n], the class that was found.
+        truth: int [n], true class.
+        predicted: int [n], predicted class.
 
     Returns:
-        Weights [r, n] -> "ece" of the finding's probability, and "ece_if_calibrated", of `error_if_calibrated`;
-        "log_loss", the mean of -log of the truth's probability, in nats, 0 at best;
-        "brier", sum over the classes of the squared distance from the truth, 0..2 (Brier 1950); and its parts (Murphy
-        1973; Stephenson et al. 2008), over the same bins: brier = "reliability" - "resolution" + "uncertainty" +
-        "within". Within is what varies inside of bins.
+        Weights [r, n] -> "ece" of the probability of the predicted class, and "ece_if_calibrated", of
+        `error_if_calibrated`; "log_loss", the mean of -log of the true class's probability, in nats, 0 at best;
+        "brier", sum over the classes of the squared distance from the truth, 0..2 (Brier 1950); and its components
+        (Murphy 1973; Stephenson et al. 2008), over the same bins: brier = "reliability" - "resolution" + "uncertainty"
+        + "within". "within" is the variation inside bins.
     """
     everyone = np.ones((1, len(truth)))
-    rows, classes = np.arange(len(truth)), range(probabilities.shape[1])
+    rows = np.arange(len(truth))
+    classes = range(probabilities.shape[1])
     is_class = truth[:, None] == np.array(classes)
-    squares, surprise = _square(probabilities, truth), _surprise(probabilities, truth)
-    confidence, right = probabilities[rows, found], truth == found
-    of_finding, of_class = equal_count_bins(confidence), [equal_count_bins(probabilities[:, k]) for k in classes]
+    squares = _square(probabilities, truth)
+    surprise = _surprise(probabilities, truth)
+    confidence = probabilities[rows, predicted]
+    correct = truth == predicted
+    confidence_bins = equal_count_bins(confidence)
+    class_bins = [equal_count_bins(probabilities[:, k]) for k in classes]
 
-    def part(weights: NDArray, k: int) -> tuple[NDArray, NDArray, NDArray, NDArray]:
-        """Of a class: the weight of its bins, their gaps to the truth and to the common share, and that share."""
-        curve = reliability(probabilities[:, k], is_class[:, k], of_class[k], weights)
-        common = safe_divide(weights @ is_class[:, k], weights.sum(-1))
-        return curve.weight, curve.claimed - curve.true, curve.true - common[:, None], common
+    def class_gaps(weights: NDArray, k: int) -> tuple[NDArray, NDArray, NDArray, NDArray]:
+        """Return the weight of a class's bins, their gaps to the accuracy and to the prevalence, and the prevalence."""
+        curve = reliability(probabilities[:, k], is_class[:, k], class_bins[k], weights)
+        prevalence = safe_divide(weights @ is_class[:, k], weights.sum(-1))
+        calibration_gap = curve.mean_confidence - curve.accuracy
+        return curve.weight, calibration_gap, curve.accuracy - prevalence[:, None], prevalence
 
-    seen = [part(everyone, k) for k in classes]
-    rises = [_rise(probabilities, truth, found, loss) for loss in (_surprise, _square)]
-    curve = reliability(confidence, right, of_finding, everyone)
-    seen_error, chance = curve.claimed - curve.true, error_if_calibrated(confidence, of_finding)
+    data_gaps = [class_gaps(everyone, k) for k in classes]
+    rises = [_rise(probabilities, truth, predicted, loss) for loss in (_surprise, _square)]
+    data_curve = reliability(confidence, correct, confidence_bins, everyone)
+    data_error = data_curve.mean_confidence - data_curve.accuracy
+    chance = error_if_calibrated(confidence, confidence_bins)
 
     def measure(weights: NDArray) -> dict[str, NDArray | BiasedEstimate | Loss]:
-        total, uncertain = weights.sum(-1), np.zeros(len(weights))
-        unreliable, resolved = np.zeros((2, 3, len(weights)))
+        total = weights.sum(-1)
+        uncertainty = np.zeros(len(weights))
+        reliability_sums, resolution_sums = np.zeros((2, 3, len(weights)))
         for k in classes:
-            weight, wrong, apart, common = part(weights, k)
-            unreliable += _distance(weight, wrong, seen[k][1], 2)
-            resolved += _distance(weight, apart, seen[k][2], 2)
-            uncertain += common * (1 - common)
+            weight, calibration_gap, resolution_gap, prevalence = class_gaps(weights, k)
+            reliability_sums += _distance(weight, calibration_gap, data_gaps[k][1], 2)
+            resolution_sums += _distance(weight, resolution_gap, data_gaps[k][2], 2)
+            uncertainty += prevalence * (1 - prevalence)
         brier = safe_divide(weights @ squares, total)
-        error = reliability(confidence, right, of_finding, weights)
-        errors = Proportion(safe_divide(weights @ ~right, total), total)
-        of_error = _distance(error.weight, error.claimed - error.true, seen_error, 1)
-        nothing, one = np.zeros_like(total), np.ones_like(total)
+        curve = reliability(confidence, correct, confidence_bins, weights)
+        errors = Proportion(safe_divide(weights @ ~correct, total), total)
+        ece = _distance(curve.weight, curve.mean_confidence - curve.accuracy, data_error, 1)
+        zeros = np.zeros_like(total)
+        ones = np.ones_like(total)
         return {
             "n": total,
-            "ece": BiasedEstimate(*of_error, np.full_like(total, chance[1]), errors, one),
+            "ece": BiasedEstimate(*ece, np.full_like(total, chance[1]), errors, ones),
             "ece_if_calibrated": chance,
-            "log_loss": Loss(safe_divide(weights @ surprise, total), errors, rises[0] * one),
-            "brier": Loss(brier, errors, rises[1] * one),
-            "reliability": BiasedEstimate(*unreliable, nothing, errors, nothing),
-            "resolution": BiasedEstimate(*resolved, nothing, errors, nothing),
-            "uncertainty": uncertain,
-            "within": brier - unreliable[0] + resolved[0] - uncertain,
+            "log_loss": Loss(safe_divide(weights @ surprise, total), errors, rises[0] * ones),
+            "brier": Loss(brier, errors, rises[1] * ones),
+            "reliability": BiasedEstimate(*reliability_sums, zeros, errors, zeros),
+            "resolution": BiasedEstimate(*resolution_sums, zeros, errors, zeros),
+            "uncertainty": uncertainty,
+            "within": brier - reliability_sums[0] + resolution_sums[0] - uncertainty,
         }
 
     return measure
 
 
 def apply_temperature(probabilities: NDArray, temperature: float) -> NDArray:
-    """Probabilities [..., K] at a temperature: above 1 they are evened out, below 1 sharpened; zeros stay zeros.
+    """Scale probabilities [..., K] by a temperature: above 1 flattens them, below 1 sharpens them; zeros stay zeros.
 
-    Their order, and so the finding, stays (Guo et al. 2017, section 4.2). NaN stays NaN.
+    The order, and so the predicted class, does not change (Guo et al. 2017, section 4.2). NaN stays NaN.
     """
     raised = (probabilities / np.maximum(probabilities.max(-1, keepdims=True), _TINY)) ** (1 / temperature)
     return raised / np.maximum(raised.sum(-1, keepdims=True), _TINY)
 
 
 def fit_temperature(probabilities: NDArray, truth: NDArray) -> float:
-    """Return the temperature at which the truth is likeliest (Guo et al. 2017, section 4.2), by Platt's targets.
+    """Fit the temperature of maximal likelihood (Guo et al. 2017, section 4.2), with Platt's targets.
 
-    Where all findings are right the likelihood has no maximum: the colder, the better. The targets are therefore those
-    of Platt 1999 (section 2.2): each radiograph counts as its class with 1 - 1 / (n + 2), the rest is shared among the
-    others, as if one more radiograph had been of another class.
+    Where all predictions are correct, the likelihood has no maximum: it rises as the temperature falls. The targets are
+    therefore those of Platt 1999 (section 2.2): the true class of a radiograph has 1 - 1 / (n + 2), and the other
+    classes share the rest, as if one more radiograph were of another class.
 
     Args:
         probabilities: [n, K], n > 0, of radiographs that the network was not trained on.
-        truth: int [n].
+        truth: int [n], true class.
 
     Returns:
         The temperature, within 1 / HOTTEST and HOTTEST; see `is_at_bound`.
@@ -165,31 +171,32 @@ def fit_temperature(probabilities: NDArray, truth: NDArray) -> float:
 
 
 def is_at_bound(temperature: float) -> bool:
-    """Return whether a temperature is as low or as high as `fit_temperature` seeks: the best one lies beyond."""
+    """Return whether a temperature is at an end of the range of `fit_temperature`, so that the optimum is beyond it."""
     return abs(np.log(temperature)) > np.log(HOTTEST) - 0.01
 
 
-def _distance(weight: NDArray, gaps: NDArray, seen: NDArray, power: int) -> NDArray:
-    """Mean over B bins of |gap| or of gap², for `Inflated`.
+def _distance(weight: NDArray, gaps: NDArray, data_gaps: NDArray, power: int) -> NDArray:
+    """Compute the mean over B bins of |gap| or of gap², and its biases, for `BiasedEstimate`.
 
     Args:
         weight: [r, B].
-        gaps: [r, B], of a resample; NaN in an empty bin.
-        seen: [1, B], of the data.
+        gaps: [r, B], of resamples; NaN in an empty bin.
+        data_gaps: [1, B], of the data.
         power: 1 or 2.
 
     Returns:
-        [3, r]: the mean; what noise pushes it up by, |g + d| - |g| <= |d| or (g + d)² - g² = 2 g d + d²; and what it
-        may hide, -f'(g + d) d.
+        [3, r]: the mean; its upward bias by noise, |g + d| - |g| <= |d| or (g + d)² - g² = 2 g d + d²; and the part
+        that noise may conceal, -f'(g + d) d.
     """
-    noise, slope = gaps - seen, power * np.sign(seen) * np.abs(seen) ** (power - 1)
-    along = _average(weight, slope * noise)
-    pushed = _average(weight, np.abs(noise) ** power) + (along if power == 2 else 0)
-    return np.stack([_average(weight, np.abs(gaps) ** power), pushed, -along])
+    noise = gaps - data_gaps
+    slope = power * np.sign(data_gaps) * np.abs(data_gaps) ** (power - 1)
+    linear = _average(weight, slope * noise)
+    upward_bias = _average(weight, np.abs(noise) ** power) + (linear if power == 2 else 0)
+    return np.stack([_average(weight, np.abs(gaps) ** power), upward_bias, -linear])
 
 
 def _surprise(probabilities: NDArray, truth: NDArray) -> NDArray:
-    """Return -log of the truth's probability [n], in nats."""
+    """Return -log of the probability of the true class [n], in nats."""
     return -np.log(np.maximum(probabilities[np.arange(len(truth)), truth], _TINY))
 
 
@@ -198,26 +205,28 @@ def _square(probabilities: NDArray, truth: NDArray) -> NDArray:
     return ((probabilities - np.eye(probabilities.shape[1])[truth]) ** 2).sum(1)
 
 
-def _rise(probabilities: NDArray, truth: NDArray, found: NDArray, loss: Callable[[NDArray, NDArray], NDArray]) -> float:
-    """Return how much greater a loss is where a finding is wrong: the mean of those seen, and of one that is claimed.
+def _rise(
+    probabilities: NDArray, truth: NDArray, predicted: NDArray, loss: Callable[[NDArray, NDArray], NDArray]
+) -> float:
+    """Estimate how much higher a loss is for a wrong prediction: mean of the wrong ones and of one more, expected one.
 
-    The one that is claimed is that of the likeliest other class, each radiograph by the probability that its finding
-    is wrong.
+    For the expected one, the truth is the likeliest other class, and each radiograph is weighted by the probability
+    that its prediction is wrong.
     """
-    wrong = truth != found
+    wrong = truth != predicted
     rows = np.arange(len(truth))
     others = probabilities.copy()
-    others[rows, found] = -1
-    claimed = loss(probabilities, others.argmax(1)) - loss(probabilities, found)
-    doubt = 1 - probabilities[rows, found]
-    expected = (doubt * claimed).sum() / max(doubt.sum(), _TINY)
-    seen = (loss(probabilities, truth) - loss(probabilities, found))[wrong]
-    return float((seen.sum() + expected) / (wrong.sum() + 1))
+    others[rows, predicted] = -1
+    expected_rises = loss(probabilities, others.argmax(1)) - loss(probabilities, predicted)
+    error_probability = 1 - probabilities[rows, predicted]
+    expected = (error_probability * expected_rises).sum() / max(error_probability.sum(), _TINY)
+    observed = (loss(probabilities, truth) - loss(probabilities, predicted))[wrong]
+    return float((observed.sum() + expected) / (wrong.sum() + 1))
 
 
 def _average(weight: NDArray, values: NDArray) -> NDArray:
-    """Mean over the bins [r] of values [r, B] that are NaN in an empty one."""
+    """Return the mean [r] over the bins of values [r, B]; NaN, of an empty bin, is left out."""
     return safe_divide((weight * np.nan_to_num(values)).sum(-1), weight.sum(-1))
 
 
-_TINY = float(np.finfo(np.float32).tiny)  # of what a probability that a network gives may be
+_TINY = float(np.finfo(np.float32).tiny)  # smallest normal probability of a float32 network

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from cxrjax.metrics import bootstrap, calibration, intervals, proportions, roc
+from cxrjax.metrics import bootstrap, calibration, hypothesis_tests, intervals, roc
 
 
 class ScoreWithCI(NamedTuple):
@@ -132,7 +132,7 @@ def mcnemar_test(first_correct: ArrayLike, second_correct: ArrayLike, patients: 
         patients: the patient of each radiograph, "" for one of its own; None if each has its own.
 
     Returns:
-        The two-sided p value, 0..1; see `cxrjax.metrics.proportions.mcnemar_test`.
+        The two-sided p value, 0..1; see `cxrjax.metrics.hypothesis_tests.mcnemar_test`.
 
     Raises:
         ValueError: the arrays differ in length, or are empty.
@@ -149,7 +149,7 @@ def mcnemar_test(first_correct: ArrayLike, second_correct: ArrayLike, patients: 
     of = np.unique(names, return_inverse=True)[1]
     differences = np.zeros(of.max() + 1, np.int64)
     np.add.at(differences, of, first.astype(np.int64) - second.astype(np.int64))
-    return proportions.mcnemar_test(differences)
+    return hypothesis_tests.mcnemar_test(differences)
 
 
 def _rank(positive: ArrayLike, scores: ArrayLike) -> roc.RocCounts:

@@ -1,4 +1,4 @@
-"""Who the radiographs are of: parts of a table of rows that together are the whole of it."""
+"""Subgroups of radiographs by source, sex, age and projection."""
 
 from collections.abc import Mapping, Sequence
 
@@ -6,20 +6,25 @@ import numpy as np
 from numpy.typing import NDArray
 
 UNKNOWN = "unknown"
-FEW = 30  # radiographs, below which a score is read with a warning; Bossuyt et al. 2015 name no number: ours
-AGE_BANDS = {"under 18": 18, "18 to 39": 40, "40 to 64": 65, "65 and over": np.inf}  # years, up to but not; ours
+FEW = 30  # radiographs, below which a score has a warning; Bossuyt et al. 2015 give no number: our choice
+AGE_BANDS = {
+    "under 18": 18,
+    "18 to 39": 40,
+    "40 to 64": 65,
+    "65 and over": np.inf,
+}  # years, exclusive upper bounds; our choice
 _SEXES = {"m": "male", "f": "female"}
 
 
 def partition(rows: Sequence[Mapping]) -> dict[str, dict[str, NDArray[np.intp]]]:
-    """The rows by source, sex, age band and view; each radiograph is in one group of each.
+    """Partition rows by source, sex, age band and view; each radiograph is in one group of each attribute.
 
     Args:
-        rows: of `predictions.csv`; a column that is absent or blank is not known.
+        rows: rows of `predictions.csv`; an absent or blank column is unknown.
 
     Returns:
-        {attribute: {group: positions of its rows}}, groups in order and `UNKNOWN` last; an attribute of which nothing
-        is known is left out.
+        {attribute: {group: positions of its rows}}, groups in order and `UNKNOWN` last; an attribute that is unknown
+        for all rows is left out.
     """
     names = {
         "source": [row.get("source") or UNKNOWN for row in rows],
@@ -36,5 +41,5 @@ def partition(rows: Sequence[Mapping]) -> dict[str, dict[str, NDArray[np.intp]]]
 
 
 def band(age: float) -> str:
-    """The age band of an age in years; `UNKNOWN` of NaN and of what is no age."""
+    """Return the age band of an age in years; `UNKNOWN` for NaN and for a negative age."""
     return next((name for name, end in AGE_BANDS.items() if 0 <= age < end), UNKNOWN)

@@ -7,7 +7,7 @@ import pytest
 from scipy.special import ndtr
 from scipy.stats import binomtest
 
-from cxrjax.metrics import delong, proportions
+from cxrjax.metrics import hypothesis_tests, proportions
 
 
 @pytest.mark.parametrize(
@@ -22,17 +22,17 @@ def test_wilson_is_that_of_newcombe_1998_table_1(hits, n, low, high):
 
 def test_of_one_radiograph_each_the_paired_test_is_mcnemars():
     for first, second in itertools.product(range(0, 40, 3), range(1, 40, 3)):
-        p = proportions.mcnemar_test(np.repeat([1, -1, 0], [first, second, 50]))
+        p = hypothesis_tests.mcnemar_test(np.repeat([1, -1, 0], [first, second, 50]))
         assert p == pytest.approx(binomtest(first, first + second).pvalue, rel=1e-9)
 
 
 def test_the_paired_test_by_hand():
     # Of 20 coins at most 5 heads: (1 + 20 + 190 + 1140 + 4845 + 15504) / 2**20, and as much on the other side.
-    assert proportions.mcnemar_test(np.repeat([1, -1], [5, 15])) == pytest.approx(2 * 21700 / 2**20)
-    assert proportions.mcnemar_test(np.zeros(3, int)) == proportions.mcnemar_test(np.array([2, -2])) == 1
+    assert hypothesis_tests.mcnemar_test(np.repeat([1, -1], [5, 15])) == pytest.approx(2 * 21700 / 2**20)
+    assert hypothesis_tests.mcnemar_test(np.zeros(3, int)) == hypothesis_tests.mcnemar_test(np.array([2, -2])) == 1
     # 3 and 1 and 1: only +++ and --- reach 5, of eight signs; all but 3 - 1 - 1 and its opposite reach 3 + 1 - 1.
-    assert proportions.mcnemar_test(np.array([3, 1, 1])) == pytest.approx(2 / 8)
-    assert proportions.mcnemar_test(np.array([3, 1, -1])) == pytest.approx(6 / 8)
+    assert hypothesis_tests.mcnemar_test(np.array([3, 1, 1])) == pytest.approx(2 / 8)
+    assert hypothesis_tests.mcnemar_test(np.array([3, 1, -1])) == pytest.approx(6 / 8)
 
 
 def test_the_paired_test_holds_its_level_where_patients_have_several_radiographs():
@@ -41,24 +41,26 @@ def test_the_paired_test_holds_its_level_where_patients_have_several_radiographs
     p = []
     for _ in range(400):
         right = rng.random((2, 12, 1)) + 0.2 * rng.random((2, 12, 8)) < 0.7
-        p.append(proportions.mcnemar_test(right[0].sum(1) - right[1].sum(1)))
+        p.append(hypothesis_tests.mcnemar_test(right[0].sum(1) - right[1].sum(1)))
     assert np.mean(np.array(p) < 0.05) <= 0.065
 
 
 def test_holm_by_hand():
-    assert proportions.holm([0.04, 0.01, 0.03]).tolist() == pytest.approx([0.06, 0.03, 0.06])
+    assert hypothesis_tests.holm([0.04, 0.01, 0.03]).tolist() == pytest.approx([0.06, 0.03, 0.06])
 
 
 def test_delong_by_hand():
     """First: 3 of 4 pairs in order; second: all. Placements less those of the second: 0, -1/2 and -1/2, 0."""
-    tested = delong.delong_test([1, 1, 0, 0], [3, 1, 2, 0], [3, 2, 1, 0], list("abcd"))
+    tested = hypothesis_tests.delong_test([1, 1, 0, 0], [3, 1, 2, 0], [3, 2, 1, 0], list("abcd"))
     assert tested.difference == pytest.approx(-1 / 4)
     assert tested.deviation == pytest.approx(np.sqrt(1 / 8))  # 1/8 of variance on each side, over two radiographs
     assert tested.p == pytest.approx(2 * ndtr(-np.sqrt(1 / 2)))
-    assert delong.delong_test([1, 1, 0, 0], [3, 1, 2, 0], [3, 1, 2, 0], list("abcd")) == (0, 0, 1)
-    assert delong.delong_test([1, 1, 0, 0], [3, 1, 2, 0], [3, 2, 1, 0], list("aabc")) is None
-    assert delong.delong_test([1, 1, 0, 0], [3, 3, 2, 2], [2, 2, 3, 3], list("abcd")) is None  # by as much in everyone
-    lost = delong.delong_test([1, 1, 0, 0], [3, np.nan, 2, 0], [3, 2, 1, np.nan], list("abcd"))
+    assert hypothesis_tests.delong_test([1, 1, 0, 0], [3, 1, 2, 0], [3, 1, 2, 0], list("abcd")) == (0, 0, 1)
+    assert hypothesis_tests.delong_test([1, 1, 0, 0], [3, 1, 2, 0], [3, 2, 1, 0], list("aabc")) is None
+    assert (
+        hypothesis_tests.delong_test([1, 1, 0, 0], [3, 3, 2, 2], [2, 2, 3, 3], list("abcd")) is None
+    )  # by as much in everyone
+    lost = hypothesis_tests.delong_test([1, 1, 0, 0], [3, np.nan, 2, 0], [3, 2, 1, np.nan], list("abcd"))
     assert lost.difference == pytest.approx(0)  # each loses the two pairs of what it does not know
 
 
@@ -71,7 +73,7 @@ def test_delong_is_its_definition_over_all_pairs():
     m, n = positive.sum(), (~positive).sum()
     covariance = np.cov([k.mean(1) for k in kernel]) / m + np.cov([k.mean(0) for k in kernel]) / n
     deviation = np.sqrt(covariance[0, 0] + covariance[1, 1] - 2 * covariance[0, 1])
-    tested = delong.delong_test(positive, *scores, np.arange(60))
+    tested = hypothesis_tests.delong_test(positive, *scores, np.arange(60))
     assert tested.difference == pytest.approx(kernel[0].mean() - kernel[1].mean())
     assert tested.deviation == pytest.approx(deviation)
 
@@ -86,7 +88,7 @@ def test_delong_holds_its_level_where_patients_have_several_radiographs():
         errors = 0.8 * rng.normal(size=(2, 50))[:, patients] + 0.6 * rng.normal(size=(2, 200))
         first, second = positive + errors
         for j, of in enumerate((patients, np.arange(200))):
-            p[k, j] = delong.delong_test(positive, first, second, of).p
+            p[k, j] = hypothesis_tests.delong_test(positive, first, second, of).p
     by_patient, by_radiograph = (p < 0.05).mean(0)
     assert 0.03 < by_patient < 0.08
     assert by_radiograph > 0.15  # what ignoring the patients would do

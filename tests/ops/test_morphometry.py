@@ -7,7 +7,7 @@ import pytest
 from scipy import ndimage, stats
 
 from cxrjax.evaluation import morphometry
-from cxrjax.metrics import group_tests
+from cxrjax.metrics import hypothesis_tests
 from cxrjax.ops import lung_masks, patches
 from cxrjax.ops import morphometry as ops_morphometry
 from data_prep.phantom import draw
@@ -96,7 +96,7 @@ def test_tests_and_effect_are_scipys_and_the_count_of_pairs(seed):
     rng = np.random.default_rng(seed)
     a, b, c = (np.round(rng.normal(shift, 1, n), 1) for shift, n in ((0, 14), (0.7, 9), (0.3, 11)))
     labels = ["a"] * 14 + ["b"] * 9 + ["c"] * 11
-    result = group_tests.compare_groups({"x": np.concatenate([a, b, c])}, labels, [""] * 34, ["a", "b", "c"])
+    result = hypothesis_tests.compare_groups({"x": np.concatenate([a, b, c])}, labels, [""] * 34, ["a", "b", "c"])
     kruskal = stats.kruskal(a, b, c)
     assert result["across"][0]["p"] == pytest.approx(kruskal.pvalue)
     first = result["pairs"][0]
@@ -109,30 +109,30 @@ def test_the_interval_covers_as_often_as_it_says():
     """Normal groups one deviation apart: delta is 2 Phi(1 / sqrt 2) - 1."""
     rng = np.random.default_rng(0)
     truth = 2 * stats.norm.cdf(1 / np.sqrt(2)) - 1
-    ends = np.array([group_tests.cliffs_delta(rng.normal(1, 1, 25), rng.normal(0, 1, 20))[1] for _ in range(2000)])
+    ends = np.array([hypothesis_tests.cliffs_delta(rng.normal(1, 1, 25), rng.normal(0, 1, 20))[1] for _ in range(2000)])
     assert 0.93 < ((ends[:, 0] <= truth) & (truth <= ends[:, 1])).mean() < 0.975
 
 
 def test_groups_that_do_not_overlap_still_have_an_interval():
-    delta, (low, high) = group_tests.cliffs_delta(np.arange(10, 20), np.arange(8))
+    delta, (low, high) = hypothesis_tests.cliffs_delta(np.arange(10, 20), np.arange(8))
     z2 = stats.norm.ppf(0.975) ** 2
     assert (delta, low, high) == (1.0, pytest.approx((8 - z2) / (8 + z2)), 1.0)
-    assert group_tests.cliffs_delta(np.arange(8), np.arange(10, 20))[1] == [-1.0, -low]
+    assert hypothesis_tests.cliffs_delta(np.arange(8), np.arange(10, 20))[1] == [-1.0, -low]
 
 
 def test_holm_by_hand():
-    np.testing.assert_allclose(group_tests.holm([0.01, 0.04, 0.03, 0.005]), [0.03, 0.06, 0.06, 0.02])
-    np.testing.assert_allclose(group_tests.holm([0.5, 0.9]), [1, 1])
-    assert group_tests.holm([]).size == 0
+    np.testing.assert_allclose(hypothesis_tests.holm([0.01, 0.04, 0.03, 0.005]), [0.03, 0.06, 0.06, 0.02])
+    np.testing.assert_allclose(hypothesis_tests.holm([0.5, 0.9]), [1, 1])
+    assert hypothesis_tests.holm([]).size == 0
 
 
 def test_a_patient_counts_once_and_what_is_missing_not_at_all():
     values, labels = [1.0, 3.0, 5.0, np.nan, 7.0, 9.0], ["a", "a", "a", "a", "b", "a"]
     patients = ["p", "p", "q", "r", "p", ""]
-    np.testing.assert_array_equal(group_tests.by_patient(values, labels, patients, "a"), [2, 5, 9])
-    result = group_tests.compare_groups({"x": values}, labels, patients, ["a", "b"])
+    np.testing.assert_array_equal(hypothesis_tests.by_patient(values, labels, patients, "a"), [2, 5, 9])
+    result = hypothesis_tests.compare_groups({"x": values}, labels, patients, ["a", "b"])
     assert result == {"across": [], "pairs": []}  # b has one patient
-    same = group_tests.compare_groups({"x": [4.0] * 8}, ["a", "b"] * 4, [""] * 8, ["a", "b"])
+    same = hypothesis_tests.compare_groups({"x": [4.0] * 8}, ["a", "b"] * 4, [""] * 8, ["a", "b"])
     assert same["across"][0]["p"] == 1.0 and same["pairs"][0]["delta"] == 0.0
 
 
