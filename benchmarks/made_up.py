@@ -25,7 +25,7 @@ from cxrjax.runs import weights
 from data_prep.__main__ import parse
 from data_prep.example import LUNGS, Example, encode_png
 from data_prep.prepare import prepare
-from data_prep.row import Row
+from data_prep.record import Record
 from data_prep.source import Source
 
 CLASSES = ("normal", "bacterial", "tuberculosis", "viral")  # the original's four
@@ -119,13 +119,13 @@ class Noise(Source):
     def place(self, options: Namespace) -> Path:
         return Path()
 
-    def rows(self, root: Path, options: Namespace) -> Iterator[Row]:
+    def rows(self, root: Path, options: Namespace) -> Iterator[Record]:
         for number in range(self._count + self.asked):
             name, split = f"{number:06}", "train" if number < self._count else "val"
-            yield Row(name, label=CLASSES[number % len(CLASSES)], patient_id=name, split=split, given=number)
+            yield Record(name, label=CLASSES[number % len(CLASSES)], patient_id=name, split=split, given=number)
 
-    def read(self, row: Row, options: Namespace) -> Example:
-        picture = _draw_picture(row.given % self.drawn, self._side)
+    def read(self, row: Record, options: Namespace) -> Example:
+        picture = _draw_picture(row.payload % self.drawn, self._side)
         known: dict[str, Any] = {"label": row.label, "patient_id": row.patient_id, "source": self.name}
         if self._masked:
             known |= {"mask": _draw_mask(self._side), "mask_kind": LUNGS}

@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 import psutil
 
-from data_prep.upstream.dummies import draw, save_dicom
+from data_prep.collections.fixtures import draw_image, save_dicom
 
 LABELS = ("normal", "viral")
 EVERY = 0.05  # s between two looks at the memory
@@ -26,7 +26,7 @@ EVERY = 0.05  # s between two looks at the memory
 
 def write_dicoms(folder: Path, count: int, size: int) -> Path:
     """Writes `count` DICOMs of `size` x `size` pixels, all different, and the table that names them."""
-    picture = draw("radiograph", (size, size))
+    picture = draw_image("radiograph", (size, size))
     lines = ["path,label"]
     for number in range(count):
         name = f"{number // 1000:03d}/{number:06d}.dcm"

@@ -44,7 +44,7 @@ def load(run: PathLike, *, calibrated: bool = False) -> "Model":
         >>> model.predict("patient.png").label in model.classes
         True
     """
-    cache.provide_for_libraries()
+    cache.redirect_library_caches()
 
     from cxrjax.inference.model import Model
     from cxrjax.io import reader
@@ -67,13 +67,13 @@ def read_radiograph(path: PathLike) -> Radiograph:
         The radiograph, with pixels uint8 or uint16 [H, W].
 
     Raises:
-        UnreadableRadiograph: the file is missing, is not an image, is damaged, or goes beyond the limits of size, time
+        ImageReadError: the file is missing, is not an image, is damaged, or goes beyond the limits of size, time
             and memory (environment variable `CXRJAX_LIMITS`); `cxrjax.ImageReadError`.
 
     Examples:
         >>> import cxrjax as cx
         >>> radiograph = cx.read_radiograph("patient.png")
-        >>> radiograph.kind, radiograph.pixels.ndim, radiograph.inverted
+        >>> radiograph.format, radiograph.pixels.ndim, radiograph.inverted
         ('png', 2, False)
     """
     return radiograph.read(Path(path))
@@ -91,7 +91,7 @@ def find_radiographs(folder: PathLike) -> list[Path]:
         Paths, sorted.
 
     Raises:
-        UnreadableRadiograph: the folder is missing, or holds no such file; `cxrjax.ImageReadError`.
+        ImageReadError: the folder is missing, or holds no such file; `cxrjax.ImageReadError`.
 
     Examples:
         >>> import cxrjax as cx
@@ -150,7 +150,7 @@ def train(config: "ConfigDict", run: PathLike) -> dict[str, Any]:
 
     Raises:
         RunError: the directory holds a run with other settings.
-        MissingData: there is no prepared data set where `config.data.directory` says.
+        DatasetError: there is no prepared data set where `config.data.directory` says.
 
     Examples:
         >>> import cxrjax as cx
@@ -195,7 +195,7 @@ def evaluate(run: "Model | PathLike", split: str = "test", *, data: PathLike | N
 
     Raises:
         RunError: the run has no trained network yet.
-        MissingData: there is no such data set or split.
+        DatasetError: there is no such data set or split.
 
     Examples:
         >>> import cxrjax as cx

@@ -26,7 +26,7 @@ def load(
         The data set: `len(dataset)`, `dataset[i]` (a dict), `dataset.labels`.
 
     Raises:
-        MissingData: there is no data set, no such split, or nothing in it.
+        DatasetError: there is no data set, no such split, or nothing in it.
 
     Examples:
         >>> import cxrjax as cx
@@ -52,7 +52,7 @@ def list_splits(directory: PathLike) -> list[str]:
     """Return the names of the splits of a prepared data set that hold anything, sorted.
 
     Raises:
-        MissingData: there is no data set.
+        DatasetError: there is no data set.
 
     Examples:
         >>> import cxrjax as cx

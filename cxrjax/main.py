@@ -1,53 +1,54 @@
-"""Train, evaluate, audit and apply the networks: the command line.
+"""Command line: train, evaluate, audit and apply the networks.
 
-Train with a recipe of this package, or a config file, and change any setting of it. A config file is Python code that
-is executed: only use your own or one that you have read. A list may be written with commas,
---config.classifier.classes=normal,covid19:
+Train with a recipe of this package or a config file; any setting can be overridden, and a list may be written with
+commas, --config.classifier.classes=normal,covid19. A config file is Python code that is executed: only use one that you
+trust.
   python -m cxrjax.main --config=phantom:segment --workdir=RUN [--config.training.epochs=5]
-Evaluate what was trained; a row a radiograph, scores and pictures go to RUN/evaluation/SPLIT, and wherever results on
-another data set are kept, NAME-SPLIT stands for SPLIT:
+Evaluate a run. Writes one row per radiograph, metrics and figures to RUN/evaluation/SPLIT; in all modes, results on
+another data set (--data) go to a folder NAME-SPLIT instead of SPLIT:
   python -m cxrjax.main --workdir=RUN --mode=evaluate [--split=test] [--data=OTHER_DATA_SET]
-The scores, tables and figures again, from the rows alone; and two runs compared on the same radiographs:
+Recompute metrics, tables and figures from the saved rows, or compare two runs on the same radiographs:
   python -m cxrjax.main --workdir=RUN --mode=score [--split=test] [--data=OTHER_DATA_SET]
   python -m cxrjax.main --workdir=RUN --mode=compare --other=OTHER_RUN [--split=test] [--data=OTHER_DATA_SET]
-Ask how much of a classifier's score a shortcut reaches; verdict, figure and rows go to RUN/audit/SPLIT:
+Audit a classifier for shortcuts: how much of its score they explain. Writes verdict, figure and rows to
+RUN/audit/SPLIT:
   python -m cxrjax.main --workdir=RUN --mode=audit [--split=test] [--config=audit]
-Check its maps; rows, figures with intervals, curves and a verdict go to RUN/maps/SPLIT:
+Evaluate the saliency maps. Writes rows, metrics with intervals, curves and a verdict to RUN/maps/SPLIT:
   python -m cxrjax.main --workdir=RUN --mode=check_maps [--split=test] [--data=OTHER_DATA_SET] [--lesions=TABLE.csv]
-Make of all that a page for people, a model card and a checklist, in RUN/report:
+Write a report from these results: a web page, a model card and a checklist, in RUN/report:
   python -m cxrjax.main --workdir=RUN --mode=report [--split=test] [--data=OTHER_DATA_SET]
-Measure hearts and lungs, and compare the classes; rows, tests and box plots go to RUN/morphology/SPLIT:
+Measure hearts and lungs, and compare the classes. Writes rows, tests and box plots to RUN/morphology/SPLIT:
   python -m cxrjax.main --workdir=RUN --mode=morphology [--split=test] [--data=OTHER_DATA_SET]
-Fit anew what a classifier's run takes for out of place, which training does at its end:
+Refit the out-of-distribution detector of a classifier (done automatically after training):
   python -m cxrjax.main --workdir=RUN --mode=fit_gate
-Apply it to any radiographs; rows and pictures go to DIR, where nothing else is replaced or removed, and which may not
-overlap the input; probabilities with --calibrated at the run's temperature:
+Apply a run to radiographs. Writes rows and images to DIR, which must not overlap the input and in which no other files
+are replaced or removed; --calibrated applies the run's calibration temperature to the probabilities:
   python -m cxrjax.main --workdir=RUN --mode=predict --input=FILE_OR_DIR --output=DIR [--calibrated] [--refuse]
-A large folder, killed and given again, goes on; shared between processes that need not know of one another, as those
-of a job array, each is given the same and its number I from 0; the last to be done writes the table:
+Prediction resumes after an interruption. To split a folder over independent jobs, such as a job array, start N jobs
+with --processes=N and --process=I, I from 0; the last to finish writes predictions.csv:
   python -m cxrjax.main --workdir=RUN --mode=predict --input=DIR --output=DIR --processes=N --process=I
-Make a run of published weights (safetensors, PyTorch, Keras; nothing of a file is run), or publish a run's:
+Import published weights into a run (safetensors, PyTorch, Keras; no code in a file is executed), or export a run's:
   python -m cxrjax.main --mode=import --input=FILE_OR_ADDRESS --config=oh2020:segment --workdir=RUN
   python -m cxrjax.main --mode=export --workdir=RUN --output=FILE.safetensors
-Or for programs that know nothing of this one: all it does with a radiograph as StableHLO, its networks as ONNX (with
-cxrjax[onnx]), and settings.json, which says how to feed them, into a folder:
+Export a run for other programs, to a folder: the whole prediction as StableHLO, the networks as ONNX (requires
+cxrjax[onnx]), and settings.json, which describes their inputs and outputs:
   python -m cxrjax.main --mode=export --workdir=RUN --output=DIR
-An address is hf:OWNER/NAME/PATH@REVISION, of the Hugging Face hub, or https://…#sha256=….
+An address is hf:OWNER/NAME/PATH@REVISION, on the Hugging Face hub, or https://…#sha256=….
 
-Look for a learning rate; the curve goes to RUN/rate_finder.png:
+Search for a learning rate. Writes the curve to RUN/rate_finder.png:
   python -m cxrjax.main --config=phantom:segment --workdir=RUN --mode=find_rate
 Train once for each fold of a data set prepared with --folds=K, and pool the scores:
   python -m cxrjax.main --config=phantom:segment --workdir=RUN --mode=cross_validate
 
-Train or evaluate on the devices of several processes, all with the same command and one run directory that all see;
-the first, which is 0, is reached at HOST:PORT. --distributed alone leaves it to JAX to find its cluster:
+Train or evaluate on the devices of several processes. All run the same command with a shared run directory; process 0
+listens at HOST:PORT. With --distributed alone, JAX detects the cluster:
   python -m cxrjax.main … --coordinator=HOST:PORT --processes=N --process=I
   python -m cxrjax.main … --distributed
 
-Compiled programs are kept in ~/.cache/cxrjax for the next start; elsewhere with --cache=DIR, nowhere with --cache=
+Compiled programs are cached in ~/.cache/cxrjax; --cache=DIR names another folder, --cache= disables the cache.
 
-Exit status: 0 done; 1 not done, the reason in one line; 2 the command line is wrong; 3 done, but some files were
-unreadable, or could not be drawn; 130, 143 or 129 ended by SIGINT, SIGTERM or SIGHUP. For research, not for diagnosis.
+Exit status: 0 done; 1 failed, with the reason in one line; 2 invalid command line; 3 done, but some files were
+unreadable or could not be drawn; 130, 143 or 129 ended by SIGINT, SIGTERM or SIGHUP. For research, not for diagnosis.
 """
 
 import os
@@ -62,102 +63,102 @@ from ml_collections import config_flags
 import cxrjax
 from cxrjax.cli import arguments, commands
 from cxrjax.runtime import cache, signals, terminal
-from cxrjax.runtime.terminal import say, warn
+from cxrjax.runtime.terminal import print_line, warn
 
 
 class Mode(NamedTuple):
-    """Something to do with a run."""
+    """A mode of the command line."""
 
-    do: Callable[[commands.Request], int | None]  # returns the exit status, None for 0
-    needs: tuple[str, ...] = ()  # flags, beside --workdir
-    takes: tuple[str, ...] = ()  # flags that may be left out; no others mean anything to it
-    examines: bool = False  # whether it trains nothing and examines many radiographs
-    stopped: str = "what is written is whole, and the same command begins again"  # after SIGINT or SIGTERM
+    command: Callable[[commands.Request], int | None]  # returns the exit status, None for 0
+    required: tuple[str, ...] = ()  # flags, beside --workdir
+    optional: tuple[str, ...] = ()  # flags; all others are refused
+    is_inference: bool = False  # whether it trains nothing and processes many radiographs
+    after_signal: str = "all written files are complete, and the same command starts again"
 
 
-_GOES_ON = "the same command goes on from there"
-_TOGETHER = ("coordinator", "distributed", "processes", "process")
+_RESUMES = "the same command resumes from there"
+_MULTIHOST_FLAGS = ("coordinator", "distributed", "processes", "process")
 MODES = {
-    "train": Mode(commands.train_network, ("config",), _TOGETHER, stopped=_GOES_ON),
-    "evaluate": Mode(commands.evaluate_run, (), ("split", "data", *_TOGETHER), examines=True),
-    "score": Mode(commands.score_run, (), ("split", "data")),
+    "train": Mode(commands.train_network, ("config",), _MULTIHOST_FLAGS, after_signal=_RESUMES),
+    "evaluate": Mode(commands.evaluate_run, (), ("split", "data", *_MULTIHOST_FLAGS), is_inference=True),
+    "score": Mode(commands.rescore_run, (), ("split", "data")),
     "compare": Mode(commands.compare_runs, ("other",), ("split", "data")),
-    "audit": Mode(commands.audit_run, (), ("split", "config"), stopped=_GOES_ON),
-    "check_maps": Mode(commands.check_maps_of_run, (), ("split", "data", "lesions"), examines=True),
-    "morphology": Mode(commands.measure_morphology, (), ("split", "data")),
-    "fit_gate": Mode(commands.fit_gate_of_run, examines=True),
+    "audit": Mode(commands.audit_run, (), ("split", "config"), after_signal=_RESUMES),
+    "check_maps": Mode(commands.evaluate_saliency, (), ("split", "data", "lesions"), is_inference=True),
+    "morphology": Mode(commands.measure_morphometry, (), ("split", "data")),
+    "fit_gate": Mode(commands.fit_ood_detector, is_inference=True),
     "report": Mode(commands.write_report, (), ("split", "data")),
     "predict": Mode(
         commands.predict_radiographs,
         ("input", "output"),
         ("calibrated", "refuse", "processes", "process"),
         True,
-        _GOES_ON,
+        _RESUMES,
     ),
     "find_rate": Mode(commands.find_learning_rate, ("config",)),
-    "cross_validate": Mode(commands.cross_validate_network, ("config",), stopped=_GOES_ON),
+    "cross_validate": Mode(commands.cross_validate_network, ("config",), after_signal=_RESUMES),
     "import": Mode(commands.import_weights, ("config", "input")),
     "export": Mode(commands.export_weights, ("output",)),
 }
 
 _CONFIG = config_flags.DEFINE_config_file(
-    "config", None, "Settings of a training: RECIPE:VARIANT, such as phantom:segment, or FILE.py[:ARGUMENT]."
+    "config", None, "Config of a training: RECIPE:VARIANT, such as phantom:segment, or FILE.py[:ARGUMENT]."
 )
-_WORKDIR = flags.DEFINE_string("workdir", None, "The run directory: written by train and import, read by the others.")
+_WORKDIR = flags.DEFINE_string("workdir", None, "Run directory; train and import write it, the other modes read it.")
 _CACHE = flags.DEFINE_string(
-    "cache", None, "Where compiled programs are kept for the next start; empty: nowhere. [~/.cache/cxrjax]"
+    "cache", None, "Folder of the cache of compiled programs; empty disables it. [~/.cache/cxrjax]"
 )
-_MODE = flags.DEFINE_enum("mode", "train", list(MODES), "What to do.")
-_SPLIT = flags.DEFINE_string("split", "test", "The part of the data to look at: train, val, test, fold0 …")
-_DATA = flags.DEFINE_string("data", None, "A prepared data set to look at, where it is not that of training.")
+_MODE = flags.DEFINE_enum("mode", "train", list(MODES), "The mode, see above.")
+_SPLIT = flags.DEFINE_string("split", "test", "The split to evaluate: train, val, test, fold0 …")
+_DATA = flags.DEFINE_string("data", None, "Prepared data set to evaluate on, if it is not the one of training.")
 _OTHER = flags.DEFINE_string("other", None, "compare: the run directory to compare with.")
-_CALIBRATED = flags.DEFINE_bool("calibrated", False, "predict: give probabilities at the run's temperature.")
-_REFUSE = flags.DEFINE_bool("refuse", False, "predict: no finding for what is no upright frontal chest radiograph.")
+_CALIBRATED = flags.DEFINE_bool("calibrated", False, "predict: scale probabilities by the run's temperature.")
+_REFUSE = flags.DEFINE_bool(
+    "refuse", False, "predict: make no prediction for images that are not upright frontal chest radiographs."
+)
 _LIMITS = flags.DEFINE_string(
     "limits",
     "",
-    "Of a file that is read, as max_pixels=2e8,max_seconds=120; also max_bytes and max_memory, both in bytes.",
+    "Limits of input files, such as max_pixels=2e8,max_seconds=120; also max_bytes and max_memory, both in bytes.",
 )
 _LESIONS = flags.DEFINE_string(
-    "lesions", None, "check_maps: a CSV file of known lesions: path, mask or path, row, column, height, width."
+    "lesions", None, "check_maps: CSV of known lesions with columns path, mask or path, row, column, height, width."
 )
 _INPUT = flags.DEFINE_string("input", None, "predict: a radiograph, or a folder; import: weights.")
-_OUTPUT = flags.DEFINE_string(
-    "output", None, "predict: the folder to write to; export: a file of .safetensors, or a folder."
-)
-_COORDINATOR = flags.DEFINE_string("coordinator", None, "train, evaluate: HOST:PORT of the first of several processes.")
-_DISTRIBUTED = flags.DEFINE_bool("distributed", False, "train, evaluate: as one of the processes of a cluster.")
-_PROCESSES = flags.DEFINE_integer("processes", None, "How many processes share the work.", lower_bound=1)
-_PROCESS = flags.DEFINE_integer("process", None, "Which of them this is, from 0.", lower_bound=0)
+_OUTPUT = flags.DEFINE_string("output", None, "predict: output folder; export: a .safetensors file, or a folder.")
+_COORDINATOR = flags.DEFINE_string("coordinator", None, "train, evaluate: HOST:PORT of process 0.")
+_DISTRIBUTED = flags.DEFINE_bool("distributed", False, "train, evaluate: join the cluster that JAX detects.")
+_PROCESSES = flags.DEFINE_integer("processes", None, "Number of processes that share the work.", lower_bound=1)
+_PROCESS = flags.DEFINE_integer("process", None, "Index of this process, from 0.", lower_bound=0)
 
 
 def main(argv: list[str]) -> int:
     if len(argv) > 1:
-        return _usage(arguments.name_command(argv[1], tuple(MODES)))
+        return _usage(arguments.explain_stray_word(argv[1], tuple(MODES)))
     mode = MODES[_MODE.value]
-    for name in ("workdir", *mode.needs):
+    for name in ("workdir", *mode.required):
         if not flags.FLAGS[name].value:
             return _usage(f"--mode={_MODE.value} needs --{name}")
-    for name in sorted({flag for each in MODES.values() for flag in each.needs + each.takes}):
-        if flags.FLAGS[name].present and name not in mode.needs + mode.takes:
+    for name in sorted({flag for other in MODES.values() for flag in other.required + other.optional}):
+        if flags.FLAGS[name].present and name not in mode.required + mode.optional:
             return _usage(f"--mode={_MODE.value} takes no --{name}")
-    settings = arguments.as_settings(_CONFIG.value)
-    problem = _misplaced() or _set_limits() or (arguments.find_problem(settings) if settings else "")
+    settings = arguments.config_to_dict(_CONFIG.value)
+    problem = _find_conflict() or _set_limits() or (arguments.find_problem(settings) if settings else "")
     if problem:
         return _usage(problem)
     missing = arguments.find_missing(
-        needs_run="config" not in mode.needs,
+        needs_run="config" not in mode.required,
         workdirs=[_WORKDIR.value, *([_OTHER.value] if _OTHER.value else [])],
         inputs=[path for path in (_INPUT.value, _LESIONS.value) if path],
         settings=settings,
-        trains="config" in mode.needs and "input" not in mode.needs,
+        trains="config" in mode.required and "input" not in mode.required,
         data=_DATA.value or "",
     )
     if missing:
         warn(missing)
         return 1
-    logging.set_verbosity(logging.ERROR)  # of the libraries; what concerns the user is printed
-    return _explain(mode)
+    logging.set_verbosity(logging.ERROR)  # of the libraries; messages for the user are printed
+    return _run(mode)
 
 
 def _read_request() -> commands.Request:
@@ -165,40 +166,40 @@ def _read_request() -> commands.Request:
     return commands.Request(**values | {"workdir": Path(_WORKDIR.value)})
 
 
-def _misplaced() -> str | None:
-    """Return what is wrong with the flags taken together."""
-    several = (_PROCESSES.value, _PROCESS.value)
-    if several != (None, None) and None in several:
-        return "--processes and --process need each other"
+def _find_conflict() -> str | None:
+    """Return a sentence on flags that are invalid or contradict each other; None if there are none."""
+    process_flags = (_PROCESSES.value, _PROCESS.value)
+    if process_flags != (None, None) and None in process_flags:
+        return "--processes and --process must be given together"
     if _PROCESS.value is not None and _PROCESS.value >= _PROCESSES.value:
-        return f"--process={_PROCESS.value} is none of 0 to {_PROCESSES.value - 1}"
+        return f"--process={_PROCESS.value} is not between 0 and {_PROCESSES.value - 1}"
     if _MODE.value != "predict" and (_COORDINATOR.value is None) != (_PROCESSES.value is None):
-        return "--coordinator needs --processes and --process, and they need it"
+        return "--coordinator, --processes and --process must be given together"
     if _DISTRIBUTED.value and _COORDINATOR.value:
-        return "--distributed finds what --coordinator names; give one of them"
+        return "--distributed detects the coordinator; give either --distributed or --coordinator"
     if not _SPLIT.value or "/" in _SPLIT.value or _SPLIT.value.startswith("."):
-        return f"--split={_SPLIT.value} is no name of a split, as train, val, test and fold0 are"
+        return f"--split={_SPLIT.value} is not the name of a split, such as train, val, test or fold0"
     target = Path(_OUTPUT.value or "")
     if _MODE.value == "export" and target.suffix not in ("", ".safetensors") and not _OUTPUT.value.endswith("/"):
-        return f"--mode=export writes a file of .safetensors or a folder; {target} is neither; a folder may end in /"
+        return f"--mode=export writes a .safetensors file or a folder; {target} is neither; a folder may end in /"
     return None
 
 
 def _set_limits() -> str | None:
-    """Set the limits of files, and return what is wrong with them."""
+    """Set the limits of input files; return a sentence if they are invalid, None otherwise."""
     from cxrjax.io import limits
 
     try:
         limits.use(_LIMITS.value)
-        limits.current()  # also what the environment says
+        limits.current()  # checks the environment variable
     except ValueError as error:
         return str(error)
     return None
 
 
-def _explain(mode: Mode) -> int:
-    """Run, and turn what a user can mend into one sentence."""
-    cache.provide_for_libraries()
+def _run(mode: Mode) -> int:
+    """Run a mode; report errors that a user can fix in one sentence."""
+    cache.redirect_library_caches()
 
     from flax.errors import FlaxError
 
@@ -209,19 +210,19 @@ def _explain(mode: Mode) -> int:
     from cxrjax.training import trainer
 
     malloc.tune_malloc()
-    if mode.examines:
+    if mode.is_inference:
         sharding.use_one_device_per_core()
-    _keep_programs()
+    _enable_cache()
     try:
         if _COORDINATOR.value or _DISTRIBUTED.value:
             multihost.initialize(_COORDINATOR.value, _PROCESSES.value, _PROCESS.value)
-        return mode.do(_read_request()) or 0
+        return mode.command(_read_request()) or 0
     except (
         dataset.DatasetError,
-        radiograph.UnreadableRadiograph,
+        radiograph.ImageReadError,
         run_dir.RunError,
         trainer.DivergedError,
-        FlaxError,  # a checkpoint of another network than the config has
+        FlaxError,  # a checkpoint of a network other than the config's
         MemoryError,
         OSError,
         ValueError,
@@ -239,10 +240,10 @@ def _describe(error: Exception) -> str:
     if isinstance(error, OSError) and error.filename is not None and error.strerror:
         return f"{os.fsdecode(error.filename)}: {error.strerror.lower()}"
     text = str(error)
-    return " ".join(text.split()) if type(error).__module__.startswith("flax.") else text  # Flax writes paragraphs
+    return " ".join(text.split()) if type(error).__module__.startswith("flax.") else text  # Flax's have several lines
 
 
-def _keep_programs() -> None:
+def _enable_cache() -> None:
     from cxrjax.runtime import compilation_cache
 
     folder = compilation_cache.cache_dir(_CACHE.value)
@@ -250,7 +251,7 @@ def _keep_programs() -> None:
         compilation_cache.enable_compilation_cache(folder)
     except OSError as error:
         warn(
-            f"{folder}: compiled programs cannot be kept here ({error.strerror}), so the next start compiles them "
+            f"{folder}: compiled programs cannot be cached here ({error.strerror}), so the next start compiles them "
             "again; --cache=DIR names another folder"
         )
 
@@ -261,9 +262,9 @@ def _usage(problem: str) -> int:
 
 
 def _parse(argv: list[str]) -> list[str]:
-    """Parse the flags and load the config, a mistake in them being one sentence."""
+    """Parse the flags and load the config; exit with one sentence if either is invalid."""
     if "--version" in argv[1:]:
-        say(f"cxrjax {cxrjax.__version__}")
+        print_line(f"cxrjax {cxrjax.__version__}")
         sys.exit(0)
     words = argv
     try:
@@ -273,26 +274,26 @@ def _parse(argv: list[str]) -> list[str]:
     try:
         rest = app.parse_flags_with_usage(argv) if "--help" in argv else flags.FLAGS(argv)
         if _CONFIG.value is not None:
-            _ = _CONFIG.value.task  # a config that could not be loaded says so only when it is used
-            arguments.as_settings(_CONFIG.value)
+            _ = _CONFIG.value.task  # a config that could not be loaded raises on first use
+            arguments.config_to_dict(_CONFIG.value)
         return rest
     except Exception as error:  # a config is code, which may raise anything
         text = str(error).replace("\\n", "\n").replace("\\'", "'").strip()
-        if text[:1] in ("'", '"') and text[-1:] == text[:1]:  # the repr that a KeyError is printed as
+        if text[:1] in ("'", '"') and text[-1:] == text[:1]:  # a KeyError is printed as a repr
             text = text[1:-1]
-        if "Did you mean" in text and "flag" not in text:  # ml_collections names the key and what may have been meant
+        if "Did you mean" in text and "flag" not in text:  # ml_collections names the key and a similar one
             sys.exit(_usage(f"the config has no setting {' '.join(text.split())}"))
         if not isinstance(error, flags.Error):
             sys.exit(_usage(arguments.explain_config_error(words, error)))
         sys.exit(_usage(arguments.explain_flag_error(text.splitlines()[-1].strip())))
 
 
-def _say_what_next() -> str:
-    """Return what the same command does after a signal has ended this one."""
-    return MODES[_MODE.value].stopped if flags.FLAGS.is_parsed() else "nothing was done"
+def _explain_next_run() -> str:
+    """Return a phrase on what the same command does after a signal has ended this one."""
+    return MODES[_MODE.value].after_signal if flags.FLAGS.is_parsed() else "nothing was done"
 
 
 if __name__ == "__main__":
     terminal.guard_streams()
-    with signals.handled(_say_what_next):
+    with signals.handled(_explain_next_run):
         app.run(main, flags_parser=_parse)

@@ -10,10 +10,10 @@ from typing import NoReturn
 from cxrjax.io import limits
 from cxrjax.io.prepared import DatasetError
 from cxrjax.runtime import signals
-from data_prep.card.describe import describe
-from data_prep.checks.across import list_duplicates
+from data_prep.checks.cross_dataset import list_duplicates
+from data_prep.dataset_card.describe import describe
 from data_prep.prepare import prepare
-from data_prep.row import CannotPrepare
+from data_prep.record import PreparationError
 from data_prep.source import Source, find_sources
 from data_prep.text import printable
 
@@ -38,7 +38,7 @@ def parse(arguments: list[str] | None, sources: dict[str, Source]) -> Namespace:
     parser.add_argument("--list", action="store_true", help="name the sources and end")
     commands = parser.add_subparsers(dest="source", metavar="SOURCE", parser_class=_Parser)
     for name, source in sources.items():
-        command = commands.add_parser(name, help=source.about, description=source.about)
+        command = commands.add_parser(name, help=source.description, description=source.description)
         _add_common(command)
         source.add_arguments(command)
     for name, (about, _) in FINISHED.items():
@@ -112,7 +112,7 @@ def main(arguments: list[str] | None = None) -> int:
             text, whole = do(options.folders), True
         else:
             text, whole = _run(sources[options.source], options)
-    except (CannotPrepare, DatasetError) as error:
+    except (PreparationError, DatasetError) as error:
         print(printable(f"data_prep {options.source}: {error}"), file=sys.stderr)
         return 2
     except OSError as error:  # no right to look into a folder, a disk that is gone
@@ -124,17 +124,17 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _run(source: Source, options: Namespace) -> tuple[str, bool]:
     """What to say, and whether every radiograph was taken."""
-    said = source.run(options)
+    said = source.run_extra(options)
     if said is not None:
         return said, True
     if not options.out:
-        raise CannotPrepare("say where to write with --out=DIR")
+        raise PreparationError("say where to write with --out=DIR")
     return prepare(source, options)
 
 
 def _describe(source: Source) -> str:
-    told = (("get it", source.where), ("terms", source.terms), ("size", source.size), ("usable", source.usable))
-    return "\n".join([f"{source.name}: {source.about}", *(f"    {key + ':':8}{text}" for key, text in told)])
+    told = (("get it", source.homepage), ("terms", source.license), ("size", source.size), ("usable", source.coverage))
+    return "\n".join([f"{source.name}: {source.description}", *(f"    {key + ':':8}{text}" for key, text in told)])
 
 
 if __name__ == "__main__":

@@ -17,15 +17,15 @@ from tensorflow_datasets.core.dataset_builder import FileReaderBuilder
 from tqdm import tqdm
 
 from cxrjax.io.prepared import REPORT
-from data_prep import remarks, workers
+from data_prep import beam_writer, remarks
 from data_prep.example import features
-from data_prep.row import CannotPrepare, Plan
-from data_prep.shards import Shard, Written, cut, write
+from data_prep.record import PreparationError, SplitPlan
+from data_prep.shards import Shard, ShardResult, chunk, write_shard
 from data_prep.source import Source
 from data_prep.text import printable
 
 SPLITS = "splits.csv"
-SHOWN = 20  # warnings on the screen; the report has all
+MAX_PRINTED = 20  # warnings on the screen; the report has all
 
 
 class Report(tfds.core.Metadata):
@@ -58,7 +58,7 @@ class Builder(FileReaderBuilder, skip_registration=True):
     # declare.
     url_infos = None
 
-    def __init__(self, source: Source, plan: Plan, options: Namespace, report: Report, wanted: Sequence[str] = ()):
+    def __init__(self, source: Source, plan: SplitPlan, options: Namespace, report: Report, wanted: Sequence[str] = ()):
         """Set up the builder of a plan.
 
         Args:
@@ -79,7 +79,7 @@ class Builder(FileReaderBuilder, skip_registration=True):
     def _info(self) -> tfds.core.DatasetInfo:
         return _Info(
             builder=self,
-            description=self._source.about,
+            description=self._source.description,
             citation=self._source.citation,
             features=features(),
             disable_shuffling=True,  # stored in the source's own order; readers shuffle
@@ -91,7 +91,7 @@ class Builder(FileReaderBuilder, skip_registration=True):
         shards = [
             Shard(split, rows, str(folder / f"{split}-{number}"))
             for split, all_rows in self._plan.items()
-            for number, rows in enumerate(cut(all_rows))
+            for number, rows in enumerate(chunk(all_rows))
         ]
         told = self._write(shards)
         infos = [
@@ -101,24 +101,24 @@ class Builder(FileReaderBuilder, skip_registration=True):
         self.report["remarks"] += remarks.describe(self.report, self._wanted)
         self.info.set_splits(tfds.core.SplitDict(infos))
 
-    def _write(self, shards: Sequence[Shard]) -> list[Written]:
+    def _write(self, shards: Sequence[Shard]) -> list[ShardResult]:
         read = partial(self._source.read, options=self._options)
-        if workers.are_wanted(self._options):
-            return workers.write_all(shards, read, self._options)
+        if beam_writer.is_beam_requested(self._options):
+            return beam_writer.write_shards(shards, read, self._options)
         total = sum(len(shard.rows) for shard in shards)
         with tqdm(total=total, desc=f"preparing {self.name}", unit="radiograph") as bar:
-            return [write(shard, read, tick=bar.update) for shard in shards]
+            return [write_shard(shard, read, tick=bar.update) for shard in shards]
 
-    def _finish(self, split: str, written: Sequence[tuple[Shard, Written]]) -> tfds.core.SplitInfo:
+    def _finish(self, split: str, written: Sequence[tuple[Shard, ShardResult]]) -> tfds.core.SplitInfo:
         """Gives the shards of a split their names, now that it is known which hold anything; and reports."""
         skipped = [entry for _, told in written for entry in told.skipped]
-        for entry in skipped[: max(0, SHOWN - len(self.report["skipped"]))]:
+        for entry in skipped[: max(0, MAX_PRINTED - len(self.report["skipped"]))]:
             print(printable(f"warning: skipped {entry['name']}: {entry['reason']}"), file=sys.stderr)
         self.report["skipped"] += skipped
         kept = [(Path(shard.path), told) for shard, told in written if told.counts]
         if not kept:
             first = f"{skipped[0]['name']}: {skipped[0]['reason']}"
-            raise CannotPrepare(f"split {split}: none of its {len(skipped)} radiographs can be read ({first})")
+            raise PreparationError(f"split {split}: none of its {len(skipped)} radiographs can be read ({first})")
         template = self._get_filename_template(split)
         for number, (path, _) in enumerate(kept):
             path.rename(template.sharded_filepath(shard_index=number, num_shards=len(kept)))

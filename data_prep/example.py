@@ -27,7 +27,7 @@ class Example:
         width: of the decoded image, pixels.
         label: of `LABELS` where it fits, else upstream's word.
         upstream_label: upstream's word for it.
-        patient_id: no patient is in two splits; of a DICOM file a pseudonym, see `upstream/patients.py`.
+        patient_id: no patient is in two splits; of a DICOM file a pseudonym, see `collections/patients.py`.
         source: the collection it comes from.
         view: "PA", "AP", "AP Supine", ... as upstream writes it.
         sex: as upstream writes it.

@@ -7,12 +7,12 @@ import cv2
 import numpy as np
 
 from cxrjax.io import reader
-from cxrjax.io.errors import UnreadableRadiograph
+from cxrjax.io.errors import ImageReadError
 from data_prep.example import LUNGS, STRUCTURES
-from data_prep.row import HEART, LEFT, MAP, RIGHT, BadRow
+from data_prep.record import HEART, LABEL_MAP, LEFT_LUNG, RIGHT_LUNG, RecordError
 
 _ASPECT_TOLERANCE = 0.02  # a mask of another size is fitted to its image if their shapes differ by less
-_VALUES = {HEART: 1, LEFT: 2, RIGHT: 3}  # of a label map of structures
+_VALUES = {HEART: 1, LEFT_LUNG: 2, RIGHT_LUNG: 3}  # of a label map of structures
 
 
 def read_masks(files: Mapping[str, Path], kind: str, shape: tuple[int, int]) -> tuple[np.ndarray, str]:
@@ -27,10 +27,10 @@ def read_masks(files: Mapping[str, Path], kind: str, shape: tuple[int, int]) -> 
         uint8 [height, width] label map and its kind.
 
     Raises:
-        BadRow: see `read_map`.
+        RecordError: see `read_map`.
     """
-    if set(files) == {MAP}:
-        return read_map(files[MAP], kind, shape)
+    if set(files) == {LABEL_MAP}:
+        return read_map(files[LABEL_MAP], kind, shape)
     parts = {name: read_map(path, LUNGS, shape)[0] for name, path in files.items()}
     if parts.keys() >= _VALUES.keys():
         labels = np.zeros(shape, np.uint8)
@@ -54,14 +54,14 @@ def read_map(path: Path, kind: str, shape: tuple[int, int]) -> tuple[np.ndarray,
         is not 0 in a clean map, without the ringing of a JPEG.
 
     Raises:
-        BadRow: missing, unreadable, of another shape than the image, or values that are not structures.
+        RecordError: missing, unreadable, of another shape than the image, or values that are not structures.
     """
     try:
         values = reader.shared().read_values(path)
-    except UnreadableRadiograph as error:
-        raise BadRow(f"its mask {path.name}: {error.reason}") from error
+    except ImageReadError as error:
+        raise RecordError(f"its mask {path.name}: {error.reason}") from error
     if values.dtype.kind not in "bu":
-        raise BadRow(f"its mask {path.name} holds {values.dtype} values, where whole numbers from 0 are needed")
+        raise RecordError(f"its mask {path.name} holds {values.dtype} values, where whole numbers from 0 are needed")
     if values.ndim == 3:
         values = values[..., :3].max(-1)
     present = np.unique(values)
@@ -69,7 +69,7 @@ def read_map(path: Path, kind: str, shape: tuple[int, int]) -> tuple[np.ndarray,
     if not kind:
         kind = STRUCTURES if labels and len(present) > 2 else LUNGS
     if kind == STRUCTURES and not labels:
-        raise BadRow(f"its mask {path.name} holds the value {present.max()}, where structures are 0 to 3")
+        raise RecordError(f"its mask {path.name} holds the value {present.max()}, where structures are 0 to 3")
     if kind == LUNGS:
         values = values > present.max() // 8
     return _fit(values.astype(np.uint8), shape, path.name), kind
@@ -82,5 +82,5 @@ def _fit(mask: np.ndarray, shape: tuple[int, int], name: str) -> np.ndarray:
     aspect = (mask.shape[1] / mask.shape[0]) / (width / height)
     if not 1 - _ASPECT_TOLERANCE < aspect < 1 + _ASPECT_TOLERANCE:
         sizes = f"{mask.shape[1]} x {mask.shape[0]} pixels, the image {width} x {height}"
-        raise BadRow(f"its mask {name} has another shape: {sizes}")
+        raise RecordError(f"its mask {name} has another shape: {sizes}")
     return cv2.resize(mask, (width, height), interpolation=cv2.INTER_NEAREST)

@@ -20,15 +20,15 @@ from typing import Any
 import tensorflow_datasets as tfds
 
 from cxrjax.io.prepared import COMPLETE_MARKER, REPORT
-from data_prep import output, splits
-from data_prep.builder import SHOWN, Builder, Report
+from data_prep import output_folder, splits
+from data_prep.builder import MAX_PRINTED, Builder, Report
 from data_prep.checks import duplicates
-from data_prep.checks.prepared import read_report
-from data_prep.fetch.obtain import obtain
-from data_prep.row import CannotPrepare, Row, Skip
+from data_prep.collections import patients
+from data_prep.dataset_reader import read_report
+from data_prep.download.source_files import download_source
+from data_prep.record import PreparationError, Record, SkippedRecord
 from data_prep.source import Source
-from data_prep.text import clean, printable
-from data_prep.upstream import patients
+from data_prep.text import make_storable, printable
 
 _OLDER = "{}: an older form of this data set, which may hold whole files, with the names in their headers; remove it"
 
@@ -45,34 +45,38 @@ def prepare(source: Source, options: Namespace) -> tuple[str, bool]:
         last; and whether everything that upstream names was taken.
 
     Raises:
-        CannotPrepare: a bad name, a patient in two splits, a data set with other settings or files of others in the
+        PreparationError: a bad name, a patient in two splits, a data set with other settings or files of others in the
             way, or what the source itself refuses.
     """
     name = options.name or source.name
     if not re.fullmatch(r"[a-z][a-z0-9_]*", name):
-        raise CannotPrepare(f"--name={name}: a data set's name has lower-case letters, digits and _, a letter first")
+        raise PreparationError(f"--name={name}: a data set's name has lower-case letters, digits and _, a letter first")
     if options.seed < 0:
-        raise CannotPrepare(f"--seed={options.seed}: a seed is 0 or more")
+        raise PreparationError(f"--seed={options.seed}: a seed is 0 or more")
     if options.folds < 0 or options.folds == 1:
-        raise CannotPrepare(f"--folds={options.folds}: at least two folds are needed")
+        raise PreparationError(f"--folds={options.folds}: at least two folds are needed")
     folder = Path(options.out, name, str(Builder.VERSION))
-    root = Path(options.root) if options.root else source.place(options) or obtain(source, options)
-    output.check(folder, Path(options.root) if options.root else None)
-    rows, skipped = take(source, root, options)
+    root = Path(options.root) if options.root else source.default_dir(options) or download_source(source, options)
+    output_folder.check_output(folder, Path(options.root) if options.root else None)
+    rows, skipped = collect_records(source, root, options)
     settings = _settings(source, rows, options)
     if (folder / COMPLETE_MARKER).is_file() and not options.overwrite:
         report = read_report(folder)
         if report["settings"] != settings:
-            raise CannotPrepare(f"{folder}: made from other input or settings; --overwrite it or give another --name")
+            raise PreparationError(
+                f"{folder}: made from other input or settings; --overwrite it or give another --name"
+            )
         return f"already complete, nothing done: {_summarise(report, folder)}", not report["skipped"]
-    for skip in skipped[:SHOWN]:
+    for skip in skipped[:MAX_PRINTED]:
         print(printable(f"warning: skipped {skip.id}: {skip.reason}"), file=sys.stderr)
-    shares = splits.name_folds(options.folds) if options.folds else splits.parse_shares(options.split, source.shares)
-    plan, pairs = splits.assign(rows, shares, options.seed), []
+    shares = (
+        splits.name_folds(options.folds) if options.folds else splits.parse_shares(options.split, source.split_ratios)
+    )
+    plan, pairs = splits.assign_splits(rows, shares, options.seed), []
     if options.duplicates != "off":
-        pairs = duplicates.find(plan)
+        pairs = duplicates.find_duplicates(plan)
         if options.duplicates == "drop":
-            plan, dropped = duplicates.drop(plan, pairs)
+            plan, dropped = duplicates.drop_duplicates(plan, pairs)
             skipped += dropped
     report = Report(
         splits.format_table(plan),
@@ -86,44 +90,44 @@ def prepare(source: Source, options: Namespace) -> tuple[str, bool]:
     )
     wanted = [] if options.folds else [split for split in ("val", "test") if shares[split]]
     try:
-        output.discard(folder)
+        output_folder.remove_incomplete(folder)
         builder = Builder(source, plan, options, report, wanted)
         tfds.disable_progress_bar()
         with tempfile.TemporaryDirectory() as unused, contextlib.redirect_stdout(None):
             builder.download_and_prepare(download_dir=unused)
     except OSError as error:
-        raise CannotPrepare(f"{error.filename or folder}: {error.strerror or error}") from error
+        raise PreparationError(f"{error.filename or folder}: {error.strerror or error}") from error
     return _summarise(report, folder), not report["skipped"]
 
 
-def take(source: Source, root: Path, options: Namespace) -> tuple[list[Row], list[Skip]]:
+def collect_records(source: Source, root: Path, options: Namespace) -> tuple[list[Record], list[SkippedRecord]]:
     """What upstream has and what of it is left out, with each radiograph bound to the split that is fixed for it.
 
     Raises:
-        CannotPrepare: nothing is left, a radiograph is there twice, or what the source itself refuses.
+        PreparationError: nothing is left, a radiograph is there twice, or what the source itself refuses.
     """
-    rows: list[Row] = []
-    skipped: list[Skip] = []
-    for one in map(clean, source.rows(root, options)):
-        (rows if isinstance(one, Row) else skipped).append(one)
+    rows: list[Record] = []
+    skipped: list[SkippedRecord] = []
+    for one in map(make_storable, source.rows(root, options)):
+        (rows if isinstance(one, Record) else skipped).append(one)
     rows = patients.identify(rows, options.salt)
     counts = Counter(row.id for row in rows)
     if repeated := [name for name, count in counts.items() if count > 1]:
-        raise CannotPrepare(f"{root}: {repeated[0] or 'an empty path'} is there twice")
+        raise PreparationError(f"{root}: {repeated[0] or 'an empty path'} is there twice")
     if options.splits:
-        rows, left = splits.bind(rows, splits.read_table(Path(options.splits)), only=options.splits)
+        rows, left = splits.assign_fixed_splits(rows, splits.read_table(Path(options.splits)), only=options.splits)
         skipped += left
     elif options.folds:
         rows = [replace(row, split="") for row in rows]
     elif table := source.splits_table():
-        rows, _ = splits.bind(rows, splits.read_table(table))
+        rows, _ = splits.assign_fixed_splits(rows, splits.read_table(table))
     if not rows:
         first = f" ({skipped[0].id}: {skipped[0].reason})" if skipped else ""
-        raise CannotPrepare(f"{root}: no radiograph that {source.name} can take is here{first}")
+        raise PreparationError(f"{root}: no radiograph that {source.name} can take is here{first}")
     return rows, skipped
 
 
-def _settings(source: Source, rows: Sequence[Row], options: Namespace) -> dict[str, Any]:
+def _settings(source: Source, rows: Sequence[Record], options: Namespace) -> dict[str, Any]:
     """What makes two preparations equal: equal settings, equal data set."""
     content = hashlib.sha256()
     for row in rows:

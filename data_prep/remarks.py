@@ -4,13 +4,13 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from data_prep.row import Row
-from data_prep.upstream.patients import STUDY, is_pseudonym
+from data_prep.collections.patients import STUDY, is_pseudonym
+from data_prep.record import Record
 
 FEW_PATIENTS = 10
 
 
-def count_patients(rows: Iterable[Row]) -> dict[str, int]:
+def count_patients(rows: Iterable[Record]) -> dict[str, int]:
     """What is known of the patients of some radiographs.
 
     Returns:

@@ -11,11 +11,11 @@ from typing import Any, NamedTuple
 
 import data_prep
 from data_prep.example import Example
-from data_prep.reading import read_example
-from data_prep.row import Row, Skip
+from data_prep.reader import read_example
+from data_prep.record import Record, SkippedRecord
 
 
-class File(NamedTuple):
+class RemoteFile(NamedTuple):
     """A file with a fixed public address."""
 
     url: str
@@ -31,27 +31,27 @@ class Source(ABC):
 
     Attributes:
         name: of the source, and of its data set unless another is asked for.
-        about: one line: what it is.
-        where: where to get it, one sentence.
-        terms: its licence or terms of use.
+        description: one line: what it is.
+        homepage: where to get it, one sentence.
+        license: its licence or terms of use.
         size: of the download, in words.
-        usable: how many radiographs upstream has, and what of it is taken.
+        coverage: how many radiographs upstream has, and what of it is taken.
         citation: BibTeX.
         files: to be downloaded, in order.
         kaggle: handle of a Kaggle data set, "owner/name".
-        shares: of train, val and test, where the user does not say.
+        split_ratios: of train, val and test, where the user does not say.
     """
 
     name: str
-    about: str
-    where: str
-    terms: str
+    description: str
+    homepage: str
+    license: str
     size: str
-    usable: str
+    coverage: str
     citation: str = ""
-    files: tuple[File, ...] = ()
+    files: tuple[RemoteFile, ...] = ()
     kaggle: str = ""
-    shares: tuple[float, float, float] = (0.7, 0.1, 0.2)
+    split_ratios: tuple[float, float, float] = (0.7, 0.1, 0.2)
 
     def add_arguments(self, parser: ArgumentParser) -> None:  # noqa: B027 (most sources have none)
         """Adds the source's own options."""
@@ -60,12 +60,12 @@ class Source(ABC):
         """The source's own options that make two preparations differ (JSON values)."""
         return {}
 
-    def place(self, options: Namespace) -> Path | None:
+    def default_dir(self, options: Namespace) -> Path | None:
         """Folder of its files where it is known without --from and without a download."""
         return None
 
     @abstractmethod
-    def rows(self, root: Path, options: Namespace) -> Iterator[Row | Skip]:
+    def rows(self, root: Path, options: Namespace) -> Iterator[Record | SkippedRecord]:
         """Every radiograph that upstream names, without opening any, in a fixed order.
 
         Args:
@@ -73,18 +73,18 @@ class Source(ABC):
             options: of the command line.
 
         Raises:
-            CannotPrepare: what upstream's layout promises is not there (a folder, a metadata file).
+            PreparationError: what upstream's layout promises is not there (a folder, a metadata file).
         """
 
-    def read(self, row: Row, options: Namespace) -> Example:
+    def read(self, row: Record, options: Namespace) -> Example:
         """Reads, or makes, one radiograph.
 
         Raises:
-            BadRow: it is missing, unreadable, or at odds with its mask.
+            RecordError: it is missing, unreadable, or at odds with its mask.
         """
         return read_example(row)
 
-    def remarks(self, rows: Sequence[Row], root: Path, options: Namespace) -> list[str]:
+    def remarks(self, rows: Sequence[Record], root: Path, options: Namespace) -> list[str]:
         """What the user should know of how upstream's files were understood, a sentence each without a full stop."""
         return []
 
@@ -99,7 +99,7 @@ class Source(ABC):
         table = Path(inspect.getfile(type(self))).with_name("splits.csv")
         return table if table.is_file() else None
 
-    def run(self, options: Namespace) -> str | None:
+    def run_extra(self, options: Namespace) -> str | None:
         """Does what `options` ask for in place of a data set; returns a line about it, or None if there is nothing."""
         return None
 

@@ -13,15 +13,15 @@ from dataclasses import replace
 from pathlib import Path
 
 from cxrjax.io import csv_text
-from data_prep.row import CannotPrepare, Plan, Row, Skip
-from data_prep.upstream.cells import read_patient, read_split
-from data_prep.upstream.patients import is_pseudonym
+from data_prep.collections.cells import read_patient, read_split
+from data_prep.collections.patients import is_pseudonym
+from data_prep.record import PreparationError, Record, SkippedRecord, SplitPlan
 
-NAMES = ("train", "val", "test")
+SPLIT_NAMES = ("train", "val", "test")
 COLUMNS = ("id", "patient_id", "split")
 
 
-def assign(rows: Sequence[Row], shares: Mapping[str, float], seed: int) -> Plan:
+def assign_splits(rows: Sequence[Record], shares: Mapping[str, float], seed: int) -> SplitPlan:
     """Puts every patient into a split.
 
     Within a stratum (a label of a source) patients stand in an order drawn from the seed, and each goes to the split
@@ -37,9 +37,9 @@ def assign(rows: Sequence[Row], shares: Mapping[str, float], seed: int) -> Plan:
         The plan: only splits that hold anything; a split's rows in the order of `rows`.
 
     Raises:
-        CannotPrepare: a patient whose rows have to be in different splits.
+        PreparationError: a patient whose rows have to be in different splits.
     """
-    patients: dict[str, list[Row]] = defaultdict(list)
+    patients: dict[str, list[Record]] = defaultdict(list)
     for row in rows:
         patients[_patient(row)].append(row)
     bound = {name: _bound(name, group) for name, group in patients.items()}
@@ -53,7 +53,7 @@ def assign(rows: Sequence[Row], shares: Mapping[str, float], seed: int) -> Plan:
         drawn = {_draw_name(name, patients[name]): name for name in names}
         sizes = {draw: len(patients[name]) for draw, name in drawn.items()}
         where |= {drawn[draw]: split for draw, split in _share_out(sizes, _among(shares, choice), seed).items()}
-    plan: Plan = {split: [] for split in [*shares, *sorted(set(where.values()) - set(shares))]}
+    plan: SplitPlan = {split: [] for split in [*shares, *sorted(set(where.values()) - set(shares))]}
     for row in rows:
         plan[where[_patient(row)]].append(row)
     return {split: kept for split, kept in plan.items() if kept}
@@ -63,15 +63,15 @@ def parse_shares(text: str, default: Sequence[float]) -> dict[str, float]:
     """Shares of train, val and test from "0.7,0.1,0.2"; the default where the text is empty.
 
     Raises:
-        CannotPrepare: not three shares that add up to 1.
+        PreparationError: not three shares that add up to 1.
     """
     try:
         shares = [float(part) for part in text.split(",")] if text else list(default)
     except ValueError:
         shares = []
-    if len(shares) != len(NAMES) or min(shares) < 0 or abs(sum(shares) - 1) > 1e-6:
-        raise CannotPrepare(f"--split={text}: three shares that add up to 1 are needed, such as 0.7,0.1,0.2")
-    return dict(zip(NAMES, shares, strict=True))
+    if len(shares) != len(SPLIT_NAMES) or min(shares) < 0 or abs(sum(shares) - 1) > 1e-6:
+        raise PreparationError(f"--split={text}: three shares that add up to 1 are needed, such as 0.7,0.1,0.2")
+    return dict(zip(SPLIT_NAMES, shares, strict=True))
 
 
 def name_folds(count: int) -> dict[str, float]:
@@ -86,34 +86,36 @@ def read_table(path: Path) -> dict[tuple[str, str], str]:
         ("id", name) or ("patient", name) -> split; a row that has both says so of both.
 
     Raises:
-        CannotPrepare: missing, not such a file, or it says two things of one name.
+        PreparationError: missing, not such a file, or it says two things of one name.
     """
     try:
         text = path.read_bytes().decode("utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
-        raise CannotPrepare(f"{path}: {getattr(error, 'strerror', None) or 'not a CSV file in UTF-8'}") from error
+        raise PreparationError(f"{path}: {getattr(error, 'strerror', None) or 'not a CSV file in UTF-8'}") from error
     table = csv.DictReader(io.StringIO(text, newline=""))
     try:
         rows = list(table)
     except csv.Error as error:
-        raise CannotPrepare(f"{path}: not a CSV file ({error})") from error
+        raise PreparationError(f"{path}: not a CSV file ({error})") from error
     columns = table.fieldnames or []
     if "split" not in columns or not {"id", "patient_id"} & set(columns):
-        raise CannotPrepare(f"{path}: columns split, and id or patient_id, are needed")
+        raise PreparationError(f"{path}: columns split, and id or patient_id, are needed")
     known: dict[tuple[str, str], str] = {}
     for fields in rows:
         patient, name = (csv_text.restore((fields.get(column) or "").strip()) for column in ("patient_id", "id"))
         named = {"patient": read_patient(patient), "id": name}
         split = read_split(csv_text.restore((fields["split"] or "").strip()))
         if any(named.values()) and not re.fullmatch(r"[A-Za-z]\w*", split):
-            raise CannotPrepare(f"{path}: {name or patient} has no usable split ({split!r})")
+            raise PreparationError(f"{path}: {name or patient} has no usable split ({split!r})")
         for kind, name in named.items():
             if name and known.setdefault((kind, name), split) != split:
-                raise CannotPrepare(f"{path}: {kind} {name} is in two splits, {known[kind, name]} and {split}")
+                raise PreparationError(f"{path}: {kind} {name} is in two splits, {known[kind, name]} and {split}")
     return known
 
 
-def bind(rows: Iterable[Row], known: Mapping[tuple[str, str], str], only: str = "") -> tuple[list[Row], list[Skip]]:
+def assign_fixed_splits(
+    rows: Iterable[Record], known: Mapping[tuple[str, str], str], only: str = ""
+) -> tuple[list[Record], list[SkippedRecord]]:
     """Binds radiographs to the splits that a table names, by their id or else by their patient.
 
     Args:
@@ -130,36 +132,36 @@ def bind(rows: Iterable[Row], known: Mapping[tuple[str, str], str], only: str = 
         if split:
             kept.append(replace(row, split=split))
         elif only:
-            left.append(Skip(row.id, f"in no split of {only}"))
+            left.append(SkippedRecord(row.id, f"in no split of {only}"))
         else:
             kept.append(row)
     return kept, left
 
 
-def format_table(plan: Plan) -> str:
+def format_table(plan: SplitPlan) -> str:
     """A CSV of who is where, as `read_table` reads it."""
     rows = ((row.id, row.patient_id, split) for split, rows in plan.items() for row in rows)
     return csv_text.format_rows([COLUMNS, *rows], end="\n")
 
 
-def _patient(row: Row) -> str:
+def _patient(row: Record) -> str:
     return f"patient {row.patient_id}" if row.patient_id else f"radiograph {row.id}"
 
 
-def _draw_name(name: str, group: Sequence[Row]) -> str:
+def _draw_name(name: str, group: Sequence[Record]) -> str:
     """What a patient is drawn by: a pseudonym differs from user to user, and the split must not."""
     if is_pseudonym(group[0].patient_id):
         return f"radiograph {min(row.id for row in group)}"
     return name
 
 
-def _bound(name: str, group: Sequence[Row]) -> tuple[str, ...]:
+def _bound(name: str, group: Sequence[Record]) -> tuple[str, ...]:
     """The splits that all rows of a patient allow; none named means any."""
     choices = [set(row.split.split("|")) for row in group if row.split]
     allowed = set.intersection(*choices) if choices else set()
     if choices and not allowed:
         named = dict.fromkeys(row.split for row in group if row.split)
-        raise CannotPrepare(f"{name} is in two splits, {' and '.join(named)}")
+        raise PreparationError(f"{name} is in two splits, {' and '.join(named)}")
     return tuple(sorted(allowed))
 
 

@@ -4,7 +4,7 @@ import os
 from dataclasses import replace
 
 from cxrjax.runtime.terminal import escape
-from data_prep.row import Row, Skip
+from data_prep.record import Record, SkippedRecord
 
 
 def storable(text: str) -> str:
@@ -21,10 +21,10 @@ def printable(text: str) -> str:
     return escape(storable(text), allowed="\n")
 
 
-def clean(one: Row | Skip) -> Row | Skip:
+def make_storable(one: Record | SkippedRecord) -> Record | SkippedRecord:
     """A row or a skipped file whose words can be stored."""
-    if isinstance(one, Skip):
-        return Skip(storable(one.id), storable(one.reason))
+    if isinstance(one, SkippedRecord):
+        return SkippedRecord(storable(one.id), storable(one.reason))
     words = ("id", "label", "upstream_label", "patient_id", "source")
     changed = {word: storable(getattr(one, word)) for word in words}
     return one if all(getattr(one, word) == text for word, text in changed.items()) else replace(one, **changed)

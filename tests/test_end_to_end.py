@@ -141,7 +141,7 @@ def test_a_prediction_depends_neither_on_its_neighbours_nor_on_who_shares_its_pa
     (tmp_path / "traced").mkdir()
     monkeypatch.setattr(
         compilation_cache,
-        "_traced",
+        "_trace_cache",
         compilation_cache.TraceCache(tmp_path / "traced", compilation_cache.hash_package()),
     )
     # Of devices there is one: what is shared between more is in test_hosts. The last finds all traced.

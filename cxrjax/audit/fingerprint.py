@@ -52,7 +52,7 @@ def _read(path: Path) -> dict[str, Any] | None:
     """Return the fingerprint in a file; None if the file is damaged, so that its audit is renamed."""
     try:
         return json_file.read(path, "")
-    except json_file.DamagedFile:
+    except json_file.DamagedFileError:
         return None
 
 

@@ -7,8 +7,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cxrjax.io.file_form import name_kind, read_form
-
 SMOOTHING = 1.0  # radiographs of each class added to every value (Laplace)
 STEPS_PER_OCTAVE = 4  # image sides are binned by a factor of 2^(1/4), about 19%. Ours
 
@@ -76,6 +74,6 @@ def _file_form(record: Mapping[str, Any]) -> dict[str, str]:
     """Return format, bits per value and color mode of the original file of a radiograph."""
     if "format" in record:
         return {"kind": record["format"].upper(), "bits": str(record["bits"]), "color": record["color"]}
-    kind = name_kind(record["image"])  # version 1 of the data sets holds the file itself
-    form = read_form(record["image"], kind)
+    kind = detect_format(record["image"])  # version 1 of the data sets holds the file itself
+    form = read_pixel_format(record["image"], kind)
     return {"kind": kind.upper(), "bits": str(form.bits or ""), "color": form.color}

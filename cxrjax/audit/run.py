@@ -53,7 +53,9 @@ def audit(workdir: Path, split: str, config: ConfigDict) -> dict[str, Any]:
     _ = context.rows  # read first, since it fails for the rows of other radiographs
     renamed = fingerprint.claim_dir(folder, fingerprint.compute(workdir, context.records))
     if renamed:
-        terminal.say(f"audit: {folder} was of another network, of other data or of older code; it is kept as {renamed}")
+        terminal.print_line(
+            f"audit: {folder} was of another network, of other data or of older code; it is kept as {renamed}"
+        )
     run_dir.create_or_resume(folder, config)
     with _compilation_cache():
         for experiment in EXPERIMENTS:
@@ -138,7 +140,7 @@ def _run_experiment(experiment: Experiment, context: AuditContext, folder: Path)
     target = folder / experiment.name
     if target.exists():
         return
-    terminal.say(f"audit: {experiment.title} ({experiment.model})")
+    terminal.print_line(f"audit: {experiment.title} ({experiment.model})")
     result = _run_or_skip(experiment, context)
     partial = folder / f".{experiment.name}.partial"
     shutil.rmtree(partial, ignore_errors=True)
@@ -166,7 +168,7 @@ def _read_result(folder: Path) -> ExperimentResult:
     remedy = f"remove {folder}, and --mode=audit makes it again"
     content = json_file.read(path, remedy)
     if not isinstance(content.get("note"), str) or not isinstance(content.get("facts"), dict | None):
-        raise json_file.DamagedFile(path, "it has no note and facts", remedy)
+        raise json_file.DamagedFileError(path, "it has no note and facts", remedy)
     unmarked = folder / "unmarked.csv"
     return ExperimentResult(
         rows=predictions_csv.read(folder / "predictions.csv"),

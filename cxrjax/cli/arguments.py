@@ -1,4 +1,4 @@
-"""The words of the command line, made what the flags understand, and the paths in them looked at before any network."""
+"""Normalization of command-line arguments, and checks of paths and configs before any network is built."""
 
 import ast
 import json
@@ -33,31 +33,31 @@ def normalize(argv: Sequence[str]) -> list[str]:
             texts.
     """
     words = ["--help" if word in ("-h", "-help") else word for word in argv]
-    for place, word in enumerate(words):
+    for position, word in enumerate(words):
         flag, separator, path = word.partition("=")
         if word.startswith("--") and path.startswith("~"):
-            words[place] = flag + separator + cache.expand_home(path)
+            words[position] = flag + separator + cache.expand_home(path)
         if word.startswith("--config="):
-            words[place] = f"--config={recipes.resolve(words[place].removeprefix('--config='))}"
-        elif word == "--config" and place + 1 < len(words):
-            words[place + 1] = recipes.resolve(words[place + 1])
+            words[position] = f"--config={recipes.resolve(words[position].removeprefix('--config='))}"
+        elif word == "--config" and position + 1 < len(words):
+            words[position + 1] = recipes.resolve(words[position + 1])
         if not word.startswith(_PREFIX):
             continue
         key, separator, value = word.removeprefix(_PREFIX).partition("=")
         if key not in config_schema.SETTINGS or not config_schema.SETTINGS[key].types.startswith("texts"):
             continue
         if separator:
-            words[place] = f"{_PREFIX}{key}={_as_tuple(key, value)}"
-        elif place + 1 < len(words):
-            words[place + 1] = _as_tuple(key, words[place + 1])
+            words[position] = f"{_PREFIX}{key}={_as_tuple(key, value)}"
+        elif position + 1 < len(words):
+            words[position + 1] = _as_tuple(key, words[position + 1])
     return words
 
 
 def find_problem(settings: Mapping[str, Any]) -> str:
-    """Return what is wrong with the settings of a config, "" where nothing is."""
+    """Return a sentence on the first invalid setting of a config; "" if all are valid."""
     try:
         config_schema.check(settings)
-    except config_schema.UnfitSetting as error:
+    except config_schema.InvalidSettingError as error:
         return f"config: {error}"
     return ""
 
@@ -70,18 +70,18 @@ def find_missing(
     trains: bool = True,
     data: str = "",
 ) -> str:
-    """Return a sentence on the first path that is not there, "" where all are.
+    """Return a sentence on the first path that does not exist; "" if all exist.
 
     Args:
-        needs_run: whether the run directories have to be there already.
+        needs_run: whether the run directories must already exist.
         workdirs: run directories.
-        inputs: files and folders to be read; an address, and "", is passed over.
-        settings: of the config, {} for none, which names a segmenter's run, a data set and weights.
+        inputs: files and folders to read; addresses and "" are not checked.
+        settings: settings of the config, which name a segmenter's run, a data set and weights; {} for none.
         trains: whether the data set and the weights of the config are read.
-        data: the folder of another data set, "" for none.
+        data: folder of another data set, "" for none.
     """
     if data and not Path(data).exists():
-        return f"{data}: there is no prepared data set here; `python -m data_prep --help` makes one"
+        return f"{data}: there is no prepared data set here; see `python -m data_prep --help`"
     for workdir in workdirs if needs_run else ():
         if not Path(workdir, "config.json").exists():
             return f"{workdir}: there is no run here (no config.json)"
@@ -93,7 +93,7 @@ def find_missing(
             )
     directory = flat.get("data.directory")
     if trains and directory and not Path(directory).exists():
-        return f"{directory}: there is no prepared data set here; `python -m data_prep --help` makes one"
+        return f"{directory}: there is no prepared data set here; see `python -m data_prep --help`"
     segmenter = flat.get("segmenter.workdir")
     if flat.get("task") == "classify" and segmenter and not Path(segmenter, "config.json").exists():
         return f"{segmenter}: there is no run here (no config.json); config.segmenter.workdir names it"
@@ -129,23 +129,23 @@ def explain_config_error(argv: Sequence[str], error: Exception) -> str:
 
 
 def explain_flag_error(text: str) -> str:
-    """Return in words what absl says of the value of a flag in terms of Python."""
-    for pattern, words in _PYTHON_ERRORS.items():
-        text = re.sub(pattern, words, text)
+    """Replace Python's errors on the value of a flag, which absl quotes, by plain words."""
+    for pattern, explanation in _PYTHON_ERRORS.items():
+        text = re.sub(pattern, explanation, text)
     return text
 
 
-def name_command(word: str, modes: Sequence[str]) -> str:
-    """Return what to say of a word that is no option."""
-    hint = f"; the mode is given as --mode={word}" if word in modes else ""
-    return f"{printable(repr(word), 200)} is no option: options begin with --{hint}"
+def explain_stray_word(word: str, modes: Sequence[str]) -> str:
+    """Return the error message for an argument that is not an option."""
+    hint = f" (did you mean --mode={word}?)" if word in modes else "; options begin with --"
+    return f"unexpected argument {printable(repr(word), 200)}{hint}"
 
 
 def _as_tuple(key: str, text: str) -> str:
-    """Return the list of texts of a setting as a Python tuple; a Python value of texts already as it is.
+    """Return the value of a list of texts as a Python tuple; a Python list of texts is returned unchanged.
 
     Raises:
-        ValueError: it begins as a Python value does, and is none of texts.
+        ValueError: the value begins like a Python literal, and is not a list of texts.
     """
     types = config_schema.SETTINGS[key].types
     try:
@@ -153,22 +153,22 @@ def _as_tuple(key: str, text: str) -> str:
     except (ValueError, SyntaxError, MemoryError, RecursionError):
         value = None
     values = value if isinstance(value, tuple | list) else (value,)
-    if value is not None and (types != "texts" or all(isinstance(each, str) for each in values)):
+    if value is not None and (types != "texts" or all(isinstance(item, str) for item in values)):
         return text if value != () else "()"
     if text.lstrip().startswith(tuple("([{'\"")):
-        raise ValueError(f"{_PREFIX}{key}={text} is no list of texts: write it as a,b or as \"('a','b')\"")
+        raise ValueError(f"{_PREFIX}{key}={text} is not a list of texts; write it as a,b or as \"('a','b')\"")
     return repr(tuple(part.strip() for part in text.split(",") if part.strip()))
 
 
 def _is_setting(key: str) -> bool:
-    """Return whether a dotted key is that of a setting or of a group of settings."""
+    """Return whether a dotted key names a setting or a group of settings."""
     return key in config_schema.SETTINGS or any(name.startswith(f"{key}.") for name in config_schema.SETTINGS)
 
 
-def as_settings(config: Any) -> dict[str, Any]:
-    """Return a `ConfigDict` as dicts and lists, as config.json has them; {} where there is none.
+def config_to_dict(config: Any) -> dict[str, Any]:
+    """Convert a `ConfigDict` to dicts and lists, as in config.json; None becomes {}.
 
     Raises:
-        ValueError, TypeError: it has a value that JSON has no word for.
+        ValueError, TypeError: it has a value that JSON cannot represent.
     """
     return {} if config is None else json.loads(config.to_json())

@@ -21,8 +21,8 @@ from cxrjax.data.batch import LUNGS_KNOWN, STRUCTURES_KNOWN, RadiographBatch, ha
 from cxrjax.io import images, lesions_csv, limits, prepared, radiograph
 from cxrjax.io.borders import Borders
 from cxrjax.io.crop import Crop, cut
-from cxrjax.io.errors import UnreadableImage
-from cxrjax.io.prepared import DatasetError as DatasetError
+from cxrjax.io.errors import ImageDecodeError
+from cxrjax.io.prepared import DatasetError
 from cxrjax.io.prepared import as_text as _text
 
 _MASK_TYPES = {"structures": STRUCTURES_KNOWN, "lungs": LUNGS_KNOWN, "": -1}  # by their names in a data set
@@ -67,7 +67,7 @@ class RadiographDataset:
             "image", "mask", "mask_type", "lesions" and "fov_mm".
 
         Raises:
-            UnreadableRadiograph: the stored image or mask cannot be decoded.
+            ImageReadError: the stored image or mask cannot be decoded.
         """
         record, scan = self._decode(row)
         borders = preprocessing.find_borders(scan, self._borders)
@@ -92,7 +92,7 @@ class RadiographDataset:
         """Return the standardized image of one radiograph, uint8 [S, S]; thread-safe.
 
         Raises:
-            UnreadableRadiograph: the stored image cannot be decoded.
+            ImageReadError: the stored image cannot be decoded.
         """
         _, scan = self._decode(row)
         return self._standardize(scan, preprocessing.find_borders(scan, self._borders))
@@ -151,8 +151,8 @@ class RadiographDataset:
             return None
         try:
             mask = images.decode_values(png, limits.current())
-        except UnreadableImage as error:
-            raise radiograph.UnreadableRadiograph(scan.path, f"its stored mask: {error.reason}") from error
+        except ImageDecodeError as error:
+            raise radiograph.ImageReadError(scan.path, f"its stored mask: {error.reason}") from error
         return preprocessing.standardize_mask(mask, scan, crop, size=self._size)
 
 
@@ -181,7 +181,7 @@ def load(
 
     Raises:
         DatasetError: there is no data set, or no such split, or it is empty.
-        UnreadableRadiograph: a stored radiograph cannot be decoded.
+        ImageReadError: a stored radiograph cannot be decoded.
     """
     dataset = RadiographDataset(directory, split, size, gamma, equalize, borders, num_threads)
     return next(dataset.iter_batches(len(dataset)))

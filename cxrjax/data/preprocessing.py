@@ -8,7 +8,7 @@ position in the frame and loses its aspect ratio, so that measurements of shape 
 import cv2
 import numpy as np
 
-from cxrjax.io.borders import Borders, find, mask_content
+from cxrjax.io.borders import Borders, content_mask, find
 from cxrjax.io.crop import Crop, cut, scale
 from cxrjax.io.radiograph import Radiograph
 
@@ -46,10 +46,10 @@ def standardize(
     if isinstance(borders, str):
         borders = find_borders(radiograph, borders)
     pixels = cut(radiograph.pixels, borders.crop)
-    counted = mask_content(borders, pixels.shape)
+    counted = content_mask(borders, pixels.shape)
     if not equalize:
         levels = rescale_intensity(pixels, gamma=gamma, inverted=radiograph.inverted)
-    elif radiograph.kind == "jsrt":
+    elif radiograph.format == "jsrt":
         levels = equalize_histogram(pixels, gamma=gamma, inverted=True, low_offset=JSRT_LOW_OFFSET, counted=counted)
     elif radiograph.inverted:
         # Inverted before equalization, so that the result is the same for MONOCHROME1 and MONOCHROME2.

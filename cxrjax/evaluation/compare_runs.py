@@ -41,7 +41,7 @@ def compare_runs(workdir: Path, other: Path, split: str) -> dict[str, Any]:
     files = (workdir / "evaluation" / split / "predictions.csv", other / "evaluation" / split / "predictions.csv")
     first, second = _align(*files)
     patients = prediction_arrays.patients(first)
-    is_classifier = bool(predictions_csv.names(first[0], predictions_csv.COUNT_PREFIX))
+    is_classifier = bool(predictions_csv.class_names(first[0], predictions_csv.COUNT_PREFIX))
     tests: dict[str, float | None] = {}
     if is_classifier:
         first_cases = prediction_arrays.collect(first)
@@ -132,7 +132,7 @@ def _index_rows(file: Path) -> dict[tuple[str, str], dict]:
 def _predicted_names(table: Mapping[tuple[str, str], Mapping]) -> list[list[str]]:
     """Return the classes and the structures that a table has predictions of."""
     row = next(iter(table.values()), {})
-    return [predictions_csv.names(row, prefix) for prefix in (predictions_csv.COUNT_PREFIX, "dice_")]
+    return [predictions_csv.class_names(row, prefix) for prefix in (predictions_csv.COUNT_PREFIX, "dice_")]
 
 
 def _label_metrics(cases: PredictionArrays) -> Callable[[NDArray], dict]:

@@ -60,7 +60,7 @@ def score_run(workdir: Path, split: str) -> dict[str, Any]:
     if not rows:
         raise ValueError(f"{folder / 'predictions.csv'}: there is no radiograph to score")
     patients = prediction_arrays.patients(rows)
-    finds = bool(predictions_csv.names(rows[0], predictions_csv.COUNT_PREFIX))
+    finds = bool(predictions_csv.class_names(rows[0], predictions_csv.COUNT_PREFIX))
     of = provenance.read(folder)
     known = calibration.load(workdir, of.step) if finds else None
     collected, groups = prediction_arrays.collect(rows) if finds else None, subgroups.partition(rows)

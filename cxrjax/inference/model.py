@@ -17,7 +17,7 @@ from cxrjax.data.image_input import ImageRefusedError
 from cxrjax.inference.functional import PipelineSpec
 from cxrjax.inference.predictor import Predictor, describe
 from cxrjax.io import files, predictions_csv, radiograph
-from cxrjax.io.errors import UnreadableRadiograph
+from cxrjax.io.errors import ImageReadError
 from cxrjax.runtime import terminal
 
 PathLike = str | os.PathLike[str]
@@ -164,7 +164,7 @@ class Model:
             of each preprocessed image; `predict_iter` does not.
 
         Raises:
-            UnreadableRadiograph: a file cannot be read; `cxrjax.ImageReadError`.
+            ImageReadError: a file cannot be read; `cxrjax.ImageReadError`.
             ImageRefusedError: the header of a file says that it is not a frontal chest radiograph, or all pixels inside
                 the borders have one value.
             ValueError: an array of another shape or type, or with values beyond `value_range`.
@@ -258,7 +258,7 @@ class Model:
         """Read and preprocess an image; return an error that `errors` says to return."""
         try:
             return self._read(image, name, value_range, preprocessed)
-        except (UnreadableRadiograph, ValueError, TypeError) as error:
+        except (ImageReadError, ValueError, TypeError) as error:
             if errors == "raise":
                 raise
             return error

@@ -12,7 +12,7 @@ from cxrjax.inference import gaussian, ood
 from cxrjax.io import json_file
 from cxrjax.runs import run_dir
 from cxrjax.runtime import atomic_files
-from cxrjax.runtime.text import SHORT, printable
+from cxrjax.runtime.text import SHORT_LENGTH, printable
 
 _STEP = "step"
 
@@ -59,7 +59,7 @@ def load_gate(workdir: Path, step: int) -> ood.OODDetector | None:
 
     Raises:
         UnfitRun: it was fitted to another network.
-        DamagedFile: gate.npz is damaged.
+        DamagedFileError: gate.npz is damaged.
     """
     if not has_gate(workdir):
         return None
@@ -77,24 +77,24 @@ def load_gate(workdir: Path, step: int) -> ood.OODDetector | None:
             **{name: arrays[name] for name in ood.OODDetector._fields if name not in _CLOUDS}, **clouds
         )
     except KeyError as error:
-        raise json_file.DamagedFile(workdir / run_dir.GATE, f"it has no {error}", _GATE_REMEDY) from None
+        raise json_file.DamagedFileError(workdir / run_dir.GATE, f"it has no {error}", _GATE_REMEDY) from None
 
 
 def _read_gate(workdir: Path) -> dict[str, np.ndarray]:
     """Return the arrays of gate.npz.
 
     Raises:
-        DamagedFile: it is damaged.
+        DamagedFileError: it is damaged.
     """
     path = workdir / run_dir.GATE
     try:
         with zipfile.ZipFile(path) as archive:
             if sum(entry.file_size for entry in archive.infolist()) > _LARGEST_GATE:
-                raise json_file.DamagedFile(path, "it says that it is far larger than a gate", _GATE_REMEDY)
+                raise json_file.DamagedFileError(path, "it says that it is far larger than a gate", _GATE_REMEDY)
         with np.load(path, allow_pickle=False) as arrays:
             return dict(arrays)
-    except (json_file.DamagedFile, PermissionError):
+    except (json_file.DamagedFileError, PermissionError):
         raise
     except Exception as error:  # zipfile, zlib and NumPy have no base of their own for what damaged files raise
-        reason = "it is no archive of numbers" if isinstance(error, ValueError) else printable(error, SHORT)
-        raise json_file.DamagedFile(path, reason, _GATE_REMEDY) from None
+        reason = "it is no archive of numbers" if isinstance(error, ValueError) else printable(error, SHORT_LENGTH)
+        raise json_file.DamagedFileError(path, reason, _GATE_REMEDY) from None

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from cxrjax.inference.picture_names import candidates, plan_pictures
 from cxrjax.io import csv_text
-from cxrjax.io.files import Listing, PassedOver
+from cxrjax.io.files import Listing, SkippedFile
 from cxrjax.runtime import atomic_files
 from cxrjax.runtime.ledger import Ledger
 
@@ -97,9 +97,9 @@ class Output:
         finally:
             begun.unlink(missing_ok=True)
 
-    def write_passed_over(self, root: Path, passed_over: Iterable[PassedOver]) -> None:
+    def write_skipped_files(self, root: Path, skipped_files: Iterable[SkippedFile]) -> None:
         """Write PASSED_OVER, one row per file; without any, that of an earlier prediction is removed."""
-        rows = [(str(each.path.relative_to(root)), each.reason) for each in passed_over]
+        rows = [(str(each.path.relative_to(root)), each.reason) for each in skipped_files]
         if rows:
             content = csv_text.encode_rows([("path", "reason"), *rows])
             self.write_table(PASSED_OVER, lambda path: atomic_files.atomic_write(path, content))
@@ -136,9 +136,9 @@ def leave_out_pictures(listing: Listing) -> Listing:
                 ledger = Ledger(folder, RECORD, folder / PARTIAL)
                 inside = (path for path in listing.radiographs if path.is_relative_to(folder))
                 own |= {path for path in inside if ledger.owns(str(path.relative_to(folder)))}
-    passed_over = [PassedOver(path, "a picture of an earlier prediction") for path in own]
+    skipped_files = [SkippedFile(path, "a picture of an earlier prediction") for path in own]
     radiographs = [path for path in listing.radiographs if path not in own]
-    return listing._replace(radiographs=radiographs, passed_over=sorted([*listing.passed_over, *passed_over]))
+    return listing._replace(radiographs=radiographs, skipped_files=sorted([*listing.skipped_files, *skipped_files]))
 
 
 def refuse_overlap(source: Path, output: Path, listing: Listing) -> None:

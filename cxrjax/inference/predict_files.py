@@ -24,7 +24,7 @@ class Result(NamedTuple):
     """The rows of a prediction, one per file of this process, and the files of the input that have none."""
 
     rows: list[dict[str, Any]]
-    passed_over: list[files.PassedOver]
+    skipped_files: list[files.SkippedFile]
 
 
 def predict(
@@ -74,18 +74,18 @@ def run(
     Raises:
         UnfitRun: see there; or nothing can be refused, for the run has no gate.
         ValueError: a file is in the way, the output overlaps the input, or another prediction is under way in it.
-        UnreadableRadiograph: `source` is not there, or holds no file that might be a radiograph.
+        ImageReadError: `source` is not there, or holds no file that might be a radiograph.
     """
     listing = files.list_files(source)
     outputs.refuse_overlap(source, output, listing)
     listing = outputs.leave_out_pictures(listing)
     if not listing.radiographs:
-        raise radiograph.UnreadableRadiograph(source, "no radiograph in this folder, only pictures of predictions")
+        raise radiograph.ImageReadError(source, "no radiograph in this folder, only pictures of predictions")
     root = source if source.is_dir() else source.parent
     paths = {str(file.relative_to(root)): file for file in listing.radiographs}
     own = list(paths)[process::processes]
     if not own:
-        return Result([], listing.passed_over)
+        return Result([], listing.skipped_files)
     written = outputs.Output(output, list(paths))
     resumable.check(output / outputs.PARTIAL)
     reader.shared().start()  # it is ready when the networks are
@@ -97,7 +97,7 @@ def run(
     settings = {"run": str(workdir.resolve()), "config": config, "step": examiner.step, "gated": examiner.gated}
     settings |= {"min_confidence": examiner.min_confidence and str(examiner.min_confidence)}
     settings |= {"input": str(source.resolve()), "calibrated": calibrated, "refuse": refuse}
-    columns = predictions_csv.with_pictures(
+    columns = predictions_csv.file_columns(
         predictions_csv.classification_columns(examiner.classes, examiner.gated)
         if examiner.finds
         else predictions_csv.segmentation_columns(())
@@ -106,8 +106,8 @@ def run(
     rows = journal.read()
     left = {path: paths[path] for path in own if path not in rows}
     _predict_portions(_Predictor(examiner, written, refuse), left, journal, rows)
-    _finish(journal, written, columns, list(paths), root, listing.passed_over)
-    return Result([rows[path] for path in own], listing.passed_over)
+    _finish(journal, written, columns, list(paths), root, listing.skipped_files)
+    return Result([rows[path] for path in own], listing.skipped_files)
 
 
 def _predict_portions(
@@ -131,7 +131,7 @@ def _finish(
     columns: Sequence[str],
     paths: Sequence[str],
     root: Path,
-    passed_over: Sequence[files.PassedOver],
+    skipped_files: Sequence[files.SkippedFile],
 ) -> None:
     """Write the tables, if there is a row of every path; another process may do so, too."""
     try:
@@ -140,7 +140,7 @@ def _finish(
             return
         ordered = [rows[path] for path in paths]
         written.write_table(outputs.TABLE, lambda path: predictions_csv.write(path, ordered, columns))
-        written.write_passed_over(root, passed_over)
+        written.write_skipped_files(root, skipped_files)
         written.save_record()
     except FileNotFoundError:  # another process, which found all rows too, has removed the folder
         return
@@ -190,7 +190,7 @@ class _Predictor:
         try:
             files.check_regular(file)
             picture = radiograph.read(file)
-        except radiograph.UnreadableRadiograph as error:
+        except radiograph.ImageReadError as error:
             return None, {"status": predictions_csv.UNREADABLE, "reason": error.reason}
         except Exception as error:  # of a decoder, on a file that is odd
             return None, {"status": predictions_csv.UNREADABLE, "reason": _explain(error)}

@@ -1,1 +1,1 @@
-"""Files that others wrote: how they are found and read. No reason for which one is refused quotes anything of it."""
+"""Finding and reading of files from untrusted sources. No error message quotes their content."""

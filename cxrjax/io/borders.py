@@ -1,11 +1,11 @@
-"""Find the margins around a radiograph.
+"""Detection of the margins around a radiograph.
 
 A margin is a strip at one side of the frame whose pixels have nearly one gray level: the padding of a letterbox, the
 shutter of a collimator, the rim of a digitized film. It may be black, white, or gray, may carry the noise of a JPEG
-file, and may hold a marker or a line of text. What is left inside may be slanted, by a slightly turned collimator or a
-rotated picture (see `slanted_edges`).
+file, and may contain a marker or a line of text. The content inside may be slanted, by a slightly rotated collimator or
+a rotated image (see `slanted_edges`).
 
-Everything is measured on a few hundred lines of the picture, so that a search takes a few milliseconds at any size.
+Everything is measured on a few hundred lines of the image, so that a search takes a few milliseconds at any size.
 """
 
 from typing import NamedTuple
@@ -18,31 +18,32 @@ from cxrjax.io.slanted_edges import find_content
 
 METHODS = ("uniform", "bottom")  # of `find`; see config.image.borders
 TOLERANCE = 6  # gray levels of 256 around a margin's level; the noise of a JPEG file stays within it
-SAMPLED_LINES = 384  # lines across a side that are looked at
+SAMPLED_LINES = 384  # lines across a side that are examined
 RINGING = 9  # pixels beside an edge that JPEG compression disturbs: a block, and one
-TILT = 0.007  # by which share of its length an edge may lean and still run along the frame: 0.4 degrees
-UNIFORM = 0.995  # share of the pixels of a line that have the margin's level, where it holds nothing else
-OUTERMOST = 0.85  # the same of the outermost line, where a marker may stand
-BEFORE_EDGE = 0.95  # the same of the margin's last lines, which no anatomy may cross
-BEYOND_EDGE = 0.6  # at most so many pixels of the first line beyond an edge have the margin's level
-STEP = 3 * TOLERANCE  # gray levels of 256 by which the picture differs from a noisy margin at an edge
-WITH_TEXT = 0.8  # mean share over all lines of a margin
-TEXT_LINE = 0.3  # the same of a line through a marker or a line of text
-LONGEST_TEXT = 0.08  # share of the side that a marker or a line of text takes
-LARGEST_STEP = 40  # gray levels of 256 that a step counts at most, so that no marker outweighs an edge
-CLEAR_STEP = 3  # times the median step, of an edge that is seen clearly
-THINNEST_AIR = 2  # uniform lines of air, where no straight edge ends them
-SMALLEST_CONTENT = 0.25  # share of each side that is never cut
-ROUNDS = 8  # margins inside one another that are looked for
+TILT = 0.007  # maximum tilt of an edge along the frame, relative to its length: 0.4 degrees
+# Minimum fractions of the pixels of a line that have the margin's level:
+UNIFORM = 0.995  # in a line without marker or text
+OUTERMOST = 0.85  # in the outermost line, which may cross a marker
+BEFORE_EDGE = 0.95  # in the margin's last lines, which must not cross anatomy
+WITH_TEXT = 0.8  # in the mean over all lines of a margin
+TEXT_LINE = 0.3  # in a line through a marker or a line of text
+BEYOND_EDGE = 0.6  # maximum fraction of pixels with the margin's level in the first line beyond an edge
+STEP = 3 * TOLERANCE  # gray levels of 256 by which the image differs from a noisy margin at an edge
+LONGEST_TEXT = 0.08  # maximum extent of a marker or a line of text, as a fraction of the side
+LARGEST_STEP = 40  # gray levels of 256; larger steps are clipped, so that no marker outweighs an edge
+CLEAR_STEP = 3  # minimum ratio of the step at a clear edge to the median step
+THINNEST_AIR = 2  # minimum number of uniform lines of air without a straight edge
+SMALLEST_CONTENT = 0.25  # fraction of each side that is never cut
+ROUNDS = 8  # maximum number of nested margins
 
 
 class Borders(NamedTuple):
-    """What surrounds the anatomy in a radiograph.
+    """The area around the anatomy in a radiograph.
 
     Attributes:
         crop: the rectangular margins.
-        content: [4, 2] float, the corners (x, y) of the slanted rectangle that holds the anatomy, in pixels of the cut
-            picture; what lies outside is surround. None where the edges run along the frame.
+        content: [4, 2] float, the corners (x, y) of the slanted rectangle that contains the anatomy, in pixels of the
+            cropped image; pixels outside it are not part of the radiograph. None where the edges run along the frame.
     """
 
     crop: Crop
@@ -54,16 +55,16 @@ def find(pixels: np.ndarray, *, inverted: bool = False, method: str = "uniform")
 
     Args:
         pixels: [H, W] uint8 or uint16.
-        inverted: air is bright, as in MONOCHROME1.
+        inverted: whether air is bright, as in MONOCHROME1.
         method: "uniform", margins of nearly one level at any side; or "bottom", only a lower border of exactly the
-            level of no exposure, as Oh et al. 2020 cut it.
+            level of no exposure, as in Oh et al. 2020.
 
     Raises:
-        ValueError: no such method.
+        ValueError: unknown method.
     """
     if method not in METHODS:
-        raise ValueError(f"no config.image.borders called {method!r}; there are {', '.join(METHODS)}")
-    crop = Crop(bottom=pixels.shape[0] - rows_without_border(pixels, inverted=inverted))
+        raise ValueError(f"config.image.borders={method!r} is unknown; available: {', '.join(METHODS)}")
+    crop = Crop(bottom=pixels.shape[0] - count_rows_above_border(pixels, inverted=inverted))
     if method == "bottom":
         return Borders(crop)
     crop = _find_margins(pixels, crop, inverted)
@@ -72,12 +73,12 @@ def find(pixels: np.ndarray, *, inverted: bool = False, method: str = "uniform")
     return Borders(crop) if content is None else _cut_to_content(Borders(crop, content), inner.shape)
 
 
-def rows_without_border(pixels: np.ndarray, *, inverted: bool = False) -> int:
-    """Count the rows above the blank lower border; at least the upper half always stays.
+def count_rows_above_border(pixels: np.ndarray, *, inverted: bool = False) -> int:
+    """Count the rows above the blank lower border; at least the upper half always remains.
 
-    Blank is a pixel of 0 (where inverted: of the highest value); a border row is blank from side to side, like all
-    below it. The original looks at the center column alone and cuts at its first zero below mid-height. On a true
-    border both agree, but here one black pixel in the abdomen does not cost the picture its lower part.
+    A blank pixel is 0 (the highest value if inverted); a border row is blank across its full width, as are all rows
+    below it. Oh et al. 2020 examine the center column alone and cut at its first zero below mid-height. Both agree on a
+    true border, but here a black pixel in the abdomen does not remove the lower part of the image.
     """
     blank = pixels.max() if inverted else 0
     half = pixels.shape[0] // 2
@@ -85,8 +86,8 @@ def rows_without_border(pixels: np.ndarray, *, inverted: bool = False) -> int:
     return half + (int(occupied[-1]) + 1 if occupied.size else 0)
 
 
-def mask_content(borders: Borders, shape: tuple[int, int]) -> np.ndarray | None:
-    """Return the pixels of the cut picture [h, w] that are no surround, as uint8 0 or 1; None where all are."""
+def content_mask(borders: Borders, shape: tuple[int, int]) -> np.ndarray | None:
+    """Return a mask of the content, uint8 [h, w] of 0 and 1 over the cropped image; None if all pixels are content."""
     if borders.content is None:
         return None
     mask = np.zeros(shape, np.uint8)
@@ -94,7 +95,7 @@ def mask_content(borders: Borders, shape: tuple[int, int]) -> np.ndarray | None:
 
 
 def _cut_to_content(borders: Borders, shape: tuple[int, int]) -> Borders:
-    """Cut off what lies beyond the slanted content, of which `shape` is the height and width of the picture."""
+    """Shrink the crop to the bounding box of the slanted content; `shape` is the height and width of the crop."""
     crop, content = borders
     lower_x, lower_y = np.maximum(np.floor(content.min(axis=0)), 0).astype(int).tolist()
     upper_x, upper_y = np.minimum(np.ceil(content.max(axis=0)) + 1, shape[::-1]).astype(int).tolist()
@@ -105,9 +106,9 @@ def _cut_to_content(borders: Borders, shape: tuple[int, int]) -> Borders:
 
 
 def _find_margins(pixels: np.ndarray, crop: Crop, inverted: bool) -> Crop:
-    """Widen a crop by the margins at all sides, from the outermost to those inside others."""
+    """Extend a crop by the margins at all sides, from the outermost inward."""
     smallest = [max(16, round(SMALLEST_CONTENT * length)) for length in pixels.shape]
-    air_levels: dict[str, float] = {}  # of air that was cut; so that air which fades is not followed into the body
+    air_levels: dict[str, float] = {}  # of cropped air, so that fading air is not followed into the body
     for _ in range(ROUNDS):
         before = crop
         for side in Crop._fields:
@@ -117,7 +118,7 @@ def _find_margins(pixels: np.ndarray, crop: Crop, inverted: bool) -> Crop:
             lines = inward_lines(inner, side, SAMPLED_LINES)
             unit = _unit(inner)
             margin = _find_margin(lines, unit, _air(inner, inverted))
-            if margin.width == lines.shape[1]:  # all is of one level, and there is nothing to look at inside
+            if margin.width == lines.shape[1]:  # the half has one level: there is no content
                 continue
             if margin.width and not margin.has_edge:
                 change = abs(margin.level - air_levels.setdefault(side, margin.level))
@@ -130,7 +131,7 @@ def _find_margins(pixels: np.ndarray, crop: Crop, inverted: bool) -> Crop:
 
 
 def _unit(pixels: np.ndarray) -> float:
-    """Return the width of one of 256 gray levels in the values of the pixels: at 16 bit, by the range that is used."""
+    """Return the width of one of 256 gray levels in pixel values; for 16 bits, relative to the range in use."""
     if pixels.dtype == np.uint8:
         return 1.0
     lowest, highest = np.percentile(pixels[::16, ::16], (0.5, 99.5))
@@ -138,7 +139,7 @@ def _unit(pixels: np.ndarray) -> float:
 
 
 class _Margin(NamedTuple):
-    """A margin at one side; its width is 0 where there is none."""
+    """A margin at one side; its width is 0 if there is none."""
 
     width: int
     level: float
@@ -146,18 +147,18 @@ class _Margin(NamedTuple):
 
 
 def _air(pixels: np.ndarray, inverted: bool) -> int:
-    """Return the level of no exposure."""
+    """Return the pixel value of no exposure."""
     coarse = pixels[::8, ::8]
     return int(coarse.max() if inverted else coarse.min())
 
 
 def _find_margin(lines: np.ndarray, unit: float, air: float) -> _Margin:
-    """Find the margin at the start of some lines.
+    """Find the margin at the start of inward lines.
 
     Args:
-        lines: [n, depth].
-        unit: of 256 gray levels.
-        air: level of no exposure.
+        lines: [n, depth], see `crop.inward_lines`.
+        unit: width of one of 256 gray levels.
+        air: pixel value of no exposure.
     """
     outermost = lines[:, 0].astype(np.float32)
     level = float(np.median(outermost))
@@ -177,10 +178,10 @@ def _find_margin(lines: np.ndarray, unit: float, air: float) -> _Margin:
 
 
 def _uniform_width(shares: np.ndarray) -> int:
-    """Return how many lines are uniform from the side on, those through a marker or text between uniform ones included.
+    """Count the uniform lines from the side inward, including lines through a marker or text between uniform lines.
 
     Args:
-        shares: [depth], of the pixels at each depth that have the margin's level.
+        shares: [depth], fraction of the pixels at each depth that have the margin's level.
     """
     uniform = shares >= UNIFORM
     width = int(np.argmin(np.append(uniform, False)))
@@ -195,14 +196,14 @@ def _uniform_width(shares: np.ndarray) -> int:
 
 
 def _find_edge(lines: np.ndarray, level: float, shares: np.ndarray, unit: float, *, exact: bool) -> int:
-    """Return where a straight edge along the side ends the margin; 0 where none does.
+    """Return the depth at which a straight edge along the side ends the margin; 0 if there is none.
 
     Args:
         lines: [n, depth].
-        level: of the margin.
-        shares: [depth], of the pixels at each depth that have the margin's level.
-        unit: of 256 gray levels.
-        exact: the level is met exactly, so that nothing blurs the edge.
+        level: pixel value of the margin.
+        shares: [depth], fraction of the pixels at each depth that have the margin's level.
+        unit: width of one of 256 gray levels.
+        exact: whether the margin has exactly one value, so that the edge is not blurred.
     """
     uniform = _uniform_width(shares)
     edge = uniform + int(np.argmax(np.append(shares[uniform:] <= BEYOND_EDGE, True)))
@@ -220,27 +221,27 @@ def _find_edge(lines: np.ndarray, level: float, shares: np.ndarray, unit: float,
 
 
 def _find_step(lines: np.ndarray, edge: int, unit: float) -> int:
-    """Return where the gray level rises or falls most near an edge that ringing and interpolation blur.
+    """Return the depth of the steepest gray level step near an edge that is blurred by ringing and interpolation.
 
-    Where the edge leans, nothing beyond its outer end is cut off; where the level only fades, 0 is returned.
+    If the edge is tilted, the depth of its outer end is returned; if the level only fades, 0.
 
     Args:
         lines: [n, depth].
-        edge: pixels from the side.
-        unit: of 256 gray levels.
+        edge: approximate depth of the edge, pixels from the side.
+        unit: width of one of 256 gray levels.
     """
-    first = max(0, edge - RINGING)
-    strip = lines[:, first : edge + RINGING + 1].astype(np.float32)
+    start = max(0, edge - RINGING)
+    strip = lines[:, start : edge + RINGING + 1].astype(np.float32)
     steps = np.minimum(np.abs(np.diff(strip, axis=1)), LARGEST_STEP * unit)
     halves = [half.mean(axis=0) for half in np.array_split(steps, 2)]
-    places = [first + int(np.argmax(half)) + 1 for half in halves]
-    lean = abs(places[0] - places[1])
-    if lean > 2 and all(map(_is_clear, halves)):
-        return max(1, min(places) - lean // 2)
-    together = steps.mean(axis=0)
-    return first + int(np.argmax(together)) + 1 if _is_clear(together) else 0
+    depths = [start + int(np.argmax(half)) + 1 for half in halves]
+    tilt = abs(depths[0] - depths[1])
+    if tilt > 2 and all(map(_is_clear, halves)):
+        return max(1, min(depths) - tilt // 2)
+    mean_steps = steps.mean(axis=0)
+    return start + int(np.argmax(mean_steps)) + 1 if _is_clear(mean_steps) else 0
 
 
 def _is_clear(steps: np.ndarray) -> bool:
-    """Return whether one of the steps stands out, as it does at an edge and not where the level fades."""
+    """Return whether the largest step stands out against the median, as at an edge."""
     return bool(steps.max() >= CLEAR_STEP * np.median(steps))

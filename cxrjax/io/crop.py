@@ -1,4 +1,4 @@
-"""A crop of a picture: how to apply it, at any size of the picture, and how to undo it."""
+"""Crops of an image: applying them at any resolution, and undoing them."""
 
 from typing import NamedTuple
 
@@ -7,7 +7,7 @@ import numpy as np
 
 
 class Crop(NamedTuple):
-    """Lines to cut off at each side of a picture, in pixels."""
+    """Number of lines to cut off at each side of an image."""
 
     top: int = 0
     bottom: int = 0
@@ -16,17 +16,17 @@ class Crop(NamedTuple):
 
 
 def cut(array: np.ndarray, crop: Crop) -> np.ndarray:
-    """Return the part of an array [H, W, …] that a crop leaves, as a view."""
+    """Crop an array [H, W, …]; returns a view."""
     height, width = array.shape[:2]
     return array[crop.top : height - crop.bottom, crop.left : width - crop.right]
 
 
 def scale(crop: Crop, shape: tuple[int, int], target: tuple[int, int]) -> Crop:
-    """Convert a crop for another resolution of the same picture; at least one pixel stays.
+    """Convert a crop to another resolution of the same image; at least one pixel remains.
 
     Args:
-        crop: of the picture.
-        shape: height and width of the picture.
+        crop: crop of the image.
+        shape: height and width of the image.
         target: height and width at the other resolution.
     """
     top, bottom = _scale_ends(crop.top, crop.bottom, shape[0], target[0])
@@ -35,17 +35,17 @@ def scale(crop: Crop, shape: tuple[int, int], target: tuple[int, int]) -> Crop:
 
 
 def restore(array: np.ndarray, crop: Crop, shape: tuple[int, int], *, fill: float = 0) -> np.ndarray:
-    """Put an array over the standardized square back into the frame of the file: the inverse of crop and resize.
+    """Map an array over the standardized square back to the frame of the file: the inverse of crop and resize.
 
     Args:
-        array: [S, S] or of any other size. bool and integers are labels and resized by nearest neighbor, floats
+        array: [S, S] or any other shape. bool and integers are labels, resized by nearest neighbor; floats are resized
             bilinearly.
-        crop: of the file's radiograph.
+        crop: crop of the file's radiograph.
         shape: height H and width W of the file's radiograph.
         fill: value of the margins.
 
     Returns:
-        [H, W], of the array's type.
+        [H, W], with the array's dtype.
     """
     height = shape[0] - crop.top - crop.bottom
     width = shape[1] - crop.left - crop.right
@@ -57,13 +57,13 @@ def restore(array: np.ndarray, crop: Crop, shape: tuple[int, int], *, fill: floa
     return framed
 
 
-def inward_lines(pixels: np.ndarray, side: str, most: int) -> np.ndarray:
-    """Return lines [n, depth] that run from a side of a picture to its middle, outermost pixel first.
+def inward_lines(pixels: np.ndarray, side: str, max_lines: int) -> np.ndarray:
+    """Return lines [n, depth] that run from a side of an image to its middle, outermost pixel first.
 
     Args:
         pixels: [H, W].
         side: a field of `Crop`.
-        most: n stays below twice this number; the lines are evenly spaced.
+        max_lines: n is less than twice this number; the lines are evenly spaced.
     """
     half_height = pixels.shape[0] // 2
     half_width = pixels.shape[1] // 2
@@ -73,10 +73,10 @@ def inward_lines(pixels: np.ndarray, side: str, most: int) -> np.ndarray:
         "left": pixels[:, :half_width],
         "right": pixels[:, : -half_width - 1 : -1],
     }[side]
-    return inward[:: max(1, len(inward) // most)]
+    return inward[:: max(1, len(inward) // max_lines)]
 
 
 def _scale_ends(start: int, end: int, length: int, target: int) -> tuple[int, int]:
-    first = min(round(start * target / length), target - 1)
-    last = max(round((length - end) * target / length), first + 1)
-    return first, target - last
+    start_row = min(round(start * target / length), target - 1)
+    end_row = max(round((length - end) * target / length), start_row + 1)
+    return start_row, target - end_row

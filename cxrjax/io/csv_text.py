@@ -1,8 +1,8 @@
-"""Write and read the text of CSV files that a spreadsheet may open.
+"""Writing and reading of text in CSV files that may be opened in a spreadsheet.
 
-A spreadsheet runs a text cell that begins with =, +, - or @ as a formula. Such a cell is written behind an apostrophe,
-and one that begins with apostrophes before such a character behind one more, so that `restore` is exact. Numbers are
-written as they are. Names of files may hold any bytes: text is encoded as UTF-8 with surrogateescape.
+A spreadsheet evaluates a text cell that begins with =, +, - or @ as a formula. Such a cell is prefixed with an
+apostrophe, and so is a cell that begins with apostrophes before such a character, so that `restore` is exact. Numbers
+are written unchanged. File names may contain any bytes: text is encoded as UTF-8 with surrogateescape.
 """
 
 import csv
@@ -10,22 +10,22 @@ import io
 import re
 from collections.abc import Iterable, Sequence
 
-# With the full-width forms, which some spreadsheets take for the same, and the white space that they skip.
+# Includes the full-width forms, which some spreadsheets treat alike, and the white space that they skip.
 _FORMULA = re.compile("'*[=+\\-@\\t\\r\\n\uff1d\uff0b\uff0d\uff20]")
 
 
 def defuse(text: str) -> str:
-    """Return a text that no spreadsheet takes for a formula: behind an apostrophe where it might."""
+    """Prefix a text with an apostrophe if a spreadsheet might evaluate it as a formula."""
     return f"'{text}" if _FORMULA.match(text) else text
 
 
 def restore(cell: str) -> str:
-    """Return the text that `defuse` made a cell of."""
+    """Return the original text of a cell written by `defuse`."""
     return cell[1:] if cell.startswith("'") and _FORMULA.match(cell) else cell
 
 
 def format_rows(rows: Iterable[Sequence[object]], end: str = "\r\n") -> str:
-    """Return rows, the header among them, as CSV: a str is text, which is defused, all else is written as it is."""
+    """Format rows, including the header, as CSV: a str is defused, all other values are written unchanged."""
     text = io.StringIO(newline="")
     table = csv.writer(text, lineterminator=end)
     for row in rows:
@@ -34,5 +34,5 @@ def format_rows(rows: Iterable[Sequence[object]], end: str = "\r\n") -> str:
 
 
 def encode_rows(rows: Iterable[Sequence[object]], end: str = "\r\n") -> bytes:
-    """Return `format_rows` as the bytes of a file."""
+    """Format rows as the bytes of a CSV file, see `format_rows`."""
     return format_rows(rows, end).encode("utf-8", "surrogateescape")

@@ -1,6 +1,6 @@
-"""DICOM files to radiographs (PS3.3, PS3.5): the header checked first, then the stored values decoded, then displayed.
+"""Decoding of DICOM files (PS3.3, PS3.5): check the header, decode the stored values, apply the display tables.
 
-A value that the picture does not need never refuses a file: it is repaired or ignored, and the note says so.
+An invalid value that the image does not need never causes a refusal: it is repaired or ignored, with a note.
 """
 
 import re
@@ -26,12 +26,12 @@ from pydicom.uid import (
 
 from cxrjax.io import dicom_display, images, jpeg_header, projection
 from cxrjax.io.dicom_header import integer_of, numbers_of, read_dataset, text_of, texts_of, value_of
-from cxrjax.io.errors import UnreadableImage
-from cxrjax.io.header import PACKBITS_RATIO, check_size, too_little
+from cxrjax.io.errors import ImageDecodeError
+from cxrjax.io.header import PACKBITS_RATIO, check_size, insufficient_data
 from cxrjax.io.limits import Limits
 from cxrjax.io.types import Radiograph
 
-# Only these are taken out of a file, so that nothing of the patient can reach an error, a log or a result.
+# Only these elements are read from a file, so that no patient data can reach an error, a log or a result.
 TAGS = (
     *("SamplesPerPixel", "PhotometricInterpretation", "PlanarConfiguration", "NumberOfFrames", "Rows", "Columns"),
     *("BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation", "PixelPaddingValue", "PixelPaddingRangeLimit"),
@@ -41,24 +41,24 @@ TAGS = (
 _PALETTE = tuple(
     f"{color}PaletteColorLookupTable{part}" for color in ("Red", "Green", "Blue") for part in ("Descriptor", "Data")
 )
-_PHOTOMETRICS = {  # samples of a pixel
+_PHOTOMETRICS = {  # photometric interpretation -> samples per pixel
     **dict.fromkeys(("MONOCHROME1", "MONOCHROME2", "PALETTE COLOR"), 1),
     **dict.fromkeys(("RGB", "YBR_FULL", "YBR_FULL_422", "YBR_PARTIAL_420", "YBR_ICT", "YBR_RCT"), 3),
 }
-_SAMPLES_KNOWN = (1, 3, 4)  # 4 of retired interpretations
+_SAMPLES_KNOWN = (1, 3, 4)  # 4: retired interpretations
 _MAX_BITS = 16
-_MAX_TILES = 65_535  # of a JPEG 2000 codestream
+_MAX_TILES = 65_535  # in a JPEG 2000 codestream
 _HIGH_THROUGHPUT = (HTJ2K, HTJ2KLossless, HTJ2KLosslessRPCL)
-_END_OF_IMAGE = b"\xff\xd9"  # a frame may lack it
+_END_OF_IMAGE = b"\xff\xd9"  # may be missing from a frame
 _J2K_START = b"\xff\x4f\xff\x51"
-_MOST_MM = 10  # of a pixel
-_LEAST_MM = 0.001
+_MAX_SPACING = 10  # mm
+_MIN_SPACING = 0.001  # mm
 _LEFT_RIGHT = {"L", "R"}
 _FEET_HEAD = {"F", "H"}
 
 
 @dataclass(frozen=True)
-class _Picture:
+class _ImagePixelModule:
     """The image pixel module (PS3.3 C.7.6.3), checked."""
 
     rows: int
@@ -73,48 +73,48 @@ class _Picture:
 
     @property
     def bits_per_pixel(self) -> int:
-        half = self.photometric == "YBR_FULL_422"  # two pixels share their colors
-        return self.allocated * (2 if half else self.samples)
+        is_subsampled = self.photometric == "YBR_FULL_422"  # two pixels share their colors
+        return self.allocated * (2 if is_subsampled else self.samples)
 
 
 def decode(data: bytes, name: str, limits: Limits) -> Radiograph:
-    """Decode a DICOM file: gray as a viewer shows it (modality LUT, then VOI LUT or window, PS3.4 N.2).
+    """Decode a DICOM file to the gray levels that a viewer shows (modality LUT, then VOI LUT or window, PS3.4 N.2).
 
-    Color becomes luminance.
+    Color is converted to luminance.
 
     Raises:
-        UnreadableImage: damaged, without pixels, several frames, more than 16 bits, a transfer syntax that is not read,
-            or beyond the limits.
-        MemoryError: decoding takes more memory than there is.
+        ImageDecodeError: damaged, without pixels, several frames, more than 16 bits, unsupported transfer syntax, or
+            beyond the limits.
+        MemoryError: decoding takes more memory than available.
     """
     dataset, syntax = read_dataset(data, (*TAGS, *_PALETTE), limits)
     if "PixelData" not in dataset:
-        # The reader gives up everything where the file ends inside an element.
-        raise UnreadableImage("a DICOM file without pixel data" if dataset else "truncated DICOM file")
+        # pydicom returns an empty data set if the file ends inside an element.
+        raise ImageDecodeError("a DICOM file without pixel data" if dataset else "truncated DICOM file")
     notes: list[str] = []
     frames = integer_of(dataset, "NumberOfFrames") or 1
     if frames > 1:
-        raise UnreadableImage(f"{frames} frames, not one radiograph")
-    picture = _read_picture(dataset, limits, notes)
+        raise ImageDecodeError(f"{frames} frames, not one radiograph")
+    module = _read_module(dataset, limits, notes)
     pixel_data = value_of(dataset, "PixelData")
-    stored = _decode_values(dataset, pixel_data, picture, syntax, limits)
-    if picture.photometric == "PALETTE COLOR":
+    stored = _decode_values(dataset, pixel_data, module, syntax, limits)
+    if module.photometric == "PALETTE COLOR":
         stored = _apply_palette(stored, dataset)
     if stored.ndim == 3:
         pixels = cv2.cvtColor(np.ascontiguousarray(stored), cv2.COLOR_RGB2GRAY)
     else:
-        padding = _find_padding(stored, dataset, pixel_data, picture)
-        description = _describe(picture, syntax)
-        blank_is_top = picture.photometric == "MONOCHROME1"
+        padding = _find_padding(stored, dataset, pixel_data, module)
+        description = _describe(module, syntax)
+        blank_is_top = module.photometric == "MONOCHROME1"
         pixels = dicom_display.display(stored, padding, dataset, description, blank_is_top=blank_is_top, notes=notes)
-    _note_shape(dataset, picture, notes)
+    _note_shape(dataset, module, notes)
     spacing = _read_spacing(dataset)
     pixels, spacing = _turn_upright(pixels, spacing, dataset, notes)
     return Radiograph(
         pixels,
         name,
         "dicom",
-        inverted=picture.photometric == "MONOCHROME1",
+        inverted=module.photometric == "MONOCHROME1",
         spacing=spacing,
         view=projection.read_view(dataset),
         note="; ".join(notes),
@@ -123,20 +123,20 @@ def decode(data: bytes, name: str, limits: Limits) -> Radiograph:
 
 
 def explain_refusal(data: bytes, limits: Limits) -> str:
-    """Return why the header of a DICOM file says that it is no frontal radiograph of the chest; "" if it does not.
+    """Return why a DICOM file is not a frontal chest radiograph according to its header; "" if it may be one.
 
     Raises:
-        UnreadableImage: see `dicom_header.read_dataset`.
+        ImageDecodeError: see `dicom_header.read_dataset`.
     """
     dataset, _ = read_dataset(data, projection.TAGS, limits)
     return projection.explain_refusal(dataset)
 
 
-def _read_picture(dataset: pydicom.Dataset, limits: Limits, notes: list[str]) -> _Picture:
+def _read_module(dataset: pydicom.Dataset, limits: Limits, notes: list[str]) -> _ImagePixelModule:
     rows = integer_of(dataset, "Rows")
     columns = integer_of(dataset, "Columns")
     if rows is None or columns is None:
-        raise UnreadableImage("a damaged DICOM header: Rows and Columns are not whole numbers")
+        raise ImageDecodeError("a damaged DICOM header: Rows and Columns are not whole numbers")
     check_size(columns, rows, limits, "DICOM")
     photometric = text_of(dataset, "PhotometricInterpretation").upper()
     if photometric.startswith("MONO"):
@@ -149,14 +149,14 @@ def _read_picture(dataset: pydicom.Dataset, limits: Limits, notes: list[str]) ->
         photometric = "MONOCHROME2" if samples == 1 else "RGB"
         notes.append(f"its PhotometricInterpretation {fault}, read as {photometric}")
     if _PHOTOMETRICS.get(photometric) != samples:
-        raise UnreadableImage(
-            "a damaged DICOM header: PhotometricInterpretation and SamplesPerPixel do not belong together"
+        raise ImageDecodeError(
+            "a damaged DICOM header: PhotometricInterpretation and SamplesPerPixel contradict each other"
         )
     allocated = integer_of(dataset, "BitsAllocated") or 0
     if allocated > _MAX_BITS and allocated % 8 == 0:
-        raise UnreadableImage(f"{allocated} bits a pixel, at most {_MAX_BITS} are read")
+        raise ImageDecodeError(f"{allocated} bits per pixel, at most {_MAX_BITS} are supported")
     if allocated not in (1, 8, 16):
-        raise UnreadableImage("a damaged DICOM header: BitsAllocated is none of 1, 8 and 16")
+        raise ImageDecodeError("a damaged DICOM header: BitsAllocated is not 1, 8 or 16")
     stored = integer_of(dataset, "BitsStored") or 0
     if not 1 <= stored <= allocated:
         stored = allocated
@@ -165,7 +165,7 @@ def _read_picture(dataset: pydicom.Dataset, limits: Limits, notes: list[str]) ->
     if high_bit is None or not stored - 1 <= high_bit < allocated:
         high_bit = stored - 1
     representation = integer_of(dataset, "PixelRepresentation") or 0
-    return _Picture(
+    return _ImagePixelModule(
         rows=rows,
         columns=columns,
         samples=samples,
@@ -178,48 +178,48 @@ def _read_picture(dataset: pydicom.Dataset, limits: Limits, notes: list[str]) ->
     )
 
 
-def _describe(picture: _Picture, syntax: str) -> pydicom.Dataset:
-    """Return a data set of the checked values alone, for pydicom's decoders and tables."""
+def _describe(module: _ImagePixelModule, syntax: str) -> pydicom.Dataset:
+    """Build a data set of the checked values only, for pydicom's decoders and look-up tables."""
     dataset = pydicom.Dataset()
     dataset.file_meta = pydicom.dataset.FileMetaDataset()
     dataset.file_meta.TransferSyntaxUID = UID(syntax)
-    dataset.Rows = picture.rows
-    dataset.Columns = picture.columns
-    dataset.SamplesPerPixel = picture.samples
-    dataset.PhotometricInterpretation = picture.photometric
-    if picture.samples > 1:
-        dataset.PlanarConfiguration = picture.planar
-    dataset.BitsAllocated = picture.allocated
-    dataset.BitsStored = picture.stored
-    dataset.HighBit = picture.stored - 1
-    dataset.PixelRepresentation = int(picture.signed)
+    dataset.Rows = module.rows
+    dataset.Columns = module.columns
+    dataset.SamplesPerPixel = module.samples
+    dataset.PhotometricInterpretation = module.photometric
+    if module.samples > 1:
+        dataset.PlanarConfiguration = module.planar
+    dataset.BitsAllocated = module.allocated
+    dataset.BitsStored = module.stored
+    dataset.HighBit = module.stored - 1
+    dataset.PixelRepresentation = int(module.signed)
     return dataset
 
 
 def _decode_values(
-    dataset: pydicom.Dataset, pixel_data: Any, picture: _Picture, syntax: str, limits: Limits
+    dataset: pydicom.Dataset, pixel_data: Any, module: _ImagePixelModule, syntax: str, limits: Limits
 ) -> np.ndarray:
-    """Decompress to [H, W] or RGB [H, W, 3]."""
+    """Decompress the pixel data to [H, W] or RGB [H, W, 3]."""
     uid = UID(syntax)
     if not syntax or not uid.is_transfer_syntax:
-        named = f" ({syntax})" if syntax else ""
-        raise UnreadableImage(f"unsupported pixel data: its transfer syntax{named} is not one of DICOM's")
-    damaged = UnreadableImage(f"truncated, damaged or unsupported pixel data ({uid.name})")
+        quoted = f" ({syntax})" if syntax else ""
+        raise ImageDecodeError(f"unsupported pixel data: its transfer syntax{quoted} is not one of DICOM's")
+    damaged = ImageDecodeError(f"truncated, damaged or unsupported pixel data ({uid.name})")
     if not isinstance(pixel_data, bytes):
         raise damaged
-    shifted = 0
-    description = _describe(picture, syntax)
+    shift = 0
+    description = _describe(module, syntax)
     if uid.is_compressed:
-        _check_compressed(pixel_data, picture, uid, limits)
+        _check_compressed(pixel_data, module, uid, limits)
     else:
-        _check_native(len(pixel_data), picture)
-    if (not uid.is_compressed or uid == RLELossless) and picture.high_bit != picture.stored - 1:
-        # pydicom reads the lowest bits, whatever HighBit says: it is given all up to HighBit, and the low ones go.
-        shifted = picture.high_bit + 1 - picture.stored
-        description.BitsStored = picture.high_bit + 1
-        description.HighBit = picture.high_bit
+        _check_native(len(pixel_data), module)
+    if (not uid.is_compressed or uid == RLELossless) and module.high_bit != module.stored - 1:
+        # pydicom ignores HighBit and reads the lowest bits: read all bits up to HighBit, then shift out the low ones.
+        shift = module.high_bit + 1 - module.stored
+        description.BitsStored = module.high_bit + 1
+        description.HighBit = module.high_bit
     description["PixelData"] = pydicom.DataElement(
-        "PixelData", "OB" if uid.is_compressed or picture.allocated <= 8 else "OW", pixel_data
+        "PixelData", "OB" if uid.is_compressed or module.allocated <= 8 else "OW", pixel_data
     )
     description["PixelData"].is_undefined_length = uid.is_compressed
     for keyword in ("ExtendedOffsetTable", "ExtendedOffsetTableLengths"):
@@ -231,30 +231,30 @@ def _decode_values(
             stored = dicom_pixels.pixel_array(description)
         except (KeyboardInterrupt, SystemExit, MemoryError):
             raise
-        except BaseException as error:  # each decoder has its own; the one in Rust panics beside Exception
+        except BaseException as error:  # decoder-specific; the decoder in Rust raises no subclass of Exception
             raise damaged from error
-    shape = (picture.rows, picture.columns, 3)[: 2 if picture.samples == 1 else 3]
+    shape = (module.rows, module.columns, 3)[: 2 if module.samples == 1 else 3]
     if stored.shape != shape or stored.dtype.itemsize > 2:
         raise damaged
     stored = stored.astype(stored.dtype.newbyteorder("="), copy=False)
-    return stored >> shifted if shifted else stored
+    return stored >> shift if shift else stored
 
 
-def _check_native(size: int, picture: _Picture) -> None:
-    needed = -(-picture.rows * picture.columns * picture.bits_per_pixel // 8)
+def _check_native(size: int, module: _ImagePixelModule) -> None:
+    needed = -(-module.rows * module.columns * module.bits_per_pixel // 8)
     if size < needed:
-        raise UnreadableImage("truncated pixel data: fewer than its Rows and Columns need")
+        raise ImageDecodeError("truncated pixel data: less than its Rows and Columns need")
     if size >= 2 * needed:
-        raise UnreadableImage("pixel data of several frames, not one radiograph")
+        raise ImageDecodeError("pixel data of several frames, not one radiograph")
 
 
-def _check_compressed(pixel_data: bytes, picture: _Picture, uid: UID, limits: Limits) -> None:
-    """Check what the compressed frame says of its own size, which need not be what the header says.
+def _check_compressed(pixel_data: bytes, module: _ImagePixelModule, uid: UID, limits: Limits) -> None:
+    """Check the size in the compressed frame's own header, which may differ from the DICOM header.
 
     Raises:
-        UnreadableImage: it is beyond the limits, or too short for the image.
+        ImageDecodeError: the frame is damaged, beyond the limits, or too short for the image.
     """
-    damaged = UnreadableImage(f"truncated, damaged or unsupported pixel data ({uid.name})")
+    damaged = ImageDecodeError(f"truncated, damaged or unsupported pixel data ({uid.name})")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
@@ -262,12 +262,12 @@ def _check_compressed(pixel_data: bytes, picture: _Picture, uid: UID, limits: Li
         except Exception as error:
             raise damaged from error
     if uid == RLELossless:
-        if picture.rows * picture.columns * picture.bits_per_pixel > 8 * PACKBITS_RATIO * len(frame):
-            raise too_little("DICOM")
+        if module.rows * module.columns * module.bits_per_pixel > 8 * PACKBITS_RATIO * len(frame):
+            raise insufficient_data("DICOM")
     elif frame.startswith(jpeg_header.MAGIC):
         jpeg_header.inspect(frame, limits, in_dicom=True)
         lossless = uid in (JPEGLossless, JPEGLosslessSV1)
-        if picture.allocated == 8 and images.is_damaged_jpeg(frame + _END_OF_IMAGE, lossless=lossless):
+        if module.allocated == 8 and images.is_damaged_jpeg(frame + _END_OF_IMAGE, lossless=lossless):
             raise damaged
     elif uid in JPEG2000TransferSyntaxes or uid in _HIGH_THROUGHPUT:
         if _J2K_START not in frame:
@@ -277,13 +277,12 @@ def _check_compressed(pixel_data: bytes, picture: _Picture, uid: UID, limits: Li
 
 def _check_codestream(codestream: bytes, limits: Limits) -> None:
     """Check the SIZ segment of a JPEG 2000 codestream (ITU-T T.800 A.5.1)."""
-    width, height, left, top, tile_width, tile_height = (
-        int.from_bytes(codestream[at : at + 4], "big") for at in range(8, 32, 4)
-    )
+    fields = [int.from_bytes(codestream[at : at + 4], "big") for at in range(8, 32, 4)]
+    width, height, left, top, tile_width, tile_height = fields
     check_size(width - left, height - top, limits, "JPEG 2000")
     check_size(width, height, limits, "JPEG 2000")
     if not tile_width or not tile_height or -(-width // tile_width) * -(-height // tile_height) > _MAX_TILES:
-        raise UnreadableImage("truncated, damaged or unsupported pixel data (JPEG 2000)")
+        raise ImageDecodeError("truncated, damaged or unsupported pixel data (JPEG 2000)")
 
 
 def _apply_palette(stored: np.ndarray, dataset: pydicom.Dataset) -> np.ndarray:
@@ -294,56 +293,57 @@ def _apply_palette(stored: np.ndarray, dataset: pydicom.Dataset) -> np.ndarray:
         except MemoryError:
             raise
         except Exception as error:
-            raise UnreadableImage("a damaged palette: its colors cannot be read") from error
+            raise ImageDecodeError("a damaged palette: its colors cannot be read") from error
 
 
-def _find_padding(stored: np.ndarray, dataset: pydicom.Dataset, pixel_data: bytes, picture: _Picture) -> np.ndarray:
-    """Return where the padding around the image is, bool [H, W].
+def _find_padding(
+    stored: np.ndarray, dataset: pydicom.Dataset, pixel_data: bytes, module: _ImagePixelModule
+) -> np.ndarray:
+    """Return the mask of the padding around the image, bool [H, W].
 
-    The values of padding come as signed or unsigned numbers, which need not be what the pixels are: they are compared
-    as the bits that both are.
+    The signedness of the padding values may differ from that of the pixels; their bit patterns are compared.
     """
-    first = integer_of(dataset, "PixelPaddingValue")
-    if first is None:
+    first_value = integer_of(dataset, "PixelPaddingValue")
+    if first_value is None:
         return np.zeros(stored.shape, bool)
-    last = integer_of(dataset, "PixelPaddingRangeLimit")
-    first = _reinterpret(first, picture)
-    last = first if last is None else _reinterpret(last, picture)
-    low = min(first, last)
-    high = max(first, last)
-    if low == high and picture.stored < picture.allocated == 16 and not _is_storable(low, picture):
-        # A value outside the stored bits marks pixels whose other bits are set too; pydicom has cleared these.
+    last_value = integer_of(dataset, "PixelPaddingRangeLimit")
+    first_value = _reinterpret(first_value, module)
+    last_value = first_value if last_value is None else _reinterpret(last_value, module)
+    low = min(first_value, last_value)
+    high = max(first_value, last_value)
+    if low == high and module.stored < module.allocated == 16 and not _is_storable(low, module):
+        # A padding value beyond the stored bits sets unused bits, which pydicom has cleared: compare the raw words.
         words = np.frombuffer(pixel_data, "<u2")
         if words.size == stored.size and np.array_equal(words.reshape(stored.shape) & 0xFF, stored & 0xFF):
             return words.reshape(stored.shape) == low % 2**16
     return (stored >= low) & (stored <= high)
 
 
-def _reinterpret(value: int, picture: _Picture) -> int:
-    if -(2 ** (picture.allocated - 1)) <= value < 2**picture.allocated:
-        value %= 2**picture.allocated
-        if picture.signed and value >= 2 ** (picture.allocated - 1):
-            value -= 2**picture.allocated
+def _reinterpret(value: int, module: _ImagePixelModule) -> int:
+    if -(2 ** (module.allocated - 1)) <= value < 2**module.allocated:
+        value %= 2**module.allocated
+        if module.signed and value >= 2 ** (module.allocated - 1):
+            value -= 2**module.allocated
     return value
 
 
-def _is_storable(value: int, picture: _Picture) -> bool:
-    if picture.signed:
-        return -(2 ** (picture.stored - 1)) <= value < 2 ** (picture.stored - 1)
-    return 0 <= value < 2**picture.stored
+def _is_storable(value: int, module: _ImagePixelModule) -> bool:
+    if module.signed:
+        return -(2 ** (module.stored - 1)) <= value < 2 ** (module.stored - 1)
+    return 0 <= value < 2**module.stored
 
 
-def _note_shape(dataset: pydicom.Dataset, picture: _Picture, notes: list[str]) -> None:
+def _note_shape(dataset: pydicom.Dataset, module: _ImagePixelModule, notes: list[str]) -> None:
     """Note a PresentationLUTShape that contradicts the PhotometricInterpretation (PS3.3 C.11.6)."""
     shape = text_of(dataset, "PresentationLUTShape").upper()
-    if (picture.photometric, shape) in (("MONOCHROME2", "INVERSE"), ("MONOCHROME1", "IDENTITY")):
-        notes.append(f"its PresentationLUTShape {shape} contradicts {picture.photometric}, which is what was read")
+    if (module.photometric, shape) in (("MONOCHROME2", "INVERSE"), ("MONOCHROME1", "IDENTITY")):
+        notes.append(f"its PresentationLUTShape {shape} contradicts {module.photometric}, which was used")
 
 
 def _read_spacing(dataset: pydicom.Dataset) -> tuple[float, float] | None:
     for keyword in ("PixelSpacing", "ImagerPixelSpacing"):
         values = numbers_of(dataset, keyword)
-        if len(values) == 2 and all(value is not None and _LEAST_MM <= value <= _MOST_MM for value in values):
+        if len(values) == 2 and all(value is not None and _MIN_SPACING <= value <= _MAX_SPACING for value in values):
             return values[0], values[1]
     return None
 
@@ -351,11 +351,11 @@ def _read_spacing(dataset: pydicom.Dataset) -> tuple[float, float] | None:
 def _turn_upright(
     pixels: np.ndarray, spacing: tuple[float, float] | None, dataset: pydicom.Dataset, notes: list[str]
 ) -> tuple[np.ndarray, tuple[float, float] | None]:
-    """Undo what PatientOrientation says, so that the patient's left is at the right and the feet are at the bottom."""
-    said = [text[:1].upper() for text in texts_of(dataset, "PatientOrientation")]
-    if len(said) != 2:
+    """Undo PatientOrientation, so that the patient's left is at the right and the feet are at the bottom."""
+    orientation = [text[:1].upper() for text in texts_of(dataset, "PatientOrientation")]
+    if len(orientation) != 2:
         return pixels, spacing
-    across, down = said
+    across, down = orientation
     if across in _FEET_HEAD and down in _LEFT_RIGHT:
         pixels = pixels.T
         spacing = spacing and spacing[::-1]
@@ -366,6 +366,6 @@ def _turn_upright(
         pixels = pixels[:, ::-1]
     if down == "H":
         pixels = pixels[::-1]
-    if said != ["L", "F"]:
-        notes.append(f"turned or mirrored back, for its PatientOrientation is {said[0]}, {said[1]}")
+    if orientation != ["L", "F"]:
+        notes.append(f"turned or mirrored, since its PatientOrientation is {orientation[0]}, {orientation[1]}")
     return np.ascontiguousarray(pixels), spacing

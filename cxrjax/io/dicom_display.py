@@ -1,4 +1,4 @@
-"""Stored values of a DICOM image to gray levels, through the file's own look-up tables as far as they are valid."""
+"""Conversion of stored DICOM values to gray levels by the file's own look-up tables, as far as they are valid."""
 
 import warnings
 from collections.abc import Callable
@@ -13,7 +13,7 @@ TAGS = (
     *("ModalityLUTSequence", "RescaleIntercept", "RescaleSlope"),
     *("VOILUTSequence", "WindowCenter", "WindowWidth", "VOILUTFunction"),
 )
-_FUNCTIONS = {"LINEAR": 1, "LINEAR_EXACT": 0, "SIGMOID": 0}  # the widths that are too small (PS3.3 C.11.2.1)
+_FUNCTIONS = {"LINEAR": 1, "LINEAR_EXACT": 0, "SIGMOID": 0}  # VOI LUT function -> minimum width (PS3.3 C.11.2.1)
 
 
 def display(
@@ -27,31 +27,31 @@ def display(
 ) -> np.ndarray:
     """Apply the modality LUT, then the VOI LUT or the first valid window.
 
-    Unsigned values that the tables leave alone keep their depth; all others are spread over the full range of uint16.
-    Padding around the image comes out black, whatever its value.
+    Unsigned values that the tables do not change keep their depth; all others are scaled to the full range of uint16.
+    Padding around the image becomes black, regardless of its value.
 
     Args:
         stored: [H, W] of at most 16 bits.
         padding: bool [H, W].
-        dataset: with the elements of `TAGS`, unchecked.
-        description: with the image pixel module, checked; it gets the tables that are valid.
+        dataset: the file's elements of `TAGS`, unchecked.
+        description: the image pixel module, checked; valid tables are added to it.
         blank_is_top: whether black is the highest value (MONOCHROME1).
-        notes: gets a sentence for each table that is not valid.
+        notes: a sentence for each invalid table is appended.
 
     Returns:
         [H, W] uint8 or uint16.
     """
-    seen = stored[~padding] if padding.any() else stored
-    low = int(seen.min()) if seen.size else 0
-    high = int(seen.max()) if seen.size else 0
-    levels = np.arange(low, high + 1).astype(stored.dtype)  # each level meets the tables but once
-    shown = _apply_tables(levels, dataset, description, notes)
-    if low >= 0 and np.array_equal(shown, levels):
+    image_values = stored[~padding] if padding.any() else stored
+    low = int(image_values.min()) if image_values.size else 0
+    high = int(image_values.max()) if image_values.size else 0
+    levels = np.arange(low, high + 1).astype(stored.dtype)  # the tables are applied once per level
+    displayed = _apply_tables(levels, dataset, description, notes)
+    if low >= 0 and np.array_equal(displayed, levels):
         table = levels.astype(np.uint8 if stored.dtype.itemsize == 1 else np.uint16)
         blank = high if blank_is_top else 0
     else:
-        span = np.ptp(shown) or 1
-        table = np.rint((shown - shown.min()) / span * 65535).astype(np.uint16)
+        span = np.ptp(displayed) or 1
+        table = np.rint((displayed - displayed.min()) / span * 65535).astype(np.uint16)
         blank = 65535 if blank_is_top else 0
     pixels = table[np.clip(stored, low, high).astype(np.int32) - low]
     pixels[padding] = blank
@@ -61,7 +61,7 @@ def display(
 def _apply_tables(
     levels: np.ndarray, dataset: pydicom.Dataset, description: pydicom.Dataset, notes: list[str]
 ) -> np.ndarray:
-    """Return what the tables make of each level, float64."""
+    """Apply the tables to each level; returns float64."""
     modality = _apply(dicom_pixels.apply_modality_lut, levels, _describe_modality(dataset, description, notes))
     if modality is None:
         notes.append("its ModalityLUTSequence is not valid and was ignored")
@@ -72,18 +72,18 @@ def _apply_tables(
         with_lut = pydicom.Dataset(description)
         with_lut.file_meta = description.file_meta
         with_lut.VOILUTSequence = luts
-        shown = _apply(dicom_pixels.apply_voi, modality, with_lut)
-        if shown is not None and (np.ptp(shown) or not np.ptp(levels)):
-            return shown.astype(np.float64)
+        displayed = _apply(dicom_pixels.apply_voi, modality, with_lut)
+        if displayed is not None and (np.ptp(displayed) or not np.ptp(levels)):
+            return displayed.astype(np.float64)
         if any(len(item) for item in luts):
             notes.append("its VOILUTSequence is not valid and was ignored")
     if (window := _read_window(dataset, notes)) is not None:
         center, width, description.VOILUTFunction = window
         _set_number(description, "WindowCenter", center)
         _set_number(description, "WindowWidth", width)
-        shown = _apply(dicom_pixels.apply_windowing, modality, description)
-        if shown is not None and (np.ptp(shown) or not np.ptp(levels)):
-            return shown.astype(np.float64)
+        displayed = _apply(dicom_pixels.apply_windowing, modality, description)
+        if displayed is not None and (np.ptp(displayed) or not np.ptp(levels)):
+            return displayed.astype(np.float64)
         notes.append("its window leaves one gray level and was ignored")
     return modality.astype(np.float64)
 
@@ -122,20 +122,20 @@ def _read_window(dataset: pydicom.Dataset, notes: list[str]) -> tuple[float, flo
 def _apply(
     function: Callable[[np.ndarray, pydicom.Dataset], np.ndarray], levels: np.ndarray, dataset: pydicom.Dataset
 ) -> np.ndarray | None:
-    """Return what one of pydicom's functions makes of the levels; None where it fails or a result is not finite."""
+    """Apply one of pydicom's functions to the levels; None if it fails or a result is not finite."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
-            shown = function(levels, dataset)
+            displayed = function(levels, dataset)
         except MemoryError:
             raise
-        except Exception:  # each value that is not valid fails in its own way
+        except Exception:  # invalid values raise arbitrary exceptions
             return None
-    return shown if shown.shape == levels.shape and np.isfinite(shown).all() else None
+    return displayed if displayed.shape == levels.shape and np.isfinite(displayed).all() else None
 
 
 def _set_number(dataset: pydicom.Dataset, keyword: str, value: float) -> None:
-    """Set a decimal string as a number, which need not fit its 16 characters."""
+    """Set a decimal string (DS) as a number that may exceed its 16 characters."""
     dataset[keyword] = pydicom.DataElement(keyword, "DS", float(value), already_converted=True)
 
 

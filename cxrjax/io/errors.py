@@ -1,4 +1,4 @@
-"""Why an image is not read. A reason is one sentence without the file's name, and holds no byte of the file."""
+"""Errors of reading images. A reason is one sentence without the file's name, and quotes nothing from the file."""
 
 import re
 from pathlib import Path
@@ -6,16 +6,16 @@ from pathlib import Path
 _UID = re.compile(r"[0-9.]{1,64}")
 
 
-class UnreadableImage(Exception):
-    """Bytes that hold no usable image: `reason` is a sentence without a subject."""
+class ImageDecodeError(Exception):
+    """Bytes without a usable image; `reason` is a sentence without a subject."""
 
     def __init__(self, reason: str):
         super().__init__(reason)
         self.reason = reason
 
 
-class UnreadableRadiograph(Exception):
-    """A file that holds no usable radiograph: `path` is the file, `reason` a sentence without it."""
+class ImageReadError(Exception):
+    """A file without a usable radiograph; `path` is the file, `reason` a sentence without it."""
 
     def __init__(self, path: str | Path, reason: str):
         super().__init__(str(path), reason)
@@ -26,7 +26,7 @@ class UnreadableRadiograph(Exception):
         return f"{self.path}: {self.reason}"
 
 
-def name_uid(value: object) -> str:
-    """Return a UID as a reason may quote it: "" for what is no UID, which may be any text."""
+def valid_uid(value: object) -> str:
+    """Return the text of a valid UID, which a reason may quote; "" otherwise."""
     text = str(value or "").strip("\0 ")
     return text if _UID.fullmatch(text) else ""

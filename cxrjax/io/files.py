@@ -1,6 +1,6 @@
-"""List the radiographs of a folder, and every other file of it with the reason why it is not one.
+"""Listing of the radiographs in a folder, and of every other file with the reason why it is skipped.
 
-A name is any bytes: what is not UTF-8 in it is carried as surrogates, as Python's own file functions do.
+A file name may be any bytes: bytes that are not UTF-8 are represented as surrogates, as in Python's file functions.
 """
 
 import os
@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 from cxrjax.io.dicom_header import is_dicom
-from cxrjax.io.errors import UnreadableRadiograph
-from cxrjax.io.images import name_kind
+from cxrjax.io.errors import ImageReadError
+from cxrjax.io.images import detect_format
 
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".tif", ".tiff", ".dcm", ".dicom", ".img"})
 HIDDEN = "hidden"
-_KINDS_READ = "PNG, JPEG, TIFF, DICOM and JSRT .IMG are read"
-_KINDS_NOT_READ = {
+_SUPPORTED = "PNG, JPEG, TIFF, DICOM and JSRT .IMG are supported"
+_UNSUPPORTED = {
     **{".webp": "WebP", ".bmp": "BMP", ".gif": "GIF", ".jp2": "JPEG 2000", ".j2k": "JPEG 2000", ".jpx": "JPEG 2000"},
     **{".jxl": "JPEG XL", ".heic": "HEIC", ".heif": "HEIC", ".avif": "AVIF", ".psd": "Photoshop", ".svg": "SVG"},
     **{".npy": "NumPy", ".npz": "NumPy", ".mat": "MATLAB", ".nii": "NIfTI", ".nii.gz": "NIfTI", ".nrrd": "NRRD"},
@@ -29,59 +29,59 @@ _SPECIAL = {
     stat.S_IFBLK: "a device",
 }
 _DICOMDIR_UID = b"1.2.840.10008.1.3.10\0"  # Media Storage Directory Storage
-_HEAD_BYTES = 1024  # the DICOM magic, and the SOP class that the meta group behind it names
+_HEAD_BYTES = 1024  # contain the DICOM magic, and the SOP class in the meta group behind it
 
 
-class PassedOver(NamedTuple):
+class SkippedFile(NamedTuple):
     """A file or a folder that is not listed as a radiograph.
 
     Attributes:
         path: the file or folder.
         reason: a phrase without the path.
-        unknown: whether radiographs may be in it: the folder or the file could not be opened.
+        is_unopened: whether the file or folder could not be opened, so that it may contain radiographs.
     """
 
     path: Path
     reason: str
-    unknown: bool = False
+    is_unopened: bool = False
 
 
 class Listing(NamedTuple):
-    """The files of a folder, all sorted by path.
+    """The files of a folder, each list sorted by path.
 
     Attributes:
-        radiographs: files that might be radiographs.
-        passed_over: all others.
-        folders: those that were looked into, the folder itself among them; none where it is a file.
+        radiographs: files that may be radiographs.
+        skipped_files: all other files.
+        folders: all folders that were searched, including the folder itself; empty if it is a file.
     """
 
     radiographs: list[Path]
-    passed_over: list[PassedOver]
+    skipped_files: list[SkippedFile]
     folders: list[Path]
 
 
 def list_files(root: str | Path) -> Listing:
-    """List the radiographs at `root`: the file itself, or those anywhere under the folder.
+    """List the radiographs at `root`: the file itself, or all in the folder and its subfolders.
 
-    In a folder a file counts by its suffix, or by DICOM's magic (archives leave the suffix off). Linked files and
-    folders count as others do, but each folder is entered once: a link that leads back up, or to a folder that is
-    listed already, is passed over. Hidden files and folders are passed over. Only regular files are ever opened.
+    In a folder, radiographs are recognized by their suffix, or by DICOM's magic (archives omit the suffix). Links to
+    files and folders are followed, but each folder is searched once: a link to a parent folder, or to a folder that is
+    already listed, is skipped. Hidden files and folders are skipped. Only regular files are opened.
 
     Raises:
-        UnreadableRadiograph: there is nothing at `root`, it is neither a file nor a folder, or it holds no radiograph.
+        ImageReadError: `root` does not exist, is neither a file nor a folder, or contains no radiograph.
     """
     root = Path(root)
     try:
         mode = root.stat().st_mode
     except OSError as error:
-        raise UnreadableRadiograph(root, _explain_missing(root, error)) from error
+        raise ImageReadError(root, _explain_missing(root, error)) from error
     if stat.S_ISREG(mode):
-        _refuse_dicomdir(root)
+        _reject_dicomdir(root)
         return Listing([root], [], [])
     if not stat.S_ISDIR(mode):
-        raise UnreadableRadiograph(root, f"{_name_special(mode)}, neither a file nor a folder")
+        raise ImageReadError(root, f"{_name_special(mode)}, neither a file nor a folder")
     radiographs = []
-    passed_over = []
+    skipped_files = []
     folders: list[Path] = []
     for path, reason in _walk(root, folders):
         if reason is None:
@@ -89,33 +89,33 @@ def list_files(root: str | Path) -> Listing:
         if reason is None:
             radiographs.append(path)
         else:
-            passed_over.append(reason)
-    listing = Listing(sorted(radiographs), sorted(passed_over), sorted(folders))
+            skipped_files.append(reason)
+    listing = Listing(sorted(radiographs), sorted(skipped_files), sorted(folders))
     if not radiographs:
-        raise UnreadableRadiograph(root, f"no radiograph in this folder{_name_first(root, listing.passed_over)}")
+        raise ImageReadError(root, f"no radiograph in this folder{_describe_first(root, listing.skipped_files)}")
     return listing
 
 
 def check_regular(path: Path) -> None:
-    """See, without opening it, that a file which was listed is still a regular file.
+    """Check, without opening it, that a listed file is still a regular file.
 
     Raises:
-        UnreadableRadiograph: it is gone, or something else has its name now.
+        ImageReadError: the file is gone, or is not a regular file any more.
     """
     try:
         mode = path.stat().st_mode
     except OSError as error:
-        raise UnreadableRadiograph(path, _explain_missing(path, error)) from error
+        raise ImageReadError(path, _explain_missing(path, error)) from error
     if not stat.S_ISREG(mode):
-        what = "a folder" if stat.S_ISDIR(mode) else _name_special(mode)
-        raise UnreadableRadiograph(path, f"{what}, not a file")
+        description = "a folder" if stat.S_ISDIR(mode) else _name_special(mode)
+        raise ImageReadError(path, f"{description}, not a file")
 
 
-def _walk(root: Path, looked_into: list[Path]) -> Iterator[tuple[Path, PassedOver | None]]:
-    """Yield each file under `root`, with the reason where it, or a folder, is passed over; add the folders to a list.
+def _walk(root: Path, searched: list[Path]) -> Iterator[tuple[Path, SkippedFile | None]]:
+    """Yield each file under `root`, and each skipped file or folder with its reason; append folders to `searched`.
 
-    Folders that are no links come first, so that which of two names of one folder is entered does not depend on the
-    order of the names.
+    Links to folders come last, so that the choice between two names of one folder does not depend on the order of
+    names.
     """
     entered = set()
     linked = []
@@ -125,69 +125,70 @@ def _walk(root: Path, looked_into: list[Path]) -> Iterator[tuple[Path, PassedOve
         try:
             status = folder.stat()
             if (status.st_dev, status.st_ino) in entered:
-                yield folder, PassedOver(folder, "a link to a folder that is listed already")
+                yield folder, SkippedFile(folder, "a link to a folder that is listed already")
                 continue
             entered.add((status.st_dev, status.st_ino))
             with os.scandir(folder) as entries:
                 names = sorted(entry.name for entry in entries)
         except OSError as error:
-            yield folder, PassedOver(folder, f"a folder that cannot be listed: {_say(error)}", unknown=True)
+            yield folder, SkippedFile(folder, f"a folder that cannot be opened: {_error_text(error)}", is_unopened=True)
             continue
-        looked_into.append(folder)
+        searched.append(folder)
         for name in names:
             path = folder / name
             if name.startswith("."):
-                yield path, PassedOver(path, HIDDEN)
+                yield path, SkippedFile(path, HIDDEN)
                 continue
             try:
                 mode = path.stat().st_mode
             except OSError as error:
-                yield path, PassedOver(path, _explain_missing(path, error), unknown=True)
+                yield path, SkippedFile(path, _explain_missing(path, error), is_unopened=True)
                 continue
             if not stat.S_ISDIR(mode):
-                yield path, None if stat.S_ISREG(mode) else PassedOver(path, _name_special(mode))
+                yield path, None if stat.S_ISREG(mode) else SkippedFile(path, _name_special(mode))
             elif not path.is_symlink():
                 folders.append(path)
-            elif _leads_up(path):
-                yield path, PassedOver(path, "a link to a folder that it lies in")
+            elif _links_to_parent(path):
+                yield path, SkippedFile(path, "a link to a folder that it lies in")
             else:
                 linked.append(path)
         linked.sort()
 
 
-def _leads_up(link: Path) -> bool:
-    """Return whether a link to a folder leads to a folder that holds the link."""
+def _links_to_parent(link: Path) -> bool:
+    """Return whether a link points to a folder that contains the link."""
     return link.parent.resolve().is_relative_to(link.resolve())
 
 
-def _refuse_dicomdir(path: Path) -> None:
+def _reject_dicomdir(path: Path) -> None:
     try:
         head = _read_head(path)
-    except OSError:  # whoever reads the file says why it cannot be
+    except OSError:  # reported when the file is read
         return
     if _is_dicomdir(path.name, head):
-        raise UnreadableRadiograph(path, "an index of DICOM files (DICOMDIR), not a radiograph; name its folder")
+        raise ImageReadError(path, "an index of DICOM files (DICOMDIR), not a radiograph; name its folder")
 
 
-def _classify(path: Path) -> PassedOver | None:
-    """Return why a regular file is not listed as a radiograph; None where it is."""
+def _classify(path: Path) -> SkippedFile | None:
+    """Return a regular file as a `SkippedFile` with the reason; None if it may be a radiograph."""
     suffix = path.suffix.lower()
     if suffix in SUFFIXES:
         return None
     try:
         head = _read_head(path)
     except OSError as error:
-        return PassedOver(path, _say(error), unknown=True)
+        return SkippedFile(path, _error_text(error), is_unopened=True)
     if _is_dicomdir(path.name, head):
-        return PassedOver(path, "an index of DICOM files")
+        return SkippedFile(path, "an index of DICOM files")
     if is_dicom(head):
         return None
-    if kind := name_kind(head):
-        return PassedOver(path, f"a {kind} file by another name; it is read if its name ends in .{kind.lower()}")
-    for ending, kind in _KINDS_NOT_READ.items():
-        if path.name.lower().endswith(ending):
-            return PassedOver(path, f"{kind}, which is not read ({_KINDS_READ})")
-    return PassedOver(path, "not an image")
+    if file_format := detect_format(head):
+        reason = f"a {file_format} file with another suffix; rename it to .{file_format.lower()}"
+        return SkippedFile(path, reason)
+    for suffix, name in _UNSUPPORTED.items():
+        if path.name.lower().endswith(suffix):
+            return SkippedFile(path, f"{name}, which is not supported ({_SUPPORTED})")
+    return SkippedFile(path, "not an image")
 
 
 def _read_head(path: Path) -> bytes:
@@ -201,22 +202,22 @@ def _is_dicomdir(name: str, head: bytes) -> bool:
 
 def _explain_missing(path: Path, error: OSError) -> str:
     if path.is_symlink() and isinstance(error, FileNotFoundError):
-        return "a link that leads nowhere"
-    return "no such file or folder" if isinstance(error, FileNotFoundError) else _say(error)
+        return "a broken link"
+    return "no such file or folder" if isinstance(error, FileNotFoundError) else _error_text(error)
 
 
 def _name_special(mode: int) -> str:
     return _SPECIAL.get(stat.S_IFMT(mode), "a special file")
 
 
-def _name_first(root: Path, passed_over: list[PassedOver]) -> str:
-    """Return, for a message, the first of the files that were passed over, and how many there are."""
-    visible = [each for each in passed_over if each.reason != HIDDEN]
+def _describe_first(root: Path, skipped_files: list[SkippedFile]) -> str:
+    """Describe the first skipped file and the number of the others, for a message."""
+    visible = [file for file in skipped_files if file.reason != HIDDEN]
     if not visible:
         return ""
     more = f", and {len(visible) - 1} more" if len(visible) > 1 else ""
-    return f" (passed over: {visible[0].path.relative_to(root)}: {visible[0].reason}{more})"
+    return f" (skipped: {visible[0].path.relative_to(root)}: {visible[0].reason}{more})"
 
 
-def _say(error: OSError) -> str:
+def _error_text(error: OSError) -> str:
     return (error.strerror or type(error).__name__).lower()

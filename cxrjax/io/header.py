@@ -1,26 +1,27 @@
-"""What an image's header says before anything is decoded, and the limits that it must keep."""
+"""Image headers, which are read before decoding, and checks of their size against the limits."""
 
 from dataclasses import dataclass
 
-from cxrjax.io.errors import UnreadableImage
+from cxrjax.io.errors import ImageDecodeError
 from cxrjax.io.limits import Limits
 
-DEFLATE_RATIO = 1032  # the most bytes that one byte of deflate can become: 258 bytes from two bits
-LZW_RATIO = 2048  # of strings of at most 3838 bytes, of codes of at least 9 bits, with the table begun again when full
+# Maximum bytes (or pixels) that one compressed byte can represent.
+DEFLATE_RATIO = 1032  # 258 bytes from two bits
+LZW_RATIO = 2048  # strings of at most 3838 bytes from codes of at least 9 bits; the table is reset when full
 PACKBITS_RATIO = 64  # 128 bytes from two
-JPEG_PIXELS = 512  # the most pixels that one byte of Huffman-coded JPEG can become: 8 blocks of a bit each
+JPEG_PIXELS = 512  # of Huffman-coded JPEG: 8 blocks of one bit each
 
 
 @dataclass(frozen=True)
 class Header:
-    """What a header says of its image.
+    """Header of an image.
 
     Attributes:
         width: pixels, as stored.
         height: pixels, as stored.
-        orientation: of Exif, 1 (as stored) to 8.
-        white_is_zero: values rise with darkness.
-        transparent: the gray level, as decoded, of pixels that are transparent; None where none is.
+        orientation: Exif orientation, 1 (as stored) to 8.
+        white_is_zero: whether values rise with darkness.
+        transparent: gray level of transparent pixels, as decoded; None if there are none.
     """
 
     width: int
@@ -30,17 +31,17 @@ class Header:
     transparent: int | None = None
 
 
-def check_size(width: int, height: int, limits: Limits, kind: str) -> None:
+def check_size(width: int, height: int, limits: Limits, format_name: str) -> None:
     """Check an image's size.
 
     Raises:
-        UnreadableImage: no pixels, or more than `limits` allow.
+        ImageDecodeError: the image has no pixels, or more than `limits` allow.
     """
     if width < 1 or height < 1:
-        raise UnreadableImage(f"truncated or damaged {kind} file: it has no pixels")
+        raise ImageDecodeError(f"truncated or damaged {format_name} file: it has no pixels")
     if width * height > limits.max_pixels:
-        raise UnreadableImage(
-            f"too large: {width} x {height} pixels, where at most {limits.max_pixels / 1e6:g} million are read "
+        raise ImageDecodeError(
+            f"too large: {width} x {height} pixels, at most {limits.max_pixels / 1e6:g} million are allowed "
             "(--limits=max_pixels=N sets another limit)"
         )
 
@@ -49,23 +50,23 @@ def check_bytes(size: int, limits: Limits) -> None:
     """Check a file's size.
 
     Raises:
-        UnreadableImage: more bytes than `limits` allow.
+        ImageDecodeError: the file has more bytes than `limits` allow.
     """
     if size > limits.max_bytes:
-        raise UnreadableImage(
-            f"too large: {size} bytes, where at most {limits.max_bytes / 2**20:g} MiB are read "
+        raise ImageDecodeError(
+            f"too large: {size} bytes, at most {limits.max_bytes / 2**20:g} MiB are allowed "
             "(--limits=max_bytes=N sets another limit)"
         )
 
 
-def too_little(kind: str) -> UnreadableImage:
-    """Return the error of a file whose compressed data cannot hold as many pixels as its header says."""
-    return UnreadableImage(f"truncated or damaged {kind} file: fewer data than its header's pixels need")
+def insufficient_data(format_name: str) -> ImageDecodeError:
+    """Return the error for a file whose compressed data is too short for the pixels in its header."""
+    return ImageDecodeError(f"truncated or damaged {format_name} file: less data than its header's pixels need")
 
 
 def read_orientation(exif: bytes) -> int:
-    """Return the orientation (1 to 8) of an Exif block, which has the form of a TIFF; 1 where none is valid."""
-    exif = exif.removeprefix(b"Exif\0\0")  # which belongs to JPEG, and which some programs write in PNG too
+    """Return the orientation (1 to 8) of an Exif block, which has the structure of a TIFF; 1 if none is valid."""
+    exif = exif.removeprefix(b"Exif\0\0")  # prefix in JPEG; some programs also write it in PNG
     order = {b"II*\0": "little", b"MM\0*": "big"}.get(exif[:4])
     if order is None:
         return 1

@@ -1,8 +1,8 @@
-"""PNG, JPEG and TIFF, and of masks GIF and BMP: bytes to pixels, the same way for radiographs, masks and lesions.
+"""Decoding of PNG, JPEG and TIFF, and of GIF and BMP masks, for radiographs, masks and lesion maps alike.
 
-Before anything is decoded, the header is compared with the limits and the file's structure is checked. Where the
-process captures the decoders' complaints (`runtime.complaints`), one that means damaged data refuses the file: libjpeg
-and libtiff fill up what is lost and report it nowhere else.
+Before decoding, the header is checked against the limits and the structure of the file is checked. If the process
+captures the decoders' messages (`runtime.stderr_capture`), a message about damaged data refuses the file: libjpeg and
+libtiff fill in lost data and report it nowhere else.
 """
 
 import contextlib
@@ -13,22 +13,22 @@ import cv2
 import numpy as np
 
 from cxrjax.io import jpeg_header, png_header, tiff_header
-from cxrjax.io.errors import UnreadableImage
+from cxrjax.io.errors import ImageDecodeError
 from cxrjax.io.header import Header, check_bytes, check_size
 from cxrjax.io.limits import Limits
-from cxrjax.runtime import complaints
+from cxrjax.runtime import stderr_capture
 
-# The decoders' complaints lack the file's name.
+# The decoders' messages do not name the file.
 cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
 
-KINDS = {png_header.MAGIC: "PNG", jpeg_header.MAGIC: "JPEG", **dict.fromkeys(tiff_header.MAGICS, "TIFF")}
+FORMATS = {png_header.MAGIC: "PNG", jpeg_header.MAGIC: "JPEG", **dict.fromkeys(tiff_header.MAGICS, "TIFF")}
 _INSPECT: dict[str, Callable[[bytes, Limits], Header]] = {
     "PNG": png_header.inspect,
     "JPEG": jpeg_header.inspect,
     "TIFF": tiff_header.inspect,
 }
-# The beginning of a file of a known kind that is not read -> what to call it.
-_OTHER_KINDS = (
+# First bytes of files in unsupported formats -> description.
+_UNSUPPORTED = (
     (rb"RIFF....WEBP", "a WebP image"),
     (rb"GIF8[79]a", "a GIF image"),
     (rb"BM", "a BMP image"),
@@ -56,82 +56,82 @@ _DAMAGE = re.compile(
     r"|Discarding \d+ bytes|Not enough data|Decoding error"
 )
 OUT_OF_MEMORY = -4  # cv2.Error.StsNoMem
-_TRANSPOSED = 5  # the orientations of Exif from 5 on
+_TRANSPOSED = 5  # first Exif orientation that swaps height and width
 
 
-def name_kind(data: bytes) -> str:
-    """Return "PNG", "JPEG" or "TIFF"; "" for bytes of another kind."""
-    return next((kind for magic, kind in KINDS.items() if data.startswith(magic)), "")
+def detect_format(data: bytes) -> str:
+    """Return "PNG", "JPEG" or "TIFF"; "" for any other format."""
+    return next((format_name for magic, format_name in FORMATS.items() if data.startswith(magic)), "")
 
 
-def name_other_kind(data: bytes) -> str:
-    """Return what a file is that is not read, as "a WebP image"; "" where its beginning does not say."""
+def describe_unsupported(data: bytes) -> str:
+    """Describe an unsupported file, as "a WebP image"; "" if its first bytes are not recognized."""
     if data[_NIFTI_AT : _NIFTI_AT + 4] in _NIFTI:
         return "a NIfTI file"
-    return next((name for start, name in _OTHER_KINDS if re.match(start, data[:64], re.DOTALL)), "")
+    return next((name for start, name in _UNSUPPORTED if re.match(start, data[:64], re.DOTALL)), "")
 
 
 def decode_gray(data: bytes, limits: Limits) -> tuple[np.ndarray, bool]:
-    """Decode a PNG, JPEG or TIFF to gray levels; color becomes luminance (ITU-R 601), what is transparent turns black.
+    """Decode a PNG, JPEG or TIFF to gray levels; color becomes luminance (ITU-R 601), transparent pixels become black.
 
     Returns:
-        pixels: [H, W] uint8 or uint16, turned as the file's orientation says.
-        inverted: whether values rise with darkness, which OpenCV has put right in 8-bit TIFFs.
+        pixels: [H, W] uint8 or uint16, rotated according to the file's orientation.
+        inverted: whether values rise with darkness; OpenCV has already corrected this in 8-bit TIFFs.
 
     Raises:
-        UnreadableImage: of another kind, damaged, animated, of several pages, beyond the limits, or of other numbers.
-        MemoryError: decoding takes more memory than there is.
+        ImageDecodeError: unsupported format, damaged, animated, several pages, beyond the limits, or another dtype.
+        MemoryError: decoding takes more memory than available.
     """
-    kind, header = _inspect(data, limits)
-    # A PNG comes with its transparency.
-    flags = cv2.IMREAD_UNCHANGED if kind == "PNG" else cv2.IMREAD_GRAYSCALE | cv2.IMREAD_ANYDEPTH
-    pixels = _decode(data, flags, kind)
+    format_name, header = _check_and_read_header(data, limits)
+    # Keep the transparency of a PNG.
+    flags = cv2.IMREAD_UNCHANGED if format_name == "PNG" else cv2.IMREAD_GRAYSCALE | cv2.IMREAD_ANYDEPTH
+    pixels = _decode(data, flags, format_name)
     if pixels.dtype not in (np.uint8, np.uint16):
-        raise UnreadableImage(f"{pixels.dtype} pixels, where 8 or 16 bit unsigned are needed")
+        raise ImageDecodeError(f"{pixels.dtype} pixels, 8- or 16-bit unsigned are needed")
     if pixels.ndim == 3:
         pixels = _luminance(pixels)
     if header.transparent is not None:
         pixels[pixels == header.transparent] = 0
-    if kind == "PNG":
+    if format_name == "PNG":
         pixels = orient(pixels, header.orientation)
-    return pixels, kind == "TIFF" and pixels.dtype == np.uint16 and header.white_is_zero
+    return pixels, format_name == "TIFF" and pixels.dtype == np.uint16 and header.white_is_zero
 
 
 def decode_values(data: bytes, limits: Limits) -> np.ndarray:
-    """Decode a mask: its values as they are, of every channel.
+    """Decode a mask without converting its values or channels; GIF and BMP are supported too.
 
     Returns:
-        [H, W] or [H, W, channels], turned as the file's orientation says.
+        [H, W] or [H, W, channels], rotated according to the file's orientation.
 
     Raises:
-        UnreadableImage: see `decode_gray`; GIF and BMP are read too.
-        MemoryError: decoding takes more memory than there is.
+        ImageDecodeError: see `decode_gray`.
+        MemoryError: decoding takes more memory than available.
     """
-    kind, header = _inspect_simple(data, limits) or _inspect(data, limits)
-    values = _decode(data, cv2.IMREAD_UNCHANGED, kind)
-    return values if kind == "TIFF" else orient(values, header.orientation)  # OpenCV has turned a TIFF
+    format_name, header = _read_simple_header(data, limits) or _check_and_read_header(data, limits)
+    values = _decode(data, cv2.IMREAD_UNCHANGED, format_name)
+    return values if format_name == "TIFF" else orient(values, header.orientation)  # OpenCV has already rotated a TIFF
 
 
 def is_damaged_jpeg(data: bytes, *, lossless: bool) -> bool:
-    """Return whether libjpeg complains of an 8-bit JPEG; False where this process does not capture its complaints."""
-    flags = cv2.IMREAD_UNCHANGED if lossless else cv2.IMREAD_REDUCED_GRAYSCALE_8  # the latter saves most of the time
-    if not complaints.are_captured():
+    """Return whether libjpeg reports damage in an 8-bit JPEG; False if this process does not capture its messages."""
+    flags = cv2.IMREAD_UNCHANGED if lossless else cv2.IMREAD_REDUCED_GRAYSCALE_8  # the reduced scale is much faster
+    if not stderr_capture.is_active():
         return False
-    complaints.take()
-    with contextlib.suppress(cv2.error):  # what it cannot decode at all, another decoder may
+    stderr_capture.read_new()
+    with contextlib.suppress(cv2.error):  # another decoder may support the file
         cv2.imdecode(np.frombuffer(data, np.uint8), flags)
-    return bool(_DAMAGE.search(complaints.take()))
+    return bool(_DAMAGE.search(stderr_capture.read_new()))
 
 
 def orient(pixels: np.ndarray, orientation: int) -> np.ndarray:
-    """Turn an image as an orientation of Exif (1 to 8) says.
+    """Apply an Exif orientation (1 to 8) to an image.
 
     Args:
         pixels: [H, W] or [H, W, channels].
-        orientation: 1 leaves it; 2, 4, 5 and 7 mirror; 3, 5, 6, 7 and 8 turn.
+        orientation: 1 is unchanged; 2, 4, 5 and 7 mirror; 3, 5, 6, 7 and 8 rotate.
 
     Returns:
-        The image upright; height and width change places from orientation 5 on.
+        The upright image; height and width are swapped from orientation 5 on.
     """
     if orientation >= _TRANSPOSED:
         pixels = pixels.swapaxes(0, 1)
@@ -142,50 +142,52 @@ def orient(pixels: np.ndarray, orientation: int) -> np.ndarray:
     return np.ascontiguousarray(pixels)
 
 
-def _inspect(data: bytes, limits: Limits) -> tuple[str, Header]:
+def _check_and_read_header(data: bytes, limits: Limits) -> tuple[str, Header]:
     check_bytes(len(data), limits)
-    kind = name_kind(data)
-    if not kind:
-        raise UnreadableImage(name_other_kind(data) or "not an image of a known kind")
-    return kind, _INSPECT[kind](data, limits)
+    format_name = detect_format(data)
+    if not format_name:
+        raise ImageDecodeError(describe_unsupported(data) or "not an image of a supported format")
+    return format_name, _INSPECT[format_name](data, limits)
 
 
-def _inspect_simple(data: bytes, limits: Limits) -> tuple[str, Header] | None:
-    """Return the kind and the header of a GIF or BMP; None for all others."""
+def _read_simple_header(data: bytes, limits: Limits) -> tuple[str, Header] | None:
+    """Return the format and the header of a GIF or BMP; None for all other files."""
     check_bytes(len(data), limits)
     if re.match(rb"GIF8[79]a", data) and len(data) > 13:
-        kind = "GIF"
+        format_name = "GIF"
         width = int.from_bytes(data[6:8], "little")
         height = int.from_bytes(data[8:10], "little")
     elif data.startswith(b"BM") and len(data) > 26:
-        kind = "BMP"
+        format_name = "BMP"
         width = abs(int.from_bytes(data[18:22], "little", signed=True))
         height = abs(int.from_bytes(data[22:26], "little", signed=True))
     else:
         return None
-    check_size(width, height, limits, kind)
-    return kind, Header(width, height)
+    check_size(width, height, limits, format_name)
+    return format_name, Header(width, height)
 
 
-def _decode(data: bytes, flags: int, kind: str) -> np.ndarray:
-    if complaints.are_captured():
-        cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_WARNING)  # libtiff's come through OpenCV's log
-    complaints.take()
+def _decode(data: bytes, flags: int, format_name: str) -> np.ndarray:
+    if stderr_capture.is_active():
+        cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_WARNING)  # libtiff's messages go to OpenCV's log
+    stderr_capture.read_new()
     try:
         pixels = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
     except cv2.error as error:
         if error.code == OUT_OF_MEMORY:
             raise MemoryError from error
         pixels = None
-    if pixels is None or _DAMAGE.search(complaints.take()):
-        raise UnreadableImage(f"truncated or damaged {kind} file")
+    if pixels is None or _DAMAGE.search(stderr_capture.read_new()):
+        raise ImageDecodeError(f"truncated or damaged {format_name} file")
     return pixels
 
 
 def _luminance(color: np.ndarray) -> np.ndarray:
-    """Blue, green, red and perhaps alpha [H, W, 3 or 4] to gray [H, W]; what is transparent turns black."""
+    """Convert BGR or BGRA [H, W, 3 or 4] to gray [H, W]; transparent pixels become black."""
     gray = cv2.cvtColor(color[..., :3], cv2.COLOR_BGR2GRAY)
     if color.shape[2] == 4:
-        for row, alpha in zip(gray, color[..., 3], strict=True):  # row by row: the product has eight times its bytes
+        for row, alpha in zip(
+            gray, color[..., 3], strict=True
+        ):  # row by row, since the float64 product needs eight times the memory
             row[:] = np.rint(row * (alpha / np.iinfo(color.dtype).max))
     return gray

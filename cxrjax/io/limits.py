@@ -1,7 +1,7 @@
-"""How large a file may be, what it may decode to, and what decoding may take: one place for every reader.
+"""Limits on the size of input files and on the time and memory of decoding them, shared by all readers.
 
-`--limits=max_pixels=2e8,max_seconds=120` of a command, or the environment variable `CXRJAX_LIMITS` of the same form,
-sets them. The variable is what the processes of one command share.
+They are set by `--limits=max_pixels=2e8,max_seconds=120` of a command, or by the environment variable `CXRJAX_LIMITS`
+of the same form, which passes them to all processes of a command.
 """
 
 import math
@@ -18,9 +18,9 @@ class Limits:
 
     Attributes:
         max_bytes: bytes of the file.
-        max_pixels: pixels of the image. The largest radiographs that detectors make have less than 50 million.
-        max_seconds: seconds of CPU time to decode it (three times as many by the clock).
-        max_memory: bytes of memory to decode it, beyond what the reading process has before it begins.
+        max_pixels: pixels of the image. The largest radiographs of current detectors have less than 50 million.
+        max_seconds: seconds of CPU time to decode it (three times as much wall-clock time).
+        max_memory: bytes of memory to decode it, beyond what the reading process uses before.
     """
 
     max_bytes: int = 512 * 2**20
@@ -30,17 +30,17 @@ class Limits:
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Return the defaults with the changes of a text such as "max_pixels=2e8,max_seconds=120"; "" changes nothing.
+        """Return the defaults, changed by a text such as "max_pixels=2e8,max_seconds=120" or "".
 
         Raises:
-            ValueError: a name that is none of the limits, or a value that is no positive number.
+            ValueError: an unknown limit, or a value that is not a positive number.
         """
         limits = cls()
-        known = [field.name for field in fields(cls)]
+        names = [field.name for field in fields(cls)]
         for setting in filter(None, (part.strip() for part in text.split(","))):
             name, _, value = setting.partition("=")
-            if name not in known:
-                raise ValueError(f"{name!r} is no limit of a file: there are {', '.join(known)}")
+            if name not in names:
+                raise ValueError(f"{name!r} is not a limit of a file; available: {', '.join(names)}")
             try:
                 number = float(value)
             except ValueError:
@@ -52,7 +52,7 @@ class Limits:
 
 
 def current() -> Limits:
-    """Return the limits of this process: the defaults with the changes of the environment variable.
+    """Return the limits of this process: the defaults, changed by the environment variable.
 
     Raises:
         ValueError: see `Limits.parse`.
@@ -61,7 +61,7 @@ def current() -> Limits:
 
 
 def use(text: str) -> None:
-    """Set the limits of this process and of those that it starts.
+    """Set the limits of this process and of its child processes.
 
     Raises:
         ValueError: see `Limits.parse`.

@@ -18,15 +18,15 @@ from cxrjax.runtime import atomic_files
 OK, NO_LUNGS_FOUND, UNREADABLE, REFUSED, FAILED = STATUSES = (
     "ok", "no lungs found", "unreadable", "refused", "failed",
 )  # fmt: skip
-WHO = ("path", "patient_id", "source", "view", "sex", "age", "split", "label")
-TEXTS = (
+IDENTITY_COLUMNS = ("path", "patient_id", "source", "view", "sex", "age", "split", "label")
+TEXT_COLUMNS = (
     *("path", "patient_id", "source", "view", "sex", "split", "label", "finding", "source_guess"),
     *("gate", "status", "reason"),
 )
-TEXTS_OF_FILES = ("decision", "picture")  # of a prediction of files
+FILE_TEXT_COLUMNS = ("decision", "picture")  # of a prediction of files
 DECIDED = "decided"
 UNDECIDED = "undecided"  # the confidence of the finding is too low for it to be relied on (`cxrjax.runs.calibration`)
-NUMBERS = (
+NUMBER_COLUMNS = (
     *("age", "confidence", "agreement", "entropy_within", "entropy_between"),
     *("lung_confidence", "energy_in_lesions"),
 )
@@ -43,7 +43,7 @@ def classification_columns(classes: Sequence[str], gated: bool = True) -> list[s
     and no column where no gate has judged.
     """
     return [
-        *WHO,
+        *IDENTITY_COLUMNS,
         *("finding", "confidence", "agreement", "entropy_within", "entropy_between"),
         *(f"probability_{name}" for name in classes),
         *(f"votes_{name}" for name in classes),
@@ -51,19 +51,19 @@ def classification_columns(classes: Sequence[str], gated: bool = True) -> list[s
     ]
 
 
-def with_pictures(columns: Sequence[str]) -> list[str]:
+def file_columns(columns: Sequence[str]) -> list[str]:
     """Return the columns of a prediction of files.
 
     With `decision`, DECIDED or UNDECIDED or blank (see `predictor.Examiner.decide`), and `picture`, the name of the
     picture in the folder of the table.
     """
-    return [*columns[:-2], *TEXTS_OF_FILES, *columns[-2:]]
+    return [*columns[:-2], *FILE_TEXT_COLUMNS, *columns[-2:]]
 
 
 def segmentation_columns(structures: Sequence[str]) -> list[str]:
     """Columns of masks: who, then the Dice and the Jaccard (0..1) of each structure."""
     return [
-        *WHO,
+        *IDENTITY_COLUMNS,
         *(f"dice_{name}" for name in structures),
         *(f"jaccard_{name}" for name in structures),
         *("lung_confidence", "status", "reason"),
@@ -111,7 +111,7 @@ def read(path: str | os.PathLike) -> list[dict]:
             raise ValueError(f"{path}: line {max(table.line_num, 1)}: {error}") from None
 
 
-def names(row: Mapping, prefix: str) -> list[str]:
+def class_names(row: Mapping, prefix: str) -> list[str]:
     """The classes or structures of a row, in order: `names(rows[0], "probability_")`, `names(rows[0], "dice_")`."""
     return [column.removeprefix(prefix) for column in row if column.startswith(prefix)]
 
@@ -130,13 +130,15 @@ def _check(columns: list[str]) -> None:
     if len(set(columns)) < len(columns):
         raise ValueError("a column is there twice")
     for column in columns:
-        if column not in TEXTS + TEXTS_OF_FILES + NUMBERS and not column.startswith((COUNT_PREFIX, *NUMBER_PREFIXES)):
+        if column not in TEXT_COLUMNS + FILE_TEXT_COLUMNS + NUMBER_COLUMNS and not column.startswith(
+            (COUNT_PREFIX, *NUMBER_PREFIXES)
+        ):
             raise ValueError(f"the column {column!r} is not known")
 
 
 def _format(column: str, value: object) -> object:
     """Return the cell of a value: text as str, a number as itself, so that it is not taken for text."""
-    if column in TEXTS + TEXTS_OF_FILES:
+    if column in TEXT_COLUMNS + FILE_TEXT_COLUMNS:
         return "" if value is None else str(value)
     if column.startswith(COUNT_PREFIX):
         return int(value or 0)
@@ -154,7 +156,7 @@ def _parse(columns: list[str], cells: list[str]) -> dict:
 
 
 def _value(column: str, cell: str) -> str | int | float:
-    if column in TEXTS + TEXTS_OF_FILES:
+    if column in TEXT_COLUMNS + FILE_TEXT_COLUMNS:
         return csv_text.restore(cell)
     kind, blank, called = (
         (int, "0", "a whole number") if column.startswith(COUNT_PREFIX) else (float, "nan", "a number")

@@ -161,12 +161,12 @@ def decode(stored: Mapping[str, Any], read: Callable[[bytes, str], Radiograph] =
         read: decodes a file by its content and name: in this process, or by `radiograph.decode` in one that may die.
 
     Raises:
-        UnreadableRadiograph: it does not decode.
+        ImageReadError: it does not decode.
     """
     picture = read(stored["image"], as_text(stored["path"]))
     if "format" not in stored:
         return picture
-    return dataclasses.replace(picture, kind=as_text(stored["format"]), inverted=bool(stored["inverted"]))
+    return dataclasses.replace(picture, format=as_text(stored["format"]), inverted=bool(stored["inverted"]))
 
 
 def as_text(value: bytes | str) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 from pydicom.uid import UID_dictionary
 
 from cxrjax.io.dicom_header import items_of, text_of, texts_of
-from cxrjax.io.view_words import Projection, fold, read_projection
+from cxrjax.io.projection_terms import Projection, fold, read_projection
 
 RADIOGRAPHS = frozenset({"CR", "DX", "RG"})  # modalities: computed, digital, and film radiography (PS3.3 C.7.3.1.1.1)
 _UNDECIDED = frozenset({"OT", "SC"})  # "other" and "secondary capture": what was captured, they do not say

@@ -18,11 +18,11 @@ import numpy as np
 
 from cxrjax.io import decoding, dicom, images
 from cxrjax.io.dicom_header import is_dicom, may_be_bare_dicom
-from cxrjax.io.errors import UnreadableImage, UnreadableRadiograph
+from cxrjax.io.errors import ImageDecodeError, ImageReadError
 from cxrjax.io.header import check_bytes
 from cxrjax.io.limits import Limits, current
 from cxrjax.io.types import Radiograph
-from cxrjax.runtime.bounded import BoundedProcess, Bounds, BoundsExceeded
+from cxrjax.runtime.bounded import BoundedProcess, Bounds, BoundsExceededError
 
 _UNREADABLE = "unreadable"  # the key of an answer that is a reason
 
@@ -31,7 +31,7 @@ _shared_lock = threading.Lock()
 
 
 class SafeReader:
-    """A reader of files from anywhere: whatever its decoders do is an `UnreadableRadiograph`.
+    """A reader of files from anywhere: whatever its decoders do is an `ImageReadError`.
 
     Threads may share it; their files are read one after the other.
 
@@ -67,7 +67,7 @@ class SafeReader:
         """Read one file.
 
         Raises:
-            UnreadableRadiograph: missing, no permission, a folder, anything that `decoding.decode` refuses, or a
+            ImageReadError: missing, no permission, a folder, anything that `decoding.decode` refuses, or a
                 decoder that crashed or went beyond the limits.
             OSError: no process can be started.
         """
@@ -77,7 +77,7 @@ class SafeReader:
         """Decode the bytes of one file; `name` is its path, or what to call it.
 
         Raises:
-            UnreadableRadiograph: see `read`.
+            ImageReadError: see `read`.
             OSError: no process can be started.
         """
         if len(data) > self._limits.max_bytes:  # rather than send them
@@ -91,7 +91,7 @@ class SafeReader:
             [H, W] or [H, W, channels], as they are in the file.
 
         Raises:
-            UnreadableRadiograph: see `read`.
+            ImageReadError: see `read`.
             OSError: no process can be started.
         """
         return self._call(path, "read_mask", _absolute(path))["values"]
@@ -103,7 +103,7 @@ class SafeReader:
             A reason; "" if it does not say so, and for what is no readable DICOM file.
 
         Raises:
-            UnreadableRadiograph: the reading process crashed or went beyond the limits.
+            ImageReadError: the reading process crashed or went beyond the limits.
             OSError: no process can be started.
         """
         return self._call(path, "explain_header", _absolute(path))["reason"]
@@ -111,10 +111,10 @@ class SafeReader:
     def _call(self, path: str | Path, function: str, *arguments: Any) -> dict[str, Any]:
         try:
             answer = self._process.call(f"{__name__}.{function}", *arguments, asdict(self._limits))
-        except BoundsExceeded as error:
-            raise UnreadableRadiograph(path, f"{error} (--limits sets other limits)") from error
+        except BoundsExceededError as error:
+            raise ImageReadError(path, f"{error} (--limits sets other limits)") from error
         if _UNREADABLE in answer:
-            raise UnreadableRadiograph(path, answer[_UNREADABLE])
+            raise ImageReadError(path, answer[_UNREADABLE])
         return answer
 
 
@@ -176,7 +176,7 @@ def explain_header(path: str, limits: dict[str, Any]) -> dict[str, Any]:
         data = read_bytes(path, Limits(**limits))
         known = is_dicom(data) or may_be_bare_dicom(data)
         return {"reason": dicom.explain_refusal(data, Limits(**limits)) if known else ""}
-    except UnreadableImage:  # what is wrong with it, its reader says
+    except ImageDecodeError:  # what is wrong with it, its reader says
         return {"reason": ""}
 
 
@@ -186,7 +186,7 @@ _FUNCTIONS = ("read_file", "decode_bytes", "read_mask", "explain_header")
 def _answer(read: Any) -> dict[str, Any]:
     try:
         return read()
-    except (UnreadableImage, UnreadableRadiograph) as error:
+    except (ImageDecodeError, ImageReadError) as error:
         return {_UNREADABLE: error.reason}
 
 
@@ -198,21 +198,21 @@ def read_bytes(path: str | Path, limits: Limits) -> bytes:
     """Read a file that is a file: a pipe might never end.
 
     Raises:
-        UnreadableImage: missing, no permission, no file, or beyond the limits.
+        ImageDecodeError: missing, no permission, no file, or beyond the limits.
     """
     try:
         status = os.stat(path)
         if stat.S_ISDIR(status.st_mode):
-            raise UnreadableImage("is a directory")
+            raise ImageDecodeError("is a directory")
         if not stat.S_ISREG(status.st_mode):
-            raise UnreadableImage("is no file, but a device, pipe or socket")
+            raise ImageDecodeError("is no file, but a device, pipe or socket")
         check_bytes(status.st_size, limits)
         with open(path, "rb") as file:
             return file.read(limits.max_bytes + 1)
     except FileNotFoundError as error:
-        raise UnreadableImage("no such file or folder") from error
+        raise ImageDecodeError("no such file or folder") from error
     except (OSError, ValueError) as error:
-        raise UnreadableImage((getattr(error, "strerror", None) or "not a valid path").lower()) from error
+        raise ImageDecodeError((getattr(error, "strerror", None) or "not a valid path").lower()) from error
 
 
 def _absolute(path: str | Path) -> str:

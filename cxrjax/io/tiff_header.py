@@ -4,8 +4,16 @@ import struct
 import zlib
 from collections.abc import Callable, Mapping, Sequence
 
-from cxrjax.io.errors import UnreadableImage
-from cxrjax.io.header import DEFLATE_RATIO, JPEG_PIXELS, LZW_RATIO, PACKBITS_RATIO, Header, check_size, too_little
+from cxrjax.io.errors import ImageDecodeError
+from cxrjax.io.header import (
+    DEFLATE_RATIO,
+    JPEG_PIXELS,
+    LZW_RATIO,
+    PACKBITS_RATIO,
+    Header,
+    check_size,
+    insufficient_data,
+)
 from cxrjax.io.limits import Limits
 
 MAGICS = (b"II*\0", b"MM\0*")
@@ -46,7 +54,7 @@ def inspect(data: bytes, limits: Limits) -> Header:
     Deflated parts are inflated one by one and their checksums compared, which libtiff leaves out.
 
     Raises:
-        UnreadableImage: truncated, damaged, several pages, or beyond the limits.
+        ImageDecodeError: truncated, damaged, several pages, or beyond the limits.
     """
     order = "<" if data.startswith(b"II") else ">"
     starts = _find_directories(data, order)
@@ -55,7 +63,7 @@ def inspect(data: bytes, limits: Limits) -> Header:
         pages = len(starts) - sum(_is_no_page(data, start, order) for start in starts if has_previews)
         more = "more than " if pages > _MAX_DIRECTORIES else ""
         if pages > 1:
-            raise UnreadableImage(f"{more}{min(pages, _MAX_DIRECTORIES)} pages, not one radiograph")
+            raise ImageDecodeError(f"{more}{min(pages, _MAX_DIRECTORIES)} pages, not one radiograph")
     directory = _read_directory(data, starts[0], order)
     width = _first(directory, _WIDTH)
     height = _first(directory, _HEIGHT)
@@ -71,8 +79,8 @@ def inspect(data: bytes, limits: Limits) -> Header:
     )
 
 
-def _damaged() -> UnreadableImage:
-    return UnreadableImage("truncated or damaged TIFF file")
+def _damaged() -> ImageDecodeError:
+    return ImageDecodeError("truncated or damaged TIFF file")
 
 
 def _unpack(layout: str, data: bytes, at: int) -> tuple[int, ...]:
@@ -128,12 +136,12 @@ def _check_form(directory: Directory) -> None:
     """Check that numbers and compression are of a kind that is read; the decoder does not say why it fails."""
     compression = _first(directory, _COMPRESSION, _RAW)
     if compression in _NOT_READ:
-        raise UnreadableImage(f"a TIFF file compressed by {_NOT_READ[compression]}, which is not read")
+        raise ImageDecodeError(f"a TIFF file compressed by {_NOT_READ[compression]}, which is not read")
     bits = _first(directory, _BITS, 1)
     if bits < 32 and _first(directory, _FORMAT, 1) == _FLOAT:
-        raise UnreadableImage(f"{bits}-bit floating-point pixels, where 8 or 16 bit unsigned are needed")
+        raise ImageDecodeError(f"{bits}-bit floating-point pixels, where 8 or 16 bit unsigned are needed")
     if bits not in _BITS_READ and not (bits == 4 and _first(directory, _PHOTOMETRIC) == _PALETTE):
-        raise UnreadableImage(f"{bits} bits a value, where 1, 8, 10, 12, 14 and 16 are read")
+        raise ImageDecodeError(f"{bits} bits a value, where 1, 8, 10, 12, 14 and 16 are read")
 
 
 def _first(directory: Directory, tag: int, default: int = 0) -> int:
@@ -183,7 +191,7 @@ def _check_parts(data: bytes, directory: Directory, width: int, height: int) -> 
         if offset < 8 or size < 0 or offset + size > len(data):
             raise _damaged()
         if _lacks_data(size, rows * row, rows * part_width, compression):
-            raise too_little("TIFF")
+            raise insufficient_data("TIFF")
         if whole and not whole(data[offset : offset + size], rows * row, part_height * row):
             raise _damaged()
 

@@ -12,7 +12,7 @@ class Radiograph:
     Attributes:
         pixels: [H, W] uint8 or uint16, native depth, upright where the file says how it lies.
         path: where it came from.
-        kind: "png", "jpeg", "tiff", "dicom" or "jsrt".
+        format: "png", "jpeg", "tiff", "dicom" or "jsrt".
         inverted: values rise with exposure, so that dense anatomy is dark: JSRT .IMG, MONOCHROME1, some TIFF.
         spacing: (row, column) distance between pixel centers in mm; None where the file does not say.
         view: "PA", "AP", another defined term of DICOM's ViewPosition, "LATERAL" or "OBLIQUE"; "" if it is not known.
@@ -22,7 +22,7 @@ class Radiograph:
 
     pixels: np.ndarray
     path: str
-    kind: str
+    format: str
     inverted: bool = False
     spacing: tuple[float, float] | None = None
     view: str = ""

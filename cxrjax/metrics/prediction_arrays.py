@@ -51,7 +51,7 @@ def collect(rows: Sequence[Mapping]) -> PredictionArrays:
     """
     if not rows:
         raise ValueError("there is no radiograph to score")
-    classes = predictions_csv.names(rows[0], predictions_csv.COUNT_PREFIX)
+    classes = predictions_csv.class_names(rows[0], predictions_csv.COUNT_PREFIX)
 
     def column(name: str) -> NDArray[np.float64]:
         return np.array([row.get(name, np.nan) for row in rows], np.float64)

@@ -19,7 +19,7 @@ from typing import Any, BinaryIO
 
 from cxrjax.pretrained.formats import WeightFormatError
 from cxrjax.runtime import cache, terminal
-from cxrjax.runtime.text import SHORT, printable
+from cxrjax.runtime.text import SHORT_LENGTH, printable
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _TIMEOUT_SECONDS = 60  # without receiving a byte
@@ -34,7 +34,7 @@ class _HttpsRedirects(urllib.request.HTTPRedirectHandler):
     def redirect_request(self, request: Any, file: Any, code: int, message: str, headers: Any, url: str) -> Any:
         if not url.lower().startswith("https://"):
             file.close()
-            raise OSError(f"it is redirected to {printable(url, SHORT)}, which is not https")
+            raise OSError(f"it is redirected to {printable(url, SHORT_LENGTH)}, which is not https")
         return super().redirect_request(request, file, code, message, headers, url)
 
 
@@ -45,7 +45,7 @@ def locate(address: str) -> Path:
         address: an address as described above, or a path, which is returned unchanged.
 
     Returns:
-        The path of the file, in the cache of huggingface_hub or in the user's cache (`cache.name_folder`).
+        The path of the file, in the cache of huggingface_hub or in the user's cache (`cache.default_cache_dir`).
 
     Raises:
         WeightFormatError: the address is malformed or has no digest to verify, or the file cannot be downloaded or has
@@ -67,7 +67,7 @@ def _download_from_hub(url: str, digest: str) -> Path:
     parts = repository_path.split("/", 2)
     if len(parts) != 3 or not all(parts):
         raise WeightFormatError(url, "an address of the hub is hf:OWNER/NAME/PATH/IN/REPOSITORY@REVISION")
-    cache.provide_for_libraries()
+    cache.redirect_library_caches()
     try:
         import huggingface_hub
     except ImportError as error:
@@ -105,7 +105,7 @@ def _download_from_web(url: str, digest: str) -> Path:
             f"https://…@{host}",
             "an address with a user name or password is not accepted; download the file, and pass its path",
         )
-    folder = cache.name_folder()
+    folder = cache.default_cache_dir()
     path = folder / digest
     damaged = ""
     if path.is_file():
@@ -115,7 +115,7 @@ def _download_from_web(url: str, digest: str) -> Path:
         damaged = f"{path} is damaged (its SHA-256 is {actual}), and "
     partial = None
     try:
-        cache.make_private(folder)
+        cache.ensure_private_dir(folder)
         with (
             urllib.request.build_opener(_HttpsRedirects).open(url, timeout=_TIMEOUT_SECONDS) as response,
             tempfile.NamedTemporaryFile(dir=folder, delete=False) as file,
@@ -126,7 +126,7 @@ def _download_from_web(url: str, digest: str) -> Path:
         if actual != digest:
             raise WeightFormatError(url, f"its SHA-256 is {actual} instead of {digest}: it is another file, or damaged")
         os.replace(partial, path)
-    except cache.UnsafeFolder as error:
+    except cache.UnsafeCacheError as error:
         raise WeightFormatError(
             url, f"it cannot be cached: {error.strerror}; set XDG_CACHE_HOME to another folder"
         ) from error

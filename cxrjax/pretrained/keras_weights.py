@@ -5,7 +5,7 @@ import os
 
 import numpy as np
 
-from cxrjax.runtime.bounded import BoundedProcess, Bounds, BoundsExceeded, CallFailed
+from cxrjax.runtime.bounded import BoundedProcess, Bounds, BoundsExceededError, CallError
 
 _READER = "cxrjax.io.keras_h5.read"
 BOUNDS = Bounds(max_seconds=20, max_memory=3 * 2**30)  # half a gigabyte of weights takes two seconds
@@ -20,9 +20,9 @@ def read(path: str | os.PathLike) -> dict[str, np.ndarray]:
     """
     try:
         return _process().call(_READER, os.fsencode(os.path.abspath(path)))
-    except BoundsExceeded as error:
+    except BoundsExceededError as error:
         raise ValueError(f"it {error}") from None
-    except CallFailed as error:
+    except CallError as error:
         raise ValueError(error.message) from None
 
 

@@ -11,7 +11,7 @@ import pickletools
 from collections.abc import Callable, Mapping
 from typing import Any, BinaryIO, NamedTuple
 
-from cxrjax.runtime.text import SHORT, printable
+from cxrjax.runtime.text import SHORT_LENGTH, printable
 
 # A state dict has about forty opcodes and two hundred bytes per tensor; the limits are a hundred times those of our
 # largest network with its optimizer.
@@ -152,7 +152,7 @@ def _interpret(
 
 def _resolve_name(builders: Mapping[str, Callable[..., Any]], module: str, name: str) -> Name:
     if f"{module}.{name}" not in builders:
-        full_name = printable(f"{module}.{name}", SHORT)
+        full_name = printable(f"{module}.{name}", SHORT_LENGTH)
         if module.partition(".")[0] == "torch" and (name.startswith("_rebuild_") or name.endswith("Storage")):
             raise ValueError(
                 f"it contains tensors of a type that is not supported ({full_name}), such as quantized, sparse or "

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import safetensors
 
-from cxrjax.runtime.text import SHORT, printable
+from cxrjax.runtime.text import SHORT_LENGTH, printable
 
 # The library allows 100 MB, which take more than a gigabyte as Python objects; a tensor takes a hundred bytes.
 _MAX_HEADER_BYTES = 16 * 2**20
@@ -41,7 +41,7 @@ def read(path: Path, max_bytes: int) -> dict[str, np.ndarray]:
     for name, tensor in header.items():
         if tensor["dtype"] not in _TYPES:
             raise ValueError(
-                f"its tensor {printable(name, SHORT)} has the type {tensor['dtype']}, which is not supported; "
+                f"its tensor {printable(name, SHORT_LENGTH)} has the type {tensor['dtype']}, which is not supported; "
                 "save it as F32, F16 or BF16"
             )
     if sum(map(_count_bytes, header.values())) > max_bytes:

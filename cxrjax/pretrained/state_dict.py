@@ -11,7 +11,7 @@ from jax import Array
 from cxrjax.models import registry
 from cxrjax.ops import lung_masks
 from cxrjax.pretrained import key_aliases, key_map
-from cxrjax.runtime.text import SHORT, enumerate_names, printable
+from cxrjax.runtime.text import SHORT_LENGTH, enumerate_names, printable
 
 # Segmenter whose encoder is the backbone of a classifier -> that classifier.
 ENCODERS = {"unet_resnet34": "resnet34"}
@@ -185,7 +185,7 @@ def _check_types(state: Mapping[str, np.ndarray]) -> None:
     for name, array in state.items():
         if not jnp.issubdtype(array.dtype, jnp.floating):
             raise WeightMismatchError(
-                f"the weight {printable(name, SHORT)} has the type {array.dtype}, as in a quantized network; "
+                f"the weight {printable(name, SHORT_LENGTH)} has the type {array.dtype}, as in a quantized network; "
                 "save it as float32"
             )
 
@@ -196,7 +196,7 @@ def _check_finite(state: Mapping[str, np.ndarray]) -> None:
         with np.errstate(over="ignore"):
             finite = np.isfinite(np.asarray(array, np.float32)).all()
         if not finite:
-            raise WeightMismatchError(f"the weight {printable(name, SHORT)} contains infinite numbers or NaN")
+            raise WeightMismatchError(f"the weight {printable(name, SHORT_LENGTH)} contains infinite numbers or NaN")
 
 
 def _check_names_and_shapes(architecture: str, expected: Mapping[str, tuple], state: Mapping[str, np.ndarray]) -> None:

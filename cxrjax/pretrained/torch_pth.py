@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from cxrjax.pretrained import safe_unpickle
-from cxrjax.runtime.text import SHORT, enumerate_names, printable
+from cxrjax.runtime.text import SHORT_LENGTH, enumerate_names, printable
 
 # Keys of checkpoints that hold the weights, beside the optimizer state and the epoch; Oh et al. 2020: model_state_dict.
 STATE_KEYS = ("model_state_dict", "state_dict", "model", "net", "network", "weights")
@@ -102,7 +102,7 @@ def _read_zip(file: BinaryIO, size: int, max_bytes: int) -> dict[str, np.ndarray
                 nonlocal remaining_bytes
                 name = f"{root}data/{storage.key}"
                 if name not in entries:
-                    raise ValueError(f"its part {printable(name, SHORT)} is missing")
+                    raise ValueError(f"its part {printable(name, SHORT_LENGTH)} is missing")
                 remaining_bytes -= entries[name].file_size
                 if remaining_bytes < 0:
                     raise ValueError(_too_large(max_bytes))
@@ -155,7 +155,7 @@ class _StorageTable:
         """Return the storage of a persistent id."""
         storage = _parse_storage_id(reference)
         if self.by_key.setdefault(storage.key, storage) != storage:
-            raise ValueError(f"it declares two types or sizes of its part {printable(storage.key, SHORT)}")
+            raise ValueError(f"it declares two types or sizes of its part {printable(storage.key, SHORT_LENGTH)}")
         return storage
 
 
@@ -189,10 +189,12 @@ def _to_arrays(
         if storage.key not in storages:
             content = read_bytes(storage)
             if len(content) < storage.count * itemsize:
-                raise ValueError(f"its tensor {printable(name, SHORT)} is declared to be larger than its content")
+                raise ValueError(
+                    f"its tensor {printable(name, SHORT_LENGTH)} is declared to be larger than its content"
+                )
             words = np.frombuffer(content, f"u{itemsize}", storage.count)
             storages[storage.key] = (words.byteswap() if is_big_endian else words).view(storage.dtype)
-        _check_bounds(printable(name, SHORT), tensor)
+        _check_bounds(printable(name, SHORT_LENGTH), tensor)
         values = storages[storage.key][tensor.offset :]
         strides = [stride * itemsize for stride in tensor.strides]
         arrays[name] = np.lib.stride_tricks.as_strided(values, tensor.shape, strides, writeable=False)

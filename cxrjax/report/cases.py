@@ -43,7 +43,9 @@ class CaseView(NamedTuple):
     @property
     def num_votes(self) -> int:
         """Number of patches that voted, for any class."""
-        return sum(self.row[f"votes_{name}"] for name in predictions_csv.names(self.row, predictions_csv.COUNT_PREFIX))
+        return sum(
+            self.row[f"votes_{name}"] for name in predictions_csv.class_names(self.row, predictions_csv.COUNT_PREFIX)
+        )
 
     @property
     def is_wrong(self) -> bool:

@@ -124,7 +124,7 @@ def _read(path: Path) -> dict[str, Any] | None:
     """Return the object in a JSON file; None where there is no file.
 
     Raises:
-        DamagedFile: the file does not have a JSON object.
+        DamagedFileError: the file does not have a JSON object.
     """
     return json_file.read(path, "remove it, and make it again") if path.exists() else None
 

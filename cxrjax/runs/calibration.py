@@ -119,9 +119,9 @@ def _read(workdir: Path) -> dict[str, Any]:
     content = json_file.read(file, _REMEDY)
     temperature = content.get("temperature")
     if not isinstance(temperature, int | float) or not 0 < temperature < np.inf:
-        raise json_file.DamagedFile(file, "it has no temperature above 0", _REMEDY)
+        raise json_file.DamagedFileError(file, "it has no temperature above 0", _REMEDY)
     if not isinstance(content.get("operating_points"), dict):
-        raise json_file.DamagedFile(file, "it has no operating points", _REMEDY)
+        raise json_file.DamagedFileError(file, "it has no operating points", _REMEDY)
     return content
 
 

@@ -17,19 +17,19 @@ def read(path: Path) -> list[dict[str, float]]:
     """Return the records of a training, without a last line that a kill cut short; none where there is no file.
 
     Raises:
-        DamagedFile: a line other than the last is not a record.
+        DamagedFileError: a line other than the last is not a record.
     """
     lines = path.read_bytes().splitlines() if path.exists() else []
     records = []
     for number, line in enumerate(lines, 1):
         try:
             record = json_file.parse(line, path, _REMEDY)
-        except json_file.DamagedFile:
+        except json_file.DamagedFileError:
             if number == len(lines):
                 break
-            raise json_file.DamagedFile(path, f"line {number} is no record of an epoch", _REMEDY) from None
+            raise json_file.DamagedFileError(path, f"line {number} is no record of an epoch", _REMEDY) from None
         if not all(_is_number(record.get(key)) for key in _REQUIRED_KEYS) or not all(map(_is_number, record.values())):
-            raise json_file.DamagedFile(path, f"line {number} is no record of an epoch", _REMEDY)
+            raise json_file.DamagedFileError(path, f"line {number} is no record of an epoch", _REMEDY)
         records.append(record)
     return records
 

@@ -42,7 +42,7 @@ def read(folder: Path) -> Provenance:
     """Read origin.json from a folder of rows; all fields are blank where there is no such file.
 
     Raises:
-        DamagedFile: a value has another type.
+        DamagedFileError: a value has another type.
     """
     path = folder / _ORIGIN
     if not path.exists():
@@ -52,7 +52,7 @@ def read(folder: Path) -> Provenance:
     provenance = Provenance(**values)
     has_texts = isinstance(provenance.data, str) and isinstance(provenance.split, str)
     if not (has_texts and isinstance(provenance.step, int | None)):
-        raise json_file.DamagedFile(path, "its values are of other kinds", _ORIGIN_REMEDY)
+        raise json_file.DamagedFileError(path, "its values are of other kinds", _ORIGIN_REMEDY)
     return provenance
 
 
@@ -74,14 +74,14 @@ def load_label_counts(workdir: Path) -> dict[str, dict[str, int]] | None:
     """Return {source: {label: number of training radiographs}}; None where the run has no such record.
 
     Raises:
-        DamagedFile: training_labels.json does not have counts of labels by source.
+        DamagedFileError: training_labels.json does not have counts of labels by source.
     """
     path = workdir / _LABEL_COUNTS
     if not path.exists():
         return None
     counts = json_file.read(path, _LABEL_COUNTS_REMEDY)
     if not all(isinstance(labels, dict) and all(map(_is_count, labels.values())) for labels in counts.values()):
-        raise json_file.DamagedFile(path, "it does not count labels by source", _LABEL_COUNTS_REMEDY)
+        raise json_file.DamagedFileError(path, "it does not count labels by source", _LABEL_COUNTS_REMEDY)
     return counts
 
 
@@ -92,7 +92,7 @@ def load_labels(workdir: Path, config: ConfigDict) -> tuple[list[str], list[str]
 
     Raises:
         DatasetError: there is neither the record nor the data set.
-        DamagedFile: training_labels.json does not have counts of labels by source.
+        DamagedFileError: training_labels.json does not have counts of labels by source.
     """
     counts = load_label_counts(workdir)
     if counts is None:

@@ -62,7 +62,7 @@ def create_or_resume(workdir: Path, config: ConfigDict) -> None:
 
     Raises:
         RunError: the directory has other settings, which the message lists, or was written by another version.
-        UnfitSetting: a setting has an invalid value.
+        InvalidSettingError: a setting has an invalid value.
     """
     check_config(config)
     workdir.mkdir(parents=True, exist_ok=True)
@@ -94,7 +94,7 @@ def remove_unstarted(workdir: Path, config: ConfigDict) -> None:
 
     Raises:
         RunError: the folder has a config.json that is not that of a run: it belongs to another program.
-        DamagedFile: config.json is damaged.
+        DamagedFileError: config.json is damaged.
     """
     path = workdir / CONFIG
     if not path.exists() or any((workdir / "checkpoints").glob("*/[0-9]*")) or (workdir / "metrics.jsonl").exists():
@@ -116,12 +116,12 @@ def check_config(config: ConfigDict) -> None:
     """Check every setting of a config.
 
     Raises:
-        UnfitSetting: a setting has an invalid value; the message has its name on the command line.
+        InvalidSettingError: a setting has an invalid value; the message has its name on the command line.
     """
     try:
         config_schema.check(_to_json_dict(config))
-    except config_schema.UnfitSetting as error:
-        raise config_schema.UnfitSetting(f"config: {error}") from None
+    except config_schema.InvalidSettingError as error:
+        raise config_schema.InvalidSettingError(f"config: {error}") from None
 
 
 def load_config(workdir: Path) -> ConfigDict:
@@ -141,7 +141,7 @@ def load_config(workdir: Path) -> ConfigDict:
             section_settings.setdefault(name, value)
     try:
         config_schema.check(settings)
-    except config_schema.UnfitSetting as error:
+    except config_schema.InvalidSettingError as error:
         raise RunError(f"{path}: {error}; it was changed, or written by another version, which can read it") from None
     return ConfigDict(settings)
 
@@ -232,12 +232,12 @@ def _to_json_dict(config: ConfigDict) -> dict[str, Any]:
     """Return a config as dictionaries and values of JSON, as in config.json.
 
     Raises:
-        UnfitSetting: a value cannot be written as JSON.
+        InvalidSettingError: a value cannot be written as JSON.
     """
     try:
         return json.loads(config.to_json())
     except (TypeError, ValueError) as error:
-        raise config_schema.UnfitSetting(f"config: it cannot be written as JSON ({error})") from None
+        raise config_schema.InvalidSettingError(f"config: it cannot be written as JSON ({error})") from None
 
 
 def _format_flags(settings: dict[str, Any], keys: list[str]) -> str:

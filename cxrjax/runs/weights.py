@@ -17,7 +17,7 @@ from cxrjax.pretrained import formats, hub, state_dict
 from cxrjax.runs import run_dir
 from cxrjax.runs.checkpoints import Checkpoints
 from cxrjax.runtime import atomic_files
-from cxrjax.runtime.text import SHORT, enumerate_names, printable
+from cxrjax.runtime.text import SHORT_LENGTH, enumerate_names, printable
 
 HEADS = ("auto", "keep", "fresh")  # values of config.init_head
 _MAX_CLASSES_LISTED = 100  # in an error message
@@ -36,7 +36,7 @@ def import_weights(config: ConfigDict, source: str, workdir: Path) -> None:
         WeightFormatError: the file cannot be found or read.
         WeightMismatchError: the weights do not fit the config; no run directory is created.
         RunError: the run directory has a trained network or other settings.
-        UnfitSetting: a setting has an invalid value.
+        InvalidSettingError: a setting has an invalid value.
     """
     config.init = source
     run_dir.check_config(config)
@@ -124,7 +124,7 @@ def _check_classes(path: Path, config: ConfigDict) -> None:
     classes = _parse_names(text)
     if not classes:
         raise formats.WeightFormatError(
-            path, f"what it says of its classes is no list of names: {printable(text, SHORT)}"
+            path, f"what it says of its classes is no list of names: {printable(text, SHORT_LENGTH)}"
         )
     if classes != list(config.classifier.classes):
         raise state_dict.WeightMismatchError(

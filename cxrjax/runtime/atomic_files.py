@@ -1,4 +1,4 @@
-"""Files and folders that are written whole or not at all; files, of several processes at one work, by the first."""
+"""Atomic writes of files and folders. In a multi-process run, only the first process writes files."""
 
 import os
 import secrets
@@ -11,37 +11,38 @@ from cxrjax.runtime import multihost
 
 
 def atomic_write(path: str | os.PathLike, data: bytes, private: bool = False) -> None:
-    """Write a file; until the last byte is on disk, an older one of the name stays as it was.
+    """Write a file atomically; an existing file of that name stays unchanged until the last byte is on disk.
 
-    That holds for a loss of power too: the content is flushed to the disk before it takes the name.
+    This also holds for a loss of power: the content is flushed to the disk before it gets the name. Processes other
+    than the first write nothing.
 
     Args:
         path: the file; its folder exists.
         data: its content.
-        private: whether only the user may read and write it, whatever the process's umask is.
+        private: whether only the user may read and write it, regardless of the process's umask.
 
     Raises:
-        OSError: it cannot be written (no room, no right); what was begun is removed.
+        OSError: the file cannot be written (disk full, no permission); the temporary file is removed.
     """
     if not multihost.is_primary():
         return
     path = Path(path)
-    begun = path.with_name(f".{path.name[:40]}.{secrets.token_hex(8)}.tmp")
+    temporary = path.with_name(f".{path.name[:40]}.{secrets.token_hex(8)}.tmp")
     try:
-        with begun.open("wb") as file:
+        with temporary.open("wb") as file:
             if private:
                 os.fchmod(file.fileno(), 0o600)
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        os.replace(begun, path)
+        os.replace(temporary, path)
         sync(path.parent)
     finally:
-        begun.unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
 
 
 def sync(path: Path) -> None:
-    """Flush a file, or the names in a folder, to the disk; on systems and file systems that can."""
+    """Flush a file, or the names in a folder, to the disk, where the system and the file system support it."""
     with suppress(OSError):
         descriptor = os.open(path, os.O_RDONLY)
         try:
@@ -52,25 +53,26 @@ def sync(path: Path) -> None:
 
 @contextmanager
 def atomic_dir(path: str | os.PathLike) -> Iterator[Path]:
-    """A folder to write to, which has its name only once the block has ended without an error.
+    """Yield a temporary folder that is renamed to `path` when the block ends without an error.
 
     Args:
-        path: not there yet, or an empty folder.
+        path: the folder to create; it must not exist, or be an empty folder.
 
     Raises:
-        OSError: there is something already, or it cannot be written (no room, no right); what was begun is removed.
+        OSError: `path` already has content, or cannot be written (disk full, no permission); the temporary folder is
+            removed.
     """
     path = Path(path).resolve()
     if path.is_dir() and any(path.iterdir()) or path.exists() and not path.is_dir():
-        raise FileExistsError(f"{path}: there is something here already; name another folder, or remove it")
-    begun = path.with_name(f".{path.name[:40]}.{secrets.token_hex(8)}.tmp")
+        raise FileExistsError(f"{path}: already exists; name another folder, or remove it")
+    temporary = path.with_name(f".{path.name[:40]}.{secrets.token_hex(8)}.tmp")
     path.parent.mkdir(parents=True, exist_ok=True)
-    begun.mkdir()  # outside of the clean-up: a folder that is there already is another's
+    temporary.mkdir()  # outside the clean-up: an existing folder belongs to another process
     try:
-        yield begun
-        for file in begun.rglob("*"):
+        yield temporary
+        for file in temporary.rglob("*"):
             sync(file)
-        os.replace(begun, path)
+        os.replace(temporary, path)
         sync(path.parent)
     finally:
-        shutil.rmtree(begun, ignore_errors=True)
+        shutil.rmtree(temporary, ignore_errors=True)

@@ -1,11 +1,11 @@
-"""Functions that run in a process of their own, bounded in time and memory: what it dies of is an error, not our end.
+"""Run functions in a separate process with limits on time and memory; a crash there is an exception here.
 
     with BoundedProcess(["package.module.function"], Bounds(max_seconds=30, max_memory=3 * 2**30)) as process:
         value = process.call("package.module.function", "argument")
 
 The process is a fresh interpreter, so that it neither imports the caller's `__main__` nor inherits its threads. It has
-the caller's `sys.path`, no standard input, and writes nothing to the terminal. It ends with its parent, however that
-ends.
+the caller's `sys.path`, no standard input, and writes nothing to the terminal. It ends when its parent ends, even if
+the parent is killed.
 """
 
 import contextlib
@@ -27,8 +27,8 @@ from cxrjax.runtime import messages
 
 READY = "ready"
 OUT_OF_MEMORY = 86  # exit status
-WALL_CLOCK_FACTOR = 3  # a process that waits, or shares its core, may take this many times its seconds of CPU
-_MAX_STARTUP_SECONDS = 180  # on a busy machine, until its modules are imported
+WALL_CLOCK_FACTOR = 3  # limit of wall-clock time over CPU time, for a process that waits or shares its core
+_MAX_STARTUP_SECONDS = 180  # to import the modules, on a busy machine
 _PIPE_BYTES = 2**20
 _BOOTSTRAP = """
 import json, sys
@@ -37,16 +37,16 @@ sys.path[:] = arguments.pop("path")
 from cxrjax.runtime import bounded_worker
 bounded_worker.serve(**arguments)
 """
-# One thread: the decoders have little to share out, and every pool of threads reserves address space.
+# One thread: the decoders hardly parallelize, and every thread pool reserves address space.
 _ENVIRONMENT = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "MALLOC_ARENA_MAX": "1"}
 
 
 @dataclass(frozen=True)
 class Bounds:
-    """What one call may take.
+    """Limits of one call.
 
     Attributes:
-        max_seconds: of CPU time; `WALL_CLOCK_FACTOR` times as much by the clock on the wall.
+        max_seconds: CPU time; the wall-clock limit is `WALL_CLOCK_FACTOR` times as long.
         max_memory: bytes of address space beyond what the process has when it is ready.
     """
 
@@ -54,16 +54,16 @@ class Bounds:
     max_memory: int
 
 
-class BoundsExceeded(Exception):
-    """A call that ended its process or went beyond its bounds; `str` says which, in a sentence without a subject."""
+class BoundsExceededError(Exception):
+    """A call ended its process or exceeded its bounds; `str` is the reason, a sentence without a subject."""
 
 
-class _Died(BoundsExceeded):
-    """A call that ended its process or found no memory, rather than taking too long."""
+class _ProcessDiedError(BoundsExceededError):
+    """A call ended its process or ran out of memory; raised for anything but a timeout."""
 
 
-class CallFailed(Exception):
-    """An exception inside the process.
+class CallError(Exception):
+    """An exception raised inside the process.
 
     Attributes:
         kind: the exception's qualified name, as "builtins.ValueError".
@@ -77,16 +77,16 @@ class CallFailed(Exception):
 
 
 class BoundedProcess:
-    """A process that runs a fixed list of functions, one call at a time; started again after one that ended it.
+    """A process that runs a fixed list of functions, one call at a time; it is restarted after a call that ended it.
 
-    Arguments and results are what `messages` can send: None, bool, int, float, str, bytes, NumPy arrays, lists and
-    dicts of these. Threads may share it; their calls wait for one another. After a fork the child starts a process of
-    its own.
+    Arguments and results are the types that `messages` encodes: None, bool, int, float, str, bytes, NumPy arrays, lists
+    and dicts of these. Threads may share it; their calls run one after the other. After a fork the child starts its own
+    process.
 
     Args:
         functions: dotted names, "package.module.function".
-        bounds: of every call.
-        max_result: the most bytes that a result may take.
+        bounds: limits of every call.
+        max_result: maximum size of a result in bytes; `bounds.max_memory` if None.
     """
 
     def __init__(self, functions: Sequence[str], bounds: Bounds, max_result: int | None = None):
@@ -97,7 +97,7 @@ class BoundedProcess:
         self._process: subprocess.Popen | None = None
         self._owner = os.getpid()
         self._ready = False
-        self._calls = 0  # of the present process
+        self._calls = 0  # made to the current process
 
     def __enter__(self) -> Self:
         self.start()
@@ -107,40 +107,40 @@ class BoundedProcess:
         self.close()
 
     def start(self) -> None:
-        """Start the process, and return without waiting until it is ready. A call starts it too.
+        """Start the process without waiting until it is ready. The first call starts it as well.
 
         Raises:
             OSError: no process can be started.
         """
-        self._leave_to_parent()
+        self._reset_after_fork()
         with self._lock:
             self._ensure_started()
 
     def close(self) -> None:
-        """End the process; a later call starts another."""
-        self._leave_to_parent()
+        """End the process; a later call starts a new one."""
+        self._reset_after_fork()
         with self._lock:
             self._kill()
 
     def __del__(self) -> None:
         with contextlib.suppress(Exception):
-            self._leave_to_parent()
+            self._reset_after_fork()
             self._kill()
 
     def call(self, function: str, *arguments: Any) -> Any:
         """Run one of the functions.
 
         Raises:
-            BoundsExceeded: it took too long or too much memory, or ended its process.
-            CallFailed: it raised an exception.
+            BoundsExceededError: the function took too long or too much memory, or ended its process.
+            CallError: the function raised an exception.
             OSError: no process can be started.
         """
-        self._leave_to_parent()
+        self._reset_after_fork()
         with self._lock:
             try:
                 return self._call_once(function, arguments)
-            except _Died:
-                # Of a fault that an earlier call left behind, perhaps: its heap in disorder or its memory in pieces.
+            except _ProcessDiedError:
+                # An earlier call may have corrupted the heap or fragmented the memory: retry in a new process.
                 if self._calls == 1:
                     raise
             return self._call_once(function, arguments)
@@ -150,21 +150,21 @@ class BoundedProcess:
             self._ensure_started()
             self._await_ready()
             self._calls += 1
-            return self._converse(function, arguments)
-        except CallFailed:
+            return self._exchange(function, arguments)
+        except CallError:
             raise
         except BaseException:
-            self._kill()  # its answer may yet come, and must not be taken for that of the next call
+            self._kill()  # a late answer must not be taken for that of the next call
             raise
 
-    def _leave_to_parent(self) -> None:
-        """Forget, after a fork, the process and the lock, which belong to the parent and its threads."""
+    def _reset_after_fork(self) -> None:
+        """Drop, after a fork, the process and the lock, which belong to the parent and its threads."""
         if self._owner == os.getpid():
             return
         self._owner = os.getpid()
         self._lock = threading.Lock()
         if self._process is not None:
-            self._process.returncode = 0  # nobody's to wait for
+            self._process.returncode = 0  # not this process's child: it cannot be waited for
             self._process = None
 
     def _ensure_started(self) -> None:
@@ -187,7 +187,7 @@ class BoundedProcess:
         self._calls = 0
         for pipe in (self._process.stdin, self._process.stdout):
             os.set_blocking(pipe.fileno(), False)
-            _widen(pipe.fileno())
+            _enlarge_pipe(pipe.fileno())
 
     def _await_ready(self) -> None:
         if self._ready:
@@ -195,13 +195,13 @@ class BoundedProcess:
         deadline = time.monotonic() + _MAX_STARTUP_SECONDS
         try:
             ready = messages.decode(lambda count: self._read(count, deadline), _PIPE_BYTES)
-        except BoundsExceeded as error:
-            raise OSError(f"a process that reads files cannot start{self._complaint()}") from error
+        except BoundsExceededError as error:
+            raise OSError(f"a process that reads files cannot start{self._last_stderr_line()}") from error
         if ready != READY:
-            raise messages.BadMessage(f"{ready!r} instead of {READY!r}")
+            raise messages.MessageError(f"{ready!r} instead of {READY!r}")
         self._ready = True
 
-    def _converse(self, function: str, arguments: Sequence[Any]) -> Any:
+    def _exchange(self, function: str, arguments: Sequence[Any]) -> Any:
         seconds = WALL_CLOCK_FACTOR * self._bounds.max_seconds
         deadline = time.monotonic() + seconds
         for part in messages.encode([self._functions.index(function), list(arguments)]):
@@ -210,16 +210,16 @@ class BoundedProcess:
         if "result" in answer:
             return answer["result"]
         if answer["kind"] == "builtins.MemoryError":
-            raise _Died(self._too_much_memory())
-        raise CallFailed(str(answer["kind"]), str(answer["message"]))
+            raise _ProcessDiedError(self._memory_message())
+        raise CallError(str(answer["kind"]), str(answer["message"]))
 
     def _write(self, data: messages.Buffer, deadline: float) -> None:
         descriptor = self._process.stdin.fileno()
-        left = memoryview(data).cast("B")
-        while left:
+        remaining = memoryview(data).cast("B")
+        while remaining:
             self._wait(descriptor, select.POLLOUT, deadline)
             try:
-                left = left[os.write(descriptor, left) :]
+                remaining = remaining[os.write(descriptor, remaining) :]
             except BlockingIOError:
                 continue
             except OSError:
@@ -228,47 +228,47 @@ class BoundedProcess:
     def _read(self, count: int, deadline: float) -> bytearray:
         descriptor = self._process.stdout.fileno()
         data = bytearray(count)
-        left = memoryview(data)
-        while left:
+        remaining = memoryview(data)
+        while remaining:
             self._wait(descriptor, select.POLLIN, deadline)
             try:
-                received = os.readv(descriptor, [left])
+                received = os.readv(descriptor, [remaining])
             except BlockingIOError:
                 continue
             if not received:
                 raise self._cause_of_death()
-            left = left[received:]
+            remaining = remaining[received:]
         return data
 
     def _wait(self, descriptor: int, event: int, deadline: float) -> None:
         poll = select.poll()
         poll.register(descriptor, event)
         if not poll.poll(max(0.0, deadline - time.monotonic()) * 1000):
-            raise BoundsExceeded(self._too_long())
+            raise BoundsExceededError(self._timeout_message())
 
-    def _cause_of_death(self) -> BoundsExceeded:
+    def _cause_of_death(self) -> BoundsExceededError:
         try:
             status = self._process.wait(timeout=5)
         except subprocess.TimeoutExpired:
-            return _Died("its decoder stopped answering")
+            return _ProcessDiedError("its decoder stopped answering")
         if -status in (signal.SIGXCPU, signal.SIGALRM):
-            return BoundsExceeded(self._too_long())
+            return BoundsExceededError(self._timeout_message())
         if status == OUT_OF_MEMORY:
-            return _Died(self._too_much_memory())
+            return _ProcessDiedError(self._memory_message())
         if -status == signal.SIGKILL:
-            return _Died("its decoder was killed, most likely because the machine ran out of memory")
+            return _ProcessDiedError("its decoder was killed, most likely because the machine ran out of memory")
         if status < 0:
-            return _Died(f"its decoder crashed ({signal.Signals(-status).name})")
-        return _Died(f"its decoder ended with status {status}")
+            return _ProcessDiedError(f"its decoder crashed ({signal.Signals(-status).name})")
+        return _ProcessDiedError(f"its decoder ended with status {status}")
 
-    def _too_long(self) -> str:
+    def _timeout_message(self) -> str:
         return f"takes more than {self._bounds.max_seconds:g} s to decode"
 
-    def _too_much_memory(self) -> str:
+    def _memory_message(self) -> str:
         return f"takes more than {self._bounds.max_memory / 2**20:.0f} MiB of memory to decode"
 
-    def _complaint(self) -> str:
-        """Return the last line that a process wrote before it failed to start."""
+    def _last_stderr_line(self) -> str:
+        """Return the last line on standard error of a process that failed to start, in parentheses; "" if none."""
         self._process.kill()
         lines = self._process.stderr.read().decode(errors="replace").strip().splitlines()
         return f" ({lines[-1][:200]})" if lines else ""
@@ -286,13 +286,13 @@ class BoundedProcess:
 
 
 def _search_path() -> list[str]:
-    """Return `sys.path` without a current folder that may change, with the folder of this package."""
-    here = str(Path(__file__).resolve().parents[2])
+    """Return `sys.path` as absolute paths, without the current folder and with the folder that holds this package."""
+    package_root = str(Path(__file__).resolve().parents[2])
     paths = [os.path.abspath(path) for path in sys.path if path]
-    return paths if here in map(os.path.realpath, paths) else [*paths, here]
+    return paths if package_root in map(os.path.realpath, paths) else [*paths, package_root]
 
 
-def _widen(descriptor: int) -> None:
-    """Let a pipe hold more than 64 KiB, where the system allows it."""
+def _enlarge_pipe(descriptor: int) -> None:
+    """Raise the capacity of a pipe above 64 KiB, where the system allows it."""
     with contextlib.suppress(AttributeError, OSError):
         fcntl.fcntl(descriptor, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)

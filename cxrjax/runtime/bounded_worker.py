@@ -1,4 +1,4 @@
-"""The other side of `bounded`: the loop that runs inside the process."""
+"""The loop that runs inside the process of `bounded.BoundedProcess`."""
 
 import importlib
 import math
@@ -10,11 +10,11 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from cxrjax.runtime import complaints, messages
+from cxrjax.runtime import messages, stderr_capture
 from cxrjax.runtime.bounded import OUT_OF_MEMORY, READY, WALL_CLOCK_FACTOR
 
 _MAX_REQUEST = 2**40  # bytes; the parent is trusted
-_MAX_FILE = 2**20  # bytes of any file that the process writes, the decoders' complaints among them
+_MAX_FILE = 2**20  # bytes of any file that the process writes, including the captured standard error
 _MAX_MESSAGE = 10_000  # characters of an exception's text
 _POLL_SECONDS = 0.5
 _GRACE_SECONDS = 5  # the parent ends a call that takes too long before this process ends itself
@@ -24,19 +24,19 @@ def serve(functions: Sequence[str], parent: int, max_seconds: float, max_memory:
     """Run calls until the parent closes its end of the pipe or dies; does not return.
 
     Args:
-        functions: dotted names, called by their place in this list.
+        functions: dotted names; a request names a function by its index in this list.
         parent: process id of the parent.
         max_seconds: see `bounded.Bounds`.
         max_memory: see `bounded.Bounds`.
     """
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's, which ends this process
-    for ending in (signal.SIGALRM, signal.SIGXCPU):  # a parent may ignore or block them, and its children inherit that
-        signal.signal(ending, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent handles Ctrl-C and ends this process
+    for number in (signal.SIGALRM, signal.SIGXCPU):  # children inherit that a parent ignores or blocks them
+        signal.signal(number, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGALRM, signal.SIGXCPU})
-    threading.Thread(target=_end_with, args=[parent], daemon=True).start()
+    threading.Thread(target=_exit_with_parent, args=[parent], daemon=True).start()
     requests, responses = _take_over_pipes()
     calls = [_resolve(name) for name in functions]
-    complaints.capture()
+    stderr_capture.start()
     _limit(resource.RLIMIT_CORE, 0)
     _limit(resource.RLIMIT_FSIZE, _MAX_FILE)
     if (size := _address_space()) is not None:
@@ -49,7 +49,7 @@ def serve(functions: Sequence[str], parent: int, max_seconds: float, max_memory:
             os._exit(0)
         except MemoryError:  # the rest of the request is in the pipe: the parent starts another process
             os._exit(OUT_OF_MEMORY)
-        # Both end the process inside a decoder that never returns, even if nobody is left to end it.
+        # Both limits end the process inside a decoder that never returns, even if the parent is gone.
         _limit(resource.RLIMIT_CPU, math.ceil(time.process_time() + max_seconds))
         signal.setitimer(signal.ITIMER_REAL, WALL_CLOCK_FACTOR * max_seconds + _GRACE_SECONDS)
         answer = _run(calls[index], arguments)
@@ -58,7 +58,7 @@ def serve(functions: Sequence[str], parent: int, max_seconds: float, max_memory:
 
 
 def _run(function: Callable[..., Any], arguments: Sequence[Any]) -> dict[str, Any]:
-    complaints.take()  # of the last call
+    stderr_capture.read_new()  # discard the output of the last call
     try:
         return {"result": function(*arguments)}
     except BaseException as error:  # decoders in Rust panic beside Exception
@@ -72,30 +72,29 @@ def _resolve(name: str) -> Callable[..., Any]:
 
 
 def _take_over_pipes() -> tuple[int, int]:
-    """Move the parent's pipes away from descriptors 0 and 1, and leave there an empty file and the standard error."""
+    """Move the pipes to the parent away from descriptors 0 and 1, which become the null device and standard error."""
     requests = os.dup(0)
     responses = os.dup(1)
-    nowhere = os.open(os.devnull, os.O_RDONLY)
-    os.dup2(nowhere, 0)
-    os.close(nowhere)
+    null = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(null, 0)
+    os.close(null)
     os.dup2(2, 1)
     return requests, responses
 
 
 def _limit(kind: int, value: int) -> None:
-    """Lower a limit of this process; one that the system or the user has set lower stays."""
+    """Lower a resource limit of this process; a lower limit set by the system or the user stays."""
     soft, hard = resource.getrlimit(kind)
-    known = [
-        bound for bound in (hard, *([soft] if kind == resource.RLIMIT_AS else [])) if bound != resource.RLIM_INFINITY
-    ]
+    current_limits = [hard, soft] if kind == resource.RLIMIT_AS else [hard]
+    finite_limits = [limit for limit in current_limits if limit != resource.RLIM_INFINITY]
     try:
-        resource.setrlimit(kind, (min([value, *known]), hard))
+        resource.setrlimit(kind, (min([value, *finite_limits]), hard))
     except (OSError, ValueError):  # macOS does not limit the address space
         return
 
 
 def _address_space() -> int | None:
-    """Return the bytes of address space that this process has, where the system tells."""
+    """Return the size of this process's address space in bytes; None where the system does not report it."""
     try:
         with open("/proc/self/statm") as file:
             return int(file.read().split()[0]) * resource.getpagesize()
@@ -103,7 +102,7 @@ def _address_space() -> int | None:
         return None
 
 
-def _end_with(parent: int) -> None:
+def _exit_with_parent(parent: int) -> None:
     while os.getppid() == parent:
         time.sleep(_POLL_SECONDS)
     os._exit(0)
@@ -111,21 +110,21 @@ def _end_with(parent: int) -> None:
 
 def _read(descriptor: int, count: int) -> bytearray:
     data = bytearray(count)
-    left = memoryview(data)
-    while left:
-        received = os.readv(descriptor, [left])
+    remaining = memoryview(data)
+    while remaining:
+        received = os.readv(descriptor, [remaining])
         if not received:
             raise EOFError
-        left = left[received:]
+        remaining = remaining[received:]
     return data
 
 
 def _send(descriptor: int, value: Any) -> None:
     try:
         parts = messages.encode(value)
-    except messages.BadMessage as error:
-        parts = messages.encode({"kind": "cxrjax.runtime.messages.BadMessage", "message": str(error)})
+    except messages.MessageError as error:
+        parts = messages.encode({"kind": "cxrjax.runtime.messages.MessageError", "message": str(error)})
     for part in parts:
-        left = memoryview(part).cast("B")
-        while left:
-            left = left[os.write(descriptor, left) :]
+        remaining = memoryview(part).cast("B")
+        while remaining:
+            remaining = remaining[os.write(descriptor, remaining) :]

@@ -1,11 +1,11 @@
-"""Programs, kept on disk from one start to the next: as XLA compiled them, and as JAX traced them.
+"""Cache of compiled and traced programs on disk, which shortens later starts.
 
-Compiled ones are kept by JAX's persistent compilation cache. It calls a program by all that it depends on, down to what
-the CPU can do, so machines of any kind may share a folder. What compiles in less than LEAST seconds is not kept, unless
-JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS says otherwise.
+Compiled programs are stored by JAX's persistent compilation cache. Its keys cover everything that a program depends on,
+down to the features of the CPU, so machines of any kind may share a folder. Programs that compile in less than
+MIN_COMPILE_SECONDS are not stored, unless JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS says otherwise.
 
-To look there JAX has to trace the program first, which for networks of a hundred layers takes a third of a start. So
-what is traced is kept too, as StableHLO (`Recalled`).
+To look up a compiled program, JAX has to trace it first, which takes a third of the start for networks of a hundred
+layers. Traced programs are therefore stored too, as StableHLO (`CachedFunction`).
 """
 
 import contextlib
@@ -25,128 +25,137 @@ from jax.experimental.compilation_cache import compilation_cache
 import cxrjax
 from cxrjax.runtime import atomic_files, cache
 
-LEAST = 0.25  # seconds
+MIN_COMPILE_SECONDS = 0.25  # seconds
 _PACKAGE = Path(cxrjax.__file__).parent
 
-# What of JAX's settings has no part in what is traced.
-_ELSEWHERE = ("cache", "explain", "log", "persistent", "timeout")
+# JAX options that contain one of these words do not affect tracing.
+_IGNORED_OPTIONS = ("cache", "explain", "log", "persistent", "timeout")
 
 
 class TraceCache(NamedTuple):
-    """Where traced programs are kept, and the code that they are traced from."""
+    """Cache of traced programs."""
 
     folder: Path
-    code: str
+    code_hash: str  # `hash_package` of the code that the programs are traced from
 
 
-_traced: TraceCache | None = None
+_trace_cache: TraceCache | None = None
 
 
-def cache_dir(asked: str | None) -> str:
-    """Where to keep them: where it is asked for, else in JAX_COMPILATION_CACHE_DIR, else in the user's cache.
+def cache_dir(folder: str | None) -> str:
+    """Return the cache folder: the given one, else $JAX_COMPILATION_CACHE_DIR, else the user's cache folder.
 
     Args:
-        asked: a folder, "" for none, or None: nothing is asked for.
+        folder: a folder, "" for no cache, or None for the default.
 
     Returns:
-        The folder, or "" for none.
+        The folder, or "" for no cache.
     """
-    if asked is None:
-        asked = os.environ.get("JAX_COMPILATION_CACHE_DIR", str(cache.name_folder()))
-    return cache.expand_home(asked)
+    if folder is None:
+        folder = os.environ.get("JAX_COMPILATION_CACHE_DIR", str(cache.default_cache_dir()))
+    return cache.expand_home(folder)
 
 
 def enable_compilation_cache(folder: str) -> None:
-    """Keep what is compiled and traced from here on in a folder, and take from it; "" for none.
+    """Store compiled and traced programs in a folder from here on, and load them from it.
 
-    A folder that is made here is the user's alone, for what lies in it is run.
+    A folder that is created here is accessible to the user alone, since its content is executed.
+
+    Args:
+        folder: the cache folder; "" disables the cache.
 
     Raises:
-        OSError: the folder is not there and cannot be made, nothing can be written into it, or others may write into it
-            (`cache.UnsafeFolder`). None is used then.
+        OSError: the folder cannot be created or written, or others may write to it (`cache.UnsafeCacheError`). The
+            cache is disabled then.
     """
-    global _traced
-    _use("")
-    _traced = None
-    if folder and "://" not in folder:  # which JAX reaches by other means than the system's
-        traced = Path(folder, "traced")
-        cache.make_private(Path(folder))
-        cache.make_private(traced)
+    global _trace_cache
+    _set_jax_cache("")
+    _trace_cache = None
+    if folder and "://" not in folder:  # JAX accesses addresses by other means than the file system
+        traced_folder = Path(folder, "traced")
+        cache.ensure_private_dir(Path(folder))
+        cache.ensure_private_dir(traced_folder)
         with tempfile.TemporaryFile(dir=folder):
             pass
-        _traced = TraceCache(traced, hash_package())
+        _trace_cache = TraceCache(traced_folder, hash_package())
     if "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS" not in os.environ:
-        least = min(LEAST, jax.config.jax_persistent_cache_min_compile_time_secs)
-        jax.config.update("jax_persistent_cache_min_compile_time_secs", least)
-    _use(folder)
+        min_seconds = min(MIN_COMPILE_SECONDS, jax.config.jax_persistent_cache_min_compile_time_secs)
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", min_seconds)
+    _set_jax_cache(folder)
 
 
 class CachedFunction:
-    """A program that is not traced where that was done in an earlier start, if such are kept."""
+    """A jitted function whose traced program is loaded from the cache where an earlier start stored it."""
 
-    def __init__(self, run: Callable[..., Any], *made_of: str):
-        """Take a program.
+    def __init__(self, function: Callable[..., Any], *cache_key: str):
+        """Wrap a function.
 
         Args:
-            run: jitted, from arrays to arrays, in dicts, lists, tuples and NamedTuples of `register`.
-            made_of: all that decides what it does beside the package's code and what it is called with.
+            function: jitted, from arrays to arrays, in dicts, lists, tuples and NamedTuples of `register_pytree`.
+            cache_key: everything else the traced program depends on, beside the package's code and the arguments.
         """
-        self._run, self._made_of, self._ready = run, made_of, {}
+        self._function = function
+        self._cache_key = cache_key
+        self._programs: dict[tuple, Callable[..., Any]] = {}
 
-    def __call__(self, *given: Any) -> Any:
-        """What the program gives; of what is given all leaves are `jax.Array`s."""
-        if _traced is None or jax.process_count() > 1:
-            return self._run(*given)
-        leaves, tree = jax.tree.flatten(given)
-        settings = repr([one for one in sorted(jax.config.values.items()) if not any(x in one[0] for x in _ELSEWHERE)])
-        form = (tree, settings, *((leaf.aval, leaf.sharding) for leaf in leaves))
-        if form not in self._ready:
-            traced_by = (jax.__version__, jaxlib.__version__, flax.__version__, jax.default_backend())
-            words = (*self._made_of, _traced.code, *traced_by, *form)
-            self._ready[form] = _recall(self._run, given, hashlib.sha256(repr(words).encode()).hexdigest(), _traced)
-        return self._ready[form](*given)
+    def __call__(self, *args: Any) -> Any:
+        """Call the function; all leaves of the arguments are `jax.Array`s."""
+        if _trace_cache is None or jax.process_count() > 1:
+            return self._function(*args)
+        leaves, tree = jax.tree.flatten(args)
+        options = sorted(jax.config.values.items())
+        settings = repr([item for item in options if not any(word in item[0] for word in _IGNORED_OPTIONS)])
+        signature = (tree, settings, *((leaf.aval, leaf.sharding) for leaf in leaves))
+        if signature not in self._programs:
+            versions = (jax.__version__, jaxlib.__version__, flax.__version__, jax.default_backend())
+            key = (*self._cache_key, _trace_cache.code_hash, *versions, *signature)
+            name = hashlib.sha256(repr(key).encode()).hexdigest()
+            self._programs[signature] = _load_or_trace(self._function, args, name, _trace_cache)
+        return self._programs[signature](*args)
 
 
-def register_pytree(kind: type) -> type:
-    """Let a NamedTuple, whose decorator this is, go into programs that are kept and come out of them."""
-    return export.register_namedtuple_serialization(kind, serialized_name=f"{kind.__module__}.{kind.__qualname__}")
+def register_pytree(named_tuple: type) -> type:
+    """Register a NamedTuple, as its decorator, so that cached programs may take and return it."""
+    name = f"{named_tuple.__module__}.{named_tuple.__qualname__}"
+    return export.register_namedtuple_serialization(named_tuple, serialized_name=name)
 
 
 def hash_package(package: Path = _PACKAGE) -> str:
-    """A checksum of a package's code, its files' names and what is in them."""
+    """Return a SHA-256 of a package's source: the names and the content of its Python files."""
     files = sorted(package.rglob("*.py"))
     sums = [(str(file.relative_to(package)), hashlib.sha256(file.read_bytes()).hexdigest()) for file in files]
     return hashlib.sha256(repr(sums).encode()).hexdigest()
 
 
-def _recall(run: Callable[..., Any], given: Any, name: str, kept: TraceCache) -> Callable[..., Any]:
-    """The program as it was traced, or traced now and kept; itself where JAX cannot write it down."""
-    data = _read(kept.folder / name)
+def _load_or_trace(function: Callable[..., Any], args: Any, name: str, traces: TraceCache) -> Callable[..., Any]:
+    """Load a traced program, or trace and store it; return the function itself where JAX cannot serialize it."""
+    data = _read(traces.folder / name)
     if data is not None:
         return jax.jit(export.deserialize(data).call)
     try:
-        traced = export.export(run)(*given)
+        traced = export.export(function)(*args)
         data = bytes(traced.serialize())
     except (ValueError, NotImplementedError):
-        # It calls back into Python, or has a NamedTuple that is not registered; or is at fault, as running it will say.
-        return run
-    if hash_package() == kept.code:  # else it may be changed since this program began, which is then of older code
-        with contextlib.suppress(OSError):  # no room: then the next start traces it too
-            atomic_files.atomic_write(kept.folder / name, hashlib.sha256(data).digest() + data, private=True)
+        # It calls back into Python, has an unregistered NamedTuple, or has an error that running it will raise.
+        return function
+    if hash_package() == traces.code_hash:  # else the source has changed since this process imported it
+        with contextlib.suppress(OSError):  # disk full: the next start traces it again
+            atomic_files.atomic_write(traces.folder / name, hashlib.sha256(data).digest() + data, private=True)
     return jax.jit(traced.call)
 
 
 def _read(path: Path) -> bytearray | None:
-    """Return what a file has after its checksum; None where there is none, it is damaged, or others may write it."""
+    """Return the content of a file after its checksum; None if it is missing, damaged, or writable by others."""
     try:
         with path.open("rb") as file:
             content = file.read() if cache.is_safe_file(file.fileno()) else b""
     except OSError:
         return None
-    checksum, data = content[:32], content[32:]
+    checksum = content[:32]
+    data = content[32:]
     return bytearray(data) if hashlib.sha256(data).digest() == checksum else None
 
 
-def _use(folder: str) -> None:
+def _set_jax_cache(folder: str) -> None:
     jax.config.update("jax_compilation_cache_dir", folder or None)
     compilation_cache.reset_cache()

@@ -1,8 +1,8 @@
-"""A record of the files that a command wrote into a folder of the user's, so that it replaces and removes no others.
+"""Record of the files that a command wrote into a user's folder, so that it replaces and removes no other files.
 
-A file counts as written by the command if the record has its name, its size and its SHA-256: one that was changed since
-is the user's. What is to be written is recorded first, in a journal, so that a kill leaves no file without its record;
-until the command ends, what was there before counts too.
+A file counts as written by the command if the record has its name, size and SHA-256; a file that was changed since
+belongs to the user. Each file is recorded in a journal before it is written, so that a killed command leaves no file
+without a record. Until the command ends, the previous content of a file counts as recorded too.
 """
 
 import hashlib
@@ -19,25 +19,25 @@ _TITLE = "files that cxrjax wrote here; it replaces or removes no others"
 
 
 class Content(NamedTuple):
-    """The content of a file."""
+    """Size and checksum of a file's content."""
 
     size: int  # bytes
     sha256: str
 
 
 class Ledger:
-    """The files of a folder that earlier commands, and the one that is under way, wrote."""
+    """The files of a folder that earlier commands and the current one wrote."""
 
     def __init__(self, folder: Path, name: str, journals: Path):
         """Read the record.
 
         Args:
-            folder: where the files are; may be absent.
-            name: of the record in it.
-            journals: the folder of journals of the command that is under way; may be absent until something is written.
+            folder: folder of the files; may be absent.
+            name: file name of the record in it.
+            journals: folder of the current command's journals; may be absent until something is written.
 
         Raises:
-            ValueError: the file of that name is no such record.
+            ValueError: the file of that name is not such a record.
         """
         self._folder = folder
         self._path = folder / name
@@ -53,17 +53,17 @@ class Ledger:
             for line in journal.read_text().splitlines():
                 try:
                     name, content = json.loads(line)
-                except ValueError:  # cut short by a kill, before the file of that line was written
+                except ValueError:  # truncated by a kill, before the file of that line was written
                     continue
                 files.setdefault(name, set()).add(Content(*content))
         self._files = files
 
     def owns(self, name: str) -> bool:
-        """Return whether there is a file of that name, just as it was written."""
+        """Return whether a file of that name exists, with its content as recorded."""
         return self._find_content(name) is not None
 
     def is_free(self, name: str) -> bool:
-        """Return whether a file of that name may be written: there is none, or it is owned, and its folder is real."""
+        """Return whether a file of that name may be written: none exists or it is owned, and no parent is a link."""
         parents = [self._folder / parent for parent in Path(name).parents[:-1]]
         if any(os.path.lexists(parent) and (parent.is_symlink() or not parent.is_dir()) for parent in parents):
             return False
@@ -72,16 +72,20 @@ class Ledger:
         self.refresh()  # another process may just have written it
         return self.owns(name)
 
-    def place(self, begun: Path, name: str) -> None:
-        """Give a finished file, of the same file system, its name in the folder; what is there has to be free.
+    def place(self, finished: Path, name: str) -> None:
+        """Move a finished file into the folder and record it.
+
+        Args:
+            finished: a file on the same file system.
+            name: its name in the folder, which must be free (`is_free`).
 
         Raises:
-            OSError: it cannot be.
+            OSError: the file cannot be moved.
         """
         path = self._folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        self._note(name, _describe(begun))
-        os.replace(begun, path)
+        self._append_to_journal(name, _describe(finished))
+        os.replace(finished, path)
 
     def remove(self, name: str) -> None:
         """Remove a file if it is owned."""
@@ -89,7 +93,7 @@ class Ledger:
             (self._folder / name).unlink()
 
     def save(self) -> None:
-        """Write the record, the journals with it."""
+        """Write the record, including the entries of the journals."""
         self.refresh()
         files = {}
         for name, recorded in sorted(self._files.items()):
@@ -100,7 +104,7 @@ class Ledger:
         atomic_files.atomic_write(self._path, (json.dumps(record, indent=1) + "\n").encode())
 
     def _find_content(self, name: str) -> Content | None:
-        """Return what is in a file, if it is recorded so."""
+        """Return the content of a file if it is recorded; None otherwise."""
         recorded = self._files.get(name, set())
         path = self._folder / name
         try:
@@ -112,7 +116,7 @@ class Ledger:
             return None
         return content if content in recorded else None
 
-    def _note(self, name: str, content: Content) -> None:
+    def _append_to_journal(self, name: str, content: Content) -> None:
         with self._own_journal.open("a") as journal:
             journal.write(json.dumps([name, content]) + "\n")
         self._files.setdefault(name, set()).add(content)
@@ -129,7 +133,7 @@ class Ledger:
             return {}
         except (ValueError, TypeError, KeyError, AttributeError, IsADirectoryError) as error:
             raise ValueError(
-                f"{self._path}: is not the record of what cxrjax wrote here; name another folder, or move the file away"
+                f"{self._path}: is not a record of files that cxrjax wrote; name another folder, or move the file away"
             ) from error
 
 

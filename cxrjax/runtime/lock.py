@@ -1,4 +1,4 @@
-"""One process at a time in a folder, by a lock that ends with the process, however that ends."""
+"""Exclusive lock of a folder, which is released when the process ends, even if it is killed."""
 
 import fcntl
 import json
@@ -11,51 +11,51 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from cxrjax.runtime import terminal
-from cxrjax.runtime.text import SHORT, printable
+from cxrjax.runtime.text import SHORT_LENGTH, printable
 
 NAME = ".lock"
-_LONGEST = 1000  # bytes of what the holder writes into it
+_MAX_BYTES = 1000  # that are read of the holder's description
 
 
-class Locked(OSError):
-    """Another process works in the folder; the message names the folder and that process."""
+class LockedError(OSError):
+    """Another process holds the lock; the message names the folder and that process."""
 
 
 @contextmanager
-def hold(folder: Path, work: str) -> Iterator[None]:
+def acquire(folder: Path, work: str) -> Iterator[None]:
     """Hold the lock of a folder inside the block.
 
-    Where the file system has no such locks, one line on stderr says so and the block runs without.
+    Where the file system does not support locks, a warning is printed on stderr and the block runs without a lock.
 
     Args:
-        folder: exists.
-        work: what a process that holds the lock does, as "trained" in "it is being trained".
+        folder: an existing folder.
+        work: participle for the error message of other processes, as "trained" in "it is being trained".
 
     Raises:
-        Locked: another process holds it.
-        OSError: no file can be written there.
+        LockedError: another process holds the lock.
+        OSError: the lock file cannot be written.
     """
     descriptor = os.open(folder / NAME, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o644)
     try:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise OSError(f"{folder / NAME}: this is no regular file; remove it")
-        _take(descriptor, folder, work)
+            raise OSError(f"{folder / NAME}: not a regular file; remove it")
+        _lock(descriptor, folder, work)
         yield
     finally:
-        os.close(descriptor)  # the file stays: to remove it could take away one that another process holds by now
+        os.close(descriptor)  # the file stays: another process may hold its lock by now
 
 
-def _take(descriptor: int, folder: Path, work: str) -> None:
+def _lock(descriptor: int, folder: Path, work: str) -> None:
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        raise Locked(
-            f"{folder}: it is being {work} by another process ({_describe_holder(descriptor)}); wait until that has "
-            "ended, or name another --workdir"
+        raise LockedError(
+            f"{folder}: it is being {work} by another process ({_describe_holder(descriptor)}); wait until that "
+            "process has ended, or name another --workdir"
         ) from None
     except OSError as error:  # NFS without a lock daemon, some network file systems
         terminal.warn(
-            f"{folder}: the file system has no locks ({error.strerror}); see that no other process works here"
+            f"{folder}: the file system has no locks ({error.strerror}); make sure that no other process works here"
         )
         return
     holder = {"process": os.getpid(), "host": socket.gethostname(), "since": time.strftime("%Y-%m-%d %H:%M:%S")}
@@ -65,7 +65,7 @@ def _take(descriptor: int, folder: Path, work: str) -> None:
 
 def _describe_holder(descriptor: int) -> str:
     try:
-        holder = json.loads(os.pread(descriptor, _LONGEST, 0))
-        return printable(f"{holder['process']} on {holder['host']}, since {holder['since']}", SHORT)
+        holder = json.loads(os.pread(descriptor, _MAX_BYTES, 0))
+        return printable(f"{holder['process']} on {holder['host']}, since {holder['since']}", SHORT_LENGTH)
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
-        return "which one is not known"
+        return "unknown process"

@@ -1,4 +1,4 @@
-"""Values as bytes between two processes of which one is not trusted: decoding a message runs no code.
+"""Serialization of values between two processes, one of which is not trusted: decoding a message runs no code.
 
 A message is a head (JSON) followed by blobs. JSON holds None, booleans, numbers, text, lists and dicts with text keys;
 bytes and NumPy arrays travel as blobs. Tuples come back as lists.
@@ -19,8 +19,8 @@ _DICT = "dict"
 _MAX_HEAD = 64 * 2**20  # bytes of JSON in a message
 
 
-class BadMessage(Exception):
-    """Bytes that are no message, or a value that cannot be sent."""
+class MessageError(Exception):
+    """Bytes that are not a message, or a value that cannot be sent."""
 
 
 def encode(value: Any) -> list[Buffer]:
@@ -30,7 +30,7 @@ def encode(value: Any) -> list[Buffer]:
         The parts of a message, to be written one after the other.
 
     Raises:
-        BadMessage: the value holds an object of another type than this module names.
+        MessageError: the value contains an object of a type that is not listed in this module's docstring.
     """
     blobs: list[Buffer] = []
     tree = _strip(value, blobs)
@@ -44,23 +44,23 @@ def decode(read: Callable[[int], bytearray], max_bytes: int) -> Any:
 
     Args:
         read: returns exactly the given number of bytes of the stream.
-        max_bytes: the most that head and blobs may take together.
+        max_bytes: maximum size of head and blobs together.
 
     Raises:
-        BadMessage: it is no message, or a larger one.
+        MessageError: the bytes are not a message, or the message is larger than `max_bytes`.
     """
     length = int.from_bytes(read(8), "little")
     if length > min(_MAX_HEAD, max_bytes):
-        raise BadMessage(f"a head of {length} bytes")
+        raise MessageError(f"a head of {length} bytes")
     try:
         head = json.loads(bytes(read(length)))
         sizes = [int(size) for size in head["sizes"]]
         if min(sizes, default=0) < 0 or sum(sizes) > max_bytes:
-            raise BadMessage(f"a message of {sum(sizes)} bytes, at most {max_bytes} are read")
+            raise MessageError(f"a message of {sum(sizes)} bytes, at most {max_bytes} are read")
         blobs = [read(size) for size in sizes]
         return _restore(head["tree"], blobs)
     except (KeyError, TypeError, ValueError, IndexError, RecursionError) as error:
-        raise BadMessage("not a message") from error
+        raise MessageError("not a message") from error
 
 
 def _strip(value: Any, blobs: list[Buffer]) -> Any:
@@ -73,14 +73,14 @@ def _strip(value: Any, blobs: list[Buffer]) -> Any:
         return _strip(value.item(), blobs)
     if isinstance(value, np.ndarray) and not value.dtype.hasobject and value.dtype.names is None:
         blobs.append(np.ascontiguousarray(value).reshape(-1).view(np.uint8))
-        # An extension type, as bfloat16, is known by its name alone.
+        # Extension types such as bfloat16 are identified by their name alone.
         dtype = value.dtype.name if value.dtype.kind == "V" else value.dtype.str
         return {_ARRAY: len(blobs) - 1, "dtype": dtype, "shape": list(value.shape)}
     if isinstance(value, list | tuple):
         return [_strip(item, blobs) for item in value]
     if isinstance(value, dict) and all(isinstance(key, str) for key in value):
         return {_DICT: {key: _strip(item, blobs) for key, item in value.items()}}
-    raise BadMessage(f"a {type(value).__name__} cannot be sent")
+    raise MessageError(f"a {type(value).__name__} cannot be sent")
 
 
 def _restore(tree: Any, blobs: list[bytearray]) -> Any:
@@ -95,5 +95,5 @@ def _restore(tree: Any, blobs: list[bytearray]) -> Any:
     dtype = np.dtype(tree["dtype"])
     shape = [int(size) for size in tree["shape"]]
     if dtype.hasobject or min(shape, default=0) < 0 or math.prod(shape) * dtype.itemsize != len(blobs[tree[_ARRAY]]):
-        raise BadMessage("an array of another size than its shape")
+        raise MessageError("an array of another size than its shape")
     return np.frombuffer(blobs[tree[_ARRAY]], dtype).reshape(shape)

@@ -1,7 +1,8 @@
-"""Several processes at one work: all do the same and feed the devices their share of it, the first alone writes.
+"""Multi-process runs: every process runs the same program on its share of each batch; only the first writes files.
 
-The run directory is one that all of them see. What a process decides is to be the same on all: from settings, from
-what `sharding.Shares.gather` gives, or by `agree`; else some wait for a collective that others never come to.
+All processes must see the same run directory, and must take the same decisions: from settings, from results of
+`sharding.BatchSharding.gather`, or through `broadcast_bool`. Otherwise some wait for a collective operation that the
+others never enter.
 """
 
 from collections.abc import Callable
@@ -15,50 +16,54 @@ _T = TypeVar("_T")
 
 
 def initialize(coordinator: str | None = None, processes: int | None = None, process: int | None = None) -> None:
-    """Become one of several processes, before anything has used a device.
+    """Join a multi-process run; call it before anything uses a device.
 
     Args:
-        coordinator: HOST:PORT, where the first process is to be reached; None: JAX finds it, and the other two, where
-            it knows the cluster (Slurm, Open MPI, Cloud TPU, Kubernetes), or in JAX_COORDINATOR_ADDRESS.
-        processes: how many they are.
-        process: which one this is, from 0.
+        coordinator: HOST:PORT of the first process; if None, JAX detects all three arguments on clusters that it knows
+            (Slurm, Open MPI, Cloud TPU, Kubernetes), or reads JAX_COORDINATOR_ADDRESS.
+        processes: number of processes.
+        process: index of this process, from 0.
 
     Raises:
         ValueError: JAX does not find a cluster, or cannot reach it.
     """
-    jax.config.update("jax_enable_preemption_service", False)  # it takes SIGTERM away from `runtime.signals`
+    jax.config.update("jax_enable_preemption_service", False)  # it would handle SIGTERM instead of `runtime.signals`
     try:
         jax.distributed.initialize(coordinator, processes, process)
     except (RuntimeError, ValueError) as error:
-        raise ValueError(f"the processes cannot be brought together: {error}") from None
+        raise ValueError(f"the processes cannot be connected: {error}") from None
 
 
 def is_primary() -> bool:
-    """Whether this is the first process, or the only one; nothing is asked of a device."""
+    """Return whether this is the first or the only process, without initializing a device."""
     return not jax.distributed.is_initialized() or jax.process_index() == 0
 
 
 def primary_first(work: Callable[[], _T]) -> _T:
-    """Do a work that leaves files behind in the first process, and only then in the others, who find them there."""
+    """Run a function that writes files in the first process, and then in the others, which find the files.
+
+    Args:
+        work: the function; each process returns its own result.
+    """
     if jax.process_count() == 1:
         return work()
     try:
         if is_primary():
             return work()
-    finally:  # what the first process raises, the others raise for themselves
+    finally:  # if the first process raises, the others go on and raise the same
         multihost_utils.sync_global_devices("first")
     return work()
 
 
 def broadcast_bool(decision: bool) -> bool:
-    """The first process's decision on something that clocks decide; of one process, its own."""
+    """Return the first process's decision, for decisions that depend on a clock."""
     if jax.process_count() == 1:
         return decision
     return bool(multihost_utils.broadcast_one_to_all(np.bool_(decision)))
 
 
 def any_process(decision: bool) -> bool:
-    """Return whether any process decided so; of one process, its own decision."""
+    """Return whether the decision is true in any process."""
     if jax.process_count() == 1:
         return decision
     return bool(np.any(multihost_utils.process_allgather(np.bool_(decision))))

@@ -1,19 +1,19 @@
-"""The platform that programs are traced for, by which some sums take one form or another."""
+"""The platform that programs are traced for, which decides between forms of some operations."""
 
 import jax
 
-# `with traced_for("cuda"):` names the platform that functions are traced for where that is not this backend; `jit`
-# traces them again for each. "onnx" stands for runtimes that know how to run plain convolutions.
+# `with traced_for("cuda"):` sets the platform that functions are traced for, if it is not the current backend; `jit`
+# traces them again for each platform. "onnx" stands for runtimes that optimize plain convolutions themselves.
 traced_for = jax.make_user_context(None)
 
 
 def is_for_cpu() -> bool:
-    """Return whether what is being traced is to run on a CPU, and so in the forms that are fast there."""
+    """Return whether the function being traced is to run on a CPU, and uses the forms that are fast there."""
     return _platform() == "cpu"
 
 
 def is_for_accelerator() -> bool:
-    """Return whether what is being traced is to run on a GPU or a TPU."""
+    """Return whether the function being traced is to run on a GPU or a TPU."""
     return _platform() not in ("cpu", "onnx")
 
 

@@ -1,6 +1,7 @@
-"""The devices that a batch is shared between: one axis, over which everything is jitted, of one process or of several.
+"""Sharding of batches over the devices of one or several processes, along a one-dimensional mesh.
 
-Every process has as many devices. It feeds its own share of a batch's rows, and gets the results of all.
+Every process has the same number of devices. It feeds its own share of a batch's rows, and receives the results of all
+rows.
 """
 
 import math
@@ -15,84 +16,99 @@ import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 AXIS = "data"
-MOST_CORES = 8  # of a CPU that are devices of their own; each holds the networks and a radiograph's features
+MAX_CORES = 8  # of a CPU that become devices; each holds a copy of the networks and the features of a radiograph
 
 
 def use_one_device_per_core() -> None:
-    """Have each core of the CPU be a device, before any is used, for work whose rows do not know one another.
+    """Expose every CPU core as a JAX device; call it before a device is used, for work on independent rows.
 
-    A device that is all cores waits for the slowest of them at every layer. Where the user says how many devices a CPU
-    is, by JAX_NUM_CPU_DEVICES or in XLA_FLAGS, it stays so.
+    A single device of all cores waits for the slowest core at every layer. A number of devices that the user sets by
+    JAX_NUM_CPU_DEVICES or in XLA_FLAGS stays.
     """
-    said = jax.config.jax_num_cpu_devices >= 0 or "host_platform_device_count" in os.environ.get("XLA_FLAGS", "")
-    if not said:
+    set_by_user = jax.config.jax_num_cpu_devices >= 0 or "host_platform_device_count" in os.environ.get("XLA_FLAGS", "")
+    if not set_by_user:
         cores = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
-        jax.config.update("jax_num_cpu_devices", min(cores, MOST_CORES))
+        jax.config.update("jax_num_cpu_devices", min(cores, MAX_CORES))
 
 
 class BatchSharding:
-    """How batches of a size are shared: equally, by the fewest devices that are done as soon as all would be.
+    """Shards batches of a fixed size evenly over the fewest devices that are as fast as all devices.
 
-    Where a size does not divide, the batch is filled up with its last row; what comes of that is cut off again.
+    A batch that does not divide evenly is padded by repeating its last row; the padding is removed from the results.
+
+    Attributes:
+        batch_size: rows of a batch.
+        padded_size: rows of a batch with its padding.
+        mesh: the devices, along the axis `AXIS`.
+        replicated: sharding of arrays that are complete on every device.
+        sharded: sharding of arrays along their first axis.
     """
 
-    def __init__(self, batch_size: int, most: int | None = None):
-        """Share batches of that many rows, 1 or more, between all devices or at most so many of each process."""
-        own = math.ceil(batch_size / jax.process_count())  # rows of a process
-        each = math.ceil(own / min(jax.local_device_count(), most or jax.local_device_count()))
-        count = math.ceil(own / each)
-        chosen = [
-            device
-            for process in range(jax.process_count())
-            for device in [device for device in jax.devices() if device.process_index == process][:count]
-        ]
-        self.batch_size, self.padded_size = batch_size, each * len(chosen)
-        self.mesh = Mesh(np.array(chosen), (AXIS,), axis_types=(AxisType.Auto,))
-        self.replicated = NamedSharding(self.mesh, PartitionSpec())
-        self.sharded = NamedSharding(self.mesh, PartitionSpec(AXIS))
-        begin = each * count * jax.process_index()
-        self._rows = np.minimum(np.arange(begin, begin + each * count), batch_size - 1)
-
-    def compile(self, run: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
-        """Compile a program, each device running it on its own rows.
+    def __init__(self, batch_size: int, max_devices: int | None = None):
+        """Choose the devices.
 
         Args:
-            run: (variables, arrays whose first axis is the batch's) -> arrays likewise; no row may know another.
+            batch_size: rows of a batch, 1 or more.
+            max_devices: maximum number of devices of each process; None for all.
+        """
+        process_rows = math.ceil(batch_size / jax.process_count())
+        device_rows = math.ceil(process_rows / min(jax.local_device_count(), max_devices or jax.local_device_count()))
+        devices_per_process = math.ceil(process_rows / device_rows)
+        devices = [
+            device
+            for process in range(jax.process_count())
+            for device in [device for device in jax.devices() if device.process_index == process][:devices_per_process]
+        ]
+        self.batch_size = batch_size
+        self.padded_size = device_rows * len(devices)
+        self.mesh = Mesh(np.array(devices), (AXIS,), axis_types=(AxisType.Auto,))
+        self.replicated = NamedSharding(self.mesh, PartitionSpec())
+        self.sharded = NamedSharding(self.mesh, PartitionSpec(AXIS))
+        begin = device_rows * devices_per_process * jax.process_index()
+        end = begin + device_rows * devices_per_process
+        self._rows = np.minimum(np.arange(begin, end), batch_size - 1)
+
+    def compile(self, run: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
+        """Jit a function that each device runs on its own rows.
+
+        Args:
+            run: (variables, arrays [rows, …]) -> arrays [rows, …]; its rows must be independent of each other.
 
         Returns:
-            The same of variables everywhere and of arrays that are spread.
+            The function of replicated variables and of sharded arrays [padded_size, …].
         """
-        whole, part = PartitionSpec(), PartitionSpec(AXIS)
-        return jax.jit(jax.shard_map(run, mesh=self.mesh, in_specs=(whole, part), out_specs=part, check_vma=False))
+        rows = PartitionSpec(AXIS)
+        in_specs = (PartitionSpec(), rows)
+        return jax.jit(jax.shard_map(run, mesh=self.mesh, in_specs=in_specs, out_specs=rows, check_vma=False))
 
     def shard(self, arrays: Any) -> Any:
-        """Arrays of the host [batch_size, …], the same in every process, on the devices, each with its rows."""
+        """Shard host arrays [batch_size, …], which are equal in every process, over the devices."""
         return self.device_put(jax.tree.map(self.local_rows, arrays))
 
     def local_rows(self, rows: np.ndarray) -> np.ndarray:
-        """Of an array [batch_size, …] what this process feeds: its share, filled up."""
+        """Return the rows of an array [batch_size, …] that this process feeds, with padding."""
         return rows if len(self._rows) == len(rows) == self.padded_size else rows[self._rows]
 
-    def device_put(self, own: Any) -> Any:
-        """Arrays of the host, in every process those of its `own` rows, on the devices."""
+    def device_put(self, local_arrays: Any) -> Any:
+        """Shard host arrays that hold, in every process, its own `local_rows`, over the devices."""
 
-        def place(x: np.ndarray) -> jax.Array:
+        def put(x: np.ndarray) -> jax.Array:
             return jax.make_array_from_process_local_data(self.sharded, x, (self.padded_size, *x.shape[1:]))
 
-        return jax.tree.map(place, own)
+        return jax.tree.map(put, local_arrays)
 
     def unpad(self, x: jax.Array) -> jax.Array:
-        """Within a program over the devices: an array that is spread, without what filled it up, [batch_size, …]."""
+        """Remove the padding of a sharded array inside a jitted function: [padded_size, …] to [batch_size, …]."""
         return jax.lax.with_sharding_constraint(x[: self.batch_size], self.sharded)
 
     def replicate(self, tree: Any) -> Any:
-        """Arrays, the same in every process, whole on every device."""
+        """Copy arrays, which are equal in every process, to every device."""
         if jax.process_count() == 1:
             return jax.device_put(tree, self.replicated)
         return jax.tree.map(lambda x: jax.make_array_from_process_local_data(self.replicated, np.asarray(x)), tree)
 
     def gather(self, results: Any) -> Any:
-        """Arrays that are spread, back on the host of every process: [batch_size, …]."""
+        """Copy sharded arrays to the host of every process, without padding: [batch_size, …]."""
         if jax.process_count() > 1:
             results = self._collect(results)
         return jax.tree.map(lambda x: x[: self.batch_size], jax.device_get(results))

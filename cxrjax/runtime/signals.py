@@ -1,7 +1,7 @@
-"""End on SIGINT, SIGTERM and SIGHUP as a command of Unix does: soon, with one line and the status 130, 143 or 129.
+"""Handling of SIGINT, SIGTERM and SIGHUP: the process ends soon, with one line and the status 130, 143 or 129.
 
-Python calls a handler between two of its own instructions, and not while a program is compiled or runs. So a thread
-learns of the signal too, from a pipe that the system writes to, and ends the process where it does not end by itself.
+Python calls a signal handler between two of its own instructions, so not while a program is compiled or runs. A thread
+is therefore notified too, through a pipe that the system writes to, and ends the process if it does not end by itself.
 """
 
 import os
@@ -16,11 +16,11 @@ from contextlib import contextmanager, suppress
 from cxrjax.runtime import terminal
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-GRACE = 5.0  # seconds from the signal to the end of the process, at most
+GRACE_SECONDS = 5.0  # seconds from the signal to the end of the process, at most
 
 
 class Interrupted(KeyboardInterrupt):
-    """A signal asked the process to end; `number` is the signal's."""
+    """A signal to end was received; `number` is the number of the signal."""
 
     def __init__(self, number: int):
         super().__init__(number)
@@ -28,29 +28,29 @@ class Interrupted(KeyboardInterrupt):
 
 
 class _State:
-    """The state of the process, of which there is one, as signal handlers are of the process."""
+    """State of the process; global, since signal handlers are."""
 
     received: int | None = None  # the number of the first signal
-    raised = False  # whether `Interrupted` was; later signals are ignored, so that no clean-up is cut short
+    raised = False  # whether `Interrupted` was raised; later signals are ignored, so that clean-up can finish
     announced = False
     deferred = 0  # depth of `deferred` blocks
-    grace = GRACE
+    grace = GRACE_SECONDS
 
 
 def received() -> int | None:
-    """Return the number of the signal that was received, None before."""
+    """Return the number of the signal that was received; None if none was."""
     return _State.received
 
 
 @contextmanager
 def handled(explain: Callable[[], str]) -> Iterator[None]:
-    """Turn the signals inside the block into one line on stderr and `SystemExit` of the signal's status.
+    """Turn signals inside the block into one line on stderr and `SystemExit` with the signal's status.
 
-    For the main thread of a command, once: GRACE seconds after a signal the process is ended whatever it does, unless
-    it is in a `deferred` block. All that is written by `atomic_files.write` is whole even then.
+    For the main thread of a command, once. GRACE_SECONDS after a signal the process is ended, unless it is in a
+    `deferred` block. Files written by `atomic_files.atomic_write` are complete or absent even then.
 
     Args:
-        explain: returns what the line says after the signal's name, as "the same command goes on from there".
+        explain: returns the end of the line after the signal's name, as "the same command resumes from there".
 
     Raises:
         SystemExit: a signal was received.
@@ -58,14 +58,14 @@ def handled(explain: Callable[[], str]) -> Iterator[None]:
     reader, writer = os.pipe()
     os.set_blocking(writer, False)
     for number in SIGNALS:
-        if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:  # which nohup has ignored
+        if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:  # nohup ignores SIGHUP
             signal.signal(number, _raise)
     signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
     threading.Thread(target=_watch, args=(reader, explain), daemon=True).start()
-    sys.unraisablehook = _raise_again
+    sys.unraisablehook = _reraise_later
     try:
         yield
-    except BaseException as error:  # an import or a library may have made another error of `Interrupted`
+    except BaseException as error:  # an import or a library may have replaced `Interrupted` by another error
         if _State.received is None and not isinstance(error, KeyboardInterrupt):
             raise
         _State.raised = True
@@ -76,28 +76,28 @@ def handled(explain: Callable[[], str]) -> Iterator[None]:
 
 @contextmanager
 def deferred(grace: float) -> Iterator[Callable[[], bool]]:
-    """Let the block end by itself when a signal is received: nothing is raised in it, but at its end.
+    """Delay the exception of a signal until the end of the block.
 
-    A training polls the function between two steps, and saves a checkpoint before it leaves the block. A second signal
-    is raised at once.
+    A training polls the yielded function between two steps, and saves a checkpoint before it leaves the block. A second
+    signal raises at once.
 
     Args:
-        grace: seconds that the block may take after the signal, before the process is ended.
+        grace: seconds from the signal until the process is ended, even inside the block.
 
     Yields:
         A function that returns whether a signal was received.
 
     Raises:
-        Interrupted: at the end of the block, a signal was received in it.
+        Interrupted: at the end of the block, if a signal was received in it.
     """
-    former = _State.grace
+    former_grace = _State.grace
     _State.deferred += 1
     _State.grace = grace
     try:
         yield lambda: _State.received is not None
     finally:
         _State.deferred -= 1
-        _State.grace = former
+        _State.grace = former_grace
     if _State.received is not None and not _State.deferred:
         _State.raised = True
         raise Interrupted(_State.received)
@@ -113,8 +113,8 @@ def _raise(number: int, frame: object) -> None:
     raise Interrupted(_State.received)
 
 
-def _raise_again(unraisable: "sys.UnraisableHookArgs") -> None:
-    """Raise once more what was raised where Python drops errors, as in the clean-up of an object."""
+def _reraise_later(unraisable: "sys.UnraisableHookArgs") -> None:
+    """Send the signal again if `Interrupted` was raised where Python drops exceptions, as in a `__del__`."""
     if not isinstance(unraisable.exc_value, Interrupted):
         sys.__unraisablehook__(unraisable)
         return
@@ -123,18 +123,18 @@ def _raise_again(unraisable: "sys.UnraisableHookArgs") -> None:
 
 
 def _watch(reader: int, explain: Callable[[], str]) -> None:
-    """Wait for a signal, and end the process where it has not ended by itself after the grace."""
+    """Wait for a signal, and end the process if it has not ended by itself after the grace period."""
     number = None
     deadline = None
     while deadline is None or time.monotonic() < deadline:
         timeout = None if deadline is None else max(0, deadline - time.monotonic())
         readable, _, _ = select.select([reader], [], [], timeout)
-        caught = [each for each in os.read(reader, 64) if each in SIGNALS] if readable else []
+        caught = [byte for byte in os.read(reader, 64) if byte in SIGNALS] if readable else []
         if caught and deadline is None:
             number = caught.pop(0)
             deadline = time.monotonic() + _State.grace
-        if caught:  # again: out of patience
-            deadline = min(deadline, time.monotonic() + GRACE)
+        if caught:  # a repeated signal shortens the grace period
+            deadline = min(deadline, time.monotonic() + GRACE_SECONDS)
     _announce(number, explain)
     os._exit(128 + number)
 

@@ -115,7 +115,7 @@ def _train(config: ConfigDict, workdir: Path) -> dict[str, float]:
                 if stopping:  # all processes end when one of them received a signal
                     raise signals.Interrupted(signals.received() or signal.SIGTERM)
     if not records:
-        raise json_file.DamagedFile(
+        raise json_file.DamagedFileError(
             workdir / history.METRICS,
             "it has no record of the epochs that were trained",
             "the network is whole, and can be evaluated; for the record, restore the file or train again",
@@ -129,18 +129,18 @@ def _exclusive(workdir: Path) -> Iterator[None]:
     """Lock a run directory against training by other processes; of a multi-host training, the primary locks it.
 
     Raises:
-        lock.Locked: another process trains in the directory.
+        lock.LockedError: another process trains in the directory.
     """
     error = None
     with ExitStack() as stack:
         if multihost.is_primary():
             workdir.mkdir(parents=True, exist_ok=True)
             try:
-                stack.enter_context(lock.hold(workdir, "trained"))
+                stack.enter_context(lock.acquire(workdir, "trained"))
             except OSError as cause:
                 error = cause
         if multihost.broadcast_bool(error is not None):
-            raise error or lock.Locked(f"{workdir}: the first process cannot train here, and says why")
+            raise error or lock.LockedError(f"{workdir}: the first process cannot train here, and says why")
         yield
 
 
@@ -148,7 +148,7 @@ def setup_workdir(config: ConfigDict, workdir: Path) -> None:
     """Create the run directory and, for a classifier with a segmenter, copy the segmenter into it.
 
     Raises:
-        UnfitSetting: a setting is not valid.
+        InvalidSettingError: a setting is not valid.
         RunError: the segmenter's run has no network, or does not fit the config.
     """
     run_dir.check_config(config)

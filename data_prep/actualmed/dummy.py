@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from data_prep.upstream.dummies import save
+from data_prep.collections.fixtures import save_image
 
 _TABLE = """patientid,offset,sex,age,finding,survival,temperature,pO2 saturation,view,modality,imagename,artifacts/distortion,notes
 ANON196,,,,,,,,PA,X-ray,CR.1.20200313.png,,"Inconclusive, date taken (YYYYMMDD): 20200313"
@@ -16,5 +16,5 @@ ANON92,,,,No finding,,,,AP,X-ray,DX.gone.png,,"Negative (covid-19 viral infectio
 def write(folder: Path) -> None:
     """Five rows of four patients: one has two images, of two findings; the last image is missing."""
     for name in ("CR.1.20200313.png", "CR.1.20200318.png", "CR.2.png", "DX.3.png"):
-        save(folder / "images" / name)
+        save_image(folder / "images" / name)
     (folder / "metadata.csv").write_text(_TABLE, encoding="utf-8")

@@ -5,28 +5,28 @@
 
 from pathlib import Path
 
-from data_prep.source import File
-from data_prep.upstream.catalogue import Catalogue
+from data_prep.collections.metadata_csv import MetadataCsvSource
+from data_prep.source import RemoteFile
 
 INCONCLUSIVE = "Inconclusive"
 
 
-class Actualmed(Catalogue):
+class Actualmed(MetadataCsvSource):
     """What was inconclusive is a label of its own."""
 
     name = "actualmed"
-    about = "Actualmed COVID-19 chest X-ray dataset (agchung): COVID-19 confirmed, excluded, or inconclusive"
-    where = "https://github.com/agchung/Actualmed-COVID-chestxray-dataset"
-    terms = "no licence stated; for research purposes only, says its README"
+    description = "Actualmed COVID-19 chest X-ray dataset (agchung): COVID-19 confirmed, excluded, or inconclusive"
+    homepage = "https://github.com/agchung/Actualmed-COVID-chestxray-dataset"
+    license = "no licence stated; for research purposes only, says its README"
     size = "238 PNG files"
-    usable = "238 radiographs of 215 patients: 58 COVID-19, 127 no finding, 53 inconclusive (a label of their own)"
+    coverage = "238 radiographs of 215 patients: 58 COVID-19, 127 no finding, 53 inconclusive (a label of their own)"
     citation = """@misc{actualmedcovid,
   title = {Actualmed COVID-19 Chest X-ray Dataset Initiative},
   author = {Audrey G. Chung},
   howpublished = {https://github.com/agchung/Actualmed-COVID-chestxray-dataset},
   year = {2020},
 }"""
-    files = (File(f"{where}/archive/27240dd8dec9454bc97f9f3c0c432ef434de2517.zip", "", "."),)
+    files = (RemoteFile(f"{homepage}/archive/27240dd8dec9454bc97f9f3c0c432ef434de2517.zip", "", "."),)
 
     columns = ("imagename", "notes")
     licence = "research purposes only"

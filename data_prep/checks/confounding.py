@@ -10,7 +10,7 @@ WARN_AT, CHANCE = 0.05, 2  # accuracy above that of always guessing the most fre
 Facts = Sequence[Mapping[str, Any]]
 
 
-class Guess(NamedTuple):
+class Baseline(NamedTuple):
     """How well one attribute alone tells the label.
 
     Attributes:
@@ -36,7 +36,7 @@ class Guess(NamedTuple):
         return self.accuracy > self.without + max(WARN_AT, CHANCE * error)
 
 
-def guess(facts: Facts, attribute: str) -> Guess | None:
+def predict_label(facts: Facts, attribute: str) -> Baseline | None:
     """Guesses labels from one attribute.
 
     The most frequent labels are learned from train and tried on the other splits; where there is no train, from all
@@ -67,7 +67,7 @@ def guess(facts: Facts, attribute: str) -> Guess | None:
         tried += len(judged)
     values = len({fact[attribute] for fact in facts})
     uncertainty = uncertainty_coefficient(Counter((fact[attribute], fact["label"]) for fact in facts))
-    return Guess(attribute, values, tried, right / tried, without / tried, uncertainty)
+    return Baseline(attribute, values, tried, right / tried, without / tried, uncertainty)
 
 
 def uncertainty_coefficient(counts: Mapping[tuple[str, str], int]) -> float:

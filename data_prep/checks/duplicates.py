@@ -12,10 +12,10 @@ from tqdm import tqdm
 from cxrjax.io import radiograph
 from data_prep.checks import fingerprint
 from data_prep.checks.fingerprint import Fingerprint
-from data_prep.row import CannotPrepare, Plan, Row, Skip
+from data_prep.record import PreparationError, Record, SkippedRecord, SplitPlan
 
 
-class Known(NamedTuple):
+class RecordInfo(NamedTuple):
     """What is known of a radiograph besides its picture; "" for nothing."""
 
     id: str
@@ -48,20 +48,20 @@ class Pair(NamedTuple):
     likeness: float
 
 
-def find(plan: Plan) -> list[Pair]:
+def find_duplicates(plan: SplitPlan) -> list[Pair]:
     """Near-duplicates among all radiographs of a plan that can be read; those that are drawn are passed over."""
     rows = [(split, row) for split, rows in plan.items() for row in rows if row.file]
     taken = []
     for split, row in tqdm(rows, desc="looking for near-duplicates", unit="radiograph", delay=2):
         try:
             found = radiograph.read(row.file)
-        except radiograph.UnreadableRadiograph:
+        except radiograph.ImageReadError:
             continue  # the preparation says so
-        taken.append((Known(row.id, row.label, split, row.patient_id), fingerprint.take(found)))
+        taken.append((RecordInfo(row.id, row.label, split, row.patient_id), fingerprint.compute(found)))
     return compare(taken)
 
 
-def compare(taken: Sequence[tuple[Known, Fingerprint]]) -> list[Pair]:
+def compare(taken: Sequence[tuple[RecordInfo, Fingerprint]]) -> list[Pair]:
     """Near-duplicates among radiographs whose fingerprints are taken, in their order."""
     if not taken:
         return []
@@ -77,7 +77,7 @@ def compare(taken: Sequence[tuple[Known, Fingerprint]]) -> list[Pair]:
     return pairs
 
 
-def drop(plan: Plan, pairs: Iterable[Pair]) -> tuple[Plan, list[Skip]]:
+def drop_duplicates(plan: SplitPlan, pairs: Iterable[Pair]) -> tuple[SplitPlan, list[SkippedRecord]]:
     """Keeps one of each set of radiographs that pairs connect: the first that has a label.
 
     Where labels disagree none of them can be trusted, and the whole set goes.
@@ -86,27 +86,27 @@ def drop(plan: Plan, pairs: Iterable[Pair]) -> tuple[Plan, list[Skip]]:
         The plan without the others, without splits that are empty then; and what was dropped.
 
     Raises:
-        CannotPrepare: nothing is left.
+        PreparationError: nothing is left.
     """
     rows = {row.id: row for rows in plan.values() for row in rows}
     skips = {}
     for names in _connect(pairs):
         members = [row for name, row in rows.items() if name in names]  # in the order of the plan
         for row, reason in _choose(members):
-            skips[row.id] = Skip(row.id, reason)
+            skips[row.id] = SkippedRecord(row.id, reason)
     kept = {split: [row for row in rows if row.id not in skips] for split, rows in plan.items()}
     kept = {split: rows for split, rows in kept.items() if rows}
     if not kept:
-        raise CannotPrepare("every radiograph has a near-duplicate with another label, nothing is left")
+        raise PreparationError("every radiograph has a near-duplicate with another label, nothing is left")
     return kept, [skips[name] for name in rows if name in skips]
 
 
-def _agree(one: Known, other: Known) -> bool:
+def _agree(one: RecordInfo, other: RecordInfo) -> bool:
     """Whether it would not matter that they are the same: one patient, one label, one split."""
     return bool(one.patient_id) and one[1:] == other[1:]
 
 
-def _pair(one: Known, other: Known, likeness: float) -> Pair:
+def _pair(one: RecordInfo, other: RecordInfo, likeness: float) -> Pair:
     differences = []
     if one.label and other.label and one.label != other.label:
         differences.append("label")
@@ -135,7 +135,7 @@ def _connect(pairs: Iterable[Pair]) -> list[set[str]]:
     return sets
 
 
-def _choose(members: Sequence[Row]) -> list[tuple[Row, str]]:
+def _choose(members: Sequence[Record]) -> list[tuple[Record, str]]:
     """Which of the same picture have to go, and why."""
     labelled = [row for row in members if row.label]
     if len({row.label for row in labelled}) < 2:

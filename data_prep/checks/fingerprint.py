@@ -44,7 +44,7 @@ class Fingerprint(NamedTuple):
     thumbnail: np.ndarray
 
 
-def take(radiograph: Radiograph) -> Fingerprint:
+def compute(radiograph: Radiograph) -> Fingerprint:
     """The fingerprint of a radiograph; size, depth and aspect ratio do not matter to it."""
     square = _shrink(radiograph.pixels.astype(np.float32), _SIDE)
     square = cv2.normalize(-square if radiograph.inverted else square, None, 0, 255, cv2.NORM_MINMAX)

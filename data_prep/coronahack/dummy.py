@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from data_prep.upstream.dummies import save
+from data_prep.collections.fixtures import save_image
 
 _TABLE = """,X_ray_image_name,Label,Dataset_type,Label_2_Virus_category,Label_1_Virus_category
 0,IM-0128-0001.jpeg,Normal,TRAIN,,
@@ -25,5 +25,5 @@ def write(folder: Path) -> None:
     for row in _TABLE.splitlines()[1:]:
         _, name, _, part, *_ = row.split(",")
         if name != "gone.jpeg":
-            save(images / part.lower() / name)
+            save_image(images / part.lower() / name)
     (folder / "Chest_xray_Corona_Metadata.csv").write_text(_TABLE)

@@ -7,12 +7,12 @@ from argparse import Namespace
 from collections.abc import Iterator
 from pathlib import Path
 
-from data_prep.kermany.names import read_name
+from data_prep.collections.locate import find_root
+from data_prep.collections.spreadsheet import read_csv
+from data_prep.kermany.file_names import read_name
 from data_prep.kermany.source import SOURCE as KERMANY
-from data_prep.row import CannotPrepare, Row, Skip
+from data_prep.record import PreparationError, Record, SkippedRecord
 from data_prep.source import Source
-from data_prep.upstream.layout import locate
-from data_prep.upstream.sheets import read_csv
 
 _TABLE, _IMAGES = "Chest_xray_Corona_Metadata.csv", "Coronahack-Chest-XRay-Dataset"
 _NAME, _FINDING, _PART = "X_ray_image_name", "Label", "Dataset_type"
@@ -23,11 +23,11 @@ class CoronaHack(Source):
     """Kermany's radiographs of children with a few of COVID-19 from journals."""
 
     name = "coronahack"
-    about = "Kermany's radiographs with about 60 of COVID-19, SARS and ARDS from ieee8023's collection"
-    where = "https://www.kaggle.com/datasets/praveengovi/coronahack-chest-xraydataset"
-    terms = "CC BY 4.0"
+    description = "Kermany's radiographs with about 60 of COVID-19, SARS and ARDS from ieee8023's collection"
+    homepage = "https://www.kaggle.com/datasets/praveengovi/coronahack-chest-xraydataset"
+    license = "CC BY 4.0"
     size = "about 1.2 GB"
-    usable = "the 5,910 that its table names; nearly all are kermany's or covid_chestxray's: do not use them together"
+    coverage = "the 5,910 that its table names; nearly all are kermany's or covid_chestxray's: do not use them together"
     citation = """@misc{praveen2020coronahack,
   author = {Praveen, G.},
   title = {{CoronaHack}: Chest X-Ray-Dataset},
@@ -40,25 +40,25 @@ class CoronaHack(Source):
     def splits_table(self) -> Path | None:
         return KERMANY.splits_table()
 
-    def rows(self, root: Path, options: Namespace) -> Iterator[Row | Skip]:
-        folder = locate(root, _TABLE)
+    def rows(self, root: Path, options: Namespace) -> Iterator[Record | SkippedRecord]:
+        folder = find_root(root, _TABLE)
         images = _find_images(folder)
         for fields in read_csv(folder / _TABLE, _NAME, _FINDING, _PART, _CAUSE, _GERM):
             name = f"{fields[_PART].lower()}/{fields[_NAME]}"
             file = images / name
             if not fields[_FINDING]:
-                yield Skip(name, "finding not stated")
+                yield SkippedRecord(name, "finding not stated")
             elif not file.is_file():
-                yield Skip(name, "no such file")
+                yield SkippedRecord(name, "no such file")
             else:
-                yield Row(
+                yield Record(
                     id=name,
                     file=file,
                     label=_label(fields),
                     upstream_label="/".join(filter(None, (fields[key] for key in (_FINDING, _CAUSE, _GERM)))),
                     patient_id=read_name(file.stem)[1],
                     source=self.name,
-                    licence=self.terms,
+                    licence=self.license,
                 )
 
 
@@ -66,7 +66,7 @@ def _find_images(folder: Path) -> Path:
     for images in (folder / _IMAGES / _IMAGES, folder / _IMAGES, folder):
         if (images / "train").is_dir() or (images / "test").is_dir():
             return images
-    raise CannotPrepare(f"{folder}: it has no {_IMAGES} with train and test")
+    raise PreparationError(f"{folder}: it has no {_IMAGES} with train and test")
 
 
 def _label(fields: dict[str, str]) -> str:

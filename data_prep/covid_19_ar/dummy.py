@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from data_prep.upstream.dummies import draw, save_dicom
+from data_prep.collections.fixtures import draw_image, save_dicom
 
 _SERIES = {
     "COVID-19-AR-16406488/01-09-2012-NA-XR CHEST AP PORTABLE-72203/2.000000-AP-81377": ("DX", 1),
@@ -24,6 +24,6 @@ def write(folder: Path) -> None:
             lines.append(f"1.3.6.{number},COVID-19-AR,{modality}," + ".\\" + place.replace("/", "\\"))
         for slice_ in range(1, count + 1):
             side = {"SeriesDescription": "LATERAL"} if "-LATERAL-" in name else {}
-            picture = draw(f"{name}/{slice_}")
+            picture = draw_image(f"{name}/{slice_}")
             save_dicom(top / place / f"1-{slice_}.dcm", picture, Modality=modality, PatientAge="062Y", **side)
     (top / "metadata.csv").write_text("\n".join(lines) + "\n")

@@ -1,6 +1,6 @@
 """COVID-19-AR's layout: COVID-19-AR-NUMBER/STUDY/SERIES/*.dcm, as TCIA's download program makes it."""
 
-from data_prep.upstream.tcia import CovidCollection
+from data_prep.collections.tcia import CovidCollection
 
 
 class Covid19Ar(CovidCollection):
@@ -8,11 +8,11 @@ class Covid19Ar(CovidCollection):
 
     name = "covid_19_ar"
     prefix = "COVID-19-AR-"
-    about = "COVID-19-AR: DICOM radiographs of patients with COVID-19 in rural Arkansas"
-    where = "https://doi.org/10.7937/tcia.2020.py71-5978 (TCIA's download program)"
-    terms = "CC BY 4.0"
+    description = "COVID-19-AR: DICOM radiographs of patients with COVID-19 in rural Arkansas"
+    homepage = "https://doi.org/10.7937/tcia.2020.py71-5978 (TCIA's download program)"
+    license = "CC BY 4.0"
     size = "31,935 DICOM files, nearly all of them slices of CT; the download program can leave CT out"
-    usable = "the frontal views of 233 studies of 105 patients; 23 studies are CT, which metadata.csv tells"
+    coverage = "the frontal views of 233 studies of 105 patients; 23 studies are CT, which metadata.csv tells"
     citation = """@article{desai2020chest,
   author = {Desai, Shivang and Baghal, Ahmad and Wongsurawat, Thidathip and others},
   title = {Chest Imaging Representing a {COVID-19} Positive Rural {U.S.} Population},

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from data_prep.upstream.dummies import draw_lung, save
+from data_prep.collections.fixtures import draw_lung_mask, save_image
 
 _TABLE = """patientid,offset,sex,age,finding,view,modality,folder,filename,license,clinical_notes
 2,0,M,65,COVID-19,PA,X-ray,images,first.jpg,,"Admitted, with fever"
@@ -30,11 +30,11 @@ def write(folder: Path) -> None:
     for line in _TABLE.splitlines()[1:]:
         name = line.split(",images,")[-1].split(",")[0]
         if not any(absent in line for absent in _ABSENT):
-            save(folder / "images" / name)
+            save_image(folder / "images" / name)
     cut = folder / "images/cut-off.png"
     cut.write_bytes(cut.read_bytes()[:-40])
-    right, left = draw_lung("right") * 255, draw_lung("left") * 255
-    save(folder / "lung_masks_v7/first.png", right | left)
-    save(folder / "annotations/lungVAE-masks/first_mask.png", right)
-    save(folder / "annotations/lungVAE-masks/second_mask.png", left)
+    right, left = draw_lung_mask("right") * 255, draw_lung_mask("left") * 255
+    save_image(folder / "lung_masks_v7/first.png", right | left)
+    save_image(folder / "annotations/lungVAE-masks/first_mask.png", right)
+    save_image(folder / "annotations/lungVAE-masks/second_mask.png", left)
     (folder / "metadata.csv").write_text(_TABLE, encoding="utf-8")

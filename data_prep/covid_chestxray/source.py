@@ -7,27 +7,27 @@ network drew, as `annotations/lungVAE-masks/STEM_mask.png`.
 
 from pathlib import Path
 
-from data_prep.row import LUNGS_PART
-from data_prep.source import File
-from data_prep.upstream.catalogue import Catalogue
+from data_prep.collections.metadata_csv import MetadataCsvSource
+from data_prep.record import LUNG_FIELD
+from data_prep.source import RemoteFile
 
 
-class CovidChestXray(Catalogue):
+class CovidChestXray(MetadataCsvSource):
     """Taken are frontal radiographs whose view and finding are stated."""
 
     name = "covid_chestxray"
-    about = "COVID-19 image data collection (ieee8023): COVID-19 and other pneumonias, from papers and hospitals"
-    where = "https://github.com/ieee8023/covid-chestxray-dataset"
-    terms = "an image's own, as metadata.csv says: nearly half CC BY-NC-SA, a third not stated"
+    description = "COVID-19 image data collection (ieee8023): COVID-19 and other pneumonias, from papers and hospitals"
+    homepage = "https://github.com/ieee8023/covid-chestxray-dataset"
+    license = "an image's own, as metadata.csv says: nearly half CC BY-NC-SA, a third not stated"
     size = "about 0.6 GB"
-    usable = "about 950 images; frontal radiographs with a finding are taken, no CT, lateral or unstated view"
+    coverage = "about 950 images; frontal radiographs with a finding are taken, no CT, lateral or unstated view"
     citation = """@article{cohen2020covid,
   title = {COVID-19 Image Data Collection: Prospective Predictions Are the Future},
   author = {Joseph Paul Cohen and Paul Morrison and Lan Dao and Karsten Roth and Tim Q Duong and Marzyeh Ghassemi},
   journal = {arXiv:2006.11988},
   year = {2020},
 }"""
-    files = (File(f"{where}/archive/refs/heads/master.zip", "", "."),)
+    files = (RemoteFile(f"{homepage}/archive/refs/heads/master.zip", "", "."),)
 
     columns = ("folder", "filename")
 
@@ -40,7 +40,7 @@ class CovidChestXray(Catalogue):
     def find_masks(self, folder: Path, name: str) -> dict[str, Path]:
         stem = Path(name).stem
         masks = (folder / f"lung_masks_v7/{stem}.png", folder / f"annotations/lungVAE-masks/{stem}_mask.png")
-        return next(({LUNGS_PART: path} for path in masks if path.is_file()), {})
+        return next(({LUNG_FIELD: path} for path in masks if path.is_file()), {})
 
 
 SOURCE = CovidChestXray()

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from data_prep.upstream.dummies import draw, draw_lung, save
+from data_prep.collections.fixtures import draw_image, draw_lung_mask, save_image
 
 _SHAPE, _MASK = (299, 299), (256, 256)
 _COUNTS = {"COVID": 3, "Lung_Opacity": 2, "Normal": 3, "Viral Pneumonia": 2}
@@ -16,13 +16,13 @@ _NAMESPACE = "http://schemas.openxmlformats.org/spreadsheetml/2006/main"
 def write(folder: Path) -> None:
     """Ten images in four classes with masks, but for COVID-3."""
     top = folder / "COVID-19_Radiography_Dataset"
-    lungs = np.stack([255 * (draw_lung("left", _MASK) | draw_lung("right", _MASK))] * 3, axis=-1)
+    lungs = np.stack([255 * (draw_lung_mask("left", _MASK) | draw_lung_mask("right", _MASK))] * 3, axis=-1)
     for label, count in _COUNTS.items():
         names = [f"{label}-{number}" for number in range(1, count + 1)]
         for name in names:
-            save(top / label / "images" / f"{name}.png", draw(name, _SHAPE))
+            save_image(top / label / "images" / f"{name}.png", draw_image(name, _SHAPE))
             if name != "COVID-3":
-                save(top / label / "masks" / f"{name}.png", lungs)
+                save_image(top / label / "masks" / f"{name}.png", lungs)
         urls = [f"https://sirm.org/category/{name.lower()}" for name in names]
         rows = [(name, "PNG", "256*256", url) for name, url in zip(names, urls, strict=True)]
         write_xlsx(top / f"{label}.metadata.xlsx", [("FILE NAME", "FORMAT", "SIZE", "URL"), *rows])

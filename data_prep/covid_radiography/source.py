@@ -8,7 +8,7 @@ from argparse import Namespace
 from collections.abc import Iterator
 from pathlib import Path
 
-from data_prep.row import LUNGS_PART, CannotPrepare, Row
+from data_prep.record import LUNG_FIELD, PreparationError, Record
 from data_prep.source import Source
 
 LABELS = {"covid": "covid19", "normal": "normal", "lungopacity": "opacity", "viralpneumonia": "viral"}
@@ -18,11 +18,11 @@ class CovidRadiography(Source):
     """Radiographs gathered from other collections, with lungs found by a network."""
 
     name = "covid_radiography"
-    about = "COVID-19, normal, lung opacity and viral pneumonia, gathered from other collections, with lung masks"
-    where = "https://www.kaggle.com/datasets/tawsifurrahman/covid19-radiography-database"
-    terms = "Data files © Original Authors"
+    description = "COVID-19, normal, lung opacity and viral pneumonia, gathered from other collections, with lung masks"
+    homepage = "https://www.kaggle.com/datasets/tawsifurrahman/covid19-radiography-database"
+    license = "Data files © Original Authors"
     size = "about 0.8 GB"
-    usable = (
+    coverage = (
         "all 21,165; no patients are told, and its images come from RSNA, Kermany, ieee8023, Hannover, SIRM and BIMCV: "
         "used beside one of these it leaks"
     )
@@ -37,19 +37,19 @@ class CovidRadiography(Source):
 }"""
     kaggle = "tawsifurrahman/covid19-radiography-database"
 
-    def rows(self, root: Path, options: Namespace) -> Iterator[Row]:
+    def rows(self, root: Path, options: Namespace) -> Iterator[Record]:
         for folder, label in find_classes(root).items():
             images = folder / "images" if (folder / "images").is_dir() else folder
             masks = {mask.name: mask for mask in (folder / "masks").glob("*.png")}
             for file in sorted(images.glob("[!.]*.png"), key=lambda file: (find_number(file.stem), file.name)):
-                yield Row(
+                yield Record(
                     id=file.relative_to(folder.parent).as_posix(),
                     file=file,
                     label=label,
                     upstream_label=folder.name,
                     source=self.name,
-                    masks={LUNGS_PART: masks[file.name]} if file.name in masks else {},
-                    licence=self.terms,
+                    masks={LUNG_FIELD: masks[file.name]} if file.name in masks else {},
+                    licence=self.license,
                 )
 
 
@@ -57,13 +57,13 @@ def find_classes(root: Path) -> dict[Path, str]:
     """Folder of a class -> its label, at `root` or one folder below.
 
     Raises:
-        CannotPrepare: there is none.
+        PreparationError: there is none.
     """
     for top in [root, *sorted(root.glob("[!.]*/"))]:
         names = {folder: re.sub("[^a-z]", "", folder.name.lower()) for folder in sorted(top.glob("[!.]*/"))}
         if classes := {folder: LABELS[name] for folder, name in names.items() if name in LABELS}:
             return classes
-    raise CannotPrepare(f"{root}: it has none of the folders COVID, Normal, Lung_Opacity and Viral Pneumonia")
+    raise PreparationError(f"{root}: it has none of the folders COVID, Normal, Lung_Opacity and Viral Pneumonia")
 
 
 def find_number(name: str) -> int:

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import numpy as np
 
+from data_prep.collections.fixtures import draw_image, save_image
 from data_prep.covid_radiography import dummy as covid_radiography
 from data_prep.rsna_pneumonia import dummy as rsna_pneumonia
-from data_prep.upstream.dummies import draw, save
 
 _IEEE8023 = """patientid,finding,view,modality,folder,filename,url
 191,Pneumonia/Viral/COVID-19,PA,X-ray,images,67d668e5-0015.jpg,https://radiopaedia.org/1
@@ -42,20 +42,20 @@ def write(folder: Path) -> None:
     """Five parts; patient 191 and COVID-00024 are test patients, and COVID-00003 has no file."""
     ieee8023 = folder / "covid-chestxray-dataset"
     for row in _IEEE8023.splitlines()[1:]:
-        save(ieee8023 / "images" / row.split(",")[5])
+        save_image(ieee8023 / "images" / row.split(",")[5])
     (ieee8023 / "metadata.csv").write_text(_IEEE8023)
     figure1 = folder / "Figure1-COVID-chestxray-dataset"
     for name in ("COVID-00024", "COVID-00001", "COVID-00002"):
-        save(figure1 / "images" / f"{name}.jpg")
+        save_image(figure1 / "images" / f"{name}.jpg")
     (figure1 / "metadata.csv").write_text(_FIGURE1)
     actualmed = folder / "Actualmed-COVID-chestxray-dataset"
     for row in _ACTUALMED.splitlines()[1:]:
-        save(actualmed / "images" / row.split(",")[4])
+        save_image(actualmed / "images" / row.split(",")[4])
     (actualmed / "metadata.csv").write_text(_ACTUALMED)
     database = folder / "COVID-19_Radiography_Dataset"
     covid_radiography.write(folder)
     for name in _URLS:
-        save(database / "COVID" / "images" / f"{name}.png", draw(name, (299, 299)))
+        save_image(database / "COVID" / "images" / f"{name}.png", draw_image(name, (299, 299)))
     rows = [(name, "PNG", "256*256", url) for name, url in _URLS.items()]
     covid_radiography.write_xlsx(database / "COVID.metadata.xlsx", [("FILE NAME", "FORMAT", "SIZE", "URL"), *rows])
     rsna_pneumonia.write(folder / "rsna-pneumonia-detection-challenge")

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from data_prep.upstream.dummies import save
+from data_prep.collections.fixtures import save_image
 
 _TABLE = """\
 patientid,offset,sex,age,finding,survival,temperature,pO2 saturation,view,modality,artifacts/distortion,notes
@@ -18,5 +18,5 @@ COVID-00005,,,,Pneumonia,,,,,X-ray,,
 def write(folder: Path) -> None:
     """Six rows of five patients: one patient has two pictures, one has none."""
     for name in ("COVID-00001.jpg", "COVID-00003a.jpg", "COVID-00003b.png", "COVID-00004.png", "COVID-00005.jpg"):
-        save(folder / "images" / name)
+        save_image(folder / "images" / name)
     (folder / "metadata.csv").write_text(_TABLE, encoding="latin-1")  # as upstream's

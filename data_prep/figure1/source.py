@@ -7,22 +7,22 @@ at all. Letters after the number are pictures of one patient.
 from pathlib import Path
 from string import ascii_lowercase
 
-from data_prep.fetch.github import list_files
-from data_prep.upstream.catalogue import Catalogue
+from data_prep.collections.metadata_csv import MetadataCsvSource
+from data_prep.download.github import list_files
 
 REPOSITORY, COMMIT = "agchung/Figure1-COVID-chestxray-dataset", "95bb569e55f4110d3b734c0f355340e04e16989a"
 SUFFIXES = (".jpg", ".png", ".jpeg")
 
 
-class Figure1(Catalogue):
+class Figure1(MetadataCsvSource):
     """Most rows state no view and some no finding; their pictures are taken, these without a label."""
 
     name = "figure1"
-    about = "Figure 1 COVID-19 chest X-ray dataset (agchung): pictures that physicians sent in"
-    where = f"https://github.com/{REPOSITORY}"
-    terms = "no licence stated; for research purposes only, says its README"
+    description = "Figure 1 COVID-19 chest X-ray dataset (agchung): pictures that physicians sent in"
+    homepage = f"https://github.com/{REPOSITORY}"
+    license = "no licence stated; for research purposes only, says its README"
     size = "15 MB"
-    usable = "55 radiographs, 15 of them without a finding (unlabelled here); most state no view, none a lateral one"
+    coverage = "55 radiographs, 15 of them without a finding (unlabelled here); most state no view, none a lateral one"
     citation = """@misc{figure1covid,
   title = {Figure 1 COVID-19 Chest X-ray Dataset Initiative},
   author = {Audrey G. Chung},

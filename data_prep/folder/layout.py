@@ -5,8 +5,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import PurePath
 from typing import NamedTuple
 
-from data_prep.row import CannotPrepare
-from data_prep.upstream.cells import split_of_folder, splits_in_folder
+from data_prep.collections.cells import split_of_folder, splits_in_folder
+from data_prep.record import PreparationError
 
 _MASKS = re.compile(
     r".*masks?.*|.*masques?|.*masken|.*mascaras?|.*segmentations?(class|object|maps?)?|(lung|heart)?segs?|.*annotations?"
@@ -49,7 +49,7 @@ def find_layout(paths: Sequence[PurePath], root: str) -> Layout:
         root: what to call the folder in errors.
 
     Raises:
-        CannotPrepare: the folders are no classes: splits beside classes, splits without classes, or images and masks.
+        PreparationError: the folders are no classes: splits beside classes, splits without classes, or images and masks.
     """
     top = _find_splits(paths)
     if top is not None:
@@ -78,7 +78,7 @@ def _place_classes(paths: Sequence[PurePath], top: int, root: str) -> Layout:
     names = _names(paths, top)
     splits = sorted(filter(split_of_folder, names))
     if others := sorted(names - set(splits)):
-        raise CannotPrepare(
+        raise PreparationError(
             f"{root}: {_join(splits)} by name a split, and {_join(others)} not; give a folder of classes, or "
             "one of splits that hold a folder for every class"
         )
@@ -88,7 +88,7 @@ def _place_classes(paths: Sequence[PurePath], top: int, root: str) -> Layout:
         return Layout(label=top - 1, split=top)
     bare = sorted(set(splits) - {path.parts[top] for path in inside})
     if bare or not has_classes:
-        raise CannotPrepare(
+        raise PreparationError(
             f"{root}: {_join(bare or splits)} by name a split, and without a folder for every class in it; a table can "
             "give the labels (data_prep table --csv=TABLE.csv)"
         )
@@ -97,7 +97,7 @@ def _place_classes(paths: Sequence[PurePath], top: int, root: str) -> Layout:
 
 def _refuse_images(names: set[str], root: str) -> None:
     if images := sorted(name for name in names if _are_images({name})):
-        raise CannotPrepare(
+        raise PreparationError(
             f"{root}: {_join(images)} no class; give a folder that holds a folder for every class, or a "
             "table (data_prep table --csv=TABLE.csv, columns path and label, and mask for lung masks)"
         )
@@ -107,7 +107,7 @@ def _refuse_joined(names: set[str], root: str) -> None:
     """Refuses folders such as train_NORMAL and test_NORMAL."""
     if len(set().union(*map(splits_in_folder, names))) > 1:
         joined = sorted(filter(splits_in_folder, names))
-        raise CannotPrepare(
+        raise PreparationError(
             f"{root}: {_join(joined)} by name a split and a class in one; give a folder of splits that hold a folder "
             "for every class, or a table (data_prep table --csv=TABLE.csv, columns path, label and split)"
         )

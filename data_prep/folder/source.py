@@ -7,25 +7,27 @@ from pathlib import Path, PurePath
 from typing import Any
 
 from cxrjax.io import files
-from cxrjax.io.radiograph import UnreadableRadiograph
+from cxrjax.io.radiograph import ImageReadError
+from data_prep.collections.dicom import read_frontal
+from data_prep.collections.labels import describe_merged_spellings, unify_spellings
 from data_prep.example import Example
 from data_prep.folder.layout import find_holders, find_layout, is_mask
-from data_prep.row import CannotPrepare, Row, Skip
+from data_prep.record import PreparationError, Record, SkippedRecord
 from data_prep.source import Source
-from data_prep.splits import NAMES
-from data_prep.upstream.dicom import read_frontal
-from data_prep.upstream.labels import describe_merged, unify
+from data_prep.splits import SPLIT_NAMES
 
 
 class Folder(Source):
     """Images whose folder tells what they show."""
 
     name = "folder"
-    about = "your own images, a folder a class: DIR/CLASS/*.{png,jpg,jpeg,tif,tiff,dcm,img}"
-    where = "yours: a folder with a folder of images for every class"
-    terms = "those of the files"
+    description = "your own images, a folder a class: DIR/CLASS/*.{png,jpg,jpeg,tif,tiff,dcm,img}"
+    homepage = "yours: a folder with a folder of images for every class"
+    license = "those of the files"
     size = "nothing to download"
-    usable = "every image; CT and lateral views are left out where a DICOM file says so, masks by their folder or name"
+    coverage = (
+        "every image; CT and lateral views are left out where a DICOM file says so, masks by their folder or name"
+    )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument(
@@ -38,25 +40,25 @@ class Folder(Source):
     def settings(self, options: Namespace) -> dict[str, Any]:
         return {"patients": options.patients}
 
-    def rows(self, root: Path, options: Namespace) -> Iterator[Row | Skip]:
+    def rows(self, root: Path, options: Namespace) -> Iterator[Record | SkippedRecord]:
         pattern = _compile(options.patients)
         if not any(root.glob("[!.]*/")):
-            raise CannotPrepare(f"{root}: it has no folder of images, one for every class")
+            raise PreparationError(f"{root}: it has no folder of images, one for every class")
         listing = _list(root)
         images, skipped = _choose(listing, root)
         layout = find_layout(list(images), str(root))
         placed = {path: layout.place(path) for path in images}
-        labels = unify(word for word, _ in placed.values() if word)
+        labels = unify_spellings(word for word, _ in placed.values() if word)
         for path in sorted([*images, *skipped]):
             if path in skipped:
-                yield Skip(path.as_posix(), skipped[path])
+                yield SkippedRecord(path.as_posix(), skipped[path])
                 continue
             word, split = placed[path]
             if not word:
-                yield Skip(path.as_posix(), "in no folder of a class")
+                yield SkippedRecord(path.as_posix(), "in no folder of a class")
                 continue
             told = pattern and pattern.search(path.name)
-            yield Row(
+            yield Record(
                 id=path.as_posix(),
                 file=images[path],
                 label=labels[word],
@@ -67,19 +69,19 @@ class Folder(Source):
                 split=split,
             )
 
-    def remarks(self, rows: Sequence[Row], root: Path, options: Namespace) -> list[str]:
+    def remarks(self, rows: Sequence[Record], root: Path, options: Namespace) -> list[str]:
         remarks = []
         of_rows = {row.split for row in rows if row.split}
-        if splits := [name for name in NAMES if name in of_rows] + sorted(of_rows.difference(NAMES)):
+        if splits := [name for name in SPLIT_NAMES if name in of_rows] + sorted(of_rows.difference(SPLIT_NAMES)):
             remarks.append(f"the splits {', '.join(splits)} are those of the folders of these names")
         labels = {row.upstream_label: row.label for row in rows}
         if len(set(labels.values())) == 1:
             remarks.append(
                 f"all radiographs have the label {rows[0].label}; is {root} the folder that holds one for every class?"
             )
-        return [*remarks, *filter(None, [describe_merged(labels)])]
+        return [*remarks, *filter(None, [describe_merged_spellings(labels)])]
 
-    def read(self, row: Row, options: Namespace) -> Example:
+    def read(self, row: Record, options: Namespace) -> Example:
         return read_frontal(row)
 
 
@@ -87,27 +89,29 @@ def _compile(text: str) -> re.Pattern[str] | None:
     try:
         pattern = re.compile(text) if text else None
     except re.error as error:
-        raise CannotPrepare(f"--patients={text}: not a regular expression ({error})") from error
+        raise PreparationError(f"--patients={text}: not a regular expression ({error})") from error
     if pattern and not pattern.groups:
-        raise CannotPrepare(f"--patients={text}: it has no group, (...), for the patient")
+        raise PreparationError(f"--patients={text}: it has no group, (...), for the patient")
     return pattern
 
 
 def _list(root: Path) -> files.Listing:
     try:
         return files.list_files(root)
-    except UnreadableRadiograph as error:
-        raise CannotPrepare(str(error)) from error
+    except ImageReadError as error:
+        raise PreparationError(str(error)) from error
 
 
 def _choose(listing: files.Listing, root: Path) -> tuple[dict[PurePath, Path], dict[PurePath, str]]:
     """Radiographs that lie in a folder, and all other files with the reason; both by their path below the root.
 
     Raises:
-        CannotPrepare: there are masks alone.
+        PreparationError: there are masks alone.
     """
     found = {file.relative_to(root): file for file in listing.radiographs}
-    skipped = {each.path.relative_to(root): each.reason for each in listing.passed_over if each.reason != files.HIDDEN}
+    skipped = {
+        each.path.relative_to(root): each.reason for each in listing.skipped_files if each.reason != files.HIDDEN
+    }
     stems = frozenset((path.parent, path.stem) for path in found)
     holders = find_holders(found)
     images = {}
@@ -119,7 +123,7 @@ def _choose(listing: files.Listing, root: Path) -> tuple[dict[PurePath, Path], d
         else:
             images[path] = file
     if not images:
-        raise CannotPrepare(f"{root}: no radiograph in a folder of a class ({next(iter(skipped.values()))})")
+        raise PreparationError(f"{root}: no radiograph in a folder of a class ({next(iter(skipped.values()))})")
     return images, skipped
 
 

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from data_prep.upstream.dummies import save
+from data_prep.collections.fixtures import save_image
 
 _ROWS = """042f06a9,b343e657,m,,CR,ap
 042f06a9,c9280a30,m,,CR,ap
@@ -19,5 +19,5 @@ def write(folder: Path) -> None:
     for row in _ROWS.splitlines():
         name = row.split(",")[1]
         if name != "2cd63b76":
-            save(top / "png" / f"{name}.png")
+            save_image(top / "png" / f"{name}.png")
     (top / "data.csv").write_text("patient_id,image_id,sex,age,modality,projection\n" + _ROWS)

@@ -6,7 +6,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from data_prep.upstream.dummies import draw, draw_lung
+from data_prep.collections.fixtures import draw_image, draw_lung_mask
 
 _SIDE, _MASK_SIDE = 2048, 1024
 _NODULES = (
@@ -32,14 +32,14 @@ def write(folder: Path) -> None:
 
 def _save_image(path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    pixels = cv2.resize(draw(path.name, (64, 64)), (_SIDE, _SIDE)).astype(">u2") << 4  # 12 of 16 bits
+    pixels = cv2.resize(draw_image(path.name, (64, 64)), (_SIDE, _SIDE)).astype(">u2") << 4  # 12 of 16 bits
     path.write_bytes(pixels.astype(">u2").tobytes())
 
 
 def _save_masks(folder: Path, name: str) -> None:
     shape = (_MASK_SIDE, _MASK_SIDE)
     heart = cv2.circle(np.zeros(shape, np.uint8), (550, 600), 120, 1, -1)
-    parts = {"heart": heart, "left lung": draw_lung("left", shape), "right lung": draw_lung("right", shape)}
+    parts = {"heart": heart, "left lung": draw_lung_mask("left", shape), "right lung": draw_lung_mask("right", shape)}
     for part, mask in parts.items():
         fold = "fold1" if int(name[-1]) % 2 else "fold2"
         path = folder / fold / "masks" / part / f"{name}.gif"

@@ -16,10 +16,10 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
+from data_prep.collections.ieee8023_labels import read_age
 from data_prep.example import UNKNOWN, Example, encode_png
-from data_prep.row import HEART, LEFT, RIGHT, CannotPrepare, Row, Skip
+from data_prep.record import HEART, LEFT_LUNG, RIGHT_LUNG, PreparationError, Record, SkippedRecord
 from data_prep.source import Source
-from data_prep.upstream.metadata import read_age
 
 FORM = re.compile(r"JPC(LN|NN)(\d{3})")
 LABELS = {"LN": "nodule", "NN": "normal"}
@@ -40,14 +40,14 @@ class JsrtScr(Source):
     """Fold 2 is the test split, as SCR means it; validation comes out of fold 1, never out of the test images."""
 
     name = "jsrt_scr"
-    about = "JSRT radiographs with and without a lung nodule, SCR masks of heart and both lungs"
-    where = (
+    description = "JSRT radiographs with and without a lung nodule, SCR masks of heart and both lungs"
+    homepage = (
         "register at http://db.jsrt.or.jp/eng.php for the images and the clinical information, and get the masks as "
         "https://www.isi.uu.nl/Research/Databases/SCR/ says; unpack all into one folder"
     )
-    terms = "JSRT: research; SCR: research and education, no redistribution, no commercial use"
+    license = "JSRT: research; SCR: research and education, no redistribution, no commercial use"
     size = "about 2 GB unpacked"
-    usable = "247 radiographs: 154 with a nodule (drawn as lesions where its place and size are told), 93 without"
+    coverage = "247 radiographs: 154 with a nodule (drawn as lesions where its place and size are told), 93 without"
     citation = """@article{shiraishi2000development,
   title = {Development of a digital image database for chest radiographs with and without a lung nodule},
   author = {Shiraishi, Junji and Katsuragawa, Shigehiko and Ikezoe, Junpei and others},
@@ -69,11 +69,11 @@ class JsrtScr(Source):
   year = {2006},
 }"""
 
-    def rows(self, root: Path, options: Namespace) -> Iterator[Row | Skip]:
+    def rows(self, root: Path, options: Namespace) -> Iterator[Record | SkippedRecord]:
         near = sorted([*root.glob("*"), *root.glob("*/*")])
         images = {path.stem: path for path in near if path.suffix.upper() == ".IMG" and FORM.fullmatch(path.stem)}
         if not images:
-            raise CannotPrepare(f"{root}: no JPCLN*.IMG or JPCNN*.IMG of JSRT, in it or one folder down")
+            raise PreparationError(f"{root}: no JPCLN*.IMG or JPCNN*.IMG of JSRT, in it or one folder down")
         patients = {}
         for path in near:
             if path.name.upper() in CLINICAL:
@@ -82,12 +82,12 @@ class JsrtScr(Source):
         drawn = {path.stem for masks in folds.values() for path in (masks / "heart").glob("JPC*.gif")}
         for name in sorted(images.keys() | patients.keys() | drawn):
             if name not in images:
-                yield Skip(f"{name}.IMG", "no such file")
+                yield SkippedRecord(f"{name}.IMG", "no such file")
                 continue
             kind, number = FORM.fullmatch(name).groups()
             fold = "fold1" if int(number) % 2 else "fold2"
             patient = patients.get(name, Patient())
-            yield Row(
+            yield Record(
                 id=images[name].relative_to(root).as_posix(),
                 file=images[name],
                 label=LABELS[kind],
@@ -97,15 +97,17 @@ class JsrtScr(Source):
                 view="PA",
                 sex=patient.sex,
                 age=patient.age,
-                masks={part: folds[fold] / part / f"{name}.gif" for part in (HEART, LEFT, RIGHT) if fold in folds},
+                masks={
+                    part: folds[fold] / part / f"{name}.gif" for part in (HEART, LEFT_LUNG, RIGHT_LUNG) if fold in folds
+                },
                 licence="research use",
                 split="train|val" if fold == "fold1" else "test",
-                given=patient.nodule,
+                payload=patient.nodule,
             )
 
-    def read(self, row: Row, options: Namespace) -> Example:
+    def read(self, row: Record, options: Namespace) -> Example:
         example = super().read(row, options)
-        return replace(example, lesions=encode_png(draw_nodule(*row.given))) if row.given else example
+        return replace(example, lesions=encode_png(draw_nodule(*row.payload))) if row.payload else example
 
 
 def read_patients(path: Path) -> dict[str, Patient]:

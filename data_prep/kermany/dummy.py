@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from data_prep.upstream.dummies import save
+from data_prep.collections.fixtures import save_image
 
 _NAMES = (
     "train/NORMAL/IM-0115-0001.jpeg",
@@ -21,7 +21,7 @@ _NAMES = (
 def write(folder: Path) -> None:
     """Ten images of six patients and an unknown one; one more is cut off, and person1 is in train and in test."""
     for name in _NAMES:
-        save(folder / "chest_xray" / name)
+        save_image(folder / "chest_xray" / name)
     whole = (folder / "chest_xray" / _NAMES[0]).read_bytes()
     (folder / "chest_xray/val/NORMAL").mkdir()
     (folder / "chest_xray/val/NORMAL/NORMAL2-IM-1427-0001.jpeg").write_bytes(whole[:200])

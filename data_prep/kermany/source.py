@@ -7,10 +7,10 @@ from argparse import Namespace
 from collections.abc import Iterator
 from pathlib import Path
 
-from data_prep.kermany.names import read_name
-from data_prep.row import Row
+from data_prep.collections.locate import find_root
+from data_prep.kermany.file_names import read_name
+from data_prep.record import Record
 from data_prep.source import Source
-from data_prep.upstream.layout import locate
 
 _FOLDERS = {"NORMAL": "normal", "PNEUMONIA": "pneumonia"}
 _SUFFIXES = {".jpeg", ".jpg", ".png"}
@@ -20,11 +20,11 @@ class Kermany(Source):
     """Radiographs of children of one hospital."""
 
     name = "kermany"
-    about = "radiographs of children, normal or with bacterial or viral pneumonia, of one hospital in Guangzhou"
-    where = "https://www.kaggle.com/datasets/paultimothymooney/chest-xray-pneumonia"
-    terms = "CC BY 4.0"
+    description = "radiographs of children, normal or with bacterial or viral pneumonia, of one hospital in Guangzhou"
+    homepage = "https://www.kaggle.com/datasets/paultimothymooney/chest-xray-pneumonia"
+    license = "CC BY 4.0"
     size = "about 1.2 GB"
-    usable = "all 5,856; patients by the names of the files; coronahack holds them too"
+    coverage = "all 5,856; patients by the names of the files; coronahack holds them too"
     citation = """@article{kermany2018identifying,
   author = {Kermany, Daniel S. and Goldbaum, Michael and Cai, Wenjia and others},
   title = {Identifying Medical Diagnoses and Treatable Diseases by Image-Based Deep Learning},
@@ -37,24 +37,24 @@ class Kermany(Source):
 }"""
     kaggle = "paultimothymooney/chest-xray-pneumonia"
 
-    def rows(self, root: Path, options: Namespace) -> Iterator[Row]:
-        folder = locate(root, "train")
+    def rows(self, root: Path, options: Namespace) -> Iterator[Record]:
+        folder = find_root(root, "train")
         for part in ("train", "test", "val"):
             for finding, label in _FOLDERS.items():
                 for file in sorted((folder / part / finding).glob("[!.]*")):
                     if file.suffix.lower() in _SUFFIXES:
                         yield self._describe(file, f"{part}/{finding}/{file.name}", label)
 
-    def _describe(self, file: Path, name: str, by_folder: str) -> Row:
+    def _describe(self, file: Path, name: str, by_folder: str) -> Record:
         by_name, patient = read_name(file.stem)
-        return Row(
+        return Record(
             id=name,
             file=file,
             label=by_name if by_folder == "pneumonia" and by_name else by_folder,
             upstream_label=file.parent.name,
             patient_id=patient,
             source=self.name,
-            licence=self.terms,
+            licence=self.license,
         )
 
 

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from data_prep.upstream.dummies import draw_lung, save
+from data_prep.collections.fixtures import draw_lung_mask, save_image
 
 _READINGS = {
     "MCUCXR_0001_0": "Patient's Sex: F \nPatient's Age: 027Y\nnormal\n",
@@ -21,9 +21,9 @@ def write(folder: Path) -> None:
         (folder / f"ClinicalReadings/{name}.txt").write_text(words)
         if "missing" in words:
             continue
-        save(folder / f"CXR_png/{name}.png")
-        save(folder / f"ManualMask/leftMask/{name}.png", draw_lung("left") * 255)
-        save(folder / f"ManualMask/rightMask/{name}.png", draw_lung("right") * 255)
+        save_image(folder / f"CXR_png/{name}.png")
+        save_image(folder / f"ManualMask/leftMask/{name}.png", draw_lung_mask("left") * 255)
+        save_image(folder / f"ManualMask/rightMask/{name}.png", draw_lung_mask("right") * 255)
     cut = folder / "CXR_png/MCUCXR_0108_1.png"
     cut.write_bytes(cut.read_bytes()[:-40])
     (folder / "CXR_png/Thumbs.db").write_bytes(b"\xd0\xcf\x11\xe0")

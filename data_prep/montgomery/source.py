@@ -2,20 +2,20 @@
 
 from pathlib import Path
 
-from data_prep.row import LEFT, RIGHT
-from data_prep.source import File
-from data_prep.upstream.nlm import TuberculosisSet
+from data_prep.collections.nlm import TuberculosisSet
+from data_prep.record import LEFT_LUNG, RIGHT_LUNG
+from data_prep.source import RemoteFile
 
 
 class Montgomery(TuberculosisSet):
     """Its left and right masks become one of lungs; they leave out the part behind the heart."""
 
     name = "montgomery"
-    about = "Montgomery County chest X-ray set (NLM): tuberculosis screening in Maryland, with lung masks"
-    where = "https://openi.nlm.nih.gov/imgs/collections/NLM-MontgomeryCXRSet.zip"
+    description = "Montgomery County chest X-ray set (NLM): tuberculosis screening in Maryland, with lung masks"
+    homepage = "https://openi.nlm.nih.gov/imgs/collections/NLM-MontgomeryCXRSet.zip"
     size = "about 0.6 GB"
-    usable = "138 radiographs: 80 normal, 58 with tuberculosis; all have lung masks, sex and age"
-    files = (File(where, "", "."),)
+    coverage = "138 radiographs: 80 normal, 58 with tuberculosis; all have lung masks, sex and age"
+    files = (RemoteFile(homepage, "", "."),)
     prefix = "MCUCXR"
     spacing = (0.0875, 0.0875)  # upstream's ReadMe
 
@@ -23,7 +23,7 @@ class Montgomery(TuberculosisSet):
         masks = folders[0] / "ManualMask"
         if not masks.is_dir():
             return {}
-        return {LEFT: masks / "leftMask" / f"{name}.png", RIGHT: masks / "rightMask" / f"{name}.png"}
+        return {LEFT_LUNG: masks / "leftMask" / f"{name}.png", RIGHT_LUNG: masks / "rightMask" / f"{name}.png"}
 
 
 SOURCE = Montgomery()

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from data_prep.upstream.dummies import draw, save
+from data_prep.collections.fixtures import draw_image, save_image
 
 _CORONAHACK = """,X_ray_image_name,Label,Dataset_type,Label_2_Virus_category,Label_1_Virus_category
 29,IM-0147-0001.jpeg,Normal,TRAIN,,
@@ -31,14 +31,14 @@ def write(folder: Path) -> None:
     may have it.
     """
     (folder / "JSRT").mkdir(parents=True)
-    exposure = np.repeat(np.repeat(draw("JPCNN015", (128, 128)), 16, axis=0), 16, axis=1)
+    exposure = np.repeat(np.repeat(draw_image("JPCNN015", (128, 128)), 16, axis=0), 16, axis=1)
     (folder / "JSRT" / "JPCNN015.IMG").write_bytes((exposure.astype(">u2") * 16).tobytes())
     for name in ("MCUCXR_0001_0", "MCUCXR_0002_0", "MCUCXR_0104_1", "MCUCXR_0108_1"):
-        save(folder / "MontgomerySet" / "CXR_png" / f"{name}.png")
+        save_image(folder / "MontgomerySet" / "CXR_png" / f"{name}.png")
     for row in _CORONAHACK.splitlines()[1:]:
-        save(folder / "coronahack" / "Coronahack-Chest-XRay-Dataset" / "train" / row.split(",")[1])
+        save_image(folder / "coronahack" / "Coronahack-Chest-XRay-Dataset" / "train" / row.split(",")[1])
     (folder / "coronahack" / "Chest_xray_Corona_Metadata.csv").write_text(_CORONAHACK)
     for row in _COVID.splitlines()[1:]:
         if "f1b" not in row:
-            save(folder / "covid-chestxray-dataset" / "images" / row.split(",")[-2])
+            save_image(folder / "covid-chestxray-dataset" / "images" / row.split(",")[-2])
     (folder / "covid-chestxray-dataset" / "metadata.csv").write_text(_COVID)

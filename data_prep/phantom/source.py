@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 
 from data_prep.example import LABELS, STRUCTURES, Example, encode_png
+from data_prep.phantom.contact_sheet import draw_sheet
 from data_prep.phantom.draw import MIN_SIZE, Phantom, draw
 from data_prep.phantom.overlays import plant_marker
-from data_prep.phantom.sheet import draw_sheet
-from data_prep.row import CannotPrepare, Row
+from data_prep.record import PreparationError, Record
 from data_prep.source import Source
 
 LICENCE = "CC0-1.0"
@@ -23,11 +23,11 @@ class PhantomSource(Source):
     """Made-up radiographs, equally many of each class; every one is another patient."""
 
     name = "phantom"
-    about = "made-up radiographs with known anatomy and lesions"
-    where = "drawn here"
-    terms = LICENCE
+    description = "made-up radiographs with known anatomy and lesions"
+    homepage = "drawn here"
+    license = LICENCE
     size = "nothing to download"
-    usable = "as many as --count says, of each of five classes"
+    coverage = "as many as --count says, of each of five classes"
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--count", type=int, default=100, help="radiographs a class (default: %(default)s)")
@@ -45,24 +45,24 @@ class PhantomSource(Source):
         planted = {} if options.shortcut == "none" else {"shortcut": options.shortcut}
         return {"size": options.size} | planted
 
-    def place(self, options: Namespace) -> Path:
+    def default_dir(self, options: Namespace) -> Path:
         return Path()
 
-    def rows(self, root: Path, options: Namespace) -> Iterator[Row]:
+    def rows(self, root: Path, options: Namespace) -> Iterator[Record]:
         _check(options)
         for label in LABELS:
             for number in range(options.count):
                 name = f"{label}/{number:05d}"
-                yield Row(
+                yield Record(
                     name,
                     label=label,
                     source=f"{self.name}_elsewhere" if has_shortcut(label, options, "source") else self.name,
                     patient_id=f"phantom-{label}-{number:05d}",
-                    given=(label, number),
+                    payload=(label, number),
                 )
 
-    def read(self, row: Row, options: Namespace) -> Example:
-        label, number = row.given
+    def read(self, row: Record, options: Namespace) -> Example:
+        label, number = row.payload
         phantom = make_phantom(label, number, options.seed, options.size)
         if has_shortcut(label, options, "marker"):
             phantom = phantom._replace(pixels=plant_marker(phantom.pixels))
@@ -86,13 +86,13 @@ class PhantomSource(Source):
             licence=LICENCE,
         )
 
-    def run(self, options: Namespace) -> str | None:
+    def run_extra(self, options: Namespace) -> str | None:
         if not options.sheet:
             return None
         _check(options)
         file = Path(options.sheet)
         if file.suffix.lower() != ".png" or not file.absolute().parent.is_dir():
-            raise CannotPrepare(f"--sheet={file}: a .png file in a folder that exists is needed")
+            raise PreparationError(f"--sheet={file}: a .png file in a folder that exists is needed")
         draw_sheet(file, lambda label, number: make_phantom(label, number, options.seed, options.size))
         return f"drew {file}"
 
@@ -109,9 +109,9 @@ def has_shortcut(label: str, options: Namespace, shortcut: str) -> bool:
 
 def _check(options: Namespace) -> None:
     if options.count < 1:
-        raise CannotPrepare(f"--count={options.count}: at least one radiograph a class is needed")
+        raise PreparationError(f"--count={options.count}: at least one radiograph a class is needed")
     if options.size < MIN_SIZE:
-        raise CannotPrepare(f"--size={options.size}: at least {MIN_SIZE} pixels are needed")
+        raise PreparationError(f"--size={options.size}: at least {MIN_SIZE} pixels are needed")
 
 
 SOURCE = PhantomSource()

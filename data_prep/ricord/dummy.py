@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from data_prep.upstream.dummies import draw, save_dicom
+from data_prep.collections.fixtures import draw_image, save_dicom
 
 _FILES = {
     "419639-000025/08-02-2002-NA-XR CHEST 1 VIEW AP PORTABLE-04760/1.000000-AP-41803/1-1.dcm": "AP",
@@ -19,6 +19,6 @@ def write(folder: Path) -> None:
     top = folder / "manifest-1610656454899" / "MIDRC-RICORD-1C"
     for name, view in _FILES.items():
         file = top / f"MIDRC-RICORD-1C-{name}"
-        save_dicom(file, draw(name), Modality="DX", ViewPosition=view, PatientSex="M")
+        save_dicom(file, draw_image(name), Modality="DX", ViewPosition=view, PatientSex="M")
         if "CHEST-00002" in name:
             file.write_bytes(file.read_bytes()[:-1000])

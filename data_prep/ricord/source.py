@@ -1,6 +1,6 @@
 """RICORD 1c's layout: MIDRC-RICORD-1C-SITE-NUMBER/STUDY/SERIES/*.dcm, as TCIA's download program makes it."""
 
-from data_prep.upstream.tcia import CovidCollection
+from data_prep.collections.tcia import CovidCollection
 
 
 class Ricord(CovidCollection):
@@ -8,11 +8,11 @@ class Ricord(CovidCollection):
 
     name = "ricord"
     prefix = "MIDRC-RICORD-1C-"
-    about = "MIDRC-RICORD-1c: DICOM radiographs of adults with COVID-19 from four sites"
-    where = "https://www.cancerimagingarchive.net/collection/midrc-ricord-1c (TCIA's download program)"
-    terms = "CC BY-NC 4.0"
+    description = "MIDRC-RICORD-1c: DICOM radiographs of adults with COVID-19 from four sites"
+    homepage = "https://www.cancerimagingarchive.net/collection/midrc-ricord-1c (TCIA's download program)"
+    license = "CC BY-NC 4.0"
     size = "998 studies in DICOM files"
-    usable = "the frontal views of 998 studies of 361 patients; laterals are known only when a file is read"
+    coverage = "the frontal views of 998 studies of 361 patients; laterals are known only when a file is read"
     citation = """@article{tsai2021rsna,
   author = {Tsai, Emily B. and Simpson, Scott and Lungren, Matthew P. and others},
   title = {The {RSNA} International {COVID-19} Open Radiology Database ({RICORD})},

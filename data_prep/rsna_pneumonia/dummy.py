@@ -3,8 +3,8 @@
 import json
 from pathlib import Path
 
+from data_prep.collections.fixtures import save_dicom
 from data_prep.rsna_pneumonia.source import BOXES, CLASSES, IMAGES
-from data_prep.upstream.dummies import save_dicom
 
 _CLASSES = """patientId,class
 0004cfab,No Lung Opacity / Not Normal

@@ -13,12 +13,12 @@ from pathlib import Path
 
 import numpy as np
 
+from data_prep.collections.dicom import read_frontal
+from data_prep.collections.locate import find_root
+from data_prep.collections.spreadsheet import read_csv
 from data_prep.example import Example, encode_png
-from data_prep.row import BadRow, CannotPrepare, Row
+from data_prep.record import PreparationError, Record, RecordError
 from data_prep.source import Source
-from data_prep.upstream.dicom import read_frontal
-from data_prep.upstream.layout import locate
-from data_prep.upstream.sheets import read_csv
 
 IMAGES, BOXES, CLASSES = "stage_2_train_images", "stage_2_train_labels.csv", "stage_2_detailed_class_info.csv"
 _NIH = "pneumonia-challenge-dataset-mappings_2018.json"
@@ -32,16 +32,16 @@ class RsnaPneumonia(Source):
     """Frontal radiographs with boxes around what may be pneumonia."""
 
     name = "rsna_pneumonia"
-    about = (
+    description = (
         "radiographs of NIH's ChestX-ray14, normal, with opacity (in boxes, kept as lesions), or otherwise not normal"
     )
-    where = (
+    homepage = (
         "https://www.kaggle.com/competitions/rsna-pneumonia-detection-challenge, once its rules are accepted, and, for "
         f"its patients, https://s3.amazonaws.com/east1.public.rsna.org/AI/2018/{_NIH}"
     )
-    terms = "the competition's rules: non-commercial use, academic research and education"
+    license = "the competition's rules: non-commercial use, academic research and education"
     size = "about 4 GB"
-    usable = f"all 26,684 of the training set; without {_NIH} beside the tables every image counts as a patient"
+    coverage = f"all 26,684 of the training set; without {_NIH} beside the tables every image counts as a patient"
     citation = """@article{shih2019augmenting,
   author = {Shih, George and Wu, Carol C. and Halabi, Safwan S. and others},
   title = {Augmenting the {National Institutes of Health} Chest Radiograph Dataset with Expert Annotations of Possible
@@ -54,27 +54,27 @@ class RsnaPneumonia(Source):
   doi = {10.1148/ryai.2019180041}
 }"""
 
-    def rows(self, root: Path, options: Namespace) -> Iterator[Row]:
-        folder = locate(root, IMAGES, BOXES, CLASSES)
+    def rows(self, root: Path, options: Namespace) -> Iterator[Record]:
+        folder = find_root(root, IMAGES, BOXES, CLASSES)
         boxes, patients = _read_boxes(folder / BOXES), _read_patients(folder / _NIH)
         told = {row["patientId"]: row["class"] for row in read_csv(folder / CLASSES, "patientId", "class")}
         for name, finding in told.items():
-            yield Row(
+            yield Record(
                 id=f"{IMAGES}/{name}.dcm",
                 file=folder / IMAGES / f"{name}.dcm",
                 label=_LABELS.get(finding, finding.lower()),
                 upstream_label=finding,
                 patient_id=patients.get(name, f"rsna-{name}"),
                 source=self.name,
-                licence=self.terms,
-                given=tuple(boxes[name]),
+                licence=self.license,
+                payload=tuple(boxes[name]),
             )
 
-    def read(self, row: Row, options: Namespace) -> Example:
+    def read(self, row: Record, options: Namespace) -> Example:
         example = read_frontal(row)
-        if not row.given:
+        if not row.payload:
             return example
-        return replace(example, lesions=encode_png(_draw(row.given, (example.height, example.width))))
+        return replace(example, lesions=encode_png(_draw(row.payload, (example.height, example.width))))
 
 
 def _read_boxes(path: Path) -> dict[str, list[Box]]:
@@ -85,7 +85,7 @@ def _read_boxes(path: Path) -> dict[str, list[Box]]:
         try:
             boxes[row["patientId"]].append(tuple(float(row[side]) for side in _SIDES))
         except ValueError as error:
-            raise CannotPrepare(f"{path}: a box of {row['patientId']} is not four numbers") from error
+            raise PreparationError(f"{path}: a box of {row['patientId']} is not four numbers") from error
     return boxes
 
 
@@ -97,7 +97,7 @@ def _read_patients(path: Path) -> dict[str, str]:
         entries = json.loads(path.read_text(encoding="utf-8"))
         return {entry["subset_img_id"]: f"nih-{entry['img_id'].partition('_')[0]}" for entry in entries}
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise CannotPrepare(f"{path}: not a list of images with subset_img_id and img_id") from error
+        raise PreparationError(f"{path}: not a list of images with subset_img_id and img_id") from error
 
 
 def _draw(boxes: tuple[Box, ...], shape: tuple[int, int]) -> np.ndarray:
@@ -106,7 +106,7 @@ def _draw(boxes: tuple[Box, ...], shape: tuple[int, int]) -> np.ndarray:
         rows = slice(max(round(top), 0), max(round(top + height), 0))
         lesions[rows, max(round(left), 0) : max(round(left + width), 0)] = 1
     if not lesions.any():
-        raise BadRow("its boxes lie outside the image")
+        raise RecordError("its boxes lie outside the image")
     return lesions
 
 

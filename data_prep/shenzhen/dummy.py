@@ -4,7 +4,7 @@ from pathlib import Path
 
 import cv2
 
-from data_prep.upstream.dummies import draw, draw_lung, save
+from data_prep.collections.fixtures import draw_image, draw_lung_mask, save_image
 
 _READINGS = {
     "CHNCXR_0001_0": "male 45yrs\nnormal\n",
@@ -19,7 +19,7 @@ def write(folder: Path) -> None:
     inside = folder / "ChinaSet_AllFiles"
     (inside / "ClinicalReadings").mkdir(parents=True)
     for name, words in _READINGS.items():
-        save(inside / f"CXR_png/{name}.png", cv2.cvtColor(draw(name), cv2.COLOR_GRAY2BGR))
+        save_image(inside / f"CXR_png/{name}.png", cv2.cvtColor(draw_image(name), cv2.COLOR_GRAY2BGR))
         (inside / f"ClinicalReadings/{name}.txt").write_text(words)
     for name in ("CHNCXR_0001_0", "CHNCXR_0327_1"):
-        save(folder / f"mask/mask/{name}_mask.png", (draw_lung("left") | draw_lung("right")) * 255)
+        save_image(folder / f"mask/mask/{name}_mask.png", (draw_lung_mask("left") | draw_lung_mask("right")) * 255)

@@ -2,22 +2,22 @@
 
 from pathlib import Path
 
-from data_prep.row import LUNGS_PART
-from data_prep.source import File
-from data_prep.upstream.nlm import CITATION, TuberculosisSet
+from data_prep.collections.nlm import CITATION, TuberculosisSet
+from data_prep.record import LUNG_FIELD
+from data_prep.source import RemoteFile
 
 
 class Shenzhen(TuberculosisSet):
     """Masks (Stirenko et al. 2018) are looked for in `mask/`, beside upstream's folder or inside it."""
 
     name = "shenzhen"
-    about = "Shenzhen Hospital chest X-ray set (NLM): tuberculosis and normal, lung masks for most"
-    where = (
+    description = "Shenzhen Hospital chest X-ray set (NLM): tuberculosis and normal, lung masks for most"
+    homepage = (
         "https://openi.nlm.nih.gov/imgs/collections/ChinaSet_AllFiles.zip; the masks from "
         "https://www.kaggle.com/datasets/yoctoman/shcxr-lung-mask, unpacked beside it"
     )
     size = "about 3.6 GB"
-    usable = "662 radiographs: 326 normal, 336 with tuberculosis; 566 have a published mask"
+    coverage = "662 radiographs: 326 normal, 336 with tuberculosis; 566 have a published mask"
     citation = f"""{CITATION}
 
 @inproceedings{{stirenko2018chest,
@@ -27,12 +27,12 @@ class Shenzhen(TuberculosisSet):
   pages = {{422--428}},
   year = {{2018}},
 }}"""
-    files = (File("https://openi.nlm.nih.gov/imgs/collections/ChinaSet_AllFiles.zip", "", "."),)
+    files = (RemoteFile("https://openi.nlm.nih.gov/imgs/collections/ChinaSet_AllFiles.zip", "", "."),)
     prefix = "CHNCXR"
 
     def find_masks(self, folders: tuple[Path, Path], name: str) -> dict[str, Path]:
         places = [folder / masks / f"{name}_mask.png" for folder in folders for masks in ("mask", "mask/mask")]
-        return next(({LUNGS_PART: path} for path in places if path.is_file()), {})
+        return next(({LUNG_FIELD: path} for path in places if path.is_file()), {})
 
 
 SOURCE = Shenzhen()

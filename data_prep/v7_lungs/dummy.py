@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from data_prep.upstream.dummies import SHAPE, save
+from data_prep.collections.fixtures import SHAPE, save_image
 
 _HEIGHT, _WIDTH = SHAPE
 _RIGHT = [{"x": 5, "y": 10}, {"x": 24, "y": 10}, {"x": 24, "y": 49}, {"x": 5, "y": 49}]  # 20 x 40 pixels
@@ -45,7 +45,7 @@ def _write(folder: Path, number: int, original: str, drawn: list[Any], tags: tup
     name = f"{number:08d}{Path(original).suffix}"
     image = {"seq": number, "width": width, "height": _HEIGHT, "filename": name, "original_filename": original}
     annotations = [*drawn, *({"name": tag, "tag": {}} for tag in tags)]
-    save(folder / "images" / name)
+    save_image(folder / "images" / name)
     (_place(folder) / f"{number}.json").write_text(json.dumps({"image": image, "annotations": annotations}))
 
 
@@ -54,7 +54,7 @@ def _write_version_2(folder: Path, number: int, original: str) -> None:
     slot = {"width": _WIDTH, "height": _HEIGHT, "source_files": [{"file_name": original}]}
     annotations = [{"name": "Lung", "polygon": {"paths": [_RIGHT]}}, {"name": "Viral Pneumonia", "tag": {}}]
     item = {"name": name, "path": "/", "slots": [slot]}
-    save(folder / "images" / name)
+    save_image(folder / "images" / name)
     (_place(folder) / f"{number}.json").write_text(
         json.dumps({"version": "2.0", "item": item, "annotations": annotations})
     )

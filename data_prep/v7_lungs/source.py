@@ -11,11 +11,11 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+from data_prep.collections.ieee8023_labels import read_age, rejection_reason
 from data_prep.example import LUNGS, Example, encode_png
-from data_prep.kermany.names import read_name
-from data_prep.row import BadRow, CannotPrepare, Row, Skip
+from data_prep.kermany.file_names import read_name
+from data_prep.record import PreparationError, Record, RecordError, SkippedRecord
 from data_prep.source import Source
-from data_prep.upstream.metadata import read_age, refuse
 from data_prep.v7_lungs.darwin import describe_image, draw_polygons
 
 FOLDERS = ("releases/*/annotations", "annotations/*", "annotations")
@@ -39,13 +39,13 @@ class V7Lungs(Source):
     """An annotation file an image; taken are frontal radiographs in which lungs are drawn."""
 
     name = "v7_lungs"
-    about = "V7 Labs COVID-19 X-ray dataset: lungs drawn by hand, over radiographs of ieee8023 and Kermany et al."
-    where = (
+    description = "V7 Labs COVID-19 X-ray dataset: lungs drawn by hand, over radiographs of ieee8023 and Kermany et al."
+    homepage = (
         "darwin dataset pull v7-labs/covid-19-chest-x-ray-dataset:all-images (pip install darwin-py), then --from=DIR"
     )
-    terms = "lungs: CC BY 4.0; images: Kermany et al. CC BY 4.0, ieee8023 an image's own"
+    license = "lungs: CC BY 4.0; images: Kermany et al. CC BY 4.0, ieee8023 an image's own"
     size = "about 6,500 images"
-    usable = "about 6,500 images, 517 of COVID-19; those in which lungs are drawn (no CT, no lateral view)"
+    coverage = "about 6,500 images, 517 of COVID-19; those in which lungs are drawn (no CT, no lateral view)"
     citation = """@misc{v7covid,
   title = {COVID-19 X-ray dataset},
   author = {{V7 Labs}},
@@ -53,10 +53,10 @@ class V7Lungs(Source):
   year = {2020},
 }"""
 
-    def rows(self, root: Path, options: Namespace) -> Iterator[Row | Skip]:
+    def rows(self, root: Path, options: Namespace) -> Iterator[Record | SkippedRecord]:
         files = next((found for folder in FOLDERS if (found := sorted(root.glob(f"{folder}/*.json")))), [])
         if not files:
-            raise CannotPrepare(
+            raise PreparationError(
                 f"{root}: no annotation (*.json) in releases/*/annotations, annotations/* or annotations"
             )
         seen = set()
@@ -66,7 +66,7 @@ class V7Lungs(Source):
                 image = describe_image(annotation)
                 tags = [entry["name"] for entry in annotation["annotations"]]
             except (ValueError, KeyError, TypeError, IndexError):
-                yield Skip(path.relative_to(root).as_posix(), "not a Darwin annotation")
+                yield SkippedRecord(path.relative_to(root).as_posix(), "not a Darwin annotation")
                 continue
             name = f"images/{image.name}"
             if name in seen:  # two releases were unpacked, one a part of the other
@@ -74,11 +74,11 @@ class V7Lungs(Source):
             seen.add(name)
             reason = _refuse(tags) or ("" if (root / name).is_file() else "no such file")
             if reason:
-                yield Skip(name, reason)
+                yield SkippedRecord(name, reason)
                 continue
             found = [tag for tag in LABELS if tag in tags]
             patient = name_patient(image.original, tags)
-            yield Row(
+            yield Record(
                 id=name,
                 file=root / name,
                 label=LABELS[found[0]] if found else "",
@@ -89,15 +89,15 @@ class V7Lungs(Source):
                 sex=_tell(tags, "Sex/"),
                 age=read_age(_tell(tags, "Age:")),
                 licence=LICENCES["kermany" if patient.startswith("kermany") else "ieee8023"],
-                given=path,
+                payload=path,
             )
 
-    def read(self, row: Row, options: Namespace) -> Example:
+    def read(self, row: Record, options: Namespace) -> Example:
         example = super().read(row, options)
-        lungs = draw_polygons(json.loads(row.given.read_text(encoding="utf-8")), LUNG)
+        lungs = draw_polygons(json.loads(row.payload.read_text(encoding="utf-8")), LUNG)
         if lungs.shape != (example.height, example.width):
             sizes = f"{lungs.shape[1]} x {lungs.shape[0]} pixels, the image {example.width} x {example.height}"
-            raise BadRow(f"its annotation {row.given.name} is of another size: {sizes}")
+            raise RecordError(f"its annotation {row.payload.name} is of another size: {sizes}")
         return replace(example, mask=encode_png(lungs), mask_kind=LUNGS)
 
 
@@ -113,7 +113,7 @@ def name_patient(original: str, tags: list[str]) -> str:
 
 
 def _refuse(tags: list[str]) -> str:
-    reason = refuse("CT" if "CT" in tags else "X-ray", _tell_view(tags), needs_view=False)
+    reason = rejection_reason("CT" if "CT" in tags else "X-ray", _tell_view(tags), needs_view=False)
     return reason or ("" if LUNG in tags else "no lungs drawn in it")
 
 

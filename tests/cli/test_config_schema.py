@@ -72,7 +72,7 @@ def test_no_number_is_anything_else(value):
     ],
 )
 def test_what_does_not_fit_is_named(changes, said):
-    with pytest.raises(config_schema.UnfitSetting) as error:
+    with pytest.raises(config_schema.InvalidSettingError) as error:
         config_schema.check(settings(**changes))
     text = str(error.value)
     assert text.startswith(said) and len(text) < 400 and text.isprintable()
@@ -88,7 +88,7 @@ def test_a_setting_on_the_way_in_is_checked_everywhere(tmp_path):
         lambda: trainer.setup_workdir(config, tmp_path / "run"),
         lambda: weights.import_weights(config, "none.pth", tmp_path / "run"),
     ):
-        with pytest.raises(config_schema.UnfitSetting, match="^config: training.batch_size=0"):
+        with pytest.raises(config_schema.InvalidSettingError, match="^config: training.batch_size=0"):
             begin()
     assert not (tmp_path / "run" / "config.json").exists()
 
@@ -151,7 +151,7 @@ def test_the_home_folder_may_be_written_as_shells_leave_it(monkeypatch):
 @pytest.mark.parametrize("text", ["(1,2)", "('a',", "(('a','b'),)", "{'a'}", "['a'", "(nan,)"])
 def test_a_python_value_that_is_no_list_of_texts_is_refused(text):
     """It would be cut at its commas into classes such as "('a'"."""
-    with pytest.raises(ValueError, match="classifier.classes=.* is no list of texts: write it as a,b"):
+    with pytest.raises(ValueError, match="classifier.classes=.* is not a list of texts; write it as a,b"):
         arguments.normalize([f"--config.classifier.classes={text}"])
 
 

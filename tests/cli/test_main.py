@@ -61,9 +61,17 @@ def run(*arguments: str) -> subprocess.CompletedProcess:
         (("--workdir=x", "--mode=report", CONFIG), 2, "--mode=report takes no --config"),
         (("--workdir=x", "--mode=import", CONFIG), 2, "--mode=import needs --input"),
         (("--workdir=x", "--mode=export"), 2, "--mode=export needs --output"),
-        (("--workdir=x", CONFIG, "--processes=2", "--process=0"), 2, "--coordinator needs --processes and --process"),
-        (("--workdir=x", CONFIG, "--processes=2", "--process=2"), 2, "--process=2 is none of 0 to 1"),
-        (("--workdir=x", CONFIG, "--distributed", "--process=1"), 2, "--processes and --process need each other"),
+        (
+            ("--workdir=x", CONFIG, "--processes=2", "--process=0"),
+            2,
+            "--coordinator, --processes and --process must be given together",
+        ),
+        (("--workdir=x", CONFIG, "--processes=2", "--process=2"), 2, "--process=2 is not between 0 and 1"),
+        (
+            ("--workdir=x", CONFIG, "--distributed", "--process=1"),
+            2,
+            "--processes and --process must be given together",
+        ),
         (("--workdir=x", "--mode=score", "--distributed"), 2, "--mode=score takes no --distributed"),
         (("--workdir=x", "--mode=import", CONFIG, "--input=none.pth"), 1, "none.pth: no such file or directory"),
         (("--workdir=x", "--mode=import", CONFIG, "--input=LICENSE"), 1, "LICENSE: this is no file of safetensors"),
@@ -116,7 +124,7 @@ def test_a_program_is_kept_where_it_is_asked_and_only_there(tmp_path, monkeypatc
         jax.jit(lambda x: x * 2 + 1).lower(1.0).compile()
 
     monkeypatch.setattr(
-        compilation_cache, "_traced", None
+        compilation_cache, "_trace_cache", None
     )  # to be set back, for other tests put other networks in a program
     before = jax.config.jax_compilation_cache_dir, jax.config.jax_persistent_cache_min_compile_time_secs
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
@@ -140,7 +148,9 @@ def test_a_folder_that_cannot_be_written_is_a_warning_and_the_work_goes_on(tmp_p
     (tmp_path / "run" / "config.json").write_text("{}")
     result = run(f"--workdir={tmp_path}/run", "--mode=score", f"--cache={tmp_path}/file/under")
     warning, error = result.stderr.strip().splitlines()
-    assert warning.startswith(f"cxrjax: {tmp_path}/file/under: compiled programs cannot be kept here (Not a directory)")
+    assert warning.startswith(
+        f"cxrjax: {tmp_path}/file/under: compiled programs cannot be cached here (Not a directory)"
+    )
     assert result.returncode == 1 and f"{tmp_path}/run" in error
 
 
@@ -148,8 +158,8 @@ def test_a_folder_that_cannot_be_written_is_a_warning_and_the_work_goes_on(tmp_p
 def predicted(monkeypatch, tmp_path):
     """Print what a prediction of made-up rows ends with: the exit status."""
 
-    def ask(rows, passed_over=(), processes=None, process=None):
-        passed = [files.PassedOver(tmp_path / "in" / name, *rest) for name, *rest in passed_over]
+    def ask(rows, skipped_files=(), processes=None, process=None):
+        passed = [files.SkippedFile(tmp_path / "in" / name, *rest) for name, *rest in skipped_files]
         monkeypatch.setattr(predict_files, "run", lambda *_, **__: predict_files.Result(rows, passed))
         request = commands.Request(tmp_path, input=str(tmp_path / "in"), output="out")
         return commands.predict_radiographs(request._replace(processes=processes, process=process))
@@ -160,10 +170,10 @@ def predicted(monkeypatch, tmp_path):
 def test_a_prediction_ends_with_what_was_done_and_what_was_not(predicted, capsys):
     fine = {"path": "a.png", "status": "ok", "reason": ""}
     assert predicted([fine]) == 0
-    assert capsys.readouterr() == ("1 radiograph examined; rows and pictures are in out\n", "")
+    assert capsys.readouterr() == ("1 radiograph processed; rows and images are in out\n", "")
     assert predicted([fine, fine | {"status": "refused", "reason": "x"}, fine]) == 0
     assert capsys.readouterr().out.splitlines() == [
-        "2 radiographs examined; rows and pictures are in out",
+        "2 radiographs processed; rows and images are in out",
         "1 refused, the reasons are in out/predictions.csv",
     ]
     torn = {"path": "b\n\x1b[31m\udce9.png", "status": "unreadable", "reason": "empty file"}
@@ -181,12 +191,12 @@ def test_what_is_passed_over_is_listed_at_the_end(predicted, capsys):
     notes = [(f"{i:02}.txt", "not an image") for i in range(22)]
     assert predicted([fine], [*notes, (".git", files.HIDDEN)]) == 0
     lines = capsys.readouterr().err.splitlines()
-    assert lines[0] == "passed over: 00.txt: not an image" and len(lines) == 22
+    assert lines[0] == "skipped: 00.txt: not an image" and len(lines) == 22
     assert lines[20:] == [
-        "passed over, too: 2 files and 1 hidden name",
-        "all that was passed over is in out/passed_over.csv",
+        "also skipped: 2 files and 1 hidden name",
+        "all skipped files are listed in out/passed_over.csv",
     ]
-    assert predicted([fine], [("locked", "a folder that cannot be listed: permission denied", True)]) == 3
+    assert predicted([fine], [("locked", "a folder that cannot be opened: permission denied", True)]) == 3
     capsys.readouterr()
     assert predicted([fine], notes, processes=2, process=1) == 0  # the first process lists them
     assert not capsys.readouterr().err

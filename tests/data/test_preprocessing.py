@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from cxrjax.data.preprocessing import equalize_histogram, find_borders, rescale_intensity, standardize, standardize_mask
-from cxrjax.io.borders import rows_without_border
+from cxrjax.io.borders import count_rows_above_border
 from cxrjax.io.radiograph import Radiograph
 
 
@@ -20,8 +20,8 @@ def lay(labels: np.ndarray, radiograph: Radiograph, size: int) -> np.ndarray:
     return standardize_mask(labels, radiograph, find_borders(radiograph, "uniform").crop, size=size)
 
 
-def of(pixels: np.ndarray, kind: str = "png", inverted: bool = False) -> Radiograph:
-    return Radiograph(pixels, "made-up", kind, inverted=inverted)
+def of(pixels: np.ndarray, format: str = "png", inverted: bool = False) -> Radiograph:
+    return Radiograph(pixels, "made-up", format, inverted=inverted)
 
 
 @pytest.mark.parametrize(
@@ -76,7 +76,7 @@ def test_blank_border_is_cut_where_the_original_cuts_it():
     pixels = np.vstack([film(), np.zeros((30, 100), np.uint16)])
     half, centre = pixels.shape[0] // 2, pixels.shape[1] // 2
     original = half + np.flatnonzero(pixels[half:, centre] == 0)[0]  # get_original in the original
-    assert rows_without_border(pixels) == original == 120
+    assert count_rows_above_border(pixels) == original == 120
     np.testing.assert_array_equal(
         standardize(of(pixels), size=64, gamma=0.5), standardize(of(film()), size=64, gamma=0.5)
     )
@@ -84,8 +84,8 @@ def test_blank_border_is_cut_where_the_original_cuts_it():
 
 def test_blank_border_of_a_negative_is_at_its_highest_value():
     pixels = np.vstack([film(), np.full((30, 100), 4095, np.uint16)])
-    assert rows_without_border(pixels, inverted=True) == 120
-    assert rows_without_border(pixels) == 150
+    assert count_rows_above_border(pixels, inverted=True) == 120
+    assert count_rows_above_border(pixels) == 150
 
 
 @pytest.mark.parametrize("row", [60, 90, 119])
@@ -93,27 +93,27 @@ def test_black_pixels_cost_no_picture(row):
     pixels = film()
     pixels[row, 50] = 0
     pixels[:, 0] = 0
-    assert rows_without_border(pixels) == 120
+    assert count_rows_above_border(pixels) == 120
     pixels[row, 1:] = 0  # a whole line, with picture below it
-    assert rows_without_border(pixels) == (119 if row == 119 else 120)
+    assert count_rows_above_border(pixels) == (119 if row == 119 else 120)
 
 
 def test_upper_half_always_stays():
     pixels = film()
     pixels[20:] = 0
-    assert rows_without_border(pixels) == 60
+    assert count_rows_above_border(pixels) == 60
 
 
 def test_negative_of_a_scene_comes_out_like_the_scene():
     pixels = np.vstack([film(), np.zeros((30, 100), np.uint16)])
     one = standardize(of(pixels), size=64, gamma=0.5)
-    other = standardize(of(4095 - pixels, kind="dicom", inverted=True), size=64, gamma=0.5)
+    other = standardize(of(4095 - pixels, format="dicom", inverted=True), size=64, gamma=0.5)
     np.testing.assert_array_equal(one, other)
 
 
 def test_jsrt_is_treated_as_the_original_treats_it():
     pixels = film((64, 64))
-    got = standardize(of(pixels, kind="jsrt", inverted=True), size=64, gamma=0.5)
+    got = standardize(of(pixels, format="jsrt", inverted=True), size=64, gamma=0.5)
     expected = equalize_histogram(pixels, gamma=0.5, inverted=True, low_offset=10)
     np.testing.assert_array_equal(got, np.rint(expected).astype(np.uint8))
 
@@ -121,7 +121,7 @@ def test_jsrt_is_treated_as_the_original_treats_it():
 def test_unequalised_levels_of_8_bit_stay_as_they_are():
     pixels = np.arange(64 * 64).reshape(64, 64).astype(np.uint8)
     np.testing.assert_array_equal(standardize(of(pixels), size=64, gamma=1.0, equalize=False), pixels)
-    turned = standardize(of(pixels, kind="dicom", inverted=True), size=64, gamma=1.0, equalize=False)
+    turned = standardize(of(pixels, format="dicom", inverted=True), size=64, gamma=1.0, equalize=False)
     np.testing.assert_array_equal(turned, 255 - pixels)
     squared = standardize(of(pixels), size=64, gamma=2.0, equalize=False)
     np.testing.assert_array_equal(squared, np.rint(255 * (pixels / 255) ** 2))

@@ -8,14 +8,14 @@ from typing import NamedTuple
 import pytest
 
 from data_prep.example import Example
-from data_prep.row import BadRow, Row
+from data_prep.record import Record, RecordError
 from data_prep.source import find_sources
 
 
 class Survey(NamedTuple):
     """All of a source, by id."""
 
-    rows: dict[str, Row]
+    rows: dict[str, Record]
     examples: dict[str, Example]  # those that can be read
     left_out: dict[str, str]  # the reason, before or on reading
 
@@ -44,13 +44,13 @@ def survey(tmp_path) -> Callable[..., Survey]:
         options = parser.parse_args(arguments)
         found = Survey({}, {}, {})
         for one in source.rows(root, options):
-            if not isinstance(one, Row):
+            if not isinstance(one, Record):
                 found.left_out[one.id] = one.reason
                 continue
             found.rows[one.id] = one
             try:
                 found.examples[one.id] = source.read(one, options)
-            except BadRow as error:
+            except RecordError as error:
                 found.left_out[one.id] = str(error)
         return found
 

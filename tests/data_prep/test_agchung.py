@@ -10,10 +10,10 @@ import pytest
 from data_prep.__main__ import main
 from data_prep.actualmed.dummy import write as write_actualmed
 from data_prep.actualmed.source import SOURCE as ACTUALMED
+from data_prep.collections.spreadsheet import read_csv
 from data_prep.figure1.dummy import write as write_figure1
 from data_prep.figure1.source import SOURCE as FIGURE1
-from data_prep.row import Row, Skip
-from data_prep.upstream.sheets import read_csv
+from data_prep.record import Record, SkippedRecord
 
 FOLDER = "Figure1-COVID-chestxray-dataset"
 
@@ -21,8 +21,10 @@ FOLDER = "Figure1-COVID-chestxray-dataset"
 def test_figure1_finds_a_picture_by_its_own_row_or_not_at_all(tmp_path):
     write_figure1(tmp_path)
     rows = list(FIGURE1.rows(tmp_path, Namespace()))
-    assert [row for row in rows if isinstance(row, Skip)] == [Skip("images/COVID-00002.jpg", "no such file")]
-    assert [(row.id, row.label, row.patient_id) for row in rows if isinstance(row, Row)] == [
+    assert [row for row in rows if isinstance(row, SkippedRecord)] == [
+        SkippedRecord("images/COVID-00002.jpg", "no such file")
+    ]
+    assert [(row.id, row.label, row.patient_id) for row in rows if isinstance(row, Record)] == [
         ("images/COVID-00001.jpg", "covid19", "figure1-COVID-00001"),
         ("images/COVID-00003a.jpg", "", "figure1-COVID-00003"),
         ("images/COVID-00003b.png", "", "figure1-COVID-00003"),
@@ -35,8 +37,10 @@ def test_figure1_finds_a_picture_by_its_own_row_or_not_at_all(tmp_path):
 def test_actualmed_keeps_inconclusive_apart(tmp_path):
     write_actualmed(tmp_path)
     rows = list(ACTUALMED.rows(tmp_path, Namespace()))
-    assert [row for row in rows if isinstance(row, Skip)] == [Skip("images/DX.gone.png", "no such file")]
-    assert [(row.id, row.label, row.upstream_label, row.patient_id) for row in rows if isinstance(row, Row)] == [
+    assert [row for row in rows if isinstance(row, SkippedRecord)] == [
+        SkippedRecord("images/DX.gone.png", "no such file")
+    ]
+    assert [(row.id, row.label, row.upstream_label, row.patient_id) for row in rows if isinstance(row, Record)] == [
         ("images/CR.1.20200313.png", "inconclusive", "Inconclusive", "actualmed-ANON196"),
         ("images/CR.1.20200318.png", "covid19", "COVID-19", "actualmed-ANON196"),
         ("images/CR.2.png", "normal", "No finding", "actualmed-ANON56"),

@@ -7,8 +7,8 @@ import zipfile
 
 import pytest
 
-from data_prep.fetch import archive
-from data_prep.row import CannotPrepare
+from data_prep.download import archive
+from data_prep.record import PreparationError
 
 
 def make_zip(**files: bytes) -> bytes:
@@ -51,7 +51,7 @@ def test_a_damaged_archive_is_refused_or_unpacked_and_nothing_else(tmp_path, nam
         try:
             archive.unpack(path, tmp_path / f"out{seed}")
             outcomes.add("unpacked")
-        except CannotPrepare as error:
+        except PreparationError as error:
             assert str(error).startswith(name)
             outcomes.add("refused")
     assert "unpacked" in outcomes and ("refused" in outcomes or name == "a.tar")
@@ -62,7 +62,7 @@ def test_the_known_kinds_of_damage(shared, tmp_path):
     sample = shared / "faults" / "inputs" / "archive_IndexError.zip"
     if not sample.is_file():
         pytest.skip("the shared data has no damaged archive")
-    with pytest.raises(CannotPrepare, match="damaged"):
+    with pytest.raises(PreparationError, match="damaged"):
         archive.unpack(sample, tmp_path)
 
 
@@ -70,7 +70,7 @@ def test_a_bomb_is_stopped_on_its_way(tmp_path, monkeypatch):
     monkeypatch.setattr(archive, "_ALLOWANCE", 1 << 20)
     path = tmp_path / "bomb.zip"
     path.write_bytes(make_zip(**{"a.txt": bytes(20 << 20)}))
-    with pytest.raises(CannotPrepare, match="unpacks to over 100 times its size"):
+    with pytest.raises(PreparationError, match="unpacks to over 100 times its size"):
         archive.unpack(path, tmp_path / "out")
     assert (tmp_path / "out" / "a.txt").stat().st_size < 5 << 20
 
@@ -80,5 +80,5 @@ def test_a_broken_stream_without_a_number_is_damage_and_no_full_disk(tmp_path):
     made = bytearray(bz2.compress(make_tar("", bytes(range(256)) * 400)))
     made[len(made) // 2] ^= 0xFF
     path.write_bytes(made)
-    with pytest.raises(CannotPrepare, match=r"a\.tar\.bz2: not an archive"):
+    with pytest.raises(PreparationError, match=r"a\.tar\.bz2: not an archive"):
         archive.unpack(path, tmp_path / "out")

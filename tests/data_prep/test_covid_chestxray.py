@@ -12,13 +12,13 @@ import tensorflow_datasets as tfds
 
 from data_prep import splits
 from data_prep.__main__ import main
+from data_prep.collections.fixtures import draw_lung_mask
+from data_prep.collections.ieee8023_labels import map_label
+from data_prep.collections.spreadsheet import read_csv
 from data_prep.covid_chestxray.dummy import write
 from data_prep.covid_chestxray.source import SOURCE
-from data_prep.reading import read_example
-from data_prep.row import BadRow, Row, Skip
-from data_prep.upstream.dummies import draw_lung
-from data_prep.upstream.metadata import name_label
-from data_prep.upstream.sheets import read_csv
+from data_prep.reader import read_example
+from data_prep.record import Record, RecordError, SkippedRecord
 
 NAME = "covid-chestxray-dataset"
 
@@ -30,7 +30,7 @@ def taken(tmp_path):
 
 
 def test_only_frontal_radiographs_with_a_finding_are_taken(taken):
-    assert [(row.id, row.reason) for row in taken if isinstance(row, Skip)] == [
+    assert [(row.id, row.reason) for row in taken if isinstance(row, SkippedRecord)] == [
         ("images/lateral.jpg", "lateral view"),
         ("images/slice.jpg", "CT, not a radiograph"),
         ("volumes/volume.nii.gz", "CT, not a radiograph"),  # rather than "no such file"
@@ -39,12 +39,12 @@ def test_only_frontal_radiographs_with_a_finding_are_taken(taken):
         ("images/gone.jpg", "no such file"),
         ("images/normal.jpg", "named a second time in metadata.csv"),
     ]
-    labels = Counter(row.label for row in taken if isinstance(row, Row))
+    labels = Counter(row.label for row in taken if isinstance(row, Record))
     assert labels == {"covid19": 4, "viral": 1, "bacterial": 1, "fungal": 1, "normal": 1, "pneumonia": 1}
 
 
 def test_a_row_says_what_upstream_says(taken):
-    rows = {row.id: row for row in taken if isinstance(row, Row)}
+    rows = {row.id: row for row in taken if isinstance(row, Record)}
     second = rows["images/second.png"]
     assert (second.patient_id, second.upstream_label, second.view) == ("ieee8023-2", "COVID-19, ARDS", "AP Supine")
     assert (second.sex, second.age, second.licence) == ("M", 65, "CC BY-NC-SA")
@@ -53,19 +53,19 @@ def test_a_row_says_what_upstream_says(taken):
 
 
 def test_hand_drawn_lungs_go_before_those_of_a_network(taken):
-    rows = {row.id: row for row in taken if isinstance(row, Row)}
+    rows = {row.id: row for row in taken if isinstance(row, Record)}
     assert rows["images/first.jpg"].masks["lungs"].parent.name == "lung_masks_v7"
     assert rows["images/second.png"].masks["lungs"].name == "second_mask.png"
     assert not rows["images/third.jpg"].masks
     example = read_example(rows["images/second.png"])
     assert example.mask_kind == "lungs"
     mask = cv2.imdecode(np.frombuffer(example.mask, np.uint8), cv2.IMREAD_UNCHANGED)
-    assert np.array_equal(mask, draw_lung("left"))
+    assert np.array_equal(mask, draw_lung_mask("left"))
 
 
 def test_a_file_that_was_cut_off_is_refused(taken):
     (row,) = [row for row in taken if row.id == "images/cut-off.png"]
-    with pytest.raises(BadRow, match="truncated or damaged PNG"):
+    with pytest.raises(RecordError, match="truncated or damaged PNG"):
         read_example(row)
 
 
@@ -98,7 +98,7 @@ def test_a_file_that_was_cut_off_is_refused(taken):
     ],
 )
 def test_findings_of_old_and_new_versions(finding, label):
-    assert name_label(finding) == label
+    assert map_label(finding) == label
 
 
 @pytest.fixture
@@ -147,5 +147,5 @@ def test_the_committed_splits_are_those_of_the_benchmark_and_fair_to_the_rest(me
     assert known.items() <= committed.items()
     drawn = Counter(split for patient, split in committed.items() if patient not in known)
     assert (len(committed), len(known), drawn.total()) == (387, 259, 128)
-    for split, share in zip(splits.NAMES, SOURCE.shares, strict=True):
+    for split, share in zip(splits.SPLIT_NAMES, SOURCE.split_ratios, strict=True):
         assert drawn[split] / drawn.total() == pytest.approx(share, abs=0.05)

@@ -6,8 +6,8 @@ import cv2
 import numpy as np
 import pytest
 
+from data_prep.collections.fixtures import save_image
 from data_prep.covid_radiography.source import find_number
-from data_prep.upstream.dummies import save
 
 
 def test_labels_are_by_folder_and_opacity_is_its_own(survey):
@@ -30,7 +30,7 @@ def test_a_mask_of_256_pixels_is_fitted_to_its_image(survey):
 def test_images_are_in_the_order_of_their_numbers(survey, tmp_path):
     """A release of 2020: no masks, and the images in the folder of their class."""
     for name in ("COVID-19 (10)", "COVID-19 (9)"):
-        save(tmp_path / "COVID-19" / f"{name}.png")
+        save_image(tmp_path / "COVID-19" / f"{name}.png")
     assert list(survey("covid_radiography", tmp_path).examples) == [
         "COVID-19/COVID-19 (9).png",
         "COVID-19/COVID-19 (10).png",

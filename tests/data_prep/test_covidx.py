@@ -7,7 +7,7 @@ from collections import Counter
 import pytest
 
 from data_prep.covidx.patients import RADIOGRAPHY_TEST, TEST
-from data_prep.row import CannotPrepare
+from data_prep.record import PreparationError
 
 
 def test_patients_191_and_24_are_two_patients_of_the_test_set(survey):
@@ -74,7 +74,7 @@ def test_parts_that_are_not_there_are_named(survey, tmp_path):
     (tmp_path / "upstream" / "Actualmed-COVID-chestxray-dataset").rename(tmp_path / "elsewhere")
     assert survey("covidx", tmp_path / "upstream").left_out["actualmed"] == "no folder actualmed"
     (tmp_path / "upstream" / "COVID-Net").rename(tmp_path / "elsewhere-too")
-    with pytest.raises(CannotPrepare, match=r"rsna_test_patients_normal\.npy: RSNA's test patients"):
+    with pytest.raises(PreparationError, match=r"rsna_test_patients_normal\.npy: RSNA's test patients"):
         survey("covidx", tmp_path / "upstream")
 
 

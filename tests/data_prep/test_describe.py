@@ -13,9 +13,9 @@ import pytest
 import tensorflow_datasets as tfds
 
 from data_prep.__main__ import main
-from data_prep.card import contact_sheet
-from data_prep.checks.confounding import guess, labels_of_one_source, uncertainty_coefficient
-from data_prep.upstream.dummies import draw, draw_lung, save
+from data_prep.checks.confounding import labels_of_one_source, predict_label, uncertainty_coefficient
+from data_prep.collections.fixtures import draw_image, draw_lung_mask, save_image
+from data_prep.dataset_card import contact_sheet
 
 COLUMNS = ["path", "label", "dataset", "split", "patient_id", "view", "sex", "age", "mask", "licence"]
 # path, label, source, split, patient, view, sex, age, mask, licence; pictures are 64 x 56, those of "b" 40 x 80; the
@@ -40,8 +40,10 @@ def version(tmp_path_factory) -> Path:
     """The folder of the data set that the rows make, described."""
     folder = tmp_path_factory.mktemp("card")
     for path, _, source, *_ in ROWS[:-1]:
-        save(folder / path, draw(path.replace("copy.jpg", "1.png"), (40, 80) if source == "b" else (64, 56)))
-    save(folder / "m.png", draw_lung("left") + draw_lung("right"))
+        save_image(
+            folder / path, draw_image(path.replace("copy.jpg", "1.png"), (40, 80) if source == "b" else (64, 56))
+        )
+    save_image(folder / "m.png", draw_lung_mask("left") + draw_lung_mask("right"))
     with (folder / "table.csv").open("w", newline="") as file:
         csv.writer(file).writerows([COLUMNS, *ROWS])
     assert main(["table", f"--csv={folder / 'table.csv'}", f"--out={folder}", "--name=small"]) == 0
@@ -151,7 +153,7 @@ def test_the_sheet_has_a_row_for_each_label_of_a_source(version):
     sheet = cv2.imread(str(version / "card" / "sheet.png"))
     side = contact_sheet.SIDE + contact_sheet.GAP
     assert sheet.shape == (5 * (contact_sheet.CAPTION + side) + contact_sheet.CAPTION, contact_sheet.COLUMNS * side, 3)
-    original = draw("3.png", (64, 56)).astype(float)
+    original = draw_image("3.png", (64, 56)).astype(float)
     top = contact_sheet.CAPTION
     picture = sheet[top + 2 : top + side - 2, : contact_sheet.SIDE + 4]
     width = round(56 * contact_sheet.SIDE / 64)
@@ -167,7 +169,7 @@ def test_masks_are_outlined_where_they_are(tmp_path):
     mask[16:48, 8:24], mask[16:48, 40:56] = 3, 2
     record = {"image": cv2.imencode(".png", pixels)[1].tobytes(), "path": "x.png", "mask_kind": "structures"}
     record["mask"] = cv2.imencode(".png", mask)[1].tobytes()
-    sheet = contact_sheet.draw([("one", [record])])
+    sheet = contact_sheet.draw_contact_sheet([("one", [record])])
     first = sheet[contact_sheet.CAPTION + 2 :][: contact_sheet.SIDE, 2 : 2 + contact_sheet.SIDE].astype(int)
     coloured = np.ptp(first, axis=2) > 50
     rows, columns = np.nonzero(coloured)
@@ -197,7 +199,7 @@ def test_uncertainty_coefficient_by_hand():
 def test_a_guess_is_tried_on_what_it_was_not_learned_from():
     train = [("train", "a", "x")] * 3 + [("train", "a", "y")] + [("train", "b", "y")] * 3
     test = [("test", "a", "x"), ("val", "a", "y"), ("test", "b", "y"), ("test", "new", "y"), ("test", "b", "")]
-    found = guess(facts(train + test), "source")
+    found = predict_label(facts(train + test), "source")
     # y is most frequent (4 of 7), which the new source gets: a -> x right once of two, b -> y right, new -> y right
     assert (found.accuracy, found.without, found.values) == (3 / 4, 3 / 4, 3)
     assert not found.warns
@@ -205,11 +207,11 @@ def test_a_guess_is_tried_on_what_it_was_not_learned_from():
 
 def test_without_a_training_split_each_is_tried_on_the_others():
     folds = [("fold0", "a", "x"), ("fold0", "b", "y"), ("fold1", "a", "x"), ("fold1", "b", "y"), ("fold1", "c", "z")]
-    found = guess(facts(folds), "source")
+    found = predict_label(facts(folds), "source")
     # fold0 by fold1: both right; without, x: one of two. fold1 by fold0: c is unseen and gets x; without, x: one of 3
     assert (found.accuracy, found.without) == (4 / 5, 2 / 5)
     assert found.warns
-    assert guess(facts(folds[:2]), "source") is None
+    assert predict_label(facts(folds[:2]), "source") is None
 
 
 def test_labels_of_one_source():

@@ -16,8 +16,8 @@ from data_prep.__main__ import main
 from data_prep.checks import duplicates, fingerprint
 from data_prep.checks.duplicates import Pair
 from data_prep.checks.fingerprint import Fingerprint
-from data_prep.row import CannotPrepare, Row
-from data_prep.upstream.dummies import draw, save
+from data_prep.collections.fixtures import draw_image, save_image
+from data_prep.record import PreparationError, Record
 
 COLLECTIONS = ("covid-chestxray-dataset", "chest_xray", "tuberculosis", "jsrt", "openist")
 
@@ -62,15 +62,15 @@ def test_planted_copies_of_real_radiographs_are_all_found_and_nothing_else(share
     for collection in COLLECTIONS:
         paths = [fields["path"] for fields in table if fields["dataset"] == collection]
         for path in paths[:: len(paths) // 8][:8]:
-            originals.append(Row(path, file=shared / "data" / path))
+            originals.append(Record(path, file=shared / "data" / path))
             pixels = cv2.imread(str(originals[-1].file), cv2.IMREAD_GRAYSCALE)
             for name, alter in ALTERED.items():
-                copy = Row(f"{path}/{name}", file=tmp_path / f"{len(copies)}{Path(name).suffix}")
+                copy = Record(f"{path}/{name}", file=tmp_path / f"{len(copies)}{Path(name).suffix}")
                 quality = [cv2.IMWRITE_JPEG_QUALITY, 60] if name.endswith("jpg") else []
                 assert cv2.imwrite(str(copy.file), alter(pixels), quality)
                 copies.append(copy)
                 planted.add((path, copy.id))
-    found = duplicates.find({"train": originals, "test": copies})
+    found = duplicates.find_duplicates({"train": originals, "test": copies})
     assert len(originals) == 40
     assert {(pair.one, pair.other) for pair in found if pair.one_split == "train"} == planted
     assert all(pair.other.startswith(pair.one.rpartition("/")[0]) for pair in found if pair.one_split == "test")
@@ -79,12 +79,12 @@ def test_planted_copies_of_real_radiographs_are_all_found_and_nothing_else(share
 
 @pytest.mark.slow
 def test_the_benchmark_has_three_pairs_that_a_person_sees_and_no_false_alarm(shared):
-    plan: dict[str, list[Row]] = {}
+    plan: dict[str, list[Record]] = {}
     for fields in read_benchmark(shared):
         file = shared / "data" / fields["path"]
-        row = Row(file.name, file=file, label=fields["label"], patient_id=fields["patient_id"])
+        row = Record(file.name, file=file, label=fields["label"], patient_id=fields["patient_id"])
         plan.setdefault(fields["split"], []).append(row)
-    found = {frozenset((pair.one, pair.other)): pair.difference for pair in duplicates.find(plan)}
+    found = {frozenset((pair.one, pair.other)): pair.difference for pair in duplicates.find_duplicates(plan)}
     assert found == {
         frozenset(("101-210-500-500-100.jpg", "201-210-500-500-100.jpg")): "",
         frozenset(("2-chest-filmc.jpg", "7-fatal-covid19.jpg")): "",
@@ -93,9 +93,9 @@ def test_the_benchmark_has_three_pairs_that_a_person_sees_and_no_false_alarm(sha
 
 
 def test_depth_and_inversion_do_not_matter():
-    pixels = draw("one", (90, 70))
-    plain = fingerprint.take(Radiograph(pixels, "", "png"))
-    deep = fingerprint.take(Radiograph(65535 - 257 * pixels.astype(np.uint16), "", "dicom", inverted=True))
+    pixels = draw_image("one", (90, 70))
+    plain = fingerprint.compute(Radiograph(pixels, "", "png"))
+    deep = fingerprint.compute(Radiograph(65535 - 257 * pixels.astype(np.uint16), "", "dicom", inverted=True))
     np.testing.assert_array_equal(plain.hashes, deep.hashes)
     np.testing.assert_allclose(plain.thumbnail, deep.thumbnail.astype(int), atol=1)
     assert fingerprint.likeness(plain.thumbnail, deep.thumbnail) > 0.99
@@ -121,18 +121,18 @@ def test_near_hashes_are_found_over_all_portions_and_windows():
 
 
 def test_a_pair_says_what_differs_and_one_patient_is_no_alarm(tmp_path):
-    save(tmp_path / "a.png", draw("a"))
+    save_image(tmp_path / "a.png", draw_image("a"))
     (tmp_path / "bad.png").write_bytes(b"no picture")
 
-    def row(name: str, label: str, patient: str) -> Row:
-        return Row(name, file=tmp_path / "a.png", label=label, patient_id=patient)
+    def row(name: str, label: str, patient: str) -> Record:
+        return Record(name, file=tmp_path / "a.png", label=label, patient_id=patient)
 
-    unreadable, drawn = Row("unreadable", file=tmp_path / "bad.png"), Row("drawn")
+    unreadable, drawn = Record("unreadable", file=tmp_path / "bad.png"), Record("drawn")
     plan = {
         "train": [row("1", "viral", "p"), unreadable, row("2", "viral", "p"), row("3", "normal", "p"), drawn],
         "test": [row("4", "viral", "q"), row("5", "", "")],
     }
-    found = {pair.one + pair.other: (pair.difference, pair.likeness) for pair in duplicates.find(plan)}
+    found = {pair.one + pair.other: (pair.difference, pair.likeness) for pair in duplicates.find_duplicates(plan)}
     assert found == {
         "13": ("label", 1.0),
         "23": ("label", 1.0),
@@ -144,7 +144,7 @@ def test_a_pair_says_what_differs_and_one_patient_is_no_alarm(tmp_path):
         "35": ("split", 1.0),
         "45": ("", 1.0),
     }
-    assert duplicates.find({"train": [drawn]}) == []
+    assert duplicates.find_duplicates({"train": [drawn]}) == []
 
 
 def link(*names: str) -> list[Pair]:
@@ -154,10 +154,10 @@ def link(*names: str) -> list[Pair]:
 
 def test_one_of_each_set_is_kept_and_none_where_labels_disagree():
     labels = {"a": "viral", "b": "viral", "c": "", "d": "normal", "e": "viral", "f": "", "g": "viral", "h": "viral"}
-    rows = {name: Row(name, label=label) for name, label in labels.items()}
+    rows = {name: Record(name, label=label) for name, label in labels.items()}
     plan = {"train": [rows[name] for name in "abcd"], "test": [rows[name] for name in "efgh"], "val": []}
     pairs = [*link("g", "a", "b"), *link("d", "c", "e"), *link("f", "h")]  # a-b-g, c-d-e, f-h
-    kept, dropped = duplicates.drop(plan, pairs)
+    kept, dropped = duplicates.drop_duplicates(plan, pairs)
     assert {split: [row.id for row in rows] for split, rows in kept.items()} == {"train": ["a"], "test": ["h"]}
     assert {skip.id: skip.reason.removeprefix("near-duplicate of ") for skip in dropped} == {
         "b": "a, which is kept",
@@ -167,8 +167,8 @@ def test_one_of_each_set_is_kept_and_none_where_labels_disagree():
         "f": "h, which is kept",
         "g": "a, which is kept",
     }
-    with pytest.raises(CannotPrepare, match="nothing is left"):
-        duplicates.drop({"train": [rows["d"], rows["e"]]}, link("d", "e"))
+    with pytest.raises(PreparationError, match="nothing is left"):
+        duplicates.drop_duplicates({"train": [rows["d"], rows["e"]]}, link("d", "e"))
 
 
 def prepare(folder: Path, name: str, lines: list[str], *more: str) -> Path:
@@ -180,8 +180,8 @@ def prepare(folder: Path, name: str, lines: list[str], *more: str) -> Path:
 
 def test_duplicates_are_dropped_from_a_data_set_and_reported(tmp_path):
     for name in ("a", "b", "c"):
-        save(tmp_path / f"{name}.png", draw(name))
-    save(tmp_path / "copy.jpg", draw("a"))
+        save_image(tmp_path / f"{name}.png", draw_image(name))
+    save_image(tmp_path / "copy.jpg", draw_image("a"))
     lines = ["a.png,viral,train", "b.png,normal,train", "copy.jpg,viral,test", "c.png,normal,test"]
     folder = prepare(tmp_path, "clean", lines, "--duplicates=drop") / "2.0.0"
     splits = tfds.builder_from_directory(folder).as_data_source()
@@ -199,8 +199,8 @@ def test_duplicates_are_dropped_from_a_data_set_and_reported(tmp_path):
 
 def test_duplicates_across_data_sets_are_listed(tmp_path, capsys):
     for name in ("a", "b", "c"):
-        save(tmp_path / f"{name}.png", draw(name))
-    save(tmp_path / "copy.jpg", draw("a"))
+        save_image(tmp_path / f"{name}.png", draw_image(name))
+    save_image(tmp_path / "copy.jpg", draw_image("a"))
     ours = prepare(tmp_path, "ours", ["a.png,viral,train", "b.png,normal,train"])
     theirs = prepare(tmp_path, "theirs", ["c.png,viral,test", "copy.jpg,normal,test"]) / "2.0.0"
     capsys.readouterr()

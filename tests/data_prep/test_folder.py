@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from cxrjax.io import prepared, radiograph
-from data_prep.row import CannotPrepare
-from data_prep.upstream.labels import normalise
+from data_prep.collections.labels import normalize_label
+from data_prep.record import PreparationError
 
 
 def test_folder(survey):
@@ -35,7 +35,7 @@ def test_the_first_group_of_a_pattern_is_the_patient(survey):
 
 @pytest.mark.parametrize("pattern", ["^p[0-9]+_", "(p"])
 def test_a_pattern_that_cannot_be_used_is_named(survey, pattern):
-    with pytest.raises(CannotPrepare, match="--patients="):
+    with pytest.raises(PreparationError, match="--patients="):
         survey("folder", None, f"--patients={pattern}")
 
 
@@ -53,7 +53,7 @@ def test_a_pattern_that_cannot_be_used_is_named(survey, pattern):
     ],
 )
 def test_what_says_the_same_is_called_the_same(word, label):
-    assert normalise(word) == label
+    assert normalize_label(word) == label
 
 
 def test_real_tuberculosis(survey, shared):
@@ -75,4 +75,4 @@ def test_real_dicom_files(survey, shared, tmp_path):
     for name, example in found.examples.items():
         read, stored = radiograph.read(tmp_path / "mine" / name), prepared.decode(example.record())
         np.testing.assert_array_equal(stored.pixels, read.pixels)
-        assert (stored.kind, stored.inverted) == (read.kind, read.inverted)
+        assert (stored.format, stored.inverted) == (read.format, read.inverted)

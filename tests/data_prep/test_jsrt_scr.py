@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from data_prep import splits
+from data_prep.collections.fixtures import draw_lung_mask
 from data_prep.jsrt_scr.dummy import write
 from data_prep.jsrt_scr.source import SOURCE
-from data_prep.row import BadRow, Row, Skip
-from data_prep.upstream.dummies import draw_lung
+from data_prep.record import Record, RecordError, SkippedRecord
 
 SIDE = 2048
 
@@ -33,7 +33,7 @@ def decode(png: bytes) -> np.ndarray:
 
 
 def test_names_folds_and_clinical_data(taken):
-    assert taken.pop("JPCLN004.IMG") == Skip("JPCLN004.IMG", "no such file")  # only the clinical data name it
+    assert taken.pop("JPCLN004.IMG") == SkippedRecord("JPCLN004.IMG", "no such file")  # only the clinical data name it
     told = [(name, row.label, row.upstream_label, row.patient_id, row.split) for name, row in taken.items()]
     assert told == [
         ("JPCLN001.IMG", "nodule", "malignant", "jsrt-JPCLN001", "train|val"),
@@ -54,7 +54,7 @@ def test_the_three_gif_files_become_one_map(examples):
     assert np.unique(mask).tolist() == [0, 1, 2, 3]
     # Masks of 1024 pixels on an image of 2048: each pixel counts for four. The left lung is on the picture's right.
     for value, side in ((2, "left"), (3, "right")):
-        lung = draw_lung(side, (SIDE // 2, SIDE // 2))
+        lung = draw_lung_mask(side, (SIDE // 2, SIDE // 2))
         assert np.array_equal(mask[::2, ::2] == value, lung > 0)
         assert (mask == value).sum() == 4 * lung.sum()
     assert np.nonzero(mask == 2)[1].min() > SIDE / 2 > np.nonzero(mask == 3)[1].max()
@@ -70,13 +70,13 @@ def test_a_nodule_is_drawn_where_its_place_and_size_are_told(examples):
 
 
 def test_an_image_of_another_size_is_refused(taken):
-    with pytest.raises(BadRow, match="2000 bytes instead of 8388608"):
+    with pytest.raises(RecordError, match="2000 bytes instead of 8388608"):
         SOURCE.read(taken["JPCNN002.IMG"], Namespace())
 
 
 @pytest.mark.parametrize("seed", range(5))
 def test_validation_never_comes_out_of_the_test_fold(taken, seed):
-    rows = [row for row in taken.values() if isinstance(row, Row)]
-    plan = splits.assign(rows, splits.parse_shares("", SOURCE.shares), seed)
+    rows = [row for row in taken.values() if isinstance(row, Record)]
+    plan = splits.assign_splits(rows, splits.parse_shares("", SOURCE.split_ratios), seed)
     even = {row.id for row in rows if int(row.id[-7:-4]) % 2 == 0}
     assert {row.id for row in plan["test"]} == even

@@ -5,7 +5,7 @@ from collections import Counter
 
 import pytest
 
-from data_prep.kermany.names import read_name
+from data_prep.kermany.file_names import read_name
 
 
 @pytest.mark.parametrize(

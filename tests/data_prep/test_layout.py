@@ -5,16 +5,16 @@ from collections import Counter
 import pytest
 
 from data_prep.__main__ import main
-from data_prep.row import CannotPrepare
-from data_prep.upstream.dummies import save
-from data_prep.upstream.labels import unify
+from data_prep.collections.fixtures import save_image
+from data_prep.collections.labels import unify_spellings
+from data_prep.record import PreparationError
 
 CLASSES = ("NORMAL", "PNEUMONIA")
 
 
 def fill(folder, *names):
     for name in names:
-        save(folder / name)
+        save_image(folder / name)
     return folder
 
 
@@ -78,7 +78,7 @@ def test_splits_are_known_by_other_names(survey, tmp_path, names, splits):
     ],
 )
 def test_folders_that_are_no_classes_are_refused(survey, tmp_path, names, sentence):
-    with pytest.raises(CannotPrepare, match=sentence):
+    with pytest.raises(PreparationError, match=sentence):
         survey("folder", fill(tmp_path / "in", *names))
 
 
@@ -125,7 +125,7 @@ def test_a_name_that_is_not_utf8_is_stored_with_its_bytes_escaped(tmp_path):
 
 def test_labels_of_several_spellings_are_one():
     words = ["Normal", "NORMAL", "COVID-19", "covid19", "Lung_Opacity", "lung opacity", "lung opacity", "TB"]
-    assert unify(words) == {
+    assert unify_spellings(words) == {
         "Normal": "normal", "NORMAL": "normal", "COVID-19": "covid19", "covid19": "covid19",
         "Lung_Opacity": "lung opacity", "lung opacity": "lung opacity", "TB": "tuberculosis",
     }  # fmt: skip
@@ -133,4 +133,4 @@ def test_labels_of_several_spellings_are_one():
 
 def test_labels_that_say_something_else_stay_apart():
     words = ["COVID+", "COVID-", "grade 1", "grade 1+", "1-2", "12", "-1", "1", "肺炎", "正常"]
-    assert len(set(unify(words).values())) == len(words)
+    assert len(set(unify_spellings(words).values())) == len(words)

@@ -7,16 +7,16 @@ import cv2
 import numpy as np
 import pytest
 
+from data_prep.collections.fixtures import draw_lung_mask
+from data_prep.collections.nlm import Reading, read_reading
 from data_prep.montgomery.dummy import write as write_montgomery
 from data_prep.montgomery.source import SOURCE as MONTGOMERY
-from data_prep.reading import read_example
-from data_prep.row import BadRow, Skip
+from data_prep.reader import read_example
+from data_prep.record import RecordError, SkippedRecord
 from data_prep.shenzhen.dummy import write as write_shenzhen
 from data_prep.shenzhen.source import SOURCE as SHENZHEN
-from data_prep.upstream.dummies import draw_lung
-from data_prep.upstream.nlm import Reading, read_reading
 
-LUNGS = draw_lung("left") | draw_lung("right")
+LUNGS = draw_lung_mask("left") | draw_lung_mask("right")
 
 
 def decode(png: bytes) -> np.ndarray:
@@ -32,13 +32,13 @@ def test_montgomery_unites_its_two_masks(tmp_path):
         ("CXR_png/MCUCXR_0104_1.png", "tuberculosis", "montgomery-MCUCXR_0104"),
         ("CXR_png/MCUCXR_0108_1.png", "tuberculosis", "montgomery-MCUCXR_0108"),
     ]
-    assert rows[-1] == Skip("CXR_png/MCUCXR_0113_1.png", "no such file")
+    assert rows[-1] == SkippedRecord("CXR_png/MCUCXR_0113_1.png", "no such file")
     example = read_example(rows[2])
     assert (example.sex, example.age, example.spacing, example.view) == ("M", 61, (0.0875, 0.0875), "PA")
     assert example.upstream_label == "improved LUL infiltrate; cavity, active TB"
     assert example.mask_kind == "lungs"
     assert np.array_equal(decode(example.mask), LUNGS)
-    with pytest.raises(BadRow, match="truncated"):
+    with pytest.raises(RecordError, match="truncated"):
         read_example(rows[3])
 
 

@@ -18,11 +18,11 @@ import numpy as np
 import pytest
 
 from data_prep import __main__
-from data_prep.fetch import download
-from data_prep.fetch.obtain import _name, obtain
-from data_prep.row import CannotPrepare, Row
-from data_prep.source import File, Source
-from data_prep.upstream.dummies import save
+from data_prep.collections.fixtures import save_image
+from data_prep.download import http
+from data_prep.download.source_files import _name, download_source
+from data_prep.record import PreparationError, Record
+from data_prep.source import RemoteFile, Source
 
 BIG = np.random.default_rng(0).bytes(1_000_000)
 
@@ -72,7 +72,7 @@ class Handler(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def server(monkeypatch):
-    monkeypatch.setattr(download, "PAUSE", 0.01)
+    monkeypatch.setattr(http, "PAUSE", 0.01)
     with Server() as server:
         thread = threading.Thread(target=server.serve_forever, args=(0.01,))
         thread.start()
@@ -87,16 +87,16 @@ class Upstream(Source):
     name, about, where, terms, size, usable = "upstream", "test", "Ask upstream for it", "none", "small", "all"
     shares = (1, 0, 0)
 
-    def __init__(self, *files: File, kaggle: str = ""):
+    def __init__(self, *files: RemoteFile, kaggle: str = ""):
         self.files, self.kaggle = files, kaggle
 
     def rows(self, root, options):
         for file in sorted(root.rglob("*.png")):
-            yield Row(file.relative_to(root).as_posix(), file, label="viral", source=self.name, licence="none")
+            yield Record(file.relative_to(root).as_posix(), file, label="viral", source=self.name, licence="none")
 
 
 def fetch(source: Source, out: Path) -> Path:
-    return obtain(source, Namespace(out=str(out)))
+    return download_source(source, Namespace(out=str(out)))
 
 
 def sha256(data: bytes) -> str:
@@ -117,18 +117,18 @@ def left(folder: Path) -> list[str]:
 
 def test_a_connection_that_is_cut_is_taken_up_where_it_ended(server, tmp_path):
     server.files["/big.bin"], server.cuts["/big.bin"] = BIG, 2
-    root = fetch(Upstream(File(f"{server.url}/big.bin", sha256(BIG), "folder/big.bin")), tmp_path)
+    root = fetch(Upstream(RemoteFile(f"{server.url}/big.bin", sha256(BIG), "folder/big.bin")), tmp_path)
     assert (root / "folder" / "big.bin").read_bytes() == BIG
     assert server.asked == ["", "bytes=499999-", "bytes=749998-"]
     assert server.served == len(BIG) + 2  # a byte twice for each time that it went on
 
 
 def test_the_same_command_goes_on_with_what_is_there(server, tmp_path, monkeypatch):
-    monkeypatch.setattr(download, "ATTEMPTS", 1)
+    monkeypatch.setattr(http, "ATTEMPTS", 1)
     server.files |= {"/small.bin": b"small", "/big.bin": BIG}
     server.cuts["/big.bin"] = 1
-    source = Upstream(*(File(f"{server.url}/{name}.bin", "", f"{name}.bin") for name in ("small", "big")))
-    with pytest.raises(CannotPrepare, match=r"big\.bin: cut off after 500000 of 1000000 bytes; the same command"):
+    source = Upstream(*(RemoteFile(f"{server.url}/{name}.bin", "", f"{name}.bin") for name in ("small", "big")))
+    with pytest.raises(PreparationError, match=r"big\.bin: cut off after 500000 of 1000000 bytes; the same command"):
         fetch(source, tmp_path)
     downloads = tmp_path / "downloads" / "upstream"
     assert left(downloads) == ["*-big.bin.partial", "*-big.bin.version", "*-small.bin"]
@@ -144,10 +144,10 @@ def test_the_same_command_goes_on_with_what_is_there(server, tmp_path, monkeypat
 
 @pytest.mark.parametrize("change", ["another version", "no ranges"])
 def test_what_cannot_be_gone_on_with_begins_again(server, tmp_path, monkeypatch, change):
-    monkeypatch.setattr(download, "ATTEMPTS", 1)
+    monkeypatch.setattr(http, "ATTEMPTS", 1)
     server.files["/big.bin"], server.cuts["/big.bin"] = BIG, 1
-    source = Upstream(File(f"{server.url}/big.bin", "", "big.bin"))
-    with pytest.raises(CannotPrepare, match="cut off"):
+    source = Upstream(RemoteFile(f"{server.url}/big.bin", "", "big.bin"))
+    with pytest.raises(PreparationError, match="cut off"):
         fetch(source, tmp_path)
     if change == "another version":
         server.files["/big.bin"], server.version = BIG[::-1], '"2"'
@@ -159,32 +159,32 @@ def test_what_cannot_be_gone_on_with_begins_again(server, tmp_path, monkeypatch,
 
 def test_a_wrong_checksum_is_told_and_leaves_nothing(server, tmp_path):
     server.files["/big.bin"] = BIG
-    with pytest.raises(CannotPrepare) as refused:
-        fetch(Upstream(File(f"{server.url}/big.bin", sha256(b"other"), "big.bin")), tmp_path)
+    with pytest.raises(PreparationError) as refused:
+        fetch(Upstream(RemoteFile(f"{server.url}/big.bin", sha256(b"other"), "big.bin")), tmp_path)
     for told in (f"{server.url}/big.bin", sha256(BIG), sha256(b"other")):
         assert told in str(refused.value)
     assert left(tmp_path) == []
 
 
 def test_what_the_server_says_is_told(server, tmp_path):
-    with pytest.raises(CannotPrepare, match=rf"^{server.url}/none\.zip: the server answers 404 Not Found$"):
-        fetch(Upstream(File(f"{server.url}/none.zip", "", "")), tmp_path)
+    with pytest.raises(PreparationError, match=rf"^{server.url}/none\.zip: the server answers 404 Not Found$"):
+        fetch(Upstream(RemoteFile(f"{server.url}/none.zip", "", "")), tmp_path)
 
 
 def test_a_server_that_is_not_there_is_named(tmp_path):
     with Server() as gone:
         url = f"{gone.url}/a.zip"
-    with pytest.raises(CannotPrepare, match=rf"^{url}: the server cannot be reached \(connection refused\)$"):
-        fetch(Upstream(File(url, "", "")), tmp_path)
+    with pytest.raises(PreparationError, match=rf"^{url}: the server cannot be reached \(connection refused\)$"):
+        fetch(Upstream(RemoteFile(url, "", "")), tmp_path)
 
 
 def test_a_full_disk_is_told(server, tmp_path):
     server.files["/big.bin"] = BIG
-    source = Upstream(File(f"{server.url}/big.bin", "", "big.bin"))
+    source = Upstream(RemoteFile(f"{server.url}/big.bin", "", "big.bin"))
     fetched = tmp_path / "downloads" / "upstream" / "fetched"
     fetched.mkdir(parents=True)
     (fetched / f"{_name(source.files[0])}.partial").symlink_to("/dev/full")
-    with pytest.raises(CannotPrepare, match="no space left on device"):
+    with pytest.raises(PreparationError, match="no space left on device"):
         fetch(source, tmp_path)
 
 
@@ -197,7 +197,7 @@ def test_archives_are_unpacked_beside_each_other_and_not_kept(server, tmp_path):
     server.files |= {"/images.zip": zipped({"images/a.txt": b"image"}), "/masks.tgz": buffer.getvalue()}
     server.files["/table.csv"] = b"a,b"
     files = (("images.zip?download=1", ""), ("masks.tgz", "more"), ("table.csv", "table.csv"))
-    root = fetch(Upstream(*(File(f"{server.url}/{name}", "", path) for name, path in files)), tmp_path)
+    root = fetch(Upstream(*(RemoteFile(f"{server.url}/{name}", "", path) for name, path in files)), tmp_path)
     assert (root / "images" / "a.txt").read_bytes() == b"image"
     assert (root / "more" / "masks" / "a.txt").read_bytes() == b"mask"
     assert left(tmp_path) == ["a.txt", "a.txt", "table.csv"]
@@ -233,8 +233,8 @@ def locked() -> bytes:
 )
 def test_a_bad_archive_is_refused_and_nothing_of_it_is_left(server, tmp_path, name, data, reason):
     server.files[f"/{name}"] = data
-    with pytest.raises(CannotPrepare, match=rf"{name}: .*{reason}"):
-        fetch(Upstream(File(f"{server.url}/{name}", "", "")), tmp_path / "a" / "b" / "c")
+    with pytest.raises(PreparationError, match=rf"{name}: .*{reason}"):
+        fetch(Upstream(RemoteFile(f"{server.url}/{name}", "", "")), tmp_path / "a" / "b" / "c")
     assert not list(tmp_path.rglob("slipped.txt")) and not Path("/tmp/slipped.txt").exists()
     downloads = tmp_path / "a" / "b" / "c" / "downloads" / "upstream"
     assert not list(downloads.glob("upstream-*")) and not list((downloads / "fetched").iterdir())
@@ -243,12 +243,14 @@ def test_a_bad_archive_is_refused_and_nothing_of_it_is_left(server, tmp_path, na
 def test_fetched_cut_off_checked_unpacked_and_prepared(server, tmp_path, monkeypatch, capsys):
     """The whole way, as a user goes it."""
     for number in range(10):
-        save(tmp_path / "made" / f"{number}.png", np.full((64, 56), number, np.uint8) + np.eye(64, 56, dtype=np.uint8))
+        save_image(
+            tmp_path / "made" / f"{number}.png", np.full((64, 56), number, np.uint8) + np.eye(64, 56, dtype=np.uint8)
+        )
     made = {f"set/{path.name}": path.read_bytes() for path in (tmp_path / "made").iterdir()}
     server.files["/set.zip"] = zipped(made)
-    source = Upstream(File(f"{server.url}/set.zip", sha256(server.files["/set.zip"]), ""))
+    source = Upstream(RemoteFile(f"{server.url}/set.zip", sha256(server.files["/set.zip"]), ""))
     monkeypatch.setattr(__main__, "find_sources", lambda: {"upstream": source})
-    monkeypatch.setattr(download, "ATTEMPTS", 1)
+    monkeypatch.setattr(http, "ATTEMPTS", 1)
     server.cuts["/set.zip"] = 1
     command = ["upstream", f"--out={tmp_path / 'out'}", "--duplicates=off"]
     assert __main__.main(command) == 2
@@ -261,7 +263,7 @@ def test_fetched_cut_off_checked_unpacked_and_prepared(server, tmp_path, monkeyp
 
 
 def test_what_is_behind_a_form_says_where_and_how(tmp_path):
-    with pytest.raises(CannotPrepare, match="^Ask upstream for it; then give --from=DIR$"):
+    with pytest.raises(PreparationError, match="^Ask upstream for it; then give --from=DIR$"):
         fetch(Upstream(), tmp_path)
 
 
@@ -278,7 +280,9 @@ def test_a_kaggle_set_comes_through_kagglehub(tmp_path, monkeypatch):
 
 def test_without_kagglehub_it_says_what_to_install(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "kagglehub", None)
-    with pytest.raises(CannotPrepare, match=r"pip install 'cxrjax\[kaggle\]', or .*datasets/owner/name .*--from=DIR$"):
+    with pytest.raises(
+        PreparationError, match=r"pip install 'cxrjax\[kaggle\]', or .*datasets/owner/name .*--from=DIR$"
+    ):
         fetch(Upstream(kaggle="owner/name"), tmp_path)
 
 
@@ -288,7 +292,7 @@ def test_what_kaggle_refuses_is_one_sentence_that_says_what_to_do(tmp_path, monk
 
     fake_kagglehub(monkeypatch, refuse)
     with pytest.raises(
-        CannotPrepare, match=r"403 Client Error\).*KAGGLE_USERNAME and KAGGLE_KEY.*--from=DIR"
+        PreparationError, match=r"403 Client Error\).*KAGGLE_USERNAME and KAGGLE_KEY.*--from=DIR"
     ) as refused:
         fetch(Upstream(kaggle="owner/name"), tmp_path)
     assert "\n" not in str(refused.value)

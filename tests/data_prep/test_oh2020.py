@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from data_prep.collections.spreadsheet import read_csv
 from data_prep.oh2020 import source
-from data_prep.row import Row
-from data_prep.upstream.sheets import read_csv
+from data_prep.record import Record
 
 
 def test_the_list_is_that_of_the_authors_sheet():
@@ -77,7 +77,7 @@ def test_ieee8023s_part_is_all_in_its_real_metadata(shared, tmp_path):
     found = [one for one in source.SOURCE.rows(tmp_path, Namespace()) if one.id.startswith("covid_chestxray/")]
     stems = {path.stem for path in (folder / "images").iterdir()}
     for one in found:
-        assert isinstance(one, Row) == (Path(one.id).stem in stems)
-        assert isinstance(one, Row) or one.reason == "no such file"
+        assert isinstance(one, Record) == (Path(one.id).stem in stems)
+        assert isinstance(one, Record) or one.reason == "no such file"
     assert len([one for one in found if "F051E018" not in one.id]) == 232
-    assert sum(isinstance(one, Row) for one in found) > 100
+    assert sum(isinstance(one, Record) for one in found) > 100

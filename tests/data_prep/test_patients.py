@@ -16,10 +16,10 @@ from pydicom.uid import DeflatedExplicitVRLittleEndian, ImplicitVRLittleEndian
 from cxrjax.data import tfds_store
 from cxrjax.io.dicom_elements import is_dicom, read_header, read_text
 from data_prep.__main__ import main
-from data_prep.reading import read_example
-from data_prep.row import BadRow, CannotPrepare, Row
-from data_prep.upstream.dummies import draw, save, save_dicom
-from data_prep.upstream.patients import identify, is_pseudonym, read_secret, warn_of_one_patient
+from data_prep.collections.fixtures import draw_image, save_dicom, save_image
+from data_prep.collections.patients import identify, is_pseudonym, read_secret, warn_of_one_patient
+from data_prep.reader import read_example
+from data_prep.record import PreparationError, Record, RecordError
 
 TAGS = ("PatientID", "IssuerOfPatientID", "StudyInstanceUID")
 
@@ -30,12 +30,12 @@ def configuration(tmp_path, monkeypatch) -> Path:
     return tmp_path / "config" / "cxrjax" / "patients.key"
 
 
-def write(folder: Path, **patients: dict[str, str]) -> list[Row]:
+def write(folder: Path, **patients: dict[str, str]) -> list[Record]:
     """A file for each name, with these tags."""
     rows = []
     for name, tags in patients.items():
-        save_dicom(folder / f"{name}.dcm", draw(name), **tags)
-        rows.append(Row(id=name, file=folder / f"{name}.dcm"))
+        save_dicom(folder / f"{name}.dcm", draw_image(name), **tags)
+        rows.append(Record(id=name, file=folder / f"{name}.dcm"))
     return rows
 
 
@@ -43,7 +43,7 @@ def read_splits(path: Path) -> list[dict[str, str]]:
     return list(csv.DictReader(path.read_text().splitlines()))
 
 
-def name(rows: list[Row], secret: str = "") -> dict[str, str]:
+def name(rows: list[Record], secret: str = "") -> dict[str, str]:
     return {row.id: row.patient_id for row in identify(rows, secret)}
 
 
@@ -51,7 +51,7 @@ def test_no_patient_is_in_two_splits(tmp_path, capsys):
     for k in range(30):
         label = "covid19" if k % 2 else "normal"
         tags = {"PatientID": f"P{k // 3}", "StudyInstanceUID": f"1.2.{k}", "PatientName": "DOE^JANE"}
-        save_dicom(tmp_path / "in" / label / f"1.2.840.{k}", draw(str(k)), **tags)
+        save_dicom(tmp_path / "in" / label / f"1.2.840.{k}", draw_image(str(k)), **tags)
     assert main(["folder", f"--from={tmp_path / 'in'}", f"--out={tmp_path / 'out'}", "--duplicates=off"]) == 0
     folder = tmp_path / "out" / "folder" / "2.0.0"
     splits, rows = defaultdict(set), list(read_splits(folder / "splits.csv"))
@@ -87,7 +87,7 @@ def test_a_pseudonym_is_of_the_identifier_and_its_issuer_under_a_secret(tmp_path
 
 
 def test_the_secret_is_made_once_and_is_the_users_alone(tmp_path, configuration):
-    assert name([Row(id="a", file=tmp_path / "none.dcm")]) == {"a": ""}
+    assert name([Record(id="a", file=tmp_path / "none.dcm")]) == {"a": ""}
     assert not configuration.exists()  # nothing needed it
     secret = read_secret("")
     assert len(secret) == 32 and configuration.read_bytes() == secret == read_secret("")
@@ -95,15 +95,15 @@ def test_the_secret_is_made_once_and_is_the_users_alone(tmp_path, configuration)
     assert stat.S_IMODE(configuration.parent.stat().st_mode) == 0o700
     assert os.listdir(configuration.parent) == ["patients.key"]
     (tmp_path / "short").write_bytes(b"1234")
-    with pytest.raises(CannotPrepare, match="can be guessed"):
+    with pytest.raises(PreparationError, match="can be guessed"):
         read_secret(str(tmp_path / "short"))
-    with pytest.raises(CannotPrepare, match="--salt=FILE"):
+    with pytest.raises(PreparationError, match="--salt=FILE"):
         read_secret(str(tmp_path))
 
 
 def test_the_secret_is_in_nothing_that_is_written(tmp_path, configuration):
     for label in ("normal", "tb"):
-        save_dicom(tmp_path / "in" / label / "a.dcm", draw(label), PatientID=label)
+        save_dicom(tmp_path / "in" / label / "a.dcm", draw_image(label), PatientID=label)
     assert main(["folder", f"--from={tmp_path / 'in'}", f"--out={tmp_path / 'out'}", "--split=1,0,0"]) == 0
     secret = configuration.read_bytes()
     written = b"".join(file.read_bytes() for file in (tmp_path / "out").rglob("*") if file.is_file())
@@ -130,19 +130,19 @@ def test_an_identifier_of_nobody_leaves_the_study(tmp_path, placeholder):
 def test_one_identifier_for_all_is_not_passed_over_in_silence(tmp_path, capsys):
     for k in range(4):
         tags = {"PatientID": "XYZ17", "StudyInstanceUID": f"1.2.{k}"}
-        save_dicom(tmp_path / "in" / ("normal" if k % 2 else "tb") / f"{k}.dcm", draw(str(k)), **tags)
+        save_dicom(tmp_path / "in" / ("normal" if k % 2 else "tb") / f"{k}.dcm", draw_image(str(k)), **tags)
     assert main(["folder", f"--from={tmp_path / 'in'}", f"--out={tmp_path / 'out'}"]) == 0
     assert "warning: 4 of 4 radiographs have one PatientID" in capsys.readouterr().out
-    one = Row(id="a", patient_id="p1")
-    assert warn_of_one_patient([one, Row(id="b", patient_id="p2")]) == ""
+    one = Record(id="a", patient_id="p1")
+    assert warn_of_one_patient([one, Record(id="b", patient_id="p2")]) == ""
     assert warn_of_one_patient([one]) == ""
     assert "10 of 19 radiographs have one patient (p1)" in warn_of_one_patient(
-        [one] * 10 + [Row(id=str(k), patient_id=str(k)) for k in range(9)]
+        [one] * 10 + [Record(id=str(k), patient_id=str(k)) for k in range(9)]
     )
 
 
 def test_what_names_a_patient_otherwise_wins(tmp_path):
-    named = name([Row(id="a", file=write(tmp_path, a={"PatientID": "17"})[0].file, patient_id="p1")])
+    named = name([Record(id="a", file=write(tmp_path, a={"PatientID": "17"})[0].file, patient_id="p1")])
     assert named == {"a": "p1"}
 
 
@@ -163,7 +163,7 @@ def test_what_a_study_or_a_table_says_of_one_file_holds_for_the_others(tmp_path)
         c={"PatientID": "19"},
     )
     rows = [replace(row, patient_id="p1") if row.id == "b" else row for row in rows]
-    named = name([*rows, Row(id="picture", file=tmp_path / "none.png", patient_id="19")])
+    named = name([*rows, Record(id="picture", file=tmp_path / "none.png", patient_id="19")])
     assert named["a"] == named["unnamed"] == named["other"] and is_pseudonym(named["a"], "dicom-")
     assert named["b"] == named["also"] == named["third"] == "p1"
     assert named["c"] == named["picture"] == "19"
@@ -179,7 +179,9 @@ def test_an_identifier_does_not_depend_on_its_encoding(tmp_path, charset):
 
 def test_splits_do_not_depend_on_the_secret(tmp_path):
     for k in range(20):
-        save_dicom(tmp_path / "in" / ("normal" if k % 2 else "tb") / f"{k}.dcm", draw(str(k)), PatientID=f"P{k // 2}")
+        save_dicom(
+            tmp_path / "in" / ("normal" if k % 2 else "tb") / f"{k}.dcm", draw_image(str(k)), PatientID=f"P{k // 2}"
+        )
     tables = []
     for secret in ("first secret, long enough", "another secret, long enough"):
         (tmp_path / "secret").write_text(secret)
@@ -195,7 +197,7 @@ def test_splits_do_not_depend_on_the_secret(tmp_path):
 @pytest.mark.parametrize("form", ["explicit", "implicit", "deflated", "bare"])
 def test_the_header_is_read_however_it_is_written(tmp_path, form):
     path = tmp_path / "a.dcm"
-    save_dicom(path, draw("a"), PatientID="17", IssuerOfPatientID="US", StudyInstanceUID="1.2.3")
+    save_dicom(path, draw_image("a"), PatientID="17", IssuerOfPatientID="US", StudyInstanceUID="1.2.3")
     dataset = pydicom.dcmread(path)
     syntax = {"implicit": ImplicitVRLittleEndian, "deflated": DeflatedExplicitVRLittleEndian}.get(form)
     if syntax:
@@ -214,21 +216,24 @@ def test_the_header_is_read_however_it_is_written(tmp_path, form):
 
 def test_a_file_larger_than_memory_is_refused_by_its_size(tmp_path):
     path = tmp_path / "endless.dcm"
-    save_dicom(path, draw("a"), PatientID="17")
+    save_dicom(path, draw_image("a"), PatientID="17")
     data = path.read_bytes()
     path.write_bytes(data[: data.index(b"\x10\x00\x20\x00")])  # then zeros, which are elements without a value
     os.truncate(path, 1 << 40)
     assert read_text(read_header(path, TAGS), "PatientID") == ""
-    with pytest.raises(BadRow, match=r"^too large: 1099511627776 bytes"):
-        read_example(Row("endless.dcm", path))
+    with pytest.raises(RecordError, match=r"^too large: 1099511627776 bytes"):
+        read_example(Record("endless.dcm", path))
 
 
 def test_files_that_are_not_dicom_name_nobody(tmp_path):
-    save(tmp_path / "a.png")
+    save_image(tmp_path / "a.png")
     (tmp_path / "empty").write_bytes(b"")
     (tmp_path / "cut.dcm").write_bytes(b"\0" * 128 + b"DICM\x02\x00")
     assert not is_dicom(tmp_path / "a.png") and not is_dicom(tmp_path / "empty") and not is_dicom(tmp_path / "none")
-    assert name([Row(id=file.name, file=file) for file in sorted(tmp_path.glob("*.*"))]) == {"a.png": "", "cut.dcm": ""}
+    assert name([Record(id=file.name, file=file) for file in sorted(tmp_path.glob("*.*"))]) == {
+        "a.png": "",
+        "cut.dcm": "",
+    }
 
 
 def test_a_table_of_dicom_files_knows_their_patients(tmp_path):

@@ -166,7 +166,7 @@ def test_a_planted_marker_changes_the_lower_right_corner_alone(phantoms):
 def test_a_shortcut_is_planted_in_its_class_and_in_no_other(shortcut):
     options = Namespace(count=1, size=64, seed=0, shortcut=shortcut)
     for row in SOURCE.rows(None, options):
-        example, (label, number) = SOURCE.read(row, options), row.given
+        example, (label, number) = SOURCE.read(row, options), row.payload
         planted = label == SHORTCUT_LABEL
         assert (example.source == "phantom") == (not planted or shortcut != "source")
         plain = encode_png(make_phantom(label, number, 0, 64).pixels)

@@ -14,10 +14,10 @@ import pytest
 import tensorflow_datasets as tfds
 
 from data_prep.__main__ import main
+from data_prep.collections.fixtures import save_image
 from data_prep.example import LABELS, encode_png
 from data_prep.phantom.source import make_phantom
 from data_prep.source import find_sources
-from data_prep.upstream.dummies import save
 
 ROOT = Path(__file__).resolve().parents[2]
 SMALL = ["--count=3", "--split=0.34,0.33,0.33", "--size=64", "--seed=5"]
@@ -187,7 +187,7 @@ def test_what_data_prep_did_not_write_is_never_removed(tmp_path, capsys, name):
 
 @pytest.mark.parametrize("out", [".", "normal", "link"])
 def test_a_data_set_among_the_files_that_are_read_is_refused(tmp_path, capsys, out):
-    save(tmp_path / "in" / "normal" / "a.png")
+    save_image(tmp_path / "in" / "normal" / "a.png")
     (tmp_path / "in" / "link").symlink_to(tmp_path / "in")
     before = sorted(tmp_path.rglob("*"))
     assert main(["folder", f"--from={tmp_path / 'in'}", f"--out={tmp_path / 'in' / out}"]) == 2
@@ -208,7 +208,7 @@ import os, runpy, signal, sys
 from data_prep.phantom.source import PhantomSource
 read = PhantomSource.read
 def interrupted(self, row, options):
-    if row.given[1] == 2:
+    if row.payload[1] == 2:
         os.kill(os.getpid(), signal.SIGTERM)
     return read(self, row, options)
 PhantomSource.read = interrupted
@@ -226,6 +226,6 @@ def test_a_folder_that_may_not_be_entered_is_one_sentence(tmp_path, capsys, monk
     def refuse(*_: object, **__: object) -> None:
         raise PermissionError(errno.EACCES, "Permission denied", str(tmp_path / "out"))
 
-    monkeypatch.setattr("data_prep.output.check", refuse)
+    monkeypatch.setattr("data_prep.output_folder.check_output", refuse)
     assert main(["phantom", f"--out={tmp_path / 'out'}"]) == 2
     assert capsys.readouterr().err == f"data_prep phantom: {tmp_path / 'out'}: Permission denied\n"

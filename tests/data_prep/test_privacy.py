@@ -16,8 +16,8 @@ from pydicom.sequence import Sequence
 from cxrjax.data import preprocessing
 from cxrjax.io import jpeg_segments, prepared, radiograph
 from data_prep.__main__ import main
-from data_prep.reading import encode_image
-from data_prep.upstream.dummies import draw, save_dicom
+from data_prep.collections.fixtures import draw_image, save_dicom
+from data_prep.reader import encode_image
 
 SECRETS = ("DOE", "JANE", "MRN4711", "19700203", "ACC-99", "Elm Street", "1.2.826.0.1.3680043.8.498.4711", "Dr Who")
 TEXT = b" ".join(secret.encode() for secret in SECRETS)
@@ -48,7 +48,7 @@ def write_dicom(path: Path, seed: int, **tags: object) -> None:
         "ReferencedImageSequence": Sequence([outer]), "ImageComments": TEXT.decode(), "PatientSex": "DOE",
         "ViewPosition": "DOE", "DeviceSerialNumber": "MRN4711",
     }  # fmt: skip
-    pixels = draw(f"{seed}")
+    pixels = draw_image(f"{seed}")
     save_dicom(path, pixels, **(told | tags))
     dataset = pydicom.dcmread(path)
     block = dataset.private_block(0x0009, "DOE", create=True)
@@ -103,10 +103,10 @@ def test_nothing_of_a_header_is_in_a_prepared_data_set(tmp_path, monkeypatch):
     write_dicom(folder / "a.dcm", 1)
     write_dicom(folder / "b.dcm", 2, ViewPosition="PA", PatientSex="F", PatientAge="041Y")
     write_dicom(folder / "broken.dcm", 3, Rows=9999)
-    pixels = draw("c")
+    pixels = draw_image("c")
     (folder / "c.png").write_bytes(insert_chunks(cv2.imencode(".png", pixels)[1].tobytes()))
-    (folder / "d.jpg").write_bytes(insert_segments(cv2.imencode(".jpg", draw("d"))[1].tobytes()))
-    write_tiff(folder / "e.tif", draw("e"))
+    (folder / "d.jpg").write_bytes(insert_segments(cv2.imencode(".jpg", draw_image("d"))[1].tobytes()))
+    write_tiff(folder / "e.tif", draw_image("e"))
     assert main(["folder", f"--from={tmp_path / 'in'}", f"--out={tmp_path / 'out'}", "--split=1,0,0"]) == 0
     assert main(["describe", str(tmp_path / "out" / "folder")]) == 0
     written = read_everything(tmp_path / "out")
@@ -134,7 +134,7 @@ def encode_turned(pixels: np.ndarray) -> bytes:
     return file[:2] + b"\xff\xe1" + struct.pack(">H", len(exif) + 2) + exif + file[2:]
 
 
-PIXELS = draw("pixels", (96, 80))
+PIXELS = draw_image("pixels", (96, 80))
 DEEP = PIXELS.astype(np.uint16) * 16 + 3
 
 
@@ -169,8 +169,8 @@ def test_what_is_stored_is_preprocessed_as_the_file_itself(tmp_path, name):
     FILES[name](path)
     read = radiograph.read(path)
     image = encode_image(path.read_bytes(), read)
-    stored = prepared.decode({"image": image, "path": name, "format": read.kind, "inverted": read.inverted})
-    assert (stored.kind, stored.inverted, stored.pixels.dtype) == (read.kind, read.inverted, read.pixels.dtype)
+    stored = prepared.decode({"image": image, "path": name, "format": read.format, "inverted": read.inverted})
+    assert (stored.format, stored.inverted, stored.pixels.dtype) == (read.format, read.inverted, read.pixels.dtype)
     np.testing.assert_array_equal(stored.pixels, read.pixels)
     for equalize in (True, False):
         ours, theirs = (preprocessing.standardize(one, size=64, gamma=0.7, equalize=equalize) for one in (stored, read))
@@ -191,7 +191,7 @@ def test_a_stripped_jpeg_keeps_what_tells_its_colors():
         ]
         np.testing.assert_array_equal(*decoded)
     assert jpeg_segments.count_components(file) == 3
-    with pytest.raises(jpeg_segments.NotJpeg):
+    with pytest.raises(jpeg_segments.JpegStructureError):
         jpeg_segments.strip(file[:-2])
 
 
@@ -201,4 +201,4 @@ def test_a_data_set_of_version_1_is_read_as_it_was(tmp_path):
     write_mono1(path)
     file = path.read_bytes()
     stored = prepared.decode({"image": file, "path": b"a.dcm"})
-    assert (stored.kind, stored.inverted, stored.spacing) == ("dicom", True, (0.2, 0.1))
+    assert (stored.format, stored.inverted, stored.spacing) == ("dicom", True, (0.2, 0.1))

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from data_prep.row import CannotPrepare
+from data_prep.record import PreparationError
 
 FOLDER = "stage_2_train_images"
 
@@ -43,5 +43,5 @@ def test_patients_are_nihs_where_the_mapping_is_there(survey, tmp_path):
     told = survey("rsna_pneumonia", tmp_path / "upstream").tell("patient_id")
     assert len(set(told.values())) == len(told) == 6
     mapping.write_text("{}[")
-    with pytest.raises(CannotPrepare, match="mappings_2018.json"):
+    with pytest.raises(PreparationError, match="mappings_2018.json"):
         survey("rsna_pneumonia", tmp_path / "upstream")

@@ -8,27 +8,27 @@ import tensorflow_datasets as tfds
 
 from data_prep import shards
 from data_prep.__main__ import main
+from data_prep.collections.fixtures import save_image
 from data_prep.example import Example
-from data_prep.row import BadRow, CannotPrepare, Row
-from data_prep.upstream.dummies import save
+from data_prep.record import PreparationError, Record, RecordError
 
 SMALL = ["phantom", "--count=3", "--split=0.34,0.33,0.33", "--size=64", "--duplicates=off"]
 
 
 def test_a_shard_ends_at_its_number_of_rows_or_of_bytes(tmp_path, monkeypatch):
-    monkeypatch.setattr(shards, "ROWS", 3)
-    monkeypatch.setattr(shards, "BYTES", 100)
+    monkeypatch.setattr(shards, "MAX_RECORDS", 3)
+    monkeypatch.setattr(shards, "MAX_BYTES", 100)
     sizes = {"a": 60, "b": 40, "c": 1, "d": 150, "e": 10, "f": 10, "g": 10, "h": 10, "absent": 0}
     for name, size in sizes.items():
         if size:
             (tmp_path / name).write_bytes(b"x" * size)
-    found = list(shards.cut([Row(name, file=tmp_path / name) for name in sizes]))
+    found = list(shards.chunk([Record(name, file=tmp_path / name) for name in sizes]))
     assert ["".join(row.id for row in rows) for rows in found] == ["ab", "c", "d", "efg", "habsent"]
 
 
 def test_several_shards_hold_what_one_holds_in_the_same_order(tmp_path, monkeypatch):
     assert main([*SMALL, f"--out={tmp_path / 'one'}"]) == 0
-    monkeypatch.setattr(shards, "ROWS", 2)
+    monkeypatch.setattr(shards, "MAX_RECORDS", 2)
     assert main([*SMALL, f"--out={tmp_path / 'several'}"]) == 0
     one, several = (tfds.builder_from_directory(tmp_path / out / "phantom" / "2.0.0") for out in ("one", "several"))
     assert one.info.splits["val"].shard_lengths == [5]
@@ -41,9 +41,9 @@ def test_several_shards_hold_what_one_holds_in_the_same_order(tmp_path, monkeypa
 
 
 def test_a_shard_without_a_readable_radiograph_leaves_no_file(tmp_path, monkeypatch):
-    monkeypatch.setattr(shards, "ROWS", 2)
+    monkeypatch.setattr(shards, "MAX_RECORDS", 2)
     for name in "aef":
-        save(tmp_path / f"{name}.png")
+        save_image(tmp_path / f"{name}.png")
     table = tmp_path / "table.csv"
     table.write_text("path,label,split\n" + "".join(f"{name}.png,viral,train\n" for name in "abcdef"))
     assert main(["table", f"--csv={table}", f"--out={tmp_path}", "--duplicates=off"]) == 0
@@ -58,16 +58,16 @@ def test_a_shard_without_a_readable_radiograph_leaves_no_file(tmp_path, monkeypa
 
 
 def test_memory_does_not_grow_with_the_shard(tmp_path):
-    def read(row: Row) -> Example:
+    def read(row: Record) -> Example:
         if row.id == "3":
-            raise BadRow("not a radiograph")
+            raise RecordError("not a radiograph")
         return Example(row.id, row.id, bytes(1 << 20), 1024, 1024, label="viral")
 
     peaks = []
     for count in (8, 64):
-        shard = shards.Shard("train", [Row(str(number)) for number in range(count)], str(tmp_path / "shard"))
+        shard = shards.Shard("train", [Record(str(number)) for number in range(count)], str(tmp_path / "shard"))
         tracemalloc.start()
-        written = shards.write(shard, read)
+        written = shards.write_shard(shard, read)
         peaks.append(tracemalloc.get_traced_memory()[1])
         tracemalloc.stop()
         assert written.counts == {"viral": count - 1} and written.size > (count - 1) << 20
@@ -76,6 +76,6 @@ def test_memory_does_not_grow_with_the_shard(tmp_path):
 
 
 def test_a_shard_that_cannot_be_written_says_so(tmp_path):
-    shard = shards.Shard("train", [Row("a")], str(tmp_path / "absent" / "shard"))
-    with pytest.raises(CannotPrepare, match=r"absent/shard: .*No such file or directory$"):
-        shards.write(shard, lambda row: Example(row.id, row.id, b"x", 1, 1))
+    shard = shards.Shard("train", [Record("a")], str(tmp_path / "absent" / "shard"))
+    with pytest.raises(PreparationError, match=r"absent/shard: .*No such file or directory$"):
+        shards.write_shard(shard, lambda row: Example(row.id, row.id, b"x", 1, 1))

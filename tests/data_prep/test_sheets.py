@@ -5,9 +5,9 @@ import zipfile
 import pytest
 
 from data_prep import splits
+from data_prep.collections.spreadsheet import read_csv, read_xlsx
 from data_prep.covid_radiography.dummy import write_xlsx
-from data_prep.row import CannotPrepare
-from data_prep.upstream.sheets import read_csv, read_xlsx
+from data_prep.record import PreparationError
 
 
 def test_both_kinds_say_the_same(tmp_path):
@@ -19,16 +19,16 @@ def test_both_kinds_say_the_same(tmp_path):
 
 @pytest.mark.parametrize("read", [read_csv, read_xlsx])
 def test_what_cannot_be_read_is_one_sentence_that_names_it(read, tmp_path):
-    with pytest.raises(CannotPrepare, match=r"gone\.x: no such file"):
+    with pytest.raises(PreparationError, match=r"gone\.x: no such file"):
         read(tmp_path / "gone.x")
     (tmp_path / "other.x").write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(CannotPrepare, match=r"other\.x: not a .*file"):
+    with pytest.raises(PreparationError, match=r"other\.x: not a .*file"):
         read(tmp_path / "other.x")
 
 
 def test_a_column_that_is_missing_is_named(tmp_path):
     write_xlsx(tmp_path / "a.xlsx", [("FILE NAME",), ("COVID-1",)])
-    with pytest.raises(CannotPrepare, match=r"a\.xlsx: it has no column URL"):
+    with pytest.raises(PreparationError, match=r"a\.xlsx: it has no column URL"):
         read_xlsx(tmp_path / "a.xlsx", "URL")
 
 
@@ -54,21 +54,21 @@ def test_a_damaged_excel_file_is_one_sentence(tmp_path, kind):
     write_xlsx(tmp_path / "a.xlsx", [("FILE NAME", "URL"), *(("COVID-1", f"https://a.org/{k}") for k in range(40))])
     path = tmp_path / "b.xlsx"
     path.write_bytes(change_zip((tmp_path / "a.xlsx").read_bytes(), kind))
-    with pytest.raises(CannotPrepare, match=r"b\.xlsx: not a readable Excel file"):
+    with pytest.raises(PreparationError, match=r"b\.xlsx: not a readable Excel file"):
         read_xlsx(path, "URL")
 
 
 def test_an_excel_file_that_unpacks_to_far_too_much_is_refused_before_it_is_unpacked(tmp_path):
     with zipfile.ZipFile(tmp_path / "bomb.xlsx", "w", zipfile.ZIP_DEFLATED) as book:
         book.writestr("xl/worksheets/sheet1.xml", b" " * (33 << 20))
-    with pytest.raises(CannotPrepare, match="not a readable Excel file"):
+    with pytest.raises(PreparationError, match="not a readable Excel file"):
         read_xlsx(tmp_path / "bomb.xlsx", "URL")
 
 
 def test_an_endless_cell_is_one_sentence(tmp_path):
     (tmp_path / "a.csv").write_text("URL\n" + "a" * 200_000)
-    with pytest.raises(CannotPrepare, match=r"a\.csv: not a CSV file"):
+    with pytest.raises(PreparationError, match=r"a\.csv: not a CSV file"):
         read_csv(tmp_path / "a.csv", "URL")
     (tmp_path / "splits.csv").write_text("id,split\na,train\nb," + "a" * 200_000)
-    with pytest.raises(CannotPrepare, match=r"splits\.csv: not a CSV file"):
+    with pytest.raises(PreparationError, match=r"splits\.csv: not a CSV file"):
         splits.read_table(tmp_path / "splits.csv")

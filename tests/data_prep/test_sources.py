@@ -53,7 +53,7 @@ def test_a_source_says_what_is_missing(name, tmp_path, capsys):
 @pytest.mark.parametrize("name", SOURCES)
 def test_a_source_tells_of_itself(name):
     source = SOURCES[name]
-    for text in (source.about, source.where, source.terms, source.size, source.usable):
+    for text in (source.description, source.homepage, source.license, source.size, source.coverage):
         assert text and "\n" not in text
     assert source.citation.startswith("@") or not source.citation
 

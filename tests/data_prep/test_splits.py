@@ -6,27 +6,27 @@ from pathlib import Path
 import pytest
 
 from data_prep import splits
-from data_prep.row import CannotPrepare, Row
+from data_prep.record import PreparationError, Record
 
 SHARES = {"train": 0.7, "val": 0.1, "test": 0.2}
 
 
-def draw_rows(count: int, label: str, source: str = "a", images: int = 1) -> list[Row]:
+def draw_rows(count: int, label: str, source: str = "a", images: int = 1) -> list[Record]:
     """`count` patients of so many radiographs each."""
     return [
-        Row(f"{source}/{label}/{i}-{k}.png", label=label, source=source, patient_id=f"{source}-{label}-{i}")
+        Record(f"{source}/{label}/{i}-{k}.png", label=label, source=source, patient_id=f"{source}-{label}-{i}")
         for i in range(count)
         for k in range(images)
     ]
 
 
-def where(plan: dict[str, list[Row]]) -> dict[str, str]:
+def where(plan: dict[str, list[Record]]) -> dict[str, str]:
     return {row.id: split for split, rows in plan.items() for row in rows}
 
 
 def test_each_label_of_each_source_is_shared_out():
     rows = draw_rows(20, "viral") + draw_rows(10, "normal") + draw_rows(30, "normal", "b", images=2)
-    plan = splits.assign(rows, SHARES, seed=0)
+    plan = splits.assign_splits(rows, SHARES, seed=0)
     counts = {split: Counter((row.label, row.source) for row in kept) for split, kept in plan.items()}
     assert counts["train"] == {("viral", "a"): 14, ("normal", "a"): 7, ("normal", "b"): 42}
     assert counts["val"] == {("viral", "a"): 2, ("normal", "a"): 1, ("normal", "b"): 6}
@@ -35,9 +35,9 @@ def test_each_label_of_each_source_is_shared_out():
 
 def test_a_patient_is_in_one_split_even_with_two_labels():
     rows = draw_rows(30, "viral", images=3) + [
-        Row(f"later/{i}.png", label="normal", source="a", patient_id=f"a-viral-{i}") for i in range(10)
+        Record(f"later/{i}.png", label="normal", source="a", patient_id=f"a-viral-{i}") for i in range(10)
     ]
-    plan = splits.assign(rows, SHARES, seed=1)
+    plan = splits.assign_splits(rows, SHARES, seed=1)
     splits_of: dict[str, set[str]] = {}
     for split, kept in plan.items():
         for row in kept:
@@ -48,60 +48,60 @@ def test_a_patient_is_in_one_split_even_with_two_labels():
 
 def test_the_draw_is_of_the_seed_alone():
     rows = draw_rows(50, "viral")
-    assert where(splits.assign(rows, SHARES, 3)) == where(splits.assign(rows[::-1], SHARES, 3))
-    assert where(splits.assign(rows, SHARES, 3)) != where(splits.assign(rows, SHARES, 4))
+    assert where(splits.assign_splits(rows, SHARES, 3)) == where(splits.assign_splits(rows[::-1], SHARES, 3))
+    assert where(splits.assign_splits(rows, SHARES, 3)) != where(splits.assign_splits(rows, SHARES, 4))
 
 
 def test_one_patient_more_upsets_few():
-    before = where(splits.assign(draw_rows(200, "viral"), SHARES, 0))
-    after = where(splits.assign(draw_rows(201, "viral"), SHARES, 0))
+    before = where(splits.assign_splits(draw_rows(200, "viral"), SHARES, 0))
+    after = where(splits.assign_splits(draw_rows(201, "viral"), SHARES, 0))
     assert sum(after[name] != split for name, split in before.items()) <= 4
 
 
 def test_a_fixed_split_binds_the_patient():
     rows = [
-        Row("a.png", patient_id="p1", split="test"),
-        Row("b.png", patient_id="p1"),
-        *(Row(f"{i}.png", patient_id=f"q{i}", split="train|val") for i in range(8)),
+        Record("a.png", patient_id="p1", split="test"),
+        Record("b.png", patient_id="p1"),
+        *(Record(f"{i}.png", patient_id=f"q{i}", split="train|val") for i in range(8)),
     ]
-    plan = splits.assign(rows, SHARES, 0)
+    plan = splits.assign_splits(rows, SHARES, 0)
     assert [row.id for row in plan["test"]] == ["a.png", "b.png"]
     assert {split: len(kept) for split, kept in plan.items()} == {"train": 7, "val": 1, "test": 2}
 
 
 def test_a_patient_bound_to_two_splits_is_refused_by_name():
-    rows = [Row("a.png", patient_id="p1", split="train|val"), Row("b.png", patient_id="p1", split="test")]
-    with pytest.raises(CannotPrepare, match=r"patient p1 is in two splits, train\|val and test"):
-        splits.assign(rows, SHARES, 0)
+    rows = [Record("a.png", patient_id="p1", split="train|val"), Record("b.png", patient_id="p1", split="test")]
+    with pytest.raises(PreparationError, match=r"patient p1 is in two splits, train\|val and test"):
+        splits.assign_splits(rows, SHARES, 0)
 
 
 def test_radiographs_without_a_patient_count_each_as_one():
-    plan = splits.assign([Row(f"{i}.png") for i in range(10)], SHARES, 0)
+    plan = splits.assign_splits([Record(f"{i}.png") for i in range(10)], SHARES, 0)
     assert {split: len(kept) for split, kept in plan.items()} == {"train": 7, "val": 1, "test": 2}
 
 
 def test_folds_are_equal_and_by_patient():
-    plan = splits.assign(draw_rows(25, "viral", images=2), splits.name_folds(5), 0)
+    plan = splits.assign_splits(draw_rows(25, "viral", images=2), splits.name_folds(5), 0)
     assert {split: len(kept) for split, kept in plan.items()} == {f"fold{k}": 10 for k in range(5)}
     assert len({(row.patient_id, split) for split, kept in plan.items() for row in kept}) == 25
 
 
 def test_a_table_of_splits_comes_back(tmp_path):
     rows = draw_rows(20, "viral", images=2)
-    plan = splits.assign(rows, SHARES, 0)
+    plan = splits.assign_splits(rows, SHARES, 0)
     (tmp_path / "splits.csv").write_text(splits.format_table(plan))
-    bound, left = splits.bind(rows, splits.read_table(tmp_path / "splits.csv"))
-    assert not left and where(splits.assign(bound, SHARES, seed=99)) == where(plan)
+    bound, left = splits.assign_fixed_splits(rows, splits.read_table(tmp_path / "splits.csv"))
+    assert not left and where(splits.assign_splits(bound, SHARES, seed=99)) == where(plan)
 
 
 def test_a_table_of_patients_leaves_out_whom_it_does_not_name(tmp_path):
     table = tmp_path / "mine.csv"
     table.write_text("patient_id,split\np1,test\np2,train\n")
-    rows = [Row("a", patient_id="p1"), Row("b", patient_id="p2"), Row("c", patient_id="p3")]
-    kept, left = splits.bind(rows, splits.read_table(table), only="mine.csv")
+    rows = [Record("a", patient_id="p1"), Record("b", patient_id="p2"), Record("c", patient_id="p3")]
+    kept, left = splits.assign_fixed_splits(rows, splits.read_table(table), only="mine.csv")
     assert [(row.id, row.split) for row in kept] == [("a", "test"), ("b", "train")]
     assert left == [("c", "in no split of mine.csv")]
-    kept, left = splits.bind(rows, splits.read_table(table))
+    kept, left = splits.assign_fixed_splits(rows, splits.read_table(table))
     assert [row.split for row in kept] == ["test", "train", ""] and not left
 
 
@@ -117,12 +117,12 @@ def test_a_table_that_cannot_be_used_is_refused_by_name(tmp_path: Path, content,
     table = tmp_path / "splits.csv"
     if content is not None:
         table.write_text(content)
-    with pytest.raises(CannotPrepare, match=sentence):
+    with pytest.raises(PreparationError, match=sentence):
         splits.read_table(table)
 
 
 @pytest.mark.parametrize("text", ["0.5,0.5", "a,b,c", "0.5,0.6,-0.1", "0.5,0.2,0.2"])
 def test_shares_that_are_none_are_refused(text):
-    with pytest.raises(CannotPrepare, match="three shares"):
+    with pytest.raises(PreparationError, match="three shares"):
         splits.parse_shares(text, (1, 0, 0))
     assert splits.parse_shares("", (0.6, 0.2, 0.2)) == {"train": 0.6, "val": 0.2, "test": 0.2}

@@ -14,9 +14,9 @@ import tensorflow_datasets as tfds
 
 from cxrjax.io import prepared
 from data_prep.__main__ import main
+from data_prep.collections.fixtures import save_dicom
 from data_prep.masks import read_map
-from data_prep.row import BadRow
-from data_prep.upstream.dummies import save_dicom
+from data_prep.record import RecordError
 
 COLUMNS = ["dataset", "path", "label", "patient_id", "split", "mask", "view", "sex", "age"]
 
@@ -161,7 +161,7 @@ def test_mask_kinds_by_their_values(tmp_path):
     assert (mask.tolist(), kind) == ([[0, 1], [0, 1]], "lungs")
     mask, kind = read_map(united, "lungs", (2, 2))  # told so, left and right lung are one
     assert (mask.tolist(), kind) == ([[0, 1], [1, 1]], "lungs")
-    with pytest.raises(BadRow, match=r"l\.png holds the value 255"):
+    with pytest.raises(RecordError, match=r"l\.png holds the value 255"):
         read_map(lungs, "structures", (2, 2))
 
 

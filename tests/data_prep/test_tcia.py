@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from data_prep.upstream.dicom import is_lateral, parse_age
+from data_prep.collections.dicom import is_lateral, parse_age
 
 
 def reasons(found) -> dict[str, str]:

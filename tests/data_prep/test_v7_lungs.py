@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from data_prep.row import BadRow, Row, Skip
+from data_prep.record import Record, RecordError, SkippedRecord
 from data_prep.v7_lungs.dummy import write
 from data_prep.v7_lungs.source import SOURCE
 
@@ -19,16 +19,16 @@ def taken(tmp_path):
 
 @pytest.fixture
 def rows(taken):
-    return {row.id: row for row in taken if isinstance(row, Row)}
+    return {row.id: row for row in taken if isinstance(row, Record)}
 
 
 def test_only_frontal_radiographs_with_lungs_are_taken(taken, rows):
-    assert [row for row in taken if isinstance(row, Skip)] == [
-        Skip("releases/all-images/annotations/10.json", "not a Darwin annotation"),
-        Skip("images/00000004.jpg", "CT, not a radiograph"),
-        Skip("images/00000005.jpg", "lateral view"),
-        Skip("images/00000006.jpg", "no lungs drawn in it"),
-        Skip("images/00000008.jpeg", "no such file"),
+    assert [row for row in taken if isinstance(row, SkippedRecord)] == [
+        SkippedRecord("releases/all-images/annotations/10.json", "not a Darwin annotation"),
+        SkippedRecord("images/00000004.jpg", "CT, not a radiograph"),
+        SkippedRecord("images/00000005.jpg", "lateral view"),
+        SkippedRecord("images/00000006.jpg", "no lungs drawn in it"),
+        SkippedRecord("images/00000008.jpeg", "no such file"),
     ]
     assert [(row.label, row.patient_id, row.view) for row in rows.values()] == [
         ("covid19", "ieee8023-263", "AP Supine"),
@@ -60,5 +60,5 @@ def test_polygons_become_masks(rows, name, right, left):
 
 
 def test_an_annotation_of_another_size_is_refused(rows):
-    with pytest.raises(BadRow, match=r"7\.json is of another size: 57 x 64 pixels, the image 56 x 64"):
+    with pytest.raises(RecordError, match=r"7\.json is of another size: 57 x 64 pixels, the image 56 x 64"):
         SOURCE.read(rows["images/00000007.jpg"], Namespace())

@@ -220,7 +220,7 @@ def test_a_segmenters_run_gives_its_lungs_and_without_the_packages_no_onnx(folde
 def test_what_goes_wrong_leaves_nothing(folder, tmp_path, monkeypatch):
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "kept").write_text("older")
-    with pytest.raises(FileExistsError, match="full: there is something here already"):
+    with pytest.raises(FileExistsError, match="full: already exists"):
         export.export_model(folder / "segment", tmp_path / "full")
     run_dir.create_or_resume(tmp_path / "untrained", configure("segment"))
     with pytest.raises(run_dir.RunError, match="untrained: there is no trained network here yet"):

@@ -14,9 +14,9 @@ from pydicom.uid import RLELossless
 
 from cxrjax import recipes
 from cxrjax.io import predictions_csv
+from data_prep.collections.fixtures import draw_image, draw_lung_mask, save_dicom, save_image
 from data_prep.covid_radiography.dummy import write_xlsx
 from data_prep.example import features
-from data_prep.upstream.dummies import draw, draw_lung, save, save_dicom
 from tests.fuzz.targets import MASK_SHAPE
 
 WEIGHTS = {"conv.weight": np.ones((2, 1, 3, 3), np.float32), "conv.bias": np.zeros(2, np.float32)}
@@ -29,11 +29,14 @@ def write(name: str, folder: Path) -> None:
 
 def _write_pictures(folder: Path) -> None:
     for suffix in (".png", ".jpg", ".tif"):
-        save(folder / f"gray8{suffix}", draw("gray"))
-    deep = draw("deep").astype(np.uint16) * 257
-    save(folder / "gray16.png", deep)
-    save(folder / "gray16.tif", deep)
-    save(folder / "color.png", np.stack([draw("blue"), draw("green"), draw("red"), draw("alpha")], axis=-1))
+        save_image(folder / f"gray8{suffix}", draw_image("gray"))
+    deep = draw_image("deep").astype(np.uint16) * 257
+    save_image(folder / "gray16.png", deep)
+    save_image(folder / "gray16.tif", deep)
+    save_image(
+        folder / "color.png",
+        np.stack([draw_image("blue"), draw_image("green"), draw_image("red"), draw_image("alpha")], axis=-1),
+    )
 
 
 def _write_dicoms(folder: Path) -> None:
@@ -47,8 +50,8 @@ def _write_dicoms(folder: Path) -> None:
 
 
 def _write_masks(folder: Path) -> None:
-    save(folder / "lungs.png", 255 * draw_lung("left", MASK_SHAPE))
-    save(folder / "structures.png", draw_lung("left", MASK_SHAPE) + 2 * draw_lung("right", MASK_SHAPE))
+    save_image(folder / "lungs.png", 255 * draw_lung_mask("left", MASK_SHAPE))
+    save_image(folder / "structures.png", draw_lung_mask("left", MASK_SHAPE) + 2 * draw_lung_mask("right", MASK_SHAPE))
 
 
 def _write_pth(folder: Path) -> None:

@@ -17,10 +17,10 @@ from cxrjax.io import json_file, lesions_csv, predictions_csv, radiograph
 from cxrjax.pretrained.formats import WeightFormatError, read_weights
 from cxrjax.runs import run_dir
 from data_prep import masks, splits
-from data_prep.fetch import archive
-from data_prep.row import BadRow, CannotPrepare
+from data_prep.collections import spreadsheet
+from data_prep.download import archive
+from data_prep.record import PreparationError, RecordError
 from data_prep.table.source import SOURCE as TABLE
-from data_prep.upstream import sheets
 
 MASK_SHAPE = (64, 64)
 
@@ -74,18 +74,18 @@ def _read_mask(path: Path) -> None:
 
 
 TARGETS = {
-    "picture": Target(radiograph.read, (radiograph.UnreadableRadiograph,), (".png", ".jpg", ".tif")),
-    "dicom": Target(radiograph.read, (radiograph.UnreadableRadiograph,), (".dcm",)),
-    "mask": Target(_read_mask, (BadRow,), (".png",)),
+    "picture": Target(radiograph.read, (radiograph.ImageReadError,), (".png", ".jpg", ".tif")),
+    "dicom": Target(radiograph.read, (radiograph.ImageReadError,), (".dcm",)),
+    "mask": Target(_read_mask, (RecordError,), (".png",)),
     "pth": Target(read_weights, (WeightFormatError,), (".pth",)),
     "safetensors": Target(read_weights, (WeightFormatError,), (".safetensors",)),
     "h5": Target(read_weights, (WeightFormatError,), (".h5",)),
-    "table": Target(_read_table, (CannotPrepare,), (".csv",)),
-    "sheet": Target(sheets.read_xlsx, (CannotPrepare,), (".xlsx",)),
-    "splits": Target(splits.read_table, (CannotPrepare,), (".csv",)),
-    "archive": Target(_unpack, (CannotPrepare,), (".zip", ".tar.gz")),
+    "table": Target(_read_table, (PreparationError,), (".csv",)),
+    "sheet": Target(spreadsheet.read_xlsx, (PreparationError,), (".xlsx",)),
+    "splits": Target(splits.read_table, (PreparationError,), (".csv",)),
+    "archive": Target(_unpack, (PreparationError,), (".zip", ".tar.gz")),
     "lesions": Target(lesions_csv.read, (ValueError,), (".csv",)),
     "predictions": Target(predictions_csv.read, (ValueError,), (".csv",)),
-    "config": Target(_load_config, (run_dir.RunError, json_file.DamagedFile), (".json",)),
+    "config": Target(_load_config, (run_dir.RunError, json_file.DamagedFileError), (".json",)),
     "features": Target(_open_data_set, (dataset.DatasetError,), (".json",)),
 }

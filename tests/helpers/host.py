@@ -98,7 +98,7 @@ def diagnose(batch_size: int) -> pipeline.Prediction:
     turns = 2 if jax.process_count() == 1 else 1  # of one process the second time as it was traced the first time
     with (
         TemporaryDirectory() as kept,
-        mock.patch.object(compilation_cache, "_traced", compilation_cache.TraceCache(Path(kept), code)),
+        mock.patch.object(compilation_cache, "_trace_cache", compilation_cache.TraceCache(Path(kept), code)),
     ):
         for _ in range(turns):
             share = PatchParallelPredictor(segmenter, classifier, weights, settings, 3, batch_size, most, "")

@@ -117,7 +117,7 @@ def test_what_a_header_says_of_view_and_modality_is_in_the_row(pictures, tmp_pat
     assert [(row["status"], row.get("view"), row["reason"]) for row in rows] == [
         ("ok", "", ""),
         ("ok", "", ""),
-        ("ok", "PA", "turned or mirrored back, for its PatientOrientation is R, F"),
+        ("ok", "PA", "turned or mirrored, since its PatientOrientation is R, F"),
         ("refused", "LL", "lateral view, by its ViewPosition"),
         ("refused", "", "CT, not a radiograph, by its Modality"),
     ]
@@ -204,11 +204,11 @@ def test_pictures_of_an_earlier_prediction_are_no_radiographs(pictures, tmp_path
     predict_again(pictures, tmp_path)
     shutil.copytree(tmp_path / "out", pictures / "earlier")
     cv2.imwrite(str(pictures / "earlier" / "b.png.figure.png"), np.eye(80, dtype=np.uint8))  # changed: the user's
-    rows, passed_over = predict_files.run(tmp_path / "run", pictures, tmp_path / "again")
+    rows, skipped_files = predict_files.run(tmp_path / "run", pictures, tmp_path / "again")
     assert [row["path"] for row in rows] == ["a.png", "b.png", "earlier/b.png.figure.png"]
-    reasons = {each.path.name: each.reason for each in passed_over}
+    reasons = {each.path.name: each.reason for each in skipped_files}
     assert reasons["a.png.figure.png"] == "a picture of an earlier prediction"
-    with pytest.raises(radiograph.UnreadableRadiograph, match="only pictures of predictions"):
+    with pytest.raises(radiograph.ImageReadError, match="only pictures of predictions"):
         predict_files.predict(tmp_path / "run", tmp_path / "out", tmp_path / "third")
 
 
@@ -404,11 +404,11 @@ def test_what_is_passed_over_is_in_a_table(pictures, tmp_path):
     (pictures / "=notes.txt").write_text("x")
     (pictures / "c.webp").write_text("x")
     result = predict_files.run(tmp_path / "run", pictures, tmp_path / "out")
-    assert [each.path.name for each in result.passed_over] == ["=notes.txt", "c.webp"]
+    assert [each.path.name for each in result.skipped_files] == ["=notes.txt", "c.webp"]
     with (tmp_path / "out" / "passed_over.csv").open(newline="") as file:
         header, notes, webp = csv.reader(file)
     assert header == ["path", "reason"] and notes == ["'=notes.txt", "not an image"]
-    assert webp[0] == "c.webp" and webp[1].startswith("WebP, which is not read")
+    assert webp[0] == "c.webp" and webp[1].startswith("WebP, which is not supported")
     (pictures / "=notes.txt").unlink()
     (pictures / "c.webp").unlink()
     predict_again(pictures, tmp_path)

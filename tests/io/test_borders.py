@@ -143,7 +143,7 @@ def test_corners_of_a_rotated_radiograph_are_not_counted(degrees, level):
     found = borders.find(rotated)
     assert found.crop == Crop()
     truth = rotate(np.full_like(chest, 255), degrees, 0) > 0
-    mask = borders.mask_content(found, rotated.shape) > 0
+    mask = borders.content_mask(found, rotated.shape) > 0
     assert (mask != truth).mean() < 0.012
     inner = cut(show(rotated), Crop(32, 32, 32, 32))
     expected = cut(show(rotate(chest, degrees, 128), method=Borders(Crop(), found.content)), Crop(32, 32, 32, 32))
@@ -160,7 +160,7 @@ def test_a_slightly_slanted_collimator_is_cut_to_its_bounding_box():
 def test_the_method_of_the_original_cuts_a_black_bottom_alone():
     planted = plant(draw_chest(), 0)
     assert borders.find(planted, method="bottom") == Borders(Crop(bottom=CROP.bottom))
-    with pytest.raises(ValueError, match=r"config.image.borders called 'all'; there are uniform, bottom"):
+    with pytest.raises(ValueError, match=r"config.image.borders='all' is unknown; available: uniform, bottom"):
         borders.find(planted, method="all")
 
 

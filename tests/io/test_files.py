@@ -6,7 +6,7 @@ import socket
 import pytest
 
 from cxrjax.io.files import HIDDEN, list_files
-from cxrjax.io.radiograph import UnreadableRadiograph
+from cxrjax.io.radiograph import ImageReadError
 
 DICOM = bytes(128) + b"DICM" + bytes(40)
 DICOMDIR = bytes(128) + b"DICM" + bytes(40) + b"\x02\x00UI\x14\x001.2.840.10008.1.3.10\0"
@@ -17,7 +17,7 @@ def names(root):
 
 
 def reasons(root):
-    return {path.relative_to(root).as_posix(): reason for path, reason, _ in list_files(root).passed_over}
+    return {path.relative_to(root).as_posix(): reason for path, reason, _ in list_files(root).skipped_files}
 
 
 def fill(root, *files):
@@ -35,7 +35,7 @@ def test_radiographs_are_known_by_suffix_or_by_the_magic_of_dicom(tmp_path):
     assert list_files(tmp_path / "b" / "short").radiographs == [tmp_path / "b" / "short"]
     index = "an index of DICOM files"
     assert reasons(tmp_path) == {"DICOMDIR": index, "index": index, "b/short": "not an image"}
-    with pytest.raises(UnreadableRadiograph, match=r"index: an index of DICOM files \(DICOMDIR\)"):
+    with pytest.raises(ImageReadError, match=r"index: an index of DICOM files \(DICOMDIR\)"):
         list_files(tmp_path / "index")
 
 
@@ -52,9 +52,9 @@ def test_each_kind_that_is_not_read_is_named(tmp_path):
     (tmp_path / "picture").write_bytes(b"\x89PNG\r\n\x1a\n")
     found = reasons(tmp_path)
     assert found.pop("notes.txt") == "not an image"
-    assert found.pop("picture") == "a PNG file by another name; it is read if its name ends in .png"
+    assert found.pop("picture") == "a PNG file with another suffix; rename it to .png"
     assert found == {
-        name: f"{kind}, which is not read (PNG, JPEG, TIFF, DICOM and JSRT .IMG are read)"
+        name: f"{kind}, which is not supported (PNG, JPEG, TIFF, DICOM and JSRT .IMG are supported)"
         for name, kind in kinds.items()
     }
 
@@ -105,13 +105,16 @@ def test_what_is_no_regular_file_is_never_opened(tmp_path, monkeypatch):
     assert found == {
         "pipe.png": "a named pipe",
         "null.dcm": "a device",
-        "gone.png": "a link that leads nowhere",
+        "gone.png": "a broken link",
         "socket.png": "a socket",
     }
-    assert {each.path.name for each in list_files(tmp_path).passed_over if each.unknown} == {"gone.png", "loop.png"}
-    with pytest.raises(UnreadableRadiograph, match=r"pipe.png: a named pipe, neither a file nor a folder"):
+    assert {each.path.name for each in list_files(tmp_path).skipped_files if each.is_unopened} == {
+        "gone.png",
+        "loop.png",
+    }
+    with pytest.raises(ImageReadError, match=r"pipe.png: a named pipe, neither a file nor a folder"):
         list_files(tmp_path / "pipe.png")
-    with pytest.raises(UnreadableRadiograph, match=r"gone.png: a link that leads nowhere"):
+    with pytest.raises(ImageReadError, match=r"gone.png: a broken link"):
         list_files(tmp_path / "gone.png")
 
 
@@ -125,16 +128,16 @@ def test_a_folder_that_cannot_be_listed_is_named(tmp_path, monkeypatch):
         return scandir(folder)
 
     monkeypatch.setattr(os, "scandir", refuse)
-    (locked,) = list_files(tmp_path).passed_over
-    assert (locked.path.name, locked.reason) == ("locked", "a folder that cannot be listed: permission denied")
-    assert locked.unknown
+    (locked,) = list_files(tmp_path).skipped_files
+    assert (locked.path.name, locked.reason) == ("locked", "a folder that cannot be opened: permission denied")
+    assert locked.is_unopened
 
 
 def test_a_place_without_radiographs_is_refused(tmp_path):
-    with pytest.raises(UnreadableRadiograph, match=r"absent: no such file or folder"):
+    with pytest.raises(ImageReadError, match=r"absent: no such file or folder"):
         list_files(tmp_path / "absent")
-    with pytest.raises(UnreadableRadiograph, match=r"no radiograph in this folder$"):
+    with pytest.raises(ImageReadError, match=r"no radiograph in this folder$"):
         list_files(tmp_path)
     fill(tmp_path, "a.webp", "b.txt", ".DS_Store")
-    with pytest.raises(UnreadableRadiograph, match=r"folder \(passed over: a.webp: WebP, .*, and 1 more\)$"):
+    with pytest.raises(ImageReadError, match=r"folder \(skipped: a.webp: WebP, .*, and 1 more\)$"):
         list_files(tmp_path)

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image, ImageOps
 
 from cxrjax.io import images, limits
-from cxrjax.io.errors import UnreadableImage
+from cxrjax.io.errors import ImageDecodeError
 from cxrjax.io.limits import Limits
 from data_prep.__main__ import parse
 from data_prep.source import find_sources
@@ -75,8 +75,8 @@ COMMENT = chunk(b"tEXt", b"Comment\0IDAT")
 @pytest.mark.parametrize(
     ("data", "reason"),
     [
-        (png(20_000, 20_000, DEFLATED), "too large: 20000 x 20000 pixels, where at most 100 million are read"),
-        (png(9000, 9000, DEFLATED), "fewer data than its header's pixels need"),
+        (png(20_000, 20_000, DEFLATED), "too large: 20000 x 20000 pixels, at most 100 million are allowed"),
+        (png(9000, 9000, DEFLATED), "less data than its header's pixels need"),
         (png(0, 64, DEFLATED), "no pixels"),
         (png(64, 64, DEFLATED, ANIMATION), "an animated PNG"),
         (png(64, 64, DEFLATED, COMMENT, ANIMATION), "an animated PNG"),
@@ -85,16 +85,16 @@ COMMENT = chunk(b"tEXt", b"Comment\0IDAT")
         (png(64, 64, DEFLATED).replace(b"IDAT", b"IDAX"), "truncated or damaged PNG"),
         (png(64, 64, DEFLATED)[:40] + b"\xff\xff\xff\xff" + b"IDAT", "truncated or damaged PNG"),
         (jpeg(32_760, 32_760, bytes(100)), "too large: 32760 x 32760 pixels"),
-        (jpeg(9000, 9000, bytes(100_000)), "fewer data than its header's pixels need"),
+        (jpeg(9000, 9000, bytes(100_000)), "less data than its header's pixels need"),
         (jpeg(64, 0, bytes(100)), "no pixels"),
         (jpeg(64, 64, bytes(100), scans=2000, progressive=True), "a JPEG of more than 64 scans"),
         (jpeg(64, 64, bytes(100))[:-2], "truncated or damaged JPEG"),
         (b"\xff\xd8\xff\xc0\xff\xff\x08", "truncated or damaged JPEG"),
         (b"\xff\xd8\xff\xd9", "truncated or damaged JPEG"),
         (tiff(strip(20_000, 20_000, 10), bytes(10)), "too large: 20000 x 20000 pixels"),
-        (tiff(strip(5000, 5000, 1000), bytes(1000)), "fewer data than its header's pixels need"),
-        (tiff(strip(9000, 9000, 1000, 8), bytes(1000)), "fewer data than its header's pixels need"),
-        (tiff(strip(9000, 9000, 1000, 5), bytes(1000)), "fewer data than its header's pixels need"),
+        (tiff(strip(5000, 5000, 1000), bytes(1000)), "less data than its header's pixels need"),
+        (tiff(strip(9000, 9000, 1000, 8), bytes(1000)), "less data than its header's pixels need"),
+        (tiff(strip(9000, 9000, 1000, 5), bytes(1000)), "less data than its header's pixels need"),
         (tiff(strip(64, 64, 4096), bytes(4095)), "truncated or damaged TIFF"),
         (tiff(strip(64, 64, 4096), bytes(4096), following=8), "truncated or damaged TIFF"),
         (tiff(strip(64, 64, 4096), bytes(4096), following=2**31), "truncated or damaged TIFF"),
@@ -112,9 +112,9 @@ COMMENT = chunk(b"tEXt", b"Comment\0IDAT")
 )
 def test_what_a_header_says_refuses_before_anything_is_decoded(data, reason, monkeypatch):
     monkeypatch.setattr(cv2, "imdecode", None)  # not called
-    with pytest.raises(UnreadableImage, match=reason):
+    with pytest.raises(ImageDecodeError, match=reason):
         images.decode_gray(data, LIMITS)
-    with pytest.raises(UnreadableImage, match=reason):
+    with pytest.raises(ImageDecodeError, match=reason):
         images.decode_values(data, LIMITS)
 
 
@@ -127,7 +127,7 @@ def test_a_chain_of_directories_is_walked_without_decoding(monkeypatch):
     for pages, said in ((60, "60 pages"), (5000, "more than 1000 pages")):
         starts = [*(8 + size * page for page in range(1, pages)), 0]
         chain = b"".join(struct.pack("<H", len(tags)) + entries + struct.pack("<I", start) for start in starts)
-        with pytest.raises(UnreadableImage, match=f"^{said}, not one radiograph"):
+        with pytest.raises(ImageDecodeError, match=f"^{said}, not one radiograph"):
             images.decode_gray(b"II*\0" + struct.pack("<I", 8) + chain + bytes(8000), LIMITS)
 
 
@@ -157,7 +157,7 @@ def test_previews_are_no_pages():
     np.testing.assert_array_equal(images.decode_gray(one, LIMITS)[0], SCENE)
     for kinds in ((0, 0), (1, 0)):
         first = tiff(tags | {254: kinds[0]}, SCENE.tobytes(), following=start + SCENE.size)
-        with pytest.raises(UnreadableImage, match="2 pages"):
+        with pytest.raises(ImageDecodeError, match="2 pages"):
             images.decode_gray(first + tiff(tags | {254: kinds[1]})[8:], LIMITS)
 
 
@@ -178,9 +178,9 @@ def test_a_transparent_gray_level_turns_black(scene):
 
 def test_limits_are_those_of_the_text():
     data = encode(SCENE, "png")
-    with pytest.raises(UnreadableImage, match="64 x 48 pixels, where at most 0.003 million"):
+    with pytest.raises(ImageDecodeError, match="64 x 48 pixels, at most 0.003 million"):
         images.decode_gray(data, Limits.parse("max_pixels=3e3"))
-    with pytest.raises(UnreadableImage, match="bytes, where at most .* MiB are read"):
+    with pytest.raises(ImageDecodeError, match="bytes, at most .* MiB are allowed"):
         images.decode_gray(data, Limits.parse(f"max_bytes={len(data) - 1}"))
     images.decode_gray(data, Limits.parse(f"max_bytes={len(data)}, max_pixels={SCENE.size}, max_seconds=0.5"))
     for text in ("pixels=3", "max_pixels", "max_pixels=0", "max_seconds=nan", "max_pixels=1;2"):
@@ -197,7 +197,7 @@ def test_damaged_strips_are_found_without_the_decoder(compression):
     data = encode(noisy, "tiff", compression=compression)
     images.decode_gray(data, LIMITS)
     for at in range(2000, len(data) - 4000, 7000):
-        with pytest.raises(UnreadableImage, match="truncated or damaged TIFF"):
+        with pytest.raises(ImageDecodeError, match="truncated or damaged TIFF"):
             images.decode_gray(data[:at] + bytes(3000) + data[at + 3000 :], LIMITS)
 
 
@@ -205,7 +205,7 @@ def test_every_bit_of_png_data_is_checked():
     data = encode(SCENE, "png")
     for at in range(data.index(b"IDAT"), len(data) - 12, 101):
         flipped = data[:at] + bytes([data[at] ^ 1]) + data[at + 1 :]
-        with pytest.raises(UnreadableImage, match="truncated or damaged PNG"):
+        with pytest.raises(ImageDecodeError, match="truncated or damaged PNG"):
             images.decode_gray(flipped, LIMITS)
 
 
@@ -254,7 +254,7 @@ def test_masks_keep_their_values(form):
 def test_a_mask_of_another_kind_keeps_the_limits_too(form, at):
     data = encode(SCENE, form)
     size = struct.pack("<HH", 60_000, 60_000) if form == "gif" else struct.pack("<ii", 60_000, -60_000)
-    with pytest.raises(UnreadableImage, match="too large: 60000 x 60000 pixels"):
+    with pytest.raises(ImageDecodeError, match="too large: 60000 x 60000 pixels"):
         images.decode_values(data[:at] + size + data[at + len(size) :], LIMITS)
 
 
@@ -275,7 +275,7 @@ def test_a_mask_of_another_kind_keeps_the_limits_too(form, at):
     ],
 )
 def test_a_file_of_another_kind_is_named(data, name):
-    assert images.name_other_kind(data) == name
+    assert images.describe_unsupported(data) == name
 
 
 def test_the_limits_of_a_command_are_those_of_its_processes(monkeypatch, capsys):
@@ -287,4 +287,4 @@ def test_the_limits_of_a_command_are_those_of_its_processes(monkeypatch, capsys)
     assert limits.current().max_pixels == 50_000_000  # of the environment
     with pytest.raises(SystemExit, match="2"):
         parse(["phantom", "--limits=megapixels=50"], sources)
-    assert "'megapixels' is no limit of a file: there are max_bytes, max_pixels" in capsys.readouterr().err
+    assert "'megapixels' is not a limit of a file; available: max_bytes, max_pixels" in capsys.readouterr().err

@@ -35,10 +35,10 @@ def test_masks_lie_beside_the_table(tmp_path):
     cv2.imwrite(str(tmp_path / "m.png"), mask)
     table = lesions_csv.read(write(tmp_path, "path,mask\na.png,m.png\n"))
     np.testing.assert_array_equal(lesions_csv.rasterize(table["a.png"], (4, 6), "a.png"), mask > 0)
-    with pytest.raises(ValueError, match=r"m.png: a mask of \(4, 6\) does not lie over the radiograph a.png of"):
+    with pytest.raises(ValueError, match=r"m.png: a mask of \(4, 6\) does not fit the radiograph a.png of"):
         lesions_csv.rasterize(table["a.png"], (6, 4), "a.png")
     (tmp_path / "m.png").write_text("")
-    with pytest.raises(ValueError, match="m.png: it is no picture"):
+    with pytest.raises(ValueError, match="m.png: not a readable image"):
         lesions_csv.rasterize(table["a.png"], (4, 6), "a.png")
 
 
@@ -53,9 +53,15 @@ def test_paths_are_those_of_a_table_of_predictions(tmp_path):
     [
         ("path,row\na,1\n", "lesions.csv: it needs the columns path and mask, or path and row, column"),
         ("path,row,column,height,width\na,1,2,x,1\n", "line 2: its box is '1', '2', 'x', '1', not four whole numbers"),
-        (f"path,mask\na,{'m' * 140_000}\n", "lesions.csv: line 2: is not of a CSV file: field larger than field limit"),
+        (
+            f"path,mask\na,{'m' * 140_000}\n",
+            "lesions.csv: line 2: is not a line of a CSV file: field larger than field limit",
+        ),
         ("path,row,column,height,width\na,1\n", "line 2: its box is '1', '', '', '', not four whole numbers"),
-        ("path,row,column,height,width\na,1,2,0,1\n", r"line 2: the box \(1, 2, 0, 1\) has no place or no size"),
+        (
+            "path,row,column,height,width\na,1,2,0,1\n",
+            r"line 2: the box \(1, 2, 0, 1\) has a negative position or no size",
+        ),
     ],
 )
 def test_a_mistake_is_named(tmp_path, text, said):
@@ -64,7 +70,7 @@ def test_a_mistake_is_named(tmp_path, text, said):
 
 
 def test_a_box_beside_the_radiograph_is_refused():
-    with pytest.raises(ValueError, match="a.png: the box .* does not lie on its 4 rows and 6 columns"):
+    with pytest.raises(ValueError, match="a.png: the box .* exceeds its 4 rows and 6 columns"):
         lesions_csv.rasterize([(2, 0, 3, 1)], (4, 6), "a.png")
 
 

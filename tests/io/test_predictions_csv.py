@@ -16,7 +16,7 @@ AWKWARD = 'a, "b"\r\nç 肺 $x$ ; \'\ttab'
 
 
 def row(path: str, **known) -> dict:
-    blank = {column: math.nan for column in COLUMNS} | {column: "" for column in predictions_csv.TEXTS}
+    blank = {column: math.nan for column in COLUMNS} | {column: "" for column in predictions_csv.TEXT_COLUMNS}
     return blank | {f"votes_{name}": 0 for name in CLASSES} | {"path": path, "status": "ok"} | known
 
 
@@ -170,7 +170,7 @@ def test_classification_scores_come_from_the_file_alone(tmp_path):
     predictions_csv.write(tmp_path / "p.csv", rows, COLUMNS)
 
     read = predictions_csv.read(tmp_path / "p.csv")
-    classes = predictions_csv.names(read[0], "probability_")
+    classes = predictions_csv.class_names(read[0], "probability_")
     read_probabilities = predictions_csv.probabilities(read, classes)
     assert classes == CLASSES
     np.testing.assert_array_equal(read_probabilities.astype(np.float32), probabilities)
@@ -194,7 +194,7 @@ def test_segmentation_scores_come_from_the_file_alone(tmp_path):
     ]
     predictions_csv.write(tmp_path / "p.csv", rows, predictions_csv.segmentation_columns(["lungs", "heart"]))
     read = predictions_csv.read(tmp_path / "p.csv")
-    assert predictions_csv.names(read[0], "dice_") == ["lungs", "heart"]
+    assert predictions_csv.class_names(read[0], "dice_") == ["lungs", "heart"]
     scores = classification.segmentation_metrics(read)
     assert scores["structures"]["lungs"] == {"dice": 0.45, "jaccard": 0.405, "support": 2}
     assert scores["failed"] == 1

@@ -160,7 +160,7 @@ def test_a_data_set_of_version_1_is_opened(folder):
     builder = prepared.open_builder(folder)
     record = builder.as_data_source("train")[0]
     assert set(added).isdisjoint(record)
-    assert prepared.decode(record).kind == "png"
+    assert prepared.decode(record).format == "png"
     assert dataset.load(
         str(folder), "train", size=32, gamma=1.0, equalize=True, borders="uniform", num_threads=1
     ).images.shape == (10, 32, 32)

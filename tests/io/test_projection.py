@@ -5,7 +5,7 @@ import pydicom
 import pytest
 
 from cxrjax.io import projection
-from cxrjax.io.view_words import read_projection
+from cxrjax.io.projection_terms import read_projection
 
 pytestmark = pytest.mark.filterwarnings("ignore:Invalid value for VR CS")
 

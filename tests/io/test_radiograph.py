@@ -21,7 +21,7 @@ from pydicom.uid import (
 
 from cxrjax.data import preprocessing
 from cxrjax.io import reader
-from cxrjax.io.radiograph import UnreadableRadiograph, decode, read
+from cxrjax.io.radiograph import ImageReadError, decode, read
 
 NAME = "Doe^Jane"
 
@@ -107,7 +107,7 @@ def test_lossless_pictures_keep_values_and_depth(pixels, suffix):
     got = decode(encoded(pixels, suffix), "a" + suffix)
     np.testing.assert_array_equal(got.pixels, pixels)
     assert got.pixels.dtype == pixels.dtype
-    assert (got.inverted, got.spacing, got.view, got.kind) == (False, None, "", suffix[1:])
+    assert (got.inverted, got.spacing, got.view, got.format) == (False, None, "", suffix[1:])
 
 
 def test_jpeg_keeps_values_to_its_own_loss():
@@ -164,7 +164,7 @@ def test_jsrt_img():
     got = decode(pixels.astype(">u2").tobytes(), "JPCLN001.IMG")
     np.testing.assert_array_equal(got.pixels, pixels)
     assert got.pixels.dtype == np.uint16 and got.pixels.dtype.isnative
-    assert (got.kind, got.inverted, got.spacing) == ("jsrt", True, (0.175, 0.175))
+    assert (got.format, got.inverted, got.spacing) == ("jsrt", True, (0.175, 0.175))
 
 
 # ---------------------------------------------------------------------------------------------------- DICOM
@@ -173,7 +173,7 @@ def test_jsrt_img():
 def test_unsigned_dicom_without_tables_is_native():
     got = decode(written(dicom(GREY12, RescaleSlope="1", RescaleIntercept="0", PixelSpacing=["0.2", "0.1"])), "a.dcm")
     np.testing.assert_array_equal(got.pixels, GREY12)
-    assert (got.kind, got.inverted, got.spacing) == ("dicom", False, (0.2, 0.1))
+    assert (got.format, got.inverted, got.spacing) == ("dicom", False, (0.2, 0.1))
     eight = decode(written(dicom(GREY8, bits=8, photometric="MONOCHROME1")), "a.dcm")
     assert eight.pixels.dtype == np.uint8 and eight.inverted
 
@@ -314,7 +314,7 @@ def test_monochrome1_and_2_of_one_scene_standardise_alike():
 @pytest.mark.parametrize("kept", [0.3, 0.6, 0.95])
 def test_truncated_pictures(suffix, kept, capfd):
     data = encoded(scene(255, np.uint8, (200, 160)), suffix, *([cv2.IMWRITE_TIFF_COMPRESSION, 1] * (suffix == ".tiff")))
-    with pytest.raises(UnreadableRadiograph, match=rf"^cut{suffix}: truncated or damaged"):
+    with pytest.raises(ImageReadError, match=rf"^cut{suffix}: truncated or damaged"):
         decode(data[: int(len(data) * kept)], "cut" + suffix)
     assert capfd.readouterr() == ("", "")  # the decoder keeps its noise to itself
 
@@ -327,7 +327,7 @@ def test_truncated_dicom_says_nothing_of_the_patient(syntax, kept, caplog):
         dataset.compress(syntax)
     data = written(dataset)
     assert NAME.encode() in data
-    with pytest.raises(UnreadableRadiograph, match="^cut.dcm: truncated") as caught:
+    with pytest.raises(ImageReadError, match="^cut.dcm: truncated") as caught:
         decode(data[: int(len(data) * kept)], "cut.dcm")
     assert NAME not in str(caught.value) + repr(caught.value.__cause__) + caplog.text
 
@@ -360,18 +360,18 @@ def without_pixels() -> bytes:
         (apng(), "a.png", "an animated PNG"),
         (without_pixels(), "a.dcm", "without pixel data"),
         (written(dicom(np.concatenate([GREY12, GREY12]), NumberOfFrames=2, Rows=48)), "a.dcm", "2 frames"),
-        (written(dicom(GREY12.astype(np.uint32), bits=32)), "a.dcm", "32 bits a pixel"),
+        (written(dicom(GREY12.astype(np.uint32), bits=32)), "a.dcm", "32 bits per pixel"),
     ],
 )
 def test_bad_content_is_refused_by_name_and_reason(data, name, reason):
-    with pytest.raises(UnreadableRadiograph, match=f"^{name}: .*{reason}") as caught:
+    with pytest.raises(ImageReadError, match=f"^{name}: .*{reason}") as caught:
         decode(data, name)
     assert "\n" not in str(caught.value)
     assert (caught.value.path, str(caught.value)) == (name, f"{name}: {caught.value.reason}")
 
 
 def test_random_damage_raises_and_logs_nothing_else(caplog):
-    """Bytes flipped anywhere either leave a picture or give an UnreadableRadiograph."""
+    """Bytes flipped anywhere either leave a picture or give an ImageReadError."""
     draw = np.random.default_rng(2)
     compressed = dicom(GREY12)
     compressed.compress(RLELossless)
@@ -382,16 +382,16 @@ def test_random_damage_raises_and_logs_nothing_else(caplog):
         damaged[draw.integers(4, len(damaged), 12)] = draw.integers(0, 256, 12)
         try:
             assert decode(damaged.tobytes(), "x").pixels.ndim == 2
-        except UnreadableRadiograph:
+        except ImageReadError:
             refused += 1
     assert 0 < refused < 120
     assert NAME not in caplog.text
 
 
 def test_bad_paths(tmp_path):
-    with pytest.raises(UnreadableRadiograph, match="absent.png: no such file or folder"):
+    with pytest.raises(ImageReadError, match="absent.png: no such file or folder"):
         read(tmp_path / "absent.png")
-    with pytest.raises(UnreadableRadiograph, match="is a directory"):
+    with pytest.raises(ImageReadError, match="is a directory"):
         read(tmp_path)
 
 
@@ -400,7 +400,7 @@ def test_no_permission(tmp_path):
     path = tmp_path / "locked.png"
     path.write_bytes(encoded(GREY8, ".png"))
     path.chmod(0)
-    with pytest.raises(UnreadableRadiograph, match="permission denied"):
+    with pytest.raises(ImageReadError, match="permission denied"):
         read(path)
 
 
@@ -415,7 +415,7 @@ def test_refused_permission_is_reported(tmp_path, monkeypatch):
 
 
 def test_error_survives_a_worker_process():
-    error = pickle.loads(pickle.dumps(UnreadableRadiograph("a.png", "empty file")))
+    error = pickle.loads(pickle.dumps(ImageReadError("a.png", "empty file")))
     assert (str(error), error.path, error.reason) == ("a.png: empty file", "a.png", "empty file")
 
 

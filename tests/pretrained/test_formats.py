@@ -350,12 +350,12 @@ def test_a_keras_file_that_points_to_another_file_is_refused(tmp_path):
     with h5py.File(tmp_path / "w.h5", "a") as file:
         del file["a/a/kernel:0"]
         file["a/a/kernel:0"] = h5py.ExternalLink("secret.h5", "a/a/kernel:0")
-    with pytest.raises(WeightFormatError, match="w.h5.*does not lie in the file itself"):
+    with pytest.raises(WeightFormatError, match="w.h5.*is not stored in the file itself"):
         read_weights(tmp_path / "w.h5")
     with h5py.File(tmp_path / "w.h5", "a") as file:
         del file["a/a/kernel:0"]
         file["a/a"].create_dataset("kernel:0", (2,), "f4", external=[(str(tmp_path / "secret.h5"), 0, 8)])
-    with pytest.raises(WeightFormatError, match="w.h5.*does not lie in the file itself"):
+    with pytest.raises(WeightFormatError, match="w.h5.*is not stored in the file itself"):
         read_weights(tmp_path / "w.h5")
 
 

@@ -272,25 +272,31 @@ def use_filter(number: int):
 
 
 KERAS = {
-    "no list": (lambda file: file.attrs.__setitem__("layer_names", 3), "layer_names is no list of names"),
+    "no list": (lambda file: file.attrs.__setitem__("layer_names", 3), "layer_names is not a list of names"),
     "an empty attribute": (lambda file: file.attrs.__setitem__("layer_names", h5py.Empty("f")), "no list of names"),
     "numbers": (lambda file: file.attrs.__setitem__("layer_names", [1, 2]), "no list of names"),
     "a table": (lambda file: file.attrs.__setitem__("layer_names", [[b"a"], [b"b"]]), "no list of names"),
-    "another name": (lambda file: file.attrs.__setitem__("layer_names", [b"x\x1b"]), "which is not there"),
-    "a name without letters": (lambda file: file["l"].attrs.__setitem__("weight_names", [b"/k"]), "which is not there"),
-    "a filter that is a library": (use_filter(32001), "compressed in a way that is not read"),
+    "another name": (lambda file: file.attrs.__setitem__("layer_names", [b"x\x1b"]), "which does not exist"),
+    "a name without letters": (
+        lambda file: file["l"].attrs.__setitem__("weight_names", [b"/k"]),
+        "which does not exist",
+    ),
+    "a filter that is a library": (use_filter(32001), "unsupported compression"),
     "one name twice": (lambda file: file["l"].attrs.__setitem__("weight_names", [b"k", b"k"]), "l/k twice"),
     "a way through an array": (
         lambda file: file["l"].attrs.__setitem__("weight_names", [b"k/x"]),
-        "'x', which is not there",
+        "'x', which does not exist",
     ),
     "a layer that is an array": (replace("l", data=np.ones(2)), "no group with weight_names"),
     "nothing but a fill value": (replace("l/k", (60_000, 60_000), "f4", chunks=(64, 64)), "far larger than the file"),
     "zeros, compressed": (replace("l/k", data=np.zeros((4200, 4200), "f4"), compression=1), "far larger than the file"),
-    "texts": (replace("l/k", data=["a", "b"]), "no array of numbers"),
-    "records": (replace("l/k", data=np.zeros(2, [("a", "f4")])), "no array of numbers"),
-    "nothing": (replace("l/k", data=h5py.Empty("f4")), "no array of numbers"),
-    "a group": (lambda file: (file.__delitem__("l/k"), file["l"].create_group("k")), "does not lie in the file itself"),
+    "texts": (replace("l/k", data=["a", "b"]), "not an array of numbers"),
+    "records": (replace("l/k", data=np.zeros(2, [("a", "f4")])), "not an array of numbers"),
+    "nothing": (replace("l/k", data=h5py.Empty("f4")), "not an array of numbers"),
+    "a group": (
+        lambda file: (file.__delitem__("l/k"), file["l"].create_group("k")),
+        "is not stored in the file itself",
+    ),
 }
 
 

@@ -16,7 +16,7 @@ import pytest
 from cxrjax.config import default_config
 from cxrjax.data.dataset import DatasetError
 from cxrjax.inference import gaussian, ood, ood_store
-from cxrjax.io.json_file import DamagedFile
+from cxrjax.io.json_file import DamagedFileError
 from cxrjax.runs import calibration, checkpoints, history, provenance, run_dir
 from cxrjax.runtime import lock
 from cxrjax.training import trainer
@@ -37,7 +37,7 @@ def assert_is_a_sentence(error: BaseException, path: Path) -> None:
 def test_a_damaged_calibration(tmp_path, content):
     calibration.path(tmp_path).write_bytes(content)
     for read in (lambda: calibration.load(tmp_path, 1), lambda: calibration.matches_step(tmp_path, 1)):
-        with pytest.raises(DamagedFile) as error:
+        with pytest.raises(DamagedFileError) as error:
             read()
         assert_is_a_sentence(error.value, tmp_path / "calibration.json")
 
@@ -45,7 +45,7 @@ def test_a_damaged_calibration(tmp_path, content):
 @pytest.mark.parametrize("content", [*TEXTS, b'{"step": "last"}', b'{"data": 3}'], ids=range(10))
 def test_a_damaged_origin(tmp_path, content):
     (tmp_path / "origin.json").write_bytes(content)
-    with pytest.raises(DamagedFile) as error:
+    with pytest.raises(DamagedFileError) as error:
         provenance.read(tmp_path)
     assert_is_a_sentence(error.value, tmp_path / "origin.json")
 
@@ -54,7 +54,7 @@ def test_a_damaged_origin(tmp_path, content):
     ids=range(11))  # fmt: skip
 def test_damaged_training_labels(tmp_path, content):
     (tmp_path / "training_labels.json").write_bytes(content)
-    with pytest.raises(DamagedFile) as error:
+    with pytest.raises(DamagedFileError) as error:
         provenance.load_labels(tmp_path, default_config())
     assert_is_a_sentence(error.value, tmp_path / "training_labels.json")
 
@@ -69,7 +69,7 @@ def test_a_damaged_record_of_a_training(tmp_path, line):
     """A last line that is cut short is what a kill leaves; nothing else is passed over, nor what follows dropped."""
     path = tmp_path / "metrics.jsonl"
     path.write_bytes(RECORD + line + b"\n" + RECORD)
-    with pytest.raises(DamagedFile, match="line 2 is no record of an epoch") as error:
+    with pytest.raises(DamagedFileError, match="line 2 is no record of an epoch") as error:
         history.resume(path, 10)
     assert_is_a_sentence(error.value, path)
     assert path.read_bytes() == RECORD + line + b"\n" + RECORD
@@ -115,7 +115,7 @@ def test_a_damaged_gate(tmp_path, monkeypatch, kind):
     jax.tree.map(np.testing.assert_array_equal, ood_store.load_gate(tmp_path, 5), a_gate())
     assert ood_store.has_gate_of(tmp_path, 5) and not ood_store.has_gate_of(tmp_path, 6)
     path.write_bytes(damaged_gates(path.read_bytes())[kind])
-    with pytest.raises(DamagedFile) as error:
+    with pytest.raises(DamagedFileError) as error:
         ood_store.load_gate(tmp_path, 5)
     assert_is_a_sentence(error.value, path)
 
@@ -177,10 +177,10 @@ def test_what_a_killed_save_left_is_removed_by_the_one_that_trains_alone(saved):
 
 def test_a_pipe_in_place_of_a_file_is_not_waited_for(tmp_path):
     os.mkfifo(tmp_path / "config.json")
-    with pytest.raises(DamagedFile, match="config.json: it is damaged .it is no regular file"):
+    with pytest.raises(DamagedFileError, match="config.json: it is damaged .it is not a regular file"):
         run_dir.load_config(tmp_path)
     os.mkfifo(tmp_path / lock.NAME)
-    with pytest.raises(OSError, match="lock: this is no regular file; remove it"), lock.hold(tmp_path, "trained"):
+    with pytest.raises(OSError, match="lock: not a regular file; remove it"), lock.acquire(tmp_path, "trained"):
         pass
 
 
@@ -188,7 +188,7 @@ HOLD = """if True:
     import sys
     from pathlib import Path
     from cxrjax.runtime import lock
-    with lock.hold(Path(sys.argv[1]), "trained"):
+    with lock.acquire(Path(sys.argv[1]), "trained"):
         print("held", flush=True)
         sys.stdin.read()
 """
@@ -199,14 +199,14 @@ def test_a_run_is_trained_by_one_process_at_a_time(tmp_path):
     with subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as holder:
         assert holder.stdout.readline() == b"held\n"
         with pytest.raises(
-            lock.Locked, match=rf"^{tmp_path}: .* trained by another process \({holder.pid} on .*, since"
+            lock.LockedError, match=rf"^{tmp_path}: .* trained by another process \({holder.pid} on .*, since"
         ):
             trainer.train(config(tmp_path), tmp_path)
         holder.kill()
-    with lock.hold(tmp_path, "trained"):  # a process that was killed leaves no lock
+    with lock.acquire(tmp_path, "trained"):  # a process that was killed leaves no lock
         assert json.loads((tmp_path / lock.NAME).read_text())["process"] == os.getpid()
         (tmp_path / lock.NAME).write_text("[")
-        with pytest.raises(lock.Locked, match="which one is not known"), lock.hold(tmp_path, "trained"):
+        with pytest.raises(lock.LockedError, match="unknown process"), lock.acquire(tmp_path, "trained"):
             pass
 
 
@@ -215,7 +215,7 @@ def test_a_file_system_without_locks_is_a_line(tmp_path, monkeypatch, capsys):
         raise OSError(37, "No locks available")
 
     monkeypatch.setattr(lock.fcntl, "flock", refuse)
-    with lock.hold(tmp_path, "trained"):
+    with lock.acquire(tmp_path, "trained"):
         pass
     assert capsys.readouterr().err.startswith(f"cxrjax: {tmp_path}: the file system has no locks (No locks available)")
 
@@ -234,7 +234,7 @@ def test_a_folder_of_another_program_is_not_cleared(tmp_path, content):
     (tmp_path / "config.json").write_text(content)
     (tmp_path / "lungs").mkdir()
     (tmp_path / "lungs" / "mine.png").write_text("")
-    with pytest.raises((run_dir.RunError, DamagedFile), match=r"config\.json: .*; name another --workdir"):
+    with pytest.raises((run_dir.RunError, DamagedFileError), match=r"config\.json: .*; name another --workdir"):
         trainer.train(config(tmp_path), tmp_path)
     assert (tmp_path / "config.json").read_text() == content and (tmp_path / "lungs" / "mine.png").exists()
 

@@ -61,7 +61,7 @@ def test_a_folder_has_its_name_once_it_is_whole(tmp_path, monkeypatch):
         (folder / "a").write_text("a")
         raise KeyboardInterrupt
     for name in ("new", "new/a"):
-        refused = pytest.raises(FileExistsError, match=f"{name}: there is something here already")
+        refused = pytest.raises(FileExistsError, match=f"{name}: already exists")
         with refused, atomic_files.atomic_dir(tmp_path / name):
             pass
     assert sorted(os.listdir(tmp_path)) == ["deep", "empty", "new"]

@@ -13,13 +13,13 @@ import numpy as np
 import pytest
 
 from cxrjax.runtime import messages
-from cxrjax.runtime.bounded import BoundedProcess, Bounds, BoundsExceeded, CallFailed
+from cxrjax.runtime.bounded import BoundedProcess, Bounds, BoundsExceededError, CallError
 
 MIB = 2**20
 FUNCTIONS = """
 import ctypes, os, time
 import numpy as np
-from cxrjax.runtime import complaints
+from cxrjax.runtime import stderr_capture
 
 count = 0
 
@@ -58,7 +58,7 @@ def surroundings():
 def complain():
     os.write(2, b"Corrupt JPEG data")
     os.write(1, b"!")
-    return complaints.take()
+    return stderr_capture.read_new()
 
 def unsendable():
     return object()
@@ -98,7 +98,7 @@ def test_values_come_back_equal(call):
     ],
 )
 def test_a_call_that_goes_beyond_its_bounds_is_an_error_and_the_next_is_answered(call, name, arguments, reason):
-    with pytest.raises(BoundsExceeded) as error:
+    with pytest.raises(BoundsExceededError) as error:
         call(name, *arguments)
     assert str(error.value) == reason
     assert call("echo", 1) == 1
@@ -113,10 +113,10 @@ def test_exceptions_come_back_by_name_and_text(call):
         ("fail", "builtins.LookupError", "of the file"),
         ("leave", "builtins.SystemExit", "of a library"),
     ]:
-        with pytest.raises(CallFailed) as error:
+        with pytest.raises(CallError) as error:
             call(name)
         assert (error.value.kind, error.value.message) == (kind, message)
-    with pytest.raises(CallFailed, match="object cannot be sent"):
+    with pytest.raises(CallError, match="object cannot be sent"):
         call("unsendable")
 
 
@@ -186,5 +186,5 @@ def test_bytes_that_are_no_message_are_refused(head):
         del data[:count]
         return taken
 
-    with pytest.raises(messages.BadMessage):
+    with pytest.raises(messages.MessageError):
         messages.decode(read, max_bytes=200_000 if len(head) > 1000 else 500)

@@ -34,7 +34,7 @@ class Unknown(NamedTuple):
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
     monkeypatch.setattr(
-        compilation_cache, "_traced", compilation_cache.TraceCache(tmp_path, compilation_cache.hash_package())
+        compilation_cache, "_trace_cache", compilation_cache.TraceCache(tmp_path, compilation_cache.hash_package())
     )
     return tmp_path
 
@@ -42,7 +42,7 @@ def folder(tmp_path, monkeypatch):
 @pytest.fixture
 def cache_set_back(monkeypatch):
     """Let a test change where programs are kept."""
-    monkeypatch.setattr(compilation_cache, "_traced", None)
+    monkeypatch.setattr(compilation_cache, "_trace_cache", None)
     before = jax.config.jax_compilation_cache_dir
     yield
     compilation_cache.enable_compilation_cache("")
@@ -88,7 +88,7 @@ def test_what_is_not_the_same_is_traced(folder, monkeypatch, precise, what):
     if what == "code":
         code = "other"
         monkeypatch.setattr(compilation_cache, "hash_package", lambda: code)
-        monkeypatch.setattr(compilation_cache, "_traced", compilation_cache.TraceCache(folder, code))
+        monkeypatch.setattr(compilation_cache, "_trace_cache", compilation_cache.TraceCache(folder, code))
     if what == "version":
         monkeypatch.setattr(jax, "__version__", "0.0.0")
     if what == "setting":
@@ -115,7 +115,7 @@ def test_what_is_damaged_is_traced_and_kept_anew(folder, damage):
 
 
 def test_what_was_traced_from_code_that_has_changed_since_is_not_kept(folder, monkeypatch):
-    monkeypatch.setattr(compilation_cache, "_traced", compilation_cache.TraceCache(folder, "that of the start"))
+    monkeypatch.setattr(compilation_cache, "_trace_cache", compilation_cache.TraceCache(folder, "that of the start"))
     assert Start().give().sums["sum"] == pytest.approx(2.5) and not [*folder.iterdir()]
 
 
@@ -138,13 +138,13 @@ def test_the_checksum_of_code_knows_every_file_and_its_name(tmp_path):
 def test_another_process_recalls_it_from_a_folder_that_was_moved(tmp_path):
     code = """if True:
         import sys, jax
-        from cxrjax import programs
-        programs.keep(sys.argv[1])
+        from cxrjax.runtime import compilation_cache
+        compilation_cache.enable_compilation_cache(sys.argv[1])
         traces = []
         def double(x):
             traces.append(x)
             return 2 * x
-        print(programs.Recalled(jax.jit(double), "doubles")(jax.numpy.float32(4)), len(traces))
+        print(compilation_cache.CachedFunction(jax.jit(double), "doubles")(jax.numpy.float32(4)), len(traces))
     """
     said = []
     for name in ("first", "second"):
@@ -188,7 +188,7 @@ def test_a_fault_of_the_program_is_told_as_without(folder):
 
 
 def test_nothing_is_kept_where_nothing_is_to_be(monkeypatch):
-    monkeypatch.setattr(compilation_cache, "_traced", None)
+    monkeypatch.setattr(compilation_cache, "_trace_cache", None)
     start = Start()
     start.give()
     start.give()
@@ -223,13 +223,13 @@ def test_a_folder_that_others_may_change_is_not_used(tmp_path, monkeypatch, cach
         (folder / path).chmod(0o777)
     else:
         strange = (folder / path).stat().st_ino
-        monkeypatch.setattr(cache, "_is_ours", lambda found: found.st_ino != strange)
-    with pytest.raises(cache.UnsafeFolder) as error:
+        monkeypatch.setattr(cache, "_is_owned", lambda status: status.st_ino != strange)
+    with pytest.raises(cache.UnsafeCacheError) as error:
         compilation_cache.enable_compilation_cache(str(folder))
     assert re.fullmatch(
         rf"{folder / path} (belongs to another user|may be written by other users)", error.value.strerror
     )
-    assert compilation_cache._traced is None and jax.config.jax_compilation_cache_dir is None
+    assert compilation_cache._trace_cache is None and jax.config.jax_compilation_cache_dir is None
 
 
 @pytest.mark.parametrize("home", [None, "", "~"])

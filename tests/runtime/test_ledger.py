@@ -77,5 +77,5 @@ def test_what_another_process_has_just_written_is_ours(folder):
 def test_another_file_in_the_place_of_the_record_is_named(folder):
     for content in ("mine", "[]", "{}", '{"title": "x", "files": {}}'):
         (folder / "record.json").write_text(content)
-        with pytest.raises(ValueError, match=r"record.json: is not the record of what cxrjax wrote here"):
+        with pytest.raises(ValueError, match=r"record.json: is not a record of files that cxrjax wrote"):
             begin(folder)

@@ -9,9 +9,9 @@ import pytest
 # Blocks of 64 MB, each page written once; says how many pages the system had to give in the second half.
 COUNT = """
 import ctypes, resource, sys
-from cxrjax import allocator
+from cxrjax.runtime import malloc
 if sys.argv[1] == "kept":
-    allocator.keep_memory()
+    malloc.tune_malloc()
 libc = ctypes.CDLL(None)
 libc.malloc.restype, libc.malloc.argtypes, libc.free.argtypes = ctypes.c_void_p, [ctypes.c_size_t], [ctypes.c_void_p]
 def use(times):
@@ -29,8 +29,8 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
 # Holds 64 MB and frees it below another block, so that the end of the heap stays; says how much of that stays resident.
 RESIDENT = """
 import ctypes
-from cxrjax import allocator
-allocator.keep_memory()
+from cxrjax.runtime import malloc
+malloc.tune_malloc()
 libc = ctypes.CDLL(None)
 libc.malloc.restype, libc.malloc.argtypes, libc.free.argtypes = ctypes.c_void_p, [ctypes.c_size_t], [ctypes.c_void_p]
 def resident():
@@ -40,16 +40,16 @@ block, above = libc.malloc(64 << 20), libc.malloc(1 << 20)
 ctypes.memset(block, 1, 64 << 20)
 libc.free(block)
 kept = resident() - before
-allocator.give_back()
+malloc.trim_heap()
 print(kept, resident() - before)
 """
 
 # Holds 64 MB in blocks of 1 MB, then gives back what is free and holds as much again; says how much is in large pages.
 LARGE = """
 import ctypes, re, sys
-from cxrjax import allocator
+from cxrjax.runtime import malloc
 if sys.argv[1] == "kept":
-    allocator.keep_memory()
+    malloc.tune_malloc()
 libc = ctypes.CDLL(None)
 libc.malloc.restype, libc.malloc.argtypes = ctypes.c_void_p, [ctypes.c_size_t]
 def hold():
@@ -58,7 +58,7 @@ def hold():
     return int(re.search(r"AnonHugePages: +(\\d+) kB", open("/proc/self/smaps_rollup").read())[1]) << 10
 first = hold()
 if sys.argv[1] == "kept":
-    allocator.give_back()
+    malloc.trim_heap()
 print(first, hold())
 """
 PAGES = Path("/sys/kernel/mm/transparent_hugepage/enabled")

@@ -42,7 +42,7 @@ def find_port() -> int:
 
 @pytest.fixture(scope="module")
 def alone():
-    return runpy.run_path(str(ROOT / "tests" / "host.py"))["work"]()
+    return runpy.run_path(str(ROOT / "tests" / "helpers" / "host.py"))["work"]()
 
 
 @pytest.mark.parametrize(
@@ -74,7 +74,9 @@ def test_steps_and_rows_are_those_of_one_device(tmp_path, alone, processes, devi
     ],
 )
 def test_every_core_is_a_device_unless_the_user_says_otherwise(said, expected):
-    words = "import jax; from cxrjax import devices; devices.use_cores(); print(jax.device_count())"
+    words = (
+        "import jax; from cxrjax.runtime import sharding; sharding.use_one_device_per_core(); print(jax.device_count())"
+    )
     kept = {name: value for name, value in os.environ.items() if name not in ("JAX_NUM_CPU_DEVICES", "XLA_FLAGS")}
     environment = kept | {"JAX_PLATFORMS": "cpu"} | said
     found = subprocess.run([sys.executable, "-c", words], cwd=ROOT, env=environment, capture_output=True, check=True)

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from xml.etree import ElementTree
 
-from data_prep.row import CannotPrepare
+from data_prep.record import PreparationError
 
 _MAIN = "{http://schemas.openxmlformats.org/spreadsheetml/2006/main}"
 _LARGEST = 32 << 20  # bytes of a sheet unpacked, ten times the largest of an upstream
@@ -19,15 +19,15 @@ def read_csv(path: Path, *needed: str) -> list[dict[str, str]]:
     """Reads a CSV file with a header, UTF-8 or else Latin-1; an absent cell is "".
 
     Raises:
-        CannotPrepare: missing, not such a file, or without a column that is needed.
+        PreparationError: missing, not such a file, or without a column that is needed.
     """
     try:
         table = csv.DictReader(io.StringIO(_decode(path.read_bytes()), newline=""))
         rows = [{name: (text or "").strip() for name, text in row.items() if name} for row in table]
     except OSError as error:
-        raise CannotPrepare(f"{path}: {(error.strerror or str(error)).lower()}") from error
+        raise PreparationError(f"{path}: {(error.strerror or str(error)).lower()}") from error
     except csv.Error as error:
-        raise CannotPrepare(f"{path}: not a CSV file ({error})") from error
+        raise PreparationError(f"{path}: not a CSV file ({error})") from error
     _check(path, table.fieldnames or [], needed)
     return rows
 
@@ -36,7 +36,7 @@ def read_xlsx(path: Path, *needed: str) -> list[dict[str, str]]:
     """Reads the first sheet of an Excel file, whose first row is the header; an absent cell is "".
 
     Raises:
-        CannotPrepare: missing, not such a file, or without a column that is needed.
+        PreparationError: missing, not such a file, or without a column that is needed.
     """
     try:
         with zipfile.ZipFile(path) as book:
@@ -44,9 +44,9 @@ def read_xlsx(path: Path, *needed: str) -> list[dict[str, str]]:
             strings = ["".join(part.text or "" for part in text.iter(f"{_MAIN}t")) for text in texts]
             cells = [_read_row(row, strings) for row in _elements(book, _SHEET, "row")]
     except OSError as error:
-        raise CannotPrepare(f"{path}: {(error.strerror or str(error)).lower()}") from error
+        raise PreparationError(f"{path}: {(error.strerror or str(error)).lower()}") from error
     except Exception as error:  # readers of damaged archives raise whatever they like
-        raise CannotPrepare(f"{path}: not a readable Excel file (.xlsx), or a damaged or encrypted one") from error
+        raise PreparationError(f"{path}: not a readable Excel file (.xlsx), or a damaged or encrypted one") from error
     header, *rows = cells or [{}]
     _check(path, header.values(), needed)
     return [{name: row.get(column, "") for column, name in header.items()} for row in rows]
@@ -64,7 +64,7 @@ def _decode(data: bytes) -> str:
 def _check(path: Path, columns: Iterable[str], needed: Iterable[str]) -> None:
     for name in needed:
         if name not in columns:
-            raise CannotPrepare(f"{path}: it has no column {name}")
+            raise PreparationError(f"{path}: it has no column {name}")
 
 
 def _elements(book: zipfile.ZipFile, member: str, name: str) -> list[ElementTree.Element]:

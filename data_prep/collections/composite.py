@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from data_prep.example import Example
-from data_prep.row import CannotPrepare, Row, Skip
+from data_prep.record import PreparationError, Record, SkippedRecord
 from data_prep.source import Source
 
 
-class Part(NamedTuple):
+class Member(NamedTuple):
     """A collection that a composite takes radiographs from."""
 
     source: Source
@@ -25,29 +25,29 @@ class Composite(Source):
         parts: by the name of its source.
     """
 
-    parts: Mapping[str, Part]
-    terms = "those of its parts"
+    parts: Mapping[str, Member]
+    license = "those of its parts"
     size = "that of its parts"
 
     def find_parts(self, root: Path) -> dict[str, Path]:
         """Name of a part -> its folder, of those that are there.
 
         Raises:
-            CannotPrepare: none is.
+            PreparationError: none is.
         """
         names = {name: (name, *part.folders) for name, part in self.parts.items()}
         places = {name: [root / folder for folder in folders] for name, folders in names.items()}
         found = {name: [place for place in tried if place.is_dir()] for name, tried in places.items()}
         if not any(found.values()):
-            raise CannotPrepare(f"{root}: it has none of the folders {', '.join(names)}")
+            raise PreparationError(f"{root}: it has none of the folders {', '.join(names)}")
         return {name: there[0] for name, there in found.items() if there}
 
-    def list_part(self, name: str, folder: Path) -> list[Row | Skip]:
+    def list_part(self, name: str, folder: Path) -> list[Record | SkippedRecord]:
         """All that a part has."""
         return list(self.parts[name].source.rows(folder, _defaults(self.parts[name].source)))
 
-    def read(self, row: Row, options: Namespace) -> Example:
-        name, own = row.given
+    def read(self, row: Record, options: Namespace) -> Example:
+        name, own = row.payload
         source = self.parts[name].source
         example = source.read(own, _defaults(source))
         return replace(
@@ -60,9 +60,9 @@ class Composite(Source):
         )
 
 
-def adopt(name: str, row: Row, **changes: Any) -> Row:
+def rebase(name: str, row: Record, **changes: Any) -> Record:
     """A part's row as one of the composite's: its id begins with the part's name, and it is bound to no split."""
-    return replace(row, **{"id": f"{name}/{row.id}", "split": "", "given": (name, row)} | changes)
+    return replace(row, **{"id": f"{name}/{row.id}", "split": "", "payload": (name, row)} | changes)
 
 
 def _defaults(source: Source) -> Namespace:

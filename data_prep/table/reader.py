@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from data_prep.row import CannotPrepare
+from data_prep.record import PreparationError
 
 DELIMITERS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "bar"}
 # Columns that are understood, and other words for them.
@@ -22,7 +22,7 @@ COLUMNS = {
 NEEDED = ("path", "label")
 
 
-class Line(NamedTuple):
+class TableRow(NamedTuple):
     """One radiograph of a table.
 
     Attributes:
@@ -42,7 +42,7 @@ class Line(NamedTuple):
         return self.other | self.known
 
 
-class Content(NamedTuple):
+class TableContent(NamedTuple):
     """A table, and how it was understood.
 
     Attributes:
@@ -51,7 +51,7 @@ class Content(NamedTuple):
         unused: columns that are not understood, as the file names them.
     """
 
-    lines: list[Line]
+    lines: list[TableRow]
     names: dict[str, str]
     unused: list[str]
 
@@ -62,11 +62,11 @@ class Content(NamedTuple):
         return next((key for key in self.names if _squash(word) in map(_squash, (key, self.names[key]))), None)
 
 
-def read_table(path: str) -> Content:
+def read_table(path: str) -> TableContent:
     """Reads a CSV file of radiographs.
 
     Raises:
-        CannotPrepare: it is missing, not such a file, or lacks a column that is needed.
+        PreparationError: it is missing, not such a file, or lacks a column that is needed.
     """
     text = _decode(path)
     try:
@@ -74,9 +74,9 @@ def read_table(path: str) -> Content:
         names = _understand(header, path)
         lines = [_make_line(number, header, names, cells) for number, cells in rows]
     except csv.Error as error:
-        raise CannotPrepare(f"{path}: not a CSV file in UTF-8 ({error})") from error
+        raise PreparationError(f"{path}: not a CSV file in UTF-8 ({error})") from error
     used = set(names.values())
-    return Content(lines, names, [column for column in header if column and column not in used])
+    return TableContent(lines, names, [column for column in header if column and column not in used])
 
 
 def _decode(path: str) -> str:
@@ -84,12 +84,12 @@ def _decode(path: str) -> str:
         data = Path(path).read_bytes()
         text = data.decode("utf-16" if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else "utf-8-sig")
     except OSError as error:
-        raise CannotPrepare(f"{path}: {(error.strerror or str(error)).lower()}") from error
+        raise PreparationError(f"{path}: {(error.strerror or str(error)).lower()}") from error
     except UnicodeDecodeError as error:
-        raise CannotPrepare(f"{path}: not a CSV file in UTF-8 ({error})") from error
+        raise PreparationError(f"{path}: not a CSV file in UTF-8 ({error})") from error
     if "\0" in text:
         line = text.count("\n", 0, text.index("\0")) + 1
-        raise CannotPrepare(
+        raise PreparationError(
             f"{path}: not a text file, its line {line} holds a NUL character; save it again as CSV in UTF-8"
         )
     return text
@@ -128,27 +128,29 @@ def _understand(header: Sequence[str], path: str) -> dict[str, str]:
         for word in (column, *others):
             called = [cell for cell in header if _squash(cell) == _squash(word)]
             if len(called) > 1:
-                raise CannotPrepare(f"{path}: it has two columns {column} ({', '.join(map(repr, called))}); remove one")
+                raise PreparationError(
+                    f"{path}: it has two columns {column} ({', '.join(map(repr, called))}); remove one"
+                )
             if called:
                 names[column] = called[0]
                 break
     for needed in NEEDED:
         if needed not in names:
             there = ", ".join(filter(None, header)) or "none"
-            raise CannotPrepare(
+            raise PreparationError(
                 f"{path}: it has no column {needed} (its columns: {_shorten(there)}); path and label are needed, one "
                 "row and one label per radiograph"
             )
     return names
 
 
-def _make_line(number: int, header: Sequence[str], names: dict[str, str], cells: Sequence[str]) -> Line:
+def _make_line(number: int, header: Sequence[str], names: dict[str, str], cells: Sequence[str]) -> TableRow:
     by_name = dict(zip(header, (cell.strip() for cell in cells), strict=False))
     by_name[""] = ""  # pandas writes its row numbers under a header without a name
     known = {column: by_name.get(names.get(column, ""), "") for column in COLUMNS}
     used = set(names.values())
     other = {name: by_name.get(name, "") for name in header if name and name not in used}
-    return Line(number, known, other, any(cell.strip() for cell in cells[len(header) :]))
+    return TableRow(number, known, other, any(cell.strip() for cell in cells[len(header) :]))
 
 
 def _squash(name: str) -> str:

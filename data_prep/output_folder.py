@@ -5,7 +5,7 @@ import shutil
 from pathlib import Path
 
 from cxrjax.io.prepared import COMPLETE_MARKER
-from data_prep.row import CannotPrepare
+from data_prep.record import PreparationError
 
 _OURS = re.compile(
     r"(dataset_info|features|report)\.json|splits\.csv|card"  # a whole data set
@@ -15,7 +15,7 @@ _OURS = re.compile(
 _CARD = re.compile(r"\.?(card\.json|card\.md|sheet\.png)(\.part)?")
 
 
-def check(folder: Path, root: Path | None) -> None:
+def check_output(folder: Path, root: Path | None) -> None:
     """Refuses a folder in which a preparation would do harm.
 
     Args:
@@ -23,23 +23,23 @@ def check(folder: Path, root: Path | None) -> None:
         root: upstream's files, where the user named their folder.
 
     Raises:
-        CannotPrepare: it lies among upstream's files, holds them, or holds what `data_prep` did not write.
+        PreparationError: it lies among upstream's files, holds them, or holds what `data_prep` did not write.
     """
     if root:
         inside, around = folder.resolve(), root.resolve()
         if inside.is_relative_to(around) or around.is_relative_to(inside):
-            raise CannotPrepare(
+            raise PreparationError(
                 f"{folder}: lies in the folder that is read, {root}, and would be taken for a part of it; give another "
                 "--out"
             )
     for remains in _list_remains(folder):
         if strange := _find_strange(remains):
-            raise CannotPrepare(
+            raise PreparationError(
                 f"{remains}: holds {strange}, which data_prep did not write; remove it, or give another --out or --name"
             )
 
 
-def discard(folder: Path) -> None:
+def remove_incomplete(folder: Path) -> None:
     """Removes a data set, or what interrupted ones left; without its last-written file it counts as none."""
     (folder / COMPLETE_MARKER).unlink(missing_ok=True)
     for remains in _list_remains(folder):

@@ -16,7 +16,7 @@ _WHITE, _GREY = (255, 255, 255), (40, 40, 40)
 _OUTLINES = {"heart": (60, 60, 230), "left lung": (230, 160, 40), "right lung": (80, 200, 80), "lungs": (0, 200, 230)}
 
 
-def draw(rows: Iterable[tuple[str, Sequence[Mapping[str, Any]]]], footnote: str = "") -> np.ndarray:
+def draw_contact_sheet(rows: Iterable[tuple[str, Sequence[Mapping[str, Any]]]], footnote: str = "") -> np.ndarray:
     """Draws rows of radiographs, each under its caption.
 
     Args:

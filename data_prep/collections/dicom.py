@@ -6,11 +6,11 @@ from dataclasses import replace
 
 from cxrjax.io import reader
 from cxrjax.io.dicom_elements import read_header, read_text
-from cxrjax.io.errors import UnreadableRadiograph
-from cxrjax.io.view_words import is_lateral
+from cxrjax.io.errors import ImageReadError
+from cxrjax.io.projection_terms import is_lateral
 from data_prep.example import UNKNOWN, Example
-from data_prep.reading import read_example
-from data_prep.row import BadRow, Row
+from data_prep.reader import read_example
+from data_prep.record import Record, RecordError
 
 OLDEST = 120  # years; more is a slip of the pen
 _TAGS = ("PatientSex", "PatientAge")
@@ -18,22 +18,22 @@ _SEXES = ("F", "M", "O")  # of PatientSex (PS3.3 C.7.1.1)
 _A_YEAR = {"Y": 1, "M": 12, "W": 365.25 / 7, "D": 365.25}
 
 
-def read_frontal(row: Row) -> Example:
+def read_frontal(row: Record) -> Example:
     """Reads one radiograph as `read_example` does, with sex and age as a DICOM file tells them.
 
     Raises:
-        BadRow: no radiograph but another modality, a lateral view, or what `read_example` refuses.
+        RecordError: no radiograph but another modality, a lateral view, or what `read_example` refuses.
     """
     header = read_header(row.file, _TAGS)
     try:
         refusal = reader.shared().explain_refusal(row.file)
-    except UnreadableRadiograph as error:
-        raise BadRow(error.reason) from error
+    except ImageReadError as error:
+        raise RecordError(error.reason) from error
     if refusal:
-        raise BadRow(refusal)
+        raise RecordError(refusal)
     example = read_example(row)
     if is_lateral(example.view):
-        raise BadRow("lateral view")
+        raise RecordError("lateral view")
     sex = read_text(header, "PatientSex")
     return replace(
         example,

@@ -20,7 +20,7 @@ _LABELS = {  # label -> the words that make it so; the first label that has one 
 _NOT_STATED = {"", "todo", "unknown"}
 
 
-def refuse(modality: str, view: str, *, needs_view: bool = True) -> str:
+def rejection_reason(modality: str, view: str, *, needs_view: bool = True) -> str:
     """Why an image is not a frontal radiograph; "" if it is one.
 
     Args:
@@ -37,7 +37,7 @@ def refuse(modality: str, view: str, *, needs_view: bool = True) -> str:
     return "lateral view" if view.lower() in ("l", "lateral") else f"{view.lower()} view"
 
 
-def name_label(finding: str) -> str:
+def map_label(finding: str) -> str:
     """The label of a finding; "" where none is stated.
 
     Args:

@@ -9,21 +9,21 @@ import tensorflow_datasets as tfds
 
 from cxrjax.io import prepared
 from cxrjax.io.prepared import COMPLETE_MARKER
-from data_prep.row import CannotPrepare
+from data_prep.record import PreparationError
 
 
-def locate(folder: str | Path) -> Path:
+def find_dataset(folder: str | Path) -> Path:
     """The folder OUT/NAME/VERSION of a prepared data set; of OUT/NAME its newest version.
 
     Raises:
-        CannotPrepare: no data set that is complete is there.
+        PreparationError: no data set that is complete is there.
     """
     folder = Path(folder)
     if (folder / COMPLETE_MARKER).is_file():
         return folder
     versions = [path.parent for path in folder.glob(f"[0-9]*.[0-9]*.[0-9]*/{COMPLETE_MARKER}")]
     if not versions:
-        raise CannotPrepare(f"{folder}: no prepared data set is here (OUT/NAME or OUT/NAME/VERSION is needed)")
+        raise PreparationError(f"{folder}: no prepared data set is here (OUT/NAME or OUT/NAME/VERSION is needed)")
     return max(versions, key=lambda version: tuple(map(int, version.name.split("."))))
 
 
@@ -31,7 +31,7 @@ def read_report(version: Path) -> dict[str, Any]:
     """What was prepared and what was left out, see `prepare`.
 
     Raises:
-        CannotPrepare: it is missing or damaged.
+        PreparationError: it is missing or damaged.
     """
     with _in_words():
         return prepared.read_report(version)
@@ -41,7 +41,7 @@ def open_builder(version: Path) -> tfds.core.DatasetBuilder:
     """Opens a data set.
 
     Raises:
-        CannotPrepare: it is damaged, or `data_prep` did not write it.
+        PreparationError: it is damaged, or `data_prep` did not write it.
     """
     with _in_words():
         return prepared.open_builder(version)
@@ -51,7 +51,7 @@ def open_splits(version: Path) -> dict[str, Sequence[Mapping[str, Any]]]:
     """The records of every split, to be read by number; see `decode_text` for their words.
 
     Raises:
-        CannotPrepare: the data set is damaged, or `data_prep` did not write it.
+        PreparationError: the data set is damaged, or `data_prep` did not write it.
     """
     builder = open_builder(version)
     with _in_words():
@@ -78,4 +78,4 @@ def _in_words() -> Iterator[None]:
     try:
         yield
     except prepared.DatasetError as error:
-        raise CannotPrepare(str(error)) from error
+        raise PreparationError(str(error)) from error

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from data_prep.row import CannotPrepare
+from data_prep.record import PreparationError
 
 ATTEMPTS, PAUSE = 4, 2.0  # s; a connection that is cut is taken up again, each time after a longer pause
 PATIENCE = 60  # s without a byte
@@ -27,7 +27,7 @@ class _CutOff(Exception):
     """The connection ended before the file did."""
 
 
-def fetch(url: str, sha256: str, target: Path) -> None:
+def download_file(url: str, sha256: str, target: Path) -> None:
     """Fetches a file; until it is whole it is called `.partial`, with the version that the server names beside it.
 
     Args:
@@ -36,7 +36,7 @@ def fetch(url: str, sha256: str, target: Path) -> None:
         target: where to put it; left alone if it is there.
 
     Raises:
-        CannotPrepare: no server, no such file, cut off again and again, or a file with another checksum.
+        PreparationError: no server, no such file, cut off again and again, or a file with another checksum.
         OSError: the disk is full, or the folder cannot be written.
     """
     if target.is_file():
@@ -45,21 +45,21 @@ def fetch(url: str, sha256: str, target: Path) -> None:
     partial, version = (target.with_name(target.name + suffix) for suffix in (".partial", ".version"))
     for pause in [PAUSE * 2**attempt for attempt in range(ATTEMPTS - 1)] + [None]:
         try:
-            _go_on(url, partial, version)
+            _resume(url, partial, version)
             break
         except _CutOff as error:
             if pause is None:
-                raise CannotPrepare(f"{url}: {error}; the same command goes on from there") from error
+                raise PreparationError(f"{url}: {error}; the same command goes on from there") from error
             time.sleep(pause)
     if sha256 and (found := _hash(partial)) != sha256:
         partial.unlink()
         version.unlink()
-        raise CannotPrepare(f"{url}: not the file that is expected: its SHA-256 is {found} instead of {sha256}")
+        raise PreparationError(f"{url}: not the file that is expected: its SHA-256 is {found} instead of {sha256}")
     partial.rename(target)
     version.unlink()
 
 
-def _go_on(url: str, partial: Path, version: Path) -> None:
+def _resume(url: str, partial: Path, version: Path) -> None:
     headers = {"User-Agent": "cxrjax"}  # some servers turn Python's own away
     known = version.read_text(encoding="utf-8") if version.is_file() else ""
     # From its last byte on, so that there is always one to ask for.
@@ -84,7 +84,7 @@ def _go_on(url: str, partial: Path, version: Path) -> None:
                 file.write(block)
                 bar.update(len(block))
                 if file.tell() > MOST:
-                    raise CannotPrepare(f"{url}: refused, the file is larger than {MOST >> 30} GiB")
+                    raise PreparationError(f"{url}: refused, the file is larger than {MOST >> 30} GiB")
             if total is not None and file.tell() < total:
                 raise _CutOff(f"cut off after {file.tell()} of {total} bytes")
 
@@ -94,11 +94,11 @@ def _open(request: urllib.request.Request) -> HTTPResponse:
         return urllib.request.urlopen(request, timeout=PATIENCE)
     except urllib.error.HTTPError as error:
         error.close()
-        raise CannotPrepare(f"{request.full_url}: the server answers {error.code} {error.reason}") from error
+        raise PreparationError(f"{request.full_url}: the server answers {error.code} {error.reason}") from error
     except (OSError, HTTPException, ValueError) as error:  # ValueError: of an address that a redirection gives
         reason = getattr(error, "reason", error)
         said = str(getattr(reason, "strerror", "") or reason).lower()
-        raise CannotPrepare(f"{request.full_url}: the server cannot be reached ({said})") from error
+        raise PreparationError(f"{request.full_url}: the server cannot be reached ({said})") from error
 
 
 def _blocks(response: HTTPResponse) -> Iterator[bytes]:

@@ -1,8 +1,8 @@
-"""What C libraries write to standard error, kept from the terminal and readable by the code that called them.
+"""Capture of the messages that C libraries write to standard error, so that they are read instead of printed.
 
-libjpeg, libpng and libtiff report damage there and nowhere else, without the name of the file. Descriptor 2 belongs to
-the whole process, so only a process that runs one call at a time may capture it (`bounded_worker`); anywhere else
-`take` finds nothing.
+libjpeg, libpng and libtiff report damage there and null else, without the name of the file. Descriptor 2 belongs to
+the whole process, so only a process that runs one call at a time may capture it (`bounded_worker`); in any other
+process `read_new` returns "".
 """
 
 import os
@@ -11,8 +11,8 @@ import tempfile
 _captured: int | None = None
 
 
-def capture() -> None:
-    """Send descriptors 1 and 2 to a file without a name for the rest of the life of this process."""
+def start() -> None:
+    """Redirect descriptors 1 and 2 to an unnamed file for the rest of this process."""
     global _captured
     if _captured is not None:
         return
@@ -23,19 +23,19 @@ def capture() -> None:
             with tempfile.TemporaryFile() as file:
                 _captured = os.dup(file.fileno())
     except OSError:
-        with open(os.devnull, "wb") as nowhere:
-            _redirect(nowhere.fileno())
+        with open(os.devnull, "wb") as null:
+            _redirect(null.fileno())
         return
     _redirect(_captured)
 
 
-def are_captured() -> bool:
-    """Return whether this process captures them."""
+def is_active() -> bool:
+    """Return whether this process captures its standard error."""
     return _captured is not None
 
 
-def take() -> str:
-    """Return what was written since the last call, and forget it; "" in a process that does not capture."""
+def read_new() -> str:
+    """Return the text written since the last call, and discard it; "" in a process that does not capture."""
     if _captured is None:
         return ""
     size = os.lseek(_captured, 0, os.SEEK_CUR)

@@ -21,8 +21,8 @@ from tqdm import tqdm
 
 from cxrjax.io.dicom_elements import is_dicom, read_header, read_text
 from cxrjax.io.dicom_header import items_of, texts_of
-from data_prep.row import CannotPrepare, Row
-from data_prep.upstream.cells import is_nobody
+from data_prep.collections.cells import is_nobody
+from data_prep.record import PreparationError, Record
 
 PATIENT, STUDY = "dicom-", "study-"  # what pseudonyms begin with
 _LENGTH = 24  # hexadecimal digits: 96 bits, so that two patients do not meet
@@ -45,7 +45,7 @@ def is_pseudonym(patient_id: str, kind: str = "") -> bool:
     return patient_id.startswith(kind) and _PSEUDONYM.fullmatch(patient_id) is not None
 
 
-def identify(rows: Sequence[Row], secret_file: str) -> list[Row]:
+def identify(rows: Sequence[Record], secret_file: str) -> list[Record]:
     """Name the patients of DICOM files for which nothing else names them.
 
     A file without a usable PatientID is of the patient whom another file of its study names; else it gets a pseudonym
@@ -58,7 +58,7 @@ def identify(rows: Sequence[Row], secret_file: str) -> list[Row]:
         secret_file: see `read_secret`; it is read, or made, only if a DICOM file needs it.
 
     Raises:
-        CannotPrepare: the secret can be neither read nor made.
+        PreparationError: the secret can be neither read nor made.
     """
     with_file = {number: row for number, row in enumerate(rows) if row.file}
     if all(row.patient_id for row in with_file.values()):
@@ -76,7 +76,7 @@ def identify(rows: Sequence[Row], secret_file: str) -> list[Row]:
     ]
 
 
-def warn_of_one_patient(rows: Iterable[Row]) -> str:
+def warn_of_one_patient(rows: Iterable[Record]) -> str:
     """Return a sentence where one patient has so many radiographs that the identifier may be a placeholder, or ""."""
     counts = Counter(row.patient_id for row in rows)
     total = counts.total()
@@ -101,7 +101,7 @@ def read_secret(file: str) -> bytes:
             `~/.config`).
 
     Raises:
-        CannotPrepare: it can be neither read nor made, or it is empty.
+        PreparationError: it can be neither read nor made, or it is empty.
     """
     path = Path(file) if file else _default_file()
     try:
@@ -110,9 +110,11 @@ def read_secret(file: str) -> bytes:
         secret = path.read_bytes()
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
-        raise CannotPrepare(f"{path}: the secret of the pseudonyms: {reason}; name a file with --salt=FILE") from error
+        raise PreparationError(
+            f"{path}: the secret of the pseudonyms: {reason}; name a file with --salt=FILE"
+        ) from error
     if len(secret) < _FEWEST_BYTES:
-        raise CannotPrepare(
+        raise PreparationError(
             f"{path}: a secret of {len(secret)} bytes can be guessed; at least {_FEWEST_BYTES} random ones are needed"
         )
     return secret
@@ -123,7 +125,7 @@ def _default_file() -> Path:
     try:
         return Path(folder if os.path.isabs(folder) else Path.home() / ".config", "cxrjax", "patients.key")
     except RuntimeError as error:
-        raise CannotPrepare("this user has no home folder; name a file for the secret with --salt=FILE") from error
+        raise PreparationError("this user has no home folder; name a file for the secret with --salt=FILE") from error
 
 
 def _make_secret(path: Path) -> None:
@@ -142,7 +144,7 @@ def _make_secret(path: Path) -> None:
         begun.unlink(missing_ok=True)
 
 
-def _name_patients(rows: Sequence[Row], persons: Mapping[int, _Person], secret: bytes) -> dict[int, str]:
+def _name_patients(rows: Sequence[Record], persons: Mapping[int, _Person], secret: bytes) -> dict[int, str]:
     """Return the patient of each radiograph of `persons` that has one."""
     without_issuer = {person.patient for person in persons.values() if not person.issuer}
     keys = {

@@ -22,22 +22,22 @@ from typing import Any
 
 from cxrjax.runtime import signals
 from data_prep.example import Example
-from data_prep.row import CannotPrepare, Row
-from data_prep.shards import Shard, Written, write
+from data_prep.record import PreparationError, Record
+from data_prep.shards import Shard, ShardResult, write_shard
 
 
-def are_wanted(options: Namespace) -> bool:
+def is_beam_requested(options: Namespace) -> bool:
     """Whether the command asks for Beam.
 
     Raises:
-        CannotPrepare: fewer than one worker.
+        PreparationError: fewer than one worker.
     """
     if options.workers < 1:
-        raise CannotPrepare(f"--workers={options.workers}: at least one is needed")
+        raise PreparationError(f"--workers={options.workers}: at least one is needed")
     return options.workers > 1 or bool(options.beam_pipeline_options)
 
 
-def write_all(shards: Sequence[Shard], read: Callable[[Row], Example], options: Namespace) -> list[Written]:
+def write_shards(shards: Sequence[Shard], read: Callable[[Record], Example], options: Namespace) -> list[ShardResult]:
     """Writes shards in any order, on workers that see the same folder.
 
     Args:
@@ -49,21 +49,21 @@ def write_all(shards: Sequence[Shard], read: Callable[[Row], Example], options: 
         What became of each, in the order of `shards`.
 
     Raises:
-        CannotPrepare: no Beam, options that it does not understand, or a worker that failed.
+        PreparationError: no Beam, options that it does not understand, or a worker that failed.
     """
     beam = _import_beam()
     pipeline = _make_pipeline(beam, options)
     for shard in shards:
-        _order(shard.path).write_bytes(pickle.dumps(shard))
+        _task_file(shard.path).write_bytes(pickle.dumps(shard))
     try:
         paths = pipeline | beam.Create([shard.path for shard in shards])
-        paths | beam.Reshuffle() | beam.Map(partial(_write_and_tell, read))
+        paths | beam.Reshuffle() | beam.Map(partial(_run_task, read))
         pipeline.run().wait_until_finish()
     except RuntimeError as error:  # Beam's wrapping of whatever a worker ran into, traceback and all
         last = [line for line in str(error).splitlines() if line.strip()][-1]
         reason = last.partition(": ")[2].partition(" [while running")[0]
-        raise CannotPrepare(f"a worker failed: {reason or last.strip()}") from error
-    return [_hear(shard) for shard in shards]
+        raise PreparationError(f"a worker failed: {reason or last.strip()}") from error
+    return [_read_result(shard) for shard in shards]
 
 
 def _import_beam() -> Any:
@@ -72,7 +72,7 @@ def _import_beam() -> Any:
         import apache_beam
     except ImportError as error:
         asks = "--workers and --beam_pipeline_options need Apache Beam"
-        raise CannotPrepare(f"{asks}: pip install 'cxrjax[beam]'") from error
+        raise PreparationError(f"{asks}: pip install 'cxrjax[beam]'") from error
     finally:
         logging.disable(logging.NOTSET)
     return apache_beam
@@ -90,7 +90,7 @@ def _make_pipeline(beam: Any, options: Namespace) -> Any:
             return beam.Pipeline(elsewhere or _make_runner(), options=known)
     except (SystemExit, Exception) as error:
         reason = (said.getvalue() or str(error)).strip().splitlines()[-1]
-        raise CannotPrepare(f"--beam_pipeline_options={options.beam_pipeline_options}: {reason}") from error
+        raise PreparationError(f"--beam_pipeline_options={options.beam_pipeline_options}: {reason}") from error
 
 
 def _report_thread(failed: threading.ExceptHookArgs) -> None:
@@ -109,23 +109,23 @@ def _make_runner() -> Any:
     return FnApiRunner(SubprocessSDKEnvironment.from_command_string(worker))
 
 
-def _write_and_tell(read: Callable[[Row], Example], path: str) -> None:
-    shard = pickle.loads(_order(path).read_bytes())
-    _note(path).write_text(json.dumps(write(shard, read)), encoding="utf-8")
+def _run_task(read: Callable[[Record], Example], path: str) -> None:
+    shard = pickle.loads(_task_file(path).read_bytes())
+    _result_file(path).write_text(json.dumps(write_shard(shard, read)), encoding="utf-8")
 
 
-def _hear(shard: Shard) -> Written:
-    written = Written(*json.loads(_note(shard.path).read_text(encoding="utf-8")))
-    for file in (_order(shard.path), _note(shard.path)):
+def _read_result(shard: Shard) -> ShardResult:
+    written = ShardResult(*json.loads(_result_file(shard.path).read_text(encoding="utf-8")))
+    for file in (_task_file(shard.path), _result_file(shard.path)):
         file.unlink()
     return written
 
 
-def _order(path: str) -> Path:
+def _task_file(path: str) -> Path:
     """What a worker is to do."""
     return Path(f"{path}.order")
 
 
-def _note(path: str) -> Path:
+def _result_file(path: str) -> Path:
     """What it says it did."""
     return Path(f"{path}.json")

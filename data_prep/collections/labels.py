@@ -17,7 +17,7 @@ _LABELS = {word: label for label, words in _WORDS.items() for word in words}
 _SEPARATORS = re.compile(r"(?<=[^\W\d_])[\s_-]+(?=\w)|(?<=\w)[\s_-]+(?=[^\W\d_])")
 
 
-def normalise(word: str) -> str:
+def normalize_label(word: str) -> str:
     """The label of the shared vocabulary that a word says, else the word as it is."""
     word = unicodedata.normalize("NFC", word)
     if word.strip().endswith(("+", "-")):  # positive and negative are not the same
@@ -25,7 +25,7 @@ def normalise(word: str) -> str:
     return _LABELS.get(re.sub("[^a-z0-9]", "", word.lower()), word)
 
 
-def unify(words: Iterable[str]) -> dict[str, str]:
+def unify_spellings(words: Iterable[str]) -> dict[str, str]:
     """Brings labels to one spelling: that of the shared vocabulary, else the one that most radiographs have.
 
     Args:
@@ -37,12 +37,12 @@ def unify(words: Iterable[str]) -> dict[str, str]:
     counts = Counter(words)
     spellings: dict[str, Counter] = defaultdict(Counter)
     for word, count in counts.items():
-        spellings[_key(word)][normalise(word)] += count
+        spellings[_key(word)][normalize_label(word)] += count
     usual = {key: min(known, key=lambda label: (-known[label], label)) for key, known in spellings.items()}
     return {word: usual[_key(word)] for word in counts}
 
 
-def find_several(words: Iterable[str]) -> str:
+def find_multi_label(words: Iterable[str]) -> str:
     """Return a label that names several findings, as "A|B", "['A', 'B']", or "A, B" beside "A"; "" if none does."""
     words = set(words)
     parts = {word: {part.strip() for part in re.split(r"[,+&/]|\band\b", word) if part.strip()} for word in words}
@@ -57,7 +57,7 @@ def find_several(words: Iterable[str]) -> str:
     return ""
 
 
-def describe_merged(labels: dict[str, str]) -> str:
+def describe_merged_spellings(labels: dict[str, str]) -> str:
     """A sentence that names the words that became one label, or ""."""
     merged = defaultdict(list)
     for word, label in sorted(labels.items()):
@@ -67,4 +67,4 @@ def describe_merged(labels: dict[str, str]) -> str:
 
 
 def _key(word: str) -> str:
-    return _SEPARATORS.sub("", normalise(word).strip()).casefold()
+    return _SEPARATORS.sub("", normalize_label(word).strip()).casefold()

@@ -43,7 +43,7 @@ def is_nobody(text: str) -> bool:
     return _squash(text) in _NOBODY
 
 
-def read_number(text: str) -> str:
+def normalize_number(text: str) -> str:
     """Return 12 for 12.0, as pandas writes whole numbers in a column with holes; other text as it is."""
     return re.sub(r"^([+-]?\d+)[.,]0+$", r"\1", text)
 
@@ -51,7 +51,7 @@ def read_number(text: str) -> str:
 def read_patient(text: str) -> str:
     """A patient's identifier, see `read_number`; "" where it is not known."""
     text = text.strip()
-    return "" if is_missing(text) or is_nobody(text) else read_number(text)
+    return "" if is_missing(text) or is_nobody(text) else normalize_number(text)
 
 
 def read_split(text: str) -> str:

@@ -5,14 +5,14 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from data_prep.checks.confounding import Guess
+from data_prep.checks.confounding import Baseline
 
 SHOWN = 20  # pairs and reasons; the rest is in the JSON beside it
 # What Markdown or HTML would read as its own; an entity is read as the character and as nothing else.
 _MARKS = {ord(mark): f"&#{ord(mark)};" for mark in "&<>`*[]\\"} | {ord("|"): "\\|"}
 
 
-def warn(guesses: Sequence[Guess], only: Mapping[str, str], report: Mapping[str, Any]) -> list[str]:
+def describe_warnings(guesses: Sequence[Baseline], only: Mapping[str, str], report: Mapping[str, Any]) -> list[str]:
     """A sentence or two for each thing that makes a score look better than it is.
 
     Args:
@@ -46,11 +46,11 @@ def warn(guesses: Sequence[Guess], only: Mapping[str, str], report: Mapping[str,
     return warnings
 
 
-def write(told: Mapping[str, Any], sheet: str) -> str:
+def to_markdown(told: Mapping[str, Any], sheet: str) -> str:
     """The card.
 
     Args:
-        told: of `describe.summarise`.
+        told: of `describe.summarize`.
         sheet: file name of the contact sheet beside it.
     """
     splits = told["splits"]

@@ -6,13 +6,13 @@ from argparse import Namespace
 from pathlib import Path, PurePosixPath
 from urllib.parse import unquote, urlsplit
 
-from data_prep.fetch import archive
-from data_prep.fetch.download import fetch
-from data_prep.row import CannotPrepare
-from data_prep.source import File, Source
+from data_prep.download import archive
+from data_prep.download.http import download_file
+from data_prep.record import PreparationError
+from data_prep.source import RemoteFile, Source
 
 
-def obtain(source: Source, options: Namespace) -> Path:
+def download_source(source: Source, options: Namespace) -> Path:
     """Fetches a source's files, or goes on with a fetch that was cut off.
 
     `OUT/downloads/SOURCE/` has them in `fetched/`, each whole or as `.partial`, until all are there; upstream's layout
@@ -27,25 +27,25 @@ def obtain(source: Source, options: Namespace) -> Path:
         The folder of upstream's files, in upstream's own layout.
 
     Raises:
-        CannotPrepare: they are behind a form (says where to get them and to give --from), or cannot be fetched.
+        PreparationError: they are behind a form (says where to get them and to give --from), or cannot be fetched.
     """
     if source.kaggle:
         return _obtain_from_kaggle(source.name, source.kaggle)
     if not source.files:
-        raise CannotPrepare(f"{source.where}; then give --from=DIR")
+        raise PreparationError(f"{source.homepage}; then give --from=DIR")
     folder = Path(options.out, "downloads", source.name)
     try:
         return _obtain_files(source.files, folder)
     except OSError as error:
-        raise CannotPrepare(f"{error.filename or folder}: {(error.strerror or str(error)).lower()}") from error
+        raise PreparationError(f"{error.filename or folder}: {(error.strerror or str(error)).lower()}") from error
 
 
-def _obtain_files(files: tuple[File, ...], folder: Path) -> Path:
+def _obtain_files(files: tuple[RemoteFile, ...], folder: Path) -> Path:
     whole, incomplete, fetched = folder / f"upstream-{_digest(files)}", folder / "incomplete", folder / "fetched"
     if whole.is_dir():
         return whole
     for file in files:
-        fetch(file.url, file.sha256, fetched / _name(file))
+        download_file(file.url, file.sha256, fetched / _name(file))
     if incomplete.exists():
         shutil.rmtree(incomplete)
     for file in files:
@@ -62,12 +62,12 @@ def _place(file: Path, target: Path) -> None:
         return
     try:
         archive.unpack(file, target)
-    except CannotPrepare:
+    except PreparationError:
         file.unlink()  # so that it is fetched anew
         raise
 
 
-def _name(file: File) -> str:
+def _name(file: RemoteFile) -> str:
     """Upstream's name for it, and what tells it from others of that name."""
     return f"{_digest(file[:2])}-{PurePosixPath(unquote(urlsplit(file.url).path)).name}"
 
@@ -81,10 +81,10 @@ def _obtain_from_kaggle(name: str, handle: str) -> Path:
     try:
         import kagglehub
     except ImportError as error:
-        raise CannotPrepare(f"{name} is fetched by kagglehub: pip install 'cxrjax[kaggle]', {by_hand}") from error
+        raise PreparationError(f"{name} is fetched by kagglehub: pip install 'cxrjax[kaggle]', {by_hand}") from error
     try:
         return Path(kagglehub.dataset_download(handle))
     except Exception as error:  # its errors have no base of their own
         said = (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
         token = "if it wants to know who asks, set KAGGLE_USERNAME and KAGGLE_KEY (kaggle.com, Settings, API)"
-        raise CannotPrepare(f"Kaggle's {handle} cannot be fetched ({said}); {token}, {by_hand}") from error
+        raise PreparationError(f"Kaggle's {handle} cannot be fetched ({said}); {token}, {by_hand}") from error

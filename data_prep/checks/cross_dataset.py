@@ -5,11 +5,11 @@ from collections.abc import Sequence
 from tqdm import tqdm
 
 from cxrjax.io import csv_text, prepared, radiograph
-from cxrjax.io.radiograph import UnreadableRadiograph
+from cxrjax.io.radiograph import ImageReadError
 from data_prep.checks import duplicates, fingerprint
-from data_prep.checks.duplicates import Known, Pair
-from data_prep.checks.prepared import locate, read_records
-from data_prep.row import CannotPrepare
+from data_prep.checks.duplicates import Pair, RecordInfo
+from data_prep.dataset_reader import find_dataset, read_records
+from data_prep.record import PreparationError
 
 
 def list_duplicates(folders: Sequence[str]) -> str:
@@ -22,17 +22,17 @@ def list_duplicates(folders: Sequence[str]) -> str:
         CSV: the columns of `duplicates.Pair`, a row a pair; an id is FOLDER:ID.
 
     Raises:
-        CannotPrepare: a folder holds no prepared data set.
+        PreparationError: a folder holds no prepared data set.
     """
-    versions = {locate(folder): folder for folder in folders}
+    versions = {find_dataset(folder): folder for folder in folders}
     taken = []
     for version, folder in versions.items():
         for split, _, record in tqdm(read_records(version), desc=f"reading {folder}", unit="radiograph", delay=2):
             try:
                 found = prepared.decode(record, radiograph.decode)
-            except UnreadableRadiograph as error:
-                raise CannotPrepare(f"{folder}: damaged, {error}; prepare the data set again") from error
+            except ImageReadError as error:
+                raise PreparationError(f"{folder}: damaged, {error}; prepare the data set again") from error
             patient = record["patient_id"] and f"{folder}:{record['patient_id']}"
-            known = Known(f"{folder}:{record['id']}", record["label"], split, patient)
-            taken.append((known, fingerprint.take(found)))
+            known = RecordInfo(f"{folder}:{record['id']}", record["label"], split, patient)
+            taken.append((known, fingerprint.compute(found)))
     return csv_text.format_rows([Pair._fields, *duplicates.compare(taken)], end="\n").removesuffix("\n")

@@ -6,18 +6,24 @@ from typing import Any, NamedTuple
 
 from data_prep.example import UNKNOWN
 
-HEART, LEFT, RIGHT, LUNGS_PART, MAP = "heart", "left lung", "right lung", "lungs", "map"  # what a mask file shows
+HEART, LEFT_LUNG, RIGHT_LUNG, LUNG_FIELD, LABEL_MAP = (
+    "heart",
+    "left lung",
+    "right lung",
+    "lungs",
+    "map",
+)  # what a mask file shows
 
 
-class CannotPrepare(Exception):
+class PreparationError(Exception):
     """A request that cannot be met; the message is one sentence that names what and why."""
 
 
-class BadRow(Exception):
+class RecordError(Exception):
     """One radiograph that cannot be taken; the message is the reason without its name."""
 
 
-class Skip(NamedTuple):
+class SkippedRecord(NamedTuple):
     """A file of upstream's that is not taken for what is known of it: absent, no radiograph, no frontal view."""
 
     id: str
@@ -25,7 +31,7 @@ class Skip(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Row:
+class Record:
     """One radiograph to come. "" and NaN stand for not known; see `Example` for what is not told here.
 
     Attributes:
@@ -51,7 +57,7 @@ class Row:
     mask_kind: str = ""
     licence: str = ""
     split: str = ""
-    given: Any = None
+    payload: Any = None
 
 
-Plan = dict[str, list[Row]]  # split name -> its radiographs, in the order they are stored
+SplitPlan = dict[str, list[Record]]  # split name -> its radiographs, in the order they are stored

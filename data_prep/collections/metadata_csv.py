@@ -5,14 +5,14 @@ from argparse import Namespace
 from collections.abc import Iterator
 from pathlib import Path
 
-from data_prep.row import Row, Skip
+from data_prep.collections.ieee8023_labels import METADATA, map_label, read_age, rejection_reason
+from data_prep.collections.locate import find_root
+from data_prep.collections.spreadsheet import read_csv
+from data_prep.record import Record, SkippedRecord
 from data_prep.source import Source
-from data_prep.upstream.layout import locate
-from data_prep.upstream.metadata import METADATA, name_label, read_age, refuse
-from data_prep.upstream.sheets import read_csv
 
 
-class Catalogue(Source):
+class MetadataCsvSource(Source):
     """A row of `metadata.csv` an image; taken are the frontal radiographs.
 
     Attributes:
@@ -42,22 +42,22 @@ class Catalogue(Source):
         """The mask files of an image, by what each shows."""
         return {}
 
-    def rows(self, root: Path, options: Namespace) -> Iterator[Row | Skip]:
-        folder = locate(root, METADATA)
+    def rows(self, root: Path, options: Namespace) -> Iterator[Record | SkippedRecord]:
+        folder = find_root(root, METADATA)
         seen = set()
         for fields in read_csv(folder / METADATA, "patientid", "finding", "view", "modality", *self.columns):
             name, finding = self.name_image(folder, fields), self.tell_finding(fields)
-            label = name_label(finding)
-            reason = refuse(fields["modality"], fields["view"], needs_view=self.needs_view)
+            label = map_label(finding)
+            reason = rejection_reason(fields["modality"], fields["view"], needs_view=self.needs_view)
             if not reason and not label and self.needs_finding:
                 reason = "finding not stated"
             if not reason and not (folder / name).is_file():
                 reason = "no such file"
             if reason or name in seen:
-                yield Skip(name, reason or f"named a second time in {METADATA}")
+                yield SkippedRecord(name, reason or f"named a second time in {METADATA}")
                 continue
             seen.add(name)
-            yield Row(
+            yield Record(
                 id=name,
                 file=folder / name,
                 label=label,

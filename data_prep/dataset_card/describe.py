@@ -14,14 +14,14 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from cxrjax.io.radiograph import UnreadableRadiograph
+from cxrjax.io.radiograph import ImageReadError
 from data_prep import splits
-from data_prep.card import card, contact_sheet
 from data_prep.checks import confounding
-from data_prep.checks.prepared import decode_text, locate, open_builder, open_splits, read_records, read_report
+from data_prep.collections.patients import STUDY, is_pseudonym
+from data_prep.dataset_card import contact_sheet, markdown
+from data_prep.dataset_reader import decode_text, find_dataset, open_builder, open_splits, read_records, read_report
 from data_prep.example import LABELS, encode_png
-from data_prep.row import CannotPrepare
-from data_prep.upstream.patients import STUDY, is_pseudonym
+from data_prep.record import PreparationError
 
 FOLDER, FACTS, TEXT, SHEET = "card", "card.json", "card.md", "sheet.png"
 AGES = (18, 40, 60, 80)  # years; where the next band begins
@@ -42,38 +42,38 @@ def describe(folders: Sequence[str]) -> str:
         A line a data set, followed by its warnings.
 
     Raises:
-        CannotPrepare: a folder holds no prepared data set.
+        PreparationError: a folder holds no prepared data set.
     """
     lines = []
-    for version in dict.fromkeys(map(locate, folders)):
+    for version in dict.fromkeys(map(find_dataset, folders)):
         facts = [_state(split, number, record) for split, number, record in _read(version)]
         if not facts:
-            raise CannotPrepare(f"{version}: it holds no radiograph; prepare the data set again")
-        told = summarise(version, facts)
+            raise PreparationError(f"{version}: it holds no radiograph; prepare the data set again")
+        told = summarize(version, facts)
         folder = version / FOLDER
         try:
             sheet = _draw(version, facts)
-        except UnreadableRadiograph as error:
-            raise CannotPrepare(f"{version}: damaged, {error}; prepare the data set again") from error
+        except ImageReadError as error:
+            raise PreparationError(f"{version}: damaged, {error}; prepare the data set again") from error
         if folder.is_symlink():
-            raise CannotPrepare(f"{folder}: a link, so that the card would be written elsewhere; remove it")
+            raise PreparationError(f"{folder}: a link, so that the card would be written elsewhere; remove it")
         try:
             folder.mkdir(exist_ok=True)
             _write(folder / SHEET, encode_png(sheet))
             _write(folder / FACTS, (json.dumps(told, indent=1, ensure_ascii=False) + "\n").encode())
-            _write(folder / TEXT, card.write(told, SHEET).encode())
+            _write(folder / TEXT, markdown.to_markdown(told, SHEET).encode())
         except OSError as error:
-            raise CannotPrepare(f"{error.filename or folder}: {error.strerror or error}") from error
+            raise PreparationError(f"{error.filename or folder}: {error.strerror or error}") from error
         lines += [f"described {len(facts)} radiographs: {folder / TEXT}"]
         lines += [f"warning: {sentence}" for sentence in told["warnings"]]
     return "\n".join(lines)
 
 
-def summarise(version: Path, facts: Sequence[Fact]) -> dict[str, Any]:
+def summarize(version: Path, facts: Sequence[Fact]) -> dict[str, Any]:
     """The facts of a card, as JSON values."""
     info = open_builder(version).info
     report = read_report(version)
-    guesses = [confounding.guess(facts, attribute) for attribute in ("source", "view", "resolution")]
+    guesses = [confounding.predict_label(facts, attribute) for attribute in ("source", "view", "resolution")]
     guesses = [guess for guess in guesses if guess]
     only = confounding.labels_of_one_source(facts)
     names = list(dict.fromkeys(fact["split"] for fact in facts))
@@ -83,7 +83,9 @@ def summarise(version: Path, facts: Sequence[Fact]) -> dict[str, Any]:
         "about": info.description,
         "citation": info.citation,
         "radiographs": len(facts),
-        "splits": sorted(names, key=lambda name: splits.NAMES.index(name) if name in splits.NAMES else len(names)),
+        "splits": sorted(
+            names, key=lambda name: splits.SPLIT_NAMES.index(name) if name in splits.SPLIT_NAMES else len(names)
+        ),
         "patients": _count_patients(facts),
         "counts": {attribute: _count(facts, attribute) for attribute in COUNTED},
         "label_and_source": _cross(facts, "label", "source"),
@@ -92,7 +94,7 @@ def summarise(version: Path, facts: Sequence[Fact]) -> dict[str, Any]:
         "labels_of_one_source": only,
         "duplicates": {"setting": report["settings"]["duplicates"], "pairs": report["duplicates"]},
         "skipped": report["skipped"],
-        "warnings": card.warn(guesses, only, report),
+        "warnings": markdown.describe_warnings(guesses, only, report),
     }
 
 
@@ -198,7 +200,7 @@ def _draw(version: Path, facts: Sequence[Fact]) -> np.ndarray:
         shown = [decode_text(records[group[at]["split"]][group[at]["number"]]) for at in places]
         rows.append((f"{key[0]} - {key[1]}: {len(group)}", shown))
     left = len(groups) - len(largest)
-    return contact_sheet.draw(rows, f"and {left} more labels of sources" if left else "")
+    return contact_sheet.draw_contact_sheet(rows, f"and {left} more labels of sources" if left else "")
 
 
 def _write(file: Path, data: bytes) -> None:

@@ -10,11 +10,11 @@ from itertools import groupby
 from pathlib import Path
 
 from cxrjax.io.projection import RADIOGRAPHS
+from data_prep.collections.dicom import read_frontal
+from data_prep.collections.spreadsheet import read_csv
 from data_prep.example import Example
-from data_prep.row import CannotPrepare, Row, Skip
+from data_prep.record import PreparationError, Record, SkippedRecord
 from data_prep.source import Source
-from data_prep.upstream.dicom import read_frontal
-from data_prep.upstream.sheets import read_csv
 
 
 class CovidCollection(Source):
@@ -26,35 +26,35 @@ class CovidCollection(Source):
 
     prefix: str
 
-    def rows(self, root: Path, options: Namespace) -> Iterator[Row | Skip]:
+    def rows(self, root: Path, options: Namespace) -> Iterator[Record | SkippedRecord]:
         found = [(self._find_patient(file.relative_to(root)), file) for file in sorted(root.rglob("*.dcm"))]
         if not any(patient for patient, _ in found):
-            raise CannotPrepare(f"{root}: it has no folder {self.prefix}... with .dcm files")
+            raise PreparationError(f"{root}: it has no folder {self.prefix}... with .dcm files")
         modalities = _read_modalities(root)
         for (series, patient), group in groupby(found, key=lambda pair: (pair[1].parent, pair[0])):
             modality = modalities.get(series, "")
             if not patient:
-                yield Skip(series.relative_to(root).as_posix(), f"in no folder {self.prefix}...")
+                yield SkippedRecord(series.relative_to(root).as_posix(), f"in no folder {self.prefix}...")
             elif modality and modality not in RADIOGRAPHS:
-                yield Skip(series.relative_to(root).as_posix(), f"{modality}, not a radiograph")
+                yield SkippedRecord(series.relative_to(root).as_posix(), f"{modality}, not a radiograph")
             else:
                 yield from (self._describe(file, file.relative_to(root), patient) for _, file in group)
 
-    def read(self, row: Row, options: Namespace) -> Example:
+    def read(self, row: Record, options: Namespace) -> Example:
         return read_frontal(row)
 
     def _find_patient(self, path: Path) -> str:
         return next((part.removeprefix(self.prefix) for part in path.parts[:-1] if part.startswith(self.prefix)), "")
 
-    def _describe(self, file: Path, path: Path, patient: str) -> Row:
-        return Row(
+    def _describe(self, file: Path, path: Path, patient: str) -> Record:
+        return Record(
             id=path.as_posix(),
             file=file,
             label="covid19",
             upstream_label="COVID-19",
             patient_id=f"{self.name}-{patient}",
             source=self.name,
-            licence=self.terms,
+            licence=self.license,
         )
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
-from data_prep.row import CannotPrepare
+from data_prep.record import PreparationError
 
 SUFFIXES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
 _ENCRYPTED = 1  # flag of a member of a zip file
@@ -23,7 +23,7 @@ def unpack(archive: Path, folder: Path) -> None:
     """Unpacks a zip or tar file into a folder, over what is there.
 
     Raises:
-        CannotPrepare: it is damaged, unpacks to far more than its size, or holds a link or a file that would lie
+        PreparationError: it is damaged, unpacks to far more than its size, or holds a link or a file that would lie
             outside the folder.
         OSError: the disk is full, or cannot be written to.
     """
@@ -33,21 +33,23 @@ def unpack(archive: Path, folder: Path) -> None:
         for name, stream in _members(archive):
             target = (inside / name).resolve()
             if stream is None or not target.is_relative_to(inside):
-                raise CannotPrepare(f"{archive.name}: refused, for it holds a link or leads out of its folder: {name}")
+                raise PreparationError(
+                    f"{archive.name}: refused, for it holds a link or leads out of its folder: {name}"
+                )
             target.parent.mkdir(parents=True, exist_ok=True)
             with target.open("wb") as file:
                 while block := stream.read(_BLOCK):
                     left -= len(block)
                     if left < 0:
-                        raise CannotPrepare(f"{archive.name}: refused, it unpacks to over {_RATIO} times its size")
+                        raise PreparationError(f"{archive.name}: refused, it unpacks to over {_RATIO} times its size")
                     file.write(block)
-    except CannotPrepare:
+    except PreparationError:
         raise
     except Exception as error:  # readers of damaged archives raise whatever they like
         if isinstance(error, OSError) and error.errno in _OF_THE_DISK:
             raise
         reason = str(error) or type(error).__name__
-        raise CannotPrepare(f"{archive.name}: not an archive, or a damaged one ({reason})") from error
+        raise PreparationError(f"{archive.name}: not an archive, or a damaged one ({reason})") from error
 
 
 def _members(archive: Path) -> Iterator[tuple[str, IO[bytes] | None]]:
@@ -56,7 +58,7 @@ def _members(archive: Path) -> Iterator[tuple[str, IO[bytes] | None]]:
         with zipfile.ZipFile(archive) as pack:
             for member in pack.infolist():
                 if member.flag_bits & _ENCRYPTED:
-                    raise CannotPrepare(f"{archive.name}: is encrypted; unpack it, and name the folder with --from")
+                    raise PreparationError(f"{archive.name}: is encrypted; unpack it, and name the folder with --from")
                 if not member.is_dir():
                     with pack.open(member) as stream:
                         yield member.filename, stream

@@ -11,10 +11,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+from data_prep.collections.locate import find_root
 from data_prep.example import UNKNOWN
-from data_prep.row import CannotPrepare, Row, Skip
+from data_prep.record import PreparationError, Record, SkippedRecord
 from data_prep.source import Source
-from data_prep.upstream.layout import locate
 
 LABELS = {"0": "normal", "1": "tuberculosis"}
 CITATION = """@article{jaeger2014two,
@@ -49,7 +49,7 @@ class TuberculosisSet(Source):
 
     prefix: str
     spacing: tuple[float, float] = (UNKNOWN, UNKNOWN)
-    terms = "no licence stated; upstream asks to cite its papers and not to pass the set on"
+    license = "no licence stated; upstream asks to cite its papers and not to pass the set on"
     citation = CITATION
 
     @abstractmethod
@@ -61,20 +61,20 @@ class TuberculosisSet(Source):
             name: of the radiograph.
         """
 
-    def rows(self, root: Path, options: Namespace) -> Iterator[Row | Skip]:
-        inside = locate(root, _PIXELS)
+    def rows(self, root: Path, options: Namespace) -> Iterator[Record | SkippedRecord]:
+        inside = find_root(root, _PIXELS)
         form = re.compile(rf"{self.prefix}_\d+_([01])")
         pictures = {path.stem for path in (inside / _PIXELS).glob("*.png") if form.fullmatch(path.stem)}
         if not pictures:
-            raise CannotPrepare(f"{inside / _PIXELS}: no {self.prefix}_*.png in it")
+            raise PreparationError(f"{inside / _PIXELS}: no {self.prefix}_*.png in it")
         readings = {path.stem for path in (inside / _TEXTS).glob("*.txt") if form.fullmatch(path.stem)}
         for name in sorted(pictures | readings):
             if name not in pictures:
-                yield Skip(f"{_PIXELS}/{name}.png", "no such file")
+                yield SkippedRecord(f"{_PIXELS}/{name}.png", "no such file")
                 continue
             label = LABELS[name[-1]]
             reading = read_reading(inside / _TEXTS / f"{name}.txt") if name in readings else Reading()
-            yield Row(
+            yield Record(
                 id=f"{_PIXELS}/{name}.png",
                 file=inside / _PIXELS / f"{name}.png",
                 label=label,

@@ -3,30 +3,30 @@
 import numpy as np
 
 from cxrjax.io import jpeg_segments, limits, radiograph, reader
-from cxrjax.io.errors import UnreadableImage
-from cxrjax.io.file_form import read_form
+from cxrjax.io.errors import ImageDecodeError
+from cxrjax.io.pixel_format import read_pixel_format
 from cxrjax.io.radiograph import Radiograph
 from data_prep.example import Example, encode_png
 from data_prep.masks import read_masks
-from data_prep.row import BadRow, Row
+from data_prep.record import Record, RecordError
 
 
-def read_example(row: Row) -> Example:
+def read_example(row: Record) -> Example:
     """Reads one radiograph; of its file, the pixels are kept and the header is not, see `Example`.
 
     Raises:
-        BadRow: it is missing, unreadable, or at odds with its mask.
+        RecordError: it is missing, unreadable, or at odds with its mask.
     """
     try:
         data = reader.read_bytes(row.file, limits.current())
         found = radiograph.decode(data, row.id)
-    except (UnreadableImage, radiograph.UnreadableRadiograph) as error:
-        raise BadRow(error.reason) from error
+    except (ImageDecodeError, radiograph.ImageReadError) as error:
+        raise RecordError(error.reason) from error
     mask, kind = b"", ""
     if row.masks:
         labels, kind = read_masks(row.masks, row.mask_kind, found.pixels.shape)
         mask = encode_png(labels)
-    form = read_form(data, found.kind)
+    form = read_pixel_format(data, found.format)
     return Example(
         id=row.id,
         path=row.id,
@@ -44,7 +44,7 @@ def read_example(row: Row) -> Example:
         mask=mask,
         mask_kind=kind,
         licence=row.licence,
-        format=found.kind,
+        format=found.format,
         bits=form.bits,
         color=form.color,
         inverted=found.inverted,
@@ -62,11 +62,11 @@ def encode_image(data: bytes, found: Radiograph) -> bytes:
         A JPEG file's compressed data, where it decodes to the same without its header (it does not where EXIF turns the
         picture); else PNG.
     """
-    if found.kind == "jpeg":
+    if found.format == "jpeg":
         try:
             stripped = jpeg_segments.strip(data)
             if np.array_equal(radiograph.decode(stripped, found.path).pixels, found.pixels):
                 return stripped
-        except (jpeg_segments.NotJpeg, radiograph.UnreadableRadiograph):
+        except (jpeg_segments.JpegStructureError, radiograph.ImageReadError):
             pass  # decoders forgive more than the standard allows
     return encode_png(found.pixels)

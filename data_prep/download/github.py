@@ -4,10 +4,10 @@ import csv
 from pathlib import Path
 from urllib.parse import quote
 
-from data_prep.source import File
+from data_prep.source import RemoteFile
 
 
-def list_files(repository: str, commit: str, table: Path) -> tuple[File, ...]:
+def list_files(repository: str, commit: str, table: Path) -> tuple[RemoteFile, ...]:
     """The files that a CSV names (columns path and sha256), with their addresses.
 
     Args:
@@ -18,4 +18,4 @@ def list_files(repository: str, commit: str, table: Path) -> tuple[File, ...]:
     with table.open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
     address = f"https://raw.githubusercontent.com/{repository}/{commit}"
-    return tuple(File(f"{address}/{quote(row['path'])}", row["sha256"], row["path"]) for row in rows)
+    return tuple(RemoteFile(f"{address}/{quote(row['path'])}", row["sha256"], row["path"]) for row in rows)
