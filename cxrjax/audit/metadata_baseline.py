@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from cxrjax.io.pixel_format import detect_format, read_pixel_format
+
 SMOOTHING = 1.0  # radiographs of each class added to every value (Laplace)
 STEPS_PER_OCTAVE = 4  # image sides are binned by a factor of 2^(1/4), about 19%. Ours
 
