@@ -13,8 +13,7 @@ share of a weight; no group of weights is frozen.
 
 from ml_collections import ConfigDict
 
-from cxrjax import recipes
-from cxrjax.config import default_config
+from cxrjax.config import default_config, recipes
 
 EPOCHS = {"segment": 3, "classify": 6}
 RATE = 1e-3  # of Adam, from random weights

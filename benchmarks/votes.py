@@ -20,7 +20,7 @@ import numpy as np
 
 from benchmarks.record import tell
 from benchmarks.side_by_side import OURS, Contestant, parse, peer_forms, race, start_ours
-from cxrjax import recipes
+from cxrjax.config import recipes
 from cxrjax.runs import run_dir
 
 MORE = {

@@ -107,7 +107,7 @@ def phantom_runs(tmp_path_factory) -> Path:
 
     Who loads the runs needs `small_segmenter` too. Tests leave the folder as it is.
     """
-    from cxrjax import recipes
+    from cxrjax.config import recipes
     from cxrjax.evaluation import evaluate
     from cxrjax.inference import fit_ood
     from cxrjax.training import trainer

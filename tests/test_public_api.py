@@ -21,7 +21,7 @@ from cxrjax.inference import predict_files
 from cxrjax.io import predictions_csv
 from cxrjax.io.types import Radiograph
 
-PACKAGES = ("cxrjax", "cxrjax.datasets", "cxrjax.inference", "cxrjax.metrics", "cxrjax.models", "cxrjax.ops")
+PACKAGES = ("cxrjax", "cxrjax.api.datasets", "cxrjax.inference", "cxrjax.metrics", "cxrjax.models", "cxrjax.ops")
 NO_EXAMPLE = {"ImageReadError", "ImageRefusedError", "Radiograph", "RadiographDataset", "AugmentationConfig"}
 
 

@@ -15,7 +15,7 @@ from benchmarks import made_up
 from benchmarks.accelerator import packed
 from benchmarks.accelerator.rows import Row
 from benchmarks.accelerator.sizes import Sizes
-from cxrjax import recipes
+from cxrjax.config import recipes
 from cxrjax.data import preprocessing
 from cxrjax.inference import predict_files, predictor
 from cxrjax.io import radiograph

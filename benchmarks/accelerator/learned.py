@@ -23,7 +23,7 @@ from benchmarks.accelerator import packed
 from benchmarks.accelerator.rows import Row
 from benchmarks.accelerator.sizes import Sizes
 from benchmarks.side_by_side import ROOT
-from cxrjax import recipes
+from cxrjax.config import recipes
 from cxrjax.evaluation import evaluate
 from cxrjax.inference import predictor
 from cxrjax.runs import run_dir

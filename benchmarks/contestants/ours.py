@@ -12,7 +12,7 @@ import numpy as np
 from benchmarks import ceiling, made_up
 from benchmarks.contestants import preparation
 from benchmarks.contestants.worker import MANY, SEVERAL, WHOLE, Work, serve
-from cxrjax import recipes
+from cxrjax.config import recipes
 from cxrjax.data import batch, preprocessing
 from cxrjax.inference import inputs, patch_parallel, pipeline, predict_files, predictor
 from cxrjax.inference.lung_segmenter import LungMasks, LungSegmenter

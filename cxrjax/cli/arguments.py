@@ -7,8 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from cxrjax import config_schema, recipes
-from cxrjax.config import UnknownVariantError
+from cxrjax.config import UnknownVariantError, recipes, schema
 from cxrjax.runtime import cache
 from cxrjax.runtime.text import printable
 
@@ -44,7 +43,7 @@ def normalize(argv: Sequence[str]) -> list[str]:
         if not word.startswith(_PREFIX):
             continue
         key, separator, value = word.removeprefix(_PREFIX).partition("=")
-        if key not in config_schema.SETTINGS or not config_schema.SETTINGS[key].types.startswith("texts"):
+        if key not in schema.SETTINGS or not schema.SETTINGS[key].types.startswith("texts"):
             continue
         if separator:
             words[position] = f"{_PREFIX}{key}={_as_tuple(key, value)}"
@@ -56,8 +55,8 @@ def normalize(argv: Sequence[str]) -> list[str]:
 def find_problem(settings: Mapping[str, Any]) -> str:
     """Return a sentence on the first invalid setting of a config; "" if all are valid."""
     try:
-        config_schema.check(settings)
-    except config_schema.InvalidSettingError as error:
+        schema.check(settings)
+    except schema.InvalidSettingError as error:
         return f"config: {error}"
     return ""
 
@@ -85,7 +84,7 @@ def find_missing(
     for workdir in workdirs if needs_run else ():
         if not Path(workdir, "config.json").exists():
             return f"{workdir}: there is no run here (no config.json)"
-    flat = config_schema.flatten(settings)
+    flat = schema.flatten(settings)
     for path in (*inputs, flat.get("init", "") if trains else ""):
         if path and not path.startswith(_ADDRESSES) and not Path(path).exists():
             return f"{path}: " + (
@@ -147,7 +146,7 @@ def _as_tuple(key: str, text: str) -> str:
     Raises:
         ValueError: the value begins like a Python literal, and is not a list of texts.
     """
-    types = config_schema.SETTINGS[key].types
+    types = schema.SETTINGS[key].types
     try:
         value = ast.literal_eval(text) if text.strip() else ()
     except (ValueError, SyntaxError, MemoryError, RecursionError):
@@ -162,7 +161,7 @@ def _as_tuple(key: str, text: str) -> str:
 
 def _is_setting(key: str) -> bool:
     """Return whether a dotted key names a setting or a group of settings."""
-    return key in config_schema.SETTINGS or any(name.startswith(f"{key}.") for name in config_schema.SETTINGS)
+    return key in schema.SETTINGS or any(name.startswith(f"{key}.") for name in schema.SETTINGS)
 
 
 def config_to_dict(config: Any) -> dict[str, Any]:

@@ -45,14 +45,14 @@ def _results_dirname(request: Request) -> str:
 
 def train_network(request: Request) -> None:
     """Train, and fit the gate of a classifier that has a segmenter."""
-    from cxrjax import api
+    from cxrjax.api import functions
     from cxrjax.training import trainer
 
     config = request.config
     best = trainer.train(config, request.workdir)
     scores = ", ".join(f"{name} {value:.4f}" for name, value in best.items() if "/" in name)
     print_line(f"trained: the best epoch was {best['epoch']} ({scores}); the run is in {request.workdir}")
-    api.fit_ood_detector(config, request.workdir)
+    functions.fit_ood_detector(config, request.workdir)
 
 
 def evaluate_run(request: Request) -> None:

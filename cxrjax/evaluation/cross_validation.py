@@ -29,7 +29,7 @@ def cross_validate(config: ConfigDict, workdir: Path) -> dict[str, Any]:
     """Train and evaluate each fold, or resume where an earlier call stopped.
 
     Args:
-        config: see `cxrjax/config.py`; `data.train` and `data.validation` are set here.
+        config: see `cxrjax/config/__init__.py`; `data.train` and `data.validation` are set here.
         workdir: folder of the folds' run directories.
 
     Returns:

@@ -21,7 +21,7 @@ from typing import Any
 import jax
 from ml_collections import ConfigDict
 
-from cxrjax import config_schema
+from cxrjax.config import schema
 from cxrjax.io import json_file
 from cxrjax.models import from_config
 from cxrjax.runs.checkpoints import Checkpoints, snapshot_tag
@@ -70,8 +70,8 @@ def create_or_resume(workdir: Path, config: ConfigDict) -> None:
     if not path.exists():
         atomic_files.atomic_write(path, (json.dumps(_to_json_dict(config), indent=2) + "\n").encode())
         return
-    existing = config_schema.flatten(_to_json_dict(load_config(workdir)))
-    requested = config_schema.flatten(_to_json_dict(config))
+    existing = schema.flatten(_to_json_dict(load_config(workdir)))
+    requested = schema.flatten(_to_json_dict(config))
     differing = [key for key, value in requested.items() if existing[key] != value and key not in _IO_KEYS]
     if differing:
         key = differing[0]
@@ -100,10 +100,10 @@ def remove_unstarted(workdir: Path, config: ConfigDict) -> None:
     if not path.exists() or any((workdir / "checkpoints").glob("*/[0-9]*")) or (workdir / "metrics.jsonl").exists():
         return
     copied_keys = {f"segmenter.{key}" for key in _SEGMENTER_KEYS} if config.task == "classify" else set()
-    existing = _DEFAULTS_OF_OLD_RUNS | config_schema.flatten(json_file.read(path, _OTHER_FOLDER))
+    existing = _DEFAULTS_OF_OLD_RUNS | schema.flatten(json_file.read(path, _OTHER_FOLDER))
     if not existing.keys() >= _REQUIRED_KEYS:
         raise RunError(f"{path}: this is not the config of a run; {_OTHER_FOLDER}")
-    requested = config_schema.flatten(_to_json_dict(config))
+    requested = schema.flatten(_to_json_dict(config))
     if all(existing.get(key) == value for key, value in requested.items() if key not in {*_IO_KEYS, *copied_keys}):
         return
     path.unlink()
@@ -119,9 +119,9 @@ def check_config(config: ConfigDict) -> None:
         InvalidSettingError: a setting has an invalid value; the message has its name on the command line.
     """
     try:
-        config_schema.check(_to_json_dict(config))
-    except config_schema.InvalidSettingError as error:
-        raise config_schema.InvalidSettingError(f"config: {error}") from None
+        schema.check(_to_json_dict(config))
+    except schema.InvalidSettingError as error:
+        raise schema.InvalidSettingError(f"config: {error}") from None
 
 
 def load_config(workdir: Path) -> ConfigDict:
@@ -140,8 +140,8 @@ def load_config(workdir: Path) -> ConfigDict:
         if isinstance(section_settings, dict):
             section_settings.setdefault(name, value)
     try:
-        config_schema.check(settings)
-    except config_schema.InvalidSettingError as error:
+        schema.check(settings)
+    except schema.InvalidSettingError as error:
         raise RunError(f"{path}: {error}; it was changed, or written by another version, which can read it") from None
     return ConfigDict(settings)
 
@@ -237,7 +237,7 @@ def _to_json_dict(config: ConfigDict) -> dict[str, Any]:
     try:
         return json.loads(config.to_json())
     except (TypeError, ValueError) as error:
-        raise config_schema.InvalidSettingError(f"config: it cannot be written as JSON ({error})") from None
+        raise schema.InvalidSettingError(f"config: it cannot be written as JSON ({error})") from None
 
 
 def _format_flags(settings: dict[str, Any], keys: list[str]) -> str:

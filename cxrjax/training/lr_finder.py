@@ -29,7 +29,7 @@ def find_learning_rate(config: ConfigDict, workdir: Path) -> float:
     here, one optimizer is used throughout.
 
     Args:
-        config: see `cxrjax/config.py`; `rate_finder` has the first and the last rate.
+        config: see `cxrjax/config/__init__.py`; `rate_finder` has the first and the last rate.
         workdir: folder of the curve; a training may be started there afterwards.
 
     Returns:

@@ -46,7 +46,7 @@ def train(config: ConfigDict, workdir: Path) -> dict[str, float]:
     On SIGINT or SIGTERM, inside `signals.handled`, the state after the running step is saved.
 
     Args:
-        config: see `cxrjax/config.py`.
+        config: see `cxrjax/config/__init__.py`.
         workdir: the run directory.
 
     Returns:

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from cxrjax import recipes
 from cxrjax.audit import audit, context, experiments, probe, run
+from cxrjax.config import recipes
 from cxrjax.inference import lung_segmenter
 from cxrjax.io import predictions_csv
 from cxrjax.ops import voting

@@ -9,9 +9,10 @@ import jax
 import numpy as np
 import pytest
 
-from cxrjax import main, recipes
+from cxrjax import main
 from cxrjax.audit import audit, context, experiments, run
 from cxrjax.audit import probe as small_network
+from cxrjax.config import recipes
 from cxrjax.data import batch, dataset, tfds_store
 from cxrjax.inference import lung_segmenter
 from cxrjax.io import predictions_csv

@@ -11,8 +11,7 @@ from jax import export
 
 from benchmarks import made_up
 from benchmarks.contestants.ours import LungsThroughout
-from cxrjax import recipes
-from cxrjax.config import default_config
+from cxrjax.config import default_config, recipes
 from cxrjax.inference import pipeline, predictor
 from cxrjax.models import from_config, registry
 from cxrjax.models.cpu import conv2d

@@ -4,7 +4,7 @@ import jax
 import numpy as np
 import pytest
 
-from cxrjax import recipes
+from cxrjax.config import recipes
 from cxrjax.data import batch, dataset, loader
 from cxrjax.data.batch import STRUCTURES_KNOWN
 from cxrjax.data.sampler import AugmentedSubset, BatchSampler

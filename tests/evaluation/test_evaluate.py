@@ -7,7 +7,8 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from cxrjax import plotting, recipes
+from cxrjax import plotting
+from cxrjax.config import recipes
 from cxrjax.data import batch, dataset, tfds_store
 from cxrjax.evaluation import evaluate, plots, scoring, tables
 from cxrjax.io import predictions_csv

@@ -12,7 +12,7 @@ import pydicom
 import safetensors.numpy
 from pydicom.uid import RLELossless
 
-from cxrjax import recipes
+from cxrjax.config import recipes
 from cxrjax.io import predictions_csv
 from data_prep.collections.fixtures import draw_image, draw_lung_mask, save_dicom, save_image
 from data_prep.covid_radiography.dummy import write_xlsx

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from benchmarks import made_up
-from cxrjax import recipes
+from cxrjax.config import recipes
 from cxrjax.inference import lung_segmenter
 from cxrjax.models import from_config
 

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from sklearn.covariance import ledoit_wolf
 
-from cxrjax import recipes
 from cxrjax.cli import commands
+from cxrjax.config import recipes
 from cxrjax.data import dataset
 from cxrjax.inference import fit_ood, gaussian, ood, ood_store, pipeline
 from cxrjax.runs import run_dir

@@ -5,7 +5,7 @@ import jax
 import numpy as np
 import pytest
 
-from cxrjax import recipes
+from cxrjax.config import recipes
 from cxrjax.evaluation import cross_validation
 from cxrjax.inference import predict_files
 from cxrjax.io import predictions_csv

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from flax.traverse_util import flatten_dict
 
-from cxrjax import config_schema, recipes
+from cxrjax.config import recipes, schema
 from cxrjax.models import classifier, from_config, initializers, registry
 from cxrjax.models.layers import conv
 from cxrjax.pretrained import state_dict
@@ -185,7 +185,7 @@ def test_a_new_head_is_drawn_by_the_initializer_and_the_rest_is_kept():
 def test_every_initializer_can_be_set_and_no_other():
     names = {*initializers.INITIALIZERS, "torchvision"}
     for setting in ("segmenter.initializer", "classifier.initializer"):
-        assert set(config_schema.SETTINGS[setting].choices) == names
+        assert set(schema.SETTINGS[setting].choices) == names
 
 
 @pytest.mark.parametrize("architecture", ["fc_densenet56", "unet_resnet34", "resnet18_keras"])

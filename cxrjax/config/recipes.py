@@ -9,7 +9,7 @@ from pathlib import Path
 
 from ml_collections import ConfigDict
 
-_PACKAGE = Path(__file__).resolve().parent
+_PACKAGE = Path(__file__).resolve().parents[1]
 _PROBE = "audit"  # the config of the audit's probe network, which is no recipe but can be changed like one
 _VARIANT = re.compile(r"^def (?!get_config\b)([a-z]\w*)\(", re.MULTILINE)
 

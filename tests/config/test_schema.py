@@ -5,9 +5,8 @@ import math
 
 import pytest
 
-from cxrjax import config_schema, recipes
 from cxrjax.cli import arguments
-from cxrjax.config import default_config
+from cxrjax.config import default_config, recipes, schema
 from cxrjax.runs import run_dir, weights
 from cxrjax.training import trainer
 
@@ -28,21 +27,21 @@ def settings(task: str = "segment", **changes) -> dict:
 
 
 def test_every_setting_has_a_kind_and_no_other():
-    assert set(config_schema.flatten(settings())) == set(config_schema.SETTINGS)
+    assert set(schema.flatten(settings())) == set(schema.SETTINGS)
 
 
 @pytest.mark.parametrize("name", RECIPES)
 def test_every_recipe_is_within_the_ranges(name):
-    config_schema.check(json.loads(recipes.load(name).to_json()))
+    schema.check(json.loads(recipes.load(name).to_json()))
 
 
-NUMBERS = [key for key, kind in config_schema.SETTINGS.items() if kind.types in ("number", "whole number")]
+NUMBERS = [key for key, kind in schema.SETTINGS.items() if kind.types in ("number", "whole number")]
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf, 1e300, -(10**40), "1", None, [], True])
 def test_no_number_is_anything_else(value):
     for key in NUMBERS:
-        assert "number from" in config_schema._find_problem(value, config_schema.SETTINGS[key]), key
+        assert "number from" in schema._find_problem(value, schema.SETTINGS[key]), key
 
 
 @pytest.mark.parametrize(
@@ -72,8 +71,8 @@ def test_no_number_is_anything_else(value):
     ],
 )
 def test_what_does_not_fit_is_named(changes, said):
-    with pytest.raises(config_schema.InvalidSettingError) as error:
-        config_schema.check(settings(**changes))
+    with pytest.raises(schema.InvalidSettingError) as error:
+        schema.check(settings(**changes))
     text = str(error.value)
     assert text.startswith(said) and len(text) < 400 and text.isprintable()
 
@@ -88,7 +87,7 @@ def test_a_setting_on_the_way_in_is_checked_everywhere(tmp_path):
         lambda: trainer.setup_workdir(config, tmp_path / "run"),
         lambda: weights.import_weights(config, "none.pth", tmp_path / "run"),
     ):
-        with pytest.raises(config_schema.InvalidSettingError, match="^config: training.batch_size=0"):
+        with pytest.raises(schema.InvalidSettingError, match="^config: training.batch_size=0"):
             begin()
     assert not (tmp_path / "run" / "config.json").exists()
 

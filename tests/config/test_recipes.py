@@ -14,8 +14,7 @@ import optax
 import pytest
 from ml_collections import ConfigDict
 
-from cxrjax import recipes
-from cxrjax.config import UnknownVariantError, default_config, select_variant
+from cxrjax.config import UnknownVariantError, default_config, recipes, select_variant
 from cxrjax.models import from_config, registry
 from cxrjax.training import param_groups
 

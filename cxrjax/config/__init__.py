@@ -1,7 +1,7 @@
 """Default value of every setting, with its unit and source, and the choice between the variants of a recipe.
 
 A recipe (a file of configs/) starts from `default_config()` and changes what differs. A setting that is not listed here
-does not exist; `config_schema.py` has the type and the range of each. The values are those of Oh, Park & Ye 2020 where
+does not exist; `schema.py` has the type and the range of each. The values are those of Oh, Park & Ye 2020 where
 the paper or its code has one.
 Sources: "paper" is IEEE TMI 39(8), 2020; "original" is its authors' code; "ours" is a measurement or a choice of this
 project.

@@ -1,0 +1,1 @@
+"""The functions and data sets of the public namespace."""
