@@ -93,11 +93,11 @@ def test_a_setting_on_the_way_in_is_checked_everywhere(tmp_path):
 
 
 CONFIG_FILES = {
-    b"": "no JSON",
-    b"{": "no JSON",
-    b"\xff\xfe": "no JSON",
-    b"[]": "no JSON object",
-    b"5": "no JSON object",
+    b"": "not JSON",
+    b"{": "not JSON",
+    b"\xff\xfe": "not JSON",
+    b"[]": "not a JSON object",
+    b"5": "not a JSON object",
     b"[" * 100_000: "nested too deeply",
     b"{}": "the setting task is missing",
     b'{"task": "segment", "training": {"batch_size": 0}}': "the setting seed is missing",
