@@ -169,9 +169,9 @@ def judge(
     results: list[pipeline.Prediction | None] = [None] * len(pictures)
     seen = [i for i, image in enumerate(images) if image is not None]
     if seen:
-        found = examiner.examine(np.stack([images[i] for i in seen]))
+        found = examiner.predict(np.stack([images[i] for i in seen]))
         for i, result in zip(seen, found, strict=True):
-            results[i], reasons[i] = result, examiner.row(result)["gate"]
+            results[i], reasons[i] = result, examiner.to_row(result)["gate"]
     return images, results, reasons
 
 
@@ -186,7 +186,7 @@ def main() -> None:
     options = parser.parse_args()
     examiner, rng = Predictor(options.workdir), np.random.default_rng(0)
     config = examiner.config
-    if not examiner.gated:
+    if not examiner.has_ood_detector:
         parser.error(f"{options.workdir} has no gate; --mode=fit_gate makes one")
     split = dataset.load_split(config, options.split)
     picked = split.select(np.sort(rng.permutation(len(split))[: options.count]))
@@ -220,7 +220,11 @@ def main() -> None:
                 continue
             right = plotting.RIGHT if bool(reason) == (case != UNTOUCHED) else plotting.WRONG
             panels.append(
-                (examiner.overlay(image, result._replace(map=0 * result.map)), f"{case}\n{reason or 'in place'}", right)
+                (
+                    examiner.overlay(image, result._replace(saliency=0 * result.saliency)),
+                    f"{case}\n{reason or 'in place'}",
+                    right,
+                )
             )
     if options.sheet:
         plotting.draw_sheet(panels, 2 * SHEET, options.sheet)

@@ -42,9 +42,9 @@ def predictions(sizes: Sizes, folder: Path, precision: str) -> Arrays:
     """Return votes and lung masks of the radiographs, by the made-up run, whose precision is `auto`."""
     with np.load(folder / RADIOGRAPHS) as arrays:
         images = arrays["images"]
-    examiner = predictor.Predictor(folder / "classifier", gated=False, most=len(images))
-    found = list(examiner.examine(images))
-    return {"votes": np.stack([one.votes for one in found]), "lungs": np.stack([one.mask for one in found])}
+    examiner = predictor.Predictor(folder / "classifier", use_ood_detector=False, max_images=len(images))
+    found = list(examiner.predict(images))
+    return {"votes": np.stack([one.votes for one in found]), "lungs": np.stack([one.lung_mask for one in found])}
 
 
 def segmenter_step(sizes: Sizes, folder: Path, precision: str) -> Arrays:

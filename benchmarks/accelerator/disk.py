@@ -82,11 +82,11 @@ def _predict(workdir: Path, folder: Path, name: str, count: int, drawn: bool) ->
 def _measure_device(workdir: Path, sizes: Sizes) -> float:
     """Radiographs a second through `Examiner`, with nothing read or drawn: what the device can do; it is compiled."""
     batches = 1 if sizes.tiny else 8
-    examiner = predictor.Predictor(workdir, gated=False)
+    examiner = predictor.Predictor(workdir, use_ood_detector=False)
     images = made_up.draw_split(batches * examiner.config.evaluation.batch_size, sizes.image).images
-    list(examiner.examine(images[:1]))
+    list(examiner.predict(images[:1]))
     start = time.perf_counter()
-    for _ in examiner.examine(images):
+    for _ in examiner.predict(images):
         pass
     return len(images) / (time.perf_counter() - start)
 

@@ -65,8 +65,8 @@ def stages(config: Any, held: Any, count: int) -> dict[str, tuple[Any, tuple[Any
     sure = jnp.ones(count)
     cells = registry.feature_map_size(classifier.module, classifier.patch_size, classifier.in_channels)
     width = held["classifier"]["params"]["head"]["linear_0"]["kernel"].shape[0]
-    features = jax.random.uniform(jax.random.key(1), (count, settings.patch_count, cells, cells, width))
-    logits = jax.random.normal(jax.random.key(2), (count, settings.patch_count, len(made_up.CLASSES)))
+    features = jax.random.uniform(jax.random.key(1), (count, settings.num_patches, cells, cells, width))
+    logits = jax.random.normal(jax.random.key(2), (count, settings.num_patches, len(made_up.CLASSES)))
     centers = jax.random.randint(jax.random.key(3), (*logits.shape[:2], 2), 0, config.image.size)
 
     def classify(variables: Any, *radiographs: Any) -> Any:
@@ -75,7 +75,7 @@ def stages(config: Any, held: Any, count: int) -> dict[str, tuple[Any, tuple[Any
 
     def conclude(variables: Any, images: Any, *looks: Any) -> Any:
         def one(image: Any, *seen: Any) -> Any:
-            predictions = inputs.PatchPredictions(*seen, jnp.ones(settings.patch_count, bool))
+            predictions = inputs.PatchPredictions(*seen, jnp.ones(settings.num_patches, bool))
             return pipeline.aggregate(classifier, variables, image, predictions, settings)[:2]
 
         return jax.vmap(one)(images, *looks)
@@ -110,7 +110,7 @@ def count_operations(config: Any, held: Any, counts: dict[str, int]) -> dict[str
         x = jnp.zeros((1, network.input_size, network.input_size, network.in_channels))
         known = jax.jit(partial(network.module.apply, train=False)).lower(held[name], x).cost_analysis()
         one[name] = (known or {}).get("flops", 0.0)
-    lungs, patches = one["segmenter"], one["classifier"] * settings.patch_count
+    lungs, patches = one["segmenter"], one["classifier"] * settings.num_patches
     by_stage = {"segment": lungs, "draw, crop, classify": patches}
     by_stage |= {name: lungs + patches for name in counts if name.startswith("whole, batch")}
     return {name: counts[name] * each for name, each in by_stage.items() if each}

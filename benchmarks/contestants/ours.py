@@ -41,7 +41,9 @@ def vote(folder: str, picture: str) -> Work:
     config = run_dir.load_config(workdir)
     dense, settings = config.patches.mode == "dense", from_config.inference_config(config, config.patches.count)
     segmenter, classifier = from_config.segmenter(config), from_config.classifier(config)
-    examiner, examiner_of_many = (predictor.Predictor(workdir, gated=False, most=most) for most in (1, SEVERAL))
+    examiner, examiner_of_many = (
+        predictor.Predictor(workdir, use_ood_detector=False, max_images=most) for most in (1, SEVERAL)
+    )
     held = run_dir.load_networks(workdir, config)
     equalise = partial(
         preprocessing.standardize,
@@ -60,10 +62,10 @@ def vote(folder: str, picture: str) -> Work:
             classifier, registry.precompute_kernels(held["classifier"]), *given, key, settings
         )
     )
-    count = jax.jit(partial(voting.count_votes, rule=settings.voting_rule))
+    count = jax.jit(partial(voting.count_votes, rule=settings.aggregation))
     draw_patches = jax.jit(partial(local_patches.sample, classifier, settings=settings))
     most = patch_parallel.count_devices(held["classifier"])
-    shares = sharding.BatchSharding(settings.patch_count, most)
+    shares = sharding.BatchSharding(settings.num_patches, most)
     look = shares.compile(
         lambda prepared, crops: patch_classifier.classify_patches(classifier, prepared, crops, settings)
     )
@@ -80,11 +82,11 @@ def vote(folder: str, picture: str) -> Work:
         return look(prepared, shares.shard(np.asarray(crops)))
 
     def find() -> pipeline.Prediction:
-        return next(examiner.examine(equalise(radiograph.read(picture))[None]))
+        return next(examiner.predict(equalise(radiograph.read(picture))[None]))
 
     def find_many() -> list[pipeline.Prediction]:
         images = np.stack([equalise(radiograph.read(picture)) for _ in range(SEVERAL)])
-        return list(examiner_of_many.examine(images))
+        return list(examiner_of_many.predict(images))
 
     def results() -> dict[str, Any]:
         seen = {"image": image, "lungs": lungs}
@@ -100,16 +102,16 @@ def vote(folder: str, picture: str) -> Work:
     read = radiograph.read(picture)
     image = equalise(read)
     found = segment_one(held, image)
-    lungs, confidence = found.lungs[0], found.confidence[0]
+    lungs, confidence = found.lung_mask[0], found.confidence[0]
     masked = jnp.where(lungs, image, 0)
-    centres = draw(key, lungs, settings.patch_count)
+    centres = draw(key, lungs, settings.num_patches)
     patched = classify_one(held, image, lungs, confidence)
-    finding = count(patched.logits, counted=patched.valid).finding
+    finding = count(patched.logits, counted=patched.valid).label
     stages = {
         "read": lambda: radiograph.read(picture),
         "standardise": lambda: equalise(read),
         "segment": lambda: segment_one(held, image),
-        "draw": lambda: draw(key, lungs, settings.patch_count),
+        "draw": lambda: draw(key, lungs, settings.num_patches),
         "crop": lambda: crop(masked, centres, classifier.patch_size),
         "draw, crop, classify": draw_and_look,
         "vote": lambda: count(patched.logits, counted=patched.valid),
@@ -152,7 +154,7 @@ def lay_out_classifier(changes: dict[str, Any], size: int = 1024) -> trainer.Tra
 class LungsThroughout(LungSegmenter):
     """Finds lungs in every pixel: they are found before a training, and have no part in how long its steps take."""
 
-    def find(self, split: batch.RadiographBatch) -> LungMasks:
+    def segment(self, split: batch.RadiographBatch) -> LungMasks:
         """The lungs of a split."""
         return LungMasks(np.ones(split.images.shape, bool), np.ones(len(split), np.float32), np.ones(len(split), bool))
 
@@ -189,13 +191,13 @@ def examine_many(folder: str, count: int) -> Work:
     """So many radiographs of noise, in the batches of evaluation."""
     sharding.use_one_device_per_core()
     workdir = Path(folder) / "classifier"
-    examiner = predictor.Predictor(workdir, gated=False, most=count)
+    examiner = predictor.Predictor(workdir, use_ood_detector=False, max_images=count)
     pictures = made_up.draw_split(count, examiner.config.image.size)
     found: list[pipeline.Prediction] = []
 
     def run() -> None:
         found.clear()
-        for one in examiner.examine(pictures.images):
+        for one in examiner.predict(pictures.images):
             if len(found) < KEPT:
                 found.append(one)
 

@@ -37,12 +37,12 @@ class AuditedModel:
     @property
     def num_patches(self) -> int:
         """N, number of voting patches."""
-        return self._settings.patch_count
+        return self._settings.num_patches
 
     @property
     def requires_segmentation(self) -> bool:
         """Return whether a prediction requires a lung mask."""
-        return self._settings.needs_lungs
+        return self._settings.requires_segmentation
 
     def predict(self, images: np.ndarray, lungs: np.ndarray, image_ids: np.ndarray) -> voting.VoteResult:
         """Return the votes on radiographs; their lung masks count as certain.
@@ -65,7 +65,7 @@ def _vote(
     classifier: spec.ModelSpec, settings: spec.InferenceConfig, variables: Any, images: Array, lungs: Array, keys: Array
 ) -> voting.VoteResult:
     def count_votes(_: Array, patches: inputs.PatchPredictions) -> voting.VoteResult:
-        return voting.count_votes(patches.logits, settings.voting_rule, patches.valid)
+        return voting.count_votes(patches.logits, settings.aggregation, patches.valid)
 
     radiographs = (images, lungs, jnp.ones(len(images)), keys)
     return pipeline.predict_each(classifier, registry.precompute_kernels(variables), radiographs, settings, count_votes)

@@ -216,7 +216,7 @@ class AuditContext:
         chunks = []
         chunk_lungs = []
         radiographs = dataset.open_split(self.run_config, split)
-        for chunk, lungs in self._segmenter.recall_all(radiographs, split):
+        for chunk, lungs in self._segmenter.segment_dataset(radiographs, split):
             dataset.index_labels(chunk, self.classes)
             masks = np.zeros(chunk.images.shape, bool) if lungs.masks is None else lungs.masks  # None: no segmenter
             chunk_lungs.append(probe.downsample_masks(masks, size))

@@ -156,7 +156,7 @@ def _audit_network(context: AuditContext, alteration: Alteration | None, hides: 
         context,
         test,
         votes.probabilities,
-        label=votes.finding,
+        label=votes.label,
         votes=votes.votes,
         has_prediction=has_prediction,
     )

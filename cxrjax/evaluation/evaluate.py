@@ -43,10 +43,10 @@ def evaluate_run(workdir: Path, split: str, directory: str | None = None) -> dic
         RunError: there is no trained network in the run directory.
         DatasetError: the data set or its split does not exist.
     """
-    predictor = Predictor(workdir, gated=_refit_ood_detector(workdir))
+    predictor = Predictor(workdir, use_ood_detector=_refit_ood_detector(workdir))
     validation = predictor.config.data.validation
     name = _predict_split(predictor, workdir, split, directory)
-    if predictor.finds and (name == validation or not calibration.matches_step(workdir, predictor.step)):
+    if predictor.is_classifier and (name == validation or not calibration.matches_step(workdir, predictor.step)):
         try:
             if name != validation:
                 _predict_split(predictor, workdir, validation)
@@ -82,9 +82,9 @@ def _predict_split(predictor: Predictor, workdir: Path, split: str, directory: s
     folder = workdir / "evaluation" / name
     folder.mkdir(parents=True, exist_ok=True)
     source_labels = None
-    if predictor.finds:
+    if predictor.is_classifier:
         dataset.index_labels(stored, predictor.classes)
-        columns = predictions_csv.classification_columns(predictor.classes, predictor.gated)
+        columns = predictions_csv.classification_columns(predictor.classes, predictor.has_ood_detector)
         source_labels = _source_baseline(workdir, config, stored.sources) if multihost.is_primary() else None
     else:
         columns = predictions_csv.segmentation_columns(tuple(segmentation.SCORED))
@@ -92,14 +92,14 @@ def _predict_split(predictor: Predictor, workdir: Path, split: str, directory: s
     rows: list[dict[str, Any]] = []
     panels = []
     for cases, i, result in predict_stored(predictor, stored):
-        row = _metadata_columns(cases, i) | {"split": split} | predictor.row(result)
-        if predictor.finds:
+        row = _metadata_columns(cases, i) | {"split": split} | predictor.to_row(result)
+        if predictor.is_classifier:
             if source_labels is not None:
                 row["source_guess"] = source_labels[len(rows)]
-            if cases.lesions is not None and cases.lesions[i].any() and result.map.any():
-                row["energy_in_lesions"] = float(saliency.energy_inside(result.map, cases.lesions[i]))
+            if cases.lesions is not None and cases.lesions[i].any() and result.saliency.any():
+                row["energy_in_lesions"] = float(saliency.energy_inside(result.saliency, cases.lesions[i]))
         elif cases.mask_types[i] >= 0:
-            row |= segmentation.mask_metrics(result.structures, cases.masks[i], cases.mask_types[i])
+            row |= segmentation.mask_metrics(result.label_map, cases.masks[i], cases.mask_types[i])
         if len(rows) in panel_rows:
             panels.append(_captioned_panel(predictor.overlay(cases.images[i], result), row))
         rows.append(row)

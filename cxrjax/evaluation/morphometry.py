@@ -48,7 +48,7 @@ def compare_morphometry(workdir: Path, split: str, directory: str | None = None)
         metadata = (cases.paths[i], cases.patients[i], cases.sources[i], split, cases.labels[i])
         (key,) = pipeline.image_keys(config.seed, cases.image_ids[i : i + 1])
         values = morphometry.measure_lungs(
-            cases.images[i], segmentation.lungs, segmentation.structures, cases.fov_mm[i], key,
+            cases.images[i], segmentation.lung_mask, segmentation.label_map, cases.fov_mm[i], key,
             config.patches.count, config.patches.size,
         )  # fmt: skip
         measures = {name: float(value) for name, value in values.items()}

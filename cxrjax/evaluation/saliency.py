@@ -113,18 +113,18 @@ def evaluate_map(
 
     def evaluate_one(image: Array, key: Array, lesion: Array, prediction: pipeline.Prediction) -> SaliencyEvaluation:
         texture_key, tie_key, patch_key = jax.random.split(jax.random.fold_in(key, 1), 3)
-        lungs = (prediction.mask, prediction.lung_confidence)
+        lungs = (prediction.lung_mask, prediction.lung_confidence)
         covered = pipeline.receptive_mask(classifier, image, *lungs, key, settings)
-        region = covered & prediction.mask if settings.masked else covered
-        chance_map = faithfulness.phase_randomized_map(prediction.map, texture_key)
-        orders = [faithfulness.rank_pixels(saliency, region, tie_key) for saliency in (prediction.map, chance_map)]
+        region = covered & prediction.lung_mask if settings.mask_lungs else covered
+        chance_map = faithfulness.phase_randomized_map(prediction.saliency, texture_key)
+        orders = [faithfulness.rank_pixels(saliency, region, tie_key) for saliency in (prediction.saliency, chance_map)]
         blank = jnp.where(region, _deletion_baseline(image, config.maps), image)
 
         def score(perturbed: Array) -> Array:
             """Return the mean probability of the prediction, over the same few patches each time or all windows."""
             patches = pipeline.classify_image(classifier, prepared, perturbed, *lungs, patch_key, curve_settings)
-            vote = voting.count_votes(patches.logits, curve_settings.voting_rule, patches.valid)
-            return vote.probabilities[prediction.finding]
+            vote = voting.count_votes(patches.logits, curve_settings.aggregation, patches.valid)
+            return vote.probabilities[prediction.label]
 
         # A single loop over the four curves, so that the network is compiled once: two of deletion, two of insertion.
         before = jnp.stack([image, image, blank, blank])
@@ -136,9 +136,9 @@ def evaluate_map(
         return SaliencyEvaluation(
             prediction=prediction,
             region=region,
-            location_metrics=_location_metrics(prediction.map, prediction.mask, lesion, covered, region),
+            location_metrics=_location_metrics(prediction.saliency, prediction.lung_mask, lesion, covered, region),
             curves=dict(zip(saliency_verdict.CURVES, curves, strict=True)),
-            chance_similarity=_similarity(prediction.map, chance_map, region, config.maps.hottest),
+            chance_similarity=_similarity(prediction.saliency, chance_map, region, config.maps.hottest),
         )
 
     return lax.map(lambda example: evaluate_one(*example), (*inputs, predictions))
@@ -163,10 +163,10 @@ def map_similarity(
     prepared = registry.precompute_kernels(variables)
 
     def compare_one(image: Array, key: Array, prediction: pipeline.Prediction, region: Array) -> MapSimilarity:
-        lungs = (prediction.mask, prediction.lung_confidence)
+        lungs = (prediction.lung_mask, prediction.lung_confidence)
         patches = pipeline.classify_image(classifier, prepared, image, *lungs, key, settings)
-        other = pipeline.saliency_map(classifier, prepared, image, patches, prediction.finding, settings)
-        return _similarity(prediction.map, other, region, config.maps.hottest)
+        other = pipeline.saliency_map(classifier, prepared, image, patches, prediction.label, settings)
+        return _similarity(prediction.saliency, other, region, config.maps.hottest)
 
     return lax.map(lambda example: compare_one(*example), inputs)
 
@@ -218,7 +218,7 @@ def iter_evaluations(
             for name, members in similarities.items()
         }
         labels, locations, curves, mean_similarities = shares.gather(
-            (evaluation.prediction.finding, evaluation.location_metrics, evaluation.curves, mean_similarities)
+            (evaluation.prediction.label, evaluation.location_metrics, evaluation.curves, mean_similarities)
         )
         for i, row in enumerate(rows[:count]):
             columns = {

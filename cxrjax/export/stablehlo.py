@@ -14,6 +14,26 @@ from cxrjax.runtime.platform import traced_for
 
 PLATFORMS = ("cpu", "cuda", "tpu")
 
+# Field of `pipeline.Prediction` -> name of the program's output.
+PREDICTION_OUTPUTS = {
+    "votes": "votes",
+    "probabilities": "probabilities",
+    "label": "finding",
+    "vote_fraction": "agreement",
+    "saliency": "map",
+    "lung_mask": "mask",
+    "lung_confidence": "lung_confidence",
+    "expected_entropy": "entropy_within",
+    "mutual_information": "entropy_between",
+}
+# Field of `pipeline.LungSegmentation` -> name of the program's output.
+SEGMENTATION_OUTPUTS = {
+    "lung_mask": "lungs",
+    "label_map": "structures",
+    "confidence": "confidence",
+    "has_lungs": "found",
+}
+
 
 class ExportedProgram(NamedTuple):
     """Serialized program."""
@@ -66,7 +86,8 @@ def build(config: ConfigDict, variables: Mapping[str, Any]) -> Callable[..., dic
     def run(*batch: Array) -> dict[str, Array]:
         def predict_one(inputs: tuple[Array, ...]) -> dict[str, Array]:
             outputs = (segment if config.task == "segment" else predict)(*inputs)
-            return {field: x[0] for field, x in outputs._asdict().items() if field != "evidence"}
+            names = SEGMENTATION_OUTPUTS if config.task == "segment" else PREDICTION_OUTPUTS
+            return {name: getattr(outputs, field)[0] for field, name in names.items()}
 
         return lax.map(predict_one, batch)
 

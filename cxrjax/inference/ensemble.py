@@ -46,7 +46,7 @@ def predict_ensemble(
     def one(member: Any) -> Prediction:
         return pipeline.predict_from_masks(classifier, member, images, found, keys, settings)
 
-    return pool_predictions(jax.lax.map(one, variables["classifier"]), settings.voting_rule)
+    return pool_predictions(jax.lax.map(one, variables["classifier"]), settings.aggregation)
 
 
 def pool_predictions(each: Prediction, rule: str) -> Prediction:
@@ -62,19 +62,20 @@ def pool_predictions(each: Prediction, rule: str) -> Prediction:
         Features are averaged.
     """
     votes, probabilities = each.votes.sum(0), each.probabilities.mean(0)
-    pooled = jax.vmap(lambda *one: voting.resolve_vote(*one, rule))(votes, probabilities, each.entropy_within.mean(0))
-    found = each.finding[0] != NO_CLASS
-    finding = jnp.where(found, pooled.finding, NO_CLASS)
-    agrees = (each.finding == finding)[..., None, None]
+    pooled = jax.vmap(lambda *one: voting.resolve_vote(*one, rule))(votes, probabilities, each.expected_entropy.mean(0))
+    has_lungs = each.label[0] != NO_CLASS
+    label = jnp.where(has_lungs, pooled.label, NO_CLASS)
+    ood_statistics = jax.tree.map(lambda x: x[0], each.ood_statistics)  # equal for all members but for the features
+    agrees = (each.label == label)[..., None, None]
     return Prediction(
         votes=votes,
         probabilities=probabilities,
-        finding=finding,
-        agreement=jnp.where(found, pooled.agreement, 0),
-        map=(each.map * agrees).sum(0) / jnp.maximum(agrees.sum(0), 1),
-        mask=each.mask[0],
+        label=label,
+        vote_fraction=jnp.where(has_lungs, pooled.vote_fraction, 0),
+        saliency=(each.saliency * agrees).sum(0) / jnp.maximum(agrees.sum(0), 1),
+        lung_mask=each.lung_mask[0],
         lung_confidence=each.lung_confidence[0],
-        entropy_within=pooled.entropy_within,
-        entropy_between=pooled.entropy_between,
-        evidence=jax.tree.map(lambda x: x[0], each.evidence)._replace(features=each.evidence.features.mean(0)),
+        expected_entropy=pooled.expected_entropy,
+        mutual_information=pooled.mutual_information,
+        ood_statistics=ood_statistics._replace(features=each.ood_statistics.features.mean(0)),
     )

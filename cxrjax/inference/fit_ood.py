@@ -26,17 +26,17 @@ def fit_ood_detector(workdir: Path) -> ood.OODDetector:
         UnfitRun: it trained no classifier, or there is nothing to fit its gate to.
         DatasetError: see `dataset.load`.
     """
-    examiner = Predictor(workdir, gated=False)
+    examiner = Predictor(workdir, use_ood_detector=False)
     config = examiner.config
-    if not (examiner.finds and examiner.segments):
+    if not (examiner.is_classifier and examiner.has_segmenter):
         raise run_dir.RunError(f"{workdir}: a gate belongs to a classifier that has a segmenter")
     stored = dataset.open_split(config, config.data.train)
     count = min(len(stored), config.gate.radiographs)
     cases = stored.select(np.linspace(0, len(stored) - 1, count).astype(int))
     kept = [
-        (result.evidence, patient)
-        for result, patient in zip(examiner.examine(cases.images), cases.patients, strict=True)
-        if result.finding != pipeline.NO_CLASS
+        (result.ood_statistics, patient)
+        for result, patient in zip(examiner.predict(cases.images), cases.patients, strict=True)
+        if result.label != pipeline.NO_CLASS
     ]
     if not kept:
         raise run_dir.RunError(f"{workdir}: no lungs were found in {len(cases)} training radiographs to fit a gate to")

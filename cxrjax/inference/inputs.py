@@ -72,4 +72,4 @@ def downsample(images: Array, size: int) -> Array:
 
 def apply_mask(image: Array, lungs: Array | None, settings: spec.InferenceConfig) -> Array:
     """The radiograph uint8 [S, S] as the settings have it: all but the lungs bool [S, S] blackened, or as it is."""
-    return jnp.where(lungs, image, 0) if settings.masked else image
+    return jnp.where(lungs, image, 0) if settings.mask_lungs else image

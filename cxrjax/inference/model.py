@@ -293,17 +293,17 @@ class Model:
         results: list[Any] = []
         if readable:
             with self._lock:
-                results = list(self._predictor.examine(np.stack([each.pixels for each in readable]), batch_size))
+                results = list(self._predictor.predict(np.stack([each.pixels for each in readable]), batch_size))
         remaining = iter(results)
         for each in inputs:
             yield self._to_prediction(each, next(remaining)) if isinstance(each, _Input) else each
 
     def _to_prediction(self, image: "_Input", result: Any) -> Prediction:
         predictor = self._predictor
-        row = predictor.row(result)
-        row["decision"] = predictor.decide(result) if predictor.finds else ""
-        if predictor.finds:
-            mask = result.mask if predictor.segments else None
+        row = predictor.to_row(result)
+        row["decision"] = predictor.decision(result) if predictor.is_classifier else ""
+        if predictor.is_classifier:
+            mask = result.mask if predictor.has_segmenter else None
             saliency = result.map
         else:
             mask = result.lungs

@@ -63,7 +63,7 @@ class PatchParallelPredictor:
             most: devices that classify, of each process.
             made_of: words that say all of this but the variables; see `compilation_cache.Recalled`.
         """
-        self._count = settings.patch_count
+        self._count = settings.num_patches
         self._radiographs = sharding.BatchSharding(batch_size)
         self._patches = sharding.BatchSharding(batch_size * self._count, most)
 
@@ -71,7 +71,7 @@ class PatchParallelPredictor:
             images, checksums = given
             keys = pipeline.image_keys(seed, checksums)
             found = pipeline.segment_or_skip(segmenter, variables, images, settings)
-            shown = (images, found.lungs, found.confidence, keys)
+            shown = (images, found.lung_mask, found.confidence, keys)
             sampled = lax.map(lambda one: local_patches.sample(classifier, *one, settings), shown)
             return found, sampled.centers, sampled.pixels
 
@@ -82,7 +82,7 @@ class PatchParallelPredictor:
             images, found, *seen = given
 
             def tell(one: Any) -> Any:
-                image, looks = one[0], PatchPredictions(*one[1:], jnp.ones(settings.patch_count, bool))
+                image, looks = one[0], PatchPredictions(*one[1:], jnp.ones(settings.num_patches, bool))
                 return pipeline.aggregate(classifier, variables["classifier"], image, looks, settings)
 
             return pipeline.to_prediction(images, found, lax.map(tell, (images, *seen)))

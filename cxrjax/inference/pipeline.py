@@ -1,6 +1,7 @@
-"""The method of Oh et al. 2020 as one function: standardised radiographs in, findings with votes and maps out.
+"""The method of Oh et al. 2020: preprocessed radiographs in, class votes and saliency maps out.
 
-`diagnose` is pure and jitted once over a batch; nothing returns to the host between its stages.
+`predict` is pure and jitted once over a batch; its stages `segment`, sample, classify and `aggregate` all run on the
+device. What the classifier reads of a radiograph is defined by a strategy (`cxrjax.inference.strategies`).
 """
 
 from collections.abc import Callable, Mapping
@@ -20,87 +21,94 @@ from cxrjax.ops import lung_masks, voting
 from cxrjax.runtime import compilation_cache
 from cxrjax.runtime.platform import is_for_cpu
 
-NO_CLASS = -1  # the finding of a radiograph in which no lungs were found
+NO_CLASS = -1  # label of a radiograph in which no lungs were found
 
 
 @compilation_cache.register_pytree
 class LungSegmentation(NamedTuple):
-    """The lungs and the heart in a batch of radiographs of S² pixels."""
+    """Lungs and heart in a batch of B radiographs of S x S pixels."""
 
-    lungs: Array  # bool [B, S, S]
-    structures: Array  # uint8 [B, S, S], labels of `lung_masks.STRUCTURES`
-    confidence: Array  # float32 [B] in 0..1, mean lung probability inside the lungs; 0 where there are none
-    found: Array  # bool [B]; where none were looked for, true
+    lung_mask: Array  # bool [B, S, S]
+    label_map: Array  # uint8 [B, S, S], labels of `lung_masks.STRUCTURES`
+    confidence: Array  # float32 [B] in 0..1, mean lung probability inside the lungs; 0 if there are none
+    has_lungs: Array  # bool [B]; True without a segmenter
 
 
 @compilation_cache.register_pytree
 class Prediction(NamedTuple):
-    """What is found in a batch of radiographs of S² pixels, for K classes."""
+    """Predictions for a batch of B radiographs of S x S pixels, for K classes."""
 
     votes: Array  # int32 [B, K]; zeros where no lungs were found
     probabilities: Array  # float32 [B, K]; zeros where no lungs were found
-    finding: Array  # int32 [B], index of the class, or NO_CLASS
-    agreement: Array  # float32 [B], share of the patches that voted for the finding
-    map: Array  # float32 [B, S, S] in 0..1, where the finding was seen
-    mask: Array  # bool [B, S, S], the lungs; false throughout where none were looked for
-    lung_confidence: Array  # float32 [B] in 0..1; NaN where none were looked for
-    entropy_within: Array  # float32 [B] in nats, of `voting.Vote`; 0 where no lungs were found
-    entropy_between: Array  # float32 [B] in nats, likewise
-    evidence: ood.OODStatistics  # of whether it is an upright frontal chest radiograph at all
+    label: Array  # int32 [B], index of the class, or NO_CLASS
+    vote_fraction: Array  # float32 [B], fraction of the patches that voted for the label
+    saliency: Array  # float32 [B, S, S] in 0..1, saliency map of the label
+    lung_mask: Array  # bool [B, S, S]; False everywhere without a segmenter
+    lung_confidence: Array  # float32 [B] in 0..1; NaN without a segmenter
+    expected_entropy: Array  # float32 [B] in nats, see `voting.VoteResult`; 0 where no lungs were found
+    mutual_information: Array  # float32 [B] in nats, see `voting.VoteResult`; 0 where no lungs were found
+    ood_statistics: ood.OODStatistics  # for the decision whether the image is an upright frontal chest radiograph
 
 
 @partial(jax.jit, static_argnames=("segmenter", "settings"))
 def segment(
     segmenter: ModelSpec, variables: Mapping[str, Any], images: Array, settings: InferenceConfig
 ) -> LungSegmentation:
-    """Find the lungs (section II-B): shrink, segment, clean the mask, and bring it back to the radiograph's size.
+    """Segment the lungs (section II-B): resize, segment, clean the mask, and resize it to the radiograph.
 
     Args:
-        segmenter: network with the labels of `lung_masks.STRUCTURES`.
-        variables: its parameters and statistics.
-        images: uint8 [B, S, S], standardised.
-        settings: see Settings.
-
-    Returns:
-        The Segmentation.
+        segmenter: Network with the labels of `lung_masks.STRUCTURES`.
+        variables: Its parameters and statistics.
+        images: Preprocessed radiographs uint8 [B, S, S].
+        settings: Thresholds of the lung mask.
     """
     x = inputs.normalize(inputs.to_float(inputs.downsample(images, segmenter.patch_size)), segmenter)
     log_probabilities = segmenter.module.apply(variables, x, train=False)
     probability = lung_masks.lung_probability(log_probabilities)  # [B, s, s]
     rough = probability > 0.5
-    clean = jax.vmap(partial(lung_masks.postprocess_mask, min_component_area=settings.smallest_part))(rough)
-    # Not the mask of few pixels but the smooth probability is enlarged; what cleaning changed counts as certain.
+    clean = jax.vmap(partial(lung_masks.postprocess_mask, min_component_area=settings.min_component_area))(rough)
+    # The smooth probability is enlarged, not the small mask. Pixels that cleaning changed get probability 0 or 1.
     certain = jnp.where(clean, jnp.where(rough, probability, 1.0), jnp.where(rough, 0.0, probability))
     _, heart, left, right = jnp.moveaxis(jnp.exp(log_probabilities), -1, 0)
     lung, heart, side = jax.image.resize(jnp.stack([certain, heart, right - left]), (3, *images.shape), "linear")
-    lungs = lung > 0.5
-    found = lungs.mean((1, 2)) >= settings.smallest_lungs
-    lungs &= found[:, None, None]
-    structures = jnp.where(lungs, lung_masks.LUNGS[0] + (side > 0), heart > 0.5)
+    lung_mask = lung > 0.5
+    has_lungs = lung_mask.mean((1, 2)) >= settings.min_lung_area
+    lung_mask &= has_lungs[:, None, None]
+    label_map = jnp.where(lung_mask, lung_masks.LUNGS[0] + (side > 0), heart > 0.5)
     confidence = (probability * clean).sum((1, 2)) / jnp.maximum(clean.sum((1, 2)), 1)
-    return LungSegmentation(lungs, structures.astype(jnp.uint8), jnp.where(found, confidence, 0), found)
+    return LungSegmentation(
+        lung_mask=lung_mask,
+        label_map=label_map.astype(jnp.uint8),
+        confidence=jnp.where(has_lungs, confidence, 0),
+        has_lungs=has_lungs,
+    )
 
 
 def segment_or_skip(
     segmenter: ModelSpec | None, variables: Mapping[str, Any], images: Array, settings: InferenceConfig
 ) -> LungSegmentation:
-    """`segment`; or, without a segmenter, the Segmentation of radiographs in which no lungs are looked for.
+    """Segment the lungs, or return an empty segmentation if there is no segmenter.
 
     Args:
-        segmenter: network with the labels of `lung_masks.STRUCTURES`; or None, for a finding that needs no lungs.
-        variables: `{"segmenter": …}`, its parameters and statistics, where there is one.
-        images: uint8 [B, S, S], standardised.
-        settings: see Settings.
+        segmenter: Network with the labels of `lung_masks.STRUCTURES`; None for a classifier that requires no lungs.
+        variables: `{"segmenter": ...}`, its parameters and statistics; not read without a segmenter.
+        images: Preprocessed radiographs uint8 [B, S, S].
+        settings: See `segment`.
 
     Raises:
-        ValueError: there is no segmenter, and `settings` needs lungs.
+        ValueError: There is no segmenter, and `settings` requires a segmentation.
     """
     if segmenter is not None:
         return segment(segmenter, variables["segmenter"], images, settings)
-    if settings.needs_lungs:
+    if settings.requires_segmentation:
         raise ValueError("without a segmenter, patches.mode has to be 'global' and patches.masked False")
-    nowhere, each = jnp.zeros(images.shape, bool), images.shape[:1]
-    return LungSegmentation(nowhere, nowhere.astype(jnp.uint8), jnp.full(each, jnp.nan), jnp.ones(each, bool))
+    empty_mask = jnp.zeros(images.shape, bool)
+    return LungSegmentation(
+        lung_mask=empty_mask,
+        label_map=empty_mask.astype(jnp.uint8),
+        confidence=jnp.full(len(images), jnp.nan),
+        has_lungs=jnp.ones(len(images), bool),
+    )
 
 
 @partial(jax.jit, static_argnames=("segmenter", "classifier", "settings"))
@@ -112,20 +120,17 @@ def predict(
     keys: Array,
     settings: InferenceConfig,
 ) -> Prediction:
-    """Find the lungs, vote on what is in them, and show where it was seen (sections II-B to II-D).
+    """Segment the lungs, vote on their class, and compute the saliency map (sections II-B to II-D).
 
-    A radiograph's result depends on itself and its key alone, not on its batch.
+    The prediction for a radiograph depends on its pixels and its key, not on the other radiographs of the batch.
 
     Args:
-        segmenter: see `find_lungs`.
-        classifier: network with K classes; its size is that of a patch.
-        variables: `{"segmenter": …, "classifier": …}`, parameters and statistics of both.
-        images: uint8 [B, S, S], standardised; S = 1024 in the paper.
-        keys: random keys [B], one a radiograph.
-        settings: see Settings.
-
-    Returns:
-        The Diagnosis.
+        segmenter: See `segment_or_skip`.
+        classifier: Network with K classes; its size is that of a patch.
+        variables: `{"segmenter": ..., "classifier": ...}`, parameters and statistics of both networks.
+        images: Preprocessed radiographs uint8 [B, S, S]; S = 1024 in the paper.
+        keys: Random keys [B], one per radiograph (see `image_keys`).
+        settings: Select the patches, their aggregation and the thresholds of the lung mask.
     """
     segmentation = segment_or_skip(segmenter, variables, images, settings)
     return predict_from_masks(classifier, variables["classifier"], images, segmentation, keys, settings)
@@ -139,14 +144,15 @@ def predict_from_masks(
     keys: Array,
     settings: InferenceConfig,
 ) -> Prediction:
-    """`diagnose` of lungs that are found; the variables are the classifier's."""
+    """Classify radiographs whose lungs are segmented; see `predict`. The variables are those of the classifier."""
     prepared = registry.precompute_kernels(variables)
 
-    def conclude(image: Array, looks: PatchPredictions) -> tuple[voting.VoteResult, Array, Array]:
-        return aggregate(classifier, prepared, image, looks, settings)
+    def aggregate_one(image: Array, predictions: PatchPredictions) -> tuple[voting.VoteResult, Array, Array]:
+        return aggregate(classifier, prepared, image, predictions, settings)
 
-    radiographs = (images, segmentation.lungs, segmentation.confidence, keys)
-    return to_prediction(images, segmentation, predict_each(classifier, prepared, radiographs, settings, conclude))
+    radiographs = (images, segmentation.lung_mask, segmentation.confidence, keys)
+    aggregated = predict_each(classifier, prepared, radiographs, settings, aggregate_one)
+    return to_prediction(images, segmentation, aggregated)
 
 
 def predict_each(
@@ -154,37 +160,42 @@ def predict_each(
     variables: Mapping[str, Any],
     radiographs: tuple[Array, Array | None, Array | None, Array],
     settings: InferenceConfig,
-    conclude: Callable[[Array, PatchPredictions], Any],
-    together: int | None = None,
+    aggregate_one: Callable[[Array, PatchPredictions], Any],
+    max_images: int | None = None,
 ) -> Any:
-    """Classify the patches of B radiographs, and draw a conclusion from those of each.
+    """Sample and classify the patches of B radiographs, and aggregate them per radiograph.
 
-    On a CPU one radiograph follows the other, so that what is made of it stays in the cache. On an accelerator the
-    patches of all are one batch, B times `settings.patch_chunk` of them at once.
+    On a CPU the radiographs are processed one after the other, so that intermediate arrays stay in the cache. On an
+    accelerator the patches of all radiographs form one flat axis, of which B times `settings.patch_batch_size` are
+    classified at once.
 
     Args:
-        classifier: see `diagnose`.
-        variables: its parameters and statistics, of `registry.prepare`.
-        radiographs: images, lungs, confidence and keys of `classify`, each with a first axis B.
-        settings: see Settings.
-        conclude: (image uint8 [S, S], Looks) -> arrays.
-        together: the most radiographs whose patches are one batch, which bounds the memory of an accelerator; None: B.
+        classifier: Network with K classes.
+        variables: Its parameters and statistics, of `registry.precompute_kernels`.
+        radiographs: Images, lung masks, lung confidences and keys; the arguments of `classify_image` with a first
+            axis B.
+        settings: Select the strategy and its parameters.
+        aggregate_one: (image uint8 [S, S], `PatchPredictions`) -> arrays.
+        max_images: Maximum number of radiographs whose patches form one batch, which bounds the memory of an
+            accelerator; None for B.
 
     Returns:
-        The conclusions, arrays with a first axis B.
+        The outputs of `aggregate_one`, with a first axis B.
     """
     total = len(radiographs[0])
     if is_for_cpu():
-        return lax.map(lambda one: conclude(one[0], classify_image(classifier, variables, *one, settings)), radiographs)
-    if together is None or total <= together:
-        return _predict_batch(classifier, variables, radiographs, settings, conclude)
+        return lax.map(
+            lambda row: aggregate_one(row[0], classify_image(classifier, variables, *row, settings)), radiographs
+        )
+    if max_images is None or total <= max_images:
+        return _predict_batch(classifier, variables, radiographs, settings, aggregate_one)
 
     def run(rows: Array) -> Any:
-        some = jax.tree.map(lambda x: x[rows], radiographs)
-        return _predict_batch(classifier, variables, some, settings, conclude)
+        selected = jax.tree.map(lambda x: x[rows], radiographs)
+        return _predict_batch(classifier, variables, selected, settings, aggregate_one)
 
-    count = -(-total // together)
-    rows = jnp.minimum(jnp.arange(count * together), total - 1).reshape(count, together)
+    count = -(-total // max_images)
+    rows = jnp.minimum(jnp.arange(count * max_images), total - 1).reshape(count, max_images)
     return microbatch.merge_batch(lax.map(run, rows), total)
 
 
@@ -193,14 +204,14 @@ def _predict_batch(
     variables: Mapping[str, Any],
     radiographs: tuple[Array, Array | None, Array | None, Array],
     settings: InferenceConfig,
-    conclude: Callable[[Array, PatchPredictions], Any],
+    aggregate_one: Callable[[Array, PatchPredictions], Any],
 ) -> Any:
-    """`predict_each` with the patches of all radiographs along one flat axis."""
+    """Run `predict_each` with the patches of all radiographs along one flat axis."""
     images = radiographs[0]
     total = len(images)
-    strategy = strategies.choose(settings.mode)
+    strategy = strategies.choose(settings.patch_mode)
+    batched = settings._replace(patch_batch_size=total * settings.patch_batch_size)
     sampled = jax.vmap(partial(strategy.sample, classifier, settings=settings))(*radiographs)
-    batched = settings._replace(patch_chunk=total * settings.patch_chunk)
     pixels = sampled.pixels.reshape(-1, *sampled.pixels.shape[2:])
     logits, features = strategy.classify(classifier, variables, pixels, batched)
     predictions = PatchPredictions(
@@ -209,15 +220,15 @@ def _predict_batch(
         features=features.reshape(total, -1, *features.shape[1:]),
         valid=sampled.valid,
     )
-    return jax.vmap(conclude)(images, predictions)
+    return jax.vmap(aggregate_one)(images, predictions)
 
 
 def classify_image(
     classifier: ModelSpec,
     variables: Mapping[str, Any],
     image: Array,
-    lungs: Array | None,
-    confidence: Array | None,
+    lung_mask: Array | None,
+    lung_confidence: Array | None,
     key: Array,
     settings: InferenceConfig,
 ) -> PatchPredictions:
@@ -227,14 +238,14 @@ def classify_image(
         classifier: Network with K classes.
         variables: Its parameters and statistics.
         image: uint8 [S, S].
-        lungs: Lung mask bool [S, S]. If it is empty, the patches contain nothing and the caller must not count them.
-            May be None where `settings` requires no lungs.
-        confidence: Lung confidence in 0..1; None if `lungs` is None.
+        lung_mask: bool [S, S]. If it is empty, the patches contain nothing and the caller must not count them. May be
+            None where `settings` requires no segmentation.
+        lung_confidence: float in 0..1; None if `lung_mask` is None.
         key: Random key of the radiograph.
         settings: Selects the strategy and its parameters.
     """
-    strategy = strategies.choose(settings.mode)
-    sampled = strategy.sample(classifier, image, lungs, confidence, key, settings)
+    strategy = strategies.choose(settings.patch_mode)
+    sampled = strategy.sample(classifier, image, lung_mask, lung_confidence, key, settings)
     logits, features = strategy.classify(classifier, variables, sampled.pixels, settings)
     return PatchPredictions(sampled.centers, logits.reshape(-1, logits.shape[-1]), features, sampled.valid)
 
@@ -260,20 +271,20 @@ def saliency_map(
     Returns:
         The map float32 [S, S] in 0..1.
     """
-    return strategies.choose(settings.mode).saliency(classifier, variables, image, predictions, label, settings)
+    return strategies.choose(settings.patch_mode).saliency(classifier, variables, image, predictions, label, settings)
 
 
 def receptive_mask(
     classifier: ModelSpec,
     image: Array,
-    lungs: Array | None,
-    confidence: Array | None,
+    lung_mask: Array | None,
+    lung_confidence: Array | None,
     key: Array,
     settings: InferenceConfig,
 ) -> Array:
     """Return the pixels that the classifier's head sees in `classify_image` with the same arguments: bool [S, S]."""
-    strategy = strategies.choose(settings.mode)
-    sampled = strategy.sample(classifier, image, lungs, confidence, key, settings)
+    strategy = strategies.choose(settings.patch_mode)
+    sampled = strategy.sample(classifier, image, lung_mask, lung_confidence, key, settings)
     return strategy.receptive_mask(classifier, image, sampled, settings)
 
 
@@ -289,38 +300,42 @@ def aggregate(
     Returns:
         The vote, the saliency map of the winning class [S, S] and the mean features [C].
     """
-    strategy = strategies.choose(settings.mode)
-    vote = voting.count_votes(predictions.logits, settings.voting_rule, predictions.valid)
-    saliency = strategy.saliency(classifier, variables, image, predictions, vote.finding, settings)
+    strategy = strategies.choose(settings.patch_mode)
+    vote = voting.count_votes(predictions.logits, settings.aggregation, predictions.valid)
+    saliency = strategy.saliency(classifier, variables, image, predictions, vote.label, settings)
     return vote, saliency, strategy.mean_features(classifier, image, predictions)
 
 
 def to_prediction(
-    images: Array, segmentation: LungSegmentation, told: tuple[voting.VoteResult, Array, Array]
+    images: Array, segmentation: LungSegmentation, aggregated: tuple[voting.VoteResult, Array, Array]
 ) -> Prediction:
-    """The Diagnosis of radiographs uint8 [B, S, S] of their lungs and of what `tell` says of each."""
-    vote, maps, features = told
-    found = segmentation.found
+    """Assemble the `Prediction` for radiographs uint8 [B, S, S] from their lungs and the outputs of `aggregate`."""
+    vote, saliency, features = aggregated
+    has_lungs = segmentation.has_lungs
 
-    def blank(x: Array) -> Array:
-        return jnp.where(found.reshape(-1, *[1] * (x.ndim - 1)), x, jnp.zeros_like(x))
+    def zero_without_lungs(x: Array) -> Array:
+        return jnp.where(has_lungs.reshape(-1, *[1] * (x.ndim - 1)), x, jnp.zeros_like(x))
 
     return Prediction(
-        votes=blank(vote.votes),
-        probabilities=blank(vote.probabilities),
-        finding=jnp.where(found, vote.finding, NO_CLASS),
-        agreement=blank(vote.agreement),
-        map=blank(maps),
-        mask=segmentation.lungs,
+        votes=zero_without_lungs(vote.votes),
+        probabilities=zero_without_lungs(vote.probabilities),
+        label=jnp.where(has_lungs, vote.label, NO_CLASS),
+        vote_fraction=zero_without_lungs(vote.vote_fraction),
+        saliency=zero_without_lungs(saliency),
+        lung_mask=segmentation.lung_mask,
         lung_confidence=segmentation.confidence,
-        entropy_within=blank(vote.entropy_within),
-        entropy_between=blank(vote.entropy_between),
-        evidence=ood.ood_statistics(
-            images, segmentation.lungs, segmentation.structures, segmentation.confidence, blank(features)
+        expected_entropy=zero_without_lungs(vote.expected_entropy),
+        mutual_information=zero_without_lungs(vote.mutual_information),
+        ood_statistics=ood.ood_statistics(
+            images,
+            segmentation.lung_mask,
+            segmentation.label_map,
+            segmentation.confidence,
+            zero_without_lungs(features),
         ),
     )
 
 
 def image_keys(seed: int, image_ids: Array) -> Array:
-    """Return one random key per radiograph, the seed folded with `batch.hash_images`: uint32 [B] -> keys [B]."""
+    """Return one random key per radiograph: the seed folded with its id of `batch.hash_images`, uint32 [B]."""
     return jax.vmap(partial(jax.random.fold_in, jax.random.key(seed)))(image_ids)

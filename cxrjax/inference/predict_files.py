@@ -89,17 +89,22 @@ def run(
     written = outputs.Output(output, list(paths))
     resumable.check(output / outputs.PARTIAL)
     reader.shared().start()  # it is ready when the networks are
-    examiner = Predictor(workdir, calibrated, most=len(paths))
-    if refuse and not examiner.gated:
+    examiner = Predictor(workdir, calibrated, max_images=len(paths))
+    if refuse and not examiner.has_ood_detector:
         raise run_dir.RunError(f"{workdir}: has no gate to refuse by; --mode=fit_gate makes one")
     output.mkdir(parents=True, exist_ok=True)
     config = hashlib.sha256(examiner.config.to_json().encode()).hexdigest()
-    settings = {"run": str(workdir.resolve()), "config": config, "step": examiner.step, "gated": examiner.gated}
+    settings = {
+        "run": str(workdir.resolve()),
+        "config": config,
+        "step": examiner.step,
+        "gated": examiner.has_ood_detector,
+    }
     settings |= {"min_confidence": examiner.min_confidence and str(examiner.min_confidence)}
     settings |= {"input": str(source.resolve()), "calibrated": calibrated, "refuse": refuse}
     columns = predictions_csv.file_columns(
-        predictions_csv.classification_columns(examiner.classes, examiner.gated)
-        if examiner.finds
+        predictions_csv.classification_columns(examiner.classes, examiner.has_ood_detector)
+        if examiner.is_classifier
         else predictions_csv.segmentation_columns(())
     )
     journal = PredictionJournal(output / outputs.PARTIAL, columns, settings)
@@ -168,12 +173,12 @@ class _Predictor:
                 images[path] = image
         if not images:
             return
-        results = self._examiner.examine(np.stack(list(images.values())))
+        results = self._examiner.predict(np.stack(list(images.values())))
         for (path, image), result in zip(images.items(), results, strict=True):
-            row = cells[path] | self._examiner.row(result)
+            row = cells[path] | self._examiner.to_row(result)
             row["reason"] = row["reason"] or cells[path]["reason"]
-            if self._examiner.finds:
-                row["decision"] = self._examiner.decide(result)
+            if self._examiner.is_classifier:
+                row["decision"] = self._examiner.decision(result)
             if self._refuse and row.get("gate"):
                 gate = row["gate"]
                 yield self._fail(cells[path] | {"status": predictions_csv.REFUSED, "reason": gate, "gate": gate})
@@ -227,13 +232,13 @@ class _Predictor:
         title = [terminal.escape(Path(row["path"]).name), describe(row)]
         if row.get("gate"):
             title.append(f"out of place: {row['gate']}")
-        if examiner.finds:
-            lungs = result.mask if examiner.segments else None
+        if examiner.is_classifier:
+            lungs = result.lung_mask if examiner.has_segmenter else None
             plotting.draw_prediction(
-                image, lungs, result.map, title, result.probabilities, result.votes, examiner.classes, path
+                image, lungs, result.saliency, title, result.probabilities, result.votes, examiner.classes, path
             )
         else:
-            plotting.draw_prediction(image, result.lungs, None, title, None, None, (), path)
+            plotting.draw_prediction(image, result.lung_mask, None, title, None, None, (), path)
 
 
 def _explain(error: Exception) -> str:

@@ -53,19 +53,19 @@ class Predictor:
         if calibrated and (doubt := calibration.reliability_warning(known)):
             terminal.warn(doubt)
         self._temperature: float = known["temperature"]
-        self.finds = self.config.task == "classify"  # else it segments only
-        self.min_confidence = calibration.load_min_confidence(workdir, self.step) if self.finds else None
-        self.classes: tuple[str, ...] = tuple(self.config.classifier.classes) if self.finds else ()
+        self.is_classifier = self.config.task == "classify"  # else it segments only
+        self.min_confidence = calibration.load_min_confidence(workdir, self.step) if self.is_classifier else None
+        self.classes: tuple[str, ...] = tuple(self.config.classifier.classes) if self.is_classifier else ()
         variables = jax.device_get(run_dir.load_networks(workdir, self.config))
         self._members = self.config.evaluation.members
-        self._gate = ood_store.load_gate(workdir, self.step) if self.finds and gated else None
-        self.gated = self._gate is not None
+        self._gate = ood_store.load_gate(workdir, self.step) if self.is_classifier and gated else None
+        self.has_ood_detector = self._gate is not None
         self._settings = from_config.inference_config(self.config, self.config.patches.count)
         self._segmenter = from_config.segmenter(self.config)
-        self.segments = self._segmenter is not None
-        self._classifier = from_config.classifier(self.config) if self.finds else None
+        self.has_segmenter = self._segmenter is not None
+        self._classifier = from_config.classifier(self.config) if self.is_classifier else None
         if self._members > 1:
-            if not self.finds:
+            if not self.is_classifier:
                 raise run_dir.RunError(
                     f"{workdir}: evaluation.members is {self._members}, but only findings are pooled"
                 )
@@ -76,7 +76,7 @@ class Predictor:
         self._batch = size if most is None else min(size, most)
         self._most_ahead = 0 if jax.default_backend() == "cpu" else 1
 
-    def examine(
+    def predict(
         self, images: np.ndarray, batch_size: int | None = None
     ) -> Iterator[pipeline.Prediction | pipeline.LungSegmentation]:
         """Results of radiographs, one by one, in order.
@@ -117,45 +117,45 @@ class Predictor:
         for count, fetch in ahead:
             yield count, fetch()
 
-    def row(self, result: pipeline.Prediction | pipeline.LungSegmentation) -> dict[str, Any]:
+    def to_row(self, result: pipeline.Prediction | pipeline.LungSegmentation) -> dict[str, Any]:
         """Return the cells of `predictions.csv` for a result: text and plain Python numbers, as JSON has them."""
-        if not self.finds:
-            return _status(bool(result.found)) | {"lung_confidence": _plain(result.confidence)}
-        row = _status(result.finding != pipeline.NO_CLASS) | {"lung_confidence": _plain(result.lung_confidence)}
-        if self.gated:
-            row["gate"] = ood.explain_ood(self._gate, jax.tree.map(lambda x: x[None], result.evidence))[0]
+        if not self.is_classifier:
+            return _status(bool(result.has_lungs)) | {"lung_confidence": _plain(result.confidence)}
+        row = _status(result.label != pipeline.NO_CLASS) | {"lung_confidence": _plain(result.lung_confidence)}
+        if self.has_ood_detector:
+            row["gate"] = ood.explain_ood(self._gate, jax.tree.map(lambda x: x[None], result.ood_statistics))[0]
         row |= {f"votes_{name}": int(count) for name, count in zip(self.classes, result.votes, strict=True)}
-        if result.finding == pipeline.NO_CLASS:
+        if result.label == pipeline.NO_CLASS:
             return row
         row |= {f"probability_{name}": _plain(p) for name, p in zip(self.classes, result.probabilities, strict=True)}
         return row | {
-            "finding": self.classes[result.finding],
-            "confidence": _plain(result.probabilities[result.finding]),
-            "agreement": _plain(result.agreement),
-            "entropy_within": _plain(result.entropy_within),
-            "entropy_between": _plain(result.entropy_between),
+            "finding": self.classes[result.label],
+            "confidence": _plain(result.probabilities[result.label]),
+            "agreement": _plain(result.vote_fraction),
+            "entropy_within": _plain(result.expected_entropy),
+            "entropy_between": _plain(result.mutual_information),
         }
 
-    def decide(self, result: pipeline.Prediction | pipeline.LungSegmentation) -> str:
+    def decision(self, result: pipeline.Prediction | pipeline.LungSegmentation) -> str:
         """Return "decided", or "undecided" where a finding's confidence is below the one chosen on validation.
 
         "" where there is no finding, or the run has no such confidence; see `cxrjax.runs.calibration`.
         """
-        if self.min_confidence is None or result.finding == pipeline.NO_CLASS:
+        if self.min_confidence is None or result.label == pipeline.NO_CLASS:
             return ""
-        confidence = float(apply_temperature(result.probabilities, 1 / self._temperature)[result.finding])
+        confidence = float(apply_temperature(result.probabilities, 1 / self._temperature)[result.label])
         is_decided = confidence >= self.min_confidence * (1 - 1e-5)  # of which rounding takes nothing
         return predictions_csv.DECIDED if is_decided else predictions_csv.UNDECIDED
 
     def overlay(self, image: np.ndarray, result: pipeline.Prediction | pipeline.LungSegmentation) -> np.ndarray:
         """The radiograph uint8 [S, S] with the lungs' contour and, of a finding, its map: RGB uint8 [S, S, 3]."""
-        if self.finds:
-            return plotting.overlay(image, result.mask, result.map)
-        return plotting.overlay(image, result.lungs, None)
+        if self.is_classifier:
+            return plotting.overlay(image, result.lung_mask, result.saliency)
+        return plotting.overlay(image, result.lung_mask, None)
 
     def _build(self, batch_size: int) -> Run:
         """Build the program that examines batches of a size, and place the networks on its devices."""
-        single = self.finds and self._members == 1 and PATCH_MODES[self._settings.mode].draws_patches
+        single = self.is_classifier and self._members == 1 and PATCH_MODES[self._settings.patch_mode].draws_patches
         devices = 1
         if single and batch_size < jax.device_count():  # else no device is left without a radiograph
             devices = patch_parallel.count_devices(self.variables["classifier"])
@@ -178,7 +178,7 @@ class Predictor:
 
         def find(variables: Any, given: tuple[jax.Array, jax.Array]) -> pipeline.Prediction | pipeline.LungSegmentation:
             images, checksums = given
-            if not self.finds:
+            if not self.is_classifier:
                 return pipeline.segment(self._segmenter, variables["segmenter"], images, self._settings)
             keys = pipeline.image_keys(self.config.seed, checksums)
             diagnose = pipeline.predict if self._members == 1 else ensemble.predict_ensemble
@@ -199,7 +199,7 @@ def predict_stored(
     else:
         parts = (stored.select(rows[first : first + count]) for first in range(0, len(rows), count))
     for part in parts:
-        for row, result in enumerate(examiner.examine(part.images)):
+        for row, result in enumerate(examiner.predict(part.images)):
             yield part, row, result
 
 

@@ -73,19 +73,19 @@ def classifier(config: ConfigDict) -> ModelSpec:
     )
 
 
-def inference_config(config: ConfigDict, patch_count: int) -> InferenceConfig:
-    """Return the inference settings of a run, with `patch_count` patches per radiograph."""
+def inference_config(config: ConfigDict, num_patches: int) -> InferenceConfig:
+    """Return the settings of inference, with `num_patches` patches per radiograph."""
     return InferenceConfig(
-        mode=config.patches.mode,
-        masked=config.patches.masked,
-        patch_count=patch_count if PATCH_MODES[config.patches.mode].draws_patches else 1,
-        patch_chunk=config.patches.chunk,
-        voting_rule=config.voting.rule,
-        smallest_part=config.segmenter.smallest_part,
-        smallest_lungs=config.segmenter.smallest_lungs,
+        patch_mode=config.patches.mode,
+        mask_lungs=config.patches.masked,
+        num_patches=num_patches if PATCH_MODES[config.patches.mode].draws_patches else 1,
+        patch_batch_size=config.patches.chunk,
+        aggregation=config.voting.rule,
+        min_component_area=config.segmenter.smallest_part,
+        min_lung_area=config.segmenter.smallest_lungs,
         channels=config.patches.channels,
-        margin=config.patches.margin,
-        confidence=config.patches.confidence,
+        bbox_margin=config.patches.margin,
+        min_lung_confidence=config.patches.confidence,
         center_crop=config.patches.center_crop,
         scaling=config.saliency.scaling,
     )

@@ -40,23 +40,22 @@ PATCH_MODES = {
 
 
 class InferenceConfig(NamedTuple):
-    """How radiographs are diagnosed; every value comes from the config, under the same name."""
+    """Settings of inference; `models.from_config.inference_config` reads them from a config."""
 
-    mode: str  # "local": patches of the lungs; "dense": all windows of one look at the whole, which are such patches;
-    # or one that votes alone: "global", the radiograph, or "crop", the lungs
-    masked: bool  # whether all but the lungs is blackened; the centres of patches lie in the lungs either way
-    patch_count: int  # N, centres drawn in the lungs; 1 where the mode is not "local"
-    patch_chunk: int  # patches classified at once: bounds the memory, changes no result
-    voting_rule: str  # of `voting.RULES`
-    smallest_part: float  # parts of a lung mask below this share of the picture are dropped
-    smallest_lungs: float  # below this share of the picture there are no lungs
-    channels: str  # what is shown of a radiograph: "grey", or "contrast" (see `contrast.make_channels`)
-    margin: float  # of "crop": share of the lungs' box added on each side
-    confidence: float  # of "crop": where that of the lungs is not above it, the whole radiograph is shown
-    center_crop: float = 0.0  # of "global": share of the side that is cut off, so that the middle is shown
+    patch_mode: str  # key of PATCH_MODES: what the classifier reads of a radiograph
+    mask_lungs: bool  # whether pixels outside the lungs are set to 0; patch centers lie in the lungs in either case
+    num_patches: int  # N, patches per radiograph in the mode "local"; 1 in the others
+    patch_batch_size: int  # patches classified at once: bounds the memory, does not change results
+    aggregation: str  # of `voting.RULES`
+    min_component_area: float  # smaller components of a lung mask are removed; fraction of the image
+    min_lung_area: float  # a smaller lung mask counts as no lungs; fraction of the image
+    channels: str  # "grey", or "contrast" for three enhanced channels (see `contrast.enhance_channels`)
+    bbox_margin: float  # in "crop": fraction of the lungs' bounding box that is added on each side
+    min_lung_confidence: float  # in "crop": the whole radiograph is used unless the lung confidence is above this
+    center_crop: float = 0.0  # in "global": fraction of the side that is cut off, so that the middle remains
     scaling: str = "peak"  # of each patch's saliency map, of `cam.SCALINGS`
 
     @property
-    def needs_lungs(self) -> bool:
-        """Whether there is no finding without lungs: patches are drawn in them, or all else is blackened."""
-        return PATCH_MODES[self.mode].requires_lungs or self.masked
+    def requires_segmentation(self) -> bool:
+        """Whether a prediction requires lungs: patches are drawn in them, or the other pixels are masked."""
+        return PATCH_MODES[self.patch_mode].requires_lungs or self.mask_lungs

@@ -14,10 +14,10 @@ class VoteResult(NamedTuple):
 
     votes: Array  # int32 [K], patches whose most probable class it is
     probabilities: Array  # float32 [K], mean over the patches of the class probabilities; sums to 1
-    finding: Array  # int32, index of the class voted for
-    agreement: Array  # float32 in 0..1, share of the patches that voted for the finding
-    entropy_within: Array  # float32 in nats, 0..log K, mean entropy of the patches' own class probabilities
-    entropy_between: Array  # float32 in nats, 0..log K, entropy of `probabilities` less that: how the patches differ
+    label: Array  # int32, index of the winning class
+    vote_fraction: Array  # float32 in 0..1, fraction of the patches that voted for the label
+    expected_entropy: Array  # float32 in nats, 0..log K, mean entropy of the patches' own class probabilities
+    mutual_information: Array  # float32 in nats, 0..log K, entropy of `probabilities` minus `expected_entropy`
 
 
 def count_votes(logits: Array, rule: str, counted: Array | bool = True) -> VoteResult:
@@ -48,7 +48,7 @@ def count_votes(logits: Array, rule: str, counted: Array | bool = True) -> VoteR
     return resolve_vote(votes, probabilities.mean(0, where=voters[:, None]), within, rule)
 
 
-def resolve_vote(votes: Array, probabilities: Array, entropy_within: Array, rule: str) -> VoteResult:
+def resolve_vote(votes: Array, probabilities: Array, expected_entropy: Array, rule: str) -> VoteResult:
     """The Vote of votes int32 [K], mean probabilities float32 [K] and their mean entropy, counted already.
 
     Entropy falls in two, as of any mean (Houlsby et al. 2011): within patches, and between them. See `count_votes`.
@@ -57,8 +57,8 @@ def resolve_vote(votes: Array, probabilities: Array, entropy_within: Array, rule
         raise ValueError(f"no voting rule called {rule!r}; there are {', '.join(RULES)}")
     leading = votes == votes.max() if rule == "majority" else jnp.ones(votes.shape, bool)
     finding = jnp.where(leading, probabilities, -1.0).argmax().astype(jnp.int32)
-    between = jnp.maximum(entropy(probabilities) - entropy_within, 0)  # below 0 by rounding alone
-    return VoteResult(votes, probabilities, finding, votes[finding] / votes.sum(), entropy_within, between)
+    between = jnp.maximum(entropy(probabilities) - expected_entropy, 0)  # below 0 by rounding alone
+    return VoteResult(votes, probabilities, finding, votes[finding] / votes.sum(), expected_entropy, between)
 
 
 def entropy(probabilities: Array) -> Array:

@@ -133,7 +133,7 @@ def _sort_key(row: dict[str, Any]) -> float:
 
 def _case_images(examples: batch.RadiographBatch, i: int, result: Any, has_prediction: bool, side: int) -> CaseImages:
     is_classifier = hasattr(result, "map")
-    lungs = result.mask if is_classifier else result.lungs
+    lungs = result.lung_mask
     if examples.mask_types[i] == batch.STRUCTURES_KNOWN:
         true_lungs = np.isin(examples.masks[i], lung_masks.LUNGS)
     else:
@@ -142,7 +142,7 @@ def _case_images(examples: batch.RadiographBatch, i: int, result: Any, has_predi
         radiograph=_webp_uri(_shrink(examples.images[i], side)),
         lungs=svg_path(lungs),
         true_lungs="" if is_classifier else svg_path(true_lungs),
-        saliency=_webp_uri(_to_bgra(_shrink(result.map, MAP_SIDE))) if has_prediction else "",
+        saliency=_webp_uri(_to_bgra(_shrink(result.saliency, MAP_SIDE))) if has_prediction else "",
     )
 
 

@@ -31,24 +31,24 @@ def describe_method(config: ConfigDict) -> MethodDescription:
     classifier = from_config.classifier(config)
     settings = from_config.inference_config(config, config.patches.count)
     map_unit, input_phrase = {
-        "local": ("patches", f"{settings.patch_count} patches of {{}} pixels with their centers in the lungs"),
+        "local": ("patches", f"{settings.num_patches} patches of {{}} pixels with their centers in the lungs"),
         "dense": (
             "windows",
             "all windows of {} pixels with their centers in the lungs, in one pass over the radiograph",
         ),
         "global": ("radiograph", f"{_global_input(settings.center_crop)} at {{}} pixels"),
         "crop": ("lungs' box", "the box of the lungs at {} pixels (the whole radiograph where they are not certain)"),
-    }[settings.mode]
+    }[settings.patch_mode]
     input_phrase = input_phrase.format(classifier.patch_size)
-    if settings.masked:
+    if settings.mask_lungs:
         input_phrase += ", everything but the lungs blackened"
     if settings.channels == "contrast":
         input_phrase += ", in three channels of enhanced contrast"
-    voters = {"local": f"{settings.patch_count} patches", "dense": "these windows"}.get(settings.mode)
+    voters = {"local": f"{settings.num_patches} patches", "dense": "these windows"}.get(settings.patch_mode)
     num_members = config.evaluation.members
     if voters or num_members > 1:
         members = f" of each of {num_members} networks" if num_members > 1 else ""
-        vote = f"{voters or 'one prediction'}{members}, {VOTING_PHRASES[settings.voting_rule]}"
+        vote = f"{voters or 'one prediction'}{members}, {VOTING_PHRASES[settings.aggregation]}"
     else:
         vote = "none, there is one prediction per radiograph"
     saliency = "class activation" if classifier.module.head.is_linear else "Grad-CAM"

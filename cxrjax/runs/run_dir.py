@@ -149,14 +149,14 @@ def load_config(workdir: Path) -> ConfigDict:
 def copy_segmenter(workdir: Path, config: ConfigDict) -> None:
     """Copy the segmenter named in a classifier's config into the classifier's run, and its architecture into the config.
 
-    A classifier of whole radiographs that are not masked may have no segmenter (`InferenceConfig.needs_lungs`).
+    A classifier of whole radiographs that are not masked may have no segmenter (`InferenceConfig.requires_segmentation`).
 
     Raises:
         RunError: the config names no segmenter, and the classifier needs lungs; the segmenter's run has no trained
             network, or its radiographs were standardized differently; or RUN/segmenter is a folder of another kind.
     """
     if not config.segmenter.workdir:
-        if from_config.inference_config(config, config.patches.count).needs_lungs:
+        if from_config.inference_config(config, config.patches.count).requires_segmentation:
             raise RunError("config.segmenter.workdir is empty: name the run that trained the segmenter")
         return
     target = workdir / SEGMENTER

@@ -153,7 +153,7 @@ def _build_validation(
         *radiographs, image_ids = batch
 
         def count_votes(_: Array, patches: inputs.PatchPredictions) -> voting.VoteResult:
-            return voting.count_votes(patches.logits, settings.voting_rule, patches.valid)
+            return voting.count_votes(patches.logits, settings.aggregation, patches.valid)
 
         return pipeline.predict_each(
             classifier,
@@ -171,7 +171,7 @@ def _build_validation(
         votes = jax.tree.map(lambda *leaves: np.concatenate(leaves)[: len(data.has_lungs)], *batch_votes)
         predictions = [
             classes[i] if has_lungs else classification.NO_PREDICTION
-            for i, has_lungs in zip(votes.finding, data.has_lungs, strict=True)
+            for i, has_lungs in zip(votes.label, data.has_lungs, strict=True)
         ]
         truth = [classes[i] for i in data.labels]
         scores = classification.classification_metrics(truth, predictions, votes.probabilities, classes)

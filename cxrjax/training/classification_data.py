@@ -57,7 +57,7 @@ def _build_in_memory(
     config: ConfigDict, segmenter: LungSegmenter, radiographs: RadiographBatch, split: str
 ) -> ClassificationData:
     labels = dataset.index_labels(radiographs, tuple(config.classifier.classes))
-    lungs = _concatenate(len(radiographs), (masks for _, masks in segmenter.recall_all(radiographs, split)))
+    lungs = _concatenate(len(radiographs), (masks for _, masks in segmenter.segment_dataset(radiographs, split)))
 
     def select(rows: np.ndarray) -> dict[str, Any]:
         arrays = {"images": radiographs.images, "lungs": (lungs.masks, lungs.confidence), "labels": labels}
@@ -68,7 +68,7 @@ def _build_in_memory(
 
     return ClassificationData(
         labels=labels,
-        has_lungs=lungs.found,
+        has_lungs=lungs.has_lungs,
         select=select,
         iter_batches=iter_batches,
         batch_size=len(radiographs),
@@ -83,7 +83,7 @@ def _build_streaming(
     batch_size = config.evaluation.batch_size
     packed_masks = [
         _pack(*jax.tree.map(lambda x, i=i: x[i], lungs))
-        for chunk, lungs in segmenter.recall_all(radiographs, split)
+        for chunk, lungs in segmenter.segment_dataset(radiographs, split)
         for i in range(len(chunk))
     ]
 
@@ -120,7 +120,7 @@ def _concatenate(count: int, chunks: Iterable[LungMasks]) -> LungMasks:
     for chunk in chunks:
         if joined is None:
             joined = jax.tree.map(lambda x: np.empty((count, *x.shape[1:]), x.dtype), chunk)
-        rows = slice(start, start + len(chunk.found))
+        rows = slice(start, start + len(chunk.has_lungs))
         jax.tree.map(lambda target, x, rows=rows: target.__setitem__(rows, x), joined, chunk)
         start = rows.stop
     return joined

@@ -95,7 +95,7 @@ def audited(tmp_path_factory):
     tiny.patches.size, tiny.training.epochs, tiny.training.batch_size = SIDE, 1, 16
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(run_dir, "load_networks", lambda workdir, config: {"segmenter": {"known": np.zeros(1)}})
-        patch.setattr(lung_segmenter.LungSegmenter, "find", find_lungs)
+        patch.setattr(lung_segmenter.LungSegmenter, "segment", find_lungs)
         patch.setattr(context, "AuditedModel", Marked)
         patch.setattr(probe, "MIN_STEPS", 100)
         yield workdir, tiny, audit(workdir, "test", tiny)

@@ -67,7 +67,7 @@ def known_lungs(monkeypatch):
         masks = split.masks >= 2
         return lung_segmenter.LungMasks(masks, np.ones(len(split), np.float32), masks.any((1, 2)))
 
-    monkeypatch.setattr(lung_segmenter.LungSegmenter, "find", find)
+    monkeypatch.setattr(lung_segmenter.LungSegmenter, "segment", find)
 
 
 def test_a_killed_audit_goes_on_and_no_control_is_done_twice(tmp_path, monkeypatch):
@@ -179,7 +179,7 @@ def test_radiographs_are_shrunk_as_they_are_read_and_their_lungs_are_kept(workdi
     np.testing.assert_array_equal(train.images, small_network.downsample(whole.images, 32))
     np.testing.assert_array_equal(lungs, small_network.downsample_masks(whole.masks >= 2, 32))
     assert lungs.any() and of.probe_test[0].images.shape[1:] == (32, 32) and of.test_images[1].shape[1:] == (SIZE, SIZE)
-    monkeypatch.setattr(lung_segmenter.LungSegmenter, "find", None)
+    monkeypatch.setattr(lung_segmenter.LungSegmenter, "segment", None)
     np.testing.assert_array_equal(context.AuditContext(workdir, "test", settings).probe_train[1], lungs)
 
 

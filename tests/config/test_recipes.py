@@ -121,7 +121,7 @@ def test_every_value_has_its_source(name):
 def test_a_recipe_names_a_segmenter_where_its_findings_need_lungs(text):
     config = recipes.load(text)
     named = "--config.segmenter.workdir=" in docstrings(text)[0] or bool(config.segmenter.workdir)
-    assert named == from_config.inference_config(config, 1).needs_lungs
+    assert named == from_config.inference_config(config, 1).requires_segmentation
 
 
 @pytest.mark.parametrize("text", CONFIGS)

@@ -18,7 +18,7 @@ def decide(min_confidence, temperature=1.0, finding=1):
     examiner = object.__new__(Predictor)  # without networks
     examiner.min_confidence, examiner._temperature = min_confidence, temperature
     probabilities = np.asarray(apply_temperature(PROBABILITIES, temperature), np.float32)
-    return examiner.decide(SimpleNamespace(probabilities=probabilities, finding=finding))
+    return examiner.decision(SimpleNamespace(probabilities=probabilities, label=finding))
 
 
 @pytest.mark.parametrize("temperature", [1.0, 0.3, 3.0])

@@ -29,14 +29,14 @@ class StandIn:
 
     blind = False
 
-    def __init__(self, workdir, gated=True):
-        self.config, self.finds, self.gated = run_dir.load_config(workdir), True, False
+    def __init__(self, workdir, use_ood_detector=True):
+        self.config, self.is_classifier, self.has_ood_detector = run_dir.load_config(workdir), True, False
         self.step, self.classes = run_dir.load_step(workdir, self.config), tuple(self.config.classifier.classes)
 
-    def examine(self, images):
-        return (SimpleNamespace(map=np.zeros((SIZE, SIZE)), key=key) for key in batch.hash_images(images))
+    def predict(self, images):
+        return (SimpleNamespace(saliency=np.zeros((SIZE, SIZE)), key=key) for key in batch.hash_images(images))
 
-    def row(self, result):
+    def to_row(self, result):
         if self.blind:
             return {"status": predictions_csv.NO_LUNGS_FOUND}
         p = np.random.default_rng(result.key).dirichlet(np.ones(5))

@@ -108,9 +108,11 @@ def images():
 
 def agree(given, examined):
     """Numbers and labels the same, the rest but for rounding."""
+    outputs = stablehlo.PREDICTION_OUTPUTS if hasattr(examined[0], "votes") else stablehlo.SEGMENTATION_OUTPUTS
+    fields = {name: field for field, name in outputs.items()}
     for field, values in given.items():
         for value, result in zip(values, examined, strict=True):
-            wanted = np.asarray(getattr(result, field))
+            wanted = np.asarray(getattr(result, fields[field]))
             assert value.dtype == wanted.dtype and value.shape == wanted.shape, field
             np.testing.assert_allclose(
                 value, wanted, rtol=0, atol=1e-6 if value.dtype.kind == "f" else 0, err_msg=field
@@ -121,8 +123,9 @@ def test_the_program_gives_what_the_run_gives(folder, images):
     program = deserialize(bytearray((folder / "out" / "diagnose.stablehlo").read_bytes()))
     assert program.platforms == ("cpu", "cuda", "tpu")
     given = jax.device_get(program.call(images, cohort.hash_images(images)))  # three; it was proved on two
-    examined = list(Predictor(folder / "classify").examine(images))
-    assert set(given) == set(examined[0]._fields) - {"evidence"}
+    examined = list(Predictor(folder / "classify").predict(images))
+    assert set(given) == set(stablehlo.PREDICTION_OUTPUTS.values())
+    assert set(stablehlo.PREDICTION_OUTPUTS) == set(examined[0]._fields) - {"ood_statistics"}
     assert given["finding"][2] == -1 and (given["votes"].sum(1) == [20, 20, 0]).all()
     agree(given, examined)
 
@@ -199,9 +202,9 @@ def test_files_and_settings_suffice_to_repeat_a_finding(folder, images):
     probabilities = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
     votes = np.bincount(logits.argmax(1), minlength=len(told["classifier"]["classes"]))
 
-    wanted = next(Predictor(folder / "classify").examine(images[:1]))
-    assert (lungs == wanted.mask).all()
-    assert told["classifier"]["classes"][votes.argmax()] == CLASSES[wanted.finding]
+    wanted = next(Predictor(folder / "classify").predict(images[:1]))
+    assert (lungs == wanted.lung_mask).all()
+    assert told["classifier"]["classes"][votes.argmax()] == CLASSES[wanted.label]
     error = probabilities.std(0) * np.sqrt(1 / len(centres) + 1 / patches["count"])
     assert (np.abs(probabilities.mean(0) - wanted.probabilities) < 4 * error).all()
 
@@ -211,7 +214,7 @@ def test_a_segmenters_run_gives_its_lungs_and_without_the_packages_no_onnx(folde
     assert export.export_model(folder / "segment", tmp_path / "out") == ["segment.stablehlo", "settings.json"]
     program = deserialize(bytearray((tmp_path / "out" / "segment.stablehlo").read_bytes()))
     given = jax.device_get(program.call(images))
-    agree(given, list(Predictor(folder / "segment").examine(images)))
+    agree(given, list(Predictor(folder / "segment").predict(images)))
     told = json.loads((tmp_path / "out" / "settings.json").read_text())
     assert given["found"].tolist() == [True, True, False] and "classifier" not in told
     assert told["files"]["segment.stablehlo"]["inputs"] == {"images": {"type": "uint8", "shape": ["B", SIZE, SIZE]}}
@@ -295,7 +298,7 @@ def test_networks_that_vote_together_do_so_in_the_program(folder, images, tmp_pa
     program = deserialize(bytearray((tmp_path / "out" / "diagnose.stablehlo").read_bytes()))
     given = jax.device_get(program.call(images, cohort.hash_images(images)))
     assert (given["votes"].sum(1) == [40, 40, 0]).all()
-    agree(given, list(Predictor(run).examine(images)))
+    agree(given, list(Predictor(run).predict(images)))
 
 
 @pytest.mark.slow
@@ -311,4 +314,4 @@ def test_every_mode_is_one_program_for_all_platforms(folder, images, tmp_path, p
     variables = jax.device_get(run_dir.load_networks(run, config))
     batch = (images, cohort.hash_images(images))
     program = stablehlo.convert(stablehlo.build(config, variables), batch)
-    agree(jax.device_get(program.run(*batch)), list(Predictor(run).examine(images)))
+    agree(jax.device_get(program.run(*batch)), list(Predictor(run).predict(images)))

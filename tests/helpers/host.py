@@ -92,7 +92,7 @@ def diagnose(batch_size: int) -> pipeline.Prediction:
     names = np.arange(batch_size, dtype=np.uint32) + 5
     if jax.device_count() == 1:
         found = pipeline.predict(segmenter, classifier, weights, images, pipeline.image_keys(3, names), settings)
-        assert (found.finding >= 0).sum() == batch_size - 1
+        assert (found.label >= 0).sum() == batch_size - 1
         return jax.device_get(found)
     most, code, finds = jax.local_device_count(), compilation_cache.hash_package(), []
     turns = 2 if jax.process_count() == 1 else 1  # of one process the second time as it was traced the first time

@@ -13,21 +13,25 @@ from cxrjax.inference import predict_files
 class StandIn:
     """Takes its time; its finding is the mean grey level."""
 
-    finds, segments, classes, gated, step = False, True, (), False, 1
+    is_classifier = False
+    has_segmenter = True
+    classes = ()
+    has_ood_detector = False
+    step = 1
     min_confidence = None
     seconds = 0.0  # a radiograph
 
-    def __init__(self, workdir, calibrated, most):
+    def __init__(self, workdir, calibrated, max_images):
         self.config = default_config()
         self.config.image.size = 32
         self.config.image.equalise = False
 
-    def examine(self, images):
+    def predict(self, images):
         for image in images:
             time.sleep(self.seconds)
-            yield SimpleNamespace(lungs=image > 0, mean=float(image.mean()) / 255)
+            yield SimpleNamespace(lung_mask=image > 0, mean=float(image.mean()) / 255)
 
-    def row(self, result):
+    def to_row(self, result):
         return {"status": "ok", "reason": "", "lung_confidence": result.mean}
 
 

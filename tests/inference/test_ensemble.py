@@ -37,30 +37,30 @@ MEMBERS = (
 
 def test_every_patch_of_every_member_counts_as_one():
     pooled = pool(stack(*MEMBERS), "majority")
-    assert pooled.votes.tolist() == [[11, 15, 4]] and pooled.finding.tolist() == [1]
+    assert pooled.votes.tolist() == [[11, 15, 4]] and pooled.label.tolist() == [1]
     np.testing.assert_allclose(pooled.probabilities, [[0.3, 0.5, 0.2]], rtol=1e-6)
-    assert pooled.agreement.tolist() == pytest.approx([0.5])
-    np.testing.assert_allclose(pooled.map, 0.3, rtol=1e-6)  # of the two members that found it
-    np.testing.assert_allclose(pooled.evidence.features, [[1.4 / 3] * 4], rtol=1e-6)
+    assert pooled.vote_fraction.tolist() == pytest.approx([0.5])
+    np.testing.assert_allclose(pooled.saliency, 0.3, rtol=1e-6)  # of the two members that found it
+    np.testing.assert_allclose(pooled.ood_statistics.features, [[1.4 / 3] * 4], rtol=1e-6)
 
 
 def test_members_vote_as_their_patches_do_together():
     logits = jax.random.normal(jax.random.key(0), (3, 10, 4))
     for rule in voting.RULES:
         votes = [count_votes(each, rule) for each in logits]
-        each = (diagnosis(vote.votes, vote.probabilities, vote.finding, 0, vote.entropy_within) for vote in votes)
+        each = (diagnosis(vote.votes, vote.probabilities, vote.label, 0, vote.expected_entropy) for vote in votes)
         each = stack(*each)
         pooled, together = pool(each, rule), count_votes(logits.reshape(30, 4), rule)
-        assert pooled.finding[0] == together.finding and (pooled.votes[0] == together.votes).all()
+        assert pooled.label[0] == together.label and (pooled.votes[0] == together.votes).all()
         np.testing.assert_allclose(pooled.probabilities[0], together.probabilities, rtol=1e-5)
-        np.testing.assert_allclose(pooled.entropy_within[0], together.entropy_within, rtol=1e-5)
-        np.testing.assert_allclose(pooled.entropy_between[0], together.entropy_between, rtol=1e-4)
+        np.testing.assert_allclose(pooled.expected_entropy[0], together.expected_entropy, rtol=1e-5)
+        np.testing.assert_allclose(pooled.mutual_information[0], together.mutual_information, rtol=1e-4)
 
 
 def test_no_lungs_stay_no_lungs():
     none = diagnosis([0, 0, 0], [0, 0, 0], pipeline.NO_CLASS, 0.0)
     pooled = pool(stack(none, none), "majority")
-    assert pooled.finding.tolist() == [pipeline.NO_CLASS] and pooled.agreement.tolist() == [0]
+    assert pooled.label.tolist() == [pipeline.NO_CLASS] and pooled.vote_fraction.tolist() == [0]
     assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(pooled))
 
 

@@ -43,47 +43,49 @@ def reopen(finder, config=None, variables=None):
 
 
 def look_only_on_disk(monkeypatch):
-    monkeypatch.setattr(lung_segmenter.LungSegmenter, "find", None)
+    monkeypatch.setattr(lung_segmenter.LungSegmenter, "segment", None)
 
 
 def test_they_come_back_bit_for_bit(finder, split, monkeypatch):
-    found = finder.recall("train-000000", split)
-    assert found.masks.any() and not found.masks.all() and found.found.all()
+    found = finder.segment_cached("train-000000", split)
+    assert found.masks.any() and not found.masks.all() and found.has_lungs.all()
     look_only_on_disk(monkeypatch)
-    again = reopen(finder).recall("train-000000", split)
+    again = reopen(finder).segment_cached("train-000000", split)
     jax.tree.map(np.testing.assert_array_equal, again, found)
 
 
 def test_those_of_others_are_not_taken(finder, split, monkeypatch):
-    finder.recall("train-000001", split)
+    finder.segment_cached("train-000001", split)
     look_only_on_disk(monkeypatch)
     split.images[2, 0, 0] += 1
     with pytest.raises(TypeError):  # it would look
-        finder.recall("train-000001", split)
+        finder.segment_cached("train-000001", split)
     split.images[2, 0, 0] -= 1
-    finder.recall("train-000001", split)
+    finder.segment_cached("train-000001", split)
     other = jax.tree.map(np.copy, finder.variables)
     other["params"]["head"]["bias"][2] += 1
     with pytest.raises(TypeError):
-        reopen(finder, variables=other).recall("train-000001", split)
+        reopen(finder, variables=other).segment_cached("train-000001", split)
     strict = finder.config.copy_and_resolve_references()
     strict.segmenter.smallest_lungs = 0.5
     with pytest.raises(TypeError):
-        reopen(finder, strict).recall("train-000001", split)
+        reopen(finder, strict).segment_cached("train-000001", split)
 
 
 @pytest.mark.parametrize("left", [0, 1, 100, -1])
 def test_a_damaged_file_is_written_anew(finder, split, left):
-    found = finder.recall("val-000000", split)
+    found = finder.segment_cached("val-000000", split)
     path = finder._folder / "val-000000.npz"
     whole = path.read_bytes()
     path.write_bytes(whole[:left])
-    jax.tree.map(np.testing.assert_array_equal, finder.recall("val-000000", split), found)
+    jax.tree.map(np.testing.assert_array_equal, finder.segment_cached("val-000000", split), found)
     assert path.read_bytes() == whole
 
 
 def test_without_a_segmenter_nothing_is_looked_for_or_kept(split, tmp_path):
     config = recipes.load("phantom:classify")
     config.segmenter.workdir = ""
-    masks, confidence, found = lung_segmenter.LungSegmenter(config, None, tmp_path).recall("train-000000", split)
+    masks, confidence, found = lung_segmenter.LungSegmenter(config, None, tmp_path).segment_cached(
+        "train-000000", split
+    )
     assert masks is None and confidence is None and found.all() and not list(tmp_path.iterdir())

@@ -214,14 +214,14 @@ def test_a_training_without_a_gate_ends_well_and_says_why(monkeypatch, tmp_path,
     evidence = jax.tree.map(lambda x: x[0], look([draw_chest(np.random.default_rng(0))]))
 
     class StandIn:
-        finds = segments = True
+        is_classifier = has_segmenter = True
         step = 3
 
-        def __init__(self, workdir, gated):
+        def __init__(self, workdir, use_ood_detector):
             self.config = config
 
-        def examine(self, images):
-            return (SimpleNamespace(finding=0 if found else pipeline.NO_CLASS, evidence=evidence) for _ in images)
+        def predict(self, images):
+            return (SimpleNamespace(label=0 if found else pipeline.NO_CLASS, ood_statistics=evidence) for _ in images)
 
     class Stored(SimpleNamespace):
         def __len__(self):

@@ -15,16 +15,16 @@ from cxrjax.ops import contrast, lung_crop, voting
 
 SIZE, PATCH, CLASSES = 128, 32, 3
 SETTINGS = spec.InferenceConfig(
-    mode="local",
-    masked=True,
-    patch_count=20,
-    patch_chunk=5,
-    voting_rule="majority",
-    smallest_part=0.005,
-    smallest_lungs=0.02,
+    patch_mode="local",
+    mask_lungs=True,
+    num_patches=20,
+    patch_batch_size=5,
+    aggregation="majority",
+    min_component_area=0.005,
+    min_lung_area=0.02,
     channels="grey",
-    margin=0.05,
-    confidence=0.875,
+    bbox_margin=0.05,
+    min_lung_confidence=0.875,
 )
 make_channels = jax.jit(contrast.enhance_channels, static_argnames="kind")
 classify = jax.jit(pipeline.classify_image, static_argnums=(0, 6))
@@ -34,7 +34,7 @@ SURE = jnp.float32(0.9)  # confidence of lungs
 @partial(jax.jit, static_argnames=("size", "settings"))
 def draw_patches(image, lungs, confidence, key, size, settings):
     """The centers of the patches of a radiograph, and the patches."""
-    strategy = strategies.choose(settings.mode)
+    strategy = strategies.choose(settings.patch_mode)
     sampled = strategy.sample(spec.ModelSpec(None, size, 1), image, lungs, confidence, key, settings)
     return sampled.centers, sampled.pixels
 
@@ -69,7 +69,7 @@ def diagnose(small, images, rows, settings=SETTINGS):
 
 
 def test_the_segmenter_of_this_test_finds_the_bright_boxes(small, images):
-    lungs = np.asarray(diagnose(small, images, [0]).mask[0])
+    lungs = np.asarray(diagnose(small, images, [0]).lung_mask[0])
     wanted = np.zeros_like(lungs)
     wanted[20:100, 15:50] = wanted[20:100, 75:110] = True
     assert (lungs == wanted).mean() > 0.98
@@ -79,22 +79,22 @@ def test_a_result_depends_on_no_neighbour(small, images):
     together = diagnose(small, images, [0, 1, 2, 3])
     for row in range(4):
         alone = diagnose(small, images, [row])
-        assert (together.votes[row] == alone.votes[0]).all() and together.finding[row] == alone.finding[0]
-        np.testing.assert_allclose(together.map[row], alone.map[0], atol=1e-5)
+        assert (together.votes[row] == alone.votes[0]).all() and together.label[row] == alone.label[0]
+        np.testing.assert_allclose(together.saliency[row], alone.saliency[0], atol=1e-5)
 
 
 def test_the_chunk_changes_nothing(small, images):
-    one, other = (diagnose(small, images, [0, 1], SETTINGS._replace(patch_chunk=chunk)) for chunk in (1, 7))
+    one, other = (diagnose(small, images, [0, 1], SETTINGS._replace(patch_batch_size=chunk)) for chunk in (1, 7))
     assert (one.votes == other.votes).all()
     np.testing.assert_allclose(one.probabilities, other.probabilities, atol=1e-5)
 
 
 def test_no_lungs_is_a_finding_not_a_nan(small, images):
     result = diagnose(small, images, [3, 0, 1, 2])
-    assert result.finding[0] == pipeline.NO_CLASS and result.finding[1] >= 0
-    assert not result.mask[0].any() and result.votes[0].sum() == 0 and result.lung_confidence[0] == 0
+    assert result.label[0] == pipeline.NO_CLASS and result.label[1] >= 0
+    assert not result.lung_mask[0].any() and result.votes[0].sum() == 0 and result.lung_confidence[0] == 0
     told = result._asdict()
-    evidence = told.pop("evidence")
+    evidence = told.pop("ood_statistics")
     assert all(np.isfinite(leaf).all() for leaf in told.values())
     assert np.isnan(evidence.measures[0]).all() and np.isfinite(evidence.measures[1]).all()
 
@@ -104,40 +104,42 @@ def test_votes_are_those_of_patches_cut_and_classified_one_by_one(apply, small, 
     result = diagnose(small, images, [1])
     key = pipeline.image_keys(0, np.array([101], np.uint32))[0]
     centres, logits, _, _ = classify(
-        classifier, variables["classifier"], images[1], result.mask[0], SURE, key, SETTINGS
+        classifier, variables["classifier"], images[1], result.lung_mask[0], SURE, key, SETTINGS
     )
-    masked = np.pad(images[1] * np.asarray(result.mask[0]), PATCH)
+    masked = np.pad(images[1] * np.asarray(result.lung_mask[0]), PATCH)
     for centre, expected in zip(np.asarray(centres) + PATCH, logits, strict=True):
         row, column = centre - PATCH // 2
         patch = masked[row : row + PATCH, column : column + PATCH] / np.float32(255)
         found = apply(classifier.module, variables["classifier"], patch[None, ..., None])[0]
         np.testing.assert_allclose(found, expected, atol=1e-4)
     vote = jax.jit(voting.count_votes, static_argnames="rule")(logits, "majority")
-    assert (vote.votes == result.votes[0]).all() and result.votes.sum() == SETTINGS.patch_count
+    assert (vote.votes == result.votes[0]).all() and result.votes.sum() == SETTINGS.num_patches
 
 
 def test_global_is_one_vote_of_the_whole_radiograph(apply, small, images):
     _, classifier, variables = small
     for masked in (True, False):
-        result = diagnose(small, images, [1, 3], SETTINGS._replace(mode="global", masked=masked, patch_count=1))
-        shown = images[1] * np.asarray(result.mask[0]) if masked else images[1]
+        result = diagnose(
+            small, images, [1, 3], SETTINGS._replace(patch_mode="global", mask_lungs=masked, num_patches=1)
+        )
+        shown = images[1] * np.asarray(result.lung_mask[0]) if masked else images[1]
         x = inputs.downsample(shown[None], PATCH)[..., None] / np.float32(255)
         logits = apply(classifier.module, variables["classifier"], x)[0]
         np.testing.assert_allclose(result.probabilities[0], jax.nn.softmax(logits), atol=1e-4)
-        assert result.votes[0].sum() == 1 and result.finding[0] == logits.argmax()
-        assert result.finding[1] == pipeline.NO_CLASS  # the comparison is of the same radiographs in every mode
+        assert result.votes[0].sum() == 1 and result.label[0] == logits.argmax()
+        assert result.label[1] == pipeline.NO_CLASS  # the comparison is of the same radiographs in every mode
 
 
 def test_without_a_segmenter_every_radiograph_has_a_finding(small, images):
     segmenter, classifier, variables = small
-    settings = SETTINGS._replace(mode="global", masked=False, patch_count=1)
+    settings = SETTINGS._replace(patch_mode="global", mask_lungs=False, num_patches=1)
     seen = diagnose(small, images, [1, 3], settings)
     blind = diagnose((None, classifier, variables | {"segmenter": None}), images, [1, 3], settings)
     np.testing.assert_allclose(blind.probabilities[0], seen.probabilities[0], atol=1e-6)
-    np.testing.assert_allclose(blind.map[0], seen.map[0], atol=1e-5)
-    assert seen.finding[1] == pipeline.NO_CLASS and blind.finding[1] >= 0 and blind.votes[1].sum() == 1
-    assert not blind.mask.any() and np.isnan(blind.lung_confidence).all()
-    for needy in (settings._replace(masked=True), settings._replace(mode="local")):
+    np.testing.assert_allclose(blind.saliency[0], seen.saliency[0], atol=1e-5)
+    assert seen.label[1] == pipeline.NO_CLASS and blind.label[1] >= 0 and blind.votes[1].sum() == 1
+    assert not blind.lung_mask.any() and np.isnan(blind.lung_confidence).all()
+    for needy in (settings._replace(mask_lungs=True), settings._replace(patch_mode="local")):
         with pytest.raises(ValueError, match="without a segmenter"):
             diagnose((None, classifier, variables), images, [1], needy)
 
@@ -145,16 +147,16 @@ def test_without_a_segmenter_every_radiograph_has_a_finding(small, images):
 def test_a_global_map_spans_the_radiograph(small, images):
     """The map's peak is 1 x p, at the same place of the whole as the feature's peak is of the feature map."""
     segmenter, classifier, variables = small
-    settings = SETTINGS._replace(mode="global", patch_count=1)
+    settings = SETTINGS._replace(patch_mode="global", num_patches=1)
     result = diagnose(small, images, [1, 3], settings)
-    found = result.finding[0]
-    assert result.map[0].shape == (SIZE, SIZE)
-    assert float(result.map[0].max()) <= float(result.probabilities[0, found]) + 1e-5
+    found = result.label[0]
+    assert result.saliency[0].shape == (SIZE, SIZE)
+    assert float(result.saliency[0].max()) <= float(result.probabilities[0, found]) + 1e-5
 
 
 def test_a_center_crop_shows_the_middle_and_in_training_any_square_of_its_size(images):
     """A quarter less of 128 pixels is 96, from 16 to 112; the pixels are those of the radiograph at that size."""
-    settings = SETTINGS._replace(mode="global", masked=False, patch_count=1, center_crop=0.25)
+    settings = SETTINGS._replace(patch_mode="global", mask_lungs=False, num_patches=1, center_crop=0.25)
     nothing = (None, None)
     centre, (shown,) = draw_patches(images[0], *nothing, jax.random.key(0), 96, settings)
     assert centre.tolist() == [[64, 64]]
@@ -178,7 +180,7 @@ def test_a_center_crop_shows_the_middle_and_in_training_any_square_of_its_size(i
 
 def test_the_map_of_a_center_crop_lies_in_the_middle(apply, small, images):
     _, classifier, variables = small
-    settings = SETTINGS._replace(mode="global", masked=False, patch_count=1, center_crop=0.25)
+    settings = SETTINGS._replace(patch_mode="global", mask_lungs=False, num_patches=1, center_crop=0.25)
     result = diagnose((None, classifier, variables | {"segmenter": None}), images, [1], settings)
     x = inputs.downsample(images[1:2, 16:112, 16:112], PATCH)[..., None] / np.float32(255)
     logits = apply(classifier.module, variables["classifier"], x)[0]
@@ -186,8 +188,8 @@ def test_the_map_of_a_center_crop_lies_in_the_middle(apply, small, images):
 
     whole = settings._replace(center_crop=0.0)
     middle = diagnose((None, classifier, variables | {"segmenter": None}), images[:, 16:112, 16:112], [1], whole)
-    np.testing.assert_allclose(result.map[0, 16:112, 16:112], middle.map[0], atol=1e-5)
-    assert middle.map[0].max() > 0 and np.count_nonzero(result.map[0]) == np.count_nonzero(middle.map[0])
+    np.testing.assert_allclose(result.saliency[0, 16:112, 16:112], middle.saliency[0], atol=1e-5)
+    assert middle.saliency[0].max() > 0 and np.count_nonzero(result.saliency[0]) == np.count_nonzero(middle.saliency[0])
     seen = pipeline.receptive_mask(classifier, images[1], None, None, jax.random.key(0), settings)
     wanted = np.zeros((SIZE, SIZE), bool)
     wanted[16:112, 16:112] = True
@@ -204,7 +206,7 @@ def test_a_center_crop_concerns_whole_radiographs_alone(images):
     lungs[30:90, 40:90] = True
     same = {}
     for mode in ("local", "crop", "global"):
-        settings = SETTINGS._replace(mode=mode)
+        settings = SETTINGS._replace(patch_mode=mode)
         cut, uncut = (
             draw_patches(images[0], lungs, SURE, jax.random.key(0), PATCH, settings._replace(center_crop=share))[1]
             for share in (0.25, 0.0)
@@ -217,12 +219,12 @@ def test_crop_is_one_vote_of_channels_made_of_the_lungs_alone(apply, small, imag
     segmenter, _, variables = small
     classifier = spec.ModelSpec(registry.create("resnet18", CLASSES, width=8, stages=(1, 1)), PATCH, 3)
     variables = variables | {"classifier": from_config.init(classifier, jax.random.key(1))}
-    settings = SETTINGS._replace(mode="crop", channels="contrast", masked=False, patch_count=1)
+    settings = SETTINGS._replace(patch_mode="crop", channels="contrast", mask_lungs=False, num_patches=1)
     result = diagnose((segmenter, classifier, variables), images, [1, 3], settings)
-    assert result.lung_confidence[0] > settings.confidence and result.votes[0].sum() == 1
-    assert result.finding[1] == pipeline.NO_CLASS and not result.map[1].any()
+    assert result.lung_confidence[0] > settings.min_lung_confidence and result.votes[0].sum() == 1
+    assert result.label[1] == pipeline.NO_CLASS and not result.saliency[1].any()
 
-    (top, bottom), (left, right) = lung_crop.bounding_box(result.mask[0], settings.margin)
+    (top, bottom), (left, right) = lung_crop.bounding_box(result.lung_mask[0], settings.bbox_margin)
     box = np.array([[top, bottom], [left, right]])
     square = make_channels(lung_crop.crop_resize(images[1], box, SIZE), "contrast")
     x = lung_crop.letterbox(square, box, PATCH)[None] / np.float32(255)
@@ -231,38 +233,38 @@ def test_crop_is_one_vote_of_channels_made_of_the_lungs_alone(apply, small, imag
 
     inside = np.zeros((SIZE, SIZE), bool)
     inside[top:bottom, left:right] = True
-    assert not np.asarray(result.map[0])[~inside].any()
-    assert 0 < float(result.map[0].max()) <= float(result.probabilities[0, result.finding[0]]) + 1e-5
+    assert not np.asarray(result.saliency[0])[~inside].any()
+    assert 0 < float(result.saliency[0].max()) <= float(result.probabilities[0, result.label[0]]) + 1e-5
 
 
 def test_a_masked_crop_is_a_crop_of_the_masked(images):
     lungs = np.zeros((SIZE, SIZE), bool)
     lungs[30:90, 40:90] = True
-    crop = SETTINGS._replace(mode="crop")
-    of_masked = draw_patches(images[0] * lungs, lungs, SURE, jax.random.key(0), PATCH, crop._replace(masked=False))
+    crop = SETTINGS._replace(patch_mode="crop")
+    of_masked = draw_patches(images[0] * lungs, lungs, SURE, jax.random.key(0), PATCH, crop._replace(mask_lungs=False))
     masked = draw_patches(images[0], lungs, SURE, jax.random.key(0), PATCH, crop)
     np.testing.assert_array_equal(masked[1], of_masked[1])
     assert masked[0].tolist() == [[[27, 93], [38, 92]]] and masked[1].any()
 
 
 def test_a_crop_of_unsure_lungs_is_the_whole_radiograph(small, images):
-    settings = SETTINGS._replace(masked=False, patch_count=1)
-    crop = diagnose(small, images, [1, 3], settings._replace(mode="crop", confidence=1.0))
-    whole = diagnose(small, images, [1, 3], settings._replace(mode="global"))
+    settings = SETTINGS._replace(mask_lungs=False, num_patches=1)
+    crop = diagnose(small, images, [1, 3], settings._replace(patch_mode="crop", min_lung_confidence=1.0))
+    whole = diagnose(small, images, [1, 3], settings._replace(patch_mode="global"))
     np.testing.assert_allclose(crop.probabilities, whole.probabilities, atol=1e-4)
-    np.testing.assert_allclose(crop.map, whole.map, atol=1e-3)
+    np.testing.assert_allclose(crop.saliency, whole.saliency, atol=1e-3)
 
 
 def test_local_and_global_patches_are_cut_from_the_made_channels(images):
     lungs = np.zeros((SIZE, SIZE), bool)
     lungs[30:90, 40:90] = True
     made = np.asarray(make_channels(images[0], "contrast"))
-    settings = SETTINGS._replace(masked=False, channels="contrast", patch_count=3)
+    settings = SETTINGS._replace(mask_lungs=False, channels="contrast", num_patches=3)
     centres, crops = draw_patches(images[0], lungs, SURE, jax.random.key(0), PATCH, settings)
     for (row, column), crop in zip(np.asarray(centres), crops, strict=True):
         window = np.s_[row - PATCH // 2 : row + PATCH // 2, column - PATCH // 2 : column + PATCH // 2]
         np.testing.assert_array_equal(crop, made[window])
-    _, (whole,) = draw_patches(images[0], lungs, SURE, jax.random.key(0), PATCH, settings._replace(mode="global"))
+    _, (whole,) = draw_patches(images[0], lungs, SURE, jax.random.key(0), PATCH, settings._replace(patch_mode="global"))
     each = [inputs.downsample(made[None, ..., k], PATCH)[0] for k in range(3)]
     np.testing.assert_array_equal(whole, np.stack(each, axis=-1))
 
@@ -271,7 +273,7 @@ def test_patches_without_the_mask_show_what_is_beside_the_lungs(images):
     lungs = np.zeros((SIZE, SIZE), bool)
     lungs[60:68, 60:68] = True
     key = jax.random.key(0)
-    centres, crops = draw_patches(images[0], lungs, SURE, key, PATCH, SETTINGS._replace(masked=False))
+    centres, crops = draw_patches(images[0], lungs, SURE, key, PATCH, SETTINGS._replace(mask_lungs=False))
     same, masked = draw_patches(images[0], lungs, SURE, key, PATCH, SETTINGS)
     np.testing.assert_array_equal(centres, same)
     assert lungs[tuple(np.asarray(centres).T)].all()
@@ -283,15 +285,15 @@ def test_patches_without_the_mask_show_what_is_beside_the_lungs(images):
 
 def test_an_unknown_mode_is_named(images):
     with pytest.raises(ValueError, match="'both'; there are local, dense, global, crop"):
-        draw_patches(images[0], images[0] > 0, SURE, jax.random.key(0), PATCH, SETTINGS._replace(mode="both"))
+        draw_patches(images[0], images[0] > 0, SURE, jax.random.key(0), PATCH, SETTINGS._replace(patch_mode="both"))
 
 
 def test_the_map_lies_within_reach_of_the_lungs_and_in_0_to_1(small, images):
     result = diagnose(small, images, [0])
     reach = np.zeros((SIZE, SIZE), bool)
-    for row, column in np.argwhere(np.asarray(result.mask[0])):
+    for row, column in np.argwhere(np.asarray(result.lung_mask[0])):
         reach[max(0, row - PATCH // 2) : row + PATCH // 2, max(0, column - PATCH // 2) : column + PATCH // 2] = True
-    saliency_map = np.asarray(result.map[0])
+    saliency_map = np.asarray(result.saliency[0])
     assert saliency_map.min() >= 0 and saliency_map.max() <= 1 and not saliency_map[~reach].any()
 
 

@@ -116,7 +116,7 @@ def test_a_classifier_learns_from_nothing_beyond_the_box(monkeypatch):
     config.augmentation.rotation, config.augmentation.flip = 10.0, 0.5
     lungs = np.stack([boxed((64, 64), np.s_[16:48, 20:44])] * 2)
     found = lung_segmenter.LungMasks(lungs, np.ones(2, np.float32), np.ones(2, bool))
-    monkeypatch.setattr(lung_segmenter.LungSegmenter, "find", lambda *_: found)
+    monkeypatch.setattr(lung_segmenter.LungSegmenter, "segment", lambda *_: found)
     images = np.random.default_rng(0).integers(0, 255, (2, 64, 64)).astype(np.uint8)
     names, labels, kinds = ["a", "b"], ["normal", "viral"], np.zeros(2, int)
     split = batch.RadiographBatch(names, names, names, labels, batch.hash_images(images), images, lungs, kinds, None,

@@ -17,23 +17,23 @@ def test_majority_wins_over_mean_probability():
     patches = logits([0.5, 0.4, 0.1], [0.5, 0.4, 0.1], [0.02, 0.97, 0.01])
     vote = count_votes(patches, "majority")
     assert list(vote.votes) == [2, 1, 0]
-    assert vote.finding == 0
-    assert vote.agreement == pytest.approx(2 / 3)
+    assert vote.label == 0
+    assert vote.vote_fraction == pytest.approx(2 / 3)
     np.testing.assert_allclose(vote.probabilities, [0.34, 0.59, 0.07], atol=1e-6)
-    assert count_votes(patches, "mean_probability").finding == 1
+    assert count_votes(patches, "mean_probability").label == 1
 
 
 def test_a_tie_goes_to_the_higher_mean_probability_of_those_tied():
     patches = logits([0.6, 0.0001, 0.3999], [0.0001, 0.55, 0.4499])  # class 2 is likeliest on average, but has no vote
     vote = count_votes(patches, "majority")
     assert list(vote.votes) == [1, 1, 0]
-    assert vote.finding == 0
+    assert vote.label == 0
 
 
 def test_the_order_of_patches_does_not_matter():
     patches = np.random.default_rng(0).normal(size=(50, 5)).astype(np.float32)
     one, other = count_votes(patches, "majority"), count_votes(patches[::-1], "majority")
-    assert one.finding == other.finding and (one.votes == other.votes).all()
+    assert one.label == other.label and (one.votes == other.votes).all()
 
 
 def test_entropy_is_that_within_patches_and_that_between_them():
@@ -50,7 +50,7 @@ def test_what_does_not_count_has_no_vote():
     patches = np.random.default_rng(0).normal(size=(20, 5)).astype(np.float32)
     counted = np.arange(20) % 3 == 0
     alone, among = count_votes(patches[counted], "majority"), count_votes(patches, "majority", counted)
-    assert (alone.votes == among.votes).all() and alone.finding == among.finding
+    assert (alone.votes == among.votes).all() and alone.label == among.label
     np.testing.assert_allclose(np.hstack(alone), np.hstack(among), rtol=1e-5)
 
 

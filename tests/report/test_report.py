@@ -430,14 +430,14 @@ class Stub:
 
     finds, config = True, default_config()
 
-    def examine(self, images):
+    def predict(self, images):
         for image in images:
             lungs = np.zeros(image.shape, bool)
             lungs[:, : len(image) // 2] = True
             heat = np.zeros(image.shape, np.float32)
             heat[len(image) // 2] = 1
             blank = dict.fromkeys(pipeline.Prediction._fields, 0)
-            yield pipeline.Prediction(**blank | {"mask": lungs, "map": heat})
+            yield pipeline.Prediction(**blank | {"lung_mask": lungs, "saliency": heat})
 
 
 def hold(count, side):
@@ -479,9 +479,9 @@ def test_of_two_sources_with_equal_paths_each_row_has_its_own_picture():
 
 def test_a_finding_has_its_map_whether_or_not_there_are_lungs():
     class Blind(Stub):
-        def examine(self, images):
-            for diagnosis in super().examine(images):
-                yield diagnosis._replace(mask=np.zeros_like(diagnosis.mask))
+        def predict(self, images):
+            for diagnosis in super().predict(images):
+                yield diagnosis._replace(lung_mask=np.zeros_like(diagnosis.lung_mask))
 
     rows = [row("0.png", "normal", "viral", 0.5), row("1.png", "normal", "", float("nan"))]
     pictures = [case.images for case in cases.render_cases(Blind(), hold(2, 64), rows, side=64, megabytes=1)]

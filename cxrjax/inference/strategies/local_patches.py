@@ -22,9 +22,9 @@ def sample(
     key: Array,
     settings: InferenceConfig,
 ) -> PatchSample:
-    """Draw `settings.patch_count` lung pixels with replacement, and crop a patch around each."""
+    """Draw `settings.num_patches` lung pixels with replacement, and crop a patch around each."""
     pixels = contrast.enhance_channels(inputs.apply_mask(image, lung_mask, settings), settings.channels)
-    centers = patches.sample_patch_centers(key, lung_mask, settings.patch_count)
+    centers = patches.sample_patch_centers(key, lung_mask, settings.num_patches)
     crops = patches.extract_patches(pixels, centers, classifier.input_size)
     return PatchSample(crops, centers, jnp.ones(len(centers), bool))
 
@@ -38,7 +38,7 @@ def sample_training(
     settings: InferenceConfig,
     augmented: Array | bool,
 ) -> Array:
-    """Draw the patch of a training example; `settings.patch_count` is 1."""
+    """Draw the patch of a training example; `settings.num_patches` is 1."""
     return sample(classifier, image, lung_mask, lung_confidence, key, settings).pixels[0]
 
 

@@ -22,14 +22,14 @@ def sample(
     key: Array,
     settings: InferenceConfig,
 ) -> PatchSample:
-    """Crop the box of the lungs, or the whole radiograph where their confidence is not above `settings.confidence`.
+    """Crop the box of the lungs, or the whole radiograph where their confidence is not above `settings.min_lung_confidence`.
 
     Returns:
         The crop in the middle of a black square of the classifier's size, with its proportions; in place of a center,
         the box int32 [1, 2, 2] (see `lung_crop`).
     """
     masked = inputs.apply_mask(image, lung_mask, settings)
-    box = lung_crop.box_or_full(lung_mask, lung_confidence, settings.margin, settings.confidence)
+    box = lung_crop.box_or_full(lung_mask, lung_confidence, settings.bbox_margin, settings.min_lung_confidence)
     # Channels are computed from the box alone, resized to a size that is known at compile time.
     square = contrast.enhance_channels(lung_crop.crop_resize(masked, box, len(image)), settings.channels)
     return PatchSample(lung_crop.letterbox(square, box, classifier.input_size)[None], box[None], jnp.ones(1, bool))

@@ -24,7 +24,7 @@ def classify_patches(
         classifier: Network with K classes.
         variables: Its parameters and statistics.
         crops: Patches uint8 [N, side, side] or [N, side, side, 3].
-        settings: `settings.patch_chunk` patches are classified at once.
+        settings: `settings.patch_batch_size` patches are classified at once.
 
     Returns:
         Logits float32 [N, K] and last feature maps float32 [N, h, w, C].
@@ -36,7 +36,7 @@ def classify_patches(
         return registry.apply_head(classifier.module, variables, features), features
 
     # Explicit batches: under `vmap`, `lax.map` with a batch size would classify the patches one by one.
-    return microbatch.merge_batch(lax.map(run, microbatch.split_batch(crops, settings.patch_chunk)), len(crops))
+    return microbatch.merge_batch(lax.map(run, microbatch.split_batch(crops, settings.patch_batch_size)), len(crops))
 
 
 def activation_maps(
