@@ -66,12 +66,12 @@ def _refit_ood_detector(workdir: Path) -> bool:
         Whether the run has a detector for its network.
     """
     step = run_dir.load_step(workdir, run_dir.load_config(workdir))
-    if ood_store.has_gate(workdir) and not ood_store.has_gate_of(workdir, step):
+    if ood_store.has_detector(workdir) and not ood_store.is_fitted_to(workdir, step):
         try:
             fit_ood.fit_ood_detector(workdir)
         except (dataset.DatasetError, run_dir.RunError) as error:
             terminal.warn(f"the gate is of another network, and is left out: {error}")
-    return ood_store.has_gate_of(workdir, step)
+    return ood_store.is_fitted_to(workdir, step)
 
 
 def _predict_split(predictor: Predictor, workdir: Path, split: str, directory: str | None = None) -> str:

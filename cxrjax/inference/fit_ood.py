@@ -1,4 +1,4 @@
-"""Fit a run's gate: what the radiographs look like that its classifier was trained on (`cxrjax/inference/ood.py`)."""
+"""Fitting of a run's OOD detector to the training radiographs of its classifier (see `cxrjax.inference.ood`)."""
 
 import sys
 from pathlib import Path
@@ -14,44 +14,44 @@ from cxrjax.runtime import multihost
 
 
 def fit_ood_detector(workdir: Path) -> ood.OODDetector:
-    """Fit the gate of a trained classifier to the radiographs that it learned from, and keep it in the run.
+    """Fit the OOD detector of a trained classifier to its training radiographs, and save it in the run.
 
     Args:
-        workdir: the run directory.
-
-    Returns:
-        The Gate.
+        workdir: Run directory.
 
     Raises:
-        UnfitRun: it trained no classifier, or there is nothing to fit its gate to.
-        DatasetError: see `dataset.load`.
+        RunError: The run has no classifier with a segmenter, or too few radiographs with lungs.
+        DatasetError: See `dataset.open_split`.
     """
-    examiner = Predictor(workdir, use_ood_detector=False)
-    config = examiner.config
-    if not (examiner.is_classifier and examiner.has_segmenter):
-        raise run_dir.RunError(f"{workdir}: a gate belongs to a classifier that has a segmenter")
-    stored = dataset.open_split(config, config.data.train)
-    count = min(len(stored), config.gate.radiographs)
-    cases = stored.select(np.linspace(0, len(stored) - 1, count).astype(int))
-    kept = [
-        (result.ood_statistics, patient)
-        for result, patient in zip(examiner.predict(cases.images), cases.patients, strict=True)
-        if result.label != pipeline.NO_CLASS
-    ]
-    if not kept:
-        raise run_dir.RunError(f"{workdir}: no lungs were found in {len(cases)} training radiographs to fit a gate to")
-    evidence = jax.tree.map(lambda *each: np.stack(each), *(evidence for evidence, _ in kept))
+    predictor = Predictor(workdir, use_ood_detector=False)
+    config = predictor.config
+    if not (predictor.is_classifier and predictor.has_segmenter):
+        raise run_dir.RunError(f"{workdir}: is not a run of a classifier with a segmenter, which a gate requires")
+    radiographs = dataset.open_split(config, config.data.train)
+    count = min(len(radiographs), config.gate.radiographs)
+    selected = radiographs.select(np.linspace(0, len(radiographs) - 1, count).astype(int))
+    rows = []
+    patients = []
+    for result, patient in zip(predictor.predict(selected.images), selected.patients, strict=True):
+        if result.label != pipeline.NO_CLASS:
+            rows.append(result.ood_statistics)
+            patients.append(patient)
+    if not rows:
+        raise run_dir.RunError(
+            f"{workdir}: no lungs were found in {len(selected)} training radiographs to fit a gate to"
+        )
+    statistics = jax.tree.map(lambda *leaves: np.stack(leaves), *rows)
     try:
-        fitted = ood.fit_detector(evidence, [patient for _, patient in kept], config.gate.quantile)
+        detector = ood.fit_detector(statistics, patients, config.gate.quantile)
     except ValueError as error:
         raise run_dir.RunError(f"{workdir}: {error}") from None
-    flagged = ood.expected_flag_rate([patient for _, patient in kept], config.gate.quantile)
-    if flagged > 1.01 * (1 - config.gate.quantile):
+    flag_rate = ood.expected_flag_rate(patients, config.gate.quantile)
+    if flag_rate > 1.01 * (1 - config.gate.quantile):
         print(
-            f"cxrjax: the gate is fitted to {len(kept)} radiographs and may flag {flagged:.1%} of such in error, not "
-            f"the {1 - config.gate.quantile:.1%} of gate.quantile={config.gate.quantile}; more patients, or a lower "
-            "quantile, would keep that",
+            f"cxrjax: the gate is fitted to {len(rows)} radiographs and may flag {flag_rate:.1%} of such in error "
+            f"instead of the {1 - config.gate.quantile:.1%} of gate.quantile={config.gate.quantile}; use more patients "
+            "or a lower quantile",
             file=sys.stderr,
         )
-    multihost.primary_first(lambda: ood_store.save_gate(workdir, fitted, examiner.step, flagged))
-    return fitted
+    multihost.primary_first(lambda: ood_store.save(workdir, detector, predictor.step, flag_rate))
+    return detector

@@ -1,19 +1,20 @@
-"""Whether a picture is an upright frontal chest radiograph such as the network was trained on, and if not, why not.
+"""Out-of-distribution (OOD) detection: is an image an upright frontal chest radiograph like the training radiographs?
 
-Four rules, each a score of which more is stranger:
+Four criteria, each with a score that increases with the distance from the training radiographs:
 
-orientation  how much nearer to the training radiographs the picture lies once turned, mirrored or inverted
-layout       distance of the picture as a whole, 16 x 16 pixels of it, from them
-lungs        the measure of the lung mask (`MEASURES`) that is farthest from their median, in distances from it to the
-             measure's limit on that side
-features     distance of the mean of the classifier's last feature maps from theirs (Lee et al. 2018)
+orientation  ratio of the layout distance to the smallest layout distance of the rotated, mirrored or inverted image
+layout       distance of the image, reduced to 16 x 16 pixels
+lungs        largest deviation of a feature of the lung mask (`LUNG_SHAPE_FEATURES`) from the training median, relative
+             to the feature's limit on that side
+features     distance of the mean of the classifier's last feature maps (Lee et al. 2018)
 
-The four share what may be flagged in error. The distances but those of the lungs are Mahalanobis's, the covariance
-shrunk (Ledoit & Wolf 2004). All thresholds are of the scores of training radiographs by a gate fitted without them and
-without any other radiograph of their patients, as in cross-conformal prediction (Vovk 2015), hence not optimistic: a
-quantile of them, and of the lungs where their tail, taken to be exponential beyond the 95th percentile, holds the
-share that may be flagged (peaks over a threshold, Coles 2001, chapter 4), so that one odd mask does not open the rule.
-A limit of a measure is where its own tail does.
+The four criteria share the allowed rate of false alarms. All distances except those of the lungs are Mahalanobis
+distances with a shrunk covariance (Ledoit & Wolf 2004). All thresholds come from the scores of training radiographs by
+a detector that was fitted without them and without any other radiograph of their patients, as in cross-conformal
+prediction (Vovk 2015), and are therefore not optimistic. A threshold is a quantile of these scores; that of the lungs
+is the point beyond which their tail, assumed to be exponential above the 95th percentile, has the allowed rate (peaks
+over threshold, Coles 2001, chapter 4), so that a single unusual mask does not disable the criterion. The limits of the
+lung features are computed in the same way from their own tails.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -30,12 +31,12 @@ from cxrjax.inference import gaussian
 from cxrjax.metrics import bootstrap
 from cxrjax.runtime import compilation_cache
 
-SIDE = 16  # pixels of the picture's layout; ribs are gone, lungs, heart, arms and borders are not
+SIDE = 16  # of the layout, in pixels: shows lungs, heart, arms and borders, but no ribs
 FOLDS = 10
 CRITERIA = ("orientation", "layout", "lungs", "features")
 
-# Measure of a lung mask -> what is said where it is too low, and too high ("": that is no fault). Left and right are
-# the picture's.
+# Feature of a lung mask -> reason given if it is too low, and if it is too high ("" where that is allowed). Left and
+# right refer to the image.
 LUNG_SHAPE_FEATURES = {
     "area": ("lungs too small", "lungs too large"),
     "left share": ("one lung only, or a small one on the left", "one lung only, or a small one on the right"),
@@ -49,7 +50,7 @@ LUNG_SHAPE_FEATURES = {
     "contrast": ("lungs too dark", "lungs too bright for what is around them"),
     "confidence": ("lungs uncertain", ""),
 }
-# What may have happened to a picture, and what undoes it to its layout [..., SIDE, SIDE] of levels in -1..1.
+# Possible change of an image -> function that undoes it in a layout [..., SIDE, SIDE] with levels in -1..1.
 ORIENTATIONS: Mapping[str, Callable[[Any], Any]] = {
     "grey levels inverted": lambda x: -x,
     "turned by 90° clockwise": lambda x: x.swapaxes(-1, -2)[..., ::-1, :],
@@ -59,7 +60,7 @@ ORIENTATIONS: Mapping[str, Callable[[Any], Any]] = {
     "mirrored": lambda x: x[..., ::-1],
 }
 NO_LUNGS = "no lungs"
-_STRANGE = {
+_REASONS = {
     "layout": "the picture as a whole is unlike the training radiographs",
     "features": "what the lungs show is unlike the training radiographs",
 }
@@ -67,136 +68,144 @@ _STRANGE = {
 
 @compilation_cache.register_pytree
 class OODStatistics(NamedTuple):
-    """What the gate looks at, of n pictures."""
+    """Statistics of n images that the OOD detector uses."""
 
-    measures: Array  # float32 [n, len(MEASURES)]; NaN where there are no lungs
-    layout: Array  # float32 [n, SIDE, SIDE] in -1..1, the rank of each pixel's grey level
-    features: Array  # float32 [n, C]
+    lung_shape: Array  # float32 [n, len(LUNG_SHAPE_FEATURES)]; NaN where there are no lungs
+    layout: Array  # float32 [n, SIDE, SIDE] in -1..1, rank of each pixel's gray level
+    features: Array  # float32 [n, C], mean of the classifier's last feature maps
 
 
 class OODDetector(NamedTuple):
-    """A fitted gate."""
+    """Fitted OOD detector; M is the number of LUNG_SHAPE_FEATURES."""
 
-    middle: NDArray[np.float64]  # [M], the median of each measure
-    below: NDArray[np.float64]  # [M], from there down to the limit
-    above: NDArray[np.float64]  # [M], from there up to the limit; infinite where high is no fault
+    median: NDArray[np.float64]  # [M], of each feature of the lung mask
+    lower_range: NDArray[np.float64]  # [M], distance from the median to the lower limit
+    upper_range: NDArray[np.float64]  # [M], distance from the median to the upper limit; infinite where high is allowed
     layout: gaussian.GaussianFit
     features: gaussian.GaussianFit
-    thresholds: NDArray[np.float64]  # [4], of RULES; a higher score is out of place
+    thresholds: NDArray[np.float64]  # [4], of CRITERIA; an image with a higher score is out of distribution
 
 
 @jax.jit
-def ood_statistics(images: Array, lungs: Array, structures: Array, confidence: Array, features: Array) -> OODStatistics:
-    """Gather the evidence.
+def ood_statistics(
+    images: Array, lung_mask: Array, label_map: Array, lung_confidence: Array, features: Array
+) -> OODStatistics:
+    """Compute the statistics of images for OOD detection.
 
     Args:
-        images: uint8 [B, S, S], standardised.
-        lungs: bool [B, S, S].
-        structures: uint8 [B, S, S], labels of `lung_masks.STRUCTURES`.
-        confidence: float [B] in 0..1, of the lungs.
-        features: float [B, C], mean over a radiograph's patches and their pixels.
-
-    Returns:
-        The Evidence.
+        images: Preprocessed radiographs uint8 [B, S, S].
+        lung_mask: bool [B, S, S].
+        label_map: uint8 [B, S, S], labels of `lung_masks.STRUCTURES`.
+        lung_confidence: float [B] in 0..1.
+        features: float [B, C], mean over a radiograph's patches and the cells of their feature maps.
     """
-    grey = images.astype(jnp.float32) / 255
-    small = jax.image.resize(grey, (len(images), SIDE, SIDE), "linear").reshape(len(images), -1)
-    ranks = small.argsort(-1).argsort(-1).astype(jnp.float32)  # whatever the grey scale was, the same
+    gray = images.astype(jnp.float32) / 255
+    small = jax.image.resize(gray, (len(images), SIDE, SIDE), "linear").reshape(len(images), -1)
+    ranks = small.argsort(-1).argsort(-1).astype(jnp.float32)  # does not depend on the gray scale
     layout = (2 * ranks / (SIDE * SIDE - 1) - 1).reshape(-1, SIDE, SIDE)
-    measures = jax.vmap(_measure)(grey, lungs, structures, confidence)
-    return OODStatistics(measures, layout, features.astype(jnp.float32))
+    lung_shape = jax.vmap(_lung_shape)(gray, lung_mask, label_map, lung_confidence)
+    return OODStatistics(lung_shape, layout, features.astype(jnp.float32))
 
 
-def fit_detector(evidence: OODStatistics, patients: Sequence[str], quantile: float) -> OODDetector:
-    """Fit a gate to training radiographs that have lungs.
+def fit_detector(statistics: OODStatistics, patients: Sequence[str], quantile: float) -> OODDetector:
+    """Fit an OOD detector to training radiographs that have lungs.
 
     Args:
-        evidence: of n radiographs.
-        patients: n; those of one patient are left out together. "" is a patient each time.
-        quantile: share of such radiographs that all rules together are to let through.
+        statistics: Of n radiographs.
+        patients: Patient ids of the n radiographs; each "" counts as a patient of its own. Radiographs of one patient
+            are held out together.
+        quantile: Fraction of such radiographs that all criteria together should accept.
 
     Returns:
-        The Gate. Of fewer than some 4 / (1 - quantile) radiographs, no threshold lies above the strangest of them, and
-        more are flagged than is wanted; see `expect_flagged`.
+        The detector. With fewer than about 4 / (1 - quantile) radiographs the thresholds cannot exceed the highest
+        score, and more radiographs are flagged than requested; see `expected_flag_rate`.
 
     Raises:
-        ValueError: fewer than two patients, or no such quantile.
+        ValueError: There are fewer than two patients, or the quantile is not between 0 and 1.
     """
     if not 0 < quantile < 1:
         raise ValueError(f"gate.quantile={quantile} is not between 0 and 1")
-    evidence = jax.tree.map(lambda x: np.asarray(x, np.float64), evidence)
+    statistics = jax.tree.map(lambda x: np.asarray(x, np.float64), statistics)
     patient = np.unique(bootstrap.fill_missing_patients(patients), return_inverse=True)[1]
     if patient.max(initial=0) < 1:
-        raise ValueError("a gate is fitted to the radiographs of two patients at least")
+        raise ValueError("the radiographs are of fewer than two patients; an OOD detector needs at least two")
     fold = np.random.default_rng(0).permutation(patient.max() + 1)[patient] % FOLDS
-    share = (1 - quantile) / len(CRITERIA)  # what each rule may flag in error
-    scores = np.zeros((len(patient), len(CRITERIA)))  # of each radiograph, by a gate that has not seen its patient
+    rate = (1 - quantile) / len(CRITERIA)  # of false alarms per criterion
+    scores = np.zeros((len(patient), len(CRITERIA)))  # by a detector fitted without the radiograph's patient
     for k in np.unique(fold):
-        rest, held_out = (jax.tree.map(lambda x, rows=rows: x[rows], evidence) for rows in (fold != k, fold == k))
-        scores[fold == k] = _score(_locate(rest, share), held_out)
-    rank = min(int(np.ceil((len(scores) + 1) * (1 - share))), len(scores))
+        rest = jax.tree.map(lambda x, rows=fold != k: x[rows], statistics)
+        held_out = jax.tree.map(lambda x, rows=fold == k: x[rows], statistics)
+        scores[fold == k] = _score(_fit_without_thresholds(rest, rate), held_out)
+    rank = min(int(np.ceil((len(scores) + 1) * (1 - rate))), len(scores))
     thresholds = np.sort(scores, axis=0)[rank - 1]
-    # One odd mask would be the highest score, so that its rule's threshold is that of a tail and not a rank.
+    # A single unusual mask would determine the highest score, so this threshold is taken from the tail.
     lungs = CRITERIA.index("lungs")
-    thresholds[lungs] = _reach(scores[:, [lungs]], share)[0]
+    thresholds[lungs] = _tail_quantile(scores[:, [lungs]], rate)[0]
     thresholds[CRITERIA.index("orientation")] = max(thresholds[CRITERIA.index("orientation")], 1.0)
-    return _locate(evidence, share)._replace(thresholds=thresholds)
+    return _fit_without_thresholds(statistics, rate)._replace(thresholds=thresholds)
 
 
 def expected_flag_rate(patients: Sequence[str], quantile: float) -> float:
-    """Return the share of such radiographs that a gate of `fit` may flag in error, by its rules taken together.
+    """Return the rate of false alarms that a detector of `fit_detector` can be expected to have.
 
-    It is 1 - quantile, but that no rule can flag less than one in as many patients, and one, as it was fitted to.
+    It is 1 - quantile, except that no criterion can have a rate below 1 / (number of patients + 1).
     """
     count = len(set(bootstrap.fill_missing_patients(patients)))
     return len(CRITERIA) * max((1 - quantile) / len(CRITERIA), 1 / (count + 1))
 
 
-def explain_ood(gate: OODDetector, evidence: OODStatistics) -> list[str]:
-    """Say of each of n pictures why it is out of place: "" where it is not, else its reasons, joined by "; "."""
-    evidence = jax.tree.map(lambda x: np.asarray(x, np.float64), evidence)
-    there = ~np.isnan(evidence.measures).any(1)
-    out = _score(gate, evidence) > gate.thresholds
-    undone, signed = _undo(gate, evidence)[1], _spreads(gate, evidence)
-    turns, fits = undone.argmin(0), undone.min(0) <= gate.thresholds[CRITERIA.index("layout")]
+def explain_ood(detector: OODDetector, statistics: OODStatistics) -> list[str]:
+    """Return for each of n images the reasons why it is out of distribution, joined by "; "; "" if it is not."""
+    statistics = jax.tree.map(lambda x: np.asarray(x, np.float64), statistics)
+    has_lungs = ~np.isnan(statistics.lung_shape).any(1)
+    exceeds = _score(detector, statistics) > detector.thresholds
+    _, restored_distances = _layout_distances(detector, statistics)
+    deviations = _lung_deviations(detector, statistics)
+    change = restored_distances.argmin(0)
+    fits_restored = restored_distances.min(0) <= detector.thresholds[CRITERIA.index("layout")]
     reasons = []
-    for i, (turned, strange, odd, unlike) in enumerate(out):
-        worst = np.abs(signed[i]).argmax()
-        words = {
-            list(ORIENTATIONS)[turns[i]]: turned and fits[i],
-            NO_LUNGS: not there[i],
-            list(LUNG_SHAPE_FEATURES.values())[worst][int(signed[i, worst] > 0)]: odd,
-            _STRANGE["layout"]: (turned or strange) and not (turned and fits[i]),
-            _STRANGE["features"]: unlike and there[i],
+    for i, (orientation, layout, lungs, features) in enumerate(exceeds):
+        worst = np.abs(deviations[i]).argmax()
+        applies = {
+            list(ORIENTATIONS)[change[i]]: orientation and fits_restored[i],
+            NO_LUNGS: not has_lungs[i],
+            list(LUNG_SHAPE_FEATURES.values())[worst][int(deviations[i, worst] > 0)]: lungs,
+            _REASONS["layout"]: (orientation or layout) and not (orientation and fits_restored[i]),
+            _REASONS["features"]: features and has_lungs[i],
         }
-        reasons.append("; ".join(word for word, applies in words.items() if applies))
+        reasons.append("; ".join(reason for reason, is_given in applies.items() if is_given))
     return reasons
 
 
-def feature_limits(gate: OODDetector) -> dict[str, list[float | None]]:
-    """The lowest and the highest of each measure that is let through; None where there is no limit."""
-    reach = gate.thresholds[CRITERIA.index("lungs")]
-    ends = np.stack([gate.middle - reach * gate.below, gate.middle + reach * gate.above], 1)
+def feature_limits(detector: OODDetector) -> dict[str, list[float | None]]:
+    """Return the lowest and the highest accepted value of each lung feature; None where there is no limit."""
+    threshold = detector.thresholds[CRITERIA.index("lungs")]
+    lowest = detector.median - threshold * detector.lower_range
+    highest = detector.median + threshold * detector.upper_range
+    limits = np.stack([lowest, highest], 1)
     return {
         name: [x if np.isfinite(x) else None for x in pair.tolist()]
-        for name, pair in zip(LUNG_SHAPE_FEATURES, ends, strict=True)
+        for name, pair in zip(LUNG_SHAPE_FEATURES, limits, strict=True)
     }
 
 
-def _measure(grey: Array, lungs: Array, structures: Array, confidence: Array) -> Array:
-    """MEASURES of one picture, lengths and places as shares of its side."""
-    size = grey.shape[0]
-    place = (jnp.arange(size) + 0.5) / size
+def _lung_shape(gray: Array, lungs: Array, label_map: Array, confidence: Array) -> Array:
+    """Compute the LUNG_SHAPE_FEATURES of one image; lengths and positions are fractions of its side."""
+    size = gray.shape[0]
+    position = (jnp.arange(size) + 0.5) / size
     area = lungs.mean()
-    by_row, by_column = (lungs.mean(axis) / area for axis in (1, 0))  # means of these are 1
+    by_row = lungs.mean(1) / area  # with mean 1, as by_column
+    by_column = lungs.mean(0) / area
 
-    def moment(share: Array, centre: Array, power: int) -> Array:
-        return (share * (place - centre) ** power).mean()
+    def moment(density: Array, center: Array, power: int) -> Array:
+        return (density * (position - center) ** power).mean()
 
-    row, column = moment(by_row, 0.0, 1), moment(by_column, 0.0, 1)
-    height, width = jnp.sqrt(moment(by_row, row, 2)), jnp.sqrt(moment(by_column, column, 2))
-    on_left = jnp.broadcast_to(place < 0.5, lungs.shape)
-    right_lung = structures == 3  # which the picture shows on its left
+    row = moment(by_row, 0.0, 1)
+    column = moment(by_column, 0.0, 1)
+    height = jnp.sqrt(moment(by_row, row, 2))
+    width = jnp.sqrt(moment(by_column, column, 2))
+    on_left = jnp.broadcast_to(position < 0.5, lungs.shape)
+    right_lung = label_map == 3  # on the left of the image
     values = {
         "area": area,
         "left share": (lungs & on_left).mean() / area,
@@ -206,50 +215,60 @@ def _measure(grey: Array, lungs: Array, structures: Array, confidence: Array) ->
         "height": height,
         "width": width,
         "taper": -moment(by_row, row, 3) / height**3,
-        "gap": (by_column * (jnp.abs(place - column) < width / 3)).mean(),
-        "contrast": (grey * lungs).mean() / area - (grey * ~lungs).mean() / (1 - area),
+        "gap": (by_column * (jnp.abs(position - column) < width / 3)).mean(),
+        "contrast": (gray * lungs).mean() / area - (gray * ~lungs).mean() / (1 - area),
         "confidence": confidence,
     }
     return jnp.where(lungs.any(), jnp.stack([values[name] for name in LUNG_SHAPE_FEATURES]), jnp.nan)
 
 
-def _locate(evidence: OODStatistics, share: float) -> OODDetector:
-    """A gate without thresholds, each rule of which may flag a share in error."""
-    faults = np.array(list(LUNG_SHAPE_FEATURES.values())) != ""  # [M, 2], the sides that are looked at
-    middle = np.median(evidence.measures, axis=0)
-    below, above = (_reach(sign * (evidence.measures - middle), share / faults.sum()) for sign in (-1, 1))
+def _fit_without_thresholds(statistics: OODStatistics, rate: float) -> OODDetector:
+    """Fit a detector without thresholds, with a rate of false alarms for the lung features."""
+    is_limited = np.array(list(LUNG_SHAPE_FEATURES.values())) != ""  # [M, 2], lower and upper side
+    median = np.median(statistics.lung_shape, axis=0)
+    deviation = statistics.lung_shape - median
+    upper_range = _tail_quantile(deviation, rate / is_limited.sum())
     return OODDetector(
-        middle,
-        below,
-        np.where(faults[:, 1], above, np.inf),
-        gaussian.fit_gaussian(evidence.layout.reshape(len(evidence.layout), -1)),
-        gaussian.fit_gaussian(evidence.features),
-        np.full(len(CRITERIA), np.inf),
+        median=median,
+        lower_range=_tail_quantile(-deviation, rate / is_limited.sum()),
+        upper_range=np.where(is_limited[:, 1], upper_range, np.inf),
+        layout=gaussian.fit_gaussian(statistics.layout.reshape(len(statistics.layout), -1)),
+        features=gaussian.fit_gaussian(statistics.features),
+        thresholds=np.full(len(CRITERIA), np.inf),
     )
 
 
-def _reach(x: NDArray[np.float64], share: float) -> NDArray[np.float64]:
-    """How far each column of x [n, M] goes up but for a share of its values, by an exponential tail."""
-    tail, least = 0.05, 0.02  # the least is for a measure that hardly changes; all are shares, or of their order
+def _tail_quantile(x: NDArray[np.float64], rate: float) -> NDArray[np.float64]:
+    """Return the value that each column of x [n, M] exceeds at a rate, assuming an exponential tail."""
+    tail = 0.05  # fraction of the values that the tail is fitted to
+    minimum = 0.02  # for a feature that hardly varies; features are fractions, or of that order
     start = np.quantile(x, 1 - tail, axis=0)
     excess = np.maximum(x - start, 0).mean(0) / tail
-    return np.maximum(start + excess * np.log(max(tail / share, 1.0)), least)
+    return np.maximum(start + excess * np.log(max(tail / rate, 1.0)), minimum)
 
 
-def _undo(gate: OODDetector, evidence: OODStatistics) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Distances of the layouts as they are [n], and with each of TURNS undone [turns, n]."""
-    distance = partial(gaussian.measure_distance, gate.layout)
-    return distance(evidence.layout), np.stack([distance(undo(evidence.layout)) for undo in ORIENTATIONS.values()])
+def _layout_distances(
+    detector: OODDetector, statistics: OODStatistics
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the distances of the layouts [n], and of the layouts with each of ORIENTATIONS undone [orientations, n]."""
+    distance = partial(gaussian.measure_distance, detector.layout)
+    restored = [undo(statistics.layout) for undo in ORIENTATIONS.values()]
+    return distance(statistics.layout), np.stack([distance(layout) for layout in restored])
 
 
-def _spreads(gate: OODDetector, evidence: OODStatistics) -> NDArray[np.float64]:
-    """How far the measures [n, M] lie from the median, in distances of the limit on their side."""
-    apart = evidence.measures - gate.middle
-    return apart / np.where(apart < 0, gate.below, gate.above)
+def _lung_deviations(detector: OODDetector, statistics: OODStatistics) -> NDArray[np.float64]:
+    """Return the deviations of the lung features from the median, relative to the range on their side: [n, M]."""
+    deviation = statistics.lung_shape - detector.median
+    return deviation / np.where(deviation < 0, detector.lower_range, detector.upper_range)
 
 
-def _score(gate: OODDetector, evidence: OODStatistics) -> NDArray[np.float64]:
-    """The scores [n, 4] of RULES; NaN, which no threshold flags, of lungs that are not there."""
-    here, turned = _undo(gate, evidence)
-    lungs = np.abs(_spreads(gate, evidence)).max(1)
-    return np.stack([here / turned.min(0), here, lungs, gaussian.measure_distance(gate.features, evidence.features)], 1)
+def _score(detector: OODDetector, statistics: OODStatistics) -> NDArray[np.float64]:
+    """Return the scores [n, 4] of CRITERIA; NaN, which exceeds no threshold, for the lungs of an image without."""
+    layout, restored = _layout_distances(detector, statistics)
+    scores = {
+        "orientation": layout / restored.min(0),
+        "layout": layout,
+        "lungs": np.abs(_lung_deviations(detector, statistics)).max(1),
+        "features": gaussian.measure_distance(detector.features, statistics.features),
+    }
+    return np.stack([scores[criterion] for criterion in CRITERIA], 1)

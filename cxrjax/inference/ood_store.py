@@ -1,4 +1,4 @@
-"""The files of an out-of-distribution detector in a run directory: written, and read back."""
+"""Files of an OOD detector in a run directory: gate.npz and gate.json."""
 
 import io
 import json
@@ -15,72 +15,76 @@ from cxrjax.runtime import atomic_files
 from cxrjax.runtime.text import SHORT_LENGTH, printable
 
 _STEP = "step"
+_REMEDY = "--mode=fit_gate fits it again"
+_MAX_BYTES = 2**30  # that of the largest network takes a hundredth of this
+_GAUSSIANS = ("layout", "features")
 
-_GATE_REMEDY = "--mode=fit_gate fits it again"
-
-
-_LARGEST_GATE = 2**30  # bytes; the largest network's takes a hundredth of that
-
-
-_CLOUDS = ("layout", "features")
+# Field of `ood.OODDetector` -> key in gate.npz, where they differ.
+_KEYS = {"median": "middle", "lower_range": "below", "upper_range": "above"}
 
 
-def has_gate(workdir: Path) -> bool:
-    """Whether a run's gate was fitted."""
+def has_detector(workdir: Path) -> bool:
+    """Return whether a run has an OOD detector."""
     return (workdir / run_dir.GATE).exists()
 
 
-def has_gate_of(workdir: Path, step: int) -> bool:
-    """Whether a run's gate was fitted, and to the network of a training step."""
-    return has_gate(workdir) and _read_gate(workdir).get(_STEP) == step
+def is_fitted_to(workdir: Path, step: int) -> bool:
+    """Return whether a run has an OOD detector that was fitted to the network of a training step."""
+    return has_detector(workdir) and _read(workdir).get(_STEP) == step
 
 
-def save_gate(workdir: Path, fitted: ood.OODDetector, step: int, flagged: float | None = None) -> None:
-    """Write gate.npz, and gate.json: the network's step, the rules' thresholds, and the limits of the measures.
+def save(workdir: Path, detector: ood.OODDetector, step: int, false_alarm_rate: float | None = None) -> None:
+    """Write gate.npz and gate.json.
 
-    With them the share that it may flag in error, where that is known (`ood.expect_flagged`).
+    gate.json has the training step of the network, the thresholds of the criteria, the limits of the lung features
+    and, if it is known, the expected rate of false alarms (`ood.expected_flag_rate`).
     """
-    arrays = {"/".join(str(key.name) for key in path): leaf for path, leaf in jax.tree.leaves_with_path(fitted)}
+    arrays = {}
+    for path, leaf in jax.tree.leaves_with_path(detector):
+        arrays["/".join(_KEYS.get(key.name, key.name) for key in path)] = leaf
     npz = io.BytesIO()
     np.savez(npz, **arrays, **{_STEP: step})
-    thresholds = dict(zip(ood.CRITERIA, fitted.thresholds.tolist(), strict=True))
-    said = {"step": step, "thresholds": thresholds, "limits": ood.feature_limits(fitted)}
-    text = json.dumps(said | ({} if flagged is None else {"flagged_in_error": flagged}), indent=2)
+    thresholds = dict(zip(ood.CRITERIA, detector.thresholds.tolist(), strict=True))
+    summary = {"step": step, "thresholds": thresholds, "limits": ood.feature_limits(detector)}
+    if false_alarm_rate is not None:
+        summary["flagged_in_error"] = false_alarm_rate
+    text = json.dumps(summary, indent=2)
     atomic_files.atomic_write(workdir / "gate.json", (text + "\n").encode())
     atomic_files.atomic_write(workdir / run_dir.GATE, npz.getvalue())
 
 
-def load_gate(workdir: Path, step: int) -> ood.OODDetector | None:
-    """The gate of a run; None where none was fitted.
+def load(workdir: Path, step: int) -> ood.OODDetector | None:
+    """Return the OOD detector of a run; None if the run has none.
 
     Args:
-        workdir: the run directory.
-        step: of training, of the network whose features it is to judge.
+        workdir: Run directory.
+        step: Training step of the network whose features the detector is applied to.
 
     Raises:
-        UnfitRun: it was fitted to another network.
+        RunError: The detector was fitted to another network.
         DamagedFileError: gate.npz is damaged.
     """
-    if not has_gate(workdir):
+    if not has_detector(workdir):
         return None
-    arrays = _read_gate(workdir)
+    arrays = _read(workdir)
     if arrays.get(_STEP) != step:
         raise run_dir.RunError(
             f"{workdir / run_dir.GATE}: was not fitted to the network of training step {step}; --mode=fit_gate fits it again"
         )
     try:
-        clouds = {
+        gaussians = {
             name: gaussian.GaussianFit(*(arrays[f"{name}/{part}"] for part in gaussian.GaussianFit._fields))
-            for name in _CLOUDS
+            for name in _GAUSSIANS
         }
         return ood.OODDetector(
-            **{name: arrays[name] for name in ood.OODDetector._fields if name not in _CLOUDS}, **clouds
+            **{name: arrays[_KEYS.get(name, name)] for name in ood.OODDetector._fields if name not in _GAUSSIANS},
+            **gaussians,
         )
     except KeyError as error:
-        raise json_file.DamagedFileError(workdir / run_dir.GATE, f"it has no {error}", _GATE_REMEDY) from None
+        raise json_file.DamagedFileError(workdir / run_dir.GATE, f"it has no array {error}", _REMEDY) from None
 
 
-def _read_gate(workdir: Path) -> dict[str, np.ndarray]:
+def _read(workdir: Path) -> dict[str, np.ndarray]:
     """Return the arrays of gate.npz.
 
     Raises:
@@ -89,12 +93,12 @@ def _read_gate(workdir: Path) -> dict[str, np.ndarray]:
     path = workdir / run_dir.GATE
     try:
         with zipfile.ZipFile(path) as archive:
-            if sum(entry.file_size for entry in archive.infolist()) > _LARGEST_GATE:
-                raise json_file.DamagedFileError(path, "it says that it is far larger than a gate", _GATE_REMEDY)
+            if sum(entry.file_size for entry in archive.infolist()) > _MAX_BYTES:
+                raise json_file.DamagedFileError(path, "its content is far larger than an OOD detector", _REMEDY)
         with np.load(path, allow_pickle=False) as arrays:
             return dict(arrays)
     except (json_file.DamagedFileError, PermissionError):
         raise
-    except Exception as error:  # zipfile, zlib and NumPy have no base of their own for what damaged files raise
-        reason = "it is no archive of numbers" if isinstance(error, ValueError) else printable(error, SHORT_LENGTH)
-        raise json_file.DamagedFileError(path, reason, _GATE_REMEDY) from None
+    except Exception as error:  # zipfile, zlib and NumPy raise errors without a common base for damaged files
+        reason = "it is not an archive of arrays" if isinstance(error, ValueError) else printable(error, SHORT_LENGTH)
+        raise json_file.DamagedFileError(path, reason, _REMEDY) from None

@@ -1,7 +1,7 @@
-"""Radiographs that are fewer than the devices: their patches are shared, so that no device is idle.
+"""Prediction for fewer radiographs than devices: the devices share the patches, so that none is idle.
 
-Three programs and not one: a device that waits, within a program, for what another one makes holds one of XLA's
-threads meanwhile.
+There are three programs instead of one, since a device that waits inside a program for another device blocks one of
+XLA's threads.
 """
 
 from collections.abc import Callable, Mapping
@@ -19,26 +19,26 @@ from cxrjax.models import registry
 from cxrjax.models.spec import InferenceConfig, ModelSpec
 from cxrjax.runtime import compilation_cache, sharding
 
-ROOM = 2**30  # bytes that a classifier may take on all devices together
+ROOM = 2**30  # bytes that the replicas of a classifier may use on all devices together
 
 
 def count_devices(variables: Mapping[str, Any]) -> int:
-    """The devices that the patches of few radiographs are shared between, by the classifier's variables.
+    """Return the number of devices that share the patches of few radiographs, for a classifier's variables.
 
-    As many as have ROOM for it, its kernels transformed. One, but of a single process and a CPU, where all devices lie
-    in one memory: elsewhere what goes from one to the others might take as long as it saves.
+    It is limited by ROOM for the classifier with its transformed kernels. It is 1 on accelerators and with several
+    processes, where transfers between the devices could take as long as they save; on a CPU all devices share memory.
     """
     if jax.default_backend() != "cpu" or jax.process_count() > 1:
         return 1
-    each = sum(
+    bytes_per_device = sum(
         leaf.size * leaf.dtype.itemsize
         for leaf in jax.tree.leaves(jax.eval_shape(registry.precompute_kernels, variables))
     )
-    return max(1, min(jax.device_count(), ROOM // each))
+    return max(1, min(jax.device_count(), ROOM // bytes_per_device))
 
 
 class PatchParallelPredictor:
-    """`pipeline.diagnose` of batches of so many radiographs, every device classifying as many of their patches."""
+    """Equivalent of `pipeline.predict` whose devices share the patches of a batch equally; mode "local" only."""
 
     def __init__(
         self,
@@ -48,62 +48,66 @@ class PatchParallelPredictor:
         settings: InferenceConfig,
         seed: int,
         batch_size: int,
-        most: int,
-        made_of: str,
+        max_devices: int,
+        cache_key: str,
     ):
-        """Place the networks.
+        """Place the networks on the devices.
 
         Args:
-            segmenter: see `pipeline.diagnose`.
-            classifier: likewise.
-            variables: likewise.
-            settings: likewise.
-            seed: that keys are made of.
-            batch_size: radiographs.
-            most: devices that classify, of each process.
-            made_of: words that say all of this but the variables; see `compilation_cache.Recalled`.
+            segmenter: See `pipeline.predict`.
+            classifier: See `pipeline.predict`.
+            variables: See `pipeline.predict`.
+            settings: See `pipeline.predict`.
+            seed: Seed of the random keys.
+            batch_size: Radiographs per batch.
+            max_devices: Devices of each process that classify.
+            cache_key: Text that identifies all of this except the variables; see `compilation_cache.CachedFunction`.
         """
-        self._count = settings.num_patches
-        self._radiographs = sharding.BatchSharding(batch_size)
-        self._patches = sharding.BatchSharding(batch_size * self._count, most)
+        self._num_patches = settings.num_patches
+        self._image_sharding = sharding.BatchSharding(batch_size)
+        self._patch_sharding = sharding.BatchSharding(batch_size * self._num_patches, max_devices)
 
-        def draw(variables: Any, given: tuple[Array, Array]) -> tuple[pipeline.LungSegmentation, Array, Array]:
-            images, checksums = given
-            keys = pipeline.image_keys(seed, checksums)
-            found = pipeline.segment_or_skip(segmenter, variables, images, settings)
-            shown = (images, found.lung_mask, found.confidence, keys)
-            sampled = lax.map(lambda one: local_patches.sample(classifier, *one, settings), shown)
-            return found, sampled.centers, sampled.pixels
+        def sample(variables: Any, inputs: tuple[Array, Array]) -> tuple[pipeline.LungSegmentation, Array, Array]:
+            images, image_ids = inputs
+            keys = pipeline.image_keys(seed, image_ids)
+            segmentation = pipeline.segment_or_skip(segmenter, variables, images, settings)
+            radiographs = (images, segmentation.lung_mask, segmentation.confidence, keys)
+            sampled = lax.map(lambda row: local_patches.sample(classifier, *row, settings), radiographs)
+            return segmentation, sampled.centers, sampled.pixels
 
-        def look(prepared: Any, crops: Array) -> tuple[Array, Array]:
+        def classify(prepared: Any, crops: Array) -> tuple[Array, Array]:
             return patch_classifier.classify_patches(classifier, prepared, crops, settings)
 
-        def conclude(variables: Any, given: Any) -> pipeline.Prediction:
-            images, found, *seen = given
+        def aggregate(variables: Any, inputs: Any) -> pipeline.Prediction:
+            images, segmentation, centers, logits, features = inputs
 
-            def tell(one: Any) -> Any:
-                image, looks = one[0], PatchPredictions(*one[1:], jnp.ones(settings.num_patches, bool))
-                return pipeline.aggregate(classifier, variables["classifier"], image, looks, settings)
+            def aggregate_one(row: tuple[Array, ...]) -> Any:
+                image, *outputs = row
+                predictions = PatchPredictions(*outputs, jnp.ones(settings.num_patches, bool))
+                return pipeline.aggregate(classifier, variables["classifier"], image, predictions, settings)
 
-            return pipeline.to_prediction(images, found, lax.map(tell, (images, *seen)))
+            aggregated = lax.map(aggregate_one, (images, centers, logits, features))
+            return pipeline.to_prediction(images, segmentation, aggregated)
 
-        def recalled(
-            shares: sharding.BatchSharding, run: Callable[[Any, Any], Any]
+        def cached(
+            batch_sharding: sharding.BatchSharding, run: Callable[[Any, Any], Any]
         ) -> compilation_cache.CachedFunction:
-            return compilation_cache.CachedFunction(shares.compile(run), run.__name__, made_of)
+            return compilation_cache.CachedFunction(batch_sharding.compile(run), run.__name__, cache_key)
 
-        self._draw, self._conclude = (recalled(self._radiographs, run) for run in (draw, conclude))
-        self._look = recalled(self._patches, look)
-        self._variables = self._radiographs.replicate(variables)
-        prepare = jax.jit(registry.precompute_kernels, out_shardings=self._patches.replicated)
-        self._prepared = prepare(self._patches.replicate(variables["classifier"]))  # once, and not at every batch
+        self._sample = cached(self._image_sharding, sample)
+        self._classify = cached(self._patch_sharding, classify)
+        self._aggregate = cached(self._image_sharding, aggregate)
+        self._variables = self._image_sharding.replicate(variables)
+        prepare = jax.jit(registry.precompute_kernels, out_shardings=self._patch_sharding.replicated)
+        self._prepared = prepare(self._patch_sharding.replicate(variables["classifier"]))  # once for all batches
 
-    def __call__(self, images: np.ndarray, checksums: np.ndarray) -> pipeline.Prediction:
-        """Diagnose radiographs uint8 [B, S, S] of `batch.hash_images` uint32 [B]; the result is on the host."""
-        given = self._radiographs.shard((images, checksums))
-        found, places, crops = self._draw(self._variables, given)
-        crops = np.concatenate(self._radiographs.gather(crops))
-        seen = self._patches.gather(self._look(self._prepared, self._patches.shard(crops)))
-        seen = jax.tree.map(lambda x: x.reshape(-1, self._count, *x.shape[1:]), seen)
-        looks = (places, *self._radiographs.shard(seen))
-        return self._radiographs.gather(self._conclude(self._variables, (given[0], found, *looks)))
+    def __call__(self, images: np.ndarray, image_ids: np.ndarray) -> pipeline.Prediction:
+        """Predict radiographs uint8 [B, S, S] with ids uint32 [B] of `batch.hash_images`; returns host arrays."""
+        inputs = self._image_sharding.shard((images, image_ids))
+        segmentation, centers, crops = self._sample(self._variables, inputs)
+        crops = np.concatenate(self._image_sharding.gather(crops))
+        outputs = self._patch_sharding.gather(self._classify(self._prepared, self._patch_sharding.shard(crops)))
+        outputs = jax.tree.map(lambda x: x.reshape(-1, self._num_patches, *x.shape[1:]), outputs)
+        logits, features = self._image_sharding.shard(outputs)
+        prediction = self._aggregate(self._variables, (inputs[0], segmentation, centers, logits, features))
+        return self._image_sharding.gather(prediction)

@@ -233,8 +233,8 @@ def test_an_accelerator_is_handed_the_next_batch_before_results_are_fetched(ahea
         return lambda: said.append(f"fetch {first}") or first
 
     examiner = predictor.Predictor.__new__(predictor.Predictor)
-    examiner._most_ahead, examiner._runs = ahead, {2: run}
-    assert list(examiner._results(np.arange(5), np.arange(5), 2)) == [(2, 0), (2, 2), (1, 4)]
+    examiner._max_pending, examiner._programs = ahead, {2: run}
+    assert list(examiner._iter_batches(np.arange(5), np.arange(5), 2)) == [(2, 0), (2, 2), (1, 4)]
     assert said == order
 
 

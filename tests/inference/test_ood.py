@@ -68,7 +68,7 @@ def test_the_measures_of_two_boxes_by_hand():
     structures = np.where(np.arange(20) < 10, 3, 2).astype(np.uint8) * lungs
     image = np.where(lungs, 51, 204).astype(np.uint8)
     evidence = ood.ood_statistics(image[None], lungs[None], structures[None], np.ones(1), np.zeros((1, 3)))
-    measures = dict(zip(ood.LUNG_SHAPE_FEATURES, np.asarray(evidence.measures[0]), strict=True))
+    measures = dict(zip(ood.LUNG_SHAPE_FEATURES, np.asarray(evidence.lung_shape[0]), strict=True))
     column = (40 * 4 + 60 * 15) / 100 / 20
     columns = (np.r_[2:6, 12:18] + 0.5) / 20
     expected = {
@@ -82,7 +82,7 @@ def test_the_measures_of_two_boxes_by_hand():
 def test_no_lungs_have_no_measures_and_are_said(fitted):
     image, lungs, structures = draw_chest(np.random.default_rng(1), lungs=(False, False))
     evidence = look([(image, lungs, structures)])
-    assert np.isnan(np.asarray(evidence.measures)).all()
+    assert np.isnan(np.asarray(evidence.lung_shape)).all()
     assert ood.NO_LUNGS in ood.explain_ood(fitted, evidence)[0]
 
 
@@ -187,11 +187,14 @@ def test_sides_confidence_and_features_are_looked_at(fitted):
 
 
 def test_a_gate_is_read_as_it_was_written(fitted, tmp_path):
-    assert ood_store.load_gate(tmp_path, 7) is None
-    ood_store.save_gate(tmp_path, fitted, 7)
-    jax.tree.map(np.testing.assert_array_equal, ood_store.load_gate(tmp_path, 7), fitted)
+    assert ood_store.load(tmp_path, 7) is None
+    ood_store.save(tmp_path, fitted, 7)
+    with np.load(tmp_path / "gate.npz") as arrays:  # by the keys that earlier versions read and wrote
+        gaussians = {"layout/mean", "layout/whitener", "features/mean", "features/whitener"}
+        assert set(arrays) == {"middle", "below", "above", "thresholds", "step", *gaussians}
+    jax.tree.map(np.testing.assert_array_equal, ood_store.load(tmp_path, 7), fitted)
     with pytest.raises(run_dir.RunError, match="training step 9; --mode=fit_gate fits it again"):
-        ood_store.load_gate(tmp_path, 9)
+        ood_store.load(tmp_path, 9)
     low, high = ood.feature_limits(fitted)["confidence"]
     assert 0.8 < low < 0.95 and high is None
 
@@ -247,7 +250,7 @@ def test_a_gate_of_an_older_network_is_fitted_anew_at_the_end_of_a_training(fitt
     fits = []
     monkeypatch.setattr(fit_ood, "fit_ood_detector", fits.append)
     monkeypatch.setattr(trainer, "train", lambda *_: {"epoch": 2, "val/loss": 0.5})
-    ood_store.save_gate(tmp_path, fitted, 3)
+    ood_store.save(tmp_path, fitted, 3)
     for step, times in ((3, 0), (5, 1)):
         monkeypatch.setattr(run_dir, "load_step", lambda *_, step=step: step)
         commands.train_network(commands.Request(tmp_path, recipes.load("phantom:classify")))

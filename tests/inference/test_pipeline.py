@@ -96,7 +96,7 @@ def test_no_lungs_is_a_finding_not_a_nan(small, images):
     told = result._asdict()
     evidence = told.pop("ood_statistics")
     assert all(np.isfinite(leaf).all() for leaf in told.values())
-    assert np.isnan(evidence.measures[0]).all() and np.isfinite(evidence.measures[1]).all()
+    assert np.isnan(evidence.lung_shape[0]).all() and np.isfinite(evidence.lung_shape[1]).all()
 
 
 def test_votes_are_those_of_patches_cut_and_classified_one_by_one(apply, small, images):

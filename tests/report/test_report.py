@@ -428,7 +428,7 @@ def test_a_run_of_masks_has_a_report_too(found):
 class Stub:
     """An examiner that finds the left half of every radiograph to be lungs, and viral pneumonia at its middle."""
 
-    finds, config = True, default_config()
+    is_classifier, config = True, default_config()
 
     def predict(self, images):
         for image in images:

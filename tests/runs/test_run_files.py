@@ -110,13 +110,13 @@ def damaged_gates(whole: bytes) -> list[bytes]:
 @pytest.mark.parametrize("kind", range(7))
 def test_a_damaged_gate(tmp_path, monkeypatch, kind):
     monkeypatch.setattr(ood, "feature_limits", lambda fitted: {})
-    ood_store.save_gate(tmp_path, a_gate(), 5)
+    ood_store.save(tmp_path, a_gate(), 5)
     path = tmp_path / "gate.npz"
-    jax.tree.map(np.testing.assert_array_equal, ood_store.load_gate(tmp_path, 5), a_gate())
-    assert ood_store.has_gate_of(tmp_path, 5) and not ood_store.has_gate_of(tmp_path, 6)
+    jax.tree.map(np.testing.assert_array_equal, ood_store.load(tmp_path, 5), a_gate())
+    assert ood_store.is_fitted_to(tmp_path, 5) and not ood_store.is_fitted_to(tmp_path, 6)
     path.write_bytes(damaged_gates(path.read_bytes())[kind])
     with pytest.raises(DamagedFileError) as error:
-        ood_store.load_gate(tmp_path, 5)
+        ood_store.load(tmp_path, 5)
     assert_is_a_sentence(error.value, path)
 
 
