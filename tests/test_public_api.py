@@ -215,7 +215,7 @@ def test_pure_functions_give_what_the_model_does(model):
         np.testing.assert_array_equal(arrays.votes[k], list(prediction.votes.values()))
         np.testing.assert_allclose(arrays.probabilities[k], list(prediction.probabilities.values()), atol=1e-5)
     lungs = cx.inference.segment_lungs(model.params, images, spec=model.spec)
-    np.testing.assert_array_equal(lungs.lungs[0], predictions[0].lung_mask)
+    np.testing.assert_array_equal(lungs.lung_mask[0], predictions[0].lung_mask)
 
 
 def test_a_run_of_a_segmenter_predicts_lungs_alone(workplace, tmp_path):

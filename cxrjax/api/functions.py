@@ -175,7 +175,7 @@ def fit_ood_detector(config: "ConfigDict", run: Path) -> None:
     from cxrjax.runtime import terminal
 
     has_detector = config.task == "classify" and config.segmenter.workdir and config.gate.quantile
-    if has_detector and not ood_store.has_gate_of(run, run_dir.load_step(run, config)):
+    if has_detector and not ood_store.is_fitted_to(run, run_dir.load_step(run, config)):
         try:
             fit_ood.fit_ood_detector(run)
         except run_dir.RunError as error:

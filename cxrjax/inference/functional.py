@@ -106,7 +106,7 @@ def segment_lungs(params: Mapping[str, Any], images: Array, *, spec: PipelineSpe
         >>> model = cx.load("runs/findings")
         >>> image = cx.preprocess(cx.read_radiograph("patient.png"), model.spec.input)
         >>> segmentation = cx.inference.segment_lungs(model.params, image[None], spec=model.spec)
-        >>> segmentation.lungs.shape == (1, model.spec.input.size, model.spec.input.size)
+        >>> segmentation.lung_mask.shape == (1, model.spec.input.size, model.spec.input.size)
         True
     """
     return pipeline.segment_or_skip(spec.segmenter, params, images, spec.inference)

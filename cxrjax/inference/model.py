@@ -303,10 +303,10 @@ class Model:
         row = predictor.to_row(result)
         row["decision"] = predictor.decision(result) if predictor.is_classifier else ""
         if predictor.is_classifier:
-            mask = result.mask if predictor.has_segmenter else None
-            saliency = result.map
+            mask = result.lung_mask if predictor.has_segmenter else None
+            saliency = result.saliency
         else:
-            mask = result.lungs
+            mask = result.lung_mask
             saliency = None
         nan = float("nan")
         return Prediction(
