@@ -132,7 +132,7 @@ def _sort_key(row: dict[str, Any]) -> float:
 
 
 def _case_images(examples: batch.RadiographBatch, i: int, result: Any, has_prediction: bool, side: int) -> CaseImages:
-    is_classifier = hasattr(result, "map")
+    is_classifier = hasattr(result, "saliency")
     lungs = result.lung_mask
     if examples.mask_types[i] == batch.STRUCTURES_KNOWN:
         true_lungs = np.isin(examples.masks[i], lung_masks.LUNGS)
