@@ -301,8 +301,8 @@ def test_a_network_reads_grey_levels_or_what_imagenet_makes_of_them():
     grey = jnp.array([[[0.0, 1.0]]])
     network = spec.ModelSpec(registry.create("resnet18_keras", 5), 2, 3)  # whose first layer is a norm
     np.testing.assert_array_equal(inputs.normalize(grey, network), [[[[0, 0, 0], [1, 1, 1]]]])
-    np.testing.assert_array_equal(inputs.normalize(grey, network._replace(channels=1)), [[[[0], [1]]]])
-    photographic = network._replace(normalise="imagenet")
+    np.testing.assert_array_equal(inputs.normalize(grey, network._replace(in_channels=1)), [[[[0], [1]]]])
+    photographic = network._replace(normalization="imagenet")
     black = [-0.485 / 0.229, -0.456 / 0.224, -0.406 / 0.225]
     white = [0.515 / 0.229, 0.544 / 0.224, 0.594 / 0.225]
     np.testing.assert_allclose(inputs.normalize(grey, photographic), [[[black, white]]], rtol=1e-6)
@@ -311,8 +311,8 @@ def test_a_network_reads_grey_levels_or_what_imagenet_makes_of_them():
         made = levels * scale + (0 if shift is None else shift)
         np.testing.assert_allclose(made, inputs.normalize(grey, one), atol=1e-6)
     with pytest.raises(ValueError, match="3 channels"):
-        inputs.normalize(grey, network._replace(normalise="imagenet", channels=1))
+        inputs.normalize(grey, network._replace(normalization="imagenet", in_channels=1))
     made = jnp.array([[[[0.0, 0.5, 1.0]]]])
     np.testing.assert_array_equal(inputs.normalize(made, network), made)
     with pytest.raises(ValueError, match="patches of 3 channels were made, and the network reads 1"):
-        inputs.normalize(made, network._replace(channels=1))
+        inputs.normalize(made, network._replace(in_channels=1))
