@@ -118,7 +118,7 @@ def metric_fn(
 
     def measure(weights: NDArray) -> dict:
         network = cases.at(everyone, weights) | {
-            "energy_in_lesions": _mean(cases.energy, weights),
+            "energy_in_lesions": confidence.mean_estimate(cases.energy, weights),
             **({} if cases.flagged is None else {"flagged": weights @ cases.flagged}),
         }
         if by_source is None:
@@ -141,7 +141,8 @@ def metric_fn(
                 for name, certainty in cases.certainties.items()
             },
             "settling": {
-                str(size): {name: _mean(values, weights) for name, values in each.items()} | {"n": weights.sum(1)}
+                str(size): {name: confidence.mean_estimate(values, weights) for name, values in each.items()}
+                | {"n": weights.sum(1)}
                 for size, each in settled.items()
             }
             if settled is not None
@@ -232,12 +233,6 @@ def _prepare_masks(rows: Sequence[Mapping], groups: Mapping[str, Mapping[str, ND
         }
 
     return measure
-
-
-def _mean(values: NDArray, weights: NDArray) -> confidence.MeanEstimate:
-    """Weighted mean of the values [n] that are not NaN."""
-    known = weights @ ~np.isnan(values)
-    return confidence.MeanEstimate(confidence.safe_divide(weights @ np.nan_to_num(values), known), known)
 
 
 def _share_parts(split: str, other: str) -> bool:

@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from cxrjax.metrics import confidence, roc
-from cxrjax.metrics.confidence import F1, Auroc, AveragePrecision, MeanEstimate, Proportion, safe_divide
+from cxrjax.metrics.confidence import F1, Auroc, AveragePrecision, Proportion, safe_divide
 
 NO_PREDICTION = ""
 SCORES = ("precision", "recall", "specificity", "f1", "auroc", "average_precision")
@@ -241,10 +241,8 @@ def measure_masks(rows: Sequence[Mapping], weights: NDArray) -> dict:
     for name in (column.removeprefix("dice_") for column in rows[0] if column.startswith("dice_")):
         values = np.array([[row[f"dice_{name}"], row[f"jaccard_{name}"]] for row in rows], np.float64)
         values[failed] = np.nan_to_num(values[failed])
-        known = weights @ ~np.isnan(values)
-        mean = safe_divide(weights @ np.nan_to_num(values), known)
-        means = [MeanEstimate(mean[:, j], known[:, j]) for j in range(2)]
-        structures[name] = {"dice": means[0], "jaccard": means[1], "support": known[:, 0]}
+        of_dice, of_jaccard = (confidence.mean_estimate(each, weights) for each in values.T)
+        structures[name] = {"dice": of_dice, "jaccard": of_jaccard, "support": of_dice.of}
     return {
         "n": weights.sum(1),
         "failed": weights @ failed,

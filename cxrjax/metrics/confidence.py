@@ -12,8 +12,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from cxrjax.metrics import intervals
-from cxrjax.metrics.intervals import Interval
+from cxrjax.metrics import bootstrap, intervals
+from cxrjax.metrics.intervals import Design, Interval
 
 COUNTS = ("n", "no_finding", "failed", "flagged", "support")
 
@@ -37,6 +37,8 @@ class MeanEstimate(NamedTuple):
 
     value: NDArray  # [r], NaN where it is of none
     of: NDArray  # [r], how many radiographs it is of
+    lowest: NDArray  # [r] in 0..1, the lowest value that one more radiograph may have
+    highest: NDArray  # [r] in 0..1, the highest
 
 
 class Auroc(NamedTuple):
@@ -98,8 +100,24 @@ _KINDS = (np.ndarray, Proportion, F1, MeanEstimate, Auroc, AveragePrecision, Bia
 
 
 def proportion(part: NDArray, whole: NDArray) -> Proportion:
-    """Return the Share of `part` in `whole`, both weighted numbers of radiographs of equal shape."""
+    """Return the Proportion of `part` in `whole`, both weighted numbers of radiographs of equal shape."""
     return Proportion(safe_divide(part, whole), whole)
+
+
+def mean_estimate(values: NDArray, weights: NDArray) -> MeanEstimate:
+    """Return the mean over those of n radiographs whose value is not NaN.
+
+    One more radiograph may have the lowest or the highest value that is seen.
+
+    Args:
+        values: [n] in 0..1.
+        weights: [r, n].
+    """
+    known = ~np.isnan(values)
+    count = weights @ known
+    seen = values[known] if known.any() else np.zeros(1)
+    extremes = [np.full(len(count), end) for end in (seen.min(), seen.max())]
+    return MeanEstimate(safe_divide(weights @ np.nan_to_num(values), count), count, *extremes)
 
 
 def mean_of(parts: Sequence[Leaf], weights: Sequence[float] | None = None) -> Combination:
@@ -143,10 +161,10 @@ def point_estimates(tree: Any) -> Any:
 def summarize(tree: Any, patients: Sequence[str] = (), n: int = 0) -> Any:
     """Describe every leaf of a tree as {"value", "interval", "n"}; None for what cannot be earned.
 
-    Intervals are those of `statistics.intervals`: Wilson's of a `Share`, an `F1` and a `Mean`, Newcombe's of an
-    `Auroc`, each of an effective number of radiographs, which resamples of patients give; those of a `Combination` and
-    a `Ratio` come from the intervals of their parts; all other leaves have corrected percentiles. An `Inflated` one
-    reaches from the value less what noise may have pushed it up by, or from 0 where chance alone reaches the value, to
+    Intervals are those of `intervals`: Jeffreys' of a `Proportion` and an `F1`, Fay and Feuer's of a `MeanEstimate`,
+    Newcombe's of an `Auroc`, each with the variance that resamples of patients give; those of a `Combination` and a
+    `Ratio` come from the intervals of their parts; all other leaves have corrected percentiles. A
+    `BiasedEstimate` reaches from the value less what noise may have pushed it up by, or from 0 where chance alone reaches the value, to
     the value and what noise may have hidden of it: it holds the truth as often as it says or more often.
 
     There is no interval where there is one patient, and of a score that no resample moves, unless it is a share or an
@@ -157,30 +175,31 @@ def summarize(tree: Any, patients: Sequence[str] = (), n: int = 0) -> Any:
         patients: of each radiograph, as they were resampled; empty where each has a patient of its own.
         n: radiographs, for the leaves that stand in no dict with a "support" or "n"; those of `patients` if 0.
     """
-    several = len(set(patients)) if len(set(patients)) < len(patients) else None
+    several = len(set(patients)) < len(patients)
+    design = Design(len(set(patients)), bootstrap.design_effect(patients)) if several else Design()
     n = n or len(patients)
-    return _describe(tree, n, several, float(several or n))
+    return _describe(tree, n, design, float(design.patients or n))
 
 
-def _describe(tree: Any, n: int, several: int | None, patients: float) -> Any:
+def _describe(tree: Any, n: int, design: Design, patients: float) -> Any:
     if isinstance(tree, Mapping):
         n = next((int(tree[key][0]) for key in ("support", "n") if key in tree), n)
-        patients = patients if several else float(n)
-        return {k: int(part[0]) if k in COUNTS else _describe(part, n, several, patients) for k, part in tree.items()}
+        patients = patients if design.patients else float(n)
+        return {k: int(part[0]) if k in COUNTS else _describe(part, n, design, patients) for k, part in tree.items()}
     if not isinstance(tree, _KINDS):
         return tree
     value = float(values(tree)[0])
     n = int(round(tree.of[0])) if isinstance(tree, Proportion | F1 | MeanEstimate) else n
-    interval = _interval(tree, several, patients) if n else None
+    interval = _interval(tree, design, patients) if n else None
     return {"value": _number(value), "interval": interval and [float(bound) for bound in interval], "n": n}
 
 
-def _interval(leaf: Leaf, several: int | None, patients: float) -> Interval | None:
+def _interval(leaf: Leaf, design: Design, patients: float) -> Interval | None:
     """Return the interval of a leaf.
 
     Args:
         leaf: any.
-        several: see `intervals.count_sample`.
+        design: of the data set.
         patients: of the radiographs that the leaf is of, for a leaf that does not count its own.
     """
     every = values(leaf)
@@ -190,63 +209,67 @@ def _interval(leaf: Leaf, several: int | None, patients: float) -> Interval | No
         return None
 
     def sample(counts: NDArray) -> intervals.Sample:
-        return intervals.count_sample(counts, several)
+        return intervals.count_sample(counts, design.patients)
 
     match leaf:
         case Proportion():
-            return intervals.bound_share(value, every[drawn], sample(leaf.of))
+            return intervals.bound_share(every, leaf.of, design)
         case F1():
-            return intervals.bound_f1(value, every[drawn], sample(leaf.of * (2 - np.nan_to_num(every))))
+            return intervals.bound_f1(every, leaf.of, design)
         case MeanEstimate():
-            return intervals.bound_mean(value, every[drawn], sample(leaf.of))
+            extremes = float(leaf.lowest[0]), float(leaf.highest[0])
+            return intervals.bound_mean(value, every[drawn], sample(leaf.of), extremes)
         case Auroc():
             return intervals.bound_auroc(value, every[drawn], sample(leaf.positives), sample(leaf.negatives))
         case AveragePrecision():
             prevalence = float(leaf.positives[0] / (leaf.positives[0] + leaf.negatives[0]))
             return intervals.bound_average_precision(value, every[drawn], sample(leaf.positives), prevalence)
         case BiasedEstimate():
-            return _bound_inflated(leaf, value, drawn, sample(leaf.errors.of))
+            return _bound_inflated(leaf, value, drawn, design)
         case Loss():
-            return _bound_loss(leaf, value, drawn, sample(leaf.errors.of))
+            return _bound_loss(leaf, value, drawn, design)
         case Combination():
-            return _bound_combination(leaf, value, drawn, several, patients)
+            return _bound_combination(leaf, value, drawn, design, patients)
         case Ratio():
-            return _bound_ratio(leaf, drawn, several, patients)
+            return _bound_ratio(leaf, drawn, design, patients)
     return intervals.bound_plain(value, every[drawn], patients)
 
 
-def _bound_inflated(leaf: BiasedEstimate, value: float, drawn: NDArray, sample: intervals.Sample) -> Interval | None:
+def _bound_inflated(leaf: BiasedEstimate, value: float, drawn: NDArray, design: Design) -> Interval | None:
     if np.ptp(leaf.value[drawn]) < intervals.STILL:
         return None
+    sample = intervals.count_sample(leaf.errors.of, design.patients)
     pushed, hidden = (np.quantile(part[drawn], 1 - intervals.TAIL) for part in (leaf.pushed, leaf.hidden))
     from_chance = value <= leaf.chance[0] * np.sqrt(sample.n / sample.patients)
     low = 0.0 if from_chance else max(0.0, value - max(0.0, pushed))
-    return low, value + max(0.0, hidden) + leaf.rise[0] * _exceed(leaf.errors, drawn, sample)
+    unseen = intervals.exceed(leaf.errors.value, leaf.errors.of, design)
+    return low, value + max(0.0, hidden) + leaf.rise[0] * unseen
 
 
-def _bound_loss(leaf: Loss, value: float, drawn: NDArray, sample: intervals.Sample) -> Interval | None:
+def _bound_loss(leaf: Loss, value: float, drawn: NDArray, design: Design) -> Interval | None:
+    sample = intervals.count_sample(leaf.errors.of, design.patients)
     ends = intervals.bound_plain(value, leaf.value[drawn], sample.patients)
-    return ends and (ends[0], ends[1] + leaf.rise[0] * _exceed(leaf.errors, drawn, sample))
-
-
-def _exceed(errors: Proportion, drawn: NDArray, sample: intervals.Sample) -> float:
-    return intervals.exceed(float(errors.value[0]), errors.value[drawn], sample)
+    unseen = intervals.exceed(leaf.errors.value, leaf.errors.of, design)
+    return ends and (ends[0], ends[1] + leaf.rise[0] * unseen)
 
 
 def _bound_combination(
-    leaf: Combination, value: float, drawn: NDArray, several: int | None, patients: float
+    leaf: Combination, value: float, drawn: NDArray, design: Design, patients: float
 ) -> Interval | None:
     known = [(part, w) for part, w in zip(leaf.parts, leaf.weights[0], strict=True) if w]
-    ends, moves = _bound_parts([part for part, _ in known], several, patients)
+    ends, moves = _bound_parts([part for part, _ in known], design, patients)
     if ends is None or (moves and np.ptp(leaf.value[drawn]) < intervals.STILL):
         return None
     each = np.stack([values(part) for part, _ in known])
     correlation = intervals.correlate(each[:, drawn])
-    return intervals.combine(value, ends, each[:, 0], np.array([w for _, w in known]), correlation)
+    weights = np.array([w for _, w in known])
+    combined = intervals.combine(value, ends, each[:, 0], weights, correlation)
+    is_mean = (weights > 0).all()
+    return intervals.reach_bounds(combined, value, leaf.value[drawn], patients) if is_mean else combined
 
 
-def _bound_ratio(leaf: Ratio, drawn: NDArray, several: int | None, patients: float) -> Interval | None:
-    ends, moves = _bound_parts(leaf.parts, several, patients)
+def _bound_ratio(leaf: Ratio, drawn: NDArray, design: Design, patients: float) -> Interval | None:
+    ends, moves = _bound_parts(leaf.parts, design, patients)
     if ends is None or (moves and np.ptp(leaf.value[drawn]) < intervals.STILL):
         return None
     each = np.stack([values(part) for part in leaf.parts])
@@ -257,14 +280,14 @@ def _bound_ratio(leaf: Ratio, drawn: NDArray, several: int | None, patients: flo
     return (low, high) if np.isfinite([low, high]).all() else None
 
 
-def _bound_parts(parts: Sequence[Leaf], several: int | None, patients: float) -> tuple[NDArray | None, bool]:
+def _bound_parts(parts: Sequence[Leaf], design: Design, patients: float) -> tuple[NDArray | None, bool]:
     """Return the intervals [K, 2] of leaves, and whether any moves; None where one has no interval and yet may vary."""
     ends = []
     moves = False
     for part in parts:
         every = values(part)
         moves |= bool(np.nanmax(every) - np.nanmin(every) >= intervals.STILL)
-        interval = _interval(part, several, patients)
+        interval = _interval(part, design, patients)
         ends.append(interval or (every[0], every[0]))
     return (np.array(ends) if len(ends) else None), moves
 

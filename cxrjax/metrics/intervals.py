@@ -10,14 +10,13 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import brentq
-from scipy.special import gammaincinv, ndtr, ndtri, stdtrit
+from scipy.special import betaincinv, ndtr, ndtri, stdtrit
 
 from cxrjax.metrics import proportions
 
 TAIL = (1 - proportions.LEVEL) / 2
 STILL = 1e-9  # scores are of the order of 1; what moves them less is rounding
 _Z = float(ndtri(1 - TAIL))
-_FEW_CASES = 3.0
 
 Interval = tuple[float, float]
 
@@ -28,10 +27,12 @@ class Sample(NamedTuple):
     n: float  # how many
     patients: float  # how many patients of equally many radiographs would say as much if a patient's are all alike
 
-    @property
-    def is_independent(self) -> bool:
-        """Whether each radiograph is of a patient of its own."""
-        return self.patients == self.n
+
+class Design(NamedTuple):
+    """How the radiographs of a data set were resampled."""
+
+    patients: int | None = None  # how many were resampled; None where each radiograph has a patient of its own
+    design_effect: float = 1.0  # radiographs of a patient, of `bootstrap.design_effect`
 
 
 def count_sample(counts: NDArray, patients: int | None) -> Sample:
@@ -43,7 +44,7 @@ def count_sample(counts: NDArray, patients: int | None) -> Sample:
 
     Args:
         counts: [1 + r], of the data themselves and of r resamples.
-        patients: P, how many are resampled; None where each radiograph is of a patient of its own.
+        patients: P, of `Design`.
     """
     n = float(counts[0])
     if patients is None or n == 0:
@@ -52,67 +53,104 @@ def count_sample(counts: NDArray, patients: int | None) -> Sample:
     return Sample(n, float(np.clip(n * n / squares, 1.0, n)))
 
 
-def bound_share(value: float, resampled: NDArray, sample: Sample) -> Interval:
-    """Return Wilson's interval of a share, of an effective number of radiographs.
+def bound_share(shares: NDArray, counts: NDArray, design: Design) -> Interval:
+    """Return the modified Jeffreys interval of a share (Brown, Cai & DasGupta 2001, Stat Sci 16:101, section 4.1.2).
 
-    That number is as many as, drawn one by one, would vary as the resamples do (Franco et al. 2019, J Surv Stat
-    Methodol 7:334), with Student's quantile for so few patients; never more than there are, and never fewer than if
-    a patient's radiographs were all alike. It is the latter where the share is 0 or 1 or no resample moves it. Where
-    up to three radiographs differ from all others the end beside 0 or 1 is Poisson's (Brown, Cai & DasGupta 2001,
-    Stat Sci 16:101, section 4.1.1), for Wilson's would miss a share that is nearly 0 or 1 too often.
+    Jeffreys' interval has the quantiles of a Beta distribution of h + 1/2 and m + 1/2, for h hits and m misses. The
+    modified one has the end of Clopper and Pearson where all hit or all miss, and reaches 1 after a single miss and 0
+    after a single hit.
+
+    Where patients have several radiographs, hits and misses are sums over patients, weighted by their radiographs.
+    Each sum is approximated by a scaled Gamma variable of equal mean and variance (as Fay & Feuer 1997, Stat Med
+    16:791, approximate weighted sums of counts). The half that is added is half a patient of `design_effect` radiographs. The
+    variances are first those of patients whose radiographs are all alike (`count_sample`), then scaled so that the
+    share has the variance that it has over the resamples.
+
+    Args:
+        shares: [1 + r], of the data, in 0..1, and of r resamples, NaN where there is nothing to count.
+        counts: [1 + r], how many radiographs they are of.
+        design: of the data set.
     """
-    if sample.n == 0:
+    value = float(shares[0])
+    whole = count_sample(counts, design.patients)
+    if whole.n == 0:
         return 0.0, 1.0
     if min(value, 1 - value) < STILL:
-        return proportions.wilson(round(value), sample.patients)
-    n = sample.patients
-    if np.ptp(resampled) >= STILL:
-        n = min(effective_number(value, resampled, sample), sample.n)
-    low, high = proportions.wilson(value, n)
-    if value * n <= _FEW_CASES:
-        low = min(low, float(gammaincinv(value * n, 2 * TAIL)) / n)
-    if (1 - value) * n <= _FEW_CASES:
-        high = max(high, 1 - float(gammaincinv((1 - value) * n, 2 * TAIL)) / n)
-    return low, high
+        return _bound_extreme(value, whole.patients)
+    hit_counts = np.nan_to_num(shares) * counts
+    hits, misses = (count_sample(part, design.patients) for part in (hit_counts, counts - hit_counts))
+    # Variances of the log odds: if a patient's radiographs are all alike, and over the resamples.
+    all_alike = 1 / hits.patients + 1 / misses.patients
+    variance = np.nanvar(shares[1:]) / (value * (1 - value)) ** 2
+    gain = all_alike / variance if np.nanmax(shares[1:]) - np.nanmin(shares[1:]) >= STILL else 1.0
+    half = max(design.design_effect, whole.n / whole.patients) / 2
+    effective = [min(part.patients * gain, part.n) for part in (hits, misses)]
+    sums = [part.n + half for part in (hits, misses)]
+    variances = [part.n**2 / n + 2 * half**2 for part, n in zip((hits, misses), effective, strict=True)]
+    shapes = [total**2 / of_total for total, of_total in zip(sums, variances, strict=True)]
+    x = betaincinv(*shapes, [TAIL, 1 - TAIL])
+    scale = sums[0] / shapes[0] * shapes[1] / sums[1]
+    low, high = (x * scale / (x * scale + 1 - x)).tolist()
+    is_several = [n > 1 + STILL for n in effective]
+    return min(low, value) if is_several[0] else 0.0, max(high, value) if is_several[1] else 1.0
 
 
-def effective_number(value: float, resampled: NDArray, sample: Sample) -> float:
-    """Return of how many independent radiographs a share would vary as the resamples do; see `bound_share`."""
-    n = value * (1 - value) / resampled.var()
-    return n if sample.is_independent else max(n / _few(sample.patients), sample.patients)
-
-
-def bound_f1(value: float, resampled: NDArray, sample: Sample) -> Interval:
+def bound_f1(scores: NDArray, counts: NDArray, design: Design) -> Interval:
     """Return the interval of an F1 score.
 
     F1 is 2 J / (1 + J) of the Jaccard index J, which is a plain share: of the radiographs that are of the class, called
-    so, or both (`sample`), those that are both.
+    so, or both, those that are both.
+
+    Args:
+        scores: [1 + r], of the data and of r resamples; NaN where there is nothing to count.
+        counts: [1 + r], the mean of the radiographs of the class and of those called so.
+        design: of the data set.
     """
-    low, high = bound_share(value / (2 - value), resampled / (2 - resampled), sample)
+    low, high = bound_share(scores / (2 - scores), counts * (2 - np.nan_to_num(scores)), design)
     return 2 * low / (1 + low), 2 * high / (1 + high)
 
 
-def bound_mean(value: float, resampled: NDArray, sample: Sample) -> Interval | None:
-    """Return Wilson's interval of a mean of values in 0..1, of a number of radiographs that the resamples give.
+def bound_mean(value: float, resampled: NDArray, sample: Sample, extremes: Interval) -> Interval | None:
+    """Return the interval of a mean of values in 0..1, after Fay & Feuer (1997, Stat Med 16:791).
+
+    A mean has a long tail where few radiographs are far from the rest. Each end is therefore a quantile of a mean with
+    one more radiograph that is as far to this side as any seen, for such a one may have been missed. Fay and Feuer,
+    whose sums have no upper bound, take the Gamma distribution of equal mean and variance; this is the Beta
+    distribution of equal mean and variance. The variance is that of the resamples, with Student's quantile for few
+    patients.
+
+    Args:
+        value: of the data.
+        resampled: [r].
+        sample: that it is of.
+        extremes: the lowest and the highest value that one more radiograph may have.
 
     Returns:
         Both ends; None of a mean between 0 and 1 that no resample moves.
     """
     if min(value, 1 - value) < STILL:
-        return proportions.wilson(round(value), sample.patients)
+        return _bound_extreme(value, sample.patients)
     if np.ptp(resampled) < STILL:
         return None
-    n = value * (1 - value) / resampled.var() / _few(sample.patients)
-    return proportions.wilson(value, max(n, sample.patients))
+    variance = min(float(resampled.var()) * _few(sample.patients), value * (1 - value) / sample.patients)
+
+    def reach(distance: float, extreme: float) -> float:
+        """Return the upper end of a distance from 0 or 1."""
+        more = max(extreme - distance, 0.0) / (sample.n + 1)
+        return _beta_quantile(distance + more, variance + more**2, 1 - TAIL)
+
+    low, high = 1 - reach(1 - value, 1 - extremes[0]), reach(value, extremes[1])
+    return min(low, value), max(high, value)
 
 
-def exceed(value: float, resampled: NDArray, sample: Sample) -> float:
+def exceed(shares: NDArray, counts: NDArray, design: Design) -> float:
     """Return how much farther up an interval of a share reaches than the resamples: what few seen cases may hide.
 
-    It is the whole length where nothing was seen, and vanishes as more is seen.
+    It is the whole length where nothing was seen, and vanishes as more is seen. The arguments are those of
+    `bound_share`.
     """
-    high = bound_share(value, resampled, sample)[1]
-    return max(high - value - _Z * float(resampled.std()), 0.0)
+    high = bound_share(shares, counts, design)[1]
+    return max(high - float(shares[0]) - _Z * float(np.nanstd(shares[1:])), 0.0)
 
 
 def bound_auroc(value: float, resampled: NDArray, positives: Sample, negatives: Sample) -> Interval:
@@ -192,6 +230,26 @@ def combine(value: float, ends: NDArray, values: NDArray, weights: NDArray, corr
     return value - reach(np.where(weights > 0, down, up)), value + reach(np.where(weights > 0, up, down))
 
 
+def reach_bounds(ends: Interval, value: float, resampled: NDArray, patients: float) -> Interval:
+    """Return the interval of a mean of scores in 0..1, no shorter than that of a sum with as long a tail.
+
+    What few misses of each part add up to is less skewed than the parts, of which `combine` makes too short an end
+    towards 0 or 1. That end is at least Fay and Feuer's (1997, Stat Med 16:791), who bound weighted sums over strata.
+
+    Args:
+        ends: of `combine`.
+        value: of the data.
+        resampled: [r].
+        patients: resampled.
+    """
+    if min(value, 1 - value) < STILL or np.ptp(resampled) < STILL:
+        return ends
+    variance = float(resampled.var()) * _few(patients)
+    low = _beta_quantile(value, variance, TAIL)
+    high = 1 - _beta_quantile(1 - value, variance, TAIL)
+    return (min(ends[0], low) if value < 0.5 else ends[0]), (max(ends[1], high) if value >= 0.5 else ends[1])
+
+
 def correlate(resampled: NDArray) -> NDArray:
     """Return the correlations [K, K] of K scores over resamples [K, r], 0 of those that do not move.
 
@@ -240,6 +298,18 @@ def bound_ratio(values: NDArray, ends: NDArray, correlation: float) -> Interval:
         return ratio + sign * brentq(excluded, step / 2 if step > 1e-6 else 0.0, step)
 
     return search(-1), search(1)
+
+
+def _bound_extreme(value: float, n: float) -> Interval:
+    """Return the interval of Clopper & Pearson (1934) of a share that is 0 or 1."""
+    reach = 1 - TAIL ** (1 / n)
+    return (0.0, reach) if value < 0.5 else (1 - reach, 1.0)
+
+
+def _beta_quantile(mean: float, variance: float, level: float) -> float:
+    """Return a quantile of the Beta distribution of this mean and variance; 1 where there is none."""
+    total = mean * (1 - mean) / variance
+    return float(betaincinv(mean * total, (1 - mean) * total, level)) if mean < 1 else 1.0
 
 
 def _few(patients: float) -> float:

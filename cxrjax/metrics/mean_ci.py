@@ -1,4 +1,4 @@
-"""The interval of a plain mean over radiographs: that of `statistics.estimates`, by resamples of their patients."""
+"""The interval of a plain mean over radiographs: that of `metrics.confidence`, by resamples of their patients."""
 
 from collections.abc import Sequence
 
@@ -13,12 +13,13 @@ def interval(
 ) -> NDArray[np.float64]:
     """Return the 95% interval of a mean, or of a difference of two.
 
-    Means of values in 0..1, and their differences, have the intervals of `confidence.Mean` and `confidence.difference`,
-    as scores have; other means have corrected percentiles, widened for few patients (`intervals.bound_plain`).
+    Means of values in 0..1, and their differences, have the intervals of `confidence.MeanEstimate` and
+    `confidence.difference`, as scores have; other means have corrected percentiles, widened for few patients
+    (`intervals.bound_plain`).
 
     Args:
         values: float [n] or [n, m], m columns at once.
-        patients: of n > 0 radiographs, "" as in `bootstrap.name_patients`.
+        patients: of n > 0 radiographs, "" as in `bootstrap.fill_missing_patients`.
         seed: of the draws.
         bounded: whether all values are in 0..1.
         less: float [n] or [n, m], whose mean is taken away; of values that are bounded.
@@ -33,19 +34,14 @@ def interval(
     names = bootstrap.fill_missing_patients(patients)
 
     def measure(weights: NDArray) -> dict[int, confidence.Leaf]:
-        count = weights.sum(1)
-
-        def average(each: NDArray) -> list[NDArray]:
-            return list((weights @ each / count[:, None]).T)
-
         if not bounded:
-            return dict(enumerate(average(columns)))
-        means = [confidence.MeanEstimate(value, count) for value in average(columns)]
+            return dict(enumerate((weights @ columns / weights.sum(1, keepdims=True)).T))
+        means = [confidence.mean_estimate(each, weights) for each in columns.T]
         if others is None:
             return dict(enumerate(means))
-        pairs = zip(means, average(others), strict=True)
+        pairs = zip(means, others.T, strict=True)
         return {
-            i: confidence.difference(mean, confidence.MeanEstimate(other, count))
+            i: confidence.difference(mean, confidence.mean_estimate(other, weights))
             for i, (mean, other) in enumerate(pairs)
         }
 

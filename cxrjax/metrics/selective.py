@@ -18,26 +18,43 @@ def by_certainty(right: NDArray, certainty: NDArray, weights: NDArray) -> RocCou
         weights: [r, n].
 
     Returns:
-        The Ranking; its hits are the right findings kept, its alarms the wrong ones.
+        The RocCounts; its hits are the right findings kept, its alarms the wrong ones.
     """
     return roc_counts(right, np.where(np.isnan(certainty), -np.inf, certainty), weights)
 
 
 def measure(kept: RocCounts) -> dict:
-    """The accuracy of what is kept, of equally certain findings a random part.
+    """Return the accuracy of the findings that are kept; of equally certain ones a random part is kept.
 
     Returns:
-        "area": under the curve of accuracy over the share referred, 0..1, [r]; and "accuracy": {share referred: Share}.
+        "area": under the curve of accuracy over the share referred, 0..1, [r]; and "accuracy": {share referred:
+        Proportion}.
     """
     everyone = kept.hits[:, -1] + kept.alarms[:, -1]
+    seen = area(kept)
     return {
-        "area": MeanEstimate(area(kept), everyone),
+        "area": MeanEstimate(seen, everyone, 1 - _find_loss(kept, seen), np.ones_like(seen)),
         "accuracy": dict(zip(map(str, SHARES), accuracy(kept, SHARES), strict=True)),
     }
 
 
+def _find_loss(kept: RocCounts, area: NDArray) -> NDArray:
+    """Return n times what one more wrong finding of n may take from the area [r], at most 1.
+
+    A wrong finding takes -log x / n, where x is the share of the findings that are at least as certain; at a random
+    place that is 1 / n on average. One more takes as much as the most certain wrong finding that is seen, and at least
+    the mean of those that are seen and of one at a random place.
+    """
+    count = kept.hits + kept.alarms
+    everyone, wrong = count[:, -1], kept.alarms[:, -1]
+    first = (kept.alarms > 0).argmax(-1)
+    share = np.where(wrong > 0, safe_divide(count[np.arange(len(count)), first], everyone), 1)
+    usual = ((1 - area) * everyone + 1) / (wrong + 1)
+    return np.minimum(np.maximum(-np.log(share), usual), 1)
+
+
 def accuracy(kept: RocCounts, referred: tuple[float, ...]) -> list[Proportion]:
-    """The Share [r] that is right of those kept, for each share referred, below 1."""
+    """The Proportion [r] that is right of those kept, for each share referred, below 1."""
     count = kept.hits + kept.alarms
     wanted = count[:, -1:] * (1 - np.array(referred))
     hits = [np.interp(*one) for one in zip(wanted, count, kept.hits, strict=True)]

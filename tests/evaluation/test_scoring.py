@@ -186,7 +186,8 @@ def test_masks_have_intervals_by_patient(tmp_path):
     assert lungs["dice"]["value"] == pytest.approx(dice.mean()) and lungs["dice"]["n"] == 60
     by_patient = dice.reshape(3, 20).mean(0).std() / np.sqrt(20)
     low, high = lungs["dice"]["interval"]
-    assert (high - low) / (2 * 1.96) == pytest.approx(by_patient, rel=0.2)
+    # Fay and Feuer's interval allows for one more radiograph as low as any seen, and for few patients.
+    assert 1 < (high - low) / (2 * 1.96) / by_patient < 1.5
     assert scores["all"]["structures"]["heart"]["support"] == 30
     assert "| a | heart | 30 | 0.900" in tables.format_scores(scores)
 
@@ -240,7 +241,7 @@ def test_scores_of_1_have_intervals(tmp_path):
     scores = scoring.score_run(tmp_path, "test")
     accuracy, f1 = scores["all"]["accuracy"], scores["all"]["macro"]["f1"]
     lows = [of["f1"]["interval"][0] for of in scores["all"]["classes"].values() if of["support"]]
-    assert accuracy["value"] == f1["value"] == 1 and accuracy["interval"] == [pytest.approx(0.610, abs=1e-3), 1]
+    assert accuracy["value"] == f1["value"] == 1 and accuracy["interval"] == [pytest.approx(0.025 ** (1 / 6)), 1]
     assert all(of["auroc"]["interval"] for of in scores["all"]["classes"].values() if of["support"])
     assert f1["interval"] == [pytest.approx(np.mean(lows), abs=0.2), 1] and f1["interval"][0] > min(lows)
     assert scores["settling"]["1"]["stability"]["value"] == 1 and (tmp_path / "evaluation/test/settling.svg").exists()

@@ -6,7 +6,7 @@ from scipy import stats
 from scipy.special import ndtri
 from sklearn.metrics import average_precision_score
 
-from cxrjax.metrics import bootstrap, calibration, classification, confidence, intervals, proportions, selective
+from cxrjax.metrics import bootstrap, calibration, classification, confidence, intervals, selective
 
 CLASSES = ["normal", "viral", "covid19"]
 
@@ -90,8 +90,9 @@ def test_the_value_is_that_of_the_data_and_what_cannot_be_earned_is_null():
     assert score["x"] == {"value": 0.5, "interval": pytest.approx([0.025, 0.975], abs=1e-4), "n": 1_000_000}
     assert score["y"] == {"value": None, "interval": None, "n": 1_000_000}
     share = confidence.Proportion(np.ones(3), np.full(3, 20.0))  # resamples of 20 of 20 never vary
-    assert confidence.summarize(share)["interval"] == list(proportions.wilson(1, 20))
-    assert confidence.summarize(share, list("abcdefghij") * 2)["interval"] == list(proportions.wilson(1, 10))
+    # Clopper and Pearson's lower end x has x^n = 0.025, of 20 radiographs and of 10 patients.
+    assert confidence.summarize(share)["interval"] == pytest.approx([0.831566, 1], abs=1e-6)
+    assert confidence.summarize(share, list("abcdefghij") * 2)["interval"] == pytest.approx([0.691503, 1], abs=1e-6)
     noise, right = np.append(0, np.linspace(0, 0.04, 41)), confidence.Proportion(np.full(42, 0.0), np.full(42, 9.0))
     pushed_up = confidence.BiasedEstimate(0.1 + noise, noise, noise / 2, np.zeros(42), right, np.zeros(42))
     assert confidence.summarize(pushed_up, n=9)["interval"] == pytest.approx([0.1 - 0.039, 0.1 + 0.0195])
@@ -102,17 +103,91 @@ def test_the_value_is_that_of_the_data_and_what_cannot_be_earned_is_null():
 
 def test_what_no_resample_moves_has_no_interval_but_a_share():
     rounding = 0.7 + np.array([0, 1e-16, -1e-16, 0])
-    for leaf in (rounding, confidence.MeanEstimate(rounding, np.full(4, 5.0))):
+    mean = confidence.MeanEstimate(rounding, np.full(4, 5.0), np.full(4, 0.3), np.ones(4))
+    for leaf in (rounding, mean):
         assert confidence.summarize(leaf, n=9)["interval"] is None
-    assert confidence.summarize(confidence.MeanEstimate(rounding, np.full(4, 5.0)), n=9)["n"] == 5
-    alike = confidence.summarize(confidence.Proportion(rounding, np.full(4, 10.0)), list("aabbccddee"))
-    assert alike["interval"] == pytest.approx(interval_of_share(0.7, 5))
+    assert confidence.summarize(mean, n=9)["n"] == 5
+    # As if a patient's radiographs were all alike.
+    alike = confidence.summarize(confidence.Proportion(rounding, np.full(4, 10.0)))
+    assert alike["interval"] == pytest.approx(stats.beta.ppf([0.025, 0.975], 7.5, 3.5))
 
 
-def interval_of_share(share, n):
-    """Wilson's, and Poisson's at the end that up to three cases are away from."""
-    low, high = proportions.wilson(share, n)
-    return [low, max(high, 1 - stats.chi2.ppf(0.05, 2 * (1 - share) * n) / 2 / n)]
+def spread(value, deviation):
+    """Return a value, and two resamples of this mean and deviation."""
+    return value + deviation * np.array([0.0, -1, 1])
+
+
+def test_the_interval_of_a_share_is_that_of_jeffreys():
+    """Brown, Cai and DasGupta 2001: Beta of h + 1/2 and m + 1/2; 0 below a single hit, 1 above a single miss."""
+    share = confidence.Proportion(spread(0.7, np.sqrt(0.7 * 0.3 / 20)), np.full(3, 20.0))
+    assert confidence.summarize(share)["interval"] == pytest.approx(stats.beta.ppf([0.025, 0.975], 14.5, 6.5))
+    one_missed = confidence.Proportion(spread(0.95, np.sqrt(0.95 * 0.05 / 20)), np.full(3, 20.0))
+    low, high = confidence.summarize(one_missed)["interval"]
+    assert (low, high) == (pytest.approx(stats.beta.ppf(0.025, 19.5, 1.5)), 1)
+    missed = confidence.Proportion(1 - one_missed.value, one_missed.of)
+    assert confidence.summarize(missed)["interval"] == pytest.approx([0, 1 - low])
+
+
+def test_the_interval_of_an_f1_is_that_of_its_jaccard_index():
+    """12 true, 4 false and 4 missed positives: F1 24 / 32, J 12 / 20; F1 = 2 J / (1 + J)."""
+    jaccard = spread(0.6, np.sqrt(0.6 * 0.4 / 20))
+    f1 = 2 * jaccard / (1 + jaccard)
+    ends = stats.beta.ppf([0.025, 0.975], 12.5, 8.5)
+    described = confidence.summarize(confidence.F1(f1, 20 / (2 - f1)))
+    assert described["value"] == pytest.approx(0.75) and described["interval"] == pytest.approx(2 * ends / (1 + ends))
+
+
+def test_a_share_of_patients_with_equal_radiographs_is_one_of_patients():
+    ends = []
+    for rows in (np.arange(60), np.repeat(np.arange(60), 2)):
+        measure = lambda w, right=rows < 42: confidence.proportion(w @ right, w.sum(1))  # noqa: E731
+        ends.append(confidence.summarize(bootstrap.bootstrap(measure, rows), rows)["interval"])
+    once, twice = ends
+    assert twice == pytest.approx(once, abs=0.005)
+    assert once == pytest.approx(stats.beta.ppf([0.025, 0.975], 42.5, 18.5), abs=0.005)
+
+
+def test_the_interval_of_a_mean_is_that_of_fay_and_feuer():
+    """Seven of 10,000 lack 1: a sum of Poisson counts, with the exact ends of seven of Garwood 1936."""
+    n = 10_000
+    extremes = np.zeros(3), np.ones(3)
+    mean = confidence.MeanEstimate(1 - spread(7.0, np.sqrt(7)) / n, np.full(3, float(n)), *extremes)
+    low, high = confidence.summarize(mean)["interval"]
+    assert [n * (1 - high), n * (1 - low)] == pytest.approx([2.814, 14.423], rel=2e-3)
+    # Unequal lacks: Fay and Feuer 1997, of a sum y, its variance v and the largest weight w.
+    y, v, w = 0.004, 2e-7, 0.8 / n
+    mean = confidence.MeanEstimate(spread(1 - y, np.sqrt(v)), np.full(3, float(n)), np.full(3, 0.2), np.ones(3))
+    low, high = confidence.summarize(mean)["interval"]
+    assert 1 - high == pytest.approx(v / (2 * y) * stats.chi2.ppf(0.025, 2 * y**2 / v), rel=5e-3)
+    above = (v + w**2) / (2 * (y + w)) * stats.chi2.ppf(0.975, 2 * (y + w) ** 2 / (v + w**2))
+    assert 1 - low == pytest.approx(above, rel=5e-3)
+
+
+def test_the_interval_of_a_mean_is_mirrored_with_its_values():
+    rng = np.random.default_rng(0)
+    values = np.where(rng.random(50) < 0.1, 0, 1 - 0.1 * rng.random(50))
+    ends = []
+    for each in (values, 1 - values):
+        drawn = bootstrap.bootstrap(lambda w, each=each: confidence.mean_estimate(each, w), np.arange(50))
+        ends.append(confidence.summarize(drawn)["interval"])
+    (low, high), mirrored = ends
+    assert 0 < low < values.mean() < high < 1 and mirrored == pytest.approx([1 - high, 1 - low])
+
+
+def test_a_mean_is_of_known_values_and_knows_what_one_more_may_be():
+    mean = confidence.mean_estimate(np.array([0.875, 0.25, np.nan, 0.5]), np.array([[1.0, 1, 1, 1], [2, 0, 1, 1]]))
+    assert mean.value.tolist() == [1.625 / 3, 2.25 / 3] and mean.of.tolist() == [3, 3]
+    assert mean.lowest.tolist() == [0.25, 0.25] and mean.highest.tolist() == [0.875, 0.875]
+
+
+def test_few_misses_of_many_classes_add_up_to_those_of_all():
+    """Three misses of 1,000 in each of four classes are twelve of 4,000: Garwood's lower end of twelve is 6.201."""
+    rng = np.random.default_rng(0)
+    misses = np.concatenate([np.full((1, 4), 3.0), rng.poisson(3, (20_000, 4))])
+    shares = [confidence.Proportion(1 - each / 1000, np.full(len(misses), 1000.0)) for each in misses.T]
+    low, high = confidence.summarize(confidence.mean_of(shares), n=4000)["interval"]
+    assert 4000 * (1 - high) == pytest.approx(6.201, rel=0.02)
+    assert 12 < 4000 * (1 - low) < 25
 
 
 def test_a_share_of_a_class_is_of_its_own_patients():
@@ -123,8 +198,8 @@ def test_a_share_of_a_class_is_of_its_own_patients():
         lambda w: classification.measure_findings(truth, truth, None, ["a", "b"], w), patients, 2000
     )
     of = confidence.summarize(drawn, patients)["classes"]
-    assert of["b"]["recall"]["interval"] == pytest.approx(proportions.wilson(1, 5), abs=0.01)
-    assert of["a"]["recall"]["interval"] == pytest.approx(proportions.wilson(1, 400), abs=1e-3)
+    assert of["b"]["recall"]["interval"] == pytest.approx([0.025 ** (1 / 5), 1], abs=0.01)
+    assert of["a"]["recall"]["interval"] == pytest.approx([0.025 ** (1 / 400), 1], abs=1e-3)
 
 
 def test_a_share_of_clustered_radiographs_holds_the_truth_where_all_of_a_patient_are_alike():
@@ -138,6 +213,21 @@ def test_a_share_of_clustered_radiographs_holds_the_truth_where_all_of_a_patient
         low, high = confidence.summarize(bootstrap.bootstrap(measure, patients, 200, k), patients)["interval"]
         held.append(low <= 0.85 <= high)
     assert np.mean(held) >= 0.93
+
+
+def test_intervals_of_a_rare_class_of_few_patients_hold_the_truth():
+    """A class of 5% and a precision of 1/3: 0.88 of the intervals held it where few patients gave the hits."""
+    rng, held, flattering = np.random.default_rng(3), [], []
+    for k in range(400):
+        patients = np.repeat(np.arange(328), rng.choice([1, 1, 2, 3, 5, 8], 328))[:328]
+        positive = (rng.random(328) < 0.05)[patients]
+        called = rng.random(328) < np.where(positive, 0.76, 0.08)
+        measure = lambda w, x=(positive & called, called): confidence.proportion(w @ x[0], w @ x[1])  # noqa: E731
+        score = confidence.summarize(bootstrap.bootstrap(measure, patients, 200, k), patients)
+        low, high = score["interval"]
+        held.append(low <= 1 / 3 <= high)
+        flattering.append(low > 1 / 3)
+    assert np.mean(held) >= 0.93 and np.mean(flattering) <= 0.04
 
 
 def test_one_patient_is_not_resampled():

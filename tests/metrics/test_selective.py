@@ -32,6 +32,21 @@ def test_the_threshold_keeps_as_many_as_are_right_often_enough_with_one_more_tha
     )
 
 
+def test_one_more_wrong_finding_takes_as_much_from_the_area_as_those_seen_or_one_at_random():
+    certainty = np.linspace(0.9, 0.5, 8)
+    # The last is wrong: (7 + 7 log(8 / 7)) / 8. It takes 1 - 7 log(8 / 7) of an eighth, one at random an eighth.
+    last = selective.measure(selective.by_certainty(np.arange(8) < 7, certainty, np.ones((1, 8))))["area"]
+    assert last.value[0] == pytest.approx((7 + 7 * np.log(8 / 7)) / 8)
+    assert 1 - last.lowest[0] == pytest.approx((1 - 7 * np.log(8 / 7) + 1) / 2)
+    # The most certain wrong one is the fourth of eight, and takes log(8 / 4).
+    rights = np.array([1, 1, 1, 0, 0, 0, 0, 0], bool)
+    fourth = selective.measure(selective.by_certainty(rights, certainty, np.ones((1, 8))))["area"]
+    assert 1 - fourth.lowest[0] == pytest.approx(np.log(2))
+    for rights, lack in ((np.ones(8, bool), 1), (np.arange(8) > 0, 1)):
+        area = selective.measure(selective.by_certainty(rights, certainty, np.ones((1, 8))))["area"]
+        assert 1 - area.lowest[0] == lack and area.highest[0] == 1
+
+
 @pytest.mark.parametrize(("count", "sure"), [(20, 1.0), (50, 2.0), (110, 1.5)])
 def test_new_findings_that_reach_the_threshold_are_right_as_often_as_wanted(count, sure):
     """Confidences that come true, and validation sets of a few: the observed rate would fall short of nine in ten."""
