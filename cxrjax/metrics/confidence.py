@@ -163,8 +163,8 @@ def summarize(tree: Any, patients: Sequence[str] = (), n: int = 0) -> Any:
 
     Intervals are those of `intervals`: Jeffreys' of a `Proportion` and an `F1`, Fay and Feuer's of a `MeanEstimate`,
     Newcombe's of an `Auroc`, each with the variance that resamples of patients give; those of a `Combination` and a
-    `Ratio` come from the intervals of their parts; all other leaves have corrected percentiles. A
-    `BiasedEstimate` reaches from the value less what noise may have pushed it up by, or from 0 where chance alone reaches the value, to
+    `Ratio` come from the intervals of their parts; all other leaves have corrected percentiles. A `BiasedEstimate`
+    reaches from the value less what noise may have pushed it up by, or from 0 where chance alone reaches the value, to
     the value and what noise may have hidden of it: it holds the truth as often as it says or more often.
 
     There is no interval where there is one patient, and of a score that no resample moves, unless it is a share or an

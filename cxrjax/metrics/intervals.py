@@ -1,7 +1,8 @@
 """Confidence intervals of single scores, near their ends and of few patients too.
 
-Every function takes the value that was seen, its values over resamples of patients, and the sample that it is of, and
-returns both ends of the interval of level `proportions.LEVEL`.
+Every function of a kind of score takes its value in the data and in resamples of patients, and the radiographs that it
+is of, and returns both ends of the interval of level `proportions.LEVEL`. `benchmarks/COVERAGE.md` says how often they
+hold the truth.
 """
 
 from collections.abc import Callable
@@ -62,9 +63,9 @@ def bound_share(shares: NDArray, counts: NDArray, design: Design) -> Interval:
 
     Where patients have several radiographs, hits and misses are sums over patients, weighted by their radiographs.
     Each sum is approximated by a scaled Gamma variable of equal mean and variance (as Fay & Feuer 1997, Stat Med
-    16:791, approximate weighted sums of counts). The half that is added is half a patient of `design_effect` radiographs. The
-    variances are first those of patients whose radiographs are all alike (`count_sample`), then scaled so that the
-    share has the variance that it has over the resamples.
+    16:791, approximate weighted sums of counts). The half that is added is half a patient, of `design_effect`
+    radiographs. The variances are first those of patients whose radiographs are all alike (`count_sample`), then scaled
+    so that the share has the variance that it has over the resamples.
 
     Args:
         shares: [1 + r], of the data, in 0..1, and of r resamples, NaN where there is nothing to count.
