@@ -109,23 +109,29 @@ def write_data_set(folder: Path, count: int, side: int, masked: bool = False) ->
 class Noise(Source):
     """Radiographs of a dark ellipse, which the segmenter takes for lung, on noise; the classes in turn."""
 
-    name, about, where, terms, size, usable = "noise", "noise", "made here", "CC0-1.0", "nothing", "all"
-    drawn, asked = 16, 8  # pictures that differ; radiographs of validation
+    name = "noise"
+    description = "noise"
+    homepage = "made here"
+    license = "CC0-1.0"
+    size = "nothing"
+    coverage = "all"
+    num_distinct = 16
+    num_validation = 8
 
     def __init__(self, count: int, side: int, masked: bool = False):
         """Draw nothing yet: so many of training, of so many pixels a side, with the ellipses as masks or without."""
         self._count, self._side, self._masked = count, side, masked
 
-    def place(self, options: Namespace) -> Path:
+    def default_dir(self, options: Namespace) -> Path:
         return Path()
 
     def rows(self, root: Path, options: Namespace) -> Iterator[Record]:
-        for number in range(self._count + self.asked):
+        for number in range(self._count + self.num_validation):
             name, split = f"{number:06}", "train" if number < self._count else "val"
-            yield Record(name, label=CLASSES[number % len(CLASSES)], patient_id=name, split=split, given=number)
+            yield Record(name, label=CLASSES[number % len(CLASSES)], patient_id=name, split=split, payload=number)
 
     def read(self, row: Record, options: Namespace) -> Example:
-        picture = _draw_picture(row.payload % self.drawn, self._side)
+        picture = _draw_picture(row.payload % self.num_distinct, self._side)
         known: dict[str, Any] = {"label": row.label, "patient_id": row.patient_id, "source": self.name}
         if self._masked:
             known |= {"mask": _draw_mask(self._side), "mask_kind": LUNGS}

@@ -5,8 +5,8 @@
 The classifier: ResNet18, 16 radiographs of 1024² a step, a crop of 224² of each drawn, flipped and turned by 5° at most
 in the step, on both sides; L1, Adam (configs/oh2020.py:classify). The segmenter: FC-DenseNet103, 2 radiographs of 256²,
 dropout 0.2, Adam (configs/oh2020.py:segment, which augments nothing; ours resamples by the identity all the same). Ours
-is the step of `cxrjax.training.trainer`, the peers PyTorch with channels last, without and with torch.compile. Float32. Steps a
-second are 1000 over the milliseconds; peak memory is of the whole process.
+is the step of `cxrjax.training.trainer`, the peers PyTorch with channels last, without and with torch.compile. Float32.
+Steps a second are 1000 over the milliseconds; peak memory is of the whole process.
 """
 
 from contextlib import ExitStack

@@ -23,8 +23,8 @@ PHANTOM_SIZE = 96  # pixels, side of the images of `phantom_runs`
 
 # Files that take longest, begun first, so that of several workers none is left with one of them at the end.
 LONGEST = (
-    "test_end_to_end.py", "test_public_api.py", "test_hosts.py", "test_train.py", "test_export.py", "test_check_maps.py", "test_parity.py",
-    "test_supply.py", "test_without_lungs.py", "test_pipeline.py",
+    "test_end_to_end.py", "test_public_api.py", "test_multihost.py", "test_trainer.py", "test_export.py",
+    "test_saliency.py", "test_parity.py", "test_loader.py", "test_without_lungs.py", "test_pipeline.py",
 )  # fmt: skip
 
 

@@ -76,7 +76,7 @@ def test_validation_is_examined_first_and_calibrates_the_run(folder, tmp_path):
 
 def test_a_run_without_a_temperature_cannot_be_calibrated(folder, tmp_path):
     cv2.imwrite(str(tmp_path / "a.png"), np.zeros((64, 64), np.uint8))
-    with pytest.raises(run_dir.RunError, match="no temperature"):
+    with pytest.raises(run_dir.RunError, match="no calibration.json with a temperature"):
         predict_files.predict(folder / "segment", tmp_path / "a.png", tmp_path / "out", calibrated=True)
 
 
@@ -200,7 +200,7 @@ def test_what_is_out_of_place_is_flagged_or_refused_with_its_reason(folder, tmp_
         cv2.imwrite(str(tmp_path / "in" / f"{name}.png"), picture)
     flagged = predict_files.predict(folder / "classify", tmp_path / "in", tmp_path / "flagged")
     refused = predict_files.predict(folder / "classify", tmp_path / "in", tmp_path / "refused", refuse=True)
-    assert flagged[0] == refused[0] and refused[0]["status"] == "refused" and "single grey" in refused[0]["reason"]
+    assert flagged[0] == refused[0] and refused[0]["status"] == "refused" and "single gray" in refused[0]["reason"]
     for row, same in zip(flagged[1:], refused[1:], strict=True):
         assert row["gate"] == same["gate"] == same["reason"] != ""
         assert row["status"] != "refused" == same["status"] and "finding" not in same

@@ -141,8 +141,8 @@ def train(config: "ConfigDict", run: PathLike) -> dict[str, Any]:
     """Train the network of a config, or go on with a training that was stopped; of a classifier, fit its OOD detector.
 
     Args:
-        config: settings, as `cxrjax.config.recipes.load` returns those of a recipe; `cxrjax/config/__init__.py` has the unit and source
-            of each.
+        config: settings, as `cxrjax.config.recipes.load` returns those of a recipe; `cxrjax/config/__init__.py` has the
+            unit and source of each.
         run: the run directory, made if it is missing.
 
     Returns:

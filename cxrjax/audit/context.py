@@ -33,7 +33,7 @@ def require_lungs(*lungs: np.ndarray) -> None:
 def find_shared_patients(
     train_records: Sequence[Mapping[str, Any]], test_records: Sequence[Mapping[str, Any]]
 ) -> set[tuple[str, str]]:
-    """Return the patients, as (source, patient_id), that two splits have in common; records without an id are skipped."""
+    """Return the patients, as (source, patient_id), that two splits share; records without an id are skipped."""
     return _patients(train_records) & _patients(test_records)
 
 

@@ -33,7 +33,7 @@ def measure_predictions(rows: Rows, classes: Sequence[str], weights: NDArray) ->
 
 
 def measure_guesses(rows: Rows, classes: Sequence[str], weights: NDArray) -> dict[str, Any]:
-    """Compute the metrics of `measure_predictions` for guesses from metadata, each as high as their probabilities allow.
+    """Compute the metrics of `measure_predictions` for guesses from metadata, each as high as possible.
 
     See `classification.measure_guesses`, which also scores the source baseline beside a network.
     """

@@ -69,7 +69,7 @@ def match_histogram(images: Array, lungs: Array, quantiles: Array) -> Array:
 
 
 def pool_levels(images: np.ndarray) -> np.ndarray:
-    """Return the quantiles float32 [256], evenly spaced from 0 to 1, of the gray levels of all images uint8 [n, S, S]."""
+    """Return the quantiles float32 [256], evenly spaced in 0..1, of the gray levels of all images uint8 [n, S, S]."""
     counts = sum(np.bincount(image.ravel(), minlength=256) for image in images)
     mid_ranks = (counts.cumsum() - counts / 2) / counts.sum()
     return np.interp(np.linspace(0, 1, 256), mid_ranks[counts > 0], np.flatnonzero(counts)).astype(np.float32)

@@ -1,7 +1,7 @@
 """The probe network: a small network trained on whole perturbed images, to measure what can be learned from them.
 
-It is independent of the audited network. All experiments use the same settings (`cxrjax/audit/config.py`), and the modules of
-every other training.
+It is independent of the audited network. All experiments use the same settings (`cxrjax/audit/config.py`), and the
+modules of every other training.
 """
 
 import math

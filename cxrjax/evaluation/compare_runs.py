@@ -30,8 +30,8 @@ def compare_runs(workdir: Path, other: Path, split: str) -> dict[str, Any]:
     Returns:
         {"first", "second", "difference": {score: {"value", "interval", "n"}}, "p": {score: p}, "p_holm": {score: p}}
         and "runs", "n", "patients" and "without_patient" (`prediction_arrays.count_patients`), "warnings". The p of
-        accuracy is that of `hypothesis_tests.mcnemar_test`, that of an AUROC is DeLong's, both by patients; None where the
-        test is undefined. "p_holm" has the p-values corrected for their number.
+        accuracy is that of `hypothesis_tests.mcnemar_test`, that of an AUROC is DeLong's, both by patients; None where
+        the test is undefined. "p_holm" has the p-values corrected for their number.
 
     Raises:
         FileNotFoundError: a run was not evaluated on the split.

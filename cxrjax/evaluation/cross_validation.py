@@ -1,7 +1,7 @@
 """Cross-validation: one training per fold of a data set prepared with `--folds=K`, folds drawn by patient.
 
-Run k, in WORKDIR/foldK, is tested on fold k, validated on the next fold, and trained on the others. Its scores are those
-of `--mode=evaluate`; WORKDIR/cross_validation.json has them pooled.
+Run k, in WORKDIR/foldK, is tested on fold k, validated on the next fold, and trained on the others. Its scores are
+those of `--mode=evaluate`; WORKDIR/cross_validation.json has them pooled.
 """
 
 import json

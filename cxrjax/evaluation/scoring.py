@@ -45,10 +45,10 @@ def score_run(workdir: Path, split: str) -> dict[str, Any]:
 
     Returns:
         What metrics.json says: "split", "data" (its data set), "n", "patients" and "without_patient" (see
-        `prediction_arrays.count_patients`), "warnings", "all" and "subgroups" ({attribute: {group: scores}}); of a classifier
-        also "source_alone" (the scores of guessing from the source, of `classification.measure_guesses`; null where nothing
-        was guessed), "over_source" (the network's less those), "calibration", "operating_points" (a null threshold is
-        one that cannot be reached), "referral" and "settling" (None where the votes do not tell it).
+        `prediction_arrays.count_patients`), "warnings", "all" and "subgroups" ({attribute: {group: scores}}); of a
+        classifier also "source_alone" (the scores of guessing from the source, of `classification.measure_guesses`;
+        null where nothing was guessed), "over_source" (the network's less those), "calibration", "operating_points" (a
+        null threshold is one that cannot be reached), "referral" and "settling" (None where the votes do not tell it).
 
     Raises:
         UnfitRun: there is no run in the folder.

@@ -6,7 +6,8 @@ segmenter.onnx      a network alone; also classifier.onnx, or for an ensemble cl
 settings.json       the inputs and outputs of each file, and the steps before and after
 
 The weights are in the files that use them, and all computations are in float32, whatever the precision of the run. Each
-file is read back and run on synthetic input before the folder is created, and its outputs agree with the run's networks.
+file is read back and run on synthetic input before the folder is created, and its outputs agree with the run's
+networks.
 """
 
 import importlib.util

@@ -95,7 +95,7 @@ def list_networks(
 
 
 def convert(function: Callable[[Array], dict[str, Array]], network: ModelSpec) -> OnnxModel:
-    """Convert a function of `list_networks` for any number of images; the input is named x, the outputs keep their names."""
+    """Convert a function of `list_networks` for any number of images; the input is x, the outputs keep their names."""
     import jax2onnx
 
     example = jax.ShapeDtypeStruct((1, network.patch_size, network.patch_size, network.in_channels), np.float32)

@@ -1,4 +1,4 @@
-"""Mahalanobis distance to a Gaussian fitted with a shrunk covariance; points may have more dimensions than there are."""
+"""Mahalanobis distance to a Gaussian fitted with a shrunk covariance; there may be fewer points than dimensions."""
 
 from typing import NamedTuple
 

@@ -250,7 +250,7 @@ def _tail_quantile(x: NDArray[np.float64], rate: float) -> NDArray[np.float64]:
 def _layout_distances(
     detector: OODDetector, statistics: OODStatistics
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return the distances of the layouts [n], and of the layouts with each of ORIENTATIONS undone [orientations, n]."""
+    """Return the distances of the layouts [n], and of those with each of ORIENTATIONS undone [orientations, n]."""
     distance = partial(gaussian.measure_distance, detector.layout)
     restored = [undo(statistics.layout) for undo in ORIENTATIONS.values()]
     return distance(statistics.layout), np.stack([distance(layout) for layout in restored])

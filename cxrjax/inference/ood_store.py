@@ -69,7 +69,8 @@ def load(workdir: Path, step: int) -> ood.OODDetector | None:
     arrays = _read(workdir)
     if arrays.get(_STEP) != step:
         raise run_dir.RunError(
-            f"{workdir / run_dir.GATE}: was not fitted to the network of training step {step}; --mode=fit_gate fits it again"
+            f"{workdir / run_dir.GATE}: was not fitted to the network of training step {step}; "
+            "--mode=fit_gate fits it again"
         )
     try:
         gaussians = {

@@ -39,8 +39,8 @@ def classification_columns(classes: Sequence[str], gated: bool = True) -> list[s
 
     View and sex are as upstream writes them, the age is in years. The entropies are in nats (see `voting.Vote`).
     `energy_in_lesions` is the share (0..1) of the map inside known lesions; `source_guess` the label guessed from the
-    source alone; `gate` why it is no radiograph such as the network was trained on (`cxrjax.inference.ood`), blank where it is,
-    and no column where no gate has judged.
+    source alone; `gate` why it is no radiograph such as the network was trained on (`cxrjax.inference.ood`), blank
+    where it is, and no column where no gate has judged.
     """
     return [
         *IDENTITY_COLUMNS,

@@ -18,8 +18,8 @@ def source_probabilities(
         classes: the K class names.
 
     Returns:
-        [n, K], the frequencies of the labels in training among the radiographs of the source; among all radiographs where
-        the source is unknown or has none of the classes.
+        [n, K], the frequencies of the labels in training among the radiographs of the source; among all radiographs
+        where the source is unknown or has none of the classes.
 
     Raises:
         ValueError: there is no training radiograph of any class.

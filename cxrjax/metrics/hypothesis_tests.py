@@ -44,6 +44,13 @@ def delong_test(
     Returns:
         The result; None where there are fewer than two patients with positives, or with negatives, or where the
         AUROCs differ by the same in all patients, so that the variance of the difference is unknown.
+
+    Examples:
+        >>> import cxrjax as cx
+        >>> positive = [0, 0, 0, 1, 1, 1]
+        >>> result = cx.metrics.delong_test(positive, [1, 2, 5, 3, 4, 6], [3, 1, 4, 2, 5, 0], list("abcdef"))
+        >>> round(result.difference, 4), 0 < result.p <= 1
+        (0.3333, True)
     """
     positive = np.asarray(positive, bool)
     patient_index = np.unique(patients, return_inverse=True)[1]

@@ -18,7 +18,7 @@ SSIM_CONSTANTS = (0.01**2, 0.03**2)  # for values in 0..1; Wang et al. 2004, sec
 
 
 def energy_inside(saliency: Array, region: Array) -> Array:
-    """Compute the share of a map that is inside a region (the energy-based pointing game of Wang et al. 2020, Score-CAM).
+    """Compute the share of a map inside a region (energy-based pointing game: Wang et al. 2020, Score-CAM).
 
     Returns:
         float in 0..1; NaN for an all-zero map.
@@ -27,7 +27,7 @@ def energy_inside(saliency: Array, region: Array) -> Array:
 
 
 def points_inside(saliency: Array, region: Array) -> Array:
-    """Compute the pointing game, without its margin (Zhang et al. 2016, Excitation Backprop): 1 if the maximum is inside.
+    """Compute the pointing game without margin (Zhang et al. 2016, Excitation Backprop): 1 if the peak is inside.
 
     Returns:
         float, 1 or 0; of several hottest pixels the share inside; NaN for an all-zero map.
@@ -51,8 +51,8 @@ def rank_pixels(saliency: Array, region: Array, key: Array) -> Array:
 def phase_randomized_map(saliency: Array, key: Array) -> Array:
     """Draw a map of the same texture with its hot spots at random places, as a chance-level control.
 
-    It is a phase-randomized surrogate (Theiler et al. 1992), with the same power spectrum and the phases of white noise.
-    A random order of single pixels would be a fine grain, unlike any map and unlike any training image.
+    It is a phase-randomized surrogate (Theiler et al. 1992), with the same power spectrum and the phases of white
+    noise. A random order of single pixels would be a fine grain, unlike any map and unlike any training image.
 
     Returns:
         float32 [H, W], with the mean of the map; values may be negative.
@@ -63,7 +63,7 @@ def phase_randomized_map(saliency: Array, key: Array) -> Array:
 
 
 def deletion_curve(score: Callable[[Array], Array], before: Array, after: Array, order: Array, steps: int) -> Array:
-    """Score an image while its pixels are replaced by those of another (deletion and insertion: Petsiuk et al. 2018, RISE).
+    """Score an image while its pixels are replaced by another's (deletion, insertion: Petsiuk et al. 2018, RISE).
 
     It is deletion from the radiograph to a blank image, and insertion from a blank image to the radiograph.
 

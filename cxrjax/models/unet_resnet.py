@@ -90,7 +90,7 @@ def pixel_shuffle(x: Array) -> Array:
 
 
 def resize_nearest(x: Array, shape: Sequence[int]) -> Array:
-    """Resize [N, h, w, c] to [N, shape[1], shape[2], c]; each pixel copies the source pixel at its upper left corner."""
+    """Resize [N, h, w, c] to [N, shape[1], shape[2], c]; each pixel copies the one at its upper left corner."""
     _, height, width, _ = x.shape
     rows = jnp.arange(shape[1]) * height // shape[1]
     columns = jnp.arange(shape[2]) * width // shape[2]

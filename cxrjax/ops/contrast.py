@@ -15,7 +15,8 @@ BLUR = 0.005  # window of the median, as a share of the side; classifier_common.
 NEIGHBORHOOD = 0.02  # window of the adaptive threshold, as a share of the side; classifier_common.py:13-33
 SMALLEST_WINDOW = 7  # pixels; classifier_common.py:13-33
 BELOW_MEAN = 2  # gray levels; classifier_common.py:34
-# Values of `cv2.getGaussianKernel(window, 0)` for small windows, in 64ths and 256ths; its formula only approximates them.
+# Values of `cv2.getGaussianKernel(window, 0)` for small windows, in 64ths and 256ths; its formula only approximates
+# them.
 SMALL_KERNELS = {7: (2, 7, 14, 18, 14, 7, 2), 9: (4, 13, 30, 51, 60, 51, 30, 13, 4)}
 LEVELS = 256
 

@@ -51,8 +51,8 @@ def overlay(
         colors, opacity = colorize(map)
         rgb = np.rint(rgb * (1 - opacity) + colors * opacity).astype(np.uint8)
     if lungs is not None:
-        # The contour is a 400th of the side wide. The mask is padded, so that the border of the image closes the contour
-        # of a lung that it cuts.
+        # The contour is a 400th of the side wide. The mask is padded, so that the border of the image closes the
+        # contour of a lung that it cuts.
         padded = np.pad(lungs, 1).astype(np.uint8)
         cross = cv2.getStructuringElement(cv2.MORPH_CROSS, (3, 3))
         inside = cv2.erode(padded, cross, iterations=max(1, round(len(lungs) / 400)))[1:-1, 1:-1]

@@ -15,7 +15,8 @@ def read(path: str | os.PathLike) -> dict[str, np.ndarray]:
     """Read the weights of a Keras 2 weight file or model file; see `cxrjax.io.keras_h5.read`.
 
     Raises:
-        ValueError: the file has another format, is damaged, refers to other files, or takes too long or too much memory.
+        ValueError: the file has another format, is damaged, refers to other files, or takes too long or too much
+            memory.
         OSError: the file cannot be read.
     """
     try:

@@ -50,7 +50,7 @@ def _from_timm_vgg(state: State) -> State:
 
 
 def _from_keras(architecture: str, state: State) -> State:
-    """Rename the weights of Keras, `[…/]LAYER/LEAF[:0]`: convolutions [kh, kw, C, F], transposed ones [kh, kw, F, C]."""
+    """Rename the weights of Keras, `[…/]LAYER/LEAF[:0]`: convolutions [kh, kw, C, F], transposed [kh, kw, F, C]."""
     layers: dict[str, State] = {}
     for name, value in state.items():
         layer, _, leaf = name.removesuffix(":0").rpartition("/")

@@ -46,18 +46,20 @@ def from_state_dict(
     Args:
         architecture: one of `cxrjax.models.registry.ARCHITECTURES`.
         state: all weights of the original network by name, in PyTorch's layout (convolutions [F, C, kh, kw], transposed
-            ones [C, F, kh, kw], linear layers [F, C]); `num_batches_tracked` is ignored. `cxrjax.pretrained.key_aliases`
-            describes the other naming schemes that are accepted.
+            ones [C, F, kh, kw], linear layers [F, C]); `num_batches_tracked` is ignored.
+            `cxrjax.pretrained.key_aliases` describes the other naming schemes that are accepted.
         num_classes: number of outputs of the network.
         head: argument of `cxrjax.models.registry.create`.
         new_head: random key from which the head (and around an encoder, the decoder) is drawn instead of taken from the
             weights; None to take it from the weights.
         channels: 1 to sum the weights of the first convolution over the colors, so that it reads gray images with the
             same result as for three equal channels; None for the channels of the weights.
-        initializer: initializer of the weights that are drawn, by its name in `cxrjax.models.registry.find_initializer`.
+        initializer: initializer of the weights that are drawn, by its name in
+            `cxrjax.models.registry.find_initializer`.
 
     Returns:
-        `{"params": …, "batch_stats": …}`, float32, for `cxrjax.models.registry.create(architecture, num_classes, head=head)`.
+        `{"params": …, "batch_stats": …}`, float32, for `cxrjax.models.registry.create(architecture, num_classes,
+        head=head)`.
 
     Raises:
         WeightMismatchError: names or shapes differ (missing, unexpected and misshapen ones are listed by their names in

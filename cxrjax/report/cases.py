@@ -57,8 +57,8 @@ def sort_worst_first(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     """Return rows sorted worst first.
 
     For a classifier: the wrong predictions, most confident first (a missing prediction is wrong, with confidence 0),
-    then the correct ones, least confident first. For a segmenter: by the Dice of the lungs, failures first, rows without
-    a true mask last.
+    then the correct ones, least confident first. For a segmenter: by the Dice of the lungs, failures first, rows
+    without a true mask last.
     """
     return sorted(rows, key=_sort_key)
 
@@ -91,7 +91,7 @@ def render_cases(
 
 
 def svg_path(mask: NDArray[np.bool_]) -> str:
-    """Return the outline of a square mask, holes included, as an SVG path in a square of side 100; "" if it is empty."""
+    """Return the outline of a square mask, holes included, as an SVG path in a square of side 100; "" if empty."""
     contours, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
     side = len(mask)
     rings = [cv2.approxPolyDP(contour, OUTLINE_TOLERANCE * side, True)[:, 0] for contour in contours]

@@ -4,8 +4,8 @@ config.json           every setting
 checkpoints/          last/ (to resume from) and best/ (to use), by Orbax
 metrics.jsonl         one line per epoch; events.* are the same for TensorBoard
 training_labels.json  classifier: number of training radiographs by source and label
-segmenter/            classifier with a segmenter: config.json and checkpoints/best/ of the segmenter it was trained with
-lungs/                lung masks of training and validation, cached to resume training; may be removed at any time
+segmenter/            classifier with a segmenter: config.json and checkpoints/best/ of the segmenter it was trained
+with lungs/                lung masks of training and validation, cached to resume training; may be removed at any time
 gate.npz              classifier: its out-of-distribution detector (`inference.ood`); gate.json is the same, readable
 evaluation/           written by --mode=evaluate: one folder per split, for another data set DATA-SPLIT
 calibration.json      classifier: temperature and operating points, fitted to its validation radiographs
@@ -147,9 +147,10 @@ def load_config(workdir: Path) -> ConfigDict:
 
 
 def copy_segmenter(workdir: Path, config: ConfigDict) -> None:
-    """Copy the segmenter named in a classifier's config into the classifier's run, and its architecture into the config.
+    """Copy the segmenter of a classifier's config into the classifier's run, and its architecture into the config.
 
-    A classifier of whole radiographs that are not masked may have no segmenter (`InferenceConfig.requires_segmentation`).
+    A classifier of whole radiographs that are not masked may have no segmenter
+    (`InferenceConfig.requires_segmentation`).
 
     Raises:
         RunError: the config names no segmenter, and the classifier needs lungs; the segmenter's run has no trained
@@ -160,7 +161,8 @@ def copy_segmenter(workdir: Path, config: ConfigDict) -> None:
             raise RunError("config.segmenter.workdir is empty: name the run that trained the segmenter")
         return
     target = workdir / SEGMENTER
-    # Without config.json the run was rejected or killed before its start, and its copy may be that of another segmenter.
+    # Without config.json the run was rejected or killed before its start, and its copy may be that of another
+    # segmenter.
     has_copy = target.exists() and (workdir / "config.json").exists()
     source = target if has_copy else Path(config.segmenter.workdir)
     trained = load_config(source)

@@ -49,7 +49,8 @@ def find_layout(paths: Sequence[PurePath], root: str) -> Layout:
         root: what to call the folder in errors.
 
     Raises:
-        PreparationError: the folders are no classes: splits beside classes, splits without classes, or images and masks.
+        PreparationError: the folders are no classes: splits beside classes, splits without classes, or images and
+            masks.
     """
     top = _find_splits(paths)
     if top is not None:

@@ -84,8 +84,13 @@ def server(monkeypatch):
 class Upstream(Source):
     """PNG files of a folder, each of its own patient."""
 
-    name, about, where, terms, size, usable = "upstream", "test", "Ask upstream for it", "none", "small", "all"
-    shares = (1, 0, 0)
+    name = "upstream"
+    description = "test"
+    homepage = "Ask upstream for it"
+    license = "none"
+    size = "small"
+    coverage = "all"
+    split_ratios = (1, 0, 0)
 
     def __init__(self, *files: RemoteFile, kaggle: str = ""):
         self.files, self.kaggle = files, kaggle

@@ -1,4 +1,6 @@
-"""Kill trainings at random moments, and compare what they end with: python tests/helpers/kill_training.py [KILLS SEED [TASK]].
+"""Kill trainings at random moments and compare their results.
+
+python tests/helpers/kill_training.py [KILLS SEED [TASK]]
 
 Half of the kills are SIGKILL, half SIGTERM; the same command is given again until the training is done, and then its
 record and its checkpoints are compared bit for bit with those of a training that nobody killed. KILLS is of each task.

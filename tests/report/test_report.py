@@ -117,7 +117,8 @@ def found(tmp_path):
             "subgroups": {"sex": {"F": scores_of(0.7) | {"n": 12}, "M": scores_of(0.8) | {"n": 28}}},
             "warnings": ["few of them"],
         },
-        best_epoch={"epoch": 7}, audit=None, maps=None, ood_detector=None, morphometry=None, calibration=None, training_data=HERE, evaluation_data=HERE,
+        best_epoch={"epoch": 7}, audit=None, maps=None, ood_detector=None, morphometry=None, calibration=None,
+        training_data=HERE, evaluation_data=HERE,
         versions={"cxrjax": "0", "jax": "1", "flax": "2"}, hardware="a machine",
     )  # fmt: skip
 
@@ -284,12 +285,14 @@ def test_controls_that_were_not_done_are_not_claimed_and_twins_are_told_apart(fo
     "changed, said, unsaid",
     [
         ({"segmenter.workdir": "runs/lungs"},
-         ["100 patches of 224 pixels with their centers in the lungs, everything but the lungs blackened", "the class of most",
+         ["100 patches of 224 pixels with their centers in the lungs, everything but the lungs blackened",
+          "the class of most",
           "fc_densenet103 at 256 pixels", "specified to one histogram", "class activation of the patches"],
          ["Grad-CAM", "one prediction", "no lungs are segmented"]),
         ({"patches.mode": "global", "patches.masked": False, "image.equalise": False,
           "classifier.architecture": "vgg16"},
-         ["the whole radiograph at 224 pixels", "none, there is one prediction per radiograph", "no lungs are segmented",
+         ["the whole radiograph at 224 pixels", "none, there is one prediction per radiograph",
+          "no lungs are segmented",
           "ray levels as they are", "Grad-CAM of the radiograph"],
          ["100 patches", "fc_densenet103", "specified", "class activation", "blackened", "patches vote",
           "without a lung mask gets"]),
@@ -301,7 +304,8 @@ def test_controls_that_were_not_done_are_not_claimed_and_twins_are_told_apart(fo
           "the highest mean probability", "class activation of the lungs"],
          ["100 patches", "blackened"]),
         ({"segmenter.workdir": "runs/lungs", "patches.mode": "dense"},
-         ["all windows of 224 pixels with their centers in the lungs, in one pass over the radiograph, everything but the lungs",
+         ["all windows of 224 pixels with their centers in the lungs, in one pass over the radiograph, "
+          "everything but the lungs",
           "these windows, the class of most", "class activation of the windows"],
          ["100 patches", "there is one prediction"]),
     ],

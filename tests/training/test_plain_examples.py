@@ -22,8 +22,8 @@ def task():
     config.augmentation.rotation, config.augmentation.flip = 15.0, 0.5
     images = np.random.default_rng(0).integers(1, 255, (2, SIZE, SIZE)).astype(np.uint8)
     names, labels, kinds = ["a", "b"], ["normal", "viral"], np.full(2, -1)
-    split = batch.RadiographBatch(names, names, names, labels, batch.hash_images(images), images, images > 0, kinds, None,
-                       ["", ""], ["", ""], np.full(2, np.nan, np.float32), np.full((2, 2), np.nan))  # fmt: skip
+    split = batch.RadiographBatch(names, names, names, labels, batch.hash_images(images), images, images > 0, kinds,
+                       None, ["", ""], ["", ""], np.full(2, np.nan, np.float32), np.full((2, 2), np.nan))  # fmt: skip
     return classification.build(config, split, split, lung_segmenter.LungSegmenter(config, None))
 
 

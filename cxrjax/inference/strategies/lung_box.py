@@ -22,7 +22,7 @@ def sample(
     key: Array,
     settings: InferenceConfig,
 ) -> PatchSample:
-    """Crop the box of the lungs, or the whole radiograph where their confidence is not above `settings.min_lung_confidence`.
+    """Crop the box of the lungs, or the full image below `settings.min_lung_confidence`.
 
     Returns:
         The crop in the middle of a black square of the classifier's size, with its proportions; in place of a center,

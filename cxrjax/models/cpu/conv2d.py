@@ -257,7 +257,7 @@ def im2col(x: Array, size: int, stride: int = 1) -> Array:
 
 
 def shifted_views(x: Array, size: int, stride: int) -> list[Array]:
-    """Return, for each pixel of a square window, row by row, that pixel of all windows: [N, H, W, C] -> [N, h, w, C]."""
+    """Return each pixel of a square window, row by row, of all windows: [N, H, W, C] -> [N, h, w, C]."""
     return [view for rows in shift(x, size, stride, 1) for view in shift(rows, size, stride, 2)]
 
 

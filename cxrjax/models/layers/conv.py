@@ -137,7 +137,8 @@ class Upsample(nn.Module):
 def _kernel(module: nn.Module, shape: tuple[int, ...], draw: initializers.Draw) -> Array:
     """Return a module's kernel; draw it if the module is being initialized.
 
-    Flax's `param` would trace the initializer of an existing kernel to compare shapes, which takes a second per network.
+    Flax's `param` would trace the initializer of an existing kernel to compare shapes, which takes a second per
+    network.
     """
     kernel = module.get_variable("params", "kernel")
     if kernel is None:
