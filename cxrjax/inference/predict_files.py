@@ -66,7 +66,7 @@ def run(
         workdir: the run directory.
         source: a file or a folder.
         output: a folder, made where it is not there; it may neither be, nor lie in, nor hold the input folder.
-        calibrated: see `predictor.Examiner`; the columns entropy_within and entropy_between stay as they are.
+        calibrated: see `predictor.Predictor`; the columns entropy_within and entropy_between stay as they are.
         refuse: whether what is out of place gets a reason and no finding.
         process: which of the processes this is, from 0.
         processes: how many share the files.
@@ -89,28 +89,28 @@ def run(
     written = outputs.Output(output, list(paths))
     resumable.check(output / outputs.PARTIAL)
     reader.shared().start()  # it is ready when the networks are
-    examiner = Predictor(workdir, calibrated, max_images=len(paths))
-    if refuse and not examiner.has_ood_detector:
+    predictor = Predictor(workdir, calibrated, max_images=len(paths))
+    if refuse and not predictor.has_ood_detector:
         raise run_dir.RunError(f"{workdir}: has no gate to refuse by; --mode=fit_gate makes one")
     output.mkdir(parents=True, exist_ok=True)
-    config = hashlib.sha256(examiner.config.to_json().encode()).hexdigest()
+    config = hashlib.sha256(predictor.config.to_json().encode()).hexdigest()
     settings = {
         "run": str(workdir.resolve()),
         "config": config,
-        "step": examiner.step,
-        "gated": examiner.has_ood_detector,
+        "step": predictor.step,
+        "gated": predictor.has_ood_detector,
     }
-    settings |= {"min_confidence": examiner.min_confidence and str(examiner.min_confidence)}
+    settings |= {"min_confidence": predictor.min_confidence and str(predictor.min_confidence)}
     settings |= {"input": str(source.resolve()), "calibrated": calibrated, "refuse": refuse}
     columns = predictions_csv.file_columns(
-        predictions_csv.classification_columns(examiner.classes, examiner.has_ood_detector)
-        if examiner.is_classifier
+        predictions_csv.classification_columns(predictor.classes, predictor.has_ood_detector)
+        if predictor.is_classifier
         else predictions_csv.segmentation_columns(())
     )
     journal = PredictionJournal(output / outputs.PARTIAL, columns, settings)
     rows = journal.read()
     left = {path: paths[path] for path in own if path not in rows}
-    _predict_portions(_Predictor(examiner, written, refuse), left, journal, rows)
+    _predict_portions(_Predictor(predictor, written, refuse), left, journal, rows)
     _finish(journal, written, columns, list(paths), root, listing.skipped_files)
     return Result([rows[path] for path in own], listing.skipped_files)
 
@@ -155,8 +155,8 @@ def _finish(
 class _Predictor:
     """Networks that are applied to files."""
 
-    def __init__(self, examiner: Predictor, written: outputs.Output, refuse: bool):
-        self._examiner = examiner
+    def __init__(self, predictor: Predictor, written: outputs.Output, refuse: bool):
+        self._predictor = predictor
         self._written = written
         self._refuse = refuse
 
@@ -173,12 +173,12 @@ class _Predictor:
                 images[path] = image
         if not images:
             return
-        results = self._examiner.predict(np.stack(list(images.values())))
+        results = self._predictor.predict(np.stack(list(images.values())))
         for (path, image), result in zip(images.items(), results, strict=True):
-            row = cells[path] | self._examiner.to_row(result)
+            row = cells[path] | self._predictor.to_row(result)
             row["reason"] = row["reason"] or cells[path]["reason"]
-            if self._examiner.is_classifier:
-                row["decision"] = self._examiner.decision(result)
+            if self._predictor.is_classifier:
+                row["decision"] = self._predictor.decision(result)
             if self._refuse and row.get("gate"):
                 gate = row["gate"]
                 yield self._fail(cells[path] | {"status": predictions_csv.REFUSED, "reason": gate, "gate": gate})
@@ -191,7 +191,7 @@ class _Predictor:
         Returns:
             uint8 [S, S] and what its header says, as cells of its row; or None, and the status and reason of the row.
         """
-        config = self._examiner.config.image
+        config = self._predictor.config.image
         try:
             files.check_regular(file)
             picture = radiograph.read(file)
@@ -228,14 +228,14 @@ class _Predictor:
             return {"status": predictions_csv.FAILED, "reason": f"its picture cannot be drawn: {_explain(error)}"}
 
     def _draw_to(self, image: np.ndarray, result: Any, row: dict[str, Any], path: Path) -> None:
-        examiner = self._examiner
+        predictor = self._predictor
         title = [terminal.escape(Path(row["path"]).name), describe(row)]
         if row.get("gate"):
             title.append(f"out of place: {row['gate']}")
-        if examiner.is_classifier:
-            lungs = result.lung_mask if examiner.has_segmenter else None
+        if predictor.is_classifier:
+            lungs = result.lung_mask if predictor.has_segmenter else None
             plotting.draw_prediction(
-                image, lungs, result.saliency, title, result.probabilities, result.votes, examiner.classes, path
+                image, lungs, result.saliency, title, result.probabilities, result.votes, predictor.classes, path
             )
         else:
             plotting.draw_prediction(image, result.lung_mask, None, title, None, None, (), path)

@@ -15,10 +15,10 @@ PROBABILITIES = np.array([0.2, 0.5, 0.3], np.float32)
 
 
 def decide(min_confidence, temperature=1.0, finding=1):
-    examiner = object.__new__(Predictor)  # without networks
-    examiner.min_confidence, examiner._temperature = min_confidence, temperature
+    predictor = object.__new__(Predictor)  # without networks
+    predictor.min_confidence, predictor._temperature = min_confidence, temperature
     probabilities = np.asarray(apply_temperature(PROBABILITIES, temperature), np.float32)
-    return examiner.decision(SimpleNamespace(probabilities=probabilities, label=finding))
+    return predictor.decision(SimpleNamespace(probabilities=probabilities, label=finding))
 
 
 @pytest.mark.parametrize("temperature", [1.0, 0.3, 3.0])

@@ -31,21 +31,26 @@ PREDICTOR = Path(__file__).parents[1] / "helpers" / "predictor.py"
 class StandIn:
     """Finds nothing but lungs, until it is to be killed."""
 
-    finds, segments, classes, gated, step, until = False, True, (), False, 1, 99
+    is_classifier = False
+    has_segmenter = True
+    has_ood_detector = False
+    classes = ()
+    step = 1
+    until = 99
     min_confidence = None
 
-    def __init__(self, workdir, calibrated, most):
+    def __init__(self, workdir, calibrated, max_images):
         self.config, self.left = default_config(), self.until
         self.config.image.size = 64
 
-    def examine(self, images):
+    def predict(self, images):
         for _ in images:
             self.left -= 1
             if self.left < 0:
                 raise KeyboardInterrupt
-            yield SimpleNamespace(lungs=np.zeros((64, 64), bool))
+            yield SimpleNamespace(lung_mask=np.zeros((64, 64), bool))
 
-    def row(self, result):
+    def to_row(self, result):
         return {"status": "ok", "reason": "", "lung_confidence": 0.5}
 
 
