@@ -124,7 +124,7 @@ def _check_classes(path: Path, config: ConfigDict) -> None:
     classes = _parse_names(text)
     if not classes:
         raise formats.WeightFormatError(
-            path, f"what it says of its classes is no list of names: {printable(text, SHORT_LENGTH)}"
+            path, f"its classes are not a list of names: {printable(text, SHORT_LENGTH)}"
         )
     if classes != list(config.classifier.classes):
         raise state_dict.WeightMismatchError(
