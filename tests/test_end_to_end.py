@@ -60,7 +60,7 @@ def test_validation_is_examined_first_and_calibrates_the_run(folder, tmp_path):
     picture = cv2.GaussianBlur(np.random.default_rng(1).integers(0, 255, (90, 90)).astype(np.uint8), (0, 0), 5)
     cv2.imwrite(str(tmp_path / "a.png"), picture)
     plain, scaled = (
-        predict_files.predict(folder / "classify", tmp_path / "a.png", tmp_path / "out", calibrated)[0]
+        predict_files.predict(folder / "classify", tmp_path / "a.png", tmp_path / "out", calibrated).rows[0]
         for calibrated in (False, True)
     )
     probabilities = [key for key in plain if key.startswith("probability_")]
@@ -123,7 +123,7 @@ def test_a_run_needs_only_its_own_folder_and_goes_on_past_a_bad_file(folder, tmp
     data = (tmp_path / "in" / "b.png").read_bytes()
     (tmp_path / "in" / "a.png").write_bytes(data[: len(data) // 2])
     cv2.imwrite(str(tmp_path / "in" / "c.png"), cv2.resize(picture, (100, 100)))
-    rows = predict_files.predict(folder / "classify", tmp_path / "in", tmp_path / "out")
+    rows = predict_files.predict(folder / "classify", tmp_path / "in", tmp_path / "out").rows
     (folder / "moved").rename(folder / "segment")
     assert [row["path"] for row in rows] == ["a.png", "b.png", "c.png"]
     assert rows[0]["status"] == "unreadable" and "truncated" in rows[0]["reason"]
@@ -137,7 +137,7 @@ def test_a_prediction_depends_neither_on_its_neighbours_nor_on_who_shares_its_pa
     (tmp_path / "in").mkdir()
     for name in ("a", "b", "c"):
         cv2.imwrite(str(tmp_path / "in" / f"{name}.png"), np.roll(picture, ord(name), axis=0))
-    together = predict_files.predict(folder / "classify", tmp_path / "in", tmp_path / "all")[1]
+    together = predict_files.predict(folder / "classify", tmp_path / "in", tmp_path / "all").rows[1]
     (tmp_path / "traced").mkdir()
     monkeypatch.setattr(
         compilation_cache,
@@ -147,7 +147,7 @@ def test_a_prediction_depends_neither_on_its_neighbours_nor_on_who_shares_its_pa
     # Of devices there is one: what is shared between more is in test_hosts. The last finds all traced.
     for turn, (devices, traced) in enumerate([(1, 1), (2, 4), (2, 4)]):
         monkeypatch.setattr(jax, "device_count", lambda devices=devices: devices)
-        alone = predict_files.predict(folder / "classify", tmp_path / "in" / "b.png", tmp_path / f"{turn}")[0]
+        alone = predict_files.predict(folder / "classify", tmp_path / "in" / "b.png", tmp_path / f"{turn}").rows[0]
         assert len([*(tmp_path / "traced").iterdir()]) == traced
         assert together.keys() == alone.keys() and together["status"] == alone["status"]
         for key, value in alone.items():
@@ -165,8 +165,8 @@ def test_the_same_picture_gets_the_same_answer(folder, tmp_path):
         cv2.imwrite(str(tmp_path / "in" / name), picture)
     for name in ("b.png", "y.png"):
         cv2.imwrite(str(tmp_path / "in" / name), np.roll(picture, 9, axis=0))
-    rows = predict_files.predict(folder / "classify", tmp_path / "in", tmp_path / "all")
-    (alone,) = predict_files.predict(folder / "classify", tmp_path / "in" / "sub", tmp_path / "sub")
+    rows = predict_files.predict(folder / "classify", tmp_path / "in", tmp_path / "all").rows
+    (alone,) = predict_files.predict(folder / "classify", tmp_path / "in" / "sub", tmp_path / "sub").rows
     answers = {}
     for row in rows:
         of_names = ("path", "picture")
@@ -198,8 +198,8 @@ def test_what_is_out_of_place_is_flagged_or_refused_with_its_reason(folder, tmp_
     blank = np.repeat(np.array([128, 0], np.uint8), 40)[:, None].repeat(80, 1)  # but for its border
     for name, picture in {"blank": blank, "noise": noise, "turned": noise.T}.items():
         cv2.imwrite(str(tmp_path / "in" / f"{name}.png"), picture)
-    flagged = predict_files.predict(folder / "classify", tmp_path / "in", tmp_path / "flagged")
-    refused = predict_files.predict(folder / "classify", tmp_path / "in", tmp_path / "refused", refuse=True)
+    flagged = predict_files.predict(folder / "classify", tmp_path / "in", tmp_path / "flagged").rows
+    refused = predict_files.predict(folder / "classify", tmp_path / "in", tmp_path / "refused", refuse=True).rows
     assert flagged[0] == refused[0] and refused[0]["status"] == "refused" and "single gray" in refused[0]["reason"]
     for row, same in zip(flagged[1:], refused[1:], strict=True):
         assert row["gate"] == same["gate"] == same["reason"] != ""

@@ -59,7 +59,7 @@ def model(workplace):
 
 
 def rows_of_command(source: str, folder: Path, run: str = "runs/findings") -> list[dict]:
-    return predict_files.predict(Path(run), Path(source), folder)
+    return predict_files.predict(Path(run), Path(source), folder).rows
 
 
 def assert_is_row(prediction: cx.Prediction, row: dict) -> None:
@@ -233,7 +233,7 @@ def test_a_run_of_a_segmenter_predicts_lungs_alone(workplace, tmp_path):
 
 
 def test_calibrated_probabilities_are_those_of_the_command(workplace, tmp_path):
-    (row,) = predict_files.predict(Path("runs/findings"), Path("patient.png"), tmp_path / "out", calibrated=True)
+    (row,) = predict_files.predict(Path("runs/findings"), Path("patient.png"), tmp_path / "out", calibrated=True).rows
     assert_is_row(cx.load("runs/findings", calibrated=True).predict("patient.png"), row)
 
 

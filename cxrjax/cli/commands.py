@@ -140,7 +140,7 @@ def predict_radiographs(request: Request) -> int:
     output = Path(request.output)
     processes = request.processes or 1
     process = request.process or 0
-    rows, skipped_files = predict_files.run(
+    rows, skipped_files = predict_files.predict(
         request.workdir, source, output, request.calibrated, request.refuse, process=process, processes=processes
     )
     counts = Counter(row["status"] for row in rows)

@@ -35,21 +35,8 @@ def predict(
     refuse: bool = False,
     process: int = 0,
     processes: int = 1,
-) -> list[dict[str, Any]]:
-    """Return the rows of `run`, which see."""
-    return run(workdir, source, output, calibrated, refuse, process, processes).rows
-
-
-def run(
-    workdir: Path,
-    source: Path,
-    output: Path,
-    calibrated: bool = False,
-    refuse: bool = False,
-    process: int = 0,
-    processes: int = 1,
 ) -> Result:
-    """Predict a radiograph, or all in a folder; a file that fails gets a row with the reason, and the others go on.
+    """Predict a radiograph, or all in a folder; a file that fails gets a row with the reason, and stops no other.
 
     What the run's gate finds out of place is flagged, or refused; a picture of one grey level but for a blank border
     is always refused.
@@ -72,7 +59,7 @@ def run(
         processes: how many share the files.
 
     Raises:
-        UnfitRun: see there; or nothing can be refused, for the run has no gate.
+        RunError: the run cannot be loaded (see `predictor.Predictor`), or has no OOD detector to refuse by.
         ValueError: a file is in the way, the output overlaps the input, or another prediction is under way in it.
         ImageReadError: `source` is not there, or holds no file that might be a radiograph.
     """

@@ -93,7 +93,7 @@ def test_a_radiograph_that_is_no_longer_read_keeps_no_picture(pictures, tmp_path
     assert (tmp_path / "out" / "a.png.figure.png").exists()
     (pictures / "a.png").write_bytes((pictures / "a.png").read_bytes()[:60])
     cv2.imwrite(str(pictures / "b.png"), np.repeat(np.array([128, 0], np.uint8), 40)[:, None].repeat(80, 1))
-    rows = predict_files.predict(tmp_path / "run", pictures, tmp_path / "out")
+    rows = predict_files.predict(tmp_path / "run", pictures, tmp_path / "out").rows
     assert [row["status"] for row in rows] == ["unreadable", "refused"]
     assert not list((tmp_path / "out").glob("*.png"))
 
@@ -118,7 +118,7 @@ def test_what_a_header_says_of_view_and_modality_is_in_the_row(pictures, tmp_pat
     write("c_pa.dcm", Modality="CR", ViewPosition="PA", PatientOrientation=["R", "F"])
     write("d_side.dcm", Modality="CR", ViewPosition="LL")
     write("e_slice.dcm", Modality="CT")
-    rows = predict_files.predict(tmp_path / "run", pictures, tmp_path / "out")
+    rows = predict_files.predict(tmp_path / "run", pictures, tmp_path / "out").rows
     assert [(row["status"], row.get("view"), row["reason"]) for row in rows] == [
         ("ok", "", ""),
         ("ok", "", ""),
@@ -165,7 +165,7 @@ def test_processes_share_a_folder_and_one_that_is_killed_goes_on(pictures, tmp_p
 
 
 def predict_again(pictures, tmp_path, name="out"):
-    return predict_files.predict(tmp_path / "run", pictures, tmp_path / name)
+    return predict_files.predict(tmp_path / "run", pictures, tmp_path / name).rows
 
 
 def contents(folder):
@@ -209,7 +209,7 @@ def test_pictures_of_an_earlier_prediction_are_no_radiographs(pictures, tmp_path
     predict_again(pictures, tmp_path)
     shutil.copytree(tmp_path / "out", pictures / "earlier")
     cv2.imwrite(str(pictures / "earlier" / "b.png.figure.png"), np.eye(80, dtype=np.uint8))  # changed: the user's
-    rows, skipped_files = predict_files.run(tmp_path / "run", pictures, tmp_path / "again")
+    rows, skipped_files = predict_files.predict(tmp_path / "run", pictures, tmp_path / "again")
     assert [row["path"] for row in rows] == ["a.png", "b.png", "earlier/b.png.figure.png"]
     reasons = {each.path.name: each.reason for each in skipped_files}
     assert reasons["a.png.figure.png"] == "a picture of an earlier prediction"
@@ -408,7 +408,7 @@ def test_a_file_that_vanishes_or_changes_after_it_was_listed_gets_a_row(pictures
 def test_what_is_passed_over_is_in_a_table(pictures, tmp_path):
     (pictures / "=notes.txt").write_text("x")
     (pictures / "c.webp").write_text("x")
-    result = predict_files.run(tmp_path / "run", pictures, tmp_path / "out")
+    result = predict_files.predict(tmp_path / "run", pictures, tmp_path / "out")
     assert [each.path.name for each in result.skipped_files] == ["=notes.txt", "c.webp"]
     with (tmp_path / "out" / "passed_over.csv").open(newline="") as file:
         header, notes, webp = csv.reader(file)

@@ -51,7 +51,7 @@ def test_a_picture_without_lungs_is_predicted_as_its_grey_levels_are(apply, fold
     picture = np.random.default_rng(0).integers(0, 256, (SIZE, SIZE)).astype(np.uint8)
     cv2.imwrite(str(tmp_path / "noise.png"), picture)
     run = folder / "runs" / "fold0"
-    (row,) = predict_files.predict(run, tmp_path / "noise.png", tmp_path / "out")
+    (row,) = predict_files.predict(run, tmp_path / "noise.png", tmp_path / "out").rows
     config = run_dir.load_config(run)
     variables = run_dir.load_networks(run, config)
     assert variables["segmenter"] is None and row["status"] == "ok"
