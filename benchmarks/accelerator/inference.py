@@ -71,7 +71,8 @@ def stages(config: Any, held: Any, count: int) -> dict[str, tuple[Any, tuple[Any
 
     def classify(variables: Any, *radiographs: Any) -> Any:
         prepared = registry.precompute_kernels(variables)
-        return pipeline.predict_each(classifier, prepared, radiographs, settings, lambda image, looks: looks[1:3])
+        segmented = inputs.SegmentedRadiograph(*radiographs)
+        return pipeline.predict_each(classifier, prepared, segmented, settings, lambda image, looks: looks[1:3])
 
     def conclude(variables: Any, images: Any, *looks: Any) -> Any:
         def one(image: Any, *seen: Any) -> Any:

@@ -59,11 +59,16 @@ def vote(folder: str, picture: str) -> Work:
     crop = jax.jit(patches.extract_patches, static_argnums=2)
     classify_one = jax.jit(
         lambda held, *given: pipeline.classify_image(
-            classifier, registry.precompute_kernels(held["classifier"]), *given, key, settings
+            classifier,
+            registry.precompute_kernels(held["classifier"]),
+            inputs.SegmentedRadiograph(*given, key),
+            settings,
         )
     )
     count = jax.jit(partial(voting.count_votes, rule=settings.aggregation))
-    draw_patches = jax.jit(partial(local_patches.sample, classifier, settings=settings))
+    draw_patches = jax.jit(
+        lambda *given: local_patches.sample(classifier, inputs.SegmentedRadiograph(*given), settings)
+    )
     most = patch_parallel.count_devices(held["classifier"])
     shares = sharding.BatchSharding(settings.num_patches, most)
     look = shares.compile(
@@ -202,7 +207,9 @@ def examine_many(folder: str, count: int) -> Work:
                 found.append(one)
 
     def results() -> dict[str, Any]:
-        return {name: [getattr(one, name) for one in found] for name in ("votes", "probabilities", "map", "mask")}
+        return {
+            name: [getattr(one, name) for one in found] for name in ("votes", "probabilities", "saliency", "lung_mask")
+        }
 
     return Work({"examine": run}, _facts(), results)
 

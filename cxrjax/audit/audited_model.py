@@ -12,7 +12,7 @@ from ml_collections import ConfigDict
 
 from cxrjax.data.batch import padded_batches
 from cxrjax.inference import inputs, pipeline
-from cxrjax.models import from_config, registry, spec
+from cxrjax.models import from_config, spec
 from cxrjax.ops import voting
 from cxrjax.runs import run_dir
 
@@ -64,8 +64,5 @@ class AuditedModel:
 def _vote(
     classifier: spec.ModelSpec, settings: spec.InferenceConfig, variables: Any, images: Array, lungs: Array, keys: Array
 ) -> voting.VoteResult:
-    def count_votes(_: Array, patches: inputs.PatchPredictions) -> voting.VoteResult:
-        return voting.count_votes(patches.logits, settings.aggregation, patches.valid)
-
-    radiographs = (images, lungs, jnp.ones(len(images)), keys)
-    return pipeline.predict_each(classifier, registry.precompute_kernels(variables), radiographs, settings, count_votes)
+    radiographs = inputs.SegmentedRadiograph(images, lungs, jnp.ones(len(images)), keys)
+    return pipeline.vote_each(classifier, variables, radiographs, settings)

@@ -20,6 +20,7 @@ from cxrjax import plotting
 from cxrjax.data import batch, dataset
 from cxrjax.evaluation import saliency_verdict
 from cxrjax.inference import pipeline
+from cxrjax.inference.inputs import SegmentedRadiograph
 from cxrjax.io import csv_text, lesions_csv
 from cxrjax.metrics import saliency as faithfulness
 from cxrjax.models import from_config, registry, spec
@@ -113,8 +114,8 @@ def evaluate_map(
 
     def evaluate_one(image: Array, key: Array, lesion: Array, prediction: pipeline.Prediction) -> SaliencyEvaluation:
         texture_key, tie_key, patch_key = jax.random.split(jax.random.fold_in(key, 1), 3)
-        lungs = (prediction.lung_mask, prediction.lung_confidence)
-        covered = pipeline.receptive_mask(classifier, image, *lungs, key, settings)
+        radiograph = SegmentedRadiograph(image, prediction.lung_mask, prediction.lung_confidence, key)
+        covered = pipeline.receptive_mask(classifier, radiograph, settings)
         region = covered & prediction.lung_mask if settings.mask_lungs else covered
         chance_map = faithfulness.phase_randomized_map(prediction.saliency, texture_key)
         orders = [faithfulness.rank_pixels(saliency, region, tie_key) for saliency in (prediction.saliency, chance_map)]
@@ -122,7 +123,8 @@ def evaluate_map(
 
         def score(perturbed: Array) -> Array:
             """Return the mean probability of the prediction, over the same few patches each time or all windows."""
-            patches = pipeline.classify_image(classifier, prepared, perturbed, *lungs, patch_key, curve_settings)
+            perturbed_radiograph = radiograph._replace(image=perturbed, key=patch_key)
+            patches = pipeline.classify_image(classifier, prepared, perturbed_radiograph, curve_settings)
             vote = voting.count_votes(patches.logits, curve_settings.aggregation, patches.valid)
             return vote.probabilities[prediction.label]
 
@@ -163,8 +165,8 @@ def map_similarity(
     prepared = registry.precompute_kernels(variables)
 
     def compare_one(image: Array, key: Array, prediction: pipeline.Prediction, region: Array) -> MapSimilarity:
-        lungs = (prediction.lung_mask, prediction.lung_confidence)
-        patches = pipeline.classify_image(classifier, prepared, image, *lungs, key, settings)
+        radiograph = SegmentedRadiograph(image, prediction.lung_mask, prediction.lung_confidence, key)
+        patches = pipeline.classify_image(classifier, prepared, radiograph, settings)
         other = pipeline.saliency_map(classifier, prepared, image, patches, prediction.label, settings)
         return _similarity(prediction.saliency, other, region, config.maps.hottest)
 

@@ -13,8 +13,17 @@ from cxrjax.models.layers.conv import Gray
 IMAGENET_MEAN, IMAGENET_DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
+class SegmentedRadiograph(NamedTuple):
+    """A radiograph from which patches are sampled, or B of them along a first axis of every field."""
+
+    image: Array  # uint8 [S, S]
+    lung_mask: Array | None  # bool [S, S]; may be None where the settings require no segmentation
+    lung_confidence: Array | None  # float in 0..1, mean lung probability in the mask; None if `lung_mask` is None
+    key: Array  # random key that patches are drawn by
+
+
 class PatchSample(NamedTuple):
-    """What the classifier reads of one radiograph, of `strategies.PatchStrategy.sample`."""
+    """Pixels of one radiograph that the classifier reads; see `strategies.PatchStrategy.sample`."""
 
     pixels: Array  # uint8 [P, side, side] or [P, side, side, 3]: N patches, or for sliding windows the radiograph
     centers: Array  # int32 [N, 2], (row, column) of the patches' centers; of the lungs' box its borders [1, 2, 2]
@@ -70,6 +79,6 @@ def downsample(images: Array, size: int) -> Array:
     return jnp.round(small).astype(jnp.uint8)
 
 
-def apply_mask(image: Array, lungs: Array | None, settings: spec.InferenceConfig) -> Array:
-    """The radiograph uint8 [S, S] as the settings have it: all but the lungs bool [S, S] blackened, or as it is."""
-    return jnp.where(lungs, image, 0) if settings.mask_lungs else image
+def mask_lungs(radiograph: SegmentedRadiograph, settings: spec.InferenceConfig) -> Array:
+    """Return the image uint8 [S, S], all but the lungs set to 0 if `settings.mask_lungs`."""
+    return jnp.where(radiograph.lung_mask, radiograph.image, 0) if settings.mask_lungs else radiograph.image

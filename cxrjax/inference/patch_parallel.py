@@ -13,7 +13,7 @@ import numpy as np
 from jax import Array, lax
 
 from cxrjax.inference import pipeline
-from cxrjax.inference.inputs import PatchPredictions
+from cxrjax.inference.inputs import PatchPredictions, SegmentedRadiograph
 from cxrjax.inference.strategies import local_patches, patch_classifier
 from cxrjax.models import registry
 from cxrjax.models.spec import InferenceConfig, ModelSpec
@@ -71,8 +71,8 @@ class PatchParallelPredictor:
             images, image_ids = inputs
             keys = pipeline.image_keys(seed, image_ids)
             segmentation = pipeline.segment_or_skip(segmenter, variables, images, settings)
-            radiographs = (images, segmentation.lung_mask, segmentation.confidence, keys)
-            sampled = lax.map(lambda row: local_patches.sample(classifier, *row, settings), radiographs)
+            radiographs = SegmentedRadiograph(images, segmentation.lung_mask, segmentation.confidence, keys)
+            sampled = lax.map(lambda radiograph: local_patches.sample(classifier, radiograph, settings), radiographs)
             return segmentation, sampled.centers, sampled.pixels
 
         def classify(prepared: Any, crops: Array) -> tuple[Array, Array]:

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 from jax import Array, lax
 
 from cxrjax.inference import inputs, ood, strategies
-from cxrjax.inference.inputs import PatchPredictions
+from cxrjax.inference.inputs import PatchPredictions, SegmentedRadiograph
 from cxrjax.models import registry
 from cxrjax.models.cpu import microbatch
 from cxrjax.models.spec import InferenceConfig, ModelSpec
@@ -150,7 +150,7 @@ def predict_from_masks(
     def aggregate_one(image: Array, predictions: PatchPredictions) -> tuple[voting.VoteResult, Array, Array]:
         return aggregate(classifier, prepared, image, predictions, settings)
 
-    radiographs = (images, segmentation.lung_mask, segmentation.confidence, keys)
+    radiographs = SegmentedRadiograph(images, segmentation.lung_mask, segmentation.confidence, keys)
     aggregated = predict_each(classifier, prepared, radiographs, settings, aggregate_one)
     return to_prediction(images, segmentation, aggregated)
 
@@ -158,7 +158,7 @@ def predict_from_masks(
 def predict_each(
     classifier: ModelSpec,
     variables: Mapping[str, Any],
-    radiographs: tuple[Array, Array | None, Array | None, Array],
+    radiographs: SegmentedRadiograph,
     settings: InferenceConfig,
     aggregate_one: Callable[[Array, PatchPredictions], Any],
     max_images: int | None = None,
@@ -172,8 +172,7 @@ def predict_each(
     Args:
         classifier: Network with K classes.
         variables: Its parameters and statistics, of `registry.precompute_kernels`.
-        radiographs: Images, lung masks, lung confidences and keys; the arguments of `classify_image` with a first
-            axis B.
+        radiographs: With a first axis B.
         settings: Select the strategy and its parameters.
         aggregate_one: (image uint8 [S, S], `PatchPredictions`) -> arrays.
         max_images: Maximum number of radiographs whose patches form one batch, which bounds the memory of an
@@ -182,10 +181,13 @@ def predict_each(
     Returns:
         The outputs of `aggregate_one`, with a first axis B.
     """
-    total = len(radiographs[0])
+    total = len(radiographs.image)
     if is_for_cpu():
         return lax.map(
-            lambda row: aggregate_one(row[0], classify_image(classifier, variables, *row, settings)), radiographs
+            lambda radiograph: aggregate_one(
+                radiograph.image, classify_image(classifier, variables, radiograph, settings)
+            ),
+            radiographs,
         )
     if max_images is None or total <= max_images:
         return _predict_batch(classifier, variables, radiographs, settings, aggregate_one)
@@ -199,19 +201,37 @@ def predict_each(
     return microbatch.merge_batch(lax.map(run, rows), total)
 
 
+def vote_each(
+    classifier: ModelSpec,
+    variables: Mapping[str, Any],
+    radiographs: SegmentedRadiograph,
+    settings: InferenceConfig,
+    max_images: int | None = None,
+) -> voting.VoteResult:
+    """Return the votes of the patches of B radiographs, without their saliency maps.
+
+    The arguments are those of `predict_each`; `variables` need not be of `registry.precompute_kernels`.
+    """
+
+    def count_votes(_: Array, predictions: PatchPredictions) -> voting.VoteResult:
+        return voting.count_votes(predictions.logits, settings.aggregation, predictions.valid)
+
+    prepared = registry.precompute_kernels(variables)
+    return predict_each(classifier, prepared, radiographs, settings, count_votes, max_images)
+
+
 def _predict_batch(
     classifier: ModelSpec,
     variables: Mapping[str, Any],
-    radiographs: tuple[Array, Array | None, Array | None, Array],
+    radiographs: SegmentedRadiograph,
     settings: InferenceConfig,
     aggregate_one: Callable[[Array, PatchPredictions], Any],
 ) -> Any:
     """Run `predict_each` with the patches of all radiographs along one flat axis."""
-    images = radiographs[0]
-    total = len(images)
+    total = len(radiographs.image)
     strategy = strategies.choose(settings.patch_mode)
     batched = settings._replace(patch_batch_size=total * settings.patch_batch_size)
-    sampled = jax.vmap(partial(strategy.sample, classifier, settings=settings))(*radiographs)
+    sampled = jax.vmap(partial(strategy.sample, classifier, settings=settings))(radiographs)
     pixels = sampled.pixels.reshape(-1, *sampled.pixels.shape[2:])
     logits, features = strategy.classify(classifier, variables, pixels, batched)
     predictions = PatchPredictions(
@@ -220,32 +240,22 @@ def _predict_batch(
         features=features.reshape(total, -1, *features.shape[1:]),
         valid=sampled.valid,
     )
-    return jax.vmap(aggregate_one)(images, predictions)
+    return jax.vmap(aggregate_one)(radiographs.image, predictions)
 
 
 def classify_image(
-    classifier: ModelSpec,
-    variables: Mapping[str, Any],
-    image: Array,
-    lung_mask: Array | None,
-    lung_confidence: Array | None,
-    key: Array,
-    settings: InferenceConfig,
+    classifier: ModelSpec, variables: Mapping[str, Any], radiograph: SegmentedRadiograph, settings: InferenceConfig
 ) -> PatchPredictions:
     """Sample the patches of one radiograph and classify them (section II-C).
 
     Args:
         classifier: Network with K classes.
         variables: Its parameters and statistics.
-        image: uint8 [S, S].
-        lung_mask: bool [S, S]. If it is empty, the patches contain nothing and the caller must not count them. May be
-            None where `settings` requires no segmentation.
-        lung_confidence: float in 0..1; None if `lung_mask` is None.
-        key: Random key of the radiograph.
+        radiograph: If its lung mask is empty, the patches contain nothing and the caller must not count them.
         settings: Selects the strategy and its parameters.
     """
     strategy = strategies.choose(settings.patch_mode)
-    sampled = strategy.sample(classifier, image, lung_mask, lung_confidence, key, settings)
+    sampled = strategy.sample(classifier, radiograph, settings)
     logits, features = strategy.classify(classifier, variables, sampled.pixels, settings)
     return PatchPredictions(sampled.centers, logits.reshape(-1, logits.shape[-1]), features, sampled.valid)
 
@@ -274,18 +284,11 @@ def saliency_map(
     return strategies.choose(settings.patch_mode).saliency(classifier, variables, image, predictions, label, settings)
 
 
-def receptive_mask(
-    classifier: ModelSpec,
-    image: Array,
-    lung_mask: Array | None,
-    lung_confidence: Array | None,
-    key: Array,
-    settings: InferenceConfig,
-) -> Array:
+def receptive_mask(classifier: ModelSpec, radiograph: SegmentedRadiograph, settings: InferenceConfig) -> Array:
     """Return the pixels that the classifier's head sees in `classify_image` with the same arguments: bool [S, S]."""
     strategy = strategies.choose(settings.patch_mode)
-    sampled = strategy.sample(classifier, image, lung_mask, lung_confidence, key, settings)
-    return strategy.receptive_mask(classifier, image, sampled, settings)
+    sampled = strategy.sample(classifier, radiograph, settings)
+    return strategy.receptive_mask(classifier, radiograph.image, sampled, settings)
 
 
 def aggregate(

@@ -123,9 +123,7 @@ def _check_classes(path: Path, config: ConfigDict) -> None:
         return
     classes = _parse_names(text)
     if not classes:
-        raise formats.WeightFormatError(
-            path, f"its classes are not a list of names: {printable(text, SHORT_LENGTH)}"
-        )
+        raise formats.WeightFormatError(path, f"its classes are not a list of names: {printable(text, SHORT_LENGTH)}")
     if classes != list(config.classifier.classes):
         raise state_dict.WeightMismatchError(
             f"{path}: its classes are {enumerate_names(classes, _MAX_CLASSES_LISTED)}, and those of the config "

@@ -13,7 +13,7 @@ from cxrjax.data.batch import RadiographBatch
 from cxrjax.inference import inputs, pipeline, strategies
 from cxrjax.inference.lung_segmenter import LungSegmenter
 from cxrjax.metrics import classification
-from cxrjax.models import from_config, registry, spec
+from cxrjax.models import from_config, spec
 from cxrjax.ops import augmentation, voting
 from cxrjax.runtime import sharding
 from cxrjax.training import classification_data, losses, model_selection
@@ -67,7 +67,8 @@ def build(
         Without `augmented`, the patch is the same as in validation.
         """
         position_key, augmentation_key = jax.random.split(key)
-        patch = strategy.sample_training(classifier, image, *lungs, position_key, patch_config, augmented)
+        radiograph = inputs.SegmentedRadiograph(image, *lungs, position_key)
+        patch = strategy.sample_training(classifier, radiograph, patch_config, augmented=augmented).pixels[0]
         return augmentation.augment_patch(augmentation_key, inputs.to_float(patch), augmentation_config, augmented)
 
     def loss(params: Any, batch_stats: Any, batch: Any, key: Array) -> tuple[Array, Any]:
@@ -150,19 +151,9 @@ def _build_validation(
 
     @batch_sharding.compile
     def vote(variables: Mapping[str, Any], batch: Any) -> voting.VoteResult:
-        *radiographs, image_ids = batch
-
-        def count_votes(_: Array, patches: inputs.PatchPredictions) -> voting.VoteResult:
-            return voting.count_votes(patches.logits, settings.aggregation, patches.valid)
-
-        return pipeline.predict_each(
-            classifier,
-            registry.precompute_kernels(variables),
-            (*radiographs, pipeline.image_keys(config.seed, image_ids)),
-            settings,
-            count_votes,
-            config.evaluation.batch_size,
-        )
+        *arrays, image_ids = batch
+        radiographs = inputs.SegmentedRadiograph(*arrays, pipeline.image_keys(config.seed, image_ids))
+        return pipeline.vote_each(classifier, variables, radiographs, settings, config.evaluation.batch_size)
 
     def validate(variables: Mapping[str, Any]) -> dict[str, float]:
         variables = batch_sharding.replicate(variables)

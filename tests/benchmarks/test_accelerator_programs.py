@@ -12,7 +12,7 @@ from jax import export
 from benchmarks import made_up
 from benchmarks.contestants.ours import LungsThroughout
 from cxrjax.config import default_config, recipes
-from cxrjax.inference import pipeline, predictor
+from cxrjax.inference import inputs, pipeline, predictor
 from cxrjax.models import from_config, registry
 from cxrjax.models.cpu import conv2d
 from cxrjax.models.fc_densenet import FCDenseNet
@@ -191,7 +191,7 @@ def lay_out_tiny(mode):
     keys = pipeline.image_keys(0, jnp.arange(3, dtype=jnp.uint32))
     settings = from_config.inference_config(config, PATCHES)
     variables = jax.tree.map(jnp.asarray, made_up.draw_weights(classifier))
-    return classifier, variables, (images, lungs, jnp.ones(3), keys), settings
+    return classifier, variables, inputs.SegmentedRadiograph(images, lungs, jnp.ones(3), keys), settings
 
 
 @pytest.mark.parametrize("mode", ["local", "dense", "global"])

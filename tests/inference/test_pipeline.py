@@ -27,7 +27,7 @@ SETTINGS = spec.InferenceConfig(
     min_lung_confidence=0.875,
 )
 make_channels = jax.jit(contrast.enhance_channels, static_argnames="kind")
-classify = jax.jit(pipeline.classify_image, static_argnums=(0, 6))
+classify = jax.jit(pipeline.classify_image, static_argnums=(0, 3))
 SURE = jnp.float32(0.9)  # confidence of lungs
 
 
@@ -35,7 +35,8 @@ SURE = jnp.float32(0.9)  # confidence of lungs
 def draw_patches(image, lungs, confidence, key, size, settings):
     """The centers of the patches of a radiograph, and the patches."""
     strategy = strategies.choose(settings.patch_mode)
-    sampled = strategy.sample(spec.ModelSpec(None, size, 1), image, lungs, confidence, key, settings)
+    radiograph = inputs.SegmentedRadiograph(image, lungs, confidence, key)
+    sampled = strategy.sample(spec.ModelSpec(None, size, 1), radiograph, settings)
     return sampled.centers, sampled.pixels
 
 
@@ -103,9 +104,8 @@ def test_votes_are_those_of_patches_cut_and_classified_one_by_one(apply, small, 
     segmenter, classifier, variables = small
     result = diagnose(small, images, [1])
     key = pipeline.image_keys(0, np.array([101], np.uint32))[0]
-    centres, logits, _, _ = classify(
-        classifier, variables["classifier"], images[1], result.lung_mask[0], SURE, key, SETTINGS
-    )
+    radiograph = inputs.SegmentedRadiograph(images[1], result.lung_mask[0], SURE, key)
+    centres, logits, _, _ = classify(classifier, variables["classifier"], radiograph, SETTINGS)
     masked = np.pad(images[1] * np.asarray(result.lung_mask[0]), PATCH)
     for centre, expected in zip(np.asarray(centres) + PATCH, logits, strict=True):
         row, column = centre - PATCH // 2
@@ -166,9 +166,12 @@ def test_a_center_crop_shows_the_middle_and_in_training_any_square_of_its_size(i
 
     network, image = spec.ModelSpec(None, 96, 1), jnp.asarray(images[0])
     squares = np.lib.stride_tricks.sliding_window_view(images[0], (96, 96))
-    scatter = jax.jit(
-        lambda key, augmented: whole_radiograph.sample_training(network, image, *nothing, key, settings, augmented)
-    )
+
+    @jax.jit
+    def scatter(key, augmented):
+        radiograph = inputs.SegmentedRadiograph(image, *nothing, key)
+        return whole_radiograph.sample(network, radiograph, settings, augmented).pixels[0]
+
     corners = []
     for seed in range(60):
         square = np.asarray(scatter(jax.random.key(seed), True))
@@ -190,7 +193,9 @@ def test_the_map_of_a_center_crop_lies_in_the_middle(apply, small, images):
     middle = diagnose((None, classifier, variables | {"segmenter": None}), images[:, 16:112, 16:112], [1], whole)
     np.testing.assert_allclose(result.saliency[0, 16:112, 16:112], middle.saliency[0], atol=1e-5)
     assert middle.saliency[0].max() > 0 and np.count_nonzero(result.saliency[0]) == np.count_nonzero(middle.saliency[0])
-    seen = pipeline.receptive_mask(classifier, images[1], None, None, jax.random.key(0), settings)
+    seen = pipeline.receptive_mask(
+        classifier, inputs.SegmentedRadiograph(images[1], None, None, jax.random.key(0)), settings
+    )
     wanted = np.zeros((SIZE, SIZE), bool)
     wanted[16:112, 16:112] = True
     np.testing.assert_array_equal(seen, wanted)

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from cxrjax.config import default_config
-from cxrjax.inference import pipeline, strategies
+from cxrjax.inference import inputs, pipeline, strategies
 from cxrjax.inference.strategies import sliding_windows
 from cxrjax.models import from_config, registry, spec
 from cxrjax.models.classifier import Classifier, Head
@@ -53,9 +53,13 @@ def whole_lungs() -> np.ndarray:
     return np.ones((SIZE, SIZE), bool)
 
 
+def segmented(image, lungs):
+    return inputs.SegmentedRadiograph(image, lungs, jnp.ones(()), jax.random.key(0))
+
+
 @partial(jax.jit, static_argnums=(0, 4))
 def classify(network, variables, image, lungs, settings):
-    return pipeline.classify_image(network, variables, image, lungs, jnp.ones(()), jax.random.key(0), settings)
+    return pipeline.classify_image(network, variables, segmented(image, lungs), settings)
 
 
 look, decide = (jax.jit(half, static_argnums=0) for half in (registry.extract_features, registry.apply_head))
@@ -167,7 +171,7 @@ def test_the_map_lies_where_the_evidence_is(size):
     assert mapped.shape == (size, size) and bright[np.unravel_index(mapped.argmax(), mapped.shape)]
     assert (mapped * bright).sum() > 0.7 * mapped.sum() and float(mapped[bright].min()) > 0
     assert mapped.min() >= 0 and mapped.max() <= 1
-    covered = np.asarray(pipeline.receptive_mask(network, picture, lungs, jnp.ones(()), jax.random.key(0), SETTINGS))
+    covered = np.asarray(pipeline.receptive_mask(network, segmented(picture, lungs), SETTINGS))
     by_hand = np.zeros((size, size), bool)
     for row, column in np.asarray(looks.centers[looks.valid]):
         by_hand[row - 16 : row + 16, column - 16 : column + 16] = True
@@ -180,7 +184,7 @@ def test_one_of_a_batch_is_what_it_is_alone(image, lungs):
 
     @jax.jit
     def examine(image, lungs):
-        looks = pipeline.classify_image(network, variables, image, lungs, jnp.ones(()), jax.random.key(0), SETTINGS)
+        looks = pipeline.classify_image(network, variables, segmented(image, lungs), SETTINGS)
         return pipeline.aggregate(network, variables, image, looks, SETTINGS)
 
     together = jax.vmap(examine)(pictures, masks)
@@ -196,11 +200,11 @@ def test_one_of_a_batch_is_what_it_is_alone(image, lungs):
 
 
 def test_what_it_learns_from_are_the_patches_of_local(image, lungs):
-    key, of = jax.random.key(0), {}
+    of = {}
     network = spec.ModelSpec(None, 48, 1)
     for mode in ("local", "dense"):
         sample = strategies.choose(mode).sample_training
-        of[mode] = sample(network, jnp.asarray(image), lungs, jnp.ones(()), key, SETTINGS, True)
+        of[mode] = sample(network, segmented(jnp.asarray(image), lungs), SETTINGS, augmented=True).pixels[0]
     assert of["dense"].shape == (48, 48)
     np.testing.assert_array_equal(of["local"], of["dense"])
 

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from cxrjax.inference import pipeline
+from cxrjax.inference import inputs, pipeline
 from cxrjax.models import classifier, from_config, registry, spec
 from cxrjax.models.layers.activations import ACTIVATIONS
 from cxrjax.ops import cam
@@ -83,7 +83,8 @@ def test_the_map_of_a_hidden_head_is_that_of_the_linear_one_it_is_equal_to(monke
 
         @jax.jit
         def run(weights, image, lungs):
-            looks = pipeline.classify_image(network, weights, image, lungs, jnp.ones(()), jax.random.key(3), settings)
+            radiograph = inputs.SegmentedRadiograph(image, lungs, jnp.ones(()), jax.random.key(3))
+            looks = pipeline.classify_image(network, weights, radiograph, settings)
             return pipeline.aggregate(network, weights, image, looks, settings)
 
         return run(weights, image, lungs)

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 from jax import Array
 
-from cxrjax.inference.inputs import PatchPredictions, PatchSample
+from cxrjax.inference.inputs import PatchPredictions, PatchSample, SegmentedRadiograph
 from cxrjax.models.spec import InferenceConfig, ModelSpec
 
 
@@ -16,10 +16,9 @@ class PatchStrategy(NamedTuple):
     S is the side of a radiograph in pixels, N the number of votes, K the number of classes.
 
     Fields:
-        sample: (classifier, image uint8 [S, S], lung mask bool [S, S], lung confidence float in 0..1, random key,
-            settings) -> `PatchSample`. The mask and the confidence may be None where the settings require no lungs.
-        sample_training: Takes the arguments of `sample`, and whether the example is augmented (bool, may be traced).
-            Returns the pixels of one training example: uint8 [side, side], or [side, side, 3] of enhanced channels.
+        sample: (classifier, `SegmentedRadiograph`, settings) -> `PatchSample`.
+        sample_training: Takes the arguments of `sample`, and `augmented`, whether the training example is augmented
+            (bool, may be traced). Returns the `PatchSample` of one patch, where `settings.num_patches` is 1.
         classify: (classifier, variables, pixels [P, ...] of one or several radiographs along one flat axis, settings)
             -> logits float32 [P, ..., K] and last feature maps float32 [P, h, w, C].
         saliency: (classifier, variables, image uint8 [S, S], `PatchPredictions`, class index, settings) -> saliency
@@ -30,10 +29,8 @@ class PatchStrategy(NamedTuple):
             over the votes.
     """
 
-    sample: Callable[[ModelSpec, Array, Array | None, Array | None, Array, InferenceConfig], PatchSample]
-    sample_training: Callable[
-        [ModelSpec, Array, Array | None, Array | None, Array, InferenceConfig, Array | bool], Array
-    ]
+    sample: Callable[[ModelSpec, SegmentedRadiograph, InferenceConfig], PatchSample]
+    sample_training: Callable[[ModelSpec, SegmentedRadiograph, InferenceConfig, Array | bool], PatchSample]
     classify: Callable[[ModelSpec, Mapping[str, Any], Array, InferenceConfig], tuple[Array, Array]]
     saliency: Callable[[ModelSpec, Mapping[str, Any], Array, PatchPredictions, Array, InferenceConfig], Array]
     receptive_mask: Callable[[ModelSpec, Array, PatchSample, InferenceConfig], Array]

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from cxrjax.inference import inputs
-from cxrjax.inference.inputs import PatchPredictions, PatchSample
+from cxrjax.inference.inputs import PatchPredictions, PatchSample, SegmentedRadiograph
 from cxrjax.inference.strategies import patch_classifier
 from cxrjax.inference.strategies.base import PatchStrategy
 from cxrjax.models.spec import InferenceConfig, ModelSpec
@@ -15,31 +15,13 @@ from cxrjax.ops import cam, contrast, patches
 
 
 def sample(
-    classifier: ModelSpec,
-    image: Array,
-    lung_mask: Array | None,
-    lung_confidence: Array | None,
-    key: Array,
-    settings: InferenceConfig,
+    classifier: ModelSpec, radiograph: SegmentedRadiograph, settings: InferenceConfig, augmented: Array | bool = False
 ) -> PatchSample:
-    """Draw `settings.num_patches` lung pixels with replacement, and crop a patch around each."""
-    pixels = contrast.enhance_channels(inputs.apply_mask(image, lung_mask, settings), settings.channels)
-    centers = patches.sample_patch_centers(key, lung_mask, settings.num_patches)
+    """Draw `settings.num_patches` lung pixels with replacement, and crop a patch around each, augmented or not."""
+    pixels = contrast.enhance_channels(inputs.mask_lungs(radiograph, settings), settings.channels)
+    centers = patches.sample_patch_centers(radiograph.key, radiograph.lung_mask, settings.num_patches)
     crops = patches.extract_patches(pixels, centers, classifier.input_size)
     return PatchSample(crops, centers, jnp.ones(len(centers), bool))
-
-
-def sample_training(
-    classifier: ModelSpec,
-    image: Array,
-    lung_mask: Array | None,
-    lung_confidence: Array | None,
-    key: Array,
-    settings: InferenceConfig,
-    augmented: Array | bool,
-) -> Array:
-    """Draw the patch of a training example; `settings.num_patches` is 1."""
-    return sample(classifier, image, lung_mask, lung_confidence, key, settings).pixels[0]
 
 
 def saliency(
@@ -65,7 +47,7 @@ def receptive_mask(classifier: ModelSpec, image: Array, sampled: PatchSample, se
 
 STRATEGY = PatchStrategy(
     sample=sample,
-    sample_training=sample_training,
+    sample_training=sample,
     classify=patch_classifier.classify_patches,
     saliency=saliency,
     receptive_mask=receptive_mask,

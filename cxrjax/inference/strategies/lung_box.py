@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from cxrjax.inference import inputs
-from cxrjax.inference.inputs import PatchPredictions, PatchSample
+from cxrjax.inference.inputs import PatchPredictions, PatchSample, SegmentedRadiograph
 from cxrjax.inference.strategies import patch_classifier
 from cxrjax.inference.strategies.base import PatchStrategy
 from cxrjax.models.spec import InferenceConfig, ModelSpec
@@ -15,37 +15,21 @@ from cxrjax.ops import cam, contrast, lung_crop
 
 
 def sample(
-    classifier: ModelSpec,
-    image: Array,
-    lung_mask: Array | None,
-    lung_confidence: Array | None,
-    key: Array,
-    settings: InferenceConfig,
+    classifier: ModelSpec, radiograph: SegmentedRadiograph, settings: InferenceConfig, augmented: Array | bool = False
 ) -> PatchSample:
-    """Crop the box of the lungs, or the full image below `settings.min_lung_confidence`.
+    """Crop the box of the lungs, or the full image below `settings.min_lung_confidence`, augmented or not.
 
     Returns:
         The crop in the middle of a black square of the classifier's size, with its proportions; in place of a center,
         the box int32 [1, 2, 2] (see `lung_crop`).
     """
-    masked = inputs.apply_mask(image, lung_mask, settings)
-    box = lung_crop.box_or_full(lung_mask, lung_confidence, settings.bbox_margin, settings.min_lung_confidence)
+    masked = inputs.mask_lungs(radiograph, settings)
+    box = lung_crop.box_or_full(
+        radiograph.lung_mask, radiograph.lung_confidence, settings.bbox_margin, settings.min_lung_confidence
+    )
     # Channels are computed from the box alone, resized to a size that is known at compile time.
-    square = contrast.enhance_channels(lung_crop.crop_resize(masked, box, len(image)), settings.channels)
+    square = contrast.enhance_channels(lung_crop.crop_resize(masked, box, len(masked)), settings.channels)
     return PatchSample(lung_crop.letterbox(square, box, classifier.input_size)[None], box[None], jnp.ones(1, bool))
-
-
-def sample_training(
-    classifier: ModelSpec,
-    image: Array,
-    lung_mask: Array | None,
-    lung_confidence: Array | None,
-    key: Array,
-    settings: InferenceConfig,
-    augmented: Array | bool,
-) -> Array:
-    """Return the crop of `sample`, augmented or not."""
-    return sample(classifier, image, lung_mask, lung_confidence, key, settings).pixels[0]
 
 
 def saliency(
@@ -70,7 +54,7 @@ def receptive_mask(classifier: ModelSpec, image: Array, sampled: PatchSample, se
 
 STRATEGY = PatchStrategy(
     sample=sample,
-    sample_training=sample_training,
+    sample_training=sample,
     classify=patch_classifier.classify_patches,
     saliency=saliency,
     receptive_mask=receptive_mask,

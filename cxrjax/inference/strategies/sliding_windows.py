@@ -16,7 +16,7 @@ import jax.numpy as jnp
 from jax import Array, lax
 
 from cxrjax.inference import inputs
-from cxrjax.inference.inputs import PatchPredictions, PatchSample
+from cxrjax.inference.inputs import PatchPredictions, PatchSample, SegmentedRadiograph
 from cxrjax.inference.strategies import local_patches
 from cxrjax.inference.strategies.base import PatchStrategy
 from cxrjax.models import registry
@@ -68,17 +68,11 @@ def window_centers(grid: WindowGrid, size: int, lung_mask: Array) -> tuple[Array
     return centers, jnp.where(valid.any(), valid, fullest)
 
 
-def sample(
-    classifier: ModelSpec,
-    image: Array,
-    lung_mask: Array | None,
-    lung_confidence: Array | None,
-    key: Array,
-    settings: InferenceConfig,
-) -> PatchSample:
+def sample(classifier: ModelSpec, radiograph: SegmentedRadiograph, settings: InferenceConfig) -> PatchSample:
     """Return the whole radiograph, [1, S, S] or [1, S, S, 3], and the windows that vote."""
-    centers, valid = window_centers(window_grid(classifier, len(image)), classifier.patch_size, lung_mask)
-    pixels = contrast.enhance_channels(inputs.apply_mask(image, lung_mask, settings), settings.channels)
+    grid = window_grid(classifier, len(radiograph.image))
+    centers, valid = window_centers(grid, classifier.patch_size, radiograph.lung_mask)
+    pixels = contrast.enhance_channels(inputs.mask_lungs(radiograph, settings), settings.channels)
     return PatchSample(pixels[None], centers, valid)
 
 
@@ -173,7 +167,7 @@ def _map_rows(run: Callable[[Array], Array], features: Array, grid: WindowGrid) 
 
 STRATEGY = PatchStrategy(
     sample=sample,
-    sample_training=local_patches.sample_training,
+    sample_training=local_patches.sample,
     classify=classify,
     saliency=saliency,
     receptive_mask=receptive_mask,

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jax import Array, lax
 
 from cxrjax.inference import inputs
-from cxrjax.inference.inputs import PatchPredictions, PatchSample
+from cxrjax.inference.inputs import PatchPredictions, PatchSample, SegmentedRadiograph
 from cxrjax.inference.strategies import patch_classifier
 from cxrjax.inference.strategies.base import PatchStrategy
 from cxrjax.models.spec import InferenceConfig, ModelSpec
@@ -16,28 +16,16 @@ from cxrjax.ops import cam, contrast, patches
 
 
 def sample(
-    classifier: ModelSpec,
-    image: Array,
-    lung_mask: Array | None,
-    lung_confidence: Array | None,
-    key: Array,
-    settings: InferenceConfig,
+    classifier: ModelSpec, radiograph: SegmentedRadiograph, settings: InferenceConfig, augmented: Array | bool = False
 ) -> PatchSample:
-    """Cut out the middle of the radiograph by `settings.center_crop`, and resize it to the classifier's input."""
-    return _sample(classifier, image, lung_mask, key, settings, anywhere=False)
+    """Cut a square out of the radiograph by `settings.center_crop`, and resize it to the classifier's input.
 
-
-def sample_training(
-    classifier: ModelSpec,
-    image: Array,
-    lung_mask: Array | None,
-    lung_confidence: Array | None,
-    key: Array,
-    settings: InferenceConfig,
-    augmented: Array | bool,
-) -> Array:
-    """Cut out a square of the same size at a random position where the example is augmented, else the middle."""
-    return _sample(classifier, image, lung_mask, key, settings, anywhere=augmented).pixels[0]
+    The square is the middle of the radiograph; of an augmented example it is at a random position.
+    """
+    pixels = contrast.enhance_channels(inputs.mask_lungs(radiograph, settings), settings.channels)
+    side = measure_window(len(pixels), settings)
+    center, window = _cut_window(pixels, radiograph.key, side, anywhere=augmented)
+    return PatchSample(inputs.downsample(window[None], classifier.input_size), center[None], jnp.ones(1, bool))
 
 
 def saliency(
@@ -65,19 +53,6 @@ def measure_window(size: int, settings: InferenceConfig) -> int:
     return max(1, round(size * (1 - settings.center_crop)))
 
 
-def _sample(
-    classifier: ModelSpec,
-    image: Array,
-    lung_mask: Array | None,
-    key: Array,
-    settings: InferenceConfig,
-    anywhere: Array | bool,
-) -> PatchSample:
-    pixels = contrast.enhance_channels(inputs.apply_mask(image, lung_mask, settings), settings.channels)
-    center, window = _cut_window(pixels, key, measure_window(len(image), settings), anywhere)
-    return PatchSample(inputs.downsample(window[None], classifier.input_size), center[None], jnp.ones(1, bool))
-
-
 def _cut_window(image: Array, key: Array, side: int, anywhere: Array | bool) -> tuple[Array, Array]:
     """Cut a square of `side` pixels out of an image [S, S] or [S, S, C], from the middle or at a random position.
 
@@ -95,7 +70,7 @@ def _cut_window(image: Array, key: Array, side: int, anywhere: Array | bool) -> 
 
 STRATEGY = PatchStrategy(
     sample=sample,
-    sample_training=sample_training,
+    sample_training=sample,
     classify=patch_classifier.classify_patches,
     saliency=saliency,
     receptive_mask=receptive_mask,
