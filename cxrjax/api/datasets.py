@@ -14,7 +14,7 @@ PathLike = str | os.PathLike[str]
 def load(
     directory: PathLike, split: str = "train", *, spec: InputSpec | None = None, num_threads: int = 2
 ) -> RadiographDataset:
-    """Open a split of a prepared data set; its radiographs are read and preprocessed when they are asked for.
+    """Open a split of a prepared data set; its radiographs are read and preprocessed on access.
 
     Args:
         directory: the data set's folder, or one above it.

@@ -1,4 +1,4 @@
-"""From the rows of an evaluation to its scores, tables and figures: no network is asked again.
+"""Scores, tables and figures of an evaluation, computed from its rows without a network.
 
 Reads RUN/evaluation/SPLIT/predictions.csv, RUN/calibration.json and RUN/config.json; writes metrics.json and figures
 beside the rows. In metrics.json every score is {"value", "interval", "n"}: what it is, its 95% interval by resampling
@@ -157,7 +157,7 @@ def metric_fn(
 
 
 def list_warnings(scores: Mapping[str, Any], known: Mapping[str, Any] | None, config: ConfigDict) -> list[str]:
-    """A sentence for whatever a reader must not overlook: what was seen before, groups of few, what cannot be told."""
+    """Return one sentence per caveat: splits that training or validation used, small groups, missing scores."""
     finds, split = "classes" in scores["all"], scores["split"]
     groups = [("class", label, of["support"]) for label, of in scores["all"].get("classes", {}).items()]
     groups += [(attribute, name, of["n"]) for attribute, of in scores["subgroups"].items() for name, of in of.items()]
@@ -236,5 +236,5 @@ def _prepare_masks(rows: Sequence[Mapping], groups: Mapping[str, Mapping[str, ND
 
 
 def _share_parts(split: str, other: str) -> bool:
-    """Whether two splits, each one or several joined by "+", have one in common."""
+    """Return whether two splits, each of one name or several joined by "+", share a name."""
     return bool({*split.split("+")} & {*other.split("+")})

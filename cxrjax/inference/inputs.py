@@ -40,19 +40,25 @@ class PatchPredictions(NamedTuple):
 
 
 def to_float(pixels: Array) -> Array:
-    """Grey levels uint8 -> float32 in 0..1, of any shape."""
+    """Convert gray levels uint8 of any shape to float32 in 0..1."""
     return pixels.astype(jnp.float32) / 255
 
 
 def normalize(levels: Array, network: spec.ModelSpec) -> Array | Gray:
-    """What a network reads: float32 [B, H, W, channels], or the level that all are made of where it takes that.
+    """Normalize images for a network.
 
     Args:
-        levels: float in 0..1: grey levels [B, H, W], which every channel repeats, or made channels [B, H, W, channels].
-        network: see Network.
+        levels: float in 0..1: gray levels [B, H, W], which are repeated for each channel, or enhanced channels
+            [B, H, W, channels].
+        network: Network that reads them.
+
+    Returns:
+        float32 [B, H, W, channels]; `Gray`, from which the first convolution derives the channels, where the network
+        accepts it.
 
     Raises:
-        ValueError: not as many channels as it reads, no such way to normalise, or not three channels to do it for.
+        ValueError: The number of channels is not the network's, `network.normalization` is unknown, or it is
+            "imagenet" and the network does not read three channels.
     """
     if network.normalization not in ("none", "imagenet"):
         raise ValueError(f"no way to normalise called {network.normalization!r}; there are none, imagenet")
@@ -65,7 +71,7 @@ def normalize(levels: Array, network: spec.ModelSpec) -> Array | Gray:
     if levels.ndim == 3 and network.in_channels > 1 and registry.accepts_gray(network.module):
         if not photographic:
             return Gray(levels[..., None], jnp.ones(network.in_channels), None)
-        middle = mean.mean()  # about which the shifts are small, and nothing is lost between them and the levels
+        middle = mean.mean()  # about it the shifts are small, so that their sum with the levels loses no precision
         return Gray(levels[..., None] - middle, 1 / deviation, (middle - mean) / deviation)
     x = levels if levels.ndim == 4 else jnp.broadcast_to(levels[..., None], (*levels.shape, network.in_channels))
     if x.shape[-1] != network.in_channels:
@@ -74,7 +80,7 @@ def normalize(levels: Array, network: spec.ModelSpec) -> Array | Gray:
 
 
 def downsample(images: Array, size: int) -> Array:
-    """A smaller form of radiographs: uint8 [B, S, S] or [B, S, S, C] -> [B, size, size] or so, antialiased."""
+    """Resize images uint8 [B, S, S] or [B, S, S, C] to `size` pixels a side, antialiased."""
     small = jax.image.resize(images.astype(jnp.float32), (len(images), size, size, *images.shape[3:]), "linear")
     return jnp.round(small).astype(jnp.uint8)
 

@@ -68,12 +68,12 @@ class Prediction:
 
     @property
     def has_lungs(self) -> bool:
-        """Whether lungs were found, or need not be."""
+        """True if lungs were found, or if the run requires none."""
         return self._row["status"] == predictions_csv.OK
 
     @property
     def is_ood(self) -> bool | None:
-        """Whether the image is unlike the training radiographs; None if the run has no detector of that."""
+        """True if the image is unlike the training radiographs; None if the run has no OOD detector."""
         return None if self.ood_reason is None else bool(self.ood_reason)
 
     def to_dict(self) -> dict[str, Any]:
@@ -134,7 +134,7 @@ class Model:
 
     @cached_property
     def spec(self) -> PipelineSpec:
-        """What the functions of `cxrjax.inference` need beside the parameters."""
+        """The static argument of the functions of `cxrjax.inference`, beside the parameters."""
         return PipelineSpec.from_config(self._predictor.config)
 
     def predict(

@@ -76,7 +76,7 @@ class Output:
             begun.unlink(missing_ok=True)
 
     def remove_picture(self, path: str) -> None:
-        """Remove the picture that an earlier prediction made of a radiograph."""
+        """Remove the figure that an earlier prediction wrote for a radiograph."""
         for name in self._list_candidates(path):
             if not os.path.lexists(self._folder / name):
                 break

@@ -1,4 +1,4 @@
-"""A trained network on any files: the rows of an evaluation, without the truth, and one picture per radiograph."""
+"""Predictions for files: one row and one figure per radiograph, as in an evaluation but without the truth."""
 
 import hashlib
 from collections.abc import Iterator, Sequence
@@ -38,25 +38,25 @@ def predict(
 ) -> Result:
     """Predict a radiograph, or all in a folder; a file that fails gets a row with the reason, and stops no other.
 
-    What the run's gate finds out of place is flagged, or refused; a picture of one grey level but for a blank border
-    is always refused.
+    An image that the run's OOD detector finds unlike the training radiographs is flagged, or refused; an image with a
+    single gray level inside its blank border is always refused.
 
-    Writes OUTPUT/PATH.figure.png for every radiograph that was read and not refused (the column `picture` has the
-    name, which is another where two would have the same or a file is in the way), and once all are done
-    OUTPUT/predictions.csv and, of the files that are no radiographs, OUTPUT/passed_over.csv. Until then the rows are in
-    OUTPUT/predictions.partial, and the same call goes on with those. Several processes, at once or one after the other,
-    take every `processes`-th file each and need not know of one another: the last to be done writes the tables.
+    Writes OUTPUT/PATH.figure.png for every radiograph that was read and not refused (the column `picture` has the name,
+    which differs where two would be equal or a file is in the way), and at the end OUTPUT/predictions.csv, and with the
+    files that are not radiographs, OUTPUT/passed_over.csv. Until then the rows are in OUTPUT/predictions.partial, from
+    which the same call resumes. Of several processes, at once or one after the other, each takes every `processes`-th
+    file, without communication; the last one to finish writes the tables.
 
     OUTPUT/predictions_files.json records what was written. Nothing else in OUTPUT is ever replaced or removed.
 
     Args:
         workdir: the run directory.
         source: a file or a folder.
-        output: a folder, made where it is not there; it may neither be, nor lie in, nor hold the input folder.
+        output: a folder, created if it is missing; it may neither be, nor lie in, nor contain the input folder.
         calibrated: see `predictor.Predictor`; the columns entropy_within and entropy_between stay as they are.
-        refuse: whether what is out of place gets a reason and no finding.
-        process: which of the processes this is, from 0.
-        processes: how many share the files.
+        refuse: whether an image that the OOD detector flags gets a reason instead of a prediction.
+        process: index of this process, from 0.
+        processes: number of processes that share the files.
 
     Raises:
         RunError: the run cannot be loaded (see `predictor.Predictor`), or has no OOD detector to refuse by.

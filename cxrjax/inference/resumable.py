@@ -1,7 +1,7 @@
-"""The rows of a prediction under way, in OUTPUT/predictions.partial: so that it goes on after a kill, and is shared.
+"""Rows of an unfinished prediction, in OUTPUT/predictions.partial, from which it resumes and which processes share.
 
-Each portion of rows is a file of its own, written whole by whichever process examined it. Whoever finds a row of every
-radiograph there writes the table of them, and removes the folder.
+Each chunk of rows is one file, written atomically by the process that predicted it. The process that finds a row for
+every radiograph writes the table and removes the folder.
 """
 
 import json

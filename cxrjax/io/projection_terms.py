@@ -1,4 +1,4 @@
-"""What words of a header say about the projection, in the languages in which technicians write them."""
+"""Terms of a DICOM header that name the projection, in the languages in which technicians write them."""
 
 import re
 import unicodedata

@@ -204,7 +204,7 @@ def _lacks_data(size: int, inflated: int, pixels: int, compression: int) -> bool
 
 
 def _inflates(part: bytes, least: int, most: int) -> bool:
-    """Whether a deflated strip has the bytes that it should hold, and their checksum."""
+    """Return whether a deflated strip inflates to between `least` and `most` bytes with a valid checksum."""
     stream = zlib.decompressobj()
     try:
         inflated = stream.decompress(part, most + 1)
