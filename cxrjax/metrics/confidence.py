@@ -68,7 +68,7 @@ class BiasedEstimate(NamedTuple):
     hidden: NDArray  # [r], -f'(g + d) d: as f is convex, the truth is never further above the value than -f'(g) d
     chance: NDArray  # [r], what noise of independent radiographs alone reaches in 97.5%; 0 where that is not known
     errors: Proportion  # wrong findings; while few are seen, more than the resamples show may be hidden
-    rise: NDArray  # [r], how much higher the value would be if all findings that are right were wrong
+    rise: NDArray  # [r], how far the value would move at most if all findings that are right were wrong
 
 
 class Loss(NamedTuple):
@@ -241,9 +241,10 @@ def _bound_inflated(leaf: BiasedEstimate, value: float, drawn: NDArray, design: 
     sample = intervals.count_sample(leaf.errors.of, design.patients)
     pushed, hidden = (np.quantile(part[drawn], 1 - intervals.TAIL) for part in (leaf.pushed, leaf.hidden))
     from_chance = value <= leaf.chance[0] * np.sqrt(sample.n / sample.patients)
-    low = 0.0 if from_chance else max(0.0, value - max(0.0, pushed))
-    unseen = intervals.exceed(leaf.errors.value, leaf.errors.of, design)
-    return low, value + max(0.0, hidden) + leaf.rise[0] * unseen
+    # Wrong findings that were not seen move a distance from 0 either way, where it is that of a gap with a sign.
+    unseen = float(leaf.rise[0] * intervals.exceed(leaf.errors.value, leaf.errors.of, design))
+    low = 0.0 if from_chance else max(0.0, value - max(0.0, pushed) - unseen)
+    return low, value + max(0.0, hidden) + unseen
 
 
 def _bound_loss(leaf: Loss, value: float, drawn: NDArray, design: Design) -> Interval | None:

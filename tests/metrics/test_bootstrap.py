@@ -96,6 +96,9 @@ def test_the_value_is_that_of_the_data_and_what_cannot_be_earned_is_null():
     noise, right = np.append(0, np.linspace(0, 0.04, 41)), confidence.Proportion(np.full(42, 0.0), np.full(42, 9.0))
     pushed_up = confidence.BiasedEstimate(0.1 + noise, noise, noise / 2, np.zeros(42), right, np.zeros(42))
     assert confidence.summarize(pushed_up, n=9)["interval"] == pytest.approx([0.1 - 0.039, 0.1 + 0.0195])
+    # No error of nine is seen, but up to 1 - 0.025^(1 / 9) = 0.336 may be: a gap may be by so much smaller or larger.
+    unseen = confidence.summarize(pushed_up._replace(value=0.5 + noise, rise=np.ones(42)), n=9)["interval"]
+    assert unseen == pytest.approx([0.5 - 0.039 - 0.3363, 0.5 + 0.0195 + 0.3363], abs=1e-4)
     by_chance = pushed_up._replace(chance=np.full(42, 0.09))
     assert confidence.summarize(by_chance, n=9)["interval"][0] == pytest.approx(0.1 - 0.039)
     assert confidence.summarize(by_chance, list("abcaabbcc"), n=9)["interval"][0] == 0
