@@ -160,7 +160,7 @@ def predicted(monkeypatch, tmp_path):
 
     def ask(rows, skipped_files=(), processes=None, process=None):
         passed = [files.SkippedFile(tmp_path / "in" / name, *rest) for name, *rest in skipped_files]
-        monkeypatch.setattr(predict_files, "run", lambda *_, **__: predict_files.Result(rows, passed))
+        monkeypatch.setattr(predict_files, "predict", lambda *_, **__: predict_files.Result(rows, passed))
         request = commands.Request(tmp_path, input=str(tmp_path / "in"), output="out")
         return commands.predict_radiographs(request._replace(processes=processes, process=process))
 
