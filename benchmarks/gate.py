@@ -187,7 +187,7 @@ def main() -> None:
     examiner, rng = Predictor(options.workdir), np.random.default_rng(0)
     config = examiner.config
     if not examiner.has_ood_detector:
-        parser.error(f"{options.workdir} has no gate; --mode=fit_gate makes one")
+        parser.error(f"{options.workdir} has no gate; --mode=fit_ood makes one")
     split = dataset.load_split(config, options.split)
     picked = split.select(np.sort(rng.permutation(len(split))[: options.count]))
     patients = [patient or path for patient, path in zip(picked.patients, picked.paths, strict=True)]

@@ -3,9 +3,9 @@
     python -m benchmarks.start --torch-python=TORCH/bin/python --radiograph=FILE.png --json=start.json
 
 One radiograph, 100 votes and a map, networks and weights as in `votes.py`. Ours is the command `--mode=predict`, which
-also writes the row and the picture: with `--cache=`, keeping no compiled programs; with an empty folder for them, which
-it fills; and with that one filled. The peers start, read the same weights and come to the finding and the map, and
-write nothing.
+also writes the row and the image: with `--compilation_cache_dir=`, keeping no compiled programs; with an empty folder
+for them, which it fills; and with that one filled. The peers start, read the same weights and compute the label and the
+saliency map, and write nothing.
 """
 
 import os
@@ -74,10 +74,10 @@ def main() -> None:
         picture, cache = str(given.radiograph.resolve()), Path(place) / "compiled"
         ours = [sys.executable, "-m", "cxrjax.main", f"--workdir={place}/classifier", "--mode=predict"]
         ours += [f"--input={picture}", f"--output={place}/output"]
-        kept = [*ours, f"--cache={cache}"]
+        kept = [*ours, f"--compilation_cache_dir={cache}"]
         starts = {
             "cxrjax, imports alone": partial(run_command, [sys.executable, "-c", "from cxrjax import predict"]),
-            "cxrjax, no cache": partial(run_command, [*ours, "--cache="]),
+            "cxrjax, no cache": partial(run_command, [*ours, "--compilation_cache_dir="]),
             "cxrjax, cache filled": partial(run_command, kept),
         }
         settings = {"folder": place, "picture": picture, "votes": votes, "chunk": 20, "size": config.image.size}

@@ -5,28 +5,30 @@ commas, --config.classifier.classes=normal,covid19. A config file is Python code
 trust.
   python -m cxrjax.main --config=phantom:segment --workdir=RUN [--config.training.epochs=5]
 Evaluate a run. Writes one row per radiograph, metrics and figures to RUN/evaluation/SPLIT; in all modes, results on
-another data set (--data) go to a folder NAME-SPLIT instead of SPLIT:
-  python -m cxrjax.main --workdir=RUN --mode=evaluate [--split=test] [--data=OTHER_DATA_SET]
-Recompute metrics, tables and figures from the saved rows, or compare two runs on the same radiographs:
-  python -m cxrjax.main --workdir=RUN --mode=score [--split=test] [--data=OTHER_DATA_SET]
-  python -m cxrjax.main --workdir=RUN --mode=compare --other=OTHER_RUN [--split=test] [--data=OTHER_DATA_SET]
+another data set (--dataset) go to a folder NAME-SPLIT instead of SPLIT:
+  python -m cxrjax.main --workdir=RUN --mode=evaluate [--split=test] [--dataset=OTHER_DATA_SET]
+Recompute metrics, tables and figures from the saved rows, or compare a run with a baseline run on the same radiographs:
+  python -m cxrjax.main --workdir=RUN --mode=rescore [--split=test] [--dataset=OTHER_DATA_SET]
+  python -m cxrjax.main --workdir=RUN --mode=compare_runs --baseline=OTHER_RUN [--split=test]
+      [--dataset=OTHER_DATA_SET]
 Audit a classifier for shortcuts: how much of its score they explain. Writes verdict, figure and rows to
 RUN/audit/SPLIT:
   python -m cxrjax.main --workdir=RUN --mode=audit [--split=test] [--config=audit]
 Evaluate the saliency maps. Writes rows, metrics with intervals, curves and a verdict to RUN/maps/SPLIT:
-  python -m cxrjax.main --workdir=RUN --mode=check_maps [--split=test] [--data=OTHER_DATA_SET] [--lesions=TABLE.csv]
+  python -m cxrjax.main --workdir=RUN --mode=evaluate_saliency [--split=test] [--dataset=OTHER_DATA_SET]
+      [--lesion_csv=TABLE.csv]
 Write a report from these results: a web page, a model card and a checklist, in RUN/report:
-  python -m cxrjax.main --workdir=RUN --mode=report [--split=test] [--data=OTHER_DATA_SET]
+  python -m cxrjax.main --workdir=RUN --mode=report [--split=test] [--dataset=OTHER_DATA_SET]
 Measure hearts and lungs, and compare the classes. Writes rows, tests and box plots to RUN/morphology/SPLIT:
-  python -m cxrjax.main --workdir=RUN --mode=morphology [--split=test] [--data=OTHER_DATA_SET]
+  python -m cxrjax.main --workdir=RUN --mode=morphometry [--split=test] [--dataset=OTHER_DATA_SET]
 Refit the out-of-distribution detector of a classifier (done automatically after training):
-  python -m cxrjax.main --workdir=RUN --mode=fit_gate
+  python -m cxrjax.main --workdir=RUN --mode=fit_ood
 Apply a run to radiographs. Writes rows and images to DIR, which must not overlap the input and in which no other files
 are replaced or removed; --calibrated applies the run's calibration temperature to the probabilities:
-  python -m cxrjax.main --workdir=RUN --mode=predict --input=FILE_OR_DIR --output=DIR [--calibrated] [--refuse]
+  python -m cxrjax.main --workdir=RUN --mode=predict --input=FILE_OR_DIR --output=DIR [--calibrated] [--reject_ood]
 Prediction resumes after an interruption. To split a folder over independent jobs, such as a job array, start N jobs
-with --processes=N and --process=I, I from 0; the last to finish writes predictions.csv:
-  python -m cxrjax.main --workdir=RUN --mode=predict --input=DIR --output=DIR --processes=N --process=I
+with --num_processes=N and --process_id=I, I from 0; the last to finish writes predictions.csv:
+  python -m cxrjax.main --workdir=RUN --mode=predict --input=DIR --output=DIR --num_processes=N --process_id=I
 Import published weights into a run (safetensors, PyTorch, Keras; no code in a file is executed), or export a run's:
   python -m cxrjax.main --mode=import --input=FILE_OR_ADDRESS --config=oh2020:segment --workdir=RUN
   python -m cxrjax.main --mode=export --workdir=RUN --output=FILE.safetensors
@@ -36,16 +38,17 @@ cxrjax[onnx]), and settings.json, which describes their inputs and outputs:
 An address is hf:OWNER/NAME/PATH@REVISION, on the Hugging Face hub, or https://…#sha256=….
 
 Search for a learning rate. Writes the curve to RUN/rate_finder.png:
-  python -m cxrjax.main --config=phantom:segment --workdir=RUN --mode=find_rate
+  python -m cxrjax.main --config=phantom:segment --workdir=RUN --mode=lr_find
 Train once for each fold of a data set prepared with --folds=K, and pool the scores:
   python -m cxrjax.main --config=phantom:segment --workdir=RUN --mode=cross_validate
 
 Train or evaluate on the devices of several processes. All run the same command with a shared run directory; process 0
 listens at HOST:PORT. With --distributed alone, JAX detects the cluster:
-  python -m cxrjax.main … --coordinator=HOST:PORT --processes=N --process=I
+  python -m cxrjax.main … --coordinator_address=HOST:PORT --num_processes=N --process_id=I
   python -m cxrjax.main … --distributed
 
-Compiled programs are cached in ~/.cache/cxrjax; --cache=DIR names another folder, --cache= disables the cache.
+Compiled programs are cached in ~/.cache/cxrjax; --compilation_cache_dir=DIR names another folder,
+--compilation_cache_dir= disables the cache.
 
 Exit status: 0 done; 1 failed, with the reason in one line; 2 invalid command line; 3 done, but some files were
 unreadable or could not be drawn; 130, 143 or 129 ended by SIGINT, SIGTERM or SIGHUP. For research, not for diagnosis.
@@ -62,7 +65,7 @@ from ml_collections import config_flags
 
 import cxrjax
 from cxrjax.cli import arguments, commands
-from cxrjax.runtime import cache, signals, terminal
+from cxrjax.runtime import cache, former_names, signals, terminal
 from cxrjax.runtime.terminal import print_line, warn
 
 
@@ -77,25 +80,25 @@ class Mode(NamedTuple):
 
 
 _RESUMES = "the same command resumes from there"
-_MULTIHOST_FLAGS = ("coordinator", "distributed", "processes", "process")
+_MULTIHOST_FLAGS = ("coordinator_address", "distributed", "num_processes", "process_id")
 MODES = {
     "train": Mode(commands.train_network, ("config",), _MULTIHOST_FLAGS, after_signal=_RESUMES),
-    "evaluate": Mode(commands.evaluate_run, (), ("split", "data", *_MULTIHOST_FLAGS), is_inference=True),
-    "score": Mode(commands.rescore_run, (), ("split", "data")),
-    "compare": Mode(commands.compare_runs, ("other",), ("split", "data")),
+    "evaluate": Mode(commands.evaluate_run, (), ("split", "dataset", *_MULTIHOST_FLAGS), is_inference=True),
+    "rescore": Mode(commands.rescore_run, (), ("split", "dataset")),
+    "compare_runs": Mode(commands.compare_runs, ("baseline",), ("split", "dataset")),
     "audit": Mode(commands.audit_run, (), ("split", "config"), after_signal=_RESUMES),
-    "check_maps": Mode(commands.evaluate_saliency, (), ("split", "data", "lesions"), is_inference=True),
-    "morphology": Mode(commands.measure_morphometry, (), ("split", "data")),
-    "fit_gate": Mode(commands.fit_ood_detector, is_inference=True),
-    "report": Mode(commands.write_report, (), ("split", "data")),
+    "evaluate_saliency": Mode(commands.evaluate_saliency, (), ("split", "dataset", "lesion_csv"), is_inference=True),
+    "morphometry": Mode(commands.measure_morphometry, (), ("split", "dataset")),
+    "fit_ood": Mode(commands.fit_ood_detector, is_inference=True),
+    "report": Mode(commands.write_report, (), ("split", "dataset")),
     "predict": Mode(
         commands.predict_radiographs,
         ("input", "output"),
-        ("calibrated", "refuse", "processes", "process"),
+        ("calibrated", "reject_ood", "num_processes", "process_id"),
         True,
         _RESUMES,
     ),
-    "find_rate": Mode(commands.find_learning_rate, ("config",)),
+    "lr_find": Mode(commands.find_learning_rate, ("config",)),
     "cross_validate": Mode(commands.cross_validate_network, ("config",), after_signal=_RESUMES),
     "import": Mode(commands.import_weights, ("config", "input")),
     "export": Mode(commands.export_weights, ("output",)),
@@ -105,31 +108,33 @@ _CONFIG = config_flags.DEFINE_config_file(
     "config", None, "Config of a training: RECIPE:VARIANT, such as phantom:segment, or FILE.py[:ARGUMENT]."
 )
 _WORKDIR = flags.DEFINE_string("workdir", None, "Run directory; train and import write it, the other modes read it.")
-_CACHE = flags.DEFINE_string(
-    "cache", None, "Folder of the cache of compiled programs; empty disables it. [~/.cache/cxrjax]"
+_CACHE_DIR = flags.DEFINE_string(
+    "compilation_cache_dir", None, "Folder of the cache of compiled programs; empty disables it. [~/.cache/cxrjax]"
 )
 _MODE = flags.DEFINE_enum("mode", "train", list(MODES), "The mode, see above.")
 _SPLIT = flags.DEFINE_string("split", "test", "The split to evaluate: train, val, test, fold0 …")
-_DATA = flags.DEFINE_string("data", None, "Prepared data set to evaluate on, if it is not the one of training.")
-_OTHER = flags.DEFINE_string("other", None, "compare: the run directory to compare with.")
+_DATASET = flags.DEFINE_string("dataset", None, "Prepared data set to evaluate on, if it is not the one of training.")
+_BASELINE = flags.DEFINE_string("baseline", None, "compare_runs: the run directory to compare with.")
 _CALIBRATED = flags.DEFINE_bool("calibrated", False, "predict: scale probabilities by the run's temperature.")
-_REFUSE = flags.DEFINE_bool(
-    "refuse", False, "predict: make no prediction for images that are not upright frontal chest radiographs."
+_REJECT_OOD = flags.DEFINE_bool(
+    "reject_ood", False, "predict: make no prediction for images that are not upright frontal chest radiographs."
 )
 _LIMITS = flags.DEFINE_string(
     "limits",
     "",
     "Limits of input files, such as max_pixels=2e8,max_seconds=120; also max_bytes and max_memory, both in bytes.",
 )
-_LESIONS = flags.DEFINE_string(
-    "lesions", None, "check_maps: CSV of known lesions with columns path, mask or path, row, column, height, width."
+_LESION_CSV = flags.DEFINE_string(
+    "lesion_csv",
+    None,
+    "evaluate_saliency: CSV of known lesions with columns path, mask or path, row, column, height, width.",
 )
 _INPUT = flags.DEFINE_string("input", None, "predict: a radiograph, or a folder; import: weights.")
 _OUTPUT = flags.DEFINE_string("output", None, "predict: output folder; export: a .safetensors file, or a folder.")
-_COORDINATOR = flags.DEFINE_string("coordinator", None, "train, evaluate: HOST:PORT of process 0.")
+_COORDINATOR_ADDRESS = flags.DEFINE_string("coordinator_address", None, "train, evaluate: HOST:PORT of process 0.")
 _DISTRIBUTED = flags.DEFINE_bool("distributed", False, "train, evaluate: join the cluster that JAX detects.")
-_PROCESSES = flags.DEFINE_integer("processes", None, "Number of processes that share the work.", lower_bound=1)
-_PROCESS = flags.DEFINE_integer("process", None, "Index of this process, from 0.", lower_bound=0)
+_NUM_PROCESSES = flags.DEFINE_integer("num_processes", None, "Number of processes that share the work.", lower_bound=1)
+_PROCESS_ID = flags.DEFINE_integer("process_id", None, "Index of this process, from 0.", lower_bound=0)
 
 
 def main(argv: list[str]) -> int:
@@ -148,11 +153,11 @@ def main(argv: list[str]) -> int:
         return _usage(problem)
     missing = arguments.find_missing(
         needs_run="config" not in mode.required,
-        workdirs=[_WORKDIR.value, *([_OTHER.value] if _OTHER.value else [])],
-        inputs=[path for path in (_INPUT.value, _LESIONS.value) if path],
+        workdirs=[_WORKDIR.value, *([_BASELINE.value] if _BASELINE.value else [])],
+        inputs=[path for path in (_INPUT.value, _LESION_CSV.value) if path],
         settings=settings,
         trains="config" in mode.required and "input" not in mode.required,
-        data=_DATA.value or "",
+        data=_DATASET.value or "",
     )
     if missing:
         warn(missing)
@@ -168,15 +173,15 @@ def _read_request() -> commands.Request:
 
 def _find_conflict() -> str | None:
     """Return a sentence on flags that are invalid or contradict each other; None if there are none."""
-    process_flags = (_PROCESSES.value, _PROCESS.value)
+    process_flags = (_NUM_PROCESSES.value, _PROCESS_ID.value)
     if process_flags != (None, None) and None in process_flags:
-        return "--processes and --process must be given together"
-    if _PROCESS.value is not None and _PROCESS.value >= _PROCESSES.value:
-        return f"--process={_PROCESS.value} is not between 0 and {_PROCESSES.value - 1}"
-    if _MODE.value != "predict" and (_COORDINATOR.value is None) != (_PROCESSES.value is None):
-        return "--coordinator, --processes and --process must be given together"
-    if _DISTRIBUTED.value and _COORDINATOR.value:
-        return "--distributed detects the coordinator; give either --distributed or --coordinator"
+        return "--num_processes and --process_id must be given together"
+    if _PROCESS_ID.value is not None and _PROCESS_ID.value >= _NUM_PROCESSES.value:
+        return f"--process_id={_PROCESS_ID.value} is not between 0 and {_NUM_PROCESSES.value - 1}"
+    if _MODE.value != "predict" and (_COORDINATOR_ADDRESS.value is None) != (_NUM_PROCESSES.value is None):
+        return "--coordinator_address, --num_processes and --process_id must be given together"
+    if _DISTRIBUTED.value and _COORDINATOR_ADDRESS.value:
+        return "--distributed detects the coordinator; give either --distributed or --coordinator_address"
     if not _SPLIT.value or "/" in _SPLIT.value or _SPLIT.value.startswith("."):
         return f"--split={_SPLIT.value} is not the name of a split, such as train, val, test or fold0"
     target = Path(_OUTPUT.value or "")
@@ -214,8 +219,8 @@ def _run(mode: Mode) -> int:
         sharding.use_one_device_per_core()
     _enable_cache()
     try:
-        if _COORDINATOR.value or _DISTRIBUTED.value:
-            multihost.initialize(_COORDINATOR.value, _PROCESSES.value, _PROCESS.value)
+        if _COORDINATOR_ADDRESS.value or _DISTRIBUTED.value:
+            multihost.initialize(_COORDINATOR_ADDRESS.value, _NUM_PROCESSES.value, _PROCESS_ID.value)
         return mode.command(_read_request()) or 0
     except (
         dataset.DatasetError,
@@ -246,13 +251,13 @@ def _describe(error: Exception) -> str:
 def _enable_cache() -> None:
     from cxrjax.runtime import compilation_cache
 
-    folder = compilation_cache.cache_dir(_CACHE.value)
+    folder = compilation_cache.cache_dir(_CACHE_DIR.value)
     try:
         compilation_cache.enable_compilation_cache(folder)
     except OSError as error:
         warn(
             f"{folder}: compiled programs cannot be cached here ({error.strerror}), so the next start compiles them "
-            "again; --cache=DIR names another folder"
+            "again; --compilation_cache_dir=DIR names another folder"
         )
 
 
@@ -267,6 +272,9 @@ def _parse(argv: list[str]) -> list[str]:
         print_line(f"cxrjax {cxrjax.__version__}")
         sys.exit(0)
     words = argv
+    former = former_names.explain_former_flag(argv)
+    if former:
+        sys.exit(_usage(former))
     try:
         argv = arguments.normalize(argv)
     except ValueError as error:

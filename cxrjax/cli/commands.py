@@ -22,15 +22,15 @@ class Request(NamedTuple):
     workdir: Path
     config: Any = None  # ConfigDict
     split: str = "test"
-    data: str | None = None
-    other: str | None = None
-    lesions: str | None = None
+    dataset: str | None = None
+    baseline: str | None = None
+    lesion_csv: str | None = None
     input: str | None = None
     output: str | None = None
     calibrated: bool = False
-    refuse: bool = False
-    processes: int | None = None
-    process: int | None = None
+    reject_ood: bool = False
+    num_processes: int | None = None
+    process_id: int | None = None
 
 
 def _results_dirname(request: Request) -> str:
@@ -38,9 +38,9 @@ def _results_dirname(request: Request) -> str:
     from cxrjax.data import dataset
     from cxrjax.runs import run_dir
 
-    if not request.data:
+    if not request.dataset:
         return request.split
-    return dataset.results_dirname(run_dir.load_config(request.workdir), request.split, request.data)
+    return dataset.results_dirname(run_dir.load_config(request.workdir), request.split, request.dataset)
 
 
 def train_network(request: Request) -> None:
@@ -59,7 +59,7 @@ def evaluate_run(request: Request) -> None:
     """Evaluate on a split."""
     from cxrjax.evaluation import evaluate, tables
 
-    scores = evaluate.evaluate_run(request.workdir, request.split, request.data)
+    scores = evaluate.evaluate_run(request.workdir, request.split, request.dataset)
     if not scores:  # only the first process has scores
         return
     print_lines(tables.format_scores(scores))
@@ -81,8 +81,8 @@ def compare_runs(request: Request) -> None:
     from cxrjax.evaluation import tables
 
     name = _results_dirname(request)
-    print_lines(tables.format_comparison(compare.compare_runs(request.workdir, Path(request.other), name)))
-    print_line(f"the comparison is in {compare.comparison_path(request.workdir, Path(request.other), name)}")
+    print_lines(tables.format_comparison(compare.compare_runs(request.workdir, Path(request.baseline), name)))
+    print_line(f"the comparison is in {compare.comparison_path(request.workdir, Path(request.baseline), name)}")
 
 
 def audit_run(request: Request) -> None:
@@ -99,9 +99,11 @@ def evaluate_saliency(request: Request) -> None:
     """Evaluate the saliency maps of a run."""
     from cxrjax.evaluation import saliency, saliency_verdict
 
-    table = Path(request.lesions) if request.lesions else None
+    table = Path(request.lesion_csv) if request.lesion_csv else None
     print_lines(
-        saliency_verdict.format_table(saliency.evaluate_saliency(request.workdir, request.split, request.data, table))
+        saliency_verdict.format_table(
+            saliency.evaluate_saliency(request.workdir, request.split, request.dataset, table)
+        )
     )
     print_line(f"rows, figures and curves are in {request.workdir / 'maps' / _results_dirname(request)}")
 
@@ -111,7 +113,7 @@ def measure_morphometry(request: Request) -> None:
     from cxrjax.evaluation import morphometry
 
     print_lines(
-        morphometry.format_comparison(morphometry.compare_morphometry(request.workdir, request.split, request.data))
+        morphometry.format_comparison(morphometry.compare_morphometry(request.workdir, request.split, request.dataset))
     )
     print_line(f"rows, tests and box plots are in {request.workdir / 'morphology' / _results_dirname(request)}")
 
@@ -128,7 +130,7 @@ def write_report(request: Request) -> None:
     """Write the report of a run."""
     from cxrjax import report
 
-    print_line(f"the report is {report.write(request.workdir, request.split, request.data)}")
+    print_line(f"the report is {report.write(request.workdir, request.split, request.dataset)}")
 
 
 def predict_radiographs(request: Request) -> int:
@@ -138,10 +140,10 @@ def predict_radiographs(request: Request) -> int:
 
     source = Path(request.input)
     output = Path(request.output)
-    processes = request.processes or 1
-    process = request.process or 0
+    processes = request.num_processes or 1
+    process = request.process_id or 0
     rows, skipped_files = predict_files.predict(
-        request.workdir, source, output, request.calibrated, request.refuse, process=process, processes=processes
+        request.workdir, source, output, request.calibrated, request.reject_ood, process=process, processes=processes
     )
     counts = Counter(row["status"] for row in rows)
     processed = len(rows) - counts[predictions_csv.UNREADABLE] - counts[predictions_csv.REFUSED]

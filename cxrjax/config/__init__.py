@@ -170,7 +170,7 @@ def default_config() -> ConfigDict:
     config.saliency.scaling = "peak"  # divide the map of each patch by its maximum; ours
     # or "range": its minimum becomes 0 too, as in the original (cxrjax/ops/cam.py: scale)
 
-    config.maps = ConfigDict()  # of --mode=check_maps
+    config.maps = ConfigDict()  # of --mode=evaluate_saliency
     config.maps.fill = "black"  # value of deleted pixels; "blur": the blurred radiograph; Petsiuk et al. 2018
     config.maps.blur = 0.05  # of "blur": standard deviation, fraction of the radiograph's side; ours
     config.maps.steps = 8  # equal parts of the lungs that are deleted or inserted one after another; ours

@@ -15,7 +15,7 @@ from cxrjax.runtime import atomic_files
 from cxrjax.runtime.text import SHORT_LENGTH, printable
 
 _STEP = "step"
-_REMEDY = "--mode=fit_gate fits it again"
+_REMEDY = "--mode=fit_ood fits it again"
 _MAX_BYTES = 2**30  # that of the largest network takes a hundredth of this
 _GAUSSIANS = ("layout", "features")
 
@@ -70,7 +70,7 @@ def load(workdir: Path, step: int) -> ood.OODDetector | None:
     if arrays.get(_STEP) != step:
         raise run_dir.RunError(
             f"{workdir / run_dir.GATE}: was not fitted to the network of training step {step}; "
-            "--mode=fit_gate fits it again"
+            "--mode=fit_ood fits it again"
         )
     try:
         gaussians = {

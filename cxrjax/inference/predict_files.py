@@ -78,7 +78,7 @@ def predict(
     reader.shared().start()  # it is ready when the networks are
     predictor = Predictor(workdir, calibrated, max_images=len(paths))
     if refuse and not predictor.has_ood_detector:
-        raise run_dir.RunError(f"{workdir}: has no gate to refuse by; --mode=fit_gate makes one")
+        raise run_dir.RunError(f"{workdir}: has no gate to refuse by; --mode=fit_ood makes one")
     output.mkdir(parents=True, exist_ok=True)
     config = hashlib.sha256(predictor.config.to_json().encode()).hexdigest()
     settings = {

@@ -116,7 +116,7 @@ def _find_rows(stored: dataset.RadiographDataset, rows: Sequence[dict[str, Any]]
             matches = [position for position in matches if stored.sources[position] == row.get("source")]
         if len(matches) != 1:
             raise ValueError(
-                f"{row['path']}: was evaluated, but is not in this data set; name the one it is in with --data"
+                f"{row['path']}: was evaluated, but is not in this data set; name the one it is in with --dataset"
             )
         positions += matches
     return positions

@@ -88,12 +88,14 @@ def gather_inputs(workdir: Path, split: str, directory: str | None) -> ReportInp
     name = dataset.results_dirname(config, split, directory)
     folder = workdir / "evaluation" / name
     if not (folder / "metrics.json").exists():
-        flags = f"--split={split}" + (f" --data={directory}" if name != split else "")
+        flags = f"--split={split}" + (f" --dataset={directory}" if name != split else "")
         raise run_dir.RunError(f"{folder}: the split was not evaluated yet; --mode=evaluate {flags} does it")
     rows = predictions_csv.read(folder / "predictions.csv")
     scores = _read(folder / "metrics.json")
     if "subgroups" not in scores:
-        raise run_dir.RunError(f"{folder}: was scored by an older cxrjax; --mode=score --split={name} scores it again")
+        raise run_dir.RunError(
+            f"{folder}: was scored by an older cxrjax; --mode=rescore --split={name} scores it again"
+        )
     directory = directory or config.data.directory
     evaluation_data = _dataset_info(directory)
     training_data = evaluation_data if name == split else _dataset_info_if_present(config.data.directory)

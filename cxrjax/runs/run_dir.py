@@ -9,7 +9,7 @@ with lungs/                lung masks of training and validation, cached to resu
 gate.npz              classifier: its out-of-distribution detector (`inference.ood`); gate.json is the same, readable
 evaluation/           written by --mode=evaluate: one folder per split, for another data set DATA-SPLIT
 calibration.json      classifier: temperature and operating points, fitted to its validation radiographs
-maps/                 written by --mode=check_maps
+maps/                 written by --mode=evaluate_saliency
 """
 
 import json

@@ -28,7 +28,7 @@ def find_home() -> Path | None:
 
 
 def expand_home(path: str) -> str:
-    """Expand a leading "~" to the user's home folder; shells do not expand it in `--cache=~/x`."""
+    """Expand a leading "~" to the user's home folder; shells do not expand it in `--compilation_cache_dir=~/x`."""
     home = find_home()
     return str(home) + path[1:] if home and (path == "~" or path.startswith("~/")) else path
 

@@ -140,7 +140,7 @@ def _merge_equal(lines: Sequence[TableRow], root: Path, table: str) -> list[Tabl
         if set(differ) <= line.other.keys():
             raise PreparationError(
                 f"{said}, with other values of {', '.join(differ)}; keep one row per radiograph here, and give boxes "
-                "to `--mode=check_maps --lesions=TABLE.csv` (columns path, row, column, height, width)"
+                "to `--mode=evaluate_saliency --lesion_csv=TABLE.csv` (columns path, row, column, height, width)"
             )
         raise PreparationError(f"{said}, with another {differ[0]}; keep one row per radiograph")
     return list(kept.values())

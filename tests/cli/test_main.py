@@ -34,7 +34,7 @@ def run(*arguments: str) -> subprocess.CompletedProcess:
         (("--workdir=x", CONFIG, "--config.training.epochs=many"), 2, "epochs=many: it should be a whole number"),
         (("--workdr=x",), 2, "workdr"),
         (("--workdir=x", "--mode=predict", "--input=y"), 2, "--mode=predict needs --output"),
-        (("--workdir=x", "--mode=compare"), 2, "--mode=compare needs --other"),
+        (("--workdir=x", "--mode=compare_runs"), 2, "--mode=compare_runs needs --baseline"),
         (("--workdir=x", CONFIG, "--config.image.equalise=maybe"), 2, "equalise=maybe: it should be true or false"),
         (("--workdir=x", CONFIG, "--config.training.nothing=3"), 2, "the config has no setting 'training.nothing'"),
         (("--workdir=x", "--config=configs"), 2, "configs: this is a folder"),
@@ -53,32 +53,36 @@ def run(*arguments: str) -> subprocess.CompletedProcess:
         (("--workdir=x", "--config=oh2020:segment", "--config.seed=-1"), 2, "seed=-1: it should be a whole number"),
         (("--workdir=x", "--config", "oh2020:segment", "--config.seed=-1"), 2, "seed=-1: it should be a whole number"),
         (("--workdir=no/run", "--mode=audit", "--config=audit"), 1, "no/run: there is no run here"),
-        (("--workdir=x", "--mode=score", "--split=../y"), 2, "--split=../y is not the name of a split"),
-        (("--workdir=x", "--mode=audit", "--data=y"), 2, "--mode=audit takes no --data"),
-        (("--workdir=x", "--mode=evaluate", "--lesions=y"), 2, "--mode=evaluate takes no --lesions"),
+        (("--workdir=x", "--mode=rescore", "--split=../y"), 2, "--split=../y is not the name of a split"),
+        (("--workdir=x", "--mode=audit", "--dataset=y"), 2, "--mode=audit takes no --dataset"),
+        (("--workdir=x", "--mode=evaluate", "--lesion_csv=y"), 2, "--mode=evaluate takes no --lesion_csv"),
         (("--workdir=x", CONFIG, "--split=test"), 2, "--mode=train takes no --split"),
-        (("--workdir=x", "--mode=score", "--norefuse"), 2, "--mode=score takes no --refuse"),
+        (("--workdir=x", "--mode=rescore", "--noreject_ood"), 2, "--mode=rescore takes no --reject_ood"),
         (("--workdir=x", "--mode=report", CONFIG), 2, "--mode=report takes no --config"),
         (("--workdir=x", "--mode=import", CONFIG), 2, "--mode=import needs --input"),
         (("--workdir=x", "--mode=export"), 2, "--mode=export needs --output"),
         (
-            ("--workdir=x", CONFIG, "--processes=2", "--process=0"),
+            ("--workdir=x", CONFIG, "--num_processes=2", "--process_id=0"),
             2,
-            "--coordinator, --processes and --process must be given together",
+            "--coordinator_address, --num_processes and --process_id must be given together",
         ),
-        (("--workdir=x", CONFIG, "--processes=2", "--process=2"), 2, "--process=2 is not between 0 and 1"),
+        (("--workdir=x", CONFIG, "--num_processes=2", "--process_id=2"), 2, "--process_id=2 is not between 0 and 1"),
         (
-            ("--workdir=x", CONFIG, "--distributed", "--process=1"),
+            ("--workdir=x", CONFIG, "--distributed", "--process_id=1"),
             2,
-            "--processes and --process must be given together",
+            "--num_processes and --process_id must be given together",
         ),
-        (("--workdir=x", "--mode=score", "--distributed"), 2, "--mode=score takes no --distributed"),
+        (("--workdir=x", "--mode=rescore", "--distributed"), 2, "--mode=rescore takes no --distributed"),
+        (("--workdir=x", "--mode=score"), 2, "--mode=score is now --mode=rescore; see"),
+        (("--workdir=x", "--mode", "fit_gate"), 2, "--mode=fit_gate is now --mode=fit_ood; see"),
+        (("--workdir=x", "--mode=predict", "--processes", "2"), 2, "--processes is now --num_processes; see"),
+        (("--workdir=x", "--mode=predict", "--norefuse"), 2, "--norefuse is now --noreject_ood; see"),
         (("--workdir=x", "--mode=import", CONFIG, "--input=none.pth"), 1, "none.pth: no such file or directory"),
         (("--workdir=x", "--mode=import", CONFIG, "--input=LICENSE"), 1, "LICENSE: this is not a file of safetensors"),
         (("--workdir=x", "--mode=export", "--output=y.onnx"), 2, "y.onnx is neither; a folder may end in /"),
         (("--workdir=no/such/run", "--mode=export", "--output=y"), 1, "no/such/run: there is no run here"),
         (("--workdir=no/such/run", "--mode=evaluate"), 1, "no/such/run: there is no run here"),
-        (("--workdir=no/such/run", "--mode=check_maps"), 1, "no/such/run: there is no run here"),
+        (("--workdir=no/such/run", "--mode=evaluate_saliency"), 1, "no/such/run: there is no run here"),
     ],
 )
 def test_a_mistake_is_one_sentence(arguments, status, said):
@@ -146,7 +150,7 @@ def test_a_folder_that_cannot_be_written_is_a_warning_and_the_work_goes_on(tmp_p
     (tmp_path / "file").write_text("")
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "config.json").write_text("{}")
-    result = run(f"--workdir={tmp_path}/run", "--mode=score", f"--cache={tmp_path}/file/under")
+    result = run(f"--workdir={tmp_path}/run", "--mode=rescore", f"--compilation_cache_dir={tmp_path}/file/under")
     warning, error = result.stderr.strip().splitlines()
     assert warning.startswith(
         f"cxrjax: {tmp_path}/file/under: compiled programs cannot be cached here (Not a directory)"
@@ -158,11 +162,11 @@ def test_a_folder_that_cannot_be_written_is_a_warning_and_the_work_goes_on(tmp_p
 def predicted(monkeypatch, tmp_path):
     """Print what a prediction of made-up rows ends with: the exit status."""
 
-    def ask(rows, skipped_files=(), processes=None, process=None):
+    def ask(rows, skipped_files=(), num_processes=None, process_id=None):
         passed = [files.SkippedFile(tmp_path / "in" / name, *rest) for name, *rest in skipped_files]
         monkeypatch.setattr(predict_files, "predict", lambda *_, **__: predict_files.Result(rows, passed))
         request = commands.Request(tmp_path, input=str(tmp_path / "in"), output="out")
-        return commands.predict_radiographs(request._replace(processes=processes, process=process))
+        return commands.predict_radiographs(request._replace(num_processes=num_processes, process_id=process_id))
 
     return ask
 
@@ -198,7 +202,7 @@ def test_what_is_passed_over_is_listed_at_the_end(predicted, capsys):
     ]
     assert predicted([fine], [("locked", "a folder that cannot be opened: permission denied", True)]) == 3
     capsys.readouterr()
-    assert predicted([fine], notes, processes=2, process=1) == 0  # the first process lists them
+    assert predicted([fine], notes, num_processes=2, process_id=1) == 0  # the first process lists them
     assert not capsys.readouterr().err
 
 
@@ -216,7 +220,9 @@ def test_an_error_of_the_system_names_the_file(tmp_path):
     [("2>&-", 1), (">&-", 1), (">&- 2>&-", 1), ("2>&1 | true; exit ${PIPESTATUS[0]}", 1)],
 )
 def test_a_stream_that_is_closed_or_not_read_changes_no_exit_status(tmp_path, redirection, status):
-    command = f"{sys.executable} -m cxrjax.main --workdir=no/such/run --mode=score --cache= {redirection}"
+    command = (
+        f"{sys.executable} -m cxrjax.main --workdir=no/such/run --mode=rescore --compilation_cache_dir= {redirection}"
+    )
     result = subprocess.run(["bash", "-c", command], cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
     assert result.returncode == status and "Traceback" not in result.stderr + result.stdout
 

@@ -193,7 +193,7 @@ def test_a_gate_is_read_as_it_was_written(fitted, tmp_path):
         gaussians = {"layout/mean", "layout/whitener", "features/mean", "features/whitener"}
         assert set(arrays) == {"middle", "below", "above", "thresholds", "step", *gaussians}
     jax.tree.map(np.testing.assert_array_equal, ood_store.load(tmp_path, 7), fitted)
-    with pytest.raises(run_dir.RunError, match="training step 9; --mode=fit_gate fits it again"):
+    with pytest.raises(run_dir.RunError, match="training step 9; --mode=fit_ood fits it again"):
         ood_store.load(tmp_path, 9)
     low, high = ood.feature_limits(fitted)["confidence"]
     assert 0.8 < low < 0.95 and high is None

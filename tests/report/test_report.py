@@ -234,7 +234,7 @@ def test_the_audit_stands_before_every_score_and_what_is_missing_says_what_makes
     assert "--mode=audit" not in text and "that any is seen" in text
     text = page(found)
     modes = re.findall(r"--workdir=RUN --mode=(\w+)", text)
-    assert modes == ["audit", "evaluate", "check_maps", "fit_gate", "morphology"]
+    assert modes == ["audit", "evaluate", "evaluate_saliency", "fit_ood", "morphometry"]
     assert text.index("--mode=audit") < text.index("Scores of the network")
 
 
@@ -335,7 +335,7 @@ def test_what_is_of_other_data_is_said_to_be(found):
     other = found._replace(name="elsewhere-test", directory="data/there", evaluation_data=THERE)
     text = page(other)
     assert "another data set, <bdi>elsewhere</bdi>" in text and "--mode=audit" not in text
-    assert "--mode=check_maps --split=test --data=data/there" in text
+    assert "--mode=evaluate_saliency --split=test --dataset=data/there" in text
     assert table(text, "Radiographs evaluated")[1] == ["test", "far|away", "77"]
     assert table(text, "Radiographs of training")[1] == ["train", "here", "90", "40"]
     card = render.render("model_card.md", other, shown()).decode()
@@ -512,7 +512,7 @@ def test_what_lies_in_the_run_is_read_and_a_broken_file_is_named(tmp_path, monke
     columns = predictions_csv.classification_columns(CLASSES)
     predictions_csv.write(folder / "predictions.csv", ROWS, columns)
     (folder / "metrics.json").write_text(json.dumps({"all": {}}))
-    with pytest.raises(Exception, match="older cxrjax; --mode=score"):
+    with pytest.raises(Exception, match="older cxrjax; --mode=rescore"):
         inputs.gather_inputs(tmp_path, "test", None)
     (folder / "metrics.json").write_text(json.dumps({"all": {}, "subgroups": {}}))
     (tmp_path / "metrics.jsonl").write_text(

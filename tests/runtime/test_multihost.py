@@ -99,8 +99,8 @@ def test_a_run_of_two_processes_or_of_eight_devices_is_that_of_one(tmp_path):
         workdir = tmp_path / name
         for arguments in (config, ["--mode=evaluate"]):
             command = ["-m", "cxrjax.main", f"--workdir={workdir}", *arguments]
-            place = [f"--coordinator=127.0.0.1:{find_port()}", f"--processes={processes}"]
-            run_all([command + [*place, f"--process={i}"] * (processes > 1) for i in range(processes)], devices)
+            place = [f"--coordinator_address=127.0.0.1:{find_port()}", f"--num_processes={processes}"]
+            run_all([command + [*place, f"--process_id={i}"] * (processes > 1) for i in range(processes)], devices)
         records = [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
         return records, predictions_csv.read(workdir / "evaluation" / "test" / "predictions.csv")
 
