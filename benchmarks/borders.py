@@ -144,11 +144,11 @@ def measure(examiner: Predictor, cases: list[tuple[Radiograph, str]], method: st
             levels.append(percentiles(planted, image, borders.crop))
         without = without or levels
         found = [examiner.to_row(one) for one in examiner.predict(np.stack(images))]
-        right = [row.get("finding") == label for row, (_, label) in zip(found, cases, strict=True)]
+        right = [row.get("prediction") == label for row, (_, label) in zip(found, cases, strict=True)]
         differences = np.abs(np.array(levels) - np.array(without))
         rows[name] = {
             "right": float(np.mean(right)) if examiner.is_classifier else None,
-            "flagged": sum(bool(row.get("gate")) for row in found) if examiner.has_ood_detector else None,
+            "flagged": sum(bool(row.get("ood_reason")) for row in found) if examiner.has_ood_detector else None,
             "mean_difference": differences.mean(axis=0).tolist(),
             "largest_difference": differences.max(axis=0).tolist(),
         }

@@ -171,7 +171,7 @@ def judge(
     if seen:
         found = examiner.predict(np.stack([images[i] for i in seen]))
         for i, result in zip(seen, found, strict=True):
-            results[i], reasons[i] = result, examiner.to_row(result)["gate"]
+            results[i], reasons[i] = result, examiner.to_row(result)["ood_reason"]
     return images, results, reasons
 
 

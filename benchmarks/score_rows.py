@@ -47,7 +47,7 @@ def make_up(count: int) -> tuple[PredictionArrays, list[dict[str, Any]], dict[st
         guessed=truth % 2,
         probabilities=probabilities,
         votes=rng.multinomial(100, probabilities),
-        certainties={name: probabilities.max(1) for name in ("agreement", "confidence", "entropy")},
+        certainties={name: probabilities.max(1) for name in ("vote_fraction", "confidence", "entropy")},
         energy=np.full(count, np.nan),
         flagged=np.zeros(count, bool),
     )

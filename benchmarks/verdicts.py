@@ -172,7 +172,7 @@ def answer(rows: Rows, logits: NDArray, rng: np.random.Generator) -> Rows:
 
 def probabilities(each: NDArray) -> dict[str, Any]:
     known = {f"probability_{name}": float(p) for name, p in zip(CLASSES, each, strict=True)}
-    return known | {"finding": CLASSES[int(each.argmax())]}
+    return known | {"prediction": CLASSES[int(each.argmax())]}
 
 
 def describe(

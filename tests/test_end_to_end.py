@@ -39,16 +39,18 @@ def test_a_row_a_radiograph_and_scores_from_the_rows_alone(folder):
     rows = predictions_csv.read(place / "predictions.csv")
     scores = json.loads((place / "metrics.json").read_text())
     assert len(rows) == len({row["path"] for row in rows}) == scores["all"]["n"]
-    labels, findings = [row["label"] for row in rows], [row["finding"] for row in rows]
+    labels, findings = [row["label"] for row in rows], [row["prediction"] for row in rows]
     assert scores["all"]["macro"]["f1"]["value"] == pytest.approx(
         f1_score(labels, findings, average="macro", zero_division=0)
     )
     votes = [sum(row[key] for key in row if key.startswith("votes_")) for row in rows]
     assert all(total == (8 if row["status"] == "ok" else 0) for total, row in zip(votes, rows, strict=True))
-    assert {row["source_guess"] for row in rows} == {min(row["source_guess"] for row in rows)}  # one source, one guess
+    assert {row["source_baseline"] for row in rows} == {
+        min(row["source_baseline"] for row in rows)
+    }  # one source, one guess
     (place / "metrics.json").unlink()
     assert json.loads(json.dumps(scoring.score_run(folder / "classify", "test"))) == scores
-    uncertain = [row["entropy_within"] + row["entropy_between"] for row in rows if row["status"] == "ok"]
+    uncertain = [row["expected_entropy"] + row["mutual_information"] for row in rows if row["status"] == "ok"]
     assert all(0 <= entropy <= np.log(len(scores["all"]["classes"])) + 1e-5 for entropy in uncertain)
 
 
@@ -70,7 +72,7 @@ def test_validation_is_examined_first_and_calibrates_the_run(folder, tmp_path):
     decision = "decided" if least is not None and plain["confidence"] >= least else "undecided"
     assert plain["decision"] == scaled["decision"] == decision
     json.dumps(plain)  # of plain numbers
-    votes = [key for key in plain if key.startswith("votes_") or key in ("finding", "agreement")]
+    votes = [key for key in plain if key.startswith("votes_") or key in ("prediction", "vote_fraction")]
     assert votes and all(scaled[key] == plain[key] for key in votes)
 
 
@@ -87,7 +89,7 @@ def test_the_maps_that_are_checked_are_those_that_were_evaluated(folder, tmp_pat
     judged = saliency.evaluate_saliency(run, "test")
     assert json.loads((run / "maps" / "test" / "checks.json").read_text()) == judged
     checks = list(csv.DictReader((run / "maps" / "test" / "checks.csv").read_text().splitlines()))
-    assert [check["finding"] for check in checks] == [rows[check["path"]]["finding"] for check in checks]
+    assert [check["prediction"] for check in checks] == [rows[check["path"]]["prediction"] for check in checks]
     energies = [(float(check["energy_in_lesions"] or "nan"), rows[check["path"]]) for check in checks]
     assert np.isfinite([energy for energy, _ in energies]).any()
     for energy, row in energies:
@@ -169,12 +171,12 @@ def test_the_same_picture_gets_the_same_answer(folder, tmp_path):
     (alone,) = predict_files.predict(folder / "classify", tmp_path / "in" / "sub", tmp_path / "sub").rows
     answers = {}
     for row in rows:
-        of_names = ("path", "picture")
+        of_names = ("path", "figure")
         answer = tuple(sorted((key, str(value)) for key, value in row.items() if key not in of_names))
         answers.setdefault(answer, []).append(row["path"])
     assert sorted(answers.values()) == [["a.png", "sub/patient_7.png", "z.png"], ["b.png", "y.png"]]
     (together,) = (row for row in rows if row["path"] == "sub/patient_7.png")
-    for key in alone.keys() - {"path", "picture"}:
+    for key in alone.keys() - {"path", "figure"}:
         is_rounded = isinstance(alone[key], float)
         assert alone[key] == (pytest.approx(together[key], abs=1e-5, nan_ok=True) if is_rounded else together[key]), key
 
@@ -202,12 +204,12 @@ def test_what_is_out_of_place_is_flagged_or_refused_with_its_reason(folder, tmp_
     refused = predict_files.predict(folder / "classify", tmp_path / "in", tmp_path / "refused", refuse=True).rows
     assert flagged[0] == refused[0] and refused[0]["status"] == "refused" and "single gray" in refused[0]["reason"]
     for row, same in zip(flagged[1:], refused[1:], strict=True):
-        assert row["gate"] == same["gate"] == same["reason"] != ""
-        assert row["status"] != "refused" == same["status"] and "finding" not in same
-    assert (tmp_path / "flagged" / flagged[1]["picture"]).exists() and not list((tmp_path / "refused").glob("*.png"))
+        assert row["ood_reason"] == same["ood_reason"] == same["reason"] != ""
+        assert row["status"] != "refused" == same["status"] and "prediction" not in same
+    assert (tmp_path / "flagged" / flagged[1]["figure"]).exists() and not list((tmp_path / "refused").glob("*.png"))
     rows = predictions_csv.read(folder / "classify" / "evaluation" / "test" / "predictions.csv")
     scores = json.loads((folder / "classify" / "evaluation" / "test" / "metrics.json").read_text())
-    assert scores["all"]["flagged"] == sum(row["gate"] != "" for row in rows)
+    assert scores["all"]["flagged"] == sum(row["ood_reason"] != "" for row in rows)
 
 
 def test_hearts_and_lungs_are_measured_by_either_run(folder):
@@ -218,10 +220,10 @@ def test_hearts_and_lungs_are_measured_by_either_run(folder):
         for run in ("segment", "classify")
     )
     assert len(one) == len({row["path"] for row in one}) > 10
-    for name in ("lungs_share", "lungs_mm2", "lung_mean"):  # one segmenter, the same radiographs
+    for name in ("lung_area_fraction", "lung_area_mm2", "lung_intensity_mean"):  # one segmenter, the same radiographs
         assert [row[name] for row in one] == pytest.approx([row[name] for row in other], nan_ok=True)
     assert set(one[0]) > set(ops_morphometry.MEASURES) and all(
-        row["lungs_mm2"] > 1e3 for row in one if row["lungs_share"] > 0.1
+        row["lung_area_mm2"] > 1e3 for row in one if row["lung_area_fraction"] > 0.1
     )
 
 

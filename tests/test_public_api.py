@@ -66,14 +66,14 @@ def assert_is_row(prediction: cx.Prediction, row: dict) -> None:
     """Check that a prediction has the numbers of a row, bit for bit."""
     assert prediction.votes == {name: row[f"votes_{name}"] for name in prediction.votes}
     assert prediction.probabilities == {name: row[f"probability_{name}"] for name in prediction.probabilities}
-    assert prediction.label == row["finding"] and prediction.decision == row["decision"]
+    assert prediction.label == row["prediction"] and prediction.decision == row["decision"]
     names = {
         "confidence": "confidence",
-        "vote_fraction": "agreement",
-        "expected_entropy": "entropy_within",
-        "mutual_information": "entropy_between",
+        "vote_fraction": "vote_fraction",
+        "expected_entropy": "expected_entropy",
+        "mutual_information": "mutual_information",
         "lung_confidence": "lung_confidence",
-        "ood_reason": "gate",
+        "ood_reason": "ood_reason",
         "reason": "reason",
     }
     for name, column in names.items():
@@ -117,7 +117,7 @@ def test_a_prediction_is_that_of_the_command_bit_for_bit(model, tmp_path):
     assert_is_row(prediction, row)
     prediction.plot(tmp_path / "plot.png")
     np.testing.assert_array_equal(
-        cv2.imread(str(tmp_path / "plot.png")), cv2.imread(str(tmp_path / "out" / row["picture"]))
+        cv2.imread(str(tmp_path / "plot.png")), cv2.imread(str(tmp_path / "out" / row["figure"]))
     )
 
 

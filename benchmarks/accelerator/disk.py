@@ -73,7 +73,7 @@ def _predict(workdir: Path, folder: Path, name: str, count: int, drawn: bool) ->
         os.link(one, some / one.name)
     with ExitStack() as stack:
         if not drawn:
-            stack.enter_context(patch.object(predict_files._Predictor, "_draw", lambda *_: {"picture": ""}))
+            stack.enter_context(patch.object(predict_files._Predictor, "_draw", lambda *_: {"figure": ""}))
         start = time.perf_counter()
         predict_files.predict(workdir, some, output)
         return time.perf_counter() - start

@@ -194,8 +194,8 @@ class AuditContext:
             if has_prediction[i]:
                 row |= {f"probability_{name}": p for name, p in zip(self.classes, probabilities[i], strict=True)}
                 row |= {f"votes_{name}": int(count) for name, count in zip(self.classes, votes[i], strict=True)}
-                row |= {"finding": self.classes[label[i]], "confidence": probabilities[i, label[i]]}
-                row |= {"agreement": votes[i, label[i]] / votes[i].sum()}
+                row |= {"prediction": self.classes[label[i]], "confidence": probabilities[i, label[i]]}
+                row |= {"vote_fraction": votes[i, label[i]] / votes[i].sum()}
             rows.append(row)
         return rows
 

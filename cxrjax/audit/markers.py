@@ -107,9 +107,9 @@ def flip_rate(
     Returns:
         {"value", "interval", "n"}.
     """
-    eligible = [row["label"] != target and row["finding"] not in ("", target) for row in unmarked]
+    eligible = [row["label"] != target and row["prediction"] not in ("", target) for row in unmarked]
     flipped = np.array(
-        [is_eligible and row["finding"] == target for is_eligible, row in zip(eligible, marked, strict=True)], float
+        [is_eligible and row["prediction"] == target for is_eligible, row in zip(eligible, marked, strict=True)], float
     )
     patients = prediction_arrays.patients(marked)
     eligible = np.array(eligible, float)

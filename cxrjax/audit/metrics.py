@@ -27,7 +27,7 @@ def measure_predictions(rows: Rows, classes: Sequence[str], weights: NDArray) ->
         A tree for `cxrjax.metrics.confidence`.
     """
     truth = classification.index_labels([row["label"] for row in rows], classes)
-    predicted = classification.index_findings([row["finding"] for row in rows], classes)
+    predicted = classification.index_findings([row["prediction"] for row in rows], classes)
     probabilities = predictions_csv.probabilities(rows, classes)
     return _select_metrics(classification.measure_findings(truth, predicted, probabilities, classes, weights))
 

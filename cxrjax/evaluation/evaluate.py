@@ -95,7 +95,7 @@ def _predict_split(predictor: Predictor, workdir: Path, split: str, directory: s
         row = _metadata_columns(cases, i) | {"split": split} | predictor.to_row(result)
         if predictor.is_classifier:
             if source_labels is not None:
-                row["source_guess"] = source_labels[len(rows)]
+                row["source_baseline"] = source_labels[len(rows)]
             if cases.lesions is not None and cases.lesions[i].any() and result.saliency.any():
                 row["energy_in_lesions"] = float(saliency.energy_inside(result.saliency, cases.lesions[i]))
         elif cases.mask_types[i] >= 0:
@@ -146,7 +146,7 @@ def _select_panels(labels: Sequence[str], count: int) -> list[int]:
 
 def _captioned_panel(rgb: np.ndarray, row: dict[str, Any]) -> tuple[np.ndarray, str, str]:
     """Return an image of the sheet, its caption and the color of the caption."""
-    if "finding" in row or not row.get("dice_lungs"):
-        correct = row.get("finding") == row["label"]
+    if "prediction" in row or not row.get("dice_lungs"):
+        correct = row.get("prediction") == row["label"]
         return rgb, f"{row['label']}\n{describe(row)}", plotting.RIGHT if correct else plotting.WRONG
     return rgb, f"{row['source']}: Dice {row['dice_lungs']:.3f}", plotting.RIGHT

@@ -19,7 +19,7 @@ from cxrjax.io import csv_text
 from cxrjax.metrics import hypothesis_tests
 from cxrjax.ops import morphometry
 from cxrjax.runs import run_dir
-from cxrjax.runtime import atomic_files
+from cxrjax.runtime import atomic_files, former_names
 from cxrjax.runtime.formatting import MISSING, format_p
 
 _METADATA = ("path", "patient_id", "source", "split", "label")
@@ -69,9 +69,11 @@ def write_rows(path: Path, rows: list[dict[str, Any]]) -> None:
 
 
 def read_rows(path: Path) -> list[dict[str, Any]]:
-    """Read a file of `write_rows`; a blank cell becomes NaN."""
+    """Read a file of `write_rows`, of this or an earlier version; a blank cell becomes NaN."""
     with path.open(encoding="utf-8", errors="surrogateescape", newline="") as file:
-        rows = list(csv.DictReader(file))
+        table = csv.DictReader(file)
+        table.fieldnames = former_names.current_columns(table.fieldnames or ())
+        rows = list(table)
     texts = [{name: csv_text.restore(cell) for name, cell in row.items()} for row in rows]
     return [row | {name: float(row[name] or "nan") for name in morphometry.MEASURES} for row in texts]
 

@@ -104,18 +104,18 @@ def _risk_coverage_curves(referral: Mapping[str, Mapping[str, Any]]) -> list[plo
     """Return accuracy over the share referred, one curve per measure of certainty."""
     curves = []
     for certainty, score in referral.items():
-        title = f"by {certainty}, area {format_ci(score['area'], '.2f')}"
+        title = f"by {certainty.replace('_', ' ')}, area {format_ci(score['area'], '.2f')}"
         accuracy = {float(share): estimate for share, estimate in score["accuracy"].items()}
         curves.append(_curve_with_ci(title, accuracy))
     return curves
 
 
 def _convergence_curves(settling: Mapping[str, Mapping[str, Any]]) -> list[plotting.CurveWithCI]:
-    """Return stability, agreement and accuracy over the number of patches."""
+    """Return stability, vote fraction and accuracy over the number of patches."""
     titles = {
-        "stability": "finding is that of all patches",
-        "agreement": "share of votes for it",
-        "accuracy": "finding is right",
+        "stability": "prediction is that of all patches",
+        "vote_fraction": "share of votes for it",
+        "accuracy": "prediction is correct",
     }
     return [
         _curve_with_ci(title, {int(size): scores[key] for size, scores in settling.items()})

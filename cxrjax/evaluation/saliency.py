@@ -208,11 +208,11 @@ def iter_evaluations(
         images, batch_keys, batch_lesions = shares.shard((cases.images[rows], keys[rows], lesions[rows]))
         evaluation = evaluate(variables, (images, batch_keys, batch_lesions))
         evaluated = (evaluation.prediction, evaluation.region)
-        similarities = {"misplaced": [evaluation.chance_similarity]}
+        similarities = {"phase_randomized": [evaluation.chance_similarity]}
         for name, members in randomized.items():
             similarities[name] = [compare(member, (images, batch_keys, *evaluated)) for member in members]
         if other_keys:
-            similarities["seeds"] = [
+            similarities["resampled"] = [
                 compare(trained, (images, shares.shard(draw[rows]), *evaluated)) for draw in other_keys
             ]
         mean_similarities = {
@@ -228,12 +228,12 @@ def iter_evaluations(
                 "patient_id": cases.patients[row],
                 "source": cases.sources[row],
                 "label": cases.labels[row],
-                "finding": "",
+                "prediction": "",
             }
             if labels[i] == pipeline.NO_CLASS:
                 yield columns, {}
                 continue
-            columns["finding"] = config.classifier.classes[labels[i]]
+            columns["prediction"] = config.classifier.classes[labels[i]]
             row_curves = {name: curve[i] for name, curve in curves.items()}
             columns |= {name: values[i] for name, values in locations.items()}
             columns |= {name: faithfulness.auc(curve) for name, curve in row_curves.items()}
@@ -245,10 +245,10 @@ def iter_evaluations(
 def _randomized_variables(
     config: ConfigDict, classifier: spec.ModelSpec, trained: Mapping[str, Any]
 ) -> dict[str, list[Any]]:
-    """Return variables with the uppermost layers randomized, several draws of each, by "redrawn_" and their percentage.
+    """Return variables with the uppermost layers randomized, several draws of each, by "randomized_" and their percentage.
 
-    `maps.levels` is the number of equal steps from the output layer down to all layers, as "redrawn_50" and
-    "redrawn_100" of two; `maps.draws` is the number of draws.
+    `maps.levels` is the number of equal steps from the output layer down to all layers, as "randomized_50" and
+    "randomized_100" of two; `maps.draws` is the number of draws.
     """
     layers = from_config.layer_paths(classifier)
     num_levels = config.maps.levels
@@ -257,7 +257,7 @@ def _randomized_variables(
     variables = {}
     for level in range(1, num_levels + 1):
         top_layers = set(layers[len(layers) - round(len(layers) * level / num_levels) :])
-        name = f"redrawn_{round(100 * level / num_levels)}"
+        name = f"randomized_{round(100 * level / num_levels)}"
         variables[name] = [faithfulness.randomize_layers(trained, member, top_layers) for member in random]
     return variables
 

@@ -50,7 +50,7 @@ def _zero_gain(_: ConfigDict) -> float:
 
 CHECKS = {
     "weights": SaliencyCheck(
-        "redrawn_100_correlation", lambda maps: maps.survives, False,
+        "randomized_100_correlation", lambda maps: maps.survives, False,
         "change when the network's weights are drawn anew",
         "hardly change when the network's weights are drawn anew",
     ),
@@ -62,7 +62,7 @@ CHECKS = {
         "show what does not bring the finding back",
     ),
     "seeds": SaliencyCheck(
-        "seeds_correlation", lambda maps: maps.stable, True, "stay much the same when other patches are drawn",
+        "resampled_correlation", lambda maps: maps.stable, True, "stay much the same when other patches are drawn",
         "change when other patches are drawn",
     ),
     "lungs": SaliencyCheck(
@@ -153,15 +153,15 @@ def format_table(result: Mapping[str, Any]) -> str:
     """
     metrics = result["figures"]
     percentages = sorted(
-        int(name.split("_")[1]) for name in metrics if name.startswith("redrawn_") and name.endswith("_correlation")
+        int(name.split("_")[1]) for name in metrics if name.startswith("randomized_") and name.endswith("_correlation")
     )
-    other_maps = {"seeds": "other patches"}
+    other_maps = {"resampled": "other patches"}
     for percentage in percentages:
-        other_maps[f"redrawn_{percentage}"] = f"a network whose weights are {percentage}% drawn anew"
+        other_maps[f"randomized_{percentage}"] = f"a network whose weights are {percentage}% drawn anew"
     rows = [*LOCATION_TABLE]
     for name, description in other_maps.items():
         for title, kind in SIMILARITY_TABLE:
-            rows.append((title.format(description), f"{name}_{kind}", f"misplaced_{kind}"))
+            rows.append((title.format(description), f"{name}_{kind}", f"phase_randomized_{kind}"))
     lines = [f"| {result['n'] - result['no_map']} maps | figure, 95 % interval | chance |", "|---|---|---|"]
     for title, name, chance in rows:
         if name in metrics:

@@ -53,7 +53,7 @@ def predict(
         workdir: the run directory.
         source: a file or a folder.
         output: a folder, created if it is missing; it may neither be, nor lie in, nor contain the input folder.
-        calibrated: see `predictor.Predictor`; the columns entropy_within and entropy_between stay as they are.
+        calibrated: see `predictor.Predictor`; the columns expected_entropy and mutual_information stay as they are.
         refuse: whether an image that the OOD detector flags gets a reason instead of a prediction.
         process: index of this process, from 0.
         processes: number of processes that share the files.
@@ -166,9 +166,10 @@ class _Predictor:
             row["reason"] = row["reason"] or cells[path]["reason"]
             if self._predictor.is_classifier:
                 row["decision"] = self._predictor.decision(result)
-            if self._refuse and row.get("gate"):
-                gate = row["gate"]
-                yield self._fail(cells[path] | {"status": predictions_csv.REFUSED, "reason": gate, "gate": gate})
+            if self._refuse and row.get("ood_reason"):
+                reason = row["ood_reason"]
+                refusal = {"status": predictions_csv.REFUSED, "reason": reason, "ood_reason": reason}
+                yield self._fail(cells[path] | refusal)
             else:
                 yield row | self._draw(image, result, row)
 
@@ -204,9 +205,9 @@ class _Predictor:
         return row
 
     def _draw(self, image: np.ndarray, result: Any, row: dict[str, Any]) -> dict[str, str]:
-        """Draw a radiograph: {"picture": its name}; or, with the reason, that it failed."""
+        """Draw a radiograph: {"figure": its name}; or, with the reason, that it failed."""
         try:
-            return {"picture": self._written.draw(row["path"], lambda path: self._draw_to(image, result, row, path))}
+            return {"figure": self._written.draw(row["path"], lambda path: self._draw_to(image, result, row, path))}
         except OSError as error:
             if outputs.concerns_all(error):
                 raise
@@ -217,8 +218,8 @@ class _Predictor:
     def _draw_to(self, image: np.ndarray, result: Any, row: dict[str, Any], path: Path) -> None:
         predictor = self._predictor
         title = [terminal.escape(Path(row["path"]).name), describe(row)]
-        if row.get("gate"):
-            title.append(f"out of place: {row['gate']}")
+        if row.get("ood_reason"):
+            title.append(f"out of place: {row['ood_reason']}")
         if predictor.is_classifier:
             lungs = result.lung_mask if predictor.has_segmenter else None
             plotting.draw_prediction(

@@ -125,17 +125,18 @@ class Predictor:
             return _status(bool(result.has_lungs)) | {"lung_confidence": _plain(result.confidence)}
         row = _status(result.label != pipeline.NO_CLASS) | {"lung_confidence": _plain(result.lung_confidence)}
         if self.has_ood_detector:
-            row["gate"] = ood.explain_ood(self._ood_detector, jax.tree.map(lambda x: x[None], result.ood_statistics))[0]
+            statistics = jax.tree.map(lambda x: x[None], result.ood_statistics)
+            row["ood_reason"] = ood.explain_ood(self._ood_detector, statistics)[0]
         row |= {f"votes_{name}": int(count) for name, count in zip(self.classes, result.votes, strict=True)}
         if result.label == pipeline.NO_CLASS:
             return row
         row |= {f"probability_{name}": _plain(p) for name, p in zip(self.classes, result.probabilities, strict=True)}
         return row | {
-            "finding": self.classes[result.label],
+            "prediction": self.classes[result.label],
             "confidence": _plain(result.probabilities[result.label]),
-            "agreement": _plain(result.vote_fraction),
-            "entropy_within": _plain(result.expected_entropy),
-            "entropy_between": _plain(result.mutual_information),
+            "vote_fraction": _plain(result.vote_fraction),
+            "expected_entropy": _plain(result.expected_entropy),
+            "mutual_information": _plain(result.mutual_information),
         }
 
     def decision(self, result: Result) -> str:
@@ -216,10 +217,10 @@ def describe(row: Mapping[str, Any]) -> str:
     """Describe a row of `predictions.csv` in words, for a caption."""
     if row["status"] != predictions_csv.OK:
         return row["status"]
-    if not row.get("finding"):
+    if not row.get("prediction"):
         return f"lungs found, confidence {row['lung_confidence']:.2f}"
-    finding = f"{row['finding']}, {row['agreement']:.0%} of votes"
-    return f"undecided ({finding})" if row.get("decision") == predictions_csv.UNDECIDED else finding
+    description = f"{row['prediction']}, {row['vote_fraction']:.0%} of votes"
+    return f"undecided ({description})" if row.get("decision") == predictions_csv.UNDECIDED else description
 
 
 def _plain(value: Any) -> float:

@@ -1,8 +1,9 @@
-"""`predictions.csv`: a row a radiograph, from which every score can be computed again. Only this file knows its form.
+"""predictions.csv: one row per radiograph, from which every score can be recomputed. No other module knows its format.
 
 Text columns hold any text. `votes_<class>` are counts of patches. All other columns are decimal numbers in the fewest
 digits that read back equal at the precision they were written in, blank where there is none (NaN). A radiograph that
-failed has a row too: its status says how, its reason why, and its finding is blank.
+failed has a row too: its status and reason say why, and its prediction is blank. Columns by which earlier versions
+called them are read under their names of today (`cxrjax.runtime.former_names`).
 """
 
 import csv
@@ -13,55 +14,60 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cxrjax.io import csv_text
-from cxrjax.runtime import atomic_files
+from cxrjax.runtime import atomic_files, former_names
 
-OK, NO_LUNGS_FOUND, UNREADABLE, REFUSED, FAILED = STATUSES = (
-    "ok", "no lungs found", "unreadable", "refused", "failed",
-)  # fmt: skip
+OK = "ok"
+NO_LUNGS_FOUND = "no lungs found"
+UNREADABLE = "unreadable"
+REFUSED = "refused"
+FAILED = "failed"
+STATUSES = (OK, NO_LUNGS_FOUND, UNREADABLE, REFUSED, FAILED)
 IDENTITY_COLUMNS = ("path", "patient_id", "source", "view", "sex", "age", "split", "label")
 TEXT_COLUMNS = (
-    *("path", "patient_id", "source", "view", "sex", "split", "label", "finding", "source_guess"),
-    *("gate", "status", "reason"),
+    *("path", "patient_id", "source", "view", "sex", "split", "label", "prediction", "source_baseline"),
+    *("ood_reason", "status", "reason"),
 )
-FILE_TEXT_COLUMNS = ("decision", "picture")  # of a prediction of files
+FILE_TEXT_COLUMNS = ("decision", "figure")  # of a prediction of files
 DECIDED = "decided"
-UNDECIDED = "undecided"  # the confidence of the finding is too low for it to be relied on (`cxrjax.runs.calibration`)
-NUMBER_COLUMNS = (
-    *("age", "confidence", "agreement", "entropy_within", "entropy_between"),
-    *("lung_confidence", "energy_in_lesions"),
-)
+UNDECIDED = "undecided"  # the confidence of the prediction is too low to be relied on (`cxrjax.runs.calibration`)
+_CLASS_COLUMNS = ("prediction", "confidence", "vote_fraction", "expected_entropy", "mutual_information")
+NUMBER_COLUMNS = ("age", *_CLASS_COLUMNS[1:], "lung_confidence", "energy_in_lesions")
 COUNT_PREFIX = "votes_"
 NUMBER_PREFIXES = ("probability_", "dice_", "jaccard_")
 
 
-def classification_columns(classes: Sequence[str], gated: bool = True) -> list[str]:
-    """Columns of findings: who, truth, finding, then a probability (0..1) and a count of votes for each class.
+def classification_columns(classes: Sequence[str], has_ood_detector: bool = True) -> list[str]:
+    """Return the columns of a classifier, with a probability (0..1) and a count of votes for each class.
 
-    View and sex are as upstream writes them, the age is in years. The entropies are in nats (see `voting.Vote`).
-    `energy_in_lesions` is the share (0..1) of the map inside known lesions; `source_guess` the label guessed from the
-    source alone; `gate` why it is no radiograph such as the network was trained on (`cxrjax.inference.ood`), blank
-    where it is, and no column where no gate has judged.
+    View and sex are as upstream writes them, the age is in years. `label` is the true class, `prediction` that of the
+    network, `source_baseline` that predicted from the source alone. `vote_fraction` (0..1) is the share of the patches
+    that voted for the prediction; `expected_entropy` and `mutual_information` are in nats (see `voting.VoteResult`).
+    `energy_in_lesions` is the share (0..1) of the saliency map inside known lesions. `ood_reason` says why the image is
+    unlike the training radiographs (`cxrjax.inference.ood`); it is blank if the image is not, and the column is absent
+    without an OOD detector.
     """
     return [
         *IDENTITY_COLUMNS,
-        *("finding", "confidence", "agreement", "entropy_within", "entropy_between"),
+        *_CLASS_COLUMNS,
         *(f"probability_{name}" for name in classes),
         *(f"votes_{name}" for name in classes),
-        *("lung_confidence", "energy_in_lesions", "source_guess", *(["gate"] if gated else []), "status", "reason"),
+        *("lung_confidence", "energy_in_lesions", "source_baseline"),
+        *(["ood_reason"] if has_ood_detector else []),
+        *("status", "reason"),
     ]
 
 
 def file_columns(columns: Sequence[str]) -> list[str]:
     """Return the columns of a prediction of files.
 
-    With `decision`, DECIDED or UNDECIDED or blank (see `predictor.Examiner.decide`), and `picture`, the name of the
-    picture in the folder of the table.
+    They have `decision`, which is DECIDED, UNDECIDED or blank (see `predictor.Predictor.decision`), and `figure`, the
+    name of the radiograph's figure in the folder of the table.
     """
     return [*columns[:-2], *FILE_TEXT_COLUMNS, *columns[-2:]]
 
 
 def segmentation_columns(structures: Sequence[str]) -> list[str]:
-    """Columns of masks: who, then the Dice and the Jaccard (0..1) of each structure."""
+    """Return the columns of a segmenter, with the Dice and the Jaccard (0..1) of each structure."""
     return [
         *IDENTITY_COLUMNS,
         *(f"dice_{name}" for name in structures),
@@ -71,15 +77,15 @@ def segmentation_columns(structures: Sequence[str]) -> list[str]:
 
 
 def write(path: str | os.PathLike, rows: Iterable[Mapping], columns: Sequence[str]) -> None:
-    """Writes rows as CSV; the file appears whole, and an older one stays as it was until then.
+    """Write rows as CSV, atomically: an older file stays as it was until the new one is complete.
 
     Args:
         path: the file; its folder exists.
-        rows: what is known of each radiograph. A column left out is written blank: no text, no number, no votes.
+        rows: cells by column. A missing column is written blank: no text, no number, no votes.
         columns: the header, from `classification_columns` or `segmentation_columns`.
 
     Raises:
-        ValueError: a row has a key that is no column, or a status that is none of `STATUSES`; names the file.
+        ValueError: a row has a key that is not a column, or a status that is not one of STATUSES; names the file.
     """
     cells: list[Sequence[object]] = [columns]
     for row in rows:
@@ -92,19 +98,20 @@ def write(path: str | os.PathLike, rows: Iterable[Mapping], columns: Sequence[st
 
 
 def read(path: str | os.PathLike) -> list[dict]:
-    """Reads what `write` wrote.
+    """Read a file of `write`, of this or an earlier version.
 
     Returns:
-        A dict a radiograph, keys in the columns' order: text is str, votes int (blank 0), others float (blank NaN).
+        One dict per radiograph, keys in the order of the columns: text is str, votes int (blank 0), others float (blank
+        NaN).
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: it is not such a file; names the file, the line and what is wrong.
+        ValueError: the file is not valid; the message names the file, the line and the reason.
     """
     with open(path, encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
         table = csv.reader(file, strict=True)
         try:
-            columns = [csv_text.restore(cell) for cell in next(table, [])]
+            columns = former_names.current_columns([csv_text.restore(cell) for cell in next(table, [])])
             _check(columns)
             return [_parse(columns, cells) for cells in table]
         except (ValueError, csv.Error) as error:
@@ -112,20 +119,20 @@ def read(path: str | os.PathLike) -> list[dict]:
 
 
 def class_names(row: Mapping, prefix: str) -> list[str]:
-    """The classes or structures of a row, in order: `names(rows[0], "probability_")`, `names(rows[0], "dice_")`."""
+    """Return the classes or structures of a row, in order, given the prefix of their columns, such as "dice_"."""
     return [column.removeprefix(prefix) for column in row if column.startswith(prefix)]
 
 
 def probabilities(rows: Sequence[Mapping], classes: Sequence[str]) -> NDArray[np.float64]:
-    """The class probabilities of n rows: float64 [n, K], NaN in the rows that have none."""
+    """Return the class probabilities of n rows: float64 [n, K], NaN in the rows that have none."""
     columns = [f"probability_{name}" for name in classes]
     return np.array([[row[column] for column in columns] for row in rows], np.float64).reshape(-1, len(columns))
 
 
 def _check(columns: list[str]) -> None:
     classes = [column.removeprefix(COUNT_PREFIX) for column in columns if column.startswith(COUNT_PREFIX)]
-    of_findings = ("label", "finding", *(f"probability_{name}" for name in classes)) if classes else ()
-    if missing := [column for column in ("path", "status", *of_findings) if column not in columns]:
+    class_columns = ("label", "prediction", *(f"probability_{name}" for name in classes)) if classes else ()
+    if missing := [column for column in ("path", "status", *class_columns) if column not in columns]:
         raise ValueError(f"there is no column {missing[0]}")
     if len(set(columns)) < len(columns):
         raise ValueError("a column is there twice")

@@ -56,20 +56,20 @@ def collect(rows: Sequence[Mapping]) -> PredictionArrays:
     def column(name: str) -> NDArray[np.float64]:
         return np.array([row.get(name, np.nan) for row in rows], np.float64)
 
-    entropy = -(column("entropy_within") + column("entropy_between"))
-    certainties = {"agreement": column("agreement"), "confidence": column("confidence"), "entropy": entropy}
+    entropy = -(column("expected_entropy") + column("mutual_information"))
+    certainties = {"vote_fraction": column("vote_fraction"), "confidence": column("confidence"), "entropy": entropy}
     return PredictionArrays(
         classes=classes,
         truth=classification.index_labels([row["label"] for row in rows], classes),
-        found=classification.index_findings([row["finding"] for row in rows], classes),
+        found=classification.index_findings([row["prediction"] for row in rows], classes),
         guessed=classification.index_findings(
-            [row.get("source_guess", classification.NO_PREDICTION) for row in rows], classes
+            [row.get("source_baseline", classification.NO_PREDICTION) for row in rows], classes
         ),
         probabilities=predictions_csv.probabilities(rows, classes),
         votes=np.array([[row[predictions_csv.COUNT_PREFIX + name] for name in classes] for row in rows]),
         certainties={name: values for name, values in certainties.items() if not np.isnan(values).all()},
         energy=column("energy_in_lesions"),
-        flagged=np.array([bool(row["gate"]) for row in rows]) if "gate" in rows[0] else None,
+        flagged=np.array([bool(row["ood_reason"]) for row in rows]) if "ood_reason" in rows[0] else None,
     )
 
 

@@ -26,7 +26,7 @@ def vote_convergence(
 
     Returns:
         For each n, means over the draws [m]: "stability", the frequency with which the majority of n is that of all N;
-        "agreement", the share of the n votes for it; "accuracy", the frequency with which it is the truth. For a
+        "vote_fraction", the share of the n votes for it; "accuracy", the frequency with which it is the truth. For a
         radiograph without votes, accuracy is 0 and the other two are NaN.
     """
     rng = np.random.default_rng(seed)
@@ -42,7 +42,7 @@ def vote_convergence(
         majority = (counts + tie_breaks).argmax(-1)
         convergence[size] = {
             "stability": np.where(voted, (majority == final).mean(0), np.nan),
-            "agreement": np.where(voted, counts.max(-1).mean(0) / np.clip(num_votes, 1, size), np.nan),
+            "vote_fraction": np.where(voted, counts.max(-1).mean(0) / np.clip(num_votes, 1, size), np.nan),
             "accuracy": np.where(voted, (majority == truth).mean(0), 0.0),
         }
     return convergence

@@ -13,15 +13,15 @@ from jax import Array
 from cxrjax.ops import lung_masks, patches
 
 # Measure -> its label on figures; those in mm² need the pixel spacing.
-AREAS = {"left_lung": "left lung", "right_lung": "right lung", "lungs": "both lungs"}
+AREAS = {"left_lung": "left lung", "right_lung": "right lung", "lung": "both lungs"}
 MEASURES = {
-    **{f"{name}_share": f"{words}, share of the picture" for name, words in AREAS.items()},
-    **{f"{name}_mm2": f"{words}, mm²" for name, words in AREAS.items()},
+    **{f"{name}_area_fraction": f"{words}, share of the image" for name, words in AREAS.items()},
+    **{f"{name}_area_mm2": f"{words}, mm²" for name, words in AREAS.items()},
     "cardiothoracic_ratio": "cardiothoracic ratio",
-    "lung_mean": "mean grey level in the lungs",
-    "lung_variance": "variance of the lungs' grey levels",
-    "between_patch_variance": "variance between patches",
-    "within_patch_variance": "variance within patches",
+    "lung_intensity_mean": "mean gray level in the lungs",
+    "lung_intensity_variance": "variance of the lungs' gray levels",
+    "intensity_variance_between_patches": "variance between patches",
+    "intensity_variance_within_patches": "variance within patches",
 }
 
 
@@ -57,7 +57,7 @@ def measure_lungs(
     """
     is_side = structures[None] == jnp.array(lung_masks.LUNGS)[:, None, None]
     left, right = (is_side & lungs).mean((1, 2))
-    shares = {"left_lung": left, "right_lung": right, "lungs": lungs.mean()}
+    fractions = {"left_lung": left, "right_lung": right, "lung": lungs.mean()}
     gray = image.astype(jnp.float32) / 255
     mean, variance = _moments(gray, lungs)
     centers = patches.sample_patch_centers(key, lungs, count)
@@ -66,13 +66,13 @@ def measure_lungs(
     weights = lung_patches.sum((1, 2)) / lung_patches.sum()
     has_both_lungs = (left > 0) & (right > 0)
     values = {
-        **{f"{name}_share": share for name, share in shares.items()},
-        **{f"{name}_mm2": share * fov_mm[0] * fov_mm[1] for name, share in shares.items()},
+        **{f"{name}_area_fraction": fraction for name, fraction in fractions.items()},
+        **{f"{name}_area_mm2": fraction * fov_mm[0] * fov_mm[1] for name, fraction in fractions.items()},
         "cardiothoracic_ratio": jnp.where(has_both_lungs, _cardiothoracic_ratio(structures == 1, lungs), jnp.nan),
-        "lung_mean": mean,
-        "lung_variance": variance,
-        "between_patch_variance": (weights * (means - (weights * means).sum()) ** 2).sum(),
-        "within_patch_variance": (weights * within).sum(),
+        "lung_intensity_mean": mean,
+        "lung_intensity_variance": variance,
+        "intensity_variance_between_patches": (weights * (means - (weights * means).sum()) ** 2).sum(),
+        "intensity_variance_within_patches": (weights * within).sum(),
     }
     return {name: jnp.where(lungs.any(), value, jnp.nan) for name, value in values.items()}
 

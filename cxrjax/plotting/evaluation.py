@@ -58,7 +58,7 @@ def draw_confusion(matrix: NDArray[np.integer], classes: Sequence[str], path: st
     """
     matrix = np.asarray(matrix)
     support = matrix.sum(1)
-    predictions = [*classes, "no finding"][: matrix.shape[1]]
+    predictions = [*classes, "no prediction"][: matrix.shape[1]]
     if len(predictions) > len(classes) and not matrix[:, -1].any():
         matrix = matrix[:, :-1]
         predictions = predictions[:-1]
@@ -76,7 +76,7 @@ def draw_confusion(matrix: NDArray[np.integer], classes: Sequence[str], path: st
         axes.text(column + 0.5, row + 0.56, percent, va="top", size=8, ha="center", color=color)
     axes.set_xticks(np.arange(len(predictions)) + 0.5, ["\n".join(style.wrap(name, 13)) for name in predictions])
     axes.set_yticks(np.arange(len(classes)) + 0.5, [f"{c}\nn = {n}" for c, n in zip(classes, support, strict=True)])
-    axes.set(xlabel="finding", ylabel="truth")
+    axes.set(xlabel="prediction", ylabel="label")
     axes.invert_yaxis()
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)

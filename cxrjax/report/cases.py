@@ -50,7 +50,7 @@ class CaseView(NamedTuple):
     @property
     def is_wrong(self) -> bool:
         """True if the prediction, or its absence, differs from the label; False for a segmenter."""
-        return "finding" in self.row and self.row["finding"] != self.row["label"]
+        return "prediction" in self.row and self.row["prediction"] != self.row["label"]
 
 
 def sort_worst_first(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -82,7 +82,7 @@ def render_cases(
     images: list[CaseImages] = []
     remaining = megabytes * 1e6
     for row, (examples, i, result) in zip(rows, results, strict=True):
-        row_images = _case_images(examples, i, result, bool(row.get("finding")), side)
+        row_images = _case_images(examples, i, result, bool(row.get("prediction")), side)
         remaining -= row_images.num_bytes
         if remaining < 0:
             break
@@ -123,12 +123,12 @@ def _find_rows(stored: dataset.RadiographDataset, rows: Sequence[dict[str, Any]]
 
 
 def _sort_key(row: dict[str, Any]) -> float:
-    if "finding" not in row:
+    if "prediction" not in row:
         if row["status"] != predictions_csv.OK:
             return -1.0
         return np.nan_to_num(row["dice_lungs"], nan=np.inf)
     confidence = float(np.nan_to_num(row["confidence"]))
-    return -1 - confidence if row["finding"] != row["label"] else confidence
+    return -1 - confidence if row["prediction"] != row["label"] else confidence
 
 
 def _case_images(examples: batch.RadiographBatch, i: int, result: Any, has_prediction: bool, side: int) -> CaseImages:

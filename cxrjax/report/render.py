@@ -64,7 +64,7 @@ def render(template: str, inputs: ReportInputs, cases: Sequence[CaseView]) -> by
         finds=is_classifier,
         headline=headline(inputs) if is_classifier else [],
         confusion=confusion(inputs) if is_classifier else [],
-        gated="gate" in inputs.rows[0] and inputs.ood_detector is not None,
+        gated="ood_reason" in inputs.rows[0] and inputs.ood_detector is not None,
         intervals=any(interval(leaf) for _, leaf in leaves(inputs.scores["all"])),
         method=description.describe_method(inputs.config),
         settings=dict(leaves(json.loads(inputs.config.to_json()))),
@@ -111,7 +111,7 @@ def headline(inputs: ReportInputs) -> list[tuple[str, Any, Any, Any]]:
 def confusion(inputs: ReportInputs) -> list[list[int]]:
     """Return the confusion matrix, one row per label and one column per prediction, the last for no prediction."""
     labels = [row["label"] for row in inputs.rows]
-    predictions = [row["finding"] for row in inputs.rows]
+    predictions = [row["prediction"] for row in inputs.rows]
     return classification.confusion_matrix(labels, predictions, inputs.config.classifier.classes).tolist()
 
 

@@ -1,6 +1,7 @@
 """Names that earlier versions used, each with the name that replaced it.
 
-A former flag or mode of the command line is refused by name.
+A former flag or mode of the command line is refused by name. Files that an earlier version wrote are read under the
+names of today.
 """
 
 from collections.abc import Sequence
@@ -24,6 +25,37 @@ FLAGS = {
     "processes": "num_processes",
     "process": "process_id",
 }
+# Columns of predictions.csv, and of the tables of the saliency maps and of hearts and lungs.
+COLUMNS = {
+    "finding": "prediction",
+    "agreement": "vote_fraction",
+    "entropy_within": "expected_entropy",
+    "entropy_between": "mutual_information",
+    "source_guess": "source_baseline",
+    "gate": "ood_reason",
+    "picture": "figure",
+    "left_lung_share": "left_lung_area_fraction",
+    "right_lung_share": "right_lung_area_fraction",
+    "lungs_share": "lung_area_fraction",
+    "left_lung_mm2": "left_lung_area_mm2",
+    "right_lung_mm2": "right_lung_area_mm2",
+    "lungs_mm2": "lung_area_mm2",
+    "lung_mean": "lung_intensity_mean",
+    "lung_variance": "lung_intensity_variance",
+    "between_patch_variance": "intensity_variance_between_patches",
+    "within_patch_variance": "intensity_variance_within_patches",
+    "misplaced_correlation": "phase_randomized_correlation",
+    "misplaced_similarity": "phase_randomized_similarity",
+    "misplaced_overlap": "phase_randomized_overlap",
+    "seeds_correlation": "resampled_correlation",
+    "seeds_similarity": "resampled_similarity",
+    "seeds_overlap": "resampled_overlap",
+}
+
+
+def current_columns(columns: Sequence[str]) -> list[str]:
+    """Return the columns of a table by their names of today."""
+    return [COLUMNS.get(column, column) for column in columns]
 
 
 def explain_former_flag(argv: Sequence[str]) -> str:

@@ -82,7 +82,7 @@ def audited(tmp_path_factory):
     for row in test:
         p = 0.75 if row["dataset"] == "marked" else 0.25
         rows.append({key: row[key] for key in ("path", "label", "patient_id")} | {
-            "source": row["dataset"], "status": "ok", "finding": CLASSES[p > 0.5],
+            "source": row["dataset"], "status": "ok", "prediction": CLASSES[p > 0.5],
             "probability_normal": 1 - p, "probability_viral": p})  # fmt: skip
     (workdir / "evaluation" / "test").mkdir(parents=True)
     columns = predictions_csv.classification_columns(CLASSES)

@@ -12,7 +12,7 @@ CLASSES = ("a", "b", "c")
 
 
 def row(i: int, label: str, finding: str, p: tuple[float, ...] = (1 / 3,) * 3, source: str = "s") -> dict:
-    return {"path": f"{i}.png", "patient_id": "", "source": source, "label": label, "finding": finding,
+    return {"path": f"{i}.png", "patient_id": "", "source": source, "label": label, "prediction": finding,
             **{f"probability_{name}": value for name, value in zip(CLASSES, p, strict=True)}}  # fmt: skip
 
 

@@ -38,7 +38,7 @@ def make_run(folder: Path, shortcut: str, skill: float = 1.5, count: int = 40) -
         p = np.exp(logits) / np.exp(logits).sum()
         known = {key: case[key] for key in ("path", "patient_id", "source", "label")} | {"status": "ok"}
         known |= {f"probability_{name}": value for name, value in zip(classes, p, strict=True)}
-        rows.append(known | {"finding": classes[p.argmax()]})
+        rows.append(known | {"prediction": classes[p.argmax()]})
     (workdir / "evaluation" / "test").mkdir(parents=True)
     columns = predictions_csv.classification_columns(classes)
     predictions_csv.write(workdir / "evaluation" / "test" / "predictions.csv", rows, columns)
@@ -153,7 +153,7 @@ def test_rows_that_are_found_anew_count_at_once(workdir, done):
     rows = predictions_csv.read(path)
     perfect = [row | {f"probability_{name}": float(name == row["label"]) for name in CLASSES} for row in rows]
     write = partial(predictions_csv.write, path, columns=predictions_csv.classification_columns(CLASSES))
-    write([row | {"finding": row["label"]} for row in perfect])
+    write([row | {"prediction": row["label"]} for row in perfect])
     within = next(one for one in audit(workdir, "test", small(1))["controls"] if one["name"] == "within_source")
     assert within["scores"]["macro_auroc"]["value"] == 1 and within["share"] is None
     write([row | {"path": f"other/{row['path']}"} for row in rows])

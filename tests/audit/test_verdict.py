@@ -137,7 +137,7 @@ def test_a_frequent_class_is_not_decided_by_a_source_that_tells_nothing():
     truth = np.array([i % 20 == 0 for i in range(100)], int)
     p = metadata_baseline.naive_bayes(facts, truth, facts, ("source",), 2)
     rows = [
-        {"path": str(i), "patient_id": "", "source": one["source"], "label": "ab"[k], "finding": "ab"[guess.argmax()],
+        {"path": str(i), "patient_id": "", "source": one["source"], "label": "ab"[k], "prediction": "ab"[guess.argmax()],
          "probability_a": guess[0], "probability_b": guess[1]}
         for i, (one, k, guess) in enumerate(zip(facts, truth, p, strict=True))
     ]  # fmt: skip

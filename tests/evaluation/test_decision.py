@@ -51,6 +51,6 @@ def test_a_temperature_that_is_not_to_be_relied_on_is_named():
 
 
 def test_an_undecided_result_does_not_read_as_a_finding():
-    row = {"status": "ok", "finding": "viral", "agreement": 0.4}
+    row = {"status": "ok", "prediction": "viral", "vote_fraction": 0.4}
     assert describe(row) == describe(row | {"decision": "decided"}) == "viral, 40% of votes"
     assert describe(row | {"decision": "undecided"}) == "undecided (viral, 40% of votes)"

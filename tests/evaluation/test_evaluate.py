@@ -40,7 +40,7 @@ class StandIn:
         if self.blind:
             return {"status": predictions_csv.NO_LUNGS_FOUND}
         p = np.random.default_rng(result.key).dirichlet(np.ones(5))
-        row = {"status": "ok", "finding": self.classes[p.argmax()], "confidence": p.max(), "agreement": p.max()}
+        row = {"status": "ok", "prediction": self.classes[p.argmax()], "confidence": p.max(), "vote_fraction": p.max()}
         row |= {f"votes_{name}": int(100 * x) for name, x in zip(self.classes, p, strict=True)}
         return row | {f"probability_{name}": x for name, x in zip(self.classes, p, strict=True)}
 
@@ -139,5 +139,5 @@ def test_validation_without_lungs_calibrates_nothing(run, monkeypatch, capsys):
 
 def test_without_a_gate_nothing_is_said_to_be_in_place(run):
     scores = evaluate.evaluate_run(run, "test")
-    assert "gate" not in predictions_csv.read(run / "evaluation" / "test" / "predictions.csv")[0]
+    assert "ood_reason" not in predictions_csv.read(run / "evaluation" / "test" / "predictions.csv")[0]
     assert "flagged" not in scores["all"]

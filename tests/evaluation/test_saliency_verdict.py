@@ -15,10 +15,10 @@ def judge(count: int = 40, spread: float = 0.02, **changed: float):
     rng = np.random.default_rng(0)
     means = {
         "energy_in_lungs": 0.8, "energy_in_lungs_chance": 0.4, "deletion": 0.2, "deletion_control": 0.4,
-        "insertion": 0.6, "insertion_control": 0.4, "seeds_correlation": 0.9, "seeds_similarity": 0.9,
-        "seeds_overlap": 0.8, "redrawn_50_correlation": 0.3, "redrawn_50_similarity": 0.3, "redrawn_50_overlap": 0.2,
-        "redrawn_100_correlation": 0.1, "redrawn_100_similarity": 0.1, "redrawn_100_overlap": 0.1,
-        "misplaced_correlation": 0.1, "misplaced_similarity": 0.0, "misplaced_overlap": 0.1,
+        "insertion": 0.6, "insertion_control": 0.4, "resampled_correlation": 0.9, "resampled_similarity": 0.9,
+        "resampled_overlap": 0.8, "randomized_50_correlation": 0.3, "randomized_50_similarity": 0.3, "randomized_50_overlap": 0.2,
+        "randomized_100_correlation": 0.1, "randomized_100_similarity": 0.1, "randomized_100_overlap": 0.1,
+        "phase_randomized_correlation": 0.1, "phase_randomized_similarity": 0.0, "phase_randomized_overlap": 0.1,
         "energy_in_lesions": 0.6, "energy_in_lesions_chance": 0.3, "pointing_game": 0.8, "pointing_game_chance": 0.3,
     }  # fmt: skip
     rows = [
@@ -37,13 +37,13 @@ def test_good_maps_are_said_to_be_good_in_one_sentence():
 
 
 def test_a_map_that_survives_is_worthless_whatever_else_it_shows():
-    judged = judge(redrawn_100_correlation=0.9)
+    judged = judge(randomized_100_correlation=0.9)
     assert judged["verdict"].startswith("These maps are worthless: they hardly change") and "0.9" in judged["verdict"]
     assert "lesions" not in judged["verdict"]
 
 
 def test_what_fails_is_named():
-    judged = judge(seeds_correlation=0.2, deletion=0.5)
+    judged = judge(resampled_correlation=0.2, deletion=0.5)
     assert judged["checks"]["seeds"] == judged["checks"]["deletion"] == saliency_verdict.FAILED
     assert "; but they show what the finding can spare and change when other patches are drawn." in judged["verdict"]
 

@@ -39,14 +39,14 @@ def draw_rows(seed, skill=1.5, sharpened=4.5):
             "status": "ok",
         }
         row |= {"sex": "MF"[i % 2], "age": 10.0 + i, "view": "" if i % 3 else "PA"}
-        row |= {"label": CLASSES[t], "source_guess": ["normal", "covid19"][int(t == 2)]}
+        row |= {"label": CLASSES[t], "source_baseline": ["normal", "covid19"][int(t == 2)]}
         if i == 5:
             rows.append(row | {"status": "no lungs found"})
             continue
         votes = np.floor(100 * p).astype(int)
         votes[p.argmax()] += 100 - votes.sum()
-        row |= {"finding": CLASSES[p.argmax()], "confidence": p.max(), "agreement": votes.max() / 100}
-        row |= {"entropy_within": 0.1, "entropy_between": -(p * np.log(p)).sum() - 0.1}
+        row |= {"prediction": CLASSES[p.argmax()], "confidence": p.max(), "vote_fraction": votes.max() / 100}
+        row |= {"expected_entropy": 0.1, "mutual_information": -(p * np.log(p)).sum() - 0.1}
         row |= {f"probability_{name}": x for name, x in zip(CLASSES, p, strict=True)}
         rows.append(row | {f"votes_{name}": int(x) for name, x in zip(CLASSES, votes, strict=True)})
     return rows
@@ -90,7 +90,7 @@ def every_score(tree):
 
 def test_values_are_those_of_the_metrics_and_lie_in_their_intervals(run, scores):
     rows = predictions_csv.read(run / "evaluation" / "test" / "predictions.csv")
-    labels, findings = ([row[key] for row in rows] for key in ("label", "finding"))
+    labels, findings = ([row[key] for row in rows] for key in ("label", "prediction"))
     plain = classification.classification_metrics(
         labels, findings, predictions_csv.probabilities(rows, CLASSES), CLASSES
     )
@@ -105,7 +105,7 @@ def test_values_are_those_of_the_metrics_and_lie_in_their_intervals(run, scores)
     assert scores["without_patient"] == 0 and not any("not known" in line for line in scores["warnings"])
     for leaf in [leaf for part in ("all", "referral", "calibration") for leaf in every_score(scores[part])]:
         assert leaf["value"] is None or leaf["interval"][0] <= leaf["value"] <= leaf["interval"][1]
-    guessed = classification.classification_metrics(labels, [row["source_guess"] for row in rows], None, CLASSES)
+    guessed = classification.classification_metrics(labels, [row["source_baseline"] for row in rows], None, CLASSES)
     over = scores["over_source"]["accuracy"]
     assert over["value"] == pytest.approx(plain["accuracy"] - guessed["accuracy"])
 
@@ -127,9 +127,11 @@ def test_temperature_and_thresholds_come_from_validation_and_are_used_on_test(ru
     assert known["split"] == "val" and 2 < known["temperature"] < 4.5  # 4.5 / 1.5, for it is right at 1.5
     assert scores["calibration"]["scaled"]["ece"]["value"] < scores["calibration"]["raw"]["ece"]["value"]
     assert scores["calibration"]["raw"]["n"] == N - 1
-    confident = [row for row in predictions_csv.read(run / "evaluation" / "val" / "predictions.csv") if row["finding"]]
+    confident = [
+        row for row in predictions_csv.read(run / "evaluation" / "val" / "predictions.csv") if row["prediction"]
+    ]
     by_confidence = sorted(confident, key=lambda row: -row["confidence"])
-    right = np.cumsum([row["finding"] == row["label"] for row in by_confidence])
+    right = np.cumsum([row["prediction"] == row["label"] for row in by_confidence])
     more = 2  # each patient has two radiographs
     enough = np.flatnonzero(right >= 0.9 * (np.arange(1, len(right) + 1) + more))
     if len(enough):
@@ -164,11 +166,11 @@ def test_scores_and_figures_are_the_same_again(run, scores):
 
 def test_rows_of_an_older_form_are_scored_too(tmp_path):
     columns = [c for c in predictions_csv.classification_columns(CLASSES) if c not in ("view", "sex", "age")]
-    columns = [c for c in columns if not c.startswith("entropy")]
+    columns = [c for c in columns if c not in ("expected_entropy", "mutual_information")]
     rows = [{key: value for key, value in row.items() if key in columns} for row in draw_rows(0)]
     write(tmp_path, rows, columns=columns)
     scores = scoring.score_run(tmp_path, "test")
-    assert list(scores["subgroups"]) == ["source"] and set(scores["referral"]) == {"agreement", "confidence"}
+    assert list(scores["subgroups"]) == ["source"] and set(scores["referral"]) == {"vote_fraction", "confidence"}
     assert not scores["operating_points"] and "no calibration.json" in scores["warnings"][-1]
 
 

@@ -242,12 +242,12 @@ def test_files_of_the_user_in_the_output_stay_and_every_radiograph_has_its_pictu
     mine = contents(out)
     for _ in range(2):
         rows = predict_again(pictures, tmp_path)
-        assert [row.get("picture") for row in rows] == [
+        assert [row.get("figure") for row in rows] == [
             "a.png.figure-2.png", None, "sub/a.png.figure-2.png",
         ]  # fmt: skip
         assert mine.items() <= contents(out).items()
         assert (out / "sub" / "a.png.figure.png").is_symlink()
-    assert [row["picture"] for row in predictions_csv.read(out / "predictions.csv")] == [
+    assert [row["figure"] for row in predictions_csv.read(out / "predictions.csv")] == [
         "a.png.figure-2.png", "", "sub/a.png.figure-2.png",
     ]  # fmt: skip
 
@@ -261,7 +261,7 @@ def test_a_folder_of_the_output_that_is_a_link_or_a_file_is_not_written_to(pictu
     (out / "s").symlink_to(pictures / "s")
     (out / "t").write_bytes(b"mine")
     before = contents(pictures)
-    names = [row["picture"] for row in predict_again(pictures, tmp_path)]
+    names = [row["figure"] for row in predict_again(pictures, tmp_path)]
     assert contents(pictures) == before and (out / "t").read_bytes() == b"mine"
     assert len(set(names)) == 4 and all((out / name).read_bytes() == b"drawn" for name in names)
 
@@ -336,11 +336,11 @@ def test_every_name_has_a_row_and_a_picture_of_its_own(pictures, tmp_path):
     rows = predict_again(pictures, tmp_path)
     expected = {*raw, b"a.png", b"b.png"}
     assert {os.fsencode(row["path"]) for row in rows} == expected and len(rows) == len(expected)
-    assert all(row["status"] == "ok" and (out / row["picture"]).read_bytes() == b"drawn" for row in rows)
-    assert len({row["picture"].casefold() for row in rows}) == len(rows)
-    assert [row["picture"] for row in rows if row["path"] == "scan.png"] == ["scan.png.figure.png"]
+    assert all(row["status"] == "ok" and (out / row["figure"]).read_bytes() == b"drawn" for row in rows)
+    assert len({row["figure"].casefold() for row in rows}) == len(rows)
+    assert [row["figure"] for row in rows if row["path"] == "scan.png"] == ["scan.png.figure.png"]
     read = predictions_csv.read(out / "predictions.csv")
-    assert [(row["path"], row["picture"]) for row in read] == [(row["path"], row["picture"]) for row in rows]
+    assert [(row["path"], row["figure"]) for row in read] == [(row["path"], row["figure"]) for row in rows]
     before = contents(out)
     predict_again(pictures, tmp_path)
     assert contents(out) == before
@@ -364,7 +364,7 @@ def test_one_odd_file_never_stops_the_others(pictures, tmp_path, monkeypatch, st
 
     monkeypatch.setattr(module, name, fail_once)
     odd, good = predict_again(pictures, tmp_path)
-    assert good["status"] == "ok" and (tmp_path / "out" / good["picture"]).exists()
+    assert good["status"] == "ok" and (tmp_path / "out" / good["figure"]).exists()
     assert odd["status"] == ("failed" if stage == "draw" else "unreadable")
     assert odd["reason"].endswith(
         "it takes more memory than there is"

@@ -41,7 +41,7 @@ def folder(tmp_path_factory):
 
 def test_every_radiograph_has_a_finding_and_no_word_of_lungs(folder):
     rows = predictions_csv.read(folder / "runs" / "fold0" / "evaluation" / "fold0" / "predictions.csv")
-    assert len(rows) == 5 and {row["status"] for row in rows} == {"ok"} and all(row["finding"] for row in rows)
+    assert len(rows) == 5 and {row["status"] for row in rows} == {"ok"} and all(row["prediction"] for row in rows)
     assert np.isnan([row["lung_confidence"] for row in rows]).all()
     assert not list(folder.glob("runs/**/segmenter"))
 

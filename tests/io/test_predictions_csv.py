@@ -31,7 +31,7 @@ def test_round_trip_restores_every_value_and_type(tmp_path):
         row(
             AWKWARD,
             label="covid19",
-            finding="covid19",
+            prediction="covid19",
             probability_covid19=0.1 + 0.2,
             votes_covid19=62,
             confidence=1e-300,
@@ -63,7 +63,7 @@ def test_round_trip_restores_every_value_and_type(tmp_path):
 )
 def test_no_text_is_a_formula_and_every_text_comes_back(tmp_path, text, cell):
     file = tmp_path / "predictions.csv"
-    known = {"path": text, "label": text, "finding": text, "source": text, "reason": text}
+    known = {"path": text, "label": text, "prediction": text, "source": text, "reason": text}
     predictions_csv.write(file, [row("x") | known | {"confidence": -0.5, "age": -1.0}], COLUMNS)
     (read,) = predictions_csv.read(file)
     assert {name: read[name] for name in known} == known
@@ -129,7 +129,7 @@ def test_an_interrupted_write_leaves_the_old_file_and_nothing_else(tmp_path, mon
         ("path,reason\nx,y\n", "line 1: there is no column status"),
         ("path,status,path\nx,ok,x\n", "line 1: a column is there twice"),
         ("path,status,colour\nx,ok,red\n", "line 1: the column 'colour' is not known"),
-        ("path,status,finding,probability_viral,votes_viral\nx,ok,,,1\n", "line 1: there is no column label"),
+        ("path,status,prediction,probability_viral,votes_viral\nx,ok,,,1\n", "line 1: there is no column label"),
         ("path,status\nx,ok\ny\n", "line 3: 1 cells under 2 columns"),
         (
             "path,status\nx,fine\n",
@@ -137,7 +137,7 @@ def test_an_interrupted_write_leaves_the_old_file_and_nothing_else(tmp_path, mon
         ),
         ("path,status,dice_heart\nx,ok,high\n", "line 2: dice_heart is 'high', which is not a number"),
         (
-            "path,status,label,finding,probability_viral,votes_viral\nx,ok,,,,1.5\n",
+            "path,status,label,prediction,probability_viral,votes_viral\nx,ok,,,,1.5\n",
             "line 2: votes_viral is '1.5', which is not a whole number",
         ),
         ('path,status\n"x,ok\n', "line 2: unexpected end of data"),
@@ -162,7 +162,7 @@ def test_classification_scores_come_from_the_file_alone(tmp_path):
             "path": f"{n}.png",
             "status": "ok" if findings[n] else "no lungs found",
             "label": labels[n],
-            "finding": findings[n],
+            "prediction": findings[n],
         }
         | {f"probability_{name}": probabilities[n, k] for k, name in enumerate(CLASSES)}
         for n in range(60)
@@ -175,7 +175,7 @@ def test_classification_scores_come_from_the_file_alone(tmp_path):
     assert classes == CLASSES
     np.testing.assert_array_equal(read_probabilities.astype(np.float32), probabilities)
     scores = classification.classification_metrics(
-        [r["label"] for r in read], [r["finding"] for r in read], read_probabilities, classes
+        [r["label"] for r in read], [r["prediction"] for r in read], read_probabilities, classes
     )
     assert scores == classification.classification_metrics(labels, findings, probabilities, CLASSES)
 

@@ -93,7 +93,7 @@ def test_settling_is_hypergeometric():
     np.testing.assert_allclose(settled[5]["stability"], [stays, 1, np.nan], atol=0.01)
     np.testing.assert_allclose(settled[5]["accuracy"], [1 - stays, 1, 0], atol=0.01)
     shares = [max(hits, 5 - hits) / 5 * hypergeom(10, 7, 5).pmf(hits) for hits in range(6)]
-    np.testing.assert_allclose(settled[5]["agreement"], [sum(shares), 1, np.nan], atol=0.01)
+    np.testing.assert_allclose(settled[5]["vote_fraction"], [sum(shares), 1, np.nan], atol=0.01)
     np.testing.assert_allclose(settled[1]["stability"], [0.7, 1, np.nan], atol=0.01)
     np.testing.assert_array_equal(settled[10]["stability"], [1, 1, np.nan])
 
@@ -101,8 +101,8 @@ def test_settling_is_hypergeometric():
 def test_of_unequal_numbers_of_votes_each_settles_among_its_own():
     votes, probabilities = np.array([[3, 9], [2, 0]]), np.full((2, 2), 0.5)
     settled = vote_convergence.vote_convergence(votes, probabilities, np.array([1, 0]), sizes=(5,), draws=50)
-    assert list(settled) == [5, 12] and settled[5]["agreement"][1] == settled[5]["stability"][1] == 1
-    np.testing.assert_array_equal(settled[12]["agreement"], [0.75, 1])
+    assert list(settled) == [5, 12] and settled[5]["vote_fraction"][1] == settled[5]["stability"][1] == 1
+    np.testing.assert_array_equal(settled[12]["vote_fraction"], [0.75, 1])
 
 
 def test_settling_ends_with_all_the_patches_there_are():

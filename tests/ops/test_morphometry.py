@@ -36,15 +36,15 @@ def test_measures_by_hand(chest):
     image = np.where(chest == 3, 51, 102).astype(np.uint8)
     right, left = (chest == 3).sum(), (chest == 2).sum()
     values = measure(image, chest, extent=(400.0, 200.0))
-    assert values["right_lung_share"] == pytest.approx(right / 2000)
-    assert values["left_lung_mm2"] == pytest.approx(left * 10 * 4)
-    assert values["lungs_mm2"] == pytest.approx((left + right) * 40, rel=1e-5)
+    assert values["right_lung_area_fraction"] == pytest.approx(right / 2000)
+    assert values["left_lung_area_mm2"] == pytest.approx(left * 10 * 4)
+    assert values["lung_area_mm2"] == pytest.approx((left + right) * 40, rel=1e-5)
     assert values["cardiothoracic_ratio"] == pytest.approx(20 / 42)  # columns 16..35 over 4..45
     grey = np.repeat([0.2, 0.4], [right, left])
-    assert values["lung_mean"] == pytest.approx(grey.mean(), rel=1e-4)
-    assert values["lung_variance"] == pytest.approx(grey.var(), rel=1e-4)
-    assert values["within_patch_variance"] == pytest.approx(0, abs=1e-9)  # no patch of 8 holds both lungs
-    assert 0.003 < values["between_patch_variance"] <= 0.01
+    assert values["lung_intensity_mean"] == pytest.approx(grey.mean(), rel=1e-4)
+    assert values["lung_intensity_variance"] == pytest.approx(grey.var(), rel=1e-4)
+    assert values["intensity_variance_within_patches"] == pytest.approx(0, abs=1e-9)  # no patch of 8 holds both lungs
+    assert 0.003 < values["intensity_variance_between_patches"] <= 0.01
 
 
 def test_variance_between_and_within_add_up(chest):
@@ -56,7 +56,7 @@ def test_variance_between_and_within_add_up(chest):
     pixels = np.asarray(patches.extract_patches(image / 255, centres, 8))[
         np.asarray(patches.extract_patches(lungs, centres, 8))
     ]
-    total = values["between_patch_variance"] + values["within_patch_variance"]
+    total = values["intensity_variance_between_patches"] + values["intensity_variance_within_patches"]
     assert total == pytest.approx(pixels.var(), rel=1e-4)
 
 
@@ -64,8 +64,8 @@ def test_what_is_missing_is_not_measured(chest):
     image = np.full(chest.shape, 9, np.uint8)
     for missing in (1, 2, 3):
         values = measure(image, np.where(chest == missing, 0, chest).astype(np.uint8))
-        assert np.isnan(values["cardiothoracic_ratio"]) and np.isfinite(values["lungs_share"])
-        assert np.isnan(values["lungs_mm2"])
+        assert np.isnan(values["cardiothoracic_ratio"]) and np.isfinite(values["lung_area_fraction"])
+        assert np.isnan(values["lung_area_mm2"])
     assert all(np.isnan(value) for value in measure(image, np.zeros_like(chest)).values())
 
 
@@ -141,16 +141,16 @@ def test_the_comparison_comes_from_the_rows_alone(tmp_path):
     rows = [
         {"path": f"{i}.png", "patient_id": str(i), "source": "s" + "ab"[i % 2], "split": "test", "label": "ab"[i % 2]}
         | {name: rng.normal(i % 2, 0.2) for name in ops_morphometry.MEASURES}
-        | {"lungs_mm2": np.nan}
+        | {"lung_area_mm2": np.nan}
         for i in range(24)
     ]
     morphometry.write_rows(tmp_path / "morphology.csv", rows)
     read = morphometry.read_rows(tmp_path / "morphology.csv")
-    assert [row["path"] for row in read] == [row["path"] for row in rows] and np.isnan(read[0]["lungs_mm2"])
-    assert read[5]["lung_mean"] == pytest.approx(rows[5]["lung_mean"], rel=1e-5)
+    assert [row["path"] for row in read] == [row["path"] for row in rows] and np.isnan(read[0]["lung_area_mm2"])
+    assert read[5]["lung_intensity_mean"] == pytest.approx(rows[5]["lung_intensity_mean"], rel=1e-5)
     result = morphometry.compare_rows(tmp_path)
     assert result["sources"] == {"a": ["sa"], "b": ["sb"]}
-    assert {test["measure"] for test in result["across"]} == set(ops_morphometry.MEASURES) - {"lungs_mm2"}
+    assert {test["measure"] for test in result["across"]} == set(ops_morphometry.MEASURES) - {"lung_area_mm2"}
     assert all(test["p_holm"] < 0.05 and test["delta"] < -0.9 for test in result["pairs"])
     assert (tmp_path / "box_plots.png").exists() and (tmp_path / "differences.json").exists()
     assert "may be one of sources" in morphometry.format_comparison(result)

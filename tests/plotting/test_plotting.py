@@ -85,10 +85,10 @@ def test_layers_of_another_shape_are_refused():
 def test_confusion_shows_counts_and_row_shares(monkeypatch):
     matrix = np.array([[300, 99, 0], [1, 3, 0]])
     shown = words(drawn(monkeypatch, plotting.draw_confusion, matrix, ["normal", "covid19"]))
-    assert {"300", "99", "75%", "25%", "normal\nn = 399", "covid19\nn = 4", "finding", "truth"} <= shown
-    assert "no finding" not in shown
+    assert {"300", "99", "75%", "25%", "normal\nn = 399", "covid19\nn = 4", "prediction", "label"} <= shown
+    assert "no prediction" not in shown
     matrix[1, 2], matrix[0, 1] = 2, 1
-    assert {"no finding", "2", "33%", "< 1%"} <= words(
+    assert {"no prediction", "2", "33%", "< 1%"} <= words(
         drawn(monkeypatch, plotting.draw_confusion, matrix, ["normal", "covid19"])
     )
 
@@ -139,7 +139,7 @@ def test_finding_shows_votes_probabilities_and_that_it_is_no_diagnosis(monkeypat
 
 
 def test_failures_are_drawn_and_say_what_failed(tmp_path, monkeypatch, radiograph):
-    nothing = ["no finding"], [np.nan] * 5, [0] * 5, CLASSES
+    nothing = ["no prediction"], [np.nan] * 5, [0] * 5, CLASSES
     for image, lungs in ((None, None), (radiograph[0], None), (radiograph[0], np.zeros_like(radiograph[1]))):
         plotting.draw_prediction(image, lungs, None, *nothing, tmp_path / "finding.png")
         assert pixels(tmp_path / "finding.png").shape[1] == 8 * style.DOTS_PER_INCH

@@ -66,9 +66,9 @@ def scores_of(value):
 def row(path, label, finding, confidence):
     votes = {f"votes_{name}": 8 if name == finding else 1 for name in CLASSES}
     return {
-        "path": path, "patient_id": path, "source": "here", "split": "test", "label": label, "finding": finding,
-        "confidence": confidence, "agreement": 0.8, "status": "ok" if finding else "no lungs found", "reason": "",
-        "source_guess": "normal", **votes, **{f"probability_{name}": confidence / 2 for name in CLASSES},
+        "path": path, "patient_id": path, "source": "here", "split": "test", "label": label, "prediction": finding,
+        "confidence": confidence, "vote_fraction": 0.8, "status": "ok" if finding else "no lungs found", "reason": "",
+        "source_baseline": "normal", **votes, **{f"probability_{name}": confidence / 2 for name in CLASSES},
     }  # fmt: skip
 
 
