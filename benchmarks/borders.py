@@ -19,7 +19,7 @@ import cv2
 import numpy as np
 
 from cxrjax.data import preprocessing, tfds_store
-from cxrjax.inference.predictor import Predictor
+from cxrjax.inference.predictor import Predictor, load_predictor
 from cxrjax.io import radiograph
 from cxrjax.io.borders import METHODS
 from cxrjax.io.crop import restore
@@ -147,7 +147,7 @@ def measure(examiner: Predictor, cases: list[tuple[Radiograph, str]], method: st
         right = [row.get("prediction") == label for row, (_, label) in zip(found, cases, strict=True)]
         differences = np.abs(np.array(levels) - np.array(without))
         rows[name] = {
-            "right": float(np.mean(right)) if examiner.is_classifier else None,
+            "right": float(np.mean(right)) if examiner.classes else None,
             "flagged": sum(bool(row.get("ood_reason")) for row in found) if examiner.has_ood_detector else None,
             "mean_difference": differences.mean(axis=0).tolist(),
             "largest_difference": differences.max(axis=0).tolist(),
@@ -174,7 +174,7 @@ def main() -> None:
     parser.add_argument("--borders", choices=METHODS, help="how they are found (default: as the run does)")
     parser.add_argument("--json", type=Path, help="write the figures there, too")
     options = parser.parse_args()
-    examiner = Predictor(options.run)
+    examiner = load_predictor(options.run)
     cases = list(read(options.data or examiner.config.data.directory, options.split, options.count))
     rows = measure(examiner, cases, options.borders or examiner.config.image.borders)
     print_table(rows, len(cases))

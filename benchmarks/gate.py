@@ -26,7 +26,7 @@ from sklearn.datasets import load_sample_images
 from cxrjax import plotting
 from cxrjax.data import dataset, preprocessing
 from cxrjax.inference import pipeline
-from cxrjax.inference.predictor import Predictor
+from cxrjax.inference.predictor import Predictor, load_predictor
 from cxrjax.io import files, radiograph
 from cxrjax.metrics import bootstrap, proportions
 
@@ -184,7 +184,7 @@ def main() -> None:
     parser.add_argument("--sheet", help="draw some of each case there")
     parser.add_argument("--json", help="write the figures there, too")
     options = parser.parse_args()
-    examiner, rng = Predictor(options.workdir), np.random.default_rng(0)
+    examiner, rng = load_predictor(options.workdir), np.random.default_rng(0)
     config = examiner.config
     if not examiner.has_ood_detector:
         parser.error(f"{options.workdir} has no gate; --mode=fit_ood makes one")
@@ -221,7 +221,7 @@ def main() -> None:
             right = plotting.RIGHT if bool(reason) == (case != UNTOUCHED) else plotting.WRONG
             panels.append(
                 (
-                    examiner.overlay(image, result._replace(saliency=0 * result.saliency)),
+                    plotting.overlay(image, examiner.lung_mask(result), None),
                     f"{case}\n{reason or 'in place'}",
                     right,
                 )

@@ -16,9 +16,9 @@ import pytest
 from sklearn.metrics import f1_score
 
 from cxrjax import report  # fmt: skip
+from cxrjax.cli import predict_files
 from cxrjax.data import dataset
 from cxrjax.evaluation import morphometry, saliency, scoring
-from cxrjax.inference import predict_files
 from cxrjax.io import lesions_csv, predictions_csv
 from cxrjax.metrics.calibration import apply_temperature
 from cxrjax.ops import morphometry as ops_morphometry

@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 
 import cxrjax as cx
-from cxrjax.inference import predict_files
+from cxrjax.cli import predict_files
 from cxrjax.io import predictions_csv
 from cxrjax.io.types import Radiograph
 

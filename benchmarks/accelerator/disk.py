@@ -15,9 +15,10 @@ from benchmarks import made_up
 from benchmarks.accelerator import packed
 from benchmarks.accelerator.rows import Row
 from benchmarks.accelerator.sizes import Sizes
+from cxrjax.cli import predict_files
 from cxrjax.config import recipes
 from cxrjax.data import preprocessing
-from cxrjax.inference import predict_files, predictor
+from cxrjax.inference import predictor
 from cxrjax.io import radiograph
 from cxrjax.runs import run_dir
 from cxrjax.runtime import compilation_cache
@@ -73,7 +74,7 @@ def _predict(workdir: Path, folder: Path, name: str, count: int, drawn: bool) ->
         os.link(one, some / one.name)
     with ExitStack() as stack:
         if not drawn:
-            stack.enter_context(patch.object(predict_files._Predictor, "_draw", lambda *_: {"figure": ""}))
+            stack.enter_context(patch.object(predict_files._FilePredictor, "_draw", lambda *_: {"figure": ""}))
         start = time.perf_counter()
         predict_files.predict(workdir, some, output)
         return time.perf_counter() - start
@@ -82,7 +83,7 @@ def _predict(workdir: Path, folder: Path, name: str, count: int, drawn: bool) ->
 def _measure_device(workdir: Path, sizes: Sizes) -> float:
     """Radiographs a second through `Examiner`, with nothing read or drawn: what the device can do; it is compiled."""
     batches = 1 if sizes.tiny else 8
-    examiner = predictor.Predictor(workdir, use_ood_detector=False)
+    examiner = predictor.load_predictor(workdir, use_ood_detector=False)
     images = made_up.draw_split(batches * examiner.config.evaluation.batch_size, sizes.image).images
     list(examiner.predict(images[:1]))
     start = time.perf_counter()

@@ -177,8 +177,10 @@ def predict(workdir: Path, folder: Path) -> np.ndarray:
     """Votes int [n, K] of FOLDER/images.npz."""
     with np.load(folder / "images.npz") as arrays:
         images = arrays["images"]
-    examiner = predictor.Predictor(workdir, use_ood_detector=False, max_images=len(images))
-    return np.stack([one.votes for one in examiner.predict(images)])
+    examiner = predictor.load_predictor(workdir, use_ood_detector=False)
+    return np.stack(
+        [one.votes for one in examiner.predict(images, min(len(images), examiner.config.evaluation.batch_size))]
+    )
 
 
 if __name__ == "__main__":

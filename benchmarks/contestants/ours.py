@@ -9,12 +9,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+import cxrjax as cx
 from benchmarks import ceiling, made_up
 from benchmarks.contestants import preparation
 from benchmarks.contestants.worker import MANY, SEVERAL, WHOLE, Work, serve
+from cxrjax.cli import predict_files
 from cxrjax.config import recipes
 from cxrjax.data import batch, preprocessing
-from cxrjax.inference import inputs, patch_parallel, pipeline, predict_files, predictor
+from cxrjax.inference import inputs, patch_parallel, pipeline
 from cxrjax.inference.lung_segmenter import LungMasks, LungSegmenter
 from cxrjax.inference.strategies import local_patches, patch_classifier
 from cxrjax.io import radiograph
@@ -41,9 +43,7 @@ def vote(folder: str, picture: str) -> Work:
     config = run_dir.load_config(workdir)
     dense, settings = config.patches.mode == "dense", from_config.inference_config(config, config.patches.count)
     segmenter, classifier = from_config.segmenter(config), from_config.classifier(config)
-    examiner, examiner_of_many = (
-        predictor.Predictor(workdir, use_ood_detector=False, max_images=most) for most in (1, SEVERAL)
-    )
+    model = cx.load(workdir)
     held = run_dir.load_networks(workdir, config)
     equalise = partial(
         preprocessing.standardize,
@@ -86,12 +86,11 @@ def vote(folder: str, picture: str) -> Work:
         crops = draw_patches(image, lungs, confidence, key).pixels
         return look(prepared, shares.shard(np.asarray(crops)))
 
-    def find() -> pipeline.Prediction:
-        return next(examiner.predict(equalise(radiograph.read(picture))[None]))
+    def find() -> cx.Prediction:
+        return model.predict(picture)
 
-    def find_many() -> list[pipeline.Prediction]:
-        images = np.stack([equalise(radiograph.read(picture)) for _ in range(SEVERAL)])
-        return list(examiner_of_many.predict(images))
+    def find_many() -> list[cx.Prediction]:
+        return model.predict([picture] * SEVERAL)
 
     def results() -> dict[str, Any]:
         seen = {"image": image, "lungs": lungs}
@@ -196,19 +195,25 @@ def examine_many(folder: str, count: int) -> Work:
     """So many radiographs of noise, in the batches of evaluation."""
     sharding.use_one_device_per_core()
     workdir = Path(folder) / "classifier"
-    examiner = predictor.Predictor(workdir, use_ood_detector=False, max_images=count)
-    pictures = made_up.draw_split(count, examiner.config.image.size)
-    found: list[pipeline.Prediction] = []
+    model = cx.load(workdir)
+    size = model.spec.input.size
+    images = made_up.draw_split(count, size).images
+    batch_size = min(count, model.config.evaluation.batch_size)
+    found: list[cx.Prediction] = []
 
     def run() -> None:
         found.clear()
-        for one in examiner.predict(pictures.images):
+        for prediction in model.predict_iter(images, preprocessed=True, batch_size=batch_size):
             if len(found) < KEPT:
-                found.append(one)
+                found.append(prediction)
 
     def results() -> dict[str, Any]:
+        blank = np.zeros((size, size), bool)
         return {
-            name: [getattr(one, name) for one in found] for name in ("votes", "probabilities", "saliency", "lung_mask")
+            "votes": [list(prediction.votes.values()) for prediction in found],
+            "probabilities": [np.nan_to_num(list(prediction.probabilities.values())) for prediction in found],
+            "saliency": [prediction.saliency for prediction in found],
+            "lung_mask": [blank if prediction.lung_mask is None else prediction.lung_mask for prediction in found],
         }
 
     return Work({"examine": run}, _facts(), results)

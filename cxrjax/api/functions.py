@@ -20,7 +20,7 @@ PathLike = str | os.PathLike[str]
 # JAX and the networks are imported in the functions that need them: reading a file needs neither.
 
 
-def load(run: PathLike, *, calibrated: bool = False) -> "Model":
+def load(run: PathLike, *, ensemble_size: int | None = None, calibrated: bool = False) -> "Model":
     """Load a trained run for predictions.
 
     Sets up the process as `--mode=predict` does: compiled programs are kept on disk (`enable_compilation_cache`), files
@@ -29,6 +29,9 @@ def load(run: PathLike, *, calibrated: bool = False) -> "Model":
 
     Args:
         run: the run directory that training, or an import of published weights, wrote.
+        ensemble_size: how many of the last snapshots of a training by cyclic learning rates vote together; 1 for the
+            best network alone, None for the number in the run's config. With another number than that, there is no OOD
+            detector and no threshold of the confidence, which were fitted to the networks of the config.
         calibrated: return probabilities at the temperature that was fitted to the validation split. Votes, labels and
             entropies stay as they are.
 
@@ -36,7 +39,7 @@ def load(run: PathLike, *, calibrated: bool = False) -> "Model":
         The model.
 
     Raises:
-        RunError: there is no run in the directory, it has no trained network yet, or it has no temperature.
+        RunError: there is no run in the directory, it has no trained network yet, no temperature, or too few snapshots.
 
     Examples:
         >>> import cxrjax as cx
@@ -46,6 +49,7 @@ def load(run: PathLike, *, calibrated: bool = False) -> "Model":
     """
     cache.redirect_library_caches()
 
+    from cxrjax.inference.loaded_run import load_run
     from cxrjax.inference.model import Model
     from cxrjax.io import reader
     from cxrjax.runtime import sharding
@@ -54,7 +58,7 @@ def load(run: PathLike, *, calibrated: bool = False) -> "Model":
         sharding.use_one_device_per_core()
     enable_compilation_cache()
     reader.shared().start()  # it is ready when the networks are
-    return Model(run, calibrated=calibrated)
+    return Model(run, load_run(Path(run), calibrated=calibrated, ensemble_size=ensemble_size))
 
 
 def read_radiograph(path: PathLike) -> Radiograph:
@@ -76,6 +80,7 @@ def read_radiograph(path: PathLike) -> Radiograph:
         >>> radiograph.format, radiograph.pixels.ndim, radiograph.inverted
         ('png', 2, False)
     """
+    files.check_regular(Path(path))
     return radiograph.read(Path(path))
 
 
@@ -104,7 +109,7 @@ def find_radiographs(folder: PathLike) -> list[Path]:
 def enable_compilation_cache(folder: PathLike | None = None) -> Path | None:
     """Keep compiled programs on disk, so that the next start need not compile them again.
 
-    `load` calls it. A cache that is in use already stays, unless a folder is named.
+    `load` calls it. A cache that is in use already stays, unless a folder is named; so does a cache that was disabled.
 
     Args:
         folder: made if it is missing, for this user alone, since its programs are run; None for
@@ -123,9 +128,9 @@ def enable_compilation_cache(folder: PathLike | None = None) -> Path | None:
 
     from cxrjax.runtime import compilation_cache
 
-    current = jax.config.jax_compilation_cache_dir
-    if folder is None and current:
-        return Path(current)
+    if folder is None and compilation_cache.is_set_up():
+        current = jax.config.jax_compilation_cache_dir
+        return Path(current) if current else None
     name = compilation_cache.cache_dir(None if folder is None else os.fspath(folder))
     if not name:
         return None
@@ -171,10 +176,11 @@ def fit_ood_detector(config: "ConfigDict", run: Path) -> None:
     A line on standard error says why if it cannot be fitted.
     """
     from cxrjax.inference import fit_ood, ood_store
+    from cxrjax.models import from_config
     from cxrjax.runs import run_dir
     from cxrjax.runtime import terminal
 
-    has_detector = config.task == "classify" and config.segmenter.workdir and config.gate.quantile
+    has_detector = from_config.classes(config) and config.segmenter.workdir and config.gate.quantile
     if has_detector and not ood_store.is_fitted_to(run, run_dir.load_step(run, config)):
         try:
             fit_ood.fit_ood_detector(run)

@@ -17,6 +17,7 @@ from cxrjax.data.batch import RadiographBatch, join, with_columns
 from cxrjax.evaluation import evaluate
 from cxrjax.inference.lung_segmenter import LungSegmenter
 from cxrjax.io import predictions_csv
+from cxrjax.models import from_config
 from cxrjax.runs import run_dir
 
 
@@ -59,9 +60,9 @@ class AuditContext:
         self.split = split
         self.folder = workdir / "audit" / split
         self.run_config = run_dir.load_config(workdir)
-        if self.run_config.task != "classify":
+        self.classes = from_config.classes(self.run_config)
+        if not self.classes:
             raise run_dir.RunError(f"{workdir}: finds lungs and nothing else, and only findings can be audited")
-        self.classes = tuple(self.run_config.classifier.classes)
         config.classifier.classes = self.run_config.classifier.classes
         config.data = self.run_config.data
         config.image = self.run_config.image

@@ -135,7 +135,7 @@ def write_report(request: Request) -> None:
 
 def predict_radiographs(request: Request) -> int:
     """Apply a run to a radiograph or a folder, and return the exit status."""
-    from cxrjax.inference import predict_files
+    from cxrjax.cli import predict_files
     from cxrjax.io import predictions_csv
 
     source = Path(request.input)

@@ -9,18 +9,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from ml_collections import ConfigDict
 
 from cxrjax import plotting
 from cxrjax.data import batch, dataset, tfds_store
-from cxrjax.evaluation import scoring
+from cxrjax.evaluation import scoring, truth
 from cxrjax.inference import fit_ood, ood_store
-from cxrjax.inference.predictor import Predictor, describe, predict_stored
+from cxrjax.inference.predictor import Predictor, load_predictor, predict_stored
+from cxrjax.inference.rows import describe
 from cxrjax.io import predictions_csv
-from cxrjax.metrics import baselines, saliency
 from cxrjax.runs import calibration, provenance, run_dir
 from cxrjax.runtime import multihost, terminal
-from cxrjax.training import segmentation
 
 
 def evaluate_run(workdir: Path, split: str, directory: str | None = None) -> dict[str, Any]:
@@ -43,10 +41,10 @@ def evaluate_run(workdir: Path, split: str, directory: str | None = None) -> dic
         RunError: there is no trained network in the run directory.
         DatasetError: the data set or its split does not exist.
     """
-    predictor = Predictor(workdir, use_ood_detector=_refit_ood_detector(workdir))
+    predictor = load_predictor(workdir, use_ood_detector=_refit_ood_detector(workdir))
     validation = predictor.config.data.validation
     name = _predict_split(predictor, workdir, split, directory)
-    if predictor.is_classifier and (name == validation or not calibration.matches_step(workdir, predictor.step)):
+    if predictor.classes and (name == validation or not calibration.matches_step(workdir, predictor.step)):
         try:
             if name != validation:
                 _predict_split(predictor, workdir, validation)
@@ -81,42 +79,23 @@ def _predict_split(predictor: Predictor, workdir: Path, split: str, directory: s
     name = dataset.results_dirname(config, split, directory)
     folder = workdir / "evaluation" / name
     folder.mkdir(parents=True, exist_ok=True)
-    source_labels = None
-    if predictor.is_classifier:
-        dataset.index_labels(stored, predictor.classes)
-        columns = predictions_csv.classification_columns(predictor.classes, predictor.has_ood_detector)
-        source_labels = _source_baseline(workdir, config, stored.sources) if multihost.is_primary() else None
-    else:
-        columns = predictions_csv.segmentation_columns(tuple(segmentation.SCORED))
+    compare = truth.compare_labels if predictor.classes else truth.compare_masks
+    comparison = compare(workdir, predictor, stored)
     panel_rows = set(_select_panels(stored.labels, config.evaluation.sheet))
     rows: list[dict[str, Any]] = []
     panels = []
     for cases, i, result in predict_stored(predictor, stored):
         row = _metadata_columns(cases, i) | {"split": split} | predictor.to_row(result)
-        if predictor.is_classifier:
-            if source_labels is not None:
-                row["source_baseline"] = source_labels[len(rows)]
-            if cases.lesions is not None and cases.lesions[i].any() and result.saliency.any():
-                row["energy_in_lesions"] = float(saliency.energy_inside(result.saliency, cases.lesions[i]))
-        elif cases.mask_types[i] >= 0:
-            row |= segmentation.mask_metrics(result.label_map, cases.masks[i], cases.mask_types[i])
+        row |= comparison.truth_cells(cases, i, result, len(rows))
         if len(rows) in panel_rows:
-            panels.append(_captioned_panel(predictor.overlay(cases.images[i], result), row))
+            rgb = plotting.overlay(cases.images[i], predictor.lung_mask(result), predictor.saliency(result))
+            panels.append(_captioned_panel(rgb, row))
         rows.append(row)
-    predictions_csv.write(folder / "predictions.csv", rows, columns)
+    predictions_csv.write(folder / "predictions.csv", rows, comparison.columns)
     dataset_name = tfds_store.dataset_name(directory or config.data.directory)
     provenance.write(folder, provenance.Provenance(dataset_name, split, predictor.step))
     plotting.draw_sheet(panels, 4, folder / "sheet.png")
     return name
-
-
-def _source_baseline(workdir: Path, config: ConfigDict, sources: Sequence[str]) -> list[str] | None:
-    """Return the label predicted from the source of each radiograph; None without the labels of training."""
-    try:
-        return baselines.source_baseline(*provenance.load_labels(workdir, config), sources)
-    except dataset.DatasetError as error:
-        terminal.warn(f"no scores of the source alone: {error}")
-        return None
 
 
 def _metadata_columns(cases: batch.RadiographBatch, i: int) -> dict[str, Any]:

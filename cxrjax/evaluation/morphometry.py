@@ -14,7 +14,7 @@ import numpy as np
 from cxrjax import plotting
 from cxrjax.data import dataset
 from cxrjax.inference import pipeline
-from cxrjax.inference.predictor import Predictor, predict_stored
+from cxrjax.inference.predictor import load_predictor, predict_stored
 from cxrjax.io import csv_text
 from cxrjax.metrics import hypothesis_tests
 from cxrjax.ops import morphometry
@@ -41,7 +41,7 @@ def compare_morphometry(workdir: Path, split: str, directory: str | None = None)
         DatasetError: the data set or its split does not exist.
     """
     config = run_dir.load_config(workdir)
-    predictor = Predictor(workdir / run_dir.SEGMENTER if config.task == "classify" else workdir)
+    predictor = load_predictor(run_dir.segmenter_dir(workdir, config))
     stored = dataset.open_split(config, split, directory)
     rows = []
     for cases, i, segmentation in predict_stored(predictor, stored):

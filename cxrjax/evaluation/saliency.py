@@ -67,7 +67,7 @@ def evaluate_saliency(
         ValueError: the table of lesions is invalid; `maps.fill` is unknown; or no radiograph has a map.
     """
     config = run_dir.load_config(workdir)
-    if config.task != "classify" or config.evaluation.members > 1:
+    if not from_config.classes(config) or config.evaluation.members > 1:
         raise run_dir.RunError(f"{workdir}: only the maps of a single classifier can be checked")
     variables = run_dir.load_networks(workdir, config)
     cases = dataset.load_split(config, split, directory)

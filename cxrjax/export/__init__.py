@@ -12,16 +12,16 @@ networks.
 
 import importlib.util
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import jax
 import numpy as np
-from ml_collections import ConfigDict
 
 from cxrjax.export import manifest, onnx, stablehlo, verify
-from cxrjax.inference import ensemble
+from cxrjax.inference.functional import PipelineSpec
+from cxrjax.inference.loaded_run import load_variables
 from cxrjax.runs import calibration, run_dir
 from cxrjax.runtime import atomic_files
 
@@ -46,7 +46,8 @@ def export_model(workdir: Path, target: Path) -> list[str]:
     config = run_dir.load_config(workdir)
     config.precision = "float32"
     step = run_dir.load_step(workdir, config)
-    variables = _load_variables(workdir, config)
+    spec = PipelineSpec.from_config(config)
+    variables = load_variables(workdir, config, spec.num_members)
     temperature = calibration.load(workdir, step)["temperature"] if calibration.matches_step(workdir, step) else None
     descriptions = {}
     differences = {}
@@ -55,30 +56,22 @@ def export_model(workdir: Path, target: Path) -> list[str]:
         def save(
             name: str,
             exported: stablehlo.ExportedProgram | onnx.OnnxModel,
-            inputs: tuple[np.ndarray, ...],
+            inputs: Sequence[np.ndarray],
             expected: Mapping[str, Any],
         ) -> None:
             (folder / name).write_bytes(exported.data)
             descriptions[name] = exported.describe()
             differences[name] = verify.assert_close(name, exported.run(*inputs), expected, exported.unit)
 
-        program = stablehlo.build(config, variables)
-        batch = verify.synthetic_batch(config)
-        program_name = "segment.stablehlo" if config.task == "segment" else "diagnose.stablehlo"
-        save(program_name, stablehlo.convert(program, batch), batch, jax.jit(program)(*batch))
+        program = stablehlo.build(spec, variables)
+        synthetic = verify.synthetic_batch(spec.input.size)
+        batch = [synthetic[name] for name in program.input_names]
+        save(program.file_name, stablehlo.convert(program, batch), batch, jax.jit(program.run)(*batch))
         if all(importlib.util.find_spec(package) for package in ONNX_PACKAGES):
-            for name, network, function in onnx.list_networks(config, variables):
+            for name, network, function in onnx.list_networks(spec, variables):
                 x = verify.synthetic_input(network)
                 save(f"{name}.onnx", onnx.convert(function, network), (x,), jax.jit(function)(x))
-        settings = manifest.describe_model(config, temperature, step)
+        settings = manifest.describe_model(config, spec, temperature, step)
         settings |= {"files": descriptions, "proof": verify.summary(differences)}
         (folder / "settings.json").write_text(json.dumps(settings, indent=2) + "\n")
     return [*descriptions, "settings.json"]
-
-
-def _load_variables(workdir: Path, config: ConfigDict) -> dict[str, Any]:
-    """Return the weights of a run's networks; for an ensemble, "classifier" has a leading axis of members."""
-    variables = run_dir.load_networks(workdir, config)
-    if config.task == "classify" and config.evaluation.members > 1:
-        variables["classifier"] = ensemble.load(workdir, config.evaluation.members)
-    return jax.tree.map(np.asarray, variables)

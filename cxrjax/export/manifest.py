@@ -7,7 +7,8 @@ import jax
 from ml_collections import ConfigDict
 
 import cxrjax
-from cxrjax.inference import inputs
+from cxrjax.inference import inputs, strategies
+from cxrjax.inference.functional import PipelineSpec
 from cxrjax.ops import lung_masks
 
 PURPOSE = "For research, not for diagnosis."
@@ -32,17 +33,6 @@ _LUNGS = (
     "enlarge the probability linearly to the radiograph's size; above 0.5 are the lungs, and below smallest_lungs of "
     "the picture there are none, and no finding",
 )
-_SHOWN = {
-    "local": "draw count pixels of the lungs, each equally likely, with replacement; round each a patch of size x "
-    "size, the pixel at (size / 2, size / 2) of it, black beyond the border",
-    "dense": "the whole radiograph passes the backbone once (the StableHLO does; classifier.onnx reads patches); "
-    "each window of its last feature map, of as many cells as a patch has, is a patch where its centre is a lung pixel",
-    "global": "one patch: the radiograph, or where center_crop is not 0 its middle, round((1 - center_crop) x image "
-    "size) pixels a side, shrunk to size as for the segmenter",
-    "crop": "one patch: the box round the lungs, widened by margin of its sides, resampled to the radiograph's size, "
-    "and then, its proportions restored, into the middle of a black square of size; the whole radiograph where the "
-    "mean lung probability inside the mask is not above confidence",
-}
 _CONTRAST = (
     "make three channels: Otsu's threshold; CLAHE (clip 3, 8 x 8 tiles); adaptive threshold of the median-blurred "
     "(cxrjax/ops/contrast.py)"
@@ -88,11 +78,14 @@ _IMAGE_IDS = (
 _UNJUDGED = "whether it is a frontal chest radiograph at all is not judged here; a blank picture has to be refused"
 
 
-def describe_model(config: ConfigDict, temperature: float | None, step: int | None) -> dict[str, Any]:
+def describe_model(
+    config: ConfigDict, spec: PipelineSpec, temperature: float | None, step: int | None
+) -> dict[str, Any]:
     """Return the description of an exported run, as a JSON-serializable dictionary.
 
     Args:
         config: config of the run.
+        spec: its specification.
         temperature: temperature of its calibration; None without calibration.
         step: training step of its network.
     """
@@ -105,24 +98,28 @@ def describe_model(config: ConfigDict, temperature: float | None, step: int | No
         "precision": c["precision"],
         "image": c["image"] | {"steps": (_BORDERS[c["image"]["borders"]], *_IMAGE), "not_judged": _UNJUDGED},
     }
-    if c["task"] == "segment" or c["segmenter"]["workdir"]:
+    if spec.segmenter is not None:
         network = _network(c["segmenter"], c["segmenter"]["size"])
         labels = {"labels": lung_masks.STRUCTURES, "lungs": lung_masks.LUNGS}
         min_areas = {key: c["segmenter"][key] for key in ("smallest_part", "smallest_lungs")}
         description["segmenter"] = network | labels | min_areas | {"steps": _LUNGS}
-    if c["task"] == "segment":
+    if spec.classifier is None:
         return description | {"outputs": _STRUCTURES}
     patches = {key: c["patches"][key] for key in _PATCHES}
-    members = c["evaluation"]["members"]
-    steps = (["blacken all but the lungs"] if patches["masked"] else []) + [_SHOWN[patches["mode"]]]
-    steps += ([_CONTRAST] if patches["channels"] == "contrast" else []) + [*_VOTE]
-    steps += ([_MEMBERS] if members > 1 else []) + ([] if temperature is None else [_TEMPERED])
-    steps.append(_MAP + _SCALED[c["saliency"]["scaling"]])
+    steps = [
+        *(["blacken all but the lungs"] if spec.inference.mask_lungs else []),
+        strategies.choose(spec.inference.patch_mode).instructions,
+        *([_CONTRAST] if spec.inference.channels == "contrast" else []),
+        *_VOTE,
+        *([_MEMBERS] if spec.num_members > 1 else []),
+        *([] if temperature is None else [_TEMPERED]),
+        _MAP + _SCALED[spec.inference.scaling],
+    ]
     network = _network(c["classifier"], patches["size"])
     return description | {
         "classifier": network | {"head": c["classifier"]["head"], "classes": c["classifier"]["classes"]},
         "patches": patches,
-        "voting": c["voting"] | {"members": members, "temperature": temperature},
+        "voting": c["voting"] | {"members": spec.num_members, "temperature": temperature},
         "steps": steps,
         "seed": c["seed"],
         "image_ids": _IMAGE_IDS,

@@ -11,9 +11,9 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 from jax import Array
-from ml_collections import ConfigDict
 
-from cxrjax.models import from_config, registry
+from cxrjax.inference.functional import PipelineSpec
+from cxrjax.models import registry
 from cxrjax.models.spec import ModelSpec
 from cxrjax.ops import cam
 from cxrjax.runtime.platform import traced_for
@@ -54,7 +54,7 @@ class OnnxModel(NamedTuple):
 
 
 def list_networks(
-    config: ConfigDict, variables: Mapping[str, Any]
+    spec: PipelineSpec, variables: Mapping[str, Any]
 ) -> Iterator[tuple[str, ModelSpec, Callable[[Array], dict[str, Array]]]]:
     """Yield the networks of a run, each as (name, specification, function of float32 [N, size, size, channels]).
 
@@ -63,20 +63,19 @@ def list_networks(
     [N, h, w, K], the class activation map of each class.
 
     Args:
-        config: config of the run.
+        spec: specification of the run.
         variables: weights, as for `stablehlo.build`.
     """
-    if variables["segmenter"] is not None:
-        segmenter = from_config.segmenter(config)
+    segmenter = spec.segmenter
+    if segmenter is not None:
         yield (
             "segmenter",
             segmenter,
             lambda x: {"log_probabilities": segmenter.module.apply(variables["segmenter"], x, train=False)},
         )
-    if config.task == "segment":
+    classifier = spec.classifier
+    if classifier is None:
         return
-    classifier = from_config.classifier(config)
-    ensemble_size = config.evaluation.members
 
     def classify(member: Mapping[str, Any], x: Array) -> dict[str, Array]:
         features = registry.extract_features(classifier.module, member, x)
@@ -86,10 +85,10 @@ def list_networks(
             outputs["activations"] = cam.class_activation_map(features, kernel, np.arange(kernel.shape[1]))
         return outputs
 
-    if ensemble_size == 1:
+    if spec.num_members == 1:
         yield "classifier", classifier, lambda x: classify(variables["classifier"], x)
         return
-    for i in range(ensemble_size):
+    for i in range(spec.num_members):
         member = jax.tree.map(lambda leaf, i=i: leaf[i], variables["classifier"])
         yield f"classifier_{i + 1}", classifier, lambda x, member=member: classify(member, x)
 

@@ -1,15 +1,14 @@
 """The complete prediction of a run as one StableHLO program that contains the weights (`jax.export`)."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 from jax import Array, export, lax
-from ml_collections import ConfigDict
 
-from cxrjax.inference import ensemble, pipeline
-from cxrjax.models import from_config
+from cxrjax.inference import functional, pipeline
+from cxrjax.inference.functional import PipelineSpec
 from cxrjax.runtime.platform import traced_for
 
 PLATFORMS = ("cpu", "cuda", "tpu")
@@ -58,56 +57,69 @@ class ExportedProgram(NamedTuple):
         }
 
 
-def build(config: ConfigDict, variables: Mapping[str, Any]) -> Callable[..., dict[str, Array]]:
-    """Return the program of a run: radiographs uint8 [B, S, S] -> outputs by name.
+class Program(NamedTuple):
+    """The prediction of a run as a function of arrays.
 
-    For a classifier, the program has a second input, uint32 [B] of `batch.hash_images`. Radiographs are processed one
-    by one, so that B is arbitrary.
+    Fields:
+        file_name: name of the exported file.
+        input_names: names of the inputs: radiographs uint8 [B, S, S] and, for a classifier, uint32 [B] of
+            `batch.hash_images`.
+        run: inputs -> outputs by name. Radiographs are processed one by one, so that B is arbitrary.
+    """
+
+    file_name: str
+    input_names: tuple[str, ...]
+    run: Callable[..., dict[str, Array]]
+
+
+def build(spec: PipelineSpec, variables: Mapping[str, Any]) -> Program:
+    """Return the program of a run.
 
     Args:
-        config: config of the run.
-        variables: weights, as for `pipeline.predict`, or for `ensemble.predict_ensemble` if the run has an ensemble.
+        spec: specification of the run.
+        variables: weights, as for `functional.predict`.
 
     Returns:
         The program; its outputs are the fields of `pipeline.Prediction` without those of the OOD detector, or for a
         segmenter the fields of `pipeline.LungSegmentation`.
     """
-    segmenter = from_config.segmenter(config)
-    settings = from_config.inference_config(config, config.patches.count)
 
     def segment(image: Array) -> pipeline.LungSegmentation:
-        return pipeline.segment(segmenter, variables["segmenter"], image[None], settings)
+        return functional.segment_lungs(variables, image[None], spec=spec)
 
     def predict(image: Array, image_id: Array) -> pipeline.Prediction:
-        predict_batch = ensemble.predict_ensemble if config.evaluation.members > 1 else pipeline.predict
-        keys = pipeline.image_keys(config.seed, image_id[None])
-        return predict_batch(segmenter, from_config.classifier(config), variables, image[None], keys, settings)
+        keys = pipeline.image_keys(spec.seed, image_id[None])
+        return functional.predict(variables, image[None], keys, spec=spec)
 
-    def run(*batch: Array) -> dict[str, Array]:
-        def predict_one(inputs: tuple[Array, ...]) -> dict[str, Array]:
-            outputs = (segment if config.task == "segment" else predict)(*inputs)
-            names = SEGMENTATION_OUTPUTS if config.task == "segment" else PREDICTION_OUTPUTS
-            return {name: getattr(outputs, field)[0] for field, name in names.items()}
-
-        return lax.map(predict_one, batch)
-
-    return run
+    if spec.classifier is None:
+        return Program("segment.stablehlo", ("images",), _one_by_one(segment, SEGMENTATION_OUTPUTS))
+    return Program("diagnose.stablehlo", ("images", "image_ids"), _one_by_one(predict, PREDICTION_OUTPUTS))
 
 
-def convert(program: Callable[..., dict[str, Array]], batch: tuple[np.ndarray, ...]) -> ExportedProgram:
-    """Export a program of `build` for any of PLATFORMS.
+def _one_by_one(predict_one: Callable[..., Any], output_names: Mapping[str, str]) -> Callable[..., dict[str, Array]]:
+    """Return a function of a batch that applies a function of one radiograph, whose results have a first axis of 1."""
+
+    def select(inputs: tuple[Array, ...]) -> dict[str, Array]:
+        result = predict_one(*inputs)
+        return {name: getattr(result, field)[0] for field, name in output_names.items()}
+
+    return lambda *batch: lax.map(select, batch)
+
+
+def convert(program: Program, batch: Sequence[np.ndarray]) -> ExportedProgram:
+    """Export a program for any of PLATFORMS.
 
     The program is traced twice, with the convolutions for CPUs and with those of XLA; both versions share the weights.
 
     Args:
-        program: the program of `build`.
+        program: of `build`.
         batch: arrays with the shapes and types of its inputs; the batch size of the exported program is symbolic.
     """
 
     def trace(platform: str) -> Callable[..., dict[str, Array]]:
         def run(*batch: Array) -> dict[str, Array]:
             with traced_for(platform):
-                return program(*batch)
+                return program.run(*batch)
 
         return run
 
@@ -117,7 +129,7 @@ def convert(program: Callable[..., dict[str, Array]], batch: tuple[np.ndarray, .
     (count,) = export.symbolic_shape("B")
     shapes = [jax.ShapeDtypeStruct((count, *x.shape[1:]), x.dtype) for x in batch]
     exported = export.export(jax.jit(run), platforms=PLATFORMS)(*shapes)
-    return ExportedProgram(bytes(exported.serialize()), ("images", "image_ids")[: len(batch)])
+    return ExportedProgram(bytes(exported.serialize()), program.input_names)
 
 
 def _describe(avals: Mapping[str, Any]) -> dict[str, Any]:

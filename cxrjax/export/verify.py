@@ -5,7 +5,6 @@ from typing import Any
 
 import jax
 import numpy as np
-from ml_collections import ConfigDict
 
 from cxrjax.models.spec import ModelSpec
 
@@ -17,15 +16,14 @@ class ExportMismatchError(ValueError):
     """The outputs of an exported file differ from those of the run; the message has the file and the difference."""
 
 
-def synthetic_batch(config: ConfigDict) -> tuple[np.ndarray, ...]:
-    """Return inputs for a program of `stablehlo.build`: two dark ellipses in a bright frame, with noise."""
-    side = config.image.size
+def synthetic_batch(side: int) -> dict[str, np.ndarray]:
+    """Return inputs for a program of `stablehlo.build`, by name: two dark ellipses in a bright frame, with noise."""
     row, column = np.mgrid[:side, :side] / side
     ellipses = [((row - 0.5) / 0.3) ** 2 + ((column - center) / 0.13) ** 2 for center in (0.3, 0.7)]
     lungs = np.minimum(*ellipses) < 1
     noise = np.random.default_rng(0).integers(0, 60, (COUNT, side, side))
     images = (np.where(lungs, 40, 180) + noise).astype(np.uint8)
-    return (images,) if config.task == "segment" else (images, np.arange(COUNT, dtype=np.uint32))
+    return {"images": images, "image_ids": np.arange(COUNT, dtype=np.uint32)}
 
 
 def synthetic_input(network: ModelSpec) -> np.ndarray:

@@ -8,7 +8,7 @@ import numpy as np
 
 from cxrjax.data import dataset
 from cxrjax.inference import ood, ood_store, pipeline
-from cxrjax.inference.predictor import Predictor
+from cxrjax.inference.predictor import load_predictor
 from cxrjax.runs import run_dir
 from cxrjax.runtime import multihost
 
@@ -23,9 +23,9 @@ def fit_ood_detector(workdir: Path) -> ood.OODDetector:
         RunError: The run has no classifier with a segmenter, or too few radiographs with lungs.
         DatasetError: See `dataset.open_split`.
     """
-    predictor = Predictor(workdir, use_ood_detector=False)
+    predictor = load_predictor(workdir, use_ood_detector=False)
     config = predictor.config
-    if not (predictor.is_classifier and predictor.has_segmenter):
+    if not (predictor.classes and predictor.has_segmenter):
         raise run_dir.RunError(f"{workdir}: is not a run of a classifier with a segmenter, which a gate requires")
     radiographs = dataset.open_split(config, config.data.train)
     count = min(len(radiographs), config.gate.radiographs)

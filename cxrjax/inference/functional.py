@@ -21,7 +21,7 @@ from cxrjax.data import batch
 from cxrjax.data.image_input import InputSpec
 from cxrjax.inference import ensemble, pipeline
 from cxrjax.models import from_config
-from cxrjax.models.spec import InferenceConfig, ModelSpec
+from cxrjax.models.spec import PATCH_MODES, InferenceConfig, ModelSpec
 
 
 class PipelineSpec(NamedTuple):
@@ -45,16 +45,29 @@ class PipelineSpec(NamedTuple):
     @classmethod
     def from_config(cls, config: ConfigDict) -> Self:
         """Return the specification of a run's config."""
-        is_classifier = config.task == "classify"
+        classes = from_config.classes(config)
         return cls(
             input=InputSpec.from_config(config),
-            classes=tuple(config.classifier.classes) if is_classifier else (),
+            classes=classes,
             segmenter=from_config.segmenter(config),
-            classifier=from_config.classifier(config) if is_classifier else None,
+            classifier=from_config.classifier(config) if classes else None,
             inference=from_config.inference_config(config, config.patches.count),
             seed=config.seed,
-            num_members=config.evaluation.members if is_classifier else 1,
+            num_members=config.evaluation.members,
         )
+
+    @property
+    def fingerprint(self) -> str:
+        """Text that identifies the specification, the same in every process."""
+        segmenter = self.segmenter and self.segmenter.fingerprint
+        classifier = self.classifier and self.classifier.fingerprint
+        return repr((self._replace(segmenter=None, classifier=None), segmenter, classifier))
+
+    @property
+    def can_share_patches(self) -> bool:
+        """Whether devices can share the patches of a radiograph; see `cxrjax.inference.patch_parallel`."""
+        is_single = self.classifier is not None and self.num_members == 1
+        return is_single and PATCH_MODES[self.inference.patch_mode].draws_patches
 
 
 @partial(jax.jit, static_argnames="spec")
@@ -85,8 +98,8 @@ def predict(params: Mapping[str, Any], images: Array, keys: Array, *, spec: Pipe
     """
     if spec.classifier is None:
         raise ValueError("this run trained a segmenter and no classifier; segment_lungs applies it")
-    run = pipeline.predict if spec.num_members == 1 else ensemble.predict_ensemble
-    return run(spec.segmenter, spec.classifier, params, images, keys, spec.inference)
+    predict_batch = pipeline.predict if spec.num_members == 1 else ensemble.predict_ensemble
+    return predict_batch(spec.segmenter, spec.classifier, params, images, keys, spec.inference)
 
 
 @partial(jax.jit, static_argnames="spec")

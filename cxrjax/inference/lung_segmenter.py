@@ -114,7 +114,7 @@ class LungSegmenter:
     def _segmenter_fingerprint(self) -> str:
         c = self.config.segmenter
         weights = [_hash_array(leaf) for leaf in jax.tree.leaves(jax.device_get(self.variables))]
-        return _hash_json([VERSION, repr(self._segmenter), c.smallest_part, c.smallest_lungs, weights])
+        return _hash_json([VERSION, self._segmenter.fingerprint, c.smallest_part, c.smallest_lungs, weights])
 
     @cached_property
     def _sharding(self) -> sharding.BatchSharding:

@@ -1,24 +1,22 @@
 """A trained run as an object: radiographs in, predictions with label, votes, saliency map and lung mask out."""
 
 import os
-import threading
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
-from functools import cached_property
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import jax
 import numpy as np
 
-from cxrjax import plotting
 from cxrjax.data import batch, image_input
 from cxrjax.data.image_input import ImageRefusedError
+from cxrjax.inference import saved_run
 from cxrjax.inference.functional import PipelineSpec
-from cxrjax.inference.predictor import Predictor, describe
-from cxrjax.io import files, predictions_csv, radiograph
-from cxrjax.io.errors import ImageReadError
-from cxrjax.runtime import terminal
+from cxrjax.inference.loaded_run import Fitted, LoadedRun
+from cxrjax.inference.prediction import Prediction
+from cxrjax.inference.predictor import make_predictor
+from cxrjax.io import files, radiograph
 
 PathLike = str | os.PathLike[str]
 ImageInput = Any  # a path, an open Radiograph, or an array [H, W]
@@ -26,116 +24,136 @@ ImageInput = Any  # a path, an open Radiograph, or an array [H, W]
 _ERRORS = ("raise", "return")
 
 
-@dataclass(frozen=True, eq=False, repr=False)
-class Prediction:
-    """The prediction for one radiograph; numbers, text and NumPy arrays.
+class _Source(NamedTuple):
+    """Static part of a model as a pytree, equal for models of the same run."""
 
-    Where no lungs were found, `label` is None, the votes are 0, and probabilities are NaN. A run that trained a
-    segmenter predicts `lung_mask` and `lung_confidence` alone.
+    path: Path
+    run: LoadedRun  # without parameters, and without the values that were fitted to them
 
-    Examples:
-        >>> import cxrjax as cx
-        >>> model = cx.load("runs/findings")
-        >>> prediction = model.predict("patient.png")
-        >>> prediction.label in model.classes
-        True
-        >>> list(prediction.probabilities)
-        ['normal', 'bacterial', 'tuberculosis', 'viral', 'covid19']
-        >>> prediction.saliency.shape == prediction.lung_mask.shape == prediction.image.shape
-        True
-        >>> prediction.plot("patient.figure.png")
-        >>> sorted(prediction.to_dict())[:3]
-        ['confidence', 'decision', 'expected_entropy']
-    """
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Source) and hash(self) == hash(other) and self.run.spec == other.run.spec
 
-    path: str  # of the file; "" of an array
-    label: str | None  # the class that the patches voted for
-    probabilities: dict[str, float]  # by class, mean over the patches
-    votes: dict[str, int]  # by class, patches whose most probable class it is
-    confidence: float  # probability of the label
-    vote_fraction: float  # 0..1, of the patches that voted for the label
-    expected_entropy: float  # nats, mean entropy of the patches' own probabilities
-    mutual_information: float  # nats, entropy of `probabilities` less `expected_entropy`
-    decision: str  # "undecided" if the confidence is too low to be relied on, by the validation split, else "decided";
-    # "" without a label, or where the run has no such threshold
-    lung_confidence: float  # 0..1, mean lung probability inside the mask; NaN without a segmenter
-    ood_reason: str | None  # why the image is unlike the training radiographs; "" if it is not, None if not judged
-    reason: str  # why there is no label, or what was repaired in the file; "" if nothing
-    image: np.ndarray = field(repr=False)  # uint8 [S, S], preprocessed
-    lung_mask: np.ndarray | None  # bool [S, S]; None without a segmenter
-    saliency: np.ndarray | None  # float32 [S, S] in 0..1, where the label was seen; None of a segmenter's run
-    _row: dict[str, Any]  # cells of predictions.csv
-
-    @property
-    def has_lungs(self) -> bool:
-        """True if lungs were found, or if the run requires none."""
-        return self._row["status"] == predictions_csv.OK
-
-    @property
-    def is_ood(self) -> bool | None:
-        """True if the image is unlike the training radiographs; None if the run has no OOD detector."""
-        return None if self.ood_reason is None else bool(self.ood_reason)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return everything but the arrays as values that JSON has; None for NaN."""
-        numbers = ("confidence", "vote_fraction", "expected_entropy", "mutual_information", "lung_confidence")
-        texts = ("path", "label", "decision", "ood_reason", "reason")
-        values = {name: getattr(self, name) for name in texts}
-        values |= {name: _json_number(getattr(self, name)) for name in numbers}
-        values["probabilities"] = {name: _json_number(value) for name, value in self.probabilities.items()}
-        return values | {"votes": dict(self.votes)}
-
-    def plot(self, path: PathLike) -> None:
-        """Draw the radiograph with its lungs, its saliency map and the votes, as `--mode=predict` does.
-
-        Args:
-            path: the PNG to write.
-        """
-        title = [terminal.escape(Path(self.path).name) or "radiograph", describe(self._row)]
-        if self.ood_reason:
-            title.append(f"out of place: {self.ood_reason}")
-        probabilities = np.array(list(self.probabilities.values()), np.float32) if self.probabilities else None
-        votes = list(self.votes.values()) if self.votes else None
-        plotting.draw_prediction(
-            self.image, self.lung_mask, self.saliency, title, probabilities, votes, tuple(self.votes), Path(path)
-        )
-
-    def __repr__(self) -> str:
-        return f"Prediction(label={self.label!r}, confidence={self.confidence:.3g}, path={self.path!r})"
+    def __hash__(self) -> int:
+        return hash((self.path, self.run.step, self.run.spec))
 
 
+@jax.tree_util.register_pytree_with_keys_class
 class Model:
     """A trained run, ready for any number of radiographs; `cxrjax.load` returns one.
 
     Threads may share a model; their batches are computed one after another.
 
+    A model is a pytree whose leaves are its parameters, so that JAX's transformations take it; `spec` is static.
+    `jax.tree.map` and other transformations return a model with other parameters, to which neither the run's OOD
+    detector, nor its temperature, nor its threshold of the confidence was fitted: it is without them, as that of
+    `with_params`.
+
+    Attributes:
+        run: the run directory that the model was loaded from.
+        spec: everything but the parameters that decides a prediction, for the functions of `cxrjax.inference`.
+        params: {"segmenter": variables, "classifier": variables} of the networks, arrays on the host.
+
     Examples:
-        >>> import cxrjax as cx
+        >>> import cxrjax as cx, jax
         >>> model = cx.load("runs/findings")
         >>> model.classes
         ('normal', 'bacterial', 'tuberculosis', 'viral', 'covid19')
+        >>> smaller = jax.tree.map(lambda x: x * 0.99, model)
+        >>> smaller.predict("patient.png").label in model.classes
+        True
     """
 
-    def __init__(self, run: PathLike, *, calibrated: bool = False):
-        """Load a run; see `cxrjax.load`."""
-        self.run = Path(run)
-        self._predictor = Predictor(self.run, calibrated=calibrated)
-        self._lock = threading.Lock()
+    def __init__(self, path: PathLike, run: LoadedRun, *, is_modified: bool = False):
+        """Wrap a run in memory; `cxrjax.load` is the way to load one from its directory.
+
+        Args:
+            path: the run directory.
+            run: its content.
+            is_modified: whether the parameters are others than those in the directory.
+        """
+        self.run = Path(path)
+        self.spec: PipelineSpec = run.spec
+        self.params: Mapping[str, Any] = run.variables
+        self._run = run
+        self._is_modified = is_modified
+        self._predictor = make_predictor(run)
 
     @property
     def classes(self) -> tuple[str, ...]:
         """The names of the classes; () of a run that trained a segmenter."""
-        return self._predictor.classes
+        return self.spec.classes
 
     @property
-    def params(self) -> dict[str, Any]:
-        """The variables of the networks on the host, for the functions of `cxrjax.inference`."""
-        return self._predictor.variables
+    def step(self) -> int:
+        """The training step of the networks."""
+        return self._run.step
 
-    @cached_property
-    def spec(self) -> PipelineSpec:
-        """The static argument of the functions of `cxrjax.inference`, beside the parameters."""
-        return PipelineSpec.from_config(self._predictor.config)
+    @property
+    def config(self) -> Any:
+        """The settings of the run."""
+        return self._run.config
+
+    @property
+    def has_ood_detector(self) -> bool:
+        """True if predictions say whether an image is unlike the training radiographs."""
+        return self._predictor.has_ood_detector
+
+    @property
+    def min_confidence(self) -> float | None:
+        """The confidence below which a label is undecided; infinity where none suffices, None where none was chosen."""
+        return self._run.fitted.min_confidence
+
+    def with_params(self, params: Mapping[str, Any]) -> "Model":
+        """Return a model with other parameters, for example after training them further.
+
+        It has no OOD detector, no temperature and no threshold of the confidence, which were fitted to the old ones.
+
+        Args:
+            params: with the structure and shapes of `model.params`.
+
+        Raises:
+            ValueError: an array is missing, unknown, or has another shape.
+
+        Examples:
+            >>> import cxrjax as cx, jax
+            >>> model = cx.load("runs/findings")
+            >>> model.with_params(jax.tree.map(lambda x: 0.5 * x, model.params)).has_ood_detector
+            False
+        """
+        _check_same_shapes(self.params, params)
+        return Model(self.run, self._run._replace(variables=params, fitted=Fitted()), is_modified=True)
+
+    def save(self, path: PathLike) -> None:
+        """Write a run directory that `cxrjax.load` and the command line read, without the history of the training.
+
+        The run directory that the model was loaded from still has to exist: its settings are copied. Of a model with
+        other parameters (`with_params`), the copy has these, and no OOD detector and no calibration.
+
+        Args:
+            path: absent, or an empty folder.
+
+        Raises:
+            OSError: the folder is not empty, or cannot be written.
+
+        Examples:
+            >>> import cxrjax as cx
+            >>> model = cx.load("runs/findings")
+            >>> model.save("runs/copy")
+            >>> copy = cx.load("runs/copy")
+            >>> copy.predict("patient.png").votes == model.predict("patient.png").votes
+            True
+        """
+        saved_run.save(self.run, self._run, Path(path), is_modified=self._is_modified)
+
+    def tree_flatten_with_keys(self) -> tuple[tuple[tuple[Any, Any]], _Source]:
+        """Return the parameters and the static part, for JAX."""
+        static = _Source(self.run, self._run._replace(variables={}, fitted=Fitted()))
+        return ((jax.tree_util.GetAttrKey("params"), self.params),), static
+
+    @classmethod
+    def tree_unflatten(cls, static: _Source, children: tuple[Any]) -> "Model":
+        """Return a model with other parameters, for JAX."""
+        return cls(static.path, static.run._replace(variables=children[0]), is_modified=True)
 
     def predict(
         self,
@@ -231,17 +249,11 @@ class Model:
         if errors not in _ERRORS:
             raise ValueError(f"errors={errors!r} is not one of {', '.join(_ERRORS)}")
         if batch_size is None:
-            batch_size = self._predictor.config.evaluation.batch_size
+            batch_size = self.config.evaluation.batch_size
             if hasattr(images, "__len__"):
                 batch_size = max(1, min(batch_size, len(images)))
-        remaining = iter(images)
-        first = 0
-        while chunk := list(islice(remaining, batch.chunk_size(batch_size))):
-            inputs = [
-                self._load(image, f"image {first + i}", value_range, preprocessed, errors)
-                for i, image in enumerate(chunk)
-            ]
-            first += len(chunk)
+        loaded = (self._load(image, f"image {i}", value_range, preprocessed, errors) for i, image in enumerate(images))
+        while inputs := list(islice(loaded, batch.chunk_size(batch_size))):
             yield from self._predict_inputs(inputs, batch_size)
 
     def __repr__(self) -> str:
@@ -258,7 +270,7 @@ class Model:
         """Read and preprocess an image; return an error that `errors` says to return."""
         try:
             return self._read(image, name, value_range, preprocessed)
-        except (ImageReadError, ValueError, TypeError) as error:
+        except Exception as error:
             if errors == "raise":
                 raise
             return error
@@ -285,29 +297,18 @@ class Model:
             raise ImageRefusedError(opened.path, opened.not_frontal)
         pixels = image_input.preprocess(opened, spec)
         path = "" if image_input.is_array(image) else opened.path
-        return _Input(pixels, path, opened.note)
+        return _Input(pixels, path, opened.view, opened.note)
 
     def _predict_inputs(self, inputs: "list[_Input | Exception]", batch_size: int) -> Iterator[Any]:
         """Yield the prediction of each input in order, and errors as they are."""
-        readable = [each for each in inputs if isinstance(each, _Input)]
-        results: list[Any] = []
-        if readable:
-            with self._lock:
-                results = list(self._predictor.predict(np.stack([each.pixels for each in readable]), batch_size))
-        remaining = iter(results)
-        for each in inputs:
-            yield self._to_prediction(each, next(remaining)) if isinstance(each, _Input) else each
+        pixels = [item.pixels for item in inputs if isinstance(item, _Input)]
+        results = iter(self._predictor.predict(np.stack(pixels), batch_size) if pixels else ())
+        for item in inputs:
+            yield self._to_prediction(item, next(results)) if isinstance(item, _Input) else item
 
     def _to_prediction(self, image: "_Input", result: Any) -> Prediction:
-        predictor = self._predictor
-        row = predictor.to_row(result)
-        row["decision"] = predictor.decision(result) if predictor.is_classifier else ""
-        if predictor.is_classifier:
-            mask = result.lung_mask if predictor.has_segmenter else None
-            saliency = result.saliency
-        else:
-            mask = result.lung_mask
-            saliency = None
+        row = self._predictor.to_row(result) | {"decision": self._predictor.decision(result)}
+        row["reason"] = row["reason"] or image.note
         nan = float("nan")
         return Prediction(
             path=image.path,
@@ -321,10 +322,11 @@ class Model:
             decision=row["decision"],
             lung_confidence=row["lung_confidence"],
             ood_reason=row.get("ood_reason"),
-            reason=row["reason"] or image.note,
+            reason=row["reason"],
             image=image.pixels,
-            lung_mask=mask,
-            saliency=saliency,
+            lung_mask=self._predictor.lung_mask(result),
+            saliency=self._predictor.saliency(result),
+            view=image.view,
             _row=row,
         )
 
@@ -334,6 +336,7 @@ class _Input(NamedTuple):
 
     pixels: np.ndarray  # uint8 [S, S]
     path: str = ""
+    view: str = ""
     note: str = ""
 
 
@@ -344,5 +347,13 @@ def _is_single(images: Any) -> bool:
     return image_input.is_array(images) and np.ndim(images) < 3
 
 
-def _json_number(value: float) -> float | None:
-    return None if np.isnan(value) else value
+def _check_same_shapes(expected: Any, params: Any) -> None:
+    """Raise a ValueError unless two pytrees have the same structure and shapes."""
+    expected_shapes = {jax.tree_util.keystr(path): np.shape(x) for path, x in jax.tree.leaves_with_path(expected)}
+    shapes = {jax.tree_util.keystr(path): np.shape(x) for path, x in jax.tree.leaves_with_path(params)}
+    for name in sorted(expected_shapes.keys() | shapes.keys()):
+        if expected_shapes.get(name) != shapes.get(name):
+            raise ValueError(
+                f"params{name}: has the shape {shapes.get(name, 'of nothing')}, and the model's is "
+                f"{expected_shapes.get(name, 'of nothing')}"
+            )

@@ -13,10 +13,10 @@ import numpy as np
 from jax import Array, lax
 
 from cxrjax.inference import pipeline
+from cxrjax.inference.functional import PipelineSpec
 from cxrjax.inference.inputs import PatchPredictions, SegmentedRadiograph
 from cxrjax.inference.strategies import local_patches, patch_classifier
 from cxrjax.models import registry
-from cxrjax.models.spec import InferenceConfig, ModelSpec
 from cxrjax.runtime import compilation_cache, sharding
 
 ROOM = 2**30  # bytes that the replicas of a classifier may use on all devices together
@@ -40,36 +40,25 @@ def count_devices(variables: Mapping[str, Any]) -> int:
 class PatchParallelPredictor:
     """Equivalent of `pipeline.predict` whose devices share the patches of a batch equally; mode "local" only."""
 
-    def __init__(
-        self,
-        segmenter: ModelSpec | None,
-        classifier: ModelSpec,
-        variables: Mapping[str, Any],
-        settings: InferenceConfig,
-        seed: int,
-        batch_size: int,
-        max_devices: int,
-        cache_key: str,
-    ):
+    def __init__(self, spec: PipelineSpec, variables: Mapping[str, Any], batch_size: int, max_devices: int):
         """Place the networks on the devices.
 
         Args:
-            segmenter: See `pipeline.predict`.
-            classifier: See `pipeline.predict`.
-            variables: See `pipeline.predict`.
-            settings: See `pipeline.predict`.
-            seed: Seed of the random keys.
-            batch_size: Radiographs per batch.
-            max_devices: Devices of each process that classify.
-            cache_key: Text that identifies all of this except the variables; see `compilation_cache.CachedFunction`.
+            spec: specification of a run whose devices can share patches.
+            variables: `{"segmenter": ..., "classifier": ...}`, parameters and statistics of both networks.
+            batch_size: radiographs per batch.
+            max_devices: maximum number of devices of each process that classify.
         """
+        settings = spec.inference
+        segmenter = spec.segmenter
+        classifier = spec.classifier
         self._num_patches = settings.num_patches
         self._image_sharding = sharding.BatchSharding(batch_size)
         self._patch_sharding = sharding.BatchSharding(batch_size * self._num_patches, max_devices)
 
         def sample(variables: Any, inputs: tuple[Array, Array]) -> tuple[pipeline.LungSegmentation, Array, Array]:
             images, image_ids = inputs
-            keys = pipeline.image_keys(seed, image_ids)
+            keys = pipeline.image_keys(spec.seed, image_ids)
             segmentation = pipeline.segment_or_skip(segmenter, variables, images, settings)
             radiographs = SegmentedRadiograph(images, segmentation.lung_mask, segmentation.confidence, keys)
             sampled = lax.map(lambda radiograph: local_patches.sample(classifier, radiograph, settings), radiographs)
@@ -92,7 +81,7 @@ class PatchParallelPredictor:
         def cached(
             batch_sharding: sharding.BatchSharding, run: Callable[[Any, Any], Any]
         ) -> compilation_cache.CachedFunction:
-            return compilation_cache.CachedFunction(batch_sharding.compile(run), run.__name__, cache_key)
+            return compilation_cache.CachedFunction(batch_sharding.compile(run), run.__name__, spec.fingerprint)
 
         self._sample = cached(self._image_sharding, sample)
         self._classify = cached(self._patch_sharding, classify)

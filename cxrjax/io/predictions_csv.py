@@ -57,12 +57,17 @@ def classification_columns(classes: Sequence[str], has_ood_detector: bool = True
     ]
 
 
-def file_columns(columns: Sequence[str]) -> list[str]:
+def file_columns(classes: Sequence[str], has_ood_detector: bool) -> list[str]:
     """Return the columns of a prediction of files.
 
-    They have `decision`, which is DECIDED, UNDECIDED or blank (see `predictor.Predictor.decision`), and `figure`, the
-    name of the radiograph's figure in the folder of the table.
+    They have `decision`, which is DECIDED, UNDECIDED or blank (see `Predictor.decision`), and `figure`, the name of the
+    radiograph's figure in the folder of the table.
+
+    Args:
+        classes: of the run; () of a run that trained a segmenter.
+        has_ood_detector: whether the run judges what is unlike the training radiographs.
     """
+    columns = classification_columns(classes, has_ood_detector) if classes else segmentation_columns(())
     return [*columns[:-2], *FILE_TEXT_COLUMNS, *columns[-2:]]
 
 

@@ -73,6 +73,11 @@ def classifier(config: ConfigDict) -> ModelSpec:
     )
 
 
+def classes(config: ConfigDict) -> tuple[str, ...]:
+    """Return the classes of a classifier's config; () of a segmenter's."""
+    return tuple(config.classifier.classes) if config.task == "classify" else ()
+
+
 def inference_config(config: ConfigDict, num_patches: int) -> InferenceConfig:
     """Return the settings of inference, with `num_patches` patches per radiograph."""
     return InferenceConfig(

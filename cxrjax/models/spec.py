@@ -22,6 +22,11 @@ class ModelSpec(NamedTuple):
         """Side of the input in pixels, context included."""
         return self.patch_size + 2 * self.context_pixels
 
+    @property
+    def fingerprint(self) -> str:
+        """Text that identifies the network and its input, the same in every process; initial weights do not matter."""
+        return repr(self._replace(initializer=None))
+
 
 class PatchMode(NamedTuple):
     """Facts about a value of `patches.mode`; `cxrjax.inference.strategies` has the functions."""

@@ -7,7 +7,7 @@ and the other commands wrote; only the images of the cases are computed here, by
 from pathlib import Path
 
 from cxrjax.data import dataset
-from cxrjax.inference.predictor import Predictor
+from cxrjax.inference.predictor import load_predictor
 from cxrjax.report import cases, inputs, render
 from cxrjax.runtime import atomic_files
 
@@ -35,7 +35,7 @@ def write(workdir: Path, split: str, directory: str | None = None) -> Path:
     views: list[cases.CaseView] = []
     if rows := cases.sort_worst_first(report_inputs.rows)[: config.report.cases]:
         stored = dataset.open_split(config, split, report_inputs.directory)
-        views = cases.render_cases(Predictor(workdir), stored, rows, config.report.side, config.report.megabytes)
+        views = cases.render_cases(load_predictor(workdir), stored, rows, config.report.side, config.report.megabytes)
     folder = workdir / "report"
     folder.mkdir(exist_ok=True)
     for name, template in TEMPLATES.items():

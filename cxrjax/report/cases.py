@@ -82,7 +82,13 @@ def render_cases(
     images: list[CaseImages] = []
     remaining = megabytes * 1e6
     for row, (examples, i, result) in zip(rows, results, strict=True):
-        row_images = _case_images(examples, i, result, bool(row.get("prediction")), side)
+        saliency = predictor.saliency(result)
+        row_images = CaseImages(
+            radiograph=_webp_uri(_shrink(examples.images[i], side)),
+            lungs=svg_path(result.lung_mask),
+            true_lungs=svg_path(_true_lungs(examples, i)) if saliency is None else "",
+            saliency=_webp_uri(_to_bgra(_shrink(saliency, MAP_SIDE))) if row.get("prediction") else "",
+        )
         remaining -= row_images.num_bytes
         if remaining < 0:
             break
@@ -131,19 +137,11 @@ def _sort_key(row: dict[str, Any]) -> float:
     return -1 - confidence if row["prediction"] != row["label"] else confidence
 
 
-def _case_images(examples: batch.RadiographBatch, i: int, result: Any, has_prediction: bool, side: int) -> CaseImages:
-    is_classifier = hasattr(result, "saliency")
-    lungs = result.lung_mask
+def _true_lungs(examples: batch.RadiographBatch, i: int) -> NDArray[np.bool_]:
+    """Return the true lung mask of a radiograph, empty where it is not known."""
     if examples.mask_types[i] == batch.STRUCTURES_KNOWN:
-        true_lungs = np.isin(examples.masks[i], lung_masks.LUNGS)
-    else:
-        true_lungs = examples.masks[i] > 0
-    return CaseImages(
-        radiograph=_webp_uri(_shrink(examples.images[i], side)),
-        lungs=svg_path(lungs),
-        true_lungs="" if is_classifier else svg_path(true_lungs),
-        saliency=_webp_uri(_to_bgra(_shrink(result.saliency, MAP_SIDE))) if has_prediction else "",
-    )
+        return np.isin(examples.masks[i], lung_masks.LUNGS)
+    return examples.masks[i] > 0
 
 
 def _shrink(image: NDArray, side: int) -> NDArray:

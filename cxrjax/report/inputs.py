@@ -14,6 +14,7 @@ import cxrjax
 from cxrjax.data import dataset, tfds_store
 from cxrjax.io import json_file, predictions_csv
 from cxrjax.metrics import baselines, prediction_arrays
+from cxrjax.models import from_config
 from cxrjax.runs import history, provenance, run_dir
 from cxrjax.training import model_selection
 
@@ -73,6 +74,11 @@ class ReportInputs(NamedTuple):
     hardware: str
 
     @property
+    def classes(self) -> tuple[str, ...]:
+        """The classes of the run; () for a segmenter."""
+        return from_config.classes(self.config)
+
+    @property
     def is_external(self) -> bool:
         """True if the evaluated data set is not that of training."""
         return self.name != self.split
@@ -99,6 +105,7 @@ def gather_inputs(workdir: Path, split: str, directory: str | None) -> ReportInp
     directory = directory or config.data.directory
     evaluation_data = _dataset_info(directory)
     training_data = evaluation_data if name == split else _dataset_info_if_present(config.data.directory)
+    classes = from_config.classes(config)
     records = history.read(workdir / history.METRICS)
     return ReportInputs(
         workdir=workdir,
@@ -108,7 +115,7 @@ def gather_inputs(workdir: Path, split: str, directory: str | None) -> ReportInp
         directory=directory,
         rows=rows,
         scores=scores,
-        chance=_chance_level(workdir, rows, config) if config.task == "classify" else {},
+        chance=_chance_level(workdir, rows, config, classes) if classes else {},
         best_epoch=model_selection.best_epoch(records, f"val/{config.training.metric}") if records else None,
         audit=_read(workdir / "audit" / name / "audit.json"),
         maps=_read(workdir / "maps" / name / "checks.json"),
@@ -158,13 +165,15 @@ def _count(directory: str, split: str) -> tuple[dict[str, Counter], int]:
     return counts, without_patient
 
 
-def _chance_level(workdir: Path, rows: list[dict[str, Any]], config: ConfigDict) -> dict[str, float | None]:
+def _chance_level(
+    workdir: Path, rows: list[dict[str, Any]], config: ConfigDict, classes: tuple[str, ...]
+) -> dict[str, float | None]:
     """Return the chance level given the labels of training; None where these are not available."""
     try:
         _, training_labels = provenance.load_labels(workdir, config)
     except dataset.DatasetError:
         return dict.fromkeys(("accuracy", "macro_f1", "macro_auroc"))
-    return baselines.chance_level(training_labels, [row["label"] for row in rows], config.classifier.classes)
+    return baselines.chance_level(training_labels, [row["label"] for row in rows], classes)
 
 
 def _describe_hardware() -> str:

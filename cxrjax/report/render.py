@@ -56,14 +56,13 @@ def render(template: str, inputs: ReportInputs, cases: Sequence[CaseView]) -> by
     environment.globals["CHECKS"] = saliency_verdict.CHECKS
     environment.globals["cases_of"] = tables.describe_counts(inputs.scores)
     environment.globals["verbatim"] = partial(_read_source, environment)
-    is_classifier = inputs.config.task == "classify"
     text = environment.get_template(template).render(
         inputs._asdict(),
         inputs=inputs,
         cases=cases,
-        finds=is_classifier,
-        headline=headline(inputs) if is_classifier else [],
-        confusion=confusion(inputs) if is_classifier else [],
+        finds=bool(inputs.classes),
+        headline=headline(inputs) if inputs.classes else [],
+        confusion=confusion(inputs) if inputs.classes else [],
         gated="ood_reason" in inputs.rows[0] and inputs.ood_detector is not None,
         intervals=any(interval(leaf) for _, leaf in leaves(inputs.scores["all"])),
         method=description.describe_method(inputs.config),
@@ -112,7 +111,7 @@ def confusion(inputs: ReportInputs) -> list[list[int]]:
     """Return the confusion matrix, one row per label and one column per prediction, the last for no prediction."""
     labels = [row["label"] for row in inputs.rows]
     predictions = [row["prediction"] for row in inputs.rows]
-    return classification.confusion_matrix(labels, predictions, inputs.config.classifier.classes).tolist()
+    return classification.confusion_matrix(labels, predictions, inputs.classes).tolist()
 
 
 def leaves(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

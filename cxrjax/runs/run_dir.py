@@ -187,6 +187,11 @@ def copy_segmenter(workdir: Path, config: ConfigDict) -> None:
         config.segmenter[key] = trained.segmenter[key]
 
 
+def segmenter_dir(workdir: Path, config: ConfigDict) -> Path:
+    """Return the run directory of a run's segmenter: the run itself, or the copy inside a classifier's run."""
+    return workdir if config.task == "segment" else workdir / SEGMENTER
+
+
 def load_segmenter(workdir: Path, config: ConfigDict) -> dict[str, Any] | None:
     """Return the best weights of a segmenter's run; None where the config is that of a classifier without segmenter."""
     return None if from_config.segmenter(config) is None else _load_best(workdir)
@@ -198,12 +203,10 @@ def load_networks(workdir: Path, config: ConfigDict) -> dict[str, Any]:
     Raises:
         RunError: the run has no trained network yet.
     """
+    networks = {"segmenter": load_segmenter(segmenter_dir(workdir, config), config)}
     if config.task == "segment":
-        return {"segmenter": load_segmenter(workdir, config)}
-    return {
-        "segmenter": load_segmenter(workdir / SEGMENTER, config),
-        "classifier": _load_best(workdir),
-    }
+        return networks
+    return networks | {"classifier": _load_best(workdir)}
 
 
 def load_step(workdir: Path, config: ConfigDict) -> int:

@@ -40,6 +40,7 @@ class TraceCache(NamedTuple):
 
 
 _trace_cache: TraceCache | None = None
+_is_set_up = False  # whether this process has chosen a cache, or none
 
 
 def cache_dir(folder: str | None) -> str:
@@ -56,6 +57,11 @@ def cache_dir(folder: str | None) -> str:
     return cache.expand_home(folder)
 
 
+def is_set_up() -> bool:
+    """Return whether this process uses a cache already, or has disabled it by `enable_compilation_cache`."""
+    return _is_set_up or bool(jax.config.jax_compilation_cache_dir)
+
+
 def enable_compilation_cache(folder: str) -> None:
     """Store compiled and traced programs in a folder from here on, and load them from it.
 
@@ -68,9 +74,10 @@ def enable_compilation_cache(folder: str) -> None:
         OSError: the folder cannot be created or written, or others may write to it (`cache.UnsafeCacheError`). The
             cache is disabled then.
     """
-    global _trace_cache
+    global _trace_cache, _is_set_up
     _set_jax_cache("")
     _trace_cache = None
+    _is_set_up = True
     if folder and "://" not in folder:  # JAX accesses addresses by other means than the file system
         traced_folder = Path(folder, "traced")
         cache.ensure_private_dir(Path(folder))

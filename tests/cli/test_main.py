@@ -8,9 +8,8 @@ import jax
 import pytest
 
 from cxrjax import main
-from cxrjax.cli import commands
+from cxrjax.cli import commands, predict_files
 from cxrjax.config import default_config
-from cxrjax.inference import predict_files
 from cxrjax.io import files
 from cxrjax.runs import run_dir
 from cxrjax.runtime import compilation_cache

@@ -7,7 +7,9 @@ import numpy as np
 import pytest
 
 from cxrjax.inference import pipeline
-from cxrjax.inference.predictor import Predictor, describe
+from cxrjax.inference.label_predictor import LabelPredictor
+from cxrjax.inference.loaded_run import Fitted
+from cxrjax.inference.rows import describe
 from cxrjax.metrics.calibration import HOTTEST, apply_temperature
 from cxrjax.runs import calibration
 
@@ -15,8 +17,8 @@ PROBABILITIES = np.array([0.2, 0.5, 0.3], np.float32)
 
 
 def decide(min_confidence, temperature=1.0, finding=1):
-    predictor = object.__new__(Predictor)  # without networks
-    predictor.min_confidence, predictor._temperature = min_confidence, temperature
+    predictor = object.__new__(LabelPredictor)  # without networks
+    predictor._run = SimpleNamespace(fitted=Fitted(temperature, min_confidence))
     probabilities = np.asarray(apply_temperature(PROBABILITIES, temperature), np.float32)
     return predictor.decision(SimpleNamespace(probabilities=probabilities, label=finding))
 

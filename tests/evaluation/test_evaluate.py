@@ -30,7 +30,7 @@ class StandIn:
     blind = False
 
     def __init__(self, workdir, use_ood_detector=True):
-        self.config, self.is_classifier, self.has_ood_detector = run_dir.load_config(workdir), True, False
+        self.config, self.has_ood_detector = run_dir.load_config(workdir), False
         self.step, self.classes = run_dir.load_step(workdir, self.config), tuple(self.config.classifier.classes)
 
     def predict(self, images):
@@ -44,8 +44,11 @@ class StandIn:
         row |= {f"votes_{name}": int(100 * x) for name, x in zip(self.classes, p, strict=True)}
         return row | {f"probability_{name}": x for name, x in zip(self.classes, p, strict=True)}
 
-    def overlay(self, image, result):
-        return np.zeros((SIZE, SIZE, 3), np.uint8)
+    def lung_mask(self, result):
+        return None
+
+    def saliency(self, result):
+        return result.saliency
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +63,7 @@ def prepared(tmp_path_factory):
 
 @pytest.fixture
 def run(prepared, tmp_path, monkeypatch):
-    monkeypatch.setattr(evaluate, "Predictor", StandIn)
+    monkeypatch.setattr(evaluate, "load_predictor", StandIn)
     monkeypatch.setattr(bootstrap.bootstrap, "__defaults__", (50, 0))
     monkeypatch.setattr(plots, "draw_plots", lambda *_: None)
     monkeypatch.setattr(plotting, "draw_sheet", lambda *_: None)

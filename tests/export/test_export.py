@@ -20,7 +20,8 @@ from cxrjax import export
 from cxrjax.config import default_config
 from cxrjax.data import batch as cohort
 from cxrjax.export import stablehlo, verify
-from cxrjax.inference.predictor import Predictor
+from cxrjax.inference.functional import PipelineSpec
+from cxrjax.inference.predictor import load_predictor
 from cxrjax.models import from_config, registry
 from cxrjax.models.fc_densenet import FCDenseNet
 from cxrjax.models.layers import conv
@@ -123,7 +124,7 @@ def test_the_program_gives_what_the_run_gives(folder, images):
     program = deserialize(bytearray((folder / "out" / "diagnose.stablehlo").read_bytes()))
     assert program.platforms == ("cpu", "cuda", "tpu")
     given = jax.device_get(program.call(images, cohort.hash_images(images)))  # three; it was proved on two
-    examined = list(Predictor(folder / "classify").predict(images))
+    examined = list(load_predictor(folder / "classify").predict(images))
     assert set(given) == set(stablehlo.PREDICTION_OUTPUTS.values())
     assert set(stablehlo.PREDICTION_OUTPUTS) == set(examined[0]._fields) - {"ood_statistics"}
     assert given["finding"][2] == -1 and (given["votes"].sum(1) == [20, 20, 0]).all()
@@ -202,7 +203,7 @@ def test_files_and_settings_suffice_to_repeat_a_finding(folder, images):
     probabilities = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
     votes = np.bincount(logits.argmax(1), minlength=len(told["classifier"]["classes"]))
 
-    wanted = next(Predictor(folder / "classify").predict(images[:1]))
+    wanted = next(load_predictor(folder / "classify").predict(images[:1]))
     assert (lungs == wanted.lung_mask).all()
     assert told["classifier"]["classes"][votes.argmax()] == CLASSES[wanted.label]
     error = probabilities.std(0) * np.sqrt(1 / len(centres) + 1 / patches["count"])
@@ -214,7 +215,7 @@ def test_a_segmenters_run_gives_its_lungs_and_without_the_packages_no_onnx(folde
     assert export.export_model(folder / "segment", tmp_path / "out") == ["segment.stablehlo", "settings.json"]
     program = deserialize(bytearray((tmp_path / "out" / "segment.stablehlo").read_bytes()))
     given = jax.device_get(program.call(images))
-    agree(given, list(Predictor(folder / "segment").predict(images)))
+    agree(given, list(load_predictor(folder / "segment").predict(images)))
     told = json.loads((tmp_path / "out" / "settings.json").read_text())
     assert given["found"].tolist() == [True, True, False] and "classifier" not in told
     assert told["files"]["segment.stablehlo"]["inputs"] == {"images": {"type": "uint8", "shape": ["B", SIZE, SIZE]}}
@@ -298,7 +299,7 @@ def test_networks_that_vote_together_do_so_in_the_program(folder, images, tmp_pa
     program = deserialize(bytearray((tmp_path / "out" / "diagnose.stablehlo").read_bytes()))
     given = jax.device_get(program.call(images, cohort.hash_images(images)))
     assert (given["votes"].sum(1) == [40, 40, 0]).all()
-    agree(given, list(Predictor(run).predict(images)))
+    agree(given, list(load_predictor(run).predict(images)))
 
 
 @pytest.mark.slow
@@ -313,5 +314,5 @@ def test_every_mode_is_one_program_for_all_platforms(folder, images, tmp_path, p
     (tmp_path / "segment").rename(folder / "segment")
     variables = jax.device_get(run_dir.load_networks(run, config))
     batch = (images, cohort.hash_images(images))
-    program = stablehlo.convert(stablehlo.build(config, variables), batch)
-    agree(jax.device_get(program.run(*batch)), list(Predictor(run).predict(images)))
+    program = stablehlo.convert(stablehlo.build(PipelineSpec.from_config(config), variables), batch)
+    agree(jax.device_get(program.run(*batch)), list(load_predictor(run).predict(images)))

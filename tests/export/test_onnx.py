@@ -9,6 +9,7 @@ from onnx import load_model_from_string
 
 from cxrjax.config import default_config
 from cxrjax.export import onnx, verify
+from cxrjax.inference.functional import PipelineSpec
 from cxrjax.models import from_config, registry
 
 
@@ -23,7 +24,7 @@ def test_every_architecture_is_converted_convolution_by_convolution(architecture
     shapes, rng = from_config.zero_variables(network), np.random.default_rng(0)
     drawn = jax.tree.map(lambda x: rng.uniform(0.5, 1.5, x.shape).astype("f4") / np.prod(x.shape[:-1]), shapes)
     variables = {"segmenter": drawn if config.task == "segment" else None, "classifier": drawn}
-    ((_, _, function),) = onnx.list_networks(config, variables)
+    ((_, _, function),) = onnx.list_networks(PipelineSpec.from_config(config), variables)
     x = verify.synthetic_input(network)
     model = onnx.convert(function, network)
     verify.assert_close(architecture, model.run(x), jax.jit(function)(jnp.asarray(x)), 1e-30)

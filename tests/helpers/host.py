@@ -12,7 +12,9 @@ import numpy as np
 
 from cxrjax.config import default_config
 from cxrjax.data import loader, sampler
+from cxrjax.data.image_input import InputSpec
 from cxrjax.inference import pipeline
+from cxrjax.inference.functional import PipelineSpec
 from cxrjax.inference.patch_parallel import PatchParallelPredictor
 from cxrjax.models import from_config, registry, spec
 from cxrjax.runtime import compilation_cache, multihost, sharding
@@ -89,6 +91,7 @@ def diagnose(batch_size: int) -> pipeline.Prediction:
     classifier = spec.ModelSpec(registry.create("resnet18", 3, width=8, stages=(1,)), 32, 1)
     weights = {"segmenter": {}, "classifier": from_config.init(classifier, jax.random.key(1))}
     settings = spec.InferenceConfig("local", True, 7, 2, "majority", 0.005, 0.02, "grey", 0.05, 0.875)
+    run_spec = PipelineSpec(InputSpec(size=64), ("a", "b", "c"), segmenter, classifier, settings, seed=3)
     names = np.arange(batch_size, dtype=np.uint32) + 5
     if jax.device_count() == 1:
         found = pipeline.predict(segmenter, classifier, weights, images, pipeline.image_keys(3, names), settings)
@@ -101,7 +104,7 @@ def diagnose(batch_size: int) -> pipeline.Prediction:
         mock.patch.object(compilation_cache, "_trace_cache", compilation_cache.TraceCache(Path(kept), code)),
     ):
         for _ in range(turns):
-            share = PatchParallelPredictor(segmenter, classifier, weights, settings, 3, batch_size, most, "")
+            share = PatchParallelPredictor(run_spec, weights, batch_size, most)
             finds.append(share(images, names))
         assert len(list(Path(kept).iterdir())) == (3 if turns == 2 else 0)
     jax.tree.map(lambda x, y: np.testing.assert_allclose(x, y, rtol=1e-5, atol=1e-6), finds[0], finds[-1])

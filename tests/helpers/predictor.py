@@ -5,28 +5,21 @@ import time
 from pathlib import Path
 from types import SimpleNamespace
 
+import cxrjax as cx
 from cxrjax import plotting
+from cxrjax.cli import predict_files
 from cxrjax.config import default_config
-from cxrjax.inference import predict_files
+from cxrjax.inference.functional import PipelineSpec
+from cxrjax.inference.loaded_run import LoadedRun
 
 
 class StandIn:
-    """Takes its time; its finding is the mean grey level."""
+    """Predictor of a segmenter's run that takes its time; its confidence is the mean gray level."""
 
-    is_classifier = False
-    has_segmenter = True
-    classes = ()
     has_ood_detector = False
-    step = 1
-    min_confidence = None
-    seconds = 0.0  # a radiograph
+    seconds = 0.0  # per radiograph
 
-    def __init__(self, workdir, calibrated, max_images):
-        self.config = default_config()
-        self.config.image.size = 32
-        self.config.image.equalise = False
-
-    def predict(self, images):
+    def predict(self, images, batch_size):
         for image in images:
             time.sleep(self.seconds)
             yield SimpleNamespace(lung_mask=image > 0, mean=float(image.mean()) / 255)
@@ -34,9 +27,31 @@ class StandIn:
     def to_row(self, result):
         return {"status": "ok", "reason": "", "lung_confidence": result.mean}
 
+    def decision(self, result):
+        return ""
+
+    def lung_mask(self, result):
+        return result.lung_mask
+
+    def saliency(self, result):
+        return None
+
+
+def stand_in_model(predictor, size, equalize=True):
+    """Return a model that predicts by a stand-in."""
+    spec = PipelineSpec(cx.InputSpec(size=size, equalize=equalize), (), None, None, None, 0)
+    model = cx.Model("run", LoadedRun(default_config(), 1, spec, {}))
+    model._predictor = predictor
+    return model
+
+
+def load(workdir, calibrated=False):
+    return stand_in_model(StandIn(), 32, equalize=False)
+
 
 if __name__ == "__main__":
-    predict_files.Predictor, predict_files.CHUNK_SIZE = StandIn, 2
+    cx.load = load
+    predict_files.CHUNK_SIZE = 2
     plotting.draw_prediction = lambda *parts: parts[-1].write_bytes(b"drawn")
     run, source, output, process, processes, seconds = sys.argv[1:]
     StandIn.seconds = float(seconds)

@@ -217,7 +217,8 @@ def test_a_training_without_a_gate_ends_well_and_says_why(monkeypatch, tmp_path,
     evidence = jax.tree.map(lambda x: x[0], look([draw_chest(np.random.default_rng(0))]))
 
     class StandIn:
-        is_classifier = has_segmenter = True
+        classes = ("normal", "viral")
+        has_segmenter = True
         step = 3
 
         def __init__(self, workdir, use_ood_detector):
@@ -235,7 +236,7 @@ def test_a_training_without_a_gate_ends_well_and_says_why(monkeypatch, tmp_path,
             return self
 
     stored = Stored(images=range(4), paths=range(4), patients=[patient.format(i) for i in range(4)])
-    monkeypatch.setattr(fit_ood, "Predictor", StandIn)
+    monkeypatch.setattr(fit_ood, "load_predictor", StandIn)
     monkeypatch.setattr(dataset, "open_split", lambda *_: stored)
     monkeypatch.setattr(trainer, "train", lambda *_: {"epoch": 2, "val/loss": 0.5})
     monkeypatch.setattr(run_dir, "load_step", lambda *_: 3)

@@ -5,9 +5,9 @@ import jax
 import numpy as np
 import pytest
 
+from cxrjax.cli import predict_files
 from cxrjax.config import recipes
 from cxrjax.evaluation import cross_validation
-from cxrjax.inference import predict_files
 from cxrjax.io import predictions_csv
 from cxrjax.models import from_config
 from cxrjax.runs import run_dir, weights

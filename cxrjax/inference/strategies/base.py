@@ -9,6 +9,14 @@ from cxrjax.inference.inputs import PatchPredictions, PatchSample, SegmentedRadi
 from cxrjax.models.spec import InferenceConfig, ModelSpec
 
 
+class InputDescription(NamedTuple):
+    """Phrases of a report on what a classifier reads."""
+
+    pixels: str  # with their size, as "100 patches of 224 pixels with their centers in the lungs"
+    voters: str  # what votes, as "100 patches"; "" where there is one prediction per radiograph
+    map_unit: str  # what a saliency map is composed of, as "patches"
+
+
 class PatchStrategy(NamedTuple):
     """Pure functions that define what the classifier reads of a radiograph and how its outputs are mapped back.
 
@@ -27,6 +35,8 @@ class PatchStrategy(NamedTuple):
             classifier's head sees.
         mean_features: (classifier, image uint8 [S, S], `PatchPredictions`) -> float32 [C], the feature maps averaged
             over the votes.
+        describe: (side of a patch in pixels, settings) -> `InputDescription`.
+        instructions: How to make the classifier's input, for those who use its exported network without cxrjax.
     """
 
     sample: Callable[[ModelSpec, SegmentedRadiograph, InferenceConfig], PatchSample]
@@ -35,3 +45,5 @@ class PatchStrategy(NamedTuple):
     saliency: Callable[[ModelSpec, Mapping[str, Any], Array, PatchPredictions, Array, InferenceConfig], Array]
     receptive_mask: Callable[[ModelSpec, Array, PatchSample, InferenceConfig], Array]
     mean_features: Callable[[ModelSpec, Array, PatchPredictions], Array]
+    describe: Callable[[int, InferenceConfig], InputDescription]
+    instructions: str

@@ -9,7 +9,7 @@ from jax import Array
 from cxrjax.inference import inputs
 from cxrjax.inference.inputs import PatchPredictions, PatchSample, SegmentedRadiograph
 from cxrjax.inference.strategies import patch_classifier
-from cxrjax.inference.strategies.base import PatchStrategy
+from cxrjax.inference.strategies.base import InputDescription, PatchStrategy
 from cxrjax.models.spec import InferenceConfig, ModelSpec
 from cxrjax.ops import cam, contrast, patches
 
@@ -45,6 +45,14 @@ def receptive_mask(classifier: ModelSpec, image: Array, sampled: PatchSample, se
     return patches.paste(covered, sampled.centers, image.shape) > 0
 
 
+def describe(patch_size: int, settings: InferenceConfig) -> InputDescription:
+    """Return the phrases of a report; see `PatchStrategy.describe`."""
+    voters = f"{settings.num_patches} patches"
+    return InputDescription(
+        pixels=f"{voters} of {patch_size} pixels with their centers in the lungs", voters=voters, map_unit="patches"
+    )
+
+
 STRATEGY = PatchStrategy(
     sample=sample,
     sample_training=sample,
@@ -52,4 +60,9 @@ STRATEGY = PatchStrategy(
     saliency=saliency,
     receptive_mask=receptive_mask,
     mean_features=patch_classifier.mean_features,
+    describe=describe,
+    instructions=(
+        "draw count pixels of the lungs, each equally likely, with replacement; round each a patch of size x size, the "
+        "pixel at (size / 2, size / 2) of it, black beyond the border"
+    ),
 )

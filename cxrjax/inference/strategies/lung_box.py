@@ -9,7 +9,7 @@ from jax import Array
 from cxrjax.inference import inputs
 from cxrjax.inference.inputs import PatchPredictions, PatchSample, SegmentedRadiograph
 from cxrjax.inference.strategies import patch_classifier
-from cxrjax.inference.strategies.base import PatchStrategy
+from cxrjax.inference.strategies.base import InputDescription, PatchStrategy
 from cxrjax.models.spec import InferenceConfig, ModelSpec
 from cxrjax.ops import cam, contrast, lung_crop
 
@@ -52,6 +52,15 @@ def receptive_mask(classifier: ModelSpec, image: Array, sampled: PatchSample, se
     return lung_crop.uncrop(covered, sampled.centers[0], image.shape) > 0
 
 
+def describe(patch_size: int, settings: InferenceConfig) -> InputDescription:
+    """Return the phrases of a report; see `PatchStrategy.describe`."""
+    return InputDescription(
+        pixels=f"the box of the lungs at {patch_size} pixels (the whole radiograph where they are not certain)",
+        voters="",
+        map_unit="lungs' box",
+    )
+
+
 STRATEGY = PatchStrategy(
     sample=sample,
     sample_training=sample,
@@ -59,4 +68,10 @@ STRATEGY = PatchStrategy(
     saliency=saliency,
     receptive_mask=receptive_mask,
     mean_features=patch_classifier.mean_features,
+    describe=describe,
+    instructions=(
+        "one patch: the box round the lungs, widened by margin of its sides, resampled to the radiograph's size, and "
+        "then, its proportions restored, into the middle of a black square of size; the whole radiograph where the "
+        "mean lung probability inside the mask is not above confidence"
+    ),
 )

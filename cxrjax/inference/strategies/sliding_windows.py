@@ -18,7 +18,7 @@ from jax import Array, lax
 from cxrjax.inference import inputs
 from cxrjax.inference.inputs import PatchPredictions, PatchSample, SegmentedRadiograph
 from cxrjax.inference.strategies import local_patches
-from cxrjax.inference.strategies.base import PatchStrategy
+from cxrjax.inference.strategies.base import InputDescription, PatchStrategy
 from cxrjax.models import registry
 from cxrjax.models.spec import InferenceConfig, ModelSpec
 from cxrjax.ops import cam, contrast, patches
@@ -165,6 +165,15 @@ def _map_rows(run: Callable[[Array], Array], features: Array, grid: WindowGrid) 
     return lax.map(run_row, jnp.arange(grid.count))
 
 
+def describe(patch_size: int, settings: InferenceConfig) -> InputDescription:
+    """Return the phrases of a report; see `PatchStrategy.describe`."""
+    return InputDescription(
+        pixels=f"all windows of {patch_size} pixels with their centers in the lungs, in one pass over the radiograph",
+        voters="these windows",
+        map_unit="windows",
+    )
+
+
 STRATEGY = PatchStrategy(
     sample=sample,
     sample_training=local_patches.sample,
@@ -172,4 +181,9 @@ STRATEGY = PatchStrategy(
     saliency=saliency,
     receptive_mask=receptive_mask,
     mean_features=mean_features,
+    describe=describe,
+    instructions=(
+        "the whole radiograph passes the backbone once (the StableHLO does; classifier.onnx reads patches); each "
+        "window of its last feature map, of as many cells as a patch has, is a patch where its centre is a lung pixel"
+    ),
 )

@@ -10,7 +10,7 @@ from jax import Array, lax
 from cxrjax.inference import inputs
 from cxrjax.inference.inputs import PatchPredictions, PatchSample, SegmentedRadiograph
 from cxrjax.inference.strategies import patch_classifier
-from cxrjax.inference.strategies.base import PatchStrategy
+from cxrjax.inference.strategies.base import InputDescription, PatchStrategy
 from cxrjax.models.spec import InferenceConfig, ModelSpec
 from cxrjax.ops import cam, contrast, patches
 
@@ -68,6 +68,15 @@ def _cut_window(image: Array, key: Array, side: int, anywhere: Array | bool) -> 
     return corner + side // 2, lax.dynamic_slice(image, start, (side, side, *channels))
 
 
+def describe(patch_size: int, settings: InferenceConfig) -> InputDescription:
+    """Return the phrases of a report; see `PatchStrategy.describe`."""
+    if settings.center_crop:
+        part = f"the middle of the radiograph, {1 - settings.center_crop:.2%} of its side,"
+    else:
+        part = "the whole radiograph"
+    return InputDescription(pixels=f"{part} at {patch_size} pixels", voters="", map_unit="radiograph")
+
+
 STRATEGY = PatchStrategy(
     sample=sample,
     sample_training=sample,
@@ -75,4 +84,9 @@ STRATEGY = PatchStrategy(
     saliency=saliency,
     receptive_mask=receptive_mask,
     mean_features=patch_classifier.mean_features,
+    describe=describe,
+    instructions=(
+        "one patch: the radiograph, or where center_crop is not 0 its middle, round((1 - center_crop) x image size) "
+        "pixels a side, shrunk to size as for the segmenter"
+    ),
 )

@@ -18,45 +18,38 @@ import numpy as np
 import pydicom
 import pytest
 
+import cxrjax as cx
 from cxrjax import plotting
-from cxrjax.config import default_config
+from cxrjax.cli import predict_files
 from cxrjax.data import preprocessing
-from cxrjax.inference import predict_files
 from cxrjax.io import predictions_csv, radiograph
 from cxrjax.runs import run_dir
 
 PREDICTOR = Path(__file__).parents[1] / "helpers" / "predictor.py"
 
 
-class StandIn:
+HELPER = SimpleNamespace(**runpy.run_path(str(PREDICTOR)))
+
+
+class StandIn(HELPER.StandIn):
     """Finds nothing but lungs, until it is to be killed."""
 
-    is_classifier = False
-    has_segmenter = True
-    has_ood_detector = False
-    classes = ()
-    step = 1
     until = 99
-    min_confidence = None
 
-    def __init__(self, workdir, calibrated, max_images):
-        self.config, self.left = default_config(), self.until
-        self.config.image.size = 64
+    def __init__(self):
+        self.left = self.until
 
-    def predict(self, images):
+    def predict(self, images, batch_size):
         for _ in images:
             self.left -= 1
             if self.left < 0:
                 raise KeyboardInterrupt
-            yield SimpleNamespace(lung_mask=np.zeros((64, 64), bool))
-
-    def to_row(self, result):
-        return {"status": "ok", "reason": "", "lung_confidence": 0.5}
+            yield SimpleNamespace(lung_mask=np.zeros((64, 64), bool), mean=0.5)
 
 
 @pytest.fixture
 def pictures(tmp_path, monkeypatch):
-    monkeypatch.setattr(predict_files, "Predictor", StandIn)
+    monkeypatch.setattr(cx, "load", lambda *_, **__: HELPER.stand_in_model(StandIn(), 64))
     monkeypatch.setattr(plotting, "draw_prediction", lambda *parts: parts[-1].write_bytes(b"drawn"))
     (tmp_path / "in").mkdir()
     for name in ("a.png", "b.png"):
@@ -155,7 +148,7 @@ def test_processes_share_a_folder_and_one_that_is_killed_goes_on(pictures, tmp_p
     drawn = {path: (out / f"{path}.figure.png").stat().st_mtime_ns for path in first}
     both = [begin(pictures, out, i, 2, seconds=0) for i in (0, 1)]
     assert [process.wait() for process in both] == [0, 0]
-    monkeypatch.setattr(predict_files, "Predictor", runpy.run_path(str(PREDICTOR))["StandIn"])
+    monkeypatch.setattr(cx, "load", HELPER.load)
     predict_files.predict(tmp_path / "run", pictures, whole)
     assert (out / "predictions.csv").read_bytes() == (whole / "predictions.csv").read_bytes()
     rows = [row["path"] for row in predictions_csv.read(out / "predictions.csv")]
@@ -177,7 +170,7 @@ def contents(folder):
     ["in", "in/out", "in/../in/out", "link", "link/out", "in/.out", ".", "in/linked/out", "in/empty", "bare/out"],
 )
 def test_an_output_that_overlaps_the_input_is_refused(pictures, tmp_path, monkeypatch, output):
-    monkeypatch.setattr(predict_files, "Predictor", None)  # the networks are not loaded
+    monkeypatch.setattr(cx, "load", None)  # the networks are not loaded
     (tmp_path / "link").symlink_to(pictures)
     (tmp_path / "elsewhere").mkdir()
     shutil.copy(pictures / "a.png", tmp_path / "elsewhere" / "c.png")
@@ -205,7 +198,7 @@ def test_pictures_of_an_earlier_prediction_are_no_radiographs(pictures, tmp_path
     def draw(*parts):
         cv2.imwrite(str(parts[-1]), np.eye(64, dtype=np.uint8))
 
-    predict_files.plotting.draw_finding = draw  # put back by the fixture
+    plotting.draw_prediction = draw  # put back by the fixture
     predict_again(pictures, tmp_path)
     shutil.copytree(tmp_path / "out", pictures / "earlier")
     cv2.imwrite(str(pictures / "earlier" / "b.png.figure.png"), np.eye(80, dtype=np.uint8))  # changed: the user's
@@ -272,7 +265,7 @@ def test_a_folder_of_the_output_that_is_a_link_or_a_file_is_not_written_to(pictu
 def test_a_file_of_the_user_in_the_way_of_a_table_is_named_before_anything_is_done(
     pictures, tmp_path, monkeypatch, name
 ):
-    monkeypatch.setattr(predict_files, "Predictor", None)
+    monkeypatch.setattr(cx, "load", None)
     out = tmp_path / "out"
     out.mkdir()
     (out / name).write_bytes(b"mine")
@@ -392,14 +385,13 @@ def test_a_full_disk_stops_the_prediction_and_the_same_call_goes_on(pictures, tm
 def test_a_file_that_vanishes_or_changes_after_it_was_listed_gets_a_row(pictures, tmp_path, monkeypatch):
     shutil.copy(pictures / "a.png", pictures / "c.png")
 
-    class Late(StandIn):
-        def __init__(self, *arguments, **settings):
-            super().__init__(*arguments, **settings)
-            (pictures / "a.png").unlink()
-            (pictures / "b.png").unlink()
-            os.mkfifo(pictures / "b.png")  # to open it would wait for ever
+    def load(*_, **__):
+        (pictures / "a.png").unlink()
+        (pictures / "b.png").unlink()
+        os.mkfifo(pictures / "b.png")  # to open it would wait for ever
+        return HELPER.stand_in_model(StandIn(), 64)
 
-    monkeypatch.setattr(predict_files, "Predictor", Late)
+    monkeypatch.setattr(cx, "load", load)
     rows = predict_again(pictures, tmp_path)
     assert [row["status"] for row in rows] == ["unreadable", "unreadable", "ok"]
     assert [row.get("reason") for row in rows[:2]] == ["no such file or folder", "a named pipe, not a file"]

@@ -7,7 +7,7 @@ import secrets
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
-from cxrjax.inference.picture_names import candidates, plan_pictures
+from cxrjax.cli.picture_names import candidates, plan_pictures
 from cxrjax.io import csv_text
 from cxrjax.io.files import Listing, SkippedFile
 from cxrjax.runtime import atomic_files

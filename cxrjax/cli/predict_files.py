@@ -1,0 +1,198 @@
+"""Predictions for files: one row and one figure per radiograph, as in an evaluation but without the truth."""
+
+import hashlib
+from collections import deque
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from tqdm import tqdm
+
+import cxrjax as cx
+from cxrjax.cli import output_folder, prediction_journal
+from cxrjax.cli.prediction_journal import PredictionJournal
+from cxrjax.io import files, predictions_csv
+from cxrjax.runs import run_dir
+
+CHUNK_SIZE = 64  # radiographs whose rows are written at once
+
+
+class Result(NamedTuple):
+    """The rows of a prediction, one per file of this process, and the files of the input that have none."""
+
+    rows: list[dict[str, Any]]
+    skipped_files: list[files.SkippedFile]
+
+
+def predict(
+    workdir: Path,
+    source: Path,
+    output: Path,
+    calibrated: bool = False,
+    refuse: bool = False,
+    process: int = 0,
+    processes: int = 1,
+) -> Result:
+    """Predict a radiograph, or all in a folder; a file that fails gets a row with the reason, and stops no other.
+
+    An image that the run's OOD detector finds unlike the training radiographs is flagged, or refused; an image with a
+    single gray level inside its blank border is always refused.
+
+    Writes OUTPUT/PATH.figure.png for every radiograph that was read and not refused (the column `figure` has the name,
+    which differs where two would be equal or a file is in the way), and at the end OUTPUT/predictions.csv, and with the
+    files that are not radiographs, OUTPUT/passed_over.csv. Until then the rows are in OUTPUT/predictions.partial, from
+    which the same call resumes. Of several processes, at once or one after the other, each takes every `processes`-th
+    file, without communication; the last one to finish writes the tables.
+
+    OUTPUT/predictions_files.json records what was written. Nothing else in OUTPUT is ever replaced or removed.
+
+    Args:
+        workdir: the run directory.
+        source: a file or a folder.
+        output: a folder, created if it is missing; it may neither be, nor lie in, nor contain the input folder.
+        calibrated: see `cxrjax.load`; the columns expected_entropy and mutual_information stay as they are.
+        refuse: whether an image that the OOD detector flags gets a reason instead of a prediction.
+        process: index of this process, from 0.
+        processes: number of processes that share the files.
+
+    Raises:
+        RunError: the run cannot be loaded (see `cxrjax.load`), or has no OOD detector to refuse by.
+        ValueError: a file is in the way, the output overlaps the input, or another prediction is under way in it.
+        ImageReadError: `source` is not there, or holds no file that might be a radiograph.
+    """
+    listing = files.list_files(source)
+    output_folder.refuse_overlap(source, output, listing)
+    listing = output_folder.leave_out_pictures(listing)
+    if not listing.radiographs:
+        raise cx.ImageReadError(source, "no radiograph in this folder, only pictures of predictions")
+    root = source if source.is_dir() else source.parent
+    paths = {str(file.relative_to(root)): file for file in listing.radiographs}
+    own = list(paths)[process::processes]
+    if not own:
+        return Result([], listing.skipped_files)
+    written = output_folder.Output(output, list(paths))
+    prediction_journal.check(output / output_folder.PARTIAL)
+    model = cx.load(workdir, calibrated=calibrated)
+    if refuse and not model.has_ood_detector:
+        raise run_dir.RunError(f"{workdir}: has no gate to refuse by; --mode=fit_ood makes one")
+    output.mkdir(parents=True, exist_ok=True)
+    config = hashlib.sha256(model.config.to_json().encode()).hexdigest()
+    settings = {
+        "run": str(workdir.resolve()),
+        "config": config,
+        "step": model.step,
+        "gated": model.has_ood_detector,
+    }
+    settings |= {"min_confidence": model.min_confidence and str(model.min_confidence)}
+    settings |= {"input": str(source.resolve()), "calibrated": calibrated, "refuse": refuse}
+    columns = predictions_csv.file_columns(model.classes, model.has_ood_detector)
+    journal = PredictionJournal(output / output_folder.PARTIAL, columns, settings)
+    rows = journal.read()
+    left = {path: paths[path] for path in own if path not in rows}
+    batch_size = min(model.config.evaluation.batch_size, len(paths))
+    _predict_portions(_FilePredictor(model, batch_size, written, refuse), left, journal, rows)
+    _finish(journal, written, columns, list(paths), root, listing.skipped_files)
+    return Result([rows[path] for path in own], listing.skipped_files)
+
+
+def _predict_portions(
+    predictor: "_FilePredictor", left: dict[str, Path], journal: PredictionJournal, rows: dict[str, dict[str, Any]]
+) -> None:
+    """Add the rows of files, by path; those of a portion are written even where it is interrupted."""
+    portions = [list(left)[first : first + CHUNK_SIZE] for first in range(0, len(left), CHUNK_SIZE)]
+    for portion in tqdm(portions, desc="predicting", unit="portion", delay=2, disable=len(portions) == 1):
+        done = []
+        try:
+            for row in predictor.predict({path: left[path] for path in portion}):
+                done.append(row)
+                rows[row["path"]] = row
+        finally:
+            journal.write(done)
+
+
+def _finish(
+    journal: PredictionJournal,
+    written: output_folder.Output,
+    columns: Sequence[str],
+    paths: Sequence[str],
+    root: Path,
+    skipped_files: Sequence[files.SkippedFile],
+) -> None:
+    """Write the tables, if there is a row of every path; another process may do so, too."""
+    try:
+        rows = journal.read()
+        if not rows.keys() >= set(paths):
+            return
+        ordered = [rows[path] for path in paths]
+        written.write_table(output_folder.TABLE, lambda path: predictions_csv.write(path, ordered, columns))
+        written.write_skipped_files(root, skipped_files)
+        written.save_record()
+    except FileNotFoundError:  # another process, which found all rows too, has removed the folder
+        return
+    journal.remove()
+
+
+class _FilePredictor:
+    """A model that is applied to files."""
+
+    def __init__(self, model: cx.Model, batch_size: int, written: output_folder.Output, refuse: bool):
+        self._model = model
+        self._batch_size = batch_size
+        self._written = written
+        self._refuse = refuse
+
+    def predict(self, portion: dict[str, Path]) -> Iterator[dict[str, Any]]:
+        """Yield the rows of a portion of files, by path, each as soon as it is complete."""
+        readable: deque[tuple[str, str]] = deque()  # paths and views of radiographs without a prediction yet
+        unreadable: dict[str, str] = {}  # reasons by path
+
+        def read_each() -> Iterator[cx.Radiograph]:
+            for path, file in portion.items():
+                try:
+                    opened = cx.read_radiograph(file)
+                except Exception as error:
+                    unreadable[path] = _explain(error)
+                else:
+                    readable.append((path, opened.view))
+                    yield opened
+
+        for prediction in self._model.predict_iter(read_each(), batch_size=self._batch_size, errors="return"):
+            path, view = readable.popleft()
+            yield self._complete({"path": path, "view": view}, prediction)
+        for path, reason in unreadable.items():
+            yield self._fail({"path": path, "status": predictions_csv.UNREADABLE, "reason": reason})
+
+    def _complete(self, row: dict[str, Any], prediction: cx.Prediction | Exception) -> dict[str, Any]:
+        """Add the result for a radiograph, and the name of its figure, to its row."""
+        if isinstance(prediction, cx.ImageRefusedError):
+            return self._fail(row | {"status": predictions_csv.REFUSED, "reason": prediction.reason})
+        if isinstance(prediction, Exception):
+            return self._fail(row | {"status": predictions_csv.UNREADABLE, "reason": _explain(prediction)})
+        if self._refuse and prediction.is_ood:
+            reason = prediction.ood_reason
+            return self._fail(row | {"status": predictions_csv.REFUSED, "reason": reason, "ood_reason": reason})
+        return prediction.to_row() | row | self._draw(row["path"], prediction)
+
+    def _fail(self, row: dict[str, Any]) -> dict[str, Any]:
+        self._written.remove_picture(row["path"])
+        return row
+
+    def _draw(self, path: str, prediction: cx.Prediction) -> dict[str, str]:
+        """Draw a prediction: {"figure": its name}; or the status and the reason why that failed."""
+        try:
+            return {"figure": self._written.draw(path, prediction.plot)}
+        except Exception as error:
+            if isinstance(error, OSError) and output_folder.concerns_all(error):
+                raise
+            return {"status": predictions_csv.FAILED, "reason": f"its picture cannot be drawn: {_explain(error)}"}
+
+
+def _explain(error: Exception) -> str:
+    """Return a reason that quotes nothing of the file: the message of an error may."""
+    if isinstance(error, cx.ImageReadError):
+        return error.reason
+    if isinstance(error, MemoryError):
+        return "it takes more memory than there is"
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror.lower()
+    return f"an error that was not expected ({type(error).__name__})"

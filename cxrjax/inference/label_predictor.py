@@ -1,0 +1,111 @@
+"""Prediction of labels, with votes and saliency maps, by the run of a classifier."""
+
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Any
+
+import jax
+import numpy as np
+
+from cxrjax.data import batch
+from cxrjax.inference import functional, ood, patch_parallel, pipeline, rows
+from cxrjax.inference.batch_runner import BatchRunner, Program
+from cxrjax.inference.loaded_run import LoadedRun
+from cxrjax.io import predictions_csv
+from cxrjax.metrics.calibration import apply_temperature
+from cxrjax.runtime import compilation_cache, sharding
+
+
+class LabelPredictor:
+    """`Predictor` of a run that trained a classifier; its results are `pipeline.Prediction`."""
+
+    def __init__(self, run: LoadedRun, batch_size: int):
+        """Prepare a run; it is compiled on first use."""
+        self.config = run.config
+        self.step = run.step
+        self.classes = run.spec.classes
+        self.has_segmenter = run.spec.segmenter is not None
+        self.has_ood_detector = run.fitted.ood_detector is not None
+        self._run = run
+        self._batch_size = batch_size
+        self._runner = BatchRunner(self._build)
+
+    def predict(self, images: np.ndarray, batch_size: int | None = None) -> Iterator[pipeline.Prediction]:
+        """Return an iterator over the predictions for radiographs uint8 [n, S, S], in order."""
+        return self._runner.run(images, batch.hash_images(images), batch_size or self._batch_size)
+
+    def to_row(self, result: pipeline.Prediction) -> dict[str, Any]:
+        """Return the cells of `predictions.csv`."""
+        has_label = result.label != pipeline.NO_CLASS
+        row = rows.status_cells(has_label) | {"lung_confidence": rows.to_float(result.lung_confidence)}
+        if self.has_ood_detector:
+            statistics = jax.tree.map(lambda x: x[None], result.ood_statistics)
+            row["ood_reason"] = ood.explain_ood(self._run.fitted.ood_detector, statistics)[0]
+        row |= {f"votes_{name}": int(count) for name, count in zip(self.classes, result.votes, strict=True)}
+        if not has_label:
+            return row
+        row |= {
+            f"probability_{name}": rows.to_float(probability)
+            for name, probability in zip(self.classes, result.probabilities, strict=True)
+        }
+        return row | {
+            "prediction": self.classes[result.label],
+            "confidence": rows.to_float(result.probabilities[result.label]),
+            "vote_fraction": rows.to_float(result.vote_fraction),
+            "expected_entropy": rows.to_float(result.expected_entropy),
+            "mutual_information": rows.to_float(result.mutual_information),
+        }
+
+    def decision(self, result: pipeline.Prediction) -> str:
+        """Return "decided" or "undecided", or "" without a label or a threshold."""
+        min_confidence = self._run.fitted.min_confidence
+        if min_confidence is None or result.label == pipeline.NO_CLASS:
+            return ""
+        uncalibrated = apply_temperature(result.probabilities, 1 / self._run.fitted.temperature)
+        is_decided = float(uncalibrated[result.label]) >= min_confidence * (1 - 1e-5)  # tolerance for rounding
+        return predictions_csv.DECIDED if is_decided else predictions_csv.UNDECIDED
+
+    def lung_mask(self, result: pipeline.Prediction) -> np.ndarray | None:
+        """Return the lung mask bool [S, S]; None without a segmenter."""
+        return result.lung_mask if self.has_segmenter else None
+
+    def saliency(self, result: pipeline.Prediction) -> np.ndarray:
+        """Return the saliency map float32 [S, S] in 0..1."""
+        return result.saliency
+
+    def _build(self, batch_size: int) -> Program:
+        """Build the program for batches of a size, and place the networks on its devices."""
+        spec = self._run.spec
+        devices = 1
+        if spec.can_share_patches and batch_size < jax.device_count():  # otherwise every device has a radiograph
+            devices = patch_parallel.count_devices(self._run.variables["classifier"])
+        if devices > batch_size:
+            shared = patch_parallel.PatchParallelPredictor(spec, self._run.variables, batch_size, devices)
+            return lambda images, image_ids: partial(self._calibrate, partial(shared, images, image_ids))
+        return self._build_data_parallel(batch_size)
+
+    def _build_data_parallel(self, batch_size: int) -> Program:
+        """Build a program whose devices share the radiographs of a batch."""
+        spec = self._run.spec
+        batch_sharding = sharding.BatchSharding(batch_size)
+
+        def predict(variables: Any, inputs: tuple[jax.Array, jax.Array]) -> pipeline.Prediction:
+            images, image_ids = inputs
+            return functional.predict(variables, images, pipeline.image_keys(spec.seed, image_ids), spec=spec)
+
+        program = compilation_cache.CachedFunction(batch_sharding.compile(predict), "predict", spec.fingerprint)
+        variables = batch_sharding.replicate(self._run.variables)
+
+        def dispatch(images: np.ndarray, image_ids: np.ndarray) -> Callable[[], pipeline.Prediction]:
+            outputs = program(variables, batch_sharding.shard((images, image_ids)))
+            return partial(self._calibrate, partial(batch_sharding.gather, outputs))
+
+        return dispatch
+
+    def _calibrate(self, fetch: Callable[[], pipeline.Prediction]) -> pipeline.Prediction:
+        """Fetch a batch, and scale its probabilities by the run's temperature; votes and entropies are not scaled."""
+        result = fetch()
+        temperature = self._run.fitted.temperature
+        if temperature == 1:
+            return result
+        return result._replace(probabilities=apply_temperature(result.probabilities, temperature))

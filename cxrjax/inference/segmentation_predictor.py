@@ -1,0 +1,60 @@
+"""Prediction of the lung mask by the run of a segmenter."""
+
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from cxrjax.inference import functional, pipeline, rows
+from cxrjax.inference.batch_runner import BatchRunner, Program
+from cxrjax.inference.loaded_run import LoadedRun
+from cxrjax.runtime import compilation_cache, sharding
+
+
+class SegmentationPredictor:
+    """`Predictor` of a run that trained a segmenter; its results are `pipeline.LungSegmentation`."""
+
+    classes = ()
+    has_segmenter = True
+    has_ood_detector = False
+
+    def __init__(self, run: LoadedRun, batch_size: int):
+        """Prepare a run; it is compiled on first use."""
+        self.config = run.config
+        self.step = run.step
+        self._run = run
+        self._batch_size = batch_size
+        self._runner = BatchRunner(self._build)
+
+    def predict(self, images: np.ndarray, batch_size: int | None = None) -> Iterator[pipeline.LungSegmentation]:
+        """Return an iterator over the segmentations of radiographs uint8 [n, S, S], in order."""
+        image_ids = np.zeros(len(images), np.uint32)  # nothing is drawn at random
+        return self._runner.run(images, image_ids, batch_size or self._batch_size)
+
+    def to_row(self, result: pipeline.LungSegmentation) -> dict[str, Any]:
+        """Return the cells of `predictions.csv`."""
+        return rows.status_cells(bool(result.has_lungs)) | {"lung_confidence": rows.to_float(result.confidence)}
+
+    def decision(self, result: pipeline.LungSegmentation) -> str:
+        """Return "", since there is no label."""
+        return ""
+
+    def lung_mask(self, result: pipeline.LungSegmentation) -> np.ndarray:
+        """Return the lung mask bool [S, S]."""
+        return result.lung_mask
+
+    def saliency(self, result: pipeline.LungSegmentation) -> None:
+        """Return None, since there is no label."""
+
+    def _build(self, batch_size: int) -> Program:
+        spec = self._run.spec
+        batch_sharding = sharding.BatchSharding(batch_size)
+        segment = batch_sharding.compile(partial(functional.segment_lungs, spec=spec))
+        program = compilation_cache.CachedFunction(segment, "segment", spec.fingerprint)
+        variables = batch_sharding.replicate(self._run.variables)
+
+        def dispatch(images: np.ndarray, _: np.ndarray) -> Callable[[], pipeline.LungSegmentation]:
+            return partial(batch_sharding.gather, program(variables, batch_sharding.shard(images)))
+
+        return dispatch
