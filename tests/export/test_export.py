@@ -275,17 +275,18 @@ def test_each_platform_gets_its_own_form_of_the_same_convolutions(monkeypatch):
         given = registry.precompute_kernels(variables)
         return {"prepared": lax.map(partial(look, given), batch), "plain": lax.map(partial(look, variables), batch)}
 
+    exported = stablehlo.Program("any.stablehlo", ("images",), program)
     here = program(x)  # what `look` is compiled to here is not to be exported for others
     for platform, convolutions in (("cpu", 0), ("cuda", 4), ("tpu", 4)):
         with monkeypatch.context() as patch:
             patch.setattr(stablehlo, "PLATFORMS", (platform,))
-            text = deserialize(bytearray(stablehlo.convert(program, (x,)).data)).mlir_module()
+            text = deserialize(bytearray(stablehlo.convert(exported, (x,)).data)).mlir_module()
         assert text.count("stablehlo.convolution") == convolutions
         assert text.count("stablehlo.dot_general") == 4 - convolutions
         with traced_for(platform):
             there = jax.jit(program)(x)
         jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=2e-5 * np.abs(b).max()), there, here)
-    given = stablehlo.convert(program, (x,)).run(x)
+    given = stablehlo.convert(exported, (x,)).run(x)
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=2e-5 * np.abs(b).max()), given, here)
 
 

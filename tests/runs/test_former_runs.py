@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from cxrjax.cli import predict_files
 from cxrjax.evaluation import scoring
-from cxrjax.inference import ood, predict_files
+from cxrjax.inference import ood
 from cxrjax.io import predictions_csv
 from cxrjax.models import registry
 from cxrjax.models.fc_densenet import FCDenseNet
