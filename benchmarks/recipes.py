@@ -154,7 +154,7 @@ def format_tables(out: Path) -> str:
         ]
         lines.append(f"| {recipe.name} | {size:.1f} | {minutes} | {' | '.join(f1 + rest)} |")
     if finished:
-        alone = [one["source_alone"] for one in finished[0][1]]
+        alone = [one["source_baseline"] for one in finished[0][1]]
         f1, accuracy = (
             [format_ci(one["macro"]["f1"]) for one in alone],
             format_ci(alone[-1]["accuracy"]),

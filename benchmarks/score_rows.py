@@ -43,13 +43,13 @@ def make_up(count: int) -> tuple[PredictionArrays, list[dict[str, Any]], dict[st
     cases = PredictionArrays(
         classes=CLASSES,
         truth=truth,
-        found=probabilities.argmax(1),
-        guessed=truth % 2,
+        predicted=probabilities.argmax(1),
+        source_baseline=truth % 2,
         probabilities=probabilities,
         votes=rng.multinomial(100, probabilities),
-        certainties={name: probabilities.max(1) for name in ("vote_fraction", "confidence", "entropy")},
-        energy=np.full(count, np.nan),
-        flagged=np.zeros(count, bool),
+        certainty={name: probabilities.max(1) for name in ("vote_fraction", "confidence", "entropy")},
+        lesion_energy=np.full(count, np.nan),
+        is_ood=np.zeros(count, bool),
     )
     rows = [
         {"source": "abc"[i % 3], "sex": "MF"[i % 2], "age": i % 90, "view": ["PA", "AP"][i // 2 % 2]}

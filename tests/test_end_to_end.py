@@ -209,7 +209,7 @@ def test_what_is_out_of_place_is_flagged_or_refused_with_its_reason(folder, tmp_
     assert (tmp_path / "flagged" / flagged[1]["figure"]).exists() and not list((tmp_path / "refused").glob("*.png"))
     rows = predictions_csv.read(folder / "classify" / "evaluation" / "test" / "predictions.csv")
     scores = json.loads((folder / "classify" / "evaluation" / "test" / "metrics.json").read_text())
-    assert scores["all"]["flagged"] == sum(row["ood_reason"] != "" for row in rows)
+    assert scores["all"]["out_of_distribution"] == sum(row["ood_reason"] != "" for row in rows)
 
 
 def test_hearts_and_lungs_are_measured_by_either_run(folder):

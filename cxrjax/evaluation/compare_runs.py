@@ -63,7 +63,7 @@ def compare_runs(workdir: Path, other: Path, split: str) -> dict[str, Any]:
         "runs": {"first": str(workdir), "second": str(other)},
         "split": split,
         **prediction_arrays.count_patients(first),
-        "resamples": bootstrap.RESAMPLES,
+        "num_resamples": bootstrap.RESAMPLES,
     }
     result |= confidence.summarize(bootstrap.bootstrap(metrics, patients), patients)
     result |= {"p": tests, "p_holm": _holm_adjusted(tests), "warnings": []}
@@ -139,7 +139,7 @@ def _label_metrics(cases: PredictionArrays) -> Callable[[NDArray], dict]:
     rows = np.arange(len(cases.truth))
 
     def metrics(weights: NDArray) -> dict:
-        scores = cases.at(rows, weights)
+        scores = cases.scores(rows, weights)
         macro = {f"macro {name}": scores["macro"][name] for name in ("f1", "auroc")}
         auroc = {_auroc_name(label): class_scores["auroc"] for label, class_scores in scores["classes"].items()}
         return {"accuracy": scores["accuracy"]} | macro | auroc
@@ -160,7 +160,7 @@ def _paired_tests(
 ) -> dict[str, float | None]:
     """Return the p-value of each score; None where the test is undefined."""
     patient_index = np.unique(patients, return_inverse=True)[1]
-    differences = np.bincount(patient_index, first.right.astype(int) - second.right.astype(int)).astype(int)
+    differences = np.bincount(patient_index, first.correct.astype(int) - second.correct.astype(int)).astype(int)
     p_values: dict[str, float | None] = {"accuracy": hypothesis_tests.mcnemar_test(differences)}
     for k, label in enumerate(first.classes):
         result = hypothesis_tests.delong_test(

@@ -16,7 +16,7 @@ FORMS = (".png", ".svg")
 
 
 def draw_plots(cases: PredictionArrays, scores: Mapping[str, Any], folder: Path) -> None:
-    """Draw the figures `confusion`, `ranking`, `reliability`, `referral` and `settling`.
+    """Draw the figures `confusion`, `roc`, `reliability`, `selective_prediction` and `vote_convergence`.
 
     A figure that the rows have no data for is not drawn, and an older file of its name is removed.
 
@@ -25,31 +25,31 @@ def draw_plots(cases: PredictionArrays, scores: Mapping[str, Any], folder: Path)
         scores: result of `scoring.score_run`.
         folder: existing folder to write the files to.
     """
-    matrix = classification.confusion_counts(cases.truth, cases.found, len(cases.classes))
+    matrix = classification.confusion_counts(cases.truth, cases.predicted, len(cases.classes))
     roc_curves = [_roc_curve(cases, scores, k) for k in _classes_with_both_outcomes(cases)]
     plots: dict[str, Callable[[Path], None] | None] = {
         "confusion": partial(plotting.draw_confusion, matrix, cases.classes),
-        "ranking": partial(plotting.draw_roc_curves, roc_curves),
+        "roc": partial(plotting.draw_roc_curves, roc_curves),
         "reliability": None,
-        "referral": None,
-        "settling": None,
+        "selective_prediction": None,
+        "vote_convergence": None,
     }
     if scores["calibration"]:
         curves = [_reliability_curve(cases, kind, errors) for kind, errors in scores["calibration"].items()]
         plots["reliability"] = partial(plotting.draw_reliability, curves)
-    if scores["referral"]:
-        plots["referral"] = partial(
+    if scores["selective_prediction"]:
+        plots["selective_prediction"] = partial(
             plotting.draw_proportions,
-            _risk_coverage_curves(scores["referral"]),
-            "accuracy of the findings that are kept",
+            _risk_coverage_curves(scores["selective_prediction"]),
+            "accuracy of the remaining predictions",
             "share of radiographs referred, the least certain first",
         )
-    if scores["settling"]:
-        plots["settling"] = partial(
+    if scores["vote_convergence"]:
+        plots["vote_convergence"] = partial(
             plotting.draw_proportions,
-            _convergence_curves(scores["settling"]),
-            "how findings settle as more patches vote",
-            "patches a radiograph votes with",
+            _convergence_curves(scores["vote_convergence"]),
+            "convergence of the vote",
+            "number of patches",
             logarithmic=True,
         )
     for name, plot in plots.items():
@@ -87,11 +87,11 @@ def _roc_curve(cases: PredictionArrays, scores: Mapping[str, Any], k: int) -> pl
 
 
 def _reliability_curve(cases: PredictionArrays, kind: str, score: Mapping[str, Any]) -> plotting.ReliabilityCurve:
-    rows = cases.claimed
+    rows = cases.with_prediction
     probabilities = calibration.apply_temperature(cases.probabilities[rows], score["temperature"])
-    confidence = probabilities[np.arange(len(rows)), cases.found[rows]]
+    confidence = probabilities[np.arange(len(rows)), cases.predicted[rows]]
     bins = calibration.equal_count_bins(confidence)
-    curve = calibration.reliability(confidence, cases.right[rows], bins, np.ones((1, len(rows))))
+    curve = calibration.reliability(confidence, cases.correct[rows], bins, np.ones((1, len(rows))))
     intervals = [proportions.wilson(share, n) for share, n in zip(curve.accuracy[0], curve.weight[0], strict=True)]
     low, high = np.transpose(intervals)
     titles = {"raw": "as the patches say", "scaled": f"at the temperature {score['temperature']:.2f}"}
@@ -100,17 +100,17 @@ def _reliability_curve(cases: PredictionArrays, kind: str, score: Mapping[str, A
     )
 
 
-def _risk_coverage_curves(referral: Mapping[str, Mapping[str, Any]]) -> list[plotting.CurveWithCI]:
+def _risk_coverage_curves(selective_prediction: Mapping[str, Mapping[str, Any]]) -> list[plotting.CurveWithCI]:
     """Return accuracy over the share referred, one curve per measure of certainty."""
     curves = []
-    for certainty, score in referral.items():
+    for certainty, score in selective_prediction.items():
         title = f"by {certainty.replace('_', ' ')}, area {format_ci(score['area'], '.2f')}"
         accuracy = {float(share): estimate for share, estimate in score["accuracy"].items()}
         curves.append(_curve_with_ci(title, accuracy))
     return curves
 
 
-def _convergence_curves(settling: Mapping[str, Mapping[str, Any]]) -> list[plotting.CurveWithCI]:
+def _convergence_curves(convergence: Mapping[str, Mapping[str, Any]]) -> list[plotting.CurveWithCI]:
     """Return stability, vote fraction and accuracy over the number of patches."""
     titles = {
         "stability": "prediction is that of all patches",
@@ -118,7 +118,7 @@ def _convergence_curves(settling: Mapping[str, Mapping[str, Any]]) -> list[plott
         "accuracy": "prediction is correct",
     }
     return [
-        _curve_with_ci(title, {int(size): scores[key] for size, scores in settling.items()})
+        _curve_with_ci(title, {int(size): scores[key] for size, scores in convergence.items()})
         for key, title in titles.items()
     ]
 

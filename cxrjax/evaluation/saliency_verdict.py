@@ -61,7 +61,7 @@ CHECKS = {
         "insertion_gain", _zero_gain, True, "show what brings the finding back",
         "show what does not bring the finding back",
     ),
-    "seeds": SaliencyCheck(
+    "resampling": SaliencyCheck(
         "resampled_correlation", lambda maps: maps.stable, True, "stay much the same when other patches are drawn",
         "change when other patches are drawn",
     ),
@@ -89,7 +89,7 @@ def summarize_checks(
         seed: seed of the resamples for the intervals.
 
     Returns:
-        {"n", "no_map", "figures": {metric: {"value", "interval", "n"}}, "curves": {"shares", name: {"value", "low",
+        {"n", "without_map", "metrics": {metric: {"value", "interval", "n"}}, "curves": {"fractions", name: {"value", "low",
         "high"}}, "checks": {name: PASSED, FAILED or INCONCLUSIVE}, "verdict": a sentence}. A metric that no radiograph
         has is left out, and so is its check.
 
@@ -111,8 +111,8 @@ def summarize_checks(
     }
     return {
         "n": len(rows),
-        "no_map": len(rows) - len(with_map),
-        "figures": metrics,
+        "without_map": len(rows) - len(with_map),
+        "metrics": metrics,
         "curves": _mean_curves([curves[i] for i in with_map], patients, seed),
         "checks": checks,
         "verdict": verdict(checks, metrics),
@@ -151,7 +151,7 @@ def format_table(result: Mapping[str, Any]) -> str:
     Args:
         result: result of `summarize_checks`.
     """
-    metrics = result["figures"]
+    metrics = result["metrics"]
     percentages = sorted(
         int(name.split("_")[1]) for name in metrics if name.startswith("randomized_") and name.endswith("_correlation")
     )
@@ -162,7 +162,7 @@ def format_table(result: Mapping[str, Any]) -> str:
     for name, description in other_maps.items():
         for title, kind in SIMILARITY_TABLE:
             rows.append((title.format(description), f"{name}_{kind}", f"phase_randomized_{kind}"))
-    lines = [f"| {result['n'] - result['no_map']} maps | figure, 95 % interval | chance |", "|---|---|---|"]
+    lines = [f"| {result['n'] - result['without_map']} maps | figure, 95 % interval | chance |", "|---|---|---|"]
     for title, name, chance in rows:
         if name in metrics:
             lines.append(f"| {title} | {format_ci(metrics[name])} | {metrics[chance]['value']:.3f} |")
@@ -180,7 +180,7 @@ def _check_outcome(check: SaliencyCheck, metrics: Mapping[str, Mapping[str, Any]
 def _mean_curves(curves: Sequence[Mapping[str, np.ndarray]], patients: np.ndarray, seed: int) -> dict[str, Any]:
     """Return the mean of each curve with its interval at each point; None for an undefined bound."""
     stacked = {name: np.stack([row_curves[name] for row_curves in curves]) for name in CURVES}
-    result: dict[str, Any] = {"shares": np.linspace(0, 1, stacked[CURVES[0]].shape[1]).tolist()}
+    result: dict[str, Any] = {"fractions": np.linspace(0, 1, stacked[CURVES[0]].shape[1]).tolist()}
     for name, values in stacked.items():
         low, high = mean_ci.interval(values, patients, seed, bounded=True)
         result[name] = {

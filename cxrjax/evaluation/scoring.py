@@ -1,8 +1,8 @@
-"""Scores, tables and figures of an evaluation, computed from its rows without a network.
+"""Scores and figures of an evaluation, computed from its rows without a network.
 
 Reads RUN/evaluation/SPLIT/predictions.csv, RUN/calibration.json and RUN/config.json; writes metrics.json and figures
-beside the rows. In metrics.json every score is {"value", "interval", "n"}: what it is, its 95% interval by resampling
-patients (see `statistics.estimates`), and the radiographs that it is of.
+beside the rows. In metrics.json every score is {"value", "interval", "n"}: the value, its 95% interval by resampling
+patients (`cxrjax.metrics.confidence`), and the number of radiographs.
 """
 
 import json
@@ -26,13 +26,14 @@ from cxrjax.metrics import (
     subgroups,
     vote_convergence,
 )
-from cxrjax.metrics import calibration as calibrating
+from cxrjax.metrics.calibration import apply_temperature, prepare_calibration
 from cxrjax.metrics.prediction_arrays import PredictionArrays
 from cxrjax.runs import calibration, provenance, run_dir
 from cxrjax.runtime import atomic_files
 
-UNSETTLED = (
-    "the patches vote by mean probability, and rows do not hold that of each patch: how findings settle is not known"
+NO_CONVERGENCE = (
+    "the patches vote by mean probability, and rows do not hold that of each patch: the convergence of the vote is "
+    "unknown"
 )
 
 
@@ -41,176 +42,208 @@ def score_run(workdir: Path, split: str) -> dict[str, Any]:
 
     Args:
         workdir: the run directory.
-        split: one that was evaluated; of other data, as `dataset.name_results` calls it.
+        split: an evaluated split; on another data set, the name that `dataset.results_dirname` returns.
 
     Returns:
-        What metrics.json says: "split", "data" (its data set), "n", "patients" and "without_patient" (see
-        `prediction_arrays.count_patients`), "warnings", "all" and "subgroups" ({attribute: {group: scores}}); of a
-        classifier also "source_alone" (the scores of guessing from the source, of `classification.measure_guesses`;
-        null where nothing was guessed), "over_source" (the network's less those), "calibration", "operating_points" (a
-        null threshold is one that cannot be reached), "referral" and "settling" (None where the votes do not tell it).
+        The content of metrics.json: "split", "dataset", "n", "patients" and "without_patient"
+        (`prediction_arrays.count_patients`), "num_resamples", "warnings", "all" and "subgroups" ({attribute: {group:
+        scores}}); for a classifier also "source_baseline" (the scores of a prediction from the source alone,
+        `classification.measure_guesses`; null without such a prediction), "gain_over_source" (the network's scores less
+        those), "calibration", "operating_points" (a null threshold cannot be reached), "selective_prediction", and
+        "vote_convergence" (null where the votes do not determine it).
 
     Raises:
-        UnfitRun: there is no run in the folder.
+        RunError: there is no run in the folder.
         FileNotFoundError: the split was not evaluated.
-        ValueError: its rows are not what `predictions_csv.read` reads, or there are none.
+        ValueError: the rows are invalid, see `predictions_csv.read`, or there are none.
     """
-    config, folder = run_dir.load_config(workdir), workdir / "evaluation" / split
+    config = run_dir.load_config(workdir)
+    folder = workdir / "evaluation" / split
     rows = predictions_csv.read(folder / "predictions.csv")
     if not rows:
         raise ValueError(f"{folder / 'predictions.csv'}: there is no radiograph to score")
     patients = prediction_arrays.patients(rows)
-    finds = bool(predictions_csv.class_names(rows[0], predictions_csv.COUNT_PREFIX))
-    of = provenance.read(folder)
-    known = calibration.load(workdir, of.step) if finds else None
-    collected, groups = prediction_arrays.collect(rows) if finds else None, subgroups.partition(rows)
-    if finds:
+    is_classifier = bool(predictions_csv.class_names(rows[0], predictions_csv.COUNT_PREFIX))
+    origin = provenance.read(folder)
+    stored_calibration = calibration.load(workdir, origin.step) if is_classifier else None
+    groups = subgroups.partition(rows)
+    if is_classifier:
+        cases = prediction_arrays.collect(rows)
         counts = provenance.load_label_counts(workdir)
-        alone = (
-            baselines.source_probabilities(counts, [row.get("source", "") for row in rows], collected.classes)
-            if counts
-            else None
-        )
-        measure = metric_fn(collected, groups, known, config.voting.rule, alone)
+        sources = [row.get("source", "") for row in rows]
+        by_source = baselines.source_probabilities(counts, sources, cases.classes) if counts else None
+        measure = metric_fn(cases, groups, stored_calibration, config.voting.rule, by_source)
     else:
-        measure = _prepare_masks(rows, groups)
+        measure = _mask_metric_fn(rows, groups)
     scores = {
         "split": split,
-        "data": of.data,
+        "dataset": origin.dataset,
         "n": len(rows),
         **prediction_arrays.count_patients(rows),
-        "resamples": bootstrap.RESAMPLES,
+        "num_resamples": bootstrap.RESAMPLES,
     }
     scores |= confidence.summarize(bootstrap.bootstrap(measure, patients), patients)
-    scores["warnings"] = list_warnings(scores, known, config)
+    scores["warnings"] = list_warnings(scores, stored_calibration, config)
     atomic_files.atomic_write(folder / "metrics.json", (json.dumps(scores, indent=2, allow_nan=False) + "\n").encode())
-    if finds:
-        plots.draw_plots(collected, scores, folder)
+    if is_classifier:
+        plots.draw_plots(cases, scores, folder)
     return scores
 
 
 def metric_fn(
     cases: PredictionArrays,
     groups: Mapping[str, Mapping[str, NDArray]],
-    known: Mapping[str, Any] | None,
-    rule: str,
+    stored_calibration: Mapping[str, Any] | None,
+    aggregation: str,
     by_source: NDArray | None = None,
 ) -> Callable[[NDArray], dict]:
-    """All that is measured of findings.
+    """Return a function that computes all scores of a classifier.
 
     Args:
         cases: n radiographs.
-        groups: of `subgroups.partition`.
-        known: of `calibration.load`.
-        rule: of `voting.RULES`; settling is None but of "majority", for rows hold no probabilities of each patch.
-        by_source: of `baselines.guess`; None where it is not known what training holds, so that the source alone is
-            what the rows say that it guesses.
+        groups: result of `subgroups.partition`.
+        stored_calibration: result of `calibration.load`.
+        aggregation: how patches vote; the convergence of the vote is None unless it is "majority", since rows do not
+            have the probabilities of single patches.
+        by_source: probabilities [n, K] of `baselines.source_probabilities`; None where the labels of training are
+            unknown, so that the source baseline is that of the rows.
 
     Returns:
-        A measure: weights [r, n] -> the tree of `score`, for `bootstrap.bootstrap`.
+        Weights [r, n] -> the tree of scores of `score_run`, for `bootstrap.bootstrap`.
     """
-    everyone, claimed = np.arange(len(cases.truth)), cases.claimed
-    calibrated = _prepare_calibration(cases, known) if len(claimed) else {}
-    guessed = cases.guessed < len(cases.classes)  # without guesses there are no scores of them
-    settled = (
-        vote_convergence.vote_convergence(cases.votes, cases.probabilities, cases.truth) if rule == "majority" else None
-    )
+    all_rows = np.arange(len(cases.truth))
+    rows_with_prediction = cases.with_prediction
+    calibration_metrics = _calibration_metric_fns(cases, stored_calibration) if len(rows_with_prediction) else {}
+    has_baseline = cases.source_baseline < len(cases.classes)
+    points = stored_calibration["operating_points"] if stored_calibration else {}
+    convergence = None
+    if aggregation == "majority":
+        convergence = vote_convergence.vote_convergence(cases.votes, cases.probabilities, cases.truth)
 
     def measure(weights: NDArray) -> dict:
-        network = cases.at(everyone, weights) | {
-            "energy_in_lesions": confidence.mean_estimate(cases.energy, weights),
-            **({} if cases.flagged is None else {"flagged": weights @ cases.flagged}),
-        }
+        total = weights.sum(1)
+        network = cases.scores(all_rows, weights)
+        network["energy_in_lesions"] = confidence.mean_estimate(cases.lesion_energy, weights)
+        if cases.is_ood is not None:
+            network["out_of_distribution"] = weights @ cases.is_ood
         if by_source is None:
-            alone = classification.measure_findings(cases.truth, cases.guessed, None, cases.classes, weights * guessed)
+            baseline = classification.measure_findings(
+                cases.truth, cases.source_baseline, None, cases.classes, weights * has_baseline
+            )
         else:
-            alone = classification.measure_guesses(cases.truth, by_source, cases.classes, weights)
+            baseline = classification.measure_guesses(cases.truth, by_source, cases.classes, weights)
         return {
             "all": network,
-            "source_alone": alone,
-            "over_source": {
+            "source_baseline": baseline,
+            "gain_over_source": {
                 "n": network["n"],
-                "accuracy": confidence.difference(network["accuracy"], alone["accuracy"]),
-                "macro_f1": confidence.difference(network["macro"]["f1"], alone["macro"]["f1"]),
-                "macro_auroc": confidence.difference(network["macro"]["auroc"], alone["macro"]["auroc"]),
+                "accuracy": confidence.difference(network["accuracy"], baseline["accuracy"]),
+                "macro_f1": confidence.difference(network["macro"]["f1"], baseline["macro"]["f1"]),
+                "macro_auroc": confidence.difference(network["macro"]["auroc"], baseline["macro"]["auroc"]),
             },
-            "calibration": {kind: one(weights[:, claimed]) for kind, one in calibrated.items()},
-            "operating_points": _operate(cases, known["operating_points"], weights) if known else {},
-            "referral": {
-                name: selective.measure(selective.by_certainty(cases.right, certainty, weights)) | {"n": weights.sum(1)}
-                for name, certainty in cases.certainties.items()
+            "calibration": {
+                kind: metrics(weights[:, rows_with_prediction]) for kind, metrics in calibration_metrics.items()
             },
-            "settling": {
-                str(size): {name: confidence.mean_estimate(values, weights) for name, values in each.items()}
-                | {"n": weights.sum(1)}
-                for size, each in settled.items()
-            }
-            if settled is not None
-            else None,
+            "operating_points": _operating_point_scores(cases, points, weights),
+            "selective_prediction": {
+                name: selective.measure(selective.by_certainty(cases.correct, certainty, weights)) | {"n": total}
+                for name, certainty in cases.certainty.items()
+            },
+            "vote_convergence": _convergence_scores(convergence, weights),
             "subgroups": {
-                attribute: {name: cases.at(rows, weights) for name, rows in parts.items()}
-                for attribute, parts in groups.items()
+                attribute: {name: cases.scores(rows, weights) for name, rows in members.items()}
+                for attribute, members in groups.items()
             },
         }
 
     return measure
 
 
-def list_warnings(scores: Mapping[str, Any], known: Mapping[str, Any] | None, config: ConfigDict) -> list[str]:
+def list_warnings(
+    scores: Mapping[str, Any], stored_calibration: Mapping[str, Any] | None, config: ConfigDict
+) -> list[str]:
     """Return one sentence per caveat: splits that training or validation used, small groups, missing scores."""
-    finds, split = "classes" in scores["all"], scores["split"]
-    groups = [("class", label, of["support"]) for label, of in scores["all"].get("classes", {}).items()]
-    groups += [(attribute, name, of["n"]) for attribute, of in scores["subgroups"].items() for name, of in of.items()]
-    few = [f"{attribute} {name} ({n})" for attribute, name, n in groups if 0 < n < subgroups.FEW]
+    is_classifier = "classes" in scores["all"]
+    split = scores["split"]
+    groups = [
+        ("class", name, class_scores["support"]) for name, class_scores in scores["all"].get("classes", {}).items()
+    ]
+    for attribute, members in scores["subgroups"].items():
+        groups += [(attribute, name, group_scores["n"]) for name, group_scores in members.items()]
+    small_groups = [f"{attribute} {name} ({n})" for attribute, name, n in groups if 0 < n < subgroups.FEW]
     warnings = []
-    if few:
-        warnings.append(f"fewer than {subgroups.FEW} radiographs, too few to say much of: {', '.join(few)}")
-    without = scores.get("without_patient", 0)
-    if without:
-        who = "the patients are" if without == scores["n"] else f"the patients of {without} radiographs are"
+    if small_groups:
         warnings.append(
-            f"{who} not known: each radiograph counts as a patient of its own, and nothing kept those of one patient "
-            "in one split"
+            f"fewer than {subgroups.FEW} radiographs, too few for a reliable score: {', '.join(small_groups)}"
+        )
+    without_patient = scores.get("without_patient", 0)
+    if without_patient:
+        subject = (
+            "the patients are"
+            if without_patient == scores["n"]
+            else f"the patients of {without_patient} radiographs are"
+        )
+        warnings.append(
+            f"{subject} not known: each radiograph counts as a patient of its own, and nothing kept those of one "
+            "patient in one split"
         )
     if _share_parts(split, config.data.train):
         warnings.append(f"the network was trained on {config.data.train}: in {split} it has seen radiographs before")
-    if finds and known is None:
+    if is_classifier and stored_calibration is None:
         warnings.append("the run has no calibration.json, so there are no operating points and no temperature")
-    elif known and _share_parts(split, known["split"]):
-        warnings.append(f"temperature and operating points were chosen on {known['split']}, which {split} shares")
-    if known and (doubt := calibration.reliability_warning(known)):
+    elif stored_calibration and _share_parts(split, stored_calibration["split"]):
+        warnings.append(
+            f"temperature and operating points were chosen on {stored_calibration['split']}, which {split} shares"
+        )
+    if stored_calibration and (doubt := calibration.reliability_warning(stored_calibration)):
         warnings.append(doubt)
-    if finds and scores["settling"] is None:
-        warnings.append(UNSETTLED)
+    if is_classifier and scores["vote_convergence"] is None:
+        warnings.append(NO_CONVERGENCE)
     return warnings
 
 
-def _prepare_calibration(
-    cases: PredictionArrays, known: Mapping[str, Any] | None
+def _calibration_metric_fns(
+    cases: PredictionArrays, stored_calibration: Mapping[str, Any] | None
 ) -> dict[str, Callable[[NDArray], dict]]:
-    """Measures of the calibration of the radiographs with findings, as they are and at the run's temperature."""
-    rows = cases.claimed
-    temperatures = {"raw": 1.0} | ({"scaled": known["temperature"]} if known else {})
+    """Return functions that compute the calibration metrics: of the probabilities, and at the run's temperature."""
+    rows = cases.with_prediction
+    temperatures = {"raw": 1.0} | ({"scaled": stored_calibration["temperature"]} if stored_calibration else {})
 
     def prepare_one(temperature: float) -> Callable[[NDArray], dict]:
-        probabilities = calibrating.apply_temperature(cases.probabilities[rows], temperature)
-        measure = calibrating.prepare_calibration(probabilities, cases.truth[rows], cases.found[rows])
+        probabilities = apply_temperature(cases.probabilities[rows], temperature)
+        measure = prepare_calibration(probabilities, cases.truth[rows], cases.predicted[rows])
         return lambda weights: measure(weights) | {"temperature": temperature}
 
     return {kind: prepare_one(temperature) for kind, temperature in temperatures.items()}
 
 
-def _operate(cases: PredictionArrays, points: Mapping[str, Mapping[str, float | None]], weights: NDArray) -> dict:
-    """Sensitivity and specificity at each threshold that can be reached; see `calibration`."""
+def _convergence_scores(
+    convergence: Mapping[int, Mapping[str, NDArray]] | None, weights: NDArray
+) -> dict[str, dict[str, Any]] | None:
+    """Return the scores of `vote_convergence.vote_convergence` by number of patches; None where there are none."""
+    if convergence is None:
+        return None
+    return {
+        str(size): {name: confidence.mean_estimate(values, weights) for name, values in measures.items()}
+        | {"n": weights.sum(1)}
+        for size, measures in convergence.items()
+    }
+
+
+def _operating_point_scores(
+    cases: PredictionArrays, points: Mapping[str, Mapping[str, float | None]], weights: NDArray
+) -> dict:
+    """Return sensitivity and specificity at each threshold that can be reached; see `cxrjax.runs.calibration`."""
     tree: dict[str, dict[str, dict]] = {}
     for name, thresholds in points.items():
-        positive, claims = cases.truth == cases.classes.index(name), cases.probabilities[:, cases.classes.index(name)]
+        k = cases.classes.index(name)
+        positive = cases.truth == k
         tree[name] = {}
         for kind, threshold in thresholds.items():
             if threshold is None:
                 tree[name][kind] = {"threshold": None}
                 continue
-            called = claims >= threshold  # NaN never does
+            called = cases.probabilities[:, k] >= threshold  # False for NaN
             tree[name][kind] = {
                 "threshold": threshold,
                 "sensitivity": confidence.proportion(weights @ (called & positive), weights @ positive),
@@ -219,14 +252,16 @@ def _operate(cases: PredictionArrays, points: Mapping[str, Mapping[str, float | 
     return tree
 
 
-def _prepare_masks(rows: Sequence[Mapping], groups: Mapping[str, Mapping[str, NDArray]]) -> Callable[[NDArray], dict]:
+def _mask_metric_fn(rows: Sequence[Mapping], groups: Mapping[str, Mapping[str, NDArray]]) -> Callable[[NDArray], dict]:
+    """Return a function that computes all scores of a segmenter."""
+
     def measure(weights: NDArray) -> dict:
         return {
             "all": classification.measure_masks(rows, weights),
             "subgroups": {
                 attribute: {
-                    name: classification.measure_masks([rows[i] for i in part], weights[:, part])
-                    for name, part in parts.items()
+                    name: classification.measure_masks([rows[i] for i in members], weights[:, members])
+                    for name, members in parts.items()
                 }
                 for attribute, parts in groups.items()
             },

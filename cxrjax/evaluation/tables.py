@@ -65,7 +65,7 @@ def format_comparison(result: Mapping[str, Any]) -> str:
 def _label_tables(scores: Mapping[str, Any]) -> list[str]:
     """Return the tables of a classifier: scores, gain over the source, operating points and subgroups."""
     tables = [_main_table(scores)]
-    gains = scores["over_source"]
+    gains = scores["gain_over_source"]
     lines = [[name.replace("_", " "), format_ci(gains[name])] for name in gains if name != "n"]
     tables.append(_markdown_table(["network less source alone", "difference"], lines))
     points = [
@@ -93,7 +93,7 @@ def _label_tables(scores: Mapping[str, Any]) -> list[str]:
 def _main_table(scores: Mapping[str, Any]) -> str:
     """Return the table of the network's scores beside those of the source alone."""
     network = scores["all"]
-    source = scores["source_alone"]
+    source = scores["source_baseline"]
     lines = [["accuracy", format_ci(network["accuracy"]), format_ci(source["accuracy"])]]
     for key, title in SCORES.items():
         lines.append([f"macro {title}", format_ci(network["macro"][key]), format_ci(source["macro"][key])])

@@ -47,7 +47,7 @@ def save(workdir: Path, detector: ood.OODDetector, step: int, false_alarm_rate: 
     thresholds = dict(zip(ood.CRITERIA, detector.thresholds.tolist(), strict=True))
     summary = {"step": step, "thresholds": thresholds, "limits": ood.feature_limits(detector)}
     if false_alarm_rate is not None:
-        summary["flagged_in_error"] = false_alarm_rate
+        summary["expected_false_alarm_rate"] = false_alarm_rate
     text = json.dumps(summary, indent=2)
     atomic_files.atomic_write(workdir / "gate.json", (text + "\n").encode())
     atomic_files.atomic_write(workdir / run_dir.GATE, npz.getvalue())

@@ -1,10 +1,11 @@
-"""Reading of a run's JSON files, with one-sentence errors for damaged files."""
+"""Reading of a run's JSON files, by the key names of today and with one-sentence errors for damaged files."""
 
 import json
 import stat
 from pathlib import Path
 from typing import Any
 
+from cxrjax.runtime import former_names
 from cxrjax.runtime.text import SHORT_LENGTH, printable
 
 _MAX_BYTES = 100 * 2**20
@@ -18,7 +19,7 @@ class DamagedFileError(ValueError):
 
 
 def read(path: Path, remedy: str) -> dict[str, Any]:
-    """Read a file that holds one JSON object.
+    """Read a file that holds one JSON object; keys of an earlier version get their names of today.
 
     Args:
         path: the file.
@@ -46,4 +47,4 @@ def parse(text: bytes, path: Path, remedy: str) -> dict[str, Any]:
         raise DamagedFileError(path, f"it is not JSON: {printable(error, SHORT_LENGTH)}", remedy) from None
     if not isinstance(value, dict):
         raise DamagedFileError(path, "it is not a JSON object", remedy)
-    return value
+    return former_names.upgrade(value, path.name)

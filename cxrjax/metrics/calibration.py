@@ -79,7 +79,7 @@ def prepare_calibration(
         `error_if_calibrated`; "log_loss", the mean of -log of the true class's probability, in nats, 0 at best;
         "brier", sum over the classes of the squared distance from the truth, 0..2 (Brier 1950); and its components
         (Murphy 1973; Stephenson et al. 2008), over the same bins: brier = "reliability" - "resolution" + "uncertainty"
-        + "within". "within" is the variation inside bins.
+        + "within_bins". "within_bins" is the variation inside bins.
     """
     everyone = np.ones((1, len(truth)))
     rows = np.arange(len(truth))
@@ -129,7 +129,7 @@ def prepare_calibration(
             "reliability": BiasedEstimate(*reliability_sums, zeros, errors, zeros),
             "resolution": BiasedEstimate(*resolution_sums, zeros, errors, zeros),
             "uncertainty": uncertainty,
-            "within": brier - reliability_sums[0] + resolution_sums[0] - uncertainty,
+            "within_bins": brier - reliability_sums[0] + resolution_sums[0] - uncertainty,
         }
 
     return measure

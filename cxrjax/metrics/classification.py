@@ -62,7 +62,7 @@ def classification_metrics(
         classes: the K class names.
 
     Returns:
-        {"n", "no_finding", "accuracy", "macro": {score: mean}, "classes": {name: {score: value, "support": count}}},
+        {"n", "no_prediction", "accuracy", "macro": {score: mean}, "classes": {name: {score: value, "support": count}}},
         with each score of `SCORES`; recall is sensitivity.
 
     Raises:
@@ -109,7 +109,7 @@ def measure_findings(
         each[name] = of_class | measure_areas(truth == k, scores, weights)
     return {
         "n": total,
-        "no_finding": matrix[..., -1].sum(1),
+        "no_prediction": matrix[..., -1].sum(1),
         "accuracy": confidence.proportion(hits.sum(1), total),
         "macro": _average(each),
         "classes": each,
@@ -151,7 +151,7 @@ def measure_guesses(truth: NDArray, probabilities: NDArray, classes: Sequence[st
     }
     return {
         "n": total,
-        "no_finding": np.zeros_like(total),
+        "no_prediction": np.zeros_like(total),
         "accuracy": confidence.proportion(weights @ (likeliest * is_class).sum(1), total),
         "macro": _average(each),
         "classes": each,

@@ -182,13 +182,13 @@ def draw_faithfulness(curves: Mapping[str, Any], path: str | os.PathLike) -> Non
     """Draw the deletion and the insertion curve of saliency maps side by side, each with that of a random order.
 
     Args:
-        curves: "shares" [steps + 1] of the pixels; and for each of "deletion", "deletion_control", "insertion" and
+        curves: "fractions" [steps + 1] of the pixels; and for each of "deletion", "deletion_control", "insertion" and
             "insertion_control" the "value" (probability of the predicted class), "low" and "high" (None if unknown).
         path: the PNG or SVG to write.
     """
     figure = Figure(figsize=(8.2, 3.3), layout="constrained")
     panels = figure.subplots(1, 2, sharey=True)
-    shares = np.array(curves["shares"])
+    shares = np.array(curves["fractions"])
     for axes, (name, verb) in zip(panels, (("deletion", "deleted"), ("insertion", "inserted")), strict=True):
         areas = []
         for key, label, color, line in (

@@ -94,7 +94,7 @@ def capitalize(text: str) -> str:
 def headline(inputs: ReportInputs) -> list[tuple[str, Any, Any, Any]]:
     """Return the main scores: (name, score of the network, of the source alone, of chance)."""
     network = inputs.scores["all"]
-    source = inputs.scores["source_alone"]
+    source = inputs.scores["source_baseline"]
     chance = inputs.chance
     source_auroc = source["macro"]["auroc"]
     if value(source_auroc) is None and inputs.audit:  # scored by an older version, or without the labels of training

@@ -82,7 +82,7 @@ def fit(workdir: Path, split: str) -> None:
     table = predictions_csv.read(file)
     cases = collect(table)
     patient_ids = np.array(patients(table))
-    rows = cases.claimed
+    rows = cases.with_prediction
     if not len(rows):
         raise CalibrationError(f"{file}: nothing was found in any radiograph, so there is nothing to calibrate by")
     result = {
@@ -144,9 +144,9 @@ def load_min_confidence(workdir: Path, step: int | None) -> float | None:
 
 
 def _min_confidence(cases: PredictionArrays, patient_ids: NDArray[np.str_]) -> float | None:
-    rows = cases.claimed
-    confidence = cases.probabilities[rows, cases.found[rows]]
-    counts = selective.by_certainty(cases.right[rows], confidence, np.ones((1, len(rows))))
+    rows = cases.with_prediction
+    confidence = cases.probabilities[rows, cases.predicted[rows]]
+    counts = selective.by_certainty(cases.correct[rows], confidence, np.ones((1, len(rows))))
     threshold = selective.choose_threshold(counts, TARGET, more=bootstrap.design_effect(patient_ids[rows]))
     return threshold if np.isfinite(threshold) else None
 

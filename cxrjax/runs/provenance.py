@@ -28,7 +28,7 @@ _MAX_COUNT = 10**8  # radiographs of a label
 class Provenance(NamedTuple):
     """Data set and network of the rows of an evaluation; blank where an older version did not record it."""
 
-    data: str = ""  # name of the data set
+    dataset: str = ""  # name of the data set
     split: str = ""
     step: int | None = None  # training step of the network
 
@@ -50,7 +50,7 @@ def read(folder: Path) -> Provenance:
     content = json_file.read(path, _ORIGIN_REMEDY)
     values = {name: content.get(name, default) for name, default in Provenance._field_defaults.items()}
     provenance = Provenance(**values)
-    has_texts = isinstance(provenance.data, str) and isinstance(provenance.split, str)
+    has_texts = isinstance(provenance.dataset, str) and isinstance(provenance.split, str)
     if not (has_texts and isinstance(provenance.step, int | None)):
         raise json_file.DamagedFileError(path, "its values are of other kinds", _ORIGIN_REMEDY)
     return provenance

@@ -5,6 +5,7 @@ names of today.
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 MODES = {
     "score": "rescore",
@@ -44,6 +45,11 @@ COLUMNS = {
     "lung_variance": "lung_intensity_variance",
     "between_patch_variance": "intensity_variance_between_patches",
     "within_patch_variance": "intensity_variance_within_patches",
+    **{
+        f"redrawn_{percentage}_{metric}": f"randomized_{percentage}_{metric}"
+        for percentage in range(1, 101)
+        for metric in ("correlation", "similarity", "overlap")
+    },
     "misplaced_correlation": "phase_randomized_correlation",
     "misplaced_similarity": "phase_randomized_similarity",
     "misplaced_overlap": "phase_randomized_overlap",
@@ -51,6 +57,59 @@ COLUMNS = {
     "seeds_similarity": "resampled_similarity",
     "seeds_overlap": "resampled_overlap",
 }
+
+# Keys of JSON files, by file: the path of the key -> its name of today. Names of parents in a path are those of today;
+# "*" is any key of an object, or any item of a list.
+KEYS = {
+    "metrics.json": {
+        "data": "dataset",
+        "resamples": "num_resamples",
+        "source_alone": "source_baseline",
+        "over_source": "gain_over_source",
+        "referral": "selective_prediction",
+        "settling": "vote_convergence",
+        "all/no_finding": "no_prediction",
+        "all/flagged": "out_of_distribution",
+        "source_baseline/no_finding": "no_prediction",
+        "subgroups/*/*/no_finding": "no_prediction",
+        "calibration/*/within": "within_bins",
+        "selective_prediction/agreement": "vote_fraction",
+        "vote_convergence/*/agreement": "vote_fraction",
+    },
+    "provenance.json": {"data": "dataset"},
+    "ood_detector.json": {"flagged_in_error": "expected_false_alarm_rate"},
+    "checks.json": {
+        "no_map": "without_map",
+        "figures": "metrics",
+        "curves/shares": "fractions",
+        "checks/seeds": "resampling",
+        **{f"metrics/{former}": name for former, name in COLUMNS.items()},
+    },
+}
+FILES = {"origin.json": "provenance.json", "gate.json": "ood_detector.json"}
+
+
+def upgrade(content: Any, file_name: str) -> Any:
+    """Return the content of a JSON file with the keys of today.
+
+    Args:
+        content: dicts, lists and values, as JSON has them.
+        file_name: name of the file, of today or of an earlier version.
+    """
+    for path, name in KEYS.get(FILES.get(file_name, file_name), {}).items():
+        content = _rename(content, path.split("/"), name)
+    return content
+
+
+def _rename(node: Any, path: Sequence[str], name: str) -> Any:
+    key, *rest = path
+    if isinstance(node, list):
+        return [_rename(item, rest, name) for item in node] if key == "*" else node
+    if not isinstance(node, dict):
+        return node
+    if rest:
+        return {child: _rename(value, rest, name) if key in ("*", child) else value for child, value in node.items()}
+    return {name if child == key and name not in node else child: value for child, value in node.items()}
 
 
 def current_columns(columns: Sequence[str]) -> list[str]:

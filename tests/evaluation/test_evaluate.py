@@ -102,7 +102,12 @@ def test_other_data_have_a_folder_of_their_own(run, prepared):
     own = evaluate.evaluate_run(run, "val")
     rows = (run / "evaluation" / "val" / "predictions.csv").read_bytes()
     other = evaluate.evaluate_run(run, "val", str(prepared / "other"))
-    assert (own["split"], other["split"], own["data"], other["data"]) == ("val", "phantom-val", "phantom", "phantom")
+    assert (own["split"], other["split"], own["dataset"], other["dataset"]) == (
+        "val",
+        "phantom-val",
+        "phantom",
+        "phantom",
+    )
     assert (run / "evaluation" / "val" / "predictions.csv").read_bytes() == rows
     assert (run / "evaluation" / "phantom-val" / "predictions.csv").read_bytes() != rows
     chosen = "temperature and operating points were chosen on val, which val shares"
@@ -112,7 +117,7 @@ def test_other_data_have_a_folder_of_their_own(run, prepared):
 
 def test_a_run_that_kept_its_labels_needs_no_data_but_those_evaluated(run, prepared, capsys):
     config = run_dir.load_config(run)
-    expected = evaluate.evaluate_run(run, "val", str(prepared / "other"))["source_alone"]
+    expected = evaluate.evaluate_run(run, "val", str(prepared / "other"))["source_baseline"]
     assert sorted(zip(*provenance.load_labels(run, config), strict=True)) == sorted(
         zip(*tfds_store.load_labels(config.data.directory, "train"), strict=True)
     )
@@ -121,15 +126,15 @@ def test_a_run_that_kept_its_labels_needs_no_data_but_those_evaluated(run, prepa
         calibration.path(run).unlink()
         capsys.readouterr()
         scores = evaluate.evaluate_run(run, "val", str(prepared / "other"))
-        assert scores["source_alone"] == expected and expected["accuracy"]["value"] is not None
+        assert scores["source_baseline"] == expected and expected["accuracy"]["value"] is not None
         assert "no temperature and no operating points" in capsys.readouterr().err and not scores["operating_points"]
         (run / "training_labels.json").unlink()
         scores = evaluate.evaluate_run(run, "val", str(prepared / "other"))
         assert "no scores of the source alone" in capsys.readouterr().err
     finally:
         (prepared / "away").rename(prepared / "own")
-    assert scores["source_alone"]["n"] == 0 and scores["source_alone"]["accuracy"]["value"] is None
-    assert scores["over_source"]["accuracy"]["value"] is None and "accuracy" in tables.format_scores(scores)
+    assert scores["source_baseline"]["n"] == 0 and scores["source_baseline"]["accuracy"]["value"] is None
+    assert scores["gain_over_source"]["accuracy"]["value"] is None and "accuracy" in tables.format_scores(scores)
 
 
 def test_validation_without_lungs_calibrates_nothing(run, monkeypatch, capsys):
@@ -143,4 +148,4 @@ def test_validation_without_lungs_calibrates_nothing(run, monkeypatch, capsys):
 def test_without_a_gate_nothing_is_said_to_be_in_place(run):
     scores = evaluate.evaluate_run(run, "test")
     assert "ood_reason" not in predictions_csv.read(run / "evaluation" / "test" / "predictions.csv")[0]
-    assert "flagged" not in scores["all"]
+    assert "out_of_distribution" not in scores["all"]

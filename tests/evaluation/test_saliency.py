@@ -102,8 +102,8 @@ def square(cases):
 
 def test_a_map_of_the_true_evidence_passes(square):
     _, _, judged = square
-    assert judged["checks"] == dict.fromkeys(saliency_verdict.CHECKS.keys() - {"seeds"}, saliency_verdict.PASSED)
-    figures = judged["figures"]
+    assert judged["checks"] == dict.fromkeys(saliency_verdict.CHECKS.keys() - {"resampling"}, saliency_verdict.PASSED)
+    figures = judged["metrics"]
     assert figures["energy_in_lesions"]["value"] > 0.8 and figures["pointing_game"]["value"] == 1
     assert figures["deletion_gain"]["value"] > 0.2 and figures["insertion_gain"]["value"] > 0.2
     assert judged["verdict"].startswith("These maps change when the network's weights are drawn anew")
@@ -114,7 +114,7 @@ def test_where_patches_are_drawn_others_are_drawn_too(cases):
     settings.patches.mode, settings.patches.count, settings.maps.draws, settings.maps.seeds = "local", 4, 1, 1
     settings.maps.levels, settings.maps.steps = 1, 2
     rows, _, judged = judge(Places(), looks_at_the_square(), cases.select(np.arange(2)), settings)
-    assert "seeds" in judged["checks"] and rows[0]["resampled_correlation"] < 1
+    assert "resampling" in judged["checks"] and rows[0]["resampled_correlation"] < 1
 
 
 def test_chance_is_what_the_region_gives(square, cases):
@@ -138,7 +138,7 @@ def test_curves_begin_and_end_at_the_whole_and_the_blank(square):
 def test_without_lungs_there_is_a_row_and_no_figure(square):
     rows, curves, judged = square
     assert rows[-1]["prediction"] == "" and len(rows[-1]) == 5 and curves[-1] == {}
-    assert (judged["n"], judged["no_map"], judged["figures"]["deletion"]["n"]) == (11, 1, 10)
+    assert (judged["n"], judged["without_map"], judged["metrics"]["deletion"]["n"]) == (11, 1, 10)
 
 
 def test_a_map_that_survives_its_weights_is_worthless(cases):
@@ -147,7 +147,7 @@ def test_a_map_that_survives_its_weights_is_worthless(cases):
     _, curves, judged = judge(Anything(), {}, cases, settings)
     assert judged["checks"]["weights"] == saliency_verdict.FAILED
     assert judged["verdict"].startswith("These maps are worthless: they hardly change")
-    assert judged["figures"]["randomized_100_correlation"]["value"] == pytest.approx(1, abs=1e-3)
+    assert judged["metrics"]["randomized_100_correlation"]["value"] == pytest.approx(1, abs=1e-3)
     # Black leaves the bias alone, and a blurred lung is bright.
     assert all(each["deletion"][-1] > 0.5 for each in curves if each)
 

@@ -44,7 +44,7 @@ def test_a_map_that_survives_is_worthless_whatever_else_it_shows():
 
 def test_what_fails_is_named():
     judged = judge(resampled_correlation=0.2, deletion=0.5)
-    assert judged["checks"]["seeds"] == judged["checks"]["deletion"] == saliency_verdict.FAILED
+    assert judged["checks"]["resampling"] == judged["checks"]["deletion"] == saliency_verdict.FAILED
     assert "; but they show what the finding can spare and change when other patches are drawn." in judged["verdict"]
 
 
@@ -58,7 +58,7 @@ def test_one_patient_proves_nothing():
     judged = judge(count=1)
     assert (
         set(judged["checks"].values()) == {saliency_verdict.INCONCLUSIVE}
-        and judged["figures"]["deletion"]["interval"] is None
+        and judged["metrics"]["deletion"]["interval"] is None
     )
     assert judged["verdict"].startswith("It stays open whether these maps change")
 
@@ -68,7 +68,7 @@ def test_what_no_radiograph_has_is_left_out():
         ("energy_in_lesions", "energy_in_lesions_chance", "pointing_game", "pointing_game_chance"), np.nan
     )
     judged = judge(**nan)
-    assert "lesions" not in judged["checks"] and "energy_in_lesions" not in judged["figures"]
+    assert "lesions" not in judged["checks"] and "energy_in_lesions" not in judged["metrics"]
     assert "lesion" not in saliency_verdict.format_table(judged)
 
 

@@ -101,12 +101,12 @@ def test_values_are_those_of_the_metrics_and_lie_in_their_intervals(run, scores)
         return tree["value"] if "value" in tree else {key: values(part) for key, part in tree.items()}
 
     assert {key: values(scores["all"][key]) for key in plain} == plain
-    assert (scores["n"], scores["patients"], scores["all"]["no_finding"]) == (N, N // 2, 1)
+    assert (scores["n"], scores["patients"], scores["all"]["no_prediction"]) == (N, N // 2, 1)
     assert scores["without_patient"] == 0 and not any("not known" in line for line in scores["warnings"])
-    for leaf in [leaf for part in ("all", "referral", "calibration") for leaf in every_score(scores[part])]:
+    for leaf in [leaf for part in ("all", "selective_prediction", "calibration") for leaf in every_score(scores[part])]:
         assert leaf["value"] is None or leaf["interval"][0] <= leaf["value"] <= leaf["interval"][1]
     guessed = classification.classification_metrics(labels, [row["source_baseline"] for row in rows], None, CLASSES)
-    over = scores["over_source"]["accuracy"]
+    over = scores["gain_over_source"]["accuracy"]
     assert over["value"] == pytest.approx(plain["accuracy"] - guessed["accuracy"])
 
 
@@ -153,14 +153,21 @@ def test_temperature_and_thresholds_come_from_validation_and_are_used_on_test(ru
 
 def test_scores_and_figures_are_the_same_again(run, scores):
     folder = run / "evaluation" / "test"
-    names = ["metrics.json", "ranking.svg", "reliability.svg", "referral.svg", "settling.svg", "confusion.svg"]
+    names = [
+        "metrics.json",
+        "roc.svg",
+        "reliability.svg",
+        "selective_prediction.svg",
+        "vote_convergence.svg",
+        "confusion.svg",
+    ]
     before = {name: (folder / name).read_bytes() for name in names}
     assert scoring.score_run(run, "test") == scores
     assert {name: (folder / name).read_bytes() for name in names} == before
     assert json.loads(before["metrics.json"]) == scores
     area = scores["all"]["classes"]["viral"]["auroc"]
     low, high = area["interval"]
-    assert f"viral {area['value']:.2f} ({low:.2f} to {high:.2f})" in before["ranking.svg"].decode()
+    assert f"viral {area['value']:.2f} ({low:.2f} to {high:.2f})" in before["roc.svg"].decode()
     assert f"{area['value']:.3f} ({low:.3f} to {high:.3f})" in tables.format_scores(scores)
 
 
@@ -170,7 +177,10 @@ def test_rows_of_an_older_form_are_scored_too(tmp_path):
     rows = [{key: value for key, value in row.items() if key in columns} for row in draw_rows(0)]
     write(tmp_path, rows, columns=columns)
     scores = scoring.score_run(tmp_path, "test")
-    assert list(scores["subgroups"]) == ["source"] and set(scores["referral"]) == {"vote_fraction", "confidence"}
+    assert list(scores["subgroups"]) == ["source"] and set(scores["selective_prediction"]) == {
+        "vote_fraction",
+        "confidence",
+    }
     assert not scores["operating_points"] and "no calibration.json" in scores["warnings"][-1]
 
 
@@ -246,7 +256,10 @@ def test_scores_of_1_have_intervals(tmp_path):
     assert accuracy["value"] == f1["value"] == 1 and accuracy["interval"] == [pytest.approx(0.025 ** (1 / 6)), 1]
     assert all(of["auroc"]["interval"] for of in scores["all"]["classes"].values() if of["support"])
     assert f1["interval"] == [pytest.approx(np.mean(lows), abs=0.2), 1] and f1["interval"][0] > min(lows)
-    assert scores["settling"]["1"]["stability"]["value"] == 1 and (tmp_path / "evaluation/test/settling.svg").exists()
+    assert (
+        scores["vote_convergence"]["1"]["stability"]["value"] == 1
+        and (tmp_path / "evaluation/test/vote_convergence.svg").exists()
+    )
     assert f"| macro F1 | 1.000 ({f1['interval'][0]:.3f} to 1.000) | " in tables.format_scores(scores)
 
 
@@ -272,15 +285,18 @@ def test_a_threshold_that_cannot_be_reached_is_said_to_be_so(tmp_path):
     assert "chosen on val" in scores["warnings"][-1]
 
 
-def test_settling_is_left_out_where_votes_do_not_decide(run, tmp_path):
+def test_convergence_is_left_out_where_votes_do_not_decide(run, tmp_path):
     folder = write(tmp_path, draw_rows(0))
-    assert list(scoring.score_run(tmp_path, "test")["settling"])[-1] == "100" and (folder / "settling.png").exists()
+    assert (
+        list(scoring.score_run(tmp_path, "test")["vote_convergence"])[-1] == "100"
+        and (folder / "vote_convergence.png").exists()
+    )
     config = classify_config()
     config.voting.rule = "mean_probability"
     (tmp_path / "config.json").write_text(config.to_json())
     scores = scoring.score_run(tmp_path, "test")
-    assert scores["settling"] is None and scores["warnings"][-1] == scoring.UNSETTLED
-    assert not (folder / "settling.png").exists() and (folder / "referral.png").exists()
+    assert scores["vote_convergence"] is None and scores["warnings"][-1] == scoring.NO_CONVERGENCE
+    assert not (folder / "vote_convergence.png").exists() and (folder / "selective_prediction.png").exists()
 
 
 def test_splits_that_share_a_part_are_warned_of(tmp_path):

@@ -60,7 +60,7 @@ def test_every_score_over_weights_is_that_of_the_rows_drawn(cases):
         kept = selective.by_certainty(right[rows], p.max(1), weights)
         curve = calibration.reliability(p[:, 0], t == 0, bins[rows], weights)
         tree = classification.measure_findings(t, f, p, CLASSES, weights)
-        return tree | {"referral": selective.measure(kept), "ece": calibration.calibration_error(curve)}
+        return tree | {"selective_prediction": selective.measure(kept), "ece": calibration.calibration_error(curve)}
 
     rows = np.arange(80)
     together = leaves(bootstrap.bootstrap(lambda w: measure(rows, w), patients, 60))
@@ -81,7 +81,7 @@ def test_the_brier_score_over_weights_is_that_of_the_rows_drawn(cases):
         squares = (probabilities[drawn] - np.eye(3)[truth[drawn]]) ** 2
         assert tree["brier"].value[k] == pytest.approx(squares.sum(1).mean())
         parts = confidence.values(tree["reliability"])[k] - confidence.values(tree["resolution"])[k]
-        assert parts + tree["uncertainty"][k] + tree["within"][k] == pytest.approx(tree["brier"].value[k])
+        assert parts + tree["uncertainty"][k] + tree["within_bins"][k] == pytest.approx(tree["brier"].value[k])
 
 
 def test_the_value_is_that_of_the_data_and_what_cannot_be_earned_is_null():

@@ -29,7 +29,7 @@ def test_parts_of_the_brier_score_by_hand():
     assert score["reliability"] == pytest.approx(2 * (4 * 0.05**2 + 2 * 0.1**2) / 6)
     assert score["resolution"] == pytest.approx(2 * (4 * (3 / 4 - 4 / 6) ** 2 + 2 * (1 / 2 - 4 / 6) ** 2) / 6)
     assert score["uncertainty"] == pytest.approx(2 * 4 / 6 * 2 / 6)
-    assert score["within"] == pytest.approx(0)  # the bins are the values themselves
+    assert score["within_bins"] == pytest.approx(0)  # the bins are the values themselves
     assert score["brier"] == pytest.approx(2 * brier_score_loss(truth == 0, first))
     # Of the findings, 0.8 is right in 3 of 4, and 0.6 (of the second class) in 1 of 2.
     assert score["ece"] == pytest.approx((4 * 0.05 + 2 * 0.1) / 6)
@@ -39,8 +39,8 @@ def test_parts_add_up_where_bins_are_wide():
     probabilities, truth = draw(0, 500, 1.7)
     score = once(calibration.prepare_calibration(probabilities, truth, probabilities.argmax(1))(np.ones((1, 500))))
     assert score["brier"] == pytest.approx(brier_score_loss(truth, probabilities, labels=range(4), scale_by_half=False))
-    parts = score["reliability"] - score["resolution"] + score["uncertainty"] + score["within"]
-    assert score["brier"] == pytest.approx(parts) and abs(score["within"]) > 1e-4
+    parts = score["reliability"] - score["resolution"] + score["uncertainty"] + score["within_bins"]
+    assert score["brier"] == pytest.approx(parts) and abs(score["within_bins"]) > 1e-4
 
 
 def test_bins_hold_equal_numbers_and_do_not_part_equal_values():

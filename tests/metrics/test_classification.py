@@ -71,7 +71,7 @@ def test_a_radiograph_without_a_finding_is_a_miss_worked_by_hand():
     probabilities = [[0.9, 0.1], [0.8, 0.2], [0.4, 0.6], [0.3, 0.7], [np.nan, np.nan]]
     ours = classification.classification_metrics(labels, findings, probabilities, classes)
     assert classification.confusion_matrix(labels, findings, classes).tolist() == [[2, 1, 0], [0, 1, 1]]
-    assert (ours["n"], ours["no_finding"], ours["accuracy"]) == (5, 1, 3 / 5)
+    assert (ours["n"], ours["no_prediction"], ours["accuracy"]) == (5, 1, 3 / 5)
     # Of 3 x 2 pairs, the 3 of the read COVID-19 radiograph are won and the 3 of the unread one are lost.
     expected = {"precision": 1 / 2, "recall": 1 / 2, "specificity": 2 / 3, "f1": 1 / 2, "auroc": 1 / 2, "support": 2}
     expected["average_precision"] = (1 + 2 / 5) / 2  # found first, and last of all five

@@ -60,7 +60,7 @@ def scores_of(value):
     each = {name: estimate(value, value - 0.05, value + 0.05) for name in ("precision", "recall", "specificity", "f1")}
     each["auroc"] = {"value": None, "interval": None, "n": 0}
     by_class = {name: each | {"support": 20 if name == "viral" else 50} for name in CLASSES}
-    return {"n": 40, "no_finding": 1, "accuracy": estimate(value, 0.7, 0.9), "macro": each, "classes": by_class}
+    return {"n": 40, "no_prediction": 1, "accuracy": estimate(value, 0.7, 0.9), "macro": each, "classes": by_class}
 
 
 def row(path, label, finding, confidence):
@@ -112,8 +112,8 @@ def found(tmp_path):
     return inputs.ReportInputs(
         workdir=tmp_path, config=config, split="test", name="test", directory="", rows=ROWS, chance=chance,
         scores={
-            "all": scores_of(0.8123), "source_alone": scores_of(0.4567), "n": 40, "patients": 37, "resamples": 2000,
-            "calibration": {}, "referral": {}, "settling": {}, "operating_points": {},
+            "all": scores_of(0.8123), "source_baseline": scores_of(0.4567), "n": 40, "patients": 37, "num_resamples": 2000,
+            "calibration": {}, "selective_prediction": {}, "vote_convergence": {}, "operating_points": {},
             "subgroups": {"sex": {"F": scores_of(0.7) | {"n": 12}, "M": scores_of(0.8) | {"n": 28}}},
             "warnings": ["few of them"],
         },
@@ -385,7 +385,13 @@ def test_the_page_has_the_data_card_and_the_audits_settings(found):
 
 
 def test_checks_of_maps_are_in_words(found):
-    maps = {"n": 4, "no_map": 0, "figures": {}, "verdict": "So so.", "checks": {"weights": "passed", "lungs": "open"}}
+    maps = {
+        "n": 4,
+        "without_map": 0,
+        "metrics": {},
+        "verdict": "So so.",
+        "checks": {"weights": "passed", "lungs": "open"},
+    }
     rows = table(page(found._replace(maps=maps)), "Checks of the maps")
     assert rows[1:] == [["change when the network's weights are drawn anew", "yes"],
                         ["lie in the lungs more than chance would have it", "inconclusive"]]  # fmt: skip
@@ -403,7 +409,7 @@ def test_what_cannot_be_told_is_said_to_be_so(found):
         "specificity": {"value": 1.0, "interval": None},
     }
     points = {"viral": {"at_sensitivity": {"threshold": None}, "at_specificity": reached}}
-    text = page(found._replace(scores=found.scores | {"settling": None, "operating_points": points}))
+    text = page(found._replace(scores=found.scores | {"vote_convergence": None, "operating_points": points}))
     assert "Convergence of the vote is not available" in text
     lines = table(text, "Thresholds chosen on validation")[1:]
     assert lines == [
@@ -419,7 +425,7 @@ def test_a_run_of_masks_has_a_report_too(found):
              "lung_confidence": 0.7}  # fmt: skip
     found.config.task = "segment"
     found = found._replace(chance={}, rows=[masks], scores={
-        "all": every, "subgroups": {"source": {"here": every}}, "n": 2, "patients": 2, "resamples": 9, "warnings": [],
+        "all": every, "subgroups": {"source": {"here": every}}, "n": 2, "patients": 2, "num_resamples": 9, "warnings": [],
     })  # fmt: skip
     text = render.render(
         "index.html", found, [cases.CaseView(masks, PICTURE._replace(saliency="", true_lungs="M1,1 2,2 3,1Z"))]
