@@ -125,17 +125,17 @@ class Noise(Source):
     def default_dir(self, options: Namespace) -> Path:
         return Path()
 
-    def rows(self, root: Path, options: Namespace) -> Iterator[Record]:
+    def records(self, root: Path, options: Namespace) -> Iterator[Record]:
         for number in range(self._count + self.num_validation):
             name, split = f"{number:06}", "train" if number < self._count else "val"
             yield Record(name, label=CLASSES[number % len(CLASSES)], patient_id=name, split=split, payload=number)
 
-    def read(self, row: Record, options: Namespace) -> Example:
-        picture = _draw_picture(row.payload % self.num_distinct, self._side)
-        known: dict[str, Any] = {"label": row.label, "patient_id": row.patient_id, "source": self.name}
+    def read(self, record: Record, options: Namespace) -> Example:
+        picture = _draw_picture(record.payload % self.num_distinct, self._side)
+        known: dict[str, Any] = {"label": record.label, "patient_id": record.patient_id, "source": self.name}
         if self._masked:
             known |= {"mask": _draw_mask(self._side), "mask_kind": LUNGS}
-        return Example(row.id, row.id, picture, self._side, self._side, **known)
+        return Example(record.id, record.id, picture, self._side, self._side, **known)
 
 
 @cache

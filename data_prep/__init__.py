@@ -1,1 +1,1 @@
-"""Upstream files to prepared data sets: a folder a source, one example form (`example.py`) for all of them."""
+"""Convert collections of radiographs to prepared data sets: one folder per source, one example format for all."""

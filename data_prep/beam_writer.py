@@ -1,8 +1,8 @@
-"""Shards written by Apache Beam: several processes of this machine, or whatever runner the user has.
+"""Write shards with Apache Beam: in several local processes, or on another runner of the user's.
 
-What Beam hands round is the names of the shards: never an image, for TFDS's own Beam writer would have them all sorted
-by the runner, and the one that runs in this machine sorts in memory; nor the list of radiographs, of which that runner
-keeps copy upon copy. The list of a shard lies beside it on the disk until it is written.
+Beam passes the paths of the shards only. It passes no images, because TFDS's own Beam writer sorts them in the runner,
+and the local runner sorts in memory; and no lists of radiographs, because the local runner makes many copies of them.
+The list of a shard is stored beside it on disk until the shard is written.
 """
 
 import contextlib
@@ -27,10 +27,10 @@ from data_prep.shards import Shard, ShardResult, write_shard
 
 
 def is_beam_requested(options: Namespace) -> bool:
-    """Whether the command asks for Beam.
+    """Return whether the options select Beam.
 
     Raises:
-        PreparationError: fewer than one worker.
+        PreparationError: fewer than one worker is requested.
     """
     if options.workers < 1:
         raise PreparationError(f"--workers={options.workers}: at least one is needed")
@@ -38,18 +38,18 @@ def is_beam_requested(options: Namespace) -> bool:
 
 
 def write_shards(shards: Sequence[Shard], read: Callable[[Record], Example], options: Namespace) -> list[ShardResult]:
-    """Writes shards in any order, on workers that see the same folder.
+    """Write shards in any order, on workers that share the output folder.
 
     Args:
-        shards: what to write.
-        read: see `shards.write`; it travels to the workers, pickled.
+        shards: their radiographs and their files.
+        read: see `shards.write_shard`; it is pickled for the workers.
         options: `workers`, `beam_pipeline_options`.
 
     Returns:
-        What became of each, in the order of `shards`.
+        The result of each, in the order of `shards`.
 
     Raises:
-        PreparationError: no Beam, options that it does not understand, or a worker that failed.
+        PreparationError: Beam is not installed, it rejects the options, or a worker failed.
     """
     beam = _import_beam()
     pipeline = _make_pipeline(beam, options)
@@ -59,52 +59,54 @@ def write_shards(shards: Sequence[Shard], read: Callable[[Record], Example], opt
         paths = pipeline | beam.Create([shard.path for shard in shards])
         paths | beam.Reshuffle() | beam.Map(partial(_run_task, read))
         pipeline.run().wait_until_finish()
-    except RuntimeError as error:  # Beam's wrapping of whatever a worker ran into, traceback and all
-        last = [line for line in str(error).splitlines() if line.strip()][-1]
-        reason = last.partition(": ")[2].partition(" [while running")[0]
-        raise PreparationError(f"a worker failed: {reason or last.strip()}") from error
+    except RuntimeError as error:  # Beam wraps the error of a worker with its traceback
+        last_line = [line for line in str(error).splitlines() if line.strip()][-1]
+        reason = last_line.partition(": ")[2].partition(" [while running")[0]
+        raise PreparationError(f"a worker failed: {reason or last_line.strip()}") from error
     return [_read_result(shard) for shard in shards]
 
 
 def _import_beam() -> Any:
-    logging.disable(logging.WARNING)  # it warns where its part for Google's cloud is not installed
+    logging.disable(logging.WARNING)  # it warns if its part for Google's cloud is not installed
     try:
         import apache_beam
     except ImportError as error:
-        asks = "--workers and --beam_pipeline_options need Apache Beam"
-        raise PreparationError(f"{asks}: pip install 'cxrjax[beam]'") from error
+        message = "--workers and --beam_pipeline_options need Apache Beam: pip install 'cxrjax[beam]'"
+        raise PreparationError(message) from error
     finally:
         logging.disable(logging.NOTSET)
     return apache_beam
 
 
 def _make_pipeline(beam: Any, options: Namespace) -> Any:
-    logging.getLogger("apache_beam.runners").setLevel(logging.CRITICAL)  # its errors are raised as well
-    threading.excepthook = _report_thread
-    given = [f"--{one}" for one in options.beam_pipeline_options.split(",") if one]
+    logging.getLogger("apache_beam.runners").setLevel(logging.CRITICAL)  # its errors are also raised
+    threading.excepthook = _report_thread_error
+    flags = [f"--direct_num_workers={options.workers}"]
+    flags += [f"--{option}" for option in options.beam_pipeline_options.split(",") if option]
+    messages = io.StringIO()
     try:
-        with contextlib.redirect_stderr(io.StringIO()) as said:
-            known = beam.options.pipeline_options.PipelineOptions([f"--direct_num_workers={options.workers}", *given])
-            known.get_all_options()  # which is where it looks at them all
-            elsewhere = known.view_as(beam.options.pipeline_options.StandardOptions).runner
-            return beam.Pipeline(elsewhere or _make_runner(), options=known)
+        with contextlib.redirect_stderr(messages):
+            pipeline_options = beam.options.pipeline_options.PipelineOptions(flags)
+            pipeline_options.get_all_options()  # checks them
+            runner = pipeline_options.view_as(beam.options.pipeline_options.StandardOptions).runner
+            return beam.Pipeline(runner or _make_local_runner(), options=pipeline_options)
     except (SystemExit, Exception) as error:
-        reason = (said.getvalue() or str(error)).strip().splitlines()[-1]
+        reason = (messages.getvalue() or str(error)).strip().splitlines()[-1]
         raise PreparationError(f"--beam_pipeline_options={options.beam_pipeline_options}: {reason}") from error
 
 
-def _report_thread(failed: threading.ExceptHookArgs) -> None:
-    """Says what ended a thread, but not where a signal ended the workers that the threads watch."""
+def _report_thread_error(error: threading.ExceptHookArgs) -> None:
+    """Print the error of a thread, unless a signal ended the workers that the threads watch."""
     if signals.received() is None:
-        threading.__excepthook__(failed)
+        threading.__excepthook__(error)
 
 
-def _make_runner() -> Any:
-    """The runner for processes of this machine; Beam's default one would first try to download another program."""
+def _make_local_runner() -> Any:
+    """Return a runner of local processes; Beam's default runner would first try to download another program."""
     from apache_beam.runners.portability.fn_api_runner import FnApiRunner
     from apache_beam.transforms.environments import SubprocessSDKEnvironment
 
-    # A worker tells its whole life on its standard error; what fails in it comes back in another way.
+    # A worker logs everything to its standard error; its errors are returned in another way.
     worker = f"{shlex.quote(sys.executable)} -m apache_beam.runners.worker.sdk_worker_main 2>{os.devnull}"
     return FnApiRunner(SubprocessSDKEnvironment.from_command_string(worker))
 
@@ -115,17 +117,17 @@ def _run_task(read: Callable[[Record], Example], path: str) -> None:
 
 
 def _read_result(shard: Shard) -> ShardResult:
-    written = ShardResult(*json.loads(_result_file(shard.path).read_text(encoding="utf-8")))
+    result = ShardResult(*json.loads(_result_file(shard.path).read_text(encoding="utf-8")))
     for file in (_task_file(shard.path), _result_file(shard.path)):
         file.unlink()
-    return written
+    return result
 
 
 def _task_file(path: str) -> Path:
-    """What a worker is to do."""
+    """Return the file of the shard's radiographs, which a worker reads."""
     return Path(f"{path}.order")
 
 
 def _result_file(path: str) -> Path:
-    """What it says it did."""
+    """Return the file of the shard's result, which a worker writes."""
     return Path(f"{path}.json")

@@ -1,4 +1,4 @@
-"""A prepared data set, read back without TensorFlow."""
+"""Read a prepared data set without TensorFlow."""
 
 import contextlib
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,10 +13,10 @@ from data_prep.record import PreparationError
 
 
 def find_dataset(folder: str | Path) -> Path:
-    """The folder OUT/NAME/VERSION of a prepared data set; of OUT/NAME its newest version.
+    """Return the folder OUT/NAME/VERSION of a prepared data set; for OUT/NAME its newest version.
 
     Raises:
-        PreparationError: no data set that is complete is there.
+        PreparationError: the folder holds no complete data set.
     """
     folder = Path(folder)
     if (folder / COMPLETE_MARKER).is_file():
@@ -28,45 +28,45 @@ def find_dataset(folder: str | Path) -> Path:
 
 
 def read_report(version: Path) -> dict[str, Any]:
-    """What was prepared and what was left out, see `prepare`.
+    """Read `report.json` of a data set, see `prepare`.
 
     Raises:
-        PreparationError: it is missing or damaged.
+        PreparationError: the file is missing or damaged.
     """
-    with _in_words():
+    with _preparation_errors():
         return prepared.read_report(version)
 
 
 def open_builder(version: Path) -> tfds.core.DatasetBuilder:
-    """Opens a data set.
+    """Open a data set.
 
     Raises:
         PreparationError: it is damaged, or `data_prep` did not write it.
     """
-    with _in_words():
+    with _preparation_errors():
         return prepared.open_builder(version)
 
 
 def open_splits(version: Path) -> dict[str, Sequence[Mapping[str, Any]]]:
-    """The records of every split, to be read by number; see `decode_text` for their words.
+    """Open the records of every split, which are read by index; `decode_text` decodes their text.
 
     Raises:
         PreparationError: the data set is damaged, or `data_prep` did not write it.
     """
     builder = open_builder(version)
-    with _in_words():
+    with _preparation_errors():
         return {split: prepared.Records(builder, split) for split in builder.info.splits}
 
 
 def read_records(version: Path) -> Iterator[tuple[str, int, dict[str, Any]]]:
-    """Every record with its split and its number there; text as str, files as bytes."""
+    """Yield every record with its split and its index in the split; text as str, images as bytes."""
     for split, records in open_splits(version).items():
-        for number in range(len(records)):
-            yield split, number, decode_text(records[number])
+        for index in range(len(records)):
+            yield split, index, decode_text(records[index])
 
 
 def decode_text(record: Mapping[str, Any]) -> dict[str, Any]:
-    """A record with its words as str; files stay bytes."""
+    """Return a record with its text as str; images stay bytes."""
     return {
         key: prepared.as_text(value) if isinstance(value, bytes) and key not in ("image", "mask", "lesions") else value
         for key, value in record.items()
@@ -74,7 +74,7 @@ def decode_text(record: Mapping[str, Any]) -> dict[str, Any]:
 
 
 @contextlib.contextmanager
-def _in_words() -> Iterator[None]:
+def _preparation_errors() -> Iterator[None]:
     try:
         yield
     except prepared.DatasetError as error:

@@ -1,4 +1,4 @@
-"""The one form in which every prepared data set stores a radiograph."""
+"""The format in which every prepared data set stores a radiograph."""
 
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -7,40 +7,42 @@ import cv2
 import numpy as np
 import tensorflow_datasets as tfds
 
-LABELS = ("normal", "bacterial", "tuberculosis", "viral", "covid19")  # the shared vocabulary; others stay as they are
-STRUCTURES, LUNGS = "structures", "lungs"  # what a mask's values mean, see `Example.mask_kind`
+LABELS = ("normal", "bacterial", "tuberculosis", "viral", "covid19")  # shared vocabulary; other labels stay as they are
+# What the values of a mask mean, see `Example.mask_kind`.
+STRUCTURES = "structures"
+LUNGS = "lungs"
 UNKNOWN = float("nan")
 
 
 @dataclass(frozen=True)
 class Example:
-    """One radiograph and what is known about it; "", b"", 0 bits and NaN stand for not known.
+    """One radiograph and its metadata; "", b"", 0 bits and NaN stand for unknown.
 
-    Of a file, only its pixels and the attributes below are stored, never its header: no name, identifier, date or
+    Only the pixels of a file and the attributes below are stored, never its header: no name, identifier, date or
     address that DICOM, EXIF, XMP, IPTC, TIFF or PNG can hold.
 
     Attributes:
         id: unique in its data set.
         path: of the file, as upstream writes it.
-        image: the decoded gray levels as PNG of 8 or 16 bits; of a JPEG file its compressed data alone.
+        image: the decoded gray levels as PNG of 8 or 16 bits; for a JPEG file its compressed data without the header.
         height: of the decoded image, pixels.
         width: of the decoded image, pixels.
-        label: of `LABELS` where it fits, else upstream's word.
-        upstream_label: upstream's word for it.
-        patient_id: no patient is in two splits; of a DICOM file a pseudonym, see `collections/patients.py`.
-        source: the collection it comes from.
+        label: one of `LABELS` if it matches, otherwise upstream's label.
+        upstream_label: the label as upstream writes it.
+        patient_id: no patient is in two splits; for a DICOM file a pseudonym, see `collections/patients.py`.
+        source: name of its collection.
         view: "PA", "AP", "AP Supine", ... as upstream writes it.
         sex: as upstream writes it.
         age: years.
-        spacing: (row, column) mm between pixel centres.
+        spacing: (row, column) mm between pixel centers.
         mask: PNG of a uint8 label map [height, width].
         mask_kind: "structures" (0 background, 1 heart, 2 left lung, 3 right lung), "lungs" (0, 1), or "".
         lesions: PNG of a uint8 map [height, width], 1 in known lesions.
-        licence: of this image.
-        format: what the file was: "png", "jpeg", "tiff", "dicom" or "jsrt".
-        bits: of a value in the file.
+        licence: license of this image.
+        format: of the file: "png", "jpeg", "tiff", "dicom" or "jsrt".
+        bits: per value of the file.
         color: channels of the file, or DICOM's PhotometricInterpretation.
-        inverted: dense anatomy is dark in `image`, as in MONOCHROME1 and JSRT .IMG.
+        inverted: whether dense anatomy is dark in `image`, as in MONOCHROME1 and JSRT .IMG.
     """
 
     id: str
@@ -65,14 +67,15 @@ class Example:
     color: str = "1"
     inverted: bool = False
 
-    def record(self) -> dict[str, Any]:
-        """What TFDS stores, in the form of `features()`."""
+    def to_dict(self) -> dict[str, Any]:
+        """Return the values that TFDS stores, as `features()` describes them."""
         return asdict(self) | {"spacing": np.asarray(self.spacing, np.float32)}
 
 
 def features() -> tfds.features.FeaturesDict:
-    """The TFDS features of an `Example`; text comes back as UTF-8 bytes."""
-    text, data = tfds.features.Text, tfds.features.Tensor(shape=(), dtype=np.object_)
+    """Return the TFDS features of an `Example`; text is read back as UTF-8 bytes."""
+    text = tfds.features.Text
+    data = tfds.features.Tensor(shape=(), dtype=np.object_)
     number = tfds.features.Scalar
     return tfds.features.FeaturesDict(
         {name: text() for name in ("id", "path", "label", "upstream_label", "patient_id", "source", "view", "sex")}
@@ -83,6 +86,6 @@ def features() -> tfds.features.FeaturesDict:
     )
 
 
-def encode_png(picture: np.ndarray) -> bytes:
-    """The PNG file of a uint8 or uint16 [height, width] picture."""
-    return cv2.imencode(".png", picture)[1].tobytes()
+def encode_png(pixels: np.ndarray) -> bytes:
+    """Encode an image, uint8 or uint16 [height, width] or [height, width, 3], as PNG."""
+    return cv2.imencode(".png", pixels)[1].tobytes()

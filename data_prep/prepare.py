@@ -1,8 +1,8 @@
-"""A source to a data set on disk: TFDS in array_record files, whole or not at all.
+"""Write a source to disk as a complete TFDS data set in array_record files, or write nothing.
 
-`OUT/NAME/VERSION/` holds the records, what TFDS needs to read them, `report.json` (settings, counts, what is known of
-patients, every radiograph left out with its reason, near-duplicates, warnings) and `splits.csv` (who is where, to be
-given to --splits). TFDS writes into a folder called `incomplete.*` and renames it as its last act.
+`OUT/NAME/VERSION/` holds the records, the files that TFDS needs to read them, `report.json` (settings, counts, known
+patients, every skipped radiograph with its reason, near-duplicates, warnings) and `splits.csv` (the split of every
+radiograph, which --splits reads). TFDS writes into a folder called `incomplete.*` and renames it at the end.
 """
 
 import contextlib
@@ -30,23 +30,23 @@ from data_prep.record import PreparationError, Record, SkippedRecord
 from data_prep.source import Source
 from data_prep.text import make_storable, printable
 
-_OLDER = "{}: an older form of this data set, which may hold whole files, with the names in their headers; remove it"
+_OLDER = "{}: an older form of this data set, which may hold whole files with names in their headers; remove it"
 
 
 def prepare(source: Source, options: Namespace) -> tuple[str, bool]:
-    """Prepares a data set, unless it is there already.
+    """Prepare a data set, unless it is already complete.
 
     Args:
-        source: where the radiographs come from.
+        source: lists and reads the radiographs.
         options: of the command line, see `__main__.parse`.
 
     Returns:
-        One line (radiographs by split and label, and the folder), a line for each warning, that on unknown patients the
-        last; and whether everything that upstream names was taken.
+        A summary: one line with the radiographs per split and label and the folder, and one line per warning, the one
+        about unknown patients last. And whether every radiograph that upstream lists was stored.
 
     Raises:
-        PreparationError: a bad name, a patient in two splits, a data set with other settings or files of others in the
-            way, or what the source itself refuses.
+        PreparationError: the name is not valid, a patient is in two splits, the folder holds other files or a data set
+            with other settings, or the source rejects its files.
     """
     name = options.name or source.name
     if not re.fullmatch(r"[a-z][a-z0-9_]*", name):
@@ -58,21 +58,22 @@ def prepare(source: Source, options: Namespace) -> tuple[str, bool]:
     folder = Path(options.out, name, str(Builder.VERSION))
     root = Path(options.root) if options.root else source.default_dir(options) or download_source(source, options)
     output_folder.check_output(folder, Path(options.root) if options.root else None)
-    rows, skipped = collect_records(source, root, options)
-    settings = _settings(source, rows, options)
+    records, skipped = collect_records(source, root, options)
+    settings = _collect_settings(source, records, options)
     if (folder / COMPLETE_MARKER).is_file() and not options.overwrite:
         report = read_report(folder)
         if report["settings"] != settings:
             raise PreparationError(
-                f"{folder}: made from other input or settings; --overwrite it or give another --name"
+                f"{folder}: was prepared from other input or settings; use --overwrite or another --name"
             )
-        return f"already complete, nothing done: {_summarise(report, folder)}", not report["skipped"]
-    for skip in skipped[:MAX_PRINTED]:
-        print(printable(f"warning: skipped {skip.id}: {skip.reason}"), file=sys.stderr)
-    shares = (
-        splits.name_folds(options.folds) if options.folds else splits.parse_shares(options.split, source.split_ratios)
+        return f"already complete, nothing done: {_summarize(report, folder)}", not report["skipped"]
+    for record in skipped[:MAX_PRINTED]:
+        print(printable(f"warning: skipped {record.id}: {record.reason}"), file=sys.stderr)
+    ratios = (
+        splits.name_folds(options.folds) if options.folds else splits.parse_ratios(options.split, source.split_ratios)
     )
-    plan, pairs = splits.assign_splits(rows, shares, options.seed), []
+    plan = splits.assign_splits(records, ratios, options.seed)
+    pairs = []
     if options.duplicates != "off":
         pairs = duplicates.find_duplicates(plan)
         if options.duplicates == "drop":
@@ -84,70 +85,77 @@ def prepare(source: Source, options: Namespace) -> tuple[str, bool]:
         settings=settings,
         counts={},
         patients_known={},
-        remarks=[*source.remarks(rows, root, options), *filter(None, [patients.warn_of_one_patient(rows)])],
-        skipped=[{"name": skip.id, "reason": skip.reason} for skip in skipped],
+        remarks=[*source.remarks(records, root, options), *filter(None, [patients.warn_of_one_patient(records)])],
+        skipped=[{"name": record.id, "reason": record.reason} for record in skipped],
         duplicates=[pair._asdict() for pair in pairs],
     )
-    wanted = [] if options.folds else [split for split in ("val", "test") if shares[split]]
+    expected_splits = [] if options.folds else [split for split in ("val", "test") if ratios[split]]
     try:
         output_folder.remove_incomplete(folder)
-        builder = Builder(source, plan, options, report, wanted)
+        builder = Builder(source, plan, options, report, expected_splits)
         tfds.disable_progress_bar()
         with tempfile.TemporaryDirectory() as unused, contextlib.redirect_stdout(None):
             builder.download_and_prepare(download_dir=unused)
     except OSError as error:
         raise PreparationError(f"{error.filename or folder}: {error.strerror or error}") from error
-    return _summarise(report, folder), not report["skipped"]
+    return _summarize(report, folder), not report["skipped"]
 
 
 def collect_records(source: Source, root: Path, options: Namespace) -> tuple[list[Record], list[SkippedRecord]]:
-    """What upstream has and what of it is left out, with each radiograph bound to the split that is fixed for it.
+    """List the radiographs of a source and those that are skipped, and assign the splits that are fixed.
 
     Raises:
-        PreparationError: nothing is left, a radiograph is there twice, or what the source itself refuses.
+        PreparationError: no radiograph is left, one is listed twice, or the source rejects its files.
     """
-    rows: list[Record] = []
+    records: list[Record] = []
     skipped: list[SkippedRecord] = []
-    for one in map(make_storable, source.rows(root, options)):
-        (rows if isinstance(one, Record) else skipped).append(one)
-    rows = patients.identify(rows, options.salt)
-    counts = Counter(row.id for row in rows)
+    for entry in map(make_storable, source.records(root, options)):
+        if isinstance(entry, Record):
+            records.append(entry)
+        else:
+            skipped.append(entry)
+    records = patients.identify(records, options.salt)
+    counts = Counter(record.id for record in records)
     if repeated := [name for name, count in counts.items() if count > 1]:
         raise PreparationError(f"{root}: {repeated[0] or 'an empty path'} is there twice")
     if options.splits:
-        rows, left = splits.assign_fixed_splits(rows, splits.read_table(Path(options.splits)), only=options.splits)
-        skipped += left
+        table = splits.read_table(Path(options.splits))
+        records, unassigned = splits.assign_fixed_splits(records, table, required_by=options.splits)
+        skipped += unassigned
     elif options.folds:
-        rows = [replace(row, split="") for row in rows]
-    elif table := source.splits_table():
-        rows, _ = splits.assign_fixed_splits(rows, splits.read_table(table))
-    if not rows:
+        records = [replace(record, split="") for record in records]
+    elif path := source.splits_table():
+        records, _ = splits.assign_fixed_splits(records, splits.read_table(path))
+    if not records:
         first = f" ({skipped[0].id}: {skipped[0].reason})" if skipped else ""
-        raise PreparationError(f"{root}: no radiograph that {source.name} can take is here{first}")
-    return rows, skipped
+        raise PreparationError(f"{root}: it holds no radiograph that {source.name} can read{first}")
+    return records, skipped
 
 
-def _settings(source: Source, rows: Sequence[Record], options: Namespace) -> dict[str, Any]:
-    """What makes two preparations equal: equal settings, equal data set."""
-    content = hashlib.sha256()
-    for row in rows:
-        files = [row.file, *row.masks.values()] if row.file else []
+def _collect_settings(source: Source, records: Sequence[Record], options: Namespace) -> dict[str, Any]:
+    """Return the settings that determine a data set: two preparations with equal settings give equal data sets."""
+    checksum = hashlib.sha256()
+    for record in records:
+        files = [record.file, *record.masks.values()] if record.file else []
         sizes = [path.stat().st_size if path.is_file() else -1 for path in files]
-        told = (row.id, row.label, row.patient_id, row.source, row.split, row.view, row.sex, row.age, row.licence)
-        content.update(repr((told, sizes)).encode())
+        metadata = (
+            *(record.id, record.label, record.patient_id, record.source, record.split),
+            *(record.view, record.sex, record.age, record.licence),
+        )
+        checksum.update(repr((metadata, sizes)).encode())
     common = {key: getattr(options, key) for key in ("split", "seed", "folds", "duplicates")}
-    return source.settings(options) | common | {"rows_sha256": content.hexdigest()}
+    return source.settings(options) | common | {"rows_sha256": checksum.hexdigest()}
 
 
-def _summarise(report: dict[str, Any], folder: Path) -> str:
+def _summarize(report: dict[str, Any], folder: Path) -> str:
     parts = []
     for split, labels in report["counts"].items():
         by_label = ", ".join(f"{label or 'unlabelled'} {count}" for label, count in labels.items())
         parts.append(f"{split} {sum(labels.values())} ({by_label})")
-    for key, what in (("skipped", "skipped"), ("duplicates", "pairs of near-duplicates")):
+    for key, description in (("skipped", "skipped"), ("duplicates", "pairs of near-duplicates")):
         if report.get(key):
-            parts.append(f"{len(report[key])} {what}, see {REPORT}")
+            parts.append(f"{len(report[key])} {description}, see {REPORT}")
     older = [path.parent for path in folder.parent.glob(f"[0-9]*/{COMPLETE_MARKER}") if path.parent != folder]
     remarks = [*(_OLDER.format(path) for path in sorted(older)), *report.get("remarks", [])]
-    last = [f"warning: {sentence}" for sentence in remarks]
-    return "\n".join([f"{'; '.join(parts)}: {folder}", *last])
+    warnings = [f"warning: {sentence}" for sentence in remarks]
+    return "\n".join([f"{'; '.join(parts)}: {folder}", *warnings])

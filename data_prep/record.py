@@ -1,4 +1,4 @@
-"""What upstream says of a radiograph before its file is opened, and the two ways to say no."""
+"""A radiograph as upstream describes it, before its file is opened, and the ways to leave it out."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -6,25 +6,24 @@ from typing import Any, NamedTuple
 
 from data_prep.example import UNKNOWN
 
-HEART, LEFT_LUNG, RIGHT_LUNG, LUNG_FIELD, LABEL_MAP = (
-    "heart",
-    "left lung",
-    "right lung",
-    "lungs",
-    "map",
-)  # what a mask file shows
+# What a mask file shows.
+HEART = "heart"
+LEFT_LUNG = "left lung"
+RIGHT_LUNG = "right lung"
+LUNG_FIELD = "lungs"
+LABEL_MAP = "map"
 
 
 class PreparationError(Exception):
-    """A request that cannot be met; the message is one sentence that names what and why."""
+    """A preparation that cannot be done; the message is one sentence with the name and the reason."""
 
 
 class RecordError(Exception):
-    """One radiograph that cannot be taken; the message is the reason without its name."""
+    """A radiograph that cannot be stored; the message is the reason, without the name of the radiograph."""
 
 
 class SkippedRecord(NamedTuple):
-    """A file of upstream's that is not taken for what is known of it: absent, no radiograph, no frontal view."""
+    """An upstream file that is left out without being opened: missing, not a radiograph, or not a frontal view."""
 
     id: str
     reason: str
@@ -32,15 +31,15 @@ class SkippedRecord(NamedTuple):
 
 @dataclass(frozen=True)
 class Record:
-    """One radiograph to come. "" and NaN stand for not known; see `Example` for what is not told here.
+    """One radiograph before it is read; "" and NaN stand for unknown. See `Example` for the other attributes.
 
     Attributes:
         id: unique in its data set: the path as upstream writes it.
-        file: where it lies; None for a radiograph that is drawn, not read.
-        masks: mask files, by what each shows: HEART, LEFT, RIGHT, LUNGS_PART, or MAP (a label map).
-        mask_kind: of a MAP, where it is known: `example.STRUCTURES` or `example.LUNGS`.
-        split: where it has to be: the name of a split, several joined by "|" to choose from, "" for any.
-        given: whatever else the source needs to make it.
+        file: its image file; None for a radiograph that the source draws.
+        masks: mask files by what each shows: HEART, LEFT_LUNG, RIGHT_LUNG, LUNG_FIELD, or LABEL_MAP.
+        mask_kind: of a LABEL_MAP, if known: `example.STRUCTURES` or `example.LUNGS`.
+        split: the name of a required split, several joined by "|" to choose from, or "" for any.
+        payload: further data that the source needs to read it.
     """
 
     id: str
@@ -60,4 +59,4 @@ class Record:
     payload: Any = None
 
 
-SplitPlan = dict[str, list[Record]]  # split name -> its radiographs, in the order they are stored
+SplitPlan = dict[str, list[Record]]  # split name -> its radiographs, in the order in which they are stored

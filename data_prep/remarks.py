@@ -1,4 +1,4 @@
-"""What a data set lacks, said when it is prepared and not only when a training fails."""
+"""Warnings about the content of a data set, printed when it is prepared, before a training fails."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -10,64 +10,69 @@ from data_prep.record import Record
 FEW_PATIENTS = 10
 
 
-def count_patients(rows: Iterable[Record]) -> dict[str, int]:
-    """What is known of the patients of some radiographs.
+def count_patients(records: Iterable[Record]) -> dict[str, int]:
+    """Count the known patients of some radiographs.
 
     Returns:
-        "radiographs"; "patients", those who are known; "by_study", radiographs of which only the study is known, and
-        "without", those of which neither is.
+        "radiographs": all; "patients": known patients; "by_study": radiographs of which only the study is known;
+        "without": radiographs of which neither patient nor study is known.
     """
-    rows = list(rows)
-    by_study = sum(is_pseudonym(row.patient_id, STUDY) for row in rows)
-    without = sum(not row.patient_id for row in rows)
-    patients = {row.patient_id for row in rows if row.patient_id and not is_pseudonym(row.patient_id, STUDY)}
-    return {"radiographs": len(rows), "patients": len(patients), "by_study": by_study, "without": without}
+    records = list(records)
+    by_study = sum(is_pseudonym(record.patient_id, STUDY) for record in records)
+    without = sum(not record.patient_id for record in records)
+    patients = {
+        record.patient_id for record in records if record.patient_id and not is_pseudonym(record.patient_id, STUDY)
+    }
+    return {"radiographs": len(records), "patients": len(patients), "by_study": by_study, "without": without}
 
 
-def describe(report: Mapping[str, Any], wanted: Sequence[str]) -> list[str]:
-    """Sentences on what may harm a training or a score, that on unknown patients the last.
+def describe(report: Mapping[str, Any], expected_splits: Sequence[str]) -> list[str]:
+    """Return sentences about problems for training or evaluation, the one about unknown patients last.
 
     Args:
         report: "counts" and "patients_known" of a preparation.
-        wanted: splits that are to hold something if there is a split train.
+        expected_splits: splits that should not be empty if there is a split train.
     """
-    counts, known = report["counts"], report["patients_known"]
+    counts = report["counts"]
     remarks = []
     if "train" in counts:
-        missing = [split for split in wanted if split not in counts]
-        remarks += [f"no radiograph is in the split {split}{_NEEDED.get(split, '')}" for split in missing]
-    of_labels = sum((Counter(labels) for labels in counts.values()), Counter())
-    if single := sorted(label for label, count in of_labels.items() if label and count == 1):
+        missing = [split for split in expected_splits if split not in counts]
+        remarks += [f"no radiograph is in the split {split}{_PURPOSES.get(split, '')}" for split in missing]
+    label_counts = sum((Counter(labels) for labels in counts.values()), Counter())
+    single = sorted(label for label, count in label_counts.items() if label and count == 1)
+    if single:
         remarks.append(
-            f"labels of a single radiograph, which can be learned or tested and not both: {', '.join(single)}"
+            f"labels of a single radiograph, which cannot be in both training and test data: {', '.join(single)}"
         )
     if "train" in counts:
-        unseen = sorted(
-            label for label in of_labels if label and not counts["train"].get(label) and label not in single
+        untrained = sorted(
+            label for label in label_counts if label and not counts["train"].get(label) and label not in single
         )
-        if unseen:
-            remarks.append(f"no radiograph of train has the label {' or '.join(unseen)}")
-    total, patients, by_study, without = (
-        sum(split[key] for split in known.values()) for key in ("radiographs", "patients", "by_study", "without")
-    )
-    if 0 < patients < FEW_PATIENTS and not without and not by_study:
+        if untrained:
+            remarks.append(f"no radiograph of train has the label {' or '.join(untrained)}")
+    totals = sum((Counter(split) for split in report["patients_known"].values()), Counter())
+    radiographs = _format_count(totals["radiographs"], "radiograph")
+    patients = totals["patients"]
+    if 0 < patients < FEW_PATIENTS and not totals["without"] and not totals["by_study"]:
         verb = "is" if patients == 1 else "are"
-        remarks.append(f"there {verb} only {_count(patients, 'patient')}: splits of so few depend on the draw")
-    if by_study:
         remarks.append(
-            f"{by_study} of {_count(total, 'radiograph')} name no patient, and only their study keeps them together: "
+            f"there {verb} only {_format_count(patients, 'patient')}: with so few, the splits depend on the seed"
+        )
+    if totals["by_study"]:
+        remarks.append(
+            f"{totals['by_study']} of {radiographs} name no patient, and only their study keeps them together: "
             "two studies of a patient may be in two splits"
         )
-    if without:
+    if totals["without"]:
         remarks.append(
-            f"{without} of {_count(total, 'radiograph')} have no known patient: nothing keeps the radiographs of a "
-            "patient in one split"
+            f"{totals['without']} of {radiographs} have no known patient: nothing keeps the radiographs of a patient "
+            "in one split"
         )
     return remarks
 
 
-_NEEDED = {"val": ", by which a training chooses its network"}
+_PURPOSES = {"val": ", which training needs to select its weights"}
 
 
-def _count(number: int, what: str) -> str:
-    return f"{number} {what}" if number == 1 else f"{number} {what}s"
+def _format_count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

@@ -1,6 +1,6 @@
-"""Shards: the pieces of a data set, each written on its own, one radiograph in memory at a time.
+"""Shards: parts of a data set that are written independently, with one radiograph in memory at a time.
 
-TFDS's own writers hold a whole split, or a whole shard, in memory, and from 1 GB on a split want TensorFlow.
+TFDS's own writers keep a whole split or a whole shard in memory, and need TensorFlow for splits of 1 GB or more.
 """
 
 import contextlib
@@ -13,76 +13,80 @@ from array_record.python.array_record_module import ArrayRecordWriter
 from data_prep.example import Example, features
 from data_prep.record import PreparationError, Record, RecordError
 
-MAX_RECORDS, MAX_BYTES = (
-    1000,
-    64 << 20,
-)  # at most, so that the shards of a large data set keep several workers evenly busy
+# Per shard, so that the shards of a large data set keep several workers evenly busy.
+MAX_RECORDS = 1000
+MAX_BYTES = 64 << 20
 
 
 class Shard(NamedTuple):
     """Radiographs that are stored together."""
 
     split: str
-    rows: list[Record]
-    path: str  # of the array_record file to be
+    records: list[Record]
+    path: str  # of the array_record file that will be written
 
 
 class ShardResult(NamedTuple):
-    """What became of a shard."""
+    """Contents of a written shard."""
 
     size: int  # bytes of its records
     counts: dict[str, int]  # label -> radiographs
-    skipped: list[dict[str, str]]  # as in the report
+    skipped: list[dict[str, str]]  # entries of the report
 
 
-def chunk(rows: Sequence[Record]) -> Iterator[list[Record]]:
-    """Cuts a split into shards: the same ones whoever writes them."""
-    shard, size = [], 0
-    for row in rows:
-        more = row.file.stat().st_size if row.file and row.file.is_file() else 0
-        if len(shard) == MAX_RECORDS or (shard and size + more > MAX_BYTES):
+def chunk(records: Sequence[Record]) -> Iterator[list[Record]]:
+    """Divide the radiographs of a split into shards, independently of how many workers write them."""
+    shard: list[Record] = []
+    shard_bytes = 0
+    for record in records:
+        file_bytes = record.file.stat().st_size if record.file and record.file.is_file() else 0
+        if len(shard) == MAX_RECORDS or (shard and shard_bytes + file_bytes > MAX_BYTES):
             yield shard
-            shard, size = [], 0
-        shard.append(row)
-        size += more
+            shard = []
+            shard_bytes = 0
+        shard.append(record)
+        shard_bytes += file_bytes
     yield shard
 
 
 def write_shard(
     shard: Shard, read: Callable[[Record], Example], tick: Callable[[], object] = lambda: None
 ) -> ShardResult:
-    """Reads the radiographs of a shard and writes those that are sound.
+    """Read the radiographs of a shard and write those that are readable.
 
     Args:
-        shard: what to write, and where.
-        read: a row to an example; `RecordError` where it cannot be had.
+        shard: its radiographs and its file.
+        read: converts a record to an example; raises `RecordError` if it cannot.
         tick: called after each radiograph.
 
     Raises:
         PreparationError: the disk is full, or the file cannot be written.
     """
-    size, counts, skipped, form = 0, Counter(), [], features()
+    size = 0
+    counts: Counter[str] = Counter()
+    skipped = []
+    serializer = features()
     writer = ArrayRecordWriter(shard.path, "group_size:1")  # each record can be read alone, as TFDS writes it
-    for row in shard.rows:
+    for record in shard.records:
         try:
-            example = read(row)
+            example = read(record)
         except RecordError as error:
-            skipped.append({"name": row.id, "split": shard.split, "reason": str(error)})
+            skipped.append({"name": record.id, "split": shard.split, "reason": str(error)})
         else:
-            record = form.serialize_example(example.record())
-            with _in_words(shard.path):
-                writer.write(record)
-            size += len(record)
+            serialized = serializer.serialize_example(example.to_dict())
+            with _preparation_errors(shard.path):
+                writer.write(serialized)
+            size += len(serialized)
             counts[example.label] += 1
         tick()
-    with _in_words(shard.path):
+    with _preparation_errors(shard.path):
         writer.close()
     return ShardResult(size, dict(counts), skipped)
 
 
 @contextlib.contextmanager
-def _in_words(path: str) -> Iterator[None]:
+def _preparation_errors(path: str) -> Iterator[None]:
     try:
         yield
-    except RuntimeError as error:  # the only one that the writer has
+    except RuntimeError as error:  # the only type that the writer raises
         raise PreparationError(f"{path}: {str(error).split(';')[0]}") from error

@@ -1,4 +1,4 @@
-"""What a source of radiographs must provide; each is a folder of this package whose `source.py` names it SOURCE."""
+"""Interface of the sources of radiographs; each is a folder of this package whose `source.py` defines SOURCE."""
 
 import importlib
 import importlib.util
@@ -19,27 +19,28 @@ class RemoteFile(NamedTuple):
     """A file with a fixed public address."""
 
     url: str
-    sha256: str  # "" where upstream does not promise the same bytes
-    path: str  # where it is put, relative to the source's folder; an archive is unpacked there
+    sha256: str  # "" if the file may change upstream
+    path: str  # relative to the source's folder; an archive is unpacked there
 
 
 class Source(ABC):
-    """A collection of radiographs, made or found.
+    """A collection of radiographs.
 
-    The first six attributes are what `--list` prints. Where its files come from is one of three: `files` (public
-    addresses), `kaggle` (a data set's handle), or neither: the user downloads them, as `where` says, and gives --from.
+    `--list` prints the first six attributes. The files of a source are downloaded from `files` (public addresses) or
+    `kaggle` (handle of a data set); if it has neither, the user downloads them as `homepage` says and names their
+    folder with --from.
 
     Attributes:
-        name: of the source, and of its data set unless another is asked for.
-        description: one line: what it is.
+        name: of the source, and by default of its data set.
+        description: one line.
         homepage: where to get it, one sentence.
-        license: its licence or terms of use.
-        size: of the download, in words.
-        coverage: how many radiographs upstream has, and what of it is taken.
+        license: its license or terms of use.
+        size: of the download, as text.
+        coverage: number of radiographs upstream, and which of them are used.
         citation: BibTeX.
-        files: to be downloaded, in order.
+        files: to download, in order.
         kaggle: handle of a Kaggle data set, "owner/name".
-        split_ratios: of train, val and test, where the user does not say.
+        split_ratios: default ratios of train, val and test.
     """
 
     name: str
@@ -54,58 +55,58 @@ class Source(ABC):
     split_ratios: tuple[float, float, float] = (0.7, 0.1, 0.2)
 
     def add_arguments(self, parser: ArgumentParser) -> None:  # noqa: B027 (most sources have none)
-        """Adds the source's own options."""
+        """Add the source's own options."""
 
     def settings(self, options: Namespace) -> dict[str, Any]:
-        """The source's own options that make two preparations differ (JSON values)."""
+        """Return the source's own options that affect the data set, as JSON values."""
         return {}
 
     def default_dir(self, options: Namespace) -> Path | None:
-        """Folder of its files where it is known without --from and without a download."""
+        """Return the folder of its files if it is known without --from and without a download."""
         return None
 
     @abstractmethod
-    def rows(self, root: Path, options: Namespace) -> Iterator[Record | SkippedRecord]:
-        """Every radiograph that upstream names, without opening any, in a fixed order.
+    def records(self, root: Path, options: Namespace) -> Iterator[Record | SkippedRecord]:
+        """List every radiograph of upstream in a fixed order, without opening any.
 
         Args:
             root: folder of upstream's files, in upstream's own layout.
             options: of the command line.
 
         Raises:
-            PreparationError: what upstream's layout promises is not there (a folder, a metadata file).
+            PreparationError: a folder or a metadata file of upstream's layout is missing.
         """
 
-    def read(self, row: Record, options: Namespace) -> Example:
-        """Reads, or makes, one radiograph.
+    def read(self, record: Record, options: Namespace) -> Example:
+        """Read or draw one radiograph.
 
         Raises:
-            RecordError: it is missing, unreadable, or at odds with its mask.
+            RecordError: it is missing, unreadable, or does not fit its mask.
         """
-        return read_example(row)
+        return read_example(record)
 
-    def remarks(self, rows: Sequence[Record], root: Path, options: Namespace) -> list[str]:
-        """What the user should know of how upstream's files were understood, a sentence each without a full stop."""
+    def remarks(self, records: Sequence[Record], root: Path, options: Namespace) -> list[str]:
+        """Return sentences about how upstream's files were interpreted, each without a full stop."""
         return []
 
     def dummy(self) -> Callable[[Path], None] | None:
-        """`write(folder)` of the `dummy.py` beside the source's module: upstream's layout and traps, in the small."""
+        """Return `write(folder)` of the `dummy.py` beside the source's module, which writes small test files."""
         package = type(self).__module__.rpartition(".")[0]
-        found = importlib.util.find_spec(f"{package}.dummy")
-        return importlib.import_module(f"{package}.dummy").write if found else None
+        spec = importlib.util.find_spec(f"{package}.dummy")
+        return importlib.import_module(f"{package}.dummy").write if spec else None
 
     def splits_table(self) -> Path | None:
-        """The CSV that fixes its patients' splits, where there is one: `splits.csv` beside its module."""
+        """Return the CSV that fixes the splits of its patients, `splits.csv` beside its module; None if missing."""
         table = Path(inspect.getfile(type(self))).with_name("splits.csv")
         return table if table.is_file() else None
 
     def run_extra(self, options: Namespace) -> str | None:
-        """Does what `options` ask for in place of a data set; returns a line about it, or None if there is nothing."""
+        """Do something else than prepare a data set if `options` say so; return a line about it, or None."""
         return None
 
 
 def find_sources() -> dict[str, Source]:
-    """Every source by its name: one a folder of this package."""
+    """Return every source by its name."""
     folders = sorted(path.parent.name for path in Path(data_prep.__file__).parent.glob("*/source.py"))
     sources = [importlib.import_module(f"data_prep.{folder}.source").SOURCE for folder in folders]
     return {source.name: source for source in sources}

@@ -1,6 +1,6 @@
-"""Who is in which split: by patient, stratified by label and source, the same from the same seed.
+"""Assign radiographs to splits: by patient, stratified by label and source, reproducible from a seed.
 
-A split is decided for a patient, not for a radiograph; a radiograph without a patient counts as one of its own.
+All radiographs of a patient are in one split; a radiograph without a patient counts as a patient of its own.
 """
 
 import csv
@@ -21,72 +21,73 @@ SPLIT_NAMES = ("train", "val", "test")
 COLUMNS = ("id", "patient_id", "split")
 
 
-def assign_splits(rows: Sequence[Record], shares: Mapping[str, float], seed: int) -> SplitPlan:
-    """Puts every patient into a split.
+def assign_splits(records: Sequence[Record], ratios: Mapping[str, float], seed: int) -> SplitPlan:
+    """Assign every patient to a split.
 
-    Within a stratum (a label of a source) patients stand in an order drawn from the seed, and each goes to the split
-    in whose share of the radiographs its middle falls. The draw hashes the patient's name, so that one patient more
-    or less upsets few others.
+    Within a stratum (a label of a source) the patients are ordered by a hash of the seed and the patient's name, and
+    each goes to the split whose range of the radiographs contains its middle radiograph. Because names are hashed,
+    adding or removing a patient moves few others.
 
     Args:
-        rows: the radiographs; those whose `split` says where they have to be bind their patient.
-        shares: split name -> share of the radiographs, adding up to 1.
-        seed: of the draw.
+        records: the radiographs; a `split` of one fixes the split of its patient.
+        ratios: split name -> fraction of the radiographs; they sum to 1.
+        seed: of the order of patients.
 
     Returns:
-        The plan: only splits that hold anything; a split's rows in the order of `rows`.
+        The nonempty splits; the radiographs of a split are in the order of `records`.
 
     Raises:
-        PreparationError: a patient whose rows have to be in different splits.
+        PreparationError: the radiographs of a patient require different splits.
     """
     patients: dict[str, list[Record]] = defaultdict(list)
-    for row in rows:
-        patients[_patient(row)].append(row)
-    bound = {name: _bound(name, group) for name, group in patients.items()}
-    common = Counter((row.label, row.source) for row in rows)
+    for record in records:
+        patients[_patient_name(record)].append(record)
+    allowed_splits = {name: _allowed_splits(name, group) for name, group in patients.items()}
+    frequency = Counter((record.label, record.source) for record in records)
     strata: dict[tuple, list[str]] = defaultdict(list)
     for name, group in patients.items():
-        rarest = min({(row.label, row.source) for row in group}, key=lambda stratum: (common[stratum], stratum))
-        strata[rarest, bound[name]].append(name)
-    where = {}
-    for (_, choice), names in sorted(strata.items()):
-        drawn = {_draw_name(name, patients[name]): name for name in names}
-        sizes = {draw: len(patients[name]) for draw, name in drawn.items()}
-        where |= {drawn[draw]: split for draw, split in _share_out(sizes, _among(shares, choice), seed).items()}
-    plan: SplitPlan = {split: [] for split in [*shares, *sorted(set(where.values()) - set(shares))]}
-    for row in rows:
-        plan[where[_patient(row)]].append(row)
-    return {split: kept for split, kept in plan.items() if kept}
+        rarest = min({(record.label, record.source) for record in group}, key=lambda pair: (frequency[pair], pair))
+        strata[rarest, allowed_splits[name]].append(name)
+    split_of: dict[str, str] = {}
+    for (_, allowed), names in sorted(strata.items()):
+        names_by_key = {_hash_key(name, patients[name]): name for name in names}
+        sizes = {key: len(patients[name]) for key, name in names_by_key.items()}
+        assigned = _divide(sizes, _restrict(ratios, allowed), seed)
+        split_of |= {names_by_key[key]: split for key, split in assigned.items()}
+    plan: SplitPlan = {split: [] for split in [*ratios, *sorted(set(split_of.values()) - set(ratios))]}
+    for record in records:
+        plan[split_of[_patient_name(record)]].append(record)
+    return {split: members for split, members in plan.items() if members}
 
 
-def parse_shares(text: str, default: Sequence[float]) -> dict[str, float]:
-    """Shares of train, val and test from "0.7,0.1,0.2"; the default where the text is empty.
+def parse_ratios(text: str, default: Sequence[float]) -> dict[str, float]:
+    """Parse the ratios of train, val and test from "0.7,0.1,0.2"; return the default if the text is empty.
 
     Raises:
-        PreparationError: not three shares that add up to 1.
+        PreparationError: the text is not three numbers that sum to 1.
     """
     try:
-        shares = [float(part) for part in text.split(",")] if text else list(default)
+        ratios = [float(part) for part in text.split(",")] if text else list(default)
     except ValueError:
-        shares = []
-    if len(shares) != len(SPLIT_NAMES) or min(shares) < 0 or abs(sum(shares) - 1) > 1e-6:
-        raise PreparationError(f"--split={text}: three shares that add up to 1 are needed, such as 0.7,0.1,0.2")
-    return dict(zip(SPLIT_NAMES, shares, strict=True))
+        ratios = []
+    if len(ratios) != len(SPLIT_NAMES) or min(ratios) < 0 or abs(sum(ratios) - 1) > 1e-6:
+        raise PreparationError(f"--split={text}: three ratios that sum to 1 are needed, such as 0.7,0.1,0.2")
+    return dict(zip(SPLIT_NAMES, ratios, strict=True))
 
 
 def name_folds(count: int) -> dict[str, float]:
-    """Equal shares of `count` folds for cross-validation: fold0, fold1, ..."""
+    """Return equal ratios of `count` folds for cross-validation: fold0, fold1, ..."""
     return {f"fold{k}": 1 / count for k in range(count)}
 
 
 def read_table(path: Path) -> dict[tuple[str, str], str]:
-    """Reads a CSV of splits: columns split, and id or patient_id or both.
+    """Read a CSV of splits: columns split, and id or patient_id or both.
 
     Returns:
-        ("id", name) or ("patient", name) -> split; a row that has both says so of both.
+        ("id", name) or ("patient", name) -> split; a row with both columns gives both entries.
 
     Raises:
-        PreparationError: missing, not such a file, or it says two things of one name.
+        PreparationError: the file is missing, is not such a CSV, or gives two splits for one name.
     """
     try:
         text = path.read_bytes().decode("utf-8-sig")
@@ -100,88 +101,99 @@ def read_table(path: Path) -> dict[tuple[str, str], str]:
     columns = table.fieldnames or []
     if "split" not in columns or not {"id", "patient_id"} & set(columns):
         raise PreparationError(f"{path}: columns split, and id or patient_id, are needed")
-    known: dict[tuple[str, str], str] = {}
+    splits: dict[tuple[str, str], str] = {}
     for fields in rows:
-        patient, name = (csv_text.restore((fields.get(column) or "").strip()) for column in ("patient_id", "id"))
-        named = {"patient": read_patient(patient), "id": name}
+        patient = csv_text.restore((fields.get("patient_id") or "").strip())
+        image_id = csv_text.restore((fields.get("id") or "").strip())
+        names = {"patient": read_patient(patient), "id": image_id}
         split = read_split(csv_text.restore((fields["split"] or "").strip()))
-        if any(named.values()) and not re.fullmatch(r"[A-Za-z]\w*", split):
-            raise PreparationError(f"{path}: {name or patient} has no usable split ({split!r})")
-        for kind, name in named.items():
-            if name and known.setdefault((kind, name), split) != split:
-                raise PreparationError(f"{path}: {kind} {name} is in two splits, {known[kind, name]} and {split}")
-    return known
+        if any(names.values()) and not re.fullmatch(r"[A-Za-z]\w*", split):
+            raise PreparationError(f"{path}: {image_id or patient} has no usable split ({split!r})")
+        for kind, name in names.items():
+            if name and splits.setdefault((kind, name), split) != split:
+                raise PreparationError(f"{path}: {kind} {name} is in two splits, {splits[kind, name]} and {split}")
+    return splits
 
 
 def assign_fixed_splits(
-    rows: Iterable[Record], known: Mapping[tuple[str, str], str], only: str = ""
+    records: Iterable[Record], splits: Mapping[tuple[str, str], str], required_by: str = ""
 ) -> tuple[list[Record], list[SkippedRecord]]:
-    """Binds radiographs to the splits that a table names, by their id or else by their patient.
+    """Assign radiographs to the splits of a table, by their id or otherwise by their patient.
 
     Args:
-        rows: the radiographs.
-        known: of `read_table`.
-        only: name of the table if what it does not name has to be left out; "" if that may be in any split.
+        records: the radiographs.
+        splits: see `read_table`.
+        required_by: name of the table if radiographs that it does not contain are skipped; "" if they may be in any
+            split.
 
     Returns:
-        The rows, and what is left out.
+        The radiographs, and those that are skipped.
     """
-    kept, left = [], []
-    for row in rows:
-        split = known.get(("id", row.id)) or known.get(("patient", row.patient_id), "")
+    assigned = []
+    skipped = []
+    for record in records:
+        split = splits.get(("id", record.id)) or splits.get(("patient", record.patient_id), "")
         if split:
-            kept.append(replace(row, split=split))
-        elif only:
-            left.append(SkippedRecord(row.id, f"in no split of {only}"))
+            assigned.append(replace(record, split=split))
+        elif required_by:
+            skipped.append(SkippedRecord(record.id, f"in no split of {required_by}"))
         else:
-            kept.append(row)
-    return kept, left
+            assigned.append(record)
+    return assigned, skipped
 
 
 def format_table(plan: SplitPlan) -> str:
-    """A CSV of who is where, as `read_table` reads it."""
-    rows = ((row.id, row.patient_id, split) for split, rows in plan.items() for row in rows)
+    """Return the CSV of a plan, which `read_table` reads."""
+    rows = ((record.id, record.patient_id, split) for split, records in plan.items() for record in records)
     return csv_text.format_rows([COLUMNS, *rows], end="\n")
 
 
-def _patient(row: Record) -> str:
-    return f"patient {row.patient_id}" if row.patient_id else f"radiograph {row.id}"
+def _patient_name(record: Record) -> str:
+    return f"patient {record.patient_id}" if record.patient_id else f"radiograph {record.id}"
 
 
-def _draw_name(name: str, group: Sequence[Record]) -> str:
-    """What a patient is drawn by: a pseudonym differs from user to user, and the split must not."""
+def _hash_key(name: str, group: Sequence[Record]) -> str:
+    """Return the text that orders a patient: not a pseudonym, which differs between users, whose splits should not."""
     if is_pseudonym(group[0].patient_id):
-        return f"radiograph {min(row.id for row in group)}"
+        return f"radiograph {min(record.id for record in group)}"
     return name
 
 
-def _bound(name: str, group: Sequence[Record]) -> tuple[str, ...]:
-    """The splits that all rows of a patient allow; none named means any."""
-    choices = [set(row.split.split("|")) for row in group if row.split]
+def _allowed_splits(name: str, group: Sequence[Record]) -> tuple[str, ...]:
+    """Return the splits that all radiographs of a patient allow; () means any."""
+    choices = [set(record.split.split("|")) for record in group if record.split]
     allowed = set.intersection(*choices) if choices else set()
     if choices and not allowed:
-        named = dict.fromkeys(row.split for row in group if row.split)
-        raise PreparationError(f"{name} is in two splits, {' and '.join(named)}")
+        required = dict.fromkeys(record.split for record in group if record.split)
+        raise PreparationError(f"{name} is in two splits, {' and '.join(required)}")
     return tuple(sorted(allowed))
 
 
-def _among(shares: Mapping[str, float], choice: Sequence[str]) -> dict[str, float]:
-    """The shares within the splits to choose from; equal where none of them has one."""
-    if not choice:
-        return dict(shares)
-    total = sum(shares.get(split, 0) for split in choice)
-    return {split: shares.get(split, 0) / total if total else 1 / len(choice) for split in choice}
+def _restrict(ratios: Mapping[str, float], allowed: Sequence[str]) -> dict[str, float]:
+    """Return the ratios within the allowed splits; equal ratios if none of them has one."""
+    if not allowed:
+        return dict(ratios)
+    total = sum(ratios.get(split, 0) for split in allowed)
+    return {split: ratios.get(split, 0) / total if total else 1 / len(allowed) for split in allowed}
 
 
-def _share_out(sizes: Mapping[str, int], shares: Mapping[str, float], seed: int) -> dict[str, str]:
-    """Patient -> split, for patients of so many radiographs each."""
-    total, end = sum(sizes.values()), 0.0
-    bounds = [(split, end := end + share * total) for split, share in shares.items() if share]
-    where, before = {}, 0
-    for name in sorted(
-        sizes, key=lambda name: hashlib.sha256(f"{seed} {name}".encode("utf-8", "surrogateescape")).digest()
-    ):
-        middle = before + sizes[name] / 2
-        where[name] = next((split for split, end in bounds if middle < end), bounds[-1][0])
-        before += sizes[name]
-    return where
+def _divide(sizes: Mapping[str, int], ratios: Mapping[str, float], seed: int) -> dict[str, str]:
+    """Return the split of each patient, given the number of radiographs of each."""
+    total = sum(sizes.values())
+    end = 0.0
+    bounds = []
+    for split, ratio in ratios.items():
+        if ratio:
+            end += ratio * total
+            bounds.append((split, end))
+
+    def hash_name(name: str) -> bytes:
+        return hashlib.sha256(f"{seed} {name}".encode("utf-8", "surrogateescape")).digest()
+
+    split_of = {}
+    count = 0
+    for name in sorted(sizes, key=hash_name):
+        middle = count + sizes[name] / 2
+        split_of[name] = next((split for split, end in bounds if middle < end), bounds[-1][0])
+        count += sizes[name]
+    return split_of

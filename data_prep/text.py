@@ -1,4 +1,4 @@
-"""Names of files, which may be any bytes, as text that can be stored and printed."""
+"""Convert file names, which may be any bytes, to text that can be stored and printed."""
 
 import os
 from dataclasses import replace
@@ -8,7 +8,7 @@ from data_prep.record import Record, SkippedRecord
 
 
 def storable(text: str) -> str:
-    r"""A text that UTF-8 can hold: bytes of a name that are not UTF-8 become escapes such as \xf6."""
+    r"""Return a text that UTF-8 can encode: bytes of a name that are not UTF-8 become escapes such as \xf6."""
     try:
         text.encode()
     except UnicodeEncodeError:
@@ -17,14 +17,15 @@ def storable(text: str) -> str:
 
 
 def printable(text: str) -> str:
-    """Return a text without control characters, which a terminal would obey; lines stay lines."""
+    """Return a text without control characters, which a terminal would execute; line breaks stay."""
     return escape(storable(text), allowed="\n")
 
 
-def make_storable(one: Record | SkippedRecord) -> Record | SkippedRecord:
-    """A row or a skipped file whose words can be stored."""
-    if isinstance(one, SkippedRecord):
-        return SkippedRecord(storable(one.id), storable(one.reason))
-    words = ("id", "label", "upstream_label", "patient_id", "source")
-    changed = {word: storable(getattr(one, word)) for word in words}
-    return one if all(getattr(one, word) == text for word, text in changed.items()) else replace(one, **changed)
+def make_storable(record: Record | SkippedRecord) -> Record | SkippedRecord:
+    """Return a record whose text can be stored, see `storable`."""
+    if isinstance(record, SkippedRecord):
+        return SkippedRecord(storable(record.id), storable(record.reason))
+    names = ("id", "label", "upstream_label", "patient_id", "source")
+    fields = {name: storable(getattr(record, name)) for name in names}
+    is_storable = all(getattr(record, name) == text for name, text in fields.items())
+    return record if is_storable else replace(record, **fields)

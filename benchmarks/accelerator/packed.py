@@ -35,7 +35,7 @@ def read_files(sizes: Sizes) -> Iterator[tuple[str, bytes]]:
     """Path and content of each file of the data set of findings, byte for byte."""
     if not is_packed(sizes):
         source = made_up.Noise(FEW, sizes.image)
-        for row in source.rows(Path(), None):
+        for row in source.records(Path(), None):
             yield f"{row.id}.png", source.read(row, None).image
         return
     directory = str(PACK / "data" / "findings")

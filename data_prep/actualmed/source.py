@@ -1,6 +1,6 @@
 """The Actualmed collection: radiographs of patients suspected of COVID-19, compiled with Actualmed.
 
-`metadata.csv` leaves the finding empty where it was inconclusive, and says so at the beginning of its notes.
+For inconclusive images, `metadata.csv` leaves the finding empty and begins its notes with "Inconclusive".
 """
 
 from pathlib import Path
@@ -12,12 +12,12 @@ INCONCLUSIVE = "Inconclusive"
 
 
 class Actualmed(MetadataCsvSource):
-    """What was inconclusive is a label of its own."""
+    """Radiographs with COVID-19 confirmed, excluded, or inconclusive, which has its own label."""
 
     name = "actualmed"
     description = "Actualmed COVID-19 chest X-ray dataset (agchung): COVID-19 confirmed, excluded, or inconclusive"
     homepage = "https://github.com/agchung/Actualmed-COVID-chestxray-dataset"
-    license = "no licence stated; for research purposes only, says its README"
+    license = "no license stated; for research purposes only, according to its README"
     size = "238 PNG files"
     coverage = "238 radiographs of 215 patients: 58 COVID-19, 127 no finding, 53 inconclusive (a label of their own)"
     citation = """@misc{actualmedcovid,
@@ -29,15 +29,15 @@ class Actualmed(MetadataCsvSource):
     files = (RemoteFile(f"{homepage}/archive/27240dd8dec9454bc97f9f3c0c432ef434de2517.zip", "", "."),)
 
     columns = ("imagename", "notes")
-    licence = "research purposes only"
+    default_license = "research purposes only"
 
-    def name_image(self, folder: Path, fields: dict[str, str]) -> str:
+    def image_path(self, folder: Path, fields: dict[str, str]) -> str:
         return f"images/{fields['imagename']}"
 
-    def name_patient(self, patient: str) -> str:
+    def patient_id(self, patient: str) -> str:
         return f"actualmed-{patient}"
 
-    def tell_finding(self, fields: dict[str, str]) -> str:
+    def read_finding(self, fields: dict[str, str]) -> str:
         if not fields["finding"] and fields["notes"].startswith(INCONCLUSIVE):
             return INCONCLUSIVE
         return fields["finding"]

@@ -1,1 +1,1 @@
-"""What can be wrong with a data set: the same radiograph twice, a label that goes with its source."""
+"""Checks of a data set: near-duplicate radiographs, and labels that are confounded with the source."""

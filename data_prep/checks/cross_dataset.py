@@ -1,4 +1,4 @@
-"""Near-duplicates across prepared data sets, such as one to train with and another to test with."""
+"""Find near-duplicates across prepared data sets, for example one for training and another for testing."""
 
 from collections.abc import Sequence
 
@@ -13,26 +13,26 @@ from data_prep.record import PreparationError
 
 
 def list_duplicates(folders: Sequence[str]) -> str:
-    """Near-duplicates among all radiographs of several data sets, or of one.
+    """Find the near-duplicates among all radiographs of one or several data sets.
 
     Args:
         folders: OUT/NAME or OUT/NAME/VERSION of each.
 
     Returns:
-        CSV: the columns of `duplicates.Pair`, a row a pair; an id is FOLDER:ID.
+        CSV with the columns of `duplicates.Pair` and one row per pair; ids are written FOLDER:ID.
 
     Raises:
         PreparationError: a folder holds no prepared data set.
     """
     versions = {find_dataset(folder): folder for folder in folders}
-    taken = []
+    fingerprints = []
     for version, folder in versions.items():
         for split, _, record in tqdm(read_records(version), desc=f"reading {folder}", unit="radiograph", delay=2):
             try:
-                found = prepared.decode(record, radiograph.decode)
+                image = prepared.decode(record, radiograph.decode)
             except ImageReadError as error:
                 raise PreparationError(f"{folder}: damaged, {error}; prepare the data set again") from error
             patient = record["patient_id"] and f"{folder}:{record['patient_id']}"
-            known = RecordInfo(f"{folder}:{record['id']}", record["label"], split, patient)
-            taken.append((known, fingerprint.compute(found)))
-    return csv_text.format_rows([Pair._fields, *duplicates.compare(taken)], end="\n").removesuffix("\n")
+            info = RecordInfo(f"{folder}:{record['id']}", record["label"], split, patient)
+            fingerprints.append((info, fingerprint.compute(image)))
+    return csv_text.format_rows([Pair._fields, *duplicates.compare(fingerprints)], end="\n").removesuffix("\n")

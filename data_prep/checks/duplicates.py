@@ -1,6 +1,6 @@
-"""Near-duplicates: the same radiograph under two names, re-encoded, resized, brightened or cropped.
+"""Find near-duplicates: the same radiograph under two names, re-encoded, resized, brightened or cropped.
 
-Two radiographs of one patient that are alike, in one split and with one label, do no harm and are not told.
+Similar radiographs of one patient in the same split with the same label are harmless and not reported.
 """
 
 from collections import defaultdict
@@ -16,7 +16,7 @@ from data_prep.record import PreparationError, Record, SkippedRecord, SplitPlan
 
 
 class RecordInfo(NamedTuple):
-    """What is known of a radiograph besides its picture; "" for nothing."""
+    """Metadata of a radiograph; "" for unknown."""
 
     id: str
     label: str
@@ -25,17 +25,17 @@ class RecordInfo(NamedTuple):
 
 
 class Pair(NamedTuple):
-    """Two radiographs that are the same picture.
+    """Two radiographs that show the same image.
 
     Attributes:
-        one: id of the earlier.
-        other: id of the later.
-        one_label: "" for none; so for the next three.
-        other_label: of the later.
-        one_split: of the earlier.
-        other_split: of the later.
-        difference: "label", "split", "label and split" or "": what they do not agree in.
-        likeness: of their detail, at most 1, see `fingerprint.likeness`.
+        one: id of the first.
+        other: id of the second.
+        one_label: label of the first; "" for none.
+        other_label: label of the second; "" for none.
+        one_split: split of the first.
+        other_split: split of the second.
+        difference: the attributes that differ: "label", "split", "label and split" or "".
+        likeness: correlation of their details, at most 1, see `fingerprint.similarity`.
     """
 
     one: str
@@ -49,100 +49,112 @@ class Pair(NamedTuple):
 
 
 def find_duplicates(plan: SplitPlan) -> list[Pair]:
-    """Near-duplicates among all radiographs of a plan that can be read; those that are drawn are passed over."""
-    rows = [(split, row) for split, rows in plan.items() for row in rows if row.file]
-    taken = []
-    for split, row in tqdm(rows, desc="looking for near-duplicates", unit="radiograph", delay=2):
+    """Find the near-duplicates among all readable radiographs of a plan; those without a file are ignored."""
+    files = [(split, record, record.file) for split, records in plan.items() for record in records if record.file]
+    fingerprints = []
+    for split, record, file in tqdm(files, desc="searching near-duplicates", unit="radiograph", delay=2):
         try:
-            found = radiograph.read(row.file)
+            image = radiograph.read(file)
         except radiograph.ImageReadError:
-            continue  # the preparation says so
-        taken.append((RecordInfo(row.id, row.label, split, row.patient_id), fingerprint.compute(found)))
-    return compare(taken)
+            continue  # the preparation reports it
+        info = RecordInfo(record.id, record.label, split, record.patient_id)
+        fingerprints.append((info, fingerprint.compute(image)))
+    return compare(fingerprints)
 
 
-def compare(taken: Sequence[tuple[RecordInfo, Fingerprint]]) -> list[Pair]:
-    """Near-duplicates among radiographs whose fingerprints are taken, in their order."""
-    if not taken:
+def compare(radiographs: Sequence[tuple[RecordInfo, Fingerprint]]) -> list[Pair]:
+    """Find the near-duplicates among radiographs with their fingerprints, in their order."""
+    if not radiographs:
         return []
-    known, fingerprints = [one for one, _ in taken], [one for _, one in taken]
+    infos = [info for info, _ in radiographs]
+    fingerprints = [fingerprint for _, fingerprint in radiographs]
     pairs = []
-    for near in tqdm(fingerprint.find_near(fingerprints), desc="comparing", unit="portion", delay=2):
-        for one, other in near:
-            if _agree(known[one], known[other]):
+    for candidates in tqdm(fingerprint.find_near(fingerprints), desc="comparing", unit="portion", delay=2):
+        for first, second in candidates:
+            if _is_harmless(infos[first], infos[second]):
                 continue
-            likeness = fingerprint.likeness(fingerprints[one].thumbnail, fingerprints[other].thumbnail)
-            if likeness >= fingerprint.SAME_LIKENESS:
-                pairs.append(_pair(known[one], known[other], likeness))
+            similarity = fingerprint.similarity(fingerprints[first].thumbnail, fingerprints[second].thumbnail)
+            if similarity >= fingerprint.MIN_SIMILARITY:
+                pairs.append(_make_pair(infos[first], infos[second], similarity))
     return pairs
 
 
 def drop_duplicates(plan: SplitPlan, pairs: Iterable[Pair]) -> tuple[SplitPlan, list[SkippedRecord]]:
-    """Keeps one of each set of radiographs that pairs connect: the first that has a label.
+    """Keep one of each set of radiographs that pairs connect: the first with a label.
 
-    Where labels disagree none of them can be trusted, and the whole set goes.
+    If their labels disagree, none can be trusted, and the whole set is dropped.
 
     Returns:
-        The plan without the others, without splits that are empty then; and what was dropped.
+        The plan without the dropped radiographs and without empty splits; and the dropped radiographs.
 
     Raises:
         PreparationError: nothing is left.
     """
-    rows = {row.id: row for rows in plan.values() for row in rows}
-    skips = {}
-    for names in _connect(pairs):
-        members = [row for name, row in rows.items() if name in names]  # in the order of the plan
-        for row, reason in _choose(members):
-            skips[row.id] = SkippedRecord(row.id, reason)
-    kept = {split: [row for row in rows if row.id not in skips] for split, rows in plan.items()}
-    kept = {split: rows for split, rows in kept.items() if rows}
-    if not kept:
+    records = {record.id: record for members in plan.values() for record in members}
+    dropped = {}
+    for ids in _connected_sets(pairs):
+        members = [record for record_id, record in records.items() if record_id in ids]  # in the order of the plan
+        for record, reason in _choose_dropped(members):
+            dropped[record.id] = SkippedRecord(record.id, reason)
+    remaining = {split: [record for record in members if record.id not in dropped] for split, members in plan.items()}
+    remaining = {split: members for split, members in remaining.items() if members}
+    if not remaining:
         raise PreparationError("every radiograph has a near-duplicate with another label, nothing is left")
-    return kept, [skips[name] for name in rows if name in skips]
+    return remaining, [dropped[record_id] for record_id in records if record_id in dropped]
 
 
-def _agree(one: RecordInfo, other: RecordInfo) -> bool:
-    """Whether it would not matter that they are the same: one patient, one label, one split."""
-    return bool(one.patient_id) and one[1:] == other[1:]
+def _is_harmless(first: RecordInfo, second: RecordInfo) -> bool:
+    """Return whether a duplicate would do no harm: same known patient, same label, same split."""
+    return bool(first.patient_id) and first[1:] == second[1:]
 
 
-def _pair(one: RecordInfo, other: RecordInfo, likeness: float) -> Pair:
+def _make_pair(first: RecordInfo, second: RecordInfo, similarity: float) -> Pair:
     differences = []
-    if one.label and other.label and one.label != other.label:
+    if first.label and second.label and first.label != second.label:
         differences.append("label")
-    if one.split != other.split:
+    if first.split != second.split:
         differences.append("split")
-    difference = " and ".join(differences)
-    labels, splits = (one.label, other.label), (one.split, other.split)
-    return Pair(one.id, other.id, *labels, *splits, difference, round(likeness, 3))
+    return Pair(
+        one=first.id,
+        other=second.id,
+        one_label=first.label,
+        other_label=second.label,
+        one_split=first.split,
+        other_split=second.split,
+        difference=" and ".join(differences),
+        likeness=round(similarity, 3),
+    )
 
 
-def _connect(pairs: Iterable[Pair]) -> list[set[str]]:
-    """Sets of ids that are linked, by one pair or by several in a row."""
-    linked = defaultdict(set)
+def _connected_sets(pairs: Iterable[Pair]) -> list[set[str]]:
+    """Return the connected sets of ids in the graph of pairs."""
+    neighbors = defaultdict(set)
     for pair in pairs:
-        linked[pair.one].add(pair.other)
-        linked[pair.other].add(pair.one)
-    sets, seen = [], set()
-    for name in linked:
-        reached, ahead = set(), {name} - seen
-        while ahead:
-            reached |= ahead
-            ahead = set().union(*(linked[one] for one in ahead)) - reached
-        if reached:
-            sets.append(reached)
-            seen |= reached
+        neighbors[pair.one].add(pair.other)
+        neighbors[pair.other].add(pair.one)
+    sets = []
+    visited: set[str] = set()
+    for start in neighbors:
+        connected: set[str] = set()
+        frontier = {start} - visited
+        while frontier:
+            connected |= frontier
+            frontier = set().union(*(neighbors[name] for name in frontier)) - connected
+        if connected:
+            sets.append(connected)
+            visited |= connected
     return sets
 
 
-def _choose(members: Sequence[Record]) -> list[tuple[Record, str]]:
-    """Which of the same picture have to go, and why."""
-    labelled = [row for row in members if row.label]
-    if len({row.label for row in labelled}) < 2:
-        kept = (labelled or members)[0]
-        return [(row, f"near-duplicate of {kept.id}, which is kept") for row in members if row is not kept]
-    gone = []
-    for row in members:
-        other = next(one for one in labelled if one.label != row.label)
-        gone.append((row, f"near-duplicate of {other.id}, whose label is {other.label}"))
-    return gone
+def _choose_dropped(members: Sequence[Record]) -> list[tuple[Record, str]]:
+    """Return the radiographs of one image that are dropped, with the reasons."""
+    labeled = [record for record in members if record.label]
+    if len({record.label for record in labeled}) < 2:
+        retained = (labeled or members)[0]
+        reason = f"near-duplicate of {retained.id}, which is kept"
+        return [(record, reason) for record in members if record is not retained]
+    dropped = []
+    for record in members:
+        other = next(candidate for candidate in labeled if candidate.label != record.label)
+        dropped.append((record, f"near-duplicate of {other.id}, whose label is {other.label}"))
+    return dropped

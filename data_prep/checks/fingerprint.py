@@ -1,8 +1,8 @@
-"""What a radiograph looks like, in a few kilobytes, and whether two of them are the same picture.
+"""Compact fingerprints of radiographs, to decide whether two radiographs show the same image.
 
-Chest radiographs resemble each other, so it takes two steps. A perceptual hash (the signs of low frequencies, as pHash
-of phash.org, but 256 of them) tells in nanoseconds which pairs are worth a look: one in a thousand. A look lays the
-fine detail of two thumbnails on each other: ribs and vessels of one patient never fit those of another.
+Chest radiographs resemble each other, so the comparison takes two steps. A perceptual hash (the signs of low
+frequencies, as pHash of phash.org, but 256 of them) selects candidate pairs in nanoseconds each: one in a thousand.
+Then the fine details of two thumbnails are aligned: ribs and vessels of one patient never match those of another.
 """
 
 import contextlib
@@ -15,14 +15,18 @@ import numpy as np
 from cxrjax.io.radiograph import Radiograph
 
 # Measured on the 1,627 radiographs of the benchmark and on altered copies of each (JPEG of quality 20, half the size,
-# brightness +-5%, up to 3% cropped off every side, and all of it together): the hash of a copy was always within 64
-# bits, of strangers one pair in 1,500; the likeness of a copy was 0.874 or more, that of strangers 0.847 or less.
-NEAR_BITS, SAME_LIKENESS = 64, 0.86
+# brightness +-5%, up to 3% cropped off every side, and all of these together): the hash of a copy was always within 64
+# bits, of different radiographs one pair in 1,500; the similarity of a copy was 0.874 or more, of different radiographs
+# 0.847 or less.
+MAX_HASH_DISTANCE = 64
+MIN_SIMILARITY = 0.86
 
-_FREQUENCIES, _HASHED_SIDE = 16, 32  # a hash has 16 x 16 bits
+_FREQUENCIES = 16  # per axis: a hash has 16 x 16 bits
+_HASHED_SIDE = 32  # pixels
 _WORDS = _FREQUENCIES**2 // 64
-_SIDE, _CROP = 256, 8  # pixels: radiographs are shrunk to this square, then cropped by 3%
-_WINDOWS = [  # what a crop may have left, as (rows, columns): all, the middle, and the four corners
+_SIDE = 256  # pixels: radiographs are resized to this square
+_CROP = 8  # pixels, 3% of the side
+_WINDOWS = [  # the regions that a crop may leave, as (rows, columns): all, the middle, and the four corners
     (slice(None), slice(None)),
     (slice(_CROP, -_CROP), slice(_CROP, -_CROP)),
     *(
@@ -31,112 +35,124 @@ _WINDOWS = [  # what a crop may have left, as (rows, columns): all, the middle, 
         for columns in (slice(_CROP, None), slice(-_CROP))
     ),
 ]
-_THUMBNAIL, _FINE, _RIM = 64, 2.0, 4  # its side; sigma of the blur that leaves the detail; rim that is not compared
-_CONTRAST = 2.0  # of the mean: what exceeds it (letters, painted boxes) counts no more than a rib
-_CHUNK = 256  # radiographs compared with all others at once
-_SEARCH = (cv2.TERM_CRITERIA_COUNT + cv2.TERM_CRITERIA_EPS, 50, 1e-4)
+_THUMBNAIL = 64  # side, pixels
+_DETAIL_SIGMA = 2.0  # pixels: of the blur that is subtracted to leave the fine detail
+_BORDER = 4  # pixels at the edge of a thumbnail that are not compared
+_MAX_DETAIL = 2.0  # times the mean: larger details (letters, painted boxes) are clipped to weigh no more than a rib
+_CHUNK = 256  # radiographs that are compared with all others at once
+_SEARCH_CRITERIA = (cv2.TERM_CRITERIA_COUNT + cv2.TERM_CRITERIA_EPS, 50, 1e-4)
 
 
 class Fingerprint(NamedTuple):
-    """Hashes of each window uint64 [6, 4], the whole radiograph's first, and a thumbnail uint8 [64, 64]."""
+    """Hashes of all windows uint64 [6, 4], that of the full image first, and a thumbnail uint8 [64, 64]."""
 
     hashes: np.ndarray
     thumbnail: np.ndarray
 
 
 def compute(radiograph: Radiograph) -> Fingerprint:
-    """The fingerprint of a radiograph; size, depth and aspect ratio do not matter to it."""
-    square = _shrink(radiograph.pixels.astype(np.float32), _SIDE)
-    square = cv2.normalize(-square if radiograph.inverted else square, None, 0, 255, cv2.NORM_MINMAX)
+    """Compute the fingerprint of a radiograph, which does not depend on size, bit depth or aspect ratio."""
+    square = _resize(radiograph.pixels.astype(np.float32), _SIDE)
+    square = _stretch_contrast(-square if radiograph.inverted else square)
     hashes = np.stack([_hash(square[window]) for window in _WINDOWS])
-    return Fingerprint(hashes, np.rint(_shrink(square, _THUMBNAIL)).astype(np.uint8))
+    return Fingerprint(hashes, np.rint(_resize(square, _THUMBNAIL)).astype(np.uint8))
 
 
 def find_near(fingerprints: Sequence[Fingerprint]) -> Iterator[list[tuple[int, int]]]:
-    """Pairs whose hashes are near: any window of the one to the whole of the other.
+    """Find pairs with similar hashes: any window of one radiograph compared to the full image of the other.
 
-    Memory is bounded: 10,000 fingerprints take 45 MB, and the search as much.
+    Memory is bounded: 10,000 fingerprints take 45 MB, and the search the same again.
 
     Yields:
-        Pairs (smaller index, larger index), a list for every 256 fingerprints; no pair comes twice.
+        Pairs (smaller index, larger index), one list per 256 fingerprints; no pair is repeated.
     """
     hashes = np.stack([fingerprint.hashes for fingerprint in fingerprints])
     for start in range(0, len(hashes), _CHUNK):
-        part = slice(start, start + _CHUNK)
+        chunk = slice(start, start + _CHUNK)
         later = hashes[start:]
-        near = _are_near(hashes[part], later[:, 0]) | _are_near(later, hashes[part, 0]).T
-        pairs = np.argwhere(near)
-        yield [tuple(pair) for pair in (start + pairs[pairs[:, 0] < pairs[:, 1]]).tolist()]
+        near = _are_near(hashes[chunk], later[:, 0]) | _are_near(later, hashes[chunk, 0]).T
+        pairs = start + np.argwhere(near)
+        yield [(first, second) for first, second in pairs.tolist() if first < second]
 
 
-def likeness(one: np.ndarray, other: np.ndarray) -> float:
-    """How far two thumbnails show the same detail, once shift and scale are undone.
+def similarity(first: np.ndarray, second: np.ndarray) -> float:
+    """Compute the correlation of the details of two thumbnails after alignment.
 
     Args:
-        one: uint8 [64, 64].
-        other: uint8 [64, 64].
+        first: uint8 [64, 64].
+        second: uint8 [64, 64].
 
     Returns:
-        The correlation, at most 1; `SAME_LIKENESS` or more for copies.
+        The correlation, at most 1; `MIN_SIMILARITY` or more for copies.
     """
-    one, other = _detail(one), _detail(other)
-    warp = max(_STARTS, key=lambda start: _correlate(one, other, start))
-    best = _correlate(one, other, warp)
-    with contextlib.suppress(cv2.error):  # it does not converge on what does not fit
-        _, found = cv2.findTransformECC(one, other, warp.copy(), cv2.MOTION_AFFINE, _SEARCH, None, 3)
-        best = max(best, _correlate(one, other, found))
+    fixed = _extract_detail(first)
+    moving = _extract_detail(second)
+    start = max(_INITIAL_WARPS, key=lambda warp: _correlate(fixed, moving, warp))
+    best = _correlate(fixed, moving, start)
+    with contextlib.suppress(cv2.error):  # it does not converge for different images
+        _, warp = cv2.findTransformECC(fixed, moving, start.copy(), cv2.MOTION_AFFINE, _SEARCH_CRITERIA, None, 3)
+        best = max(best, _correlate(fixed, moving, warp))
     return best
 
 
-def _shrink(pixels: np.ndarray, side: int) -> np.ndarray:
+def _resize(pixels: np.ndarray, side: int) -> np.ndarray:
     return cv2.resize(pixels, (side, side), interpolation=cv2.INTER_AREA)
 
 
-def _hash(picture: np.ndarray) -> np.ndarray:
-    low = cv2.dct(_shrink(picture, _HASHED_SIDE))[:_FREQUENCIES, :_FREQUENCIES].ravel()
-    return np.packbits(low > np.median(low)).view(np.uint64)
+def _stretch_contrast(pixels: np.ndarray) -> np.ndarray:
+    return cv2.normalize(pixels, None, 0, 255, cv2.NORM_MINMAX)
 
 
-def _are_near(windows: np.ndarray, wholes: np.ndarray) -> np.ndarray:
-    """Whether any window [n, 6, 4] is near a whole [m, 4]: bool [n, m]."""
-    near = np.zeros((len(windows), len(wholes)), bool)
+def _hash(pixels: np.ndarray) -> np.ndarray:
+    coefficients = cv2.dct(_resize(pixels, _HASHED_SIDE))[:_FREQUENCIES, :_FREQUENCIES].ravel()
+    return np.packbits(coefficients > np.median(coefficients)).view(np.uint64)
+
+
+def _are_near(window_hashes: np.ndarray, full_hashes: np.ndarray) -> np.ndarray:
+    """Return bool [n, m]: whether any window of [n, 6, 4] is near a full image of [m, 4]."""
+    near = np.zeros((len(window_hashes), len(full_hashes)), bool)
     for window in range(len(_WINDOWS)):
-        bits = np.zeros(near.shape, np.uint16)
+        distance = np.zeros(near.shape, np.uint16)
         for word in range(_WORDS):
-            bits += np.bitwise_count(windows[:, window, word, None] ^ wholes[None, :, word])
-        near |= bits <= NEAR_BITS
+            distance += np.bitwise_count(window_hashes[:, window, word, None] ^ full_hashes[None, :, word])
+        near |= distance <= MAX_HASH_DISTANCE
     return near
 
 
-def _detail(thumbnail: np.ndarray) -> np.ndarray:
-    picture = thumbnail.astype(np.float32)
-    fine = picture - cv2.GaussianBlur(picture, (0, 0), _FINE)
-    return np.clip(fine / (np.abs(fine).mean() + 1e-6), -_CONTRAST, _CONTRAST)
+def _extract_detail(thumbnail: np.ndarray) -> np.ndarray:
+    pixels = thumbnail.astype(np.float32)
+    detail = pixels - cv2.GaussianBlur(pixels, (0, 0), _DETAIL_SIGMA)
+    return np.clip(detail / (np.abs(detail).mean() + 1e-6), -_MAX_DETAIL, _MAX_DETAIL)
 
 
 def _correlate(fixed: np.ndarray, moving: np.ndarray, warp: np.ndarray) -> float:
-    """Correlation where both are known, 0 where that is too little; `warp` leads from `fixed` to `moving`."""
+    """Return the correlation over the overlap, 0 if that is too small; `warp` maps `fixed` to `moving`."""
+    height, width = moving.shape
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-    known = cv2.warpAffine(np.ones_like(moving), warp, moving.shape, flags=flags) > 0.99
-    known &= _INNER
-    if known.sum() < 0.8 * _INNER.sum():
+    overlap = cv2.warpAffine(np.ones_like(moving), warp, (width, height), flags=flags) > 0.99
+    overlap &= _INTERIOR
+    if overlap.sum() < 0.8 * _INTERIOR.sum():
         return 0.0
-    a, b = fixed[known], cv2.warpAffine(moving, warp, moving.shape, flags=flags)[known]
-    a, b = a - a.mean(), b - b.mean()
+    a = fixed[overlap]
+    a = a - a.mean()
+    b = cv2.warpAffine(moving, warp, (width, height), flags=flags)[overlap]
+    b = b - b.mean()
     return float(a @ b / np.sqrt((a @ a) * (b @ b) + 1e-6))
 
 
 def _crop_warps() -> list[np.ndarray]:
-    """From a thumbnail to that of each window of it, and back: float32 [2, 3]."""
+    """Return the warps float32 [2, 3] from a thumbnail to the thumbnail of each window, and their inverses."""
+    step = _THUMBNAIL / _SIDE
     warps = []
     for rows, columns in _WINDOWS:
-        (top, bottom, _), (left, right, _) = rows.indices(_SIDE), columns.indices(_SIDE)
-        across, down = (right - left) / _SIDE, (bottom - top) / _SIDE
-        step = _THUMBNAIL / _SIDE
-        warp = [[across, 0, left * step + (across - 1) / 2], [0, down, top * step + (down - 1) / 2]]
+        top, bottom, _ = rows.indices(_SIDE)
+        left, right, _ = columns.indices(_SIDE)
+        x_scale = (right - left) / _SIDE
+        y_scale = (bottom - top) / _SIDE
+        warp = [[x_scale, 0, left * step + (x_scale - 1) / 2], [0, y_scale, top * step + (y_scale - 1) / 2]]
         warps.append(np.array(warp, np.float32))
     return [*warps, *(cv2.invertAffineTransform(warp) for warp in warps[1:])]
 
 
-_INNER = np.pad(np.ones((_THUMBNAIL - 2 * _RIM,) * 2, bool), _RIM)
-_STARTS = _crop_warps()
+_INTERIOR = np.pad(np.ones((_THUMBNAIL - 2 * _BORDER,) * 2, bool), _BORDER)
+_INITIAL_WARPS = _crop_warps()

@@ -1,1 +1,1 @@
-"""What several upstreams have in common: metadata tables, DICOM folders, composites; and dummy pictures of them."""
+"""Code that several sources share: metadata tables, DICOM folders, labels, patients, composite data sets."""

@@ -1,4 +1,4 @@
-"""A data set made of radiographs of several collections, each read by its own source."""
+"""Composite data sets: radiographs from several collections, each read by its own source."""
 
 from argparse import ArgumentParser, Namespace
 from collections.abc import Mapping
@@ -12,57 +12,61 @@ from data_prep.source import Source
 
 
 class Member(NamedTuple):
-    """A collection that a composite takes radiographs from."""
+    """A collection that a composite reads radiographs from."""
 
     source: Source
-    folders: tuple[str, ...]  # what its folder in the user's is called, beside the source's own name
+    folders: tuple[str, ...]  # further names of its folder, besides the name of the source
 
 
 class Composite(Source):
-    """Radiographs of several collections, whose folders lie side by side.
+    """Radiographs of several collections, whose folders are side by side in one folder.
 
     Attributes:
-        parts: by the name of its source.
+        members: name of a source -> the collection.
     """
 
-    parts: Mapping[str, Member]
-    license = "those of its parts"
-    size = "that of its parts"
+    members: Mapping[str, Member]
+    license = "those of its members"
+    size = "that of its members"
 
-    def find_parts(self, root: Path) -> dict[str, Path]:
-        """Name of a part -> its folder, of those that are there.
+    def find_members(self, root: Path) -> dict[str, Path]:
+        """Return name -> folder of the collections that are present.
 
         Raises:
-            PreparationError: none is.
+            PreparationError: none is present.
         """
-        names = {name: (name, *part.folders) for name, part in self.parts.items()}
-        places = {name: [root / folder for folder in folders] for name, folders in names.items()}
-        found = {name: [place for place in tried if place.is_dir()] for name, tried in places.items()}
-        if not any(found.values()):
-            raise PreparationError(f"{root}: it has none of the folders {', '.join(names)}")
-        return {name: there[0] for name, there in found.items() if there}
+        folders = {}
+        for name, member in self.members.items():
+            for folder in (name, *member.folders):
+                if (root / folder).is_dir():
+                    folders[name] = root / folder
+                    break
+        if not folders:
+            raise PreparationError(f"{root}: it has none of the folders {', '.join(self.members)}")
+        return folders
 
-    def list_part(self, name: str, folder: Path) -> list[Record | SkippedRecord]:
-        """All that a part has."""
-        return list(self.parts[name].source.rows(folder, _defaults(self.parts[name].source)))
+    def list_member(self, name: str, folder: Path) -> list[Record | SkippedRecord]:
+        """List all radiographs of a collection."""
+        source = self.members[name].source
+        return list(source.records(folder, _defaults(source)))
 
-    def read(self, row: Record, options: Namespace) -> Example:
-        name, own = row.payload
-        source = self.parts[name].source
-        example = source.read(own, _defaults(source))
+    def read(self, record: Record, options: Namespace) -> Example:
+        name, member_record = record.payload
+        source = self.members[name].source
+        example = source.read(member_record, _defaults(source))
         return replace(
             example,
-            id=row.id,
-            path=row.id,
-            label=row.label,
-            upstream_label=row.upstream_label,
-            patient_id=row.patient_id,
+            id=record.id,
+            path=record.id,
+            label=record.label,
+            upstream_label=record.upstream_label,
+            patient_id=record.patient_id,
         )
 
 
-def rebase(name: str, row: Record, **changes: Any) -> Record:
-    """A part's row as one of the composite's: its id begins with the part's name, and it is bound to no split."""
-    return replace(row, **{"id": f"{name}/{row.id}", "split": "", "payload": (name, row)} | changes)
+def rebase(name: str, record: Record, **changes: Any) -> Record:
+    """Convert a record of a collection to one of the composite: prefix its id with the name and clear its split."""
+    return replace(record, **{"id": f"{name}/{record.id}", "split": "", "payload": (name, record)} | changes)
 
 
 def _defaults(source: Source) -> Namespace:

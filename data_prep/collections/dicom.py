@@ -1,4 +1,4 @@
-"""What a DICOM file tells beside its pixels: whether it is a frontal radiograph, and of whom."""
+"""Read DICOM metadata: whether a file is a frontal radiograph, and the patient's sex and age."""
 
 import math
 import re
@@ -12,26 +12,28 @@ from data_prep.example import UNKNOWN, Example
 from data_prep.reader import read_example
 from data_prep.record import Record, RecordError
 
-OLDEST = 120  # years; more is a slip of the pen
+MAX_AGE = 120  # years; larger values are errors
 _TAGS = ("PatientSex", "PatientAge")
 _SEXES = ("F", "M", "O")  # of PatientSex (PS3.3 C.7.1.1)
-_A_YEAR = {"Y": 1, "M": 12, "W": 365.25 / 7, "D": 365.25}
+_UNITS_PER_YEAR = {"Y": 1, "M": 12, "W": 365.25 / 7, "D": 365.25}
 
 
-def read_frontal(row: Record) -> Example:
-    """Reads one radiograph as `read_example` does, with sex and age as a DICOM file tells them.
+def read_frontal(record: Record) -> Example:
+    """Read one radiograph as `read_example` does, with sex and age from a DICOM header.
 
     Raises:
-        RecordError: no radiograph but another modality, a lateral view, or what `read_example` refuses.
+        RecordError: the file has another modality or a lateral view, or `read_example` raises it.
     """
-    header = read_header(row.file, _TAGS)
+    if record.file is None:
+        raise RecordError("no such file")
+    header = read_header(record.file, _TAGS)
     try:
-        refusal = reader.shared().explain_refusal(row.file)
+        refusal = reader.shared().explain_refusal(record.file)
     except ImageReadError as error:
         raise RecordError(error.reason) from error
     if refusal:
         raise RecordError(refusal)
-    example = read_example(row)
+    example = read_example(record)
     if is_lateral(example.view):
         raise RecordError("lateral view")
     sex = read_text(header, "PatientSex")
@@ -43,7 +45,7 @@ def read_frontal(row: Record) -> Example:
 
 
 def parse_age(text: str) -> float:
-    """Years from DICOM's "045Y", "006M" or a bare number; NaN from anything else and where no one is so old."""
-    told = re.fullmatch(r"(\d+)([YMWD]?)", text.strip())
-    years = int(told[1]) / _A_YEAR[told[2] or "Y"] if told else UNKNOWN
-    return years if years <= OLDEST else UNKNOWN
+    """Parse years from DICOM's "045Y", "006M" or a number; NaN for other text and ages above `MAX_AGE`."""
+    match = re.fullmatch(r"(\d+)([YMWD]?)", text.strip())
+    years = int(match[1]) / _UNITS_PER_YEAR[match[2] or "Y"] if match else UNKNOWN
+    return years if years <= MAX_AGE else UNKNOWN

@@ -1,4 +1,4 @@
-"""Pictures for dummy data: small, made up, each different, the same from the same name."""
+"""Synthetic image files for tests: small, each different, and the same for the same name."""
 
 import zlib
 from pathlib import Path
@@ -14,16 +14,16 @@ SHAPE = (64, 56)  # height and width, pixels
 
 
 def draw_image(name: str, shape: tuple[int, int] = SHAPE) -> np.ndarray:
-    """A smooth picture of its name's own: uint8 [height, width]."""
+    """Draw a smooth random image, seeded by its name: uint8 [height, width]."""
     noise = np.random.default_rng(zlib.crc32(name.encode())).normal(size=shape)
     smooth = cv2.GaussianBlur(noise, (0, 0), min(shape) / 10)
     return cv2.normalize(smooth, None, 0, 255, cv2.NORM_MINMAX).astype(np.uint8)
 
 
 def draw_lung_mask(side: str, shape: tuple[int, int] = SHAPE) -> np.ndarray:
-    """An upright ellipse where the "left" or "right" lung of a frontal radiograph lies: uint8 [height, width], 0 or 1.
+    """Draw an upright ellipse for the "left" or "right" lung of a frontal radiograph: uint8 [height, width], 0 or 1.
 
-    The patient's right lung is on the left of the picture.
+    The patient's right lung is on the left of the image.
     """
     height, width = shape
     column = width // 4 if side == "right" else width - width // 4
@@ -31,14 +31,14 @@ def draw_lung_mask(side: str, shape: tuple[int, int] = SHAPE) -> np.ndarray:
 
 
 def save_image(path: Path, pixels: np.ndarray | None = None) -> None:
-    """Writes a picture in the format of its name, making its folder; `draw` of the name if none is given."""
+    """Write an image in the format of its suffix and create its folder; the default is `draw_image` of its name."""
     path.parent.mkdir(parents=True, exist_ok=True)
     pixels = draw_image(path.name) if pixels is None else pixels
     path.write_bytes(cv2.imencode(path.suffix.lower(), pixels)[1].tobytes())
 
 
 def save_dicom(path: Path, pixels: np.ndarray | None = None, **tags: Any) -> None:
-    """Writes an uncompressed 8-bit DICOM radiograph, making its folder; `tags` by keyword as `ViewPosition="PA"`."""
+    """Write an uncompressed 8-bit DICOM radiograph and create its folder; `tags` by keyword: `ViewPosition="PA"`."""
     path.parent.mkdir(parents=True, exist_ok=True)
     pixels = draw_image(path.name) if pixels is None else pixels
     meta = FileMetaDataset()
@@ -46,11 +46,17 @@ def save_dicom(path: Path, pixels: np.ndarray | None = None, **tags: Any) -> Non
     meta.MediaStorageSOPClassUID = pydicom.uid.DigitalXRayImageStorageForPresentation
     meta.MediaStorageSOPInstanceUID = pydicom.uid.generate_uid(entropy_srcs=[path.name])
     dataset = FileDataset(str(path), {}, file_meta=meta, preamble=b"\0" * 128)
-    dataset.SOPClassUID, dataset.SOPInstanceUID = meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID
-    dataset.Modality, dataset.PhotometricInterpretation = "DX", "MONOCHROME2"
-    dataset.Rows, dataset.Columns, dataset.SamplesPerPixel = *pixels.shape, 1
-    dataset.BitsAllocated = dataset.BitsStored = 8
-    dataset.HighBit, dataset.PixelRepresentation = 7, 0
+    dataset.SOPClassUID = meta.MediaStorageSOPClassUID
+    dataset.SOPInstanceUID = meta.MediaStorageSOPInstanceUID
+    dataset.Modality = "DX"
+    dataset.PhotometricInterpretation = "MONOCHROME2"
+    dataset.Rows = pixels.shape[0]
+    dataset.Columns = pixels.shape[1]
+    dataset.SamplesPerPixel = 1
+    dataset.BitsAllocated = 8
+    dataset.BitsStored = 8
+    dataset.HighBit = 7
+    dataset.PixelRepresentation = 0
     dataset.PixelData = pixels.tobytes() + b"\0" * (pixels.size % 2)
     for keyword, value in tags.items():
         setattr(dataset, keyword, value)

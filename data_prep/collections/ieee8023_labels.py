@@ -1,4 +1,4 @@
-"""The `metadata.csv` of ieee8023/covid-chestxray-dataset, a row an image; agchung's collections have its form."""
+"""Interpret the `metadata.csv` of ieee8023/covid-chestxray-dataset, whose format agchung's collections share."""
 
 import re
 
@@ -7,7 +7,7 @@ from data_prep.example import UNKNOWN
 METADATA = "metadata.csv"
 
 _NORMAL = "no finding"
-_LABELS = {  # label -> the words that make it so; the first label that has one of a finding's words holds
+_LABELS = {  # label -> words that imply it; the first label that shares a word with the finding applies
     "covid19": {"covid-19"},
     "tuberculosis": {"tuberculosis"},
     "viral": {"viral", "sars", "mers", "mers-cov", "influenza", "h1n1", "varicella", "herpes"},
@@ -21,12 +21,12 @@ _NOT_STATED = {"", "todo", "unknown"}
 
 
 def rejection_reason(modality: str, view: str, *, needs_view: bool = True) -> str:
-    """Why an image is not a frontal radiograph; "" if it is one.
+    """Return why an image is not a frontal radiograph; "" if it is one.
 
     Args:
         modality: "X-ray", "CT".
         view: "PA", "AP", "AP Supine", "AP erect", "L", "Axial", "Coronal", "?" or "".
-        needs_view: whether an image of no stated view is refused.
+        needs_view: whether to reject an image without a stated view.
     """
     if modality.lower() != "x-ray":
         return f"{modality}, not a radiograph" if modality else "modality not stated"
@@ -38,14 +38,15 @@ def rejection_reason(modality: str, view: str, *, needs_view: bool = True) -> st
 
 
 def map_label(finding: str) -> str:
-    """The label of a finding; "" where none is stated.
+    """Return the label of a finding; "" if none is stated.
 
     Args:
         finding: words ("COVID-19, ARDS", "Mycoplasma Bacterial Pneumonia") in older versions of upstream's file, a path
             ("Pneumonia/Viral/COVID-19") in newer ones.
 
     Returns:
-        Of `example.LABELS`, "fungal", or the most exact word of the first finding: "pneumonia", "lipoid", "ards".
+        One of `example.LABELS`, "fungal", or the most specific word of the first finding: "pneumonia", "lipoid",
+        "ards".
     """
     finding = finding.strip().lower()
     if finding in _NOT_STATED:
@@ -53,14 +54,14 @@ def map_label(finding: str) -> str:
     if finding == _NORMAL:
         return "normal"
     words = set(re.split(r"[/,\s]+", finding))
-    for label, telling in _LABELS.items():
-        if words & telling:
+    for label, label_words in _LABELS.items():
+        if words & label_words:
             return label
     return finding.split(",")[0].split("/")[-1].strip()
 
 
 def read_age(text: str) -> float:
-    """Years; NaN where it is not a plain number ("50+", "mid 50s", "")."""
+    """Parse years; NaN if the text is not a number ("50+", "mid 50s", "")."""
     try:
         return float(text)
     except ValueError:

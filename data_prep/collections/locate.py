@@ -1,4 +1,4 @@
-"""Where in the user's folder upstream's own layout begins."""
+"""Locate upstream's files in the user's folder."""
 
 from pathlib import Path
 
@@ -6,10 +6,10 @@ from data_prep.record import PreparationError
 
 
 def find_root(root: Path, *names: str) -> Path:
-    """The folder that holds all of `names`: `root`, or a folder directly in it, as archives unpack.
+    """Return the folder that holds all of `names`: `root`, or a folder directly in it, as archives unpack.
 
     Raises:
-        PreparationError: neither does.
+        PreparationError: there is no such folder.
     """
     for folder in [root, *sorted(root.glob("[!.]*/"))]:
         if all((folder / name).exists() for name in names):

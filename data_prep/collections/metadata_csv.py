@@ -1,4 +1,4 @@
-"""A collection that names its images in a `metadata.csv`, as ieee8023 began and agchung took over."""
+"""Base of the sources that list their images in a `metadata.csv` in the format of ieee8023's collection."""
 
 from abc import abstractmethod
 from argparse import Namespace
@@ -13,60 +13,62 @@ from data_prep.source import Source
 
 
 class MetadataCsvSource(Source):
-    """A row of `metadata.csv` an image; taken are the frontal radiographs.
+    """A collection with one row of `metadata.csv` per image, of which the frontal radiographs are read.
 
     Attributes:
-        columns: that its file needs besides patientid, finding, view and modality.
-        needs_view: whether an image of no stated view is left out.
-        needs_finding: whether an image of no stated finding is left out; its label is "" if not.
-        licence: of an image for which the file states none.
+        columns: required columns besides patientid, finding, view and modality.
+        needs_view: whether an image without a stated view is skipped.
+        needs_finding: whether an image without a stated finding is skipped; otherwise its label is "".
+        default_license: of an image whose row states none.
     """
 
     columns: tuple[str, ...] = ()
-    needs_view = needs_finding = True
-    licence = "not stated"
+    needs_view = True
+    needs_finding = True
+    default_license = "not stated"
 
     @abstractmethod
-    def name_image(self, folder: Path, fields: dict[str, str]) -> str:
-        """Path of a row's image, relative to the collection's folder; whether it is there is not asked."""
+    def image_path(self, folder: Path, fields: dict[str, str]) -> str:
+        """Return the path of a row's image, relative to the collection's folder; the file may be missing."""
 
     @abstractmethod
-    def name_patient(self, patient: str) -> str:
-        """A patient's name that is unique over collections."""
+    def patient_id(self, patient: str) -> str:
+        """Return a patient's identifier that is unique across collections."""
 
-    def tell_finding(self, fields: dict[str, str]) -> str:
-        """Upstream's words for what a row's image shows."""
+    def read_finding(self, fields: dict[str, str]) -> str:
+        """Return upstream's finding of a row."""
         return fields["finding"]
 
     def find_masks(self, folder: Path, name: str) -> dict[str, Path]:
-        """The mask files of an image, by what each shows."""
+        """Return the mask files of an image, by what each shows."""
         return {}
 
-    def rows(self, root: Path, options: Namespace) -> Iterator[Record | SkippedRecord]:
+    def records(self, root: Path, options: Namespace) -> Iterator[Record | SkippedRecord]:
         folder = find_root(root, METADATA)
-        seen = set()
+        names = set()
         for fields in read_csv(folder / METADATA, "patientid", "finding", "view", "modality", *self.columns):
-            name, finding = self.name_image(folder, fields), self.tell_finding(fields)
+            name = self.image_path(folder, fields)
+            finding = self.read_finding(fields)
             label = map_label(finding)
             reason = rejection_reason(fields["modality"], fields["view"], needs_view=self.needs_view)
             if not reason and not label and self.needs_finding:
                 reason = "finding not stated"
             if not reason and not (folder / name).is_file():
                 reason = "no such file"
-            if reason or name in seen:
-                yield SkippedRecord(name, reason or f"named a second time in {METADATA}")
+            if reason or name in names:
+                yield SkippedRecord(name, reason or f"listed a second time in {METADATA}")
                 continue
-            seen.add(name)
+            names.add(name)
             yield Record(
                 id=name,
                 file=folder / name,
                 label=label,
                 upstream_label=finding,
-                patient_id=self.name_patient(fields["patientid"]) if fields["patientid"] else "",
+                patient_id=self.patient_id(fields["patientid"]) if fields["patientid"] else "",
                 source=self.name,
                 view=fields["view"],
                 sex=fields.get("sex", ""),
                 age=read_age(fields.get("age", "")),
                 masks=self.find_masks(folder, name),
-                licence=fields.get("license") or self.licence,
+                licence=fields.get("license") or self.default_license,
             )

@@ -1,7 +1,7 @@
-"""The two tuberculosis sets of the U.S. National Library of Medicine (Jaeger et al. 2014), which have one layout.
+"""Base of the two tuberculosis sets of the U.S. National Library of Medicine (Jaeger et al. 2014).
 
-`CXR_png/PREFIX_0001_0.png`, whose last digit is 0 for normal and 1 for tuberculosis, and `ClinicalReadings/` with
-a text of the same name: sex, age, and the radiologist's reading.
+Layout: `CXR_png/PREFIX_0001_0.png`, whose last digit is 0 for normal and 1 for tuberculosis, and `ClinicalReadings/`
+with a text file of the same name: sex, age, and the radiologist's reading.
 """
 
 import re
@@ -27,78 +27,79 @@ CITATION = """@article{jaeger2014two,
   pages = {475--477},
   year = {2014},
 }"""
-_PIXELS, _TEXTS = "CXR_png", "ClinicalReadings"
-_YEARS = {"y": 1, "m": 1 / 12, "d": 1 / 365.25}  # by the first letter of the unit
+_IMAGES = "CXR_png"
+_READINGS = "ClinicalReadings"
+_YEARS_PER_UNIT = {"y": 1, "m": 1 / 12, "d": 1 / 365.25}  # by the first letter of the unit
 
 
 class Reading(NamedTuple):
-    """What a clinical reading says; "" and NaN where it does not."""
+    """Content of a clinical reading; "" and NaN for unknown."""
 
     sex: str = ""
     age: float = UNKNOWN  # years
-    words: str = ""  # the radiologist's, on one line
+    text: str = ""  # the radiologist's, on one line
 
 
 class TuberculosisSet(Source):
-    """One of the two sets: every picture, and every reading that has lost its picture.
+    """One of the two sets; readings without an image are skipped records.
 
     Attributes:
         prefix: of the file names.
-        spacing: (row, column) mm, where upstream tells it.
+        spacing: (row, column) mm, if upstream states it.
     """
 
     prefix: str
     spacing: tuple[float, float] = (UNKNOWN, UNKNOWN)
-    license = "no licence stated; upstream asks to cite its papers and not to pass the set on"
+    license = "no license stated; upstream asks to cite its papers and not to redistribute the set"
     citation = CITATION
 
     @abstractmethod
     def find_masks(self, folders: tuple[Path, Path], name: str) -> dict[str, Path]:
-        """The mask files of one radiograph by what each shows; none where upstream has none.
+        """Return the mask files of one radiograph by what each shows; {} if there are none.
 
         Args:
-            folders: of upstream's files, and the user's, which may be the one around it.
+            folders: upstream's folder, and the user's folder, which may contain it.
             name: of the radiograph.
         """
 
-    def rows(self, root: Path, options: Namespace) -> Iterator[Record | SkippedRecord]:
-        inside = find_root(root, _PIXELS)
-        form = re.compile(rf"{self.prefix}_\d+_([01])")
-        pictures = {path.stem for path in (inside / _PIXELS).glob("*.png") if form.fullmatch(path.stem)}
-        if not pictures:
-            raise PreparationError(f"{inside / _PIXELS}: no {self.prefix}_*.png in it")
-        readings = {path.stem for path in (inside / _TEXTS).glob("*.txt") if form.fullmatch(path.stem)}
-        for name in sorted(pictures | readings):
-            if name not in pictures:
-                yield SkippedRecord(f"{_PIXELS}/{name}.png", "no such file")
+    def records(self, root: Path, options: Namespace) -> Iterator[Record | SkippedRecord]:
+        folder = find_root(root, _IMAGES)
+        pattern = re.compile(rf"{self.prefix}_\d+_([01])")
+        images = {path.stem for path in (folder / _IMAGES).glob("*.png") if pattern.fullmatch(path.stem)}
+        if not images:
+            raise PreparationError(f"{folder / _IMAGES}: no {self.prefix}_*.png in it")
+        readings = {path.stem for path in (folder / _READINGS).glob("*.txt") if pattern.fullmatch(path.stem)}
+        for name in sorted(images | readings):
+            if name not in images:
+                yield SkippedRecord(f"{_IMAGES}/{name}.png", "no such file")
                 continue
             label = LABELS[name[-1]]
-            reading = read_reading(inside / _TEXTS / f"{name}.txt") if name in readings else Reading()
+            reading = read_reading(folder / _READINGS / f"{name}.txt") if name in readings else Reading()
             yield Record(
-                id=f"{_PIXELS}/{name}.png",
-                file=inside / _PIXELS / f"{name}.png",
+                id=f"{_IMAGES}/{name}.png",
+                file=folder / _IMAGES / f"{name}.png",
                 label=label,
-                upstream_label=reading.words or label,
+                upstream_label=reading.text or label,
                 patient_id=f"{self.name}-{name[:-2]}",
                 source=self.name,
                 view="PA",
                 sex=reading.sex,
                 age=reading.age,
                 spacing=self.spacing,
-                masks=self.find_masks((inside, root), name),
+                masks=self.find_masks((folder, root), name),
                 licence="not stated",
             )
 
 
 def read_reading(path: Path) -> Reading:
-    """Reads "Patient's Sex: F / Patient's Age: 027Y / reading" or "male 45yrs / reading", a line each."""
+    """Read the lines "Patient's Sex: F", "Patient's Age: 027Y" and the reading, or "male 45yrs" and the reading."""
     lines = [line.strip() for line in path.read_text(encoding="utf-8", errors="replace").splitlines()]
-    about = [line for line in lines if re.match(r"(patient'?s|(fe)?male\b)", line, re.IGNORECASE)]
-    told = " ".join(about)
-    sex = re.search(r"sex:\s*(\w+)|\b((?:fe)?male)\b", told, re.IGNORECASE)
-    age = re.search(r"(\d+)\s*([ymd])", told, re.IGNORECASE)
+    patient_lines = [line for line in lines if re.match(r"(patient'?s|(fe)?male\b)", line, re.IGNORECASE)]
+    patient = " ".join(patient_lines)
+    sex = re.search(r"sex:\s*(\w+)|\b((?:fe)?male)\b", patient, re.IGNORECASE)
+    age = re.search(r"(\d+)\s*([ymd])", patient, re.IGNORECASE)
     return Reading(
         sex=(sex[1] or sex[2]) if sex else "",
-        age=int(age[1]) * _YEARS[age[2].lower()] if age else UNKNOWN,
-        words=" ".join(line for line in lines if line and line not in about),
+        age=int(age[1]) * _YEARS_PER_UNIT[age[2].lower()] if age else UNKNOWN,
+        text=" ".join(line for line in lines if line and line not in patient_lines),
     )

@@ -1,4 +1,4 @@
-"""The tables that come with a collection, CSV or Excel, row by row as column -> text."""
+"""Read the tables of a collection, CSV or Excel, as one dict of column -> text per row."""
 
 import csv
 import io
@@ -11,15 +11,16 @@ from xml.etree import ElementTree
 from data_prep.record import PreparationError
 
 _MAIN = "{http://schemas.openxmlformats.org/spreadsheetml/2006/main}"
-_LARGEST = 32 << 20  # bytes of a sheet unpacked, ten times the largest of an upstream
-_STRINGS, _SHEET = "xl/sharedStrings.xml", "xl/worksheets/sheet1.xml"
+_MAX_SHEET_BYTES = 32 << 20  # of an unpacked sheet, ten times the largest of the collections
+_STRINGS = "xl/sharedStrings.xml"
+_SHEET = "xl/worksheets/sheet1.xml"
 
 
 def read_csv(path: Path, *needed: str) -> list[dict[str, str]]:
-    """Reads a CSV file with a header, UTF-8 or else Latin-1; an absent cell is "".
+    """Read a CSV file with a header, in UTF-8 or otherwise Latin-1; a missing cell is "".
 
     Raises:
-        PreparationError: missing, not such a file, or without a column that is needed.
+        PreparationError: the file is missing, is not a CSV, or lacks a column of `needed`.
     """
     try:
         table = csv.DictReader(io.StringIO(_decode(path.read_bytes()), newline=""))
@@ -28,56 +29,59 @@ def read_csv(path: Path, *needed: str) -> list[dict[str, str]]:
         raise PreparationError(f"{path}: {(error.strerror or str(error)).lower()}") from error
     except csv.Error as error:
         raise PreparationError(f"{path}: not a CSV file ({error})") from error
-    _check(path, table.fieldnames or [], needed)
+    _check_columns(path, table.fieldnames or [], needed)
     return rows
 
 
 def read_xlsx(path: Path, *needed: str) -> list[dict[str, str]]:
-    """Reads the first sheet of an Excel file, whose first row is the header; an absent cell is "".
+    """Read the first sheet of an Excel file, whose first row is the header; a missing cell is "".
 
     Raises:
-        PreparationError: missing, not such a file, or without a column that is needed.
+        PreparationError: the file is missing, is not an Excel file, or lacks a column of `needed`.
     """
     try:
         with zipfile.ZipFile(path) as book:
-            texts = _elements(book, _STRINGS, "si") if _STRINGS in book.namelist() else []
+            texts = _read_elements(book, _STRINGS, "si") if _STRINGS in book.namelist() else []
             strings = ["".join(part.text or "" for part in text.iter(f"{_MAIN}t")) for text in texts]
-            cells = [_read_row(row, strings) for row in _elements(book, _SHEET, "row")]
+            rows = [_read_row(row, strings) for row in _read_elements(book, _SHEET, "row")]
     except OSError as error:
         raise PreparationError(f"{path}: {(error.strerror or str(error)).lower()}") from error
-    except Exception as error:  # readers of damaged archives raise whatever they like
+    except Exception as error:  # damaged archives raise many types of errors
         raise PreparationError(f"{path}: not a readable Excel file (.xlsx), or a damaged or encrypted one") from error
-    header, *rows = cells or [{}]
-    _check(path, header.values(), needed)
-    return [{name: row.get(column, "") for column, name in header.items()} for row in rows]
+    header = rows[0] if rows else {}
+    _check_columns(path, header.values(), needed)
+    return [{name: row.get(column, "") for column, name in header.items()} for row in rows[1:]]
 
 
 def _decode(data: bytes) -> str:
     if b"\0" in data:
-        raise csv.Error("it is no text")
+        raise csv.Error("it is not text")
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError:
-        return data.decode("latin-1")  # of Figure 1, whose notes hold a degree sign
+        return data.decode("latin-1")  # Figure 1, whose notes contain a degree sign
 
 
-def _check(path: Path, columns: Iterable[str], needed: Iterable[str]) -> None:
+def _check_columns(path: Path, columns: Iterable[str], needed: Iterable[str]) -> None:
     for name in needed:
         if name not in columns:
             raise PreparationError(f"{path}: it has no column {name}")
 
 
-def _elements(book: zipfile.ZipFile, member: str, name: str) -> list[ElementTree.Element]:
-    if book.getinfo(member).file_size > _LARGEST:
-        raise ValueError("a sheet that is too large")
+def _read_elements(book: zipfile.ZipFile, member: str, name: str) -> list[ElementTree.Element]:
+    if book.getinfo(member).file_size > _MAX_SHEET_BYTES:
+        raise ValueError("the sheet is too large")
     return list(ElementTree.fromstring(book.read(member)).iter(f"{_MAIN}{name}"))
 
 
 def _read_row(row: ElementTree.Element, strings: list[str]) -> dict[str, str]:
-    """Column letters -> text."""
+    """Return column letters -> text."""
     cells = {}
     for cell in row.iter(f"{_MAIN}c"):
+        column = re.match("[A-Z]+", cell.get("r", ""))
+        if column is None:
+            raise ValueError("a cell without a reference")
         text = "".join(part.text or "" for part in cell.iter() if part.tag in (f"{_MAIN}v", f"{_MAIN}t"))
-        shared = cell.get("t") == "s" and text
-        cells[re.match("[A-Z]+", cell.get("r", "?"))[0]] = (strings[int(text)] if shared else text).strip()
+        is_shared = cell.get("t") == "s" and text
+        cells[column[0]] = (strings[int(text)] if is_shared else text).strip()
     return cells

@@ -1,7 +1,7 @@
-"""Collections of The Cancer Imaging Archive, in the folders that its download program makes.
+"""Base of the collections of The Cancer Imaging Archive, in the folders that its download program creates.
 
-COLLECTION-PATIENT/STUDY/SERIES/*.dcm, at any depth, and metadata.csv, a row a series, which tells CT from radiographs
-before a file is opened. Without it a CT slice is found out when it is read.
+Layout: COLLECTION-PATIENT/STUDY/SERIES/*.dcm at any depth, and metadata.csv with one row per series, which separates CT
+from radiographs before a file is opened. Without it, CT slices are rejected when they are read.
 """
 
 from argparse import Namespace
@@ -21,32 +21,32 @@ class CovidCollection(Source):
     """Radiographs of patients who all have COVID-19.
 
     Attributes:
-        prefix: of a patient's folder, case as upstream writes it.
+        prefix: of the folder of a patient, in upstream's case.
     """
 
     prefix: str
 
-    def rows(self, root: Path, options: Namespace) -> Iterator[Record | SkippedRecord]:
-        found = [(self._find_patient(file.relative_to(root)), file) for file in sorted(root.rglob("*.dcm"))]
-        if not any(patient for patient, _ in found):
+    def records(self, root: Path, options: Namespace) -> Iterator[Record | SkippedRecord]:
+        files = [(self._find_patient(file.relative_to(root)), file) for file in sorted(root.rglob("*.dcm"))]
+        if not any(patient for patient, _ in files):
             raise PreparationError(f"{root}: it has no folder {self.prefix}... with .dcm files")
         modalities = _read_modalities(root)
-        for (series, patient), group in groupby(found, key=lambda pair: (pair[1].parent, pair[0])):
+        for (series, patient), group in groupby(files, key=lambda pair: (pair[1].parent, pair[0])):
             modality = modalities.get(series, "")
             if not patient:
                 yield SkippedRecord(series.relative_to(root).as_posix(), f"in no folder {self.prefix}...")
             elif modality and modality not in RADIOGRAPHS:
                 yield SkippedRecord(series.relative_to(root).as_posix(), f"{modality}, not a radiograph")
             else:
-                yield from (self._describe(file, file.relative_to(root), patient) for _, file in group)
+                yield from (self._make_record(file, file.relative_to(root), patient) for _, file in group)
 
-    def read(self, row: Record, options: Namespace) -> Example:
-        return read_frontal(row)
+    def read(self, record: Record, options: Namespace) -> Example:
+        return read_frontal(record)
 
     def _find_patient(self, path: Path) -> str:
         return next((part.removeprefix(self.prefix) for part in path.parts[:-1] if part.startswith(self.prefix)), "")
 
-    def _describe(self, file: Path, path: Path, patient: str) -> Record:
+    def _make_record(self, file: Path, path: Path, patient: str) -> Record:
         return Record(
             id=path.as_posix(),
             file=file,
@@ -59,10 +59,10 @@ class CovidCollection(Source):
 
 
 def _read_modalities(root: Path) -> dict[Path, str]:
-    """Folder of a series -> its modality, of every metadata.csv at the top or one folder below."""
+    """Return folder -> modality of each series, from every metadata.csv in the root or one folder below."""
     modalities = {}
     for table in [*root.glob("metadata.csv"), *sorted(root.glob("*/metadata.csv"))]:
         for fields in read_csv(table, "Modality", "File Location"):
-            # Windows' program writes backslashes.
+            # The download program writes backslashes on Windows.
             modalities[table.parent / fields["File Location"].replace("\\", "/")] = fields["Modality"]
     return modalities

@@ -1,1 +1,1 @@
-"""CoronaHack: Kermany's radiographs with a few of COVID-19."""
+"""CoronaHack: Kermany's radiographs and a few of COVID-19."""

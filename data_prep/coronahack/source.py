@@ -1,6 +1,6 @@
-"""CoronaHack's layout: a metadata CSV, and {train,test}/*.jpeg one or two folders below it.
+"""CoronaHack: a metadata CSV, and {train,test}/*.jpeg one or two folders below it.
 
-Most are Kermany's images under their own names, so patients are called as there.
+Most images are Kermany's with their original names, so patients have the same identifiers as in `kermany`.
 """
 
 from argparse import Namespace
@@ -14,20 +14,25 @@ from data_prep.kermany.source import SOURCE as KERMANY
 from data_prep.record import PreparationError, Record, SkippedRecord
 from data_prep.source import Source
 
-_TABLE, _IMAGES = "Chest_xray_Corona_Metadata.csv", "Coronahack-Chest-XRay-Dataset"
-_NAME, _FINDING, _PART = "X_ray_image_name", "Label", "Dataset_type"
-_CAUSE, _GERM = "Label_1_Virus_category", "Label_2_Virus_category"
+_TABLE = "Chest_xray_Corona_Metadata.csv"
+_IMAGES = "Coronahack-Chest-XRay-Dataset"
+# Columns.
+_NAME = "X_ray_image_name"
+_FINDING = "Label"
+_SPLIT = "Dataset_type"
+_CAUSE = "Label_1_Virus_category"
+_PATHOGEN = "Label_2_Virus_category"
 
 
 class CoronaHack(Source):
-    """Kermany's radiographs of children with a few of COVID-19 from journals."""
+    """Kermany's radiographs of children, and a few of COVID-19 from journals."""
 
     name = "coronahack"
     description = "Kermany's radiographs with about 60 of COVID-19, SARS and ARDS from ieee8023's collection"
     homepage = "https://www.kaggle.com/datasets/praveengovi/coronahack-chest-xraydataset"
     license = "CC BY 4.0"
     size = "about 1.2 GB"
-    coverage = "the 5,910 that its table names; nearly all are kermany's or covid_chestxray's: do not use them together"
+    coverage = "the 5,910 in its table; nearly all are also in kermany or covid_chestxray: do not use them together"
     citation = """@misc{praveen2020coronahack,
   author = {Praveen, G.},
   title = {{CoronaHack}: Chest X-Ray-Dataset},
@@ -40,11 +45,11 @@ class CoronaHack(Source):
     def splits_table(self) -> Path | None:
         return KERMANY.splits_table()
 
-    def rows(self, root: Path, options: Namespace) -> Iterator[Record | SkippedRecord]:
+    def records(self, root: Path, options: Namespace) -> Iterator[Record | SkippedRecord]:
         folder = find_root(root, _TABLE)
         images = _find_images(folder)
-        for fields in read_csv(folder / _TABLE, _NAME, _FINDING, _PART, _CAUSE, _GERM):
-            name = f"{fields[_PART].lower()}/{fields[_NAME]}"
+        for fields in read_csv(folder / _TABLE, _NAME, _FINDING, _SPLIT, _CAUSE, _PATHOGEN):
+            name = f"{fields[_SPLIT].lower()}/{fields[_NAME]}"
             file = images / name
             if not fields[_FINDING]:
                 yield SkippedRecord(name, "finding not stated")
@@ -55,7 +60,7 @@ class CoronaHack(Source):
                     id=name,
                     file=file,
                     label=_label(fields),
-                    upstream_label="/".join(filter(None, (fields[key] for key in (_FINDING, _CAUSE, _GERM)))),
+                    upstream_label="/".join(filter(None, (fields[key] for key in (_FINDING, _CAUSE, _PATHOGEN)))),
                     patient_id=read_name(file.stem)[1],
                     source=self.name,
                     licence=self.license,
@@ -72,11 +77,11 @@ def _find_images(folder: Path) -> Path:
 def _label(fields: dict[str, str]) -> str:
     if fields[_FINDING] == "Normal":
         return "normal"
-    if fields[_GERM] == "COVID-19":
+    if fields[_PATHOGEN] == "COVID-19":
         return "covid19"
     causes = {"bacteria": "bacterial", "Virus": "viral"}
-    # What smoking did to a lung is called ARDS there, under Pnemonia (so spelt).
-    return causes.get(fields[_CAUSE]) or fields[_GERM].lower() or "pneumonia"
+    # Lung damage by smoking is ARDS in the table, with the finding Pnemonia (upstream's spelling).
+    return causes.get(fields[_CAUSE]) or fields[_PATHOGEN].lower() or "pneumonia"
 
 
 SOURCE = CoronaHack()

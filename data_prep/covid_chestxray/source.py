@@ -1,8 +1,8 @@
 """The COVID-19 image data collection: radiographs and CT slices from papers and hospitals.
 
-Its newest `metadata.csv` writes a finding as a path, older ones as words; both are read. Lung masks: those that V7 Labs
-drew, as `lung_masks_v7/STEM.png`, which include the part of the lungs behind the heart; else upstream's own, which a
-network drew, as `annotations/lungVAE-masks/STEM_mask.png`.
+The newest `metadata.csv` writes a finding as a path, older ones as words; both are read. Lung masks are those of V7
+Labs, `lung_masks_v7/STEM.png`, which include the part of the lungs behind the heart; otherwise upstream's own,
+`annotations/lungVAE-masks/STEM_mask.png`, which a network predicted.
 """
 
 from pathlib import Path
@@ -13,14 +13,14 @@ from data_prep.source import RemoteFile
 
 
 class CovidChestXray(MetadataCsvSource):
-    """Taken are frontal radiographs whose view and finding are stated."""
+    """The frontal radiographs whose view and finding are stated."""
 
     name = "covid_chestxray"
     description = "COVID-19 image data collection (ieee8023): COVID-19 and other pneumonias, from papers and hospitals"
     homepage = "https://github.com/ieee8023/covid-chestxray-dataset"
-    license = "an image's own, as metadata.csv says: nearly half CC BY-NC-SA, a third not stated"
+    license = "different for each image, see metadata.csv: nearly half CC BY-NC-SA, a third not stated"
     size = "about 0.6 GB"
-    coverage = "about 950 images; frontal radiographs with a finding are taken, no CT, lateral or unstated view"
+    coverage = "the frontal radiographs with a finding among about 950 images (no CT, lateral or unstated view)"
     citation = """@article{cohen2020covid,
   title = {COVID-19 Image Data Collection: Prospective Predictions Are the Future},
   author = {Joseph Paul Cohen and Paul Morrison and Lan Dao and Karsten Roth and Tim Q Duong and Marzyeh Ghassemi},
@@ -31,11 +31,11 @@ class CovidChestXray(MetadataCsvSource):
 
     columns = ("folder", "filename")
 
-    def name_image(self, folder: Path, fields: dict[str, str]) -> str:
+    def image_path(self, folder: Path, fields: dict[str, str]) -> str:
         return f"{fields['folder']}/{fields['filename']}"
 
-    def name_patient(self, patient: str) -> str:
-        return f"ieee8023-{patient}"  # letters ("311a", "311b") tell patients of one paper apart
+    def patient_id(self, patient: str) -> str:
+        return f"ieee8023-{patient}"  # letters ("311a", "311b") distinguish patients of one paper
 
     def find_masks(self, folder: Path, name: str) -> dict[str, Path]:
         stem = Path(name).stem

@@ -1,6 +1,6 @@
-"""The database's layout: a folder a class with images/NAME.png and masks/NAME.png; releases before 2021 had no masks.
+"""The COVID-19 Radiography Database: one folder per class with images/NAME.png and masks/NAME.png.
 
-A mask is 256 pixels a side and its image 299; both show the same square.
+Releases before 2021 have no masks. A mask has 256 x 256 pixels and its image 299 x 299; both show the same square.
 """
 
 import re
@@ -15,16 +15,16 @@ LABELS = {"covid": "covid19", "normal": "normal", "lungopacity": "opacity", "vir
 
 
 class CovidRadiography(Source):
-    """Radiographs gathered from other collections, with lungs found by a network."""
+    """Radiographs from other collections, with lung masks predicted by a network."""
 
     name = "covid_radiography"
-    description = "COVID-19, normal, lung opacity and viral pneumonia, gathered from other collections, with lung masks"
+    description = "COVID-19, normal, lung opacity and viral pneumonia from other collections, with lung masks"
     homepage = "https://www.kaggle.com/datasets/tawsifurrahman/covid19-radiography-database"
     license = "Data files © Original Authors"
     size = "about 0.8 GB"
     coverage = (
-        "all 21,165; no patients are told, and its images come from RSNA, Kermany, ieee8023, Hannover, SIRM and BIMCV: "
-        "used beside one of these it leaks"
+        "all 21,165; patients are unknown, and the images come from RSNA, Kermany, ieee8023, Hannover, SIRM and BIMCV: "
+        "together with one of these, test images leak into training"
     )
     citation = """@article{chowdhury2020can,
   author = {Chowdhury, Muhammad E. H. and Rahman, Tawsifur and Khandakar, Amith and others},
@@ -37,7 +37,7 @@ class CovidRadiography(Source):
 }"""
     kaggle = "tawsifurrahman/covid19-radiography-database"
 
-    def rows(self, root: Path, options: Namespace) -> Iterator[Record]:
+    def records(self, root: Path, options: Namespace) -> Iterator[Record]:
         for folder, label in find_classes(root).items():
             images = folder / "images" if (folder / "images").is_dir() else folder
             masks = {mask.name: mask for mask in (folder / "masks").glob("*.png")}
@@ -54,10 +54,10 @@ class CovidRadiography(Source):
 
 
 def find_classes(root: Path) -> dict[Path, str]:
-    """Folder of a class -> its label, at `root` or one folder below.
+    """Return folder -> label of each class, in `root` or one folder below.
 
     Raises:
-        PreparationError: there is none.
+        PreparationError: there is no such folder.
     """
     for top in [root, *sorted(root.glob("[!.]*/"))]:
         names = {folder: re.sub("[^a-z]", "", folder.name.lower()) for folder in sorted(top.glob("[!.]*/"))}
@@ -67,7 +67,7 @@ def find_classes(root: Path) -> dict[Path, str]:
 
 
 def find_number(name: str) -> int:
-    """Number of an image, which its releases write "COVID-19 (7)", "COVID (7)", "COVID 7" and "COVID-7"; else -1."""
+    """Return 7 for "COVID-19 (7)", "COVID (7)", "COVID 7" and "COVID-7", as the releases write it; -1 for no number."""
     number = re.search(r"(\d+)\)?$", name)
     return int(number[1]) if number else -1
 

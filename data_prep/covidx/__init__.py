@@ -1,1 +1,1 @@
-"""COVIDx: COVID-Net's data set, made of others."""
+"""COVIDx: COVID-Net's composite data set."""

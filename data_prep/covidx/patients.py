@@ -1,10 +1,10 @@
-"""Who is in COVIDx's test set, of the collections without a list of their own.
+"""Test patients of COVIDx, for the collections without a published list.
 
-COVID-Net's script (lindawangg/COVID-Net, create_COVIDx.ipynb) lacks the comma between '191' and 'COVID-00024', so that
-both stand in its training lists, of release 3 as of 9A. Here they are two patients.
+COVID-Net's script (lindawangg/COVID-Net, create_COVIDx.ipynb) lacks the comma between '191' and 'COVID-00024', so both
+are in its training lists, in release 3 as in 9A. Here they are two test patients.
 """
 
-_IEEE8023 = (8, 31)  # of other pneumonia, viral and bacterial
+_IEEE8023 = (8, 31)  # other pneumonia, viral and bacterial
 _IEEE8023_COVID = (19, 20, 36, 42, 86, 94, 97, 117, 132, 138, 144, 150, 163, 169, 174, 175, 179, 190, 191)
 _FIGURE1 = (24, 25, 26, 27, 29, 30, 32, 33, 35, 36, 37, 38)
 _ACTUALMED = (
@@ -18,7 +18,7 @@ TEST = frozenset(
     + [f"actualmed-ANON{number}" for number in _ACTUALMED]
 )
 
-# Of the COVID-19 Radiography Database, which tells no patients: numbers of images. They are those of its first release,
-# and COVID-Net takes later ones to have kept them.
+# Image numbers of the COVID-19 Radiography Database, whose patients are unknown. They are those of its first release;
+# COVID-Net assumes that later releases did not change them.
 RADIOGRAPHY_TEST = frozenset((70, 72, 77, 81, 87, 94, 95, 106, 107, 116, 119, 129, 131, 213, 214, 215, 216))
 RADIOGRAPHY_COPIES = frozenset((*range(100, 106), *range(110, 114), *range(122, 127), 217))  # of ieee8023's images

@@ -1,6 +1,7 @@
-"""The data card of a prepared data set: what is in it, and what goes wrong with it if nobody looks.
+"""Write the data card of a prepared data set: its content, and warnings about its use.
 
-`OUT/NAME/VERSION/card/` gets `card.json` (the facts), `card.md` (the same for people) and `sheet.png` (pictures).
+`OUT/NAME/VERSION/card/` gets `card.json` (the statistics), `card.md` (the same as text) and `sheet.png` (example
+images).
 """
 
 import json
@@ -23,8 +24,11 @@ from data_prep.dataset_reader import decode_text, find_dataset, open_builder, op
 from data_prep.example import LABELS, encode_png
 from data_prep.record import PreparationError
 
-FOLDER, FACTS, TEXT, SHEET = "card", "card.json", "card.md", "sheet.png"
-AGES = (18, 40, 60, 80)  # years; where the next band begins
+FOLDER = "card"
+FACTS = "card.json"
+TEXT = "card.md"
+SHEET = "sheet.png"
+AGES = (18, 40, 60, 80)  # years; lower limits of the age groups
 QUANTILES = {"smallest": 0, "25%": 0.25, "median": 0.5, "75%": 0.75, "largest": 1}
 COUNTED = ("label", "source", "sex", "age", "view", "mask", "lesions", "licence")
 UNKNOWN = "not known"
@@ -33,49 +37,49 @@ Fact = dict[str, Any]
 
 
 def describe(folders: Sequence[str]) -> str:
-    """Writes the data card of each data set.
+    """Write the data cards of some data sets.
 
     Args:
         folders: OUT/NAME or OUT/NAME/VERSION of each.
 
     Returns:
-        A line a data set, followed by its warnings.
+        One line per data set, followed by its warnings.
 
     Raises:
         PreparationError: a folder holds no prepared data set.
     """
     lines = []
     for version in dict.fromkeys(map(find_dataset, folders)):
-        facts = [_state(split, number, record) for split, number, record in _read(version)]
+        facts = [_collect_facts(split, index, record) for split, index, record in _read(version)]
         if not facts:
             raise PreparationError(f"{version}: it holds no radiograph; prepare the data set again")
-        told = summarize(version, facts)
+        card = summarize(version, facts)
         folder = version / FOLDER
         try:
-            sheet = _draw(version, facts)
+            sheet = _draw_sheet(version, facts)
         except ImageReadError as error:
             raise PreparationError(f"{version}: damaged, {error}; prepare the data set again") from error
         if folder.is_symlink():
-            raise PreparationError(f"{folder}: a link, so that the card would be written elsewhere; remove it")
+            raise PreparationError(f"{folder}: is a link, so the card would be written elsewhere; remove it")
         try:
             folder.mkdir(exist_ok=True)
             _write(folder / SHEET, encode_png(sheet))
-            _write(folder / FACTS, (json.dumps(told, indent=1, ensure_ascii=False) + "\n").encode())
-            _write(folder / TEXT, markdown.to_markdown(told, SHEET).encode())
+            _write(folder / FACTS, (json.dumps(card, indent=1, ensure_ascii=False) + "\n").encode())
+            _write(folder / TEXT, markdown.to_markdown(card, SHEET).encode())
         except OSError as error:
             raise PreparationError(f"{error.filename or folder}: {error.strerror or error}") from error
         lines += [f"described {len(facts)} radiographs: {folder / TEXT}"]
-        lines += [f"warning: {sentence}" for sentence in told["warnings"]]
+        lines += [f"warning: {sentence}" for sentence in card["warnings"]]
     return "\n".join(lines)
 
 
 def summarize(version: Path, facts: Sequence[Fact]) -> dict[str, Any]:
-    """The facts of a card, as JSON values."""
+    """Return the content of `card.json` as JSON values."""
     info = open_builder(version).info
     report = read_report(version)
-    guesses = [confounding.predict_label(facts, attribute) for attribute in ("source", "view", "resolution")]
-    guesses = [guess for guess in guesses if guess]
-    only = confounding.labels_of_one_source(facts)
+    results = [confounding.predict_label(facts, attribute) for attribute in ("source", "view", "resolution")]
+    baselines = [baseline for baseline in results if baseline]
+    single_sources = confounding.labels_of_one_source(facts)
     names = list(dict.fromkeys(fact["split"] for fact in facts))
     return {
         "name": info.name,
@@ -87,14 +91,14 @@ def summarize(version: Path, facts: Sequence[Fact]) -> dict[str, Any]:
             names, key=lambda name: splits.SPLIT_NAMES.index(name) if name in splits.SPLIT_NAMES else len(names)
         ),
         "patients": _count_patients(facts),
-        "counts": {attribute: _count(facts, attribute) for attribute in COUNTED},
-        "label_and_source": _cross(facts, "label", "source"),
-        "resolution": _measure(facts),
-        "guesses": [guess._asdict() for guess in guesses],
-        "labels_of_one_source": only,
+        "counts": {attribute: _count_by_split(facts, attribute) for attribute in COUNTED},
+        "label_and_source": _cross_tabulate(facts, "label", "source"),
+        "resolution": _resolution_quantiles(facts),
+        "guesses": [baseline._asdict() for baseline in baselines],
+        "labels_of_one_source": single_sources,
         "duplicates": {"setting": report["settings"]["duplicates"], "pairs": report["duplicates"]},
         "skipped": report["skipped"],
-        "warnings": markdown.describe_warnings(guesses, only, report),
+        "warnings": markdown.describe_warnings(baselines, single_sources, report),
     }
 
 
@@ -102,82 +106,84 @@ def _read(version: Path) -> Iterable[tuple[str, int, dict[str, Any]]]:
     return tqdm(read_records(version), desc=f"describing {version.parent.name}", unit="radiograph", delay=2)
 
 
-def _state(split: str, number: int, record: dict[str, Any]) -> Fact:
-    """What the card needs of a radiograph, without its picture."""
-    height, width = int(record["height"]), int(record["width"])
+def _collect_facts(split: str, index: int, record: dict[str, Any]) -> Fact:
+    """Return the metadata of a radiograph that the card needs, without its pixels."""
+    height = int(record["height"])
+    width = int(record["width"])
     return {
         "split": split,
-        "number": number,
+        "index": index,
         "patient": record["patient_id"],
         "label": record["label"],
         "source": record["source"] or UNKNOWN,
         "sex": record["sex"] or UNKNOWN,
-        "age": _name_age(record["age"]),
+        "age": _age_group(record["age"]),
         "view": record["view"] or UNKNOWN,
         "mask": record["mask_kind"] or "none",
         "lesions": "map given" if record["lesions"] else "no map",
         "licence": record["licence"] or UNKNOWN,
         "height": height,
         "width": width,
-        "resolution": _name_size(height, width),
+        "resolution": _resolution_class(height, width),
     }
 
 
-def _name_age(years: float) -> str:
+def _age_group(years: float) -> str:
     if math.isnan(years):
         return UNKNOWN
-    above = [age for age in AGES if years >= age]
-    if not above:
+    limits = [age for age in AGES if years >= age]
+    if not limits:
         return f"under {AGES[0]}"
-    return f"{above[-1]} to {AGES[len(above)] - 1}" if len(above) < len(AGES) else f"{above[-1]} and over"
+    return f"{limits[-1]} to {AGES[len(limits)] - 1}" if len(limits) < len(AGES) else f"{limits[-1]} and over"
 
 
-def _name_size(height: int, width: int) -> str:
-    """Long side to two digits and aspect ratio to one decimal: exact sizes seldom come twice."""
-    long = max(height, width)
-    return f"{round(long, 1 - int(math.log10(long)))} px, {width / height:.1f} as wide as high"
+def _resolution_class(height: int, width: int) -> str:
+    """Return the long side to two digits and the aspect ratio to one decimal, since exact sizes are rarely equal."""
+    long_side = max(height, width)
+    return f"{round(long_side, 1 - int(math.log10(long_side)))} px, {width / height:.1f} as wide as high"
 
 
 def _count_patients(facts: Sequence[Fact]) -> dict[str, dict[str, int]]:
-    patients = defaultdict(set)
-    unnamed = Counter()
+    patients: dict[str, set[str]] = defaultdict(set)
+    without: Counter[str] = Counter()
     for fact in facts:
         is_known = fact["patient"] and not is_pseudonym(fact["patient"], STUDY)
         patients[fact["split"]].add(fact["patient"] if is_known else "")
-        unnamed[fact["split"]] += not is_known
+        without[fact["split"]] += not is_known
     return {
-        split: {"patients": len(ids - {""}), "radiographs without": unnamed[split]} for split, ids in patients.items()
+        split: {"patients": len(ids - {""}), "radiographs without": without[split]} for split, ids in patients.items()
     }
 
 
-def _count(facts: Sequence[Fact], attribute: str) -> dict[str, dict[str, int]]:
-    return _cross(facts, attribute, "split")
+def _count_by_split(facts: Sequence[Fact], attribute: str) -> dict[str, dict[str, int]]:
+    return _cross_tabulate(facts, attribute, "split")
 
 
-def _cross(facts: Sequence[Fact], rows: str, columns: str) -> dict[str, dict[str, int]]:
-    """Radiographs by two attributes; labels in the order of `LABELS`, all else the most frequent first."""
+def _cross_tabulate(facts: Sequence[Fact], rows: str, columns: str) -> dict[str, dict[str, int]]:
+    """Count radiographs by two attributes; labels in the order of `LABELS`, other values by descending frequency."""
     counts: dict[str, Counter] = defaultdict(Counter)
     for fact in facts:
         counts[fact[rows] or "unlabelled"][fact[columns]] += 1
 
-    def order(name: str) -> tuple:
-        return (LABELS.index(name) if name in LABELS else len(LABELS)) if rows == "label" else 0, -counts[name].total()
+    def sort_key(name: str) -> tuple[int, int]:
+        label_index = LABELS.index(name) if name in LABELS else len(LABELS)
+        return label_index if rows == "label" else 0, -counts[name].total()
 
-    return {name: dict(counts[name]) for name in sorted(counts, key=order)}
+    return {name: dict(counts[name]) for name in sorted(counts, key=sort_key)}
 
 
-def _measure(facts: Sequence[Fact]) -> dict[str, dict[str, dict[str, int]]]:
-    """Quantiles of width and height in pixels, of all sources together and of each."""
+def _resolution_quantiles(facts: Sequence[Fact]) -> dict[str, dict[str, dict[str, int]]]:
+    """Return the quantiles of width and height in pixels, of all sources together and of each."""
     groups = {"all": facts}
-    for source in _count(facts, "source"):
+    for source in _count_by_split(facts, "source"):
         groups[source] = [fact for fact in facts if fact["source"] == source]
     if len(groups) == 2:
         groups = {"all": facts}
     return {
         name: {
             side: {
-                title: round(float(np.quantile([fact[side] for fact in group], share)))
-                for title, share in QUANTILES.items()
+                title: round(float(np.quantile([fact[side] for fact in group], quantile)))
+                for title, quantile in QUANTILES.items()
             }
             for side in ("width", "height")
         }
@@ -185,27 +191,28 @@ def _measure(facts: Sequence[Fact]) -> dict[str, dict[str, dict[str, int]]]:
     }
 
 
-def _draw(version: Path, facts: Sequence[Fact]) -> np.ndarray:
-    """The contact sheet: a row for each label of a source."""
+def _draw_sheet(version: Path, facts: Sequence[Fact]) -> np.ndarray:
+    """Draw the contact sheet: one row per label of a source."""
     groups = defaultdict(list)
     for fact in facts:
         groups[fact["label"] or "unlabelled", fact["source"]].append(fact)
-    order = [*LABELS, *sorted({label for label, _ in groups} - set(LABELS))]
-    largest = sorted(groups, key=lambda key: -len(groups[key]))[: contact_sheet.ROWS]
+    labels = [*LABELS, *sorted({label for label, _ in groups} - set(LABELS))]
+    largest = sorted(groups, key=lambda key: -len(groups[key]))[: contact_sheet.MAX_ROWS]
     records = open_splits(version)
     rows = []
-    for key in sorted(largest, key=lambda key: (order.index(key[0]), key[1])):
-        group = groups[key]
-        places = np.linspace(0, len(group) - 1, min(contact_sheet.COLUMNS, len(group))).round().astype(int)
-        shown = [decode_text(records[group[at]["split"]][group[at]["number"]]) for at in places]
-        rows.append((f"{key[0]} - {key[1]}: {len(group)}", shown))
-    left = len(groups) - len(largest)
-    return contact_sheet.draw_contact_sheet(rows, f"and {left} more labels of sources" if left else "")
+    for label, source in sorted(largest, key=lambda key: (labels.index(key[0]), key[1])):
+        group = groups[label, source]
+        positions = np.linspace(0, len(group) - 1, min(contact_sheet.COLUMNS, len(group))).round().astype(int)
+        chosen = [group[position] for position in positions]
+        examples = [decode_text(records[fact["split"]][fact["index"]]) for fact in chosen]
+        rows.append((f"{label} - {source}: {len(group)}", examples))
+    omitted = len(groups) - len(largest)
+    return contact_sheet.draw_contact_sheet(rows, f"and {omitted} more labels of sources" if omitted else "")
 
 
 def _write(file: Path, data: bytes) -> None:
     temporary = file.with_name(f".{file.name}.part")
-    temporary.unlink(missing_ok=True)  # it may be a link to a file of somebody else's
+    temporary.unlink(missing_ok=True)  # it may be a link to another file
     with temporary.open("xb") as stream:
         stream.write(data)
     os.replace(temporary, file)

@@ -1,4 +1,4 @@
-"""A data card in words: Markdown that a person can read, warnings first."""
+"""Format a data card as Markdown, warnings first."""
 
 import re
 from collections import Counter
@@ -7,171 +7,175 @@ from typing import Any
 
 from data_prep.checks.confounding import Baseline
 
-SHOWN = 20  # pairs and reasons; the rest is in the JSON beside it
-# What Markdown or HTML would read as its own; an entity is read as the character and as nothing else.
-_MARKS = {ord(mark): f"&#{ord(mark)};" for mark in "&<>`*[]\\"} | {ord("|"): "\\|"}
+MAX_ROWS = 20  # pairs or reasons; the JSON file has all
+# Characters with a meaning in Markdown or HTML, and the entities that show them as text.
+_ENTITIES = {ord(mark): f"&#{ord(mark)};" for mark in "&<>`*[]\\"} | {ord("|"): "\\|"}
 
 
-def describe_warnings(guesses: Sequence[Baseline], only: Mapping[str, str], report: Mapping[str, Any]) -> list[str]:
-    """A sentence or two for each thing that makes a score look better than it is.
+def describe_warnings(
+    baselines: Sequence[Baseline], single_sources: Mapping[str, str], report: Mapping[str, Any]
+) -> list[str]:
+    """Return a sentence or two for each problem that makes a score look better than it is.
 
     Args:
-        guesses: how well each attribute tells the label.
-        only: label -> the only source it comes from.
+        baselines: how well each attribute predicts the label.
+        single_sources: label -> source for labels with a single source.
         report: of the preparation.
     """
     warnings = []
-    for guess in guesses:
-        if guess.warns:
+    for baseline in baselines:
+        if baseline.is_confounded:
             warnings.append(
-                f"Label and {guess.attribute} go together: who knows only the {guess.attribute} names the right label "
-                f"for {guess.accuracy:.0%} of the radiographs, who knows nothing for {guess.without:.0%}. "
-                f"A score has to be compared with {guess.accuracy:.0%}."
+                f"The label is confounded with the {baseline.attribute}: the {baseline.attribute} alone predicts the "
+                f"label of {baseline.accuracy:.0%} of the radiographs, the most frequent label is right for "
+                f"{baseline.without:.0%}. Compare a score with {baseline.accuracy:.0%}."
             )
-    if only:
-        told = ", ".join(f"{label} ({source})" for label, source in only.items())
-        warnings.append(f"These labels come from one source only, so that telling the source tells them: {told}.")
+    if single_sources:
+        labels = ", ".join(f"{label} ({source})" for label, source in single_sources.items())
+        warnings.append(f"These labels come from a single source, so recognizing the source predicts them: {labels}.")
     if report["settings"]["duplicates"] != "drop":
         counts = Counter(
-            word for pair in report["duplicates"] for word in ("label", "split") if word in pair["difference"]
+            attribute
+            for pair in report["duplicates"]
+            for attribute in ("label", "split")
+            if attribute in pair["difference"]
         )
-        for word, harm in (("split", "what is tested was seen in training"), ("label", "one of the two is wrong")):
-            if counts[word]:
-                what = (
-                    f"{counts[word]} pairs of near-duplicates have"
-                    if counts[word] > 1
+        harms = {"split": "test images were seen in training", "label": "one of the two is wrong"}
+        for attribute, harm in harms.items():
+            if counts[attribute]:
+                subject = (
+                    f"{counts[attribute]} pairs of near-duplicates have"
+                    if counts[attribute] > 1
                     else "A pair of near-duplicates has"
                 )
-                warnings.append(f"{what} different {word}s: {harm}.")
+                warnings.append(f"{subject} different {attribute}s: {harm}.")
     return warnings
 
 
-def to_markdown(told: Mapping[str, Any], sheet: str) -> str:
-    """The card.
+def to_markdown(card: Mapping[str, Any], sheet: str) -> str:
+    """Return the card as Markdown.
 
     Args:
-        told: of `describe.summarize`.
-        sheet: file name of the contact sheet beside it.
+        card: content of `card.json`, see `describe.summarize`.
+        sheet: file name of the contact sheet in the same folder.
     """
-    splits = told["splits"]
-    warnings = "\n".join(f"- **Warning.** {_plain(sentence)}" for sentence in told["warnings"])
+    splits = card["splits"]
+    warnings = "\n".join(f"- **Warning.** {_escape(sentence)}" for sentence in card["warnings"])
+    sources = list(card["counts"]["source"])
     parts = [
-        f"# {_plain(told['name'])} {_plain(told['version'])}",
-        _plain(told["about"]),
-        f"{told['radiographs']} radiographs. How they were split, what was left out and why: `report.json` and "
-        "`splits.csv` of the data set; the figures below: `card.json`.",
+        f"# {_escape(card['name'])} {_escape(card['version'])}",
+        _escape(card["about"]),
+        f"{card['radiographs']} radiographs. The splits and the skipped files with their reasons are in `splits.csv` "
+        "and `report.json` of the data set; the numbers below are in `card.json`.",
         warnings or "No warning.",
         f"![radiographs of every label and source]({sheet})",
-        *_section("Labels", _cross("label", told["counts"]["label"], splits)),
-        *_section("Label and source", _cross("label", told["label_and_source"], list(told["counts"]["source"]))),
-        *_section("What tells the label without a look at the picture", _guesses(told)),
-        *_section("Patients", _patients(told["patients"], splits)),
+        *_section("Labels", _format_counts("label", card["counts"]["label"], splits)),
+        *_section("Label and source", _format_counts("label", card["label_and_source"], sources)),
+        *_section("Label predicted from metadata alone", _format_baselines(card["guesses"])),
+        *_section("Patients", _format_patients(card["patients"], splits)),
     ]
     titles = {"source": "Sources", "sex": "Sex", "age": "Age, years", "view": "Views"}
-    titles |= {"mask": "Masks", "lesions": "Lesions", "licence": "Licences"}
+    titles |= {"mask": "Masks", "lesions": "Lesions", "licence": "Licenses"}
     for name, title in titles.items():
-        parts += _section(title, _cross(name, told["counts"][name], splits))
-    parts += _section("Resolution, pixels", _resolution(told["resolution"]))
-    parts += _section("Near-duplicates", _duplicates(told["duplicates"]))
-    parts += _section("Left out", _skipped(told["skipped"]))
-    if told["citation"]:
-        longest = max(map(len, re.findall("`+", told["citation"])), default=0)
+        parts += _section(title, _format_counts(name, card["counts"][name], splits))
+    parts += _section("Resolution, pixels", _format_resolution(card["resolution"]))
+    parts += _section("Near-duplicates", _format_duplicates(card["duplicates"]))
+    parts += _section("Skipped", _format_skipped(card["skipped"]))
+    if card["citation"]:
+        longest = max(map(len, re.findall("`+", card["citation"])), default=0)
         fence = "`" * max(3, longest + 1)
-        parts += _section("Citation", f"{fence}bibtex\n{told['citation']}\n{fence}")
+        parts += _section("Citation", f"{fence}bibtex\n{card['citation']}\n{fence}")
     return "\n\n".join(parts) + "\n"
 
 
-def _plain(text: Any) -> str:
-    """A text that Markdown and HTML show as it is, on one line."""
-    return " ".join(str(text).split()).translate(_MARKS)
+def _escape(text: Any) -> str:
+    """Return a text on one line that Markdown and HTML show unchanged."""
+    return " ".join(str(text).split()).translate(_ENTITIES)
 
 
 def _section(title: str, text: str) -> list[str]:
     return [f"## {title}", text]
 
 
-def _table(head: Sequence[Any], rows: Sequence[Sequence[Any]]) -> str:
-    """Words to the left, numbers to the right."""
-    cells = [[_plain(cell) for cell in row] for row in [head, *rows]]
+def _format_table(header: Sequence[Any], rows: Sequence[Sequence[Any]]) -> str:
+    """Return a table with text aligned left and numbers aligned right."""
+    cells = [[_escape(cell) for cell in row] for row in [header, *rows]]
     columns = zip(*cells[1:], strict=True)
     rule = ["---:" if all(re.fullmatch(r"[\d.]+%?", cell) for cell in column) else "---" for column in columns]
     return "\n".join(f"| {' | '.join(row)} |" for row in [cells[0], rule, *cells[1:]])
 
 
-def _cross(name: str, counts: Mapping[str, Mapping[str, int]], columns: Sequence[str]) -> str:
+def _format_counts(name: str, counts: Mapping[str, Mapping[str, int]], columns: Sequence[str]) -> str:
     if len(counts) == 1 and name != "label":
-        return f"{_plain(next(iter(counts)))}: all of them."
+        return f"{_escape(next(iter(counts)))}: all radiographs."
     rows = [[value, *(row.get(column, 0) for column in columns), sum(row.values())] for value, row in counts.items()]
-    sums = [sum(column) for column in zip(*(row[1:] for row in rows), strict=True)]
-    return _table([name, *columns, "all"], [*rows, ["all", *sums]])
+    totals = [sum(column) for column in zip(*(row[1:] for row in rows), strict=True)]
+    return _format_table([name, *columns, "all"], [*rows, ["all", *totals]])
 
 
-def _guesses(told: Mapping[str, Any]) -> str:
-    if not told["guesses"]:
-        return "Cannot be said: labels in at least two splits are needed, to learn from one and to try on another."
+def _format_baselines(baselines: Sequence[Mapping[str, Any]]) -> str:
+    if not baselines:
+        return "Not available: labels in at least two splits are needed, one to learn from and one to test on."
     rows = [
         [
-            guess["attribute"],
-            guess["values"],
-            guess["tried"],
-            f"{guess['accuracy']:.1%}",
-            f"{guess['without']:.1%}",
-            f"{guess['uncertainty']:.2f}",
+            baseline["attribute"],
+            baseline["values"],
+            baseline["tried"],
+            f"{baseline['accuracy']:.1%}",
+            f"{baseline['without']:.1%}",
+            f"{baseline['uncertainty']:.2f}",
         ]
-        for guess in told["guesses"]
+        for baseline in baselines
     ]
+    header = ["attribute", "values", "tested on", "accuracy", "accuracy without it", "uncertainty coefficient"]
     return (
-        _table(
-            ["attribute", "values", "tried on", "right by it alone", "right without it", "uncertainty coefficient"],
-            rows,
-        )
-        + "\n\nRight by it alone: each value's most frequent label, learned from the training split, guessed on the "
-        "others (without a training split: each split by all others). Right without it: the most frequent label, "
-        "always. Uncertainty coefficient: the share of the label's entropy that the attribute takes away, 0 to 1. "
-        "Resolution is the long side to two digits and the aspect ratio to one decimal."
+        _format_table(header, rows)
+        + "\n\nAccuracy: the most frequent label of each value, learned from the training split and tested on the "
+        "others (without a training split: learned from all other splits). Accuracy without it: always predicting the "
+        "most frequent label. Uncertainty coefficient: the fraction of the label's entropy that the attribute "
+        "explains, 0 to 1. Resolution is the long side to two digits and the aspect ratio to one decimal."
     )
 
 
-def _patients(patients: Mapping[str, Mapping[str, int]], splits: Sequence[str]) -> str:
+def _format_patients(patients: Mapping[str, Mapping[str, int]], splits: Sequence[str]) -> str:
     rows = [[split, *patients[split].values()] for split in splits]
-    table = _table(["split", "patients", "radiographs that name none"], rows)
-    nameless = sum(row[2] for row in rows)
-    return table + (f"\n\nNothing keeps the patients of these {nameless} in one split." if nameless else "")
+    table = _format_table(["split", "patients", "radiographs without a patient"], rows)
+    without = sum(row[2] for row in rows)
+    return table + (f"\n\nNothing keeps the patients of these {without} in one split." if without else "")
 
 
-def _resolution(resolution: Mapping[str, Mapping[str, Mapping[str, int]]]) -> str:
+def _format_resolution(resolution: Mapping[str, Mapping[str, Mapping[str, int]]]) -> str:
     rows = [[name, side, *row.values()] for name, sides in resolution.items() for side, row in sides.items()]
-    return _table(["source", "side", *resolution["all"]["width"]], rows)
+    return _format_table(["source", "side", *resolution["all"]["width"]], rows)
 
 
-def _duplicates(duplicates: Mapping[str, Any]) -> str:
+def _format_duplicates(duplicates: Mapping[str, Any]) -> str:
     pairs = duplicates["pairs"]
     if duplicates["setting"] == "off":
-        return "They were not looked for."
+        return "Not searched."
     if not pairs:
-        return "None was found."
+        return "None found."
     counts = Counter(pair["difference"] or "nothing" for pair in pairs)
-    differ = ", ".join(f"{count} in {what}" for what, count in counts.most_common())
-    done = "all but one of each set were left out" if duplicates["setting"] == "drop" else "they were kept"
-    rows = [
-        [pair["one"], pair["other"], pair["one_label"], pair["other_label"], pair["one_split"], pair["other_split"]]
-        + [pair["likeness"]]
-        for pair in sorted(pairs, key=lambda pair: -len(pair["difference"]))[:SHOWN]
-    ]
-    head = ["one", "other", "label", "other's", "split", "other's", "likeness"]
-    return f"{len(pairs)} pairs; they differ: {differ}; {done}.\n\n{_table(head, rows)}{_rest(len(pairs))}"
+    differences = ", ".join(f"{count} in {attribute}" for attribute, count in counts.most_common())
+    action = "all but one of each set were skipped" if duplicates["setting"] == "drop" else "all were kept"
+    columns = ("one", "other", "one_label", "other_label", "one_split", "other_split", "likeness")
+    most_different = sorted(pairs, key=lambda pair: -len(pair["difference"]))[:MAX_ROWS]
+    rows = [[pair[column] for column in columns] for pair in most_different]
+    header = ["first", "second", "label", "second label", "split", "second split", "similarity"]
+    table = _format_table(header, rows)
+    return f"{len(pairs)} pairs; they differ: {differences}; {action}.\n\n{table}{_format_rest(len(pairs))}"
 
 
-def _skipped(skipped: Sequence[Mapping[str, str]]) -> str:
+def _format_skipped(skipped: Sequence[Mapping[str, str]]) -> str:
     if not skipped:
         return "Nothing."
-    reasons = Counter(entry["reason"] for entry in skipped)
-    first = {}
+    counts = Counter(entry["reason"] for entry in skipped)
+    examples: dict[str, str] = {}
     for entry in skipped:
-        first.setdefault(entry["reason"], entry["name"])
-    rows = [[reason, count, first[reason]] for reason, count in reasons.most_common(SHOWN)]
-    return f"{_table(['reason', 'files', 'such as'], rows)}{_rest(len(reasons))}"
+        examples.setdefault(entry["reason"], entry["name"])
+    rows = [[reason, count, examples[reason]] for reason, count in counts.most_common(MAX_ROWS)]
+    return f"{_format_table(['reason', 'files', 'example'], rows)}{_format_rest(len(counts))}"
 
 
-def _rest(count: int) -> str:
-    return f"\n\nThe first {SHOWN} of {count}." if count > SHOWN else ""
+def _format_rest(count: int) -> str:
+    return f"\n\nThe first {MAX_ROWS} of {count}." if count > MAX_ROWS else ""

@@ -1,1 +1,1 @@
-"""Upstream's files onto this machine: whole, checked, and gone on with where they were cut off."""
+"""Download the files of a source: verify checksums and resume interrupted downloads."""

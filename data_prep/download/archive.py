@@ -1,4 +1,4 @@
-"""Archives: files in one file, unpacked into one folder and nowhere else."""
+"""Unpack archives into a folder, and never outside it."""
 
 import errno
 import tarfile
@@ -12,48 +12,51 @@ from data_prep.record import PreparationError
 SUFFIXES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
 _ENCRYPTED = 1  # flag of a member of a zip file
 _BLOCK = 1 << 20  # bytes
-# Unpacked bytes for each byte of an archive, and besides: pictures shrink to a third, tables to a tenth, bombs to a
-# thousandth.
-_RATIO, _ALLOWANCE = 100, 1 << 30
-# Of the disk; other errors of the system, such as a name that is too long, come of what the archive says.
-_OF_THE_DISK = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS, errno.EIO, errno.EMFILE})
+# Limit of the unpacked bytes: _MAX_RATIO per byte of the archive plus _ALLOWANCE. Images compress to a third, tables to
+# a tenth, decompression bombs to a thousandth.
+_MAX_RATIO = 100
+_ALLOWANCE = 1 << 30
+# Errors of the disk; other system errors, such as a name that is too long, are caused by the archive.
+_DISK_ERRORS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS, errno.EIO, errno.EMFILE})
 
 
 def unpack(archive: Path, folder: Path) -> None:
-    """Unpacks a zip or tar file into a folder, over what is there.
+    """Unpack a zip or tar file into a folder, replacing existing files.
 
     Raises:
-        PreparationError: it is damaged, unpacks to far more than its size, or holds a link or a file that would lie
-            outside the folder.
+        PreparationError: the archive is damaged, unpacks to far more than its size, or holds a link or a file that
+            would be outside the folder.
         OSError: the disk is full, or cannot be written to.
     """
-    inside = folder.resolve()
-    left = _RATIO * archive.stat().st_size + _ALLOWANCE
+    top = folder.resolve()
+    bytes_left = _MAX_RATIO * archive.stat().st_size + _ALLOWANCE
     try:
-        for name, stream in _members(archive):
-            target = (inside / name).resolve()
-            if stream is None or not target.is_relative_to(inside):
+        for name, stream in _read_members(archive):
+            target = (top / name).resolve()
+            if stream is None or not target.is_relative_to(top):
                 raise PreparationError(
-                    f"{archive.name}: refused, for it holds a link or leads out of its folder: {name}"
+                    f"{archive.name}: refused, it holds a link or a file outside of its folder: {name}"
                 )
             target.parent.mkdir(parents=True, exist_ok=True)
             with target.open("wb") as file:
                 while block := stream.read(_BLOCK):
-                    left -= len(block)
-                    if left < 0:
-                        raise PreparationError(f"{archive.name}: refused, it unpacks to over {_RATIO} times its size")
+                    bytes_left -= len(block)
+                    if bytes_left < 0:
+                        raise PreparationError(
+                            f"{archive.name}: refused, it unpacks to over {_MAX_RATIO} times its size"
+                        )
                     file.write(block)
     except PreparationError:
         raise
-    except Exception as error:  # readers of damaged archives raise whatever they like
-        if isinstance(error, OSError) and error.errno in _OF_THE_DISK:
+    except Exception as error:  # damaged archives raise many types of errors
+        if isinstance(error, OSError) and error.errno in _DISK_ERRORS:
             raise
         reason = str(error) or type(error).__name__
         raise PreparationError(f"{archive.name}: not an archive, or a damaged one ({reason})") from error
 
 
-def _members(archive: Path) -> Iterator[tuple[str, IO[bytes] | None]]:
-    """Name and content of every file; None for what is no file, such as a link."""
+def _read_members(archive: Path) -> Iterator[tuple[str, IO[bytes] | None]]:
+    """Yield the name and the content of every member; None for links and other members that are not files."""
     if archive.name.endswith(".zip"):
         with zipfile.ZipFile(archive) as pack:
             for member in pack.infolist():

@@ -1,4 +1,4 @@
-"""Files of a GitHub repository at one commit, whose address and content never change."""
+"""List files of a GitHub repository at one commit, whose addresses and content never change."""
 
 import csv
 from pathlib import Path
@@ -8,12 +8,12 @@ from data_prep.source import RemoteFile
 
 
 def list_files(repository: str, commit: str, table: Path) -> tuple[RemoteFile, ...]:
-    """The files that a CSV names (columns path and sha256), with their addresses.
+    """Return the files that a CSV (columns path and sha256) lists, with their addresses.
 
     Args:
         repository: "owner/name".
-        commit: its full hash.
-        table: the CSV, which lies beside the source that it belongs to.
+        commit: full hash.
+        table: the CSV, stored in the folder of the source.
     """
     with table.open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))

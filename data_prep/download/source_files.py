@@ -1,4 +1,4 @@
-"""Upstream's files onto this machine, where upstream lets a program fetch them."""
+"""Download the files of a source, if upstream allows programs to."""
 
 import hashlib
 import shutil
@@ -13,49 +13,51 @@ from data_prep.source import RemoteFile, Source
 
 
 def download_source(source: Source, options: Namespace) -> Path:
-    """Fetches a source's files, or goes on with a fetch that was cut off.
+    """Download the files of a source, or resume an interrupted download.
 
-    `OUT/downloads/SOURCE/` has them in `fetched/`, each whole or as `.partial`, until all are there; upstream's layout
-    gets its name, `upstream-...`, as the last act, another one if the list of files changes. What comes from Kaggle
-    lies where kagglehub keeps it.
+    The files are stored in `OUT/downloads/SOURCE/fetched/`, incomplete ones as `.partial`. When all are complete, they
+    are unpacked into upstream's layout in `upstream-...`, whose name depends on the list of files. Files from Kaggle
+    are in the cache of kagglehub.
 
     Args:
-        source: what to fetch: its `files`, or its `kaggle` data set.
-        options: `out`, under which the files are kept for the next time.
+        source: its `files` or its `kaggle` data set are downloaded.
+        options: `out`, the folder of the downloads.
 
     Returns:
         The folder of upstream's files, in upstream's own layout.
 
     Raises:
-        PreparationError: they are behind a form (says where to get them and to give --from), or cannot be fetched.
+        PreparationError: the files need a registration (the message says where to get them), or the download failed.
     """
     if source.kaggle:
-        return _obtain_from_kaggle(source.name, source.kaggle)
+        return _download_from_kaggle(source.name, source.kaggle)
     if not source.files:
         raise PreparationError(f"{source.homepage}; then give --from=DIR")
     folder = Path(options.out, "downloads", source.name)
     try:
-        return _obtain_files(source.files, folder)
+        return _download_files(source.files, folder)
     except OSError as error:
         raise PreparationError(f"{error.filename or folder}: {(error.strerror or str(error)).lower()}") from error
 
 
-def _obtain_files(files: tuple[RemoteFile, ...], folder: Path) -> Path:
-    whole, incomplete, fetched = folder / f"upstream-{_digest(files)}", folder / "incomplete", folder / "fetched"
-    if whole.is_dir():
-        return whole
+def _download_files(files: tuple[RemoteFile, ...], folder: Path) -> Path:
+    complete = folder / f"upstream-{_digest(files)}"
+    incomplete = folder / "incomplete"
+    downloaded = folder / "fetched"
+    if complete.is_dir():
+        return complete
     for file in files:
-        download_file(file.url, file.sha256, fetched / _name(file))
+        download_file(file.url, file.sha256, downloaded / _unique_name(file))
     if incomplete.exists():
         shutil.rmtree(incomplete)
     for file in files:
-        _place(fetched / _name(file), incomplete / file.path)
-    incomplete.rename(whole)
-    shutil.rmtree(fetched)
-    return whole
+        _unpack_or_copy(downloaded / _unique_name(file), incomplete / file.path)
+    incomplete.rename(complete)
+    shutil.rmtree(downloaded)
+    return complete
 
 
-def _place(file: Path, target: Path) -> None:
+def _unpack_or_copy(file: Path, target: Path) -> None:
     if not file.name.endswith(archive.SUFFIXES):
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(file, target)
@@ -63,28 +65,30 @@ def _place(file: Path, target: Path) -> None:
     try:
         archive.unpack(file, target)
     except PreparationError:
-        file.unlink()  # so that it is fetched anew
+        file.unlink()  # so that it is downloaded again
         raise
 
 
-def _name(file: RemoteFile) -> str:
-    """Upstream's name for it, and what tells it from others of that name."""
+def _unique_name(file: RemoteFile) -> str:
+    """Return upstream's name of the file with a prefix that is different for every address and checksum."""
     return f"{_digest(file[:2])}-{PurePosixPath(unquote(urlsplit(file.url).path)).name}"
 
 
-def _digest(known: tuple) -> str:
-    return hashlib.sha256(repr(known).encode()).hexdigest()[:8]
+def _digest(values: tuple) -> str:
+    return hashlib.sha256(repr(values).encode()).hexdigest()[:8]
 
 
-def _obtain_from_kaggle(name: str, handle: str) -> Path:
-    by_hand = f"or download https://www.kaggle.com/datasets/{handle} and give --from=DIR"
+def _download_from_kaggle(name: str, handle: str) -> Path:
+    alternative = f"or download https://www.kaggle.com/datasets/{handle} and give --from=DIR"
     try:
         import kagglehub
     except ImportError as error:
-        raise PreparationError(f"{name} is fetched by kagglehub: pip install 'cxrjax[kaggle]', {by_hand}") from error
+        raise PreparationError(
+            f"{name} is downloaded with kagglehub: pip install 'cxrjax[kaggle]', {alternative}"
+        ) from error
     try:
         return Path(kagglehub.dataset_download(handle))
-    except Exception as error:  # its errors have no base of their own
-        said = (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
-        token = "if it wants to know who asks, set KAGGLE_USERNAME and KAGGLE_KEY (kaggle.com, Settings, API)"
-        raise PreparationError(f"Kaggle's {handle} cannot be fetched ({said}); {token}, {by_hand}") from error
+    except Exception as error:  # its errors have no common base class
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
+        login = "if it asks for a login, set KAGGLE_USERNAME and KAGGLE_KEY (kaggle.com, Settings, API)"
+        raise PreparationError(f"Kaggle's {handle} cannot be downloaded ({reason}); {login}, {alternative}") from error

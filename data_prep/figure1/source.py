@@ -1,7 +1,7 @@
-"""The Figure 1 collection: radiographs, mostly of COVID-19, that physicians sent in, many pictured off a screen.
+"""The Figure 1 collection: radiographs, mostly of COVID-19, that physicians submitted, many photographed off a screen.
 
-`metadata.csv` names no file: the picture of PATIENTID is `images/PATIENTID.jpg` or `.png`, found by its own row or not
-at all. Letters after the number are pictures of one patient.
+`metadata.csv` has no file names: the image of PATIENTID is `images/PATIENTID.jpg` or `.png`. Letters after the number
+distinguish the images of one patient.
 """
 
 from pathlib import Path
@@ -10,19 +10,20 @@ from string import ascii_lowercase
 from data_prep.collections.metadata_csv import MetadataCsvSource
 from data_prep.download.github import list_files
 
-REPOSITORY, COMMIT = "agchung/Figure1-COVID-chestxray-dataset", "95bb569e55f4110d3b734c0f355340e04e16989a"
+REPOSITORY = "agchung/Figure1-COVID-chestxray-dataset"
+COMMIT = "95bb569e55f4110d3b734c0f355340e04e16989a"
 SUFFIXES = (".jpg", ".png", ".jpeg")
 
 
 class Figure1(MetadataCsvSource):
-    """Most rows state no view and some no finding; their pictures are taken, these without a label."""
+    """Radiographs, most without a stated view and some without a finding, which have no label here."""
 
     name = "figure1"
-    description = "Figure 1 COVID-19 chest X-ray dataset (agchung): pictures that physicians sent in"
+    description = "Figure 1 COVID-19 chest X-ray dataset (agchung): images that physicians submitted"
     homepage = f"https://github.com/{REPOSITORY}"
-    license = "no licence stated; for research purposes only, says its README"
+    license = "no license stated; for research purposes only, according to its README"
     size = "15 MB"
-    coverage = "55 radiographs, 15 of them without a finding (unlabelled here); most state no view, none a lateral one"
+    coverage = "55 radiographs, 15 of them without a finding (unlabeled here); most state no view, none a lateral one"
     citation = """@misc{figure1covid,
   title = {Figure 1 COVID-19 Chest X-ray Dataset Initiative},
   author = {Audrey G. Chung},
@@ -31,14 +32,15 @@ class Figure1(MetadataCsvSource):
 }"""
     files = list_files(REPOSITORY, COMMIT, Path(__file__).with_name("files.csv"))
 
-    needs_view = needs_finding = False
-    licence = "research purposes only"
+    needs_view = False
+    needs_finding = False
+    default_license = "research purposes only"
 
-    def name_image(self, folder: Path, fields: dict[str, str]) -> str:
-        names = [f"images/{fields['patientid']}{suffix}" for suffix in SUFFIXES]
-        return next((name for name in names if (folder / name).is_file()), names[0])
+    def image_path(self, folder: Path, fields: dict[str, str]) -> str:
+        paths = [f"images/{fields['patientid']}{suffix}" for suffix in SUFFIXES]
+        return next((path for path in paths if (folder / path).is_file()), paths[0])
 
-    def name_patient(self, patient: str) -> str:
+    def patient_id(self, patient: str) -> str:
         return f"figure1-{patient.rstrip(ascii_lowercase)}"
 
 

@@ -1,1 +1,1 @@
-"""A user's own folder of images, a folder a class."""
+"""A user's own folder of images, with one folder per class."""

@@ -1,4 +1,4 @@
-"""Hannover's layout: data.csv, a row an image, and png/ID.png."""
+"""The Hannover collection: data.csv with one row per image, and png/ID.png."""
 
 from argparse import Namespace
 from collections.abc import Iterator
@@ -13,14 +13,14 @@ _FRONTAL = ("ap", "pa")
 
 
 class Hannover(Source):
-    """Radiographs of COVID-19 patients, several of most."""
+    """Radiographs of COVID-19 patients, several for most patients."""
 
     name = "hannover"
-    description = "COVID-19 radiographs of the Hannover Medical School, many of a patient over time"
+    description = "COVID-19 radiographs of the Hannover Medical School, many for each patient over time"
     homepage = "https://github.com/ml-workgroup/covid-19-image-repository"
     license = "CC BY 3.0"
     size = "243 PNG files"
-    coverage = "all 243 (71 patients), the 8-bit PNG files; covid_chestxray and covid_radiography hold many of them too"
+    coverage = "all 243 (71 patients), the 8-bit PNG files; many are also in covid_chestxray and covid_radiography"
     citation = """@misc{winther2020covid,
   author = {Winther, Hinrich B. and Laser, Hans and Gerbel, Svetlana and Maschke, Sabine K. and Hinrichs, Jan B. and
     Vogel-Claussen, Jens and Wacker, Frank K. and H{\\"o}per, Marius M. and Meyer, Bernhard C.},
@@ -36,7 +36,7 @@ class Hannover(Source):
         ),
     )
 
-    def rows(self, root: Path, options: Namespace) -> Iterator[Record | SkippedRecord]:
+    def records(self, root: Path, options: Namespace) -> Iterator[Record | SkippedRecord]:
         folder = find_root(root, "data.csv", "png")
         for fields in read_csv(folder / "data.csv", "patient_id", "image_id", "projection", "sex"):
             name = f"png/{fields['image_id']}.png"

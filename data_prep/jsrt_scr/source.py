@@ -1,9 +1,9 @@
 """The JSRT database (Shiraishi et al. 2000) with the SCR masks (van Ginneken et al. 2006).
 
-JSRT: `JPCLN001.IMG` to 154 with a nodule each, `JPCNN001.IMG` to 093 without; 2048 x 2048 pixels of 0.175 mm, 16 bit
+JSRT: `JPCLN001.IMG` to 154 with one nodule each, `JPCNN001.IMG` to 093 without; 2048 x 2048 pixels of 0.175 mm, 16-bit
 big-endian. Sex, age and nodules are in `CLNDAT_EN.txt` and `CNNDAT_EN.TXT`. SCR: 1024 x 1024 pixels,
-`fold1/masks/heart/JPCLN001.gif`, and so on; odd numbers are in fold 1, even ones in fold 2. Either may lie one folder
-down, as their archives unpack.
+`fold1/masks/heart/JPCLN001.gif`, and so on; odd numbers are in fold 1, even ones in fold 2. Both may be one folder
+deeper, as their archives unpack.
 """
 
 import re
@@ -21,33 +21,34 @@ from data_prep.example import UNKNOWN, Example, encode_png
 from data_prep.record import HEART, LEFT_LUNG, RIGHT_LUNG, PreparationError, Record, SkippedRecord
 from data_prep.source import Source
 
-FORM = re.compile(r"JPC(LN|NN)(\d{3})")
+FILE_NAME = re.compile(r"JPC(LN|NN)(\d{3})")
 LABELS = {"LN": "nodule", "NN": "normal"}
-SIDE, SPACING = 2048, 0.175  # pixels; mm
-CLINICAL = ("CLNDAT_EN.TXT", "CNNDAT_EN.TXT")  # upstream spells the endings differently
+SIDE = 2048  # pixels
+SPACING = 0.175  # mm
+CLINICAL = ("CLNDAT_EN.TXT", "CNNDAT_EN.TXT")  # upstream writes the suffixes in different cases
 
 
 class Patient(NamedTuple):
-    """A line of the clinical files; "", NaN and None where it is not told ("?")."""
+    """A line of the clinical files; "", NaN and None for unknown ("?")."""
 
     sex: str = ""
     age: float = UNKNOWN
-    word: str = ""  # "malignant", "benign", "non-nodule"
-    nodule: tuple[int, int, float] | None = None  # column and row of its centre, pixels; diameter, mm
+    diagnosis: str = ""  # "malignant", "benign", "non-nodule"
+    nodule: tuple[int, int, float] | None = None  # column and row of its center, pixels; diameter, mm
 
 
 class JsrtScr(Source):
-    """Fold 2 is the test split, as SCR means it; validation comes out of fold 1, never out of the test images."""
+    """Fold 2 is the test split, as in SCR; validation images are from fold 1."""
 
     name = "jsrt_scr"
     description = "JSRT radiographs with and without a lung nodule, SCR masks of heart and both lungs"
     homepage = (
-        "register at http://db.jsrt.or.jp/eng.php for the images and the clinical information, and get the masks as "
-        "https://www.isi.uu.nl/Research/Databases/SCR/ says; unpack all into one folder"
+        "register at http://db.jsrt.or.jp/eng.php for the images and the clinical information, and get the masks from "
+        "https://www.isi.uu.nl/Research/Databases/SCR/; unpack all into one folder"
     )
     license = "JSRT: research; SCR: research and education, no redistribution, no commercial use"
     size = "about 2 GB unpacked"
-    coverage = "247 radiographs: 154 with a nodule (drawn as lesions where its place and size are told), 93 without"
+    coverage = "247 radiographs: 154 with a nodule (stored as a lesion if its position and size are known), 93 without"
     citation = """@article{shiraishi2000development,
   title = {Development of a digital image database for chest radiographs with and without a lung nodule},
   author = {Shiraishi, Junji and Katsuragawa, Shigehiko and Ikezoe, Junpei and others},
@@ -69,70 +70,73 @@ class JsrtScr(Source):
   year = {2006},
 }"""
 
-    def rows(self, root: Path, options: Namespace) -> Iterator[Record | SkippedRecord]:
-        near = sorted([*root.glob("*"), *root.glob("*/*")])
-        images = {path.stem: path for path in near if path.suffix.upper() == ".IMG" and FORM.fullmatch(path.stem)}
+    def records(self, root: Path, options: Namespace) -> Iterator[Record | SkippedRecord]:
+        paths = sorted([*root.glob("*"), *root.glob("*/*")])
+        images = {path.stem: path for path in paths if path.suffix.upper() == ".IMG" and FILE_NAME.fullmatch(path.stem)}
         if not images:
-            raise PreparationError(f"{root}: no JPCLN*.IMG or JPCNN*.IMG of JSRT, in it or one folder down")
-        patients = {}
-        for path in near:
+            raise PreparationError(f"{root}: no JPCLN*.IMG or JPCNN*.IMG of JSRT in it or one folder deeper")
+        patients: dict[str, Patient] = {}
+        for path in paths:
             if path.name.upper() in CLINICAL:
                 patients |= read_patients(path)
-        folds = {path.name: path / "masks" for path in near if path.name in ("fold1", "fold2")}
-        drawn = {path.stem for masks in folds.values() for path in (masks / "heart").glob("JPC*.gif")}
-        for name in sorted(images.keys() | patients.keys() | drawn):
+        folds = {path.name: path / "masks" for path in paths if path.name in ("fold1", "fold2")}
+        with_mask = {path.stem for masks in folds.values() for path in (masks / "heart").glob("JPC*.gif")}
+        for name in sorted(images.keys() | patients.keys() | with_mask):
             if name not in images:
                 yield SkippedRecord(f"{name}.IMG", "no such file")
                 continue
-            kind, number = FORM.fullmatch(name).groups()
-            fold = "fold1" if int(number) % 2 else "fold2"
+            group = name[3:5]
+            fold = "fold1" if int(name[5:]) % 2 else "fold2"
             patient = patients.get(name, Patient())
             yield Record(
                 id=images[name].relative_to(root).as_posix(),
                 file=images[name],
-                label=LABELS[kind],
-                upstream_label=patient.word or LABELS[kind],
+                label=LABELS[group],
+                upstream_label=patient.diagnosis or LABELS[group],
                 patient_id=f"jsrt-{name}",
                 source=self.name,
                 view="PA",
                 sex=patient.sex,
                 age=patient.age,
                 masks={
-                    part: folds[fold] / part / f"{name}.gif" for part in (HEART, LEFT_LUNG, RIGHT_LUNG) if fold in folds
+                    region: folds[fold] / region / f"{name}.gif"
+                    for region in (HEART, LEFT_LUNG, RIGHT_LUNG)
+                    if fold in folds
                 },
                 licence="research use",
                 split="train|val" if fold == "fold1" else "test",
                 payload=patient.nodule,
             )
 
-    def read(self, row: Record, options: Namespace) -> Example:
-        example = super().read(row, options)
-        return replace(example, lesions=encode_png(draw_nodule(*row.payload))) if row.payload else example
+    def read(self, record: Record, options: Namespace) -> Example:
+        example = super().read(record, options)
+        return replace(example, lesions=encode_png(draw_nodule(*record.payload))) if record.payload else example
 
 
 def read_patients(path: Path) -> dict[str, Patient]:
-    """Reads a clinical file, whose columns are not those of upstream's guide.
+    """Read a clinical file, whose columns differ from upstream's documentation.
 
-    `CLNDAT_EN.txt`: file, subtlety, size (mm), age, sex, x, y, malignant or benign, place, diagnosis. `CNNDAT_EN.TXT`:
-    file, age, sex, "non-nodule".
+    `CLNDAT_EN.txt`: file, subtlety, size (mm), age, sex, x, y, malignant or benign, position, diagnosis.
+    `CNNDAT_EN.TXT`: file, age, sex, "non-nodule".
     """
     patients = {}
     for line in path.read_text(encoding="latin-1").splitlines():
-        name, *told = line.split()[:8] or [""]
+        name, *fields = line.split()[:8] or [""]
         name = name.upper().removesuffix(".IMG")
-        found = FORM.fullmatch(name)
-        if found and found[1] == "LN" and len(told) == 7:
-            _, size, age, sex, column, row, word = told
-            known = size.isdigit() and column.isdigit() and row.isdigit()
-            nodule = (int(column), int(row), float(size)) if known else None
-            patients[name] = Patient(sex, read_age(age), word, nodule)
-        elif found and found[1] == "NN" and len(told) >= 3:
-            patients[name] = Patient(told[1], read_age(told[0]), told[2])
+        match = FILE_NAME.fullmatch(name)
+        if match and match[1] == "LN" and len(fields) == 7:
+            _, size, age, sex, column, row, diagnosis = fields
+            is_known = size.isdigit() and column.isdigit() and row.isdigit()
+            nodule = (int(column), int(row), float(size)) if is_known else None
+            patients[name] = Patient(sex, read_age(age), diagnosis, nodule)
+        elif match and match[1] == "NN" and len(fields) >= 3:
+            age, sex, diagnosis = fields[:3]
+            patients[name] = Patient(sex, read_age(age), diagnosis)
     return patients
 
 
 def draw_nodule(column: int, row: int, diameter: float) -> np.ndarray:
-    """The disc of a nodule: uint8 [2048, 2048], 1 inside; its centre in pixels, its diameter in mm."""
+    """Draw a nodule as a disc: uint8 [2048, 2048], 1 inside; its center in pixels, its diameter in mm."""
     radius = round(diameter / SPACING / 2)
     return cv2.circle(np.zeros((SIDE, SIDE), np.uint8), (column, row), radius, 1, -1)
 

@@ -1,7 +1,7 @@
-"""What the names of Kermany's files tell: `person12_virus_34`, `IM-0115-0001`, `NORMAL2-IM-0115-0001-0002`.
+"""Parse the names of Kermany's files: `person12_virus_34`, `IM-0115-0001`, `NORMAL2-IM-0115-0001-0002`.
 
-The third release calls them `BACTERIA-1083680-0001`. Train and test are numbered by themselves, so that a number may
-be two patients there; taken as one, no patient is ever in two splits.
+The third release writes `BACTERIA-1083680-0001`. Train and test are numbered independently, so a number may belong to
+two patients; treating them as one patient keeps every patient in one split.
 """
 
 import re
@@ -15,8 +15,8 @@ _LABELS = {"bacteria": "bacterial", "virus": "viral", "normal": "normal"}
 
 
 def read_name(stem: str) -> tuple[str, str]:
-    """Label and patient of a file's name without suffix; "" and "" where it is none of Kermany's."""
-    told = next((match for pattern in _PATTERNS if (match := pattern.fullmatch(stem))), None)
-    if not told:
-        return "", ""
-    return _LABELS[(told["finding"] or "normal").lower()], f"kermany-{told['patient']}"
+    """Return the label and the patient of a file name without suffix; "" and "" if it is not Kermany's."""
+    for pattern in _PATTERNS:
+        if match := pattern.fullmatch(stem):
+            return _LABELS[(match["finding"] or "normal").lower()], f"kermany-{match['patient']}"
+    return "", ""

@@ -1,6 +1,6 @@
-"""Kermany's layout: chest_xray/{train,test,val}/{NORMAL,PNEUMONIA}/*.jpeg; the names tell the rest.
+"""Kermany's collection: chest_xray/{train,test,val}/{NORMAL,PNEUMONIA}/*.jpeg; file names give the patients.
 
-The folders train, test and val are not used as splits: they share patients' numbers, and val has 16 images.
+The folders train, test and val are not used as splits: they share patient numbers, and val has 16 images.
 """
 
 from argparse import Namespace
@@ -17,14 +17,14 @@ _SUFFIXES = {".jpeg", ".jpg", ".png"}
 
 
 class Kermany(Source):
-    """Radiographs of children of one hospital."""
+    """Radiographs of children from one hospital."""
 
     name = "kermany"
     description = "radiographs of children, normal or with bacterial or viral pneumonia, of one hospital in Guangzhou"
     homepage = "https://www.kaggle.com/datasets/paultimothymooney/chest-xray-pneumonia"
     license = "CC BY 4.0"
     size = "about 1.2 GB"
-    coverage = "all 5,856; patients by the names of the files; coronahack holds them too"
+    coverage = "all 5,856; patients according to file names; coronahack also contains them"
     citation = """@article{kermany2018identifying,
   author = {Kermany, Daniel S. and Goldbaum, Michael and Cai, Wenjia and others},
   title = {Identifying Medical Diagnoses and Treatable Diseases by Image-Based Deep Learning},
@@ -37,20 +37,20 @@ class Kermany(Source):
 }"""
     kaggle = "paultimothymooney/chest-xray-pneumonia"
 
-    def rows(self, root: Path, options: Namespace) -> Iterator[Record]:
+    def records(self, root: Path, options: Namespace) -> Iterator[Record]:
         folder = find_root(root, "train")
         for part in ("train", "test", "val"):
             for finding, label in _FOLDERS.items():
                 for file in sorted((folder / part / finding).glob("[!.]*")):
                     if file.suffix.lower() in _SUFFIXES:
-                        yield self._describe(file, f"{part}/{finding}/{file.name}", label)
+                        yield self._make_record(file, f"{part}/{finding}/{file.name}", label)
 
-    def _describe(self, file: Path, name: str, by_folder: str) -> Record:
-        by_name, patient = read_name(file.stem)
+    def _make_record(self, file: Path, name: str, folder_label: str) -> Record:
+        name_label, patient = read_name(file.stem)
         return Record(
             id=name,
             file=file,
-            label=by_name if by_folder == "pneumonia" and by_name else by_folder,
+            label=name_label if folder_label == "pneumonia" and name_label else folder_label,
             upstream_label=file.parent.name,
             patient_id=patient,
             source=self.name,

@@ -8,7 +8,7 @@ from data_prep.source import RemoteFile
 
 
 class Montgomery(TuberculosisSet):
-    """Its left and right masks become one of lungs; they leave out the part behind the heart."""
+    """Radiographs whose left and right masks are united; the masks exclude the part behind the heart."""
 
     name = "montgomery"
     description = "Montgomery County chest X-ray set (NLM): tuberculosis screening in Maryland, with lung masks"

@@ -1,9 +1,9 @@
-"""The radiographs of Oh, Park and Ye (IEEE TMI 2020), as the metadata sheet of their repository lists them.
+"""The radiographs of Oh, Park and Ye (IEEE TMI 2020), as listed in the metadata sheet of their repository.
 
-`radiographs.csv` restates the sheet: collection, file, class, and the collection's own word. The sheet gives 503 rows
-and the paper 502 radiographs: F051E018-DAD1-4506-AD43-BE4CA29E960B.jpeg stands there twice, in CoronaHack and in
-ieee8023's collection, and once here. The paper's table counts 57 of tuberculosis and 180 of COVID-19 where the sheet
-lists 58 and 179. No split is published, only its shares, 0.7, 0.1 and 0.2; it is drawn here by patient.
+`radiographs.csv` reproduces the sheet: collection, file, class, and the label of the collection. The sheet has 503 rows
+and the paper 502 radiographs: F051E018-DAD1-4506-AD43-BE4CA29E960B.jpeg is listed twice there, in CoronaHack and in
+ieee8023's collection, and once here. The paper's table counts 57 of tuberculosis and 180 of COVID-19, the sheet 58 and
+179. The split is not published, only its ratios, 0.7, 0.1 and 0.2; here it is drawn by patient.
 """
 
 from argparse import Namespace
@@ -20,7 +20,7 @@ from data_prep.montgomery.source import SOURCE as MONTGOMERY
 from data_prep.record import Record, SkippedRecord
 
 _LIST = Path(__file__).with_name("radiographs.csv")
-_ELSEWHERE = {"coronahack": ("kermany", "covid_chestxray")}  # they hold the same files
+_ALTERNATIVES = {"coronahack": ("kermany", "covid_chestxray")}  # collections with the same files
 
 
 class Oh2020(Composite):
@@ -29,11 +29,11 @@ class Oh2020(Composite):
     name = "oh2020"
     description = "the radiographs of Oh, Park and Ye 2020 (normal, bacterial, tuberculosis, viral, COVID-19)"
     homepage = (
-        "its parts, side by side in one folder: jsrt_scr, montgomery, coronahack (or kermany) and covid_chestxray, "
-        "each as its own source says"
+        "its members, side by side in one folder: jsrt_scr, montgomery, coronahack (or kermany) and covid_chestxray, "
+        "see their sources"
     )
     coverage = (
-        "502 as the authors' sheet lists them: normal 191, bacterial 54 (12 of them Pneumocystis, a fungus), "
+        "502 according to the authors' sheet: normal 191, bacterial 54 (12 of them Pneumocystis, a fungus), "
         "tuberculosis 58 (57 in the paper), viral 20 (4 of them ARDS of other causes), covid19 179 (180 in the paper)"
     )
     citation = """@article{oh2020deep,
@@ -46,7 +46,7 @@ class Oh2020(Composite):
   year = {2020},
   doi = {10.1109/TMI.2020.2993291}
 }"""
-    parts = {
+    members = {
         "jsrt_scr": Member(JSRT_SCR, ("JSRT", "jsrt")),
         "montgomery": Member(MONTGOMERY, ("MontgomerySet", "NLM-MontgomeryCXRSet")),
         "coronahack": Member(CORONAHACK, ("coronahack-chest-xraydataset",)),
@@ -54,27 +54,28 @@ class Oh2020(Composite):
         "covid_chestxray": Member(COVID_CHESTXRAY, ("covid-chestxray-dataset",)),
     }
 
-    def rows(self, root: Path, options: Namespace) -> Iterator[Record | SkippedRecord]:
-        there = {name: self._list_by_stem(name, folder) for name, folder in self.find_parts(root).items()}
+    def records(self, root: Path, options: Namespace) -> Iterator[Record | SkippedRecord]:
+        entries = {name: self._list_by_stem(name, folder) for name, folder in self.find_members(root).items()}
         for fields in read_csv(_LIST, "collection", "file", "label", "upstream_label"):
-            collection, stem = fields["collection"], Path(fields["file"]).stem
-            name = f"{collection}/{fields['file']}"
-            places = [place for place in (collection, *_ELSEWHERE.get(collection, ())) if place in there]
-            found = [(place, there[place][stem]) for place in places if stem in there[place]]
-            # Where one place has the file, what another says of it does not matter.
-            place, one = next(
-                (pair for pair in found if isinstance(pair[1], Record)), found[0] if found else ("", None)
-            )
-            if isinstance(one, Record):
-                yield rebase(place, one, label=fields["label"], upstream_label=fields["upstream_label"])
+            collection = fields["collection"]
+            stem = Path(fields["file"]).stem
+            members = [name for name in (collection, *_ALTERNATIVES.get(collection, ())) if name in entries]
+            # The first collection that has the file is used, even if another one skips it.
+            reasons = []
+            for member in members:
+                entry = entries[member].get(stem)
+                if isinstance(entry, Record):
+                    yield rebase(member, entry, label=fields["label"], upstream_label=fields["upstream_label"])
+                    break
+                if entry:
+                    reasons.append(entry.reason)
             else:
-                yield SkippedRecord(
-                    name, one.reason if one else "no such file" if places else f"no folder {collection}"
-                )
+                default = "no such file" if members else f"no folder {collection}"
+                yield SkippedRecord(f"{collection}/{fields['file']}", reasons[0] if reasons else default)
 
     def _list_by_stem(self, name: str, folder: Path) -> dict[str, Record | SkippedRecord]:
-        """By the name of a file without suffix: copies differ in that."""
-        return {Path(one.id).stem: one for one in self.list_part(name, folder)}
+        """List the radiographs of a collection by file name without suffix, because copies differ in the suffix."""
+        return {Path(entry.id).stem: entry for entry in self.list_member(name, folder)}
 
 
 SOURCE = Oh2020()

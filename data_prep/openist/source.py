@@ -1,7 +1,7 @@
-"""OpenIST: normal radiographs with lung masks that leave the heart out.
+"""OpenIST: normal radiographs with lung masks that exclude the heart.
 
-In upstream's repository a mask lies beside its picture: `Datasets/Chest_x-ray/NAME.jpg` and `NAME@.png`. Copies that
-keep them apart (`images/NAME.jpg`, `masks/NAME.png`) are read as well.
+In upstream's repository a mask is beside its image: `Datasets/Chest_x-ray/NAME.jpg` and `NAME@.png`. Copies with
+separate folders (`images/NAME.jpg`, `masks/NAME.png`) are also read.
 """
 
 from argparse import Namespace
@@ -12,17 +12,21 @@ from data_prep.download.github import list_files
 from data_prep.record import LUNG_FIELD, PreparationError, Record, SkippedRecord
 from data_prep.source import Source
 
-REPOSITORY, COMMIT = "pi-null-mezon/OpenIST", "0a3fceb1ac58e1848f994ee6ec226c58e55d70b0"
-TOGETHER, IMAGES, MASKS = "Datasets/Chest_x-ray", "images", "masks"
+REPOSITORY = "pi-null-mezon/OpenIST"
+COMMIT = "0a3fceb1ac58e1848f994ee6ec226c58e55d70b0"
+# Folder of upstream's repository, and folders of copies.
+COMMON = "Datasets/Chest_x-ray"
+IMAGES = "images"
+MASKS = "masks"
 
 
 class OpenIst(Source):
-    """A picture a patient, who is named by the picture."""
+    """Radiographs with lung masks, one per patient; the patient is named after the image."""
 
     name = "openist"
     description = "OpenIST: normal radiographs with lung masks"
     homepage = f"https://github.com/{REPOSITORY} (Datasets/Chest_x-ray)"
-    license = "not stated; the pictures come from chestx-ray.com"
+    license = "not stated; the images are from chestx-ray.com"
     size = "13 MB"
     coverage = "275 normal radiographs, about 500 px wide, each with a lung mask"
     citation = """@misc{openist,
@@ -33,15 +37,15 @@ class OpenIst(Source):
 }"""
     files = list_files(REPOSITORY, COMMIT, Path(__file__).with_name("files.csv"))
 
-    def rows(self, root: Path, options: Namespace) -> Iterator[Record | SkippedRecord]:
-        together = (root / TOGETHER).is_dir()
-        folder = TOGETHER if together else IMAGES
-        masks = root / (TOGETHER if together else MASKS)
-        ending = "@.png" if together else ".png"
+    def records(self, root: Path, options: Namespace) -> Iterator[Record | SkippedRecord]:
+        is_upstream = (root / COMMON).is_dir()
+        folder = COMMON if is_upstream else IMAGES
+        masks = root / (COMMON if is_upstream else MASKS)
+        suffix = "@.png" if is_upstream else ".png"
         images = {path.stem for path in (root / folder).glob("*.jpg")}
         if not images:
-            raise PreparationError(f"{root}: no JPEG file in {TOGETHER} or {IMAGES}")
-        for stem in sorted(images | {path.name.removesuffix(ending) for path in masks.glob(f"*{ending}")}):
+            raise PreparationError(f"{root}: no JPEG file in {COMMON} or {IMAGES}")
+        for stem in sorted(images | {path.name.removesuffix(suffix) for path in masks.glob(f"*{suffix}")}):
             name = f"{folder}/{stem}.jpg"
             if stem not in images:
                 yield SkippedRecord(name, "no such file")
@@ -53,7 +57,7 @@ class OpenIst(Source):
                 upstream_label="normal",
                 patient_id=f"openist-{stem}",
                 source=self.name,
-                masks={LUNG_FIELD: masks / f"{stem}{ending}"},
+                masks={LUNG_FIELD: masks / f"{stem}{suffix}"},
                 licence="not stated",
             )
 

@@ -1,4 +1,4 @@
-"""The phantom: made-up chest radiographs whose anatomy and lesions are known to the pixel."""
+"""The phantom: synthetic chest radiographs with exactly known anatomy and lesions."""
 
 from data_prep.example import LABELS
 from data_prep.phantom.draw import Phantom, draw

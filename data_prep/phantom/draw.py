@@ -1,4 +1,4 @@
-"""One phantom: a made-up radiograph with its anatomy and its lesions known."""
+"""Draw one phantom: a synthetic radiograph with known anatomy and lesions."""
 
 from typing import NamedTuple
 
@@ -10,11 +10,11 @@ from data_prep.phantom.findings import fill_air, lesion_map
 from data_prep.phantom.overlays import add_devices, add_marks
 from data_prep.phantom.render import expose, render_chest
 
-MIN_SIZE = 64  # pixels a side; a chest does not fit into fewer
+MIN_SIZE = 64  # side in pixels; smaller images cannot show a chest
 
 
 class Phantom(NamedTuple):
-    """A made-up radiograph and the truth about it."""
+    """A synthetic radiograph and its ground truth."""
 
     pixels: np.ndarray  # uint8 [size, size], dense tissue bright
     structures: np.ndarray  # uint8 [size, size]: 0 background, 1 heart, 2 left lung (right in the image), 3 right lung
@@ -22,33 +22,38 @@ class Phantom(NamedTuple):
     sex: str  # "F" or "M"
     age: float  # years
     view: str  # "PA", "AP" or "AP Supine"
-    spacing: float  # mm a pixel
+    spacing: float  # mm per pixel
 
 
 def draw(label: str, rng: np.random.Generator, size: int = 512) -> Phantom:
-    """Draw one patient and, by `label`, one finding.
+    """Draw one patient with the finding of a label.
 
-    Anatomy, overlays and noise have their own streams: equal generators with different labels give the same patient
-    under the same exposure, and the label cannot be read from anything but the lungs.
+    Anatomy, overlays and noise have independent random streams: the same generator with different labels gives the same
+    patient with the same exposure, and the label affects only the lungs.
 
     Args:
-        label: one of `findings.LABELS`.
-        rng: where all numbers come from.
+        label: one of `example.LABELS`.
+        rng: random generator.
         size: side of the square image in pixels, at least `MIN_SIZE`.
 
     Raises:
-        ValueError: for an unknown label or too small a size.
+        ValueError: the label is unknown or the size is too small.
     """
     if label not in LABELS:
-        raise ValueError(f"no phantom is drawn for label {label!r}; there are {', '.join(LABELS)}")
+        raise ValueError(f"label {label!r} is unknown, must be one of {', '.join(LABELS)}")
     if size < MIN_SIZE:
-        raise ValueError(f"a phantom of {size} pixels is too small to hold a chest; the least is {MIN_SIZE}")
-    patient, tissue, finding, room, exposure = rng.spawn(5)
-    anatomy = draw_anatomy(patient)
-    chest = render_chest(anatomy, tissue, size)
-    added = chest.air * fill_air(label, chest.structures, finding)
-    attenuation = add_devices(chest.attenuation + added, anatomy, room)
-    pixels = add_marks(expose(attenuation, exposure), anatomy, room)
-    lesions = lesion_map(added, chest.structures >= 2)
-    spacing = round(anatomy.spacing / size, 4)
-    return Phantom(pixels, chest.structures, lesions, anatomy.sex, anatomy.age, anatomy.view, spacing)
+        raise ValueError(f"a phantom of {size} pixels is too small, must have at least {MIN_SIZE}")
+    anatomy_rng, tissue_rng, finding_rng, overlay_rng, exposure_rng = rng.spawn(5)
+    anatomy = draw_anatomy(anatomy_rng)
+    chest = render_chest(anatomy, tissue_rng, size)
+    finding = chest.air * fill_air(label, chest.structures, finding_rng)
+    attenuation = add_devices(chest.attenuation + finding, anatomy, overlay_rng)
+    return Phantom(
+        pixels=add_marks(expose(attenuation, exposure_rng), anatomy, overlay_rng),
+        structures=chest.structures,
+        lesions=lesion_map(finding, chest.structures >= 2),
+        sex=anatomy.sex,
+        age=anatomy.age,
+        view=anatomy.view,
+        spacing=round(anatomy.spacing / size, 4),
+    )

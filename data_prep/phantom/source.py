@@ -1,4 +1,4 @@
-"""A data set of phantoms: as many as wanted, the same ones from the same seed."""
+"""A data set of phantoms, reproducible from a seed."""
 
 from argparse import ArgumentParser, Namespace
 from collections.abc import Iterator
@@ -10,46 +10,46 @@ import numpy as np
 from data_prep.example import LABELS, STRUCTURES, Example, encode_png
 from data_prep.phantom.contact_sheet import draw_sheet
 from data_prep.phantom.draw import MIN_SIZE, Phantom, draw
-from data_prep.phantom.overlays import plant_marker
+from data_prep.phantom.overlays import add_corner_marker
 from data_prep.record import PreparationError, Record
 from data_prep.source import Source
 
-LICENCE = "CC0-1.0"
+LICENSE = "CC0-1.0"
 SHORTCUTS = ("none", "marker", "source")
-SHORTCUT_LABEL = "covid19"  # the class that a shortcut is planted in, as its usual collections have one
+SHORTCUT_LABEL = "covid19"  # the class with the shortcut, because published collections of COVID-19 have shortcuts
 
 
 class PhantomSource(Source):
-    """Made-up radiographs, equally many of each class; every one is another patient."""
+    """Synthetic radiographs, the same number for each class, each of a different patient."""
 
     name = "phantom"
-    description = "made-up radiographs with known anatomy and lesions"
-    homepage = "drawn here"
-    license = LICENCE
+    description = "synthetic radiographs with known anatomy and lesions"
+    homepage = "drawn by data_prep"
+    license = LICENSE
     size = "nothing to download"
-    coverage = "as many as --count says, of each of five classes"
+    coverage = "--count radiographs for each of five classes"
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("--count", type=int, default=100, help="radiographs a class (default: %(default)s)")
+        parser.add_argument("--count", type=int, default=100, help="radiographs per class (default: %(default)s)")
         parser.add_argument("--size", type=int, default=512, help="side in pixels (default: %(default)s)")
         parser.add_argument(
             "--shortcut",
             choices=SHORTCUTS,
             default="none",
-            help=f"what tells {SHORTCUT_LABEL} without its lesions: a marker in the corner, a source of its own, or "
-            "nothing (default: %(default)s)",
+            help=f"feature that reveals {SHORTCUT_LABEL} without its lesions: a marker in the corner, a separate "
+            "source, or none (default: %(default)s)",
         )
-        parser.add_argument("--sheet", metavar="FILE.png", help="only draw a sheet of examples to look at")
+        parser.add_argument("--sheet", metavar="FILE.png", help="draw a contact sheet of examples and exit")
 
     def settings(self, options: Namespace) -> dict[str, Any]:
-        planted = {} if options.shortcut == "none" else {"shortcut": options.shortcut}
-        return {"size": options.size} | planted
+        shortcut = {} if options.shortcut == "none" else {"shortcut": options.shortcut}
+        return {"size": options.size} | shortcut
 
     def default_dir(self, options: Namespace) -> Path:
         return Path()
 
-    def rows(self, root: Path, options: Namespace) -> Iterator[Record]:
-        _check(options)
+    def records(self, root: Path, options: Namespace) -> Iterator[Record]:
+        _check_options(options)
         for label in LABELS:
             for number in range(options.count):
                 name = f"{label}/{number:05d}"
@@ -61,21 +61,21 @@ class PhantomSource(Source):
                     payload=(label, number),
                 )
 
-    def read(self, row: Record, options: Namespace) -> Example:
-        label, number = row.payload
+    def read(self, record: Record, options: Namespace) -> Example:
+        label, number = record.payload
         phantom = make_phantom(label, number, options.seed, options.size)
         if has_shortcut(label, options, "marker"):
-            phantom = phantom._replace(pixels=plant_marker(phantom.pixels))
+            phantom = phantom._replace(pixels=add_corner_marker(phantom.pixels))
         return Example(
-            id=row.id,
-            path=f"{row.id}.png",
+            id=record.id,
+            path=f"{record.id}.png",
             image=encode_png(phantom.pixels),
             height=options.size,
             width=options.size,
             label=label,
             upstream_label=label,
-            patient_id=row.patient_id,
-            source=row.source,
+            patient_id=record.patient_id,
+            source=record.source,
             view=phantom.view,
             sex=phantom.sex,
             age=phantom.age,
@@ -83,13 +83,13 @@ class PhantomSource(Source):
             mask=encode_png(phantom.structures),
             mask_kind=STRUCTURES,
             lesions=encode_png(phantom.lesions),
-            licence=LICENCE,
+            licence=LICENSE,
         )
 
     def run_extra(self, options: Namespace) -> str | None:
         if not options.sheet:
             return None
-        _check(options)
+        _check_options(options)
         file = Path(options.sheet)
         if file.suffix.lower() != ".png" or not file.absolute().parent.is_dir():
             raise PreparationError(f"--sheet={file}: a .png file in a folder that exists is needed")
@@ -98,18 +98,18 @@ class PhantomSource(Source):
 
 
 def make_phantom(label: str, number: int, seed: int, size: int) -> Phantom:
-    """The phantom `number` of a class in the data set of a seed."""
+    """Draw the phantom `number` of a class in the data set of a seed."""
     return draw(label, np.random.default_rng([seed, number, LABELS.index(label)]), size)
 
 
 def has_shortcut(label: str, options: Namespace, shortcut: str) -> bool:
-    """Whether a class is told by this shortcut."""
+    """Return whether the options add this shortcut to the class."""
     return options.shortcut == shortcut and label == SHORTCUT_LABEL
 
 
-def _check(options: Namespace) -> None:
+def _check_options(options: Namespace) -> None:
     if options.count < 1:
-        raise PreparationError(f"--count={options.count}: at least one radiograph a class is needed")
+        raise PreparationError(f"--count={options.count}: at least one radiograph per class is needed")
     if options.size < MIN_SIZE:
         raise PreparationError(f"--size={options.size}: at least {MIN_SIZE} pixels are needed")
 

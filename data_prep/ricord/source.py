@@ -1,4 +1,4 @@
-"""RICORD 1c's layout: MIDRC-RICORD-1C-SITE-NUMBER/STUDY/SERIES/*.dcm, as TCIA's download program makes it."""
+"""RICORD 1c: MIDRC-RICORD-1C-SITE-NUMBER/STUDY/SERIES/*.dcm, as TCIA's download program writes it."""
 
 from data_prep.collections.tcia import CovidCollection
 
@@ -12,7 +12,7 @@ class Ricord(CovidCollection):
     homepage = "https://www.cancerimagingarchive.net/collection/midrc-ricord-1c (TCIA's download program)"
     license = "CC BY-NC 4.0"
     size = "998 studies in DICOM files"
-    coverage = "the frontal views of 998 studies of 361 patients; laterals are known only when a file is read"
+    coverage = "the frontal views of 998 studies of 361 patients; lateral views are found only when a file is read"
     citation = """@article{tsai2021rsna,
   author = {Tsai, Emily B. and Simpson, Scott and Lungren, Matthew P. and others},
   title = {The {RSNA} International {COVID-19} Open Radiology Database ({RICORD})},

@@ -1,7 +1,7 @@
-"""RSNA's layout: stage_2_train_images/ID.dcm, a table of classes, and a table of boxes around opacities.
+"""The RSNA challenge: stage_2_train_images/ID.dcm, a table of classes, and a table of boxes around opacities.
 
-What it calls a patient is an image: they are NIH's ChestX-ray14, in which many patients come again. Which image is
-which there, a file of RSNA's tells; lay it beside the tables, and patients are NIH's.
+Upstream's patientId identifies an image: the images are from NIH's ChestX-ray14, which has several images of many
+patients. RSNA publishes a file that maps the images to NIH's; if it is beside the tables, patients are NIH's.
 """
 
 import json
@@ -20,7 +20,9 @@ from data_prep.example import Example, encode_png
 from data_prep.record import PreparationError, Record, RecordError
 from data_prep.source import Source
 
-IMAGES, BOXES, CLASSES = "stage_2_train_images", "stage_2_train_labels.csv", "stage_2_detailed_class_info.csv"
+IMAGES = "stage_2_train_images"
+BOXES = "stage_2_train_labels.csv"
+CLASSES = "stage_2_detailed_class_info.csv"
 _NIH = "pneumonia-challenge-dataset-mappings_2018.json"
 _LABELS = {"Normal": "normal", "Lung Opacity": "opacity", "No Lung Opacity / Not Normal": "not normal"}
 _SIDES = ("x", "y", "width", "height")
@@ -29,19 +31,19 @@ Box = tuple[float, ...]  # left, top, width, height, pixels
 
 
 class RsnaPneumonia(Source):
-    """Frontal radiographs with boxes around what may be pneumonia."""
+    """Frontal radiographs with boxes around possible pneumonia."""
 
     name = "rsna_pneumonia"
     description = (
-        "radiographs of NIH's ChestX-ray14, normal, with opacity (in boxes, kept as lesions), or otherwise not normal"
+        "radiographs of NIH's ChestX-ray14, normal, with opacity (boxes stored as lesions), or otherwise not normal"
     )
     homepage = (
-        "https://www.kaggle.com/competitions/rsna-pneumonia-detection-challenge, once its rules are accepted, and, for "
-        f"its patients, https://s3.amazonaws.com/east1.public.rsna.org/AI/2018/{_NIH}"
+        "https://www.kaggle.com/competitions/rsna-pneumonia-detection-challenge after accepting its rules, and, for "
+        f"the patients, https://s3.amazonaws.com/east1.public.rsna.org/AI/2018/{_NIH}"
     )
     license = "the competition's rules: non-commercial use, academic research and education"
     size = "about 4 GB"
-    coverage = f"all 26,684 of the training set; without {_NIH} beside the tables every image counts as a patient"
+    coverage = f"all 26,684 of the training set; without {_NIH} beside the tables, every image counts as a patient"
     citation = """@article{shih2019augmenting,
   author = {Shih, George and Wu, Carol C. and Halabi, Safwan S. and others},
   title = {Augmenting the {National Institutes of Health} Chest Radiograph Dataset with Expert Annotations of Possible
@@ -54,11 +56,12 @@ class RsnaPneumonia(Source):
   doi = {10.1148/ryai.2019180041}
 }"""
 
-    def rows(self, root: Path, options: Namespace) -> Iterator[Record]:
+    def records(self, root: Path, options: Namespace) -> Iterator[Record]:
         folder = find_root(root, IMAGES, BOXES, CLASSES)
-        boxes, patients = _read_boxes(folder / BOXES), _read_patients(folder / _NIH)
-        told = {row["patientId"]: row["class"] for row in read_csv(folder / CLASSES, "patientId", "class")}
-        for name, finding in told.items():
+        boxes = _read_boxes(folder / BOXES)
+        patients = _read_patients(folder / _NIH)
+        classes = {row["patientId"]: row["class"] for row in read_csv(folder / CLASSES, "patientId", "class")}
+        for name, finding in classes.items():
             yield Record(
                 id=f"{IMAGES}/{name}.dcm",
                 file=folder / IMAGES / f"{name}.dcm",
@@ -70,11 +73,11 @@ class RsnaPneumonia(Source):
                 payload=tuple(boxes[name]),
             )
 
-    def read(self, row: Record, options: Namespace) -> Example:
-        example = read_frontal(row)
-        if not row.payload:
+    def read(self, record: Record, options: Namespace) -> Example:
+        example = read_frontal(record)
+        if not record.payload:
             return example
-        return replace(example, lesions=encode_png(_draw(row.payload, (example.height, example.width))))
+        return replace(example, lesions=encode_png(_draw_boxes(record.payload, (example.height, example.width))))
 
 
 def _read_boxes(path: Path) -> dict[str, list[Box]]:
@@ -90,7 +93,7 @@ def _read_boxes(path: Path) -> dict[str, list[Box]]:
 
 
 def _read_patients(path: Path) -> dict[str, str]:
-    """Image of RSNA's -> patient of NIH's, whose images are called PATIENT_NUMBER.png; empty without the file."""
+    """Return RSNA's image -> NIH's patient, from names PATIENT_NUMBER.png of NIH's images; {} if there is no file."""
     if not path.is_file():
         return {}
     try:
@@ -100,7 +103,7 @@ def _read_patients(path: Path) -> dict[str, str]:
         raise PreparationError(f"{path}: not a list of images with subset_img_id and img_id") from error
 
 
-def _draw(boxes: tuple[Box, ...], shape: tuple[int, int]) -> np.ndarray:
+def _draw_boxes(boxes: tuple[Box, ...], shape: tuple[int, int]) -> np.ndarray:
     lesions = np.zeros(shape, np.uint8)
     for left, top, width, height in boxes:
         rows = slice(max(round(top), 0), max(round(top + height), 0))

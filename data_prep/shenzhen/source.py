@@ -1,4 +1,4 @@
-"""The Shenzhen Hospital set: radiographs of outpatients, with lung masks published apart for most."""
+"""The Shenzhen Hospital set: radiographs of outpatients, with separately published lung masks for most."""
 
 from pathlib import Path
 
@@ -8,7 +8,7 @@ from data_prep.source import RemoteFile
 
 
 class Shenzhen(TuberculosisSet):
-    """Masks (Stirenko et al. 2018) are looked for in `mask/`, beside upstream's folder or inside it."""
+    """Radiographs with the masks of Stirenko et al. 2018 from `mask/`, beside upstream's folder or inside it."""
 
     name = "shenzhen"
     description = "Shenzhen Hospital chest X-ray set (NLM): tuberculosis and normal, lung masks for most"
@@ -31,8 +31,8 @@ class Shenzhen(TuberculosisSet):
     prefix = "CHNCXR"
 
     def find_masks(self, folders: tuple[Path, Path], name: str) -> dict[str, Path]:
-        places = [folder / masks / f"{name}_mask.png" for folder in folders for masks in ("mask", "mask/mask")]
-        return next(({LUNG_FIELD: path} for path in places if path.is_file()), {})
+        paths = [folder / masks / f"{name}_mask.png" for folder in folders for masks in ("mask", "mask/mask")]
+        return next(({LUNG_FIELD: path} for path in paths if path.is_file()), {})
 
 
 SOURCE = Shenzhen()

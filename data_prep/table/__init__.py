@@ -1,1 +1,1 @@
-"""Radiographs that a CSV file names, one a row."""
+"""Radiographs listed in a CSV file, one per row."""

@@ -1,29 +1,28 @@
-"""Files that a table names, found however its paths were written: by Windows, or with accents as macOS writes them."""
+"""Find the files of a table, with paths as Windows writes them or accents as macOS encodes them."""
 
-import unicodedata
 from pathlib import Path
+from unicodedata import normalize
 
 
 def find_file(root: Path, name: str) -> tuple[Path, str]:
-    """Finds a file.
+    """Find a file.
 
     Args:
-        root: folder that a relative path starts from.
-        name: its path as a table has it.
+        root: folder that relative paths start from.
+        name: its path as the table writes it.
 
     Returns:
-        The file, and its path with the separators that it was found by; as the table has it where there is no file.
+        The file, and its path with the separators that were used to find it; unchanged if there is no such file.
     """
-    for spelling in dict.fromkeys((name, name.replace("\\", "/"))):
-        for form in ("", "NFC", "NFD"):
-            file = root / (unicodedata.normalize(form, spelling) if form else spelling)
-            if _is_there(file):
-                return file, spelling
+    for path in dict.fromkeys((name, name.replace("\\", "/"))):
+        for file in (root / path, root / normalize("NFC", path), root / normalize("NFD", path)):
+            if _exists(file):
+                return file, path
     return root / name, name
 
 
-def _is_there(file: Path) -> bool:
+def _exists(file: Path) -> bool:
     try:
         return file.exists()
-    except (OSError, ValueError):  # a name that is too long, or no name
+    except (OSError, ValueError):  # the name is too long or not valid
         return False

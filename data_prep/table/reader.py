@@ -1,4 +1,4 @@
-"""A CSV file as people, spreadsheets and pandas write it: any delimiter, a header in any case, empty lines."""
+"""Read a CSV file as spreadsheets and pandas write it: any delimiter, a header in any case, empty lines."""
 
 import codecs
 import csv
@@ -11,7 +11,7 @@ from typing import NamedTuple
 from data_prep.record import PreparationError
 
 DELIMITERS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "bar"}
-# Columns that are understood, and other words for them.
+# Known columns, and other names for them.
 COLUMNS = {
     "path": ("image_path", "img_path", "file_path", "filename", "file", "image_file", "image_name", "image_index")
     + ("image",),
@@ -26,57 +26,60 @@ class TableRow(NamedTuple):
     """One radiograph of a table.
 
     Attributes:
-        number: of its line in the file, from 1.
-        known: column of `COLUMNS` -> cell, without blanks around it; "" where there is no such column.
-        other: all other columns, by the names that the file gives them.
-        is_too_long: it has more cells than the header.
+        line: its line number in the file, from 1.
+        known: column of `COLUMNS` -> cell, without surrounding blanks; "" if there is no such column.
+        other: all other columns, by their names in the file.
+        is_too_long: whether it has more cells than the header.
     """
 
-    number: int
+    line: int
     known: dict[str, str]
     other: dict[str, str]
     is_too_long: bool
 
     def cells(self) -> dict[str, str]:
-        """All cells, by the names of both kinds."""
+        """Return all cells by column."""
         return self.other | self.known
 
 
 class TableContent(NamedTuple):
-    """A table, and how it was understood.
+    """A table and its columns.
 
     Attributes:
-        lines: in their order, without those that are empty.
-        names: column of `COLUMNS` -> what the file calls it.
-        unused: columns that are not understood, as the file names them.
+        rows: in the order of the file, without empty ones.
+        names: column of `COLUMNS` -> its name in the file.
+        unused: unknown columns, by their names in the file.
     """
 
-    lines: list[TableRow]
+    rows: list[TableRow]
     names: dict[str, str]
     unused: list[str]
 
-    def find_column(self, word: str) -> str | None:
-        """The key in `Line.cells` of the column that the file, or `COLUMNS`, calls so; None where there is none."""
-        if word in self.unused:
-            return word
-        return next((key for key in self.names if _squash(word) in map(_squash, (key, self.names[key]))), None)
+    def find_column(self, name: str) -> str | None:
+        """Return the key in `TableRow.cells` of a column by its name in the file or in `COLUMNS`; None if missing."""
+        if name in self.unused:
+            return name
+        for column, name_in_file in self.names.items():
+            if _normalize(name) in (_normalize(column), _normalize(name_in_file)):
+                return column
+        return None
 
 
 def read_table(path: str) -> TableContent:
-    """Reads a CSV file of radiographs.
+    """Read a CSV file of radiographs.
 
     Raises:
-        PreparationError: it is missing, not such a file, or lacks a column that is needed.
+        PreparationError: the file is missing, is not a CSV, or lacks a column of `NEEDED`.
     """
     text = _decode(path)
     try:
-        header, rows = _split(text)
-        names = _understand(header, path)
-        lines = [_make_line(number, header, names, cells) for number, cells in rows]
+        header, numbered_rows = _split(text)
+        names = _find_columns(header, path)
+        rows = [_make_row(line, header, names, cells) for line, cells in numbered_rows]
     except csv.Error as error:
         raise PreparationError(f"{path}: not a CSV file in UTF-8 ({error})") from error
     used = set(names.values())
-    return TableContent(lines, names, [column for column in header if column and column not in used])
+    return TableContent(rows, names, [column for column in header if column and column not in used])
 
 
 def _decode(path: str) -> str:
@@ -96,64 +99,69 @@ def _decode(path: str) -> str:
 
 
 def _split(text: str) -> tuple[list[str], Iterator[tuple[int, list[str]]]]:
-    """The header, and the line number and cells of each row that is not empty."""
-    preface = re.match(r"sep=(.)\r?\n", text)  # Excel's own way to tell the delimiter
-    head = text[preface.end() :] if preface else text
-    empty = re.match(r"[\s,;|]*[\r\n]", head)
-    before = text.count("\n", 0, len(text) - len(head) + (empty.end() if empty else 0))
-    head = head[empty.end() :] if empty else head
-    delimiter = preface[1] if preface else _find_delimiter(head)
-    reader = csv.reader(io.StringIO(head, newline=""), delimiter=delimiter, skipinitialspace=True)
+    """Return the header, and the line number and cells of each nonempty row."""
+    preface = re.match(r"sep=(.)\r?\n", text)  # the delimiter as Excel writes it
+    body = text[preface.end() :] if preface else text
+    empty = re.match(r"[\s,;|]*[\r\n]", body)
+    lines_before = text.count("\n", 0, len(text) - len(body) + (empty.end() if empty else 0))
+    body = body[empty.end() :] if empty else body
+    delimiter = preface[1] if preface else _find_delimiter(body)
+    reader = csv.reader(io.StringIO(body, newline=""), delimiter=delimiter, skipinitialspace=True)
     header = [cell.strip() for cell in next(reader, [])]
-    rows = ((before + reader.line_num, cells) for cells in reader if any(cell.strip() for cell in cells))
+    rows = ((lines_before + reader.line_num, cells) for cells in reader if any(cell.strip() for cell in cells))
     return header, rows
 
 
 def _find_delimiter(text: str) -> str:
-    """The delimiter by which the header has the columns that are needed; else that of most columns."""
-    headers = {one: next(csv.reader(io.StringIO(text, newline=""), delimiter=one), []) for one in DELIMITERS}
+    """Return the delimiter that gives the most needed columns in the header, and then the most columns."""
 
-    def rank(delimiter: str) -> tuple[int, int]:
-        names = {_squash(cell) for cell in headers[delimiter]}
-        known = [{_squash(word) for word in (needed, *COLUMNS[needed])} for needed in NEEDED]
-        return sum(not names.isdisjoint(words) for words in known), len(headers[delimiter])
+    def split_header(delimiter: str) -> list[str]:
+        return next(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter), [])
 
-    return max(headers, key=rank)  # the first of equals: the comma
+    headers = {delimiter: split_header(delimiter) for delimiter in DELIMITERS}
+
+    def count_columns(delimiter: str) -> tuple[int, int]:
+        names = {_normalize(cell) for cell in headers[delimiter]}
+        needed = [{_normalize(name) for name in (column, *COLUMNS[column])} for column in NEEDED]
+        return sum(not names.isdisjoint(spellings) for spellings in needed), len(headers[delimiter])
+
+    return max(headers, key=count_columns)  # the first of equals: the comma
 
 
-def _understand(header: Sequence[str], path: str) -> dict[str, str]:
-    """Column of `COLUMNS` -> what the header calls it."""
+def _find_columns(header: Sequence[str], path: str) -> dict[str, str]:
+    """Return column of `COLUMNS` -> its name in the header."""
     names: dict[str, str] = {}
-    for column, others in COLUMNS.items():
-        for word in (column, *others):
-            called = [cell for cell in header if _squash(cell) == _squash(word)]
-            if len(called) > 1:
+    for column, other_names in COLUMNS.items():
+        for name in (column, *other_names):
+            matches = [cell for cell in header if _normalize(cell) == _normalize(name)]
+            if len(matches) > 1:
                 raise PreparationError(
-                    f"{path}: it has two columns {column} ({', '.join(map(repr, called))}); remove one"
+                    f"{path}: it has two columns {column} ({', '.join(map(repr, matches))}); remove one"
                 )
-            if called:
-                names[column] = called[0]
+            if matches:
+                names[column] = matches[0]
                 break
-    for needed in NEEDED:
-        if needed not in names:
-            there = ", ".join(filter(None, header)) or "none"
+    for column in NEEDED:
+        if column not in names:
+            columns = ", ".join(filter(None, header)) or "none"
             raise PreparationError(
-                f"{path}: it has no column {needed} (its columns: {_shorten(there)}); path and label are needed, one "
+                f"{path}: it has no column {column} (its columns: {_shorten(columns)}); path and label are needed, one "
                 "row and one label per radiograph"
             )
     return names
 
 
-def _make_line(number: int, header: Sequence[str], names: dict[str, str], cells: Sequence[str]) -> TableRow:
+def _make_row(line: int, header: Sequence[str], names: dict[str, str], cells: Sequence[str]) -> TableRow:
     by_name = dict(zip(header, (cell.strip() for cell in cells), strict=False))
     by_name[""] = ""  # pandas writes its row numbers under a header without a name
     known = {column: by_name.get(names.get(column, ""), "") for column in COLUMNS}
     used = set(names.values())
     other = {name: by_name.get(name, "") for name in header if name and name not in used}
-    return TableRow(number, known, other, any(cell.strip() for cell in cells[len(header) :]))
+    return TableRow(line, known, other, any(cell.strip() for cell in cells[len(header) :]))
 
 
-def _squash(name: str) -> str:
+def _normalize(name: str) -> str:
+    """Return the letters and digits of a column name in lower case."""
     return re.sub(r"[\W_]+", "", name.casefold())
 
 

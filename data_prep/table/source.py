@@ -1,8 +1,8 @@
-"""A CSV file of radiographs.
+"""Radiographs listed in a CSV file.
 
-Columns: path and label, which are needed; dataset (or source), patient_id, split, mask, mask_kind, view,
-upstream_label, sex, age, licence, which may be absent or empty. Paths of images and masks are relative to --from, else
-to the table's folder.
+Needed columns: path, label. Optional columns: dataset (or source), patient_id, split, mask, mask_kind, view,
+upstream_label, sex, age, licence. Paths of images and masks are relative to --from, or by default to the folder of the
+table.
 """
 
 import os
@@ -23,89 +23,90 @@ from data_prep.table.reader import TableContent, TableRow, read_table
 
 
 class Table(Source):
-    """Radiographs that a CSV file names, one a row."""
+    """Radiographs listed in a CSV file, one per row."""
 
     name = "table"
-    description = "radiographs named by a CSV file (path, label, and what else is known), with their masks"
-    homepage = "yours: --csv=TABLE.csv, and --from=DIR where its paths are not relative to its own folder"
+    description = "radiographs listed in a CSV file (path, label and other metadata), with their masks"
+    homepage = "yours: --csv=TABLE.csv, and --from=DIR if its paths are not relative to its own folder"
     license = "those of the files"
     size = "nothing to download"
     coverage = "every row with a label or a mask"
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("--csv", required=True, metavar="FILE", help="the table")
+        parser.add_argument("--csv", required=True, metavar="FILE", help="table of radiographs")
         parser.add_argument(
             "--where",
             action="append",
             default=[],
             metavar="COLUMN=VALUE[,VALUE...]",
-            help="keep only the rows with one of the values; given again, all have to hold",
+            help="keep only the rows with one of these values; can be repeated, all filters have to match",
         )
 
     def default_dir(self, options: Namespace) -> Path:
         return Path(options.csv).parent
 
-    def rows(self, root: Path, options: Namespace) -> Iterator[Record | SkippedRecord]:
-        lines = _select(read_table(options.csv), options)
-        if not lines:
+    def records(self, root: Path, options: Namespace) -> Iterator[Record | SkippedRecord]:
+        table_rows = _filter_rows(read_table(options.csv), options)
+        if not table_rows:
             raise PreparationError(f"{options.csv}: no row is left{' by --where' if options.where else ''}")
-        lines = _merge_equal(lines, root, options.csv)
-        words = _words(lines)
+        table_rows = _drop_repeated(table_rows, root, options.csv)
+        words = _label_words(table_rows)
         labels = unify_spellings(words)
-        several = find_multi_label(words)
-        # A table without labels, or with masks, is not for labels alone: what has none stays.
-        needs_label = bool(labels) and all(is_blank(line.known["mask"]) for line in lines)
-        for line in lines:
-            cells = line.known
-            if is_blank(cells["path"]) or line.is_too_long:
+        multi_label = find_multi_label(words)
+        # Rows without a label are kept if no row has one, or if the table has masks.
+        needs_label = bool(labels) and all(is_blank(row.known["mask"]) for row in table_rows)
+        for row in table_rows:
+            cells = row.known
+            if is_blank(cells["path"]) or row.is_too_long:
                 reason = "no path" if is_blank(cells["path"]) else "more cells than the header has columns"
-                yield SkippedRecord(cells["path"] or f"line {line.number}", f"line {line.number}: {reason}")
+                yield SkippedRecord(cells["path"] or f"line {row.line}", f"line {row.line}: {reason}")
                 continue
-            word = _word(line)
-            if word and word == several:
+            word = _label_word(row)
+            if word and word == multi_label:
                 raise PreparationError(
-                    f"{options.csv}: line {line.number} has the label {word!r}; one label per radiograph is supported: "
+                    f"{options.csv}: line {row.line} has the label {word!r}; one label per radiograph is supported: "
                     "choose one, or give the combination a name of its own"
                 )
             file, path = find_file(root, cells["path"])
             if needs_label and not word:
-                yield SkippedRecord(path, f"line {line.number}: no label ({cells['label'] or 'blank'})")
+                yield SkippedRecord(path, f"line {row.line}: no label ({cells['label'] or 'blank'})")
                 continue
-            yield _make_row(line, file, path, labels.get(word, ""), root, options)
+            mask = None if is_blank(cells["mask"]) else find_file(root, cells["mask"])[0]
+            yield _make_record(row=row, path=path, file=file, mask=mask, label=labels.get(word, ""), table=options.csv)
 
-    def remarks(self, rows: Sequence[Record], root: Path, options: Namespace) -> list[str]:
+    def remarks(self, records: Sequence[Record], root: Path, options: Namespace) -> list[str]:
         table = read_table(options.csv)
-        labels = unify_spellings(_words(_select(table, options)))
-        asked = {condition.partition("=")[0] for condition in options.where}
-        unused = [column for column in table.unused if column not in asked]
-        unlabelled = sum(not row.label for row in rows)
+        labels = unify_spellings(_label_words(_filter_rows(table, options)))
+        filtered = {condition.partition("=")[0] for condition in options.where}
+        unused = [column for column in table.unused if column not in filtered]
+        unlabeled = sum(not record.label for record in records)
         remarks = [describe_merged_spellings(labels)]
-        if unlabelled:
-            remarks.append(f"{unlabelled} radiographs have no label" if unlabelled > 1 else "1 radiograph has no label")
+        if unlabeled:
+            remarks.append(f"{unlabeled} radiographs have no label" if unlabeled > 1 else "1 radiograph has no label")
         if unused:
             remarks.append(f"columns of {Path(options.csv).name} that are not used: {', '.join(unused)}")
         return list(filter(None, remarks))
 
-    def read(self, row: Record, options: Namespace) -> Example:
-        if row.mask_kind not in ("", STRUCTURES, LUNGS):
-            raise RecordError(f"mask_kind {row.mask_kind!r}, where {STRUCTURES} or {LUNGS} is needed")
-        return read_frontal(replace(row, age=_age(row.payload)))
+    def read(self, record: Record, options: Namespace) -> Example:
+        if record.mask_kind not in ("", STRUCTURES, LUNGS):
+            raise RecordError(f"mask_kind {record.mask_kind!r}, where {STRUCTURES} or {LUNGS} is needed")
+        return read_frontal(replace(record, age=_parse_age(record.payload)))
 
 
-def _words(lines: Sequence[TableRow]) -> list[str]:
-    """The labels of a table as it writes them, without those that are missing."""
-    return list(filter(None, map(_word, lines)))
+def _label_words(rows: Sequence[TableRow]) -> list[str]:
+    """Return the labels of a table as it writes them, without missing ones."""
+    return list(filter(None, map(_label_word, rows)))
 
 
-def _word(line: TableRow) -> str:
-    return "" if is_missing(line.known["label"]) else normalize_number(line.known["label"])
+def _label_word(row: TableRow) -> str:
+    return "" if is_missing(row.known["label"]) else normalize_number(row.known["label"])
 
 
-def _make_row(line: TableRow, file: Path, path: str, label: str, root: Path, options: Namespace) -> Record:
-    cells = {name: "" if is_blank(cell) else cell for name, cell in line.known.items()}
+def _make_record(row: TableRow, *, path: str, file: Path, mask: Path | None, label: str, table: str) -> Record:
+    cells = {name: "" if is_blank(cell) else cell for name, cell in row.known.items()}
     split = read_split(cells["split"])
     if split and (not re.fullmatch(r"[A-Za-z]\w*", split) or split == "all"):
-        raise PreparationError(f"{options.csv}: {path} has no usable split ({split!r})")
+        raise PreparationError(f"{table}: {path} has no usable split ({split!r})")
     return Record(
         id=path,
         file=file,
@@ -115,7 +116,7 @@ def _make_row(line: TableRow, file: Path, path: str, label: str, root: Path, opt
         source=cells["dataset"],
         view=cells["view"],
         sex=cells["sex"],
-        masks={LABEL_MAP: find_file(root, cells["mask"])[0]} if cells["mask"] else {},
+        masks={LABEL_MAP: mask} if mask else {},
         mask_kind=cells["mask_kind"],
         licence=cells["licence"],
         split=split,
@@ -123,44 +124,44 @@ def _make_row(line: TableRow, file: Path, path: str, label: str, root: Path, opt
     )
 
 
-def _merge_equal(lines: Sequence[TableRow], root: Path, table: str) -> list[TableRow]:
-    """Drops rows that repeat another, whichever way they write the path.
+def _drop_repeated(rows: Sequence[TableRow], root: Path, table: str) -> list[TableRow]:
+    """Drop rows that repeat another one, even if they write the path differently.
 
     Raises:
-        PreparationError: two rows of a file differ.
+        PreparationError: two rows with the same file differ.
     """
-    kept: dict[str, TableRow] = {}
-    for line in lines:
-        path = os.path.abspath(find_file(root, line.known["path"])[0]) if line.known["path"] else f"\0{line.number}"
-        first = kept.setdefault(path, line)
-        differ = [name for name, cell in line.cells().items() if cell != first.cells()[name] and name != "path"]
-        if first is line or not differ:
+    first_rows: dict[str, TableRow] = {}
+    for row in rows:
+        path = os.path.abspath(find_file(root, row.known["path"])[0]) if row.known["path"] else f"\0{row.line}"
+        first = first_rows.setdefault(path, row)
+        differing = [name for name, cell in row.cells().items() if cell != first.cells()[name] and name != "path"]
+        if first is row or not differing:
             continue
-        said = f"{table}: {line.known['path']} is there twice, in lines {first.number} and {line.number}"
-        if set(differ) <= line.other.keys():
+        problem = f"{table}: {row.known['path']} is there twice, in lines {first.line} and {row.line}"
+        if set(differing) <= row.other.keys():
             raise PreparationError(
-                f"{said}, with other values of {', '.join(differ)}; keep one row per radiograph here, and give boxes "
-                "to `--mode=evaluate_saliency --lesion_csv=TABLE.csv` (columns path, row, column, height, width)"
+                f"{problem}, with other values of {', '.join(differing)}; keep one row per radiograph here, and give "
+                "boxes to `--mode=evaluate_saliency --lesion_csv=TABLE.csv` (columns path, row, column, height, width)"
             )
-        raise PreparationError(f"{said}, with another {differ[0]}; keep one row per radiograph")
-    return list(kept.values())
+        raise PreparationError(f"{problem}, with another {differing[0]}; keep one row per radiograph")
+    return list(first_rows.values())
 
 
-def _select(table: TableContent, options: Namespace) -> list[TableRow]:
-    """The rows for which all conditions of --where hold."""
-    lines = table.lines
+def _filter_rows(table: TableContent, options: Namespace) -> list[TableRow]:
+    """Return the rows that match all conditions of --where."""
+    rows = table.rows
     for condition in options.where:
-        word, equals, values = condition.partition("=")
+        name, equals, values = condition.partition("=")
         if not equals:
             raise PreparationError(f"--where={condition}: it has to be COLUMN=VALUE[,VALUE...]")
-        column = table.find_column(word)
+        column = table.find_column(name)
         if column is None:
-            raise PreparationError(f"{options.csv}: it has no column {word}, which --where asks for")
-        lines = [line for line in lines if line.cells()[column] in values.split(",")]
-    return lines
+            raise PreparationError(f"{options.csv}: it has no column {name}, which --where names")
+        rows = [row for row in rows if row.cells()[column] in values.split(",")]
+    return rows
 
 
-def _age(text: str) -> float:
+def _parse_age(text: str) -> float:
     try:
         return float(text or UNKNOWN)
     except ValueError as error:

@@ -1,1 +1,1 @@
-"""V7 Labs' COVID-19 X-ray dataset: lungs drawn by hand as polygons."""
+"""V7 Labs' COVID-19 X-ray dataset: manually drawn lung polygons."""

@@ -1,4 +1,4 @@
-"""Darwin JSON, in which V7 Labs' tools write annotations: version 1 (image) and version 2 (item)."""
+"""Read Darwin JSON, the annotation format of V7 Labs: version 1 (image) and version 2 (item)."""
 
 from typing import Any, NamedTuple
 
@@ -7,19 +7,19 @@ import numpy as np
 
 
 class Image(NamedTuple):
-    """The image that an annotation is of."""
+    """The image of an annotation."""
 
     name: str  # of its file, as the darwin tool stores it
-    original: str  # its file's name where it came from
+    original: str  # file name in its original collection
     height: int  # pixels
     width: int
 
 
 def describe_image(annotation: dict[str, Any]) -> Image:
-    """The image of an annotation.
+    """Return the image of an annotation.
 
     Raises:
-        KeyError, IndexError, TypeError, ValueError: not such an annotation.
+        KeyError, IndexError, TypeError, ValueError: the annotation is not valid.
     """
     if "item" in annotation:
         item = annotation["item"]
@@ -30,9 +30,9 @@ def describe_image(annotation: dict[str, Any]) -> Image:
 
 
 def draw_polygons(annotation: dict[str, Any], name: str) -> np.ndarray:
-    """What is drawn under a name: uint8 [height, width], 1 inside; a polygon of several paths has holes."""
+    """Draw the polygons with a name: uint8 [height, width], 1 inside; a polygon with several paths has holes."""
     image = describe_image(annotation)
-    drawn = np.zeros((image.height, image.width), np.uint8)
+    mask = np.zeros((image.height, image.width), np.uint8)
     for entry in annotation["annotations"]:
         polygon = entry.get("polygon") or entry.get("complex_polygon")
         if entry["name"] != name or not polygon:
@@ -40,5 +40,5 @@ def draw_polygons(annotation: dict[str, Any], name: str) -> np.ndarray:
         paths = polygon.get("paths") or polygon["path"]
         paths = paths if isinstance(paths[0], list) else [paths]
         corners = [np.rint([(point["x"], point["y"]) for point in path]).astype(np.int32) for path in paths]
-        drawn |= cv2.fillPoly(np.zeros_like(drawn), corners, 1)
-    return drawn
+        mask |= np.asarray(cv2.fillPoly(np.zeros_like(mask), corners, 1), np.uint8)
+    return mask

@@ -1,8 +1,8 @@
-"""V7 Labs' COVID-19 X-ray dataset: lungs drawn by hand over two public collections, as polygons in Darwin JSON.
+"""V7 Labs' COVID-19 X-ray dataset: manually drawn lungs for two public collections, as polygons in Darwin JSON.
 
-A JSON file an image: of `releases/NAME/annotations/` as the darwin tool pulls them, or of `annotations/NAME/` as the
-archives of the GitHub repository unpack. It names the picture in `images/`. Lungs are drawn with the part behind the
-heart.
+There is one JSON file per image: in `releases/NAME/annotations/` as the darwin tool pulls them, or in
+`annotations/NAME/` as the archives of the GitHub repository unpack. It names the image in `images/`. The lungs include
+the part behind the heart.
 """
 
 import json
@@ -20,7 +20,7 @@ from data_prep.v7_lungs.darwin import describe_image, draw_polygons
 
 FOLDERS = ("releases/*/annotations", "annotations/*", "annotations")
 LUNG = "Lung"
-LABELS = {  # a tag -> the label; the first that an image has holds
+LABELS = {  # tag -> label; the first tag in this order that an image has applies
     "COVID-19": "covid19",
     "Tuberculosis": "tuberculosis",
     "Viral Pneumonia": "viral",
@@ -32,20 +32,20 @@ LABELS = {  # a tag -> the label; the first that an image has holds
     "No Pneumonia (healthy)": "normal",
     "No Finding": "normal",
 }
-LICENCES = {"kermany": "CC BY 4.0", "ieee8023": "as metadata.csv of ieee8023/covid-chestxray-dataset says"}
+LICENSES = {"kermany": "CC BY 4.0", "ieee8023": "see metadata.csv of ieee8023/covid-chestxray-dataset"}
 
 
 class V7Lungs(Source):
-    """An annotation file an image; taken are frontal radiographs in which lungs are drawn."""
+    """Frontal radiographs with annotated lungs, with one annotation file per image."""
 
     name = "v7_lungs"
-    description = "V7 Labs COVID-19 X-ray dataset: lungs drawn by hand, over radiographs of ieee8023 and Kermany et al."
+    description = "V7 Labs COVID-19 X-ray dataset: manually drawn lungs, for radiographs of ieee8023 and Kermany et al."
     homepage = (
         "darwin dataset pull v7-labs/covid-19-chest-x-ray-dataset:all-images (pip install darwin-py), then --from=DIR"
     )
-    license = "lungs: CC BY 4.0; images: Kermany et al. CC BY 4.0, ieee8023 an image's own"
+    license = "lungs: CC BY 4.0; images: Kermany et al. CC BY 4.0, ieee8023 different for each image"
     size = "about 6,500 images"
-    coverage = "about 6,500 images, 517 of COVID-19; those in which lungs are drawn (no CT, no lateral view)"
+    coverage = "the frontal radiographs with drawn lungs among about 6,500 images, 517 of COVID-19"
     citation = """@misc{v7covid,
   title = {COVID-19 X-ray dataset},
   author = {{V7 Labs}},
@@ -53,13 +53,14 @@ class V7Lungs(Source):
   year = {2020},
 }"""
 
-    def rows(self, root: Path, options: Namespace) -> Iterator[Record | SkippedRecord]:
-        files = next((found for folder in FOLDERS if (found := sorted(root.glob(f"{folder}/*.json")))), [])
+    def records(self, root: Path, options: Namespace) -> Iterator[Record | SkippedRecord]:
+        listings = (sorted(root.glob(f"{folder}/*.json")) for folder in FOLDERS)
+        files = next(filter(None, listings), [])
         if not files:
             raise PreparationError(
                 f"{root}: no annotation (*.json) in releases/*/annotations, annotations/* or annotations"
             )
-        seen = set()
+        names = set()
         for path in files:
             try:
                 annotation = json.loads(path.read_text(encoding="utf-8"))
@@ -69,60 +70,60 @@ class V7Lungs(Source):
                 yield SkippedRecord(path.relative_to(root).as_posix(), "not a Darwin annotation")
                 continue
             name = f"images/{image.name}"
-            if name in seen:  # two releases were unpacked, one a part of the other
+            if name in names:  # two releases were unpacked, one of which contains the other
                 continue
-            seen.add(name)
-            reason = _refuse(tags) or ("" if (root / name).is_file() else "no such file")
+            names.add(name)
+            reason = _rejection_reason(tags) or ("" if (root / name).is_file() else "no such file")
             if reason:
                 yield SkippedRecord(name, reason)
                 continue
-            found = [tag for tag in LABELS if tag in tags]
-            patient = name_patient(image.original, tags)
+            label_tags = [tag for tag in LABELS if tag in tags]
+            patient = patient_id(image.original, tags)
             yield Record(
                 id=name,
                 file=root / name,
-                label=LABELS[found[0]] if found else "",
-                upstream_label=", ".join(found),
+                label=LABELS[label_tags[0]] if label_tags else "",
+                upstream_label=", ".join(label_tags),
                 patient_id=patient,
                 source=self.name,
-                view=_tell_view(tags),
-                sex=_tell(tags, "Sex/"),
-                age=read_age(_tell(tags, "Age:")),
-                licence=LICENCES["kermany" if patient.startswith("kermany") else "ieee8023"],
+                view=_read_view(tags),
+                sex=_read_tag(tags, "Sex/"),
+                age=read_age(_read_tag(tags, "Age:")),
+                licence=LICENSES["kermany" if patient.startswith("kermany") else "ieee8023"],
                 payload=path,
             )
 
-    def read(self, row: Record, options: Namespace) -> Example:
-        example = super().read(row, options)
-        lungs = draw_polygons(json.loads(row.payload.read_text(encoding="utf-8")), LUNG)
+    def read(self, record: Record, options: Namespace) -> Example:
+        example = super().read(record, options)
+        lungs = draw_polygons(json.loads(record.payload.read_text(encoding="utf-8")), LUNG)
         if lungs.shape != (example.height, example.width):
             sizes = f"{lungs.shape[1]} x {lungs.shape[0]} pixels, the image {example.width} x {example.height}"
-            raise RecordError(f"its annotation {row.payload.name} is of another size: {sizes}")
+            raise RecordError(f"its annotation {record.payload.name} has another size: {sizes}")
         return replace(example, mask=encode_png(lungs), mask_kind=LUNGS)
 
 
-def name_patient(original: str, tags: list[str]) -> str:
-    """The patient as the sources `kermany` and `covid_chestxray` name it; "" if untold.
+def patient_id(original: str, tags: list[str]) -> str:
+    """Return the patient with the same identifier as in `kermany` and `covid_chestxray`; "" if unknown.
 
     Args:
-        original: the image's file name in the collection it comes from.
+        original: file name of the image in its original collection.
         tags: of the image.
     """
-    patient = _tell(tags, "PatientID:")
+    patient = _read_tag(tags, "PatientID:")
     return f"ieee8023-{patient}" if patient else read_name(Path(original).stem)[1]
 
 
-def _refuse(tags: list[str]) -> str:
-    reason = rejection_reason("CT" if "CT" in tags else "X-ray", _tell_view(tags), needs_view=False)
+def _rejection_reason(tags: list[str]) -> str:
+    reason = rejection_reason("CT" if "CT" in tags else "X-ray", _read_view(tags), needs_view=False)
     return reason or ("" if LUNG in tags else "no lungs drawn in it")
 
 
-def _tell_view(tags: list[str]) -> str:
-    return _tell(tags, "View/").replace("_", " ")
+def _read_view(tags: list[str]) -> str:
+    return _read_tag(tags, "View/").replace("_", " ")
 
 
-def _tell(tags: list[str], what: str) -> str:
-    return next((tag.removeprefix(what) for tag in tags if tag.startswith(what)), "")
+def _read_tag(tags: list[str], prefix: str) -> str:
+    return next((tag.removeprefix(prefix) for tag in tags if tag.startswith(prefix)), "")
 
 
 SOURCE = V7Lungs()

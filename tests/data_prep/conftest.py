@@ -43,7 +43,7 @@ def survey(tmp_path) -> Callable[..., Survey]:
         source.add_arguments(parser)
         options = parser.parse_args(arguments)
         found = Survey({}, {}, {})
-        for one in source.rows(root, options):
+        for one in source.records(root, options):
             if not isinstance(one, Record):
                 found.left_out[one.id] = one.reason
                 continue

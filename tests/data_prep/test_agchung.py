@@ -20,7 +20,7 @@ FOLDER = "Figure1-COVID-chestxray-dataset"
 
 def test_figure1_finds_a_picture_by_its_own_row_or_not_at_all(tmp_path):
     write_figure1(tmp_path)
-    rows = list(FIGURE1.rows(tmp_path, Namespace()))
+    rows = list(FIGURE1.records(tmp_path, Namespace()))
     assert [row for row in rows if isinstance(row, SkippedRecord)] == [
         SkippedRecord("images/COVID-00002.jpg", "no such file")
     ]
@@ -36,7 +36,7 @@ def test_figure1_finds_a_picture_by_its_own_row_or_not_at_all(tmp_path):
 
 def test_actualmed_keeps_inconclusive_apart(tmp_path):
     write_actualmed(tmp_path)
-    rows = list(ACTUALMED.rows(tmp_path, Namespace()))
+    rows = list(ACTUALMED.records(tmp_path, Namespace()))
     assert [row for row in rows if isinstance(row, SkippedRecord)] == [
         SkippedRecord("images/DX.gone.png", "no such file")
     ]

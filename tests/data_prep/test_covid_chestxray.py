@@ -26,7 +26,7 @@ NAME = "covid-chestxray-dataset"
 @pytest.fixture
 def taken(tmp_path):
     write(tmp_path)
-    return list(SOURCE.rows(tmp_path, Namespace()))
+    return list(SOURCE.records(tmp_path, Namespace()))
 
 
 def test_only_frontal_radiographs_with_a_finding_are_taken(taken):
@@ -142,7 +142,7 @@ def test_the_real_files_that_are_there_are_all_taken(shared, metadata, benchmark
 
 def test_the_committed_splits_are_those_of_the_benchmark_and_fair_to_the_rest(metadata, benchmark):
     committed = {patient: split for (_, patient), split in splits.read_table(SOURCE.splits_table()).items()}
-    assert set(committed) == {SOURCE.name_patient(fields["patientid"]) for fields in metadata}
+    assert set(committed) == {SOURCE.patient_id(fields["patientid"]) for fields in metadata}
     known = {fields["patient_id"]: fields["split"] for fields in benchmark}
     assert known.items() <= committed.items()
     drawn = Counter(split for patient, split in committed.items() if patient not in known)

@@ -98,8 +98,8 @@ def test_depth_and_inversion_do_not_matter():
     deep = fingerprint.compute(Radiograph(65535 - 257 * pixels.astype(np.uint16), "", "dicom", inverted=True))
     np.testing.assert_array_equal(plain.hashes, deep.hashes)
     np.testing.assert_allclose(plain.thumbnail, deep.thumbnail.astype(int), atol=1)
-    assert fingerprint.likeness(plain.thumbnail, deep.thumbnail) > 0.99
-    assert fingerprint.likeness(plain.thumbnail, plain.thumbnail[:, ::-1]) < 0.5
+    assert fingerprint.similarity(plain.thumbnail, deep.thumbnail) > 0.99
+    assert fingerprint.similarity(plain.thumbnail, plain.thumbnail[:, ::-1]) < 0.5
 
 
 def test_near_hashes_are_found_over_all_portions_and_windows():

@@ -73,6 +73,6 @@ def test_real_dicom_files(survey, shared, tmp_path):
     assert Counter(found.tell("label").values()) == {"Nodule": 2}
     assert not found.left_out
     for name, example in found.examples.items():
-        read, stored = radiograph.read(tmp_path / "mine" / name), prepared.decode(example.record())
+        read, stored = radiograph.read(tmp_path / "mine" / name), prepared.decode(example.to_dict())
         np.testing.assert_array_equal(stored.pixels, read.pixels)
         assert (stored.format, stored.inverted) == (read.format, read.inverted)

@@ -20,7 +20,7 @@ SIDE = 2048
 def taken(tmp_path_factory):
     folder = tmp_path_factory.mktemp("jsrt")
     write(folder)
-    return {row.id.removeprefix("All247images/"): row for row in SOURCE.rows(folder, Namespace())}
+    return {row.id.removeprefix("All247images/"): row for row in SOURCE.records(folder, Namespace())}
 
 
 @pytest.fixture(scope="module")
@@ -77,6 +77,6 @@ def test_an_image_of_another_size_is_refused(taken):
 @pytest.mark.parametrize("seed", range(5))
 def test_validation_never_comes_out_of_the_test_fold(taken, seed):
     rows = [row for row in taken.values() if isinstance(row, Record)]
-    plan = splits.assign_splits(rows, splits.parse_shares("", SOURCE.split_ratios), seed)
+    plan = splits.assign_splits(rows, splits.parse_ratios("", SOURCE.split_ratios), seed)
     even = {row.id for row in rows if int(row.id[-7:-4]) % 2 == 0}
     assert {row.id for row in plan["test"]} == even

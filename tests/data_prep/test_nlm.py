@@ -25,7 +25,7 @@ def decode(png: bytes) -> np.ndarray:
 
 def test_montgomery_unites_its_two_masks(tmp_path):
     write_montgomery(tmp_path)
-    rows = list(MONTGOMERY.rows(tmp_path, Namespace()))
+    rows = list(MONTGOMERY.records(tmp_path, Namespace()))
     assert [(row.id, row.label, row.patient_id) for row in rows[:-1]] == [
         ("CXR_png/MCUCXR_0001_0.png", "normal", "montgomery-MCUCXR_0001"),
         ("CXR_png/MCUCXR_0002_0.png", "normal", "montgomery-MCUCXR_0002"),
@@ -44,13 +44,13 @@ def test_montgomery_unites_its_two_masks(tmp_path):
 
 def test_the_folder_itself_serves_as_well_as_the_one_around_it(tmp_path):
     write_montgomery(tmp_path)
-    inside = list(MONTGOMERY.rows(tmp_path / "MontgomerySet", Namespace()))
-    assert inside == list(MONTGOMERY.rows(tmp_path, Namespace()))
+    inside = list(MONTGOMERY.records(tmp_path / "MontgomerySet", Namespace()))
+    assert inside == list(MONTGOMERY.records(tmp_path, Namespace()))
 
 
 def test_shenzhen_has_masks_for_some(tmp_path):
     write_shenzhen(tmp_path)
-    examples = [read_example(row) for row in SHENZHEN.rows(tmp_path, Namespace())]
+    examples = [read_example(row) for row in SHENZHEN.records(tmp_path, Namespace())]
     assert [(example.label, example.sex, example.upstream_label) for example in examples] == [
         ("normal", "male", "normal"),
         ("normal", "Female", "normal"),

@@ -20,7 +20,7 @@ import pytest
 from data_prep import __main__
 from data_prep.collections.fixtures import save_image
 from data_prep.download import http
-from data_prep.download.source_files import _name, download_source
+from data_prep.download.source_files import _unique_name, download_source
 from data_prep.record import PreparationError, Record
 from data_prep.source import RemoteFile, Source
 
@@ -95,7 +95,7 @@ class Upstream(Source):
     def __init__(self, *files: RemoteFile, kaggle: str = ""):
         self.files, self.kaggle = files, kaggle
 
-    def rows(self, root, options):
+    def records(self, root, options):
         for file in sorted(root.rglob("*.png")):
             yield Record(file.relative_to(root).as_posix(), file, label="viral", source=self.name, licence="none")
 
@@ -133,7 +133,7 @@ def test_the_same_command_goes_on_with_what_is_there(server, tmp_path, monkeypat
     server.files |= {"/small.bin": b"small", "/big.bin": BIG}
     server.cuts["/big.bin"] = 1
     source = Upstream(*(RemoteFile(f"{server.url}/{name}.bin", "", f"{name}.bin") for name in ("small", "big")))
-    with pytest.raises(PreparationError, match=r"big\.bin: cut off after 500000 of 1000000 bytes; the same command"):
+    with pytest.raises(PreparationError, match=r"big\.bin: interrupted after 500000 of 1000000 bytes; run the same"):
         fetch(source, tmp_path)
     downloads = tmp_path / "downloads" / "upstream"
     assert left(downloads) == ["*-big.bin.partial", "*-big.bin.version", "*-small.bin"]
@@ -152,7 +152,7 @@ def test_what_cannot_be_gone_on_with_begins_again(server, tmp_path, monkeypatch,
     monkeypatch.setattr(http, "ATTEMPTS", 1)
     server.files["/big.bin"], server.cuts["/big.bin"] = BIG, 1
     source = Upstream(RemoteFile(f"{server.url}/big.bin", "", "big.bin"))
-    with pytest.raises(PreparationError, match="cut off"):
+    with pytest.raises(PreparationError, match="interrupted"):
         fetch(source, tmp_path)
     if change == "another version":
         server.files["/big.bin"], server.version = BIG[::-1], '"2"'
@@ -188,7 +188,7 @@ def test_a_full_disk_is_told(server, tmp_path):
     source = Upstream(RemoteFile(f"{server.url}/big.bin", "", "big.bin"))
     fetched = tmp_path / "downloads" / "upstream" / "fetched"
     fetched.mkdir(parents=True)
-    (fetched / f"{_name(source.files[0])}.partial").symlink_to("/dev/full")
+    (fetched / f"{_unique_name(source.files[0])}.partial").symlink_to("/dev/full")
     with pytest.raises(PreparationError, match="no space left on device"):
         fetch(source, tmp_path)
 
@@ -260,7 +260,7 @@ def test_fetched_cut_off_checked_unpacked_and_prepared(server, tmp_path, monkeyp
     command = ["upstream", f"--out={tmp_path / 'out'}", "--duplicates=off"]
     assert __main__.main(command) == 2
     said = capsys.readouterr().err
-    assert "the same command goes on from there" in said.splitlines()[-1]
+    assert "run the same command again to resume" in said.splitlines()[-1]
     assert __main__.main(command) == 0
     assert "train 10 (viral 10)" in capsys.readouterr().out
     report = json.loads((tmp_path / "out" / "upstream" / "2.0.0" / "report.json").read_text())

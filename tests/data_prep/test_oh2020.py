@@ -74,7 +74,7 @@ def test_ieee8023s_part_is_all_in_its_real_metadata(shared, tmp_path):
     if not folder.is_dir():
         pytest.skip("the shared data has no covid-chestxray-dataset")
     (tmp_path / folder.name).symlink_to(folder)
-    found = [one for one in source.SOURCE.rows(tmp_path, Namespace()) if one.id.startswith("covid_chestxray/")]
+    found = [one for one in source.SOURCE.records(tmp_path, Namespace()) if one.id.startswith("covid_chestxray/")]
     stems = {path.stem for path in (folder / "images").iterdir()}
     for one in found:
         assert isinstance(one, Record) == (Path(one.id).stem in stems)

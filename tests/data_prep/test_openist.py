@@ -11,27 +11,27 @@ import pytest
 from data_prep.__main__ import main
 from data_prep.collections.fixtures import draw_lung_mask
 from data_prep.openist.dummy import write
-from data_prep.openist.source import SOURCE, TOGETHER
+from data_prep.openist.source import COMMON, SOURCE
 from data_prep.reader import read_example
 from data_prep.record import RecordError, SkippedRecord
 
 
 def test_pairs_are_taken_and_what_lacks_its_half_is_named(tmp_path):
     write(tmp_path)
-    rows = {row.id: row for row in SOURCE.rows(tmp_path, Namespace())}
-    assert sorted(rows) == sorted(f"{TOGETHER}/{n}-{n + 9}-500-500-100.jpg" for n in range(1, 11))
-    alone = f"{TOGETHER}/10-19-500-500-100.jpg"
+    rows = {row.id: row for row in SOURCE.records(tmp_path, Namespace())}
+    assert sorted(rows) == sorted(f"{COMMON}/{n}-{n + 9}-500-500-100.jpg" for n in range(1, 11))
+    alone = f"{COMMON}/10-19-500-500-100.jpg"
     assert rows[alone] == SkippedRecord(alone, "no such file")
     with pytest.raises(RecordError, match=r"its mask 9-18-500-500-100@\.png: no such file"):
-        read_example(rows[f"{TOGETHER}/9-18-500-500-100.jpg"])
-    example = read_example(rows[f"{TOGETHER}/1-10-500-500-100.jpg"])
+        read_example(rows[f"{COMMON}/9-18-500-500-100.jpg"])
+    example = read_example(rows[f"{COMMON}/1-10-500-500-100.jpg"])
     assert (example.label, example.patient_id) == ("normal", "openist-1-10-500-500-100")
     mask = cv2.imdecode(np.frombuffer(example.mask, np.uint8), cv2.IMREAD_UNCHANGED)
     assert np.array_equal(mask, draw_lung_mask("left") | draw_lung_mask("right"))
 
 
 def test_the_files_to_be_fetched_are_275_pairs():
-    endings = Counter(file.path.removeprefix(f"{TOGETHER}/").rpartition("-100")[2] for file in SOURCE.files)
+    endings = Counter(file.path.removeprefix(f"{COMMON}/").rpartition("-100")[2] for file in SOURCE.files)
     assert endings == {".jpg": 275, "@.png": 275}
     assert all(len(file.sha256) == 64 for file in SOURCE.files)
 

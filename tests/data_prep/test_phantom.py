@@ -8,7 +8,7 @@ import pytest
 
 from data_prep.example import encode_png
 from data_prep.phantom import LABELS, Phantom, draw
-from data_prep.phantom.overlays import plant_marker
+from data_prep.phantom.overlays import add_corner_marker
 from data_prep.phantom.source import SHORTCUT_LABEL, SHORTCUTS, SOURCE, make_phantom
 
 SIZE = 256
@@ -155,17 +155,17 @@ def test_tissue_is_brighter_than_lung_and_air_is_black(phantoms):
 
 def test_a_planted_marker_changes_the_lower_right_corner_alone(phantoms):
     for phantom in phantoms["covid19"]:
-        change = plant_marker(phantom.pixels) != phantom.pixels
+        change = add_corner_marker(phantom.pixels) != phantom.pixels
         rows, columns = np.nonzero(change)
         assert min(rows.min(), columns.min()) > 0.85 * SIZE
         assert not (change & (phantom.structures >= LEFT)).any()
-        assert plant_marker(phantom.pixels)[round(0.93 * SIZE), round(0.93 * SIZE)] == 255
+        assert add_corner_marker(phantom.pixels)[round(0.93 * SIZE), round(0.93 * SIZE)] == 255
 
 
 @pytest.mark.parametrize("shortcut", SHORTCUTS)
 def test_a_shortcut_is_planted_in_its_class_and_in_no_other(shortcut):
     options = Namespace(count=1, size=64, seed=0, shortcut=shortcut)
-    for row in SOURCE.rows(None, options):
+    for row in SOURCE.records(None, options):
         example, (label, number) = SOURCE.read(row, options), row.payload
         planted = label == SHORTCUT_LABEL
         assert (example.source == "phantom") == (not planted or shortcut != "source")

@@ -132,7 +132,7 @@ def test_list_names_every_folder_of_sources(capsys):
     [
         (["phantom"], "--out=DIR"),
         (["phantom", "--out=x", "--count=0"], "--count=0"),
-        (["phantom", "--out=x", "--split=0.5,0.5"], "three shares"),
+        (["phantom", "--out=x", "--split=0.5,0.5"], "three ratios"),
         (["phantom", "--out=x", "--size=20"], "--size=20"),
         (["phantom", "--out=x", "--name=../up"], "--name=../up"),
         (["phantom", "--sheet=missing/sheet.png"], "folder that exists"),

@@ -98,7 +98,7 @@ def test_a_table_of_patients_leaves_out_whom_it_does_not_name(tmp_path):
     table = tmp_path / "mine.csv"
     table.write_text("patient_id,split\np1,test\np2,train\n")
     rows = [Record("a", patient_id="p1"), Record("b", patient_id="p2"), Record("c", patient_id="p3")]
-    kept, left = splits.assign_fixed_splits(rows, splits.read_table(table), only="mine.csv")
+    kept, left = splits.assign_fixed_splits(rows, splits.read_table(table), required_by="mine.csv")
     assert [(row.id, row.split) for row in kept] == [("a", "test"), ("b", "train")]
     assert left == [("c", "in no split of mine.csv")]
     kept, left = splits.assign_fixed_splits(rows, splits.read_table(table))
@@ -123,6 +123,6 @@ def test_a_table_that_cannot_be_used_is_refused_by_name(tmp_path: Path, content,
 
 @pytest.mark.parametrize("text", ["0.5,0.5", "a,b,c", "0.5,0.6,-0.1", "0.5,0.2,0.2"])
 def test_shares_that_are_none_are_refused(text):
-    with pytest.raises(PreparationError, match="three shares"):
-        splits.parse_shares(text, (1, 0, 0))
-    assert splits.parse_shares("", (0.6, 0.2, 0.2)) == {"train": 0.6, "val": 0.2, "test": 0.2}
+    with pytest.raises(PreparationError, match="three ratios"):
+        splits.parse_ratios(text, (1, 0, 0))
+    assert splits.parse_ratios("", (0.6, 0.2, 0.2)) == {"train": 0.6, "val": 0.2, "test": 0.2}

@@ -15,7 +15,7 @@ import tensorflow_datasets as tfds
 from cxrjax.io import prepared
 from data_prep.__main__ import main
 from data_prep.collections.fixtures import save_dicom
-from data_prep.masks import read_map
+from data_prep.reader import read_label_map
 from data_prep.record import RecordError
 
 COLUMNS = ["dataset", "path", "label", "patient_id", "split", "mask", "view", "sex", "age"]
@@ -156,17 +156,17 @@ def test_mask_kinds_by_their_values(tmp_path):
     structures = save(tmp_path / "s.png", [[0, 1], [2, 3]])
     lungs = save(tmp_path / "l.png", [[0, 255], [20, 200]])  # 20: what JPEG leaves beside an edge
     united = save(tmp_path / "u.png", [[0, 1], [1, 2]])
-    assert read_map(structures, "", (2, 2))[1] == "structures"
-    mask, kind = read_map(lungs, "", (2, 2))
+    assert read_label_map(structures, "", (2, 2))[1] == "structures"
+    mask, kind = read_label_map(lungs, "", (2, 2))
     assert (mask.tolist(), kind) == ([[0, 1], [0, 1]], "lungs")
-    mask, kind = read_map(united, "lungs", (2, 2))  # told so, left and right lung are one
+    mask, kind = read_label_map(united, "lungs", (2, 2))  # told so, left and right lung are one
     assert (mask.tolist(), kind) == ([[0, 1], [1, 1]], "lungs")
     with pytest.raises(RecordError, match=r"l\.png holds the value 255"):
-        read_map(lungs, "structures", (2, 2))
+        read_label_map(lungs, "structures", (2, 2))
 
 
 def test_a_smaller_mask_is_fitted_without_new_values(tmp_path):
-    mask, _ = read_map(save(tmp_path / "s.png", [[0, 1], [2, 3]]), "", (4, 4))
+    mask, _ = read_label_map(save(tmp_path / "s.png", [[0, 1], [2, 3]]), "", (4, 4))
     assert mask.tolist() == [[0, 0, 1, 1], [0, 0, 1, 1], [2, 2, 3, 3], [2, 2, 3, 3]]
 
 
@@ -331,8 +331,8 @@ def test_what_a_data_set_lacks_is_said(tmp_path, capsys):
     assert prepare(tmp_path / "table.csv", "--split=0.98,0.01,0.01", "--duplicates=off") == 0
     said = capsys.readouterr().out
     for sentence in (
-        "no radiograph is in the split val, by which a training chooses its network",
-        "labels of a single radiograph, which can be learned or tested and not both: rare",
+        "no radiograph is in the split val, which training needs to select its weights",
+        "labels of a single radiograph, which cannot be in both training and test data: rare",
         "there are only 6 patients",
     ):
         assert f"warning: {sentence}" in said

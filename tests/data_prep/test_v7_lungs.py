@@ -14,7 +14,7 @@ from data_prep.v7_lungs.source import SOURCE
 @pytest.fixture
 def taken(tmp_path):
     write(tmp_path)
-    return list(SOURCE.rows(tmp_path, Namespace()))
+    return list(SOURCE.records(tmp_path, Namespace()))
 
 
 @pytest.fixture
@@ -60,5 +60,5 @@ def test_polygons_become_masks(rows, name, right, left):
 
 
 def test_an_annotation_of_another_size_is_refused(rows):
-    with pytest.raises(RecordError, match=r"7\.json is of another size: 57 x 64 pixels, the image 56 x 64"):
+    with pytest.raises(RecordError, match=r"7\.json has another size: 57 x 64 pixels, the image 56 x 64"):
         SOURCE.read(rows["images/00000007.jpg"], Namespace())

@@ -16,7 +16,7 @@ from cxrjax.data import dataset, tfds_store
 from cxrjax.io import json_file, lesions_csv, predictions_csv, radiograph
 from cxrjax.pretrained.formats import WeightFormatError, read_weights
 from cxrjax.runs import run_dir
-from data_prep import masks, splits
+from data_prep import reader, splits
 from data_prep.collections import spreadsheet
 from data_prep.download import archive
 from data_prep.record import PreparationError, RecordError
@@ -49,7 +49,7 @@ def _unpack(path: Path) -> None:
 
 
 def _read_table(path: Path) -> None:
-    list(TABLE.rows(path.parent, Namespace(csv=str(path), where=[])))
+    list(TABLE.records(path.parent, Namespace(csv=str(path), where=[])))
 
 
 def _load_config(path: Path) -> None:
@@ -70,7 +70,7 @@ def _open_data_set(path: Path) -> None:
 
 
 def _read_mask(path: Path) -> None:
-    masks.read_map(path, "", MASK_SHAPE)
+    reader.read_label_map(path, "", MASK_SHAPE)
 
 
 TARGETS = {

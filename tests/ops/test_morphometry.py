@@ -84,8 +84,8 @@ def test_the_phantoms_ratio_is_recovered(number):
     size = 256
     phantom = draw("normal", np.random.default_rng(number), size)
     person = draw_anatomy(np.random.default_rng(number).spawn(5)[0])
-    heart = person.place(heart_outline(person), size)[:, 0]
-    lungs = np.concatenate([person.place(lung_outline(person, side), size) for side in (-1, 1)])
+    heart = person.to_pixels(heart_outline(person), size)[:, 0]
+    lungs = np.concatenate([person.to_pixels(lung_outline(person, side), size) for side in (-1, 1)])
     values = measure(phantom.pixels, phantom.structures)
     truth = np.ptp(heart) / np.ptp(lungs[:, 0])
     assert values["cardiothoracic_ratio"] == pytest.approx(truth, abs=0.03)
