@@ -99,7 +99,7 @@ def remove_unstarted(workdir: Path, config: ConfigDict) -> None:
     path = workdir / CONFIG
     if not path.exists() or any((workdir / "checkpoints").glob("*/[0-9]*")) or (workdir / "metrics.jsonl").exists():
         return
-    copied_keys = {f"segmenter.{key}" for key in _SEGMENTER_KEYS} if config.task == "classify" else set()
+    copied_keys = {f"segmenter.{key}" for key in _SEGMENTER_KEYS} if from_config.classes(config) else set()
     existing = _DEFAULTS_OF_OLD_RUNS | schema.flatten(json_file.read(path, _OTHER_FOLDER))
     if not existing.keys() >= _REQUIRED_KEYS:
         raise RunError(f"{path}: this is not the config of a run; {_OTHER_FOLDER}")
@@ -149,13 +149,15 @@ def load_config(workdir: Path) -> ConfigDict:
 def copy_segmenter(workdir: Path, config: ConfigDict) -> None:
     """Copy the segmenter of a classifier's config into the classifier's run, and its architecture into the config.
 
-    A classifier of whole radiographs that are not masked may have no segmenter
-    (`InferenceConfig.requires_segmentation`).
+    The config of a segmenter stays as it is. A classifier of whole radiographs that are not masked may have no
+    segmenter (`InferenceConfig.requires_segmentation`).
 
     Raises:
         RunError: the config names no segmenter, and the classifier needs lungs; the segmenter's run has no trained
             network, or its radiographs were standardized differently; or RUN/segmenter is a folder of another kind.
     """
+    if not from_config.classes(config):
+        return
     if not config.segmenter.workdir:
         if from_config.inference_config(config, config.patches.count).requires_segmentation:
             raise RunError("config.segmenter.workdir is empty: name the run that trained the segmenter")

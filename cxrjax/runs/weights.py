@@ -4,7 +4,7 @@ import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -12,6 +12,7 @@ import safetensors.numpy
 from jax import Array
 from ml_collections import ConfigDict
 
+from cxrjax.models import from_config
 from cxrjax.ops import lung_masks
 from cxrjax.pretrained import formats, hub, state_dict
 from cxrjax.runs import run_dir
@@ -41,8 +42,7 @@ def import_weights(config: ConfigDict, source: str, workdir: Path) -> None:
     config.init = source
     run_dir.check_config(config)
     variables = load_init(config)
-    if config.task == "classify":
-        run_dir.copy_segmenter(workdir, config)
+    run_dir.copy_segmenter(workdir, config)
     run_dir.create_or_resume(workdir, config)
     with Checkpoints(workdir / "checkpoints") as checkpoints:
         if checkpoints.step("best") is not None:
@@ -63,12 +63,13 @@ def export_weights(workdir: Path, target: Path) -> None:
     if os.path.lexists(target):
         raise FileExistsError(f"{target}: there is something here already; name another file, or remove it")
     config = run_dir.load_config(workdir)
-    settings = _network_config(config)
-    variables = run_dir.load_networks(workdir, config)["segmenter" if config.task == "segment" else "classifier"]
+    network = _trained_network(config)
+    settings = network.settings
+    variables = run_dir.load_networks(workdir, config)[network.name]
     state = state_dict.to_state_dict(settings.architecture, jax.device_get(variables))
     file_metadata = {"format": "pt", "architecture": settings.architecture, "channels": str(settings.channels)}
-    if config.task == "classify":
-        file_metadata["classes"] = json.dumps(list(settings.classes))
+    if network.classes:
+        file_metadata["classes"] = json.dumps(list(network.classes))
     atomic_files.atomic_write(target, safetensors.numpy.save(state, file_metadata))
 
 
@@ -105,12 +106,13 @@ def load_init(config: ConfigDict, key: Array | None = None) -> dict[str, Any]:
 
 
 def _to_variables(config: ConfigDict, state: Mapping[str, np.ndarray], new_head: Array | None) -> dict[str, Any]:
-    settings = _network_config(config)
+    network = _trained_network(config)
+    settings = network.settings
     return state_dict.from_state_dict(
         settings.architecture,
         state,
-        num_classes=len(lung_masks.STRUCTURES) if config.task == "segment" else len(settings.classes),
-        head="own" if config.task == "segment" else settings.head,
+        num_classes=network.num_classes,
+        head=network.head,
         new_head=new_head,
         channels=settings.channels,
         initializer=settings.initializer,
@@ -118,16 +120,17 @@ def _to_variables(config: ConfigDict, state: Mapping[str, np.ndarray], new_head:
 
 
 def _check_classes(path: Path, config: ConfigDict) -> None:
+    classes = from_config.classes(config)
     text = formats.read_metadata(path).get("classes")
-    if config.task != "classify" or text is None:
+    if not classes or text is None:
         return
-    classes = _parse_names(text)
-    if not classes:
+    file_classes = _parse_names(text)
+    if not file_classes:
         raise formats.WeightFormatError(path, f"its classes are not a list of names: {printable(text, SHORT_LENGTH)}")
-    if classes != list(config.classifier.classes):
+    if file_classes != list(classes):
         raise state_dict.WeightMismatchError(
-            f"{path}: its classes are {enumerate_names(classes, _MAX_CLASSES_LISTED)}, and those of the config "
-            f"{', '.join(config.classifier.classes)}"
+            f"{path}: its classes are {enumerate_names(file_classes, _MAX_CLASSES_LISTED)}, and those of the config "
+            f"{', '.join(classes)}"
         )
 
 
@@ -140,5 +143,18 @@ def _parse_names(text: str) -> list[str] | None:
     return names if isinstance(names, list) and all(isinstance(name, str) for name in names) else None
 
 
-def _network_config(config: ConfigDict) -> ConfigDict:
-    return config.segmenter if config.task == "segment" else config.classifier
+class _TrainedNetwork(NamedTuple):
+    """The network that a run trains."""
+
+    name: str  # in `run_dir.load_networks`
+    settings: ConfigDict
+    classes: tuple[str, ...]  # () for a segmenter
+    num_classes: int
+    head: str
+
+
+def _trained_network(config: ConfigDict) -> _TrainedNetwork:
+    classes = from_config.classes(config)
+    if classes:
+        return _TrainedNetwork("classifier", config.classifier, classes, len(classes), config.classifier.head)
+    return _TrainedNetwork("segmenter", config.segmenter, (), len(lung_masks.STRUCTURES), "own")

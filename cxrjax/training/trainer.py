@@ -153,8 +153,7 @@ def setup_workdir(config: ConfigDict, workdir: Path) -> None:
     """
     run_dir.check_config(config)
     workdir.mkdir(parents=True, exist_ok=True)
-    if config.task == "classify":
-        run_dir.copy_segmenter(workdir, config)
+    run_dir.copy_segmenter(workdir, config)
 
 
 def _start_or_resume(config: ConfigDict, workdir: Path) -> None:

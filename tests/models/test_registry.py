@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import pytest
 
 from cxrjax.models import registry, unet_resnet
+from cxrjax.models.spec import ModelSpec
 
 
 def count_by_hand(blocks, bottleneck, growth, stem, channels, classes):
@@ -135,3 +136,11 @@ def test_pixel_shuffle_by_hand():
 def test_an_unknown_architecture_is_refused_by_name():
     with pytest.raises(ValueError, match=r"resnet17.*resnet18"):
         registry.create("resnet17", 3)
+
+
+@pytest.mark.parametrize("architecture", registry.ARCHITECTURES)
+def test_a_fingerprint_has_no_address_of_memory(architecture):
+    """Caches are found by it, by other processes too."""
+    module = registry.create(architecture, 2)
+    spec = ModelSpec(module, 64, 1, initializer=registry.find_initializer(module, "he_normal"))
+    assert "0x" in repr(spec) and "0x" not in spec.fingerprint
