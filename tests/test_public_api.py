@@ -8,6 +8,8 @@ import shutil
 import subprocess
 import sys
 import threading
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 
@@ -15,11 +17,16 @@ import cv2
 import jax
 import numpy as np
 import pytest
+import safetensors.numpy
 
 import cxrjax as cx
 from cxrjax.cli import predict_files
 from cxrjax.io import predictions_csv
 from cxrjax.io.types import Radiograph
+from cxrjax.models import registry
+from cxrjax.models.resnet import ResNet
+from cxrjax.pretrained import state_dict
+from cxrjax.runs import run_dir
 
 PACKAGES = ("cxrjax", "cxrjax.api.datasets", "cxrjax.inference", "cxrjax.metrics", "cxrjax.models", "cxrjax.ops")
 NO_EXAMPLE = {"ImageReadError", "ImageRefusedError", "Radiograph", "RadiographDataset", "AugmentationConfig"}
@@ -241,3 +248,109 @@ def test_metrics_refuse_arrays_of_different_lengths():
     with pytest.raises(ValueError, match="3 and 2 radiographs"):
         cx.metrics.auroc([0, 1, 1], [0.1, 0.2])
     assert np.isnan(cx.metrics.bootstrap_ci(cx.metrics.auroc, [0, 1], [0.1, 0.2], patients=["a", "a"]).low)
+
+
+@pytest.fixture(scope="module")
+def few(model):
+    """Images, keys and the specification of two patches."""
+    images = np.stack([prediction.image for prediction in model.predict(cx.find_radiographs("radiographs"))])
+    settings = model.spec.inference._replace(num_patches=2, patch_batch_size=2)
+    return images, cx.inference.image_keys(0, images), model.spec._replace(inference=settings)
+
+
+def test_a_model_goes_through_transformations_of_jax(model, few):
+    images, keys, spec = few
+
+    def probabilities(model):
+        return cx.inference.predict(model.params, images, keys, spec=spec).probabilities
+
+    expected = jax.jit(probabilities)(model)
+    stacked = jax.tree.map(lambda x: np.stack([x, x]), model)
+    np.testing.assert_allclose(jax.vmap(probabilities)(stacked), np.stack([expected] * 2), atol=1e-6)
+    gradient = jax.grad(lambda model: probabilities(model)[0, 1])(model)
+    assert isinstance(gradient, cx.Model) and jax.tree.structure(gradient) == jax.tree.structure(model)
+    sums = {name: sum(np.abs(leaf).sum() for leaf in jax.tree.leaves(gradient.params[name])) for name in model.params}
+    assert sums["classifier"] > 0 and sums["segmenter"] == 0  # the mask is a threshold
+    paths = [jax.tree_util.keystr(path) for path, _ in jax.tree.leaves_with_path(model)]
+    assert all(path.startswith((".params['classifier']", ".params['segmenter']")) for path in paths)
+
+
+def test_other_parameters_have_no_detector_and_no_threshold(model, tmp_path):
+    assert model.has_ood_detector and model.predict("patient.png").is_ood is not None
+    halved = jax.tree.map(lambda x: 0.5 * x, model)
+    prediction = halved.predict("patient.png")
+    assert prediction.is_ood is None and prediction.decision == "" and halved.min_confidence is None
+    assert prediction.probabilities == model.with_params(halved.params).predict("patient.png").probabilities
+    assert prediction.probabilities != model.predict("patient.png").probabilities
+    with pytest.raises(ValueError, match=r"params\['segmenter'\].*: has the shape of nothing, and the model's is"):
+        model.with_params({"classifier": model.params["classifier"]})
+    halved.save(tmp_path / "halved")
+    loaded = cx.load(tmp_path / "halved")
+    assert loaded.predict("patient.png").probabilities == prediction.probabilities and not loaded.has_ood_detector
+
+
+@pytest.mark.parametrize("run", ["runs/findings", "runs/lungs"])
+def test_a_saved_model_is_a_run_with_the_same_predictions(workplace, tmp_path, run):
+    cx.load(run).save(tmp_path / "saved")
+    before = rows_of_command("patient.png", tmp_path / "before", run)
+    assert rows_of_command("patient.png", tmp_path / "after", tmp_path / "saved") == before
+    with pytest.raises(OSError, match="saved: already exists"):
+        cx.load(run).save(tmp_path / "saved")
+
+
+def test_an_ensemble_is_loaded_by_its_size(workplace, tmp_path):
+    folder = shutil.copytree("runs/findings", tmp_path / "run")
+    best = folder / "checkpoints" / "best"
+    for k in (1, 2):
+        shutil.copytree(best, folder / "checkpoints" / f"snapshot_{k}")
+    single, pair = cx.load(folder), cx.load(folder, ensemble_size=2)
+    votes = single.predict("patient.png").votes
+    assert pair.predict("patient.png").votes == {name: 2 * count for name, count in votes.items()}
+    assert single.has_ood_detector and not pair.has_ood_detector and pair.min_confidence is None
+    pair.save(tmp_path / "pair")
+    assert cx.load(tmp_path / "pair").predict("patient.png").votes == pair.predict("patient.png").votes
+    for size, message in ((3, "the run has 2 snapshots"), (0, "an ensemble of 0 networks")):
+        with pytest.raises(run_dir.RunError, match=message):
+            cx.load(folder, ensemble_size=size)
+    with pytest.raises(run_dir.RunError, match="only classifiers vote together"):
+        cx.load("runs/lungs", ensemble_size=2)
+    with pytest.raises(run_dir.RunError, match="temperature was not fitted to an ensemble of 2"):
+        cx.load(folder, ensemble_size=2, calibrated=True)
+
+
+def test_threads_that_share_a_new_model_compile_and_predict_at_once(model):
+    images = [
+        cx.preprocess(cx.read_radiograph(path), model.spec.input) for path in ("patient.png", "radiographs/a.png")
+    ]
+    expected = [[p.votes for p in model.predict(images * k, preprocessed=True, batch_size=k)] for k in (1, 2)]
+    shared = cx.load("runs/findings")  # nothing is compiled yet
+    with ThreadPoolExecutor(4) as pool:
+        work = [pool.submit(shared.predict, images * k, preprocessed=True, batch_size=k) for k in (1, 2, 1, 2)]
+        results = [[prediction.votes for prediction in future.result()] for future in work]
+    assert results == expected * 2
+
+
+def test_an_unexpected_error_of_one_file_is_returned_in_its_place(model, monkeypatch):
+    def read(path):
+        raise MemoryError if path.name == "a.png" else RuntimeError("odd")
+
+    monkeypatch.setattr("cxrjax.io.radiograph.read", read)
+    errors = model.predict(["radiographs/a.png", "radiographs/b.png"], errors="return")
+    assert [type(error) for error in errors] == [MemoryError, RuntimeError]
+
+
+def test_published_weights_have_a_new_head_where_theirs_does_not_fit(tmp_path, monkeypatch):
+    monkeypatch.setitem(registry.BACKBONES, "resnet6", registry.BackboneEntry(partial(ResNet, stages=(1,), width=8)))
+    _, variables = cx.models.create("resnet6", 3, size=64, channels=3, key=jax.random.key(1))
+    path = tmp_path / "weights.safetensors"
+    safetensors.numpy.save_file(state_dict.to_state_dict("resnet6", variables), path)
+    _, same = cx.models.create("resnet6", 3, pretrained=path, channels=3)
+    jax.tree.map(np.testing.assert_array_equal, same, variables)
+    module, other = cx.models.create("resnet6", 5, pretrained=path)
+    assert module.apply(other, np.zeros((1, 64, 64, 1)), train=False).shape == (1, 5)
+    kernel = other["params"]["backbone"]["conv1"]["kernel"]
+    np.testing.assert_allclose(
+        kernel, variables["params"]["backbone"]["conv1"]["kernel"].sum(2, keepdims=True), rtol=1e-6
+    )
+    with pytest.raises(ValueError, match="nothing.safetensors: no such file"):
+        cx.models.create("resnet6", 3, pretrained=tmp_path / "nothing.safetensors")

@@ -19,9 +19,11 @@ from ml_collections import ConfigDict
 
 from cxrjax.data import batch
 from cxrjax.data.image_input import InputSpec
-from cxrjax.inference import ensemble, pipeline
-from cxrjax.models import from_config
+from cxrjax.inference import ensemble, inputs, pipeline
+from cxrjax.models import from_config, registry
 from cxrjax.models.spec import PATCH_MODES, InferenceConfig, ModelSpec
+
+_NO_CLASSIFIER = "this run trained a segmenter and no classifier; segment_lungs applies it"
 
 
 class PipelineSpec(NamedTuple):
@@ -97,7 +99,7 @@ def predict(params: Mapping[str, Any], images: Array, keys: Array, *, spec: Pipe
         True
     """
     if spec.classifier is None:
-        raise ValueError("this run trained a segmenter and no classifier; segment_lungs applies it")
+        raise ValueError(_NO_CLASSIFIER)
     predict_batch = pipeline.predict if spec.num_members == 1 else ensemble.predict_ensemble
     return predict_batch(spec.segmenter, spec.classifier, params, images, keys, spec.inference)
 
@@ -125,6 +127,69 @@ def segment_lungs(params: Mapping[str, Any], images: Array, *, spec: PipelineSpe
     return pipeline.segment_or_skip(spec.segmenter, params, images, spec.inference)
 
 
+@partial(jax.jit, static_argnames="spec")
+def classify_patches(
+    params: Mapping[str, Any], image: Array, segmentation: pipeline.LungSegmentation, key: Array, *, spec: PipelineSpec
+) -> inputs.PatchPredictions:
+    """Sample the patches of one radiograph and classify each of them (Oh et al. 2020, section II-C).
+
+    Args:
+        params: `model.params`.
+        image: uint8 [S, S], of `cxrjax.preprocess`.
+        segmentation: of this radiograph: an element of the result of `segment_lungs`.
+        key: random key that the patches are drawn by.
+        spec: `model.spec`, of a single classifier.
+
+    Returns:
+        The centers, logits and feature maps of the N patches; see `cxrjax.inference.inputs.PatchPredictions`.
+
+    Examples:
+        >>> import cxrjax as cx, jax
+        >>> model = cx.load("runs/findings")
+        >>> image = cx.preprocess(cx.read_radiograph("patient.png"), model.spec.input)
+        >>> segmentation = cx.inference.segment_lungs(model.params, image[None], spec=model.spec)
+        >>> segmentation = jax.tree.map(lambda x: x[0], segmentation)
+        >>> (key,) = cx.inference.image_keys(model.spec.seed, image[None])
+        >>> patches = cx.inference.classify_patches(model.params, image, segmentation, key, spec=model.spec)
+        >>> patches.logits.shape == (model.spec.inference.num_patches, len(model.classes))
+        True
+    """
+    radiograph = inputs.SegmentedRadiograph(image, segmentation.lung_mask, segmentation.confidence, key)
+    prepared = registry.precompute_kernels(params["classifier"])
+    return pipeline.classify_image(_classifier(spec), prepared, radiograph, spec.inference)
+
+
+@partial(jax.jit, static_argnames="spec")
+def saliency_map(
+    params: Mapping[str, Any], image: Array, patches: inputs.PatchPredictions, class_index: Array, *, spec: PipelineSpec
+) -> Array:
+    """Compute the saliency map of any class in one radiograph (Oh et al. 2020, section II-D).
+
+    Args:
+        params: `model.params`.
+        image: uint8 [S, S], of `cxrjax.preprocess`.
+        patches: of `classify_patches` with the same parameters, image and specification.
+        class_index: index in `model.classes`.
+        spec: `model.spec`, of a single classifier.
+
+    Returns:
+        float32 [S, S] in 0..1.
+
+    Examples:
+        >>> import cxrjax as cx, jax
+        >>> model = cx.load("runs/findings")
+        >>> image = cx.preprocess(cx.read_radiograph("patient.png"), model.spec.input)
+        >>> segmentation = cx.inference.segment_lungs(model.params, image[None], spec=model.spec)
+        >>> segmentation = jax.tree.map(lambda x: x[0], segmentation)
+        >>> (key,) = cx.inference.image_keys(model.spec.seed, image[None])
+        >>> patches = cx.inference.classify_patches(model.params, image, segmentation, key, spec=model.spec)
+        >>> viral = model.classes.index("viral")
+        >>> cx.inference.saliency_map(model.params, image, patches, viral, spec=model.spec).shape == image.shape
+        True
+    """
+    return pipeline.saliency_map(_classifier(spec), params["classifier"], image, patches, class_index, spec.inference)
+
+
 def image_keys(seed: int, images: np.ndarray) -> Array:
     """Return the random key of each image: the seed with the checksum of the image's pixels folded in.
 
@@ -143,3 +208,16 @@ def image_keys(seed: int, images: np.ndarray) -> Array:
         (2,)
     """
     return pipeline.image_keys(seed, jnp.asarray(batch.hash_images(np.asarray(images))))
+
+
+def _classifier(spec: PipelineSpec) -> ModelSpec:
+    """Return the classifier of a specification.
+
+    Raises:
+        ValueError: there is none, or there are several.
+    """
+    if spec.classifier is None:
+        raise ValueError(_NO_CLASSIFIER)
+    if spec.num_members > 1:
+        raise ValueError(f"this is an ensemble of {spec.num_members} classifiers; load the run with ensemble_size=1")
+    return spec.classifier

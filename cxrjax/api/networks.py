@@ -1,12 +1,15 @@
-"""Create networks by name with initial parameters."""
+"""Networks by name, with random or published weights: the public functions of `cxrjax.models`."""
 
+import os
 from typing import Any
 
 import flax.linen as nn
 import jax
 from jax import Array
 
+from cxrjax.config import IMAGENET
 from cxrjax.models import registry
+from cxrjax.pretrained import formats, hub, state_dict
 
 KINDS = ("classifier", "segmenter")
 
@@ -15,19 +18,23 @@ def create(
     architecture: str,
     num_classes: int,
     *,
+    pretrained: str | os.PathLike[str] | None = None,
     size: int = 224,
     channels: int = 1,
     key: Array | None = None,
     **settings: Any,
 ) -> tuple[nn.Module, dict[str, Any]]:
-    """Create a network and draw its initial variables.
+    """Create a network with its variables.
 
     Args:
         architecture: a name of `list()`.
         num_classes: classes of an image (classifiers) or of a pixel (segmenters).
+        pretrained: file of published weights (safetensors, PyTorch or Keras), its address ("hf:OWNER/NAME/PATH" or
+            "https://…#sha256=DIGEST"), or "imagenet" for those of timm, which are downloaded once; None for random
+            weights. The head is drawn at random for "imagenet", and where that of the file does not fit.
         size: side of the images, in pixels.
-        channels: of the images.
-        key: random key; None for `jax.random.key(0)`.
+        channels: channels of the images. Color weights are summed over the colors for 1.
+        key: random key of what is drawn; None for `jax.random.key(0)`.
         **settings: `head` of a classifier, `dtype` of the computation, and attributes of the network such as `dropout`;
             see `cxrjax.models.registry.create`.
 
@@ -37,17 +44,40 @@ def create(
         log-probabilities [N, size, size, num_classes] (segmenters).
 
     Raises:
-        ValueError: no such architecture or head.
+        ValueError: no such architecture or head; or the weights are not those of the architecture.
+        WeightFormatError: the file cannot be found, downloaded or read.
 
     Examples:
         >>> import cxrjax as cx, jax.numpy as jnp
         >>> module, variables = cx.models.create("resnet6", num_classes=3, size=64)
         >>> module.apply(variables, jnp.zeros((2, 64, 64, 1)), train=False).shape
         (2, 3)
+        >>> module, variables = cx.models.create("resnet18", 4, pretrained="imagenet")  # doctest: +SKIP
     """
     module = registry.create(architecture, num_classes, **settings)
     key = jax.random.key(0) if key is None else key
-    return module, registry.init_unoptimized(registry.init_fn(module, size, channels), key)
+    if pretrained is None:
+        return module, registry.init_unoptimized(registry.init_fn(module, size, channels), key)
+    is_imagenet = pretrained == "imagenet"
+    address = IMAGENET.format(architecture) if is_imagenet else os.fspath(pretrained)
+    state = formats.read_weights(hub.locate(address))
+
+    def convert(new_head: Array | None) -> dict[str, Any]:
+        return state_dict.from_state_dict(
+            architecture,
+            state,
+            num_classes=num_classes,
+            head=settings.get("head", "own"),
+            new_head=new_head,
+            channels=channels,
+        )
+
+    if not is_imagenet:
+        try:
+            return module, convert(None)
+        except state_dict.WeightMismatchError:
+            pass
+    return module, convert(key)
 
 
 def list_architectures(kind: str = "") -> list[str]:
