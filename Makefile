@@ -24,7 +24,7 @@ demo: $(READY) ## draw phantom radiographs, train both networks on them, evaluat
 	$(BIN)/python -m cxrjax.main --config=configs/phantom.py:classify --workdir=$(RUNS)/phantom_classify --config.data.directory=$(DATA)/phantom --config.segmenter.workdir=$(RUNS)/phantom_segment
 	$(BIN)/python -m cxrjax.main --workdir=$(RUNS)/phantom_classify --mode=evaluate --split=test
 	$(BIN)/python -m cxrjax.main --workdir=$(RUNS)/phantom_classify --mode=report
-	@echo "The pictures: $(RUNS)/phantom_classify/evaluation/test/sheet.png"
+	@echo "The pictures: $(RUNS)/phantom_classify/evaluation/test/preview.png"
 	@echo "All of it on one page: $(RUNS)/phantom_classify/report/index.html"
 
 recipes: $(READY) ## train every published recipe in the small, side by side: BENCHMARK=TABLE.csv, hours on two cores

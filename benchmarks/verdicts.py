@@ -113,7 +113,7 @@ def conclude(kind: Kind, rng: np.random.Generator) -> dict[str, Any]:
     mixed = [row for row in run if row["source"] in scores.mixed_sources(run)]
     shown = [answer(test, nothing + mark, rng) for _ in range(3)]
     controls = [
-        describe("source", "source alone", "shortcut", "table", plain, run, chance, scores.measure_guesses),
+        describe("source", "source alone", "shortcut", "metadata", plain, run, chance, scores.measure_guesses),
         describe(
             "background", "background alone", "shortcut", "small network", shown[0], run, chance, repeats=shown[1:]
         ),
@@ -143,13 +143,13 @@ def conclude(kind: Kind, rng: np.random.Generator) -> dict[str, Any]:
         {
             "n": COUNT,
             "patients": len(set(prediction_arrays.patients(test))),
-            "score": scores.compare(run, None, run, CLASSES, chance)["scores"],
+            "scores": scores.compare(run, None, run, CLASSES, chance)["scores"],
             "chance": chance,
             "labels": Counter(row["label"] for row in test),
-            "validation": False,
+            "selected_on_split": False,
             "shared_patients": len(find_shared_patients(train, test)),
             "sources": of_labels,
-            "controls": controls,
+            "experiments": controls,
         }
     )
 
@@ -183,7 +183,7 @@ def describe(
     known = scores.compare(rows, None, run, CLASSES, chance, measure, repeats)
     if kind != "shortcut":
         known["share"] = None
-    return {"name": name, "title": title, "kind": kind, "by": by, "note": ""} | known
+    return {"name": name, "title": title, "category": kind, "model": by, "note": ""} | known
 
 
 if __name__ == "__main__":

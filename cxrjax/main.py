@@ -14,12 +14,12 @@ Recompute metrics, tables and figures from the saved rows, or compare a run with
 Audit a classifier for shortcuts: how much of its score they explain. Writes verdict, figure and rows to
 RUN/audit/SPLIT:
   python -m cxrjax.main --workdir=RUN --mode=audit [--split=test] [--config=audit]
-Evaluate the saliency maps. Writes rows, metrics with intervals, curves and a verdict to RUN/maps/SPLIT:
+Evaluate the saliency maps. Writes rows, metrics with intervals, curves and a verdict to RUN/saliency/SPLIT:
   python -m cxrjax.main --workdir=RUN --mode=evaluate_saliency [--split=test] [--dataset=OTHER_DATA_SET]
       [--lesion_csv=TABLE.csv]
 Write a report from these results: a web page, a model card and a checklist, in RUN/report:
   python -m cxrjax.main --workdir=RUN --mode=report [--split=test] [--dataset=OTHER_DATA_SET]
-Measure hearts and lungs, and compare the classes. Writes rows, tests and box plots to RUN/morphology/SPLIT:
+Measure hearts and lungs, and compare the classes. Writes rows, tests and box plots to RUN/morphometry/SPLIT:
   python -m cxrjax.main --workdir=RUN --mode=morphometry [--split=test] [--dataset=OTHER_DATA_SET]
 Refit the out-of-distribution detector of a classifier (done automatically after training):
   python -m cxrjax.main --workdir=RUN --mode=fit_ood
@@ -33,11 +33,11 @@ Import published weights into a run (safetensors, PyTorch, Keras; no code in a f
   python -m cxrjax.main --mode=import --input=FILE_OR_ADDRESS --config=oh2020:segment --workdir=RUN
   python -m cxrjax.main --mode=export --workdir=RUN --output=FILE.safetensors
 Export a run for other programs, to a folder: the whole prediction as StableHLO, the networks as ONNX (requires
-cxrjax[onnx]), and settings.json, which describes their inputs and outputs:
+cxrjax[onnx]), and manifest.json, which describes their inputs and outputs:
   python -m cxrjax.main --mode=export --workdir=RUN --output=DIR
 An address is hf:OWNER/NAME/PATH@REVISION, on the Hugging Face hub, or https://…#sha256=….
 
-Search for a learning rate. Writes the curve to RUN/rate_finder.png:
+Search for a learning rate. Writes the curve to RUN/lr_finder.png:
   python -m cxrjax.main --config=phantom:segment --workdir=RUN --mode=lr_find
 Train once for each fold of a data set prepared with --folds=K, and pool the scores:
   python -m cxrjax.main --config=phantom:segment --workdir=RUN --mode=cross_validate

@@ -87,14 +87,14 @@ def test_the_maps_that_are_checked_are_those_that_were_evaluated(folder, tmp_pat
     run = folder / "classify"
     rows = {row["path"]: row for row in predictions_csv.read(run / "evaluation" / "test" / "predictions.csv")}
     judged = saliency.evaluate_saliency(run, "test")
-    assert json.loads((run / "maps" / "test" / "checks.json").read_text()) == judged
-    checks = list(csv.DictReader((run / "maps" / "test" / "checks.csv").read_text().splitlines()))
+    assert json.loads((run / "saliency" / "test" / "checks.json").read_text()) == judged
+    checks = list(csv.DictReader((run / "saliency" / "test" / "checks.csv").read_text().splitlines()))
     assert [check["prediction"] for check in checks] == [rows[check["path"]]["prediction"] for check in checks]
     energies = [(float(check["energy_in_lesions"] or "nan"), rows[check["path"]]) for check in checks]
     assert np.isfinite([energy for energy, _ in energies]).any()
     for energy, row in energies:
         assert energy == pytest.approx(row["energy_in_lesions"], abs=1e-5, nan_ok=True)
-    assert (run / "maps" / "test" / "curves.svg").read_bytes().startswith(b"<?xml")
+    assert (run / "saliency" / "test" / "curves.svg").read_bytes().startswith(b"<?xml")
 
     box, path = (10, 20, 30, 40), checks[0]["path"]
     (tmp_path / "lesions.csv").write_text(f"path,row,column,height,width\n{path},{','.join(map(str, box))}\n")
@@ -216,7 +216,7 @@ def test_hearts_and_lungs_are_measured_by_either_run(folder):
     for run in ("segment", "classify"):
         morphometry.compare_morphometry(folder / run, "train")
     one, other = (
-        morphometry.read_rows(folder / run / "morphology" / "train" / "morphology.csv")
+        morphometry.read_rows(folder / run / "morphometry" / "train" / "morphometry.csv")
         for run in ("segment", "classify")
     )
     assert len(one) == len({row["path"] for row in one}) > 10

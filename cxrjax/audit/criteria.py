@@ -50,13 +50,13 @@ def decided(experiment: Numbers | None) -> list[str]:
 
 def is_caught(marker: Numbers) -> bool:
     """Return whether a planted marker flipped most predictions and was located correctly in most images."""
-    return is_above(marker["flips"], MIN_FLIP_RATE) and marker["place"]["hits"] > MIN_AGREEMENT
+    return is_above(marker["flip_rate"], MIN_FLIP_RATE) and marker["place"]["hit_rate"] > MIN_AGREEMENT
 
 
 def collapses(left_out: Numbers, chance: Numbers) -> bool:
     """Return whether the accuracy collapses in a source that was left out of training."""
     accuracy = left_out["scores"]["accuracy"]
-    reference = left_out["against"]["accuracy"]
+    reference = left_out["reference"]["accuracy"]
     return is_below(accuracy, max(MIN_TRANSFER * reference["value"], chance["accuracy"]))
 
 

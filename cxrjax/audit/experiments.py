@@ -14,7 +14,7 @@ from cxrjax.data.batch import RadiographBatch, with_columns
 from cxrjax.metrics import baselines
 
 # Models of the experiments, as in audit.json
-METADATA_MODEL = "table"
+METADATA_MODEL = "metadata"
 AUDITED_NETWORK = "network"
 PROBE_NETWORK = "small network"
 # Categories of the experiments, as in audit.json
@@ -22,8 +22,8 @@ SHORTCUT = "shortcut"
 CONTENT = "content"
 CHECK = "check"
 # Experiments without a perturbation, the references of those with one
-FULL_IMAGE = "whole"
-UNALTERED = "network"
+FULL_IMAGE = "full_image"
+UNALTERED = "unaltered"
 NUM_TRAININGS = 3  # of the probe network for each shortcut, since one training may miss a shortcut. Ours
 NUM_SHUFFLES = 3  # of the labels: a network trained on a single shuffle may deviate from chance without a leak
 
@@ -293,12 +293,12 @@ EXPERIMENTS = (
     _on_metadata("view", "view alone", metadata_baseline.ATTRIBUTES["view"]),
     _on_metadata("resolution", "height and width alone", metadata_baseline.ATTRIBUTES["resolution"]),
     _on_metadata("file_form", "file form alone", metadata_baseline.ATTRIBUTES["file_form"]),
-    _on_metadata("facts", "source, view, size and file form together", _ALL_ATTRIBUTES),
+    _on_metadata("metadata", "source, view, size and file form together", _ALL_ATTRIBUTES),
     Experiment(FULL_IMAGE, "whole radiograph", "What does the small network learn, nothing hidden?", CONTENT,
             PROBE_NETWORK, partial(_probe, alteration=None, uses_lungs=False, locate=False), reports_share=True),
     *_on_images("background", "background alone", "Can the label be told where there is no lung?", SHORTCUT,
                 perturbations.mask_out_lungs, "lungs"),
-    Experiment("box", "box of the lungs alone", "Do the lungs' size and place tell it, or that none are found?",
+    Experiment("lung_box", "box of the lungs alone", "Do the lungs' size and place tell it, or that none are found?",
             SHORTCUT, PROBE_NETWORK, partial(_probe, alteration=perturbations.box_only, uses_lungs=True, locate=True),
             FULL_IMAGE, reports_share=True),
     *_on_images("border", "border alone", "Can it be told from the outer tenth?", SHORTCUT,

@@ -9,10 +9,10 @@ from typing import Any
 
 from cxrjax.io import json_file
 from cxrjax.runs import run_dir
-from cxrjax.runtime import atomic_files
+from cxrjax.runtime import atomic_files, former_names
 
 VERSION = 4  # increased by hand whenever an experiment changes
-FILE = "made_of.json"
+FILE = "fingerprint.json"
 _NETWORK_FILES = ("config.json", "checkpoints/best", run_dir.SEGMENTER)
 
 
@@ -37,14 +37,14 @@ def claim_dir(folder: Path, fingerprint: Mapping[str, Any]) -> Path | None:
     Returns:
         The new path of the renamed folder; None if there was none.
     """
-    path = folder / FILE
+    path = former_names.find(folder, FILE)
     renamed = None
     if folder.exists() and not (path.exists() and _read(path) == fingerprint):
         candidates = (folder.with_name(f"{folder.name}-before-{number}") for number in count(1))
         renamed = folder.rename(next(candidate for candidate in candidates if not candidate.exists()))
     folder.mkdir(parents=True, exist_ok=True)
     if not path.exists():
-        atomic_files.atomic_write(path, (json.dumps(fingerprint, indent=2) + "\n").encode())
+        atomic_files.atomic_write(folder / FILE, (json.dumps(fingerprint, indent=2) + "\n").encode())
     return renamed
 
 

@@ -35,4 +35,4 @@ def name_place(place: Mapping[str, Any]) -> str:
         region = "the middle" if row == column else f"the {row if column == 'middle' else column} third"
     else:
         region = f"the {row} {column} corner"
-    return f"{region} of the picture, {'inside' if place['inside'] > MIN_AGREEMENT else 'outside'} the lungs"
+    return f"{region} of the picture, {'inside' if place['inside_lungs'] > MIN_AGREEMENT else 'outside'} the lungs"

@@ -29,7 +29,7 @@ def occlusion_peak(
 
     Returns:
         {"row", "column"}: center of the most frequent cell, as a fraction of the side; "agreement": share of the images
-        whose cell is the most frequent one or adjacent to it; "inside": share of the images whose cell lies in the
+        whose cell is the most frequent one or adjacent to it; "inside_lungs": share of the images whose cell lies in the
         lungs by more than half; "drop": mean drop of the probability; "peaks": cells [n, 2]. None without images.
     """
     sample = _sample(len(images))
@@ -57,7 +57,7 @@ def occlusion_peak(
         "row": float((mode[0] + 0.5) / CELLS),
         "column": float((mode[1] + 0.5) / CELLS),
         "agreement": float(near_mode.mean()),
-        "inside": float((peak_lung_fractions > 0.5).mean()),
+        "inside_lungs": float((peak_lung_fractions > 0.5).mean()),
         "drop": float(drops.reshape(len(images), -1).max(1).mean()),
         "peaks": peaks.tolist(),
     }
@@ -72,13 +72,13 @@ def marker_hit_rate(peaks: Sequence[Sequence[int]], lungs: NDArray, inside: bool
         inside: see `perturbations.add_marker`.
 
     Returns:
-        {"hits": share of the peaks that are the cell of the marker or adjacent to it, "cells": the cells of the
+        {"hit_rate": share of the peaks that are the cell of the marker or adjacent to it, "cells": the cells of the
         markers [n, 2]}.
     """
     boxes = [perturbations.marker_box(mask, inside) for mask in lungs[_sample(len(lungs))]]
     centers = np.array([np.asarray(corner) + side / 2 for corner, side in boxes])
     cells = (CELLS * centers / lungs.shape[1]).astype(int)
-    return {"hits": float((abs(cells - peaks) <= 1).all(1).mean()), "cells": cells.tolist()}
+    return {"hit_rate": float((abs(cells - peaks) <= 1).all(1).mean()), "cells": cells.tolist()}
 
 
 def add_markers(

@@ -71,7 +71,7 @@ def mixed_sources(rows: Rows) -> list[str]:
 
 def compare(
     rows: Rows,
-    against: Rows | None,
+    reference: Rows | None,
     run: Rows,
     classes: Sequence[str],
     chance: Mapping[str, float],
@@ -82,7 +82,7 @@ def compare(
 
     Args:
         rows: rows of the experiment.
-        against: rows of the reference experiment, which may have more radiographs; None without a reference.
+        reference: rows of the reference experiment, which may have more radiographs; None without a reference.
         run: rows of the run, which may have more radiographs.
         classes: the K class names.
         chance: metric -> chance level, of `baselines.chance_level`.
@@ -90,15 +90,15 @@ def compare(
         repeats: rows of repeated trainings of the experiment; its scores are then the means over all trainings.
 
     Returns:
-        {"scores", "classes", "share", "against", "change"}, with numbers as `confidence.summarize` returns them.
+        {"scores", "classes", "share", "reference", "difference"}, with numbers as `confidence.summarize` returns them.
         "share" is (experiment - chance) / (run - chance) of `HEADLINE`, None if the run itself may be at chance;
-        "change" is experiment - against.
+        "difference" is experiment - reference.
     """
     patients = prediction_arrays.patients(rows)
     trainings = [rows, *(_align(repeat, rows) for repeat in repeats)]
     run = _align(run, rows)
-    if against is not None:
-        against = _align(against, rows)
+    if reference is not None:
+        reference = _align(reference, rows)
 
     def measure_all(weights: NDArray) -> dict[str, Any]:
         training_scores = [metric_fn(training, classes, weights) for training in trainings]
@@ -109,12 +109,11 @@ def compare(
         run_scores = measure_predictions(run, classes, weights)
         share = confidence.share_above(scores[HEADLINE], run_scores[HEADLINE], chance[HEADLINE])
         tree = {"scores": scores, "run": run_scores[HEADLINE], "share": share}
-        if against is None:
+        if reference is None:
             return tree
-        reference = measure_predictions(against, classes, weights)
-        reference = {name: reference[name] for name in METRICS}
-        change = {name: confidence.difference(scores[name], reference[name]) for name in METRICS}
-        return tree | {"against": reference, "change": change}
+        reference_scores = measure_predictions(reference, classes, weights)
+        difference = {name: confidence.difference(scores[name], reference_scores[name]) for name in METRICS}
+        return tree | {"reference": {name: reference_scores[name] for name in METRICS}, "difference": difference}
 
     resamples = bootstrap.bootstrap(measure_all, patients)
     tree = confidence.summarize(resamples, patients, len(rows))
@@ -124,8 +123,8 @@ def compare(
         "scores": {name: tree["scores"][name] for name in METRICS},
         "classes": tree["scores"]["classes"],
         "share": tree["share"] if share_of_score(tree["run"])[0] > chance[HEADLINE] else None,
-        "against": tree.get("against"),
-        "change": tree.get("change"),
+        "reference": tree.get("reference"),
+        "difference": tree.get("difference"),
     }
 
 
@@ -143,8 +142,8 @@ def _add_training_variance(tree: dict[str, Any], resamples: Mapping[str, Any], c
         quantile = float(stdtrit(len(training_values) - 1, 1 - intervals.TAIL))
         half_width = quantile * training_values.std(ddof=1) / np.sqrt(len(training_values))
         _widen(tree["scores"][name], half_width, 0.0, 1.0)
-        if name in (tree.get("change") or {}):
-            _widen(tree["change"][name], half_width, -1.0, 1.0)
+        if name in (tree.get("difference") or {}):
+            _widen(tree["difference"][name], half_width, -1.0, 1.0)
         run_gain = confidence.values(resamples["run"])[0] - chance.get(name, np.nan)
         if name == HEADLINE and run_gain > 0:
             _widen(tree["share"], half_width / run_gain, -np.inf, np.inf)

@@ -1,9 +1,9 @@
 """Audit of a run; an interrupted audit resumes with the first experiment that is not complete.
 
-Writes RUN/audit/SPLIT/: controls/NAME/ of each experiment, atomically, with predictions.csv and facts.json; then, from
-these alone, audit.json, audit.md, audit.png and audit.svg. config.json has the settings of the probe network, lungs/
-the predicted lung masks, made_of.json the fingerprint of the inputs: the folder of an audit of another network or of
-other data is renamed.
+Writes RUN/audit/SPLIT/: experiments/NAME/ of each experiment, atomically, with predictions.csv and result.json; then,
+from these alone, audit.json, audit.md, audit.png and audit.svg. config.json has the settings of the probe network,
+lungs/ the predicted lung masks, fingerprint.json the fingerprint of the inputs: the folder of an audit of another
+network or of other data is renamed.
 """
 
 import json
@@ -28,7 +28,7 @@ from cxrjax.evaluation import tables
 from cxrjax.io import json_file, predictions_csv
 from cxrjax.metrics import baselines, prediction_arrays
 from cxrjax.runs import run_dir
-from cxrjax.runtime import atomic_files, compilation_cache, terminal
+from cxrjax.runtime import atomic_files, compilation_cache, former_names, terminal
 
 
 def audit(workdir: Path, split: str, config: ConfigDict) -> dict[str, Any]:
@@ -60,7 +60,7 @@ def audit(workdir: Path, split: str, config: ConfigDict) -> dict[str, Any]:
     with _compilation_cache():
         for experiment in EXPERIMENTS:
             if experiment.saved:
-                _run_experiment(experiment, context, folder / "controls")
+                _run_experiment(experiment, context, former_names.find(folder, "experiments"))
     result = conclude(context, folder)
     atomic_files.atomic_write(folder / "audit.json", _to_json(result))
     atomic_files.atomic_write(folder / "audit.md", (summarize(result) + "\n").encode())
@@ -80,7 +80,7 @@ def conclude(context: AuditContext, folder: Path) -> dict[str, Any]:
     chance = baselines.chance_level(context.train_labels, labels, context.classes)
     results = {
         experiment.name: (
-            _read_result(folder / "controls" / experiment.name)
+            _read_result(former_names.find(folder, "experiments", experiment.name))
             if experiment.saved
             else _run_or_skip(experiment, context)
         )
@@ -91,15 +91,15 @@ def conclude(context: AuditContext, folder: Path) -> dict[str, Any]:
         "split": context.split,
         "n": len(rows),
         **prediction_arrays.count_patients(rows),
-        "score": run_scores["scores"],
+        "scores": run_scores["scores"],
         "chance": chance,
         "shared_patients": len(context.shared_patients),
         "labels": dict(sorted(Counter(labels).items())),
-        "validation": context.selected_on_split,
+        "selected_on_split": context.selected_on_split,
         "sources": _count_sources(context.train_sources, context.train_labels),
-        "controls": [_describe(experiment, results, context, chance) for experiment in EXPERIMENTS],
+        "experiments": [_describe(experiment, results, context, chance) for experiment in EXPERIMENTS],
     }
-    settings = {"small_network": json.loads(context.probe_config.to_json()), "headline": metrics.HEADLINE}
+    settings = {"probe_network": json.loads(context.probe_config.to_json()), "headline": metrics.HEADLINE}
     versions = {name: version(name) for name in ("cxrjax", "jax", "numpy")} | {"python": platform.python_version()}
     return content | {"verdict": verdict.conclude(content), "settings": settings, "versions": versions}
 
@@ -117,13 +117,15 @@ def summarize(result: dict[str, Any]) -> str:
     lines += [
         f"| {result['n']} radiographs | by | macro F1 | accuracy | macro AUROC | share of the score |",
         "|---|---|---|---|---|---|",
-        f"| **the run** | network | {cells(result['score'])} | |",
+        f"| **the run** | network | {cells(result['scores'])} | |",
         "| chance | | " + " | ".join(f"{result['chance'][name]:.3f}" for name in metrics.METRICS) + " | |",
     ]
-    for entry in result["controls"]:
+    for entry in result["experiments"]:
         share = formatting.format_percent(entry["share"]) if entry["share"] else ""
-        lines.append(f"| {entry['title']} | {entry['by']} | {cells(entry['scores'])} | {share} |")
-    notes = [f"- {entry['title']} ({entry['by']}): {entry['note']}" for entry in result["controls"] if entry["note"]]
+        lines.append(f"| {entry['title']} | {entry['model']} | {cells(entry['scores'])} | {share} |")
+    notes = [
+        f"- {entry['title']} ({entry['model']}): {entry['note']}" for entry in result["experiments"] if entry["note"]
+    ]
     unit = "radiograph, for the patients are not known" if tables.lacks_patient_ids(result) else "patient"
     lines += [
         "",
@@ -137,7 +139,7 @@ def summarize(result: dict[str, Any]) -> str:
 
 def _run_experiment(experiment: Experiment, context: AuditContext, folder: Path) -> None:
     """Run an experiment and write its folder atomically; do nothing if the folder exists."""
-    target = folder / experiment.name
+    target = former_names.find(folder, experiment.name)
     if target.exists():
         return
     terminal.print_line(f"audit: {experiment.title} ({experiment.model})")
@@ -148,10 +150,10 @@ def _run_experiment(experiment: Experiment, context: AuditContext, folder: Path)
     columns = predictions_csv.classification_columns(context.classes)
     predictions_csv.write(partial / "predictions.csv", result.rows, columns)
     if result.rows_without_marker is not None:
-        predictions_csv.write(partial / "unmarked.csv", result.rows_without_marker, columns)
+        predictions_csv.write(partial / "without_marker.csv", result.rows_without_marker, columns)
     for number, rows in enumerate(result.repeat_rows, 2):
         predictions_csv.write(partial / f"training_{number}.csv", rows, columns)
-    atomic_files.atomic_write(partial / "facts.json", _to_json({"note": result.note, "facts": result.details}))
+    atomic_files.atomic_write(partial / "result.json", _to_json({"note": result.note, "details": result.details}))
     partial.rename(target)
 
 
@@ -164,17 +166,17 @@ def _run_or_skip(experiment: Experiment, context: AuditContext) -> ExperimentRes
 
 
 def _read_result(folder: Path) -> ExperimentResult:
-    path = folder / "facts.json"
+    path = former_names.find(folder, "result.json")
     remedy = f"remove {folder}, and --mode=audit makes it again"
     content = json_file.read(path, remedy)
-    if not isinstance(content.get("note"), str) or not isinstance(content.get("facts"), dict | None):
-        raise json_file.DamagedFileError(path, "it has no note and facts", remedy)
-    unmarked = folder / "unmarked.csv"
+    if not isinstance(content.get("note"), str) or not isinstance(content.get("details"), dict | None):
+        raise json_file.DamagedFileError(path, "it has no note and details", remedy)
+    without_marker = former_names.find(folder, "without_marker.csv")
     return ExperimentResult(
         rows=predictions_csv.read(folder / "predictions.csv"),
         note=content["note"],
-        details=content["facts"],
-        rows_without_marker=predictions_csv.read(unmarked) if unmarked.exists() else None,
+        details=content["details"],
+        rows_without_marker=predictions_csv.read(without_marker) if without_marker.exists() else None,
         repeat_rows=tuple(predictions_csv.read(table) for table in sorted(folder.glob("training_*.csv"))),
     )
 
@@ -188,17 +190,17 @@ def _describe(
         "name": experiment.name,
         "title": experiment.title,
         "question": experiment.question,
-        "kind": experiment.category,
-        "by": experiment.model,
+        "category": experiment.category,
+        "model": experiment.model,
     }
-    entry |= {"n": len(result.rows), "scores": {}, "share": None, "classes": {}, "against": None, "change": None}
+    entry |= {"n": len(result.rows), "scores": {}, "share": None, "classes": {}, "reference": None, "difference": None}
     entry |= result.details | {"note": result.note}
     if not result.rows:
         return entry
     reference = results.get(experiment.reference)
     scores = metrics.compare(
         result.rows,
-        against=(reference.rows or None) if reference else None,
+        reference=(reference.rows or None) if reference else None,
         run=context.rows,
         classes=context.classes,
         chance=chance,
@@ -208,7 +210,7 @@ def _describe(
     if not experiment.reports_share:
         scores["share"] = None
     if result.rows_without_marker is not None:
-        scores["flips"] = markers.flip_rate(result.rows, result.rows_without_marker, result.details["target"])
+        scores["flip_rate"] = markers.flip_rate(result.rows, result.rows_without_marker, result.details["target"])
     return entry | scores
 
 

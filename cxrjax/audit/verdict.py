@@ -22,7 +22,7 @@ def conclude(audit: Numbers) -> dict[str, Any]:
         {"paragraph", "sentences", "cannot_support"}: the paragraph joins the sentences and ends with the claims that
         the data set cannot support; "cannot_support" has these claims with their reasons.
     """
-    by_name = {experiment["name"]: experiment for experiment in audit["controls"] if experiment["scores"]}
+    by_name = {experiment["name"]: experiment for experiment in audit["experiments"] if experiment["scores"]}
     claims = _unsupported_claims(audit, by_name)
     sentences = [
         *_score(audit),
@@ -45,7 +45,7 @@ def conclude(audit: Numbers) -> dict[str, Any]:
 
 
 def _score(audit: Numbers) -> list[str]:
-    score = audit["score"]
+    score = audit["scores"]
     chance = audit["chance"]
     defined = [name for name in NAMES if score[name]["value"] is not None]
     values = ", ".join(f"{NAMES[name]} {format_ci(score[name])}" for name in defined)
@@ -62,15 +62,15 @@ def _score(audit: Numbers) -> list[str]:
         sentences.append(
             f"{shared} of the patients are in training too: what a network remembers of them is in every score here."
         )
-    if audit["validation"]:
+    if audit["selected_on_split"]:
         sentences.append("The network was chosen by these very radiographs, so that its score is too good.")
     return sentences
 
 
 def _shortcuts(audit: Numbers) -> list[str]:
-    if audit["score"][HEADLINE]["value"] is None:
+    if audit["scores"][HEADLINE]["value"] is None:
         return []
-    shortcuts = [entry for entry in audit["controls"] if entry["kind"] == "shortcut" and entry["scores"]]
+    shortcuts = [entry for entry in audit["experiments"] if entry["category"] == "shortcut" and entry["scores"]]
     if all(entry["share"] is None for entry in shortcuts):
         return ["The score cannot be told from chance, so that there is nothing for a shortcut to explain."]
     shortcuts.sort(key=_share_value, reverse=True)
@@ -79,10 +79,10 @@ def _shortcuts(audit: Numbers) -> list[str]:
         return [_no_shortcut(shortcuts, audit["chance"][HEADLINE])]
     sentences = []
     for model, explanation in (
-        ("table", "with no look at the picture"),
+        ("metadata", "with no look at the picture"),
         ("small network", "by a small network that sees no more"),
     ):
-        of_model = [entry for entry in effective if entry["by"] == model]
+        of_model = [entry for entry in effective if entry["model"] == model]
         if of_model:
             strongest = of_model[0]
             score = f"a macro AUROC of {format_ci(strongest['scores'][HEADLINE])} is reached, {explanation}"
@@ -127,7 +127,9 @@ def _location(entry: Numbers) -> list[str]:
 
 def _unexplained(audit: Numbers, by_name: Numbers) -> list[str]:
     """Return the sentences on the part of the score that the shortcuts do not explain."""
-    effective = [entry for entry in audit["controls"] if entry["kind"] == "shortcut" and criteria.is_found(entry)]
+    effective = [
+        entry for entry in audit["experiments"] if entry["category"] == "shortcut" and criteria.is_found(entry)
+    ]
     sentences = []
     if effective:
         strongest = max(effective, key=_share_value)
@@ -156,9 +158,9 @@ def _unexplained(audit: Numbers, by_name: Numbers) -> list[str]:
 
 
 def _content(by_name: Numbers) -> list[str]:
-    if "whole" not in by_name:
+    if "full_image" not in by_name:
         return []
-    sentence = f"A small network trained for comparison reaches {format_ci(by_name['whole']['scores'][HEADLINE])}"
+    sentence = f"A small network trained for comparison reaches {format_ci(by_name['full_image']['scores'][HEADLINE])}"
     if "lungs" not in by_name:
         return [f"{sentence}."]
     lungs_score = format_ci(by_name["lungs"]["scores"][HEADLINE])
@@ -167,25 +169,25 @@ def _content(by_name: Numbers) -> list[str]:
 
 def _box(by_name: Numbers) -> list[str]:
     """Return the sentence on the score of the background's box by itself."""
-    if not {"background", "box"} <= by_name.keys() or not criteria.is_found(by_name["background"]):
+    if not {"background", "lung_box"} <= by_name.keys() or not criteria.is_found(by_name["background"]):
         return []
     return [
         "In the background the lungs are a black box, and the box by itself, which tells their size and place and "
-        f"where none were found, reaches {format_ci(by_name['box']['scores'][HEADLINE])}."
+        f"where none were found, reaches {format_ci(by_name['lung_box']['scores'][HEADLINE])}."
     ]
 
 
 def _left_out_source(by_name: Numbers, chance: Numbers) -> list[str]:
     left_out = by_name.get("leave_source_out")
-    if not left_out or not left_out["against"]:
+    if not left_out or not left_out["reference"]:
         return []
     accuracy = format_percent(left_out["scores"]["accuracy"])
-    reference = format_percent(left_out["against"]["accuracy"])
+    reference = format_percent(left_out["reference"]["accuracy"])
     sentence = (
         "Of radiographs whose source is left out of training, and whose class is known from another, the small network "
         f"recognises {accuracy}, where it recognised {reference} with the source"
     )
-    change = left_out["change"]["accuracy"]
+    change = left_out["difference"]["accuracy"]
     if criteria.is_below(change, 0) and not criteria.collapses(left_out, chance):
         sentence += f": recognition falls by {format_percent(_negate(change))}"
     return [f"{sentence}."]
@@ -195,7 +197,7 @@ def _altered(audit: Numbers, by_name: Numbers) -> list[str]:
     sentences = []
     chance = audit["chance"][HEADLINE]
     for name, property_name in (("common_levels_network", "grey levels"), ("common_resolution_network", "sharpness")):
-        change = by_name[name]["change"] if name in by_name else None
+        change = by_name[name]["difference"] if name in by_name else None
         if change and criteria.is_below(change[HEADLINE], 0):
             sentences.append(
                 f"With the {property_name} of all radiographs made alike the network loses "
@@ -214,20 +216,22 @@ def _altered(audit: Numbers, by_name: Numbers) -> list[str]:
 def _markers(by_name: Numbers) -> list[str]:
     clauses = []
     for marker in (by_name[name] for name in ("marker_outside", "marker_inside") if name in by_name):
-        flips = f"a {marker['title']} turned {format_percent(marker['flips'])} of the findings"
-        if marker["flips"]["value"] is None:
+        flips = f"a {marker['title']} turned {format_percent(marker['flip_rate'])} of the findings"
+        if marker["flip_rate"]["value"] is None:
             reason = f"every radiograph was found to be {marker['target']} already"
             clauses.append(f"a {marker['title']} could not be tried, for {reason}")
         elif criteria.is_caught(marker):
             clauses.append(f"{flips} and was seen in its place, {name_place(marker['place'])}")
         else:
-            hits = f"was seen in its place in {marker['place']['hits']:.0%} of the pictures"
+            hits = f"was seen in its place in {marker['place']['hit_rate']:.0%} of the pictures"
             clauses.append(f"{flips} and {hits}: this audit is blind to such a one")
     return [f"As a test of the audit itself, {'; '.join(clauses)}."] if clauses else []
 
 
 def _shuffled_labels(audit: Numbers) -> list[str]:
-    shuffled = [entry for entry in audit["controls"] if entry["name"].startswith("shuffled_labels") and entry["scores"]]
+    shuffled = [
+        entry for entry in audit["experiments"] if entry["name"].startswith("shuffled_labels") and entry["scores"]
+    ]
     values = [entry["scores"][HEADLINE]["value"] for entry in shuffled]
     if not values or None in values:
         return []
@@ -256,20 +260,20 @@ def _unsupported_claims(audit: Numbers, by_name: Numbers) -> list[tuple[str, str
         claims.append(("any claim of how the network does elsewhere", reason))
     else:
         claims += _inseparable(audit["sources"])
-    for name in ("source", "facts") if len(all_sources) > 1 else ():
+    for name in ("source", "metadata") if len(all_sources) > 1 else ():
         if classes := criteria.decided(by_name.get(name)):
             reason = f"knowing the {_sufficient(by_name[name], classes)}"
             claims.append((f"any score of {join_words(classes)}", reason))
             break
-    for entry in audit["controls"]:
-        effective = entry["kind"] == "shortcut" and entry["by"] == "small network" and criteria.is_found(entry)
+    for entry in audit["experiments"]:
+        effective = entry["category"] == "shortcut" and entry["model"] == "small network" and criteria.is_found(entry)
         if effective and (classes := criteria.decided(entry)):
             claim = f"that the lungs are what tells {join_words(classes)}"
             claims.append((claim, f"seeing the {_sufficient(entry, classes)}"))
     if audit.get("shared_patients", 0):
         claims.append(("any score, on patients that the network has not seen", "patients of training are in the split"))
     left_out = by_name.get("leave_source_out")
-    if left_out and left_out["against"] and criteria.collapses(left_out, audit["chance"]):
+    if left_out and left_out["reference"] and criteria.collapses(left_out, audit["chance"]):
         reason = f"the small network recognises {format_percent(left_out['scores']['accuracy'])}"
         claims.append(("that a class is recognised in a source that was not trained on", reason))
     return claims

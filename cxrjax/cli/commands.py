@@ -44,7 +44,7 @@ def _results_dirname(request: Request) -> str:
 
 
 def train_network(request: Request) -> None:
-    """Train, and fit the gate of a classifier that has a segmenter."""
+    """Train, and fit the OOD detector of a classifier that has a segmenter."""
     from cxrjax.api import functions
     from cxrjax.training import trainer
 
@@ -105,7 +105,7 @@ def evaluate_saliency(request: Request) -> None:
             saliency.evaluate_saliency(request.workdir, request.split, request.dataset, table)
         )
     )
-    print_line(f"rows, figures and curves are in {request.workdir / 'maps' / _results_dirname(request)}")
+    print_line(f"rows, figures and curves are in {request.workdir / 'saliency' / _results_dirname(request)}")
 
 
 def measure_morphometry(request: Request) -> None:
@@ -115,7 +115,7 @@ def measure_morphometry(request: Request) -> None:
     print_lines(
         morphometry.format_comparison(morphometry.compare_morphometry(request.workdir, request.split, request.dataset))
     )
-    print_line(f"rows, tests and box plots are in {request.workdir / 'morphology' / _results_dirname(request)}")
+    print_line(f"rows, tests and box plots are in {request.workdir / 'morphometry' / _results_dirname(request)}")
 
 
 def fit_ood_detector(request: Request) -> None:
@@ -123,7 +123,7 @@ def fit_ood_detector(request: Request) -> None:
     from cxrjax.inference import fit_ood
 
     fit_ood.fit_ood_detector(request.workdir)
-    print_line(f"fitted: the detector's thresholds and limits are in {request.workdir / 'gate.json'}")
+    print_line(f"fitted: the detector's thresholds and limits are in {request.workdir / 'ood_detector.json'}")
 
 
 def write_report(request: Request) -> None:
@@ -177,7 +177,7 @@ def _list_skipped_files(skipped_files: "Sequence[SkippedFile]", source: Path, ou
     if unlisted:
         print_line(f"also skipped: {' and '.join(unlisted)}", sys.stderr)
     if skipped_files:
-        print_line(f"all skipped files are listed in {output / 'passed_over.csv'}", sys.stderr)
+        print_line(f"all skipped files are listed in {output / 'skipped_files.csv'}", sys.stderr)
 
 
 def _count(number: int, noun: str) -> str:

@@ -10,11 +10,11 @@ from pathlib import Path
 from cxrjax.cli.picture_names import candidates, plan_pictures
 from cxrjax.io import csv_text
 from cxrjax.io.files import Listing, SkippedFile
-from cxrjax.runtime import atomic_files
+from cxrjax.runtime import atomic_files, former_names
 from cxrjax.runtime.ledger import Ledger
 
-TABLE, PASSED_OVER, RECORD, PARTIAL = NAMES = (
-    "predictions.csv", "passed_over.csv", "predictions_files.json", "predictions.partial",
+TABLE, SKIPPED_FILES, RECORD, PARTIAL = NAMES = (
+    "predictions.csv", "skipped_files.csv", "predictions_files.json", "predictions.partial",
 )  # fmt: skip
 _OF_THE_WHOLE_FOLDER = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO}
 
@@ -39,7 +39,7 @@ class Output:
         if not os.access(existing, os.W_OK | os.X_OK):
             raise ValueError(f"{existing}: may not be written to; name another folder")
         self._ledger = Ledger(folder, RECORD, folder / PARTIAL)
-        for name in (TABLE, PASSED_OVER):
+        for name in (TABLE, SKIPPED_FILES):
             self._check(name)
         self._names = plan_pictures(paths, NAMES)
         self._planned = set(self._names.values())
@@ -83,7 +83,7 @@ class Output:
             self._ledger.remove(name)
 
     def write_table(self, name: str, write: Callable[[Path], None]) -> None:
-        """Write TABLE or PASSED_OVER, replacing that of an earlier prediction.
+        """Write TABLE or SKIPPED_FILES, replacing that of an earlier prediction.
 
         Raises:
             ValueError: another file is in the way.
@@ -98,13 +98,15 @@ class Output:
             begun.unlink(missing_ok=True)
 
     def write_skipped_files(self, root: Path, skipped_files: Iterable[SkippedFile]) -> None:
-        """Write PASSED_OVER, one row per file; without any, that of an earlier prediction is removed."""
+        """Write SKIPPED_FILES, one row per file; without any, that of an earlier prediction is removed."""
         rows = [(str(each.path.relative_to(root)), each.reason) for each in skipped_files]
         if rows:
             content = csv_text.encode_rows([("path", "reason"), *rows])
-            self.write_table(PASSED_OVER, lambda path: atomic_files.atomic_write(path, content))
+            self.write_table(SKIPPED_FILES, lambda path: atomic_files.atomic_write(path, content))
         else:
-            self._ledger.remove(PASSED_OVER)
+            self._ledger.remove(SKIPPED_FILES)
+        for name in former_names.formerly(SKIPPED_FILES):
+            self._ledger.remove(name)
 
     def save_record(self) -> None:
         """Write down what is there, so that the next prediction may replace it."""

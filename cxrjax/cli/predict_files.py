@@ -40,7 +40,7 @@ def predict(
 
     Writes OUTPUT/PATH.figure.png for every radiograph that was read and not refused (the column `figure` has the name,
     which differs where two would be equal or a file is in the way), and at the end OUTPUT/predictions.csv, and with the
-    files that are not radiographs, OUTPUT/passed_over.csv. Until then the rows are in OUTPUT/predictions.partial, from
+    files that are not radiographs, OUTPUT/skipped_files.csv. Until then the rows are in OUTPUT/predictions.partial, from
     which the same call resumes. Of several processes, at once or one after the other, each takes every `processes`-th
     file, without communication; the last one to finish writes the tables.
 
@@ -81,10 +81,10 @@ def predict(
         "run": str(workdir.resolve()),
         "config": config,
         "step": model.step,
-        "gated": model.has_ood_detector,
+        "has_ood_detector": model.has_ood_detector,
     }
     settings |= {"min_confidence": model.min_confidence and str(model.min_confidence)}
-    settings |= {"input": str(source.resolve()), "calibrated": calibrated, "refuse": refuse}
+    settings |= {"input": str(source.resolve()), "calibrated": calibrated, "reject_ood": refuse}
     columns = predictions_csv.file_columns(model.classes, model.has_ood_detector)
     journal = PredictionJournal(output / output_folder.PARTIAL, columns, settings)
     rows = journal.read()

@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from cxrjax.io import predictions_csv
-from cxrjax.runtime import atomic_files
+from cxrjax.runtime import atomic_files, former_names
 
-_SETTINGS = "asked.json"
+_SETTINGS = "request.json"
 _VERSION = 2  # of the rows and of the pictures' names: raised when parts of two versions do not make one prediction
-_OWN_FILES = ("portion-*.csv", "written-*.jsonl", "picture-*.png", "table-*.tmp", ".*.tmp", _SETTINGS)
+_OWN_FILES = ("portion-*.csv", "written-*.jsonl", "picture-*.png", "table-*.tmp", ".*.tmp")
 
 
 class PredictionJournal:
@@ -37,11 +37,11 @@ class PredictionJournal:
         self._columns = columns
         self._folder = folder
         self._folder.mkdir(exist_ok=True)
-        path = self._folder / _SETTINGS
+        path = former_names.find(self._folder, _SETTINGS)
         wanted = {"version": _VERSION, **settings}
         if not path.exists():
             atomic_files.atomic_write(path, (json.dumps(wanted, indent=2) + "\n").encode())
-        begun = json.loads(path.read_text())
+        begun = former_names.upgrade(json.loads(path.read_text()), path.name)
         if begun.get("version") != _VERSION:
             raise ValueError(
                 f"{self._folder}: was begun by another version of cxrjax; remove the folder, and the prediction begins "
@@ -74,6 +74,7 @@ class PredictionJournal:
         for pattern in _OWN_FILES:
             for file in done.glob(pattern):
                 file.unlink()
+        former_names.find(done, _SETTINGS).unlink(missing_ok=True)
         try:
             done.rmdir()
         except OSError:  # a file of the user's is in it
@@ -86,7 +87,7 @@ def check(folder: Path) -> None:
     Raises:
         ValueError: it is not, or what it says of its settings is damaged.
     """
-    path = folder / _SETTINGS
+    path = former_names.find(folder, _SETTINGS)
     try:
         if not folder.is_dir():
             is_own = not folder.exists()

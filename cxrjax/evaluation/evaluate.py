@@ -1,6 +1,6 @@
 """Evaluation of a trained network on a split: one row per radiograph, a sheet of images, and the scores.
 
-Writes predictions.csv, origin.json and sheet.png to RUN/evaluation/SPLIT (for another data set than the run's own,
+Writes predictions.csv, provenance.json and preview.png to RUN/evaluation/SPLIT (for another data set than the run's own,
 to RUN/evaluation/DATA-SPLIT) and, for a classifier, RUN/calibration.json. `scoring` computes the scores from the rows.
 """
 
@@ -73,7 +73,7 @@ def _refit_ood_detector(workdir: Path) -> bool:
 
 
 def _predict_split(predictor: Predictor, workdir: Path, split: str, directory: str | None = None) -> str:
-    """Write predictions.csv, origin.json and sheet.png of a split, and return the name of their folder."""
+    """Write predictions.csv, provenance.json and preview.png of a split, and return the name of their folder."""
     config = predictor.config
     stored = dataset.open_split(config, split, directory)
     name = dataset.results_dirname(config, split, directory)
@@ -94,7 +94,7 @@ def _predict_split(predictor: Predictor, workdir: Path, split: str, directory: s
     predictions_csv.write(folder / "predictions.csv", rows, comparison.columns)
     dataset_name = tfds_store.dataset_name(directory or config.data.directory)
     provenance.write(folder, provenance.Provenance(dataset_name, split, predictor.step))
-    plotting.draw_sheet(panels, 4, folder / "sheet.png")
+    plotting.draw_sheet(panels, 4, folder / "preview.png")
     return name
 
 

@@ -1,6 +1,6 @@
 """Measurements of hearts and lungs, compared between the labels of a split (Oh et al. 2020, section IV-B).
 
-Writes RUN/morphology/SPLIT/: morphology.csv, one row per radiograph; differences.json, computed from those rows alone;
+Writes RUN/morphometry/SPLIT/: morphometry.csv, one row per radiograph; differences.json, computed from those rows alone;
 box_plots.png.
 """
 
@@ -53,14 +53,14 @@ def compare_morphometry(workdir: Path, split: str, directory: str | None = None)
         )  # fmt: skip
         measures = {name: float(value) for name, value in values.items()}
         rows.append(dict(zip(_METADATA, metadata, strict=True)) | measures)
-    folder = workdir / "morphology" / dataset.results_dirname(config, split, directory)
+    folder = workdir / "morphometry" / dataset.results_dirname(config, split, directory)
     folder.mkdir(parents=True, exist_ok=True)
-    write_rows(folder / "morphology.csv", rows)
+    write_rows(folder / "morphometry.csv", rows)
     return compare_rows(folder)
 
 
 def write_rows(path: Path, rows: list[dict[str, Any]]) -> None:
-    """Write morphology.csv; NaN becomes a blank cell."""
+    """Write morphometry.csv; NaN becomes a blank cell."""
     table: list[list[object]] = [[*_METADATA, *morphometry.MEASURES]]
     for row in rows:
         values = ["" if np.isnan(row[name]) else float(f"{row[name]:.6g}") for name in morphometry.MEASURES]
@@ -79,15 +79,15 @@ def read_rows(path: Path) -> list[dict[str, Any]]:
 
 
 def compare_rows(folder: Path) -> dict[str, Any]:
-    """Compute differences.json and draw the box plots, from the morphology.csv of a folder alone.
+    """Compute differences.json and draw the box plots, from the morphometry.csv of a folder alone.
 
     Args:
-        folder: RUN/morphology/SPLIT.
+        folder: RUN/morphometry/SPLIT.
 
     Returns:
         The result of `hypothesis_tests.compare_groups`, and "sources", the sorted names of the sources of each label.
     """
-    rows = read_rows(folder / "morphology.csv")
+    rows = read_rows(folder / "morphometry.csv")
     labels = [row["label"] for row in rows]
     patients = [row["patient_id"] for row in rows]
     classes = list(dict.fromkeys(labels))

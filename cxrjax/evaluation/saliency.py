@@ -1,6 +1,6 @@
 """Evaluation of the saliency maps of a trained classifier: one row per radiograph, scores with intervals, a verdict.
 
-Writes RUN/maps/SPLIT/: checks.csv, checks.json, and the deletion and insertion curves as curves.png and curves.svg.
+Writes RUN/saliency/SPLIT/: checks.csv, checks.json, and the deletion and insertion curves as curves.png and curves.svg.
 """
 
 import json
@@ -81,7 +81,7 @@ def evaluate_saliency(
     classifier = from_config.classifier(config)
     rows, curves = zip(*iter_evaluations(segmenter, classifier, config, variables, cases), strict=True)
     result = saliency_verdict.summarize_checks(rows, curves, config.maps, config.seed)
-    folder = workdir / "maps" / dataset.results_dirname(config, split, directory)
+    folder = workdir / "saliency" / dataset.results_dirname(config, split, directory)
     folder.mkdir(parents=True, exist_ok=True)
     _write_csv(folder / "checks.csv", rows)
     for form in ("png", "svg"):

@@ -1,9 +1,9 @@
 """Export of a run for other programs: a folder with all files that they need.
 
-diagnose.stablehlo  for a classifier: radiographs to labels with votes and saliency maps; for a segmenter,
+predict.stablehlo   for a classifier: radiographs to labels with votes and saliency maps; for a segmenter,
                     segment.stablehlo
 segmenter.onnx      a network alone; also classifier.onnx, or for an ensemble classifier_1.onnx …
-settings.json       the inputs and outputs of each file, and the steps before and after
+manifest.json       the inputs and outputs of each file, and the steps before and after
 
 The weights are in the files that use them, and all computations are in float32, whatever the precision of the run. Each
 file is read back and run on synthetic input before the folder is created, and its outputs agree with the run's
@@ -73,5 +73,5 @@ def export_model(workdir: Path, target: Path) -> list[str]:
                 save(f"{name}.onnx", onnx.convert(function, network), (x,), jax.jit(function)(x))
         settings = manifest.describe_model(config, spec, temperature, step)
         settings |= {"files": descriptions, "proof": verify.summary(differences)}
-        (folder / "settings.json").write_text(json.dumps(settings, indent=2) + "\n")
-    return [*descriptions, "settings.json"]
+        (folder / "manifest.json").write_text(json.dumps(settings, indent=2) + "\n")
+    return [*descriptions, "manifest.json"]

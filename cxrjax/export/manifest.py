@@ -1,4 +1,4 @@
-"""Content of settings.json, which describes exported networks to users without cxrjax: settings, inputs, steps."""
+"""Content of manifest.json, which describes exported networks to users without cxrjax: settings, inputs, steps."""
 
 import json
 from typing import Any

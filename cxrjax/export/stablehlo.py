@@ -93,7 +93,7 @@ def build(spec: PipelineSpec, variables: Mapping[str, Any]) -> Program:
 
     if spec.classifier is None:
         return Program("segment.stablehlo", ("images",), _one_by_one(segment, SEGMENTATION_OUTPUTS))
-    return Program("diagnose.stablehlo", ("images", "image_ids"), _one_by_one(predict, PREDICTION_OUTPUTS))
+    return Program("predict.stablehlo", ("images", "image_ids"), _one_by_one(predict, PREDICTION_OUTPUTS))
 
 
 def _one_by_one(predict_one: Callable[..., Any], output_names: Mapping[str, str]) -> Callable[..., dict[str, Array]]:

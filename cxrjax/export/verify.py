@@ -57,7 +57,7 @@ def assert_close(name: str, actual: Mapping[str, Any], expected: Mapping[str, An
 
 
 def summary(differences: Mapping[str, Mapping[str, float]]) -> dict[str, Any]:
-    """Return the entry of settings.json on the verification."""
+    """Return the entry of manifest.json on the verification."""
     return {
         "input": f"{COUNT} made-up radiographs, or for a network alone {COUNT} pictures of noise",
         "differences": differences,

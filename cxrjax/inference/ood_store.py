@@ -1,4 +1,4 @@
-"""Files of an OOD detector in a run directory: gate.npz and gate.json."""
+"""Files of an OOD detector in a run directory: ood_detector.npz and ood_detector.json."""
 
 import io
 import json
@@ -11,7 +11,7 @@ import numpy as np
 from cxrjax.inference import gaussian, ood
 from cxrjax.io import json_file
 from cxrjax.runs import run_dir
-from cxrjax.runtime import atomic_files
+from cxrjax.runtime import atomic_files, former_names
 from cxrjax.runtime.text import SHORT_LENGTH, printable
 
 _STEP = "step"
@@ -19,13 +19,10 @@ _REMEDY = "--mode=fit_ood fits it again"
 _MAX_BYTES = 2**30  # that of the largest network takes a hundredth of this
 _GAUSSIANS = ("layout", "features")
 
-# Field of `ood.OODDetector` -> key in gate.npz, where they differ.
-_KEYS = {"median": "middle", "lower_range": "below", "upper_range": "above"}
-
 
 def has_detector(workdir: Path) -> bool:
     """Return whether a run has an OOD detector."""
-    return (workdir / run_dir.GATE).exists()
+    return _path(workdir).exists()
 
 
 def is_fitted_to(workdir: Path, step: int) -> bool:
@@ -34,14 +31,14 @@ def is_fitted_to(workdir: Path, step: int) -> bool:
 
 
 def save(workdir: Path, detector: ood.OODDetector, step: int, false_alarm_rate: float | None = None) -> None:
-    """Write gate.npz and gate.json.
+    """Write ood_detector.npz and ood_detector.json.
 
-    gate.json has the training step of the network, the thresholds of the criteria, the limits of the lung features
+    ood_detector.json has the training step of the network, the thresholds of the criteria, the limits of the lung features
     and, if it is known, the expected rate of false alarms (`ood.expected_flag_rate`).
     """
     arrays = {}
     for path, leaf in jax.tree.leaves_with_path(detector):
-        arrays["/".join(_KEYS.get(key.name, key.name) for key in path)] = leaf
+        arrays["/".join(key.name for key in path)] = leaf
     npz = io.BytesIO()
     np.savez(npz, **arrays, **{_STEP: step})
     thresholds = dict(zip(ood.CRITERIA, detector.thresholds.tolist(), strict=True))
@@ -49,8 +46,8 @@ def save(workdir: Path, detector: ood.OODDetector, step: int, false_alarm_rate: 
     if false_alarm_rate is not None:
         summary["expected_false_alarm_rate"] = false_alarm_rate
     text = json.dumps(summary, indent=2)
-    atomic_files.atomic_write(workdir / "gate.json", (text + "\n").encode())
-    atomic_files.atomic_write(workdir / run_dir.GATE, npz.getvalue())
+    atomic_files.atomic_write(workdir / "ood_detector.json", (text + "\n").encode())
+    atomic_files.atomic_write(workdir / run_dir.OOD_DETECTOR, npz.getvalue())
 
 
 def load(workdir: Path, step: int) -> ood.OODDetector | None:
@@ -62,15 +59,14 @@ def load(workdir: Path, step: int) -> ood.OODDetector | None:
 
     Raises:
         RunError: The detector was fitted to another network.
-        DamagedFileError: gate.npz is damaged.
+        DamagedFileError: ood_detector.npz is damaged.
     """
     if not has_detector(workdir):
         return None
     arrays = _read(workdir)
     if arrays.get(_STEP) != step:
         raise run_dir.RunError(
-            f"{workdir / run_dir.GATE}: was not fitted to the network of training step {step}; "
-            "--mode=fit_ood fits it again"
+            f"{_path(workdir)}: was not fitted to the network of training step {step}; --mode=fit_ood fits it again"
         )
     try:
         gaussians = {
@@ -78,26 +74,30 @@ def load(workdir: Path, step: int) -> ood.OODDetector | None:
             for name in _GAUSSIANS
         }
         return ood.OODDetector(
-            **{name: arrays[_KEYS.get(name, name)] for name in ood.OODDetector._fields if name not in _GAUSSIANS},
+            **{name: arrays[name] for name in ood.OODDetector._fields if name not in _GAUSSIANS},
             **gaussians,
         )
     except KeyError as error:
-        raise json_file.DamagedFileError(workdir / run_dir.GATE, f"it has no array {error}", _REMEDY) from None
+        raise json_file.DamagedFileError(_path(workdir), f"it has no array {error}", _REMEDY) from None
+
+
+def _path(workdir: Path) -> Path:
+    return former_names.find(workdir, run_dir.OOD_DETECTOR)
 
 
 def _read(workdir: Path) -> dict[str, np.ndarray]:
-    """Return the arrays of gate.npz.
+    """Return the arrays of ood_detector.npz.
 
     Raises:
         DamagedFileError: it is damaged.
     """
-    path = workdir / run_dir.GATE
+    path = _path(workdir)
     try:
         with zipfile.ZipFile(path) as archive:
             if sum(entry.file_size for entry in archive.infolist()) > _MAX_BYTES:
                 raise json_file.DamagedFileError(path, "its content is far larger than an OOD detector", _REMEDY)
         with np.load(path, allow_pickle=False) as arrays:
-            return dict(arrays)
+            return former_names.upgrade(dict(arrays), path.name)
     except (json_file.DamagedFileError, PermissionError):
         raise
     except Exception as error:  # zipfile, zlib and NumPy raise errors without a common base for damaged files

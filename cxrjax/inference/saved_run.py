@@ -9,9 +9,13 @@ import jax
 from cxrjax.inference.loaded_run import LoadedRun
 from cxrjax.runs import run_dir
 from cxrjax.runs.checkpoints import Checkpoints, snapshot_tag
-from cxrjax.runtime import atomic_files
+from cxrjax.runtime import atomic_files, former_names
 
-_FITTED_FILES = ("calibration.json", run_dir.GATE, "gate.json")  # of values that were fitted to the parameters
+_FITTED_FILES = (
+    "calibration.json",
+    run_dir.OOD_DETECTOR,
+    "ood_detector.json",
+)  # of values that were fitted to the parameters
 _FILES = ("training_labels.json",)
 
 
@@ -27,8 +31,9 @@ def save(source: Path, run: LoadedRun, target: Path, *, is_modified: bool) -> No
     with atomic_files.atomic_dir(target) as folder:
         run_dir.create_or_resume(folder, run.config)
         for name in _FILES if is_modified else (*_FILES, *_FITTED_FILES):
-            if (source / name).exists():
-                shutil.copy(source / name, folder)
+            path = former_names.find(source, name)
+            if path.exists():
+                shutil.copy(path, folder / name)
         segmenter = run.variables["segmenter"]
         if run.spec.classifier is None:
             _save_networks(folder, {"best": segmenter}, run.step)

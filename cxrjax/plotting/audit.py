@@ -23,29 +23,29 @@ def draw_audit(audit: Mapping[str, Any], metric: str, path: str | os.PathLike) -
     """Draw the score, the score of each control experiment and chance level, one row with a dot and 95% interval each.
 
     Args:
-        audit: content of audit.json: "score", "chance", "controls", "n", "patients".
+        audit: content of audit.json: "scores", "chance", "experiments", "n", "patients".
         metric: the score to draw, such as "macro_auroc". Experiments without it and marker experiments are left out.
         path: the PNG or SVG to write.
     """
-    rows = [("the network", audit["score"][metric], style.INK, "")]
+    rows = [("the network", audit["scores"][metric], style.INK, "")]
     for category, (heading, color) in GROUPS.items():
         experiments = [
             experiment
-            for experiment in audit["controls"]
-            if experiment["kind"] == category
-            and "flips" not in experiment
+            for experiment in audit["experiments"]
+            if experiment["category"] == category
+            and "flip_rate" not in experiment
             and _has_value(experiment["scores"].get(metric))
         ]
         if experiments:
             rows.append((heading, None, color, ""))
         for experiment in experiments:
             share = "" if not experiment["share"] else f"{experiment['share']['value']:.0%}"
-            model = "" if experiment["by"] == "small network" else f" ({experiment['by']})"
+            model = "" if experiment["model"] == "small network" else f" ({experiment['model']})"
             rows.append((experiment["title"] + model, experiment["scores"][metric], color, share))
 
     figure = Figure(figsize=(7.6, 0.27 * len(rows) + 1.1), layout="constrained")
     axes = figure.subplots()
-    score = audit["score"][metric]
+    score = audit["scores"][metric]
     chance = audit["chance"][metric]
     axes.axvline(chance, color=style.FAINT, linewidth=1, linestyle=(0, (4, 3)))
     if _has_value(score):

@@ -16,6 +16,7 @@ from cxrjax.io import json_file, predictions_csv
 from cxrjax.metrics import baselines, prediction_arrays
 from cxrjax.models import from_config
 from cxrjax.runs import history, provenance, run_dir
+from cxrjax.runtime import former_names
 from cxrjax.training import model_selection
 
 PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy", "scipy", "opencv-python-headless")
@@ -65,7 +66,7 @@ class ReportInputs(NamedTuple):
     best_epoch: dict[str, float] | None  # metrics of the epoch whose network is used
     audit: dict[str, Any] | None  # for the data set of training only
     maps: dict[str, Any] | None
-    ood_detector: dict[str, Any] | None  # gate.json
+    ood_detector: dict[str, Any] | None  # ood_detector.json
     morphometry: dict[str, Any] | None
     calibration: dict[str, Any] | None  # calibration.json
     training_data: DatasetInfo | None  # None where the data set no longer exists
@@ -83,9 +84,9 @@ class ReportInputs(NamedTuple):
         """True if the evaluated data set is not that of training."""
         return self.name != self.split
 
-    def folder(self, command: str) -> Path:
-        """Return the folder with the files of a command on these data."""
-        return self.workdir / command / self.name
+    def file(self, command: str, name: str) -> Path:
+        """Return the path of a file that a command writes for these data."""
+        return former_names.find(self.workdir, command, self.name, name)
 
 
 def gather_inputs(workdir: Path, split: str, directory: str | None) -> ReportInputs:
@@ -118,9 +119,9 @@ def gather_inputs(workdir: Path, split: str, directory: str | None) -> ReportInp
         chance=_chance_level(workdir, rows, config, classes) if classes else {},
         best_epoch=model_selection.best_epoch(records, f"val/{config.training.metric}") if records else None,
         audit=_read(workdir / "audit" / name / "audit.json"),
-        maps=_read(workdir / "maps" / name / "checks.json"),
-        ood_detector=_read(workdir / "gate.json"),
-        morphometry=_read(workdir / "morphology" / name / "differences.json"),
+        maps=_read(former_names.find(workdir, "saliency", name, "checks.json")),
+        ood_detector=_read(former_names.find(workdir, "ood_detector.json")),
+        morphometry=_read(former_names.find(workdir, "morphometry", name, "differences.json")),
         calibration=_read(workdir / "calibration.json"),
         training_data=training_data,
         evaluation_data=evaluation_data,

@@ -98,8 +98,8 @@ def headline(inputs: ReportInputs) -> list[tuple[str, Any, Any, Any]]:
     chance = inputs.chance
     source_auroc = source["macro"]["auroc"]
     if value(source_auroc) is None and inputs.audit:  # scored by an older version, or without the labels of training
-        controls = [control for control in inputs.audit["controls"] if control["name"] == "source"]
-        source_auroc = controls[0]["scores"].get("macro_auroc") if controls else source_auroc
+        experiments = [experiment for experiment in inputs.audit["experiments"] if experiment["name"] == "source"]
+        source_auroc = experiments[0]["scores"].get("macro_auroc") if experiments else source_auroc
     return [
         ("macro AUROC", network["macro"]["auroc"], source_auroc, chance["macro_auroc"]),
         ("macro F1", network["macro"]["f1"], source["macro"]["f1"], chance["macro_f1"]),

@@ -1,6 +1,6 @@
 """Records of the data behind a run: of the rows of an evaluation, and of the labels of training.
 
-origin.json, beside the rows of an evaluation, names their data set, split and network.
+provenance.json, beside the rows of an evaluation, names their data set, split and network.
 
 training_labels.json, in the run directory, has {source: {label: number of radiographs}} of the training radiographs,
 from which the source alone is predicted; evaluation on other data then does not need those of training.
@@ -16,11 +16,11 @@ from ml_collections import ConfigDict
 
 from cxrjax.data import tfds_store
 from cxrjax.io import json_file
-from cxrjax.runtime import atomic_files
+from cxrjax.runtime import atomic_files, former_names
 
-_ORIGIN = "origin.json"
+_PROVENANCE = "provenance.json"
 _LABEL_COUNTS = "training_labels.json"
-_ORIGIN_REMEDY = "remove the folder, and --mode=evaluate makes it again"
+_REMEDY = "remove the folder, and --mode=evaluate makes it again"
 _LABEL_COUNTS_REMEDY = "remove it, and it is counted again from the data"
 _MAX_COUNT = 10**8  # radiographs of a label
 
@@ -34,25 +34,25 @@ class Provenance(NamedTuple):
 
 
 def write(folder: Path, provenance: Provenance) -> None:
-    """Write origin.json to a folder of rows."""
-    atomic_files.atomic_write(folder / _ORIGIN, (json.dumps(provenance._asdict(), indent=2) + "\n").encode())
+    """Write provenance.json to a folder of rows."""
+    atomic_files.atomic_write(folder / _PROVENANCE, (json.dumps(provenance._asdict(), indent=2) + "\n").encode())
 
 
 def read(folder: Path) -> Provenance:
-    """Read origin.json from a folder of rows; all fields are blank where there is no such file.
+    """Read provenance.json from a folder of rows; all fields are blank where there is no such file.
 
     Raises:
         DamagedFileError: a value has another type.
     """
-    path = folder / _ORIGIN
+    path = former_names.find(folder, _PROVENANCE)
     if not path.exists():
         return Provenance()
-    content = json_file.read(path, _ORIGIN_REMEDY)
+    content = json_file.read(path, _REMEDY)
     values = {name: content.get(name, default) for name, default in Provenance._field_defaults.items()}
     provenance = Provenance(**values)
     has_texts = isinstance(provenance.dataset, str) and isinstance(provenance.split, str)
     if not (has_texts and isinstance(provenance.step, int | None)):
-        raise json_file.DamagedFileError(path, "its values are of other kinds", _ORIGIN_REMEDY)
+        raise json_file.DamagedFileError(path, "its values are of other kinds", _REMEDY)
     return provenance
 
 

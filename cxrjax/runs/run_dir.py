@@ -6,10 +6,10 @@ metrics.jsonl         one line per epoch; events.* are the same for TensorBoard
 training_labels.json  classifier: number of training radiographs by source and label
 segmenter/            classifier with a segmenter: config.json and checkpoints/best/ of the segmenter it was trained
 with lungs/                lung masks of training and validation, cached to resume training; may be removed at any time
-gate.npz              classifier: its out-of-distribution detector (`inference.ood`); gate.json is the same, readable
+ood_detector.npz      classifier: its out-of-distribution detector (`inference.ood`); ood_detector.json is readable
 evaluation/           written by --mode=evaluate: one folder per split, for another data set DATA-SPLIT
 calibration.json      classifier: temperature and operating points, fitted to its validation radiographs
-maps/                 written by --mode=evaluate_saliency
+saliency/             written by --mode=evaluate_saliency
 """
 
 import json
@@ -29,7 +29,7 @@ from cxrjax.runtime import atomic_files
 
 CONFIG = "config.json"
 SEGMENTER = "segmenter"
-GATE = "gate.npz"
+OOD_DETECTOR = "ood_detector.npz"
 LUNGS = "lungs"
 _REMEDY = "restore it, or train again in another folder"
 _OTHER_FOLDER = "name another --workdir"

@@ -5,6 +5,7 @@ names of today.
 """
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 MODES = {
@@ -76,7 +77,23 @@ KEYS = {
         "selective_prediction/agreement": "vote_fraction",
         "vote_convergence/*/agreement": "vote_fraction",
     },
+    "audit.json": {
+        "score": "scores",
+        "validation": "selected_on_split",
+        "controls": "experiments",
+        "experiments/*/kind": "category",
+        "experiments/*/by": "model",
+        "experiments/*/against": "reference",
+        "experiments/*/change": "difference",
+        "experiments/*/flips": "flip_rate",
+        "experiments/*/place/hits": "hit_rate",
+        "experiments/*/place/inside": "inside_lungs",
+        "settings/small_network": "probe_network",
+    },
+    "result.json": {"facts": "details", "details/place/hits": "hit_rate", "details/place/inside": "inside_lungs"},
     "provenance.json": {"data": "dataset"},
+    "request.json": {"gated": "has_ood_detector", "refuse": "reject_ood"},
+    "ood_detector.npz": {"middle": "median", "below": "lower_range", "above": "upper_range"},
     "ood_detector.json": {"flagged_in_error": "expected_false_alarm_rate"},
     "checks.json": {
         "no_map": "without_map",
@@ -86,7 +103,49 @@ KEYS = {
         **{f"metrics/{former}": name for former, name in COLUMNS.items()},
     },
 }
-FILES = {"origin.json": "provenance.json", "gate.json": "ood_detector.json"}
+# Files and folders of a run directory, of an audit and of a prediction.
+FILES = {
+    "gate.npz": "ood_detector.npz",
+    "gate.json": "ood_detector.json",
+    "origin.json": "provenance.json",
+    "made_of.json": "fingerprint.json",
+    "asked.json": "request.json",
+    "passed_over.csv": "skipped_files.csv",
+    "maps": "saliency",
+    "morphology": "morphometry",
+    "morphology.csv": "morphometry.csv",
+    "controls": "experiments",
+    "whole": "full_image",
+    "network": "unaltered",
+    "facts": "metadata",
+    "box": "lung_box",
+    "facts.json": "result.json",
+    "unmarked.csv": "without_marker.csv",
+    "ranking.svg": "roc.svg",
+    "referral.svg": "selective_prediction.svg",
+    "settling.svg": "vote_convergence.svg",
+}
+
+
+def find(folder: Path, *names: str) -> Path:
+    """Return the path of a file or folder below a folder, by the former name of each part that only that exists of.
+
+    Args:
+        folder: an existing folder.
+        names: the parts of the path, by their names of today.
+    """
+    path = folder
+    for name in names:
+        former_paths = [path / former for former in formerly(name)]
+        path = path / name
+        if not path.exists():
+            path = next((former for former in former_paths if former.exists()), path)
+    return path
+
+
+def formerly(name: str) -> list[str]:
+    """Return the former names of a file or folder."""
+    return [former for former, current in FILES.items() if current == name]
 
 
 def upgrade(content: Any, file_name: str) -> Any:

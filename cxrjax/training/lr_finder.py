@@ -1,6 +1,6 @@
 """Learning rate finder (Smith 2017): train for some steps at a rising rate, and find where the loss is lowest.
 
-Writes RUN/rate_finder.csv (rate, loss, running mean) and RUN/rate_finder.png.
+Writes RUN/lr_finder.csv (rate, loss, running mean) and RUN/lr_finder.png.
 """
 
 import math
@@ -69,8 +69,8 @@ def find_learning_rate(config: ConfigDict, workdir: Path) -> float:
         raise ValueError(f"the loss is {loss} from the first step on")
     suggestion = suggest(rates, mean.values)
     table = [("rate", "loss", "running_mean"), *zip(rates, losses, mean.values, strict=True)]
-    atomic_files.atomic_write(workdir / "rate_finder.csv", csv_text.encode_rows(table))
-    plotting.draw_lr_curve(rates, losses, mean.values, suggestion, workdir / "rate_finder.png")
+    atomic_files.atomic_write(workdir / "lr_finder.csv", csv_text.encode_rows(table))
+    plotting.draw_lr_curve(rates, losses, mean.values, suggestion, workdir / "lr_finder.png")
     return suggestion
 
 

@@ -104,22 +104,22 @@ def audited(tmp_path_factory):
 @pytest.mark.slow
 def test_every_control_finds_what_is_there(audited):
     result = audited[2]
-    by_name = {one["name"]: one for one in result["controls"]}
+    by_name = {one["name"]: one for one in result["experiments"]}
     reached = {name: one["scores"]["macro_auroc"]["value"] for name, one in by_name.items()}
     assert list(by_name) == [control.name for control in experiments.EXPERIMENTS]
     assert not any("not done" in one["note"] for one in by_name.values())
-    assert reached["source"] == reached["facts"] == pytest.approx(0.75) and reached["view"] == 0.5
-    for name in ("network", "background_network", "border_network", "common_resolution_network"):
+    assert reached["source"] == reached["metadata"] == pytest.approx(0.75) and reached["view"] == 0.5
+    for name in ("unaltered", "background_network", "border_network", "common_resolution_network"):
         assert reached[name] == pytest.approx(0.75)  # it looks for the mark, and the mark is there
-    assert reached["lungs_network"] == 0.5 and by_name["lungs_network"]["change"]["macro_auroc"]["value"] < -0.2
+    assert reached["lungs_network"] == 0.5 and by_name["lungs_network"]["difference"]["macro_auroc"]["value"] < -0.2
     assert reached["within_source"] == 0.5 and by_name["within_source"]["share"] is None
     for name in ("background", "border"):  # the mark is learned, of the label as much as 64 radiographs allow
-        rows = predictions_csv.read(audited[0] / "audit" / "test" / "controls" / name / "predictions.csv")
+        rows = predictions_csv.read(audited[0] / "audit" / "test" / "experiments" / name / "predictions.csv")
         p = [row["probability_viral"] for row in rows]
         assert roc_auc_score([row["source"] == "marked" for row in rows], p) > 0.7 and reached[name] < 0.9
-    assert min(reached["whole"], reached["lungs"], reached["common_levels"]) > 0.95
+    assert min(reached["full_image"], reached["lungs"], reached["common_levels"]) > 0.95
     assert by_name["leave_source_out"]["scores"]["accuracy"]["value"] > 0.9  # the lungs are the same everywhere
-    assert min(by_name[name]["place"]["hits"] for name in ("marker_outside", "marker_inside")) > 0.9
+    assert min(by_name[name]["place"]["hit_rate"] for name in ("marker_outside", "marker_inside")) > 0.9
 
 
 @pytest.mark.slow

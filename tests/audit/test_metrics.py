@@ -43,7 +43,7 @@ def test_a_share_is_of_what_is_above_chance():
 
     assert of["scores"]["macro_auroc"]["value"] == pytest.approx(auroc(control))
     assert of["share"]["value"] == pytest.approx((auroc(control) - 0.5) / (auroc(run) - 0.5))
-    assert of["change"]["macro_auroc"]["value"] == pytest.approx(auroc(control) - auroc(run))
+    assert of["difference"]["macro_auroc"]["value"] == pytest.approx(auroc(control) - auroc(run))
     low, high = of["share"]["interval"]
     assert 0 < low < of["share"]["value"] < high < 1
     share = scores.compare(run, None, run, CLASSES, chance)["share"]
@@ -123,7 +123,7 @@ def test_what_a_network_looks_at_is_located():
         return np.stack([1 - p, p], 1)
 
     place = markers.occlusion_peak(ask, images, lungs, 1)
-    assert place["peaks"] == [[6, 1]] * 6 and place["agreement"] == place["inside"] == 1
+    assert place["peaks"] == [[6, 1]] * 6 and place["agreement"] == place["inside_lungs"] == 1
     assert (place["row"], place["column"]) == (6.5 / 8, 1.5 / 8)
     assert markers.occlusion_peak(ask, images[:0], lungs[:0], 1) is None
 
@@ -132,7 +132,7 @@ def test_a_mark_is_hit_on_its_own_cell_or_beside_it_and_nowhere_else():
     lungs = np.zeros((3, 64, 64), bool)
     lungs[0, 8:16, 8:16] = lungs[1, 8:16, 8:16] = lungs[2, 40:48, 16:24] = True  # cells (1, 1) and (5, 2)
     aimed = markers.marker_hit_rate([[1, 1], [5, 2], [6, 3]], lungs, True)
-    assert aimed == {"hits": pytest.approx(2 / 3), "cells": [[1, 1], [1, 1], [5, 2]]}
-    assert markers.marker_hit_rate([[0, 0], [7, 7], [1, 1]], lungs, False)["hits"] == pytest.approx(
+    assert aimed == {"hit_rate": pytest.approx(2 / 3), "cells": [[1, 1], [1, 1], [5, 2]]}
+    assert markers.marker_hit_rate([[0, 0], [7, 7], [1, 1]], lungs, False)["hit_rate"] == pytest.approx(
         2 / 3
     )  # in the upper left

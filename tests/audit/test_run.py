@@ -90,12 +90,12 @@ def test_a_killed_audit_goes_on_and_no_control_is_done_twice(tmp_path, monkeypat
     assert not (workdir / "audit" / "test" / "audit.json").exists()
     monkeypatch.setattr(run, "EXPERIMENTS", watched(None))
     result = audit(workdir, "test", small(1))
-    assert done == ["source", "view", "resolution", "resolution", "file_form", "facts"]
+    assert done == ["source", "view", "resolution", "resolution", "file_form", "metadata"]
     folder = workdir / "audit" / "test"
     assert json.loads((folder / "audit.json").read_text()) == json.loads(json.dumps(result))
     assert not list(folder.rglob("*.partial")) and (folder / "audit.svg").read_bytes()[:5] == b"<?xml"
     assert (folder / "audit.md").read_text().startswith("On 15 radiographs of 15 patients the network reaches")
-    by_name = {one["name"]: one for one in result["controls"]}
+    by_name = {one["name"]: one for one in result["experiments"]}
     assert by_name["source"]["classes"]["covid19"]["auroc"]["value"] == 1  # planted; F1 of the others is a guess
     assert by_name["source"]["classes"]["normal"]["auroc"]["value"] < 0.7
     assert "tells nothing" in by_name["file_form"]["note"]
@@ -141,9 +141,9 @@ def test_controls_of_another_network_are_set_aside_whole(workdir, done):
     best.write_bytes(b"1")
     assert audit(workdir, "test", small(1)) == first
     assert len(done) == 6 and (folder.with_name("test-before-1") / "audit.json").read_text() == kept
-    (folder / "made_of.json").unlink()  # as of older code
+    (folder / "fingerprint.json").unlink()  # as of older code
     audit(workdir, "test", small(1))
-    assert (folder.with_name("test-before-2") / "controls").is_dir()
+    assert (folder.with_name("test-before-2") / "experiments").is_dir()
 
 
 def test_rows_that_are_found_anew_count_at_once(workdir, done):
@@ -154,7 +154,7 @@ def test_rows_that_are_found_anew_count_at_once(workdir, done):
     perfect = [row | {f"probability_{name}": float(name == row["label"]) for name in CLASSES} for row in rows]
     write = partial(predictions_csv.write, path, columns=predictions_csv.classification_columns(CLASSES))
     write([row | {"prediction": row["label"]} for row in perfect])
-    within = next(one for one in audit(workdir, "test", small(1))["controls"] if one["name"] == "within_source")
+    within = next(one for one in audit(workdir, "test", small(1))["experiments"] if one["name"] == "within_source")
     assert within["scores"]["macro_auroc"]["value"] == 1 and within["share"] is None
     write([row | {"path": f"other/{row['path']}"} for row in rows])
     with pytest.raises(run_dir.RunError, match=r"predictions\.csv: its radiographs are not those of test in .*phantom"):
@@ -198,11 +198,11 @@ def test_the_command_line_knows_it():
 @pytest.mark.slow
 @pytest.mark.parametrize("shortcut", ["none", "marker"])
 def test_the_verdict_is_right_on_the_phantom(tmp_path, known_lungs, monkeypatch, shortcut):
-    wanted = ("source", "whole", "background", "within_source", "leave_source_out", "marker_outside",
-              "shuffled_labels_1", "network", "background_network")  # fmt: skip
+    wanted = ("source", "full_image", "background", "within_source", "leave_source_out", "marker_outside",
+              "shuffled_labels_1", "unaltered", "background_network")  # fmt: skip
     monkeypatch.setattr(run, "EXPERIMENTS", tuple(c for c in experiments.EXPERIMENTS if c.name in wanted))
     result = audit(make_run(tmp_path, shortcut), "test", small(1))
-    by_name, text = {one["name"]: one for one in result["controls"]}, result["verdict"]["paragraph"]
+    by_name, text = {one["name"]: one for one in result["experiments"]}, result["verdict"]["paragraph"]
     assert "not done" in by_name["leave_source_out"]["note"] and "not done" in by_name["within_source"]["note"]
     assert by_name["background_network"]["n"] == result["n"]  # it is not masked
     assert (

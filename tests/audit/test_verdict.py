@@ -18,16 +18,16 @@ def reach(value: float) -> dict[str, Any]:
     return {name: number(value) for name in ("macro_auroc", "macro_f1", "accuracy")}
 
 
-def control(name: str, title: str, value: float, kind: str = "shortcut", by: str = "table", **more: Any) -> dict:
+def control(name: str, title: str, value: float, kind: str = "shortcut", by: str = "metadata", **more: Any) -> dict:
     share = number((value - 0.5) / 0.4, 0.05) if kind == "shortcut" else None
-    return {"name": name, "title": title, "kind": kind, "by": by, "scores": reach(value), "share": share,
+    return {"name": name, "title": title, "category": kind, "model": by, "scores": reach(value), "share": share,
             "classes": {}, "note": "", **more}  # fmt: skip
 
 
 def audit(*controls: dict, sources: dict = SOURCES) -> dict[str, Any]:
     chance = {"macro_auroc": 0.5, "macro_f1": 0.2, "accuracy": 0.3}
-    return {"n": 100, "patients": 80, "score": reach(0.9), "chance": chance, "sources": sources,
-            "labels": dict.fromkeys(sources, 10), "validation": False, "controls": list(controls)}  # fmt: skip
+    return {"n": 100, "patients": 80, "scores": reach(0.9), "chance": chance, "sources": sources,
+            "labels": dict.fromkeys(sources, 10), "selected_on_split": False, "experiments": list(controls)}  # fmt: skip
 
 
 def small(name: str, title: str, value: float, **more: Any) -> dict:
@@ -90,7 +90,7 @@ def test_a_shortcut_as_strong_as_the_network_leaves_nothing():
 
 
 def test_the_place_of_a_shortcut_is_named_where_pictures_agree():
-    place = {"class": "covid19", "row": 0.94, "column": 0.94, "agreement": 0.9, "inside": 0.0, "drop": 0.6}
+    place = {"class": "covid19", "row": 0.94, "column": 0.94, "agreement": 0.9, "inside_lungs": 0.0, "drop": 0.6}
     seen = control("background", "background alone", 0.7, by="small network", place=place)
     assert (
         "What the background alone tells of covid19 lies in the lower right corner of the picture, outside the lungs."
@@ -100,7 +100,7 @@ def test_the_place_of_a_shortcut_is_named_where_pictures_agree():
 
 
 @pytest.mark.parametrize(
-    ("row", "column", "inside", "said"),
+    ("row", "column", "inside_lungs", "said"),
     [
         (0.06, 0.06, 0, "the upper left corner of the picture, outside the lungs"),
         (0.5, 0.9, 0, "the right third of the picture, outside the lungs"),
@@ -108,8 +108,8 @@ def test_the_place_of_a_shortcut_is_named_where_pictures_agree():
         (0.5, 0.5, 1, "the middle of the picture, inside the lungs"),
     ],
 )
-def test_places(row, column, inside, said):
-    assert formatting.name_place({"row": row, "column": column, "inside": inside}) == said
+def test_places(row, column, inside_lungs, said):
+    assert formatting.name_place({"row": row, "column": column, "inside_lungs": inside_lungs}) == said
 
 
 def test_what_cannot_be_supported_ends_the_paragraph():
@@ -196,7 +196,7 @@ def test_what_leak_could_have_been_seen_is_said():
     ],
 )
 def test_a_source_left_out(now, collapsed, said):
-    left = small("leave_source_out", "a source left out", now, against=reach(0.8), change=reach(now - 0.8))
+    left = small("leave_source_out", "a source left out", now, reference=reach(0.8), difference=reach(now - 0.8))
     of = verdict.conclude(audit(left))
     claim = f"that a class is recognised in a source that was not trained on: the small network recognises {now:.0%}"
     assert said in of["paragraph"]
@@ -217,7 +217,7 @@ def test_within_a_source(interval, end):
 
 
 @pytest.mark.parametrize(
-    ("flips", "hits", "said"),
+    ("flip_rate", "hit_rate", "said"),
     [
         (number(0.9), 0.9, "turned 90% (88% to 92%) of the findings and was seen in its place, the upper left corner"),
         (number(0.51), 0.9, "in 90% of the pictures: this audit is blind to such a one"),  # hardly most of them
@@ -225,9 +225,9 @@ def test_within_a_source(interval, end):
         ({"value": None, "interval": None, "n": 0}, 0.9, "could not be tried, for every radiograph was found to be b"),
     ],
 )
-def test_a_planted_mark(flips, hits, said):
-    place = {"row": 0.06, "column": 0.06, "inside": 0.0, "hits": hits}
-    mark = small("marker_outside", "mark planted outside the lungs", 0.3, flips=flips, place=place, target="b")
+def test_a_planted_mark(flip_rate, hit_rate, said):
+    place = {"row": 0.06, "column": 0.06, "inside_lungs": 0.0, "hit_rate": hit_rate}
+    mark = small("marker_outside", "mark planted outside the lungs", 0.3, flip_rate=flip_rate, place=place, target="b")
     assert said in verdict.conclude(audit(mark))["paragraph"]
 
 
@@ -250,7 +250,7 @@ def test_shuffled_labels_leak_where_every_shuffle_says_so(values, said):
 def test_of_one_class_there_is_no_area_and_no_share():
     none = {"value": None, "interval": None, "n": 0}
     blind = control("source", "source alone", 0.5) | {"share": None}
-    of = audit(blind, sources={"normal": {"north": 9}}) | {"score": reach(0.9) | {"macro_auroc": none}}
+    of = audit(blind, sources={"normal": {"north": 9}}) | {"scores": reach(0.9) | {"macro_auroc": none}}
     text = verdict.conclude(of)["paragraph"]
     assert (
         "reaches macro F1 0.90 (0.88 to 0.92), accuracy" in text
@@ -261,4 +261,4 @@ def test_of_one_class_there_is_no_area_and_no_share():
 
 
 def test_radiographs_of_validation_are_said_to_be():
-    assert "chosen by these very radiographs" in verdict.conclude(audit() | {"validation": True})["paragraph"]
+    assert "chosen by these very radiographs" in verdict.conclude(audit() | {"selected_on_split": True})["paragraph"]

@@ -197,7 +197,7 @@ def test_what_is_passed_over_is_listed_at_the_end(predicted, capsys):
     assert lines[0] == "skipped: 00.txt: not an image" and len(lines) == 22
     assert lines[20:] == [
         "also skipped: 2 files and 1 hidden name",
-        "all skipped files are listed in out/passed_over.csv",
+        "all skipped files are listed in out/skipped_files.csv",
     ]
     assert predicted([fine], [("locked", "a folder that cannot be opened: permission denied", True)]) == 3
     capsys.readouterr()

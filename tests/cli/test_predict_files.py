@@ -260,7 +260,7 @@ def test_a_folder_of_the_output_that_is_a_link_or_a_file_is_not_written_to(pictu
 
 
 @pytest.mark.parametrize(
-    "name", ["predictions.csv", "passed_over.csv", "predictions_files.json", "predictions.partial"]
+    "name", ["predictions.csv", "skipped_files.csv", "predictions_files.json", "predictions.partial"]
 )
 def test_a_file_of_the_user_in_the_way_of_a_table_is_named_before_anything_is_done(
     pictures, tmp_path, monkeypatch, name
@@ -308,7 +308,7 @@ def test_a_table_that_the_user_changed_is_not_replaced(pictures, tmp_path):
 def test_a_prediction_that_an_older_version_began_is_named(pictures, tmp_path):
     partial = tmp_path / "out" / "predictions.partial"
     partial.mkdir(parents=True)
-    (partial / "asked.json").write_text(json.dumps({"run": "r", "input": "i"}))
+    (partial / "request.json").write_text(json.dumps({"run": "r", "input": "i"}))
     with pytest.raises(ValueError, match=r"was begun by another version of cxrjax; remove the folder"):
         predict_again(pictures, tmp_path)
 
@@ -402,14 +402,14 @@ def test_what_is_passed_over_is_in_a_table(pictures, tmp_path):
     (pictures / "c.webp").write_text("x")
     result = predict_files.predict(tmp_path / "run", pictures, tmp_path / "out")
     assert [each.path.name for each in result.skipped_files] == ["=notes.txt", "c.webp"]
-    with (tmp_path / "out" / "passed_over.csv").open(newline="") as file:
+    with (tmp_path / "out" / "skipped_files.csv").open(newline="") as file:
         header, notes, webp = csv.reader(file)
     assert header == ["path", "reason"] and notes == ["'=notes.txt", "not an image"]
     assert webp[0] == "c.webp" and webp[1].startswith("WebP, which is not supported")
     (pictures / "=notes.txt").unlink()
     (pictures / "c.webp").unlink()
     predict_again(pictures, tmp_path)
-    assert not (tmp_path / "out" / "passed_over.csv").exists()
+    assert not (tmp_path / "out" / "skipped_files.csv").exists()
 
 
 def test_an_output_that_cannot_be_written_is_named(pictures, tmp_path, monkeypatch):

@@ -87,7 +87,11 @@ def test_what_was_fitted_to_an_older_network_is_fitted_anew(run):
     with pytest.raises(ValueError, match=r"calibration.json: was fitted .* step 3, not to that of 5; --mode=evaluate"):
         calibration.load(run, 5)
     evaluate.evaluate_run(run, "test")
-    assert calibration.load(run, 5)["step"] == json.loads((run / "evaluation/val/origin.json").read_text())["step"] == 5
+    assert (
+        calibration.load(run, 5)["step"]
+        == json.loads((run / "evaluation/val/provenance.json").read_text())["step"]
+        == 5
+    )
     with pytest.raises(ValueError, match="step 5, not to that of 3"):  # its rows are still those of the older one
         scoring.score_run(run, "train")
     older = {key: value for key, value in calibration.load(run, 5).items() if key != "step"}

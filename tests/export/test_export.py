@@ -121,7 +121,7 @@ def agree(given, examined):
 
 
 def test_the_program_gives_what_the_run_gives(folder, images):
-    program = deserialize(bytearray((folder / "out" / "diagnose.stablehlo").read_bytes()))
+    program = deserialize(bytearray((folder / "out" / "predict.stablehlo").read_bytes()))
     assert program.platforms == ("cpu", "cuda", "tpu")
     given = jax.device_get(program.call(images, cohort.hash_images(images)))  # three; it was proved on two
     examined = list(load_predictor(folder / "classify").predict(images))
@@ -174,7 +174,7 @@ def resize(image, size):
 def test_files_and_settings_suffice_to_repeat_a_finding(folder, images):
     """Only NumPy, SciPy and onnxruntime; the patches are others, so that probabilities are equal in the mean alone."""
     out, rng = folder / "out", np.random.default_rng(0)
-    told = json.loads((out / "settings.json").read_text())
+    told = json.loads((out / "manifest.json").read_text())
     segmenter, patches = told["segmenter"], told["patches"]
     assert told["purpose"] == "For research, not for diagnosis."
     assert (patches["mode"], patches["masked"], patches["channels"]) == ("local", True, "grey")
@@ -212,11 +212,11 @@ def test_files_and_settings_suffice_to_repeat_a_finding(folder, images):
 
 def test_a_segmenters_run_gives_its_lungs_and_without_the_packages_no_onnx(folder, images, tmp_path, monkeypatch):
     monkeypatch.setattr(export, "ONNX_PACKAGES", ("jax2onnx", "no_such_package"))
-    assert export.export_model(folder / "segment", tmp_path / "out") == ["segment.stablehlo", "settings.json"]
+    assert export.export_model(folder / "segment", tmp_path / "out") == ["segment.stablehlo", "manifest.json"]
     program = deserialize(bytearray((tmp_path / "out" / "segment.stablehlo").read_bytes()))
     given = jax.device_get(program.call(images))
     agree(given, list(load_predictor(folder / "segment").predict(images)))
-    told = json.loads((tmp_path / "out" / "settings.json").read_text())
+    told = json.loads((tmp_path / "out" / "manifest.json").read_text())
     assert given["found"].tolist() == [True, True, False] and "classifier" not in told
     assert told["files"]["segment.stablehlo"]["inputs"] == {"images": {"type": "uint8", "shape": ["B", SIZE, SIZE]}}
 
@@ -296,8 +296,8 @@ def test_networks_that_vote_together_do_so_in_the_program(folder, images, tmp_pa
     run = keep_classifier(tmp_path, configure("classify"), seeds=(1, 2, 3))
     (tmp_path / "segment").rename(folder / "segment")
     files = export.export_model(run, tmp_path / "out")
-    assert files == ["diagnose.stablehlo", "segmenter.onnx", "classifier_1.onnx", "classifier_2.onnx", "settings.json"]
-    program = deserialize(bytearray((tmp_path / "out" / "diagnose.stablehlo").read_bytes()))
+    assert files == ["predict.stablehlo", "segmenter.onnx", "classifier_1.onnx", "classifier_2.onnx", "manifest.json"]
+    program = deserialize(bytearray((tmp_path / "out" / "predict.stablehlo").read_bytes()))
     given = jax.device_get(program.call(images, cohort.hash_images(images)))
     assert (given["votes"].sum(1) == [40, 40, 0]).all()
     agree(given, list(load_predictor(run).predict(images)))

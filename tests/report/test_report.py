@@ -124,14 +124,14 @@ def found(tmp_path):
 
 
 AUDIT = {
-    "controls": [{
-        "name": "source", "title": "Source alone", "question": "Does it?", "note": "", "by": "table",
+    "experiments": [{
+        "name": "source", "title": "Source alone", "question": "Does it?", "note": "", "model": "metadata",
         "scores": {"macro_f1": estimate(0.5432, 0.5, 0.6), "macro_auroc": estimate(0.7654, 0.7, 0.8)}, "share": None,
     }, {
-        "name": "border", "title": "Border", "question": "Is it?", "note": "not done", "by": "network",
+        "name": "border", "title": "Border", "question": "Is it?", "note": "not done", "model": "network",
         "scores": {}, "share": None,
     }],
-    "settings": {"small_network": {"seed": 41, "training": {"epochs": 12}}, "headline": "macro_auroc"},
+    "settings": {"probe_network": {"seed": 41, "training": {"epochs": 12}}, "headline": "macro_auroc"},
     "versions": {"cxrjax": "0", "jax": "0.10.9"},
     "verdict": {"paragraph": "Most of it is the hospital.", "sentences": [], "cannot_support": ["that any is seen"]},
 }  # fmt: skip
@@ -274,10 +274,10 @@ def test_limitations_are_what_the_data_cannot_support(found):
 
 
 def test_controls_that_were_not_done_are_not_claimed_and_twins_are_told_apart(found):
-    twins = [{"name": n, "title": "background alone", "by": by, "scores": {"macro_f1": estimate(0.5, 0.4, 0.6)}}
+    twins = [{"name": n, "title": "background alone", "model": by, "scores": {"macro_f1": estimate(0.5, 0.4, 0.6)}}
              for n, by in (("background", "small network"), ("background_network", "network"))]  # fmt: skip
-    answer = answers(found._replace(audit=AUDIT | {"controls": AUDIT["controls"] + twins}), "CLAIM")["30"]
-    assert "Border" not in answer and "Source alone (table)" in answer
+    answer = answers(found._replace(audit=AUDIT | {"experiments": AUDIT["experiments"] + twins}), "CLAIM")["30"]
+    assert "Border" not in answer and "Source alone (metadata)" in answer
     assert "background alone (small network), background alone (network)" in answer
 
 
@@ -542,8 +542,8 @@ def test_what_lies_in_the_run_is_read_and_a_broken_file_is_named(tmp_path, monke
     }
     assert (found.training_data.without_patient, found.training_data.num_radiographs) == (3, 4)
     assert found.chance == baselines.chance_level(["viral"] * 3 + ["normal"], [each["label"] for each in ROWS], CLASSES)
-    (tmp_path / "maps" / "test").mkdir(parents=True)
-    (tmp_path / "maps" / "test" / "checks.json").write_text("{")
+    (tmp_path / "saliency" / "test").mkdir(parents=True)
+    (tmp_path / "saliency" / "test" / "checks.json").write_text("{")
     with pytest.raises(ValueError, match=r"checks\.json: it is damaged"):
         inputs.gather_inputs(tmp_path, "test", None)
 
@@ -593,7 +593,7 @@ def test_only_what_is_of_the_same_data_is_joined(tmp_path, monkeypatch):
         other.is_external and other.scores["all"] == {"of": "elsewhere-test"} and other.training_data.name == "clinic"
     )
     assert (other.audit, other.maps, other.morphometry) == (None, None, None)
-    assert other.folder("evaluation") == tmp_path / "evaluation" / "elsewhere-test"
+    assert other.file("evaluation", "x") == tmp_path / "evaluation" / "elsewhere-test" / "x"
     shutil.rmtree(tmp_path / "data" / "clinic")
     gone = inputs.gather_inputs(tmp_path, "test", f"{tmp_path}/data/elsewhere")
     assert gone.training_data is None and gone.chance == other.chance  # the run keeps what it was trained on, counted

@@ -11,12 +11,13 @@ from pathlib import Path
 import pytest
 
 from cxrjax.cli import predict_files
-from cxrjax.evaluation import scoring
-from cxrjax.inference import ood
+from cxrjax.evaluation import morphometry, scoring
+from cxrjax.inference import ood, ood_store
 from cxrjax.io import json_file, predictions_csv
 from cxrjax.models import registry
 from cxrjax.models.fc_densenet import FCDenseNet
 from cxrjax.models.resnet import ResNet
+from cxrjax.runs import provenance, run_dir
 from cxrjax.runtime import former_names
 
 FORMER = Path(__file__).parent / "former"
@@ -60,6 +61,39 @@ def _flatten(node, path=""):
     return {path: -1 if node is None else len(node) if isinstance(node, str) else node}
 
 
-@pytest.mark.parametrize("table", [former_names.MODES, former_names.FLAGS, former_names.COLUMNS])
+@pytest.mark.parametrize("table", [former_names.MODES, former_names.FLAGS, former_names.COLUMNS, former_names.FILES])
 def test_no_name_of_today_is_a_former_name(table):
     assert not set(table) & set(table.values())
+
+
+def test_files_of_a_former_run_are_found_and_have_the_keys_of_today(run):
+    step = run_dir.load_step(run, run_dir.load_config(run))
+    assert ood_store.load(run, step) is not None and not (run / "ood_detector.npz").exists()
+    origin = provenance.read(run / "evaluation" / "test")
+    assert origin == provenance.Provenance("phantom", "test", step)
+    summary = json_file.read(former_names.find(run, "ood_detector.json"), "")
+    assert summary["expected_false_alarm_rate"] == pytest.approx(0.154, abs=1e-3)
+    checks = json_file.read(former_names.find(run, "saliency", "test", "checks.json"), "")
+    assert checks["metrics"]["randomized_100_correlation"]["n"] == 10 and "resampling" in checks["checks"]
+    audit = json_file.read(run / "audit" / "test" / "audit.json", "")
+    assert [entry["model"] for entry in audit["experiments"] if entry["name"] == "source"] == ["table"]
+    assert audit["scores"]["macro_auroc"]["n"] == 10 and audit["settings"]["probe_network"]["task"] == "classify"
+    assert former_names.find(run, "audit", "test", "fingerprint.json").name == "made_of.json"
+    rows = morphometry.read_rows(former_names.find(run, "morphometry", "test", "morphometry.csv"))
+    assert len(rows) == 10 and all(row["lung_area_mm2"] > 1e3 for row in rows)
+
+
+def test_a_file_of_today_is_preferred_to_a_former_one(tmp_path):
+    (tmp_path / "gate.npz").touch()
+    assert former_names.find(tmp_path, "ood_detector.npz") == tmp_path / "gate.npz"
+    (tmp_path / "ood_detector.npz").touch()
+    assert former_names.find(tmp_path, "ood_detector.npz") == tmp_path / "ood_detector.npz"
+
+
+def test_keys_are_renamed_at_their_path_alone():
+    content = {"settling": {"5": {"agreement": 1}}, "all": {"no_finding": 2, "classes": {"settling": {"agreement": 3}}}}
+    assert former_names.upgrade(content, "metrics.json") == {
+        "vote_convergence": {"5": {"vote_fraction": 1}},
+        "all": {"no_prediction": 2, "classes": {"settling": {"agreement": 3}}},
+    }
+    assert former_names.upgrade(content, "other.json") is content

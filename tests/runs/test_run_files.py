@@ -44,10 +44,10 @@ def test_a_damaged_calibration(tmp_path, content):
 
 @pytest.mark.parametrize("content", [*TEXTS, b'{"step": "last"}', b'{"data": 3}'], ids=range(10))
 def test_a_damaged_origin(tmp_path, content):
-    (tmp_path / "origin.json").write_bytes(content)
+    (tmp_path / "provenance.json").write_bytes(content)
     with pytest.raises(DamagedFileError) as error:
         provenance.read(tmp_path)
-    assert_is_a_sentence(error.value, tmp_path / "origin.json")
+    assert_is_a_sentence(error.value, tmp_path / "provenance.json")
 
 
 @pytest.mark.parametrize("content", [*TEXTS, b'{"a": 3}', b'{"a": {"b": -1}}', b'{"a": {"b": 1e9}}'],
@@ -111,7 +111,7 @@ def damaged_gates(whole: bytes) -> list[bytes]:
 def test_a_damaged_gate(tmp_path, monkeypatch, kind):
     monkeypatch.setattr(ood, "feature_limits", lambda fitted: {})
     ood_store.save(tmp_path, a_gate(), 5)
-    path = tmp_path / "gate.npz"
+    path = tmp_path / "ood_detector.npz"
     jax.tree.map(np.testing.assert_array_equal, ood_store.load(tmp_path, 5), a_gate())
     assert ood_store.is_fitted_to(tmp_path, 5) and not ood_store.is_fitted_to(tmp_path, 6)
     path.write_bytes(damaged_gates(path.read_bytes())[kind])

@@ -36,7 +36,7 @@ def test_it_stops_when_the_loss_explodes_and_the_loss_is_that_of_each_step(tmp_p
     config.training.optimiser, config.training.momentum, config.training.batch_size = "sgd", 0.0, 4
     config.rate_finder.lowest, config.rate_finder.highest, config.rate_finder.steps = 1.1e-3, 11.0, 101
     chosen = lr_finder.find_learning_rate(config, tmp_path)
-    with (tmp_path / "rate_finder.csv").open() as file:
+    with (tmp_path / "lr_finder.csv").open() as file:
         rows = [[float(value) for value in row] for row in list(csv.reader(file))[1:]]
     w = 1.0
     for k, (rate, found, _) in enumerate(rows):
@@ -45,4 +45,4 @@ def test_it_stops_when_the_loss_explodes_and_the_loss_is_that_of_each_step(tmp_p
         w *= 1 - 10 * rate
     assert 0.2 < rows[-1][0] < 3 and rows[-1][2] > 4 * min(row[2] for row in rows)
     assert chosen == pytest.approx(min(rows, key=lambda row: row[2])[0] / 10)
-    assert (tmp_path / "rate_finder.png").exists() and not (tmp_path / "config.json").exists()
+    assert (tmp_path / "lr_finder.png").exists() and not (tmp_path / "config.json").exists()
