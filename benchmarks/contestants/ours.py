@@ -1,4 +1,4 @@
-"""What cxrjax does of each work, through its public doors alone."""
+"""Work of cxrjax in the benchmarks, by the public API where it has the stage; trainings are built from their parts."""
 
 from collections.abc import Callable
 from functools import partial
@@ -14,15 +14,11 @@ from benchmarks import ceiling, made_up
 from benchmarks.contestants import preparation
 from benchmarks.contestants.worker import MANY, SEVERAL, WHOLE, Work, serve
 from cxrjax.cli import predict_files
-from cxrjax.config import recipes
-from cxrjax.data import batch, preprocessing
-from cxrjax.inference import inputs, patch_parallel, pipeline
+from cxrjax.data import batch
+from cxrjax.inference import inputs, patch_parallel
 from cxrjax.inference.lung_segmenter import LungMasks, LungSegmenter
 from cxrjax.inference.strategies import local_patches, patch_classifier
-from cxrjax.io import radiograph
-from cxrjax.models import from_config, registry, spec
-from cxrjax.ops import lung_masks, patches, voting
-from cxrjax.runs import run_dir
+from cxrjax.models import registry
 from cxrjax.runtime import malloc, sharding
 from cxrjax.training import classification, segmentation, trainer
 
@@ -38,53 +34,14 @@ def write_runs(folder: str, changes: dict[str, Any]) -> Work:
 
 def vote(folder: str, picture: str) -> Work:
     """From a file to its finding with votes and map, whole and each stage alone; and several files at once."""
-    sharding.use_one_device_per_core()
-    workdir = Path(folder) / "classifier"
-    config = run_dir.load_config(workdir)
-    dense, settings = config.patches.mode == "dense", from_config.inference_config(config, config.patches.count)
-    segmenter, classifier = from_config.segmenter(config), from_config.classifier(config)
-    model = cx.load(workdir)
-    held = run_dir.load_networks(workdir, config)
-    equalise = partial(
-        preprocessing.standardize,
-        size=config.image.size,
-        gamma=config.image.gamma,
-        equalize=config.image.equalise,
-        borders=config.image.borders,
-    )
-    (key,) = pipeline.image_keys(config.seed, batch.hash_images([equalise(radiograph.read(picture))]))
-
-    segment_one = jax.jit(lambda held, image: pipeline.segment(segmenter, held["segmenter"], image[None], settings))
-    draw = jax.jit(patches.sample_patch_centers, static_argnums=2)
-    crop = jax.jit(patches.extract_patches, static_argnums=2)
-    classify_one = jax.jit(
-        lambda held, *given: pipeline.classify_image(
-            classifier,
-            registry.precompute_kernels(held["classifier"]),
-            inputs.SegmentedRadiograph(*given, key),
-            settings,
-        )
-    )
-    count = jax.jit(partial(voting.count_votes, rule=settings.aggregation))
-    draw_patches = jax.jit(
-        lambda *given: local_patches.sample(classifier, inputs.SegmentedRadiograph(*given), settings)
-    )
-    most = patch_parallel.count_devices(held["classifier"])
-    shares = sharding.BatchSharding(settings.num_patches, most)
-    look = shares.compile(
-        lambda prepared, crops: patch_classifier.classify_patches(classifier, prepared, crops, settings)
-    )
-    prepared = (
-        None if dense or most == 1 else shares.replicate(jax.jit(registry.precompute_kernels)(held["classifier"]))
-    )
-    show = jax.jit(lambda held, *given: pipeline.saliency_map(classifier, held["classifier"], *given, settings))
-
-    def draw_and_look() -> Any:
-        """As the examiner does of a lone radiograph."""
-        if prepared is None:
-            return classify_one(held, image, lungs, confidence)
-        crops = draw_patches(image, lungs, confidence, key).pixels
-        return look(prepared, shares.shard(np.asarray(crops)))
+    model = cx.load(Path(folder) / "classifier")
+    params = jax.device_put(model.params)
+    spec = model.spec
+    settings = spec.inference
+    dense = settings.patch_mode == "dense"
+    draw = jax.jit(cx.ops.sample_patch_centers, static_argnums=2)
+    crop = jax.jit(cx.ops.extract_patches, static_argnums=2)
+    count = jax.jit(partial(cx.ops.count_votes, rule=settings.aggregation))
 
     def find() -> cx.Prediction:
         return model.predict(picture)
@@ -93,33 +50,30 @@ def vote(folder: str, picture: str) -> Work:
         return model.predict([picture] * SEVERAL)
 
     def results() -> dict[str, Any]:
-        seen = {"image": image, "lungs": lungs}
+        seen = {"image": image, "lungs": lungs.lung_mask}
         if dense:
             return seen
-        few = crop(jnp.asarray(image), jnp.array(preparation.spread(len(image))), classifier.patch_size)
-        features = registry.extract_features(
-            classifier.module, held["classifier"], inputs.normalize(inputs.to_float(few), classifier)
-        )
-        logits = registry.apply_head(classifier.module, held["classifier"], features)
-        return seen | {"logits": logits}
+        few = crop(jnp.asarray(image), jnp.array(preparation.spread(len(image))), spec.classifier.patch_size)
+        x = inputs.normalize(inputs.to_float(few), spec.classifier)
+        return seen | {"logits": spec.classifier.module.apply(params["classifier"], x, train=False)}
 
-    read = radiograph.read(picture)
-    image = equalise(read)
-    found = segment_one(held, image)
-    lungs, confidence = found.lung_mask[0], found.confidence[0]
-    masked = jnp.where(lungs, image, 0)
-    centres = draw(key, lungs, settings.num_patches)
-    patched = classify_one(held, image, lungs, confidence)
-    finding = count(patched.logits, counted=patched.valid).label
+    read = cx.read_radiograph(picture)
+    image = cx.preprocess(read, spec.input)
+    (key,) = cx.inference.image_keys(spec.seed, image[None])
+    lungs = jax.tree.map(lambda x: x[0], cx.inference.segment_lungs(params, image[None], spec=spec))
+    masked = jnp.where(lungs.lung_mask, image, 0)
+    centers = draw(key, lungs.lung_mask, settings.num_patches)
+    patches = cx.inference.classify_patches(params, image, lungs, key, spec=spec)
+    label = count(patches.logits, valid=patches.valid).label
     stages = {
-        "read": lambda: radiograph.read(picture),
-        "standardise": lambda: equalise(read),
-        "segment": lambda: segment_one(held, image),
-        "draw": lambda: draw(key, lungs, settings.num_patches),
-        "crop": lambda: crop(masked, centres, classifier.patch_size),
-        "draw, crop, classify": draw_and_look,
-        "vote": lambda: count(patched.logits, counted=patched.valid),
-        "map": lambda: show(held, image, patched, finding),
+        "read": lambda: cx.read_radiograph(picture),
+        "standardise": lambda: cx.preprocess(read, spec.input),
+        "segment": lambda: cx.inference.segment_lungs(params, image[None], spec=spec),
+        "draw": lambda: draw(key, lungs.lung_mask, settings.num_patches),
+        "crop": lambda: crop(masked, centers, spec.classifier.patch_size),
+        "draw, crop, classify": _classify_patches(spec, params, image, lungs, key),
+        "vote": lambda: count(patches.logits, valid=patches.valid),
+        "map": lambda: cx.inference.saliency_map(params, image, patches, label, spec=spec),
         WHOLE: find,
         MANY: find_many,
     }
@@ -128,10 +82,29 @@ def vote(folder: str, picture: str) -> Work:
     return Work(_wait(stages) | _product(), _facts(), results)
 
 
+def _classify_patches(
+    spec: cx.inference.PipelineSpec, params: Any, image: np.ndarray, lungs: Any, key: jax.Array
+) -> Callable[[], Any]:
+    """Return the sampling and classification of the patches of one radiograph, which the devices share as in a model.
+
+    They share them inside `Model.predict` alone, so that the stage is put together from its parts here.
+    """
+    classifier = spec.classifier
+    settings = spec.inference
+    most = patch_parallel.count_devices(params["classifier"]) if spec.can_share_patches else 1
+    if most == 1:
+        return lambda: cx.inference.classify_patches(params, image, lungs, key, spec=spec)
+    segmented = inputs.SegmentedRadiograph(image, lungs.lung_mask, lungs.confidence, key)
+    sample = jax.jit(lambda segmented: local_patches.sample(classifier, segmented, settings).pixels)
+    shares = sharding.BatchSharding(settings.num_patches, most)
+    classify = shares.compile(lambda held, crops: patch_classifier.classify_patches(classifier, held, crops, settings))
+    held = shares.replicate(jax.jit(registry.precompute_kernels)(params["classifier"]))
+    return lambda: classify(held, shares.shard(np.asarray(sample(segmented))))
+
+
 def segment_batches(batches: list[int]) -> Work:
     """FC-DenseNet103 at 256², the network alone, in batches."""
-    module = registry.create("fc_densenet103", len(lung_masks.STRUCTURES))
-    variables = jax.device_put(made_up.draw_weights(spec.ModelSpec(module, 256, 1)))
+    module, variables = cx.models.create("fc_densenet103", num_classes=4, size=256)
     run = jax.jit(partial(module.apply, train=False))
     pictures = {n: jnp.asarray(np.random.default_rng(n).random((n, 256, 256, 1), np.float32)) for n in batches}
     stages = {f"batch of {n}": partial(run, variables, x) for n, x in pictures.items()}
@@ -145,7 +118,7 @@ def train_classifier(size: int = 1024) -> Work:
 
 def lay_out_classifier(changes: dict[str, Any], size: int = 1024) -> trainer.Trainer:
     """Return a training of configs/oh2020.py:classify, but for some changes, on noise of so many pixels a side."""
-    config = recipes.load("oh2020:classify")
+    config = cx.recipes.load("oh2020:classify")
     config.init = ""
     config.segmenter.workdir = "made up"
     config.classifier.classes = made_up.CLASSES
@@ -168,7 +141,7 @@ def train_stored(folder: str, stored: str, changes: dict[str, Any]) -> Work:
 
     Between the turns nothing is read ahead, so that a turn is many steps.
     """
-    config = recipes.load("oh2020:classify")
+    config = cx.recipes.load("oh2020:classify")
     config.init, config.segmenter.workdir, config.data.directory = "", f"{folder}/segmenter", stored
     config.classifier.classes = made_up.CLASSES
     config.update_from_flattened_dict(changes)
@@ -185,7 +158,7 @@ def train_segmenter(size: int = 256) -> Work:
 
 def lay_out_segmenter(changes: dict[str, Any], size: int = 256) -> trainer.Trainer:
     """Return a training of configs/oh2020.py:segment, but for some changes, on noise of so many pixels a side."""
-    config = recipes.load("oh2020:segment")
+    config = cx.recipes.load("oh2020:segment")
     config.update_from_flattened_dict(changes)
     split = made_up.draw_split(config.training.batch_size, size)
     return trainer.Trainer(config, segmentation.build(config, split, split))
@@ -193,9 +166,7 @@ def lay_out_segmenter(changes: dict[str, Any], size: int = 256) -> trainer.Train
 
 def examine_many(folder: str, count: int) -> Work:
     """So many radiographs of noise, in the batches of evaluation."""
-    sharding.use_one_device_per_core()
-    workdir = Path(folder) / "classifier"
-    model = cx.load(workdir)
+    model = cx.load(Path(folder) / "classifier")
     size = model.spec.input.size
     images = made_up.draw_split(count, size).images
     batch_size = min(count, model.config.evaluation.batch_size)

@@ -20,14 +20,14 @@ class VoteResult(NamedTuple):
     mutual_information: Array  # float32 in nats, 0..log K, entropy of `probabilities` minus `expected_entropy`
 
 
-def count_votes(logits: Array, rule: str, counted: Array | bool = True) -> VoteResult:
+def count_votes(logits: Array, rule: str, valid: Array | bool = True) -> VoteResult:
     """Count the votes of one radiograph's patches.
 
     Args:
         logits: float [N, K].
         rule: "majority": the class with most votes, a tie going to the higher mean probability; or "mean_probability":
             the class with the highest mean probability.
-        counted: bool [N], which of them vote, at least one; or whether all do.
+        valid: bool [N], which of them vote, at least one; or whether all do.
 
     Returns:
         The Vote.
@@ -41,7 +41,7 @@ def count_votes(logits: Array, rule: str, counted: Array | bool = True) -> VoteR
         >>> result.votes.tolist()
         [2, 1]
     """
-    voters = jnp.broadcast_to(counted, logits.shape[:1])
+    voters = jnp.broadcast_to(valid, logits.shape[:1])
     votes = jax.nn.one_hot(logits.argmax(-1), logits.shape[-1], dtype=jnp.int32).sum(0, where=voters[:, None])
     probabilities = jax.nn.softmax(logits.astype(jnp.float32))
     within = entropy(probabilities).mean(0, where=voters)
