@@ -29,8 +29,8 @@ demo: $(READY) ## draw phantom radiographs, train both networks on them, evaluat
 
 recipes: $(READY) ## train every published recipe in the small, side by side: BENCHMARK=TABLE.csv, hours on two cores
 	@test -n "$(BENCHMARK)" || { echo "make recipes: name the table of the radiographs, BENCHMARK=TABLE.csv" >&2; exit 1; }
-	$(BIN)/python -m data_prep table --csv=$(BENCHMARK) --where=dataset=openist,jsrt --name=lungs --out=$(DATA)
-	$(BIN)/python -m data_prep table --csv=$(BENCHMARK) --where=dataset=chest_xray,tuberculosis,covid-chestxray-dataset --name=findings --out=$(DATA)
+	$(BIN)/python -m data_prep table --csv=$(BENCHMARK) --filter=dataset=openist,jsrt --name=lungs --out=$(DATA)
+	$(BIN)/python -m data_prep table --csv=$(BENCHMARK) --filter=dataset=chest_xray,tuberculosis,covid-chestxray-dataset --name=findings --out=$(DATA)
 	$(BIN)/python -m cxrjax.main --config=configs/benchmark.py:segment --workdir=$(RUNS)/benchmark_segment --config.data.directory=$(DATA)/lungs
 	$(BIN)/python -m benchmarks.recipes --findings=$(DATA)/findings --lungs=$(DATA)/lungs --segmenter=$(RUNS)/benchmark_segment --out=$(RUNS)/recipes
 

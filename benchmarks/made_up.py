@@ -5,7 +5,6 @@ what is darker than THRESHOLD for lung. So its mask is large, ragged and the sam
 weights lie beside the runs by PyTorch's names, `segmenter.safetensors` and `classifier.safetensors`.
 """
 
-from argparse import Namespace
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -22,8 +21,8 @@ from cxrjax.data.batch import STRUCTURES_KNOWN
 from cxrjax.models import from_config, spec
 from cxrjax.pretrained import state_dict
 from cxrjax.runs import weights
-from data_prep.__main__ import parse
 from data_prep.example import LUNGS, Example, encode_png
+from data_prep.options import Options
 from data_prep.prepare import prepare
 from data_prep.record import Record
 from data_prep.source import Source
@@ -101,12 +100,11 @@ def draw_split(count: int, side: int) -> batch.RadiographBatch:
 def write_data_set(folder: Path, count: int, side: int, masked: bool = False) -> Path:
     """Prepare a data set of so many radiographs to train on, and a few to validate on; its directory."""
     source = Noise(count, side, masked)
-    options = parse(["noise", f"--out={folder}", "--duplicates=off"], {"noise": source})
-    prepare(source, options)
+    prepare(source, Options(out=str(folder), duplicates="off"))
     return folder / "noise"
 
 
-class Noise(Source):
+class Noise(Source[Options]):
     """Radiographs of a dark ellipse, which the segmenter takes for lung, on noise; the classes in turn."""
 
     name = "noise"
@@ -122,15 +120,15 @@ class Noise(Source):
         """Draw nothing yet: so many of training, of so many pixels a side, with the ellipses as masks or without."""
         self._count, self._side, self._masked = count, side, masked
 
-    def default_dir(self, options: Namespace) -> Path:
+    def default_dir(self, options: Options) -> Path:
         return Path()
 
-    def records(self, root: Path, options: Namespace) -> Iterator[Record]:
+    def records(self, root: Path, options: Options) -> Iterator[Record]:
         for number in range(self._count + self.num_validation):
             name, split = f"{number:06}", "train" if number < self._count else "val"
             yield Record(name, label=CLASSES[number % len(CLASSES)], patient_id=name, split=split, payload=number)
 
-    def read(self, record: Record, options: Namespace) -> Example:
+    def read(self, record: Record, options: Options) -> Example:
         picture = _draw_picture(record.payload % self.num_distinct, self._side)
         known: dict[str, Any] = {"label": record.label, "patient_id": record.patient_id, "source": self.name}
         if self._masked:

@@ -1,10 +1,10 @@
-"""How fast DICOMs are prepared by one worker and by two, and in how much memory.
+"""Measure time and memory of preparing DICOM files with one and two workers.
 
-    python benchmarks/prepare_dicoms.py --count=500,30000 --size=128 --workers=1,2 --json=prepare_dicoms.json
+    python -m benchmarks.prepare_dicoms --count=500,30000 --size=128 --workers=1,2 --json=prepare_dicoms.json
 
-Writes made-up DICOMs and prepares them with `python -m data_prep table` as often as asked, each time from the start.
-Seconds are those of the whole command, imports and Beam's start with it; memory is the greatest sum of the resident
-sets of its processes. Two counts tell whether memory grows with the data set. Two workers need Apache Beam.
+Writes synthetic DICOM files and prepares them with `python -m data_prep table`, for each number of workers from the
+start. Seconds are those of the whole command, including imports and the start of Beam; memory is the largest sum of the
+resident sets of its processes. Two counts show whether memory grows with the data set. Two workers need Apache Beam.
 """
 
 import argparse
@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 import psutil
 
-from data_prep.collections.fixtures import draw_image, save_dicom
+from tests.helpers.image_files import draw_image, save_dicom
 
 LABELS = ("normal", "viral")
 EVERY = 0.05  # s between two looks at the memory

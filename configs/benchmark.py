@@ -1,8 +1,8 @@
 """Benchmark on real radiographs that two CPU cores can train: lungs, labels by patches, labels by dense voting.
 
-python -m data_prep table --csv=BENCHMARK.csv --where=dataset=openist,jsrt --name=lungs --out=data
+python -m data_prep table --csv=BENCHMARK.csv --filter=dataset=openist,jsrt --name=lungs --out=data
 python -m cxrjax.main --config=configs/benchmark.py:segment --workdir=runs/benchmark_segment
-python -m data_prep table --csv=BENCHMARK.csv --where=dataset=chest_xray,tuberculosis,covid-chestxray-dataset \
+python -m data_prep table --csv=BENCHMARK.csv --filter=dataset=chest_xray,tuberculosis,covid-chestxray-dataset \
     --name=findings --out=data
 python -m cxrjax.main --config=configs/benchmark.py:classify --workdir=runs/benchmark_classify
 python -m cxrjax.main --mode=export --workdir=runs/benchmark_classify --output=runs/benchmark_classify.safetensors

@@ -14,7 +14,6 @@ import pickle
 import shlex
 import sys
 import threading
-from argparse import Namespace
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -22,11 +21,12 @@ from typing import Any
 
 from cxrjax.runtime import signals
 from data_prep.example import Example
+from data_prep.options import Options
 from data_prep.record import PreparationError, Record
 from data_prep.shards import Shard, ShardResult, write_shard
 
 
-def is_beam_requested(options: Namespace) -> bool:
+def is_beam_requested(options: Options) -> bool:
     """Return whether the options select Beam.
 
     Raises:
@@ -37,7 +37,7 @@ def is_beam_requested(options: Namespace) -> bool:
     return options.workers > 1 or bool(options.beam_pipeline_options)
 
 
-def write_shards(shards: Sequence[Shard], read: Callable[[Record], Example], options: Namespace) -> list[ShardResult]:
+def write_shards(shards: Sequence[Shard], read: Callable[[Record], Example], options: Options) -> list[ShardResult]:
     """Write shards in any order, on workers that share the output folder.
 
     Args:
@@ -78,7 +78,7 @@ def _import_beam() -> Any:
     return apache_beam
 
 
-def _make_pipeline(beam: Any, options: Namespace) -> Any:
+def _make_pipeline(beam: Any, options: Options) -> Any:
     logging.getLogger("apache_beam.runners").setLevel(logging.CRITICAL)  # its errors are also raised
     threading.excepthook = _report_thread_error
     flags = [f"--direct_num_workers={options.workers}"]

@@ -6,7 +6,6 @@ TFDS stores the name of this module in every data set, and `cxrjax.io.prepared` 
 
 import json
 import sys
-from argparse import Namespace
 from collections import Counter
 from collections.abc import Sequence
 from functools import partial
@@ -20,6 +19,7 @@ from tqdm import tqdm
 from cxrjax.io.prepared import REPORT
 from data_prep import beam_writer, remarks
 from data_prep.example import features
+from data_prep.options import OptionsT
 from data_prep.record import PreparationError, SplitPlan
 from data_prep.shards import Shard, ShardResult, chunk, write_shard
 from data_prep.source import Source
@@ -61,9 +61,9 @@ class Builder(FileReaderBuilder, skip_registration=True):
 
     def __init__(
         self,
-        source: Source,
+        source: Source[OptionsT],
         plan: SplitPlan,
-        options: Namespace,
+        options: OptionsT,
         report: Report,
         expected_splits: Sequence[str] = (),
     ):
@@ -72,7 +72,7 @@ class Builder(FileReaderBuilder, skip_registration=True):
         Args:
             source: reads the radiographs.
             plan: the radiographs of each split.
-            options: of the command line.
+            options: of the preparation.
             report: the report so far; the builder adds counts, patients, skipped radiographs and remarks.
             expected_splits: see `remarks.describe`.
         """

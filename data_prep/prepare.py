@@ -2,7 +2,7 @@
 
 `OUT/NAME/VERSION/` holds the records, the files that TFDS needs to read them, `report.json` (settings, counts, known
 patients, every skipped radiograph with its reason, near-duplicates, warnings) and `splits.csv` (the split of every
-radiograph, which --splits reads). TFDS writes into a folder called `incomplete.*` and renames it at the end.
+radiograph, which --split_csv reads). TFDS writes into a folder called `incomplete.*` and renames it at the end.
 """
 
 import contextlib
@@ -10,7 +10,6 @@ import hashlib
 import re
 import sys
 import tempfile
-from argparse import Namespace
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
@@ -26,6 +25,7 @@ from data_prep.checks import duplicates
 from data_prep.collections import patients
 from data_prep.dataset_reader import read_report
 from data_prep.download.source_files import download_source
+from data_prep.options import OptionsT
 from data_prep.record import PreparationError, Record, SkippedRecord
 from data_prep.source import Source
 from data_prep.text import make_storable, printable
@@ -33,12 +33,12 @@ from data_prep.text import make_storable, printable
 _OLDER = "{}: an older form of this data set, which may hold whole files with names in their headers; remove it"
 
 
-def prepare(source: Source, options: Namespace) -> tuple[str, bool]:
+def prepare(source: Source[OptionsT], options: OptionsT) -> tuple[str, bool]:
     """Prepare a data set, unless it is already complete.
 
     Args:
         source: lists and reads the radiographs.
-        options: of the command line, see `__main__.parse`.
+        options: of the preparation.
 
     Returns:
         A summary: one line with the radiographs per split and label and the folder, and one line per warning, the one
@@ -56,8 +56,9 @@ def prepare(source: Source, options: Namespace) -> tuple[str, bool]:
     if options.folds < 0 or options.folds == 1:
         raise PreparationError(f"--folds={options.folds}: at least two folds are needed")
     folder = Path(options.out, name, str(Builder.VERSION))
-    root = Path(options.root) if options.root else source.default_dir(options) or download_source(source, options)
-    output_folder.check_output(folder, Path(options.root) if options.root else None)
+    raw_dir = Path(options.raw_dir) if options.raw_dir else None
+    root = raw_dir or source.default_dir(options) or download_source(source, options)
+    output_folder.check_output(folder, raw_dir)
     records, skipped = collect_records(source, root, options)
     settings = _collect_settings(source, records, options)
     if (folder / COMPLETE_MARKER).is_file() and not options.overwrite:
@@ -70,7 +71,9 @@ def prepare(source: Source, options: Namespace) -> tuple[str, bool]:
     for record in skipped[:MAX_PRINTED]:
         print(printable(f"warning: skipped {record.id}: {record.reason}"), file=sys.stderr)
     ratios = (
-        splits.name_folds(options.folds) if options.folds else splits.parse_ratios(options.split, source.split_ratios)
+        splits.name_folds(options.folds)
+        if options.folds
+        else splits.name_ratios(options.split_ratios or source.split_ratios)
     )
     plan = splits.assign_splits(records, ratios, options.seed)
     pairs = []
@@ -101,7 +104,9 @@ def prepare(source: Source, options: Namespace) -> tuple[str, bool]:
     return _summarize(report, folder), not report["skipped"]
 
 
-def collect_records(source: Source, root: Path, options: Namespace) -> tuple[list[Record], list[SkippedRecord]]:
+def collect_records(
+    source: Source[OptionsT], root: Path, options: OptionsT
+) -> tuple[list[Record], list[SkippedRecord]]:
     """List the radiographs of a source and those that are skipped, and assign the splits that are fixed.
 
     Raises:
@@ -118,9 +123,9 @@ def collect_records(source: Source, root: Path, options: Namespace) -> tuple[lis
     counts = Counter(record.id for record in records)
     if repeated := [name for name, count in counts.items() if count > 1]:
         raise PreparationError(f"{root}: {repeated[0] or 'an empty path'} is there twice")
-    if options.splits:
-        table = splits.read_table(Path(options.splits))
-        records, unassigned = splits.assign_fixed_splits(records, table, required_by=options.splits)
+    if options.split_csv:
+        table = splits.read_table(Path(options.split_csv))
+        records, unassigned = splits.assign_fixed_splits(records, table, required_by=options.split_csv)
         skipped += unassigned
     elif options.folds:
         records = [replace(record, split="") for record in records]
@@ -132,7 +137,7 @@ def collect_records(source: Source, root: Path, options: Namespace) -> tuple[lis
     return records, skipped
 
 
-def _collect_settings(source: Source, records: Sequence[Record], options: Namespace) -> dict[str, Any]:
+def _collect_settings(source: Source[OptionsT], records: Sequence[Record], options: OptionsT) -> dict[str, Any]:
     """Return the settings that determine a data set: two preparations with equal settings give equal data sets."""
     checksum = hashlib.sha256()
     for record in records:
@@ -143,7 +148,12 @@ def _collect_settings(source: Source, records: Sequence[Record], options: Namesp
             *(record.view, record.sex, record.age, record.licence),
         )
         checksum.update(repr((metadata, sizes)).encode())
-    common = {key: getattr(options, key) for key in ("split", "seed", "folds", "duplicates")}
+    common = {
+        "split": splits.format_ratios(options.split_ratios),
+        "seed": options.seed,
+        "folds": options.folds,
+        "duplicates": options.duplicates,
+    }
     return source.settings(options) | common | {"rows_sha256": checksum.hexdigest()}
 
 

@@ -1,16 +1,15 @@
 """Interface of the sources of radiographs; each is a folder of this package whose `source.py` defines SOURCE."""
 
 import importlib
-import importlib.util
 import inspect
 from abc import ABC, abstractmethod
-from argparse import ArgumentParser, Namespace
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Generic, NamedTuple
 
 import data_prep
 from data_prep.example import Example
+from data_prep.options import Options, OptionsT
 from data_prep.reader import read_example
 from data_prep.record import Record, SkippedRecord
 
@@ -23,12 +22,12 @@ class RemoteFile(NamedTuple):
     path: str  # relative to the source's folder; an archive is unpacked there
 
 
-class Source(ABC):
+class Source(ABC, Generic[OptionsT]):
     """A collection of radiographs.
 
     `--list` prints the first six attributes. The files of a source are downloaded from `files` (public addresses) or
     `kaggle` (handle of a data set); if it has neither, the user downloads them as `homepage` says and names their
-    folder with --from.
+    folder with --raw_dir.
 
     Attributes:
         name: of the source, and by default of its data set.
@@ -41,6 +40,7 @@ class Source(ABC):
         files: to download, in order.
         kaggle: handle of a Kaggle data set, "owner/name".
         split_ratios: default ratios of train, val and test.
+        options_type: class of its options.
     """
 
     name: str
@@ -53,31 +53,29 @@ class Source(ABC):
     files: tuple[RemoteFile, ...] = ()
     kaggle: str = ""
     split_ratios: tuple[float, float, float] = (0.7, 0.1, 0.2)
+    options_type: type[Any] = Options
 
-    def add_arguments(self, parser: ArgumentParser) -> None:  # noqa: B027 (most sources have none)
-        """Add the source's own options."""
-
-    def settings(self, options: Namespace) -> dict[str, Any]:
+    def settings(self, options: OptionsT) -> dict[str, Any]:
         """Return the source's own options that affect the data set, as JSON values."""
         return {}
 
-    def default_dir(self, options: Namespace) -> Path | None:
-        """Return the folder of its files if it is known without --from and without a download."""
+    def default_dir(self, options: OptionsT) -> Path | None:
+        """Return the folder of its files if it is known without --raw_dir and without a download."""
         return None
 
     @abstractmethod
-    def records(self, root: Path, options: Namespace) -> Iterator[Record | SkippedRecord]:
+    def records(self, root: Path, options: OptionsT) -> Iterator[Record | SkippedRecord]:
         """List every radiograph of upstream in a fixed order, without opening any.
 
         Args:
             root: folder of upstream's files, in upstream's own layout.
-            options: of the command line.
+            options: of the preparation.
 
         Raises:
             PreparationError: a folder or a metadata file of upstream's layout is missing.
         """
 
-    def read(self, record: Record, options: Namespace) -> Example:
+    def read(self, record: Record, options: OptionsT) -> Example:
         """Read or draw one radiograph.
 
         Raises:
@@ -85,27 +83,21 @@ class Source(ABC):
         """
         return read_example(record)
 
-    def remarks(self, records: Sequence[Record], root: Path, options: Namespace) -> list[str]:
+    def remarks(self, records: Sequence[Record], root: Path, options: OptionsT) -> list[str]:
         """Return sentences about how upstream's files were interpreted, each without a full stop."""
         return []
-
-    def dummy(self) -> Callable[[Path], None] | None:
-        """Return `write(folder)` of the `dummy.py` beside the source's module, which writes small test files."""
-        package = type(self).__module__.rpartition(".")[0]
-        spec = importlib.util.find_spec(f"{package}.dummy")
-        return importlib.import_module(f"{package}.dummy").write if spec else None
 
     def splits_table(self) -> Path | None:
         """Return the CSV that fixes the splits of its patients, `splits.csv` beside its module; None if missing."""
         table = Path(inspect.getfile(type(self))).with_name("splits.csv")
         return table if table.is_file() else None
 
-    def run_extra(self, options: Namespace) -> str | None:
+    def run_extra(self, options: OptionsT) -> str | None:
         """Do something else than prepare a data set if `options` say so; return a line about it, or None."""
         return None
 
 
-def find_sources() -> dict[str, Source]:
+def find_sources() -> dict[str, Source[Any]]:
     """Return every source by its name."""
     folders = sorted(path.parent.name for path in Path(data_prep.__file__).parent.glob("*/source.py"))
     sources = [importlib.import_module(f"data_prep.{folder}.source").SOURCE for folder in folders]

@@ -60,19 +60,22 @@ def assign_splits(records: Sequence[Record], ratios: Mapping[str, float], seed: 
     return {split: members for split, members in plan.items() if members}
 
 
-def parse_ratios(text: str, default: Sequence[float]) -> dict[str, float]:
-    """Parse the ratios of train, val and test from "0.7,0.1,0.2"; return the default if the text is empty.
+def name_ratios(ratios: Sequence[float]) -> dict[str, float]:
+    """Return the ratios of train, val and test by name.
 
     Raises:
-        PreparationError: the text is not three numbers that sum to 1.
+        PreparationError: they are not three numbers that sum to 1.
     """
-    try:
-        ratios = [float(part) for part in text.split(",")] if text else list(default)
-    except ValueError:
-        ratios = []
     if len(ratios) != len(SPLIT_NAMES) or min(ratios) < 0 or abs(sum(ratios) - 1) > 1e-6:
-        raise PreparationError(f"--split={text}: three ratios that sum to 1 are needed, such as 0.7,0.1,0.2")
+        raise PreparationError(
+            f"--split_ratios={format_ratios(ratios)}: three ratios that sum to 1 are needed, such as 0.7,0.1,0.2"
+        )
     return dict(zip(SPLIT_NAMES, ratios, strict=True))
+
+
+def format_ratios(ratios: Sequence[float]) -> str:
+    """Return ratios as the command line writes them, such as "0.7,0.1,0.2" or "1,0,0"."""
+    return ",".join(str(ratio).removesuffix(".0") for ratio in ratios)
 
 
 def name_folds(count: int) -> dict[str, float]:

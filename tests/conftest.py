@@ -115,7 +115,7 @@ def phantom_runs(tmp_path_factory) -> Path:
 
     folder = tmp_path_factory.mktemp("phantom_runs")
     size = PHANTOM_SIZE
-    arguments = ["phantom", f"--out={folder / 'data'}", "--count=6", f"--size={size}", "--split=0.6,0.2,0.2"]
+    arguments = ["phantom", f"--out={folder / 'data'}", "--count=6", f"--size={size}", "--split_ratios=0.6,0.2,0.2"]
     assert prepare(arguments) == 0
     segment = recipes.load("phantom:segment")
     classify = recipes.load("phantom:classify")

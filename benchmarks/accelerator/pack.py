@@ -104,7 +104,7 @@ def read_pins(path: Path) -> dict[str, str]:
 def prepare_data(table: str, folder: Path) -> None:
     """Prepare the data sets of a table of radiographs."""
     for name, where in DATA.items():
-        asked = ["table", f"--csv={table}", f"--where={where}", f"--name={name}", f"--out={folder}"]
+        asked = ["table", f"--csv={table}", f"--filter={where}", f"--name={name}", f"--out={folder}"]
         command = [sys.executable, "-m", "data_prep", *asked, "--duplicates=off", "--overwrite"]
         subprocess.run(command, check=True, stderr=subprocess.DEVNULL, cwd=ROOT)
 

@@ -11,6 +11,7 @@ from benchmarks.accelerator.sizes import Sizes
 from benchmarks.side_by_side import ROOT
 from cxrjax.config import default_config
 from cxrjax.data import dataset, tfds_store
+from data_prep.options import Options
 
 PACK = ROOT / ".pack"  # ignored by git, and carried to the machine
 FEW = 4  # radiographs of noise, at tiny sizes
@@ -35,8 +36,8 @@ def read_files(sizes: Sizes) -> Iterator[tuple[str, bytes]]:
     """Path and content of each file of the data set of findings, byte for byte."""
     if not is_packed(sizes):
         source = made_up.Noise(FEW, sizes.image)
-        for row in source.records(Path(), None):
-            yield f"{row.id}.png", source.read(row, None).image
+        for record in source.records(Path(), Options()):
+            yield f"{record.id}.png", source.read(record, Options()).image
         return
     directory = str(PACK / "data" / "findings")
     for split in tfds_store.list_splits(directory):

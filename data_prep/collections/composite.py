@@ -1,12 +1,12 @@
 """Composite data sets: radiographs from several collections, each read by its own source."""
 
-from argparse import ArgumentParser, Namespace
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from data_prep.example import Example
+from data_prep.options import Options
 from data_prep.record import PreparationError, Record, SkippedRecord
 from data_prep.source import Source
 
@@ -14,11 +14,11 @@ from data_prep.source import Source
 class Member(NamedTuple):
     """A collection that a composite reads radiographs from."""
 
-    source: Source
+    source: Source[Any]
     folders: tuple[str, ...]  # further names of its folder, besides the name of the source
 
 
-class Composite(Source):
+class Composite(Source[Options]):
     """Radiographs of several collections, whose folders are side by side in one folder.
 
     Attributes:
@@ -48,12 +48,12 @@ class Composite(Source):
     def list_member(self, name: str, folder: Path) -> list[Record | SkippedRecord]:
         """List all radiographs of a collection."""
         source = self.members[name].source
-        return list(source.records(folder, _defaults(source)))
+        return list(source.records(folder, source.options_type()))
 
-    def read(self, record: Record, options: Namespace) -> Example:
+    def read(self, record: Record, options: Options) -> Example:
         name, member_record = record.payload
         source = self.members[name].source
-        example = source.read(member_record, _defaults(source))
+        example = source.read(member_record, source.options_type())
         return replace(
             example,
             id=record.id,
@@ -67,9 +67,3 @@ class Composite(Source):
 def rebase(name: str, record: Record, **changes: Any) -> Record:
     """Convert a record of a collection to one of the composite: prefix its id with the name and clear its split."""
     return replace(record, **{"id": f"{name}/{record.id}", "split": "", "payload": (name, record)} | changes)
-
-
-def _defaults(source: Source) -> Namespace:
-    parser = ArgumentParser(add_help=False)
-    source.add_arguments(parser)
-    return parser.parse_args([])

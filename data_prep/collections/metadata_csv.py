@@ -1,18 +1,18 @@
 """Base of the sources that list their images in a `metadata.csv` in the format of ieee8023's collection."""
 
 from abc import abstractmethod
-from argparse import Namespace
 from collections.abc import Iterator
 from pathlib import Path
 
 from data_prep.collections.ieee8023_labels import METADATA, map_label, read_age, rejection_reason
 from data_prep.collections.locate import find_root
 from data_prep.collections.spreadsheet import read_csv
+from data_prep.options import Options
 from data_prep.record import Record, SkippedRecord
 from data_prep.source import Source
 
 
-class MetadataCsvSource(Source):
+class MetadataCsvSource(Source[Options]):
     """A collection with one row of `metadata.csv` per image, of which the frontal radiographs are read.
 
     Attributes:
@@ -43,7 +43,7 @@ class MetadataCsvSource(Source):
         """Return the mask files of an image, by what each shows."""
         return {}
 
-    def records(self, root: Path, options: Namespace) -> Iterator[Record | SkippedRecord]:
+    def records(self, root: Path, options: Options) -> Iterator[Record | SkippedRecord]:
         folder = find_root(root, METADATA)
         names = set()
         for fields in read_csv(folder / METADATA, "patientid", "finding", "view", "modality", *self.columns):

@@ -6,13 +6,13 @@ with a text file of the same name: sex, age, and the radiologist's reading.
 
 import re
 from abc import abstractmethod
-from argparse import Namespace
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 from data_prep.collections.locate import find_root
 from data_prep.example import UNKNOWN
+from data_prep.options import Options
 from data_prep.record import PreparationError, Record, SkippedRecord
 from data_prep.source import Source
 
@@ -40,7 +40,7 @@ class Reading(NamedTuple):
     text: str = ""  # the radiologist's, on one line
 
 
-class TuberculosisSet(Source):
+class TuberculosisSet(Source[Options]):
     """One of the two sets; readings without an image are skipped records.
 
     Attributes:
@@ -62,7 +62,7 @@ class TuberculosisSet(Source):
             name: of the radiograph.
         """
 
-    def records(self, root: Path, options: Namespace) -> Iterator[Record | SkippedRecord]:
+    def records(self, root: Path, options: Options) -> Iterator[Record | SkippedRecord]:
         folder = find_root(root, _IMAGES)
         pattern = re.compile(rf"{self.prefix}_\d+_([01])")
         images = {path.stem for path in (folder / _IMAGES).glob("*.png") if pattern.fullmatch(path.stem)}

@@ -4,7 +4,6 @@ Layout: COLLECTION-PATIENT/STUDY/SERIES/*.dcm at any depth, and metadata.csv wit
 from radiographs before a file is opened. Without it, CT slices are rejected when they are read.
 """
 
-from argparse import Namespace
 from collections.abc import Iterator
 from itertools import groupby
 from pathlib import Path
@@ -13,11 +12,12 @@ from cxrjax.io.projection import RADIOGRAPHS
 from data_prep.collections.dicom import read_frontal
 from data_prep.collections.spreadsheet import read_csv
 from data_prep.example import Example
+from data_prep.options import Options
 from data_prep.record import PreparationError, Record, SkippedRecord
 from data_prep.source import Source
 
 
-class CovidCollection(Source):
+class CovidCollection(Source[Options]):
     """Radiographs of patients who all have COVID-19.
 
     Attributes:
@@ -26,7 +26,7 @@ class CovidCollection(Source):
 
     prefix: str
 
-    def records(self, root: Path, options: Namespace) -> Iterator[Record | SkippedRecord]:
+    def records(self, root: Path, options: Options) -> Iterator[Record | SkippedRecord]:
         files = [(self._find_patient(file.relative_to(root)), file) for file in sorted(root.rglob("*.dcm"))]
         if not any(patient for patient, _ in files):
             raise PreparationError(f"{root}: it has no folder {self.prefix}... with .dcm files")
@@ -40,7 +40,7 @@ class CovidCollection(Source):
             else:
                 yield from (self._make_record(file, file.relative_to(root), patient) for _, file in group)
 
-    def read(self, record: Record, options: Namespace) -> Example:
+    def read(self, record: Record, options: Options) -> Example:
         return read_frontal(record)
 
     def _find_patient(self, path: Path) -> str:

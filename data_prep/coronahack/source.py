@@ -3,7 +3,6 @@
 Most images are Kermany's with their original names, so patients have the same identifiers as in `kermany`.
 """
 
-from argparse import Namespace
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,6 +10,7 @@ from data_prep.collections.locate import find_root
 from data_prep.collections.spreadsheet import read_csv
 from data_prep.kermany.file_names import read_name
 from data_prep.kermany.source import SOURCE as KERMANY
+from data_prep.options import Options
 from data_prep.record import PreparationError, Record, SkippedRecord
 from data_prep.source import Source
 
@@ -24,7 +24,7 @@ _CAUSE = "Label_1_Virus_category"
 _PATHOGEN = "Label_2_Virus_category"
 
 
-class CoronaHack(Source):
+class CoronaHack(Source[Options]):
     """Kermany's radiographs of children, and a few of COVID-19 from journals."""
 
     name = "coronahack"
@@ -45,7 +45,7 @@ class CoronaHack(Source):
     def splits_table(self) -> Path | None:
         return KERMANY.splits_table()
 
-    def records(self, root: Path, options: Namespace) -> Iterator[Record | SkippedRecord]:
+    def records(self, root: Path, options: Options) -> Iterator[Record | SkippedRecord]:
         folder = find_root(root, _TABLE)
         images = _find_images(folder)
         for fields in read_csv(folder / _TABLE, _NAME, _FINDING, _SPLIT, _CAUSE, _PATHOGEN):

@@ -4,17 +4,17 @@ Releases before 2021 have no masks. A mask has 256 x 256 pixels and its image 29
 """
 
 import re
-from argparse import Namespace
 from collections.abc import Iterator
 from pathlib import Path
 
+from data_prep.options import Options
 from data_prep.record import LUNG_FIELD, PreparationError, Record
 from data_prep.source import Source
 
 LABELS = {"covid": "covid19", "normal": "normal", "lungopacity": "opacity", "viralpneumonia": "viral"}
 
 
-class CovidRadiography(Source):
+class CovidRadiography(Source[Options]):
     """Radiographs from other collections, with lung masks predicted by a network."""
 
     name = "covid_radiography"
@@ -37,7 +37,7 @@ class CovidRadiography(Source):
 }"""
     kaggle = "tawsifurrahman/covid19-radiography-database"
 
-    def records(self, root: Path, options: Namespace) -> Iterator[Record]:
+    def records(self, root: Path, options: Options) -> Iterator[Record]:
         for folder, label in find_classes(root).items():
             images = folder / "images" if (folder / "images").is_dir() else folder
             masks = {mask.name: mask for mask in (folder / "masks").glob("*.png")}

@@ -6,7 +6,6 @@ opacity, which are labeled pneumonia. The test set has the patients in `patients
 COVID-Net's two .npy files. All others are in train or val.
 """
 
-from argparse import Namespace
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -20,6 +19,7 @@ from data_prep.covid_radiography.source import SOURCE as COVID_RADIOGRAPHY
 from data_prep.covid_radiography.source import find_classes, find_number
 from data_prep.covidx.patients import RADIOGRAPHY_COPIES, RADIOGRAPHY_TEST, TEST
 from data_prep.figure1.source import SOURCE as FIGURE1
+from data_prep.options import Options
 from data_prep.record import PreparationError, Record, SkippedRecord
 from data_prep.rsna_pneumonia.source import SOURCE as RSNA_PNEUMONIA
 
@@ -68,7 +68,7 @@ class Covidx(Composite):
         "rsna_pneumonia": Member(RSNA_PNEUMONIA, ("rsna-pneumonia-detection-challenge",)),
     }
 
-    def records(self, root: Path, options: Namespace) -> Iterator[Record | SkippedRecord]:
+    def records(self, root: Path, options: Options) -> Iterator[Record | SkippedRecord]:
         folders = self.find_members(root)
         urls = _read_urls(folders.get("covid_chestxray"))
         for name in self.members:

@@ -61,7 +61,9 @@ def _read_members(archive: Path) -> Iterator[tuple[str, IO[bytes] | None]]:
         with zipfile.ZipFile(archive) as pack:
             for member in pack.infolist():
                 if member.flag_bits & _ENCRYPTED:
-                    raise PreparationError(f"{archive.name}: is encrypted; unpack it, and name the folder with --from")
+                    raise PreparationError(
+                        f"{archive.name}: is encrypted; unpack it, and name the folder with --raw_dir"
+                    )
                 if not member.is_dir():
                     with pack.open(member) as stream:
                         yield member.filename, stream

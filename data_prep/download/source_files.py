@@ -2,17 +2,18 @@
 
 import hashlib
 import shutil
-from argparse import Namespace
 from pathlib import Path, PurePosixPath
+from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from data_prep.download import archive
 from data_prep.download.http import download_file
+from data_prep.options import Options
 from data_prep.record import PreparationError
 from data_prep.source import RemoteFile, Source
 
 
-def download_source(source: Source, options: Namespace) -> Path:
+def download_source(source: Source[Any], options: Options) -> Path:
     """Download the files of a source, or resume an interrupted download.
 
     The files are stored in `OUT/downloads/SOURCE/fetched/`, incomplete ones as `.partial`. When all are complete, they
@@ -32,7 +33,7 @@ def download_source(source: Source, options: Namespace) -> Path:
     if source.kaggle:
         return _download_from_kaggle(source.name, source.kaggle)
     if not source.files:
-        raise PreparationError(f"{source.homepage}; then give --from=DIR")
+        raise PreparationError(f"{source.homepage}; then use --raw_dir=DIR")
     folder = Path(options.out, "downloads", source.name)
     try:
         return _download_files(source.files, folder)
@@ -79,7 +80,7 @@ def _digest(values: tuple) -> str:
 
 
 def _download_from_kaggle(name: str, handle: str) -> Path:
-    alternative = f"or download https://www.kaggle.com/datasets/{handle} and give --from=DIR"
+    alternative = f"or download https://www.kaggle.com/datasets/{handle} and use --raw_dir=DIR"
     try:
         import kagglehub
     except ImportError as error:

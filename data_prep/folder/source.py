@@ -1,8 +1,8 @@
 """A user's own images: DIR/CLASS/... or DIR/SPLIT/CLASS/..., in any format and at any depth below a class."""
 
 import re
-from argparse import ArgumentParser, Namespace
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path, PurePath
 from typing import Any
 
@@ -12,12 +12,28 @@ from data_prep.collections.dicom import read_frontal
 from data_prep.collections.labels import describe_merged_spellings, unify_spellings
 from data_prep.example import Example
 from data_prep.folder.layout import find_image_parents, find_layout, is_mask
+from data_prep.options import Options, option
 from data_prep.record import PreparationError, Record, SkippedRecord
 from data_prep.source import Source
 from data_prep.splits import SPLIT_NAMES
 
 
-class Folder(Source):
+@dataclass(frozen=True)
+class FolderOptions(Options):
+    """Options of `Folder`.
+
+    Attributes:
+        patients: regular expression for file names whose first group is the patient; "" for unknown patients.
+    """
+
+    patients: str = option(
+        "",
+        "regular expression for file names whose first group is the patient, as in --patients='^(p[0-9]+)_'",
+        metavar="REGEX",
+    )
+
+
+class Folder(Source[FolderOptions]):
     """Images whose folder names their class."""
 
     name = "folder"
@@ -29,18 +45,12 @@ class Folder(Source):
         "every image, except CT and lateral views according to DICOM, and masks according to folder or file names"
     )
 
-    def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument(
-            "--patients",
-            default="",
-            metavar="REGEX",
-            help="regular expression for file names whose first group is the patient, as in --patients='^(p[0-9]+)_'",
-        )
+    options_type = FolderOptions
 
-    def settings(self, options: Namespace) -> dict[str, Any]:
+    def settings(self, options: FolderOptions) -> dict[str, Any]:
         return {"patients": options.patients}
 
-    def records(self, root: Path, options: Namespace) -> Iterator[Record | SkippedRecord]:
+    def records(self, root: Path, options: FolderOptions) -> Iterator[Record | SkippedRecord]:
         pattern = _compile(options.patients)
         if not any(root.glob("[!.]*/")):
             raise PreparationError(f"{root}: it has no folders of images, one per class")
@@ -69,7 +79,7 @@ class Folder(Source):
                 split=split,
             )
 
-    def remarks(self, records: Sequence[Record], root: Path, options: Namespace) -> list[str]:
+    def remarks(self, records: Sequence[Record], root: Path, options: FolderOptions) -> list[str]:
         remarks = []
         splits = {record.split for record in records if record.split}
         if splits:
@@ -83,7 +93,7 @@ class Folder(Source):
             )
         return [*remarks, *filter(None, [describe_merged_spellings(labels)])]
 
-    def read(self, record: Record, options: Namespace) -> Example:
+    def read(self, record: Record, options: FolderOptions) -> Example:
         return read_frontal(record)
 
 

@@ -1,18 +1,18 @@
 """The Hannover collection: data.csv with one row per image, and png/ID.png."""
 
-from argparse import Namespace
 from collections.abc import Iterator
 from pathlib import Path
 
 from data_prep.collections.locate import find_root
 from data_prep.collections.spreadsheet import read_csv
+from data_prep.options import Options
 from data_prep.record import Record, SkippedRecord
 from data_prep.source import RemoteFile, Source
 
 _FRONTAL = ("ap", "pa")
 
 
-class Hannover(Source):
+class Hannover(Source[Options]):
     """Radiographs of COVID-19 patients, several for most patients."""
 
     name = "hannover"
@@ -36,7 +36,7 @@ class Hannover(Source):
         ),
     )
 
-    def records(self, root: Path, options: Namespace) -> Iterator[Record | SkippedRecord]:
+    def records(self, root: Path, options: Options) -> Iterator[Record | SkippedRecord]:
         folder = find_root(root, "data.csv", "png")
         for fields in read_csv(folder / "data.csv", "patient_id", "image_id", "projection", "sex"):
             name = f"png/{fields['image_id']}.png"

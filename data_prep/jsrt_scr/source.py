@@ -7,7 +7,6 @@ deeper, as their archives unpack.
 """
 
 import re
-from argparse import Namespace
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -18,6 +17,7 @@ import numpy as np
 
 from data_prep.collections.ieee8023_labels import read_age
 from data_prep.example import UNKNOWN, Example, encode_png
+from data_prep.options import Options
 from data_prep.record import HEART, LEFT_LUNG, RIGHT_LUNG, PreparationError, Record, SkippedRecord
 from data_prep.source import Source
 
@@ -37,7 +37,7 @@ class Patient(NamedTuple):
     nodule: tuple[int, int, float] | None = None  # column and row of its center, pixels; diameter, mm
 
 
-class JsrtScr(Source):
+class JsrtScr(Source[Options]):
     """Fold 2 is the test split, as in SCR; validation images are from fold 1."""
 
     name = "jsrt_scr"
@@ -70,7 +70,7 @@ class JsrtScr(Source):
   year = {2006},
 }"""
 
-    def records(self, root: Path, options: Namespace) -> Iterator[Record | SkippedRecord]:
+    def records(self, root: Path, options: Options) -> Iterator[Record | SkippedRecord]:
         paths = sorted([*root.glob("*"), *root.glob("*/*")])
         images = {path.stem: path for path in paths if path.suffix.upper() == ".IMG" and FILE_NAME.fullmatch(path.stem)}
         if not images:
@@ -108,7 +108,7 @@ class JsrtScr(Source):
                 payload=patient.nodule,
             )
 
-    def read(self, record: Record, options: Namespace) -> Example:
+    def read(self, record: Record, options: Options) -> Example:
         example = super().read(record, options)
         return replace(example, lesions=encode_png(draw_nodule(*record.payload))) if record.payload else example
 

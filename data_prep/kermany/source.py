@@ -3,12 +3,12 @@
 The folders train, test and val are not used as splits: they share patient numbers, and val has 16 images.
 """
 
-from argparse import Namespace
 from collections.abc import Iterator
 from pathlib import Path
 
 from data_prep.collections.locate import find_root
 from data_prep.kermany.file_names import read_name
+from data_prep.options import Options
 from data_prep.record import Record
 from data_prep.source import Source
 
@@ -16,7 +16,7 @@ _FOLDERS = {"NORMAL": "normal", "PNEUMONIA": "pneumonia"}
 _SUFFIXES = {".jpeg", ".jpg", ".png"}
 
 
-class Kermany(Source):
+class Kermany(Source[Options]):
     """Radiographs of children from one hospital."""
 
     name = "kermany"
@@ -37,7 +37,7 @@ class Kermany(Source):
 }"""
     kaggle = "paultimothymooney/chest-xray-pneumonia"
 
-    def records(self, root: Path, options: Namespace) -> Iterator[Record]:
+    def records(self, root: Path, options: Options) -> Iterator[Record]:
         folder = find_root(root, "train")
         for part in ("train", "test", "val"):
             for finding, label in _FOLDERS.items():

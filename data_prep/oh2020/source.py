@@ -6,7 +6,6 @@ ieee8023's collection, and once here. The paper's table counts 57 of tuberculosi
 179. The split is not published, only its ratios, 0.7, 0.1 and 0.2; here it is drawn by patient.
 """
 
-from argparse import Namespace
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,6 +16,7 @@ from data_prep.covid_chestxray.source import SOURCE as COVID_CHESTXRAY
 from data_prep.jsrt_scr.source import SOURCE as JSRT_SCR
 from data_prep.kermany.source import SOURCE as KERMANY
 from data_prep.montgomery.source import SOURCE as MONTGOMERY
+from data_prep.options import Options
 from data_prep.record import Record, SkippedRecord
 
 _LIST = Path(__file__).with_name("radiographs.csv")
@@ -54,7 +54,7 @@ class Oh2020(Composite):
         "covid_chestxray": Member(COVID_CHESTXRAY, ("covid-chestxray-dataset",)),
     }
 
-    def records(self, root: Path, options: Namespace) -> Iterator[Record | SkippedRecord]:
+    def records(self, root: Path, options: Options) -> Iterator[Record | SkippedRecord]:
         entries = {name: self._list_by_stem(name, folder) for name, folder in self.find_members(root).items()}
         for fields in read_csv(_LIST, "collection", "file", "label", "upstream_label"):
             collection = fields["collection"]

@@ -4,11 +4,11 @@ In upstream's repository a mask is beside its image: `Datasets/Chest_x-ray/NAME.
 separate folders (`images/NAME.jpg`, `masks/NAME.png`) are also read.
 """
 
-from argparse import Namespace
 from collections.abc import Iterator
 from pathlib import Path
 
 from data_prep.download.github import list_files
+from data_prep.options import Options
 from data_prep.record import LUNG_FIELD, PreparationError, Record, SkippedRecord
 from data_prep.source import Source
 
@@ -20,7 +20,7 @@ IMAGES = "images"
 MASKS = "masks"
 
 
-class OpenIst(Source):
+class OpenIst(Source[Options]):
     """Radiographs with lung masks, one per patient; the patient is named after the image."""
 
     name = "openist"
@@ -37,7 +37,7 @@ class OpenIst(Source):
 }"""
     files = list_files(REPOSITORY, COMMIT, Path(__file__).with_name("files.csv"))
 
-    def records(self, root: Path, options: Namespace) -> Iterator[Record | SkippedRecord]:
+    def records(self, root: Path, options: Options) -> Iterator[Record | SkippedRecord]:
         is_upstream = (root / COMMON).is_dir()
         folder = COMMON if is_upstream else IMAGES
         masks = root / (COMMON if is_upstream else MASKS)

@@ -1,13 +1,14 @@
 """A data set of phantoms, reproducible from a seed."""
 
-from argparse import ArgumentParser, Namespace
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from data_prep.example import LABELS, STRUCTURES, Example, encode_png
+from data_prep.options import Options, option
 from data_prep.phantom.contact_sheet import draw_sheet
 from data_prep.phantom.draw import MIN_SIZE, Phantom, draw
 from data_prep.phantom.overlays import add_corner_marker
@@ -19,7 +20,29 @@ SHORTCUTS = ("none", "marker", "source")
 SHORTCUT_LABEL = "covid19"  # the class with the shortcut, because published collections of COVID-19 have shortcuts
 
 
-class PhantomSource(Source):
+@dataclass(frozen=True)
+class PhantomOptions(Options):
+    """Options of `PhantomSource`.
+
+    Attributes:
+        count: radiographs per class.
+        size: side in pixels.
+        shortcut: feature that reveals `SHORTCUT_LABEL` without its lesions: one of `SHORTCUTS`.
+        sheet: PNG file of a contact sheet to draw instead of a data set; "" for none.
+    """
+
+    count: int = option(100, "radiographs per class (default: 100)")
+    size: int = option(512, "side in pixels (default: 512)")
+    shortcut: str = option(
+        "none",
+        f"feature that reveals {SHORTCUT_LABEL} without its lesions: a marker in the corner, a separate source, or "
+        "none (default: none)",
+        choices=SHORTCUTS,
+    )
+    sheet: str = option("", "draw a contact sheet of examples and exit", metavar="FILE.png")
+
+
+class PhantomSource(Source[PhantomOptions]):
     """Synthetic radiographs, the same number for each class, each of a different patient."""
 
     name = "phantom"
@@ -29,26 +52,16 @@ class PhantomSource(Source):
     size = "nothing to download"
     coverage = "--count radiographs for each of five classes"
 
-    def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("--count", type=int, default=100, help="radiographs per class (default: %(default)s)")
-        parser.add_argument("--size", type=int, default=512, help="side in pixels (default: %(default)s)")
-        parser.add_argument(
-            "--shortcut",
-            choices=SHORTCUTS,
-            default="none",
-            help=f"feature that reveals {SHORTCUT_LABEL} without its lesions: a marker in the corner, a separate "
-            "source, or none (default: %(default)s)",
-        )
-        parser.add_argument("--sheet", metavar="FILE.png", help="draw a contact sheet of examples and exit")
+    options_type = PhantomOptions
 
-    def settings(self, options: Namespace) -> dict[str, Any]:
+    def settings(self, options: PhantomOptions) -> dict[str, Any]:
         shortcut = {} if options.shortcut == "none" else {"shortcut": options.shortcut}
         return {"size": options.size} | shortcut
 
-    def default_dir(self, options: Namespace) -> Path:
+    def default_dir(self, options: PhantomOptions) -> Path:
         return Path()
 
-    def records(self, root: Path, options: Namespace) -> Iterator[Record]:
+    def records(self, root: Path, options: PhantomOptions) -> Iterator[Record]:
         _check_options(options)
         for label in LABELS:
             for number in range(options.count):
@@ -61,7 +74,7 @@ class PhantomSource(Source):
                     payload=(label, number),
                 )
 
-    def read(self, record: Record, options: Namespace) -> Example:
+    def read(self, record: Record, options: PhantomOptions) -> Example:
         label, number = record.payload
         phantom = make_phantom(label, number, options.seed, options.size)
         if has_shortcut(label, options, "marker"):
@@ -86,7 +99,7 @@ class PhantomSource(Source):
             licence=LICENSE,
         )
 
-    def run_extra(self, options: Namespace) -> str | None:
+    def run_extra(self, options: PhantomOptions) -> str | None:
         if not options.sheet:
             return None
         _check_options(options)
@@ -102,12 +115,12 @@ def make_phantom(label: str, number: int, seed: int, size: int) -> Phantom:
     return draw(label, np.random.default_rng([seed, number, LABELS.index(label)]), size)
 
 
-def has_shortcut(label: str, options: Namespace, shortcut: str) -> bool:
+def has_shortcut(label: str, options: PhantomOptions, shortcut: str) -> bool:
     """Return whether the options add this shortcut to the class."""
     return options.shortcut == shortcut and label == SHORTCUT_LABEL
 
 
-def _check_options(options: Namespace) -> None:
+def _check_options(options: PhantomOptions) -> None:
     if options.count < 1:
         raise PreparationError(f"--count={options.count}: at least one radiograph per class is needed")
     if options.size < MIN_SIZE:

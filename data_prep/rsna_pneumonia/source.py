@@ -5,7 +5,6 @@ patients. RSNA publishes a file that maps the images to NIH's; if it is beside t
 """
 
 import json
-from argparse import Namespace
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import replace
@@ -17,6 +16,7 @@ from data_prep.collections.dicom import read_frontal
 from data_prep.collections.locate import find_root
 from data_prep.collections.spreadsheet import read_csv
 from data_prep.example import Example, encode_png
+from data_prep.options import Options
 from data_prep.record import PreparationError, Record, RecordError
 from data_prep.source import Source
 
@@ -30,7 +30,7 @@ _SIDES = ("x", "y", "width", "height")
 Box = tuple[float, ...]  # left, top, width, height, pixels
 
 
-class RsnaPneumonia(Source):
+class RsnaPneumonia(Source[Options]):
     """Frontal radiographs with boxes around possible pneumonia."""
 
     name = "rsna_pneumonia"
@@ -56,7 +56,7 @@ class RsnaPneumonia(Source):
   doi = {10.1148/ryai.2019180041}
 }"""
 
-    def records(self, root: Path, options: Namespace) -> Iterator[Record]:
+    def records(self, root: Path, options: Options) -> Iterator[Record]:
         folder = find_root(root, IMAGES, BOXES, CLASSES)
         boxes = _read_boxes(folder / BOXES)
         patients = _read_patients(folder / _NIH)
@@ -73,7 +73,7 @@ class RsnaPneumonia(Source):
                 payload=tuple(boxes[name]),
             )
 
-    def read(self, record: Record, options: Namespace) -> Example:
+    def read(self, record: Record, options: Options) -> Example:
         example = read_frontal(record)
         if not record.payload:
             return example

@@ -1,54 +1,63 @@
 """Radiographs listed in a CSV file.
 
 Needed columns: path, label. Optional columns: dataset (or source), patient_id, split, mask, mask_kind, view,
-upstream_label, sex, age, licence. Paths of images and masks are relative to --from, or by default to the folder of the
-table.
+upstream_label, sex, age, licence. Paths of images and masks are relative to --raw_dir, or by default to the folder of
+the table.
 """
 
 import os
 import re
-from argparse import ArgumentParser, Namespace
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from data_prep.collections.cells import is_blank, is_missing, normalize_number, read_patient, read_split
 from data_prep.collections.dicom import read_frontal
 from data_prep.collections.labels import describe_merged_spellings, find_multi_label, unify_spellings
 from data_prep.example import LUNGS, STRUCTURES, UNKNOWN, Example
+from data_prep.options import Options, option
 from data_prep.record import LABEL_MAP, PreparationError, Record, RecordError, SkippedRecord
 from data_prep.source import Source
 from data_prep.table.files import find_file
 from data_prep.table.reader import TableContent, TableRow, read_table
 
 
-class Table(Source):
+@dataclass(frozen=True)
+class TableOptions(Options):
+    """Options of `Table`.
+
+    Attributes:
+        csv: the table.
+        filter: conditions COLUMN=VALUE[,VALUE...] that the rows have to match.
+    """
+
+    csv: str = option("", "table of radiographs", metavar="FILE", required=True)
+    filter: tuple[str, ...] = option(
+        (),
+        "keep only the rows with one of these values; can be repeated, all filters have to match",
+        metavar="COLUMN=VALUE[,VALUE...]",
+    )
+
+
+class Table(Source[TableOptions]):
     """Radiographs listed in a CSV file, one per row."""
 
     name = "table"
     description = "radiographs listed in a CSV file (path, label and other metadata), with their masks"
-    homepage = "yours: --csv=TABLE.csv, and --from=DIR if its paths are not relative to its own folder"
+    homepage = "yours: --csv=TABLE.csv, and --raw_dir=DIR if its paths are not relative to its own folder"
     license = "those of the files"
     size = "nothing to download"
     coverage = "every row with a label or a mask"
 
-    def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("--csv", required=True, metavar="FILE", help="table of radiographs")
-        parser.add_argument(
-            "--where",
-            action="append",
-            default=[],
-            metavar="COLUMN=VALUE[,VALUE...]",
-            help="keep only the rows with one of these values; can be repeated, all filters have to match",
-        )
+    options_type = TableOptions
 
-    def default_dir(self, options: Namespace) -> Path:
+    def default_dir(self, options: TableOptions) -> Path:
         return Path(options.csv).parent
 
-    def records(self, root: Path, options: Namespace) -> Iterator[Record | SkippedRecord]:
+    def records(self, root: Path, options: TableOptions) -> Iterator[Record | SkippedRecord]:
         table_rows = _filter_rows(read_table(options.csv), options)
         if not table_rows:
-            raise PreparationError(f"{options.csv}: no row is left{' by --where' if options.where else ''}")
+            raise PreparationError(f"{options.csv}: no row is left{' by --filter' if options.filter else ''}")
         table_rows = _drop_repeated(table_rows, root, options.csv)
         words = _label_words(table_rows)
         labels = unify_spellings(words)
@@ -74,10 +83,10 @@ class Table(Source):
             mask = None if is_blank(cells["mask"]) else find_file(root, cells["mask"])[0]
             yield _make_record(row=row, path=path, file=file, mask=mask, label=labels.get(word, ""), table=options.csv)
 
-    def remarks(self, records: Sequence[Record], root: Path, options: Namespace) -> list[str]:
+    def remarks(self, records: Sequence[Record], root: Path, options: TableOptions) -> list[str]:
         table = read_table(options.csv)
         labels = unify_spellings(_label_words(_filter_rows(table, options)))
-        filtered = {condition.partition("=")[0] for condition in options.where}
+        filtered = {condition.partition("=")[0] for condition in options.filter}
         unused = [column for column in table.unused if column not in filtered]
         unlabeled = sum(not record.label for record in records)
         remarks = [describe_merged_spellings(labels)]
@@ -87,7 +96,7 @@ class Table(Source):
             remarks.append(f"columns of {Path(options.csv).name} that are not used: {', '.join(unused)}")
         return list(filter(None, remarks))
 
-    def read(self, record: Record, options: Namespace) -> Example:
+    def read(self, record: Record, options: TableOptions) -> Example:
         if record.mask_kind not in ("", STRUCTURES, LUNGS):
             raise RecordError(f"mask_kind {record.mask_kind!r}, where {STRUCTURES} or {LUNGS} is needed")
         return read_frontal(replace(record, age=_parse_age(record.payload)))
@@ -147,16 +156,16 @@ def _drop_repeated(rows: Sequence[TableRow], root: Path, table: str) -> list[Tab
     return list(first_rows.values())
 
 
-def _filter_rows(table: TableContent, options: Namespace) -> list[TableRow]:
-    """Return the rows that match all conditions of --where."""
+def _filter_rows(table: TableContent, options: TableOptions) -> list[TableRow]:
+    """Return the rows that match all conditions of --filter."""
     rows = table.rows
-    for condition in options.where:
+    for condition in options.filter:
         name, equals, values = condition.partition("=")
         if not equals:
-            raise PreparationError(f"--where={condition}: it has to be COLUMN=VALUE[,VALUE...]")
+            raise PreparationError(f"--filter={condition}: it has to be COLUMN=VALUE[,VALUE...]")
         column = table.find_column(name)
         if column is None:
-            raise PreparationError(f"{options.csv}: it has no column {name}, which --where names")
+            raise PreparationError(f"{options.csv}: it has no column {name}, which --filter names")
         rows = [row for row in rows if row.cells()[column] in values.split(",")]
     return rows
 

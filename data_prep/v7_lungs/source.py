@@ -6,7 +6,6 @@ the part behind the heart.
 """
 
 import json
-from argparse import Namespace
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +13,7 @@ from pathlib import Path
 from data_prep.collections.ieee8023_labels import read_age, rejection_reason
 from data_prep.example import LUNGS, Example, encode_png
 from data_prep.kermany.file_names import read_name
+from data_prep.options import Options
 from data_prep.record import PreparationError, Record, RecordError, SkippedRecord
 from data_prep.source import Source
 from data_prep.v7_lungs.darwin import describe_image, draw_polygons
@@ -35,13 +35,14 @@ LABELS = {  # tag -> label; the first tag in this order that an image has applie
 LICENSES = {"kermany": "CC BY 4.0", "ieee8023": "see metadata.csv of ieee8023/covid-chestxray-dataset"}
 
 
-class V7Lungs(Source):
+class V7Lungs(Source[Options]):
     """Frontal radiographs with annotated lungs, with one annotation file per image."""
 
     name = "v7_lungs"
     description = "V7 Labs COVID-19 X-ray dataset: manually drawn lungs, for radiographs of ieee8023 and Kermany et al."
     homepage = (
-        "darwin dataset pull v7-labs/covid-19-chest-x-ray-dataset:all-images (pip install darwin-py), then --from=DIR"
+        "darwin dataset pull v7-labs/covid-19-chest-x-ray-dataset:all-images (pip install darwin-py), then "
+        "--raw_dir=DIR"
     )
     license = "lungs: CC BY 4.0; images: Kermany et al. CC BY 4.0, ieee8023 different for each image"
     size = "about 6,500 images"
@@ -53,7 +54,7 @@ class V7Lungs(Source):
   year = {2020},
 }"""
 
-    def records(self, root: Path, options: Namespace) -> Iterator[Record | SkippedRecord]:
+    def records(self, root: Path, options: Options) -> Iterator[Record | SkippedRecord]:
         listings = (sorted(root.glob(f"{folder}/*.json")) for folder in FOLDERS)
         files = next(filter(None, listings), [])
         if not files:
@@ -93,7 +94,7 @@ class V7Lungs(Source):
                 payload=path,
             )
 
-    def read(self, record: Record, options: Namespace) -> Example:
+    def read(self, record: Record, options: Options) -> Example:
         example = super().read(record, options)
         lungs = draw_polygons(json.loads(record.payload.read_text(encoding="utf-8")), LUNG)
         if lungs.shape != (example.height, example.width):

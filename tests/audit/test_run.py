@@ -25,7 +25,13 @@ SIZE, CLASSES = 64, tuple(recipes.load("phantom:classify").classifier.classes)
 
 def make_run(folder: Path, shortcut: str, skill: float = 1.5, count: int = 40) -> Path:
     """A run as evaluation leaves it, its findings drawn with a known skill; it takes its lungs from the phantom."""
-    arguments = ["phantom", f"--out={folder / 'data'}", f"--count={count}", f"--size={SIZE}", "--split=0.6,0.1,0.3"]
+    arguments = [
+        "phantom",
+        f"--out={folder / 'data'}",
+        f"--count={count}",
+        f"--size={SIZE}",
+        "--split_ratios=0.6,0.1,0.3",
+    ]
     assert prepare([*arguments, "--duplicates=off", f"--shortcut={shortcut}"]) == 0
     config = recipes.load("phantom:classify")
     config.data.directory, config.image.size = str(folder / "data" / "phantom"), SIZE

@@ -23,7 +23,7 @@ pytestmark = pytest.mark.usefixtures("small_segmenter")
 @pytest.fixture(scope="module")
 def prepared(tmp_path_factory):
     folder = tmp_path_factory.mktemp("data")
-    arguments = ["phantom", f"--out={folder}", "--count=5", f"--size={SIZE}", "--split=0.6,0.4,0"]
+    arguments = ["phantom", f"--out={folder}", "--count=5", f"--size={SIZE}", "--split_ratios=0.6,0.4,0"]
     assert prepare([*arguments, "--duplicates=off"]) == 0
     return folder / "phantom"
 

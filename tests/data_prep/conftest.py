@@ -1,57 +1,55 @@
-"""Looking at a source's whole yield without preparing a data set."""
+"""Fixtures that list and read all radiographs of a source without preparing a data set."""
 
-from argparse import ArgumentParser
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 
 from data_prep.example import Example
 from data_prep.record import Record, RecordError
 from data_prep.source import find_sources
+from tests.helpers import upstream_files
 
 
 class Survey(NamedTuple):
-    """All of a source, by id."""
+    """All radiographs of a source, by id."""
 
-    rows: dict[str, Record]
-    examples: dict[str, Example]  # those that can be read
-    left_out: dict[str, str]  # the reason, before or on reading
+    records: dict[str, Record]
+    examples: dict[str, Example]  # the readable ones
+    skipped: dict[str, str]  # the reasons, before or during reading
 
-    def tell(self, name: str) -> dict[str, object]:
-        """Id -> attribute of the examples."""
+    def attribute(self, name: str) -> dict[str, object]:
+        """Return id -> attribute of the examples."""
         return {key: getattr(example, name) for key, example in self.examples.items()}
 
 
 @pytest.fixture(autouse=True)
 def _configuration(tmp_path_factory, monkeypatch) -> None:
-    """A folder of the test's own in place of the user's, for the secret that hides patients."""
+    """Use a temporary configuration folder, for the secret of the patients' pseudonyms."""
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path_factory.mktemp("config")))
 
 
 @pytest.fixture
 def survey(tmp_path) -> Callable[..., Survey]:
-    """`survey(name, root, *arguments)`; of the source's dummy data if no root is given."""
+    """Return `survey(name, root, **options)`, which reads the source's test files if no root is given."""
 
-    def survey(name: str, root: Path | None = None, *arguments: str) -> Survey:
+    def survey(name: str, root: Path | None = None, **values: Any) -> Survey:
         source = find_sources()[name]
         if root is None:
             root = tmp_path / "upstream"
-            source.dummy()(root)
-        parser = ArgumentParser()
-        source.add_arguments(parser)
-        options = parser.parse_args(arguments)
-        found = Survey({}, {}, {})
-        for one in source.records(root, options):
-            if not isinstance(one, Record):
-                found.left_out[one.id] = one.reason
+            upstream_files.write(name, root)
+        options = source.options_type(**values)
+        result = Survey({}, {}, {})
+        for record in source.records(root, options):
+            if not isinstance(record, Record):
+                result.skipped[record.id] = record.reason
                 continue
-            found.rows[one.id] = one
+            result.records[record.id] = record
             try:
-                found.examples[one.id] = source.read(one, options)
+                result.examples[record.id] = source.read(record, options)
             except RecordError as error:
-                found.left_out[one.id] = str(error)
-        return found
+                result.skipped[record.id] = str(error)
+        return result
 
     return survey

@@ -2,25 +2,25 @@
 
 import json
 import re
-from argparse import Namespace
 from collections import Counter
 
 import pytest
 
 from data_prep.__main__ import main
-from data_prep.actualmed.dummy import write as write_actualmed
 from data_prep.actualmed.source import SOURCE as ACTUALMED
 from data_prep.collections.spreadsheet import read_csv
-from data_prep.figure1.dummy import write as write_figure1
 from data_prep.figure1.source import SOURCE as FIGURE1
+from data_prep.options import Options
 from data_prep.record import Record, SkippedRecord
+from tests.data_prep.fixtures.actualmed import write as write_actualmed
+from tests.data_prep.fixtures.figure1 import write as write_figure1
 
 FOLDER = "Figure1-COVID-chestxray-dataset"
 
 
 def test_figure1_finds_a_picture_by_its_own_row_or_not_at_all(tmp_path):
     write_figure1(tmp_path)
-    rows = list(FIGURE1.records(tmp_path, Namespace()))
+    rows = list(FIGURE1.records(tmp_path, Options()))
     assert [row for row in rows if isinstance(row, SkippedRecord)] == [
         SkippedRecord("images/COVID-00002.jpg", "no such file")
     ]
@@ -36,7 +36,7 @@ def test_figure1_finds_a_picture_by_its_own_row_or_not_at_all(tmp_path):
 
 def test_actualmed_keeps_inconclusive_apart(tmp_path):
     write_actualmed(tmp_path)
-    rows = list(ACTUALMED.records(tmp_path, Namespace()))
+    rows = list(ACTUALMED.records(tmp_path, Options()))
     assert [row for row in rows if isinstance(row, SkippedRecord)] == [
         SkippedRecord("images/DX.gone.png", "no such file")
     ]
@@ -57,7 +57,7 @@ def real(shared):
 
 
 def test_all_real_pictures_of_figure1_are_taken(real, tmp_path):
-    assert main(["figure1", f"--from={real}", f"--out={tmp_path}"]) == 0
+    assert main(["figure1", f"--raw_dir={real}", f"--out={tmp_path}"]) == 0
     report = json.loads((tmp_path / "figure1" / "2.0.0" / "report.json").read_text())
     counts = sum((Counter(labels) for labels in report["counts"].values()), Counter())
     # Counted by hand in metadata.csv.

@@ -2,7 +2,6 @@
 
 import csv
 import json
-from argparse import Namespace
 from collections import Counter
 
 import cv2
@@ -12,13 +11,14 @@ import tensorflow_datasets as tfds
 
 from data_prep import splits
 from data_prep.__main__ import main
-from data_prep.collections.fixtures import draw_lung_mask
 from data_prep.collections.ieee8023_labels import map_label
 from data_prep.collections.spreadsheet import read_csv
-from data_prep.covid_chestxray.dummy import write
 from data_prep.covid_chestxray.source import SOURCE
+from data_prep.options import Options
 from data_prep.reader import read_example
 from data_prep.record import Record, RecordError, SkippedRecord
+from tests.data_prep.fixtures.covid_chestxray import write
+from tests.helpers.image_files import draw_lung_mask
 
 NAME = "covid-chestxray-dataset"
 
@@ -26,7 +26,7 @@ NAME = "covid-chestxray-dataset"
 @pytest.fixture
 def taken(tmp_path):
     write(tmp_path)
-    return list(SOURCE.records(tmp_path, Namespace()))
+    return list(SOURCE.records(tmp_path, Options()))
 
 
 def test_only_frontal_radiographs_with_a_finding_are_taken(taken):
@@ -37,7 +37,7 @@ def test_only_frontal_radiographs_with_a_finding_are_taken(taken):
         ("images/unstated.jpg", "view not stated"),
         ("images/todo.jpg", "finding not stated"),
         ("images/gone.jpg", "no such file"),
-        ("images/normal.jpg", "named a second time in metadata.csv"),
+        ("images/normal.jpg", "listed a second time in metadata.csv"),
     ]
     labels = Counter(row.label for row in taken if isinstance(row, Record))
     assert labels == {"covid19": 4, "viral": 1, "bacterial": 1, "fungal": 1, "normal": 1, "pneumonia": 1}
@@ -116,7 +116,7 @@ def benchmark(shared):
 
 
 def test_the_real_files_that_are_there_are_all_taken(shared, metadata, benchmark, tmp_path):
-    assert main(["covid_chestxray", f"--from={shared / 'data' / NAME}", f"--out={tmp_path}"]) == 0
+    assert main(["covid_chestxray", f"--raw_dir={shared / 'data' / NAME}", f"--out={tmp_path}"]) == 0
     folder = tmp_path / "covid_chestxray" / "2.0.0"
     report = json.loads((folder / "report.json").read_text())
     assert report["counts"] == {"train": {"covid19": 214}, "val": {"covid19": 36}, "test": {"covid19": 106}}

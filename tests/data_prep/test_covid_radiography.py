@@ -6,15 +6,15 @@ import cv2
 import numpy as np
 import pytest
 
-from data_prep.collections.fixtures import save_image
 from data_prep.covid_radiography.source import find_number
+from tests.helpers.image_files import save_image
 
 
 def test_labels_are_by_folder_and_opacity_is_its_own(survey):
     found = survey("covid_radiography")
-    assert Counter(found.tell("label").values()) == {"covid19": 3, "opacity": 2, "normal": 3, "viral": 2}
-    assert set(found.tell("patient_id").values()) == {""}
-    assert not found.left_out
+    assert Counter(found.attribute("label").values()) == {"covid19": 3, "opacity": 2, "normal": 3, "viral": 2}
+    assert set(found.attribute("patient_id").values()) == {""}
+    assert not found.skipped
 
 
 def test_a_mask_of_256_pixels_is_fitted_to_its_image(survey):

@@ -13,14 +13,14 @@ from data_prep.record import PreparationError
 def test_patients_191_and_24_are_two_patients_of_the_test_set(survey):
     assert {"ieee8023-191", "figure1-COVID-00024"} <= TEST
     assert (len(TEST), len(RADIOGRAPHY_TEST)) == (21 + 12 + 28, 17)
-    splits = {row.patient_id: row.split for row in survey("covidx").rows.values()}
+    splits = {row.patient_id: row.split for row in survey("covidx").records.values()}
     assert splits["ieee8023-191"] == splits["figure1-COVID-00024"] == splits["actualmed-ANON24"] == "test"
     assert splits["ieee8023-301"] == splits["figure1-COVID-00001"] == splits["actualmed-ANON1"] == "train|val"
 
 
 def test_findings_become_three_classes(survey):
     found = survey("covidx")
-    labels = {re.sub(r".*/", "", name): label for name, label in found.tell("label").items()}
+    labels = {re.sub(r".*/", "", name): label for name, label in found.attribute("label").items()}
     assert labels == {
         "67d668e5-0015.jpg": "covid19",
         "67d668e5-05be.jpg": "covid19",
@@ -38,13 +38,13 @@ def test_findings_become_three_classes(survey):
         "00704310.dcm": "pneumonia",
         "00a85be6.dcm": "normal",
     }
-    assert found.left_out["covid_chestxray/images/slice.jpg"] == "CT, not a radiograph"
-    assert "no such file" in {reason for name, reason in found.left_out.items() if "COVID-00003" in name}
+    assert found.skipped["covid_chestxray/images/slice.jpg"] == "CT, not a radiograph"
+    assert "no such file" in {reason for name, reason in found.skipped.items() if "COVID-00003" in name}
 
 
 def test_a_radiograph_of_two_collections_is_taken_once(survey):
     """COVID-1 is ieee8023's by its address, COVID-3 by its collection's, COVID-100 by its number; sirm-13 is SIRM's."""
-    rows = survey("covidx").rows
+    rows = survey("covidx").records
     taken = [name for name in rows if "radiography" in name]
     assert taken == ["covid_radiography/COVID/images/COVID-2.png", "covid_radiography/COVID/images/COVID-70.png"]
     assert not any("sirm-13" in name for name in rows)
@@ -53,28 +53,28 @@ def test_a_radiograph_of_two_collections_is_taken_once(survey):
 def test_a_patient_of_nihs_is_test_with_all_its_images(survey, tmp_path):
     """COVID-Net's lists name one image of each patient that RSNA knows, NIH's mapping tells the others."""
     folder = "rsna_pneumonia/stage_2_train_images"
-    splits = {name: row.split for name, row in survey("covidx").rows.items()}
+    splits = {name: row.split for name, row in survey("covidx").records.items()}
     assert splits[f"{folder}/00a85be6.dcm"] == splits[f"{folder}/00704310.dcm"] == "test"
     assert splits[f"{folder}/00313ee0.dcm"] == splits[f"{folder}/00436515.dcm"] == "train|val"
     same = [{"subset_img_id": name, "img_id": f"00000012_00{name[-1]}.png"} for name in ("00a85be6", "00436515")]
     rsna = tmp_path / "upstream" / "rsna-pneumonia-detection-challenge"
     (rsna / "pneumonia-challenge-dataset-mappings_2018.json").write_text(json.dumps(same))
-    splits = {name: row.split for name, row in survey("covidx", tmp_path / "upstream").rows.items()}
+    splits = {name: row.split for name, row in survey("covidx", tmp_path / "upstream").records.items()}
     assert splits[f"{folder}/00436515.dcm"] == "test"
     assert splits[f"{folder}/00313ee0.dcm"] == "train|val"
 
 
 def test_rsna_keeps_its_boxes(survey):
-    lesions = survey("covidx").tell("lesions")
+    lesions = survey("covidx").attribute("lesions")
     assert lesions["rsna_pneumonia/stage_2_train_images/00436515.dcm"]
 
 
 def test_parts_that_are_not_there_are_named(survey, tmp_path):
     survey("covidx")
     (tmp_path / "upstream" / "Actualmed-COVID-chestxray-dataset").rename(tmp_path / "elsewhere")
-    assert survey("covidx", tmp_path / "upstream").left_out["actualmed"] == "no folder actualmed"
+    assert survey("covidx", tmp_path / "upstream").skipped["actualmed"] == "no folder actualmed"
     (tmp_path / "upstream" / "COVID-Net").rename(tmp_path / "elsewhere-too")
-    with pytest.raises(PreparationError, match=r"rsna_test_patients_normal\.npy: RSNA's test patients"):
+    with pytest.raises(PreparationError, match=r"rsna_test_patients_normal\.npy: this list of RSNA's test patients"):
         survey("covidx", tmp_path / "upstream")
 
 
@@ -84,4 +84,4 @@ def test_real_figure1_has_one_test_patient_more_than_covid_nets_list(survey, sha
     if not folder.is_dir():
         pytest.skip("the shared data has no Figure1-COVID-chestxray-dataset")
     (tmp_path / folder.name).symlink_to(folder)
-    assert Counter(row.split for row in survey("covidx", tmp_path).rows.values()) == {"test": 12, "train|val": 23}
+    assert Counter(row.split for row in survey("covidx", tmp_path).records.values()) == {"test": 12, "train|val": 23}

@@ -14,8 +14,8 @@ import tensorflow_datasets as tfds
 
 from data_prep.__main__ import main
 from data_prep.checks.confounding import labels_of_one_source, predict_label, uncertainty_coefficient
-from data_prep.collections.fixtures import draw_image, draw_lung_mask, save_image
 from data_prep.dataset_card import contact_sheet
+from tests.helpers.image_files import draw_image, draw_lung_mask, save_image
 
 COLUMNS = ["path", "label", "dataset", "split", "patient_id", "view", "sex", "age", "mask", "licence"]
 # path, label, source, split, patient, view, sex, age, mask, licence; pictures are 64 x 56, those of "b" 40 x 80; the
@@ -230,7 +230,7 @@ def test_labels_of_one_source():
 
 def test_phantoms_give_no_warning(tmp_path):
     """Made to be without confounders; what chance does to twenty of them is not called one."""
-    assert main(["phantom", f"--out={tmp_path}", "--count=4", "--size=64", "--split=0.5,0,0.5"]) == 0
+    assert main(["phantom", f"--out={tmp_path}", "--count=4", "--size=64", "--split_ratios=0.5,0,0.5"]) == 0
     assert main(["describe", str(tmp_path / "phantom")]) == 0
     card = json.loads((tmp_path / "phantom" / "2.0.0" / "card" / "card.json").read_text())
     source = card["guesses"][0]

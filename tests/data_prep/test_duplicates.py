@@ -16,8 +16,8 @@ from data_prep.__main__ import main
 from data_prep.checks import duplicates, fingerprint
 from data_prep.checks.duplicates import Pair
 from data_prep.checks.fingerprint import Fingerprint
-from data_prep.collections.fixtures import draw_image, save_image
 from data_prep.record import PreparationError, Record
+from tests.helpers.image_files import draw_image, save_image
 
 COLLECTIONS = ("covid-chestxray-dataset", "chest_xray", "tuberculosis", "jsrt", "openist")
 

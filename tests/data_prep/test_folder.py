@@ -14,11 +14,11 @@ from data_prep.record import PreparationError
 def test_folder(survey):
     found = survey("folder")
     labels = {"covid19": 2, "normal": 2, "viral": 1, "tuberculosis": 2, "Cardiomegaly": 1}
-    assert Counter(found.tell("label").values()) == labels
+    assert Counter(found.attribute("label").values()) == labels
     assert found.examples["NORMAL/2020/march/p03_a.png"].upstream_label == "NORMAL"
     assert found.examples["TB/p06_a.dcm"].age == 45
-    assert set(found.tell("source").values()) == {"upstream"}
-    assert found.left_out == {
+    assert set(found.attribute("source").values()) == {"upstream"}
+    assert found.skipped == {
         "NORMAL/notes.txt": "not an image",
         "NORMAL/p07_a.png": "truncated or damaged PNG file",
         "TB/p06_side.dcm": "lateral view, by its ViewPosition",
@@ -28,7 +28,7 @@ def test_folder(survey):
 
 
 def test_the_first_group_of_a_pattern_is_the_patient(survey):
-    told = survey("folder", None, "--patients=^(p[0-9]+)_").tell("patient_id")
+    told = survey("folder", patients="^(p[0-9]+)_").attribute("patient_id")
     assert told["COVID-19/p01_a.png"] == told["COVID-19/p01_b.jpg"] == "p01"
     assert told["Cardiomegaly/nameless.png"] == ""
 
@@ -36,7 +36,7 @@ def test_the_first_group_of_a_pattern_is_the_patient(survey):
 @pytest.mark.parametrize("pattern", ["^p[0-9]+_", "(p"])
 def test_a_pattern_that_cannot_be_used_is_named(survey, pattern):
     with pytest.raises(PreparationError, match="--patients="):
-        survey("folder", None, f"--patients={pattern}")
+        survey("folder", patients=pattern)
 
 
 @pytest.mark.parametrize(
@@ -61,8 +61,8 @@ def test_real_tuberculosis(survey, shared):
     if not folder.is_dir():
         pytest.skip("the shared data has no tuberculosis")
     found = survey("folder", folder)
-    assert Counter(found.tell("label").values()) == {"tuberculosis": 150, "normal": 150}
-    assert not found.left_out
+    assert Counter(found.attribute("label").values()) == {"tuberculosis": 150, "normal": 150}
+    assert not found.skipped
 
 
 def test_real_dicom_files(survey, shared, tmp_path):
@@ -70,8 +70,8 @@ def test_real_dicom_files(survey, shared, tmp_path):
         pytest.skip("the shared data has no dicom")
     shutil.copytree(shared / "data" / "dicom", tmp_path / "mine" / "Nodule")
     found = survey("folder", tmp_path / "mine")
-    assert Counter(found.tell("label").values()) == {"Nodule": 2}
-    assert not found.left_out
+    assert Counter(found.attribute("label").values()) == {"Nodule": 2}
+    assert not found.skipped
     for name, example in found.examples.items():
         read, stored = radiograph.read(tmp_path / "mine" / name), prepared.decode(example.to_dict())
         np.testing.assert_array_equal(stored.pixels, read.pixels)

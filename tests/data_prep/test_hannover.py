@@ -3,16 +3,16 @@
 
 def test_rows_are_those_of_data_csv(survey):
     found = survey("hannover")
-    assert found.tell("patient_id") == {
+    assert found.attribute("patient_id") == {
         "png/b343e657.png": "hannover-042f06a9",
         "png/c9280a30.png": "hannover-042f06a9",
         "png/5f619d7e.png": "hannover-0f2b9fbd",
         "png/f6575117.png": "hannover-1c642000",
     }
-    assert list(found.tell("view").values()) == ["ap", "ap", "pa", "pa"]
-    assert set(found.tell("label").values()) == {"covid19"}
-    assert set(found.tell("licence").values()) == {"CC BY 3.0"}
-    assert found.left_out == {"png/ac4f6e4e.png": "lateral view", "png/2cd63b76.png": "no such file"}
+    assert list(found.attribute("view").values()) == ["ap", "ap", "pa", "pa"]
+    assert set(found.attribute("label").values()) == {"covid19"}
+    assert set(found.attribute("licence").values()) == {"CC BY 3.0"}
+    assert found.skipped == {"png/ac4f6e4e.png": "lateral view", "png/2cd63b76.png": "no such file"}
 
 
 def test_the_folder_itself_will_do(survey, tmp_path):

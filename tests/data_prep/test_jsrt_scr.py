@@ -1,17 +1,17 @@
 """JSRT and SCR: 12 bits at 0.175 mm, heart and both lungs from GIF files, folds that keep the test images apart."""
 
 import math
-from argparse import Namespace
 
 import cv2
 import numpy as np
 import pytest
 
 from data_prep import splits
-from data_prep.collections.fixtures import draw_lung_mask
-from data_prep.jsrt_scr.dummy import write
 from data_prep.jsrt_scr.source import SOURCE
+from data_prep.options import Options
 from data_prep.record import Record, RecordError, SkippedRecord
+from tests.data_prep.fixtures.jsrt_scr import write
+from tests.helpers.image_files import draw_lung_mask
 
 SIDE = 2048
 
@@ -20,12 +20,12 @@ SIDE = 2048
 def taken(tmp_path_factory):
     folder = tmp_path_factory.mktemp("jsrt")
     write(folder)
-    return {row.id.removeprefix("All247images/"): row for row in SOURCE.records(folder, Namespace())}
+    return {row.id.removeprefix("All247images/"): row for row in SOURCE.records(folder, Options())}
 
 
 @pytest.fixture(scope="module")
 def examples(taken):
-    return {name: SOURCE.read(taken[name], Namespace()) for name in ("JPCLN001.IMG", "JPCLN003.IMG")}
+    return {name: SOURCE.read(taken[name], Options()) for name in ("JPCLN001.IMG", "JPCLN003.IMG")}
 
 
 def decode(png: bytes) -> np.ndarray:
@@ -71,12 +71,12 @@ def test_a_nodule_is_drawn_where_its_place_and_size_are_told(examples):
 
 def test_an_image_of_another_size_is_refused(taken):
     with pytest.raises(RecordError, match="2000 bytes instead of 8388608"):
-        SOURCE.read(taken["JPCNN002.IMG"], Namespace())
+        SOURCE.read(taken["JPCNN002.IMG"], Options())
 
 
 @pytest.mark.parametrize("seed", range(5))
 def test_validation_never_comes_out_of_the_test_fold(taken, seed):
     rows = [row for row in taken.values() if isinstance(row, Record)]
-    plan = splits.assign_splits(rows, splits.parse_ratios("", SOURCE.split_ratios), seed)
+    plan = splits.assign_splits(rows, splits.name_ratios(SOURCE.split_ratios), seed)
     even = {row.id for row in rows if int(row.id[-7:-4]) % 2 == 0}
     assert {row.id for row in plan["test"]} == even

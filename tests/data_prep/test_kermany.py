@@ -27,22 +27,28 @@ def test_a_name_tells_finding_and_patient(stem, label, patient):
 
 def test_kermany(survey):
     found = survey("kermany")
-    assert Counter(found.tell("label").values()) == {"normal": 4, "bacterial": 3, "viral": 2, "pneumonia": 1}
-    patients = Counter(found.tell("patient_id").values())
+    assert Counter(found.attribute("label").values()) == {"normal": 4, "bacterial": 3, "viral": 2, "pneumonia": 1}
+    patients = Counter(found.attribute("patient_id").values())
     assert patients["kermany-person1"] == 3  # two of train, one of test
     assert patients["kermany-IM-0115"] == 2
     assert len(patients - Counter([""])) == 6
-    assert found.left_out == {"val/NORMAL/NORMAL2-IM-1427-0001.jpeg": "truncated or damaged JPEG file"}
-    assert not any(row.split for row in found.rows.values())
+    assert found.skipped == {"val/NORMAL/NORMAL2-IM-1427-0001.jpeg": "truncated or damaged JPEG file"}
+    assert not any(row.split for row in found.records.values())
 
 
 def test_coronahack(survey):
     found = survey("coronahack")
-    assert Counter(found.tell("label").values()) == {"normal": 2, "bacterial": 3, "viral": 2, "covid19": 1, "ards": 1}
+    assert Counter(found.attribute("label").values()) == {
+        "normal": 2,
+        "bacterial": 3,
+        "viral": 2,
+        "covid19": 1,
+        "ards": 1,
+    }
     assert found.examples["train/SARS-10.1148rg.242035193.jpeg"].upstream_label == "Pnemonia/Virus/SARS"
     assert found.examples["train/nejmc2001573_f1a.jpeg"].patient_id == ""
     assert found.examples["train/person1_bacteria_2.jpeg"].patient_id == "kermany-person1"
-    assert found.left_out == {"train/gone.jpeg": "no such file", "test/IM-0003-0001.jpeg": "finding not stated"}
+    assert found.skipped == {"train/gone.jpeg": "no such file", "test/IM-0003-0001.jpeg": "finding not stated"}
 
 
 def test_real_images_are_labelled_as_the_benchmark_has_them(survey, shared):
@@ -50,7 +56,7 @@ def test_real_images_are_labelled_as_the_benchmark_has_them(survey, shared):
     if not (table.is_file() and folder.is_dir()):
         pytest.skip("the shared data has no benchmark.csv or no chest_xray")
     found = survey("kermany", folder)
-    assert Counter(found.tell("label").values()) == {"normal": 150, "bacterial": 150, "viral": 150}
+    assert Counter(found.attribute("label").values()) == {"normal": 150, "bacterial": 150, "viral": 150}
     with table.open(newline="") as file:
         told = {row["path"]: row for row in csv.DictReader(file) if row["dataset"] == "chest_xray"}
     assert len(told) == 450

@@ -5,9 +5,9 @@ from collections import Counter
 import pytest
 
 from data_prep.__main__ import main
-from data_prep.collections.fixtures import save_image
 from data_prep.collections.labels import unify_spellings
 from data_prep.record import PreparationError
+from tests.helpers.image_files import save_image
 
 CLASSES = ("NORMAL", "PNEUMONIA")
 
@@ -20,7 +20,7 @@ def fill(folder, *names):
 
 def place(found):
     """(label, split) of every radiograph, counted."""
-    return Counter((row.label, row.split) for row in found.rows.values())
+    return Counter((row.label, row.split) for row in found.records.values())
 
 
 @pytest.mark.parametrize(
@@ -38,7 +38,7 @@ def test_a_data_set_keeps_the_splits_of_its_folders(tmp_path, capsys):
         f"{split}/{label}/{split}{k}.png" for split in ("train", "val", "test") for label in CLASSES for k in (0, 1)
     ]
     fill(tmp_path / "in", *names)
-    assert main(["folder", f"--from={tmp_path / 'in'}", f"--out={tmp_path / 'out'}", "--duplicates=off"]) == 0
+    assert main(["folder", f"--raw_dir={tmp_path / 'in'}", f"--out={tmp_path / 'out'}", "--duplicates=off"]) == 0
     said = capsys.readouterr().out.splitlines()
     assert said[0].startswith("train 4 (PNEUMONIA 2, normal 2); val 4 (PNEUMONIA 2, normal 2); test 4")
     assert "the splits train, val, test are those of the folders of these names" in said[1]
@@ -86,13 +86,13 @@ def test_masks_are_no_radiographs(survey, tmp_path):
     names = [f"{label}/{part}/1.png" for label in CLASSES for part in ("images", "masks", "Lung_Segmentation")]
     names += ["NORMAL/2.png", "NORMAL/2_mask.png", "NORMAL/2_seg.png", "NORMAL/skeleton_seg.png", "annotations/3.png"]
     found = survey("folder", fill(tmp_path / "in", *names))
-    assert set(found.rows) == {
+    assert set(found.records) == {
         "NORMAL/images/1.png",
         "PNEUMONIA/images/1.png",
         "NORMAL/2.png",
         "NORMAL/skeleton_seg.png",
     }
-    assert {name for name, reason in found.left_out.items() if "a mask" in reason} == set(names) - set(found.rows)
+    assert {name for name, reason in found.skipped.items() if "a mask" in reason} == set(names) - set(found.records)
 
 
 def test_masks_are_known_by_other_names(survey, tmp_path):
@@ -107,19 +107,22 @@ def test_masks_are_known_by_other_names(survey, tmp_path):
     ]
     masks += ["N/SegmentationClass/1.png", "N/lung_seg/1.png", "N/ROI/1.png", "N/overlays/1.png", "N/Masques/1.png"]
     found = survey("folder", fill(tmp_path / "in", *radiographs, *masks))
-    assert (set(found.rows), set(found.left_out)) == (set(radiographs), set(masks))
+    assert (set(found.records), set(found.skipped)) == (set(radiographs), set(masks))
 
 
 def test_a_linked_class_is_taken(survey, tmp_path):
     fill(tmp_path, "in/normal/a.png", "elsewhere/b.png")
     (tmp_path / "in" / "covid19").symlink_to(tmp_path / "elsewhere")
-    assert survey("folder", tmp_path / "in").tell("label") == {"covid19/b.png": "covid19", "normal/a.png": "normal"}
+    assert survey("folder", tmp_path / "in").attribute("label") == {
+        "covid19/b.png": "covid19",
+        "normal/a.png": "normal",
+    }
 
 
 def test_a_name_that_is_not_utf8_is_stored_with_its_bytes_escaped(tmp_path):
     fill(tmp_path / "in", "normal/a.png", "tb/c.png")
     (tmp_path / "in/normal/a.png").rename(str(tmp_path / "in/normal") + "/R\udcf6ntgen.png")
-    assert main(["folder", f"--from={tmp_path / 'in'}", f"--out={tmp_path / 'out'}", "--split=1,0,0"]) == 0
+    assert main(["folder", f"--raw_dir={tmp_path / 'in'}", f"--out={tmp_path / 'out'}", "--split_ratios=1,0,0"]) == 0
     assert r"normal/R\xf6ntgen.png,,train" in (tmp_path / "out/folder/2.0.0/splits.csv").read_text()
 
 

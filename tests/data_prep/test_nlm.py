@@ -1,20 +1,20 @@
 """Montgomery and Shenzhen: findings from the names, sex and age from the readings, two lungs in one mask."""
 
 import math
-from argparse import Namespace
 
 import cv2
 import numpy as np
 import pytest
 
-from data_prep.collections.fixtures import draw_lung_mask
 from data_prep.collections.nlm import Reading, read_reading
-from data_prep.montgomery.dummy import write as write_montgomery
 from data_prep.montgomery.source import SOURCE as MONTGOMERY
+from data_prep.options import Options
 from data_prep.reader import read_example
 from data_prep.record import RecordError, SkippedRecord
-from data_prep.shenzhen.dummy import write as write_shenzhen
 from data_prep.shenzhen.source import SOURCE as SHENZHEN
+from tests.data_prep.fixtures.montgomery import write as write_montgomery
+from tests.data_prep.fixtures.shenzhen import write as write_shenzhen
+from tests.helpers.image_files import draw_lung_mask
 
 LUNGS = draw_lung_mask("left") | draw_lung_mask("right")
 
@@ -25,7 +25,7 @@ def decode(png: bytes) -> np.ndarray:
 
 def test_montgomery_unites_its_two_masks(tmp_path):
     write_montgomery(tmp_path)
-    rows = list(MONTGOMERY.records(tmp_path, Namespace()))
+    rows = list(MONTGOMERY.records(tmp_path, Options()))
     assert [(row.id, row.label, row.patient_id) for row in rows[:-1]] == [
         ("CXR_png/MCUCXR_0001_0.png", "normal", "montgomery-MCUCXR_0001"),
         ("CXR_png/MCUCXR_0002_0.png", "normal", "montgomery-MCUCXR_0002"),
@@ -44,13 +44,13 @@ def test_montgomery_unites_its_two_masks(tmp_path):
 
 def test_the_folder_itself_serves_as_well_as_the_one_around_it(tmp_path):
     write_montgomery(tmp_path)
-    inside = list(MONTGOMERY.records(tmp_path / "MontgomerySet", Namespace()))
-    assert inside == list(MONTGOMERY.records(tmp_path, Namespace()))
+    inside = list(MONTGOMERY.records(tmp_path / "MontgomerySet", Options()))
+    assert inside == list(MONTGOMERY.records(tmp_path, Options()))
 
 
 def test_shenzhen_has_masks_for_some(tmp_path):
     write_shenzhen(tmp_path)
-    examples = [read_example(row) for row in SHENZHEN.records(tmp_path, Namespace())]
+    examples = [read_example(row) for row in SHENZHEN.records(tmp_path, Options())]
     assert [(example.label, example.sex, example.upstream_label) for example in examples] == [
         ("normal", "male", "normal"),
         ("normal", "Female", "normal"),

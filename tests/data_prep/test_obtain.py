@@ -9,7 +9,6 @@ import tarfile
 import threading
 import types
 import zipfile
-from argparse import Namespace
 from collections import Counter
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -18,11 +17,12 @@ import numpy as np
 import pytest
 
 from data_prep import __main__
-from data_prep.collections.fixtures import save_image
 from data_prep.download import http
 from data_prep.download.source_files import _unique_name, download_source
+from data_prep.options import Options
 from data_prep.record import PreparationError, Record
 from data_prep.source import RemoteFile, Source
+from tests.helpers.image_files import save_image
 
 BIG = np.random.default_rng(0).bytes(1_000_000)
 
@@ -101,7 +101,7 @@ class Upstream(Source):
 
 
 def fetch(source: Source, out: Path) -> Path:
-    return download_source(source, Namespace(out=str(out)))
+    return download_source(source, Options(out=str(out)))
 
 
 def sha256(data: bytes) -> str:
@@ -268,7 +268,7 @@ def test_fetched_cut_off_checked_unpacked_and_prepared(server, tmp_path, monkeyp
 
 
 def test_what_is_behind_a_form_says_where_and_how(tmp_path):
-    with pytest.raises(PreparationError, match="^Ask upstream for it; then give --from=DIR$"):
+    with pytest.raises(PreparationError, match="^Ask upstream for it; then use --raw_dir=DIR$"):
         fetch(Upstream(), tmp_path)
 
 
@@ -286,7 +286,7 @@ def test_a_kaggle_set_comes_through_kagglehub(tmp_path, monkeypatch):
 def test_without_kagglehub_it_says_what_to_install(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "kagglehub", None)
     with pytest.raises(
-        PreparationError, match=r"pip install 'cxrjax\[kaggle\]', or .*datasets/owner/name .*--from=DIR$"
+        PreparationError, match=r"pip install 'cxrjax\[kaggle\]', or .*datasets/owner/name .*--raw_dir=DIR$"
     ):
         fetch(Upstream(kaggle="owner/name"), tmp_path)
 
@@ -297,7 +297,7 @@ def test_what_kaggle_refuses_is_one_sentence_that_says_what_to_do(tmp_path, monk
 
     fake_kagglehub(monkeypatch, refuse)
     with pytest.raises(
-        PreparationError, match=r"403 Client Error\).*KAGGLE_USERNAME and KAGGLE_KEY.*--from=DIR"
+        PreparationError, match=r"403 Client Error\).*KAGGLE_USERNAME and KAGGLE_KEY.*--raw_dir=DIR"
     ) as refused:
         fetch(Upstream(kaggle="owner/name"), tmp_path)
     assert "\n" not in str(refused.value)

@@ -1,6 +1,5 @@
 """The 502 of Oh, Park and Ye: the list, and what of it is there."""
 
-from argparse import Namespace
 from collections import Counter
 from pathlib import Path
 
@@ -8,6 +7,7 @@ import pytest
 
 from data_prep.collections.spreadsheet import read_csv
 from data_prep.oh2020 import source
+from data_prep.options import Options
 from data_prep.record import Record
 
 
@@ -36,12 +36,12 @@ def test_the_list_is_that_of_the_authors_sheet():
 
 def test_what_is_there_is_taken_and_what_is_not_is_named(survey):
     found = survey("oh2020")
-    assert len(found.rows) + len(found.left_out) == 502
+    assert len(found.records) + len(found.skipped) == 502
     labels = {"normal": 6, "tuberculosis": 2, "bacterial": 3, "viral": 1, "covid19": 2}
-    assert Counter(found.tell("label").values()) == labels
-    assert found.left_out["covid_chestxray/nejmc2001573_f1b.jpeg"] == "no such file"
-    assert found.left_out["jsrt_scr/JPCNN042.IMG"] == "no such file"
-    assert not any("later" in name or "person1_bacteria_1." in name for name in found.rows)
+    assert Counter(found.attribute("label").values()) == labels
+    assert found.skipped["covid_chestxray/nejmc2001573_f1b.jpeg"] == "no such file"
+    assert found.skipped["jsrt_scr/JPCNN042.IMG"] == "no such file"
+    assert not any("later" in name or "person1_bacteria_1." in name for name in found.records)
 
 
 def test_a_radiograph_keeps_its_collection_and_patient(survey):
@@ -51,7 +51,7 @@ def test_a_radiograph_keeps_its_collection_and_patient(survey):
     assert (sars.patient_id, sars.sex, sars.age) == ("ieee8023-7", "M", 29)
     normal = found.examples["jsrt_scr/JPCNN015.IMG"]
     assert (normal.height, normal.spacing, normal.licence) == (2048, (0.175, 0.175), "research use")
-    assert not any(row.split for row in found.rows.values())  # jsrt_scr's own splits are not the paper's
+    assert not any(row.split for row in found.records.values())  # jsrt_scr's own splits are not the paper's
 
 
 def test_one_collection_stands_in_for_another_with_the_same_file(survey):
@@ -62,10 +62,10 @@ def test_one_collection_stands_in_for_another_with_the_same_file(survey):
 def test_a_folder_that_is_not_there_is_named(survey, tmp_path):
     survey("oh2020")
     (tmp_path / "upstream" / "coronahack").rename(tmp_path / "elsewhere")
-    told = survey("oh2020", tmp_path / "upstream").left_out
+    told = survey("oh2020", tmp_path / "upstream").skipped
     assert told["coronahack/person1429_bacteria_3690.jpeg"] == "no such file"  # the other collections are looked into
     (tmp_path / "upstream" / "JSRT").rename(tmp_path / "elsewhere-too")
-    assert survey("oh2020", tmp_path / "upstream").left_out["jsrt_scr/JPCNN015.IMG"] == "no folder jsrt_scr"
+    assert survey("oh2020", tmp_path / "upstream").skipped["jsrt_scr/JPCNN015.IMG"] == "no folder jsrt_scr"
 
 
 def test_ieee8023s_part_is_all_in_its_real_metadata(shared, tmp_path):
@@ -74,7 +74,7 @@ def test_ieee8023s_part_is_all_in_its_real_metadata(shared, tmp_path):
     if not folder.is_dir():
         pytest.skip("the shared data has no covid-chestxray-dataset")
     (tmp_path / folder.name).symlink_to(folder)
-    found = [one for one in source.SOURCE.records(tmp_path, Namespace()) if one.id.startswith("covid_chestxray/")]
+    found = [one for one in source.SOURCE.records(tmp_path, Options()) if one.id.startswith("covid_chestxray/")]
     stems = {path.stem for path in (folder / "images").iterdir()}
     for one in found:
         assert isinstance(one, Record) == (Path(one.id).stem in stems)

@@ -1,7 +1,6 @@
 """OpenIST: pictures and masks side by side in upstream's repository, apart in copies of it."""
 
 import json
-from argparse import Namespace
 from collections import Counter
 
 import cv2
@@ -9,16 +8,17 @@ import numpy as np
 import pytest
 
 from data_prep.__main__ import main
-from data_prep.collections.fixtures import draw_lung_mask
-from data_prep.openist.dummy import write
 from data_prep.openist.source import COMMON, SOURCE
+from data_prep.options import Options
 from data_prep.reader import read_example
 from data_prep.record import RecordError, SkippedRecord
+from tests.data_prep.fixtures.openist import write
+from tests.helpers.image_files import draw_lung_mask
 
 
 def test_pairs_are_taken_and_what_lacks_its_half_is_named(tmp_path):
     write(tmp_path)
-    rows = {row.id: row for row in SOURCE.records(tmp_path, Namespace())}
+    rows = {row.id: row for row in SOURCE.records(tmp_path, Options())}
     assert sorted(rows) == sorted(f"{COMMON}/{n}-{n + 9}-500-500-100.jpg" for n in range(1, 11))
     alone = f"{COMMON}/10-19-500-500-100.jpg"
     assert rows[alone] == SkippedRecord(alone, "no such file")
@@ -41,7 +41,7 @@ def test_all_real_pictures_are_taken(shared, tmp_path):
     folder = shared / "data" / "openist"
     if not folder.is_dir():
         pytest.skip("the shared data has no openist")
-    assert main(["openist", f"--from={folder}", f"--out={tmp_path}"]) == 0
+    assert main(["openist", f"--raw_dir={folder}", f"--out={tmp_path}"]) == 0
     report = json.loads((tmp_path / "openist" / "2.0.0" / "report.json").read_text())
     assert sum(counts["normal"] for counts in report["counts"].values()) == 275
     assert not report["skipped"]

@@ -16,10 +16,10 @@ from pydicom.uid import DeflatedExplicitVRLittleEndian, ImplicitVRLittleEndian
 from cxrjax.data import tfds_store
 from cxrjax.io.dicom_elements import is_dicom, read_header, read_text
 from data_prep.__main__ import main
-from data_prep.collections.fixtures import draw_image, save_dicom, save_image
 from data_prep.collections.patients import identify, is_pseudonym, read_secret, warn_of_one_patient
 from data_prep.reader import read_example
 from data_prep.record import PreparationError, Record, RecordError
+from tests.helpers.image_files import draw_image, save_dicom, save_image
 
 TAGS = ("PatientID", "IssuerOfPatientID", "StudyInstanceUID")
 
@@ -52,7 +52,7 @@ def test_no_patient_is_in_two_splits(tmp_path, capsys):
         label = "covid19" if k % 2 else "normal"
         tags = {"PatientID": f"P{k // 3}", "StudyInstanceUID": f"1.2.{k}", "PatientName": "DOE^JANE"}
         save_dicom(tmp_path / "in" / label / f"1.2.840.{k}", draw_image(str(k)), **tags)
-    assert main(["folder", f"--from={tmp_path / 'in'}", f"--out={tmp_path / 'out'}", "--duplicates=off"]) == 0
+    assert main(["folder", f"--raw_dir={tmp_path / 'in'}", f"--out={tmp_path / 'out'}", "--duplicates=off"]) == 0
     folder = tmp_path / "out" / "folder" / "2.0.0"
     splits, rows = defaultdict(set), list(read_splits(folder / "splits.csv"))
     for row in rows:
@@ -104,7 +104,7 @@ def test_the_secret_is_made_once_and_is_the_users_alone(tmp_path, configuration)
 def test_the_secret_is_in_nothing_that_is_written(tmp_path, configuration):
     for label in ("normal", "tb"):
         save_dicom(tmp_path / "in" / label / "a.dcm", draw_image(label), PatientID=label)
-    assert main(["folder", f"--from={tmp_path / 'in'}", f"--out={tmp_path / 'out'}", "--split=1,0,0"]) == 0
+    assert main(["folder", f"--raw_dir={tmp_path / 'in'}", f"--out={tmp_path / 'out'}", "--split_ratios=1,0,0"]) == 0
     secret = configuration.read_bytes()
     written = b"".join(file.read_bytes() for file in (tmp_path / "out").rglob("*") if file.is_file())
     assert secret not in written and secret.hex().encode() not in written
@@ -131,7 +131,7 @@ def test_one_identifier_for_all_is_not_passed_over_in_silence(tmp_path, capsys):
     for k in range(4):
         tags = {"PatientID": "XYZ17", "StudyInstanceUID": f"1.2.{k}"}
         save_dicom(tmp_path / "in" / ("normal" if k % 2 else "tb") / f"{k}.dcm", draw_image(str(k)), **tags)
-    assert main(["folder", f"--from={tmp_path / 'in'}", f"--out={tmp_path / 'out'}"]) == 0
+    assert main(["folder", f"--raw_dir={tmp_path / 'in'}", f"--out={tmp_path / 'out'}"]) == 0
     assert "warning: 4 of 4 radiographs have one PatientID" in capsys.readouterr().out
     one = Record(id="a", patient_id="p1")
     assert warn_of_one_patient([one, Record(id="b", patient_id="p2")]) == ""
@@ -186,7 +186,12 @@ def test_splits_do_not_depend_on_the_secret(tmp_path):
     for secret in ("first secret, long enough", "another secret, long enough"):
         (tmp_path / "secret").write_text(secret)
         out = tmp_path / secret[:5]
-        arguments = [f"--from={tmp_path / 'in'}", f"--out={out}", f"--salt={tmp_path / 'secret'}", "--duplicates=off"]
+        arguments = [
+            f"--raw_dir={tmp_path / 'in'}",
+            f"--out={out}",
+            f"--salt={tmp_path / 'secret'}",
+            "--duplicates=off",
+        ]
         assert main(["folder", *arguments]) == 0
         tables.append(list(read_splits(out / "folder/2.0.0/splits.csv")))
     first, second = ({row["id"]: row["split"] for row in table} for table in tables)

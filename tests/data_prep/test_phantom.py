@@ -1,7 +1,5 @@
 """The phantom against what is true of chests: one patient under one exposure, and a finding that is its only change."""
 
-from argparse import Namespace
-
 import cv2
 import numpy as np
 import pytest
@@ -9,7 +7,7 @@ import pytest
 from data_prep.example import encode_png
 from data_prep.phantom import LABELS, Phantom, draw
 from data_prep.phantom.overlays import add_corner_marker
-from data_prep.phantom.source import SHORTCUT_LABEL, SHORTCUTS, SOURCE, make_phantom
+from data_prep.phantom.source import SHORTCUT_LABEL, SHORTCUTS, SOURCE, PhantomOptions, make_phantom
 
 SIZE = 256
 SEEDS = range(8)
@@ -164,7 +162,7 @@ def test_a_planted_marker_changes_the_lower_right_corner_alone(phantoms):
 
 @pytest.mark.parametrize("shortcut", SHORTCUTS)
 def test_a_shortcut_is_planted_in_its_class_and_in_no_other(shortcut):
-    options = Namespace(count=1, size=64, seed=0, shortcut=shortcut)
+    options = PhantomOptions(count=1, size=64, shortcut=shortcut)
     for row in SOURCE.records(None, options):
         example, (label, number) = SOURCE.read(row, options), row.payload
         planted = label == SHORTCUT_LABEL

@@ -13,14 +13,15 @@ import numpy as np
 import pytest
 import tensorflow_datasets as tfds
 
-from data_prep.__main__ import main
-from data_prep.collections.fixtures import save_image
+from data_prep.__main__ import main, parse
 from data_prep.example import LABELS, encode_png
 from data_prep.phantom.source import make_phantom
 from data_prep.source import find_sources
+from data_prep.table.source import TableOptions
+from tests.helpers.image_files import save_image
 
 ROOT = Path(__file__).resolve().parents[2]
-SMALL = ["--count=3", "--split=0.34,0.33,0.33", "--size=64", "--seed=5"]
+SMALL = ["--count=3", "--split_ratios=0.34,0.33,0.33", "--size=64", "--seed=5"]
 
 
 def phantom(folder: Path, *more: str) -> int:
@@ -58,7 +59,7 @@ def test_neither_preparing_nor_reading_imports_tensorflow(tmp_path):
     code = """
 import sys, tensorflow_datasets as tfds
 from data_prep.__main__ import main
-assert main(["phantom", "--out=" + sys.argv[1], "--count=1", "--split=1,0,0", "--size=64"]) == 0
+assert main(["phantom", "--out=" + sys.argv[1], "--count=1", "--split_ratios=1,0,0", "--size=64"]) == 0
 records = tfds.builder_from_directory(sys.argv[1] + "/phantom/2.0.0").as_data_source("train")
 assert [record["label"] for record in records][1] == b"bacterial"
 assert "tensorflow" not in sys.modules
@@ -132,7 +133,7 @@ def test_list_names_every_folder_of_sources(capsys):
     [
         (["phantom"], "--out=DIR"),
         (["phantom", "--out=x", "--count=0"], "--count=0"),
-        (["phantom", "--out=x", "--split=0.5,0.5"], "three ratios"),
+        (["phantom", "--out=x", "--split_ratios=0.5,0.5"], "three ratios"),
         (["phantom", "--out=x", "--size=20"], "--size=20"),
         (["phantom", "--out=x", "--name=../up"], "--name=../up"),
         (["phantom", "--sheet=missing/sheet.png"], "folder that exists"),
@@ -145,12 +146,43 @@ def test_bad_usage_is_one_sentence_and_status_2(arguments, sentence, capsys):
     assert said.count("\n") == 1
 
 
-@pytest.mark.parametrize("arguments", [[], ["nowhere"], ["phantom", "--count=many"], ["table"]])
+@pytest.mark.parametrize(
+    "arguments", [[], ["nowhere"], ["phantom", "--count=many"], ["table"], ["phantom", "--split_ratios=a,b,c"]]
+)
 def test_what_the_parser_refuses_is_one_sentence_and_status_2(arguments, capsys):
     with pytest.raises(SystemExit) as ended:
         main(arguments)
     assert ended.value.code == 2
     assert capsys.readouterr().err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("former", "sentence"),
+    [
+        ("--from=in", "--from is now --raw_dir"),
+        ("--split=1,0,0", "--split is now --split_ratios"),
+        ("--splits=mine.csv", "--splits is now --split_csv"),
+        ("--where=label=normal", "--where is now --filter"),
+    ],
+)
+def test_former_flag_is_refused_with_its_new_name(former, sentence, capsys):
+    with pytest.raises(SystemExit, match="2"):
+        main(["table", "--csv=table.csv", "--out=x", former])
+    assert capsys.readouterr().err == f"data_prep: {sentence}\n"
+
+
+def test_options_have_the_same_defaults_from_the_command_line_and_from_python():
+    for name, source in find_sources().items():
+        required = {"csv": "table.csv"} if name == "table" else {}
+        request = parse([name, *(f"--{key}={value}" for key, value in required.items())], find_sources())
+        assert request.options == source.options_type(**required)
+
+
+def test_options_are_read_from_the_command_line():
+    arguments = ["--csv=a.csv", "--filter=b=c", "--filter=d=e,f", "--split_ratios=1,0,0", "--folds=2", "--overwrite"]
+    assert parse(["table", *arguments], find_sources()).options == TableOptions(
+        csv="a.csv", filter=("b=c", "d=e,f"), split_ratios=(1, 0, 0), folds=2, overwrite=True
+    )
 
 
 def test_the_sheet_shows_every_class(tmp_path):
@@ -190,7 +222,7 @@ def test_a_data_set_among_the_files_that_are_read_is_refused(tmp_path, capsys, o
     save_image(tmp_path / "in" / "normal" / "a.png")
     (tmp_path / "in" / "link").symlink_to(tmp_path / "in")
     before = sorted(tmp_path.rglob("*"))
-    assert main(["folder", f"--from={tmp_path / 'in'}", f"--out={tmp_path / 'in' / out}"]) == 2
+    assert main(["folder", f"--raw_dir={tmp_path / 'in'}", f"--out={tmp_path / 'in' / out}"]) == 2
     assert "lies in the folder that is read" in capsys.readouterr().err
     assert sorted(tmp_path.rglob("*")) == before
 

@@ -16,8 +16,8 @@ from pydicom.sequence import Sequence
 from cxrjax.data import preprocessing
 from cxrjax.io import jpeg_segments, prepared, radiograph
 from data_prep.__main__ import main
-from data_prep.collections.fixtures import draw_image, save_dicom
 from data_prep.reader import encode_image
+from tests.helpers.image_files import draw_image, save_dicom
 
 SECRETS = ("DOE", "JANE", "MRN4711", "19700203", "ACC-99", "Elm Street", "1.2.826.0.1.3680043.8.498.4711", "Dr Who")
 TEXT = b" ".join(secret.encode() for secret in SECRETS)
@@ -107,7 +107,7 @@ def test_nothing_of_a_header_is_in_a_prepared_data_set(tmp_path, monkeypatch):
     (folder / "c.png").write_bytes(insert_chunks(cv2.imencode(".png", pixels)[1].tobytes()))
     (folder / "d.jpg").write_bytes(insert_segments(cv2.imencode(".jpg", draw_image("d"))[1].tobytes()))
     write_tiff(folder / "e.tif", draw_image("e"))
-    assert main(["folder", f"--from={tmp_path / 'in'}", f"--out={tmp_path / 'out'}", "--split=1,0,0"]) == 0
+    assert main(["folder", f"--raw_dir={tmp_path / 'in'}", f"--out={tmp_path / 'out'}", "--split_ratios=1,0,0"]) == 0
     assert main(["describe", str(tmp_path / "out" / "folder")]) == 0
     written = read_everything(tmp_path / "out")
     assert b"normal/e.tif" in written  # so that what is searched is what was written

@@ -13,10 +13,10 @@ FOLDER = "stage_2_train_images"
 
 def test_an_image_of_several_boxes_is_one(survey):
     found = survey("rsna_pneumonia")
-    assert Counter(row.label for row in found.rows.values()) == {"normal": 3, "opacity": 3, "not normal": 2}
-    assert sorted(found.left_out) == [f"{FOLDER}/00aecb01.dcm", f"{FOLDER}/00c0b293.dcm"]
-    assert "no such file" in found.left_out[f"{FOLDER}/00aecb01.dcm"]
-    assert "truncated" in found.left_out[f"{FOLDER}/00c0b293.dcm"]
+    assert Counter(row.label for row in found.records.values()) == {"normal": 3, "opacity": 3, "not normal": 2}
+    assert sorted(found.skipped) == [f"{FOLDER}/00aecb01.dcm", f"{FOLDER}/00c0b293.dcm"]
+    assert "no such file" in found.skipped[f"{FOLDER}/00aecb01.dcm"]
+    assert "truncated" in found.skipped[f"{FOLDER}/00c0b293.dcm"]
     example = found.examples[f"{FOLDER}/00313ee0.dcm"]
     assert (example.view, example.sex, example.age) == ("PA", "F", 51)
     assert example.spacing == (0.143, 0.143)
@@ -35,12 +35,12 @@ def test_boxes_are_lesions_and_end_at_the_border(survey):
 
 
 def test_patients_are_nihs_where_the_mapping_is_there(survey, tmp_path):
-    told = survey("rsna_pneumonia").tell("patient_id")
+    told = survey("rsna_pneumonia").attribute("patient_id")
     assert told[f"{FOLDER}/0004cfab.dcm"] == told[f"{FOLDER}/00313ee0.dcm"] == "nih-00000012"
     assert told[f"{FOLDER}/00a85be6.dcm"] == "rsna-00a85be6"  # the mapping lacks it
     mapping = tmp_path / "upstream" / "pneumonia-challenge-dataset-mappings_2018.json"
     mapping.unlink()
-    told = survey("rsna_pneumonia", tmp_path / "upstream").tell("patient_id")
+    told = survey("rsna_pneumonia", tmp_path / "upstream").attribute("patient_id")
     assert len(set(told.values())) == len(told) == 6
     mapping.write_text("{}[")
     with pytest.raises(PreparationError, match="mappings_2018.json"):

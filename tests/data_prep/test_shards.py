@@ -8,11 +8,11 @@ import tensorflow_datasets as tfds
 
 from data_prep import shards
 from data_prep.__main__ import main
-from data_prep.collections.fixtures import save_image
 from data_prep.example import Example
 from data_prep.record import PreparationError, Record, RecordError
+from tests.helpers.image_files import save_image
 
-SMALL = ["phantom", "--count=3", "--split=0.34,0.33,0.33", "--size=64", "--duplicates=off"]
+SMALL = ["phantom", "--count=3", "--split_ratios=0.34,0.33,0.33", "--size=64", "--duplicates=off"]
 
 
 def test_a_shard_ends_at_its_number_of_rows_or_of_bytes(tmp_path, monkeypatch):

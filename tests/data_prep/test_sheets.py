@@ -6,8 +6,8 @@ import pytest
 
 from data_prep import splits
 from data_prep.collections.spreadsheet import read_csv, read_xlsx
-from data_prep.covid_radiography.dummy import write_xlsx
 from data_prep.record import PreparationError
+from tests.data_prep.fixtures.covid_radiography import write_xlsx
 
 
 def test_both_kinds_say_the_same(tmp_path):

@@ -1,4 +1,4 @@
-"""What holds of every source: it builds from its dummy data, and no patient of it is in two splits."""
+"""Properties of every source: it builds from its test files, and none of its patients is in two splits."""
 
 import csv
 import json
@@ -10,19 +10,20 @@ import tensorflow_datasets as tfds
 from data_prep import splits
 from data_prep.__main__ import main
 from data_prep.source import find_sources
+from tests.helpers import upstream_files
 
-SOURCES = {name: source for name, source in find_sources().items() if source.dummy()}
-MADE_OR_TOLD = {"phantom", "table"}  # they have no upstream
+SOURCES = {name: source for name, source in find_sources().items() if name in upstream_files.NAMES}
+WITHOUT_UPSTREAM = {"phantom", "table"}
 
 
-def test_every_source_with_an_upstream_has_dummy_data_of_it():
-    assert set(find_sources()) - set(SOURCES) == MADE_OR_TOLD
+def test_every_source_with_an_upstream_has_test_files():
+    assert set(find_sources()) - set(upstream_files.NAMES) == WITHOUT_UPSTREAM
 
 
 @pytest.mark.parametrize("name", SOURCES)
-def test_a_source_builds_from_its_dummy_data(name, tmp_path):
-    SOURCES[name].dummy()(tmp_path / "upstream")
-    assert main([name, f"--from={tmp_path / 'upstream'}", f"--out={tmp_path}", "--split=0.5,0.2,0.3"]) == 0
+def test_source_builds_from_its_test_files(name, tmp_path):
+    upstream_files.write(name, tmp_path / "upstream")
+    assert main([name, f"--raw_dir={tmp_path / 'upstream'}", f"--out={tmp_path}", "--split_ratios=0.5,0.2,0.3"]) == 0
     folder = tmp_path / name / "2.0.0"
     builder = tfds.builder_from_directory(folder)
     report = json.loads((folder / "report.json").read_text())
@@ -45,7 +46,7 @@ def test_a_source_builds_from_its_dummy_data(name, tmp_path):
 @pytest.mark.parametrize("name", SOURCES)
 def test_a_source_says_what_is_missing(name, tmp_path, capsys):
     (tmp_path / "empty").mkdir()
-    assert main([name, f"--from={tmp_path / 'empty'}", f"--out={tmp_path}"]) == 2
+    assert main([name, f"--raw_dir={tmp_path / 'empty'}", f"--out={tmp_path}"]) == 2
     said = capsys.readouterr().err
     assert str(tmp_path / "empty") in said and said.count("\n") == 1
 

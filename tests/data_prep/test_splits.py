@@ -121,8 +121,16 @@ def test_a_table_that_cannot_be_used_is_refused_by_name(tmp_path: Path, content,
         splits.read_table(table)
 
 
-@pytest.mark.parametrize("text", ["0.5,0.5", "a,b,c", "0.5,0.6,-0.1", "0.5,0.2,0.2"])
-def test_shares_that_are_none_are_refused(text):
+@pytest.mark.parametrize("ratios", [(0.5, 0.5), (0.5, 0.6, -0.1), (0.5, 0.2, 0.2)])
+def test_ratios_that_do_not_sum_to_1_are_refused(ratios):
     with pytest.raises(PreparationError, match="three ratios"):
-        splits.parse_ratios(text, (1, 0, 0))
-    assert splits.parse_ratios("", (0.6, 0.2, 0.2)) == {"train": 0.6, "val": 0.2, "test": 0.2}
+        splits.name_ratios(ratios)
+    assert splits.name_ratios((0.6, 0.2, 0.2)) == {"train": 0.6, "val": 0.2, "test": 0.2}
+
+
+def test_ratios_are_written_as_the_command_line_takes_them():
+    assert [splits.format_ratios(ratios) for ratios in ((0.7, 0.1, 0.2), (1.0, 0.0, 0), ())] == [
+        "0.7,0.1,0.2",
+        "1,0,0",
+        "",
+    ]

@@ -14,9 +14,9 @@ import tensorflow_datasets as tfds
 
 from cxrjax.io import prepared
 from data_prep.__main__ import main
-from data_prep.collections.fixtures import save_dicom
 from data_prep.reader import read_label_map
 from data_prep.record import RecordError
+from tests.helpers.image_files import save_dicom
 
 COLUMNS = ["dataset", "path", "label", "patient_id", "split", "mask", "view", "sex", "age"]
 
@@ -109,14 +109,14 @@ def test_where_keeps_the_rows_that_hold_all_conditions(tmp_path):
         write_image(tmp_path / f"{name}.png", seed=ord(name))
     rows = [row("a.png", label="viral"), row("b.png", label="normal"), row("c.png", label="normal", dataset="theirs")]
     table = write_table(tmp_path, rows)
-    assert prepare(table, "--where=label=normal,bacterial", "--where=dataset=ours") == 0
+    assert prepare(table, "--filter=label=normal,bacterial", "--filter=dataset=ours") == 0
     assert [record["path"] for record in records(table, "train")] == [b"b.png"]
 
 
 def test_a_table_without_splits_is_split_as_asked(tmp_path):
     write_image(tmp_path / "a.png")
     table = write_table(tmp_path, [{"path": "a.png", "label": ""}], ["path", "label"])
-    assert prepare(table, "--split=0,0,1") == 0
+    assert prepare(table, "--split_ratios=0,0,1") == 0
     assert [record["label"] for record in records(table, "test")] == [b""]
 
 
@@ -126,9 +126,9 @@ def test_a_table_without_splits_is_split_as_asked(tmp_path):
         ("label\nviral\n", [], "no column path"),
         ("path\na.png\n", [], "no column label"),
         ("path,label\n", [], "no row is left"),
-        ("path,label\na.png,viral\n", ["--where=label=none"], "no row is left by --where"),
-        ("path,label\na.png,viral\n", ["--where=site=x"], "no column site"),
-        ("path,label\na.png,viral\n", ["--where=label"], "COLUMN=VALUE"),
+        ("path,label\na.png,viral\n", ["--filter=label=none"], "no row is left by --filter"),
+        ("path,label\na.png,viral\n", ["--filter=site=x"], "no column site"),
+        ("path,label\na.png,viral\n", ["--filter=label"], "COLUMN=VALUE"),
         ("path,label\na.png,x\na.png,y\n", [], "a.png is there twice"),
         ("path,label,split\na.png,x,all\n", [], "a.png has no usable split ('all')"),
     ],
@@ -205,7 +205,7 @@ def fill(folder: Path, count: int = 6) -> list[str]:
 
 def prepare_text(folder: Path, text: str, *more: str) -> int:
     (folder / "table.csv").write_text(text, encoding="utf-8")
-    return prepare(folder / "table.csv", "--duplicates=off", "--split=1,0,0", *more)
+    return prepare(folder / "table.csv", "--duplicates=off", "--split_ratios=1,0,0", *more)
 
 
 def test_labels_of_a_table_are_those_of_the_shared_vocabulary(tmp_path, capsys):
@@ -260,7 +260,7 @@ def test_a_table_is_read_however_it_is_written(tmp_path, capsys, text):
 def test_a_table_in_utf16_is_read(tmp_path):
     fill(tmp_path)
     (tmp_path / "table.csv").write_text("path\tlabel\nimages/0.png\tÉpanchement\n", encoding="utf-16")
-    assert prepare(tmp_path / "table.csv", "--duplicates=off", "--split=1,0,0") == 0
+    assert prepare(tmp_path / "table.csv", "--duplicates=off", "--split_ratios=1,0,0") == 0
     assert [one["label"].decode() for one in records(tmp_path / "table.csv", "train")] == ["Épanchement"]
 
 
@@ -328,7 +328,7 @@ def test_what_a_data_set_lacks_is_said(tmp_path, capsys):
     names = fill(tmp_path)
     rows = "".join(f"{name},{'rare' if k == 5 else 'viral'},p{k}\n" for k, name in enumerate(names))
     (tmp_path / "table.csv").write_text(f"path,label,patient_id\n{rows}")
-    assert prepare(tmp_path / "table.csv", "--split=0.98,0.01,0.01", "--duplicates=off") == 0
+    assert prepare(tmp_path / "table.csv", "--split_ratios=0.98,0.01,0.01", "--duplicates=off") == 0
     said = capsys.readouterr().out
     for sentence in (
         "no radiograph is in the split val, which training needs to select its weights",
@@ -336,7 +336,7 @@ def test_what_a_data_set_lacks_is_said(tmp_path, capsys):
         "there are only 6 patients",
     ):
         assert f"warning: {sentence}" in said
-    assert prepare(tmp_path / "table.csv", "--split=0.98,0.01,0.01", "--duplicates=off") == 0
+    assert prepare(tmp_path / "table.csv", "--split_ratios=0.98,0.01,0.01", "--duplicates=off") == 0
     assert capsys.readouterr().out == f"already complete, nothing done: {said}"
 
 

@@ -9,19 +9,19 @@ from data_prep.collections.dicom import is_lateral, parse_age
 
 def reasons(found) -> dict[str, str]:
     """By what follows the folder of the patient."""
-    return {name.split("/", 3)[-1]: reason for name, reason in found.left_out.items()}
+    return {name.split("/", 3)[-1]: reason for name, reason in found.skipped.items()}
 
 
 def test_ricord(survey):
     found = survey("ricord")
-    assert sorted(found.tell("patient_id").values()) == [
+    assert sorted(found.attribute("patient_id").values()) == [
         "ricord-419639-000025",
         "ricord-419639-000025",
         "ricord-419639-001464",
         "ricord-SITE2-000002",
     ]
-    assert set(found.tell("label").values()) == {"covid19"}
-    assert sorted(found.tell("view").values()) == ["AP", "AP", "AP", "PA"]
+    assert set(found.attribute("label").values()) == {"covid19"}
+    assert sorted(found.attribute("view").values()) == ["AP", "AP", "AP", "PA"]
     told = reasons(found)
     side = "08-09-2002-NA-XR CHEST PA AND LATERAL-39552/2.000000-LAT-12346/1-1.dcm"
     assert told.pop(side) == "lateral view, by its ViewPosition"
@@ -31,13 +31,13 @@ def test_ricord(survey):
 
 def test_covid_19_ar(survey):
     found = survey("covid_19_ar")
-    assert sorted(found.tell("patient_id").values()) == [
+    assert sorted(found.attribute("patient_id").values()) == [
         "covid_19_ar-16406488",
         "covid_19_ar-16406491",
         "covid_19_ar-16406491",
         "covid_19_ar-16406520",
     ]
-    assert set(found.tell("age").values()) == {62}
+    assert set(found.attribute("age").values()) == {62}
     assert reasons(found) == {
         "01-12-2012-NA-CT CHEST-11111/3.000000-AXIAL-22222": "CT, not a radiograph",  # three files: told by the table
         "05-05-2012-NA-CT ABDOMEN-33333/1.000000-SCOUT-44444/1-1.dcm": "CT, not a radiograph, by its Modality",

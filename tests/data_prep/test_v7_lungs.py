@@ -1,20 +1,19 @@
 """V7 Labs' lungs: polygons drawn into masks, tags read as labels, patients named as in the collections they are of."""
 
-from argparse import Namespace
-
 import cv2
 import numpy as np
 import pytest
 
+from data_prep.options import Options
 from data_prep.record import Record, RecordError, SkippedRecord
-from data_prep.v7_lungs.dummy import write
 from data_prep.v7_lungs.source import SOURCE
+from tests.data_prep.fixtures.v7_lungs import write
 
 
 @pytest.fixture
 def taken(tmp_path):
     write(tmp_path)
-    return list(SOURCE.records(tmp_path, Namespace()))
+    return list(SOURCE.records(tmp_path, Options()))
 
 
 @pytest.fixture
@@ -51,7 +50,7 @@ def test_only_frontal_radiographs_with_lungs_are_taken(taken, rows):
     ],
 )
 def test_polygons_become_masks(rows, name, right, left):
-    example = SOURCE.read(rows[f"images/{name}"], Namespace())
+    example = SOURCE.read(rows[f"images/{name}"], Options())
     assert example.mask_kind == "lungs"
     mask = cv2.imdecode(np.frombuffer(example.mask, np.uint8), cv2.IMREAD_UNCHANGED)
     assert mask.shape == (example.height, example.width) == (64, 56)
@@ -61,4 +60,4 @@ def test_polygons_become_masks(rows, name, right, left):
 
 def test_an_annotation_of_another_size_is_refused(rows):
     with pytest.raises(RecordError, match=r"7\.json has another size: 57 x 64 pixels, the image 56 x 64"):
-        SOURCE.read(rows["images/00000007.jpg"], Namespace())
+        SOURCE.read(rows["images/00000007.jpg"], Options())

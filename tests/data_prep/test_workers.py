@@ -10,7 +10,7 @@ import pytest
 import tensorflow_datasets as tfds
 
 from data_prep.__main__ import main
-from data_prep.collections.fixtures import save_dicom
+from tests.helpers.image_files import save_dicom
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -57,7 +57,7 @@ def prepared(tmp_path_factory):
     folder = tmp_path_factory.mktemp("data")
     for name, seed in (("own", 0), ("other", 1)):
         arguments = ["phantom", f"--out={folder / name}", "--count=6", f"--size={SIZE}", f"--seed={seed}"]
-        assert prepare([*arguments, "--split=0.6,0.2,0.2", "--duplicates=off"]) == 0
+        assert prepare([*arguments, "--split_ratios=0.6,0.2,0.2", "--duplicates=off"]) == 0
     return folder
 
 

@@ -14,10 +14,10 @@ from pydicom.uid import RLELossless
 
 from cxrjax.config import recipes
 from cxrjax.io import predictions_csv
-from data_prep.collections.fixtures import draw_image, draw_lung_mask, save_dicom, save_image
-from data_prep.covid_radiography.dummy import write_xlsx
 from data_prep.example import features
+from tests.data_prep.fixtures.covid_radiography import write_xlsx
 from tests.fuzz.targets import MASK_SHAPE
+from tests.helpers.image_files import draw_image, draw_lung_mask, save_dicom, save_image
 
 WEIGHTS = {"conv.weight": np.ones((2, 1, 3, 3), np.float32), "conv.bias": np.zeros(2, np.float32)}
 

@@ -7,7 +7,6 @@ broke a reader, which lie in `corpus/NAME/`.
 
 import json
 import shutil
-from argparse import Namespace
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +20,7 @@ from data_prep.collections import spreadsheet
 from data_prep.download import archive
 from data_prep.record import PreparationError, RecordError
 from data_prep.table.source import SOURCE as TABLE
+from data_prep.table.source import TableOptions
 
 MASK_SHAPE = (64, 64)
 
@@ -49,7 +49,7 @@ def _unpack(path: Path) -> None:
 
 
 def _read_table(path: Path) -> None:
-    list(TABLE.records(path.parent, Namespace(csv=str(path), where=[])))
+    list(TABLE.records(path.parent, TableOptions(csv=str(path))))
 
 
 def _load_config(path: Path) -> None:

@@ -281,7 +281,7 @@ def test_a_file_of_another_kind_is_named(data, name):
 def test_the_limits_of_a_command_are_those_of_its_processes(monkeypatch, capsys):
     monkeypatch.setenv(limits.VARIABLE, "")  # put back at the end
     sources = find_sources()
-    assert parse(["phantom", "--out=x", "--limits=max_pixels=5e7,max_seconds=2.5"], sources).source == "phantom"
+    assert parse(["phantom", "--out=x", "--limits=max_pixels=5e7,max_seconds=2.5"], sources).command == "phantom"
     assert limits.current() == Limits(max_pixels=50_000_000, max_seconds=2.5)
     parse(["phantom", "--out=x"], sources)
     assert limits.current().max_pixels == 50_000_000  # of the environment

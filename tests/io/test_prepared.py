@@ -21,7 +21,7 @@ ATTACK = "import pathlib\npathlib.Path({mark!r}).write_text('run')\n"
 @pytest.fixture(scope="module")
 def original(tmp_path_factory) -> Path:
     out = tmp_path_factory.mktemp("prepared")
-    assert main(["phantom", "--count=2", "--size=64", f"--out={out}", "--split=1,0,0", "--duplicates=off"]) == 0
+    assert main(["phantom", "--count=2", "--size=64", f"--out={out}", "--split_ratios=1,0,0", "--duplicates=off"]) == 0
     return out / "phantom" / "2.0.0"
 
 

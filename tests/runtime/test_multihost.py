@@ -86,7 +86,7 @@ def test_every_core_is_a_device_unless_the_user_says_otherwise(said, expected):
 @pytest.mark.slow
 def test_a_run_of_two_processes_or_of_eight_devices_is_that_of_one(tmp_path):
     """Trained and evaluated by the command line, ten radiographs in batches of nine and five of five."""
-    assert prepare(["phantom", f"--out={tmp_path}", "--count=4", "--size=64", "--split=0.6,0.2,0.2"]) == 0
+    assert prepare(["phantom", f"--out={tmp_path}", "--count=4", "--size=64", "--split_ratios=0.6,0.2,0.2"]) == 0
     settings = {
         "data.directory": tmp_path / "phantom", "image.size": 40, "patches.size": 40,
         "training.optimiser": "sgd", "training.learning_rate": 1e-3,  # Adam would blow up what rounding does
