@@ -4,9 +4,11 @@ import contextlib
 import doctest
 import importlib
 import json
+import re
 import shutil
 import subprocess
 import sys
+import textwrap
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -354,3 +356,17 @@ def test_published_weights_have_a_new_head_where_theirs_does_not_fit(tmp_path, m
     )
     with pytest.raises(ValueError, match="nothing.safetensors: no such file"):
         cx.models.create("resnet6", 3, pretrained=tmp_path / "nothing.safetensors")
+
+
+def test_the_python_of_the_readme_runs(workplace, monkeypatch):
+    monkeypatch.setitem(registry.BACKBONES, "resnet18", registry.BackboneEntry(partial(ResNet, stages=(1,), width=8)))
+    _, variables = cx.models.create("resnet18", 4, channels=3)
+    safetensors.numpy.save_file(state_dict.to_state_dict("resnet18", variables), "weights.safetensors")
+    shutil.copy("patient.png", "patient.dcm")  # what a file is, its content says
+    text = (Path(__file__).parents[1] / "README.md").read_text()
+    five_lines = re.search(r"## Five lines of Python\n\n((?: {4}.*\n|\n)+)", text)[1]
+    blocks = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    assert "cx.load" in five_lines and blocks
+    for block in (textwrap.dedent(five_lines), *blocks):
+        exec(block, {})
+    assert cx.load("runs/decayed").predict("patient.png").label
