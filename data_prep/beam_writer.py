@@ -57,7 +57,7 @@ def write_shards(shards: Sequence[Shard], read: Callable[[Record], Example], opt
         _task_file(shard.path).write_bytes(pickle.dumps(shard))
     try:
         paths = pipeline | beam.Create([shard.path for shard in shards])
-        paths | beam.Reshuffle() | beam.Map(partial(_run_task, read))
+        _ = paths | beam.Reshuffle() | beam.Map(partial(_run_task, read))
         pipeline.run().wait_until_finish()
     except RuntimeError as error:  # Beam wraps the error of a worker with its traceback
         last_line = [line for line in str(error).splitlines() if line.strip()][-1]
@@ -103,12 +103,14 @@ def _report_thread_error(error: threading.ExceptHookArgs) -> None:
 
 def _make_local_runner() -> Any:
     """Return a runner of local processes; Beam's default runner would first try to download another program."""
-    from apache_beam.runners.portability.fn_api_runner import FnApiRunner
+    from apache_beam.runners.portability.fn_api_runner.fn_runner import FnApiRunner
     from apache_beam.transforms.environments import SubprocessSDKEnvironment
 
     # A worker logs everything to its standard error; its errors are returned in another way.
     worker = f"{shlex.quote(sys.executable)} -m apache_beam.runners.worker.sdk_worker_main 2>{os.devnull}"
-    return FnApiRunner(SubprocessSDKEnvironment.from_command_string(worker))
+    # Beam's decorator has no types, so pyright takes the class for a function.
+    environment = SubprocessSDKEnvironment.from_command_string(worker)  # pyright: ignore[reportFunctionMemberAccess]
+    return FnApiRunner(environment)
 
 
 def _run_task(read: Callable[[Record], Example], path: str) -> None:

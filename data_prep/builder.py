@@ -76,7 +76,7 @@ class Builder(FileReaderBuilder, skip_registration=True):
             report: the report so far; the builder adds counts, patients, skipped radiographs and remarks.
             expected_splits: see `remarks.describe`.
         """
-        self.name = options.name or source.name
+        self.name = options.name or source.name  # pyright: ignore[reportAttributeAccessIssue] -- TFDS has one per class
         self.report = report
         self._source = source
         self._plan = plan
@@ -94,7 +94,7 @@ class Builder(FileReaderBuilder, skip_registration=True):
             metadata=self.report,
         )
 
-    def _download_and_prepare(self, dl_manager: Any, download_config: Any) -> None:
+    def _download_and_prepare(self, dl_manager: Any, download_config: Any = None) -> None:
         folder = Path(self.data_dir)
         shards = [
             Shard(split, shard_records, str(folder / f"{split}-{number}"))

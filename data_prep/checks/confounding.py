@@ -13,7 +13,7 @@ Facts = Sequence[Mapping[str, Any]]
 
 
 class Baseline(NamedTuple):
-    """How well one attribute alone predicts the label.
+    """Result of predicting the label from one attribute alone.
 
     Attributes:
         attribute: "source", "view", ...

@@ -89,8 +89,9 @@ def similarity(first: np.ndarray, second: np.ndarray) -> float:
     moving = _extract_detail(second)
     start = max(_INITIAL_WARPS, key=lambda warp: _correlate(fixed, moving, warp))
     best = _correlate(fixed, moving, start)
+    mask = np.ones(moving.shape, np.uint8)
     with contextlib.suppress(cv2.error):  # it does not converge for different images
-        _, warp = cv2.findTransformECC(fixed, moving, start.copy(), cv2.MOTION_AFFINE, _SEARCH_CRITERIA, None, 3)
+        _, warp = cv2.findTransformECC(fixed, moving, start.copy(), cv2.MOTION_AFFINE, _SEARCH_CRITERIA, mask, 3)
         best = max(best, _correlate(fixed, moving, warp))
     return best
 
@@ -100,7 +101,7 @@ def _resize(pixels: np.ndarray, side: int) -> np.ndarray:
 
 
 def _stretch_contrast(pixels: np.ndarray) -> np.ndarray:
-    return cv2.normalize(pixels, None, 0, 255, cv2.NORM_MINMAX)
+    return cv2.normalize(pixels, np.empty_like(pixels), 0, 255, cv2.NORM_MINMAX)
 
 
 def _hash(pixels: np.ndarray) -> np.ndarray:

@@ -1,1 +1,1 @@
-"""The data card: what a prepared data set holds, in words, numbers and pictures."""
+"""Data card of a prepared data set: statistics, warnings and example images."""

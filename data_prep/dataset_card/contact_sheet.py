@@ -44,7 +44,8 @@ def _draw_tile(record: Mapping[str, Any]) -> np.ndarray:
     """Draw a radiograph in the center of a square, with its mask outlined."""
     pixels = _to_display(prepared.decode(record, radiograph.decode))
     scale = SIDE / max(pixels.shape)
-    height, width = (max(1, round(side * scale)) for side in pixels.shape)
+    height = max(1, round(pixels.shape[0] * scale))
+    width = max(1, round(pixels.shape[1] * scale))
     image = cv2.cvtColor(cv2.resize(pixels, (width, height), interpolation=cv2.INTER_AREA), cv2.COLOR_GRAY2BGR)
     if record["mask"]:
         label_map = images.decode_values(record["mask"], limits.current())

@@ -82,7 +82,7 @@ def _digest(values: tuple) -> str:
 def _download_from_kaggle(name: str, handle: str) -> Path:
     alternative = f"or download https://www.kaggle.com/datasets/{handle} and use --raw_dir=DIR"
     try:
-        import kagglehub
+        import kagglehub  # pyright: ignore[reportMissingImports] -- optional dependency
     except ImportError as error:
         raise PreparationError(
             f"{name} is downloaded with kagglehub: pip install 'cxrjax[kaggle]', {alternative}"
