@@ -83,7 +83,7 @@ def measure(case: Case, weights: NDArray) -> dict[str, Any]:
     """All scores of a case over weights [r, n]: a tree for `metrics.confidence`."""
     names = list(PREVALENCES)
     first, second, weaker = (
-        classification.measure_findings(case.truth, each.argmax(1), each, names, weights) for each in case.networks
+        classification.measure_predictions(case.truth, each.argmax(1), each, names, weights) for each in case.networks
     )
     probabilities = case.networks[0]
     found = probabilities.argmax(1)

@@ -28,7 +28,7 @@ from cxrjax.data import dataset, preprocessing
 from cxrjax.inference import pipeline
 from cxrjax.inference.predictor import Predictor, load_predictor
 from cxrjax.io import files, radiograph
-from cxrjax.metrics import bootstrap, proportions
+from cxrjax.metrics import bootstrap, intervals
 
 UNTOUCHED, PHOTOGRAPHS = "as they are", "photographs"
 PICTURED = 3  # photographs that there are
@@ -205,7 +205,7 @@ def main() -> None:
         images, results, reasons = judge(examiner, case, pictures)
         flagged = sum(map(bool, reasons)) / len(reasons)
         crowding = bootstrap.design_effect(origins.get(case, range(len(reasons))))
-        low, high = proportions.wilson(flagged, len(reasons) / crowding)
+        low, high = intervals.wilson(flagged, len(reasons) / crowding)
         commonest = Counter(reason for joined in reasons if joined for reason in joined.split("; ")).most_common(1)
         row = {"case": case, "n": len(reasons), "flagged": flagged}
         row |= {"crowding": crowding, "interval": [low, high], "reasons": Counter(reasons)}

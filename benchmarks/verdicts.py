@@ -113,7 +113,7 @@ def conclude(kind: Kind, rng: np.random.Generator) -> dict[str, Any]:
     mixed = [row for row in run if row["source"] in scores.mixed_sources(run)]
     shown = [answer(test, nothing + mark, rng) for _ in range(3)]
     controls = [
-        describe("source", "source alone", "shortcut", "metadata", plain, run, chance, scores.measure_guesses),
+        describe("source", "source alone", "shortcut", "metadata", plain, run, chance, scores.measure_baseline),
         describe(
             "background", "background alone", "shortcut", "small network", shown[0], run, chance, repeats=shown[1:]
         ),

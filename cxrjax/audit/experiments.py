@@ -271,7 +271,7 @@ def _on_metadata(name: str, title: str, attributes: tuple[str, ...]) -> Experime
         model=METADATA_MODEL,
         run=partial(_metadata_baseline, attributes=attributes),
         reports_share=True,
-        metric_fn=metrics.measure_guesses,
+        metric_fn=metrics.measure_baseline,
     )
 
 

@@ -27,19 +27,19 @@ def measure_predictions(rows: Rows, classes: Sequence[str], weights: NDArray) ->
         A tree for `cxrjax.metrics.confidence`.
     """
     truth = classification.index_labels([row["label"] for row in rows], classes)
-    predicted = classification.index_findings([row["prediction"] for row in rows], classes)
+    predicted = classification.index_predictions([row["prediction"] for row in rows], classes)
     probabilities = predictions_csv.probabilities(rows, classes)
-    return _select_metrics(classification.measure_findings(truth, predicted, probabilities, classes, weights))
+    return _select_metrics(classification.measure_predictions(truth, predicted, probabilities, classes, weights))
 
 
-def measure_guesses(rows: Rows, classes: Sequence[str], weights: NDArray) -> dict[str, Any]:
+def measure_baseline(rows: Rows, classes: Sequence[str], weights: NDArray) -> dict[str, Any]:
     """Compute the metrics of `measure_predictions` for guesses from metadata, each as high as possible.
 
-    See `classification.measure_guesses`, which also scores the source baseline beside a network.
+    See `classification.measure_baseline`, which also scores the source baseline beside a network.
     """
     truth = classification.index_labels([row["label"] for row in rows], classes)
     probabilities = predictions_csv.probabilities(rows, classes)
-    return _select_metrics(classification.measure_guesses(truth, probabilities, classes, weights))
+    return _select_metrics(classification.measure_baseline(truth, probabilities, classes, weights))
 
 
 def _select_metrics(tree: Mapping[str, Any]) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from cxrjax import plotting
-from cxrjax.metrics import calibration, classification, proportions, roc
+from cxrjax.metrics import calibration, classification, intervals, roc
 from cxrjax.metrics.prediction_arrays import PredictionArrays
 from cxrjax.runtime.formatting import format_ci, interval_or_value
 
@@ -66,8 +66,8 @@ def _roc_curve(cases: PredictionArrays, scores: Mapping[str, Any], k: int) -> pl
     name = cases.classes[k]
     positive = cases.truth == k
     counts = roc.roc_counts(positive, cases.probabilities[:, k], np.ones((1, len(positive))))
-    true_positives = counts.hits[0]
-    false_positives = counts.alarms[0]
+    true_positives = counts.true_positives[0]
+    false_positives = counts.false_positives[0]
     precision = true_positives[1:] / (true_positives + false_positives)[1:]
     class_scores = scores["all"]["classes"][name]
     points = scores["operating_points"].get(name, {}).values()
@@ -92,8 +92,8 @@ def _reliability_curve(cases: PredictionArrays, kind: str, score: Mapping[str, A
     confidence = probabilities[np.arange(len(rows)), cases.predicted[rows]]
     bins = calibration.equal_count_bins(confidence)
     curve = calibration.reliability(confidence, cases.correct[rows], bins, np.ones((1, len(rows))))
-    intervals = [proportions.wilson(share, n) for share, n in zip(curve.accuracy[0], curve.weight[0], strict=True)]
-    low, high = np.transpose(intervals)
+    bounds = [intervals.wilson(share, n) for share, n in zip(curve.accuracy[0], curve.weight[0], strict=True)]
+    low, high = np.transpose(bounds)
     titles = {"raw": "as the patches say", "scaled": f"at the temperature {score['temperature']:.2f}"}
     return plotting.ReliabilityCurve(
         f"{titles[kind]}: ECE {format_ci(score['ece'], '.2f')}", curve.mean_confidence[0], curve.accuracy[0], low, high
@@ -127,5 +127,5 @@ def _curve_with_ci(name: str, estimates: Mapping[float, Mapping[str, Any]]) -> p
     """Return the curve of the scores that have a value, by x; without an interval, both bounds are the value."""
     defined = {x: estimate for x, estimate in estimates.items() if estimate["value"] is not None}
     values = [estimate["value"] for estimate in defined.values()]
-    intervals = np.reshape([interval_or_value(estimate) for estimate in defined.values()], (-1, 2))
-    return plotting.CurveWithCI(name, list(defined), values, intervals[:, 0], intervals[:, 1])
+    bounds = np.reshape([interval_or_value(estimate) for estimate in defined.values()], (-1, 2))
+    return plotting.CurveWithCI(name, list(defined), values, bounds[:, 0], bounds[:, 1])

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from ml_collections import ConfigDict
 
-from cxrjax.metrics import mean_ci
+from cxrjax.metrics import confidence
 from cxrjax.runtime.formatting import format_ci, join_words
 
 CURVES = ("deletion", "deletion_control", "insertion", "insertion_control")
@@ -182,7 +182,7 @@ def _mean_curves(curves: Sequence[Mapping[str, np.ndarray]], patients: np.ndarra
     stacked = {name: np.stack([row_curves[name] for row_curves in curves]) for name in CURVES}
     result: dict[str, Any] = {"fractions": np.linspace(0, 1, stacked[CURVES[0]].shape[1]).tolist()}
     for name, values in stacked.items():
-        low, high = mean_ci.interval(values, patients, seed, bounded=True)
+        low, high = confidence.mean_interval(values, patients, seed, bounded=True)
         result[name] = {
             "value": values.mean(0, dtype=np.float64).tolist(),
             "low": _nan_to_none(low),
@@ -209,7 +209,7 @@ def _mean_with_ci(
     if not defined.any():
         return {"value": None, "interval": None, "n": 0}
     less = None if subtrahend is None else subtrahend[defined]
-    interval = mean_ci.interval(values[defined], patients[defined], seed, bounded, less)
+    interval = confidence.mean_interval(values[defined], patients[defined], seed, bounded, less)
     return {
         "value": float(differences[defined].mean()),
         "interval": None if np.isnan(interval).any() else interval.tolist(),

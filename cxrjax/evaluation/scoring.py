@@ -48,7 +48,7 @@ def score_run(workdir: Path, split: str) -> dict[str, Any]:
         The content of metrics.json: "split", "dataset", "n", "patients" and "without_patient"
         (`prediction_arrays.count_patients`), "num_resamples", "warnings", "all" and "subgroups" ({attribute: {group:
         scores}}); for a classifier also "source_baseline" (the scores of a prediction from the source alone,
-        `classification.measure_guesses`; null without such a prediction), "gain_over_source" (the network's scores less
+        `classification.measure_baseline`; null without such a prediction), "gain_over_source" (the network's scores less
         those), "calibration", "operating_points" (a null threshold cannot be reached), "selective_prediction", and
         "vote_convergence" (null where the votes do not determine it).
 
@@ -127,11 +127,11 @@ def metric_fn(
         if cases.is_ood is not None:
             network["out_of_distribution"] = weights @ cases.is_ood
         if by_source is None:
-            baseline = classification.measure_findings(
+            baseline = classification.measure_predictions(
                 cases.truth, cases.source_baseline, None, cases.classes, weights * has_baseline
             )
         else:
-            baseline = classification.measure_guesses(cases.truth, by_source, cases.classes, weights)
+            baseline = classification.measure_baseline(cases.truth, by_source, cases.classes, weights)
         return {
             "all": network,
             "source_baseline": baseline,

@@ -1,8 +1,7 @@
-"""Confidence intervals of single scores, near their ends and of few patients too.
+"""Confidence intervals of single scores, also near the ends of their range and for few patients.
 
-Every function of a kind of score takes its value in the data and in resamples of patients, and the radiographs that it
-is of, and returns both ends of the interval of level `proportions.LEVEL`. `benchmarks/COVERAGE.md` says how often they
-hold the truth.
+The function of a kind of score takes the value in the data and in resamples of patients, and the radiographs that it is
+of, and returns both ends of the interval of level LEVEL. `benchmarks/COVERAGE.md` has the measured coverage.
 """
 
 from collections.abc import Callable
@@ -13,31 +12,30 @@ from numpy.typing import NDArray
 from scipy.optimize import brentq
 from scipy.special import betaincinv, ndtr, ndtri, stdtrit
 
-from cxrjax.metrics import proportions
-
-TAIL = (1 - proportions.LEVEL) / 2
-STILL = 1e-9  # scores are of the order of 1; what moves them less is rounding
+LEVEL = 0.95  # confidence level of every interval
+TAIL = (1 - LEVEL) / 2
+STILL = 1e-9  # scores are of the order of 1; a smaller change is rounding
 _Z = float(ndtri(1 - TAIL))
 
 Interval = tuple[float, float]
 
 
 class Sample(NamedTuple):
-    """The radiographs that a score is of."""
+    """Size of the sample that a score is of."""
 
-    n: float  # how many
-    patients: float  # how many patients of equally many radiographs would say as much if a patient's are all alike
+    n: float  # number of radiographs
+    patients: float  # effective number of patients, if the radiographs of a patient are all alike
 
 
 class Design(NamedTuple):
-    """How the radiographs of a data set were resampled."""
+    """Design of the resamples of a data set."""
 
-    patients: int | None = None  # how many were resampled; None where each radiograph has a patient of its own
-    design_effect: float = 1.0  # radiographs of a patient, of `bootstrap.design_effect`
+    patients: int | None = None  # number of resampled patients; None if each radiograph is of another patient
+    design_effect: float = 1.0  # `bootstrap.design_effect`
 
 
 def count_sample(counts: NDArray, patients: int | None) -> Sample:
-    """Return the Sample of radiographs that are counted over resamples of all patients.
+    """Return the sample size of radiographs that are counted over resamples of all patients.
 
     The patients are Kish's effective number (1965, section 5.4) at an intraclass correlation of 1, (sum m)² / sum m²
     of the m radiographs that a patient has in the sample. The variance of the count over resamples is
@@ -52,6 +50,26 @@ def count_sample(counts: NDArray, patients: int | None) -> Sample:
         return Sample(n, n)
     squares = counts[1:].var() + n * n / patients
     return Sample(n, float(np.clip(n * n / squares, 1.0, n)))
+
+
+def wilson(share: float, n: float, level: float = LEVEL) -> tuple[float, float]:
+    """Compute Wilson's score interval of a proportion (Wilson 1927), which has its level near 0 and 1 too.
+
+    Args:
+        share: the observed proportion in 0..1.
+        n: sample size above 0; an effective size may be fractional.
+        level: confidence level in 0..1.
+
+    Returns:
+        (low, high), in 0..1.
+    """
+    z = ndtri(0.5 + level / 2)
+    middle = share + z * z / (2 * n)
+    half = z * np.sqrt(share * (1 - share) / n + (z / (2 * n)) ** 2)
+    low = (middle - half) / (1 + z * z / n)
+    high = (middle + half) / (1 + z * z / n)
+    # At 0 and 1, rounding errors would move the bound away from its exact value.
+    return 0.0 if share == 0 else float(low), 1.0 if share == 1 else float(high)
 
 
 def bound_share(shares: NDArray, counts: NDArray, design: Design) -> Interval:
@@ -79,7 +97,8 @@ def bound_share(shares: NDArray, counts: NDArray, design: Design) -> Interval:
     if min(value, 1 - value) < STILL:
         return _bound_extreme(value, whole.patients)
     hit_counts = np.nan_to_num(shares) * counts
-    hits, misses = (count_sample(part, design.patients) for part in (hit_counts, counts - hit_counts))
+    hits = count_sample(hit_counts, design.patients)
+    misses = count_sample(counts - hit_counts, design.patients)
     # Variances of the log odds: if a patient's radiographs are all alike, and over the resamples.
     all_alike = 1 / hits.patients + 1 / misses.patients
     variance = np.nanvar(shares[1:]) / (value * (1 - value)) ** 2
@@ -188,8 +207,8 @@ def bound_average_precision(value: float, resampled: NDArray, positives: Sample,
         n = min(max(varies_as, fewest), 2 * positives.n)
     bias = max(float(resampled.mean()) - value, 0.0) if len(resampled) else 0.0
     start = (n * max(value - bias, 0.0) + prevalence) / (n + 1)
-    low, high = proportions.wilson(start, n)[0], proportions.wilson(value, n)[1]
-    return min(low, value), high
+    low = wilson(start, n)[0]
+    return min(low, value), wilson(value, n)[1]
 
 
 def bound_plain(value: float, resampled: NDArray, patients: float) -> Interval | None:
@@ -314,7 +333,7 @@ def _beta_quantile(mean: float, variance: float, level: float) -> float:
 
 
 def _few(patients: float) -> float:
-    """How many times a variance over resamples of few patients must be taken, so that a normal quantile holds."""
+    """Return the factor of a variance over resamples of few patients must be taken, so that a normal quantile holds."""
     degrees = max(patients - 1, 1.0)
     return patients / max(patients - 1, 0.5) * (float(stdtrit(degrees, 1 - TAIL)) / _Z) ** 2
 

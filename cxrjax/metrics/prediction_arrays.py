@@ -38,7 +38,7 @@ class PredictionArrays(NamedTuple):
 
     def scores(self, rows: NDArray[np.intp], weights: NDArray) -> dict:
         """Return the scores of the radiographs at `rows`, under weights [r, n] of all radiographs."""
-        return classification.measure_findings(
+        return classification.measure_predictions(
             self.truth[rows], self.predicted[rows], self.probabilities[rows], self.classes, weights[:, rows]
         )
 
@@ -65,8 +65,8 @@ def collect(rows: Sequence[Mapping]) -> PredictionArrays:
     return PredictionArrays(
         classes=classes,
         truth=classification.index_labels([row["label"] for row in rows], classes),
-        predicted=classification.index_findings([row["prediction"] for row in rows], classes),
-        source_baseline=classification.index_findings(baseline, classes),
+        predicted=classification.index_predictions([row["prediction"] for row in rows], classes),
+        source_baseline=classification.index_predictions(baseline, classes),
         probabilities=predictions_csv.probabilities(rows, classes),
         votes=np.array([[row[predictions_csv.COUNT_PREFIX + name] for name in classes] for row in rows]),
         certainty={name: values for name, values in certainty.items() if not np.isnan(values).all()},

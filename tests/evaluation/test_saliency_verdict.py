@@ -5,7 +5,7 @@ import pytest
 
 from cxrjax.config import default_config
 from cxrjax.evaluation import saliency_verdict
-from cxrjax.metrics.mean_ci import interval
+from cxrjax.metrics.confidence import mean_interval
 
 MAPS = default_config().maps
 
@@ -81,12 +81,12 @@ def test_the_table_goes_from_few_layers_to_all():
 def test_a_mean_has_the_interval_that_scores_have():
     """Of 20 values that are 0 or 1 it is Clopper and Pearson's; of a difference it is that of their MOVER."""
     values, names = np.repeat([1.0, 0.0], [15, 5]), [str(i) for i in range(20)]
-    assert tuple(interval(values, names, 0, bounded=True)) == pytest.approx((0.509, 0.913), abs=0.02)
-    assert tuple(interval(np.ones(20), names, 0, bounded=True)) == pytest.approx((0.025 ** (1 / 20), 1))
-    gain = interval(values, names, 0, bounded=True, less=np.full(20, 0.25))  # a constant moves both ends alone
-    np.testing.assert_allclose(gain, interval(values, names, 0, bounded=True) - 0.25, atol=1e-9)
-    assert np.isnan(interval(np.full(20, 0.3), names, 0)).all()  # nothing is known of how it varies
-    both = interval(np.stack([values, 1 - values], 1), names, 0, bounded=True)
+    assert tuple(mean_interval(values, names, 0, bounded=True)) == pytest.approx((0.509, 0.913), abs=0.02)
+    assert tuple(mean_interval(np.ones(20), names, 0, bounded=True)) == pytest.approx((0.025 ** (1 / 20), 1))
+    gain = mean_interval(values, names, 0, bounded=True, less=np.full(20, 0.25))  # a constant moves both ends alone
+    np.testing.assert_allclose(gain, mean_interval(values, names, 0, bounded=True) - 0.25, atol=1e-9)
+    assert np.isnan(mean_interval(np.full(20, 0.3), names, 0)).all()  # nothing is known of how it varies
+    both = mean_interval(np.stack([values, 1 - values], 1), names, 0, bounded=True)
     np.testing.assert_allclose(both[:, 0], 1 - both[::-1, 1], atol=1e-9)
 
 
@@ -96,17 +96,17 @@ def test_a_mean_of_few_patients_is_held_as_often_as_it_says():
     names = np.repeat(np.arange(8), 2).astype(str)
     held = 0
     for _ in range(100):
-        low, high = interval(np.repeat(rng.beta(4, 2, 8), 2), names, 0, bounded=True)
+        low, high = mean_interval(np.repeat(rng.beta(4, 2, 8), 2), names, 0, bounded=True)
         held += low <= 2 / 3 <= high
     assert held >= 91
 
 
 def test_an_interval_is_that_of_patients_not_of_radiographs():
     values = np.random.default_rng(0).normal(size=400)
-    low, high = interval(values, [str(i) for i in range(400)], 0)
+    low, high = mean_interval(values, [str(i) for i in range(400)], 0)
     half = 1.96 * values.std() / np.sqrt(400)
     assert (low, high) == pytest.approx((values.mean() - half, values.mean() + half), abs=0.02)
-    assert tuple(interval(values, [""] * 400, 0)) == (low, high)  # not known: each its own
-    twice = interval(np.repeat(values, 4), np.repeat(np.arange(400), 4).astype(str), 0)
+    assert tuple(mean_interval(values, [""] * 400, 0)) == (low, high)  # not known: each its own
+    twice = mean_interval(np.repeat(values, 4), np.repeat(np.arange(400), 4).astype(str), 0)
     assert twice[1] - twice[0] == pytest.approx(high - low, rel=0.1)  # four times the radiographs, no more patients
-    assert np.isnan(interval([1.0, 2.0], ["a", "a"], 0)).all()
+    assert np.isnan(mean_interval([1.0, 2.0], ["a", "a"], 0)).all()

@@ -86,9 +86,9 @@ def test_a_radiograph_without_a_finding_is_a_miss_worked_by_hand():
     ("labels", "findings", "probabilities", "message"),
     [
         ([], [], None, "no radiograph"),
-        (["normal"], [], None, "1 labels but 0 findings"),
+        (["normal"], [], None, "1 labels but 0 predictions"),
         (["flu"], ["normal"], None, "the label 'flu' is none of normal, viral"),
-        (["normal"], ["flu"], None, "the finding 'flu' is none of normal, viral"),
+        (["normal"], ["flu"], None, "the prediction 'flu' is none of normal, viral"),
         (["normal"], ["normal"], [[0.1, 0.2, 0.7]], r"probabilities are \(1, 3\), not \(1, 2\)"),
     ],
 )
@@ -126,14 +126,14 @@ def test_one_who_knows_the_source_guesses_each_score_as_high_as_he_can():
     )
     names = list(CLASSES)
     truth = np.array([names.index(name) for name in ["normal"] * 10 + ["viral"] * 10 + ["covid19"] * 10])
-    of = confidence.point_estimates(classification.measure_guesses(truth, p, names, np.ones((1, 30))))
+    of = confidence.point_estimates(classification.measure_baseline(truth, p, names, np.ones((1, 30))))
     assert of["accuracy"] == pytest.approx(20 / 30)
     assert of["macro"]["f1"] == pytest.approx((1 / 2 + 1 / 2 + 1) / 3)
     assert of["macro"]["auroc"] == pytest.approx((0.75 + 0.75 + 1) / 3)
     # Of 99 to 1 both are alike: by lot (2 · 9 · 0.99 / 18.9 + 2 · 0.01 / 1.1) / 2, always the first (18 / 19) / 2.
     p = baselines.source_probabilities({"a": {"normal": 99, "viral": 1}}, ["a"] * 10, CLASSES)
     truth = np.array([names.index("normal")] * 9 + [names.index("viral")])
-    of = confidence.point_estimates(classification.measure_guesses(truth, p, names, np.ones((1, 10))))
+    of = confidence.point_estimates(classification.measure_baseline(truth, p, names, np.ones((1, 10))))
     assert of["macro"]["f1"] == pytest.approx((2 * 9 * 0.99 / 18.9 + 2 * 0.01 / 1.1) / 2)
 
 
@@ -148,7 +148,7 @@ def test_expected_counts_are_those_of_many_draws():
     truth = (p.cumsum(1) < rng.random((300, 1))).sum(1)
     drawn = [(p.cumsum(1) < rng.random((300, 1))).sum(1) for _ in range(300)]
     present = sorted(set(truth.tolist()))
-    of = confidence.point_estimates(classification.measure_guesses(truth, p, list(CLASSES), np.ones((1, 300))))
+    of = confidence.point_estimates(classification.measure_baseline(truth, p, list(CLASSES), np.ones((1, 300))))
     by_lot = np.mean([sklearn.f1_score(truth, each, average="macro", labels=present) for each in drawn])
     always = sklearn.f1_score(truth, p.argmax(1), average="macro", labels=present)
     assert of["macro"]["f1"] == pytest.approx(max(by_lot, always), abs=0.01)

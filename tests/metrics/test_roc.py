@@ -27,11 +27,11 @@ def test_equals_scikit_learn_over_every_weighting(seed):
         assert areas[k] == pytest.approx(sklearn.roc_auc_score(positive, scores, sample_weight=w))
         assert precisions[k] == pytest.approx(sklearn.average_precision_score(positive, scores, sample_weight=w))
     alarms, hits, thresholds = sklearn.roc_curve(positive, scores, drop_intermediate=False)
-    np.testing.assert_allclose(order.alarms[0] / order.alarms[0, -1], alarms)
-    np.testing.assert_allclose(order.hits[0] / order.hits[0, -1], hits)
+    np.testing.assert_allclose(order.false_positives[0] / order.false_positives[0, -1], alarms)
+    np.testing.assert_allclose(order.true_positives[0] / order.true_positives[0, -1], hits)
     np.testing.assert_array_equal(order.thresholds, thresholds)
     precision, _, _ = sklearn.precision_recall_curve(positive, scores)
-    hits, alarms = order.hits[0, 1:], order.alarms[0, 1:]
+    hits, alarms = order.true_positives[0, 1:], order.false_positives[0, 1:]
     np.testing.assert_allclose(hits / (hits + alarms), precision[:-1][::-1])
 
 

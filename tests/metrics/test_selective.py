@@ -15,7 +15,7 @@ def test_accuracy_of_what_is_kept_by_hand():
     shares = selective.accuracy(kept, (0.0, 0.2, 0.4, 0.5, 0.6))
     # Half of five are two and a half: both that are right, and half of one that is wrong.
     assert [float(share.value[0]) for share in shares] == pytest.approx([3 / 5, 3 / 4, 2 / 3, 2 / 2.5, 1])
-    assert [float(share.of[0]) for share in shares] == pytest.approx([5, 4, 3, 2.5, 2])
+    assert [float(share.count[0]) for share in shares] == pytest.approx([5, 4, 3, 2.5, 2])
 
 
 def test_the_threshold_keeps_as_many_as_are_right_often_enough_with_one_more_that_is_wrong():
@@ -69,7 +69,7 @@ def test_the_area_is_the_integral_of_the_curve():
     right, certainty = rng.random(40) < 0.7, np.round(rng.random(40), 1)
     kept = selective.by_certainty(right, certainty, rng.integers(0, 3, (4, 40)).astype(float))
     for k, area in enumerate(selective.area(kept)):
-        one = type(kept)(kept.thresholds, kept.hits[k : k + 1], kept.alarms[k : k + 1])
+        one = type(kept)(kept.thresholds, kept.true_positives[k : k + 1], kept.false_positives[k : k + 1])
         integral, _ = quad(lambda share, one=one: selective.accuracy(one, (share,))[0].value[0], 0, 1, limit=500)
         assert area == pytest.approx(integral, abs=1e-4)
 

@@ -7,7 +7,7 @@ import pytest
 from scipy.special import ndtr
 from scipy.stats import binomtest
 
-from cxrjax.metrics import hypothesis_tests, proportions
+from cxrjax.metrics import hypothesis_tests, intervals
 
 
 @pytest.mark.parametrize(
@@ -15,8 +15,8 @@ from cxrjax.metrics import hypothesis_tests, proportions
     [(81, 263, 0.2553, 0.3662), (15, 148, 0.0624, 0.1605), (0, 20, 0.0, 0.1611), (1, 29, 0.0061, 0.1718)],
 )
 def test_wilson_is_that_of_newcombe_1998_table_1(hits, n, low, high):
-    assert proportions.wilson(hits / n, n) == pytest.approx((low, high), abs=5e-5)
-    mirrored = proportions.wilson(1 - hits / n, n)
+    assert intervals.wilson(hits / n, n) == pytest.approx((low, high), abs=5e-5)
+    mirrored = intervals.wilson(1 - hits / n, n)
     assert mirrored == pytest.approx((1 - high, 1 - low), abs=5e-5) and 0 <= mirrored[0] <= mirrored[1] <= 1
 
 
