@@ -1,4 +1,4 @@
-"""The folder that a prediction writes to. Nothing in it is replaced or removed but what an earlier prediction wrote."""
+"""The output folder of a prediction, in which only files that an earlier prediction wrote are replaced or removed."""
 
 import contextlib
 import errno
@@ -7,33 +7,35 @@ import secrets
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
-from cxrjax.cli.picture_names import candidates, plan_pictures
+from cxrjax.cli.picture_names import candidates, plan_figures
 from cxrjax.io import csv_text
 from cxrjax.io.files import Listing, SkippedFile
 from cxrjax.runtime import atomic_files, former_names
 from cxrjax.runtime.ledger import Ledger
 
-TABLE, SKIPPED_FILES, RECORD, PARTIAL = NAMES = (
-    "predictions.csv", "skipped_files.csv", "predictions_files.json", "predictions.partial",
-)  # fmt: skip
-_OF_THE_WHOLE_FOLDER = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO}
+TABLE = "predictions.csv"
+SKIPPED_FILES = "skipped_files.csv"
+RECORD = "predictions_files.json"
+PARTIAL = "predictions.partial"
+NAMES = (TABLE, SKIPPED_FILES, RECORD, PARTIAL)
+_ERRORS_OF_ALL_FILES = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO}
 
 
-class Output:
-    """The pictures and tables of a prediction."""
+class OutputFolder:
+    """The figures and tables of a prediction."""
 
     def __init__(self, folder: Path, paths: Sequence[str]):
-        """Look at what is there; write nothing.
+        """Check the folder; nothing is written yet.
 
         Args:
-            folder: of the output, absent or with files of any kind.
-            paths: of the radiographs, relative to the input.
+            folder: the output folder, absent or with any files.
+            paths: paths of the radiographs, relative to the input.
 
         Raises:
-            ValueError: it is no folder, cannot be written to, or has a file that is in the way.
+            ValueError: it is not a folder, is not writable, or has a file with the name of a table.
         """
         self._folder = folder
-        existing = next(each for each in (folder, *folder.absolute().parents) if os.path.lexists(each))
+        existing = next(path for path in (folder, *folder.absolute().parents) if os.path.lexists(path))
         if not existing.is_dir():
             raise ValueError(f"{existing}: is not a folder, so nothing can be written to {folder}; name another folder")
         if not os.access(existing, os.W_OK | os.X_OK):
@@ -41,41 +43,41 @@ class Output:
         self._ledger = Ledger(folder, RECORD, folder / PARTIAL)
         for name in (TABLE, SKIPPED_FILES):
             self._check(name)
-        self._names = plan_pictures(paths, NAMES)
+        self._names = plan_figures(paths, NAMES)
         self._planned = set(self._names.values())
 
     def draw(self, path: str, draw: Callable[[Path], None]) -> str:
-        """Write the picture of a radiograph, replacing that of an earlier prediction.
+        """Write the figure of a radiograph, replacing that of an earlier prediction.
 
         Args:
-            path: of the radiograph.
-            draw: writes a picture to a path.
+            path: path of the radiograph, relative to the input.
+            draw: writes the figure to a path.
 
         Returns:
-            The name of the picture in the folder: that of `plan_pictures`, or another where something is in its way.
+            The name of the figure in the folder: that of `plan_figures`, or another if a file of the user has it.
 
         Raises:
             OSError: it cannot be written.
         """
-        begun = self._folder / PARTIAL / f"picture-{secrets.token_hex(8)}.png"
+        temporary = self._folder / PARTIAL / f"picture-{secrets.token_hex(8)}.png"
         failure: OSError | None = None
         try:
-            draw(begun)
+            draw(temporary)
             for name in self._list_candidates(path):
                 if not self._ledger.is_free(name):
                     continue
                 try:
-                    self._ledger.place(begun, name)
+                    self._ledger.place(temporary, name)
                     return name
-                except OSError as error:  # as that a name is too long, which another is not
+                except OSError as error:  # for example a name that is too long, which another may not be
                     if concerns_all(error):
                         raise
                     failure = error
             raise failure or FileExistsError(errno.EEXIST, "every name for it is taken")
         finally:
-            begun.unlink(missing_ok=True)
+            temporary.unlink(missing_ok=True)
 
-    def remove_picture(self, path: str) -> None:
+    def remove_figure(self, path: str) -> None:
         """Remove the figure that an earlier prediction wrote for a radiograph."""
         for name in self._list_candidates(path):
             if not os.path.lexists(self._folder / name):
@@ -86,20 +88,20 @@ class Output:
         """Write TABLE or SKIPPED_FILES, replacing that of an earlier prediction.
 
         Raises:
-            ValueError: another file is in the way.
+            ValueError: a file of the user has this name.
             OSError: it cannot be written.
         """
         self._check(name)
-        begun = self._folder / PARTIAL / f"table-{secrets.token_hex(8)}.tmp"
+        temporary = self._folder / PARTIAL / f"table-{secrets.token_hex(8)}.tmp"
         try:
-            write(begun)
-            self._ledger.place(begun, name)
+            write(temporary)
+            self._ledger.place(temporary, name)
         finally:
-            begun.unlink(missing_ok=True)
+            temporary.unlink(missing_ok=True)
 
     def write_skipped_files(self, root: Path, skipped_files: Iterable[SkippedFile]) -> None:
-        """Write SKIPPED_FILES, one row per file; without any, that of an earlier prediction is removed."""
-        rows = [(str(each.path.relative_to(root)), each.reason) for each in skipped_files]
+        """Write SKIPPED_FILES, one row per file, or remove that of an earlier prediction if no file was skipped."""
+        rows = [(str(file.path.relative_to(root)), file.reason) for file in skipped_files]
         if rows:
             content = csv_text.encode_rows([("path", "reason"), *rows])
             self.write_table(SKIPPED_FILES, lambda path: atomic_files.atomic_write(path, content))
@@ -109,7 +111,7 @@ class Output:
             self._ledger.remove(name)
 
     def save_record(self) -> None:
-        """Write down what is there, so that the next prediction may replace it."""
+        """Record the written files, so that a later prediction may replace them."""
         self._ledger.save()
 
     def _list_candidates(self, path: str) -> Iterator[str]:
@@ -125,12 +127,12 @@ class Output:
 
 
 def concerns_all(error: OSError) -> bool:
-    """Return whether an error is not of one file, but of all that is written, as a full disk is."""
-    return error.errno in _OF_THE_WHOLE_FOLDER
+    """Return whether an error affects all files that are written, such as a full disk, and not one alone."""
+    return error.errno in _ERRORS_OF_ALL_FILES
 
 
-def leave_out_pictures(listing: Listing) -> Listing:
-    """Return a listing in which the pictures that earlier predictions drew, and have recorded, are passed over."""
+def skip_own_figures(listing: Listing) -> Listing:
+    """Return a listing in which the figures that earlier predictions wrote and recorded are skipped."""
     own = set()
     for folder in listing.folders:
         if os.path.lexists(folder / RECORD):
@@ -138,30 +140,30 @@ def leave_out_pictures(listing: Listing) -> Listing:
                 ledger = Ledger(folder, RECORD, folder / PARTIAL)
                 inside = (path for path in listing.radiographs if path.is_relative_to(folder))
                 own |= {path for path in inside if ledger.owns(str(path.relative_to(folder)))}
-    skipped_files = [SkippedFile(path, "a picture of an earlier prediction") for path in own]
+    skipped_files = [SkippedFile(path, "a figure of an earlier prediction") for path in own]
     radiographs = [path for path in listing.radiographs if path not in own]
     return listing._replace(radiographs=radiographs, skipped_files=sorted([*listing.skipped_files, *skipped_files]))
 
 
 def refuse_overlap(source: Path, output: Path, listing: Listing) -> None:
-    """Refuse an output folder that is the input folder, lies in it or holds it, by whatever names.
+    """Refuse an output folder that is the input folder, lies in it or contains it, also through links.
 
-    The input folder of a single file is the one it lies in; an output folder in that is allowed.
+    The input folder of a single file is its parent; an output folder inside that is allowed.
 
     Args:
-        source: the input, a file or a folder that is there.
+        source: the input, a file or a folder that exists.
         output: the output folder, which may be absent.
-        listing: of the input, of which some may be in linked folders.
+        listing: the files of the input, some of which may be in linked folders.
 
     Raises:
         ValueError: the output overlaps the input.
     """
-    output_parents = [_identify(each) for each in _existing_parents(output)]
+    output_parents = [_identify(parent) for parent in _existing_parents(output)]
     if not output_parents:
         return
     root = source if source.is_dir() else source.parent
     exists = output.exists()
-    if exists and _identify(output) in {_identify(each) for each in _existing_parents(root)}:
+    if exists and _identify(output) in {_identify(parent) for parent in _existing_parents(root)}:
         raise ValueError(f"{output}: is the folder of the input, {source}, or holds it; name another --output")
     if not source.is_dir():
         return
@@ -171,12 +173,12 @@ def refuse_overlap(source: Path, output: Path, listing: Listing) -> None:
 
 
 def _existing_parents(path: Path) -> list[Path]:
-    """Return a path and the folders that it lies in, without links and as far as they exist."""
-    resolved = Path(os.path.realpath(path))  # which takes links that lead in a circle as they are
-    return [each for each in (resolved, *resolved.parents) if each.exists()]
+    """Return those of a path and its parents that exist, with links resolved."""
+    resolved = Path(os.path.realpath(path))  # does not fail for links that form a circle
+    return [parent for parent in (resolved, *resolved.parents) if parent.exists()]
 
 
 def _identify(path: Path) -> tuple[int, int]:
-    """Return what tells a folder from all others, whatever it is called."""
+    """Return the device and inode, which identify a folder under any name."""
     status = path.stat()
     return status.st_dev, status.st_ino

@@ -1,6 +1,6 @@
-"""Names of the pictures of radiographs: PATH.figure.png, and another where two would have the same.
+"""Unique names of the figures of radiographs: PATH.figure.png, or with a number if that name is taken.
 
-Two names are the same that differ in case or in how an accent is composed, as on the file systems of macOS and Windows.
+Names that differ only in case or in the composition of accents are equal, as on the file systems of macOS and Windows.
 """
 
 import hashlib
@@ -10,16 +10,16 @@ from collections.abc import Collection, Iterator, Sequence
 from pathlib import PurePath
 
 SUFFIX = ".figure.png"
-_LONGEST = 240  # bytes of a name, of the 255 that most file systems allow: a number may be added
-_MOST = 100  # names that are tried where others' files are in the way
+_MAX_BYTES = 240  # of a name; most file systems allow 255, and a number may be added
+_MAX_TRIES = 100  # names that are tried if they are those of the user's files
 
 
-def plan_pictures(paths: Sequence[str], reserved: Collection[str]) -> dict[str, str]:
-    """Return a name, relative to the output, for the picture of each radiograph; no two are the same.
+def plan_figures(paths: Sequence[str], reserved: Collection[str]) -> dict[str, str]:
+    """Return a unique name, relative to the output folder, for the figure of each radiograph, by path.
 
     Args:
-        paths: of the radiographs, relative to the input.
-        reserved: names in the output that are of other files.
+        paths: paths of the radiographs, relative to the input.
+        reserved: names of other files in the output folder.
     """
     top = {PurePath(path).parts[0] for path in paths if len(PurePath(path).parts) > 1}
     taken = {_fold(name) for name in reserved}
@@ -46,20 +46,20 @@ def plan_pictures(paths: Sequence[str], reserved: Collection[str]) -> dict[str, 
 
 
 def candidates(name: str) -> Iterator[str]:
-    """Yield the name of a picture, and others to try where something is in its way; the last are in no subfolder."""
+    """Yield the name of a figure, then alternatives to try if a file has it; the last ones are in no subfolder."""
     numbered = _alternatives(name)
-    yield from (next(numbered) for _ in range(_MOST))
+    yield from (next(numbered) for _ in range(_MAX_TRIES))
     numbered = _alternatives(f"picture~{_digest(name)}{SUFFIX}")
-    yield from (next(numbered) for _ in range(_MOST))
+    yield from (next(numbered) for _ in range(_MAX_TRIES))
 
 
 def shorten(path: str) -> str:
-    """Return the file name of a radiograph's picture; of a long one the end gives way to a checksum of the path."""
+    """Return the file name of a radiograph's figure; the end of a long one is replaced by a checksum of the path."""
     stem = PurePath(path).name
-    if len(os.fsencode(stem + SUFFIX)) <= _LONGEST:
+    if len(os.fsencode(stem + SUFFIX)) <= _MAX_BYTES:
         return stem + SUFFIX
     end = f"~{_digest(path)}{SUFFIX}"
-    while len(os.fsencode(stem + end)) > _LONGEST:
+    while len(os.fsencode(stem + end)) > _MAX_BYTES:
         stem = stem[:-1]
     return stem + end
 

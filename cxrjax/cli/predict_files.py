@@ -1,4 +1,4 @@
-"""Predictions for files: one row and one figure per radiograph, as in an evaluation but without the truth."""
+"""Prediction of files: one row and one figure per radiograph, as in an evaluation but without the true labels."""
 
 import hashlib
 from collections import deque
@@ -18,7 +18,7 @@ CHUNK_SIZE = 64  # radiographs whose rows are written at once
 
 
 class Result(NamedTuple):
-    """The rows of a prediction, one per file of this process, and the files of the input that have none."""
+    """The rows of a prediction, one per file of this process, and the files of the input without a row."""
 
     rows: list[dict[str, Any]]
     skipped_files: list[files.SkippedFile]
@@ -33,23 +33,23 @@ def predict(
     process: int = 0,
     processes: int = 1,
 ) -> Result:
-    """Predict a radiograph, or all in a folder; a file that fails gets a row with the reason, and stops no other.
+    """Predict a radiograph, or all radiographs of a folder; a file that fails gets a row with the reason.
 
     An image that the run's OOD detector finds unlike the training radiographs is flagged, or refused; an image with a
     single gray level inside its blank border is always refused.
 
     Writes OUTPUT/PATH.figure.png for every radiograph that was read and not refused (the column `figure` has the name,
-    which differs where two would be equal or a file is in the way), and at the end OUTPUT/predictions.csv, and with the
-    files that are not radiographs, OUTPUT/skipped_files.csv. Until then the rows are in OUTPUT/predictions.partial, from
-    which the same call resumes. Of several processes, at once or one after the other, each takes every `processes`-th
-    file, without communication; the last one to finish writes the tables.
+    which has a number if a file of the user has that name), and at the end OUTPUT/predictions.csv and, with the files
+    that are not radiographs, OUTPUT/skipped_files.csv. Until then the rows are in OUTPUT/predictions.partial, from
+    which the same call resumes. Of several processes, at once or one after the other, each predicts every
+    `processes`-th file, without communication; the last one to finish writes the tables.
 
-    OUTPUT/predictions_files.json records what was written. Nothing else in OUTPUT is ever replaced or removed.
+    OUTPUT/predictions_files.json records the written files. No other file in OUTPUT is replaced or removed.
 
     Args:
         workdir: the run directory.
         source: a file or a folder.
-        output: a folder, created if it is missing; it may neither be, nor lie in, nor contain the input folder.
+        output: a folder, created if it is missing; it must not be, lie in or contain the input folder.
         calibrated: see `cxrjax.load`; the columns expected_entropy and mutual_information stay as they are.
         refuse: whether an image that the OOD detector flags gets a reason instead of a prediction.
         process: index of this process, from 0.
@@ -57,20 +57,21 @@ def predict(
 
     Raises:
         RunError: the run cannot be loaded (see `cxrjax.load`), or has no OOD detector to refuse by.
-        ValueError: a file is in the way, the output overlaps the input, or another prediction is under way in it.
-        ImageReadError: `source` is not there, or holds no file that might be a radiograph.
+        ValueError: a file of the user has the name of a table, the output overlaps the input, or it has an unfinished
+            prediction with other settings.
+        ImageReadError: `source` does not exist, or has no file that might be a radiograph.
     """
     listing = files.list_files(source)
     output_folder.refuse_overlap(source, output, listing)
-    listing = output_folder.leave_out_pictures(listing)
+    listing = output_folder.skip_own_figures(listing)
     if not listing.radiographs:
-        raise cx.ImageReadError(source, "no radiograph in this folder, only pictures of predictions")
+        raise cx.ImageReadError(source, "no radiograph in this folder, only figures of predictions")
     root = source if source.is_dir() else source.parent
     paths = {str(file.relative_to(root)): file for file in listing.radiographs}
     own = list(paths)[process::processes]
     if not own:
         return Result([], listing.skipped_files)
-    written = output_folder.Output(output, list(paths))
+    written = output_folder.OutputFolder(output, list(paths))
     prediction_journal.check(output / output_folder.PARTIAL)
     model = cx.load(workdir, calibrated=calibrated)
     if refuse and not model.has_ood_detector:
@@ -88,37 +89,37 @@ def predict(
     columns = predictions_csv.file_columns(model.classes, model.has_ood_detector)
     journal = PredictionJournal(output / output_folder.PARTIAL, columns, settings)
     rows = journal.read()
-    left = {path: paths[path] for path in own if path not in rows}
+    remaining = {path: paths[path] for path in own if path not in rows}
     batch_size = min(model.config.evaluation.batch_size, len(paths))
-    _predict_portions(_FilePredictor(model, batch_size, written, refuse), left, journal, rows)
+    _predict_portions(_FilePredictor(model, batch_size, written, refuse), remaining, journal, rows)
     _finish(journal, written, columns, list(paths), root, listing.skipped_files)
     return Result([rows[path] for path in own], listing.skipped_files)
 
 
 def _predict_portions(
-    predictor: "_FilePredictor", left: dict[str, Path], journal: PredictionJournal, rows: dict[str, dict[str, Any]]
+    predictor: "_FilePredictor", remaining: dict[str, Path], journal: PredictionJournal, rows: dict[str, dict[str, Any]]
 ) -> None:
-    """Add the rows of files, by path; those of a portion are written even where it is interrupted."""
-    portions = [list(left)[first : first + CHUNK_SIZE] for first in range(0, len(left), CHUNK_SIZE)]
+    """Predict files, add their rows by path, and write them per portion, also if the portion is interrupted."""
+    portions = [list(remaining)[first : first + CHUNK_SIZE] for first in range(0, len(remaining), CHUNK_SIZE)]
     for portion in tqdm(portions, desc="predicting", unit="portion", delay=2, disable=len(portions) == 1):
-        done = []
+        portion_rows = []
         try:
-            for row in predictor.predict({path: left[path] for path in portion}):
-                done.append(row)
+            for row in predictor.predict({path: remaining[path] for path in portion}):
+                portion_rows.append(row)
                 rows[row["path"]] = row
         finally:
-            journal.write(done)
+            journal.write(portion_rows)
 
 
 def _finish(
     journal: PredictionJournal,
-    written: output_folder.Output,
+    written: output_folder.OutputFolder,
     columns: Sequence[str],
     paths: Sequence[str],
     root: Path,
     skipped_files: Sequence[files.SkippedFile],
 ) -> None:
-    """Write the tables, if there is a row of every path; another process may do so, too."""
+    """Write the tables if every path has a row; another process may write them at the same time."""
     try:
         rows = journal.read()
         if not rows.keys() >= set(paths):
@@ -127,7 +128,7 @@ def _finish(
         written.write_table(output_folder.TABLE, lambda path: predictions_csv.write(path, ordered, columns))
         written.write_skipped_files(root, skipped_files)
         written.save_record()
-    except FileNotFoundError:  # another process, which found all rows too, has removed the folder
+    except FileNotFoundError:  # another process, which also found all rows, has removed the folder
         return
     journal.remove()
 
@@ -135,7 +136,7 @@ def _finish(
 class _FilePredictor:
     """A model that is applied to files."""
 
-    def __init__(self, model: cx.Model, batch_size: int, written: output_folder.Output, refuse: bool):
+    def __init__(self, model: cx.Model, batch_size: int, written: output_folder.OutputFolder, refuse: bool):
         self._model = model
         self._batch_size = batch_size
         self._written = written
@@ -174,7 +175,7 @@ class _FilePredictor:
         return prediction.to_row() | row | self._draw(row["path"], prediction)
 
     def _fail(self, row: dict[str, Any]) -> dict[str, Any]:
-        self._written.remove_picture(row["path"])
+        self._written.remove_figure(row["path"])
         return row
 
     def _draw(self, path: str, prediction: cx.Prediction) -> dict[str, str]:
@@ -184,15 +185,15 @@ class _FilePredictor:
         except Exception as error:
             if isinstance(error, OSError) and output_folder.concerns_all(error):
                 raise
-            return {"status": predictions_csv.FAILED, "reason": f"its picture cannot be drawn: {_explain(error)}"}
+            return {"status": predictions_csv.FAILED, "reason": f"its figure cannot be drawn: {_explain(error)}"}
 
 
 def _explain(error: Exception) -> str:
-    """Return a reason that quotes nothing of the file: the message of an error may."""
+    """Return a reason that quotes nothing from the file, as the message of an error might."""
     if isinstance(error, cx.ImageReadError):
         return error.reason
     if isinstance(error, MemoryError):
-        return "it takes more memory than there is"
+        return "it needs more memory than there is"
     if isinstance(error, OSError) and error.strerror:
         return error.strerror.lower()
-    return f"an error that was not expected ({type(error).__name__})"
+    return f"an unexpected error ({type(error).__name__})"

@@ -13,44 +13,51 @@ from cxrjax.ops import lung_masks
 
 PURPOSE = "For research, not for diagnosis."
 _IMAGE = (
-    "turn it so that bright is dense; where equalise is true, take for each pixel the share of pixels that are darker "
-    "or as dark, the darkest level left out of all counts, else its level over the highest of its depth: 0..1",
-    "raise it to gamma, times 255; squash to size x size pixels, averaging where a side shrinks, cubic where it grows",
+    "invert the gray levels if bright pixels are not dense; where equalise is true, replace each pixel by the fraction "
+    "of pixels that are as dark or darker, not counting the darkest level; else divide it by the highest level of its "
+    "bit depth: 0..1",
+    "raise to the power gamma and multiply by 255; resize to size x size pixels, whatever the proportions, by area "
+    "averaging where a side shrinks and by cubic interpolation where it grows",
 )
 _BORDERS = {
-    "bottom": "cut off the lower rows that are 0 from side to side (of MONOCHROME1: the highest value), of the lower "
-    "half at most",
-    "uniform": "cut off the margins at all four sides whose pixels have nearly one gray level, black, white, or gray; "
-    "where straight slanted edges leave surround of one level in the corners, leave it out of all counts "
-    "(cxrjax/io/borders.py)",
+    "bottom": "crop the lowest rows whose pixels are all 0 (for MONOCHROME1: all the highest level), at most half of "
+    "the rows",
+    "uniform": "crop the margins at all four sides whose pixels have nearly one gray level, black, white or gray; "
+    "corners of one level that a rotated image leaves are not counted in the histogram (cxrjax/io/borders.py)",
 }
 _LUNGS = (
-    "shrink the radiograph to the segmenter's size by linear interpolation, antialiased, and round to whole levels",
-    "divide by 255, repeat over the channels, and normalise by mean and deviation where there are any: segmenter.onnx",
-    "the lungs' probability is the sum of exp(log_probabilities) over the labels of the lungs; above 0.5 lies the mask",
-    "keep its two largest parts (8 neighbours), each at least smallest_part of the picture, and fill their holes; the "
-    "probability of what this adds is 1, of what it takes away 0",
-    "enlarge the probability linearly to the radiograph's size; above 0.5 are the lungs, and below smallest_lungs of "
-    "the picture there are none, and no finding",
+    "resize the radiograph to the segmenter's size by linear interpolation with antialiasing, and round to integers",
+    "divide by 255, repeat for each channel, subtract mean and divide by deviation if they are given: segmenter.onnx",
+    "the lung probability is the sum of exp(log_probabilities) over the labels of the lungs; pixels above 0.5 are the "
+    "lung mask",
+    "keep the two largest components of the mask (8 neighbors) that are at least smallest_part of the image, and fill "
+    "their holes; set the probability of pixels that this adds to 1, and of those that it removes to 0",
+    "enlarge the probability to the radiograph's size by linear interpolation; pixels above 0.5 are the lungs; if they "
+    "are less than smallest_lungs of the image, there are no lungs and no prediction",
 )
 _CONTRAST = (
-    "make three channels: Otsu's threshold; CLAHE (clip 3, 8 x 8 tiles); adaptive threshold of the median-blurred "
-    "(cxrjax/ops/contrast.py)"
+    "compute three channels: Otsu's threshold; CLAHE (clip limit 3, 8 x 8 tiles); adaptive threshold after a median "
+    "filter (cxrjax/ops/contrast.py)"
 )
 _VOTE = (
-    "divide by 255, repeat over the channels, and normalise by mean and deviation where there are any: classifier.onnx",
-    "a patch votes for the class of its highest logit; probabilities are the mean of the patches' softmax",
-    "the finding: by majority the class with most votes, of a tie the one of the higher mean probability; by "
-    "mean_probability the class of the highest mean",
+    "divide by 255, repeat for each channel, subtract mean and divide by deviation if they are given: classifier.onnx",
+    "each patch votes for the class with its highest logit; the probabilities are the mean over the patches of softmax",
+    "the prediction: for majority the class with the most votes, and of those with equally many the one with the "
+    "highest mean probability; for mean_probability the class with the highest mean probability",
 )
-_TEMPERED = "for calibrated probabilities, raise them to 1 / temperature and divide by their sum; the finding stays"
-_MEMBERS = "each of the numbered classifiers sees the same patches, and every patch of every one counts as one"
-_MAP = "map(x) = sum_k p_k CAM_k(x) / count(x) over the patches k that cover x: p_k the finding's probability, CAM_k "
-_MAP += "its activations in the patch, "
+_TEMPERED = (
+    "for calibrated probabilities, raise them to the power 1 / temperature and divide by their sum; the prediction "
+    "does not change"
+)
+_MEMBERS = "all numbered classifiers read the same patches, and every patch of every classifier has one vote"
+_MAP = (
+    "saliency map: map(x) = sum_k p_k CAM_k(x) / count(x) over the patches k that cover x; p_k is the probability of "
+    "the prediction, CAM_k its class activation map in the patch, "
+)
 _SCALED = {
-    "peak": "over their highest, enlarged linearly",
-    "range": "enlarged linearly and scaled so that their lowest is 0 and their highest 1 (in the modes dense and crop "
-    "scaled first); even ones are 0",
+    "peak": "divided by its maximum and enlarged by linear interpolation",
+    "range": "enlarged by linear interpolation and scaled from 0 at its minimum to 1 at its maximum (in the modes "
+    "dense and crop scaled first); a constant one is 0",
 }
 _PATCHES = ("mode", "masked", "channels", "size", "count", "margin", "confidence", "center_crop")
 _OUTPUTS = {
@@ -72,10 +79,10 @@ _STRUCTURES = {
 }
 _IMAGE_IDS = (
     "for each radiograph the CRC-32 (of zlib, PNG and gzip; zlib.crc32 in Python) of its size x size bytes in images, "
-    "row by row from the top, as uint32; with the seed, which is in the program, it decides which patches are drawn, "
-    "and nothing else, so that the same picture always gets the same answer"
+    "row by row from the top, as uint32; with the seed, which is in the program, it determines which patches are "
+    "drawn and nothing else, so that the same image always gets the same prediction"
 )
-_UNJUDGED = "whether it is a frontal chest radiograph at all is not judged here; a blank picture has to be refused"
+_UNJUDGED = "the program does not check that an image is a frontal chest radiograph; reject blank images before it"
 
 
 def describe_model(
@@ -107,7 +114,7 @@ def describe_model(
         return description | {"outputs": _STRUCTURES}
     patches = {key: c["patches"][key] for key in _PATCHES}
     steps = [
-        *(["blacken all but the lungs"] if spec.inference.mask_lungs else []),
+        *(["set all pixels outside the lungs to 0"] if spec.inference.mask_lungs else []),
         strategies.choose(spec.inference.patch_mode).instructions,
         *([_CONTRAST] if spec.inference.channels == "contrast" else []),
         *_VOTE,

@@ -59,9 +59,9 @@ def assert_close(name: str, actual: Mapping[str, Any], expected: Mapping[str, An
 def summary(differences: Mapping[str, Mapping[str, float]]) -> dict[str, Any]:
     """Return the entry of manifest.json on the verification."""
     return {
-        "input": f"{COUNT} made-up radiographs, or for a network alone {COUNT} pictures of noise",
+        "input": f"{COUNT} synthetic radiographs, or for a network alone {COUNT} images of noise",
         "differences": differences,
-        "in": f"shares of the largest value; of findings, where that is below 1, of 1; at most {LIMIT}",
+        "in": f"fractions of the largest value (of 1 for outputs of a prediction without a value above 1), <= {LIMIT}",
     }
 
 

@@ -67,7 +67,7 @@ class PipelineSpec(NamedTuple):
 
     @property
     def can_share_patches(self) -> bool:
-        """Whether devices can share the patches of a radiograph; see `cxrjax.inference.patch_parallel`."""
+        """True if devices can share the patches of a radiograph; see `cxrjax.inference.patch_parallel`."""
         is_single = self.classifier is not None and self.num_members == 1
         return is_single and PATCH_MODES[self.inference.patch_mode].draws_patches
 

@@ -10,11 +10,12 @@ from cxrjax.models import registry, spec
 from cxrjax.models.layers.conv import Gray
 
 # Of red, green and blue in 0..1; torchvision's `transforms/_presets.py`.
-IMAGENET_MEAN, IMAGENET_DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_DEVIATION = (0.229, 0.224, 0.225)
 
 
 class SegmentedRadiograph(NamedTuple):
-    """A radiograph from which patches are sampled, or B of them along a first axis of every field."""
+    """A radiograph from which patches are sampled; for B radiographs, every field has a first axis B."""
 
     image: Array  # uint8 [S, S]
     lung_mask: Array | None  # bool [S, S]; may be None where the settings require no segmentation
@@ -61,13 +62,12 @@ def normalize(levels: Array, network: spec.ModelSpec) -> Array | Gray:
             "imagenet" and the network does not read three channels.
     """
     if network.normalization not in ("none", "imagenet"):
-        raise ValueError(f"no way to normalise called {network.normalization!r}; there are none, imagenet")
+        raise ValueError(f"no normalization called {network.normalization!r}; there are none, imagenet")
     photographic = network.normalization == "imagenet"
     if photographic and network.in_channels != 3:
-        raise ValueError(
-            f"imagenet's mean and deviation are of 3 channels, and the network reads {network.in_channels}"
-        )
-    mean, deviation = jnp.array(IMAGENET_MEAN), jnp.array(IMAGENET_DEVIATION)
+        raise ValueError(f"the normalization imagenet has 3 channels, and the network reads {network.in_channels}")
+    mean = jnp.array(IMAGENET_MEAN)
+    deviation = jnp.array(IMAGENET_DEVIATION)
     if levels.ndim == 3 and network.in_channels > 1 and registry.accepts_gray(network.module):
         if not photographic:
             return Gray(levels[..., None], jnp.ones(network.in_channels), None)
@@ -75,7 +75,7 @@ def normalize(levels: Array, network: spec.ModelSpec) -> Array | Gray:
         return Gray(levels[..., None] - middle, 1 / deviation, (middle - mean) / deviation)
     x = levels if levels.ndim == 4 else jnp.broadcast_to(levels[..., None], (*levels.shape, network.in_channels))
     if x.shape[-1] != network.in_channels:
-        raise ValueError(f"patches of {x.shape[-1]} channels were made, and the network reads {network.in_channels}")
+        raise ValueError(f"the patches have {x.shape[-1]} channels, and the network reads {network.in_channels}")
     return (x - mean) / deviation if photographic else x
 
 

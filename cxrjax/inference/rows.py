@@ -12,7 +12,7 @@ def status_cells(has_lungs: bool) -> dict[str, str]:
     """Return the cells "status" and "reason"."""
     if has_lungs:
         return {"status": predictions_csv.OK, "reason": ""}
-    return {"status": predictions_csv.NO_LUNGS_FOUND, "reason": "the segmenter sees no lungs, or too little of them"}
+    return {"status": predictions_csv.NO_LUNGS_FOUND, "reason": "the segmenter finds no lungs, or too small ones"}
 
 
 def to_float(value: Any) -> float:

@@ -180,12 +180,12 @@ def test_a_prediction_ends_with_what_was_done_and_what_was_not(predicted, capsys
         "1 refused, the reasons are in out/predictions.csv",
     ]
     torn = {"path": "b\n\x1b[31m\udce9.png", "status": "unreadable", "reason": "empty file"}
-    undrawn = {"path": "c.png", "status": "failed", "reason": "its picture cannot be drawn: file too large"}
+    undrawn = {"path": "c.png", "status": "failed", "reason": "its figure cannot be drawn: file too large"}
     for row in (torn, undrawn):
         assert predicted([row]) == 3
     assert capsys.readouterr().err.splitlines() == [
         "unreadable: b\\n\\x1b[31m\\xe9.png: empty file",
-        "failed: c.png: its picture cannot be drawn: file too large",
+        "failed: c.png: its figure cannot be drawn: file too large",
     ]
 
 

@@ -71,7 +71,7 @@ def test_a_prediction_that_is_killed_leaves_no_table_that_looks_whole(pictures, 
     (part,) = (tmp_path / "out" / "predictions.partial").glob("*.csv")
     assert [row["path"] for row in predictions_csv.read(part)] == ["a.png"]
     assert not (tmp_path / "out" / "predictions.csv").exists()
-    with pytest.raises(ValueError, match=r"predictions.partial: was begun with calibrated=False, .* True"):
+    with pytest.raises(ValueError, match=r"predictions.partial: was started with calibrated=False, .* True"):
         predict_files.predict(tmp_path / "run", pictures, tmp_path / "out", calibrated=True)
     monkeypatch.setattr(StandIn, "until", 1)  # the other one is left
     predict_files.predict(tmp_path / "run", pictures, tmp_path / "out")
@@ -205,8 +205,8 @@ def test_pictures_of_an_earlier_prediction_are_no_radiographs(pictures, tmp_path
     rows, skipped_files = predict_files.predict(tmp_path / "run", pictures, tmp_path / "again")
     assert [row["path"] for row in rows] == ["a.png", "b.png", "earlier/b.png.figure.png"]
     reasons = {each.path.name: each.reason for each in skipped_files}
-    assert reasons["a.png.figure.png"] == "a picture of an earlier prediction"
-    with pytest.raises(radiograph.ImageReadError, match="only pictures of predictions"):
+    assert reasons["a.png.figure.png"] == "a figure of an earlier prediction"
+    with pytest.raises(radiograph.ImageReadError, match="only figures of predictions"):
         predict_files.predict(tmp_path / "run", tmp_path / "out", tmp_path / "third")
 
 
@@ -278,7 +278,7 @@ def test_a_folder_of_parts_that_is_not_ours_is_named_and_stays(pictures, tmp_pat
     partial = tmp_path / "out" / "predictions.partial"
     partial.mkdir(parents=True)
     (partial / "a.csv").write_bytes(b"mine")
-    with pytest.raises(ValueError, match=r"predictions.partial: is not of a prediction that was stopped"):
+    with pytest.raises(ValueError, match=r"predictions.partial: is not the folder of an unfinished prediction"):
         predict_again(pictures, tmp_path)
     assert contents(tmp_path / "out") == {"predictions.partial/a.csv": b"mine"}
     (partial / "a.csv").rename(tmp_path / "a.csv")
@@ -309,7 +309,7 @@ def test_a_prediction_that_an_older_version_began_is_named(pictures, tmp_path):
     partial = tmp_path / "out" / "predictions.partial"
     partial.mkdir(parents=True)
     (partial / "request.json").write_text(json.dumps({"run": "r", "input": "i"}))
-    with pytest.raises(ValueError, match=r"was begun by another version of cxrjax; remove the folder"):
+    with pytest.raises(ValueError, match=r"was started by another version of cxrjax; remove the folder"):
         predict_again(pictures, tmp_path)
 
 
@@ -360,9 +360,9 @@ def test_one_odd_file_never_stops_the_others(pictures, tmp_path, monkeypatch, st
     assert good["status"] == "ok" and (tmp_path / "out" / good["figure"]).exists()
     assert odd["status"] == ("failed" if stage == "draw" else "unreadable")
     assert odd["reason"].endswith(
-        "it takes more memory than there is"
+        "it needs more memory than there is"
         if isinstance(error, MemoryError)
-        else f"an error that was not expected ({type(error).__name__})"
+        else f"an unexpected error ({type(error).__name__})"
     )
     assert ("lung_confidence" in odd) == (stage == "draw")  # a finding stays
     assert [row["status"] for row in predictions_csv.read(tmp_path / "out" / "predictions.csv")] == [

@@ -319,5 +319,5 @@ def test_a_network_reads_grey_levels_or_what_imagenet_makes_of_them():
         inputs.normalize(grey, network._replace(normalization="imagenet", in_channels=1))
     made = jnp.array([[[[0.0, 0.5, 1.0]]]])
     np.testing.assert_array_equal(inputs.normalize(made, network), made)
-    with pytest.raises(ValueError, match="patches of 3 channels were made, and the network reads 1"):
+    with pytest.raises(ValueError, match="the patches have 3 channels, and the network reads 1"):
         inputs.normalize(made, network._replace(in_channels=1))

@@ -62,7 +62,7 @@ STRATEGY = PatchStrategy(
     mean_features=patch_classifier.mean_features,
     describe=describe,
     instructions=(
-        "draw count pixels of the lungs, each equally likely, with replacement; round each a patch of size x size, the "
-        "pixel at (size / 2, size / 2) of it, black beyond the border"
+        "draw count pixels of the lungs uniformly, with replacement; crop a patch of size x size around each, with the "
+        "pixel at (size / 2, size / 2) of the patch and zeros beyond the border of the image"
     ),
 )

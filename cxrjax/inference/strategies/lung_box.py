@@ -70,8 +70,8 @@ STRATEGY = PatchStrategy(
     mean_features=patch_classifier.mean_features,
     describe=describe,
     instructions=(
-        "one patch: the box round the lungs, widened by margin of its sides, resampled to the radiograph's size, and "
-        "then, its proportions restored, into the middle of a black square of size; the whole radiograph where the "
-        "mean lung probability inside the mask is not above confidence"
+        "one patch: the bounding box of the lungs, with margin of its sides added on each side, resized to the "
+        "radiograph's size, and then, with its proportions, into the middle of a black square of size pixels; the "
+        "whole radiograph if the mean lung probability inside the mask is not above confidence"
     ),
 )

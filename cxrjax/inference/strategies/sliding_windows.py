@@ -38,7 +38,8 @@ def window_grid(classifier: ModelSpec, size: int) -> WindowGrid:
     Raises:
         ValueError: The radiographs are smaller than a patch.
     """
-    module, channels = classifier.module, classifier.in_channels
+    module = classifier.module
+    channels = classifier.in_channels
     side = registry.feature_map_size(module, classifier.patch_size, channels)
     cells = registry.feature_map_size(module, size, channels)
     if cells < side:
@@ -183,7 +184,7 @@ STRATEGY = PatchStrategy(
     mean_features=mean_features,
     describe=describe,
     instructions=(
-        "the whole radiograph passes the backbone once (the StableHLO does; classifier.onnx reads patches); each "
-        "window of its last feature map, of as many cells as a patch has, is a patch where its centre is a lung pixel"
+        "the backbone reads the whole radiograph once (in the StableHLO program; classifier.onnx reads patches); each "
+        "window of its last feature map, with as many cells as a patch has, is a patch if its center is a lung pixel"
     ),
 )

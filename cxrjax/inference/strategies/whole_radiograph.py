@@ -86,7 +86,7 @@ STRATEGY = PatchStrategy(
     mean_features=patch_classifier.mean_features,
     describe=describe,
     instructions=(
-        "one patch: the radiograph, or where center_crop is not 0 its middle, round((1 - center_crop) x image size) "
-        "pixels a side, shrunk to size as for the segmenter"
+        "one patch: the radiograph, or its middle of round((1 - center_crop) x image size) pixels per side, resized to "
+        "size as for the segmenter"
     ),
 )
