@@ -19,9 +19,9 @@ help: ## list what can be made
 
 demo: $(READY) ## draw phantom radiographs, train both networks on them, evaluate: minutes on a laptop
 	$(BIN)/python -m data_prep phantom --out=$(DATA)
-	$(BIN)/python -m cxrjax.main --config=configs/phantom.py:segment --workdir=$(RUNS)/phantom_segment --config.data.directory=$(DATA)/phantom
+	$(BIN)/python -m cxrjax.main --config=configs/phantom.py:segment --workdir=$(RUNS)/phantom_segment --config.data.dir=$(DATA)/phantom
 	$(BIN)/python -m cxrjax.main --workdir=$(RUNS)/phantom_segment --mode=evaluate --split=test
-	$(BIN)/python -m cxrjax.main --config=configs/phantom.py:classify --workdir=$(RUNS)/phantom_classify --config.data.directory=$(DATA)/phantom --config.segmenter.workdir=$(RUNS)/phantom_segment
+	$(BIN)/python -m cxrjax.main --config=configs/phantom.py:classify --workdir=$(RUNS)/phantom_classify --config.data.dir=$(DATA)/phantom --config.segmenter.workdir=$(RUNS)/phantom_segment
 	$(BIN)/python -m cxrjax.main --workdir=$(RUNS)/phantom_classify --mode=evaluate --split=test
 	$(BIN)/python -m cxrjax.main --workdir=$(RUNS)/phantom_classify --mode=report
 	@echo "The pictures: $(RUNS)/phantom_classify/evaluation/test/preview.png"
@@ -31,7 +31,7 @@ recipes: $(READY) ## train every published recipe in the small, side by side: BE
 	@test -n "$(BENCHMARK)" || { echo "make recipes: name the table of the radiographs, BENCHMARK=TABLE.csv" >&2; exit 1; }
 	$(BIN)/python -m data_prep table --csv=$(BENCHMARK) --filter=dataset=openist,jsrt --name=lungs --out=$(DATA)
 	$(BIN)/python -m data_prep table --csv=$(BENCHMARK) --filter=dataset=chest_xray,tuberculosis,covid-chestxray-dataset --name=findings --out=$(DATA)
-	$(BIN)/python -m cxrjax.main --config=configs/benchmark.py:segment --workdir=$(RUNS)/benchmark_segment --config.data.directory=$(DATA)/lungs
+	$(BIN)/python -m cxrjax.main --config=configs/benchmark.py:segment --workdir=$(RUNS)/benchmark_segment --config.data.dir=$(DATA)/lungs
 	$(BIN)/python -m benchmarks.recipes --findings=$(DATA)/findings --lungs=$(DATA)/lungs --segmenter=$(RUNS)/benchmark_segment --out=$(RUNS)/recipes
 
 # Two at a time: the suite is mostly compiling, which keeps one core a process busy, and the smallest machine has two. A

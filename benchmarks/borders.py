@@ -137,7 +137,7 @@ def measure(examiner: Predictor, cases: list[tuple[Radiograph, str]], method: st
             picture = Radiograph(planted.pixels, original.path, "png")
             borders = preprocessing.find_borders(picture, method)
             image = preprocessing.standardize(
-                picture, size=image_config.size, gamma=image_config.gamma, equalize=image_config.equalise,
+                picture, size=image_config.size, gamma=image_config.gamma, equalize=image_config.equalize,
                 borders=borders,
             )  # fmt: skip
             images.append(image)
@@ -175,7 +175,7 @@ def main() -> None:
     parser.add_argument("--json", type=Path, help="write the figures there, too")
     options = parser.parse_args()
     examiner = load_predictor(options.run)
-    cases = list(read(options.data or examiner.config.data.directory, options.split, options.count))
+    cases = list(read(options.data or examiner.config.data.dir, options.split, options.count))
     rows = measure(examiner, cases, options.borders or examiner.config.image.borders)
     print_table(rows, len(cases))
     if options.json:

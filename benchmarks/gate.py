@@ -159,7 +159,7 @@ def judge(
                     scan,
                     size=image_config.size,
                     gamma=image_config.gamma,
-                    equalize=image_config.equalise,
+                    equalize=image_config.equalize,
                     borders=image_config.borders,
                 )
             )

@@ -106,8 +106,12 @@ def _start(axis: str, value: int, folder: Path) -> Contestant:
     if axis in ("training", "readers"):
         count, side = (value, SMALL["image.size"]) if axis == "training" else (FEW_STORED, 1024)
         stored = made_up.write_data_set(folder / "data", count, side)
-        changes = SMALL | {"data.held": 0.0} if axis == "training" else {"data.held": 0.0 if value else 4000.0}
-        changes |= {"data.readers": max(1, value)} if axis == "readers" else {}
+        changes = (
+            SMALL | {"data.cache_limit_mb": 0.0}
+            if axis == "training"
+            else {"data.cache_limit_mb": 0.0 if value else 4000.0}
+        )
+        changes |= {"data.num_threads": max(1, value)} if axis == "readers" else {}
         return start_ours("train stored", folder=str(folder), stored=str(stored), changes=changes)
     count = {"radiographs": value, "devices": 8}.get(axis, 1)
     environment = {"JAX_NUM_CPU_DEVICES": str(value)} if axis == "devices" else None

@@ -15,7 +15,7 @@ import jax
 import numpy as np
 import safetensors.numpy
 
-from cxrjax.config import default_config
+from cxrjax.config import default_config, freeze
 from cxrjax.data import batch
 from cxrjax.data.batch import STRUCTURES_KNOWN
 from cxrjax.models import from_config, spec
@@ -45,7 +45,7 @@ def write_runs(folder: Path, **changes: Any) -> None:
         )
         state = state_dict.to_state_dict(config[name].architecture, see(find(config)))
         safetensors.numpy.save_file(state, folder / f"{name}.safetensors")
-        weights.import_weights(config, str(folder / f"{name}.safetensors"), folder / name)
+        weights.import_weights(freeze(config), str(folder / f"{name}.safetensors"), folder / name)
 
 
 def see_dark_as_lung(segmenter: spec.ModelSpec) -> dict[str, Any]:

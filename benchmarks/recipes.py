@@ -42,7 +42,7 @@ LUNGS = [Recipe(name, name) for name in ("oh2020:segment", "manastahir:segment")
 # Some masks of the benchmark tell the left lung from the right, and so it mirrors none.
 LUNGS.append(Recipe("singhaxn:segment", "singhaxn:segment", ("--config.augmentation.dihedral=0.0",)))
 LUNGS.append(Recipe("oh2020:segment, U-Net", "oh2020:segment", ("--config.segmenter.architecture=unet",)))
-GLOBAL, UNMASKED = "--config.patches.mode=global", "--config.patches.masked=False"
+GLOBAL, UNMASKED = "--config.patches.mode=global", "--config.patches.mask_lungs=False"
 FINDINGS = [
     Recipe("oh2020:classify", "oh2020:classify"),
     Recipe("oh2020:classify, unmasked", "oh2020:classify", (UNMASKED,)),
@@ -95,7 +95,7 @@ def run(recipe: Recipe, options: argparse.Namespace) -> bool:
     workdir = folder(recipe, options.out)
     data = options.lungs if recipe in LUNGS else options.findings
     config = f"--config=benchmarks/reduced.py:{recipe.config}{',published' if options.published else ''}"
-    commands = [[config, f"--config.data.directory={data}", *recipe.flags]]
+    commands = [[config, f"--config.data.dir={data}", *recipe.flags]]
     if recipe in FINDINGS and recipe.lungs:
         segmenter = options.out / recipe.segmenter.replace(":", "_") if recipe.segmenter else options.segmenter
         commands[0].append(f"--config.segmenter.workdir={segmenter}")

@@ -34,22 +34,25 @@ def get_config(argument: str) -> ConfigDict:
         config.segmenter.size = SIDE
     config.patches.size = SIDE
     config.patches.count = VOTES
-    config.patches.validation_count = 5
+    config.patches.count_validation = 5
     c.batch_size = min(c.batch_size, BATCH)
     c.epochs = c.patience = EPOCHS[config.task]
     c.unfreeze_epoch = c.epochs // 2 if c.unfreeze_epoch else 0
     if not weights:
         config.segmenter.initializer = default_config().segmenter.initializer
         config.classifier.initializer = default_config().classifier.initializer
-    if config.init and not weights:
+    if config.pretrained and not weights:
         _begin_at_random(config)
     return config
 
 
 def _begin_at_random(config: ConfigDict) -> None:
     c = config.training
-    config.init = ""
-    c.groups = tuple((pattern, share) for pattern, share in c.groups if share)
+    config.pretrained = ""
+    c.param_groups = tuple((pattern, scale) for pattern, scale in c.param_groups if scale)
     c.unfreeze_epoch = 0
     share = min(1.0, c.learning_rate / RATE)
-    c.learning_rate, c.decay, c.l1, c.l2 = c.learning_rate / share, c.decay * share, c.l1 * share, c.l2 * share
+    c.learning_rate /= share
+    c.l1 *= share
+    c.l2 *= share
+    config.optimizer.weight_decay *= share

@@ -34,7 +34,7 @@ MORE = {
     "chunk": {"type": int, "default": 20, "help": "crops that the peers classify at once"},
 }
 
-DENSE = {f"patches.{name}": recipes.load("benchmark:dense").patches[name] for name in ("mode", "context")}
+DENSE = {f"patches.{name}": recipes.load("benchmark:dense").patches[name] for name in ("mode", "context_pixels")}
 
 
 def compare(contestants: list[Contestant]) -> dict[str, dict[str, float]]:

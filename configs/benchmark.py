@@ -24,7 +24,7 @@ def segment() -> ConfigDict:
     """FC-DenseNet56 at 128² segments the lungs of OpenIST and JSRT."""
     config = default_config()
     config.task = "segment"
-    config.data.directory = "data/lungs"
+    config.data.dir = "data/lungs"
     config.image.size = 512  # half the paper's
     config.segmenter.architecture = "fc_densenet56"
     config.segmenter.size = 128  # half the paper's
@@ -33,11 +33,11 @@ def segment() -> ConfigDict:
     config.training.batch_size = 2  # the paper's
     config.training.learning_rate = 1e-3  # ours: from random weights, in few epochs
     config.training.schedule = "cosine"
-    config.training.warmup = 0.05
+    config.training.warmup_fraction = 0.05
     config.training.metric = "jaccard"
     config.training.patience = 10
     config.augmentation.rotation = 8.0
-    config.augmentation.zoom = 0.1
+    config.augmentation.scale = 0.1
     config.augmentation.shift = 0.05
     config.augmentation.contrast = 0.2
     config.augmentation.brightness = 0.1
@@ -48,24 +48,24 @@ def classify() -> ConfigDict:
     """ResNet18 votes on 100 patches of 112² from the lungs of a 512² radiograph."""
     config = default_config()
     config.task = "classify"
-    config.data.directory = "data/findings"
+    config.data.dir = "data/findings"
     config.image.size = 512  # half the paper's, as the patches: a patch covers as much of a lung
     config.segmenter.workdir = "runs/benchmark_segment"
     config.classifier.channels = 1  # from random weights, for which repeating gray gains nothing
     config.patches.size = 112
-    config.patches.validation_count = 5
+    config.patches.count_validation = 5
     config.training.epochs = 30
-    config.training.sampling = "balanced"
+    config.training.sampler = "balanced"
     config.training.learning_rate = 1e-3  # ours: from random weights
-    config.training.average = 0.99  # ours: without it, validation fluctuates from epoch to epoch
+    config.training.ema_decay = 0.99  # ours: without it, validation fluctuates from epoch to epoch
     config.training.schedule = "cosine"
-    config.training.warmup = 0.05
-    config.training.decay = 1e-4  # ours
+    config.training.warmup_fraction = 0.05
+    config.optimizer.weight_decay = 1e-4  # ours
     config.training.metric = "macro_f1"
     config.training.patience = 30
-    config.augmentation.flip = 0.5
+    config.augmentation.flip_horizontal = 0.5
     config.augmentation.rotation = 10.0
-    config.augmentation.zoom = 0.1
+    config.augmentation.scale = 0.1
     config.augmentation.contrast = 0.2
     config.augmentation.brightness = 0.1
     return config
@@ -80,9 +80,9 @@ def dense() -> ConfigDict:
     (0.927 to 0.958).
     """
     config = classify()
-    config.init = "runs/benchmark_classify.safetensors"
+    config.pretrained = "runs/benchmark_classify.safetensors"
     config.patches.mode = "dense"
-    config.patches.context = 64  # two cells: crops of 240², four and a half times the work of 112²
+    config.patches.context_pixels = 64  # two cells: crops of 240², four and a half times the work of 112²
     config.training.epochs = 6  # a fifth of those of `classify`
     config.training.learning_rate = 3e-4
     return config

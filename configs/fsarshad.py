@@ -1,6 +1,6 @@
 """fsarshad's six networks on whole radiographs: three trained from random weights, three on frozen ImageNet weights.
 
-python -m cxrjax.main --config=configs/fsarshad.py:VARIANT --config.data.directory=DATA --workdir=RUN
+python -m cxrjax.main --config=configs/fsarshad.py:VARIANT --config.data.dir=DATA --workdir=RUN
 Sources: cells of that repository's notebook at 1661369; of vgg19, resnet101 and densenet201 its code/transfer_*.py.
 Differences from the original: margins are cut off, and warped borders are black, not reflected; the mean that contrast
 is about is computed before rotation and zoom.
@@ -29,20 +29,20 @@ def cnn1() -> ConfigDict:
     config.task = "classify"
     config.image.size = 256  # cell 4
     config.image.gamma = 1.0  # cell 4
-    config.image.equalise = False  # cell 4
+    config.image.equalize = False  # cell 4
     config.classifier.architecture = "fsarshad_cnn1"  # cell 25
     config.classifier.initializer = "glorot_uniform"  # Keras's default; cell 25
     config.patches.mode = "global"  # cell 4
-    config.patches.masked = False  # it has no segmenter
+    config.patches.mask_lungs = False  # it has no segmenter
     config.patches.size = 256  # cell 4
     config.training.epochs = 15  # cell 26
     config.training.batch_size = 32  # cell 24
     config.training.learning_rate = 1e-4  # cell 26
-    config.training.epsilon = 1e-7  # Keras's Adam
+    config.optimizer.eps = 1e-7  # Keras's Adam
     config.training.schedule = "constant"  # cell 26
     config.training.metric = "loss"  # ours: the original keeps the last epoch, whatever its score
     config.augmentation.rotation = 27.0  # 0.075 of a turn; cell 10
-    config.augmentation.zoom = 0.2  # cell 10
+    config.augmentation.scale = 0.2  # cell 10
     config.augmentation.shift = 0.1  # cell 10
     config.augmentation.contrast = 0.2  # cell 10
     config.augmentation.contrast_about = "mean"  # Keras's RandomContrast, cell 10
@@ -61,13 +61,13 @@ def cnn2() -> ConfigDict:
     config.classifier.initializer = "fsarshad_cnn2"  # He normal, but the last layer Glorot uniform; cell 39
     config.training.epochs = 10  # cell 40
     config.training.batch_size = 16  # cell 38
-    config.training.clip = 1.0  # cell 39
+    config.optimizer.clip_param_norm = 1.0  # cell 39
     config.training.l2 = 1e-3  # cell 39; there of all kernels but the last, here of that too
-    config.training.l2_vectors = False  # cell 39
+    config.training.l2_bias_and_norm = False  # cell 39
     config.training.schedule = "plateau"  # cell 40
     config.training.plateau_metric = "val/loss"  # cell 40
     config.training.plateau_patience = 5  # cell 40
-    config.training.lowest_rate = 1e-6  # cell 40
+    config.training.min_lr = 1e-6  # cell 40
     config.training.patience = 10  # cell 40
     return config
 
@@ -85,7 +85,7 @@ def cnn3() -> ConfigDict:
     # LeCun normal for convolutions, Glorot normal for the hidden layer, Glorot uniform for the last; cell 46
     config.classifier.initializer = "fsarshad_cnn3"
     config.training.epochs = 30  # cell 47
-    config.training.lowest_rate = 1e-8  # cell 47
+    config.training.min_lr = 1e-8  # cell 47
     return config
 
 
@@ -99,24 +99,24 @@ def vgg19() -> ConfigDict:
     Benchmark: macro F1 0.388 (0.340 to 0.434).
     """
     config = cnn1()
-    config.init = IMAGENET.format("vgg19")  # line 6
-    config.init_head = "fresh"  # line 8
+    config.pretrained = IMAGENET.format("vgg19")  # line 6
+    config.pretrained_head = "fresh"  # line 8
     config.image.size = 192  # line 6
     config.patches.size = 192  # line 6
     config.classifier.architecture = "vgg19"  # line 6
     config.classifier.head = "flat"  # 1024 units, ReLU; lines 10-14
-    config.classifier.normalise = "imagenet"  # ours, see above
-    config.training.groups = (("backbone", 0.0),)  # line 8
-    config.training.optimiser = "sgd"  # line 28; Keras's SGD has no momentum
-    config.training.momentum = 0.0  # line 28
+    config.classifier.normalization = "imagenet"  # ours, see above
+    config.training.param_groups = (("backbone", 0.0),)  # line 8
+    config.optimizer.name = "sgd"  # line 28; Keras's SGD has no momentum
+    config.optimizer.b1 = 0.0  # line 28
     config.training.learning_rate = 0.01  # line 28
     config.training.epochs = 20  # line 35
     config.training.batch_size = 16  # cell 38, whose batches cell 57 trains on
     config.training.schedule = "plateau"  # line 30
     config.training.plateau_metric = "val/accuracy"  # line 30
     config.training.plateau_patience = 2  # line 30
-    config.training.factor = 0.5  # line 30
-    config.training.lowest_rate = 1e-3  # line 30
+    config.training.lr_factor = 0.5  # line 30
+    config.training.min_lr = 1e-3  # line 30
     config.training.metric = "accuracy"  # line 33
     return config
 
@@ -130,7 +130,7 @@ def resnet101() -> ConfigDict:
     Benchmark: macro F1 0.309 (0.272 to 0.343).
     """
     config = vgg19()
-    config.init = IMAGENET.format("resnet101")  # transfer_resnet101.py
+    config.pretrained = IMAGENET.format("resnet101")  # transfer_resnet101.py
     config.classifier.architecture = "resnet101"  # transfer_resnet101.py
     config.classifier.head = "linear"  # transfer_resnet101.py
     config.training.plateau_patience = 3  # transfer_resnet101.py:27-33
@@ -146,7 +146,7 @@ def densenet201() -> ConfigDict:
     Benchmark: macro F1 0.554 (0.492 to 0.610).
     """
     config = vgg19()
-    config.init = IMAGENET.format("densenet201")  # transfer_densenet201.py
+    config.pretrained = IMAGENET.format("densenet201")  # transfer_densenet201.py
     config.classifier.architecture = "densenet201"  # transfer_densenet201.py
     config.classifier.head = "flat"  # transfer_densenet201.py
     return config

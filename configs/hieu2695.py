@@ -1,6 +1,6 @@
 """hieu2695's cost-sensitive training on whole radiographs of 128²: a baseline, its variants, and pretrained networks.
 
-python -m cxrjax.main --config=configs/hieu2695.py:VARIANT --config.data.directory=DATA --workdir=RUN
+python -m cxrjax.main --config=configs/hieu2695.py:VARIANT --config.data.dir=DATA --workdir=RUN
 Sources: files of that repository at d083048.
 Differences from the original: margins are cut off; running variances are those of the batches, as in Flax, where
 PyTorch's are unbiased estimates.
@@ -32,11 +32,11 @@ def baseline() -> ConfigDict:
     config.task = "classify"
     config.image.size = 128  # data_preprocessing.py:18
     config.image.gamma = 1.0  # data_preprocessing.py:13-18
-    config.image.equalise = False  # data_preprocessing.py:13-18
+    config.image.equalize = False  # data_preprocessing.py:13-18
     config.classifier.architecture = "hieu2695_baseline"  # baseline.py:69-95
     config.classifier.initializer = "torch"  # PyTorch's defaults; baseline.py:69-95
     config.patches.mode = "global"  # data_preprocessing.py:18
-    config.patches.masked = False  # it has no segmenter
+    config.patches.mask_lungs = False  # it has no segmenter
     config.patches.size = 128  # data_preprocessing.py:18
     config.training.epochs = 1000  # Helper.py; early stopping ends it
     config.training.batch_size = 128  # baseline.py:57
@@ -80,13 +80,13 @@ def oversampled() -> ConfigDict:
     Benchmark: macro F1 0.511 (0.453 to 0.561), with all examples augmented.
     """
     config = baseline()
-    config.training.sampling = "oversampled"  # baseline_oversampling.py:82; 5 times more, which is the default
+    config.training.sampler = "oversample"  # baseline_oversampling.py:82; 5 times more, which is the default
     config.training.augment = "copies"  # baseline_oversampling.py:86-88
     config.training.batch_size = 256  # baseline_oversampling.py:86
-    config.augmentation.flip = 0.5  # baseline_oversampling.py:66-74
-    config.augmentation.upend = 0.5  # baseline_oversampling.py:66-74
+    config.augmentation.flip_horizontal = 0.5  # baseline_oversampling.py:66-74
+    config.augmentation.flip_vertical = 0.5  # baseline_oversampling.py:66-74
     config.augmentation.rotation = 10.0  # baseline_oversampling.py:66-74
-    config.augmentation.crop = 0.147  # 128 of 150; baseline_oversampling.py:66-74
+    config.augmentation.random_crop = 0.147  # 128 of 150; baseline_oversampling.py:66-74
     return config
 
 
@@ -100,11 +100,11 @@ def full() -> ConfigDict:
     Benchmark: macro F1 0.682 (0.623 to 0.734).
     """
     config = baseline()
-    config.init = IMAGENET.format("resnet34")  # resnet34_entire.py:92
-    config.init_head = "fresh"  # resnet34_entire.py:101
+    config.pretrained = IMAGENET.format("resnet34")  # resnet34_entire.py:92
+    config.pretrained_head = "fresh"  # resnet34_entire.py:101
     config.classifier.architecture = "resnet34"  # resnet34_entire.py:92
     config.classifier.initializer = "torchvision"  # its ResNet34, with a new nn.Linear; resnet34_entire.py:92-101
-    config.classifier.normalise = "imagenet"  # ours, see above
+    config.classifier.normalization = "imagenet"  # ours, see above
     config.training.learning_rate = 1e-5  # resnet34_entire.py:103
     return config
 
@@ -116,7 +116,7 @@ def freeze() -> ConfigDict:
     Corrected: the batch norms of the frozen backbone drifted.
     """
     config = full()
-    config.training.groups = (("backbone", 0.0),)  # resnet34_freeze.py:76-85
+    config.training.param_groups = (("backbone", 0.0),)  # resnet34_freeze.py:76-85
     config.training.learning_rate = 1e-3  # resnet34_freeze.py:105; its report says 1e-4
     return config
 
@@ -139,11 +139,11 @@ def resnet34() -> ConfigDict:
     config.training.class_weights = ("inverse",)  # resnet34_cs_fc.py
     config.training.batch_size = 256  # resnet34_cs_fc.py:72
     config.training.learning_rate = 1e-4  # resnet34_cs_fc.py:126
-    config.training.groups = (("backbone", 0.0),)  # resnet34_cs_fc.py:111
+    config.training.param_groups = (("backbone", 0.0),)  # resnet34_cs_fc.py:111
     config.training.unfreeze_epoch = 130  # see above
-    config.training.unfreeze_augmented = 0.8  # four parts of five; resnet34_cs_full.py:76-78
+    config.training.unfreeze_augment_scale = 0.8  # four parts of five; resnet34_cs_full.py:76-78
     config.training.patience = 15  # see above
-    config.augmentation.flip = 0.5  # resnet34_cs_fc.py
+    config.augmentation.flip_horizontal = 0.5  # resnet34_cs_fc.py
     config.augmentation.rotation = 15.0  # resnet34_cs_fc.py
     return config
 
@@ -158,14 +158,14 @@ def groups() -> ConfigDict:
     """
     config = resnet34()
     # resnet34_diff_lr.py:126-138
-    config.training.groups = (
+    config.training.param_groups = (
         ("backbone/(conv1|bn1)", 1 / 10),
         ("backbone/layer[12]_", 1 / 7),
         ("backbone/layer[34]_", 1 / 3),
     )
     config.training.unfreeze_epoch = 0  # nothing is frozen
-    config.training.unfreeze_augmented = 1.0  # there is one stage
-    config.training.augmented = 0.8  # four parts of five; resnet34_diff_lr.py:73-75
+    config.training.unfreeze_augment_scale = 1.0  # there is one stage
+    config.training.augment_probability = 0.8  # four parts of five; resnet34_diff_lr.py:73-75
     return config
 
 
@@ -177,7 +177,7 @@ def densenet121() -> ConfigDict:
     Benchmark: macro F1 0.547 (0.505 to 0.587), cropped and augmented as that of `resnet34`.
     """
     config = resnet34()
-    config.init = IMAGENET.format("densenet121")  # densenet_cs_fc.py:84
+    config.pretrained = IMAGENET.format("densenet121")  # densenet_cs_fc.py:84
     config.classifier.architecture = "densenet121"  # densenet_cs_fc.py:84
     config.classifier.initializer = "torch"  # of the head only: a new nn.Linear twice; densenet_cs_fc.py:86-90
     config.training.learning_rate = 3e-4  # densenet_cs_fc.py:99
@@ -193,9 +193,9 @@ def vgg16() -> ConfigDict:
     Benchmark: macro F1 0.086 (0.073 to 0.098), cropped and augmented as that of `resnet34`.
     """
     config = resnet34()
-    config.init = IMAGENET.format("vgg16")  # VGG_cs_fc.py:88
+    config.pretrained = IMAGENET.format("vgg16")  # VGG_cs_fc.py:88
     config.classifier.architecture = "vgg16"  # VGG_cs_fc.py:88
     config.classifier.head = "vgg_hidden"  # VGG_cs_fc.py:88-94
     config.classifier.initializer = "torch"  # of the head only: a new nn.Linear twice; VGG_cs_fc.py:89-93
-    config.training.groups = (("backbone", 0.0), ("head/linear_[01]/", 0.0))  # VGG_cs_fc.py:96-100
+    config.training.param_groups = (("backbone", 0.0), ("head/linear_[01]/", 0.0))  # VGG_cs_fc.py:96-100
     return config

@@ -1,8 +1,8 @@
 """manastahir's Keras reimplementation of Oh et al.: a segmenter and a classifier of patches.
 
-python -m cxrjax.main --config=configs/manastahir.py:segment --config.data.directory=DATA --workdir=SEGMENTER_RUN
+python -m cxrjax.main --config=configs/manastahir.py:segment --config.data.dir=DATA --workdir=SEGMENTER_RUN
 python -m cxrjax.main --config=configs/manastahir.py:classify \
-    --config.data.directory=DATA --config.segmenter.workdir=SEGMENTER_RUN --workdir=RUN
+    --config.data.dir=DATA --config.segmenter.workdir=SEGMENTER_RUN --workdir=RUN
 Sources: files of that repository at bd5efdb.
 Difference from the original: running variances are those of the batches, as in Flax; Keras's are unbiased estimates.
 """
@@ -35,17 +35,17 @@ def segment() -> ConfigDict:
     config.training.epochs = 100  # config.ini:38
     config.training.batch_size = 2  # config.ini:37
     config.training.learning_rate = 1e-4  # config.ini:41
-    config.training.epsilon = 1e-7  # Keras's Adam; train.py:165
+    config.optimizer.eps = 1e-7  # Keras's Adam; train.py:165
     config.training.schedule = "plateau"  # train.py:268
     config.training.plateau_metric = "train/loss"  # train.py:268
     config.training.plateau_patience = 5  # config.ini:61
-    config.training.lowest_rate = 1e-8  # config.ini:68
+    config.training.min_lr = 1e-8  # config.ini:68
     config.training.l2 = 1e-4  # models.py:14
-    config.training.l2_vectors = False  # models.py:14
+    config.training.l2_bias_and_norm = False  # models.py:14
     config.training.background_weight = 1.0  # binary cross-entropy; train.py:180
     config.training.metric = "jaccard"  # callback.py:220, and generate_masks.py:36 uses its weights
     config.training.patience = 7  # config.ini:65
-    config.augmentation.flip = 0.0  # augmenter.py:5 has 0.5, which is correct only if the lungs are one label
+    config.augmentation.flip_horizontal = 0.0  # augmenter.py:5 has 0.5, correct only if the lungs are one label
     return config
 
 
@@ -67,24 +67,24 @@ def classify() -> ConfigDict:
     """
     config = default_config()
     config.task = "classify"
-    config.init = IMAGENET.format("resnet18")  # models.py:97
-    config.classifier.normalise = "imagenet"  # utils.py:76-85
+    config.pretrained = IMAGENET.format("resnet18")  # models.py:97
+    config.classifier.normalization = "imagenet"  # utils.py:76-85
     config.classifier.initializer = "glorot_uniform"  # Keras's Dense; models.py:110-111
     config.patches.size = 256  # config.ini:122
     config.patches.count = 20  # config.ini:164; its README says 25
-    config.voting.rule = "mean_probability"  # equal to the largest sum of softmaxes; models.py:131
+    config.voting.aggregation = "mean_probability"  # equal to the largest sum of softmaxes; models.py:131
     config.training.epochs = 100  # config.ini:110
     config.training.batch_size = 4  # config.ini:109
     config.training.learning_rate = 1e-4  # config.ini:113
-    config.training.epsilon = 1e-7  # Keras's Adam; train.py:165
+    config.optimizer.eps = 1e-7  # Keras's Adam; train.py:165
     config.training.schedule = "plateau"  # train.py:268
     config.training.plateau_metric = "train/loss"  # train.py:268
     config.training.plateau_patience = 3  # config.ini:136
-    config.training.lowest_rate = 1e-8  # train.py:268
+    config.training.min_lr = 1e-8  # train.py:268
     config.training.l1 = 1e-4  # models.py:115, there of kernels and their biases; here of all parameters
     config.training.l2 = 1e-4  # models.py:115
-    config.training.l2_vectors = False  # no batch norm, models.py:115; there with the biases of the last layers
+    config.training.l2_bias_and_norm = False  # no batch norm, models.py:115; there with the biases of the last layers
     config.training.metric = "macro_auroc"  # callback.py:80, and config.ini:167 uses its weights
     config.training.patience = 7  # config.ini:140
-    config.augmentation.flip = 0.5  # augmenter.py:5, here in training only
+    config.augmentation.flip_horizontal = 0.5  # augmenter.py:5, here in training only
     return config

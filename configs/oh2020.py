@@ -1,8 +1,8 @@
 """Oh, Park & Ye 2020: FC-DenseNet103 segments the lungs, and ResNet18 votes on patches of them.
 
-python -m cxrjax.main --config=configs/oh2020.py:segment --config.data.directory=DATA --workdir=SEGMENTER_RUN
+python -m cxrjax.main --config=configs/oh2020.py:segment --config.data.dir=DATA --workdir=SEGMENTER_RUN
 python -m cxrjax.main --config=configs/oh2020.py:classify \
-    --config.data.directory=DATA --config.segmenter.workdir=SEGMENTER_RUN --workdir=RUN
+    --config.data.dir=DATA --config.segmenter.workdir=SEGMENTER_RUN --workdir=RUN
 Sources: the paper, IEEE TMI 39(8), and "original", its authors' code.
 Difference from the original: running variances are those of the batches, as in Flax; PyTorch's are unbiased estimates.
 """
@@ -29,7 +29,7 @@ def segment() -> ConfigDict:
     config.segmenter.initializer = "torch"  # original segmentation/layers.py and model.py: PyTorch's defaults
     config.training.batch_size = 2  # original segmentation/header.py
     config.training.learning_rate = 1e-4  # original segmentation/header.py
-    config.training.decay = 1e-6  # original segmentation/train.py
+    config.optimizer.weight_decay = 1e-6  # original segmentation/train.py
     config.training.milestones = (0.7, 0.8, 0.9)  # epochs 70, 80, 90 of 100; original segmentation/train.py
     config.training.metric = "jaccard"  # mean of heart, left and right lung; original segmentation/train.py
     config.training.patience = 100  # the original never stops early
@@ -39,8 +39,8 @@ def segment() -> ConfigDict:
 def classify() -> ConfigDict:
     """Section II-C: ResNet18 votes on 100 patches of 224² from the lungs of a 1024² radiograph.
 
-    It starts from ImageNet weights, which are downloaded; with random weights (--config.init=) set a higher learning
-    rate. The initializer draws the last layer, and without ImageNet weights the whole network.
+    It starts from ImageNet weights, which are downloaded; with random weights (--config.pretrained=) set a higher
+    learning rate. The initializer draws the last layer, and without ImageNet weights the whole network.
     Differences from the original: five classes, where the original counts viral pneumonia and COVID-19 as one.
     Corrected: ImageNet's mean and standard deviation were not applied; patches reached beyond the lungs; validation was
     balanced; a worse score restarted the patience.
@@ -50,14 +50,14 @@ def classify() -> ConfigDict:
     """
     config = default_config()
     config.task = "classify"
-    config.init = IMAGENET.format("resnet18")  # original classification/train.py
-    config.classifier.normalise = "imagenet"  # ours, see above
+    config.pretrained = IMAGENET.format("resnet18")  # original classification/train.py
+    config.classifier.normalization = "imagenet"  # ours, see above
     config.classifier.initializer = "torchvision"  # original utils/utils.py: torchvision's ResNet18, a new nn.Linear
-    config.training.sampling = "balanced"  # original classification/header.py; here in training only
-    config.training.decay = 0.1  # original classification/train.py
+    config.training.sampler = "balanced"  # original classification/header.py; here in training only
+    config.optimizer.weight_decay = 0.1  # original classification/train.py
     config.training.l1 = 1e-5  # original classification/header.py
     config.training.metric = "macro_f1"  # original classification/train.py
     config.saliency.scaling = "range"  # GradCAM of original classification/visualize_cnn.py
-    config.augmentation.flip = 0.5  # original utils/utils.py
+    config.augmentation.flip_horizontal = 0.5  # original utils/utils.py
     config.augmentation.rotation = 5.0  # original utils/utils.py
     return config

@@ -20,7 +20,7 @@ def segment() -> ConfigDict:
     """A small FC-DenseNet at 64² segments the lungs."""
     config = default_config()
     config.task = "segment"
-    config.data.directory = "data/phantom"
+    config.data.dir = "data/phantom"
     config.image.size = 256
     config.segmenter.architecture = "fc_densenet29"
     config.segmenter.size = 64
@@ -29,7 +29,7 @@ def segment() -> ConfigDict:
     config.training.batch_size = 4
     config.training.learning_rate = 3e-3  # ours: from random weights, in few epochs
     config.training.schedule = "cosine"
-    config.training.warmup = 0.05
+    config.training.warmup_fraction = 0.05
     config.training.metric = "jaccard"
     return config
 
@@ -38,20 +38,20 @@ def classify() -> ConfigDict:
     """A small ResNet votes on 100 patches; it needs the run runs/phantom_segment."""
     config = default_config()
     config.task = "classify"
-    config.data.directory = "data/phantom"
+    config.data.dir = "data/phantom"
     config.image.size = 256  # a quarter of the paper's
     config.segmenter.workdir = "runs/phantom_segment"
     config.classifier.architecture = "resnet6"
     config.classifier.channels = 1
     config.patches.size = 64  # a quarter of the radiograph, about as the paper's 224 of 1024
-    config.patches.validation_count = 3
+    config.patches.count_validation = 3
     # Ours: most patches miss a pneumonia of one lobe. Chosen on the validation phantoms.
-    config.voting.rule = "mean_probability"
+    config.voting.aggregation = "mean_probability"
     config.training.epochs = 130
     config.training.learning_rate = 3e-3  # ours: from random weights
-    config.training.average = 0.99
+    config.training.ema_decay = 0.99
     config.training.schedule = "cosine"
-    config.training.warmup = 0.05
+    config.training.warmup_fraction = 0.05
     config.training.metric = "loss"
-    config.augmentation.flip = 0.5
+    config.augmentation.flip_horizontal = 0.5
     return config

@@ -1,8 +1,8 @@
 """singhaxn's segmenter with an ImageNet encoder, and its classifier of radiographs cropped to their lungs.
 
-python -m cxrjax.main --config=configs/singhaxn.py:segment --config.data.directory=DATA --workdir=SEGMENTER_RUN
+python -m cxrjax.main --config=configs/singhaxn.py:segment --config.data.dir=DATA --workdir=SEGMENTER_RUN
 python -m cxrjax.main --config=configs/singhaxn.py:classify \
-    --config.data.directory=DATA --config.segmenter.workdir=SEGMENTER_RUN --workdir=RUN
+    --config.data.dir=DATA --config.segmenter.workdir=SEGMENTER_RUN --workdir=RUN
 Sources: files of that repository at 163ec0d, and fastai 2.0.13.
 """
 
@@ -31,34 +31,34 @@ def segment() -> ConfigDict:
     """
     config = default_config()
     config.task = "segment"
-    config.init = IMAGENET.format("resnet34")  # of the encoder, cell 5
-    config.init_head = "fresh"  # and the decoder; cell 5
+    config.pretrained = IMAGENET.format("resnet34")  # of the encoder, cell 5
+    config.pretrained_head = "fresh"  # and the decoder; cell 5
     config.image.gamma = 1.0  # cell 4
-    config.image.equalise = False  # cell 4
+    config.image.equalize = False  # cell 4
     config.segmenter.architecture = "unet_resnet34"  # cell 5
     config.segmenter.size = 224  # cell 4
     config.segmenter.channels = 3  # cell 4
-    config.segmenter.normalise = "imagenet"  # fastai vision/learner.py:155
+    config.segmenter.normalization = "imagenet"  # fastai vision/learner.py:155
     config.segmenter.dropout = 0.0  # fastai's DynamicUnet has none
-    config.training.groups = (("encoder/.*kernel", 0.0),)  # its batch norms train; cell 5, column "Trainable"
+    config.training.param_groups = (("encoder/.*kernel", 0.0),)  # its batch norms train; cell 5, column "Trainable"
     config.training.epochs = 50  # cell 7
     config.training.batch_size = 16  # cell 4
-    config.training.optimiser = "adamw"  # fastai optimizer.py:105
-    config.training.decay = 1e-2  # cell 5
-    config.training.decay_vectors = False  # fastai learner.py:142
-    config.training.momentum = 0.95  # fastai schedule.py:105
-    config.training.square_momentum = 0.99  # fastai optimizer.py:189
-    config.training.epsilon = 1e-5  # fastai optimizer.py:189
+    config.optimizer.name = "adamw"  # fastai optimizer.py:105
+    config.optimizer.weight_decay = 1e-2  # cell 5
+    config.optimizer.decay_bias_and_norm = False  # fastai learner.py:142
+    config.optimizer.b1 = 0.95  # fastai schedule.py:105
+    config.optimizer.b2 = 0.99  # fastai optimizer.py:189
+    config.optimizer.eps = 1e-5  # fastai optimizer.py:189
     config.training.learning_rate = 1e-4  # cell 7
     config.training.schedule = "one_cycle"  # cell 7
     config.training.background_weight = 1.0  # cell 5
     config.training.metric = "loss"  # cell 7
     config.training.patience = 8  # cell 7
     config.augmentation.rotation = 10.0  # cell 4
-    config.augmentation.zoom = 0.1  # cell 4, see above
+    config.augmentation.scale = 0.1  # cell 4, see above
     config.augmentation.contrast = 0.2  # cell 4
     config.augmentation.brightness = 0.2  # cell 4
-    config.augmentation.each = 0.75  # p_affine and p_lighting of fastai's aug_transforms, each transform on its own
+    config.augmentation.probability = 0.75  # p_affine and p_lighting of fastai's aug_transforms, independently
     config.augmentation.dihedral = 0.5  # do_flip and flip_vert of cell 4; fastai's aug_transforms
     return config
 
@@ -77,23 +77,23 @@ def classify() -> ConfigDict:
     """
     config = default_config()
     config.task = "classify"
-    config.init = IMAGENET.format("resnet34")  # ours
-    config.init_head = "fresh"  # ours
+    config.pretrained = IMAGENET.format("resnet34")  # ours
+    config.pretrained_head = "fresh"  # ours
     config.image.gamma = 1.0  # classifier_common.py:20-44
-    config.image.equalise = False  # classifier_common.py:20-44
+    config.image.equalize = False  # classifier_common.py:20-44
     config.classifier.architecture = "resnet34"  # README.md:12
-    config.classifier.normalise = "imagenet"  # predict.ipynb, cell 5
-    config.patches.mode = "crop"  # classifier_common.py:24
-    config.patches.channels = "contrast"  # classifier_common.py:26-37
-    config.patches.masked = False  # classifier_common.py:20
+    config.classifier.normalization = "imagenet"  # predict.ipynb, cell 5
+    config.patches.mode = "lung_bbox"  # classifier_common.py:24
+    config.patches.channels = "enhanced"  # classifier_common.py:26-37
+    config.patches.mask_lungs = False  # classifier_common.py:20
     config.training.epochs = 50  # ours
-    config.training.optimiser = "adamw"  # ours
-    config.training.decay = 1e-2  # ours
-    config.training.decay_vectors = False  # ours
+    config.optimizer.name = "adamw"  # ours
+    config.optimizer.weight_decay = 1e-2  # ours
+    config.optimizer.decay_bias_and_norm = False  # ours
     config.training.learning_rate = 1e-4  # ours
     config.training.schedule = "one_cycle"  # ours
     config.training.metric = "loss"  # ours
     config.training.patience = 8  # ours
     config.augmentation.rotation = 10.0  # ours
-    config.augmentation.flip = 0.5  # ours
+    config.augmentation.flip_horizontal = 0.5  # ours
     return config

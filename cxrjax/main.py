@@ -65,6 +65,7 @@ from ml_collections import config_flags
 
 import cxrjax
 from cxrjax.cli import arguments, commands
+from cxrjax.config import freeze
 from cxrjax.runtime import cache, former_names, signals, terminal
 from cxrjax.runtime.terminal import print_line, warn
 
@@ -168,7 +169,8 @@ def main(argv: list[str]) -> int:
 
 def _read_request() -> commands.Request:
     values = {name: flags.FLAGS[name].value for name in commands.Request._fields}
-    return commands.Request(**values | {"workdir": Path(_WORKDIR.value)})
+    config = None if _CONFIG.value is None else freeze(_CONFIG.value)
+    return commands.Request(**values | {"workdir": Path(_WORKDIR.value), "config": config})
 
 
 def _find_conflict() -> str | None:

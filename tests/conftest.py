@@ -9,6 +9,7 @@ from pathlib import Path
 import jax
 import pytest
 
+from cxrjax.config import freeze
 from cxrjax.models import registry
 from cxrjax.models.fc_densenet import FCDenseNet
 
@@ -120,7 +121,7 @@ def phantom_runs(tmp_path_factory) -> Path:
     segment = recipes.load("phantom:segment")
     classify = recipes.load("phantom:classify")
     for config in (segment, classify):
-        config.data.directory = str(folder / "data" / "phantom")
+        config.data.dir = str(folder / "data" / "phantom")
         config.image.size = size
         config.training.epochs = 2
         config.training.batch_size = 4
@@ -130,10 +131,10 @@ def phantom_runs(tmp_path_factory) -> Path:
     classify.segmenter.workdir = str(folder / "segment")
     classify.patches.size = 32
     classify.patches.count = 8
-    classify.patches.validation_count = 2
+    classify.patches.count_validation = 2
     with shallow_segmenter():
-        trainer.train(segment, folder / "segment")
-        trainer.train(classify, folder / "classify")
+        trainer.train(freeze(segment), folder / "segment")
+        trainer.train(freeze(classify), folder / "classify")
         fit_ood.fit_ood_detector(folder / "classify")
         evaluate.evaluate_run(folder / "segment", "test")
         evaluate.evaluate_run(folder / "classify", "test")

@@ -239,7 +239,7 @@ def command(folder: Path, workdir: Path, devices: int) -> subprocess.Popen:
         ("training", "batch_size"), ("evaluation", "batch_size"),
     ):  # fmt: skip
         arguments.append(f"--config.{group}.{key}={settings[group][key]}")
-    arguments.append("--config.training.checkpoint_minutes=0.0")
+    arguments.append("--config.training.checkpoint_every_minutes=0.0")
     variables = os.environ | {"XLA_FLAGS": f"--xla_force_host_platform_device_count={devices}", "JAX_PLATFORMS": "cpu"}
     root = Path(__file__).resolve().parents[1]
     return subprocess.Popen([sys.executable, *arguments], cwd=root, env=variables, stderr=subprocess.DEVNULL)

@@ -16,7 +16,7 @@ from benchmarks.accelerator import packed
 from benchmarks.accelerator.rows import Row
 from benchmarks.accelerator.sizes import Sizes
 from cxrjax.cli import predict_files
-from cxrjax.config import recipes
+from cxrjax.config import freeze, recipes
 from cxrjax.data import preprocessing
 from cxrjax.inference import predictor
 from cxrjax.io import radiograph
@@ -102,19 +102,19 @@ def _read_only(pictures: Path, sizes: Sizes) -> Iterator[Row]:
 
 
 def _train(sizes: Sizes, folder: Path) -> Iterator[Row]:
-    """Steps of the classifier's training, its radiographs held on the device, and read past `data.held`."""
+    """Steps of the classifier's training, its radiographs held on the device, and read past `data.cache_limit_mb`."""
     stored, classes = packed.locate_findings(folder, sizes)
-    for what, held in (("held on the device", 1e6), ("read past data.held", SMALL_HELD)):
+    for what, held in (("held on the device", 1e6), ("read past data.cache_limit_mb", SMALL_HELD)):
         config = recipes.load("oh2020:classify")
-        config.update_from_flattened_dict(sizes.changes | {"data.directory": str(stored), "data.held": held})
-        config.init, config.classifier.classes = "", classes
+        config.update_from_flattened_dict(sizes.changes | {"data.dir": str(stored), "data.cache_limit_mb": held})
+        config.pretrained, config.classifier.classes = "", classes
         config.segmenter.workdir = str(folder / "segmenter")
-        config.data.readers = max(2, min(12, (os.cpu_count() or 2) - 2))
+        config.data.num_threads = max(2, min(12, (os.cpu_count() or 2) - 2))
         config.training.batch_size = sizes.classifier_batches[0]
         workdir = folder / f"training {what}"
-        trainer.setup_workdir(config, workdir)
-        run_dir.create_or_resume(workdir, config)
-        training = trainer.Trainer(config, trainer.build_task(config, workdir))
+        settings = trainer.setup_workdir(freeze(config), workdir)
+        run_dir.create_or_resume(workdir, settings)
+        training = trainer.Trainer(settings, trainer.build_task(settings, workdir))
         state = training.step(training.init_state(0), 0)
         jax.block_until_ready(state)
         count = 2 if sizes.tiny else 100
@@ -125,4 +125,4 @@ def _train(sizes: Sizes, folder: Path) -> Iterator[Row]:
         seconds = (time.perf_counter() - start) / count
         if not np.isfinite(float(state.loss_sum)):
             yield Row(PART, f"training, {what}", "failed: the loss is not finite")
-        yield Row(PART, f"training, {what}", 1 / seconds, "steps/s", note=f"{config.data.readers} readers")
+        yield Row(PART, f"training, {what}", 1 / seconds, "steps/s", note=f"{config.data.num_threads} readers")

@@ -35,7 +35,7 @@ def run(sizes: Sizes, folder: Path) -> Iterator[Row]:
     programs = {f"whole, batch of {n}": whole(config, held, n) for n in sizes.batches}
     programs |= stages(config, held, stages_of)
     dense = run_dir.load_config(folder / "classifier")
-    dense.patches.mode, dense.patches.context = "dense", 0
+    dense.patches.mode, dense.patches.context_pixels = "dense", 0
     programs[f"whole, dense, batch of {stages_of}"] = whole(dense, held, stages_of)
     programs |= stems(sizes, stages_of)
     compiled = compile_all(programs)

@@ -23,7 +23,7 @@ from benchmarks.accelerator import packed
 from benchmarks.accelerator.rows import Row
 from benchmarks.accelerator.sizes import Sizes
 from benchmarks.side_by_side import ROOT
-from cxrjax.config import recipes
+from cxrjax.config import freeze, recipes
 from cxrjax.evaluation import evaluate
 from cxrjax.inference import predictor
 from cxrjax.runs import run_dir
@@ -55,9 +55,9 @@ def _segmenter_config(sizes: Sizes, folder: Path) -> ConfigDict:
     config = recipes.load("oh2020:segment")
     config.update_from_flattened_dict(sizes.changes)
     real = packed.is_packed(sizes)
-    config.data.directory = str(packed.PACK / "data" / "lungs" if real else folder / "masked" / "noise")
+    config.data.dir = str(packed.PACK / "data" / "lungs" if real else folder / "masked" / "noise")
     config.training.schedule = "constant"  # for it is not known how many steps there will be
-    config.data.readers = max(2, min(12, (os.cpu_count() or 2) - 2))
+    config.data.num_threads = max(2, min(12, (os.cpu_count() or 2) - 2))
     if not real:
         made_up.write_data_set(folder / "masked", packed.FEW, sizes.image, masked=True)
     return config
@@ -69,19 +69,21 @@ def _classifier_config(sizes: Sizes, folder: Path, segmenter: Path) -> ConfigDic
     stored, classes = packed.locate_findings(folder, sizes)
     c = config.training
     share = c.learning_rate / RATE
-    c.learning_rate, c.decay, c.l1 = RATE, c.decay * share, c.l1 * share
-    config.init, config.classifier.classes = "", classes
-    config.data.directory, config.segmenter.workdir = str(stored), str(segmenter)
-    config.data.readers = max(2, min(12, (os.cpu_count() or 2) - 2))
+    c.learning_rate = RATE
+    c.l1 *= share
+    config.optimizer.weight_decay *= share
+    config.pretrained, config.classifier.classes = "", classes
+    config.data.dir, config.segmenter.workdir = str(stored), str(segmenter)
+    config.data.num_threads = max(2, min(12, (os.cpu_count() or 2) - 2))
     return config
 
 
 def _learn(config: ConfigDict, workdir: Path, seconds: float) -> Iterator[Row]:
     """Train for so many seconds, compiling among them, and keep the last weights as the best ones."""
     until = time.monotonic() + seconds
-    trainer.setup_workdir(config, workdir)
-    run_dir.create_or_resume(workdir, config)
-    training = trainer.Trainer(config, trainer.build_task(config, workdir))
+    settings = trainer.setup_workdir(freeze(config), workdir)
+    run_dir.create_or_resume(workdir, settings)
+    training = trainer.Trainer(settings, trainer.build_task(settings, workdir))
     state, number = training.step(training.init_state(0), 0), 1
     jax.block_until_ready(state)
     start = time.monotonic()
@@ -150,7 +152,7 @@ def import_both(out: Path, configs: Path, folder: Path) -> Path:
         join(sorted(out.glob(f"{name}_*.safetensors")), joined)
         if name == "classifier":
             config.segmenter.workdir = str(folder / "segmenter")
-        exchange.import_weights(config, str(joined), folder / name)
+        exchange.import_weights(freeze(config), str(joined), folder / name)
     return folder / "classifier"
 
 

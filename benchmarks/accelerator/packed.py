@@ -50,7 +50,7 @@ def load_images(count: int, sizes: Sizes) -> np.ndarray:
     if not is_packed(sizes):
         return made_up.draw_split(FEW, sizes.image).images
     config: ConfigDict = default_config()
-    config.data.directory = str(PACK / "data" / "findings")
+    config.data.dir = str(PACK / "data" / "findings")
     config.image.size = sizes.image
     stored = dataset.open_split(config, "test")
     return stored.select(np.linspace(0, len(stored) - 1, count).astype(int)).images

@@ -55,7 +55,7 @@ class Sizes:
             "classifier.architecture": self.classifier,
             "patches.size": self.patch,
             "patches.count": self.votes,
-            "patches.chunk": self.chunk,
+            "patches.batch_size": self.chunk,
         }
 
 

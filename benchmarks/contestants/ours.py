@@ -14,6 +14,7 @@ from benchmarks import ceiling, made_up
 from benchmarks.contestants import preparation
 from benchmarks.contestants.worker import MANY, SEVERAL, WHOLE, Work, serve
 from cxrjax.cli import predict_files
+from cxrjax.config import freeze
 from cxrjax.data import batch
 from cxrjax.inference import inputs, patch_parallel
 from cxrjax.inference.lung_segmenter import LungMasks, LungSegmenter
@@ -119,13 +120,13 @@ def train_classifier(size: int = 1024) -> Work:
 def lay_out_classifier(changes: dict[str, Any], size: int = 1024) -> trainer.Trainer:
     """Return a training of configs/oh2020.py:classify, but for some changes, on noise of so many pixels a side."""
     config = cx.recipes.load("oh2020:classify")
-    config.init = ""
+    config.pretrained = ""
     config.segmenter.workdir = "made up"
     config.classifier.classes = made_up.CLASSES
     config.update_from_flattened_dict(changes)
     few = made_up.draw_split(len(made_up.CLASSES), size)
     many = made_up.draw_split(config.training.batch_size, size)
-    return trainer.Trainer(config, classification.build(config, many, few, LungsThroughout(config, None)))
+    return trainer.Trainer(freeze(config), classification.build(config, many, few, LungsThroughout(config, None)))
 
 
 class LungsThroughout(LungSegmenter):
@@ -142,12 +143,12 @@ def train_stored(folder: str, stored: str, changes: dict[str, Any]) -> Work:
     Between the turns nothing is read ahead, so that a turn is many steps.
     """
     config = cx.recipes.load("oh2020:classify")
-    config.init, config.segmenter.workdir, config.data.directory = "", f"{folder}/segmenter", stored
+    config.pretrained, config.segmenter.workdir, config.data.dir = "", f"{folder}/segmenter", stored
     config.classifier.classes = made_up.CLASSES
     config.update_from_flattened_dict(changes)
     workdir = Path(folder) / "trained"
-    trainer.setup_workdir(config, workdir)
-    training = trainer.Trainer(config, trainer.build_task(config, workdir))
+    settings = trainer.setup_workdir(freeze(config), workdir)
+    training = trainer.Trainer(settings, trainer.build_task(settings, workdir))
     return Work({f"{STEPS} steps": _walk(training, STEPS)}, _facts())
 
 
@@ -161,7 +162,7 @@ def lay_out_segmenter(changes: dict[str, Any], size: int = 256) -> trainer.Train
     config = cx.recipes.load("oh2020:segment")
     config.update_from_flattened_dict(changes)
     split = made_up.draw_split(config.training.batch_size, size)
-    return trainer.Trainer(config, segmentation.build(config, split, split))
+    return trainer.Trainer(freeze(config), segmentation.build(config, split, split))
 
 
 def examine_many(folder: str, count: int) -> Work:

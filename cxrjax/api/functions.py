@@ -13,6 +13,7 @@ from cxrjax.runtime import cache
 if TYPE_CHECKING:
     from ml_collections import ConfigDict
 
+    from cxrjax.config import Config
     from cxrjax.inference.model import Model
 
 PathLike = str | os.PathLike[str]
@@ -142,7 +143,7 @@ def enable_compilation_cache(folder: PathLike | None = None) -> Path | None:
     return Path(name)
 
 
-def train(config: "ConfigDict", run: PathLike) -> dict[str, Any]:
+def train(config: "ConfigDict | Config", run: PathLike) -> dict[str, Any]:
     """Train the network of a config, or go on with a training that was stopped; of a classifier, fit its OOD detector.
 
     Args:
@@ -155,22 +156,24 @@ def train(config: "ConfigDict", run: PathLike) -> dict[str, Any]:
 
     Raises:
         RunError: the directory holds a run with other settings.
-        DatasetError: there is no prepared data set where `config.data.directory` says.
+        DatasetError: there is no prepared data set where `config.data.dir` says.
 
     Examples:
         >>> import cxrjax as cx
         >>> config = cx.recipes.load("phantom:segment")
-        >>> config.data.directory = "data/phantom"
+        >>> config.data.dir = "data/phantom"
         >>> best = cx.train(config, "runs/lungs")  # doctest: +SKIP
     """
+    from cxrjax.config import freeze
     from cxrjax.training import trainer
 
+    config = freeze(config)
     best = trainer.train(config, Path(run))
     fit_ood_detector(config, Path(run))
     return best
 
 
-def fit_ood_detector(config: "ConfigDict", run: Path) -> None:
+def fit_ood_detector(config: "Config", run: Path) -> None:
     """Fit the OOD detector of a trained classifier that has a segmenter, if it has none of this network.
 
     A line on standard error says why if it cannot be fitted.
@@ -180,7 +183,7 @@ def fit_ood_detector(config: "ConfigDict", run: Path) -> None:
     from cxrjax.runs import run_dir
     from cxrjax.runtime import terminal
 
-    has_detector = from_config.classes(config) and config.segmenter.workdir and config.gate.quantile
+    has_detector = from_config.classes(config) and config.segmenter.workdir and config.ood.keep_quantile
     if has_detector and not ood_store.is_fitted_to(run, run_dir.load_step(run, config)):
         try:
             fit_ood.fit_ood_detector(run)

@@ -8,8 +8,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
-from ml_collections import ConfigDict
 
+from cxrjax.config import Config
 from cxrjax.data.batch import padded_batches
 from cxrjax.inference import inputs, pipeline
 from cxrjax.models import from_config, spec
@@ -20,7 +20,7 @@ from cxrjax.runs import run_dir
 class AuditedModel:
     """The classifier of a run; for an ensemble, its best network alone."""
 
-    def __init__(self, workdir: Path, config: ConfigDict, num_patches: int):
+    def __init__(self, workdir: Path, config: Config, num_patches: int):
         """Load the classifier.
 
         Args:

@@ -5,6 +5,8 @@ The data, the classes and the preprocessing are those of RUN; all experiments us
 Numbers are ours.
 """
 
+from typing import Any
+
 from ml_collections import ConfigDict
 
 from cxrjax.config import default_config
@@ -12,22 +14,22 @@ from cxrjax.config import default_config
 
 def get_config() -> ConfigDict:
     """Return the config of the probe network."""
-    config = default_config()
+    config: Any = default_config()
     config.task = "classify"
     config.classifier.architecture = "resnet8_narrow"
     config.classifier.channels = 1
     config.patches.mode = "global"
-    config.patches.masked = False
+    config.patches.mask_lungs = False
     config.patches.size = 64  # letters and frames are visible at this size, and a training takes half a minute
     config.patches.count = 25  # patches with which the run's own network votes on altered radiographs
     config.training.epochs = 12  # and at least 400 steps (cxrjax/audit/probe.py)
     config.training.batch_size = 32
-    config.training.sampling = "balanced"
+    config.training.sampler = "balanced"
     config.training.learning_rate = 2e-3
     config.training.schedule = "cosine"
-    config.training.warmup = 0.1
-    config.training.average = 0.95
-    config.training.decay = 1e-4
+    config.training.warmup_fraction = 0.1
+    config.training.ema_decay = 0.95
+    config.optimizer.weight_decay = 1e-4
     config.training.metric = "loss"
     config.augmentation.shift = 0.03  # and no flip: the side of a mark is part of what the audit looks for
     config.augmentation.contrast = 0.1

@@ -3,15 +3,16 @@
 import zlib
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from ml_collections import ConfigDict
 
 from cxrjax.audit import metadata_baseline, probe
 from cxrjax.audit.audited_model import AuditedModel
+from cxrjax.config import Config
 from cxrjax.data import dataset, tfds_store
 from cxrjax.data.batch import RadiographBatch, join, with_columns
 from cxrjax.evaluation import evaluate
@@ -45,13 +46,13 @@ def _patients(records: Sequence[Mapping[str, Any]]) -> set[tuple[str, str]]:
 class AuditContext:
     """A run and a split of its data, with the images and metadata that the experiments use."""
 
-    def __init__(self, workdir: Path, split: str, config: ConfigDict):
+    def __init__(self, workdir: Path, split: str, config: Config):
         """Read the config of a run and the records of its data.
 
         Args:
             workdir: the run directory.
             split: name of the audited split.
-            config: config of the probe network; its classes, data and image settings are set to those of the run.
+            config: config of the probe network; its classes, data and image settings are replaced by those of the run.
 
         Raises:
             RunError: there is no run, or it is not a classifier, or it was trained on radiographs of the split.
@@ -63,10 +64,13 @@ class AuditContext:
         self.classes = from_config.classes(self.run_config)
         if not self.classes:
             raise run_dir.RunError(f"{workdir}: finds lungs and nothing else, and only findings can be audited")
-        config.classifier.classes = self.run_config.classifier.classes
-        config.data = self.run_config.data
-        config.image = self.run_config.image
-        self.probe_config = config
+        self.classes = self.run_config.classifier.classes
+        self.probe_config = replace(
+            config,
+            classifier=replace(config.classifier, classes=self.classes),
+            data=self.run_config.data,
+            image=self.run_config.image,
+        )
         self.probe_size = config.patches.size
         train_records, test_records = self.records
         train_ids = {_identify(record) for record in train_records}
@@ -90,7 +94,7 @@ class AuditContext:
         rows = predictions_csv.read(path)
         if {_identify(row) for row in rows} != {_identify(record) for record in self.records[1]}:
             raise run_dir.RunError(
-                f"{path}: its radiographs are not those of {self.split} in {self.run_config.data.directory}; "
+                f"{path}: its radiographs are not those of {self.split} in {self.run_config.data.dir}; "
                 f"--mode=evaluate --split={self.split} finds those"
             )
         return rows
@@ -201,7 +205,7 @@ class AuditContext:
         return rows
 
     def _iter_records(self, split: str) -> Iterator[dict[str, Any]]:
-        return tfds_store.iter_records(self.run_config.data.directory, split)
+        return tfds_store.iter_records(self.run_config.data.dir, split)
 
     @cached_property
     def _segmenter(self) -> LungSegmenter:

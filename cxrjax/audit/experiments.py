@@ -140,7 +140,7 @@ def _audit_network(context: AuditContext, alteration: Alteration | None, hides: 
         alteration: perturbation of the images; None for none.
         hides: "lungs" or "background" if the perturbation hides either, else "".
     """
-    if hides and context.run_config.patches.masked:
+    if hides and context.run_config.patches.mask_lungs:
         reason = "it would be shown nothing" if hides == "lungs" else "nothing would change"
         raise NotApplicableError(f"the network is shown the lungs alone, and {reason}")
     test, lungs = context.test_images

@@ -5,16 +5,17 @@ modules of every other training.
 """
 
 import math
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
 import jax
 import numpy as np
 from jax import Array
-from ml_collections import ConfigDict
 from tqdm import tqdm
 
 from cxrjax.audit.perturbations import Alteration
+from cxrjax.config import Config
 from cxrjax.data.batch import RadiographBatch, padded_batches
 from cxrjax.inference import inputs
 from cxrjax.inference.lung_segmenter import LungSegmenter
@@ -29,7 +30,7 @@ MIN_STEPS = 400  # training steps, also for few radiographs: by then a marker on
 class ProbeNetwork:
     """A trained probe network."""
 
-    def __init__(self, config: ConfigDict, radiographs: RadiographBatch, seed: int | None = None):
+    def __init__(self, config: Config, radiographs: RadiographBatch, seed: int | None = None):
         """Train the network.
 
         Args:
@@ -41,10 +42,13 @@ class ProbeNetwork:
             DivergedError: the loss is not finite.
         """
         # The validation of the task is not used: all experiments train for as long, and use the final network.
-        config = config.copy_and_resolve_references()
-        config.seed = config.seed if seed is None else seed
         steps_per_epoch = math.ceil(len(radiographs) / config.training.batch_size)
-        config.training.epochs = max(config.training.epochs, math.ceil(MIN_STEPS / steps_per_epoch))
+        epochs = max(config.training.epochs, math.ceil(MIN_STEPS / steps_per_epoch))
+        config = replace(
+            config,
+            seed=config.seed if seed is None else seed,
+            training=replace(config.training, epochs=epochs),
+        )
         segmenter = LungSegmenter(config, None)
         trainer = Trainer(config, classification.build(config, radiographs, radiographs, segmenter))
         state = trainer.init_state(0)

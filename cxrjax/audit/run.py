@@ -18,12 +18,12 @@ from pathlib import Path
 from typing import Any
 
 import jax
-from ml_collections import ConfigDict
 
 from cxrjax import plotting
 from cxrjax.audit import fingerprint, formatting, markers, metrics, verdict
 from cxrjax.audit.context import AuditContext, NotApplicableError
 from cxrjax.audit.experiments import EXPERIMENTS, Experiment, ExperimentResult
+from cxrjax.config import Config
 from cxrjax.evaluation import tables
 from cxrjax.io import json_file, predictions_csv
 from cxrjax.metrics import baselines, prediction_arrays
@@ -31,7 +31,7 @@ from cxrjax.runs import run_dir
 from cxrjax.runtime import atomic_files, compilation_cache, former_names, terminal
 
 
-def audit(workdir: Path, split: str, config: ConfigDict) -> dict[str, Any]:
+def audit(workdir: Path, split: str, config: Config) -> dict[str, Any]:
     """Audit a trained classifier on a split of its data.
 
     Args:

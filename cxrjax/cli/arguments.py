@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from cxrjax.config import UnknownVariantError, recipes, schema
-from cxrjax.runtime import cache
+from cxrjax.runtime import cache, former_names
 from cxrjax.runtime.text import printable
 
 _PREFIX = "--config."
@@ -28,8 +28,8 @@ def normalize(argv: Sequence[str]) -> list[str]:
     `"--config.classifier.classes=('normal', 'covid19')"` is. A value may also be the next word.
 
     Raises:
-        ValueError: there is no such recipe, or a list of texts is neither written with commas nor a Python list of
-            texts.
+        ValueError: there is no such recipe, a setting has another name now, or a list of texts is neither written with
+            commas nor a Python list of texts.
     """
     words = ["--help" if word in ("-h", "-help") else word for word in argv]
     for position, word in enumerate(words):
@@ -43,6 +43,8 @@ def normalize(argv: Sequence[str]) -> list[str]:
         if not word.startswith(_PREFIX):
             continue
         key, separator, value = word.removeprefix(_PREFIX).partition("=")
+        if key in former_names.SETTINGS:
+            raise ValueError(f"{_PREFIX}{former_names.explain_setting(key)}")
         if key not in schema.SETTINGS or not schema.SETTINGS[key].types.startswith("texts"):
             continue
         if separator:
@@ -85,12 +87,12 @@ def find_missing(
         if not Path(workdir, "config.json").exists():
             return f"{workdir}: there is no run here (no config.json)"
     flat = schema.flatten(settings)
-    for path in (*inputs, flat.get("init", "") if trains else ""):
+    for path in (*inputs, flat.get("pretrained", "") if trains else ""):
         if path and not path.startswith(_ADDRESSES) and not Path(path).exists():
             return f"{path}: " + (
                 "addresses of weights begin with hf: or https://" if "://" in path else "no such file or directory"
             )
-    directory = flat.get("data.directory")
+    directory = flat.get("data.dir")
     if trains and directory and not Path(directory).exists():
         return f"{directory}: there is no prepared data set here; see `python -m data_prep --help`"
     segmenter = flat.get("segmenter.workdir")

@@ -4,8 +4,9 @@ import sys
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
+from cxrjax.config import Config
 from cxrjax.runtime.terminal import print_line, print_lines
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ class Request(NamedTuple):
     """Values of the flags, see the help of `cxrjax.main`; a flag that a mode does not take has its default."""
 
     workdir: Path
-    config: Any = None  # ConfigDict
+    config: Config | None = None
     split: str = "test"
     dataset: str | None = None
     baseline: str | None = None
@@ -31,6 +32,11 @@ class Request(NamedTuple):
     reject_ood: bool = False
     num_processes: int | None = None
     process_id: int | None = None
+
+    def require_config(self) -> Config:
+        """Return the config of a mode that requires --config."""
+        assert self.config is not None
+        return self.config
 
 
 def _results_dirname(request: Request) -> str:
@@ -48,7 +54,7 @@ def train_network(request: Request) -> None:
     from cxrjax.api import functions
     from cxrjax.training import trainer
 
-    config = request.config
+    config = request.require_config()
     best = trainer.train(config, request.workdir)
     scores = ", ".join(f"{name} {value:.4f}" for name, value in best.items() if "/" in name)
     print_line(f"trained: the best epoch was {best['epoch']} ({scores}); the run is in {request.workdir}")
@@ -89,8 +95,9 @@ def audit_run(request: Request) -> None:
     """Audit a classifier for shortcuts."""
     from cxrjax import audit
     from cxrjax.audit import config as probe_config
+    from cxrjax.config import freeze
 
-    config = request.config or probe_config.get_config()
+    config = request.config or freeze(probe_config.get_config())
     print_lines(audit.summarize(audit.audit(request.workdir, request.split, config)))
     print_line(f"rows, numbers and the figure are in {request.workdir / 'audit' / request.split}")
 
@@ -189,14 +196,17 @@ def find_learning_rate(request: Request) -> None:
     """Search for a learning rate."""
     from cxrjax.training import lr_finder
 
-    print_line(f"suggested: training.learning_rate={lr_finder.find_learning_rate(request.config, request.workdir):.1e}")
+    learning_rate = lr_finder.find_learning_rate(request.require_config(), request.workdir)
+    print_line(f"suggested: training.learning_rate={learning_rate:.1e}")
 
 
 def cross_validate_network(request: Request) -> None:
     """Train once for each fold, and pool the scores."""
     from cxrjax.evaluation import cross_validation
 
-    print_lines(cross_validation.format_scores(cross_validation.cross_validate(request.config, request.workdir)))
+    print_lines(
+        cross_validation.format_scores(cross_validation.cross_validate(request.require_config(), request.workdir))
+    )
     print_line(f"the scores are in {request.workdir / 'cross_validation.json'}")
 
 
@@ -204,7 +214,7 @@ def import_weights(request: Request) -> None:
     """Import published weights into a new run."""
     from cxrjax.runs import weights
 
-    weights.import_weights(request.config, request.input, request.workdir)
+    weights.import_weights(request.require_config(), request.input, request.workdir)
     print_line(f"imported: every weight of {request.input} was assigned; the run is in {request.workdir}")
 
 

@@ -73,6 +73,7 @@ def load(text: str) -> ConfigDict:
     """
     path, colon, variant = resolve(text).partition(":")
     spec = importlib.util.spec_from_file_location("cxrjax_recipe", path)
+    assert spec is not None and spec.loader is not None, path
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module.get_config(variant) if colon else module.get_config()

@@ -1,15 +1,27 @@
-"""Type and range of every setting, checked when a config is read and when a run is created."""
+"""Type and range of every setting, derived from the dataclasses, and the check of a config."""
 
+import json
 import math
 import re
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from dataclasses import is_dataclass
+from typing import Annotated, Any, Literal, NamedTuple, get_args, get_origin, get_type_hints
 
+from ml_collections import ConfigDict
+
+from cxrjax.config.settings import Config
+from cxrjax.runtime import former_names
 from cxrjax.runtime.text import SHORT_LENGTH, printable
 
-_MAX_COUNT = 1_000_000  # steps, patches, radiographs: counts that only data and time bound
-_MAX_SIDE = 8192  # pixels; the largest detectors have 5,000
-_MAX_FACTOR = 1e12  # for weights and factors without a natural bound
+_TYPES = {
+    str: "text",
+    int: "whole number",
+    float: "number",
+    tuple[float, ...]: "numbers",
+    tuple[str, ...]: "texts",
+    tuple[str | float, ...]: "texts or numbers",
+    tuple[tuple[str, float], ...]: "groups",
+}
 
 
 class SettingType(NamedTuple):
@@ -28,150 +40,28 @@ class SettingType(NamedTuple):
     choices: tuple[str, ...] = ()
 
 
-def _choice(*choices: str) -> SettingType:
-    return SettingType("text", choices=choices)
+def _list_settings(section: type, prefix: str = "") -> dict[str, SettingType]:
+    """Return the type of each setting of a dataclass, by its dotted key."""
+    settings: dict[str, SettingType] = {}
+    for name, annotation in get_type_hints(section, include_extras=True).items():
+        if is_dataclass(annotation):
+            settings |= _list_settings(annotation, f"{prefix}{name}.")
+        else:
+            settings[f"{prefix}{name}"] = _parse_annotation(annotation)
+    return settings
 
 
-_TEXT = SettingType("text", 0, 4096)
-_NAME = SettingType("text", 1, 200)
-_FLAG = SettingType("flag")
-_FRACTION = SettingType("number", 0, 1)
-_FACTOR = SettingType("number", 0, _MAX_FACTOR)
-_COUNT = SettingType("whole number", 1, _MAX_COUNT)
-_BATCH = SettingType("whole number", 1, 100_000)
-_CHANNELS = SettingType("whole number", 1, 3)
-_SIDE = SettingType("whole number", 8, _MAX_SIDE)
-_NORMALIZATION = _choice("none", "imagenet")
-_INITIALIZER = _choice(
-    "he_normal",
-    "torch",
-    "torchvision",
-    "he_uniform",
-    "lecun_normal",
-    "glorot_normal",
-    "glorot_uniform",
-    "fsarshad_cnn2",
-    "fsarshad_cnn3",
-)
+def _parse_annotation(annotation: Any) -> SettingType:
+    if annotation is bool:
+        return SettingType("flag")
+    if get_origin(annotation) is Literal:
+        return SettingType("text", choices=get_args(annotation))
+    assert get_origin(annotation) is Annotated, annotation
+    value_type, bounds = get_args(annotation)
+    return SettingType(_TYPES[value_type], bounds.low, bounds.high)
 
-SETTINGS: dict[str, SettingType] = {
-    "task": _choice("segment", "classify"),
-    "seed": SettingType("whole number", 0, 2**32 - 1),
-    "init": _TEXT,
-    "init_head": _choice("auto", "keep", "fresh"),
-    "precision": _choice("auto", "float32", "bfloat16"),
-    "data.directory": _TEXT,
-    "data.train": _TEXT,
-    "data.validation": _TEXT,
-    "data.held": SettingType("number", 0, 1e9),
-    "data.readers": SettingType("whole number", 1, 1024),
-    "image.size": _SIDE,
-    "image.gamma": SettingType("number", 0.01, 100),
-    "image.equalise": _FLAG,
-    "image.borders": _choice("uniform", "bottom"),
-    "segmenter.architecture": _NAME,
-    "segmenter.size": _SIDE,
-    "segmenter.channels": _CHANNELS,
-    "segmenter.normalise": _NORMALIZATION,
-    "segmenter.initializer": _INITIALIZER,
-    "segmenter.dropout": SettingType("number", 0, 0.99),
-    "segmenter.workdir": _TEXT,
-    "segmenter.smallest_part": _FRACTION,
-    "segmenter.smallest_lungs": _FRACTION,
-    "classifier.architecture": _NAME,
-    "classifier.head": _NAME,
-    "classifier.channels": _CHANNELS,
-    "classifier.normalise": _NORMALIZATION,
-    "classifier.initializer": _INITIALIZER,
-    "classifier.classes": SettingType("texts", 1, 10_000),
-    "patches.mode": _choice("local", "global", "crop", "dense"),
-    "patches.masked": _FLAG,
-    "patches.channels": _choice("grey", "contrast"),
-    "patches.margin": SettingType("number", 0, 10),
-    "patches.confidence": SettingType("number", 0, 1),
-    "patches.center_crop": SettingType("number", 0, 0.99),
-    "patches.size": _SIDE,
-    "patches.context": SettingType("whole number", 0, _MAX_SIDE),
-    "patches.count": _BATCH,
-    "patches.validation_count": _BATCH,
-    "patches.chunk": _BATCH,
-    "voting.rule": _choice("majority", "mean_probability"),
-    "training.epochs": _COUNT,
-    "training.batch_size": _BATCH,
-    "training.sampling": _choice("shuffled", "balanced", "oversampled"),
-    "training.oversample": SettingType("whole number", 1, 10_000),
-    "training.minority": SettingType("texts", 0, 10_000),
-    "training.augment": _choice("all", "copies"),
-    "training.augmented": _FRACTION,
-    "training.loss": _choice("cross_entropy", "focal"),
-    "training.class_weights": SettingType("texts or numbers", 0, _MAX_FACTOR),
-    "training.focal_gamma": SettingType("number", 0, 100),
-    "training.focal_alpha": SettingType("number", 0, 1e6),
-    "training.optimiser": _choice("adam", "adamw", "sgd"),
-    "training.momentum": SettingType("number", 0, 1),
-    "training.square_momentum": SettingType("number", 0, 1),
-    "training.epsilon": SettingType("number", 0, 1),
-    "training.learning_rate": SettingType("number", 0, 1e6),
-    "training.schedule": _choice("steps", "constant", "cosine", "one_cycle", "plateau"),
-    "training.warmup": _FRACTION,
-    "training.milestones": SettingType("numbers", 0, 1),
-    "training.factor": _FACTOR,
-    "training.cycles": _COUNT,
-    "training.one_cycle": SettingType("numbers", 0, _MAX_FACTOR),
-    "training.momentum_at_peak": SettingType("number", 0, 1),
-    "training.plateau_metric": _TEXT,
-    "training.plateau_patience": SettingType("whole number", 0, _MAX_COUNT),
-    "training.plateau_delta": _FACTOR,
-    "training.lowest_rate": SettingType("number", 0, 1e6),
-    "training.groups": SettingType("groups", 0, _MAX_FACTOR),
-    "training.unfreeze_epoch": SettingType("whole number", 0, _MAX_COUNT),
-    "training.unfreeze_factor": _FACTOR,
-    "training.unfreeze_augmented": _FRACTION,
-    "training.decay": _FACTOR,
-    "training.decay_vectors": _FLAG,
-    "training.clip": _FACTOR,
-    "training.average": SettingType("number", 0, 1),
-    "training.l1": _FACTOR,
-    "training.l2": _FACTOR,
-    "training.l2_vectors": _FLAG,
-    "training.background_weight": _FACTOR,
-    "training.metric": _TEXT,
-    "training.patience": SettingType("whole number", 1, _MAX_COUNT),
-    "training.checkpoint_minutes": SettingType("number", 0, 1e6),
-    "augmentation.rotation": SettingType("number", 0, 180),
-    "augmentation.zoom": _FRACTION,
-    "augmentation.shift": _FRACTION,
-    "augmentation.contrast": _FRACTION,
-    "augmentation.brightness": _FRACTION,
-    "augmentation.crop": SettingType("number", 0, 0.99),
-    "augmentation.upend": _FRACTION,
-    "augmentation.flip": _FRACTION,
-    "augmentation.each": _FRACTION,
-    "augmentation.dihedral": _FRACTION,
-    "augmentation.contrast_about": _choice("middle", "mean"),
-    "evaluation.batch_size": _BATCH,
-    "evaluation.sheet": SettingType("whole number", 0, 10_000),
-    "evaluation.members": SettingType("whole number", 1, 1000),
-    "saliency.scaling": _choice("peak", "range"),
-    "maps.fill": _choice("black", "blur"),
-    "maps.blur": _FRACTION,
-    "maps.steps": SettingType("whole number", 1, 10_000),
-    "maps.patches": _BATCH,
-    "maps.draws": SettingType("whole number", 1, 10_000),
-    "maps.levels": SettingType("whole number", 1, 10_000),
-    "maps.survives": SettingType("number", -1, 1),
-    "maps.seeds": SettingType("whole number", 0, 10_000),
-    "maps.stable": SettingType("number", -1, 1),
-    "maps.hottest": _FRACTION,
-    "report.cases": SettingType("whole number", 0, _MAX_COUNT),
-    "report.side": SettingType("whole number", 8, _MAX_SIDE),
-    "report.megabytes": SettingType("number", 0, 1e6),
-    "gate.quantile": _FRACTION,
-    "gate.radiographs": _COUNT,
-    "rate_finder.lowest": SettingType("number", 1e-30, 1e6),
-    "rate_finder.highest": SettingType("number", 1e-30, 1e6),
-    "rate_finder.steps": SettingType("whole number", 2, _MAX_COUNT),
-}
+
+SETTINGS = _list_settings(Config)
 
 
 class InvalidSettingError(ValueError):
@@ -182,13 +72,15 @@ def check(settings: Mapping[str, Any]) -> None:
     """Check that the settings of a run are complete and valid.
 
     Args:
-        settings: nested dicts, as `ConfigDict.to_json` writes them.
+        settings: nested dicts, as in config.json.
 
     Raises:
         InvalidSettingError: a setting is missing, unknown or invalid; the message names the first.
     """
     flat = flatten(settings)
     for key in flat:
+        if key in former_names.SETTINGS:
+            raise InvalidSettingError(former_names.explain_setting(key))
         if key not in SETTINGS:
             raise InvalidSettingError(f"there is no setting {printable(key, SHORT_LENGTH)}")
     for key, setting_type in SETTINGS.items():
@@ -197,6 +89,53 @@ def check(settings: Mapping[str, Any]) -> None:
         problem = _find_problem(flat[key], setting_type)
         if problem:
             raise InvalidSettingError(f"{key}={printable(repr(flat[key]), SHORT_LENGTH)}: it should be {problem}")
+
+
+def freeze(config: ConfigDict | Config) -> Config:
+    """Return a config as frozen dataclasses.
+
+    Args:
+        config: all settings, as `default_config` and recipes return them; a `Config` is returned as it is.
+
+    Raises:
+        InvalidSettingError: a setting is missing, unknown or invalid, or cannot be written as JSON.
+    """
+    if isinstance(config, Config):
+        return config
+    try:
+        settings = json.loads(config.to_json())
+    except (TypeError, ValueError) as error:
+        raise InvalidSettingError(f"config: it cannot be written as JSON ({error})") from None
+    try:
+        return from_dict(settings)
+    except InvalidSettingError as error:
+        raise InvalidSettingError(f"config: {error}") from None
+
+
+def from_dict(settings: Mapping[str, Any]) -> Config:
+    """Return the config of nested dicts, as `Config.to_dict` returns them or config.json has them.
+
+    Raises:
+        InvalidSettingError: a setting is missing, unknown or invalid.
+    """
+    check(settings)
+    return _build(Config, settings)
+
+
+def _build(section: type, settings: Mapping[str, Any]) -> Any:
+    """Return a dataclass with the given values."""
+    annotations = get_type_hints(section)
+    return section(
+        **{
+            name: _build(annotations[name], value) if is_dataclass(annotations[name]) else _to_tuple(value)
+            for name, value in settings.items()
+        }
+    )
+
+
+def _to_tuple(value: Any) -> Any:
+    """Return lists, also nested ones, as tuples."""
+    return tuple(map(_to_tuple, value)) if isinstance(value, list | tuple) else value
 
 
 def flatten(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

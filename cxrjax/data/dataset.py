@@ -13,9 +13,9 @@ from typing import Any
 
 import grain
 import numpy as np
-from ml_collections import ConfigDict
 from tqdm import tqdm
 
+from cxrjax.config import Config
 from cxrjax.data import preprocessing, tfds_store
 from cxrjax.data.batch import LUNGS_KNOWN, STRUCTURES_KNOWN, RadiographBatch, hash_images
 from cxrjax.io import images, lesions_csv, limits, prepared, radiograph
@@ -187,7 +187,7 @@ def load(
     return next(dataset.iter_batches(len(dataset)))
 
 
-def load_split(config: ConfigDict, split: str, directory: str | None = None) -> RadiographBatch:
+def load_split(config: Config, split: str, directory: str | None = None) -> RadiographBatch:
     """Read a split, preprocessed as a config says, into memory; see `load`.
 
     Args:
@@ -195,15 +195,15 @@ def load_split(config: ConfigDict, split: str, directory: str | None = None) -> 
         split: name of the split, or several joined by "+".
         directory: where the data set is; None for the config's own.
     """
-    return load(directory or config.data.directory, split, **_preprocessing_options(config))
+    return load(directory or config.data.dir, split, **_preprocessing_options(config))
 
 
-def open_split(config: ConfigDict, split: str, directory: str | None = None) -> RadiographDataset:
+def open_split(config: Config, split: str, directory: str | None = None) -> RadiographDataset:
     """Open a split without reading it; the arguments are those of `load_split`."""
-    return RadiographDataset(directory or config.data.directory, split, **_preprocessing_options(config))
+    return RadiographDataset(directory or config.data.dir, split, **_preprocessing_options(config))
 
 
-def load_or_stream(config: ConfigDict, split: str) -> RadiographBatch | RadiographDataset:
+def load_or_stream(config: Config, split: str) -> RadiographBatch | RadiographDataset:
     """Load a split of the config's data set if it fits in memory (see `fits_in_memory`); open it otherwise."""
     dataset = open_split(config, split)
     if fits_in_memory(config, len(dataset), config.image.size):
@@ -211,12 +211,12 @@ def load_or_stream(config: ConfigDict, split: str) -> RadiographBatch | Radiogra
     return dataset
 
 
-def fits_in_memory(config: ConfigDict, count: int, side: int) -> bool:
-    """Return whether `count` images and masks of `side` x `side` pixels take at most `data.held` MB."""
-    return 2 * count * side**2 / 1e6 <= config.data.held
+def fits_in_memory(config: Config, count: int, side: int) -> bool:
+    """Return whether `count` images and masks of `side` x `side` pixels take at most `data.cache_limit_mb` MB."""
+    return 2 * count * side**2 / 1e6 <= config.data.cache_limit_mb
 
 
-def results_dirname(config: ConfigDict, split: str, directory: str | None = None) -> str:
+def results_dirname(config: Config, split: str, directory: str | None = None) -> str:
     """Return the folder name for the results of a split: SPLIT, or DATASET-SPLIT for another data set.
 
     Args:
@@ -227,11 +227,11 @@ def results_dirname(config: ConfigDict, split: str, directory: str | None = None
     Raises:
         DatasetError: there is no data set in the directory.
     """
-    if not directory or directory == config.data.directory:
+    if not directory or directory == config.data.dir:
         return split
     folder = tfds_store.find_dir(directory)
     try:
-        if Path(folder).samefile(tfds_store.find_dir(config.data.directory)):
+        if Path(folder).samefile(tfds_store.find_dir(config.data.dir)):
             return split
     except DatasetError:  # the run is on a machine without its own data
         pass
@@ -302,14 +302,14 @@ def _explain_unknown_label(
     return f'{message}; add --config.classifier.classes="({setting})", which names all labels of this split'
 
 
-def _preprocessing_options(config: ConfigDict) -> dict[str, Any]:
+def _preprocessing_options(config: Config) -> dict[str, Any]:
     """Return the arguments of `load` that a config determines."""
     return {
         "size": config.image.size,
         "gamma": config.image.gamma,
-        "equalize": config.image.equalise,
+        "equalize": config.image.equalize,
         "borders": config.image.borders,
-        "num_threads": config.data.readers,
+        "num_threads": config.data.num_threads,
     }
 
 

@@ -3,8 +3,8 @@
 from typing import Any, NamedTuple, Self
 
 import numpy as np
-from ml_collections import ConfigDict
 
+from cxrjax.config import Config
 from cxrjax.data import preprocessing
 from cxrjax.io.decoding import SMALLEST_SIDE
 from cxrjax.io.types import Radiograph
@@ -45,10 +45,10 @@ class InputSpec(NamedTuple):
     borders: str = "uniform"  # method to find the borders, which are cropped; see `cxrjax.io.borders.find`
 
     @classmethod
-    def from_config(cls, config: ConfigDict) -> Self:
+    def from_config(cls, config: Config) -> Self:
         """Return the specification of a run's config."""
         image = config.image
-        return cls(size=image.size, gamma=image.gamma, equalize=image.equalise, borders=image.borders)
+        return cls(size=image.size, gamma=image.gamma, equalize=image.equalize, borders=image.borders)
 
 
 def preprocess(image: Any, spec: InputSpec, *, value_range: tuple[float, float] | None = None) -> np.ndarray:

@@ -9,26 +9,26 @@ from typing import NamedTuple
 
 import numpy as np
 
-SAMPLINGS = ("shuffled", "balanced", "oversampled")
+SAMPLERS = ("shuffle", "balanced", "oversample")
 
 
 class AugmentedSubset(NamedTuple):
     """Subset of the training examples that is augmented; the others are presented as in validation."""
 
-    copies_only: bool = False  # only the copies of "oversampled"; hieu2695 `baseline_oversampling.py`
-    fraction: float = 1.0  # probability of each of those examples to be augmented
-    unfreeze_epoch: int = 0  # number of epochs after which `unfreeze_factor` multiplies the fraction; 0: never
-    unfreeze_factor: float = 1.0  # 0.8 in the original, hieu2695 `resnet34_cs_full.py`
+    copies_only: bool = False  # only the copies of "oversample"; hieu2695 `baseline_oversampling.py`
+    probability: float = 1.0  # probability of each of those examples to be augmented
+    unfreeze_epoch: int = 0  # number of epochs after which `unfreeze_scale` multiplies the probability; 0: never
+    unfreeze_scale: float = 1.0  # 0.8 in the original, hieu2695 `resnet34_cs_full.py`
 
     @property
     def is_partial(self) -> bool:
         """Return whether any example can be left without augmentation."""
-        return self.copies_only or self.fraction < 1 or (self.unfreeze_epoch > 0 and self.unfreeze_factor < 1)
+        return self.copies_only or self.probability < 1 or (self.unfreeze_epoch > 0 and self.unfreeze_scale < 1)
 
-    def fraction_in(self, epoch: int) -> float:
-        """Return the augmented fraction in an epoch, counted from 0."""
+    def probability_in(self, epoch: int) -> float:
+        """Return the probability of augmentation in an epoch, counted from 0."""
         unfrozen = 0 < self.unfreeze_epoch <= epoch
-        return self.fraction * self.unfreeze_factor if unfrozen else self.fraction
+        return self.probability * self.unfreeze_scale if unfrozen else self.probability
 
 
 AUGMENT_ALL = AugmentedSubset()
@@ -41,10 +41,10 @@ class BatchSampler:
         self,
         labels: np.ndarray,
         batch_size: int,
-        sampling: str,
+        sampler: str,
         seed: int,
-        oversample: int = 0,
-        minority: Sequence[int] = (),
+        oversample_factor: int = 0,
+        minority_classes: Sequence[int] = (),
         augmented_subset: AugmentedSubset = AUGMENT_ALL,
     ):
         """Prepare the sampling.
@@ -52,31 +52,31 @@ class BatchSampler:
         Args:
             labels: int [n], the class of each training radiograph.
             batch_size: radiographs per step; an epoch's last step is filled up from the epoch's beginning.
-            sampling: "shuffled": an epoch visits each radiograph once; "balanced": n draws with replacement, every
-                class equally likely; "oversampled": each radiograph once, and those of the minority classes
-                `oversample` times more.
+            sampler: "shuffle": an epoch visits each radiograph once; "balanced": n draws with replacement, every
+                class equally likely; "oversample": each radiograph once, and those of the minority classes
+                `oversample_factor` times more.
             seed: seed of the run.
-            oversample: number of additional copies, see `sampling` (5 in the original, hieu2695
+            oversample_factor: number of additional copies, see `sampler` (5 in the original, hieu2695
                 `baseline_oversampling.py`).
-            minority: classes that are oversampled; the smallest class if empty.
+            minority_classes: classes that are oversampled; the smallest class if empty.
             augmented_subset: the examples that are augmented.
 
         Raises:
-            ValueError: `sampling` is unknown, or only copies are to be augmented and `sampling` makes none.
+            ValueError: `sampler` is unknown, or only copies are to be augmented and `sampler` makes none.
         """
-        if sampling not in SAMPLINGS:
-            raise ValueError(f"no sampling called {sampling!r}; there are {', '.join(SAMPLINGS)}")
-        if augmented_subset.copies_only and sampling != "oversampled":
+        if sampler not in SAMPLERS:
+            raise ValueError(f"no sampler called {sampler!r}; there are {', '.join(SAMPLERS)}")
+        if augmented_subset.copies_only and sampler != "oversample":
             raise ValueError(
-                f"training.augment=copies needs training.sampling=oversampled, and it is {sampling}; set "
+                f"training.augment=copies needs training.sampler=oversample, and it is {sampler}; set "
                 "training.augment=all"
             )
         classes, inverse, counts = np.unique(labels, return_inverse=True, return_counts=True)
         self._visits = np.arange(len(labels))
-        self._probabilities = 1 / (len(classes) * counts[inverse]) if sampling == "balanced" else None
-        if sampling == "oversampled":
-            minority_rows = np.flatnonzero(np.isin(labels, list(minority) or [classes[counts.argmin()]]))
-            self._visits = np.concatenate([self._visits, np.tile(minority_rows, oversample)])
+        self._probabilities = 1 / (len(classes) * counts[inverse]) if sampler == "balanced" else None
+        if sampler == "oversample":
+            minority_rows = np.flatnonzero(np.isin(labels, list(minority_classes) or [classes[counts.argmin()]]))
+            self._visits = np.concatenate([self._visits, np.tile(minority_rows, oversample_factor)])
         self._count = len(labels)
         self._augmented_subset = augmented_subset
         self._seed = seed
@@ -111,7 +111,7 @@ class BatchSampler:
         order = self._order(epoch)
         # A separate random stream, so that the order is the same as that of a training that augments all.
         rng = np.random.default_rng([self._seed, epoch, 1])
-        augmented = rng.random(order.shape) < self._augmented_subset.fraction_in(epoch)
+        augmented = rng.random(order.shape) < self._augmented_subset.probability_in(epoch)
         return augmented & (order >= self._count) if self._augmented_subset.copies_only else augmented
 
     def _load_epoch(self, step: int) -> int:

@@ -23,7 +23,7 @@ def find_dir(directory: str) -> str:
         DatasetError: the directory is "", or has no data set or several.
     """
     if not directory:
-        raise DatasetError("config.data.directory is empty: name a prepared data set")
+        raise DatasetError("config.data.dir is empty: name a prepared data set")
     # A preparation in progress writes to a folder called incomplete.*
     infos = [info for info in Path(directory).rglob("dataset_info.json") if "incomplete." not in str(info)]
     folders = prepared.keep_newest(sorted({str(info.parent) for info in infos}))

@@ -7,13 +7,14 @@ those of `--mode=evaluate`; WORKDIR/cross_validation.json has them pooled.
 import json
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from ml_collections import ConfigDict
 from scipy.special import stdtrit
 
+from cxrjax.config import Config
 from cxrjax.data import dataset, tfds_store
 from cxrjax.evaluation import evaluate
 from cxrjax.io import json_file
@@ -25,7 +26,7 @@ from cxrjax.training import trainer
 _REMEDY = "remove it, and evaluate the fold again"
 
 
-def cross_validate(config: ConfigDict, workdir: Path) -> dict[str, Any]:
+def cross_validate(config: Config, workdir: Path) -> dict[str, Any]:
     """Train and evaluate each fold, or resume where an earlier call stopped.
 
     Args:
@@ -41,16 +42,15 @@ def cross_validate(config: ConfigDict, workdir: Path) -> dict[str, Any]:
         Diverged: a training diverged; see `trainer.train`.
     """
     run_dir.create_or_resume(workdir, config)
-    folds = list_folds(config.data.directory)
+    folds = list_folds(config.data.dir)
     scores = []
     for k, fold in enumerate(folds):
         metrics = workdir / fold / "evaluation" / fold / "metrics.json"
         if not metrics.exists():
             validation = folds[(k + 1) % len(folds)]
-            fold_config = ConfigDict(config.to_dict(preserve_field_references=False))
-            fold_config.data.train = "+".join(name for name in folds if name not in (fold, validation))
-            fold_config.data.validation = validation
-            trainer.train(fold_config, workdir / fold)
+            training = "+".join(name for name in folds if name not in (fold, validation))
+            data = replace(config.data, train=training, validation=validation)
+            trainer.train(replace(config, data=data), workdir / fold)
             evaluate.evaluate_run(workdir / fold, fold)
         scores.append(flatten_scores(json_file.read(metrics, _REMEDY).get("all", {})))
     pooled = {name: pool_scores([fold_scores.get(name) for fold_scores in scores]) for name in scores[0]}

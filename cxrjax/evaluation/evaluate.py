@@ -81,7 +81,7 @@ def _predict_split(predictor: Predictor, workdir: Path, split: str, directory: s
     folder.mkdir(parents=True, exist_ok=True)
     compare = truth.compare_labels if predictor.classes else truth.compare_masks
     comparison = compare(workdir, predictor, stored)
-    panel_rows = set(_select_panels(stored.labels, config.evaluation.sheet))
+    panel_rows = set(_select_panels(stored.labels, config.evaluation.num_preview_images))
     rows: list[dict[str, Any]] = []
     panels = []
     for cases, i, result in predict_stored(predictor, stored):
@@ -92,7 +92,7 @@ def _predict_split(predictor: Predictor, workdir: Path, split: str, directory: s
             panels.append(_captioned_panel(rgb, row))
         rows.append(row)
     predictions_csv.write(folder / "predictions.csv", rows, comparison.columns)
-    dataset_name = tfds_store.dataset_name(directory or config.data.directory)
+    dataset_name = tfds_store.dataset_name(directory or config.data.dir)
     provenance.write(folder, provenance.Provenance(dataset_name, split, predictor.step))
     plotting.draw_sheet(panels, 4, folder / "preview.png")
     return name

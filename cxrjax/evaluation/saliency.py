@@ -13,10 +13,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
-from ml_collections import ConfigDict
 from tqdm import tqdm
 
 from cxrjax import plotting
+from cxrjax.config import Config
+from cxrjax.config.settings import SaliencyEvalConfig
 from cxrjax.data import batch, dataset
 from cxrjax.evaluation import saliency_verdict
 from cxrjax.inference import pipeline
@@ -64,15 +65,15 @@ def evaluate_saliency(
     Raises:
         RunError: there is no trained network in the run directory, or the run is not that of a single classifier.
         DatasetError: the data set or its split does not exist.
-        ValueError: the table of lesions is invalid; `maps.fill` is unknown; or no radiograph has a map.
+        ValueError: the table of lesions is invalid; `saliency_eval.baseline` is unknown; or no radiograph has a map.
     """
     config = run_dir.load_config(workdir)
-    if not from_config.classes(config) or config.evaluation.members > 1:
+    if not from_config.classes(config) or config.evaluation.ensemble_size > 1:
         raise run_dir.RunError(f"{workdir}: only the maps of a single classifier can be checked")
     variables = run_dir.load_networks(workdir, config)
     cases = dataset.load_split(config, split, directory)
     if table is not None:
-        directory = directory or config.data.directory
+        directory = directory or config.data.dir
         lesions = dataset.load_lesions(
             directory, split, config.image.size, config.image.borders, lesions_csv.read(table)
         )
@@ -80,7 +81,7 @@ def evaluate_saliency(
     segmenter = from_config.segmenter(config)
     classifier = from_config.classifier(config)
     rows, curves = zip(*iter_evaluations(segmenter, classifier, config, variables, cases), strict=True)
-    result = saliency_verdict.summarize_checks(rows, curves, config.maps, config.seed)
+    result = saliency_verdict.summarize_checks(rows, curves, config.saliency_eval, config.seed)
     folder = workdir / "saliency" / dataset.results_dirname(config, split, directory)
     folder.mkdir(parents=True, exist_ok=True)
     _write_csv(folder / "checks.csv", rows)
@@ -93,7 +94,7 @@ def evaluate_saliency(
 def evaluate_map(
     segmenter: spec.ModelSpec,
     classifier: spec.ModelSpec,
-    config: ConfigDict,
+    config: Config,
     variables: Any,
     inputs: tuple[Array, Array, Array],
 ) -> SaliencyEvaluation:
@@ -107,7 +108,7 @@ def evaluate_map(
         inputs: images uint8 [B, S, S], keys [B], known lesions bool [B, S, S].
     """
     settings = from_config.inference_config(config, config.patches.count)
-    curve_settings = from_config.inference_config(config, config.maps.patches)
+    curve_settings = from_config.inference_config(config, config.saliency_eval.num_patches)
     images, keys, _ = inputs
     predictions = pipeline.predict(segmenter, classifier, variables, images, keys, settings)
     prepared = registry.precompute_kernels(variables["classifier"])
@@ -119,7 +120,7 @@ def evaluate_map(
         region = covered & prediction.lung_mask if settings.mask_lungs else covered
         chance_map = faithfulness.phase_randomized_map(prediction.saliency, texture_key)
         orders = [faithfulness.rank_pixels(saliency, region, tie_key) for saliency in (prediction.saliency, chance_map)]
-        blank = jnp.where(region, _deletion_baseline(image, config.maps), image)
+        blank = jnp.where(region, _deletion_baseline(image, config.saliency_eval), image)
 
         def score(perturbed: Array) -> Array:
             """Return the mean probability of the prediction, over the same few patches each time or all windows."""
@@ -133,14 +134,15 @@ def evaluate_map(
         after = jnp.stack([blank, blank, image, image])
         ranks = jnp.stack(2 * orders)
         curves = lax.map(
-            lambda curve: faithfulness.deletion_curve(score, *curve, config.maps.steps), (before, after, ranks)
+            lambda curve: faithfulness.deletion_curve(score, *curve, config.saliency_eval.num_steps),
+            (before, after, ranks),
         )
         return SaliencyEvaluation(
             prediction=prediction,
             region=region,
             location_metrics=_location_metrics(prediction.saliency, prediction.lung_mask, lesion, covered, region),
             curves=dict(zip(saliency_verdict.CURVES, curves, strict=True)),
-            chance_similarity=_similarity(prediction.saliency, chance_map, region, config.maps.hottest),
+            chance_similarity=_similarity(prediction.saliency, chance_map, region, config.saliency_eval.top_fraction),
         )
 
     return lax.map(lambda example: evaluate_one(*example), (*inputs, predictions))
@@ -148,7 +150,7 @@ def evaluate_map(
 
 def map_similarity(
     classifier: spec.ModelSpec,
-    config: ConfigDict,
+    config: Config,
     variables: Any,
     inputs: tuple[Array, Array, pipeline.Prediction, Array],
 ) -> MapSimilarity:
@@ -168,7 +170,7 @@ def map_similarity(
         radiograph = SegmentedRadiograph(image, prediction.lung_mask, prediction.lung_confidence, key)
         patches = pipeline.classify_image(classifier, prepared, radiograph, settings)
         other = pipeline.saliency_map(classifier, prepared, image, patches, prediction.label, settings)
-        return _similarity(prediction.saliency, other, region, config.maps.hottest)
+        return _similarity(prediction.saliency, other, region, config.saliency_eval.top_fraction)
 
     return lax.map(lambda example: compare_one(*example), inputs)
 
@@ -176,7 +178,7 @@ def map_similarity(
 def iter_evaluations(
     segmenter: spec.ModelSpec,
     classifier: spec.ModelSpec,
-    config: ConfigDict,
+    config: Config,
     variables: Mapping[str, Any],
     cases: batch.RadiographBatch,
 ) -> Iterator[tuple[dict[str, Any], dict[str, np.ndarray]]]:
@@ -198,7 +200,7 @@ def iter_evaluations(
     compare = shares.compile(partial(map_similarity, classifier, config))
     trained = variables["classifier"]
     randomized = _randomized_variables(config, classifier, trained)
-    num_draws = config.maps.seeds if spec.PATCH_MODES[config.patches.mode].draws_patches else 0
+    num_draws = config.saliency_eval.num_resamples if spec.PATCH_MODES[config.patches.mode].draws_patches else 0
     keys = pipeline.image_keys(config.seed, cases.image_ids)
     other_keys = [pipeline.image_keys(config.seed + k, cases.image_ids) for k in range(1, num_draws + 1)]
     lesions = np.zeros(cases.images.shape, bool) if cases.lesions is None else cases.lesions
@@ -243,16 +245,16 @@ def iter_evaluations(
 
 
 def _randomized_variables(
-    config: ConfigDict, classifier: spec.ModelSpec, trained: Mapping[str, Any]
+    config: Config, classifier: spec.ModelSpec, trained: Mapping[str, Any]
 ) -> dict[str, list[Any]]:
-    """Return variables with the uppermost layers randomized, several draws of each, by "randomized_" and their percentage.
+    """Return variables with the uppermost layers randomized, several draws of each, by "randomized_PERCENTAGE".
 
-    `maps.levels` is the number of equal steps from the output layer down to all layers, as "randomized_50" and
-    "randomized_100" of two; `maps.draws` is the number of draws.
+    `saliency_eval.num_depths` is the number of equal steps from the output layer down to all layers, as "randomized_50"
+    and "randomized_100" of two; `saliency_eval.num_randomizations` is the number of draws.
     """
     layers = from_config.layer_paths(classifier)
-    num_levels = config.maps.levels
-    keys = jax.random.split(jax.random.key(config.seed + 1), config.maps.draws)
+    num_levels = config.saliency_eval.num_depths
+    keys = jax.random.split(jax.random.key(config.seed + 1), config.saliency_eval.num_randomizations)
     random = [from_config.init(classifier, key) for key in keys]
     variables = {}
     for level in range(1, num_levels + 1):
@@ -262,13 +264,15 @@ def _randomized_variables(
     return variables
 
 
-def _deletion_baseline(image: Array, maps: ConfigDict) -> Array:
+def _deletion_baseline(image: Array, settings: SaliencyEvalConfig) -> Array:
     """Return the image that replaces deleted pixels, black or blurred: uint8 [S, S]."""
-    if maps.fill == "black":
+    if settings.baseline == "black":
         return jnp.zeros_like(image)
-    if maps.fill != "blur":
-        raise ValueError(f"no maps.fill called {maps.fill!r}; there are black, blur")
-    return jnp.round(faithfulness.smooth(image.astype(jnp.float32), maps.blur * len(image))).astype(image.dtype)
+    if settings.baseline != "blur":
+        raise ValueError(f"no saliency_eval.baseline called {settings.baseline!r}; there are black, blur")
+    return jnp.round(faithfulness.smooth(image.astype(jnp.float32), settings.blur_sigma * len(image))).astype(
+        image.dtype
+    )
 
 
 def _location_metrics(saliency: Array, lungs: Array, lesion: Array, covered: Array, region: Array) -> dict[str, Array]:

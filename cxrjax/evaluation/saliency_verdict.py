@@ -4,8 +4,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-from ml_collections import ConfigDict
 
+from cxrjax.config.settings import SaliencyEvalConfig
 from cxrjax.metrics import confidence
 from cxrjax.runtime.formatting import format_ci, join_words
 
@@ -38,19 +38,19 @@ class SaliencyCheck(NamedTuple):
     """Threshold of a metric, passed when the whole interval lies on the right side, and the phrases of the verdict."""
 
     metric: str
-    limit: Callable[[ConfigDict], float]  # threshold, given `config.maps`
+    limit: Callable[[SaliencyEvalConfig], float]  # threshold, given `config.saliency_eval`
     above: bool  # whether the metric has to lie above the threshold
     passed: str  # phrase that follows "these maps"
     failed: str  # phrase that follows "these maps"
 
 
-def _zero_gain(_: ConfigDict) -> float:
+def _zero_gain(_: SaliencyEvalConfig) -> float:
     return 0.0
 
 
 CHECKS = {
     "weights": SaliencyCheck(
-        "randomized_100_correlation", lambda maps: maps.survives, False,
+        "randomized_100_correlation", lambda settings: settings.max_random_correlation, False,
         "change when the network's weights are drawn anew",
         "hardly change when the network's weights are drawn anew",
     ),
@@ -62,7 +62,8 @@ CHECKS = {
         "show what does not bring the finding back",
     ),
     "resampling": SaliencyCheck(
-        "resampled_correlation", lambda maps: maps.stable, True, "stay much the same when other patches are drawn",
+        "resampled_correlation", lambda settings: settings.min_stability, True,
+        "stay much the same when other patches are drawn",
         "change when other patches are drawn",
     ),
     "lungs": SaliencyCheck(
@@ -78,19 +79,22 @@ PASSED, FAILED, INCONCLUSIVE = "passed", "failed", "open"
 
 
 def summarize_checks(
-    rows: Sequence[Mapping[str, Any]], curves: Sequence[Mapping[str, np.ndarray]], settings: ConfigDict, seed: int
+    rows: Sequence[Mapping[str, Any]],
+    curves: Sequence[Mapping[str, np.ndarray]],
+    settings: SaliencyEvalConfig,
+    seed: int,
 ) -> dict[str, Any]:
     """Compute the metrics over all radiographs, the outcome of each check, and the verdict.
 
     Args:
         rows: rows of checks.csv as dicts; those without a map lack the metrics.
         curves: per row, float [steps + 1] by name; empty where there is no map.
-        settings: `config.maps`.
+        settings: `config.saliency_eval`.
         seed: seed of the resamples for the intervals.
 
     Returns:
-        {"n", "without_map", "metrics": {metric: {"value", "interval", "n"}}, "curves": {"fractions", name: {"value", "low",
-        "high"}}, "checks": {name: PASSED, FAILED or INCONCLUSIVE}, "verdict": a sentence}. A metric that no radiograph
+        {"n", "without_map", "metrics": {metric: {"value", "interval", "n"}}, "curves": {"fractions", name: {"value",
+        "low", "high"}}, "checks": {name: PASSED, FAILED or INCONCLUSIVE}, "verdict": a sentence}. A metric that no radiograph
         has is left out, and so is its check.
 
     Raises:
@@ -169,7 +173,7 @@ def format_table(result: Mapping[str, Any]) -> str:
     return "\n".join([*lines, "", result["verdict"]])
 
 
-def _check_outcome(check: SaliencyCheck, metrics: Mapping[str, Mapping[str, Any]], settings: ConfigDict) -> str:
+def _check_outcome(check: SaliencyCheck, metrics: Mapping[str, Mapping[str, Any]], settings: SaliencyEvalConfig) -> str:
     limit = check.limit(settings)
     interval = metrics[check.metric]["interval"]
     if interval is None or interval[0] <= limit <= interval[1]:

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from ml_collections import ConfigDict
 from numpy.typing import NDArray
 
+from cxrjax.config import Config
 from cxrjax.evaluation import plots
 from cxrjax.io import predictions_csv
 from cxrjax.metrics import (
@@ -72,7 +72,7 @@ def score_run(workdir: Path, split: str) -> dict[str, Any]:
         counts = provenance.load_label_counts(workdir)
         sources = [row.get("source", "") for row in rows]
         by_source = baselines.source_probabilities(counts, sources, cases.classes) if counts else None
-        measure = metric_fn(cases, groups, stored_calibration, config.voting.rule, by_source)
+        measure = metric_fn(cases, groups, stored_calibration, config.voting.aggregation, by_source)
     else:
         measure = _mask_metric_fn(rows, groups)
     scores = {
@@ -159,9 +159,7 @@ def metric_fn(
     return measure
 
 
-def list_warnings(
-    scores: Mapping[str, Any], stored_calibration: Mapping[str, Any] | None, config: ConfigDict
-) -> list[str]:
+def list_warnings(scores: Mapping[str, Any], stored_calibration: Mapping[str, Any] | None, config: Config) -> list[str]:
     """Return one sentence per caveat: splits that training or validation used, small groups, missing scores."""
     is_classifier = "classes" in scores["all"]
     split = scores["split"]

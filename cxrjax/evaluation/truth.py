@@ -4,8 +4,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ml_collections import ConfigDict
-
+from cxrjax.config import Config
 from cxrjax.data import dataset
 from cxrjax.data.batch import RadiographBatch
 from cxrjax.inference.predictor import Predictor
@@ -58,7 +57,7 @@ def compare_masks(workdir: Path, predictor: Predictor, stored: dataset.Radiograp
     return Comparison(predictions_csv.segmentation_columns(tuple(segmentation.SCORED)), truth_cells)
 
 
-def _source_baseline(workdir: Path, config: ConfigDict, sources: Sequence[str]) -> list[str] | None:
+def _source_baseline(workdir: Path, config: Config, sources: Sequence[str]) -> list[str] | None:
     """Return the label predicted from the source of each radiograph; None without the labels of training."""
     try:
         return baselines.source_baseline(*provenance.load_labels(workdir, config), sources)

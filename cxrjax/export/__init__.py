@@ -13,6 +13,7 @@ networks.
 import importlib.util
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -43,8 +44,7 @@ def export_model(workdir: Path, target: Path) -> list[str]:
         ExportMismatchError: the outputs of a file, read back, differ from those of the run.
         OSError: the folder is not empty, or cannot be written. After any error it is unchanged.
     """
-    config = run_dir.load_config(workdir)
-    config.precision = "float32"
+    config = replace(run_dir.load_config(workdir), precision="float32")
     step = run_dir.load_step(workdir, config)
     spec = PipelineSpec.from_config(config)
     variables = load_variables(workdir, config, spec.num_members)

@@ -4,16 +4,16 @@ import json
 from typing import Any
 
 import jax
-from ml_collections import ConfigDict
 
 import cxrjax
+from cxrjax.config import Config
 from cxrjax.inference import inputs, strategies
 from cxrjax.inference.functional import PipelineSpec
 from cxrjax.ops import lung_masks
 
 PURPOSE = "For research, not for diagnosis."
 _IMAGE = (
-    "invert the gray levels if bright pixels are not dense; where equalise is true, replace each pixel by the fraction "
+    "invert the gray levels if bright pixels are not dense; where equalize is true, replace each pixel by the fraction "
     "of pixels that are as dark or darker, not counting the darkest level; else divide it by the highest level of its "
     "bit depth: 0..1",
     "raise to the power gamma and multiply by 255; resize to size x size pixels, whatever the proportions, by area "
@@ -30,10 +30,10 @@ _LUNGS = (
     "divide by 255, repeat for each channel, subtract mean and divide by deviation if they are given: segmenter.onnx",
     "the lung probability is the sum of exp(log_probabilities) over the labels of the lungs; pixels above 0.5 are the "
     "lung mask",
-    "keep the two largest components of the mask (8 neighbors) that are at least smallest_part of the image, and fill "
+    "keep the two largest components of the mask (8 neighbors) that are at least min_component_area of the image, and fill "
     "their holes; set the probability of pixels that this adds to 1, and of those that it removes to 0",
     "enlarge the probability to the radiograph's size by linear interpolation; pixels above 0.5 are the lungs; if they "
-    "are less than smallest_lungs of the image, there are no lungs and no prediction",
+    "are less than min_lung_area of the image, there are no lungs and no prediction",
 )
 _CONTRAST = (
     "compute three channels: Otsu's threshold; CLAHE (clip limit 3, 8 x 8 tiles); adaptive threshold after a median "
@@ -59,7 +59,7 @@ _SCALED = {
     "range": "enlarged by linear interpolation and scaled from 0 at its minimum to 1 at its maximum (in the modes "
     "dense and crop scaled first); a constant one is 0",
 }
-_PATCHES = ("mode", "masked", "channels", "size", "count", "margin", "confidence", "center_crop")
+_PATCHES = ("mode", "mask_lungs", "channels", "size", "count", "bbox_margin", "min_lung_confidence", "center_crop")
 _OUTPUTS = {
     "votes": "patches whose most probable class it is; zeros where no lungs were found",
     "probabilities": "mean over the patches; zeros where no lungs were found",
@@ -85,9 +85,7 @@ _IMAGE_IDS = (
 _UNJUDGED = "the program does not check that an image is a frontal chest radiograph; reject blank images before it"
 
 
-def describe_model(
-    config: ConfigDict, spec: PipelineSpec, temperature: float | None, step: int | None
-) -> dict[str, Any]:
+def describe_model(config: Config, spec: PipelineSpec, temperature: float | None, step: int | None) -> dict[str, Any]:
     """Return the description of an exported run, as a JSON-serializable dictionary.
 
     Args:
@@ -108,7 +106,7 @@ def describe_model(
     if spec.segmenter is not None:
         network = _network(c["segmenter"], c["segmenter"]["size"])
         labels = {"labels": lung_masks.STRUCTURES, "lungs": lung_masks.LUNGS}
-        min_areas = {key: c["segmenter"][key] for key in ("smallest_part", "smallest_lungs")}
+        min_areas = {key: c["segmenter"][key] for key in ("min_component_area", "min_lung_area")}
         description["segmenter"] = network | labels | min_areas | {"steps": _LUNGS}
     if spec.classifier is None:
         return description | {"outputs": _STRUCTURES}
@@ -116,7 +114,7 @@ def describe_model(
     steps = [
         *(["set all pixels outside the lungs to 0"] if spec.inference.mask_lungs else []),
         strategies.choose(spec.inference.patch_mode).instructions,
-        *([_CONTRAST] if spec.inference.channels == "contrast" else []),
+        *([_CONTRAST] if spec.inference.channels == "enhanced" else []),
         *_VOTE,
         *([_MEMBERS] if spec.num_members > 1 else []),
         *([] if temperature is None else [_TEMPERED]),
@@ -135,7 +133,7 @@ def describe_model(
 
 
 def _network(section: dict[str, Any], size: int) -> dict[str, Any]:
-    imagenet = section["normalise"] == "imagenet"
+    imagenet = section["normalization"] == "imagenet"
     return {
         "architecture": section["architecture"],
         "size": size,

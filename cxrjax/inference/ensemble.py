@@ -27,7 +27,9 @@ def load(workdir: Path, count: int) -> Any:
     folder = workdir / "checkpoints"
     num_snapshots = len([path for path in folder.glob("snapshot_*") if any(path.iterdir())])
     if num_snapshots < count:
-        raise run_dir.RunError(f"{workdir}: evaluation.members is {count}, but the run has {num_snapshots} snapshots")
+        raise run_dir.RunError(
+            f"{workdir}: evaluation.ensemble_size is {count}, but the run has {num_snapshots} snapshots"
+        )
     with Checkpoints(folder) as checkpoints:
         members = [checkpoints.restore(snapshot_tag(k)) for k in range(num_snapshots - count + 1, num_snapshots + 1)]
     return jax.tree.map(lambda *leaves: np.stack(leaves), *members)

@@ -28,7 +28,7 @@ def fit_ood_detector(workdir: Path) -> ood.OODDetector:
     if not (predictor.classes and predictor.has_segmenter):
         raise run_dir.RunError(f"{workdir}: is not a run of a classifier with a segmenter, which a gate requires")
     radiographs = dataset.open_split(config, config.data.train)
-    count = min(len(radiographs), config.gate.radiographs)
+    count = min(len(radiographs), config.ood.num_images)
     selected = radiographs.select(np.linspace(0, len(radiographs) - 1, count).astype(int))
     rows = []
     patients = []
@@ -42,15 +42,15 @@ def fit_ood_detector(workdir: Path) -> ood.OODDetector:
         )
     statistics = jax.tree.map(lambda *leaves: np.stack(leaves), *rows)
     try:
-        detector = ood.fit_detector(statistics, patients, config.gate.quantile)
+        detector = ood.fit_detector(statistics, patients, config.ood.keep_quantile)
     except ValueError as error:
         raise run_dir.RunError(f"{workdir}: {error}") from None
-    flag_rate = ood.expected_flag_rate(patients, config.gate.quantile)
-    if flag_rate > 1.01 * (1 - config.gate.quantile):
+    flag_rate = ood.expected_flag_rate(patients, config.ood.keep_quantile)
+    if flag_rate > 1.01 * (1 - config.ood.keep_quantile):
         print(
             f"cxrjax: the gate is fitted to {len(rows)} radiographs and may flag {flag_rate:.1%} of such in error "
-            f"instead of the {1 - config.gate.quantile:.1%} of gate.quantile={config.gate.quantile}; use more patients "
-            "or a lower quantile",
+            f"instead of the {1 - config.ood.keep_quantile:.1%} of ood.keep_quantile={config.ood.keep_quantile}; use "
+            "more patients or a lower quantile",
             file=sys.stderr,
         )
     multihost.primary_first(lambda: ood_store.save(workdir, detector, predictor.step, flag_rate))

@@ -15,8 +15,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
-from ml_collections import ConfigDict
 
+from cxrjax.config import Config
 from cxrjax.data import batch
 from cxrjax.data.image_input import InputSpec
 from cxrjax.inference import ensemble, inputs, pipeline
@@ -45,7 +45,7 @@ class PipelineSpec(NamedTuple):
     num_members: int = 1  # networks of an ensemble; above 1, the classifier's parameters have a first axis of them
 
     @classmethod
-    def from_config(cls, config: ConfigDict) -> Self:
+    def from_config(cls, config: Config) -> Self:
         """Return the specification of a run's config."""
         classes = from_config.classes(config)
         return cls(
@@ -55,7 +55,7 @@ class PipelineSpec(NamedTuple):
             classifier=from_config.classifier(config) if classes else None,
             inference=from_config.inference_config(config, config.patches.count),
             seed=config.seed,
-            num_members=config.evaluation.members,
+            num_members=config.evaluation.ensemble_size,
         )
 
     @property

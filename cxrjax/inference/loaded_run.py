@@ -1,12 +1,13 @@
 """The networks of a run directory and everything that was fitted to them, in memory."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
-from ml_collections import ConfigDict
 
+from cxrjax.config import Config
 from cxrjax.inference import ensemble, ood, ood_store
 from cxrjax.inference.functional import PipelineSpec
 from cxrjax.runs import calibration, run_dir
@@ -24,7 +25,7 @@ class Fitted(NamedTuple):
 class LoadedRun(NamedTuple):
     """A trained run in memory."""
 
-    config: ConfigDict
+    config: Config
     step: int  # training step of the networks
     spec: PipelineSpec
     variables: Mapping[str, Any]  # {"segmenter": ..., "classifier": ...}, arrays on the host
@@ -50,9 +51,9 @@ def load_run(
         ValueError: the temperature belongs to another network.
     """
     config = run_dir.load_config(workdir)
-    is_own_ensemble = ensemble_size in (None, config.evaluation.members)
+    is_own_ensemble = ensemble_size in (None, config.evaluation.ensemble_size)
     if ensemble_size is not None:
-        config.evaluation.members = ensemble_size
+        config = replace(config, evaluation=replace(config.evaluation, ensemble_size=ensemble_size))
     spec = PipelineSpec.from_config(config)
     if spec.num_members < 1:
         raise run_dir.RunError(f"{workdir}: an ensemble of {spec.num_members} networks is requested; 1 is the least")
@@ -82,7 +83,7 @@ def load_run(
     return LoadedRun(config, step, spec, load_variables(workdir, config, spec.num_members), fitted)
 
 
-def load_variables(workdir: Path, config: ConfigDict, num_members: int) -> dict[str, Any]:
+def load_variables(workdir: Path, config: Config, num_members: int) -> dict[str, Any]:
     """Return the weights of a run's networks on the host; of an ensemble, the classifiers along a first axis.
 
     Raises:

@@ -12,9 +12,9 @@ from typing import Any, NamedTuple
 
 import jax
 import numpy as np
-from ml_collections import ConfigDict
 from tqdm import tqdm
 
+from cxrjax.config import Config
 from cxrjax.data import batch, dataset
 from cxrjax.inference import pipeline
 from cxrjax.models import from_config
@@ -34,7 +34,7 @@ class LungMasks(NamedTuple):
 class LungSegmenter:
     """Segmenter of a classifier's config, for any number of radiographs."""
 
-    def __init__(self, config: ConfigDict, variables: Mapping[str, Any] | None, folder: Path | None = None):
+    def __init__(self, config: Config, variables: Mapping[str, Any] | None, folder: Path | None = None):
         """Initialize the segmenter; it is compiled on first use.
 
         Args:
@@ -114,7 +114,7 @@ class LungSegmenter:
     def _segmenter_fingerprint(self) -> str:
         c = self.config.segmenter
         weights = [_hash_array(leaf) for leaf in jax.tree.leaves(jax.device_get(self.variables))]
-        return _hash_json([VERSION, self._segmenter.fingerprint, c.smallest_part, c.smallest_lungs, weights])
+        return _hash_json([VERSION, self._segmenter.fingerprint, c.min_component_area, c.min_lung_area, weights])
 
     @cached_property
     def _sharding(self) -> sharding.BatchSharding:

@@ -124,7 +124,7 @@ def fit_detector(statistics: OODStatistics, patients: Sequence[str], quantile: f
         ValueError: There are fewer than two patients, or the quantile is not between 0 and 1.
     """
     if not 0 < quantile < 1:
-        raise ValueError(f"gate.quantile={quantile} is not between 0 and 1")
+        raise ValueError(f"ood.keep_quantile={quantile} is not between 0 and 1")
     statistics = jax.tree.map(lambda x: np.asarray(x, np.float64), statistics)
     patient = np.unique(bootstrap.fill_missing_patients(patients), return_inverse=True)[1]
     if patient.max(initial=0) < 1:

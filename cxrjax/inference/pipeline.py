@@ -101,7 +101,7 @@ def segment_or_skip(
     if segmenter is not None:
         return segment(segmenter, variables["segmenter"], images, settings)
     if settings.requires_segmentation:
-        raise ValueError("without a segmenter, patches.mode has to be 'global' and patches.masked False")
+        raise ValueError("without a segmenter, patches.mode has to be 'global' and patches.mask_lungs False")
     empty_mask = jnp.zeros(images.shape, bool)
     return LungSegmentation(
         lung_mask=empty_mask,

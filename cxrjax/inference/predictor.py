@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
-from ml_collections import ConfigDict
 
+from cxrjax.config import Config
 from cxrjax.data import batch, dataset
 from cxrjax.inference.label_predictor import LabelPredictor
 from cxrjax.inference.loaded_run import LoadedRun, load_run
@@ -19,7 +19,7 @@ from cxrjax.inference.segmentation_predictor import SegmentationPredictor
 class Predictor(Protocol):
     """Networks of a run, for any number of radiographs: a `LabelPredictor` or a `SegmentationPredictor`."""
 
-    config: ConfigDict
+    config: Config
     step: int  # training step of the networks
     classes: tuple[str, ...]  # () of a segmenter's run
     has_segmenter: bool

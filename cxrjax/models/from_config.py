@@ -8,14 +8,14 @@ import jax.numpy as jnp
 import numpy as np
 from flax.traverse_util import flatten_dict
 from jax import Array
-from ml_collections import ConfigDict
 
+from cxrjax.config import Config
 from cxrjax.models import registry
 from cxrjax.models.spec import PATCH_MODES, InferenceConfig, ModelSpec
 from cxrjax.ops import lung_masks
 
 
-def segmenter(config: ConfigDict) -> ModelSpec | None:
+def segmenter(config: Config) -> ModelSpec | None:
     """Return the network that assigns one of `lung_masks.STRUCTURES` to every pixel.
 
     Returns:
@@ -37,12 +37,12 @@ def segmenter(config: ConfigDict) -> ModelSpec | None:
         module=module,
         patch_size=settings.size,
         in_channels=settings.channels,
-        normalization=settings.normalise,
+        normalization=settings.normalization,
         initializer=registry.find_initializer(module, settings.initializer),
     )
 
 
-def classifier(config: ConfigDict) -> ModelSpec:
+def classifier(config: Config) -> ModelSpec:
     """Return the network that assigns one of the config's classes to a patch.
 
     Raises:
@@ -55,42 +55,42 @@ def classifier(config: ConfigDict) -> ModelSpec:
         settings.architecture, len(settings.classes), head=settings.head, dtype=compute_dtype(config.precision)
     )
     initializer = registry.find_initializer(module, settings.initializer)
-    context = patches.context if PATCH_MODES[patches.mode].has_context else 0
+    context = patches.context_pixels if PATCH_MODES[patches.mode].has_context else 0
     if context:
         stride = registry.output_stride(module, settings.channels)
         if context % stride:
             raise ValueError(
-                f"patches.context={context} is not a multiple of {stride}, the stride of {settings.architecture}"
+                f"patches.context_pixels={context} is not a multiple of {stride}, the stride of {settings.architecture}"
             )
         module = module.clone(crop_border=context // stride)
     return ModelSpec(
         module=module,
         patch_size=patches.size,
         in_channels=settings.channels,
-        normalization=settings.normalise,
+        normalization=settings.normalization,
         context_pixels=context,
         initializer=initializer,
     )
 
 
-def classes(config: ConfigDict) -> tuple[str, ...]:
+def classes(config: Config) -> tuple[str, ...]:
     """Return the classes of a classifier's config; () of a segmenter's."""
     return tuple(config.classifier.classes) if config.task == "classify" else ()
 
 
-def inference_config(config: ConfigDict, num_patches: int) -> InferenceConfig:
+def inference_config(config: Config, num_patches: int) -> InferenceConfig:
     """Return the settings of inference, with `num_patches` patches per radiograph."""
     return InferenceConfig(
         patch_mode=config.patches.mode,
-        mask_lungs=config.patches.masked,
+        mask_lungs=config.patches.mask_lungs,
         num_patches=num_patches if PATCH_MODES[config.patches.mode].draws_patches else 1,
-        patch_batch_size=config.patches.chunk,
-        aggregation=config.voting.rule,
-        min_component_area=config.segmenter.smallest_part,
-        min_lung_area=config.segmenter.smallest_lungs,
+        patch_batch_size=config.patches.batch_size,
+        aggregation=config.voting.aggregation,
+        min_component_area=config.segmenter.min_component_area,
+        min_lung_area=config.segmenter.min_lung_area,
         channels=config.patches.channels,
-        bbox_margin=config.patches.margin,
-        min_lung_confidence=config.patches.confidence,
+        bbox_margin=config.patches.bbox_margin,
+        min_lung_confidence=config.patches.min_lung_confidence,
         center_crop=config.patches.center_crop,
         scaling=config.saliency.scaling,
     )

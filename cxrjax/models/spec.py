@@ -33,14 +33,14 @@ class PatchMode(NamedTuple):
 
     draws_patches: bool = False  # several patches per radiograph, at random positions in the lungs
     requires_lungs: bool = True  # without lungs there is nothing to show to the classifier
-    has_context: bool = False  # whether `patches.context` applies
+    has_context: bool = False  # whether `patches.context_pixels` applies
 
 
 PATCH_MODES = {
     "local": PatchMode(draws_patches=True, has_context=True),
     "dense": PatchMode(has_context=True),
     "global": PatchMode(requires_lungs=False),
-    "crop": PatchMode(),
+    "lung_bbox": PatchMode(),
 }
 
 
@@ -54,9 +54,9 @@ class InferenceConfig(NamedTuple):
     aggregation: str  # of `voting.RULES`
     min_component_area: float  # smaller components of a lung mask are removed; fraction of the image
     min_lung_area: float  # a smaller lung mask counts as no lungs; fraction of the image
-    channels: str  # "grey", or "contrast" for three enhanced channels (see `contrast.enhance_channels`)
-    bbox_margin: float  # in "crop": fraction of the lungs' bounding box that is added on each side
-    min_lung_confidence: float  # in "crop": the whole radiograph is used unless the lung confidence is above this
+    channels: str  # "gray", or "enhanced" for three enhanced channels (see `contrast.enhance_channels`)
+    bbox_margin: float  # in "lung_bbox": fraction of the lungs' bounding box that is added on each side
+    min_lung_confidence: float  # in "lung_bbox": the whole radiograph is used unless the lung confidence is above this
     center_crop: float = 0.0  # in "global": fraction of the side that is cut off, so that the middle remains
     scaling: str = "peak"  # of each patch's saliency map, of `cam.SCALINGS`
 

@@ -5,7 +5,7 @@ from cxrjax.runtime.lazy_imports import lazy_imports as _lazy_imports
 __getattr__, __dir__, __all__ = _lazy_imports(
     __name__,
     {
-        "AugmentationConfig": "cxrjax.ops.augmentation:AugmentationConfig",
+        "AugmentationConfig": "cxrjax.config.settings:AugmentationConfig",
         "augment_patch": "cxrjax.ops.augmentation:augment_patch",
         "clahe": "cxrjax.ops.contrast:clahe",
         "class_activation_map": "cxrjax.ops.cam:class_activation_map",

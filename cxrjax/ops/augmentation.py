@@ -2,33 +2,15 @@
 
 from collections.abc import Sequence
 from functools import partial
-from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jax import Array
 from jax.scipy.ndimage import map_coordinates
 
-_ALWAYS = -1  # group of the draws to which `AugmentationConfig.each` does not apply
+from cxrjax.config.settings import AugmentationConfig
 
-
-class AugmentationConfig(NamedTuple):
-    """Ranges of the random changes; if all without a default are 0, the image does not change.
-
-    Ranges are symmetric: a rotation of 10 means -10..10 degrees.
-    """
-
-    rotation: float  # degrees
-    zoom: float  # share of the size
-    shift: float  # share of the size
-    contrast: float  # share of the gray range, about `contrast_about`
-    brightness: float  # share of the gray range
-    crop: float  # share of the side: a random window smaller by this share is enlarged to the full size
-    flip: float  # probability of a left-right flip; not for label maps, which distinguish left and right lung
-    upend: float  # probability of an upside-down flip
-    each: float = 1.0  # probability of each of rotation, zoom, shift, contrast and brightness, independently
-    dihedral: float = 0.0  # probability of one of the 8 symmetries of the square, each equally likely
-    contrast_about: str = "middle"  # of the gray range; or "mean": of each channel of the image
+_ALWAYS = -1  # group of the draws to which `AugmentationConfig.probability` does not apply
 
 
 def sample_affine(key: Array, settings: AugmentationConfig) -> Array:
@@ -44,16 +26,16 @@ def sample_affine(key: Array, settings: AugmentationConfig) -> Array:
     """
     if settings.dihedral:
         key, symmetry_key = jax.random.split(key)
-    draws = _draw(key, (0, 1, 2, 2, *[_ALWAYS] * 4), settings.each)
+    draws = _draw(key, (0, 1, 2, 2, *[_ALWAYS] * 4), settings.probability)
     angle, zoom, shift_down, shift_right, flip, upend, crop_down, crop_right = draws
     angle = jnp.deg2rad(settings.rotation) * angle
-    scale = (1 + settings.zoom * zoom) * (1 - settings.crop)
-    column_sign = jnp.where((flip + 1) / 2 < settings.flip, -1.0, 1.0)
-    row_sign = jnp.where((upend + 1) / 2 < settings.upend, -1.0, 1.0)
+    scale = (1 + settings.scale * zoom) * (1 - settings.random_crop)
+    column_sign = jnp.where((flip + 1) / 2 < settings.flip_horizontal, -1.0, 1.0)
+    row_sign = jnp.where((upend + 1) / 2 < settings.flip_vertical, -1.0, 1.0)
     cos = jnp.cos(angle) * scale
     sin = jnp.sin(angle) * scale
-    row_offset = settings.shift * shift_down + settings.crop / 2 * crop_down
-    column_offset = settings.shift * shift_right + settings.crop / 2 * crop_right
+    row_offset = settings.shift * shift_down + settings.random_crop / 2 * crop_down
+    column_offset = settings.shift * shift_right + settings.random_crop / 2 * crop_right
     affine = jnp.array(
         [[cos * row_sign, -sin * column_sign, row_offset], [sin * row_sign, cos * column_sign, column_offset]]
     )
@@ -92,7 +74,7 @@ def adjust_gray(key: Array, image: Array, center: Array | float, settings: Augme
     Returns:
         float in 0..1, of the image's shape.
     """
-    contrast, brightness = _draw(key, (0, 1), settings.each)
+    contrast, brightness = _draw(key, (0, 1), settings.probability)
     adjusted = (image - center) * (1 + settings.contrast * contrast) + center + settings.brightness * brightness
     return jnp.where(image > 0, jnp.clip(adjusted, 0, 1), 0)
 
@@ -153,8 +135,7 @@ def augment_patch(key: Array, patch: Array, settings: AugmentationConfig, chosen
 
     Examples:
         >>> import cxrjax as cx, jax
-        >>> none = cx.ops.AugmentationConfig(0, 0, 0, 0, 0, 0, 0, 0)
-        >>> config = none._replace(contrast=0.2, brightness=0.1)
+        >>> config = cx.ops.AugmentationConfig(contrast=0.2, brightness=0.1)
         >>> cx.ops.augment_patch(jax.random.key(0), np.full((32, 32), 0.5, np.float32), config).shape
         (32, 32)
     """

@@ -26,7 +26,7 @@ def enhance_channels(image: Array, kind: str) -> Array:
 
     Args:
         image: uint8 [S, S], S at least 8.
-        kind: "grey", or "contrast" for Otsu's threshold, CLAHE and the adaptive threshold of the blurred image.
+        kind: "gray", or "enhanced" for Otsu's threshold, CLAHE and the adaptive threshold of the blurred image.
 
     Returns:
         The image itself, or uint8 [S, S, 3], whose first and last channels are 0 or 255.
@@ -34,9 +34,9 @@ def enhance_channels(image: Array, kind: str) -> Array:
     Raises:
         ValueError: the kind is unknown.
     """
-    if kind == "grey":
+    if kind == "gray":
         return image
-    if kind != "contrast":
+    if kind != "enhanced":
         raise ValueError(f"no patches.channels called {kind!r}; there are grey, contrast")
     size = image.shape[0]
     bright = jnp.where(image > otsu_threshold(image), 255, 0)

@@ -33,9 +33,11 @@ def write(workdir: Path, split: str, directory: str | None = None) -> Path:
     report_inputs = inputs.gather_inputs(workdir, split, directory)
     config = report_inputs.config
     views: list[cases.CaseView] = []
-    if rows := cases.sort_worst_first(report_inputs.rows)[: config.report.cases]:
+    if rows := cases.sort_worst_first(report_inputs.rows)[: config.report.max_cases]:
         stored = dataset.open_split(config, split, report_inputs.directory)
-        views = cases.render_cases(load_predictor(workdir), stored, rows, config.report.side, config.report.megabytes)
+        views = cases.render_cases(
+            load_predictor(workdir), stored, rows, config.report.image_size, config.report.max_megabytes
+        )
     folder = workdir / "report"
     folder.mkdir(exist_ok=True)
     for name, template in TEMPLATES.items():

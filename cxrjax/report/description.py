@@ -2,8 +2,7 @@
 
 from typing import NamedTuple
 
-from ml_collections import ConfigDict
-
+from cxrjax.config import Config
 from cxrjax.inference import strategies
 from cxrjax.inference.functional import PipelineSpec
 
@@ -20,10 +19,10 @@ class MethodDescription(NamedTuple):
     saliency: str
 
 
-def describe_method(config: ConfigDict) -> MethodDescription:
+def describe_method(config: Config) -> MethodDescription:
     """Return the description of a run's method."""
     spec = PipelineSpec.from_config(config)
-    histogram = "specified to one histogram" if config.image.equalise else "as they are"
+    histogram = "specified to one histogram" if config.image.equalize else "as they are"
     borders = "margins of nearly one level" if config.image.borders == "uniform" else "a blank lower border"
     preprocessing = f"{borders} cut off, gray levels {histogram}, gamma {config.image.gamma}"
     segmenter_phrase = (
@@ -36,7 +35,7 @@ def describe_method(config: ConfigDict) -> MethodDescription:
     classifier_input = described.pixels
     if settings.mask_lungs:
         classifier_input += ", everything but the lungs blackened"
-    if settings.channels == "contrast":
+    if settings.channels == "enhanced":
         classifier_input += ", in three channels of enhanced contrast"
     if described.voters or spec.num_members > 1:
         members = f" of each of {spec.num_members} networks" if spec.num_members > 1 else ""

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
-from ml_collections import ConfigDict
 
 import cxrjax
+from cxrjax.config import Config
 from cxrjax.data import dataset, tfds_store
 from cxrjax.io import json_file, predictions_csv
 from cxrjax.metrics import baselines, prediction_arrays
@@ -56,7 +56,7 @@ class ReportInputs(NamedTuple):
     """Files of a run on one split; None for the file of a command that has not been run."""
 
     workdir: Path
-    config: ConfigDict
+    config: Config
     split: str
     name: str  # of the folders with results on these data, see `dataset.results_dirname`
     directory: str  # of the evaluated data set
@@ -103,9 +103,9 @@ def gather_inputs(workdir: Path, split: str, directory: str | None) -> ReportInp
         raise run_dir.RunError(
             f"{folder}: was scored by an older cxrjax; --mode=rescore --split={name} scores it again"
         )
-    directory = directory or config.data.directory
+    directory = directory or config.data.dir
     evaluation_data = _dataset_info(directory)
-    training_data = evaluation_data if name == split else _dataset_info_if_present(config.data.directory)
+    training_data = evaluation_data if name == split else _dataset_info_if_present(config.data.dir)
     classes = from_config.classes(config)
     records = history.read(workdir / history.METRICS)
     return ReportInputs(
@@ -167,7 +167,7 @@ def _count(directory: str, split: str) -> tuple[dict[str, Counter], int]:
 
 
 def _chance_level(
-    workdir: Path, rows: list[dict[str, Any]], config: ConfigDict, classes: tuple[str, ...]
+    workdir: Path, rows: list[dict[str, Any]], config: Config, classes: tuple[str, ...]
 ) -> dict[str, float | None]:
     """Return the chance level given the labels of training; None where these are not available."""
     try:

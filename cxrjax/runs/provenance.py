@@ -12,8 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from ml_collections import ConfigDict
-
+from cxrjax.config import Config
 from cxrjax.data import tfds_store
 from cxrjax.io import json_file
 from cxrjax.runtime import atomic_files, former_names
@@ -85,7 +84,7 @@ def load_label_counts(workdir: Path) -> dict[str, dict[str, int]] | None:
     return counts
 
 
-def load_labels(workdir: Path, config: ConfigDict) -> tuple[list[str], list[str]]:
+def load_labels(workdir: Path, config: Config) -> tuple[list[str], list[str]]:
     """Return the source and the label of each training radiograph of a run, in no particular order.
 
     For a run without the record, which is older or was imported, it is made from the data set first.
@@ -96,7 +95,7 @@ def load_labels(workdir: Path, config: ConfigDict) -> tuple[list[str], list[str]
     """
     counts = load_label_counts(workdir)
     if counts is None:
-        save_label_counts(workdir, *tfds_store.load_labels(config.data.directory, config.data.train))
+        save_label_counts(workdir, *tfds_store.load_labels(config.data.dir, config.data.train))
         counts = load_label_counts(workdir) or {}
     sources: list[str] = []
     labels: list[str] = []

@@ -15,17 +15,17 @@ saliency/             written by --mode=evaluate_saliency
 import json
 import shlex
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import jax
-from ml_collections import ConfigDict
 
-from cxrjax.config import schema
+from cxrjax.config import Config, schema
 from cxrjax.io import json_file
 from cxrjax.models import from_config
 from cxrjax.runs.checkpoints import Checkpoints, snapshot_tag
-from cxrjax.runtime import atomic_files
+from cxrjax.runtime import atomic_files, former_names
 
 CONFIG = "config.json"
 SEGMENTER = "segmenter"
@@ -33,20 +33,20 @@ OOD_DETECTOR = "ood_detector.npz"
 LUNGS = "lungs"
 _REMEDY = "restore it, or train again in another folder"
 _OTHER_FOLDER = "name another --workdir"
-_REQUIRED_KEYS = {"task", "data.directory", "training.epochs"}  # settings in the config.json of every version
+_REQUIRED_KEYS = {"task", "data.dir", "training.epochs"}  # settings in the config.json of every version
 _MAX_LISTED = 10  # settings listed in an error message
-_IO_KEYS = ("data.held", "data.readers")  # settings of reading data, which do not change results
-_SEGMENTER_KEYS = ("architecture", "size", "channels", "normalise", "initializer", "dropout")
-_IMAGE_KEYS = ("gamma", "equalise", "borders")  # in which a classifier and its segmenter have to agree
+_IO_KEYS = ("data.cache_limit_mb", "data.num_threads")  # settings of reading data, which do not change results
+_SEGMENTER_KEYS = ("architecture", "size", "channels", "normalization", "initializer", "dropout")
+_IMAGE_KEYS = ("gamma", "equalize", "borders")  # in which a classifier and its segmenter have to agree
 _DEFAULTS_OF_OLD_RUNS = {  # settings that runs of older versions lack, with the behavior of those versions
     "image.borders": "bottom",
     "segmenter.initializer": "he_normal",
     "classifier.initializer": "he_normal",
     "patches.center_crop": 0.0,
     "training.augment": "all",
-    "training.augmented": 1.0,
-    "training.unfreeze_augmented": 1.0,
-    "augmentation.each": 1.0,
+    "training.augment_probability": 1.0,
+    "training.unfreeze_augment_scale": 1.0,
+    "augmentation.probability": 1.0,
     "augmentation.dihedral": 0.0,
     "augmentation.contrast_about": "middle",
     "saliency.scaling": "peak",
@@ -57,27 +57,25 @@ class RunError(Exception):
     """A run directory that cannot be used; the message has its path and the reason."""
 
 
-def create_or_resume(workdir: Path, config: ConfigDict) -> None:
+def create_or_resume(workdir: Path, config: Config) -> None:
     """Create the run directory, or check that an existing one has the same settings, except those of reading data.
 
     Raises:
         RunError: the directory has other settings, which the message lists, or was written by another version.
-        InvalidSettingError: a setting has an invalid value.
     """
-    check_config(config)
     workdir.mkdir(parents=True, exist_ok=True)
     path = workdir / CONFIG
     if not path.exists():
-        atomic_files.atomic_write(path, (json.dumps(_to_json_dict(config), indent=2) + "\n").encode())
+        atomic_files.atomic_write(path, (json.dumps(config.to_dict(), indent=2) + "\n").encode())
         return
-    existing = schema.flatten(_to_json_dict(load_config(workdir)))
-    requested = schema.flatten(_to_json_dict(config))
+    existing = schema.flatten(load_config(workdir).to_dict())
+    requested = schema.flatten(config.to_dict())
     differing = [key for key, value in requested.items() if existing[key] != value and key not in _IO_KEYS]
     if differing:
         key = differing[0]
         alternative = (
             "; or train its network further elsewhere: --mode=export --output=WEIGHTS.safetensors, and then "
-            "--config.init=WEIGHTS.safetensors with another --workdir"
+            "--config.pretrained=WEIGHTS.safetensors with another --workdir"
             if _best_steps(workdir)
             else ""
         )
@@ -87,7 +85,7 @@ def create_or_resume(workdir: Path, config: ConfigDict) -> None:
         )
 
 
-def remove_unstarted(workdir: Path, config: ConfigDict) -> None:
+def remove_unstarted(workdir: Path, config: Config) -> None:
     """Remove the files of a training with other settings that ended before its first step, as by an early error.
 
     A run directory with any training progress is not changed.
@@ -100,10 +98,12 @@ def remove_unstarted(workdir: Path, config: ConfigDict) -> None:
     if not path.exists() or any((workdir / "checkpoints").glob("*/[0-9]*")) or (workdir / "metrics.jsonl").exists():
         return
     copied_keys = {f"segmenter.{key}" for key in _SEGMENTER_KEYS} if from_config.classes(config) else set()
-    existing = _DEFAULTS_OF_OLD_RUNS | schema.flatten(json_file.read(path, _OTHER_FOLDER))
+    existing = _DEFAULTS_OF_OLD_RUNS | schema.flatten(
+        former_names.upgrade_settings(json_file.read(path, _OTHER_FOLDER))
+    )
     if not existing.keys() >= _REQUIRED_KEYS:
         raise RunError(f"{path}: this is not the config of a run; {_OTHER_FOLDER}")
-    requested = schema.flatten(_to_json_dict(config))
+    requested = schema.flatten(json.loads(config.to_json()))
     if all(existing.get(key) == value for key, value in requested.items() if key not in {*_IO_KEYS, *copied_keys}):
         return
     path.unlink()
@@ -112,19 +112,7 @@ def remove_unstarted(workdir: Path, config: ConfigDict) -> None:
         shutil.rmtree(workdir / name, ignore_errors=True)
 
 
-def check_config(config: ConfigDict) -> None:
-    """Check every setting of a config.
-
-    Raises:
-        InvalidSettingError: a setting has an invalid value; the message has its name on the command line.
-    """
-    try:
-        schema.check(_to_json_dict(config))
-    except schema.InvalidSettingError as error:
-        raise schema.InvalidSettingError(f"config: {error}") from None
-
-
-def load_config(workdir: Path) -> ConfigDict:
+def load_config(workdir: Path) -> Config:
     """Return the settings of a run; settings newer than the run have the values of its behavior.
 
     Raises:
@@ -133,21 +121,20 @@ def load_config(workdir: Path) -> ConfigDict:
     path = workdir / CONFIG
     if not path.exists():
         raise RunError(f"{workdir}: there is no run here (no {CONFIG})")
-    settings = json_file.read(path, _REMEDY)
+    settings = former_names.upgrade_settings(json_file.read(path, _REMEDY))
     for key, value in _DEFAULTS_OF_OLD_RUNS.items():
         section, name = key.split(".")
         section_settings = settings.setdefault(section, {})
         if isinstance(section_settings, dict):
             section_settings.setdefault(name, value)
     try:
-        schema.check(settings)
+        return schema.from_dict(settings)
     except schema.InvalidSettingError as error:
         raise RunError(f"{path}: {error}; it was changed, or written by another version, which can read it") from None
-    return ConfigDict(settings)
 
 
-def copy_segmenter(workdir: Path, config: ConfigDict) -> None:
-    """Copy the segmenter of a classifier's config into the classifier's run, and its architecture into the config.
+def copy_segmenter(workdir: Path, config: Config) -> Config:
+    """Copy the segmenter of a classifier's config into its run; return the config with the segmenter's architecture.
 
     The config of a segmenter stays as it is. A classifier of whole radiographs that are not masked may have no
     segmenter (`InferenceConfig.requires_segmentation`).
@@ -157,11 +144,11 @@ def copy_segmenter(workdir: Path, config: ConfigDict) -> None:
             network, or its radiographs were standardized differently; or RUN/segmenter is a folder of another kind.
     """
     if not from_config.classes(config):
-        return
+        return config
     if not config.segmenter.workdir:
         if from_config.inference_config(config, config.patches.count).requires_segmentation:
             raise RunError("config.segmenter.workdir is empty: name the run that trained the segmenter")
-        return
+        return config
     target = workdir / SEGMENTER
     # Without config.json the run was rejected or killed before its start, and its copy may be that of another
     # segmenter.
@@ -169,10 +156,11 @@ def copy_segmenter(workdir: Path, config: ConfigDict) -> None:
     source = target if has_copy else Path(config.segmenter.workdir)
     trained = load_config(source)
     for key in _IMAGE_KEYS:
-        if trained.image[key] != config.image[key]:
+        value = getattr(trained.image, key)
+        requested = getattr(config.image, key)
+        if value != requested:
             raise RunError(
-                f"{config.segmenter.workdir}: its segmenter was trained with image.{key}={trained.image[key]}, "
-                f"not {config.image[key]}"
+                f"{config.segmenter.workdir}: its segmenter was trained with image.{key}={value}, not {requested}"
             )
     if source != target:
         if target.exists() and not ((target / CONFIG).exists() and (target / "checkpoints").exists()):
@@ -185,21 +173,21 @@ def copy_segmenter(workdir: Path, config: ConfigDict) -> None:
         shutil.copytree(best, partial / "checkpoints" / "best")
         shutil.rmtree(target, ignore_errors=True)
         partial.rename(target)
-    for key in _SEGMENTER_KEYS:
-        config.segmenter[key] = trained.segmenter[key]
+    architecture = {key: getattr(trained.segmenter, key) for key in _SEGMENTER_KEYS}
+    return replace(config, segmenter=replace(config.segmenter, **architecture))
 
 
-def segmenter_dir(workdir: Path, config: ConfigDict) -> Path:
+def segmenter_dir(workdir: Path, config: Config) -> Path:
     """Return the run directory of a run's segmenter: the run itself, or the copy inside a classifier's run."""
     return workdir if config.task == "segment" else workdir / SEGMENTER
 
 
-def load_segmenter(workdir: Path, config: ConfigDict) -> dict[str, Any] | None:
+def load_segmenter(workdir: Path, config: Config) -> dict[str, Any] | None:
     """Return the best weights of a segmenter's run; None where the config is that of a classifier without segmenter."""
     return None if from_config.segmenter(config) is None else _load_best(workdir)
 
 
-def load_networks(workdir: Path, config: ConfigDict) -> dict[str, Any]:
+def load_networks(workdir: Path, config: Config) -> dict[str, Any]:
     """Return the best weights of a run: `{"segmenter": …}` (see `load_segmenter`), and "classifier" for a classifier.
 
     Raises:
@@ -211,14 +199,14 @@ def load_networks(workdir: Path, config: ConfigDict) -> dict[str, Any]:
     return networks | {"classifier": _load_best(workdir)}
 
 
-def load_step(workdir: Path, config: ConfigDict) -> int:
+def load_step(workdir: Path, config: Config) -> int:
     """Return the training step of the network of `load_networks`; for an ensemble, that of its newest member.
 
     Raises:
         RunError: the run has no trained network yet.
     """
     folder = _find_checkpoints(workdir)
-    tag = "best" if config.evaluation.members == 1 else snapshot_tag(len(list(folder.glob("snapshot_*"))))
+    tag = "best" if config.evaluation.ensemble_size == 1 else snapshot_tag(len(list(folder.glob("snapshot_*"))))
     with Checkpoints(folder) as checkpoints:
         return checkpoints.step(tag)
 
@@ -235,25 +223,10 @@ def _find_checkpoints(workdir: Path) -> Path:
     return folder
 
 
-def _to_json_dict(config: ConfigDict) -> dict[str, Any]:
-    """Return a config as dictionaries and values of JSON, as in config.json.
-
-    Raises:
-        InvalidSettingError: a value cannot be written as JSON.
-    """
-    try:
-        return json.loads(config.to_json())
-    except (TypeError, ValueError) as error:
-        raise schema.InvalidSettingError(f"config: it cannot be written as JSON ({error})") from None
-
-
 def _format_flags(settings: dict[str, Any], keys: list[str]) -> str:
     """Return settings as command-line flags, the first `_MAX_LISTED` of them."""
     values = {key: settings[key] for key in keys[:_MAX_LISTED]}
-    words = [
-        shlex.quote(f"--config.{key}={tuple(value) if isinstance(value, list) else value}")
-        for key, value in values.items()
-    ]
+    words = [shlex.quote(f"--config.{key}={value}") for key, value in values.items()]
     more = f" and {len(keys) - len(words)} more" if len(keys) > len(words) else ""
     return f"{'setting' if len(keys) == 1 else 'settings'} ({' '.join(words)}{more})"
 

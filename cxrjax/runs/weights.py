@@ -3,6 +3,7 @@
 import json
 import os
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -10,8 +11,9 @@ import jax
 import numpy as np
 import safetensors.numpy
 from jax import Array
-from ml_collections import ConfigDict
 
+from cxrjax.config import Config
+from cxrjax.config.settings import ClassifierConfig, SegmenterConfig
 from cxrjax.models import from_config
 from cxrjax.ops import lung_masks
 from cxrjax.pretrained import formats, hub, state_dict
@@ -20,11 +22,10 @@ from cxrjax.runs.checkpoints import Checkpoints
 from cxrjax.runtime import atomic_files
 from cxrjax.runtime.text import SHORT_LENGTH, enumerate_names, printable
 
-HEADS = ("auto", "keep", "fresh")  # values of config.init_head
 _MAX_CLASSES_LISTED = 100  # in an error message
 
 
-def import_weights(config: ConfigDict, source: str, workdir: Path) -> None:
+def import_weights(config: Config, source: str, workdir: Path) -> None:
     """Create a run directory from published weights, as if they had been trained in it.
 
     Args:
@@ -37,12 +38,10 @@ def import_weights(config: ConfigDict, source: str, workdir: Path) -> None:
         WeightFormatError: the file cannot be found or read.
         WeightMismatchError: the weights do not fit the config; no run directory is created.
         RunError: the run directory has a trained network or other settings.
-        InvalidSettingError: a setting has an invalid value.
     """
-    config.init = source
-    run_dir.check_config(config)
+    config = replace(config, pretrained=source)
     variables = load_init(config)
-    run_dir.copy_segmenter(workdir, config)
+    config = run_dir.copy_segmenter(workdir, config)
     run_dir.create_or_resume(workdir, config)
     with Checkpoints(workdir / "checkpoints") as checkpoints:
         if checkpoints.step("best") is not None:
@@ -69,18 +68,18 @@ def export_weights(workdir: Path, target: Path) -> None:
     state = state_dict.to_state_dict(settings.architecture, jax.device_get(variables))
     file_metadata = {"format": "pt", "architecture": settings.architecture, "channels": str(settings.channels)}
     if network.classes:
-        file_metadata["classes"] = json.dumps(list(network.classes))
+        file_metadata["classes"] = json.dumps(network.classes)
     atomic_files.atomic_write(target, safetensors.numpy.save(state, file_metadata))
 
 
-def load_init(config: ConfigDict, key: Array | None = None) -> dict[str, Any]:
-    """Load the weights of `config.init` for the network of the config's task.
+def load_init(config: Config, key: Array | None = None) -> dict[str, Any]:
+    """Load the weights of `config.pretrained` for the network of the config's task.
 
     Args:
         config: settings of a run.
-        key: random key of the head, which is initialized where `config.init_head` is "fresh", or is "auto" and the
-            file's head does not fit or has other classes; and of everything but the encoder, where the file has only
-            the encoder of a segmenter. None: the whole file has to fit.
+        key: random key of the head, which is initialized where `config.pretrained_head` is "fresh", or is "auto" and
+            the file's head does not fit or has other classes; and of everything but the encoder, where the file has
+            only the encoder of a segmenter. None: the whole file has to fit.
 
     Returns:
         {"params", "batch_stats"}, float32.
@@ -88,12 +87,9 @@ def load_init(config: ConfigDict, key: Array | None = None) -> dict[str, Any]:
     Raises:
         WeightFormatError: the file cannot be found or read.
         WeightMismatchError: names or shapes differ, all of which are listed; or the file names other classes.
-        ValueError: `config.init_head` is unknown.
     """
-    choice = "keep" if key is None else config.init_head
-    if choice not in HEADS:
-        raise ValueError(f"no config.init_head called {choice!r}; there are {', '.join(HEADS)}")
-    path = hub.locate(config.init)
+    choice = "keep" if key is None else config.pretrained_head
+    path = hub.locate(config.pretrained)
     state = formats.read_weights(path)
     if choice != "fresh":
         try:
@@ -105,7 +101,7 @@ def load_init(config: ConfigDict, key: Array | None = None) -> dict[str, Any]:
     return _to_variables(config, state, key)
 
 
-def _to_variables(config: ConfigDict, state: Mapping[str, np.ndarray], new_head: Array | None) -> dict[str, Any]:
+def _to_variables(config: Config, state: Mapping[str, np.ndarray], new_head: Array | None) -> dict[str, Any]:
     network = _trained_network(config)
     settings = network.settings
     return state_dict.from_state_dict(
@@ -119,7 +115,7 @@ def _to_variables(config: ConfigDict, state: Mapping[str, np.ndarray], new_head:
     )
 
 
-def _check_classes(path: Path, config: ConfigDict) -> None:
+def _check_classes(path: Path, config: Config) -> None:
     classes = from_config.classes(config)
     text = formats.read_metadata(path).get("classes")
     if not classes or text is None:
@@ -147,13 +143,13 @@ class _TrainedNetwork(NamedTuple):
     """The network that a run trains."""
 
     name: str  # in `run_dir.load_networks`
-    settings: ConfigDict
+    settings: SegmenterConfig | ClassifierConfig
     classes: tuple[str, ...]  # () for a segmenter
     num_classes: int
     head: str
 
 
-def _trained_network(config: ConfigDict) -> _TrainedNetwork:
+def _trained_network(config: Config) -> _TrainedNetwork:
     classes = from_config.classes(config)
     if classes:
         return _TrainedNetwork("classifier", config.classifier, classes, len(classes), config.classifier.head)

@@ -4,7 +4,7 @@ A former flag or mode of the command line is refused by name. Files that an earl
 names of today.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -57,6 +57,79 @@ COLUMNS = {
     "seeds_correlation": "resampled_correlation",
     "seeds_similarity": "resampled_similarity",
     "seeds_overlap": "resampled_overlap",
+}
+# Former key of a setting -> its key.
+SETTINGS = {
+    "init": "pretrained",
+    "init_head": "pretrained_head",
+    "data.directory": "data.dir",
+    "data.held": "data.cache_limit_mb",
+    "data.readers": "data.num_threads",
+    "image.equalise": "image.equalize",
+    "segmenter.normalise": "segmenter.normalization",
+    "segmenter.smallest_part": "segmenter.min_component_area",
+    "segmenter.smallest_lungs": "segmenter.min_lung_area",
+    "classifier.normalise": "classifier.normalization",
+    "patches.masked": "patches.mask_lungs",
+    "patches.margin": "patches.bbox_margin",
+    "patches.confidence": "patches.min_lung_confidence",
+    "patches.context": "patches.context_pixels",
+    "patches.validation_count": "patches.count_validation",
+    "patches.chunk": "patches.batch_size",
+    "voting.rule": "voting.aggregation",
+    "training.sampling": "training.sampler",
+    "training.oversample": "training.oversample_factor",
+    "training.minority": "training.minority_classes",
+    "training.augmented": "training.augment_probability",
+    "training.optimiser": "optimizer.name",
+    "training.momentum": "optimizer.b1",
+    "training.square_momentum": "optimizer.b2",
+    "training.epsilon": "optimizer.eps",
+    "training.decay": "optimizer.weight_decay",
+    "training.decay_vectors": "optimizer.decay_bias_and_norm",
+    "training.clip": "optimizer.clip_param_norm",
+    "training.average": "training.ema_decay",
+    "training.groups": "training.param_groups",
+    "training.warmup": "training.warmup_fraction",
+    "training.factor": "training.lr_factor",
+    "training.momentum_at_peak": "training.b1_at_peak",
+    "training.plateau_delta": "training.plateau_min_delta",
+    "training.lowest_rate": "training.min_lr",
+    "training.unfreeze_factor": "training.unfreeze_lr_scale",
+    "training.unfreeze_augmented": "training.unfreeze_augment_scale",
+    "training.l2_vectors": "training.l2_bias_and_norm",
+    "training.checkpoint_minutes": "training.checkpoint_every_minutes",
+    "augmentation.zoom": "augmentation.scale",
+    "augmentation.crop": "augmentation.random_crop",
+    "augmentation.upend": "augmentation.flip_vertical",
+    "augmentation.flip": "augmentation.flip_horizontal",
+    "augmentation.each": "augmentation.probability",
+    "evaluation.sheet": "evaluation.num_preview_images",
+    "evaluation.members": "evaluation.ensemble_size",
+    "maps.fill": "saliency_eval.baseline",
+    "maps.blur": "saliency_eval.blur_sigma",
+    "maps.steps": "saliency_eval.num_steps",
+    "maps.patches": "saliency_eval.num_patches",
+    "maps.draws": "saliency_eval.num_randomizations",
+    "maps.levels": "saliency_eval.num_depths",
+    "maps.survives": "saliency_eval.max_random_correlation",
+    "maps.seeds": "saliency_eval.num_resamples",
+    "maps.stable": "saliency_eval.min_stability",
+    "maps.hottest": "saliency_eval.top_fraction",
+    "report.cases": "report.max_cases",
+    "report.side": "report.image_size",
+    "report.megabytes": "report.max_megabytes",
+    "gate.quantile": "ood.keep_quantile",
+    "gate.radiographs": "ood.num_images",
+    "rate_finder.lowest": "lr_finder.min_lr",
+    "rate_finder.highest": "lr_finder.max_lr",
+    "rate_finder.steps": "lr_finder.num_steps",
+}
+# Former key of a setting -> former value -> value, both texts.
+SETTING_VALUES = {
+    "patches.mode": {"crop": "lung_bbox"},
+    "patches.channels": {"grey": "gray", "contrast": "enhanced"},
+    "training.sampling": {"shuffled": "shuffle", "oversampled": "oversample"},
 }
 
 # Keys of JSON files, by file: the path of the key -> its name of today. Names of parents in a path are those of today;
@@ -195,3 +268,33 @@ def explain_former_flag(argv: Sequence[str]) -> str:
         if name == "mode" and value in MODES:
             return f"--mode={value} is now --mode={MODES[value]}"
     return ""
+
+
+def upgrade_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the settings of a config.json under today's keys; unknown keys are not changed.
+
+    Args:
+        settings: content of config.json: settings, and sections of settings.
+    """
+    upgraded: dict[str, Any] = {}
+    for section, content in settings.items():
+        if not isinstance(content, dict):
+            upgraded[SETTINGS.get(section, section)] = content
+            continue
+        for name, value in content.items():
+            former_key = f"{section}.{name}"
+            new_section, _, new_name = SETTINGS.get(former_key, former_key).partition(".")
+            values = SETTING_VALUES.get(former_key, {})
+            upgraded.setdefault(new_section, {})[new_name] = (
+                values.get(value, value) if isinstance(value, str) else value
+            )
+    return upgraded
+
+
+def explain_setting(key: str) -> str:
+    """Return a phrase on a setting that has another key now.
+
+    Args:
+        key: former key, as "data.directory".
+    """
+    return f"{key} is now {SETTINGS[key]}"

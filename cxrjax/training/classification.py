@@ -6,8 +6,8 @@ from typing import Any
 import jax
 import numpy as np
 from jax import Array
-from ml_collections import ConfigDict
 
+from cxrjax.config import Config
 from cxrjax.data import dataset
 from cxrjax.data.batch import RadiographBatch
 from cxrjax.inference import inputs, pipeline, strategies
@@ -23,7 +23,7 @@ METRICS = ("macro_f1", "macro_auroc", "accuracy", "loss")  # of validation
 
 
 def build(
-    config: ConfigDict,
+    config: Config,
     train: RadiographBatch | dataset.RadiographDataset,
     validation: RadiographBatch | dataset.RadiographDataset,
     segmenter: LungSegmenter,
@@ -45,13 +45,13 @@ def build(
     """
     classifier = from_config.classifier(config)
     classes = tuple(config.classifier.classes)
-    augmentation_config = augmentation.AugmentationConfig(**config.augmentation)
+    augmentation_config = config.augmentation
     patch_config = from_config.inference_config(config, 1)  # one patch per radiograph and step
     strategy = strategies.choose(config.patches.mode)
     train_data = classification_data.build_examples(config, segmenter, train, config.data.train)
     rows = np.flatnonzero(train_data.has_lungs)
     if not len(rows):
-        raise dataset.DatasetError(f"{config.data.directory}: the segmenter found no lungs in any training radiograph")
+        raise dataset.DatasetError(f"{config.data.dir}: the segmenter found no lungs in any training radiograph")
     labels = train_data.labels[rows]
     weights = losses.weigh_classes(labels, len(classes), config.training.class_weights)
     gamma, alpha = _focal_parameters(config)
@@ -62,7 +62,7 @@ def build(
     def sample_patch(
         key: Array, image: Array, lungs: tuple[Array | None, Array | None], augmented: Array | bool = True
     ) -> Array:
-        """Return one random patch with its context, in 0..1: float [side, side], or [side, side, 3] for "contrast".
+        """Return one random patch with its context, in 0..1: float [side, side], or [side, side, 3] for "enhanced".
 
         Without `augmented`, the patch is the same as in validation.
         """
@@ -81,7 +81,7 @@ def build(
             variables, x, train=True, rngs={"dropout": keys[-1]}, mutable=["batch_stats"]
         )
         value = losses.cross_entropy(logits, batch["labels"], weights, gamma, alpha)
-        value += losses.penalty(params, config.training.l1, config.training.l2, config.training.l2_vectors)
+        value += losses.penalty(params, config.training.l1, config.training.l2, config.training.l2_bias_and_norm)
         return value, updates.get("batch_stats", {})
 
     validation_data = classification_data.build_examples(config, segmenter, validation, config.data.validation)
@@ -124,7 +124,7 @@ def check_metric(
         )
 
 
-def _focal_parameters(config: ConfigDict) -> tuple[float, float]:
+def _focal_parameters(config: Config) -> tuple[float, float]:
     """Return gamma and alpha of the config's focal loss; 0 and 1 for plain cross-entropy.
 
     Raises:
@@ -137,15 +137,13 @@ def _focal_parameters(config: ConfigDict) -> tuple[float, float]:
     return config.training.focal_gamma, config.training.focal_alpha
 
 
-def _build_validation(
-    config: ConfigDict, classifier: spec.ModelSpec, data: classification_data.ClassificationData
-) -> Any:
+def _build_validation(config: Config, classifier: spec.ModelSpec, data: classification_data.ClassificationData) -> Any:
     """Return the function that scores the votes of all sliding windows, or of a few random patches per radiograph.
 
     The patches are drawn by the key of each radiograph, so that they are the same in each epoch.
     """
     classes = tuple(config.classifier.classes)
-    settings = from_config.inference_config(config, config.patches.validation_count)
+    settings = from_config.inference_config(config, config.patches.count_validation)
     batch_sharding = sharding.BatchSharding(data.batch_size)
     cached_batches = [batch_sharding.shard(batch) for batch in data.iter_batches()] if data.in_memory else None
 

@@ -10,8 +10,8 @@ from typing import Any, NamedTuple
 
 import jax
 import numpy as np
-from ml_collections import ConfigDict
 
+from cxrjax.config import Config
 from cxrjax.data import dataset
 from cxrjax.data.batch import RadiographBatch
 from cxrjax.inference.lung_segmenter import LungMasks, LungSegmenter
@@ -32,7 +32,7 @@ class ClassificationData(NamedTuple):
 
 
 def build_examples(
-    config: ConfigDict, segmenter: LungSegmenter, radiographs: RadiographBatch | dataset.RadiographDataset, split: str
+    config: Config, segmenter: LungSegmenter, radiographs: RadiographBatch | dataset.RadiographDataset, split: str
 ) -> ClassificationData:
     """Segment the lungs of radiographs, and return the data for training or validation.
 
@@ -54,7 +54,7 @@ def build_examples(
 
 
 def _build_in_memory(
-    config: ConfigDict, segmenter: LungSegmenter, radiographs: RadiographBatch, split: str
+    config: Config, segmenter: LungSegmenter, radiographs: RadiographBatch, split: str
 ) -> ClassificationData:
     labels = dataset.index_labels(radiographs, tuple(config.classifier.classes))
     lungs = _concatenate(len(radiographs), (masks for _, masks in segmenter.segment_dataset(radiographs, split)))
@@ -77,7 +77,7 @@ def _build_in_memory(
 
 
 def _build_streaming(
-    config: ConfigDict, segmenter: LungSegmenter, radiographs: dataset.RadiographDataset, split: str
+    config: Config, segmenter: LungSegmenter, radiographs: dataset.RadiographDataset, split: str
 ) -> ClassificationData:
     labels = dataset.index_labels(radiographs, tuple(config.classifier.classes))
     batch_size = config.evaluation.batch_size

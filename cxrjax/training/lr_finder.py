@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import jax
-from ml_collections import ConfigDict
 from tqdm import tqdm
 
 from cxrjax import plotting
+from cxrjax.config import Config
 from cxrjax.io import csv_text
 from cxrjax.runtime import atomic_files
 from cxrjax.training.trainer import Trainer, build_task, setup_workdir
@@ -22,14 +22,14 @@ DIVERGENCE_FACTOR = 4.0  # the loss has diverged if its running mean exceeds its
 SUGGESTION_DIVISOR = 10.0  # suggested rate: the rate at the minimum of the running mean over this (fastai's "minimum")
 
 
-def find_learning_rate(config: ConfigDict, workdir: Path) -> float:
+def find_learning_rate(config: Config, workdir: Path) -> float:
     """Find a learning rate for a config, starting from the initial weights of its training.
 
     The original (hieu2695 `Helper.py`) creates a new Adam for every step, so that its rate is not that of a training;
     here, one optimizer is used throughout.
 
     Args:
-        config: see `cxrjax/config/__init__.py`; `rate_finder` has the first and the last rate.
+        config: see `cxrjax/config/__init__.py`; `lr_finder` has the first and the last rate.
         workdir: folder of the curve; a training may be started there afterwards.
 
     Returns:
@@ -40,19 +40,19 @@ def find_learning_rate(config: ConfigDict, workdir: Path) -> float:
         DatasetError: the data set is missing or does not fit the config.
         ValueError: the loss is not finite from the first step on.
     """
-    setup_workdir(config, workdir)
+    config = setup_workdir(config, workdir)
     trainer = Trainer(config, build_task(config, workdir))
-    c = config.rate_finder
-    ratio = c.highest / c.lowest
+    c = config.lr_finder
+    ratio = c.max_lr / c.min_lr
 
     def learning_rate(number: Any, _: Any = None) -> Any:
-        return c.lowest * ratio ** (number / (c.steps - 1))
+        return c.min_lr * ratio ** (number / (c.num_steps - 1))
 
     state = trainer.init_state(0)
     rates: list[float] = []
     losses: list[float] = []
     mean = RunningMean()
-    for number in tqdm(range(c.steps), desc="finding the rate", unit="step"):
+    for number in tqdm(range(c.num_steps), desc="finding the rate", unit="step"):
         batch = trainer.loader.next_batch(number)
         if not number:
             step = trainer.compile_step(trainer.phases[0], learning_rate, state, batch)

@@ -8,13 +8,14 @@ from collections.abc import Mapping, Sequence
 
 import jax.numpy as jnp
 from jax import Array
-from ml_collections import ConfigDict
+
+from cxrjax.config.settings import TrainingConfig
 
 TRAIN_LOSS = "train/loss"  # may be the metric of a plateau, besides the metrics of validation
 _VALIDATION_PREFIX = "val/"
 
 
-def list_watched(training: ConfigDict) -> dict[str, str]:
+def list_watched(training: TrainingConfig) -> dict[str, str]:
     """Return the metrics of validation that a training depends on, by the setting that names each.
 
     Args:

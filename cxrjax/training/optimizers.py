@@ -7,6 +7,8 @@ import jax.numpy as jnp
 import optax
 from jax import Array
 
+from cxrjax.config.settings import OptimizerConfig
+
 OPTIMIZERS = ("adam", "adamw", "sgd")
 
 # Parameters of at most this size are updated together as one flat array; a larger one is updated by its own kernel.
@@ -14,42 +16,33 @@ SMALL_PARAM_SIZE = 2**20
 
 
 def build_optimizer(
-    name: str,
-    momentum: optax.ScalarOrSchedule,
-    square_momentum: float,
-    epsilon: float,
-    decay: float,
-    decay_vectors: bool,
-    clip: float = 0.0,
+    settings: OptimizerConfig, b1: optax.ScalarOrSchedule | None = None
 ) -> optax.GradientTransformation:
     """Return the transformation of gradients to a direction; a step is weights - learning rate * direction.
 
+    "adam" adds the weight decay to the gradient, as in PyTorch's `Adam(weight_decay=…)`; "adamw" adds it to the
+    direction (Loshchilov & Hutter 2019); "sgd" is gradient descent, with the weight decay added to the gradient.
+
     Args:
-        name: "adam": weight decay added to the gradient, as in PyTorch's `Adam(weight_decay=…)`; "adamw": weight decay
-            added to the direction (Loshchilov & Hutter 2019); "sgd": gradient descent, weight decay added to the
-            gradient.
-        momentum: decay of the moving average of the gradient (beta 1), or a schedule of it; for "sgd", 0 for none.
-        square_momentum: decay of Adam's moving average of the squared gradient (beta 2).
-        epsilon: added to the root of that average.
-        decay: weight decay, the multiple of a weight that is added.
-        decay_vectors: whether biases and batch norms decay too (PyTorch), or matrices and kernels only (fastai).
-        clip: maximum norm of the gradient of each parameter, applied first (Keras's clipnorm); 0 for no limit.
+        settings: name, decay rates, weight decay, and limit of the norm of each parameter's gradient.
+        b1: decay rate of the moving average of the gradient, or a schedule of it; None for `settings.b1`.
 
     Raises:
         ValueError: there is no such optimizer.
     """
-    if name not in OPTIMIZERS:
-        raise ValueError(f"no optimizer called {name!r}; there are {', '.join(OPTIMIZERS)}")
-    mask = None if decay_vectors else lambda params: jax.tree.map(lambda leaf: leaf.ndim > 1, params)
-    clipping = _clip_param_norm(clip) if clip else optax.identity()
-    weight_decay = optax.add_decayed_weights(decay, mask)
-    if name == "sgd":
-        momentum_trace = _flatten_small_params(_with_momentum_schedule(optax.trace, "decay", momentum))
+    if settings.name not in OPTIMIZERS:
+        raise ValueError(f"no optimizer called {settings.name!r}; there are {', '.join(OPTIMIZERS)}")
+    b1 = settings.b1 if b1 is None else b1
+    mask = None if settings.decay_bias_and_norm else lambda params: jax.tree.map(lambda leaf: leaf.ndim > 1, params)
+    clipping = _clip_param_norm(settings.clip_param_norm) if settings.clip_param_norm else optax.identity()
+    weight_decay = optax.add_decayed_weights(settings.weight_decay, mask)
+    if settings.name == "sgd":
+        momentum_trace = _flatten_small_params(_with_momentum_schedule(optax.trace, "decay", b1))
         return optax.chain(clipping, weight_decay, momentum_trace)
     adam = _flatten_small_params(
-        _with_momentum_schedule(optax.scale_by_adam, "b1", momentum, b2=square_momentum, eps=epsilon)
+        _with_momentum_schedule(optax.scale_by_adam, "b1", b1, b2=settings.b2, eps=settings.eps)
     )
-    if name == "adam":
+    if settings.name == "adam":
         return optax.chain(clipping, weight_decay, adam)
     return optax.chain(clipping, adam, weight_decay)
 

@@ -37,7 +37,7 @@ def plan_phases(groups: ParamGroups, unfreeze_step: int, lr_scale: float) -> lis
         ValueError: there is a second phase, and nothing is frozen in the first.
     """
     if unfreeze_step and all(multiplier for _, multiplier in groups):
-        raise ValueError("training.unfreeze_epoch is set, but no group of training.groups is frozen")
+        raise ValueError("training.unfreeze_epoch is set, but no group of training.param_groups is frozen")
     phases = [TrainingPhase(0, groups, 1.0)]
     if unfreeze_step:
         phases.append(TrainingPhase(unfreeze_step, [group for group in groups if group[1]], lr_scale))
@@ -81,5 +81,7 @@ def _label_params(params: Any, groups: ParamGroups) -> Any:
     paths = jax.tree.leaves(path_tree)
     for pattern, _ in groups:
         if not any(re.match(pattern, path) for path in paths):
-            raise ValueError(f"training.groups: {pattern!r} matches no parameter; there are {paths[0]} … {paths[-1]}")
+            raise ValueError(
+                f"training.param_groups: {pattern!r} matches no parameter; there are {paths[0]} … {paths[-1]}"
+            )
     return jax.tree.map(lambda path: str(lr_multiplier(path, groups)), path_tree)

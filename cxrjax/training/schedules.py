@@ -16,7 +16,7 @@ def build_schedule(
     total_steps: int,
     warmup_steps: int,
     milestones: Sequence[float],
-    factor: float,
+    lr_factor: float,
     cycles: int,
     one_cycle: tuple[float, float, float],
 ) -> optax.Schedule:
@@ -24,13 +24,13 @@ def build_schedule(
 
     Args:
         name: "constant", or "plateau", which is constant except for the reductions by `update_plateau`; "steps":
-            `peak`, multiplied by `factor` at each milestone; "cosine": half cosines down to zero; or "one_cycle": see
-            `build_one_cycle`.
+            `peak`, multiplied by `lr_factor` at each milestone; "cosine": half cosines down to zero; or "one_cycle":
+            see `build_one_cycle`.
         peak: the highest learning rate.
         total_steps: number of steps of the whole training.
         warmup_steps: number of steps of a linear rise from zero, 0 for none; "one_cycle" has its own.
         milestones: fractions of the training, each in 0..1, at which "steps" reduces the rate.
-        factor: multiplier of "steps" at each milestone.
+        lr_factor: multiplier of "steps" at each milestone.
         cycles: number of cycles of "cosine", each starting at the peak (Loshchilov & Hutter 2017).
         one_cycle: fraction of the training in which "one_cycle" rises, and the divisors of the peak for its first and
             its last rate.
@@ -48,7 +48,7 @@ def build_schedule(
         return build_one_cycle(peak / start_divisor, peak, peak / end_divisor, total_steps, rise)
     if name == "cosine" and cycles > 1:
         if warmup_steps:
-            raise ValueError("a cosine of several cycles begins at its peak: set training.warmup to 0")
+            raise ValueError("a cosine of several cycles begins at its peak: set training.warmup_fraction to 0")
         length = total_steps / cycles
         return lambda step: peak / 2 * (1 + jnp.cos(jnp.pi * (step % length) / length))
     after_warmup = optax.constant_schedule(peak)
@@ -56,7 +56,7 @@ def build_schedule(
         scales: dict[int, float] = {}  # milestones that round to the same step are multiplied
         for fraction in milestones:
             step = round(fraction * total_steps) - warmup_steps
-            scales[step] = scales.get(step, 1.0) * factor
+            scales[step] = scales.get(step, 1.0) * lr_factor
         after_warmup = optax.piecewise_constant_schedule(peak, scales)
     elif name == "cosine":
         after_warmup = optax.cosine_decay_schedule(peak, max(total_steps - warmup_steps, 1))

@@ -7,8 +7,8 @@ from typing import Any
 import jax
 import numpy as np
 from jax import Array
-from ml_collections import ConfigDict
 
+from cxrjax.config import Config
 from cxrjax.data import dataset
 from cxrjax.data.batch import CHUNK_SIZE, LUNGS_KNOWN, STRUCTURES_KNOWN, RadiographBatch, padded_batches
 from cxrjax.inference import inputs
@@ -25,13 +25,13 @@ SCORED = {"lungs": lung_masks.LUNGS, "left lung": (2,), "right lung": (3,), "hea
 
 
 def build(
-    config: ConfigDict,
+    config: Config,
     train: RadiographBatch | dataset.RadiographDataset,
     validation: RadiographBatch | dataset.RadiographDataset,
 ) -> Task:
     """Return the segmentation task of a config, with radiographs downsampled to the segmenter's size.
 
-    At that size they are loaded into memory if they fit into `data.held`, and read as they are needed otherwise.
+    At that size they are loaded into memory if they fit into `data.cache_limit_mb`, and read when needed otherwise.
 
     Args:
         config: config of the run.
@@ -47,7 +47,7 @@ def build(
         model_selection.check_name(setting, metric, METRICS)
     segmenter = from_config.segmenter(config)
     _check_mirroring(config, train)
-    augmentation_config = augmentation.AugmentationConfig(**config.augmentation)
+    augmentation_config = config.augmentation
     data = _load_downsampled(config, train, segmenter.patch_size) or partial(
         _read_downsampled, train, segmenter.patch_size
     )
@@ -76,7 +76,7 @@ def build(
         value = losses.segmentation_loss(
             log_probabilities, masks, batch["mask_types"], config.training.background_weight
         )
-        value += losses.penalty(params, config.training.l1, config.training.l2, config.training.l2_vectors)
+        value += losses.penalty(params, config.training.l1, config.training.l2, config.training.l2_bias_and_norm)
         return value, updates["batch_stats"]
 
     return Task(
@@ -125,7 +125,7 @@ def average_jaccard(scores: Mapping[str, Mapping[str, Any]]) -> float:
 
 
 def _build_validation(
-    config: ConfigDict, segmenter: spec.ModelSpec, radiographs: RadiographBatch | dataset.RadiographDataset
+    config: Config, segmenter: spec.ModelSpec, radiographs: RadiographBatch | dataset.RadiographDataset
 ) -> Any:
     """Return the function that scores the raw label maps at the segmenter's size, without postprocessing."""
     background_weight = config.training.background_weight
@@ -172,7 +172,7 @@ def _build_validation(
     return validate
 
 
-def _check_mirroring(config: ConfigDict, radiographs: RadiographBatch | dataset.RadiographDataset) -> None:
+def _check_mirroring(config: Config, radiographs: RadiographBatch | dataset.RadiographDataset) -> None:
     """Check that radiographs whose masks distinguish left and right are not mirrored.
 
     The network would learn a mirrored left lung as a right one.
@@ -181,16 +181,17 @@ def _check_mirroring(config: ConfigDict, radiographs: RadiographBatch | dataset.
         ValueError: such a radiograph is to be mirrored.
     """
     sided_rows = np.flatnonzero(radiographs.mask_types == STRUCTURES_KNOWN)
-    for name in ("flip", "dihedral"):
-        if config.augmentation[name] and len(sided_rows):
+    for name in ("flip_horizontal", "dihedral"):
+        probability = getattr(config.augmentation, name)
+        if probability and len(sided_rows):
             raise ValueError(
                 f"{radiographs.paths[sided_rows[0]]}: its mask tells the left lung from the right, which "
-                f"augmentation.{name}={config.augmentation[name]} would exchange; set it to 0"
+                f"augmentation.{name}={probability} would exchange; set it to 0"
             )
 
 
 def _load_downsampled(
-    config: ConfigDict, radiographs: RadiographBatch | dataset.RadiographDataset, size: int
+    config: Config, radiographs: RadiographBatch | dataset.RadiographDataset, size: int
 ) -> dict[str, np.ndarray] | None:
     """Return all radiographs at the segmenter's size; None if they are on disk and do not fit in memory.
 

@@ -11,8 +11,8 @@ import jax
 import jax.numpy as jnp
 import optax
 from jax import Array
-from ml_collections import ConfigDict
 
+from cxrjax.config import Config
 from cxrjax.data.loader import Loader
 from cxrjax.models.layers import batch_norm
 from cxrjax.training import optimizers, param_groups, schedules
@@ -29,7 +29,7 @@ class TrainState(NamedTuple):
     opt_state: Any  # its structure depends on the phase
     step: Array  # int32, number of steps done
     loss_sum: Array  # float32, sum of the losses of the steps of this epoch
-    ema_params: Any  # exponential moving average of params and batch_stats; {} without training.average
+    ema_params: Any  # exponential moving average of params and batch_stats; {} without training.ema_decay
     best_metric: Array  # float32, best `signed_metric` of validation so far; higher is better
     epochs_since_best: Array  # int32
     plateau: PlateauState
@@ -44,7 +44,7 @@ FORMER_FIELDS = {
 }
 
 
-def init_state(variables: Any, optimizer: optax.GradientTransformation, config: ConfigDict) -> TrainState:
+def init_state(variables: Any, optimizer: optax.GradientTransformation, config: Config) -> TrainState:
     """Return the state before the first step.
 
     Args:
@@ -58,7 +58,7 @@ def init_state(variables: Any, optimizer: optax.GradientTransformation, config: 
         opt_state=optimizer.init(variables["params"]),
         step=jnp.int32(0),
         loss_sum=jnp.float32(0),
-        ema_params=jax.tree.map(jnp.copy, dict(variables)) if config.training.average else {},
+        ema_params=jax.tree.map(jnp.copy, dict(variables)) if config.training.ema_decay else {},
         best_metric=jnp.float32(-jnp.inf),
         epochs_since_best=jnp.int32(0),
         plateau=schedules.init_plateau(),
@@ -70,7 +70,7 @@ def eval_params(state: TrainState) -> dict[str, Any]:
     return state.ema_params or {"params": state.params, "batch_stats": state.batch_stats}
 
 
-def lr_schedule(config: ConfigDict, total_steps: int, phase: TrainingPhase) -> Callable[[Array, Array], Array]:
+def lr_schedule(config: Config, total_steps: int, phase: TrainingPhase) -> Callable[[Array, Array], Array]:
     """Return the learning rate in a phase as a function (step, scale of the plateau) -> learning rate.
 
     Args:
@@ -83,17 +83,17 @@ def lr_schedule(config: ConfigDict, total_steps: int, phase: TrainingPhase) -> C
         c.schedule,
         peak=c.learning_rate,
         total_steps=total_steps,
-        warmup_steps=round(c.warmup * total_steps),
-        milestones=tuple(c.milestones),
-        factor=c.factor,
+        warmup_steps=round(c.warmup_fraction * total_steps),
+        milestones=c.milestones,
+        lr_factor=c.lr_factor,
         cycles=c.cycles,
         one_cycle=tuple(c.one_cycle),
     )
-    min_lr = c.lowest_rate if c.schedule == "plateau" else 0.0
+    min_lr = c.min_lr if c.schedule == "plateau" else 0.0
     return lambda step, scale: jnp.maximum(schedule(step) * scale * phase.lr_scale, min_lr)
 
 
-def build_optimizer(config: ConfigDict, total_steps: int, phase: TrainingPhase) -> optax.GradientTransformation:
+def build_optimizer(config: Config, total_steps: int, phase: TrainingPhase) -> optax.GradientTransformation:
     """Return the optimizer of a phase.
 
     Args:
@@ -101,21 +101,13 @@ def build_optimizer(config: ConfigDict, total_steps: int, phase: TrainingPhase) 
         total_steps: number of steps of the whole training.
         phase: phase of the training.
     """
-    c = config.training
-    momentum = c.momentum
-    if c.schedule == "one_cycle":
-        cycle = schedules.build_one_cycle(c.momentum, c.momentum_at_peak, c.momentum, total_steps, c.one_cycle[0])
+    b1 = config.optimizer.b1
+    b1_schedule = None
+    if config.training.schedule == "one_cycle":
+        cycle = schedules.build_one_cycle(b1, config.training.b1_at_peak, b1, total_steps, config.training.one_cycle[0])
         # The optimizer of a phase counts the steps of that phase.
-        momentum = partial(lambda count, start: cycle(start + count), start=phase.start_step)
-    optimizer = optimizers.build_optimizer(
-        c.optimiser,
-        momentum=momentum,
-        square_momentum=c.square_momentum,
-        epsilon=c.epsilon,
-        decay=c.decay,
-        decay_vectors=c.decay_vectors,
-        clip=c.clip,
-    )
+        b1_schedule = partial(lambda count, start: cycle(start + count), start=phase.start_step)
+    optimizer = optimizers.build_optimizer(config.optimizer, b1_schedule)
     return param_groups.apply_param_groups(optimizer, phase.param_groups)
 
 
@@ -124,7 +116,7 @@ def make_train_step(
     optimizer: optax.GradientTransformation,
     learning_rate: Callable[[Array, Array], Array],
     phase: TrainingPhase,
-    config: ConfigDict,
+    config: Config,
     loader: Loader,
 ) -> Callable[[TrainState, Any], TrainState]:
     """Return the jitted step (state, batch of `loader.next_batch`) -> state.
@@ -151,7 +143,7 @@ def make_train_step(
         variables = {"params": params, "batch_stats": batch_stats}
         ema_params = {}
         if state.ema_params:
-            ema_params = optimizers.update_ema(state.ema_params, variables, state.step, config.training.average)
+            ema_params = optimizers.update_ema(state.ema_params, variables, state.step, config.training.ema_decay)
         return state._replace(
             **variables,
             ema_params=ema_params,

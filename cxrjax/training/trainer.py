@@ -15,11 +15,12 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from jax import Array
-from ml_collections import ConfigDict
 from tensorboardX import SummaryWriter
 from tqdm import tqdm
 
 from cxrjax import plotting
+from cxrjax.config import Config
+from cxrjax.config.settings import TrainingConfig
 from cxrjax.data import dataset
 from cxrjax.data.loader import make_loader
 from cxrjax.data.sampler import AugmentedSubset, BatchSampler
@@ -40,7 +41,7 @@ class DivergedError(Exception):
     """The loss is not finite."""
 
 
-def train(config: ConfigDict, workdir: Path) -> dict[str, float]:
+def train(config: Config, workdir: Path) -> dict[str, float]:
     """Train the network of a config in a run directory, or resume a training that was stopped.
 
     On SIGINT or SIGTERM, inside `signals.handled`, the state after the running step is saved.
@@ -56,7 +57,8 @@ def train(config: ConfigDict, workdir: Path) -> dict[str, float]:
         RunError: the run directory does not fit the config.
         DatasetError: the data set is missing or does not fit the config.
         DivergedError: the loss is not finite.
-        WeightFormatError, WeightMismatchError: the weights of `config.init` cannot be read, or do not fit the network.
+        WeightFormatError, WeightMismatchError: the weights of `config.pretrained` cannot be read, or do not fit the
+            network.
         Locked: another process trains in the directory.
         ValueError: two settings contradict each other.
         signals.Interrupted: a signal was received, and the state is saved.
@@ -65,8 +67,8 @@ def train(config: ConfigDict, workdir: Path) -> dict[str, float]:
         return _train(config, workdir)
 
 
-def _train(config: ConfigDict, workdir: Path) -> dict[str, float]:
-    multihost.primary_first(lambda: _start_or_resume(config, workdir))
+def _train(config: Config, workdir: Path) -> dict[str, float]:
+    config = multihost.primary_first(lambda: _start_or_resume(config, workdir))
     trainer = Trainer(config, build_task(config, workdir))
     if not config.training.metric:
         raise ValueError("training.metric is empty: name the metric of validation by which an epoch is the best")
@@ -108,7 +110,7 @@ def _train(config: ConfigDict, workdir: Path) -> dict[str, float]:
                     save_time = time.monotonic()
                     progress.set_postfix({config.training.metric: f"{record[metric]:.4f}"})
                 elif stopping or multihost.broadcast_bool(
-                    time.monotonic() - save_time > 60 * config.training.checkpoint_minutes
+                    time.monotonic() - save_time > 60 * config.training.checkpoint_every_minutes
                 ):
                     checkpoints.save("last", number + 1, state)
                     save_time = time.monotonic()
@@ -144,26 +146,27 @@ def _exclusive(workdir: Path) -> Iterator[None]:
         yield
 
 
-def setup_workdir(config: ConfigDict, workdir: Path) -> None:
+def setup_workdir(config: Config, workdir: Path) -> Config:
     """Create the run directory and, for a classifier with a segmenter, copy the segmenter into it.
 
+    Returns:
+        The config with the architecture of the segmenter.
+
     Raises:
-        InvalidSettingError: a setting is not valid.
         RunError: the segmenter's run has no network, or does not fit the config.
     """
-    run_dir.check_config(config)
     workdir.mkdir(parents=True, exist_ok=True)
-    run_dir.copy_segmenter(workdir, config)
+    return run_dir.copy_segmenter(workdir, config)
 
 
-def _start_or_resume(config: ConfigDict, workdir: Path) -> None:
-    run_dir.check_config(config)
+def _start_or_resume(config: Config, workdir: Path) -> Config:
     run_dir.remove_unstarted(workdir, config)
-    setup_workdir(config, workdir)
+    config = setup_workdir(config, workdir)
     run_dir.create_or_resume(workdir, config)
+    return config
 
 
-def build_task(config: ConfigDict, workdir: Path) -> Task:
+def build_task(config: Config, workdir: Path) -> Task:
     """Load the data of a config and return its task; for a classifier, save the counts of the training labels.
 
     Raises:
@@ -187,7 +190,7 @@ def build_task(config: ConfigDict, workdir: Path) -> Task:
 class Trainer:
     """A task with its loader and its training steps, one compiled step per phase."""
 
-    def __init__(self, config: ConfigDict, task: Task):
+    def __init__(self, config: Config, task: Task):
         """Prepare the training and move its data to the devices.
 
         Raises:
@@ -201,10 +204,10 @@ class Trainer:
         if c.epochs % c.cycles:
             raise ValueError(f"training.epochs={c.epochs} are not {c.cycles} cycles of whole epochs")
         self.phases = param_groups.plan_phases(
-            [tuple(group) for group in c.groups], c.unfreeze_epoch * self.sampler.steps_per_epoch, c.unfreeze_factor
+            c.param_groups, c.unfreeze_epoch * self.sampler.steps_per_epoch, c.unfreeze_lr_scale
         )
         self._batch_sharding = BatchSharding(c.batch_size)
-        self.loader = make_loader(task.data, self.sampler, self._batch_sharding, config.data.readers)
+        self.loader = make_loader(task.data, self.sampler, self._batch_sharding, config.data.num_threads)
         self._compiled_steps: dict[int, Callable[..., TrainState]] = {}  # by the first step of the phase
         self._step_in_flight: Array | None = None  # number of the step that was dispatched last
 
@@ -212,7 +215,7 @@ class Trainer:
         """Return the state before the first step, with the structure that it has before step number `step`."""
         optimizer = train_step.build_optimizer(self.config, self.total_steps, param_groups.phase_at(self.phases, step))
         key = jax.random.key(self.config.seed)
-        variables = weights.load_init(self.config, key) if self.config.init and not step else self.task.init(key)
+        variables = weights.load_init(self.config, key) if self.config.pretrained and not step else self.task.init(key)
         return self._batch_sharding.replicate(train_step.init_state(variables, optimizer, self.config))
 
     def step(self, state: TrainState, number: int) -> TrainState:
@@ -286,24 +289,24 @@ class Trainer:
         return float(schedule(jnp.int32(last_step), jax.device_get(state.plateau.scale)))
 
 
-def _build_sampler(config: ConfigDict, task: Task) -> BatchSampler:
+def _build_sampler(config: Config, task: Task) -> BatchSampler:
     c = config.training
     classes = list(config.classifier.classes)
-    unknown = set(c.minority) - set(classes)
+    unknown = set(c.minority_classes) - set(classes)
     if unknown:
-        raise ValueError(f"training.minority: {unknown.pop()!r} is not among the classes {', '.join(classes)}")
+        raise ValueError(f"training.minority_classes: {unknown.pop()!r} is not among the classes {', '.join(classes)}")
     return BatchSampler(
         task.sampling_labels,
         batch_size=c.batch_size,
-        sampling=c.sampling,
+        sampler=c.sampler,
         seed=config.seed,
-        oversample=c.oversample,
-        minority=[classes.index(name) for name in c.minority],
+        oversample_factor=c.oversample_factor,
+        minority_classes=[classes.index(name) for name in c.minority_classes],
         augmented_subset=AugmentedSubset(
             copies_only=c.augment == "copies",
-            fraction=c.augmented,
+            probability=c.augment_probability,
             unfreeze_epoch=c.unfreeze_epoch,
-            unfreeze_factor=c.unfreeze_augmented,
+            unfreeze_scale=c.unfreeze_augment_scale,
         ),
     )
 
@@ -350,7 +353,7 @@ def _end_epoch(state: TrainState, trainer: Trainer, checkpoints: Checkpoints) ->
 
 
 def _update_plateau(
-    plateau: schedules.PlateauState, metrics: dict[str, float], c: ConfigDict
+    plateau: schedules.PlateauState, metrics: dict[str, float], c: TrainingConfig
 ) -> schedules.PlateauState:
     """Return the state of the schedule "plateau" after an epoch; unchanged for other schedules.
 
@@ -362,4 +365,4 @@ def _update_plateau(
     if c.schedule != "plateau":
         return plateau
     score = model_selection.signed_metric(c.plateau_metric or f"val/{c.metric}", metrics)
-    return schedules.update_plateau(plateau, score, c.plateau_patience, c.factor, c.plateau_delta)
+    return schedules.update_plateau(plateau, score, c.plateau_patience, c.lr_factor, c.plateau_min_delta)

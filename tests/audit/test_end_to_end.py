@@ -13,7 +13,7 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from cxrjax.audit import audit, context, experiments, probe, run
-from cxrjax.config import recipes
+from cxrjax.config import freeze, recipes
 from cxrjax.inference import lung_segmenter
 from cxrjax.io import predictions_csv
 from cxrjax.ops import voting
@@ -74,10 +74,10 @@ def audited(tmp_path_factory):
     arguments = ["table", f"--csv={folder / 'table.csv'}", f"--out={folder / 'data'}", "--duplicates=off"]
     assert prepare(arguments) == 0
     config = recipes.load("phantom:classify")
-    config.data.directory, config.image.size, config.classifier.classes = str(folder / "data"), SIZE, CLASSES
-    config.patches.masked, config.image.gamma, config.image.equalise = False, 1.0, False
+    config.data.dir, config.image.size, config.classifier.classes = str(folder / "data"), SIZE, CLASSES
+    config.patches.mask_lungs, config.image.gamma, config.image.equalize = False, 1.0, False
     workdir = folder / "run"
-    run_dir.create_or_resume(workdir, config)
+    run_dir.create_or_resume(workdir, freeze(config))
     rows = []
     for row in test:
         p = 0.75 if row["dataset"] == "marked" else 0.25

@@ -12,7 +12,7 @@ import pytest
 from cxrjax import main
 from cxrjax.audit import audit, context, experiments, run
 from cxrjax.audit import probe as small_network
-from cxrjax.config import recipes
+from cxrjax.config import freeze, recipes
 from cxrjax.data import batch, dataset, tfds_store
 from cxrjax.inference import lung_segmenter
 from cxrjax.io import predictions_csv
@@ -34,12 +34,12 @@ def make_run(folder: Path, shortcut: str, skill: float = 1.5, count: int = 40) -
     ]
     assert prepare([*arguments, "--duplicates=off", f"--shortcut={shortcut}"]) == 0
     config = recipes.load("phantom:classify")
-    config.data.directory, config.image.size = str(folder / "data" / "phantom"), SIZE
-    config.patches.size, config.patches.masked, config.segmenter.workdir = 32, False, "lungs"
+    config.data.dir, config.image.size = str(folder / "data" / "phantom"), SIZE
+    config.patches.size, config.patches.mask_lungs, config.segmenter.workdir = 32, False, "lungs"
     workdir = folder / "run"
-    run_dir.create_or_resume(workdir, config)
+    run_dir.create_or_resume(workdir, freeze(config))
     rng, classes, rows = np.random.default_rng(0), config.classifier.classes, []
-    for case in tfds_store.iter_records(config.data.directory, "test"):
+    for case in tfds_store.iter_records(config.data.dir, "test"):
         logits = rng.normal(size=5) + skill * np.eye(5)[classes.index(case["label"])]
         p = np.exp(logits) / np.exp(logits).sum()
         known = {key: case[key] for key in ("path", "patient_id", "source", "label")} | {"status": "ok"}
@@ -51,11 +51,11 @@ def make_run(folder: Path, shortcut: str, skill: float = 1.5, count: int = 40) -
     return workdir
 
 
-def small(epochs: int):
+def small(epochs: int, size: int = SIZE):
     config = recipes.load("audit")
-    config.patches.size, config.patches.count = SIZE, 2
+    config.patches.size, config.patches.count = size, 2
     config.training.epochs, config.training.batch_size = epochs, 16
-    return config
+    return freeze(config)
 
 
 @pytest.fixture
@@ -177,8 +177,7 @@ def test_what_was_trained_on_is_refused_and_what_chose_the_network_is_known(work
 
 def test_radiographs_are_shrunk_as_they_are_read_and_their_lungs_are_kept(workdir, known_lungs, monkeypatch):
     monkeypatch.setattr(batch, "CHUNK_SIZE", 7)
-    settings = small(1)
-    settings.patches.size = 32
+    settings = small(1, size=32)
     of = context.AuditContext(workdir, "test", settings)
     (train, lungs), whole = of.probe_train, dataset.load_split(of.run_config, "train")
     assert len(train) > 7 and train.paths == whole.paths and train.lesions is None
@@ -192,7 +191,7 @@ def test_radiographs_are_shrunk_as_they_are_read_and_their_lungs_are_kept(workdi
 def test_a_run_that_finds_nothing_is_refused(tmp_path):
     config = recipes.load("phantom:classify")
     config.task = "segment"
-    run_dir.create_or_resume(tmp_path, config)
+    run_dir.create_or_resume(tmp_path, freeze(config))
     with pytest.raises(run_dir.RunError, match="only findings can be audited"):
         audit(tmp_path, "test", small(1))
 

@@ -11,7 +11,7 @@ from jax import export
 
 from benchmarks import made_up
 from benchmarks.contestants.ours import LungsThroughout
-from cxrjax.config import default_config, recipes
+from cxrjax.config import default_config, freeze, recipes
 from cxrjax.inference import inputs, pipeline
 from cxrjax.inference.batch_runner import BatchRunner
 from cxrjax.models import from_config, registry
@@ -40,13 +40,13 @@ def make_small(config):
     config.segmenter.architecture = "fc_densenet29"
     config.segmenter.size = 32
     config.segmenter.workdir = "made up"
-    config.init = ""
+    config.pretrained = ""
     config.classifier.architecture = "resnet6"
     config.classifier.classes = made_up.CLASSES
-    config.classifier.normalise = "imagenet"
+    config.classifier.normalization = "imagenet"
     config.patches.size = 32
     config.patches.count = PATCHES
-    config.patches.chunk = 3
+    config.patches.batch_size = 3
     config.training.batch_size = BATCH
     return config
 
@@ -62,7 +62,7 @@ def diagnose(mode):
     config = make_small(default_config())
     config.task = "classify"
     config.patches.mode = mode
-    config.patches.context = 32 if mode == "dense" else 0
+    config.patches.context_pixels = 32 if mode == "dense" else 0
     segmenter, classifier = from_config.segmenter(config), from_config.classifier(config)
     variables = {
         "segmenter": from_config.zero_variables(segmenter),
@@ -87,7 +87,7 @@ def training_step(task):
     else:
         network = from_config.classifier(config)
         built = classification.build(config, split, split, LungsThroughout(config, None))
-    training = trainer.Trainer(config, built)
+    training = trainer.Trainer(freeze(config), built)
     phase = training.phases[0]
     optimiser = train_step.build_optimizer(config, training.total_steps, phase)
     rate = train_step.lr_schedule(config, training.total_steps, phase)
@@ -184,7 +184,7 @@ def lay_out_tiny(mode):
     config = make_small(default_config())
     config.task, config.precision, config.patches.mode = "classify", "float32", mode
     config.classifier.architecture, config.classifier.head = "hieu2695_baseline", "linear"
-    config.classifier.channels, config.classifier.normalise = 1, "none"
+    config.classifier.channels, config.classifier.normalization = 1, "none"
     classifier = from_config.classifier(config)
     rng = np.random.default_rng(0)
     images = jnp.asarray(rng.integers(0, 256, (3, SIDE, SIDE), np.uint8))

@@ -9,7 +9,7 @@ import pytest
 
 from cxrjax import main
 from cxrjax.cli import commands, predict_files
-from cxrjax.config import default_config
+from cxrjax.config import default_config, freeze
 from cxrjax.io import files
 from cxrjax.runs import run_dir
 from cxrjax.runtime import compilation_cache
@@ -34,7 +34,7 @@ def run(*arguments: str) -> subprocess.CompletedProcess:
         (("--workdr=x",), 2, "workdr"),
         (("--workdir=x", "--mode=predict", "--input=y"), 2, "--mode=predict needs --output"),
         (("--workdir=x", "--mode=compare_runs"), 2, "--mode=compare_runs needs --baseline"),
-        (("--workdir=x", CONFIG, "--config.image.equalise=maybe"), 2, "equalise=maybe: it should be true or false"),
+        (("--workdir=x", CONFIG, "--config.image.equalize=maybe"), 2, "equalize=maybe: it should be true or false"),
         (("--workdir=x", CONFIG, "--config.training.nothing=3"), 2, "the config has no setting 'training.nothing'"),
         (("--workdir=x", "--config=configs"), 2, "configs: this is a folder"),
         (
@@ -92,14 +92,14 @@ def test_a_mistake_is_one_sentence(arguments, status, said):
 
 
 def test_missing_data_is_named(tmp_path):
-    result = run(f"--workdir={tmp_path}/run", CONFIG, f"--config.data.directory={tmp_path}/none")
+    result = run(f"--workdir={tmp_path}/run", CONFIG, f"--config.data.dir={tmp_path}/none")
     assert result.returncode == 1
     assert result.stderr.strip().splitlines()[-1].startswith(f"cxrjax: {tmp_path}/none: there is no prepared data set")
 
 
 def test_an_unnamed_data_set_is_asked_for(tmp_path):
     result = run(f"--workdir={tmp_path}/run", "--config=configs/oh2020.py:segment")
-    assert result.returncode == 1 and "config.data.directory is empty" in result.stderr
+    assert result.returncode == 1 and "config.data.dir is empty" in result.stderr
 
 
 @pytest.mark.parametrize(
@@ -237,7 +237,7 @@ def test_a_folder_begun_otherwise_is_named_and_no_other_run_is_advised(tmp_path)
     """An audit's folder lies inside its run: no other --workdir would help."""
     config = default_config()
     config.task = "segment"
-    run_dir.create_or_resume(tmp_path / "audit", config)
+    run_dir.create_or_resume(tmp_path / "audit", freeze(config))
     config.seed = 1
     with pytest.raises(run_dir.RunError, match=r"seed=0.* or remove .*audit$"):
-        run_dir.create_or_resume(tmp_path / "audit", config)
+        run_dir.create_or_resume(tmp_path / "audit", freeze(config))

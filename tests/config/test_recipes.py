@@ -1,11 +1,11 @@
 """Every recipe loads, sources its values and has only settings that are read; --config finds it by its name."""
 
 import ast
-import importlib
 import json
 import re
 import subprocess
 import sys
+from dataclasses import fields, is_dataclass
 from pathlib import Path
 
 import jax
@@ -14,7 +14,7 @@ import optax
 import pytest
 from ml_collections import ConfigDict
 
-from cxrjax.config import UnknownVariantError, default_config, recipes, select_variant
+from cxrjax.config import Config, UnknownVariantError, default_config, recipes, select_variant
 from cxrjax.models import from_config, registry
 from cxrjax.training import param_groups
 
@@ -65,6 +65,10 @@ def test_a_recipe_imports_only_the_settings(path):
     assert lines[1].startswith("from cxrjax.config import ")
 
 
+# Class of a section -> the section.
+SECTIONS = {field.type.__name__: field.name for field in fields(Config) if is_dataclass(field.type)}
+
+
 def settings_read(source: str, sections: set[str]) -> set[str]:
     """The settings that a module reads, as "section.key": of `config.section`, or of a name that stands for one."""
     names: dict[str, set[str]] = {"config": {""}}
@@ -77,6 +81,8 @@ def settings_read(source: str, sections: set[str]) -> set[str]:
                     names.setdefault(name.id, set()).add(one.attr)
         if isinstance(node, ast.arg) and node.arg in sections:
             names.setdefault(node.arg, set()).add(node.arg)
+        if isinstance(node, ast.arg) and getattr(node.annotation, "id", "") in SECTIONS:
+            names.setdefault(node.arg, set()).add(SECTIONS[node.annotation.id])
     found = set()
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Load):
@@ -91,19 +97,20 @@ def test_every_setting_is_read():
     config = default_config()
     sections = {key for key, value in config.items() if isinstance(value, ConfigDict)}
     found = set().union(*(settings_read(path.read_text(), sections) for path in (ROOT / "cxrjax").rglob("*.py")))
-    # Handed over as one, to `augmentation.AugmentationConfig`, whose fields they are.
-    fields = importlib.import_module("cxrjax.ops.augmentation").AugmentationConfig._fields
-    found |= {f"augmentation.{field}" for field in fields}
     assert keys(config) <= found, f"nobody reads {keys(config) - found}"
     invented = {"image.train", "segmenter.side", "patches.steps", "invented"}  # words that the sources hold
     assert not invented & found
 
 
 def test_every_setting_has_a_comment_with_its_source_or_meaning():
-    lines = (ROOT / "cxrjax" / "config" / "__init__.py").read_text().splitlines()
-    settings = [line for line in lines if re.match(r"    config\.\S+ = (?!ConfigDict\(\))", line)]
-    assert len(settings) == len(keys(default_config()))
-    assert all("#" in line for line in settings)
+    lines = (ROOT / "cxrjax" / "config" / "settings.py").read_text().splitlines()
+    settings = [
+        (before, line)
+        for before, line in zip(lines, lines[1:], strict=False)
+        if re.match(r"    \w+: .+ = ", line) and not re.match(r"    \w+: (\w+Config) = \1\(\)", line)
+    ]
+    assert len(settings) == len(keys(default_config())) - 1  # without the task, which has no default
+    assert all("#" in before + line for before, line in settings)
 
 
 @pytest.mark.parametrize("name", [*recipes.names(), "audit"])
@@ -127,8 +134,8 @@ def test_a_recipe_names_a_segmenter_where_its_findings_need_lungs(text):
 @pytest.mark.parametrize("text", CONFIGS)
 def test_what_specifies_no_histogram_applies_no_gamma(text):
     image = recipes.load(text).image
-    assert image.equalise == (not text.startswith(("hieu2695", "fsarshad", "singhaxn")))
-    assert (image.gamma == 1.0) == (not image.equalise)
+    assert image.equalize == (not text.startswith(("hieu2695", "fsarshad", "singhaxn")))
+    assert (image.gamma == 1.0) == (not image.equalize)
 
 
 @pytest.mark.parametrize("text", ["hieu2695:groups", "hieu2695:vgg16", "fsarshad:vgg19"])
@@ -136,10 +143,10 @@ def test_groups_of_a_recipe_match_its_network(text):
     config = recipes.load(text)
     module = from_config.classifier(config).module
     params = jax.eval_shape(lambda: module.init(jax.random.key(0), jnp.zeros((1, 64, 64, 3)), train=False))["params"]
-    optimiser = param_groups.apply_param_groups(optax.sgd(1.0), config.training.groups)
+    optimiser = param_groups.apply_param_groups(optax.sgd(1.0), config.training.param_groups)
     assert jax.eval_shape(optimiser.init, params)  # a pattern that matches nothing is an error
     of = {
-        group: param_groups.lr_multiplier(f"{group}/kernel", config.training.groups)
+        group: param_groups.lr_multiplier(f"{group}/kernel", config.training.param_groups)
         for group in ("head/linear_0", "head/fc")
     }
     assert of["head/fc"] == 1 and of["head/linear_0"] == (0 if text == "hieu2695:vgg16" else 1)
@@ -152,7 +159,9 @@ def test_what_learns_of_singhaxns_segmenter_is_what_its_notebook_counts():
     params = jax.eval_shape(lambda: module.init(jax.random.key(0), jnp.zeros((1, 64, 64, 3)), train=False))["params"]
     sizes = {"/".join(key.key for key in path): leaf.size for path, leaf in jax.tree_util.tree_leaves_with_path(params)}
     assert sum(sizes.values()) == 41_221_168
-    learning = {path: size for path, size in sizes.items() if param_groups.lr_multiplier(path, config.training.groups)}
+    learning = {
+        path: size for path, size in sizes.items() if param_groups.lr_multiplier(path, config.training.param_groups)
+    }
     assert sum(learning.values()) == 19_953_520
 
 

@@ -6,7 +6,7 @@ import math
 import pytest
 
 from cxrjax.cli import arguments
-from cxrjax.config import default_config, recipes, schema
+from cxrjax.config import default_config, freeze, recipes, schema
 from cxrjax.runs import run_dir, weights
 from cxrjax.training import trainer
 
@@ -50,24 +50,24 @@ def test_no_number_is_anything_else(value):
         ({"training__batch_size": 0}, "training.batch_size=0: it should be a whole number from 1 to"),
         ({"image__size": 10**6}, "image.size=1000000: it should be a whole number from 8 to 8192"),
         ({"image__size": 64.0}, "image.size=64.0: it should be a whole number"),
-        ({"image__equalise": 1}, "image.equalise=1: it should be true or false"),
+        ({"image__equalize": 1}, "image.equalize=1: it should be true or false"),
         ({"task": ""}, "task='': it should be one of segment, classify"),
-        ({"patches__mode": "Local"}, "patches.mode='Local': it should be one of local, global, crop, dense"),
+        ({"patches__mode": "Local"}, "patches.mode='Local': it should be one of local, global, lung_bbox, dense"),
         ({"segmenter__architecture": 5}, "segmenter.architecture=5: it should be a text"),
         ({"classifier__classes": "ab"}, "classifier.classes='ab': it should be a list of 1 or more different texts"),
         ({"classifier__classes": ["a", "a"]}, "classifier.classes"),
         ({"classifier__classes": []}, "classifier.classes"),
         ({"classifier__classes": [["a"]]}, "classifier.classes"),
         ({"training__milestones": [0.5, -1]}, "training.milestones"),
-        ({"training__groups": [["a"]]}, "training.groups"),
-        ({"training__groups": [["a", "b"]]}, "training.groups"),
-        ({"training__groups": [["(", 0.1]]}, "training.groups"),
+        ({"training__param_groups": [["a"]]}, "training.param_groups"),
+        ({"training__param_groups": [["a", "b"]]}, "training.param_groups"),
+        ({"training__param_groups": [["(", 0.1]]}, "training.param_groups"),
         ({"training__class_weights": [None]}, "training.class_weights"),
         ({"training": {}}, "the setting training.epochs is missing"),
         ({"training": 5}, "there is no setting training"),
         ({"colour": "red"}, "there is no setting colour"),
         ({"\x1b[31m": 5}, r"there is no setting \x1b[31m"),
-        ({"init": "x" * 10**6}, "init='xxx"),
+        ({"pretrained": "x" * 10**6}, "pretrained='xxx"),
     ],
 )
 def test_what_does_not_fit_is_named(changes, said):
@@ -82,10 +82,10 @@ def test_a_setting_on_the_way_in_is_checked_everywhere(tmp_path):
     config.task = "segment"
     config.training.batch_size = 0
     for begin in (
-        lambda: run_dir.create_or_resume(tmp_path / "run", config),
-        lambda: trainer.train(config, tmp_path / "run"),
-        lambda: trainer.setup_workdir(config, tmp_path / "run"),
-        lambda: weights.import_weights(config, "none.pth", tmp_path / "run"),
+        lambda: run_dir.create_or_resume(tmp_path / "run", freeze(config)),
+        lambda: trainer.train(freeze(config), tmp_path / "run"),
+        lambda: trainer.setup_workdir(freeze(config), tmp_path / "run"),
+        lambda: weights.import_weights(freeze(config), "none.pth", tmp_path / "run"),
     ):
         with pytest.raises(schema.InvalidSettingError, match="^config: training.batch_size=0"):
             begin()
@@ -129,7 +129,7 @@ def test_a_damaged_config_is_a_sentence_with_the_name_of_the_file(tmp_path, cont
         (["--config.classifier.classes=('a','b')"], ["--config.classifier.classes=('a','b')"]),
         (["--config.classifier.classes=['a']"], ["--config.classifier.classes=['a']"]),
         (["--config.classifier.classes=it's,b"], ["""--config.classifier.classes=("it's", 'b')"""]),
-        (["--config.training.minority="], ["--config.training.minority=()"]),
+        (["--config.training.minority_classes="], ["--config.training.minority_classes=()"]),
         (["--config.training.class_weights=1,2.5"], ["--config.training.class_weights=1,2.5"]),
         (["--config.training.class_weights=inverse"], ["--config.training.class_weights=('inverse',)"]),
         (["--config.training.milestones=0.5,0.75"], ["--config.training.milestones=0.5,0.75"]),
@@ -142,8 +142,8 @@ def test_lists_may_be_written_with_commas(words, wanted):
 
 def test_the_home_folder_may_be_written_as_shells_leave_it(monkeypatch):
     monkeypatch.setenv("HOME", "/home/me")
-    words = ["--workdir=~/run", "--config.data.directory=~", "--input=~you/x", "--output=a~/b"]
-    wanted = ["--workdir=/home/me/run", "--config.data.directory=/home/me", "--input=~you/x", "--output=a~/b"]
+    words = ["--workdir=~/run", "--config.data.dir=~", "--input=~you/x", "--output=a~/b"]
+    wanted = ["--workdir=/home/me/run", "--config.data.dir=/home/me", "--input=~you/x", "--output=a~/b"]
     assert arguments.normalize(words) == wanted
 
 
@@ -164,7 +164,7 @@ def test_paths_that_are_not_there_are_named(tmp_path):
     assert find(True, [run], [run, none], {}) == f"{none}: no such file or directory"
     assert find(True, [run], [], {}, data=none).startswith(f"{none}: there is no prepared data set here")
     assert find(False, [], ["hf:a/b/c", "https://x/y#sha256=0"], {}) == ""
-    for key, other in [("data__directory", "segment"), ("segmenter__workdir", "classify"), ("init", "segment")]:
+    for key, other in [("data__dir", "segment"), ("segmenter__workdir", "classify"), ("pretrained", "segment")]:
         assert find(False, [run], [], settings(other, **{key: none})).startswith(f"{none}: ")
         assert find(False, [run], [], settings(other, **{key: run})) == ""
-    assert find(False, [run], [], settings("segment", data__directory=none, init=none), trains=False) == ""
+    assert find(False, [run], [], settings("segment", data__dir=none, pretrained=none), trains=False) == ""

@@ -4,7 +4,7 @@ import jax
 import numpy as np
 import pytest
 
-from cxrjax.config import recipes
+from cxrjax.config import freeze, recipes
 from cxrjax.data import batch, dataset, loader
 from cxrjax.data.batch import STRUCTURES_KNOWN
 from cxrjax.data.sampler import AugmentedSubset, BatchSampler
@@ -42,15 +42,15 @@ def runs_of_both(tmp_path_factory, prepared, small_segmenter):
         folder = folders[held] = tmp_path_factory.mktemp("runs")
         for recipe in ("phantom:segment", "phantom:classify"):
             config = recipes.load(recipe)
-            config.data.directory, config.data.held, config.image.size = str(prepared), held, SIZE
-            config.segmenter.size, config.segmenter.smallest_lungs = 32, 0.0
+            config.data.dir, config.data.cache_limit_mb, config.image.size = str(prepared), held, SIZE
+            config.segmenter.size, config.segmenter.min_lung_area = 32, 0.0
             config.training.epochs, config.training.batch_size, config.evaluation.batch_size = 2, 4, 3
-            config.training.optimiser = "sgd"  # Adam would blow up what rounding does
+            config.optimizer.name = "sgd"  # Adam would blow up what rounding does
             config.augmentation.rotation = 5.0
             if config.task == "classify":
                 config.segmenter.workdir = str(folder / "segment")
-                config.patches.size, config.patches.validation_count = 32, 2
-            trainer.train(config, folder / config.task)
+                config.patches.size, config.patches.count_validation = 32, 2
+            trainer.train(freeze(config), folder / config.task)
     patch.undo()
     return folders
 
@@ -74,7 +74,7 @@ def test_both_trainings_are_the_same_held_and_read(runs_of_both, task):
 
 @pytest.mark.parametrize("batch_size", [3, 7, 16])
 def test_steps_are_given_the_same_from_any_step_on(batch_size):
-    order = BatchSampler(np.zeros(7), batch_size, "shuffled", seed=0)
+    order = BatchSampler(np.zeros(7), batch_size, "shuffle", seed=0)
     shares = sharding.BatchSharding(batch_size)
     ways = [loader.make_loader(shown, order, shares, num_threads=2) for shown in (ROWS, lambda row: ROWS[row])]
     for number in (0, 1, 2, 3, 4, 9, 10, 2, 2, 3):
@@ -85,7 +85,7 @@ def test_steps_are_given_the_same_from_any_step_on(batch_size):
 @pytest.mark.parametrize("batch_size", [3, 7])
 def test_a_batch_says_which_of_its_examples_are_augmented(batch_size):
     order = BatchSampler(
-        np.arange(7) > 5, batch_size, "oversampled", 0, 4, augmented_subset=AugmentedSubset(copies_only=True)
+        np.arange(7) > 5, batch_size, "oversample", 0, 4, augmented_subset=AugmentedSubset(copies_only=True)
     )
     shares = sharding.BatchSharding(batch_size)
     shown = {"numbers": ROWS}
@@ -112,7 +112,7 @@ def test_what_goes_wrong_in_a_reading_thread_reaches_the_step(tmp_path):
             raise dataset.DatasetError("scan.png: gone")
         return ROWS[row]
 
-    order = BatchSampler(np.zeros(7), 7, "shuffled", seed=0)
+    order = BatchSampler(np.zeros(7), 7, "shuffle", seed=0)
     way = loader.make_loader(read, order, sharding.BatchSharding(7), num_threads=2)
     with pytest.raises(dataset.DatasetError, match=r"scan\.png: gone"):
         way.next_batch(0)
@@ -130,11 +130,11 @@ def test_lungs_come_back_from_their_packed_form():
 
 def test_what_takes_more_than_is_held_is_read(prepared):
     config = recipes.load("phantom:classify")
-    config.data.directory, config.image.size = str(prepared), SIZE
+    config.data.dir, config.image.size = str(prepared), SIZE
     stored = dataset.open_split(config, "train")
-    config.data.held = 2 * len(stored) * SIZE**2 / 1e6
+    config.data.cache_limit_mb = 2 * len(stored) * SIZE**2 / 1e6
     held = dataset.load_or_stream(config, "train")
-    config.data.held -= 1e-3
+    config.data.cache_limit_mb -= 1e-3
     read = dataset.load_or_stream(config, "train")
     assert isinstance(held, batch.RadiographBatch) and isinstance(read, dataset.RadiographDataset)
     assert len(read) == len(held) and (read.sources, read.labels) == (held.sources, held.labels)
@@ -149,7 +149,7 @@ def test_what_takes_more_than_is_held_is_read(prepared):
 @pytest.mark.parametrize("held", [0.0, 1.0])
 def test_a_radiograph_without_a_mask_is_named_before_the_first_step(prepared, monkeypatch, held):
     config = recipes.load("phantom:segment")
-    config.data.directory, config.data.held, config.image.size = str(prepared), held, SIZE
+    config.data.dir, config.data.cache_limit_mb, config.image.size = str(prepared), held, SIZE
     stored = dataset.open_split(config, "train")
     monkeypatch.setitem(stored._columns, "mask_kind", ["structures", "structures", "", *["structures"] * 12])
     with pytest.raises(dataset.DatasetError, match=rf"{stored.paths[2]}: has no mask"):
@@ -157,10 +157,10 @@ def test_a_radiograph_without_a_mask_is_named_before_the_first_step(prepared, mo
 
 
 @pytest.mark.parametrize("held", [0.0, 1.0])
-@pytest.mark.parametrize("name", ["flip", "dihedral"])
+@pytest.mark.parametrize("name", ["flip_horizontal", "dihedral"])
 def test_radiographs_are_mirrored_only_where_no_mask_tells_left_from_right(prepared, monkeypatch, held, name):
     config = recipes.load("phantom:segment")
-    config.data.directory, config.data.held, config.image.size = str(prepared), held, SIZE
+    config.data.dir, config.data.cache_limit_mb, config.image.size = str(prepared), held, SIZE
     config.augmentation[name] = 0.5
     train_split, validation = dataset.open_split(config, "train"), dataset.open_split(config, "val")
     monkeypatch.setitem(train_split._columns, "mask_kind", [*["lungs"] * 14, "structures"])
@@ -175,9 +175,9 @@ def test_radiographs_are_mirrored_only_where_no_mask_tells_left_from_right(prepa
 
 def test_a_run_goes_on_with_other_ways_to_read(tmp_path):
     config = recipes.load("phantom:classify")
-    run_dir.create_or_resume(tmp_path, config)
-    config.data.held, config.data.readers = 1.0, 7
-    run_dir.create_or_resume(tmp_path, config)
+    run_dir.create_or_resume(tmp_path, freeze(config))
+    config.data.cache_limit_mb, config.data.num_threads = 1.0, 7
+    run_dir.create_or_resume(tmp_path, freeze(config))
     config.data.train = "val"
     with pytest.raises(run_dir.RunError, match="data.train"):
-        run_dir.create_or_resume(tmp_path, config)
+        run_dir.create_or_resume(tmp_path, freeze(config))

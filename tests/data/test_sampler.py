@@ -9,12 +9,12 @@ GROUPS = np.array([0] * 6 + [1] * 3 + [2])
 
 
 def test_shuffled_sees_each_once_and_fills_the_last_step_from_the_epochs_beginning():
-    order = BatchSampler(GROUPS, 4, "shuffled", seed=0)
+    order = BatchSampler(GROUPS, 4, "shuffle", seed=0)
     rows = order.epoch_rows(0)
     assert order.steps_per_epoch == 3 and sorted(rows.flat[:10]) == list(range(10))
     assert list(rows.flat[10:]) == list(rows.flat[:2])
     assert not np.array_equal(rows, order.epoch_rows(1))
-    np.testing.assert_array_equal(BatchSampler(GROUPS, 4, "shuffled", seed=0).rows(4), order.epoch_rows(1)[1])
+    np.testing.assert_array_equal(BatchSampler(GROUPS, 4, "shuffle", seed=0).rows(4), order.epoch_rows(1)[1])
 
 
 def test_balanced_sees_every_class_as_often():
@@ -25,7 +25,7 @@ def test_balanced_sees_every_class_as_often():
 
 @pytest.mark.parametrize("minority, extra, counts", [((), 5, [6, 3, 6]), ((1, 2), 2, [6, 9, 3])])
 def test_oversampled_sees_the_minority_k_times_more(minority, extra, counts):
-    order = BatchSampler(GROUPS, 3, "oversampled", 0, extra, minority)
+    order = BatchSampler(GROUPS, 3, "oversample", 0, extra, minority)
     total = sum(counts)
     assert order.steps_per_epoch == -(-total // 3)
     assert list(np.bincount(GROUPS[order.epoch_rows(3).ravel()[:total]])) == counts
@@ -33,7 +33,7 @@ def test_oversampled_sees_the_minority_k_times_more(minority, extra, counts):
 
 def test_the_order_is_what_it_was_before_copies_were_known():
     """NumPy's permutation of the radiographs themselves, and its draws of them."""
-    order = BatchSampler(GROUPS, 3, "oversampled", 7, 2, (1,), AugmentedSubset(copies_only=True))
+    order = BatchSampler(GROUPS, 3, "oversample", 7, 2, (1,), AugmentedSubset(copies_only=True))
     visits = np.concatenate([np.arange(10), np.tile([6, 7, 8], 2)])
     expected = np.random.default_rng([7, 4]).permutation(visits)
     np.testing.assert_array_equal(order.epoch_rows(4), np.resize(expected, (6, 3)))
@@ -43,14 +43,14 @@ def test_the_order_is_what_it_was_before_copies_were_known():
 
 
 def test_where_all_are_augmented_nothing_is_chosen():
-    for mixture in (AugmentedSubset(), AugmentedSubset(unfreeze_factor=0.5), AugmentedSubset(unfreeze_epoch=3)):
-        order = BatchSampler(GROUPS, 4, "shuffled", 0, augmented_subset=mixture)
+    for mixture in (AugmentedSubset(), AugmentedSubset(unfreeze_scale=0.5), AugmentedSubset(unfreeze_epoch=3)):
+        order = BatchSampler(GROUPS, 4, "shuffle", 0, augmented_subset=mixture)
         assert order.epoch_augmented(5) is None and order.augmented(7) is None
 
 
 @pytest.mark.parametrize("extra, minority", [(5, ()), (2, (1, 2))])
 def test_of_copies_alone_each_radiograph_is_seen_once_as_it_is(extra, minority):
-    order = BatchSampler(GROUPS, 4, "oversampled", 0, extra, minority, AugmentedSubset(copies_only=True))
+    order = BatchSampler(GROUPS, 4, "oversample", 0, extra, minority, AugmentedSubset(copies_only=True))
     rare = np.isin(GROUPS, minority or (2,))
     for epoch in range(3):
         total = 10 + extra * rare.sum()
@@ -67,24 +67,22 @@ def test_the_share_that_is_augmented_is_drawn_for_each_example_and_falls_when_fr
     order = BatchSampler(
         groups,
         100,
-        "shuffled",
+        "shuffle",
         0,
-        augmented_subset=AugmentedSubset(fraction=0.8, unfreeze_epoch=2, unfreeze_factor=0.5),
+        augmented_subset=AugmentedSubset(probability=0.8, unfreeze_epoch=2, unfreeze_scale=0.5),
     )
     shares = [order.epoch_augmented(epoch).mean() for epoch in range(4)]
     np.testing.assert_allclose(shares, [0.8, 0.8, 0.4, 0.4], atol=0.03)  # four standard errors
     assert not np.array_equal(order.epoch_augmented(0), order.epoch_augmented(1))
-    np.testing.assert_array_equal(order.epoch_rows(1), BatchSampler(groups, 100, "shuffled", 0).epoch_rows(1))
+    np.testing.assert_array_equal(order.epoch_rows(1), BatchSampler(groups, 100, "shuffle", 0).epoch_rows(1))
     assert (
-        BatchSampler(
-            groups, 100, "shuffled", 0, augmented_subset=AugmentedSubset(unfreeze_epoch=2, unfreeze_factor=0.8)
-        )
+        BatchSampler(groups, 100, "shuffle", 0, augmented_subset=AugmentedSubset(unfreeze_epoch=2, unfreeze_scale=0.8))
         .epoch_augmented(1)
         .all()
     )
 
 
-@pytest.mark.parametrize("sampling", ["shuffled", "balanced"])
+@pytest.mark.parametrize("sampling", ["shuffle", "balanced"])
 def test_copies_need_a_sampling_that_makes_them(sampling):
     with pytest.raises(ValueError, match=f"training.augment=copies needs .*, and it is {sampling}; set"):
         BatchSampler(GROUPS, 4, sampling, 0, augmented_subset=AugmentedSubset(copies_only=True))

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from cxrjax.config import default_config
+from cxrjax.config import default_config, freeze
 from cxrjax.data import dataset, tfds_store
 from cxrjax.evaluation import cross_validation, evaluate
 from cxrjax.runs import run_dir
@@ -55,7 +55,7 @@ def test_a_score_is_pooled_by_students_t():
 
 def test_each_fold_is_tested_on_once_and_a_stopped_run_goes_on(folds, tmp_path, monkeypatch):
     config = default_config()
-    config.task, config.data.directory = "segment", folds
+    config.task, config.data.dir = "segment", folds
     trained, stop = [], {"fold2"}
 
     def stand_in_train(config, workdir):
@@ -73,9 +73,9 @@ def test_each_fold_is_tested_on_once_and_a_stopped_run_goes_on(folds, tmp_path, 
     monkeypatch.setattr(trainer, "train", stand_in_train)
     monkeypatch.setattr(evaluate, "evaluate_run", stand_in_evaluate)
     with pytest.raises(KeyboardInterrupt):
-        cross_validation.cross_validate(config, tmp_path)
+        cross_validation.cross_validate(freeze(config), tmp_path)
     stop.clear()
-    result = cross_validation.cross_validate(config, tmp_path)
+    result = cross_validation.cross_validate(freeze(config), tmp_path)
     assert trained == [
         ("fold0", "fold2+fold3", "fold1"), ("fold1", "fold0+fold3", "fold2"),
         ("fold2", "fold0+fold1", "fold3"), ("fold3", "fold1+fold2", "fold0"),
@@ -86,7 +86,7 @@ def test_each_fold_is_tested_on_once_and_a_stopped_run_goes_on(folds, tmp_path, 
     assert "| macro/f1 | 0.150 | 0.129 |" in cross_validation.format_scores(result)
     config.seed = 1
     with pytest.raises(run_dir.RunError, match="seed=0"):
-        cross_validation.cross_validate(config, tmp_path)
+        cross_validation.cross_validate(freeze(config), tmp_path)
 
 
 def test_a_data_set_without_folds_is_named(tmp_path):

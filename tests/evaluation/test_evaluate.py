@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from cxrjax import plotting
-from cxrjax.config import recipes
+from cxrjax.config import freeze, recipes
 from cxrjax.data import batch, dataset, tfds_store
 from cxrjax.evaluation import evaluate, plots, scoring, tables
 from cxrjax.io import predictions_csv
@@ -68,8 +68,8 @@ def run(prepared, tmp_path, monkeypatch):
     monkeypatch.setattr(plots, "draw_plots", lambda *_: None)
     monkeypatch.setattr(plotting, "draw_sheet", lambda *_: None)
     config = recipes.load("phantom:classify")
-    config.data.directory, config.image.size = str(prepared / "own" / "phantom"), SIZE
-    run_dir.create_or_resume(tmp_path / "run", config)
+    config.data.dir, config.image.size = str(prepared / "own" / "phantom"), SIZE
+    run_dir.create_or_resume(tmp_path / "run", freeze(config))
     train_to(tmp_path / "run", 3)
     return tmp_path / "run"
 
@@ -123,7 +123,7 @@ def test_a_run_that_kept_its_labels_needs_no_data_but_those_evaluated(run, prepa
     config = run_dir.load_config(run)
     expected = evaluate.evaluate_run(run, "val", str(prepared / "other"))["source_baseline"]
     assert sorted(zip(*provenance.load_labels(run, config), strict=True)) == sorted(
-        zip(*tfds_store.load_labels(config.data.directory, "train"), strict=True)
+        zip(*tfds_store.load_labels(config.data.dir, "train"), strict=True)
     )
     (prepared / "own").rename(prepared / "away")
     try:

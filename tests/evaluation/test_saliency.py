@@ -74,7 +74,7 @@ def config():
     settings.task, settings.patches.mode, settings.patches.size = "classify", "global", SEEN
     settings.classifier.classes = ("none", "square")
     settings.evaluation.batch_size = 4
-    settings.maps.draws = 4
+    settings.saliency_eval.num_randomizations = 4
     return settings
 
 
@@ -86,7 +86,7 @@ def judge(backbone: nn.Module, params: dict, cases: batch.RadiographBatch, setti
     head = {"linear_0": {"kernel": jnp.array([[0.0, 100.0]]), "bias": jnp.array([0.0, -2.0])}}
     variables["classifier"]["params"] = {"head": head} | params
     rows, curves = zip(*saliency.iter_evaluations(segmenter, classifier, settings, variables, cases), strict=True)
-    return rows, curves, saliency_verdict.summarize_checks(rows, curves, settings.maps, settings.seed)
+    return rows, curves, saliency_verdict.summarize_checks(rows, curves, settings.saliency_eval, settings.seed)
 
 
 def looks_at_the_square() -> dict:
@@ -111,8 +111,13 @@ def test_a_map_of_the_true_evidence_passes(square):
 
 def test_where_patches_are_drawn_others_are_drawn_too(cases):
     settings = config()
-    settings.patches.mode, settings.patches.count, settings.maps.draws, settings.maps.seeds = "local", 4, 1, 1
-    settings.maps.levels, settings.maps.steps = 1, 2
+    (
+        settings.patches.mode,
+        settings.patches.count,
+        settings.saliency_eval.num_randomizations,
+        settings.saliency_eval.num_resamples,
+    ) = "local", 4, 1, 1
+    settings.saliency_eval.num_depths, settings.saliency_eval.num_steps = 1, 2
     rows, _, judged = judge(Places(), looks_at_the_square(), cases.select(np.arange(2)), settings)
     assert "resampling" in judged["checks"] and rows[0]["resampled_correlation"] < 1
 
@@ -143,7 +148,7 @@ def test_without_lungs_there_is_a_row_and_no_figure(square):
 
 def test_a_map_that_survives_its_weights_is_worthless(cases):
     settings = config()
-    settings.maps.fill = "blur"
+    settings.saliency_eval.baseline = "blur"
     _, curves, judged = judge(Anything(), {}, cases, settings)
     assert judged["checks"]["weights"] == saliency_verdict.FAILED
     assert judged["verdict"].startswith("These maps are worthless: they hardly change")
@@ -154,7 +159,7 @@ def test_a_map_that_survives_its_weights_is_worthless(cases):
 
 def test_an_unknown_fill_is_named(cases):
     settings = config()
-    settings.maps.fill = "grey"
+    settings.saliency_eval.baseline = "grey"
     with pytest.raises(ValueError, match="'grey'; there are black, blur"):
         judge(Anything(), {}, cases, settings)
 

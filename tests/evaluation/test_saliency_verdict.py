@@ -7,7 +7,7 @@ from cxrjax.config import default_config
 from cxrjax.evaluation import saliency_verdict
 from cxrjax.metrics.confidence import mean_interval
 
-MAPS = default_config().maps
+MAPS = default_config().saliency_eval
 
 
 def judge(count: int = 40, spread: float = 0.02, **changed: float):

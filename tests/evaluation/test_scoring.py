@@ -292,7 +292,7 @@ def test_convergence_is_left_out_where_votes_do_not_decide(run, tmp_path):
         and (folder / "vote_convergence.png").exists()
     )
     config = classify_config()
-    config.voting.rule = "mean_probability"
+    config.voting.aggregation = "mean_probability"
     (tmp_path / "config.json").write_text(config.to_json())
     scores = scoring.score_run(tmp_path, "test")
     assert scores["vote_convergence"] is None and scores["warnings"][-1] == scoring.NO_CONVERGENCE

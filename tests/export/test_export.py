@@ -17,7 +17,7 @@ from onnx import load_model
 from scipy import ndimage
 
 from cxrjax import export
-from cxrjax.config import default_config
+from cxrjax.config import default_config, freeze
 from cxrjax.data import batch as cohort
 from cxrjax.export import stablehlo, verify
 from cxrjax.inference.functional import PipelineSpec
@@ -68,8 +68,8 @@ def find_bright(network):
 def keep(workdir, config, *weights):
     """A run directory as training leaves it."""
     if config.task == "classify":
-        run_dir.copy_segmenter(workdir, config)
-    run_dir.create_or_resume(workdir, config)
+        config = run_dir.copy_segmenter(workdir, freeze(config))
+    run_dir.create_or_resume(workdir, freeze(config))
     with checkpoints.Checkpoints(workdir / "checkpoints") as kept:
         kept.save("best", 7, weights[0])
         for i, each in enumerate(weights[1:]):
@@ -79,7 +79,7 @@ def keep(workdir, config, *weights):
 def keep_classifier(folder, config, seeds=(1,)):
     """A random classifier, and others that vote with it."""
     config.segmenter.workdir = str(folder / "segment")
-    config.evaluation.members = max(1, len(seeds) - 1)
+    config.evaluation.ensemble_size = max(1, len(seeds) - 1)
     keep(
         folder / "classify",
         config,
@@ -177,7 +177,7 @@ def test_files_and_settings_suffice_to_repeat_a_finding(folder, images):
     told = json.loads((out / "manifest.json").read_text())
     segmenter, patches = told["segmenter"], told["patches"]
     assert told["purpose"] == "For research, not for diagnosis."
-    assert (patches["mode"], patches["masked"], patches["channels"]) == ("local", True, "grey")
+    assert (patches["mode"], patches["mask_lungs"], patches["channels"]) == ("local", True, "gray")
 
     def run(name, pixels):
         assert told[name]["mean"] is None  # else to be subtracted, and what is left divided by the deviation
@@ -191,11 +191,13 @@ def test_files_and_settings_suffice_to_repeat_a_finding(folder, images):
     labels, _ = ndimage.label(rough > 0.5, np.ones((3, 3)))
     areas = np.bincount(labels.ravel())[1:]
     large = np.argsort(areas)[-2:] + 1
-    parts = np.isin(labels, [part for part in large if areas[part - 1] >= segmenter["smallest_part"] * labels.size])
+    parts = np.isin(
+        labels, [part for part in large if areas[part - 1] >= segmenter["min_component_area"] * labels.size]
+    )
     mask = ndimage.binary_fill_holes(parts, np.ones((3, 3)))
     certain = np.where(mask, np.where(rough > 0.5, rough, 1), np.where(rough > 0.5, 0, rough))
     lungs = resize(certain, told["image"]["size"]) > 0.5
-    assert lungs.mean() >= segmenter["smallest_lungs"]
+    assert lungs.mean() >= segmenter["min_lung_area"]
 
     size, beyond = patches["size"], patches["size"] // 2
     shown, centres = np.pad(images[0] * lungs, beyond), np.argwhere(lungs)[rng.integers(0, lungs.sum(), 400)]
@@ -226,7 +228,7 @@ def test_what_goes_wrong_leaves_nothing(folder, tmp_path, monkeypatch):
     (tmp_path / "full" / "kept").write_text("older")
     with pytest.raises(FileExistsError, match="full: already exists"):
         export.export_model(folder / "segment", tmp_path / "full")
-    run_dir.create_or_resume(tmp_path / "untrained", configure("segment"))
+    run_dir.create_or_resume(tmp_path / "untrained", freeze(configure("segment")))
     with pytest.raises(run_dir.RunError, match="untrained: there is no trained network here yet"):
         export.export_model(tmp_path / "untrained", tmp_path / "out")
 
@@ -305,7 +307,8 @@ def test_networks_that_vote_together_do_so_in_the_program(folder, images, tmp_pa
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "patches", [{"mode": "crop", "channels": "contrast"}, {"mode": "global"}, {"mode": "global", "masked": False}]
+    "patches",
+    [{"mode": "lung_bbox", "channels": "enhanced"}, {"mode": "global"}, {"mode": "global", "mask_lungs": False}],
 )
 def test_every_mode_is_one_program_for_all_platforms(folder, images, tmp_path, patches):
     config = configure("classify", **patches)

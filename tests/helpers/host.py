@@ -34,7 +34,7 @@ class Tiny(nn.Module):
 def learn(batch_size: int, streamed: bool = False, count: int = 4) -> train_step.TrainState:
     """Some steps of a training of thirty points, held or read one by one; the second epoch begins within them."""
     config, module = default_config(), Tiny()
-    config.training.optimiser = "sgd"  # Adam would blow up what rounding does
+    config.optimizer.name = "sgd"  # Adam would blow up what rounding does
     x = np.random.default_rng(0).normal(size=(30, 3)).astype(np.float32)
 
     def loss(params, batch_stats, batch, key):
@@ -47,7 +47,7 @@ def learn(batch_size: int, streamed: bool = False, count: int = 4) -> train_step
     groups_of_all = np.zeros(30, np.int32)
     task = Task(x, groups_of_all, lambda key: module.init(key, x, train=False), loss, dict)
     shares, phase = sharding.BatchSharding(batch_size), param_groups.plan_phases([], 0, 1.0)[0]
-    order = sampler.BatchSampler(groups_of_all, batch_size, "shuffled", seed=0)
+    order = sampler.BatchSampler(groups_of_all, batch_size, "shuffle", seed=0)
     feed = loader.make_loader((lambda row: x[row]) if streamed else x, order, shares, num_threads=2)
     optimiser = train_step.build_optimizer(config, count, phase)
     step = train_step.make_train_step(task, optimiser, lambda number, scale: jnp.float32(0.01), phase, config, feed)

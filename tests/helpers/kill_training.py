@@ -26,6 +26,7 @@ os.environ |= {
 
 import jax  # noqa: E402
 
+from cxrjax.config import freeze  # noqa: E402
 from cxrjax.data import dataset  # noqa: E402
 from cxrjax.models import registry  # noqa: E402
 from cxrjax.models.fc_densenet import FCDenseNet  # noqa: E402
@@ -56,7 +57,7 @@ def train_once(task: str, workdir: Path, segmenter: Path) -> None:
 
     trainer.Trainer.step = announce
     with signals.handled(lambda: "the same command goes on from there"):
-        trainer.train(config, workdir)
+        trainer.train(freeze(config), workdir)
 
 
 class Process:

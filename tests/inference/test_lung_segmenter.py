@@ -17,7 +17,7 @@ pytestmark = pytest.mark.usefixtures("small_segmenter")
 @pytest.fixture(scope="module")
 def config():
     config = recipes.load("phantom:classify")
-    config.segmenter.workdir, config.segmenter.size, config.segmenter.smallest_part = "made up", 32, 0.0
+    config.segmenter.workdir, config.segmenter.size, config.segmenter.min_component_area = "made up", 32, 0.0
     return config
 
 
@@ -67,7 +67,7 @@ def test_those_of_others_are_not_taken(finder, split, monkeypatch):
     with pytest.raises(TypeError):
         reopen(finder, variables=other).segment_cached("train-000001", split)
     strict = finder.config.copy_and_resolve_references()
-    strict.segmenter.smallest_lungs = 0.5
+    strict.segmenter.min_lung_area = 0.5
     with pytest.raises(TypeError):
         reopen(finder, strict).segment_cached("train-000001", split)
 

@@ -22,7 +22,7 @@ SETTINGS = spec.InferenceConfig(
     aggregation="majority",
     min_component_area=0.005,
     min_lung_area=0.02,
-    channels="grey",
+    channels="gray",
     bbox_margin=0.05,
     min_lung_confidence=0.875,
 )
@@ -210,28 +210,28 @@ def test_a_center_crop_concerns_whole_radiographs_alone(images):
     lungs = np.zeros((SIZE, SIZE), bool)
     lungs[30:90, 40:90] = True
     same = {}
-    for mode in ("local", "crop", "global"):
+    for mode in ("local", "lung_bbox", "global"):
         settings = SETTINGS._replace(patch_mode=mode)
         cut, uncut = (
             draw_patches(images[0], lungs, SURE, jax.random.key(0), PATCH, settings._replace(center_crop=share))[1]
             for share in (0.25, 0.0)
         )
         same[mode] = bool((cut == uncut).all())
-    assert same == {"local": True, "crop": True, "global": False}
+    assert same == {"local": True, "lung_bbox": True, "global": False}
 
 
 def test_crop_is_one_vote_of_channels_made_of_the_lungs_alone(apply, small, images):
     segmenter, _, variables = small
     classifier = spec.ModelSpec(registry.create("resnet18", CLASSES, width=8, stages=(1, 1)), PATCH, 3)
     variables = variables | {"classifier": from_config.init(classifier, jax.random.key(1))}
-    settings = SETTINGS._replace(patch_mode="crop", channels="contrast", mask_lungs=False, num_patches=1)
+    settings = SETTINGS._replace(patch_mode="lung_bbox", channels="enhanced", mask_lungs=False, num_patches=1)
     result = diagnose((segmenter, classifier, variables), images, [1, 3], settings)
     assert result.lung_confidence[0] > settings.min_lung_confidence and result.votes[0].sum() == 1
     assert result.label[1] == pipeline.NO_CLASS and not result.saliency[1].any()
 
     (top, bottom), (left, right) = lung_crop.bounding_box(result.lung_mask[0], settings.bbox_margin)
     box = np.array([[top, bottom], [left, right]])
-    square = make_channels(lung_crop.crop_resize(images[1], box, SIZE), "contrast")
+    square = make_channels(lung_crop.crop_resize(images[1], box, SIZE), "enhanced")
     x = lung_crop.letterbox(square, box, PATCH)[None] / np.float32(255)
     logits = apply(classifier.module, variables["classifier"], x)[0]
     np.testing.assert_allclose(result.probabilities[0], jax.nn.softmax(logits), atol=1e-3)
@@ -245,7 +245,7 @@ def test_crop_is_one_vote_of_channels_made_of_the_lungs_alone(apply, small, imag
 def test_a_masked_crop_is_a_crop_of_the_masked(images):
     lungs = np.zeros((SIZE, SIZE), bool)
     lungs[30:90, 40:90] = True
-    crop = SETTINGS._replace(patch_mode="crop")
+    crop = SETTINGS._replace(patch_mode="lung_bbox")
     of_masked = draw_patches(images[0] * lungs, lungs, SURE, jax.random.key(0), PATCH, crop._replace(mask_lungs=False))
     masked = draw_patches(images[0], lungs, SURE, jax.random.key(0), PATCH, crop)
     np.testing.assert_array_equal(masked[1], of_masked[1])
@@ -254,7 +254,7 @@ def test_a_masked_crop_is_a_crop_of_the_masked(images):
 
 def test_a_crop_of_unsure_lungs_is_the_whole_radiograph(small, images):
     settings = SETTINGS._replace(mask_lungs=False, num_patches=1)
-    crop = diagnose(small, images, [1, 3], settings._replace(patch_mode="crop", min_lung_confidence=1.0))
+    crop = diagnose(small, images, [1, 3], settings._replace(patch_mode="lung_bbox", min_lung_confidence=1.0))
     whole = diagnose(small, images, [1, 3], settings._replace(patch_mode="global"))
     np.testing.assert_allclose(crop.probabilities, whole.probabilities, atol=1e-4)
     np.testing.assert_allclose(crop.saliency, whole.saliency, atol=1e-3)
@@ -263,8 +263,8 @@ def test_a_crop_of_unsure_lungs_is_the_whole_radiograph(small, images):
 def test_local_and_global_patches_are_cut_from_the_made_channels(images):
     lungs = np.zeros((SIZE, SIZE), bool)
     lungs[30:90, 40:90] = True
-    made = np.asarray(make_channels(images[0], "contrast"))
-    settings = SETTINGS._replace(mask_lungs=False, channels="contrast", num_patches=3)
+    made = np.asarray(make_channels(images[0], "enhanced"))
+    settings = SETTINGS._replace(mask_lungs=False, channels="enhanced", num_patches=3)
     centres, crops = draw_patches(images[0], lungs, SURE, jax.random.key(0), PATCH, settings)
     for (row, column), crop in zip(np.asarray(centres), crops, strict=True):
         window = np.s_[row - PATCH // 2 : row + PATCH // 2, column - PATCH // 2 : column + PATCH // 2]

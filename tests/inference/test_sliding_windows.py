@@ -17,7 +17,7 @@ from cxrjax.models.classifier import Classifier, Head
 from cxrjax.ops import cam, patches, voting
 
 SIZE, PATCH, CONTEXT, STRIDE = 64, 16, 16, 4  # pixels; a cell of the network below sees 13 around it
-SETTINGS = spec.InferenceConfig("dense", True, 1, 4, "majority", 0.005, 0.02, "grey", 0.05, 0.875)
+SETTINGS = spec.InferenceConfig("dense", True, 1, 4, "majority", 0.005, 0.02, "gray", 0.05, 0.875)
 SIDE, COUNT = 4, 13  # cells of a window, windows a side
 
 
@@ -221,13 +221,13 @@ def test_cells_are_those_of_the_backbone(architecture, size, cells, stride):
 
 def test_a_context_of_part_of_a_cell_is_refused_and_so_are_radiographs_without_a_window():
     config = default_config()
-    config.patches.size, config.patches.context = 112, 64
+    config.patches.size, config.patches.context_pixels = 112, 64
     network = from_config.classifier(config)
     assert (network.input_size, network.module.crop_border) == (240, 2)
     assert from_config.zero_variables(network)["params"]["head"]
     config.patches.mode = "global"
     assert from_config.classifier(config).input_size == 112
-    config.patches.mode, config.patches.context = "dense", 40
+    config.patches.mode, config.patches.context_pixels = "dense", 40
     with pytest.raises(ValueError, match=r"patches\.context=40 is not a multiple of 32, the stride of resnet18"):
         from_config.classifier(config)
     with pytest.raises(ValueError, match="radiographs of 96 pixels are smaller than a patch of 112"):

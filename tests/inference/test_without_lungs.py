@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from cxrjax.cli import predict_files
-from cxrjax.config import recipes
+from cxrjax.config import freeze, recipes
 from cxrjax.evaluation import cross_validation
 from cxrjax.io import predictions_csv
 from cxrjax.models import from_config
@@ -19,10 +19,10 @@ SIZE = 40
 
 def get_config(folder):
     config = recipes.load("hieu2695:baseline")
-    config.data.directory = str(folder / "phantom")
+    config.data.dir = str(folder / "phantom")
     config.image.size = config.patches.size = SIZE
     config.training.epochs, config.training.batch_size = 1, 4
-    config.rate_finder.steps = 3
+    config.lr_finder.num_steps = 3
     return config
 
 
@@ -35,7 +35,7 @@ def folder(tmp_path_factory):
         done = folder / "runs" / fold / "evaluation" / fold
         done.mkdir(parents=True)
         (done / "metrics.json").write_text('{"all": {}}')
-    cross_validation.cross_validate(get_config(folder), folder / "runs")
+    cross_validation.cross_validate(freeze(get_config(folder)), folder / "runs")
     return folder
 
 
@@ -65,7 +65,7 @@ def test_a_picture_without_lungs_is_predicted_as_its_grey_levels_are(apply, fold
 def test_it_is_exported_and_imported_without_a_segmenter(folder, tmp_path):
     run = folder / "runs" / "fold0"
     weights.export_weights(run, tmp_path / "w.safetensors")
-    weights.import_weights(get_config(folder), str(tmp_path / "w.safetensors"), tmp_path / "run")
+    weights.import_weights(freeze(get_config(folder)), str(tmp_path / "w.safetensors"), tmp_path / "run")
     here, there = (run_dir.load_networks(place, run_dir.load_config(place)) for place in (run, tmp_path / "run"))
     jax.tree.map(np.testing.assert_array_equal, here, there)
 
@@ -73,8 +73,5 @@ def test_it_is_exported_and_imported_without_a_segmenter(folder, tmp_path):
 def test_its_rate_is_found(folder, tmp_path):
     config = get_config(folder)
     config.data.train, config.data.validation = "fold0", "fold1"
-    assert (
-        config.rate_finder.lowest / 10
-        <= lr_finder.find_learning_rate(config, tmp_path)
-        <= config.rate_finder.highest / 10
-    )
+    learning_rate = lr_finder.find_learning_rate(freeze(config), tmp_path)
+    assert config.lr_finder.min_lr / 10 <= learning_rate <= config.lr_finder.max_lr / 10

@@ -75,7 +75,7 @@ def test_the_map_of_a_hidden_head_is_that_of_the_linear_one_it_is_equal_to(monke
     plain, _ = build("linear")
     image = jnp.asarray(np.random.default_rng(0).integers(0, 255, (64, 64)).astype(np.uint8))
     lungs = jnp.zeros((64, 64), bool).at[10:50, 10:50].set(True)
-    settings = spec.InferenceConfig(mode, True, 6, 3, "mean_probability", 0.005, 0.02, "grey", 0.05, 0.875)
+    settings = spec.InferenceConfig(mode, True, 6, 3, "mean_probability", 0.005, 0.02, "gray", 0.05, 0.875)
 
     def examine(module, head):
         weights = {"params": params | {"head": head}, "batch_stats": variables["batch_stats"]}

@@ -1,14 +1,25 @@
 """Changes of a picture with known outcomes."""
 
+from dataclasses import replace
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from cxrjax.config.settings import AugmentationConfig
 from cxrjax.ops import augmentation
 
-NOTHING = augmentation.AugmentationConfig(
-    rotation=0, zoom=0, shift=0, contrast=0, brightness=0, crop=0, flip=0, upend=0
+NOTHING = AugmentationConfig()
+EVERYTHING = AugmentationConfig(
+    rotation=15.0,
+    scale=0.1,
+    shift=0.1,
+    contrast=0.2,
+    brightness=0.1,
+    random_crop=0.1,
+    flip_horizontal=0.5,
+    flip_vertical=0.5,
 )
 PICTURE = jnp.asarray(np.random.default_rng(0).uniform(0.2, 0.8, (16, 16)), jnp.float32)
 
@@ -18,7 +29,7 @@ sample_affine = jax.jit(augmentation.sample_affine, static_argnames="settings")
 
 
 def change(seed, picture=PICTURE, **settings):
-    return augment_patch(jax.random.key(seed), picture, NOTHING._replace(**settings))
+    return augment_patch(jax.random.key(seed), picture, replace(NOTHING, **settings))
 
 
 def test_nothing_changes_nothing():
@@ -26,9 +37,9 @@ def test_nothing_changes_nothing():
 
 
 @pytest.mark.parametrize("settings, expected", [
-    ({"flip": 1.0}, PICTURE[:, ::-1]),
-    ({"upend": 1.0}, PICTURE[::-1]),
-    ({"flip": 1.0, "upend": 1.0}, PICTURE[::-1, ::-1]),
+    ({"flip_horizontal": 1.0}, PICTURE[:, ::-1]),
+    ({"flip_vertical": 1.0}, PICTURE[::-1]),
+    ({"flip_horizontal": 1.0, "flip_vertical": 1.0}, PICTURE[::-1, ::-1]),
 ])  # fmt: skip
 def test_mirrors(settings, expected):
     np.testing.assert_allclose(change(0, **settings), expected, atol=1e-6)
@@ -39,7 +50,7 @@ def test_a_crop_is_a_window_enlarged():
     ramp = jnp.broadcast_to((jnp.arange(16) + 0.5) / 16, (16, 16))
     starts = []
     for seed in range(40):
-        row = change(seed, ramp, crop=0.25)[8]
+        row = change(seed, ramp, random_crop=0.25)[8]
         inside = row[1:-1]  # half a pixel beyond the outermost centres is not in the picture
         np.testing.assert_allclose(np.diff(inside), 0.75 / 16, atol=1e-5)
         starts.append(float(row[8] - 0.75 * 8.5 / 16))
@@ -48,35 +59,33 @@ def test_a_crop_is_a_window_enlarged():
 
 def test_rotation_and_zoom_stay_within_their_limits():
     for seed in range(40):
-        affine = sample_affine(jax.random.key(seed), NOTHING._replace(rotation=15.0, zoom=0.1))
+        affine = sample_affine(jax.random.key(seed), replace(NOTHING, rotation=15.0, scale=0.1))
         scale = np.hypot(affine[0, 0], affine[1, 0])
         assert 0.9 <= scale <= 1.1 and abs(np.degrees(np.arctan2(affine[1, 0], affine[0, 0]))) <= 15
         np.testing.assert_array_equal(affine[:, 2], 0)
 
 
 def test_equal_keys_give_equal_pictures_under_vmap_and_jit():
-    every = augmentation.AugmentationConfig(15.0, 0.1, 0.1, 0.2, 0.1, 0.1, 0.5, 0.5)
     keys = jax.random.split(jax.random.key(0), 3)
-    together = jax.jit(jax.vmap(lambda key: augmentation.augment_patch(key, PICTURE, every)))(keys)
+    together = jax.jit(jax.vmap(lambda key: augmentation.augment_patch(key, PICTURE, EVERYTHING)))(keys)
     for key, one in zip(keys, together, strict=True):
-        np.testing.assert_allclose(augmentation.augment_patch(key, PICTURE, every), one, atol=1e-5)
+        np.testing.assert_allclose(augmentation.augment_patch(key, PICTURE, EVERYTHING), one, atol=1e-5)
     assert not np.allclose(together[0], together[1], atol=0.05)
 
 
 def test_all_channels_of_a_patch_change_alike():
-    every = augmentation.AugmentationConfig(15.0, 0.1, 0.1, 0.2, 0.1, 0.1, 0.5, 0.5)
     channels = jnp.stack([PICTURE, PICTURE.T, 1 - PICTURE], axis=-1)
     for seed in range(4):
         key = jax.random.key(seed)
-        together = augment_patch(key, channels, every)
-        each = [augment_patch(key, channels[..., k], every) for k in range(3)]
+        together = augment_patch(key, channels, EVERYTHING)
+        each = [augment_patch(key, channels[..., k], EVERYTHING) for k in range(3)]
         np.testing.assert_allclose(together, jnp.stack(each, axis=-1), atol=1e-6)
 
 
 def test_the_mask_moves_with_the_picture():
     mask = (PICTURE > 0.5).astype(jnp.int32)
     image, moved = augmentation.augment_pair(jax.random.key(3), mask.astype(jnp.float32), mask,
-                                        NOTHING._replace(shift=0.2, zoom=0.3))  # fmt: skip
+                                        replace(NOTHING, shift=0.2, scale=0.3))  # fmt: skip
     sure = (image == 0) | (image == 1)  # where the linear form lies on one label
     np.testing.assert_array_equal(moved[sure], image[sure])
 
@@ -105,11 +114,11 @@ def test_the_mean_is_of_each_channel_and_of_what_was_there_before_the_picture_mo
 
 def test_an_unknown_middle_of_contrast_is_named():
     with pytest.raises(ValueError, match="'median'; there are middle, mean"):
-        augmentation.augment_patch(jax.random.key(0), PICTURE, NOTHING._replace(contrast_about="median"))
+        augmentation.augment_patch(jax.random.key(0), PICTURE, replace(NOTHING, contrast_about="median"))
 
 
 def test_each_kind_of_change_occurs_as_often_as_it_is_to_and_apart_from_the_others():
-    settings = NOTHING._replace(rotation=10.0, zoom=0.1, shift=0.1, flip=0.5, each=0.75)
+    settings = replace(NOTHING, rotation=10.0, scale=0.1, shift=0.1, flip_horizontal=0.5, probability=0.75)
     keys = jax.random.split(jax.random.key(0), 4000)
     affine = np.asarray(jax.jit(jax.vmap(lambda key: augmentation.sample_affine(key, settings)))(keys))
     turned = np.abs(affine[:, 1, 0]) > 1e-6
@@ -128,7 +137,7 @@ def test_each_kind_of_change_occurs_as_often_as_it_is_to_and_apart_from_the_othe
 def test_the_symmetries_of_the_square_are_all_alike():
     """Half of the pictures stay as they are, and an eighth of the other half: 0.5625; each other one has 0.0625."""
     keys = jax.random.split(jax.random.key(0), 4000)
-    settings = NOTHING._replace(dihedral=0.5)
+    settings = replace(NOTHING, dihedral=0.5)
     affine = np.asarray(jax.jit(jax.vmap(lambda key: augmentation.sample_affine(key, settings)))(keys))
     assert not affine[:, :, 2].any()
     kinds, counts = np.unique(np.round(affine[:, :, :2]).astype(int).reshape(-1, 4), axis=0, return_counts=True)
@@ -141,7 +150,7 @@ def test_the_symmetries_of_the_square_are_all_alike():
 def test_a_symmetry_moves_whole_pixels_and_the_mask_with_them():
     mask = jnp.arange(256).reshape(16, 16)
     symmetries = [np.rot90(turned, k) for turned in (mask, mask.T) for k in range(4)]
-    move = jax.jit(lambda key: augmentation.augment_pair(key, mask / 256, mask, NOTHING._replace(dihedral=1.0)))
+    move = jax.jit(lambda key: augmentation.augment_pair(key, mask / 256, mask, replace(NOTHING, dihedral=1.0)))
     for seed in range(6):
         image, moved = move(jax.random.key(seed))
         assert sum(np.array_equal(moved, symmetry) for symmetry in symmetries) == 1
@@ -149,19 +158,18 @@ def test_a_symmetry_moves_whole_pixels_and_the_mask_with_them():
 
 
 def test_what_is_not_chosen_stays_as_it_is():
-    every = augmentation.AugmentationConfig(15.0, 0.1, 0.1, 0.2, 0.1, 0.1, 0.5, 0.5)
     mask = (PICTURE > 0.5).astype(jnp.int32)
     chosen = jnp.array([True, False, True])
     keys = jax.random.split(jax.random.key(0), 3)
 
     def change_both(key, one):
-        return augmentation.augment_patch(key, PICTURE, every, one), *augmentation.augment_pair(
-            key, PICTURE, mask, every, one
+        return augmentation.augment_patch(key, PICTURE, EVERYTHING, one), *augmentation.augment_pair(
+            key, PICTURE, mask, EVERYTHING, one
         )
 
     patches, images, masks = jax.jit(jax.vmap(change_both))(keys, chosen)
     for moved, still in ((patches, PICTURE), (images, PICTURE), (masks, mask)):
         np.testing.assert_array_equal(moved[1], still)
         assert not np.array_equal(moved[0], still) and not np.array_equal(moved[2], still)
-    np.testing.assert_allclose(patches[0], augment_patch(keys[0], PICTURE, every), atol=1e-5)
-    assert augmentation.augment_patch(keys[0], PICTURE, every, chosen=False) is PICTURE
+    np.testing.assert_allclose(patches[0], augment_patch(keys[0], PICTURE, EVERYTHING), atol=1e-5)
+    assert augmentation.augment_patch(keys[0], PICTURE, EVERYTHING, chosen=False) is PICTURE

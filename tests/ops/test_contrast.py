@@ -42,7 +42,7 @@ def assert_equal_to_opencv(ours: np.ndarray, image: np.ndarray) -> None:
     assert (ours[..., 2] == theirs[..., 2]).mean() >= 0.999
 
 
-make = jax.jit(partial(contrast.enhance_channels, kind="contrast"))
+make = jax.jit(partial(contrast.enhance_channels, kind="enhanced"))
 threshold = jax.jit(contrast.otsu_threshold)
 median_blur = jax.jit(contrast.median_blur, static_argnames="window")
 below_mean = jax.jit(contrast.adaptive_threshold, static_argnames=("window", "offset"))

@@ -111,9 +111,9 @@ def test_many_at_once_are_as_one_by_one():
 def test_a_classifier_learns_from_nothing_beyond_the_box(monkeypatch):
     config = default_config()
     config.classifier.architecture, config.classifier.classes = "hieu2695_baseline", ("normal", "viral")
-    config.patches.mode, config.patches.channels, config.patches.masked = "crop", "contrast", False
+    config.patches.mode, config.patches.channels, config.patches.mask_lungs = "lung_bbox", "enhanced", False
     config.patches.size = 32
-    config.augmentation.rotation, config.augmentation.flip = 10.0, 0.5
+    config.augmentation.rotation, config.augmentation.flip_horizontal = 10.0, 0.5
     lungs = np.stack([boxed((64, 64), np.s_[16:48, 20:44])] * 2)
     found = lung_segmenter.LungMasks(lungs, np.ones(2, np.float32), np.ones(2, bool))
     monkeypatch.setattr(lung_segmenter.LungSegmenter, "segment", lambda *_: found)

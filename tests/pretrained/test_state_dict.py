@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import safetensors.numpy
 
-from cxrjax.config import default_config
+from cxrjax.config import default_config, freeze
 from cxrjax.models import registry
 from cxrjax.pretrained import key_aliases, key_map, state_dict
 from cxrjax.runs import weights
@@ -144,8 +144,8 @@ def test_only_a_head_that_may_be_drawn_lets_an_encoder_in(shrink, tmp_path):
     config.task, config.segmenter.architecture, config.segmenter.channels = "segment", "unet_resnet34", 3
 
     def load(name, choice):
-        config.init, config.init_head = str(tmp_path / name), choice
-        return weights.load_init(config, key)["params"]
+        config.pretrained, config.pretrained_head = str(tmp_path / name), choice
+        return weights.load_init(freeze(config), key)["params"]
 
     with pytest.raises(
         state_dict.WeightMismatchError, match=r"do not fit unet_resnet34: missing .* unexpected .*fc\.bias"

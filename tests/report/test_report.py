@@ -289,17 +289,17 @@ def test_controls_that_were_not_done_are_not_claimed_and_twins_are_told_apart(fo
           "the class of most",
           "fc_densenet103 at 256 pixels", "specified to one histogram", "class activation of the patches"],
          ["Grad-CAM", "one prediction", "no lungs are segmented"]),
-        ({"patches.mode": "global", "patches.masked": False, "image.equalise": False,
+        ({"patches.mode": "global", "patches.mask_lungs": False, "image.equalize": False,
           "classifier.architecture": "vgg16"},
          ["the whole radiograph at 224 pixels", "none, there is one prediction per radiograph",
           "no lungs are segmented",
           "ray levels as they are", "Grad-CAM of the radiograph"],
          ["100 patches", "fc_densenet103", "specified", "class activation", "blackened", "patches vote",
           "without a lung mask gets"]),
-        ({"patches.mode": "global", "patches.masked": False, "patches.center_crop": 0.0625, "patches.size": 120},
+        ({"patches.mode": "global", "patches.mask_lungs": False, "patches.center_crop": 0.0625, "patches.size": 120},
          ["the middle of the radiograph, 93.75% of its side, at 120 pixels"], ["the whole radiograph at"]),
-        ({"segmenter.workdir": "runs/lungs", "patches.mode": "crop", "patches.masked": False,
-          "patches.channels": "contrast", "evaluation.members": 3, "voting.rule": "mean_probability"},
+        ({"segmenter.workdir": "runs/lungs", "patches.mode": "lung_bbox", "patches.mask_lungs": False,
+          "patches.channels": "enhanced", "evaluation.ensemble_size": 3, "voting.aggregation": "mean_probability"},
          ["the box of the lungs at 224 pixels", "three channels", "one prediction of each of 3 networks",
           "the highest mean probability", "class activation of the lungs"],
          ["100 patches", "blackened"]),
@@ -323,7 +323,7 @@ def test_the_method_is_that_of_the_settings(found, changed, said, unsaid):
 
 
 def test_without_a_segmenter_no_lungs_are_missed(found):
-    found.config.update_from_flattened_dict({"patches.mode": "global", "patches.masked": False})
+    found.config.update_from_flattened_dict({"patches.mode": "global", "patches.mask_lungs": False})
     text = page(found, PICTURE._replace(lungs=""))
     assert "No lungs" not in text and "patches" not in re.search(r"<dialog.*</dialog>", text, re.S)[0]
     assert text.count("<figcaption>Map: evidence for") == text.count("<dialog")
@@ -575,7 +575,7 @@ def test_only_what_is_of_the_same_data_is_joined(tmp_path, monkeypatch):
     monkeypatch.setattr(tfds_store, "iter_records", lambda directory, split: stored)
     monkeypatch.setattr(tfds_store, "list_splits", lambda directory: ["train"])
     config = default_config()
-    config.task, config.classifier.classes, config.data.directory = "classify", CLASSES, f"{tmp_path}/data/clinic"
+    config.task, config.classifier.classes, config.data.dir = "classify", CLASSES, f"{tmp_path}/data/clinic"
     (tmp_path / "config.json").write_text(config.to_json())
     for name in ("test", "elsewhere-test"):
         folder = tmp_path / "evaluation" / name

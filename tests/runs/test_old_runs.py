@@ -1,11 +1,14 @@
 """A run that an older version began lacks newer settings, and goes on as it was."""
 
 import json
+from pathlib import Path
 
 import pytest
 
-from cxrjax.config import default_config
+from cxrjax.cli import arguments
+from cxrjax.config import default_config, freeze, recipes, schema
 from cxrjax.runs import run_dir
+from cxrjax.runtime import former_names
 
 
 @pytest.fixture
@@ -38,7 +41,7 @@ def test_an_old_run_shows_and_augments_as_it_did(tmp_path):
         del settings[section][name]
     (tmp_path / "config.json").write_text(json.dumps(settings | {"task": "classify"}))
     config = run_dir.load_config(tmp_path)
-    assert [config[section][name] for section, name in added] == [0, "all", 1, 1, 1, 0, "middle"]
+    assert [getattr(getattr(config, section), name) for section, name in added] == [0, "all", 1, 1, 1, 0, "middle"]
     assert [default_config()[section][name] for section, name in added] == [0, "all", 1, 1, 1, 0, "middle"]
 
 
@@ -52,9 +55,9 @@ def test_an_old_training_goes_on_with_the_old_setting_alone(old_run):
     with pytest.raises(
         run_dir.RunError, match="was started with image.borders='bottom', and now 'uniform' is requested"
     ):
-        run_dir.create_or_resume(old_run, config)
+        run_dir.create_or_resume(old_run, freeze(config))
     config.image.borders = "bottom"
-    run_dir.create_or_resume(old_run, config)
+    run_dir.create_or_resume(old_run, freeze(config))
 
 
 def test_all_settings_that_differ_are_listed_as_they_are_given(old_run):
@@ -64,7 +67,7 @@ def test_all_settings_that_differ_are_listed_as_they_are_given(old_run):
     config.training.milestones = (0.25,)
     milestones = tuple(default_config().training.milestones)
     with pytest.raises(run_dir.RunError) as error:
-        run_dir.create_or_resume(old_run, config)
+        run_dir.create_or_resume(old_run, freeze(config))
     said = str(error.value)
     assert "--config.seed=0 " in said and f"'--config.training.milestones={milestones}'" in said
     assert "--config.image.borders=bottom" in said and said.count("--config.") == 3
@@ -78,7 +81,33 @@ def test_a_run_of_a_newer_version_is_not_gone_on_with(old_run):
     config.task = "segment"
     config.image.borders = "bottom"
     with pytest.raises(run_dir.RunError, match=r"config\.json: there is no setting training.later; .* another version"):
-        run_dir.create_or_resume(old_run, config)
+        run_dir.create_or_resume(old_run, freeze(config))
+
+
+def test_settings_under_former_names_are_read_under_todays(tmp_path):
+    former = json.loads((Path(__file__).parent / "former" / "config.json").read_text())
+    (tmp_path / "config.json").write_text(json.dumps(former))
+    config = run_dir.load_config(tmp_path)
+    flat = schema.flatten(json.loads(config.to_json()))
+    assert flat.keys() == schema.SETTINGS.keys()
+    for key, value in schema.flatten(former).items():
+        new_value = former_names.SETTING_VALUES.get(key, {}).get(value, value) if isinstance(value, str) else value
+        assert flat[former_names.SETTINGS.get(key, key)] == new_value
+    assert (config.patches.mode, config.patches.channels) == ("lung_bbox", "enhanced")
+    assert (config.training.sampler, config.optimizer.name) == ("oversample", "adamw")
+    assert config.training.param_groups == (("a", 0.5),)
+
+
+def test_a_former_name_of_a_setting_is_refused_by_a_sentence_with_the_new_one(tmp_path):
+    with pytest.raises(ValueError, match="^--config.data.directory is now data.dir$"):
+        arguments.normalize(["--config.data.directory=data"])
+    recipe = tmp_path / "recipe.py"
+    recipe.write_text(
+        "from cxrjax.config import default_config\n\n\ndef get_config():\n    config = default_config()\n"
+        "    config.task = 'segment'\n    config.training.optimiser = 'sgd'\n    return config\n"
+    )
+    with pytest.raises(schema.InvalidSettingError, match="^config: training.optimiser is now optimizer.name$"):
+        freeze(recipes.load(str(recipe)))
 
 
 def test_settings_without_that_section_are_refused_by_name(tmp_path):

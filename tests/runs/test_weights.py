@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import safetensors.numpy
 
-from cxrjax.config import default_config
+from cxrjax.config import default_config, freeze, schema
 from cxrjax.models import from_config
 from cxrjax.pretrained import state_dict
 from cxrjax.pretrained.formats import read_metadata, read_weights
@@ -47,8 +47,8 @@ def keep(workdir, config, network, seed):
     """A run directory as training leaves it."""
     variables = draw(network, seed)
     if config.task == "classify":
-        run_dir.copy_segmenter(workdir, config)
-    run_dir.create_or_resume(workdir, config)
+        config = run_dir.copy_segmenter(workdir, freeze(config))
+    run_dir.create_or_resume(workdir, freeze(config))
     with Checkpoints(workdir / "checkpoints") as checkpoints:
         checkpoints.save("best", 7, variables)
     return variables
@@ -80,35 +80,35 @@ def equal(one, other):
 def test_an_imported_run_predicts_what_the_exported_one_does(trained, tmp_path):
     configs = {"segment": segment_config(), "classify": classify_config(trained / "segment")}
     for name, config in configs.items():
-        weights.import_weights(config, str(trained / f"{name}.safetensors"), tmp_path / name)
+        weights.import_weights(freeze(config), str(trained / f"{name}.safetensors"), tmp_path / name)
         imported = run_dir.load_networks(tmp_path / name, run_dir.load_config(tmp_path / name))
         equal(imported, run_dir.load_networks(trained / name, run_dir.load_config(trained / name)))
     assert (tmp_path / "classify" / "segmenter" / "checkpoints" / "best").is_dir()
-    assert run_dir.load_config(tmp_path / "segment").init == str(trained / "segment.safetensors")
+    assert run_dir.load_config(tmp_path / "segment").pretrained == str(trained / "segment.safetensors")
 
 
 def test_a_segmenter_is_named_where_findings_need_lungs_and_saw_the_same_radiographs(trained, tmp_path):
     for mode, masked in [("local", False), ("global", True)]:
         config = classify_config("")
-        config.patches.mode, config.patches.masked = mode, masked
+        config.patches.mode, config.patches.mask_lungs = mode, masked
         with pytest.raises(run_dir.RunError, match="segmenter.workdir is empty"):
-            run_dir.copy_segmenter(tmp_path / "run", config)
-    for key, other in [("gamma", 1.0), ("equalise", False), ("borders", "bottom")]:
+            run_dir.copy_segmenter(tmp_path / "run", freeze(config))
+    for key, other in [("gamma", 1.0), ("equalize", False), ("borders", "bottom")]:
         config = classify_config(trained / "segment")
         config.image[key] = other
         with pytest.raises(run_dir.RunError, match=rf"segment: .* image\.{key}=.*, not {other}"):
-            run_dir.copy_segmenter(tmp_path / key, config)
+            run_dir.copy_segmenter(tmp_path / key, freeze(config))
         assert not (tmp_path / key / "segmenter").exists()
 
 
 def test_a_run_that_never_began_leaves_no_segmenter_to_the_next(trained, tmp_path):
-    run_dir.copy_segmenter(tmp_path, classify_config(trained / "segment"))  # and killed there
+    run_dir.copy_segmenter(tmp_path, freeze(classify_config(trained / "segment")))  # and killed there
     other = segment_config()
     other.image.gamma = 1.0
     keep(tmp_path / "other", other, from_config.segmenter(other), seed=2)
     config = classify_config(tmp_path / "other")
     config.image.gamma = 1.0
-    run_dir.copy_segmenter(tmp_path, config)
+    run_dir.copy_segmenter(tmp_path, freeze(config))
     assert run_dir.load_config(tmp_path / "segmenter").image.gamma == 1.0
 
 
@@ -138,7 +138,7 @@ def test_weights_that_do_not_fit_are_reported_whole_and_leave_no_run(trained, tm
     }
     source = change(trained, tmp_path / "w.safetensors", **wrong)
     with pytest.raises(state_dict.WeightMismatchError) as error:
-        weights.import_weights(classify_config(trained / "segment"), source, tmp_path / "run")
+        weights.import_weights(freeze(classify_config(trained / "segment")), source, tmp_path / "run")
     said = str(error.value)
     assert (
         "missing (1): bn1.bias" in said and "unexpected (2): extra.a, extra.b" in said and "misshapen (1): bn1" in said
@@ -148,11 +148,11 @@ def test_weights_that_do_not_fit_are_reported_whole_and_leave_no_run(trained, tm
 
 def test_a_run_that_has_a_network_is_not_written_over(trained, tmp_path):
     source = str(trained / "segment.safetensors")
-    with pytest.raises(run_dir.RunError, match="segment: was started with init=''"):
-        weights.import_weights(segment_config(), source, trained / "segment")
-    weights.import_weights(segment_config(), source, tmp_path / "run")
+    with pytest.raises(run_dir.RunError, match="segment: was started with pretrained=''"):
+        weights.import_weights(freeze(segment_config()), source, trained / "segment")
+    weights.import_weights(freeze(segment_config()), source, tmp_path / "run")
     with pytest.raises(run_dir.RunError, match="run: there is a trained network here already"):
-        weights.import_weights(segment_config(), source, tmp_path / "run")
+        weights.import_weights(freeze(segment_config()), source, tmp_path / "run")
 
 
 def test_classes_in_another_order_are_other_classes(trained, tmp_path):
@@ -161,12 +161,12 @@ def test_classes_in_another_order_are_other_classes(trained, tmp_path):
     with pytest.raises(
         state_dict.WeightMismatchError, match="its classes are normal, bacterial, viral, and those of the config"
     ):
-        weights.import_weights(config, str(trained / "classify.safetensors"), tmp_path / "run")
+        weights.import_weights(freeze(config), str(trained / "classify.safetensors"), tmp_path / "run")
 
 
 def start(config, source, choice="auto"):
-    config.init, config.init_head = source, choice
-    return weights.load_init(config, jax.random.key(5))
+    config.pretrained, config.pretrained_head = source, choice
+    return weights.load_init(freeze(config), jax.random.key(5))
 
 
 def split(variables, heads):
@@ -196,7 +196,7 @@ def test_a_training_starts_from_weights_and_a_head_that_fits(trained, tmp_path):
         assert all(not np.array_equal(a, b) for a, b in zip(head, split(theirs, 3)[1], strict=True))
     with pytest.raises(state_dict.WeightMismatchError, match="misshapen"):
         start(more, plain, "keep")
-    with pytest.raises(ValueError, match="no config.init_head called 'old'"):
+    with pytest.raises(schema.InvalidSettingError, match="pretrained_head='old': it should be one of auto"):
         start(more, plain, "old")
 
 
@@ -221,12 +221,12 @@ def test_the_training_loop_begins_there_and_a_resumed_one_does_not_read_it_again
     )
     published, read = {"params": {"w": jnp.array([1.0, 2.0, 4.0])}, "batch_stats": {}}, []
     monkeypatch.setattr(trainer, "build_task", lambda *_: task)
-    monkeypatch.setattr(weights, "load_init", lambda config, key: read.append(config.init) or published)
+    monkeypatch.setattr(weights, "load_init", lambda config, key: read.append(config.pretrained) or published)
     config = segment_config()
-    config.init = "published.pth"
+    config.pretrained = "published.pth"
     config.training.epochs, config.training.learning_rate, config.training.metric = 2, 0.0, "jaccard"
-    assert trainer.train(config, tmp_path)["val/jaccard"] == 7.0
-    trainer.train(config, tmp_path)
+    assert trainer.train(freeze(config), tmp_path)["val/jaccard"] == 7.0
+    trainer.train(freeze(config), tmp_path)
     assert read == ["published.pth"]
     with Checkpoints(tmp_path / "checkpoints") as checkpoints:
         kept = checkpoints.restore("best", {"params": {"w": np.zeros(3, np.float32)}, "batch_stats": {}})

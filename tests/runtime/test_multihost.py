@@ -88,10 +88,10 @@ def test_a_run_of_two_processes_or_of_eight_devices_is_that_of_one(tmp_path):
     """Trained and evaluated by the command line, ten radiographs in batches of nine and five of five."""
     assert prepare(["phantom", f"--out={tmp_path}", "--count=4", "--size=64", "--split_ratios=0.6,0.2,0.2"]) == 0
     settings = {
-        "data.directory": tmp_path / "phantom", "image.size": 40, "patches.size": 40,
-        "training.optimiser": "sgd", "training.learning_rate": 1e-3,  # Adam would blow up what rounding does
-        "training.epochs": 3, "training.batch_size": 9, "training.checkpoint_minutes": 0.0, "evaluation.batch_size": 5,
-        "augmentation.rotation": 10.0, "augmentation.flip": 0.5,
+        "data.dir": tmp_path / "phantom", "image.size": 40, "patches.size": 40,
+        "optimizer.name": "sgd", "training.learning_rate": 1e-3,  # Adam would blow up what rounding does
+        "training.epochs": 3, "training.batch_size": 9, "training.checkpoint_every_minutes": 0.0,
+        "evaluation.batch_size": 5, "augmentation.rotation": 10.0, "augmentation.flip_horizontal": 0.5,
     }  # fmt: skip
     config = ["--config=configs/hieu2695.py:baseline", *(f"--config.{key}={value}" for key, value in settings.items())]
 

@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from cxrjax.config import default_config
+from cxrjax.config import default_config, freeze
 from cxrjax.training import lr_finder
 from cxrjax.training.task import Task
 
@@ -33,9 +33,9 @@ def test_it_stops_when_the_loss_explodes_and_the_loss_is_that_of_each_step(tmp_p
     monkeypatch.setattr(lr_finder, "build_task", lambda config, workdir: task)
     config = default_config()
     config.task = "segment"
-    config.training.optimiser, config.training.momentum, config.training.batch_size = "sgd", 0.0, 4
-    config.rate_finder.lowest, config.rate_finder.highest, config.rate_finder.steps = 1.1e-3, 11.0, 101
-    chosen = lr_finder.find_learning_rate(config, tmp_path)
+    config.optimizer.name, config.optimizer.b1, config.training.batch_size = "sgd", 0.0, 4
+    config.lr_finder.min_lr, config.lr_finder.max_lr, config.lr_finder.num_steps = 1.1e-3, 11.0, 101
+    chosen = lr_finder.find_learning_rate(freeze(config), tmp_path)
     with (tmp_path / "lr_finder.csv").open() as file:
         rows = [[float(value) for value in row] for row in list(csv.reader(file))[1:]]
     w = 1.0

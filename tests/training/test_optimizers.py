@@ -6,6 +6,7 @@ import numpy as np
 import optax
 import pytest
 
+from cxrjax.config.settings import OptimizerConfig
 from cxrjax.training import optimizers
 
 WEIGHTS, GRADIENT, RATE, DECAY = np.array([[2.0, -1.0]]), np.array([[0.3, 0.5]]), 0.1, 0.5
@@ -39,7 +40,7 @@ def test_it_is_the_same_in_one_row_and_alone(name, largest, monkeypatch):
     gradients = {"bias": jnp.array([0.3, 0.5]), "kernel": jnp.linspace(-1.0, 1.0, 6).reshape(3, 2)}
 
     def find():
-        optimiser = optimizers.build_optimizer(name, 0.9, 0.999, 1e-8, DECAY, decay_vectors=False)
+        optimiser = optimizers.build_optimizer(OptimizerConfig(name, weight_decay=DECAY, decay_bias_and_norm=False))
         state = optimiser.init(weights)
         for _ in range(2):
             direction, state = optimiser.update(gradients, state, weights)
@@ -53,20 +54,20 @@ def test_it_is_the_same_in_one_row_and_alone(name, largest, monkeypatch):
 
 @pytest.mark.parametrize("name", ["adam", "adamw"])
 def test_adam_couples_the_decay_and_adamw_does_not(name):
-    found = run(optimizers.build_optimizer(name, 0.9, 0.999, 1e-8, DECAY, decay_vectors=True))
+    found = run(optimizers.build_optimizer(OptimizerConfig(name, weight_decay=DECAY, decay_bias_and_norm=True)))
     np.testing.assert_allclose(found["kernel"], adam(DECAY, name == "adam"), rtol=1e-5)
     np.testing.assert_allclose(found["bias"], found["kernel"][0], rtol=1e-6)
 
 
 def test_biases_are_spared_the_decay_on_request():
-    found = run(optimizers.build_optimizer("adamw", 0.9, 0.999, 1e-8, DECAY, decay_vectors=False))
+    found = run(optimizers.build_optimizer(OptimizerConfig("adamw", weight_decay=DECAY, decay_bias_and_norm=False)))
     np.testing.assert_allclose(found["kernel"], adam(DECAY, coupled=False), rtol=1e-5)
     np.testing.assert_allclose(found["bias"], adam(0.0, coupled=False)[0], rtol=1e-5)
 
 
 def test_sgd_with_momentum():
     """torch.optim.SGD: v = momentum v + g + decay w; w -= rate v."""
-    found = run(optimizers.build_optimizer("sgd", 0.9, 0.999, 1e-8, DECAY, decay_vectors=True))
+    found = run(optimizers.build_optimizer(OptimizerConfig("sgd", weight_decay=DECAY, decay_bias_and_norm=True)))
     w, v = WEIGHTS.copy(), 0.0
     for _ in range(3):
         v = 0.9 * v + GRADIENT + DECAY * w
@@ -78,19 +79,19 @@ def test_each_gradient_is_clipped_by_its_own_norm_and_before_the_decay():
     """tf.clip_by_norm, variable by variable: (3, 4) of norm 5 becomes (0.6, 0.8) of norm 1; (0.3, 0.4) stays."""
     gradients = {"long": jnp.array([[3.0, 4.0]]), "short": jnp.array([0.3, 0.4]), "none": jnp.zeros(2)}
     weights = jax.tree.map(jnp.ones_like, gradients)
-    plain = optimizers.build_optimizer("sgd", 0.0, 0.999, 1e-8, 0.0, decay_vectors=True, clip=1.0)
+    plain = optimizers.build_optimizer(OptimizerConfig("sgd", b1=0.0, weight_decay=0.0, clip_param_norm=1.0))
     direction, _ = plain.update(gradients, plain.init(weights), weights)
     np.testing.assert_allclose(direction["long"], [[0.6, 0.8]], rtol=1e-6)
     np.testing.assert_array_equal(direction["short"], gradients["short"])
     np.testing.assert_array_equal(direction["none"], 0)
-    decaying = optimizers.build_optimizer("sgd", 0.0, 0.999, 1e-8, 10.0, decay_vectors=True, clip=1.0)
+    decaying = optimizers.build_optimizer(OptimizerConfig("sgd", b1=0.0, weight_decay=10.0, clip_param_norm=1.0))
     direction, _ = decaying.update(gradients, decaying.init(weights), weights)
     np.testing.assert_allclose(direction["long"], [[10.6, 10.8]], rtol=1e-6)
 
 
 def test_momentum_follows_a_schedule():
     momentum = optax.linear_schedule(0.9, 0.7, 2)
-    found = run(optimizers.build_optimizer("adam", momentum, 0.999, 1e-8, 0.0, decay_vectors=True))
+    found = run(optimizers.build_optimizer(OptimizerConfig("adam"), momentum))
     np.testing.assert_allclose(found["kernel"], adam(0.0, True, (0.9, 0.8, 0.7)), rtol=1e-5)
 
 

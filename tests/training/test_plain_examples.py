@@ -17,9 +17,9 @@ def task():
     config = default_config()
     config.task = "classify"
     config.classifier.architecture, config.classifier.classes = "hieu2695_baseline", ("normal", "viral")
-    config.patches.mode, config.patches.masked = "global", False
+    config.patches.mode, config.patches.mask_lungs = "global", False
     config.patches.size, config.patches.center_crop = SHOWN, 1 / 6
-    config.augmentation.rotation, config.augmentation.flip = 15.0, 0.5
+    config.augmentation.rotation, config.augmentation.flip_horizontal = 15.0, 0.5
     images = np.random.default_rng(0).integers(1, 255, (2, SIZE, SIZE)).astype(np.uint8)
     names, labels, kinds = ["a", "b"], ["normal", "viral"], np.full(2, -1)
     split = batch.RadiographBatch(names, names, names, labels, batch.hash_images(images), images, images > 0, kinds,

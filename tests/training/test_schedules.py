@@ -5,7 +5,7 @@ import pytest
 
 from cxrjax.training import schedules
 
-REST = {"warmup_steps": 0, "milestones": (), "factor": 0.1, "cycles": 1, "one_cycle": (0.25, 25.0, 1e5)}
+REST = {"warmup_steps": 0, "milestones": (), "lr_factor": 0.1, "cycles": 1, "one_cycle": (0.25, 25.0, 1e5)}
 
 
 def rates(name, peak, total, steps, **changed):

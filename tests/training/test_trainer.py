@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from cxrjax.config import default_config
+from cxrjax.config import default_config, freeze
 from cxrjax.data import batch, dataset
 from cxrjax.models.layers import batch_norm
 from cxrjax.runs import checkpoints, run_dir
@@ -60,7 +60,7 @@ def made_up_data(monkeypatch):
 def segment_config():
     config = default_config()
     config.task = "segment"
-    config.data.directory = "made up"
+    config.data.dir = "made up"
     config.image.size = SIZE
     config.segmenter.architecture = "fc_densenet29"
     config.segmenter.size = 32
@@ -68,8 +68,8 @@ def segment_config():
     config.training.batch_size = 4
     config.training.learning_rate = 1e-3
     config.training.metric = "jaccard"
-    config.training.average = 0.9
-    config.training.checkpoint_minutes = 0.0  # a save after every step
+    config.training.ema_decay = 0.9
+    config.training.checkpoint_every_minutes = 0.0  # a save after every step
     config.augmentation.rotation = 5.0
     return config
 
@@ -78,10 +78,10 @@ def let_classify(config, segmenter):
     """Have a config of `segment_config` train a classifier of few parameters on that segmenter's lungs."""
     config.task = "classify"
     config.segmenter.workdir = str(segmenter)
-    config.segmenter.smallest_lungs = 0.0
+    config.segmenter.min_lung_area = 0.0
     config.classifier.classes = CLASSES
     config.classifier.architecture, config.classifier.channels = "resnet6", 1
-    config.patches.size, config.patches.count, config.patches.validation_count = 32, 5, 3
+    config.patches.size, config.patches.count, config.patches.count_validation = 32, 5, 3
     config.training.metric = "macro_f1"
 
 
@@ -125,7 +125,7 @@ def unkilled(tmp_path_factory, small_segmenter):
     splits = {"train": draw_split(0, 10), "val": draw_split(1, 6)}
     replace_data(patch, splits)
     workdir = tmp_path_factory.mktemp("unkilled") / "run"
-    trainer.train(segment_config(), workdir)
+    trainer.train(freeze(segment_config()), workdir)
     patch.undo()
     return workdir
 
@@ -147,8 +147,8 @@ def test_a_killed_run_ends_bit_identical(tmp_path, unkilled, saves, before):
     with pytest.MonkeyPatch.context() as patch:
         kill_after(patch, saves, before)
         with pytest.raises(Killed):
-            trainer.train(config, workdir)
-    trainer.train(config, workdir)
+            trainer.train(freeze(config), workdir)
+    trainer.train(freeze(config), workdir)
     assert_equal_ends(workdir, unkilled)
 
 
@@ -181,12 +181,12 @@ def build_tiny(config, workdir):
 def eventful_config():
     """Everything that an epoch's end may change: a phase ends, the rate falls, a snapshot is kept."""
     config = segment_config()
-    config.training.average = 0.0
+    config.training.ema_decay = 0.0
     config.training.metric = "loss"
-    config.training.groups = (("stem/|norm/", 0.0), ("head/bias", 0.5))
+    config.training.param_groups = (("stem/|norm/", 0.0), ("head/bias", 0.5))
     config.training.unfreeze_epoch = 1
     config.training.schedule = "plateau"
-    config.training.plateau_delta = 100.0  # no score is ever better
+    config.training.plateau_min_delta = 100.0  # no score is ever better
     config.training.plateau_patience = 1
     config.training.cycles = 3
     return config
@@ -197,7 +197,7 @@ def eventful(tmp_path_factory):
     workdir = tmp_path_factory.mktemp("eventful") / "run"
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(trainer, "build_task", build_tiny)
-        trainer.train(eventful_config(), workdir)
+        trainer.train(freeze(eventful_config()), workdir)
     return workdir
 
 
@@ -228,8 +228,8 @@ def test_phases_plateaus_and_snapshots_are_resumed_exactly(tmp_path, monkeypatch
     with pytest.MonkeyPatch.context() as patch:
         kill_after(patch, saves, before)
         with pytest.raises(Killed):
-            trainer.train(eventful_config(), tmp_path / "run")
-    trainer.train(eventful_config(), tmp_path / "run")
+            trainer.train(freeze(eventful_config()), tmp_path / "run")
+    trainer.train(freeze(eventful_config()), tmp_path / "run")
     assert_equal_ends(tmp_path / "run", eventful)
 
 
@@ -249,14 +249,14 @@ def write_former_fields(workdir):
 def test_a_checkpoint_with_the_field_names_of_earlier_versions_is_resumed_exactly(tmp_path, monkeypatch, average):
     monkeypatch.setattr(trainer, "build_task", build_tiny)
     config = eventful_config()
-    config.training.average = average
-    trainer.train(config, tmp_path / "uninterrupted")
+    config.training.ema_decay = average
+    trainer.train(freeze(config), tmp_path / "uninterrupted")
     with pytest.MonkeyPatch.context() as patch:
         kill_after(patch, 7, before=False)  # inside the second phase
         with pytest.raises(Killed):
-            trainer.train(config, tmp_path / "run")
+            trainer.train(freeze(config), tmp_path / "run")
     write_former_fields(tmp_path / "run")
-    trainer.train(config, tmp_path / "run")
+    trainer.train(freeze(config), tmp_path / "run")
     assert_equal_ends(tmp_path / "run", tmp_path / "uninterrupted")
 
 
@@ -272,15 +272,15 @@ def test_a_signal_saves_the_state_after_the_running_step(tmp_path, monkeypatch, 
         return step(training, state, number)
 
     config = eventful_config()
-    config.training.checkpoint_minutes = 5.0  # nothing else saves inside an epoch
+    config.training.checkpoint_every_minutes = 5.0  # nothing else saves inside an epoch
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(trainer.Trainer, "step", interrupted)
         with pytest.raises(signals.Interrupted):
-            trainer.train(config, tmp_path / "run")
+            trainer.train(freeze(config), tmp_path / "run")
     with checkpoints.Checkpoints(tmp_path / "run" / "checkpoints") as kept:
         assert kept.step("last") == last
     monkeypatch.setattr(signals._State, "received", None)
-    trainer.train(config, tmp_path / "run")
+    trainer.train(freeze(config), tmp_path / "run")
     assert_equal_ends(tmp_path / "run", eventful)
 
 
@@ -290,7 +290,7 @@ def test_early_stopping_waits_for_the_second_phase(tmp_path, monkeypatch):
     config = eventful_config()
     config.training.schedule, config.training.cycles = "constant", 1
     config.training.epochs, config.training.unfreeze_epoch, config.training.patience = 9, 4, 2
-    trainer.train(config, tmp_path)
+    trainer.train(freeze(config), tmp_path)
     records = (tmp_path / "metrics.jsonl").read_text().splitlines()
     assert len(records) == 6  # the first is the best; patience counts from the fourth on
 
@@ -299,14 +299,14 @@ def test_a_split_is_not_in_training_and_validation(tmp_path):
     config = segment_config()
     config.data.train, config.data.validation = "train+val", "val"
     with pytest.raises(ValueError, match="'val' is in data.train and in data.validation"):
-        trainer.train(config, tmp_path)
+        trainer.train(freeze(config), tmp_path)
 
 
 def test_a_finished_run_started_again_changes_nothing(tmp_path, unkilled):
     workdir = tmp_path / "run"
     shutil.copytree(unkilled, workdir)
     before = (workdir / "metrics.jsonl").read_text()
-    trainer.train(segment_config(), workdir)
+    trainer.train(freeze(segment_config()), workdir)
     assert (workdir / "metrics.jsonl").read_text() == before
 
 
@@ -314,7 +314,7 @@ def test_other_settings_in_the_same_folder_are_refused_by_name(unkilled):
     config = segment_config()
     config.training.learning_rate = 5e-3
     with pytest.raises(run_dir.RunError, match=r"training\.learning_rate=0\.001.*0\.005"):
-        trainer.train(config, unkilled)
+        trainer.train(freeze(config), unkilled)
 
 
 def test_early_stopping_is_exact_and_keeps_the_strictly_best(tmp_path, monkeypatch):
@@ -324,7 +324,7 @@ def test_early_stopping_is_exact_and_keeps_the_strictly_best(tmp_path, monkeypat
     monkeypatch.setattr(trainer, "build_task", build)
     config = segment_config()
     config.training.epochs, config.training.patience = 10, 2
-    best = trainer.train(config, tmp_path)
+    best = trainer.train(freeze(config), tmp_path)
     records = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
     assert [record["val/jaccard"] for record in records] == [0.5, 0.7, 0.7, 0.69]
     assert best["epoch"] == 2
@@ -338,7 +338,7 @@ def test_a_loss_that_is_no_number_stops_the_run(tmp_path, monkeypatch):
 
     monkeypatch.setattr(trainer, "build_task", lambda *run: build_tiny(*run)._replace(loss=lose))
     with pytest.raises(trainer.DivergedError, match="epoch 1.*learning_rate"):
-        trainer.train(segment_config(), tmp_path)
+        trainer.train(freeze(segment_config()), tmp_path)
 
 
 def test_a_classifier_holds_its_segmenter(tmp_path, unkilled):
@@ -346,8 +346,8 @@ def test_a_classifier_holds_its_segmenter(tmp_path, unkilled):
     config = segment_config()
     let_classify(config, unkilled)
     config.training.epochs = 1
-    config.training.checkpoint_minutes = 5.0
-    record = trainer.train(config, tmp_path)
+    config.training.checkpoint_every_minutes = 5.0
+    record = trainer.train(freeze(config), tmp_path)
     assert {"val/macro_f1", "val/accuracy", "val/loss", "train/loss"} <= record.keys()
     variables = run_dir.load_networks(tmp_path, run_dir.load_config(tmp_path))
     theirs = run_dir.load_segmenter(unkilled, run_dir.load_config(unkilled))

@@ -7,7 +7,7 @@ STRATEGIES = {
     "local": local_patches.STRATEGY,
     "dense": sliding_windows.STRATEGY,
     "global": whole_radiograph.STRATEGY,
-    "crop": lung_box.STRATEGY,
+    "lung_bbox": lung_box.STRATEGY,
 }
 
 

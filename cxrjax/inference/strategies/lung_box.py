@@ -1,4 +1,4 @@
-"""The bounding box of the lungs as the only patch (singhaxn/COVID-19_CXR_AI); `patches.mode="crop"`."""
+"""The bounding box of the lungs as the only patch (singhaxn/COVID-19_CXR_AI); `patches.mode="lung_bbox"`."""
 
 from collections.abc import Mapping
 from typing import Any

@@ -4,7 +4,7 @@ The backbone sees the whole radiograph once, and every window of its last featur
 (Sermanet et al. 2014). A window has as many cells as the feature map of a patch, and votes where a patch may be drawn:
 where its center is a lung pixel. The windows are therefore the patches of "local" (Oh et al. 2020, section II-C) on a
 grid of the backbone's stride instead of a random draw. Around a window lies the rest of the radiograph, where a single
-patch has zeros; `patches.context` trains a network for that.
+patch has zeros; `patches.context_pixels` trains a network for that.
 """
 
 from collections.abc import Callable, Mapping

@@ -1,0 +1,333 @@
+"""Every setting: its type, range, default value, unit and source, as frozen dataclasses.
+
+A recipe (a file of configs/) starts from these defaults (`default_config`) and changes what differs. The values are
+those of Oh, Park & Ye 2020 where the paper or its code has one.
+Sources: "paper" is IEEE TMI 39(8), 2020; "original" is its authors' code; "ours" is a measurement or a choice of this
+project.
+"""
+
+import json
+from dataclasses import asdict, dataclass
+from typing import Annotated, Any, Literal, NamedTuple
+
+_MAX_COUNT = 1_000_000  # steps, patches, radiographs: counts that only data and time bound
+_MAX_SIDE = 8192  # pixels; the largest detectors have 5,000
+_MAX_FACTOR = 1e12  # for weights and factors without a natural bound
+
+
+class Range(NamedTuple):
+    """Bounds of a number, or of each number of a sequence; both are inclusive."""
+
+    low: float
+    high: float
+
+
+class Length(NamedTuple):
+    """Bounds of the length of a text or of a sequence; both are inclusive."""
+
+    low: int
+    high: int
+
+
+Text = Annotated[str, Length(0, 4096)]
+Name = Annotated[str, Length(1, 200)]
+Fraction = Annotated[float, Range(0, 1)]
+Factor = Annotated[float, Range(0, _MAX_FACTOR)]
+Count = Annotated[int, Range(1, _MAX_COUNT)]
+BatchSize = Annotated[int, Range(1, 100_000)]
+Channels = Annotated[int, Range(1, 3)]
+Side = Annotated[int, Range(8, _MAX_SIDE)]
+Normalization = Literal["none", "imagenet"]
+Initializer = Literal[
+    "he_normal",
+    "torch",
+    "torchvision",
+    "he_uniform",
+    "lecun_normal",
+    "glorot_normal",
+    "glorot_uniform",
+    "fsarshad_cnn2",
+    "fsarshad_cnn3",
+]
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """Data set: where it is, which splits are read, and how much of it is cached in memory."""
+
+    dir: Text = ""  # a data set prepared by `python -m data_prep`
+    train: Text = "train"  # split to train on, or several: "fold0+fold2"
+    validation: Text = "val"  # split, or several, by which the best epoch is chosen
+    # megabytes: limit of the images and masks, for training and for validation each, that are cached in memory and on
+    # the devices; larger splits are read from disk; ours: 1,900 radiographs of 1024²
+    cache_limit_mb: Annotated[float, Range(0, 1e9)] = 4000.0
+    num_threads: Annotated[int, Range(1, 1024)] = 2  # threads that read and preprocess radiographs; ours
+
+
+@dataclass(frozen=True)
+class ImageConfig:
+    """Standardization of a radiograph: a square of gray levels."""
+
+    size: Side = 1024  # pixels, side of a preprocessed radiograph; paper II-C
+    # exponent after histogram specification; original segmentation/header.py
+    gamma: Annotated[float, Range(0.01, 100)] = 0.5
+    equalize: bool = True  # specify the histogram, as the original does; False: keep the gray levels
+    # crop margins of nearly one level at all sides (cxrjax/io/borders.py); ours or "bottom": crop only a lower border
+    # of exactly 0, as the original does
+    borders: Literal["uniform", "bottom"] = "uniform"
+
+
+@dataclass(frozen=True)
+class SegmenterConfig:
+    """Network that finds the lungs."""
+
+    architecture: Name = "fc_densenet103"  # paper II-B, table II
+    size: Side = 256  # pixels, side of the input; paper II-B
+    channels: Channels = 1  # original segmentation/header.py
+    normalization: Normalization = "none"  # gray levels in 0..1 (original: 0..255); "imagenet" for published weights
+    initializer: Initializer = "he_normal"  # of random weights; others in cxrjax/models/initializers.py; ours
+    dropout: Annotated[float, Range(0, 0.99)] = 0.2  # fraction of feature maps; original segmentation/layers.py
+    workdir: Text = ""  # classify: run directory of the segmenter; "" if patches are global and not masked
+    min_component_area: Fraction = 0.005  # fraction of the image; smaller components of a mask are removed; ours
+    min_lung_area: Fraction = 0.02  # fraction of the image; a smaller mask counts as "no lungs found"; ours
+
+
+@dataclass(frozen=True)
+class ClassifierConfig:
+    """Network that labels patches or radiographs."""
+
+    architecture: Name = "resnet18"  # paper II-C
+    head: Name = "own"  # as published, or one of cxrjax/models/classifier.py: "linear", "hidden", "vgg", …
+    channels: Channels = 3  # paper II-C: gray repeated, for weights trained on color images
+    normalization: Normalization = "none"  # gray levels in 0..1 (original: 0..255); "imagenet" for published weights
+    initializer: Initializer = "he_normal"  # of random weights and of a new head; names as of the segmenter; ours
+    # paper table I
+    classes: Annotated[tuple[str, ...], Length(1, 10_000)] = ("normal", "bacterial", "tuberculosis", "viral", "covid19")
+
+
+@dataclass(frozen=True)
+class PatchesConfig:
+    """Input of the classifier: which parts of a radiograph, and what they contain."""
+
+    # patches, paper II-C; "global": the radiograph; "lung_bbox": the box of the lungs, singhaxn; or "dense": windows
+    # of the radiograph's feature map (cxrjax/inference/strategies/sliding_windows.py); ours
+    mode: Literal["local", "global", "lung_bbox", "dense"] = "local"
+    mask_lungs: bool = True  # black out all but the lungs; paper II-C
+    # or "enhanced": Otsu, CLAHE, adaptive threshold; singhaxn classifier_common.py
+    channels: Literal["gray", "enhanced"] = "gray"
+    # of "lung_bbox": fraction of the lung box added to each side; singhaxn inference.py:124
+    bbox_margin: Annotated[float, Range(0, 10)] = 0.05
+    # of "lung_bbox": whole radiograph at or below it; singhaxn model-config.json:5
+    min_lung_confidence: Fraction = 0.875
+    # of "global": fraction of the side that is cut off, leaving the center; if the example is augmented in training,
+    # a square of that size at a random place; hieu2695 resnet34_cs_fc.py
+    center_crop: Annotated[float, Range(0, 0.99)] = 0.0
+    size: Side = 224  # pixels, side of a patch; paper II-C
+    # pixels around a patch that only the backbone sees; multiples of the stride, 32; ours
+    context_pixels: Annotated[int, Range(0, _MAX_SIDE)] = 0
+    count: BatchSize = 100  # N, number of patches that vote on a radiograph; paper II-C
+    count_validation: BatchSize = 10  # number of patches that vote in validation; ours (original: 1)
+    batch_size: BatchSize = 50  # patches per forward pass; ours: limits the memory, does not change results
+
+
+@dataclass(frozen=True)
+class VotingConfig:
+    """Aggregation of the votes of patches."""
+
+    aggregation: Literal["majority", "mean_probability"] = "majority"  # or "mean_probability"; paper II-C
+
+
+@dataclass(frozen=True)
+class TrainingConfig:
+    """Training: sampling, loss, learning rate, regularization, early stopping."""
+
+    epochs: Count = 100  # original segmentation/header.py and classification/header.py
+    batch_size: BatchSize = 16  # radiographs per step; original classification/header.py
+    # "balanced": classes equally often; "oversample": see below; only training
+    sampler: Literal["shuffle", "balanced", "oversample"] = "shuffle"
+    # factor by which the minority is repeated; hieu2695 baseline_oversampling.py
+    oversample_factor: Annotated[int, Range(1, 10_000)] = 5
+    # names of the oversampled classes; (): the smallest class
+    minority_classes: Annotated[tuple[str, ...], Length(0, 10_000)] = ()
+    # examples that are augmented; "copies": only those that "oversample" adds
+    augment: Literal["all", "copies"] = "all"
+    # probability that such an example is augmented; the others are as in validation
+    augment_probability: Fraction = 1.0
+    # or "focal"; of the classifier (segmenter: cross-entropy per pixel)
+    loss: Literal["cross_entropy", "focal"] = "cross_entropy"
+    # of the classifier: (), ("inverse",) to class sizes, or a number per class
+    class_weights: Annotated[tuple[str | float, ...], Range(0, _MAX_FACTOR)] = ()
+    focal_gamma: Annotated[float, Range(0, 100)] = 2.0  # hieu2695 Helper.py
+    focal_alpha: Annotated[float, Range(0, 1e6)] = 1.0  # hieu2695 Helper.py
+    learning_rate: Annotated[float, Range(0, 1e6)] = 1e-5  # original classification/header.py
+    # or "constant", "cosine", "one_cycle", "plateau"
+    schedule: Literal["steps", "constant", "cosine", "one_cycle", "plateau"] = "steps"
+    warmup_fraction: Fraction = 0.0  # fraction of the training; ours
+    # fractions of the training at which "steps" multiplies the rate by `lr_factor`
+    milestones: Annotated[tuple[float, ...], Range(0, 1)] = ()
+    lr_factor: Factor = 0.1  # of "steps" (original segmentation/train.py) and "plateau" (manastahir train.py)
+    cycles: Count = 1  # of "cosine", each from the peak; their networks are kept for evaluation.ensemble_size
+    # rising fraction, peak / first rate, peak / last rate; fastai
+    one_cycle: Annotated[tuple[float, ...], Range(0, _MAX_FACTOR)] = (0.25, 25.0, 1e5)
+    b1_at_peak: Fraction = 0.85  # momentum decreases to this as "one_cycle" rises; fastai
+    plateau_metric: Text = ""  # "val/…" or "train/loss" (manastahir train.py); "": `metric` of validation
+    # epochs without improvement before the rate is lowered; manastahir config.ini
+    plateau_patience: Annotated[int, Range(0, _MAX_COUNT)] = 5
+    plateau_min_delta: Factor = 1e-4  # smallest change that counts as improvement; Keras ReduceLROnPlateau
+    min_lr: Annotated[float, Range(0, 1e6)] = 0.0  # lower limit of the rate of "plateau"
+    # ((regular expression, multiplier of the rate), …) by parameter path; 0 freezes
+    param_groups: Annotated[tuple[tuple[str, float], ...], Range(0, _MAX_FACTOR)] = ()
+    # epochs after which frozen groups train too, with a new optimizer; 0: never
+    unfreeze_epoch: Annotated[int, Range(0, _MAX_COUNT)] = 0
+    unfreeze_lr_scale: Factor = 0.1  # of every learning rate from then on; hieu2695 resnet34_cs_full.py
+    unfreeze_augment_scale: Fraction = (
+        1.0  # training.augment_probability times this from then on; hieu2695 resnet34_cs_full.py
+    )
+    ema_decay: Fraction = 0.0  # decay rate per step of the weights' running mean, which is used; 0: none; ours
+    l1: Factor = 0.0  # weight of the sum of absolute parameters; original classification/train.py
+    l2: Factor = 0.0  # weight of the sum of squared parameters; manastahir models.py
+    l2_bias_and_norm: bool = True  # include biases and batch norms in that sum; Keras's is of kernels only
+    background_weight: Factor = 0.5  # of a pixel outside all structures; original segmentation/header.py
+    metric: Text = ""  # of validation: the highest is best, or the lowest if the name ends in "loss"
+    patience: Count = 50  # epochs without a strictly better metric before stopping; original classification
+    # between saves within an epoch (the end of each is saved too); ours
+    checkpoint_every_minutes: Annotated[float, Range(0, 1e6)] = 5.0
+
+
+@dataclass(frozen=True)
+class OptimizerConfig:
+    """Optimizer and weight decay."""
+
+    name: Literal["adam", "adamw", "sgd"] = "adam"  # "adamw": decoupled weight decay; "sgd"; original classification
+    b1: Fraction = 0.9  # decay rate per step of the gradient's running mean; PyTorch's Adam
+    b2: Fraction = 0.999  # decay rate per step of the squared gradient's; PyTorch's Adam
+    eps: Fraction = 1e-8  # added to the root of the latter; PyTorch's Adam
+    weight_decay: Factor = 0.0  # added to the gradient, as a multiple of the weight (PyTorch's Adam weight_decay)
+    decay_bias_and_norm: bool = True  # decay biases and batch norms too, as PyTorch does; fastai does not
+    clip_param_norm: Factor = 0.0  # largest norm of each parameter's own gradient, 0: unlimited; Keras's clipnorm
+
+
+@dataclass(frozen=True)
+class AugmentationConfig:
+    """Random changes of training examples; all zero, as in the original's code."""
+
+    rotation: Annotated[float, Range(0, 180)] = 0.0  # degrees, in both directions
+    scale: Fraction = 0.0  # fraction of the size, in both directions
+    shift: Fraction = 0.0  # fraction of the size, in both directions
+    contrast: Fraction = 0.0  # fraction of the gray range, in both directions
+    contrast_about: Literal["middle", "mean"] = "middle"  # of the gray range; "mean": of the image, as Keras does
+    brightness: Fraction = 0.0  # fraction of the gray range, in both directions
+    # fraction of the side cut off at random; the rest is enlarged to the full size
+    random_crop: Annotated[float, Range(0, 0.99)] = 0.0
+    flip_vertical: Fraction = 0.0  # probability of a vertical flip
+    flip_horizontal: Fraction = 0.0  # probability of a horizontal flip; not if masks distinguish left and right lung
+    dihedral: Fraction = 0.0  # probability of one of the square's 8 symmetries, uniform; fastai's Dihedral
+    probability: Fraction = 1.0  # probability of each of rotation, zoom, shift, contrast, brightness; fastai's p
+
+
+@dataclass(frozen=True)
+class EvaluationConfig:
+    """Evaluation and prediction."""
+
+    batch_size: BatchSize = 8  # radiographs per batch; ours: limits the memory, does not change results
+    num_preview_images: Annotated[int, Range(0, 10_000)] = 12  # radiographs on the preview sheet
+    # the best network only; more: the networks of this many last cycles vote together
+    ensemble_size: Annotated[int, Range(1, 1000)] = 1
+
+
+@dataclass(frozen=True)
+class SaliencyConfig:
+    """Saliency maps."""
+
+    # divide the map of each patch by its maximum; ours; or "range": its minimum becomes 0 too, as in the original
+    # (cxrjax/ops/cam.py: scale)
+    scaling: Literal["peak", "range"] = "peak"
+
+
+@dataclass(frozen=True)
+class SaliencyEvalConfig:
+    """Checks of saliency maps by --mode=evaluate_saliency."""
+
+    # value of deleted pixels; "blur": the blurred radiograph; Petsiuk et al. 2018
+    baseline: Literal["black", "blur"] = "black"
+    blur_sigma: Fraction = 0.05  # of "blur": standard deviation, fraction of the radiograph's side; ours
+    # equal parts of the lungs that are deleted or inserted one after another; ours
+    num_steps: Annotated[int, Range(1, 10_000)] = 8
+    num_patches: BatchSize = 10  # whose mean probability is recorded at each step; ours
+    num_randomizations: Annotated[int, Range(1, 10_000)] = 2  # random redraws of the network's weights; ours
+    # of each: layers redrawn from output to input, the last: all; Adebayo et al. 2018
+    num_depths: Annotated[int, Range(1, 10_000)] = 2
+    # rank correlation above which a map hardly depends on the weights; ours
+    max_random_correlation: Annotated[float, Range(-1, 1)] = 0.5
+    num_resamples: Annotated[int, Range(0, 10_000)] = 2  # other draws of the patches with which a map is compared; ours
+    # rank correlation above which maps count as equal: half of the variance; ours
+    min_stability: Annotated[float, Range(-1, 1)] = 0.7
+    top_fraction: Fraction = 0.1  # fraction of the lungs whose overlap is reported; ours
+
+
+@dataclass(frozen=True)
+class ReportConfig:
+    """Report of a run."""
+
+    max_cases: Annotated[int, Range(0, _MAX_COUNT)] = 300  # radiographs in the report's table, worst first; ours
+    image_size: Side = 512  # pixels, side of their images; ours
+    # limit of all images: no more are drawn once it is reached; ours
+    max_megabytes: Annotated[float, Range(0, 1e6)] = 12.0
+
+
+@dataclass(frozen=True)
+class OODConfig:
+    """Detector of images unlike the training radiographs; cxrjax/inference/ood.py."""
+
+    keep_quantile: Fraction = 0.99  # fraction of training radiographs that is accepted; 0: no detector; ours
+    num_images: Count = 400  # of training, evenly spaced, to fit it to: 4 / (1 - keep_quantile); ours
+
+
+@dataclass(frozen=True)
+class LRFinderConfig:
+    """Search of a learning rate by --mode=lr_find."""
+
+    min_lr: Annotated[float, Range(1e-30, 1e6)] = 1e-7  # first learning rate; hieu2695 Helper.py
+    max_lr: Annotated[float, Range(1e-30, 1e6)] = 1e-2  # last learning rate; hieu2695 resnet34_freeze.py
+    num_steps: Annotated[int, Range(2, _MAX_COUNT)] = 200  # from the first to the last; hieu2695 resnet34_freeze.py
+
+
+@dataclass(frozen=True)
+class Config:
+    """Settings of a run.
+
+    A `ConfigDict` becomes a `Config` once, where a program starts (`cxrjax.config.freeze`); the rest of the library
+    takes a `Config`, or the section that it needs. It is hashable.
+    """
+
+    task: Literal["segment", "classify"]
+    seed: Annotated[int, Range(0, 2**32 - 1)] = 0  # of all random numbers: weights, order, patches, augmentation
+    pretrained: Text = ""  # initial weights: a file or an address (cxrjax/pretrained/hub.py); "": random weights; ours
+    # their last layer: "keep", "fresh", or "auto": kept if it has as many outputs; ours (if the weights are those of
+    # an encoder, "fresh" and "auto" draw the rest of the segmenter)
+    pretrained_head: Literal["auto", "keep", "fresh"] = "auto"
+    # "float32", "bfloat16", or "auto": bfloat16 if there is an accelerator; ours
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    data: DataConfig = DataConfig()
+    image: ImageConfig = ImageConfig()
+    segmenter: SegmenterConfig = SegmenterConfig()
+    classifier: ClassifierConfig = ClassifierConfig()
+    patches: PatchesConfig = PatchesConfig()
+    voting: VotingConfig = VotingConfig()
+    training: TrainingConfig = TrainingConfig()
+    optimizer: OptimizerConfig = OptimizerConfig()
+    augmentation: AugmentationConfig = AugmentationConfig()
+    evaluation: EvaluationConfig = EvaluationConfig()
+    saliency: SaliencyConfig = SaliencyConfig()
+    saliency_eval: SaliencyEvalConfig = SaliencyEvalConfig()
+    report: ReportConfig = ReportConfig()
+    ood: OODConfig = OODConfig()
+    lr_finder: LRFinderConfig = LRFinderConfig()
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the settings as nested dicts."""
+        return asdict(self)
+
+    def to_json(self) -> str:
+        """Return the settings as one line of JSON, equal for equal settings."""
+        return json.dumps(self.to_dict())
