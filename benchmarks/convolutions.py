@@ -17,6 +17,7 @@ from jax import Array
 
 from benchmarks import record
 from cxrjax.models.cpu import conv2d
+from cxrjax.models.layers import xla
 from cxrjax.runtime import malloc
 
 # Pictures, side, channels, features, kernel, stride.
@@ -54,7 +55,7 @@ def main() -> None:
 
 def _forms(kernel: int, stride: int) -> dict[str, Callable[..., Array]]:
     """The forms that a kernel of this size can be computed by."""
-    forms = {"library": conv2d.conv_xla, "columns": conv2d.conv_im2col}
+    forms = {"library": xla.conv_xla, "columns": conv2d.conv_im2col}
     if stride == 1:
         forms |= {"tiles": conv2d.conv_winograd} if kernel == 3 else {}
         forms |= {"taps": conv2d.conv_tap_matmul}

@@ -16,7 +16,7 @@ from benchmarks.accelerator.sizes import Sizes
 from benchmarks.accelerator.timing import compile_all, measure, read_peak
 from cxrjax.inference import inputs, pipeline
 from cxrjax.models import from_config, registry
-from cxrjax.models.cpu import conv2d
+from cxrjax.models.layers import xla
 from cxrjax.runs import run_dir
 
 PART = "inference"
@@ -93,7 +93,7 @@ def stems(sizes: Sizes, count: int) -> dict[str, tuple[Any, tuple[Any, ...]]]:
     """The classifier's first convolution of gray patches, by blocks of pixels and by XLA's own."""
     x = jax.random.uniform(jax.random.key(0), (count * sizes.chunk, sizes.patch, sizes.patch, 1), jnp.bfloat16)
     kernel = jax.random.normal(jax.random.key(1), (7, 7, 1, 64), jnp.bfloat16)
-    forms = {"by blocks": conv2d.conv_blocks, "by XLA's own": conv2d.conv_xla}
+    forms = {"by blocks": xla.conv_blocks, "by XLA's own": xla.conv_xla}
     return {
         f"first convolution of {len(x)} patches, {name}": (
             jax.jit(partial(form, stride=2, padding=3)),

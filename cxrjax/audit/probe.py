@@ -19,7 +19,7 @@ from cxrjax.config import Config
 from cxrjax.data.batch import RadiographBatch, padded_batches
 from cxrjax.inference import inputs
 from cxrjax.inference.lung_segmenter import LungSegmenter
-from cxrjax.models import from_config, spec
+from cxrjax.models import from_config, registry, spec
 from cxrjax.training import classification, train_step
 from cxrjax.training.trainer import DivergedError, Trainer
 
@@ -97,5 +97,6 @@ _downsample = partial(jax.jit, static_argnames="size")(inputs.downsample)
 
 @partial(jax.jit, static_argnames="network")
 def _predict(network: spec.ModelSpec, variables: Any, images: Array) -> Array:
-    x = inputs.normalize(inputs.to_float(images), network)
-    return jax.nn.softmax(network.module.apply(variables, x, train=False))
+    folded, x = inputs.prepare(network, variables, inputs.to_float(images))
+    features = registry.extract_features(network.module, folded, x)
+    return jax.nn.softmax(registry.apply_head(network.module, variables, features))

@@ -1,13 +1,13 @@
 """Preparation of images for the networks: scaling, normalization, resizing and masking."""
 
-from typing import NamedTuple
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jax import Array
 
 from cxrjax.models import registry, spec
-from cxrjax.models.layers.conv import Gray
 
 # Of red, green and blue in 0..1; torchvision's `transforms/_presets.py`.
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
@@ -45,7 +45,39 @@ def to_float(pixels: Array) -> Array:
     return pixels.astype(jnp.float32) / 255
 
 
-def normalize(levels: Array, network: spec.ModelSpec) -> Array | Gray:
+def prepare(network: spec.ModelSpec, variables: Mapping[str, Any], levels: Array) -> tuple[Mapping[str, Any], Array]:
+    """Return variables and an input by which a network reads images, without repeating gray levels for each channel.
+
+    All channels of a gray image are affine functions of its level. They are folded into the first convolution, which
+    takes a third of the work of three channels, or two thirds if the functions have an offset: the input is then the
+    level and a channel of ones, whose convolution is that of the offsets, up to the zero padding at the border.
+
+    Args:
+        network: Network that reads the images.
+        variables: Its variables; gradients flow through those that are returned.
+        levels: float in 0..1: gray levels [B, H, W], or enhanced channels [B, H, W, channels].
+
+    Returns:
+        Variables, and an input float32 [B, H, W, channels] with 1 or 2 channels where they are folded;
+        `network.module.apply` computes of them what it computes of the given variables and `normalize(levels,
+        network)`.
+
+    Raises:
+        ValueError: See `normalize`.
+    """
+    if levels.ndim == 4 or network.in_channels == 1 or not registry.accepts_gray(network.module):
+        return variables, normalize(levels, network)
+    levels = levels[..., None]
+    if not _is_photographic(network):
+        return registry.fold_gray(network.module, variables, jnp.ones((network.in_channels, 1))), levels
+    mean, deviation = jnp.array(IMAGENET_MEAN), jnp.array(IMAGENET_DEVIATION)
+    middle = mean.mean()  # about it the offsets are small, so that their sum with the levels loses no precision
+    weights = jnp.stack([1 / deviation, (middle - mean) / deviation], axis=1)  # [channels, 2]
+    x = jnp.concatenate([levels - middle, jnp.ones_like(levels)], axis=-1)
+    return registry.fold_gray(network.module, variables, weights), x
+
+
+def normalize(levels: Array, network: spec.ModelSpec) -> Array:
     """Normalize images for a network.
 
     Args:
@@ -54,29 +86,31 @@ def normalize(levels: Array, network: spec.ModelSpec) -> Array | Gray:
         network: Network that reads them.
 
     Returns:
-        float32 [B, H, W, channels]; `Gray`, from which the first convolution derives the channels, where the network
-        accepts it.
+        float32 [B, H, W, channels].
 
     Raises:
         ValueError: The number of channels is not the network's, `network.normalization` is unknown, or it is
             "imagenet" and the network does not read three channels.
+    """
+    photographic = _is_photographic(network)
+    x = levels if levels.ndim == 4 else jnp.broadcast_to(levels[..., None], (*levels.shape, network.in_channels))
+    if x.shape[-1] != network.in_channels:
+        raise ValueError(f"the patches have {x.shape[-1]} channels, and the network reads {network.in_channels}")
+    return (x - jnp.array(IMAGENET_MEAN)) / jnp.array(IMAGENET_DEVIATION) if photographic else x
+
+
+def _is_photographic(network: spec.ModelSpec) -> bool:
+    """Return whether a network reads images normalized by ImageNet's mean and deviation.
+
+    Raises:
+        ValueError: See `normalize`.
     """
     if network.normalization not in ("none", "imagenet"):
         raise ValueError(f"no normalization called {network.normalization!r}; there are none, imagenet")
     photographic = network.normalization == "imagenet"
     if photographic and network.in_channels != 3:
         raise ValueError(f"the normalization imagenet has 3 channels, and the network reads {network.in_channels}")
-    mean = jnp.array(IMAGENET_MEAN)
-    deviation = jnp.array(IMAGENET_DEVIATION)
-    if levels.ndim == 3 and network.in_channels > 1 and registry.accepts_gray(network.module):
-        if not photographic:
-            return Gray(levels[..., None], jnp.ones(network.in_channels), None)
-        middle = mean.mean()  # about it the shifts are small, so that their sum with the levels loses no precision
-        return Gray(levels[..., None] - middle, 1 / deviation, (middle - mean) / deviation)
-    x = levels if levels.ndim == 4 else jnp.broadcast_to(levels[..., None], (*levels.shape, network.in_channels))
-    if x.shape[-1] != network.in_channels:
-        raise ValueError(f"the patches have {x.shape[-1]} channels, and the network reads {network.in_channels}")
-    return (x - mean) / deviation if photographic else x
+    return photographic
 
 
 def downsample(images: Array, size: int) -> Array:

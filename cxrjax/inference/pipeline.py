@@ -15,9 +15,8 @@ from jax import Array, lax
 from cxrjax.inference import inputs, ood, strategies
 from cxrjax.inference.inputs import PatchPredictions, SegmentedRadiograph
 from cxrjax.models import registry
-from cxrjax.models.cpu import microbatch
 from cxrjax.models.spec import InferenceConfig, ModelSpec
-from cxrjax.ops import lung_masks, voting
+from cxrjax.ops import batching, lung_masks, voting
 from cxrjax.runtime import compilation_cache
 from cxrjax.runtime.platform import is_for_cpu
 
@@ -62,8 +61,9 @@ def segment(
         images: Preprocessed radiographs uint8 [B, S, S].
         settings: Thresholds of the lung mask.
     """
-    x = inputs.normalize(inputs.to_float(inputs.downsample(images, segmenter.patch_size)), segmenter)
-    log_probabilities = segmenter.module.apply(variables, x, train=False)
+    levels = inputs.to_float(inputs.downsample(images, segmenter.patch_size))
+    folded, x = inputs.prepare(segmenter, variables, levels)
+    log_probabilities = segmenter.module.apply(folded, x, train=False)
     probability = lung_masks.lung_probability(log_probabilities)  # [B, s, s]
     rough = probability > 0.5
     clean = jax.vmap(partial(lung_masks.postprocess_mask, min_component_area=settings.min_component_area))(rough)
@@ -198,7 +198,7 @@ def predict_each(
 
     count = -(-total // max_images)
     rows = jnp.minimum(jnp.arange(count * max_images), total - 1).reshape(count, max_images)
-    return microbatch.merge_batch(lax.map(run, rows), total)
+    return batching.merge_batch(lax.map(run, rows), total)
 
 
 def vote_each(

@@ -12,9 +12,9 @@ import numpy as np
 from jax import Array
 
 from cxrjax.models import initializers
-from cxrjax.models.cpu.conv2d import float32_precision
 from cxrjax.models.layers.activations import ACTIVATIONS
 from cxrjax.models.layers.batch_norm import batch_norm
+from cxrjax.models.layers.precision import float32_precision
 
 
 class Classifier(nn.Module):
@@ -32,20 +32,17 @@ class Classifier(nn.Module):
 
     def __call__(self, x: Array, train: bool) -> Array:
         """Classify a batch: float [N, H, W, C] -> logits float32 [N, K]."""
-        return self.head(self._crop(self.backbone(x, train)), train)
-
-    def extract_features(self, x: Array) -> Array:
-        """Run the backbone in inference: float [N, H, W, C] -> cropped last feature map float32 [N, h, w, C']."""
-        return self._crop(self.backbone(x, train=False)).astype(jnp.float32)
+        return self.head(self.crop(self.backbone(x, train)), train)
 
     def apply_head(self, features: Array) -> Array:
         """Run the head in inference: float [N, h, w, C'] -> logits float32 [N, K]."""
         return self.head(features, train=False)
 
-    def _crop(self, features: Array) -> Array:
+    def crop(self, features: Array) -> Array:
+        """Cut `crop_border` cells off each side of a feature map, as float32."""
         height, width = features.shape[1:3]
         border = self.crop_border
-        return features[:, border : height - border, border : width - border]
+        return features[:, border : height - border, border : width - border].astype(jnp.float32)
 
 
 class Head(nn.Module):

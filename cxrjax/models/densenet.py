@@ -7,9 +7,8 @@ import flax.linen as nn
 import jax.numpy as jnp
 from jax import Array
 
-from cxrjax.models.cpu.microbatch import map_microbatches
 from cxrjax.models.layers.batch_norm import batch_norm
-from cxrjax.models.layers.conv import Conv, Gray
+from cxrjax.models.layers.conv import Conv
 from cxrjax.models.layers.pooling import max_pool
 
 
@@ -21,41 +20,43 @@ class DenseNet(nn.Module):
         growth: features that each layer adds.
         stem: features of the first convolution.
         dtype: type of the computation; parameters stay float32.
+        only_stage: index of the stage to run alone, on the result of the one before; None to run all.
     """
 
     blocks: Sequence[int] = (6, 12, 24, 16)
     growth: int = 32
     stem: int = 64
     dtype: jnp.dtype = jnp.float32
+    only_stage: int | None = None
+
+    @property
+    def stage_strides(self) -> tuple[int, ...]:
+        """Pixels of the input between neighboring cells in the dense block of every stage."""
+        return tuple(4 * 2**stage for stage in range(len(self.blocks)))
 
     @nn.compact
-    def __call__(self, x: Array | Gray, train: bool) -> Array:
+    def __call__(self, x: Array, train: bool) -> Array:
         """Compute the last feature map: float [N, H, W, C] -> [N, H / 32, W / 32, 1024 or 1920]."""
-        side = -(-max(x.shape[1:3]) // 4)
-        x = map_microbatches(self, DenseNet._stem, x, train, side)  # [N, H / 8, W / 8, c]
-        for block in range(2, len(self.blocks) + 1):
-            side //= 2
-            run_block = partial(DenseNet._block, block=block)
-            x = map_microbatches(self, run_block, x, train, side)  # [N, h / 2, w / 2, c], the last [N, h, w, c]
-        return nn.relu(batch_norm(train, self.dtype, "norm5")(x))
-
-    def _stem(self, x: Array | Gray, train: bool) -> Array:
-        """Run the stem, the first dense block and the transition after it."""
-        x = Conv(self.stem, 7, stride=2, dtype=self.dtype, name="conv0")(x)  # [N, H / 2, W / 2, 64]
-        x = nn.relu(batch_norm(train, self.dtype, "norm0")(x))
-        x = max_pool(x, 3, 2, padding=1)  # [N, H / 4, W / 4, 64]
-        return self._block(x, train, 1)
-
-    def _block(self, x: Array, train: bool, block: int) -> Array:
-        """Run a dense block and, unless it is the last, the transition after it."""
-        for i in range(1, self.blocks[block - 1] + 1):
-            layer = DenseLayer(self.growth, self.dtype, name=f"denseblock{block}_denselayer{i}")
-            x = jnp.concatenate([x, layer(x, train)], axis=-1)  # [N, h, w, c + growth]
-        if block == len(self.blocks):
-            return x
-        x = nn.relu(batch_norm(train, self.dtype, f"transition{block}_norm")(x))
-        x = Conv(x.shape[-1] // 2, 1, dtype=self.dtype, name=f"transition{block}_conv")(x)  # [N, h, w, c / 2]
-        return nn.avg_pool(x, window_shape=(2, 2), strides=(2, 2))  # [N, h / 2, w / 2, c / 2]
+        norm = partial(batch_norm, train, self.dtype)
+        last = len(self.blocks) - 1
+        if self.only_stage in (None, 0):
+            x = Conv(self.stem, 7, stride=2, dtype=self.dtype, name="conv0")(x)  # [N, H / 2, W / 2, 64]
+            x = nn.relu(norm("norm0")(x))
+            x = max_pool(x, 3, 2, padding=1)  # [N, H / 4, W / 4, 64]
+        for stage, layers in enumerate(self.blocks):
+            if self.only_stage not in (None, stage):
+                continue
+            for i in range(1, layers + 1):
+                layer = DenseLayer(self.growth, self.dtype, name=f"denseblock{stage + 1}_denselayer{i}")
+                x = jnp.concatenate([x, layer(x, train)], axis=-1)  # [N, h, w, c + growth]
+            if stage < last:
+                x = nn.relu(norm(f"transition{stage + 1}_norm")(x))
+                conv = Conv(x.shape[-1] // 2, 1, dtype=self.dtype, name=f"transition{stage + 1}_conv")
+                x = conv(x)  # [N, h, w, c / 2]
+                x = nn.avg_pool(x, window_shape=(2, 2), strides=(2, 2))  # [N, h / 2, w / 2, c / 2]
+        if self.only_stage in (None, last):
+            x = nn.relu(norm("norm5")(x))  # [N, H / 32, W / 32, 1024 or 1920]
+        return x
 
 
 class DenseLayer(nn.Module):

@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array, lax
 
-from cxrjax.models.cpu import fused_dense_block
+from cxrjax.models.layers import fused_dense_block
 from cxrjax.models.layers.batch_norm import batch_norm
 from cxrjax.models.layers.conv import Conv, Upsample
 from cxrjax.models.layers.pooling import max_pool
@@ -82,36 +82,21 @@ class DenseBlock(nn.Module):
 
     @nn.compact
     def __call__(self, x: Array, train: bool) -> Array:
-        layers = []
-        for i in range(self.layers):
-            layers.append(DenseLayer(self.growth, 3, self.dropout, self.keras, self.dtype, name=f"layer_{i}"))
-        if train and all(layer.can_be_fused() for layer in layers):
-            features = self._run_fused(x, layers)
+        layers = [
+            DenseLayer(self.growth, 3, self.dropout, self.keras, self.dtype, name=f"layer_{i}")
+            for i in range(self.layers)
+        ]
+        if train and fused_dense_block.can_fuse(layers):
+            features = fused_dense_block.apply_block(layers, x)
         else:
-            features = self._run_layers(x, layers, train)
+            count = x.shape[-1]
+            # One buffer for the features of all layers, since concatenating would copy them at every layer.
+            features = jnp.pad(x, ((0, 0), (0, 0), (0, 0), (0, self.layers * self.growth)))
+            for layer in layers:
+                added = layer(features[..., :count], train)  # [N, h, w, growth]
+                features = lax.dynamic_update_slice_in_dim(features, added, count, axis=-1)
+                count += self.growth
         return features if self.keep_input else features[..., x.shape[-1] :]
-
-    def _run_layers(self, x: Array, layers: Sequence["DenseLayer"], train: bool) -> Array:
-        """Run the layers one after the other, in one buffer: [N, h, w, c] -> [N, h, w, c + layers * growth]."""
-        count = x.shape[-1]
-        features = jnp.pad(x, ((0, 0), (0, 0), (0, 0), (0, self.layers * self.growth)))
-        for layer in layers:
-            added = layer(features[..., :count], train)  # [N, h, w, growth]
-            features = lax.dynamic_update_slice_in_dim(features, added, count, axis=-1)
-            count += self.growth
-        return features
-
-    def _run_fused(self, x: Array, layers: Sequence["DenseLayer"]) -> Array:
-        """Compute `_run_layers` of a training batch by the fused dense block."""
-        # One draw for all layers, since one program per layer takes long to compile.
-        mask = layers[0].draw_dropout_mask(x.shape[:3], self.layers * self.growth)
-        masks = jnp.split(mask, self.layers, -1)
-        params = [layer.fused_params(mask) for layer, mask in zip(layers, masks, strict=True)]
-        features, mean, variance = fused_dense_block.dense_block(x, params, layers[0].norm.epsilon)
-        for i, layer in enumerate(layers):
-            count = x.shape[-1] + i * self.growth
-            layer.update_batch_stats(mean[:count], variance[:count])
-        return features
 
 
 class TransitionDown(nn.Module):
@@ -144,47 +129,8 @@ class DenseLayer(nn.Module):
         self.drop = nn.Dropout(self.dropout, broadcast_dims=() if self.keras else (1, 2))
 
     def __call__(self, x: Array, train: bool) -> Array:
-        if train and self.stride == 1 and self.can_be_fused():
-            params = self.fused_params(self.draw_dropout_mask(x.shape[:3], self.features))
-            y, mean, variance = fused_dense_block.single_layer(x, params, self.norm.epsilon)
-            self.update_batch_stats(mean, variance)
-            return y
+        if train and self.stride == 1 and fused_dense_block.can_fuse([self]):
+            return fused_dense_block.apply_layer(self, x)
         x = nn.relu(self.norm(x, train))  # [N, h, w, c]
         x = self.conv(x)  # [N, h / stride, w / stride, features]
         return self.drop(x, deterministic=not train)
-
-    def can_be_fused(self) -> bool:
-        """Return whether `fused_dense_block` computes this layer in training: it has weights and an unfrozen norm."""
-        return not self.is_initializing() and not self.norm.is_frozen()
-
-    def draw_dropout_mask(self, batch_shape: tuple[int, int, int], features: int) -> Array:
-        """Draw the factors of dropout for maps [N, h, w, features].
-
-        Args:
-            batch_shape: (N, h, w).
-            features: number of feature maps.
-
-        Returns:
-            Factors of at least 0: [N, 1, 1, features], one per map, or with `keras` [N, h, w, features].
-        """
-        mask_shape = (*(batch_shape if self.keras else (batch_shape[0], 1, 1)), features)
-        return self.drop(jnp.ones(mask_shape, self.dtype), deterministic=False)
-
-    def fused_params(self, dropout_mask: Array) -> fused_dense_block.DenseLayerParams:
-        """Collect the parameters of the layer and the dropout mask of its result [N, h, w, features]."""
-        norm = self.norm.variables["params"]
-        conv = self.conv.variables["params"]
-        return fused_dense_block.DenseLayerParams(
-            scale=norm["scale"],
-            shift=norm["bias"],
-            kernel=conv["kernel"],
-            bias=conv["bias"],
-            dropout_mask=dropout_mask,
-        )
-
-    def update_batch_stats(self, mean: Array, variance: Array) -> None:
-        """Update the running statistics of the norm by those of a batch."""
-        momentum = self.norm.momentum
-        for name, value in (("mean", mean), ("var", variance)):
-            running = self.norm.get_variable("batch_stats", name)
-            self.norm.put_variable("batch_stats", name, momentum * running + (1 - momentum) * value)

@@ -16,11 +16,12 @@ from jax import Array
 
 from cxrjax.models import initializers
 from cxrjax.models.classifier import HEADS, Classifier
-from cxrjax.models.cpu import conv2d
+from cxrjax.models.cpu.switch import kernels
 from cxrjax.models.densenet import DenseNet
 from cxrjax.models.fc_densenet import FCDenseNet
 from cxrjax.models.initializers import HE_NORMAL as HE_NORMAL
 from cxrjax.models.initializers import Initializer as Initializer
+from cxrjax.models.layers.precision import float32_precision
 from cxrjax.models.preact_resnet import PreActResNet
 from cxrjax.models.resnet import ResNet
 from cxrjax.models.small_cnn import SmallCNN, TwoLayerCNN
@@ -78,6 +79,17 @@ ARCHITECTURES = (*SEGMENTERS, *BACKBONES)
 
 # Class of a backbone that torchvision has -> its key in `initializers.TORCHVISION`.
 _FAMILIES = {ResNet: "resnet", DenseNet: "densenet", VGG: "vgg"}
+
+# Class of a network that reads its input by a convolution -> path of that convolution in its parameters.
+_FIRST_CONV = {
+    ResNet: ("conv1",),
+    DenseNet: ("conv0",),
+    VGG: ("features_0",),
+    SmallCNN: ("conv_0_0",),
+    TwoLayerCNN: ("cnn_layers_0",),
+    FCDenseNet: ("stem",),
+    UNet: ("inc", "conv_0"),
+}
 
 # Collections of a network's variables.
 COLLECTIONS = ("params", "batch_stats")
@@ -174,23 +186,44 @@ def precompute_kernels(variables: Mapping[str, Any]) -> dict[str, Any]:
     """
     transformed = {}
     for path, parameter in flatten_dict(variables["params"]).items():
-        kernel = conv2d.precompute_kernels(parameter) if path[-1] == "kernel" else None
+        kernel = kernels().transform_kernel(parameter) if path[-1] == "kernel" else None
         if kernel is not None:
             transformed[path] = kernel
     return {**variables, "prepared": unflatten_dict(transformed)}
 
 
 def accepts_gray(module: nn.Module) -> bool:
-    """Return whether a network takes `Gray` for an image: whether a convolution is the first layer to read its input.
+    """Return whether a convolution is the first and only layer to read a network's input, as `fold_gray` requires."""
+    return type(getattr(module, "backbone", module)) in _FIRST_CONV
 
-    The kernel of that convolution can then be summed over the channels.
+
+def fold_gray(module: nn.Module, variables: Mapping[str, Any], weights: Array) -> dict[str, Any]:
+    """Fold a linear map of the input's channels into a network's first convolution.
+
+    Args:
+        module: network that `accepts_gray`.
+        variables: its variables, for C channels.
+        weights: float [C, G]; channel c of the image that the network reads is the sum over g of `weights[c, g]` times
+            channel g of the image that it is given from now on.
+
+    Returns:
+        Variables of the same network for G channels.
     """
-    return not isinstance(getattr(module, "backbone", module), PreActResNet | UNetResNet)
+    params = flatten_dict(variables["params"])
+    prefix = ("backbone",) if hasattr(module, "backbone") else ()
+    path = (*prefix, *_FIRST_CONV[type(getattr(module, "backbone", module))], "kernel")
+    precision = float32_precision(params[path].dtype)
+    params[path] = jnp.einsum("ijcf,cg->ijgf", params[path], weights, precision=precision)  # [k, k, G, F]
+    return {**variables, "params": unflatten_dict(params)}
 
 
 def extract_features(module: nn.Module, variables: Mapping[str, Any], x: Array) -> Array:
-    """Run a classifier's backbone: float [N, H, W, C] -> last feature map float32 [N, h, w, C']."""
-    return module.apply(variables, x, method="extract_features")
+    """Run a classifier's backbone in inference: float [N, H, W, C] -> last feature map float32 [N, h, w, C'].
+
+    `Classifier.crop_border` cells are cut off each side.
+    """
+    backbone = {collection: tree["backbone"] for collection, tree in variables.items() if "backbone" in tree}
+    return module.crop(kernels().apply_backbone(module.backbone, backbone, x))
 
 
 def apply_head(module: nn.Module, variables: Mapping[str, Any], features: Array) -> Array:

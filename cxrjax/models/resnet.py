@@ -7,9 +7,8 @@ import flax.linen as nn
 import jax.numpy as jnp
 from jax import Array
 
-from cxrjax.models.cpu.microbatch import map_microbatches
 from cxrjax.models.layers.batch_norm import batch_norm
-from cxrjax.models.layers.conv import Conv, Gray
+from cxrjax.models.layers.conv import Conv
 from cxrjax.models.layers.pooling import max_pool
 
 
@@ -21,19 +20,26 @@ class ResNet(nn.Module):
         width: features of the first stage, doubled at each further stage; bottleneck blocks return four times as many.
         bottleneck: whether a block has 1x1, 3x3 and 1x1 convolutions instead of two of 3x3.
         dtype: type of the computation; parameters stay float32.
+        only_stage: index of the stage to run alone, on the result of the one before; None to run all.
     """
 
     stages: Sequence[int] = (2, 2, 2, 2)
     width: int = 64
     bottleneck: bool = False
     dtype: jnp.dtype = jnp.float32
+    only_stage: int | None = None
+
+    @property
+    def stage_strides(self) -> tuple[int, ...]:
+        """Pixels of the input between neighboring cells of the result of every stage."""
+        return tuple(4 * 2**stage for stage in range(len(self.stages)))
 
     def __call__(self, x: Array, train: bool) -> Array:
         """Compute the last feature map: float [N, H, W, C] -> [N, H / 32, W / 32, 512 or 2048]."""
         return self.feature_maps(x, train)[-1]
 
     @nn.compact
-    def feature_maps(self, x: Array | Gray, train: bool) -> list[Array]:
+    def feature_maps(self, x: Array, train: bool) -> list[Array]:
         """Compute the feature maps of the stem and of every stage.
 
         Args:
@@ -43,30 +49,22 @@ class ResNet(nn.Module):
         Returns:
             Maps at a half (the stem), a quarter, an eighth … of the resolution.
         """
-        side = -(-max(x.shape[1:3]) // 4)
-        stem, x = map_microbatches(self, ResNet._stem, x, train, side)  # [N, H / 2, W / 2, 64], [N, H / 4, W / 4, 64]
-        maps = [stem, x]
-        for stage in range(1, len(self.stages)):
-            side = -(-side // 2)
-            run_stage = partial(ResNet._stage, stage=stage)
-            x = map_microbatches(self, run_stage, x, train, side)  # [N, h / 2, w / 2, 2 c]
-            maps.append(x)
-        return maps
-
-    def _stem(self, x: Array | Gray, train: bool) -> tuple[Array, Array]:
-        """Compute the feature maps of the stem and of the first stage."""
-        x = Conv(self.width, 7, stride=2, dtype=self.dtype, name="conv1")(x)  # [N, H / 2, W / 2, 64]
-        stem = nn.relu(batch_norm(train, self.dtype, "bn1")(x))
-        x = max_pool(stem, 3, 2, padding=1)  # [N, H / 4, W / 4, 64]
-        return stem, self._stage(x, train, 0)
-
-    def _stage(self, x: Array, train: bool, stage: int) -> Array:
         block = BottleneckBlock if self.bottleneck else BasicBlock
-        features = self.width * 2**stage
-        for i in range(self.stages[stage]):
-            stride = 2 if stage and not i else 1
-            x = block(features, stride, self.dtype, name=f"layer{stage + 1}_{i}")(x, train)
-        return x
+        maps = []
+        if self.only_stage in (None, 0):
+            x = Conv(self.width, 7, stride=2, dtype=self.dtype, name="conv1")(x)  # [N, H / 2, W / 2, 64]
+            x = nn.relu(batch_norm(train, self.dtype, "bn1")(x))
+            maps.append(x)
+            x = max_pool(x, 3, 2, padding=1)  # [N, H / 4, W / 4, 64]
+        for stage, blocks in enumerate(self.stages):
+            if self.only_stage not in (None, stage):
+                continue
+            features = self.width * 2**stage
+            for i in range(blocks):
+                stride = 2 if stage > 0 and i == 0 else 1
+                x = block(features, stride, self.dtype, name=f"layer{stage + 1}_{i}")(x, train)  # [N, h, w, c]
+            maps.append(x)  # [N, H / 4, W / 4, 64], [N, H / 8, W / 8, 128] …; with bottlenecks four times the features
+        return maps
 
 
 class BasicBlock(nn.Module):

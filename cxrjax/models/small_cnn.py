@@ -1,16 +1,14 @@
 """Small backbones trained from scratch: three of fsarshad (Keras) and the baseline of hieu2695 (PyTorch)."""
 
 from collections.abc import Sequence
-from functools import partial
 
 import flax.linen as nn
 import jax.numpy as jnp
 from jax import Array
 
-from cxrjax.models.cpu.microbatch import map_microbatches
 from cxrjax.models.layers.activations import ACTIVATIONS
 from cxrjax.models.layers.batch_norm import batch_norm
-from cxrjax.models.layers.conv import Conv, Gray
+from cxrjax.models.layers.conv import Conv
 from cxrjax.models.layers.pooling import max_pool
 
 
@@ -24,6 +22,7 @@ class SmallCNN(nn.Module):
         norm: whether batch norm (with Keras's constants) precedes the activation.
         dropout: dropout rate in training after each stage.
         dtype: type of the computation; parameters stay float32.
+        only_stage: index of the stage to run alone, on the result of the one before; None to run all.
     """
 
     widths: Sequence[int] = (32, 64, 128, 256, 512, 1024)
@@ -32,9 +31,15 @@ class SmallCNN(nn.Module):
     norm: bool = False
     dropout: float = 0.0
     dtype: jnp.dtype = jnp.float32
+    only_stage: int | None = None
+
+    @property
+    def stage_strides(self) -> tuple[int, ...]:
+        """Pixels of the input between neighboring cells in the convolutions of every stage."""
+        return tuple(2**stage for stage in range(len(self.widths)))
 
     @nn.compact
-    def __call__(self, x: Array | Gray, train: bool) -> Array:
+    def __call__(self, x: Array, train: bool) -> Array:
         """Compute the last feature map.
 
         Args:
@@ -44,20 +49,18 @@ class SmallCNN(nn.Module):
         Returns:
             float [N, h, w, widths[-1]], h being H halved once per stage, rounded down each time.
         """
-        for stage in range(len(self.widths)):
-            run_stage = partial(SmallCNN._stage, stage=stage)
-            x = map_microbatches(self, run_stage, x, train, max(x.shape[1:3]))  # [N, h // 2, w // 2, widths[stage]]
+        for stage, width in enumerate(self.widths):
+            if self.only_stage not in (None, stage):
+                continue
+            for i, size in enumerate(self.sizes):
+                conv = Conv(width, size, use_bias=True, dtype=self.dtype, name=f"conv_{stage}_{i}")
+                x = conv(x)  # [N, h, w, width]
+                if self.norm:
+                    x = batch_norm(train, self.dtype, f"norm_{stage}_{i}", "keras")(x)
+                x = ACTIVATIONS[self.activation](x)
+            x = max_pool(x, 2, 2)  # [N, h // 2, w // 2, width]
+            x = nn.Dropout(self.dropout, deterministic=not train)(x)
         return x
-
-    def _stage(self, x: Array | Gray, train: bool, stage: int) -> Array:
-        width = self.widths[stage]
-        for i, size in enumerate(self.sizes):
-            x = Conv(width, size, use_bias=True, dtype=self.dtype, name=f"conv_{stage}_{i}")(x)  # [N, h, w, width]
-            if self.norm:
-                x = batch_norm(train, self.dtype, f"norm_{stage}_{i}", "keras")(x)
-            x = ACTIVATIONS[self.activation](x)
-        x = max_pool(x, 2, 2)  # [N, h // 2, w // 2, width]
-        return nn.Dropout(self.dropout, deterministic=not train)(x)
 
 
 class TwoLayerCNN(nn.Module):

@@ -75,8 +75,7 @@ def build(
         keys = jax.random.split(key, len(batch["labels"]) + 1)
         flags = (batch["augmented"],) if "augmented" in batch else ()
         x = jax.vmap(sample_patch)(keys[:-1], batch["images"], batch["lungs"], *flags)
-        x = inputs.normalize(x, classifier)
-        variables = {"params": params, "batch_stats": batch_stats}
+        variables, x = inputs.prepare(classifier, {"params": params, "batch_stats": batch_stats}, x)
         logits, updates = classifier.module.apply(
             variables, x, train=True, rngs={"dropout": keys[-1]}, mutable=["batch_stats"]
         )

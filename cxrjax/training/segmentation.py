@@ -65,9 +65,9 @@ def build(
             return augmentation.augment_pair(key, image, mask, augmentation_config, *augmented)
 
         x, masks = jax.vmap(augment)(keys, x, batch["masks"], *flags)
-        x = inputs.normalize(x, segmenter)
+        variables, x = inputs.prepare(segmenter, {"params": params, "batch_stats": batch_stats}, x)
         log_probabilities, updates = segmenter.module.apply(
-            {"params": params, "batch_stats": batch_stats},
+            variables,
             x,
             train=True,
             rngs={"dropout": dropout_key},
@@ -142,8 +142,8 @@ def _build_validation(
     def predict(variables: Mapping[str, Any], batch: tuple[Array, Array, Array]) -> tuple[Array, Array]:
         """Return the label maps [B, s, s] and the loss of each radiograph [B]."""
         images, masks, mask_types = batch
-        x = inputs.normalize(inputs.to_float(images), segmenter)
-        log_probabilities = segmenter.module.apply(variables, x, train=False)
+        folded, x = inputs.prepare(segmenter, variables, inputs.to_float(images))
+        log_probabilities = segmenter.module.apply(folded, x, train=False)
 
         def example_loss(*example: Array) -> Array:
             return losses.segmentation_loss(*(x[None] for x in example), background_weight)

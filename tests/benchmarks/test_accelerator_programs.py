@@ -15,8 +15,8 @@ from cxrjax.config import default_config, freeze, recipes
 from cxrjax.inference import inputs, pipeline
 from cxrjax.inference.batch_runner import BatchRunner
 from cxrjax.models import from_config, registry
-from cxrjax.models.cpu import conv2d
 from cxrjax.models.fc_densenet import FCDenseNet
+from cxrjax.models.layers import xla
 from cxrjax.runtime.platform import traced_for
 from cxrjax.training import classification, segmentation, train_step, trainer
 
@@ -173,8 +173,8 @@ def test_blocks_of_pixels_give_the_same_convolution(side, size, stride, padding,
     rng = np.random.default_rng(0)
     x = jnp.asarray(rng.normal(size=(2, side, side + 1, channels)), jnp.float32)
     kernel = jnp.asarray(rng.normal(size=(size, size, channels, 5)), jnp.float32)
-    plain, gradient = jax.vjp(lambda k: conv2d.conv_xla(x, k, stride, padding), kernel)
-    blocks, other = jax.vjp(lambda k: conv2d.conv_blocks(x, k, stride, padding), kernel)
+    plain, gradient = jax.vjp(lambda k: xla.conv_xla(x, k, stride, padding), kernel)
+    blocks, other = jax.vjp(lambda k: xla.conv_blocks(x, k, stride, padding), kernel)
     np.testing.assert_allclose(blocks, plain, atol=1e-4)
     np.testing.assert_allclose(other(plain)[0], gradient(plain)[0], rtol=1e-4, atol=1e-2)
 

@@ -302,6 +302,45 @@ def test_the_map_lies_within_reach_of_the_lungs_and_in_0_to_1(small, images):
     assert saliency_map.min() >= 0 and saliency_map.max() <= 1 and not saliency_map[~reach].any()
 
 
+FOLDED = {
+    "resnet6": {"width": 4},
+    "densenet121": {"blocks": (1, 2), "growth": 4, "stem": 4},
+    "vgg11_bn": {"stages": (1, 1), "width": 4},
+    "fsarshad_cnn1": {"widths": (4, 8)},
+    "hieu2695_baseline": {},
+    "fc_densenet29": {"blocks": (1,), "bottleneck": 1, "growth": 4, "stem": 4},
+    "unet": {"depth": 1, "width": 4},
+}
+
+
+@pytest.mark.parametrize(("normalization", "channels"), [("none", 1), ("imagenet", 2)])
+@pytest.mark.parametrize("architecture", FOLDED)
+def test_channels_folded_into_the_first_kernel_give_the_same_results_and_gradients(
+    architecture, normalization, channels
+):
+    """Up to the border, where the offsets of ImageNet's channels meet a padding of zeros."""
+    module = registry.create(architecture, 4, **FOLDED[architecture])
+    network = spec.ModelSpec(module, 32, 3, normalization)
+    variables = from_config.init(network, jax.random.key(0))
+    levels = jnp.asarray(np.random.default_rng(1).random((2, 32, 32), np.float32))
+
+    @partial(jax.jit, static_argnames="fold")
+    def run(params, fold):
+        plain = variables | {"params": params}
+        given, x = inputs.prepare(network, plain, levels) if fold else (plain, inputs.normalize(levels, network))
+        assert x.shape[-1] == (channels if fold else 3)
+        return (module.apply(given, x, train=False) ** 2).sum()
+
+    folded, plain = (jax.value_and_grad(run)(variables["params"], fold=fold) for fold in (True, False))
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-4 * np.abs(b).max()), folded, plain)
+
+
+def test_networks_that_cannot_fold_channels_are_given_all_of_them():
+    network = spec.ModelSpec(registry.create("resnet18_keras", 5), 2, 3)  # whose first layer is a norm
+    variables, x = inputs.prepare(network, {}, jnp.zeros((1, 2, 2)))
+    assert variables == {} and x.shape == (1, 2, 2, 3)
+
+
 def test_a_network_reads_grey_levels_or_what_imagenet_makes_of_them():
     grey = jnp.array([[[0.0, 1.0]]])
     network = spec.ModelSpec(registry.create("resnet18_keras", 5), 2, 3)  # whose first layer is a norm
@@ -311,10 +350,6 @@ def test_a_network_reads_grey_levels_or_what_imagenet_makes_of_them():
     black = [-0.485 / 0.229, -0.456 / 0.224, -0.406 / 0.225]
     white = [0.515 / 0.229, 0.544 / 0.224, 0.594 / 0.225]
     np.testing.assert_allclose(inputs.normalize(grey, photographic), [[[black, white]]], rtol=1e-6)
-    for one in (network, photographic):  # of a network that sums its channels, the level that they are made of
-        levels, scale, shift = inputs.normalize(grey, one._replace(module=registry.create("resnet18", 5)))
-        made = levels * scale + (0 if shift is None else shift)
-        np.testing.assert_allclose(made, inputs.normalize(grey, one), atol=1e-6)
     with pytest.raises(ValueError, match="3 channels"):
         inputs.normalize(grey, network._replace(normalization="imagenet", in_channels=1))
     made = jnp.array([[[[0.0, 0.5, 1.0]]]])

@@ -12,7 +12,7 @@ from jax import lax
 
 from cxrjax.models import registry
 from cxrjax.models.cpu import conv2d, winograd
-from cxrjax.models.layers import conv
+from cxrjax.models.layers import conv, xla
 
 FORMS = {
     "columns": (conv2d.conv_im2col, ((1, 1, 0), (3, 1, 1), (3, 2, 1), (7, 2, 3), (1, 2, 0))),
@@ -31,7 +31,7 @@ def test_every_form_is_the_library_convolution_forwards_and_backwards(name, size
     features = 40 if name == "chosen" else 6  # beyond what is called thin
     x, kernel = rng.normal(size=(2, 13, 16, 5)), rng.normal(size=(size, size, 5, features))
     with jax.enable_x64(True):
-        forms = (partial(form, stride=stride, padding=padding) for form in (FORMS[name][0], conv2d.conv_xla))
+        forms = (partial(form, stride=stride, padding=padding) for form in (FORMS[name][0], xla.conv_xla))
         for ours, theirs in zip(*(_run(form, x, kernel) for form in forms), strict=True):
             np.testing.assert_allclose(ours, theirs, rtol=1e-9, atol=1e-9)
 
@@ -49,7 +49,7 @@ def test_every_form_of_a_kernels_gradient_is_the_librarys(form, size, stride, mo
     rng = np.random.default_rng(0)
     x, kernel = rng.normal(size=(4, 18, 13, 5)), np.zeros((size, size, 5, 6))
     with jax.enable_x64(True):
-        y, pull = jax.vjp(lambda kernel: conv2d.conv_xla(x, kernel, stride, size // 2), kernel)
+        y, pull = jax.vjp(lambda kernel: xla.conv_xla(x, kernel, stride, size // 2), kernel)
         dy = rng.normal(size=y.shape)
         np.testing.assert_allclose(form(x, dy), pull(dy)[0], rtol=1e-9, atol=1e-9)
 
@@ -75,7 +75,7 @@ def test_what_is_chosen_in_single_precision_is_as_exact():
         x = jax.random.normal(jax.random.key(0), (2, 18, 13, channels))
         kernel = jax.random.normal(jax.random.key(1), (3, 3, channels, features)) / 17
         got = _value_and_gradients(conv2d.conv2d, x, kernel)
-        want = _value_and_gradients(conv2d.conv_xla, x, kernel)
+        want = _value_and_gradients(xla.conv_xla, x, kernel)
         jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=3e-5 * np.abs(b).max()), got, want)
 
 
@@ -87,21 +87,6 @@ def test_a_prepared_kernel_is_the_same_kernel():
     assert [*prepared["prepared"]] == ["layers_0"]  # the third sees few channels
     ours, theirs = (jax.jit(layers.apply)(each, x) for each in (prepared, variables))
     np.testing.assert_allclose(ours, theirs, atol=1e-5 * np.abs(theirs).max())
-
-
-@pytest.mark.parametrize("shift", [None, (0.3, -0.1, 2.0)])
-def test_one_grey_level_stands_for_all_channels_made_of_it(shift):
-    layer, levels = conv.Conv(4, 7, 2), jax.random.normal(jax.random.key(0), (2, 9, 9, 1))
-    scale = jnp.array([1.0, 2.0, -0.5])
-    grey = conv.Gray(levels, scale, None if shift is None else jnp.array(shift))
-    each = levels * scale + (0 if shift is None else grey.shift)
-    variables = layer.init(jax.random.key(1), each)
-    jax.tree.map(np.testing.assert_array_equal, layer.init(jax.random.key(1), grey), variables)
-
-    def run(x):
-        return jax.value_and_grad(lambda variables: (layer.apply(variables, x) ** 3).sum())(variables)
-
-    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-3), run(grey), run(each))
 
 
 def _value_and_gradients(form, x, kernel):

@@ -6,9 +6,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from cxrjax.models.cpu import fused_dense_block
-from cxrjax.models.cpu.fused_dense_block import DenseLayerParams
+from cxrjax.models.cpu import dense_layer_gradient
+from cxrjax.models.layers import fused_dense_block
 from cxrjax.models.layers.conv import Conv
+from cxrjax.models.layers.fused_dense_block import DenseLayerParams
 from cxrjax.runtime.platform import traced_for
 
 EPSILON = 1e-5
@@ -18,7 +19,7 @@ DRAWS = np.random.default_rng(0)
 @pytest.mark.parametrize("platform", ["cpu", "cuda"])
 def test_value_statistics_and_gradients_are_those_of_the_layers_themselves(platform, monkeypatch):
     """In double precision, on pictures of several strips; elsewhere than on a CPU in no strips."""
-    monkeypatch.setattr(fused_dense_block, "PIXELS_AT_ONCE", 2 * 3 * 5)  # three rows of two pictures
+    monkeypatch.setattr(dense_layer_gradient, "PIXELS_AT_ONCE", 2 * 3 * 5)  # three rows of two pictures
     with jax.enable_x64(True), traced_for(platform):
         x = DRAWS.normal(size=(2, 9, 5, 3))
         layers = [_draw(seen, 2, 3) for seen in (3, 5, 7)]

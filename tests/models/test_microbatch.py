@@ -1,4 +1,4 @@
-"""A batch in slices is the batch."""
+"""A batch in microbatches is the batch, and a backbone stage by stage is the backbone."""
 
 import jax
 import jax.numpy as jnp
@@ -7,7 +7,7 @@ import pytest
 
 from cxrjax.models import registry
 from cxrjax.models.cpu import microbatch
-from cxrjax.models.layers.conv import Gray
+from cxrjax.ops import batching
 
 
 @pytest.mark.parametrize(
@@ -21,7 +21,7 @@ from cxrjax.models.layers.conv import Gray
     ],
 )
 def test_slices_are_few_and_nearly_equal(total, most, share):
-    assert microbatch._microbatch_size(total, most) == share
+    assert batching._microbatch_size(total, most) == share
 
 
 @pytest.mark.parametrize(
@@ -44,17 +44,9 @@ def test_each_picture_is_seen_as_it_is_alone(architecture, narrowed, monkeypatch
     sliced, alone = whole(x), jnp.concatenate([whole(x[i : i + 1]) for i in range(len(x))])
     assert "while" in whole.lower(x).as_text() and "while" not in whole.lower(x[:1]).as_text()
     np.testing.assert_allclose(sliced, alone, atol=1e-5 * float(jnp.abs(alone).max()))
-
-
-def test_grey_is_sliced_with_its_levels_alone(monkeypatch):
-    monkeypatch.setattr(microbatch, "PIXELS", 2 * 16**2)
-    module = registry.create("resnet6", 3, width=4)
-    variables = registry.init_unoptimized(registry.init_fn(module, 64, 3), jax.random.key(0))
-    levels = jnp.asarray(np.random.default_rng(1).random((5, 64, 64, 1), np.float32))
-    scale, shift = jnp.array([1.0, 2.0, 3.0]), jnp.array([0.1, 0.0, -0.2])
-    look = jax.jit(lambda x: registry.extract_features(module, variables, x))
-    grey, colour = look(Gray(levels, scale, shift)), look(levels * scale + shift)
-    np.testing.assert_allclose(grey, colour, atol=2e-5 * float(jnp.abs(colour).max()))
+    backbone = {collection: tree["backbone"] for collection, tree in variables.items() if tree}
+    at_once = jax.jit(lambda x: module.backbone.apply(backbone, x, train=False))(x)
+    np.testing.assert_allclose(sliced, at_once, atol=1e-5 * float(jnp.abs(alone).max()))
 
 
 def test_training_knows_the_whole_batch(monkeypatch):

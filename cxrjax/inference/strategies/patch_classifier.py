@@ -10,9 +10,8 @@ from jax import Array, lax
 from cxrjax.inference import inputs
 from cxrjax.inference.inputs import PatchPredictions
 from cxrjax.models import registry
-from cxrjax.models.cpu import microbatch
 from cxrjax.models.spec import InferenceConfig, ModelSpec
-from cxrjax.ops import cam
+from cxrjax.ops import batching, cam
 
 
 def classify_patches(
@@ -31,12 +30,12 @@ def classify_patches(
     """
 
     def run(batch: Array) -> tuple[Array, Array]:
-        x = inputs.normalize(inputs.to_float(batch), classifier)
-        features = registry.extract_features(classifier.module, variables, x)
+        folded, x = inputs.prepare(classifier, variables, inputs.to_float(batch))
+        features = registry.extract_features(classifier.module, folded, x)
         return registry.apply_head(classifier.module, variables, features), features
 
     # Explicit batches: under `vmap`, `lax.map` with a batch size would classify the patches one by one.
-    return microbatch.merge_batch(lax.map(run, microbatch.split_batch(crops, settings.patch_batch_size)), len(crops))
+    return batching.merge_batch(lax.map(run, batching.split_batch(crops, settings.patch_batch_size)), len(crops))
 
 
 def activation_maps(

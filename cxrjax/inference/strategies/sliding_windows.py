@@ -92,8 +92,8 @@ def classify(
         Logits float32 [B, N, K] of the windows in reading order, and last feature maps float32 [B, h, w, C].
     """
     grid = window_grid(classifier, pixels.shape[1])
-    x = inputs.normalize(inputs.to_float(pixels), classifier)
-    features = registry.extract_features(classifier.module.clone(crop_border=0), variables, x)
+    folded, x = inputs.prepare(classifier, variables, inputs.to_float(pixels))
+    features = registry.extract_features(classifier.module.clone(crop_border=0), folded, x)
     apply_head = partial(registry.apply_head, classifier.module, variables)
     if classifier.module.head.is_linear:  # the logits of a mean are the mean of the logits
         cells = apply_head(features.reshape(-1, 1, 1, features.shape[-1])).reshape(*features.shape[:3], -1)

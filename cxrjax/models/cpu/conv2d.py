@@ -1,9 +1,7 @@
-"""2D convolution, computed by the algorithm that is fastest for the platform and the shapes, forward and backward.
+"""2D convolution on a CPU by the algorithm that is fastest for the shapes, forward and backward.
 
-On GPU and TPU this is XLA's convolution. The first layer of a network has too few channels to fill their matrix units;
-there it is XLA's convolution over blocks of pixels. On CPU XLA's is the fastest forward algorithm for few features and
-for strides, but not for many features, nor for most gradients. The limits below were measured on two x86-64 cores
-(`benchmarks/convolutions.py`).
+XLA's is the fastest forward algorithm for few features and for strides, but not for many features, nor for most
+gradients. The limits below were measured on two x86-64 cores (`benchmarks/convolutions.py`).
 """
 
 import math
@@ -15,7 +13,9 @@ import jax.numpy as jnp
 from jax import Array, lax
 
 from cxrjax.models.cpu import winograd
-from cxrjax.runtime.platform import is_for_accelerator, is_for_cpu
+from cxrjax.models.layers.precision import accumulator_dtype
+from cxrjax.models.layers.windows import im2col, pad
+from cxrjax.models.layers.xla import conv_xla
 
 # Winograd's algorithm needs at least WIDE input and output features, and images of at least SMALLEST_TILED pixels per
 # side. At 14² it saves a fifth to a third of the time. At 7², where a third of each row of tiles lies beyond the
@@ -31,11 +31,6 @@ FEWEST_TAPPED = 128
 LARGEST_TAPPED = 128
 # A larger column buffer costs more in page faults than one matrix product saves.
 LARGEST_COLUMN_BUFFER_BYTES = 32 * 2**20
-# With at most this many channels, a strided convolution on an accelerator reads blocks of pixels: matrix units take
-# eight or sixteen channels at once, and XLA pads one channel to eight only if that hardly increases memory traffic.
-FEWEST_FOR_MATRIX_UNITS = 4
-
-_DIMENSIONS = ("NHWC", "HWIO", "NHWC")
 
 
 def conv2d(x: Array, kernel: Array, stride: int, padding: int, prepared: Array | None = None) -> Array:
@@ -46,68 +41,19 @@ def conv2d(x: Array, kernel: Array, stride: int, padding: int, prepared: Array |
         kernel: float [k, k, C, F].
         stride: stride in pixels along both axes.
         padding: rows and columns of zeros on each side.
-        prepared: result of `precompute_kernels`, for a kernel that many calls share; no gradient flows through it.
+        prepared: result of `transform_kernel`, for a kernel that many calls share; no gradient flows through it.
 
     Returns:
         float [N, (H + 2 padding - k) // stride + 1, (W + 2 padding - k) // stride + 1, F].
     """
-    if not is_for_cpu():
-        use_blocks = is_for_accelerator() and stride > 1 and x.shape[-1] <= FEWEST_FOR_MATRIX_UNITS
-        return (conv_blocks if use_blocks else conv_xla)(x, kernel, stride, padding)
     if prepared is not None and _suits_winograd(x, kernel, stride, padding, SMALLEST_TILED_PREPARED):
         return winograd.winograd_conv(x, prepared)
     return _convolve(x, kernel, stride, padding)
 
 
-def precompute_kernels(kernel: Array) -> Array | None:
+def transform_kernel(kernel: Array) -> Array | None:
     """Transform a kernel [k, k, C, F] for Winograd's algorithm; None where `conv2d` does not use it."""
-    return winograd.transform_kernel(kernel) if is_for_cpu() and _is_wide(kernel) else None
-
-
-def float32_precision(dtype: jnp.dtype) -> lax.Precision | None:
-    """Return the precision at which products of float32 are float32 on every platform.
-
-    By default an NVIDIA GPU rounds factors to TF32, and a TPU to bfloat16. For other types the result is None, the
-    default precision.
-    """
-    return lax.Precision.HIGHEST if dtype == jnp.float32 else None
-
-
-def accumulator_dtype(x: Array) -> jnp.dtype:
-    """Return the type of sums over images: at least float32, since sums in bfloat16 lose the last terms."""
-    return jnp.promote_types(x.dtype, jnp.float32)
-
-
-def conv_xla(x: Array, kernel: Array, stride: int, padding: int) -> Array:
-    """Compute `conv2d` as XLA's convolution."""
-    return lax.conv_general_dilated(
-        x,
-        kernel,
-        (stride, stride),
-        [(padding, padding)] * 2,
-        dimension_numbers=_DIMENSIONS,
-        precision=float32_precision(x.dtype),
-    )
-
-
-def conv_blocks(x: Array, kernel: Array, stride: int, padding: int) -> Array:
-    """Compute `conv2d` as XLA's convolution of stride 1, each block of stride x stride pixels being one pixel."""
-    n, height, width, channels = x.shape
-    size, _, _, features = kernel.shape
-    kernel_blocks = -(-size // stride)  # blocks that the kernel covers along each axis
-    blocks_down = (height + 2 * padding - size) // stride + kernel_blocks
-    blocks_across = (width + 2 * padding - size) // stride + kernel_blocks
-    bottom = stride * blocks_down - padding - height
-    right = stride * blocks_across - padding - width
-    x = lax.pad(x, jnp.zeros((), x.dtype), [(0, 0, 0), (padding, bottom, 0), (padding, right, 0), (0, 0, 0)])
-    x = x.reshape(n, blocks_down, stride, blocks_across, stride, channels).transpose(0, 1, 3, 2, 4, 5)
-    extra = kernel_blocks * stride - size
-    kernel = jnp.pad(kernel, ((0, extra), (0, extra), (0, 0), (0, 0)))
-    kernel = kernel.reshape(kernel_blocks, stride, kernel_blocks, stride, channels, features)
-    kernel = kernel.transpose(0, 2, 1, 3, 4, 5)
-    block_channels = stride**2 * channels
-    x = x.reshape(n, blocks_down, blocks_across, block_channels)
-    return conv_xla(x, kernel.reshape(kernel_blocks, kernel_blocks, block_channels, features), 1, 0)
+    return winograd.transform_kernel(kernel) if _is_wide(kernel) else None
 
 
 def conv_im2col(x: Array, kernel: Array, stride: int, padding: int) -> Array:
@@ -145,9 +91,8 @@ def kernel_gradient(x: Array, dy: Array, kernel: Array, stride: int, padding: in
         float [k, k, C, F].
     """
     size, _, _, features = kernel.shape
-    if not is_for_cpu() or size == 1:
-        conv = conv_im2col if size == 1 else conv_xla
-        return jax.vjp(lambda kernel: conv(x, kernel, stride, padding), kernel)[1](dy)[0]
+    if size == 1:
+        return jax.vjp(lambda kernel: conv_im2col(x, kernel, stride, padding), kernel)[1](dy)[0]
     if _suits_winograd(x, kernel, stride, padding):
         return winograd.kernel_gradient(x, dy)
     if stride == 1 and features <= THIN:
@@ -246,30 +191,6 @@ def _fastest_direct(x: Array, kernel: Array, stride: int) -> Callable[[Array, Ar
     n, height, width, _ = x.shape
     column_bytes = n * (height // stride) * (width // stride) * size**2 * channels * x.dtype.itemsize
     return conv_im2col if column_bytes <= LARGEST_COLUMN_BUFFER_BYTES else conv_xla
-
-
-def im2col(x: Array, size: int, stride: int = 1) -> Array:
-    """Concatenate the pixels of each window, without padding: [N, H, W, C] -> [N, h, w, size² C]."""
-    if size > 3:  # across, then down, takes fewer steps
-        across = jnp.concatenate(shift(x, size, stride, 2), axis=-1)
-        return jnp.concatenate(shift(across, size, stride, 1), axis=-1)
-    return jnp.concatenate(shifted_views(x, size, stride), axis=-1)
-
-
-def shifted_views(x: Array, size: int, stride: int) -> list[Array]:
-    """Return each pixel of a square window, row by row, of all windows: [N, H, W, C] -> [N, h, w, C]."""
-    return [view for rows in shift(x, size, stride, 1) for view in shift(rows, size, stride, 2)]
-
-
-def shift(x: Array, size: int, stride: int, axis: int) -> list[Array]:
-    """Return, for each position in a window of `size` pixels along an axis, the pixels there in all windows."""
-    span = (x.shape[axis] - size) // stride * stride + 1
-    return [lax.slice_in_dim(x, start, start + span, stride, axis) for start in range(size)]
-
-
-def pad(x: Array, margin: int, value: float = 0) -> Array:
-    """Pad images [N, H, W, C] by `margin` pixels of a value on all four sides."""
-    return jnp.pad(x, ((0, 0), (margin, margin), (margin, margin), (0, 0)), constant_values=value)
 
 
 def _shift_and_add(taps: Array, padding: int, axis: int) -> Array:

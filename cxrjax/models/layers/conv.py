@@ -1,7 +1,5 @@
 """Convolution layers; their parameters do not depend on the algorithm that computes them."""
 
-from typing import NamedTuple
-
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -9,8 +7,8 @@ from flax.errors import ScopeParamShapeError
 from jax import Array, lax
 
 from cxrjax.models import initializers
-from cxrjax.models.cpu.conv2d import conv2d, float32_precision, kernel_gradient
-from cxrjax.runtime.platform import is_for_cpu
+from cxrjax.models.cpu.switch import kernels
+from cxrjax.models.layers.precision import float32_precision
 
 
 @jax.custom_vjp
@@ -60,32 +58,18 @@ def _bwd(residuals: tuple[Array, Array], dy: Array) -> tuple[Array, Array]:
     """Compute the gradients by the strided convolution whose transpose `upsample` is."""
     x, kernel = residuals
     swapped = kernel.swapaxes(2, 3)
-    dx = conv2d(dy, swapped, 2, 0)
-    d_kernel = kernel_gradient(dy, x, swapped, 2, 0).swapaxes(2, 3)
+    dx = kernels().conv2d(dy, swapped, 2, 0)
+    d_kernel = kernels().kernel_gradient(dy, x, swapped, 2, 0).swapaxes(2, 3)
     return dx, d_kernel
 
 
 upsample.defvjp(_fwd, _bwd)
 
 
-class Gray(NamedTuple):
-    """Images whose channels are affine functions of one gray level: channel c is `scale[c] * level + shift[c]`."""
-
-    levels: Array  # float [N, H, W, 1]
-    scale: Array  # float [C]
-    shift: Array | None  # float [C], or None for zeros
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """Shape [N, H, W, C] of the images with all channels."""
-        return (*self.levels.shape[:3], len(self.scale))
-
-
 class Conv(nn.Module):
     """Square convolution, padded to keep the size; parameters `kernel` [k, k, C, F] and, with `use_bias`, `bias` [F].
 
-    The zero padding is the same on all four sides, by default k // 2. The channels of a `Gray` image are not computed:
-    the kernel is summed over them, which takes a third of the work of three channels.
+    The zero padding is the same on all four sides, by default k // 2.
     """
 
     features: int
@@ -96,27 +80,17 @@ class Conv(nn.Module):
     dtype: jnp.dtype = jnp.float32
 
     @nn.compact
-    def __call__(self, x: Array | Gray) -> Array:
+    def __call__(self, x: Array) -> Array:
         """Convolve: float [N, H, W, C] -> [N, h, w, F]."""
-        channels = len(x.scale) if isinstance(x, Gray) else x.shape[-1]
-        shape = (self.size, self.size, channels, self.features)
-        kernel = _kernel(self, shape, initializers.current().conv)
-        if isinstance(x, Gray):
-            y = self._convolve(x.levels, _sum_channels(kernel, x.scale))
-            if x.shift is not None:  # its convolution is the same for all images, and differs only at the border
-                shift = self._convolve(jnp.ones_like(x.levels[:1]), _sum_channels(kernel, x.shift))
-                y = _add_to_each(y, shift)
-        else:
-            prepared = self.get_variable("prepared", "kernel")  # of `registry.precompute_kernels`, or None
-            y = self._convolve(x, kernel, prepared)
+        channels = x.shape[-1]
+        kernel = _kernel(self, (self.size, self.size, channels, self.features), initializers.current().conv)
+        prepared = self.get_variable("prepared", "kernel")  # of `registry.precompute_kernels`, or None
+        padding = self.size // 2 if self.padding is None else self.padding
+        y = kernels().conv2d(x.astype(self.dtype), kernel.astype(self.dtype), self.stride, padding, prepared)
         if self.use_bias:
             draw_bias = initializers.current().conv_bias(self.size**2 * channels)
             y += self.param("bias", draw_bias, (self.features,)).astype(self.dtype)
         return y
-
-    def _convolve(self, x: Array, kernel: Array, prepared: Array | None = None) -> Array:
-        padding = self.size // 2 if self.padding is None else self.padding
-        return conv2d(x.astype(self.dtype), kernel.astype(self.dtype), self.stride, padding, prepared)
 
 
 class Upsample(nn.Module):
@@ -146,28 +120,3 @@ def _kernel(module: nn.Module, shape: tuple[int, ...], draw: initializers.Draw) 
     if kernel.shape != shape:
         raise ScopeParamShapeError("kernel", "/".join(module.path), kernel.shape, shape)
     return kernel
-
-
-def _sum_channels(kernel: Array, weights: Array) -> Array:
-    """Sum a kernel [k, k, C, F] over channels that are one channel times `weights` [C]: [k, k, 1, F]."""
-    return jnp.einsum("ijcf,c->ijf", kernel, weights, precision=float32_precision(kernel.dtype))[:, :, None]
-
-
-@jax.custom_vjp
-def _add_to_each(images: Array, summand: Array) -> Array:
-    """Add [1, h, w, F] to each of [N, h, w, F]."""
-    return images + summand
-
-
-def _add_fwd(images: Array, summand: Array) -> tuple[Array, None]:
-    return images + summand, None
-
-
-def _add_bwd(_: None, dy: Array) -> tuple[Array, Array]:
-    """Sum over the images, on a CPU by a matrix product: XLA's sum over the first axis takes thirty times as long."""
-    if not is_for_cpu():
-        return dy, dy.sum(0, keepdims=True)
-    return dy, (jnp.ones(len(dy), dy.dtype) @ dy.reshape(len(dy), -1)).reshape(1, *dy.shape[1:])
-
-
-_add_to_each.defvjp(_add_fwd, _add_bwd)

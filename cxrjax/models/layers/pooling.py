@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from cxrjax.models.cpu.conv2d import pad, shift, shifted_views
+from cxrjax.models.layers.windows import pad, shift, shifted_views
 
 
 def max_pool(x: Array, size: int, stride: int, padding: int = 0) -> Array:

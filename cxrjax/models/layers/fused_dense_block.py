@@ -10,18 +10,16 @@ once, and gradients are summed in one buffer too.
 
 from collections.abc import Sequence
 from functools import partial
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 from jax import Array, lax
 
-from cxrjax.models.cpu.conv2d import accumulator_dtype, conv2d, im2col
-from cxrjax.runtime.platform import is_for_cpu
-
-# On a CPU the backward pass processes this many pixels at once, so that they stay in the cache.
-PIXELS_AT_ONCE = 2048
+from cxrjax.models.cpu.switch import kernels
+from cxrjax.models.layers.batch_norm import BatchNorm
+from cxrjax.models.layers.precision import accumulator_dtype
 
 
 class DenseLayerParams(NamedTuple):
@@ -40,6 +38,85 @@ class DenseBlockOutput(NamedTuple):
     features: Array  # [N, h, w, C]
     mean: Array  # float32 [C']
     variance: Array  # float32 [C']
+
+
+class DenseLayer(Protocol):
+    """What is read of a layer of `cxrjax.models.fc_densenet`, a bound module."""
+
+    norm: BatchNorm
+    conv: nn.Module  # with parameters `kernel` and `bias`
+    drop: nn.Dropout  # of values [N, h, w, f], or with `broadcast_dims` of maps [N, f]
+    dtype: jnp.dtype
+
+    def is_initializing(self) -> bool: ...
+
+
+def can_fuse(layers: Sequence[DenseLayer]) -> bool:
+    """Return whether `apply_block` can run layers in training: they have weights, and norms that are not frozen."""
+    return not any(layer.is_initializing() or layer.norm.is_frozen() for layer in layers)
+
+
+def apply_block(layers: Sequence[DenseLayer], x: Array) -> Array:
+    """Run the layers of a block on a training batch, and update their running statistics.
+
+    Args:
+        layers: each reads the features of x and of all layers before it.
+        x: float [N, h, w, c].
+
+    Returns:
+        The features of x followed by those of all layers, [N, h, w, C].
+    """
+    # One draw for all layers, since one program per layer takes long to compile.
+    sizes = [layer.conv.features for layer in layers]
+    masks = jnp.split(_draw_dropout_mask(layers[0], x.shape[:3], sum(sizes)), len(layers), -1)
+    params = [_params(layer, mask) for layer, mask in zip(layers, masks, strict=True)]
+    features, mean, variance = dense_block(x, params, layers[0].norm.epsilon)
+    for layer, param in zip(layers, params, strict=True):
+        channels = len(param.scale)
+        _update_batch_stats(layer.norm, mean[:channels], variance[:channels])
+    return features
+
+
+def apply_layer(layer: DenseLayer, x: Array) -> Array:
+    """Run a single layer on a training batch [N, h, w, c] -> [N, h, w, f], and update its running statistics."""
+    params = _params(layer, _draw_dropout_mask(layer, x.shape[:3], layer.conv.features))
+    y, mean, variance = single_layer(x, params, layer.norm.epsilon)
+    _update_batch_stats(layer.norm, mean, variance)
+    return y
+
+
+def _draw_dropout_mask(layer: DenseLayer, batch_shape: tuple[int, int, int], features: int) -> Array:
+    """Draw the factors of dropout for maps [N, h, w, features], by which they are multiplied.
+
+    Args:
+        layer: layer whose dropout is drawn.
+        batch_shape: (N, h, w).
+        features: number of feature maps.
+
+    Returns:
+        Factors of at least 0: [N, 1, 1, features] where whole maps are dropped, else [N, h, w, features].
+    """
+    n, height, width = (1 if i in layer.drop.broadcast_dims else size for i, size in enumerate(batch_shape))
+    return layer.drop(jnp.ones((n, height, width, features), layer.dtype), deterministic=False)
+
+
+def _params(layer: DenseLayer, dropout_mask: Array) -> DenseLayerParams:
+    norm = layer.norm.variables["params"]
+    conv = layer.conv.variables["params"]
+    return DenseLayerParams(
+        scale=norm["scale"],
+        shift=norm["bias"],
+        kernel=conv["kernel"],
+        bias=conv["bias"],
+        dropout_mask=dropout_mask,
+    )
+
+
+def _update_batch_stats(norm: BatchNorm, mean: Array, variance: Array) -> None:
+    """Update the running statistics of a norm by those of a batch."""
+    for name, value in (("mean", mean), ("var", variance)):
+        running = norm.get_variable("batch_stats", name)
+        norm.put_variable("batch_stats", name, norm.momentum * running + (1 - norm.momentum) * value)
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(2,))
@@ -152,7 +229,7 @@ def _layer_forward(x: Array, layer: DenseLayerParams, mean: Array, variance: Arr
     channels = x.shape[-1]
     scale, shift = _fold_norm(layer, mean[:channels], variance[:channels], epsilon)
     activated = nn.relu(x * scale + shift).astype(x.dtype)
-    y = conv2d(activated, layer.kernel.astype(x.dtype), 1, len(layer.kernel) // 2)
+    y = kernels().conv2d(activated, layer.kernel.astype(x.dtype), 1, len(layer.kernel) // 2)
     return (y + layer.bias.astype(x.dtype)) * layer.dropout_mask.astype(x.dtype)
 
 
@@ -176,8 +253,7 @@ def _layer_backward(
     mean = output.mean[:channels]
     variance = output.variance[:channels]
     (scale, shift), fold_norm_vjp = jax.vjp(partial(_fold_norm, epsilon=epsilon), layer, mean, variance)
-    propagate = _layer_backward_cpu if is_for_cpu() else _layer_backward_xla
-    d_features, d_scale, d_shift, d_kernel = propagate(
+    d_features, d_scale, d_shift, d_kernel = kernels().dense_layer_gradient(
         output.features, gradient.features, scale, shift, layer.kernel, dy
     )
     d_layer, d_mean, d_variance = fold_norm_vjp((d_scale, d_shift))
@@ -188,75 +264,6 @@ def _layer_backward(
         variance=_add_to_first(gradient.variance, d_variance),
     )
     return gradient, d_layer
-
-
-def _layer_backward_cpu(
-    features: Array, d_features: Array, scale: Array, shift: Array, kernel: Array, dy: Array
-) -> tuple[Array, Array, Array, Array]:
-    """Propagate a gradient through the convolution, the ReLU and the norm of one layer, in strips of rows.
-
-    Args:
-        features: [N, h, w, C]; the layer reads the first c.
-        d_features: [N, h, w, C], the gradients accumulated so far.
-        scale: [c], of `_fold_norm`.
-        shift: [c], of `_fold_norm`.
-        kernel: [k, k, c, f].
-        dy: [N, h, w, f], the gradient of the convolution's result.
-
-    Returns:
-        `d_features` with the gradient of the layer's input added, and the gradients of scale, shift and kernel.
-    """
-    n, height, width, _ = features.shape
-    size, _, channels, added = kernel.shape
-    margin = size // 2
-    dtype = accumulator_dtype(features)
-    max_rows = max(1, PIXELS_AT_ONCE // (n * width))
-    rows = next(rows for rows in range(min(max_rows, height), 0, -1) if height % rows == 0)
-    padded = jnp.pad(dy, ((0, 0), (margin, margin), (margin, margin), (0, 0)))
-    rotated = kernel[::-1, ::-1].swapaxes(2, 3).reshape(-1, channels).astype(dy.dtype)
-
-    def add_strip(i: Array, sums: tuple[Array, ...]) -> tuple[Array, ...]:
-        d_features, d_scale, d_shift, d_kernel = sums
-        x = lax.dynamic_slice_in_dim(features, rows * i, rows, axis=1)[..., :channels].reshape(-1, channels)
-        dy_strip = lax.dynamic_slice_in_dim(padded, rows * i, rows + size - 1, axis=1)
-        columns = im2col(dy_strip, size).reshape(-1, size**2 * added)  # the last tap first
-        normalized = x * scale + shift
-        activated = nn.relu(normalized).astype(x.dtype)
-        d_normalized = jnp.where(normalized > 0, columns @ rotated, 0)
-        old = lax.dynamic_slice(d_features, (0, rows * i, 0, 0), (n, rows, width, channels))
-        new = old + (d_normalized * scale).astype(x.dtype).reshape(old.shape)
-        return (
-            lax.dynamic_update_slice(d_features, new, (0, rows * i, 0, 0)),
-            d_scale + (d_normalized * x).sum(0, dtype=dtype),
-            d_shift + d_normalized.sum(0, dtype=dtype),
-            d_kernel + jnp.matmul(activated.T, columns, preferred_element_type=dtype),
-        )
-
-    zeros = (jnp.zeros(channels, dtype), jnp.zeros(channels, dtype), jnp.zeros((channels, size**2 * added), dtype))
-    sums = lax.fori_loop(0, height // rows, add_strip, (d_features, *zeros))
-    d_features, d_scale, d_shift, d_kernel = sums
-    d_kernel = d_kernel.reshape(channels, size, size, added)[:, ::-1, ::-1].transpose(1, 2, 0, 3)
-    return d_features, d_scale, d_shift, d_kernel
-
-
-def _layer_backward_xla(
-    features: Array, d_features: Array, scale: Array, shift: Array, kernel: Array, dy: Array
-) -> tuple[Array, Array, Array, Array]:
-    """Compute `_layer_backward_cpu` by the gradients of XLA's convolution."""
-    channels = kernel.shape[2]
-    dtype = accumulator_dtype(features)
-    x = features[..., :channels]
-    normalized = x * scale + shift
-
-    def correlate(activated: Array, kernel: Array) -> Array:
-        return conv2d(activated, kernel.astype(x.dtype), 1, len(kernel) // 2)
-
-    d_activated, d_kernel = jax.vjp(correlate, nn.relu(normalized).astype(x.dtype), kernel)[1](dy)
-    d_normalized = jnp.where(normalized > 0, d_activated, 0)
-    d_scale = (d_normalized * x).sum((0, 1, 2), dtype=dtype)
-    d_shift = d_normalized.sum((0, 1, 2), dtype=dtype)
-    new = d_features[..., :channels] + (d_normalized * scale).astype(x.dtype)
-    return lax.dynamic_update_slice_in_dim(d_features, new, 0, axis=-1), d_scale, d_shift, d_kernel
 
 
 def _add_to_first(total: Array, values: Array) -> Array:

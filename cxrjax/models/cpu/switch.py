@@ -1,0 +1,45 @@
+"""The switch between the kernels for a CPU and those of XLA; layers ask for the platform nowhere else."""
+
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import flax.linen as nn
+from jax import Array
+
+from cxrjax.models.cpu import conv2d, dense_layer_gradient, microbatch
+from cxrjax.models.layers import xla
+from cxrjax.runtime.platform import is_for_accelerator, is_for_cpu
+
+
+class Kernels(NamedTuple):
+    """Implementations that the layers of a network call; all of them compute the same."""
+
+    conv2d: Callable[..., Array]  # (x, kernel, stride, padding, prepared kernel or None); see `xla.conv_xla`
+    kernel_gradient: Callable[..., Array]  # see `xla.kernel_gradient`
+    transform_kernel: Callable[[Array], Array | None]  # kernel -> prepared kernel, or None if `conv2d` uses none
+    dense_layer_gradient: Callable[..., tuple[Array, Array, Array, Array]]  # see `xla.dense_layer_gradient`
+    apply_backbone: Callable[[nn.Module, Mapping[str, Any], Array], Array]  # see `microbatch.apply_backbone`
+
+
+_CPU = Kernels(
+    conv2d=conv2d.conv2d,
+    kernel_gradient=conv2d.kernel_gradient,
+    transform_kernel=conv2d.transform_kernel,
+    dense_layer_gradient=dense_layer_gradient.dense_layer_gradient,
+    apply_backbone=microbatch.apply_backbone,
+)
+_XLA = Kernels(
+    conv2d=xla.conv_xla,
+    kernel_gradient=xla.kernel_gradient,
+    transform_kernel=lambda kernel: None,
+    dense_layer_gradient=xla.dense_layer_gradient,
+    apply_backbone=lambda backbone, variables, x: backbone.apply(variables, x, train=False),
+)
+_ACCELERATOR = _XLA._replace(conv2d=xla.conv_accelerator)
+
+
+def kernels() -> Kernels:
+    """Return the kernels of the platform that the function being traced is to run on."""
+    if is_for_cpu():
+        return _CPU
+    return _ACCELERATOR if is_for_accelerator() else _XLA
