@@ -58,9 +58,8 @@ def prepare(network: spec.ModelSpec, variables: Mapping[str, Any], levels: Array
         levels: float in 0..1: gray levels [B, H, W], or enhanced channels [B, H, W, channels].
 
     Returns:
-        Variables, and an input float32 [B, H, W, channels] with 1 or 2 channels where they are folded;
-        `network.module.apply` computes of them what it computes of the given variables and `normalize(levels,
-        network)`.
+        Variables, and an input float32 [B, H, W, channels], with 1 or 2 channels if they are folded. The network's
+        outputs for both equal those for the given variables and `normalize(levels, network)`.
 
     Raises:
         ValueError: See `normalize`.

@@ -1,1 +1,1 @@
-"""Convolution kernels for CPUs, on which XLA is slow."""
+"""Kernels for CPUs, on which XLA is slow; layers reach them through `switch.kernels`."""

@@ -41,7 +41,7 @@ class DenseBlockOutput(NamedTuple):
 
 
 class DenseLayer(Protocol):
-    """What is read of a layer of `cxrjax.models.fc_densenet`, a bound module."""
+    """Layer of `cxrjax.models.fc_densenet`, a bound module: the attributes that are read here."""
 
     norm: BatchNorm
     conv: nn.Module  # with parameters `kernel` and `bias`
@@ -96,8 +96,8 @@ def _draw_dropout_mask(layer: DenseLayer, batch_shape: tuple[int, int, int], fea
     Returns:
         Factors of at least 0: [N, 1, 1, features] where whole maps are dropped, else [N, h, w, features].
     """
-    n, height, width = (1 if i in layer.drop.broadcast_dims else size for i, size in enumerate(batch_shape))
-    return layer.drop(jnp.ones((n, height, width, features), layer.dtype), deterministic=False)
+    drawn = [1 if axis in layer.drop.broadcast_dims else size for axis, size in enumerate(batch_shape)]
+    return layer.drop(jnp.ones((*drawn, features), layer.dtype), deterministic=False)
 
 
 def _params(layer: DenseLayer, dropout_mask: Array) -> DenseLayerParams:
