@@ -69,7 +69,8 @@ def prepare(network: spec.ModelSpec, variables: Mapping[str, Any], levels: Array
     levels = levels[..., None]
     if not _is_photographic(network):
         return registry.fold_gray(network.module, variables, jnp.ones((network.in_channels, 1))), levels
-    mean, deviation = jnp.array(IMAGENET_MEAN), jnp.array(IMAGENET_DEVIATION)
+    mean = jnp.array(IMAGENET_MEAN)
+    deviation = jnp.array(IMAGENET_DEVIATION)
     middle = mean.mean()  # about it the offsets are small, so that their sum with the levels loses no precision
     weights = jnp.stack([1 / deviation, (middle - mean) / deviation], axis=1)  # [channels, 2]
     x = jnp.concatenate([levels - middle, jnp.ones_like(levels)], axis=-1)
