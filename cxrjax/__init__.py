@@ -26,6 +26,7 @@ __getattr__, __dir__, __all__ = _lazy_imports(
         "Model": "cxrjax.inference.model:Model",
         "Prediction": "cxrjax.inference.model:Prediction",
         "Radiograph": "cxrjax.io.types:Radiograph",
+        "audit_run": "cxrjax.api.functions:audit_run",
         "datasets": "cxrjax.api.datasets",
         "enable_compilation_cache": "cxrjax.api.functions:enable_compilation_cache",
         "evaluate": "cxrjax.api.functions:evaluate",

@@ -24,8 +24,8 @@ PathLike = str | os.PathLike[str]
 def load(run: PathLike, *, ensemble_size: int | None = None, calibrated: bool = False) -> "Model":
     """Load a trained run for predictions.
 
-    Sets up the process as `--mode=predict` does: compiled programs are kept on disk (`enable_compilation_cache`), files
-    are read in a process of its own, and each core of a CPU becomes a JAX device if JAX has not been used before
+    Sets up the process as `--mode=predict` does: compiled programs are cached on disk (`enable_compilation_cache`),
+    files are read in a separate process, and each core of a CPU becomes a JAX device if JAX has not been used before
     (`JAX_NUM_CPU_DEVICES=1` prevents that).
 
     Args:
@@ -66,14 +66,14 @@ def read_radiograph(path: PathLike) -> Radiograph:
     """Read a radiograph at its native depth: PNG, JPEG, TIFF, DICOM or JSRT .IMG.
 
     Args:
-        path: the file. Its content decides what it is, not its name; only JSRT .IMG is known by its name.
+        path: the file. Its format is determined from its content; only JSRT .IMG is recognized by its name.
 
     Returns:
         The radiograph, with pixels uint8 or uint16 [H, W].
 
     Raises:
-        ImageReadError: the file is missing, is not an image, is damaged, or goes beyond the limits of size, time
-            and memory (environment variable `CXRJAX_LIMITS`); `cxrjax.ImageReadError`.
+        ImageReadError: the file is missing, is not an image, is damaged, or exceeds the limits of size, time and
+            memory (environment variable `CXRJAX_LIMITS`); `cxrjax.ImageReadError`.
 
     Examples:
         >>> import cxrjax as cx
@@ -88,7 +88,7 @@ def read_radiograph(path: PathLike) -> Radiograph:
 def find_radiographs(folder: PathLike) -> list[Path]:
     """List the files of a folder and its subfolders that may be radiographs.
 
-    A file counts by its suffix, or by the magic number of DICOM. Hidden files are left out.
+    These are files with the suffix of an image, or with the magic number of DICOM. Hidden files are skipped.
 
     Args:
         folder: the folder.
@@ -97,7 +97,7 @@ def find_radiographs(folder: PathLike) -> list[Path]:
         Paths, sorted.
 
     Raises:
-        ImageReadError: the folder is missing, or holds no such file; `cxrjax.ImageReadError`.
+        ImageReadError: the folder is missing, or has no such file; `cxrjax.ImageReadError`.
 
     Examples:
         >>> import cxrjax as cx
@@ -108,16 +108,16 @@ def find_radiographs(folder: PathLike) -> list[Path]:
 
 
 def enable_compilation_cache(folder: PathLike | None = None) -> Path | None:
-    """Keep compiled programs on disk, so that the next start need not compile them again.
+    """Cache compiled programs on disk, so that the next start does not compile them again.
 
     `load` calls it. A cache that is in use already stays, unless a folder is named; so does a cache that was disabled.
 
     Args:
-        folder: made if it is missing, for this user alone, since its programs are run; None for
-            `JAX_COMPILATION_CACHE_DIR` ("" for none), else `~/.cache/cxrjax`, where the commands keep theirs too.
+        folder: created if it is missing, with access for this user alone, since its programs are executed; None for
+            `JAX_COMPILATION_CACHE_DIR` ("" for none), else `~/.cache/cxrjax`, which the command line uses too.
 
     Returns:
-        The folder; None if programs are not kept. A warning says why if the folder cannot be used.
+        The folder; None if programs are not cached. A warning says why if the folder cannot be used.
 
     Examples:
         >>> import cxrjax as cx
@@ -138,18 +138,18 @@ def enable_compilation_cache(folder: PathLike | None = None) -> Path | None:
     try:
         compilation_cache.enable_compilation_cache(name)
     except OSError as error:
-        warnings.warn(f"{name}: compiled programs cannot be kept here ({error.strerror})", stacklevel=2)
+        warnings.warn(f"{name}: compiled programs cannot be cached here ({error.strerror})", stacklevel=2)
         return None
     return Path(name)
 
 
 def train(config: "ConfigDict | Config", run: PathLike) -> dict[str, Any]:
-    """Train the network of a config, or go on with a training that was stopped; of a classifier, fit its OOD detector.
+    """Train the network of a config, or resume a stopped training; for a classifier, fit its OOD detector.
 
     Args:
         config: settings, as `cxrjax.config.recipes.load` returns those of a recipe; `cxrjax/config/__init__.py` has the
             unit and source of each.
-        run: the run directory, made if it is missing.
+        run: the run directory, created if it is missing.
 
     Returns:
         The record of the best epoch, as in RUN/metrics.jsonl.
@@ -188,7 +188,7 @@ def fit_ood_detector(config: "Config", run: Path) -> None:
         try:
             fit_ood.fit_ood_detector(run)
         except run_dir.RunError as error:
-            terminal.warn(f"the run has no gate: {error}")
+            terminal.warn(f"the run has no OOD detector: {error}")
 
 
 def evaluate(run: "Model | PathLike", split: str = "test", *, data: PathLike | None = None) -> dict[str, Any]:
@@ -217,19 +217,46 @@ def evaluate(run: "Model | PathLike", split: str = "test", *, data: PathLike | N
     return evaluation.evaluate_run(_folder_of(run), split, None if data is None else os.fspath(data))
 
 
-def export_run(run: "Model | PathLike", folder: PathLike) -> list[str]:
-    """Write the networks of a run for programs that are not cxrjax: StableHLO, ONNX and a description of them.
+def audit_run(run: "Model | PathLike", split: str = "test") -> dict[str, Any]:
+    """Audit the classifier of a run for shortcuts: how much of its score can be reached without any sign of disease?
+
+    Small networks are trained on the source, the border, the background and others; it takes minutes. Rows, numbers
+    and a figure are written to RUN/audit/SPLIT.
 
     Args:
         run: a run directory, or a loaded model.
-        folder: absent or empty.
+        split: "test", or another split that the network was not trained on.
+
+    Returns:
+        The content of audit.json, whose "verdict" has the conclusion in words as "paragraph".
+
+    Raises:
+        RunError: the run has no trained classifier, or was trained on the split.
+        DatasetError: there is no such data set or split.
+
+    Examples:
+        >>> import cxrjax as cx
+        >>> audit = cx.audit_run("runs/findings")  # doctest: +SKIP
+    """
+    from cxrjax import audit
+    from cxrjax.audit import config as probe_config
+
+    return audit.audit(_folder_of(run), split, probe_config.get_config())
+
+
+def export_run(run: "Model | PathLike", folder: PathLike) -> list[str]:
+    """Export the networks of a run for other programs: StableHLO, ONNX and a description of both.
+
+    Args:
+        run: a run directory, or a loaded model.
+        folder: the folder to write, absent or empty.
 
     Returns:
         The names of the files in it. ONNX needs the packages of `cxrjax[onnx]`.
 
     Raises:
         RunError: the run has no trained network yet.
-        UnequalExport: a file, read back, does not give what the run gives.
+        ExportMismatchError: the outputs of a file, read back, differ from those of the run.
         OSError: the folder is not empty, or cannot be written.
 
     Examples:

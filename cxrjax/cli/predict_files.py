@@ -75,7 +75,7 @@ def predict(
     prediction_journal.check(output / output_folder.PARTIAL)
     model = cx.load(workdir, calibrated=calibrated)
     if refuse and not model.has_ood_detector:
-        raise run_dir.RunError(f"{workdir}: has no gate to refuse by; --mode=fit_ood makes one")
+        raise run_dir.RunError(f"{workdir}: has no OOD detector for --reject_ood; --mode=fit_ood fits one")
     output.mkdir(parents=True, exist_ok=True)
     config = hashlib.sha256(model.config.to_json().encode()).hexdigest()
     settings = {

@@ -60,22 +60,22 @@ _SCALED = {
     "dense and crop scaled first); a constant one is 0",
 }
 _PATCHES = ("mode", "mask_lungs", "channels", "size", "count", "bbox_margin", "min_lung_confidence", "center_crop")
-_OUTPUTS = {
-    "votes": "patches whose most probable class it is; zeros where no lungs were found",
-    "probabilities": "mean over the patches; zeros where no lungs were found",
-    "finding": "index of the class, or -1 where no lungs were found",
-    "agreement": "share of the patches that voted for the finding",
-    "map": "0..1, where the finding was seen",
-    "mask": "the lungs",
-    "lung_confidence": "mean lung probability inside the lungs; NaN where none were looked for",
-    "entropy_within": "nats, mean entropy of the patches' own probabilities",
-    "entropy_between": "nats, entropy of the probabilities less entropy_within",
+_PREDICTION_OUTPUTS = {
+    "votes": "for each class, number of the patches whose most probable class it is; zeros where no lungs were found",
+    "probabilities": "for each class, mean over the patches; zeros where no lungs were found",
+    "label": "index of the predicted class, or -1 where no lungs were found",
+    "vote_fraction": "fraction of the patches that voted for the label",
+    "saliency": "0..1, saliency map of the label",
+    "lung_mask": "the lungs",
+    "lung_confidence": "mean lung probability inside the lungs; NaN without a segmenter",
+    "expected_entropy": "nats, mean entropy of the patches' own probabilities",
+    "mutual_information": "nats, entropy of the probabilities minus expected_entropy",
 }
-_STRUCTURES = {
-    "lungs": "the lungs",
-    "structures": "labels of the segmenter",
+_SEGMENTATION_OUTPUTS = {
+    "lung_mask": "the lungs",
+    "label_map": "labels of the segmenter",
     "confidence": "mean lung probability inside the lungs",
-    "found": "whether there are lungs",
+    "has_lungs": "whether there are lungs",
 }
 _IMAGE_IDS = (
     "for each radiograph the CRC-32 (of zlib, PNG and gzip; zlib.crc32 in Python) of its size x size bytes in images, "
@@ -109,7 +109,7 @@ def describe_model(config: Config, spec: PipelineSpec, temperature: float | None
         min_areas = {key: c["segmenter"][key] for key in ("min_component_area", "min_lung_area")}
         description["segmenter"] = network | labels | min_areas | {"steps": _LUNGS}
     if spec.classifier is None:
-        return description | {"outputs": _STRUCTURES}
+        return description | {"outputs": _SEGMENTATION_OUTPUTS}
     patches = {key: c["patches"][key] for key in _PATCHES}
     steps = [
         *(["set all pixels outside the lungs to 0"] if spec.inference.mask_lungs else []),
@@ -128,7 +128,7 @@ def describe_model(config: Config, spec: PipelineSpec, temperature: float | None
         "steps": steps,
         "seed": c["seed"],
         "image_ids": _IMAGE_IDS,
-        "outputs": _OUTPUTS,
+        "outputs": _PREDICTION_OUTPUTS,
     }
 
 

@@ -13,25 +13,10 @@ from cxrjax.runtime.platform import traced_for
 
 PLATFORMS = ("cpu", "cuda", "tpu")
 
-# Field of `pipeline.Prediction` -> name of the program's output.
-PREDICTION_OUTPUTS = {
-    "votes": "votes",
-    "probabilities": "probabilities",
-    "label": "finding",
-    "vote_fraction": "agreement",
-    "saliency": "map",
-    "lung_mask": "mask",
-    "lung_confidence": "lung_confidence",
-    "expected_entropy": "entropy_within",
-    "mutual_information": "entropy_between",
-}
-# Field of `pipeline.LungSegmentation` -> name of the program's output.
-SEGMENTATION_OUTPUTS = {
-    "lung_mask": "lungs",
-    "label_map": "structures",
-    "confidence": "confidence",
-    "has_lungs": "found",
-}
+# Outputs of the programs: fields of `pipeline.Prediction`, without those of the OOD detector, and of
+# `pipeline.LungSegmentation`.
+PREDICTION_OUTPUTS = tuple(name for name in pipeline.Prediction._fields if name != "ood_statistics")
+SEGMENTATION_OUTPUTS = pipeline.LungSegmentation._fields
 
 
 class ExportedProgram(NamedTuple):
@@ -80,8 +65,7 @@ def build(spec: PipelineSpec, variables: Mapping[str, Any]) -> Program:
         variables: weights, as for `functional.predict`.
 
     Returns:
-        The program; its outputs are the fields of `pipeline.Prediction` without those of the OOD detector, or for a
-        segmenter the fields of `pipeline.LungSegmentation`.
+        The program; its outputs are PREDICTION_OUTPUTS, or for a segmenter SEGMENTATION_OUTPUTS.
     """
 
     def segment(image: Array) -> pipeline.LungSegmentation:
@@ -96,12 +80,12 @@ def build(spec: PipelineSpec, variables: Mapping[str, Any]) -> Program:
     return Program("predict.stablehlo", ("images", "image_ids"), _one_by_one(predict, PREDICTION_OUTPUTS))
 
 
-def _one_by_one(predict_one: Callable[..., Any], output_names: Mapping[str, str]) -> Callable[..., dict[str, Array]]:
+def _one_by_one(predict_one: Callable[..., Any], output_names: Sequence[str]) -> Callable[..., dict[str, Array]]:
     """Return a function of a batch that applies a function of one radiograph, whose results have a first axis of 1."""
 
     def select(inputs: tuple[Array, ...]) -> dict[str, Array]:
         result = predict_one(*inputs)
-        return {name: getattr(result, field)[0] for field, name in output_names.items()}
+        return {name: getattr(result, name)[0] for name in output_names}
 
     return lambda *batch: lax.map(select, batch)
 

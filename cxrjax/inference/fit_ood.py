@@ -26,7 +26,7 @@ def fit_ood_detector(workdir: Path) -> ood.OODDetector:
     predictor = load_predictor(workdir, use_ood_detector=False)
     config = predictor.config
     if not (predictor.classes and predictor.has_segmenter):
-        raise run_dir.RunError(f"{workdir}: is not a run of a classifier with a segmenter, which a gate requires")
+        raise run_dir.RunError(f"{workdir}: is not a run of a classifier with a segmenter, as the OOD detector needs")
     radiographs = dataset.open_split(config, config.data.train)
     count = min(len(radiographs), config.ood.num_images)
     selected = radiographs.select(np.linspace(0, len(radiographs) - 1, count).astype(int))
@@ -38,7 +38,7 @@ def fit_ood_detector(workdir: Path) -> ood.OODDetector:
             patients.append(patient)
     if not rows:
         raise run_dir.RunError(
-            f"{workdir}: no lungs were found in {len(selected)} training radiographs to fit a gate to"
+            f"{workdir}: no lungs were found in {len(selected)} training radiographs to fit the OOD detector to"
         )
     statistics = jax.tree.map(lambda *leaves: np.stack(leaves), *rows)
     try:
@@ -48,8 +48,8 @@ def fit_ood_detector(workdir: Path) -> ood.OODDetector:
     flag_rate = ood.expected_flag_rate(patients, config.ood.keep_quantile)
     if flag_rate > 1.01 * (1 - config.ood.keep_quantile):
         print(
-            f"cxrjax: the gate is fitted to {len(rows)} radiographs and may flag {flag_rate:.1%} of such in error "
-            f"instead of the {1 - config.ood.keep_quantile:.1%} of ood.keep_quantile={config.ood.keep_quantile}; use "
+            f"cxrjax: the OOD detector is fitted to {len(rows)} radiographs and may flag {flag_rate:.1%} of such in "
+            f"error instead of the {1 - config.ood.keep_quantile:.1%} of ood.keep_quantile={config.ood.keep_quantile}; use "
             "more patients or a lower quantile",
             file=sys.stderr,
         )

@@ -58,7 +58,7 @@ def pictures(tmp_path, monkeypatch):
 
 
 def test_nothing_is_refused_without_a_gate(pictures, tmp_path):
-    with pytest.raises(run_dir.RunError, match="run: has no gate to refuse by; --mode=fit_ood makes one"):
+    with pytest.raises(run_dir.RunError, match="run: has no OOD detector for --reject_ood; --mode=fit_ood fits one"):
         predict_files.predict(tmp_path / "run", pictures, tmp_path / "out", refuse=True)
     assert not (tmp_path / "out").exists()
 

@@ -19,7 +19,7 @@ from scipy import ndimage
 from cxrjax import export
 from cxrjax.config import default_config, freeze
 from cxrjax.data import batch as cohort
-from cxrjax.export import stablehlo, verify
+from cxrjax.export import manifest, stablehlo, verify
 from cxrjax.inference.functional import PipelineSpec
 from cxrjax.inference.predictor import load_predictor
 from cxrjax.models import from_config, registry
@@ -109,11 +109,9 @@ def images():
 
 def agree(given, examined):
     """Numbers and labels the same, the rest but for rounding."""
-    outputs = stablehlo.PREDICTION_OUTPUTS if hasattr(examined[0], "votes") else stablehlo.SEGMENTATION_OUTPUTS
-    fields = {name: field for field, name in outputs.items()}
     for field, values in given.items():
         for value, result in zip(values, examined, strict=True):
-            wanted = np.asarray(getattr(result, fields[field]))
+            wanted = np.asarray(getattr(result, field))
             assert value.dtype == wanted.dtype and value.shape == wanted.shape, field
             np.testing.assert_allclose(
                 value, wanted, rtol=0, atol=1e-6 if value.dtype.kind == "f" else 0, err_msg=field
@@ -125,9 +123,8 @@ def test_the_program_gives_what_the_run_gives(folder, images):
     assert program.platforms == ("cpu", "cuda", "tpu")
     given = jax.device_get(program.call(images, cohort.hash_images(images)))  # three; it was proved on two
     examined = list(load_predictor(folder / "classify").predict(images))
-    assert set(given) == set(stablehlo.PREDICTION_OUTPUTS.values())
-    assert set(stablehlo.PREDICTION_OUTPUTS) == set(examined[0]._fields) - {"ood_statistics"}
-    assert given["finding"][2] == -1 and (given["votes"].sum(1) == [20, 20, 0]).all()
+    assert set(given) == set(examined[0]._fields) - {"ood_statistics"} == set(manifest._PREDICTION_OUTPUTS)
+    assert given["label"][2] == -1 and (given["votes"].sum(1) == [20, 20, 0]).all()
     agree(given, examined)
 
 
@@ -219,7 +216,7 @@ def test_a_segmenters_run_gives_its_lungs_and_without_the_packages_no_onnx(folde
     given = jax.device_get(program.call(images))
     agree(given, list(load_predictor(folder / "segment").predict(images)))
     told = json.loads((tmp_path / "out" / "manifest.json").read_text())
-    assert given["found"].tolist() == [True, True, False] and "classifier" not in told
+    assert given["has_lungs"].tolist() == [True, True, False] and "classifier" not in told
     assert told["files"]["segment.stablehlo"]["inputs"] == {"images": {"type": "uint8", "shape": ["B", SIZE, SIZE]}}
 
 
