@@ -30,8 +30,8 @@ _LUNGS = (
     "divide by 255, repeat for each channel, subtract mean and divide by deviation if they are given: segmenter.onnx",
     "the lung probability is the sum of exp(log_probabilities) over the labels of the lungs; pixels above 0.5 are the "
     "lung mask",
-    "keep the two largest components of the mask (8 neighbors) that are at least min_component_area of the image, and fill "
-    "their holes; set the probability of pixels that this adds to 1, and of those that it removes to 0",
+    "keep the two largest components of the mask (8 neighbors) that are at least min_component_area of the image, and "
+    "fill their holes; set the probability of pixels that this adds to 1, and of those that it removes to 0",
     "enlarge the probability to the radiograph's size by linear interpolation; pixels above 0.5 are the lungs; if they "
     "are less than min_lung_area of the image, there are no lungs and no prediction",
 )

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
+from cxrjax.config import Config
 from cxrjax.data import batch, image_input
 from cxrjax.data.image_input import ImageRefusedError
 from cxrjax.inference import saved_run
@@ -89,7 +90,7 @@ class Model:
         return self._run.step
 
     @property
-    def config(self) -> Any:
+    def config(self) -> Config:
         """The settings of the run."""
         return self._run.config
 

@@ -33,8 +33,8 @@ def is_fitted_to(workdir: Path, step: int) -> bool:
 def save(workdir: Path, detector: ood.OODDetector, step: int, false_alarm_rate: float | None = None) -> None:
     """Write ood_detector.npz and ood_detector.json.
 
-    ood_detector.json has the training step of the network, the thresholds of the criteria, the limits of the lung features
-    and, if it is known, the expected rate of false alarms (`ood.expected_flag_rate`).
+    ood_detector.json has the training step of the network, the thresholds of the criteria, the limits of the lung
+    features and, if it is known, the expected rate of false alarms (`ood.expected_flag_rate`).
     """
     arrays = {}
     for path, leaf in jax.tree.leaves_with_path(detector):

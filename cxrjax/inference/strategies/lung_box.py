@@ -70,8 +70,8 @@ STRATEGY = PatchStrategy(
     mean_features=patch_classifier.mean_features,
     describe=describe,
     instructions=(
-        "one patch: the bounding box of the lungs, with margin of its sides added on each side, resized to the "
+        "one patch: the bounding box of the lungs, with bbox_margin of its sides added on each side, resized to the "
         "radiograph's size, and then, with its proportions, into the middle of a black square of size pixels; the "
-        "whole radiograph if the mean lung probability inside the mask is not above confidence"
+        "whole radiograph if the mean lung probability in the mask is not above min_lung_confidence"
     ),
 )
