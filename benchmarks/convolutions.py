@@ -1,9 +1,9 @@
-"""Which form of a convolution is the quickest on this machine, and is it the one that is chosen?
+"""Measure all implementations of a convolution, to check that the fastest one is chosen on this machine.
 
     python -m benchmarks.convolutions --json=convolutions.json
 
-Forwards and backwards, at the sizes of ResNet18 (patches of 224²) and FC-DenseNet103 (256²); all that a size can be
-computed by, in turn. Milliseconds, median; the relative error of single precision beside the library's convolution.
+Forward and backward, at the sizes of ResNet18 (patches of 224²) and FC-DenseNet103 (256²), with all implementations
+that support a size, in turns. Milliseconds, median; relative error in single precision compared with XLA's convolution.
 """
 
 import argparse
@@ -15,12 +15,12 @@ import jax
 import numpy as np
 from jax import Array
 
-from benchmarks import record
+from benchmarks import results
 from cxrjax.models.cpu import conv2d
 from cxrjax.models.layers import xla
 from cxrjax.runtime import malloc
 
-# Pictures, side, channels, features, kernel, stride.
+# Images, side, channels, features, kernel, stride.
 SIZES = (
     (10, 224, 3, 64, 7, 2),
     (10, 56, 64, 64, 3, 1),
@@ -39,38 +39,40 @@ ROUNDS = 7
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--json", type=Path, help="file to write the milliseconds to")
-    given = parser.parse_args()
+    options = parser.parse_args()
     malloc.tune_malloc()
-    names, rows, measured = (*_forms(3, 1), "chosen"), [], []
+    names = (*_implementations(3, 1), "chosen")
+    rows = []
+    records = []
     for size in SIZES:
-        for what in ("forwards", "with gradients"):
+        for what in ("forward", "with gradients"):
             times, error = _measure(size, what)
-            measured.append({"size": size, "what": what, "milliseconds": times, "error": error})
+            records.append({"size": size, "what": what, "milliseconds": times, "error": error})
             cells = [f"{times[name]:.1f}" if name in times else "" for name in names]
             rows.append([", ".join(map(str, size)), what, *cells, f"{error:.0e}"])
-    sizes = "pictures, side, channels, features, kernel, stride"
-    print(record.write_table([sizes, "", *names, "error"], rows))
-    record.save(given.json, __doc__.splitlines()[0], {"machine": record.describe_machine(), "sizes": measured})
+    sizes = "images, side, channels, features, kernel, stride"
+    print(results.write_table([sizes, "", *names, "error"], rows))
+    results.save(options.json, __doc__.splitlines()[0], {"machine": results.describe_machine(), "sizes": records})
 
 
-def _forms(kernel: int, stride: int) -> dict[str, Callable[..., Array]]:
-    """The forms that a kernel of this size can be computed by."""
-    forms = {"library": xla.conv_xla, "columns": conv2d.conv_im2col}
+def _implementations(kernel: int, stride: int) -> dict[str, Callable[..., Array]]:
+    """Return the implementations that support a kernel size and a stride."""
+    implementations = {"library": xla.conv_xla, "columns": conv2d.conv_im2col}
     if stride == 1:
-        forms |= {"tiles": conv2d.conv_winograd} if kernel == 3 else {}
-        forms |= {"taps": conv2d.conv_tap_matmul}
-    return forms
+        implementations |= {"tiles": conv2d.conv_winograd} if kernel == 3 else {}
+        implementations |= {"taps": conv2d.conv_tap_matmul}
+    return implementations
 
 
 def _measure(size: tuple[int, ...], what: str) -> tuple[dict[str, float], float]:
-    """Milliseconds of each form, asked in turn; and the largest error of the one chosen, of the largest value."""
+    """Return the milliseconds of each implementation, and the error of the chosen one relative to the largest value."""
     n, side, channels, features, kernel, stride = size
     x = jax.random.normal(jax.random.key(0), (n, side, side, channels))
     weights = jax.random.normal(jax.random.key(1), (kernel, kernel, channels, features)) / (kernel * channels**0.5)
 
     def program(form: Callable[..., Array]) -> Callable[[], Array]:
         def run(x: Array, weights: Array) -> Array | tuple[Array, ...]:
-            if what == "forwards":
+            if what == "forward":
                 return form(x, weights, stride, kernel // 2)
             y, pull = jax.vjp(lambda x, weights: form(x, weights, stride, kernel // 2), x, weights)
             return y, *pull(y)
@@ -78,18 +80,18 @@ def _measure(size: tuple[int, ...], what: str) -> tuple[dict[str, float], float]
         compiled = jax.jit(run).lower(x, weights).compile()
         return lambda: jax.block_until_ready(compiled(x, weights))
 
-    forms = _forms(kernel, stride) | {"chosen": conv2d.conv2d}
-    programs = {name: program(form) for name, form in forms.items()}
-    results = {name: jax.tree.leaves(run()) for name, run in programs.items()}
+    implementations = _implementations(kernel, stride) | {"chosen": conv2d.conv2d}
+    programs = {name: program(implementation) for name, implementation in implementations.items()}
+    outputs = {name: jax.tree.leaves(run()) for name, run in programs.items()}
     seconds = {name: [] for name in programs}
     for _ in range(ROUNDS):
         for name, run in programs.items():
             start = time.perf_counter()
             run()
             seconds[name].append(time.perf_counter() - start)
-    pairs = zip(results["chosen"], results["library"], strict=True)
+    pairs = zip(outputs["chosen"], outputs["library"], strict=True)
     error = max(float(abs(ours - theirs).max() / abs(theirs).max()) for ours, theirs in pairs)
-    return {name: 1e3 * float(np.median(each)) for name, each in seconds.items()}, error
+    return {name: 1e3 * float(np.median(turns)) for name, turns in seconds.items()}, error
 
 
 if __name__ == "__main__":

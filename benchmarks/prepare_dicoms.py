@@ -21,16 +21,16 @@ import psutil
 from tests.helpers.image_files import draw_image, save_dicom
 
 LABELS = ("normal", "viral")
-EVERY = 0.05  # s between two looks at the memory
+INTERVAL = 0.05  # s between two measurements of the memory
 
 
 def write_dicoms(folder: Path, count: int, size: int) -> Path:
-    """Writes `count` DICOMs of `size` x `size` pixels, all different, and the table that names them."""
-    picture = draw_image("radiograph", (size, size))
+    """Write `count` different DICOM files of `size` x `size` pixels and the table that lists them."""
+    pixels = draw_image("radiograph", (size, size))
     lines = ["path,label"]
     for number in range(count):
         name = f"{number // 1000:03d}/{number:06d}.dcm"
-        save_dicom(folder / name, np.roll(picture, (number // size, number % size), (0, 1)))
+        save_dicom(folder / name, np.roll(pixels, (number // size, number % size), (0, 1)))
         lines.append(f"{name},{LABELS[number % len(LABELS)]}")
     table = folder / "table.csv"
     table.write_text("\n".join(lines) + "\n")
@@ -38,41 +38,42 @@ def write_dicoms(folder: Path, count: int, size: int) -> Path:
 
 
 def measure(table: Path, workers: int) -> tuple[float, int]:
-    """Prepares the table; returns seconds, and peak memory in bytes."""
+    """Prepare the table; return the seconds, and the peak memory in bytes."""
     with tempfile.TemporaryDirectory() as out:
         command = [sys.executable, "-m", "data_prep", "table", f"--csv={table}", f"--out={out}", "--duplicates=off"]
-        began, peak = time.perf_counter(), 0
+        start = time.perf_counter()
+        peak = 0
         with subprocess.Popen([*command, f"--workers={workers}"], stdout=subprocess.DEVNULL) as process:
             while process.poll() is None:
-                peak = max(peak, resident(psutil.Process(process.pid)))
-                time.sleep(EVERY)
+                peak = max(peak, resident_memory(psutil.Process(process.pid)))
+                time.sleep(INTERVAL)
         if process.returncode:
             sys.exit(process.returncode)
-        return time.perf_counter() - began, peak
+        return time.perf_counter() - start, peak
 
 
-def resident(process: psutil.Process) -> int:
-    """Bytes of a process and of all that it has started."""
+def resident_memory(process: psutil.Process) -> int:
+    """Return the bytes of a process and its descendants."""
     total = 0
-    for one in [process, *process.children(recursive=True)]:
+    for member in [process, *process.children(recursive=True)]:
         try:
-            total += one.memory_info().rss
+            total += member.memory_info().rss
         except psutil.NoSuchProcess:
             continue
     return total
 
 
-def numbers(text: str) -> list[int]:
+def parse_numbers(text: str) -> list[int]:
     return [int(part) for part in text.split(",")]
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--count", type=numbers, default=[500], help="DICOMs, such as 500,30000")
-    parser.add_argument("--size", type=int, default=512, help="their side in pixels (default: %(default)s)")
-    parser.add_argument("--workers", type=numbers, default=[1, 2], help="such as 1,2")
-    parser.add_argument("--folder", help="where to write, with room for twice the DICOMs (default: the system's)")
-    parser.add_argument("--json", help="write the figures there, too")
+    parser.add_argument("--count", type=parse_numbers, default=[500], help="numbers of files, such as 500,30000")
+    parser.add_argument("--size", type=int, default=512, help="side in pixels (default: %(default)s)")
+    parser.add_argument("--workers", type=parse_numbers, default=[1, 2], help="numbers of workers, such as 1,2")
+    parser.add_argument("--folder", help="folder with space for twice the files (default: the system's temporary one)")
+    parser.add_argument("--json", help="file to write the results to")
     options = parser.parse_args()
     rows = []
     print("| radiographs | workers | seconds | radiographs/s | peak memory, MiB |\n|---|---|---|---|---|")
@@ -84,8 +85,8 @@ def main() -> None:
                 row = {"radiographs": count, "size": options.size, "workers": workers, "seconds": round(seconds, 2)}
                 row |= {"rate": round(count / seconds, 1), "peak_mib": round(peak / 2**20)}
                 rows.append(row)
-                shown = (count, workers, row["seconds"], row["rate"], row["peak_mib"])
-                print("| " + " | ".join(map(str, shown)) + " |", flush=True)
+                cells = (count, workers, row["seconds"], row["rate"], row["peak_mib"])
+                print("| " + " | ".join(map(str, cells)) + " |", flush=True)
     if options.json:
         Path(options.json).write_text(json.dumps(rows, indent=1) + "\n")
 

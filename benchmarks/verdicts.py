@@ -1,9 +1,9 @@
-"""How often the audit's verdict is right on made-up data whose truth is known, of six kinds.
+"""Measure how often the audit's verdict is correct on six kinds of synthetic data with a known truth.
 
     python -m benchmarks.verdicts [--draws=20]
 
-Rows are made up as the network, the small networks of the controls and the sources of training would leave them; no
-network is trained. 300 radiographs of four classes, each draw others.
+The rows of the network, of the probe networks of the experiments and of the training sources are simulated; no network
+is trained. Every draw has 300 other radiographs of four classes.
 """
 
 import argparse
@@ -20,22 +20,23 @@ from cxrjax.audit.context import find_shared_patients
 from cxrjax.metrics import baselines, prediction_arrays
 
 CLASSES = ("normal", "bacterial", "viral", "covid19")
-COUNT, TRAINED = 300, 900
-SKILL = 2.0  # of a network that sees the disease: macro AUROC 0.92
+COUNT = 300
+TRAIN_COUNT = 900
+SKILL = 2.0  # of a network that recognizes the disease: macro AUROC 0.92
 
 Rows = list[dict[str, Any]]
-Sources = dict[str, dict[str, float]]  # {class: {source: share of its radiographs}}
+Sources = dict[str, dict[str, float]]  # {class: {source: fraction of its radiographs}}
 
 
 class Kind(NamedTuple):
-    """Made-up data, and what is true of them."""
+    """Synthetic data with a known truth."""
 
     sources: Sources
-    sees_disease: bool  # the network
-    sees_source: bool  # the network
-    marked: str  # the class that has a mark in the background; "" for none
-    shared: int  # patients of training among those of the split
-    is_right: Callable[[dict[str, Any]], bool]  # of the verdict
+    sees_disease: bool  # whether the network uses the disease
+    sees_source: bool  # whether the network uses the source
+    marked: str  # class with a marker in the background; "" for none
+    shared: int  # training patients in the split
+    is_right: Callable[[dict[str, Any]], bool]  # whether a verdict is correct
 
 
 def says(verdict: dict[str, Any], *parts: str) -> bool:
@@ -88,17 +89,19 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--draws", type=int, default=20)
     draws = parser.parse_args(arguments).draws
-    print("| made-up data | verdicts that are right |\n|---|---|")
+    print("| synthetic data | correct verdicts |\n|---|---|")
     for name, kind in KINDS.items():
-        right = sum(kind.is_right(conclude(kind, np.random.default_rng(seed))) for seed in range(draws))
-        print(f"| {name} | {right} of {draws} |", flush=True)
+        correct = sum(kind.is_right(conclude(kind, np.random.default_rng(seed))) for seed in range(draws))
+        print(f"| {name} | {correct} of {draws} |", flush=True)
 
 
 def conclude(kind: Kind, rng: np.random.Generator) -> dict[str, Any]:
     """Return the verdict on one draw."""
-    train, test = draw(kind, rng, TRAINED, "train"), draw(kind, rng, COUNT, "test")
+    train = draw(kind, rng, TRAIN_COUNT, "train")
+    test = draw(kind, rng, COUNT, "test")
     for i in range(kind.shared):
-        test[i]["patient_id"], test[i]["source"] = train[i]["patient_id"], train[i]["source"]
+        test[i]["patient_id"] = train[i]["patient_id"]
+        test[i]["source"] = train[i]["source"]
     truth = np.array([CLASSES.index(row["label"]) for row in test])
     counts: dict[str, Counter] = {}
     for row in train:
@@ -109,13 +112,23 @@ def conclude(kind: Kind, rng: np.random.Generator) -> dict[str, Any]:
     mark = np.outer(np.where(is_marked, 8, -8), [name == kind.marked for name in CLASSES])
     nothing = np.zeros((COUNT, 4))
     chance = baselines.chance_level([row["label"] for row in train], [row["label"] for row in test], CLASSES)
-    plain = [dict(row) | probabilities(each) for row, each in zip(test, by_source, strict=True)]
+    plain = [
+        dict(row) | prediction_columns(row_probabilities)
+        for row, row_probabilities in zip(test, by_source, strict=True)
+    ]
     mixed = [row for row in run if row["source"] in scores.mixed_sources(run)]
-    shown = [answer(test, nothing + mark, rng) for _ in range(3)]
+    background = [answer(test, nothing + mark, rng) for _ in range(3)]
     controls = [
         describe("source", "source alone", "shortcut", "metadata", plain, run, chance, scores.measure_baseline),
         describe(
-            "background", "background alone", "shortcut", "small network", shown[0], run, chance, repeats=shown[1:]
+            "background",
+            "background alone",
+            "shortcut",
+            "small network",
+            background[0],
+            run,
+            chance,
+            repeats=background[1:],
         ),
         *(
             describe(
@@ -135,10 +148,10 @@ def conclude(kind: Kind, rng: np.random.Generator) -> dict[str, Any]:
         controls.append(
             describe("within_source", "within one source", "content", "network", mixed, run, chance, measure)
         )
-    of_labels: dict[str, dict[str, int]] = {name: {} for name in CLASSES}
-    for source, of in counts.items():
-        for name, count in of.items():
-            of_labels[name][source] = count
+    sources_of_labels: dict[str, dict[str, int]] = {name: {} for name in CLASSES}
+    for source, label_counts in counts.items():
+        for name, count in label_counts.items():
+            sources_of_labels[name][source] = count
     return verdict.conclude(
         {
             "n": COUNT,
@@ -148,14 +161,14 @@ def conclude(kind: Kind, rng: np.random.Generator) -> dict[str, Any]:
             "labels": Counter(row["label"] for row in test),
             "selected_on_split": False,
             "shared_patients": len(find_shared_patients(train, test)),
-            "sources": of_labels,
+            "sources": sources_of_labels,
             "experiments": controls,
         }
     )
 
 
 def draw(kind: Kind, rng: np.random.Generator, count: int, split: str) -> Rows:
-    """Draw radiographs of the classes in turn, each of a patient of its own."""
+    """Draw radiographs of the classes in turn, each of a different patient."""
     rows = []
     for i in range(count):
         label = CLASSES[i % len(CLASSES)]
@@ -165,14 +178,18 @@ def draw(kind: Kind, rng: np.random.Generator, count: int, split: str) -> Rows:
 
 
 def answer(rows: Rows, logits: NDArray, rng: np.random.Generator) -> Rows:
-    """Return the rows of a network that knows `logits` [n, K] but for noise of deviation 1."""
+    """Return the rows of a network with `logits` [n, K] plus noise of standard deviation 1."""
     odds = np.exp(logits + rng.normal(size=logits.shape))
-    return [row | probabilities(each) for row, each in zip(rows, odds / odds.sum(1, keepdims=True), strict=True)]
+    probabilities = odds / odds.sum(1, keepdims=True)
+    return [
+        row | prediction_columns(row_probabilities) for row, row_probabilities in zip(rows, probabilities, strict=True)
+    ]
 
 
-def probabilities(each: NDArray) -> dict[str, Any]:
-    known = {f"probability_{name}": float(p) for name, p in zip(CLASSES, each, strict=True)}
-    return known | {"prediction": CLASSES[int(each.argmax())]}
+def prediction_columns(probabilities: NDArray) -> dict[str, Any]:
+    """Return the columns of a prediction from its probabilities [K]."""
+    columns = {f"probability_{name}": float(p) for name, p in zip(CLASSES, probabilities, strict=True)}
+    return columns | {"prediction": CLASSES[int(probabilities.argmax())]}
 
 
 def describe(
@@ -180,10 +197,10 @@ def describe(
     measure: scores.Measure = scores.measure_predictions, repeats: Sequence[Rows] = (),
 ) -> dict[str, Any]:  # fmt: skip
     """Return an entry of audit.json."""
-    known = scores.compare(rows, None, run, CLASSES, chance, measure, repeats)
+    comparison = scores.compare(rows, None, run, CLASSES, chance, measure, repeats)
     if kind != "shortcut":
-        known["share"] = None
-    return {"name": name, "title": title, "category": kind, "model": by, "note": ""} | known
+        comparison["share"] = None
+    return {"name": name, "title": title, "category": kind, "model": by, "note": ""} | comparison
 
 
 if __name__ == "__main__":

@@ -28,7 +28,7 @@ from benchmarks.accelerator import sizes as all_sizes
 from benchmarks.accelerator.parts import PARTS, PREFIX
 from benchmarks.accelerator.rows import Report, Row
 from benchmarks.accelerator.sizes import Sizes
-from benchmarks.side_by_side import ROOT
+from benchmarks.runner import ROOT
 
 COMPILING = 60.0  # seconds that PyTorch's compiling is waited for, before it is measured
 LAST = 5.0  # seconds kept for the table

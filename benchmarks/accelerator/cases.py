@@ -12,9 +12,9 @@ import jax
 import numpy as np
 from jax import Array
 
-from benchmarks import made_up
+from benchmarks import synthetic
 from benchmarks.accelerator.sizes import Sizes
-from benchmarks.contestants import ours
+from benchmarks.competitors import ours
 from cxrjax.inference import predictor
 from cxrjax.models import from_config, registry
 from cxrjax.models.spec import ModelSpec
@@ -34,7 +34,7 @@ def segmenter_logits(sizes: Sizes, folder: Path, precision: str) -> Arrays:
 
 def classifier_logits(sizes: Sizes, folder: Path, precision: str) -> Arrays:
     """Return the logits of the classifier for eight patches of noise."""
-    module = registry.create(sizes.classifier, len(made_up.CLASSES), dtype=precision)
+    module = registry.create(sizes.classifier, len(synthetic.CLASSES), dtype=precision)
     return {"logits": _apply(ModelSpec(module, sizes.patch, 3), 8)}
 
 
@@ -91,7 +91,7 @@ def relative_error(found: np.ndarray, reference: np.ndarray) -> float:
 
 def _begin_alike(training: trainer.Trainer, network: ModelSpec) -> trainer.Trainer:
     """Have a training begin from weights that NumPy draws."""
-    training.task = training.task._replace(init=lambda key: made_up.draw_weights(network))
+    training.task = training.task._replace(init=lambda key: synthetic.draw_weights(network))
     return training
 
 
@@ -99,7 +99,7 @@ def _apply(network: ModelSpec, count: int) -> np.ndarray:
     rng = np.random.default_rng(1)
     x = rng.random((count, network.patch_size, network.patch_size, network.in_channels), np.float32)
     run = jax.jit(partial(network.module.apply, train=False))
-    return np.asarray(run(made_up.draw_weights(network), x))
+    return np.asarray(run(synthetic.draw_weights(network), x))
 
 
 def _step(training: trainer.Trainer) -> Arrays:
@@ -134,4 +134,4 @@ def work_out(folder: Path, sizes: Sizes) -> None:
 def write_radiographs(folder: Path, images: np.ndarray, sizes: Sizes) -> None:
     """Write what `predictions` needs: the radiographs, and the made-up run."""
     np.savez(folder / RADIOGRAPHS, images=images)
-    made_up.write_runs(folder, **sizes.changes)
+    synthetic.write_runs(folder, **sizes.changes)

@@ -11,7 +11,7 @@ from unittest.mock import patch
 import jax
 import numpy as np
 
-from benchmarks import made_up
+from benchmarks import synthetic
 from benchmarks.accelerator import packed
 from benchmarks.accelerator.rows import Row
 from benchmarks.accelerator.sizes import Sizes
@@ -84,7 +84,7 @@ def _measure_device(workdir: Path, sizes: Sizes) -> float:
     """Radiographs a second through `Examiner`, with nothing read or drawn: what the device can do; it is compiled."""
     batches = 1 if sizes.tiny else 8
     examiner = predictor.load_predictor(workdir, use_ood_detector=False)
-    images = made_up.draw_split(batches * examiner.config.evaluation.batch_size, sizes.image).images
+    images = synthetic.draw_split(batches * examiner.config.evaluation.batch_size, sizes.image).images
     list(examiner.predict(images[:1]))
     start = time.perf_counter()
     for _ in examiner.predict(images):

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from benchmarks import made_up
+from benchmarks import synthetic
 from benchmarks.accelerator import machine, peers
 from benchmarks.accelerator.rows import Row
 from benchmarks.accelerator.sizes import Sizes
@@ -66,7 +66,7 @@ def stages(config: Any, held: Any, count: int) -> dict[str, tuple[Any, tuple[Any
     cells = registry.feature_map_size(classifier.module, classifier.patch_size, classifier.in_channels)
     width = held["classifier"]["params"]["head"]["linear_0"]["kernel"].shape[0]
     features = jax.random.uniform(jax.random.key(1), (count, settings.num_patches, cells, cells, width))
-    logits = jax.random.normal(jax.random.key(2), (count, settings.num_patches, len(made_up.CLASSES)))
+    logits = jax.random.normal(jax.random.key(2), (count, settings.num_patches, len(synthetic.CLASSES)))
     centers = jax.random.randint(jax.random.key(3), (*logits.shape[:2], 2), 0, config.image.size)
 
     def classify(variables: Any, *radiographs: Any) -> Any:

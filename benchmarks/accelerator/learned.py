@@ -18,11 +18,11 @@ import numpy as np
 import safetensors.numpy
 from ml_collections import ConfigDict
 
-from benchmarks import made_up
+from benchmarks import synthetic
 from benchmarks.accelerator import packed
 from benchmarks.accelerator.rows import Row
 from benchmarks.accelerator.sizes import Sizes
-from benchmarks.side_by_side import ROOT
+from benchmarks.runner import ROOT
 from cxrjax.config import freeze, recipes
 from cxrjax.evaluation import evaluate
 from cxrjax.inference import predictor
@@ -59,7 +59,7 @@ def _segmenter_config(sizes: Sizes, folder: Path) -> ConfigDict:
     config.training.schedule = "constant"  # for it is not known how many steps there will be
     config.data.num_threads = max(2, min(12, (os.cpu_count() or 2) - 2))
     if not real:
-        made_up.write_data_set(folder / "masked", packed.FEW, sizes.image, masked=True)
+        synthetic.write_data_set(folder / "masked", packed.FEW, sizes.image, masked=True)
     return config
 
 

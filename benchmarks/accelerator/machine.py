@@ -14,7 +14,7 @@ import jax.numpy as jnp
 from benchmarks.accelerator.rows import Row
 from benchmarks.accelerator.sizes import Sizes
 from benchmarks.accelerator.timing import measure
-from benchmarks.record import describe_machine
+from benchmarks.results import describe_machine
 
 CEILINGS = "ceilings.json"  # operations and bytes a second, for the parts after it
 _PACKAGES = ("jax", "jaxlib", "flax", "torch", "jax-cuda13-plugin", "nvidia-cudnn-cu13", "numpy", "orbax-checkpoint")

@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 
 from benchmarks.accelerator.packed import PACK
-from benchmarks.side_by_side import ROOT
+from benchmarks.runner import ROOT
 
 # Packages that the machine lacks, and what they need that it lacks too.
 MISSING = (

@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 from ml_collections import ConfigDict
 
-from benchmarks import made_up
+from benchmarks import synthetic
 from benchmarks.accelerator.sizes import Sizes
-from benchmarks.side_by_side import ROOT
+from benchmarks.runner import ROOT
 from cxrjax.config import default_config
 from cxrjax.data import dataset, tfds_store
 from data_prep.options import Options
@@ -28,14 +28,14 @@ def locate_findings(folder: Path, sizes: Sizes) -> tuple[Path, tuple[str, ...]]:
         return PACK / "data" / "findings", tuple(default_config().classifier.classes)
     stored = folder / "data" / "noise"
     if not stored.is_dir():
-        made_up.write_data_set(folder / "data", FEW if sizes.tiny else 64, sizes.image)
-    return stored, made_up.CLASSES
+        synthetic.write_data_set(folder / "data", FEW if sizes.tiny else 64, sizes.image)
+    return stored, synthetic.CLASSES
 
 
 def read_files(sizes: Sizes) -> Iterator[tuple[str, bytes]]:
     """Path and content of each file of the data set of findings, byte for byte."""
     if not is_packed(sizes):
-        source = made_up.Noise(FEW, sizes.image)
+        source = synthetic.Noise(FEW, sizes.image)
         for record in source.records(Path(), Options()):
             yield f"{record.id}.png", source.read(record, Options()).image
         return
@@ -48,7 +48,7 @@ def read_files(sizes: Sizes) -> Iterator[tuple[str, bytes]]:
 def load_images(count: int, sizes: Sizes) -> np.ndarray:
     """Standardized radiographs of the test split uint8 [n, S, S], at most so many, evenly taken; or noise."""
     if not is_packed(sizes):
-        return made_up.draw_split(FEW, sizes.image).images
+        return synthetic.draw_split(FEW, sizes.image).images
     config: ConfigDict = default_config()
     config.data.dir = str(PACK / "data" / "findings")
     config.image.size = sizes.image

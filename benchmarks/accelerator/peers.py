@@ -1,4 +1,4 @@
-"""PyTorch on the same card: `benchmarks/contestants/pytorch_card.py` in a process of its own."""
+"""PyTorch on the same card: `benchmarks/competitors/pytorch_card.py` in a process of its own."""
 
 import json
 import subprocess
@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.accelerator.sizes import Sizes
-from benchmarks.side_by_side import ROOT
+from benchmarks.runner import ROOT
 
 # Of torch.compile. Each shape of a convolution takes "max-autotune" seconds, and FC-DenseNet103 has a hundred; its
 # graphs are recorded and replayed in either mode.
 SEGMENTER, CLASSIFIER, TRAINING = "reduce-overhead", "max-autotune", "reduce-overhead"
-MODULE = "benchmarks.contestants.pytorch_card"
+MODULE = "benchmarks.competitors.pytorch_card"
 
 Found = dict[str, dict[str, Any]]  # by name "seconds" and "megabytes"
 

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks.record import write_table
+from benchmarks.results import write_table
 from cxrjax.runtime import atomic_files
 
 

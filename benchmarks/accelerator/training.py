@@ -13,7 +13,7 @@ from benchmarks.accelerator import cases, peers
 from benchmarks.accelerator.rows import Row
 from benchmarks.accelerator.sizes import Sizes
 from benchmarks.accelerator.timing import measure
-from benchmarks.side_by_side import ROOT
+from benchmarks.runner import ROOT
 
 PART = "training"
 PEERS = 90.0  # seconds that PyTorch may take for each task

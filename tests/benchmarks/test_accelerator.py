@@ -13,7 +13,7 @@ from benchmarks.accelerator import cases, disk, inference, learned, machine, pac
 from benchmarks.accelerator.pack import read_pins
 from benchmarks.accelerator.rows import HEAD, Report, Row
 from benchmarks.accelerator.sizes import FULL, TINY
-from benchmarks.side_by_side import ROOT
+from benchmarks.runner import ROOT
 from cxrjax.models import registry
 from cxrjax.models.fc_densenet import FCDenseNet
 

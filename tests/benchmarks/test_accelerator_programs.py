@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from jax import export
 
-from benchmarks import made_up
-from benchmarks.contestants.ours import LungsThroughout
+from benchmarks import synthetic
+from benchmarks.competitors.ours import LungsThroughout
 from cxrjax.config import default_config, freeze, recipes
 from cxrjax.inference import inputs, pipeline
 from cxrjax.inference.batch_runner import BatchRunner
@@ -42,7 +42,7 @@ def make_small(config):
     config.segmenter.workdir = "made up"
     config.pretrained = ""
     config.classifier.architecture = "resnet6"
-    config.classifier.classes = made_up.CLASSES
+    config.classifier.classes = synthetic.CLASSES
     config.classifier.normalization = "imagenet"
     config.patches.size = 32
     config.patches.count = PATCHES
@@ -81,7 +81,7 @@ def diagnose(mode):
 def training_step(task):
     """The step of a training, and what it is called with."""
     config = make_small(recipes.load(f"oh2020:{task}"))
-    split = made_up.draw_split(BATCH, SIDE)
+    split = synthetic.draw_split(BATCH, SIDE)
     if task == "segment":
         network, built = from_config.segmenter(config), segmentation.build(config, split, split)
     else:
@@ -165,7 +165,7 @@ def test_training_adds_up_nothing_by_atomic_sums(lowered):
     assert "stablehlo.scatter" not in lowered["step, segment"]
     pattern = r"stablehlo\.scatter.*?\}\) : \(tensor<([\dx]+)x\w+>"
     shapes = set(re.findall(pattern, lowered["step, classify"], re.S))
-    assert shapes <= {f"{BATCH}x{len(made_up.CLASSES)}", f"{BATCH}x1x1"}
+    assert shapes <= {f"{BATCH}x{len(synthetic.CLASSES)}", f"{BATCH}x1x1"}
 
 
 @pytest.mark.parametrize(("side", "size", "stride", "padding", "channels"), [(32, 7, 2, 3, 1), (15, 3, 2, 1, 3)])
@@ -191,7 +191,7 @@ def lay_out_tiny(mode):
     lungs = jnp.asarray(rng.random((3, SIDE, SIDE)) < 0.3)
     keys = pipeline.image_keys(0, jnp.arange(3, dtype=jnp.uint32))
     settings = from_config.inference_config(config, PATCHES)
-    variables = jax.tree.map(jnp.asarray, made_up.draw_weights(classifier))
+    variables = jax.tree.map(jnp.asarray, synthetic.draw_weights(classifier))
     return classifier, variables, inputs.SegmentedRadiograph(images, lungs, jnp.ones(3), keys), settings
 
 

@@ -339,7 +339,7 @@ def test_rows_without_patients_are_each_their_own_and_rows_without_labels_are_re
 
 
 def test_the_benchmark_scores_what_it_makes_up():
-    cases, rows, known, patients = score_rows.make_up(60)
+    cases, rows, known, patients = score_rows.draw_predictions(60)
     tree = score_rows.run(cases, score_rows.subgroups.partition(rows), known, patients)
     assert tree["all"]["n"] == 60 and set(tree["subgroups"]) == {"source", "sex", "age", "view"}
 

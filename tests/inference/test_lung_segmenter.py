@@ -4,7 +4,7 @@ import jax
 import numpy as np
 import pytest
 
-from benchmarks import made_up
+from benchmarks import synthetic
 from cxrjax.config import recipes
 from cxrjax.inference import lung_segmenter
 from cxrjax.models import from_config
@@ -24,7 +24,7 @@ def config():
 @pytest.fixture
 def split():
     """Dark boxes on bright grounds."""
-    split = made_up.draw_split(3, SIZE)
+    split = synthetic.draw_split(3, SIZE)
     split.images[:] += 128
     split.images[:, 10:40, 8:20] = 20
     return split
@@ -34,7 +34,7 @@ def split():
 def finder(config, small_segmenter, tmp_path_factory):
     """One for all tests, so that its program is made once; they tell their radiographs apart by name."""
     folder = tmp_path_factory.mktemp("lungs")
-    return lung_segmenter.LungSegmenter(config, made_up.see_dark_as_lung(from_config.segmenter(config)), folder)
+    return lung_segmenter.LungSegmenter(config, synthetic.see_dark_as_lung(from_config.segmenter(config)), folder)
 
 
 def reopen(finder, config=None, variables=None):

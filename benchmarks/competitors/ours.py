@@ -10,9 +10,9 @@ import jax.numpy as jnp
 import numpy as np
 
 import cxrjax as cx
-from benchmarks import ceiling, made_up
-from benchmarks.contestants import preparation
-from benchmarks.contestants.worker import MANY, SEVERAL, WHOLE, Work, serve
+from benchmarks import roofline, synthetic
+from benchmarks.competitors import preparation
+from benchmarks.competitors.worker import MANY, SEVERAL, WHOLE, Work, serve
 from cxrjax.cli import predict_files
 from cxrjax.config import freeze
 from cxrjax.data import batch
@@ -28,8 +28,8 @@ KEPT = 8  # results of `examine_many` that others are compared with; all of them
 
 
 def write_runs(folder: str, changes: dict[str, Any]) -> Work:
-    """No race: the runs that the others need, see `made_up`."""
-    made_up.write_runs(Path(folder), **changes)
+    """No race: the runs that the others need, see `synthetic`."""
+    synthetic.write_runs(Path(folder), **changes)
     return Work({})
 
 
@@ -122,10 +122,10 @@ def lay_out_classifier(changes: dict[str, Any], size: int = 1024) -> trainer.Tra
     config = cx.recipes.load("oh2020:classify")
     config.pretrained = ""
     config.segmenter.workdir = "made up"
-    config.classifier.classes = made_up.CLASSES
+    config.classifier.classes = synthetic.CLASSES
     config.update_from_flattened_dict(changes)
-    few = made_up.draw_split(len(made_up.CLASSES), size)
-    many = made_up.draw_split(config.training.batch_size, size)
+    few = synthetic.draw_split(len(synthetic.CLASSES), size)
+    many = synthetic.draw_split(config.training.batch_size, size)
     return trainer.Trainer(freeze(config), classification.build(config, many, few, LungsThroughout(config, None)))
 
 
@@ -144,7 +144,7 @@ def train_stored(folder: str, stored: str, changes: dict[str, Any]) -> Work:
     """
     config = cx.recipes.load("oh2020:classify")
     config.pretrained, config.segmenter.workdir, config.data.dir = "", f"{folder}/segmenter", stored
-    config.classifier.classes = made_up.CLASSES
+    config.classifier.classes = synthetic.CLASSES
     config.update_from_flattened_dict(changes)
     workdir = Path(folder) / "trained"
     settings = trainer.setup_workdir(freeze(config), workdir)
@@ -161,7 +161,7 @@ def lay_out_segmenter(changes: dict[str, Any], size: int = 256) -> trainer.Train
     """Return a training of configs/oh2020.py:segment, but for some changes, on noise of so many pixels a side."""
     config = cx.recipes.load("oh2020:segment")
     config.update_from_flattened_dict(changes)
-    split = made_up.draw_split(config.training.batch_size, size)
+    split = synthetic.draw_split(config.training.batch_size, size)
     return trainer.Trainer(freeze(config), segmentation.build(config, split, split))
 
 
@@ -169,7 +169,7 @@ def examine_many(folder: str, count: int) -> Work:
     """So many radiographs of noise, in the batches of evaluation."""
     model = cx.load(Path(folder) / "classifier")
     size = model.spec.input.size
-    images = made_up.draw_split(count, size).images
+    images = synthetic.draw_split(count, size).images
     batch_size = min(count, model.config.evaluation.batch_size)
     found: list[cx.Prediction] = []
 
@@ -222,8 +222,8 @@ def _facts() -> dict[str, Any]:
 
 
 def _product() -> dict[str, Callable[[], Any]]:
-    a = jnp.ones((ceiling.SIDE, ceiling.SIDE))
-    return _wait({ceiling.PRODUCT: partial(jax.jit(jnp.dot), a, a)})
+    a = jnp.ones((roofline.SIDE, roofline.SIDE))
+    return _wait({roofline.PRODUCT: partial(jax.jit(jnp.dot), a, a)})
 
 
 def _wait(stages: dict[str, Callable[[], Any]]) -> dict[str, Callable[[], Any]]:

@@ -1,8 +1,8 @@
-"""Runs that nobody trained, of the right architectures and sizes: speed does not ask what a network has learned.
+"""Untrained runs and synthetic data of the right architectures and sizes, for benchmarks of speed.
 
-All weights are random but two layers of the segmenter: its first feature is the grey level, and its last layer takes
-what is darker than THRESHOLD for lung. So its mask is large, ragged and the same in every program that loads it. The
-weights lie beside the runs by PyTorch's names, `segmenter.safetensors` and `classifier.safetensors`.
+All weights are random except two layers of the segmenter: its first feature is the gray level, and its last layer
+labels pixels darker than THRESHOLD as lung. So its mask is large, ragged and the same in every program that loads it.
+The weights are also stored with PyTorch's names, in `segmenter.safetensors` and `classifier.safetensors`.
 """
 
 from collections.abc import Iterator
@@ -28,11 +28,13 @@ from data_prep.record import Record
 from data_prep.source import Source
 
 CLASSES = ("normal", "bacterial", "tuberculosis", "viral")  # the original's four
-THRESHOLD, STEEPNESS = 0.5, 40.0  # of a grey level in 0..1
+# For gray levels in 0..1.
+THRESHOLD = 0.5
+STEEPNESS = 40.0
 
 
 def write_runs(folder: Path, **changes: Any) -> None:
-    """Make FOLDER/segmenter and FOLDER/classifier, at the paper's sizes but for `changes`, as "patches.count"."""
+    """Write FOLDER/segmenter and FOLDER/classifier at the paper's sizes; `changes` by config key: "patches.count"."""
     segment, classify = default_config(), default_config()
     segment.task, classify.task = "segment", "classify"
     classify.segmenter.workdir = str(folder / "segmenter")
@@ -49,21 +51,25 @@ def write_runs(folder: Path, **changes: Any) -> None:
 
 
 def see_dark_as_lung(segmenter: spec.ModelSpec) -> dict[str, Any]:
-    """Weights of an FC-DenseNet that takes what is darker than THRESHOLD for left lung, and the rest for background."""
+    """Return weights of an FC-DenseNet that labels pixels darker than THRESHOLD left lung, and others background."""
     variables = draw_weights(segmenter)
     params = variables["params"]
-    stem, head = params["stem"], params["head"]
-    stem["kernel"][..., 0], stem["bias"][0] = 0, 0
+    stem = params["stem"]
+    stem["kernel"][..., 0] = 0
     stem["kernel"][1, 1, :, 0] = 1 / segmenter.in_channels
-    # The last block keeps its input: what was brought up, then the skip, which begins with the stem.
-    grey = len(params[max(name for name in params if name.startswith("transition_up"))]["bias"])
-    head["kernel"][:], head["bias"][:] = 0, 0
-    head["kernel"][0, 0, grey, 2], head["bias"][2] = -STEEPNESS, STEEPNESS * THRESHOLD
+    stem["bias"][0] = 0
+    # The input of the head begins with the upsampled features, then the skip connection, which begins with the stem.
+    gray_channel = len(params[max(name for name in params if name.startswith("transition_up"))]["bias"])
+    head = params["head"]
+    head["kernel"][:] = 0
+    head["kernel"][0, 0, gray_channel, 2] = -STEEPNESS
+    head["bias"][:] = 0
+    head["bias"][2] = STEEPNESS * THRESHOLD
     return variables
 
 
 def draw_weights(network: spec.ModelSpec) -> dict[str, Any]:
-    """Random weights as `from_config.init` has them, drawn on the host: compiling that takes minutes."""
+    """Draw random weights like those of `from_config.init`, on the host because compiling that takes minutes."""
     rng = np.random.default_rng(0)
 
     def draw(path: tuple[Any, ...], leaf: np.ndarray) -> np.ndarray:
@@ -75,41 +81,42 @@ def draw_weights(network: spec.ModelSpec) -> dict[str, Any]:
 
 
 def draw_split(count: int, side: int) -> batch.RadiographBatch:
-    """Noise as radiographs, dark enough to be lung throughout; masks of a left half, the classes in turn."""
-    rng, words = np.random.default_rng(0), [""] * count
+    """Draw noise that is dark enough to be lung everywhere, with masks of the left half and the classes in turn."""
+    rng = np.random.default_rng(0)
+    unnamed = [""] * count
     masks = np.zeros((count, side, side), np.uint8)
     masks[:, :, : side // 2] = 2
     unknown = np.full(count, np.nan, np.float32)
     return batch.RadiographBatch(
         paths=[f"{i}.png" for i in range(count)],
-        patients=words,
-        sources=words,
+        patients=unnamed,
+        sources=unnamed,
         labels=[CLASSES[i % len(CLASSES)] for i in range(count)],
         image_ids=np.arange(count, dtype=np.uint32),
         images=rng.integers(0, 256 * THRESHOLD, (count, side, side), np.uint8),
         masks=masks,
         mask_types=np.full(count, STRUCTURES_KNOWN, np.int32),
         lesions=None,
-        views=words,
-        sexes=words,
+        views=unnamed,
+        sexes=unnamed,
         ages=unknown,
         fov_mm=np.stack([unknown, unknown], axis=1),
     )
 
 
 def write_data_set(folder: Path, count: int, side: int, masked: bool = False) -> Path:
-    """Prepare a data set of so many radiographs to train on, and a few to validate on; its directory."""
+    """Prepare a data set of `count` training radiographs and a few for validation; return its folder."""
     source = Noise(count, side, masked)
     prepare(source, Options(out=str(folder), duplicates="off"))
     return folder / "noise"
 
 
 class Noise(Source[Options]):
-    """Radiographs of a dark ellipse, which the segmenter takes for lung, on noise; the classes in turn."""
+    """Radiographs with a dark ellipse, which the segmenter labels lung, on noise; the classes in turn."""
 
     name = "noise"
     description = "noise"
-    homepage = "made here"
+    homepage = "drawn by the benchmark"
     license = "CC0-1.0"
     size = "nothing"
     coverage = "all"
@@ -117,27 +124,36 @@ class Noise(Source[Options]):
     num_validation = 8
 
     def __init__(self, count: int, side: int, masked: bool = False):
-        """Draw nothing yet: so many of training, of so many pixels a side, with the ellipses as masks or without."""
-        self._count, self._side, self._masked = count, side, masked
+        """Set up a source without drawing.
+
+        Args:
+            count: training radiographs.
+            side: in pixels.
+            masked: whether radiographs have the ellipses as masks.
+        """
+        self._count = count
+        self._side = side
+        self._masked = masked
 
     def default_dir(self, options: Options) -> Path:
         return Path()
 
     def records(self, root: Path, options: Options) -> Iterator[Record]:
         for number in range(self._count + self.num_validation):
-            name, split = f"{number:06}", "train" if number < self._count else "val"
+            name = f"{number:06}"
+            split = "train" if number < self._count else "val"
             yield Record(name, label=CLASSES[number % len(CLASSES)], patient_id=name, split=split, payload=number)
 
     def read(self, record: Record, options: Options) -> Example:
-        picture = _draw_picture(record.payload % self.num_distinct, self._side)
-        known: dict[str, Any] = {"label": record.label, "patient_id": record.patient_id, "source": self.name}
+        image = _draw_image(record.payload % self.num_distinct, self._side)
+        metadata: dict[str, Any] = {"label": record.label, "patient_id": record.patient_id, "source": self.name}
         if self._masked:
-            known |= {"mask": _draw_mask(self._side), "mask_kind": LUNGS}
-        return Example(record.id, record.id, picture, self._side, self._side, **known)
+            metadata |= {"mask": _draw_mask(self._side), "mask_kind": LUNGS}
+        return Example(record.id, record.id, image, self._side, self._side, **metadata)
 
 
 @cache
-def _draw_picture(number: int, side: int) -> bytes:
+def _draw_image(number: int, side: int) -> bytes:
     levels = np.random.default_rng(number).integers(128, 256, (side, side), np.uint8)
     _fill_ellipse(levels, 20)
     return encode_png(cv2.GaussianBlur(levels, (5, 5), 0))
@@ -150,6 +166,6 @@ def _draw_mask(side: int) -> bytes:
     return encode_png(mask)
 
 
-def _fill_ellipse(picture: np.ndarray, level: int) -> None:
-    side = len(picture)
-    cv2.ellipse(picture, (side // 2, side // 2), (side // 4, side // 3), 0, 0, 360, level, -1)
+def _fill_ellipse(pixels: np.ndarray, level: int) -> None:
+    side = len(pixels)
+    cv2.ellipse(pixels, (side // 2, side // 2), (side // 4, side // 3), 0, 0, 360, level, -1)

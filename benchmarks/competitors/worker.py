@@ -1,4 +1,4 @@
-"""One contestant in a process of its own: it prepares its work, then does a stage of it each time it is asked.
+"""One competitor in a process of its own: it prepares its work, then does a stage of it each time it is asked.
 
 Questions come as lines of JSON on standard input, answers go to standard output; what libraries print there goes to
 standard error. Any Python of at least 3.11 will do: nothing beyond its library is imported here.
@@ -22,7 +22,7 @@ class Work(NamedTuple):
 
     stages: Mapping[str, Callable[[], Any]]  # by name, each repeatable; it returns once its result is there
     facts: Mapping[str, Any] = {}  # numbers and words for the record: versions, operations of a stage
-    results: Callable[[], Mapping[str, Any]] = dict  # arrays that other contestants should come to as well
+    results: Callable[[], Mapping[str, Any]] = dict  # arrays that other competitors should come to as well
 
 
 def serve(works: Mapping[str, Callable[..., Work]]) -> None:

@@ -8,8 +8,8 @@ import torch.nn.functional as F
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from benchmarks.contestants import preparation
-from benchmarks.contestants.pytorch_networks import FCDenseNet103, ResNet18, fold_norms
+from benchmarks.competitors import preparation
+from benchmarks.competitors.pytorch_networks import FCDenseNet103, ResNet18, fold_norms
 
 LUNGS = slice(2, 4)  # of background, heart, left lung, right lung
 

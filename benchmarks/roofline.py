@@ -1,4 +1,4 @@
-"""What the machine can do at most: the marks that shares of the ceiling refer to."""
+"""Peak performance of the machine, which fractions of the roofline refer to."""
 
 import os
 import time
@@ -6,15 +6,17 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
-# Every contestant that can multiplies two float32 matrices of this side; the quickest product of all is the ceiling.
-PRODUCT, SIDE = "matrix product", 2048
+# Every competitor that can multiplies two float32 matrices of this side; the fastest product is the roofline.
+PRODUCT = "matrix product"
+SIDE = 2048
 PRODUCT_OPERATIONS = 2 * SIDE**3
 
-_BYTES, _TRIES = 2**28, 5  # well beyond the caches
+_BYTES = 2**28  # much larger than the caches
+_TRIES = 5
 
 
 def measure_bandwidth() -> float:
-    """Bytes a second read and written, all cores copying each its part of a large array: the best of a few tries."""
+    """Return the bytes per second read and written if all cores copy parts of a large array: the best of some tries."""
     count = len(os.sched_getaffinity(0))
     sources = [np.ones(_BYTES // 4 // count, np.float32) for _ in range(count)]
     targets = [np.zeros_like(source) for source in sources]

@@ -8,10 +8,10 @@ import numpy as np
 import onnxruntime
 import torch
 
-from benchmarks.contestants import preparation
-from benchmarks.contestants.pytorch_networks import ResNet18, fold_norms
-from benchmarks.contestants.pytorch_votes import load
-from benchmarks.contestants.worker import Work, cores, serve
+from benchmarks.competitors import preparation
+from benchmarks.competitors.pytorch_networks import ResNet18, fold_norms
+from benchmarks.competitors.pytorch_votes import load
+from benchmarks.competitors.worker import Work, cores, serve
 
 
 def classify(folder: str, picture: str, votes: int, chunk: int, size: int, patch: int) -> Work:

@@ -1,6 +1,6 @@
 """PyTorch on a card, as a good engineer would write it: bfloat16, channels last, folded norms, compiled, CUDA graphs.
 
-    python -m benchmarks.contestants.pytorch_card WORK SETTINGS_AS_JSON
+    python -m benchmarks.competitors.pytorch_card WORK SETTINGS_AS_JSON
 
 prints a line of JSON for each measurement as it comes: {"name", "seconds", "megabytes"}. Where there is no card it runs
 on the CPU, which shows that it runs.
@@ -18,9 +18,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from benchmarks.contestants.preparation import clean
-from benchmarks.contestants.pytorch_networks import FCDenseNet103, ResNet18, fold_norms
-from benchmarks.contestants.pytorch_votes import LUNGS, load
+from benchmarks.competitors.preparation import clean
+from benchmarks.competitors.pytorch_networks import FCDenseNet103, ResNet18, fold_norms
+from benchmarks.competitors.pytorch_votes import LUNGS, load
 
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 TYPE = torch.bfloat16

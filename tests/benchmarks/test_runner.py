@@ -8,9 +8,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from benchmarks import ceiling, made_up, record, side_by_side
-from benchmarks.contestants import preparation
-from benchmarks.side_by_side import OURS, Contestant
+from benchmarks import results, roofline, runner, synthetic
+from benchmarks.competitors import preparation
+from benchmarks.runner import OURS, Competitor
 from cxrjax.data import preprocessing
 from cxrjax.io import radiograph
 from cxrjax.models import registry, spec
@@ -18,14 +18,14 @@ from cxrjax.ops import lung_masks, patches
 
 
 class Scripted:
-    """A contestant whose turns take what the script says."""
+    """A competitor whose turns take what the script says."""
 
     def __init__(self, name, order, facts, **script):
         self.name, self.stages, self.facts, self.first = name, list(script), facts, {}
         self.peak, self.preparation = 64.0, 2.0
         self._order, self._script = order, {stage: iter(seconds) for stage, seconds in script.items()}
 
-    def turn(self, stage):
+    def run_once(self, stage):
         self._order.append(self.name)
         seconds = next(self._script[stage])
         self.first.setdefault(stage, seconds)
@@ -36,30 +36,30 @@ def test_first_turns_are_not_counted_and_the_order_changes():
     order = []
     ours = Scripted(OURS, order, {}, whole=[9, 1, 2, 3])
     peer = Scripted("peer", order, {}, whole=[9, 4, 4, 4], more=[7, 5, 6, 5])
-    seconds = side_by_side.race([ours, peer], 3)
+    seconds = runner.interleave([ours, peer], 3)
     assert seconds == {"whole": {OURS: [1, 2, 3], "peer": [4, 4, 4]}, "more": {"peer": [5, 6, 5]}}
     assert order[:8] == [OURS, "peer"] * 2 + ["peer", OURS] + [OURS, "peer"]
 
 
 def test_ratio_and_share_of_the_ceiling_by_hand(tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(ceiling, "measure_bandwidth", lambda: 10e9)
-    product = {ceiling.PRODUCT: {OURS: [4.0, 2.0], "peer": [1.0, 3.0]}}  # the quickest product: one second
-    operations = {"operations": {"whole": ceiling.PRODUCT_OPERATIONS / 2}}
+    monkeypatch.setattr(roofline, "measure_bandwidth", lambda: 10e9)
+    product = {roofline.PRODUCT: {OURS: [4.0, 2.0], "peer": [1.0, 3.0]}}  # the quickest product: one second
+    operations = {"operations": {"whole": roofline.PRODUCT_OPERATIONS / 2}}
     both = [Scripted(OURS, [], {}, whole=[]), Scripted("peer", [], operations, whole=[])]
     seconds = {"whole": {OURS: [1.0, 2.0, 30.0], "peer": [3.0, 3.0, 3.0]}} | product
-    record.tell("How long?", both, seconds, tmp_path / "it.json")
+    results.print_report("How long?", both, seconds, tmp_path / "it.json")
     assert "| whole | 2e+03 | 3e+03 | 1.50 | 25% |" in capsys.readouterr().out
     kept = json.loads((tmp_path / "it.json").read_text())
     assert kept["stages"][0]["median"] == {OURS: 2, "peer": 3}
     assert kept["stages"][0]["peer_over_ours"] == {"peer": 1.5}
-    assert kept["stages"][0]["share_of_ceiling"] == 0.25
-    assert kept["machine"]["operations_a_second"] == ceiling.PRODUCT_OPERATIONS
-    assert kept["contestants"]["peer"]["peak_megabytes"] == 64
+    assert kept["stages"][0]["roofline_fraction"] == 0.25
+    assert kept["machine"]["operations_per_second"] == roofline.PRODUCT_OPERATIONS
+    assert kept["competitors"]["peer"]["peak_megabytes"] == 64
 
 
-def test_a_contestant_that_stops_leaves_its_last_words():
-    with pytest.raises(ChildProcessError, match="peer: stopped; its last words: .*no_such_contestant"):
-        Contestant("peer", sys.executable, "no_such_contestant", "votes", {})
+def test_a_competitor_that_stops_leaves_its_last_words():
+    with pytest.raises(ChildProcessError, match="peer: stopped; its last output: .*no_such_competitor"):
+        Competitor("peer", sys.executable, "no_such_competitor", "votes", {})
 
 
 @pytest.mark.parametrize("name", ["JPCNN082", "JPCLN001"])
@@ -82,12 +82,12 @@ def test_peers_clean_and_crop_as_we_do():
     np.testing.assert_array_equal(preparation.crop(picture, centres, 32), patches.extract_patches(picture, centres, 32))
 
 
-def test_the_made_up_segmenter_takes_dark_for_lung():
+def test_the_synthetic_segmenter_takes_dark_for_lung():
     module = registry.create("fc_densenet29", len(lung_masks.STRUCTURES), blocks=(2, 1), bottleneck=1, growth=4, stem=8)
     segmenter = spec.ModelSpec(module, 32, 1)
     levels = np.random.default_rng(0).random((1, 32, 32, 1), np.float32)
-    variables = made_up.see_dark_as_lung(segmenter)
+    variables = synthetic.see_dark_as_lung(segmenter)
     run = jax.jit(segmenter.module.apply, static_argnames="train")
     probability = lung_masks.lung_probability(run(variables, levels, train=False))
-    sure = np.abs(levels[..., 0] - made_up.THRESHOLD) > 0.1
-    np.testing.assert_array_equal((probability > 0.5)[sure], (levels[..., 0] < made_up.THRESHOLD)[sure])
+    sure = np.abs(levels[..., 0] - synthetic.THRESHOLD) > 0.1
+    np.testing.assert_array_equal((probability > 0.5)[sure], (levels[..., 0] < synthetic.THRESHOLD)[sure])

@@ -15,11 +15,11 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
-from benchmarks import ceiling
-from benchmarks.contestants import preparation
-from benchmarks.contestants.pytorch_networks import FCDenseNet103, ResNet18
-from benchmarks.contestants.pytorch_votes import Voter
-from benchmarks.contestants.worker import MANY, SEVERAL, WHOLE, Work, cores, serve
+from benchmarks import roofline
+from benchmarks.competitors import preparation
+from benchmarks.competitors.pytorch_networks import FCDenseNet103, ResNet18
+from benchmarks.competitors.pytorch_votes import Voter
+from benchmarks.competitors.worker import MANY, SEVERAL, WHOLE, Work, cores, serve
 
 FACTS = {"torch": torch.__version__}
 IMAGENET_MEAN, IMAGENET_DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -153,8 +153,8 @@ def _operations(run: Callable[[], Any]) -> int:
 
 
 def _product() -> dict[str, Callable[[], Any]]:
-    a = torch.ones(ceiling.SIDE, ceiling.SIDE)
-    return {ceiling.PRODUCT: partial(torch.mm, a, a)}
+    a = torch.ones(roofline.SIDE, roofline.SIDE)
+    return {roofline.PRODUCT: partial(torch.mm, a, a)}
 
 
 def _without_gradient(stages: dict[str, Callable[[], Any]]) -> dict[str, Callable[[], Any]]:

@@ -47,6 +47,6 @@ def crop(image: np.ndarray, centres: np.ndarray, size: int) -> np.ndarray:
 
 
 def spread(size: int) -> list[tuple[int, int]]:
-    """Four centres on a radiograph, at which all contestants can be compared."""
+    """Four centres on a radiograph, at which all competitors can be compared."""
     near, far = size // 4, 3 * size // 4
     return [(near, near), (near, far), (far, near), (far, far)]

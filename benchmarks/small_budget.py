@@ -1,14 +1,14 @@
 """A published recipe at a size that two CPU cores can train.
 
-    python -m cxrjax.main --config=benchmarks/reduced.py:RECIPE:VARIANT --workdir=RUN
+    python -m cxrjax.main --config=benchmarks/small_budget.py:RECIPE:VARIANT --workdir=RUN
 
-Each recipe keeps its network, loss, sampling, schedule, optimiser, augmentation and rule of voting. All get the same
-budget: `EPOCHS` times the training split, pictures of 64² pixels, at most 16 radiographs a step, no early stopping.
+Each recipe keeps its network, loss, sampling, schedule, optimizer, augmentation and voting rule. All get the same
+budget: `EPOCHS` epochs, images of 64² pixels, at most 16 radiographs per step, no early stopping.
 
-RECIPE:VARIANT begins from random weights, all drawn by the default initializer. A learning rate that was meant
-for published ones is then raised to `RATE`, and its penalties are lowered as much, so that a step takes as large a
-share of a weight; no group of weights is frozen.
-`RECIPE:VARIANT,published` fetches what the recipe begins with, and leaves all that as it is.
+RECIPE:VARIANT starts from random weights of the default initializer. If the recipe's learning rate is meant for
+published weights, it is raised to `RATE`, and the penalties are lowered by the same factor, so that a step shrinks a
+weight by the same fraction; no group of weights is frozen. `RECIPE:VARIANT,published` downloads the recipe's initial
+weights and changes none of that.
 """
 
 from ml_collections import ConfigDict
@@ -17,8 +17,8 @@ from cxrjax.config import default_config, recipes
 
 EPOCHS = {"segment": 3, "classify": 6}
 RATE = 1e-3  # of Adam, from random weights
-RADIOGRAPH = 256  # pixels, side of a standardised radiograph
-SIDE = 64  # pixels, of what any network reads: a patch, or a whole radiograph
+RADIOGRAPH = 256  # pixels, side of a standardized radiograph
+SIDE = 64  # pixels, side of the input of a network: a patch, or a whole radiograph
 BATCH = 16
 VOTES = 25
 
@@ -42,11 +42,11 @@ def get_config(argument: str) -> ConfigDict:
         config.segmenter.initializer = default_config().segmenter.initializer
         config.classifier.initializer = default_config().classifier.initializer
     if config.pretrained and not weights:
-        _begin_at_random(config)
+        _use_random_weights(config)
     return config
 
 
-def _begin_at_random(config: ConfigDict) -> None:
+def _use_random_weights(config: ConfigDict) -> None:
     c = config.training
     config.pretrained = ""
     c.param_groups = tuple((pattern, scale) for pattern, scale in c.param_groups if scale)

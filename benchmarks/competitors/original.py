@@ -21,7 +21,7 @@ from typing import Any
 import torch
 from safetensors.torch import load_file
 
-from benchmarks.contestants.worker import WHOLE, Work, cores, serve
+from benchmarks.competitors.worker import WHOLE, Work, cores, serve
 
 FOLDERS = ("Normal", "COVID-19", "Virus", "bacteria", "TB")  # that it looks through
 SEGMENTER, CLASSIFIER = "checkpoint/model_v1.1.pth", "checkpoint/name_newset/100.pth"
