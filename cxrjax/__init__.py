@@ -20,6 +20,7 @@ __version__ = "0.1.0"
 __getattr__, __dir__, __all__ = _lazy_imports(
     __name__,
     {
+        "CxrjaxError": "cxrjax.runtime.errors:CxrjaxError",
         "ImageReadError": "cxrjax.io.errors:ImageReadError",
         "ImageRefusedError": "cxrjax.data.image_input:ImageRefusedError",
         "InputSpec": "cxrjax.data.image_input:InputSpec",

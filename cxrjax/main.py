@@ -67,6 +67,7 @@ import cxrjax
 from cxrjax.cli import arguments, commands
 from cxrjax.config import freeze
 from cxrjax.runtime import cache, former_names, signals, terminal
+from cxrjax.runtime.errors import CxrjaxError
 from cxrjax.runtime.terminal import print_line, warn
 
 
@@ -210,11 +211,7 @@ def _run(mode: Mode) -> int:
 
     from flax.errors import FlaxError
 
-    from cxrjax.data import dataset
-    from cxrjax.io import radiograph
-    from cxrjax.runs import run_dir
     from cxrjax.runtime import malloc, multihost, sharding
-    from cxrjax.training import trainer
 
     malloc.tune_malloc()
     if mode.is_inference:
@@ -225,10 +222,7 @@ def _run(mode: Mode) -> int:
             multihost.initialize(_COORDINATOR_ADDRESS.value, _NUM_PROCESSES.value, _PROCESS_ID.value)
         return mode.command(_read_request()) or 0
     except (
-        dataset.DatasetError,
-        radiograph.ImageReadError,
-        run_dir.RunError,
-        trainer.DivergedError,
+        CxrjaxError,
         FlaxError,  # a checkpoint of a network other than the config's
         MemoryError,
         OSError,

@@ -31,7 +31,14 @@ from cxrjax.pretrained import state_dict
 from cxrjax.runs import run_dir
 
 PACKAGES = ("cxrjax", "cxrjax.api.datasets", "cxrjax.inference", "cxrjax.metrics", "cxrjax.models", "cxrjax.ops")
-NO_EXAMPLE = {"ImageReadError", "ImageRefusedError", "Radiograph", "RadiographDataset", "AugmentationConfig"}
+NO_EXAMPLE = {
+    "CxrjaxError",
+    "ImageReadError",
+    "ImageRefusedError",
+    "Radiograph",
+    "RadiographDataset",
+    "AugmentationConfig",
+}
 
 
 def public_objects() -> dict[str, object]:

@@ -11,6 +11,7 @@ from ml_collections import ConfigDict
 
 from cxrjax.config.settings import Config
 from cxrjax.runtime import former_names
+from cxrjax.runtime.errors import CxrjaxError
 from cxrjax.runtime.text import SHORT_LENGTH, printable
 
 _TYPES = {
@@ -64,7 +65,7 @@ def _parse_annotation(annotation: Any) -> SettingType:
 SETTINGS = _list_settings(Config)
 
 
-class InvalidSettingError(ValueError):
+class InvalidSettingError(CxrjaxError, ValueError):
     """A setting that is missing, unknown or invalid; the message names it and describes valid values."""
 
 

@@ -8,12 +8,13 @@ from cxrjax.config import Config
 from cxrjax.data import preprocessing
 from cxrjax.io.decoding import SMALLEST_SIDE
 from cxrjax.io.types import Radiograph
+from cxrjax.runtime.errors import CxrjaxError
 
 _INTEGERS = (np.dtype(np.uint8), np.dtype(np.uint16))
 _LEVELS = 65535  # floats are rounded to this many levels; histograms are equalized by the levels that occur
 
 
-class ImageRefusedError(ValueError):
+class ImageRefusedError(CxrjaxError, ValueError):
     """A readable image for which no prediction is made.
 
     Attributes:

@@ -7,12 +7,13 @@ import jax
 import numpy as np
 
 from cxrjax.models.spec import ModelSpec
+from cxrjax.runtime.errors import CxrjaxError
 
 COUNT = 2  # radiographs, or images; differs from any batch size that was compiled
 LIMIT = 1e-4  # maximum difference, as a fraction of the largest value
 
 
-class ExportMismatchError(ValueError):
+class ExportMismatchError(CxrjaxError, ValueError):
     """The outputs of an exported file differ from those of the run; the message has the file and the difference."""
 
 

@@ -3,6 +3,8 @@
 import re
 from pathlib import Path
 
+from cxrjax.runtime.errors import CxrjaxError
+
 _UID = re.compile(r"[0-9.]{1,64}")
 
 
@@ -14,7 +16,7 @@ class ImageDecodeError(Exception):
         self.reason = reason
 
 
-class ImageReadError(Exception):
+class ImageReadError(CxrjaxError):
     """A file without a usable radiograph; `path` is the file, `reason` a sentence without it."""
 
     def __init__(self, path: str | Path, reason: str):

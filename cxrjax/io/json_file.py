@@ -6,12 +6,13 @@ from pathlib import Path
 from typing import Any
 
 from cxrjax.runtime import former_names
+from cxrjax.runtime.errors import CxrjaxError
 from cxrjax.runtime.text import SHORT_LENGTH, printable
 
 _MAX_BYTES = 100 * 2**20
 
 
-class DamagedFileError(ValueError):
+class DamagedFileError(CxrjaxError, ValueError):
     """A file with unexpected content; the message names the file, the reason and what to do."""
 
     def __init__(self, path: Path, reason: str, remedy: str):

@@ -17,6 +17,7 @@ import tensorflow_datasets as tfds
 
 from cxrjax.io import decoding
 from cxrjax.io.types import Radiograph
+from cxrjax.runtime.errors import CxrjaxError
 
 COMPLETE_MARKER, FEATURES = "dataset_info.json", "features.json"  # the first is what TFDS writes last
 REPORT = "report.json"
@@ -50,7 +51,7 @@ _SECOND: dict[str, _Feature] = _FIRST | {
 FORMS: dict[str, dict[str, _Feature]] = {"1": _FIRST, "2": _SECOND}  # by the first number of the version
 
 
-class DatasetError(Exception):
+class DatasetError(CxrjaxError):
     """A data set or a split that is not there, or not fit for the task; the message says which and why."""
 
 

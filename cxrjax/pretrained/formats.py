@@ -10,6 +10,7 @@ import numpy as np
 import safetensors
 
 from cxrjax.pretrained import keras_weights, safetensors_file, torch_pth
+from cxrjax.runtime.errors import CxrjaxError
 from cxrjax.runtime.text import printable
 
 # Prefixes that PyTorch's DataParallel and wrapper modules add to every name.
@@ -20,7 +21,7 @@ _MAX_REASON = 500  # characters of an error message of a library
 _T = TypeVar("_T")
 
 
-class WeightFormatError(ValueError):
+class WeightFormatError(CxrjaxError, ValueError):
     """A file from which no weights can be read.
 
     Attributes:

@@ -11,6 +11,7 @@ from jax import Array
 from cxrjax.models import registry
 from cxrjax.ops import lung_masks
 from cxrjax.pretrained import key_aliases, key_map
+from cxrjax.runtime.errors import CxrjaxError
 from cxrjax.runtime.text import SHORT_LENGTH, enumerate_names, printable
 
 # Segmenter whose encoder is the backbone of a classifier -> that classifier.
@@ -20,7 +21,7 @@ _MAX_LISTED = 1000  # names per category in an error message, more than any of o
 _LOGIT_GAP = 30.0  # from the background's logit to that of a label without weights; its probability is e^-30
 
 
-class WeightMismatchError(ValueError):
+class WeightMismatchError(CxrjaxError, ValueError):
     """Weights that do not match the architecture; the message lists the differences."""
 
 

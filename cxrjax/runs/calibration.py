@@ -28,13 +28,14 @@ from cxrjax.metrics import bootstrap, calibration, roc, selective
 from cxrjax.metrics.prediction_arrays import PredictionArrays, collect, patients
 from cxrjax.runs import provenance
 from cxrjax.runtime import atomic_files
+from cxrjax.runtime.errors import CxrjaxError
 
 _REMEDY = "remove it, and --mode=evaluate fits it again"
 VERSION = 2  # version 1, without the key: no targets of Platt, and thresholds by the observed rates
 TARGET = 0.9  # specificity or sensitivity at an operating point, and accuracy above `min_confidence`; our choice
 
 
-class CalibrationError(ValueError):
+class CalibrationError(CxrjaxError, ValueError):
     """Radiographs that do not allow a calibration; the message has their file and the reason."""
 
 

@@ -16,13 +16,14 @@ import jax
 import numpy as np
 import orbax.checkpoint as ocp
 
+from cxrjax.runtime.errors import CxrjaxError
 from cxrjax.runtime.text import printable
 
 TAGS = ("last", "best")
 _MAX_REASON = 300  # characters of the message of a library's exception
 
 
-class CheckpointError(ValueError):
+class CheckpointError(CxrjaxError, ValueError):
     """A checkpoint that cannot be restored; the message has its path and the reason."""
 
 

@@ -26,6 +26,7 @@ from cxrjax.io import json_file
 from cxrjax.models import from_config
 from cxrjax.runs.checkpoints import Checkpoints, snapshot_tag
 from cxrjax.runtime import atomic_files, former_names
+from cxrjax.runtime.errors import CxrjaxError
 
 CONFIG = "config.json"
 SEGMENTER = "segmenter"
@@ -53,7 +54,7 @@ _DEFAULTS_OF_OLD_RUNS = {  # settings that runs of older versions lack, with the
 }
 
 
-class RunError(Exception):
+class RunError(CxrjaxError):
     """A run directory that cannot be used; the message has its path and the reason."""
 
 

@@ -7,12 +7,14 @@ import tempfile
 from contextlib import suppress
 from pathlib import Path
 
+from cxrjax.runtime.errors import CxrjaxError
+
 _LIBRARY_CACHES = {"HF_HOME": "huggingface", "MPLCONFIGDIR": "matplotlib"}
 _WRITABLE_BY_OTHERS = stat.S_IWGRP | stat.S_IWOTH
 _ENTERABLE_BY_OTHERS = stat.S_IXGRP | stat.S_IXOTH
 
 
-class UnsafeCacheError(OSError):
+class UnsafeCacheError(CxrjaxError, OSError):
     """A cache folder, or a file in it, that another user owns or may write to; `strerror` is the reason."""
 
 

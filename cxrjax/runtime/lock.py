@@ -11,13 +11,14 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from cxrjax.runtime import terminal
+from cxrjax.runtime.errors import CxrjaxError
 from cxrjax.runtime.text import SHORT_LENGTH, printable
 
 NAME = ".lock"
 _MAX_BYTES = 1000  # that are read of the holder's description
 
 
-class LockedError(OSError):
+class LockedError(CxrjaxError, OSError):
     """Another process holds the lock; the message names the folder and that process."""
 
 

@@ -29,6 +29,7 @@ from cxrjax.io import json_file
 from cxrjax.runs import history, provenance, run_dir, weights
 from cxrjax.runs.checkpoints import Checkpoints, snapshot_tag
 from cxrjax.runtime import lock, malloc, multihost, signals
+from cxrjax.runtime.errors import CxrjaxError
 from cxrjax.runtime.sharding import BatchSharding
 from cxrjax.training import classification, model_selection, param_groups, schedules, segmentation, train_step
 from cxrjax.training.task import Task
@@ -37,7 +38,7 @@ from cxrjax.training.train_step import TrainState
 _GRACE_SECONDS = 300.0  # after a signal, for the running step and the save; a second signal ends the process sooner
 
 
-class DivergedError(Exception):
+class DivergedError(CxrjaxError):
     """The loss is not finite."""
 
 
