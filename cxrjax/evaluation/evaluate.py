@@ -68,7 +68,7 @@ def _refit_ood_detector(workdir: Path) -> bool:
         try:
             fit_ood.fit_ood_detector(workdir)
         except (dataset.DatasetError, run_dir.RunError) as error:
-            terminal.warn(f"the gate is of another network, and is left out: {error}")
+            terminal.warn(f"the OOD detector is that of another network, and is not applied: {error}")
     return ood_store.is_fitted_to(workdir, step)
 
 
