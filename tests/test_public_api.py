@@ -5,6 +5,7 @@ import doctest
 import importlib
 import json
 import re
+import runpy
 import shutil
 import subprocess
 import sys
@@ -377,3 +378,19 @@ def test_the_python_of_the_readme_runs(workplace, monkeypatch):
     for block in (textwrap.dedent(five_lines), *blocks):
         exec(block, {})
     assert cx.load("runs/decayed").predict("patient.png").label
+
+
+def test_the_examples_run(workplace, model, tmp_path, monkeypatch, capsys):
+    def run(name, *arguments):
+        monkeypatch.setattr(sys, "argv", [name, *map(str, arguments)])
+        runpy.run_path(str(Path(__file__).parents[1] / "examples" / name), run_name="__main__")
+
+    run("predict_folder.py", "runs/findings", "radiographs")
+    first, second = capsys.readouterr().out.splitlines()
+    predictions = model.predict(["radiographs/a.png", "radiographs/b.png"])
+    assert first.startswith(f"radiographs/a.png: {predictions[0].label} ") and second.startswith("radiographs/b.png: ")
+    run("map_of_each_class.py", "runs/findings", "patient.png", tmp_path / "maps")
+    assert sorted(path.stem for path in (tmp_path / "maps").iterdir()) == sorted(model.classes)
+    prediction = model.predict("patient.png")
+    saliency = np.load(tmp_path / "maps" / f"{prediction.label}.npy")
+    np.testing.assert_allclose(saliency, prediction.saliency, atol=1e-5)

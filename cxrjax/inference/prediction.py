@@ -95,7 +95,7 @@ class Prediction:
         """
         title = [terminal.escape(Path(self.path).name) or "radiograph", rows.describe(self._row)]
         if self.ood_reason:
-            title.append(f"out of place: {self.ood_reason}")
+            title.append(f"out of distribution: {self.ood_reason}")
         probabilities = np.array(list(self.probabilities.values()), np.float32) if self.probabilities else None
         votes = list(self.votes.values()) if self.votes else None
         plotting.draw_prediction(
