@@ -201,7 +201,7 @@ def test_what_is_out_of_place_is_flagged_or_refused_with_its_reason(folder, tmp_
     for name, picture in {"blank": blank, "noise": noise, "turned": noise.T}.items():
         cv2.imwrite(str(tmp_path / "in" / f"{name}.png"), picture)
     flagged = predict_files.predict(folder / "classify", tmp_path / "in", tmp_path / "flagged").rows
-    refused = predict_files.predict(folder / "classify", tmp_path / "in", tmp_path / "refused", refuse=True).rows
+    refused = predict_files.predict(folder / "classify", tmp_path / "in", tmp_path / "refused", reject_ood=True).rows
     assert flagged[0] == refused[0] and refused[0]["status"] == "refused" and "single gray" in refused[0]["reason"]
     for row, same in zip(flagged[1:], refused[1:], strict=True):
         assert row["ood_reason"] == same["ood_reason"] == same["reason"] != ""

@@ -63,7 +63,7 @@ class AuditContext:
         self.run_config = run_dir.load_config(workdir)
         self.classes = from_config.classes(self.run_config)
         if not self.classes:
-            raise run_dir.RunError(f"{workdir}: finds lungs and nothing else, and only findings can be audited")
+            raise run_dir.RunError(f"{workdir}: it trained a segmenter, and only classifiers can be audited")
         self.classes = self.run_config.classifier.classes
         self.probe_config = replace(
             config,

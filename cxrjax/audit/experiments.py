@@ -266,7 +266,7 @@ def _on_metadata(name: str, title: str, attributes: tuple[str, ...]) -> Experime
     return Experiment(
         name,
         title,
-        question="What tells the label before the picture is looked at?",
+        question="What predicts the label before the image is seen?",
         category=SHORTCUT,
         model=METADATA_MODEL,
         run=partial(_metadata_baseline, attributes=attributes),
@@ -314,11 +314,11 @@ EXPERIMENTS = (
     Experiment("marker_inside", "mark planted inside the lungs", "Would it notice one in the lungs?", CHECK,
             PROBE_NETWORK, partial(_plant_marker, inside=True), FULL_IMAGE),
     *(_on_shuffled_labels(number + 1) for number in range(NUM_SHUFFLES)),
-    Experiment(UNALTERED, "asked again, nothing altered", "What does the network find, asked as in this audit?", CHECK,
+    Experiment(UNALTERED, "predicted again, nothing altered", "What does the network predict in the way of this audit?", CHECK,
             AUDITED_NETWORK, partial(_audit_network, alteration=None, hides="")),
-    Experiment("common_levels", "common grey levels", "Can it be learned without the grey levels of a source?", CHECK,
+    Experiment("common_levels", "common gray levels", "Can it be learned without the gray levels of a source?", CHECK,
             PROBE_NETWORK, _match_histogram_probe, FULL_IMAGE),
-    Experiment("common_levels_network", "common grey levels", "Does it need the grey levels of a source?", CHECK,
+    Experiment("common_levels_network", "common gray levels", "Does it need the gray levels of a source?", CHECK,
             AUDITED_NETWORK, _match_histogram_network, UNALTERED),
     # The images of the probe network have a common resolution already, which is coarser.
     Experiment("common_resolution_network", f"through {perturbations.RESOLUTION} pixels", "Does it need the sharpness?",

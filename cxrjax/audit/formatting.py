@@ -27,7 +27,7 @@ def name_place(place: Mapping[str, Any]) -> str:
         place: result of `markers.occlusion_peak`.
 
     Returns:
-        For example "the upper left corner of the picture, outside the lungs".
+        For example "the upper left corner of the image, outside the lungs".
     """
     row = ("upper", "middle", "lower")[min(int(3 * place["row"]), 2)]
     column = ("left", "middle", "right")[min(int(3 * place["column"]), 2)]
@@ -35,4 +35,4 @@ def name_place(place: Mapping[str, Any]) -> str:
         region = "the middle" if row == column else f"the {row if column == 'middle' else column} third"
     else:
         region = f"the {row} {column} corner"
-    return f"{region} of the picture, {'inside' if place['inside_lungs'] > MIN_AGREEMENT else 'outside'} the lungs"
+    return f"{region} of the image, {'inside' if place['inside_lungs'] > MIN_AGREEMENT else 'outside'} the lungs"

@@ -33,7 +33,7 @@ def measure_predictions(rows: Rows, classes: Sequence[str], weights: NDArray) ->
 
 
 def measure_baseline(rows: Rows, classes: Sequence[str], weights: NDArray) -> dict[str, Any]:
-    """Compute the metrics of `measure_predictions` for guesses from metadata, each as high as possible.
+    """Compute the metrics of `measure_predictions` for predictions from metadata, each as high as possible.
 
     See `classification.measure_baseline`, which also scores the source baseline beside a network.
     """

@@ -53,7 +53,7 @@ def _score(audit: Numbers) -> list[str]:
     cases = tables.describe_counts(audit)
     unit = "radiograph" if tables.lacks_patient_ids(audit) else "patient"
     sentences = [
-        f"On {cases} the network reaches {values} (in brackets: 95% intervals by {unit}); a guess that knows "
+        f"On {cases} the network reaches {values} (in brackets: 95% intervals by {unit}); a prediction that knows "
         f"nothing reaches {chance_values}."
     ]
     if HEADLINE not in defined:
@@ -79,7 +79,7 @@ def _shortcuts(audit: Numbers) -> list[str]:
         return [_no_shortcut(shortcuts, audit["chance"][HEADLINE])]
     sentences = []
     for model, explanation in (
-        ("metadata", "with no look at the picture"),
+        ("metadata", "with no look at the image"),
         ("small network", "by a small network that sees no more"),
     ):
         of_model = [entry for entry in effective if entry["model"] == model]
@@ -196,7 +196,7 @@ def _left_out_source(by_name: Numbers, chance: Numbers) -> list[str]:
 def _altered(audit: Numbers, by_name: Numbers) -> list[str]:
     sentences = []
     chance = audit["chance"][HEADLINE]
-    for name, property_name in (("common_levels_network", "grey levels"), ("common_resolution_network", "sharpness")):
+    for name, property_name in (("common_levels_network", "gray levels"), ("common_resolution_network", "sharpness")):
         change = by_name[name]["difference"] if name in by_name else None
         if change and criteria.is_below(change[HEADLINE], 0):
             sentences.append(
@@ -216,14 +216,14 @@ def _altered(audit: Numbers, by_name: Numbers) -> list[str]:
 def _markers(by_name: Numbers) -> list[str]:
     clauses = []
     for marker in (by_name[name] for name in ("marker_outside", "marker_inside") if name in by_name):
-        flips = f"a {marker['title']} turned {format_percent(marker['flip_rate'])} of the findings"
+        flips = f"a {marker['title']} turned {format_percent(marker['flip_rate'])} of the predictions"
         if marker["flip_rate"]["value"] is None:
-            reason = f"every radiograph was found to be {marker['target']} already"
+            reason = f"every radiograph was predicted to be {marker['target']} already"
             clauses.append(f"a {marker['title']} could not be tried, for {reason}")
         elif criteria.is_caught(marker):
             clauses.append(f"{flips} and was seen in its place, {name_place(marker['place'])}")
         else:
-            hits = f"was seen in its place in {marker['place']['hit_rate']:.0%} of the pictures"
+            hits = f"was seen in its place in {marker['place']['hit_rate']:.0%} of the images"
             clauses.append(f"{flips} and {hits}: this audit is blind to such a one")
     return [f"As a test of the audit itself, {'; '.join(clauses)}."] if clauses else []
 

@@ -147,16 +147,22 @@ def predict_radiographs(request: Request) -> int:
 
     source = Path(request.input)
     output = Path(request.output)
-    processes = request.num_processes or 1
-    process = request.process_id or 0
+    num_processes = request.num_processes or 1
+    process_id = request.process_id or 0
     rows, skipped_files = predict_files.predict(
-        request.workdir, source, output, request.calibrated, request.reject_ood, process=process, processes=processes
+        request.workdir,
+        source,
+        output,
+        calibrated=request.calibrated,
+        reject_ood=request.reject_ood,
+        process_id=process_id,
+        num_processes=num_processes,
     )
     counts = Counter(row["status"] for row in rows)
     processed = len(rows) - counts[predictions_csv.UNREADABLE] - counts[predictions_csv.REFUSED]
     print_line(f"{_count(processed, 'radiograph')} processed; rows and images are in {output}")
-    if processes > 1:
-        print_line(f"predictions.csv is written when all {processes} processes are done")
+    if num_processes > 1:
+        print_line(f"predictions.csv is written when all {num_processes} processes are done")
     if counts[predictions_csv.REFUSED]:
         print_line(f"{counts[predictions_csv.REFUSED]} refused, the reasons are in {output / 'predictions.csv'}")
     undecided = sum(row.get("decision") == predictions_csv.UNDECIDED for row in rows)
@@ -168,7 +174,7 @@ def predict_radiographs(request: Request) -> int:
     failed = [row for row in rows if row["status"] in (predictions_csv.UNREADABLE, predictions_csv.FAILED)]
     for row in failed:
         print_line(f"{row['status']}: {row['path']}: {row['reason']}", sys.stderr)
-    if process == 0:
+    if process_id == 0:
         _list_skipped_files(skipped_files, source, output)
     return 3 if failed or any(file.is_unopened for file in skipped_files) else 0
 

@@ -29,9 +29,9 @@ def predict(
     source: Path,
     output: Path,
     calibrated: bool = False,
-    refuse: bool = False,
-    process: int = 0,
-    processes: int = 1,
+    reject_ood: bool = False,
+    process_id: int = 0,
+    num_processes: int = 1,
 ) -> Result:
     """Predict a radiograph, or all radiographs of a folder; a file that fails gets a row with the reason.
 
@@ -42,7 +42,7 @@ def predict(
     which has a number if a file of the user has that name), and at the end OUTPUT/predictions.csv and, with the files
     that are not radiographs, OUTPUT/skipped_files.csv. Until then the rows are in OUTPUT/predictions.partial, from
     which the same call resumes. Of several processes, at once or one after the other, each predicts every
-    `processes`-th file, without communication; the last one to finish writes the tables.
+    `num_processes`-th file, without communication; the last one to finish writes the tables.
 
     OUTPUT/predictions_files.json records the written files. No other file in OUTPUT is replaced or removed.
 
@@ -51,12 +51,12 @@ def predict(
         source: a file or a folder.
         output: a folder, created if it is missing; it must not be, lie in or contain the input folder.
         calibrated: see `cxrjax.load`; the columns expected_entropy and mutual_information stay as they are.
-        refuse: whether an image that the OOD detector flags gets a reason instead of a prediction.
-        process: index of this process, from 0.
-        processes: number of processes that share the files.
+        reject_ood: whether an image that the OOD detector flags gets a reason instead of a prediction.
+        process_id: index of this process, from 0.
+        num_processes: number of processes that share the files.
 
     Raises:
-        RunError: the run cannot be loaded (see `cxrjax.load`), or has no OOD detector to refuse by.
+        RunError: the run cannot be loaded (see `cxrjax.load`), or has no OOD detector to reject images by.
         ValueError: a file of the user has the name of a table, the output overlaps the input, or it has an unfinished
             prediction with other settings.
         ImageReadError: `source` does not exist, or has no file that might be a radiograph.
@@ -68,13 +68,13 @@ def predict(
         raise cx.ImageReadError(source, "no radiograph in this folder, only figures of predictions")
     root = source if source.is_dir() else source.parent
     paths = {str(file.relative_to(root)): file for file in listing.radiographs}
-    own = list(paths)[process::processes]
+    own = list(paths)[process_id::num_processes]
     if not own:
         return Result([], listing.skipped_files)
     written = output_folder.OutputFolder(output, list(paths))
     prediction_journal.check(output / output_folder.PARTIAL)
     model = cx.load(workdir, calibrated=calibrated)
-    if refuse and not model.has_ood_detector:
+    if reject_ood and not model.has_ood_detector:
         raise run_dir.RunError(f"{workdir}: has no OOD detector for --reject_ood; --mode=fit_ood fits one")
     output.mkdir(parents=True, exist_ok=True)
     config = hashlib.sha256(model.config.to_json().encode()).hexdigest()
@@ -85,13 +85,13 @@ def predict(
         "has_ood_detector": model.has_ood_detector,
     }
     settings |= {"min_confidence": model.min_confidence and str(model.min_confidence)}
-    settings |= {"input": str(source.resolve()), "calibrated": calibrated, "reject_ood": refuse}
+    settings |= {"input": str(source.resolve()), "calibrated": calibrated, "reject_ood": reject_ood}
     columns = predictions_csv.file_columns(model.classes, model.has_ood_detector)
     journal = PredictionJournal(output / output_folder.PARTIAL, columns, settings)
     rows = journal.read()
     remaining = {path: paths[path] for path in own if path not in rows}
     batch_size = min(model.config.evaluation.batch_size, len(paths))
-    _predict_portions(_FilePredictor(model, batch_size, written, refuse), remaining, journal, rows)
+    _predict_portions(_FilePredictor(model, batch_size, written, reject_ood), remaining, journal, rows)
     _finish(journal, written, columns, list(paths), root, listing.skipped_files)
     return Result([rows[path] for path in own], listing.skipped_files)
 
@@ -136,11 +136,11 @@ def _finish(
 class _FilePredictor:
     """A model that is applied to files."""
 
-    def __init__(self, model: cx.Model, batch_size: int, written: output_folder.OutputFolder, refuse: bool):
+    def __init__(self, model: cx.Model, batch_size: int, written: output_folder.OutputFolder, reject_ood: bool):
         self._model = model
         self._batch_size = batch_size
         self._written = written
-        self._refuse = refuse
+        self._reject_ood = reject_ood
 
     def predict(self, portion: dict[str, Path]) -> Iterator[dict[str, Any]]:
         """Yield the rows of a portion of files, by path, each as soon as it is complete."""
@@ -169,7 +169,7 @@ class _FilePredictor:
             return self._fail(row | {"status": predictions_csv.REFUSED, "reason": prediction.reason})
         if isinstance(prediction, Exception):
             return self._fail(row | {"status": predictions_csv.UNREADABLE, "reason": _explain(prediction)})
-        if self._refuse and prediction.is_ood:
+        if self._reject_ood and prediction.is_ood:
             reason = prediction.ood_reason
             return self._fail(row | {"status": predictions_csv.REFUSED, "reason": reason, "ood_reason": reason})
         return prediction.to_row() | row | self._draw(row["path"], prediction)

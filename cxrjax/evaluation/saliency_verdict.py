@@ -23,8 +23,8 @@ LOCATION_TABLE = (
     ("energy in the lungs", "energy_in_lungs", "energy_in_lungs_chance"),
     ("energy in known lesions", "energy_in_lesions", "energy_in_lesions_chance"),
     ("pointing game: hottest pixel in a known lesion", "pointing_game", "pointing_game_chance"),
-    ("deletion: mean probability of the finding, low is good", "deletion", "deletion_control"),
-    ("insertion: mean probability of the finding, high is good", "insertion", "insertion_control"),
+    ("deletion: mean probability of the prediction, low is good", "deletion", "deletion_control"),
+    ("insertion: mean probability of the prediction, high is good", "insertion", "insertion_control"),
 )
 # Title, with a placeholder for the other map, and metric.
 SIMILARITY_TABLE = (
@@ -55,11 +55,11 @@ CHECKS = {
         "hardly change when the network's weights are drawn anew",
     ),
     "deletion": SaliencyCheck(
-        "deletion_gain", _zero_gain, True, "show what the finding cannot spare", "show what the finding can spare"
+        "deletion_gain", _zero_gain, True, "show what the prediction cannot spare", "show what the prediction can spare"
     ),
     "insertion": SaliencyCheck(
-        "insertion_gain", _zero_gain, True, "show what brings the finding back",
-        "show what does not bring the finding back",
+        "insertion_gain", _zero_gain, True, "show what brings the prediction back",
+        "show what does not bring the prediction back",
     ),
     "resampling": SaliencyCheck(
         "resampled_correlation", lambda settings: settings.min_stability, True,

@@ -139,8 +139,8 @@ def draw_reliability(curves: Sequence[ReliabilityCurve], path: str | os.PathLike
             linewidth=1.6,
             elinewidth=1,
         )
-    axes.set(xlim=(0, 1.01), ylim=(0, 1.01), aspect="equal", title="findings that are right, by what was claimed")
-    axes.set(xlabel="probability of the finding (mean of a bin)", ylabel="share that is right")
+    axes.set(xlim=(0, 1.01), ylim=(0, 1.01), aspect="equal", title="accuracy by predicted probability")
+    axes.set(xlabel="probability of the prediction (mean of a bin)", ylabel="accuracy")
     axes.grid()
     axes.legend(loc="best", fontsize=8)
     style.save(figure, path)
@@ -204,7 +204,7 @@ def draw_faithfulness(curves: Mapping[str, Any], path: str | os.PathLike) -> Non
         axes.set_title(f"{name}: area {areas[0]:.2f}; in a random order {areas[1]:.2f}")
         axes.set(xlabel=f"share of the pixels {verb}", xlim=(0, 1), ylim=(0, 1))
         axes.grid(axis="y")
-    panels[0].set_ylabel("probability of the finding")
+    panels[0].set_ylabel("probability of the prediction")
     panels[0].legend(loc="best")
     style.save(figure, path)
 

@@ -43,5 +43,5 @@ def describe_method(config: Config) -> MethodDescription:
     else:
         vote = "none, there is one prediction per radiograph"
     saliency = "class activation" if spec.classifier.module.head.is_linear else "Grad-CAM"
-    saliency += f" of the {described.map_unit}, weighted by the probability of the finding"
+    saliency += f" of the {described.map_unit}, weighted by the probability of the prediction"
     return MethodDescription(preprocessing, segmenter_phrase, classifier_input, vote, saliency)

@@ -192,7 +192,7 @@ def test_a_run_that_finds_nothing_is_refused(tmp_path):
     config = recipes.load("phantom:classify")
     config.task = "segment"
     run_dir.create_or_resume(tmp_path, freeze(config))
-    with pytest.raises(run_dir.RunError, match="only findings can be audited"):
+    with pytest.raises(run_dir.RunError, match="only classifiers can be audited"):
         audit(tmp_path, "test", small(1))
 
 
@@ -212,7 +212,7 @@ def test_the_verdict_is_right_on_the_phantom(tmp_path, known_lungs, monkeypatch,
     assert by_name["background_network"]["n"] == result["n"]  # it is not masked
     assert (
         "no leak is seen" in text
-        and "was seen in its place, the upper left corner of the picture, outside the lungs" in text
+        and "was seen in its place, the upper left corner of the image, outside the lungs" in text
     )
     assert by_name["source"]["scores"]["macro_auroc"]["value"] == 0.5  # one source
     told = by_name["background"]["classes"]["covid19"]["auroc"]["value"]
@@ -220,4 +220,4 @@ def test_the_verdict_is_right_on_the_phantom(tmp_path, known_lungs, monkeypatch,
         assert told < 0.75 and "What the background alone tells" not in text
     else:
         assert told > 0.95
-        assert "What the background alone tells of covid19 lies in the lower right corner of the picture" in text
+        assert "What the background alone tells of covid19 lies in the lower right corner of the image" in text

@@ -42,7 +42,7 @@ def test_a_shortcut_is_named_with_its_score_its_share_and_what_is_left():
     of = verdict.conclude(audit(control("source", "source alone", 0.86), control("view", "view alone", 0.7)))
     assert "On 100 radiographs of 80 patients the network reaches macro AUROC 0.90 (0.88 to 0.92)" in of["paragraph"]
     assert (
-        "From the source alone a macro AUROC of 0.86 (0.84 to 0.88) is reached, with no look at the picture: "
+        "From the source alone a macro AUROC of 0.86 (0.84 to 0.88) is reached, with no look at the image: "
         "90% (85% to 95%) of what the score is above chance (view alone 50%)."
     ) in of["sentences"]
     assert "What the source alone does not reach is 10% (5% to 15%) of the score above chance." in of["sentences"]
@@ -93,7 +93,7 @@ def test_the_place_of_a_shortcut_is_named_where_pictures_agree():
     place = {"class": "covid19", "row": 0.94, "column": 0.94, "agreement": 0.9, "inside_lungs": 0.0, "drop": 0.6}
     seen = control("background", "background alone", 0.7, by="small network", place=place)
     assert (
-        "What the background alone tells of covid19 lies in the lower right corner of the picture, outside the lungs."
+        "What the background alone tells of covid19 lies in the lower right corner of the image, outside the lungs."
     ) in verdict.conclude(audit(seen))["sentences"]
     for weaker in ({"agreement": 0.3}, {"drop": 0.02}):
         assert "corner" not in verdict.conclude(audit(seen | {"place": place | weaker}))["paragraph"]
@@ -102,10 +102,10 @@ def test_the_place_of_a_shortcut_is_named_where_pictures_agree():
 @pytest.mark.parametrize(
     ("row", "column", "inside_lungs", "said"),
     [
-        (0.06, 0.06, 0, "the upper left corner of the picture, outside the lungs"),
-        (0.5, 0.9, 0, "the right third of the picture, outside the lungs"),
-        (0.9, 0.5, 0, "the lower third of the picture, outside the lungs"),
-        (0.5, 0.5, 1, "the middle of the picture, inside the lungs"),
+        (0.06, 0.06, 0, "the upper left corner of the image, outside the lungs"),
+        (0.5, 0.9, 0, "the right third of the image, outside the lungs"),
+        (0.9, 0.5, 0, "the lower third of the image, outside the lungs"),
+        (0.5, 0.5, 1, "the middle of the image, inside the lungs"),
     ],
 )
 def test_places(row, column, inside_lungs, said):
@@ -219,10 +219,18 @@ def test_within_a_source(interval, end):
 @pytest.mark.parametrize(
     ("flip_rate", "hit_rate", "said"),
     [
-        (number(0.9), 0.9, "turned 90% (88% to 92%) of the findings and was seen in its place, the upper left corner"),
-        (number(0.51), 0.9, "in 90% of the pictures: this audit is blind to such a one"),  # hardly most of them
-        (number(0.9), 0.05, "in 5% of the pictures: this audit is blind to such a one"),  # outside too, but elsewhere
-        ({"value": None, "interval": None, "n": 0}, 0.9, "could not be tried, for every radiograph was found to be b"),
+        (
+            number(0.9),
+            0.9,
+            "turned 90% (88% to 92%) of the predictions and was seen in its place, the upper left corner",
+        ),
+        (number(0.51), 0.9, "in 90% of the images: this audit is blind to such a one"),  # hardly most of them
+        (number(0.9), 0.05, "in 5% of the images: this audit is blind to such a one"),  # outside too, but elsewhere
+        (
+            {"value": None, "interval": None, "n": 0},
+            0.9,
+            "could not be tried, for every radiograph was predicted to be b",
+        ),
     ],
 )
 def test_a_planted_mark(flip_rate, hit_rate, said):
@@ -254,7 +262,7 @@ def test_of_one_class_there_is_no_area_and_no_share():
     text = verdict.conclude(of)["paragraph"]
     assert (
         "reaches macro F1 0.90 (0.88 to 0.92), accuracy" in text
-        and "a guess that knows nothing reaches 0.20, 0.30" in text
+        and "a prediction that knows nothing reaches 0.20, 0.30" in text
     )
     assert "There is no macro AUROC here, for all are normal." in text and "shortcut" not in text
     assert formatting.format_ci(none) == formatting.format_percent(none) == formatting.format_ci(None) == "–"

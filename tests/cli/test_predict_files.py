@@ -59,7 +59,7 @@ def pictures(tmp_path, monkeypatch):
 
 def test_nothing_is_refused_without_a_gate(pictures, tmp_path):
     with pytest.raises(run_dir.RunError, match="run: has no OOD detector for --reject_ood; --mode=fit_ood fits one"):
-        predict_files.predict(tmp_path / "run", pictures, tmp_path / "out", refuse=True)
+        predict_files.predict(tmp_path / "run", pictures, tmp_path / "out", reject_ood=True)
     assert not (tmp_path / "out").exists()
 
 
@@ -212,7 +212,7 @@ def test_pictures_of_an_earlier_prediction_are_no_radiographs(pictures, tmp_path
 
 def test_a_process_without_a_file_leaves_nothing(pictures, tmp_path):
     for process in range(3):
-        predict_files.predict(tmp_path / "run", pictures, tmp_path / "out", process=process, processes=3)
+        predict_files.predict(tmp_path / "run", pictures, tmp_path / "out", process_id=process, num_processes=3)
     assert (tmp_path / "out" / "predictions.csv").exists()
     assert not (tmp_path / "out" / "predictions.partial").exists()
 

@@ -45,7 +45,7 @@ def test_a_map_that_survives_is_worthless_whatever_else_it_shows():
 def test_what_fails_is_named():
     judged = judge(resampled_correlation=0.2, deletion=0.5)
     assert judged["checks"]["resampling"] == judged["checks"]["deletion"] == saliency_verdict.FAILED
-    assert "; but they show what the finding can spare and change when other patches are drawn." in judged["verdict"]
+    assert "; but they show what the prediction can spare and change when other patches are drawn." in judged["verdict"]
 
 
 def test_what_chance_may_explain_stays_open():

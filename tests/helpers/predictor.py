@@ -55,4 +55,4 @@ if __name__ == "__main__":
     plotting.draw_prediction = lambda *parts: parts[-1].write_bytes(b"drawn")
     run, source, output, process, processes, seconds = sys.argv[1:]
     StandIn.seconds = float(seconds)
-    predict_files.predict(Path(run), Path(source), Path(output), process=int(process), processes=int(processes))
+    predict_files.predict(Path(run), Path(source), Path(output), process_id=int(process), num_processes=int(processes))
