@@ -57,7 +57,7 @@ _MAP = (
 _SCALED = {
     "peak": "divided by its maximum and enlarged by linear interpolation",
     "range": "enlarged by linear interpolation and scaled from 0 at its minimum to 1 at its maximum (in the modes "
-    "dense and crop scaled first); a constant one is 0",
+    "dense and lung_bbox scaled first); a constant one is 0",
 }
 _PATCHES = ("mode", "mask_lungs", "channels", "size", "count", "bbox_margin", "min_lung_confidence", "center_crop")
 _PREDICTION_OUTPUTS = {

@@ -73,5 +73,5 @@ def test_the_last_snapshots_are_the_members(tmp_path):
     members = ensemble.load(tmp_path, 2)
     for leaf in jax.tree.leaves(members):
         assert (leaf[0] == 2).all() and (leaf[1] == 3).all() and len(leaf) == 2
-    with pytest.raises(run_dir.RunError, match="members is 4, but the run has 3 snapshots"):
+    with pytest.raises(run_dir.RunError, match="ensemble_size is 4, but the run has 3 snapshots"):
         ensemble.load(tmp_path, 4)

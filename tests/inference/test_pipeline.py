@@ -289,7 +289,7 @@ def test_patches_without_the_mask_show_what_is_beside_the_lungs(images):
 
 
 def test_an_unknown_mode_is_named(images):
-    with pytest.raises(ValueError, match="'both'; there are local, dense, global, crop"):
+    with pytest.raises(ValueError, match="'both'; there are local, dense, global, lung_bbox"):
         draw_patches(images[0], images[0] > 0, SURE, jax.random.key(0), PATCH, SETTINGS._replace(patch_mode="both"))
 
 

@@ -228,7 +228,7 @@ def test_a_context_of_part_of_a_cell_is_refused_and_so_are_radiographs_without_a
     config.patches.mode = "global"
     assert from_config.classifier(config).input_size == 112
     config.patches.mode, config.patches.context_pixels = "dense", 40
-    with pytest.raises(ValueError, match=r"patches\.context=40 is not a multiple of 32, the stride of resnet18"):
+    with pytest.raises(ValueError, match=r"patches\.context_pixels=40 is not a multiple of 32, the stride of resnet18"):
         from_config.classifier(config)
     with pytest.raises(ValueError, match="radiographs of 96 pixels are smaller than a patch of 112"):
         sliding_windows.window_grid(network, 96)
