@@ -75,7 +75,9 @@ CHECKS = {
         "lie in the known lesions less than chance would have it",
     ),
 }  # fmt: skip
-PASSED, FAILED, INCONCLUSIVE = "passed", "failed", "open"
+PASSED = "passed"
+FAILED = "failed"
+INCONCLUSIVE = "open"
 
 
 def summarize_checks(

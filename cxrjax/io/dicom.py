@@ -359,7 +359,7 @@ def _turn_upright(
     if across in _FEET_HEAD and down in _LEFT_RIGHT:
         pixels = pixels.T
         spacing = spacing and spacing[::-1]
-        across, down = down, across
+        down, across = orientation
     if across not in _LEFT_RIGHT or down not in _FEET_HEAD:
         return pixels, spacing
     if across == "R":

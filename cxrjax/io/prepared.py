@@ -19,11 +19,14 @@ from cxrjax.io import decoding
 from cxrjax.io.types import Radiograph
 from cxrjax.runtime.errors import CxrjaxError
 
-COMPLETE_MARKER, FEATURES = "dataset_info.json", "features.json"  # the first is what TFDS writes last
+COMPLETE_MARKER = "dataset_info.json"  # written last by TFDS
+FEATURES = "features.json"
 REPORT = "report.json"
-_LARGEST = 1 << 20  # bytes of either file; ours have some thousand
+_LARGEST = 1 << 20  # bytes of either file; those of data_prep have some thousand
 _PACKAGE = "tensorflow_datasets.core.features."
-_TEXT, _SCALAR, _TENSOR = (_PACKAGE + name for name in ("text_feature.Text", "scalar.Scalar", "tensor_feature.Tensor"))
+_TEXT = f"{_PACKAGE}text_feature.Text"
+_SCALAR = f"{_PACKAGE}scalar.Scalar"
+_TENSOR = f"{_PACKAGE}tensor_feature.Tensor"
 _FILE_PATTERN = "{DATASET}-{SPLIT}.{FILEFORMAT}-{SHARD_X_OF_Y}"
 _INFO_KEYS = frozenset(
     ("citation", "description", "disableShuffling", "fileFormat", "moduleName", "name", "splits", "version")
@@ -164,10 +167,10 @@ def decode(stored: Mapping[str, Any], read: Callable[[bytes, str], Radiograph] =
     Raises:
         ImageReadError: it does not decode.
     """
-    picture = read(stored["image"], as_text(stored["path"]))
+    radiograph = read(stored["image"], as_text(stored["path"]))
     if "format" not in stored:
-        return picture
-    return dataclasses.replace(picture, format=as_text(stored["format"]), inverted=bool(stored["inverted"]))
+        return radiograph
+    return dataclasses.replace(radiograph, format=as_text(stored["format"]), inverted=bool(stored["inverted"]))
 
 
 def as_text(value: bytes | str) -> str:

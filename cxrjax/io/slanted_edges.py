@@ -1,6 +1,6 @@
 """Find straight edges between a radiograph and its surround that do not run along the frame.
 
-A rotated picture, or a rotated collimator, leaves corners of one gray level with a straight inner edge. Air beside the
+A rotated image, or a rotated collimator, leaves corners of one gray level with a straight inner edge. Air beside the
 body is as uniform, but its edge is curved. So an edge counts only where it is straight, and where a second edge is
 parallel or at right angles to it, or where it runs from end to end of its side.
 """
@@ -11,8 +11,8 @@ import numpy as np
 
 from cxrjax.io.crop import Crop, inward_lines
 
-LONGEST_SIDE = 512  # pixels of the coarse picture that is searched
-CLOCKWISE = {"top": 1, "bottom": -1, "left": -1, "right": 1}  # sign of an edge's slope in a picture rotated clockwise
+LONGEST_SIDE = 512  # pixels of the coarse image that is searched
+CLOCKWISE = {"top": 1, "bottom": -1, "left": -1, "right": 1}  # sign of an edge's slope in an image rotated clockwise
 STEEPEST = np.tan(np.deg2rad(20))
 FLATTEST = np.tan(np.deg2rad(0.4))  # a flatter edge runs along the frame
 SAME_ANGLE = np.deg2rad(0.8)  # angles that differ by less are the same
@@ -42,7 +42,7 @@ def find_content(pixels: np.ndarray, tolerance: float) -> np.ndarray | None:
         tolerance: how far the surround's values may be from their level.
 
     Returns:
-        [4, 2] float, its corners (x, y) in pixels, which may lie outside the picture; None where no edge is slanted.
+        [4, 2] float, its corners (x, y) in pixels, which may lie outside the image; None where no edge is slanted.
     """
     step = -(-max(pixels.shape) // LONGEST_SIDE)
     coarse = pixels[::step, ::step].astype(np.float32)
@@ -52,15 +52,15 @@ def find_content(pixels: np.ndarray, tolerance: float) -> np.ndarray | None:
     sides = {side: _run_lengths(coarse, side, levels, tolerance) for side in Crop._fields}
     edges = {}
     for side, runs in sides.items():
-        found = [edge for one in runs if (edge := _fit_edge(one))]
-        if found:
-            edges[side] = max(found, key=lambda edge: edge.straight * edge.length)
+        candidates = [edge for side_runs in runs if (edge := _fit_edge(side_runs))]
+        if candidates:
+            edges[side] = max(candidates, key=lambda edge: edge.straight * edge.length)
     edges = _choose(edges, sides)
     return None if not edges else _corners(edges, coarse.shape) * step
 
 
 class _Runs(NamedTuple):
-    """How far a corner's level reaches in from a side."""
+    """Runs of pixels with the level of a corner, inward from a side."""
 
     lengths: np.ndarray  # int [n], pixels from the frame to the first of another level
     near: np.ndarray  # bool [n, depth], pixels of the level
@@ -90,12 +90,14 @@ def _run_lengths(coarse: np.ndarray, side: str, levels: list[float], tolerance: 
 
 
 def _fit_edge(runs: _Runs) -> Edge | None:
-    """Fit the straight line on which most runs end; None where too few runs end inside the picture."""
+    """Fit the straight line on which most runs end; None where too few runs end inside the image."""
     usable = _usable_lines(runs)
     if usable is None:
         return None
     picked = usable[np.linspace(0, len(usable) - 1, PICKED_LINES).astype(int)]
-    first, second = (picked[index] for index in np.triu_indices(PICKED_LINES, 1))
+    first_index, second_index = np.triu_indices(PICKED_LINES, 1)
+    first = picked[first_index]
+    second = picked[second_index]
     apart = second - first >= SHORTEST / 2 * len(runs.lengths)
     first = first[apart]
     second = second[apart]
@@ -172,7 +174,10 @@ def _corners(edges: dict[str, Edge], shape: tuple[int, int]) -> np.ndarray:
     """Return where neighboring edges meet, clockwise from the upper left; the frame stands in for a missing edge."""
     height, width = shape
     none = Edge(0.0, 0.0, 0.0, 0.0)
-    top, bottom, left, right = (edges.get(side, none) for side in Crop._fields)
+    top = edges.get("top", none)
+    bottom = edges.get("bottom", none)
+    left = edges.get("left", none)
+    right = edges.get("right", none)
     # As a x + b y = c: the depth of a side is y, height - 1 - y, x, or width - 1 - x.
     last_row = height - 1 if "bottom" in edges else height
     last_column = width - 1 if "right" in edges else width

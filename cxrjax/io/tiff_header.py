@@ -21,10 +21,23 @@ _MAX_DIRECTORIES = 1000
 _MAX_PARTS = 2_000_000  # strips or tiles
 _SIZES = {1: 1, 3: 2, 4: 4}  # bytes of BYTE, SHORT and LONG
 _LAYOUT = {1: "B", 3: "H", 4: "I"}
-_WIDTH, _HEIGHT, _BITS, _COMPRESSION, _PHOTOMETRIC, _ORIENTATION = 256, 257, 258, 259, 262, 274
-_STRIPS, _SAMPLES, _ROWS_PER_STRIP, _STRIP_SIZES, _PLANAR = 273, 277, 278, 279, 284
-_TILE_WIDTH, _TILE_HEIGHT, _TILES, _TILE_SIZES = 322, 323, 324, 325
-_SUBFILE, _FORMAT = 254, 339
+_WIDTH = 256
+_HEIGHT = 257
+_BITS = 258
+_COMPRESSION = 259
+_PHOTOMETRIC = 262
+_ORIENTATION = 274
+_STRIPS = 273
+_SAMPLES = 277
+_ROWS_PER_STRIP = 278
+_STRIP_SIZES = 279
+_PLANAR = 284
+_TILE_WIDTH = 322
+_TILE_HEIGHT = 323
+_TILES = 324
+_TILE_SIZES = 325
+_SUBFILE = 254
+_FORMAT = 339
 _TAGS = {
     *(_WIDTH, _HEIGHT, _BITS, _COMPRESSION, _PHOTOMETRIC, _ORIENTATION),
     *(_STRIPS, _SAMPLES, _ROWS_PER_STRIP, _STRIP_SIZES, _PLANAR),
@@ -32,18 +45,22 @@ _TAGS = {
 }
 _NO_PAGE = 0b101  # of NewSubfileType: a smaller version of another page, or its transparency
 _MAX_PREVIEWS = 16
-_BITS_READ = (1, 8, 10, 12, 14, 16, 32, 64)  # of which the decoder says itself that 32 and 64 are too many
+_BITS_READ = (1, 8, 10, 12, 14, 16, 32, 64)  # the decoder itself reports that 32 and 64 are too many
 _FLOAT = 3
 _NOT_READ = {
     **{6: "old-style JPEG", 34712: "JPEG 2000", 34887: "LERC", 34925: "LZMA", 50000: "Zstandard", 50001: "WebP"},
     **{50002: "JPEG XL", 52546: "JPEG XL"},
 }  # compressions
-_RAW, _DEFLATE, _SEPARATE = 1, {8, 32946}, 2
+_RAW = 1
+_DEFLATE = {8, 32946}
+_SEPARATE = 2
 # The most bytes that a byte of each compression can become; of the others no bound is known.
 _RATIOS = {_RAW: 1, 5: LZW_RATIO, 8: DEFLATE_RATIO, 32946: DEFLATE_RATIO, 32773: PACKBITS_RATIO}
 _PACKBITS = 32773
 _JPEG = 7  # compression
-_PALETTE, _YCBCR = 3, 6  # photometric interpretations
+# Photometric interpretations
+_PALETTE = 3
+_YCBCR = 6
 
 Directory = Mapping[int, Sequence[int]]
 
@@ -150,7 +167,7 @@ def _first(directory: Directory, tag: int, default: int = 0) -> int:
 
 
 def _check_parts(data: bytes, directory: Directory, width: int, height: int) -> None:
-    """Check the strips or tiles: as many as the picture needs, inside the file, and with enough data."""
+    """Check the strips or tiles: as many as the image requires, inside the file, and with enough data."""
     samples = _first(directory, _SAMPLES, 1)
     bits = _first(directory, _BITS, 1)
     if not 1 <= samples <= 64 or not 1 <= bits <= 64:
@@ -214,7 +231,7 @@ def _inflates(part: bytes, least: int, most: int) -> bool:
 
 
 def _unpacks(part: bytes, least: int, most: int) -> bool:
-    """Whether a strip of PackBits ends where its pixels end, but for a byte of padding."""
+    """Return whether a strip of PackBits ends where its pixels end, except for a byte of padding."""
     position = 0
     unpacked = 0
     while unpacked < least and position < len(part):

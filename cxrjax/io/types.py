@@ -1,4 +1,4 @@
-"""What a file of a radiograph is read to."""
+"""Radiograph as it is read from a file."""
 
 from dataclasses import dataclass
 
@@ -7,11 +7,11 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Radiograph:
-    """One radiograph as its file holds it.
+    """One radiograph, with the pixels and the metadata of its file.
 
     Attributes:
-        pixels: [H, W] uint8 or uint16, native depth, upright where the file says how it lies.
-        path: where it came from.
+        pixels: [H, W] uint8 or uint16, native depth, upright if the file has the orientation.
+        path: path of the file.
         format: "png", "jpeg", "tiff", "dicom" or "jsrt".
         inverted: values rise with exposure, so that dense anatomy is dark: JSRT .IMG, MONOCHROME1, some TIFF.
         spacing: (row, column) distance between pixel centers in mm; None where the file does not say.

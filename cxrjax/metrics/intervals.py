@@ -42,7 +42,7 @@ def count_sample(counts: NDArray, patients: int | None) -> Sample:
     sum m² - (sum m)² / P of P patients (each drawn multinomially), which gives sum m².
 
     Args:
-        counts: [1 + r], of the data themselves and of r resamples.
+        counts: [1 + r], of the data itself and of r resamples.
         patients: P, of `Design`.
     """
     n = float(counts[0])
@@ -76,19 +76,19 @@ def bound_share(shares: NDArray, counts: NDArray, design: Design) -> Interval:
     """Return the modified Jeffreys interval of a share (Brown, Cai & DasGupta 2001, Stat Sci 16:101, section 4.1.2).
 
     Jeffreys' interval has the quantiles of a Beta distribution of h + 1/2 and m + 1/2, for h hits and m misses. The
-    modified one has the end of Clopper and Pearson where all hit or all miss, and reaches 1 after a single miss and 0
-    after a single hit.
+    modified one has the bound of Clopper and Pearson if all are hits or all are misses, extends to 1 for a single miss
+    and to 0 for a single hit.
 
     Where patients have several radiographs, hits and misses are sums over patients, weighted by their radiographs.
     Each sum is approximated by a scaled Gamma variable of equal mean and variance (as Fay & Feuer 1997, Stat Med
     16:791, approximate weighted sums of counts). The half that is added is half a patient, of `design_effect`
     radiographs. The variances are first those of patients whose radiographs are all alike (`count_sample`), then scaled
-    so that the share has the variance that it has over the resamples.
+    so that the share has its variance over the resamples.
 
     Args:
         shares: [1 + r], of the data, in 0..1, and of r resamples, NaN where there is nothing to count.
-        counts: [1 + r], how many radiographs they are of.
-        design: of the data set.
+        counts: [1 + r], their numbers of radiographs.
+        design: design of the resamples.
     """
     value = float(shares[0])
     whole = count_sample(counts, design.patients)
@@ -118,13 +118,13 @@ def bound_share(shares: NDArray, counts: NDArray, design: Design) -> Interval:
 def bound_f1(scores: NDArray, counts: NDArray, design: Design) -> Interval:
     """Return the interval of an F1 score.
 
-    F1 is 2 J / (1 + J) of the Jaccard index J, which is a plain share: of the radiographs that are of the class, called
-    so, or both, those that are both.
+    F1 is 2 J / (1 + J) of the Jaccard index J, which is a plain share: among the radiographs that are of the class or
+    are predicted to be, those that are both.
 
     Args:
         scores: [1 + r], of the data and of r resamples; NaN where there is nothing to count.
-        counts: [1 + r], the mean of the radiographs of the class and of those called so.
-        design: of the data set.
+        counts: [1 + r], mean of the number of radiographs of the class and of those predicted to be.
+        design: design of the resamples.
     """
     low, high = bound_share(scores / (2 - scores), counts * (2 - np.nan_to_num(scores)), design)
     return 2 * low / (1 + low), 2 * high / (1 + high)
@@ -134,19 +134,19 @@ def bound_mean(value: float, resampled: NDArray, sample: Sample, extremes: Inter
     """Return the interval of a mean of values in 0..1, after Fay & Feuer (1997, Stat Med 16:791).
 
     A mean has a long tail where few radiographs are far from the rest. Each end is therefore a quantile of a mean with
-    one more radiograph that is as far to this side as any seen, for such a one may have been missed. Fay and Feuer,
-    whose sums have no upper bound, take the Gamma distribution of equal mean and variance; this is the Beta
+    one more radiograph that is as far to this side as any observed, since the sample may lack such a radiograph. Fay
+    and Feuer, whose sums have no upper bound, take the Gamma distribution of equal mean and variance; this is the Beta
     distribution of equal mean and variance. The variance is that of the resamples, with Student's quantile for few
     patients.
 
     Args:
-        value: of the data.
-        resampled: [r].
-        sample: that it is of.
+        value: mean of the data.
+        resampled: [r], means of the resamples.
+        sample: size of the sample.
         extremes: the lowest and the highest value that one more radiograph may have.
 
     Returns:
-        Both ends; None of a mean between 0 and 1 that no resample moves.
+        Both ends; None for a mean between 0 and 1 that is equal in all resamples.
     """
     if min(value, 1 - value) < STILL:
         return _bound_extreme(value, sample.patients)
@@ -159,14 +159,15 @@ def bound_mean(value: float, resampled: NDArray, sample: Sample, extremes: Inter
         more = max(extreme - distance, 0.0) / (sample.n + 1)
         return _beta_quantile(distance + more, variance + more**2, 1 - TAIL)
 
-    low, high = 1 - reach(1 - value, 1 - extremes[0]), reach(value, extremes[1])
+    low = 1 - reach(1 - value, 1 - extremes[0])
+    high = reach(value, extremes[1])
     return min(low, value), max(high, value)
 
 
 def exceed(shares: NDArray, counts: NDArray, design: Design) -> float:
-    """Return how much farther up an interval of a share reaches than the resamples: what few seen cases may hide.
+    """Return how much higher the upper end of the interval of a share is than that of its resamples.
 
-    It is the whole length where nothing was seen, and vanishes as more is seen. The arguments are those of
+    It is the whole length if there is no case, and vanishes as the number of cases grows. The arguments are those of
     `bound_share`.
     """
     high = bound_share(shares, counts, design)[1]
@@ -176,35 +177,38 @@ def exceed(shares: NDArray, counts: NDArray, design: Design) -> float:
 def bound_auroc(value: float, resampled: NDArray, positives: Sample, negatives: Sample) -> Interval:
     """Return the score interval of an AUROC, method 5 of Newcombe 2006 (Stat Med 25:559), which also holds at 1.
 
-    Its variance is that of Hanley & McNeil 1982, at the AUROC of each end. Where patients have several radiographs it
-    is multiplied by what the variance over the resamples is more (with Student's quantile), up to what it would be if
-    each patient's radiographs were all alike; by the latter at an AUROC of 0 or 1.
+    Its variance is that of Hanley & McNeil 1982, at the AUROC of each end. Where patients have several radiographs, it
+    is multiplied by the ratio of the variance over the resamples (with Student's quantile) to it, at most by the ratio
+    if each patient's radiographs were all alike; by the latter at an AUROC of 0 or 1.
     """
-    few, many = (positives.patients, negatives.patients), (positives.n, negatives.n)
+    patients = (positives.patients, negatives.patients)
+    radiographs = (positives.n, negatives.n)
     inner = min(max(value, 0.1), 0.9)
-    factor = worst = _auroc_variance(inner, *few) / _auroc_variance(inner, *many)
+    max_factor = _auroc_variance(inner, *patients) / _auroc_variance(inner, *radiographs)
+    factor = max_factor
     if STILL < value < 1 - STILL:
-        seen = resampled.var() / _auroc_variance(value, *many) * _few(min(few))
-        factor = 1.0 if worst == 1 else float(np.clip(seen, 1.0, worst))
+        ratio = resampled.var() / _auroc_variance(value, *radiographs) * _few(min(patients))
+        factor = 1.0 if max_factor == 1 else float(np.clip(ratio, 1.0, max_factor))
 
     def outside(area: float) -> float:
-        return (value - area) ** 2 - _Z**2 * factor * _auroc_variance(area, *many)
+        return (value - area) ** 2 - _Z**2 * factor * _auroc_variance(area, *radiographs)
 
     return _solve(outside, value)
 
 
 def bound_average_precision(value: float, resampled: NDArray, positives: Sample, prevalence: float) -> Interval:
-    """Return the interval of an average precision, Wilson's of an effective number of positives.
+    """Return the interval of an average precision: Wilson's for an effective number of positives.
 
-    An average precision is a mean over the positives of values in 0..1. The effective number is as many as would vary
-    as the resamples do, between the patients that the positives are of and twice the positives; the positives' patients
-    where it is 0 or 1. Of few positives an average precision is too high on average. The lower end therefore starts
-    from the value less the bias over the resamples, with one more positive that is found by chance (`prevalence`).
+    An average precision is a mean over the positives of values in 0..1. The effective number is the one with the
+    variance of the resamples, between the number of patients of the positives and twice the number of positives; it is
+    the number of patients if the average precision is 0 or 1. For few positives an average precision is too high on
+    average. The lower end therefore starts from the value less the bias over the resamples, with one more positive that
+    is found by chance (`prevalence`).
     """
-    fewest, n = positives.patients, positives.patients
+    n = positives.patients
     if STILL < value < 1 - STILL and np.ptp(resampled) >= STILL:
-        varies_as = value * (1 - value) / resampled.var() / _few(positives.patients)
-        n = min(max(varies_as, fewest), 2 * positives.n)
+        effective = value * (1 - value) / resampled.var() / _few(positives.patients)
+        n = min(max(effective, positives.patients), 2 * positives.n)
     bias = max(float(resampled.mean()) - value, 0.0) if len(resampled) else 0.0
     start = (n * max(value - bias, 0.0) + prevalence) / (n + 1)
     low = wilson(start, n)[0]
@@ -218,12 +222,12 @@ def bound_plain(value: float, resampled: NDArray, patients: float) -> Interval |
     (Hesterberg 2015, Am Stat 69:371, section 5.3).
 
     Returns:
-        Both ends; None where no resample moves the score.
+        Both ends; None if the score is equal in all resamples.
     """
     if np.ptp(resampled) < STILL:
         return None
-    apart = resampled - resampled.mean()
-    acceleration = float(np.clip((apart**3).mean() / (apart**2).mean() ** 1.5 / 6, -0.2, 0.2))
+    deviations = resampled - resampled.mean()
+    acceleration = float(np.clip((deviations**3).mean() / (deviations**2).mean() ** 1.5 / 6, -0.2, 0.2))
     below = ((resampled < value - STILL).mean() + (resampled <= value + STILL).mean()) / 2
     bias = float(np.clip(ndtri(np.clip(below, 1e-3, 1 - 1e-3)), -0.5, 0.5))
     reach = bias + np.array([-1, 1]) * _Z * np.sqrt(_few(patients))
@@ -236,16 +240,17 @@ def combine(value: float, ends: NDArray, values: NDArray, weights: NDArray, corr
 
     Args:
         value: the sum.
-        ends: [K, 2], the parts' intervals.
-        values: [K], the parts.
+        ends: [K, 2], intervals of the parts.
+        values: [K], values of the parts.
         weights: [K], of either sign.
-        correlation: [K, K] of the parts.
+        correlation: [K, K], of the parts.
     """
-    down, up = values - ends[:, 0], ends[:, 1] - values
-    parts = weights[:, None] * weights * correlation
+    down = values - ends[:, 0]
+    up = ends[:, 1] - values
+    products = weights[:, None] * weights * correlation
 
-    def reach(apart: NDArray) -> float:
-        return float(np.sqrt(max(apart @ parts @ apart, 0.0)))
+    def reach(distances: NDArray) -> float:
+        return float(np.sqrt(max(distances @ products @ distances, 0.0)))
 
     return value - reach(np.where(weights > 0, down, up)), value + reach(np.where(weights > 0, up, down))
 
@@ -253,14 +258,14 @@ def combine(value: float, ends: NDArray, values: NDArray, weights: NDArray, corr
 def reach_bounds(ends: Interval, value: float, resampled: NDArray, patients: float) -> Interval:
     """Return the interval of a mean of scores in 0..1, no shorter than that of a sum with as long a tail.
 
-    What few misses of each part add up to is less skewed than the parts, of which `combine` makes too short an end
-    towards 0 or 1. That end is at least Fay and Feuer's (1997, Stat Med 16:791), who bound weighted sums over strata.
+    The sum of the few misses of each part is less skewed than the parts, for which `combine` returns too short an end
+    towards 0 or 1. That end is at least that of Fay and Feuer (1997, Stat Med 16:791) for weighted sums over strata.
 
     Args:
-        ends: of `combine`.
-        value: of the data.
-        resampled: [r].
-        patients: resampled.
+        ends: result of `combine`.
+        value: mean of the data.
+        resampled: [r], means of the resamples.
+        patients: number of resampled patients.
     """
     if min(value, 1 - value) < STILL or np.ptp(resampled) < STILL:
         return ends
@@ -271,19 +276,21 @@ def reach_bounds(ends: Interval, value: float, resampled: NDArray, patients: flo
 
 
 def correlate(resampled: NDArray) -> NDArray:
-    """Return the correlations [K, K] of K scores over resamples [K, r], 0 of those that do not move.
+    """Return the correlations [K, K] of K scores over resamples [K, r], 0 for a score that is constant.
 
-    NaN in a resample leaves it out of the pairs that need it.
+    A resample in which a score is NaN is left out of the pairs of that score.
     """
     count = len(resampled)
-    known = ~np.isnan(resampled)
+    defined = ~np.isnan(resampled)
     correlation = np.eye(count)
     for i in range(count):
         for j in range(i):
-            both = known[i] & known[j]
-            first, second = resampled[i, both], resampled[j, both]
+            both = defined[i] & defined[j]
+            first = resampled[i, both]
+            second = resampled[j, both]
             if both.sum() > 2 and min(np.ptp(first), np.ptp(second)) >= STILL:
-                correlation[i, j] = correlation[j, i] = np.corrcoef(first, second)[0, 1]
+                correlation[i, j] = np.corrcoef(first, second)[0, 1]
+                correlation[j, i] = correlation[i, j]
     return correlation
 
 
@@ -304,7 +311,7 @@ def bound_ratio(values: NDArray, ends: NDArray, correlation: float) -> Interval:
     ratio = float(values[0] / values[1])
 
     def search(sign: int) -> float:
-        """The ratio farthest from the seen one, going down or up, that is not excluded."""
+        """Return the ratio farthest below or above the observed one that is not excluded."""
 
         def excluded(step: float) -> float:
             low, high = at(ratio + sign * step)
@@ -327,13 +334,13 @@ def _bound_extreme(value: float, n: float) -> Interval:
 
 
 def _beta_quantile(mean: float, variance: float, level: float) -> float:
-    """Return a quantile of the Beta distribution of this mean and variance; 1 where there is none."""
+    """Return a quantile of the Beta distribution of a mean and a variance; 1 if there is none."""
     total = mean * (1 - mean) / variance
     return float(betaincinv(mean * total, (1 - mean) * total, level)) if mean < 1 else 1.0
 
 
 def _few(patients: float) -> float:
-    """Return the factor of a variance over resamples of few patients must be taken, so that a normal quantile holds."""
+    """Return the factor of a variance over resamples of few patients with which a normal quantile holds."""
     degrees = max(patients - 1, 1.0)
     return patients / max(patients - 1, 0.5) * (float(stdtrit(degrees, 1 - TAIL)) / _Z) ** 2
 
@@ -345,7 +352,7 @@ def _auroc_variance(area: float, positives: float, negatives: float) -> float:
 
 
 def _solve(outside: Callable[[float], float], value: float) -> Interval:
-    """The ends of what is not outside around a value in 0..1, where `outside` is 0."""
+    """Return the bounds in 0..1 around a value at which `outside` is 0."""
     low = brentq(outside, 0.0, value) if value > STILL and outside(0.0) > 0 > outside(value) else 0.0
     high = brentq(outside, value, 1.0) if value < 1 - STILL and outside(1.0) > 0 > outside(value) else 1.0
     if value <= STILL:

@@ -28,7 +28,7 @@ class PredictionArrays(NamedTuple):
 
     @property
     def correct(self) -> NDArray[np.bool_]:
-        """Whether each prediction is correct, [n]."""
+        """Correctness of each prediction: bool [n]."""
         return self.truth == self.predicted
 
     @property
