@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+import cxrjax as cx
 from cxrjax.config import Config
 from cxrjax.runtime.terminal import print_line, print_lines
 
@@ -63,9 +64,9 @@ def train_network(request: Request) -> None:
 
 def evaluate_run(request: Request) -> None:
     """Evaluate on a split."""
-    from cxrjax.evaluation import evaluate, tables
+    from cxrjax.evaluation import tables
 
-    scores = evaluate.evaluate_run(request.workdir, request.split, request.dataset)
+    scores = cx.evaluate(request.workdir, request.split, data=request.dataset)
     if not scores:  # only the first process has scores
         return
     print_lines(tables.format_scores(scores))
@@ -226,7 +227,6 @@ def import_weights(request: Request) -> None:
 
 def export_weights(request: Request) -> None:
     """Export the network of a run for other programs."""
-    from cxrjax import export
     from cxrjax.runs import weights
 
     target = Path(request.output)
@@ -234,7 +234,7 @@ def export_weights(request: Request) -> None:
         weights.export_weights(request.workdir, target)
         print_line(f"exported: the weights are in {target}, with PyTorch's names")
     else:
-        files = export.export_model(request.workdir, target)
+        files = cx.export_run(request.workdir, target)
         print_line(f"exported: {', '.join(files)} are in {target}, each read back and equal to the run")
         if not any(name.endswith(".onnx") for name in files):
             print_line("no ONNX was written, since its packages are missing: pip install 'cxrjax[onnx]'")
