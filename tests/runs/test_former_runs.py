@@ -4,6 +4,7 @@
 the table of `--mode=predict` on `images`.
 """
 
+import json
 import shutil
 from functools import partial
 from pathlib import Path
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from cxrjax.cli import predict_files
+from cxrjax.cli.prediction_journal import PredictionJournal
 from cxrjax.evaluation import morphometry, scoring
 from cxrjax.inference import ood, ood_store
 from cxrjax.io import json_file, predictions_csv
@@ -97,3 +99,19 @@ def test_keys_are_renamed_at_their_path_alone():
         "all": {"no_prediction": 2, "classes": {"settling": {"agreement": 3}}},
     }
     assert former_names.upgrade(content, "other.json") is content
+
+
+def test_a_prediction_that_a_former_version_began_goes_on(tmp_path):
+    columns = predictions_csv.segmentation_columns(())
+    folder = tmp_path / "predictions.partial"
+    folder.mkdir()
+    request = {"version": 2, "run": "r", "gated": False, "refuse": False}
+    (folder / "asked.json").write_text(json.dumps(request))
+    rows = (FORMER / "predicted" / "predictions.csv").read_text()
+    (folder / "portion-1.csv").write_text(rows)
+    journal = PredictionJournal(folder, columns, {"run": "r", "has_ood_detector": False, "reject_ood": False})
+    assert {row["prediction"] for row in journal.read().values()} == {"covid19"}
+    with pytest.raises(ValueError, match="was started with reject_ood=False, and now True is requested"):
+        PredictionJournal(folder, columns, {"run": "r", "has_ood_detector": False, "reject_ood": True})
+    journal.remove()
+    assert not list(tmp_path.iterdir())
