@@ -1,1 +1,1 @@
-"""Everything that is to be learned on a GPU or a TPU, in one program: see `__main__`."""
+"""All benchmarks for a GPU or a TPU in one program, see `__main__`."""

@@ -1,12 +1,11 @@
-"""On a GPU or a TPU: is it right, how fast is it beside PyTorch, and what is learned at the paper's sizes?
+"""Measure correctness, speed compared with PyTorch, and training at the paper's sizes on a GPU or a TPU.
 
     python -m benchmarks.accelerator [--minutes=9] [--out=DIR] [--parts=right,inference]
 
-All of `parts.PARTS`, most important first; each is skipped, in a row that says so, where the minutes left are too few.
-Every row is printed as it comes and written to DIR/accelerator.json; the table goes to DIR/accelerator.md. Results in
-float32 of the CPU, which the card's are compared with, are worked out beside the first parts; and PyTorch compiles
-beside these, whose times are therefore not compared. `pack` says how to run it on a machine without a network;
-`--sizes=tiny` shows on any CPU that it runs.
+Runs all of `parts.PARTS`, most important first; a part is skipped, with a row that says so, if too little time is left.
+Every row is printed immediately and written to DIR/accelerator.json; the table is written to DIR/accelerator.md. During
+the first parts, the CPU computes the reference results in float32 and PyTorch compiles, so times of these parts are not
+compared. `pack` prepares a machine without a network; `--sizes=tiny` checks on any CPU that it runs.
 """
 
 import argparse
@@ -30,20 +29,23 @@ from benchmarks.accelerator.rows import Report, Row
 from benchmarks.accelerator.sizes import Sizes
 from benchmarks.runner import ROOT
 
-COMPILING = 60.0  # seconds that PyTorch's compiling is waited for, before it is measured
-LAST = 5.0  # seconds kept for the table
-COMPILED = Path(tempfile.gettempdir()) / "cxrjax_accelerator"  # for the next command on the same machine
+COMPILING = 60.0  # seconds to wait for PyTorch's compilation before it is measured
+LAST = 5.0  # seconds reserved for the table
+COMPILED = Path(tempfile.gettempdir()) / "cxrjax_accelerator"  # compilation caches for the next command
 NEEDS_RUNS = ("right", "inference", "training", "disk")
 
 
 class Session:
-    """One run of the parts: its folder, its time, and the processes beside it."""
+    """A run of the parts, with its folder, its time, and its background processes."""
 
     def __init__(self, folder: Path, sizes: Sizes, size: str, seconds: float, out: Path):
-        """Begin to count the time."""
-        self._folder, self._sizes, self._size, self._out = folder, sizes, size, out
+        """Start the clock."""
+        self._folder = folder
+        self._sizes = sizes
+        self._size = size
+        self._out = out
         self._end = time.monotonic() + seconds
-        self._beside: list[subprocess.Popen[bytes]] = []
+        self._background: list[subprocess.Popen[bytes]] = []
         self._compiling: threading.Thread | None = None
         self._closed = False
         self._environment = os.environ | {
@@ -54,36 +56,36 @@ class Session:
 
     @property
     def left(self) -> float:
-        """Seconds that are left."""
+        """Return the seconds that are left."""
         return self._end - time.monotonic()
 
     def begin(self, names: list[str]) -> None:
-        """Start what goes on beside the first parts: runs and references on the CPU, and PyTorch's compiling."""
+        """Start the background work: runs and references on the CPU, and PyTorch's compilation."""
         cpu = {"JAX_PLATFORMS": "cpu"}
         if set(names) & set(NEEDS_RUNS):
-            self._start([sys.executable, "-m", "benchmarks.accelerator.prepare", *self._where()], cpu)
+            self._start([sys.executable, "-m", "benchmarks.accelerator.prepare", *self._location()], cpu)
         if {"inference", "training"} & set(names) and not self._sizes.tiny:
             self._compiling = threading.Thread(target=self._compile_peers, daemon=True)
             self._compiling.start()
 
     def rows(self, name: str) -> Iterator[Row]:
-        """Do a part in a process of its own."""
+        """Run a part in its own process and yield its rows."""
         part = PARTS[name]
         if self.left < part.least + LAST:
-            yield Row(name, "all of it", f"skipped: {self.left:.0f} s are left, and it takes {part.least:.0f}")
+            yield Row(name, "all", f"skipped: {self.left:.0f} s are left, and it takes {part.least:.0f}")
             return
         if name in NEEDS_RUNS and not self._wait_for_runs():
-            yield Row(name, "all of it", "failed: the runs that it needs could not be made")
+            yield Row(name, "all", "failed: the runs that it needs could not be written")
             return
         if name in ("inference", "training"):
-            self._stop_beside(COMPILING)
+            self._stop_background(COMPILING)
         seconds = self.left - LAST if part.most is None else min(part.most, self.left - LAST)
         command = [
             sys.executable,
             "-m",
             "benchmarks.accelerator.parts",
             name,
-            *self._where(),
+            *self._location(),
             str(seconds),
             str(self._out),
         ]
@@ -91,10 +93,10 @@ class Session:
         yield from _read_rows(process, name, seconds)
 
     def end(self) -> None:
-        """Stop what is still going on."""
-        self._stop_beside(0)
+        """Stop the background work."""
+        self._stop_background(0)
 
-    def _where(self) -> list[str]:
+    def _location(self) -> list[str]:
         return [self._size, str(self._folder)]
 
     def _start(
@@ -104,40 +106,40 @@ class Session:
             command, cwd=ROOT, env=self._environment | dict(environment), stdout=stdout, start_new_session=True
         )
         if stdout != subprocess.PIPE:
-            self._beside.append(process)
+            self._background.append(process)
         return process
 
     def _compile_peers(self) -> None:
-        """Have PyTorch compile all that it will run, one after the other: what it compiles it finds again later."""
+        """Compile all PyTorch programs one after the other, into its compilation cache."""
         for work in peers.WORKS if self._wait_for_runs() else ():
             if self._closed:
                 return
             self._start(peers.command(work, self._sizes, self._folder, 1), {}, subprocess.DEVNULL).wait()
 
     def _wait_for_runs(self) -> bool:
-        """Wait for the runs that parts need; whether they are there."""
+        """Wait for the runs that parts need; return whether they are complete."""
         ready = self._folder / prepare.READY
-        while not ready.exists() and self.left > 0 and self._beside[0].poll() is None:
+        while not ready.exists() and self.left > 0 and self._background[0].poll() is None:
             time.sleep(0.2)
         return ready.exists()
 
-    def _is_beside(self) -> bool:
-        """Whether anything goes on beside the parts."""
-        compiling = self._compiling is not None and self._compiling.is_alive()
-        return compiling or any(one.poll() is None for one in self._beside)
+    def _is_background_active(self) -> bool:
+        """Return whether background work is running."""
+        is_compiling = self._compiling is not None and self._compiling.is_alive()
+        return is_compiling or any(process.poll() is None for process in self._background)
 
-    def _stop_beside(self, seconds: float) -> None:
-        """Wait so long for what goes on beside, and then end it."""
+    def _stop_background(self, seconds: float) -> None:
+        """Wait at most `seconds` for the background work, and then stop it."""
         until = time.monotonic() + min(seconds, max(0.0, self.left - LAST))
-        while time.monotonic() < until and self._is_beside():
+        while time.monotonic() < until and self._is_background_active():
             time.sleep(0.2)
         self._closed = True
-        for process in self._beside:
+        for process in self._background:
             _kill(process)
 
 
 def _read_rows(process: "subprocess.Popen[bytes]", name: str, seconds: float) -> Iterator[Row]:
-    """The rows that a part prints, until it ends or its time does."""
+    """Yield the rows that a part prints until it ends or its time is over."""
     lines: queue.Queue[bytes | None] = queue.Queue()
 
     def read() -> None:
@@ -152,7 +154,7 @@ def _read_rows(process: "subprocess.Popen[bytes]", name: str, seconds: float) ->
             line = lines.get(timeout=max(0.0, until - time.monotonic()))
         except queue.Empty:
             _kill(process)
-            yield Row(name, "the rest of this part", f"cut off after {seconds:.0f} s")
+            yield Row(name, "the rest of this part", f"stopped after {seconds:.0f} s")
             return
         if line is None:
             break
@@ -163,7 +165,7 @@ def _read_rows(process: "subprocess.Popen[bytes]", name: str, seconds: float) ->
 
 
 def _kill(process: "subprocess.Popen[bytes]") -> None:
-    """End a process and those that it has started."""
+    """Kill a process and its descendants."""
     if process.poll() is None:
         with suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
@@ -172,14 +174,14 @@ def _kill(process: "subprocess.Popen[bytes]") -> None:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--minutes", type=float, default=9.0, help="that all of it may take (default: %(default)s)")
-    parser.add_argument("--out", type=Path, default=Path("accelerator"), help="where the table goes")
-    parser.add_argument("--parts", default=",".join(PARTS), help="which, of %(default)s")
-    parser.add_argument("--sizes", choices=("full", "tiny"), default="full", help="tiny: to see that it runs")
+    parser.add_argument("--minutes", type=float, default=9.0, help="time limit (default: %(default)s)")
+    parser.add_argument("--out", type=Path, default=Path("accelerator"), help="folder of the results")
+    parser.add_argument("--parts", default=",".join(PARTS), help="parts to run (default: %(default)s)")
+    parser.add_argument("--sizes", choices=("full", "tiny"), default="full", help="tiny: only check that it runs")
     options = parser.parse_args()
     names = [name for name in PARTS if name in options.parts.split(",")]
     if not names or len(names) != len(options.parts.split(",")):
-        parser.error(f"--parts={options.parts}: there are {', '.join(PARTS)}")
+        parser.error(f"--parts={options.parts}: the parts are {', '.join(PARTS)}")
     sizes = getattr(all_sizes, options.sizes.upper())
     out = options.out.resolve()
     out.mkdir(parents=True, exist_ok=True)

@@ -1,6 +1,6 @@
-"""What has to come out the same on a CPU and on an accelerator.
+"""Computations whose results must be equal on a CPU and on an accelerator.
 
-All weights and pictures are drawn by NumPy, so that both sides begin from the same.
+NumPy draws all weights and images, so that both start from the same values.
 """
 
 from collections.abc import Callable, Mapping
@@ -22,12 +22,12 @@ from cxrjax.ops import lung_masks
 from cxrjax.training import trainer
 
 Arrays = Mapping[str, np.ndarray]
-FAILED = "no more"
-RADIOGRAPHS = "radiographs.npz"  # images uint8 [n, S, S] that are predicted, in the folder of a run of all parts
+FINISHED = "finished"  # a file of the folder of references, written last, even after an error
+RADIOGRAPHS = "radiographs.npz"  # images uint8 [n, S, S] to predict, in the folder of a session
 
 
 def segmenter_logits(sizes: Sizes, folder: Path, precision: str) -> Arrays:
-    """Return the log-probabilities of the segmenter for two pictures of noise."""
+    """Return the log-probabilities of the segmenter for two images of noise."""
     module = registry.create(sizes.segmenter, len(lung_masks.STRUCTURES), dtype=precision)
     return {"logits": _apply(ModelSpec(module, sizes.segmenter_size, 1), 2)}
 
@@ -39,7 +39,7 @@ def classifier_logits(sizes: Sizes, folder: Path, precision: str) -> Arrays:
 
 
 def predictions(sizes: Sizes, folder: Path, precision: str) -> Arrays:
-    """Return votes and lung masks of the radiographs, by the made-up run, whose precision is `auto`."""
+    """Return votes and lung masks of the radiographs by the synthetic run, whose precision is `auto`."""
     with np.load(folder / RADIOGRAPHS) as arrays:
         images = arrays["images"]
     examiner = predictor.load_predictor(folder / "classifier", use_ood_detector=False)
@@ -67,30 +67,30 @@ CASES: Mapping[str, Callable[[Sizes, Path, str], Arrays]] = {
 
 
 def segmenter_training(sizes: Sizes, precision: str, batch: int | None = None) -> trainer.Trainer:
-    """Lay out a training of the segmenter on noise."""
+    """Set up a training of the segmenter on noise."""
     changes = {"segmenter.architecture": sizes.segmenter, "segmenter.size": sizes.segmenter_size}
     changes |= {"precision": precision, "training.batch_size": batch or sizes.segmenter_batches[0]}
     training = ours.lay_out_segmenter(changes, sizes.segmenter_size)
-    return _begin_alike(training, from_config.segmenter(training.config))
+    return _use_numpy_weights(training, from_config.segmenter(training.config))
 
 
 def classifier_training(sizes: Sizes, precision: str, batch: int | None = None) -> trainer.Trainer:
-    """Lay out a training of the classifier on noise."""
+    """Set up a training of the classifier on noise."""
     changes = {"classifier.architecture": sizes.classifier, "image.size": sizes.image, "patches.size": sizes.patch}
     changes |= {"precision": precision, "training.batch_size": batch or sizes.classifier_batches[0]}
     training = ours.lay_out_classifier(changes, sizes.image)
-    return _begin_alike(training, from_config.classifier(training.config))
+    return _use_numpy_weights(training, from_config.classifier(training.config))
 
 
-def relative_error(found: np.ndarray, reference: np.ndarray) -> float:
-    """Return the norm of the difference over that of the reference; NaN where one of them has a NaN."""
-    found = np.asarray(found, np.float64)
+def relative_error(result: np.ndarray, reference: np.ndarray) -> float:
+    """Return the norm of the difference divided by that of the reference; NaN if one of them has a NaN."""
+    result = np.asarray(result, np.float64)
     reference = np.asarray(reference, np.float64)
-    return float(np.linalg.norm(found - reference) / max(np.linalg.norm(reference), np.finfo(np.float64).tiny))
+    return float(np.linalg.norm(result - reference) / max(np.linalg.norm(reference), np.finfo(np.float64).tiny))
 
 
-def _begin_alike(training: trainer.Trainer, network: ModelSpec) -> trainer.Trainer:
-    """Have a training begin from weights that NumPy draws."""
+def _use_numpy_weights(training: trainer.Trainer, network: ModelSpec) -> trainer.Trainer:
+    """Make a training start from weights that NumPy draws."""
     training.task = training.task._replace(init=lambda key: synthetic.draw_weights(network))
     return training
 
@@ -103,7 +103,7 @@ def _apply(network: ModelSpec, count: int) -> np.ndarray:
 
 
 def _step(training: trainer.Trainer) -> Arrays:
-    """What one step makes of all that changes: Adam's mean gradient is a tenth of the gradient."""
+    """Return the state after one step; Adam's mean gradient is a tenth of the gradient."""
     state = training.step(training.init_state(0), 0)
     parts = {"params": state.params, "statistics": state.batch_stats, "optimizer": state.opt_state}
     return {name: _flatten(part) for name, part in parts.items()} | {"loss": np.asarray(state.loss_sum)}
@@ -115,23 +115,23 @@ def _flatten(tree: Any) -> np.ndarray:
 
 
 def locate(folder: Path, name: str) -> Path:
-    """The file of a case's reference."""
+    """Return the file of a case's reference."""
     return folder / "reference" / f"{name.replace(' ', '_')}.npz"
 
 
-def work_out(folder: Path, sizes: Sizes) -> None:
-    """Write FOLDER/reference/NAME.npz for each of CASES, in float32, once it is whole; FAILED: no more will come."""
+def write_references(folder: Path, sizes: Sizes) -> None:
+    """Write FOLDER/reference/NAME.npz for each of CASES, in float32, and finally the file FINISHED."""
     (folder / "reference").mkdir(exist_ok=True)
     try:
         for name, case in CASES.items():
-            begun = locate(folder, name).with_suffix(".begun.npz")
-            np.savez(begun, **case(sizes, folder, "float32"))
-            begun.rename(locate(folder, name))
+            temporary = locate(folder, name).with_suffix(".part.npz")
+            np.savez(temporary, **case(sizes, folder, "float32"))
+            temporary.rename(locate(folder, name))
     finally:
-        (folder / "reference" / FAILED).touch()
+        (folder / "reference" / FINISHED).touch()
 
 
 def write_radiographs(folder: Path, images: np.ndarray, sizes: Sizes) -> None:
-    """Write what `predictions` needs: the radiographs, and the made-up run."""
+    """Write the radiographs and the synthetic run that `predictions` needs."""
     np.savez(folder / RADIOGRAPHS, images=images)
     synthetic.write_runs(folder, **sizes.changes)

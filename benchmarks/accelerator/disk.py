@@ -1,4 +1,4 @@
-"""Fast, from disk: files to rows, with pictures and without; and a training that reads from array_record files."""
+"""Speed from disk: prediction of files with and without figures, and training from array_record files."""
 
 import itertools
 import os
@@ -25,8 +25,8 @@ from cxrjax.runtime import compilation_cache
 from cxrjax.training import trainer
 
 PART = "disk"
-FEW = 64  # files that are predicted alone too, so that the time of the start is known
-SMALL_HELD = 0.001  # megabytes, so that every radiograph is read whenever it is needed
+FEW = 64  # files that are also predicted alone, to measure the time of the start
+SMALL_HELD = 0.001  # megabytes, so that radiographs are read again each time
 
 
 def run(sizes: Sizes, folder: Path) -> Iterator[Row]:
@@ -42,8 +42,9 @@ def run(sizes: Sizes, folder: Path) -> Iterator[Row]:
         ("with pictures", sizes.pictures, True, 60),
     ):
         few = 2 if sizes.tiny else FEW
-        start, whole = (_predict(workdir, folder, f"{what} {n}", n, pictures) for n in (few, count))
-        seconds = max(whole - start, 1e-9)  # for the files beyond the few, whose start is the same
+        start = _predict(workdir, folder, f"{what} {few}", few, pictures)
+        total = _predict(workdir, folder, f"{what} {count}", count, pictures)
+        seconds = max(total - start, 1e-9)  # for the additional files
         rate = (count - few) / seconds
         note = f"wanted: {wanted}; the start and the first {few} take {start:.1f} s"
         yield Row(PART, f"predict, {what}", rate, "files/s", note=note)
@@ -53,7 +54,7 @@ def run(sizes: Sizes, folder: Path) -> Iterator[Row]:
 
 
 def write_files(folder: Path, sizes: Sizes) -> int:
-    """Write FOLDER/pictures, files that repeat the packed radiographs or, without them, noise; how many differ."""
+    """Write FOLDER/pictures, files that repeat the packed radiographs or noise; return the number of distinct files."""
     pictures = folder / "pictures"
     pictures.mkdir()
     stored = list(itertools.islice(packed.read_files(sizes), sizes.files))
@@ -67,33 +68,34 @@ def write_files(folder: Path, sizes: Sizes) -> int:
 
 
 def _predict(workdir: Path, folder: Path, name: str, count: int, drawn: bool) -> float:
-    """Seconds from the start to the rows of so many files, in FOLDER/NAME; with pictures or without."""
-    some, output = folder / f"{name} of", folder / name
-    some.mkdir()
-    for one in sorted((folder / "pictures").iterdir())[:count]:
-        os.link(one, some / one.name)
+    """Return the seconds from the start to the rows of `count` files in FOLDER/NAME, with or without figures."""
+    source = folder / f"{name} of"
+    output = folder / name
+    source.mkdir()
+    for file in sorted((folder / "pictures").iterdir())[:count]:
+        os.link(file, source / file.name)
     with ExitStack() as stack:
         if not drawn:
             stack.enter_context(patch.object(predict_files._FilePredictor, "_draw", lambda *_: {"figure": ""}))
         start = time.perf_counter()
-        predict_files.predict(workdir, some, output)
+        predict_files.predict(workdir, source, output)
         return time.perf_counter() - start
 
 
 def _measure_device(workdir: Path, sizes: Sizes) -> float:
-    """Radiographs a second through `Examiner`, with nothing read or drawn: what the device can do; it is compiled."""
+    """Return the radiographs per second of the predictor alone, without reading and drawing, and compile it."""
     batches = 1 if sizes.tiny else 8
-    examiner = predictor.load_predictor(workdir, use_ood_detector=False)
-    images = synthetic.draw_split(batches * examiner.config.evaluation.batch_size, sizes.image).images
-    list(examiner.predict(images[:1]))
+    model = predictor.load_predictor(workdir, use_ood_detector=False)
+    images = synthetic.draw_split(batches * model.config.evaluation.batch_size, sizes.image).images
+    list(model.predict(images[:1]))
     start = time.perf_counter()
-    for _ in examiner.predict(images):
+    for _ in model.predict(images):
         pass
     return len(images) / (time.perf_counter() - start)
 
 
 def _read_only(pictures: Path, sizes: Sizes) -> Iterator[Row]:
-    """Reading and standardizing alone, by one thread."""
+    """Measure reading and standardizing with one thread."""
     files = sorted(pictures.iterdir())[: 4 if sizes.tiny else 100]
     start = time.perf_counter()
     for file in files:
@@ -102,7 +104,7 @@ def _read_only(pictures: Path, sizes: Sizes) -> Iterator[Row]:
 
 
 def _train(sizes: Sizes, folder: Path) -> Iterator[Row]:
-    """Steps of the classifier's training, its radiographs held on the device, and read past `data.cache_limit_mb`."""
+    """Measure training steps of the classifier with radiographs on the device, and with radiographs read from disk."""
     stored, classes = packed.locate_findings(folder, sizes)
     for what, held in (("held on the device", 1e6), ("read past data.cache_limit_mb", SMALL_HELD)):
         config = recipes.load("oh2020:classify")

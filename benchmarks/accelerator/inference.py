@@ -1,4 +1,4 @@
-"""Fast, inference: radiographs a second with N votes and maps, whole and by stage, and what share of the ceiling."""
+"""Speed of inference: radiographs per second with N votes and saliency maps, in total and by stage."""
 
 from collections.abc import Iterator
 from functools import partial
@@ -21,12 +21,12 @@ from cxrjax.runs import run_dir
 
 PART = "inference"
 WANTED = "wanted: 1.3 times torch.compile"
-PEERS = 150.0  # seconds that PyTorch may take
+PEERS = 150.0  # seconds, limit for PyTorch
 
 
 def run(sizes: Sizes, folder: Path) -> Iterator[Row]:
-    """PyTorch first, then ours, so that neither disturbs the other; stages, whole batches, dense, forms of the stem."""
-    theirs, reason = peers.ask("inference", sizes, folder, PEERS)
+    """Measure PyTorch, then cxrjax: whole batches, stages, dense voting, and implementations of the stem."""
+    theirs, reason = peers.measure("inference", sizes, folder, PEERS)
     if reason:
         yield Row(PART, "PyTorch", reason)
     config = run_dir.load_config(folder / "classifier")
@@ -58,7 +58,7 @@ def whole(config: Any, held: Any, count: int) -> tuple[Any, tuple[Any, ...]]:
 
 
 def stages(config: Any, held: Any, count: int) -> dict[str, tuple[Any, tuple[Any, ...]]]:
-    """Each stage alone, its input ready, and what it is called with."""
+    """Return each stage alone, with its arguments ready."""
     segmenter, classifier, settings = _networks(config)
     images, keys = _draw(config, count)
     lungs = jnp.ones(images.shape, bool)
@@ -104,7 +104,7 @@ def stems(sizes: Sizes, count: int) -> dict[str, tuple[Any, tuple[Any, ...]]]:
 
 
 def count_operations(config: Any, held: Any, counts: dict[str, int]) -> dict[str, float]:
-    """The operations of both networks in each program, by name, of so many radiographs; of others, nothing."""
+    """Return the operations of both networks in each program that runs them, by name, for `counts` radiographs."""
     segmenter, classifier, settings = _networks(config)
     one = {}
     for name, network in (("segmenter", segmenter), ("classifier", classifier)):
@@ -120,7 +120,7 @@ def count_operations(config: Any, held: Any, counts: dict[str, int]) -> dict[str
 def _time(
     name: str, program: Any, arguments: tuple[Any, ...], sizes: Sizes, theirs: Any, least: float | None
 ) -> Iterator[Row]:
-    """Rows of a program; `least` are the seconds that its operations take at the ceiling."""
+    """Measure a program; `least` are the seconds that its operations would take at the peak rate."""
     if isinstance(program, Exception):
         yield Row(PART, name, f"failed: {program}"[:300])
         return
@@ -147,7 +147,7 @@ def _networks(config: Any) -> tuple[Any, Any, Any]:
 
 
 def _draw(config: Any, count: int) -> tuple[Any, Any]:
-    """Radiographs of noise, dark enough to be lung, and their keys."""
+    """Draw radiographs of noise that is dark enough to be lung, and their keys."""
     rng = np.random.default_rng(count)
     images = rng.integers(0, 128, (count, config.image.size, config.image.size), np.uint8)
     return jnp.asarray(images), pipeline.image_keys(0, jnp.arange(count, dtype=jnp.uint32))

@@ -1,7 +1,7 @@
-"""The paper's sizes, learned: both of its trainings on real radiographs for the minutes left, and their scores.
+"""Train both networks at the paper's sizes on real radiographs for the minutes left, and evaluate them.
 
-The trained weights come back as safetensors of half precision in pieces of at most MOST bytes; put together they are
-loaded on the CPU, in another process, and their predictions compared.
+The trained weights are returned as safetensors in half precision in pieces of at most MAX_BYTES. The pieces are joined
+and loaded on the CPU in another process, and the predictions compared.
 """
 
 import json
@@ -32,20 +32,20 @@ from cxrjax.runs.checkpoints import Checkpoints
 from cxrjax.training import trainer
 
 PART = "learned"
-MOST = 15 * 2**20  # bytes of a file that comes back
-RATE = 1e-3  # of the classifier, which begins from random weights, its penalties lowered as much
-SHARES = {"segment": 0.35, "classify": 0.25}  # of the time, compiling among it; the rest is for the scores
-COMPARED = 16  # radiographs that the CPU predicts too
+MAX_BYTES = 15 * 2**20  # of a file of weights
+RATE = 1e-3  # learning rate of the classifier, for random weights; penalties are lowered by the same factor
+SHARES = {"segment": 0.35, "classify": 0.25}  # of the time, including compilation; the rest is for the evaluation
+COMPARED = 16  # radiographs that the CPU also predicts
 
 
 def run(sizes: Sizes, folder: Path, seconds: float, out: Path) -> Iterator[Row]:
-    """Train the segmenter, then the classifier on its lungs; bring the weights back, and score both."""
+    """Train the segmenter, then the classifier with its lung masks; return the weights, and evaluate both."""
     segmenter = folder / "learned segmenter"
     yield from _learn(_segmenter_config(sizes, folder), segmenter, SHARES["segment"] * seconds)
-    yield from _bring_back(segmenter, out / "segmenter")
+    yield from _write_weights(segmenter, out / "segmenter")
     classifier = folder / "learned classifier"
     yield from _learn(_classifier_config(sizes, folder, segmenter), classifier, SHARES["classify"] * seconds)
-    yield from _bring_back(classifier, out / "classifier")
+    yield from _write_weights(classifier, out / "classifier")
     yield from _score(classifier, sizes)
     yield from _score(segmenter, sizes)
     yield from _compare_with_cpu(classifier, folder, out, sizes)
@@ -56,7 +56,7 @@ def _segmenter_config(sizes: Sizes, folder: Path) -> ConfigDict:
     config.update_from_flattened_dict(sizes.changes)
     real = packed.is_packed(sizes)
     config.data.dir = str(packed.PACK / "data" / "lungs" if real else folder / "masked" / "noise")
-    config.training.schedule = "constant"  # for it is not known how many steps there will be
+    config.training.schedule = "constant"  # because the number of steps is unknown
     config.data.num_threads = max(2, min(12, (os.cpu_count() or 2) - 2))
     if not real:
         synthetic.write_data_set(folder / "masked", packed.FEW, sizes.image, masked=True)
@@ -79,7 +79,7 @@ def _classifier_config(sizes: Sizes, folder: Path, segmenter: Path) -> ConfigDic
 
 
 def _learn(config: ConfigDict, workdir: Path, seconds: float) -> Iterator[Row]:
-    """Train for so many seconds, compiling among them, and keep the last weights as the best ones."""
+    """Train for some seconds including compilation, and save the last weights as the best ones."""
     until = time.monotonic() + seconds
     settings = trainer.setup_workdir(freeze(config), workdir)
     run_dir.create_or_resume(workdir, settings)
@@ -101,51 +101,51 @@ def _learn(config: ConfigDict, workdir: Path, seconds: float) -> Iterator[Row]:
 
 
 def _score(workdir: Path, sizes: Sizes) -> Iterator[Row]:
-    """Scores on the test split; of noise, which has none, on its validation."""
+    """Evaluate on the test split, or for noise on the validation split."""
     split = "test" if packed.is_packed(sizes) else "val"
     scores = evaluate.evaluate_run(workdir, split)["all"]
     task = run_dir.load_config(workdir).task
     if task == "segment":
-        yield _say(f"Dice of the lungs, {split}", scores["structures"]["lungs"]["dice"])
+        yield _score_row(f"Dice of the lungs, {split}", scores["structures"]["lungs"]["dice"])
     else:
-        yield _say(f"macro F1, {split}", scores["macro"]["f1"])
-        yield _say(f"accuracy, {split}", scores["accuracy"])
+        yield _score_row(f"macro F1, {split}", scores["macro"]["f1"])
+        yield _score_row(f"accuracy, {split}", scores["accuracy"])
 
 
-def _say(what: str, score: Mapping[str, Any]) -> Row:
-    """The row of a score, its 95% interval in the note."""
+def _score_row(what: str, score: Mapping[str, Any]) -> Row:
+    """Return the row of a metric, with its 95% interval in the note."""
     interval = score["interval"]
     note = "{:.3f} to {:.3f}".format(*interval) if interval and None not in interval else ""
     return Row(PART, what, "none" if score["value"] is None else float(score["value"]), note=note)
 
 
-def _bring_back(workdir: Path, target: Path) -> Iterator[Row]:
-    """Write the weights in half precision as TARGET_I.safetensors, none larger than MOST."""
-    whole = workdir / "weights.safetensors"
-    exchange.export_weights(workdir, whole)
+def _write_weights(workdir: Path, target: Path) -> Iterator[Row]:
+    """Write the weights in half precision as TARGET_I.safetensors, none larger than MAX_BYTES."""
+    exported = workdir / "weights.safetensors"
+    exchange.export_weights(workdir, exported)
     pieces: list[dict[str, np.ndarray]] = [{}]
     size = 0
-    for name, weights in safetensors.numpy.load_file(whole).items():
+    for name, weights in safetensors.numpy.load_file(exported).items():
         half = weights.astype(np.float16) if weights.dtype == np.float32 else weights
-        if pieces[-1] and size + half.nbytes > MOST:
+        if pieces[-1] and size + half.nbytes > MAX_BYTES:
             pieces.append({})
             size = 0
         pieces[-1][name] = half
         size += half.nbytes
     for number, piece in enumerate(pieces):
         safetensors.numpy.save_file(piece, f"{target}_{number}.safetensors")
-    yield Row(PART, f"{target.name}: weights that come back", f"{len(pieces)} files of float16")
+    yield Row(PART, f"{target.name}: returned weights", f"{len(pieces)} files of float16")
 
 
 def join(pieces: list[Path], target: Path) -> None:
-    """Put the pieces of `_bring_back` together, in float32, as a file that `--mode=import` reads."""
+    """Join the pieces of `_write_weights` in float32 to a file that `--mode=import` reads."""
     state = {name: array for piece in pieces for name, array in safetensors.numpy.load_file(piece).items()}
     widened = {name: x.astype(np.float32) if x.dtype == np.float16 else x for name, x in state.items()}
     safetensors.numpy.save_file(widened, target)
 
 
 def import_both(out: Path, configs: Path, folder: Path) -> Path:
-    """Make runs of the weights that came back, as on any machine; the classifier's."""
+    """Import the returned weights into runs; return the run directory of the classifier."""
     for name in ("segmenter", "classifier"):
         config = run_dir.load_config(configs if name == "classifier" else configs / "segmenter")
         joined = folder / f"{name}.safetensors"
@@ -157,7 +157,7 @@ def import_both(out: Path, configs: Path, folder: Path) -> Path:
 
 
 def _compare_with_cpu(classifier: Path, folder: Path, out: Path, sizes: Sizes) -> Iterator[Row]:
-    """Votes of a few test radiographs by what came back, here and, in a process of its own, on the CPU."""
+    """Compare the votes of a few test radiographs by the returned weights, here and on the CPU in another process."""
     back = folder / "back"
     back.mkdir()
     workdir = import_both(out, classifier, back)
@@ -172,11 +172,11 @@ def _compare_with_cpu(classifier: Path, folder: Path, out: Path, sizes: Sizes) -
     equal = (here.argmax(1) == there.argmax(1)).sum()
     moved = np.abs(here - there).sum(1) / 2
     note = f"at most {moved.max():.0f} votes of a radiograph differ"
-    yield Row(PART, "labels that the CPU gives too", f"{equal} of {len(here)}", note=note)
+    yield Row(PART, "labels equal to the CPU's", f"{equal} of {len(here)}", note=note)
 
 
 def predict(workdir: Path, folder: Path) -> np.ndarray:
-    """Votes int [n, K] of FOLDER/images.npz."""
+    """Return the votes int [n, K] of FOLDER/images.npz."""
     with np.load(folder / "images.npz") as arrays:
         images = arrays["images"]
     examiner = predictor.load_predictor(workdir, use_ood_detector=False)

@@ -1,4 +1,4 @@
-"""The machine: its card and software, and the two ceilings that everything else is a share of."""
+"""Describe the machine, and measure its peak rate of operations and its memory bandwidth."""
 
 import importlib.metadata
 import json
@@ -16,46 +16,47 @@ from benchmarks.accelerator.sizes import Sizes
 from benchmarks.accelerator.timing import measure
 from benchmarks.results import describe_machine
 
-CEILINGS = "ceilings.json"  # operations and bytes a second, for the parts after it
+CEILINGS = "ceilings.json"  # operations and bytes per second, for the later parts
 _PACKAGES = ("jax", "jaxlib", "flax", "torch", "jax-cuda13-plugin", "nvidia-cudnn-cu13", "numpy", "orbax-checkpoint")
 
 
 def run(sizes: Sizes, folder: Path) -> Iterator[Row]:
     """Describe the machine, and measure a large product in bfloat16 and a large copy on the device."""
-    for what, words in describe().items():
-        yield Row("machine", what, words)
+    for what, text in describe().items():
+        yield Row("machine", what, text)
     side = sizes.matrix
-    left, right = (jax.random.normal(jax.random.key(i), (side, side), jnp.bfloat16) for i in range(2))
+    left = jax.random.normal(jax.random.key(0), (side, side), jnp.bfloat16)
+    right = jax.random.normal(jax.random.key(1), (side, side), jnp.bfloat16)
     seconds = measure(partial(jax.jit(jnp.matmul), left, right), sizes.turns)
     operations = 2 * side**3 / seconds
     yield Row("machine", f"product of {side} x {side}, bfloat16", operations / 1e12, "Tflop/s")
-    many = jax.random.bits(jax.random.key(2), (sizes.copied // 4,), jnp.uint32)
-    seconds = measure(partial(jax.jit(lambda x: x + jnp.uint32(1)), many), sizes.turns)
-    moved = 2 * sizes.copied / seconds
-    yield Row("machine", f"copy of {sizes.copied / 2**30:.3g} GiB, read and written", moved / 1e12, "TB/s")
-    (folder / CEILINGS).write_text(json.dumps({"operations": operations, "bytes": moved}))
+    array = jax.random.bits(jax.random.key(2), (sizes.copied // 4,), jnp.uint32)
+    seconds = measure(partial(jax.jit(lambda x: x + jnp.uint32(1)), array), sizes.turns)
+    bandwidth = 2 * sizes.copied / seconds
+    yield Row("machine", f"copy of {sizes.copied / 2**30:.3g} GiB, read and written", bandwidth / 1e12, "TB/s")
+    (folder / CEILINGS).write_text(json.dumps({"operations": operations, "bytes": bandwidth}))
 
 
 def describe() -> dict[str, str]:
-    """The card, its driver, the packages and the host."""
+    """Describe the devices, the driver, the packages and the host."""
     devices = jax.devices()
     host = describe_machine()
-    words = {
+    description = {
         "devices": f"{len(devices)} x {devices[0].device_kind} ({devices[0].platform})",
         "host": f"{host['processor']}, {host['cores']} cores",
     }
-    asked = ["nvidia-smi", "--query-gpu=name,driver_version,memory.total", "--format=csv,noheader"]
+    command = ["nvidia-smi", "--query-gpu=name,driver_version,memory.total", "--format=csv,noheader"]
     try:
-        words["nvidia-smi"] = subprocess.run(asked, capture_output=True, text=True, timeout=20).stdout.strip()
+        description["nvidia-smi"] = subprocess.run(command, capture_output=True, text=True, timeout=20).stdout.strip()
     except (OSError, subprocess.TimeoutExpired) as error:
-        words["nvidia-smi"] = f"none ({type(error).__name__})"
-    found = {name: _version(name) for name in _PACKAGES}
-    words["packages"] = ", ".join(f"{name} {version}" for name, version in found.items() if version)
-    return words
+        description["nvidia-smi"] = f"none ({type(error).__name__})"
+    versions = {name: _version(name) for name in _PACKAGES}
+    description["packages"] = ", ".join(f"{name} {version}" for name, version in versions.items() if version)
+    return description
 
 
 def read_ceilings(folder: Path) -> dict[str, Any]:
-    """The ceilings that `run` has measured; {} where it has not."""
+    """Read the ceilings that `run` measured; {} if there are none."""
     path = folder / CEILINGS
     return json.loads(path.read_text()) if path.exists() else {}
 

@@ -1,10 +1,10 @@
-"""Pack what a bare machine without a network needs beside the code: wheels, and real radiographs as data sets.
+"""Pack the wheels and real radiographs that a machine without a network needs in addition to the code.
 
     python -m benchmarks.accelerator.pack --csv=BENCHMARK.csv
 
-fills the folder .pack, which git ignores, measures it, and prints the command to run there. The wheels are those of
-constraints.txt for Python 3.12 on x86-64 Linux, and only those that such a machine lacks: it has JAX with CUDA, flax,
-optax, orbax, PyTorch, OpenCV and what these need. BENCHMARK.csv is a table as `data_prep table` reads it.
+fills the folder .pack, which git ignores, measures it, and prints the command to run on that machine. The wheels are
+those of constraints.txt for Python 3.12 on x86-64 Linux, without those that the machine has: JAX with CUDA, flax,
+optax, orbax, PyTorch, OpenCV and their dependencies. BENCHMARK.csv is a table for `data_prep table`.
 """
 
 import argparse
@@ -15,7 +15,7 @@ from pathlib import Path
 from benchmarks.accelerator.packed import PACK
 from benchmarks.runner import ROOT
 
-# Packages that the machine lacks, and what they need that it lacks too.
+# Packages and dependencies that the machine does not have.
 MISSING = (
     "array_record",
     "dm-tree",
@@ -34,8 +34,8 @@ MISSING = (
     "termcolor",
     "toml",
 )
-GLIBC = (5, 12, 17, 24, 26, 27, 28, 31, 34, 35)  # minor versions that wheels name, of which pip matches each exactly
-MOST = 64 * 2**20  # bytes that may travel, the code among them
+GLIBC = (5, 12, 17, 24, 26, 27, 28, 31, 34, 35)  # minor versions in the names of wheels, which pip matches exactly
+MAX_BYTES = 64 * 2**20  # that may be copied, including the code
 DATA = {
     "lungs": "dataset=openist,jsrt",
     "findings": "dataset=chest_xray,tuberculosis,covid-chestxray-dataset",
@@ -45,22 +45,22 @@ SETUP = (
     " .pack/wheels/*.whl && export PYTHONPATH=/tmp/site PYTHONUNBUFFERED=1 || exit; "
 )
 COMMANDS = {
-    "first, all parts but that which learns": (
+    "first, all parts except learned": (
         "python3 -m benchmarks.accelerator --parts=machine,right,inference,training,disk,flag --minutes=8 --out=$OUT",
         520,
     ),
-    "then at once, while the machine is warm, that one": (
+    "then, while the machine is still running, learned": (
         "python3 -m benchmarks.accelerator --parts=learned --minutes=4 --out=$OUT",
         270,
     ),
-    "or all parts in one go": ("python3 -m benchmarks.accelerator --minutes=9.5 --out=$OUT", 600),
+    "or all parts together": ("python3 -m benchmarks.accelerator --minutes=9.5 --out=$OUT", 600),
 }
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--csv", help="the table of radiographs; without it they stay as they are")
-    parser.add_argument("--no-wheels", action="store_true", help="the wheels stay as they are")
+    parser.add_argument("--csv", help="table of radiographs; without it, the packed radiographs are kept")
+    parser.add_argument("--no-wheels", action="store_true", help="keep the packed wheels")
     options = parser.parse_args()
     if not options.no_wheels:
         fetch_wheels(PACK / "wheels")
@@ -69,9 +69,10 @@ def main() -> int:
     sizes = measure()
     for what, size in sizes.items():
         print(f"{what}: {size / 2**20:.1f} MiB")
-    if sum(sizes.values()) > MOST:
+    if sum(sizes.values()) > MAX_BYTES:
         print(
-            f"pack: {sum(sizes.values()) / 2**20:.1f} MiB are more than {MOST // 2**20} MiB may travel", file=sys.stderr
+            f"pack: {sum(sizes.values()) / 2**20:.1f} MiB are more than the limit of {MAX_BYTES // 2**20} MiB",
+            file=sys.stderr,
         )
         return 1
     for when, (command, limit) in COMMANDS.items():
@@ -80,40 +81,41 @@ def main() -> int:
 
 
 def fetch_wheels(folder: Path) -> None:
-    """Download the wheels of MISSING, or build those of pure Python that have none."""
+    """Download the wheels of MISSING, or build them from source if there are none."""
     folder.mkdir(parents=True, exist_ok=True)
     pins = read_pins(ROOT / "constraints.txt")
     platforms = [f"--platform=manylinux_2_{minor}_x86_64" for minor in GLIBC]
     platforms += ["--platform=manylinux2014_x86_64", "--platform=manylinux1_x86_64"]
-    form = ["--only-binary=:all:", "--python-version=3.12", "--implementation=cp", *platforms]
+    selection = ["--only-binary=:all:", "--python-version=3.12", "--implementation=cp", *platforms]
     for name in MISSING:
         common = ["-q", "--no-deps", f"{name}=={pins[name.lower().replace('_', '-')]}"]
         downloaded = subprocess.run(
-            [sys.executable, "-m", "pip", "download", *form, *common, f"--dest={folder}"], stderr=subprocess.DEVNULL
+            [sys.executable, "-m", "pip", "download", *selection, *common, f"--dest={folder}"],
+            stderr=subprocess.DEVNULL,
         )
         if downloaded.returncode:
             subprocess.run([sys.executable, "-m", "pip", "wheel", *common, f"--wheel-dir={folder}"], check=True)
 
 
 def read_pins(path: Path) -> dict[str, str]:
-    """The versions of a file of constraints, by name in small letters with hyphens."""
+    """Return the versions of a constraints file, by name in lower case with hyphens."""
     lines = [line.split("==") for line in path.read_text().splitlines() if "==" in line]
     return {name.lower().replace("_", "-"): version for name, version in lines}
 
 
 def prepare_data(table: str, folder: Path) -> None:
     """Prepare the data sets of a table of radiographs."""
-    for name, where in DATA.items():
-        asked = ["table", f"--csv={table}", f"--filter={where}", f"--name={name}", f"--out={folder}"]
-        command = [sys.executable, "-m", "data_prep", *asked, "--duplicates=off", "--overwrite"]
+    for name, condition in DATA.items():
+        options = ["table", f"--csv={table}", f"--filter={condition}", f"--name={name}", f"--out={folder}"]
+        command = [sys.executable, "-m", "data_prep", *options, "--duplicates=off", "--overwrite"]
         subprocess.run(command, check=True, stderr=subprocess.DEVNULL, cwd=ROOT)
 
 
 def measure() -> dict[str, int]:
-    """Bytes of what would travel: the code, tracked or not but not ignored, and the pack."""
-    asked = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
-    listed = subprocess.run(asked, cwd=ROOT, capture_output=True, text=True, check=True).stdout
-    code = [ROOT / name for name in listed.split("\0") if name]
+    """Return the bytes that would be copied: the code, all files that git does not ignore, and the pack."""
+    command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+    output = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    code = [ROOT / name for name in output.split("\0") if name]
     parts = {part.name: part.rglob("*") for part in sorted(PACK.iterdir())} if PACK.is_dir() else {}
     return {
         name: sum(file.stat().st_size for file in files if file.is_file())

@@ -1,4 +1,4 @@
-"""The real radiographs that `pack` has put beside the code; where they are not, noise stands for them."""
+"""Load the real radiographs that `pack` copied, or noise if there are none."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,7 +23,7 @@ def is_packed(sizes: Sizes) -> bool:
 
 
 def locate_findings(folder: Path, sizes: Sizes) -> tuple[Path, tuple[str, ...]]:
-    """The data set of findings, and its classes; of noise, made in FOLDER/data once."""
+    """Return the folder and the classes of the data set with findings, or of noise, written to FOLDER/data once."""
     if is_packed(sizes):
         return PACK / "data" / "findings", tuple(default_config().classifier.classes)
     stored = folder / "data" / "noise"
@@ -33,7 +33,7 @@ def locate_findings(folder: Path, sizes: Sizes) -> tuple[Path, tuple[str, ...]]:
 
 
 def read_files(sizes: Sizes) -> Iterator[tuple[str, bytes]]:
-    """Path and content of each file of the data set of findings, byte for byte."""
+    """Yield the path and the content of each file of the data set with findings."""
     if not is_packed(sizes):
         source = synthetic.Noise(FEW, sizes.image)
         for record in source.records(Path(), Options()):
@@ -46,7 +46,7 @@ def read_files(sizes: Sizes) -> Iterator[tuple[str, bytes]]:
 
 
 def load_images(count: int, sizes: Sizes) -> np.ndarray:
-    """Standardized radiographs of the test split uint8 [n, S, S], at most so many, evenly taken; or noise."""
+    """Load `count` evenly spaced standardized radiographs of the test split, uint8 [n, S, S]; or draw noise."""
     if not is_packed(sizes):
         return synthetic.draw_split(FEW, sizes.image).images
     config: ConfigDict = default_config()

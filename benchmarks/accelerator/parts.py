@@ -1,9 +1,9 @@
-"""The parts, most important first, and the process that does one of them.
+"""The parts of the benchmark, most important first, and the process that runs one of them.
 
     python -m benchmarks.accelerator.parts NAME SIZES FOLDER SECONDS OUT
 
-prints a line `ROW {…}` for each row. A part has a process of its own, so that what stops one stops no other, and each
-finds the memory of the card free.
+prints a line `ROW {…}` for each row. Every part has its own process, so that a crash does not stop the others, and the
+memory of the device is free.
 """
 
 import json
@@ -27,10 +27,10 @@ class Part:
 
     Attributes:
         module: of this package.
-        function: of the module: (sizes, folder) -> rows; `learned` is also given its seconds and OUT.
-        least: seconds without which it is not begun.
-        most: seconds after which it is cut off; None: whatever is left.
-        environment: variables of its process.
+        function: function (sizes, folder) -> rows of the module; that of `learned` also takes its seconds and OUT.
+        least: seconds that must be left to start it.
+        most: seconds after which it is stopped; None for all the time that is left.
+        environment: further variables of its process.
     """
 
     module: str
@@ -53,13 +53,13 @@ PARTS = {
 
 
 def run(name: str, sizes: Sizes, folder: Path, seconds: float, out: Path) -> Iterator[Row]:
-    """The rows of a part; an exception becomes the last of them."""
+    """Yield the rows of a part; an exception becomes the last row."""
     part = PARTS[name]
     module = import_module(f"benchmarks.accelerator.{part.module}")
     function: Callable[..., Iterator[Row]] = getattr(module, part.function)
     try:
         yield from function(sizes, folder, seconds, out) if name == "learned" else function(sizes, folder)
-    except Exception as error:  # a part that fails must not take the others with it
+    except Exception as error:  # the other parts still run
         traceback.print_exc()
         yield Row(name, "the rest of this part", f"failed: {type(error).__name__}: {error}"[:300])
 

@@ -1,4 +1,4 @@
-"""PyTorch on the same card: `benchmarks/competitors/pytorch_card.py` in a process of its own."""
+"""PyTorch on the same device: runs `benchmarks/competitors/pytorch_card.py` in its own process."""
 
 import json
 import subprocess
@@ -10,16 +10,18 @@ from typing import Any
 from benchmarks.accelerator.sizes import Sizes
 from benchmarks.runner import ROOT
 
-# Of torch.compile. Each shape of a convolution takes "max-autotune" seconds, and FC-DenseNet103 has a hundred; its
-# graphs are recorded and replayed in either mode.
-SEGMENTER, CLASSIFIER, TRAINING = "reduce-overhead", "max-autotune", "reduce-overhead"
+# Modes of torch.compile. "max-autotune" takes seconds for each shape of a convolution, and FC-DenseNet103 has a
+# hundred; CUDA graphs are recorded and replayed in both modes.
+SEGMENTER = "reduce-overhead"
+CLASSIFIER = "max-autotune"
+TRAINING = "reduce-overhead"
 MODULE = "benchmarks.competitors.pytorch_card"
 
-Found = dict[str, dict[str, Any]]  # by name "seconds" and "megabytes"
+Measurements = dict[str, dict[str, Any]]  # by name "seconds" and "megabytes"
 
 
 def settings(work: str, sizes: Sizes, folder: Path, turns: int) -> dict[str, Any]:
-    """What a work is called with."""
+    """Return the settings of a work."""
     if work == "inference":
         return {
             "folder": str(folder),
@@ -53,23 +55,23 @@ WORKS = ("inference", "train segmenter", "train classifier")
 
 
 def middle(sizes: Sizes) -> int:
-    """The batch at which the stages are timed."""
+    """Return the batch size at which the stages are timed."""
     return sizes.batches[len(sizes.batches) // 2]
 
 
 def command(work: str, sizes: Sizes, folder: Path, turns: int) -> list[str]:
-    """The command of a work."""
+    """Return the command of a work."""
     return [sys.executable, "-m", MODULE, work, json.dumps(settings(work, sizes, folder, turns))]
 
 
-def ask(work: str, sizes: Sizes, folder: Path, limit: float) -> tuple[Found, str]:
-    """Run a work for so many seconds at most.
+def measure(work: str, sizes: Sizes, folder: Path, limit: float) -> tuple[Measurements, str]:
+    """Run a work for at most `limit` seconds.
 
     Returns:
-        What it measured until then, and why it is not all: "" where it is.
+        Its measurements, and the reason if they are incomplete, otherwise "".
     """
     if sizes.tiny:
-        return {}, "left out at tiny sizes"
+        return {}, "skipped at tiny sizes"
     process = subprocess.Popen(
         command(work, sizes, folder, sizes.turns), cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
@@ -79,11 +81,11 @@ def ask(work: str, sizes: Sizes, folder: Path, limit: float) -> tuple[Found, str
     except subprocess.TimeoutExpired:
         process.kill()
         output, _ = process.communicate()
-        reason = f"PyTorch was cut off after {limit:.0f} s"
-    return {one["name"]: one for one in _read(output)}, reason
+        reason = f"PyTorch was stopped after {limit:.0f} s"
+    return {measurement["name"]: measurement for measurement in _parse(output)}, reason
 
 
-def _read(output: str) -> Iterator[dict[str, Any]]:
+def _parse(output: str) -> Iterator[dict[str, Any]]:
     for line in output.splitlines():
         if line.startswith("{"):
             yield json.loads(line)

@@ -1,4 +1,4 @@
-"""Make the runs and the radiographs that parts need, and then work out what the CPU makes of them.
+"""Write the runs and the radiographs that the parts need, and then the CPU's reference results.
 
 JAX_PLATFORMS=cpu python -m benchmarks.accelerator.prepare SIZES FOLDER
 """
@@ -9,15 +9,15 @@ from pathlib import Path
 from benchmarks.accelerator import cases, packed
 from benchmarks.accelerator import sizes as all_sizes
 
-READY = "ready"  # a file of the folder, once the runs and the radiographs are there
-RADIOGRAPHS = 32  # that both predict
+READY = "ready"  # a file of the folder, written when the runs and the radiographs are complete
+RADIOGRAPHS = 32  # number of radiographs that CPU and accelerator predict
 
 
 def main(size: str, folder: Path) -> None:
     sizes = getattr(all_sizes, size.upper())
     cases.write_radiographs(folder, packed.load_images(RADIOGRAPHS, sizes), sizes)
     (folder / READY).touch()
-    cases.work_out(folder, sizes)
+    cases.write_references(folder, sizes)
 
 
 if __name__ == "__main__":

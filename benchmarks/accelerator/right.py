@@ -1,4 +1,4 @@
-"""Right: what an accelerator works out, beside a CPU in float32; and whether it works out the same twice."""
+"""Correctness: compare an accelerator's results with a CPU's in float32, and two equal runs with each other."""
 
 import json
 import time
@@ -16,32 +16,32 @@ from cxrjax.training import trainer
 
 PART = "right"
 WANTED = {"float32": 1e-5, "bfloat16": 1e-2}
-SURE = 5  # votes that the CPU's first class is ahead of its second, from where on the label has to be the same
-REPEATED = "repeated.json"  # whether two equal runs came out equal, by task
-PATIENCE = 240.0  # seconds that the CPU's results are waited for
+MIN_VOTE_MARGIN = 5  # of the CPU's first class over its second; with a larger margin the label has to be the same
+REPEATED = "repeated.json"  # whether two equal runs gave equal results, by task
+TIMEOUT = 240.0  # seconds to wait for the CPU's results
 
 
 def run(sizes: Sizes, folder: Path) -> Iterator[Row]:
-    """Compare logits, predictions and steps, each as soon as the CPU is done with it; and then two equal runs."""
-    found: dict[tuple[str, str], cases.Arrays] = {}
+    """Compare logits, predictions and steps as soon as the CPU's results are ready, and then two equal runs."""
+    results: dict[tuple[str, str], cases.Arrays] = {}
     for name, precision in _order():
         with jax.default_matmul_precision("highest" if precision == "float32" else None):
             try:
-                found[name, precision] = cases.CASES[name](sizes, folder, precision)
-            except Exception as error:  # the others are to be compared all the same
+                results[name, precision] = cases.CASES[name](sizes, folder, precision)
+            except Exception as error:  # the other cases are still compared
                 yield Row(PART, f"{name}, {precision}", f"failed: {error}"[:300])
-        for known in [key for key in found if cases.locate(folder, key[0]).exists()]:
-            yield from compare(*known, found.pop(known), folder)
+        for case in [case for case in results if cases.locate(folder, case[0]).exists()]:
+            yield from compare(*case, results.pop(case), folder)
     yield from repeat(sizes, folder)
-    for known, arrays in found.items():
-        yield from compare(*known, arrays, folder)
+    for case, arrays in results.items():
+        yield from compare(*case, arrays, folder)
 
 
 def compare(name: str, precision: str, arrays: cases.Arrays, folder: Path) -> Iterator[Row]:
-    """Compare what was found in a case with the CPU's, which is waited for."""
+    """Compare the results of a case with the CPU's, and wait for those if necessary."""
     reference = _wait_for(cases.locate(folder, name))
     if reference is None:
-        yield Row(PART, f"{name}, {precision}", "no reference: the CPU was not done in time")
+        yield Row(PART, f"{name}, {precision}", "no reference: the CPU did not finish in time")
         return
     if name == "predictions":
         yield from compare_predictions(arrays, reference)
@@ -53,12 +53,12 @@ def compare(name: str, precision: str, arrays: cases.Arrays, folder: Path) -> It
 
 
 def repeat(sizes: Sizes, folder: Path) -> Iterator[Row]:
-    """Train twice from the same start, and compare bit by bit; and how long a step takes."""
+    """Train twice from the same start and compare the results bit by bit; measure the time of a step."""
     equal = {}
     for task, lay_out in (("classifier", cases.classifier_training), ("segmenter", cases.segmenter_training)):
         training = lay_out(sizes, "bfloat16")
-        first, _ = _walk(training, sizes.steps)
-        second, seconds = _walk(training, sizes.steps)
+        first, _ = _train(training, sizes.steps)
+        second, seconds = _train(training, sizes.steps)
         equal[task] = all(np.array_equal(a, b) for a, b in zip(first, second, strict=True))
         words = "bit for bit" if equal[task] else "not equal"
         yield Row(PART, f"{task}: two runs of {sizes.steps} steps", words)
@@ -67,21 +67,22 @@ def repeat(sizes: Sizes, folder: Path) -> Iterator[Row]:
 
 
 def repeat_by_flag(sizes: Sizes, folder: Path) -> Iterator[Row]:
-    """`repeat` in a process that has XLA choose deterministic kernels, where it was not equal without."""
-    known = folder / REPEATED
-    if known.exists() and all(json.loads(known.read_text()).values()):
-        yield Row(PART, "flag for equal runs", "none is needed")
+    """Run `repeat` with XLA's flag for deterministic kernels, if the runs were not equal without it."""
+    repeated = folder / REPEATED
+    if repeated.exists() and all(json.loads(repeated.read_text()).values()):
+        yield Row(PART, "flag for equal runs", "not needed")
         return
     for row in repeat(sizes, folder):
         yield Row(PART, f"{row.what}, --xla_gpu_deterministic_ops", row.value, row.unit)
 
 
 def compare_predictions(found: cases.Arrays, reference: cases.Arrays) -> Iterator[Row]:
-    """Labels where the CPU is sure, and the lungs."""
+    """Compare labels with a clear majority of votes, and lung masks."""
     ordered = np.sort(reference["votes"], axis=1)
-    sure = ordered[:, -1] - ordered[:, -2] > SURE
+    is_clear = ordered[:, -1] - ordered[:, -2] > MIN_VOTE_MARGIN
     same = found["votes"].argmax(1) == reference["votes"].argmax(1)
-    yield Row(PART, "labels that are the CPU's, where it is sure", f"{(same & sure).sum()} of {sure.sum()}")
+    equal = f"{(same & is_clear).sum()} of {is_clear.sum()}"
+    yield Row(PART, "labels equal to the CPU's, with a clear majority", equal)
     moved = np.abs(found["votes"] - reference["votes"]).sum(1) / 2
     yield Row(PART, "votes that differ, most of any radiograph", float(moved.max()), "votes")
     dice = [classification.dice(*pair) for pair in zip(found["lungs"], reference["lungs"], strict=True)]
@@ -89,14 +90,14 @@ def compare_predictions(found: cases.Arrays, reference: cases.Arrays) -> Iterato
 
 
 def _order() -> list[tuple[str, str]]:
-    """The cases and their precisions, most important first; a run's own precision is bfloat16 there."""
+    """Return the cases and their precisions, most important first; `predictions` uses bfloat16 on an accelerator."""
     order = [(name, precision) for precision in WANTED for name in ("segmenter logits", "classifier logits")]
     order.append(("predictions", "bfloat16"))
     return order + [(f"{task} step", precision) for precision in WANTED for task in ("classifier", "segmenter")]
 
 
-def _walk(training: trainer.Trainer, count: int) -> tuple[list[np.ndarray], float]:
-    """The leaves of the state after so many steps from the start, and the seconds of one but the first."""
+def _train(training: trainer.Trainer, count: int) -> tuple[list[np.ndarray], float]:
+    """Train `count` steps from the start; return the leaves of the state and the seconds per step after the first."""
     state = training.step(training.init_state(0), 0)
     jax.block_until_ready(state)
     start = time.perf_counter()
@@ -108,11 +109,11 @@ def _walk(training: trainer.Trainer, count: int) -> tuple[list[np.ndarray], floa
 
 
 def _wait_for(path: Path) -> cases.Arrays | None:
-    """What the process on the CPU has written there; None where it has not in time."""
-    failed = path.parent / cases.FAILED
-    until = time.monotonic() + PATIENCE
+    """Wait for a file of the process on the CPU and read it; None if it is not written in time."""
+    finished = path.parent / cases.FINISHED
+    until = time.monotonic() + TIMEOUT
     while not path.exists():
-        if time.monotonic() > until or failed.exists():
+        if time.monotonic() > until or finished.exists():
             return None
         time.sleep(0.5)
     with np.load(path) as arrays:

@@ -1,4 +1,4 @@
-"""What was measured, row by row: printed, and written to a file, as soon as it is known."""
+"""Rows of the results, each printed and saved as soon as it is measured."""
 
 import json
 from collections.abc import Mapping
@@ -16,12 +16,12 @@ class Row:
 
     Attributes:
         part: name of the part that measured it.
-        what: what was measured.
-        value: a number, or words.
+        what: name of the measurement.
+        value: a number or a text.
         unit: of the number.
-        peer: the same of PyTorch; None where it has no part in it.
-        higher_is_better: which of the two is ahead where there are both.
-        note: a wanted value, settings, or what went wrong.
+        peer: the value of PyTorch; None if it was not measured.
+        higher_is_better: whether higher values are better.
+        note: a target, settings, or an error.
     """
 
     part: str
@@ -34,13 +34,13 @@ class Row:
 
     @property
     def ratio(self) -> float | None:
-        """How many times better than the peer; None without one."""
+        """Return how many times better the value is than the peer's; None without a peer."""
         if self.peer is None or isinstance(self.value, str) or not self.value or not self.peer:
             return None
         return self.value / self.peer if self.higher_is_better else self.peer / self.value
 
     def cells(self) -> list[str]:
-        """The row of the Markdown table."""
+        """Return the cells of the Markdown table."""
         return [
             self.part,
             self.what,
@@ -56,30 +56,30 @@ HEAD = ["part", "measured", "cxrjax", "PyTorch", "times better", "unit", "note"]
 
 
 class Report:
-    """The rows so far; each is printed and kept in OUT/accelerator.json as it comes."""
+    """All rows so far; each is printed and saved in OUT/accelerator.json immediately."""
 
-    def __init__(self, out: Path, known: Mapping[str, Any]):
-        """Begin with what is known of the command."""
+    def __init__(self, out: Path, header: Mapping[str, Any]):
+        """Start a report with the content of `header`, such as the command."""
         self._path = out / "accelerator.json"
-        self.known = dict(known)
+        self.header = dict(header)
         self.rows: list[Row] = []
 
     def add(self, row: Row) -> None:
-        """Print a row and write all."""
+        """Print a row and save the report."""
         self.rows.append(row)
         print(" | ".join(row.cells()), flush=True)
         self.save()
 
     def save(self) -> None:
-        """Write all that is known so far."""
-        record = self.known | {"rows": [asdict(row) | {"ratio": row.ratio} for row in self.rows]}
+        """Save the report."""
+        record = self.header | {"rows": [asdict(row) | {"ratio": row.ratio} for row in self.rows]}
         atomic_files.atomic_write(self._path, (json.dumps(record, indent=2) + "\n").encode())
 
     def table(self) -> str:
-        """All rows in Markdown."""
+        """Return all rows as a Markdown table."""
         return write_table(HEAD, [row.cells() for row in self.rows])
 
 
 def format_number(value: float | str) -> str:
-    """A number in three digits; words as they are."""
+    """Return a number with three digits; text unchanged."""
     return value if isinstance(value, str) else f"{value:.3g}"

@@ -1,4 +1,4 @@
-"""The sizes that everything is measured at: the paper's, or tiny ones that show that it runs."""
+"""Sizes of the benchmarks: those of the paper, or tiny ones to check that they run."""
 
 from dataclasses import dataclass
 
@@ -8,23 +8,23 @@ class Sizes:
     """Sizes of one run of all parts.
 
     Attributes:
-        image: pixels, side of a standardized radiograph.
-        segmenter: its architecture.
-        segmenter_size: pixels, side of what it reads.
-        classifier: its architecture.
-        patch: pixels, side of a patch.
+        image: side of a standardized radiograph, pixels.
+        segmenter: architecture of the segmenter.
+        segmenter_size: side of the segmenter's input, pixels.
+        classifier: architecture of the classifier.
+        patch: side of a patch, pixels.
         votes: patches per radiograph.
         chunk: patches of each radiograph that are classified at once.
-        batches: radiographs at once, in inference; the stages are timed at the middle one.
-        segmenter_batches: radiographs per step of training; the first is the paper's.
-        classifier_batches: likewise.
-        files: that are predicted.
-        pictures: of these, with a picture each.
-        steps: of two equal runs.
-        turns: of which the median counts.
-        matrix: side of the matrices of the ceiling.
-        copied: bytes that are copied for the ceiling.
-        tiny: whether peers and what takes minutes are left out.
+        batches: batch sizes of inference; the stages are timed at the middle one.
+        segmenter_batches: batch sizes of the segmenter's training; the first is the paper's.
+        classifier_batches: batch sizes of the classifier's training; the first is the paper's.
+        files: number of files to predict.
+        pictures: number of files to predict with figures.
+        steps: number of steps of two equal runs.
+        turns: number of measurements, of which the median counts.
+        matrix: side of the matrices that measure the rate of operations.
+        copied: bytes of the copy that measures the bandwidth.
+        tiny: whether peers and parts that take minutes are skipped.
     """
 
     image: int = 1024
@@ -47,7 +47,7 @@ class Sizes:
 
     @property
     def changes(self) -> dict[str, object]:
-        """The settings of a config that these sizes are, by key."""
+        """Return the sizes as settings by config key."""
         return {
             "image.size": self.image,
             "segmenter.architecture": self.segmenter,

@@ -1,4 +1,4 @@
-"""How long programs take on a device."""
+"""Measure the time and memory of programs on a device."""
 
 import time
 from collections.abc import Callable, Mapping
@@ -10,36 +10,36 @@ import jax
 
 
 def measure(run: Callable[[], Any], turns: int, least: float = 0.2) -> float:
-    """Return the median seconds of a call, the results being there, of some turns of at least `least` seconds each.
+    """Return the median seconds of a call including its results, over turns of at least `least` seconds each.
 
-    The first call, in which things are compiled, does not count.
+    The first call, which includes compilation, does not count.
     """
     jax.block_until_ready(run())
     start = time.perf_counter()
     jax.block_until_ready(run())
     repeats = max(1, min(100, round(least / max(time.perf_counter() - start, 1e-6))))
-    each = []
+    seconds = []
     for _ in range(turns):
         start = time.perf_counter()
         for _ in range(repeats):
             result = run()
         jax.block_until_ready(result)
-        each.append((time.perf_counter() - start) / repeats)
-    return median(each)
+        seconds.append((time.perf_counter() - start) / repeats)
+    return median(seconds)
 
 
 def compile_all(programs: Mapping[str, tuple[Any, tuple[Any, ...]]]) -> dict[str, Any]:
-    """Compile programs, by name the jitted function and its arguments, side by side; those that fail are left out.
+    """Compile programs (name -> jitted function and its arguments) in parallel.
 
     Returns:
-        By name the compiled program, or the exception that came instead.
+        Name -> the compiled program, or the exception that it raised.
     """
 
     def compile_one(program: tuple[Any, tuple[Any, ...]]) -> Any:
         function, arguments = program
         try:
             return function.lower(*arguments).compile()
-        except Exception as error:  # it becomes a row
+        except Exception as error:  # reported as a row
             return error
 
     with ThreadPoolExecutor(max(1, len(programs))) as pool:
@@ -47,6 +47,6 @@ def compile_all(programs: Mapping[str, tuple[Any, tuple[Any, ...]]]) -> dict[str
 
 
 def read_peak() -> float | None:
-    """Return the most memory that the first device has held, megabytes; None where it does not say."""
-    known = jax.devices()[0].memory_stats() or {}
-    return known["peak_bytes_in_use"] / 2**20 if "peak_bytes_in_use" in known else None
+    """Return the peak memory of the first device in megabytes; None if it does not report it."""
+    statistics = jax.devices()[0].memory_stats() or {}
+    return statistics["peak_bytes_in_use"] / 2**20 if "peak_bytes_in_use" in statistics else None

@@ -1,4 +1,4 @@
-"""Fast, training: steps a second and the peak of memory of both tasks."""
+"""Speed of training: steps per second and peak memory of both tasks."""
 
 import json
 import subprocess
@@ -16,24 +16,24 @@ from benchmarks.accelerator.timing import measure
 from benchmarks.runner import ROOT
 
 PART = "training"
-PEERS = 90.0  # seconds that PyTorch may take for each task
+PEERS = 90.0  # seconds, limit for PyTorch per task
 WANTED = {"segmenter": "wanted: half of the memory of torch.compile", "classifier": ""}
 
 
 def run(sizes: Sizes, folder: Path) -> Iterator[Row]:
-    """Each task at each batch, in a process of its own, so that the peak of memory is its own."""
+    """Measure each task at each batch size in its own process, so that peak memory is independent."""
     for task, batches in (("segmenter", sizes.segmenter_batches), ("classifier", sizes.classifier_batches)):
-        theirs, reason = peers.ask(f"train {task}", sizes, folder, PEERS)
+        theirs, reason = peers.measure(f"train {task}", sizes, folder, PEERS)
         if reason:
             yield Row(PART, f"{task}, PyTorch", reason)
         for batch in batches:
             name = f"{task}, batch of {batch}"
-            asked = [sys.executable, "-m", "benchmarks.accelerator.training", task, str(batch), str(sizes.tiny)]
-            done = subprocess.run(asked, cwd=ROOT, capture_output=True, text=True)
-            if done.returncode:
-                yield Row(PART, name, f"failed: {done.stderr.strip()[-300:]}")
+            command = [sys.executable, "-m", "benchmarks.accelerator.training", task, str(batch), str(sizes.tiny)]
+            process = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+            if process.returncode:
+                yield Row(PART, name, f"failed: {process.stderr.strip()[-300:]}")
                 continue
-            ours = json.loads(done.stdout.splitlines()[-1])
+            ours = json.loads(process.stdout.splitlines()[-1])
             peer = theirs.get(name, {})
             seconds = peer.get("seconds")
             yield Row(PART, name, 1 / ours["seconds"], "steps/s", seconds and 1 / seconds)
@@ -43,11 +43,12 @@ def run(sizes: Sizes, folder: Path) -> Iterator[Row]:
 
 
 def time_steps(sizes: Sizes, task: str, batch: int) -> dict[str, float | None]:
-    """Seconds of a step, and the megabytes that it needs."""
+    """Return the seconds of a step and its memory in megabytes."""
     lay_out = cases.segmenter_training if task == "segmenter" else cases.classifier_training
     precision = "float32" if jax.default_backend() == "cpu" else "bfloat16"
     training = lay_out(sizes, precision, batch)
-    state, number = training.init_state(0), 0
+    state = training.init_state(0)
+    number = 0
 
     def step() -> jax.Array:
         nonlocal state, number
@@ -56,20 +57,20 @@ def time_steps(sizes: Sizes, task: str, batch: int) -> dict[str, float | None]:
         return state.loss_sum
 
     seconds = measure(step, sizes.turns)
-    (compiled,) = training._compiled_steps.values()  # what it needs is known to nobody else
-    return {"seconds": seconds, "megabytes": read_need(compiled)}
+    (compiled,) = training._compiled_steps.values()  # only the compiled program reports its memory
+    return {"seconds": seconds, "megabytes": program_memory(compiled)}
 
 
-def read_need(compiled: Any) -> float | None:
-    """Megabytes that a compiled program needs with all that it is given; None where XLA does not say.
+def program_memory(compiled: Any) -> float | None:
+    """Return the megabytes of a compiled program including its arguments; None if XLA does not report them.
 
-    The most that the allocator has held would count what was tried while compiling.
+    The allocator's peak would include the memory of autotuning during compilation.
     """
-    known = compiled.memory_analysis()
-    if known is None:
+    analysis = compiled.memory_analysis()
+    if analysis is None:
         return None
-    needed = known.argument_size_in_bytes + known.output_size_in_bytes + known.temp_size_in_bytes
-    return (needed - known.alias_size_in_bytes) / 2**20
+    size = analysis.argument_size_in_bytes + analysis.output_size_in_bytes + analysis.temp_size_in_bytes
+    return (size - analysis.alias_size_in_bytes) / 2**20
 
 
 if __name__ == "__main__":

@@ -70,7 +70,7 @@ def test_logits_are_compared_with_the_reference(tmp_path, monkeypatch):
     order = [("classifier logits", precision) for precision in ("float32", "bfloat16")]
     monkeypatch.setattr(right, "_order", lambda: order)
     sizes = replace(TINY, classifier="hieu2695_baseline", patch=128)
-    cases.work_out(tmp_path, sizes)
+    cases.write_references(tmp_path, sizes)
     exact, rounded = right.run(sizes, tmp_path)
     assert exact.value == 0
     assert 0 < rounded.value < 0.05
@@ -82,7 +82,7 @@ def test_the_other_cases_are_compared_with_the_reference(folder, monkeypatch):
     monkeypatch.setattr(cases, "CASES", {name: cases.CASES[name] for name in chosen})
     monkeypatch.setattr(right, "repeat", lambda *_: iter(()))
     monkeypatch.setattr(right, "_order", lambda: [(name, "float32") for name in chosen])
-    cases.work_out(folder, TINY)
+    cases.write_references(folder, TINY)
     rows = {row.what: row for row in right.run(TINY, folder)}
     assert rows["segmenter step, float32: optimizer"].value == 0
     assert rows["Dice of lungs with the CPU's, lowest"].value == 1
@@ -90,7 +90,7 @@ def test_the_other_cases_are_compared_with_the_reference(folder, monkeypatch):
 
 def test_a_missing_reference_is_told(tmp_path):
     (tmp_path / "reference").mkdir()
-    (tmp_path / "reference" / cases.FAILED).touch()
+    (tmp_path / "reference" / cases.FINISHED).touch()
     (row,) = right.compare("segmenter step", "float32", {}, tmp_path)
     assert row.value.startswith("no reference")
 
@@ -122,9 +122,9 @@ def test_weights_that_come_back_are_those_that_went(tmp_path, monkeypatch):
 
     rng = np.random.default_rng(0)
     state = {f"layer{i}.weight": rng.normal(size=(64, 32)).astype(np.float32) for i in range(5)}
-    monkeypatch.setattr(learned, "MOST", 2 * state["layer0.weight"].size * 2)
+    monkeypatch.setattr(learned, "MAX_BYTES", 2 * state["layer0.weight"].size * 2)
     monkeypatch.setattr(learned.exchange, "export_weights", lambda workdir, target: save_file(state, target))
-    list(learned._bring_back(tmp_path, tmp_path / "classifier"))
+    list(learned._write_weights(tmp_path, tmp_path / "classifier"))
     pieces = sorted(tmp_path.glob("classifier_*.safetensors"))
     assert len(pieces) == 3
     learned.join(pieces, tmp_path / "joined")
