@@ -1,4 +1,4 @@
-"""Archives of strangers: damaged, swollen or leading elsewhere, they are refused in one sentence."""
+"""Damaged archives, decompression bombs and archives with paths outside their folder are refused in one sentence."""
 
 import bz2
 import io
@@ -29,7 +29,7 @@ def make_tar(suffix: str, content: bytes) -> bytes:
 
 
 def mutate(data: bytes, seed: int) -> bytes:
-    """One byte in sixteen of the second half, where a zip file has its directory, is another."""
+    """Change one byte in sixteen of the second half, which contains the directory of a zip file."""
     half = len(data) // 2
     return data[:half] + bytes(
         (byte + seed + at) % 256 if (at + seed) % 16 == 0 else byte for at, byte in enumerate(data[half:])
@@ -37,7 +37,7 @@ def mutate(data: bytes, seed: int) -> bytes:
 
 
 @pytest.mark.parametrize("name", ["a.zip", "a.tar.gz", "a.tar.bz2", "a.tar.xz", "a.tar"])
-def test_a_damaged_archive_is_refused_or_unpacked_and_nothing_else(tmp_path, name):
+def test_damaged_archive_is_refused_or_unpacked(tmp_path, name):
     content = bytes(range(256)) * 8
     made = (
         make_zip(**{"a.txt": content, "b/\u00e9.txt": content})
@@ -58,7 +58,7 @@ def test_a_damaged_archive_is_refused_or_unpacked_and_nothing_else(tmp_path, nam
     assert {one.name for one in tmp_path.iterdir()} <= {name, *(f"out{seed}" for seed in range(60))}
 
 
-def test_the_known_kinds_of_damage(shared, tmp_path):
+def test_known_damaged_archives(shared, tmp_path):
     sample = shared / "faults" / "inputs" / "archive_IndexError.zip"
     if not sample.is_file():
         pytest.skip("the shared data has no damaged archive")
@@ -66,7 +66,7 @@ def test_the_known_kinds_of_damage(shared, tmp_path):
         archive.unpack(sample, tmp_path)
 
 
-def test_a_bomb_is_stopped_on_its_way(tmp_path, monkeypatch):
+def test_decompression_bomb_is_stopped(tmp_path, monkeypatch):
     monkeypatch.setattr(archive, "_ALLOWANCE", 1 << 20)
     path = tmp_path / "bomb.zip"
     path.write_bytes(make_zip(**{"a.txt": bytes(20 << 20)}))
@@ -75,7 +75,7 @@ def test_a_bomb_is_stopped_on_its_way(tmp_path, monkeypatch):
     assert (tmp_path / "out" / "a.txt").stat().st_size < 5 << 20
 
 
-def test_a_broken_stream_without_a_number_is_damage_and_no_full_disk(tmp_path):
+def test_broken_stream_without_errno_is_reported_as_damage(tmp_path):
     path = tmp_path / "a.tar.bz2"
     made = bytearray(bz2.compress(make_tar("", bytes(range(256)) * 400)))
     made[len(made) // 2] ^= 0xFF

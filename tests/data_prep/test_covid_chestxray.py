@@ -1,4 +1,4 @@
-"""The COVID-19 image data collection: what is taken, why the rest is not, and who is in which split."""
+"""The COVID-19 image data collection: listed and skipped records, masks, and committed splits."""
 
 import csv
 import json
@@ -24,13 +24,13 @@ NAME = "covid-chestxray-dataset"
 
 
 @pytest.fixture
-def taken(tmp_path):
+def entries(tmp_path):
     write(tmp_path)
     return list(SOURCE.records(tmp_path, Options()))
 
 
-def test_only_frontal_radiographs_with_a_finding_are_taken(taken):
-    assert [(row.id, row.reason) for row in taken if isinstance(row, SkippedRecord)] == [
+def test_only_frontal_radiographs_with_a_finding_are_listed(entries):
+    assert [(row.id, row.reason) for row in entries if isinstance(row, SkippedRecord)] == [
         ("images/lateral.jpg", "lateral view"),
         ("images/slice.jpg", "CT, not a radiograph"),
         ("volumes/volume.nii.gz", "CT, not a radiograph"),  # rather than "no such file"
@@ -39,12 +39,12 @@ def test_only_frontal_radiographs_with_a_finding_are_taken(taken):
         ("images/gone.jpg", "no such file"),
         ("images/normal.jpg", "listed a second time in metadata.csv"),
     ]
-    labels = Counter(row.label for row in taken if isinstance(row, Record))
+    labels = Counter(row.label for row in entries if isinstance(row, Record))
     assert labels == {"covid19": 4, "viral": 1, "bacterial": 1, "fungal": 1, "normal": 1, "pneumonia": 1}
 
 
-def test_a_row_says_what_upstream_says(taken):
-    rows = {row.id: row for row in taken if isinstance(row, Record)}
+def test_record_has_the_metadata_of_its_row(entries):
+    rows = {row.id: row for row in entries if isinstance(row, Record)}
     second = rows["images/second.png"]
     assert (second.patient_id, second.upstream_label, second.view) == ("ieee8023-2", "COVID-19, ARDS", "AP Supine")
     assert (second.sex, second.age, second.licence) == ("M", 65, "CC BY-NC-SA")
@@ -52,8 +52,8 @@ def test_a_row_says_what_upstream_says(taken):
     assert len({row.patient_id for row in rows.values()}) == 7  # nine radiographs, three of them of patient 2
 
 
-def test_hand_drawn_lungs_go_before_those_of_a_network(taken):
-    rows = {row.id: row for row in taken if isinstance(row, Record)}
+def test_manual_masks_are_preferred_to_predicted_ones(entries):
+    rows = {row.id: row for row in entries if isinstance(row, Record)}
     assert rows["images/first.jpg"].masks["lungs"].parent.name == "lung_masks_v7"
     assert rows["images/second.png"].masks["lungs"].name == "second_mask.png"
     assert not rows["images/third.jpg"].masks
@@ -63,8 +63,8 @@ def test_hand_drawn_lungs_go_before_those_of_a_network(taken):
     assert np.array_equal(mask, draw_lung_mask("left"))
 
 
-def test_a_file_that_was_cut_off_is_refused(taken):
-    (row,) = [row for row in taken if row.id == "images/cut-off.png"]
+def test_truncated_file_is_refused(entries):
+    (row,) = [row for row in entries if row.id == "images/cut-off.png"]
     with pytest.raises(RecordError, match="truncated or damaged PNG"):
         read_example(row)
 
@@ -115,7 +115,7 @@ def benchmark(shared):
         return [fields for fields in csv.DictReader(file) if fields["dataset"] == NAME]
 
 
-def test_the_real_files_that_are_there_are_all_taken(shared, metadata, benchmark, tmp_path):
+def test_all_available_real_files_are_prepared(shared, metadata, benchmark, tmp_path):
     assert main(["covid_chestxray", f"--raw_dir={shared / 'data' / NAME}", f"--out={tmp_path}"]) == 0
     folder = tmp_path / "covid_chestxray" / "2.0.0"
     report = json.loads((folder / "report.json").read_text())
@@ -130,17 +130,17 @@ def test_the_real_files_that_are_there_are_all_taken(shared, metadata, benchmark
         "no such file": 171,
     }
     assert 356 + reasons.total() == len(metadata) == 758
-    told = {fields["path"].split("/")[-1]: fields for fields in benchmark}
+    benchmark_rows = {fields["path"].split("/")[-1]: fields for fields in benchmark}
     for records in tfds.builder_from_directory(folder).as_data_source().values():
         for record in records:
-            fields = told.pop(record["path"].decode().split("/")[-1])
+            fields = benchmark_rows.pop(record["path"].decode().split("/")[-1])
             assert record["patient_id"].decode() == fields["patient_id"]
             assert record["view"].decode() == fields["view"]
             assert bool(record["mask"]) == bool(fields["mask"])
-    assert not told
+    assert not benchmark_rows
 
 
-def test_the_committed_splits_are_those_of_the_benchmark_and_fair_to_the_rest(metadata, benchmark):
+def test_committed_splits_match_the_benchmark(metadata, benchmark):
     committed = {patient: split for (_, patient), split in splits.read_table(SOURCE.splits_table()).items()}
     assert set(committed) == {SOURCE.patient_id(fields["patientid"]) for fields in metadata}
     known = {fields["patient_id"]: fields["split"] for fields in benchmark}

@@ -1,4 +1,4 @@
-"""The COVID-19 Radiography Database, old releases and new."""
+"""The COVID-19 Radiography Database, old and new releases."""
 
 from collections import Counter
 
@@ -10,14 +10,14 @@ from data_prep.covid_radiography.source import find_number
 from tests.helpers.image_files import save_image
 
 
-def test_labels_are_by_folder_and_opacity_is_its_own(survey):
+def test_labels_are_those_of_the_folders(survey):
     found = survey("covid_radiography")
     assert Counter(found.attribute("label").values()) == {"covid19": 3, "opacity": 2, "normal": 3, "viral": 2}
     assert set(found.attribute("patient_id").values()) == {""}
     assert not found.skipped
 
 
-def test_a_mask_of_256_pixels_is_fitted_to_its_image(survey):
+def test_mask_of_256_pixels_is_resized_to_its_image(survey):
     found = survey("covid_radiography")
     example = found.examples["COVID/images/COVID-1.png"]
     mask = cv2.imdecode(np.frombuffer(example.mask, np.uint8), 0)
@@ -28,7 +28,7 @@ def test_a_mask_of_256_pixels_is_fitted_to_its_image(survey):
 
 
 def test_images_are_in_the_order_of_their_numbers(survey, tmp_path):
-    """A release of 2020: no masks, and the images in the folder of their class."""
+    """Use the layout of a release of 2020: no masks, and the images in the folder of their class."""
     for name in ("COVID-19 (10)", "COVID-19 (9)"):
         save_image(tmp_path / "COVID-19" / f"{name}.png")
     assert list(survey("covid_radiography", tmp_path).examples) == [
@@ -38,5 +38,5 @@ def test_images_are_in_the_order_of_their_numbers(survey, tmp_path):
 
 
 @pytest.mark.parametrize("name", ["COVID-19 (7)", "COVID (7)", "COVID 7", "COVID-7"])
-def test_the_number_is_the_last_one(name):
+def test_number_is_the_last_one_in_the_name(name):
     assert find_number(name) == 7

@@ -1,4 +1,4 @@
-"""COVIDx: COVID-Net's rules, and the comma that it lacks."""
+"""COVIDx: COVID-Net's rules, and the two patients of its missing comma."""
 
 import json
 import re
@@ -10,7 +10,7 @@ from data_prep.covidx.patients import RADIOGRAPHY_TEST, TEST
 from data_prep.record import PreparationError
 
 
-def test_patients_191_and_24_are_two_patients_of_the_test_set(survey):
+def test_patients_191_and_24_are_two_test_patients(survey):
     assert {"ieee8023-191", "figure1-COVID-00024"} <= TEST
     assert (len(TEST), len(RADIOGRAPHY_TEST)) == (21 + 12 + 28, 17)
     splits = {row.patient_id: row.split for row in survey("covidx").records.values()}
@@ -18,7 +18,7 @@ def test_patients_191_and_24_are_two_patients_of_the_test_set(survey):
     assert splits["ieee8023-301"] == splits["figure1-COVID-00001"] == splits["actualmed-ANON1"] == "train|val"
 
 
-def test_findings_become_three_classes(survey):
+def test_findings_are_mapped_to_three_classes(survey):
     found = survey("covidx")
     labels = {re.sub(r".*/", "", name): label for name, label in found.attribute("label").items()}
     assert labels == {
@@ -42,16 +42,19 @@ def test_findings_become_three_classes(survey):
     assert "no such file" in {reason for name, reason in found.skipped.items() if "COVID-00003" in name}
 
 
-def test_a_radiograph_of_two_collections_is_taken_once(survey):
-    """COVID-1 is ieee8023's by its address, COVID-3 by its collection's, COVID-100 by its number; sirm-13 is SIRM's."""
+def test_radiograph_in_two_collections_is_listed_once(survey):
+    """COVID-1 is ieee8023's by its URL, COVID-3 by the collection's URL, COVID-100 by its number; sirm-13 is SIRM's."""
     rows = survey("covidx").records
-    taken = [name for name in rows if "radiography" in name]
-    assert taken == ["covid_radiography/COVID/images/COVID-2.png", "covid_radiography/COVID/images/COVID-70.png"]
+    radiography_ids = [name for name in rows if "radiography" in name]
+    assert radiography_ids == [
+        "covid_radiography/COVID/images/COVID-2.png",
+        "covid_radiography/COVID/images/COVID-70.png",
+    ]
     assert not any("sirm-13" in name for name in rows)
 
 
-def test_a_patient_of_nihs_is_test_with_all_its_images(survey, tmp_path):
-    """COVID-Net's lists name one image of each patient that RSNA knows, NIH's mapping tells the others."""
+def test_all_images_of_an_nih_test_patient_are_test_images(survey, tmp_path):
+    """COVID-Net's lists have one image of each patient; the other images are found with NIH's mapping."""
     folder = "rsna_pneumonia/stage_2_train_images"
     splits = {name: row.split for name, row in survey("covidx").records.items()}
     assert splits[f"{folder}/00a85be6.dcm"] == splits[f"{folder}/00704310.dcm"] == "test"
@@ -69,7 +72,7 @@ def test_rsna_keeps_its_boxes(survey):
     assert lesions["rsna_pneumonia/stage_2_train_images/00436515.dcm"]
 
 
-def test_parts_that_are_not_there_are_named(survey, tmp_path):
+def test_missing_members_are_named(survey, tmp_path):
     survey("covidx")
     (tmp_path / "upstream" / "Actualmed-COVID-chestxray-dataset").rename(tmp_path / "elsewhere")
     assert survey("covidx", tmp_path / "upstream").skipped["actualmed"] == "no folder actualmed"
@@ -79,7 +82,7 @@ def test_parts_that_are_not_there_are_named(survey, tmp_path):
 
 
 def test_real_figure1_has_one_test_patient_more_than_covid_nets_list(survey, shared, tmp_path):
-    """Its test_COVIDx5.txt has 11 of Figure 1 and train_COVIDx5.txt 24, COVID-00024 among these."""
+    """Its test_COVIDx5.txt has 11 of Figure 1 and train_COVIDx5.txt 24, including COVID-00024."""
     folder = shared / "data" / "Figure1-COVID-chestxray-dataset"
     if not folder.is_dir():
         pytest.skip("the shared data has no Figure1-COVID-chestxray-dataset")

@@ -1,4 +1,4 @@
-"""Near-duplicates: planted copies of real radiographs are all found, strangers are not, and one of a set is kept."""
+"""Near-duplicates: altered copies of real radiographs are found, other pairs are not, and one of each set is kept."""
 
 import csv
 import io
@@ -56,7 +56,7 @@ def read_benchmark(shared: Path) -> list[dict[str, str]]:
     return list(csv.DictReader(io.StringIO(table.read_text())))
 
 
-def test_planted_copies_of_real_radiographs_are_all_found_and_nothing_else(shared, tmp_path):
+def test_exactly_the_altered_copies_of_real_radiographs_are_found(shared, tmp_path):
     table = read_benchmark(shared)
     originals, copies, planted = [], [], set()
     for collection in COLLECTIONS:
@@ -78,7 +78,7 @@ def test_planted_copies_of_real_radiographs_are_all_found_and_nothing_else(share
 
 
 @pytest.mark.slow
-def test_the_benchmark_has_three_pairs_that_a_person_sees_and_no_false_alarm(shared):
+def test_benchmark_has_three_visible_pairs_and_no_false_alarm(shared):
     plan: dict[str, list[Record]] = {}
     for fields in read_benchmark(shared):
         file = shared / "data" / fields["path"]
@@ -92,7 +92,7 @@ def test_the_benchmark_has_three_pairs_that_a_person_sees_and_no_false_alarm(sha
     }
 
 
-def test_depth_and_inversion_do_not_matter():
+def test_similarity_does_not_depend_on_depth_and_inversion():
     pixels = draw_image("one", (90, 70))
     plain = fingerprint.compute(Radiograph(pixels, "", "png"))
     deep = fingerprint.compute(Radiograph(65535 - 257 * pixels.astype(np.uint16), "", "dicom", inverted=True))
@@ -102,8 +102,8 @@ def test_depth_and_inversion_do_not_matter():
     assert fingerprint.similarity(plain.thumbnail, plain.thumbnail[:, ::-1]) < 0.5
 
 
-def test_near_hashes_are_found_over_all_portions_and_windows():
-    """64 of 256 bits are near and 65 are not; whole to whole, and a window of either to the whole of the other."""
+def test_near_hashes_are_found_across_chunks_and_windows():
+    """A distance of 64 of 256 bits is near and 65 is not, between full images and between a window and a full image."""
     random = np.random.default_rng(0)
     bits = random.integers(0, 2, (600, 6, 256), np.uint8)
 
@@ -120,7 +120,7 @@ def test_near_hashes_are_found_over_all_portions_and_windows():
     assert sorted(itertools.chain(*fingerprint.find_near(prints))) == [(0, 1), (4, 599), (5, 598)]
 
 
-def test_a_pair_says_what_differs_and_one_patient_is_no_alarm(tmp_path):
+def test_pair_lists_differences_and_ignores_one_patient(tmp_path):
     save_image(tmp_path / "a.png", draw_image("a"))
     (tmp_path / "bad.png").write_bytes(b"no picture")
 
@@ -148,11 +148,11 @@ def test_a_pair_says_what_differs_and_one_patient_is_no_alarm(tmp_path):
 
 
 def link(*names: str) -> list[Pair]:
-    """Pairs of each with the next."""
+    """Return the pairs of each name with the next."""
     return [Pair(one, other, "", "", "", "", "", 1.0) for one, other in itertools.pairwise(names)]
 
 
-def test_one_of_each_set_is_kept_and_none_where_labels_disagree():
+def test_one_of_each_set_is_kept_or_none_if_labels_disagree():
     labels = {"a": "viral", "b": "viral", "c": "", "d": "normal", "e": "viral", "f": "", "g": "viral", "h": "viral"}
     rows = {name: Record(name, label=label) for name, label in labels.items()}
     plan = {"train": [rows[name] for name in "abcd"], "test": [rows[name] for name in "efgh"], "val": []}

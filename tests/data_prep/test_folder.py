@@ -1,4 +1,4 @@
-"""A user's own folder: names of classes in the shared vocabulary, patients by a pattern, whatever is no radiograph."""
+"""A user's own folder: labels in the shared vocabulary, patients by a pattern, and skipped files."""
 
 import shutil
 from collections import Counter
@@ -27,14 +27,14 @@ def test_folder(survey):
     }
 
 
-def test_the_first_group_of_a_pattern_is_the_patient(survey):
-    told = survey("folder", patients="^(p[0-9]+)_").attribute("patient_id")
-    assert told["COVID-19/p01_a.png"] == told["COVID-19/p01_b.jpg"] == "p01"
-    assert told["Cardiomegaly/nameless.png"] == ""
+def test_first_group_of_the_pattern_is_the_patient(survey):
+    patient_ids = survey("folder", patients="^(p[0-9]+)_").attribute("patient_id")
+    assert patient_ids["COVID-19/p01_a.png"] == patient_ids["COVID-19/p01_b.jpg"] == "p01"
+    assert patient_ids["Cardiomegaly/nameless.png"] == ""
 
 
 @pytest.mark.parametrize("pattern", ["^p[0-9]+_", "(p"])
-def test_a_pattern_that_cannot_be_used_is_named(survey, pattern):
+def test_invalid_pattern_is_named(survey, pattern):
     with pytest.raises(PreparationError, match="--patients="):
         survey("folder", patients=pattern)
 
@@ -52,7 +52,7 @@ def test_a_pattern_that_cannot_be_used_is_named(survey, pattern):
         ("Lung_Opacity", "Lung_Opacity"),
     ],
 )
-def test_what_says_the_same_is_called_the_same(word, label):
+def test_labels_with_the_same_meaning_are_equal(word, label):
     assert normalize_label(word) == label
 
 

@@ -1,7 +1,7 @@
-"""Hannover: frontal views of COVID-19 patients, several of one."""
+"""Hannover: frontal views of COVID-19 patients, several for some patients."""
 
 
-def test_rows_are_those_of_data_csv(survey):
+def test_records_match_data_csv(survey):
     found = survey("hannover")
     assert found.attribute("patient_id") == {
         "png/b343e657.png": "hannover-042f06a9",
@@ -15,6 +15,6 @@ def test_rows_are_those_of_data_csv(survey):
     assert found.skipped == {"png/ac4f6e4e.png": "lateral view", "png/2cd63b76.png": "no such file"}
 
 
-def test_the_folder_itself_will_do(survey, tmp_path):
+def test_folder_can_be_the_layout_itself(survey, tmp_path):
     survey("hannover")
     assert len(survey("hannover", tmp_path / "upstream" / "covid-19-image-repository-master").examples) == 4

@@ -1,4 +1,4 @@
-"""Kermany's images, and CoronaHack, which holds them: who the patients are, the names tell."""
+"""Kermany and CoronaHack, which contains its images: labels and patients from file names."""
 
 import csv
 from collections import Counter
@@ -21,7 +21,7 @@ from data_prep.kermany.file_names import read_name
         ("person_bacteria", "", ""),
     ],
 )
-def test_a_name_tells_finding_and_patient(stem, label, patient):
+def test_name_gives_finding_and_patient(stem, label, patient):
     assert read_name(stem) == (label, patient)
 
 
@@ -51,15 +51,15 @@ def test_coronahack(survey):
     assert found.skipped == {"train/gone.jpeg": "no such file", "test/IM-0003-0001.jpeg": "finding not stated"}
 
 
-def test_real_images_are_labelled_as_the_benchmark_has_them(survey, shared):
+def test_labels_of_real_images_match_the_benchmark(survey, shared):
     table, folder = shared / "data" / "benchmark.csv", shared / "data" / "chest_xray"
     if not (table.is_file() and folder.is_dir()):
         pytest.skip("the shared data has no benchmark.csv or no chest_xray")
     found = survey("kermany", folder)
     assert Counter(found.attribute("label").values()) == {"normal": 150, "bacterial": 150, "viral": 150}
     with table.open(newline="") as file:
-        told = {row["path"]: row for row in csv.DictReader(file) if row["dataset"] == "chest_xray"}
-    assert len(told) == 450
+        benchmark_rows = {row["path"]: row for row in csv.DictReader(file) if row["dataset"] == "chest_xray"}
+    assert len(benchmark_rows) == 450
     for name, example in found.examples.items():
-        row = told[f"chest_xray/{name}"]
+        row = benchmark_rows[f"chest_xray/{name}"]
         assert (example.label, example.patient_id) == (row["label"], row["patient_id"])

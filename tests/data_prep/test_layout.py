@@ -1,4 +1,4 @@
-"""Which folder names the class and which the split, and which files are masks."""
+"""Folders that name classes and splits, and files that are masks."""
 
 from collections import Counter
 
@@ -19,30 +19,30 @@ def fill(folder, *names):
 
 
 def place(found):
-    """(label, split) of every radiograph, counted."""
+    """Count the radiographs by (label, split)."""
     return Counter((row.label, row.split) for row in found.records.values())
 
 
 @pytest.mark.parametrize(
     "form", ["{split}/{label}/{n}.png", "chest_xray/{split}/{label}/{n}.png", "{label}/{split}/{n}.png"]
 )
-def test_folders_of_splits_are_splits(survey, tmp_path, form):
+def test_folders_named_like_splits_are_splits(survey, tmp_path, form):
     splits = {"train": "train", "Validation_set": "val", "TEST": "test"}
     names = [form.format(split=split, label=label, n=f"{split}{label}") for split in splits for label in CLASSES]
     found = survey("folder", fill(tmp_path / "in", *names))
     assert place(found) == {(label, split): 1 for label in ("normal", "PNEUMONIA") for split in splits.values()}
 
 
-def test_a_data_set_keeps_the_splits_of_its_folders(tmp_path, capsys):
+def test_splits_of_folders_are_kept(tmp_path, capsys):
     names = [
         f"{split}/{label}/{split}{k}.png" for split in ("train", "val", "test") for label in CLASSES for k in (0, 1)
     ]
     fill(tmp_path / "in", *names)
     assert main(["folder", f"--raw_dir={tmp_path / 'in'}", f"--out={tmp_path / 'out'}", "--duplicates=off"]) == 0
-    said = capsys.readouterr().out.splitlines()
-    assert said[0].startswith("train 4 (PNEUMONIA 2, normal 2); val 4 (PNEUMONIA 2, normal 2); test 4")
-    assert "the splits train, val, test are those of the folders of these names" in said[1]
-    assert said[-1] == (
+    output = capsys.readouterr().out.splitlines()
+    assert output[0].startswith("train 4 (PNEUMONIA 2, normal 2); val 4 (PNEUMONIA 2, normal 2); test 4")
+    assert "the splits train, val, test are those of the folders of these names" in output[1]
+    assert output[-1] == (
         "warning: 12 of 12 radiographs have no known patient: nothing keeps the radiographs of a patient in one split"
     )
 
@@ -56,7 +56,7 @@ def test_a_data_set_keeps_the_splits_of_its_folders(tmp_path, capsys):
         (("Fold 1", "fold_02", "fold10"), ("fold1", "fold2", "fold10")),
     ],
 )
-def test_splits_are_known_by_other_names(survey, tmp_path, names, splits):
+def test_other_names_of_splits_are_recognized(survey, tmp_path, names, splits):
     found = survey("folder", fill(tmp_path / "in", *(f"{name}/{label}/a.png" for name in names for label in CLASSES)))
     assert place(found) == {(label, split): 1 for label in ("normal", "PNEUMONIA") for split in splits}
 
@@ -77,12 +77,12 @@ def test_splits_are_known_by_other_names(survey, tmp_path, names, splits):
         (["masks/a.png"], "no radiograph in a folder of a class"),
     ],
 )
-def test_folders_that_are_no_classes_are_refused(survey, tmp_path, names, sentence):
+def test_folders_that_are_not_classes_are_refused(survey, tmp_path, names, sentence):
     with pytest.raises(PreparationError, match=sentence):
         survey("folder", fill(tmp_path / "in", *names))
 
 
-def test_masks_are_no_radiographs(survey, tmp_path):
+def test_masks_are_skipped(survey, tmp_path):
     names = [f"{label}/{part}/1.png" for label in CLASSES for part in ("images", "masks", "Lung_Segmentation")]
     names += ["NORMAL/2.png", "NORMAL/2_mask.png", "NORMAL/2_seg.png", "NORMAL/skeleton_seg.png", "annotations/3.png"]
     found = survey("folder", fill(tmp_path / "in", *names))
@@ -95,7 +95,7 @@ def test_masks_are_no_radiographs(survey, tmp_path):
     assert {name for name, reason in found.skipped.items() if "a mask" in reason} == set(names) - set(found.records)
 
 
-def test_masks_are_known_by_other_names(survey, tmp_path):
+def test_other_names_of_masks_are_recognized(survey, tmp_path):
     radiographs = ["TB/images/1.png", "N/1.png", "N/lungs.png", "lung/1.png"]
     masks = [
         "TB/labels/1.png",
@@ -110,7 +110,7 @@ def test_masks_are_known_by_other_names(survey, tmp_path):
     assert (set(found.records), set(found.skipped)) == (set(radiographs), set(masks))
 
 
-def test_a_linked_class_is_taken(survey, tmp_path):
+def test_linked_class_folder_is_read(survey, tmp_path):
     fill(tmp_path, "in/normal/a.png", "elsewhere/b.png")
     (tmp_path / "in" / "covid19").symlink_to(tmp_path / "elsewhere")
     assert survey("folder", tmp_path / "in").attribute("label") == {
@@ -119,14 +119,14 @@ def test_a_linked_class_is_taken(survey, tmp_path):
     }
 
 
-def test_a_name_that_is_not_utf8_is_stored_with_its_bytes_escaped(tmp_path):
+def test_name_that_is_not_utf8_is_stored_with_escapes(tmp_path):
     fill(tmp_path / "in", "normal/a.png", "tb/c.png")
     (tmp_path / "in/normal/a.png").rename(str(tmp_path / "in/normal") + "/R\udcf6ntgen.png")
     assert main(["folder", f"--raw_dir={tmp_path / 'in'}", f"--out={tmp_path / 'out'}", "--split_ratios=1,0,0"]) == 0
     assert r"normal/R\xf6ntgen.png,,train" in (tmp_path / "out/folder/2.0.0/splits.csv").read_text()
 
 
-def test_labels_of_several_spellings_are_one():
+def test_spellings_of_a_label_are_merged():
     words = ["Normal", "NORMAL", "COVID-19", "covid19", "Lung_Opacity", "lung opacity", "lung opacity", "TB"]
     assert unify_spellings(words) == {
         "Normal": "normal", "NORMAL": "normal", "COVID-19": "covid19", "covid19": "covid19",
@@ -134,6 +134,6 @@ def test_labels_of_several_spellings_are_one():
     }  # fmt: skip
 
 
-def test_labels_that_say_something_else_stay_apart():
+def test_different_labels_are_not_merged():
     words = ["COVID+", "COVID-", "grade 1", "grade 1+", "1-2", "12", "-1", "1", "肺炎", "正常"]
     assert len(set(unify_spellings(words).values())) == len(words)

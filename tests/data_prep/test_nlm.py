@@ -1,4 +1,4 @@
-"""Montgomery and Shenzhen: findings from the names, sex and age from the readings, two lungs in one mask."""
+"""Montgomery and Shenzhen: labels from file names, sex and age from the readings, and united lung masks."""
 
 import math
 
@@ -23,7 +23,7 @@ def decode(png: bytes) -> np.ndarray:
     return cv2.imdecode(np.frombuffer(png, np.uint8), cv2.IMREAD_UNCHANGED)
 
 
-def test_montgomery_unites_its_two_masks(tmp_path):
+def test_montgomery_masks_are_united(tmp_path):
     write_montgomery(tmp_path)
     rows = list(MONTGOMERY.records(tmp_path, Options()))
     assert [(row.id, row.label, row.patient_id) for row in rows[:-1]] == [
@@ -42,13 +42,13 @@ def test_montgomery_unites_its_two_masks(tmp_path):
         read_example(rows[3])
 
 
-def test_the_folder_itself_serves_as_well_as_the_one_around_it(tmp_path):
+def test_folder_or_its_parent_can_be_given(tmp_path):
     write_montgomery(tmp_path)
     inside = list(MONTGOMERY.records(tmp_path / "MontgomerySet", Options()))
     assert inside == list(MONTGOMERY.records(tmp_path, Options()))
 
 
-def test_shenzhen_has_masks_for_some(tmp_path):
+def test_shenzhen_masks_are_optional(tmp_path):
     write_shenzhen(tmp_path)
     examples = [read_example(row) for row in SHENZHEN.records(tmp_path, Options())]
     assert [(example.label, example.sex, example.upstream_label) for example in examples] == [
@@ -62,7 +62,7 @@ def test_shenzhen_has_masks_for_some(tmp_path):
     assert np.array_equal(decode(examples[2].mask), LUNGS)
 
 
-def test_a_reading_that_tells_nothing(tmp_path):
+def test_reading_without_metadata(tmp_path):
     file = tmp_path / "reading.txt"
     file.write_text("\n")
     reading = read_reading(file)

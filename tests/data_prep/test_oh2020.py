@@ -1,4 +1,4 @@
-"""The 502 of Oh, Park and Ye: the list, and what of it is there."""
+"""The 502 radiographs of Oh, Park and Ye: the list, and the available files."""
 
 from collections import Counter
 from pathlib import Path
@@ -11,8 +11,8 @@ from data_prep.options import Options
 from data_prep.record import Record
 
 
-def test_the_list_is_that_of_the_authors_sheet():
-    """The paper counts 57 of tuberculosis and 180 of COVID-19; all else, and the sum, is as there."""
+def test_list_matches_the_authors_sheet():
+    """The paper counts 57 of tuberculosis and 180 of COVID-19; the other counts and the sum are equal."""
     rows = read_csv(source._LIST)
     assert Counter(row["label"] for row in rows) == {
         "normal": 191,
@@ -34,7 +34,7 @@ def test_the_list_is_that_of_the_authors_sheet():
     assert len({row["file"] for row in rows}) == 502
 
 
-def test_what_is_there_is_taken_and_what_is_not_is_named(survey):
+def test_available_radiographs_are_listed_and_missing_ones_named(survey):
     found = survey("oh2020")
     assert len(found.records) + len(found.skipped) == 502
     labels = {"normal": 6, "tuberculosis": 2, "bacterial": 3, "viral": 1, "covid19": 2}
@@ -44,7 +44,7 @@ def test_what_is_there_is_taken_and_what_is_not_is_named(survey):
     assert not any("later" in name or "person1_bacteria_1." in name for name in found.records)
 
 
-def test_a_radiograph_keeps_its_collection_and_patient(survey):
+def test_records_keep_collection_and_patient(survey):
     found = survey("oh2020")
     sars = next(example for name, example in found.examples.items() if "Fig4a-day7" in name)
     assert (sars.source, sars.label, sars.upstream_label) == ("covid_chestxray", "viral", "SARS")
@@ -54,22 +54,24 @@ def test_a_radiograph_keeps_its_collection_and_patient(survey):
     assert not any(row.split for row in found.records.values())  # jsrt_scr's own splits are not the paper's
 
 
-def test_one_collection_stands_in_for_another_with_the_same_file(survey):
+def test_file_is_found_in_an_alternative_collection(survey):
     twice = [name for name in survey("oh2020").examples if "F051E018" in name]
     assert twice == ["covid_chestxray/images/F051E018-DAD1-4506-AD43-BE4CA29E960B.jpeg"]
 
 
-def test_a_folder_that_is_not_there_is_named(survey, tmp_path):
+def test_missing_folder_is_named(survey, tmp_path):
     survey("oh2020")
     (tmp_path / "upstream" / "coronahack").rename(tmp_path / "elsewhere")
-    told = survey("oh2020", tmp_path / "upstream").skipped
-    assert told["coronahack/person1429_bacteria_3690.jpeg"] == "no such file"  # the other collections are looked into
+    skipped_records = survey("oh2020", tmp_path / "upstream").skipped
+    assert (
+        skipped_records["coronahack/person1429_bacteria_3690.jpeg"] == "no such file"
+    )  # the other collections are looked into
     (tmp_path / "upstream" / "JSRT").rename(tmp_path / "elsewhere-too")
     assert survey("oh2020", tmp_path / "upstream").skipped["jsrt_scr/JPCNN015.IMG"] == "no folder jsrt_scr"
 
 
-def test_ieee8023s_part_is_all_in_its_real_metadata(shared, tmp_path):
-    """Which of its files are there, the folder tells; F051E018 may stand in for CoronaHack's."""
+def test_ieee8023_files_are_all_in_its_real_metadata(shared, tmp_path):
+    """Only available files are listed; F051E018 can replace CoronaHack's copy."""
     folder = shared / "data" / "covid-chestxray-dataset"
     if not folder.is_dir():
         pytest.skip("the shared data has no covid-chestxray-dataset")

@@ -1,4 +1,4 @@
-"""OpenIST: pictures and masks side by side in upstream's repository, apart in copies of it."""
+"""OpenIST: images and masks in one folder as upstream, or in two as in copies."""
 
 import json
 from collections import Counter
@@ -16,7 +16,7 @@ from tests.data_prep.fixtures.openist import write
 from tests.helpers.image_files import draw_lung_mask
 
 
-def test_pairs_are_taken_and_what_lacks_its_half_is_named(tmp_path):
+def test_pairs_are_listed_and_incomplete_ones_named(tmp_path):
     write(tmp_path)
     rows = {row.id: row for row in SOURCE.records(tmp_path, Options())}
     assert sorted(rows) == sorted(f"{COMMON}/{n}-{n + 9}-500-500-100.jpg" for n in range(1, 11))
@@ -30,14 +30,14 @@ def test_pairs_are_taken_and_what_lacks_its_half_is_named(tmp_path):
     assert np.array_equal(mask, draw_lung_mask("left") | draw_lung_mask("right"))
 
 
-def test_the_files_to_be_fetched_are_275_pairs():
+def test_files_to_download_are_275_pairs():
     endings = Counter(file.path.removeprefix(f"{COMMON}/").rpartition("-100")[2] for file in SOURCE.files)
     assert endings == {".jpg": 275, "@.png": 275}
     assert all(len(file.sha256) == 64 for file in SOURCE.files)
 
 
 @pytest.mark.slow
-def test_all_real_pictures_are_taken(shared, tmp_path):
+def test_all_real_images_are_prepared(shared, tmp_path):
     folder = shared / "data" / "openist"
     if not folder.is_dir():
         pytest.skip("the shared data has no openist")

@@ -1,4 +1,4 @@
-"""Patients of DICOM files: kept together, told apart, and named so that only the user can tell who they are."""
+"""Patients of DICOM files: their radiographs stay together, and only the user can identify them."""
 
 import csv
 import json
@@ -31,7 +31,7 @@ def configuration(tmp_path, monkeypatch) -> Path:
 
 
 def write(folder: Path, **patients: dict[str, str]) -> list[Record]:
-    """A file for each name, with these tags."""
+    """Write a file with tags for each name."""
     rows = []
     for name, tags in patients.items():
         save_dicom(folder / f"{name}.dcm", draw_image(name), **tags)
@@ -67,7 +67,7 @@ def test_no_patient_is_in_two_splits(tmp_path, capsys):
     assert "no known patient" not in capsys.readouterr().out
 
 
-def test_a_pseudonym_is_of_the_identifier_and_its_issuer_under_a_secret(tmp_path):
+def test_pseudonym_depends_on_identifier_issuer_and_secret(tmp_path):
     rows = write(
         tmp_path,
         a={"PatientID": "17"},
@@ -86,7 +86,7 @@ def test_a_pseudonym_is_of_the_identifier_and_its_issuer_under_a_secret(tmp_path
     assert theirs["a"] == theirs["again"] and not set(ours.values()) & set(theirs.values())
 
 
-def test_the_secret_is_made_once_and_is_the_users_alone(tmp_path, configuration):
+def test_secret_is_created_once_and_private(tmp_path, configuration):
     assert name([Record(id="a", file=tmp_path / "none.dcm")]) == {"a": ""}
     assert not configuration.exists()  # nothing needed it
     secret = read_secret("")
@@ -101,7 +101,7 @@ def test_the_secret_is_made_once_and_is_the_users_alone(tmp_path, configuration)
         read_secret(str(tmp_path))
 
 
-def test_the_secret_is_in_nothing_that_is_written(tmp_path, configuration):
+def test_secret_is_not_written_to_the_data_set(tmp_path, configuration):
     for label in ("normal", "tb"):
         save_dicom(tmp_path / "in" / label / "a.dcm", draw_image(label), PatientID=label)
     assert main(["folder", f"--raw_dir={tmp_path / 'in'}", f"--out={tmp_path / 'out'}", "--split_ratios=1,0,0"]) == 0
@@ -113,7 +113,7 @@ def test_the_secret_is_in_nothing_that_is_written(tmp_path, configuration):
 @pytest.mark.parametrize(
     "placeholder", ["", "0", "000", "UNKNOWN", "Anonymous", "XXXX", "n/a", "-", "ANONYMOUS^PATIENT", "no_id"]
 )
-def test_an_identifier_of_nobody_leaves_the_study(tmp_path, placeholder):
+def test_placeholder_identifier_is_replaced_by_the_study(tmp_path, placeholder):
     rows = write(
         tmp_path,
         a={"PatientID": placeholder, "StudyInstanceUID": "1.2.3"},
@@ -127,7 +127,7 @@ def test_an_identifier_of_nobody_leaves_the_study(tmp_path, placeholder):
     assert named["none"] == ""
 
 
-def test_one_identifier_for_all_is_not_passed_over_in_silence(tmp_path, capsys):
+def test_one_identifier_for_all_gives_a_warning(tmp_path, capsys):
     for k in range(4):
         tags = {"PatientID": "XYZ17", "StudyInstanceUID": f"1.2.{k}"}
         save_dicom(tmp_path / "in" / ("normal" if k % 2 else "tb") / f"{k}.dcm", draw_image(str(k)), **tags)
@@ -141,17 +141,17 @@ def test_one_identifier_for_all_is_not_passed_over_in_silence(tmp_path, capsys):
     )
 
 
-def test_what_names_a_patient_otherwise_wins(tmp_path):
+def test_patient_of_the_record_takes_precedence(tmp_path):
     named = name([Record(id="a", file=write(tmp_path, a={"PatientID": "17"})[0].file, patient_id="p1")])
     assert named == {"a": "p1"}
 
 
-def test_an_identifier_without_issuer_is_that_of_any_issuer(tmp_path):
+def test_identifier_without_issuer_matches_any_issuer(tmp_path):
     named = name(write(tmp_path, a={"PatientID": "17"}, b={"PatientID": "17", "IssuerOfPatientID": "HERE"}))
     assert named["a"] == named["b"] and is_pseudonym(named["a"], "dicom-")
 
 
-def test_what_a_study_or_a_table_says_of_one_file_holds_for_the_others(tmp_path):
+def test_patient_of_one_file_applies_to_its_study_and_identifier(tmp_path):
     rows = write(
         tmp_path,
         a={"PatientID": "17", "StudyInstanceUID": "1.2.3"},
@@ -170,7 +170,7 @@ def test_what_a_study_or_a_table_says_of_one_file_holds_for_the_others(tmp_path)
 
 
 @pytest.mark.parametrize("charset", ["ISO_IR 100", "ISO_IR 192"])
-def test_an_identifier_does_not_depend_on_its_encoding(tmp_path, charset):
+def test_identifier_does_not_depend_on_its_encoding(tmp_path, charset):
     rows = write(tmp_path, a={"SpecificCharacterSet": charset, "PatientID": "Müller-1"})
     rows += write(tmp_path, b={"SpecificCharacterSet": "ISO_IR 192", "PatientID": "Mu\u0308ller-1"})
     named = name(rows)
@@ -200,7 +200,7 @@ def test_splits_do_not_depend_on_the_secret(tmp_path):
 
 
 @pytest.mark.parametrize("form", ["explicit", "implicit", "deflated", "bare"])
-def test_the_header_is_read_however_it_is_written(tmp_path, form):
+def test_header_is_read_in_all_encodings(tmp_path, form):
     path = tmp_path / "a.dcm"
     save_dicom(path, draw_image("a"), PatientID="17", IssuerOfPatientID="US", StudyInstanceUID="1.2.3")
     dataset = pydicom.dcmread(path)
@@ -219,7 +219,7 @@ def test_the_header_is_read_however_it_is_written(tmp_path, form):
     ]
 
 
-def test_a_file_larger_than_memory_is_refused_by_its_size(tmp_path):
+def test_file_larger_than_memory_is_refused_by_its_size(tmp_path):
     path = tmp_path / "endless.dcm"
     save_dicom(path, draw_image("a"), PatientID="17")
     data = path.read_bytes()
@@ -230,7 +230,7 @@ def test_a_file_larger_than_memory_is_refused_by_its_size(tmp_path):
         read_example(Record("endless.dcm", path))
 
 
-def test_files_that_are_not_dicom_name_nobody(tmp_path):
+def test_other_files_have_no_patient(tmp_path):
     save_image(tmp_path / "a.png")
     (tmp_path / "empty").write_bytes(b"")
     (tmp_path / "cut.dcm").write_bytes(b"\0" * 128 + b"DICM\x02\x00")
@@ -241,7 +241,7 @@ def test_files_that_are_not_dicom_name_nobody(tmp_path):
     }
 
 
-def test_a_table_of_dicom_files_knows_their_patients(tmp_path):
+def test_table_of_dicom_files_has_their_patients(tmp_path):
     write(tmp_path, a={"PatientID": "17"}, b={"PatientID": "17"}, c={"PatientID": "18"})
     (tmp_path / "table.csv").write_text("path,label,patient_id\na.dcm,x,\nb.dcm,y,\nc.dcm,y,p3\n")
     assert main(["table", f"--csv={tmp_path / 'table.csv'}", f"--out={tmp_path / 'out'}", "--duplicates=off"]) == 0

@@ -1,4 +1,4 @@
-"""The phantom against what is true of chests: one patient under one exposure, and a finding that is its only change."""
+"""The phantom has realistic anatomy, and the finding is the only difference between classes."""
 
 import cv2
 import numpy as np
@@ -17,7 +17,7 @@ DISEASES = LABELS[1:]
 
 @pytest.fixture(scope="module")
 def phantoms() -> dict[str, list[Phantom]]:
-    """The same eight patients once in every class."""
+    """Draw the same eight patients in every class."""
     return {label: [draw(label, np.random.default_rng(seed), SIZE) for seed in SEEDS] for label in LABELS}
 
 
@@ -30,22 +30,22 @@ def columns_of(mask: np.ndarray) -> np.ndarray:
 
 
 @pytest.mark.parametrize("label", LABELS)
-def test_equal_seeds_give_equal_bytes_and_other_seeds_do_not(label, phantoms):
+def test_phantom_depends_on_the_seed_only(label, phantoms):
     again = draw(label, np.random.default_rng(0), SIZE)
     assert again.pixels.tobytes() == phantoms[label][0].pixels.tobytes()
     assert again.lesions.tobytes() == phantoms[label][0].lesions.tobytes()
     assert again.pixels.tobytes() != phantoms[label][1].pixels.tobytes()
 
 
-def test_anatomy_is_the_same_patient_whatever_the_class(phantoms):
+def test_anatomy_does_not_depend_on_the_class(phantoms):
     for label in DISEASES:
         for healthy, ill in zip(phantoms["normal"], phantoms[label], strict=True):
             np.testing.assert_array_equal(healthy.structures, ill.structures)
             assert healthy[3:] == ill[3:]  # sex, age, view, spacing
 
 
-def test_nothing_outside_the_lungs_tells_the_class(phantoms):
-    """Markers, words, cables, collimation and noise are equal to the bit beyond the reach of the system's blur."""
+def test_pixels_outside_the_lungs_do_not_depend_on_the_class(phantoms):
+    """Markers, text, cables, collimation and noise are bit-equal outside the range of the system's blur."""
     reach = np.ones((21, 21), np.uint8)
     for label in DISEASES:
         for healthy, ill in zip(phantoms["normal"], phantoms[label], strict=True):
@@ -55,7 +55,7 @@ def test_nothing_outside_the_lungs_tells_the_class(phantoms):
 
 @pytest.mark.parametrize("label", DISEASES)
 def test_lesions_are_where_the_radiograph_changed(label, phantoms):
-    """Brighter than the same patient without disease by more than ribs are, and by little elsewhere."""
+    """Lesions are brighter than the same patient without disease by more than ribs, and other pixels hardly differ."""
     for healthy, ill in zip(phantoms["normal"], phantoms[label], strict=True):
         change = ill.pixels.astype(float) - healthy.pixels
         within, lungs = ill.lesions > 0, ill.structures >= LEFT
@@ -65,7 +65,7 @@ def test_lesions_are_where_the_radiograph_changed(label, phantoms):
 
 
 @pytest.mark.parametrize("label", DISEASES)
-def test_lesions_lie_in_the_lungs_and_are_extensive(label, phantoms):
+def test_lesions_are_in_the_lungs_and_extensive(label, phantoms):
     shares = []
     for phantom in phantoms[label]:
         assert set(np.unique(phantom.lesions)) == {0, 1}
@@ -81,7 +81,7 @@ def test_a_healthy_patient_has_no_lesion(phantoms):
 
 
 def sides(phantom: Phantom) -> tuple[float, float]:
-    """Share of the left and of the right lung that is lesion."""
+    """Return the fraction of the left and of the right lung that is lesion."""
     lesions = phantom.lesions > 0
     return share(lesions, phantom.structures == LEFT), share(lesions, phantom.structures == RIGHT)
 
@@ -99,13 +99,13 @@ def test_viral_and_covid_are_in_both_lungs(label, phantoms):
 
 
 def lung_heights(phantom: Phantom) -> tuple[float, float]:
-    """Mean height, 0 at the top of the lungs and 1 at their base, of the lesions and of the lungs."""
+    """Return the mean height of lesions and lungs, 0 at the top of the lungs and 1 at their base."""
     rows = np.nonzero(phantom.structures >= LEFT)[0]
     span = np.ptp(rows)
     return (np.nonzero(phantom.lesions)[0].mean() - rows.min()) / span, (rows.mean() - rows.min()) / span
 
 
-def test_tuberculosis_is_high_and_covid_low_and_outward(phantoms):
+def test_tuberculosis_is_apical_and_covid_basal_and_peripheral(phantoms):
     differences = [lesion - lung for lesion, lung in map(lung_heights, phantoms["tuberculosis"])]
     assert max(differences) < 0
     assert np.mean(differences) < -0.08
@@ -136,8 +136,8 @@ def test_right_diaphragm_is_higher_on_average():
     assert 0.01 < np.mean(lower) < 0.10
 
 
-def test_proportions_are_those_of_jsrt():
-    """Mean over 24 patients within 3 standard deviations of the 246 contours of JSRT, whose patients are adults."""
+def test_proportions_match_jsrt():
+    """The mean of 24 patients is within 3 standard deviations of 246 contours of JSRT, whose patients are adults."""
     phantoms = [draw("normal", np.random.default_rng(seed), 128) for seed in range(24)]
     adults = [phantom.structures for phantom in phantoms if phantom.age > 14 and phantom.view == "PA"]
     areas = [np.mean([(structures == value).mean() for structures in adults]) for value in (HEART, LEFT, RIGHT)]
@@ -151,7 +151,7 @@ def test_tissue_is_brighter_than_lung_and_air_is_black(phantoms):
         assert phantom.pixels[phantom.structures == HEART].mean() > lung + 40
 
 
-def test_a_planted_marker_changes_the_lower_right_corner_alone(phantoms):
+def test_corner_marker_changes_only_the_lower_right_corner(phantoms):
     for phantom in phantoms["covid19"]:
         change = add_corner_marker(phantom.pixels) != phantom.pixels
         rows, columns = np.nonzero(change)
@@ -161,7 +161,7 @@ def test_a_planted_marker_changes_the_lower_right_corner_alone(phantoms):
 
 
 @pytest.mark.parametrize("shortcut", SHORTCUTS)
-def test_a_shortcut_is_planted_in_its_class_and_in_no_other(shortcut):
+def test_shortcut_is_added_to_its_class_only(shortcut):
     options = PhantomOptions(count=1, size=64, shortcut=shortcut)
     for row in SOURCE.records(None, options):
         example, (label, number) = SOURCE.read(row, options), row.payload
@@ -171,7 +171,7 @@ def test_a_shortcut_is_planted_in_its_class_and_in_no_other(shortcut):
         assert (example.image == plain) == (not planted or shortcut != "marker")
 
 
-def test_impossible_phantoms_are_refused():
+def test_invalid_phantoms_are_refused():
     with pytest.raises(ValueError, match="'flu'.*normal, bacterial"):
         draw("flu", np.random.default_rng(0))
     with pytest.raises(ValueError, match="32 pixels"):

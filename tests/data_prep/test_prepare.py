@@ -1,4 +1,4 @@
-"""Preparing a data set: whole or not at all, equal to its source to the byte, and without TensorFlow."""
+"""Preparation: data sets are complete or absent, equal to their source byte for byte, and need no TensorFlow."""
 
 import errno
 import json
@@ -32,7 +32,7 @@ def run_python(code: str, *arguments: str) -> subprocess.CompletedProcess:
     return subprocess.run([sys.executable, "-c", code, *arguments], cwd=ROOT, capture_output=True, text=True)
 
 
-def test_records_equal_what_was_drawn(tmp_path, capsys):
+def test_stored_records_equal_the_phantoms(tmp_path, capsys):
     assert phantom(tmp_path) == 0
     assert "train 5 (" in capsys.readouterr().out
     builder = tfds.builder_from_directory(tmp_path / "phantom" / "2.0.0")
@@ -64,11 +64,11 @@ records = tfds.builder_from_directory(sys.argv[1] + "/phantom/2.0.0").as_data_so
 assert [record["label"] for record in records][1] == b"bacterial"
 assert "tensorflow" not in sys.modules
 """
-    ended = run_python(code, str(tmp_path))
-    assert ended.returncode == 0, ended.stderr
+    process = run_python(code, str(tmp_path))
+    assert process.returncode == 0, process.stderr
 
 
-def test_a_complete_data_set_is_left_alone_unless_told(tmp_path, capsys):
+def test_complete_data_set_is_kept_unless_overwritten(tmp_path, capsys):
     assert phantom(tmp_path) == 0
     records = next((tmp_path / "phantom" / "2.0.0").glob("*train.array_record*"))
     before = records.stat().st_mtime_ns
@@ -79,7 +79,7 @@ def test_a_complete_data_set_is_left_alone_unless_told(tmp_path, capsys):
     assert records.stat().st_mtime_ns != before
 
 
-def test_a_data_set_of_other_settings_is_not_taken_for_this_one(tmp_path, capsys):
+def test_data_set_with_other_settings_is_refused(tmp_path, capsys):
     assert phantom(tmp_path) == 0
     assert phantom(tmp_path, "--seed=6") == 2
     assert "other input or settings" in capsys.readouterr().err
@@ -87,7 +87,7 @@ def test_a_data_set_of_other_settings_is_not_taken_for_this_one(tmp_path, capsys
     assert (tmp_path / "another" / "2.0.0" / "dataset_info.json").is_file()
 
 
-def test_killed_in_the_middle_it_is_redone(tmp_path):
+def test_killed_preparation_is_repeated(tmp_path):
     code = """
 import os, signal, sys
 from data_prep.__main__ import main
@@ -101,8 +101,8 @@ def dying(self, row, options):
 PhantomSource.read = dying
 main(["phantom", "--out=" + sys.argv[1], *sys.argv[2:]])
 """
-    ended = run_python(code, str(tmp_path), *SMALL)
-    assert ended.returncode == -9
+    process = run_python(code, str(tmp_path), *SMALL)
+    assert process.returncode == -9
     assert not (tmp_path / "phantom" / "2.0.0").exists()
     assert list((tmp_path / "phantom").glob("incomplete.*"))
     assert phantom(tmp_path) == 0
@@ -110,8 +110,8 @@ main(["phantom", "--out=" + sys.argv[1], *sys.argv[2:]])
     assert len(tfds.builder_from_directory(tmp_path / "phantom" / "2.0.0").as_data_source("test")) == 5
 
 
-def test_killed_while_it_was_being_replaced_it_is_redone(tmp_path):
-    """The file that makes a data set whole goes first."""
+def test_data_set_killed_while_being_replaced_is_prepared_again(tmp_path):
+    """The file that marks a data set complete is removed first."""
     assert phantom(tmp_path) == 0
     folder = tmp_path / "phantom" / "2.0.0"
     (folder / "dataset_info.json").unlink()
@@ -139,20 +139,20 @@ def test_list_names_every_folder_of_sources(capsys):
         (["phantom", "--sheet=missing/sheet.png"], "folder that exists"),
     ],
 )
-def test_bad_usage_is_one_sentence_and_status_2(arguments, sentence, capsys):
+def test_invalid_options_give_one_sentence_and_status_2(arguments, sentence, capsys):
     assert main(arguments) == 2
-    said = capsys.readouterr().err
-    assert sentence in said
-    assert said.count("\n") == 1
+    output = capsys.readouterr().err
+    assert sentence in output
+    assert output.count("\n") == 1
 
 
 @pytest.mark.parametrize(
     "arguments", [[], ["nowhere"], ["phantom", "--count=many"], ["table"], ["phantom", "--split_ratios=a,b,c"]]
 )
-def test_what_the_parser_refuses_is_one_sentence_and_status_2(arguments, capsys):
-    with pytest.raises(SystemExit) as ended:
+def test_parser_errors_are_one_sentence_and_status_2(arguments, capsys):
+    with pytest.raises(SystemExit) as process:
         main(arguments)
-    assert ended.value.code == 2
+    assert process.value.code == 2
     assert capsys.readouterr().err.count("\n") == 1
 
 
@@ -185,14 +185,14 @@ def test_options_are_read_from_the_command_line():
     )
 
 
-def test_the_sheet_shows_every_class(tmp_path):
+def test_sheet_shows_every_class(tmp_path):
     assert main(["phantom", f"--sheet={tmp_path / 'sheet.png'}", "--size=64"]) == 0
     sheet = cv2.imread(str(tmp_path / "sheet.png"))
     assert sheet.shape == (len(LABELS) * 320, 2 * 4 * 320, 3)
     assert [path.name for path in tmp_path.iterdir()] == ["sheet.png"]
 
 
-def test_report_lies_with_the_data_set(tmp_path):
+def test_report_is_stored_with_the_data_set(tmp_path):
     assert phantom(tmp_path) == 0
     report = json.loads((tmp_path / "phantom" / "2.0.0" / "report.json").read_text())
     assert report["skipped"] == []
@@ -208,7 +208,7 @@ def test_nothing_is_left_in_the_temporary_folder(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("name", ["thesis.doc", "card/notes.txt", "images/a.png"])
-def test_what_data_prep_did_not_write_is_never_removed(tmp_path, capsys, name):
+def test_files_of_others_are_never_removed(tmp_path, capsys, name):
     other = tmp_path / "phantom" / "2.0.0" / name
     other.parent.mkdir(parents=True)
     other.write_text("mine")
@@ -218,7 +218,7 @@ def test_what_data_prep_did_not_write_is_never_removed(tmp_path, capsys, name):
 
 
 @pytest.mark.parametrize("out", [".", "normal", "link"])
-def test_a_data_set_among_the_files_that_are_read_is_refused(tmp_path, capsys, out):
+def test_output_inside_the_input_folder_is_refused(tmp_path, capsys, out):
     save_image(tmp_path / "in" / "normal" / "a.png")
     (tmp_path / "in" / "link").symlink_to(tmp_path / "in")
     before = sorted(tmp_path.rglob("*"))
@@ -227,14 +227,14 @@ def test_a_data_set_among_the_files_that_are_read_is_refused(tmp_path, capsys, o
     assert sorted(tmp_path.rglob("*")) == before
 
 
-def test_an_older_form_beside_it_is_named(tmp_path, capsys):
+def test_older_version_of_the_data_set_is_named(tmp_path, capsys):
     assert phantom(tmp_path) == 0
     shutil.copytree(tmp_path / "phantom" / "2.0.0", tmp_path / "phantom" / "1.0.0")
     assert phantom(tmp_path) == 0
     assert "1.0.0: an older form of this data set, which may hold whole files" in capsys.readouterr().out
 
 
-def test_a_signal_ends_it_with_one_line_and_nothing_half_written(tmp_path):
+def test_signal_ends_it_with_one_line_and_no_incomplete_data_set(tmp_path):
     code = """
 import os, runpy, signal, sys
 from data_prep.phantom.source import PhantomSource
@@ -247,14 +247,14 @@ PhantomSource.read = interrupted
 sys.argv = ["data_prep", "phantom", *sys.argv[1:]]
 runpy.run_module("data_prep", run_name="__main__")
 """
-    ended = run_python(code, f"--out={tmp_path}", *SMALL)
-    assert ended.returncode == 143
-    said = [line for line in ended.stderr.replace("\r", "\n").splitlines() if line and "radiograph/s" not in line]
-    assert len(said) == 1 and "SIGTERM" in said[0]
+    process = run_python(code, f"--out={tmp_path}", *SMALL)
+    assert process.returncode == 143
+    output = [line for line in process.stderr.replace("\r", "\n").splitlines() if line and "radiograph/s" not in line]
+    assert len(output) == 1 and "SIGTERM" in output[0]
     assert not list((tmp_path / "phantom").iterdir())
 
 
-def test_a_folder_that_may_not_be_entered_is_one_sentence(tmp_path, capsys, monkeypatch):
+def test_folder_without_permission_is_one_sentence(tmp_path, capsys, monkeypatch):
     def refuse(*_: object, **__: object) -> None:
         raise PermissionError(errno.EACCES, "Permission denied", str(tmp_path / "out"))
 

@@ -1,4 +1,4 @@
-"""A prepared data set holds pixels and named facts, never what a file's header says of a person."""
+"""A prepared data set contains pixels and metadata columns, and no personal data of file headers."""
 
 import io
 import struct
@@ -24,7 +24,7 @@ TEXT = b" ".join(secret.encode() for secret in SECRETS)
 
 
 def read_everything(folder: Path) -> bytes:
-    """All bytes of all files, and all records decompressed."""
+    """Return the bytes of all files and of all decompressed records."""
     parts = []
     for file in folder.rglob("*"):
         if file.is_file():
@@ -41,7 +41,7 @@ def write_dicom(path: Path, seed: int, **tags: object) -> None:
     outer = Dataset()
     outer.ReferencedSOPInstanceUID = "1.2.826.0.1.3680043.8.498.4711"
     outer.OriginalAttributesSequence = Sequence([inner])
-    told = {
+    identifying_tags = {
         "PatientName": "DOE^JANE", "PatientID": "MRN4711", "PatientBirthDate": "19700203", "StudyDate": "19700203",
         "AccessionNumber": "ACC-99", "PatientAddress": "Elm Street", "ReferringPhysicianName": "Dr Who",
         "StudyInstanceUID": "1.2.826.0.1.3680043.8.498.4711", "IssuerOfPatientID": "DOE", "SeriesDescription": "JANE",
@@ -49,7 +49,7 @@ def write_dicom(path: Path, seed: int, **tags: object) -> None:
         "ViewPosition": "DOE", "DeviceSerialNumber": "MRN4711",
     }  # fmt: skip
     pixels = draw_image(f"{seed}")
-    save_dicom(path, pixels, **(told | tags))
+    save_dicom(path, pixels, **(identifying_tags | tags))
     dataset = pydicom.dcmread(path)
     block = dataset.private_block(0x0009, "DOE", create=True)
     block.add_new(0x01, "LO", "MRN4711")
@@ -60,7 +60,7 @@ def write_dicom(path: Path, seed: int, **tags: object) -> None:
 
 
 def insert_segments(file: bytes) -> bytes:
-    """A JPEG file with text in APP1 (EXIF, XMP), APP13 (IPTC), a comment, tables without use, and behind its end."""
+    """Return a JPEG file with text in APP1 (EXIF, XMP), APP13 (IPTC), a comment, unused tables, and after its end."""
     exif = b"Exif\0\0II*\0\x08\0\0\0\x01\0\x0e\x01\x02\0" + struct.pack("<II", len(TEXT) + 1, 26) + b"\0" * 4 + TEXT
     packed = [(0xE1, exif), (0xE1, b"http://ns.adobe.com/xap/1.0/\0" + TEXT), (0xED, b"Photoshop 3.0\0" + TEXT)]
     packed += [(0xFE, TEXT), (0xE2, b"ICC_PROFILE\0\1\1" + TEXT)]
@@ -70,7 +70,7 @@ def insert_segments(file: bytes) -> bytes:
 
 
 def insert_chunks(file: bytes) -> bytes:
-    """A PNG file with text in tEXt, zTXt-like, eXIf and iTXt chunks, and behind its end."""
+    """Return a PNG file with text in tEXt, zTXt-like, eXIf and iTXt chunks, and after its end."""
     chunks = b""
     for name, text in ((b"tEXt", b"Comment\0" + TEXT), (b"eXIf", b"II*\0" + TEXT), (b"iTXt", b"X\0\0\0\0\0" + TEXT)):
         chunks += struct.pack(">I", len(text)) + name + text + struct.pack(">I", zlib.crc32(name + text))
@@ -78,7 +78,7 @@ def insert_chunks(file: bytes) -> bytes:
 
 
 def write_tiff(path: Path, pixels: np.ndarray, *, white_is_zero: bool = False) -> None:
-    """An uncompressed TIFF with an ImageDescription, an Artist and a DateTime."""
+    """Write an uncompressed TIFF with an ImageDescription, an Artist and a DateTime."""
     height, width = pixels.shape
     texts = [(270, TEXT + b"\0"), (306, b"1970:02:03 00:00:00\0"), (315, b"DOE JANE\0")]
     entries = [(256, 4, 1, width), (257, 4, 1, height), (258, 3, 1, 8 * pixels.itemsize), (259, 3, 1, 1)]
@@ -96,7 +96,7 @@ def write_tiff(path: Path, pixels: np.ndarray, *, white_is_zero: bool = False) -
     path.write_bytes(b"II*\0" + struct.pack("<I", at) + body + struct.pack("<H", len(entries)) + directory + b"\0" * 4)
 
 
-def test_nothing_of_a_header_is_in_a_prepared_data_set(tmp_path, monkeypatch):
+def test_prepared_data_set_contains_no_header(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
     folder = tmp_path / "in" / "normal"
     folder.mkdir(parents=True)
@@ -128,7 +128,7 @@ def write_jsrt(path: Path) -> None:
 
 
 def encode_turned(pixels: np.ndarray) -> bytes:
-    """A JPEG whose EXIF says that it lies on its side."""
+    """Return a JPEG whose EXIF rotates it by 90°."""
     file = cv2.imencode(".jpg", pixels)[1].tobytes()
     exif = b"Exif\0\0MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0\x06\0\0\0\0\0\0"
     return file[:2] + b"\xff\xe1" + struct.pack(">H", len(exif) + 2) + exif + file[2:]
@@ -164,7 +164,7 @@ FILES = {
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_what_is_stored_is_preprocessed_as_the_file_itself(tmp_path, name):
+def test_stored_image_is_preprocessed_like_its_file(tmp_path, name):
     path = tmp_path / name
     FILES[name](path)
     read = radiograph.read(path)
@@ -179,7 +179,7 @@ def test_what_is_stored_is_preprocessed_as_the_file_itself(tmp_path, name):
     assert image.startswith(b"\xff\xd8\xff" if kept_as_jpeg else b"\x89PNG")
 
 
-def test_a_stripped_jpeg_keeps_what_tells_its_colors():
+def test_stripped_jpeg_keeps_its_color_markers():
     colored = np.dstack([PIXELS, PIXELS // 2, 255 - PIXELS])
     file = cv2.imencode(".jpg", colored)[1].tobytes()
     adobe = b"\xff\xee\x00\x0eAdobe\0\x64\0\0\0\0\0"  # transform 0: the components are red, green and blue
@@ -195,7 +195,7 @@ def test_a_stripped_jpeg_keeps_what_tells_its_colors():
         jpeg_segments.strip(file[:-2])
 
 
-def test_a_data_set_of_version_1_is_read_as_it_was(tmp_path):
+def test_data_set_of_version_1_is_still_read(tmp_path):
     file = io.BytesIO()
     path = tmp_path / "a.dcm"
     write_mono1(path)

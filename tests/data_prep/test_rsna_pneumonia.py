@@ -11,7 +11,7 @@ from data_prep.record import PreparationError
 FOLDER = "stage_2_train_images"
 
 
-def test_an_image_of_several_boxes_is_one(survey):
+def test_image_with_several_boxes_is_one_record(survey):
     found = survey("rsna_pneumonia")
     assert Counter(row.label for row in found.records.values()) == {"normal": 3, "opacity": 3, "not normal": 2}
     assert sorted(found.skipped) == [f"{FOLDER}/00aecb01.dcm", f"{FOLDER}/00c0b293.dcm"]
@@ -23,7 +23,7 @@ def test_an_image_of_several_boxes_is_one(survey):
     assert example.upstream_label == "Normal" and example.lesions == b""
 
 
-def test_boxes_are_lesions_and_end_at_the_border(survey):
+def test_boxes_are_lesions_clipped_at_the_border(survey):
     """Images are 56 pixels wide and 64 high."""
     found = survey("rsna_pneumonia")
     two = cv2.imdecode(np.frombuffer(found.examples[f"{FOLDER}/00436515.dcm"].lesions, np.uint8), 0)
@@ -34,14 +34,14 @@ def test_boxes_are_lesions_and_end_at_the_border(survey):
     assert beyond[60:, 50:].all() and beyond.sum() == 4 * 6
 
 
-def test_patients_are_nihs_where_the_mapping_is_there(survey, tmp_path):
-    told = survey("rsna_pneumonia").attribute("patient_id")
-    assert told[f"{FOLDER}/0004cfab.dcm"] == told[f"{FOLDER}/00313ee0.dcm"] == "nih-00000012"
-    assert told[f"{FOLDER}/00a85be6.dcm"] == "rsna-00a85be6"  # the mapping lacks it
+def test_patients_are_nihs_if_the_mapping_exists(survey, tmp_path):
+    patient_ids = survey("rsna_pneumonia").attribute("patient_id")
+    assert patient_ids[f"{FOLDER}/0004cfab.dcm"] == patient_ids[f"{FOLDER}/00313ee0.dcm"] == "nih-00000012"
+    assert patient_ids[f"{FOLDER}/00a85be6.dcm"] == "rsna-00a85be6"  # the mapping lacks it
     mapping = tmp_path / "upstream" / "pneumonia-challenge-dataset-mappings_2018.json"
     mapping.unlink()
-    told = survey("rsna_pneumonia", tmp_path / "upstream").attribute("patient_id")
-    assert len(set(told.values())) == len(told) == 6
+    patient_ids = survey("rsna_pneumonia", tmp_path / "upstream").attribute("patient_id")
+    assert len(set(patient_ids.values())) == len(patient_ids) == 6
     mapping.write_text("{}[")
     with pytest.raises(PreparationError, match="mappings_2018.json"):
         survey("rsna_pneumonia", tmp_path / "upstream")

@@ -1,4 +1,4 @@
-"""Shards: cut alike every time, written without holding their radiographs in memory, and gone where they are empty."""
+"""Shards: reproducible, written without keeping their radiographs in memory, and removed if empty."""
 
 import json
 import tracemalloc
@@ -15,7 +15,7 @@ from tests.helpers.image_files import save_image
 SMALL = ["phantom", "--count=3", "--split_ratios=0.34,0.33,0.33", "--size=64", "--duplicates=off"]
 
 
-def test_a_shard_ends_at_its_number_of_rows_or_of_bytes(tmp_path, monkeypatch):
+def test_shard_is_limited_by_records_and_bytes(tmp_path, monkeypatch):
     monkeypatch.setattr(shards, "MAX_RECORDS", 3)
     monkeypatch.setattr(shards, "MAX_BYTES", 100)
     sizes = {"a": 60, "b": 40, "c": 1, "d": 150, "e": 10, "f": 10, "g": 10, "h": 10, "absent": 0}
@@ -26,7 +26,7 @@ def test_a_shard_ends_at_its_number_of_rows_or_of_bytes(tmp_path, monkeypatch):
     assert ["".join(row.id for row in rows) for rows in found] == ["ab", "c", "d", "efg", "habsent"]
 
 
-def test_several_shards_hold_what_one_holds_in_the_same_order(tmp_path, monkeypatch):
+def test_several_shards_equal_one_shard(tmp_path, monkeypatch):
     assert main([*SMALL, f"--out={tmp_path / 'one'}"]) == 0
     monkeypatch.setattr(shards, "MAX_RECORDS", 2)
     assert main([*SMALL, f"--out={tmp_path / 'several'}"]) == 0
@@ -40,7 +40,7 @@ def test_several_shards_hold_what_one_holds_in_the_same_order(tmp_path, monkeypa
     assert len(list((tmp_path / "several" / "phantom" / "2.0.0").glob("*.array_record*"))) == 9
 
 
-def test_a_shard_without_a_readable_radiograph_leaves_no_file(tmp_path, monkeypatch):
+def test_shard_without_a_readable_radiograph_leaves_no_file(tmp_path, monkeypatch):
     monkeypatch.setattr(shards, "MAX_RECORDS", 2)
     for name in "aef":
         save_image(tmp_path / f"{name}.png")
@@ -57,7 +57,7 @@ def test_a_shard_without_a_readable_radiograph_leaves_no_file(tmp_path, monkeypa
     assert report["counts"] == {"train": {"viral": 3}}
 
 
-def test_memory_does_not_grow_with_the_shard(tmp_path):
+def test_memory_does_not_depend_on_the_size_of_the_shard(tmp_path):
     def read(row: Record) -> Example:
         if row.id == "3":
             raise RecordError("not a radiograph")
@@ -75,7 +75,7 @@ def test_memory_does_not_grow_with_the_shard(tmp_path):
     assert peaks[1] < peaks[0] + (1 << 20)
 
 
-def test_a_shard_that_cannot_be_written_says_so(tmp_path):
+def test_shard_that_cannot_be_written_is_reported(tmp_path):
     shard = shards.Shard("train", [Record("a")], str(tmp_path / "absent" / "shard"))
     with pytest.raises(PreparationError, match=r"absent/shard: .*No such file or directory$"):
         shards.write_shard(shard, lambda row: Example(row.id, row.id, b"x", 1, 1))

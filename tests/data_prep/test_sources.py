@@ -44,23 +44,23 @@ def test_source_builds_from_its_test_files(name, tmp_path):
 
 
 @pytest.mark.parametrize("name", SOURCES)
-def test_a_source_says_what_is_missing(name, tmp_path, capsys):
+def test_source_reports_missing_files(name, tmp_path, capsys):
     (tmp_path / "empty").mkdir()
     assert main([name, f"--raw_dir={tmp_path / 'empty'}", f"--out={tmp_path}"]) == 2
-    said = capsys.readouterr().err
-    assert str(tmp_path / "empty") in said and said.count("\n") == 1
+    output = capsys.readouterr().err
+    assert str(tmp_path / "empty") in output and output.count("\n") == 1
 
 
 @pytest.mark.parametrize("name", SOURCES)
-def test_a_source_tells_of_itself(name):
+def test_source_describes_itself(name):
     source = SOURCES[name]
     for text in (source.description, source.homepage, source.license, source.size, source.coverage):
         assert text and "\n" not in text
     assert source.citation.startswith("@") or not source.citation
 
 
-def test_committed_splits_are_those_of_the_benchmark(shared):
-    """So that no radiograph to train on is one that every figure is reported on."""
+def test_committed_splits_match_the_benchmark(shared):
+    """No training radiograph is in the benchmark's test split."""
     with (shared / "data" / "benchmark.csv").open(newline="") as file:
         told = list(csv.DictReader(file))
     committed = {name: source.splits_table() for name, source in SOURCES.items() if source.splits_table()}

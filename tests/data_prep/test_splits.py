@@ -1,4 +1,4 @@
-"""Splits by patient: hand-worked shares, no patient in two, and little changes when a patient is added."""
+"""Splits by patient: ratios worked out by hand, no patient in two splits, and few changes if a patient is added."""
 
 from collections import Counter
 from pathlib import Path
@@ -12,7 +12,7 @@ SHARES = {"train": 0.7, "val": 0.1, "test": 0.2}
 
 
 def draw_rows(count: int, label: str, source: str = "a", images: int = 1) -> list[Record]:
-    """`count` patients of so many radiographs each."""
+    """Return `count` patients with `images` radiographs each."""
     return [
         Record(f"{source}/{label}/{i}-{k}.png", label=label, source=source, patient_id=f"{source}-{label}-{i}")
         for i in range(count)
@@ -24,7 +24,7 @@ def where(plan: dict[str, list[Record]]) -> dict[str, str]:
     return {row.id: split for split, rows in plan.items() for row in rows}
 
 
-def test_each_label_of_each_source_is_shared_out():
+def test_each_label_of_each_source_is_divided():
     rows = draw_rows(20, "viral") + draw_rows(10, "normal") + draw_rows(30, "normal", "b", images=2)
     plan = splits.assign_splits(rows, SHARES, seed=0)
     counts = {split: Counter((row.label, row.source) for row in kept) for split, kept in plan.items()}
@@ -46,19 +46,19 @@ def test_a_patient_is_in_one_split_even_with_two_labels():
     assert sum(map(len, plan.values())) == len(rows)
 
 
-def test_the_draw_is_of_the_seed_alone():
+def test_splits_depend_on_the_seed_only():
     rows = draw_rows(50, "viral")
     assert where(splits.assign_splits(rows, SHARES, 3)) == where(splits.assign_splits(rows[::-1], SHARES, 3))
     assert where(splits.assign_splits(rows, SHARES, 3)) != where(splits.assign_splits(rows, SHARES, 4))
 
 
-def test_one_patient_more_upsets_few():
+def test_one_more_patient_moves_few_others():
     before = where(splits.assign_splits(draw_rows(200, "viral"), SHARES, 0))
     after = where(splits.assign_splits(draw_rows(201, "viral"), SHARES, 0))
     assert sum(after[name] != split for name, split in before.items()) <= 4
 
 
-def test_a_fixed_split_binds_the_patient():
+def test_fixed_split_applies_to_all_images_of_the_patient():
     rows = [
         Record("a.png", patient_id="p1", split="test"),
         Record("b.png", patient_id="p1"),
@@ -69,13 +69,13 @@ def test_a_fixed_split_binds_the_patient():
     assert {split: len(kept) for split, kept in plan.items()} == {"train": 7, "val": 1, "test": 2}
 
 
-def test_a_patient_bound_to_two_splits_is_refused_by_name():
+def test_patient_fixed_to_two_splits_is_refused_by_name():
     rows = [Record("a.png", patient_id="p1", split="train|val"), Record("b.png", patient_id="p1", split="test")]
     with pytest.raises(PreparationError, match=r"patient p1 is in two splits, train\|val and test"):
         splits.assign_splits(rows, SHARES, 0)
 
 
-def test_radiographs_without_a_patient_count_each_as_one():
+def test_radiographs_without_a_patient_count_as_patients():
     plan = splits.assign_splits([Record(f"{i}.png") for i in range(10)], SHARES, 0)
     assert {split: len(kept) for split, kept in plan.items()} == {"train": 7, "val": 1, "test": 2}
 
@@ -86,7 +86,7 @@ def test_folds_are_equal_and_by_patient():
     assert len({(row.patient_id, split) for split, kept in plan.items() for row in kept}) == 25
 
 
-def test_a_table_of_splits_comes_back(tmp_path):
+def test_table_of_splits_can_be_read_back(tmp_path):
     rows = draw_rows(20, "viral", images=2)
     plan = splits.assign_splits(rows, SHARES, 0)
     (tmp_path / "splits.csv").write_text(splits.format_table(plan))
@@ -94,7 +94,7 @@ def test_a_table_of_splits_comes_back(tmp_path):
     assert not left and where(splits.assign_splits(bound, SHARES, seed=99)) == where(plan)
 
 
-def test_a_table_of_patients_leaves_out_whom_it_does_not_name(tmp_path):
+def test_table_of_patients_skips_other_patients(tmp_path):
     table = tmp_path / "mine.csv"
     table.write_text("patient_id,split\np1,test\np2,train\n")
     rows = [Record("a", patient_id="p1"), Record("b", patient_id="p2"), Record("c", patient_id="p3")]
@@ -113,7 +113,7 @@ def test_a_table_of_patients_leaves_out_whom_it_does_not_name(tmp_path):
         (None, "No such file"),
     ],
 )
-def test_a_table_that_cannot_be_used_is_refused_by_name(tmp_path: Path, content, sentence):
+def test_invalid_table_is_refused_by_name(tmp_path: Path, content, sentence):
     table = tmp_path / "splits.csv"
     if content is not None:
         table.write_text(content)

@@ -1,4 +1,4 @@
-"""A CSV of radiographs: what it holds comes out to the byte, what is wrong with it is said by name."""
+"""A CSV of radiographs: its content is stored byte for byte, and errors name the file and the line."""
 
 import csv
 import json
@@ -45,7 +45,7 @@ def row(path: str, split: str = "train", **more: str) -> dict[str, str]:
     return {"path": path, "label": "viral", "patient_id": path, "split": split, "dataset": "ours"} | more
 
 
-def test_a_record_is_its_row_and_its_file(tmp_path):
+def test_record_has_the_data_of_its_row_and_file(tmp_path):
     write_image(tmp_path / "a.png")
     write_image(tmp_path / "b.jpg", seed=1)
     mask = np.zeros((48, 40), np.uint8)
@@ -67,7 +67,7 @@ def test_a_record_is_its_row_and_its_file(tmp_path):
     assert np.isnan(second["age"]) and np.isnan(second["spacing"]).all()
 
 
-def test_bad_rows_are_reported_by_name_and_the_rest_is_kept(tmp_path, capsys):
+def test_bad_rows_are_reported_and_the_others_kept(tmp_path, capsys):
     write_image(tmp_path / "good.png")
     (tmp_path / "text.png").write_text("no image")
     write_image(tmp_path / "wide.png", (48, 90))
@@ -90,7 +90,7 @@ def test_bad_rows_are_reported_by_name_and_the_rest_is_kept(tmp_path, capsys):
     assert report["counts"] == {"train": {"viral": 1}}
 
 
-def test_a_split_without_a_readable_radiograph_is_refused_and_leaves_nothing(tmp_path, capsys):
+def test_split_without_a_readable_radiograph_is_refused(tmp_path, capsys):
     write_image(tmp_path / "good.png")
     table = write_table(tmp_path, [row("good.png"), row("gone.png", "val")])
     assert prepare(table) == 2
@@ -98,13 +98,13 @@ def test_a_split_without_a_readable_radiograph_is_refused_and_leaves_nothing(tmp
     assert not list((tmp_path / "out").rglob("*.json"))
 
 
-def test_a_patient_in_two_splits_is_refused_by_name(tmp_path, capsys):
+def test_patient_in_two_splits_is_refused_by_name(tmp_path, capsys):
     table = write_table(tmp_path, [row("a.png", patient_id="p7"), row("b.png", "test", patient_id="p7")])
     assert prepare(table) == 2
     assert "patient p7 is in two splits, train and test" in capsys.readouterr().err
 
 
-def test_where_keeps_the_rows_that_hold_all_conditions(tmp_path):
+def test_filter_keeps_rows_that_match_all_conditions(tmp_path):
     for name in "abc":
         write_image(tmp_path / f"{name}.png", seed=ord(name))
     rows = [row("a.png", label="viral"), row("b.png", label="normal"), row("c.png", label="normal", dataset="theirs")]
@@ -113,7 +113,7 @@ def test_where_keeps_the_rows_that_hold_all_conditions(tmp_path):
     assert [record["path"] for record in records(table, "train")] == [b"b.png"]
 
 
-def test_a_table_without_splits_is_split_as_asked(tmp_path):
+def test_table_without_splits_is_split_by_the_ratios(tmp_path):
     write_image(tmp_path / "a.png")
     table = write_table(tmp_path, [{"path": "a.png", "label": ""}], ["path", "label"])
     assert prepare(table, "--split_ratios=0,0,1") == 0
@@ -133,16 +133,16 @@ def test_a_table_without_splits_is_split_as_asked(tmp_path):
         ("path,label,split\na.png,x,all\n", [], "a.png has no usable split ('all')"),
     ],
 )
-def test_a_table_that_cannot_be_used_is_one_sentence_and_status_2(tmp_path, capsys, content, more, sentence):
+def test_invalid_table_gives_one_sentence_and_status_2(tmp_path, capsys, content, more, sentence):
     table = tmp_path / "table.csv"
     table.write_text(content)
     assert prepare(table, *more) == 2
-    said = capsys.readouterr().err
-    assert sentence in said
-    assert said.count("\n") == 1
+    output = capsys.readouterr().err
+    assert sentence in output
+    assert output.count("\n") == 1
 
 
-def test_a_missing_table_is_named(tmp_path, capsys):
+def test_missing_table_is_named(tmp_path, capsys):
     assert prepare(tmp_path / "nowhere.csv") == 2
     assert "nowhere.csv: no such file" in capsys.readouterr().err
 
@@ -152,7 +152,7 @@ def save(path: Path, mask: list[list[int]]) -> Path:
     return path
 
 
-def test_mask_kinds_by_their_values(tmp_path):
+def test_mask_kind_is_inferred_from_values(tmp_path):
     structures = save(tmp_path / "s.png", [[0, 1], [2, 3]])
     lungs = save(tmp_path / "l.png", [[0, 255], [20, 200]])  # 20: what JPEG leaves beside an edge
     united = save(tmp_path / "u.png", [[0, 1], [1, 2]])
@@ -165,12 +165,12 @@ def test_mask_kinds_by_their_values(tmp_path):
         read_label_map(lungs, "structures", (2, 2))
 
 
-def test_a_smaller_mask_is_fitted_without_new_values(tmp_path):
+def test_smaller_mask_is_resized_without_new_values(tmp_path):
     mask, _ = read_label_map(save(tmp_path / "s.png", [[0, 1], [2, 3]]), "", (4, 4))
     assert mask.tolist() == [[0, 0, 1, 1], [0, 0, 1, 1], [2, 2, 3, 3], [2, 2, 3, 3]]
 
 
-def test_benchmark_counts_are_those_of_its_readme(shared, tmp_path):
+def test_benchmark_counts_match_its_readme(shared, tmp_path):
     table = shared / "data" / "benchmark.csv"
     if not table.is_file():
         pytest.skip("the shared data has no benchmark.csv")
@@ -208,7 +208,7 @@ def prepare_text(folder: Path, text: str, *more: str) -> int:
     return prepare(folder / "table.csv", "--duplicates=off", "--split_ratios=1,0,0", *more)
 
 
-def test_labels_of_a_table_are_those_of_the_shared_vocabulary(tmp_path, capsys):
+def test_labels_are_mapped_to_the_shared_vocabulary(tmp_path, capsys):
     words = ["Normal", "NORMAL", "COVID-19", "Covid", "covid19", "TB"]
     rows = "".join(f"{name},{word}\n" for name, word in zip(fill(tmp_path), words, strict=True))
     assert prepare_text(tmp_path, f"path,label\n{rows}") == 0
@@ -218,16 +218,16 @@ def test_labels_of_a_table_are_those_of_the_shared_vocabulary(tmp_path, capsys):
     assert "'COVID-19', 'Covid', 'covid19' as covid19; 'NORMAL', 'Normal' as normal" in capsys.readouterr().out
 
 
-def test_rows_without_a_label_are_left_out_where_labels_are_what_a_table_is_for(tmp_path, capsys):
+def test_rows_without_a_label_are_skipped_if_others_have_one(tmp_path, capsys):
     cells = ["", "nan", "None", "-1", "viral", "null"]
     rows = "".join(f"{name},{cell}\n" for name, cell in zip(fill(tmp_path), cells, strict=True))
     assert prepare_text(tmp_path, f"path,label\n{rows}") == 0
     assert [one["label"] for one in records(tmp_path / "table.csv", "train")] == [b"viral"]
-    said = capsys.readouterr()
-    assert "5 skipped" in said.out and "skipped images/1.png: line 3: no label (nan)" in said.err
+    output = capsys.readouterr()
+    assert "5 skipped" in output.out and "skipped images/1.png: line 3: no label (nan)" in output.err
 
 
-def test_rows_without_a_label_stay_where_a_table_is_for_masks(tmp_path, capsys):
+def test_rows_without_a_label_are_kept_in_a_table_with_masks(tmp_path, capsys):
     first, second, *_ = fill(tmp_path)
     text = f"path,label,mask\n{first},,{second}\n{second},viral,\nimages/2.png,,\n"
     assert prepare_text(tmp_path, text) == 0
@@ -248,7 +248,7 @@ def test_rows_without_a_label_stay_where_a_table_is_for_masks(tmp_path, capsys):
         "filename|Finding Labels|source|site\nimages/../images/0.png|viral|ours|x\n",
     ],
 )
-def test_a_table_is_read_however_it_is_written(tmp_path, capsys, text):
+def test_formats_of_tables(tmp_path, capsys, text):
     fill(tmp_path)
     assert prepare_text(tmp_path, text) == 0
     (one,) = records(tmp_path / "table.csv", "train")
@@ -257,14 +257,14 @@ def test_a_table_is_read_however_it_is_written(tmp_path, capsys, text):
     assert "columns of table.csv that are not used: site" in capsys.readouterr().out
 
 
-def test_a_table_in_utf16_is_read(tmp_path):
+def test_table_in_utf16_is_read(tmp_path):
     fill(tmp_path)
     (tmp_path / "table.csv").write_text("path\tlabel\nimages/0.png\tÉpanchement\n", encoding="utf-16")
     assert prepare(tmp_path / "table.csv", "--duplicates=off", "--split_ratios=1,0,0") == 0
     assert [one["label"].decode() for one in records(tmp_path / "table.csv", "train")] == ["Épanchement"]
 
 
-def test_labels_that_are_numbers_or_accented_have_one_spelling(tmp_path):
+def test_labels_with_numbers_or_accents_have_one_spelling(tmp_path):
     words = ["1", "1.0", "0.0", "\u00e9p", "e\u0301p", "\u00c9P"]
     rows = "".join(f"{name},{word}\n" for name, word in zip(fill(tmp_path), words, strict=True))
     assert prepare_text(tmp_path, f"path,label\n{rows}") == 0
@@ -272,7 +272,7 @@ def test_labels_that_are_numbers_or_accented_have_one_spelling(tmp_path):
     assert labels == ["1", "1", "0", "\u00e9p", "\u00e9p", "\u00e9p"]
 
 
-def test_placeholders_are_no_patients_and_splits_have_one_spelling(tmp_path):
+def test_placeholders_of_patients_and_spellings_of_splits(tmp_path):
     cells = ["unknown,TRAINING", "Unknown,Train set", "n/a,Valid", "12.0,dev", "12,validation", "13,Hold-out"]
     rows = "".join(f"{name},x,{cell}\n" for name, cell in zip(fill(tmp_path), cells, strict=True))
     assert prepare_text(tmp_path, f"path,label,subject_id,split\n{rows}") == 0
@@ -284,7 +284,7 @@ def test_placeholders_are_no_patients_and_splits_have_one_spelling(tmp_path):
 
 
 @pytest.mark.parametrize("form", ["NFC", "NFD"])
-def test_accents_of_either_form_name_a_file(tmp_path, form):
+def test_file_is_found_with_accents_in_both_forms(tmp_path, form):
     other = {"NFC": "NFD", "NFD": "NFC"}[form]
     write_image(tmp_path / unicodedata.normalize(other, "r\u00f6ntgen.png"))
     name = unicodedata.normalize(form, "r\u00f6ntgen.png")
@@ -311,46 +311,46 @@ def test_accents_of_either_form_name_a_file(tmp_path, form):
         ("path,label,split,patient_id\na.png,v,train,12\nb.png,v,test,12.0\n", "patient 12 is in two splits"),
     ],
 )
-def test_what_a_table_cannot_say_is_one_sentence(tmp_path, capsys, text, sentence):
+def test_unsupported_content_is_one_sentence(tmp_path, capsys, text, sentence):
     assert prepare_text(tmp_path, text) == 2
-    said = capsys.readouterr().err
-    assert sentence in said and said.count("\n") == 1
+    output = capsys.readouterr().err
+    assert sentence in output and output.count("\n") == 1
 
 
-def test_a_row_with_more_cells_than_the_header_is_left_out(tmp_path, capsys):
+def test_row_with_more_cells_than_the_header_is_skipped(tmp_path, capsys):
     fill(tmp_path)
     assert prepare_text(tmp_path, "path,label\nimages/0.png,Pneumonia, viral\nimages/1.png,viral\n") == 0
     assert [one["path"] for one in records(tmp_path / "table.csv", "train")] == [b"images/1.png"]
     assert "images/0.png: line 2: more cells than the header has columns" in capsys.readouterr().err
 
 
-def test_what_a_data_set_lacks_is_said(tmp_path, capsys):
+def test_warnings_about_splits_and_labels(tmp_path, capsys):
     names = fill(tmp_path)
     rows = "".join(f"{name},{'rare' if k == 5 else 'viral'},p{k}\n" for k, name in enumerate(names))
     (tmp_path / "table.csv").write_text(f"path,label,patient_id\n{rows}")
     assert prepare(tmp_path / "table.csv", "--split_ratios=0.98,0.01,0.01", "--duplicates=off") == 0
-    said = capsys.readouterr().out
+    output = capsys.readouterr().out
     for sentence in (
         "no radiograph is in the split val, which training needs to select its weights",
         "labels of a single radiograph, which cannot be in both training and test data: rare",
         "there are only 6 patients",
     ):
-        assert f"warning: {sentence}" in said
+        assert f"warning: {sentence}" in output
     assert prepare(tmp_path / "table.csv", "--split_ratios=0.98,0.01,0.01", "--duplicates=off") == 0
-    assert capsys.readouterr().out == f"already complete, nothing done: {said}"
+    assert capsys.readouterr().out == f"already complete, nothing done: {output}"
 
 
-def test_what_is_no_file_is_left_out_and_never_opened(tmp_path, capsys):
+def test_devices_pipes_and_folders_are_skipped_unopened(tmp_path, capsys):
     fill(tmp_path)
     os.mkfifo(tmp_path / "pipe.png")
     rows = "images/0.png,x\npipe.png,x\n/dev/zero,x\nimages,x\nhttps://example.org/a.png,x\n"
     assert prepare_text(tmp_path, f"path,label,mask\n{rows}images/1.png,x,pipe.png\n") == 0
     assert [one["path"] for one in records(tmp_path / "table.csv", "train")] == [b"images/0.png"]
-    said = capsys.readouterr().err
-    assert said.count("is no file, but a device, pipe or socket") == 3 and "images: is a directory" in said
+    output = capsys.readouterr().err
+    assert output.count("is no file, but a device, pipe or socket") == 3 and "images: is a directory" in output
 
 
-def test_a_dicom_file_says_whom_it_shows_and_whether_it_is_a_frontal_radiograph(tmp_path):
+def test_dicom_metadata_is_read_and_other_views_are_skipped(tmp_path):
     save_dicom(tmp_path / "frontal.dcm", PatientSex="F", PatientAge="061Y", ViewPosition="PA")
     save_dicom(tmp_path / "side.dcm", SeriesDescription="Thorax seitlich")
     save_dicom(tmp_path / "slice.dcm", Modality="CT")

@@ -1,4 +1,4 @@
-"""RICORD and COVID-19-AR: of DICOM folders, frontal radiographs are taken, whether a table tells them or the file."""
+"""RICORD and COVID-19-AR: frontal radiographs are selected by the table or by the DICOM file."""
 
 import math
 
@@ -8,7 +8,7 @@ from data_prep.collections.dicom import is_lateral, parse_age
 
 
 def reasons(found) -> dict[str, str]:
-    """By what follows the folder of the patient."""
+    """Return the reasons by the path below the patient's folder."""
     return {name.split("/", 3)[-1]: reason for name, reason in found.skipped.items()}
 
 
@@ -48,7 +48,7 @@ def test_covid_19_ar(survey):
 
 
 @pytest.mark.parametrize("view", ["LL", "RL", "LATERAL", "Lateral", "LAT", "L LAT"])
-def test_views_from_the_side(view):
+def test_lateral_views(view):
     assert is_lateral(view)
 
 
@@ -63,5 +63,5 @@ def test_ages(text, years):
 
 
 @pytest.mark.parametrize("text", ["", "Y", "about 50", "148", "-3Y"])
-def test_ages_that_are_none(text):
+def test_invalid_ages(text):
     assert math.isnan(parse_age(text))

@@ -1,4 +1,4 @@
-"""V7 Labs' lungs: polygons drawn into masks, tags read as labels, patients named as in the collections they are of."""
+"""V7 Labs: polygons drawn as masks, labels from tags, and patients with the identifiers of their collections."""
 
 import cv2
 import numpy as np
@@ -11,18 +11,18 @@ from tests.data_prep.fixtures.v7_lungs import write
 
 
 @pytest.fixture
-def taken(tmp_path):
+def entries(tmp_path):
     write(tmp_path)
     return list(SOURCE.records(tmp_path, Options()))
 
 
 @pytest.fixture
-def rows(taken):
-    return {row.id: row for row in taken if isinstance(row, Record)}
+def rows(entries):
+    return {row.id: row for row in entries if isinstance(row, Record)}
 
 
-def test_only_frontal_radiographs_with_lungs_are_taken(taken, rows):
-    assert [row for row in taken if isinstance(row, SkippedRecord)] == [
+def test_only_frontal_radiographs_with_lungs_are_listed(entries, rows):
+    assert [row for row in entries if isinstance(row, SkippedRecord)] == [
         SkippedRecord("releases/all-images/annotations/10.json", "not a Darwin annotation"),
         SkippedRecord("images/00000004.jpg", "CT, not a radiograph"),
         SkippedRecord("images/00000005.jpg", "lateral view"),
@@ -49,7 +49,7 @@ def test_only_frontal_radiographs_with_lungs_are_taken(taken, rows):
         ("00000009.jpeg", 800, 0),  # version 2 of the format
     ],
 )
-def test_polygons_become_masks(rows, name, right, left):
+def test_polygons_are_drawn_as_masks(rows, name, right, left):
     example = SOURCE.read(rows[f"images/{name}"], Options())
     assert example.mask_kind == "lungs"
     mask = cv2.imdecode(np.frombuffer(example.mask, np.uint8), cv2.IMREAD_UNCHANGED)
@@ -58,6 +58,6 @@ def test_polygons_become_masks(rows, name, right, left):
     assert np.unique(mask).tolist() == [0, 1]
 
 
-def test_an_annotation_of_another_size_is_refused(rows):
+def test_annotation_of_another_size_is_refused(rows):
     with pytest.raises(RecordError, match=r"7\.json has another size: 57 x 64 pixels, the image 56 x 64"):
         SOURCE.read(rows["images/00000007.jpg"], Options())

@@ -1,4 +1,4 @@
-"""Figure 1 and Actualmed: every picture by its own row, every finding by its own word."""
+"""Figure 1 and Actualmed: images of the rows of `metadata.csv`, and their findings."""
 
 import json
 import re
@@ -18,7 +18,7 @@ from tests.data_prep.fixtures.figure1 import write as write_figure1
 FOLDER = "Figure1-COVID-chestxray-dataset"
 
 
-def test_figure1_finds_a_picture_by_its_own_row_or_not_at_all(tmp_path):
+def test_figure1_image_is_found_by_the_patient_of_its_row(tmp_path):
     write_figure1(tmp_path)
     rows = list(FIGURE1.records(tmp_path, Options()))
     assert [row for row in rows if isinstance(row, SkippedRecord)] == [
@@ -34,7 +34,7 @@ def test_figure1_finds_a_picture_by_its_own_row_or_not_at_all(tmp_path):
     assert (rows[0].sex, rows[0].age, rows[0].view) == ("M", 33, "AP erect")
 
 
-def test_actualmed_keeps_inconclusive_apart(tmp_path):
+def test_actualmed_labels_inconclusive_separately(tmp_path):
     write_actualmed(tmp_path)
     rows = list(ACTUALMED.records(tmp_path, Options()))
     assert [row for row in rows if isinstance(row, SkippedRecord)] == [
@@ -56,7 +56,7 @@ def real(shared):
     return folder
 
 
-def test_all_real_pictures_of_figure1_are_taken(real, tmp_path):
+def test_all_real_images_of_figure1_are_read(real, tmp_path):
     assert main(["figure1", f"--raw_dir={real}", f"--out={tmp_path}"]) == 0
     report = json.loads((tmp_path / "figure1" / "2.0.0" / "report.json").read_text())
     counts = sum((Counter(labels) for labels in report["counts"].values()), Counter())
@@ -65,7 +65,7 @@ def test_all_real_pictures_of_figure1_are_taken(real, tmp_path):
     assert (counts.total(), report["skipped"]) == (55, [])
 
 
-def test_the_files_to_be_fetched_are_those_that_the_metadata_names(real):
+def test_files_to_download_match_the_metadata(real):
     files = {file.path: file for file in FIGURE1.files}
     pictures = {fields["patientid"] for fields in read_csv(real / "metadata.csv")}
     assert {path.split("/")[-1].split(".")[0] for path in files} == pictures | {"metadata"}

@@ -1,4 +1,4 @@
-"""Fetching: a real server on the loopback that cuts connections off, tells wrong things, and is not there."""
+"""Downloads from a real local server that interrupts connections, sends wrong data, or cannot be reached."""
 
 import hashlib
 import io
@@ -28,7 +28,7 @@ BIG = np.random.default_rng(0).bytes(1_000_000)
 
 
 class Server(ThreadingHTTPServer):
-    """Upstream in the small: `files` by path; the next `cuts` answers for a path end half way."""
+    """A test server of `files` by path; the next `cuts` answers for a path stop halfway."""
 
     daemon_threads = True
 
@@ -36,7 +36,10 @@ class Server(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), Handler)
         self.files: dict[str, bytes] = {}
         self.cuts: Counter[str] = Counter()
-        self.ranges, self.served, self.asked, self.version = True, 0, [], '"1"'
+        self.ranges = True
+        self.served = 0
+        self.requested_ranges: list[str] = []
+        self.version = '"1"'
 
     @property
     def url(self) -> str:
@@ -50,9 +53,9 @@ class Handler(BaseHTTPRequestHandler):
         if data is None:
             self.send_error(404)
             return
-        asked = self.headers.get("Range", "")
-        server.asked.append(asked)
-        start = int(re.fullmatch(r"bytes=(\d+)-", asked)[1]) if asked else 0
+        requested = self.headers.get("Range", "")
+        server.requested_ranges.append(requested)
+        start = int(re.fullmatch(r"bytes=(\d+)-", requested)[1]) if requested else 0
         if not server.ranges or self.headers.get("If-Range") != server.version:
             start = 0
         self.send_response(206 if start else 200)
@@ -82,7 +85,7 @@ def server(monkeypatch):
 
 
 class Upstream(Source):
-    """PNG files of a folder, each of its own patient."""
+    """PNG files of a folder, each of a different patient."""
 
     name = "upstream"
     description = "test"
@@ -120,15 +123,15 @@ def left(folder: Path) -> list[str]:
     return sorted(re.sub("[0-9a-f]{8}", "*", path.name) for path in folder.rglob("*") if path.is_file())
 
 
-def test_a_connection_that_is_cut_is_taken_up_where_it_ended(server, tmp_path):
+def test_interrupted_download_is_resumed(server, tmp_path):
     server.files["/big.bin"], server.cuts["/big.bin"] = BIG, 2
     root = fetch(Upstream(RemoteFile(f"{server.url}/big.bin", sha256(BIG), "folder/big.bin")), tmp_path)
     assert (root / "folder" / "big.bin").read_bytes() == BIG
-    assert server.asked == ["", "bytes=499999-", "bytes=749998-"]
+    assert server.requested_ranges == ["", "bytes=499999-", "bytes=749998-"]
     assert server.served == len(BIG) + 2  # a byte twice for each time that it went on
 
 
-def test_the_same_command_goes_on_with_what_is_there(server, tmp_path, monkeypatch):
+def test_same_command_resumes_the_download(server, tmp_path, monkeypatch):
     monkeypatch.setattr(http, "ATTEMPTS", 1)
     server.files |= {"/small.bin": b"small", "/big.bin": BIG}
     server.cuts["/big.bin"] = 1
@@ -142,13 +145,13 @@ def test_the_same_command_goes_on_with_what_is_there(server, tmp_path, monkeypat
     assert server.served - before == 500_001
     assert (root / "big.bin").read_bytes() == BIG and (root / "small.bin").read_bytes() == b"small"
     assert left(downloads) == ["big.bin", "small.bin"]
-    asked = len(server.asked)
+    requested = len(server.requested_ranges)
     assert fetch(source, tmp_path) == root
-    assert len(server.asked) == asked
+    assert len(server.requested_ranges) == requested
 
 
 @pytest.mark.parametrize("change", ["another version", "no ranges"])
-def test_what_cannot_be_gone_on_with_begins_again(server, tmp_path, monkeypatch, change):
+def test_download_restarts_if_it_cannot_be_resumed(server, tmp_path, monkeypatch, change):
     monkeypatch.setattr(http, "ATTEMPTS", 1)
     server.files["/big.bin"], server.cuts["/big.bin"] = BIG, 1
     source = Upstream(RemoteFile(f"{server.url}/big.bin", "", "big.bin"))
@@ -162,7 +165,7 @@ def test_what_cannot_be_gone_on_with_begins_again(server, tmp_path, monkeypatch,
     assert (root / "big.bin").read_bytes() == server.files["/big.bin"]
 
 
-def test_a_wrong_checksum_is_told_and_leaves_nothing(server, tmp_path):
+def test_wrong_checksum_is_reported_and_leaves_nothing(server, tmp_path):
     server.files["/big.bin"] = BIG
     with pytest.raises(PreparationError) as refused:
         fetch(Upstream(RemoteFile(f"{server.url}/big.bin", sha256(b"other"), "big.bin")), tmp_path)
@@ -171,19 +174,19 @@ def test_a_wrong_checksum_is_told_and_leaves_nothing(server, tmp_path):
     assert left(tmp_path) == []
 
 
-def test_what_the_server_says_is_told(server, tmp_path):
+def test_error_of_the_server_is_reported(server, tmp_path):
     with pytest.raises(PreparationError, match=rf"^{server.url}/none\.zip: the server answers 404 Not Found$"):
         fetch(Upstream(RemoteFile(f"{server.url}/none.zip", "", "")), tmp_path)
 
 
-def test_a_server_that_is_not_there_is_named(tmp_path):
+def test_unreachable_server_is_named(tmp_path):
     with Server() as gone:
         url = f"{gone.url}/a.zip"
     with pytest.raises(PreparationError, match=rf"^{url}: the server cannot be reached \(connection refused\)$"):
         fetch(Upstream(RemoteFile(url, "", "")), tmp_path)
 
 
-def test_a_full_disk_is_told(server, tmp_path):
+def test_full_disk_is_reported(server, tmp_path):
     server.files["/big.bin"] = BIG
     source = Upstream(RemoteFile(f"{server.url}/big.bin", "", "big.bin"))
     fetched = tmp_path / "downloads" / "upstream" / "fetched"
@@ -193,7 +196,7 @@ def test_a_full_disk_is_told(server, tmp_path):
         fetch(source, tmp_path)
 
 
-def test_archives_are_unpacked_beside_each_other_and_not_kept(server, tmp_path):
+def test_archives_are_unpacked_and_removed(server, tmp_path):
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w:gz") as pack:
         member = tarfile.TarInfo("masks/a.txt")
@@ -218,7 +221,7 @@ def linked() -> bytes:
 
 
 def locked() -> bytes:
-    """A zip file whose one member says that it is encrypted: the flag, in its head and in the index."""
+    """Return a zip file whose member has the flag of encryption, in its header and in the index."""
     data = bytearray(zipped({"a.txt": b"a"}))
     for signature, flags in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
         data[data.index(signature) + flags] |= 1
@@ -236,7 +239,7 @@ def locked() -> bytes:
         ("page.tar.gz", b"<html>log in first</html>", "not an archive"),
     ],
 )
-def test_a_bad_archive_is_refused_and_nothing_of_it_is_left(server, tmp_path, name, data, reason):
+def test_bad_archive_is_refused_and_removed(server, tmp_path, name, data, reason):
     server.files[f"/{name}"] = data
     with pytest.raises(PreparationError, match=rf"{name}: .*{reason}"):
         fetch(Upstream(RemoteFile(f"{server.url}/{name}", "", "")), tmp_path / "a" / "b" / "c")
@@ -245,8 +248,8 @@ def test_a_bad_archive_is_refused_and_nothing_of_it_is_left(server, tmp_path, na
     assert not list(downloads.glob("upstream-*")) and not list((downloads / "fetched").iterdir())
 
 
-def test_fetched_cut_off_checked_unpacked_and_prepared(server, tmp_path, monkeypatch, capsys):
-    """The whole way, as a user goes it."""
+def test_download_resume_and_preparation(server, tmp_path, monkeypatch, capsys):
+    """Run the whole command as a user does."""
     for number in range(10):
         save_image(
             tmp_path / "made" / f"{number}.png", np.full((64, 56), number, np.uint8) + np.eye(64, 56, dtype=np.uint8)
@@ -259,15 +262,15 @@ def test_fetched_cut_off_checked_unpacked_and_prepared(server, tmp_path, monkeyp
     server.cuts["/set.zip"] = 1
     command = ["upstream", f"--out={tmp_path / 'out'}", "--duplicates=off"]
     assert __main__.main(command) == 2
-    said = capsys.readouterr().err
-    assert "run the same command again to resume" in said.splitlines()[-1]
+    output = capsys.readouterr().err
+    assert "run the same command again to resume" in output.splitlines()[-1]
     assert __main__.main(command) == 0
     assert "train 10 (viral 10)" in capsys.readouterr().out
     report = json.loads((tmp_path / "out" / "upstream" / "2.0.0" / "report.json").read_text())
     assert report["counts"] == {"train": {"viral": 10}} and report["skipped"] == []
 
 
-def test_what_is_behind_a_form_says_where_and_how(tmp_path):
+def test_source_with_registration_says_where_to_get_it(tmp_path):
     with pytest.raises(PreparationError, match="^Ask upstream for it; then use --raw_dir=DIR$"):
         fetch(Upstream(), tmp_path)
 
@@ -278,12 +281,12 @@ def fake_kagglehub(monkeypatch, download) -> None:
     monkeypatch.setitem(sys.modules, "kagglehub", module)
 
 
-def test_a_kaggle_set_comes_through_kagglehub(tmp_path, monkeypatch):
+def test_kaggle_data_set_is_downloaded_with_kagglehub(tmp_path, monkeypatch):
     fake_kagglehub(monkeypatch, lambda handle: str(tmp_path / handle))
     assert fetch(Upstream(kaggle="owner/name"), tmp_path) == tmp_path / "owner" / "name"
 
 
-def test_without_kagglehub_it_says_what_to_install(tmp_path, monkeypatch):
+def test_missing_kagglehub_says_what_to_install(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "kagglehub", None)
     with pytest.raises(
         PreparationError, match=r"pip install 'cxrjax\[kaggle\]', or .*datasets/owner/name .*--raw_dir=DIR$"
@@ -291,7 +294,7 @@ def test_without_kagglehub_it_says_what_to_install(tmp_path, monkeypatch):
         fetch(Upstream(kaggle="owner/name"), tmp_path)
 
 
-def test_what_kaggle_refuses_is_one_sentence_that_says_what_to_do(tmp_path, monkeypatch):
+def test_error_of_kaggle_is_one_sentence_with_advice(tmp_path, monkeypatch):
     def refuse(handle: str) -> str:
         raise RuntimeError("403 Client Error.\n\nYou don't have permission to access it.")
 

@@ -1,4 +1,4 @@
-"""The data card: its counts are those of its table, and it warns where a label can be had without a look."""
+"""The data card: counts, warnings of confounding, and the contact sheet."""
 
 import csv
 import itertools
@@ -37,7 +37,7 @@ ROWS = [
 
 @pytest.fixture(scope="module")
 def version(tmp_path_factory) -> Path:
-    """The folder of the data set that the rows make, described."""
+    """Prepare and describe the data set of the rows, and return its folder."""
     folder = tmp_path_factory.mktemp("card")
     for path, _, source, *_ in ROWS[:-1]:
         save_image(
@@ -52,18 +52,18 @@ def version(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def told(version: Path) -> dict:
+def card(version: Path) -> dict:
     return json.loads((version / "card" / "card.json").read_text())
 
 
-def test_counts_are_those_of_the_table(told):
-    assert (told["name"], told["version"], told["radiographs"], told["splits"]) == (
+def test_counts_match_the_table(card):
+    assert (card["name"], card["version"], card["radiographs"], card["splits"]) == (
         "small",
         "2.0.0",
         10,
         ["train", "test"],
     )
-    counts = told["counts"]
+    counts = card["counts"]
     assert counts["label"] == {
         "normal": {"train": 3, "test": 1},
         "viral": {"train": 2, "test": 2},
@@ -83,21 +83,21 @@ def test_counts_are_those_of_the_table(told):
     assert counts["view"]["AP"] == {"train": 1}
     assert counts["mask"] == {"none": {"train": 4, "test": 5}, "lungs": {"train": 1}}
     assert counts["licence"]["not known"] == {"test": 1}
-    assert told["patients"] == {
+    assert card["patients"] == {
         "train": {"patients": 3, "radiographs without": 1},
         "test": {"patients": 4, "radiographs without": 0},
     }
-    assert told["label_and_source"]["normal"] == {"a": 1, "b": 3}
-    assert told["resolution"]["b"]["width"] == dict.fromkeys(("smallest", "25%", "median", "75%", "largest"), 80)
-    assert told["resolution"]["all"]["height"] == {"smallest": 40, "25%": 40, "median": 52, "75%": 64, "largest": 64}
+    assert card["label_and_source"]["normal"] == {"a": 1, "b": 3}
+    assert card["resolution"]["b"]["width"] == dict.fromkeys(("smallest", "25%", "median", "75%", "largest"), 80)
+    assert card["resolution"]["all"]["height"] == {"smallest": 40, "25%": 40, "median": 52, "75%": 64, "largest": 64}
 
 
-def test_it_warns_of_what_makes_a_score_look_good(told):
-    """Learned: a is viral, b is normal, else normal. Tried on viral a twice, nodule b and normal b: 3 of 4, not 1."""
-    source, view, _ = told["guesses"]
+def test_warnings_of_confounding_and_duplicates(card):
+    """Learned: a is viral, others are normal. Tested on viral a twice, nodule b and normal b: 3 of 4 instead of 1."""
+    source, view, _ = card["guesses"]
     assert (source["attribute"], source["values"], source["accuracy"], source["without"]) == ("source", 2, 0.75, 0.25)
     assert view["accuracy"] == 0.25  # PA: normal and viral are equally frequent, the first in the alphabet; "": normal
-    first, *rest = told["warnings"]
+    first, *rest = card["warnings"]
     assert (
         first.startswith("The label is confounded with the source")
         and "75% of the radiographs" in first
@@ -108,7 +108,7 @@ def test_it_warns_of_what_makes_a_score_look_good(told):
     assert rest[-1] == "A pair of near-duplicates has different splits: test images were seen in training."
 
 
-def test_a_card_is_never_written_through_a_link(version, tmp_path, capsys):
+def test_card_is_not_written_through_a_link(version, tmp_path, capsys):
     copy, mine = tmp_path / "1/2.0.0", tmp_path / "mine"
     shutil.copytree(version, copy)
     mine.mkdir()
@@ -125,7 +125,7 @@ def test_a_card_is_never_written_through_a_link(version, tmp_path, capsys):
     assert [(file.name, file.read_bytes()) for file in mine.iterdir()] == [("a.png", b"mine")]
 
 
-def test_the_card_can_be_read(version):
+def test_markdown_of_the_card(version):
     text = (version / "card" / "card.md").read_text()
     assert "| normal | 3 | 1 | 4 |" in text
     assert "| all | 5 | 5 | 10 |" in text
@@ -141,19 +141,19 @@ def test_the_card_can_be_read(version):
             assert line.count("|") == above.count("|")
 
 
-def test_the_card_lies_in_the_data_set_and_is_made_again_the_same(version, capsys):
+def test_card_is_reproducible(version, capsys):
     before = {path.name: path.read_bytes() for path in (version / "card").iterdir()}
     assert sorted(before) == ["card.json", "card.md", "sheet.png"]
     assert main(["describe", str(version)]) == 0
-    said = capsys.readouterr().out.splitlines()
-    assert said[0] == f"described 10 radiographs: {version / 'card' / 'card.md'}"
-    assert said[1].startswith("warning: The label is confounded with the source")
+    output = capsys.readouterr().out.splitlines()
+    assert output[0] == f"described 10 radiographs: {version / 'card' / 'card.md'}"
+    assert output[1].startswith("warning: The label is confounded with the source")
     assert {path.name: path.read_bytes() for path in (version / "card").iterdir()} == before
     assert len(tfds.builder_from_directory(version).as_data_source("train")) == 5
 
 
-def test_the_sheet_has_a_row_for_each_label_of_a_source(version):
-    """normal of a, normal of b, viral of a, nodule of b, unlabelled of b; each is a line of text and its pictures."""
+def test_sheet_has_one_row_per_label_of_a_source(version):
+    """The rows, a line of text and images each: normal a, normal b, viral a, nodule b, unlabelled b."""
     sheet = cv2.imread(str(version / "card" / "sheet.png"))
     side = contact_sheet.SIDE + contact_sheet.GAP
     assert sheet.shape == (
@@ -170,7 +170,7 @@ def test_the_sheet_has_a_row_for_each_label_of_a_source(version):
     assert np.corrcoef(shown.ravel(), original.ravel())[0, 1] > 0.99
 
 
-def test_masks_are_outlined_where_they_are(tmp_path):
+def test_masks_are_outlined_at_their_positions(tmp_path):
     pixels = np.full((64, 64), 100, np.uint8)
     pixels[0] = 0
     mask = np.zeros((64, 64), np.uint8)
@@ -204,7 +204,7 @@ def test_uncertainty_coefficient_by_hand():
     assert found == pytest.approx(1 - left / uncertain) == pytest.approx(0.5750, abs=1e-4)
 
 
-def test_a_guess_is_tried_on_what_it_was_not_learned_from():
+def test_labels_are_predicted_for_other_splits_than_learned_from():
     train = [("train", "a", "x")] * 3 + [("train", "a", "y")] + [("train", "b", "y")] * 3
     test = [("test", "a", "x"), ("val", "a", "y"), ("test", "b", "y"), ("test", "new", "y"), ("test", "b", "")]
     found = predict_label(facts(train + test), "source")
@@ -213,7 +213,7 @@ def test_a_guess_is_tried_on_what_it_was_not_learned_from():
     assert not found.is_confounded
 
 
-def test_without_a_training_split_each_is_tried_on_the_others():
+def test_without_train_each_split_is_predicted_from_the_others():
     folds = [("fold0", "a", "x"), ("fold0", "b", "y"), ("fold1", "a", "x"), ("fold1", "b", "y"), ("fold1", "c", "z")]
     found = predict_label(facts(folds), "source")
     # fold0 by fold1: both right; without, x: one of two. fold1 by fold0: c is unseen and gets x; without, x: one of 3
@@ -229,7 +229,7 @@ def test_labels_of_one_source():
 
 
 def test_phantoms_give_no_warning(tmp_path):
-    """Made to be without confounders; what chance does to twenty of them is not called one."""
+    """Phantoms have no confounders, and chance in a test split of ten gives no warning."""
     assert main(["phantom", f"--out={tmp_path}", "--count=4", "--size=64", "--split_ratios=0.5,0,0.5"]) == 0
     assert main(["describe", str(tmp_path / "phantom")]) == 0
     card = json.loads((tmp_path / "phantom" / "2.0.0" / "card" / "card.json").read_text())
@@ -240,14 +240,16 @@ def test_phantoms_give_no_warning(tmp_path):
 
 
 @pytest.mark.parametrize("where", ["", "nowhere"])
-def test_a_folder_without_a_data_set_is_one_sentence_and_status_2(tmp_path, capsys, where):
+def test_folder_without_a_data_set_gives_one_sentence_and_status_2(tmp_path, capsys, where):
     assert main(["describe", str(tmp_path / where)]) == 2
-    said = capsys.readouterr().err
-    assert said.startswith(f"data_prep describe: {tmp_path / where}: no prepared data set") and said.count("\n") == 1
+    output = capsys.readouterr().err
+    assert (
+        output.startswith(f"data_prep describe: {tmp_path / where}: no prepared data set") and output.count("\n") == 1
+    )
 
 
-def test_the_benchmark_confounds_label_and_source(shared, tmp_path):
-    """By its README's counts: viral from chest_xray, covid19, nodule, and normal from the other two: 420 of 646."""
+def test_benchmark_confounds_label_and_source(shared, tmp_path):
+    """Expected from the counts in its README: viral from chest_xray, covid19, nodule, otherwise normal: 420 of 646."""
     if not (shared / "data" / "benchmark.csv").is_file():
         pytest.skip("the shared data has no benchmark.csv")
     table = shared / "data" / "benchmark.csv"

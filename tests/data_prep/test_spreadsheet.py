@@ -1,4 +1,4 @@
-"""Tables that come with a collection, as Excel and others write them."""
+"""Tables of collections, in Excel and CSV."""
 
 import zipfile
 
@@ -10,7 +10,7 @@ from data_prep.record import PreparationError
 from tests.data_prep.fixtures.covid_radiography import write_xlsx
 
 
-def test_both_kinds_say_the_same(tmp_path):
+def test_csv_and_excel_give_the_same_rows(tmp_path):
     write_xlsx(tmp_path / "a.xlsx", [("FILE NAME", "URL"), ("COVID-1", "https://a.org"), ("COVID-2", "")])
     (tmp_path / "a.csv").write_text("\ufeffFILE NAME,URL\nCOVID-1, https://a.org\nCOVID-2\n", encoding="utf-8")
     expected = [{"FILE NAME": "COVID-1", "URL": "https://a.org"}, {"FILE NAME": "COVID-2", "URL": ""}]
@@ -18,7 +18,7 @@ def test_both_kinds_say_the_same(tmp_path):
 
 
 @pytest.mark.parametrize("read", [read_csv, read_xlsx])
-def test_what_cannot_be_read_is_one_sentence_that_names_it(read, tmp_path):
+def test_unreadable_table_is_one_sentence_with_its_name(read, tmp_path):
     with pytest.raises(PreparationError, match=r"gone\.x: no such file"):
         read(tmp_path / "gone.x")
     (tmp_path / "other.x").write_bytes(b"\xff\xfe\x00")
@@ -26,14 +26,14 @@ def test_what_cannot_be_read_is_one_sentence_that_names_it(read, tmp_path):
         read(tmp_path / "other.x")
 
 
-def test_a_column_that_is_missing_is_named(tmp_path):
+def test_missing_column_is_named(tmp_path):
     write_xlsx(tmp_path / "a.xlsx", [("FILE NAME",), ("COVID-1",)])
     with pytest.raises(PreparationError, match=r"a\.xlsx: it has no column URL"):
         read_xlsx(tmp_path / "a.xlsx", "URL")
 
 
 def change_zip(data: bytes, kind: str) -> bytes:
-    """An Excel file that is cut, encrypted, compressed in an unknown way, or that does not decompress."""
+    """Return an Excel file that is truncated, encrypted, compressed by an unknown method, or does not decompress."""
     at, size = data.index(b"PK\x01\x02"), len(data)
     flags, method, local = at + 8, at + 10, 6
     if kind == "cut":
@@ -50,7 +50,7 @@ def change_zip(data: bytes, kind: str) -> bytes:
 
 
 @pytest.mark.parametrize("kind", ["cut", "encrypted", "unknown", "garbled"])
-def test_a_damaged_excel_file_is_one_sentence(tmp_path, kind):
+def test_damaged_excel_file_is_one_sentence(tmp_path, kind):
     write_xlsx(tmp_path / "a.xlsx", [("FILE NAME", "URL"), *(("COVID-1", f"https://a.org/{k}") for k in range(40))])
     path = tmp_path / "b.xlsx"
     path.write_bytes(change_zip((tmp_path / "a.xlsx").read_bytes(), kind))
@@ -58,14 +58,14 @@ def test_a_damaged_excel_file_is_one_sentence(tmp_path, kind):
         read_xlsx(path, "URL")
 
 
-def test_an_excel_file_that_unpacks_to_far_too_much_is_refused_before_it_is_unpacked(tmp_path):
+def test_excel_file_that_unpacks_to_too_much_is_refused(tmp_path):
     with zipfile.ZipFile(tmp_path / "bomb.xlsx", "w", zipfile.ZIP_DEFLATED) as book:
         book.writestr("xl/worksheets/sheet1.xml", b" " * (33 << 20))
     with pytest.raises(PreparationError, match="not a readable Excel file"):
         read_xlsx(tmp_path / "bomb.xlsx", "URL")
 
 
-def test_an_endless_cell_is_one_sentence(tmp_path):
+def test_too_long_cell_is_one_sentence(tmp_path):
     (tmp_path / "a.csv").write_text("URL\n" + "a" * 200_000)
     with pytest.raises(PreparationError, match=r"a\.csv: not a CSV file"):
         read_csv(tmp_path / "a.csv", "URL")

@@ -1,4 +1,4 @@
-"""Preparing by Apache Beam: the same data set, and one sentence where it cannot be."""
+"""Preparation with Apache Beam: an equal data set, and errors of one sentence."""
 
 import json
 import subprocess
@@ -17,7 +17,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 @pytest.fixture(scope="module")
 def table(tmp_path_factory) -> Path:
-    """200 DICOMs: every 40th is absent, every 40th and one truncated."""
+    """Write the table of 200 DICOM files: every 40th is missing, and every 40th plus one is truncated."""
     folder = tmp_path_factory.mktemp("dicoms")
     lines = ["path,label,patient_id,dataset"]
     for number in range(200):
@@ -32,15 +32,15 @@ def table(tmp_path_factory) -> Path:
 
 
 def run(table: Path, out: Path, *more: str) -> subprocess.CompletedProcess:
-    """In a process of its own, so that Beam's warnings do not end the tests."""
+    """Run in another process, so that Beam's warnings do not fail the tests."""
     command = [sys.executable, "-m", "data_prep", "table", f"--csv={table}", f"--out={out}", "--duplicates=off", *more]
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
 
 
 def test_two_workers_write_what_one_process_writes(table, tmp_path, capsys):
     assert main(["table", f"--csv={table}", f"--out={tmp_path / 'alone'}", "--duplicates=off"]) == 0
-    ended = run(table, tmp_path / "beam", "--workers=2")
-    assert ended.returncode == 0, ended.stderr
+    process = run(table, tmp_path / "beam", "--workers=2")
+    assert process.returncode == 0, process.stderr
     alone, beam = (tmp_path / out / "table" / "2.0.0" for out in ("alone", "beam"))
     assert sorted(path.name for path in beam.iterdir()) == sorted(path.name for path in alone.iterdir())
     for name in ("report.json", "splits.csv", "dataset_info.json"):
@@ -50,25 +50,25 @@ def test_two_workers_write_what_one_process_writes(table, tmp_path, capsys):
     report = json.loads((beam / "report.json").read_text())
     assert sum(sum(labels.values()) for labels in report["counts"].values()) == 190
     assert len(report["skipped"]) == 10 and len({entry["reason"] for entry in report["skipped"]}) == 2
-    assert ended.stderr.splitlines() == [line for line in capsys.readouterr().err.splitlines() if "skipped" in line]
+    assert process.stderr.splitlines() == [line for line in capsys.readouterr().err.splitlines() if "skipped" in line]
 
 
 @pytest.mark.parametrize("option", ["runner=Nowhere", "direct_num_workers=two"])
-def test_an_option_that_beam_does_not_understand_is_named(table, tmp_path, option):
-    ended = run(table, tmp_path, f"--beam_pipeline_options={option}")
-    assert ended.returncode == 2
-    assert f"--beam_pipeline_options={option}: " in ended.stderr and ended.stderr.count("\n") == 1
+def test_option_that_beam_rejects_is_named(table, tmp_path, option):
+    process = run(table, tmp_path, f"--beam_pipeline_options={option}")
+    assert process.returncode == 2
+    assert f"--beam_pipeline_options={option}: " in process.stderr and process.stderr.count("\n") == 1
     assert not list((tmp_path / "table").iterdir())
 
 
-@pytest.mark.parametrize("asked", ["--workers=2", "--beam_pipeline_options=runner=FlinkRunner"])
-def test_without_beam_it_says_what_to_install(table, tmp_path, asked, monkeypatch, capsys):
+@pytest.mark.parametrize("argument", ["--workers=2", "--beam_pipeline_options=runner=FlinkRunner"])
+def test_missing_beam_says_what_to_install(table, tmp_path, argument, monkeypatch, capsys):
     monkeypatch.setitem(sys.modules, "apache_beam", None)
-    assert main(["table", f"--csv={table}", f"--out={tmp_path}", "--duplicates=off", asked]) == 2
-    said = capsys.readouterr().err
-    assert "pip install 'cxrjax[beam]'" in said and said.count("\n") == 1
+    assert main(["table", f"--csv={table}", f"--out={tmp_path}", "--duplicates=off", argument]) == 2
+    output = capsys.readouterr().err
+    assert "pip install 'cxrjax[beam]'" in output and output.count("\n") == 1
 
 
-def test_no_worker_at_all_is_refused(table, tmp_path, capsys):
+def test_zero_workers_are_refused(table, tmp_path, capsys):
     assert main(["table", f"--csv={table}", f"--out={tmp_path}", "--duplicates=off", "--workers=0"]) == 2
     assert "--workers=0" in capsys.readouterr().err
