@@ -1,4 +1,4 @@
-"""onnxruntime for the classifier alone: the PyTorch version with folded norms, exported as ONNX."""
+"""onnxruntime for the classifier only: the PyTorch version with folded batch norms, exported as ONNX."""
 
 import tempfile
 from pathlib import Path
@@ -15,11 +15,11 @@ from benchmarks.competitors.worker import Work, cores, serve
 
 
 def classify(folder: str, picture: str, votes: int, chunk: int, size: int, patch: int) -> Work:
-    """Crops of a radiograph drawn, cut and classified, with the last feature maps; the whole of it counts as lung.
+    """Draw, cut and classify crops of a radiograph, with the last feature maps; all pixels count as lung.
 
     Args:
         folder: of the weights.
-        picture: a file.
+        picture: image file.
         votes: N.
         chunk: crops classified at once.
         size: side of the radiograph.

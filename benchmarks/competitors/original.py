@@ -1,11 +1,11 @@
-"""The original's own programs, from a checkout that the user names: nothing of them is kept here but what is mended.
+"""The programs of the original, run from a checkout of the user's with a few fixes.
 
-Deep-Learning-COVID-19-on-CXR-using-Limited-Training-Data-Sets of the paper's authors, its three programs one after the
-other on one radiograph: `segmentation/inference.py`, which writes the mask; `classification/inference.py`, which draws
-and classifies one crop at a time, N times over; `classification/visualize_cnn.py`, which draws N more, each classified
-and then differentiated for its Grad-CAM. MENDED is all that keeps them from running as they are, on a copy.
+Runs the three programs of the authors' Deep-Learning-COVID-19-on-CXR-using-Limited-Training-Data-Sets on one
+radiograph: `segmentation/inference.py`, which writes the mask; `classification/inference.py`, which draws and
+classifies N crops, one at a time; `classification/visualize_cnn.py`, which draws N more, classifies each and
+differentiates it for its Grad-CAM. FIXES lists the edits, applied to a copy, without which they do not run.
 
-Beside torch and torchvision it needs matplotlib, scikit-learn, Pillow, OpenCV and pytorch-gradcam 0.2.1.
+Needs torch, torchvision, matplotlib, scikit-learn, Pillow, OpenCV and pytorch-gradcam 0.2.1.
 """
 
 import importlib
@@ -24,46 +24,47 @@ from safetensors.torch import load_file
 from benchmarks.competitors.worker import WHOLE, Work, cores, serve
 
 FOLDERS = ("Normal", "COVID-19", "Virus", "bacteria", "TB")  # that it looks through
-SEGMENTER, CLASSIFIER = "checkpoint/model_v1.1.pth", "checkpoint/name_newset/100.pth"
+SEGMENTER = "checkpoint/model_v1.1.pth"
+CLASSIFIER = "checkpoint/name_newset/100.pth"
 
-# File, what stands there, what to put in its place; {votes} is N.
-MENDED = (
+# File, text, replacement; {votes} is N.
+FIXES = (
     # NumPy 2 no longer widens uint8(255) + 1.
     ("segmentation/mydataset.py", "num_bin = images.max()+1", "num_bin = int(images.max())+1"),
-    # One program does not read where the one before it writes.
+    # One program does not read from the folder that the previous one writes to.
     ("segmentation/header.py", '"../output/"', '"../output/test/"'),
     ("classification/header.py", "'/media/depecher/5TB_hard/COVID_classification/'", "'../output/'"),
     ("classification/visualize_cnn.py", "'../data/test/COVID/'", "'../output/test/COVID-19/'"),
     ("classification/header.py", "repeat = 100", "repeat = {votes}"),
-    # ImageNet's weights are not fetched: the checkpoint takes their place.
+    # ImageNet's weights are not downloaded: the checkpoint replaces them.
     ("classification/inference.py", "use_pretrained=True", "use_pretrained=False"),
     ("classification/visualize_cnn.py", "use_pretrained=True", "use_pretrained=False"),
-    # One test radiograph and not 445; its loader's four processes, started anew for each crop, are spared.
+    # One test radiograph instead of 445; without the four loader processes that are started for each crop.
     ("classification/inference.py", "range(445)", "range(1)"),
     ("classification/inference.py", "num_workers=4", "num_workers=0"),
-    # It ends with the votes and with the map: the report and the plots are spared.
+    # It ends with the votes and the map, without the report and the plots.
     ("classification/inference.py", "cm = confusion_matrix(y_true, y_pred)", "return y_pred"),
     ("classification/visualize_cnn.py", "plt.imshow(final_combined)", "continue"),
 )
 
 
 def vote(original: str, folder: str, picture: str, votes: int, cached: bool) -> Work:
-    """From a file to its finding with votes and map.
+    """Predict a file with votes and a saliency map.
 
     Args:
         original: the checkout.
         folder: of the weights.
-        picture: a file.
+        picture: image file.
         votes: N.
-        cached: whether a checkpoint is read once and not, as there, anew for each crop of a map.
+        cached: whether a checkpoint is read once instead of for each crop of a map, as in the original.
 
     Raises:
-        ValueError: the checkout is of another version: what is to be mended does not stand there.
+        ValueError: the checkout has another version, without the text of a fix.
     """
     root = Path(tempfile.mkdtemp())
     for name in ("segmentation", "classification", "utils"):
         shutil.copytree(Path(original) / name, root / name)
-    for name, old, new in MENDED:
+    for name, old, new in FIXES:
         text = (root / name).read_text()
         if old not in text:
             raise ValueError(f"{Path(original) / name}: is of another version, {old!r} is not in it")

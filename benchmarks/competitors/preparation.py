@@ -1,6 +1,6 @@
-"""A radiograph for networks that are not ours: in NumPy and OpenCV, as `cxrjax.data.preprocessing` does it.
+"""Preprocessing for the competitors in NumPy and OpenCV, equal to `cxrjax.data.preprocessing`.
 
-Of borders only a blank lower one is cut off (`config.image.borders = "bottom"`).
+Only a blank lower border is cropped (`config.image.borders = "bottom"`).
 """
 
 import cv2
@@ -10,12 +10,12 @@ GAMMA, SMALLEST_PART = 0.5, 0.005
 
 
 def read(path: str) -> np.ndarray:
-    """A picture of any depth: [H, W]."""
+    """Read an image of any bit depth: [H, W]."""
     return cv2.imread(path, cv2.IMREAD_ANYDEPTH | cv2.IMREAD_GRAYSCALE)
 
 
 def standardise(pixels: np.ndarray, size: int) -> np.ndarray:
-    """Blank lower border off, histogram specified, gamma, resized: uint8 [size, size]."""
+    """Crop the blank lower border, equalize the histogram, apply gamma, and resize: uint8 [size, size]."""
     half = len(pixels) // 2
     pixels = pixels[: half + 1 + np.flatnonzero(pixels[half:].any(1))[-1]]
     depth = np.iinfo(pixels.dtype).max + 1
@@ -31,7 +31,7 @@ def standardise(pixels: np.ndarray, size: int) -> np.ndarray:
 
 
 def clean(mask: np.ndarray) -> np.ndarray:
-    """The two largest parts of a mask bool [s, s], their holes filled."""
+    """Return the two largest components of a mask bool [s, s] with filled holes."""
     _, labels, known, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=8)
     areas = known[1:, cv2.CC_STAT_AREA]
     largest = 1 + np.argsort(areas)[::-1][:2]
@@ -41,12 +41,12 @@ def clean(mask: np.ndarray) -> np.ndarray:
 
 
 def crop(image: np.ndarray, centres: np.ndarray, size: int) -> np.ndarray:
-    """Squares of a zero-padded image [H, W] around centres [N, 2]: [N, size, size]."""
+    """Cut squares out of a zero-padded image [H, W] around centers [N, 2]: [N, size, size]."""
     padded = np.pad(image, size // 2)
     return np.stack([padded[row : row + size, column : column + size] for row, column in centres])
 
 
 def spread(size: int) -> list[tuple[int, int]]:
-    """Four centres on a radiograph, at which all competitors can be compared."""
+    """Return four centers in a radiograph at which all competitors are compared."""
     near, far = size // 4, 3 * size // 4
     return [(near, near), (near, far), (far, near), (far, far)]

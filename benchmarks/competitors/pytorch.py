@@ -1,7 +1,7 @@
-"""A PyTorch version of each work as a good engineer would write it.
+"""An optimized PyTorch version of each work.
 
-Channels last, batched, in inference mode, batch norms folded where a convolution comes first, maps from the forward
-pass alone; with `compiled`, the networks go through torch.compile.
+Channels last, batched, in inference mode, batch norms folded into a preceding convolution, saliency maps from the
+forward pass only; with `compiled`, the networks use torch.compile.
 """
 
 import copy
@@ -26,9 +26,9 @@ IMAGENET_MEAN, IMAGENET_DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
 def vote(picture: str, **settings: Any) -> Work:
-    """From a file to its finding with votes and map, whole and each stage alone; and several files, a core each.
+    """Predict a file with votes and a saliency map, in total and by stage; and several files, one per core.
 
-    Settings as of `Voter`. A core alone is quickest by half as many crops at once.
+    Settings are those of `Voter`. A single core is fastest with half as many crops at once.
     """
     voter = Voter(**settings)
     lone = copy.copy(voter)
@@ -72,13 +72,13 @@ def vote(picture: str, **settings: Any) -> Work:
 
 
 def vote_first(picture: str, **settings: Any) -> Work:
-    """The whole alone, the weights loaded and nothing else done before."""
+    """Predict a file, with only the weights loaded before."""
     voter = Voter(**settings)
     return Work(_without_gradient({WHOLE: lambda: voter.find(picture)}), FACTS)
 
 
 def segment_batches(batches: list[int], compiled: bool) -> Work:
-    """FC-DenseNet103 at 256², the network alone, in batches."""
+    """Run FC-DenseNet103 at 256² in batches, the network only."""
     plain = FCDenseNet103(4).eval().to(memory_format=torch.channels_last)
     network = torch.compile(plain, dynamic=False) if compiled else plain
     pictures = {n: torch.rand(n, 1, 256, 256).contiguous(memory_format=torch.channels_last) for n in batches}
@@ -90,7 +90,7 @@ def segment_batches(batches: list[int], compiled: bool) -> Work:
 
 
 def train_classifier(compiled: bool, batch: int = 16, size: int = 1024, patch: int = 224) -> Work:
-    """A step of oh2020:classify on crops drawn and augmented in it: flips, rotations, L1, Adam."""
+    """Run a step of oh2020:classify, which draws and augments crops: flips, rotations, L1, Adam."""
     network = ResNet18(4).to(memory_format=torch.channels_last)
     optimiser = torch.optim.Adam(network.parameters(), lr=1e-5, weight_decay=0.1, fused=True)
     images = torch.randint(0, 256, (batch, size, size), dtype=torch.uint8)
@@ -98,7 +98,7 @@ def train_classifier(compiled: bool, batch: int = 16, size: int = 1024, patch: i
     mean, deviation = (torch.tensor(of)[:, None, None] for of in (IMAGENET_MEAN, IMAGENET_DEVIATION))
 
     def draw() -> Tensor:
-        """A crop of each radiograph, flipped or not, turned by 5° at most; all of a radiograph is lung."""
+        """Draw a crop of each radiograph, randomly flipped and rotated by at most 5°; all pixels are lung."""
         padded = F.pad(images, [patch // 2] * 4)
         centres = torch.randint(size, (batch, 2)).tolist()
         x = torch.stack([each[r : r + patch, c : c + patch] for each, (r, c) in zip(padded, centres, strict=True)])
@@ -118,7 +118,7 @@ def train_classifier(compiled: bool, batch: int = 16, size: int = 1024, patch: i
 
 
 def train_segmenter(compiled: bool, batch: int = 2, size: int = 256) -> Work:
-    """A step of oh2020:segment, which augments nothing: dropout, background at half the weight, Adam."""
+    """Run a step of oh2020:segment, without augmentation: dropout, background with half the weight, Adam."""
     network = FCDenseNet103(4).to(memory_format=torch.channels_last)
     optimiser = torch.optim.Adam(network.parameters(), lr=1e-4, weight_decay=1e-6, fused=True)
     images = torch.randint(0, 256, (batch, 1, size, size), dtype=torch.uint8)
@@ -146,7 +146,7 @@ def _steps(
 
 
 def _operations(run: Callable[[], Any]) -> int:
-    """Multiplications and additions of the convolutions and products in it, by their definition."""
+    """Return the multiplications and additions of convolutions and products by their definition."""
     with FlopCounterMode(display=False) as counter:
         run()
     return counter.get_total_flops()

@@ -1,9 +1,9 @@
-"""PyTorch on a card, as a good engineer would write it: bfloat16, channels last, folded norms, compiled, CUDA graphs.
+"""Optimized PyTorch on a GPU: bfloat16, channels last, folded batch norms, compiled, CUDA graphs.
 
     python -m benchmarks.competitors.pytorch_card WORK SETTINGS_AS_JSON
 
-prints a line of JSON for each measurement as it comes: {"name", "seconds", "megabytes"}. Where there is no card it runs
-on the CPU, which shows that it runs.
+prints a line of JSON for each measurement immediately: {"name", "seconds", "megabytes"}. Without a GPU it runs on the
+CPU, to check that it runs.
 """
 
 import json
@@ -28,7 +28,7 @@ IMAGENET_MEAN, IMAGENET_DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
 class CardVoter:
-    """Both networks on the card, and each stage of a batch of radiographs."""
+    """Both networks on the GPU, and each stage of a batch of radiographs."""
 
     def __init__(self, folder: str, votes: int, chunk: int, size: int, patch: int, narrow: int, modes: tuple[str, str]):
         """Load the weights; `modes` are those of torch.compile, of the segmenter and of the classifier."""
@@ -40,7 +40,7 @@ class CardVoter:
         self._classify = _compile(classifier, modes[1])
 
     def segment(self, images: Tensor) -> Tensor:
-        """Uint8 [B, size, size] -> lungs bool [B, size, size]; the masks are cleaned on the host."""
+        """Return the lungs bool [B, size, size] of images uint8 [B, size, size]; the host postprocesses masks."""
         x = F.interpolate(images[:, None].float(), (self.narrow, self.narrow), mode="bilinear", antialias=True)
         x = (x.round() / 255).to(TYPE).contiguous(memory_format=torch.channels_last)
         lungs = self._segment(x).float().exp()[:, LUNGS].sum(1)
@@ -50,12 +50,12 @@ class CardVoter:
         return F.interpolate(certain[:, None], (self.size, self.size), mode="bilinear")[:, 0] > 0.5
 
     def draw(self, lungs: Tensor) -> Tensor:
-        """Centers [B, N, 2] in the lungs."""
+        """Draw centers [B, N, 2] in the lungs."""
         at = torch.multinomial(lungs.flatten(1).float() + 1e-9, self.votes, replacement=True)
         return torch.stack([at // self.size, at % self.size], 2)
 
     def crop(self, images: Tensor, lungs: Tensor, centers: Tensor) -> Tensor:
-        """Squares of the zero-padded radiographs: uint8 [B N, patch, patch]."""
+        """Cut squares out of the zero-padded radiographs: uint8 [B N, patch, patch]."""
         padded = F.pad(images * lungs, [self.patch // 2] * 4)
         line = torch.arange(self.patch, device=DEVICE)
         rows = centers[:, :, 0, None, None] + line[:, None]

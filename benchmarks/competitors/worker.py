@@ -1,7 +1,7 @@
-"""One competitor in a process of its own: it prepares its work, then does a stage of it each time it is asked.
+"""Process of one competitor: it prepares its work, then runs a stage for each request.
 
-Questions come as lines of JSON on standard input, answers go to standard output; what libraries print there goes to
-standard error. Any Python of at least 3.11 will do: nothing beyond its library is imported here.
+Requests are lines of JSON on standard input, answers go to standard output, and the output of libraries is redirected
+to standard error. Needs Python 3.11 or newer and no packages.
 """
 
 import json
@@ -12,49 +12,51 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-# Stages that all who vote have in common.
-WHOLE, SEVERAL = "file to finding and map", 4
+# Stages that all voting competitors have.
+WHOLE = "file to finding and map"
+SEVERAL = 4
 MANY = f"the same of {SEVERAL} files"
 
 
 class Work(NamedTuple):
-    """Work laid out, nothing of it done yet."""
+    """A prepared work."""
 
-    stages: Mapping[str, Callable[[], Any]]  # by name, each repeatable; it returns once its result is there
-    facts: Mapping[str, Any] = {}  # numbers and words for the record: versions, operations of a stage
-    results: Callable[[], Mapping[str, Any]] = dict  # arrays that other competitors should come to as well
+    stages: Mapping[str, Callable[[], Any]]  # by name; repeatable, each returns when its result is ready
+    facts: Mapping[str, Any] = {}  # values for the record: versions, operations of a stage
+    results: Callable[[], Mapping[str, Any]] = dict  # arrays that the competitors should agree on
 
 
 def serve(works: Mapping[str, Callable[..., Work]]) -> None:
-    """Answer until standard input ends.
+    """Answer requests until standard input ends.
 
-    {"prepare": name, "settings": {…}} is answered with the names of the stages and the facts, {"turn": stage} by doing
-    it once, {"keep": path} by writing the results there as .npz. Every answer tells the seconds it took and the peak
-    of memory so far, megabytes.
+    {"prepare": name, "settings": {…}} returns the names of the stages and the facts, {"turn": stage} runs a stage once,
+    {"keep": path} writes the results to an .npz file. Every answer has the seconds of the request and the peak memory
+    in megabytes.
     """
     answers = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(2, 1)
     work = Work({})
     for line in sys.stdin:
-        asked, answer = json.loads(line), {}
+        request = json.loads(line)
+        answer: dict[str, Any] = {}
         start = time.perf_counter()
-        if "prepare" in asked:
-            work = works[asked["prepare"]](**asked["settings"])
+        if "prepare" in request:
+            work = works[request["prepare"]](**request["settings"])
             answer = {"stages": list(work.stages), "facts": dict(work.facts)}
-        elif "turn" in asked:
-            work.stages[asked["turn"]]()
+        elif "turn" in request:
+            work.stages[request["turn"]]()
         else:
-            _write(Path(asked["keep"]), work.results())
+            _write(Path(request["keep"]), work.results())
         print(json.dumps(answer | {"seconds": time.perf_counter() - start, "peak": read_peak()}), file=answers)
 
 
 def cores() -> int:
-    """Cores that this process may run on."""
+    """Return the number of cores that this process may run on."""
     return len(os.sched_getaffinity(0))
 
 
 def read_peak() -> float:
-    """Most memory that this process has held, megabytes (VmHWM of proc(5))."""
+    """Return the peak memory of this process in megabytes (VmHWM of proc(5))."""
     line = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM"))
     return int(line.split()[1]) / 1024
 
