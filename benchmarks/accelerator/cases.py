@@ -42,8 +42,8 @@ def predictions(sizes: Sizes, folder: Path, precision: str) -> Arrays:
     """Return votes and lung masks of the radiographs by the synthetic run, whose precision is `auto`."""
     with np.load(folder / RADIOGRAPHS) as arrays:
         images = arrays["images"]
-    examiner = predictor.load_predictor(folder / "classifier", use_ood_detector=False)
-    found = list(examiner.predict(images, min(len(images), examiner.config.evaluation.batch_size)))
+    model = predictor.load_predictor(folder / "classifier", use_ood_detector=False)
+    found = list(model.predict(images, min(len(images), model.config.evaluation.batch_size)))
     return {"votes": np.stack([one.votes for one in found]), "lungs": np.stack([one.lung_mask for one in found])}
 
 

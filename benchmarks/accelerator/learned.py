@@ -179,10 +179,8 @@ def predict(workdir: Path, folder: Path) -> np.ndarray:
     """Return the votes int [n, K] of FOLDER/images.npz."""
     with np.load(folder / "images.npz") as arrays:
         images = arrays["images"]
-    examiner = predictor.load_predictor(workdir, use_ood_detector=False)
-    return np.stack(
-        [one.votes for one in examiner.predict(images, min(len(images), examiner.config.evaluation.batch_size))]
-    )
+    model = predictor.load_predictor(workdir, use_ood_detector=False)
+    return np.stack([one.votes for one in model.predict(images, min(len(images), model.config.evaluation.batch_size))])
 
 
 if __name__ == "__main__":
