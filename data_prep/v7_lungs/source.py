@@ -32,7 +32,7 @@ LABELS = {  # tag -> label; the first tag in this order that an image has applie
     "No Pneumonia (healthy)": "normal",
     "No Finding": "normal",
 }
-LICENSES = {"kermany": "CC BY 4.0", "ieee8023": "see metadata.csv of ieee8023/covid-chestxray-dataset"}
+LICENSES = {"kermany": "CC BY 4.0", "ieee8023": "as metadata.csv of ieee8023/covid-chestxray-dataset says"}
 
 
 class V7Lungs(Source[Options]):
