@@ -1,7 +1,8 @@
 """Tuning of glibc's allocator for training on the CPU: freed memory is reused, and memory lies in large pages.
 
 A training step frees memory that the next step allocates again. By default glibc returns large blocks to the system,
-which fills every page of new blocks with zeros: a fifth of the time of a small ResNet's step, measured on two cores.
+which fills every page of new blocks with zeros: a fifth of the time of a small ResNet's step, measured on two cores
+(0.79 to 0.81 of the processor time of a step of ResNet18 in turns, and 1.6 GB at the peak in place of 2.1).
 glibc also reserves freed memory for the thread that freed it, while XLA's threads allocate in turn; one arena is
 therefore shared by all threads. Where Linux grants transparent pages of 2 MB only on request ("madvise"), they are
 requested: a step of FC-DenseNet103, each of whose layers reads the output of all earlier layers of its block, takes
