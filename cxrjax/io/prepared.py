@@ -185,8 +185,10 @@ def _is_report(report: Any) -> bool:
     return (
         "duplicates" in report["settings"]
         and all(map(_is_counts, report["counts"].values()))
-        and all(_has_texts(one, _SKIPPED) for one in report["skipped"])
-        and all(_has_texts(one, _PAIR) and isinstance(one.get("likeness"), float | int) for one in report["duplicates"])
+        and all(_has_texts(record, _SKIPPED) for record in report["skipped"])
+        and all(
+            _has_texts(pair, _PAIR) and isinstance(pair.get("likeness"), float | int) for pair in report["duplicates"]
+        )
         and isinstance(report.get("remarks", []), list)
         and all(isinstance(remark, str) for remark in report.get("remarks", []))
         and isinstance(report.get("patients_known", {}), dict)
@@ -239,12 +241,12 @@ def _is_split(split: Any) -> bool:
 
 
 def _check_features(path: Path, form: Mapping[str, _Feature]) -> None:
-    known = read_json(path)
+    content = read_json(path)
     try:
-        features = known["featuresDict"]["features"]
-        is_ours = known.keys() == {"featuresDict", "pythonClassName"}
-        is_ours &= known["pythonClassName"] == _PACKAGE + "features_dict.FeaturesDict"
-        is_ours &= known["featuresDict"].keys() == {"features"}
+        features = content["featuresDict"]["features"]
+        is_ours = content.keys() == {"featuresDict", "pythonClassName"}
+        is_ours &= content["pythonClassName"] == _PACKAGE + "features_dict.FeaturesDict"
+        is_ours &= content["featuresDict"].keys() == {"features"}
         is_ours &= {name: _describe(feature) for name, feature in features.items()} == form
     except (AttributeError, KeyError, TypeError, ValueError):
         is_ours = False
@@ -256,7 +258,7 @@ def _describe(feature: Mapping[str, Any]) -> _Feature:
     """Return class, dtype and shape of a feature.
 
     Raises:
-        ValueError: it has anything else.
+        ValueError: it has other keys.
     """
     name = feature["pythonClassName"]
     if name == _TEXT and feature.keys() == {"pythonClassName", "text"} and not feature["text"]:

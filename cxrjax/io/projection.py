@@ -188,9 +188,9 @@ def _read_codes(header: Any) -> Projection:
 
 
 def _list_codes(item: Any) -> list[str]:
-    """Return the code of an item, and the codes of other schemes that it says are equivalent."""
+    """Return the code of an item, and the equivalent codes of other schemes that it lists."""
     equivalent = items_of(item, "EquivalentCodeSequence")
-    return [text_of(each, tag).upper() for each in (item, *equivalent) for tag in ("CodeValue", "LongCodeValue")]
+    return [text_of(code, tag).upper() for code in (item, *equivalent) for tag in ("CodeValue", "LongCodeValue")]
 
 
 def _read_text(text: str) -> Projection:

@@ -171,12 +171,12 @@ def read_mask(path: str, limits: dict[str, Any]) -> dict[str, Any]:
 
 
 def explain_header(path: str, limits: dict[str, Any]) -> dict[str, Any]:
-    """Read a header; why it says that this is no frontal radiograph of the chest."""
+    """Return why the header of a file says that it is not a frontal chest radiograph, as "reason"; "" otherwise."""
     try:
         data = read_bytes(path, Limits(**limits))
-        known = is_dicom(data) or may_be_bare_dicom(data)
-        return {"reason": dicom.explain_refusal(data, Limits(**limits)) if known else ""}
-    except ImageDecodeError:  # what is wrong with it, its reader says
+        has_header = is_dicom(data) or may_be_bare_dicom(data)
+        return {"reason": dicom.explain_refusal(data, Limits(**limits)) if has_header else ""}
+    except ImageDecodeError:  # reported when the file is read
         return {"reason": ""}
 
 

@@ -163,8 +163,8 @@ def _choose(edges: dict[str, Edge], sides: dict[str, list[_Runs]]) -> dict[str, 
     chosen = {side: slanted[side] for side in confirmed}
     tangent = float(np.tan(np.mean([angles[side] for side in confirmed])))
     for side in sides.keys() - chosen.keys():
-        found = [edge for runs in sides[side] if (edge := _fit_offset(runs, CLOCKWISE[side] * tangent))]
-        best = max(found, key=lambda edge: edge.straight * edge.length, default=None)
+        candidates = [edge for runs in sides[side] if (edge := _fit_offset(runs, CLOCKWISE[side] * tangent))]
+        best = max(candidates, key=lambda edge: edge.straight * edge.length, default=None)
         if best is not None and best.straight >= STRAIGHT_CONFIRMED:
             chosen[side] = best
     return chosen

@@ -146,9 +146,9 @@ def mcnemar_test(first_correct: ArrayLike, second_correct: ArrayLike, patients: 
     second = np.asarray(second_correct, bool)
     _check_lengths(first, second, *([] if patients is None else [patients]))
     names = bootstrap.fill_missing_patients([""] * len(first) if patients is None else patients)
-    of = np.unique(names, return_inverse=True)[1]
-    differences = np.zeros(of.max() + 1, np.int64)
-    np.add.at(differences, of, first.astype(np.int64) - second.astype(np.int64))
+    patient_index = np.unique(names, return_inverse=True)[1]
+    differences = np.zeros(patient_index.max() + 1, np.int64)
+    np.add.at(differences, patient_index, first.astype(np.int64) - second.astype(np.int64))
     return hypothesis_tests.mcnemar_test(differences)
 
 
