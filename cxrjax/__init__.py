@@ -13,7 +13,31 @@ other library: each name is imported when it is first used.
 For research, not for diagnosis.
 """
 
+from typing import TYPE_CHECKING as _TYPE_CHECKING
+
 from cxrjax.runtime.lazy_imports import lazy_imports as _lazy_imports
+
+if _TYPE_CHECKING:  # the same names for type checkers
+    from cxrjax import inference as inference
+    from cxrjax import metrics as metrics
+    from cxrjax import models as models
+    from cxrjax import ops as ops
+    from cxrjax.api import datasets as datasets
+    from cxrjax.api.functions import enable_compilation_cache as enable_compilation_cache
+    from cxrjax.api.functions import evaluate as evaluate
+    from cxrjax.api.functions import export_run as export_run
+    from cxrjax.api.functions import find_radiographs as find_radiographs
+    from cxrjax.api.functions import load as load
+    from cxrjax.api.functions import read_radiograph as read_radiograph
+    from cxrjax.api.functions import train as train
+    from cxrjax.config import recipes as recipes
+    from cxrjax.data.image_input import ImageRefusedError as ImageRefusedError
+    from cxrjax.data.image_input import InputSpec as InputSpec
+    from cxrjax.data.image_input import preprocess as preprocess
+    from cxrjax.inference.model import Model as Model
+    from cxrjax.inference.model import Prediction as Prediction
+    from cxrjax.io.errors import ImageReadError as ImageReadError
+    from cxrjax.io.types import Radiograph as Radiograph
 
 __version__ = "0.1.0"
 

@@ -58,7 +58,7 @@ import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from absl import app, flags, logging
 from ml_collections import config_flags
@@ -109,14 +109,14 @@ MODES = {
 _CONFIG = config_flags.DEFINE_config_file(
     "config", None, "Config of a training: RECIPE:VARIANT, such as phantom:segment, or FILE.py[:ARGUMENT]."
 )
-_WORKDIR = flags.DEFINE_string("workdir", None, "Run directory; train and import write it, the other modes read it.")
+_WORKDIR = flags.DEFINE_string("workdir", "", "Run directory; train and import write it, the other modes read it.")
 _CACHE_DIR = flags.DEFINE_string(
     "compilation_cache_dir", None, "Folder of the cache of compiled programs; empty disables it. [~/.cache/cxrjax]"
 )
 _MODE = flags.DEFINE_enum("mode", "train", list(MODES), "The mode, see above.")
 _SPLIT = flags.DEFINE_string("split", "test", "The split to evaluate: train, val, test, fold0 …")
 _DATASET = flags.DEFINE_string("dataset", None, "Prepared data set to evaluate on, if it is not the one of training.")
-_BASELINE = flags.DEFINE_string("baseline", None, "compare_runs: the run directory to compare with.")
+_BASELINE = flags.DEFINE_string("baseline", "", "compare_runs: the run directory to compare with.")
 _CALIBRATED = flags.DEFINE_bool("calibrated", False, "predict: scale probabilities by the run's temperature.")
 _REJECT_OOD = flags.DEFINE_bool(
     "reject_ood", False, "predict: make no prediction for images that are not upright frontal chest radiographs."
@@ -131,8 +131,8 @@ _LESION_CSV = flags.DEFINE_string(
     None,
     "evaluate_saliency: CSV of known lesions with columns path, mask or path, row, column, height, width.",
 )
-_INPUT = flags.DEFINE_string("input", None, "predict: a radiograph, or a folder; import: weights.")
-_OUTPUT = flags.DEFINE_string("output", None, "predict: output folder; export: a .safetensors file, or a folder.")
+_INPUT = flags.DEFINE_string("input", "", "predict: a radiograph, or a folder; import: weights.")
+_OUTPUT = flags.DEFINE_string("output", "", "predict: output folder; export: a .safetensors file, or a folder.")
 _COORDINATOR_ADDRESS = flags.DEFINE_string("coordinator_address", None, "train, evaluate: HOST:PORT of process 0.")
 _DISTRIBUTED = flags.DEFINE_bool("distributed", False, "train, evaluate: join the cluster that JAX detects.")
 _NUM_PROCESSES = flags.DEFINE_integer("num_processes", None, "Number of processes that share the work.", lower_bound=1)
@@ -169,25 +169,26 @@ def main(argv: list[str]) -> int:
 
 
 def _read_request() -> commands.Request:
-    values = {name: flags.FLAGS[name].value for name in commands.Request._fields}
+    values: dict[str, Any] = {name: flags.FLAGS[name].value for name in commands.Request._fields}
     config = None if _CONFIG.value is None else freeze(_CONFIG.value)
     return commands.Request(**values | {"workdir": Path(_WORKDIR.value), "config": config})
 
 
 def _find_conflict() -> str | None:
     """Return a sentence on flags that are invalid or contradict each other; None if there are none."""
-    process_flags = (_NUM_PROCESSES.value, _PROCESS_ID.value)
-    if process_flags != (None, None) and None in process_flags:
+    count = _NUM_PROCESSES.value
+    index = _PROCESS_ID.value
+    if (count is None) != (index is None):
         return "--num_processes and --process_id must be given together"
-    if _PROCESS_ID.value is not None and _PROCESS_ID.value >= _NUM_PROCESSES.value:
-        return f"--process_id={_PROCESS_ID.value} is not between 0 and {_NUM_PROCESSES.value - 1}"
+    if count is not None and index is not None and index >= count:
+        return f"--process_id={index} is not between 0 and {count - 1}"
     if _MODE.value != "predict" and (_COORDINATOR_ADDRESS.value is None) != (_NUM_PROCESSES.value is None):
         return "--coordinator_address, --num_processes and --process_id must be given together"
     if _DISTRIBUTED.value and _COORDINATOR_ADDRESS.value:
         return "--distributed detects the coordinator; give either --distributed or --coordinator_address"
     if not _SPLIT.value or "/" in _SPLIT.value or _SPLIT.value.startswith("."):
         return f"--split={_SPLIT.value} is not the name of a split, such as train, val, test or fold0"
-    target = Path(_OUTPUT.value or "")
+    target = Path(_OUTPUT.value)
     if _MODE.value == "export" and target.suffix not in ("", ".safetensors") and not _OUTPUT.value.endswith("/"):
         return f"--mode=export writes a .safetensors file or a folder; {target} is neither; a folder may end in /"
     return None

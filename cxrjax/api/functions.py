@@ -130,7 +130,7 @@ def enable_compilation_cache(folder: PathLike | None = None) -> Path | None:
     from cxrjax.runtime import compilation_cache
 
     if folder is None and compilation_cache.is_set_up():
-        current = jax.config.jax_compilation_cache_dir
+        current = jax.config.values["jax_compilation_cache_dir"]
         return Path(current) if current else None
     name = compilation_cache.cache_dir(None if folder is None else os.fspath(folder))
     if not name:

@@ -226,7 +226,7 @@ def _count_sources(sources: Sequence[str], labels: Sequence[str]) -> dict[str, d
 @contextmanager
 def _compilation_cache() -> Iterator[None]:
     """Cache compiled programs during an audit, since it trains the probe network a dozen times."""
-    if jax.config.jax_compilation_cache_dir:
+    if jax.config.values["jax_compilation_cache_dir"]:
         yield
         return
     with tempfile.TemporaryDirectory() as folder:

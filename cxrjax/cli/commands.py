@@ -25,10 +25,10 @@ class Request(NamedTuple):
     config: Config | None = None
     split: str = "test"
     dataset: str | None = None
-    baseline: str | None = None
+    baseline: str = ""
     lesion_csv: str | None = None
-    input: str | None = None
-    output: str | None = None
+    input: str = ""
+    output: str = ""
     calibrated: bool = False
     reject_ood: bool = False
     num_processes: int | None = None

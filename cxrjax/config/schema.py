@@ -45,7 +45,7 @@ def _list_settings(section: type, prefix: str = "") -> dict[str, SettingType]:
     """Return the type of each setting of a dataclass, by its dotted key."""
     settings: dict[str, SettingType] = {}
     for name, annotation in get_type_hints(section, include_extras=True).items():
-        if is_dataclass(annotation):
+        if isinstance(annotation, type) and is_dataclass(annotation):
             settings |= _list_settings(annotation, f"{prefix}{name}.")
         else:
             settings[f"{prefix}{name}"] = _parse_annotation(annotation)

@@ -37,7 +37,8 @@ class RadiographBatch(NamedTuple):
     def iter_batches(self, count: int) -> Iterator["RadiographBatch"]:
         """Yield the rows in order, `count` radiographs at a time; the last batch may be smaller."""
         for start in range(0, len(self), count):
-            yield RadiographBatch(*(column if column is None else column[start : start + count] for column in self))
+            columns: Any = [column if column is None else column[start : start + count] for column in self]
+            yield RadiographBatch(*columns)
 
     def select(self, rows: Sequence[int]) -> "RadiographBatch":
         """Return the radiographs at the given rows."""
@@ -76,7 +77,7 @@ def hash_images(images: np.ndarray) -> np.ndarray:
     The random key of a radiograph is folded from its checksum, so that random draws depend on its pixels and are
     independent of its name, its folder and its batch.
     """
-    return np.array([zlib.crc32(np.ascontiguousarray(image)) for image in images], np.uint32)
+    return np.array([zlib.crc32(image.tobytes()) for image in images], np.uint32)
 
 
 def padded_batches(count: int, size: int) -> Iterator[tuple[np.ndarray, int]]:

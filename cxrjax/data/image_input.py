@@ -136,7 +136,7 @@ def _to_pixels(image: Any, value_range: tuple[float, float] | None, name: str) -
         _check_range(values, value_range, name)
     if values.min() == values.max():
         raise ImageRefusedError(name, "blank: every pixel is the same")
-    if not is_float:
+    if not is_float or value_range is None:
         return values
     low, high = value_range
     levels = (values.astype(np.float64) - low) / (high - low) * _LEVELS

@@ -48,7 +48,8 @@ def export_model(workdir: Path, target: Path) -> list[str]:
     step = run_dir.load_step(workdir, config)
     spec = PipelineSpec.from_config(config)
     variables = load_variables(workdir, config, spec.num_members)
-    temperature = calibration.load(workdir, step)["temperature"] if calibration.matches_step(workdir, step) else None
+    stored_calibration = calibration.load(workdir, step) if calibration.matches_step(workdir, step) else None
+    temperature = stored_calibration["temperature"] if stored_calibration else None
     descriptions = {}
     differences = {}
     with atomic_files.atomic_dir(target) as folder:

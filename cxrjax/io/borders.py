@@ -96,7 +96,9 @@ def content_mask(borders: Borders, shape: tuple[int, int]) -> np.ndarray | None:
 
 def _cut_to_content(borders: Borders, shape: tuple[int, int]) -> Borders:
     """Shrink the crop to the bounding box of the slanted content; `shape` is the height and width of the crop."""
-    crop, content = borders
+    crop = borders.crop
+    content = borders.content
+    assert content is not None
     lower_x, lower_y = np.maximum(np.floor(content.min(axis=0)), 0).astype(int).tolist()
     upper_x, upper_y = np.minimum(np.ceil(content.max(axis=0)) + 1, shape[::-1]).astype(int).tolist()
     tight = Crop(

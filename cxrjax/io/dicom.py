@@ -12,7 +12,8 @@ import cv2
 import numpy as np
 import pydicom
 from pydicom import encaps
-from pydicom import pixels as dicom_pixels
+from pydicom.dataset import FileMetaDataset
+from pydicom.pixels import processing, utils
 from pydicom.uid import (
     HTJ2K,
     UID,
@@ -181,7 +182,7 @@ def _read_module(dataset: pydicom.Dataset, limits: Limits, notes: list[str]) -> 
 def _describe(module: _ImagePixelModule, syntax: str) -> pydicom.Dataset:
     """Build a data set of the checked values only, for pydicom's decoders and look-up tables."""
     dataset = pydicom.Dataset()
-    dataset.file_meta = pydicom.dataset.FileMetaDataset()
+    dataset.file_meta = FileMetaDataset()
     dataset.file_meta.TransferSyntaxUID = UID(syntax)
     dataset.Rows = module.rows
     dataset.Columns = module.columns
@@ -228,7 +229,7 @@ def _decode_values(
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
-            stored = dicom_pixels.pixel_array(description)
+            stored = utils.pixel_array(description)
         except (KeyboardInterrupt, SystemExit, MemoryError):
             raise
         except BaseException as error:  # decoder-specific; the decoder in Rust raises no subclass of Exception
@@ -289,7 +290,7 @@ def _apply_palette(stored: np.ndarray, dataset: pydicom.Dataset) -> np.ndarray:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
-            return dicom_pixels.apply_color_lut(stored, dataset)[..., :3]
+            return processing.apply_color_lut(stored, dataset)[..., :3]
         except MemoryError:
             raise
         except Exception as error:
@@ -343,8 +344,9 @@ def _note_shape(dataset: pydicom.Dataset, module: _ImagePixelModule, notes: list
 def _read_spacing(dataset: pydicom.Dataset) -> tuple[float, float] | None:
     for keyword in ("PixelSpacing", "ImagerPixelSpacing"):
         values = numbers_of(dataset, keyword)
-        if len(values) == 2 and all(value is not None and _MIN_SPACING <= value <= _MAX_SPACING for value in values):
-            return values[0], values[1]
+        spacing = [value for value in values if value is not None and _MIN_SPACING <= value <= _MAX_SPACING]
+        if len(values) == len(spacing) == 2:
+            return spacing[0], spacing[1]
     return None
 
 
@@ -358,7 +360,7 @@ def _turn_upright(
     across, down = orientation
     if across in _FEET_HEAD and down in _LEFT_RIGHT:
         pixels = pixels.T
-        spacing = spacing and spacing[::-1]
+        spacing = spacing and (spacing[1], spacing[0])
         down, across = orientation
     if across not in _LEFT_RIGHT or down not in _FEET_HEAD:
         return pixels, spacing

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import numpy as np
 import pydicom
-from pydicom import pixels as dicom_pixels
+from pydicom.pixels import processing
 
 from cxrjax.io.dicom_header import items_of, number_of, numbers_of, text_of
 
@@ -62,7 +62,7 @@ def _apply_tables(
     levels: np.ndarray, dataset: pydicom.Dataset, description: pydicom.Dataset, notes: list[str]
 ) -> np.ndarray:
     """Apply the tables to each level; returns float64."""
-    modality = _apply(dicom_pixels.apply_modality_lut, levels, _describe_modality(dataset, description, notes))
+    modality = _apply(processing.apply_modality_lut, levels, _describe_modality(dataset, description, notes))
     if modality is None:
         notes.append("its ModalityLUTSequence is not valid and was ignored")
         _remove(description, "ModalityLUTSequence")
@@ -72,7 +72,7 @@ def _apply_tables(
         with_lut = pydicom.Dataset(description)
         with_lut.file_meta = description.file_meta
         with_lut.VOILUTSequence = luts
-        displayed = _apply(dicom_pixels.apply_voi, modality, with_lut)
+        displayed = _apply(processing.apply_voi, modality, with_lut)
         if displayed is not None and (np.ptp(displayed) or not np.ptp(levels)):
             return displayed.astype(np.float64)
         if any(len(item) for item in luts):
@@ -81,7 +81,7 @@ def _apply_tables(
         center, width, description.VOILUTFunction = window
         _set_number(description, "WindowCenter", center)
         _set_number(description, "WindowWidth", width)
-        displayed = _apply(dicom_pixels.apply_windowing, modality, description)
+        displayed = _apply(processing.apply_windowing, modality, description)
         if displayed is not None and (np.ptp(displayed) or not np.ptp(levels)):
             return displayed.astype(np.float64)
         notes.append("its window leaves one gray level and was ignored")

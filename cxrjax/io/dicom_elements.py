@@ -11,7 +11,7 @@ from typing import BinaryIO
 
 import pydicom
 from pydicom.filereader import read_dataset, read_partial
-from pydicom.tag import Tag
+from pydicom.tag import BaseTag, Tag
 
 PREAMBLE = 128  # bytes before the magic
 MAGIC = b"DICM"
@@ -63,7 +63,7 @@ def read_text(header: pydicom.Dataset, keyword: str) -> str:
 
 
 def _read_elements(stream: BinaryIO, keywords: Sequence[str]) -> pydicom.Dataset:
-    tags = [Tag(keyword) for keyword in keywords]
+    tags: list[BaseTag | int] = [Tag(keyword) for keyword in keywords]
 
     def is_past(tag: int, vr: str | None, length: int) -> bool:
         return tag > max(tags)

@@ -1,6 +1,7 @@
 """Image headers, which are read before decoding, and checks of their size against the limits."""
 
 from dataclasses import dataclass
+from typing import Literal
 
 from cxrjax.io.errors import ImageDecodeError
 from cxrjax.io.limits import Limits
@@ -67,9 +68,10 @@ def insufficient_data(format_name: str) -> ImageDecodeError:
 def read_orientation(exif: bytes) -> int:
     """Return the orientation (1 to 8) of an Exif block, which has the structure of a TIFF; 1 if none is valid."""
     exif = exif.removeprefix(b"Exif\0\0")  # prefix in JPEG; some programs also write it in PNG
-    order = {b"II*\0": "little", b"MM\0*": "big"}.get(exif[:4])
-    if order is None:
+    orders: dict[bytes, Literal["little", "big"]] = {b"II*\0": "little", b"MM\0*": "big"}
+    if exif[:4] not in orders:
         return 1
+    order = orders[exif[:4]]
     start = int.from_bytes(exif[4:8], order)
     count = int.from_bytes(exif[start : start + 2], order)
     for entry in range(start + 2, min(start + 2 + 12 * count, len(exif) - 11), 12):

@@ -96,7 +96,7 @@ def _read_names(group: Any, attribute: str) -> list[str]:
     lists = [attribute] if attribute in group.attrs else []
     while f"{attribute}{len(lists)}" in group.attrs:
         lists.append(f"{attribute}{len(lists)}")
-    names: list[str] = []
+    names: list[Any] = []
     for key in lists:
         values = group.attrs[key]
         if not isinstance(values, np.ndarray | list | tuple) or np.ndim(values) != 1:

@@ -71,9 +71,10 @@ def _parse(row: dict[str, str], line: str, folder: Path) -> Path | Box:
         return folder / csv_text.restore(row["mask"])
     cells = [row.get(name) or "" for name in BOX_COLUMNS]
     try:
-        box = tuple(int(cell) for cell in cells)
+        row_start, column_start, height, width = (int(cell) for cell in cells)
     except ValueError:
         raise ValueError(f"{line}: its box is {', '.join(map(repr, cells))}, not four whole numbers") from None
+    box = (row_start, column_start, height, width)
     if min(box[:2]) < 0 or min(box[2:]) < 1:
         raise ValueError(f"{line}: the box {box} has a negative position or no size")
     return box

@@ -9,6 +9,7 @@ called them are read under their names of today (`cxrjax.runtime.former_names`).
 import csv
 import os
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -148,7 +149,7 @@ def _check(columns: list[str]) -> None:
             raise ValueError(f"the column {column!r} is not known")
 
 
-def _format(column: str, value: object) -> object:
+def _format(column: str, value: Any) -> Any:
     """Return the cell of a value: text as str, a number as itself, so that it is not taken for text."""
     if column in TEXT_COLUMNS + FILE_TEXT_COLUMNS:
         return "" if value is None else str(value)

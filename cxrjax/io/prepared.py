@@ -36,15 +36,14 @@ _SKIPPED = frozenset(("name", "reason"))
 _PAIR = frozenset(("one", "other", "one_label", "other_label", "one_split", "other_split", "difference"))
 
 _Feature = tuple[str, str, tuple[str, ...]]  # class, dtype, shape
-_FIRST: dict[str, _Feature] = (
-    dict.fromkeys(
-        ("id", "label", "licence", "mask_kind", "path", "patient_id", "sex", "source", "upstream_label", "view"),
-        (_TEXT, "", ()),
-    )
-    | dict.fromkeys(("image", "lesions", "mask"), (_TENSOR, "string", ()))
-    | dict.fromkeys(("height", "width"), (_SCALAR, "int32", ()))
-    | {"age": (_SCALAR, "float32", ()), "spacing": (_TENSOR, "float32", ("2",))}
-)
+_TEXT_KEYS = ("id", "label", "licence", "mask_kind", "path", "patient_id", "sex", "source", "upstream_label", "view")
+_FIRST: dict[str, _Feature] = {
+    **{key: (_TEXT, "", ()) for key in _TEXT_KEYS},
+    **{key: (_TENSOR, "string", ()) for key in ("image", "lesions", "mask")},
+    **{key: (_SCALAR, "int32", ()) for key in ("height", "width")},
+    "age": (_SCALAR, "float32", ()),
+    "spacing": (_TENSOR, "float32", ("2",)),
+}
 _SECOND: dict[str, _Feature] = _FIRST | {
     "format": (_TEXT, "", ()),
     "color": (_TEXT, "", ()),
@@ -58,7 +57,7 @@ class DatasetError(CxrjaxError):
     """A data set or a split that is not there, or not fit for the task; the message says which and why."""
 
 
-class Records(Sequence):
+class Records(Sequence[dict[str, Any]]):
     """The stored examples of a split, by number; a damaged file is `DatasetError`, which names the split."""
 
     def __init__(self, builder: tfds.core.DatasetBuilder, split: str):

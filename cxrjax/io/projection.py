@@ -7,7 +7,7 @@ are no evidence. A reason names the tag and the rule, and never quotes a text.
 import re
 from typing import Any
 
-from pydicom.uid import UID_dictionary
+from pydicom.uid import UID_dictionary  # pyright: ignore[reportPrivateImportUsage] (pydicom documents it there)
 
 from cxrjax.io.dicom_header import items_of, text_of, texts_of
 from cxrjax.io.projection_terms import Projection, fold, read_projection
@@ -26,6 +26,7 @@ _CLASSES = frozenset(  # of radiographs, and secondary captures of anything
     _STORAGE + end for end in ("1", "1.1", "1.1.1", "7", "7.1", "7.2", "7.3", "7.4")
 )
 # ViewPosition: the defined terms of PS3.3 C.8.1.1 and C.8.11.1, and obliques.
+_RANKED: tuple[Projection, ...] = ("lateral", "oblique", "frontal")  # the first that a header names counts
 _VIEW_POSITIONS: dict[str, Projection] = {
     **dict.fromkeys(("PA", "AP"), "frontal"),
     **dict.fromkeys(("LL", "RL", "LATERAL", "LAT"), "lateral"),
@@ -159,7 +160,10 @@ def _find_view(header: Any) -> tuple[str, Projection]:
     A view's own tags come first, and one of them that says lateral or oblique is believed whatever the other says. Then
     comes the patient's orientation, then the texts.
     """
-    coded = [("ViewPosition", _read_position(header)), ("ViewCodeSequence", _read_codes(header))]
+    coded: list[tuple[str, Projection]] = [
+        ("ViewPosition", _read_position(header)),
+        ("ViewCodeSequence", _read_codes(header)),
+    ]
     for wanted in (("lateral", "oblique"), ("frontal",)):
         for tag, projection in coded:
             if projection in wanted:
@@ -184,7 +188,10 @@ def _read_codes(header: Any) -> Projection:
     items = items_of(header, "ViewCodeSequence")
     said = {_CODES.get(code) for item in items for code in _list_codes(item)}
     said = said - {None} or {_read_text(text_of(item, "CodeMeaning")) for item in items}
-    return next((projection for projection in ("lateral", "oblique", "frontal") if projection in said), "")
+    for projection in _RANKED:
+        if projection in said:
+            return projection
+    return ""
 
 
 def _list_codes(item: Any) -> list[str]:

@@ -119,8 +119,8 @@ class SafeReader:
 
 
 def _radiograph(fields: dict[str, Any]) -> Radiograph:
-    spacing = fields["spacing"] and tuple(fields["spacing"])
-    return Radiograph(**fields | {"spacing": spacing})
+    spacing: Any = fields["spacing"] and tuple(fields["spacing"])
+    return Radiograph(**(fields | {"spacing": spacing}))
 
 
 def shared() -> SafeReader:

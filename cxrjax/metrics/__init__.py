@@ -1,6 +1,17 @@
 """Scores with intervals: functions of rows and arrays."""
 
+from typing import TYPE_CHECKING as _TYPE_CHECKING
+
 from cxrjax.runtime.lazy_imports import lazy_imports as _lazy_imports
+
+if _TYPE_CHECKING:  # the same names for type checkers
+    from cxrjax.metrics.classification import dice as dice
+    from cxrjax.metrics.hypothesis_tests import delong_test as delong_test
+    from cxrjax.metrics.simple import auroc as auroc
+    from cxrjax.metrics.simple import average_precision as average_precision
+    from cxrjax.metrics.simple import bootstrap_ci as bootstrap_ci
+    from cxrjax.metrics.simple import expected_calibration_error as expected_calibration_error
+    from cxrjax.metrics.simple import mcnemar_test as mcnemar_test
 
 __getattr__, __dir__, __all__ = _lazy_imports(
     __name__,

@@ -42,7 +42,7 @@ class Storage(NamedTuple):
 
     key: str
     dtype: np.dtype
-    count: int
+    size: int  # number of elements
 
 
 class Tensor(NamedTuple):
@@ -188,11 +188,11 @@ def _to_arrays(
         itemsize = storage.dtype.itemsize
         if storage.key not in storages:
             content = read_bytes(storage)
-            if len(content) < storage.count * itemsize:
+            if len(content) < storage.size * itemsize:
                 raise ValueError(
                     f"its tensor {printable(name, SHORT_LENGTH)} is declared to be larger than its content"
                 )
-            words = np.frombuffer(content, f"u{itemsize}", storage.count)
+            words = np.frombuffer(content, f"u{itemsize}", storage.size)
             storages[storage.key] = (words.byteswap() if is_big_endian else words).view(storage.dtype)
         _check_bounds(printable(name, SHORT_LENGTH), tensor)
         values = storages[storage.key][tensor.offset :]
@@ -209,7 +209,7 @@ def _check_bounds(name: str, tensor: Tensor) -> None:
     """Raise if a tensor reaches beyond its storage or has more elements than the storage has numbers."""
     last = tensor.offset + sum((n - 1) * stride for n, stride in zip(tensor.shape, tensor.strides, strict=True))
     count = math.prod(tensor.shape)
-    if count and (last >= tensor.storage.count or count > tensor.storage.count):
+    if count and (last >= tensor.storage.size or count > tensor.storage.size):
         raise ValueError(f"its tensor {name} reaches beyond its numbers")
 
 

@@ -54,4 +54,4 @@ def record(path: Path, metrics: dict[str, float], writer: SummaryWriter) -> None
     with path.open("a") as file:
         file.write(json.dumps(metrics) + "\n")
     for name, value in metrics.items():
-        writer.add_scalar(name, value, metrics["step"])
+        writer.add_scalar(name, value, int(metrics["step"]))

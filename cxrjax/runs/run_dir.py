@@ -209,7 +209,9 @@ def load_step(workdir: Path, config: Config) -> int:
     folder = _find_checkpoints(workdir)
     tag = "best" if config.evaluation.ensemble_size == 1 else snapshot_tag(len(list(folder.glob("snapshot_*"))))
     with Checkpoints(folder) as checkpoints:
-        return checkpoints.step(tag)
+        step = checkpoints.step(tag)
+    assert step is not None, folder
+    return step
 
 
 def _load_best(workdir: Path) -> dict[str, Any]:

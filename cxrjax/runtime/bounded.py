@@ -180,12 +180,14 @@ class BoundedProcess:
         }
         command = [sys.executable, "-P", "-W", "ignore", "-c", _BOOTSTRAP, json.dumps(arguments)]
         environment = {key: value for key, value in os.environ.items() if key != "PYTHONINSPECT"} | _ENVIRONMENT
-        self._process = subprocess.Popen(
+        process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd="/", env=environment
         )
+        self._process = process
         self._ready = False
         self._calls = 0
-        for pipe in (self._process.stdin, self._process.stdout):
+        for pipe in (process.stdin, process.stdout):
+            assert pipe is not None
             os.set_blocking(pipe.fileno(), False)
             _enlarge_pipe(pipe.fileno())
 
@@ -214,6 +216,7 @@ class BoundedProcess:
         raise CallError(str(answer["kind"]), str(answer["message"]))
 
     def _write(self, data: messages.Buffer, deadline: float) -> None:
+        assert self._process is not None and self._process.stdin is not None
         descriptor = self._process.stdin.fileno()
         remaining = memoryview(data).cast("B")
         while remaining:
@@ -226,6 +229,7 @@ class BoundedProcess:
                 raise self._cause_of_death() from None
 
     def _read(self, count: int, deadline: float) -> bytearray:
+        assert self._process is not None and self._process.stdout is not None
         descriptor = self._process.stdout.fileno()
         data = bytearray(count)
         remaining = memoryview(data)
@@ -247,6 +251,7 @@ class BoundedProcess:
             raise BoundsExceededError(self._timeout_message())
 
     def _cause_of_death(self) -> BoundsExceededError:
+        assert self._process is not None
         try:
             status = self._process.wait(timeout=5)
         except subprocess.TimeoutExpired:
@@ -269,6 +274,7 @@ class BoundedProcess:
 
     def _last_stderr_line(self) -> str:
         """Return the last line on standard error of a process that failed to start, in parentheses; "" if none."""
+        assert self._process is not None and self._process.stderr is not None
         self._process.kill()
         lines = self._process.stderr.read().decode(errors="replace").strip().splitlines()
         return f" ({lines[-1][:200]})" if lines else ""
@@ -281,8 +287,9 @@ class BoundedProcess:
         process.kill()
         process.wait()
         for pipe in (process.stdin, process.stdout, process.stderr):
-            with contextlib.suppress(OSError):
-                pipe.close()
+            if pipe is not None:
+                with contextlib.suppress(OSError):
+                    pipe.close()
 
 
 def _search_path() -> list[str]:

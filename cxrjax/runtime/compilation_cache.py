@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 
 import flax
 import jax
-import jaxlib
+import jaxlib.version
 from jax import export
 from jax.experimental.compilation_cache import compilation_cache
 
@@ -61,7 +61,7 @@ def cache_dir(folder: str | None) -> str:
 
 def is_set_up() -> bool:
     """Return whether this process uses a cache already, or has disabled it by `enable_compilation_cache`."""
-    return _is_set_up or bool(jax.config.jax_compilation_cache_dir)
+    return _is_set_up or bool(jax.config.values["jax_compilation_cache_dir"])
 
 
 def enable_compilation_cache(folder: str) -> None:
@@ -88,7 +88,7 @@ def enable_compilation_cache(folder: str) -> None:
             pass
         _trace_cache = TraceCache(traced_folder, hash_package())
     if "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS" not in os.environ:
-        min_seconds = min(MIN_COMPILE_SECONDS, jax.config.jax_persistent_cache_min_compile_time_secs)
+        min_seconds = min(MIN_COMPILE_SECONDS, jax.config.values["jax_persistent_cache_min_compile_time_secs"])
         jax.config.update("jax_persistent_cache_min_compile_time_secs", min_seconds)
     _set_jax_cache(folder)
 
@@ -116,7 +116,7 @@ class CachedFunction:
         settings = repr([item for item in options if not any(word in item[0] for word in _IGNORED_OPTIONS)])
         signature = (tree, settings, *((leaf.aval, leaf.sharding) for leaf in leaves))
         if signature not in self._programs:
-            versions = (jax.__version__, jaxlib.__version__, flax.__version__, jax.default_backend())
+            versions = (jax.__version__, jaxlib.version.__version__, flax.__version__, jax.default_backend())
             key = (*self._cache_key, _trace_cache.code_hash, *versions, *signature)
             name = hashlib.sha256(repr(key).encode()).hexdigest()
             self._programs[signature] = _load_or_trace(self._function, args, name, _trace_cache)

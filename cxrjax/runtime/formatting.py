@@ -16,7 +16,7 @@ def format_ci(estimate: Mapping[str, Any] | float | None, spec: str = ".3f") -> 
     Returns:
         "0.812 (0.761 to 0.858)"; "0.812" without an interval; `MISSING` without a value.
     """
-    parts = estimate if isinstance(estimate, Mapping) else {"value": estimate}
+    parts: Mapping[str, Any] = estimate if isinstance(estimate, Mapping) else {"value": estimate}
     value = parts["value"]
     if value is None:
         return MISSING

@@ -25,7 +25,9 @@ def use_one_device_per_core() -> None:
     A single device of all cores waits for the slowest core at every layer. A number of devices that the user sets by
     JAX_NUM_CPU_DEVICES or in XLA_FLAGS stays.
     """
-    set_by_user = jax.config.jax_num_cpu_devices >= 0 or "host_platform_device_count" in os.environ.get("XLA_FLAGS", "")
+    set_by_user = jax.config.values["jax_num_cpu_devices"] >= 0 or "host_platform_device_count" in os.environ.get(
+        "XLA_FLAGS", ""
+    )
     if not set_by_user:
         cores = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
         jax.config.update("jax_num_cpu_devices", min(cores, MAX_CORES))

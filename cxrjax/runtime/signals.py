@@ -4,6 +4,7 @@ Python calls a signal handler between two of its own instructions, so not while 
 is therefore notified too, through a pipe that the system writes to, and ends the process if it does not end by itself.
 """
 
+import math
 import os
 import select
 import signal
@@ -104,13 +105,13 @@ def deferred(grace: float) -> Iterator[Callable[[], bool]]:
 
 
 def _raise(number: int, frame: object) -> None:
-    first = _State.received is None
-    if first:
-        _State.received = number
-    if _State.raised or (first and _State.deferred):
+    is_first = _State.received is None
+    received_number = number if _State.received is None else _State.received
+    _State.received = received_number
+    if _State.raised or (is_first and _State.deferred):
         return
     _State.raised = True
-    raise Interrupted(_State.received)
+    raise Interrupted(received_number)
 
 
 def _reraise_later(unraisable: "sys.UnraisableHookArgs") -> None:
@@ -124,13 +125,13 @@ def _reraise_later(unraisable: "sys.UnraisableHookArgs") -> None:
 
 def _watch(reader: int, explain: Callable[[], str]) -> None:
     """Wait for a signal, and end the process if it has not ended by itself after the grace period."""
-    number = None
-    deadline = None
-    while deadline is None or time.monotonic() < deadline:
-        timeout = None if deadline is None else max(0, deadline - time.monotonic())
+    number = 0
+    deadline = math.inf
+    while time.monotonic() < deadline:
+        timeout = max(0, deadline - time.monotonic()) if number else None
         readable, _, _ = select.select([reader], [], [], timeout)
         caught = [byte for byte in os.read(reader, 64) if byte in SIGNALS] if readable else []
-        if caught and deadline is None:
+        if caught and not number:
             number = caught.pop(0)
             deadline = time.monotonic() + _State.grace
         if caught:  # a repeated signal shortens the grace period

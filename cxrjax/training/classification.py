@@ -67,7 +67,8 @@ def build(
         Without `augmented`, the patch is the same as in validation.
         """
         position_key, augmentation_key = jax.random.split(key)
-        radiograph = inputs.SegmentedRadiograph(image, *lungs, position_key)
+        lung_mask, confidence = lungs
+        radiograph = inputs.SegmentedRadiograph(image, lung_mask, confidence, position_key)
         patch = strategy.sample_training(classifier, radiograph, patch_config, augmented=augmented).pixels[0]
         return augmentation.augment_patch(augmentation_key, inputs.to_float(patch), augmentation_config, augmented)
 
@@ -148,8 +149,9 @@ def _build_validation(config: Config, classifier: spec.ModelSpec, data: classifi
 
     @batch_sharding.compile
     def vote(variables: Mapping[str, Any], batch: Any) -> voting.VoteResult:
-        *arrays, image_ids = batch
-        radiographs = inputs.SegmentedRadiograph(*arrays, pipeline.image_keys(config.seed, image_ids))
+        images, lung_masks, confidence, image_ids = batch
+        keys = pipeline.image_keys(config.seed, image_ids)
+        radiographs = inputs.SegmentedRadiograph(images, lung_masks, confidence, keys)
         return pipeline.vote_each(classifier, variables, radiographs, settings, config.evaluation.batch_size)
 
     def validate(variables: Mapping[str, Any]) -> dict[str, float]:

@@ -115,7 +115,7 @@ def _build_streaming(
 
 def _concatenate(count: int, chunks: Iterable[LungMasks]) -> LungMasks:
     """Concatenate chunks of lung masks with `count` rows in total, copying each in turn to bound the memory."""
-    joined = None
+    joined: Any = None
     start = 0
     for chunk in chunks:
         if joined is None:

@@ -52,9 +52,11 @@ def find_learning_rate(config: Config, workdir: Path) -> float:
     rates: list[float] = []
     losses: list[float] = []
     mean = RunningMean()
+    step = None
+    loss = math.nan
     for number in tqdm(range(c.num_steps), desc="finding the rate", unit="step"):
         batch = trainer.loader.next_batch(number)
-        if not number:
+        if step is None:
             step = trainer.compile_step(trainer.phases[0], learning_rate, state, batch)
         state = step(state, batch)
         loss = float(jax.device_get(state.loss_sum))

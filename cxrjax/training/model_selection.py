@@ -79,6 +79,6 @@ def update_best(best: Array, epochs_since_best: Array, score: float) -> tuple[Ar
     return jnp.maximum(score, best), epochs, improved
 
 
-def best_epoch(history: Sequence[Mapping[str, float]], metric: str) -> Mapping[str, float]:
+def best_epoch(history: Sequence[dict[str, float]], metric: str) -> dict[str, float]:
     """Return the record of the best epoch, the first one if several are equal."""
     return max(history, key=lambda record: signed_metric(metric, record))

@@ -76,7 +76,7 @@ def _flatten_small_params(elementwise: optax.GradientTransformation) -> optax.Gr
 def _clip_param_norm(max_norm: float) -> optax.GradientTransformation:
     """Clip the gradient of each parameter to a maximum norm; optax's own clipping is by the norm of all gradients."""
     return optax.stateless_with_tree_map(
-        lambda gradient, _: gradient * (max_norm / jnp.maximum(jnp.linalg.norm(gradient.ravel()), max_norm))
+        lambda gradient, _: gradient * (max_norm / jnp.maximum(jnp.linalg.norm(jnp.ravel(gradient)), max_norm))
     )
 
 

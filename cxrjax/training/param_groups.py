@@ -5,6 +5,7 @@ A group is a regular expression and a multiplier of the learning rate. It holds 
 without a group have the multiplier 1. The multiplier 0 freezes a group.
 """
 
+from collections.abc import Hashable
 import re
 from collections.abc import Sequence
 from functools import partial
@@ -63,7 +64,7 @@ def apply_param_groups(optimizer: optax.GradientTransformation, groups: ParamGro
     if not groups:
         return optimizer
     multipliers = {1.0, *(float(multiplier) for _, multiplier in groups)}
-    transforms = {
+    transforms: dict[Hashable, optax.GradientTransformation] = {
         str(multiplier): optax.chain(optimizer, optax.scale(multiplier)) if multiplier else optax.set_to_zero()
         for multiplier in multipliers
     }

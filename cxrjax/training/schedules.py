@@ -1,5 +1,6 @@
 """Learning rate schedules by step, and the reduction of the learning rate when validation reaches a plateau."""
 
+from jax.typing import ArrayLike
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -18,7 +19,7 @@ def build_schedule(
     milestones: Sequence[float],
     lr_factor: float,
     cycles: int,
-    one_cycle: tuple[float, float, float],
+    one_cycle: Sequence[float],
 ) -> optax.Schedule:
     """Return a learning rate schedule.
 
@@ -50,7 +51,7 @@ def build_schedule(
         if warmup_steps:
             raise ValueError("a cosine of several cycles begins at its peak: set training.warmup_fraction to 0")
         length = total_steps / cycles
-        return lambda step: peak / 2 * (1 + jnp.cos(jnp.pi * (step % length) / length))
+        return lambda step: peak / 2 * (1 + jnp.cos(jnp.pi * (jnp.asarray(step) % length) / length))
     after_warmup = optax.constant_schedule(peak)
     if name == "steps":
         scales: dict[int, float] = {}  # milestones that round to the same step are multiplied
@@ -76,8 +77,8 @@ def build_one_cycle(start: float, peak: float, end: float, total_steps: int, ris
         rise: fraction of the steps from start to peak.
     """
 
-    def value(step: Array) -> Array:
-        progress = step / total_steps
+    def value(step: ArrayLike) -> Array:
+        progress = jnp.asarray(step) / total_steps
         rise_progress = progress / rise
         fall_progress = (progress - rise) / (1 - rise)
         rising = start + (peak - start) * (1 - jnp.cos(jnp.pi * rise_progress)) / 2

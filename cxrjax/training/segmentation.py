@@ -46,11 +46,13 @@ def build(
     for setting, metric in model_selection.list_watched(config.training).items():
         model_selection.check_name(setting, metric, METRICS)
     segmenter = from_config.segmenter(config)
+    assert segmenter is not None
     _check_mirroring(config, train)
     augmentation_config = config.augmentation
-    data = _load_downsampled(config, train, segmenter.patch_size) or partial(
-        _read_downsampled, train, segmenter.patch_size
-    )
+    data: Any = _load_downsampled(config, train, segmenter.patch_size)
+    if data is None:
+        assert isinstance(train, dataset.RadiographDataset)
+        data = partial(_read_downsampled, train, segmenter.patch_size)
 
     def init(key: Array) -> Mapping[str, Any]:
         return from_config.init(segmenter, key)
@@ -160,7 +162,7 @@ def _build_validation(
                 label_maps, batch_losses = batch_sharding.gather(predict(variables, batch_sharding.shard(batch)))
                 example_losses += list(batch_losses[:count])
                 for row, label_map in zip(rows[:count], label_maps, strict=False):
-                    metrics = mask_metrics(label_map, chunk["masks"][row], chunk["mask_types"][row])
+                    metrics = mask_metrics(label_map, chunk["masks"][row], int(chunk["mask_types"][row]))
                     table.append(metrics | {"status": "ok"})
         scores = classification.segmentation_metrics(table)["structures"]
         return {
@@ -243,5 +245,5 @@ def _read_downsampled(radiographs: dataset.RadiographDataset, size: int, row: in
     return {
         "images": _downsample_image(example["image"], size),
         "masks": _downsample_masks(example["mask"], size),
-        "mask_types": np.int32(example["mask_type"]),
+        "mask_types": np.asarray(example["mask_type"], np.int32),
     }

@@ -118,7 +118,7 @@ def make_train_step(
     phase: TrainingPhase,
     config: Config,
     loader: Loader,
-) -> Callable[[TrainState, Any], TrainState]:
+) -> jax.stages.Wrapped:
     """Return the jitted step (state, batch of `loader.next_batch`) -> state.
 
     Each device processes its shard of the batch; the result is that of the whole batch.
