@@ -240,8 +240,9 @@ def audit_run(run: "Model | PathLike", split: str = "test") -> dict[str, Any]:
     """
     from cxrjax import audit
     from cxrjax.audit import config as probe_config
+    from cxrjax.config import freeze
 
-    return audit.audit(_folder_of(run), split, probe_config.get_config())
+    return audit.audit(_folder_of(run), split, freeze(probe_config.get_config()))
 
 
 def export_run(run: "Model | PathLike", folder: PathLike) -> list[str]:

@@ -137,7 +137,7 @@ class RadiographDataset:
         """Return the record of one radiograph, and its decoded image."""
         if not 0 <= row < len(self):  # Grain would wrap around
             raise IndexError(f"{self._split}: there is no radiograph {row} of {len(self)}")
-        record: dict[str, Any] = self._records[int(row)]
+        record: Any = self._records[int(row)]
         # Decoded in this process, by all reading threads: prepared files have been read once before.
         return record, prepared.decode(record)
 

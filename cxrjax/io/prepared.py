@@ -72,14 +72,14 @@ class Records(Sequence[dict[str, Any]]):
         """
         self._name = f"{builder.data_path}: split {split}"
         try:
-            self._source = builder.as_data_source(split)
+            self._source: Any = builder.as_data_source(split)  # pyright: ignore[reportCallIssue] (a decorated method)
         except Exception as error:
             raise self._explain(error) from error
 
     def __len__(self) -> int:
         return len(self._source)
 
-    def __getitem__(self, number: int) -> dict[str, Any]:
+    def __getitem__(self, number: int) -> dict[str, Any]:  # pyright: ignore[reportIncompatibleMethodOverride] (no slices)
         if not 0 <= number < len(self):
             raise IndexError(f"{self._name} has no record {number} of {len(self)}")
         try:

@@ -60,7 +60,7 @@ def bootstrap(
     return _concatenate([measure(weights) for weights in bootstrap_weights(patients, resamples, seed)], {})
 
 
-def design_effect(patients: Sequence[str]) -> float:
+def design_effect(patients: Sequence[str] | np.ndarray) -> float:
     """Compute how many radiographs count as one if those of a patient are all equal.
 
     It is sum m² / sum m over the m radiographs of each patient, the design effect of Kish (1965, section 5.4) at an

@@ -15,7 +15,7 @@ import time
 import urllib.error
 import urllib.request
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import IO, Any
 
 from cxrjax.pretrained.formats import WeightFormatError
 from cxrjax.runtime import cache, terminal
@@ -31,11 +31,11 @@ _BLOCK_BYTES = 2**18
 class _HttpsRedirects(urllib.request.HTTPRedirectHandler):
     """Handler that follows redirects to https only."""
 
-    def redirect_request(self, request: Any, file: Any, code: int, message: str, headers: Any, url: str) -> Any:
-        if not url.lower().startswith("https://"):
-            file.close()
-            raise OSError(f"it is redirected to {printable(url, SHORT_LENGTH)}, which is not https")
-        return super().redirect_request(request, file, code, message, headers, url)
+    def redirect_request(self, req: Any, fp: Any, code: int, msg: str, headers: Any, newurl: str) -> Any:
+        if not newurl.lower().startswith("https://"):
+            fp.close()
+            raise OSError(f"it is redirected to {printable(newurl, SHORT_LENGTH)}, which is not https")
+        return super().redirect_request(req, fp, code, msg, headers, newurl)
 
 
 def locate(address: str) -> Path:
@@ -143,7 +143,7 @@ def _download_from_web(url: str, digest: str) -> Path:
     return path
 
 
-def _copy(response: http.client.HTTPResponse, file: BinaryIO) -> None:
+def _copy(response: http.client.HTTPResponse, file: IO[bytes]) -> None:
     """Copy the response of a server to a file, within limits of size and time.
 
     Raises:

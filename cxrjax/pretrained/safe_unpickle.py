@@ -9,7 +9,7 @@ Time and memory are bounded by the length of the pickle, which is bounded too (`
 import io
 import pickletools
 from collections.abc import Callable, Mapping
-from typing import Any, BinaryIO, NamedTuple
+from typing import IO, Any, NamedTuple
 
 from cxrjax.runtime.text import SHORT_LENGTH, printable
 
@@ -35,7 +35,7 @@ class Name(NamedTuple):
 
 
 def load(
-    stream: BinaryIO, builders: Mapping[str, Callable[..., Any]], build_storage: Callable[[Any], Any] | None = None
+    stream: IO[bytes], builders: Mapping[str, Callable[..., Any]], build_storage: Callable[[Any], Any] | None = None
 ) -> Any:
     """Interpret the pickle at the stream's position.
 
@@ -64,7 +64,7 @@ def _interpret(
 ) -> Any:
     stack: list[Any] = []
     outer_stacks: list[list[Any]] = []  # the stack below each mark, so that no search for a mark is needed
-    memo: dict[int, Any] = {}
+    memo: dict[Any, Any] = {}
     work = 0  # elements of the containers passed to calls
 
     def pop_to_mark() -> list[Any]:

@@ -96,7 +96,7 @@ def enable_compilation_cache(folder: str) -> None:
 class CachedFunction:
     """A jitted function whose traced program is loaded from the cache where an earlier start stored it."""
 
-    def __init__(self, function: Callable[..., Any], *cache_key: str):
+    def __init__(self, function: jax.stages.Wrapped, *cache_key: str):
         """Wrap a function.
 
         Args:
@@ -136,7 +136,7 @@ def hash_package(package: Path = _PACKAGE) -> str:
     return hashlib.sha256(repr(sums).encode()).hexdigest()
 
 
-def _load_or_trace(function: Callable[..., Any], args: Any, name: str, traces: TraceCache) -> Callable[..., Any]:
+def _load_or_trace(function: jax.stages.Wrapped, args: Any, name: str, traces: TraceCache) -> Callable[..., Any]:
     """Load a traced program, or trace and store it; return the function itself where JAX cannot serialize it."""
     data = _read(traces.folder / name)
     if data is not None:

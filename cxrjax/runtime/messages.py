@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-Buffer = bytes | bytearray | memoryview | np.ndarray
+Buffer = bytes | bytearray | memoryview
 
 _BYTES = "bytes"
 _ARRAY = "array"
@@ -72,7 +72,7 @@ def _strip(value: Any, blobs: list[Buffer]) -> Any:
     if isinstance(value, np.generic):
         return _strip(value.item(), blobs)
     if isinstance(value, np.ndarray) and not value.dtype.hasobject and value.dtype.names is None:
-        blobs.append(np.ascontiguousarray(value).reshape(-1).view(np.uint8))
+        blobs.append(np.ascontiguousarray(value).reshape(-1).view(np.uint8).data)
         # Extension types such as bfloat16 are identified by their name alone.
         dtype = value.dtype.name if value.dtype.kind == "V" else value.dtype.str
         return {_ARRAY: len(blobs) - 1, "dtype": dtype, "shape": list(value.shape)}

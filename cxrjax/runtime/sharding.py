@@ -70,7 +70,7 @@ class BatchSharding:
         end = begin + device_rows * devices_per_process
         self._rows = np.minimum(np.arange(begin, end), batch_size - 1)
 
-    def compile(self, run: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
+    def compile(self, run: Callable[[Any, Any], Any]) -> jax.stages.Wrapped:
         """Jit a function that each device runs on its own rows.
 
         Args:

@@ -85,7 +85,7 @@ def weigh_classes(labels: np.ndarray, count: int, class_weights: Sequence[float 
     return jnp.asarray(class_weights, jnp.float32)
 
 
-def penalty(params: Any, l1: float, l2: float, l2_vectors: bool = True) -> Array:
+def penalty(params: Any, l1: float, l2: float, l2_vectors: bool = True) -> Array | float:
     """Compute the L1 and L2 regularization terms of the loss, float.
 
     Args:

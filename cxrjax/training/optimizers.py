@@ -57,8 +57,8 @@ def _flatten_small_params(elementwise: optax.GradientTransformation) -> optax.Gr
     def init(params: Any) -> Any:
         return choose(params).init(params)
 
-    def update(gradients: Any, state: Any, params: Any = None) -> tuple[Any, Any]:
-        return choose(gradients).update(gradients, state, params)
+    def update(updates: Any, state: Any, params: Any = None) -> tuple[Any, Any]:
+        return choose(updates).update(updates, state, params)
 
     def choose(tree: Any) -> optax.GradientTransformation:
         return flattened if jax.tree.leaves(tree) else elementwise  # an empty tree cannot be flattened

@@ -5,9 +5,8 @@ A group is a regular expression and a multiplier of the learning rate. It holds 
 without a group have the multiplier 1. The multiplier 0 freezes a group.
 """
 
-from collections.abc import Hashable
 import re
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 

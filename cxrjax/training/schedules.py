@@ -1,12 +1,12 @@
 """Learning rate schedules by step, and the reduction of the learning rate when validation reaches a plateau."""
 
-from jax.typing import ArrayLike
 from collections.abc import Sequence
 from typing import NamedTuple
 
 import jax.numpy as jnp
 import optax
 from jax import Array
+from jax.typing import ArrayLike
 
 SCHEDULES = ("constant", "steps", "cosine", "one_cycle", "plateau")
 

@@ -145,10 +145,10 @@ def _build_validation(
         """Return the label maps [B, s, s] and the loss of each radiograph [B]."""
         images, masks, mask_types = batch
         folded, x = inputs.prepare(segmenter, variables, inputs.to_float(images))
-        log_probabilities = segmenter.module.apply(folded, x, train=False)
+        log_probabilities: Any = segmenter.module.apply(folded, x, train=False)
 
-        def example_loss(*example: Array) -> Array:
-            return losses.segmentation_loss(*(x[None] for x in example), background_weight)
+        def example_loss(log_probabilities: Array, mask: Array, mask_type: Array) -> Array:
+            return losses.segmentation_loss(log_probabilities[None], mask[None], mask_type[None], background_weight)
 
         return log_probabilities.argmax(-1), jax.vmap(example_loss)(log_probabilities, masks, mask_types)
 
