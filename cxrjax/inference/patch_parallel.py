@@ -1,6 +1,6 @@
 """Prediction for fewer radiographs than devices: the devices share the patches, so that none is idle.
 
-A lone radiograph takes 1.3 s instead of 1.75 s on two cores (benchmarks/RESULTS.md). There are three programs instead
+A lone radiograph takes 1.3 s instead of 1.75 s on two Intel cores. There are three programs instead
 of one, since a device that waits inside a program for another device blocks one of XLA's threads; and as a single
 program over both devices, each would segment the radiograph.
 """
