@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
@@ -55,7 +56,7 @@ class OnnxModel(NamedTuple):
 
 def list_networks(
     spec: PipelineSpec, variables: Mapping[str, Any]
-) -> Iterator[tuple[str, ModelSpec, Callable[[Array], dict[str, Array]]]]:
+) -> Iterator[tuple[str, ModelSpec, Callable[[Array], dict[str, Any]]]]:
     """Yield the networks of a run, each as (name, specification, function of float32 [N, size, size, channels]).
 
     The function of a segmenter returns "log_probabilities" [N, size, size, 4] of `lung_masks.STRUCTURES`; that of a
@@ -82,7 +83,7 @@ def list_networks(
         outputs = {"logits": registry.apply_head(classifier.module, member, features), "features": features}
         kernel = registry.cam_kernel(classifier.module, member)
         if kernel is not None:
-            outputs["activations"] = cam.class_activation_map(features, kernel, np.arange(kernel.shape[1]))
+            outputs["activations"] = cam.class_activation_map(features, kernel, jnp.arange(kernel.shape[1]))
         return outputs
 
     if spec.num_members == 1:

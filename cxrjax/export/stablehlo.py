@@ -29,7 +29,8 @@ class ExportedProgram(NamedTuple):
 
     def run(self, *batch: np.ndarray) -> dict[str, Array]:
         """Deserialize the program and run it: output name -> array."""
-        return export.deserialize(bytearray(self.data)).call(*batch)
+        outputs: Any = export.deserialize(bytearray(self.data)).call(*batch)
+        return outputs
 
     def describe(self) -> dict[str, Any]:
         """Return the platforms, and the name, type and shape of each input and output."""

@@ -29,7 +29,7 @@ def fit_ood_detector(workdir: Path) -> ood.OODDetector:
         raise run_dir.RunError(f"{workdir}: is not a run of a classifier with a segmenter, as the OOD detector needs")
     radiographs = dataset.open_split(config, config.data.train)
     count = min(len(radiographs), config.ood.num_images)
-    selected = radiographs.select(np.linspace(0, len(radiographs) - 1, count).astype(int))
+    selected = radiographs.select(np.linspace(0, len(radiographs) - 1, count).astype(int).tolist())
     rows = []
     patients = []
     for result, patient in zip(predictor.predict(selected.images), selected.patients, strict=True):

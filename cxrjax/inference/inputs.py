@@ -121,4 +121,7 @@ def downsample(images: Array, size: int) -> Array:
 
 def mask_lungs(radiograph: SegmentedRadiograph, settings: spec.InferenceConfig) -> Array:
     """Return the image uint8 [S, S], all but the lungs set to 0 if `settings.mask_lungs`."""
-    return jnp.where(radiograph.lung_mask, radiograph.image, 0) if settings.mask_lungs else radiograph.image
+    if not settings.mask_lungs:
+        return radiograph.image
+    assert radiograph.lung_mask is not None
+    return jnp.where(radiograph.lung_mask, radiograph.image, 0)

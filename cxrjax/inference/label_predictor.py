@@ -38,9 +38,10 @@ class LabelPredictor:
         """Return the cells of `predictions.csv`."""
         has_label = result.label != pipeline.NO_CLASS
         row = rows.status_cells(has_label) | {"lung_confidence": rows.to_float(result.lung_confidence)}
-        if self.has_ood_detector:
+        detector = self._run.fitted.ood_detector
+        if detector is not None:
             statistics = jax.tree.map(lambda x: x[None], result.ood_statistics)
-            row["ood_reason"] = ood.explain_ood(self._run.fitted.ood_detector, statistics)[0]
+            row["ood_reason"] = ood.explain_ood(detector, statistics)[0]
         row |= {f"votes_{name}": int(count) for name, count in zip(self.classes, result.votes, strict=True)}
         if not has_label:
             return row

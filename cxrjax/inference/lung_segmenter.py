@@ -59,7 +59,7 @@ class LungSegmenter:
             batch_masks, batch_confidence = self._sharding.gather((result.lung_mask, result.confidence))
             masks[rows[:count]] = batch_masks[:count]
             confidence[rows[:count]] = batch_confidence[:count]
-        return LungMasks(masks, confidence, masks.any((1, 2)))
+        return LungMasks(masks, confidence, np.any(masks, axis=(1, 2)))
 
     def segment_cached(self, name: str, split: batch.RadiographBatch) -> LungMasks:
         """Return the lung masks of radiographs from FOLDER/NAME.npz, or segment them and write that file.
@@ -81,6 +81,7 @@ class LungSegmenter:
                 )
             return cached
         lungs = self.segment(split)
+        assert lungs.masks is not None and lungs.confidence is not None  # there is a segmenter
         packed = io.BytesIO()
         masks = np.packbits(lungs.masks, axis=-1)
         np.savez_compressed(packed, of=self._fingerprint(split), masks=masks, confidence=lungs.confidence)
@@ -102,7 +103,7 @@ class LungSegmenter:
                 if str(arrays["of"]) != self._fingerprint(split):
                     return None
                 masks = np.unpackbits(arrays["masks"], axis=-1, count=split.images.shape[-1]).astype(bool)
-                return LungMasks(masks, arrays["confidence"], masks.any((1, 2)))
+                return LungMasks(masks, arrays["confidence"], np.any(masks, axis=(1, 2)))
         except (FileNotFoundError, EOFError, ValueError, KeyError, zipfile.BadZipFile, zlib.error):
             return None
 
@@ -112,6 +113,7 @@ class LungSegmenter:
 
     @cached_property
     def _segmenter_fingerprint(self) -> str:
+        assert self._segmenter is not None
         c = self.config.segmenter
         weights = [_hash_array(leaf) for leaf in jax.tree.leaves(jax.device_get(self.variables))]
         return _hash_json([VERSION, self._segmenter.fingerprint, c.min_component_area, c.min_lung_area, weights])
@@ -138,4 +140,4 @@ def _hash_json(content: Any) -> str:
 
 
 def _hash_array(x: np.ndarray) -> str:
-    return hashlib.sha256(np.ascontiguousarray(x)).hexdigest()
+    return hashlib.sha256(x.tobytes()).hexdigest()

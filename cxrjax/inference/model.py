@@ -1,7 +1,7 @@
 """A trained run as an object: radiographs in, predictions with label, votes, saliency map and lung mask out."""
 
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sized
 from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -251,7 +251,7 @@ class Model:
             raise ValueError(f"errors={errors!r} is not one of {', '.join(_ERRORS)}")
         if batch_size is None:
             batch_size = self.config.evaluation.batch_size
-            if hasattr(images, "__len__"):
+            if isinstance(images, Sized):
                 batch_size = max(1, min(batch_size, len(images)))
         loaded = (self._load(image, f"image {i}", value_range, preprocessed, errors) for i, image in enumerate(images))
         while inputs := list(islice(loaded, batch.chunk_size(batch_size))):
@@ -308,7 +308,7 @@ class Model:
             yield self._to_prediction(item, next(results)) if isinstance(item, _Input) else item
 
     def _to_prediction(self, image: "_Input", result: Any) -> Prediction:
-        row = self._predictor.to_row(result) | {"decision": self._predictor.decision(result)}
+        row: dict[str, Any] = self._predictor.to_row(result) | {"decision": self._predictor.decision(result)}
         row["reason"] = row["reason"] or image.note
         nan = float("nan")
         return Prediction(

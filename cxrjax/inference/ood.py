@@ -197,7 +197,7 @@ def _lung_shape(gray: Array, lungs: Array, label_map: Array, confidence: Array) 
     by_row = lungs.mean(1) / area  # with mean 1, as by_column
     by_column = lungs.mean(0) / area
 
-    def moment(density: Array, center: Array, power: int) -> Array:
+    def moment(density: Array, center: Array | float, power: int) -> Array:
         return (density * (position - center) ** power).mean()
 
     row = moment(by_row, 0.0, 1)

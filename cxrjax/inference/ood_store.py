@@ -4,6 +4,7 @@ import io
 import json
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import jax
 import numpy as np
@@ -36,11 +37,11 @@ def save(workdir: Path, detector: ood.OODDetector, step: int, false_alarm_rate: 
     ood_detector.json has the training step of the network, the thresholds of the criteria, the limits of the lung
     features and, if it is known, the expected rate of false alarms (`ood.expected_flag_rate`).
     """
-    arrays = {}
+    arrays: dict[str, Any] = {}
     for path, leaf in jax.tree.leaves_with_path(detector):
         arrays["/".join(key.name for key in path)] = leaf
     npz = io.BytesIO()
-    np.savez(npz, **arrays, **{_STEP: step})
+    np.savez(npz, **(arrays | {_STEP: step}))
     thresholds = dict(zip(ood.CRITERIA, detector.thresholds.tolist(), strict=True))
     summary = {"step": step, "thresholds": thresholds, "limits": ood.feature_limits(detector)}
     if false_alarm_rate is not None:
@@ -69,7 +70,7 @@ def load(workdir: Path, step: int) -> ood.OODDetector | None:
             f"{_path(workdir)}: was not fitted to the network of training step {step}; --mode=fit_ood fits it again"
         )
     try:
-        gaussians = {
+        gaussians: dict[str, Any] = {
             name: gaussian.GaussianFit(*(arrays[f"{name}/{part}"] for part in gaussian.GaussianFit._fields))
             for name in _GAUSSIANS
         }

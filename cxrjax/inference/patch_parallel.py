@@ -53,6 +53,7 @@ class PatchParallelPredictor:
         settings = spec.inference
         segmenter = spec.segmenter
         classifier = spec.classifier
+        assert classifier is not None
         self._num_patches = settings.num_patches
         self._image_sharding = sharding.BatchSharding(batch_size)
         self._patch_sharding = sharding.BatchSharding(batch_size * self._num_patches, max_devices)
@@ -72,8 +73,9 @@ class PatchParallelPredictor:
             images, segmentation, centers, logits, features = inputs
 
             def aggregate_one(row: tuple[Array, ...]) -> Any:
-                image, *outputs = row
-                predictions = PatchPredictions(*outputs, jnp.ones(settings.num_patches, bool))
+                image, centers, logits, features = row
+                valid = jnp.ones(settings.num_patches, bool)
+                predictions = PatchPredictions(centers, logits, features, valid)
                 return pipeline.aggregate(classifier, variables["classifier"], image, predictions, settings)
 
             aggregated = lax.map(aggregate_one, (images, centers, logits, features))

@@ -63,7 +63,7 @@ def segment(
     """
     levels = inputs.to_float(inputs.downsample(images, segmenter.patch_size))
     folded, x = inputs.prepare(segmenter, variables, levels)
-    log_probabilities = segmenter.module.apply(folded, x, train=False)
+    log_probabilities: Any = segmenter.module.apply(folded, x, train=False)
     probability = lung_masks.lung_probability(log_probabilities)  # [B, s, s]
     rough = probability > 0.5
     clean = jax.vmap(partial(lung_masks.postprocess_mask, min_component_area=settings.min_component_area))(rough)
@@ -231,7 +231,7 @@ def _predict_batch(
     total = len(radiographs.image)
     strategy = strategies.choose(settings.patch_mode)
     batched = settings._replace(patch_batch_size=total * settings.patch_batch_size)
-    sampled = jax.vmap(partial(strategy.sample, classifier, settings=settings))(radiographs)
+    sampled = jax.vmap(lambda radiograph: strategy.sample(classifier, radiograph, settings))(radiographs)
     pixels = sampled.pixels.reshape(-1, *sampled.pixels.shape[2:])
     logits, features = strategy.classify(classifier, variables, pixels, batched)
     predictions = PatchPredictions(

@@ -65,7 +65,7 @@ def letterbox(square: Array, box: Array, size: int) -> Array:
     return _resample(square, shape, scaled_sides / square.shape[0], (size - scaled_sides) / 2)
 
 
-def uncrop(letterboxed: Array, box: Array, shape: tuple[int, int]) -> Array:
+def uncrop(letterboxed: Array, box: Array, shape: tuple[int, ...]) -> Array:
     """Map a saliency map of a letterboxed crop back to the radiograph (inverse of `crop_resize` and `letterbox`).
 
     Args:

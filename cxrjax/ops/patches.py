@@ -71,7 +71,7 @@ def extract_patches(image: Array, centers: Array, size: int) -> Array:
     return jax.vmap(extract)(centers)
 
 
-def paste(patches: Array, centers: Array, shape: tuple[int, int]) -> Array:
+def paste(patches: Array, centers: Array, shape: tuple[int, ...]) -> Array:
     """Sum patches at their positions in the image: the transpose of `extract_patches`.
 
     Args:

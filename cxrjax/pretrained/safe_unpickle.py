@@ -123,7 +123,7 @@ def _interpret(
                 case "BINGET" | "LONG_BINGET":
                     stack.append(memo[value])
                 case "GLOBAL":
-                    stack.append(_resolve_name(builders, *value.split(" ", 1)))
+                    stack.append(_resolve_name(builders, *str(value).split(" ", 1)))
                 case "STACK_GLOBAL":
                     name = stack.pop()
                     module = stack.pop()

@@ -69,7 +69,7 @@ def build(
         position_key, augmentation_key = jax.random.split(key)
         lung_mask, confidence = lungs
         radiograph = inputs.SegmentedRadiograph(image, lung_mask, confidence, position_key)
-        patch = strategy.sample_training(classifier, radiograph, patch_config, augmented=augmented).pixels[0]
+        patch = strategy.sample_training(classifier, radiograph, patch_config, augmented).pixels[0]
         return augmentation.augment_patch(augmentation_key, inputs.to_float(patch), augmentation_config, augmented)
 
     def loss(params: Any, batch_stats: Any, batch: Any, key: Array) -> tuple[Array, Any]:

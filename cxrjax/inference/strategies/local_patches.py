@@ -19,6 +19,7 @@ def sample(
 ) -> PatchSample:
     """Draw `settings.num_patches` lung pixels with replacement, and crop a patch around each, augmented or not."""
     pixels = contrast.enhance_channels(inputs.mask_lungs(radiograph, settings), settings.channels)
+    assert radiograph.lung_mask is not None
     centers = patches.sample_patch_centers(radiograph.key, radiograph.lung_mask, settings.num_patches)
     crops = patches.extract_patches(pixels, centers, classifier.input_size)
     return PatchSample(crops, centers, jnp.ones(len(centers), bool))

@@ -24,6 +24,7 @@ def sample(
         the box int32 [1, 2, 2] (see `lung_crop`).
     """
     masked = inputs.mask_lungs(radiograph, settings)
+    assert radiograph.lung_mask is not None and radiograph.lung_confidence is not None
     box = lung_crop.box_or_full(
         radiograph.lung_mask, radiograph.lung_confidence, settings.bbox_margin, settings.min_lung_confidence
     )

@@ -28,7 +28,7 @@ class WindowGrid(NamedTuple):
     """Windows of a radiograph."""
 
     side: int  # side of a window, in cells
-    count: int  # windows along a side of the radiograph
+    num_per_side: int  # windows along a side of the radiograph
     stride: int  # pixels from one window to the next, which is also the side of a cell
 
 
@@ -59,10 +59,10 @@ def window_centers(grid: WindowGrid, size: int, lung_mask: Array) -> tuple[Array
         The centers int32 [N, 2], in reading order; and bool [N], whether a center is a lung pixel. If no center is, as
         for lungs that are tiny or at the border, the single window that contains most of the lungs votes.
     """
-    line = grid.stride * jnp.arange(grid.count, dtype=jnp.int32) + size // 2
+    line = grid.stride * jnp.arange(grid.num_per_side, dtype=jnp.int32) + size // 2
     centers = jnp.stack(jnp.meshgrid(line, line, indexing="ij"), axis=-1).reshape(-1, 2)
     valid = lung_mask[centers[:, 0], centers[:, 1]]
-    cells = [grid.count + grid.side - 1] * 2
+    cells = [grid.num_per_side + grid.side - 1] * 2
     lungs = jax.image.resize(lung_mask.astype(jnp.float32), cells, "linear")
     lung_fraction = patches.extract_windows(lungs, grid.side).mean((2, 3))
     fullest = jnp.arange(len(centers)) == lung_fraction.argmax()
@@ -72,6 +72,7 @@ def window_centers(grid: WindowGrid, size: int, lung_mask: Array) -> tuple[Array
 def sample(classifier: ModelSpec, radiograph: SegmentedRadiograph, settings: InferenceConfig) -> PatchSample:
     """Return the whole radiograph, [1, S, S] or [1, S, S, 3], and the windows that vote."""
     grid = window_grid(classifier, len(radiograph.image))
+    assert radiograph.lung_mask is not None
     centers, valid = window_centers(grid, classifier.patch_size, radiograph.lung_mask)
     pixels = contrast.enhance_channels(inputs.mask_lungs(radiograph, settings), settings.channels)
     return PatchSample(pixels[None], centers, valid)
@@ -100,7 +101,7 @@ def classify(
         logits = jax.vmap(lambda cells: patches.extract_windows(cells, grid.side).mean((2, 3)))(cells)
     else:
         logits = jnp.moveaxis(_map_rows(apply_head, features, grid), 0, 1)
-    return logits.reshape(len(pixels), grid.count**2, -1), features
+    return logits.reshape(len(pixels), grid.num_per_side**2, -1), features
 
 
 def saliency(
@@ -123,7 +124,7 @@ def saliency(
         activations = _map_rows(lambda windows: cam.grad_cam(head, windows, label), features, grid)[:, 0]
     else:
         activations = patches.extract_windows(cam.class_activation_map(features, kernel, label)[0], grid.side)
-    weights = jax.nn.softmax(predictions.logits)[:, label].reshape(grid.count, grid.count)
+    weights = jax.nn.softmax(predictions.logits)[:, label].reshape(grid.num_per_side, grid.num_per_side)
     valid = predictions.valid.reshape(weights.shape)
     cells = cam.probability_weighted_windows(activations, weights, valid, settings.scaling)
     scale = jnp.full(2, float(grid.stride))
@@ -133,7 +134,7 @@ def saliency(
 def receptive_mask(classifier: ModelSpec, image: Array, sampled: PatchSample, settings: InferenceConfig) -> Array:
     """Return the pixels of the cells of the windows that vote: bool [S, S]."""
     grid = window_grid(classifier, len(image))
-    cells = cam.count_windows(sampled.valid.reshape(grid.count, grid.count), grid.side) > 0
+    cells = cam.count_windows(sampled.valid.reshape(grid.num_per_side, grid.num_per_side), grid.side) > 0
     line = jnp.minimum(jnp.arange(len(image)) // grid.stride, len(cells) - 1)
     return cells[line[:, None], line]
 
@@ -141,7 +142,7 @@ def receptive_mask(classifier: ModelSpec, image: Array, sampled: PatchSample, se
 def mean_features(classifier: ModelSpec, image: Array, predictions: PatchPredictions) -> Array:
     """Return the mean of the feature map over the windows that vote: float32 [C]."""
     grid = window_grid(classifier, len(image))
-    weights = cam.count_windows(predictions.valid.reshape(grid.count, grid.count), grid.side)
+    weights = cam.count_windows(predictions.valid.reshape(grid.num_per_side, grid.num_per_side), grid.side)
     return jnp.einsum("hw,hwc->c", weights / weights.sum(), predictions.features[0], precision="highest")
 
 
@@ -161,9 +162,9 @@ def _map_rows(run: Callable[[Array], Array], features: Array, grid: WindowGrid) 
         strips = lax.dynamic_slice_in_dim(features, row, grid.side, axis=1)
         windows = jax.vmap(lambda strip: patches.extract_windows(strip, grid.side)[0])(strips)
         outputs = run(windows.reshape(-1, *windows.shape[2:]))
-        return outputs.reshape(len(features), grid.count, *outputs.shape[1:])
+        return outputs.reshape(len(features), grid.num_per_side, *outputs.shape[1:])
 
-    return lax.map(run_row, jnp.arange(grid.count))
+    return lax.map(run_row, jnp.arange(grid.num_per_side))
 
 
 def describe(patch_size: int, settings: InferenceConfig) -> InputDescription:
