@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
@@ -83,7 +82,7 @@ def list_networks(
         outputs = {"logits": registry.apply_head(classifier.module, member, features), "features": features}
         kernel = registry.cam_kernel(classifier.module, member)
         if kernel is not None:
-            outputs["activations"] = cam.class_activation_map(features, kernel, jnp.arange(kernel.shape[1]))
+            outputs["activations"] = cam.class_activation_map(features, kernel, np.arange(kernel.shape[1]))
         return outputs
 
     if spec.num_members == 1:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 from jax import Array
+from jax.typing import ArrayLike
 
 from cxrjax.ops import patches
 from cxrjax.runtime.platform import is_for_cpu
@@ -16,7 +17,7 @@ SCALINGS = ("peak", "range")
 _ROUNDING = 1e-5  # range below which a map enlarged in float32 counts as constant, as a share of its highest value
 
 
-def class_activation_map(features: Array, kernel: Array, class_index: Array) -> Array:
+def class_activation_map(features: Array, kernel: Array, class_index: ArrayLike) -> Array:
     """Compute the CAM (Zhou et al. 2016) of a class from the forward pass, with negative values set to 0.
 
     For a network that ends in global average pooling and a linear layer this is h w times `grad_cam`, and thus the same
@@ -40,7 +41,7 @@ def class_activation_map(features: Array, kernel: Array, class_index: Array) -> 
     return jax.nn.relu(jnp.matmul(features, kernel[:, class_index], precision="highest"))
 
 
-def grad_cam(head: Callable[[Array], Array], features: Array, class_index: Array) -> Array:
+def grad_cam(head: Callable[[Array], Array], features: Array, class_index: ArrayLike) -> Array:
     """Compute Grad-CAM (Selvaraju et al. 2017) of a class, for any head.
 
     Args:
