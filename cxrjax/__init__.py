@@ -13,11 +13,11 @@ other library: each name is imported when it is first used.
 For research, not for diagnosis.
 """
 
-from typing import TYPE_CHECKING as _TYPE_CHECKING
+from typing import TYPE_CHECKING
 
 from cxrjax.runtime.lazy_imports import lazy_imports as _lazy_imports
 
-if _TYPE_CHECKING:  # the same names for type checkers
+if TYPE_CHECKING:  # the same names for type checkers
     from cxrjax import inference as inference
     from cxrjax import metrics as metrics
     from cxrjax import models as models

@@ -1,10 +1,10 @@
 """Apply trained networks: to files (`predict_files`), to anything as a model, and to arrays as pure functions."""
 
-from typing import TYPE_CHECKING as _TYPE_CHECKING
+from typing import TYPE_CHECKING
 
 from cxrjax.runtime.lazy_imports import lazy_imports as _lazy_imports
 
-if _TYPE_CHECKING:  # the same names for type checkers
+if TYPE_CHECKING:  # the same names for type checkers
     from cxrjax.inference.functional import PipelineSpec as PipelineSpec
     from cxrjax.inference.functional import classify_patches as classify_patches
     from cxrjax.inference.functional import image_keys as image_keys

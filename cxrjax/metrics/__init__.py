@@ -1,10 +1,10 @@
 """Scores with intervals: functions of rows and arrays."""
 
-from typing import TYPE_CHECKING as _TYPE_CHECKING
+from typing import TYPE_CHECKING
 
 from cxrjax.runtime.lazy_imports import lazy_imports as _lazy_imports
 
-if _TYPE_CHECKING:  # the same names for type checkers
+if TYPE_CHECKING:  # the same names for type checkers
     from cxrjax.metrics.classification import dice as dice
     from cxrjax.metrics.hypothesis_tests import delong_test as delong_test
     from cxrjax.metrics.simple import auroc as auroc

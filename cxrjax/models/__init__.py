@@ -3,11 +3,11 @@
 The public functions are those of `cxrjax.api.networks`: published weights are read by packages above this one.
 """
 
-from typing import TYPE_CHECKING as _TYPE_CHECKING
+from typing import TYPE_CHECKING
 
 from cxrjax.runtime.lazy_imports import lazy_imports as _lazy_imports
 
-if _TYPE_CHECKING:  # the same names for type checkers
+if TYPE_CHECKING:  # the same names for type checkers
     from cxrjax.api.networks import create as create
     from cxrjax.api.networks import list_architectures as list  # noqa: F401 (it is `models.list`)
 

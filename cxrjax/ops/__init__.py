@@ -1,10 +1,10 @@
 """Pure image operations in JAX: patches, votes, saliency maps, lung masks, augmentation."""
 
-from typing import TYPE_CHECKING as _TYPE_CHECKING
+from typing import TYPE_CHECKING
 
 from cxrjax.runtime.lazy_imports import lazy_imports as _lazy_imports
 
-if _TYPE_CHECKING:  # the same names for type checkers
+if TYPE_CHECKING:  # the same names for type checkers
     from cxrjax.config.settings import AugmentationConfig as AugmentationConfig
     from cxrjax.ops.augmentation import augment_patch as augment_patch
     from cxrjax.ops.cam import class_activation_map as class_activation_map

@@ -37,7 +37,7 @@ def enhance_channels(image: Array, kind: str) -> Array:
     if kind == "gray":
         return image
     if kind != "enhanced":
-        raise ValueError(f"no patches.channels called {kind!r}; there are grey, contrast")
+        raise ValueError(f"no patches.channels called {kind!r}; there are gray, enhanced")
     size = image.shape[0]
     bright = jnp.where(image > otsu_threshold(image), 255, 0)
     blurred = median_blur(image, odd_window(size, BLUR))

@@ -90,7 +90,7 @@ def diagnose(batch_size: int) -> pipeline.Prediction:
     segmenter = spec.ModelSpec(BrightLungs(), 32, 1)
     classifier = spec.ModelSpec(registry.create("resnet18", 3, width=8, stages=(1,)), 32, 1)
     weights = {"segmenter": {}, "classifier": from_config.init(classifier, jax.random.key(1))}
-    settings = spec.InferenceConfig("local", True, 7, 2, "majority", 0.005, 0.02, "grey", 0.05, 0.875)
+    settings = spec.InferenceConfig("local", True, 7, 2, "majority", 0.005, 0.02, "gray", 0.05, 0.875)
     run_spec = PipelineSpec(InputSpec(size=64), ("a", "b", "c"), segmenter, classifier, settings, seed=3)
     names = np.arange(batch_size, dtype=np.uint32) + 5
     if jax.device_count() == 1:

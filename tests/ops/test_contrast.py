@@ -115,5 +115,5 @@ def test_many_at_once_are_as_one_by_one():
 
 
 def test_unknown_channels_are_named():
-    with pytest.raises(ValueError, match="'colour'; there are grey, contrast"):
+    with pytest.raises(ValueError, match="'colour'; there are gray, enhanced"):
         contrast.enhance_channels(draw(16), "colour")
