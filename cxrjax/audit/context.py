@@ -187,7 +187,7 @@ class AuditContext:
             has_prediction: bool [n]; None for all True.
         """
         if label is None:
-            label = probabilities.argmax(1)
+            label = np.asarray(probabilities.argmax(1))
         if votes is None:
             votes = np.eye(len(self.classes), dtype=int)[label]
         if has_prediction is None:

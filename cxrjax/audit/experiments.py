@@ -124,10 +124,11 @@ def _probe(context: AuditContext, alteration: Alteration | None, uses_lungs: boo
     aurocs = {name: auroc for name, auroc in aurocs.items() if not np.isnan(auroc)}
     if not aurocs:
         return ExperimentResult(rows, note, repeat_rows=tuple(repeat_rows))
-    best_class = max(aurocs, key=aurocs.get)
+    best_class = max(aurocs, key=aurocs.__getitem__)
     is_best = np.array([label == best_class for label in test.labels])
     target = context.classes.index(best_class)
     place = markers.occlusion_peak(networks[0].predict, test.images[is_best], lungs[is_best], target)
+    assert place is not None  # the best class has radiographs, since its AUROC is defined
     details = {"place": {"class": best_class} | place}
     return ExperimentResult(rows, note, details, repeat_rows=tuple(repeat_rows))
 
@@ -151,13 +152,13 @@ def _audit_network(context: AuditContext, alteration: Alteration | None, hides: 
     if alteration is not None:
         images = alter(alteration, images, lungs, context.run_config.evaluation.batch_size)
     votes = model.predict(images, lungs, test.image_ids)
-    has_prediction = lungs.any((1, 2)) | (not model.requires_segmentation)
+    has_prediction = np.asarray(lungs.any((1, 2)) | (not model.requires_segmentation))
     rows = _make_rows(
         context,
         test,
-        votes.probabilities,
-        label=votes.label,
-        votes=votes.votes,
+        np.asarray(votes.probabilities),
+        label=np.asarray(votes.label),
+        votes=np.asarray(votes.votes),
         has_prediction=has_prediction,
     )
     return ExperimentResult(rows, f"by {model.num_patches} patches a radiograph" if model.num_patches > 1 else "")
@@ -193,7 +194,7 @@ def _plant_marker(context: AuditContext, inside: bool) -> ExperimentResult:
     batch_size = context.probe_config.evaluation.batch_size
     target_rows = np.flatnonzero([label == target for label in train.labels])
     can_have_marker = test_lungs.any((1, 2)) | (not inside)
-    other_rows = np.flatnonzero(can_have_marker & [label != target for label in test.labels])
+    other_rows = np.flatnonzero(can_have_marker & np.array([label != target for label in test.labels]))
     if not len(other_rows):
         raise NotApplicableError("there is no radiograph of another class to put the mark on")
     marked_train = markers.add_markers(train, train_lungs, target_rows, inside, batch_size)
@@ -202,6 +203,7 @@ def _plant_marker(context: AuditContext, inside: bool) -> ExperimentResult:
     lungs = test_lungs[other_rows]
     marked = markers.add_markers(unmarked, lungs, np.arange(len(unmarked)), inside, batch_size)
     place = markers.occlusion_peak(network.predict, marked.images, lungs, context.classes.index(target))
+    assert place is not None  # there are radiographs
     place |= markers.marker_hit_rate(place["peaks"], lungs, inside)
     return ExperimentResult(
         rows=_make_rows(context, marked, network.predict(marked.images)),

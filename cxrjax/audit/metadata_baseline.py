@@ -19,7 +19,7 @@ ATTRIBUTES = {
     "resolution": ("height", "width"),
     "file_form": ("kind", "bits", "color"),
 }
-CASE = ("path", "patient_id", "source", "label")
+CASE: tuple[str, ...] = ("path", "patient_id", "source", "label")
 
 Features = Mapping[str, str]
 
@@ -60,7 +60,8 @@ def naive_bayes(
         values = sorted({features[attribute] for features in train})
         index = {value: k for k, value in enumerate(values)}
         counts = np.full((len(values), num_classes), SMOOTHING)
-        np.add.at(counts, ([index[features[attribute]] for features in train], labels), 1)
+        cells = ([index[features[attribute]] for features in train], labels)
+        np.add.at(counts, cells, 1)  # pyright: ignore[reportArgumentType] NumPy's stub lacks tuples of indices
         rows = [i for i, features in enumerate(test) if features[attribute] in index]
         value_indices = [index[test[i][attribute]] for i in rows]
         log_p[rows] += np.log(counts / counts.sum(0))[value_indices]

@@ -18,7 +18,7 @@ RESOLUTION = 256  # pixels per side, the lowest of the usual collections (tuberc
 MARK = 0.08  # side of a marker, of the image side: two or three centimeters, as a lead letter. Ours
 CORNER = 0.03  # of the side, between the marker and the upper left corner
 
-Alteration = Callable[[Array, Array], Array]
+Alteration = Callable[[Array | np.ndarray, Array | np.ndarray], Array]
 
 
 @jax.jit
@@ -70,7 +70,8 @@ def match_histogram(images: Array, lungs: Array, quantiles: Array) -> Array:
 
 def pool_levels(images: np.ndarray) -> np.ndarray:
     """Return the quantiles float32 [256], evenly spaced in 0..1, of the gray levels of all images uint8 [n, S, S]."""
-    counts = sum(np.bincount(image.ravel(), minlength=256) for image in images)
+    histograms = (np.bincount(image.ravel(), minlength=256) for image in images)
+    counts = sum(histograms, start=np.zeros(256, np.intp))
     mid_ranks = (counts.cumsum() - counts / 2) / counts.sum()
     return np.interp(np.linspace(0, 1, 256), mid_ranks[counts > 0], np.flatnonzero(counts)).astype(np.float32)
 

@@ -6,6 +6,7 @@ from itertools import chain
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 STRUCTURES_KNOWN = 0  # the mask annotates the heart and each lung
 LUNGS_KNOWN = 1  # the mask annotates the lungs as one
@@ -40,7 +41,7 @@ class RadiographBatch(NamedTuple):
             columns: Any = [column if column is None else column[start : start + count] for column in self]
             yield RadiographBatch(*columns)
 
-    def select(self, rows: Sequence[int]) -> "RadiographBatch":
+    def select(self, rows: Sequence[int] | NDArray[np.integer]) -> "RadiographBatch":
         """Return the radiographs at the given rows."""
         indices = np.asarray(rows, np.intp)
 

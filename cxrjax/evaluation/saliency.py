@@ -92,7 +92,7 @@ def evaluate_saliency(
 
 
 def evaluate_map(
-    segmenter: spec.ModelSpec,
+    segmenter: spec.ModelSpec | None,
     classifier: spec.ModelSpec,
     config: Config,
     variables: Any,
@@ -134,7 +134,7 @@ def evaluate_map(
         after = jnp.stack([blank, blank, image, image])
         ranks = jnp.stack(2 * orders)
         curves = lax.map(
-            lambda curve: faithfulness.deletion_curve(score, *curve, config.saliency_eval.num_steps),
+            lambda curve: faithfulness.deletion_curve(score, *curve, steps=config.saliency_eval.num_steps),
             (before, after, ranks),
         )
         return SaliencyEvaluation(
@@ -176,7 +176,7 @@ def map_similarity(
 
 
 def iter_evaluations(
-    segmenter: spec.ModelSpec,
+    segmenter: spec.ModelSpec | None,
     classifier: spec.ModelSpec,
     config: Config,
     variables: Mapping[str, Any],

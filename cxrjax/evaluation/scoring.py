@@ -67,8 +67,8 @@ def score_run(workdir: Path, split: str) -> dict[str, Any]:
     origin = provenance.read(folder)
     stored_calibration = calibration.load(workdir, origin.step) if is_classifier else None
     groups = subgroups.partition(rows)
-    if is_classifier:
-        cases = prediction_arrays.collect(rows)
+    cases = prediction_arrays.collect(rows) if is_classifier else None
+    if cases is not None:
         counts = provenance.load_label_counts(workdir)
         sources = [row.get("source", "") for row in rows]
         by_source = baselines.source_probabilities(counts, sources, cases.classes) if counts else None
@@ -85,7 +85,7 @@ def score_run(workdir: Path, split: str) -> dict[str, Any]:
     scores |= confidence.summarize(bootstrap.bootstrap(measure, patients), patients)
     scores["warnings"] = list_warnings(scores, stored_calibration, config)
     atomic_files.atomic_write(folder / "metrics.json", (json.dumps(scores, indent=2, allow_nan=False) + "\n").encode())
-    if is_classifier:
+    if cases is not None:
         plots.draw_plots(cases, scores, folder)
     return scores
 

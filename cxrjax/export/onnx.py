@@ -6,7 +6,7 @@ Both packages are imported locally, since they are installed only with the extra
 import importlib.metadata
 import logging
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import jax
 import numpy as np
@@ -68,11 +68,12 @@ def list_networks(
     """
     segmenter = spec.segmenter
     if segmenter is not None:
-        yield (
-            "segmenter",
-            segmenter,
-            lambda x: {"log_probabilities": segmenter.module.apply(variables["segmenter"], x, train=False)},
-        )
+
+        def segment(x: Array) -> dict[str, Array]:
+            log_probabilities = segmenter.module.apply(variables["segmenter"], x, train=False)
+            return {"log_probabilities": cast(Array, log_probabilities)}
+
+        yield "segmenter", segmenter, segment
     classifier = spec.classifier
     if classifier is None:
         return

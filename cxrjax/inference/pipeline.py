@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 from jax import Array, lax
+from jax.typing import ArrayLike
 
 from cxrjax.inference import inputs, ood, strategies
 from cxrjax.inference.inputs import PatchPredictions, SegmentedRadiograph
@@ -339,6 +340,6 @@ def to_prediction(
     )
 
 
-def image_keys(seed: int, image_ids: Array) -> Array:
+def image_keys(seed: int, image_ids: ArrayLike) -> Array:
     """Return one random key per radiograph: the seed folded with its id of `batch.hash_images`, uint32 [B]."""
     return jax.vmap(partial(jax.random.fold_in, jax.random.key(seed)))(image_ids)

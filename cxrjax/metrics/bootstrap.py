@@ -4,7 +4,7 @@ A resample draws as many patients as there are, with replacement. The weight of 
 patient was drawn, so that a resample is a row of integers, and a metric is a few products with a matrix of such rows.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,7 +14,7 @@ RESAMPLES = 2000  # for 95% percentiles; Efron & Tibshirani 1993, section 19.3, 
 _CELLS = 2**19  # weights per block, which fit in the cache of a processor
 
 
-def fill_missing_patients(patients: Sequence[str]) -> list[str]:
+def fill_missing_patients(patients: Iterable[str]) -> list[str]:
     """Return patient ids in which each missing id, "", is replaced by a unique one."""
     return [patient or f"\0{i}" for i, patient in enumerate(patients)]  # no patient id begins with \0
 

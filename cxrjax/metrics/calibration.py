@@ -66,7 +66,7 @@ def error_if_calibrated(confidence: NDArray, bins: NDArray, draws: int = 1000, s
 
 def prepare_calibration(
     probabilities: NDArray, truth: NDArray, predicted: NDArray
-) -> Callable[[NDArray], dict[str, NDArray | BiasedEstimate | Loss]]:
+) -> Callable[[NDArray], dict[str, NDArray | BiasedEstimate | Loss | list[float]]]:
     """Return a function that computes the calibration metrics of n predictions with K probabilities.
 
     Args:
@@ -105,7 +105,7 @@ def prepare_calibration(
     data_error = data_curve.mean_confidence - data_curve.accuracy
     chance = error_if_calibrated(confidence, confidence_bins)
 
-    def measure(weights: NDArray) -> dict[str, NDArray | BiasedEstimate | Loss]:
+    def measure(weights: NDArray) -> dict[str, NDArray | BiasedEstimate | Loss | list[float]]:
         total = weights.sum(-1)
         uncertainty = np.zeros(len(weights))
         reliability_sums, resolution_sums = np.zeros((2, 3, len(weights)))
@@ -122,12 +122,12 @@ def prepare_calibration(
         ones = np.ones_like(total)
         return {
             "n": total,
-            "ece": BiasedEstimate(*ece, np.full_like(total, chance[1]), errors, ones),
+            "ece": BiasedEstimate(*ece, chance=np.full_like(total, chance[1]), errors=errors, rise=ones),
             "ece_if_calibrated": chance,
             "log_loss": Loss(safe_divide(weights @ surprise, total), errors, rises[0] * ones),
             "brier": Loss(brier, errors, rises[1] * ones),
-            "reliability": BiasedEstimate(*reliability_sums, zeros, errors, zeros),
-            "resolution": BiasedEstimate(*resolution_sums, zeros, errors, zeros),
+            "reliability": BiasedEstimate(*reliability_sums, chance=zeros, errors=errors, rise=zeros),
+            "resolution": BiasedEstimate(*resolution_sums, chance=zeros, errors=errors, rise=zeros),
             "uncertainty": uncertainty,
             "within_bins": brier - reliability_sums[0] + resolution_sums[0] - uncertainty,
         }
@@ -167,7 +167,8 @@ def fit_temperature(probabilities: NDArray, truth: NDArray) -> float:
         return -(targets * np.log(np.maximum(scaled, _TINY))).sum(1).mean()
 
     bound = np.log(HOTTEST)
-    return float(np.exp(minimize_scalar(surprise, bounds=(-bound, bound), method="bounded").x))
+    optimum = minimize_scalar(surprise, bounds=(-bound, bound), method="bounded")
+    return float(np.exp(optimum.x))  # pyright: ignore[reportAttributeAccessIssue] SciPy is not typed
 
 
 def is_at_bound(temperature: float) -> bool:

@@ -253,7 +253,7 @@ def measure_masks(rows: Sequence[Mapping], weights: NDArray) -> dict:
         values[failed] = np.nan_to_num(values[failed])
         mean_dice = confidence.mean_estimate(values[:, 0], weights)
         mean_jaccard = confidence.mean_estimate(values[:, 1], weights)
-        structures[name] = {"dice": mean_dice, "jaccard": mean_jaccard, "support": mean_dice.count}
+        structures[name] = {"dice": mean_dice, "jaccard": mean_jaccard, "support": mean_dice.n}
     return {
         "n": weights.sum(1),
         "failed": weights @ failed,

@@ -5,7 +5,7 @@ the classes below, which determine the kind of interval; the keys in COUNTS have
 not an array is the same in every resample. Row 0 is the data itself, the other rows are resamples.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -21,21 +21,21 @@ class Proportion(NamedTuple):
     """A proportion of radiographs."""
 
     value: NDArray  # [r] in 0..1, NaN where undefined
-    count: NDArray  # [r], number of radiographs
+    n: NDArray  # [r], number of radiographs
 
 
 class F1(NamedTuple):
     """An F1 score."""
 
     value: NDArray  # [r] in 0..1, NaN where undefined
-    count: NDArray  # [r], mean of the number of radiographs of the class and of those predicted to be of it
+    n: NDArray  # [r], mean of the number of radiographs of the class and of those predicted to be of it
 
 
 class MeanEstimate(NamedTuple):
     """A mean of values in 0..1, over the radiographs that have a value."""
 
     value: NDArray  # [r], NaN where undefined
-    count: NDArray  # [r], number of radiographs
+    n: NDArray  # [r], number of radiographs
     lowest: NDArray  # [r] in 0..1, the lowest value that one more radiograph may have
     highest: NDArray  # [r] in 0..1, the highest
 
@@ -117,7 +117,7 @@ def mean_estimate(values: NDArray, weights: NDArray) -> MeanEstimate:
     observed = values[defined] if defined.any() else np.zeros(1)
     return MeanEstimate(
         value=safe_divide(weights @ np.nan_to_num(values), count),
-        count=count,
+        n=count,
         lowest=np.full(len(count), observed.min()),
         highest=np.full(len(count), observed.max()),
     )
@@ -186,7 +186,7 @@ def summarize(tree: Any, patients: Sequence[str] = (), n: int = 0) -> Any:
 
 
 def mean_interval(
-    values: ArrayLike, patients: Sequence[str], seed: int, bounded: bool = False, less: ArrayLike | None = None
+    values: ArrayLike, patients: Iterable[str], seed: int, bounded: bool = False, less: ArrayLike | None = None
 ) -> NDArray[np.float64]:
     """Return the 95% interval of a mean, or of a difference of two.
 
@@ -232,7 +232,7 @@ def _summarize(tree: Any, n: int, design: Design, patients: float) -> Any:
     if not isinstance(tree, _KINDS):
         return tree
     value = float(values(tree)[0])
-    n = int(round(tree.count[0])) if isinstance(tree, Proportion | F1 | MeanEstimate) else n
+    n = int(round(tree.n[0])) if isinstance(tree, Proportion | F1 | MeanEstimate) else n
     interval = _interval(tree, design, patients) if n else None
     return {"value": _number(value), "interval": interval and [float(bound) for bound in interval], "n": n}
 
@@ -257,12 +257,12 @@ def _interval(leaf: Leaf, design: Design, patients: float) -> Interval | None:
 
     match leaf:
         case Proportion():
-            return intervals.bound_share(all_values, leaf.count, design)
+            return intervals.bound_share(all_values, leaf.n, design)
         case F1():
-            return intervals.bound_f1(all_values, leaf.count, design)
+            return intervals.bound_f1(all_values, leaf.n, design)
         case MeanEstimate():
             extremes = (float(leaf.lowest[0]), float(leaf.highest[0]))
-            return intervals.bound_mean(value, all_values[drawn], sample(leaf.count), extremes)
+            return intervals.bound_mean(value, all_values[drawn], sample(leaf.n), extremes)
         case Auroc():
             return intervals.bound_auroc(value, all_values[drawn], sample(leaf.positives), sample(leaf.negatives))
         case AveragePrecision():
@@ -282,20 +282,20 @@ def _interval(leaf: Leaf, design: Design, patients: float) -> Interval | None:
 def _bound_biased(leaf: BiasedEstimate, value: float, drawn: NDArray, design: Design) -> Interval | None:
     if np.ptp(leaf.value[drawn]) < intervals.STILL:
         return None
-    sample = intervals.count_sample(leaf.errors.count, design.patients)
+    sample = intervals.count_sample(leaf.errors.n, design.patients)
     upward_bias = np.quantile(leaf.upward_bias[drawn], 1 - intervals.TAIL)
     concealed = np.quantile(leaf.concealed[drawn], 1 - intervals.TAIL)
     from_chance = value <= leaf.chance[0] * np.sqrt(sample.n / sample.patients)
     # Wrong predictions that were not observed may change the distance either way, since a gap has a sign.
-    unobserved = float(leaf.rise[0] * intervals.exceed(leaf.errors.value, leaf.errors.count, design))
+    unobserved = float(leaf.rise[0] * intervals.exceed(leaf.errors.value, leaf.errors.n, design))
     low = 0.0 if from_chance else max(0.0, value - max(0.0, upward_bias) - unobserved)
     return low, value + max(0.0, concealed) + unobserved
 
 
 def _bound_loss(leaf: Loss, value: float, drawn: NDArray, design: Design) -> Interval | None:
-    sample = intervals.count_sample(leaf.errors.count, design.patients)
+    sample = intervals.count_sample(leaf.errors.n, design.patients)
     ends = intervals.bound_plain(value, leaf.value[drawn], sample.patients)
-    unobserved = intervals.exceed(leaf.errors.value, leaf.errors.count, design)
+    unobserved = intervals.exceed(leaf.errors.value, leaf.errors.n, design)
     return ends and (ends[0], ends[1] + leaf.rise[0] * unobserved)
 
 

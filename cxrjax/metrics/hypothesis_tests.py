@@ -165,7 +165,7 @@ def by_patient(values: ArrayLike, labels: Sequence[str], patients: Sequence[str]
     for value, label, patient in zip(values, labels, bootstrap.fill_missing_patients(patients), strict=True):
         if label == group and not np.isnan(value):
             values_by_patient.setdefault(patient, []).append(value)
-    return np.array([np.mean(patient_values) for patient_values in values_by_patient.values()])
+    return np.array([np.mean(patient_values) for patient_values in values_by_patient.values()], np.float64)
 
 
 def cliffs_delta(a: ArrayLike, b: ArrayLike) -> tuple[float, list[float]]:

@@ -232,7 +232,8 @@ def bound_plain(value: float, resampled: NDArray, patients: float) -> Interval |
     bias = float(np.clip(ndtri(np.clip(below, 1e-3, 1 - 1e-3)), -0.5, 0.5))
     reach = bias + np.array([-1, 1]) * _Z * np.sqrt(_few(patients))
     low, high = np.quantile(resampled, ndtr(bias + reach / (1 - acceleration * reach)))
-    return float(low), float(high)
+    # Roots are numbers, since full_output is False.
+    return float(low), float(high)  # pyright: ignore[reportArgumentType]
 
 
 def combine(value: float, ends: NDArray, values: NDArray, weights: NDArray, correlation: NDArray) -> Interval:
@@ -322,7 +323,8 @@ def bound_ratio(values: NDArray, ends: NDArray, correlation: float) -> Interval:
             step *= 2
             if step > 1e6:
                 return sign * np.inf
-        return ratio + sign * brentq(excluded, step / 2 if step > 1e-6 else 0.0, step)
+        root = brentq(excluded, step / 2 if step > 1e-6 else 0.0, step)
+        return ratio + sign * root  # pyright: ignore[reportOperatorIssue] a number, since full_output is False
 
     return search(-1), search(1)
 
@@ -359,4 +361,5 @@ def _solve(outside: Callable[[float], float], value: float) -> Interval:
         high = brentq(outside, max(value, 1e-12), 1.0)
     if value >= 1 - STILL:
         low = brentq(outside, 0.0, min(value, 1 - 1e-12))
-    return float(low), float(high)
+    # Roots are numbers, since full_output is False.
+    return float(low), float(high)  # pyright: ignore[reportArgumentType]

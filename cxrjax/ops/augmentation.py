@@ -24,6 +24,7 @@ def sample_affine(key: Array, settings: AugmentationConfig) -> Array:
         float [2, 3], from (row, column, 1) of the output to (row, column) of the input, both in units of the size with
         the origin in the center of the image.
     """
+    symmetry_key = None
     if settings.dihedral:
         key, symmetry_key = jax.random.split(key)
     draws = _draw(key, (0, 1, 2, 2, *[_ALWAYS] * 4), settings.probability)
@@ -39,7 +40,7 @@ def sample_affine(key: Array, settings: AugmentationConfig) -> Array:
     affine = jnp.array(
         [[cos * row_sign, -sin * column_sign, row_offset], [sin * row_sign, cos * column_sign, column_offset]]
     )
-    return _apply_symmetry(symmetry_key, affine, settings.dihedral) if settings.dihedral else affine
+    return affine if symmetry_key is None else _apply_symmetry(symmetry_key, affine, settings.dihedral)
 
 
 def warp(image: Array, affine: Array, order: int) -> Array:

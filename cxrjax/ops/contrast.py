@@ -168,8 +168,9 @@ def adaptive_threshold(image: Array, window: int, offset: int) -> Array:
     kernel = np.asarray(SMALL_KERNELS.get(window, gaussian), np.float32)
     kernel /= kernel.sum()
     padded = jnp.pad(image.astype(jnp.float32), window // 2, mode="edge")
-    rows = sum(weight * padded[k : k + height] for k, weight in enumerate(kernel))
-    mean = sum(weight * rows[:, k : k + width] for k, weight in enumerate(kernel))
+    zero = jnp.zeros((), jnp.float32)
+    rows = sum((weight * padded[k : k + height] for k, weight in enumerate(kernel)), start=zero)
+    mean = sum((weight * rows[:, k : k + width] for k, weight in enumerate(kernel)), start=zero)
     return image <= jnp.round(mean) - offset
 
 

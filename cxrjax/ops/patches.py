@@ -107,7 +107,8 @@ def add_windows(windows: Array) -> Array:
     """Sum windows at their positions: [n, m, side, side] -> [h, w], the transpose of `extract_windows`."""
     last = windows.shape[-1] - 1
     offsets = product(range(last + 1), repeat=2)
-    return sum(jnp.pad(windows[:, :, i, j], ((i, last - i), (j, last - j))) for i, j in offsets)
+    padded = (jnp.pad(windows[:, :, i, j], ((i, last - i), (j, last - j))) for i, j in offsets)
+    return sum(padded, start=jnp.zeros((), windows.dtype))
 
 
 def _count_in_rows(mask: Array) -> Array:

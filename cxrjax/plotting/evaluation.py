@@ -40,7 +40,7 @@ class CurveWithCI(NamedTuple):
     """Curve with a confidence interval at each point."""
 
     name: str
-    x: ArrayLike  # [g]
+    x: Sequence[float]  # [g]
     y: ArrayLike  # [g] in 0..1
     low: ArrayLike  # [g] in 0..1
     high: ArrayLike  # [g] in 0..1
@@ -169,7 +169,7 @@ def draw_proportions(
         axes.set_xscale("log")
         axes.set_xticks(curves[0].x, [f"{x:g}" for x in curves[0].x])
         axes.minorticks_off()
-    bottom = min(min(curve.low) for curve in curves)
+    bottom = min(float(np.min(curve.low)) for curve in curves)
     axes.set(xlabel=label, ylim=(max(0.0, bottom - 0.05), 1.01))
     axes.set_title(title)
     axes.grid()

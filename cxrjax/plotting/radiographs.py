@@ -70,8 +70,8 @@ def colorize(map: NDArray[np.floating]) -> tuple[NDArray[np.uint8], NDArray[np.f
         Colors, RGB uint8 [H, W, 3], and opacity, float32 [H, W, 1] in 0..OPACITY.
     """
     heat = np.clip(np.nan_to_num(map), 0, 1).astype(np.float32)
-    colors = cv2.applyColorMap(np.rint(heat * 255).astype(np.uint8), cv2.COLORMAP_INFERNO)[..., ::-1]
-    return colors, OPACITY * heat[..., None]
+    bgr = cv2.applyColorMap(np.rint(heat * 255).astype(np.uint8), cv2.COLORMAP_INFERNO)
+    return np.asarray(bgr[..., ::-1], np.uint8), np.float32(OPACITY) * heat[..., None]
 
 
 @matplotlib.rc_context(style.STYLE)
@@ -97,7 +97,8 @@ def draw_prediction(
         classes: the K class names.
         path: the PNG to write.
     """
-    has_votes = votes is not None and np.sum(votes) > 0
+    if votes is not None and np.sum(votes) == 0:
+        votes = None
     title, *subtitles = title_lines
     lines = [(line, {"size": 13, "weight": "bold"}) for line in style.wrap(title, 58)]
     for subtitle in subtitles:
@@ -105,7 +106,7 @@ def draw_prediction(
 
     # Heights in inches of the parts of the figure, from its bottom to its top.
     foot_height = 0.35
-    votes_height = 0.75 + 0.42 * len(classes) if has_votes else 0.45
+    votes_height = 0.75 + 0.42 * len(classes) if votes is not None else 0.45
     image_height = 0 if image is None else IMAGE_SIZE
     head_height = 0.3 if image is None else 0.5
     width = 8.0
@@ -131,7 +132,7 @@ def draw_prediction(
             color_bar = overlay(np.full(ramp.shape, 128, np.uint8), None, ramp)
             images.append(_place_image(left, bottom, height, color_bar, COLOR_BAR_WIDTH))
             _draw_color_bar_ticks(figure, left + COLOR_BAR_WIDTH, bottom)
-    if has_votes:
+    if votes is not None:
         axes = figure.add_axes(
             (1.5 / width, (foot_height + 0.35) / height, 1 - 3.0 / width, (votes_height - 0.75) / height)
         )
@@ -192,7 +193,7 @@ def _place_image(
     x = round(left * style.DOTS_PER_INCH)
     y = round((figure_height - bottom - IMAGE_SIZE) * style.DOTS_PER_INCH)
     interpolation = cv2.INTER_AREA if len(rgb) > rows else cv2.INTER_LINEAR
-    return x, y, cv2.resize(rgb, (columns, rows), interpolation=interpolation)
+    return x, y, np.asarray(cv2.resize(rgb, (columns, rows), interpolation=interpolation), np.uint8)
 
 
 def _draw_color_bar_ticks(figure: Figure, left: float, bottom: float) -> None:

@@ -9,15 +9,19 @@ import os
 import textwrap
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import cv2
-import matplotlib
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.rcsetup import cycler
 from numpy.typing import NDArray
 
 from cxrjax.runtime import atomic_files
+
+if TYPE_CHECKING:
+    from matplotlib.typing import RcKeyType  # older versions of Matplotlib lack it
 
 BLUE = "#0072B2"
 ORANGE = "#E69F00"
@@ -32,7 +36,7 @@ RIGHT = GREEN  # captions of correct predictions
 WRONG = RED  # captions of wrong predictions
 MARKERS = "os^D"  # of the curves of a figure, in turn
 DOTS_PER_INCH = 150
-STYLE = {
+STYLE: "dict[RcKeyType, Any]" = {
     "figure.dpi": DOTS_PER_INCH,
     "figure.constrained_layout.h_pad": 0.1,
     "figure.constrained_layout.w_pad": 0.1,
@@ -46,7 +50,7 @@ STYLE = {
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.axisbelow": True,
-    "axes.prop_cycle": matplotlib.cycler(color=[BLUE, ORANGE, GREEN, RED, PURPLE, SKY]),
+    "axes.prop_cycle": cycler(color=[BLUE, ORANGE, GREEN, RED, PURPLE, SKY]),
     "grid.color": "#E6E6E6",
     "legend.frameon": False,
     "svg.fonttype": "none",  # text stays text, for screen readers and searches

@@ -87,7 +87,9 @@ def render_cases(
             radiograph=_webp_uri(_shrink(examples.images[i], side)),
             lungs=svg_path(result.lung_mask),
             true_lungs=svg_path(_true_lungs(examples, i)) if saliency is None else "",
-            saliency=_webp_uri(_to_bgra(_shrink(saliency, MAP_SIDE))) if row.get("prediction") else "",
+            saliency=_webp_uri(_to_bgra(_shrink(saliency, MAP_SIDE)))
+            if saliency is not None and row.get("prediction")
+            else "",
         )
         remaining -= row_images.num_bytes
         if remaining < 0:
@@ -156,4 +158,4 @@ def _to_bgra(saliency: NDArray[np.floating]) -> NDArray[np.uint8]:
 
 def _webp_uri(image: NDArray[np.uint8]) -> str:
     _, encoded = cv2.imencode(".webp", image, [cv2.IMWRITE_WEBP_QUALITY, QUALITY])
-    return "data:image/webp;base64," + base64.b64encode(encoded).decode()
+    return "data:image/webp;base64," + base64.b64encode(encoded.tobytes()).decode()

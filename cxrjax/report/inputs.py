@@ -3,6 +3,7 @@
 import os
 import platform
 from collections import Counter
+from collections.abc import Mapping
 from importlib import metadata
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -62,8 +63,8 @@ class ReportInputs(NamedTuple):
     directory: str  # of the evaluated data set
     rows: list[dict[str, Any]]  # predictions.csv
     scores: dict[str, Any]  # metrics.json
-    chance: dict[str, float | None]  # `baselines.chance_level`; empty for a segmenter
-    best_epoch: dict[str, float] | None  # metrics of the epoch whose network is used
+    chance: Mapping[str, float | None]  # `baselines.chance_level`; empty for a segmenter
+    best_epoch: Mapping[str, float] | None  # metrics of the epoch whose network is used
     audit: dict[str, Any] | None  # for the data set of training only
     maps: dict[str, Any] | None
     ood_detector: dict[str, Any] | None  # ood_detector.json
@@ -99,6 +100,7 @@ def gather_inputs(workdir: Path, split: str, directory: str | None) -> ReportInp
         raise run_dir.RunError(f"{folder}: the split was not evaluated yet; --mode=evaluate {flags} does it")
     rows = predictions_csv.read(folder / "predictions.csv")
     scores = _read(folder / "metrics.json")
+    assert scores is not None  # the file exists
     if "subgroups" not in scores:
         raise run_dir.RunError(
             f"{folder}: was scored by an older cxrjax; --mode=rescore --split={name} scores it again"
@@ -168,7 +170,7 @@ def _count(directory: str, split: str) -> tuple[dict[str, Counter], int]:
 
 def _chance_level(
     workdir: Path, rows: list[dict[str, Any]], config: Config, classes: tuple[str, ...]
-) -> dict[str, float | None]:
+) -> Mapping[str, float | None]:
     """Return the chance level given the labels of training; None where these are not available."""
     try:
         _, training_labels = provenance.load_labels(workdir, config)

@@ -137,6 +137,7 @@ def csp_hash(text: str) -> str:
 
 def _read_source(environment: jinja2.Environment, name: str) -> Markup:
     """Return a style sheet or script of the package, unescaped."""
+    assert environment.loader is not None
     return Markup(environment.loader.get_source(environment, name)[0])
 
 

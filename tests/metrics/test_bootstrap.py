@@ -127,7 +127,7 @@ def test_the_interval_of_a_share_is_that_of_jeffreys():
     one_missed = confidence.Proportion(spread(0.95, np.sqrt(0.95 * 0.05 / 20)), np.full(3, 20.0))
     low, high = confidence.summarize(one_missed)["interval"]
     assert (low, high) == (pytest.approx(stats.beta.ppf(0.025, 19.5, 1.5)), 1)
-    missed = confidence.Proportion(1 - one_missed.value, one_missed.count)
+    missed = confidence.Proportion(1 - one_missed.value, one_missed.n)
     assert confidence.summarize(missed)["interval"] == pytest.approx([0, 1 - low])
 
 
@@ -179,7 +179,7 @@ def test_the_interval_of_a_mean_is_mirrored_with_its_values():
 
 def test_a_mean_is_of_known_values_and_knows_what_one_more_may_be():
     mean = confidence.mean_estimate(np.array([0.875, 0.25, np.nan, 0.5]), np.array([[1.0, 1, 1, 1], [2, 0, 1, 1]]))
-    assert mean.value.tolist() == [1.625 / 3, 2.25 / 3] and mean.count.tolist() == [3, 3]
+    assert mean.value.tolist() == [1.625 / 3, 2.25 / 3] and mean.n.tolist() == [3, 3]
     assert mean.lowest.tolist() == [0.25, 0.25] and mean.highest.tolist() == [0.875, 0.875]
 
 

@@ -15,7 +15,7 @@ def test_accuracy_of_what_is_kept_by_hand():
     shares = selective.accuracy(kept, (0.0, 0.2, 0.4, 0.5, 0.6))
     # Half of five are two and a half: both that are right, and half of one that is wrong.
     assert [float(share.value[0]) for share in shares] == pytest.approx([3 / 5, 3 / 4, 2 / 3, 2 / 2.5, 1])
-    assert [float(share.count[0]) for share in shares] == pytest.approx([5, 4, 3, 2.5, 2])
+    assert [float(share.n[0]) for share in shares] == pytest.approx([5, 4, 3, 2.5, 2])
 
 
 def test_the_threshold_keeps_as_many_as_are_right_often_enough_with_one_more_that_is_wrong():
