@@ -80,7 +80,7 @@ def draw_prediction(
     lungs: NDArray[np.bool_] | None,
     map: NDArray[np.floating] | None,
     title_lines: Sequence[str],
-    probabilities: Sequence[float] | None,
+    probabilities: Sequence[float] | NDArray[np.floating] | None,
     votes: Sequence[int] | None,
     classes: Sequence[str],
     path: str | os.PathLike,
@@ -206,7 +206,10 @@ def _draw_color_bar_ticks(figure: Figure, left: float, bottom: float) -> None:
 
 
 def _draw_votes(
-    axes: Axes, probabilities: Sequence[float] | None, votes: Sequence[int], classes: Sequence[str]
+    axes: Axes,
+    probabilities: Sequence[float] | NDArray[np.floating] | None,
+    votes: Sequence[int],
+    classes: Sequence[str],
 ) -> None:
     """Draw two bars per class: its share of the votes and its mean probability over the patches."""
     y = np.arange(len(classes))
