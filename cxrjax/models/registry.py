@@ -6,7 +6,7 @@ No other module refers to the class of a network.
 import math
 from collections.abc import Callable, Mapping
 from functools import cache, partial
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import flax.linen as nn
 import jax
@@ -185,7 +185,8 @@ def precompute_kernels(variables: Mapping[str, Any]) -> dict[str, Any]:
     The network's outputs are the same with and without them. No gradient flows through them.
     """
     transformed = {}
-    for path, parameter in flatten_dict(variables["params"]).items():
+    params = cast(dict[tuple[str, ...], Array], flatten_dict(variables["params"]))
+    for path, parameter in params.items():
         kernel = kernels().transform_kernel(parameter) if path[-1] == "kernel" else None
         if kernel is not None:
             transformed[path] = kernel
@@ -209,7 +210,7 @@ def fold_gray(module: nn.Module, variables: Mapping[str, Any], weights: Array) -
     Returns:
         Variables of the same network for G channels.
     """
-    params = flatten_dict(variables["params"])
+    params = cast(dict[tuple[str, ...], Array], flatten_dict(variables["params"]))
     prefix = ("backbone",) if hasattr(module, "backbone") else ()
     path = (*prefix, *_FIRST_CONV[type(getattr(module, "backbone", module))], "kernel")
     precision = float32_precision(params[path].dtype)
@@ -228,7 +229,7 @@ def extract_features(module: nn.Module, variables: Mapping[str, Any], x: Array) 
 
 def apply_head(module: nn.Module, variables: Mapping[str, Any], features: Array) -> Array:
     """Run a classifier's head: float [N, h, w, C'] -> logits float32 [N, K]."""
-    return module.apply(variables, features, method="apply_head")
+    return cast(Array, module.apply(variables, features, method="apply_head"))
 
 
 def cam_kernel(module: nn.Module, variables: Mapping[str, Any]) -> Array | None:

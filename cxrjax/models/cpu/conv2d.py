@@ -7,6 +7,7 @@ gradients. The limits below were measured on two x86-64 cores (`benchmarks/convo
 import math
 from collections.abc import Callable
 from functools import partial
+from typing import cast
 
 import jax
 import jax.numpy as jnp
@@ -135,7 +136,7 @@ def kernel_gradient_by_columns(x: Array, dy: Array, size: int, stride: int, padd
         columns = im2col(pad(x, padding), size, stride).reshape(-1, size**2 * channels)
         return total + _multiply(columns.T, dy.reshape(-1, features)), None
 
-    groups = tuple(a.reshape(-1, num_images, *a.shape[1:]) for a in (x, dy))
+    groups = (x.reshape(-1, num_images, *x.shape[1:]), dy.reshape(-1, num_images, *dy.shape[1:]))
     total, _ = lax.scan(add_images, jnp.zeros((size**2 * channels, features), accumulator_dtype(dy)), groups)
     return total.astype(dy.dtype).reshape(size, size, channels, features)
 
@@ -163,7 +164,7 @@ def _bwd(stride: int, padding: int, residuals: tuple[Array, Array], dy: Array) -
         # The gradient of the input is the gradient of the result convolved with the kernel rotated by 180°.
         rotated = kernel[::-1, ::-1].swapaxes(2, 3)
         conv = conv_xla if features <= THIN else _convolve
-        dx = conv(dy, rotated, 1, size - 1 - padding)
+        dx = cast(Array, conv(dy, rotated, 1, size - 1 - padding))  # jax.custom_vjp hides the type
     else:
         dx = jax.vjp(lambda x: _fastest_direct(x, kernel, stride)(x, kernel, stride, padding), x)[1](dy)[0]
     return dx, kernel_gradient(x, dy, kernel, stride, padding)
@@ -198,4 +199,5 @@ def _shift_and_add(taps: Array, padding: int, axis: int) -> Array:
     size = taps.shape[3]
     length = taps.shape[axis] + 2 * padding - size + 1
     taps = jnp.pad(taps, [(padding, padding) if i == axis else (0, 0) for i in range(5)])
-    return sum(lax.slice_in_dim(taps[..., i, :], i, i + length, axis=axis) for i in range(size))
+    shifted = (lax.slice_in_dim(taps[..., i, :], i, i + length, axis=axis) for i in range(size))
+    return sum(shifted, start=jnp.zeros((), taps.dtype))

@@ -6,7 +6,7 @@ maps: few large maps fit in the cache, and many small ones make reading the kern
 """
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 import flax.linen as nn
 from jax import Array
@@ -21,7 +21,7 @@ PIXELS = 2500
 def apply_backbone(backbone: nn.Module, variables: Mapping[str, Any], x: Array) -> Array:
     """Run a backbone in inference, each of its stages in microbatches: float [N, H, W, C] -> [N, h, w, C']."""
     if not hasattr(backbone, "stage_strides"):
-        return backbone.apply(variables, x, train=False)
+        return cast(Array, backbone.apply(variables, x, train=False))
     side = max(x.shape[1:3])
     for stage, stride in enumerate(backbone.stage_strides):
         module = backbone.clone(only_stage=stage)

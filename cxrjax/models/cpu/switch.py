@@ -1,7 +1,7 @@
 """The switch between the kernels for a CPU and those of XLA; layers ask for the platform nowhere else."""
 
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import flax.linen as nn
 from jax import Array
@@ -33,7 +33,7 @@ _XLA = Kernels(
     kernel_gradient=xla.kernel_gradient,
     transform_kernel=lambda kernel: None,
     dense_layer_gradient=xla.dense_layer_gradient,
-    apply_backbone=lambda backbone, variables, x: backbone.apply(variables, x, train=False),
+    apply_backbone=lambda backbone, variables, x: cast(Array, backbone.apply(variables, x, train=False)),
 )
 _ACCELERATOR = _XLA._replace(conv2d=xla.conv_accelerator)
 

@@ -27,7 +27,9 @@ class BatchNorm(nn.BatchNorm):
 
     train: bool | None = None
 
-    def __call__(self, x: Array, train: bool | None = None) -> Array:
+    def __call__(  # pyright: ignore[reportIncompatibleMethodOverride] train replaces use_running_average
+        self, x: Array, train: bool | None = None
+    ) -> Array:
         """Normalize each feature: float [..., C] -> [..., C]."""
         train = nn.merge_param("train", self.train, train)
         return super().__call__(x, use_running_average=not train or self.is_frozen())
@@ -58,4 +60,12 @@ def batch_norm(
     train: bool | None, dtype: jnp.dtype, name: str | None, framework: str = "pytorch", use_scale: bool = True
 ) -> BatchNorm:
     """Create batch norm with the constants of a framework: "pytorch", "keras" or "classification_models"."""
-    return BatchNorm(train=train, dtype=dtype, name=name, use_scale=use_scale, **_SETTINGS[framework])
+    settings = _SETTINGS[framework]
+    return BatchNorm(
+        train=train,
+        momentum=settings["momentum"],
+        epsilon=settings["epsilon"],
+        dtype=dtype,
+        use_scale=use_scale,
+        name=name,
+    )

@@ -10,7 +10,7 @@ once, and gradients are summed in one buffer too.
 
 from collections.abc import Sequence
 from functools import partial
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, cast
 
 import flax.linen as nn
 import jax
@@ -19,6 +19,7 @@ from jax import Array, lax
 
 from cxrjax.models.cpu.switch import kernels
 from cxrjax.models.layers.batch_norm import BatchNorm
+from cxrjax.models.layers.conv import Conv
 from cxrjax.models.layers.precision import accumulator_dtype
 
 
@@ -44,7 +45,7 @@ class DenseLayer(Protocol):
     """Layer of `cxrjax.models.fc_densenet`, a bound module: the attributes that are read here."""
 
     norm: BatchNorm
-    conv: nn.Module  # with parameters `kernel` and `bias`
+    conv: Conv  # with parameters `kernel` and `bias`
     drop: nn.Dropout  # of values [N, h, w, f], or with `broadcast_dims` of maps [N, f]
     dtype: jnp.dtype
 
@@ -70,7 +71,8 @@ def apply_block(layers: Sequence[DenseLayer], x: Array) -> Array:
     sizes = [layer.conv.features for layer in layers]
     masks = jnp.split(_draw_dropout_mask(layers[0], x.shape[:3], sum(sizes)), len(layers), -1)
     params = [_params(layer, mask) for layer, mask in zip(layers, masks, strict=True)]
-    features, mean, variance = dense_block(x, params, layers[0].norm.epsilon)
+    # jax.custom_vjp hides the types of results.
+    features, mean, variance = cast(DenseBlockOutput, dense_block(x, params, layers[0].norm.epsilon))
     for layer, param in zip(layers, params, strict=True):
         channels = len(param.scale)
         _update_batch_stats(layer.norm, mean[:channels], variance[:channels])
@@ -80,12 +82,12 @@ def apply_block(layers: Sequence[DenseLayer], x: Array) -> Array:
 def apply_layer(layer: DenseLayer, x: Array) -> Array:
     """Run a single layer on a training batch [N, h, w, c] -> [N, h, w, f], and update its running statistics."""
     params = _params(layer, _draw_dropout_mask(layer, x.shape[:3], layer.conv.features))
-    y, mean, variance = single_layer(x, params, layer.norm.epsilon)
+    y, mean, variance = cast(DenseBlockOutput, single_layer(x, params, layer.norm.epsilon))
     _update_batch_stats(layer.norm, mean, variance)
     return y
 
 
-def _draw_dropout_mask(layer: DenseLayer, batch_shape: tuple[int, int, int], features: int) -> Array:
+def _draw_dropout_mask(layer: DenseLayer, batch_shape: tuple[int, ...], features: int) -> Array:
     """Draw the factors of dropout for maps [N, h, w, features], by which they are multiplied.
 
     Args:
@@ -120,7 +122,7 @@ def _update_batch_stats(norm: BatchNorm, mean: Array, variance: Array) -> None:
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(2,))
-def dense_block(x: Array, layers: Sequence[DenseLayerParams], epsilon: float) -> DenseBlockOutput:
+def dense_block(x: Array, layers: list[DenseLayerParams], epsilon: float) -> DenseBlockOutput:
     """Run a dense block on a training batch.
 
     Args:
@@ -168,15 +170,15 @@ class _Gradient(NamedTuple):
 
 
 def _dense_block_fwd(
-    x: Array, layers: Sequence[DenseLayerParams], epsilon: float
-) -> tuple[DenseBlockOutput, tuple[DenseBlockOutput, Sequence[DenseLayerParams]]]:
-    output = dense_block(x, layers, epsilon)
+    x: Array, layers: list[DenseLayerParams], epsilon: float
+) -> tuple[DenseBlockOutput, tuple[DenseBlockOutput, list[DenseLayerParams]]]:
+    output = cast(DenseBlockOutput, dense_block(x, layers, epsilon))
     return output, (output, layers)
 
 
 def _dense_block_bwd(
-    epsilon: float, residuals: tuple[DenseBlockOutput, Sequence[DenseLayerParams]], d_output: DenseBlockOutput
-) -> tuple[Array, Sequence[DenseLayerParams]]:
+    epsilon: float, residuals: tuple[DenseBlockOutput, list[DenseLayerParams]], d_output: DenseBlockOutput
+) -> tuple[Array, list[DenseLayerParams]]:
     output, layers = residuals
     gradient = _Gradient(*d_output)
     end = output.features.shape[-1]
@@ -187,13 +189,13 @@ def _dense_block_bwd(
         gradient, d_layer = _layer_backward(output, gradient, layer, dy, epsilon)
         d_layers.append(d_layer)
         end = start
-    return gradient.total(output, slice(0, end)), type(layers)(reversed(d_layers))
+    return gradient.total(output, slice(0, end)), d_layers[::-1]
 
 
 def _single_layer_fwd(
     x: Array, layer: DenseLayerParams, epsilon: float
 ) -> tuple[DenseBlockOutput, tuple[DenseBlockOutput, DenseLayerParams]]:
-    output = single_layer(x, layer, epsilon)
+    output = cast(DenseBlockOutput, single_layer(x, layer, epsilon))
     return output, (output._replace(features=x), layer)
 
 

@@ -4,6 +4,7 @@ XLA's windowed maximum takes nine times as long on a CPU (3x3 of 5 x 112 x 112 x
 """
 
 from functools import partial, reduce
+from typing import cast
 
 import jax
 import jax.numpy as jnp
@@ -42,7 +43,7 @@ def _max_pool(x: Array, size: int, stride: int, padding: int) -> Array:
 
 
 def _fwd(x: Array, size: int, stride: int, padding: int) -> tuple[Array, tuple[Array, Array]]:
-    y = _max_pool(x, size, stride, padding)
+    y = cast(Array, _max_pool(x, size, stride, padding))  # jax.custom_vjp hides the type
     return y, (x, y)
 
 
@@ -74,7 +75,8 @@ def _bwd(size: int, stride: int, padding: int, residuals: tuple[Array, Array], d
             for i in window_offsets(row)
             for j in window_offsets(column)
         ]
-        return sum(jnp.where(pixels == y[window], share[window], 0) for window in windows)
+        shares = (jnp.where(pixels == y[window], share[window], 0) for window in windows)
+        return sum(shares, start=jnp.zeros((), share.dtype))
 
     dx = jnp.stack([jnp.stack([gather(i, j) for j in range(stride)], 3) for i in range(stride)], 2)
     return (dx.reshape(n, down * stride, across * stride, channels)[:, :height, :width],)
