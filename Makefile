@@ -43,9 +43,10 @@ fuzz: $(TESTING) ## mutate files until a reader fails: MINUTES=5 for each reader
 	$(BIN)/python $(PIP_INSTALL) --constraint constraints.txt --editable '.[test,fuzz]'
 	$(BIN)/python -m tests.fuzz --minutes=$(MINUTES)
 
-lint: $(TESTING) ## check the code's form
+lint: $(TESTING) ## check the code's form and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/basedpyright --pythonpath $(BIN)/python
 
 # A release that the oldest Python can install, the newer ones can too; so the pins are resolved on 3.11.
 lock: ## renew constraints.txt from the newest releases
