@@ -41,7 +41,8 @@ def save(workdir: Path, detector: ood.OODDetector, step: int, false_alarm_rate: 
     for path, leaf in jax.tree.leaves_with_path(detector):
         arrays["/".join(key.name for key in path)] = leaf
     npz = io.BytesIO()
-    np.savez(npz, **(arrays | {_STEP: step}))
+    arrays[_STEP] = step
+    np.savez(npz, **arrays)
     thresholds = dict(zip(ood.CRITERIA, detector.thresholds.tolist(), strict=True))
     summary = {"step": step, "thresholds": thresholds, "limits": ood.feature_limits(detector)}
     if false_alarm_rate is not None:
