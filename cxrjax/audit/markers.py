@@ -29,8 +29,8 @@ def occlusion_peak(
 
     Returns:
         {"row", "column"}: center of the most frequent cell, as a fraction of the side; "agreement": share of the images
-        whose cell is the most frequent one or adjacent to it; "inside_lungs": share of the images whose cell lies in the
-        lungs by more than half; "drop": mean drop of the probability; "peaks": cells [n, 2]. None without images.
+        whose cell is the most frequent one or adjacent to it; "inside_lungs": share of the images whose cell lies in
+        the lungs by more than half; "drop": mean drop of the probability; "peaks": cells [n, 2]. None without images.
     """
     sample = _sample(len(images))
     if not len(sample):

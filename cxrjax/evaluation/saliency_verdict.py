@@ -96,8 +96,8 @@ def summarize_checks(
 
     Returns:
         {"n", "without_map", "metrics": {metric: {"value", "interval", "n"}}, "curves": {"fractions", name: {"value",
-        "low", "high"}}, "checks": {name: PASSED, FAILED or INCONCLUSIVE}, "verdict": a sentence}. A metric that no radiograph
-        has is left out, and so is its check.
+        "low", "high"}}, "checks": {name: PASSED, FAILED or INCONCLUSIVE}, "verdict": a sentence}. A metric that no
+        radiograph has is left out, and so is its check.
 
     Raises:
         ValueError: no radiograph has a map.

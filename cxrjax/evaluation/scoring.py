@@ -48,8 +48,8 @@ def score_run(workdir: Path, split: str) -> dict[str, Any]:
         The content of metrics.json: "split", "dataset", "n", "patients" and "without_patient"
         (`prediction_arrays.count_patients`), "num_resamples", "warnings", "all" and "subgroups" ({attribute: {group:
         scores}}); for a classifier also "source_baseline" (the scores of a prediction from the source alone,
-        `classification.measure_baseline`; null without such a prediction), "gain_over_source" (the network's scores less
-        those), "calibration", "operating_points" (a null threshold cannot be reached), "selective_prediction", and
+        `classification.measure_baseline`; null without such a prediction), "gain_over_source" (the network's scores
+        less those), "calibration", "operating_points" (a null threshold cannot be reached), "selective_prediction", and
         "vote_convergence" (null where the votes do not determine it).
 
     Raises:

@@ -27,7 +27,8 @@ def control(name: str, title: str, value: float, kind: str = "shortcut", by: str
 def audit(*controls: dict, sources: dict = SOURCES) -> dict[str, Any]:
     chance = {"macro_auroc": 0.5, "macro_f1": 0.2, "accuracy": 0.3}
     return {"n": 100, "patients": 80, "scores": reach(0.9), "chance": chance, "sources": sources,
-            "labels": dict.fromkeys(sources, 10), "selected_on_split": False, "experiments": list(controls)}  # fmt: skip
+            "labels": dict.fromkeys(sources, 10), "selected_on_split": False,
+            "experiments": list(controls)}  # fmt: skip
 
 
 def small(name: str, title: str, value: float, **more: Any) -> dict:
@@ -137,8 +138,8 @@ def test_a_frequent_class_is_not_decided_by_a_source_that_tells_nothing():
     truth = np.array([i % 20 == 0 for i in range(100)], int)
     p = metadata_baseline.naive_bayes(facts, truth, facts, ("source",), 2)
     rows = [
-        {"path": str(i), "patient_id": "", "source": one["source"], "label": "ab"[k], "prediction": "ab"[guess.argmax()],
-         "probability_a": guess[0], "probability_b": guess[1]}
+        {"path": str(i), "patient_id": "", "source": one["source"], "label": "ab"[k],
+         "prediction": "ab"[guess.argmax()], "probability_a": guess[0], "probability_b": guess[1]}
         for i, (one, k, guess) in enumerate(zip(facts, truth, p, strict=True))
     ]  # fmt: skip
     of = metrics.compare(rows, None, rows, ("a", "b"), {"macro_auroc": 0.5})

@@ -112,7 +112,8 @@ def found(tmp_path):
     return inputs.ReportInputs(
         workdir=tmp_path, config=config, split="test", name="test", directory="", rows=ROWS, chance=chance,
         scores={
-            "all": scores_of(0.8123), "source_baseline": scores_of(0.4567), "n": 40, "patients": 37, "num_resamples": 2000,
+            "all": scores_of(0.8123), "source_baseline": scores_of(0.4567), "n": 40, "patients": 37,
+            "num_resamples": 2000,
             "calibration": {}, "selective_prediction": {}, "vote_convergence": {}, "operating_points": {},
             "subgroups": {"sex": {"F": scores_of(0.7) | {"n": 12}, "M": scores_of(0.8) | {"n": 28}}},
             "warnings": ["few of them"],
@@ -425,7 +426,8 @@ def test_a_run_of_masks_has_a_report_too(found):
              "lung_confidence": 0.7}  # fmt: skip
     found.config.task = "segment"
     found = found._replace(chance={}, rows=[masks], scores={
-        "all": every, "subgroups": {"source": {"here": every}}, "n": 2, "patients": 2, "num_resamples": 9, "warnings": [],
+        "all": every, "subgroups": {"source": {"here": every}}, "n": 2, "patients": 2, "num_resamples": 9,
+        "warnings": [],
     })  # fmt: skip
     text = render.render(
         "index.html", found, [cases.CaseView(masks, PICTURE._replace(saliency="", true_lungs="M1,1 2,2 3,1Z"))]
