@@ -66,11 +66,11 @@ KINDS = {
     "source beside true signal": Kind(
         UNEVENLY, True, True, "", 0,
         lambda v: says(v, "From the source alone", "What the source alone does not reach is")
-        and not v["cannot_support"] and not says(v, "which cannot be told from chance"),
+        and not v["cannot_support"] and not says(v, "which is not distinguishable from chance"),
     ),
     "classes that share a source": Kind(
         SHARED, True, False, "", 0,
-        lambda v: not claims(v, "anything but the source") and not says(v, "which cannot be told from chance")
+        lambda v: not claims(v, "anything but the source") and not says(v, "which is not distinguishable from chance")
         and says(v, "Among radiographs of one source"),
     ),
     "a marker": Kind(

@@ -9,10 +9,10 @@ from numpy.typing import NDArray
 
 from cxrjax.io.pixel_format import detect_format, read_pixel_format
 
-SMOOTHING = 1.0  # radiographs of each class added to every value (Laplace)
+SMOOTHING = 1.0  # pseudo-count of each value and class (Laplace)
 STEPS_PER_OCTAVE = 4  # image sides are binned by a factor of 2^(1/4), about 19%. Ours
 
-# Experiment -> the metadata features that it uses together.
+# Metadata features that each experiment uses together.
 ATTRIBUTES = {
     "source": ("source",),
     "view": ("view",),

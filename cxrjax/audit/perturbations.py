@@ -1,4 +1,4 @@
-"""Perturbations of images: functions of images uint8 [B, S, S] and lung masks bool [B, S, S] that return uint8 images.
+"""Perturbations of images uint8 [B, S, S], given their lung masks bool [B, S, S], and the boxes and levels they need.
 
 Standardization depends on the whole image, so that a hidden region still influences the gray levels of the visible
 one. Therefore, perturbations that hide a region equalize the histogram of the visible pixels again.
@@ -48,7 +48,7 @@ def lungs_only(images: Array, lungs: Array) -> Array:
 
 @jax.jit
 def border_only(images: Array, lungs: Array) -> Array:
-    """Return the outer tenth alone; the center is black."""
+    """Return a frame as wide as a tenth of the side; the center is black."""
     distance = jnp.minimum(*jnp.ogrid[: images.shape[1], : images.shape[2]])
     border = jnp.minimum(distance, distance[::-1, ::-1]) < BORDER * images.shape[1]
     return match_levels(images, jnp.broadcast_to(border, images.shape))

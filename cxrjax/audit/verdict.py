@@ -72,7 +72,7 @@ def _shortcuts(audit: Numbers) -> list[str]:
         return []
     shortcuts = [entry for entry in audit["experiments"] if entry["category"] == "shortcut" and entry["scores"]]
     if all(entry["share"] is None for entry in shortcuts):
-        return ["The score cannot be told from chance, so that there is nothing for a shortcut to explain."]
+        return ["The score is not distinguishable from chance, so that there is nothing for a shortcut to explain."]
     shortcuts.sort(key=_share_value, reverse=True)
     effective = [entry for entry in shortcuts if criteria.is_found(entry)]
     if not effective:
@@ -149,7 +149,7 @@ def _unexplained(audit: Numbers, by_name: Numbers) -> list[str]:
     if within and within["value"] is not None:
         chance = audit["chance"][HEADLINE]
         significant = criteria.is_above(within, chance) or criteria.is_below(within, chance)
-        suffix = "" if significant else ", which cannot be told from chance"
+        suffix = "" if significant else ", which is not distinguishable from chance"
         sentences.append(
             "Among radiographs of one source, where the source cannot help, the network's macro AUROC is "
             f"{format_ci(within)}{suffix}."

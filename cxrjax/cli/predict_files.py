@@ -143,7 +143,7 @@ class _FilePredictor:
         self._reject_ood = reject_ood
 
     def predict(self, portion: dict[str, Path]) -> Iterator[dict[str, Any]]:
-        """Yield the rows of a portion of files, by path, each as soon as it is complete."""
+        """Yield the rows of a portion of files, by path: the readable files in order, then the unreadable ones."""
         readable: deque[tuple[str, str]] = deque()  # paths and views of radiographs without a prediction yet
         unreadable: dict[str, str] = {}  # reasons by path
 
@@ -161,20 +161,23 @@ class _FilePredictor:
             path, view = readable.popleft()
             yield self._complete({"path": path, "view": view}, prediction)
         for path, reason in unreadable.items():
-            yield self._fail({"path": path, "status": predictions_csv.UNREADABLE, "reason": reason})
+            yield self._without_figure({"path": path, "status": predictions_csv.UNREADABLE, "reason": reason})
 
     def _complete(self, row: dict[str, Any], prediction: cx.Prediction | Exception) -> dict[str, Any]:
         """Add the result for a radiograph, and the name of its figure, to its row."""
         if isinstance(prediction, cx.ImageRefusedError):
-            return self._fail(row | {"status": predictions_csv.REFUSED, "reason": prediction.reason})
+            return self._without_figure(row | {"status": predictions_csv.REFUSED, "reason": prediction.reason})
         if isinstance(prediction, Exception):
-            return self._fail(row | {"status": predictions_csv.UNREADABLE, "reason": _explain(prediction)})
+            return self._without_figure(row | {"status": predictions_csv.UNREADABLE, "reason": _explain(prediction)})
         if self._reject_ood and prediction.is_ood:
             reason = prediction.ood_reason
-            return self._fail(row | {"status": predictions_csv.REFUSED, "reason": reason, "ood_reason": reason})
+            return self._without_figure(
+                row | {"status": predictions_csv.REFUSED, "reason": reason, "ood_reason": reason}
+            )
         return prediction.to_row() | row | self._draw(row["path"], prediction)
 
-    def _fail(self, row: dict[str, Any]) -> dict[str, Any]:
+    def _without_figure(self, row: dict[str, Any]) -> dict[str, Any]:
+        """Remove the figure of a former prediction of the file, and return the row."""
         self._written.remove_figure(row["path"])
         return row
 

@@ -29,8 +29,10 @@ class SettingType(NamedTuple):
     """Type and range of a setting.
 
     Attributes:
-        types: type of the value; "texts" and "numbers" are sequences, "groups" is ((text, number), …).
-        low: inclusive lower bound of a number, of each of "numbers", and of the length of a text or of "texts".
+        types: type of the value: "flag", "text", "whole number", "number"; the sequences "texts", "numbers" and "texts
+            or numbers"; or "groups", ((text, number), …).
+        low: inclusive lower bound of a number, of each number of a sequence or of "groups", and of the length of a text
+            or of "texts".
         high: inclusive upper bound of the same.
         choices: the allowed texts; () allows all.
     """

@@ -69,7 +69,7 @@ def evaluate_saliency(
     """
     config = run_dir.load_config(workdir)
     if not from_config.classes(config) or config.evaluation.ensemble_size > 1:
-        raise run_dir.RunError(f"{workdir}: only the maps of a single classifier can be checked")
+        raise run_dir.RunError(f"{workdir}: only the saliency maps of a single classifier can be evaluated")
     variables = run_dir.load_networks(workdir, config)
     cases = dataset.load_split(config, split, directory)
     if table is not None:
@@ -205,7 +205,7 @@ def iter_evaluations(
     other_keys = [pipeline.image_keys(config.seed + k, cases.image_ids) for k in range(1, num_draws + 1)]
     lesions = np.zeros(cases.images.shape, bool) if cases.lesions is None else cases.lesions
     for rows, count in tqdm(
-        list(batch.padded_batches(len(cases), batch_size)), desc="checking maps", unit="batch", delay=2
+        list(batch.padded_batches(len(cases), batch_size)), desc="evaluating saliency maps", unit="batch", delay=2
     ):
         images, batch_keys, batch_lesions = shares.shard((cases.images[rows], keys[rows], lesions[rows]))
         evaluation = evaluate(variables, (images, batch_keys, batch_lesions))
@@ -276,7 +276,7 @@ def _deletion_baseline(image: Array, settings: SaliencyEvalConfig) -> Array:
 
 
 def _location_metrics(saliency: Array, lungs: Array, lesion: Array, covered: Array, region: Array) -> dict[str, Array]:
-    """Return the energy of a map in lungs and lesions, and that of an uninformative map ("_chance").
+    """Return a map's energy in lungs and lesions and its pointing game, each with the value of an uninformative map.
 
     For the lungs, the uninformative map is uniform over the pixels that the patches cover. For the lesions, it is
     uniform over the region, with as much energy there as the map has.

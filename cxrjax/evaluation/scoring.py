@@ -32,8 +32,8 @@ from cxrjax.runs import calibration, provenance, run_dir
 from cxrjax.runtime import atomic_files
 
 NO_CONVERGENCE = (
-    "the patches vote by mean probability, and rows do not hold that of each patch: the convergence of the vote is "
-    "unknown"
+    "the patches vote by mean probability, and predictions.csv does not store the probabilities of single patches: the "
+    "convergence of the vote is unknown"
 )
 
 
@@ -160,7 +160,7 @@ def metric_fn(
 
 
 def list_warnings(scores: Mapping[str, Any], stored_calibration: Mapping[str, Any] | None, config: Config) -> list[str]:
-    """Return one sentence per caveat: splits that training or validation used, small groups, missing scores."""
+    """Return one sentence per caveat: splits that the run used before, small groups, missing scores."""
     is_classifier = "classes" in scores["all"]
     split = scores["split"]
     groups = [
@@ -182,11 +182,16 @@ def list_warnings(scores: Mapping[str, Any], stored_calibration: Mapping[str, An
             else f"the patients of {without_patient} radiographs are"
         )
         warnings.append(
-            f"{subject} not known: each radiograph counts as a patient of its own, and nothing kept those of one "
-            "patient in one split"
+            f"{subject} not known: each radiograph counts as a patient of its own, and the images of one "
+            "patient may be in several splits"
         )
     if _share_parts(split, config.data.train):
         warnings.append(f"the network was trained on {config.data.train}: in {split} it has seen radiographs before")
+    if _share_parts(split, config.data.validation):
+        warnings.append(
+            f"the best epoch of the network was chosen on {config.data.validation}, which {split} shares: the scores "
+            "are optimistic"
+        )
     if is_classifier and stored_calibration is None:
         warnings.append("the run has no calibration.json, so there are no operating points and no temperature")
     elif stored_calibration and _share_parts(split, stored_calibration["split"]):

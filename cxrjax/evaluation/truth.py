@@ -15,10 +15,10 @@ from cxrjax.runtime import multihost, terminal
 from cxrjax.training import segmentation
 
 
-class Comparison(NamedTuple):
+class TruthColumns(NamedTuple):
     """Cells of `predictions.csv` that compare a result with the truth.
 
-    Fields:
+    Attributes:
         columns: all columns of the table.
         truth_cells: (batch, row in it, result, row in the split) -> the cells that depend on the truth.
     """
@@ -27,7 +27,7 @@ class Comparison(NamedTuple):
     truth_cells: Callable[[RadiographBatch, int, Any, int], dict[str, Any]]
 
 
-def compare_labels(workdir: Path, predictor: Predictor, stored: dataset.RadiographDataset) -> Comparison:
+def compare_labels(workdir: Path, predictor: Predictor, stored: dataset.RadiographDataset) -> TruthColumns:
     """Return the comparison with true labels and known lesions, for the run of a classifier.
 
     Raises:
@@ -43,10 +43,10 @@ def compare_labels(workdir: Path, predictor: Predictor, stored: dataset.Radiogra
         return cells
 
     columns = predictions_csv.classification_columns(predictor.classes, predictor.has_ood_detector)
-    return Comparison(columns, truth_cells)
+    return TruthColumns(columns, truth_cells)
 
 
-def compare_masks(workdir: Path, predictor: Predictor, stored: dataset.RadiographDataset) -> Comparison:
+def compare_masks(workdir: Path, predictor: Predictor, stored: dataset.RadiographDataset) -> TruthColumns:
     """Return the comparison with true masks, for the run of a segmenter."""
 
     def truth_cells(cases: RadiographBatch, i: int, result: Any, row: int) -> dict[str, Any]:
@@ -54,7 +54,7 @@ def compare_masks(workdir: Path, predictor: Predictor, stored: dataset.Radiograp
             return {}
         return segmentation.mask_metrics(result.label_map, cases.masks[i], cases.mask_types[i])
 
-    return Comparison(predictions_csv.segmentation_columns(tuple(segmentation.SCORED)), truth_cells)
+    return TruthColumns(predictions_csv.segmentation_columns(tuple(segmentation.SCORED)), truth_cells)
 
 
 def _source_baseline(workdir: Path, config: Config, sources: Sequence[str]) -> list[str] | None:

@@ -53,10 +53,10 @@ def predict_ensemble(
 
 
 def pool_predictions(members: Prediction, rule: str) -> Prediction:
-    """Pool the predictions of M members for the same patches; every patch of every member counts as one.
+    """Pool the predictions of M members for the same patches; every patch of every member has equal weight.
 
     Args:
-        members: Predictions of the members, every array with a first axis M.
+        members: Predictions of the members, arrays [M, B, ...]. All members share the lung masks.
         rule: Aggregation of `voting.RULES`.
 
     Returns:

@@ -108,7 +108,7 @@ def add_windows(windows: Array) -> Array:
     last = windows.shape[-1] - 1
     offsets = product(range(last + 1), repeat=2)
     padded = (jnp.pad(windows[:, :, i, j], ((i, last - i), (j, last - j))) for i, j in offsets)
-    return sum(padded, start=jnp.zeros((), windows.dtype))
+    return sum(padded, start=jnp.zeros((), jnp.result_type(windows)))
 
 
 def _count_in_rows(mask: Array) -> Array:

@@ -1,4 +1,4 @@
-"""From the logits of a radiograph's patches to its finding (Oh et al. 2020, section II-C: majority voting)."""
+"""From the logits of a radiograph's patches to its label (Oh et al. 2020, section II-C: majority voting)."""
 
 from typing import NamedTuple
 
@@ -30,7 +30,7 @@ def count_votes(logits: Array, rule: str, valid: Array | bool = True) -> VoteRes
         valid: bool [N], which of them vote, at least one; or whether all do.
 
     Returns:
-        The Vote.
+        The `VoteResult`.
 
     Raises:
         ValueError: no such rule.
@@ -49,16 +49,16 @@ def count_votes(logits: Array, rule: str, valid: Array | bool = True) -> VoteRes
 
 
 def resolve_vote(votes: Array, probabilities: Array, expected_entropy: Array, rule: str) -> VoteResult:
-    """The Vote of votes int32 [K], mean probabilities float32 [K] and their mean entropy, counted already.
+    """Return the result of votes int32 [K], mean probabilities float32 [K] and their mean entropy, counted already.
 
     Entropy falls in two, as of any mean (Houlsby et al. 2011): within patches, and between them. See `count_votes`.
     """
     if rule not in RULES:
         raise ValueError(f"no voting rule called {rule!r}; there are {', '.join(RULES)}")
     leading = votes == votes.max() if rule == "majority" else jnp.ones(votes.shape, bool)
-    finding = jnp.where(leading, probabilities, -1.0).argmax().astype(jnp.int32)
+    label = jnp.where(leading, probabilities, -1.0).argmax().astype(jnp.int32)
     between = jnp.maximum(entropy(probabilities) - expected_entropy, 0)  # below 0 by rounding alone
-    return VoteResult(votes, probabilities, finding, votes[finding] / votes.sum(), expected_entropy, between)
+    return VoteResult(votes, probabilities, label, votes[label] / votes.sum(), expected_entropy, between)
 
 
 def entropy(probabilities: Array) -> Array:

@@ -82,7 +82,7 @@ def test_a_share_is_found_when_its_interval_lies_above_a_tenth(share, found):
 
 def test_a_score_at_chance_has_nothing_to_explain():
     blind = control("source", "source alone", 0.5) | {"share": None}
-    assert "cannot be told from chance" in verdict.conclude(audit(blind))["paragraph"]
+    assert "is not distinguishable from chance" in verdict.conclude(audit(blind))["paragraph"]
 
 
 def test_a_shortcut_as_strong_as_the_network_leaves_nothing():
@@ -205,7 +205,7 @@ def test_a_source_left_out(now, collapsed, said):
 
 
 @pytest.mark.parametrize(
-    ("interval", "end"), [([0.48, 0.97], ", which cannot be told from chance."), ([0.6, 0.9], ".")]
+    ("interval", "end"), [([0.48, 0.97], ", which is not distinguishable from chance."), ([0.6, 0.9], ".")]
 )
 def test_within_a_source(interval, end):
     within = control("within_source", "within one source", 0.8, kind="content", by="network")

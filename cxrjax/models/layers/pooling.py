@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from cxrjax.models.layers.windows import pad, shift, shifted_views
+from cxrjax.models.layers.windows import pad, strided_slices, window_slices
 
 
 def max_pool(x: Array, size: int, stride: int, padding: int = 0) -> Array:
@@ -38,8 +38,8 @@ def max_pool(x: Array, size: int, stride: int, padding: int = 0) -> Array:
 @partial(jax.custom_vjp, nondiff_argnums=(1, 2, 3))
 def _max_pool(x: Array, size: int, stride: int, padding: int) -> Array:
     x = pad(x, padding, -jnp.inf)
-    rows = reduce(jnp.maximum, shift(x, size, stride, axis=1))
-    return reduce(jnp.maximum, shift(rows, size, stride, axis=2))
+    rows = reduce(jnp.maximum, strided_slices(x, size, stride, axis=1))
+    return reduce(jnp.maximum, strided_slices(rows, size, stride, axis=2))
 
 
 def _fwd(x: Array, size: int, stride: int, padding: int) -> tuple[Array, tuple[Array, Array]]:
@@ -56,7 +56,7 @@ def _bwd(size: int, stride: int, padding: int, residuals: tuple[Array, Array], d
     n, height, width, channels = x.shape
     down = -(-height // stride)
     across = -(-width // stride)
-    views = shifted_views(pad(x, padding, -jnp.inf), size, stride)
+    views = window_slices(pad(x, padding, -jnp.inf), size, stride)
     num_maxima = sum((view == y).astype(dy.dtype) for view in views)
     share = pad(dy / num_maxima, size, 0)
     y = pad(y, size, jnp.nan)

@@ -5,19 +5,23 @@ from jax import Array, lax
 
 
 def im2col(x: Array, size: int, stride: int = 1) -> Array:
-    """Concatenate the pixels of each window, without padding: [N, H, W, C] -> [N, h, w, size² C]."""
-    if size > 3:  # across, then down, takes fewer steps
-        across = jnp.concatenate(shift(x, size, stride, 2), axis=-1)
-        return jnp.concatenate(shift(across, size, stride, 1), axis=-1)
-    return jnp.concatenate(shifted_views(x, size, stride), axis=-1)
+    """Concatenate the pixels of each window, without padding: [N, H, W, C] -> [N, h, w, size² C].
+
+    Pixels are in the order (row, column, channel), as of a kernel [size, size, C, K];
+    `lax.conv_general_dilated_patches` puts the channel first. h is (H - size) // stride + 1.
+    """
+    if size > 3:  # across, then down: 2 size slices in place of size²
+        across = jnp.concatenate(strided_slices(x, size, stride, 2), axis=-1)
+        return jnp.concatenate(strided_slices(across, size, stride, 1), axis=-1)
+    return jnp.concatenate(window_slices(x, size, stride), axis=-1)
 
 
-def shifted_views(x: Array, size: int, stride: int) -> list[Array]:
-    """Return each pixel of a square window, row by row, of all windows: [N, H, W, C] -> [N, h, w, C]."""
-    return [view for rows in shift(x, size, stride, 1) for view in shift(rows, size, stride, 2)]
+def window_slices(x: Array, size: int, stride: int) -> list[Array]:
+    """Return the pixels at each position of a square window, row by row: size² strided slices [N, h, w, C]."""
+    return [view for rows in strided_slices(x, size, stride, 1) for view in strided_slices(rows, size, stride, 2)]
 
 
-def shift(x: Array, size: int, stride: int, axis: int) -> list[Array]:
+def strided_slices(x: Array, size: int, stride: int, axis: int) -> list[Array]:
     """Return, for each position in a window of `size` pixels along an axis, the pixels there in all windows."""
     span = (x.shape[axis] - size) // stride * stride + 1
     return [lax.slice_in_dim(x, start, start + span, stride, axis) for start in range(size)]
