@@ -65,7 +65,7 @@ from ml_collections import config_flags
 
 import cxrjax
 from cxrjax.cli import arguments, commands
-from cxrjax.config import freeze
+from cxrjax.config import Config, InvalidSettingError, freeze
 from cxrjax.runtime import cache, former_names, signals, terminal
 from cxrjax.runtime.errors import CxrjaxError
 from cxrjax.runtime.terminal import print_line, warn
@@ -149,15 +149,18 @@ def main(argv: list[str]) -> int:
     for name in sorted({flag for other in MODES.values() for flag in other.required + other.optional}):
         if flags.FLAGS[name].present and name not in mode.required + mode.optional:
             return _usage(f"--mode={_MODE.value} takes no --{name}")
-    settings = arguments.config_to_dict(_CONFIG.value)
-    problem = _find_conflict() or _set_limits() or (arguments.find_problem(settings) if settings else "")
+    problem = _find_conflict() or _set_limits()
     if problem:
         return _usage(problem)
+    try:
+        config = None if _CONFIG.value is None else freeze(_CONFIG.value)
+    except InvalidSettingError as error:
+        return _usage(str(error))
     missing = arguments.find_missing(
         needs_run="config" not in mode.required,
         workdirs=[_WORKDIR.value, *([_BASELINE.value] if _BASELINE.value else [])],
         inputs=[path for path in (_INPUT.value, _LESION_CSV.value) if path],
-        settings=settings,
+        settings={} if config is None else config.to_dict(),
         trains="config" in mode.required and "input" not in mode.required,
         data=_DATASET.value or "",
     )
@@ -165,12 +168,11 @@ def main(argv: list[str]) -> int:
         warn(missing)
         return 1
     logging.set_verbosity(logging.ERROR)  # of the libraries; messages for the user are printed
-    return _run(mode)
+    return _run(mode, _read_request(config))
 
 
-def _read_request() -> commands.Request:
+def _read_request(config: Config | None) -> commands.Request:
     values: dict[str, Any] = {name: flags.FLAGS[name].value for name in commands.Request._fields}
-    config = None if _CONFIG.value is None else freeze(_CONFIG.value)
     return commands.Request(**values | {"workdir": Path(_WORKDIR.value), "config": config})
 
 
@@ -206,7 +208,7 @@ def _set_limits() -> str | None:
     return None
 
 
-def _run(mode: Mode) -> int:
+def _run(mode: Mode, request: commands.Request) -> int:
     """Run a mode; report errors that a user can fix in one sentence."""
     cache.redirect_library_caches()
 
@@ -221,7 +223,7 @@ def _run(mode: Mode) -> int:
     try:
         if _COORDINATOR_ADDRESS.value or _DISTRIBUTED.value:
             multihost.initialize(_COORDINATOR_ADDRESS.value, _NUM_PROCESSES.value, _PROCESS_ID.value)
-        return mode.command(_read_request()) or 0
+        return mode.command(request) or 0
     except (
         CxrjaxError,
         FlaxError,  # a checkpoint of a network other than the config's
@@ -280,7 +282,7 @@ def _parse(argv: list[str]) -> list[str]:
         rest = app.parse_flags_with_usage(argv) if "--help" in argv else flags.FLAGS(argv)
         if _CONFIG.value is not None:
             _ = _CONFIG.value.task  # a config that could not be loaded raises on first use
-            arguments.config_to_dict(_CONFIG.value)
+            _CONFIG.value.to_json()  # so does a value that JSON cannot represent
         return rest
     except Exception as error:  # a config is code, which may raise anything
         text = str(error).replace("\\n", "\n").replace("\\'", "'").strip()

@@ -1,7 +1,6 @@
 """Normalization of command-line arguments, and checks of paths and configs before any network is built."""
 
 import ast
-import json
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -52,15 +51,6 @@ def normalize(argv: Sequence[str]) -> list[str]:
         elif position + 1 < len(words):
             words[position + 1] = _as_tuple(key, words[position + 1])
     return words
-
-
-def find_problem(settings: Mapping[str, Any]) -> str:
-    """Return a sentence on the first invalid setting of a config; "" if all are valid."""
-    try:
-        schema.check(settings)
-    except schema.InvalidSettingError as error:
-        return f"config: {error}"
-    return ""
 
 
 def find_missing(
@@ -164,12 +154,3 @@ def _as_tuple(key: str, text: str) -> str:
 def _is_setting(key: str) -> bool:
     """Return whether a dotted key names a setting or a group of settings."""
     return key in schema.SETTINGS or any(name.startswith(f"{key}.") for name in schema.SETTINGS)
-
-
-def config_to_dict(config: Any) -> dict[str, Any]:
-    """Convert a `ConfigDict` to dicts and lists, as in config.json; None becomes {}.
-
-    Raises:
-        ValueError, TypeError: it has a value that JSON cannot represent.
-    """
-    return {} if config is None else json.loads(config.to_json())

@@ -8,10 +8,18 @@ from collections.abc import Callable, Sequence
 
 from ml_collections import ConfigDict
 
-from cxrjax.config.schema import freeze
+from cxrjax.config.schema import InvalidSettingError, freeze
 from cxrjax.config.settings import Config
 
-__all__ = ["IMAGENET", "Config", "UnknownVariantError", "default_config", "freeze", "select_variant"]
+__all__ = [
+    "IMAGENET",
+    "Config",
+    "InvalidSettingError",
+    "UnknownVariantError",
+    "default_config",
+    "freeze",
+    "select_variant",
+]
 
 # ImageNet weights of torchvision, hosted by timm under torchvision's names: `IMAGENET.format("resnet34")`. They are not
 # pinned, since no digest was available: `main` may change. The start that downloads them prints their SHA-256, which

@@ -75,7 +75,7 @@ def classifier(config: Config) -> ModelSpec:
 
 def classes(config: Config) -> tuple[str, ...]:
     """Return the classes of a classifier's config; () of a segmenter's."""
-    return tuple(config.classifier.classes) if config.task == "classify" else ()
+    return config.classifier.classes if config.task == "classify" else ()
 
 
 def inference_config(config: Config, num_patches: int) -> InferenceConfig:

@@ -62,5 +62,5 @@ class InferenceConfig(NamedTuple):
 
     @property
     def requires_segmentation(self) -> bool:
-        """Whether a prediction requires lungs: patches are drawn in them, or the other pixels are masked."""
+        """Return whether a prediction requires lungs: patches are drawn in them, or the other pixels are masked."""
         return PATCH_MODES[self.patch_mode].requires_lungs or self.mask_lungs

@@ -10,7 +10,7 @@ RULES = ("majority", "mean_probability")
 
 
 class VoteResult(NamedTuple):
-    """What the patches of one radiograph say together."""
+    """Aggregated votes of the patches of one radiograph."""
 
     votes: Array  # int32 [K], patches whose most probable class it is
     probabilities: Array  # float32 [K], mean over the patches of the class probabilities; sums to 1

@@ -25,7 +25,7 @@ from cxrjax.config import Config, schema
 from cxrjax.io import json_file
 from cxrjax.models import from_config
 from cxrjax.runs.checkpoints import Checkpoints, snapshot_tag
-from cxrjax.runtime import atomic_files, former_names
+from cxrjax.runtime import atomic_files
 from cxrjax.runtime.errors import CxrjaxError
 
 CONFIG = "config.json"
@@ -99,9 +99,7 @@ def remove_unstarted(workdir: Path, config: Config) -> None:
     if not path.exists() or any((workdir / "checkpoints").glob("*/[0-9]*")) or (workdir / "metrics.jsonl").exists():
         return
     copied_keys = {f"segmenter.{key}" for key in _SEGMENTER_KEYS} if from_config.classes(config) else set()
-    existing = _DEFAULTS_OF_OLD_RUNS | schema.flatten(
-        former_names.upgrade_settings(json_file.read(path, _OTHER_FOLDER))
-    )
+    existing = _DEFAULTS_OF_OLD_RUNS | schema.flatten(json_file.read(path, _OTHER_FOLDER))
     if not existing.keys() >= _REQUIRED_KEYS:
         raise RunError(f"{path}: this is not the config of a run; {_OTHER_FOLDER}")
     requested = schema.flatten(json.loads(config.to_json()))
@@ -122,7 +120,7 @@ def load_config(workdir: Path) -> Config:
     path = workdir / CONFIG
     if not path.exists():
         raise RunError(f"{workdir}: there is no run here (no {CONFIG})")
-    settings = former_names.upgrade_settings(json_file.read(path, _REMEDY))
+    settings = json_file.read(path, _REMEDY)
     for key, value in _DEFAULTS_OF_OLD_RUNS.items():
         section, name = key.split(".")
         section_settings = settings.setdefault(section, {})

@@ -222,12 +222,14 @@ def formerly(name: str) -> list[str]:
 
 
 def upgrade(content: Any, file_name: str) -> Any:
-    """Return the content of a JSON file with the keys of today.
+    """Return the content of a JSON file with the keys of today; of config.json, with the settings of today.
 
     Args:
         content: dicts, lists and values, as JSON has them.
         file_name: name of the file, of today or of an earlier version.
     """
+    if file_name == "config.json":
+        return _upgrade_settings(content)
     for path, name in KEYS.get(FILES.get(file_name, file_name), {}).items():
         content = _rename(content, path.split("/"), name)
     return content
@@ -270,7 +272,7 @@ def explain_former_flag(argv: Sequence[str]) -> str:
     return ""
 
 
-def upgrade_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
+def _upgrade_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
     """Return the settings of a config.json under today's keys; unknown keys are not changed.
 
     Args:

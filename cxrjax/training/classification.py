@@ -44,7 +44,7 @@ def build(
         ValueError: validation cannot compute a metric that selects the network or controls the learning rate.
     """
     classifier = from_config.classifier(config)
-    classes = tuple(config.classifier.classes)
+    classes = config.classifier.classes
     augmentation_config = config.augmentation
     patch_config = from_config.inference_config(config, 1)  # one patch per radiograph and step
     strategy = strategies.choose(config.patches.mode)
@@ -142,7 +142,7 @@ def _build_validation(config: Config, classifier: spec.ModelSpec, data: classifi
 
     The patches are drawn by the key of each radiograph, so that they are the same in each epoch.
     """
-    classes = tuple(config.classifier.classes)
+    classes = config.classifier.classes
     settings = from_config.inference_config(config, config.patches.count_validation)
     batch_sharding = sharding.BatchSharding(data.batch_size)
     cached_batches = [batch_sharding.shard(batch) for batch in data.iter_batches()] if data.in_memory else None

@@ -56,7 +56,7 @@ def build_examples(
 def _build_in_memory(
     config: Config, segmenter: LungSegmenter, radiographs: RadiographBatch, split: str
 ) -> ClassificationData:
-    labels = dataset.index_labels(radiographs, tuple(config.classifier.classes))
+    labels = dataset.index_labels(radiographs, config.classifier.classes)
     lungs = _concatenate(len(radiographs), (masks for _, masks in segmenter.segment_dataset(radiographs, split)))
 
     def select(rows: np.ndarray) -> dict[str, Any]:
@@ -79,7 +79,7 @@ def _build_in_memory(
 def _build_streaming(
     config: Config, segmenter: LungSegmenter, radiographs: dataset.RadiographDataset, split: str
 ) -> ClassificationData:
-    labels = dataset.index_labels(radiographs, tuple(config.classifier.classes))
+    labels = dataset.index_labels(radiographs, config.classifier.classes)
     batch_size = config.evaluation.batch_size
     packed_masks = [
         _pack(*jax.tree.map(lambda x, i=i: x[i], lungs))

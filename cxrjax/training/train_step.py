@@ -87,7 +87,7 @@ def lr_schedule(config: Config, total_steps: int, phase: TrainingPhase) -> Calla
         milestones=c.milestones,
         lr_factor=c.lr_factor,
         cycles=c.cycles,
-        one_cycle=tuple(c.one_cycle),
+        one_cycle=c.one_cycle,
     )
     min_lr = c.min_lr if c.schedule == "plateau" else 0.0
     return lambda step, scale: jnp.maximum(schedule(step) * scale * phase.lr_scale, min_lr)
