@@ -36,7 +36,7 @@ class BatchRunner:
             image_ids: uint32 [n].
             batch_size: images per batch.
         """
-        with tqdm(total=len(images), desc="examining", unit="radiograph", delay=2, leave=None) as bar:
+        with tqdm(total=len(images), desc="predicting", unit="radiograph", delay=2, leave=None) as bar:
             for count, results in self._iter_batches(images, image_ids, batch_size):
                 for i in range(count):
                     yield jax.tree.map(lambda x, i=i: x[i], results)
