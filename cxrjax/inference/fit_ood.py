@@ -48,8 +48,8 @@ def fit_ood_detector(workdir: Path) -> ood.OODDetector:
     flag_rate = ood.expected_flag_rate(patients, config.ood.keep_quantile)
     if flag_rate > 1.01 * (1 - config.ood.keep_quantile):
         print(
-            f"cxrjax: the OOD detector is fitted to {len(rows)} radiographs and may flag {flag_rate:.1%} of such in "
-            f"error instead of the {1 - config.ood.keep_quantile:.1%} of "
+            f"cxrjax: the OOD detector is fitted to {len(rows)} radiographs and may flag {flag_rate:.1%} of "
+            f"others in error instead of the {1 - config.ood.keep_quantile:.1%} of "
             f"ood.keep_quantile={config.ood.keep_quantile}; use more patients or a lower quantile",
             file=sys.stderr,
         )
