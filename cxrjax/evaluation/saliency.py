@@ -4,6 +4,7 @@ Writes RUN/saliency/SPLIT/: checks.csv, checks.json, and the deletion and insert
 """
 
 import json
+import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -114,7 +115,7 @@ def evaluate_map(
     prepared = registry.precompute_kernels(variables["classifier"])
 
     def evaluate_one(image: Array, key: Array, lesion: Array, prediction: pipeline.Prediction) -> SaliencyEvaluation:
-        texture_key, tie_key, patch_key = jax.random.split(jax.random.fold_in(key, 1), 3)
+        texture_key, tie_key, patch_key = jax.random.split(_purpose_key(key, "metrics"), 3)
         radiograph = SegmentedRadiograph(image, prediction.lung_mask, prediction.lung_confidence, key)
         covered = pipeline.receptive_mask(classifier, radiograph, settings)
         region = covered & prediction.lung_mask if settings.mask_lungs else covered
@@ -202,7 +203,7 @@ def iter_evaluations(
     randomized = _randomized_variables(config, classifier, trained)
     num_draws = config.saliency_eval.num_resamples if spec.PATCH_MODES[config.patches.mode].draws_patches else 0
     keys = pipeline.image_keys(config.seed, cases.image_ids)
-    other_keys = [pipeline.image_keys(config.seed + k, cases.image_ids) for k in range(1, num_draws + 1)]
+    resampling_keys = jax.vmap(lambda key: jax.random.split(_purpose_key(key, "resampling"), num_draws))(keys)
     lesions = np.zeros(cases.images.shape, bool) if cases.lesions is None else cases.lesions
     for rows, count in tqdm(
         list(batch.padded_batches(len(cases), batch_size)), desc="evaluating saliency maps", unit="batch", delay=2
@@ -213,9 +214,9 @@ def iter_evaluations(
         similarities = {"phase_randomized": [evaluation.chance_similarity]}
         for name, members in randomized.items():
             similarities[name] = [compare(member, (images, batch_keys, *evaluated)) for member in members]
-        if other_keys:
+        if num_draws:
             similarities["resampled"] = [
-                compare(trained, (images, shares.shard(draw[rows]), *evaluated)) for draw in other_keys
+                compare(trained, (images, shares.shard(draw), *evaluated)) for draw in resampling_keys[rows].T
             ]
         mean_similarities = {
             name: jax.tree.map(lambda *values: sum(values) / len(values), *members)
@@ -244,6 +245,11 @@ def iter_evaluations(
             yield columns, row_curves
 
 
+def _purpose_key(key: Array, purpose: str) -> Array:
+    """Return an independent random key for a purpose, so that no two purposes draw the same numbers."""
+    return jax.random.fold_in(key, zlib.crc32(purpose.encode()))
+
+
 def _randomized_variables(
     config: Config, classifier: spec.ModelSpec, trained: Mapping[str, Any]
 ) -> dict[str, list[Any]]:
@@ -254,7 +260,8 @@ def _randomized_variables(
     """
     layers = from_config.layer_paths(classifier)
     num_levels = config.saliency_eval.num_depths
-    keys = jax.random.split(jax.random.key(config.seed + 1), config.saliency_eval.num_randomizations)
+    key = _purpose_key(jax.random.key(config.seed), "randomized weights")
+    keys = jax.random.split(key, config.saliency_eval.num_randomizations)
     random = [from_config.init(classifier, key) for key in keys]
     variables = {}
     for level in range(1, num_levels + 1):
