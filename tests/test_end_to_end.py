@@ -87,8 +87,8 @@ def test_the_maps_that_are_checked_are_those_that_were_evaluated(folder, tmp_pat
     run = folder / "classify"
     rows = {row["path"]: row for row in predictions_csv.read(run / "evaluation" / "test" / "predictions.csv")}
     judged = saliency.evaluate_saliency(run, "test")
-    assert json.loads((run / "saliency" / "test" / "checks.json").read_text()) == judged
-    checks = list(csv.DictReader((run / "saliency" / "test" / "checks.csv").read_text().splitlines()))
+    assert json.loads((run / "saliency" / "test" / "saliency_metrics.json").read_text()) == judged
+    checks = list(csv.DictReader((run / "saliency" / "test" / "saliency_metrics.csv").read_text().splitlines()))
     assert [check["prediction"] for check in checks] == [rows[check["path"]]["prediction"] for check in checks]
     energies = [(float(check["energy_in_lesions"] or "nan"), rows[check["path"]]) for check in checks]
     assert np.isfinite([energy for energy, _ in energies]).any()

@@ -1,6 +1,7 @@
 """Evaluation of the saliency maps of a trained classifier: one row per radiograph, scores with intervals, a verdict.
 
-Writes RUN/saliency/SPLIT/: checks.csv, checks.json, and the deletion and insertion curves as curves.png and curves.svg.
+Writes RUN/saliency/SPLIT/: saliency_metrics.csv, with one row per radiograph; saliency_metrics.json, the
+summary; and the deletion and insertion curves as curves.png and curves.svg.
 """
 
 import json
@@ -35,8 +36,8 @@ class MapSimilarity(NamedTuple):
     """Similarity of two saliency maps inside the region that the classifier was shown; float32."""
 
     correlation: Array  # absolute rank correlation, so that an inverted map counts as the same
-    similarity: Array  # SSIM
-    overlap: Array  # of the hottest pixels
+    ssim: Array  # see `metrics.saliency.ssim`
+    overlap: Array  # of the fraction of pixels with the highest values, `saliency_eval.top_fraction`
 
 
 class SaliencyEvaluation(NamedTuple):
@@ -44,9 +45,9 @@ class SaliencyEvaluation(NamedTuple):
 
     prediction: pipeline.Prediction
     region: Array  # bool [S, S], pixels that the classifier was shown; the metrics rank and compare these
-    location_metrics: dict[str, Array]  # float32, by column of checks.csv; NaN without lungs or known lesions
+    location_metrics: dict[str, Array]  # float32, by column of saliency_metrics.csv; NaN without lungs or known lesions
     curves: dict[str, Array]  # float32 [steps + 1], probability of the prediction, by `saliency_verdict.CURVES`
-    chance_similarity: MapSimilarity  # to a map of the same texture with its hot spots at random places
+    chance_similarity: MapSimilarity  # to a map of the same texture with its peaks at random places
 
 
 def evaluate_saliency(
@@ -61,7 +62,7 @@ def evaluate_saliency(
         table: CSV of known lesions, which replaces the data set's own; see `io.lesions_csv`.
 
     Returns:
-        The content of checks.json; see `saliency_verdict.summarize_checks`.
+        The content of saliency_metrics.json; see `saliency_verdict.summarize_checks`.
 
     Raises:
         RunError: there is no trained network in the run directory, or the run is not that of a single classifier.
@@ -85,14 +86,14 @@ def evaluate_saliency(
     result = saliency_verdict.summarize_checks(rows, curves, config.saliency_eval, config.seed)
     folder = workdir / "saliency" / dataset.results_dirname(config, split, directory)
     folder.mkdir(parents=True, exist_ok=True)
-    _write_csv(folder / "checks.csv", rows)
+    _write_csv(folder / "saliency_metrics.csv", rows)
     for form in ("png", "svg"):
         plotting.draw_faithfulness(result["curves"], folder / f"curves.{form}")
-    atomic_files.atomic_write(folder / "checks.json", (json.dumps(result, indent=2) + "\n").encode())
+    atomic_files.atomic_write(folder / "saliency_metrics.json", (json.dumps(result, indent=2) + "\n").encode())
     return result
 
 
-def evaluate_map(
+def evaluate_batch(
     segmenter: spec.ModelSpec | None,
     classifier: spec.ModelSpec,
     config: Config,
@@ -143,7 +144,7 @@ def evaluate_map(
             region=region,
             location_metrics=_location_metrics(prediction.saliency, prediction.lung_mask, lesion, covered, region),
             curves=dict(zip(saliency_verdict.CURVES, curves, strict=True)),
-            chance_similarity=_similarity(prediction.saliency, chance_map, region, config.saliency_eval.top_fraction),
+            chance_similarity=_compare_maps(prediction.saliency, chance_map, region, config.saliency_eval.top_fraction),
         )
 
     return lax.map(lambda example: evaluate_one(*example), (*inputs, predictions))
@@ -162,7 +163,7 @@ def map_similarity(
         config: settings of the run.
         variables: variables of the classifier, trained or randomized.
         inputs: images uint8 [B, S, S]; keys [B] to draw the patches from; the predictions and the region bool
-            [B, S, S] of `evaluate_map`.
+            [B, S, S] of `evaluate_batch`.
     """
     settings = from_config.inference_config(config, config.patches.count)
     prepared = registry.precompute_kernels(variables)
@@ -171,7 +172,7 @@ def map_similarity(
         radiograph = SegmentedRadiograph(image, prediction.lung_mask, prediction.lung_confidence, key)
         patches = pipeline.classify_image(classifier, prepared, radiograph, settings)
         other = pipeline.saliency_map(classifier, prepared, image, patches, prediction.label, settings)
-        return _similarity(prediction.saliency, other, region, config.saliency_eval.top_fraction)
+        return _compare_maps(prediction.saliency, other, region, config.saliency_eval.top_fraction)
 
     return lax.map(lambda example: compare_one(*example), inputs)
 
@@ -193,11 +194,11 @@ def iter_evaluations(
         cases: the split.
 
     Yields:
-        A row of checks.csv, and the curves float32 [steps + 1] by name; no curves for a radiograph without lungs.
+        A row of saliency_metrics.csv, and the curves float32 [steps + 1] by name; no curves for a radiograph without lungs.
     """
     batch_size = min(config.evaluation.batch_size, len(cases))
     shares = sharding.BatchSharding(batch_size)
-    evaluate = shares.compile(partial(evaluate_map, segmenter, classifier, config))
+    evaluate = shares.compile(partial(evaluate_batch, segmenter, classifier, config))
     compare = shares.compile(partial(map_similarity, classifier, config))
     trained = variables["classifier"]
     randomized = _randomized_variables(config, classifier, trained)
@@ -305,11 +306,11 @@ def _location_metrics(saliency: Array, lungs: Array, lesion: Array, covered: Arr
     }
 
 
-def _similarity(a: Array, b: Array, region: Array, hottest: float) -> MapSimilarity:
+def _compare_maps(a: Array, b: Array, region: Array, top_fraction: float) -> MapSimilarity:
     return MapSimilarity(
         correlation=jnp.abs(faithfulness.rank_correlation(a, b, region)),
-        similarity=faithfulness.structural_similarity(a, b, region),
-        overlap=faithfulness.overlap(a, b, region, hottest),
+        ssim=faithfulness.ssim(a, b, region),
+        overlap=faithfulness.overlap(a, b, region, top_fraction),
     )
 
 

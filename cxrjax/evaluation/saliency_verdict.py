@@ -22,15 +22,15 @@ OVER_CHANCE = {
 LOCATION_TABLE = (
     ("energy in the lungs", "energy_in_lungs", "energy_in_lungs_chance"),
     ("energy in known lesions", "energy_in_lesions", "energy_in_lesions_chance"),
-    ("pointing game: hottest pixel in a known lesion", "pointing_game", "pointing_game_chance"),
+    ("pointing game: highest pixel in a known lesion", "pointing_game", "pointing_game_chance"),
     ("deletion: mean probability of the prediction, low is good", "deletion", "deletion_control"),
     ("insertion: mean probability of the prediction, high is good", "insertion", "insertion_control"),
 )
 # Title, with a placeholder for the other map, and metric.
 SIMILARITY_TABLE = (
     ("rank correlation with the map of {}", "correlation"),
-    ("structural similarity to it", "similarity"),
-    ("overlap of their hottest pixels", "overlap"),
+    ("structural similarity to it", "ssim"),
+    ("overlap of their highest pixels", "overlap"),
 )
 
 
@@ -77,7 +77,7 @@ CHECKS = {
 }  # fmt: skip
 PASSED = "passed"
 FAILED = "failed"
-INCONCLUSIVE = "open"
+INCONCLUSIVE = "inconclusive"
 
 
 def summarize_checks(
@@ -89,7 +89,7 @@ def summarize_checks(
     """Compute the metrics over all radiographs, the outcome of each check, and the verdict.
 
     Args:
-        rows: rows of checks.csv as dicts; those without a map lack the metrics.
+        rows: rows of saliency_metrics.csv as dicts; those without a map lack the metrics.
         curves: per row, float [steps + 1] by name; empty where there is no map.
         settings: `config.saliency_eval`.
         seed: seed of the resamples for the intervals.
@@ -202,8 +202,8 @@ def _nan_to_none(values: np.ndarray) -> list[float | None]:
 
 
 def _is_bounded(name: str) -> bool:
-    """Return whether the values of a metric are in 0..1; those of structural similarity may be negative."""
-    return not name.endswith("_similarity")
+    """Return whether the values of a metric are in 0..1; an SSIM may be negative."""
+    return not name.endswith("_ssim")
 
 
 def _mean_with_ci(

@@ -18,7 +18,7 @@ SSIM_CONSTANTS = (0.01**2, 0.03**2)  # for values in 0..1; Wang et al. 2004, sec
 
 
 def energy_inside(saliency: Array, region: Array) -> Array:
-    """Compute the share of a map inside a region (energy-based pointing game: Wang et al. 2020, Score-CAM).
+    """Compute the fraction of a map inside a region (energy-based pointing game: Wang et al. 2020, Score-CAM).
 
     Returns:
         float in 0..1; NaN for an all-zero map.
@@ -30,26 +30,26 @@ def points_inside(saliency: Array, region: Array) -> Array:
     """Compute the pointing game without margin (Zhang et al. 2016, Excitation Backprop): 1 if the peak is inside.
 
     Returns:
-        float, 1 or 0; of several hottest pixels the share inside; NaN for an all-zero map.
+        float, 1 or 0; if several pixels are highest, the fraction of them inside; NaN for an all-zero map.
     """
-    hottest = (saliency == saliency.max()) & (saliency > 0)
-    return (hottest & region).sum() / hottest.sum()
+    peaks = (saliency == saliency.max()) & (saliency > 0)
+    return (peaks & region).sum() / peaks.sum()
 
 
 def rank_pixels(saliency: Array, region: Array, key: Array) -> Array:
-    """Compute the share of a region that precedes each of its pixels, the hottest first and ties in random order.
+    """Compute the fraction of a region that precedes each of its pixels, the highest first and ties in random order.
 
     Returns:
         float32 [H, W]: in 0..1, below 1 inside the region; at least 1 outside it.
     """
-    heat = jnp.where(region, saliency, -jnp.inf).ravel()
-    order = jnp.lexsort((jax.random.bits(key, heat.shape), -heat))
-    position = jnp.zeros(heat.shape, jnp.int32).at[order].set(jnp.arange(heat.size, dtype=jnp.int32))
+    values = jnp.where(region, saliency, -jnp.inf).ravel()
+    order = jnp.lexsort((jax.random.bits(key, values.shape), -values))
+    position = jnp.zeros(values.shape, jnp.int32).at[order].set(jnp.arange(values.size, dtype=jnp.int32))
     return (position / jnp.maximum(region.sum(), 1)).reshape(saliency.shape)
 
 
 def phase_randomized_map(saliency: Array, key: Array) -> Array:
-    """Draw a map of the same texture with its hot spots at random places, as a chance-level control.
+    """Draw a map of the same texture with its peaks at random places, as a chance-level control.
 
     It is a phase-randomized surrogate (Theiler et al. 1992), with the same power spectrum and the phases of white
     noise. A random order of single pixels would be a fine grain, unlike any map and unlike any training image.
@@ -72,13 +72,13 @@ def deletion_curve(score: Callable[[Array], Array], before: Array, after: Array,
         before: image [H, W].
         after: image [H, W], equal to `before` outside the region.
         order: result of `rank_pixels`.
-        steps: number of equal shares of the region, each replaced at once.
+        steps: number of equal parts of the region, each replaced at once.
 
     Returns:
         float [steps + 1], from `before` to `after`.
     """
-    shares = jnp.linspace(0, 1, steps + 1)
-    return lax.map(lambda share: score(jnp.where(order < share, after, before)), shares)
+    fractions = jnp.linspace(0, 1, steps + 1)
+    return lax.map(lambda fraction: score(jnp.where(order < fraction, after, before)), fractions)
 
 
 def auc(curve: Array) -> Array:
@@ -94,16 +94,17 @@ def rank_correlation(a: Array, b: Array, region: Array) -> Array:
     return jnp.where(spread > 0, (x * y).sum() / jnp.where(spread > 0, spread, 1), 0)
 
 
-def overlap(a: Array, b: Array, region: Array, share: float) -> Array:
-    """Compute the Dice overlap, in 0..1, of the hottest `share` of a region in two maps.
+def overlap(a: Array, b: Array, region: Array, top_fraction: float) -> Array:
+    """Compute the Dice overlap, in 0..1, between the highest pixels of two maps inside a region.
 
-    The chance level is `share`; the overlap of two constant maps is 1.
+    The highest pixels of a map are the fraction `top_fraction` of the region, which is also the chance level; the overlap of two constant maps is 1.
     """
-    hot = [region & (_rank(saliency, region) >= 1 - share) for saliency in (a, b)]
-    return 2 * (hot[0] & hot[1]).sum() / jnp.maximum(hot[0].sum() + hot[1].sum(), 1)
+    top_a = region & (_rank(a, region) >= 1 - top_fraction)
+    top_b = region & (_rank(b, region) >= 1 - top_fraction)
+    return 2 * (top_a & top_b).sum() / jnp.maximum(top_a.sum() + top_b.sum(), 1)
 
 
-def structural_similarity(a: Array, b: Array, region: Array) -> Array:
+def ssim(a: Array, b: Array, region: Array) -> Array:
     """Compute the mean SSIM (Wang et al. 2004) over a region of two maps, each scaled to a maximum of 1; at most 1."""
     a = a / jnp.where(a.max() > 0, a.max(), 1)
     b = b / jnp.where(b.max() > 0, b.max(), 1)
@@ -114,9 +115,9 @@ def structural_similarity(a: Array, b: Array, region: Array) -> Array:
     variance_b = blur(b * b) - mean_b**2
     covariance = blur(a * b) - mean_a * mean_b
     c1, c2 = SSIM_CONSTANTS
-    ssim = (2 * mean_a * mean_b + c1) * (2 * covariance + c2)
-    ssim /= (mean_a**2 + mean_b**2 + c1) * (variance_a + variance_b + c2)
-    return (ssim * region).sum() / jnp.maximum(region.sum(), 1)
+    similarity = (2 * mean_a * mean_b + c1) * (2 * covariance + c2)
+    similarity /= (mean_a**2 + mean_b**2 + c1) * (variance_a + variance_b + c2)
+    return (similarity * region).sum() / jnp.maximum(region.sum(), 1)
 
 
 def smooth(image: Array, deviation: float) -> Array:
@@ -146,12 +147,12 @@ def randomize_layers(trained: Mapping[str, Any], random: Mapping[str, Any], laye
 
 
 def _rank(saliency: Array, region: Array) -> Array:
-    """Compute the share of a region that is colder than each of its pixels, ties counting half: float32 [H, W]."""
-    heat = jnp.where(region, saliency, jnp.inf).ravel()
-    ordered = jnp.sort(heat)
-    colder = jnp.searchsorted(ordered, heat, side="left", method="sort")
-    not_hotter = jnp.searchsorted(ordered, heat, side="right", method="sort")
-    return ((colder + not_hotter) / (2 * jnp.maximum(region.sum(), 1))).reshape(saliency.shape)
+    """Compute the fraction of a region that is lower than each of its pixels, ties counting half: float32 [H, W]."""
+    values = jnp.where(region, saliency, jnp.inf).ravel()
+    ordered = jnp.sort(values)
+    num_lower = jnp.searchsorted(ordered, values, side="left", method="sort")
+    num_not_higher = jnp.searchsorted(ordered, values, side="right", method="sort")
+    return ((num_lower + num_not_higher) / (2 * jnp.maximum(region.sum(), 1))).reshape(saliency.shape)
 
 
 def _center(values: Array, region: Array) -> Array:

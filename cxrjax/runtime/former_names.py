@@ -4,7 +4,8 @@ A former flag or mode of the command line is refused by name. Files that an earl
 names of today.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -47,16 +48,19 @@ COLUMNS = {
     "between_patch_variance": "intensity_variance_between_patches",
     "within_patch_variance": "intensity_variance_within_patches",
     **{
-        f"redrawn_{percentage}_{metric}": f"randomized_{percentage}_{metric}"
+        f"redrawn_{percentage}_{former}": f"randomized_{percentage}_{metric}"
         for percentage in range(1, 101)
-        for metric in ("correlation", "similarity", "overlap")
+        for former, metric in (("correlation", "correlation"), ("similarity", "ssim"), ("overlap", "overlap"))
     },
+    **{f"randomized_{percentage}_similarity": f"randomized_{percentage}_ssim" for percentage in range(1, 101)},
     "misplaced_correlation": "phase_randomized_correlation",
-    "misplaced_similarity": "phase_randomized_similarity",
+    "misplaced_similarity": "phase_randomized_ssim",
     "misplaced_overlap": "phase_randomized_overlap",
+    "phase_randomized_similarity": "phase_randomized_ssim",
     "seeds_correlation": "resampled_correlation",
-    "seeds_similarity": "resampled_similarity",
+    "seeds_similarity": "resampled_ssim",
     "seeds_overlap": "resampled_overlap",
+    "resampled_similarity": "resampled_ssim",
 }
 # Former key of a setting -> its key.
 SETTINGS = {
@@ -168,7 +172,7 @@ KEYS = {
     "request.json": {"gated": "has_ood_detector", "refuse": "reject_ood"},
     "ood_detector.npz": {"middle": "median", "below": "lower_range", "above": "upper_range"},
     "ood_detector.json": {"flagged_in_error": "expected_false_alarm_rate"},
-    "checks.json": {
+    "saliency_metrics.json": {
         "no_map": "without_map",
         "figures": "metrics",
         "curves/shares": "fractions",
@@ -176,6 +180,8 @@ KEYS = {
         **{f"metrics/{former}": name for former, name in COLUMNS.items()},
     },
 }
+# Values of JSON files, by file: the path of the values -> former value -> value, both texts.
+VALUES = {"saliency_metrics.json": {"checks/*": {"open": "inconclusive"}}}
 # Files and folders of a run directory, of an audit and of a prediction.
 FILES = {
     "gate.npz": "ood_detector.npz",
@@ -185,6 +191,8 @@ FILES = {
     "asked.json": "request.json",
     "passed_over.csv": "skipped_files.csv",
     "maps": "saliency",
+    "checks.csv": "saliency_metrics.csv",
+    "checks.json": "saliency_metrics.json",
     "morphology": "morphometry",
     "morphology.csv": "morphometry.csv",
     "controls": "experiments",
@@ -230,20 +238,35 @@ def upgrade(content: Any, file_name: str) -> Any:
     """
     if file_name == "config.json":
         return _upgrade_settings(content)
-    for path, name in KEYS.get(FILES.get(file_name, file_name), {}).items():
-        content = _rename(content, path.split("/"), name)
+    current_name = FILES.get(file_name, file_name)
+    for path, name in KEYS.get(current_name, {}).items():
+        parent, _, key = path.rpartition("/")
+        content = _map_nodes(content, parent.split("/") if parent else [], partial(_rename_key, key=key, name=name))
+    for path, values in VALUES.get(current_name, {}).items():
+        content = _map_nodes(content, path.split("/"), partial(_replace_value, values=values))
     return content
 
 
-def _rename(node: Any, path: Sequence[str], name: str) -> Any:
+def _map_nodes(node: Any, path: Sequence[str], function: Callable[[Any], Any]) -> Any:
+    """Return a tree with a function applied to the nodes at a path; "*" is any key, or any item of a list."""
+    if not path:
+        return function(node)
     key, *rest = path
     if isinstance(node, list):
-        return [_rename(item, rest, name) for item in node] if key == "*" else node
+        return [_map_nodes(item, rest, function) for item in node] if key == "*" else node
     if not isinstance(node, dict):
         return node
-    if rest:
-        return {child: _rename(value, rest, name) if key in ("*", child) else value for child, value in node.items()}
+    return {child: _map_nodes(value, rest, function) if key in ("*", child) else value for child, value in node.items()}
+
+
+def _rename_key(node: Any, key: str, name: str) -> Any:
+    if not isinstance(node, dict):
+        return node
     return {name if child == key and name not in node else child: value for child, value in node.items()}
+
+
+def _replace_value(node: Any, values: Mapping[str, str]) -> Any:
+    return values.get(node, node) if isinstance(node, str) else node
 
 
 def current_columns(columns: Sequence[str]) -> list[str]:

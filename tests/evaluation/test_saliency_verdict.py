@@ -15,11 +15,11 @@ def judge(count: int = 40, spread: float = 0.02, **changed: float):
     rng = np.random.default_rng(0)
     means = {
         "energy_in_lungs": 0.8, "energy_in_lungs_chance": 0.4, "deletion": 0.2, "deletion_control": 0.4,
-        "insertion": 0.6, "insertion_control": 0.4, "resampled_correlation": 0.9, "resampled_similarity": 0.9,
-        "resampled_overlap": 0.8, "randomized_50_correlation": 0.3, "randomized_50_similarity": 0.3,
+        "insertion": 0.6, "insertion_control": 0.4, "resampled_correlation": 0.9, "resampled_ssim": 0.9,
+        "resampled_overlap": 0.8, "randomized_50_correlation": 0.3, "randomized_50_ssim": 0.3,
         "randomized_50_overlap": 0.2,
-        "randomized_100_correlation": 0.1, "randomized_100_similarity": 0.1, "randomized_100_overlap": 0.1,
-        "phase_randomized_correlation": 0.1, "phase_randomized_similarity": 0.0, "phase_randomized_overlap": 0.1,
+        "randomized_100_correlation": 0.1, "randomized_100_ssim": 0.1, "randomized_100_overlap": 0.1,
+        "phase_randomized_correlation": 0.1, "phase_randomized_ssim": 0.0, "phase_randomized_overlap": 0.1,
         "energy_in_lesions": 0.6, "energy_in_lesions_chance": 0.3, "pointing_game": 0.8, "pointing_game_chance": 0.3,
     }  # fmt: skip
     rows = [

@@ -391,7 +391,7 @@ def test_checks_of_maps_are_in_words(found):
         "without_map": 0,
         "metrics": {},
         "verdict": "So so.",
-        "checks": {"weights": "passed", "lungs": "open"},
+        "checks": {"weights": "passed", "lungs": "inconclusive"},
     }
     rows = table(page(found._replace(maps=maps)), "Checks of the maps")
     assert rows[1:] == [["change when the network's weights are drawn anew", "yes"],
@@ -545,8 +545,8 @@ def test_what_lies_in_the_run_is_read_and_a_broken_file_is_named(tmp_path, monke
     assert (found.training_data.without_patient, found.training_data.num_radiographs) == (3, 4)
     assert found.chance == baselines.chance_level(["viral"] * 3 + ["normal"], [each["label"] for each in ROWS], CLASSES)
     (tmp_path / "saliency" / "test").mkdir(parents=True)
-    (tmp_path / "saliency" / "test" / "checks.json").write_text("{")
-    with pytest.raises(ValueError, match=r"checks\.json: it is damaged"):
+    (tmp_path / "saliency" / "test" / "saliency_metrics.json").write_text("{")
+    with pytest.raises(ValueError, match=r"saliency_metrics\.json: it is damaged"):
         inputs.gather_inputs(tmp_path, "test", None)
 
 

@@ -75,8 +75,10 @@ def test_files_of_a_former_run_are_found_and_have_the_keys_of_today(run):
     assert origin == provenance.Provenance("phantom", "test", step)
     summary = json_file.read(former_names.find(run, "ood_detector.json"), "")
     assert summary["expected_false_alarm_rate"] == pytest.approx(0.154, abs=1e-3)
-    checks = json_file.read(former_names.find(run, "saliency", "test", "checks.json"), "")
+    checks = json_file.read(former_names.find(run, "saliency", "test", "saliency_metrics.json"), "")
     assert checks["metrics"]["randomized_100_correlation"]["n"] == 10 and "resampling" in checks["checks"]
+    assert checks["checks"]["weights"] == "inconclusive" and checks["checks"]["lungs"] == "passed"
+    assert checks["metrics"]["resampled_ssim"]["n"] == 10 and checks["metrics"].keys() >= {"phase_randomized_ssim"}
     audit = json_file.read(run / "audit" / "test" / "audit.json", "")
     assert [entry["model"] for entry in audit["experiments"] if entry["name"] == "source"] == ["table"]
     assert audit["scores"]["macro_auroc"]["n"] == 10 and audit["settings"]["probe_network"]["task"] == "classify"
@@ -99,6 +101,15 @@ def test_keys_are_renamed_at_their_path_alone():
         "all": {"no_prediction": 2, "classes": {"settling": {"agreement": 3}}},
     }
     assert former_names.upgrade(content, "other.json") is content
+
+
+def test_a_value_is_replaced_at_its_path_alone():
+    content = {"checks": {"weights": "open", "lungs": "passed"}, "verdict": "open"}
+    for name in ("checks.json", "saliency_metrics.json"):
+        assert former_names.upgrade(content, name) == {
+            "checks": {"weights": "inconclusive", "lungs": "passed"},
+            "verdict": "open",
+        }
 
 
 def test_a_prediction_that_a_former_version_began_goes_on(tmp_path):
