@@ -62,7 +62,7 @@ def export_model(workdir: Path, target: Path) -> list[str]:
         ) -> None:
             (folder / name).write_bytes(exported.data)
             descriptions[name] = exported.describe()
-            differences[name] = verify.assert_close(name, exported.run(*inputs), expected, exported.unit)
+            differences[name] = verify.check_outputs(name, exported.run(*inputs), expected, exported.unit)
 
         program = stablehlo.build(spec, variables)
         synthetic = verify.synthetic_batch(spec.input.size)
@@ -73,6 +73,6 @@ def export_model(workdir: Path, target: Path) -> list[str]:
                 x = verify.synthetic_input(network)
                 save(f"{name}.onnx", onnx.convert(function, network), (x,), jax.jit(function)(x))
         settings = manifest.describe_model(config, spec, temperature, step)
-        settings |= {"files": descriptions, "proof": verify.summary(differences)}
+        settings |= {"files": descriptions, "verification": verify.summary(differences)}
         (folder / "manifest.json").write_text(json.dumps(settings, indent=2) + "\n")
     return [*descriptions, "manifest.json"]

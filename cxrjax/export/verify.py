@@ -33,8 +33,8 @@ def synthetic_input(network: ModelSpec) -> np.ndarray:
     return np.random.default_rng(0).uniform(size=shape).astype(np.float32)
 
 
-def assert_close(name: str, actual: Mapping[str, Any], expected: Mapping[str, Any], unit: float) -> dict[str, float]:
-    """Compute the largest difference of each output, as a fraction of its largest expected value.
+def check_outputs(name: str, actual: Mapping[str, Any], expected: Mapping[str, Any], unit: float) -> dict[str, float]:
+    """Check that outputs are close to the expected ones, and return their largest differences.
 
     Args:
         name: name of the file, for the message.
@@ -42,12 +42,21 @@ def assert_close(name: str, actual: Mapping[str, Any], expected: Mapping[str, An
         expected: outputs of the run, by name.
         unit: replaces the largest expected value if that is smaller.
 
+    Returns:
+        The largest difference of each output, as a fraction of its largest finite expected value.
+
     Raises:
-        ExportMismatchError: a difference exceeds LIMIT, or an output has another shape.
+        ExportMismatchError: a difference exceeds LIMIT, an output has another shape, or NaN or an infinity is not
+            where it is expected.
     """
     differences = {}
     for output, value in jax.device_get(dict(expected)).items():
         difference = _relative_difference(np.asarray(actual[output], np.float64), np.asarray(value, np.float64), unit)
+        if difference is None:
+            raise ExportMismatchError(
+                f"{name}: the shape of its {output}, or the places of its NaN and infinities, differ from those of the "
+                "run; nothing was written"
+            )
         if difference > LIMIT:
             raise ExportMismatchError(
                 f"{name}: its {output} differ from those of the run by {difference:.1e} of the largest, "
@@ -62,13 +71,16 @@ def summary(differences: Mapping[str, Mapping[str, float]]) -> dict[str, Any]:
     return {
         "input": f"{COUNT} synthetic radiographs, or for a network alone {COUNT} images of noise",
         "differences": differences,
-        "in": f"fractions of the largest value (of 1 for outputs of a prediction without a value above 1), <= {LIMIT}",
+        "unit": f"fractions of the largest value (of 1 for outputs of a prediction without a value above 1), <= {LIMIT}",
     }
 
 
-def _relative_difference(actual: np.ndarray, expected: np.ndarray, unit: float) -> float:
-    if actual.shape != expected.shape or (np.isnan(actual) != np.isnan(expected)).any():
-        return np.inf
-    difference = np.nan_to_num(np.abs(actual - expected)).max()
-    largest = np.nan_to_num(np.abs(expected)).max()
-    return float(difference / max(largest, unit))
+def _relative_difference(actual: np.ndarray, expected: np.ndarray, unit: float) -> float | None:
+    """Return the largest difference over the largest expected value, of the finite values; None for other shapes, NaN or infinities."""
+    if actual.shape != expected.shape:
+        return None
+    finite = np.isfinite(expected) & np.isfinite(actual)
+    if not np.array_equal(actual[~finite], expected[~finite], equal_nan=True):
+        return None
+    difference = np.abs(actual[finite] - expected[finite]).max(initial=0)
+    return float(difference / np.abs(expected[finite]).max(initial=unit))

@@ -251,13 +251,20 @@ def test_what_goes_wrong_leaves_nothing(folder, tmp_path, monkeypatch):
 def test_differences_by_hand():
     wanted = {"logits": np.float32([[4, -8]]), "finding": np.int32([1])}
     given = {"logits": np.float32([[4, -7.9996]]), "finding": np.int32([1])}
-    assert verify.assert_close("a", given, wanted, 1e-9) == {"logits": pytest.approx(5e-5, rel=1e-3), "finding": 0}
+    assert verify.check_outputs("a", given, wanted, 1e-9) == {"logits": pytest.approx(5e-5, rel=1e-3), "finding": 0}
     with pytest.raises(verify.ExportMismatchError, match="a: its logits differ from those of the run by 1.0e-01"):
-        verify.assert_close("a", given | {"logits": np.float32([[4.8, -8]])}, wanted, 1e-9)
-    with pytest.raises(verify.ExportMismatchError, match="by inf"):
-        verify.assert_close("a", given | {"logits": np.float32([[np.nan, -8]])}, wanted, 1e-9)
+        verify.check_outputs("a", given | {"logits": np.float32([[4.8, -8]])}, wanted, 1e-9)
+    with pytest.raises(verify.ExportMismatchError, match="the places of its NaN and infinities, differ"):
+        verify.check_outputs("a", given | {"logits": np.float32([[np.nan, -8]])}, wanted, 1e-9)
+    endless = {"logits": np.float32([-np.inf, np.nan, 4])}
+    assert verify.check_outputs("a", {"logits": np.float32([-np.inf, np.nan, 4])}, endless, 1e-9) == {"logits": 0}
+    with pytest.raises(verify.ExportMismatchError, match="by 1.0e"):  # the infinity does not hide it
+        verify.check_outputs("a", {"logits": np.float32([-np.inf, np.nan, 8])}, endless, 1e-9)
+    for wrong in ([np.inf, np.nan, 4], [-9, np.nan, 4], [-np.inf, np.nan, np.inf], [-np.inf, np.nan, np.nan], [4]):
+        with pytest.raises(verify.ExportMismatchError, match="the shape of its logits, or the places of its NaN"):
+            verify.check_outputs("a", {"logits": np.float32(wrong)}, endless, 1e-9)
     nothing = {"entropy": np.float32([1e-9])}
-    assert verify.assert_close("a", {"entropy": np.float32([0])}, nothing, 1.0)["entropy"] < 1e-8
+    assert verify.check_outputs("a", {"entropy": np.float32([0])}, nothing, 1.0)["entropy"] < 1e-8
 
 
 def test_each_platform_gets_its_own_form_of_the_same_convolutions(monkeypatch):
