@@ -137,7 +137,7 @@ class AuditContext:
     @property
     def selected_on_split(self) -> bool:
         """Return whether the network was selected by radiographs of the split."""
-        return bool(set(self.split.split("+")) & set(self.run_config.data.validation.split("+")))
+        return bool(dataset.common_splits(self.split, self.run_config.data.validation))
 
     @cached_property
     def metadata(self) -> tuple[list[dict[str, str]], list[dict[str, str]]]:

@@ -216,6 +216,11 @@ def fits_in_memory(config: Config, count: int, side: int) -> bool:
     return 2 * count * side**2 / 1e6 <= config.data.cache_limit_mb
 
 
+def common_splits(first: str, second: str) -> list[str]:
+    """Return the names that are in both of two splits of a data set, each a name or several joined by "+"."""
+    return sorted(set(first.split("+")) & set(second.split("+")))
+
+
 def results_dirname(config: Config, split: str, directory: str | None = None) -> str:
     """Return the folder name for the results of a split: SPLIT, or DATASET-SPLIT for another data set.
 

@@ -1,7 +1,7 @@
 """Comparison of two runs on the same radiographs, by intervals of the difference and by tests.
 
-Writes RUN/evaluation/SPLIT/comparison_OTHER_HASH.json: OTHER is the name of the other run's folder, and HASH tells runs
-apart whose folders have the same name.
+Writes RUN/evaluation/SPLIT/comparison_BASELINE_HASH.json: BASELINE is the name of the baseline's folder, and HASH tells
+runs apart whose folders have the same name.
 """
 
 import json
@@ -19,63 +19,64 @@ from cxrjax.metrics.prediction_arrays import PredictionArrays
 from cxrjax.runtime import atomic_files
 
 
-def compare_runs(workdir: Path, other: Path, split: str) -> dict[str, Any]:
+def compare_runs(workdir: Path, baseline: Path, split: str) -> dict[str, Any]:
     """Compare the predictions of two runs, with the same resamples of patients for both.
 
     Args:
-        workdir: run directory of the first run; both runs have been evaluated on the split.
-        other: run directory of the second run.
+        workdir: run directory; both runs have been evaluated on the split.
+        baseline: run directory of the run to compare with.
         split: see `scoring.score_run`.
 
     Returns:
-        {"first", "second", "difference": {score: {"value", "interval", "n"}}, "p": {score: p}, "p_holm": {score: p}}
-        and "runs", "n", "patients" and "without_patient" (`prediction_arrays.count_patients`), "warnings". The p of
-        accuracy is that of `hypothesis_tests.mcnemar_test`, that of an AUROC is DeLong's, both by patients; None where
-        the test is undefined. "p_holm" has the p-values corrected for their number.
+        {"run", "baseline", "difference": {score: {"value", "interval", "n"}}, "p": {score: p}, "p_holm": {score: p}}
+        and "runs", "n", "patients" and "without_patient" (`prediction_arrays.count_patients`), "warnings". A difference
+        is the run's score less the baseline's. The p of accuracy is that of `hypothesis_tests.mcnemar_test`, that of an
+        AUROC is DeLong's, both by patients; None where the test is undefined. "p_holm" has the p-values corrected for
+        their number.
 
     Raises:
         FileNotFoundError: a run was not evaluated on the split.
         ValueError: a radiograph is in one run alone, or has another label or patient there; or the runs predict other
             classes or structures.
     """
-    files = (workdir / "evaluation" / split / "predictions.csv", other / "evaluation" / split / "predictions.csv")
-    first, second = _align(*files)
-    patients = prediction_arrays.patients(first)
-    is_classifier = bool(predictions_csv.class_names(first[0], predictions_csv.COUNT_PREFIX))
+    files = (workdir / "evaluation" / split / "predictions.csv", baseline / "evaluation" / split / "predictions.csv")
+    rows, baseline_rows = _align(*files)
+    patients = prediction_arrays.patients(rows)
+    is_classifier = bool(predictions_csv.class_names(rows[0], predictions_csv.COUNT_PREFIX))
     tests: dict[str, float | None] = {}
     if is_classifier:
-        first_cases = prediction_arrays.collect(first)
-        second_cases = prediction_arrays.collect(second)
-        first_metrics = _label_metrics(first_cases)
-        second_metrics = _label_metrics(second_cases)
-        tests = _paired_tests(first_cases, second_cases, patients)
+        cases = prediction_arrays.collect(rows)
+        baseline_cases = prediction_arrays.collect(baseline_rows)
+        run_metrics = _label_metrics(cases)
+        baseline_metrics = _label_metrics(baseline_cases)
+        tests = _paired_tests(cases, baseline_cases, patients)
     else:
-        first_metrics = _mask_metrics(first)
-        second_metrics = _mask_metrics(second)
+        run_metrics = _mask_metrics(rows)
+        baseline_metrics = _mask_metrics(baseline_rows)
 
     def metrics(weights: NDArray) -> dict:
-        a = first_metrics(weights)
-        b = second_metrics(weights)
-        difference = {name: confidence.difference(a[name], b[name]) for name in a}
-        return {"n": weights.sum(1), "first": a, "second": b, "difference": difference}
+        scores = run_metrics(weights)
+        baseline_scores = baseline_metrics(weights)
+        difference = {name: confidence.difference(scores[name], baseline_scores[name]) for name in scores}
+        return {"n": weights.sum(1), "run": scores, "baseline": baseline_scores, "difference": difference}
 
     result: dict[str, Any] = {
-        "runs": {"first": str(workdir), "second": str(other)},
+        "runs": {"run": str(workdir), "baseline": str(baseline)},
         "split": split,
-        **prediction_arrays.count_patients(first),
+        **prediction_arrays.count_patients(rows),
         "num_resamples": bootstrap.RESAMPLES,
     }
     result |= confidence.summarize(bootstrap.bootstrap(metrics, patients), patients)
     result |= {"p": tests, "p_holm": _holm_adjusted(tests), "warnings": []}
     atomic_files.atomic_write(
-        comparison_path(workdir, other, split), (json.dumps(result, indent=2, allow_nan=False) + "\n").encode()
+        comparison_path(workdir, baseline, split), (json.dumps(result, indent=2, allow_nan=False) + "\n").encode()
     )
     return result
 
 
-def comparison_path(workdir: Path, other: Path, split: str) -> Path:
+def comparison_path(workdir: Path, baseline: Path, split: str) -> Path:
     """Return the path of the file that a comparison is written to."""
-    folder = other.resolve()
+    folder = baseline.resolve()
     checksum = zlib.crc32(str(folder).encode())
     return workdir / "evaluation" / split / f"comparison_{folder.name}_{checksum:08x}.json"
 

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cxrjax.config import Config
+from cxrjax.data import dataset
 from cxrjax.evaluation import plots
 from cxrjax.io import predictions_csv
 from cxrjax.metrics import (
@@ -83,7 +84,8 @@ def score_run(workdir: Path, split: str) -> dict[str, Any]:
         "num_resamples": bootstrap.RESAMPLES,
     }
     scores |= confidence.summarize(bootstrap.bootstrap(measure, patients), patients)
-    scores["warnings"] = list_warnings(scores, stored_calibration, config)
+    own_split = split if origin.split in ("", split) else None  # the folder of another data set is DATASET-SPLIT
+    scores["warnings"] = list_warnings(scores, own_split, stored_calibration, config)
     atomic_files.atomic_write(folder / "metrics.json", (json.dumps(scores, indent=2, allow_nan=False) + "\n").encode())
     if cases is not None:
         plots.draw_plots(cases, scores, folder)
@@ -159,10 +161,18 @@ def metric_fn(
     return measure
 
 
-def list_warnings(scores: Mapping[str, Any], stored_calibration: Mapping[str, Any] | None, config: Config) -> list[str]:
-    """Return one sentence per caveat: splits that the run used before, small groups, missing scores."""
+def list_warnings(
+    scores: Mapping[str, Any], own_split: str | None, stored_calibration: Mapping[str, Any] | None, config: Config
+) -> list[str]:
+    """Return one sentence per caveat: splits that the run used before, small groups, missing scores.
+
+    Args:
+        scores: metrics.json, without its warnings.
+        own_split: the evaluated split of the run's own data set; None if another data set was evaluated.
+        stored_calibration: result of `calibration.load`.
+        config: config of the run.
+    """
     is_classifier = "classes" in scores["all"]
-    split = scores["split"]
     groups = [
         ("class", name, class_scores["support"]) for name, class_scores in scores["all"].get("classes", {}).items()
     ]
@@ -185,18 +195,20 @@ def list_warnings(scores: Mapping[str, Any], stored_calibration: Mapping[str, An
             f"{subject} not known: each radiograph counts as a patient of its own, and the images of one "
             "patient may be in several splits"
         )
-    if _share_parts(split, config.data.train):
-        warnings.append(f"the network was trained on {config.data.train}: in {split} it has seen radiographs before")
-    if _share_parts(split, config.data.validation):
+    if own_split and dataset.common_splits(own_split, config.data.train):
         warnings.append(
-            f"the best epoch of the network was chosen on {config.data.validation}, which {split} shares: the scores "
-            "are optimistic"
+            f"the network was trained on {config.data.train}: it has seen radiographs of {own_split} before"
+        )
+    if own_split and dataset.common_splits(own_split, config.data.validation):
+        warnings.append(
+            f"the best epoch of the network was chosen on {config.data.validation}, which {own_split} shares: the "
+            "scores are optimistic"
         )
     if is_classifier and stored_calibration is None:
         warnings.append("the run has no calibration.json, so there are no operating points and no temperature")
-    elif stored_calibration and _share_parts(split, stored_calibration["split"]):
+    elif own_split and stored_calibration and dataset.common_splits(own_split, stored_calibration["split"]):
         warnings.append(
-            f"temperature and operating points were chosen on {stored_calibration['split']}, which {split} shares"
+            f"temperature and operating points were chosen on {stored_calibration['split']}, which {own_split} shares"
         )
     if stored_calibration and (doubt := calibration.reliability_warning(stored_calibration)):
         warnings.append(doubt)
@@ -271,8 +283,3 @@ def _mask_metric_fn(rows: Sequence[Mapping], groups: Mapping[str, Mapping[str, N
         }
 
     return measure
-
-
-def _share_parts(split: str, other: str) -> bool:
-    """Return whether two splits, each of one name or several joined by "+", share a name."""
-    return bool({*split.split("+")} & {*other.split("+")})

@@ -50,11 +50,11 @@ def format_comparison(result: Mapping[str, Any]) -> str:
     Args:
         result: result of `compare_runs.compare_runs`.
     """
-    head = [describe_counts(result), *result["runs"].values(), "first less second", "p", "p, corrected"]
+    head = [describe_counts(result), *result["runs"].values(), "difference", "p", "p, corrected"]
     lines = [
         [
             name,
-            *(format_ci(result[part][name]) for part in ("first", "second", "difference")),
+            *(format_ci(result[part][name]) for part in ("run", "baseline", "difference")),
             *(format_p(result[tests][name]) if name in result[tests] else "" for tests in ("p", "p_holm")),
         ]
         for name in result["difference"]

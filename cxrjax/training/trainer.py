@@ -174,9 +174,9 @@ def build_task(config: Config, workdir: Path) -> Task:
         ValueError: a split is in the training and in the validation data.
         DatasetError: the data set is missing or does not fit the config.
     """
-    shared = set(config.data.train.split("+")) & set(config.data.validation.split("+"))
+    shared = dataset.common_splits(config.data.train, config.data.validation)
     if shared:
-        raise ValueError(f"the split {shared.pop()!r} is in data.train and in data.validation")
+        raise ValueError(f"the split {shared[0]!r} is in data.train and in data.validation")
     if config.task == "segment":
         train_data = dataset.open_split(config, config.data.train)
         return segmentation.build(config, train_data, dataset.open_split(config, config.data.validation))

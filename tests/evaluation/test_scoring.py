@@ -10,7 +10,7 @@ from cxrjax.config import default_config
 from cxrjax.evaluation import compare_runs, scoring, tables
 from cxrjax.io import predictions_csv
 from cxrjax.metrics import bootstrap, classification, prediction_arrays
-from cxrjax.runs import calibration
+from cxrjax.runs import calibration, provenance
 from cxrjax.runtime import formatting
 
 CLASSES = ["normal", "viral", "covid19"]
@@ -208,14 +208,14 @@ def test_a_run_is_compared_with_one_that_knows_less(run, tmp_path):
     write(tmp_path, draw_rows(0, skill=0.3))
     result = compare_runs.compare_runs(run, tmp_path, "test")
     for name, difference in result["difference"].items():
-        pair = [result[part][name]["value"] for part in ("first", "second")]
+        pair = [result[part][name]["value"] for part in ("run", "baseline")]
         assert difference["value"] == pytest.approx(pair[0] - pair[1])
     assert result["difference"]["accuracy"]["interval"][0] > 0 and result["p"]["accuracy"] < 0.001
     assert (
         json.loads((run / "evaluation" / "test" / compare_runs.comparison_path(run, tmp_path, "test").name).read_text())
         == result
     )
-    assert result["runs"] == {"first": str(run), "second": str(tmp_path)}
+    assert result["runs"] == {"run": str(run), "baseline": str(tmp_path)}
     assert not result["warnings"] and "< 0.001" in tables.format_comparison(result)
     assert all(result["p_holm"][name] >= p for name, p in result["p"].items())
     assert compare_runs.comparison_path(run, tmp_path / "a" / "run", "test") != compare_runs.comparison_path(
@@ -309,6 +309,16 @@ def test_splits_that_share_a_part_are_warned_of(tmp_path):
     warnings = scoring.score_run(tmp_path, "fold0+fold1")["warnings"]
     assert any("trained on fold1+fold2" in line for line in warnings)
     assert any("chosen on fold0" in line for line in warnings)
+
+
+def test_equal_names_of_splits_of_another_data_set_are_not_warned_of(tmp_path):
+    config = classify_config()
+    config.data.train, config.data.validation = "fold1+fold2", "fold0"
+    folder = write(tmp_path, draw_rows(0), "elsewhere-fold3+fold1")
+    provenance.write(folder, provenance.Provenance("elsewhere", "fold3+fold1"))
+    (tmp_path / "config.json").write_text(config.to_json())
+    warnings = scoring.score_run(tmp_path, "elsewhere-fold3+fold1")["warnings"]
+    assert not [line for line in warnings if "trained on" in line or "chosen on" in line]
 
 
 def test_the_n_of_a_mean_is_that_of_what_is_known(tmp_path):
