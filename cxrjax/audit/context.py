@@ -105,7 +105,7 @@ class AuditContext:
         return self._read_records(self.run_config.data.train), self._read_records(self.split)
 
     def _read_records(self, split: str) -> list[dict[str, Any]]:
-        fields = (*metadata_baseline.CASE, "view")
+        fields = (*metadata_baseline.ROW_FIELDS, "view")
         return [
             {field: record[field] for field in fields} | {"file": zlib.crc32(record["image"])}
             for record in self._iter_records(split)

@@ -5,11 +5,12 @@ from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
+from jax import Array
 
 from cxrjax.audit import markers, metadata_baseline, metrics, perturbations
 from cxrjax.audit.context import AuditContext, NotApplicableError, require_lungs
-from cxrjax.audit.perturbations import Alteration
-from cxrjax.audit.probe import ProbeNetwork, alter
+from cxrjax.audit.perturbations import Perturbation
+from cxrjax.audit.probe import ProbeNetwork, perturb
 from cxrjax.data.batch import RadiographBatch, with_columns
 from cxrjax.metrics import baselines
 
@@ -63,28 +64,28 @@ def _metadata_baseline(context: AuditContext, attributes: tuple[str, ...]) -> Ex
     else:
         probabilities = metadata_baseline.naive_bayes(train, labels, test, attributes, len(context.classes))
     note = "the same for all radiographs of training, so that it tells nothing" if is_constant else ""
-    cases = [{field: features[field] for field in metadata_baseline.CASE} for features in test]
+    cases = [{field: features[field] for field in metadata_baseline.ROW_FIELDS} for features in test]
     return ExperimentResult(context.make_rows(cases, probabilities), note)
 
 
 def _train_probes(
     context: AuditContext,
-    alteration: Alteration | None,
+    perturbation: Perturbation | None,
     uses_lungs: bool,
     train_rows: np.ndarray | None = None,
     num_trainings: int = 1,
 ) -> tuple[list[ProbeNetwork], RadiographBatch, np.ndarray]:
-    """Train probe networks on altered images, and alter those of the split.
+    """Train probe networks on perturbed images, and perturb those of the split.
 
     Args:
         context: inputs of the audit.
-        alteration: perturbation of the images; None for none.
+        perturbation: perturbation of the images; None for none.
         uses_lungs: whether the perturbation needs lung masks.
         train_rows: rows of the training radiographs; None for all.
         num_trainings: number of networks, each with its own seed.
 
     Returns:
-        The networks, the altered radiographs of the split, and their lung masks.
+        The networks, the perturbed radiographs of the split, and their lung masks.
 
     Raises:
         NotApplicableError: the perturbation needs lung masks, and there are none.
@@ -93,10 +94,10 @@ def _train_probes(
     test, test_lungs = context.probe_test
     if uses_lungs:
         require_lungs(train_lungs, test_lungs)
-    if alteration is not None:
+    if perturbation is not None:
         batch_size = context.probe_config.evaluation.batch_size
-        train = with_columns(train, images=alter(alteration, train.images, train_lungs, batch_size))
-        test = with_columns(test, images=alter(alteration, test.images, test_lungs, batch_size))
+        train = with_columns(train, images=perturb(perturbation, train.images, train_lungs, batch_size))
+        test = with_columns(test, images=perturb(perturbation, test.images, test_lungs, batch_size))
     if train_rows is not None:
         train = train.select(train_rows)
     seed = context.probe_config.seed
@@ -104,17 +105,19 @@ def _train_probes(
     return networks, test, test_lungs
 
 
-def _probe(context: AuditContext, alteration: Alteration | None, uses_lungs: bool, locate: bool) -> ExperimentResult:
-    """Train probe networks on altered images, and evaluate them.
+def _probe(
+    context: AuditContext, perturbation: Perturbation | None, uses_lungs: bool, locate: bool
+) -> ExperimentResult:
+    """Train probe networks on perturbed images, and evaluate them.
 
     Args:
         context: inputs of the audit.
-        alteration: perturbation of the images; None for none.
+        perturbation: perturbation of the images; None for none.
         uses_lungs: whether the perturbation needs lung masks.
         locate: whether to train several networks, and to locate by occlusion the class that is predicted best.
     """
     num_trainings = NUM_TRAININGS if locate else 1
-    networks, test, lungs = _train_probes(context, alteration, uses_lungs, num_trainings=num_trainings)
+    networks, test, lungs = _train_probes(context, perturbation, uses_lungs, num_trainings=num_trainings)
     rows, *repeat_rows = [_make_rows(context, test, network.predict(test.images)) for network in networks]
     if not locate:
         return ExperimentResult(rows)
@@ -133,12 +136,12 @@ def _probe(context: AuditContext, alteration: Alteration | None, uses_lungs: boo
     return ExperimentResult(rows, note, details, repeat_rows=tuple(repeat_rows))
 
 
-def _audit_network(context: AuditContext, alteration: Alteration | None, hides: str) -> ExperimentResult:
-    """Evaluate the audited network on altered images.
+def _audit_network(context: AuditContext, perturbation: Perturbation | None, hides: str) -> ExperimentResult:
+    """Evaluate the audited network on perturbed images.
 
     Args:
         context: inputs of the audit.
-        alteration: perturbation of the images; None for none.
+        perturbation: perturbation of the images; None for none.
         hides: "lungs" or "background" if the perturbation hides either, else "".
     """
     if hides and context.run_config.patches.mask_lungs:
@@ -149,8 +152,8 @@ def _audit_network(context: AuditContext, alteration: Alteration | None, hides: 
     if hides:
         require_lungs(lungs)
     images = test.images
-    if alteration is not None:
-        images = alter(alteration, images, lungs, context.run_config.evaluation.batch_size)
+    if perturbation is not None:
+        images = perturb(perturbation, images, lungs, context.run_config.evaluation.batch_size)
     votes = model.predict(images, lungs, test.image_ids)
     has_prediction = np.asarray(lungs.any((1, 2)) | (not model.requires_segmentation))
     rows = _make_rows(
@@ -233,14 +236,22 @@ def _within_source(context: AuditContext) -> ExperimentResult:
 
 def _match_histogram_probe(context: AuditContext) -> ExperimentResult:
     quantiles = perturbations.pool_levels(context.probe_train[0].images)
-    alteration = partial(perturbations.match_histogram, quantiles=quantiles)
-    return _probe(context, alteration, uses_lungs=False, locate=False)
+    return _probe(
+        context, lambda images, _: perturbations.match_histogram(images, quantiles), uses_lungs=False, locate=False
+    )
 
 
 def _match_histogram_network(context: AuditContext) -> ExperimentResult:
     quantiles = perturbations.pool_levels(context.test_images[0].images)
-    alteration = partial(perturbations.match_histogram, quantiles=quantiles)
-    return _audit_network(context, alteration, hides="")
+    return _audit_network(context, lambda images, _: perturbations.match_histogram(images, quantiles), hides="")
+
+
+def _show_box(_: Array | np.ndarray, lungs: Array | np.ndarray) -> Array:
+    return perturbations.box_only(lungs)
+
+
+def _reduce_resolution(images: Array | np.ndarray, _: Array | np.ndarray) -> Array:
+    return perturbations.downsample_resolution(images)
 
 
 def _make_rows(
@@ -248,16 +259,16 @@ def _make_rows(
 ) -> list[dict[str, Any]]:
     """Return rows as in predictions.csv; for the last arguments, see `AuditContext.make_rows`."""
     fields = zip(radiographs.paths, radiographs.patients, radiographs.sources, radiographs.labels, strict=True)
-    cases = [dict(zip(metadata_baseline.CASE, values, strict=True)) for values in fields]
+    cases = [dict(zip(metadata_baseline.ROW_FIELDS, values, strict=True)) for values in fields]
     return context.make_rows(cases, probabilities, **predictions)
 
 
 def _on_images(
-    name: str, title: str, question: str, category: str, alteration: Alteration, hides: str
+    name: str, title: str, question: str, category: str, perturbation: Perturbation, hides: str
 ) -> list[Experiment]:
     """Return the experiments with a perturbation: one of the probe network, and one of the audited network."""
-    probe = partial(_probe, alteration=alteration, uses_lungs=True, locate=category == SHORTCUT)
-    audit_network = partial(_audit_network, alteration=alteration, hides=hides)
+    probe = partial(_probe, perturbation=perturbation, uses_lungs=True, locate=category == SHORTCUT)
+    audit_network = partial(_audit_network, perturbation=perturbation, hides=hides)
     return [
         Experiment(name, title, question, category, PROBE_NETWORK, probe, FULL_IMAGE, reports_share=True),
         Experiment(f"{name}_network", title, question, CHECK, AUDITED_NETWORK, audit_network, UNALTERED),
@@ -294,14 +305,14 @@ EXPERIMENTS = (
     _on_metadata("source", "source alone", metadata_baseline.ATTRIBUTES["source"]),
     _on_metadata("view", "view alone", metadata_baseline.ATTRIBUTES["view"]),
     _on_metadata("resolution", "height and width alone", metadata_baseline.ATTRIBUTES["resolution"]),
-    _on_metadata("file_form", "file form alone", metadata_baseline.ATTRIBUTES["file_form"]),
-    _on_metadata("metadata", "source, view, size and file form together", _ALL_ATTRIBUTES),
+    _on_metadata("file_format", "file format alone", metadata_baseline.ATTRIBUTES["file_format"]),
+    _on_metadata("metadata", "source, view, size and file format together", _ALL_ATTRIBUTES),
     Experiment(FULL_IMAGE, "whole radiograph", "What does the small network learn, nothing hidden?", CONTENT,
-            PROBE_NETWORK, partial(_probe, alteration=None, uses_lungs=False, locate=False), reports_share=True),
+            PROBE_NETWORK, partial(_probe, perturbation=None, uses_lungs=False, locate=False), reports_share=True),
     *_on_images("background", "background alone", "Can the label be predicted where there is no lung?", SHORTCUT,
                 perturbations.mask_out_lungs, "lungs"),
     Experiment("lung_box", "box of the lungs alone", "Do the lungs' size and place tell it, or that none are found?",
-            SHORTCUT, PROBE_NETWORK, partial(_probe, alteration=perturbations.box_only, uses_lungs=True, locate=True),
+            SHORTCUT, PROBE_NETWORK, partial(_probe, perturbation=_show_box, uses_lungs=True, locate=True),
             FULL_IMAGE, reports_share=True),
     *_on_images("border", "border alone", "Can it be predicted from the outer tenth of each side?", SHORTCUT,
                 perturbations.border_only, "lungs"),
@@ -317,13 +328,13 @@ EXPERIMENTS = (
             PROBE_NETWORK, partial(_plant_marker, inside=True), FULL_IMAGE),
     *(_on_shuffled_labels(number + 1) for number in range(NUM_SHUFFLES)),
     Experiment(UNALTERED, "predicted again, nothing altered", "What does the network predict in the way of this audit?",
-            CHECK, AUDITED_NETWORK, partial(_audit_network, alteration=None, hides="")),
+            CHECK, AUDITED_NETWORK, partial(_audit_network, perturbation=None, hides="")),
     Experiment("common_levels", "common gray levels", "Can it be learned without the gray levels of a source?", CHECK,
             PROBE_NETWORK, _match_histogram_probe, FULL_IMAGE),
     Experiment("common_levels_network", "common gray levels", "Does it need the gray levels of a source?", CHECK,
             AUDITED_NETWORK, _match_histogram_network, UNALTERED),
     # The images of the probe network have a common resolution already, which is coarser.
     Experiment("common_resolution_network", f"through {perturbations.RESOLUTION} pixels", "Does it need the sharpness?",
-            CHECK, AUDITED_NETWORK, partial(_audit_network, alteration=perturbations.downsample_resolution, hides=""),
+            CHECK, AUDITED_NETWORK, partial(_audit_network, perturbation=_reduce_resolution, hides=""),
             UNALTERED),
 )  # fmt: skip

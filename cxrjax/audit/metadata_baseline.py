@@ -17,21 +17,22 @@ ATTRIBUTES = {
     "source": ("source",),
     "view": ("view",),
     "resolution": ("height", "width"),
-    "file_form": ("kind", "bits", "color"),
+    "file_format": ("format", "bits", "color"),
 }
-CASE: tuple[str, ...] = ("path", "patient_id", "source", "label")
+# Fields of a record that the rows of predictions.csv have too.
+ROW_FIELDS: tuple[str, ...] = ("path", "patient_id", "source", "label")
 
 Features = Mapping[str, str]
 
 
 def metadata_features(record: Mapping[str, Any]) -> dict[str, str]:
-    """Return the metadata features of a record (see `tfds_store.iter_records`) as text, and the fields in CASE."""
+    """Return the metadata features of a record (see `tfds_store.iter_records`) as text, and ROW_FIELDS."""
     return {
-        **{field: record[field] for field in CASE},
+        **{field: record[field] for field in ROW_FIELDS},
         "view": record["view"],
         "height": _bin_length(record["height"]),
         "width": _bin_length(record["width"]),
-        **_file_form(record),
+        **_file_format(record),
     }
 
 
@@ -73,10 +74,10 @@ def _bin_length(pixels: int) -> str:
     return str(round(STEPS_PER_OCTAVE * math.log2(pixels)))
 
 
-def _file_form(record: Mapping[str, Any]) -> dict[str, str]:
-    """Return format, bits per value and color mode of the original file of a radiograph."""
+def _file_format(record: Mapping[str, Any]) -> dict[str, str]:
+    """Return format, bits per value and color of the original file of a radiograph; see `pixel_format.PixelFormat`."""
     if "format" in record:
-        return {"kind": record["format"].upper(), "bits": str(record["bits"]), "color": record["color"]}
-    kind = detect_format(record["image"])  # version 1 of the data sets holds the file itself
-    form = read_pixel_format(record["image"], kind)
-    return {"kind": kind.upper(), "bits": str(form.bits or ""), "color": form.color}
+        return {"format": record["format"].upper(), "bits": str(record["bits"]), "color": record["color"]}
+    file_format = detect_format(record["image"])  # version 1 of the data sets holds the file itself
+    pixel_format = read_pixel_format(record["image"], file_format)
+    return {"format": file_format.upper(), "bits": str(pixel_format.bits or ""), "color": pixel_format.color}

@@ -1,4 +1,4 @@
-"""Perturbations of images uint8 [B, S, S], given their lung masks bool [B, S, S], and the boxes and levels they need.
+"""Perturbations of images uint8 [B, S, S] with lung masks bool [B, S, S], and the boxes and gray levels they need.
 
 Standardization depends on the whole image, so that a hidden region still influences the gray levels of the visible
 one. Therefore, perturbations that hide a region equalize the histogram of the visible pixels again.
@@ -18,7 +18,8 @@ RESOLUTION = 256  # pixels per side, the lowest of the usual collections (tuberc
 MARK = 0.08  # side of a marker, of the image side: two or three centimeters, as a lead letter. Ours
 CORNER = 0.03  # of the side, between the marker and the upper left corner
 
-Alteration = Callable[[Array | np.ndarray, Array | np.ndarray], Array]
+# Images uint8 [B, S, S], lung masks bool [B, S, S] -> images uint8 [B, S, S]
+Perturbation = Callable[[Array | np.ndarray, Array | np.ndarray], Array]
 
 
 @jax.jit
@@ -31,8 +32,8 @@ def mask_out_lungs(images: Array, lungs: Array) -> Array:
 
 
 @jax.jit
-def box_only(images: Array, lungs: Array) -> Array:
-    """Return the box alone that `mask_out_lungs` blackens: black on white, without any of the image.
+def box_only(lungs: Array) -> Array:
+    """Return the box alone that `mask_out_lungs` blackens: uint8 [B, S, S], black on white, independent of the images.
 
     Its size and position are those of the lungs, and without lungs the image is black. Both may depend on the patient's
     age or on failures of the segmenter, so that the background is compared with the box.
@@ -55,7 +56,7 @@ def border_only(images: Array, lungs: Array) -> Array:
 
 
 @jax.jit
-def downsample_resolution(images: Array, lungs: Array) -> Array:
+def downsample_resolution(images: Array) -> Array:
     """Downsample to `RESOLUTION` pixels per side and back, so that no image is sharper than the coarsest collection."""
     side = min(RESOLUTION, images.shape[1])
     coarse = jax.image.resize(images.astype(jnp.float32), (len(images), side, side), "linear")
@@ -63,7 +64,7 @@ def downsample_resolution(images: Array, lungs: Array) -> Array:
 
 
 @jax.jit
-def match_histogram(images: Array, lungs: Array, quantiles: Array) -> Array:
+def match_histogram(images: Array, quantiles: Array) -> Array:
     """Give all images the same histogram, that of `quantiles` (see `pool_levels`)."""
     return match_levels(images, jnp.ones(images.shape, bool), quantiles)
 
@@ -95,7 +96,7 @@ def match_levels(images: Array, visible: Array, quantiles: Array | None = None) 
     target = jnp.linspace(1, 255, 256) if quantiles is None else quantiles
 
     def match(image: Array, mask: Array) -> Array:
-        counts = jnp.zeros(256).at[image.ravel()].add(mask.ravel())
+        counts = jnp.zeros(256, jnp.int32).at[image.ravel()].add(mask.ravel().astype(jnp.int32))
         mid_ranks = (jnp.cumsum(counts) - counts / 2) / jnp.maximum(counts.sum(), 1)
         levels = jnp.interp(mid_ranks, jnp.linspace(0, 1, 256), target)
         return jnp.where(mask, jnp.round(levels)[image], 0).astype(jnp.uint8)
@@ -134,7 +135,9 @@ def marker_box(lungs: Array, inside: bool) -> tuple[Array, int]:
     mask = jnp.where(left.any(), left, lungs)
     rows, columns = jnp.mgrid[:size, :size]
     total = jnp.maximum(mask.sum(), 1)
-    square_distance = (rows - (rows * mask).sum() / total) ** 2 + (columns - (columns * mask).sum() / total) ** 2
+    mean_row = (rows * mask).sum(dtype=jnp.float32) / total
+    mean_column = (columns * mask).sum(dtype=jnp.float32) / total
+    square_distance = (rows - mean_row) ** 2 + (columns - mean_column) ** 2
     center = jnp.argmin(jnp.where(mask, square_distance, jnp.inf))
     return jnp.clip(jnp.array([center // size, center % size]) - side // 2, 0, size - side), side
 

@@ -14,7 +14,7 @@ import numpy as np
 from jax import Array
 from tqdm import tqdm
 
-from cxrjax.audit.perturbations import Alteration
+from cxrjax.audit.perturbations import Perturbation
 from cxrjax.config import Config
 from cxrjax.data.batch import RadiographBatch, padded_batches
 from cxrjax.inference import inputs
@@ -69,12 +69,12 @@ class ProbeNetwork:
         return np.concatenate(batches)
 
 
-def alter(alteration: Alteration, images: np.ndarray, lungs: np.ndarray, batch_size: int) -> np.ndarray:
+def perturb(perturbation: Perturbation, images: np.ndarray, lungs: np.ndarray, batch_size: int) -> np.ndarray:
     """Apply a perturbation to images uint8 [n, S, S] with lung masks bool [n, S, S], in batches."""
-    altered = np.empty_like(images)
+    perturbed = np.empty_like(images)
     for rows, count in padded_batches(len(images), batch_size):
-        altered[rows[:count]] = np.asarray(alteration(images[rows], lungs[rows]))[:count]
-    return altered
+        perturbed[rows[:count]] = np.asarray(perturbation(images[rows], lungs[rows]))[:count]
+    return perturbed
 
 
 def downsample(images: np.ndarray, size: int) -> np.ndarray:

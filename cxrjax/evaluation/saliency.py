@@ -67,7 +67,7 @@ def evaluate_saliency(
     Raises:
         RunError: there is no trained network in the run directory, or the run is not that of a single classifier.
         DatasetError: the data set or its split does not exist.
-        ValueError: the table of lesions is invalid; `saliency_eval.baseline` is unknown; or no radiograph has a map.
+        ValueError: the table of lesions is invalid, or no radiograph has a map.
     """
     config = run_dir.load_config(workdir)
     if not from_config.classes(config) or config.evaluation.ensemble_size > 1:
@@ -194,7 +194,7 @@ def iter_evaluations(
         cases: the split.
 
     Yields:
-        A row of saliency_metrics.csv, and the curves float32 [steps + 1] by name; no curves for a radiograph without lungs.
+        A row of saliency_metrics.csv, and the curves float32 [steps + 1] by name; there are none without lungs.
     """
     batch_size = min(config.evaluation.batch_size, len(cases))
     shares = sharding.BatchSharding(batch_size)
@@ -276,8 +276,6 @@ def _deletion_baseline(image: Array, settings: SaliencyEvalConfig) -> Array:
     """Return the image that replaces deleted pixels, black or blurred: uint8 [S, S]."""
     if settings.baseline == "black":
         return jnp.zeros_like(image)
-    if settings.baseline != "blur":
-        raise ValueError(f"no saliency_eval.baseline called {settings.baseline!r}; there are black, blur")
     return jnp.round(faithfulness.smooth(image.astype(jnp.float32), settings.blur_sigma * len(image))).astype(
         image.dtype
     )

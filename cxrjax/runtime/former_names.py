@@ -181,7 +181,19 @@ KEYS = {
     },
 }
 # Values of JSON files, by file: the path of the values -> former value -> value, both texts.
-VALUES = {"saliency_metrics.json": {"checks/*": {"open": "inconclusive"}}}
+VALUES = {
+    "saliency_metrics.json": {"checks/*": {"open": "inconclusive"}},
+    "audit.json": {
+        "experiments/*/name": {
+            "facts": "metadata",
+            "whole": "full_image",
+            "box": "lung_box",
+            "network": "unaltered",
+            "file_form": "file_format",
+        },
+        "experiments/*/model": {"table": "metadata"},
+    },
+}
 # Files and folders of a run directory, of an audit and of a prediction.
 FILES = {
     "gate.npz": "ood_detector.npz",
@@ -200,6 +212,7 @@ FILES = {
     "network": "unaltered",
     "facts": "metadata",
     "box": "lung_box",
+    "file_form": "file_format",
     "facts.json": "result.json",
     "unmarked.csv": "without_marker.csv",
     "ranking.svg": "roc.svg",

@@ -21,8 +21,8 @@ def test_several_attributes_are_those_of_scikit_learn():
     rng = np.random.default_rng(0)
     labels = rng.integers(0, 3, 200)
     table = np.stack([(labels + rng.integers(0, 2, 200)) % 4, rng.integers(0, 3, 200)], 1)
-    facts = [{"view": str(a), "kind": str(b)} for a, b in table]
-    ours = metadata_baseline.naive_bayes(facts[:150], labels[:150], facts[150:], ("view", "kind"), 3)
+    facts = [{"view": str(a), "format": str(b)} for a, b in table]
+    ours = metadata_baseline.naive_bayes(facts[:150], labels[:150], facts[150:], ("view", "format"), 3)
     theirs = CategoricalNB(alpha=1.0).fit(table[:150], labels[:150]).predict_proba(table[150:])
     np.testing.assert_allclose(ours, theirs, rtol=1e-9)
 
@@ -35,17 +35,17 @@ def test_several_attributes_are_those_of_scikit_learn():
         (".jpg", (40, 50), np.uint8, ("JPEG", "8", "1")),
     ],
 )
-def test_file_form(suffix, shape, dtype, form):
+def test_file_format(suffix, shape, dtype, form):
     file = cv2.imencode(suffix, np.arange(np.prod(shape)).reshape(shape).astype(dtype))[1].tobytes()
     example = dict.fromkeys(("path", "patient_id", "source", "label", "view"), "") | {"height": 512, "width": 256}
     told = metadata_baseline.metadata_features(example | {"image": file})
-    assert (told["kind"], told["bits"], told["color"]) == form
+    assert (told["format"], told["bits"], told["color"]) == form
     assert (told["height"], told["width"]) == ("36", "32")  # four steps an octave
 
 
 def test_dicom_form(shared):
     file = next((shared / "data" / "dicom").rglob("*.dcm")).read_bytes()
     told = metadata_baseline.metadata_features(
-        {key: "" for key in metadata_baseline.CASE} | {"view": "", "height": 64, "width": 64, "image": file}
+        {key: "" for key in metadata_baseline.ROW_FIELDS} | {"view": "", "height": 64, "width": 64, "image": file}
     )
-    assert told["kind"] == "DICOM" and told["bits"].isdigit() and told["color"].startswith("MONOCHROME")
+    assert told["format"] == "DICOM" and told["bits"].isdigit() and told["color"].startswith("MONOCHROME")

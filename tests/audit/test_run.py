@@ -96,7 +96,7 @@ def test_a_killed_audit_goes_on_and_no_control_is_done_twice(tmp_path, monkeypat
     assert not (workdir / "audit" / "test" / "audit.json").exists()
     monkeypatch.setattr(run, "EXPERIMENTS", watched(None))
     result = audit(workdir, "test", small(1))
-    assert done == ["source", "view", "resolution", "resolution", "file_form", "metadata"]
+    assert done == ["source", "view", "resolution", "resolution", "file_format", "metadata"]
     folder = workdir / "audit" / "test"
     assert json.loads((folder / "audit.json").read_text()) == json.loads(json.dumps(result))
     assert not list(folder.rglob("*.partial")) and (folder / "audit.svg").read_bytes()[:5] == b"<?xml"
@@ -104,7 +104,7 @@ def test_a_killed_audit_goes_on_and_no_control_is_done_twice(tmp_path, monkeypat
     by_name = {one["name"]: one for one in result["experiments"]}
     assert by_name["source"]["classes"]["covid19"]["auroc"]["value"] == 1  # planted; F1 of the others is a guess
     assert by_name["source"]["classes"]["normal"]["auroc"]["value"] < 0.7
-    assert "tells nothing" in by_name["file_form"]["note"]
+    assert "tells nothing" in by_name["file_format"]["note"]
     assert any("covid19 (alone in phantom_elsewhere)" in claim for claim in result["verdict"]["cannot_support"])
     with pytest.raises(run_dir.RunError, match=r"training\.epochs"):
         audit(workdir, "test", small(2))

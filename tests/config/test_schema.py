@@ -52,6 +52,7 @@ def test_no_number_is_anything_else(value):
         ({"image__size": 64.0}, "image.size=64.0: it should be a whole number"),
         ({"image__equalize": 1}, "image.equalize=1: it should be true or false"),
         ({"task": ""}, "task='': it should be one of segment, classify"),
+        ({"saliency_eval__baseline": "grey"}, "saliency_eval.baseline='grey': it should be one of black, blur"),
         ({"patches__mode": "Local"}, "patches.mode='Local': it should be one of local, global, lung_bbox, dense"),
         ({"segmenter__architecture": 5}, "segmenter.architecture=5: it should be a text"),
         ({"classifier__classes": "ab"}, "classifier.classes='ab': it should be a list of 1 or more different texts"),

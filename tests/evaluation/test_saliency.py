@@ -157,13 +157,6 @@ def test_a_map_that_survives_its_weights_is_worthless(cases):
     assert all(each["deletion"][-1] > 0.5 for each in curves if each)
 
 
-def test_an_unknown_fill_is_named(cases):
-    settings = config()
-    settings.saliency_eval.baseline = "grey"
-    with pytest.raises(ValueError, match="'grey'; there are black, blur"):
-        judge(Anything(), {}, cases, settings)
-
-
 @pytest.mark.slow
 def test_a_row_depends_on_no_batch(square, cases):
     settings = config()

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from cxrjax.audit.experiments import EXPERIMENTS
 from cxrjax.cli import predict_files
 from cxrjax.cli.prediction_journal import PredictionJournal
 from cxrjax.evaluation import morphometry, scoring
@@ -80,7 +81,9 @@ def test_files_of_a_former_run_are_found_and_have_the_keys_of_today(run):
     assert checks["checks"]["weights"] == "inconclusive" and checks["checks"]["lungs"] == "passed"
     assert checks["metrics"]["resampled_ssim"]["n"] == 10 and checks["metrics"].keys() >= {"phase_randomized_ssim"}
     audit = json_file.read(run / "audit" / "test" / "audit.json", "")
-    assert [entry["model"] for entry in audit["experiments"] if entry["name"] == "source"] == ["table"]
+    assert [entry["model"] for entry in audit["experiments"] if entry["name"] == "source"] == ["metadata"]
+    names = [entry["name"] for entry in audit["experiments"]]
+    assert {"metadata", "full_image", "lung_box", "unaltered"} <= set(names) <= {e.name for e in EXPERIMENTS}
     assert audit["scores"]["macro_auroc"]["n"] == 10 and audit["settings"]["probe_network"]["task"] == "classify"
     assert former_names.find(run, "audit", "test", "fingerprint.json").name == "made_of.json"
     rows = morphometry.read_rows(former_names.find(run, "morphometry", "test", "morphometry.csv"))
