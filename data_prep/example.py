@@ -11,6 +11,8 @@ LABELS = ("normal", "bacterial", "tuberculosis", "viral", "covid19")  # shared v
 # What the values of a mask mean, see `Example.mask_kind`.
 STRUCTURES = "structures"
 LUNGS = "lungs"
+LUNGS_WITH_HEART = "lungs_with_heart"
+MASK_KINDS = (STRUCTURES, LUNGS, LUNGS_WITH_HEART)
 UNKNOWN = float("nan")
 
 
@@ -36,7 +38,8 @@ class Example:
         age: years.
         spacing: (row, column) mm between pixel centers.
         mask: PNG of a uint8 label map [height, width].
-        mask_kind: "structures" (0 background, 1 heart, 2 left lung, 3 right lung), "lungs" (0, 1), or "".
+        mask_kind: "structures" (0 background, 1 heart, 2 left lung, 3 right lung), "lungs" (0, 1, without the heart),
+            "lungs_with_heart" (0, 1, with the part of the lungs behind the heart), or "".
         lesions: PNG of a uint8 map [height, width], 1 in known lesions.
         licence: license of this image.
         format: of the file: "png", "jpeg", "tiff", "dicom" or "jsrt".

@@ -114,7 +114,8 @@ def read_label_map(path: Path, kind: str, shape: tuple[int, int]) -> tuple[np.nd
 
     Args:
         path: image file.
-        kind: "structures" or "lungs"; "" to infer it from the values: three or more of 0, 1, 2, 3 are structures.
+        kind: one of `example.MASK_KINDS`; "" to infer it from the values: structures where three or more of 0, 1, 2,
+            3 occur, lungs otherwise.
         shape: (height, width) of the radiograph.
 
     Returns:
@@ -139,7 +140,7 @@ def read_label_map(path: Path, kind: str, shape: tuple[int, int]) -> tuple[np.nd
         kind = STRUCTURES if maximum <= 3 and len(distinct) > 2 else LUNGS
     if kind == STRUCTURES and maximum > 3:
         raise RecordError(f"its mask {path.name} holds the value {maximum}, where structures are 0 to 3")
-    if kind == LUNGS:
+    if kind != STRUCTURES:
         values = values > maximum // 8
     return _resize_mask(values.astype(np.uint8), shape, path.name), kind
 

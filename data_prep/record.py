@@ -37,7 +37,7 @@ class Record:
         id: unique in its data set: the path as upstream writes it.
         file: its image file; None for a radiograph that the source draws.
         masks: mask files by what each shows: HEART, LEFT_LUNG, RIGHT_LUNG, LUNG_FIELD, or LABEL_MAP.
-        mask_kind: of a LABEL_MAP, if known: `example.STRUCTURES` or `example.LUNGS`.
+        mask_kind: of a LABEL_MAP, if known: one of `example.MASK_KINDS`.
         split: the name of a required split, several joined by "|" to choose from, or "" for any.
         payload: further data that the source needs to read it.
     """

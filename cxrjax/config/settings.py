@@ -222,6 +222,8 @@ class AugmentationConfig:
     flip_vertical: Fraction = 0.0  # probability of a vertical flip
     flip_horizontal: Fraction = 0.0  # probability of a horizontal flip; not if masks distinguish left and right lung
     dihedral: Fraction = 0.0  # probability of one of the square's 8 symmetries, uniform; fastai's Dihedral
+    # largest fraction of the side that a blank border, black or white, covers at random on each of the four sides; ours
+    border: Annotated[float, Range(0, 0.45)] = 0.0
     probability: Fraction = 1.0  # probability of each of rotation, zoom, shift, contrast, brightness; fastai's p
 
 

@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 STRUCTURES_KNOWN = 0  # the mask annotates the heart and each lung
-LUNGS_KNOWN = 1  # the mask annotates the lungs as one
+LUNGS_KNOWN = 1  # the mask annotates the lungs as one, without the heart
+LUNGS_WITH_HEART_KNOWN = 2  # as LUNGS_KNOWN, but the mask includes the part of the lungs behind the heart
 # Approximate number of radiographs in memory at once, where not all have to be. It bounds the memory; results do not
 # depend on it.
 CHUNK_SIZE = 64
@@ -25,7 +26,7 @@ class RadiographBatch(NamedTuple):
     image_ids: np.ndarray  # uint32 [n], `hash_images` of the radiographs as they are stored
     images: np.ndarray  # uint8 [n, S, S], standardized
     masks: np.ndarray  # uint8 [n, S, S]: structure labels, or 1 in the lungs; zeros where there is no mask
-    mask_types: np.ndarray  # int32 [n]: STRUCTURES_KNOWN or LUNGS_KNOWN; -1 where there is no mask
+    mask_types: np.ndarray  # int32 [n]: one of the types above; -1 where there is no mask
     lesions: np.ndarray | None  # bool [n, S, S], annotated lesions; None where no radiograph of the batch has any
     views: list[str]  # projection as the source writes it, "" where unknown
     sexes: list[str]  # as the source writes it, "" where unknown

@@ -17,7 +17,13 @@ from tqdm import tqdm
 
 from cxrjax.config import Config
 from cxrjax.data import preprocessing, tfds_store
-from cxrjax.data.batch import LUNGS_KNOWN, STRUCTURES_KNOWN, RadiographBatch, hash_images
+from cxrjax.data.batch import (
+    LUNGS_KNOWN,
+    LUNGS_WITH_HEART_KNOWN,
+    STRUCTURES_KNOWN,
+    RadiographBatch,
+    hash_images,
+)
 from cxrjax.io import images, lesions_csv, limits, prepared, radiograph
 from cxrjax.io.borders import Borders
 from cxrjax.io.crop import Crop, cut
@@ -25,7 +31,13 @@ from cxrjax.io.errors import ImageDecodeError
 from cxrjax.io.prepared import DatasetError
 from cxrjax.io.prepared import as_text as _text
 
-_MASK_TYPES = {"structures": STRUCTURES_KNOWN, "lungs": LUNGS_KNOWN, "": -1}  # by their names in a data set
+# By their names in a data set (`data_prep.example`).
+_MASK_TYPES = {
+    "structures": STRUCTURES_KNOWN,
+    "lungs": LUNGS_KNOWN,
+    "lungs_with_heart": LUNGS_WITH_HEART_KNOWN,
+    "": -1,
+}
 
 
 class RadiographDataset:

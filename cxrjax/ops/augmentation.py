@@ -101,6 +101,29 @@ def contrast_center(image: Array, settings: AugmentationConfig) -> Array | float
     return image.mean((0, 1)) if settings.contrast_about == "mean" else 0.5
 
 
+def sample_border(key: Array, size: int, settings: AugmentationConfig) -> tuple[Array, Array]:
+    """Draw a blank border, as a scanner, a printed film or a slide leaves around a radiograph.
+
+    Each of the four sides has a border with probability 1/2, of a width that is uniform up to `settings.border`.
+
+    Args:
+        key: random key.
+        size: side S of the image, in pixels.
+        settings: `border` is the largest width, as a fraction of the side.
+
+    Returns:
+        bool [S, S], True in the border, and its gray level, float32: 0 or 1 with equal probability.
+    """
+    occurs_key, width_key, level_key = jax.random.split(key, 3)
+    occurs = jax.random.bernoulli(occurs_key, shape=(4,))
+    widths = jnp.where(occurs, jax.random.uniform(width_key, (4,), maxval=settings.border), 0)
+    top, bottom, left, right = widths
+    position = (jnp.arange(size) + 0.5) / size
+    in_rows = (position < top) | (position > 1 - bottom)
+    in_columns = (position < left) | (position > 1 - right)
+    return in_rows[:, None] | in_columns[None, :], jax.random.bernoulli(level_key).astype(jnp.float32)
+
+
 def augment_pair(
     key: Array, image: Array, mask: Array, settings: AugmentationConfig, chosen: Array | bool = True
 ) -> tuple[Array, Array]:
@@ -116,10 +139,15 @@ def augment_pair(
     Returns:
         The image and the label map.
     """
-    affine_key, gray_key = jax.random.split(key)
+    affine_key, gray_key, border_key = _split(key, settings)
     affine = sample_affine(affine_key, settings)
     augmented = adjust_gray(gray_key, warp(image, affine, 1), contrast_center(image, settings), settings)
-    return _choose(chosen, augmented, image), _choose(chosen, warp(mask, affine, 0), mask)
+    augmented_mask = warp(mask, affine, 0)
+    if border_key is not None:
+        border, level = sample_border(border_key, len(image), settings)
+        augmented = jnp.where(border, level, augmented)
+        augmented_mask = jnp.where(border, 0, augmented_mask)
+    return _choose(chosen, augmented, image), _choose(chosen, augmented_mask, mask)
 
 
 def augment_patch(key: Array, patch: Array, settings: AugmentationConfig, chosen: Array | bool = True) -> Array:
@@ -140,9 +168,13 @@ def augment_patch(key: Array, patch: Array, settings: AugmentationConfig, chosen
         >>> cx.ops.augment_patch(jax.random.key(0), np.full((32, 32), 0.5, np.float32), config).shape
         (32, 32)
     """
-    affine_key, gray_key = jax.random.split(key)
+    affine_key, gray_key, border_key = _split(key, settings)
     warped = warp(patch, sample_affine(affine_key, settings), 1)
-    return _choose(chosen, adjust_gray(gray_key, warped, contrast_center(patch, settings), settings), patch)
+    augmented = adjust_gray(gray_key, warped, contrast_center(patch, settings), settings)
+    if border_key is not None:
+        border, level = sample_border(border_key, len(patch), settings)
+        augmented = jnp.where(border.reshape(border.shape + (1,) * (patch.ndim - 2)), level, augmented)
+    return _choose(chosen, augmented, patch)
 
 
 def _choose(chosen: Array | bool, augmented: Array, original: Array) -> Array:
@@ -150,6 +182,15 @@ def _choose(chosen: Array | bool, augmented: Array, original: Array) -> Array:
     if isinstance(chosen, bool):
         return augmented if chosen else original
     return jnp.where(chosen, augmented, original)
+
+
+def _split(key: Array, settings: AugmentationConfig) -> tuple[Array, Array, Array | None]:
+    """Return the keys of the affine map, of the gray levels, and of the border; None where there is no border.
+
+    The first two do not depend on whether there is a border.
+    """
+    affine_key, gray_key = jax.random.split(key)
+    return affine_key, gray_key, jax.random.fold_in(key, 2) if settings.border else None
 
 
 def _draw(key: Array, groups: Sequence[int], each: float) -> Array:

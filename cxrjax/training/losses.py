@@ -16,12 +16,13 @@ def segmentation_loss(log_probabilities: Array, masks: Array, mask_types: Array,
     """Compute the weighted cross-entropy of a label map (original `segmentation/train.py`).
 
     Masks of the lungs alone are supported too: for these, the probability of a pixel's ground truth is summed over the
-    structures that it may be: left and right lung inside the mask, heart and background outside.
+    structures that it may be: left and right lung inside the mask, heart and background outside. Inside a mask that
+    includes the part of the lungs behind the heart, a pixel may also be heart.
 
     Args:
         log_probabilities: float [N, H, W, 4] of `lung_masks.STRUCTURES`.
         masks: int [N, H, W]: structure labels, or 1 in the lungs and 0 elsewhere.
-        mask_types: int [N], batch.STRUCTURES_KNOWN or batch.LUNGS_KNOWN.
+        mask_types: int [N], types of the masks, see `cxrjax.data.batch`.
         background_weight: weight of a pixel outside all structures (0.5 in the original; the others weigh 1).
 
     Returns:
@@ -30,10 +31,13 @@ def segmentation_loss(log_probabilities: Array, masks: Array, mask_types: Array,
     # The sum of one number and zeros, since the gradient of a gather would be a scatter by atomic sums on a GPU.
     labels = jnp.arange(log_probabilities.shape[-1])
     exact = jnp.where(masks[..., None].astype(jnp.int32) == labels, log_probabilities, 0).sum(-1)
-    inside = jnp.logaddexp(*(log_probabilities[..., lung] for lung in lung_masks.LUNGS))
-    outside = jnp.logaddexp(log_probabilities[..., 0], log_probabilities[..., 1])
-    lungs_only = (mask_types == batch.LUNGS_KNOWN)[:, None, None]
-    likelihood = jnp.where(lungs_only, jnp.where(masks > 0, inside, outside), exact)
+    background, heart, left_lung, right_lung = jnp.moveaxis(log_probabilities, -1, 0)
+    lungs = jnp.logaddexp(left_lung, right_lung)
+    with_heart = (mask_types == batch.LUNGS_WITH_HEART_KNOWN)[:, None, None]
+    inside = jnp.where(with_heart, jnp.logaddexp(lungs, heart), lungs)
+    outside = jnp.logaddexp(background, heart)
+    structures_known = (mask_types == batch.STRUCTURES_KNOWN)[:, None, None]
+    likelihood = jnp.where(structures_known, exact, jnp.where(masks > 0, inside, outside))
     weight = jnp.where(masks == 0, background_weight, 1.0)
     return -(weight * likelihood).sum() / weight.sum()
 

@@ -10,7 +10,7 @@ from jax import Array
 
 from cxrjax.config import Config
 from cxrjax.data import dataset
-from cxrjax.data.batch import CHUNK_SIZE, LUNGS_KNOWN, STRUCTURES_KNOWN, RadiographBatch, padded_batches
+from cxrjax.data.batch import CHUNK_SIZE, LUNGS_WITH_HEART_KNOWN, STRUCTURES_KNOWN, RadiographBatch, padded_batches
 from cxrjax.inference import inputs
 from cxrjax.metrics import classification
 from cxrjax.models import from_config, spec
@@ -93,18 +93,23 @@ def build(
 def mask_metrics(predicted: np.ndarray, truth: np.ndarray, mask_type: int) -> dict[str, float]:
     """Compute Dice and Jaccard of each structure that is annotated in the ground truth.
 
+    Where the mask includes the part of the lungs behind the heart, pixels predicted as heart are left out.
+
     Args:
         predicted: labels of `lung_masks.STRUCTURES` [S, S].
         truth: labels [S, S], or 1 in the lungs.
-        mask_type: batch.STRUCTURES_KNOWN or batch.LUNGS_KNOWN.
+        mask_type: type of `truth`, see `cxrjax.data.batch`.
 
     Returns:
         `dice_…` and `jaccard_…` for the keys of SCORED; NaN where a structure is not annotated.
     """
     row = {}
+    scored_pixels = np.full(truth.shape, True)
+    if mask_type == LUNGS_WITH_HEART_KNOWN:
+        scored_pixels = ~np.isin(predicted, SCORED["heart"])
     for name, labels in SCORED.items():
         annotated = mask_type == STRUCTURES_KNOWN or name == "lungs"
-        true_mask = truth > 0 if mask_type == LUNGS_KNOWN else np.isin(truth, labels)
+        true_mask = (np.isin(truth, labels) if mask_type == STRUCTURES_KNOWN else truth > 0) & scored_pixels
         predicted_mask = np.isin(predicted, labels)
         row[f"dice_{name}"] = classification.dice(predicted_mask, true_mask) if annotated else np.nan
         row[f"jaccard_{name}"] = classification.jaccard(predicted_mask, true_mask) if annotated else np.nan

@@ -14,7 +14,7 @@ from pathlib import Path
 from data_prep.collections.cells import is_blank, is_missing, normalize_number, read_patient, read_split
 from data_prep.collections.dicom import read_frontal
 from data_prep.collections.labels import describe_merged_spellings, find_multi_label, unify_spellings
-from data_prep.example import LUNGS, STRUCTURES, UNKNOWN, Example
+from data_prep.example import MASK_KINDS, UNKNOWN, Example
 from data_prep.options import Options, option
 from data_prep.record import LABEL_MAP, PreparationError, Record, RecordError, SkippedRecord
 from data_prep.source import Source
@@ -97,8 +97,8 @@ class Table(Source[TableOptions]):
         return list(filter(None, remarks))
 
     def read(self, record: Record, options: TableOptions) -> Example:
-        if record.mask_kind not in ("", STRUCTURES, LUNGS):
-            raise RecordError(f"mask_kind {record.mask_kind!r}, where {STRUCTURES} or {LUNGS} is needed")
+        if record.mask_kind not in ("", *MASK_KINDS):
+            raise RecordError(f"mask_kind {record.mask_kind!r}, where one of {', '.join(MASK_KINDS)} is needed")
         return read_frontal(replace(record, age=_parse_age(record.payload)))
 
 

@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from data_prep.collections.ieee8023_labels import read_age, rejection_reason
-from data_prep.example import LUNGS, Example, encode_png
+from data_prep.example import LUNGS_WITH_HEART, Example, encode_png
 from data_prep.kermany.file_names import read_name
 from data_prep.options import Options
 from data_prep.record import PreparationError, Record, RecordError, SkippedRecord
@@ -100,7 +100,7 @@ class V7Lungs(Source[Options]):
         if lungs.shape != (example.height, example.width):
             sizes = f"{lungs.shape[1]} x {lungs.shape[0]} pixels, the image {example.width} x {example.height}"
             raise RecordError(f"its annotation {record.payload.name} has another size: {sizes}")
-        return replace(example, mask=encode_png(lungs), mask_kind=LUNGS)
+        return replace(example, mask=encode_png(lungs), mask_kind=LUNGS_WITH_HEART)
 
 
 def patient_id(original: str, tags: list[str]) -> str:
