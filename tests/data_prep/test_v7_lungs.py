@@ -51,7 +51,7 @@ def test_only_frontal_radiographs_with_lungs_are_listed(entries, rows):
 )
 def test_polygons_are_drawn_as_masks(rows, name, right, left):
     example = SOURCE.read(rows[f"images/{name}"], Options())
-    assert example.mask_kind == "lungs"
+    assert example.mask_kind == "lungs_with_heart"
     mask = cv2.imdecode(np.frombuffer(example.mask, np.uint8), cv2.IMREAD_UNCHANGED)
     assert mask.shape == (example.height, example.width) == (64, 56)
     assert (mask[:, :28].sum(), mask[:, 28:].sum()) == (right, left)

@@ -173,3 +173,34 @@ def test_what_is_not_chosen_stays_as_it_is():
         assert not np.array_equal(moved[0], still) and not np.array_equal(moved[2], still)
     np.testing.assert_allclose(patches[0], augment_patch(keys[0], PICTURE, EVERYTHING), atol=1e-5)
     assert augmentation.augment_patch(keys[0], PICTURE, EVERYTHING, chosen=False) is PICTURE
+
+
+def test_a_border_is_blank_at_the_sides_and_background_in_the_mask():
+    settings = replace(NOTHING, border=0.25)
+    mask = jnp.ones((16, 16), jnp.uint8)
+    image = jnp.full((16, 16), 0.5)
+    augment_pair = jax.jit(augmentation.augment_pair, static_argnames="settings")
+    levels = set()
+    widths = []
+    for seed in range(64):
+        augmented, augmented_mask = augment_pair(jax.random.key(seed), image, mask, settings)
+        border = np.asarray(augmented_mask) == 0
+        levels |= set(np.unique(np.asarray(augmented)[border]).tolist())
+        np.testing.assert_array_equal(np.asarray(augmented)[~border], 0.5)
+        assert not border[4:12, 4:12].any()  # a quarter of the side at most
+        rows = border.all(1)
+        columns = border.all(0)
+        np.testing.assert_array_equal(border, rows[:, None] | columns[None, :])
+        widths += [rows[:8].sum(), rows[8:].sum(), columns[:8].sum(), columns[8:].sum()]
+    assert levels == {0.0, 1.0}
+    # Half of the sides have no border; the others have 0 to 4 pixels uniformly, and 1/8 of these round to 0.
+    assert np.mean(np.array(widths) == 0) == pytest.approx(0.5 + 0.5 / 8, abs=0.1)
+    assert max(widths) == 4
+
+
+def test_a_border_does_not_change_the_other_draws():
+    key = jax.random.key(3)
+    without_border = augment_patch(key, PICTURE, EVERYTHING)
+    with_border = augment_patch(key, PICTURE, replace(EVERYTHING, border=0.3))
+    inner = slice(5, 11)
+    np.testing.assert_array_equal(with_border[inner, inner], without_border[inner, inner])

@@ -26,6 +26,22 @@ def test_lungs_known_sums_what_the_pixel_may_be():
     assert value == pytest.approx(expected, rel=1e-6)
 
 
+def test_a_mask_with_the_lungs_behind_the_heart_allows_the_heart_inside():
+    probabilities = jnp.log(jnp.array([[[[0.5, 0.1, 0.2, 0.2], [0.1, 0.3, 0.4, 0.2]]]]))
+    masks = np.array([[[0, 1]]])
+    expected = -(0.5 * np.log(0.6) + 1.0 * np.log(0.9)) / 1.5
+    value = losses.segmentation_loss(probabilities, masks, np.array([batch.LUNGS_WITH_HEART_KNOWN]), 0.5)
+    assert value == pytest.approx(expected, rel=1e-6)
+
+
+def test_each_radiograph_of_a_batch_is_scored_by_its_own_type_of_mask():
+    probabilities = jnp.log(jnp.tile(jnp.array([0.1, 0.3, 0.4, 0.2]), (3, 1, 1, 1)))
+    masks = np.full((3, 1, 1), 2)
+    types = np.array([batch.STRUCTURES_KNOWN, batch.LUNGS_KNOWN, batch.LUNGS_WITH_HEART_KNOWN])
+    expected = -(np.log(0.4) + np.log(0.6) + np.log(0.9)) / 3
+    assert losses.segmentation_loss(probabilities, masks, types, 0.5) == pytest.approx(expected, rel=1e-6)
+
+
 LOGITS, LABELS = jnp.log(jnp.array([[0.25, 0.75], [0.9, 0.1], [0.5, 0.5]])), jnp.array([1, 0, 0])
 RIGHT = np.array([0.75, 0.9, 0.5])  # the probability of each truth
 

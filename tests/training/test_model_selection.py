@@ -57,6 +57,20 @@ def test_left_and_right_count_in_choosing_a_segmenter():
     assert score((exchanged, truth, known), (exchanged, truth > 1, lungs_alone)) == pytest.approx((1 + 0 + 0 + 1) / 4)
 
 
+def test_pixels_predicted_as_heart_are_not_scored_where_the_mask_includes_the_lungs_behind_it():
+    truth = np.zeros((8, 8), np.uint8)
+    truth[2:6, 1:7] = 1  # both lungs and the heart between them
+    predicted = np.zeros((8, 8), np.uint8)
+    predicted[2:6, 1:3] = 3
+    predicted[2:6, 3:5] = 1
+    predicted[2:5, 5:7] = 2  # a row of the left lung is missed
+    with_heart = segmentation.mask_metrics(predicted, truth, batch.LUNGS_WITH_HEART_KNOWN)
+    assert with_heart["dice_lungs"] == pytest.approx(2 * 14 / (14 + 16))
+    without_heart = segmentation.mask_metrics(predicted, truth, batch.LUNGS_KNOWN)
+    assert without_heart["dice_lungs"] == pytest.approx(2 * 14 / (14 + 24))
+    assert all(np.isnan(with_heart[f"dice_{name}"]) for name in ("heart", "left lung", "right lung"))
+
+
 def test_a_metric_that_validation_cannot_tell_is_refused_before_the_first_epoch():
     one, both, found = np.zeros(5, int), np.array([0, 1, 0]), np.ones(5, bool)
     with pytest.raises(ValueError, match="macro_auroc is no number in val, where all radiographs are of one class"):
