@@ -26,11 +26,15 @@ Refit the out-of-distribution detector of a classifier (done automatically after
 Apply a run to radiographs. Writes rows and images to DIR, which must not overlap the input and in which no other files
 are replaced or removed; --calibrated applies the run's calibration temperature to the probabilities:
   python -m cxrjax.main --workdir=RUN --mode=predict --input=FILE_OR_DIR --output=DIR [--calibrated] [--reject_ood]
+  python -m cxrjax.main --model=MODEL --mode=predict --input=FILE_OR_DIR --output=DIR
+MODEL is the name of a model that comes with the package ("lungs"), a file that Model.save of the Python API wrote, or
+its address. Import without --config makes a run of it, which the other modes read.
 Prediction resumes after an interruption. To split a folder over independent jobs, such as a job array, start N jobs
 with --num_processes=N and --process_id=I, I from 0; the last to finish writes predictions.csv:
   python -m cxrjax.main --workdir=RUN --mode=predict --input=DIR --output=DIR --num_processes=N --process_id=I
 Import published weights into a run (safetensors, PyTorch, Keras; no code in a file is executed), or export a run's:
   python -m cxrjax.main --mode=import --input=FILE_OR_ADDRESS --config=oh2020:segment --workdir=RUN
+  python -m cxrjax.main --mode=import --input=MODEL --workdir=RUN
   python -m cxrjax.main --mode=export --workdir=RUN --output=FILE.safetensors
 Export a run for other programs, to a folder: the whole prediction as StableHLO, the networks as ONNX (requires
 cxrjax[onnx]), and manifest.json, which describes their inputs and outputs:
@@ -75,8 +79,9 @@ class Mode(NamedTuple):
     """A mode of the command line."""
 
     command: Callable[[commands.Request], int | None]  # returns the exit status, None for 0
-    required: tuple[str, ...] = ()  # flags, beside --workdir
+    required: tuple[str, ...] = ()  # flags, beside --workdir, or --model where that is optional
     optional: tuple[str, ...] = ()  # flags; all others are refused
+    writes_run: bool = False  # whether it creates the run directory
     is_inference: bool = False  # whether it trains nothing and processes many radiographs
     after_signal: str = "all written files are complete, and the same command starts again"
 
@@ -84,7 +89,7 @@ class Mode(NamedTuple):
 _RESUMES = "the same command resumes from there"
 _MULTIHOST_FLAGS = ("coordinator_address", "distributed", "num_processes", "process_id")
 MODES = {
-    "train": Mode(commands.train_network, ("config",), _MULTIHOST_FLAGS, after_signal=_RESUMES),
+    "train": Mode(commands.train_network, ("config",), _MULTIHOST_FLAGS, writes_run=True, after_signal=_RESUMES),
     "evaluate": Mode(commands.evaluate_run, (), ("split", "dataset", *_MULTIHOST_FLAGS), is_inference=True),
     "rescore": Mode(commands.rescore_run, (), ("split", "dataset")),
     "compare_runs": Mode(commands.compare_runs, ("baseline",), ("split", "dataset")),
@@ -96,20 +101,21 @@ MODES = {
     "predict": Mode(
         commands.predict_radiographs,
         ("input", "output"),
-        ("calibrated", "reject_ood", "num_processes", "process_id"),
-        True,
-        _RESUMES,
+        ("model", "calibrated", "reject_ood", "num_processes", "process_id"),
+        is_inference=True,
+        after_signal=_RESUMES,
     ),
-    "lr_find": Mode(commands.find_learning_rate, ("config",)),
-    "cross_validate": Mode(commands.cross_validate_network, ("config",), after_signal=_RESUMES),
-    "import": Mode(commands.import_weights, ("config", "input")),
-    "export": Mode(commands.export_weights, ("output",)),
+    "lr_find": Mode(commands.find_learning_rate, ("config",), writes_run=True),
+    "cross_validate": Mode(commands.cross_validate_network, ("config",), writes_run=True, after_signal=_RESUMES),
+    "import": Mode(commands.import_weights, ("input",), ("config",), writes_run=True),
+    "export": Mode(commands.export_weights, ("output",), ("model",)),
 }
 
 _CONFIG = config_flags.DEFINE_config_file(
     "config", None, "Config of a training: RECIPE:VARIANT, such as phantom:segment, or FILE.py[:ARGUMENT]."
 )
 _WORKDIR = flags.DEFINE_string("workdir", "", "Run directory; train and import write it, the other modes read it.")
+_MODEL = flags.DEFINE_string("model", "", "predict, export: name, file or address of a model, in place of --workdir.")
 _CACHE_DIR = flags.DEFINE_string(
     "compilation_cache_dir", None, "Folder of the cache of compiled programs; empty disables it. [~/.cache/cxrjax]"
 )
@@ -131,7 +137,7 @@ _LESION_CSV = flags.DEFINE_string(
     None,
     "evaluate_saliency: CSV of known lesions with columns path, mask or path, row, column, height, width.",
 )
-_INPUT = flags.DEFINE_string("input", "", "predict: a radiograph, or a folder; import: weights.")
+_INPUT = flags.DEFINE_string("input", "", "predict: a radiograph, or a folder; import: weights or a model.")
 _OUTPUT = flags.DEFINE_string("output", "", "predict: output folder; export: a .safetensors file, or a folder.")
 _COORDINATOR_ADDRESS = flags.DEFINE_string("coordinator_address", None, "train, evaluate: HOST:PORT of process 0.")
 _DISTRIBUTED = flags.DEFINE_bool("distributed", False, "train, evaluate: join the cluster that JAX detects.")
@@ -143,9 +149,10 @@ def main(argv: list[str]) -> int:
     if len(argv) > 1:
         return _usage(arguments.explain_stray_word(argv[1], tuple(MODES)))
     mode = MODES[_MODE.value]
-    for name in ("workdir", *mode.required):
+    for name in (*([] if _MODEL.value else ["workdir"]), *mode.required):
         if not flags.FLAGS[name].value:
-            return _usage(f"--mode={_MODE.value} needs --{name}")
+            alternative = " or --model" if name == "workdir" and "model" in mode.optional else ""
+            return _usage(f"--mode={_MODE.value} needs --{name}{alternative}")
     for name in sorted({flag for other in MODES.values() for flag in other.required + other.optional}):
         if flags.FLAGS[name].present and name not in mode.required + mode.optional:
             return _usage(f"--mode={_MODE.value} takes no --{name}")
@@ -157,18 +164,24 @@ def main(argv: list[str]) -> int:
     except InvalidSettingError as error:
         return _usage(str(error))
     missing = arguments.find_missing(
-        needs_run="config" not in mode.required,
-        workdirs=[_WORKDIR.value, *([_BASELINE.value] if _BASELINE.value else [])],
-        inputs=[path for path in (_INPUT.value, _LESION_CSV.value) if path],
+        needs_run=not mode.writes_run,
+        workdirs=[path for path in (_WORKDIR.value, _BASELINE.value) if path],
+        inputs=[path for path in ("" if _is_model_import(config) else _INPUT.value, _LESION_CSV.value) if path],
         settings={} if config is None else config.to_dict(),
-        trains="config" in mode.required and "input" not in mode.required,
+        trains="config" in mode.required,
         data=_DATASET.value or "",
+        models=[name for name in (_MODEL.value, _INPUT.value if _is_model_import(config) else "") if name],
     )
     if missing:
         warn(missing)
         return 1
     logging.set_verbosity(logging.ERROR)  # of the libraries; messages for the user are printed
     return _run(mode, _read_request(config))
+
+
+def _is_model_import(config: Config | None) -> bool:
+    """Return whether the mode unpacks a model; with a config, it imports the weights of one network."""
+    return _MODE.value == "import" and config is None
 
 
 def _read_request(config: Config | None) -> commands.Request:
@@ -178,6 +191,8 @@ def _read_request(config: Config | None) -> commands.Request:
 
 def _find_conflict() -> str | None:
     """Return a sentence on flags that are invalid or contradict each other; None if there are none."""
+    if _MODEL.value and _WORKDIR.value:
+        return "--model and --workdir both name a run; give one of them"
     count = _NUM_PROCESSES.value
     index = _PROCESS_ID.value
     if (count is None) != (index is None):
@@ -221,6 +236,10 @@ def _run(mode: Mode, request: commands.Request) -> int:
         sharding.use_one_device_per_core()
     _enable_cache()
     try:
+        if _MODEL.value:
+            from cxrjax.runs import bundled_models
+
+            request = request._replace(workdir=bundled_models.find_run(_MODEL.value))
         if _COORDINATOR_ADDRESS.value or _DISTRIBUTED.value:
             multihost.initialize(_COORDINATOR_ADDRESS.value, _NUM_PROCESSES.value, _PROCESS_ID.value)
         return mode.command(request) or 0

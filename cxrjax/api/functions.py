@@ -29,7 +29,9 @@ def load(run: PathLike, *, ensemble_size: int | None = None, calibrated: bool = 
     (`JAX_NUM_CPU_DEVICES=1` prevents that).
 
     Args:
-        run: the run directory that training, or an import of published weights, wrote.
+        run: the run directory that training, or an import of published weights, wrote; the name of a model that comes
+            with the package (`cxrjax.models.list("trained")`); a file that `Model.save` wrote; or the address of one,
+            "hf:OWNER/NAME/PATH.safetensors". A name has priority over a path: "./lungs" is a folder.
         ensemble_size: how many of the last snapshots of a training by cyclic learning rates vote together; 1 for the
             best network alone, None for the number in the run's config. With another number than that, there is no OOD
             detector and no threshold of the confidence, which were fitted to the networks of the config.
@@ -41,6 +43,7 @@ def load(run: PathLike, *, ensemble_size: int | None = None, calibrated: bool = 
 
     Raises:
         RunError: there is no run in the directory, it has no trained network yet, no temperature, or too few snapshots.
+        WeightFormatError: a file cannot be read or downloaded, or is not that of a model.
 
     Examples:
         >>> import cxrjax as cx
@@ -53,13 +56,15 @@ def load(run: PathLike, *, ensemble_size: int | None = None, calibrated: bool = 
     from cxrjax.inference.loaded_run import load_run
     from cxrjax.inference.model import Model
     from cxrjax.io import reader
+    from cxrjax.runs import bundled_models
     from cxrjax.runtime import sharding
 
     with contextlib.suppress(RuntimeError):  # the devices are in use, and stay as they are
         sharding.use_one_device_per_core()
     enable_compilation_cache()
     reader.shared().start()  # it is ready when the networks are
-    return Model(run, load_run(Path(run), calibrated=calibrated, ensemble_size=ensemble_size))
+    workdir = bundled_models.find_run(run)
+    return Model(workdir, load_run(workdir, calibrated=calibrated, ensemble_size=ensemble_size))
 
 
 def read_radiograph(path: PathLike) -> Radiograph:

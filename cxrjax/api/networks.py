@@ -10,8 +10,9 @@ from jax import Array
 from cxrjax.config import IMAGENET
 from cxrjax.models import registry
 from cxrjax.pretrained import formats, hub, state_dict
+from cxrjax.runs import bundled_models
 
-KINDS = ("classifier", "segmenter")
+KINDS = ("classifier", "segmenter", "trained")
 
 
 def create(
@@ -80,11 +81,12 @@ def create(
     return module, convert(key)
 
 
-def list_architectures(kind: str = "") -> list[str]:
-    """Return the names of the architectures, sorted; `cxrjax.models.list`.
+def list_names(kind: str = "") -> list[str]:
+    """Return the names of architectures or trained models, sorted; `cxrjax.models.list`.
 
     Args:
-        kind: "classifier" or "segmenter"; "" for both.
+        kind: "classifier" or "segmenter" for architectures, which `create` takes; "" for both; "trained" for the models
+            that come with the package, which `cxrjax.load` takes.
 
     Raises:
         ValueError: no such kind.
@@ -95,9 +97,13 @@ def list_architectures(kind: str = "") -> list[str]:
         ['fc_densenet103', 'fc_densenet103_keras']
         >>> "resnet18" in cx.models.list("classifier")
         True
+        >>> "lungs" in cx.models.list("trained")
+        True
     """
     if kind not in ("", *KINDS):
         raise ValueError(f"there is no kind of network called {kind!r}; there are {', '.join(KINDS)}")
+    if kind == "trained":
+        return sorted(bundled_models.MODELS)
     classifiers = () if kind == "segmenter" else registry.BACKBONES
     segmenters = () if kind == "classifier" else registry.SEGMENTERS
     return sorted([*classifiers, *segmenters])

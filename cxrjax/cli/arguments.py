@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from cxrjax.config import UnknownVariantError, recipes, schema
+from cxrjax.runs import model_names
 from cxrjax.runtime import cache, former_names
 from cxrjax.runtime.text import printable
 
@@ -60,6 +61,7 @@ def find_missing(
     settings: Mapping[str, Any],
     trains: bool = True,
     data: str = "",
+    models: Sequence[str] = (),
 ) -> str:
     """Return a sentence on the first path that does not exist; "" if all exist.
 
@@ -70,7 +72,11 @@ def find_missing(
         settings: settings of the config, which name a segmenter's run, a data set and weights; {} for none.
         trains: whether the data set and the weights of the config are read.
         data: folder of another data set, "" for none.
+        models: names, files and addresses of models.
     """
+    for model in models:
+        if missing := model_names.find_missing(model):
+            return missing
     if data and not Path(data).exists():
         return f"{data}: there is no prepared data set here; see `python -m data_prep --help`"
     for workdir in workdirs if needs_run else ():
@@ -86,8 +92,8 @@ def find_missing(
     if trains and directory and not Path(directory).exists():
         return f"{directory}: there is no prepared data set here; see `python -m data_prep --help`"
     segmenter = flat.get("segmenter.workdir")
-    if flat.get("task") == "classify" and segmenter and not Path(segmenter, "config.json").exists():
-        return f"{segmenter}: there is no run here (no config.json); config.segmenter.workdir names it"
+    if flat.get("task") == "classify" and segmenter and (missing := model_names.find_missing(segmenter)):
+        return f"{missing}; config.segmenter.workdir names it"
     return ""
 
 

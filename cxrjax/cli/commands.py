@@ -218,10 +218,14 @@ def cross_validate_network(request: Request) -> None:
 
 
 def import_weights(request: Request) -> None:
-    """Import published weights into a new run."""
-    from cxrjax.runs import weights
+    """Import published weights into a new run, or unpack a trained model as one."""
+    from cxrjax.runs import bundled_models, model_file, weights
 
-    weights.import_weights(request.require_config(), request.input, request.workdir)
+    if request.config is None:
+        model_file.unpack(bundled_models.find_file(request.input), request.workdir)
+        print_line(f"imported: the run of {request.input} is in {request.workdir}")
+        return
+    weights.import_weights(request.config, request.input, request.workdir)
     print_line(f"imported: every weight of {request.input} was assigned; the run is in {request.workdir}")
 
 

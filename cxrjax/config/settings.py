@@ -87,7 +87,8 @@ class SegmenterConfig:
     normalization: Normalization = "none"  # gray levels in 0..1 (original: 0..255); "imagenet" for published weights
     initializer: Initializer = "he_normal"  # of random weights; others in cxrjax/models/initializers.py; ours
     dropout: Annotated[float, Range(0, 0.99)] = 0.2  # fraction of feature maps; original segmentation/layers.py
-    workdir: Text = ""  # classify: run directory of the segmenter; "" if patches are global and not masked
+    # classify: run directory of the segmenter, or a model such as "lungs"; "" if patches are global and not masked
+    workdir: Text = ""
     min_component_area: Fraction = 0.005  # fraction of the image; smaller components of a mask are removed; ours
     min_lung_area: Fraction = 0.02  # fraction of the image; a smaller mask counts as "no lungs found"; ours
 

@@ -124,17 +124,20 @@ class Model:
         _check_same_shapes(self.params, params)
         return Model(self.run, self._run._replace(variables=params, fitted=Fitted()), is_modified=True)
 
-    def save(self, path: PathLike) -> None:
-        """Write a run directory that `cxrjax.load` and the command line read, without the history of the training.
+    def save(self, path: PathLike, *, dtype: str = "float32") -> None:
+        """Write a run directory or a single file that `cxrjax.load` reads, without the history of the training.
 
         The run directory that the model was loaded from still has to exist: its settings are copied. Of a model with
         other parameters (`with_params`), the copy has these, and no OOD detector and no calibration.
 
         Args:
-            path: absent, or an empty folder.
+            path: a file to create, ending in ".safetensors"; or a folder, absent or empty, which the command line
+                reads as a run.
+            dtype: type of the parameters in a file: "float32", "float16" or "bfloat16". A run has float32.
 
         Raises:
-            OSError: the folder is not empty, or cannot be written.
+            ValueError: `dtype` is unknown, or is not float32 for a run.
+            OSError: the file exists, the folder is not empty, or it cannot be written.
 
         Examples:
             >>> import cxrjax as cx
@@ -144,7 +147,7 @@ class Model:
             >>> copy.predict("patient.png").votes == model.predict("patient.png").votes
             True
         """
-        saved_run.save(self.run, self._run, Path(path), is_modified=self._is_modified)
+        saved_run.save(self.run, self._run, Path(path), is_modified=self._is_modified, dtype=dtype)
 
     def tree_flatten_with_keys(self) -> tuple[tuple[tuple[Any, Any]], _Source]:
         """Return the parameters and the static part, for JAX."""

@@ -1,14 +1,16 @@
-"""Copies of a run directory with what prediction needs."""
+"""Copies of a run with what prediction needs, as a directory or as one file."""
 
 import shutil
+import tempfile
 from pathlib import Path
 from typing import Any
 
 import jax
 
 from cxrjax.inference.loaded_run import LoadedRun
-from cxrjax.runs import run_dir
+from cxrjax.runs import model_file, run_dir
 from cxrjax.runs.checkpoints import Checkpoints, snapshot_tag
+from cxrjax.runs.model_names import SUFFIX
 from cxrjax.runtime import atomic_files, former_names
 
 _FITTED_FILES = (
@@ -19,15 +21,28 @@ _FITTED_FILES = (
 _FILES = ("training_labels.json",)
 
 
-def save(source: Path, run: LoadedRun, target: Path, *, is_modified: bool) -> None:
-    """Write a run directory; see `cxrjax.Model.save`.
+def save(source: Path, run: LoadedRun, target: Path, *, is_modified: bool, dtype: str = "float32") -> None:
+    """Write a run directory, or a model file where the name ends in its suffix; see `cxrjax.Model.save`.
 
     Args:
         source: the run directory that the run was loaded from.
         run: with the parameters to write.
         target: absent, or an empty folder.
         is_modified: whether the parameters are others than those in `source`.
+        dtype: type of the parameters in a model file.
     """
+    if target.suffix == SUFFIX:
+        with tempfile.TemporaryDirectory() as folder:
+            workdir = Path(folder, "run")
+            _save_run(source, run, workdir, is_modified=is_modified)
+            model_file.pack(workdir, target, dtype)
+    elif dtype != "float32":
+        raise ValueError(f"{target}: a run directory has float32 parameters; {dtype} is of a {SUFFIX} file")
+    else:
+        _save_run(source, run, target, is_modified=is_modified)
+
+
+def _save_run(source: Path, run: LoadedRun, target: Path, *, is_modified: bool) -> None:
     with atomic_files.atomic_dir(target) as folder:
         run_dir.create_or_resume(folder, run.config)
         for name in _FILES if is_modified else (*_FILES, *_FITTED_FILES):

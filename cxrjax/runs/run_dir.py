@@ -15,7 +15,6 @@ saliency/             written by --mode=evaluate_saliency
 import json
 import shlex
 import shutil
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -33,12 +32,11 @@ SEGMENTER = "segmenter"
 OOD_DETECTOR = "ood_detector.npz"
 LUNGS = "lungs"
 _REMEDY = "restore it, or train again in another folder"
-_OTHER_FOLDER = "name another --workdir"
+OTHER_FOLDER = "name another --workdir"
 _REQUIRED_KEYS = {"task", "data.dir", "training.epochs"}  # settings in the config.json of every version
 _MAX_LISTED = 10  # settings listed in an error message
 _IO_KEYS = ("data.cache_limit_mb", "data.num_threads")  # settings of reading data, which do not change results
-_SEGMENTER_KEYS = ("architecture", "size", "channels", "normalization", "initializer", "dropout")
-_IMAGE_KEYS = ("gamma", "equalize", "borders")  # in which a classifier and its segmenter have to agree
+SEGMENTER_KEYS = ("architecture", "size", "channels", "normalization", "initializer", "dropout")
 _DEFAULTS_OF_OLD_RUNS = {  # settings that runs of older versions lack, with the behavior of those versions
     "image.borders": "bottom",
     "segmenter.initializer": "he_normal",
@@ -98,10 +96,10 @@ def remove_unstarted(workdir: Path, config: Config) -> None:
     path = workdir / CONFIG
     if not path.exists() or any((workdir / "checkpoints").glob("*/[0-9]*")) or (workdir / "metrics.jsonl").exists():
         return
-    copied_keys = {f"segmenter.{key}" for key in _SEGMENTER_KEYS} if from_config.classes(config) else set()
-    existing = _DEFAULTS_OF_OLD_RUNS | schema.flatten(json_file.read(path, _OTHER_FOLDER))
+    copied_keys = {f"segmenter.{key}" for key in SEGMENTER_KEYS} if from_config.classes(config) else set()
+    existing = _DEFAULTS_OF_OLD_RUNS | schema.flatten(json_file.read(path, OTHER_FOLDER))
     if not existing.keys() >= _REQUIRED_KEYS:
-        raise RunError(f"{path}: this is not the config of a run; {_OTHER_FOLDER}")
+        raise RunError(f"{path}: this is not the config of a run; {OTHER_FOLDER}")
     requested = schema.flatten(json.loads(config.to_json()))
     if all(existing.get(key) == value for key, value in requested.items() if key not in {*_IO_KEYS, *copied_keys}):
         return
@@ -132,50 +130,6 @@ def load_config(workdir: Path) -> Config:
         raise RunError(f"{path}: {error}; it was changed, or written by another version, which can read it") from None
 
 
-def copy_segmenter(workdir: Path, config: Config) -> Config:
-    """Copy the segmenter of a classifier's config into its run; return the config with the segmenter's architecture.
-
-    The config of a segmenter stays as it is. A classifier of whole radiographs that are not masked may have no
-    segmenter (`InferenceConfig.requires_segmentation`).
-
-    Raises:
-        RunError: the config names no segmenter, and the classifier needs lungs; the segmenter's run has no trained
-            network, or its radiographs were standardized differently; or RUN/segmenter is a folder of another kind.
-    """
-    if not from_config.classes(config):
-        return config
-    if not config.segmenter.workdir:
-        if from_config.inference_config(config, config.patches.count).requires_segmentation:
-            raise RunError("config.segmenter.workdir is empty: name the run that trained the segmenter")
-        return config
-    target = workdir / SEGMENTER
-    # Without config.json the run was rejected or killed before its start, and its copy may be that of another
-    # segmenter.
-    has_copy = target.exists() and (workdir / "config.json").exists()
-    source = target if has_copy else Path(config.segmenter.workdir)
-    trained = load_config(source)
-    for key in _IMAGE_KEYS:
-        value = getattr(trained.image, key)
-        requested = getattr(config.image, key)
-        if value != requested:
-            raise RunError(
-                f"{config.segmenter.workdir}: its segmenter was trained with image.{key}={value}, not {requested}"
-            )
-    if source != target:
-        if target.exists() and not ((target / CONFIG).exists() and (target / "checkpoints").exists()):
-            raise RunError(f"{target}: this folder is not of a run; {_OTHER_FOLDER}")
-        best = _find_checkpoints(source) / "best"
-        partial = workdir / f"{SEGMENTER}.partial"
-        shutil.rmtree(partial, ignore_errors=True)
-        (partial / "checkpoints").mkdir(parents=True)
-        shutil.copy(source / "config.json", partial)
-        shutil.copytree(best, partial / "checkpoints" / "best")
-        shutil.rmtree(target, ignore_errors=True)
-        partial.rename(target)
-    architecture = {key: getattr(trained.segmenter, key) for key in _SEGMENTER_KEYS}
-    return replace(config, segmenter=replace(config.segmenter, **architecture))
-
-
 def segmenter_dir(workdir: Path, config: Config) -> Path:
     """Return the run directory of a run's segmenter: the run itself, or the copy inside a classifier's run."""
     return workdir if config.task == "segment" else workdir / SEGMENTER
@@ -204,7 +158,7 @@ def load_step(workdir: Path, config: Config) -> int:
     Raises:
         RunError: the run has no trained network yet.
     """
-    folder = _find_checkpoints(workdir)
+    folder = find_checkpoints(workdir)
     tag = "best" if config.evaluation.ensemble_size == 1 else snapshot_tag(len(list(folder.glob("snapshot_*"))))
     with Checkpoints(folder) as checkpoints:
         step = checkpoints.step(tag)
@@ -213,11 +167,16 @@ def load_step(workdir: Path, config: Config) -> int:
 
 
 def _load_best(workdir: Path) -> dict[str, Any]:
-    with Checkpoints(_find_checkpoints(workdir)) as checkpoints:
+    with Checkpoints(find_checkpoints(workdir)) as checkpoints:
         return jax.device_put(checkpoints.restore("best"))
 
 
-def _find_checkpoints(workdir: Path) -> Path:
+def find_checkpoints(workdir: Path) -> Path:
+    """Return the folder of a run's checkpoints.
+
+    Raises:
+        RunError: the run has no trained network yet.
+    """
     folder = workdir / "checkpoints"
     if not _best_steps(workdir):
         raise RunError(f"{workdir}: there is no trained network here yet (no checkpoints/best)")

@@ -17,7 +17,7 @@ from cxrjax.config.settings import ClassifierConfig, SegmenterConfig
 from cxrjax.models import from_config
 from cxrjax.ops import lung_masks
 from cxrjax.pretrained import formats, hub, state_dict
-from cxrjax.runs import run_dir
+from cxrjax.runs import run_dir, segmenter_copy
 from cxrjax.runs.checkpoints import Checkpoints
 from cxrjax.runtime import atomic_files
 from cxrjax.runtime.text import SHORT_LENGTH, enumerate_names, printable
@@ -41,7 +41,7 @@ def import_weights(config: Config, source: str, workdir: Path) -> None:
     """
     config = replace(config, pretrained=source)
     variables = load_init(config)
-    config = run_dir.copy_segmenter(workdir, config)
+    config = segmenter_copy.copy_segmenter(workdir, config)
     run_dir.create_or_resume(workdir, config)
     with Checkpoints(workdir / "checkpoints") as checkpoints:
         if checkpoints.step("best") is not None:

@@ -9,7 +9,6 @@ import numpy as np
 from jax import Array
 
 from cxrjax.data import batch
-from cxrjax.ops import lung_masks
 
 
 def segmentation_loss(log_probabilities: Array, masks: Array, mask_types: Array, background_weight: float) -> Array:

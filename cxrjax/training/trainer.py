@@ -26,7 +26,7 @@ from cxrjax.data.loader import make_loader
 from cxrjax.data.sampler import AugmentedSubset, BatchSampler
 from cxrjax.inference.lung_segmenter import LungSegmenter
 from cxrjax.io import json_file
-from cxrjax.runs import history, provenance, run_dir, weights
+from cxrjax.runs import history, provenance, run_dir, segmenter_copy, weights
 from cxrjax.runs.checkpoints import Checkpoints, snapshot_tag
 from cxrjax.runtime import lock, malloc, multihost, signals
 from cxrjax.runtime.errors import CxrjaxError
@@ -157,7 +157,7 @@ def setup_workdir(config: Config, workdir: Path) -> Config:
         RunError: the segmenter's run has no network, or does not fit the config.
     """
     workdir.mkdir(parents=True, exist_ok=True)
-    return run_dir.copy_segmenter(workdir, config)
+    return segmenter_copy.copy_segmenter(workdir, config)
 
 
 def _start_or_resume(config: Config, workdir: Path) -> Config:

@@ -25,7 +25,7 @@ from cxrjax.inference.predictor import load_predictor
 from cxrjax.models import from_config, registry
 from cxrjax.models.fc_densenet import FCDenseNet
 from cxrjax.models.layers import conv
-from cxrjax.runs import checkpoints, run_dir
+from cxrjax.runs import checkpoints, run_dir, segmenter_copy
 from cxrjax.runtime.platform import traced_for
 
 SIZE = 128
@@ -68,7 +68,7 @@ def find_bright(network):
 def keep(workdir, config, *weights):
     """A run directory as training leaves it."""
     if config.task == "classify":
-        config = run_dir.copy_segmenter(workdir, freeze(config))
+        config = segmenter_copy.copy_segmenter(workdir, freeze(config))
     run_dir.create_or_resume(workdir, freeze(config))
     with checkpoints.Checkpoints(workdir / "checkpoints") as kept:
         kept.save("best", 7, weights[0])

@@ -12,7 +12,7 @@ from cxrjax.config import default_config, freeze, schema
 from cxrjax.models import from_config
 from cxrjax.pretrained import state_dict
 from cxrjax.pretrained.formats import read_metadata, read_weights
-from cxrjax.runs import run_dir, weights
+from cxrjax.runs import run_dir, segmenter_copy, weights
 from cxrjax.runs.checkpoints import Checkpoints
 from cxrjax.training import trainer
 from cxrjax.training.task import Task
@@ -47,7 +47,7 @@ def keep(workdir, config, network, seed):
     """A run directory as training leaves it."""
     variables = draw(network, seed)
     if config.task == "classify":
-        config = run_dir.copy_segmenter(workdir, freeze(config))
+        config = segmenter_copy.copy_segmenter(workdir, freeze(config))
     run_dir.create_or_resume(workdir, freeze(config))
     with Checkpoints(workdir / "checkpoints") as checkpoints:
         checkpoints.save("best", 7, variables)
@@ -92,23 +92,23 @@ def test_a_segmenter_is_named_where_findings_need_lungs_and_saw_the_same_radiogr
         config = classify_config("")
         config.patches.mode, config.patches.mask_lungs = mode, masked
         with pytest.raises(run_dir.RunError, match="segmenter.workdir is empty"):
-            run_dir.copy_segmenter(tmp_path / "run", freeze(config))
+            segmenter_copy.copy_segmenter(tmp_path / "run", freeze(config))
     for key, other in [("gamma", 1.0), ("equalize", False), ("borders", "bottom")]:
         config = classify_config(trained / "segment")
         config.image[key] = other
         with pytest.raises(run_dir.RunError, match=rf"segment: .* image\.{key}=.*, not {other}"):
-            run_dir.copy_segmenter(tmp_path / key, freeze(config))
+            segmenter_copy.copy_segmenter(tmp_path / key, freeze(config))
         assert not (tmp_path / key / "segmenter").exists()
 
 
 def test_a_run_that_never_began_leaves_no_segmenter_to_the_next(trained, tmp_path):
-    run_dir.copy_segmenter(tmp_path, freeze(classify_config(trained / "segment")))  # and killed there
+    segmenter_copy.copy_segmenter(tmp_path, freeze(classify_config(trained / "segment")))  # and killed there
     other = segment_config()
     other.image.gamma = 1.0
     keep(tmp_path / "other", other, from_config.segmenter(other), seed=2)
     config = classify_config(tmp_path / "other")
     config.image.gamma = 1.0
-    run_dir.copy_segmenter(tmp_path, freeze(config))
+    segmenter_copy.copy_segmenter(tmp_path, freeze(config))
     assert run_dir.load_config(tmp_path / "segmenter").image.gamma == 1.0
 
 

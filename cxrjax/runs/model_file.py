@@ -1,0 +1,158 @@
+"""Model files: a trained run in one safetensors file, to pass on.
+
+Tensors are the variables of the run's networks, named by their checkpoint ("best/params/stem/kernel", of the segmenter
+of a classifier's run "segmenter/best/params/stem/kernel"), and the bytes of the OOD detector's file. The metadata has
+the run's JSON files as texts, named by their paths in the run, and the training steps of the checkpoints.
+"""
+
+import json
+import os
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import safetensors.numpy
+from flax.traverse_util import flatten_dict, unflatten_dict
+
+from cxrjax.io import json_file
+from cxrjax.pretrained import formats
+from cxrjax.runs import run_dir
+from cxrjax.runs.checkpoints import Checkpoints
+from cxrjax.runtime import atomic_files, former_names
+from cxrjax.runtime.text import SHORT_LENGTH, printable
+
+DTYPES = ("float32", "float16", "bfloat16")
+_FORMAT = "cxrjax-run"
+_VERSION = "1"
+_STEPS = "steps"
+_TEXT_FILES = (run_dir.CONFIG, "training_labels.json", "calibration.json", "ood_detector.json")
+_BINARY_FILES = (run_dir.OOD_DETECTOR,)
+_REMEDY = "get it again from where it came"
+
+
+class _Checkpoint(NamedTuple):
+    """Place of a checkpoint in a run directory."""
+
+    run: str  # "" for the run itself, or "segmenter"
+    tag: str
+
+    @property
+    def name(self) -> str:
+        return f"{self.run}/{self.tag}" if self.run else self.tag
+
+
+def pack(workdir: Path, target: Path, dtype: str = "float32") -> None:
+    """Write the networks of a run, and what was fitted to them, as one file.
+
+    Args:
+        workdir: the run directory.
+        target: the file, which must not exist.
+        dtype: one of DTYPES, type of the parameters. Running means and variances are float32 in any case.
+
+    Raises:
+        RunError: there is no run, or it has no trained network.
+        ValueError: `dtype` is unknown.
+        OSError: the file exists already, or cannot be written.
+    """
+    if dtype not in DTYPES:
+        raise ValueError(f"there is no dtype {dtype!r} of model files; there are {', '.join(DTYPES)}")
+    if os.path.lexists(target):
+        raise FileExistsError(f"{target}: there is something here already; name another file, or remove it")
+    config = run_dir.load_config(workdir)
+    run_dir.load_step(workdir, config)  # raises where nothing was trained
+    tensors: dict[str, np.ndarray] = {}
+    metadata = {"format": _FORMAT, "version": _VERSION}
+    steps = {}
+    for run in ("", run_dir.SEGMENTER):
+        folder = workdir / run
+        for name in _TEXT_FILES:
+            path = former_names.find(folder, name)
+            if path.exists():
+                metadata[_join(run, name)] = json.dumps(json_file.read(path, _REMEDY))
+        for name in _BINARY_FILES:
+            path = former_names.find(folder, name)
+            if path.exists():
+                tensors[_join(run, name)] = np.frombuffer(path.read_bytes(), np.uint8)
+        for tag in _tags(folder):
+            checkpoint = _Checkpoint(run, tag)
+            with Checkpoints(folder / "checkpoints") as checkpoints:
+                steps[checkpoint.name] = checkpoints.step(tag)
+                variables = checkpoints.restore(tag)
+            for path, array in flatten_dict(variables, sep="/").items():
+                kept_exact = not path.startswith("params/")
+                tensors[f"{checkpoint.name}/{path}"] = array if kept_exact else array.astype(np.dtype(dtype))
+    metadata[_STEPS] = json.dumps(steps)
+    atomic_files.atomic_write(target, safetensors.numpy.save(tensors, metadata))
+
+
+def unpack(path: Path, target: Path) -> None:
+    """Write the run directory that a model file was made from, with float32 parameters.
+
+    Args:
+        path: the file.
+        target: absent, or an empty folder.
+
+    Raises:
+        WeightFormatError: the file cannot be read, or is not a model file.
+        RunError: its config is of another version.
+        OSError: the folder is not empty, or cannot be written.
+    """
+    metadata = formats.read_metadata(path)
+    if metadata.get("format") != _FORMAT:
+        raise formats.WeightFormatError(
+            path,
+            "these are the weights of a network without the settings of a run; "
+            "cxrjax.models.create(pretrained=…) and --config.pretrained=… read them",
+        )
+    if metadata.get("version") != _VERSION:
+        raise formats.WeightFormatError(path, "it was written by a newer version of cxrjax, which can read it")
+    tensors = formats.read_weights(path)
+    steps = json_file.parse(metadata.get(_STEPS, "").encode(), path, _REMEDY)
+    if run_dir.CONFIG not in metadata or "best" not in steps:
+        raise formats.WeightFormatError(path, "it lacks the config or the network of a run")
+    with atomic_files.atomic_dir(target) as folder:
+        for run in ("", run_dir.SEGMENTER):
+            _unpack_files(folder, run, metadata, tensors)
+        for name, step in steps.items():
+            run, _, tag = name.rpartition("/")
+            if run not in ("", run_dir.SEGMENTER) or not _is_tag(tag) or not isinstance(step, int):
+                raise formats.WeightFormatError(path, f"it has no checkpoint {printable(name, SHORT_LENGTH)} of a run")
+            _save_checkpoint(folder / run / "checkpoints", _Checkpoint(run, tag), step, tensors)
+        try:
+            run_dir.load_step(folder, run_dir.load_config(folder))
+        except run_dir.RunError as error:
+            raise run_dir.RunError(str(error).replace(str(folder), str(path))) from None
+
+
+def _unpack_files(folder: Path, run: str, metadata: dict[str, str], tensors: dict[str, np.ndarray]) -> None:
+    for name in _TEXT_FILES:
+        if _join(run, name) in metadata:
+            (folder / run).mkdir(exist_ok=True)
+            (folder / run / name).write_text(metadata[_join(run, name)] + "\n", encoding="utf-8")
+    for name in _BINARY_FILES:
+        if _join(run, name) in tensors:
+            (folder / run / name).write_bytes(tensors[_join(run, name)].tobytes())
+
+
+def _save_checkpoint(folder: Path, checkpoint: _Checkpoint, step: int, tensors: dict[str, np.ndarray]) -> None:
+    prefix = f"{checkpoint.name}/"
+    flat: Any = {
+        name.removeprefix(prefix): array.astype(np.float32)
+        for name, array in tensors.items()
+        if name.startswith(prefix) and name not in (_join(checkpoint.run, file) for file in _BINARY_FILES)
+    }
+    with Checkpoints(folder) as checkpoints:
+        checkpoints.save(checkpoint.tag, step, unflatten_dict(flat, sep="/"))
+
+
+def _tags(folder: Path) -> list[str]:
+    """Return the tags of the checkpoints for prediction: the best network, and the members of an ensemble."""
+    return sorted(path.name for path in (folder / "checkpoints").glob("*") if _is_tag(path.name))
+
+
+def _is_tag(text: str) -> bool:
+    return text == "best" or text.startswith("snapshot_") and text.removeprefix("snapshot_").isdecimal()
+
+
+def _join(run: str, name: str) -> str:
+    return f"{run}/{name}" if run else name
