@@ -133,7 +133,7 @@ class Model:
         Args:
             path: a file to create, ending in ".safetensors"; or a folder, absent or empty, which the command line
                 reads as a run.
-            dtype: type of the parameters in a file: "float32", "float16" or "bfloat16". A run has float32.
+            dtype: type of the parameters in a file: "float32" or "float16". A run has float32.
 
         Raises:
             ValueError: `dtype` is unknown, or is not float32 for a run.

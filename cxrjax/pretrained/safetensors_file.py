@@ -1,14 +1,16 @@
-"""Reader of safetensors files, including types that NumPy does not have."""
+"""Reader and writer of safetensors files, including types that NumPy does not have."""
 
 import json
 import math
+import os
 from pathlib import Path
 from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
-import safetensors
+import safetensors.numpy
 
+from cxrjax.runtime import atomic_files
 from cxrjax.runtime.text import SHORT_LENGTH, printable
 
 # The library allows 100 MB, which take more than a gigabyte as Python objects; a tensor takes a hundred bytes.
@@ -53,6 +55,17 @@ def read(path: Path, max_bytes: int) -> dict[str, np.ndarray]:
             file.seek(data_start + tensor["data_offsets"][0])
             arrays[name] = _read_array(file.read(_count_bytes(tensor)), tensor)
     return arrays
+
+
+def write(path: Path, arrays: dict[str, np.ndarray], metadata: dict[str, str]) -> None:
+    """Write arrays and metadata as one file, completely or not at all.
+
+    Raises:
+        OSError: the file exists already, or cannot be written.
+    """
+    if os.path.lexists(path):
+        raise FileExistsError(f"{path}: there is something here already; name another file, or remove it")
+    atomic_files.atomic_write(path, safetensors.numpy.save(arrays, metadata))
 
 
 def read_metadata(path: Path) -> dict[str, str]:

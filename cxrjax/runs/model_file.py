@@ -6,22 +6,20 @@ the run's JSON files as texts, named by their paths in the run, and the training
 """
 
 import json
-import os
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-import safetensors.numpy
 from flax.traverse_util import flatten_dict, unflatten_dict
 
 from cxrjax.io import json_file
-from cxrjax.pretrained import formats
+from cxrjax.pretrained import formats, safetensors_file
 from cxrjax.runs import run_dir
 from cxrjax.runs.checkpoints import Checkpoints
 from cxrjax.runtime import atomic_files, former_names
 from cxrjax.runtime.text import SHORT_LENGTH, printable
 
-DTYPES = ("float32", "float16", "bfloat16")
+DTYPES = ("float32", "float16")
 _FORMAT = "cxrjax-run"
 _VERSION = "1"
 _STEPS = "steps"
@@ -56,8 +54,6 @@ def pack(workdir: Path, target: Path, dtype: str = "float32") -> None:
     """
     if dtype not in DTYPES:
         raise ValueError(f"there is no dtype {dtype!r} of model files; there are {', '.join(DTYPES)}")
-    if os.path.lexists(target):
-        raise FileExistsError(f"{target}: there is something here already; name another file, or remove it")
     config = run_dir.load_config(workdir)
     run_dir.load_step(workdir, config)  # raises where nothing was trained
     tensors: dict[str, np.ndarray] = {}
@@ -78,11 +74,12 @@ def pack(workdir: Path, target: Path, dtype: str = "float32") -> None:
             with Checkpoints(folder / "checkpoints") as checkpoints:
                 steps[checkpoint.name] = checkpoints.step(tag)
                 variables = checkpoints.restore(tag)
-            for path, array in flatten_dict(variables, sep="/").items():
-                kept_exact = not path.startswith("params/")
-                tensors[f"{checkpoint.name}/{path}"] = array if kept_exact else array.astype(np.dtype(dtype))
+            arrays: dict[str, np.ndarray] = flatten_dict(variables, sep="/")  # pyright: ignore[reportAssignmentType]
+            for path, array in arrays.items():
+                is_parameter = path.startswith("params/")
+                tensors[f"{checkpoint.name}/{path}"] = array.astype(np.dtype(dtype)) if is_parameter else array
     metadata[_STEPS] = json.dumps(steps)
-    atomic_files.atomic_write(target, safetensors.numpy.save(tensors, metadata))
+    safetensors_file.write(target, tensors, metadata)
 
 
 def unpack(path: Path, target: Path) -> None:

@@ -1,7 +1,6 @@
 """Import and export of a run's weights, and the initial weights of a training."""
 
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -9,17 +8,15 @@ from typing import Any, NamedTuple
 
 import jax
 import numpy as np
-import safetensors.numpy
 from jax import Array
 
 from cxrjax.config import Config
 from cxrjax.config.settings import ClassifierConfig, SegmenterConfig
 from cxrjax.models import from_config
 from cxrjax.ops import lung_masks
-from cxrjax.pretrained import formats, hub, state_dict
+from cxrjax.pretrained import formats, hub, safetensors_file, state_dict
 from cxrjax.runs import run_dir, segmenter_copy
 from cxrjax.runs.checkpoints import Checkpoints
-from cxrjax.runtime import atomic_files
 from cxrjax.runtime.text import SHORT_LENGTH, enumerate_names, printable
 
 _MAX_CLASSES_LISTED = 100  # in an error message
@@ -59,8 +56,6 @@ def export_weights(workdir: Path, target: Path) -> None:
         RunError: the run has no trained network.
         OSError: the file exists already, or it cannot be written.
     """
-    if os.path.lexists(target):
-        raise FileExistsError(f"{target}: there is something here already; name another file, or remove it")
     config = run_dir.load_config(workdir)
     network = _trained_network(config)
     settings = network.settings
@@ -69,7 +64,7 @@ def export_weights(workdir: Path, target: Path) -> None:
     file_metadata = {"format": "pt", "architecture": settings.architecture, "channels": str(settings.channels)}
     if network.classes:
         file_metadata["classes"] = json.dumps(network.classes)
-    atomic_files.atomic_write(target, safetensors.numpy.save(state, file_metadata))
+    safetensors_file.write(target, state, file_metadata)
 
 
 def load_init(config: Config, key: Array | None = None) -> dict[str, Any]:

@@ -112,15 +112,18 @@ def _save_tensors(path, metadata):
     safetensors.numpy.save_file({"best/params/a": np.zeros(2, np.float32)}, path, metadata)
 
 
+_RUN = {"format": "cxrjax-run", "version": "1"}
+
+
 @pytest.mark.parametrize("metadata, message", [
     ({"format": "pt"}, "weights of a network without the settings of a run"),
-    ({"format": "cxrjax-run", "version": "2"}, "newer version"),
-    ({"format": "cxrjax-run", "version": "1", "steps": "x"}, "is damaged"),
-    ({"format": "cxrjax-run", "version": "1", "steps": '{"best": 1}'}, "lacks the config"),
-    ({"format": "cxrjax-run", "version": "1", "config.json": "{}", "steps": '{"best": 1, "../best": 1}'}, "no checkpoint ../best"),
-    ({"format": "cxrjax-run", "version": "1", "config.json": "{}", "steps": '{"best": 1, "last": 1}'}, "no checkpoint last"),
-    ({"format": "cxrjax-run", "version": "1", "config.json": "{}", "steps": '{"best": 1}'}, "model.safetensors/config"),
-    ({"format": "cxrjax-run", "version": "1", "config.json": "{}", "steps": '{"best": "1"}'}, "no checkpoint best"),
+    (_RUN | {"version": "2"}, "newer version"),
+    (_RUN | {"steps": "x"}, "is damaged"),
+    (_RUN | {"steps": '{"best": 1}'}, "lacks the config"),
+    (_RUN | {"config.json": "{}", "steps": '{"best": 1, "../best": 1}'}, "no checkpoint ../best"),
+    (_RUN | {"config.json": "{}", "steps": '{"best": 1, "last": 1}'}, "no checkpoint last"),
+    (_RUN | {"config.json": "{}", "steps": '{"best": "1"}'}, "no checkpoint best"),
+    (_RUN | {"config.json": "{}", "steps": '{"best": 1}'}, "model.safetensors/config.json: the setting task is"),
 ])  # fmt: skip
 def test_other_files_are_refused_by_name_and_leave_nothing(tmp_path, metadata, message):
     path = tmp_path / "model.safetensors"
