@@ -40,29 +40,29 @@ CRITERIA = ("orientation", "layout", "lungs", "features")
 LUNG_SHAPE_FEATURES = {
     "area": ("lungs too small", "lungs too large"),
     "left share": ("one lung only, or a small one on the left", "one lung only, or a small one on the right"),
-    "sides": ("left and right lung exchanged", "lungs on the same side"),
-    "row": ("lungs too high in the picture", "lungs too low in the picture"),
+    "sides": ("left and right lung swapped", "lungs on the same side"),
+    "row": ("lungs too high in the image", "lungs too low in the image"),
     "column": ("lungs too far to the left", "lungs too far to the right"),
     "height": ("lungs too short", "lungs too tall"),
     "width": ("lungs too narrow", "lungs too wide"),
     "taper": ("lungs wider above than below", "lungs too narrow above"),
     "gap": ("lungs too far apart", "no gap between the lungs"),
-    "contrast": ("lungs too dark", "lungs too bright for what is around them"),
+    "contrast": ("lungs too dark", "lungs too bright compared with their surroundings"),
     "confidence": ("lungs uncertain", ""),
 }
 # Possible change of an image -> function that undoes it in a layout [..., SIDE, SIDE] with levels in -1..1.
 ORIENTATIONS: Mapping[str, Callable[[Any], Any]] = {
-    "grey levels inverted": lambda x: -x,
-    "turned by 90° clockwise": lambda x: x.swapaxes(-1, -2)[..., ::-1, :],
-    "turned by 90° counterclockwise": lambda x: x.swapaxes(-1, -2)[..., ::-1],
-    "turned by 180°": lambda x: x[..., ::-1, ::-1],
+    "gray levels inverted": lambda x: -x,
+    "rotated by 90° clockwise": lambda x: x.swapaxes(-1, -2)[..., ::-1, :],
+    "rotated by 90° counterclockwise": lambda x: x.swapaxes(-1, -2)[..., ::-1],
+    "rotated by 180°": lambda x: x[..., ::-1, ::-1],
     "upside down": lambda x: x[..., ::-1, :],
     "mirrored": lambda x: x[..., ::-1],
 }
 NO_LUNGS = "no lungs"
 _REASONS = {
-    "layout": "the picture as a whole is unlike the training radiographs",
-    "features": "what the lungs show is unlike the training radiographs",
+    "layout": "the image as a whole is unlike the training radiographs",
+    "features": "the content of the lungs is unlike the training radiographs",
 }
 
 

@@ -16,10 +16,10 @@ from cxrjax.training import trainer
 
 SIZE = 64
 TURNED = {
-    "grey levels inverted": lambda x: 255 - x,
-    "turned by 90° clockwise": lambda x: np.rot90(x, -1),
-    "turned by 90° counterclockwise": np.rot90,
-    "turned by 180°": lambda x: x[::-1, ::-1],
+    "gray levels inverted": lambda x: 255 - x,
+    "rotated by 90° clockwise": lambda x: np.rot90(x, -1),
+    "rotated by 90° counterclockwise": np.rot90,
+    "rotated by 180°": lambda x: x[::-1, ::-1],
     "upside down": lambda x: x[::-1],
     "mirrored": lambda x: x[:, ::-1],
 }
@@ -157,7 +157,7 @@ def test_what_was_done_to_a_picture_is_named(fitted, reason):
     assert list(TURNED) == list(ood.ORIENTATIONS)
     turned = [(TURNED[reason](image), lungs, structures) for image, lungs, structures in chests]
     said = ood.explain_ood(fitted, look(turned))
-    alike = {"turned by 180°", "upside down"}  # but for the heart the same
+    alike = {"rotated by 180°", "upside down"}  # but for the heart the same
     assert all(any(word in each for word in (alike if reason in alike else {reason})) for each in said)
 
 
@@ -167,7 +167,7 @@ def test_what_was_done_to_a_picture_is_named(fitted, reason):
         ({"lungs": (True, False)}, "one lung only, or a small one on the right"),
         ({"lungs": (False, True)}, "one lung only, or a small one on the left"),
         ({"width": 0.3}, "lungs too small"),
-        ({"place": (0.15, 0.0)}, "lungs too low in the picture"),
+        ({"place": (0.15, 0.0)}, "lungs too low in the image"),
     ],
 )
 def test_the_measure_that_is_out_is_named(fitted, changes, reason):
@@ -178,11 +178,11 @@ def test_sides_confidence_and_features_are_looked_at(fitted):
     chest = draw_chest(np.random.default_rng(9))
     exchanged = (chest[0], chest[1], np.where(chest[1], 5 - chest[2], chest[2]).astype(np.uint8))
     assert ood.explain_ood(fitted, look([chest])) == [""]
-    assert ood.explain_ood(fitted, look([exchanged])) == ["left and right lung exchanged"]
+    assert ood.explain_ood(fitted, look([exchanged])) == ["left and right lung swapped"]
     assert ood.explain_ood(fitted, look([chest], confidence=0.6)) == ["lungs uncertain"]
     assert ood.explain_ood(fitted, look([chest], confidence=1.0)) == [""]
     assert ood.explain_ood(fitted, look([chest], shift=9.0)) == [
-        "what the lungs show is unlike the training radiographs"
+        "the content of the lungs is unlike the training radiographs"
     ]
 
 

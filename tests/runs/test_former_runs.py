@@ -41,6 +41,8 @@ def test_a_former_run_predicts_what_it_predicted(run, tmp_path):
     rows = predictions_csv.read(tmp_path / "out" / "predictions.csv")
     former_rows = predictions_csv.read(FORMER / "predicted" / "predictions.csv")
     assert len(rows) == 3 and {row["status"] for row in rows} == {"ok"} and rows[0]["ood_reason"] is not None
+    assert former_rows[2].pop("ood_reason") == "what the lungs show is unlike the training radiographs"
+    assert rows[2].pop("ood_reason") == "the content of the lungs is unlike the training radiographs"
     for row, former_row in zip(rows, former_rows, strict=True):
         assert list(row) == list(former_row)
         for column, cell in former_row.items():
