@@ -187,8 +187,8 @@ def densenet121() -> ConfigDict:
 def vgg16() -> ConfigDict:
     """The final method with VGG16, whose two layers of 4096 are frozen at first too.
 
-    Sources: VGG_cs_fc.py and VGG_cs_full.py; the rest as `resnet34`. The initializer draws the whole head, including
-    the two layers of 4096, which have ImageNet weights in the original.
+    Sources: VGG_cs_fc.py and VGG_cs_full.py; the rest as `resnet34`. With ImageNet weights, the initializer draws
+    only the two last layers, as in the original; without, it draws the whole head.
     Cost: 8 minutes of a CPU core, with 136.4 million weights.
     Benchmark: macro F1 0.086 (0.073 to 0.098), cropped and augmented as that of `resnet34`.
     """
@@ -196,6 +196,6 @@ def vgg16() -> ConfigDict:
     config.pretrained = IMAGENET.format("vgg16")  # VGG_cs_fc.py:88
     config.classifier.architecture = "vgg16"  # VGG_cs_fc.py:88
     config.classifier.head = "vgg_hidden"  # VGG_cs_fc.py:88-94
-    config.classifier.initializer = "torch"  # of the head only: a new nn.Linear twice; VGG_cs_fc.py:89-93
+    config.classifier.initializer = "torch"  # of the two last layers: a new nn.Linear twice; VGG_cs_fc.py:89-93
     config.training.param_groups = (("backbone", 0.0), ("head/linear_[01]/", 0.0))  # VGG_cs_fc.py:96-100
     return config

@@ -306,8 +306,8 @@ class Config:
     task: Literal["segment", "classify"]
     seed: Annotated[int, Range(0, 2**32 - 1)] = 0  # of all random numbers: weights, order, patches, augmentation
     pretrained: Text = ""  # initial weights: a file or an address (cxrjax/pretrained/hub.py); "": random weights; ours
-    # their last layer: "keep", "fresh", or "auto": kept if it has as many outputs; ours (if the weights are those of
-    # an encoder, "fresh" and "auto" draw the rest of the segmenter)
+    # their last layer: "keep", "fresh" (drawn), or "auto": kept if it has as many outputs; ours. Earlier layers of the
+    # head that the weights lack are drawn too; for the weights of an encoder, the rest of the segmenter
     pretrained_head: Literal["auto", "keep", "fresh"] = "auto"
     # "float32", "bfloat16", or "auto": bfloat16 if there is an accelerator; ours
     precision: Literal["auto", "float32", "bfloat16"] = "auto"

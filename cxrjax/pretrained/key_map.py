@@ -125,6 +125,11 @@ def is_in_head(path: Path) -> bool:
     return path[1] == "head"
 
 
+def head_layer(path: Path) -> int:
+    """Return the number of the layer of the head that one of our weights belongs to; 0 for a single convolution."""
+    return int(path[2].rpartition("_")[2]) if len(path) > 3 else 0
+
+
 def to_original(path: Path, value: np.ndarray) -> np.ndarray:
     """Transpose our weight to PyTorch's layout.
 

@@ -51,8 +51,9 @@ def from_state_dict(
             `cxrjax.pretrained.key_aliases` describes the other naming schemes that are accepted.
         num_classes: number of outputs of the network.
         head: argument of `cxrjax.models.registry.create`.
-        new_head: random key from which the head (and around an encoder, the decoder) is drawn instead of taken from the
-            weights; None to take it from the weights.
+        new_head: random key from which the last layer is drawn instead of taken from the weights, and with it every
+            layer of the head from the first that the weights lack or have in another shape (around an encoder, the
+            decoder is drawn too); None to take all layers from the weights.
         channels: 1 to sum the weights of the first convolution over the colors, so that it reads gray images with the
             same result as for three equal channels; None for the channels of the weights.
         initializer: initializer of the weights that are drawn, by its name in
@@ -82,8 +83,8 @@ def from_state_dict(
     shapes = {tuple(key.key for key in path): leaf for path, leaf in flat}
     originals = key_map.original_names(architecture, shapes)
     if new_head is not None:
-        state = {name: value for name, value in state.items() if not name.startswith(f"{original.head}.")}
-        state |= _draw_head(init, new_head, originals)
+        drawn = _draw_head(init, new_head)
+        state = _replace_last_layers(state, original.head, drawn, originals)
     expected = {
         originals[path]: key_map.to_original(path, np.broadcast_to(np.float32(0), leaf.shape)).shape
         for path, leaf in shapes.items()
@@ -140,14 +141,42 @@ def _init_decoder(
     }
 
 
-def _draw_head(init: Any, key: Array, originals: Mapping[key_map.Path, str]) -> dict[str, np.ndarray]:
-    """Draw the weights of the head, under the names of the original."""
+def _draw_head(init: Any, key: Array) -> dict[key_map.Path, np.ndarray]:
+    """Draw the weights of the head, in the layout of the original."""
     head = registry.init_unoptimized(
         lambda key: {name: tree["head"] for name, tree in init(key).items() if "head" in tree}, key
     )
     flat, _ = jax.tree_util.tree_flatten_with_path(head)
     paths = {(path[0].key, "head", *(key.key for key in path[1:])): leaf for path, leaf in flat}
-    return {originals[path]: key_map.to_original(path, np.asarray(leaf)) for path, leaf in paths.items()}
+    return {path: key_map.to_original(path, np.asarray(leaf)) for path, leaf in paths.items()}
+
+
+def _replace_last_layers(
+    state: Mapping[str, np.ndarray],
+    head: str,
+    drawn: Mapping[key_map.Path, np.ndarray],
+    originals: Mapping[key_map.Path, str],
+) -> dict[str, np.ndarray]:
+    """Return the weights with the last layer of the head drawn, and all layers from the first that does not fit.
+
+    Args:
+        state: weights by name, in the layout of the original.
+        head: name of the head in the original.
+        drawn: result of `_draw_head`.
+        originals: result of `key_map.original_names`.
+    """
+    layers: dict[int, list[key_map.Path]] = {}
+    for path in drawn:
+        layers.setdefault(key_map.head_layer(path), []).append(path)
+
+    def fits(layer: int) -> bool:
+        names = {originals[path]: drawn[path].shape for path in layers[layer]}
+        return all(name in state and state[name].shape == shape for name, shape in names.items())
+
+    first_drawn = next(layer for layer in sorted(layers) if layer == max(layers) or not fits(layer))
+    kept = {originals[path] for path in drawn if key_map.head_layer(path) < first_drawn}
+    replaced = {name: value for name, value in state.items() if name in kept or not name.startswith(f"{head}.")}
+    return replaced | {originals[path]: value for path, value in drawn.items() if originals[path] not in kept}
 
 
 def _sum_input_channels(architecture: str, kernel: np.ndarray, channels: int, accepts_gray: bool) -> np.ndarray:

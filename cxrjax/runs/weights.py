@@ -72,9 +72,9 @@ def load_init(config: Config, key: Array | None = None) -> dict[str, Any]:
 
     Args:
         config: settings of a run.
-        key: random key of the head, which is initialized where `config.pretrained_head` is "fresh", or is "auto" and
-            the file's head does not fit or has other classes; and of everything but the encoder, where the file has
-            only the encoder of a segmenter. None: the whole file has to fit.
+        key: random key of the last layer, which is drawn where `config.pretrained_head` is "fresh", or is "auto" and
+            the file's head does not fit or has other classes (see `state_dict.from_state_dict`); and of everything but
+            the encoder, where the file has only the encoder of a segmenter. None: the whole file has to fit.
 
     Returns:
         {"params", "batch_stats"}, float32.

@@ -1,5 +1,7 @@
 """Weights by other frameworks' names: there and back, folded, with a new head, in dialects, and such as do not fit."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -8,6 +10,8 @@ import safetensors.numpy
 
 from cxrjax.config import default_config, freeze
 from cxrjax.models import registry
+from cxrjax.models.classifier import Head
+from cxrjax.models.vgg import VGG
 from cxrjax.pretrained import key_aliases, key_map, state_dict
 from cxrjax.runs import weights
 
@@ -111,6 +115,33 @@ def test_a_new_head_is_drawn_and_the_rest_is_kept(shrink):
     assert jax.tree.all(jax.tree.map(np.array_equal, tuned["params"]["backbone"], variables["params"]["backbone"]))
     with pytest.raises(state_dict.WeightMismatchError, match=r"fc.weight is \(1000, 32\), should be \(5, 32\)"):
         state_dict.from_state_dict("resnet18", state, num_classes=5)
+
+
+def test_a_fresh_head_of_several_layers_keeps_those_that_fit_before_the_last(monkeypatch):
+    """As hieu2695's VGG16: ImageNet's two layers of 4096 are kept, and two new ones replace the last (VGG_cs_fc.py)."""
+    wide = ((12, 0.5), (12, 0.5))
+    heads = {"vgg": wide, "vgg_hidden": (*wide, (6, 0.1)), "flat": ((10, 0.0),)}
+    for name, hidden in heads.items():
+        monkeypatch.setitem(registry.HEADS, name, partial(Head, hidden=hidden, grid=2))
+    monkeypatch.setitem(registry.BACKBONES, "vgg16", registry.BackboneEntry(partial(VGG, width=4), "vgg"))
+    _, variables = make("vgg16", 1000)
+    state = state_dict.to_state_dict("vgg16", variables)
+    key = jax.random.key(1)
+
+    def convert(state, head):
+        return state_dict.from_state_dict("vgg16", state, num_classes=5, head=head, new_head=key)["params"]["head"]
+
+    def draw(head):
+        module, x = registry.create("vgg16", 5, head=head), jnp.zeros((1, 64, 64, 3))
+        return jax.jit(lambda key: module.init(key, x, train=False)["params"]["head"])(key)
+
+    kept = {name: variables["params"]["head"][name] for name in ("linear_0", "linear_1")}
+    for head in ("vgg", "vgg_hidden"):
+        assert convert(state, head).keys() > kept.keys()
+        jax.tree.map(np.testing.assert_array_equal, convert(state, head), draw(head) | kept)
+    narrow = state | {"classifier.0.weight": state["classifier.0.weight"][:7]}  # so no later layer can be kept
+    jax.tree.map(np.testing.assert_array_equal, convert(narrow, "vgg_hidden"), draw("vgg_hidden"))
+    jax.tree.map(np.testing.assert_array_equal, convert(state, "flat"), draw("flat"))
 
 
 def test_a_classifiers_weights_are_those_of_an_encoder_and_the_rest_is_drawn(shrink):
