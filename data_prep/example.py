@@ -41,7 +41,7 @@ class Example:
         mask_kind: "structures" (0 background, 1 heart, 2 left lung, 3 right lung), "lungs" (0, 1, without the heart),
             "lungs_with_heart" (0, 1, with the part of the lungs behind the heart), or "".
         lesions: PNG of a uint8 map [height, width], 1 in known lesions.
-        licence: license of this image.
+        license: license of this image.
         format: of the file: "png", "jpeg", "tiff", "dicom" or "jsrt".
         bits: per value of the file.
         color: channels of the file, or DICOM's PhotometricInterpretation.
@@ -64,7 +64,7 @@ class Example:
     mask: bytes = b""
     mask_kind: str = ""
     lesions: bytes = b""
-    licence: str = ""
+    license: str = ""
     format: str = "png"
     bits: int = 8
     color: str = "1"
@@ -82,7 +82,7 @@ def features() -> tfds.features.FeaturesDict:
     number = tfds.features.Scalar
     return tfds.features.FeaturesDict(
         {name: text() for name in ("id", "path", "label", "upstream_label", "patient_id", "source", "view", "sex")}
-        | {"mask_kind": text(), "licence": text(), "image": data, "mask": data, "lesions": data}
+        | {"mask_kind": text(), "license": text(), "image": data, "mask": data, "lesions": data}
         | {"format": text(), "color": text(), "bits": number(np.int32), "inverted": number(np.bool_)}
         | {"height": number(np.int32), "width": number(np.int32), "age": number(np.float32)}
         | {"spacing": tfds.features.Tensor(shape=(2,), dtype=np.float32)}

@@ -145,7 +145,7 @@ def _collect_settings(source: Source[OptionsT], records: Sequence[Record], optio
         sizes = [path.stat().st_size if path.is_file() else -1 for path in files]
         metadata = (
             *(record.id, record.label, record.patient_id, record.source, record.split),
-            *(record.view, record.sex, record.age, record.licence),
+            *(record.view, record.sex, record.age, record.license),
         )
         checksum.update(repr((metadata, sizes)).encode())
     common = {

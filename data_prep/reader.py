@@ -53,7 +53,7 @@ def read_example(record: Record) -> Example:
         spacing=image.spacing or record.spacing,
         mask=mask,
         mask_kind=mask_kind,
-        licence=record.licence,
+        license=record.license,
         format=image.format,
         bits=pixel_format.bits,
         color=pixel_format.color,

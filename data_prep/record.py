@@ -54,7 +54,7 @@ class Record:
     spacing: tuple[float, float] = (UNKNOWN, UNKNOWN)
     masks: dict[str, Path] = field(default_factory=dict)
     mask_kind: str = ""
-    licence: str = ""
+    license: str = ""
     split: str = ""
     payload: Any = None
 

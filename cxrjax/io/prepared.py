@@ -17,6 +17,7 @@ import tensorflow_datasets as tfds
 
 from cxrjax.io import decoding
 from cxrjax.io.types import Radiograph
+from cxrjax.runtime import former_names
 from cxrjax.runtime.errors import CxrjaxError
 
 COMPLETE_MARKER = "dataset_info.json"  # written last by TFDS
@@ -33,10 +34,10 @@ _INFO_KEYS = frozenset(
 )
 _SPLIT_KEYS = frozenset(("filepathTemplate", "name", "numBytes", "shardLengths"))
 _SKIPPED = frozenset(("name", "reason"))
-_PAIR = frozenset(("one", "other", "one_label", "other_label", "one_split", "other_split", "difference"))
+_PAIR = frozenset(("first", "second", "first_label", "second_label", "first_split", "second_split", "difference"))
 
 _Feature = tuple[str, str, tuple[str, ...]]  # class, dtype, shape
-_TEXT_KEYS = ("id", "label", "licence", "mask_kind", "path", "patient_id", "sex", "source", "upstream_label", "view")
+_TEXT_KEYS = ("id", "label", "license", "mask_kind", "path", "patient_id", "sex", "source", "upstream_label", "view")
 _FIRST: dict[str, _Feature] = {
     **{key: (_TEXT, "", ()) for key in _TEXT_KEYS},
     **{key: (_TENSOR, "string", ()) for key in ("image", "lesions", "mask")},
@@ -83,9 +84,10 @@ class Records(Sequence[dict[str, Any]]):
         if not 0 <= number < len(self):
             raise IndexError(f"{self._name} has no record {number} of {len(self)}")
         try:
-            return self._source[number]
+            record = self._source[number]
         except Exception as error:  # readers of damaged records raise whatever they like
             raise self._explain(error) from error
+        return {former_names.RECORD_FIELDS.get(field, field): value for field, value in record.items()}
 
     def _explain(self, error: Exception) -> DatasetError:
         reason = (str(error).strip() or type(error).__name__).splitlines()[0].split(";")[0]
@@ -124,7 +126,7 @@ def keep_newest(folders: list[str]) -> list[str]:
 
 
 def read_json(path: Path) -> Any:
-    """Read a JSON file.
+    """Read a JSON file of a data set, under the keys of today.
 
     Raises:
         DatasetError: it is not there, too large, or damaged.
@@ -135,7 +137,7 @@ def read_json(path: Path) -> Any:
             raise DatasetError(f"{path}: not a file, but a folder, device, pipe or socket; the data set is not opened")
         if status.st_size > _LARGEST and path.name in (COMPLETE_MARKER, FEATURES):
             raise DatasetError(f"{path}: larger than any that data_prep writes; the data set is not opened")
-        return json.loads(path.read_bytes())
+        return former_names.upgrade(json.loads(path.read_bytes()), path.name)
     except OSError as error:
         raise DatasetError(f"{path}: {(error.strerror or str(error)).lower()}; prepare the data set again") from error
     except (ValueError, RecursionError) as error:
@@ -186,7 +188,7 @@ def _is_report(report: Any) -> bool:
         and all(map(_is_counts, report["counts"].values()))
         and all(_has_texts(record, _SKIPPED) for record in report["skipped"])
         and all(
-            _has_texts(pair, _PAIR) and isinstance(pair.get("likeness"), float | int) for pair in report["duplicates"]
+            _has_texts(pair, _PAIR) and isinstance(pair.get("similarity"), float | int) for pair in report["duplicates"]
         )
         and isinstance(report.get("remarks", []), list)
         and all(isinstance(remark, str) for remark in report.get("remarks", []))

@@ -136,6 +136,18 @@ SETTING_VALUES = {
     "training.sampling": {"shuffled": "shuffle", "oversampled": "oversample"},
 }
 
+# Fields of the records of a prepared data set.
+RECORD_FIELDS = {"licence": "license"}
+# Keys of a pair of near-duplicates.
+_PAIR_KEYS = {
+    "one": "first",
+    "other": "second",
+    "one_label": "first_label",
+    "other_label": "second_label",
+    "one_split": "first_split",
+    "other_split": "second_split",
+    "likeness": "similarity",
+}
 # Keys of JSON files, by file: the path of the key -> its name of today. Names of parents in a path are those of today;
 # "*" is any key of an object, or any item of a list.
 KEYS = {
@@ -170,6 +182,13 @@ KEYS = {
     "result.json": {"facts": "details", "details/place/hits": "hit_rate", "details/place/inside": "inside_lungs"},
     "provenance.json": {"data": "dataset"},
     "request.json": {"gated": "has_ood_detector", "refuse": "reject_ood"},
+    "features.json": {"featuresDict/features/licence": "license"},
+    "report.json": {f"duplicates/*/{former}": name for former, name in _PAIR_KEYS.items()},
+    "card.json": {
+        "guesses": "baselines",
+        "counts/licence": "license",
+        **{f"duplicates/pairs/*/{former}": name for former, name in _PAIR_KEYS.items()},
+    },
     "ood_detector.npz": {"middle": "median", "below": "lower_range", "above": "upper_range"},
     "ood_detector.json": {"flagged_in_error": "expected_false_alarm_rate"},
     "saliency_metrics.json": {

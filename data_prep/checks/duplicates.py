@@ -28,24 +28,24 @@ class Pair(NamedTuple):
     """Two radiographs that show the same image.
 
     Attributes:
-        one: id of the first.
-        other: id of the second.
-        one_label: label of the first; "" for none.
-        other_label: label of the second; "" for none.
-        one_split: split of the first.
-        other_split: split of the second.
+        first: id of the first.
+        second: id of the second.
+        first_label: label of the first; "" for none.
+        second_label: label of the second; "" for none.
+        first_split: split of the first.
+        second_split: split of the second.
         difference: the attributes that differ: "label", "split", "label and split" or "".
-        likeness: correlation of their details, at most 1, see `fingerprint.similarity`.
+        similarity: correlation of their details, at most 1, see `fingerprint.similarity`.
     """
 
-    one: str
-    other: str
-    one_label: str
-    other_label: str
-    one_split: str
-    other_split: str
+    first: str
+    second: str
+    first_label: str
+    second_label: str
+    first_split: str
+    second_split: str
     difference: str
-    likeness: float
+    similarity: float
 
 
 def find_duplicates(plan: SplitPlan) -> list[Pair]:
@@ -69,7 +69,7 @@ def compare(radiographs: Sequence[tuple[RecordInfo, Fingerprint]]) -> list[Pair]
     infos = [info for info, _ in radiographs]
     fingerprints = [fingerprint for _, fingerprint in radiographs]
     pairs = []
-    for candidates in tqdm(fingerprint.find_near(fingerprints), desc="comparing", unit="portion", delay=2):
+    for candidates in tqdm(fingerprint.find_near(fingerprints), desc="comparing", unit="chunk", delay=2):
         for first, second in candidates:
             if _is_harmless(infos[first], infos[second]):
                 continue
@@ -115,14 +115,14 @@ def _make_pair(first: RecordInfo, second: RecordInfo, similarity: float) -> Pair
     if first.split != second.split:
         differences.append("split")
     return Pair(
-        one=first.id,
-        other=second.id,
-        one_label=first.label,
-        other_label=second.label,
-        one_split=first.split,
-        other_split=second.split,
+        first=first.id,
+        second=second.id,
+        first_label=first.label,
+        second_label=second.label,
+        first_split=first.split,
+        second_split=second.split,
         difference=" and ".join(differences),
-        likeness=round(similarity, 3),
+        similarity=round(similarity, 3),
     )
 
 
@@ -130,8 +130,8 @@ def _connected_sets(pairs: Iterable[Pair]) -> list[set[str]]:
     """Return the connected sets of ids in the graph of pairs."""
     neighbors = defaultdict(set)
     for pair in pairs:
-        neighbors[pair.one].add(pair.other)
-        neighbors[pair.other].add(pair.one)
+        neighbors[pair.first].add(pair.second)
+        neighbors[pair.second].add(pair.first)
     sets = []
     visited: set[str] = set()
     for start in neighbors:

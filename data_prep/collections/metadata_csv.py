@@ -70,5 +70,5 @@ class MetadataCsvSource(Source[Options]):
                 sex=fields.get("sex", ""),
                 age=read_age(fields.get("age", "")),
                 masks=self.find_masks(folder, name),
-                licence=fields.get("license") or self.default_license,
+                license=fields.get("license") or self.default_license,
             )

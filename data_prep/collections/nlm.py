@@ -87,7 +87,7 @@ class TuberculosisSet(Source[Options]):
                 age=reading.age,
                 spacing=self.spacing,
                 masks=self.find_masks((folder, root), name),
-                licence="not stated",
+                license="not stated",
             )
 
 

@@ -54,7 +54,7 @@ class CovidCollection(Source[Options]):
             upstream_label="COVID-19",
             patient_id=f"{self.name}-{patient}",
             source=self.name,
-            licence=self.license,
+            license=self.license,
         )
 
 

@@ -63,7 +63,7 @@ class CoronaHack(Source[Options]):
                     upstream_label="/".join(filter(None, (fields[key] for key in (_FINDING, _CAUSE, _PATHOGEN)))),
                     patient_id=read_name(file.stem)[1],
                     source=self.name,
-                    licence=self.license,
+                    license=self.license,
                 )
 
 

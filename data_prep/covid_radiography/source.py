@@ -49,7 +49,7 @@ class CovidRadiography(Source[Options]):
                     upstream_label=folder.name,
                     source=self.name,
                     masks={LUNG_FIELD: masks[file.name]} if file.name in masks else {},
-                    licence=self.license,
+                    license=self.license,
                 )
 
 

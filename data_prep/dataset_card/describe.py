@@ -30,7 +30,7 @@ TEXT = "card.md"
 SHEET = "sheet.png"
 AGES = (18, 40, 60, 80)  # years; lower limits of the age groups
 QUANTILES = {"smallest": 0, "25%": 0.25, "median": 0.5, "75%": 0.75, "largest": 1}
-COUNTED = ("label", "source", "sex", "age", "view", "mask", "lesions", "licence")
+COUNTED = ("label", "source", "sex", "age", "view", "mask", "lesions", "license")
 UNKNOWN = "not known"
 
 Fact = dict[str, Any]
@@ -94,7 +94,7 @@ def summarize(version: Path, facts: Sequence[Fact]) -> dict[str, Any]:
         "counts": {attribute: _count_by_split(facts, attribute) for attribute in COUNTED},
         "label_and_source": _cross_tabulate(facts, "label", "source"),
         "resolution": _resolution_quantiles(facts),
-        "guesses": [baseline._asdict() for baseline in baselines],
+        "baselines": [baseline._asdict() for baseline in baselines],
         "labels_of_one_source": single_sources,
         "duplicates": {"setting": report["settings"]["duplicates"], "pairs": report["duplicates"]},
         "skipped": report["skipped"],
@@ -121,7 +121,7 @@ def _collect_facts(split: str, index: int, record: dict[str, Any]) -> Fact:
         "view": record["view"] or UNKNOWN,
         "mask": record["mask_kind"] or "none",
         "lesions": "map given" if record["lesions"] else "no map",
-        "licence": record["licence"] or UNKNOWN,
+        "license": record["license"] or UNKNOWN,
         "height": height,
         "width": width,
         "resolution": _resolution_class(height, width),

@@ -71,11 +71,11 @@ def to_markdown(card: Mapping[str, Any], sheet: str) -> str:
         f"![radiographs of every label and source]({sheet})",
         *_section("Labels", _format_counts("label", card["counts"]["label"], splits)),
         *_section("Label and source", _format_counts("label", card["label_and_source"], sources)),
-        *_section("Label predicted from metadata alone", _format_baselines(card["guesses"])),
+        *_section("Label predicted from metadata alone", _format_baselines(card["baselines"])),
         *_section("Patients", _format_patients(card["patients"], splits)),
     ]
     titles = {"source": "Sources", "sex": "Sex", "age": "Age, years", "view": "Views"}
-    titles |= {"mask": "Masks", "lesions": "Lesions", "licence": "Licenses"}
+    titles |= {"mask": "Masks", "lesions": "Lesions", "license": "Licenses"}
     for name, title in titles.items():
         parts += _section(title, _format_counts(name, card["counts"][name], splits))
     parts += _section("Resolution, pixels", _format_resolution(card["resolution"]))
@@ -158,10 +158,10 @@ def _format_duplicates(duplicates: Mapping[str, Any]) -> str:
     counts = Counter(pair["difference"] or "nothing" for pair in pairs)
     differences = ", ".join(f"{count} in {attribute}" for attribute, count in counts.most_common())
     action = "all but one of each set were skipped" if duplicates["setting"] == "drop" else "all were kept"
-    columns = ("one", "other", "one_label", "other_label", "one_split", "other_split", "likeness")
+    columns = ("first", "second", "first_label", "second_label", "first_split", "second_split", "similarity")
     most_different = sorted(pairs, key=lambda pair: -len(pair["difference"]))[:MAX_ROWS]
     rows = [[pair[column] for column in columns] for pair in most_different]
-    header = ["first", "second", "label", "second label", "split", "second split", "similarity"]
+    header = ["first", "second", "first label", "second label", "first split", "second split", "similarity"]
     table = _format_table(header, rows)
     return f"{len(pairs)} pairs; they differ: {differences}; {action}.\n\n{table}{_format_rest(len(pairs))}"
 

@@ -75,7 +75,7 @@ class Folder(Source[FolderOptions]):
                 upstream_label=word,
                 patient_id=(match and match[1]) or "",
                 source=root.resolve().name,
-                licence="not stated",
+                license="not stated",
                 split=split,
             )
 

@@ -57,7 +57,7 @@ class Hannover(Source[Options]):
                     source=self.name,
                     view=view,
                     sex=fields["sex"],
-                    licence=self.license,
+                    license=self.license,
                 )
 
 

@@ -103,7 +103,7 @@ class JsrtScr(Source[Options]):
                     for region in (HEART, LEFT_LUNG, RIGHT_LUNG)
                     if fold in folds
                 },
-                licence="research use",
+                license="research use",
                 split="train|val" if fold == "fold1" else "test",
                 payload=patient.nodule,
             )

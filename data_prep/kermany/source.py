@@ -54,7 +54,7 @@ class Kermany(Source[Options]):
             upstream_label=file.parent.name,
             patient_id=patient,
             source=self.name,
-            licence=self.license,
+            license=self.license,
         )
 
 

@@ -58,7 +58,7 @@ class OpenIst(Source[Options]):
                 patient_id=f"openist-{stem}",
                 source=self.name,
                 masks={LUNG_FIELD: masks / f"{stem}{suffix}"},
-                licence="not stated",
+                license="not stated",
             )
 
 

@@ -96,7 +96,7 @@ class PhantomSource(Source[PhantomOptions]):
             mask=encode_png(phantom.structures),
             mask_kind=STRUCTURES,
             lesions=encode_png(phantom.lesions),
-            licence=LICENSE,
+            license=LICENSE,
         )
 
     def run_extra(self, options: PhantomOptions) -> str | None:

@@ -69,7 +69,7 @@ class RsnaPneumonia(Source[Options]):
                 upstream_label=finding,
                 patient_id=patients.get(name, f"rsna-{name}"),
                 source=self.name,
-                licence=self.license,
+                license=self.license,
                 payload=tuple(boxes[name]),
             )
 

@@ -17,7 +17,7 @@ COLUMNS = {
     + ("image",),
     "label": ("labels", "class", "class_name", "finding", "finding_label", "finding_labels", "diagnosis"),
     "dataset": ("source",), "patient_id": ("patient", "subject_id", "subject"), "split": ("subset", "dataset_split"),
-    "mask": (), "mask_kind": (), "view": (), "upstream_label": (), "sex": (), "age": (), "licence": ("license",),
+    "mask": (), "mask_kind": (), "view": (), "upstream_label": (), "sex": (), "age": (), "license": ("licence",),
 }  # fmt: skip
 NEEDED = ("path", "label")
 

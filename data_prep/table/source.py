@@ -1,7 +1,7 @@
 """Radiographs listed in a CSV file.
 
 Needed columns: path, label. Optional columns: dataset (or source), patient_id, split, mask, mask_kind, view,
-upstream_label, sex, age, licence. Paths of images and masks are relative to --raw_dir, or by default to the folder of
+upstream_label, sex, age, license. Paths of images and masks are relative to --raw_dir, or by default to the folder of
 the table.
 """
 
@@ -127,7 +127,7 @@ def _make_record(row: TableRow, *, path: str, file: Path, mask: Path | None, lab
         sex=cells["sex"],
         masks={LABEL_MAP: mask} if mask else {},
         mask_kind=cells["mask_kind"],
-        licence=cells["licence"],
+        license=cells["license"],
         split=split,
         payload="" if is_missing(cells["age"]) else cells["age"],
     )

@@ -90,7 +90,7 @@ class V7Lungs(Source[Options]):
                 view=_read_view(tags),
                 sex=_read_tag(tags, "Sex/"),
                 age=read_age(_read_tag(tags, "Age:")),
-                licence=LICENSES["kermany" if patient.startswith("kermany") else "ieee8023"],
+                license=LICENSES["kermany" if patient.startswith("kermany") else "ieee8023"],
                 payload=path,
             )
 

@@ -47,8 +47,8 @@ def test_record_has_the_metadata_of_its_row(entries):
     rows = {row.id: row for row in entries if isinstance(row, Record)}
     second = rows["images/second.png"]
     assert (second.patient_id, second.upstream_label, second.view) == ("ieee8023-2", "COVID-19, ARDS", "AP Supine")
-    assert (second.sex, second.age, second.licence) == ("M", 65, "CC BY-NC-SA")
-    assert rows["images/first.jpg"].licence == "not stated"
+    assert (second.sex, second.age, second.license) == ("M", 65, "CC BY-NC-SA")
+    assert rows["images/first.jpg"].license == "not stated"
     assert len({row.patient_id for row in rows.values()}) == 7  # nine radiographs, three of them of patient 2
 
 

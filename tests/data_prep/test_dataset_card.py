@@ -17,8 +17,8 @@ from data_prep.checks.confounding import labels_of_one_source, predict_label, un
 from data_prep.dataset_card import contact_sheet
 from tests.helpers.image_files import draw_image, draw_lung_mask, save_image
 
-COLUMNS = ["path", "label", "dataset", "split", "patient_id", "view", "sex", "age", "mask", "licence"]
-# path, label, source, split, patient, view, sex, age, mask, licence; pictures are 64 x 56, those of "b" 40 x 80; the
+COLUMNS = ["path", "label", "dataset", "split", "patient_id", "view", "sex", "age", "mask", "license"]
+# path, label, source, split, patient, view, sex, age, mask, license; pictures are 64 x 56, those of "b" 40 x 80; the
 # copy is one of 1.png, and the last is not there
 ROWS = [
     ("1.png", "viral", "a", "train", "p1", "PA", "F", "17.5", "m.png", "CC0-1.0"),
@@ -82,7 +82,7 @@ def test_counts_match_the_table(card):
     }
     assert counts["view"]["AP"] == {"train": 1}
     assert counts["mask"] == {"none": {"train": 4, "test": 5}, "lungs": {"train": 1}}
-    assert counts["licence"]["not known"] == {"test": 1}
+    assert counts["license"]["not known"] == {"test": 1}
     assert card["patients"] == {
         "train": {"patients": 3, "radiographs without": 1},
         "test": {"patients": 4, "radiographs without": 0},
@@ -94,7 +94,7 @@ def test_counts_match_the_table(card):
 
 def test_warnings_of_confounding_and_duplicates(card):
     """Learned: a is viral, others are normal. Tested on viral a twice, nodule b and normal b: 3 of 4 instead of 1."""
-    source, view, _ = card["guesses"]
+    source, view, _ = card["baselines"]
     assert (source["attribute"], source["values"], source["accuracy"], source["without"]) == ("source", 2, 0.75, 0.25)
     assert view["accuracy"] == 0.25  # PA: normal and viral are equally frequent, the first in the alphabet; "": normal
     first, *rest = card["warnings"]
@@ -233,7 +233,7 @@ def test_phantoms_give_no_warning(tmp_path):
     assert main(["phantom", f"--out={tmp_path}", "--count=4", "--size=64", "--split_ratios=0.5,0,0.5"]) == 0
     assert main(["describe", str(tmp_path / "phantom")]) == 0
     card = json.loads((tmp_path / "phantom" / "2.0.0" / "card" / "card.json").read_text())
-    source = card["guesses"][0]
+    source = card["baselines"][0]
     assert (source["accuracy"], source["without"], source["uncertainty"]) == (0.2, 0.2, 0)
     assert card["warnings"] == []
     assert card["counts"]["lesions"] == {"map given": {"train": 10, "test": 10}}
@@ -256,7 +256,7 @@ def test_benchmark_confounds_label_and_source(shared, tmp_path):
     assert main(["table", f"--csv={table}", f"--out={tmp_path}", "--duplicates=off"]) == 0
     assert main(["describe", str(tmp_path / "table")]) == 0
     card = json.loads((tmp_path / "table" / "2.0.0" / "card" / "card.json").read_text())
-    source = card["guesses"][0]
+    source = card["baselines"][0]
     right = (15 + 42) + (36 + 106) + 76 + (15 + 45) + (25 + 60)
     assert source["accuracy"] == pytest.approx(right / 646)
     assert source["without"] == pytest.approx((30 + 90 + 25 + 60 + 46) / 646)

@@ -100,7 +100,7 @@ class Upstream(Source):
 
     def records(self, root, options):
         for file in sorted(root.rglob("*.png")):
-            yield Record(file.relative_to(root).as_posix(), file, label="viral", source=self.name, licence="none")
+            yield Record(file.relative_to(root).as_posix(), file, label="viral", source=self.name, license="none")
 
 
 def fetch(source: Source, out: Path) -> Path:

@@ -72,9 +72,9 @@ def test_exactly_the_altered_copies_of_real_radiographs_are_found(shared, tmp_pa
                 planted.add((path, copy.id))
     found = duplicates.find_duplicates({"train": originals, "test": copies})
     assert len(originals) == 40
-    assert {(pair.one, pair.other) for pair in found if pair.one_split == "train"} == planted
-    assert all(pair.other.startswith(pair.one.rpartition("/")[0]) for pair in found if pair.one_split == "test")
-    assert {pair.difference for pair in found if pair.one_split == "train"} == {"split"}
+    assert {(pair.first, pair.second) for pair in found if pair.first_split == "train"} == planted
+    assert all(pair.second.startswith(pair.first.rpartition("/")[0]) for pair in found if pair.first_split == "test")
+    assert {pair.difference for pair in found if pair.first_split == "train"} == {"split"}
 
 
 @pytest.mark.slow
@@ -84,7 +84,7 @@ def test_benchmark_has_three_visible_pairs_and_no_false_alarm(shared):
         file = shared / "data" / fields["path"]
         row = Record(file.name, file=file, label=fields["label"], patient_id=fields["patient_id"])
         plan.setdefault(fields["split"], []).append(row)
-    found = {frozenset((pair.one, pair.other)): pair.difference for pair in duplicates.find_duplicates(plan)}
+    found = {frozenset((pair.first, pair.second)): pair.difference for pair in duplicates.find_duplicates(plan)}
     assert found == {
         frozenset(("101-210-500-500-100.jpg", "201-210-500-500-100.jpg")): "",
         frozenset(("2-chest-filmc.jpg", "7-fatal-covid19.jpg")): "",
@@ -132,7 +132,7 @@ def test_pair_lists_differences_and_ignores_one_patient(tmp_path):
         "train": [row("1", "viral", "p"), unreadable, row("2", "viral", "p"), row("3", "normal", "p"), drawn],
         "test": [row("4", "viral", "q"), row("5", "", "")],
     }
-    found = {pair.one + pair.other: (pair.difference, pair.likeness) for pair in duplicates.find_duplicates(plan)}
+    found = {pair.first + pair.second: (pair.difference, pair.similarity) for pair in duplicates.find_duplicates(plan)}
     assert found == {
         "13": ("label", 1.0),
         "23": ("label", 1.0),
@@ -194,7 +194,7 @@ def test_duplicates_are_dropped_from_a_data_set_and_reported(tmp_path):
         ("copy.jpg", "near-duplicate of a.png, which is kept")
     ]
     (pair,) = report["duplicates"]
-    assert (pair["one"], pair["other"], pair["difference"]) == ("a.png", "copy.jpg", "split")
+    assert (pair["first"], pair["second"], pair["difference"]) == ("a.png", "copy.jpg", "split")
 
 
 def test_duplicates_across_data_sets_are_listed(tmp_path, capsys):
@@ -206,9 +206,9 @@ def test_duplicates_across_data_sets_are_listed(tmp_path, capsys):
     capsys.readouterr()
     assert main(["duplicates", str(ours), str(theirs)]) == 0
     (found,) = csv.DictReader(io.StringIO(capsys.readouterr().out))
-    assert (found["one"], found["other"]) == (f"{ours}:a.png", f"{theirs}:copy.jpg")
-    assert (found["difference"], found["one_label"], found["other_split"]) == ("label and split", "viral", "test")
-    assert float(found["likeness"]) > 0.9
+    assert (found["first"], found["second"]) == (f"{ours}:a.png", f"{theirs}:copy.jpg")
+    assert (found["difference"], found["first_label"], found["second_split"]) == ("label and split", "viral", "test")
+    assert float(found["similarity"]) > 0.9
     assert main(["duplicates", str(tmp_path)]) == 2
     assert capsys.readouterr().err == (
         f"data_prep duplicates: {tmp_path}: no prepared data set is here (OUT/NAME or OUT/NAME/VERSION is needed)\n"

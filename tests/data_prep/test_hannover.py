@@ -11,7 +11,7 @@ def test_records_match_data_csv(survey):
     }
     assert list(found.attribute("view").values()) == ["ap", "ap", "pa", "pa"]
     assert set(found.attribute("label").values()) == {"covid19"}
-    assert set(found.attribute("licence").values()) == {"CC BY 3.0"}
+    assert set(found.attribute("license").values()) == {"CC BY 3.0"}
     assert found.skipped == {"png/ac4f6e4e.png": "lateral view", "png/2cd63b76.png": "no such file"}
 
 

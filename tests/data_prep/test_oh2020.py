@@ -50,7 +50,7 @@ def test_records_keep_collection_and_patient(survey):
     assert (sars.source, sars.label, sars.upstream_label) == ("covid_chestxray", "viral", "SARS")
     assert (sars.patient_id, sars.sex, sars.age) == ("ieee8023-7", "M", 29)
     normal = found.examples["jsrt_scr/JPCNN015.IMG"]
-    assert (normal.height, normal.spacing, normal.licence) == (2048, (0.175, 0.175), "research use")
+    assert (normal.height, normal.spacing, normal.license) == (2048, (0.175, 0.175), "research use")
     assert not any(row.split for row in found.records.values())  # jsrt_scr's own splits are not the paper's
 
 

@@ -34,7 +34,7 @@ def test_source_builds_from_its_test_files(name, tmp_path):
         for record in records:
             ids.append(record["id"])
             assert record["image"] and record["height"] > 0 and record["width"] > 0
-            assert record["source"] and record["licence"]
+            assert record["source"] and record["license"]
             assert (record["mask"] == b"") == (record["mask_kind"] == b"")
             if record["patient_id"]:
                 splits_of[record["patient_id"]].add(split)

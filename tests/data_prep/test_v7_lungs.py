@@ -38,7 +38,7 @@ def test_only_frontal_radiographs_with_lungs_are_listed(entries, rows):
     ]
     first, second, *_ = rows.values()
     assert (first.sex, first.age, first.upstream_label) == ("M", 55, "COVID-19, Viral Pneumonia")
-    assert second.licence == "CC BY 4.0"
+    assert second.license == "CC BY 4.0"
 
 
 @pytest.mark.parametrize(

@@ -5,15 +5,18 @@ import os
 import re
 import shutil
 import sys
+from dataclasses import asdict
 from pathlib import Path
 
+import numpy as np
 import pytest
 import tensorflow_datasets as tfds
 
 from cxrjax.data import dataset, tfds_store
 from cxrjax.io import prepared
+from data_prep import builder, shards
 from data_prep.__main__ import main
-from data_prep.example import features
+from data_prep.example import Example, features
 
 ATTACK = "import pathlib\npathlib.Path({mark!r}).write_text('run')\n"
 
@@ -37,10 +40,35 @@ def change(path: Path, edit) -> None:
 
 
 def test_what_data_prep_writes_is_what_is_opened(original):
-    builder = prepared.open_builder(original)
-    assert (builder.name, str(builder.version)) == ("phantom", "2.0.0")
-    assert len(builder.as_data_source("train")) == 10
-    assert set(builder.info.features) == set(features())
+    opened = prepared.open_builder(original)
+    assert (opened.name, str(opened.version)) == ("phantom", "2.0.0")
+    assert len(opened.as_data_source("train")) == 10
+    assert set(opened.info.features) == set(features())
+
+
+def test_a_data_set_with_the_former_names_is_read_under_those_of_today(tmp_path, monkeypatch):
+    def former_features():
+        return tfds.features.FeaturesDict(
+            {"licence" if name == "license" else name: feature for name, feature in features().items()}
+        )
+
+    def to_former_dict(self):
+        values = asdict(self) | {"spacing": np.asarray(self.spacing, np.float32)}
+        return values | {"licence": values.pop("license")}
+
+    with monkeypatch.context() as former:
+        former.setattr(builder, "features", former_features)
+        former.setattr(shards, "features", former_features)
+        former.setattr(Example, "to_dict", to_former_dict)
+        assert main(["phantom", "--count=2", "--size=64", f"--out={tmp_path}", "--split_ratios=1,0,0"]) == 0
+    folder = tmp_path / "phantom" / "2.0.0"
+    assert "licence" in json.loads((folder / "features.json").read_text())["featuresDict"]["features"]
+    assert {record["license"] for record in prepared.Records(prepared.open_builder(folder), "train")} == {b"CC0-1.0"}
+    names = ("one", "other", "one_label", "other_label", "one_split", "other_split", "difference")
+    change(folder / "report.json", lambda known: known["duplicates"].append({n: n for n in names} | {"likeness": 0.9}))
+    assert main(["describe", str(folder)]) == 0
+    assert "CC0-1.0" in (text := (folder / "card" / "card.md").read_text())
+    assert "| one | other | one_label | other_label | one_split | other_split | 0.9 |" in text.replace("\\", "")
 
 
 def test_a_module_that_features_name_is_not_imported(folder, tmp_path, monkeypatch):
@@ -127,7 +155,7 @@ def test_damaged_files_are_named(folder, file, content, capsys):
     [
         {"counts": {"train": {"normal": "9"}}},
         {"skipped": [{"name": "a", "reason": [1]}]},
-        {"duplicates": [dict.fromkeys(("one", "other", "one_label", "other_label"), 1)]},
+        {"duplicates": [dict.fromkeys(("first", "second", "first_label", "second_label"), 1)]},
         {"remarks": [1]},
         {"patients_known": {"train": "x"}},
     ],

@@ -99,7 +99,7 @@ CARD = {
     "label_and_source": {"normal": {"here": 97}},
     "patients": {split: {"patients": 3, "radiographs without": 1} for split in ("train", "test")},
     "resolution": {"all": {"width": {"median": 512}, "height": {"median": 374}}},
-    "guesses": [{"attribute": "view", "values": 2, "tried": 7, "accuracy": 0.65, "without": 0.39, "uncertainty": 0.6}],
+    "baselines": [{"attribute": "view", "values": 2, "tried": 7, "accuracy": 0.65, "without": 0.39, "uncertainty": 0.6}],
 }  # fmt: skip
 
 
