@@ -76,7 +76,7 @@ KINDS = {
     "a marker": Kind(
         EVENLY, True, False, "covid19", 0,
         lambda v: says(v, "From the background alone") and not claims(v, "anything but the source")
-        and claims(v, "that the lungs are what tells covid19"),
+        and claims(v, "that the lungs distinguish covid19"),
     ),
     "a leak of patients": Kind(
         EVENLY, True, False, "", 40,

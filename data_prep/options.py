@@ -35,10 +35,10 @@ class Options:
     Attributes:
         raw_dir: folder of upstream's files; "" to download them, or to use the source's default folder.
         out: folder to write to; the data set is OUT/NAME/VERSION.
-        name: of the data set; "" for the name of the source.
+        name: name of the data set; "" for that of the source.
         overwrite: whether to replace a complete data set.
-        split_ratios: of train, val and test; () for those of the source.
-        seed: of the assignment of patients to splits.
+        split_ratios: ratios of train, val and test; () for those of the source.
+        seed: seed of the assignment of patients to splits.
         split_csv: table of fixed splits, see `splits.read_table`; "" for none.
         salt: file of the secret for the pseudonyms of DICOM patients, see `patients.read_secret`; "" for the default.
         folds: number of splits fold0, fold1, ... instead of train, val and test; 0 for none.

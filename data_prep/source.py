@@ -30,17 +30,17 @@ class Source(ABC, Generic[OptionsT]):
     folder with --raw_dir.
 
     Attributes:
-        name: of the source, and by default of its data set.
-        description: one line.
-        homepage: where to get it, one sentence.
+        name: name of the source, and by default of its data set.
+        description: description in one line.
+        homepage: one sentence on where to get the files.
         license: its license or terms of use.
-        size: of the download, as text.
+        size: size of the download, as text.
         coverage: number of radiographs upstream, and which of them are used.
         citation: BibTeX.
-        files: to download, in order.
+        files: files to download, in order.
         kaggle: handle of a Kaggle data set, "owner/name".
         split_ratios: default ratios of train, val and test.
-        options_type: class of its options.
+        options_type: class of the source's options.
     """
 
     name: str
@@ -65,11 +65,11 @@ class Source(ABC, Generic[OptionsT]):
 
     @abstractmethod
     def records(self, root: Path, options: OptionsT) -> Iterator[Record | SkippedRecord]:
-        """List every radiograph of upstream in a fixed order, without opening any.
+        """List every radiograph of upstream in a fixed order, without opening the files.
 
         Args:
             root: folder of upstream's files, in upstream's own layout.
-            options: of the preparation.
+            options: options of the preparation.
 
         Raises:
             PreparationError: a folder or a metadata file of upstream's layout is missing.
@@ -93,7 +93,7 @@ class Source(ABC, Generic[OptionsT]):
         return table if table.is_file() else None
 
     def run_extra(self, options: OptionsT) -> str | None:
-        """Do something else than prepare a data set if `options` say so; return a line about it, or None."""
+        """Run a command other than the preparation if `options` request one; return a line about it, else None."""
         return None
 
 

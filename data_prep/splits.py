@@ -24,14 +24,15 @@ COLUMNS = ("id", "patient_id", "split")
 def assign_splits(records: Sequence[Record], ratios: Mapping[str, float], seed: int) -> SplitPlan:
     """Assign every patient to a split.
 
-    Within a stratum (a label of a source) the patients are ordered by a hash of the seed and the patient's name, and
-    each goes to the split whose range of the radiographs contains its middle radiograph. Because names are hashed,
-    adding or removing a patient moves few others.
+    In each stratum (a label of a source), the patients are ordered by a hash of the seed and their names, and the
+    radiographs in that order are divided into one range per split. A patient is assigned to the split whose range
+    contains the middle one of the patient's radiographs. Because names are hashed, adding or removing a patient moves
+    few others.
 
     Args:
-        records: the radiographs; a `split` of one fixes the split of its patient.
+        records: the radiographs; the `split` of a record, if set, is that of its patient.
         ratios: split name -> fraction of the radiographs; they sum to 1.
-        seed: of the order of patients.
+        seed: seed of the order of patients.
 
     Returns:
         The nonempty splits; the radiographs of a split are in the order of `records`.
@@ -156,14 +157,14 @@ def _patient_name(record: Record) -> str:
 
 
 def _hash_key(name: str, group: Sequence[Record]) -> str:
-    """Return the text that orders a patient: not a pseudonym, which differs between users, whose splits should not."""
+    """Return the text whose hash orders a patient; no pseudonym, so that the splits of all users are the same."""
     if is_pseudonym(group[0].patient_id):
         return f"radiograph {min(record.id for record in group)}"
     return name
 
 
 def _allowed_splits(name: str, group: Sequence[Record]) -> tuple[str, ...]:
-    """Return the splits that all radiographs of a patient allow; () means any."""
+    """Return the splits that all radiographs of a patient allow; () if all splits are allowed."""
     choices = [set(record.split.split("|")) for record in group if record.split]
     allowed = set.intersection(*choices) if choices else set()
     if choices and not allowed:

@@ -63,7 +63,7 @@ def _metadata_baseline(context: AuditContext, attributes: tuple[str, ...]) -> Ex
         probabilities = baselines.source_probabilities(context.source_label_counts, sources, context.classes)
     else:
         probabilities = metadata_baseline.naive_bayes(train, labels, test, attributes, len(context.classes))
-    note = "the same for all radiographs of training, so that it tells nothing" if is_constant else ""
+    note = "the same for all radiographs of training, so that it cannot predict the label" if is_constant else ""
     cases = [{field: features[field] for field in metadata_baseline.ROW_FIELDS} for features in test]
     return ExperimentResult(context.make_rows(cases, probabilities), note)
 
@@ -145,8 +145,8 @@ def _audit_network(context: AuditContext, perturbation: Perturbation | None, hid
         hides: "lungs" or "background" if the perturbation hides either, else "".
     """
     if hides and context.run_config.patches.mask_lungs:
-        reason = "it would be shown nothing" if hides == "lungs" else "nothing would change"
-        raise NotApplicableError(f"the network is shown the lungs alone, and {reason}")
+        reason = "nothing would be left" if hides == "lungs" else "nothing would change"
+        raise NotApplicableError(f"the network gets the lungs alone, and {reason}")
     test, lungs = context.test_images
     model = context.audited_model
     if hides:
@@ -311,12 +311,12 @@ EXPERIMENTS = (
             PROBE_NETWORK, partial(_probe, perturbation=None, uses_lungs=False, locate=False), reports_share=True),
     *_on_images("background", "background alone", "Can the label be predicted where there is no lung?", SHORTCUT,
                 perturbations.mask_out_lungs, "lungs"),
-    Experiment("lung_box", "box of the lungs alone", "Do the lungs' size and place tell it, or that none are found?",
+    Experiment("lung_box", "box of the lungs alone", "Do the lungs' size and position, or missing lungs, predict it?",
             SHORTCUT, PROBE_NETWORK, partial(_probe, perturbation=_show_box, uses_lungs=True, locate=True),
             FULL_IMAGE, reports_share=True),
     *_on_images("border", "border alone", "Can it be predicted from the outer tenth of each side?", SHORTCUT,
                 perturbations.border_only, "lungs"),
-    *_on_images("lungs", "lungs alone", "What do the lungs tell by themselves?", CONTENT,
+    *_on_images("lungs", "lungs alone", "How well do the lungs alone predict the label?", CONTENT,
                 perturbations.lungs_only, "background"),
     Experiment("within_source", "within one source", "What is left where the source cannot help?", CONTENT,
             AUDITED_NETWORK, _within_source, metric_fn=metrics.measure_within_sources, saved=False),

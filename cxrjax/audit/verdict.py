@@ -53,8 +53,8 @@ def _score(audit: Numbers) -> list[str]:
     cases = tables.describe_counts(audit)
     unit = "radiograph" if tables.lacks_patient_ids(audit) else "patient"
     sentences = [
-        f"On {cases} the network reaches {values} (in brackets: 95% intervals by {unit}); a prediction that knows "
-        f"nothing reaches {chance_values}."
+        f"On {cases} the network reaches {values} (in brackets: 95% intervals by {unit}); a prediction at "
+        f"chance reaches {chance_values}."
     ]
     if HEADLINE not in defined:
         sentences.append(f"There is no {NAMES[HEADLINE]} here, for all are {join_words(list(audit['labels']))}.")
@@ -63,7 +63,7 @@ def _score(audit: Numbers) -> list[str]:
             f"{shared} of the patients are in training too: what a network remembers of them is in every score here."
         )
     if audit["selected_on_split"]:
-        sentences.append("The network was chosen by these very radiographs, so that its score is too good.")
+        sentences.append("The network was chosen by these very radiographs, so that its score is too high.")
     return sentences
 
 
@@ -79,8 +79,8 @@ def _shortcuts(audit: Numbers) -> list[str]:
         return [_no_shortcut(shortcuts, audit["chance"][HEADLINE])]
     sentences = []
     for model, explanation in (
-        ("metadata", "with no look at the image"),
-        ("small network", "by a small network that sees no more"),
+        ("metadata", "without the image"),
+        ("small network", "by a small network that gets nothing else"),
     ):
         of_model = [entry for entry in effective if entry["model"] == model]
         if of_model:
@@ -107,7 +107,7 @@ def _no_shortcut(shortcuts: Sequence[Numbers], chance: float) -> str:
     room = f"the intervals leave room for {max_share:.0%} of what the score is above chance"
     if max_share > criteria.MAX_UNEXPLAINED:
         return (
-            "The radiographs are too few to tell whether a shortcut is at work: the strongest tried, the "
+            "The radiographs are too few to decide whether a shortcut is at work: the strongest tried, the "
             f"{strongest['title']}, {score}, and {room}."
         )
     if len(shortcuts) == 1:
@@ -122,7 +122,7 @@ def _location(entry: Numbers) -> list[str]:
     place = entry.get("place")
     if not place or place["agreement"] <= criteria.MIN_AGREEMENT or place["drop"] < criteria.MIN_DROP:
         return []
-    return [f"What the {entry['title']} tells of {place['class']} lies in {name_place(place)}."]
+    return [f"In the {entry['title']}, {place['class']} is recognized by {name_place(place)}."]
 
 
 def _unexplained(audit: Numbers, by_name: Numbers) -> list[str]:
@@ -172,8 +172,8 @@ def _box(by_name: Numbers) -> list[str]:
     if not {"background", "lung_box"} <= by_name.keys() or not criteria.is_found(by_name["background"]):
         return []
     return [
-        "In the background the lungs are a black box, and the box by itself, which tells their size and place and "
-        f"where none were found, reaches {format_ci(by_name['lung_box']['scores'][HEADLINE])}."
+        "In the background the lungs are a black box, and the box by itself, which shows their size and "
+        f"position and whether any were found, reaches {format_ci(by_name['lung_box']['scores'][HEADLINE])}."
     ]
 
 
@@ -185,7 +185,7 @@ def _left_out_source(by_name: Numbers, chance: Numbers) -> list[str]:
     reference = format_percent(left_out["reference"]["accuracy"])
     sentence = (
         "Of radiographs whose source is left out of training, and whose class is known from another, the small network "
-        f"recognises {accuracy}, where it recognised {reference} with the source"
+        f"recognizes {accuracy}, where it recognized {reference} with the source"
     )
     change = left_out["difference"]["accuracy"]
     if criteria.is_below(change, 0) and not criteria.collapses(left_out, chance):
@@ -201,8 +201,8 @@ def _altered(audit: Numbers, by_name: Numbers) -> list[str]:
         if change and criteria.is_below(change[HEADLINE], 0):
             sentences.append(
                 f"With the {property_name} of all radiographs made alike the network loses "
-                f"{format_ci(_negate(change[HEADLINE]))} of macro AUROC, by the loss of a source's mark or by being "
-                "shown what it never saw."
+                f"{format_ci(_negate(change[HEADLINE]))} of macro AUROC, by the loss of a source's mark or "
+                "because such images are not in its training data."
             )
     for name in ("background_network", "border_network"):
         score = by_name[name]["scores"][HEADLINE] if name in by_name else None
@@ -268,14 +268,14 @@ def _unsupported_claims(audit: Numbers, by_name: Numbers) -> list[tuple[str, str
     for entry in audit["experiments"]:
         effective = entry["category"] == "shortcut" and entry["model"] == "small network" and criteria.is_found(entry)
         if effective and (classes := criteria.decided(entry)):
-            claim = f"that the lungs are what tells {join_words(classes)}"
+            claim = f"that the lungs distinguish {join_words(classes)}"
             claims.append((claim, f"seeing the {_sufficient(entry, classes)}"))
     if audit.get("shared_patients", 0):
         claims.append(("any score, on patients that the network has not seen", "patients of training are in the split"))
     left_out = by_name.get("leave_source_out")
     if left_out and left_out["reference"] and criteria.collapses(left_out, audit["chance"]):
-        reason = f"the small network recognises {format_percent(left_out['scores']['accuracy'])}"
-        claims.append(("that a class is recognised in a source that was not trained on", reason))
+        reason = f"the small network recognizes {format_percent(left_out['scores']['accuracy'])}"
+        claims.append(("that a class is recognized in a source that was not trained on", reason))
     return claims
 
 
@@ -299,7 +299,7 @@ def _inseparable(sources: Mapping[str, Mapping[str, int]]) -> list[tuple[str, st
     if isolated:
         classes = join_words([f"{label} (alone in {join_words(names)})" for label, names in isolated.items()])
         reason = "a class that is alone in its source cannot be separated from it"
-        claims.append((f"that anything but the source tells {classes}", reason))
+        claims.append((f"that anything but the source distinguishes {classes}", reason))
     other_labels = [label for label in sources if label not in isolated]
     labels_by_disjoint: dict[tuple[str, ...], list[str]] = {}
     for label in other_labels:
@@ -312,7 +312,9 @@ def _inseparable(sources: Mapping[str, Mapping[str, int]]) -> list[tuple[str, st
             continue
         claimed_sets.append({*labels, *disjoint})
         reason = f"{join_words(labels)} and {join_words(disjoint)} have no source in common"
-        claims.append((f"that anything but the source tells {join_words(labels)} from {join_words(disjoint)}", reason))
+        claims.append(
+            (f"that anything but the source distinguishes {join_words(labels)} from {join_words(disjoint)}", reason)
+        )
     return claims
 
 

@@ -25,9 +25,9 @@ from cxrjax.runtime import multihost, terminal
 def evaluate_run(workdir: Path, split: str, directory: str | None = None) -> dict[str, Any]:
     """Evaluate the best network of a run.
 
-    What was fitted to an earlier network of a classifier's run is fitted again first: its detector of
-    out-of-distribution radiographs to those of training, temperature and operating points to those of validation. Where
-    these data do not exist or do not suffice, the scores are computed without, and a warning on standard error says so;
+    If a classifier's out-of-distribution detector, temperature or operating points were fitted to an earlier network of
+    the run, they are first fitted again: the detector to the training radiographs, the others to the validation split.
+    If those data are missing or insufficient, the scores are computed without them and a warning is printed;
     the same holds for the scores of the source alone, where the run has no counts of its training labels.
 
     Args:

@@ -51,15 +51,16 @@ def _zero_gain(_: SaliencyEvalConfig) -> float:
 CHECKS = {
     "weights": SaliencyCheck(
         "randomized_100_correlation", lambda settings: settings.max_random_correlation, False,
-        "change when the network's weights are drawn anew",
-        "hardly change when the network's weights are drawn anew",
+        "change when the network's weights are randomized",
+        "hardly change when the network's weights are randomized",
     ),
     "deletion": SaliencyCheck(
-        "deletion_gain", _zero_gain, True, "show what the prediction cannot spare", "show what the prediction can spare"
+        "deletion_gain", _zero_gain, True, "show pixels that the prediction needs",
+        "show pixels that the prediction does not need",
     ),
     "insertion": SaliencyCheck(
-        "insertion_gain", _zero_gain, True, "show what brings the prediction back",
-        "show what does not bring the prediction back",
+        "insertion_gain", _zero_gain, True, "show pixels that restore the prediction",
+        "show pixels that do not restore the prediction",
     ),
     "resampling": SaliencyCheck(
         "resampled_correlation", lambda settings: settings.min_stability, True,
@@ -146,7 +147,7 @@ def verdict(checks: Mapping[str, str], metrics: Mapping[str, Mapping[str, Any]])
         parts.append(f"{subject} {join_words(failed)}")
     if inconclusive:
         subject = "they" if parts else "these maps"
-        parts.append(f"it stays open whether {subject} {join_words(inconclusive)}")
+        parts.append(f"it is unclear whether {subject} {join_words(inconclusive)}")
     sentence = "; ".join(parts)
     return f"{sentence[0].upper()}{sentence[1:]}."
 
@@ -163,7 +164,7 @@ def format_table(result: Mapping[str, Any]) -> str:
     )
     other_maps = {"resampled": "other patches"}
     for percentage in percentages:
-        other_maps[f"randomized_{percentage}"] = f"a network whose weights are {percentage}% drawn anew"
+        other_maps[f"randomized_{percentage}"] = f"a network whose weights are {percentage}% randomized"
     rows = [*LOCATION_TABLE]
     for name, description in other_maps.items():
         for title, kind in SIMILARITY_TABLE:

@@ -71,12 +71,12 @@ def summary(differences: Mapping[str, Mapping[str, float]]) -> dict[str, Any]:
     return {
         "input": f"{COUNT} synthetic radiographs, or for a network alone {COUNT} images of noise",
         "differences": differences,
-        "unit": f"fractions of the largest value (of 1 for outputs of a prediction without a value above 1), <= {LIMIT}",
+        "unit": f"fractions of the largest value (of 1 where a prediction has no value above 1), <= {LIMIT}",
     }
 
 
 def _relative_difference(actual: np.ndarray, expected: np.ndarray, unit: float) -> float | None:
-    """Return the largest difference over the largest expected value, of the finite values; None for other shapes, NaN or infinities."""
+    """Return the largest difference over the largest expected value, of finite ones; None for unequal shapes or NaN."""
     if actual.shape != expected.shape:
         return None
     finite = np.isfinite(expected) & np.isfinite(actual)

@@ -71,7 +71,7 @@ def _parse(row: dict[str, str], line: str, folder: Path) -> Path | Box:
         return folder / csv_text.restore(row["mask"])
     cells = [row.get(name) or "" for name in BOX_COLUMNS]
     try:
-        row_start, column_start, height, width = (int(cell) for cell in cells)
+        row_start, column_start, height, width = map(int, cells)
     except ValueError:
         raise ValueError(f"{line}: its box is {', '.join(map(repr, cells))}, not four whole numbers") from None
     box = (row_start, column_start, height, width)

@@ -97,7 +97,8 @@ def rank_correlation(a: Array, b: Array, region: Array) -> Array:
 def overlap(a: Array, b: Array, region: Array, top_fraction: float) -> Array:
     """Compute the Dice overlap, in 0..1, between the highest pixels of two maps inside a region.
 
-    The highest pixels of a map are the fraction `top_fraction` of the region, which is also the chance level; the overlap of two constant maps is 1.
+    The highest pixels of a map are the fraction `top_fraction` of the region, which is also the chance level; the
+    overlap of two constant maps is 1.
     """
     top_a = region & (_rank(a, region) >= 1 - top_fraction)
     top_b = region & (_rank(b, region) >= 1 - top_fraction)

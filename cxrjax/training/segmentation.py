@@ -192,8 +192,8 @@ def _check_mirroring(config: Config, radiographs: RadiographBatch | dataset.Radi
         probability = getattr(config.augmentation, name)
         if probability and len(sided_rows):
             raise ValueError(
-                f"{radiographs.paths[sided_rows[0]]}: its mask tells the left lung from the right, which "
-                f"augmentation.{name}={probability} would exchange; set it to 0"
+                f"{radiographs.paths[sided_rows[0]]}: its mask distinguishes the left from the right lung, which "
+                f"augmentation.{name}={probability} would swap; set it to 0"
             )
 
 

@@ -19,7 +19,7 @@ class Baseline(NamedTuple):
         attribute: "source", "view", ...
         values: number of its values.
         tried: number of radiographs whose label was predicted.
-        accuracy: of predicting, for each value, its most frequent label.
+        accuracy: accuracy of predicting, for each value, its most frequent label.
         without: accuracy of always predicting the most frequent label.
         uncertainty: the fraction of the label's entropy that the attribute explains, 0 to 1 (Theil's U).
     """
@@ -41,12 +41,13 @@ class Baseline(NamedTuple):
 def predict_label(facts: Facts, attribute: str) -> Baseline | None:
     """Predict labels from one attribute.
 
-    The most frequent labels are learned from train and tested on the other splits; if there is no train, each split is
-    tested with the labels of all other splits. A new value gets the most frequent label overall.
+    The most frequent label of each value is learned from the training split and tested on the other splits. Without a
+    training split, each split is tested with the labels of all others. For a value that was not learned, the most
+    frequent label overall is predicted.
 
     Args:
         facts: radiographs with "label", "split" and the attribute; those without a label are ignored.
-        attribute: its name.
+        attribute: name of the attribute.
 
     Returns:
         The result; None if fewer than two splits have labels.

@@ -51,10 +51,10 @@ def is_pseudonym(patient_id: str, prefix: str = "") -> bool:
 def identify(records: Sequence[Record], secret_file: str) -> list[Record]:
     """Add patients to the radiographs of DICOM files that have none.
 
-    A file without a usable PatientID gets the patient of another file of its study; if there is none, a pseudonym of
-    its StudyInstanceUID, which keeps a study in one split. If a record already has a patient, the other files with its
-    PatientID get the same patient. If some files with an identifier have no issuer, the identifier is treated as one
-    patient for all issuers.
+    A file without a usable PatientID gets the patient of another file of its study. If no file of the study has one,
+    the patient is a pseudonym of the StudyInstanceUID, so that the study stays in one split. If a record already has a
+    patient, the other files with the same PatientID get that patient. If a PatientID occurs both with and without an
+    issuer, all its files are of one patient.
 
     Args:
         records: radiographs; those with a patient, or of files that are not DICOM, are not changed.

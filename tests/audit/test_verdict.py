@@ -43,7 +43,7 @@ def test_a_shortcut_is_named_with_its_score_its_share_and_what_is_left():
     of = verdict.conclude(audit(control("source", "source alone", 0.86), control("view", "view alone", 0.7)))
     assert "On 100 radiographs of 80 patients the network reaches macro AUROC 0.90 (0.88 to 0.92)" in of["paragraph"]
     assert (
-        "From the source alone a macro AUROC of 0.86 (0.84 to 0.88) is reached, with no look at the image: "
+        "From the source alone a macro AUROC of 0.86 (0.84 to 0.88) is reached, without the image: "
         "90% (85% to 95%) of what the score is above chance (view alone 50%)."
     ) in of["sentences"]
     assert "What the source alone does not reach is 10% (5% to 15%) of the score above chance." in of["sentences"]
@@ -62,7 +62,7 @@ def test_no_shortcut_is_said_to_be_none_within_the_interval():
 def test_where_the_intervals_are_wide_nothing_is_said_to_be_none():
     wide = control("source", "source alone", 0.75) | {"share": {"value": 0.6, "interval": [-0.1, 1.3], "n": 9}}
     text = verdict.conclude(audit(wide))["paragraph"]
-    assert "too few to tell whether a shortcut is at work" in text and "not found" not in text
+    assert "too few to decide whether a shortcut is at work" in text and "not found" not in text
     assert "leave room for 100% of what the score is above chance" in text
 
 
@@ -94,7 +94,7 @@ def test_the_place_of_a_shortcut_is_named_where_pictures_agree():
     place = {"class": "covid19", "row": 0.94, "column": 0.94, "agreement": 0.9, "inside_lungs": 0.0, "drop": 0.6}
     seen = control("background", "background alone", 0.7, by="small network", place=place)
     assert (
-        "What the background alone tells of covid19 lies in the lower right corner of the image, outside the lungs."
+        "In the background alone, covid19 is recognized by the lower right corner of the image, outside the lungs."
     ) in verdict.conclude(audit(seen))["sentences"]
     for weaker in ({"agreement": 0.3}, {"drop": 0.02}):
         assert "corner" not in verdict.conclude(audit(seen | {"place": place | weaker}))["paragraph"]
@@ -118,15 +118,15 @@ def test_what_cannot_be_supported_ends_the_paragraph():
     border = control("border", "border alone", 0.86, by="small network", classes=classes)
     of = verdict.conclude(audit(control("source", "source alone", 0.86, classes=classes), border))
     assert of["cannot_support"] == [
-        "that anything but the source tells covid19 (alone in journals): a class that is alone in its source cannot "
-        "be separated from it",
+        "that anything but the source distinguishes covid19 (alone in journals): a class that is alone in its source "
+        "cannot be separated from it",
         "any score of covid19: knowing the source alone is enough (covid19: recall 1.00, specificity 0.98)",
-        "that the lungs are what tells covid19: seeing the border alone is enough (covid19: recall 1.00, "
+        "that the lungs distinguish covid19: seeing the border alone is enough (covid19: recall 1.00, "
         "specificity 0.98)",
     ]
     assert of["paragraph"].endswith(
-        " This data set can therefore not support that anything but the source tells covid19 (alone in journals); nor "
-        "any score of covid19; nor that the lungs are what tells covid19."
+        " This data set can therefore not support that anything but the source distinguishes covid19 (alone in "
+        "journals); nor any score of covid19; nor that the lungs distinguish covid19."
     )
     one = verdict.conclude(audit(sources={"a": {"north": 3}, "b": {"north": 5}}))["cannot_support"]
     assert one == ["any claim of how the network does elsewhere: all radiographs come from one source, north"]
@@ -154,14 +154,14 @@ def test_a_frequent_class_is_not_decided_by_a_source_that_tells_nothing():
         ({"bacterial": {"A": 100}, "normal": {"A": 100, "B": 60}, "viral": {"A": 100}}, []),
         (
             {"a": {"A": 9}, "b": {"B": 9, "C": 9}},
-            ["that anything but the source tells a (alone in A) and b (alone in B and C)"],
+            ["that anything but the source distinguishes a (alone in A) and b (alone in B and C)"],
         ),
         (
             {"bacterial": {"x": 9}, "covid19": {"y": 9}, "normal": {"x": 9, "z": 9}, "tuberculosis": {"z": 9},
              "viral": {"x": 9}},
             [
-                "that anything but the source tells covid19 (alone in y)",
-                "that anything but the source tells bacterial and viral from tuberculosis",
+                "that anything but the source distinguishes covid19 (alone in y)",
+                "that anything but the source distinguishes bacterial and viral from tuberculosis",
             ],
         ),
     ],
@@ -189,17 +189,17 @@ def test_what_leak_could_have_been_seen_is_said():
 @pytest.mark.parametrize(
     ("now", "collapsed", "said"),
     [
-        (0.2, True, "recognises 20% (18% to 22%), where it recognised 80% (78% to 82%) with the source."),
-        (0.37, True, "recognises 37%"),  # below half of 80%, interval and all
+        (0.2, True, "recognizes 20% (18% to 22%), where it recognized 80% (78% to 82%) with the source."),
+        (0.37, True, "recognizes 37%"),  # below half of 80%, interval and all
         (0.39, False, "with the source: recognition falls by 41% (39% to 43%)."),
         (0.75, False, "with the source: recognition falls by 5% (3% to 7%)."),
-        (0.79, False, "recognises 79% (77% to 81%), where it recognised 80% (78% to 82%) with the source."),
+        (0.79, False, "recognizes 79% (77% to 81%), where it recognized 80% (78% to 82%) with the source."),
     ],
 )
 def test_a_source_left_out(now, collapsed, said):
     left = small("leave_source_out", "a source left out", now, reference=reach(0.8), difference=reach(now - 0.8))
     of = verdict.conclude(audit(left))
-    claim = f"that a class is recognised in a source that was not trained on: the small network recognises {now:.0%}"
+    claim = f"that a class is recognized in a source that was not trained on: the small network recognizes {now:.0%}"
     assert said in of["paragraph"]
     assert any(one.startswith(claim) for one in of["cannot_support"]) is collapsed
 
@@ -262,8 +262,7 @@ def test_of_one_class_there_is_no_area_and_no_share():
     of = audit(blind, sources={"normal": {"north": 9}}) | {"scores": reach(0.9) | {"macro_auroc": none}}
     text = verdict.conclude(of)["paragraph"]
     assert (
-        "reaches macro F1 0.90 (0.88 to 0.92), accuracy" in text
-        and "a prediction that knows nothing reaches 0.20, 0.30" in text
+        "reaches macro F1 0.90 (0.88 to 0.92), accuracy" in text and "a prediction at chance reaches 0.20, 0.30" in text
     )
     assert "There is no macro AUROC here, for all are normal." in text and "shortcut" not in text
     assert formatting.format_ci(none) == formatting.format_percent(none) == formatting.format_ci(None) == "–"

@@ -165,7 +165,7 @@ def test_radiographs_are_mirrored_only_where_no_mask_tells_left_from_right(prepa
     train_split, validation = dataset.open_split(config, "train"), dataset.open_split(config, "val")
     monkeypatch.setitem(train_split._columns, "mask_kind", [*["lungs"] * 14, "structures"])
     sentence = (
-        rf"{train_split.paths[14]}: its mask tells .* which augmentation\.{name}=0\.5 would exchange; set it to 0"
+        rf"{train_split.paths[14]}: its mask distinguishes .* which augmentation\.{name}=0\.5 would swap; set it to 0"
     )
     with pytest.raises(ValueError, match=sentence):
         segmentation.build(config, train_split, validation)

@@ -106,7 +106,7 @@ def test_a_map_of_the_true_evidence_passes(square):
     figures = judged["metrics"]
     assert figures["energy_in_lesions"]["value"] > 0.8 and figures["pointing_game"]["value"] == 1
     assert figures["deletion_gain"]["value"] > 0.2 and figures["insertion_gain"]["value"] > 0.2
-    assert judged["verdict"].startswith("These maps change when the network's weights are drawn anew")
+    assert judged["verdict"].startswith("These maps change when the network's weights are randomized")
 
 
 def test_where_patches_are_drawn_others_are_drawn_too(cases):

@@ -46,13 +46,16 @@ def test_a_map_that_survives_is_worthless_whatever_else_it_shows():
 def test_what_fails_is_named():
     judged = judge(resampled_correlation=0.2, deletion=0.5)
     assert judged["checks"]["resampling"] == judged["checks"]["deletion"] == saliency_verdict.FAILED
-    assert "; but they show what the prediction can spare and change when other patches are drawn." in judged["verdict"]
+    assert (
+        "; but they show pixels that the prediction does not need and change when other patches are drawn."
+        in judged["verdict"]
+    )
 
 
 def test_what_chance_may_explain_stays_open():
     judged = judge(spread=0.5, count=12, insertion=0.41)
     assert judged["checks"]["insertion"] == saliency_verdict.INCONCLUSIVE
-    assert "it stays open whether they" in judged["verdict"]
+    assert "it is unclear whether they" in judged["verdict"]
 
 
 def test_one_patient_proves_nothing():
@@ -61,7 +64,7 @@ def test_one_patient_proves_nothing():
         set(judged["checks"].values()) == {saliency_verdict.INCONCLUSIVE}
         and judged["metrics"]["deletion"]["interval"] is None
     )
-    assert judged["verdict"].startswith("It stays open whether these maps change")
+    assert judged["verdict"].startswith("It is unclear whether these maps change")
 
 
 def test_what_no_radiograph_has_is_left_out():
@@ -75,7 +78,7 @@ def test_what_no_radiograph_has_is_left_out():
 
 def test_the_table_goes_from_few_layers_to_all():
     table = saliency_verdict.format_table(judge())
-    assert table.index(" 50% drawn anew") < table.index("100% drawn anew")
+    assert table.index(" 50% randomized") < table.index("100% randomized")
     assert table.splitlines()[-1].startswith("These maps")
 
 

@@ -99,7 +99,9 @@ CARD = {
     "label_and_source": {"normal": {"here": 97}},
     "patients": {split: {"patients": 3, "radiographs without": 1} for split in ("train", "test")},
     "resolution": {"all": {"width": {"median": 512}, "height": {"median": 374}}},
-    "baselines": [{"attribute": "view", "values": 2, "tried": 7, "accuracy": 0.65, "without": 0.39, "uncertainty": 0.6}],
+    "baselines": [
+        {"attribute": "view", "values": 2, "tried": 7, "accuracy": 0.65, "without": 0.39, "uncertainty": 0.6},
+    ],
 }  # fmt: skip
 
 
@@ -394,7 +396,7 @@ def test_checks_of_maps_are_in_words(found):
         "checks": {"weights": "passed", "lungs": "inconclusive"},
     }
     rows = table(page(found._replace(maps=maps)), "Checks of the maps")
-    assert rows[1:] == [["change when the network's weights are drawn anew", "yes"],
+    assert rows[1:] == [["change when the network's weights are randomized", "yes"],
                         ["lie in the lungs more than chance would have it", "inconclusive"]]  # fmt: skip
 
 
