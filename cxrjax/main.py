@@ -226,12 +226,14 @@ def _set_limits() -> str | None:
 def _run(mode: Mode, request: commands.Request) -> int:
     """Run a mode; report errors that a user can fix in one sentence."""
     cache.redirect_library_caches()
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # XLA's alarm "Very slow compile?" and its hints to developers
 
     from flax.errors import FlaxError
 
-    from cxrjax.runtime import malloc, multihost, sharding
+    from cxrjax.runtime import compile_notice, malloc, multihost, sharding
 
     malloc.tune_malloc()
+    compile_notice.enable()
     if mode.is_inference:
         sharding.use_one_device_per_core()
     _enable_cache()

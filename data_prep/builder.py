@@ -14,9 +14,9 @@ from typing import Any
 
 import tensorflow_datasets as tfds
 from tensorflow_datasets.core.dataset_builder import FileReaderBuilder
-from tqdm import tqdm
 
 from cxrjax.io.prepared import REPORT
+from cxrjax.runtime.progress import progress_bar
 from data_prep import beam_writer, remarks
 from data_prep.example import features
 from data_prep.options import OptionsT
@@ -114,7 +114,7 @@ class Builder(FileReaderBuilder, skip_registration=True):
         if beam_writer.is_beam_requested(self._options):
             return beam_writer.write_shards(shards, read, self._options)
         total = sum(len(shard.records) for shard in shards)
-        with tqdm(total=total, desc=f"preparing {self.name}", unit="radiograph") as bar:
+        with progress_bar(total=total, desc=f"preparing {self.name}", unit="radiograph") as bar:
             return [write_shard(shard, read, tick=bar.update) for shard in shards]
 
     def _finalize_split(self, split: str, written: Sequence[tuple[Shard, ShardResult]]) -> tfds.core.SplitInfo:

@@ -12,7 +12,6 @@ from typing import Any
 import jax
 import numpy as np
 from jax import Array
-from tqdm import tqdm
 
 from cxrjax.audit.perturbations import Perturbation
 from cxrjax.config import Config
@@ -20,6 +19,7 @@ from cxrjax.data.batch import RadiographBatch, padded_batches
 from cxrjax.inference import inputs
 from cxrjax.inference.lung_segmenter import LungSegmenter
 from cxrjax.models import from_config, registry, spec
+from cxrjax.runtime.progress import progress_bar
 from cxrjax.training import classification, train_step
 from cxrjax.training.trainer import DivergedError, Trainer
 
@@ -52,7 +52,7 @@ class ProbeNetwork:
         segmenter = LungSegmenter(config, None)
         trainer = Trainer(config, classification.build(config, radiographs, radiographs, segmenter))
         state = trainer.init_state(0)
-        for number in tqdm(range(trainer.total_steps), desc="training the small network", unit="step", delay=2):
+        for number in progress_bar(range(trainer.total_steps), desc="training the small network", unit="step"):
             state = trainer.step(state, number)
         if not np.isfinite(float(state.loss_sum)):
             raise DivergedError("the loss of the audit's small network is no number; lower its learning rate")

@@ -7,13 +7,11 @@ network or of other data is renamed.
 """
 
 import json
-import platform
 import shutil
 import tempfile
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +26,7 @@ from cxrjax.evaluation import tables
 from cxrjax.io import json_file, predictions_csv
 from cxrjax.metrics import baselines, prediction_arrays
 from cxrjax.runs import run_dir
-from cxrjax.runtime import atomic_files, compilation_cache, former_names, terminal
+from cxrjax.runtime import atomic_files, compilation_cache, former_names, software, terminal
 
 
 def audit(workdir: Path, split: str, config: Config) -> dict[str, Any]:
@@ -100,8 +98,7 @@ def conclude(context: AuditContext, folder: Path) -> dict[str, Any]:
         "experiments": [_describe(experiment, results, context, chance) for experiment in EXPERIMENTS],
     }
     settings = {"probe_network": json.loads(context.probe_config.to_json()), "headline": metrics.HEADLINE}
-    versions = {name: version(name) for name in ("cxrjax", "jax", "numpy")} | {"python": platform.python_version()}
-    return content | {"verdict": verdict.conclude(content), "settings": settings, "versions": versions}
+    return content | {"verdict": verdict.conclude(content), "settings": settings, "versions": software.versions()}
 
 
 def summarize(result: dict[str, Any]) -> str:

@@ -13,7 +13,6 @@ from typing import Any
 
 import grain
 import numpy as np
-from tqdm import tqdm
 
 from cxrjax.config import Config
 from cxrjax.data import preprocessing, tfds_store
@@ -30,6 +29,7 @@ from cxrjax.io.crop import Crop, cut
 from cxrjax.io.errors import ImageDecodeError
 from cxrjax.io.prepared import DatasetError
 from cxrjax.io.prepared import as_text as _text
+from cxrjax.runtime.progress import progress_bar
 
 # By their names in a data set (`data_prep.example`).
 _MASK_TYPES = {
@@ -112,7 +112,7 @@ class RadiographDataset:
     def iter_batches(self, count: int) -> Iterator[RadiographBatch]:
         """Yield all rows in order, `count` radiographs at a time, read ahead; the last batch may be smaller."""
         examples = read_ahead(self.__getitem__, range(len(self)), self._num_threads, 4 * self._num_threads)
-        progress = iter(tqdm(examples, total=len(self), desc=f"reading {self._split}", unit="radiograph", delay=2))
+        progress = iter(progress_bar(examples, total=len(self), desc=f"reading {self._split}", unit="radiograph"))
         for remaining in range(len(self), 0, -count):
             yield _collate(progress, min(count, remaining), self._size)
 

@@ -15,7 +15,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
-from tqdm import tqdm
 
 from cxrjax import plotting
 from cxrjax.config import Config
@@ -30,6 +29,7 @@ from cxrjax.models import from_config, registry, spec
 from cxrjax.ops import voting
 from cxrjax.runs import run_dir
 from cxrjax.runtime import atomic_files, sharding
+from cxrjax.runtime.progress import progress_bar
 
 
 class MapSimilarity(NamedTuple):
@@ -206,8 +206,10 @@ def iter_evaluations(
     keys = pipeline.image_keys(config.seed, cases.image_ids)
     resampling_keys = jax.vmap(lambda key: jax.random.split(_purpose_key(key, "resampling"), num_draws))(keys)
     lesions = np.zeros(cases.images.shape, bool) if cases.lesions is None else cases.lesions
-    for rows, count in tqdm(
-        list(batch.padded_batches(len(cases), batch_size)), desc="evaluating saliency maps", unit="batch", delay=2
+    for rows, count in progress_bar(
+        list(batch.padded_batches(len(cases), batch_size)),
+        desc="evaluating saliency maps",
+        unit="batch",
     ):
         images, batch_keys, batch_lesions = shares.shard((cases.images[rows], keys[rows], lesions[rows]))
         evaluation = evaluate(variables, (images, batch_keys, batch_lesions))

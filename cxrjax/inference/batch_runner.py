@@ -6,9 +6,9 @@ from typing import Any
 
 import jax
 import numpy as np
-from tqdm import tqdm
 
 from cxrjax.data import batch
+from cxrjax.runtime.progress import progress_bar
 
 # Images uint8 [B, S, S] and their ids uint32 [B] -> a function that fetches the results to the host.
 Program = Callable[[np.ndarray, np.ndarray], Callable[[], Any]]
@@ -36,7 +36,7 @@ class BatchRunner:
             image_ids: uint32 [n].
             batch_size: images per batch.
         """
-        with tqdm(total=len(images), desc="predicting", unit="radiograph", delay=2, leave=None) as bar:
+        with progress_bar(total=len(images), desc="predicting", unit="radiograph", leave=None) as bar:
             for count, results in self._iter_batches(images, image_ids, batch_size):
                 for i in range(count):
                     yield jax.tree.map(lambda x, i=i: x[i], results)

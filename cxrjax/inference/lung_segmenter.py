@@ -12,13 +12,13 @@ from typing import Any, NamedTuple
 
 import jax
 import numpy as np
-from tqdm import tqdm
 
 from cxrjax.config import Config
 from cxrjax.data import batch, dataset
 from cxrjax.inference import pipeline
 from cxrjax.models import from_config
 from cxrjax.runtime import atomic_files, compilation_cache, multihost, sharding
+from cxrjax.runtime.progress import progress_bar
 
 VERSION = 1  # of the cached masks; increased when `pipeline.segment` changes its output for the same network
 
@@ -54,7 +54,7 @@ class LungSegmenter:
         masks = np.zeros(split.images.shape, bool)
         confidence = np.zeros(len(split), np.float32)
         batches = list(batch.padded_batches(len(split), self._sharding.batch_size))
-        for rows, count in tqdm(batches, desc="finding lungs", unit="batch", delay=2, leave=None):
+        for rows, count in progress_bar(batches, desc="finding lungs", unit="batch", leave=None):
             result = self._run(self._placed_variables, self._sharding.shard(split.images[rows]))
             batch_masks, batch_confidence = self._sharding.gather((result.lung_mask, result.confidence))
             masks[rows[:count]] = batch_masks[:count]

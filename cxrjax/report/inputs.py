@@ -1,26 +1,18 @@
 """Inputs of a report: the files of a run on one split, read from disk; only the chance level is computed."""
 
-import os
-import platform
 from collections import Counter
 from collections.abc import Mapping
-from importlib import metadata
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import jax
-
-import cxrjax
 from cxrjax.config import Config
 from cxrjax.data import dataset, tfds_store
 from cxrjax.io import json_file, predictions_csv
 from cxrjax.metrics import baselines, prediction_arrays
 from cxrjax.models import from_config
 from cxrjax.runs import history, provenance, run_dir
-from cxrjax.runtime import former_names
+from cxrjax.runtime import former_names, software
 from cxrjax.training import model_selection
-
-PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy", "scipy", "opencv-python-headless")
 
 
 class DatasetInfo(NamedTuple):
@@ -127,8 +119,8 @@ def gather_inputs(workdir: Path, split: str, directory: str | None) -> ReportInp
         calibration=_read(workdir / "calibration.json"),
         training_data=training_data,
         evaluation_data=evaluation_data,
-        versions={"cxrjax": cxrjax.__version__} | {name: metadata.version(name) for name in PACKAGES},
-        hardware=_describe_hardware(),
+        versions=software.versions(),
+        hardware=software.hardware(),
     )
 
 
@@ -177,11 +169,3 @@ def _chance_level(
     except dataset.DatasetError:
         return dict.fromkeys(("accuracy", "macro_f1", "macro_auroc"))
     return baselines.chance_level(training_labels, [row["label"] for row in rows], classes)
-
-
-def _describe_hardware() -> str:
-    device = jax.devices()[0]
-    return (
-        f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}, "
-        f"{jax.device_count()} x {device.device_kind} ({device.platform})"
-    )

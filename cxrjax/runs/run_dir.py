@@ -3,6 +3,7 @@
 config.json           every setting
 checkpoints/          last/ (to resume from) and best/ (to use), by Orbax
 metrics.jsonl         one line per epoch; events.* are the same for TensorBoard
+starts.jsonl          one line per start of the training: command, versions, git commit, hardware; log.txt for reading
 training_labels.json  classifier: number of training radiographs by source and label
 segmenter/            classifier with a segmenter: config.json and checkpoints/best/ of the segmenter it was trained
 with lungs/                lung masks of training and validation, cached to resume training; may be removed at any time

@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import jax
-from tqdm import tqdm
 
 from cxrjax import plotting
 from cxrjax.config import Config
 from cxrjax.io import csv_text
 from cxrjax.runtime import atomic_files
+from cxrjax.runtime.progress import progress_bar
 from cxrjax.training.trainer import Trainer, build_task, setup_workdir
 
 DECAY = 0.98  # of the running mean of the loss, per step (fastai)
@@ -54,7 +54,7 @@ def find_learning_rate(config: Config, workdir: Path) -> float:
     mean = RunningMean()
     step = None
     loss = math.nan
-    for number in tqdm(range(c.num_steps), desc="finding the rate", unit="step"):
+    for number in progress_bar(range(c.num_steps), desc="finding the rate", unit="step"):
         batch = trainer.loader.next_batch(number)
         if step is None:
             step = trainer.compile_step(trainer.phases[0], learning_rate, state, batch)

@@ -6,6 +6,7 @@ therefore a run that is killed and resumed ends bit-identical to an uninterrupte
 
 import math
 import signal
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -16,7 +17,6 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 from tensorboardX import SummaryWriter
-from tqdm import tqdm
 
 from cxrjax import plotting
 from cxrjax.config import Config
@@ -26,10 +26,11 @@ from cxrjax.data.loader import make_loader
 from cxrjax.data.sampler import AugmentedSubset, BatchSampler
 from cxrjax.inference.lung_segmenter import LungSegmenter
 from cxrjax.io import json_file
-from cxrjax.runs import history, provenance, run_dir, segmenter_copy, weights
+from cxrjax.runs import history, provenance, run_dir, run_log, segmenter_copy, weights
 from cxrjax.runs.checkpoints import Checkpoints, snapshot_tag
-from cxrjax.runtime import lock, malloc, multihost, signals
+from cxrjax.runtime import lock, malloc, multihost, signals, terminal
 from cxrjax.runtime.errors import CxrjaxError
+from cxrjax.runtime.progress import progress_bar
 from cxrjax.runtime.sharding import BatchSharding
 from cxrjax.training import classification, model_selection, param_groups, schedules, segmentation, train_step
 from cxrjax.training.task import Task
@@ -80,17 +81,19 @@ def _train(config: Config, workdir: Path) -> dict[str, float]:
             state = checkpoints.restore("last", state, train_step.FORMER_FIELDS)
         records = history.resume(workdir / history.METRICS, int(state.step))
         start_step = int(state.step)
+        if multihost.is_primary():
+            run_log.record_start(workdir, start_step)
         with (
             signals.deferred(_GRACE_SECONDS) as stop_requested,
             SummaryWriter(
                 str(workdir), purge_step=start_step + 1, write_to_disk=multihost.is_primary()
             ) as summary_writer,
-            tqdm(
+            progress_bar(
                 total=trainer.total_steps,
                 initial=start_step,
                 desc=f"training {config.task}",
                 unit="step",
-                disable=not multihost.is_primary(),
+                disable=None if multihost.is_primary() else True,
             ) as progress,
         ):
             save_time = time.monotonic()
@@ -107,6 +110,10 @@ def _train(config: Config, workdir: Path) -> dict[str, float]:
                     records.append(record)
                     if multihost.is_primary():
                         history.record(workdir / history.METRICS, record, summary_writer)
+                        line = run_log.format_epoch(record, config.training.epochs)
+                        run_log.append(workdir, line)
+                        if progress.disable:  # no one watches a bar
+                            terminal.print_line(line, sys.stderr)
                     checkpoints.save("last", number + 1, state)
                     save_time = time.monotonic()
                     progress.set_postfix({config.training.metric: f"{record[metric]:.4f}"})
@@ -115,6 +122,8 @@ def _train(config: Config, workdir: Path) -> dict[str, float]:
                 ):
                     checkpoints.save("last", number + 1, state)
                     save_time = time.monotonic()
+                if stopping and multihost.is_primary():
+                    run_log.append(workdir, f"stopped by a signal after step {number + 1}, whose state is saved")
                 if stopping:  # all processes end when one of them received a signal
                     raise signals.Interrupted(signals.received() or signal.SIGTERM)
     if not records:

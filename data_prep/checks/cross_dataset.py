@@ -2,10 +2,9 @@
 
 from collections.abc import Sequence
 
-from tqdm import tqdm
-
 from cxrjax.io import csv_text, prepared, radiograph
 from cxrjax.io.radiograph import ImageReadError
+from cxrjax.runtime.progress import progress_bar
 from data_prep.checks import duplicates, fingerprint
 from data_prep.checks.duplicates import Pair, RecordInfo
 from data_prep.dataset_reader import find_dataset, read_records
@@ -27,7 +26,7 @@ def list_duplicates(folders: Sequence[str]) -> str:
     versions = {find_dataset(folder): folder for folder in folders}
     fingerprints = []
     for version, folder in versions.items():
-        for split, _, record in tqdm(read_records(version), desc=f"reading {folder}", unit="radiograph", delay=2):
+        for split, _, record in progress_bar(read_records(version), desc=f"reading {folder}", unit="radiograph"):
             try:
                 image = prepared.decode(record, radiograph.decode)
             except ImageReadError as error:

@@ -7,9 +7,8 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from tqdm import tqdm
-
 from cxrjax.io import radiograph
+from cxrjax.runtime.progress import progress_bar
 from data_prep.checks import fingerprint
 from data_prep.checks.fingerprint import Fingerprint
 from data_prep.record import PreparationError, Record, SkippedRecord, SplitPlan
@@ -52,7 +51,7 @@ def find_duplicates(plan: SplitPlan) -> list[Pair]:
     """Find the near-duplicates among all readable radiographs of a plan; those without a file are ignored."""
     files = [(split, record, record.file) for split, records in plan.items() for record in records if record.file]
     fingerprints = []
-    for split, record, file in tqdm(files, desc="searching near-duplicates", unit="radiograph", delay=2):
+    for split, record, file in progress_bar(files, desc="searching near-duplicates", unit="radiograph"):
         try:
             image = radiograph.read(file)
         except radiograph.ImageReadError:
@@ -69,7 +68,7 @@ def compare(radiographs: Sequence[tuple[RecordInfo, Fingerprint]]) -> list[Pair]
     infos = [info for info, _ in radiographs]
     fingerprints = [fingerprint for _, fingerprint in radiographs]
     pairs = []
-    for candidates in tqdm(fingerprint.find_near(fingerprints), desc="comparing", unit="chunk", delay=2):
+    for candidates in progress_bar(fingerprint.find_near(fingerprints), desc="comparing", unit="chunk"):
         for first, second in candidates:
             if _is_harmless(infos[first], infos[second]):
                 continue

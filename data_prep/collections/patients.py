@@ -17,10 +17,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
-from tqdm import tqdm
-
 from cxrjax.io.dicom_elements import is_dicom, read_header, read_text
 from cxrjax.io.dicom_header import items_of, texts_of
+from cxrjax.runtime.progress import progress_bar
 from data_prep.collections.cells import is_placeholder
 from data_prep.record import PreparationError, Record
 
@@ -68,7 +67,7 @@ def identify(records: Sequence[Record], secret_file: str) -> list[Record]:
         return list(records)
     identities = {
         index: _read_identity(file)
-        for index, file in tqdm(files.items(), desc="reading patients", unit="radiograph", delay=2)
+        for index, file in progress_bar(files.items(), desc="reading patients", unit="radiograph")
         if is_dicom(file)
     }
     if all(records[index].patient_id for index in identities):

@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from tqdm import tqdm
 
 from cxrjax.io.radiograph import ImageReadError
+from cxrjax.runtime.progress import progress_bar
 from data_prep import splits
 from data_prep.checks import confounding
 from data_prep.collections.patients import STUDY, is_pseudonym
@@ -103,7 +103,7 @@ def summarize(version: Path, facts: Sequence[Fact]) -> dict[str, Any]:
 
 
 def _read(version: Path) -> Iterable[tuple[str, int, dict[str, Any]]]:
-    return tqdm(read_records(version), desc=f"describing {version.parent.name}", unit="radiograph", delay=2)
+    return progress_bar(read_records(version), desc=f"describing {version.parent.name}", unit="radiograph")
 
 
 def _collect_facts(split: str, index: int, record: dict[str, Any]) -> Fact:

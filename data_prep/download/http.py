@@ -13,8 +13,7 @@ from collections.abc import Iterator
 from http.client import HTTPException, HTTPResponse
 from pathlib import Path
 
-from tqdm import tqdm
-
+from cxrjax.runtime.progress import progress_bar
 from data_prep.record import PreparationError
 
 ATTEMPTS = 4
@@ -77,7 +76,14 @@ def _resume(url: str, partial: Path, version: Path) -> None:
         total = start + int(length) if length.isdigit() else None
         with (
             partial.open("r+b" if resumed else "wb") as file,
-            tqdm(total=total, initial=start, desc=f"downloading {url}", unit="B", unit_scale=True, leave=False) as bar,
+            progress_bar(
+                total=total,
+                initial=start,
+                desc=f"downloading {url}",
+                unit="B",
+                unit_scale=True,
+                leave=False,
+            ) as bar,
         ):
             if resumed:
                 file.seek(start)
