@@ -84,7 +84,7 @@ class Records(Sequence[dict[str, Any]]):
         if not 0 <= number < len(self):
             raise IndexError(f"{self._name} has no record {number} of {len(self)}")
         try:
-            record = self._source[number]
+            record: dict[str, Any] = self._source[number]
         except Exception as error:  # readers of damaged records raise whatever they like
             raise self._explain(error) from error
         return {former_names.RECORD_FIELDS.get(field, field): value for field, value in record.items()}

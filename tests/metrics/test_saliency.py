@@ -126,7 +126,7 @@ def test_smooth_is_scipys_gaussian_filter():
         np.testing.assert_allclose(faithfulness.smooth(jnp.asarray(image), deviation), expected, atol=1e-5)
 
 
-def test_structural_similarity_is_that_of_the_paper():
+def test_ssim_is_that_of_the_paper():
     a, b = np.random.default_rng(1).random((2, 24, 24))
     a, b, region = a / a.max(), b / b.max(), np.random.default_rng(2).random((24, 24)) < 0.5
 
