@@ -23,9 +23,12 @@ Measure hearts and lungs, and compare the classes. Writes rows, tests and box pl
   python -m cxrjax.main --workdir=RUN --mode=morphometry [--split=test] [--dataset=OTHER_DATA_SET]
 Refit the out-of-distribution detector of a classifier (done automatically after training):
   python -m cxrjax.main --workdir=RUN --mode=fit_ood
-Apply a run to radiographs. Writes rows and images to DIR, which must not overlap the input and in which no other files
-are replaced or removed; --calibrated applies the run's calibration temperature to the probabilities:
+Apply a run to radiographs. Writes rows and figures to DIR, which must not overlap the input and in which no other files
+are replaced or removed; --calibrated applies the run's calibration temperature to the probabilities. --save writes
+other files, at the radiograph's own size: the label map (0 background, 1 heart, 2 left lung, 3 right lung), the
+saliency map (16-bit PNG and float32 .npy) and an overlay; and JSON and embeddings. --label names the class of the map:
   python -m cxrjax.main --workdir=RUN --mode=predict --input=FILE_OR_DIR --output=DIR [--calibrated] [--reject_ood]
+      [--save=figure,mask,map,overlay,json,embedding] [--label=CLASS]
   python -m cxrjax.main --model=MODEL --mode=predict --input=FILE_OR_DIR --output=DIR
 MODEL is the name of a model that comes with the package ("lungs"), a file that Model.save of the Python API wrote, or
 its address. Import without --config makes a run of it, which the other modes read.
@@ -70,6 +73,7 @@ from ml_collections import config_flags
 import cxrjax
 from cxrjax.cli import arguments, commands
 from cxrjax.config import Config, InvalidSettingError, freeze
+from cxrjax.io import saved_files
 from cxrjax.runtime import cache, former_names, signals, terminal
 from cxrjax.runtime.errors import CxrjaxError
 from cxrjax.runtime.terminal import print_line, warn
@@ -101,7 +105,7 @@ MODES = {
     "predict": Mode(
         commands.predict_radiographs,
         ("input", "output"),
-        ("model", "calibrated", "reject_ood", "num_processes", "process_id"),
+        ("model", "calibrated", "reject_ood", "save", "label", "num_processes", "process_id"),
         is_inference=True,
         after_signal=_RESUMES,
     ),
@@ -127,6 +131,12 @@ _CALIBRATED = flags.DEFINE_bool("calibrated", False, "predict: scale probabiliti
 _REJECT_OOD = flags.DEFINE_bool(
     "reject_ood", False, "predict: make no prediction for images that are not upright frontal chest radiographs."
 )
+_SAVE = flags.DEFINE_list(
+    "save",
+    ["figure"],
+    f"predict: files to write per radiograph, any of {','.join(saved_files.KINDS)} with commas; empty for none.",
+)
+_LABEL = flags.DEFINE_string("label", None, "predict: the class that saliency maps show, if not the predicted one.")
 _LIMITS = flags.DEFINE_string(
     "limits",
     "",
@@ -205,6 +215,10 @@ def _find_conflict() -> str | None:
         return "--distributed detects the coordinator; give either --distributed or --coordinator_address"
     if not _SPLIT.value or "/" in _SPLIT.value or _SPLIT.value.startswith("."):
         return f"--split={_SPLIT.value} is not the name of a split, such as train, val, test or fold0"
+    try:
+        saved_files.list_files(_SAVE.value)
+    except ValueError as error:
+        return f"--save: {error}"
     target = Path(_OUTPUT.value)
     if _MODE.value == "export" and target.suffix not in ("", ".safetensors") and not _OUTPUT.value.endswith("/"):
         return f"--mode=export writes a .safetensors file or a folder; {target} is neither; a folder may end in /"

@@ -207,6 +207,38 @@ def test_a_prediction_is_plain_json_and_has_no_label_without_lungs(model):
     assert "no lungs" in prediction.ood_reason and prediction.is_ood
 
 
+def test_the_map_of_a_named_class_is_that_of_the_pure_functions(model):
+    expected = model.predict("patient.png")
+    named = next(name for name in model.classes if name != expected.label)
+    prediction = model.with_outputs(saliency_label=named, patch_embeddings=True).predict("patient.png")
+    assert prediction.probabilities == pytest.approx(expected.probabilities) and prediction.saliency_label == named
+    assert expected.saliency_label == expected.label
+    image = prediction.image
+    (key,) = cx.inference.image_keys(model.spec.seed, image[None])
+    lungs = jax.tree.map(lambda x: x[0], cx.inference.segment_lungs(model.params, image[None], spec=model.spec))
+    patches = cx.inference.classify_patches(model.params, image, lungs, key, spec=model.spec)
+    saliency = cx.inference.saliency_map(model.params, image, patches, model.classes.index(named), spec=model.spec)
+    np.testing.assert_allclose(prediction.saliency, saliency, atol=1e-5)
+    embeddings = prediction.patch_embeddings
+    np.testing.assert_allclose(embeddings.features.mean(0), prediction.embedding, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(prediction.embedding, expected.embedding, rtol=1e-4, atol=1e-5)
+    rows, columns = np.rint(embeddings.centers).astype(int).T
+    assert prediction.to_native(prediction.lung_mask)[rows, columns].mean() > 0.95  # drawn in the lungs
+    with pytest.raises(ValueError, match="runs/findings: has no class 'flu'; there are normal, "):
+        model.with_outputs(saliency_label="flu")
+
+
+def test_saved_files_are_those_of_the_command(model, tmp_path):
+    kinds = ["figure", "mask", "map", "overlay", "embedding"]
+    (row,) = predict_files.predict(Path("runs/findings"), Path("patient.png"), tmp_path / "out", save=kinds).rows
+    prediction = model.with_outputs(patch_embeddings=True).predict("patient.png")
+    (tmp_path / "mine").mkdir()
+    for path in prediction.save(tmp_path / "mine", kinds):
+        assert path.read_bytes() == (tmp_path / "out" / path.name).read_bytes(), path.name
+    assert prediction.to_row() == row | {name: row[name] for name in prediction.to_row()}
+    assert {"left_lung_row", "cardiothoracic_ratio"} <= row.keys()
+
+
 def test_two_threads_share_a_model(model):
     paths = ["patient.png", "radiographs/a.png", "radiographs/b.png"] * 2
     expected = [model.predict(path).probabilities for path in paths]

@@ -31,6 +31,8 @@ class Request(NamedTuple):
     output: str = ""
     calibrated: bool = False
     reject_ood: bool = False
+    save: Sequence[str] = ("figure",)
+    label: str | None = None
     num_processes: int | None = None
     process_id: int | None = None
 
@@ -158,10 +160,12 @@ def predict_radiographs(request: Request) -> int:
         reject_ood=request.reject_ood,
         process_id=process_id,
         num_processes=num_processes,
+        save=request.save,
+        saliency_label=request.label,
     )
     counts = Counter(row["status"] for row in rows)
     processed = len(rows) - counts[predictions_csv.UNREADABLE] - counts[predictions_csv.REFUSED]
-    print_line(f"{_count(processed, 'radiograph')} processed; rows and images are in {output}")
+    print_line(f"{_count(processed, 'radiograph')} processed; rows and files are in {output}")
     if num_processes > 1:
         print_line(f"predictions.csv is written when all {num_processes} processes are done")
     if counts[predictions_csv.REFUSED]:

@@ -4,10 +4,11 @@ import contextlib
 import errno
 import os
 import secrets
-from collections.abc import Callable, Iterable, Iterator, Sequence
+import threading
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
-from cxrjax.cli.picture_names import candidates, plan_figures
+from cxrjax.cli.output_names import OutputNames
 from cxrjax.io import csv_text
 from cxrjax.io.files import Listing, SkippedFile
 from cxrjax.runtime import atomic_files, former_names
@@ -22,7 +23,7 @@ _ERRORS_OF_ALL_FILES = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, e
 
 
 class OutputFolder:
-    """The figures and tables of a prediction."""
+    """The files and tables of a prediction."""
 
     def __init__(self, folder: Path, paths: Sequence[str]):
         """Check the folder; nothing is written yet.
@@ -43,46 +44,55 @@ class OutputFolder:
         self._ledger = Ledger(folder, RECORD, folder / PARTIAL)
         for name in (TABLE, SKIPPED_FILES):
             self._check(name)
-        self._names = plan_figures(paths, NAMES)
-        self._planned = set(self._names.values())
+        self._names = OutputNames(paths, NAMES)
+        self._lock = threading.Lock()
 
-    def draw(self, path: str, draw: Callable[[Path], None]) -> str:
-        """Write the figure of a radiograph, replacing that of an earlier prediction.
+    def write(self, path: str, suffix: str, content: bytes) -> str:
+        """Write a file of a radiograph, replacing that of an earlier prediction. Threads may call it.
 
         Args:
             path: path of the radiograph, relative to the input.
-            draw: writes the figure to a path.
+            suffix: of `saved_files.SUFFIXES`.
+            content: of the file.
 
         Returns:
-            The name of the figure in the folder: that of `plan_figures`, or another if a file of the user has it.
+            The name of the file in the folder: PATH and the suffix, or another if a file of the user has it.
 
         Raises:
             OSError: it cannot be written.
         """
-        temporary = self._folder / PARTIAL / f"picture-{secrets.token_hex(8)}.png"
+        temporary = self._folder / PARTIAL / f"file-{secrets.token_hex(8)}.tmp"
         failure: OSError | None = None
         try:
-            draw(temporary)
-            for name in self._list_candidates(path):
-                if not self._ledger.is_free(name):
-                    continue
-                try:
-                    self._ledger.place(temporary, name)
-                    return name
-                except OSError as error:  # for example a name that is too long, which another may not be
-                    if concerns_all(error):
-                        raise
-                    failure = error
+            temporary.write_bytes(content)
+            with self._lock:
+                for name in self._names.candidates(path, suffix):
+                    if not self._ledger.is_free(name):
+                        continue
+                    try:
+                        self._ledger.place(temporary, name)
+                        return name
+                    except OSError as error:  # for example a name that is too long, which another may not be
+                        if concerns_all(error):
+                            raise
+                        failure = error
             raise failure or FileExistsError(errno.EEXIST, "every name for it is taken")
         finally:
             temporary.unlink(missing_ok=True)
 
-    def remove_figure(self, path: str) -> None:
-        """Remove the figure that an earlier prediction wrote for a radiograph."""
-        for name in self._list_candidates(path):
-            if not os.path.lexists(self._folder / name):
-                break
-            self._ledger.remove(name)
+    def remove(self, path: str, suffixes: Iterable[str]) -> None:
+        """Remove the files that an earlier prediction wrote for a radiograph. Threads may call it.
+
+        Args:
+            path: path of the radiograph, relative to the input.
+            suffixes: of `saved_files.SUFFIXES`.
+        """
+        with self._lock:
+            for suffix in suffixes:
+                for name in self._names.candidates(path, suffix):
+                    if not os.path.lexists(self._folder / name):
+                        break
+                    self._ledger.remove(name)
 
     def write_table(self, name: str, write: Callable[[Path], None]) -> None:
         """Write TABLE or SKIPPED_FILES, replacing that of an earlier prediction.
@@ -114,10 +124,6 @@ class OutputFolder:
         """Record the written files, so that a later prediction may replace them."""
         self._ledger.save()
 
-    def _list_candidates(self, path: str) -> Iterator[str]:
-        planned = self._names[path]
-        return (name for name in candidates(planned) if name == planned or name not in self._planned)
-
     def _check(self, name: str) -> None:
         if not self._ledger.is_free(name):
             raise ValueError(
@@ -131,8 +137,8 @@ def concerns_all(error: OSError) -> bool:
     return error.errno in _ERRORS_OF_ALL_FILES
 
 
-def skip_own_figures(listing: Listing) -> Listing:
-    """Return a listing in which the figures that earlier predictions wrote and recorded are skipped."""
+def skip_own_files(listing: Listing) -> Listing:
+    """Return a listing in which the files that earlier predictions wrote and recorded are skipped."""
     own = set()
     for folder in listing.folders:
         if os.path.lexists(folder / RECORD):
@@ -140,7 +146,7 @@ def skip_own_figures(listing: Listing) -> Listing:
                 ledger = Ledger(folder, RECORD, folder / PARTIAL)
                 inside = (path for path in listing.radiographs if path.is_relative_to(folder))
                 own |= {path for path in inside if ledger.owns(str(path.relative_to(folder)))}
-    skipped_files = [SkippedFile(path, "a figure of an earlier prediction") for path in own]
+    skipped_files = [SkippedFile(path, "a file of an earlier prediction") for path in own]
     radiographs = [path for path in listing.radiographs if path not in own]
     return listing._replace(radiographs=radiographs, skipped_files=sorted([*listing.skipped_files, *skipped_files]))
 

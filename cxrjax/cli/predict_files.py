@@ -1,20 +1,23 @@
-"""Prediction of files: one row and one figure per radiograph, as in an evaluation but without the true labels."""
+"""Prediction of files: a row, a figure and other files per radiograph, as in an evaluation without the true labels."""
 
 import hashlib
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
-
-from tqdm import tqdm
 
 import cxrjax as cx
 from cxrjax.cli import output_folder, prediction_journal
 from cxrjax.cli.prediction_journal import PredictionJournal
-from cxrjax.io import files, predictions_csv
+from cxrjax.inference import prediction_files
+from cxrjax.io import files, predictions_csv, saved_files
 from cxrjax.runs import run_dir
 
 CHUNK_SIZE = 64  # radiographs whose rows are written at once
+_NUM_WRITERS = 2  # threads that draw, encode and write
+_MAX_PENDING = 8  # predictions that wait for them, which bounds the memory
 
 
 class Result(NamedTuple):
@@ -32,15 +35,17 @@ def predict(
     reject_ood: bool = False,
     process_id: int = 0,
     num_processes: int = 1,
+    save: Sequence[str] = ("figure",),
+    saliency_label: str | None = None,
 ) -> Result:
     """Predict a radiograph, or all radiographs of a folder; a file that fails gets a row with the reason.
 
     An image that the run's OOD detector finds unlike the training radiographs is flagged, or refused; an image with a
     single gray level inside its blank border is always refused.
 
-    Writes OUTPUT/PATH.figure.png for every radiograph that was read and not refused (the column `figure` has the name,
-    which has a number if a file of the user has that name), and at the end OUTPUT/predictions.csv and, with the files
-    that are not radiographs, OUTPUT/skipped_files.csv. Until then the rows are in OUTPUT/predictions.partial, from
+    Writes the files that `save` names, as OUTPUT/PATH.figure.png, for every radiograph that was read and not refused
+    (columns such as `figure` have their names, which have a number if a file of the user has that name), and at the end
+    OUTPUT/predictions.csv and, with the files that are not radiographs, OUTPUT/skipped_files.csv. Until then the rows are in OUTPUT/predictions.partial, from
     which the same call resumes. Of several processes, at once or one after the other, each predicts every
     `num_processes`-th file, without communication; the last one to finish writes the tables.
 
@@ -54,18 +59,22 @@ def predict(
         reject_ood: whether an image that the OOD detector flags gets a reason instead of a prediction.
         process_id: index of this process, from 0.
         num_processes: number of processes that share the files.
+        save: kinds of files to write per radiograph, see `cxrjax.Prediction.save`; files of other kinds that an earlier
+            prediction wrote stay.
+        saliency_label: the class that saliency maps show; None for the predicted one.
 
     Raises:
         RunError: the run cannot be loaded (see `cxrjax.load`), or has no OOD detector to reject images by.
         ValueError: a file of the user has the name of a table, the output overlaps the input, or it has an unfinished
-            prediction with other settings.
+            prediction with other settings; or there is no such kind of file or class.
         ImageReadError: `source` does not exist, or has no file that might be a radiograph.
     """
+    saved = saved_files.list_files(save)
     listing = files.list_files(source)
     output_folder.refuse_overlap(source, output, listing)
-    listing = output_folder.skip_own_figures(listing)
+    listing = output_folder.skip_own_files(listing)
     if not listing.radiographs:
-        raise cx.ImageReadError(source, "no radiograph in this folder, only figures of predictions")
+        raise cx.ImageReadError(source, "no radiograph in this folder, only files of predictions")
     root = source if source.is_dir() else source.parent
     paths = {str(file.relative_to(root)): file for file in listing.radiographs}
     own = list(paths)[process_id::num_processes]
@@ -76,6 +85,8 @@ def predict(
     model = cx.load(workdir, calibrated=calibrated)
     if reject_ood and not model.has_ood_detector:
         raise run_dir.RunError(f"{workdir}: has no OOD detector for --reject_ood; --mode=fit_ood fits one")
+    if saliency_label is not None or "embedding" in save:
+        model = model.with_outputs(saliency_label=saliency_label, patch_embeddings="embedding" in save)
     output.mkdir(parents=True, exist_ok=True)
     config = hashlib.sha256(model.config.to_json().encode()).hexdigest()
     settings = {
@@ -86,29 +97,35 @@ def predict(
     }
     settings |= {"min_confidence": model.min_confidence and str(model.min_confidence)}
     settings |= {"input": str(source.resolve()), "calibrated": calibrated, "reject_ood": reject_ood}
-    columns = predictions_csv.file_columns(model.classes, model.has_ood_detector)
+    settings |= {"save": saved, "saliency_label": saliency_label}
+    has_segmenter = model.spec.segmenter is not None
+    columns = predictions_csv.file_columns(model.classes, model.has_ood_detector, has_segmenter, saved)
     journal = PredictionJournal(output / output_folder.PARTIAL, columns, settings)
     rows = journal.read()
     remaining = {path: paths[path] for path in own if path not in rows}
     batch_size = min(model.config.evaluation.batch_size, len(paths))
-    _predict_portions(_FilePredictor(model, batch_size, written, reject_ood), remaining, journal, rows)
+    _predict_remaining(_FilePredictor(model, batch_size, written, saved, reject_ood), remaining, journal, rows)
     _finish(journal, written, columns, list(paths), root, listing.skipped_files)
     return Result([rows[path] for path in own], listing.skipped_files)
 
 
-def _predict_portions(
+def _predict_remaining(
     predictor: "_FilePredictor", remaining: dict[str, Path], journal: PredictionJournal, rows: dict[str, dict[str, Any]]
 ) -> None:
-    """Predict files, add their rows by path, and write them per portion, also if the portion is interrupted."""
-    portions = [list(remaining)[first : first + CHUNK_SIZE] for first in range(0, len(remaining), CHUNK_SIZE)]
-    for portion in tqdm(portions, desc="predicting", unit="portion", delay=2, disable=len(portions) == 1):
-        portion_rows = []
-        try:
-            for row in predictor.predict({path: remaining[path] for path in portion}):
-                portion_rows.append(row)
-                rows[row["path"]] = row
-        finally:
-            journal.write(portion_rows)
+    """Predict files, add their rows by path, and write them in portions, the last one also if this is interrupted."""
+    portion: list[dict[str, Any]] = []
+
+    def add(row: dict[str, Any]) -> None:
+        rows[row["path"]] = row
+        portion.append(row)
+        if len(portion) >= CHUNK_SIZE:
+            journal.write(portion)
+            portion.clear()
+
+    try:
+        predictor.predict(remaining, add)
+    finally:
+        journal.write(portion)
 
 
 def _finish(
@@ -134,61 +151,78 @@ def _finish(
 
 
 class _FilePredictor:
-    """A model that is applied to files."""
+    """A model that is applied to files, whose predictions threads write."""
 
-    def __init__(self, model: cx.Model, batch_size: int, written: output_folder.OutputFolder, reject_ood: bool):
+    def __init__(
+        self,
+        model: cx.Model,
+        batch_size: int,
+        written: output_folder.OutputFolder,
+        saved: Sequence[str],
+        reject_ood: bool,
+    ):
         self._model = model
         self._batch_size = batch_size
         self._written = written
+        self._saved = saved
         self._reject_ood = reject_ood
 
-    def predict(self, portion: dict[str, Path]) -> Iterator[dict[str, Any]]:
-        """Yield the rows of a portion of files, by path: the readable files in order, then the unreadable ones."""
-        readable: deque[tuple[str, str]] = deque()  # paths and views of radiographs without a prediction yet
-        unreadable: dict[str, str] = {}  # reasons by path
+    def predict(self, remaining: dict[str, Path], add: Callable[[dict[str, Any]], None]) -> None:
+        """Predict files by path, and call `add` with the row of each, in order, once its files are written."""
+        pending: deque[Future[dict[str, Any]]] = deque()
+        predictions = self._model.predict_iter(list(remaining.values()), batch_size=self._batch_size, errors="return")
+        with ThreadPoolExecutor(_NUM_WRITERS) as writers:
+            try:
+                for path, prediction in zip(remaining, predictions, strict=True):
+                    pending.append(writers.submit(self._complete, path, prediction))
+                    while pending[0].done() or len(pending) > _MAX_PENDING:
+                        add(pending.popleft().result())
+                        if not pending:
+                            break
+                while pending:
+                    add(pending.popleft().result())
+            finally:  # the files of these are written too
+                for future in pending:
+                    if future.exception() is None:
+                        add(future.result())
 
-        def read_each() -> Iterator[cx.Radiograph]:
-            for path, file in portion.items():
-                try:
-                    opened = cx.read_radiograph(file)
-                except Exception as error:
-                    unreadable[path] = _explain(error)
-                else:
-                    readable.append((path, opened.view))
-                    yield opened
-
-        for prediction in self._model.predict_iter(read_each(), batch_size=self._batch_size, errors="return"):
-            path, view = readable.popleft()
-            yield self._complete({"path": path, "view": view}, prediction)
-        for path, reason in unreadable.items():
-            yield self._without_figure({"path": path, "status": predictions_csv.UNREADABLE, "reason": reason})
-
-    def _complete(self, row: dict[str, Any], prediction: cx.Prediction | Exception) -> dict[str, Any]:
-        """Add the result for a radiograph, and the name of its figure, to its row."""
+    def _complete(self, path: str, prediction: cx.Prediction | Exception) -> dict[str, Any]:
+        """Write the files of a prediction, and return its row with their names; or the row with the reason."""
         if isinstance(prediction, cx.ImageRefusedError):
-            return self._without_figure(row | {"status": predictions_csv.REFUSED, "reason": prediction.reason})
+            row = {"view": prediction.view, "status": predictions_csv.REFUSED, "reason": prediction.reason}
+            return self._without_files({"path": path} | row)
         if isinstance(prediction, Exception):
-            return self._without_figure(row | {"status": predictions_csv.UNREADABLE, "reason": _explain(prediction)})
+            row = {"status": predictions_csv.UNREADABLE, "reason": _explain(prediction)}
+            return self._without_files({"path": path} | row)
         if self._reject_ood and prediction.is_ood:
             reason = prediction.ood_reason
-            return self._without_figure(
-                row | {"status": predictions_csv.REFUSED, "reason": reason, "ood_reason": reason}
-            )
-        return prediction.to_row() | row | self._draw(row["path"], prediction)
+            row = {"view": prediction.view, "status": predictions_csv.REFUSED, "reason": reason, "ood_reason": reason}
+            return self._without_files({"path": path} | row)
+        prediction = replace(prediction, path=path)
+        return prediction.to_row() | self._save(prediction)
 
-    def _without_figure(self, row: dict[str, Any]) -> dict[str, Any]:
-        """Remove the figure of a former prediction of the file, and return the row."""
-        self._written.remove_figure(row["path"])
+    def _without_files(self, row: dict[str, Any]) -> dict[str, Any]:
+        """Remove the files of a former prediction of the radiograph, and return the row."""
+        self._written.remove(row["path"], saved_files.SUFFIXES.values())
         return row
 
-    def _draw(self, path: str, prediction: cx.Prediction) -> dict[str, str]:
-        """Draw a prediction: {"figure": its name}; or the status and the reason why that failed."""
-        try:
-            return {"figure": self._written.draw(path, prediction.plot)}
-        except Exception as error:
-            if isinstance(error, OSError) and output_folder.concerns_all(error):
-                raise
-            return {"status": predictions_csv.FAILED, "reason": f"its figure cannot be drawn: {_explain(error)}"}
+    def _save(self, prediction: cx.Prediction) -> dict[str, str]:
+        """Write the files of a prediction: their names by column; or the status and the reason why that failed."""
+        names: dict[str, str] = {}
+        for file in self._saved:
+            suffix = saved_files.SUFFIXES[file]
+            try:
+                content = prediction_files.encode(prediction, file)
+                if content is None:
+                    self._written.remove(prediction.path, [suffix])
+                else:
+                    names[file] = self._written.write(prediction.path, suffix, content)
+            except Exception as error:
+                if isinstance(error, OSError) and output_folder.concerns_all(error):
+                    raise
+                reason = f"its {file} file cannot be made: {_explain(error)}"
+                return names | {"status": predictions_csv.FAILED, "reason": reason}
+        return names
 
 
 def _explain(error: Exception) -> str:

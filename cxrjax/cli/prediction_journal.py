@@ -14,8 +14,8 @@ from cxrjax.io import predictions_csv
 from cxrjax.runtime import atomic_files, former_names
 
 _SETTINGS = "request.json"
-_VERSION = 2  # of the rows and of the names of figures; increased when portions of two versions cannot be combined
-_OWN_FILES = ("portion-*.csv", "written-*.jsonl", "picture-*.png", "table-*.tmp", ".*.tmp")
+_VERSION = 3  # of the rows and of the names of files; increased when portions of two versions cannot be combined
+_OWN_FILES = ("portion-*.csv", "written-*.jsonl", "picture-*.png", "file-*.tmp", "table-*.tmp", ".*.tmp")
 
 
 class PredictionJournal:

@@ -6,6 +6,7 @@ import numpy as np
 
 from cxrjax.config import Config
 from cxrjax.data import preprocessing
+from cxrjax.io.crop import Frame
 from cxrjax.io.decoding import SMALLEST_SIDE
 from cxrjax.io.types import Radiograph
 from cxrjax.runtime.errors import CxrjaxError
@@ -20,12 +21,14 @@ class ImageRefusedError(CxrjaxError, ValueError):
     Attributes:
         path: the file, or a name of the array such as "image 3".
         reason: a sentence without the path.
+        view: the view that the header of the file states; "" if it is not known.
     """
 
-    def __init__(self, path: str, reason: str):
+    def __init__(self, path: str, reason: str, *, view: str = ""):
         super().__init__(path, reason)
         self.path = path
         self.reason = reason
+        self.view = view
 
     def __str__(self) -> str:
         return f"{self.path}: {self.reason}"
@@ -82,13 +85,27 @@ def preprocess(image: Any, spec: InputSpec, *, value_range: tuple[float, float] 
         >>> abs(same.astype(int) - image).max() <= 1
         np.True_
     """
-    radiograph = to_radiograph(image, value_range=value_range)
+    return preprocess_in_frame(to_radiograph(image, value_range=value_range), spec)[0]
+
+
+def preprocess_in_frame(radiograph: Radiograph, spec: InputSpec) -> tuple[np.ndarray, Frame]:
+    """Preprocess an open radiograph; see `preprocess`.
+
+    Returns:
+        uint8 [spec.size, spec.size], and its frame in the file.
+
+    Raises:
+        ImageRefusedError: see `preprocess`.
+    """
+    height, width = radiograph.pixels.shape
     try:
-        return preprocessing.standardize(
-            radiograph, size=spec.size, gamma=spec.gamma, equalize=spec.equalize, borders=spec.borders
+        borders = preprocessing.find_borders(radiograph, spec.borders)
+        pixels = preprocessing.standardize(
+            radiograph, size=spec.size, gamma=spec.gamma, equalize=spec.equalize, borders=borders
         )
     except ValueError as error:
-        raise ImageRefusedError(radiograph.path, str(error)) from None
+        raise ImageRefusedError(radiograph.path, str(error), view=radiograph.view) from None
+    return pixels, Frame(height, width, borders.crop)
 
 
 def to_radiograph(image: Any, *, value_range: tuple[float, float] | None = None, name: str = "image") -> Radiograph:

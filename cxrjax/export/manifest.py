@@ -67,6 +67,7 @@ _PREDICTION_OUTPUTS = {
     "vote_fraction": "fraction of the patches that voted for the label",
     "saliency": "0..1, saliency map of the label",
     "lung_mask": "the lungs",
+    "label_map": "labels of the segmenter; zeros without a segmenter",
     "lung_confidence": "mean lung probability inside the lungs; NaN without a segmenter",
     "expected_entropy": "nats, mean entropy of the patches' own probabilities",
     "mutual_information": "nats, entropy of the probabilities minus expected_entropy",

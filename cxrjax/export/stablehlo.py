@@ -15,7 +15,9 @@ PLATFORMS = ("cpu", "cuda", "tpu")
 
 # Outputs of the programs: fields of `pipeline.Prediction`, without those of the OOD detector, and of
 # `pipeline.LungSegmentation`.
-PREDICTION_OUTPUTS = tuple(name for name in pipeline.Prediction._fields if name != "ood_statistics")
+PREDICTION_OUTPUTS = tuple(
+    name for name in pipeline.Prediction._fields if name not in ("ood_statistics", "patch_embeddings")
+)
 SEGMENTATION_OUTPUTS = pipeline.LungSegmentation._fields
 
 

@@ -36,7 +36,8 @@ class BatchRunner:
             image_ids: uint32 [n].
             batch_size: images per batch.
         """
-        with progress_bar(total=len(images), desc="predicting", unit="radiograph", leave=None) as bar:
+        disable = True if len(images) <= batch_size else None  # None draws it on terminals
+        with progress_bar(total=len(images), desc="predicting", unit="radiograph", leave=None, disable=disable) as bar:
             for count, results in self._iter_batches(images, image_ids, batch_size):
                 for i in range(count):
                     yield jax.tree.map(lambda x, i=i: x[i], results)

@@ -49,20 +49,23 @@ def predict_ensemble(
     def predict_member(member: Any) -> Prediction:
         return pipeline.predict_from_masks(classifier, member, images, segmentation, keys, settings)
 
-    return pool_predictions(jax.lax.map(predict_member, variables["classifier"]), settings.aggregation)
+    return pool_predictions(
+        jax.lax.map(predict_member, variables["classifier"]), settings.aggregation, settings.saliency_class
+    )
 
 
-def pool_predictions(members: Prediction, rule: str) -> Prediction:
+def pool_predictions(members: Prediction, rule: str, saliency_class: int | None = None) -> Prediction:
     """Pool the predictions of M members for the same patches; every patch of every member has equal weight.
 
     Args:
         members: Predictions of the members, arrays [M, B, ...]. All members share the lung masks.
         rule: Aggregation of `voting.RULES`.
+        saliency_class: `InferenceConfig.saliency_class`.
 
     Returns:
         The sum of the votes, the mean of the probabilities, and the label of both by the rule. The saliency map is the
         mean over the members with this label, since a map belongs to the label of its member; zero if there is none.
-        Features are averaged.
+        If the settings name the class of the map, it is the mean over all members. Features are averaged.
     """
     votes = members.votes.sum(0)
     probabilities = members.probabilities.mean(0)
@@ -71,7 +74,11 @@ def pool_predictions(members: Prediction, rule: str) -> Prediction:
     has_lungs = members.label[0] != NO_CLASS
     label = jnp.where(has_lungs, pooled.label, NO_CLASS)
     ood_statistics = jax.tree.map(lambda x: x[0], members.ood_statistics)  # equal for all members but for the features
-    agrees = (members.label == label)[..., None, None]
+    agrees = (members.label == (label if saliency_class is None else members.label))[..., None, None]
+    embeddings = members.patch_embeddings
+    if embeddings is not None:
+        first = jax.tree.map(lambda x: x[0], embeddings)  # all members read the same patches
+        embeddings = first._replace(features=embeddings.features.mean(0))
     return Prediction(
         votes=votes,
         probabilities=probabilities,
@@ -79,8 +86,10 @@ def pool_predictions(members: Prediction, rule: str) -> Prediction:
         vote_fraction=jnp.where(has_lungs, pooled.vote_fraction, 0),
         saliency=(members.saliency * agrees).sum(0) / jnp.maximum(agrees.sum(0), 1),
         lung_mask=members.lung_mask[0],
+        label_map=members.label_map[0],
         lung_confidence=members.lung_confidence[0],
         expected_entropy=pooled.expected_entropy,
         mutual_information=pooled.mutual_information,
         ood_statistics=ood_statistics._replace(features=members.ood_statistics.features.mean(0)),
+        patch_embeddings=embeddings,
     )

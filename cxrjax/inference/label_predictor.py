@@ -70,9 +70,31 @@ class LabelPredictor:
         """Return the lung mask bool [S, S]; None without a segmenter."""
         return result.lung_mask if self.has_segmenter else None
 
+    def label_map(self, result: pipeline.Prediction) -> np.ndarray | None:
+        """Return the label map uint8 [S, S]; None without a segmenter."""
+        return result.label_map if self.has_segmenter else None
+
     def saliency(self, result: pipeline.Prediction) -> np.ndarray:
         """Return the saliency map float32 [S, S] in 0..1."""
         return result.saliency
+
+    def saliency_label(self, result: pipeline.Prediction) -> str | None:
+        """Return the class that the saliency map shows; None without a label."""
+        if result.label == pipeline.NO_CLASS:
+            return None
+        index = self._run.spec.inference.saliency_class
+        return self.classes[result.label if index is None else index]
+
+    def embedding(self, result: pipeline.Prediction) -> np.ndarray | None:
+        """Return the features float32 [C] of the radiograph; None without a label."""
+        return None if result.label == pipeline.NO_CLASS else result.ood_statistics.features
+
+    def patch_embeddings(self, result: pipeline.Prediction) -> pipeline.PatchEmbeddings | None:
+        """Return the embeddings of the patches that vote; None without a label, or if they were not computed."""
+        embeddings = result.patch_embeddings
+        if result.label == pipeline.NO_CLASS or embeddings is None:
+            return None
+        return jax.tree.map(lambda x: x[embeddings.valid], embeddings)
 
     def _build(self, batch_size: int) -> Program:
         """Build the program for batches of a size, and place the networks on its devices."""

@@ -2,6 +2,8 @@
 
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sized
+from contextlib import closing
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -10,19 +12,21 @@ import jax
 import numpy as np
 
 from cxrjax.config import Config
-from cxrjax.data import batch, image_input
-from cxrjax.data.image_input import ImageRefusedError
-from cxrjax.inference import saved_run
+from cxrjax.data import batch
+from cxrjax.inference import model_input, prediction, saved_run
 from cxrjax.inference.functional import PipelineSpec
 from cxrjax.inference.loaded_run import Fitted, LoadedRun
+from cxrjax.inference.model_input import ImageInput, ModelInput
 from cxrjax.inference.prediction import Prediction
 from cxrjax.inference.predictor import make_predictor
-from cxrjax.io import files, radiograph
+from cxrjax.runtime.progress import progress_bar
+from cxrjax.runtime.read_ahead import map_ahead
 
 PathLike = str | os.PathLike[str]
-ImageInput = Any  # a path, an open Radiograph, or an array [H, W]
 
 _ERRORS = ("raise", "return")
+_READERS = 2  # threads: one waits for the process that decodes while the other preprocesses
+_MIN_AHEAD = 16  # images that are read ahead
 
 
 class _Source(NamedTuple):
@@ -124,6 +128,33 @@ class Model:
         _check_same_shapes(self.params, params)
         return Model(self.run, self._run._replace(variables=params, fitted=Fitted()), is_modified=True)
 
+    def with_outputs(self, *, saliency_label: str | None = None, patch_embeddings: bool = False) -> "Model":
+        """Return a model whose predictions have other outputs; probabilities stay as they are, up to rounding.
+
+        Args:
+            saliency_label: the class that saliency maps show; None for the predicted one.
+            patch_embeddings: whether predictions have the embeddings of the patches.
+
+        Raises:
+            ValueError: there is no such class.
+
+        Examples:
+            >>> import cxrjax as cx
+            >>> model = cx.load("runs/findings").with_outputs(saliency_label="viral", patch_embeddings=True)
+            >>> prediction = model.predict("patient.png")
+            >>> prediction.saliency_label
+            'viral'
+            >>> len(prediction.patch_embeddings.features) == sum(prediction.votes.values())
+            True
+        """
+        if saliency_label is not None and saliency_label not in self.classes:
+            available = f"there are {', '.join(self.classes)}" if self.classes else "this run trained a segmenter"
+            raise ValueError(f"{self.run}: has no class {saliency_label!r}; {available}")
+        index = None if saliency_label is None else self.classes.index(saliency_label)
+        inference = self.spec.inference._replace(saliency_class=index, with_embeddings=patch_embeddings)
+        run = self._run._replace(spec=self.spec._replace(inference=inference))
+        return Model(self.run, run, is_modified=self._is_modified)
+
     def save(self, path: PathLike, *, dtype: str = "float32") -> None:
         """Write a run directory or a single file that `cxrjax.load` reads, without the history of the training.
 
@@ -202,15 +233,15 @@ class Model:
             >>> print(predictions[1])
             broken.png: empty file
         """
-        if _is_single(images):
-            (prediction,) = self.predict_iter(
+        if model_input.is_single(images):
+            (single,) = self.predict_iter(
                 [images],
                 value_range=value_range,
                 preprocessed=preprocessed,
                 batch_size=batch_size,
                 errors=errors,
             )
-            return prediction
+            return single
         return list(
             self.predict_iter(
                 images,
@@ -230,7 +261,7 @@ class Model:
         batch_size: int | None = None,
         errors: str = "raise",
     ) -> Iterator[Prediction]:
-        """Predict many radiographs, of which some dozens are in memory at a time.
+        """Predict many radiographs, of which some dozens are in memory at a time; threads read the next ones ahead.
 
         Args:
             images: see `predict`; of an iterator without a length, the default of `batch_size` is that of the run.
@@ -256,99 +287,44 @@ class Model:
             batch_size = self.config.evaluation.batch_size
             if isinstance(images, Sized):
                 batch_size = max(1, min(batch_size, len(images)))
-        loaded = (self._load(image, f"image {i}", value_range, preprocessed, errors) for i, image in enumerate(images))
-        while inputs := list(islice(loaded, batch.chunk_size(batch_size))):
-            yield from self._predict_inputs(inputs, batch_size)
+        # On a CPU a batch is computed while it is fetched, so that more than one at a time gains nothing.
+        count = batch_size if jax.default_backend() == "cpu" else batch.chunk_size(batch_size)
+        read = partial(self._load, value_range=value_range, preprocessed=preprocessed, errors=errors)
+        loaded = map_ahead(read, enumerate(images), num_threads=_READERS, num_ahead=max(count, _MIN_AHEAD))
+        total = len(images) if isinstance(images, Sized) else None
+        disable = True if total == 1 else None  # None draws it on terminals
+        bar = progress_bar(total=total, desc="predicting", unit="radiograph", leave=None, disable=disable)
+        with bar, closing(loaded):
+            while inputs := list(islice(loaded, count)):
+                for result in self._predict_inputs(inputs, batch_size):
+                    yield result
+                    bar.update()
 
     def __repr__(self) -> str:
         return f"Model({str(self.run)!r}, classes={self.classes})"
 
     def _load(
         self,
-        image: ImageInput,
-        name: str,
+        numbered: tuple[int, ImageInput],
         value_range: tuple[float, float] | None,
         preprocessed: bool,
         errors: str,
-    ) -> "_Input | Exception":
-        """Read and preprocess an image; return an error that `errors` says to return."""
+    ) -> ModelInput | Exception:
+        """Read and preprocess an image, given with its number; return an error that `errors` says to return."""
+        number, image = numbered
         try:
-            return self._read(image, name, value_range, preprocessed)
+            return model_input.read(image, self.spec.input, f"image {number}", value_range, preprocessed)
         except Exception as error:
             if errors == "raise":
                 raise
             return error
 
-    def _read(
-        self, image: ImageInput, name: str, value_range: tuple[float, float] | None, preprocessed: bool
-    ) -> "_Input":
-        spec = self.spec.input
-        if preprocessed and image_input.is_array(image):
-            values = np.asarray(image)
-            if values.shape != (spec.size, spec.size) or values.dtype != np.uint8:
-                raise ValueError(
-                    f"{name}: is {values.dtype} of the shape {values.shape}, and a preprocessed image of this model is "
-                    f"uint8 of {(spec.size, spec.size)}"
-                )
-            return _Input(values)
-        if isinstance(image, str | os.PathLike):
-            path = Path(image)
-            files.check_regular(path)
-            opened = radiograph.read(path)
-        else:
-            opened = image_input.to_radiograph(image, value_range=value_range, name=name)
-        if opened.not_frontal:
-            raise ImageRefusedError(opened.path, opened.not_frontal)
-        pixels = image_input.preprocess(opened, spec)
-        path = "" if image_input.is_array(image) else opened.path
-        return _Input(pixels, path, opened.view, opened.note)
-
-    def _predict_inputs(self, inputs: "list[_Input | Exception]", batch_size: int) -> Iterator[Any]:
+    def _predict_inputs(self, inputs: list[ModelInput | Exception], batch_size: int) -> Iterator[Any]:
         """Yield the prediction of each input in order, and errors as they are."""
-        pixels = [item.pixels for item in inputs if isinstance(item, _Input)]
+        pixels = [item.pixels for item in inputs if isinstance(item, ModelInput)]
         results = iter(self._predictor.predict(np.stack(pixels), batch_size) if pixels else ())
         for item in inputs:
-            yield self._to_prediction(item, next(results)) if isinstance(item, _Input) else item
-
-    def _to_prediction(self, image: "_Input", result: Any) -> Prediction:
-        row: dict[str, Any] = self._predictor.to_row(result) | {"decision": self._predictor.decision(result)}
-        row["reason"] = row["reason"] or image.note
-        nan = float("nan")
-        return Prediction(
-            path=image.path,
-            label=row.get("prediction"),
-            probabilities={name: row.get(f"probability_{name}", nan) for name in self.classes},
-            votes={name: row[f"votes_{name}"] for name in self.classes},
-            confidence=row.get("confidence", nan),
-            vote_fraction=row.get("vote_fraction", nan),
-            expected_entropy=row.get("expected_entropy", nan),
-            mutual_information=row.get("mutual_information", nan),
-            decision=row["decision"],
-            lung_confidence=row["lung_confidence"],
-            ood_reason=row.get("ood_reason"),
-            reason=row["reason"],
-            image=image.pixels,
-            lung_mask=self._predictor.lung_mask(result),
-            saliency=self._predictor.saliency(result),
-            view=image.view,
-            _row=row,
-        )
-
-
-class _Input(NamedTuple):
-    """A preprocessed image."""
-
-    pixels: np.ndarray  # uint8 [S, S]
-    path: str = ""
-    view: str = ""
-    note: str = ""
-
-
-def _is_single(images: Any) -> bool:
-    """Return whether an input is one image rather than several."""
-    if isinstance(images, str | os.PathLike | radiograph.Radiograph):
-        return True
-    return image_input.is_array(images) and np.ndim(images) < 3
+            yield prediction.assemble(self._predictor, item, next(results)) if isinstance(item, ModelInput) else item
 
 
 def _check_same_shapes(expected: Any, params: Any) -> None:

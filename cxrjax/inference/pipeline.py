@@ -34,6 +34,26 @@ class LungSegmentation(NamedTuple):
     has_lungs: Array  # bool [B]; True without a segmenter
 
 
+class PatchEmbeddings(NamedTuple):
+    """Embeddings of N patches, of C features each, of one radiograph; for B radiographs with a first axis B."""
+
+    features: Array  # float32 [N, C], last feature maps averaged over the cells of each patch
+    centers: Array  # int32, see `PatchSample`; for sliding windows [N, 2]
+    valid: Array  # bool [N], which patches vote
+
+
+compilation_cache.register_pytree(PatchEmbeddings)  # as a decorator it would hide the type from type checkers
+
+
+class Aggregate(NamedTuple):
+    """Vote, saliency map and features of one radiograph of S x S pixels; for B radiographs with a first axis B."""
+
+    vote: voting.VoteResult
+    saliency: Array  # float32 [S, S] in 0..1
+    features: Array  # float32 [C], mean over the patches that vote
+    patch_embeddings: PatchEmbeddings | None
+
+
 @compilation_cache.register_pytree
 class Prediction(NamedTuple):
     """Predictions for a batch of B radiographs of S x S pixels, for K classes."""
@@ -42,12 +62,14 @@ class Prediction(NamedTuple):
     probabilities: Array  # float32 [B, K]; zeros where no lungs were found
     label: Array  # int32 [B], index of the class, or NO_CLASS
     vote_fraction: Array  # float32 [B], fraction of the patches that voted for the label
-    saliency: Array  # float32 [B, S, S] in 0..1, saliency map of the label
+    saliency: Array  # float32 [B, S, S] in 0..1, map of the label, or of the class that the settings name
     lung_mask: Array  # bool [B, S, S]; False everywhere without a segmenter
+    label_map: Array  # uint8 [B, S, S], labels of `lung_masks.STRUCTURES`; zeros without a segmenter
     lung_confidence: Array  # float32 [B] in 0..1; NaN without a segmenter
     expected_entropy: Array  # float32 [B] in nats, see `voting.VoteResult`; 0 where no lungs were found
     mutual_information: Array  # float32 [B] in nats, see `voting.VoteResult`; 0 where no lungs were found
     ood_statistics: ood.OODStatistics  # for the decision whether the image is an upright frontal chest radiograph
+    patch_embeddings: PatchEmbeddings | None = None  # None without `InferenceConfig.with_embeddings`
 
 
 @partial(jax.jit, static_argnames=("segmenter", "settings"))
@@ -148,7 +170,7 @@ def predict_from_masks(
     """Classify radiographs whose lungs are segmented; see `predict`. The variables are those of the classifier."""
     prepared = registry.precompute_kernels(variables)
 
-    def aggregate_one(image: Array, predictions: PatchPredictions) -> tuple[voting.VoteResult, Array, Array]:
+    def aggregate_one(image: Array, predictions: PatchPredictions) -> Aggregate:
         return aggregate(classifier, prepared, image, predictions, settings)
 
     radiographs = SegmentedRadiograph(images, segmentation.lung_mask, segmentation.confidence, keys)
@@ -298,23 +320,29 @@ def aggregate(
     image: Array,
     predictions: PatchPredictions,
     settings: InferenceConfig,
-) -> tuple[voting.VoteResult, Array, Array]:
+) -> Aggregate:
     """Aggregate the patches of one radiograph uint8 [S, S].
 
-    Returns:
-        The vote, the saliency map of the winning class [S, S] and the mean features [C].
+    The saliency map is that of the winning class, or of `settings.saliency_class`.
     """
     strategy = strategies.choose(settings.patch_mode)
     vote = voting.count_votes(predictions.logits, settings.aggregation, predictions.valid)
-    saliency = strategy.saliency(classifier, variables, image, predictions, vote.label, settings)
-    return vote, saliency, strategy.mean_features(classifier, image, predictions)
+    label = vote.label if settings.saliency_class is None else jnp.asarray(settings.saliency_class, vote.label.dtype)
+    embeddings = None
+    if settings.with_embeddings:
+        features = strategy.embed_patches(classifier, image, predictions)
+        embeddings = PatchEmbeddings(features, predictions.centers, predictions.valid)
+    return Aggregate(
+        vote=vote,
+        saliency=strategy.saliency(classifier, variables, image, predictions, label, settings),
+        features=strategy.mean_features(classifier, image, predictions),
+        patch_embeddings=embeddings,
+    )
 
 
-def to_prediction(
-    images: Array, segmentation: LungSegmentation, aggregated: tuple[voting.VoteResult, Array, Array]
-) -> Prediction:
+def to_prediction(images: Array, segmentation: LungSegmentation, aggregated: Aggregate) -> Prediction:
     """Assemble the `Prediction` for radiographs uint8 [B, S, S] from their lungs and the outputs of `aggregate`."""
-    vote, saliency, features = aggregated
+    vote = aggregated.vote
     has_lungs = segmentation.has_lungs
 
     def zero_without_lungs(x: Array) -> Array:
@@ -325,8 +353,9 @@ def to_prediction(
         probabilities=zero_without_lungs(vote.probabilities),
         label=jnp.where(has_lungs, vote.label, NO_CLASS),
         vote_fraction=zero_without_lungs(vote.vote_fraction),
-        saliency=zero_without_lungs(saliency),
+        saliency=zero_without_lungs(aggregated.saliency),
         lung_mask=segmentation.lung_mask,
+        label_map=segmentation.label_map,
         lung_confidence=segmentation.confidence,
         expected_entropy=zero_without_lungs(vote.expected_entropy),
         mutual_information=zero_without_lungs(vote.mutual_information),
@@ -335,8 +364,9 @@ def to_prediction(
             segmentation.lung_mask,
             segmentation.label_map,
             segmentation.confidence,
-            zero_without_lungs(features),
+            zero_without_lungs(aggregated.features),
         ),
+        patch_embeddings=aggregated.patch_embeddings,
     )
 
 

@@ -1,16 +1,27 @@
 """The prediction for one radiograph as numbers, text and NumPy arrays."""
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from cxrjax import plotting
-from cxrjax.inference import rows
-from cxrjax.io import predictions_csv
-from cxrjax.runtime import terminal
+from cxrjax.inference import lung_geometry, pipeline, prediction_files
+from cxrjax.inference.model_input import ModelInput
+from cxrjax.inference.predictor import Predictor
+from cxrjax.io import predictions_csv, saved_files
+from cxrjax.io.crop import Frame
+from cxrjax.runtime import atomic_files
+
+
+class PatchEmbeddings(NamedTuple):
+    """Embeddings of the N patches of a radiograph that vote."""
+
+    features: np.ndarray  # float32 [N, C]
+    centers: np.ndarray  # float64 [N, 2], (row, column) in pixels of the file
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -33,6 +44,14 @@ class Prediction:
         >>> prediction.plot("patient.figure.png")
         >>> sorted(prediction.to_dict())[:3]
         ['confidence', 'decision', 'expected_entropy']
+
+        Arrays are over the standardized square; `to_native` maps them to the pixels of the file:
+
+        >>> radiograph = cx.read_radiograph("patient.png")
+        >>> prediction.to_native(prediction.label_map).shape == radiograph.pixels.shape
+        True
+        >>> [path.name for path in prediction.save(".", ["mask", "map"])]
+        ['patient.png.mask.png', 'patient.png.map.png', 'patient.png.map.npy']
     """
 
     path: str  # of the file; "" of an array
@@ -50,7 +69,14 @@ class Prediction:
     reason: str  # why there is no label, or what was repaired in the file; "" if nothing
     image: np.ndarray = field(repr=False)  # uint8 [S, S], preprocessed
     lung_mask: np.ndarray | None  # bool [S, S]; None without a segmenter
-    saliency: np.ndarray | None  # float32 [S, S] in 0..1, where the label was seen; None of a segmenter's run
+    label_map: np.ndarray | None  # uint8 [S, S]: 0 background, 1 heart, 2 left lung, 3 right lung (the patient's);
+    # without meaning for left and right where the segmenter was trained on both lungs as one; None without a segmenter
+    saliency: np.ndarray | None  # float32 [S, S] in 0..1, map of `saliency_label`; None of a segmenter's run
+    saliency_label: str | None  # the label, or the class of `Model.with_outputs`; None where no lungs were found
+    embedding: np.ndarray | None  # float32 [C], last feature maps averaged over the patches; None without a label
+    patch_embeddings: PatchEmbeddings | None  # None without a label, or without `Model.with_outputs`
+    frame: Frame  # of the square [S, S] in the file
+    spacing: tuple[float, float] | None  # (row, column) distance between pixels of the file in mm; None if not known
     view: str  # of the file's header, as "PA" or "AP"; "" if it is not known
     _row: dict[str, Any]  # cells of predictions.csv
 
@@ -64,13 +90,40 @@ class Prediction:
         """True if the image is unlike the training radiographs; None if the run has no OOD detector."""
         return None if self.ood_reason is None else bool(self.ood_reason)
 
+    @cached_property
+    def lung_geometry(self) -> dict[str, float]:
+        """Boxes of the lungs (pixels of the file), areas (mm²) and cardiothoracic ratio; {} without a segmenter.
+
+        The columns of the same names in predictions.csv; see `cxrjax.inference.lung_geometry`.
+        """
+        if self.label_map is None:
+            return {}
+        return lung_geometry.measure_geometry(self.label_map, self.frame, self.spacing)
+
+    def to_native(self, array: np.ndarray, *, fill: float = 0) -> np.ndarray:
+        """Map an array over the standardized square to the file's own height, width and orientation.
+
+        It undoes the resizing to a square, and puts back the borders that were cropped.
+
+        Args:
+            array: [S, S]: a field of this prediction, or derived from one. bool and integers are resized by nearest
+                neighbor, floats linearly.
+            fill: value in the borders that were cropped.
+
+        Returns:
+            [height, width] of the upright radiograph, of the type of `array`.
+        """
+        return self.frame.restore(array, fill=fill)
+
     def to_dict(self) -> dict[str, Any]:
         """Return everything but the arrays as values that JSON has; None for NaN."""
         numbers = ("confidence", "vote_fraction", "expected_entropy", "mutual_information", "lung_confidence")
-        texts = ("path", "view", "label", "decision", "ood_reason", "reason")
+        texts = ("path", "view", "label", "saliency_label", "decision", "ood_reason", "reason")
         values = {name: getattr(self, name) for name in texts}
         values |= {name: _json_number(getattr(self, name)) for name in numbers}
         values["probabilities"] = {name: _json_number(value) for name, value in self.probabilities.items()}
+        values["lung_geometry"] = {name: _json_number(value) for name, value in self.lung_geometry.items()}
+        values |= {"height": self.frame.height, "width": self.frame.width, "spacing": self.spacing}
         return values | {"votes": dict(self.votes)}
 
     def to_row(self) -> dict[str, Any]:
@@ -85,7 +138,8 @@ class Prediction:
             >>> row["path"], row["status"], row["probability_viral"] <= row["confidence"]
             ('patient.png', 'ok', True)
         """
-        return {"path": self.path, "view": self.view} | self._row
+        geometry = {name: value for name, value in self.lung_geometry.items() if not np.isnan(value)}
+        return {"path": self.path, "view": self.view} | self._row | geometry
 
     def plot(self, path: str | os.PathLike[str]) -> None:
         """Draw the radiograph with its lungs, its saliency map and the votes, as `--mode=predict` does.
@@ -93,17 +147,91 @@ class Prediction:
         Args:
             path: the PNG to write.
         """
-        title = [terminal.escape(Path(self.path).name) or "radiograph", rows.describe(self._row)]
-        if self.ood_reason:
-            title.append(f"out of distribution: {self.ood_reason}")
-        probabilities = np.array(list(self.probabilities.values()), np.float32) if self.probabilities else None
-        votes = list(self.votes.values()) if self.votes else None
-        plotting.draw_prediction(
-            self.image, self.lung_mask, self.saliency, title, probabilities, votes, tuple(self.votes), Path(path)
-        )
+        content = prediction_files.encode(self, "figure")
+        assert content is not None
+        atomic_files.atomic_write(path, content)
+
+    def save(
+        self, folder: str | os.PathLike[str], kinds: Sequence[str] = ("figure",), *, name: str | None = None
+    ) -> list[Path]:
+        """Write files of this prediction, as `--mode=predict --save=KINDS` does; files of the same name are replaced.
+
+        Args:
+            folder: an existing folder.
+            kinds: any of "figure" (see `plot`); "mask", NAME.mask.png, the label map at the size of the file; "map",
+                the saliency map at that size as NAME.map.png of 16 bit, in which 65535 is 1, and as NAME.map.npy of
+                float32; "overlay", NAME.overlay.png, the map and the lungs' contour over the radiograph at that size;
+                "json", NAME.prediction.json with the content of `to_dict`; "embedding", NAME.embedding.npz with
+                `embedding` and, where there are any, `patch_embeddings` and `patch_centers`.
+            name: NAME; None for the name of the radiograph's file, or "radiograph" of an array.
+
+        Returns:
+            The files. What does not apply is not written: masks without a segmenter; maps and embeddings where no
+            lungs were found, or of a run that trained a segmenter.
+
+        Raises:
+            ValueError: there is no such kind of file.
+            OSError: a file cannot be written.
+        """
+        stem = name or Path(self.path).name or "radiograph"
+        paths = []
+        for file in saved_files.list_files(kinds):
+            content = prediction_files.encode(self, file)
+            if content is not None:
+                paths.append(Path(folder, stem + saved_files.SUFFIXES[file]))
+                atomic_files.atomic_write(paths[-1], content)
+        return paths
 
     def __repr__(self) -> str:
         return f"Prediction(label={self.label!r}, confidence={self.confidence:.3g}, path={self.path!r})"
+
+
+def assemble(predictor: Predictor, image: ModelInput, result: Any) -> Prediction:
+    """Return the prediction for an image.
+
+    Args:
+        predictor: of the run.
+        image: the image.
+        result: of `predictor.predict` for the image.
+    """
+    row: dict[str, Any] = predictor.to_row(result) | {"decision": predictor.decision(result)}
+    row["reason"] = row["reason"] or image.note
+    nan = float("nan")
+    return Prediction(
+        path=image.path,
+        label=row.get("prediction"),
+        probabilities={name: row.get(f"probability_{name}", nan) for name in predictor.classes},
+        votes={name: row[f"votes_{name}"] for name in predictor.classes},
+        confidence=row.get("confidence", nan),
+        vote_fraction=row.get("vote_fraction", nan),
+        expected_entropy=row.get("expected_entropy", nan),
+        mutual_information=row.get("mutual_information", nan),
+        decision=row["decision"],
+        lung_confidence=row["lung_confidence"],
+        ood_reason=row.get("ood_reason"),
+        reason=row["reason"],
+        image=image.pixels,
+        lung_mask=predictor.lung_mask(result),
+        label_map=predictor.label_map(result),
+        saliency=predictor.saliency(result),
+        saliency_label=predictor.saliency_label(result),
+        embedding=predictor.embedding(result),
+        patch_embeddings=_locate(predictor.patch_embeddings(result), image),
+        frame=image.frame,
+        spacing=image.spacing,
+        view=image.view,
+        _row=row,
+    )
+
+
+def _locate(patches: pipeline.PatchEmbeddings | None, image: ModelInput) -> PatchEmbeddings | None:
+    """Return embeddings with the centers of the patches in pixels of the file; of a box, its middle."""
+    if patches is None:
+        return None
+    centers = np.asarray(patches.centers)
+    if centers.ndim == 3:  # (start, stop) of rows and columns
+        centers = (centers.sum(2) - 1) / 2
+    return PatchEmbeddings(np.asarray(patches.features), image.frame.locate(centers, len(image.pixels)))
 
 
 def _json_number(value: float) -> float | None:

@@ -11,6 +11,7 @@ import numpy as np
 
 from cxrjax.config import Config
 from cxrjax.data import batch, dataset
+from cxrjax.inference import pipeline
 from cxrjax.inference.label_predictor import LabelPredictor
 from cxrjax.inference.loaded_run import LoadedRun, load_run
 from cxrjax.inference.segmentation_predictor import SegmentationPredictor
@@ -52,8 +53,24 @@ class Predictor(Protocol):
         """Return the lung mask bool [S, S] of a result; None without a segmenter."""
         ...
 
+    def label_map(self, result: Any) -> np.ndarray | None:
+        """Return the label map uint8 [S, S] of a result; None without a segmenter."""
+        ...
+
     def saliency(self, result: Any) -> np.ndarray | None:
         """Return the saliency map float32 [S, S] in 0..1 of a result; None of a segmenter's run."""
+        ...
+
+    def saliency_label(self, result: Any) -> str | None:
+        """Return the class that the saliency map shows; None without a label."""
+        ...
+
+    def embedding(self, result: Any) -> np.ndarray | None:
+        """Return the features float32 [C] of a result; None without a label."""
+        ...
+
+    def patch_embeddings(self, result: Any) -> pipeline.PatchEmbeddings | None:
+        """Return the embeddings of the patches that vote; None without a label, or if they were not computed."""
         ...
 
 

@@ -44,8 +44,21 @@ class SegmentationPredictor:
         """Return the lung mask bool [S, S]."""
         return result.lung_mask
 
+    def label_map(self, result: pipeline.LungSegmentation) -> np.ndarray:
+        """Return the label map uint8 [S, S]."""
+        return result.label_map
+
     def saliency(self, result: pipeline.LungSegmentation) -> None:
         """Return None, since there is no label."""
+
+    def saliency_label(self, result: pipeline.LungSegmentation) -> None:
+        """Return None, since there is no label."""
+
+    def embedding(self, result: pipeline.LungSegmentation) -> None:
+        """Return None, since there is no classifier."""
+
+    def patch_embeddings(self, result: pipeline.LungSegmentation) -> None:
+        """Return None, since there is no classifier."""
 
     def _build(self, batch_size: int) -> Program:
         spec = self._run.spec

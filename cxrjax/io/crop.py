@@ -15,6 +15,58 @@ class Crop(NamedTuple):
     right: int = 0
 
 
+class Frame(NamedTuple):
+    """Place of a standardized square in its radiograph.
+
+    Attributes:
+        height: of the upright radiograph, in pixels.
+        width: of the upright radiograph, in pixels.
+        crop: lines that were cut off before the rest was resized to the square.
+    """
+
+    height: int
+    width: int
+    crop: Crop = Crop()
+
+    def restore(self, array: np.ndarray, *, fill: float = 0) -> np.ndarray:
+        """Map an array over the square to the radiograph: [height, width]; see `restore`."""
+        return restore(array, self.crop, (self.height, self.width), fill=fill)
+
+    def resize(self, height: int, width: int) -> "Frame":
+        """Return the frame in the same radiograph of another resolution."""
+        return Frame(height, width, scale(self.crop, (self.height, self.width), (height, width)))
+
+    def line_counts(self, size: int) -> tuple[np.ndarray, np.ndarray]:
+        """Return how many lines of the radiograph show each line of a label map over the square (see `restore`).
+
+        Args:
+            size: side of the square in pixels.
+
+        Returns:
+            For the rows and for the columns, int64 [size]; 0 for lines that are left out.
+        """
+        height = self.height - self.crop.top - self.crop.bottom
+        width = self.width - self.crop.left - self.crop.right
+        rows = (2 * np.arange(height) + 1) * size // (2 * height)
+        columns = (2 * np.arange(width) + 1) * size // (2 * width)
+        return np.bincount(rows, minlength=size), np.bincount(columns, minlength=size)
+
+    def locate(self, points: np.ndarray, size: int) -> np.ndarray:
+        """Convert pixel coordinates in the square to those in the radiograph.
+
+        Args:
+            points: [..., 2], (row, column) of the centers of pixels; the first pixel is 0.
+            size: side of the square in pixels.
+
+        Returns:
+            float64 [..., 2].
+        """
+        inside = np.array(
+            [self.height - self.crop.top - self.crop.bottom, self.width - self.crop.left - self.crop.right]
+        )
+        return (np.asarray(points) + 0.5) * inside / size - 0.5 + (self.crop.top, self.crop.left)
+
+
 def cut(array: np.ndarray, crop: Crop) -> np.ndarray:
     """Crop an array [H, W, …]; returns a view."""
     height, width = array.shape[:2]
@@ -39,7 +91,7 @@ def restore(array: np.ndarray, crop: Crop, shape: tuple[int, int], *, fill: floa
 
     Args:
         array: [S, S] or any other shape. bool and integers are labels, resized by nearest neighbor; floats are resized
-            bilinearly.
+            bilinearly, or averaged where both sides shrink.
         crop: crop of the file's radiograph.
         shape: height H and width W of the file's radiograph.
         fill: value of the margins.
@@ -51,7 +103,8 @@ def restore(array: np.ndarray, crop: Crop, shape: tuple[int, int], *, fill: floa
     width = shape[1] - crop.left - crop.right
     is_float = np.issubdtype(array.dtype, np.floating)
     values = array.astype(np.uint8) if array.dtype == bool else array
-    interpolation = cv2.INTER_LINEAR if is_float else cv2.INTER_NEAREST_EXACT
+    shrinks = height < len(array) and width < array.shape[1]
+    interpolation = cv2.INTER_NEAREST_EXACT if not is_float else cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
     framed = np.full(shape, fill, array.dtype)
     cut(framed, crop)[:] = cv2.resize(values, (width, height), interpolation=interpolation)
     return framed

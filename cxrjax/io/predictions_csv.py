@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cxrjax.io import csv_text
+from cxrjax.io import csv_text, saved_files
 from cxrjax.runtime import atomic_files, former_names
 
 OK = "ok"
@@ -28,11 +28,14 @@ TEXT_COLUMNS = (
     *("path", "patient_id", "source", "view", "sex", "split", "label", "prediction", "source_baseline"),
     *("ood_reason", "status", "reason"),
 )
-FILE_TEXT_COLUMNS = ("decision", "figure")  # of a prediction of files
+FILE_TEXT_COLUMNS = ("decision", *saved_files.SUFFIXES)  # of a prediction of files
+LUNGS = ("left_lung", "right_lung")
+BOX_COLUMNS = tuple(f"{lung}_{part}" for lung in LUNGS for part in ("row", "column", "height", "width"))
+GEOMETRY_COLUMNS = (*BOX_COLUMNS, *(f"{lung}_area_mm2" for lung in (*LUNGS, "lung")), "cardiothoracic_ratio")
 DECIDED = "decided"
 UNDECIDED = "undecided"  # the confidence of the prediction is too low to be relied on (`cxrjax.runs.calibration`)
 _CLASS_COLUMNS = ("prediction", "confidence", "vote_fraction", "expected_entropy", "mutual_information")
-NUMBER_COLUMNS = ("age", *_CLASS_COLUMNS[1:], "lung_confidence", "energy_in_lesions")
+NUMBER_COLUMNS = ("age", *_CLASS_COLUMNS[1:], "lung_confidence", "energy_in_lesions", *GEOMETRY_COLUMNS)
 COUNT_PREFIX = "votes_"
 NUMBER_PREFIXES = ("probability_", "dice_", "jaccard_")
 
@@ -58,18 +61,25 @@ def classification_columns(classes: Sequence[str], has_ood_detector: bool = True
     ]
 
 
-def file_columns(classes: Sequence[str], has_ood_detector: bool) -> list[str]:
+def file_columns(
+    classes: Sequence[str], has_ood_detector: bool, has_segmenter: bool = True, saved: Sequence[str] = ("figure",)
+) -> list[str]:
     """Return the columns of a prediction of files.
 
-    They have `decision`, which is DECIDED, UNDECIDED or blank (see `Predictor.decision`), and `figure`, the name of the
-    radiograph's figure in the folder of the table.
+    They have `decision`, which is DECIDED, UNDECIDED or blank (see `Predictor.decision`); with a segmenter, for each
+    lung the box in pixels of the file (`left_lung_row`, `left_lung_column`, `left_lung_height`, `left_lung_width`; the
+    patient's left) and the area in mm², where the spacing of the pixels is known, and the cardiothoracic ratio (see
+    `cxrjax.inference.lung_geometry`); and, for each file that was saved, its name in the folder of the table.
 
     Args:
         classes: of the run; () of a run that trained a segmenter.
         has_ood_detector: whether the run judges what is unlike the training radiographs.
+        has_segmenter: whether the run finds lungs.
+        saved: names of the files that are saved, of `saved_files.list_files`.
     """
     columns = classification_columns(classes, has_ood_detector) if classes else segmentation_columns(())
-    return [*columns[:-2], *FILE_TEXT_COLUMNS, *columns[-2:]]
+    geometry = GEOMETRY_COLUMNS if has_segmenter else ()
+    return [*columns[:-2], "decision", *geometry, *saved, *columns[-2:]]
 
 
 def segmentation_columns(structures: Sequence[str]) -> list[str]:
@@ -155,6 +165,8 @@ def _format(column: str, value: Any) -> Any:
         return "" if value is None else str(value)
     if column.startswith(COUNT_PREFIX):
         return int(value or 0)
+    if column in BOX_COLUMNS and value is not None and not np.isnan(value):
+        return int(value)  # also after it was read as a float
     # csv writes str() of a float32, which is its own shortest form: 0.1, not 0.10000000149011612.
     return "" if value is None or np.isnan(value) else value
 

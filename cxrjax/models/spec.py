@@ -59,6 +59,8 @@ class InferenceConfig(NamedTuple):
     min_lung_confidence: float  # in "lung_bbox": the whole radiograph is used unless the lung confidence is above this
     center_crop: float = 0.0  # in "global": fraction of the side that is cut off, so that the middle remains
     scaling: str = "peak"  # of each patch's saliency map, of `cam.SCALINGS`
+    saliency_class: int | None = None  # index of the class that the saliency map shows; None for the predicted class
+    with_embeddings: bool = False  # whether predictions have the embeddings of the patches
 
     @property
     def requires_segmentation(self) -> bool:

@@ -12,7 +12,8 @@ from cxrjax.plotting.evaluation import (
     draw_reliability,
     draw_roc_curves,
 )
-from cxrjax.plotting.radiographs import colorize, draw_prediction, draw_sheet, overlay
+from cxrjax.plotting.prediction_figure import encode_figure, encode_overlay
+from cxrjax.plotting.radiographs import colorize, draw_sheet, overlay
 from cxrjax.plotting.style import RIGHT, WRONG
 from cxrjax.plotting.training import draw_learning_curves, draw_lr_curve
 
@@ -29,10 +30,11 @@ __all__ = [
     "draw_faithfulness",
     "draw_learning_curves",
     "draw_lr_curve",
-    "draw_prediction",
     "draw_proportions",
     "draw_reliability",
     "draw_roc_curves",
     "draw_sheet",
+    "encode_figure",
+    "encode_overlay",
     "overlay",
 ]

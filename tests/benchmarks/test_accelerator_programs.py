@@ -207,11 +207,11 @@ def test_an_accelerator_finds_what_a_cpu_finds(mode):
 
         return pipeline.predict_each(classifier, variables, radiographs, settings, conclude, together)
 
-    vote, maps, features = run(None)
+    vote, maps, features, _ = run(None)
     assert maps.max() > 0.1
     for together in (None, 2):
         with traced_for("cuda"):
-            other, other_maps, other_features = run(together)
+            other, other_maps, other_features, _ = run(together)
         np.testing.assert_array_equal(other.votes, vote.votes)
         np.testing.assert_allclose(other.probabilities, vote.probabilities, atol=1e-5)
         np.testing.assert_allclose(other_maps, maps, atol=1e-5)

@@ -173,10 +173,10 @@ def predicted(monkeypatch, tmp_path):
 def test_a_prediction_ends_with_what_was_done_and_what_was_not(predicted, capsys):
     fine = {"path": "a.png", "status": "ok", "reason": ""}
     assert predicted([fine]) == 0
-    assert capsys.readouterr() == ("1 radiograph processed; rows and images are in out\n", "")
+    assert capsys.readouterr() == ("1 radiograph processed; rows and files are in out\n", "")
     assert predicted([fine, fine | {"status": "refused", "reason": "x"}, fine]) == 0
     assert capsys.readouterr().out.splitlines() == [
-        "2 radiographs processed; rows and images are in out",
+        "2 radiographs processed; rows and files are in out",
         "1 refused, the reasons are in out/predictions.csv",
     ]
     torn = {"path": "b\n\x1b[31m\udce9.png", "status": "unreadable", "reason": "empty file"}

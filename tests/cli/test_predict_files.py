@@ -20,7 +20,7 @@ import pytest
 
 import cxrjax as cx
 from cxrjax import plotting
-from cxrjax.cli import predict_files
+from cxrjax.cli import output_folder, predict_files
 from cxrjax.data import preprocessing
 from cxrjax.io import predictions_csv, radiograph
 from cxrjax.runs import run_dir
@@ -50,7 +50,7 @@ class StandIn(HELPER.StandIn):
 @pytest.fixture
 def pictures(tmp_path, monkeypatch):
     monkeypatch.setattr(cx, "load", lambda *_, **__: HELPER.stand_in_model(StandIn(), 64))
-    monkeypatch.setattr(plotting, "draw_prediction", lambda *parts: parts[-1].write_bytes(b"drawn"))
+    monkeypatch.setattr(plotting, "encode_figure", lambda *_, **__: b"drawn")
     (tmp_path / "in").mkdir()
     for name in ("a.png", "b.png"):
         cv2.imwrite(str(tmp_path / "in" / name), np.arange(6400, dtype=np.uint8).reshape(80, 80))
@@ -195,18 +195,15 @@ def test_the_folder_of_a_single_file_is_no_output_but_one_in_it_is(pictures, tmp
 
 
 def test_pictures_of_an_earlier_prediction_are_no_radiographs(pictures, tmp_path):
-    def draw(*parts):
-        cv2.imwrite(str(parts[-1]), np.eye(64, dtype=np.uint8))
-
-    plotting.draw_prediction = draw  # put back by the fixture
+    plotting.encode_figure = lambda *_, **__: cv2.imencode(".png", np.eye(64, dtype=np.uint8))[1].tobytes()  # put back
     predict_again(pictures, tmp_path)
     shutil.copytree(tmp_path / "out", pictures / "earlier")
     cv2.imwrite(str(pictures / "earlier" / "b.png.figure.png"), np.eye(80, dtype=np.uint8))  # changed: the user's
     rows, skipped_files = predict_files.predict(tmp_path / "run", pictures, tmp_path / "again")
     assert [row["path"] for row in rows] == ["a.png", "b.png", "earlier/b.png.figure.png"]
     reasons = {each.path.name: each.reason for each in skipped_files}
-    assert reasons["a.png.figure.png"] == "a figure of an earlier prediction"
-    with pytest.raises(radiograph.ImageReadError, match="only figures of predictions"):
+    assert reasons["a.png.figure.png"] == "a file of an earlier prediction"
+    with pytest.raises(radiograph.ImageReadError, match="only files of predictions"):
         predict_files.predict(tmp_path / "run", tmp_path / "out", tmp_path / "third")
 
 
@@ -282,13 +279,12 @@ def test_a_folder_of_parts_that_is_not_ours_is_named_and_stays(pictures, tmp_pat
         predict_again(pictures, tmp_path)
     assert contents(tmp_path / "out") == {"predictions.partial/a.csv": b"mine"}
     (partial / "a.csv").rename(tmp_path / "a.csv")
-    draw = plotting.draw_prediction
 
-    def add(*arguments):  # a file of the user's, while the prediction is under way
+    def draw(*_, **__):  # a file of the user's, while the prediction is under way
         (partial / "note.txt").write_bytes(b"mine")
-        draw(*arguments)
+        return b"drawn"
 
-    monkeypatch.setattr(plotting, "draw_prediction", add)
+    monkeypatch.setattr(plotting, "encode_figure", draw)
     predict_again(pictures, tmp_path)
     assert contents(partial) == {"note.txt": b"mine"}
     assert len(predictions_csv.read(tmp_path / "out" / "predictions.csv")) == 2
@@ -345,13 +341,13 @@ def test_one_odd_file_never_stops_the_others(pictures, tmp_path, monkeypatch, st
     module, name = {
         "read": (radiograph, "read"),
         "standardise": (preprocessing, "standardize"),
-        "draw": (plotting, "draw_prediction"),
+        "draw": (plotting, "encode_figure"),
     }[stage]
-    original, calls = getattr(module, name), []
+    original = getattr(module, name)
 
     def fail_once(*arguments, **settings):
-        calls.append(None)
-        if len(calls) == 1:
+        odd = settings["title_lines"][0] if stage == "draw" else getattr(arguments[0], "path", arguments[0])
+        if Path(odd).name == "a.png":
             raise error
         return original(*arguments, **settings)
 
@@ -373,10 +369,10 @@ def test_one_odd_file_never_stops_the_others(pictures, tmp_path, monkeypatch, st
 
 def test_a_full_disk_stops_the_prediction_and_the_same_call_goes_on(pictures, tmp_path, monkeypatch):
     def fill(*arguments):
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(arguments[-1]))
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(arguments[0]))
 
     with monkeypatch.context() as full:
-        full.setattr(plotting, "draw_prediction", fill)
+        full.setattr(output_folder.Ledger, "place", fill)
         with pytest.raises(OSError, match="No space left"):
             predict_again(pictures, tmp_path)
     assert [row["status"] for row in predict_again(pictures, tmp_path)] == ["ok", "ok"]

@@ -16,6 +16,7 @@ from cxrjax.inference.loaded_run import LoadedRun
 class StandIn:
     """Predictor of a segmenter's run that takes its time; its confidence is the mean gray level."""
 
+    classes = ()
     has_ood_detector = False
     seconds = 0.0  # per radiograph
 
@@ -33,7 +34,19 @@ class StandIn:
     def lung_mask(self, result):
         return result.lung_mask
 
+    def label_map(self, result):
+        return None
+
     def saliency(self, result):
+        return None
+
+    def saliency_label(self, result):
+        return None
+
+    def embedding(self, result):
+        return None
+
+    def patch_embeddings(self, result):
         return None
 
 
@@ -52,7 +65,7 @@ def load(workdir, calibrated=False):
 if __name__ == "__main__":
     cx.load = load
     predict_files.CHUNK_SIZE = 2
-    plotting.draw_prediction = lambda *parts: parts[-1].write_bytes(b"drawn")
+    plotting.encode_figure = lambda *_, **__: b"drawn"
     run, source, output, process, processes, seconds = sys.argv[1:]
     StandIn.seconds = float(seconds)
     predict_files.predict(Path(run), Path(source), Path(output), process_id=int(process), num_processes=int(processes))

@@ -15,7 +15,7 @@ def diagnosis(votes, probabilities, finding, value, within=0.0):
     votes = np.array([votes])
     return pipeline.Prediction(
         votes, np.array([probabilities], np.float32), np.array([finding]), votes.max(1) / 10,
-        np.full((1, 2, 2), value, np.float32), np.ones((1, 2, 2), bool), np.array([0.9], np.float32),
+        np.full((1, 2, 2), value, np.float32), np.ones((1, 2, 2), bool), np.full((1, 2, 2), 2, np.uint8), np.array([0.9], np.float32),
         np.array([within], np.float32), np.zeros(1, np.float32),
         ood.OODStatistics(np.zeros((1, 11)), np.zeros((1, 16, 16)), np.full((1, 4), value)),
     )  # fmt: skip
@@ -42,6 +42,8 @@ def test_every_patch_of_every_member_counts_as_one():
     assert pooled.vote_fraction.tolist() == pytest.approx([0.5])
     np.testing.assert_allclose(pooled.saliency, 0.3, rtol=1e-6)  # of the two members that found it
     np.testing.assert_allclose(pooled.ood_statistics.features, [[1.4 / 3] * 4], rtol=1e-6)
+    named = ensemble.pool_predictions(stack(*MEMBERS), "majority", saliency_class=2)
+    np.testing.assert_allclose(named.saliency, 1.4 / 3, rtol=1e-6)  # of all members
 
 
 def test_members_vote_as_their_patches_do_together():

@@ -189,7 +189,7 @@ def test_one_of_a_batch_is_what_it_is_alone(image, lungs):
 
     together = jax.vmap(examine)(pictures, masks)
     for i in range(2):
-        vote, mapped, features = examine(pictures[i], masks[i])
+        vote, mapped, features, _ = examine(pictures[i], masks[i])
         looks = classify(network, variables, pictures[i], masks[i], SETTINGS)
         assert vote.votes.sum() == looks.valid.sum() and (vote.votes == together[0].votes[i]).all()
         by_hand = voting.count_votes(looks.logits[looks.valid], "majority")
@@ -197,6 +197,8 @@ def test_one_of_a_batch_is_what_it_is_alone(image, lungs):
         np.testing.assert_allclose(mapped, together[1][i], atol=1e-5)
         windows = patches.extract_windows(looks.features[0], SIDE).reshape(COUNT**2, -1, features.size)
         np.testing.assert_allclose(features, windows[looks.valid].mean((0, 1)), atol=1e-5)
+        embeddings = strategies.choose("dense").embed_patches(network, pictures[i], looks)
+        np.testing.assert_allclose(embeddings, windows.mean(1), atol=1e-5)
 
 
 def test_what_it_learns_from_are_the_patches_of_local(image, lungs):

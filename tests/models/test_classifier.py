@@ -89,8 +89,8 @@ def test_the_map_of_a_hidden_head_is_that_of_the_linear_one_it_is_equal_to(monke
 
         return run(weights, image, lungs)
 
-    vote, mapped, _ = examine(deep, params["head"])
-    vote_linear, mapped_linear, _ = examine(plain, {"linear_0": folded})
+    vote, mapped, *_ = examine(deep, params["head"])
+    vote_linear, mapped_linear, *_ = examine(plain, {"linear_0": folded})
     np.testing.assert_allclose(vote.probabilities, vote_linear.probabilities, atol=1e-3)
     np.testing.assert_allclose(mapped, mapped_linear, atol=2e-3)
     assert mapped_linear.max() > 0.1

@@ -7,9 +7,11 @@ import cv2
 import numpy as np
 import pytest
 from matplotlib.figure import Figure
+from PIL import ImageDraw
 from scipy import ndimage
 
 from cxrjax import plotting
+from cxrjax.io.crop import Crop, Frame
 from cxrjax.plotting import radiographs, style
 
 CLASSES = ["normal", "bacterial", "tuberculosis", "viral", "covid19"]
@@ -126,45 +128,82 @@ def test_learning_curves_without_what_is_asked_for_are_refused(tmp_path):
         plotting.draw_learning_curves([{"step": 1, "train/loss": 1.0}], tmp_path / "curves.png", "val/dice")
 
 
-def test_finding_shows_votes_probabilities_and_that_it_is_no_diagnosis(monkeypatch, radiograph):
+def encode(image, lungs, map, frame=None, titles=("a.png",), probabilities=None, votes=None, classes=CLASSES):
+    """The figure of a prediction: RGB."""
+    frame = frame or Frame(*image.shape)
+    png = plotting.encode_figure(
+        image, lungs, map, frame, title_lines=titles, probabilities=probabilities, votes=votes, classes=classes
+    )
+    return cv2.imdecode(np.frombuffer(png, np.uint8), cv2.IMREAD_COLOR)[..., ::-1]
+
+
+@pytest.fixture
+def texts(monkeypatch):
+    """All texts that Pillow draws."""
+    shown = []
+    draw = ImageDraw.ImageDraw.text
+
+    def record(self, position, text, *style):
+        shown.append(text)
+        return draw(self, position, text, *style)
+
+    monkeypatch.setattr(ImageDraw.ImageDraw, "text", record)
+    return shown
+
+
+def test_finding_shows_votes_probabilities_and_that_it_is_no_diagnosis(texts, radiograph):
     image, lungs = radiograph
     votes, probabilities = [8, 15, 3, 12, 62], [0.11, 0.14, 0.05, 0.12, 0.58]
-    title = ["covid19", "$a_file$ with {math}.png"]
-    figure = drawn(
-        monkeypatch, plotting.draw_prediction, image, lungs, lungs * 0.5, title, probabilities, votes, CLASSES
-    )
-    assert {"62 of 100", "0.58", *title, *CLASSES, "lungs", "where it was seen", radiographs.FOOT} <= words(figure)
-    widths = [[bar.get_width() for bar in group] for group in figure.axes[-1].containers]
-    assert widths == [[v / 100 for v in votes], probabilities]
+    titles = ["covid19", "$a_file$ with {math}.png"]
+    sheet = encode(image, lungs, lungs * 0.5, None, titles, probabilities, votes)
+    assert {"62 of 100", "0.58", *titles, *CLASSES, "lungs", "where it was seen", radiographs.FOOT} <= set(texts)
+    for color, shares in ((style.BLUE, [v / 100 for v in votes]), (style.ORANGE, probabilities)):
+        rgb = [int(color[k : k + 2], 16) for k in (1, 3, 5)]
+        lengths = (sheet[:, 225:975] == rgb).all(-1).sum(1)  # an axis of 750 dots
+        bars = lengths[lengths > 0][14:]  # below the sample of the legend
+        assert np.unique(bars).tolist() == sorted({round(750 * share) for share in shares})
 
 
-def test_failures_are_drawn_and_say_what_failed(tmp_path, monkeypatch, radiograph):
-    nothing = ["no prediction"], [np.nan] * 5, [0] * 5, CLASSES
-    for image, lungs in ((None, None), (radiograph[0], None), (radiograph[0], np.zeros_like(radiograph[1]))):
-        plotting.draw_prediction(image, lungs, None, *nothing, tmp_path / "finding.png")
-        assert pixels(tmp_path / "finding.png").shape[1] == 8 * style.DOTS_PER_INCH
+def test_failures_are_drawn_and_say_what_failed(texts, radiograph):
     image, lungs = radiograph
-    shown = words(drawn(monkeypatch, plotting.draw_prediction, image, np.zeros_like(lungs), None, *nothing))
-    assert {"no lungs found", "No patch was voted on."} <= shown
-    assert "no lungs found" not in words(drawn(monkeypatch, plotting.draw_prediction, image, None, None, *nothing))
+    assert encode(image, np.zeros_like(lungs), None, votes=[0] * 5).shape[1] == 8 * style.DOTS_PER_INCH
+    assert {"no lungs found", "No patch was voted on."} <= set(texts)
+    texts.clear()
+    encode(image, None, None)
+    assert "no lungs found" not in texts and "radiograph" in texts
 
 
-def test_finding_holds_its_pictures_dot_by_dot_and_the_scale_beside_them(tmp_path):
-    """At 150 dots an inch: pictures of 525 dots, 45 from the left and 15 apart, the colours of a map 14 wide."""
+def test_finding_holds_its_pictures_dot_by_dot_and_the_scale_beside_them():
+    """At 150 dots an inch: pictures of 525 dots, 45 from the left and 15 apart, the colours of a map 13 wide."""
     image, lungs = np.full((700, 700), 77, np.uint8), np.zeros((700, 700), bool)
     lungs[:350] = True
-    shares = ["a.png"], [0.5] * 2, [1, 1], CLASSES[:2]
-    plotting.draw_prediction(image, lungs, lungs * 1.0, *shares, tmp_path / "finding.png")
-    sheet = pixels(tmp_path / "finding.png").astype(int)
+    sheet = encode(image, lungs, lungs * 1.0, None, ["a.png"], [0.5] * 2, [1, 1], CLASSES[:2]).astype(int)
     top = np.flatnonzero((sheet[:, 45 + 300] == 77).all(-1))[-1] - 524  # the foot of the first picture is grey
     first, second = (sheet[top : top + 525, left : left + 525] for left in (45, 585))
-    assert (first[[0, 261], 300] == radiographs.CONTOUR).all() and (first[3:258, 3:-3] == 77).all()
+    assert (first[0, 300] == radiographs.CONTOUR).all() and (first[3:258, 3:-3] == 77).all()
     hot = plotting.overlay(image[:1, :1], None, np.ones((1, 1)))[0, 0]
     assert (second[:262] == hot).all() and (second[263:] == 77).all()
     scale = sheet[top : top + 525, 1125 : 1125 + 13]
     hottest = plotting.overlay(np.full((1, 1), 128, np.uint8), None, np.ones((1, 1)))[0, 0]
     assert (scale[0] == hottest).all() and (scale[-1] == 128).all()
     assert (sheet[top - 1, 45:1138] == 255).all() and (sheet[top : top + 525, [44, 570, 584, 1110, 1124]] == 255).all()
+
+
+def test_finding_and_overlay_have_the_proportions_of_the_file():
+    """A square of a file twice as wide as high, whose left half was cut off."""
+    frame = Frame(150, 300, Crop(left=150))
+    image, lungs = np.full((64, 64), 77, np.uint8), np.zeros((64, 64), bool)
+    sheet = encode(image, None, None, frame)
+    rows = np.flatnonzero((sheet[:, 500] == 77).all(-1))
+    columns = np.flatnonzero((sheet[rows[100]] == 77).all(-1))
+    assert (np.ptp(rows) + 1, columns.max()) == (262, 45 + 524) and abs(columns.min() - (45 + 262)) <= 1
+    lungs[16:48, :32] = True
+    png = plotting.encode_overlay(image, lungs, lungs * 1.0, frame)
+    over = cv2.imdecode(np.frombuffer(png, np.uint8), cv2.IMREAD_COLOR)[..., ::-1]
+    assert over.shape == (150, 300, 3) and (over[:, :149] == 0).all()
+    rows, columns = np.nonzero((over == radiographs.CONTOUR).all(-1))
+    assert (rows.min(), columns.min()) == pytest.approx((150 / 4, 150), abs=1)
+    assert (rows.max() + 1, columns.max() + 1) == pytest.approx((150 * 3 / 4, 225), abs=1)
 
 
 @pytest.mark.parametrize(("count", "columns"), [(1, 5), (3, 2), (7, 3), (12, 4), (11, 11)])

@@ -35,6 +35,8 @@ class PatchStrategy(NamedTuple):
             classifier's head sees.
         mean_features: (classifier, image uint8 [S, S], `PatchPredictions`) -> float32 [C], the feature maps averaged
             over the votes.
+        embed_patches: (classifier, image uint8 [S, S], `PatchPredictions`) -> float32 [N, C], the feature maps averaged
+            over the cells of each patch.
         describe: (side of a patch in pixels, settings) -> `InputDescription`.
         instructions: How to make the classifier's input, for those who use its exported network without cxrjax.
     """
@@ -45,5 +47,6 @@ class PatchStrategy(NamedTuple):
     saliency: Callable[[ModelSpec, Mapping[str, Any], Array, PatchPredictions, Array, InferenceConfig], Array]
     receptive_mask: Callable[[ModelSpec, Array, PatchSample, InferenceConfig], Array]
     mean_features: Callable[[ModelSpec, Array, PatchPredictions], Array]
+    embed_patches: Callable[[ModelSpec, Array, PatchPredictions], Array]
     describe: Callable[[int, InferenceConfig], InputDescription]
     instructions: str

@@ -61,6 +61,7 @@ STRATEGY = PatchStrategy(
     saliency=saliency,
     receptive_mask=receptive_mask,
     mean_features=patch_classifier.mean_features,
+    embed_patches=patch_classifier.embed_patches,
     describe=describe,
     instructions=(
         "draw count pixels of the lungs uniformly, with replacement; crop a patch of size x size around each, with the "

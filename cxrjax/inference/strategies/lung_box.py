@@ -69,6 +69,7 @@ STRATEGY = PatchStrategy(
     saliency=saliency,
     receptive_mask=receptive_mask,
     mean_features=patch_classifier.mean_features,
+    embed_patches=patch_classifier.embed_patches,
     describe=describe,
     instructions=(
         "one patch: the bounding box of the lungs, with bbox_margin of its sides added on each side, resized to the "

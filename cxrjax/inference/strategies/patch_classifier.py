@@ -65,3 +65,8 @@ def activation_maps(
 def mean_features(classifier: ModelSpec, image: Array, predictions: PatchPredictions) -> Array:
     """Return the mean of the feature maps over patches and cells: float32 [C]."""
     return predictions.features.mean((0, 1, 2))
+
+
+def embed_patches(classifier: ModelSpec, image: Array, predictions: PatchPredictions) -> Array:
+    """Return the mean of the feature map over the cells of each patch: float32 [N, C]."""
+    return predictions.features.mean((1, 2))

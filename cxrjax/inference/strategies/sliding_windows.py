@@ -146,6 +146,14 @@ def mean_features(classifier: ModelSpec, image: Array, predictions: PatchPredict
     return jnp.einsum("hw,hwc->c", weights / weights.sum(), predictions.features[0], precision="highest")
 
 
+def embed_patches(classifier: ModelSpec, image: Array, predictions: PatchPredictions) -> Array:
+    """Return the mean of the feature map over the cells of each window, in reading order: float32 [N, C]."""
+    side = window_grid(classifier, len(image)).side
+    features = predictions.features[0]
+    sums = lax.reduce_window(features, 0.0, lax.add, (side, side, 1), (1, 1, 1), "VALID")
+    return sums.reshape(-1, features.shape[-1]) / side**2
+
+
 def _map_rows(run: Callable[[Array], Array], features: Array, grid: WindowGrid) -> Array:
     """Apply a function to all windows, one row of them at a time.
 
@@ -183,6 +191,7 @@ STRATEGY = PatchStrategy(
     saliency=saliency,
     receptive_mask=receptive_mask,
     mean_features=mean_features,
+    embed_patches=embed_patches,
     describe=describe,
     instructions=(
         "the backbone reads the whole radiograph once (in the StableHLO program; classifier.onnx reads patches); each "

@@ -84,6 +84,7 @@ STRATEGY = PatchStrategy(
     saliency=saliency,
     receptive_mask=receptive_mask,
     mean_features=patch_classifier.mean_features,
+    embed_patches=patch_classifier.embed_patches,
     describe=describe,
     instructions=(
         "one patch: the radiograph, or its middle of round((1 - center_crop) x image size) pixels per side, resized to "

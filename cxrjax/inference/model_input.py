@@ -1,0 +1,68 @@
+"""Inputs of a model: files, open radiographs and arrays, read and preprocessed."""
+
+import os
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from cxrjax.data import image_input
+from cxrjax.data.image_input import ImageRefusedError, InputSpec
+from cxrjax.io import files, radiograph
+from cxrjax.io.crop import Frame
+
+ImageInput = Any  # a path, an open Radiograph, or an array [H, W]
+
+
+class ModelInput(NamedTuple):
+    """A preprocessed image, and what is known of its file."""
+
+    pixels: np.ndarray  # uint8 [S, S]
+    frame: Frame
+    path: str = ""
+    view: str = ""
+    note: str = ""
+    spacing: tuple[float, float] | None = None
+
+
+def read(
+    image: ImageInput, spec: InputSpec, name: str, value_range: tuple[float, float] | None, preprocessed: bool
+) -> ModelInput:
+    """Read and preprocess an image.
+
+    Args:
+        image: a path, an open radiograph or an array.
+        spec: the model's.
+        name: what messages call an array.
+        value_range: see `Model.predict`.
+        preprocessed: see `Model.predict`.
+
+    Raises:
+        ImageReadError, ImageRefusedError, ValueError, TypeError: see `Model.predict`.
+    """
+    if preprocessed and image_input.is_array(image):
+        values = np.asarray(image)
+        if values.shape != (spec.size, spec.size) or values.dtype != np.uint8:
+            raise ValueError(
+                f"{name}: is {values.dtype} of the shape {values.shape}, and a preprocessed image of this model is "
+                f"uint8 of {(spec.size, spec.size)}"
+            )
+        return ModelInput(values, Frame(spec.size, spec.size))
+    if isinstance(image, str | os.PathLike):
+        path = Path(image)
+        files.check_regular(path)
+        opened = radiograph.read(path)
+    else:
+        opened = image_input.to_radiograph(image, value_range=value_range, name=name)
+    if opened.not_frontal:
+        raise ImageRefusedError(opened.path, opened.not_frontal, view=opened.view)
+    pixels, frame = image_input.preprocess_in_frame(opened, spec)
+    file = "" if image_input.is_array(image) else opened.path
+    return ModelInput(pixels, frame, file, opened.view, opened.note, opened.spacing)
+
+
+def is_single(images: Any) -> bool:
+    """Return whether an input is one image rather than several."""
+    if isinstance(images, str | os.PathLike | radiograph.Radiograph):
+        return True
+    return image_input.is_array(images) and np.ndim(images) < 3

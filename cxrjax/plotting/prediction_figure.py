@@ -1,0 +1,215 @@
+"""Figure and overlay of one prediction as PNG, drawn with OpenCV and Pillow: functions of arrays, which threads share.
+
+Matplotlib takes ten times as long for the same figure, more than the networks take for the radiograph on a GPU.
+"""
+
+from collections.abc import Sequence
+from functools import lru_cache
+from pathlib import Path
+
+import cv2
+import matplotlib
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw, ImageFont
+
+from cxrjax.io.crop import Frame
+from cxrjax.plotting import style
+from cxrjax.plotting.radiographs import FOOT, overlay
+
+# Layout in dots.
+WIDTH = 1200
+MARGIN = 45
+IMAGE_WIDTH = 525  # of a radiograph that is not taller than IMAGE_HEIGHT at this width
+IMAGE_HEIGHT = 640
+IMAGE_GAP = 15
+COLOR_BAR_WIDTH = 13
+TITLE_LINE = 36
+HEAD = 75  # above the images, beside the lines of the title
+FOOT_HEIGHT = 52
+BAR_HEIGHT = 21
+CLASS_HEIGHT = 63  # of the two bars of a class
+AXIS_LEFT = 225  # at least, where the bars begin
+AXIS_RIGHT = 975
+_LABEL_GAP = 10
+_PNG = (cv2.IMWRITE_PNG_FILTER, cv2.IMWRITE_PNG_FILTER_UP)  # two thirds of the bytes of the default filter
+_SHARPNESS = 2  # panels are drawn this many times as large and reduced, so that contours are smooth
+
+
+def encode_figure(
+    image: NDArray[np.uint8],
+    lungs: NDArray[np.bool_] | None,
+    map: NDArray[np.floating] | None,
+    frame: Frame,
+    *,
+    title_lines: Sequence[str],
+    probabilities: Sequence[float] | None,
+    votes: Sequence[int] | None,
+    classes: Sequence[str],
+    map_heading: str = "where it was seen",
+) -> bytes:
+    """Draw a radiograph with its lung contour, beside it with its saliency map, and below the votes of its patches.
+
+    Args:
+        image: standardized radiograph uint8 [S, S]; it is drawn in the proportions of its file.
+        lungs: lung mask bool [S, S], empty if no lungs were found; None if the radiograph was not segmented.
+        map: saliency map [S, S] in 0..1, or None.
+        frame: of the square in its file.
+        title_lines: the first is printed large, the others below it.
+        probabilities: [K] mean class probabilities over the patches; None or NaN if there were no patches.
+        votes: [K] patches that voted for each class, or None.
+        classes: the K class names.
+        map_heading: printed above the saliency map.
+
+    Returns:
+        A PNG, WIDTH pixels wide.
+    """
+    if votes is not None and not sum(votes):
+        votes = None
+    title, *subtitles = title_lines
+    lines = [(line, _font(13, is_bold=True), style.INK) for line in style.wrap(title, 58)]
+    for subtitle in subtitles:
+        lines += [(line, _font(9.5), style.FAINT) for line in style.wrap(subtitle, 92)]
+    panels = _draw_panels(image, lungs, map, frame, map_heading)
+    image_height = len(panels[0][1])
+    top = HEAD + TITLE_LINE * len(lines)
+    bottom = top + image_height
+    height = bottom + (112 + CLASS_HEIGHT * len(classes) if votes is not None else 67) + FOOT_HEIGHT
+
+    sheet = Image.new("RGB", (WIDTH, height), "white")
+    draw = ImageDraw.Draw(sheet)
+    for k, (line, font, color) in enumerate(lines):
+        draw.text((MARGIN, 60 + TITLE_LINE * k), line, color, font, "ls")
+    left = MARGIN
+    for heading, rgb in panels:
+        sheet.paste(Image.fromarray(rgb), (left, top))
+        draw.text((left, top - 8), heading, style.FAINT, _font(9), "ls")
+        left += rgb.shape[1] + IMAGE_GAP
+    if map is not None:
+        _draw_color_bar(sheet, draw, left, top, image_height)
+    if votes is not None:
+        _draw_votes(draw, bottom + 60, probabilities, votes, classes)
+    else:
+        draw.text((MARGIN, bottom + 45), "No patch was voted on.", style.INK, _font(9), "ls")
+    draw.text((WIDTH - MARGIN, height - 21), FOOT, style.FAINT, _font(7), "rs")
+    return _encode_rgb(np.asarray(sheet))
+
+
+def encode_overlay(
+    image: NDArray[np.uint8], lungs: NDArray[np.bool_] | None, map: NDArray[np.floating] | None, frame: Frame
+) -> bytes:
+    """Draw the saliency map and the lung contour over a radiograph, at the size of its file.
+
+    Args:
+        image: standardized radiograph uint8 [S, S].
+        lungs: lung mask bool [S, S], or None.
+        map: saliency map [S, S] in 0..1, or None.
+        frame: of the square in its file.
+
+    Returns:
+        A PNG of frame.height x frame.width pixels; cropped borders are black.
+    """
+    return _encode_rgb(_overlay_in_frame(image, lungs, map, frame))
+
+
+def _overlay_in_frame(
+    image: NDArray[np.uint8], lungs: NDArray[np.bool_] | None, map: NDArray[np.floating] | None, frame: Frame
+) -> NDArray[np.uint8]:
+    """Draw an overlay at the size of a frame: RGB uint8 [height, width, 3]."""
+    levels = np.rint(frame.restore(image.astype(np.float32))).astype(np.uint8)
+    smooth = None if lungs is None else frame.restore(lungs.astype(np.float32)) > 0.5
+    return overlay(levels, smooth, None if map is None else frame.restore(map.astype(np.float32)))
+
+
+def _draw_panels(
+    image: NDArray[np.uint8],
+    lungs: NDArray[np.bool_] | None,
+    map: NDArray[np.floating] | None,
+    frame: Frame,
+    map_heading: str,
+) -> list[tuple[str, NDArray[np.uint8]]]:
+    """Return the headings and the RGB images of a figure: one or two, of equal size."""
+    reduction = min(IMAGE_WIDTH / frame.width, IMAGE_HEIGHT / frame.height)
+    width = max(1, round(frame.width * reduction))
+    height = max(1, round(frame.height * reduction))
+    large = _overlay_in_frame(image, lungs, None, frame.resize(_SHARPNESS * height, _SHARPNESS * width))
+    radiograph = cv2.resize(large, (width, height), interpolation=cv2.INTER_AREA)
+    heading = "radiograph" if lungs is None else "lungs" if lungs.any() else "no lungs found"
+    panels = [(heading, np.asarray(radiograph, np.uint8))]
+    if map is not None:
+        panels.append((map_heading, _overlay_in_frame(image, None, map, frame.resize(height, width))))
+    return panels
+
+
+def _draw_color_bar(sheet: Image.Image, draw: ImageDraw.ImageDraw, left: int, top: int, height: int) -> None:
+    """Draw the colors of a saliency map, on a medium gray, with ticks at 0, 0.5 and 1."""
+    ramp = np.repeat(np.linspace(1, 0, height)[:, None], COLOR_BAR_WIDTH, axis=1)
+    sheet.paste(Image.fromarray(overlay(np.full(ramp.shape, 128, np.uint8), None, ramp)), (left, top))
+    right = left + COLOR_BAR_WIDTH
+    for level in (0, 0.5, 1):
+        y = top + round((1 - level) * (height - 1))
+        draw.line((right, y, right + 6, y), style.INK, 2)
+        draw.text((right + 13, y), f"{level:g}", style.INK, _font(7), "lm")
+
+
+def _draw_votes(
+    draw: ImageDraw.ImageDraw,
+    top: int,
+    probabilities: Sequence[float] | None,
+    votes: Sequence[int],
+    classes: Sequence[str],
+) -> None:
+    """Draw two bars per class: its share of the votes and its mean probability over the patches."""
+    total = sum(votes)
+    groups = [(style.BLUE, "votes", [count / total for count in votes], [f"{count} of {total}" for count in votes])]
+    if probabilities is not None and np.isfinite(probabilities).all():
+        texts = [f"{probability:.2f}" for probability in probabilities]
+        groups.append((style.ORANGE, "mean probability", list(probabilities), texts))
+    font = _font(9)
+    small = _font(7.5)
+    names = [_shorten(name, font, 380) for name in classes]
+    left = max(AXIS_LEFT, MARGIN + _LABEL_GAP + round(max(font.getlength(name) for name in names)))
+    bottom = top + CLASS_HEIGHT * len(classes)
+    for level in (0.5, 1):
+        x = left + round(level * (AXIS_RIGHT - left))
+        draw.line((x, top, x, bottom), "#E6E6E6", 2)
+    key = left
+    for color, label, _, _ in groups:
+        draw.rectangle((key, top - 25, key + 22, top - 12), color)
+        draw.text((key + 32, top - 18), label, style.INK, font, "lm")
+        key += 64 + round(font.getlength(label))
+    for k, name in enumerate(names):
+        middle = top + CLASS_HEIGHT * k + CLASS_HEIGHT // 2
+        draw.text((left - _LABEL_GAP, middle), name, style.INK, font, "rm")
+        y = middle - (BAR_HEIGHT * len(groups) + len(groups) - 1) // 2
+        for color, _, shares, texts in groups:
+            end = left + round(shares[k] * (AXIS_RIGHT - left))
+            if end > left:
+                draw.rectangle((left, y, end - 1, y + BAR_HEIGHT - 1), color)
+            draw.text((end + 7, y + BAR_HEIGHT // 2), texts[k], style.FAINT, small, "lm")
+            y += BAR_HEIGHT + 1
+    draw.rectangle((left - 2, top, left - 1, bottom + 1), style.PALE)
+    draw.rectangle((left, bottom, AXIS_RIGHT, bottom + 1), style.PALE)
+    for level in (0, 0.5, 1):
+        x = left + round(level * (AXIS_RIGHT - left))
+        draw.text((x, bottom + 9), f"{level:g}", style.INK, font, "mt")
+
+
+def _shorten(text: str, font: ImageFont.FreeTypeFont, width: float) -> str:
+    """Cut a text off at a width in dots, with an ellipsis."""
+    if font.getlength(text) <= width:
+        return text
+    while text and font.getlength(f"{text}…") > width:
+        text = text[:-1]
+    return f"{text}…"
+
+
+@lru_cache
+def _font(points: float, *, is_bold: bool = False) -> ImageFont.FreeTypeFont:
+    """Return the font of all figures, which Matplotlib brings along."""
+    name = "DejaVuSans-Bold.ttf" if is_bold else "DejaVuSans.ttf"
+    return ImageFont.truetype(Path(matplotlib.get_data_path(), "fonts", "ttf", name), points * style.DOTS_PER_INCH / 72)
+
+
+def _encode_rgb(rgb: NDArray[np.uint8]) -> bytes:
+    return cv2.imencode(".png", cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR), _PNG)[1].tobytes()

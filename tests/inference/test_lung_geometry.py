@@ -1,0 +1,62 @@
+"""Boxes, areas and the ratio of the heart are those of the label map at the size of the file."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from cxrjax.inference.lung_geometry import measure_geometry
+from cxrjax.io.crop import Crop, Frame
+from cxrjax.ops import lung_masks, morphometry
+
+
+@pytest.fixture
+def chest():
+    labels = np.zeros((50, 50), np.uint8)
+    labels[5:30, 4:18] = 3
+    labels[8:35, 30:46] = 2
+    labels[25:33, 16:36] = 1
+    labels[2, 49] = 1  # a speck of heart
+    labels[45, 3] = 2  # a speck of the left lung
+    return labels
+
+
+def test_measures_by_hand(chest):
+    values = measure_geometry(chest, Frame(50, 50), (0.5, 2.0))
+    box = [values[f"left_lung_{part}"] for part in ("row", "column", "height", "width")]
+    assert box == [8, 30, 27, 16]  # without the speck
+    assert [values[f"right_lung_{part}"] for part in ("row", "column", "height", "width")] == [5, 4, 25, 14]
+    right = (chest == 3).sum()
+    left = (chest == 2).sum()
+    assert values["right_lung_area_mm2"] == right and values["left_lung_area_mm2"] == left
+    assert values["lung_area_mm2"] == left + right
+    assert values["cardiothoracic_ratio"] == pytest.approx(20 / 42)  # columns 16..35 over 4..45
+
+
+@pytest.mark.parametrize("frame", [Frame(50, 50), Frame(131, 77, Crop(3, 8, 20, 1)), Frame(30, 200, Crop(4, 0, 0, 11))])
+def test_measures_are_those_of_the_label_map_in_the_file(chest, frame):
+    native = frame.restore(chest)
+    values = measure_geometry(chest, frame, (0.2, 0.3))
+    for lung, label in (("left_lung", 2), ("right_lung", 3)):
+        assert values[f"{lung}_area_mm2"] == pytest.approx((native == label).sum() * 0.06)
+    rows, columns = np.nonzero(native == 3)
+    row, column = values["right_lung_row"], values["right_lung_column"]
+    assert (row, column) == (rows.min(), columns.min())
+    assert row + values["right_lung_height"] == rows.max() + 1
+    assert column + values["right_lung_width"] == columns.max() + 1
+
+
+def test_the_ratio_is_that_of_the_comparison_of_classes(chest):
+    lungs = np.asarray(lung_masks.lung_union(chest))
+    image = np.zeros(chest.shape, np.uint8)
+    other = morphometry.measure_lungs(image, lungs, chest, jnp.array([25.0, 100.0]), jax.random.key(0), 4, 8)
+    values = measure_geometry(chest, Frame(50, 50), (0.5, 2.0))
+    for name in ("cardiothoracic_ratio", "lung_area_mm2", "left_lung_area_mm2"):
+        assert values[name] == pytest.approx(float(other[name]), rel=1e-5)
+
+
+def test_what_is_not_there_is_not_a_number(chest):
+    assert all(np.isnan(value) for value in measure_geometry(np.zeros((8, 8), np.uint8), Frame(8, 8), (1, 1)).values())
+    alone = measure_geometry(np.where(chest == 2, 0, chest).astype(np.uint8), Frame(50, 50), None)
+    assert np.isnan([alone["left_lung_row"], alone["lung_area_mm2"], alone["cardiothoracic_ratio"]]).all()
+    assert alone["right_lung_row"] == 5
