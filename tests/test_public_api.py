@@ -235,7 +235,7 @@ def test_saved_files_are_those_of_the_command(model, tmp_path):
     (tmp_path / "mine").mkdir()
     for path in prediction.save(tmp_path / "mine", kinds):
         assert path.read_bytes() == (tmp_path / "out" / path.name).read_bytes(), path.name
-    assert prediction.to_row() == row | {name: row[name] for name in prediction.to_row()}
+    assert prediction.to_row().items() <= row.items()
     assert {"left_lung_row", "cardiothoracic_ratio"} <= row.keys()
 
 
