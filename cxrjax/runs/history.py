@@ -1,7 +1,10 @@
-"""Metrics of a training: one line per epoch in metrics.jsonl, and the same for TensorBoard."""
+"""History of a training: the metrics of each epoch, in metrics.jsonl and for TensorBoard, and changes of settings."""
 
 import json
+import math
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from tensorboardX import SummaryWriter
 
@@ -9,6 +12,7 @@ from cxrjax.io import json_file
 from cxrjax.runtime import atomic_files
 
 METRICS = "metrics.jsonl"
+CONFIG_HISTORY = "config_history.jsonl"
 _REQUIRED_KEYS = ("step", "epoch")
 _REMEDY = "restore it, or remove the run and train again"
 
@@ -55,3 +59,31 @@ def record(path: Path, metrics: dict[str, float], writer: SummaryWriter) -> None
         file.write(json.dumps(metrics) + "\n")
     for name, value in metrics.items():
         writer.add_scalar(name, value, int(metrics["step"]))
+
+
+def count_epochs_begun(path: Path, step: int) -> int:
+    """Return how many epochs have begun at a training step, by the steps per epoch of the records.
+
+    Args:
+        path: metrics.jsonl.
+        step: number of steps done.
+    """
+    records = read(path)
+    if not records:
+        return min(step, 1)
+    steps_per_epoch = records[0]["step"] / records[0]["epoch"]
+    return math.ceil(step / steps_per_epoch)
+
+
+def record_change(path: Path, step: int, changes: Mapping[str, Mapping[str, Any]]) -> None:
+    """Append a change of settings, unless a killed process has just appended it.
+
+    Args:
+        path: config_history.jsonl.
+        step: number of steps done under the former settings.
+        changes: {key: {"former": value, "new": value}}.
+    """
+    line = json.dumps({"step": step, "settings": changes}) + "\n"
+    former_lines = path.read_text() if path.exists() else ""
+    if not former_lines.endswith(line):
+        atomic_files.atomic_write(path, (former_lines + line).encode())

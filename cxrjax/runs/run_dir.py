@@ -1,6 +1,7 @@
 """Run directory: one folder with everything needed to evaluate or apply a trained network.
 
 config.json           every setting
+config_history.jsonl  one line per change of settings that may change: the training step, former and new values
 checkpoints/          last/ (to resume from) and best/ (to use), by Orbax
 metrics.jsonl         one line per epoch; events.* are the same for TensorBoard
 starts.jsonl          one line per start of the training: command, versions, git commit, hardware; log.txt for reading
@@ -24,6 +25,7 @@ import jax
 from cxrjax.config import Config, schema
 from cxrjax.io import json_file
 from cxrjax.models import from_config
+from cxrjax.runs import history
 from cxrjax.runs.checkpoints import Checkpoints, snapshot_tag
 from cxrjax.runtime import atomic_files
 from cxrjax.runtime.errors import CxrjaxError
@@ -36,7 +38,24 @@ _REMEDY = "restore it, or train again in another folder"
 OTHER_FOLDER = "name another --workdir"
 _REQUIRED_KEYS = {"task", "data.dir", "training.epochs"}  # settings in the config.json of every version
 _MAX_LISTED = 10  # settings listed in an error message
-_IO_KEYS = ("data.cache_limit_mb", "data.num_threads")  # settings of reading data, which do not change results
+# Settings, or groups, that may change when a training is resumed, and why; for all others, a new run is trained.
+CHANGEABLE = {
+    "data.dir": "a data set may move; `dataset_record.check` refuses another data set",
+    "data.cache_limit_mb": "where images are cached does not change them",
+    "data.num_threads": "the order of the radiographs does not depend on the threads that read them",
+    "training.epochs": "a training can be lengthened, see `cxrjax.training.trainer.train`; or end after those begun",
+    "training.cycles": "for a longer training, if a cycle keeps its number of epochs",
+    "training.patience": "it is compared with a counter that the state has, at the end of an epoch",
+    "training.checkpoint_every_minutes": "a save does not change the state",
+    "patches.count": "number of patches of an evaluation; a training step draws one, a validation count_validation",
+    "patches.batch_size": "it limits the memory of an evaluation",
+    "evaluation": "not read by the training, but for the batch size of validation, which limits its memory",
+    "saliency": "maps are drawn from the trained network",
+    "saliency_eval": "maps are evaluated after the training",
+    "report": "reports are written after the training",
+    "ood": "the detector is fitted after the training; --mode=fit_ood fits it again",
+    "lr_finder": "a search of the rate is no part of a training",
+}
 SEGMENTER_KEYS = ("architecture", "size", "channels", "normalization", "initializer", "dropout")
 _DEFAULTS_OF_OLD_RUNS = {  # settings that runs of older versions lack, with the behavior of those versions
     "image.borders": "bottom",
@@ -49,6 +68,7 @@ _DEFAULTS_OF_OLD_RUNS = {  # settings that runs of older versions lack, with the
     "augmentation.probability": 1.0,
     "augmentation.dihedral": 0.0,
     "augmentation.contrast_about": "middle",
+    "augmentation.border": 0.0,
     "saliency.scaling": "peak",
 }
 
@@ -58,31 +78,69 @@ class RunError(CxrjaxError):
 
 
 def create_or_resume(workdir: Path, config: Config) -> None:
-    """Create the run directory, or check that an existing one has the same settings, except those of reading data.
+    """Create the run directory, or resume an existing one; settings of CHANGEABLE may differ from those it has.
+
+    config.json has the new values then, and config_history.jsonl the former ones.
 
     Raises:
-        RunError: the directory has other settings, which the message lists, or was written by another version.
+        RunError: other settings differ, which the message lists; the new number of epochs or cycles does not fit the
+            training so far; or the directory was written by another version. Nothing is changed.
     """
     workdir.mkdir(parents=True, exist_ok=True)
     path = workdir / CONFIG
     if not path.exists():
-        atomic_files.atomic_write(path, (json.dumps(config.to_dict(), indent=2) + "\n").encode())
+        _write_config(path, config)
         return
     existing = schema.flatten(load_config(workdir).to_dict())
     requested = schema.flatten(config.to_dict())
-    differing = [key for key, value in requested.items() if existing[key] != value and key not in _IO_KEYS]
-    if differing:
-        key = differing[0]
+    differing = [key for key, value in requested.items() if existing[key] != value]
+    refused = [key for key in differing if key not in CHANGEABLE and key.partition(".")[0] not in CHANGEABLE]
+    if refused:
+        key = refused[0]
         alternative = (
-            "; or train its network further elsewhere: --mode=export --output=WEIGHTS.safetensors, and then "
-            "--config.pretrained=WEIGHTS.safetensors with another --workdir"
+            f"; or train its network further in another --workdir: --config.pretrained={shlex.quote(str(workdir))}"
             if _best_steps(workdir)
             else ""
         )
         raise RunError(
             f"{workdir}: was started with {key}={existing[key]!r}, and now {requested[key]!r} is requested; "
-            f"resume with the old {_format_flags(existing, differing)}, or remove {workdir}{alternative}"
+            f"resume with the old {_format_flags(existing, refused)}, or remove {workdir}{alternative}"
         )
+    if not differing:
+        return
+    _check_length(workdir, existing, requested)
+    changes = {key: {"former": existing[key], "new": requested[key]} for key in differing}
+    history.record_change(workdir / history.CONFIG_HISTORY, _last_step(workdir), changes)
+    _write_config(path, config)
+
+
+def _write_config(path: Path, config: Config) -> None:
+    atomic_files.atomic_write(path, (json.dumps(config.to_dict(), indent=2) + "\n").encode())
+
+
+def _check_length(workdir: Path, existing: dict[str, Any], requested: dict[str, Any]) -> None:
+    """Check that the requested number of epochs and cycles continues the training so far.
+
+    Raises:
+        RunError: more epochs were begun; or the snapshots of the cycles would no longer lie at their ends.
+    """
+    epochs = requested["training.epochs"]
+    cycles = requested["training.cycles"]
+    begun = history.count_epochs_begun(workdir / history.METRICS, _last_step(workdir))
+    if epochs < begun:
+        raise RunError(
+            f"{workdir}: {begun} epochs have begun, more than training.epochs={epochs}; give {begun} or more"
+        )
+    former_cycles = existing["training.cycles"]
+    cycle_epochs = existing["training.epochs"] // former_cycles
+    if cycles == former_cycles == 1 or (min(cycles, former_cycles) > 1 and cycles * cycle_epochs == epochs):
+        return
+    if former_cycles == 1:
+        raise RunError(f"{workdir}: was started with training.cycles=1, which cannot change: no snapshot was kept")
+    raise RunError(
+        f"{workdir}: was started with cycles of {cycle_epochs} epochs, and now training.epochs={epochs} in "
+        f"training.cycles={cycles} are requested; give 2 or more cycles of {cycle_epochs} epochs"
+    )
 
 
 def remove_unstarted(workdir: Path, config: Config) -> None:
@@ -102,10 +160,11 @@ def remove_unstarted(workdir: Path, config: Config) -> None:
     if not existing.keys() >= _REQUIRED_KEYS:
         raise RunError(f"{path}: this is not the config of a run; {OTHER_FOLDER}")
     requested = schema.flatten(json.loads(config.to_json()))
-    if all(existing.get(key) == value for key, value in requested.items() if key not in {*_IO_KEYS, *copied_keys}):
+    if all(existing.get(key) == value for key, value in requested.items() if key not in copied_keys):
         return
     path.unlink()
-    (workdir / "training_labels.json").unlink(missing_ok=True)
+    for name in ("training_labels.json", history.CONFIG_HISTORY):
+        (workdir / name).unlink(missing_ok=True)
     for name in ("checkpoints", SEGMENTER, LUNGS):
         shutil.rmtree(workdir / name, ignore_errors=True)
 
@@ -190,6 +249,13 @@ def _format_flags(settings: dict[str, Any], keys: list[str]) -> str:
     words = [shlex.quote(f"--config.{key}={value}") for key, value in values.items()]
     more = f" and {len(keys) - len(words)} more" if len(keys) > len(words) else ""
     return f"{'setting' if len(keys) == 1 else 'settings'} ({' '.join(words)}{more})"
+
+
+def _last_step(workdir: Path) -> int:
+    """Return the training step of the state that a run resumes from; 0 before the first one."""
+    return max(
+        (int(path.name) for path in (workdir / "checkpoints" / "last").glob("[0-9]*") if path.name.isdigit()), default=0
+    )
 
 
 def _best_steps(workdir: Path) -> list[Path]:

@@ -11,7 +11,7 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
-from cxrjax.runtime import software
+from cxrjax.runtime import software, terminal
 from cxrjax.runtime.text import printable
 
 STARTS = "starts.jsonl"
@@ -44,6 +44,22 @@ def append(workdir: Path, sentence: str) -> None:
     """Append a line with the time to log.txt."""
     with (workdir / LOG).open("a", encoding="utf-8") as file:
         file.write(f"{_now()} {printable(sentence)}\n")
+
+
+def announce_early_stop(workdir: Path, epoch: int, epochs_since_best: int) -> None:
+    """Print and log that a training stopped early, and how it can be resumed.
+
+    Args:
+        workdir: the run directory.
+        epoch: the last epoch.
+        epochs_since_best: number of epochs that were not better than the best.
+    """
+    sentence = (
+        f"stopped early after epoch {epoch}, since {epochs_since_best} epochs were not better than the best; a larger "
+        "training.patience resumes the training"
+    )
+    append(workdir, sentence)
+    terminal.print_line(sentence, sys.stderr)
 
 
 def format_epoch(record: Mapping[str, float], epochs: int) -> str:

@@ -10,6 +10,8 @@ import jax.numpy as jnp
 from jax import Array
 
 from cxrjax.config.settings import TrainingConfig
+from cxrjax.training import schedules
+from cxrjax.training.schedules import PlateauState
 
 TRAIN_LOSS = "train/loss"  # may be the metric of a plateau, besides the metrics of validation
 _VALIDATION_PREFIX = "val/"
@@ -82,3 +84,17 @@ def update_best(best: Array, epochs_since_best: Array, score: float) -> tuple[Ar
 def best_epoch(history: Sequence[dict[str, float]], metric: str) -> dict[str, float]:
     """Return the record of the best epoch, the first one if several are equal."""
     return max(history, key=lambda record: signed_metric(metric, record))
+
+
+def update_plateau(plateau: PlateauState, metrics: Mapping[str, float], c: TrainingConfig) -> PlateauState:
+    """Return the state of the schedule "plateau" after an epoch; unchanged for other schedules.
+
+    Args:
+        plateau: state before the epoch.
+        metrics: "train/loss" and "val/…" of the epoch.
+        c: `config.training`.
+    """
+    if c.schedule != "plateau":
+        return plateau
+    score = signed_metric(c.plateau_metric or f"val/{c.metric}", metrics)
+    return schedules.update_plateau(plateau, score, c.plateau_patience, c.lr_factor, c.plateau_min_delta)

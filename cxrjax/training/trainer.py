@@ -20,7 +20,6 @@ from tensorboardX import SummaryWriter
 
 from cxrjax import plotting
 from cxrjax.config import Config
-from cxrjax.config.settings import TrainingConfig
 from cxrjax.data import dataset
 from cxrjax.data.loader import make_loader
 from cxrjax.data.sampler import AugmentedSubset, BatchSampler
@@ -32,7 +31,7 @@ from cxrjax.runtime import lock, malloc, multihost, signals, terminal
 from cxrjax.runtime.errors import CxrjaxError
 from cxrjax.runtime.progress import progress_bar
 from cxrjax.runtime.sharding import BatchSharding
-from cxrjax.training import classification, model_selection, param_groups, schedules, segmentation, train_step
+from cxrjax.training import classification, model_selection, param_groups, segmentation, train_step
 from cxrjax.training.task import Task
 from cxrjax.training.train_step import TrainState
 
@@ -44,7 +43,23 @@ class DivergedError(CxrjaxError):
 
 
 def train(config: Config, workdir: Path) -> dict[str, float]:
-    """Train the network of a config in a run directory, or resume a training that was stopped.
+    """Train the network of a config in a run directory, or resume a training that was stopped or is finished.
+
+    A training is lengthened by a larger `training.epochs`. The steps done so far stay as they are, and the rule for the
+    others is: they are the steps that a training of the new length would do next, from the state as it is.
+
+    - "constant" and "plateau" do not depend on the length: the training ends as if it had been that long from the
+      start. A plateau keeps its best score, its count of epochs and its reductions.
+    - "steps", "cosine" and "one_cycle" are functions of the fraction of the new length that is done. The rate of a
+      finished training therefore rises again, to that of the new schedule at this step. The warm-up and the milestones
+      are fractions of the new length too.
+    - "cosine" with cycles is lengthened by further cycles of the same length (`training.cycles`): the training ends as
+      if it had had all of them from the start, with a snapshot of each.
+    - The moving average of the weights and the optimizer's state go on. The best network stays the best until an epoch
+      is strictly better, and early stopping goes on counting from it: a training that it has ended goes on with a
+      larger `training.patience` only.
+
+    `run_dir.CHANGEABLE` lists the settings that may change.
 
     On SIGINT or SIGTERM, inside `signals.handled`, the state after the running step is saved.
 
@@ -100,6 +115,10 @@ def _train(config: Config, workdir: Path) -> dict[str, float]:
             epochs_since_best = int(state.epochs_since_best)
             for number in range(start_step, trainer.total_steps):
                 if epochs_since_best >= config.training.patience:
+                    if multihost.is_primary():
+                        run_log.announce_early_stop(
+                            workdir, number // trainer.sampler.steps_per_epoch, epochs_since_best
+                        )
                     break
                 state = trainer.step(state, number)
                 progress.update()
@@ -357,22 +376,6 @@ def _end_epoch(state: TrainState, trainer: Trainer, checkpoints: Checkpoints) ->
         loss_sum=jnp.float32(0),
         best_metric=best_metric,
         epochs_since_best=epochs_since_best,
-        plateau=_update_plateau(plateau, metrics, c),
+        plateau=model_selection.update_plateau(plateau, metrics, c),
     )
     return trainer.start_phase(state), record
-
-
-def _update_plateau(
-    plateau: schedules.PlateauState, metrics: dict[str, float], c: TrainingConfig
-) -> schedules.PlateauState:
-    """Return the state of the schedule "plateau" after an epoch; unchanged for other schedules.
-
-    Args:
-        plateau: state before the epoch.
-        metrics: "train/loss" and "val/…" of the epoch.
-        c: `config.training`.
-    """
-    if c.schedule != "plateau":
-        return plateau
-    score = model_selection.signed_metric(c.plateau_metric or f"val/{c.metric}", metrics)
-    return schedules.update_plateau(plateau, score, c.plateau_patience, c.lr_factor, c.plateau_min_delta)

@@ -265,8 +265,8 @@ def test_a_first_try_that_fails_owns_nothing(tmp_path):
         trainer.train(freeze(config(tmp_path, epochs=5)), run)
     assert run_dir.load_config(run).training.epochs == 5 and (run / "notes.txt").exists()
     (run / "checkpoints" / "last" / "7").mkdir(parents=True)
-    with pytest.raises(run_dir.RunError, match=r"training\.epochs=5, and now 6 is requested; .* or remove .*run$"):
-        trainer.train(freeze(config(tmp_path, epochs=6)), run)
+    with pytest.raises(run_dir.RunError, match=r"training\.l2=0\.0, and now 1.0 is requested; .* or remove .*run$"):
+        trainer.train(freeze(config(tmp_path, epochs=5, l2=1.0)), run)
     (run / "checkpoints" / "best" / "7").mkdir(parents=True)
-    with pytest.raises(run_dir.RunError, match=r"--mode=export --output=W\w+\.safetensors.*--config\.pretrained=W"):
-        trainer.train(freeze(config(tmp_path, epochs=6)), run)
+    with pytest.raises(run_dir.RunError, match=r"in another --workdir: --config\.pretrained=.*run$"):
+        trainer.train(freeze(config(tmp_path, epochs=5, l2=1.0)), run)

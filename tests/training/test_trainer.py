@@ -4,7 +4,6 @@ import json
 import shutil
 import signal
 
-import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -12,11 +11,10 @@ import pytest
 
 from cxrjax.config import default_config, freeze
 from cxrjax.data import batch, dataset
-from cxrjax.models.layers import batch_norm
 from cxrjax.runs import checkpoints, run_dir
 from cxrjax.runtime import signals
 from cxrjax.training import train_step, trainer
-from cxrjax.training.task import Task
+from tests.helpers.tiny_task import build_tiny
 
 CLASSES = ("normal", "bacterial", "viral")
 SIZE = 64
@@ -150,32 +148,6 @@ def test_a_killed_run_ends_bit_identical(tmp_path, unkilled, saves, before):
             trainer.train(freeze(config), workdir)
     trainer.train(freeze(config), workdir)
     assert_equal_ends(workdir, unkilled)
-
-
-class Tiny(nn.Module):
-    """Enough of a network to have a group to freeze and statistics that move."""
-
-    @nn.compact
-    def __call__(self, x, train):
-        x = batch_norm.batch_norm(train, jnp.float32, "norm")(nn.Dense(4, name="stem")(x))
-        return nn.Dense(2, name="head")(nn.relu(x))[:, 0]
-
-
-def build_tiny(config, workdir):
-    """Ten points to fit; the loss of validation is that of a batch norm's running statistics."""
-    x = jax.random.normal(jax.random.key(1), (10, 3))
-    module = Tiny()
-
-    def loss(params, batch_stats, batch, key):
-        noisy = batch + 0.1 * jax.random.normal(key, batch.shape)
-        variables = {"params": params, "batch_stats": batch_stats}
-        y, new = module.apply(variables, noisy, train=True, mutable=["batch_stats"])
-        return ((y - batch.sum(1)) ** 2).mean(), new["batch_stats"]
-
-    def validate(variables):
-        return {"loss": float(((module.apply(variables, x, train=False) - x.sum(1)) ** 2).mean())}
-
-    return Task(x, np.zeros(10, np.int32), lambda key: module.init(key, x, train=False), loss, validate)
 
 
 def eventful_config():
