@@ -83,7 +83,12 @@ def find_missing(
         if not Path(workdir, "config.json").exists():
             return f"{workdir}: there is no run here (no config.json)"
     flat = schema.flatten(settings)
-    for path in (*inputs, flat.get("pretrained", "") if trains else ""):
+    pretrained = flat.get("pretrained", "") if trains else ""
+    if pretrained in model_names.MODELS or (pretrained and Path(pretrained).is_dir()):
+        if missing := model_names.find_missing(pretrained):
+            return f"{missing}; config.pretrained names it"
+        pretrained = ""
+    for path in (*inputs, pretrained):
         if path and not path.startswith(_ADDRESSES) and not Path(path).exists():
             return f"{path}: " + (
                 "addresses of weights begin with hf: or https://" if "://" in path else "no such file or directory"

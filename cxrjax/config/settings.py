@@ -305,7 +305,9 @@ class Config:
 
     task: Literal["segment", "classify"]
     seed: Annotated[int, Range(0, 2**32 - 1)] = 0  # of all random numbers: weights, order, patches, augmentation
-    pretrained: Text = ""  # initial weights: a file or an address (cxrjax/pretrained/hub.py); "": random weights; ours
+    # initial weights: a trained run, the name of a model, a file or an address (cxrjax/pretrained/hub.py); "": random
+    # weights; ours
+    pretrained: Text = ""
     # their last layer: "keep", "fresh" (drawn), or "auto": kept if it has as many outputs; ours. Earlier layers of the
     # head that the weights lack are drawn too; for the weights of an encoder, the rest of the segmenter
     pretrained_head: Literal["auto", "keep", "fresh"] = "auto"

@@ -82,6 +82,15 @@ def pack(workdir: Path, target: Path, dtype: str = "float32") -> None:
     safetensors_file.write(target, tensors, metadata)
 
 
+def is_model_file(path: Path) -> bool:
+    """Return whether a file is a model file, and not one of weights alone.
+
+    Raises:
+        WeightFormatError: the file cannot be read.
+    """
+    return formats.read_metadata(path).get("format") == _FORMAT
+
+
 def unpack(path: Path, target: Path) -> None:
     """Write the run directory that a model file was made from, with float32 parameters.
 
@@ -95,7 +104,7 @@ def unpack(path: Path, target: Path) -> None:
         OSError: the folder is not empty, or cannot be written.
     """
     metadata = formats.read_metadata(path)
-    if metadata.get("format") != _FORMAT:
+    if not is_model_file(path):
         raise formats.WeightFormatError(
             path,
             "these are the weights of a network without the settings of a run; "

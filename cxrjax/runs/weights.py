@@ -15,7 +15,7 @@ from cxrjax.config.settings import ClassifierConfig, SegmenterConfig
 from cxrjax.models import from_config
 from cxrjax.ops import lung_masks
 from cxrjax.pretrained import formats, hub, safetensors_file, state_dict
-from cxrjax.runs import run_dir, segmenter_copy
+from cxrjax.runs import bundled_models, model_file, model_names, run_dir, segmenter_copy
 from cxrjax.runs.checkpoints import Checkpoints
 from cxrjax.runtime.text import SHORT_LENGTH, enumerate_names, printable
 
@@ -71,29 +71,68 @@ def load_init(config: Config, key: Array | None = None) -> dict[str, Any]:
     """Load the weights of `config.pretrained` for the network of the config's task.
 
     Args:
-        config: settings of a run.
-        key: random key of the last layer, which is drawn where `config.pretrained_head` is "fresh", or is "auto" and
-            the file's head does not fit or has other classes (see `state_dict.from_state_dict`); and of everything but
-            the encoder, where the file has only the encoder of a segmenter. None: the whole file has to fit.
+        config: settings of a run; `pretrained` is a file of weights, its address, or a trained run as
+            `bundled_models.find_run` takes it, whose best network of the same task is used: for a segmenter, that of a
+            classifier's run is its segmenter.
+        key: random key of the head, which is initialized where `config.pretrained_head` is "fresh", or is "auto" and
+            the source's head does not fit or has other classes; and of everything but the encoder, where the file has
+            only the encoder of a segmenter. None: all weights have to fit.
 
     Returns:
         {"params", "batch_stats"}, float32.
 
     Raises:
         WeightFormatError: the file cannot be found or read.
-        WeightMismatchError: names or shapes differ, all of which are listed; or the file names other classes.
+        WeightMismatchError: names or shapes differ, all of which are listed; the file names other classes; or the run
+            has another architecture or no network of this task.
+        RunError: there is no run in the folder, or it has no trained network.
     """
     choice = "keep" if key is None else config.pretrained_head
-    path = hub.locate(config.pretrained)
-    state = formats.read_weights(path)
+    source = _load_source(config)
     if choice != "fresh":
         try:
-            _check_classes(path, config)
-            return _to_variables(config, state, None)
+            _check_classes(source, config)
+            return _to_variables(config, source.state, None)
         except state_dict.WeightMismatchError:
             if choice == "keep":
                 raise
-    return _to_variables(config, state, key)
+    return _to_variables(config, source.state, key)
+
+
+class _Source(NamedTuple):
+    """Weights to start from."""
+
+    name: str  # for messages
+    state: Mapping[str, np.ndarray]  # by the names of PyTorch
+    classes: list[str]  # [] for a segmenter, and where they are not known
+
+
+def _load_source(config: Config) -> _Source:
+    name = config.pretrained
+    path = Path(name)
+    if name in model_names.MODELS or path.is_dir():
+        return _load_run(config, bundled_models.find_run(name))
+    path = hub.locate(name)
+    if model_names.is_model(name) and model_file.is_model_file(path):
+        return _load_run(config, bundled_models.find_run(name))
+    return _Source(str(path), formats.read_weights(path), _read_classes(path))
+
+
+def _load_run(config: Config, workdir: Path) -> _Source:
+    """Load the best network of a run for the task of a config."""
+    source = config.pretrained
+    network = _trained_network(config)
+    source_config = run_dir.load_config(workdir)
+    variables = run_dir.load_networks(workdir, source_config).get(network.name)
+    if variables is None:
+        raise state_dict.WeightMismatchError(f"{source}: this run has no {network.name}; config.pretrained names it")
+    architecture = getattr(source_config, network.name).architecture
+    if architecture != network.settings.architecture:
+        raise state_dict.WeightMismatchError(
+            f"{source}: its {network.name} is {architecture}, and that of the config {network.settings.architecture}"
+        )
+    state = state_dict.to_state_dict(architecture, jax.device_get(variables))
+    return _Source(source, state, list(from_config.classes(source_config)) if network.classes else [])
 
 
 def _to_variables(config: Config, state: Mapping[str, np.ndarray], new_head: Array | None) -> dict[str, Any]:
@@ -110,19 +149,24 @@ def _to_variables(config: Config, state: Mapping[str, np.ndarray], new_head: Arr
     )
 
 
-def _check_classes(path: Path, config: Config) -> None:
+def _check_classes(source: _Source, config: Config) -> None:
     classes = from_config.classes(config)
-    text = formats.read_metadata(path).get("classes")
-    if not classes or text is None:
-        return
-    file_classes = _parse_names(text)
-    if not file_classes:
-        raise formats.WeightFormatError(path, f"its classes are not a list of names: {printable(text, SHORT_LENGTH)}")
-    if file_classes != list(classes):
+    if classes and source.classes and source.classes != list(classes):
         raise state_dict.WeightMismatchError(
-            f"{path}: its classes are {enumerate_names(file_classes, _MAX_CLASSES_LISTED)}, and those of the config "
-            f"{', '.join(classes)}"
+            f"{source.name}: its classes are {enumerate_names(source.classes, _MAX_CLASSES_LISTED)}, and those of the "
+            f"config {', '.join(classes)}"
         )
+
+
+def _read_classes(path: Path) -> list[str]:
+    """Return the classes that the metadata of a file names, in their order; [] where it has none."""
+    text = formats.read_metadata(path).get("classes")
+    if text is None:
+        return []
+    names = _parse_names(text)
+    if not names:
+        raise formats.WeightFormatError(path, f"its classes are not a list of names: {printable(text, SHORT_LENGTH)}")
+    return names
 
 
 def _parse_names(text: str) -> list[str] | None:

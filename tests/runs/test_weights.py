@@ -12,7 +12,7 @@ from cxrjax.config import default_config, freeze, schema
 from cxrjax.models import from_config
 from cxrjax.pretrained import state_dict
 from cxrjax.pretrained.formats import read_metadata, read_weights
-from cxrjax.runs import run_dir, segmenter_copy, weights
+from cxrjax.runs import model_file, run_dir, segmenter_copy, weights
 from cxrjax.runs.checkpoints import Checkpoints
 from cxrjax.training import trainer
 from cxrjax.training.task import Task
@@ -198,6 +198,38 @@ def test_a_training_starts_from_weights_and_a_head_that_fits(trained, tmp_path):
         start(more, plain, "keep")
     with pytest.raises(schema.InvalidSettingError, match="pretrained_head='old': it should be one of auto"):
         start(more, plain, "old")
+
+
+def test_a_training_starts_from_the_best_network_of_a_run_or_a_model_file(trained, tmp_path, monkeypatch):
+    """With a head of other classes, it is fresh, as from the exported weights, which are the same."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    model_file.pack(trained / "classify", tmp_path / "model.safetensors")
+    networks = run_dir.load_networks(trained / "classify", run_dir.load_config(trained / "classify"))
+    renamed = classify_config(trained / "segment")
+    renamed.classifier.classes = CLASSES[::-1]
+    exported = start(renamed, str(trained / "classify.safetensors"))
+    for source in (trained / "classify", tmp_path / "model.safetensors"):
+        equal(start(classify_config(trained / "segment"), str(source)), networks["classifier"])
+        equal(start(renamed, str(source)), exported)
+        equal(start(segment_config(), str(source)), networks["segmenter"])  # that of the classifier
+    equal(start(segment_config(), str(trained / "segment")), networks["segmenter"])
+
+
+def test_a_run_without_a_network_that_fits_is_refused_by_name(trained, tmp_path):
+    config = classify_config(trained / "segment")
+    with pytest.raises(state_dict.WeightMismatchError, match=f"{trained}/segment: this run has no classifier"):
+        start(config, str(trained / "segment"))
+    config.classifier.architecture = "resnet18"
+    with pytest.raises(
+        state_dict.WeightMismatchError, match="its classifier is resnet6, and that of the config resnet18"
+    ):
+        start(config, str(trained / "classify"))
+    with pytest.raises(run_dir.RunError, match="there is no run here"):
+        start(config, str(tmp_path))
+    with pytest.raises(state_dict.WeightMismatchError, match="its classes are normal, bacterial, viral, and those"):
+        config = classify_config(trained / "segment")
+        config.classifier.classes = CLASSES[::-1]
+        start(config, str(trained / "classify"), "keep")
 
 
 def test_grey_reads_what_colour_read_of_three_equal_channels(trained, tmp_path):
