@@ -29,7 +29,7 @@ def quarter() -> ConfigDict:
     config.segmenter.architecture = "fc_densenet56"
     config.segmenter.size = 64
     config.segmenter.dropout = 0.0  # the augmentation regularizes enough
-    config.training.epochs = 14
+    config.training.epochs = 8
     config.training.batch_size = 8
     config.training.learning_rate = 2e-3
     config.training.schedule = "cosine"
@@ -52,7 +52,7 @@ def half() -> ConfigDict:
     config = quarter()
     config.pretrained = "runs/lungs_quarter.safetensors"
     config.segmenter.size = 128
-    config.training.epochs = 4
+    config.training.epochs = 3
     config.training.learning_rate = 1e-3
     return config
 

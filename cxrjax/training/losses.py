@@ -1,5 +1,6 @@
 """Loss functions of the trainings (Oh et al. 2020, sections II-B and II-C)."""
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,13 +11,18 @@ from jax import Array
 
 from cxrjax.data import batch
 
+# Probability that a pixel of the heart lies inside a mask of the lungs with the part behind the heart; ours. With 1 for
+# inside and outside, a network would lose nothing by calling every pixel of such a radiograph heart.
+HEART_INSIDE = 0.5
+
 
 def segmentation_loss(log_probabilities: Array, masks: Array, mask_types: Array, background_weight: float) -> Array:
     """Compute the weighted cross-entropy of a label map (original `segmentation/train.py`).
 
     Masks of the lungs alone are supported too: for these, the probability of a pixel's ground truth is summed over the
-    structures that it may be: left and right lung inside the mask, heart and background outside. Inside a mask that
-    includes the part of the lungs behind the heart, a pixel may also be heart.
+    structures that it may be: left and right lung inside the mask, heart and background outside. Where the mask includes
+    the part of the lungs behind the heart, a pixel of the heart lies inside with the probability HEART_INSIDE, and a
+    pixel inside may be heart too: each term of the sum is the probability of the structure times that of its side.
 
     Args:
         log_probabilities: float [N, H, W, 4] of `lung_masks.STRUCTURES`.
@@ -33,8 +39,8 @@ def segmentation_loss(log_probabilities: Array, masks: Array, mask_types: Array,
     background, heart, left_lung, right_lung = jnp.moveaxis(log_probabilities, -1, 0)
     lungs = jnp.logaddexp(left_lung, right_lung)
     with_heart = (mask_types == batch.LUNGS_WITH_HEART_KNOWN)[:, None, None]
-    inside = jnp.where(with_heart, jnp.logaddexp(lungs, heart), lungs)
-    outside = jnp.logaddexp(background, heart)
+    inside = jnp.where(with_heart, jnp.logaddexp(lungs, heart + math.log(HEART_INSIDE)), lungs)
+    outside = jnp.logaddexp(background, jnp.where(with_heart, heart + math.log(1 - HEART_INSIDE), heart))
     structures_known = (mask_types == batch.STRUCTURES_KNOWN)[:, None, None]
     likelihood = jnp.where(structures_known, exact, jnp.where(masks > 0, inside, outside))
     weight = jnp.where(masks == 0, background_weight, 1.0)

@@ -22,6 +22,8 @@ from cxrjax.training.task import Task
 METRICS = ("jaccard", "dice_lungs", "loss")  # of validation
 # Scored structures and their labels; for a mask of the lungs alone, only "lungs" is scored.
 SCORED = {"lungs": lung_masks.LUNGS, "left lung": (2,), "right lung": (3,), "heart": (1,)}
+# Largest part of the lungs that the heart may cover, as a fraction of a mask with the part behind the heart; ours.
+MAX_HEART_FRACTION = 1 / 3
 
 
 def build(
@@ -93,7 +95,8 @@ def build(
 def mask_metrics(predicted: np.ndarray, truth: np.ndarray, mask_type: int) -> dict[str, float]:
     """Compute Dice and Jaccard of each structure that is annotated in the ground truth.
 
-    Where the mask includes the part of the lungs behind the heart, pixels predicted as heart are left out.
+    Where the mask includes the part of the lungs behind the heart, pixels predicted as heart are left out, unless more
+    than MAX_HEART_FRACTION of the mask is predicted as heart: then these lungs are missed.
 
     Args:
         predicted: labels of `lung_masks.STRUCTURES` [S, S].
@@ -106,7 +109,9 @@ def mask_metrics(predicted: np.ndarray, truth: np.ndarray, mask_type: int) -> di
     row = {}
     scored_pixels = np.full(truth.shape, True)
     if mask_type == LUNGS_WITH_HEART_KNOWN:
-        scored_pixels = ~np.isin(predicted, SCORED["heart"])
+        heart = np.isin(predicted, SCORED["heart"])
+        if (heart & (truth > 0)).sum() <= MAX_HEART_FRACTION * (truth > 0).sum():
+            scored_pixels = ~heart
     for name, labels in SCORED.items():
         annotated = mask_type == STRUCTURES_KNOWN or name == "lungs"
         true_mask = (np.isin(truth, labels) if mask_type == STRUCTURES_KNOWN else truth > 0) & scored_pixels

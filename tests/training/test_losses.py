@@ -29,16 +29,29 @@ def test_lungs_known_sums_what_the_pixel_may_be():
 def test_a_mask_with_the_lungs_behind_the_heart_allows_the_heart_inside():
     probabilities = jnp.log(jnp.array([[[[0.5, 0.1, 0.2, 0.2], [0.1, 0.3, 0.4, 0.2]]]]))
     masks = np.array([[[0, 1]]])
-    expected = -(0.5 * np.log(0.6) + 1.0 * np.log(0.9)) / 1.5
+    expected = -(0.5 * np.log(0.5 + 0.1 / 2) + 1.0 * np.log(0.6 + 0.3 / 2)) / 1.5
     value = losses.segmentation_loss(probabilities, masks, np.array([batch.LUNGS_WITH_HEART_KNOWN]), 0.5)
     assert value == pytest.approx(expected, rel=1e-6)
+
+
+def test_heart_everywhere_is_a_poor_label_map_for_a_mask_with_the_lungs_behind_the_heart():
+    masks = np.zeros((1, 4, 4), int)
+    masks[0, 1:3, 1:3] = 1
+    types = np.array([batch.LUNGS_WITH_HEART_KNOWN])
+
+    def loss(label_map):
+        log_probabilities = jnp.log(jnp.where(jnp.asarray(label_map)[..., None] == jnp.arange(4), 1 - 3e-6, 1e-6))
+        return losses.segmentation_loss(log_probabilities, masks, types, 0.5)
+
+    assert loss(np.full((1, 4, 4), 1)) == pytest.approx(np.log(2), rel=1e-4)
+    assert loss(masks * 2) == pytest.approx(0, abs=1e-4)
 
 
 def test_each_radiograph_of_a_batch_is_scored_by_its_own_type_of_mask():
     probabilities = jnp.log(jnp.tile(jnp.array([0.1, 0.3, 0.4, 0.2]), (3, 1, 1, 1)))
     masks = np.full((3, 1, 1), 2)
     types = np.array([batch.STRUCTURES_KNOWN, batch.LUNGS_KNOWN, batch.LUNGS_WITH_HEART_KNOWN])
-    expected = -(np.log(0.4) + np.log(0.6) + np.log(0.9)) / 3
+    expected = -(np.log(0.4) + np.log(0.6) + np.log(0.6 + 0.3 / 2)) / 3
     assert losses.segmentation_loss(probabilities, masks, types, 0.5) == pytest.approx(expected, rel=1e-6)
 
 

@@ -68,6 +68,8 @@ def test_pixels_predicted_as_heart_are_not_scored_where_the_mask_includes_the_lu
     assert with_heart["dice_lungs"] == pytest.approx(2 * 14 / (14 + 16))
     without_heart = segmentation.mask_metrics(predicted, truth, batch.LUNGS_KNOWN)
     assert without_heart["dice_lungs"] == pytest.approx(2 * 14 / (14 + 24))
+    covered = np.where(truth > 0, 1, predicted)  # a heart that covers both lungs
+    assert segmentation.mask_metrics(covered, truth, batch.LUNGS_WITH_HEART_KNOWN)["dice_lungs"] == 0
     assert all(np.isnan(with_heart[f"dice_{name}"]) for name in ("heart", "left lung", "right lung"))
 
 
