@@ -67,6 +67,7 @@ _DEFAULTS_OF_OLD_RUNS = {  # settings that runs of older versions lack, with the
     "training.unfreeze_augment_scale": 1.0,
     "augmentation.probability": 1.0,
     "augmentation.dihedral": 0.0,
+    "augmentation.border": 0.0,
     "augmentation.contrast_about": "middle",
     "augmentation.border": 0.0,
     "saliency.scaling": "peak",
