@@ -20,7 +20,7 @@ from cxrjax.cli import predict_files
 from cxrjax.data import dataset
 from cxrjax.evaluation import morphometry, saliency, scoring
 from cxrjax.io import lesions_csv, predictions_csv
-from cxrjax.metrics.calibration import apply_temperature
+from cxrjax.metrics.temperature import apply_temperature
 from cxrjax.ops import morphometry as ops_morphometry
 from cxrjax.runs import calibration, run_dir
 from cxrjax.runtime import compilation_cache

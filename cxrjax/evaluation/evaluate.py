@@ -13,7 +13,7 @@ import numpy as np
 
 from cxrjax import plotting
 from cxrjax.data import batch, dataset, tfds_store
-from cxrjax.evaluation import scoring, truth
+from cxrjax.evaluation import fit_calibration, scoring, truth
 from cxrjax.inference import fit_ood, ood_store
 from cxrjax.inference.predictor import Predictor, load_predictor, predict_stored
 from cxrjax.inference.rows import describe
@@ -50,8 +50,8 @@ def evaluate_run(workdir: Path, split: str, directory: str | None = None) -> dic
             if name != validation:
                 _predict_split(predictor, workdir, validation)
             if multihost.is_primary():
-                calibration.fit(workdir, validation)
-        except (dataset.DatasetError, calibration.CalibrationError) as error:
+                fit_calibration.fit(workdir, validation)
+        except (dataset.DatasetError, fit_calibration.CalibrationError) as error:
             calibration.path(workdir).unlink(missing_ok=True)
             terminal.warn(f"no temperature and no operating points: {error}")
     # The other processes wait: they may not exit while the first is still at work.

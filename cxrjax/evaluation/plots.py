@@ -10,6 +10,7 @@ import numpy as np
 from cxrjax import plotting
 from cxrjax.metrics import calibration, classification, intervals, roc
 from cxrjax.metrics.prediction_arrays import PredictionArrays
+from cxrjax.metrics.temperature import apply_temperature
 from cxrjax.runtime.formatting import format_ci, interval_or_value
 
 FORMS = (".png", ".svg")
@@ -88,7 +89,7 @@ def _roc_curve(cases: PredictionArrays, scores: Mapping[str, Any], k: int) -> pl
 
 def _reliability_curve(cases: PredictionArrays, kind: str, score: Mapping[str, Any]) -> plotting.ReliabilityCurve:
     rows = cases.with_prediction
-    probabilities = calibration.apply_temperature(cases.probabilities[rows], score["temperature"])
+    probabilities = apply_temperature(cases.probabilities[rows], score["temperature"])
     confidence = probabilities[np.arange(len(rows)), cases.predicted[rows]]
     bins = calibration.equal_count_bins(confidence)
     curve = calibration.reliability(confidence, cases.correct[rows], bins, np.ones((1, len(rows))))

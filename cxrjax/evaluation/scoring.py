@@ -27,8 +27,9 @@ from cxrjax.metrics import (
     subgroups,
     vote_convergence,
 )
-from cxrjax.metrics.calibration import apply_temperature, prepare_calibration
+from cxrjax.metrics.calibration import prepare_calibration
 from cxrjax.metrics.prediction_arrays import PredictionArrays
+from cxrjax.metrics.temperature import apply_temperature
 from cxrjax.runs import calibration, provenance, run_dir
 from cxrjax.runtime import atomic_files
 

@@ -12,7 +12,7 @@ from cxrjax.inference import functional, ood, patch_parallel, pipeline, rows
 from cxrjax.inference.batch_runner import BatchRunner, Program
 from cxrjax.inference.loaded_run import LoadedRun
 from cxrjax.io import predictions_csv
-from cxrjax.metrics.calibration import apply_temperature
+from cxrjax.metrics.temperature import apply_temperature
 from cxrjax.runtime import compilation_cache, sharding
 
 

@@ -5,16 +5,19 @@ Whether a run classifies or only segments is decided once, in `make_predictor`.
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
 from cxrjax.config import Config
-from cxrjax.data import batch, dataset
+from cxrjax.data import batch
 from cxrjax.inference import pipeline
 from cxrjax.inference.label_predictor import LabelPredictor
 from cxrjax.inference.loaded_run import LoadedRun, load_run
 from cxrjax.inference.segmentation_predictor import SegmentationPredictor
+
+if TYPE_CHECKING:  # it imports the readers of data sets, which predictions of files do not need
+    from cxrjax.data.dataset import RadiographDataset
 
 
 class Predictor(Protocol):
@@ -91,7 +94,7 @@ def load_predictor(workdir: Path, *, use_ood_detector: bool = True) -> Predictor
 
 
 def predict_stored(
-    predictor: Predictor, stored: dataset.RadiographDataset, rows: Sequence[int] | None = None
+    predictor: Predictor, stored: "RadiographDataset", rows: Sequence[int] | None = None
 ) -> Iterator[tuple[batch.RadiographBatch, int, Any]]:
     """Yield the results of a split, or of some of its rows, which are read in chunks: (chunk, row in it, result)."""
     count = batch.chunk_size(predictor.config.evaluation.batch_size)

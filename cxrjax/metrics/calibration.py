@@ -1,16 +1,14 @@
-"""Calibration of probabilities: reliability, calibration errors, and temperature scaling."""
+"""Calibration of probabilities: reliability and calibration errors."""
 
 from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import minimize_scalar
 
 from cxrjax.metrics.confidence import BiasedEstimate, Loss, Proportion, safe_divide
 
 BINS = 10  # with about equal numbers of radiographs, as Nixon et al. 2019 (adaptive calibration error), section 3.3
-HOTTEST = 20.0  # highest temperature of the search, whose inverse is the lowest
 
 
 class ReliabilityBins(NamedTuple):
@@ -133,47 +131,6 @@ def prepare_calibration(
         }
 
     return measure
-
-
-def apply_temperature(probabilities: NDArray, temperature: float) -> NDArray:
-    """Scale probabilities [..., K] by a temperature: above 1 flattens them, below 1 sharpens them; zeros stay zeros.
-
-    The order, and so the predicted class, does not change (Guo et al. 2017, section 4.2). NaN stays NaN.
-    """
-    raised = (probabilities / np.maximum(probabilities.max(-1, keepdims=True), _TINY)) ** (1 / temperature)
-    return raised / np.maximum(raised.sum(-1, keepdims=True), _TINY)
-
-
-def fit_temperature(probabilities: NDArray, truth: NDArray) -> float:
-    """Fit the temperature of maximal likelihood (Guo et al. 2017, section 4.2), with Platt's targets.
-
-    Where all predictions are correct, the likelihood has no maximum: it rises as the temperature falls. The targets are
-    therefore those of Platt 1999 (section 2.2): the true class of a radiograph has 1 - 1 / (n + 2), and the other
-    classes share the rest, as if one more radiograph were of another class.
-
-    Args:
-        probabilities: [n, K], n > 0, of radiographs that the network was not trained on.
-        truth: int [n], true class.
-
-    Returns:
-        The temperature, within 1 / HOTTEST and HOTTEST; see `is_at_bound`.
-    """
-    count = probabilities.shape[1]
-    doubt = 1 / (len(truth) + 2)
-    targets = np.where(np.arange(count) == truth[:, None], 1 - doubt, doubt / max(count - 1, 1))
-
-    def surprise(log_temperature: float) -> float:
-        scaled = apply_temperature(probabilities, np.exp(log_temperature))
-        return -(targets * np.log(np.maximum(scaled, _TINY))).sum(1).mean()
-
-    bound = np.log(HOTTEST)
-    optimum = minimize_scalar(surprise, bounds=(-bound, bound), method="bounded")
-    return float(np.exp(optimum.x))  # pyright: ignore[reportAttributeAccessIssue] SciPy is not typed
-
-
-def is_at_bound(temperature: float) -> bool:
-    """Return whether a temperature is at an end of the range of `fit_temperature`, so that the optimum is beyond it."""
-    return abs(np.log(temperature)) > np.log(HOTTEST) - 0.01
 
 
 def _distance(weight: NDArray, gaps: NDArray, data_gaps: NDArray, power: int) -> NDArray:

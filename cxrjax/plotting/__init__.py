@@ -1,40 +1,54 @@
-"""Figures: radiographs with lungs and saliency maps, scores, learning curves. Files are written atomically."""
+"""Figures: radiographs with lungs and saliency maps, scores, learning curves. Files are written atomically.
 
-from cxrjax.plotting.audit import draw_audit
-from cxrjax.plotting.evaluation import (
-    CurveWithCI,
-    ReliabilityCurve,
-    RocCurve,
-    draw_box_plots,
-    draw_confusion,
-    draw_faithfulness,
-    draw_proportions,
-    draw_reliability,
-    draw_roc_curves,
+The modules are imported when they are used, since predictions need OpenCV alone and Matplotlib takes long to import.
+"""
+
+from typing import TYPE_CHECKING
+
+from cxrjax.runtime.lazy_imports import lazy_imports as _lazy_imports
+
+if TYPE_CHECKING:  # the same names for type checkers
+    from cxrjax.plotting.audit import draw_audit as draw_audit
+    from cxrjax.plotting.evaluation import CurveWithCI as CurveWithCI
+    from cxrjax.plotting.evaluation import ReliabilityCurve as ReliabilityCurve
+    from cxrjax.plotting.evaluation import RocCurve as RocCurve
+    from cxrjax.plotting.evaluation import draw_box_plots as draw_box_plots
+    from cxrjax.plotting.evaluation import draw_confusion as draw_confusion
+    from cxrjax.plotting.evaluation import draw_faithfulness as draw_faithfulness
+    from cxrjax.plotting.evaluation import draw_proportions as draw_proportions
+    from cxrjax.plotting.evaluation import draw_reliability as draw_reliability
+    from cxrjax.plotting.evaluation import draw_roc_curves as draw_roc_curves
+    from cxrjax.plotting.prediction_figure import encode_figure as encode_figure
+    from cxrjax.plotting.prediction_figure import encode_overlay as encode_overlay
+    from cxrjax.plotting.radiographs import colorize as colorize
+    from cxrjax.plotting.radiographs import draw_sheet as draw_sheet
+    from cxrjax.plotting.radiographs import overlay as overlay
+    from cxrjax.plotting.style import RIGHT as RIGHT
+    from cxrjax.plotting.style import WRONG as WRONG
+    from cxrjax.plotting.training import draw_learning_curves as draw_learning_curves
+    from cxrjax.plotting.training import draw_lr_curve as draw_lr_curve
+
+__getattr__, __dir__, __all__ = _lazy_imports(
+    __name__,
+    {
+        "CurveWithCI": "cxrjax.plotting.evaluation:CurveWithCI",
+        "RIGHT": "cxrjax.plotting.style:RIGHT",
+        "ReliabilityCurve": "cxrjax.plotting.evaluation:ReliabilityCurve",
+        "RocCurve": "cxrjax.plotting.evaluation:RocCurve",
+        "WRONG": "cxrjax.plotting.style:WRONG",
+        "colorize": "cxrjax.plotting.radiographs:colorize",
+        "draw_audit": "cxrjax.plotting.audit:draw_audit",
+        "draw_box_plots": "cxrjax.plotting.evaluation:draw_box_plots",
+        "draw_confusion": "cxrjax.plotting.evaluation:draw_confusion",
+        "draw_faithfulness": "cxrjax.plotting.evaluation:draw_faithfulness",
+        "draw_learning_curves": "cxrjax.plotting.training:draw_learning_curves",
+        "draw_lr_curve": "cxrjax.plotting.training:draw_lr_curve",
+        "draw_proportions": "cxrjax.plotting.evaluation:draw_proportions",
+        "draw_reliability": "cxrjax.plotting.evaluation:draw_reliability",
+        "draw_roc_curves": "cxrjax.plotting.evaluation:draw_roc_curves",
+        "draw_sheet": "cxrjax.plotting.radiographs:draw_sheet",
+        "encode_figure": "cxrjax.plotting.prediction_figure:encode_figure",
+        "encode_overlay": "cxrjax.plotting.prediction_figure:encode_overlay",
+        "overlay": "cxrjax.plotting.radiographs:overlay",
+    },
 )
-from cxrjax.plotting.prediction_figure import encode_figure, encode_overlay
-from cxrjax.plotting.radiographs import colorize, draw_sheet, overlay
-from cxrjax.plotting.style import RIGHT, WRONG
-from cxrjax.plotting.training import draw_learning_curves, draw_lr_curve
-
-__all__ = [
-    "CurveWithCI",
-    "RIGHT",
-    "ReliabilityCurve",
-    "RocCurve",
-    "WRONG",
-    "colorize",
-    "draw_audit",
-    "draw_box_plots",
-    "draw_confusion",
-    "draw_faithfulness",
-    "draw_learning_curves",
-    "draw_lr_curve",
-    "draw_proportions",
-    "draw_reliability",
-    "draw_roc_curves",
-    "draw_sheet",
-    "encode_figure",
-    "encode_overlay",
-    "overlay",
-]

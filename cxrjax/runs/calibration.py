@@ -4,7 +4,7 @@
 {"at_specificity": t, "at_sensitivity": t}}}:
 
 - "version" of the rules it was fitted by, and "step", the training step of the network it belongs to.
-- "temperature" of `metrics.calibration`.
+- "temperature" of `metrics.temperature`.
 - "operating_points": for each class, the threshold of its probability, before temperature scaling, at which specificity
   or sensitivity reaches the target on new radiographs on average (`metrics.roc.choose_threshold`). It is null where
   there are too few radiographs to guarantee that (at least nine positives or negatives for 0.9), or where no threshold
@@ -15,28 +15,18 @@
   is null where no confidence suffices.
 """
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from cxrjax.io import json_file, predictions_csv
-from cxrjax.metrics import bootstrap, calibration, roc, selective
-from cxrjax.metrics.prediction_arrays import PredictionArrays, collect, patients
-from cxrjax.runs import provenance
-from cxrjax.runtime import atomic_files
-from cxrjax.runtime.errors import CxrjaxError
+from cxrjax.io import json_file
+from cxrjax.metrics.temperature import is_at_bound
 
 _REMEDY = "remove it, and --mode=evaluate fits it again"
 VERSION = 2  # version 1, without the key: no targets of Platt, and thresholds by the observed rates
 TARGET = 0.9  # specificity or sensitivity at an operating point, and accuracy above `min_confidence`; our choice
-
-
-class CalibrationError(CxrjaxError, ValueError):
-    """Radiographs that do not allow a calibration; the message has their file and the reason."""
 
 
 def path(workdir: Path) -> Path:
@@ -50,7 +40,7 @@ def matches_step(workdir: Path, step: int | None) -> bool:
 
 
 def load(workdir: Path, step: int | None) -> dict[str, Any] | None:
-    """Return the calibration written by `fit`; None where there is none.
+    """Return the calibration written by `evaluation.fit_calibration`; None where there is none.
 
     Args:
         workdir: the run directory.
@@ -69,40 +59,10 @@ def load(workdir: Path, step: int | None) -> dict[str, Any] | None:
     return _read(workdir)
 
 
-def fit(workdir: Path, split: str) -> None:
-    """Fit temperature and thresholds to RUN/evaluation/SPLIT/predictions.csv.
-
-    Args:
-        workdir: the run directory, of a classifier.
-        split: the validation split, whose radiographs are used for neither training nor testing.
-
-    Raises:
-        CalibrationError: there is no radiograph with a prediction.
-    """
-    file = workdir / "evaluation" / split / "predictions.csv"
-    table = predictions_csv.read(file)
-    cases = collect(table)
-    patient_ids = np.array(patients(table))
-    rows = cases.with_prediction
-    if not len(rows):
-        raise CalibrationError(f"{file}: nothing was found in any radiograph, so there is nothing to calibrate by")
-    result = {
-        "version": VERSION,
-        "split": split,
-        "step": provenance.read(file.parent).step,
-        "n": len(cases.truth),
-        "temperature": calibration.fit_temperature(cases.probabilities[rows], cases.truth[rows]),
-        "target": TARGET,
-        "min_confidence": _min_confidence(cases, patient_ids),
-        "operating_points": _operating_points(cases, patient_ids),
-    }
-    atomic_files.atomic_write(path(workdir), (json.dumps(result, indent=2) + "\n").encode())
-
-
 def reliability_warning(content: Mapping[str, Any]) -> str:
     """Return a sentence that says why the temperature and thresholds of `load` are unreliable; "" if they are not."""
     split = content.get("split", "validation")
-    if calibration.is_at_bound(content["temperature"]):
+    if is_at_bound(content["temperature"]):
         return (
             f"the temperature {content['temperature']:.2f} is at the end of the range that is searched: {split} does "
             "not determine it, and probabilities at this temperature are not reliable"
@@ -142,28 +102,3 @@ def load_min_confidence(workdir: Path, step: int | None) -> float | None:
     if "min_confidence" not in content:  # written by an older version
         return None
     return np.inf if content["min_confidence"] is None else content["min_confidence"]
-
-
-def _min_confidence(cases: PredictionArrays, patient_ids: NDArray[np.str_]) -> float | None:
-    rows = cases.with_prediction
-    confidence = cases.probabilities[rows, cases.predicted[rows]]
-    counts = selective.by_certainty(cases.correct[rows], confidence, np.ones((1, len(rows))))
-    threshold = selective.choose_threshold(counts, TARGET, more=bootstrap.design_effect(patient_ids[rows]))
-    return threshold if np.isfinite(threshold) else None
-
-
-def _operating_points(cases: PredictionArrays, patient_ids: NDArray[np.str_]) -> dict[str, dict[str, float | None]]:
-    points = {}
-    for k, name in enumerate(cases.classes):
-        positive = cases.truth == k
-        if positive.any() and not positive.all():
-            scores = np.nan_to_num(cases.probabilities[:, k], nan=-np.inf)
-            counts = roc.roc_counts(positive, scores, np.ones((1, len(positive))))
-            negative_effect = bootstrap.design_effect(patient_ids[~positive])
-            positive_effect = bootstrap.design_effect(patient_ids[positive])
-            thresholds = {
-                "at_specificity": roc.choose_threshold(counts, specificity=TARGET, more=negative_effect),
-                "at_sensitivity": roc.choose_threshold(counts, sensitivity=TARGET, more=positive_effect),
-            }
-            points[name] = {kind: t if np.isfinite(t) else None for kind, t in thresholds.items()}
-    return points

@@ -10,7 +10,7 @@ from cxrjax.inference import pipeline
 from cxrjax.inference.label_predictor import LabelPredictor
 from cxrjax.inference.loaded_run import Fitted
 from cxrjax.inference.rows import describe
-from cxrjax.metrics.calibration import HOTTEST, apply_temperature
+from cxrjax.metrics.temperature import HOTTEST, apply_temperature
 from cxrjax.runs import calibration
 
 PROBABILITIES = np.array([0.2, 0.5, 0.3], np.float32)

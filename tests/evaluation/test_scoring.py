@@ -7,7 +7,7 @@ import pytest
 
 from benchmarks import score_rows
 from cxrjax.config import default_config
-from cxrjax.evaluation import compare_runs, scoring, tables
+from cxrjax.evaluation import compare_runs, fit_calibration, scoring, tables
 from cxrjax.io import predictions_csv
 from cxrjax.metrics import bootstrap, classification, prediction_arrays
 from cxrjax.runs import calibration, provenance
@@ -71,7 +71,7 @@ def run(tmp_path_factory):
     workdir = tmp_path_factory.mktemp("run")
     write(workdir, draw_rows(1), "val")
     write(workdir, draw_rows(0))
-    calibration.fit(workdir, "val")
+    fit_calibration.fit(workdir, "val")
     return workdir
 
 
@@ -275,7 +275,7 @@ def test_a_threshold_that_cannot_be_reached_is_said_to_be_so(tmp_path):
     for i in viral[::2]:
         rows[i] = {key: value for key, value in rows[i].items() if key in rows[5]} | {"status": "no lungs found"}
     write(tmp_path, rows, "val")
-    calibration.fit(tmp_path, "val")
+    fit_calibration.fit(tmp_path, "val")
     chosen = calibration.load(tmp_path, None)["operating_points"]["viral"]
     assert chosen["at_sensitivity"] is None
     scores = scoring.score_run(tmp_path, "val")

@@ -6,6 +6,7 @@ from scipy.special import expit, logit, softmax
 from sklearn.metrics import brier_score_loss, log_loss
 
 from cxrjax.metrics import bootstrap, calibration, confidence
+from cxrjax.metrics import temperature as temperature_scaling
 
 
 def once(measure):
@@ -53,8 +54,8 @@ def test_bins_hold_equal_numbers_and_do_not_part_equal_values():
 @pytest.mark.parametrize("temperature", [0.5, 1.0, 2.5])
 def test_a_known_temperature_is_found_and_lowers_the_error(temperature):
     probabilities, truth = draw(1, 20_000, temperature)  # sharpened so much
-    assert calibration.fit_temperature(probabilities, truth) == pytest.approx(temperature, rel=0.05)
-    mended = calibration.apply_temperature(probabilities, temperature)
+    assert temperature_scaling.fit_temperature(probabilities, truth) == pytest.approx(temperature, rel=0.05)
+    mended = temperature_scaling.apply_temperature(probabilities, temperature)
     before, after = (
         once(calibration.prepare_calibration(p, truth, p.argmax(1))(np.ones((1, len(truth)))))["ece"]
         for p in (probabilities, mended)
@@ -65,10 +66,10 @@ def test_a_known_temperature_is_found_and_lowers_the_error(temperature):
 def test_a_temperature_of_all_right_is_that_of_one_wrong_among_n_and_two():
     """Fifty findings at 0.7, all right, of two classes: Platt's target 51/52 is what 0.7 is sharpened to."""
     probabilities, truth = np.tile([0.7, 0.3], (50, 1)), np.zeros(50, int)
-    temperature = calibration.fit_temperature(probabilities, truth)
+    temperature = temperature_scaling.fit_temperature(probabilities, truth)
     assert temperature == pytest.approx(logit(0.7) / np.log(51), rel=1e-4)
-    assert calibration.apply_temperature(probabilities, temperature)[0, 0] == pytest.approx(51 / 52)
-    assert not calibration.is_at_bound(temperature)
+    assert temperature_scaling.apply_temperature(probabilities, temperature)[0, 0] == pytest.approx(51 / 52)
+    assert not temperature_scaling.is_at_bound(temperature)
 
 
 def test_a_temperature_that_validation_cannot_tell_makes_new_data_no_worse():
@@ -77,11 +78,11 @@ def test_a_temperature_that_validation_cannot_tell_makes_new_data_no_worse():
     for seed in range(20):
         probabilities, known = draw(100 + seed, 50, 0.3)
         right = probabilities.argmax(1) == known
-        temperature = calibration.fit_temperature(probabilities[right], known[right])
-        assert not calibration.is_at_bound(temperature)
+        temperature = temperature_scaling.fit_temperature(probabilities[right], known[right])
+        assert not temperature_scaling.is_at_bound(temperature)
         losses = [
-            log_loss(truth, calibration.apply_temperature(test, t), labels=range(4))
-            for t in (1.0, calibration.fit_temperature(probabilities, known))
+            log_loss(truth, temperature_scaling.apply_temperature(test, t), labels=range(4))
+            for t in (1.0, temperature_scaling.fit_temperature(probabilities, known))
         ]
         assert losses[1] < losses[0]
 
@@ -89,7 +90,7 @@ def test_a_temperature_that_validation_cannot_tell_makes_new_data_no_worse():
 def test_a_temperature_at_its_bound_is_known_to_be():
     """What is claimed is the opposite of the truth: no temperature is hot enough."""
     probabilities, truth = draw(0, 200, 1.0)
-    assert calibration.is_at_bound(calibration.fit_temperature(probabilities, probabilities.argmin(1)))
+    assert temperature_scaling.is_at_bound(temperature_scaling.fit_temperature(probabilities, probabilities.argmin(1)))
 
 
 def test_the_log_loss_is_that_of_scikit_learn():
@@ -111,21 +112,24 @@ def test_losses_of_few_errors_are_bounded_by_what_is_not_seen():
 def test_a_temperature_changes_no_finding():
     probabilities, _ = draw(2, 200, 1.0)
     for temperature in (0.05, 0.7, 20.0):
-        scaled = calibration.apply_temperature(probabilities, temperature)
+        scaled = temperature_scaling.apply_temperature(probabilities, temperature)
         np.testing.assert_array_equal(scaled.argsort(1), probabilities.argsort(1))
         np.testing.assert_allclose(scaled.sum(1), 1)
-    np.testing.assert_allclose(calibration.apply_temperature(probabilities, 1.0), probabilities)
+    np.testing.assert_allclose(temperature_scaling.apply_temperature(probabilities, 1.0), probabilities)
     logits = np.log(probabilities)
-    np.testing.assert_allclose(calibration.apply_temperature(probabilities, 3.0), softmax(logits / 3, 1))
+    np.testing.assert_allclose(temperature_scaling.apply_temperature(probabilities, 3.0), softmax(logits / 3, 1))
     odd = np.array([[0, 0, 0], [1, 0, 0], [np.nan] * 3], np.float32)
-    np.testing.assert_array_equal(calibration.apply_temperature(odd, 2.0), odd)
+    np.testing.assert_array_equal(temperature_scaling.apply_temperature(odd, 2.0), odd)
 
 
 def test_claims_that_are_right_stay_within_what_chance_shows():
     inside, outside = [], []
     for seed in range(60):
         probabilities, truth = draw(seed, 300, 1.0)
-        for held, wrong in ((inside, probabilities), (outside, calibration.apply_temperature(probabilities, 0.5))):
+        for held, wrong in (
+            (inside, probabilities),
+            (outside, temperature_scaling.apply_temperature(probabilities, 0.5)),
+        ):
             claimed, right = wrong.max(1), wrong.argmax(1) == truth
             bins = calibration.equal_count_bins(claimed)
             low, high = calibration.error_if_calibrated(claimed, bins, draws=200)

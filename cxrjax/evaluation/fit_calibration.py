@@ -1,0 +1,73 @@
+"""Fit of a run's calibration to its validation radiographs; `cxrjax.runs.calibration` describes and reads the file."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cxrjax.io import predictions_csv
+from cxrjax.metrics import bootstrap, roc, selective, temperature
+from cxrjax.metrics.prediction_arrays import PredictionArrays, collect, patients
+from cxrjax.runs import calibration, provenance
+from cxrjax.runtime import atomic_files
+from cxrjax.runtime.errors import CxrjaxError
+
+
+class CalibrationError(CxrjaxError, ValueError):
+    """Radiographs that do not allow a calibration; the message has their file and the reason."""
+
+
+def fit(workdir: Path, split: str) -> None:
+    """Fit temperature and thresholds to RUN/evaluation/SPLIT/predictions.csv.
+
+    Args:
+        workdir: the run directory, of a classifier.
+        split: the validation split, whose radiographs are used for neither training nor testing.
+
+    Raises:
+        CalibrationError: there is no radiograph with a prediction.
+    """
+    file = workdir / "evaluation" / split / "predictions.csv"
+    table = predictions_csv.read(file)
+    cases = collect(table)
+    patient_ids = np.array(patients(table))
+    rows = cases.with_prediction
+    if not len(rows):
+        raise CalibrationError(f"{file}: nothing was found in any radiograph, so there is nothing to calibrate by")
+    result = {
+        "version": calibration.VERSION,
+        "split": split,
+        "step": provenance.read(file.parent).step,
+        "n": len(cases.truth),
+        "temperature": temperature.fit_temperature(cases.probabilities[rows], cases.truth[rows]),
+        "target": calibration.TARGET,
+        "min_confidence": _min_confidence(cases, patient_ids),
+        "operating_points": _operating_points(cases, patient_ids),
+    }
+    atomic_files.atomic_write(calibration.path(workdir), (json.dumps(result, indent=2) + "\n").encode())
+
+
+def _min_confidence(cases: PredictionArrays, patient_ids: NDArray[np.str_]) -> float | None:
+    rows = cases.with_prediction
+    confidence = cases.probabilities[rows, cases.predicted[rows]]
+    counts = selective.by_certainty(cases.correct[rows], confidence, np.ones((1, len(rows))))
+    threshold = selective.choose_threshold(counts, calibration.TARGET, more=bootstrap.design_effect(patient_ids[rows]))
+    return threshold if np.isfinite(threshold) else None
+
+
+def _operating_points(cases: PredictionArrays, patient_ids: NDArray[np.str_]) -> dict[str, dict[str, float | None]]:
+    points = {}
+    for k, name in enumerate(cases.classes):
+        positive = cases.truth == k
+        if positive.any() and not positive.all():
+            scores = np.nan_to_num(cases.probabilities[:, k], nan=-np.inf)
+            counts = roc.roc_counts(positive, scores, np.ones((1, len(positive))))
+            negative_effect = bootstrap.design_effect(patient_ids[~positive])
+            positive_effect = bootstrap.design_effect(patient_ids[positive])
+            thresholds = {
+                "at_specificity": roc.choose_threshold(counts, specificity=calibration.TARGET, more=negative_effect),
+                "at_sensitivity": roc.choose_threshold(counts, sensitivity=calibration.TARGET, more=positive_effect),
+            }
+            points[name] = {kind: t if np.isfinite(t) else None for kind, t in thresholds.items()}
+    return points
