@@ -41,8 +41,8 @@ def test_an_old_run_shows_and_augments_as_it_did(tmp_path):
         del settings[section][name]
     (tmp_path / "config.json").write_text(json.dumps(settings | {"task": "classify"}))
     config = run_dir.load_config(tmp_path)
-    assert [getattr(getattr(config, section), name) for section, name in added] == [0, "all", 1, 1, 1, 0, "middle"]
-    assert [default_config()[section][name] for section, name in added] == [0, "all", 1, 1, 1, 0, "middle"]
+    assert [getattr(getattr(config, section), name) for section, name in added] == [0, "all", 1, 1, 1, 0, 0, "middle"]
+    assert [default_config()[section][name] for section, name in added] == [0, "all", 1, 1, 1, 0, 0, "middle"]
 
 
 def test_maps_of_an_old_run_are_scaled_as_they_were(old_run):
