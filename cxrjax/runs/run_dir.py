@@ -69,7 +69,6 @@ _DEFAULTS_OF_OLD_RUNS = {  # settings that runs of older versions lack, with the
     "augmentation.dihedral": 0.0,
     "augmentation.border": 0.0,
     "augmentation.contrast_about": "middle",
-    "augmentation.border": 0.0,
     "saliency.scaling": "peak",
 }
 
