@@ -12,7 +12,7 @@ Numbers without a source are ours, chosen on the validation split.
 
 from ml_collections import ConfigDict
 
-from cxrjax.config import default_config, select_variant
+from cxrjax.config import LABELS, default_config, select_variant
 
 
 def get_config(variant: str = "") -> ConfigDict:
@@ -48,6 +48,7 @@ def classify() -> ConfigDict:
     """ResNet18 votes on 100 patches of 112² from the lungs of a 512² radiograph."""
     config = default_config()
     config.task = "classify"
+    config.classifier.classes = LABELS
     config.data.dir = "data/findings"
     config.image.size = 512  # half the paper's, as the patches: a patch covers as much of a lung
     config.segmenter.workdir = "runs/benchmark_segment"

@@ -11,7 +11,7 @@ about the middle of the gray range.
 
 from ml_collections import ConfigDict
 
-from cxrjax.config import IMAGENET, default_config, select_variant
+from cxrjax.config import IMAGENET, LABELS, default_config, select_variant
 
 
 def get_config(variant: str = "") -> ConfigDict:
@@ -27,6 +27,7 @@ def cnn1() -> ConfigDict:
     """
     config = default_config()
     config.task = "classify"
+    config.classifier.classes = LABELS  # ours: those of Oh et al. 2020
     config.image.size = 256  # cell 4
     config.image.gamma = 1.0  # cell 4
     config.image.equalize = False  # cell 4

@@ -11,7 +11,7 @@ Cost and benchmark: at the small size of benchmarks/RECIPES.md; macro F1 of the 
 
 from ml_collections import ConfigDict
 
-from cxrjax.config import IMAGENET, default_config, select_variant
+from cxrjax.config import IMAGENET, LABELS, default_config, select_variant
 
 
 def get_config(variant: str = "") -> ConfigDict:
@@ -30,6 +30,7 @@ def baseline() -> ConfigDict:
     """
     config = default_config()
     config.task = "classify"
+    config.classifier.classes = LABELS  # ours: those of Oh et al. 2020
     config.image.size = 128  # data_preprocessing.py:18
     config.image.gamma = 1.0  # data_preprocessing.py:13-18
     config.image.equalize = False  # data_preprocessing.py:13-18

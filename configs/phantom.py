@@ -8,7 +8,7 @@ Numbers without a source are ours, chosen on the validation split.
 
 from ml_collections import ConfigDict
 
-from cxrjax.config import default_config, select_variant
+from cxrjax.config import LABELS, default_config, select_variant
 
 
 def get_config(variant: str = "") -> ConfigDict:
@@ -38,6 +38,7 @@ def classify() -> ConfigDict:
     """A small ResNet votes on 100 patches; it needs the run runs/phantom_segment."""
     config = default_config()
     config.task = "classify"
+    config.classifier.classes = LABELS
     config.data.dir = "data/phantom"
     config.image.size = 256  # a quarter of the paper's
     config.segmenter.workdir = "runs/phantom_segment"

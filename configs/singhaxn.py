@@ -8,7 +8,7 @@ Sources: files of that repository at 163ec0d, and fastai 2.0.13.
 
 from ml_collections import ConfigDict
 
-from cxrjax.config import IMAGENET, default_config, select_variant
+from cxrjax.config import IMAGENET, LABELS, default_config, select_variant
 
 
 def get_config(variant: str = "") -> ConfigDict:
@@ -77,6 +77,7 @@ def classify() -> ConfigDict:
     """
     config = default_config()
     config.task = "classify"
+    config.classifier.classes = LABELS  # ours: those of Oh et al. 2020
     config.pretrained = IMAGENET.format("resnet34")  # ours
     config.pretrained_head = "fresh"  # ours
     config.image.gamma = 1.0  # classifier_common.py:20-44

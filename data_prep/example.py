@@ -7,7 +7,6 @@ import cv2
 import numpy as np
 import tensorflow_datasets as tfds
 
-LABELS = ("normal", "bacterial", "tuberculosis", "viral", "covid19")  # shared vocabulary; other labels stay as they are
 # What the values of a mask mean, see `Example.mask_kind`.
 STRUCTURES = "structures"
 LUNGS = "lungs"

@@ -9,7 +9,7 @@ from ml_collections import ConfigDict
 from benchmarks import synthetic
 from benchmarks.accelerator.sizes import Sizes
 from benchmarks.runner import ROOT
-from cxrjax.config import default_config
+from cxrjax.config import LABELS, default_config
 from cxrjax.data import dataset, tfds_store
 from data_prep.options import Options
 
@@ -25,7 +25,7 @@ def is_packed(sizes: Sizes) -> bool:
 def locate_findings(folder: Path, sizes: Sizes) -> tuple[Path, tuple[str, ...]]:
     """Return the folder and the classes of the data set with findings, or of noise, written to FOLDER/data once."""
     if is_packed(sizes):
-        return PACK / "data" / "findings", tuple(default_config().classifier.classes)
+        return PACK / "data" / "findings", LABELS
     stored = folder / "data" / "noise"
     if not stored.is_dir():
         synthetic.write_data_set(folder / "data", FEW if sizes.tiny else 64, sizes.image)

@@ -184,11 +184,10 @@ def fit_ood_detector(config: "Config", run: Path) -> None:
     A line on standard error says why if it cannot be fitted.
     """
     from cxrjax.inference import fit_ood, ood_store
-    from cxrjax.models import from_config
     from cxrjax.runs import run_dir
     from cxrjax.runtime import terminal
 
-    has_detector = from_config.classes(config) and config.segmenter.workdir and config.ood.keep_quantile
+    has_detector = config.task == "classify" and config.segmenter.workdir and config.ood.keep_quantile
     if has_detector and not ood_store.is_fitted_to(run, run_dir.load_step(run, config)):
         try:
             fit_ood.fit_ood_detector(run)

@@ -13,6 +13,7 @@ from cxrjax.config.settings import Config
 
 __all__ = [
     "IMAGENET",
+    "LABELS",
     "Config",
     "InvalidSettingError",
     "UnknownVariantError",
@@ -20,6 +21,9 @@ __all__ = [
     "freeze",
     "select_variant",
 ]
+
+# Labels of Oh et al. 2020, table I: the shared vocabulary of prepared data sets, whose other labels stay as they are.
+LABELS = ("normal", "bacterial", "tuberculosis", "viral", "covid19")
 
 # ImageNet weights of torchvision, hosted by timm under torchvision's names: `IMAGENET.format("resnet34")`. They are not
 # pinned, since no digest was available: `main` may change. The start that downloads them prints their SHA-256, which

@@ -187,9 +187,8 @@ def _find_problem(value: Any, setting_type: SettingType) -> str:
                 and all(map(_is_text, value))
             )
             is_valid = is_valid and len(set(value)) == len(value)
-            return (
-                "" if is_valid else f"a list of {setting_type.low:g} or more different texts, as \"('a','b')\" or a,b"
-            )
+            count = f"{setting_type.low:g} or more " if setting_type.low else ""
+            return "" if is_valid else f"a list of {count}different texts, as \"('a','b')\" or a,b"
         case "texts or numbers":
             is_valid = _is_sequence(value) and all(_is_text(item) or _is_number(item, setting_type) for item in value)
             return "" if is_valid else "a list of texts or numbers"

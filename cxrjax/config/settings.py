@@ -102,8 +102,8 @@ class ClassifierConfig:
     channels: Channels = 3  # paper II-C: gray repeated, for weights trained on color images
     normalization: Normalization = "none"  # gray levels in 0..1 (original: 0..255); "imagenet" for published weights
     initializer: Initializer = "he_normal"  # of random weights and of a new head; names as of the segmenter; ours
-    # paper table I
-    classes: Annotated[tuple[str, ...], Length(1, 10_000)] = ("normal", "bacterial", "tuberculosis", "viral", "covid19")
+    # labels, in the order of the outputs; (): those of the training split, by cxrjax/runs/class_names.py; ours
+    classes: Annotated[tuple[str, ...], Length(0, 10_000)] = ()
 
 
 @dataclass(frozen=True)

@@ -316,7 +316,10 @@ def _explain_unknown_label(
     labels = set(radiographs.labels) - {""}
     ordered = [name for name in classes if name in labels] + sorted(labels - set(classes))
     setting = ",".join(map(repr, ordered)) + ("," if len(ordered) == 1 else "")
-    return f'{message}; add --config.classifier.classes="({setting})", which names all labels of this split'
+    return (
+        f"{message}; add --config.classifier.classes= for the labels of the training split, or name those of this "
+        f'split: --config.classifier.classes="({setting})"'
+    )
 
 
 def _preprocessing_options(config: Config) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 `data_prep/example.py` defines the form of a record. `cxrjax.data.dataset` decodes the records.
 """
 
+import hashlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from cxrjax.io import prepared
 from cxrjax.io.prepared import DatasetError
 from cxrjax.io.prepared import as_text as _text
 
+_SPLITS_CSV = "splits.csv"
 _TEXT_FIELDS = ("path", "patient_id", "source", "label", "view", "sex", "mask_kind", "format", "color")
 
 
@@ -82,6 +84,26 @@ def list_splits(directory: str) -> list[str]:
 def dataset_name(directory: str) -> str:
     """Return the name of a prepared data set."""
     return prepared.open_builder(find_dir(directory)).name
+
+
+def read_identity(directory: str) -> dict[str, Any]:
+    """Return what tells a prepared data set from others, wherever it lies, without reading its records.
+
+    Returns:
+        "name"; "version"; "splits": name of each non-empty split -> {"radiographs", "bytes"}; and "splits_csv": SHA-256
+        of splits.csv, the list of all radiographs with their splits, "" where an earlier version wrote none.
+
+    Raises:
+        DatasetError: there is no data set.
+    """
+    builder = prepared.open_builder(find_dir(directory))
+    splits = {
+        name: {"radiographs": builder.info.splits[name].num_examples, "bytes": int(builder.info.splits[name].num_bytes)}
+        for name in _nonempty_splits(builder)
+    }
+    table = Path(builder.data_path) / _SPLITS_CSV
+    digest = hashlib.sha256(table.read_bytes()).hexdigest() if table.is_file() else ""
+    return {"name": builder.name, "version": str(builder.version), "splits": splits, "splits_csv": digest}
 
 
 def read_report(directory: str) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from cxrjax.data import dataset, tfds_store
 from cxrjax.evaluation import evaluate
 from cxrjax.io import json_file
 from cxrjax.metrics.confidence import COUNTS
-from cxrjax.runs import run_dir
+from cxrjax.runs import class_names, run_dir
 from cxrjax.runtime import atomic_files
 from cxrjax.training import trainer
 
@@ -37,12 +37,13 @@ def cross_validate(config: Config, workdir: Path) -> dict[str, Any]:
         {"folds": names, "scores": {score: {"values", "mean", "deviation", "interval"}}}; see `pool_scores`.
 
     Raises:
-        DatasetError: the data set has fewer than three folds.
+        DatasetError: the data set has fewer than three folds, or one label only.
         RunError: a run directory cannot be used; see `run_dir.create_or_resume`.
         Diverged: a training diverged; see `trainer.train`.
     """
-    run_dir.create_or_resume(workdir, config)
     folds = list_folds(config.data.dir)
+    config = class_names.resolve(config, workdir, "+".join(folds))
+    run_dir.create_or_resume(workdir, config)
     scores = []
     for k, fold in enumerate(folds):
         metrics = workdir / fold / "evaluation" / fold / "metrics.json"

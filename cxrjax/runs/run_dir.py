@@ -5,6 +5,7 @@ config_history.jsonl  one line per change of settings that may change: the train
 checkpoints/          last/ (to resume from) and best/ (to use), by Orbax
 metrics.jsonl         one line per epoch; events.* are the same for TensorBoard
 starts.jsonl          one line per start of the training: command, versions, git commit, hardware; log.txt for reading
+dataset.json          name, version and size of the data set, by which it is recognized where it has moved
 training_labels.json  classifier: number of training radiographs by source and label
 segmenter/            classifier with a segmenter: config.json and checkpoints/best/ of the segmenter it was trained
 with lungs/                lung masks of training and validation, cached to resume training; may be removed at any time
@@ -31,6 +32,7 @@ from cxrjax.runtime import atomic_files
 from cxrjax.runtime.errors import CxrjaxError
 
 CONFIG = "config.json"
+DATASET = "dataset.json"
 SEGMENTER = "segmenter"
 OOD_DETECTOR = "ood_detector.npz"
 LUNGS = "lungs"
@@ -153,9 +155,9 @@ def remove_unstarted(workdir: Path, config: Config) -> None:
         DamagedFileError: config.json is damaged.
     """
     path = workdir / CONFIG
-    if not path.exists() or any((workdir / "checkpoints").glob("*/[0-9]*")) or (workdir / "metrics.jsonl").exists():
+    if not path.exists() or has_begun(workdir):
         return
-    copied_keys = {f"segmenter.{key}" for key in SEGMENTER_KEYS} if from_config.classes(config) else set()
+    copied_keys = {f"segmenter.{key}" for key in SEGMENTER_KEYS} if config.task == "classify" else set()
     existing = _DEFAULTS_OF_OLD_RUNS | schema.flatten(json_file.read(path, OTHER_FOLDER))
     if not existing.keys() >= _REQUIRED_KEYS:
         raise RunError(f"{path}: this is not the config of a run; {OTHER_FOLDER}")
@@ -163,10 +165,16 @@ def remove_unstarted(workdir: Path, config: Config) -> None:
     if all(existing.get(key) == value for key, value in requested.items() if key not in copied_keys):
         return
     path.unlink()
-    for name in ("training_labels.json", history.CONFIG_HISTORY):
+    for name in ("training_labels.json", DATASET, history.CONFIG_HISTORY):
         (workdir / name).unlink(missing_ok=True)
     for name in ("checkpoints", SEGMENTER, LUNGS):
         shutil.rmtree(workdir / name, ignore_errors=True)
+
+
+def has_begun(workdir: Path) -> bool:
+    """Return whether a run has any progress of a training, or imported weights."""
+    is_trained = any((workdir / "checkpoints").glob("*/[0-9]*")) or (workdir / history.METRICS).exists()
+    return (workdir / CONFIG).exists() and is_trained
 
 
 def load_config(workdir: Path) -> Config:
@@ -185,9 +193,12 @@ def load_config(workdir: Path) -> Config:
         if isinstance(section_settings, dict):
             section_settings.setdefault(name, value)
     try:
-        return schema.from_dict(settings)
+        config = schema.from_dict(settings)
+        if config.task == "classify" and not config.classifier.classes:
+            raise schema.InvalidSettingError("classifier.classes is empty")
     except schema.InvalidSettingError as error:
         raise RunError(f"{path}: {error}; it was changed, or written by another version, which can read it") from None
+    return config
 
 
 def segmenter_dir(workdir: Path, config: Config) -> Path:

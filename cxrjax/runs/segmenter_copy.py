@@ -23,7 +23,7 @@ def copy_segmenter(workdir: Path, config: Config) -> Config:
             network, or its radiographs were standardized differently; or RUN/segmenter is a folder of another kind.
         WeightFormatError: the model cannot be read.
     """
-    if not from_config.classes(config):
+    if config.task != "classify":
         return config
     if not config.segmenter.workdir:
         if from_config.inference_config(config, config.patches.count).requires_segmentation:

@@ -37,6 +37,14 @@ def import_weights(config: Config, source: str, workdir: Path) -> None:
         RunError: the run directory has a trained network or other settings.
     """
     config = replace(config, pretrained=source)
+    if config.task == "classify" and not config.classifier.classes:
+        classes = tuple(_load_source(config).classes)
+        if not classes:
+            raise state_dict.WeightMismatchError(
+                f"{source}: it does not name its classes; name them by --config.classifier.classes, in the order of the "
+                "outputs"
+            )
+        config = replace(config, classifier=replace(config.classifier, classes=classes))
     variables = load_init(config)
     config = segmenter_copy.copy_segmenter(workdir, config)
     run_dir.create_or_resume(workdir, config)

@@ -25,7 +25,7 @@ from cxrjax.data.loader import make_loader
 from cxrjax.data.sampler import AugmentedSubset, BatchSampler
 from cxrjax.inference.lung_segmenter import LungSegmenter
 from cxrjax.io import json_file
-from cxrjax.runs import history, provenance, run_dir, run_log, segmenter_copy, weights
+from cxrjax.runs import class_names, dataset_record, history, provenance, run_dir, run_log, segmenter_copy, weights
 from cxrjax.runs.checkpoints import Checkpoints, snapshot_tag
 from cxrjax.runtime import lock, malloc, multihost, signals, terminal
 from cxrjax.runtime.errors import CxrjaxError
@@ -179,17 +179,19 @@ def setup_workdir(config: Config, workdir: Path) -> Config:
     """Create the run directory and, for a classifier with a segmenter, copy the segmenter into it.
 
     Returns:
-        The config with the architecture of the segmenter.
+        The config with the architecture of the segmenter, and with the classes of the data set where it names none.
 
     Raises:
+        DatasetError: the config names no classes, and the data set has none to learn.
         RunError: the segmenter's run has no network, or does not fit the config.
     """
     workdir.mkdir(parents=True, exist_ok=True)
-    return segmenter_copy.copy_segmenter(workdir, config)
+    return segmenter_copy.copy_segmenter(workdir, class_names.resolve(config, workdir))
 
 
 def _start_or_resume(config: Config, workdir: Path) -> Config:
     run_dir.remove_unstarted(workdir, config)
+    dataset_record.check(workdir, config)
     config = setup_workdir(config, workdir)
     run_dir.create_or_resume(workdir, config)
     return config
@@ -205,6 +207,7 @@ def build_task(config: Config, workdir: Path) -> Task:
     shared = dataset.common_splits(config.data.train, config.data.validation)
     if shared:
         raise ValueError(f"the split {shared[0]!r} is in data.train and in data.validation")
+    dataset_record.save(workdir, config)
     if config.task == "segment":
         train_data = dataset.open_split(config, config.data.train)
         return segmentation.build(config, train_data, dataset.open_split(config, config.data.validation))

@@ -45,7 +45,7 @@ def map_label(finding: str) -> str:
             ("Pneumonia/Viral/COVID-19") in newer ones.
 
     Returns:
-        One of `example.LABELS`, "fungal", or the most specific word of the first finding: "pneumonia", "lipoid",
+        One of `cxrjax.config.LABELS`, "fungal", or the most specific word of the first finding: "pneumonia", "lipoid",
         "ards".
     """
     finding = finding.strip().lower()

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from cxrjax.config import LABELS
 from cxrjax.io.radiograph import ImageReadError
 from cxrjax.runtime.progress import progress_bar
 from data_prep import splits
@@ -21,7 +22,7 @@ from data_prep.checks import confounding
 from data_prep.collections.patients import STUDY, is_pseudonym
 from data_prep.dataset_card import contact_sheet, markdown
 from data_prep.dataset_reader import decode_text, find_dataset, open_builder, open_splits, read_records, read_report
-from data_prep.example import LABELS, encode_png
+from data_prep.example import encode_png
 from data_prep.record import PreparationError
 
 FOLDER = "card"

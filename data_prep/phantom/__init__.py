@@ -1,6 +1,6 @@
 """The phantom: synthetic chest radiographs with exactly known anatomy and lesions."""
 
-from data_prep.example import LABELS
+from cxrjax.config import LABELS
 from data_prep.phantom.draw import Phantom, draw
 
 __all__ = ["LABELS", "Phantom", "draw"]

@@ -7,7 +7,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from data_prep.example import LABELS, encode_png
+from cxrjax.config import LABELS
+from data_prep.example import encode_png
 from data_prep.phantom.draw import Phantom
 
 _COLUMNS = 4  # phantoms per class

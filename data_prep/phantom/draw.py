@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from data_prep.example import LABELS
+from cxrjax.config import LABELS
 from data_prep.phantom.anatomy import draw_anatomy
 from data_prep.phantom.findings import fill_air, lesion_map
 from data_prep.phantom.overlays import add_devices, add_marks
@@ -32,7 +32,7 @@ def draw(label: str, rng: np.random.Generator, size: int = 512) -> Phantom:
     patient with the same exposure, and the label affects only the lungs.
 
     Args:
-        label: one of `example.LABELS`.
+        label: one of `cxrjax.config.LABELS`.
         rng: random generator.
         size: side of the square image in pixels, at least `MIN_SIZE`.
 

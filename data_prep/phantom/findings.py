@@ -44,7 +44,7 @@ def fill_air(label: str, structures: np.ndarray, rng: np.random.Generator) -> np
     """Draw the fraction of the air that the finding fills.
 
     Args:
-        label: one of `example.LABELS`.
+        label: one of `cxrjax.config.LABELS`.
         structures: uint8 [n, n] label map of the phantom.
         rng: draws extent, position and pattern.
 

@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from data_prep.example import LABELS, STRUCTURES, Example, encode_png
+from cxrjax.config import LABELS
+from data_prep.example import STRUCTURES, Example, encode_png
 from data_prep.options import Options, option
 from data_prep.phantom.contact_sheet import draw_sheet
 from data_prep.phantom.draw import MIN_SIZE, Phantom, draw

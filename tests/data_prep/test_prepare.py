@@ -13,8 +13,9 @@ import numpy as np
 import pytest
 import tensorflow_datasets as tfds
 
+from cxrjax.config import LABELS
 from data_prep.__main__ import main, parse
-from data_prep.example import LABELS, encode_png
+from data_prep.example import encode_png
 from data_prep.phantom.source import make_phantom
 from data_prep.source import find_sources
 from data_prep.table.source import TableOptions

@@ -209,7 +209,8 @@ def test_a_label_that_is_no_class_comes_with_the_flag_to_add(folder):
     wanted = "('normal','bacterial','covid19','tuberculosis','viral')"
     with pytest.raises(dataset.DatasetError) as error:
         dataset.index_labels(stored, ("normal", "nodule"))
-    assert f'add --config.classifier.classes="{wanted}"' in str(error.value)
+    assert "add --config.classifier.classes= for the labels of the training split, or" in str(error.value)
+    assert f'--config.classifier.classes="{wanted}"' in str(error.value)
 
 
 def test_a_damaged_shard_is_named(folder):

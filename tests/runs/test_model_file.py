@@ -9,7 +9,7 @@ import pytest
 import safetensors.numpy
 from flax.traverse_util import flatten_dict
 
-from cxrjax.config import default_config, freeze
+from cxrjax.config import LABELS, default_config, freeze
 from cxrjax.models import from_config
 from cxrjax.pretrained.formats import WeightFormatError
 from cxrjax.runs import bundled_models, model_file, model_names, run_dir, segmenter_copy
@@ -46,6 +46,7 @@ def run(tmp_path_factory):
     segmenter = _save(folder / "segment", segmenter_config, from_config.segmenter(segmenter_config), 0)
     classify = default_config()
     classify.task = "classify"
+    classify.classifier.classes = LABELS
     classify.segmenter.workdir = str(folder / "segment")
     classify.classifier.architecture = "resnet6"
     classify.classifier.channels = 1

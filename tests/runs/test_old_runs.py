@@ -39,6 +39,7 @@ def test_an_old_run_shows_and_augments_as_it_did(tmp_path):
     ]
     for section, name in added:
         del settings[section][name]
+    settings["classifier"]["classes"] = ["normal", "viral"]
     (tmp_path / "config.json").write_text(json.dumps(settings | {"task": "classify"}))
     config = run_dir.load_config(tmp_path)
     assert [getattr(getattr(config, section), name) for section, name in added] == [0, "all", 1, 1, 1, 0, 0, "middle"]

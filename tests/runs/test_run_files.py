@@ -248,6 +248,7 @@ def test_a_folder_that_is_called_segmenter_is_not_replaced(tmp_path):
     mine.parent.mkdir(parents=True)
     mine.write_text("mine")
     settings.task = "classify"
+    settings.classifier.classes = ("normal", "viral")
     settings.segmenter.workdir = str(other)
     with pytest.raises(run_dir.RunError, match="segmenter: this folder is not of a run; name another --workdir"):
         trainer.train(freeze(settings), tmp_path / "project")

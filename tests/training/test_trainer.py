@@ -11,7 +11,7 @@ import pytest
 
 from cxrjax.config import default_config, freeze
 from cxrjax.data import batch, dataset
-from cxrjax.runs import checkpoints, run_dir
+from cxrjax.runs import checkpoints, dataset_record, run_dir
 from cxrjax.runtime import signals
 from cxrjax.training import train_step, trainer
 from tests.helpers.tiny_task import build_tiny
@@ -47,6 +47,7 @@ pytestmark = pytest.mark.usefixtures("small_segmenter")
 def replace_data(patch, splits):
     for function in ("open_split", "load_or_stream"):
         patch.setattr(dataset, function, lambda config, split: splits[split])
+    patch.setattr(dataset_record, "save", lambda workdir, config: None)  # there is no data set
 
 
 @pytest.fixture(autouse=True)
