@@ -80,6 +80,11 @@ class Competitor:
         self.first.setdefault(stage, seconds)
         return seconds
 
+    def measure(self, stage: str) -> dict[str, float]:
+        """Run a stage once, and return its "seconds", its "cpu" seconds, and the "peak" memory in megabytes so far."""
+        answer = self._ask({"turn": stage})
+        return {key: answer[key] for key in ("seconds", "cpu", "peak")}
+
     def results(self) -> dict[str, np.ndarray]:
         """Return the arrays that its work results in."""
         with tempfile.TemporaryDirectory() as folder:

@@ -1,5 +1,6 @@
 """Work of cxrjax in the benchmarks, by the public API where it has the stage; trainings are built from their parts."""
 
+import shutil
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -19,6 +20,7 @@ from cxrjax.data import batch
 from cxrjax.inference import inputs, patch_parallel
 from cxrjax.inference.lung_segmenter import LungMasks, LungSegmenter
 from cxrjax.inference.strategies import local_patches, patch_classifier
+from cxrjax.io import saved_files
 from cxrjax.models import registry
 from cxrjax.runtime import malloc, sharding
 from cxrjax.training import classification, segmentation, trainer
@@ -198,6 +200,35 @@ def predict_folder(folder: str, pictures: str, output: str) -> Work:
     return Work({"predict": run}, _facts())
 
 
+def predict_many_ways(run: str, radiographs: str, output: str) -> Work:
+    """All files of a folder: by the networks alone, and by the command without files, with figures, and with all."""
+    cx.enable_compilation_cache(Path(output) / "compiled")
+    sharding.use_one_device_per_core()
+    paths = cx.find_radiographs(radiographs)
+    image = cx.preprocess(cx.read_radiograph(paths[0]), cx.load(run).spec.input)
+
+    def apply_networks() -> None:
+        model = cx.load(run)
+        batch_size = min(model.config.evaluation.batch_size, len(paths))
+        for _ in model.predict_iter([image] * len(paths), preprocessed=True, batch_size=batch_size):
+            pass
+
+    def predict(name: str, save: list[str]) -> None:
+        folder = Path(output) / name
+        predict_files.predict(Path(run), Path(radiographs), folder, save=save)
+        shutil.rmtree(folder)
+
+    return Work(
+        {
+            "networks alone": apply_networks,
+            "table": partial(predict, "table", []),
+            "figures": partial(predict, "figures", ["figure"]),
+            "all files": partial(predict, "all", list(saved_files.KINDS)),
+        },
+        _facts(),
+    )
+
+
 def _steps(training: trainer.Trainer) -> dict[str, Callable[[], Any]]:
     """Steps one after the other, each a turn."""
     return {"step": _walk(training, 1)} | _product()
@@ -242,5 +273,6 @@ if __name__ == "__main__":
             "train stored": train_stored,
             "examine": examine_many,
             "predict": predict_folder,
+            "folder": predict_many_ways,
         }
     )

@@ -8,6 +8,7 @@ import copy
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -75,6 +76,23 @@ def vote_first(picture: str, **settings: Any) -> Work:
     """Predict a file, with only the weights loaded before."""
     voter = Voter(**settings)
     return Work(_without_gradient({WHOLE: lambda: voter.find(picture)}), FACTS)
+
+
+def predict_folder(radiographs: str, **settings: Any) -> Work:
+    """Predict all files of a folder with votes and a saliency map, one per core; nothing is written."""
+    voter = Voter(**settings)
+    voter.chunk //= 2
+    paths = [str(path) for path in sorted(Path(radiographs).iterdir())]
+    pool = ThreadPoolExecutor(cores(), initializer=lambda: torch.set_num_threads(1))
+
+    def find(path: str) -> None:
+        torch.inference_mode()(voter.find)(path)
+
+    def run() -> None:
+        for _ in pool.map(find, paths):
+            pass
+
+    return Work({"folder": run}, FACTS)
 
 
 def segment_batches(batches: list[int], compiled: bool) -> Work:
@@ -168,6 +186,7 @@ if __name__ == "__main__":
             "votes": vote,
             "first vote": vote_first,
             "segment": segment_batches,
+            "folder": predict_folder,
             "train classifier": train_classifier,
             "train segmenter": train_segmenter,
         }

@@ -30,8 +30,8 @@ def serve(works: Mapping[str, Callable[..., Work]]) -> None:
     """Answer requests until standard input ends.
 
     {"prepare": name, "settings": {…}} returns the names of the stages and the facts, {"turn": stage} runs a stage once,
-    {"keep": path} writes the results to an .npz file. Every answer has the seconds of the request and the peak memory
-    in megabytes.
+    {"keep": path} writes the results to an .npz file. Every answer has the seconds of the request, those of CPU time of
+    this process and its children, and the peak memory of this process in megabytes.
     """
     answers = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(2, 1)
@@ -40,6 +40,7 @@ def serve(works: Mapping[str, Callable[..., Work]]) -> None:
         request = json.loads(line)
         answer: dict[str, Any] = {}
         start = time.perf_counter()
+        start_cpu = read_cpu_seconds()
         if "prepare" in request:
             work = works[request["prepare"]](**request["settings"])
             answer = {"stages": list(work.stages), "facts": dict(work.facts)}
@@ -47,12 +48,24 @@ def serve(works: Mapping[str, Callable[..., Work]]) -> None:
             work.stages[request["turn"]]()
         else:
             _write(Path(request["keep"]), work.results())
-        print(json.dumps(answer | {"seconds": time.perf_counter() - start, "peak": read_peak()}), file=answers)
+        answer |= {"seconds": time.perf_counter() - start, "cpu": read_cpu_seconds() - start_cpu, "peak": read_peak()}
+        print(json.dumps(answer), file=answers)
 
 
 def cores() -> int:
     """Return the number of cores that this process may run on."""
     return len(os.sched_getaffinity(0))
+
+
+def read_cpu_seconds() -> float:
+    """Return the CPU time of this process and of its children, running and ended (proc(5))."""
+    children = [pid for tasks in Path("/proc/self/task").glob("*/children") for pid in tasks.read_text().split()]
+    ended = os.times()
+    seconds = ended.user + ended.system + ended.children_user + ended.children_system
+    for pid in children:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        seconds += (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    return seconds
 
 
 def read_peak() -> float:

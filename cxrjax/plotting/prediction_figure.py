@@ -15,7 +15,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from cxrjax.io.crop import Frame
 from cxrjax.plotting import style
-from cxrjax.plotting.radiographs import FOOT, overlay
+from cxrjax.plotting.radiographs import CONTOUR, FOOT, overlay
 
 # Layout in dots.
 WIDTH = 1200
@@ -33,7 +33,7 @@ AXIS_LEFT = 225  # at least, where the bars begin
 AXIS_RIGHT = 975
 _LABEL_GAP = 10
 _PNG = (cv2.IMWRITE_PNG_FILTER, cv2.IMWRITE_PNG_FILTER_UP)  # two thirds of the bytes of the default filter
-_SHARPNESS = 2  # panels are drawn this many times as large and reduced, so that contours are smooth
+_FRACTION_BITS = 4  # of the coordinates of contours
 
 
 def encode_figure(
@@ -109,16 +109,14 @@ def encode_overlay(
     Returns:
         A PNG of frame.height x frame.width pixels; cropped borders are black.
     """
-    return _encode_rgb(_overlay_in_frame(image, lungs, map, frame))
-
-
-def _overlay_in_frame(
-    image: NDArray[np.uint8], lungs: NDArray[np.bool_] | None, map: NDArray[np.floating] | None, frame: Frame
-) -> NDArray[np.uint8]:
-    """Draw an overlay at the size of a frame: RGB uint8 [height, width, 3]."""
-    levels = np.rint(frame.restore(image.astype(np.float32))).astype(np.uint8)
     smooth = None if lungs is None else frame.restore(lungs.astype(np.float32)) > 0.5
-    return overlay(levels, smooth, None if map is None else frame.restore(map.astype(np.float32)))
+    restored = None if map is None else frame.restore(map)
+    return _encode_rgb(overlay(_restore_levels(image, frame), smooth, restored))
+
+
+def _restore_levels(image: NDArray[np.uint8], frame: Frame) -> NDArray[np.uint8]:
+    """Map gray levels over the square to a frame: uint8 [height, width]."""
+    return np.rint(frame.restore(image.astype(np.float32))).astype(np.uint8)
 
 
 def _draw_panels(
@@ -130,15 +128,25 @@ def _draw_panels(
 ) -> list[tuple[str, NDArray[np.uint8]]]:
     """Return the headings and the RGB images of a figure: one or two, of equal size."""
     reduction = min(IMAGE_WIDTH / frame.width, IMAGE_HEIGHT / frame.height)
-    width = max(1, round(frame.width * reduction))
-    height = max(1, round(frame.height * reduction))
-    large = _overlay_in_frame(image, lungs, None, frame.resize(_SHARPNESS * height, _SHARPNESS * width))
-    radiograph = cv2.resize(large, (width, height), interpolation=cv2.INTER_AREA)
+    panel = frame.resize(max(1, round(frame.height * reduction)), max(1, round(frame.width * reduction)))
+    levels = _restore_levels(image, panel)
+    radiograph = overlay(levels, None, None)
+    if lungs is not None:
+        _draw_contour(radiograph, lungs, panel)
     heading = "radiograph" if lungs is None else "lungs" if lungs.any() else "no lungs found"
-    panels = [(heading, np.asarray(radiograph, np.uint8))]
+    panels = [(heading, radiograph)]
     if map is not None:
-        panels.append((map_heading, _overlay_in_frame(image, None, map, frame.resize(height, width))))
+        panels.append((map_heading, overlay(levels, None, panel.restore(map))))
     return panels
+
+
+def _draw_contour(rgb: NDArray[np.uint8], lungs: NDArray[np.bool_], frame: Frame) -> None:
+    """Draw the outline of a lung mask [S, S] on an image of a frame, smoothed along its edges."""
+    outlines, _ = cv2.findContours(lungs.astype(np.uint8), cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
+    for outline in outlines:
+        points = frame.locate(outline[:, 0, ::-1], len(lungs))[:, ::-1]
+        fixed = np.rint(points * 2**_FRACTION_BITS).astype(np.int32)
+        cv2.polylines(rgb, [fixed], True, CONTOUR, 2, cv2.LINE_AA, _FRACTION_BITS)
 
 
 def _draw_color_bar(sheet: Image.Image, draw: ImageDraw.ImageDraw, left: int, top: int, height: int) -> None:

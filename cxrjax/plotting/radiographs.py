@@ -39,7 +39,7 @@ def overlay(
     for name, layer in (("lungs", lungs), ("map", map)):
         if layer is not None and layer.shape != image.shape:
             raise ValueError(f"{name} of {layer.shape} do not lie on a radiograph of {image.shape}")
-    rgb = np.repeat(image[..., None], 3, axis=2)
+    rgb = np.asarray(cv2.cvtColor(image, cv2.COLOR_GRAY2RGB), np.uint8)
     if map is not None:
         colors, opacity = colorize(map)
         weight = np.ascontiguousarray(opacity[..., 0])

@@ -1,0 +1,83 @@
+"""Measure how much longer `--mode=predict` takes for a folder than its networks alone.
+
+    python -m benchmarks.folder --radiograph=FILE.png --count=500 --torch-python=TORCH/bin/python --json=folder.json
+
+The folder has links to one file. Networks alone are cxrjax's own, loaded and applied to that many preprocessed images;
+`predict` also reads and preprocesses each file and writes the table, without other files (`--save=`), with figures, and
+with all kinds of files. The networks are those of `inference.py`, or of a run (`--run`). PyTorch reads each file and
+computes label and map by the same networks, a file per core, and writes nothing. torchxrayvision reads each file and
+classifies it by its DenseNet121 at 224 pixels: no lungs, patches or maps.
+
+CPU seconds are of the process and its children. Unlike the time, they hardly depend on what else the machine does.
+"""
+
+import tempfile
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+from benchmarks.results import describe_machine, save, write_table
+from benchmarks.runner import Competitor, parse, start_ours
+from cxrjax.runs import run_dir
+
+NETWORKS = "networks alone"
+
+
+def main() -> None:
+    more: dict[str, dict[str, Any]] = {
+        "radiograph": {"required": True, "type": Path, "help": "a frontal chest radiograph"},
+        "count": {"type": int, "default": 500, "help": "files in the folder"},
+        "run": {"type": Path, "help": "run directory of a classifier; without it, random networks"},
+        "xrayvision-python": {"help": "a Python with torchxrayvision and torchvision"},
+    }
+    options = parse(__doc__, more)
+    count = 4 if options.quick else options.count
+    radiograph = options.radiograph.resolve()
+    with tempfile.TemporaryDirectory() as place, ExitStack() as stack:
+        radiographs = Path(place, "radiographs")
+        radiographs.mkdir()
+        for number in range(count):
+            (radiographs / f"{number:05}{radiograph.suffix}").symlink_to(radiograph)
+        if not options.run:
+            changes = {"patches.count": 10} if options.quick else {}
+            with start_ours("runs", folder=place, changes=changes):
+                pass
+        run = options.run or Path(place, "classifier")
+        folder = {"run": str(run), "radiographs": str(radiographs), "output": place}
+        competitors = [stack.enter_context(start_ours("folder", **folder))]
+        if options.torch_python and not options.run:
+            config = run_dir.load_config(run)
+            settings = {"folder": place, "radiographs": str(radiographs), "votes": config.patches.count, "chunk": 20}
+            settings |= {"size": config.image.size, "patch": config.patches.size, "narrow": config.segmenter.size}
+            peer = Competitor("PyTorch", options.torch_python, "pytorch", "folder", settings | {"compiled": False})
+            competitors.append(stack.enter_context(peer))
+        if options.xrayvision_python:
+            peer = Competitor(
+                "torchxrayvision", options.xrayvision_python, "xrayvision", "folder", {"radiographs": str(radiographs)}
+            )
+            competitors.append(stack.enter_context(peer))
+        costs: dict[str, list[dict[str, float]]] = {}
+        for turn in range(options.rounds + 1):
+            for competitor in competitors:
+                for stage in competitor.stages:
+                    cost = competitor.measure(stage)
+                    if turn:  # the first compiles
+                        costs.setdefault(f"{competitor.name}, {stage}", []).append(cost)
+        facts = {competitor.name: competitor.facts for competitor in competitors}
+    fastest = {name: {key: min(cost[key] for cost in turns) for key in turns[0]} for name, turns in costs.items()}
+    alone = fastest[f"{competitors[0].name}, {NETWORKS}"]
+    rows = [
+        [
+            name,
+            *(f"{cost[key]:.1f} ({cost[key] / alone[key]:.2f})" for key in ("seconds", "cpu")),
+            f"{cost['peak']:.0f}",
+        ]
+        for name, cost in fastest.items()
+    ]
+    print(f"\nA folder of {count} files; the fastest of {options.rounds} turns (multiple of the networks alone)\n")
+    print(write_table(["", "s", "CPU s", "peak memory, MB"], rows))
+    save(options.json, "Folder", {"machine": describe_machine(), "count": count, "facts": facts, "costs": costs})
+
+
+if __name__ == "__main__":
+    main()
