@@ -105,7 +105,7 @@ MODES = {
     "predict": Mode(
         commands.predict_radiographs,
         ("input", "output"),
-        ("model", "calibrated", "reject_ood", "save", "label", "num_processes", "process_id"),
+        ("model", "calibrated", "reject_ood", "save", "label", "value_range", "num_processes", "process_id"),
         is_inference=True,
         after_signal=_RESUMES,
     ),
@@ -137,6 +137,9 @@ _SAVE = flags.DEFINE_list(
     f"predict: files to write per radiograph, any of {','.join(saved_files.KINDS)} with commas; empty for none.",
 )
 _LABEL = flags.DEFINE_string("label", None, "predict: the class that saliency maps show, if not the predicted one.")
+_VALUE_RANGE = flags.DEFINE_list(
+    "value_range", None, "predict: LOW,HIGH, the values of .npy files, if they are not uint8, uint16 or floats in 0..1."
+)
 _LIMITS = flags.DEFINE_string(
     "limits",
     "",
@@ -217,8 +220,9 @@ def _find_conflict() -> str | None:
         return f"--split={_SPLIT.value} is not the name of a split, such as train, val, test or fold0"
     try:
         saved_files.list_files(_SAVE.value)
+        commands.parse_range(_VALUE_RANGE.value)
     except ValueError as error:
-        return f"--save: {error}"
+        return str(error)
     target = Path(_OUTPUT.value)
     if _MODE.value == "export" and target.suffix not in ("", ".safetensors") and not _OUTPUT.value.endswith("/"):
         return f"--mode=export writes a .safetensors file or a folder; {target} is neither; a folder may end in /"

@@ -68,7 +68,7 @@ def load(run: PathLike, *, ensemble_size: int | None = None, calibrated: bool = 
 
 
 def read_radiograph(path: PathLike) -> Radiograph:
-    """Read a radiograph at its native depth: PNG, JPEG, TIFF, DICOM or JSRT .IMG.
+    """Read a radiograph at its native depth: PNG, JPEG, TIFF, WebP, BMP, DICOM, NumPy .npy or JSRT .IMG.
 
     Args:
         path: the file. Its format is determined from its content; only JSRT .IMG is recognized by its name.

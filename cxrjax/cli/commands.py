@@ -33,6 +33,7 @@ class Request(NamedTuple):
     reject_ood: bool = False
     save: Sequence[str] = ("figure",)
     label: str | None = None
+    value_range: Sequence[str] | None = None
     num_processes: int | None = None
     process_id: int | None = None
 
@@ -40,6 +41,23 @@ class Request(NamedTuple):
         """Return the config of a mode that requires --config."""
         assert self.config is not None
         return self.config
+
+
+def parse_range(values: Sequence[str] | None) -> tuple[float, float] | None:
+    """Return the two numbers of --value_range; None without it.
+
+    Raises:
+        ValueError: they are not two numbers, the lower one first.
+    """
+    if values is None:
+        return None
+    try:
+        low, high = (float(value) for value in values)
+    except ValueError:
+        low = high = 0.0
+    if not low < high:
+        raise ValueError(f"--value_range={','.join(values)} is not two numbers, the lower one first, such as 0,4095")
+    return low, high
 
 
 def _results_dirname(request: Request) -> str:
@@ -162,6 +180,7 @@ def predict_radiographs(request: Request) -> int:
         num_processes=num_processes,
         save=request.save,
         saliency_label=request.label,
+        value_range=parse_range(request.value_range),
     )
     counts = Counter(row["status"] for row in rows)
     processed = len(rows) - counts[predictions_csv.UNREADABLE] - counts[predictions_csv.REFUSED]

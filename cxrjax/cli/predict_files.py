@@ -37,6 +37,7 @@ def predict(
     num_processes: int = 1,
     save: Sequence[str] = ("figure",),
     saliency_label: str | None = None,
+    value_range: tuple[float, float] | None = None,
 ) -> Result:
     """Predict a radiograph, or all radiographs of a folder; a file that fails gets a row with the reason.
 
@@ -62,6 +63,7 @@ def predict(
         save: kinds of files to write per radiograph, see `cxrjax.Prediction.save`; files of other kinds that an earlier
             prediction wrote stay.
         saliency_label: the class that saliency maps show; None for the predicted one.
+        value_range: least and greatest value of .npy files; see `cxrjax.io.radiograph.read`.
 
     Raises:
         RunError: the run cannot be loaded (see `cxrjax.load`), or has no OOD detector to reject images by.
@@ -97,14 +99,15 @@ def predict(
     }
     settings |= {"min_confidence": model.min_confidence and str(model.min_confidence)}
     settings |= {"input": str(source.resolve()), "calibrated": calibrated, "reject_ood": reject_ood}
-    settings |= {"save": saved, "saliency_label": saliency_label}
+    settings |= {"save": saved, "saliency_label": saliency_label, "value_range": value_range and list(value_range)}
     has_segmenter = model.spec.segmenter is not None
     columns = predictions_csv.file_columns(model.classes, model.has_ood_detector, has_segmenter, saved)
     journal = PredictionJournal(output / output_folder.PARTIAL, columns, settings)
     rows = journal.read()
     remaining = {path: paths[path] for path in own if path not in rows}
     batch_size = min(model.config.evaluation.batch_size, len(paths))
-    _predict_remaining(_FilePredictor(model, batch_size, written, saved, reject_ood), remaining, journal, rows)
+    predictor = _FilePredictor(model, batch_size, written, saved, reject_ood, value_range)
+    _predict_remaining(predictor, remaining, journal, rows)
     _finish(journal, written, columns, list(paths), root, listing.skipped_files)
     return Result([rows[path] for path in own], listing.skipped_files)
 
@@ -160,17 +163,21 @@ class _FilePredictor:
         written: output_folder.OutputFolder,
         saved: Sequence[str],
         reject_ood: bool,
+        value_range: tuple[float, float] | None,
     ):
         self._model = model
         self._batch_size = batch_size
         self._written = written
         self._saved = saved
         self._reject_ood = reject_ood
+        self._value_range = value_range
 
     def predict(self, remaining: dict[str, Path], add: Callable[[dict[str, Any]], None]) -> None:
         """Predict files by path, and call `add` with the row of each, in order, once its files are written."""
         pending: deque[Future[dict[str, Any]]] = deque()
-        predictions = self._model.predict_iter(list(remaining.values()), batch_size=self._batch_size, errors="return")
+        predictions = self._model.predict_iter(
+            list(remaining.values()), value_range=self._value_range, batch_size=self._batch_size, errors="return"
+        )
         with ThreadPoolExecutor(_NUM_WRITERS) as writers:
             try:
                 for path, prediction in zip(remaining, predictions, strict=True):

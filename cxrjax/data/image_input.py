@@ -6,13 +6,11 @@ import numpy as np
 
 from cxrjax.config import Config
 from cxrjax.data import preprocessing
+from cxrjax.io import gray_levels
 from cxrjax.io.crop import Frame
 from cxrjax.io.decoding import SMALLEST_SIDE
 from cxrjax.io.types import Radiograph
 from cxrjax.runtime.errors import CxrjaxError
-
-_INTEGERS = (np.dtype(np.uint8), np.dtype(np.uint16))
-_LEVELS = 65535  # floats are rounded to this many levels; histograms are equalized by the levels that occur
 
 
 class ImageRefusedError(CxrjaxError, ValueError):
@@ -145,29 +143,17 @@ def _to_pixels(image: Any, value_range: tuple[float, float] | None, name: str) -
     if min(values.shape) < SMALLEST_SIDE:
         raise ValueError(f"{name}: has the shape {values.shape}, and {SMALLEST_SIDE} pixels a side are needed")
     is_float = np.issubdtype(values.dtype, np.floating)
-    if not is_float and values.dtype not in _INTEGERS:
+    if not is_float and values.dtype not in gray_levels.INTEGERS:
         raise ValueError(f"{name}: has the type {values.dtype}, and uint8, uint16 or floats are needed")
     if is_float and value_range is None:
         raise ValueError(f"{name}: holds floats; give the range of their values, as value_range=(0, 1)")
     if value_range is not None:
-        _check_range(values, value_range, name)
+        try:
+            gray_levels.check_range(values, value_range)
+        except ValueError as error:
+            raise ValueError(f"{name}: {error}") from None
     if values.min() == values.max():
         raise ImageRefusedError(name, "blank: every pixel is the same")
     if not is_float or value_range is None:
         return values
-    low, high = value_range
-    levels = (values.astype(np.float64) - low) / (high - low) * _LEVELS
-    return np.rint(levels).astype(np.uint16)
-
-
-def _check_range(values: np.ndarray, value_range: tuple[float, float], name: str) -> None:
-    """Raise a ValueError if a value is not a number, is beyond a range, or the range is not one."""
-    low, high = value_range
-    if not low < high:
-        raise ValueError(f"value_range={value_range} has no room between its ends")
-    if np.isnan(values).any():
-        raise ValueError(f"{name}: has pixels that are not a number (NaN)")
-    least = values.min()
-    greatest = values.max()
-    if least < low or greatest > high:
-        raise ValueError(f"{name}: its values go from {least:g} to {greatest:g}, beyond value_range={value_range}")
+    return gray_levels.scale(values, value_range)

@@ -206,7 +206,8 @@ class Model:
         Args:
             images: a path, an open `Radiograph`, an array [H, W] of native gray levels with bright bones (uint8,
                 uint16, or floats), or several: a list of these, or an array [n, H, W].
-            value_range: the least and the greatest value that an array may have. Floats need it.
+            value_range: the least and the greatest value that an array, or the array of a .npy file, may have. Floats
+                need it, but for those of a file from 0 to 1.
             preprocessed: arrays are uint8 [S, S] of `cxrjax.preprocess`, and are not preprocessed again.
             batch_size: images that one program computes at once; each size is compiled once. None for 1 for one image,
                 and for a list for as many as it has, at most `evaluation.batch_size` of the run.

@@ -51,7 +51,7 @@ def read(
     if isinstance(image, str | os.PathLike):
         path = Path(image)
         files.check_regular(path)
-        opened = radiograph.read(path)
+        opened = radiograph.read(path, value_range)
     else:
         opened = image_input.to_radiograph(image, value_range=value_range, name=name)
     if opened.not_frontal:

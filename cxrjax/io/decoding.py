@@ -6,7 +6,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from cxrjax.io import dicom, images
+from cxrjax.io import dicom, images, numpy_file
 from cxrjax.io.dicom_header import is_dicom, may_be_bare_dicom
 from cxrjax.io.errors import ImageDecodeError, ImageReadError
 from cxrjax.io.header import check_bytes
@@ -22,13 +22,16 @@ JSRT_SPACING = (0.175, 0.175)  # mm
 JSRT_BYTES = JSRT_SHAPE[0] * JSRT_SHAPE[1] * 2
 
 
-def decode(data: bytes, name: str, limits: Limits | None = None) -> Radiograph:
+def decode(
+    data: bytes, name: str, limits: Limits | None = None, value_range: tuple[float, float] | None = None
+) -> Radiograph:
     """Decode the bytes of one file.
 
     Args:
         data: content of the file.
         name: its path, or a name for messages.
         limits: limits of the file; those of this process if None.
+        value_range: least and greatest value of a NumPy file; see `numpy_file.decode`.
 
     Raises:
         ImageReadError: unsupported format, damaged, several frames, beyond the limits, too small, or a constant image.
@@ -36,7 +39,7 @@ def decode(data: bytes, name: str, limits: Limits | None = None) -> Radiograph:
         MemoryError: decoding takes more memory than available.
     """
     try:
-        radiograph = _decode_by_content(data, name, limits or current())
+        radiograph = _decode_by_content(data, name, limits or current(), value_range)
         _check_pixels(radiograph.pixels)
     except ImageDecodeError as error:
         raise ImageReadError(name, error.reason) from error
@@ -59,7 +62,7 @@ def _check_pixels(pixels: np.ndarray) -> None:
         raise ImageDecodeError("blank: every pixel is the same")
 
 
-def _decode_by_content(data: bytes, name: str, limits: Limits) -> Radiograph:
+def _decode_by_content(data: bytes, name: str, limits: Limits, value_range: tuple[float, float] | None) -> Radiograph:
     check_bytes(len(data), limits)
     if not data:
         raise ImageDecodeError("empty file")
@@ -68,11 +71,13 @@ def _decode_by_content(data: bytes, name: str, limits: Limits) -> Radiograph:
     if file_format := images.detect_format(data):
         pixels, inverted = images.decode_gray(data, limits)
         return Radiograph(pixels, name, file_format.lower(), inverted=inverted)
+    if data.startswith(numpy_file.MAGIC):
+        return Radiograph(numpy_file.decode(data, limits, value_range), name, "npy")
     if Path(name).suffix.lower() == ".img":
         return _decode_jsrt(data, name)
     if may_be_bare_dicom(data):
         return dicom.decode(data, name, limits)
-    supported = "(PNG, JPEG, TIFF, DICOM or JSRT .IMG)"
+    supported = "(PNG, JPEG, TIFF, WebP, BMP, DICOM, NumPy .npy or JSRT .IMG)"
     if description := images.describe_unsupported(data):
         raise ImageDecodeError(f"{description}, not an image of a supported format {supported}")
     raise ImageDecodeError(f"not an image of a supported format {supported}")

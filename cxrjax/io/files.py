@@ -9,17 +9,18 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+from cxrjax.io import numpy_file
 from cxrjax.io.dicom_header import is_dicom
 from cxrjax.io.errors import ImageReadError
 from cxrjax.io.images import detect_format
 
-SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".tif", ".tiff", ".dcm", ".dicom", ".img"})
+SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".tif", ".tiff", ".dcm", ".dicom", ".img", ".webp", ".bmp"})
 HIDDEN = "hidden"
-_SUPPORTED = "PNG, JPEG, TIFF, DICOM and JSRT .IMG are supported"
+_SUPPORTED = "PNG, JPEG, TIFF, WebP, BMP, DICOM, NumPy .npy and JSRT .IMG are supported"
 _UNSUPPORTED = {
-    **{".webp": "WebP", ".bmp": "BMP", ".gif": "GIF", ".jp2": "JPEG 2000", ".j2k": "JPEG 2000", ".jpx": "JPEG 2000"},
+    **{".gif": "GIF", ".jp2": "JPEG 2000", ".j2k": "JPEG 2000", ".jpx": "JPEG 2000"},
     **{".jxl": "JPEG XL", ".heic": "HEIC", ".heif": "HEIC", ".avif": "AVIF", ".psd": "Photoshop", ".svg": "SVG"},
-    **{".npy": "NumPy", ".npz": "NumPy", ".mat": "MATLAB", ".nii": "NIfTI", ".nii.gz": "NIfTI", ".nrrd": "NRRD"},
+    **{".npz": "NumPy .npz", ".mat": "MATLAB", ".nii": "NIfTI", ".nii.gz": "NIfTI", ".nrrd": "NRRD"},
     **{".mha": "MetaImage", ".mhd": "MetaImage", ".pdf": "PDF", ".pgm": "PGM", ".ppm": "PPM", ".exr": "OpenEXR"},
 }
 _SPECIAL = {
@@ -63,7 +64,8 @@ class Listing(NamedTuple):
 def list_files(root: str | Path) -> Listing:
     """List the radiographs at `root`: the file itself, or all in the folder and its subfolders.
 
-    In a folder, radiographs are recognized by their suffix, or by DICOM's magic (archives omit the suffix). Links to
+    In a folder, radiographs are recognized by their suffix, or by DICOM's magic (archives omit the suffix); a .npy file
+    also by the shape of its array. Links to
     files and folders are followed, but each folder is searched once: a link to a parent folder, or to a folder that is
     already listed, is skipped. Hidden files and folders are skipped. Only regular files are opened.
 
@@ -182,6 +184,9 @@ def _classify(path: Path) -> SkippedFile | None:
         return SkippedFile(path, "an index of DICOM files")
     if is_dicom(head):
         return None
+    if suffix == ".npy":
+        reason = numpy_file.explain_shape(head)
+        return SkippedFile(path, reason) if reason else None
     if file_format := detect_format(head):
         reason = f"a {file_format} file with another suffix; rename it to .{file_format.lower()}"
         return SkippedFile(path, reason)

@@ -1,4 +1,4 @@
-"""Decoding of PNG, JPEG and TIFF, and of GIF and BMP masks, for radiographs, masks and lesion maps alike.
+"""Decoding of PNG, JPEG, TIFF, WebP and BMP, and of GIF masks, for radiographs, masks and lesion maps alike.
 
 Before decoding, the header is checked against the limits and the structure of the file is checked. If the process
 captures the decoders' messages (`runtime.stderr_capture`), a message about damaged data refuses the file: libjpeg and
@@ -12,7 +12,7 @@ from collections.abc import Callable
 import cv2
 import numpy as np
 
-from cxrjax.io import jpeg_header, png_header, tiff_header
+from cxrjax.io import bmp_header, jpeg_header, png_header, tiff_header, webp_header
 from cxrjax.io.errors import ImageDecodeError
 from cxrjax.io.header import Header, check_bytes, check_size
 from cxrjax.io.limits import Limits
@@ -26,19 +26,20 @@ _INSPECT: dict[str, Callable[[bytes, Limits], Header]] = {
     "PNG": png_header.inspect,
     "JPEG": jpeg_header.inspect,
     "TIFF": tiff_header.inspect,
+    "WebP": webp_header.inspect,
+    "BMP": bmp_header.inspect,
 }
+# The affine of a single slice rarely says which side is up, and its values have no agreed range.
+_NIFTI_ADVICE = "save its slice, upright, as 16-bit PNG or .npy"
 # First bytes of files in unsupported formats -> description.
 _UNSUPPORTED = (
-    (rb"RIFF....WEBP", "a WebP image"),
     (rb"GIF8[79]a", "a GIF image"),
-    (rb"BM", "a BMP image"),
     (rb"\0\0\0\x0cjP  \r\n\x87\n|\xff\x4f\xff\x51", "a JPEG 2000 image"),
     (rb"II\+\0|MM\0\+", "a BigTIFF image"),
     (rb"....ftyp(avif|avis)", "an AVIF image"),
     (rb"....ftyp(heic|heix|mif1|msf1)", "a HEIF image"),
     (rb"\xff\x0a|\0\0\0\x0cJXL \r\n\x87\n", "a JPEG XL image"),
-    (rb"\x1f\x8b", "a gzip archive, perhaps a NIfTI file"),
-    (rb"\x93NUMPY", "a NumPy array"),
+    (rb"\x1f\x8b", f"a gzip archive, perhaps a NIfTI file ({_NIFTI_ADVICE})"),
     (rb"PK\x03\x04", "a ZIP archive"),
     (rb"Rar!|7z\xbc\xaf\x27\x1c", "an archive"),
     (rb"%PDF-", "a PDF document"),
@@ -60,19 +61,23 @@ _TRANSPOSED = 5  # first Exif orientation that swaps height and width
 
 
 def detect_format(data: bytes) -> str:
-    """Return "PNG", "JPEG" or "TIFF"; "" for any other format."""
+    """Return "PNG", "JPEG", "TIFF", "WebP" or "BMP"; "" for any other format."""
+    if webp_header.is_webp(data):
+        return "WebP"
+    if bmp_header.is_bmp(data):
+        return "BMP"
     return next((format_name for magic, format_name in FORMATS.items() if data.startswith(magic)), "")
 
 
 def describe_unsupported(data: bytes) -> str:
-    """Describe an unsupported file, as "a WebP image"; "" if its first bytes are not recognized."""
+    """Describe an unsupported file, as "a GIF image"; "" if its first bytes are not recognized."""
     if data[_NIFTI_AT : _NIFTI_AT + 4] in _NIFTI:
-        return "a NIfTI file"
+        return f"a NIfTI file ({_NIFTI_ADVICE})"
     return next((name for start, name in _UNSUPPORTED if re.match(start, data[:64], re.DOTALL)), "")
 
 
 def decode_gray(data: bytes, limits: Limits) -> tuple[np.ndarray, bool]:
-    """Decode a PNG, JPEG or TIFF to gray levels; color becomes luminance (ITU-R 601), transparent pixels become black.
+    """Decode a PNG, JPEG, TIFF, WebP or BMP to gray levels; color becomes luminance (ITU-R 601), transparent pixels become black.
 
     Returns:
         pixels: [H, W] uint8 or uint16, rotated according to the file's orientation.
@@ -83,8 +88,10 @@ def decode_gray(data: bytes, limits: Limits) -> tuple[np.ndarray, bool]:
         MemoryError: decoding takes more memory than available.
     """
     format_name, header = _check_and_read_header(data, limits)
-    # Keep the transparency of a PNG.
-    flags = cv2.IMREAD_UNCHANGED if format_name == "PNG" else cv2.IMREAD_GRAYSCALE | cv2.IMREAD_ANYDEPTH
+    # Keep the transparency of a PNG and a WebP; the fourth byte of a BMP is often not used. It also leaves out the
+    # orientation, which OpenCV applies otherwise.
+    keeps = format_name in ("PNG", "WebP")
+    flags = cv2.IMREAD_UNCHANGED if keeps else cv2.IMREAD_GRAYSCALE | cv2.IMREAD_ANYDEPTH
     pixels = _decode(data, flags, format_name)
     if pixels.dtype not in (np.uint8, np.uint16):
         raise ImageDecodeError(f"{pixels.dtype} pixels, 8- or 16-bit unsigned are needed")
@@ -92,13 +99,13 @@ def decode_gray(data: bytes, limits: Limits) -> tuple[np.ndarray, bool]:
         pixels = _luminance(pixels)
     if header.transparent is not None:
         pixels[pixels == header.transparent] = 0
-    if format_name == "PNG":
+    if keeps:
         pixels = orient(pixels, header.orientation)
     return pixels, format_name == "TIFF" and pixels.dtype == np.uint16 and header.white_is_zero
 
 
 def decode_values(data: bytes, limits: Limits) -> np.ndarray:
-    """Decode a mask without converting its values or channels; GIF and BMP are supported too.
+    """Decode a mask without converting its values or channels; GIF is supported too.
 
     Returns:
         [H, W] or [H, W, channels], rotated according to the file's orientation.
@@ -151,20 +158,14 @@ def _check_and_read_header(data: bytes, limits: Limits) -> tuple[str, Header]:
 
 
 def _read_simple_header(data: bytes, limits: Limits) -> tuple[str, Header] | None:
-    """Return the format and the header of a GIF or BMP; None for all other files."""
+    """Return the format and the header of a GIF; None for all other files."""
     check_bytes(len(data), limits)
-    if re.match(rb"GIF8[79]a", data) and len(data) > 13:
-        format_name = "GIF"
-        width = int.from_bytes(data[6:8], "little")
-        height = int.from_bytes(data[8:10], "little")
-    elif data.startswith(b"BM") and len(data) > 26:
-        format_name = "BMP"
-        width = abs(int.from_bytes(data[18:22], "little", signed=True))
-        height = abs(int.from_bytes(data[22:26], "little", signed=True))
-    else:
+    if not re.match(rb"GIF8[79]a", data) or len(data) <= 13:
         return None
-    check_size(width, height, limits, format_name)
-    return format_name, Header(width, height)
+    width = int.from_bytes(data[6:8], "little")
+    height = int.from_bytes(data[8:10], "little")
+    check_size(width, height, limits, "GIF")
+    return "GIF", Header(width, height)
 
 
 def _decode(data: bytes, flags: int, format_name: str) -> np.ndarray:

@@ -63,15 +63,15 @@ class SafeReader:
         """End the process; a further file starts another."""
         self._process.close()
 
-    def read(self, path: str | Path) -> Radiograph:
-        """Read one file.
+    def read(self, path: str | Path, value_range: tuple[float, float] | None = None) -> Radiograph:
+        """Read one file; for `value_range` see `decoding.decode`.
 
         Raises:
             ImageReadError: missing, no permission, a folder, anything that `decoding.decode` refuses, or a
                 decoder that crashed or went beyond the limits.
             OSError: no process can be started.
         """
-        return _radiograph(self._call(path, "read_file", _absolute(path), str(path)))
+        return _radiograph(self._call(path, "read_file", _absolute(path), str(path), value_range and list(value_range)))
 
     def decode(self, data: bytes, name: str) -> Radiograph:
         """Decode the bytes of one file; `name` is its path, or what to call it.
@@ -85,7 +85,7 @@ class SafeReader:
         return _radiograph(self._call(name, "decode_bytes", data, name))
 
     def read_values(self, path: str | Path) -> np.ndarray:
-        """Read the values of a mask: PNG, JPEG, TIFF, GIF or BMP.
+        """Read the values of a mask: PNG, JPEG, TIFF, WebP, BMP or GIF.
 
         Returns:
             [H, W] or [H, W, channels], as they are in the file.
@@ -155,9 +155,10 @@ os.register_at_fork(after_in_child=_forget)
 # What runs in the other process.
 
 
-def read_file(path: str, name: str, limits: dict[str, Any]) -> dict[str, Any]:
+def read_file(path: str, name: str, value_range: list[float] | None, limits: dict[str, Any]) -> dict[str, Any]:
     """Read a file; the fields of a `Radiograph`, or a reason."""
-    return _answer(lambda: _fields(decoding.decode(read_bytes(path, Limits(**limits)), name, Limits(**limits))))
+    bounds: Any = value_range and tuple(value_range)
+    return _answer(lambda: _fields(decoding.decode(read_bytes(path, Limits(**limits)), name, Limits(**limits), bounds)))
 
 
 def decode_bytes(data: bytes, name: str, limits: dict[str, Any]) -> dict[str, Any]:

@@ -12,7 +12,7 @@ class Radiograph:
     Attributes:
         pixels: [H, W] uint8 or uint16, native depth, upright if the file has the orientation.
         path: path of the file.
-        format: "png", "jpeg", "tiff", "dicom" or "jsrt".
+        format: "png", "jpeg", "tiff", "webp", "bmp", "dicom", "npy" or "jsrt"; "array" of an array.
         inverted: values rise with exposure, so that dense anatomy is dark: JSRT .IMG, MONOCHROME1, some TIFF.
         spacing: (row, column) distance between pixel centers in mm; None where the file does not say.
         view: "PA", "AP", another defined term of DICOM's ViewPosition, "LATERAL" or "OBLIQUE"; "" if it is not known.

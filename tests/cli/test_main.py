@@ -16,6 +16,7 @@ from cxrjax.runtime import compilation_cache
 
 ROOT = Path(__file__).resolve().parents[2]
 CONFIG = "--config=configs/phantom.py:segment"
+PREDICT = ("--mode=predict", "--input=y", "--output=z")
 
 
 def run(*arguments: str) -> subprocess.CompletedProcess:
@@ -33,6 +34,17 @@ def run(*arguments: str) -> subprocess.CompletedProcess:
         (("--workdir=x", CONFIG, "--config.training.epochs=many"), 2, "epochs=many: it should be a whole number"),
         (("--workdr=x",), 2, "workdr"),
         (("--workdir=x", "--mode=predict", "--input=y"), 2, "--mode=predict needs --output"),
+        (("--workdir=x", *PREDICT, "--save=mask,masks"), 2, "'masks' is not a kind of file of a prediction; there are"),
+        (
+            ("--workdir=x", *PREDICT, "--value_range=1,0"),
+            2,
+            "--value_range=1,0 is not two numbers, the lower one first",
+        ),
+        (
+            ("--workdir=x", *PREDICT, "--value_range=low"),
+            2,
+            "--value_range=low is not two numbers, the lower one first",
+        ),
         (("--workdir=x", "--mode=compare_runs"), 2, "--mode=compare_runs needs --baseline"),
         (("--workdir=x", CONFIG, "--config.image.equalize=maybe"), 2, "equalize=maybe: it should be true or false"),
         (("--workdir=x", CONFIG, "--config.training.nothing=3"), 2, "the config has no setting 'training.nothing'"),

@@ -395,15 +395,15 @@ def test_a_file_that_vanishes_or_changes_after_it_was_listed_gets_a_row(pictures
 
 def test_what_is_passed_over_is_in_a_table(pictures, tmp_path):
     (pictures / "=notes.txt").write_text("x")
-    (pictures / "c.webp").write_text("x")
+    (pictures / "c.gif").write_text("x")
     result = predict_files.predict(tmp_path / "run", pictures, tmp_path / "out")
-    assert [each.path.name for each in result.skipped_files] == ["=notes.txt", "c.webp"]
+    assert [each.path.name for each in result.skipped_files] == ["=notes.txt", "c.gif"]
     with (tmp_path / "out" / "skipped_files.csv").open(newline="") as file:
-        header, notes, webp = csv.reader(file)
+        header, notes, gif = csv.reader(file)
     assert header == ["path", "reason"] and notes == ["'=notes.txt", "not an image"]
-    assert webp[0] == "c.webp" and webp[1].startswith("WebP, which is not supported")
+    assert gif[0] == "c.gif" and gif[1].startswith("GIF, which is not supported")
     (pictures / "=notes.txt").unlink()
-    (pictures / "c.webp").unlink()
+    (pictures / "c.gif").unlink()
     predict_again(pictures, tmp_path)
     assert not (tmp_path / "out" / "skipped_files.csv").exists()
 

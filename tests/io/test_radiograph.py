@@ -410,7 +410,7 @@ def test_refused_permission_is_reported(tmp_path, monkeypatch):
 
     (tmp_path / "locked.png").write_bytes(encoded(GREY8, ".png"))
     monkeypatch.setattr("builtins.open", refuse)
-    answer = reader.read_file(str(tmp_path / "locked.png"), "locked.png", {})
+    answer = reader.read_file(str(tmp_path / "locked.png"), "locked.png", None, {})
     assert answer == {"unreadable": "permission denied"}
 
 
