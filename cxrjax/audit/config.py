@@ -9,13 +9,14 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from cxrjax.config import default_config
+from cxrjax.config import LABELS, default_config
 
 
 def get_config() -> ConfigDict:
     """Return the config of the probe network."""
     config: Any = default_config()
     config.task = "classify"
+    config.classifier.classes = LABELS  # replaced by those of the run
     config.classifier.architecture = "resnet8_narrow"
     config.classifier.channels = 1
     config.patches.mode = "global"

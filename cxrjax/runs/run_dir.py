@@ -18,6 +18,7 @@ saliency/             written by --mode=evaluate_saliency
 import json
 import shlex
 import shutil
+from collections.abc import Container
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +41,7 @@ _REMEDY = "restore it, or train again in another folder"
 OTHER_FOLDER = "name another --workdir"
 _REQUIRED_KEYS = {"task", "data.dir", "training.epochs"}  # settings in the config.json of every version
 _MAX_LISTED = 10  # settings listed in an error message
+READING = ("data.cache_limit_mb", "data.num_threads")  # settings of reading data, which do not change results
 # Settings, or groups, that may change when a training is resumed, and why; for all others, a new run is trained.
 CHANGEABLE = {
     "data.dir": "a data set may move; `dataset_record.check` refuses another data set",
@@ -79,10 +81,16 @@ class RunError(CxrjaxError):
     """A run directory that cannot be used; the message has its path and the reason."""
 
 
-def create_or_resume(workdir: Path, config: Config) -> None:
-    """Create the run directory, or resume an existing one; settings of CHANGEABLE may differ from those it has.
+def create_or_resume(workdir: Path, config: Config, changeable: Container[str] = CHANGEABLE) -> None:
+    """Create the run directory, or resume an existing one; some settings may differ from those it has.
 
     config.json has the new values then, and config_history.jsonl the former ones.
+
+    Args:
+        workdir: the run directory.
+        config: its settings.
+        changeable: settings, or groups, that may differ: CHANGEABLE, or READING where results are stored that depend on
+            all others.
 
     Raises:
         RunError: other settings differ, which the message lists; the new number of epochs or cycles does not fit the
@@ -96,7 +104,7 @@ def create_or_resume(workdir: Path, config: Config) -> None:
     existing = schema.flatten(load_config(workdir).to_dict())
     requested = schema.flatten(config.to_dict())
     differing = [key for key, value in requested.items() if existing[key] != value]
-    refused = [key for key in differing if key not in CHANGEABLE and key.partition(".")[0] not in CHANGEABLE]
+    refused = [key for key in differing if key not in changeable and key.partition(".")[0] not in changeable]
     if refused:
         key = refused[0]
         alternative = (

@@ -55,6 +55,7 @@ def draw_rows(seed, skill=1.5, sharpened=4.5):
 def classify_config():
     config = default_config()
     config.task = "classify"
+    config.classifier.classes = CLASSES
     return config
 
 

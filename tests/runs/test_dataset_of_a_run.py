@@ -63,7 +63,8 @@ def test_a_training_goes_on_where_its_data_have_moved(run, data, tmp_path):
 
 
 def test_another_data_set_is_refused_with_what_differs_and_nothing_is_changed(run, data, tmp_path):
-    before = {path.name: path.read_bytes() for path in run.iterdir() if path.is_file()}
+    content = lambda: {path.name: path.read_bytes() for path in run.glob("[!.]*") if path.is_file()}  # noqa: E731
+    before = content()
     larger = make_phantoms(tmp_path, "--split_ratios=0.5,0.25,0.25", count=8)
     with pytest.raises(
         run_dir.RunError,
@@ -75,7 +76,7 @@ def test_another_data_set_is_refused_with_what_differs_and_nothing_is_changed(ru
     other_seed = make_phantoms(tmp_path, "--split_ratios=0.5,0.25,0.25", "--seed=5")
     with pytest.raises(run_dir.RunError, match=r"trained on: its split \w+ has \d+ bytes, not \d+;"):
         trainer.train(freeze(segment_config(other_seed)), run)
-    assert {path.name: path.read_bytes() for path in run.iterdir() if path.is_file()} == before
+    assert content() == before
 
 
 @pytest.mark.parametrize(
@@ -176,6 +177,10 @@ def test_cross_validation_takes_the_classes_of_all_folds(tmp_path, data, monkeyp
     monkeypatch.setattr(trainer, "train", lambda config, workdir: seen.append(config) or 1 / 0)
     with pytest.raises(ZeroDivisionError):
         cross_validation.cross_validate(freeze(classify_config(data)), tmp_path)
+    longer = classify_config(data)
+    longer.training.epochs = 2
+    with pytest.raises(run_dir.RunError, match="training.epochs=1, and now 2 is requested"):  # folds may be finished
+        cross_validation.cross_validate(freeze(longer), tmp_path)
     assert seen[0].classifier.classes == run_dir.load_config(tmp_path).classifier.classes == LABELS
 
 
