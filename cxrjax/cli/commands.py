@@ -52,7 +52,7 @@ def parse_range(values: Sequence[str] | None) -> tuple[float, float] | None:
     if values is None:
         return None
     try:
-        low, high = (float(value) for value in values)
+        low, high = map(float, values)
     except ValueError:
         low = high = 0.0
     if not low < high:

@@ -18,13 +18,13 @@ if TYPE_CHECKING:  # the same names for type checkers
     from cxrjax.plotting.evaluation import draw_proportions as draw_proportions
     from cxrjax.plotting.evaluation import draw_reliability as draw_reliability
     from cxrjax.plotting.evaluation import draw_roc_curves as draw_roc_curves
+    from cxrjax.plotting.palette import RIGHT as RIGHT
+    from cxrjax.plotting.palette import WRONG as WRONG
     from cxrjax.plotting.prediction_figure import encode_figure as encode_figure
     from cxrjax.plotting.prediction_figure import encode_overlay as encode_overlay
     from cxrjax.plotting.radiographs import colorize as colorize
-    from cxrjax.plotting.radiographs import draw_sheet as draw_sheet
     from cxrjax.plotting.radiographs import overlay as overlay
-    from cxrjax.plotting.style import RIGHT as RIGHT
-    from cxrjax.plotting.style import WRONG as WRONG
+    from cxrjax.plotting.sheet import draw_sheet as draw_sheet
     from cxrjax.plotting.training import draw_learning_curves as draw_learning_curves
     from cxrjax.plotting.training import draw_lr_curve as draw_lr_curve
 
@@ -32,10 +32,10 @@ __getattr__, __dir__, __all__ = _lazy_imports(
     __name__,
     {
         "CurveWithCI": "cxrjax.plotting.evaluation:CurveWithCI",
-        "RIGHT": "cxrjax.plotting.style:RIGHT",
+        "RIGHT": "cxrjax.plotting.palette:RIGHT",
         "ReliabilityCurve": "cxrjax.plotting.evaluation:ReliabilityCurve",
         "RocCurve": "cxrjax.plotting.evaluation:RocCurve",
-        "WRONG": "cxrjax.plotting.style:WRONG",
+        "WRONG": "cxrjax.plotting.palette:WRONG",
         "colorize": "cxrjax.plotting.radiographs:colorize",
         "draw_audit": "cxrjax.plotting.audit:draw_audit",
         "draw_box_plots": "cxrjax.plotting.evaluation:draw_box_plots",
@@ -46,7 +46,7 @@ __getattr__, __dir__, __all__ = _lazy_imports(
         "draw_proportions": "cxrjax.plotting.evaluation:draw_proportions",
         "draw_reliability": "cxrjax.plotting.evaluation:draw_reliability",
         "draw_roc_curves": "cxrjax.plotting.evaluation:draw_roc_curves",
-        "draw_sheet": "cxrjax.plotting.radiographs:draw_sheet",
+        "draw_sheet": "cxrjax.plotting.sheet:draw_sheet",
         "encode_figure": "cxrjax.plotting.prediction_figure:encode_figure",
         "encode_overlay": "cxrjax.plotting.prediction_figure:encode_overlay",
         "overlay": "cxrjax.plotting.radiographs:overlay",

@@ -8,13 +8,13 @@ import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from cxrjax.plotting import style
+from cxrjax.plotting import palette, style
 from cxrjax.runtime.formatting import interval_or_value
 
 GROUPS = {
-    "shortcut": ("shortcuts", style.RED),
-    "content": ("what is left for the lungs", style.BLUE),
-    "check": ("checks", style.FAINT),
+    "shortcut": ("shortcuts", palette.RED),
+    "content": ("what is left for the lungs", palette.BLUE),
+    "check": ("checks", palette.FAINT),
 }
 
 
@@ -27,7 +27,7 @@ def draw_audit(audit: Mapping[str, Any], metric: str, path: str | os.PathLike) -
         metric: the score to draw, such as "macro_auroc". Experiments without it and marker experiments are left out.
         path: the PNG or SVG to write.
     """
-    rows = [("the network", audit["scores"][metric], style.INK, "")]
+    rows = [("the network", audit["scores"][metric], palette.INK, "")]
     for category, (heading, color) in GROUPS.items():
         experiments = [
             experiment
@@ -47,10 +47,10 @@ def draw_audit(audit: Mapping[str, Any], metric: str, path: str | os.PathLike) -
     axes = figure.subplots()
     score = audit["scores"][metric]
     chance = audit["chance"][metric]
-    axes.axvline(chance, color=style.FAINT, linewidth=1, linestyle=(0, (4, 3)))
+    axes.axvline(chance, color=palette.FAINT, linewidth=1, linestyle=(0, (4, 3)))
     if _has_value(score):
-        axes.axvline(score["value"], color=style.INK, linewidth=1)
-        axes.axvspan(*interval_or_value(score), color=style.INK, alpha=0.08, linewidth=0)
+        axes.axvline(score["value"], color=palette.INK, linewidth=1)
+        axes.axvspan(*interval_or_value(score), color=palette.INK, alpha=0.08, linewidth=0)
         _label_line(axes, score["value"], "score")
     for y, (_, estimate, color, share) in enumerate(rows):
         if not _has_value(estimate):
@@ -58,10 +58,10 @@ def draw_audit(audit: Mapping[str, Any], metric: str, path: str | os.PathLike) -
         axes.plot(interval_or_value(estimate), [y, y], color=color, linewidth=2, solid_capstyle="butt")
         axes.plot(estimate["value"], y, "o", color=color, markersize=5)
         axes.text(1.01, y, share, transform=axes.get_yaxis_transform(), va="center", size=8, color=color)
-    axes.text(1.01, -0.9, "share", transform=axes.get_yaxis_transform(), va="center", size=8, color=style.FAINT)
+    axes.text(1.01, -0.9, "share", transform=axes.get_yaxis_transform(), va="center", size=8, color=palette.FAINT)
     axes.set_yticks(range(len(rows)), [title for title, *_ in rows])
     for tick, (_, estimate, color, _) in zip(axes.get_yticklabels(), rows, strict=True):
-        tick.set(color=color, weight="bold" if estimate is None or color == style.INK else "normal")
+        tick.set(color=color, weight="bold" if estimate is None or color == palette.INK else "normal")
     axes.set_ylim(len(rows) - 0.4, -1.4)
     _label_line(axes, chance, "chance")
     title = f"{audit['n']} radiographs of {audit['patients']} patients: what reaches how much of the score"
@@ -75,7 +75,7 @@ def draw_audit(audit: Mapping[str, Any], metric: str, path: str | os.PathLike) -
 def _label_line(axes: Axes, x: float, label: str) -> None:
     """Write a label at the top of a vertical line."""
     box = {"facecolor": "white", "edgecolor": "none", "pad": 1.5}
-    axes.text(x, -0.9, label, ha="center", va="center", size=8, color=style.INK, bbox=box)
+    axes.text(x, -0.9, label, ha="center", va="center", size=8, color=palette.INK, bbox=box)
 
 
 def _has_value(estimate: Mapping[str, Any] | None) -> bool:

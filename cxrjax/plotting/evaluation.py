@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike, NDArray
 
-from cxrjax.plotting import style
+from cxrjax.plotting import palette, style
 
 BOX_PLOT_COLUMNS = 3  # panels per row of `draw_box_plots`
 
@@ -70,11 +70,11 @@ def draw_confusion(matrix: NDArray[np.integer], classes: Sequence[str], path: st
     axes = figure.add_subplot()
     axes.pcolormesh(share, cmap="Blues", vmin=0, vmax=1, edgecolor="white", linewidth=2)
     for (row, column), count in np.ndenumerate(matrix):
-        color = "white" if share[row, column] > 0.55 else style.INK if count else style.PALE
+        color = "white" if share[row, column] > 0.55 else palette.INK if count else palette.PALE
         percent = "" if not count else "< 1%" if share[row, column] < 0.005 else f"{share[row, column]:.0%}"
         axes.text(column + 0.5, row + 0.5, str(count), va="bottom", size=12, ha="center", color=color)
         axes.text(column + 0.5, row + 0.56, percent, va="top", size=8, ha="center", color=color)
-    axes.set_xticks(np.arange(len(predictions)) + 0.5, ["\n".join(style.wrap(name, 13)) for name in predictions])
+    axes.set_xticks(np.arange(len(predictions)) + 0.5, ["\n".join(palette.wrap(name, 13)) for name in predictions])
     axes.set_yticks(np.arange(len(classes)) + 0.5, [f"{c}\nn = {n}" for c, n in zip(classes, support, strict=True)])
     axes.set(xlabel="prediction", ylabel="label")
     axes.invert_yaxis()
@@ -95,7 +95,7 @@ def draw_roc_curves(curves: Sequence[RocCurve], path: str | os.PathLike) -> None
     """
     figure = Figure(figsize=(9.6, 5.0), layout="constrained")
     roc_axes, recall_axes = figure.subplots(1, 2)
-    dashed = {"color": style.PALE, "linewidth": 1, "linestyle": (0, (4, 3)), "zorder": 1}
+    dashed = {"color": palette.PALE, "linewidth": 1, "linestyle": (0, (4, 3)), "zorder": 1}
     roc_axes.plot([0, 1], [0, 1], **dashed)
     for curve in curves:
         roc_label = f"{curve.name} {curve.areas[0]}"
@@ -126,7 +126,7 @@ def draw_reliability(curves: Sequence[ReliabilityCurve], path: str | os.PathLike
     """
     figure = Figure(figsize=(5.6, 5.6), layout="constrained")
     axes = figure.subplots()
-    axes.plot([0, 1], [0, 1], color=style.PALE, linewidth=1, linestyle=(0, (4, 3)), zorder=1)
+    axes.plot([0, 1], [0, 1], color=palette.PALE, linewidth=1, linestyle=(0, (4, 3)), zorder=1)
     for k, curve in enumerate(curves):
         accuracy = np.asarray(curve.accuracy)
         axes.errorbar(
@@ -134,7 +134,7 @@ def draw_reliability(curves: Sequence[ReliabilityCurve], path: str | os.PathLike
             accuracy,
             np.abs([accuracy - curve.low, curve.high - accuracy]),
             label=curve.name,
-            marker=style.MARKERS[k % len(style.MARKERS)],
+            marker=palette.MARKERS[k % len(palette.MARKERS)],
             markersize=5,
             linewidth=1.6,
             elinewidth=1,
@@ -162,7 +162,7 @@ def draw_proportions(
     figure = Figure(figsize=(7.2, 3.6), layout="constrained")
     axes = figure.subplots()
     for k, curve in enumerate(curves):
-        marker = style.MARKERS[k % len(style.MARKERS)]
+        marker = palette.MARKERS[k % len(palette.MARKERS)]
         (line,) = axes.plot(curve.x, curve.y, marker=marker, markersize=4, linewidth=1.8, label=curve.name)
         axes.fill_between(curve.x, curve.low, curve.high, color=line.get_color(), alpha=0.15, linewidth=0)
     if logarithmic:
@@ -192,8 +192,8 @@ def draw_faithfulness(curves: Mapping[str, Any], path: str | os.PathLike) -> Non
     for axes, (name, verb) in zip(panels, (("deletion", "deleted"), ("insertion", "inserted")), strict=True):
         areas = []
         for key, label, color, line in (
-            (name, "the map's hottest first", style.BLUE, "-"),
-            (f"{name}_control", "a random order", style.ORANGE, "--"),
+            (name, "the map's hottest first", palette.BLUE, "-"),
+            (f"{name}_control", "a random order", palette.ORANGE, "--"),
         ):
             value = np.array(curves[key]["value"], np.float64)
             low = np.array(curves[key]["low"], np.float64)
@@ -231,19 +231,19 @@ def draw_box_plots(panels: Mapping[str, Mapping[str, ArrayLike]], path: str | os
     grid = figure.subplots(rows, BOX_PLOT_COLUMNS, squeeze=False).ravel()
     for axes, (title, classes) in zip(grid, panels.items(), strict=False):
         samples = [np.asarray(values, np.float64) for values in classes.values()]
-        median_style = {"color": style.INK, "linewidth": 1.4}
+        median_style = {"color": palette.INK, "linewidth": 1.4}
         boxes = axes.boxplot(samples, widths=0.55, showfliers=False, patch_artist=True, medianprops=median_style)
         for box in boxes["boxes"]:
-            box.set(facecolor=style.SKY, edgecolor=style.FAINT, alpha=0.55)
+            box.set(facecolor=palette.SKY, edgecolor=palette.FAINT, alpha=0.55)
         jitter = np.random.default_rng(0)
         for k, values in enumerate(samples, start=1):
             x = k + jitter.uniform(-0.18, 0.18, len(values))
-            axes.plot(x, values, ".", color=style.BLUE, markersize=4, alpha=0.6, markeredgewidth=0)
+            axes.plot(x, values, ".", color=palette.BLUE, markersize=4, alpha=0.6, markeredgewidth=0)
         names = []
         for name, values in zip(classes, samples, strict=True):
-            names.append("\n".join([*style.wrap(name, 12), str(len(values))]))
+            names.append("\n".join([*palette.wrap(name, 12), str(len(values))]))
         axes.set_xticks(range(1, len(names) + 1), names, size=6.5)
-        axes.set_title("\n".join(style.wrap(title, 34)), size=8.5)
+        axes.set_title("\n".join(palette.wrap(title, 34)), size=8.5)
         axes.tick_params(axis="y", labelsize=7)
         axes.grid(axis="y")
     for axes in grid[len(panels) :]:

@@ -5,16 +5,16 @@ Matplotlib takes ten times as long for the same figure, more than the networks t
 
 from collections.abc import Sequence
 from functools import lru_cache
+from importlib.util import find_spec
 from pathlib import Path
 
 import cv2
-import matplotlib
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from cxrjax.io.crop import Frame
-from cxrjax.plotting import style
+from cxrjax.plotting import palette
 from cxrjax.plotting.radiographs import CONTOUR, FOOT, overlay
 
 # Layout in dots.
@@ -67,9 +67,9 @@ def encode_figure(
     if votes is not None and not sum(votes):
         votes = None
     title, *subtitles = title_lines
-    lines = [(line, _font(13, is_bold=True), style.INK) for line in style.wrap(title, 58)]
+    lines = [(line, _font(13, is_bold=True), palette.INK) for line in palette.wrap(title, 58)]
     for subtitle in subtitles:
-        lines += [(line, _font(9.5), style.FAINT) for line in style.wrap(subtitle, 92)]
+        lines += [(line, _font(9.5), palette.FAINT) for line in palette.wrap(subtitle, 92)]
     panels = _draw_panels(image, lungs, map, frame, map_heading)
     image_height = len(panels[0][1])
     top = HEAD + TITLE_LINE * len(lines)
@@ -83,15 +83,15 @@ def encode_figure(
     left = MARGIN
     for heading, rgb in panels:
         sheet.paste(Image.fromarray(rgb), (left, top))
-        draw.text((left, top - 8), heading, style.FAINT, _font(9), "ls")
+        draw.text((left, top - 8), heading, palette.FAINT, _font(9), "ls")
         left += rgb.shape[1] + IMAGE_GAP
     if map is not None:
         _draw_color_bar(sheet, draw, left, top, image_height)
     if votes is not None:
         _draw_votes(draw, bottom + 60, probabilities, votes, classes)
     else:
-        draw.text((MARGIN, bottom + 45), "No patch was voted on.", style.INK, _font(9), "ls")
-    draw.text((WIDTH - MARGIN, height - 21), FOOT, style.FAINT, _font(7), "rs")
+        draw.text((MARGIN, bottom + 45), "No patch was voted on.", palette.INK, _font(9), "ls")
+    draw.text((WIDTH - MARGIN, height - 21), FOOT, palette.FAINT, _font(7), "rs")
     return _encode_rgb(np.asarray(sheet))
 
 
@@ -156,8 +156,8 @@ def _draw_color_bar(sheet: Image.Image, draw: ImageDraw.ImageDraw, left: int, to
     right = left + COLOR_BAR_WIDTH
     for level in (0, 0.5, 1):
         y = top + round((1 - level) * (height - 1))
-        draw.line((right, y, right + 6, y), style.INK, 2)
-        draw.text((right + 13, y), f"{level:g}", style.INK, _font(7), "lm")
+        draw.line((right, y, right + 6, y), palette.INK, 2)
+        draw.text((right + 13, y), f"{level:g}", palette.INK, _font(7), "lm")
 
 
 def _draw_votes(
@@ -169,10 +169,10 @@ def _draw_votes(
 ) -> None:
     """Draw two bars per class: its share of the votes and its mean probability over the patches."""
     total = sum(votes)
-    groups = [(style.BLUE, "votes", [count / total for count in votes], [f"{count} of {total}" for count in votes])]
+    groups = [(palette.BLUE, "votes", [count / total for count in votes], [f"{count} of {total}" for count in votes])]
     if probabilities is not None and np.isfinite(probabilities).all():
         texts = [f"{probability:.2f}" for probability in probabilities]
-        groups.append((style.ORANGE, "mean probability", list(probabilities), texts))
+        groups.append((palette.ORANGE, "mean probability", list(probabilities), texts))
     font = _font(9)
     small = _font(7.5)
     names = [_shorten(name, font, 380) for name in classes]
@@ -184,23 +184,23 @@ def _draw_votes(
     key = left
     for color, label, _, _ in groups:
         draw.rectangle((key, top - 25, key + 22, top - 12), color)
-        draw.text((key + 32, top - 18), label, style.INK, font, "lm")
+        draw.text((key + 32, top - 18), label, palette.INK, font, "lm")
         key += 64 + round(font.getlength(label))
     for k, name in enumerate(names):
         middle = top + CLASS_HEIGHT * k + CLASS_HEIGHT // 2
-        draw.text((left - _LABEL_GAP, middle), name, style.INK, font, "rm")
+        draw.text((left - _LABEL_GAP, middle), name, palette.INK, font, "rm")
         y = middle - (BAR_HEIGHT * len(groups) + len(groups) - 1) // 2
         for color, _, shares, texts in groups:
             end = left + round(shares[k] * (AXIS_RIGHT - left))
             if end > left:
                 draw.rectangle((left, y, end - 1, y + BAR_HEIGHT - 1), color)
-            draw.text((end + 7, y + BAR_HEIGHT // 2), texts[k], style.FAINT, small, "lm")
+            draw.text((end + 7, y + BAR_HEIGHT // 2), texts[k], palette.FAINT, small, "lm")
             y += BAR_HEIGHT + 1
-    draw.rectangle((left - 2, top, left - 1, bottom + 1), style.PALE)
-    draw.rectangle((left, bottom, AXIS_RIGHT, bottom + 1), style.PALE)
+    draw.rectangle((left - 2, top, left - 1, bottom + 1), palette.PALE)
+    draw.rectangle((left, bottom, AXIS_RIGHT, bottom + 1), palette.PALE)
     for level in (0, 0.5, 1):
         x = left + round(level * (AXIS_RIGHT - left))
-        draw.text((x, bottom + 9), f"{level:g}", style.INK, font, "mt")
+        draw.text((x, bottom + 9), f"{level:g}", palette.INK, font, "mt")
 
 
 def _shorten(text: str, font: ImageFont.FreeTypeFont, width: float) -> str:
@@ -214,9 +214,12 @@ def _shorten(text: str, font: ImageFont.FreeTypeFont, width: float) -> str:
 
 @lru_cache
 def _font(points: float, *, is_bold: bool = False) -> ImageFont.FreeTypeFont:
-    """Return the font of all figures, which Matplotlib brings along."""
+    """Return the font of all figures, a file of Matplotlib, which is not imported."""
+    package = find_spec("matplotlib")
+    assert package is not None and package.submodule_search_locations is not None
     name = "DejaVuSans-Bold.ttf" if is_bold else "DejaVuSans.ttf"
-    return ImageFont.truetype(Path(matplotlib.get_data_path(), "fonts", "ttf", name), points * style.DOTS_PER_INCH / 72)
+    path = Path(package.submodule_search_locations[0], "mpl-data", "fonts", "ttf", name)
+    return ImageFont.truetype(path, points * palette.DOTS_PER_INCH / 72)
 
 
 def _encode_rgb(rgb: NDArray[np.uint8]) -> bytes:

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
-from cxrjax.plotting import style
+from cxrjax.plotting import palette, style
 
 
 @matplotlib.rc_context(style.STYLE)
@@ -52,8 +52,8 @@ def draw_learning_curves(history: Sequence[Mapping], path: str | os.PathLike, sc
         panel = 0 if score in losses else -1
         best_time, best_value = best_of(zip(*series[score], strict=True), key=lambda point: point[1])
         for axes in grid:
-            axes.axvline(best_time, color=style.FAINT, linewidth=1, linestyle=(0, (4, 3)), zorder=1)
-        grid[panel].plot(best_time, best_value, "o", color=style.INK, markersize=5)
+            axes.axvline(best_time, color=palette.FAINT, linewidth=1, linestyle=(0, (4, 3)), zorder=1)
+        grid[panel].plot(best_time, best_value, "o", color=palette.INK, markersize=5)
         grid[panel].set_title(f"{panels[panel][0]}: {score} best at {time} {best_time:g}, {best_value:.3f}")
     grid[-1].xaxis.set_major_locator(MaxNLocator(integer=True))
     grid[-1].set_xlabel(time)
@@ -74,9 +74,9 @@ def draw_lr_curve(
     """
     figure = Figure(figsize=(7.2, 3.2), layout="constrained")
     axes = figure.subplots()
-    axes.plot(rates, losses, color=style.FAINT, linewidth=1, label="loss")
+    axes.plot(rates, losses, color=palette.FAINT, linewidth=1, label="loss")
     axes.plot(rates, smoothed, linewidth=1.8, label="running mean")
-    axes.axvline(chosen, color=style.INK, linewidth=1, linestyle=(0, (4, 3)), label="suggested")
+    axes.axvline(chosen, color=palette.INK, linewidth=1, linestyle=(0, (4, 3)), label="suggested")
     axes.set_xscale("log")
     axes.set_xlabel("learning rate")
     axes.set_title(f"loss by learning rate; suggested: {chosen:.1e}")

@@ -12,7 +12,8 @@ from scipy import ndimage
 
 from cxrjax import plotting
 from cxrjax.io.crop import Crop, Frame
-from cxrjax.plotting import radiographs, style
+from cxrjax.plotting import palette, radiographs, style
+from cxrjax.plotting import sheet as sheet_layout
 
 CLASSES = ["normal", "bacterial", "tuberculosis", "viral", "covid19"]
 
@@ -157,7 +158,7 @@ def test_finding_shows_votes_probabilities_and_that_it_is_no_diagnosis(texts, ra
     titles = ["covid19", "$a_file$ with {math}.png"]
     sheet = encode(image, lungs, lungs * 0.5, None, titles, probabilities, votes)
     assert {"62 of 100", "0.58", *titles, *CLASSES, "lungs", "where it was seen", radiographs.FOOT} <= set(texts)
-    for color, shares in ((style.BLUE, [v / 100 for v in votes]), (style.ORANGE, probabilities)):
+    for color, shares in ((palette.BLUE, [v / 100 for v in votes]), (palette.ORANGE, probabilities)):
         rgb = [int(color[k : k + 2], 16) for k in (1, 3, 5)]
         lengths = (sheet[:, 225:975] == rgb).all(-1).sum(1)  # an axis of 750 dots
         bars = lengths[lengths > 0][14:]  # below the sample of the legend
@@ -166,7 +167,7 @@ def test_finding_shows_votes_probabilities_and_that_it_is_no_diagnosis(texts, ra
 
 def test_failures_are_drawn_and_say_what_failed(texts, radiograph):
     image, lungs = radiograph
-    assert encode(image, np.zeros_like(lungs), None, votes=[0] * 5).shape[1] == 8 * style.DOTS_PER_INCH
+    assert encode(image, np.zeros_like(lungs), None, votes=[0] * 5).shape[1] == 8 * palette.DOTS_PER_INCH
     assert {"no lungs found", "No patch was voted on."} <= set(texts)
     texts.clear()
     encode(image, None, None)
@@ -215,7 +216,7 @@ def test_sheet_holds_every_panel_in_its_place(tmp_path, count, columns):
     sheet = pixels(tmp_path / "sheet.png")
     columns = min(columns, count)
     rows = -(-count // columns)
-    tile, gap, line = radiographs.TILE, radiographs.GAP, radiographs.LINE
+    tile, gap, line = sheet_layout.TILE, sheet_layout.GAP, sheet_layout.LINE
     step = tile + gap
     assert sheet.shape == (rows * (step + line) + gap + line, columns * step + gap, 3)
     for k, (rgb, _, _) in enumerate(panels):
@@ -233,7 +234,7 @@ def test_sheet_captions_stay_inside_their_tiles_in_their_colour(monkeypatch):
     panels = [(np.zeros((9, 9, 3), np.uint8), c, colour) for c, colour in zip(captions, ["red", "k", "g"], strict=True)]
     figure = drawn(monkeypatch, plotting.draw_sheet, panels, 3)
     *texts, foot = figure.texts
-    assert max(text.get_window_extent().width for text in texts) <= radiographs.TILE
+    assert max(text.get_window_extent().width for text in texts) <= sheet_layout.TILE
     assert "".join(text.get_text() for text in texts) == "".join(captions)
     assert (texts[0].get_color(), texts[-1].get_color(), foot.get_text()) == ("red", "g", radiographs.FOOT)
 
@@ -245,7 +246,7 @@ def test_right_and_wrong_differ_in_lightness_on_white_enough_to_read():
         return float(linear @ [0.2126, 0.7152, 0.0722])
 
     # WCAG 2: text on white needs a contrast of 4.5.
-    assert all(1.05 / (luminance(colour) + 0.05) >= 4.5 for colour in (plotting.RIGHT, plotting.WRONG, style.FAINT))
+    assert all(1.05 / (luminance(colour) + 0.05) >= 4.5 for colour in (plotting.RIGHT, plotting.WRONG, palette.FAINT))
 
 
 def test_an_interrupted_picture_leaves_the_old_one_and_nothing_else(tmp_path, monkeypatch):
