@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from cxrjax.inference import rows
 from cxrjax.io import predictions_csv
 from cxrjax.io.crop import Frame
 from cxrjax.ops import lung_masks
@@ -45,22 +46,22 @@ def measure_geometry(
         part = labels == label
         areas[lung] = float(row_counts @ (part.astype(np.float32) @ column_counts.astype(np.float32)))
         if areas[lung]:
-            rows, columns = _largest_part(part)
-            values[f"{lung}_row"] = int(row_edges[rows.start])
+            lines, columns = _largest_part(part)
+            values[f"{lung}_row"] = int(row_edges[lines.start])
             values[f"{lung}_column"] = int(column_edges[columns.start])
-            values[f"{lung}_height"] = int(row_edges[rows.stop] - row_edges[rows.start])
+            values[f"{lung}_height"] = int(row_edges[lines.stop] - row_edges[lines.start])
             values[f"{lung}_width"] = int(column_edges[columns.stop] - column_edges[columns.start])
     if not any(areas.values()):
         return values
     if spacing is not None:
         pixel = spacing[0] * spacing[1]
-        values |= {f"{lung}_area_mm2": area * pixel for lung, area in areas.items()}
-        values["lung_area_mm2"] = sum(areas.values()) * pixel
+        areas["lung"] = sum(areas.values())
+        values |= {f"{lung}_area_mm2": rows.to_float(np.float32(area * pixel)) for lung, area in areas.items()}
     heart = labels == lung_masks.STRUCTURES.index("heart")
     if all(areas.values()) and heart.any():
         _, columns = _largest_part(heart)
         diameter = column_edges[columns.stop] - column_edges[columns.start]
-        values["cardiothoracic_ratio"] = float(diameter / _thorax_width(labels, column_edges))
+        values["cardiothoracic_ratio"] = rows.to_float(np.float32(diameter / _thorax_width(labels, column_edges)))
     return values
 
 

@@ -12,15 +12,16 @@ from typing import NamedTuple
 from cxrjax.io import numpy_file
 from cxrjax.io.dicom_header import is_dicom
 from cxrjax.io.errors import ImageReadError
-from cxrjax.io.images import detect_format
+from cxrjax.io.images import NIFTI_ADVICE, detect_format
 
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".tif", ".tiff", ".dcm", ".dicom", ".img", ".webp", ".bmp"})
 HIDDEN = "hidden"
 _SUPPORTED = "PNG, JPEG, TIFF, WebP, BMP, DICOM, NumPy .npy and JSRT .IMG are supported"
+_NIFTI = f"NIfTI ({NIFTI_ADVICE})"
 _UNSUPPORTED = {
     **{".gif": "GIF", ".jp2": "JPEG 2000", ".j2k": "JPEG 2000", ".jpx": "JPEG 2000"},
     **{".jxl": "JPEG XL", ".heic": "HEIC", ".heif": "HEIC", ".avif": "AVIF", ".psd": "Photoshop", ".svg": "SVG"},
-    **{".npz": "NumPy .npz", ".mat": "MATLAB", ".nii": "NIfTI", ".nii.gz": "NIfTI", ".nrrd": "NRRD"},
+    **{".npz": "NumPy .npz", ".mat": "MATLAB", ".nii": _NIFTI, ".nii.gz": _NIFTI, ".nrrd": "NRRD"},
     **{".mha": "MetaImage", ".mhd": "MetaImage", ".pdf": "PDF", ".pgm": "PGM", ".ppm": "PPM", ".exr": "OpenEXR"},
 }
 _SPECIAL = {

@@ -30,7 +30,7 @@ _INSPECT: dict[str, Callable[[bytes, Limits], Header]] = {
     "BMP": bmp_header.inspect,
 }
 # The affine of a single slice rarely says which side is up, and its values have no agreed range.
-_NIFTI_ADVICE = "save its slice, upright, as 16-bit PNG or .npy"
+NIFTI_ADVICE = "save its slice, upright, as 16-bit PNG or .npy"
 # First bytes of files in unsupported formats -> description.
 _UNSUPPORTED = (
     (rb"GIF8[79]a", "a GIF image"),
@@ -39,7 +39,7 @@ _UNSUPPORTED = (
     (rb"....ftyp(avif|avis)", "an AVIF image"),
     (rb"....ftyp(heic|heix|mif1|msf1)", "a HEIF image"),
     (rb"\xff\x0a|\0\0\0\x0cJXL \r\n\x87\n", "a JPEG XL image"),
-    (rb"\x1f\x8b", f"a gzip archive, perhaps a NIfTI file ({_NIFTI_ADVICE})"),
+    (rb"\x1f\x8b", f"a gzip archive, perhaps a NIfTI file ({NIFTI_ADVICE})"),
     (rb"PK\x03\x04", "a ZIP archive"),
     (rb"Rar!|7z\xbc\xaf\x27\x1c", "an archive"),
     (rb"%PDF-", "a PDF document"),
@@ -72,7 +72,7 @@ def detect_format(data: bytes) -> str:
 def describe_unsupported(data: bytes) -> str:
     """Describe an unsupported file, as "a GIF image"; "" if its first bytes are not recognized."""
     if data[_NIFTI_AT : _NIFTI_AT + 4] in _NIFTI:
-        return f"a NIfTI file ({_NIFTI_ADVICE})"
+        return f"a NIfTI file ({NIFTI_ADVICE})"
     return next((name for start, name in _UNSUPPORTED if re.match(start, data[:64], re.DOTALL)), "")
 
 

@@ -43,7 +43,7 @@ def test_each_kind_that_is_not_read_is_named(tmp_path):
     kinds = {
         "c.gif": "GIF",
         "d.npz": "NumPy .npz",
-        "e.nii.gz": "NIfTI",
+        "e.nii.gz": "NIfTI (save its slice, upright, as 16-bit PNG or .npy)",
         "f.jp2": "JPEG 2000",
     }
     fill(tmp_path, "z.png", "notes.txt", *kinds)
