@@ -28,9 +28,11 @@ def write(name: str, folder: Path) -> None:
 
 
 def _write_pictures(folder: Path) -> None:
-    for suffix in (".png", ".jpg", ".tif"):
+    for suffix in (".png", ".jpg", ".tif", ".webp", ".bmp"):
         save_image(folder / f"gray8{suffix}", draw_image("gray"))
     deep = draw_image("deep").astype(np.uint16) * 257
+    np.save(folder / "gray16.npy", deep)
+    np.save(folder / "share.npy", deep / 65535)
     save_image(folder / "gray16.png", deep)
     save_image(folder / "gray16.tif", deep)
     save_image(

@@ -74,7 +74,7 @@ def _read_mask(path: Path) -> None:
 
 
 TARGETS = {
-    "picture": Target(radiograph.read, (radiograph.ImageReadError,), (".png", ".jpg", ".tif")),
+    "picture": Target(radiograph.read, (radiograph.ImageReadError,), (".png", ".jpg", ".tif", ".webp", ".bmp", ".npy")),
     "dicom": Target(radiograph.read, (radiograph.ImageReadError,), (".dcm",)),
     "mask": Target(_read_mask, (RecordError,), (".png",)),
     "pth": Target(read_weights, (WeightFormatError,), (".pth",)),
