@@ -57,7 +57,7 @@ class DataConfig:
 
     dir: Text = ""  # a data set prepared by `python -m data_prep`
     train: Text = "train"  # split to train on, or several: "fold0+fold2"
-    validation: Text = "val"  # split, or several, by which the best epoch is chosen
+    validation: Text = "val"  # split, or several, by which the best epoch is chosen; "": none, the last epoch is used
     # megabytes: limit of the images and masks, for training and for validation each, that are cached in memory and on
     # the devices; larger splits are read from disk; ours: 1,900 radiographs of 1024²
     cache_limit_mb: Annotated[float, Range(0, 1e9)] = 4000.0

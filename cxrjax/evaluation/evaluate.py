@@ -28,7 +28,7 @@ def evaluate_run(workdir: Path, split: str, directory: str | None = None) -> dic
     If a classifier's out-of-distribution detector, temperature or operating points were fitted to an earlier network of
     the run, they are first fitted again: the detector to the training radiographs, the others to the validation split.
     If those data are missing or insufficient, the scores are computed without them and a warning is printed;
-    the same holds for the scores of the source alone, where the run has no counts of its training labels.
+    a run that was trained without validation has none; the same holds for the scores of the source alone, where the run has no counts of its training labels.
 
     Args:
         workdir: the run directory.
@@ -45,7 +45,11 @@ def evaluate_run(workdir: Path, split: str, directory: str | None = None) -> dic
     predictor = load_predictor(workdir, use_ood_detector=_refit_ood_detector(workdir))
     validation = predictor.config.data.validation
     name = _predict_split(predictor, workdir, split, directory)
-    if predictor.classes and (name == validation or not calibration.matches_step(workdir, predictor.step)):
+    if (
+        predictor.classes
+        and validation
+        and (name == validation or not calibration.matches_step(workdir, predictor.step))
+    ):
         try:
             if name != validation:
                 _predict_split(predictor, workdir, validation)

@@ -111,7 +111,7 @@ def gather_inputs(workdir: Path, split: str, directory: str | None) -> ReportInp
         rows=rows,
         scores=scores,
         chance=_chance_level(workdir, rows, config, classes) if classes else {},
-        best_epoch=model_selection.best_epoch(records, f"val/{config.training.metric}") if records else None,
+        best_epoch=model_selection.best_epoch(records, model_selection.selection_metric(config)) if records else None,
         audit=_read(workdir / "audit" / name / "audit.json"),
         maps=_read(former_names.find(workdir, "saliency", name, "saliency_metrics.json")),
         ood_detector=_read(former_names.find(workdir, "ood_detector.json")),

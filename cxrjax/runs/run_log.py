@@ -46,6 +46,12 @@ def append(workdir: Path, sentence: str) -> None:
         file.write(f"{_now()} {printable(sentence)}\n")
 
 
+def announce(workdir: Path, sentence: str) -> None:
+    """Print a sentence on standard error, and append it to log.txt."""
+    append(workdir, sentence)
+    terminal.print_line(sentence, sys.stderr)
+
+
 def announce_early_stop(workdir: Path, epoch: int, epochs_since_best: int) -> None:
     """Print and log that a training stopped early, and how it can be resumed.
 
@@ -58,8 +64,7 @@ def announce_early_stop(workdir: Path, epoch: int, epochs_since_best: int) -> No
         f"stopped early after epoch {epoch}, since {epochs_since_best} epochs were not better than the best; a larger "
         "training.patience resumes the training"
     )
-    append(workdir, sentence)
-    terminal.print_line(sentence, sys.stderr)
+    announce(workdir, sentence)
 
 
 def format_epoch(record: Mapping[str, float], epochs: int) -> str:

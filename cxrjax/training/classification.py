@@ -25,7 +25,7 @@ METRICS = ("macro_f1", "macro_auroc", "accuracy", "loss")  # of validation
 def build(
     config: Config,
     train: RadiographBatch | dataset.RadiographDataset,
-    validation: RadiographBatch | dataset.RadiographDataset,
+    validation: RadiographBatch | dataset.RadiographDataset | None,
     segmenter: LungSegmenter,
 ) -> Task:
     """Return the classification task of a config; the lung masks are segmented once and cached.
@@ -36,7 +36,7 @@ def build(
     Args:
         config: config of the run.
         train: training radiographs, labeled with the config's classes.
-        validation: validation radiographs, labeled with the config's classes.
+        validation: validation radiographs, labeled with the config's classes; None to train without validation.
         segmenter: segments their lungs.
 
     Raises:
@@ -84,15 +84,18 @@ def build(
         value += losses.penalty(params, config.training.l1, config.training.l2, config.training.l2_bias_and_norm)
         return value, updates.get("batch_stats", {})
 
-    validation_data = classification_data.build_examples(config, segmenter, validation, config.data.validation)
-    for setting, metric in model_selection.list_watched(config.training).items():
-        check_metric(metric, config.data.validation, validation_data.labels, validation_data.has_lungs, setting)
+    validate = None
+    if validation is not None:
+        validation_data = classification_data.build_examples(config, segmenter, validation, config.data.validation)
+        for setting, metric in model_selection.list_watched(config.training).items():
+            check_metric(metric, config.data.validation, validation_data.labels, validation_data.has_lungs, setting)
+        validate = _build_validation(config, classifier, validation_data)
     return Task(
         data=train_data.select(rows),
         sampling_labels=labels,
         init=init,
         loss=loss,
-        validate=_build_validation(config, classifier, validation_data),
+        validate=validate,
     )
 
 

@@ -9,10 +9,15 @@ from collections.abc import Mapping, Sequence
 import jax.numpy as jnp
 from jax import Array
 
+from cxrjax.config import Config
 from cxrjax.config.settings import TrainingConfig
 from cxrjax.training import schedules
 from cxrjax.training.schedules import PlateauState
 
+WITHOUT_VALIDATION = (
+    "data.validation is empty: the network of the last epoch is used, the training does not stop early, and the run has "
+    "no temperature, no operating points and no confidence below which a label is undecided"
+)
 TRAIN_LOSS = "train/loss"  # may be the metric of a plateau, besides the metrics of validation
 _VALIDATION_PREFIX = "val/"
 
@@ -81,8 +86,26 @@ def update_best(best: Array, epochs_since_best: Array, score: float) -> tuple[Ar
     return jnp.maximum(score, best), epochs, improved
 
 
+def selection_metric(config: Config) -> str:
+    """Return the key of a record of metrics.jsonl that decides which epoch is best; "" without a validation split.
+
+    Raises:
+        ValueError: `training.metric` is empty, or the learning rate depends on validation, and there is none.
+    """
+    c = config.training
+    if config.data.validation:
+        if not c.metric:
+            raise ValueError("training.metric is empty: name the metric of validation by which an epoch is the best")
+        return f"{_VALIDATION_PREFIX}{c.metric}"
+    if c.schedule == "plateau" and c.plateau_metric != TRAIN_LOSS:
+        raise ValueError(f"training.schedule=plateau needs a data.validation, or training.plateau_metric={TRAIN_LOSS}")
+    return ""
+
+
 def best_epoch(history: Sequence[dict[str, float]], metric: str) -> dict[str, float]:
-    """Return the record of the best epoch, the first one if several are equal."""
+    """Return the record of the best epoch, the first one if several are equal; the last epoch for the metric ""."""
+    if not metric:
+        return history[-1]
     return max(history, key=lambda record: signed_metric(metric, record))
 
 

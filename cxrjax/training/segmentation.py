@@ -29,7 +29,7 @@ MAX_HEART_FRACTION = 1 / 3
 def build(
     config: Config,
     train: RadiographBatch | dataset.RadiographDataset,
-    validation: RadiographBatch | dataset.RadiographDataset,
+    validation: RadiographBatch | dataset.RadiographDataset | None,
 ) -> Task:
     """Return the segmentation task of a config, with radiographs downsampled to the segmenter's size.
 
@@ -38,14 +38,14 @@ def build(
     Args:
         config: config of the run.
         train: training radiographs, all with masks.
-        validation: validation radiographs, all with masks.
+        validation: validation radiographs, all with masks; None to train without validation.
 
     Raises:
         DatasetError: a radiograph has no mask.
         ValueError: images are to be mirrored, and a mask distinguishes the left lung from the right.
         ValueError: a metric that `config.training` names does not exist.
     """
-    for setting, metric in model_selection.list_watched(config.training).items():
+    for setting, metric in model_selection.list_watched(config.training).items() if validation is not None else ():
         model_selection.check_name(setting, metric, METRICS)
     segmenter = from_config.segmenter(config)
     assert segmenter is not None
@@ -88,7 +88,7 @@ def build(
         sampling_labels=np.zeros(len(train), np.int32),
         init=init,
         loss=loss,
-        validate=_build_validation(config, segmenter, validation),
+        validate=None if validation is None else _build_validation(config, segmenter, validation),
     )
 
 

@@ -20,4 +20,5 @@ class Task(NamedTuple):
     # (params, batch_stats, arrays [batch, …], key) -> (loss, new batch_stats); jitted by the loop. Where only some
     # examples are augmented, the arrays include "augmented", bool [batch]
     loss: Callable[[Any, Any, Any, Array], tuple[Array, Any]]
-    validate: Callable[[Mapping[str, Any]], dict[str, float]]  # variables -> metrics of the validation split
+    # variables -> metrics of the validation split; None where there is none
+    validate: Callable[[Mapping[str, Any]], dict[str, float]] | None

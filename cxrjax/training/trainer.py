@@ -86,10 +86,10 @@ def train(config: Config, workdir: Path) -> dict[str, float]:
 
 def _train(config: Config, workdir: Path) -> dict[str, float]:
     config = multihost.primary_first(lambda: _start_or_resume(config, workdir))
+    metric = model_selection.selection_metric(config)
     trainer = Trainer(config, build_task(config, workdir))
-    if not config.training.metric:
-        raise ValueError("training.metric is empty: name the metric of validation by which an epoch is the best")
-    metric = f"val/{config.training.metric}"
+    if not metric and multihost.is_primary():
+        run_log.announce(workdir, model_selection.WITHOUT_VALIDATION)
     with Checkpoints(workdir / "checkpoints", clean=True) as checkpoints:
         state = trainer.init_state(checkpoints.step("last") or 0)
         if checkpoints.step("last") is not None:
@@ -135,7 +135,8 @@ def _train(config: Config, workdir: Path) -> dict[str, float]:
                             terminal.print_line(line, sys.stderr)
                     checkpoints.save("last", number + 1, state)
                     save_time = time.monotonic()
-                    progress.set_postfix({config.training.metric: f"{record[metric]:.4f}"})
+                    shown = metric or model_selection.TRAIN_LOSS
+                    progress.set_postfix({shown.removeprefix("val/"): f"{record[shown]:.4f}"})
                 elif stopping or multihost.broadcast_bool(
                     time.monotonic() - save_time > 60 * config.training.checkpoint_every_minutes
                 ):
@@ -151,7 +152,7 @@ def _train(config: Config, workdir: Path) -> dict[str, float]:
             "it has no record of the epochs that were trained",
             "the network is whole, and can be evaluated; for the record, restore the file or train again",
         )
-    plotting.draw_learning_curves(records, workdir / "learning_curves.png", metric)
+    plotting.draw_learning_curves(records, workdir / "learning_curves.png", metric or None)
     return model_selection.best_epoch(records, metric)
 
 
@@ -210,9 +211,10 @@ def build_task(config: Config, workdir: Path) -> Task:
     dataset_record.save(workdir, config)
     if config.task == "segment":
         train_data = dataset.open_split(config, config.data.train)
-        return segmentation.build(config, train_data, dataset.open_split(config, config.data.validation))
+        validation_data = dataset.open_split(config, config.data.validation) if config.data.validation else None
+        return segmentation.build(config, train_data, validation_data)
     train_data = dataset.load_or_stream(config, config.data.train)
-    validation_data = dataset.load_or_stream(config, config.data.validation)
+    validation_data = dataset.load_or_stream(config, config.data.validation) if config.data.validation else None
     provenance.save_label_counts(workdir, train_data.sources, train_data.labels)
     variables = run_dir.load_segmenter(workdir / run_dir.SEGMENTER, config)
     segmenter = LungSegmenter(config, variables, workdir / run_dir.LUNGS)
@@ -346,6 +348,8 @@ def _build_sampler(config: Config, task: Task) -> BatchSampler:
 def _end_epoch(state: TrainState, trainer: Trainer, checkpoints: Checkpoints) -> tuple[TrainState, dict[str, float]]:
     """Validate at the end of an epoch, and save the network if it is strictly better than all before.
 
+    Without validation, each network replaces the one before.
+
     Returns:
         The state before the next epoch, and the record of this epoch for the metrics log.
 
@@ -359,13 +363,12 @@ def _end_epoch(state: TrainState, trainer: Trainer, checkpoints: Checkpoints) ->
     if not math.isfinite(loss):
         raise DivergedError(f"the loss is {loss} in epoch {epoch}; a lower training.learning_rate may help")
     variables = jax.device_get(train_step.eval_params(state))
-    scores = trainer.task.validate(variables)
+    scores = trainer.task.validate(variables) if trainer.task.validate else {}
+    score = model_selection.signed_metric(c.metric, scores) if scores else float(step)  # a later network is better
     best_metric, epochs_since_best, plateau = jax.device_get(
         (state.best_metric, state.epochs_since_best, state.plateau)
     )
-    best_metric, epochs_since_best, improved = model_selection.update_best(
-        best_metric, epochs_since_best, model_selection.signed_metric(c.metric, scores)
-    )
+    best_metric, epochs_since_best, improved = model_selection.update_best(best_metric, epochs_since_best, score)
     if improved:
         checkpoints.save("best", step, variables)
     if c.cycles > 1 and not epoch % (c.epochs // c.cycles):
