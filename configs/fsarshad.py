@@ -11,7 +11,7 @@ about the middle of the gray range.
 
 from ml_collections import ConfigDict
 
-from cxrjax.config import IMAGENET, LABELS, default_config, select_variant
+from cxrjax.config import LABELS, default_config, imagenet_address, select_variant
 
 
 def get_config(variant: str = "") -> ConfigDict:
@@ -100,7 +100,7 @@ def vgg19() -> ConfigDict:
     Benchmark: macro F1 0.388 (0.340 to 0.434).
     """
     config = cnn1()
-    config.pretrained = IMAGENET.format("vgg19")  # line 6
+    config.pretrained = imagenet_address("vgg19")  # line 6
     config.pretrained_head = "fresh"  # line 8
     config.image.size = 192  # line 6
     config.patches.size = 192  # line 6
@@ -131,7 +131,7 @@ def resnet101() -> ConfigDict:
     Benchmark: macro F1 0.309 (0.272 to 0.343).
     """
     config = vgg19()
-    config.pretrained = IMAGENET.format("resnet101")  # transfer_resnet101.py
+    config.pretrained = imagenet_address("resnet101")  # transfer_resnet101.py
     config.classifier.architecture = "resnet101"  # transfer_resnet101.py
     config.classifier.head = "linear"  # transfer_resnet101.py
     config.training.plateau_patience = 3  # transfer_resnet101.py:27-33
@@ -147,7 +147,7 @@ def densenet201() -> ConfigDict:
     Benchmark: macro F1 0.554 (0.492 to 0.610).
     """
     config = vgg19()
-    config.pretrained = IMAGENET.format("densenet201")  # transfer_densenet201.py
+    config.pretrained = imagenet_address("densenet201")  # transfer_densenet201.py
     config.classifier.architecture = "densenet201"  # transfer_densenet201.py
     config.classifier.head = "flat"  # transfer_densenet201.py
     return config

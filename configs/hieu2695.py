@@ -11,7 +11,7 @@ Cost and benchmark: at the small size of benchmarks/RECIPES.md; macro F1 of the 
 
 from ml_collections import ConfigDict
 
-from cxrjax.config import IMAGENET, LABELS, default_config, select_variant
+from cxrjax.config import LABELS, default_config, imagenet_address, select_variant
 
 
 def get_config(variant: str = "") -> ConfigDict:
@@ -101,7 +101,7 @@ def full() -> ConfigDict:
     Benchmark: macro F1 0.682 (0.623 to 0.734).
     """
     config = baseline()
-    config.pretrained = IMAGENET.format("resnet34")  # resnet34_entire.py:92
+    config.pretrained = imagenet_address("resnet34")  # resnet34_entire.py:92
     config.pretrained_head = "fresh"  # resnet34_entire.py:101
     config.classifier.architecture = "resnet34"  # resnet34_entire.py:92
     config.classifier.initializer = "torchvision"  # its ResNet34, with a new nn.Linear; resnet34_entire.py:92-101
@@ -178,7 +178,7 @@ def densenet121() -> ConfigDict:
     Benchmark: macro F1 0.547 (0.505 to 0.587), cropped and augmented as that of `resnet34`.
     """
     config = resnet34()
-    config.pretrained = IMAGENET.format("densenet121")  # densenet_cs_fc.py:84
+    config.pretrained = imagenet_address("densenet121")  # densenet_cs_fc.py:84
     config.classifier.architecture = "densenet121"  # densenet_cs_fc.py:84
     config.classifier.initializer = "torch"  # of the head only: a new nn.Linear twice; densenet_cs_fc.py:86-90
     config.training.learning_rate = 3e-4  # densenet_cs_fc.py:99
@@ -194,7 +194,7 @@ def vgg16() -> ConfigDict:
     Benchmark: macro F1 0.086 (0.073 to 0.098), cropped and augmented as that of `resnet34`.
     """
     config = resnet34()
-    config.pretrained = IMAGENET.format("vgg16")  # VGG_cs_fc.py:88
+    config.pretrained = imagenet_address("vgg16")  # VGG_cs_fc.py:88
     config.classifier.architecture = "vgg16"  # VGG_cs_fc.py:88
     config.classifier.head = "vgg_hidden"  # VGG_cs_fc.py:88-94
     config.classifier.initializer = "torch"  # of the two last layers: a new nn.Linear twice; VGG_cs_fc.py:89-93

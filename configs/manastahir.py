@@ -9,7 +9,7 @@ Difference from the original: running variances are those of the batches, as in 
 
 from ml_collections import ConfigDict
 
-from cxrjax.config import IMAGENET, LABELS, default_config, select_variant
+from cxrjax.config import LABELS, default_config, imagenet_address, select_variant
 
 
 def get_config(variant: str = "") -> ConfigDict:
@@ -68,7 +68,7 @@ def classify() -> ConfigDict:
     config = default_config()
     config.task = "classify"
     config.classifier.classes = LABELS  # ours: those of Oh et al. 2020
-    config.pretrained = IMAGENET.format("resnet18")  # models.py:97
+    config.pretrained = imagenet_address("resnet18")  # models.py:97
     config.classifier.normalization = "imagenet"  # utils.py:76-85
     config.classifier.initializer = "glorot_uniform"  # Keras's Dense; models.py:110-111
     config.patches.size = 256  # config.ini:122

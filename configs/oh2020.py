@@ -9,7 +9,7 @@ Difference from the original: running variances are those of the batches, as in 
 
 from ml_collections import ConfigDict
 
-from cxrjax.config import IMAGENET, LABELS, default_config, select_variant
+from cxrjax.config import LABELS, default_config, imagenet_address, select_variant
 
 
 def get_config(variant: str = "") -> ConfigDict:
@@ -51,7 +51,7 @@ def classify() -> ConfigDict:
     config = default_config()
     config.task = "classify"
     config.classifier.classes = LABELS  # paper table I
-    config.pretrained = IMAGENET.format("resnet18")  # original classification/train.py
+    config.pretrained = imagenet_address("resnet18")  # original classification/train.py
     config.classifier.normalization = "imagenet"  # ours, see above
     config.classifier.initializer = "torchvision"  # original utils/utils.py: torchvision's ResNet18, a new nn.Linear
     config.training.sampler = "balanced"  # original classification/header.py; here in training only

@@ -8,7 +8,7 @@ Sources: files of that repository at 163ec0d, and fastai 2.0.13.
 
 from ml_collections import ConfigDict
 
-from cxrjax.config import IMAGENET, LABELS, default_config, select_variant
+from cxrjax.config import LABELS, default_config, imagenet_address, select_variant
 
 
 def get_config(variant: str = "") -> ConfigDict:
@@ -31,7 +31,7 @@ def segment() -> ConfigDict:
     """
     config = default_config()
     config.task = "segment"
-    config.pretrained = IMAGENET.format("resnet34")  # of the encoder, cell 5
+    config.pretrained = imagenet_address("resnet34")  # of the encoder, cell 5
     config.pretrained_head = "fresh"  # and the decoder; cell 5
     config.image.gamma = 1.0  # cell 4
     config.image.equalize = False  # cell 4
@@ -78,7 +78,7 @@ def classify() -> ConfigDict:
     config = default_config()
     config.task = "classify"
     config.classifier.classes = LABELS  # ours: those of Oh et al. 2020
-    config.pretrained = IMAGENET.format("resnet34")  # ours
+    config.pretrained = imagenet_address("resnet34")  # ours
     config.pretrained_head = "fresh"  # ours
     config.image.gamma = 1.0  # classifier_common.py:20-44
     config.image.equalize = False  # classifier_common.py:20-44

@@ -7,7 +7,7 @@ import flax.linen as nn
 import jax
 from jax import Array
 
-from cxrjax.config import IMAGENET
+from cxrjax.config import imagenet_address
 from cxrjax.models import registry
 from cxrjax.pretrained import formats, hub, state_dict
 from cxrjax.runs import bundled_models
@@ -60,7 +60,7 @@ def create(
     if pretrained is None:
         return module, registry.init_unoptimized(registry.init_fn(module, size, channels), key)
     is_imagenet = pretrained == "imagenet"
-    address = IMAGENET.format(architecture) if is_imagenet else os.fspath(pretrained)
+    address = imagenet_address(architecture) if is_imagenet else os.fspath(pretrained)
     state = formats.read_weights(hub.locate(address))
 
     def convert(new_head: Array | None) -> dict[str, Any]:

@@ -12,23 +12,55 @@ from cxrjax.config.schema import InvalidSettingError, freeze
 from cxrjax.config.settings import Config
 
 __all__ = [
-    "IMAGENET",
     "LABELS",
     "Config",
     "InvalidSettingError",
     "UnknownVariantError",
     "default_config",
     "freeze",
+    "imagenet_address",
     "select_variant",
 ]
 
 # Labels of Oh et al. 2020, table I: the shared vocabulary of prepared data sets, whose other labels stay as they are.
 LABELS = ("normal", "bacterial", "tuberculosis", "viral", "covid19")
 
-# ImageNet weights of torchvision, hosted by timm under torchvision's names: `IMAGENET.format("resnet34")`. They are not
-# pinned, since no digest was available: `main` may change. The start that downloads them prints their SHA-256, which
-# can be appended to the address.
-IMAGENET = "hf:timm/{}.tv_in1k/model.safetensors@main"
+# Commit and SHA-256 of model.safetensors of timm/ARCHITECTURE.tv_in1k, as other projects on GitHub pin them.
+_IMAGENET_PINS = {
+    "densenet121": (
+        "f0d0f2698a02cb133b09d48396db6e1e46fe9f3b",
+        "c894c6d9caa317a8ca1942986dee7a16a86c77734a4d691d2abe05389cfef358",
+    ),
+    "resnet18": (
+        "bbd144b3e5565108aad885f145491d11bc6ce807",
+        "694f673df6520a3158624e8a89af086f59923ee4cd7436fe5bc3bc71d295ad81",
+    ),
+    "resnet34": (
+        "1b7b21cca82ff974d341713f777bf740c2db38c4",
+        "0bb82595a564991a9d424708b33f5d843f5aaed7f6c0886ff10849ff97022235",
+    ),
+    "vgg16": (
+        "b8d8aa2dd860af9233c8c67385a8097fd6c35d3f",
+        "57b026918159a6bf9faf8405c3a551903768e7138989d9c6224a14227203fad8",
+    ),
+}
+
+
+def imagenet_address(architecture: str) -> str:
+    """Return the address of torchvision's ImageNet weights, hosted by timm under torchvision's names.
+
+    Those of DenseNet121, ResNet18, ResNet34 and VGG16 are pinned by commit and SHA-256. No digest of the others was
+    available: their `main` may change, and the start that downloads them prints their SHA-256, which can be appended
+    to the address.
+
+    Args:
+        architecture: name of the network, such as "resnet34".
+    """
+    address = f"hf:timm/{architecture}.tv_in1k/model.safetensors"
+    if architecture not in _IMAGENET_PINS:
+        return f"{address}@main"
+    commit, digest = _IMAGENET_PINS[architecture]
+    return f"{address}@{commit}#sha256={digest}"
 
 
 class UnknownVariantError(LookupError):

@@ -14,7 +14,7 @@ import optax
 import pytest
 from ml_collections import ConfigDict
 
-from cxrjax.config import Config, UnknownVariantError, default_config, recipes, select_variant
+from cxrjax.config import Config, UnknownVariantError, default_config, imagenet_address, recipes, select_variant
 from cxrjax.models import from_config, registry
 from cxrjax.training import param_groups
 
@@ -236,3 +236,11 @@ def test_a_folder_called_configs_hides_nothing(tmp_path):
     command = [sys.executable, "-c", f"import sys; sys.path.insert(1, {str(ROOT)!r})\n{code}"]
     result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False)
     assert result.stdout.split() == ["segment", "0", "64"], result.stderr
+
+
+def test_imagenet_weights_are_pinned_where_a_digest_is_known():
+    for name in ("densenet121", "resnet18", "resnet34", "vgg16"):
+        pattern = rf"hf:timm/{name}\.tv_in1k/model\.safetensors@[0-9a-f]{{40}}#sha256=[0-9a-f]{{64}}"
+        assert re.fullmatch(pattern, imagenet_address(name))
+    assert imagenet_address("vgg19") == "hf:timm/vgg19.tv_in1k/model.safetensors@main"
+    assert recipes.load("oh2020:classify").pretrained == imagenet_address("resnet18")
