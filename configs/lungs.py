@@ -1,6 +1,7 @@
 """Lungs and heart of adults and children: the segmenter that comes with the package as the model "lungs".
 
-python -m data_prep table --csv=LUNGS.csv --name=lungs_all --out=data
+python -m benchmarks.shippable --csv=LUNGS.csv --metadata=covid-chestxray-dataset/metadata.csv --out=shippable.csv
+python -m data_prep table --csv=shippable.csv --name=lungs_all --out=data
 for VARIANT in quarter half full; do
     python -m cxrjax.main --config=configs/lungs.py:$VARIANT --workdir=runs/lungs_$VARIANT
     python -m cxrjax.main --mode=export --workdir=runs/lungs_$VARIANT --output=runs/lungs_$VARIANT.safetensors
