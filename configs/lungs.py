@@ -53,7 +53,7 @@ def half() -> ConfigDict:
     config = quarter()
     config.pretrained = "runs/lungs_quarter.safetensors"
     config.segmenter.size = 128
-    config.training.epochs = 3
+    config.training.epochs = 2
     config.training.learning_rate = 1e-3
     return config
 
