@@ -17,7 +17,7 @@ COLLECTION = "covid-chestxray-dataset"
 # Terms of the other collections, by data set.
 LICENSES = {
     "jsrt": "research use",
-    "openist": "OpenIST",
+    "openist": "not stated",
     "chest_xray": "CC BY 4.0",
     "chest_xray_v7": "CC BY 4.0",
 }
