@@ -50,6 +50,8 @@ def encode_figure(
 ) -> bytes:
     """Draw a radiograph with its lung contour, beside it with its saliency map, and below the votes of its patches.
 
+    Without a map, the radiograph alone is beside it.
+
     Args:
         image: standardized radiograph uint8 [S, S]; it is drawn in the proportions of its file.
         lungs: lung mask bool [S, S], empty if no lungs were found; None if the radiograph was not segmented.
@@ -58,7 +60,7 @@ def encode_figure(
         title_lines: the first is printed large, the others below it.
         probabilities: [K] mean class probabilities over the patches; None or NaN if there were no patches.
         votes: [K] patches that voted for each class, or None.
-        classes: the K class names.
+        classes: the K class names; () of a run that trained a segmenter.
         map_heading: printed above the saliency map.
 
     Returns:
@@ -89,7 +91,7 @@ def encode_figure(
         _draw_color_bar(sheet, draw, left, top, image_height)
     if votes is not None:
         _draw_votes(draw, bottom + 60, probabilities, votes, classes)
-    else:
+    elif classes:
         draw.text((MARGIN, bottom + 45), "No patch was voted on.", palette.INK, _font(9), "ls")
     draw.text((WIDTH - MARGIN, height - 21), FOOT, palette.FAINT, _font(7), "rs")
     return _encode_rgb(np.asarray(sheet))
@@ -137,6 +139,8 @@ def _draw_panels(
     panels = [(heading, radiograph)]
     if map is not None:
         panels.append((map_heading, overlay(levels, None, panel.restore(map))))
+    elif lungs is not None:
+        panels.append(("radiograph", overlay(levels, None, None)))
     return panels
 
 
