@@ -157,7 +157,7 @@ class Prediction:
         """Write files of this prediction, as `--mode=predict --save=KINDS` does; files of the same name are replaced.
 
         Args:
-            folder: an existing folder.
+            folder: the folder, which is created if it does not exist.
             kinds: any of "figure" (see `plot`); "mask", NAME.mask.png, the label map at the size of the file; "map",
                 the saliency map at that size as NAME.map.png of 16 bit, in which 65535 is 1, and as NAME.map.npy of
                 float32; "overlay", NAME.overlay.png, the map and the lungs' contour over the radiograph at that size;
@@ -173,6 +173,7 @@ class Prediction:
             ValueError: there is no such kind of file.
             OSError: a file cannot be written.
         """
+        Path(folder).mkdir(parents=True, exist_ok=True)
         stem = name or Path(self.path).name or "radiograph"
         paths = []
         for file in saved_files.list_files(kinds):

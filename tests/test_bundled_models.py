@@ -1,0 +1,54 @@
+"""The models that come with the package do what their cards say."""
+
+import csv
+import re
+import textwrap
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+import cxrjax as cx
+from cxrjax.metrics import classification
+from cxrjax.runs import bundled_models
+
+COUNT = 6  # test radiographs of each collection
+# Least mean Dice of the lungs of COUNT radiographs; the card has the means of all.
+LEAST_DICE = {"jsrt": 0.95, "openist": 0.95, "chest_xray": 0.93, "covid-chestxray-dataset": 0.90}
+
+
+@pytest.mark.slow
+def test_the_lungs_are_found_in_adults_and_children(shared):
+    folder = shared / "data"
+    with (folder / "lungs.csv").open(newline="", encoding="utf-8") as file:
+        rows = [row for row in csv.DictReader(file) if row["split"] == "test"]
+    model = cx.load("lungs")
+    for source, least in LEAST_DICE.items():
+        chosen = [row for row in rows if row["dataset"] == source][:COUNT]
+        predictions = model.predict([folder / row["path"] for row in chosen], batch_size=COUNT)
+        dice = []
+        for row, prediction in zip(chosen, predictions, strict=True):
+            truth = cv2.imread(str(folder / row["mask"]), cv2.IMREAD_UNCHANGED)
+            labels = prediction.to_native(prediction.label_map)
+            truth = cv2.resize(truth, labels.shape[::-1], interpolation=cv2.INTER_NEAREST)
+            lungs = truth >= 2 if row["mask_kind"] == "structures" else truth > 0
+            scored = labels != 1 if row["mask_kind"] == "lungs_with_heart" else np.full(labels.shape, True)
+            dice.append(classification.dice(np.isin(labels, (2, 3)) & scored, lungs & scored))
+        assert np.mean(dice) >= least, (source, dice)
+
+
+@pytest.mark.slow
+def test_the_example_of_the_readme_and_of_the_card_runs(shared, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    image = cv2.imread(str(next((shared / "data" / "openist").rglob("*.png"))), cv2.IMREAD_GRAYSCALE)
+    cv2.imwrite("patient.png", image)
+    readme = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+    block = re.search(r"## Lungs without training\n\n((?: {4}.*\n|\n)+)", readme)
+    card_block = re.search(r"\n\n((?: {4}.*\n)+)", bundled_models.card("lungs"))
+    assert block and card_block
+    for code in (block[1], card_block[1]):
+        exec(textwrap.dedent(code), {})
+    labels = cv2.imread("masks/patient.png.mask.png", cv2.IMREAD_UNCHANGED)
+    assert labels.shape == image.shape
+    assert set(np.unique(labels)) == {0, 1, 2, 3}
