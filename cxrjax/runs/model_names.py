@@ -17,7 +17,12 @@ class BundledModel(NamedTuple):
     summary: str
 
 
-MODELS: dict[str, BundledModel] = {}
+MODELS = {
+    "lungs": BundledModel(
+        sha256="aae401a7e19f85f286304b291584b143e960901df8555f73fb8976396c617a8b",
+        summary="lungs and heart of adults and children, FC-DenseNet56 at 128 pixels; configs/lungs.py",
+    )
+}
 
 
 def is_model(source: str) -> bool:
