@@ -54,7 +54,7 @@ def train(config: Config, workdir: Path) -> dict[str, float]:
       finished training therefore rises again, to that of the new schedule at this step. The warm-up and the milestones
       are fractions of the new length too.
     - "cosine" with cycles is lengthened by further cycles of the same length (`training.cycles`): the training ends as
-      if it had had all of them from the start, with a snapshot of each.
+      if all cycles had been planned from the start, each with its snapshot.
     - The moving average of the weights and the optimizer's state go on. The best network stays the best until an epoch
       is strictly better, and early stopping goes on counting from it: a training that it has ended goes on with a
       larger `training.patience` only.
