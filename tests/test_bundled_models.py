@@ -18,11 +18,15 @@ COUNT = 6  # test radiographs of each collection
 LEAST_DICE = {"jsrt": 0.95, "openist": 0.95, "chest_xray": 0.93, "covid-chestxray-dataset": 0.90}
 
 
+def _test_rows(folder):
+    with (folder / "lungs.csv").open(newline="", encoding="utf-8") as file:
+        return [row for row in csv.DictReader(file) if row["split"] == "test"]
+
+
 @pytest.mark.slow
 def test_the_lungs_are_found_in_adults_and_children(shared):
     folder = shared / "data"
-    with (folder / "lungs.csv").open(newline="", encoding="utf-8") as file:
-        rows = [row for row in csv.DictReader(file) if row["split"] == "test"]
+    rows = _test_rows(folder)
     model = cx.load("lungs")
     for source, least in LEAST_DICE.items():
         chosen = [row for row in rows if row["dataset"] == source][:COUNT]
@@ -41,7 +45,8 @@ def test_the_lungs_are_found_in_adults_and_children(shared):
 @pytest.mark.slow
 def test_the_example_of_the_readme_and_of_the_card_runs(shared, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    image = cv2.imread(str(next((shared / "data" / "openist").rglob("*.png"))), cv2.IMREAD_GRAYSCALE)
+    row = next(row for row in _test_rows(shared / "data") if row["dataset"] == "openist")
+    image = cv2.imread(str(shared / "data" / row["path"]), cv2.IMREAD_GRAYSCALE)
     cv2.imwrite("patient.png", image)
     readme = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
     block = re.search(r"## Lungs without training\n\n((?: {4}.*\n|\n)+)", readme)
