@@ -1,14 +1,12 @@
-"""Lungs and heart of adults and children: the segmenter that comes with the package as the model "lungs".
+"""Lungs and heart of adults and children: `half` trained the segmenter that comes with the package, the model "lungs".
 
 python -m benchmarks.shippable --csv=LUNGS.csv --metadata=covid-chestxray-dataset/metadata.csv --out=shippable.csv
 python -m data_prep table --csv=shippable.csv --name=lungs_all --out=data
-for VARIANT in quarter half full; do
-    python -m cxrjax.main --config=configs/lungs.py:$VARIANT --workdir=runs/lungs_$VARIANT
-    python -m cxrjax.main --mode=export --workdir=runs/lungs_$VARIANT --output=runs/lungs_$VARIANT.safetensors
-done
+and for each VARIANT, quarter, half and full, in this order:
+python -m cxrjax.main --config=configs/lungs.py:VARIANT --workdir=runs/lungs_VARIANT
 Radiographs and masks: JSRT (heart, left and right lung), OpenIST (lungs), V7 Labs (lungs of children and of patients
 with COVID-19, with the part behind the heart). Training begins at a quarter of the final side, where a step costs a
-sixteenth. Numbers without a source are ours, chosen on the validation split.
+sixteenth. Numbers are ours, chosen on the validation split.
 """
 
 from ml_collections import ConfigDict
@@ -51,7 +49,7 @@ def quarter() -> ConfigDict:
 def half() -> ConfigDict:
     """The network of `quarter`, trained further at 128²."""
     config = quarter()
-    config.pretrained = "runs/lungs_quarter.safetensors"
+    config.pretrained = "runs/lungs_quarter"
     config.segmenter.size = 128
     config.training.epochs = 2
     config.training.learning_rate = 1e-3
@@ -61,7 +59,7 @@ def half() -> ConfigDict:
 def full() -> ConfigDict:
     """The network of `half`, trained further at 256², the size of the paper."""
     config = half()
-    config.pretrained = "runs/lungs_half.safetensors"
+    config.pretrained = "runs/lungs_half"
     config.segmenter.size = 256
     config.training.epochs = 1
     config.training.learning_rate = 5e-4
