@@ -8,10 +8,30 @@ from pathlib import Path
 
 import jax
 import pytest
+from jaxtyping import install_import_hook
 
-from cxrjax.config import freeze
-from cxrjax.models import registry
-from cxrjax.models.fc_densenet import FCDenseNet
+# In the tests, the functions of these modules check the types and shapes of their arguments and results, as far as they
+# are annotated. `is_pep484_tower` accepts an int for a float.
+install_import_hook(
+    [
+        "cxrjax.data.batch",
+        "cxrjax.inference.ensemble",
+        "cxrjax.inference.functional",
+        "cxrjax.inference.gaussian",
+        "cxrjax.inference.inputs",
+        "cxrjax.inference.ood",
+        "cxrjax.inference.pipeline",
+        "cxrjax.inference.prediction",
+        "cxrjax.inference.strategies",
+        "cxrjax.ops",
+        "cxrjax.training.losses",
+    ],
+    "beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True))",
+)
+
+from cxrjax.config import freeze  # noqa: E402  (after the hook)
+from cxrjax.models import registry  # noqa: E402
+from cxrjax.models.fc_densenet import FCDenseNet  # noqa: E402
 
 # XLA compiles most programs three times as fast without the emitters that fuse operators by way of MLIR. XLA reads the
 # flags once, before the first array, which some test files make as they are imported. Newer releases lack the flag, and

@@ -6,7 +6,7 @@ from itertools import chain
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
+from jaxtyping import Bool, Float32, Int32, Integer, UInt8, UInt32
 
 STRUCTURES_KNOWN = 0  # the mask annotates the heart and each lung
 LUNGS_KNOWN = 1  # the mask annotates the lungs as one, without the heart
@@ -17,21 +17,21 @@ CHUNK_SIZE = 64
 
 
 class RadiographBatch(NamedTuple):
-    """In-memory batch of n radiographs of side S, in arrays of the host."""
+    """In-memory batch of n radiographs of s pixels per side, in arrays of the host."""
 
     paths: list[str]
     patients: list[str]
     sources: list[str]
     labels: list[str]
-    image_ids: np.ndarray  # uint32 [n], `hash_images` of the radiographs as they are stored
-    images: np.ndarray  # uint8 [n, S, S], standardized
-    masks: np.ndarray  # uint8 [n, S, S]: structure labels, or 1 in the lungs; zeros where there is no mask
-    mask_types: np.ndarray  # int32 [n]: one of the types above; -1 where there is no mask
-    lesions: np.ndarray | None  # bool [n, S, S], annotated lesions; None where no radiograph of the batch has any
+    image_ids: UInt32[np.ndarray, "n"]  # `hash_images` of the radiographs as they are stored
+    images: UInt8[np.ndarray, "n s s"]  # standardized
+    masks: UInt8[np.ndarray, "n s s"]  # structure labels, or 1 in the lungs; zeros where there is no mask
+    mask_types: Int32[np.ndarray, "n"]  # one of the types above; -1 where there is no mask
+    lesions: Bool[np.ndarray, "n s s"] | None  # annotated lesions; None where no radiograph of the batch has any
     views: list[str]  # projection as the source writes it, "" where unknown
     sexes: list[str]  # as the source writes it, "" where unknown
-    ages: np.ndarray  # float32 [n], years; NaN where unknown
-    fov_mm: np.ndarray  # float32 [n, 2], field of view of `images`, height and width in mm; NaN where unknown
+    ages: Float32[np.ndarray, "n"]  # years; NaN where unknown
+    fov_mm: Float32[np.ndarray, "n 2"]  # field of view of `images`, height and width in mm; NaN where unknown
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -42,7 +42,7 @@ class RadiographBatch(NamedTuple):
             columns: Any = [column if column is None else column[start : start + count] for column in self]
             yield RadiographBatch(*columns)
 
-    def select(self, rows: Sequence[int] | NDArray[np.integer]) -> "RadiographBatch":
+    def select(self, rows: Sequence[int] | Integer[np.ndarray, "rows"]) -> "RadiographBatch":
         """Return the radiographs at the given rows."""
         indices = np.asarray(rows, np.intp)
 
@@ -73,8 +73,8 @@ def join(batches: Sequence[RadiographBatch]) -> RadiographBatch:
     return RadiographBatch(*map(concatenate, zip(*batches, strict=True)))
 
 
-def hash_images(images: np.ndarray) -> np.ndarray:
-    """Return the checksums uint32 [n] of standardized radiographs uint8 [n, S, S]: CRC-32 of the pixels, row by row.
+def hash_images(images: UInt8[np.ndarray, "n h w"]) -> UInt32[np.ndarray, "n"]:
+    """Return the checksums of standardized radiographs: CRC-32 of the pixels, row by row.
 
     The random key of a radiograph is folded from its checksum, so that random draws depend on its pixels and are
     independent of its name, its folder and its batch.
@@ -82,8 +82,8 @@ def hash_images(images: np.ndarray) -> np.ndarray:
     return np.array([zlib.crc32(image.tobytes()) for image in images], np.uint32)
 
 
-def padded_batches(count: int, size: int) -> Iterator[tuple[np.ndarray, int]]:
-    """Yield rows 0..count in order, `size` at a time, as (rows int32 [size], number of valid rows).
+def padded_batches(count: int, size: int) -> Iterator[tuple[Int32[np.ndarray, "{size}"], int]]:
+    """Yield rows 0..count in order, `size` at a time, as (rows, number of valid rows).
 
     The last batch is padded by repeating its last row, so that one compiled program serves all batches.
     """

@@ -8,7 +8,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax import Array
+from jaxtyping import Array, Key, UInt8
 
 from cxrjax.inference import pipeline
 from cxrjax.inference.pipeline import NO_CLASS, Prediction
@@ -39,8 +39,8 @@ def predict_ensemble(
     segmenter: ModelSpec | None,
     classifier: ModelSpec,
     variables: Mapping[str, Any],
-    images: Array,
-    keys: Array,
+    images: UInt8[Array, "n s s"],
+    keys: Key[Array, "n"],
     settings: InferenceConfig,
 ) -> Prediction:
     """Run `pipeline.predict` for every member of `variables["classifier"]` (see `load`), and pool the predictions."""
@@ -55,10 +55,10 @@ def predict_ensemble(
 
 
 def pool_predictions(members: Prediction, rule: str, saliency_class: int | None = None) -> Prediction:
-    """Pool the predictions of M members for the same patches; every patch of every member has equal weight.
+    """Pool the predictions of m members for the same patches; every patch of every member has equal weight.
 
     Args:
-        members: Predictions of the members, arrays [M, B, ...]. All members share the lung masks.
+        members: Predictions of the members, arrays [m, n, ...]. All members share the lung masks.
         rule: Aggregation of `voting.RULES`.
         saliency_class: `InferenceConfig.saliency_class`.
 

@@ -9,12 +9,12 @@
 
 from collections.abc import Mapping
 from functools import partial
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax import Array
+from jaxtyping import Array, Float32, Int, Key, UInt8
 
 from cxrjax.config import Config
 from cxrjax.data import batch
@@ -22,6 +22,7 @@ from cxrjax.data.image_input import InputSpec
 from cxrjax.inference import ensemble, inputs, pipeline
 from cxrjax.models import from_config, registry
 from cxrjax.models.spec import PATCH_MODES, InferenceConfig, ModelSpec
+from cxrjax.runtime.arrays import AnyArray
 
 _NO_CLASSIFIER = "this run trained a segmenter and no classifier; segment_lungs applies it"
 
@@ -45,7 +46,7 @@ class PipelineSpec(NamedTuple):
     num_members: int = 1  # networks of an ensemble; above 1, the classifier's parameters have a first axis of them
 
     @classmethod
-    def from_config(cls, config: Config) -> Self:
+    def from_config(cls, config: Config) -> "PipelineSpec":
         """Return the specification of a run's config."""
         classes = from_config.classes(config)
         return cls(
@@ -73,17 +74,19 @@ class PipelineSpec(NamedTuple):
 
 
 @partial(jax.jit, static_argnames="spec")
-def predict(params: Mapping[str, Any], images: Array, keys: Array, *, spec: PipelineSpec) -> pipeline.Prediction:
+def predict(
+    params: Mapping[str, Any], images: UInt8[Array, "n s s"], keys: Key[Array, "n"], *, spec: PipelineSpec
+) -> pipeline.Prediction:
     """Segment the lungs, classify by the votes of patches, and compute the saliency map (Oh et al. 2020, II-B to II-D).
 
     Args:
         params: `model.params`: {"segmenter": variables, "classifier": variables}.
-        images: uint8 [B, S, S], of `cxrjax.preprocess`.
-        keys: random keys [B] that patches are drawn by; `image_keys` returns those of `model.predict`.
+        images: of `cxrjax.preprocess`.
+        keys: random keys that patches are drawn by; `image_keys` returns those of `model.predict`.
         spec: `model.spec`.
 
     Returns:
-        Arrays with a first axis B; see `cxrjax.inference.pipeline.Prediction`.
+        Arrays with a first axis n; see `cxrjax.inference.pipeline.Prediction`.
 
     Raises:
         ValueError: the run trained a segmenter and no classifier.
@@ -105,16 +108,18 @@ def predict(params: Mapping[str, Any], images: Array, keys: Array, *, spec: Pipe
 
 
 @partial(jax.jit, static_argnames="spec")
-def segment_lungs(params: Mapping[str, Any], images: Array, *, spec: PipelineSpec) -> pipeline.LungSegmentation:
+def segment_lungs(
+    params: Mapping[str, Any], images: UInt8[Array, "n s s"], *, spec: PipelineSpec
+) -> pipeline.LungSegmentation:
     """Segment the lungs and the heart (Oh et al. 2020, section II-B).
 
     Args:
         params: `model.params`.
-        images: uint8 [B, S, S], of `cxrjax.preprocess`.
+        images: of `cxrjax.preprocess`.
         spec: `model.spec`.
 
     Returns:
-        Arrays with a first axis B; see `cxrjax.inference.pipeline.LungSegmentation`.
+        Arrays with a first axis n; see `cxrjax.inference.pipeline.LungSegmentation`.
 
     Examples:
         >>> import cxrjax as cx
@@ -129,19 +134,24 @@ def segment_lungs(params: Mapping[str, Any], images: Array, *, spec: PipelineSpe
 
 @partial(jax.jit, static_argnames="spec")
 def classify_patches(
-    params: Mapping[str, Any], image: Array, segmentation: pipeline.LungSegmentation, key: Array, *, spec: PipelineSpec
+    params: Mapping[str, Any],
+    image: UInt8[Array, "s s"],
+    segmentation: pipeline.LungSegmentation,
+    key: Key[Array, ""],
+    *,
+    spec: PipelineSpec,
 ) -> inputs.PatchPredictions:
     """Sample the patches of one radiograph and classify each of them (Oh et al. 2020, section II-C).
 
     Args:
         params: `model.params`.
-        image: uint8 [S, S], of `cxrjax.preprocess`.
+        image: of `cxrjax.preprocess`.
         segmentation: of this radiograph: an element of the result of `segment_lungs`.
         key: random key that the patches are drawn by.
         spec: `model.spec`, of a single classifier.
 
     Returns:
-        The centers, logits and feature maps of the N patches; see `cxrjax.inference.inputs.PatchPredictions`.
+        The centers, logits and feature maps of the patches; see `cxrjax.inference.inputs.PatchPredictions`.
 
     Examples:
         >>> import cxrjax as cx, jax
@@ -161,19 +171,24 @@ def classify_patches(
 
 @partial(jax.jit, static_argnames="spec")
 def saliency_map(
-    params: Mapping[str, Any], image: Array, patches: inputs.PatchPredictions, class_index: Array, *, spec: PipelineSpec
-) -> Array:
+    params: Mapping[str, Any],
+    image: UInt8[Array, "s s"],
+    patches: inputs.PatchPredictions,
+    class_index: Int[Array, ""],
+    *,
+    spec: PipelineSpec,
+) -> Float32[Array, "s s"]:
     """Compute the saliency map of any class in one radiograph (Oh et al. 2020, section II-D).
 
     Args:
         params: `model.params`.
-        image: uint8 [S, S], of `cxrjax.preprocess`.
+        image: of `cxrjax.preprocess`.
         patches: of `classify_patches` with the same parameters, image and specification.
         class_index: index in `model.classes`.
         spec: `model.spec`, of a single classifier.
 
     Returns:
-        float32 [S, S] in 0..1.
+        The map, in 0..1.
 
     Examples:
         >>> import cxrjax as cx, jax
@@ -190,17 +205,17 @@ def saliency_map(
     return pipeline.saliency_map(_classifier(spec), params["classifier"], image, patches, class_index, spec.inference)
 
 
-def image_keys(seed: int, images: np.ndarray) -> Array:
+def image_keys(seed: int, images: UInt8[AnyArray, "n s s"]) -> Key[Array, "n"]:
     """Return the random key of each image: the seed with the checksum of the image's pixels folded in.
 
     So the same image gets the same patches under any name and in any batch.
 
     Args:
         seed: `model.spec.seed`, or another one.
-        images: uint8 [B, S, S], of `cxrjax.preprocess`.
+        images: of `cxrjax.preprocess`.
 
     Returns:
-        Keys [B].
+        The keys.
 
     Examples:
         >>> import cxrjax as cx

@@ -3,19 +3,19 @@
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
+from jaxtyping import Float
 from scipy.linalg import solve_triangular
 
 
 class GaussianFit(NamedTuple):
     """Normal distribution, in the form that distances are computed with."""
 
-    mean: NDArray[np.float64]  # [D]
-    whitener: NDArray[np.float64]  # [D, D]: (x - mean) @ whitener has unit covariance
+    mean: Float[np.ndarray, "d"]
+    whitener: Float[np.ndarray, "d d"]  # (x - mean) @ whitener has unit covariance
 
 
-def fit_gaussian(x: NDArray[np.float64]) -> GaussianFit:
-    """Fit a Gaussian to points [n, D]; each coordinate is divided by its standard deviation before shrinkage."""
+def fit_gaussian(x: Float[np.ndarray, "n d"]) -> GaussianFit:
+    """Fit a Gaussian to points; each coordinate is divided by its standard deviation before shrinkage."""
     mean = x.mean(0)
     deviation = x.std(0)
     deviation = np.maximum(deviation, 1e-3 * deviation.max(initial=0) + 1e-12)
@@ -23,13 +23,13 @@ def fit_gaussian(x: NDArray[np.float64]) -> GaussianFit:
     return GaussianFit(mean, solve_triangular(factor, np.diag(1 / deviation), lower=True).T)
 
 
-def measure_distance(gaussian: GaussianFit, x: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Compute the Mahalanobis distances [n] of points [n, ...], which are flattened."""
+def measure_distance(gaussian: GaussianFit, x: Float[np.ndarray, "n ..."]) -> Float[np.ndarray, "n"]:
+    """Compute the Mahalanobis distances of points, which are flattened."""
     return np.linalg.norm((x.reshape(len(x), -1) - gaussian.mean) @ gaussian.whitener, axis=1)
 
 
-def shrink_covariance(x: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Compute the covariance [D, D] of x [n, D], whose columns have mean 0, shrunk towards a multiple of the identity.
+def shrink_covariance(x: Float[np.ndarray, "n d"]) -> Float[np.ndarray, "d d"]:
+    """Compute the covariance of x, whose columns have mean 0, shrunk towards a multiple of the identity.
 
     Ledoit & Wolf 2004, "A well-conditioned estimator for large-dimensional covariance matrices", section 3.
     """

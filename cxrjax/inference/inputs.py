@@ -5,9 +5,10 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jax import Array
+from jaxtyping import Array, Bool, Float, Float32, Int32, Key, UInt8
 
 from cxrjax.models import registry, spec
+from cxrjax.runtime.arrays import AnyArray
 
 # Of red, green and blue in 0..1; torchvision's `transforms/_presets.py`.
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
@@ -15,37 +16,41 @@ IMAGENET_DEVIATION = (0.229, 0.224, 0.225)
 
 
 class SegmentedRadiograph(NamedTuple):
-    """A radiograph from which patches are sampled; for B radiographs, every field has a first axis B."""
+    """A radiograph from which patches are sampled; for n radiographs, every field has a first axis n."""
 
-    image: Array  # uint8 [S, S]
-    lung_mask: Array | None  # bool [S, S]; may be None where the settings require no segmentation
-    lung_confidence: Array | None  # float in 0..1, mean lung probability in the mask; None if `lung_mask` is None
-    key: Array  # random key that patches are drawn by
+    image: UInt8[Array, "s s"]
+    lung_mask: Bool[Array, "s s"] | None  # may be None where the settings require no segmentation
+    lung_confidence: Float[Array, ""] | None  # in 0..1, mean lung probability in the mask; None if `lung_mask` is None
+    key: Key[Array, ""]  # random key that patches are drawn by
 
 
 class PatchSample(NamedTuple):
     """Pixels of one radiograph that the classifier reads; see `strategies.PatchStrategy.sample`."""
 
-    pixels: Array  # uint8 [P, side, side] or [P, side, side, 3]: N patches, or for sliding windows the radiograph
-    centers: Array  # int32 [N, 2], (row, column) of the patches' centers; of the lungs' box its borders [1, 2, 2]
-    valid: Array  # bool [N], which patches vote
+    pixels: UInt8[Array, "images side side *c"]  # p patches, or for sliding windows one image, the radiograph
+    centers: (
+        Int32[Array, "p 2"] | Int32[Array, "1 2 2"]
+    )  # (row, column) of the patches' centers; borders of the lungs' box
+    valid: Bool[Array, "p"]  # which patches vote
 
 
 class PatchPredictions(NamedTuple):
-    """Outputs of the classifier for N patches of one radiograph, for K classes."""
+    """Outputs of the classifier for the p patches of one radiograph, for k classes."""
 
-    centers: Array  # int32, see `PatchSample`
-    logits: Array  # float32 [N, K]
-    features: Array  # float32 [N, h, w, C], last feature maps; for sliding windows [1, h, w, C], of the radiograph
-    valid: Array  # bool [N], which patches vote
+    centers: Int32[Array, "p 2"] | Int32[Array, "1 2 2"]  # see `PatchSample`
+    logits: Float32[Array, "p k"]
+    features: Float32[Array, "images h w c"]  # last feature maps of the `PatchSample.pixels`
+    valid: Bool[Array, "p"]  # which patches vote
 
 
-def to_float(pixels: Array) -> Array:
-    """Convert gray levels uint8 of any shape to float32 in 0..1."""
+def to_float(pixels: UInt8[Array, "*shape"]) -> Float32[Array, "*shape"]:
+    """Convert gray levels to 0..1."""
     return pixels.astype(jnp.float32) / 255
 
 
-def prepare(network: spec.ModelSpec, variables: Mapping[str, Any], levels: Array) -> tuple[Mapping[str, Any], Array]:
+def prepare(
+    network: spec.ModelSpec, variables: Mapping[str, Any], levels: Float[Array, "n h w *c"]
+) -> tuple[Mapping[str, Any], Float[Array, "n h w channels"]]:
     """Return variables and an input by which a network reads images, without repeating gray levels for each channel.
 
     All channels of a gray image are affine functions of its level. They are folded into the first convolution, which
@@ -55,10 +60,10 @@ def prepare(network: spec.ModelSpec, variables: Mapping[str, Any], levels: Array
     Args:
         network: Network that reads the images.
         variables: Its variables; gradients flow through those that are returned.
-        levels: float in 0..1: gray levels [B, H, W], or enhanced channels [B, H, W, channels].
+        levels: gray levels, or enhanced channels, in 0..1.
 
     Returns:
-        Variables, and an input float32 [B, H, W, channels], with 1 or 2 channels if they are folded. The network's
+        Variables, and an input with 1 or 2 channels if they are folded, else with those of the network. The network's
         outputs for both equal those for the given variables and `normalize(levels, network)`.
 
     Raises:
@@ -77,16 +82,15 @@ def prepare(network: spec.ModelSpec, variables: Mapping[str, Any], levels: Array
     return registry.fold_gray(network.module, variables, weights), x
 
 
-def normalize(levels: Array, network: spec.ModelSpec) -> Array:
+def normalize(levels: Float[Array, "n h w *c"], network: spec.ModelSpec) -> Float[Array, "n h w channels"]:
     """Normalize images for a network.
 
     Args:
-        levels: float in 0..1: gray levels [B, H, W], which are repeated for each channel, or enhanced channels
-            [B, H, W, channels].
+        levels: gray levels, which are repeated for each channel, or enhanced channels, in 0..1.
         network: Network that reads them.
 
     Returns:
-        float32 [B, H, W, channels].
+        The input of the network.
 
     Raises:
         ValueError: The number of channels is not the network's, `network.normalization` is unknown, or it is
@@ -113,15 +117,15 @@ def _is_photographic(network: spec.ModelSpec) -> bool:
     return photographic
 
 
-def downsample(images: Array, size: int) -> Array:
-    """Resize images uint8 [B, S, S] or [B, S, S, C] to `size` pixels a side, antialiased."""
+def downsample(images: UInt8[AnyArray, "n s s *c"], size: int) -> UInt8[Array, "n {size} {size} *c"]:
+    """Resize images to `size` pixels a side, antialiased."""
     small = jax.image.resize(images.astype(jnp.float32), (len(images), size, size, *images.shape[3:]), "linear")
     return jnp.round(small).astype(jnp.uint8)
 
 
-def mask_lungs(radiograph: SegmentedRadiograph, settings: spec.InferenceConfig) -> Array:
-    """Return the image uint8 [S, S], all but the lungs set to 0 if `settings.mask_lungs`."""
+def mask_lungs(radiograph: SegmentedRadiograph, settings: spec.InferenceConfig) -> UInt8[Array, "s s"]:
+    """Return the image, all but the lungs set to 0 if `settings.mask_lungs`."""
     if not settings.mask_lungs:
-        return radiograph.image
+        return jnp.asarray(radiograph.image)
     assert radiograph.lung_mask is not None
     return jnp.where(radiograph.lung_mask, radiograph.image, 0)

@@ -24,8 +24,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax import Array
-from numpy.typing import NDArray
+from jaxtyping import Array, Bool, Float, Float32, UInt8
 
 from cxrjax.inference import gaussian
 from cxrjax.metrics import bootstrap
@@ -70,34 +69,38 @@ _REASONS = {
 class OODStatistics(NamedTuple):
     """Statistics of n images that the OOD detector uses."""
 
-    lung_shape: Array  # float32 [n, len(LUNG_SHAPE_FEATURES)]; NaN where there are no lungs
-    layout: Array  # float32 [n, SIDE, SIDE] in -1..1, rank of each pixel's gray level
-    features: Array  # float32 [n, C], mean of the classifier's last feature maps
+    lung_shape: Float32[Array, "n m"]  # by the m names in LUNG_SHAPE_FEATURES; NaN where there are no lungs
+    layout: Float32[Array, "n side side"]  # in -1..1, rank of each pixel's gray level at SIDE pixels per side
+    features: Float32[Array, "n c"]  # mean of the classifier's last feature maps
 
 
 class OODDetector(NamedTuple):
-    """Fitted OOD detector; M is the number of LUNG_SHAPE_FEATURES."""
+    """Fitted OOD detector; m is the number of LUNG_SHAPE_FEATURES."""
 
-    median: NDArray[np.float64]  # [M], of each feature of the lung mask
-    lower_range: NDArray[np.float64]  # [M], distance from the median to the lower limit
-    upper_range: NDArray[np.float64]  # [M], distance from the median to the upper limit; infinite where high is allowed
+    median: Float[np.ndarray, "m"]  # of each feature of the lung mask
+    lower_range: Float[np.ndarray, "m"]  # distance from the median to the lower limit
+    upper_range: Float[np.ndarray, "m"]  # distance from the median to the upper limit; infinite where high is allowed
     layout: gaussian.GaussianFit
     features: gaussian.GaussianFit
-    thresholds: NDArray[np.float64]  # [4], of CRITERIA; an image with a higher score is out of distribution
+    thresholds: Float[np.ndarray, "4"]  # of CRITERIA; an image with a higher score is out of distribution
 
 
 @jax.jit
 def ood_statistics(
-    images: Array, lung_mask: Array, label_map: Array, lung_confidence: Array, features: Array
+    images: UInt8[Array, "n s s"],
+    lung_mask: Bool[Array, "n s s"],
+    label_map: UInt8[Array, "n s s"],
+    lung_confidence: Float[Array, "n"],
+    features: Float[Array, "n c"],
 ) -> OODStatistics:
     """Compute the statistics of images for OOD detection.
 
     Args:
-        images: Preprocessed radiographs uint8 [B, S, S].
-        lung_mask: bool [B, S, S].
-        label_map: uint8 [B, S, S], labels of `lung_masks.STRUCTURES`.
-        lung_confidence: float [B] in 0..1.
-        features: float [B, C], mean over a radiograph's patches and the cells of their feature maps.
+        images: Preprocessed radiographs.
+        lung_mask: Their lungs.
+        label_map: Labels of `lung_masks.STRUCTURES`.
+        lung_confidence: In 0..1.
+        features: Mean over a radiograph's patches and the cells of their feature maps.
     """
     gray = images.astype(jnp.float32) / 255
     small = jax.image.resize(gray, (len(images), SIDE, SIDE), "linear").reshape(len(images), -1)
@@ -189,7 +192,9 @@ def feature_limits(detector: OODDetector) -> dict[str, list[float | None]]:
     }
 
 
-def _lung_shape(gray: Array, lungs: Array, label_map: Array, confidence: Array) -> Array:
+def _lung_shape(
+    gray: Float[Array, "s s"], lungs: Bool[Array, "s s"], label_map: UInt8[Array, "s s"], confidence: Float[Array, ""]
+) -> Float[Array, "m"]:
     """Compute the LUNG_SHAPE_FEATURES of one image; lengths and positions are fractions of its side."""
     size = gray.shape[0]
     position = (jnp.arange(size) + 0.5) / size
@@ -197,7 +202,7 @@ def _lung_shape(gray: Array, lungs: Array, label_map: Array, confidence: Array) 
     by_row = lungs.mean(1) / area  # with mean 1, as by_column
     by_column = lungs.mean(0) / area
 
-    def moment(density: Array, center: Array | float, power: int) -> Array:
+    def moment(density: Float[Array, "s"], center: Float[Array, ""] | float, power: int) -> Float[Array, ""]:
         return (density * (position - center) ** power).mean()
 
     row = moment(by_row, 0.0, 1)
@@ -224,7 +229,7 @@ def _lung_shape(gray: Array, lungs: Array, label_map: Array, confidence: Array) 
 
 def _fit_without_thresholds(statistics: OODStatistics, rate: float) -> OODDetector:
     """Fit a detector without thresholds, with a rate of false alarms for the lung features."""
-    is_limited = np.array(list(LUNG_SHAPE_FEATURES.values())) != ""  # [M, 2], lower and upper side
+    is_limited = np.array(list(LUNG_SHAPE_FEATURES.values())) != ""  # [m, 2], lower and upper side
     median = np.median(statistics.lung_shape, axis=0)
     deviation = statistics.lung_shape - median
     upper_range = _tail_quantile(deviation, rate / is_limited.sum())
@@ -238,8 +243,8 @@ def _fit_without_thresholds(statistics: OODStatistics, rate: float) -> OODDetect
     )
 
 
-def _tail_quantile(x: NDArray[np.float64], rate: float) -> NDArray[np.float64]:
-    """Return the value that each column of x [n, M] exceeds at a rate, assuming an exponential tail."""
+def _tail_quantile(x: Float[np.ndarray, "n m"], rate: float) -> Float[np.ndarray, "m"]:
+    """Return the value that each column of x exceeds at a rate, assuming an exponential tail."""
     tail = 0.05  # fraction of the values that the tail is fitted to
     minimum = 0.02  # for a feature that hardly varies; features are fractions, or of that order
     start = np.quantile(x, 1 - tail, axis=0)
@@ -249,21 +254,21 @@ def _tail_quantile(x: NDArray[np.float64], rate: float) -> NDArray[np.float64]:
 
 def _layout_distances(
     detector: OODDetector, statistics: OODStatistics
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return the distances of the layouts [n], and of those with each of ORIENTATIONS undone [orientations, n]."""
+) -> tuple[Float[np.ndarray, "n"], Float[np.ndarray, "orientations n"]]:
+    """Return the distances of the layouts, and of those with each of ORIENTATIONS undone."""
     distance = partial(gaussian.measure_distance, detector.layout)
     restored = [undo(statistics.layout) for undo in ORIENTATIONS.values()]
     return distance(statistics.layout), np.stack([distance(layout) for layout in restored])
 
 
-def _lung_deviations(detector: OODDetector, statistics: OODStatistics) -> NDArray[np.float64]:
-    """Return the deviations of the lung features from the median, relative to the range on their side: [n, M]."""
+def _lung_deviations(detector: OODDetector, statistics: OODStatistics) -> Float[np.ndarray, "n m"]:
+    """Return the deviations of the lung features from the median, relative to the range on their side."""
     deviation = statistics.lung_shape - detector.median
     return deviation / np.where(deviation < 0, detector.lower_range, detector.upper_range)
 
 
-def _score(detector: OODDetector, statistics: OODStatistics) -> NDArray[np.float64]:
-    """Return the scores [n, 4] of CRITERIA; NaN, which exceeds no threshold, for the lungs of an image without."""
+def _score(detector: OODDetector, statistics: OODStatistics) -> Float[np.ndarray, "n 4"]:
+    """Return the scores of CRITERIA; NaN, which exceeds no threshold, for the lungs of an image without."""
     layout, restored = _layout_distances(detector, statistics)
     scores = {
         "orientation": layout / restored.min(0),

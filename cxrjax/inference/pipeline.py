@@ -10,8 +10,8 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jax import Array, lax
-from jax.typing import ArrayLike
+from jax import lax
+from jaxtyping import Array, Bool, Float32, Int, Int32, Key, Shaped, UInt8, UInt32
 
 from cxrjax.inference import inputs, ood, strategies
 from cxrjax.inference.inputs import PatchPredictions, SegmentedRadiograph
@@ -19,6 +19,7 @@ from cxrjax.models import registry
 from cxrjax.models.spec import InferenceConfig, ModelSpec
 from cxrjax.ops import batching, lung_masks, voting
 from cxrjax.runtime import compilation_cache
+from cxrjax.runtime.arrays import AnyArray
 from cxrjax.runtime.platform import is_for_cpu
 
 NO_CLASS = -1  # label of a radiograph in which no lungs were found
@@ -26,68 +27,68 @@ NO_CLASS = -1  # label of a radiograph in which no lungs were found
 
 @compilation_cache.register_pytree
 class LungSegmentation(NamedTuple):
-    """Lungs and heart in a batch of B radiographs of S x S pixels."""
+    """Lungs and heart in a batch of n radiographs of s x s pixels."""
 
-    lung_mask: Array  # bool [B, S, S]
-    label_map: Array  # uint8 [B, S, S], labels of `lung_masks.STRUCTURES`
-    confidence: Array  # float32 [B] in 0..1, mean lung probability inside the lungs; 0 if there are none
-    has_lungs: Array  # bool [B]; True without a segmenter
+    lung_mask: Bool[Array, "n s s"]
+    label_map: UInt8[Array, "n s s"]  # labels of `lung_masks.STRUCTURES`
+    confidence: Float32[Array, "n"]  # in 0..1, mean lung probability inside the lungs; 0 if there are none
+    has_lungs: Bool[Array, "n"]  # True without a segmenter
 
 
 class PatchEmbeddings(NamedTuple):
-    """Embeddings of N patches, of C features each, of one radiograph; for B radiographs with a first axis B."""
+    """Embeddings of the p patches of one radiograph; for n radiographs, every field has a first axis n."""
 
-    features: Array  # float32 [N, C], last feature maps averaged over the cells of each patch
-    centers: Array  # int32, see `PatchSample`; for sliding windows [N, 2]
-    valid: Array  # bool [N], which patches vote
+    features: Float32[Array, "p c"]  # last feature maps averaged over the cells of each patch
+    centers: Int32[Array, "p 2"] | Int32[Array, "1 2 2"]  # see `PatchSample`
+    valid: Bool[Array, "p"]  # which patches vote
 
 
 compilation_cache.register_pytree(PatchEmbeddings)  # as a decorator it would hide the type from type checkers
 
 
 class Aggregate(NamedTuple):
-    """Vote, saliency map and features of one radiograph of S x S pixels; for B radiographs with a first axis B."""
+    """Vote, saliency map and features of one radiograph; for n radiographs, every field has a first axis n."""
 
     vote: voting.VoteResult
-    saliency: Array  # float32 [S, S] in 0..1
-    features: Array  # float32 [C], mean over the patches that vote
+    saliency: Float32[Array, "s s"]  # in 0..1
+    features: Float32[Array, "c"]  # mean over the patches that vote
     patch_embeddings: PatchEmbeddings | None
 
 
 @compilation_cache.register_pytree
 class Prediction(NamedTuple):
-    """Predictions for a batch of B radiographs of S x S pixels, for K classes."""
+    """Predictions for a batch of n radiographs of s x s pixels, for k classes."""
 
-    votes: Array  # int32 [B, K]; zeros where no lungs were found
-    probabilities: Array  # float32 [B, K]; zeros where no lungs were found
-    label: Array  # int32 [B], index of the class, or NO_CLASS
-    vote_fraction: Array  # float32 [B], fraction of the patches that voted for the label
-    saliency: Array  # float32 [B, S, S] in 0..1, map of the label, or of the class that the settings name
-    lung_mask: Array  # bool [B, S, S]; False everywhere without a segmenter
-    label_map: Array  # uint8 [B, S, S], labels of `lung_masks.STRUCTURES`; zeros without a segmenter
-    lung_confidence: Array  # float32 [B] in 0..1; NaN without a segmenter
-    expected_entropy: Array  # float32 [B] in nats, see `voting.VoteResult`; 0 where no lungs were found
-    mutual_information: Array  # float32 [B] in nats, see `voting.VoteResult`; 0 where no lungs were found
+    votes: Int32[Array, "n k"]  # zeros where no lungs were found
+    probabilities: Float32[Array, "n k"]  # zeros where no lungs were found
+    label: Int32[Array, "n"]  # index of the class, or NO_CLASS
+    vote_fraction: Float32[Array, "n"]  # fraction of the patches that voted for the label
+    saliency: Float32[Array, "n s s"]  # in 0..1, map of the label, or of the class that the settings name
+    lung_mask: Bool[Array, "n s s"]  # False everywhere without a segmenter
+    label_map: UInt8[Array, "n s s"]  # labels of `lung_masks.STRUCTURES`; zeros without a segmenter
+    lung_confidence: Float32[Array, "n"]  # in 0..1; NaN without a segmenter
+    expected_entropy: Float32[Array, "n"]  # in nats, see `voting.VoteResult`; 0 where no lungs were found
+    mutual_information: Float32[Array, "n"]  # in nats, see `voting.VoteResult`; 0 where no lungs were found
     ood_statistics: ood.OODStatistics  # for the decision whether the image is an upright frontal chest radiograph
     patch_embeddings: PatchEmbeddings | None = None  # None without `InferenceConfig.with_embeddings`
 
 
 @partial(jax.jit, static_argnames=("segmenter", "settings"))
 def segment(
-    segmenter: ModelSpec, variables: Mapping[str, Any], images: Array, settings: InferenceConfig
+    segmenter: ModelSpec, variables: Mapping[str, Any], images: UInt8[Array, "n s s"], settings: InferenceConfig
 ) -> LungSegmentation:
     """Segment the lungs (section II-B): resize, segment, clean the mask, and resize it to the radiograph.
 
     Args:
         segmenter: Network with the labels of `lung_masks.STRUCTURES`.
         variables: Its parameters and statistics.
-        images: Preprocessed radiographs uint8 [B, S, S].
+        images: Preprocessed radiographs.
         settings: Thresholds of the lung mask.
     """
     levels = inputs.to_float(inputs.downsample(images, segmenter.patch_size))
     folded, x = inputs.prepare(segmenter, variables, levels)
     log_probabilities: Any = segmenter.module.apply(folded, x, train=False)
-    probability = lung_masks.lung_probability(log_probabilities)  # [B, s, s]
+    probability = lung_masks.lung_probability(log_probabilities)  # [n, h, w]
     rough = probability > 0.5
     clean = jax.vmap(partial(lung_masks.postprocess_mask, min_component_area=settings.min_component_area))(rough)
     # The smooth probability is enlarged, not the small mask. Pixels that cleaning changed get probability 0 or 1.
@@ -108,14 +109,14 @@ def segment(
 
 
 def segment_or_skip(
-    segmenter: ModelSpec | None, variables: Mapping[str, Any], images: Array, settings: InferenceConfig
+    segmenter: ModelSpec | None, variables: Mapping[str, Any], images: UInt8[Array, "n s s"], settings: InferenceConfig
 ) -> LungSegmentation:
     """Segment the lungs, or return an empty segmentation if there is no segmenter.
 
     Args:
         segmenter: Network with the labels of `lung_masks.STRUCTURES`; None for a classifier that requires no lungs.
         variables: `{"segmenter": ...}`, its parameters and statistics; not read without a segmenter.
-        images: Preprocessed radiographs uint8 [B, S, S].
+        images: Preprocessed radiographs.
         settings: See `segment`.
 
     Raises:
@@ -139,8 +140,8 @@ def predict(
     segmenter: ModelSpec | None,
     classifier: ModelSpec,
     variables: Mapping[str, Any],
-    images: Array,
-    keys: Array,
+    images: UInt8[Array, "n s s"],
+    keys: Key[Array, "n"],
     settings: InferenceConfig,
 ) -> Prediction:
     """Segment the lungs, vote on their class, and compute the saliency map (sections II-B to II-D).
@@ -149,10 +150,10 @@ def predict(
 
     Args:
         segmenter: See `segment_or_skip`.
-        classifier: Network with K classes; its size is that of a patch.
+        classifier: Network with k classes; its size is that of a patch.
         variables: `{"segmenter": ..., "classifier": ...}`, parameters and statistics of both networks.
-        images: Preprocessed radiographs uint8 [B, S, S]; S = 1024 in the paper.
-        keys: Random keys [B], one per radiograph (see `image_keys`).
+        images: Preprocessed radiographs; of 1024 pixels per side in the paper.
+        keys: Random keys, one per radiograph (see `image_keys`).
         settings: Select the patches, their aggregation and the thresholds of the lung mask.
     """
     segmentation = segment_or_skip(segmenter, variables, images, settings)
@@ -162,15 +163,15 @@ def predict(
 def predict_from_masks(
     classifier: ModelSpec,
     variables: Mapping[str, Any],
-    images: Array,
+    images: UInt8[Array, "n s s"],
     segmentation: LungSegmentation,
-    keys: Array,
+    keys: Key[Array, "n"],
     settings: InferenceConfig,
 ) -> Prediction:
     """Classify radiographs whose lungs are segmented; see `predict`. The variables are those of the classifier."""
     prepared = registry.precompute_kernels(variables)
 
-    def aggregate_one(image: Array, predictions: PatchPredictions) -> Aggregate:
+    def aggregate_one(image: UInt8[Array, "s s"], predictions: PatchPredictions) -> Aggregate:
         return aggregate(classifier, prepared, image, predictions, settings)
 
     radiographs = SegmentedRadiograph(images, segmentation.lung_mask, segmentation.confidence, keys)
@@ -183,26 +184,26 @@ def predict_each(
     variables: Mapping[str, Any],
     radiographs: SegmentedRadiograph,
     settings: InferenceConfig,
-    aggregate_one: Callable[[Array, PatchPredictions], Any],
+    aggregate_one: Callable[[UInt8[Array, "s s"], PatchPredictions], Any],
     max_images: int | None = None,
 ) -> Any:
-    """Sample and classify the patches of B radiographs, and aggregate them per radiograph.
+    """Sample and classify the patches of n radiographs, and aggregate them per radiograph.
 
     On a CPU the radiographs are processed one after the other, so that intermediate arrays stay in the cache. On an
-    accelerator the patches of all radiographs form one flat axis, of which B times `settings.patch_batch_size` are
+    accelerator the patches of all radiographs form one flat axis, of which n times `settings.patch_batch_size` are
     classified at once.
 
     Args:
-        classifier: Network with K classes.
+        classifier: Network with k classes.
         variables: Its parameters and statistics, of `registry.precompute_kernels`.
-        radiographs: With a first axis B.
+        radiographs: With a first axis n.
         settings: Select the strategy and its parameters.
-        aggregate_one: (image uint8 [S, S], `PatchPredictions`) -> arrays.
+        aggregate_one: (image, `PatchPredictions`) -> arrays.
         max_images: Maximum number of radiographs whose patches form one batch, which bounds the memory of an
-            accelerator; None for B.
+            accelerator; None for n.
 
     Returns:
-        The outputs of `aggregate_one`, with a first axis B.
+        The outputs of `aggregate_one`, with a first axis n.
     """
     total = len(radiographs.image)
     if is_for_cpu():
@@ -215,7 +216,7 @@ def predict_each(
     if max_images is None or total <= max_images:
         return _predict_batch(classifier, variables, radiographs, settings, aggregate_one)
 
-    def run(rows: Array) -> Any:
+    def run(rows: Int32[Array, "rows"]) -> Any:
         selected = jax.tree.map(lambda x: x[rows], radiographs)
         return _predict_batch(classifier, variables, selected, settings, aggregate_one)
 
@@ -231,12 +232,12 @@ def vote_each(
     settings: InferenceConfig,
     max_images: int | None = None,
 ) -> voting.VoteResult:
-    """Return the votes of the patches of B radiographs, without their saliency maps.
+    """Return the votes of the patches of n radiographs, without their saliency maps.
 
     The arguments are those of `predict_each`; `variables` need not be of `registry.precompute_kernels`.
     """
 
-    def count_votes(_: Array, predictions: PatchPredictions) -> voting.VoteResult:
+    def count_votes(_: UInt8[Array, "s s"], predictions: PatchPredictions) -> voting.VoteResult:
         return voting.count_votes(predictions.logits, settings.aggregation, predictions.valid)
 
     prepared = registry.precompute_kernels(variables)
@@ -248,7 +249,7 @@ def _predict_batch(
     variables: Mapping[str, Any],
     radiographs: SegmentedRadiograph,
     settings: InferenceConfig,
-    aggregate_one: Callable[[Array, PatchPredictions], Any],
+    aggregate_one: Callable[[UInt8[Array, "s s"], PatchPredictions], Any],
 ) -> Any:
     """Run `predict_each` with the patches of all radiographs along one flat axis."""
     total = len(radiographs.image)
@@ -272,7 +273,7 @@ def classify_image(
     """Sample the patches of one radiograph and classify them (section II-C).
 
     Args:
-        classifier: Network with K classes.
+        classifier: Network with k classes.
         variables: Its parameters and statistics.
         radiograph: If its lung mask is empty, the patches contain nothing and the caller must not count them.
         settings: Selects the strategy and its parameters.
@@ -286,29 +287,31 @@ def classify_image(
 def saliency_map(
     classifier: ModelSpec,
     variables: Mapping[str, Any],
-    image: Array,
+    image: UInt8[Array, "s s"],
     predictions: PatchPredictions,
-    label: Array,
+    label: Int[Array, ""],
     settings: InferenceConfig,
-) -> Array:
+) -> Float32[Array, "s s"]:
     """Compute the saliency map of a class in one radiograph (section II-D).
 
     Args:
-        classifier: Network with K classes.
+        classifier: Network with k classes.
         variables: Its parameters and statistics.
-        image: uint8 [S, S].
+        image: Preprocessed radiograph.
         predictions: Of `classify_image` with the same network, variables and settings.
-        label: int32, index of the class.
+        label: Index of the class.
         settings: Selects the strategy and its parameters.
 
     Returns:
-        The map float32 [S, S] in 0..1.
+        The map, in 0..1.
     """
     return strategies.choose(settings.patch_mode).saliency(classifier, variables, image, predictions, label, settings)
 
 
-def receptive_mask(classifier: ModelSpec, radiograph: SegmentedRadiograph, settings: InferenceConfig) -> Array:
-    """Return the pixels that the classifier's head sees in `classify_image` with the same arguments: bool [S, S]."""
+def receptive_mask(
+    classifier: ModelSpec, radiograph: SegmentedRadiograph, settings: InferenceConfig
+) -> Bool[Array, "s s"]:
+    """Return the pixels that the classifier's head sees in `classify_image` with the same arguments."""
     strategy = strategies.choose(settings.patch_mode)
     sampled = strategy.sample(classifier, radiograph, settings)
     return strategy.receptive_mask(classifier, radiograph.image, sampled, settings)
@@ -317,11 +320,11 @@ def receptive_mask(classifier: ModelSpec, radiograph: SegmentedRadiograph, setti
 def aggregate(
     classifier: ModelSpec,
     variables: Mapping[str, Any],
-    image: Array,
+    image: UInt8[Array, "s s"],
     predictions: PatchPredictions,
     settings: InferenceConfig,
 ) -> Aggregate:
-    """Aggregate the patches of one radiograph uint8 [S, S].
+    """Aggregate the patches of one radiograph.
 
     The saliency map is that of the winning class, or of `settings.saliency_class`.
     """
@@ -340,12 +343,12 @@ def aggregate(
     )
 
 
-def to_prediction(images: Array, segmentation: LungSegmentation, aggregated: Aggregate) -> Prediction:
-    """Assemble the `Prediction` for radiographs uint8 [B, S, S] from their lungs and the outputs of `aggregate`."""
+def to_prediction(images: UInt8[Array, "n s s"], segmentation: LungSegmentation, aggregated: Aggregate) -> Prediction:
+    """Assemble the `Prediction` for radiographs from their lungs and the outputs of `aggregate`."""
     vote = aggregated.vote
     has_lungs = segmentation.has_lungs
 
-    def zero_without_lungs(x: Array) -> Array:
+    def zero_without_lungs(x: Shaped[Array, "n *rest"]) -> Shaped[Array, "n *rest"]:
         return jnp.where(has_lungs.reshape(-1, *[1] * (x.ndim - 1)), x, jnp.zeros_like(x))
 
     return Prediction(
@@ -370,6 +373,6 @@ def to_prediction(images: Array, segmentation: LungSegmentation, aggregated: Agg
     )
 
 
-def image_keys(seed: int, image_ids: ArrayLike) -> Array:
-    """Return one random key per radiograph: the seed folded with its id of `batch.hash_images`, uint32 [B]."""
+def image_keys(seed: int, image_ids: UInt32[AnyArray, "n"]) -> Key[Array, "n"]:
+    """Return one random key per radiograph: the seed folded with its id of `batch.hash_images`."""
     return jax.vmap(partial(jax.random.fold_in, jax.random.key(seed)))(image_ids)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+from jaxtyping import Bool, Float32, Float64, Shaped, UInt8
 
 from cxrjax.inference import lung_geometry, pipeline, prediction_files
 from cxrjax.inference.model_input import ModelInput
@@ -18,10 +19,10 @@ from cxrjax.runtime import atomic_files
 
 
 class PatchEmbeddings(NamedTuple):
-    """Embeddings of the N patches of a radiograph that vote."""
+    """Embeddings of the p patches of a radiograph that vote."""
 
-    features: np.ndarray  # float32 [N, C]
-    centers: np.ndarray  # float64 [N, 2], (row, column) in pixels of the file
+    features: Float32[np.ndarray, "p c"]
+    centers: Float64[np.ndarray, "p 2"]  # (row, column) in pixels of the file
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -67,15 +68,15 @@ class Prediction:
     lung_confidence: float  # 0..1, mean lung probability inside the mask; NaN without a segmenter
     ood_reason: str | None  # why the image is unlike the training radiographs; "" if it is not, None if not judged
     reason: str  # why there is no label, or what was repaired in the file; "" if nothing
-    image: np.ndarray = field(repr=False)  # uint8 [S, S], preprocessed
-    lung_mask: np.ndarray | None  # bool [S, S]; None without a segmenter
-    label_map: np.ndarray | None  # uint8 [S, S]: 0 background, 1 heart, 2 left lung, 3 right lung (the patient's);
+    image: UInt8[np.ndarray, "s s"] = field(repr=False)  # preprocessed
+    lung_mask: Bool[np.ndarray, "s s"] | None  # None without a segmenter
+    label_map: UInt8[np.ndarray, "s s"] | None  # 0 background, 1 heart, 2 left lung, 3 right lung (the patient's);
     # without meaning for left and right where the segmenter was trained on both lungs as one; None without a segmenter
-    saliency: np.ndarray | None  # float32 [S, S] in 0..1, map of `saliency_label`; None of a segmenter's run
+    saliency: Float32[np.ndarray, "s s"] | None  # in 0..1, map of `saliency_label`; None of a segmenter's run
     saliency_label: str | None  # the label, or the class of `Model.with_outputs`; None where no lungs were found
-    embedding: np.ndarray | None  # float32 [C], last feature maps averaged over the patches; None without a label
+    embedding: Float32[np.ndarray, "c"] | None  # last feature maps averaged over the patches; None without a label
     patch_embeddings: PatchEmbeddings | None  # None without a label, or without `Model.with_outputs`
-    frame: Frame  # of the square [S, S] in the file
+    frame: Frame  # of the square [s, s] in the file
     spacing: tuple[float, float] | None  # (row, column) distance between pixels of the file in mm; None if not known
     view: str  # of the file's header, as "PA" or "AP"; "" if it is not known
     _row: dict[str, Any]  # cells of predictions.csv
@@ -100,18 +101,18 @@ class Prediction:
             return {}
         return lung_geometry.measure_geometry(self.label_map, self.frame, self.spacing)
 
-    def to_native(self, array: np.ndarray, *, fill: float = 0) -> np.ndarray:
+    def to_native(self, array: Shaped[np.ndarray, "s s"], *, fill: float = 0) -> Shaped[np.ndarray, "height width"]:
         """Map an array over the standardized square to the file's own height, width and orientation.
 
         It undoes the resizing to a square, and puts back the borders that were cropped.
 
         Args:
-            array: [S, S]: a field of this prediction, or derived from one. bool and integers are resized by nearest
+            array: a field of this prediction, or derived from one. bool and integers are resized by nearest
                 neighbor, floats linearly.
             fill: value in the borders that were cropped.
 
         Returns:
-            [height, width] of the upright radiograph, of the type of `array`.
+            Array over the upright radiograph, of the type of `array`.
         """
         return self.frame.restore(array, fill=fill)
 

@@ -5,15 +5,16 @@ from functools import partial
 
 import jax
 import jax.numpy as jnp
-from jax import Array
 from jax.scipy.ndimage import map_coordinates
+from jaxtyping import Array, Bool, Float, Float32, Key, Num, Shaped
 
 from cxrjax.config.settings import AugmentationConfig
+from cxrjax.runtime.arrays import AnyArray
 
 _ALWAYS = -1  # group of the draws to which `AugmentationConfig.probability` does not apply
 
 
-def sample_affine(key: Array, settings: AugmentationConfig) -> Array:
+def sample_affine(key: Key[Array, ""], settings: AugmentationConfig) -> Float[Array, "2 3"]:
     """Draw a random affine map.
 
     Args:
@@ -21,8 +22,8 @@ def sample_affine(key: Array, settings: AugmentationConfig) -> Array:
         settings: ranges of the changes.
 
     Returns:
-        float [2, 3], from (row, column, 1) of the output to (row, column) of the input, both in units of the size with
-        the origin in the center of the image.
+        The map from (row, column, 1) of the output to (row, column) of the input, both in units of the size with the
+        origin in the center of the image.
     """
     symmetry_key = None
     if settings.dihedral:
@@ -43,16 +44,16 @@ def sample_affine(key: Array, settings: AugmentationConfig) -> Array:
     return affine if symmetry_key is None else _apply_symmetry(symmetry_key, affine, settings.dihedral)
 
 
-def warp(image: Array, affine: Array, order: int) -> Array:
+def warp(image: Num[AnyArray, "s s *c"], affine: Float[AnyArray, "2 3"], order: int) -> Num[Array, "s s *c"]:
     """Resample an image by an affine map, with zeros outside.
 
     Args:
-        image: [S, S] or [S, S, C] of any number type; all channels are resampled alike.
-        affine: float [2, 3], of `sample_affine`.
+        image: an image of any number type; all channels are resampled alike.
+        affine: of `sample_affine`.
         order: 1 for linear interpolation, 0 for the nearest pixel.
 
     Returns:
-        Array of the image's shape and type.
+        Array of the image's type.
     """
     size = image.shape[0]
     axis = (jnp.arange(size) + 0.5) / size - 0.5
@@ -63,35 +64,40 @@ def warp(image: Array, affine: Array, order: int) -> Array:
     return resample(image) if image.ndim == 2 else jax.vmap(resample, -1, -1)(image)
 
 
-def adjust_gray(key: Array, image: Array, center: Array | float, settings: AugmentationConfig) -> Array:
+def adjust_gray(
+    key: Key[Array, ""],
+    image: Float[AnyArray, "s s *c"],
+    center: Float[AnyArray, "*c"] | float,
+    settings: AugmentationConfig,
+) -> Float[Array, "s s *c"]:
     """Change contrast and brightness of an image at random; a level of exactly 0 (background) stays 0.
 
     Args:
         key: random key.
-        image: float [S, S] or [S, S, C] in 0..1.
+        image: in 0..1.
         center: gray level about which contrast is stretched; see `contrast_center`.
         settings: ranges of the changes.
 
     Returns:
-        float in 0..1, of the image's shape.
+        The changed image in 0..1.
     """
     contrast, brightness = _draw(key, (0, 1), settings.probability)
     adjusted = (image - center) * (1 + settings.contrast * contrast) + center + settings.brightness * brightness
     return jnp.where(image > 0, jnp.clip(adjusted, 0, 1), 0)
 
 
-def contrast_center(image: Array, settings: AugmentationConfig) -> Array | float:
+def contrast_center(image: Float[AnyArray, "s s *c"], settings: AugmentationConfig) -> Float[AnyArray, "*c"] | float:
     """Return the gray level about which the contrast of an image is stretched.
 
     With `contrast_about` "mean" this is the mean of each channel before the image is warped, so that the zeros outside
     the image do not count; Keras, which fills with reflections, computes it after rotation and zoom.
 
     Args:
-        image: float [S, S] or [S, S, C] in 0..1.
+        image: in 0..1.
         settings: configuration of the augmentation.
 
     Returns:
-        0.5, or the mean: a scalar, or [C].
+        0.5, or the mean of the image or of each channel.
 
     Raises:
         ValueError: `settings.contrast_about` is unknown.
@@ -101,18 +107,20 @@ def contrast_center(image: Array, settings: AugmentationConfig) -> Array | float
     return image.mean((0, 1)) if settings.contrast_about == "mean" else 0.5
 
 
-def sample_border(key: Array, size: int, settings: AugmentationConfig) -> tuple[Array, Array]:
+def sample_border(
+    key: Key[Array, ""], size: int, settings: AugmentationConfig
+) -> tuple[Bool[Array, "{size} {size}"], Float32[Array, ""]]:
     """Draw a blank border, as a scanner, a printed film or a slide leaves around a radiograph.
 
     Each of the four sides has a border with probability 1/2, of a width that is uniform up to `settings.border`.
 
     Args:
         key: random key.
-        size: side S of the image, in pixels.
+        size: side of the image, in pixels.
         settings: `border` is the largest width, as a fraction of the side.
 
     Returns:
-        bool [S, S], True in the border, and its gray level, float32: 0 or 1 with equal probability.
+        Mask, True in the border, and the gray level of the border: 0 or 1 with equal probability.
     """
     occurs_key, width_key, level_key = jax.random.split(key, 3)
     occurs = jax.random.bernoulli(occurs_key, shape=(4,))
@@ -125,14 +133,18 @@ def sample_border(key: Array, size: int, settings: AugmentationConfig) -> tuple[
 
 
 def augment_pair(
-    key: Array, image: Array, mask: Array, settings: AugmentationConfig, chosen: Array | bool = True
-) -> tuple[Array, Array]:
+    key: Key[Array, ""],
+    image: Float[AnyArray, "s s"],
+    mask: Num[AnyArray, "s s"],
+    settings: AugmentationConfig,
+    chosen: Bool[AnyArray, ""] | bool = True,
+) -> tuple[Float[Array, "s s"], Num[Array, "s s"]]:
     """Augment an image and its label map: the same affine map for both, gray levels of the image only.
 
     Args:
         key: random key.
-        image: float [S, S] in 0..1.
-        mask: label map [S, S].
+        image: in 0..1.
+        mask: the label map.
         settings: ranges of the changes.
         chosen: whether to augment; with False both are returned unchanged.
 
@@ -147,20 +159,25 @@ def augment_pair(
         border, level = sample_border(border_key, len(image), settings)
         augmented = jnp.where(border, level, augmented)
         augmented_mask = jnp.where(border, 0, augmented_mask)
-    return _choose(chosen, augmented, image), _choose(chosen, augmented_mask, mask)
+    return _choose(chosen, augmented, jnp.asarray(image)), _choose(chosen, augmented_mask, jnp.asarray(mask))
 
 
-def augment_patch(key: Array, patch: Array, settings: AugmentationConfig, chosen: Array | bool = True) -> Array:
+def augment_patch(
+    key: Key[Array, ""],
+    patch: Float[AnyArray, "s s *c"],
+    settings: AugmentationConfig,
+    chosen: Bool[AnyArray, ""] | bool = True,
+) -> Float[Array, "s s *c"]:
     """Augment a patch.
 
     Args:
         key: random key.
-        patch: float [S, S] or [S, S, C] in 0..1; all channels are changed alike.
+        patch: in 0..1; all channels are changed alike.
         settings: ranges of the changes.
         chosen: whether to augment; with False the patch is returned unchanged.
 
     Returns:
-        float in 0..1, of the patch's shape.
+        The patch in 0..1.
 
     Examples:
         >>> import cxrjax as cx, jax
@@ -174,17 +191,21 @@ def augment_patch(key: Array, patch: Array, settings: AugmentationConfig, chosen
     if border_key is not None:
         border, level = sample_border(border_key, len(patch), settings)
         augmented = jnp.where(border.reshape(border.shape + (1,) * (patch.ndim - 2)), level, augmented)
-    return _choose(chosen, augmented, patch)
+    return _choose(chosen, augmented, jnp.asarray(patch))
 
 
-def _choose(chosen: Array | bool, augmented: Array, original: Array) -> Array:
+def _choose(
+    chosen: Bool[AnyArray, ""] | bool, augmented: Shaped[Array, "*s"], original: Shaped[Array, "*s"]
+) -> Shaped[Array, "*s"]:
     """Return one of two arrays; for a Python bool this compiles nothing."""
     if isinstance(chosen, bool):
         return augmented if chosen else original
     return jnp.where(chosen, augmented, original)
 
 
-def _split(key: Array, settings: AugmentationConfig) -> tuple[Array, Array, Array | None]:
+def _split(
+    key: Key[Array, ""], settings: AugmentationConfig
+) -> tuple[Key[Array, ""], Key[Array, ""], Key[Array, ""] | None]:
     """Return the keys of the affine map, of the gray levels, and of the border; None where there is no border.
 
     The first two do not depend on whether there is a border.
@@ -193,7 +214,7 @@ def _split(key: Array, settings: AugmentationConfig) -> tuple[Array, Array, Arra
     return affine_key, gray_key, jax.random.fold_in(key, 2) if settings.border else None
 
 
-def _draw(key: Array, groups: Sequence[int], each: float) -> Array:
+def _draw(key: Key[Array, ""], groups: Sequence[int], each: float) -> Float[Array, "{len(groups)}"]:
     """Draw strengths of changes in -1..1; 0 is no change.
 
     Args:
@@ -202,7 +223,7 @@ def _draw(key: Array, groups: Sequence[int], each: float) -> Array:
         each: probability of each group; the draws of a group that does not occur are 0.
 
     Returns:
-        float [len(groups)].
+        The strengths.
     """
     if each == 1:
         return jax.random.uniform(key, (len(groups),), minval=-1, maxval=1)
@@ -212,8 +233,8 @@ def _draw(key: Array, groups: Sequence[int], each: float) -> Array:
     return jnp.where(jnp.append(occurs, True)[jnp.array(groups)], draws, 0)
 
 
-def _apply_symmetry(key: Array, affine: Array, probability: float) -> Array:
-    """Compose an affine map float [2, 3] with a random symmetry of the square, with a probability."""
+def _apply_symmetry(key: Key[Array, ""], affine: Float[Array, "2 3"], probability: float) -> Float[Array, "2 3"]:
+    """Compose an affine map with a random symmetry of the square, with a probability."""
     occurs_key, symmetry_key = jax.random.split(key)
     occurs = jax.random.uniform(occurs_key) < probability
     flip_rows, flip_columns, transpose = jax.random.bernoulli(symmetry_key, shape=(3,)) & occurs

@@ -5,27 +5,28 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jax import Array, lax
+from jax import lax
+from jaxtyping import Array, Shaped
 
 
-def map_microbatches(function: Callable[[Array], Any], x: Array, max_size: int) -> Any:
+def map_microbatches(function: Callable[[Array], Any], x: Shaped[Array, "n ..."], max_size: int) -> Any:
     """Apply a function to rows in a loop over microbatches of at most `max_size`; to all at once if they are as few.
 
     Args:
-        function: rows [n, …] -> arrays [n, …], each row independently of the others.
-        x: rows [N, …].
+        function: rows [m, …] -> arrays [m, …], each row independently of the others.
+        x: the rows.
         max_size: maximum number of rows per call, at least 1.
 
     Returns:
-        The results for all rows, arrays [N, …].
+        The results for all rows, arrays [n, …].
     """
     if len(x) <= max_size:
         return function(x)
     return merge_batch(lax.map(function, split_batch(x, max_size)), len(x))
 
 
-def split_batch(x: Array, max_size: int) -> Array:
-    """Split rows [N, …] into equal microbatches of at most `max_size`: [count, size, …]; zeros fill up the last."""
+def split_batch(x: Shaped[Array, "n *row"], max_size: int) -> Shaped[Array, "count size *row"]:
+    """Split rows into equal microbatches of at most `max_size`; zeros fill up the last."""
     total = len(x)
     size = _microbatch_size(total, max_size)
     count = -(-total // size)

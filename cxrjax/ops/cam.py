@@ -7,29 +7,31 @@ from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
-from jax import Array
-from jax.typing import ArrayLike
+from jaxtyping import Array, Bool, Float, Float32, Int
 
 from cxrjax.ops import patches
+from cxrjax.runtime.arrays import AnyArray
 from cxrjax.runtime.platform import is_for_cpu
 
 SCALINGS = ("peak", "range")
 _ROUNDING = 1e-5  # range below which a map enlarged in float32 counts as constant, as a share of its highest value
 
 
-def class_activation_map(features: Array, kernel: Array, class_index: ArrayLike) -> Array:
+def class_activation_map(
+    features: Float[AnyArray, "p h w c"], kernel: Float[AnyArray, "c k"], class_index: Int[AnyArray, "*m"] | int
+) -> Float[Array, "p h w *m"]:
     """Compute the CAM (Zhou et al. 2016) of a class from the forward pass, with negative values set to 0.
 
     For a network that ends in global average pooling and a linear layer this is h w times `grad_cam`, and thus the same
     map after scaling.
 
     Args:
-        features: float [N, h, w, C], the last feature maps.
-        kernel: float [C, K], the kernel of the linear layer.
-        class_index: index of the class, or indices [M] of several classes.
+        features: the last feature maps.
+        kernel: the kernel of the linear layer.
+        class_index: index of the class, or indices of several classes.
 
     Returns:
-        float [N, h, w], at least 0; [N, h, w, M] for several classes.
+        Maps, at least 0.
 
     Examples:
         >>> import cxrjax as cx
@@ -41,16 +43,20 @@ def class_activation_map(features: Array, kernel: Array, class_index: ArrayLike)
     return jax.nn.relu(jnp.matmul(features, kernel[:, class_index], precision="highest"))
 
 
-def grad_cam(head: Callable[[Array], Array], features: Array, class_index: ArrayLike) -> Array:
+def grad_cam(
+    head: Callable[[Float[Array, "p h w c"]], Float[Array, "p k"]],
+    features: Float[AnyArray, "p h w c"],
+    class_index: Int[AnyArray, ""] | int,
+) -> Float[Array, "p h w"]:
     """Compute Grad-CAM (Selvaraju et al. 2017) of a class, for any head.
 
     Args:
-        head: feature maps [N, h, w, C] -> logits [N, K], computed for each patch independently.
-        features: float [N, h, w, C].
+        head: feature maps -> logits, computed for each patch independently.
+        features: the last feature maps.
         class_index: index of the class whose logit is differentiated.
 
     Returns:
-        float [N, h, w], at least 0.
+        Maps, at least 0.
 
     Examples:
         >>> import cxrjax as cx
@@ -62,7 +68,9 @@ def grad_cam(head: Callable[[Array], Array], features: Array, class_index: Array
     return jax.nn.relu((features * gradient.mean((1, 2), keepdims=True)).sum(-1))
 
 
-def rescale(activations: Array, scaling: str = "peak", size: int | None = None) -> Array:
+def rescale(
+    activations: Float[AnyArray, "*batch h w"], scaling: str = "peak", size: int | None = None
+) -> Float[Array, "*batch h w"]:
     """Scale the map of each patch so that its highest value is 1.
 
     "peak" divides by the highest value, so that a map that is positive everywhere keeps a minimum above 0. "range" maps
@@ -70,13 +78,13 @@ def rescale(activations: Array, scaling: str = "peak", size: int | None = None) 
     its lowest value to its highest. A constant map, for which that package divides by 0, becomes 0.
 
     Args:
-        activations: float [..., h, w], at least 0.
+        activations: maps, at least 0.
         scaling: one of SCALINGS.
         size: side of the linearly enlarged maps, whose lowest and highest values count for "range"; None to take those
             of the maps themselves.
 
     Returns:
-        float [..., h, w] in 0..1; with "range" and a size, in 0..1 after enlarging. Maps of zeros stay zero.
+        Maps in 0..1; with "range" and a size, in 0..1 after enlarging. Maps of zeros stay zero.
 
     Raises:
         ValueError: there is no such scaling.
@@ -94,20 +102,25 @@ def rescale(activations: Array, scaling: str = "peak", size: int | None = None) 
 
 
 def probability_weighted_map(
-    activations: Array, probabilities: Array, centers: Array, size: int, shape: tuple, scaling: str = "peak"
-) -> Array:
+    activations: Float[AnyArray, "p h w"],
+    probabilities: Float[AnyArray, "p"],
+    centers: Int[AnyArray, "p 2"],
+    size: int,
+    shape: tuple[int, ...],
+    scaling: str = "peak",
+) -> Float[Array, "{shape[0]} {shape[1]}"]:
     """Combine the maps of patches: map(x) = sum_k p_k CAM_k(x) / count(x) over the patches k that cover pixel x.
 
     Args:
-        activations: float [N, h, w], the map of each patch, at least 0.
-        probabilities: float [N], probability of the class in each patch.
-        centers: int [N, 2], center of each patch.
+        activations: the map of each patch, at least 0.
+        probabilities: probability of the class in each patch.
+        centers: (row, column) of the center of each patch.
         size: side of a patch in pixels.
         shape: height and width of the radiograph.
         scaling: scaling of each patch's map; see `rescale`.
 
     Returns:
-        float32 [H, W] in 0..1; 0 where there is no patch.
+        The map of the radiograph in 0..1; 0 where there is no patch.
 
     Examples:
         >>> import cxrjax as cx
@@ -125,8 +138,10 @@ def probability_weighted_map(
     return total / jnp.maximum(count, 1)
 
 
-def _average_by_matmul(maps: Array, centers: Array, size: int, shape: tuple[int, int]) -> Array:
-    """Enlarge maps [N, h, w], paste them at their patches and average them, by matrix products instead of a loop.
+def _average_by_matmul(
+    maps: Float[Array, "p h w"], centers: Int[AnyArray, "p 2"], size: int, shape: tuple[int, ...]
+) -> Float[Array, "{shape[0]} {shape[1]}"]:
+    """Enlarge maps, paste them at their patches and average them, by matrix products instead of a loop.
 
     Enlarging and pasting are linear along each axis: each patch adds `rows @ map @ columns.T`, where `rows` and
     `columns` are the weights of the cells of the map in the pixels of the radiograph.
@@ -136,37 +151,40 @@ def _average_by_matmul(maps: Array, centers: Array, size: int, shape: tuple[int,
     for axis in range(2):
         cells = maps.shape[1 + axis]
         resize = jax.image.resize(jnp.eye(cells), (size, cells), "linear")  # [size, cells]
-        pixel = jnp.arange(shape[axis]) - centers[:, axis, None] + size // 2  # position within each patch, [N, H]
+        pixel = jnp.arange(shape[axis]) - centers[:, axis, None] + size // 2  # position within each patch, [p, H]
         inside = (pixel >= 0) & (pixel < size)
         masks.append(inside.astype(jnp.bfloat16))  # bfloat16 represents 0 and 1 exactly
-        weights.append(jnp.where(inside[..., None], resize[jnp.clip(pixel, 0, size - 1)], 0))  # [N, H, cells]
+        weights.append(jnp.where(inside[..., None], resize[jnp.clip(pixel, 0, size - 1)], 0))  # [p, H, cells]
     rows, columns = weights
-    resized_rows = jnp.einsum("nrh,nhw->nrw", rows, maps, precision="highest")
-    total = jnp.einsum("nrw,ncw->rc", resized_rows, columns, precision="highest")
-    count = jnp.einsum("nr,nc->rc", *masks, preferred_element_type=jnp.float32)
+    resized_rows = jnp.einsum("prh,phw->prw", rows, maps, precision="highest")
+    total = jnp.einsum("prw,pcw->rc", resized_rows, columns, precision="highest")
+    count = jnp.einsum("pr,pc->rc", *masks, preferred_element_type=jnp.float32)
     return total / jnp.maximum(count, 1)
 
 
 def probability_weighted_windows(
-    activations: Array, probabilities: Array, valid: Array, scaling: str = "peak"
-) -> Array:
+    activations: Float[AnyArray, "rows columns side side"],
+    probabilities: Float[AnyArray, "rows columns"],
+    valid: Bool[AnyArray, "rows columns"],
+    scaling: str = "peak",
+) -> Float[Array, "rows+side-1 columns+side-1"]:
     """Combine the maps of the windows of one feature map, cell by cell, as `probability_weighted_map`.
 
     Args:
-        activations: float [n, m, side, side], the map of each window, at least 0.
-        probabilities: float [n, m], probability of the class in each window.
-        valid: bool [n, m], windows that count.
+        activations: the map of each window, at least 0.
+        probabilities: probability of the class in each window.
+        valid: windows that count.
         scaling: scaling of each window's map, by its cells; see `rescale`.
 
     Returns:
-        float32 [n + side - 1, m + side - 1] in 0..1; 0 where there is no valid window.
+        The map of the cells in 0..1; 0 where there is no valid window.
     """
     weights = (probabilities * valid)[..., None, None]
     total = patches.add_windows(rescale(activations, scaling) * weights)
     return total / jnp.maximum(count_windows(valid, activations.shape[-1]), 1)
 
 
-def count_windows(valid: Array, side: int) -> Array:
-    """Count the valid windows, bool [n, m], of `side` x `side` cells, that cover each cell: float32 [h, w]."""
+def count_windows(valid: Bool[AnyArray, "rows columns"], side: int) -> Float32[Array, "rows+{side}-1 columns+{side}-1"]:
+    """Count the valid windows, of `side` x `side` cells, that cover each cell."""
     shape = (*valid.shape, side, side)
     return patches.add_windows(jnp.broadcast_to(valid[..., None, None], shape).astype(jnp.float32))

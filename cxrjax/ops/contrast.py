@@ -7,7 +7,10 @@ accelerator and under vmap: the threshold and the median exactly, the others wit
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax import Array, lax
+from jax import lax
+from jaxtyping import Array, Bool, Float32, Int, Int32, UInt8
+
+from cxrjax.runtime.arrays import AnyArray
 
 CLIP_LIMIT = 3.0  # of CLAHE; classifier_common.py:11
 TILES = 8  # of CLAHE, per side; classifier_common.py:11
@@ -21,19 +24,20 @@ SMALL_KERNELS = {7: (2, 7, 14, 18, 14, 7, 2), 9: (4, 13, 30, 51, 60, 51, 30, 13,
 LEVELS = 256
 
 
-def enhance_channels(image: Array, kind: str) -> Array:
+def enhance_channels(image: UInt8[AnyArray, "s s"], kind: str) -> UInt8[Array, "s s *c"]:
     """Compute the channels that a classifier reads.
 
     Args:
-        image: uint8 [S, S], S at least 8.
+        image: of at least 8 pixels per side.
         kind: "gray", or "enhanced" for Otsu's threshold, CLAHE and the adaptive threshold of the blurred image.
 
     Returns:
-        The image itself, or uint8 [S, S, 3], whose first and last channels are 0 or 255.
+        The image itself, or three channels, of which the first and the last are 0 or 255.
 
     Raises:
         ValueError: the kind is unknown.
     """
+    image = jnp.asarray(image)
     if kind == "gray":
         return image
     if kind != "enhanced":
@@ -51,14 +55,14 @@ def odd_window(size: int, share: float) -> int:
     return max(window - (1 - window % 2), SMALLEST_WINDOW)
 
 
-def otsu_threshold(image: Array) -> Array:
+def otsu_threshold(image: UInt8[AnyArray, "..."]) -> Int32[Array, ""]:
     """Compute the gray level that maximizes the variance between the pixels above it and the others (Otsu 1979).
 
     Args:
-        image: uint8, of any shape.
+        image: gray levels.
 
     Returns:
-        int32, the lowest such level; 0 if all pixels have the same level.
+        The lowest such level; 0 if all pixels have the same level.
     """
     level = jnp.arange(LEVELS) - LEVELS // 2
     counts = _histogram(image.ravel())
@@ -68,7 +72,7 @@ def otsu_threshold(image: Array) -> Array:
     mean = moment[-1] / image.size
     is_split = (lower > 0) & (upper > 0)
 
-    def relative_gain(anchor: Array) -> Array:
+    def relative_gain(anchor: Int32[Array, ""]) -> Float32[Array, "256"]:
         """Compute the relative increase of the variance between both groups from the anchor level to each level."""
         moved = lower - lower[anchor]
         x = (moment - moment[anchor] - moved * mean) / (moment[anchor] - lower[anchor] * mean)
@@ -81,17 +85,17 @@ def otsu_threshold(image: Array) -> Array:
     return jnp.argmax(relative_gain(coarse))
 
 
-def clahe(image: Array, clip_limit: float, tiles: int) -> Array:
+def clahe(image: UInt8[AnyArray, "s s"], clip_limit: float, tiles: int) -> UInt8[Array, "s s"]:
     """Apply CLAHE (Zuiderveld 1994): equalize the clipped histogram of each tile, and interpolate between tiles.
 
     Args:
-        image: uint8 [S, S], S at least `tiles`.
+        image: of at least `tiles` pixels per side.
         clip_limit: counts of a level are clipped at this multiple of the mean count; the excess is spread over all
             levels.
         tiles: number of tiles along each side.
 
     Returns:
-        uint8 [S, S].
+        The equalized image.
 
     Examples:
         >>> import cxrjax as cx
@@ -119,7 +123,7 @@ def clahe(image: Array, clip_limit: float, tiles: int) -> Array:
     near = np.maximum(before, 0)
     far = np.minimum(before + 1, tiles - 1)
 
-    def interpolate_columns(tile_row: np.ndarray) -> Array:
+    def interpolate_columns(tile_row: Int[np.ndarray, "s"]) -> Float32[Array, "s s"]:
         left = tables[tile_row[:, None], near, image]
         right = tables[tile_row[:, None], far, image]
         return left * (1 - weight) + right * weight
@@ -129,20 +133,20 @@ def clahe(image: Array, clip_limit: float, tiles: int) -> Array:
     return jnp.round(upper * (1 - weight)[:, None] + lower * weight[:, None]).astype(jnp.uint8)
 
 
-def median_blur(image: Array, window: int) -> Array:
+def median_blur(image: UInt8[AnyArray, "h w"], window: int) -> UInt8[Array, "h w"]:
     """Compute the median of the square around every pixel, bit by bit; border pixels are repeated outside the image.
 
     Args:
-        image: uint8 [H, W].
+        image: gray levels.
         window: side of the square in pixels; odd, at most 255.
 
     Returns:
-        uint8 [H, W].
+        The medians.
     """
     height, width = image.shape
     padded = jnp.pad(image, window // 2, mode="edge")
 
-    def refine(k: Array, median: Array) -> Array:
+    def refine(k: Int32[Array, ""], median: UInt8[Array, "h w"]) -> UInt8[Array, "h w"]:
         trial = median | jnp.uint8(128) >> k.astype(jnp.uint8)
         neighbors = (padded[r : r + height, c : c + width] for r in range(window) for c in range(window))
         below = sum((pixels < trial).astype(jnp.uint16) for pixels in neighbors)
@@ -151,16 +155,16 @@ def median_blur(image: Array, window: int) -> Array:
     return lax.fori_loop(0, 8, refine, jnp.zeros_like(image))
 
 
-def adaptive_threshold(image: Array, window: int, offset: int) -> Array:
+def adaptive_threshold(image: UInt8[AnyArray, "h w"], window: int, offset: int) -> Bool[Array, "h w"]:
     """Find the pixels that are darker than the Gaussian mean around them, rounded to whole gray levels.
 
     Args:
-        image: uint8 [H, W]; its border pixels are repeated outside it.
+        image: gray levels; its border pixels are repeated outside it.
         window: side in pixels of the square of the mean; odd. The standard deviation is OpenCV's for that side.
         offset: minimum difference from the mean in gray levels.
 
     Returns:
-        bool [H, W].
+        Whether each pixel is darker.
     """
     height, width = image.shape
     deviation = 0.3 * ((window - 1) / 2 - 1) + 0.8
@@ -171,9 +175,9 @@ def adaptive_threshold(image: Array, window: int, offset: int) -> Array:
     zero = jnp.zeros((), jnp.float32)
     rows = sum((weight * padded[k : k + height] for k, weight in enumerate(kernel)), start=zero)
     mean = sum((weight * rows[:, k : k + width] for k, weight in enumerate(kernel)), start=zero)
-    return image <= jnp.round(mean) - offset
+    return jnp.asarray(image) <= jnp.round(mean) - offset
 
 
-def _histogram(levels: Array) -> Array:
-    """Count the pixels of each gray level: uint8 [n] -> int32 [256]."""
+def _histogram(levels: UInt8[AnyArray, "pixels"]) -> Int32[Array, "256"]:
+    """Count the pixels of each gray level."""
     return jnp.zeros(LEVELS, jnp.int32).at[levels].add(1)

@@ -1,36 +1,42 @@
 """Lung masks: labels of a segmentation, connected components, and post-processing."""
 
 import jax.numpy as jnp
-from jax import Array, lax
+from jax import lax
+from jaxtyping import Array, Bool, Float, Int32, Integer
+
+from cxrjax.runtime.arrays import AnyArray
 
 # Labels of the SCR database, in the order of Oh et al. (`segmentation/header.py`).
 STRUCTURES = ("background", "heart", "left lung", "right lung")
 LUNGS = (2, 3)
 
 
-def lung_union(structures: Array) -> Array:
-    """Return the mask of both lungs: label map [..., H, W] -> bool [..., H, W]."""
+def lung_union(structures: Integer[AnyArray, "*batch h w"]) -> Bool[AnyArray, "*batch h w"]:
+    """Return the mask of both lungs in a label map."""
     return (structures == LUNGS[0]) | (structures == LUNGS[1])
 
 
-def lung_probability(log_probabilities: Array) -> Array:
-    """Compute the probability of either lung: log-probabilities [..., 4] of the STRUCTURES -> float [...]."""
+def lung_probability(log_probabilities: Float[Array, "*batch 4"]) -> Float[Array, "*batch"]:
+    """Compute the probability of either lung from the log-probabilities of the STRUCTURES."""
     return jnp.exp(log_probabilities[..., LUNGS[0]]) + jnp.exp(log_probabilities[..., LUNGS[1]])
 
 
-def label_components(mask: Array, neighbors: int = 8) -> Array:
+def label_components(mask: Bool[AnyArray, "h w"], neighbors: int = 8) -> Int32[Array, "h w"]:
     """Label the connected components of a mask by the largest pixel index in each.
 
     Args:
-        mask: bool [H, W].
+        mask: the mask.
         neighbors: 8, or 4 for components that are connected along pixel edges only.
 
     Returns:
-        int32 [H, W]: 0 outside the mask; inside, 1 + the index, in reading order, of the component's last pixel.
+        0 outside the mask; inside, 1 + the index, in reading order, of the component's last pixel.
     """
+    mask = jnp.asarray(mask)
     start = jnp.where(mask, jnp.arange(1, mask.size + 1, dtype=jnp.int32).reshape(mask.shape), 0)
 
-    def spread(state: tuple[Array, Array]) -> tuple[Array, Array]:
+    def spread(
+        state: tuple[Int32[Array, "h w"], Bool[Array, ""]],
+    ) -> tuple[Int32[Array, "h w"], Bool[Array, ""]]:
         labels, _ = state
         if neighbors == 4:
             nearby = jnp.maximum(_window_maximum(labels, (3, 1)), _window_maximum(labels, (1, 3)))
@@ -45,17 +51,19 @@ def label_components(mask: Array, neighbors: int = 8) -> Array:
     return lax.while_loop(lambda state: state[1], spread, (start, mask.any()))[0]
 
 
-def postprocess_mask(mask: Array, min_component_area: float) -> Array:
+def postprocess_mask(
+    mask: Bool[AnyArray, "h w"], min_component_area: Float[AnyArray, ""] | float
+) -> Bool[Array, "h w"]:
     """Keep the two largest components of a lung mask and fill their holes.
 
     Components are 8-connected, so the background between them is 4-connected, as in `scipy.ndimage.binary_fill_holes`.
 
     Args:
-        mask: bool [H, W].
+        mask: the rough mask.
         min_component_area: smaller components are dropped even if they are among the two, as a share of the image.
 
     Returns:
-        bool [H, W].
+        The clean mask.
 
     Examples:
         >>> import cxrjax as cx
@@ -76,17 +84,17 @@ def postprocess_mask(mask: Array, min_component_area: float) -> Array:
     return outside[1:-1, 1:-1] != outside[-1, -1]
 
 
-def largest_component(mask: Array) -> Array:
-    """Return the largest 8-connected component of a mask bool [H, W]; empty if the mask is empty."""
+def largest_component(mask: Bool[AnyArray, "h w"]) -> Bool[Array, "h w"]:
+    """Return the largest 8-connected component of a mask; empty if the mask is empty."""
     labels = label_components(mask)
-    return mask & (labels == _areas(labels).argmax())
+    return jnp.asarray(mask) & (labels == _areas(labels).argmax())
 
 
-def _window_maximum(labels: Array, window: tuple[int, int]) -> Array:
-    """Return the maximum of the labels [H, W] in a window around each pixel."""
+def _window_maximum(labels: Int32[Array, "h w"], window: tuple[int, int]) -> Int32[Array, "h w"]:
+    """Return the maximum of the labels in a window around each pixel."""
     return lax.reduce_window(labels, 0, lax.max, window, (1, 1), "SAME")
 
 
-def _areas(labels: Array) -> Array:
-    """Count the pixels of each label of `label_components`: int32 [H W + 1], 0 for the background."""
+def _areas(labels: Int32[Array, "h w"]) -> Int32[Array, "h*w+1"]:
+    """Count the pixels of each label of `label_components`, 0 for the background."""
     return jnp.zeros(labels.size + 1, jnp.int32).at[labels.ravel()].add(1).at[0].set(0)

@@ -8,7 +8,7 @@ from functools import partial
 
 import jax
 import jax.numpy as jnp
-from jax import Array
+from jaxtyping import Array, Bool, Float, Float32, Int, Key, UInt8
 
 from cxrjax.ops import lung_masks, patches
 
@@ -27,8 +27,14 @@ MEASURES = {
 
 @partial(jax.jit, static_argnames=("count", "size"))
 def measure_lungs(
-    image: Array, lungs: Array, structures: Array, fov_mm: Array, key: Array, count: int, size: int
-) -> dict[str, Array]:
+    image: UInt8[Array, "h w"],
+    lungs: Bool[Array, "h w"],
+    structures: UInt8[Array, "h w"],
+    fov_mm: Float32[Array, "2"],
+    key: Key[Array, ""],
+    count: int,
+    size: int,
+) -> dict[str, Float32[Array, ""]]:
     """Measure the lungs and the heart of one radiograph.
 
     The cardiothoracic ratio is the greatest transverse diameter of the heart, from its rightmost to its leftmost
@@ -42,17 +48,17 @@ def measure_lungs(
     the variance of all pixels of the patches.
 
     Args:
-        image: uint8 [S, S], standardized.
-        lungs: bool [S, S].
-        structures: uint8 [S, S], labels of `lung_masks.STRUCTURES`. With a segmenter that was trained on lungs only,
+        image: standardized.
+        lungs: the lung mask.
+        structures: labels of `lung_masks.STRUCTURES`. With a segmenter that was trained on lungs only,
             the areas of the left and the right lung are meaningless.
-        fov_mm: float [2], height and width of the radiograph in mm; NaN if unknown.
+        fov_mm: height and width of the radiograph in mm; NaN if unknown.
         key: random key of the centers of the patches.
         count: number of patches.
         size: side of a patch in pixels; even.
 
     Returns:
-        float32 by the keys of MEASURES; NaN if there are no lungs; the ratio is also NaN if the heart or a lung is
+        Measures by the keys of MEASURES; NaN if there are no lungs; the ratio is also NaN if the heart or a lung is
         missing.
     """
     is_side = structures[None] == jnp.array(lung_masks.LUNGS)[:, None, None]
@@ -77,20 +83,20 @@ def measure_lungs(
     return {name: jnp.where(lungs.any(), value, jnp.nan) for name, value in values.items()}
 
 
-def _cardiothoracic_ratio(heart: Array, lungs: Array) -> Array:
+def _cardiothoracic_ratio(heart: Bool[Array, "h w"], lungs: Bool[Array, "h w"]) -> Float[Array, ""]:
     heart = lung_masks.largest_component(heart)
     ratio = _extent(heart.any(0)) / _extent(lungs).max()
     return jnp.where(heart.any(), ratio, jnp.nan)
 
 
-def _extent(line: Array) -> Array:
-    """Count the pixels from the first true one to the last in each line bool [..., W]; 0 if none is true."""
+def _extent(line: Bool[Array, "*batch w"]) -> Int[Array, "*batch"]:
+    """Count the pixels from the first true one to the last in each line; 0 if none is true."""
     start = line.argmax(-1)
     stop = line.shape[-1] - line[..., ::-1].argmax(-1)
     return jnp.where(line.any(-1), stop - start, 0)
 
 
-def _moments(gray: Array, mask: Array) -> tuple[Array, Array]:
+def _moments(gray: Float[Array, "h w"], mask: Bool[Array, "h w"]) -> tuple[Float[Array, ""], Float[Array, ""]]:
     """Compute the mean and the variance of the pixels where a mask is true."""
     count = mask.sum()
     mean = (gray * mask).sum() / count

@@ -4,7 +4,9 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jax import Array
+from jaxtyping import Array, Bool, Float, Float32, Int32
+
+from cxrjax.runtime.arrays import AnyArray
 
 RULES = ("majority", "mean_probability")
 
@@ -12,22 +14,22 @@ RULES = ("majority", "mean_probability")
 class VoteResult(NamedTuple):
     """Aggregated votes of the patches of one radiograph."""
 
-    votes: Array  # int32 [K], patches whose most probable class it is
-    probabilities: Array  # float32 [K], mean over the patches of the class probabilities; sums to 1
-    label: Array  # int32, index of the winning class
-    vote_fraction: Array  # float32 in 0..1, fraction of the patches that voted for the label
-    expected_entropy: Array  # float32 in nats, 0..log K, mean entropy of the patches' own class probabilities
-    mutual_information: Array  # float32 in nats, 0..log K, entropy of `probabilities` minus `expected_entropy`
+    votes: Int32[Array, "k"]  # patches whose most probable class it is
+    probabilities: Float32[Array, "k"]  # mean over the patches of the class probabilities; sums to 1
+    label: Int32[Array, ""]  # index of the winning class
+    vote_fraction: Float32[Array, ""]  # in 0..1, fraction of the patches that voted for the label
+    expected_entropy: Float32[Array, ""]  # in nats, 0..log k, mean entropy of the patches' own class probabilities
+    mutual_information: Float32[Array, ""]  # in nats, 0..log k, entropy of `probabilities` minus `expected_entropy`
 
 
-def count_votes(logits: Array, rule: str, valid: Array | bool = True) -> VoteResult:
+def count_votes(logits: Float[AnyArray, "p k"], rule: str, valid: Bool[AnyArray, "p"] | bool = True) -> VoteResult:
     """Count the votes of one radiograph's patches.
 
     Args:
-        logits: float [N, K].
+        logits: logits of each patch.
         rule: "majority": the class with most votes, a tie going to the higher mean probability; or "mean_probability":
             the class with the highest mean probability.
-        valid: bool [N], which of them vote, at least one; or whether all do.
+        valid: which of them vote, at least one; or whether all do.
 
     Returns:
         The `VoteResult`.
@@ -48,8 +50,10 @@ def count_votes(logits: Array, rule: str, valid: Array | bool = True) -> VoteRes
     return resolve_vote(votes, probabilities.mean(0, where=voters[:, None]), within, rule)
 
 
-def resolve_vote(votes: Array, probabilities: Array, expected_entropy: Array, rule: str) -> VoteResult:
-    """Return the result of votes int32 [K], mean probabilities float32 [K] and their mean entropy, counted already.
+def resolve_vote(
+    votes: Int32[Array, "k"], probabilities: Float32[Array, "k"], expected_entropy: Float32[Array, ""], rule: str
+) -> VoteResult:
+    """Return the result of votes, mean probabilities and their mean entropy in nats, counted already.
 
     Entropy falls in two, as of any mean (Houlsby et al. 2011): within patches, and between them. See `count_votes`.
     """
@@ -61,6 +65,6 @@ def resolve_vote(votes: Array, probabilities: Array, expected_entropy: Array, ru
     return VoteResult(votes, probabilities, label, votes[label] / votes.sum(), expected_entropy, between)
 
 
-def entropy(probabilities: Array) -> Array:
-    """Shannon entropy in nats: float [..., K] -> [...]."""
+def entropy(probabilities: Float[Array, "*batch k"]) -> Float[Array, "*batch"]:
+    """Compute the Shannon entropy in nats."""
     return jax.scipy.special.entr(probabilities).sum(-1)

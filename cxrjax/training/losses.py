@@ -7,16 +7,22 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax import Array
+from jaxtyping import Array, Float, Float32, Int, Integer
 
 from cxrjax.data import batch
+from cxrjax.runtime.arrays import AnyArray
 
 # Probability that a pixel of the heart lies inside a mask of the lungs with the part behind the heart; ours. With 1 for
 # inside and outside, a network would lose nothing by calling every pixel of such a radiograph heart.
 HEART_INSIDE = 0.5
 
 
-def segmentation_loss(log_probabilities: Array, masks: Array, mask_types: Array, background_weight: float) -> Array:
+def segmentation_loss(
+    log_probabilities: Float[AnyArray, "n h w 4"],
+    masks: Integer[AnyArray, "n h w"],
+    mask_types: Int[AnyArray, "n"],
+    background_weight: float,
+) -> Float[Array, ""]:
     """Compute the weighted cross-entropy of a label map (original `segmentation/train.py`).
 
     Masks of the lungs alone are supported too: for these, the probability of a pixel's ground truth is summed over the
@@ -25,13 +31,13 @@ def segmentation_loss(log_probabilities: Array, masks: Array, mask_types: Array,
     pixel inside may be heart too: each term of the sum is the probability of the structure times that of its side.
 
     Args:
-        log_probabilities: float [N, H, W, 4] of `lung_masks.STRUCTURES`.
-        masks: int [N, H, W]: structure labels, or 1 in the lungs and 0 elsewhere.
-        mask_types: int [N], types of the masks, see `cxrjax.data.batch`.
+        log_probabilities: of `lung_masks.STRUCTURES`.
+        masks: structure labels, or 1 in the lungs and 0 elsewhere.
+        mask_types: types of the masks, see `cxrjax.data.batch`.
         background_weight: weight of a pixel outside all structures (0.5 in the original; the others weigh 1).
 
     Returns:
-        float, the weighted mean over pixels.
+        The weighted mean over pixels.
     """
     # The sum of one number and zeros, since the gradient of a gather would be a scatter by atomic sums on a GPU.
     labels = jnp.arange(log_probabilities.shape[-1])
@@ -47,21 +53,27 @@ def segmentation_loss(log_probabilities: Array, masks: Array, mask_types: Array,
     return -(weight * likelihood).sum() / weight.sum()
 
 
-def cross_entropy(logits: Array, labels: Array, weights: Array, gamma: float = 0.0, alpha: float = 1.0) -> Array:
+def cross_entropy(
+    logits: Float[AnyArray, "n k"],
+    labels: Int[AnyArray, "n"],
+    weights: Float[AnyArray, "k"],
+    gamma: float = 0.0,
+    alpha: float = 1.0,
+) -> Float[Array, ""]:
     """Compute the class-weighted cross-entropy or its focal form, in nats.
 
     The focal form is that of Lin et al. 2017 (original hieu2695 `Helper.py`).
 
     Args:
-        logits: float [N, K].
-        labels: int [N].
-        weights: float [K], weight of each class; ones for equal weights.
+        logits: logits of each example.
+        labels: index of the class of each example.
+        weights: weight of each class; ones for equal weights.
         gamma: focusing parameter: an example whose class has the probability p is weighted by (1 - p)^gamma; 0 for
             plain cross-entropy.
         alpha: factor of the whole loss.
 
     Returns:
-        float, the mean over the examples weighted by their classes, as PyTorch's `CrossEntropyLoss(weight=…)`.
+        The mean over the examples weighted by their classes, as PyTorch's `CrossEntropyLoss(weight=…)`.
     """
     log_p = jnp.take_along_axis(jax.nn.log_softmax(logits), labels[:, None], axis=-1)[:, 0]
     # For p = 1 the gradient of 0 ** gamma would not be finite; the loss is 0 there for any gamma.
@@ -71,13 +83,16 @@ def cross_entropy(logits: Array, labels: Array, weights: Array, gamma: float = 0
     return -alpha * (weight * focus * log_p).sum() / jnp.maximum(weight.sum(), jnp.finfo(weight.dtype).tiny)
 
 
-def weigh_classes(labels: np.ndarray, count: int, class_weights: Sequence[float | str]) -> Array:
-    """Return the weight of each class in the loss, float32 [count].
+def weigh_classes(
+    labels: Int[np.ndarray, "n"], count: int, class_weights: Sequence[float | str]
+) -> Float32[Array, "{count}"]:
+    """Return the weight of each class in the loss.
 
     Args:
-        labels: int [n], of the training radiographs.
-        count: K, number of classes.
-        class_weights: () for ones; ("inverse",) for n / (K n_k), scikit-learn's "balanced"; or K numbers.
+        labels: index of the class of each training radiograph.
+        count: number of classes.
+        class_weights: () for ones; ("inverse",) for n / (count n_k) of the n_k radiographs of class k, scikit-learn's
+            "balanced"; or one number per class.
 
     Raises:
         ValueError: `class_weights` is neither of these, or it is "inverse" and a class has no radiograph.
@@ -94,8 +109,8 @@ def weigh_classes(labels: np.ndarray, count: int, class_weights: Sequence[float 
     return jnp.asarray(class_weights, jnp.float32)
 
 
-def penalty(params: Any, l1: float, l2: float, l2_vectors: bool = True) -> Array | float:
-    """Compute the L1 and L2 regularization terms of the loss, float.
+def penalty(params: Any, l1: float, l2: float, l2_vectors: bool = True) -> Float[Array, ""] | float:
+    """Compute the L1 and L2 regularization terms of the loss.
 
     Args:
         params: pytree of all parameters.

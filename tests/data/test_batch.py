@@ -13,5 +13,5 @@ def test_the_checksum_is_that_of_the_pixels_row_by_row():
     assert ids.dtype == np.uint32
     assert ids.tolist() == [zlib.crc32(bytes(range(12))), zlib.crc32(bytes(range(12, 24)))]
     turned = np.asfortranarray(images[0])  # the same picture, otherwise in memory
-    assert batch.hash_images([turned]) == ids[0] and batch.hash_images(images[:, ::-1])[0] != ids[0]
+    assert batch.hash_images(turned[None]) == ids[0] and batch.hash_images(images[:, ::-1])[0] != ids[0]
     assert batch.hash_images(images[:0]).shape == (0,)

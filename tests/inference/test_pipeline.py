@@ -194,7 +194,7 @@ def test_the_map_of_a_center_crop_lies_in_the_middle(apply, small, images):
     np.testing.assert_allclose(result.saliency[0, 16:112, 16:112], middle.saliency[0], atol=1e-5)
     assert middle.saliency[0].max() > 0 and np.count_nonzero(result.saliency[0]) == np.count_nonzero(middle.saliency[0])
     seen = pipeline.receptive_mask(
-        classifier, inputs.SegmentedRadiograph(images[1], None, None, jax.random.key(0)), settings
+        classifier, inputs.SegmentedRadiograph(jnp.asarray(images[1]), None, None, jax.random.key(0)), settings
     )
     wanted = np.zeros((SIZE, SIZE), bool)
     wanted[16:112, 16:112] = True

@@ -3,11 +3,12 @@
 from functools import partial
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from scipy import ndimage
 
-from cxrjax.config import default_config
+from cxrjax.config import default_config, freeze
 from cxrjax.data import batch
 from cxrjax.inference import lung_segmenter
 from cxrjax.ops import lung_crop
@@ -54,8 +55,8 @@ def test_the_whole_radiograph_where_the_lungs_are_not_sure():
     lungs = boxed((50, 60), np.s_[10:30, 20:40])
     box, whole = [[9, 31], [19, 41]], [[0, 50], [0, 60]]
     for confidence, expected in ((0.876, box), (0.875, whole), (0.0, whole), (np.nan, whole)):
-        assert lung_crop.box_or_full(lungs, np.float32(confidence), 0.05, 0.875).tolist() == expected
-    assert lung_crop.box_or_full(np.zeros((50, 60), bool), np.float32(1), 0.05, 0.875).tolist() == whole
+        assert lung_crop.box_or_full(lungs, jnp.float32(confidence), 0.05, 0.875).tolist() == expected
+    assert lung_crop.box_or_full(np.zeros((50, 60), bool), jnp.float32(1), 0.05, 0.875).tolist() == whole
 
 
 def test_a_cut_of_a_slope_is_the_slope_within_the_box():
@@ -114,6 +115,8 @@ def test_a_classifier_learns_from_nothing_beyond_the_box(monkeypatch):
     config.patches.mode, config.patches.channels, config.patches.mask_lungs = "lung_bbox", "enhanced", False
     config.patches.size = 32
     config.augmentation.rotation, config.augmentation.flip_horizontal = 10.0, 0.5
+    config.task = "classify"
+    config = freeze(config)
     lungs = np.stack([boxed((64, 64), np.s_[16:48, 20:44])] * 2)
     found = lung_segmenter.LungMasks(lungs, np.ones(2, np.float32), np.ones(2, bool))
     monkeypatch.setattr(lung_segmenter.LungSegmenter, "segment", lambda *_: found)

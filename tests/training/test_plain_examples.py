@@ -4,7 +4,7 @@ import jax
 import numpy as np
 import pytest
 
-from cxrjax.config import default_config
+from cxrjax.config import default_config, freeze
 from cxrjax.data import batch
 from cxrjax.inference import lung_segmenter
 from cxrjax.training import classification
@@ -20,6 +20,7 @@ def task():
     config.patches.mode, config.patches.mask_lungs = "global", False
     config.patches.size, config.patches.center_crop = SHOWN, 1 / 6
     config.augmentation.rotation, config.augmentation.flip_horizontal = 15.0, 0.5
+    config = freeze(config)
     images = np.random.default_rng(0).integers(1, 255, (2, SIZE, SIZE)).astype(np.uint8)
     names, labels, kinds = ["a", "b"], ["normal", "viral"], np.full(2, -1)
     split = batch.RadiographBatch(names, names, names, labels, batch.hash_images(images), images, images > 0, kinds,

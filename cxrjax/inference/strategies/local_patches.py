@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import jax.numpy as jnp
-from jax import Array
+from jaxtyping import Array, Bool, Float32, Int, UInt8
 
 from cxrjax.inference import inputs
 from cxrjax.inference.inputs import PatchPredictions, PatchSample, SegmentedRadiograph
@@ -15,7 +15,10 @@ from cxrjax.ops import cam, contrast, patches
 
 
 def sample(
-    classifier: ModelSpec, radiograph: SegmentedRadiograph, settings: InferenceConfig, augmented: Array | bool = False
+    classifier: ModelSpec,
+    radiograph: SegmentedRadiograph,
+    settings: InferenceConfig,
+    augmented: Bool[Array, ""] | bool = False,
 ) -> PatchSample:
     """Draw `settings.num_patches` lung pixels with replacement, and crop a patch around each, augmented or not."""
     pixels = contrast.enhance_channels(inputs.mask_lungs(radiograph, settings), settings.channels)
@@ -28,11 +31,11 @@ def sample(
 def saliency(
     classifier: ModelSpec,
     variables: Mapping[str, Any],
-    image: Array,
+    image: UInt8[Array, "s s"],
     predictions: PatchPredictions,
-    label: Array,
+    label: Int[Array, ""],
     settings: InferenceConfig,
-) -> Array:
+) -> Float32[Array, "s s"]:
     """Compute the probability-weighted map of the patches (section II-D)."""
     activations, weights = patch_classifier.activation_maps(classifier, variables, predictions, label)
     return cam.probability_weighted_map(
@@ -40,8 +43,10 @@ def saliency(
     )
 
 
-def receptive_mask(classifier: ModelSpec, image: Array, sampled: PatchSample, settings: InferenceConfig) -> Array:
-    """Return the pixels that the patches cover, without their context: bool [S, S]."""
+def receptive_mask(
+    classifier: ModelSpec, image: UInt8[Array, "s s"], sampled: PatchSample, settings: InferenceConfig
+) -> Bool[Array, "s s"]:
+    """Return the pixels that the patches cover, without their context."""
     covered = jnp.ones((len(sampled.centers), classifier.patch_size, classifier.patch_size))
     return patches.paste(covered, sampled.centers, image.shape) > 0
 

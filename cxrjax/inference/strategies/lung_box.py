@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import jax.numpy as jnp
-from jax import Array
+from jaxtyping import Array, Bool, Float32, Int, UInt8
 
 from cxrjax.inference import inputs
 from cxrjax.inference.inputs import PatchPredictions, PatchSample, SegmentedRadiograph
@@ -15,13 +15,16 @@ from cxrjax.ops import cam, contrast, lung_crop
 
 
 def sample(
-    classifier: ModelSpec, radiograph: SegmentedRadiograph, settings: InferenceConfig, augmented: Array | bool = False
+    classifier: ModelSpec,
+    radiograph: SegmentedRadiograph,
+    settings: InferenceConfig,
+    augmented: Bool[Array, ""] | bool = False,
 ) -> PatchSample:
     """Crop the box of the lungs, or the full image below `settings.min_lung_confidence`, augmented or not.
 
     Returns:
         The crop in the middle of a black square of the classifier's size, with its proportions; in place of a center,
-        the box int32 [1, 2, 2] (see `lung_crop`).
+        the box (see `lung_crop`).
     """
     masked = inputs.mask_lungs(radiograph, settings)
     assert radiograph.lung_mask is not None and radiograph.lung_confidence is not None
@@ -36,19 +39,21 @@ def sample(
 def saliency(
     classifier: ModelSpec,
     variables: Mapping[str, Any],
-    image: Array,
+    image: UInt8[Array, "s s"],
     predictions: PatchPredictions,
-    label: Array,
+    label: Int[Array, ""],
     settings: InferenceConfig,
-) -> Array:
+) -> Float32[Array, "s s"]:
     """Map the class activation map, weighted by the probability, back to the box; zero outside it."""
     activations, weights = patch_classifier.activation_maps(classifier, variables, predictions, label)
     weighted = weights[:, None, None] * cam.rescale(activations, settings.scaling)
     return lung_crop.uncrop(weighted[0], predictions.centers[0], image.shape)
 
 
-def receptive_mask(classifier: ModelSpec, image: Array, sampled: PatchSample, settings: InferenceConfig) -> Array:
-    """Return the pixels of the box: bool [S, S]."""
+def receptive_mask(
+    classifier: ModelSpec, image: UInt8[Array, "s s"], sampled: PatchSample, settings: InferenceConfig
+) -> Bool[Array, "s s"]:
+    """Return the pixels of the box."""
     covered = jnp.ones((classifier.patch_size, classifier.patch_size))
     return lung_crop.uncrop(covered, sampled.centers[0], image.shape) > 0
 

@@ -5,7 +5,8 @@ from functools import partial
 from typing import Any
 
 import jax
-from jax import Array, lax
+from jax import lax
+from jaxtyping import Array, Float32, Int, UInt8
 
 from cxrjax.inference import inputs
 from cxrjax.inference.inputs import PatchPredictions
@@ -15,21 +16,26 @@ from cxrjax.ops import batching, cam
 
 
 def classify_patches(
-    classifier: ModelSpec, variables: Mapping[str, Any], crops: Array, settings: InferenceConfig
-) -> tuple[Array, Array]:
+    classifier: ModelSpec,
+    variables: Mapping[str, Any],
+    crops: UInt8[Array, "p side side *c"],
+    settings: InferenceConfig,
+) -> tuple[Float32[Array, "p k"], Float32[Array, "p h w features"]]:
     """Classify patches in batches that bound the memory.
 
     Args:
-        classifier: Network with K classes.
+        classifier: Network with k classes.
         variables: Its parameters and statistics.
-        crops: Patches uint8 [N, side, side] or [N, side, side, 3].
+        crops: Patches, of gray levels or enhanced channels.
         settings: `settings.patch_batch_size` patches are classified at once.
 
     Returns:
-        Logits float32 [N, K] and last feature maps float32 [N, h, w, C].
+        Logits and last feature maps.
     """
 
-    def run(batch: Array) -> tuple[Array, Array]:
+    def run(
+        batch: UInt8[Array, "size side side *c"],
+    ) -> tuple[Float32[Array, "size k"], Float32[Array, "size h w features"]]:
         folded, x = inputs.prepare(classifier, variables, inputs.to_float(batch))
         features = registry.extract_features(classifier.module, folded, x)
         return registry.apply_head(classifier.module, variables, features), features
@@ -39,19 +45,19 @@ def classify_patches(
 
 
 def activation_maps(
-    classifier: ModelSpec, variables: Mapping[str, Any], predictions: PatchPredictions, label: Array
-) -> tuple[Array, Array]:
+    classifier: ModelSpec, variables: Mapping[str, Any], predictions: PatchPredictions, label: Int[Array, ""]
+) -> tuple[Float32[Array, "p h w"], Float32[Array, "p"]]:
     """Compute the class activation map of every patch, and its weight.
 
     Args:
-        classifier: Network with K classes.
+        classifier: Network with k classes.
         variables: Its parameters and statistics.
-        predictions: Of N patches, by the same network and variables.
-        label: int32, index of the class.
+        predictions: Of p patches, by the same network and variables.
+        label: Index of the class.
 
     Returns:
-        Maps float32 [N, h, w], at least 0, by CAM or, for a head that is not linear, by Grad-CAM; and the probability
-        of the class in each patch, float32 [N].
+        Maps, at least 0, by CAM or, for a head that is not linear, by Grad-CAM; and the probability of the class in
+        each patch.
     """
     kernel = registry.cam_kernel(classifier.module, variables)
     if kernel is None:
@@ -62,11 +68,15 @@ def activation_maps(
     return activations, jax.nn.softmax(predictions.logits)[:, label]
 
 
-def mean_features(classifier: ModelSpec, image: Array, predictions: PatchPredictions) -> Array:
-    """Return the mean of the feature maps over patches and cells: float32 [C]."""
+def mean_features(
+    classifier: ModelSpec, image: UInt8[Array, "s s"], predictions: PatchPredictions
+) -> Float32[Array, "c"]:
+    """Return the mean of the feature maps over patches and cells."""
     return predictions.features.mean((0, 1, 2))
 
 
-def embed_patches(classifier: ModelSpec, image: Array, predictions: PatchPredictions) -> Array:
-    """Return the mean of the feature map over the cells of each patch: float32 [N, C]."""
+def embed_patches(
+    classifier: ModelSpec, image: UInt8[Array, "s s"], predictions: PatchPredictions
+) -> Float32[Array, "p c"]:
+    """Return the mean of the feature map over the cells of each patch."""
     return predictions.features.mean((1, 2))

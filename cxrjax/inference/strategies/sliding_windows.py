@@ -13,7 +13,8 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jax import Array, lax
+from jax import lax
+from jaxtyping import Array, Bool, Float, Float32, Int, Int32, UInt8
 
 from cxrjax.inference import inputs
 from cxrjax.inference.inputs import PatchPredictions, PatchSample, SegmentedRadiograph
@@ -33,7 +34,7 @@ class WindowGrid(NamedTuple):
 
 
 def window_grid(classifier: ModelSpec, size: int) -> WindowGrid:
-    """Return the windows of radiographs [size, size].
+    """Return the windows of radiographs of `size` pixels per side.
 
     Raises:
         ValueError: The radiographs are smaller than a patch.
@@ -47,16 +48,18 @@ def window_grid(classifier: ModelSpec, size: int) -> WindowGrid:
     return WindowGrid(side, cells - side + 1, registry.output_stride(module, channels))
 
 
-def window_centers(grid: WindowGrid, size: int, lung_mask: Array) -> tuple[Array, Array]:
+def window_centers(
+    grid: WindowGrid, size: int, lung_mask: Bool[Array, "s s"]
+) -> tuple[Int32[Array, "p 2"], Bool[Array, "p"]]:
     """Compute the centers of the windows, and which windows vote.
 
     Args:
-        grid: Of `window_grid`, with N windows.
+        grid: Of `window_grid`, with p windows.
         size: Side of a patch, in pixels.
-        lung_mask: bool [S, S].
+        lung_mask: The lungs.
 
     Returns:
-        The centers int32 [N, 2], in reading order; and bool [N], whether a center is a lung pixel. If no center is, as
+        The centers (row, column), in reading order; and whether a center is a lung pixel. If no center is, as
         for lungs that are tiny or at the border, the single window that contains most of the lungs votes.
     """
     line = grid.stride * jnp.arange(grid.num_per_side, dtype=jnp.int32) + size // 2
@@ -70,7 +73,7 @@ def window_centers(grid: WindowGrid, size: int, lung_mask: Array) -> tuple[Array
 
 
 def sample(classifier: ModelSpec, radiograph: SegmentedRadiograph, settings: InferenceConfig) -> PatchSample:
-    """Return the whole radiograph, [1, S, S] or [1, S, S, 3], and the windows that vote."""
+    """Return the whole radiograph, as one image, and the windows that vote."""
     grid = window_grid(classifier, len(radiograph.image))
     assert radiograph.lung_mask is not None
     centers, valid = window_centers(grid, classifier.patch_size, radiograph.lung_mask)
@@ -79,18 +82,18 @@ def sample(classifier: ModelSpec, radiograph: SegmentedRadiograph, settings: Inf
 
 
 def classify(
-    classifier: ModelSpec, variables: Mapping[str, Any], pixels: Array, settings: InferenceConfig
-) -> tuple[Array, Array]:
+    classifier: ModelSpec, variables: Mapping[str, Any], pixels: UInt8[Array, "n s s *c"], settings: InferenceConfig
+) -> tuple[Float32[Array, "n p k"], Float32[Array, "n h w features"]]:
     """Classify every window of radiographs.
 
     Args:
-        classifier: Network with K classes.
+        classifier: Network with k classes.
         variables: Its parameters and statistics.
-        pixels: Radiographs uint8 [B, S, S] or [B, S, S, 3].
+        pixels: Gray levels of radiographs, or their enhanced channels.
         settings: Not used.
 
     Returns:
-        Logits float32 [B, N, K] of the windows in reading order, and last feature maps float32 [B, h, w, C].
+        Logits of the windows in reading order, and last feature maps.
     """
     grid = window_grid(classifier, pixels.shape[1])
     folded, x = inputs.prepare(classifier, variables, inputs.to_float(pixels))
@@ -107,11 +110,11 @@ def classify(
 def saliency(
     classifier: ModelSpec,
     variables: Mapping[str, Any],
-    image: Array,
+    image: UInt8[Array, "s s"],
     predictions: PatchPredictions,
-    label: Array,
+    label: Int[Array, ""],
     settings: InferenceConfig,
-) -> Array:
+) -> Float32[Array, "s s"]:
     """Compute the probability-weighted map (section II-D) cell by cell, and enlarge it once.
 
     For patches, in contrast, the map of each patch is enlarged before it is weighted.
@@ -131,42 +134,52 @@ def saliency(
     return jax.image.scale_and_translate(cells, image.shape, (0, 1), scale, jnp.zeros(2), "linear")
 
 
-def receptive_mask(classifier: ModelSpec, image: Array, sampled: PatchSample, settings: InferenceConfig) -> Array:
-    """Return the pixels of the cells of the windows that vote: bool [S, S]."""
+def receptive_mask(
+    classifier: ModelSpec, image: UInt8[Array, "s s"], sampled: PatchSample, settings: InferenceConfig
+) -> Bool[Array, "s s"]:
+    """Return the pixels of the cells of the windows that vote."""
     grid = window_grid(classifier, len(image))
     cells = cam.count_windows(sampled.valid.reshape(grid.num_per_side, grid.num_per_side), grid.side) > 0
     line = jnp.minimum(jnp.arange(len(image)) // grid.stride, len(cells) - 1)
     return cells[line[:, None], line]
 
 
-def mean_features(classifier: ModelSpec, image: Array, predictions: PatchPredictions) -> Array:
-    """Return the mean of the feature map over the windows that vote: float32 [C]."""
+def mean_features(
+    classifier: ModelSpec, image: UInt8[Array, "s s"], predictions: PatchPredictions
+) -> Float32[Array, "c"]:
+    """Return the mean of the feature map over the windows that vote."""
     grid = window_grid(classifier, len(image))
     weights = cam.count_windows(predictions.valid.reshape(grid.num_per_side, grid.num_per_side), grid.side)
     return jnp.einsum("hw,hwc->c", weights / weights.sum(), predictions.features[0], precision="highest")
 
 
-def embed_patches(classifier: ModelSpec, image: Array, predictions: PatchPredictions) -> Array:
-    """Return the mean of the feature map over the cells of each window, in reading order: float32 [N, C]."""
+def embed_patches(
+    classifier: ModelSpec, image: UInt8[Array, "s s"], predictions: PatchPredictions
+) -> Float32[Array, "p c"]:
+    """Return the mean of the feature map over the cells of each window, in reading order."""
     side = window_grid(classifier, len(image)).side
     features = predictions.features[0]
     sums = lax.reduce_window(features, 0.0, lax.add, (side, side, 1), (1, 1, 1), "VALID")
     return sums.reshape(-1, features.shape[-1]) / side**2
 
 
-def _map_rows(run: Callable[[Array], Array], features: Array, grid: WindowGrid) -> Array:
+def _map_rows(
+    run: Callable[[Float[Array, "windows side side c"]], Float[Array, "windows ..."]],
+    features: Float[Array, "n h w c"],
+    grid: WindowGrid,
+) -> Float[Array, "rows n columns ..."]:
     """Apply a function to all windows, one row of them at a time.
 
     Args:
-        run: (windows [M, side, side, C]) -> [M, ...].
-        features: float32 [B, h, w, C].
-        grid: n rows of n windows.
+        run: Windows -> one value or array for each.
+        features: Last feature maps.
+        grid: Of `window_grid`.
 
     Returns:
-        [n, B, n, ...].
+        The outputs of `run`, by row of windows, image and column.
     """
 
-    def run_row(row: Array) -> Array:
+    def run_row(row: Int32[Array, ""]) -> Float[Array, "n columns ..."]:
         strips = lax.dynamic_slice_in_dim(features, row, grid.side, axis=1)
         windows = jax.vmap(lambda strip: patches.extract_windows(strip, grid.side)[0])(strips)
         outputs = run(windows.reshape(-1, *windows.shape[2:]))

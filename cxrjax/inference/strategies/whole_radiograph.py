@@ -5,7 +5,8 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jax import Array, lax
+from jax import lax
+from jaxtyping import Array, Bool, Float32, Int, Int32, Key, UInt8
 
 from cxrjax.inference import inputs
 from cxrjax.inference.inputs import PatchPredictions, PatchSample, SegmentedRadiograph
@@ -16,7 +17,10 @@ from cxrjax.ops import cam, contrast, patches
 
 
 def sample(
-    classifier: ModelSpec, radiograph: SegmentedRadiograph, settings: InferenceConfig, augmented: Array | bool = False
+    classifier: ModelSpec,
+    radiograph: SegmentedRadiograph,
+    settings: InferenceConfig,
+    augmented: Bool[Array, ""] | bool = False,
 ) -> PatchSample:
     """Cut a square out of the radiograph by `settings.center_crop`, and resize it to the classifier's input.
 
@@ -31,33 +35,37 @@ def sample(
 def saliency(
     classifier: ModelSpec,
     variables: Mapping[str, Any],
-    image: Array,
+    image: UInt8[Array, "s s"],
     predictions: PatchPredictions,
-    label: Array,
+    label: Int[Array, ""],
     settings: InferenceConfig,
-) -> Array:
+) -> Float32[Array, "s s"]:
     """Enlarge the class activation map, weighted by the probability, to the pixels that the classifier sees."""
     activations, weights = patch_classifier.activation_maps(classifier, variables, predictions, label)
     side = measure_window(len(image), settings)
     return cam.probability_weighted_map(activations, weights, predictions.centers, side, image.shape, settings.scaling)
 
 
-def receptive_mask(classifier: ModelSpec, image: Array, sampled: PatchSample, settings: InferenceConfig) -> Array:
-    """Return the pixels of the radiograph, or of its middle, that the classifier sees: bool [S, S]."""
+def receptive_mask(
+    classifier: ModelSpec, image: UInt8[Array, "s s"], sampled: PatchSample, settings: InferenceConfig
+) -> Bool[Array, "s s"]:
+    """Return the pixels of the radiograph, or of its middle, that the classifier sees."""
     side = measure_window(len(image), settings)
     return patches.paste(jnp.ones((1, side, side)), sampled.centers, image.shape) > 0
 
 
 def measure_window(size: int, settings: InferenceConfig) -> int:
-    """Return the side, in pixels and at least 1, of the part of a radiograph [size, size] that the classifier sees."""
+    """Return the side, in pixels and at least 1, of the part of a radiograph that the classifier sees."""
     return max(1, round(size * (1 - settings.center_crop)))
 
 
-def _cut_window(image: Array, key: Array, side: int, anywhere: Array | bool) -> tuple[Array, Array]:
-    """Cut a square of `side` pixels out of an image [S, S] or [S, S, C], from the middle or at a random position.
+def _cut_window(
+    image: UInt8[Array, "s s *c"], key: Key[Array, ""], side: int, anywhere: Bool[Array, ""] | bool
+) -> tuple[Int32[Array, "2"], UInt8[Array, "{side} {side} *c"]]:
+    """Cut a square of `side` pixels out of an image, from the middle or at a random position.
 
     Returns:
-        Its center int32 [2], which is the pixel (side // 2, side // 2) of the square; and the square.
+        Its center, which is the pixel (side // 2, side // 2) of the square; and the square.
     """
     middle = (len(image) - side) // 2
     if anywhere is False or side == len(image):
