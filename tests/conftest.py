@@ -23,6 +23,7 @@ install_import_hook(
         "cxrjax.inference.pipeline",
         "cxrjax.inference.prediction",
         "cxrjax.inference.strategies",
+        "cxrjax.metrics",
         "cxrjax.ops",
         "cxrjax.training.losses",
     ],

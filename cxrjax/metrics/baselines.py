@@ -4,21 +4,21 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-from numpy.typing import NDArray
+from jaxtyping import Float, Shaped
 
 
 def source_probabilities(
-    counts: Mapping[str, Mapping[str, int]], sources: Sequence[str], classes: Sequence[str]
-) -> NDArray[np.float64]:
+    counts: Mapping[str, Mapping[str, int]], sources: Sequence[str] | Shaped[np.ndarray, "n"], classes: Sequence[str]
+) -> Float[np.ndarray, "n k"]:
     """Compute the probability of each class given the source of a radiograph.
 
     Args:
         counts: {source: {label: number of training radiographs}}; labels that are not a class are ignored.
         sources: source of each of the n radiographs.
-        classes: the K class names.
+        classes: the k class names.
 
     Returns:
-        [n, K], the frequencies of the labels in training among the radiographs of the source; among all radiographs
+        The frequencies of the labels in training among the radiographs of the source; among all radiographs
         where the source is unknown or has none of the classes.
 
     Raises:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from jaxtyping import Float, Shaped
 
 RESAMPLES = 2000  # for 95% percentiles; Efron & Tibshirani 1993, section 19.3, recommend 1,000 or more
 _CELLS = 2**19  # weights per block, which fit in the cache of a processor
@@ -19,7 +19,9 @@ def fill_missing_patients(patients: Iterable[str]) -> list[str]:
     return [patient or f"\0{i}" for i, patient in enumerate(patients)]  # no patient id begins with \0
 
 
-def bootstrap_weights(patients: Sequence[str], resamples: int, seed: int) -> Iterator[NDArray[np.float64]]:
+def bootstrap_weights(
+    patients: Sequence[str] | Shaped[np.ndarray, "n"], resamples: int, seed: int
+) -> Iterator[Float[np.ndarray, "r n"]]:
     """Yield the weights of the data itself, then those of resamples, in blocks.
 
     Args:
@@ -44,7 +46,10 @@ def bootstrap_weights(patients: Sequence[str], resamples: int, seed: int) -> Ite
 
 
 def bootstrap(
-    measure: Callable[[NDArray], Any], patients: Sequence[str], resamples: int = RESAMPLES, seed: int = 0
+    measure: Callable[[Float[np.ndarray, "r n"]], Any],
+    patients: Sequence[str] | Shaped[np.ndarray, "n"],
+    resamples: int = RESAMPLES,
+    seed: int = 0,
 ) -> Any:
     """Compute a metric on the data and on resamples of the patients, as a tree for `confidence.summarize`.
 
@@ -60,7 +65,7 @@ def bootstrap(
     return _concatenate([measure(weights) for weights in bootstrap_weights(patients, resamples, seed)], {})
 
 
-def design_effect(patients: Sequence[str] | np.ndarray) -> float:
+def design_effect(patients: Sequence[str] | Shaped[np.ndarray, "n"]) -> float:
     """Compute how many radiographs count as one if those of a patient are all equal.
 
     It is sum m² / sum m over the m radiographs of each patient, the design effect of Kish (1965, section 5.4) at an
@@ -70,7 +75,7 @@ def design_effect(patients: Sequence[str] | np.ndarray) -> float:
     return float((counts**2).sum() / counts.sum())
 
 
-def _concatenate(parts: Sequence[Any], cache: dict[tuple[int, ...], NDArray]) -> Any:
+def _concatenate(parts: Sequence[Any], cache: dict[tuple[int, ...], np.ndarray]) -> Any:
     """Concatenate trees leaf by leaf; arrays that occur several times in a tree are concatenated once."""
     first = parts[0]
     if isinstance(first, dict):

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
+from jaxtyping import Bool, Float, Int, Num
 
 from cxrjax.metrics.confidence import BiasedEstimate, Loss, Proportion, safe_divide
 
@@ -12,45 +12,52 @@ BINS = 10  # with about equal numbers of radiographs, as Nixon et al. 2019 (adap
 
 
 class ReliabilityBins(NamedTuple):
-    """Statistics of B bins of rising probability, over r weightings of the radiographs."""
+    """Statistics of b bins of rising probability, over r weightings of the radiographs."""
 
-    weight: NDArray  # [r, B]
-    mean_confidence: NDArray  # [r, B], mean probability; NaN in an empty bin
-    accuracy: NDArray  # [r, B], share of true events; NaN in an empty bin
+    weight: Float[np.ndarray, "r b"]
+    mean_confidence: Float[np.ndarray, "r b"]  # mean probability; NaN in an empty bin
+    accuracy: Float[np.ndarray, "r b"]  # share of true events; NaN in an empty bin
 
 
-def equal_count_bins(values: NDArray, count: int = BINS) -> NDArray:
-    """Assign values [n] to B <= count bins of about equal size, one-hot [n, B]; equal values share a bin."""
+def equal_count_bins(values: Num[np.ndarray, "n"], count: int = BINS) -> Float[np.ndarray, "n b"]:
+    """Assign values to b <= count bins of about equal size, one-hot; equal values share a bin."""
     edges = np.unique(np.quantile(values, np.arange(1, count) / count, method="inverted_cdf"))
     bin_index = np.searchsorted(edges, values, side="left")
     return (bin_index[:, None] == np.unique(bin_index)).astype(float)
 
 
-def reliability(confidence: NDArray, correct: NDArray, bins: NDArray, weights: NDArray) -> ReliabilityBins:
+def reliability(
+    confidence: Float[np.ndarray, "n"],
+    correct: Bool[np.ndarray, "n"],
+    bins: Float[np.ndarray, "n b"],
+    weights: Num[np.ndarray, "r n"],
+) -> ReliabilityBins:
     """Compute mean probability and accuracy in each bin.
 
     Args:
-        confidence: probabilities [n].
-        correct: bool [n], whether the event of the probability is true.
-        bins: one-hot [n, B].
-        weights: [r, n].
+        confidence: probabilities.
+        correct: whether the event of each probability is true.
+        bins: one-hot.
+        weights: r weightings of the radiographs.
     """
     sums = weights @ np.hstack([bins, bins * confidence[:, None], bins * np.asarray(correct)[:, None]])
     weight, confidence_sum, correct_sum = np.split(sums, 3, axis=1)
     return ReliabilityBins(weight, safe_divide(confidence_sum, weight), safe_divide(correct_sum, weight))
 
 
-def calibration_error(bins: ReliabilityBins) -> NDArray:
-    """Compute the ECE [r], the mean over radiographs of |confidence - accuracy| of their bin (Naeini et al. 2015)."""
+def calibration_error(bins: ReliabilityBins) -> Float[np.ndarray, "r"]:
+    """Compute the ECE, the mean over radiographs of |confidence - accuracy| of their bin (Naeini et al. 2015)."""
     return _average(bins.weight, np.abs(bins.mean_confidence - bins.accuracy))
 
 
-def error_if_calibrated(confidence: NDArray, bins: NDArray, draws: int = 1000, seed: int = 0) -> list[float]:
+def error_if_calibrated(
+    confidence: Float[np.ndarray, "n"], bins: Float[np.ndarray, "n b"], draws: int = 1000, seed: int = 0
+) -> list[float]:
     """Simulate the central 95% of the ECE that calibrated probabilities would have by chance (Bröcker & Smith 2007).
 
     Args:
-        confidence: probabilities [n].
-        bins: one-hot [n, B].
+        confidence: probabilities.
+        bins: one-hot.
         draws: number of simulated outcomes, drawn from the probabilities.
         seed: random seed.
 
@@ -63,14 +70,14 @@ def error_if_calibrated(confidence: NDArray, bins: NDArray, draws: int = 1000, s
 
 
 def prepare_calibration(
-    probabilities: NDArray, truth: NDArray, predicted: NDArray
-) -> Callable[[NDArray], dict[str, NDArray | BiasedEstimate | Loss | list[float]]]:
-    """Return a function that computes the calibration metrics of n predictions with K probabilities.
+    probabilities: Float[np.ndarray, "n k"], truth: Int[np.ndarray, "n"], predicted: Int[np.ndarray, "n"]
+) -> Callable[[Num[np.ndarray, "r n"]], dict[str, Float[np.ndarray, "r"] | BiasedEstimate | Loss | list[float]]]:
+    """Return a function that computes the calibration metrics of n predictions with k probabilities.
 
     Args:
-        probabilities: [n, K].
-        truth: int [n], true class.
-        predicted: int [n], predicted class.
+        probabilities: of the classes.
+        truth: index of the true class.
+        predicted: index of the predicted class.
 
     Returns:
         Weights [r, n] -> "ece" of the probability of the predicted class, and "ece_if_calibrated", of
@@ -90,7 +97,9 @@ def prepare_calibration(
     confidence_bins = equal_count_bins(confidence)
     class_bins = [equal_count_bins(probabilities[:, k]) for k in classes]
 
-    def class_gaps(weights: NDArray, k: int) -> tuple[NDArray, NDArray, NDArray, NDArray]:
+    def class_gaps(
+        weights: Num[np.ndarray, "r n"], k: int
+    ) -> tuple[Float[np.ndarray, "r b"], Float[np.ndarray, "r b"], Float[np.ndarray, "r b"], Float[np.ndarray, "r"]]:
         """Return the weight of a class's bins, their gaps to the accuracy and to the prevalence, and the prevalence."""
         curve = reliability(probabilities[:, k], is_class[:, k], class_bins[k], weights)
         prevalence = safe_divide(weights @ is_class[:, k], weights.sum(-1))
@@ -103,7 +112,9 @@ def prepare_calibration(
     data_error = data_curve.mean_confidence - data_curve.accuracy
     chance = error_if_calibrated(confidence, confidence_bins)
 
-    def measure(weights: NDArray) -> dict[str, NDArray | BiasedEstimate | Loss | list[float]]:
+    def measure(
+        weights: Num[np.ndarray, "r n"],
+    ) -> dict[str, Float[np.ndarray, "r"] | BiasedEstimate | Loss | list[float]]:
         total = weights.sum(-1)
         uncertainty = np.zeros(len(weights))
         reliability_sums, resolution_sums = np.zeros((2, 3, len(weights)))
@@ -133,17 +144,19 @@ def prepare_calibration(
     return measure
 
 
-def _distance(weight: NDArray, gaps: NDArray, data_gaps: NDArray, power: int) -> NDArray:
-    """Compute the mean over B bins of |gap| or of gap², and its biases, for `BiasedEstimate`.
+def _distance(
+    weight: Float[np.ndarray, "r b"], gaps: Float[np.ndarray, "r b"], data_gaps: Float[np.ndarray, "1 b"], power: int
+) -> Float[np.ndarray, "3 r"]:
+    """Compute the mean over b bins of |gap| or of gap², and its biases, for `BiasedEstimate`.
 
     Args:
-        weight: [r, B].
-        gaps: [r, B], of resamples; NaN in an empty bin.
-        data_gaps: [1, B], of the data.
+        weight: of the bins.
+        gaps: of resamples; NaN in an empty bin.
+        data_gaps: of the data.
         power: 1 or 2.
 
     Returns:
-        [3, r]: the mean; its upward bias by noise, |g + d| - |g| <= |d| or (g + d)² - g² = 2 g d + d²; and the part
+        The mean; its upward bias by noise, |g + d| - |g| <= |d| or (g + d)² - g² = 2 g d + d²; and the part
         that noise may conceal, -f'(g + d) d.
     """
     noise = gaps - data_gaps
@@ -153,18 +166,21 @@ def _distance(weight: NDArray, gaps: NDArray, data_gaps: NDArray, power: int) ->
     return np.stack([_average(weight, np.abs(gaps) ** power), upward_bias, -linear])
 
 
-def _surprise(probabilities: NDArray, truth: NDArray) -> NDArray:
-    """Return -log of the probability of the true class [n], in nats."""
+def _surprise(probabilities: Float[np.ndarray, "n k"], truth: Int[np.ndarray, "n"]) -> Float[np.ndarray, "n"]:
+    """Return -log of the probability of the true class, in nats."""
     return -np.log(np.maximum(probabilities[np.arange(len(truth)), truth], _TINY))
 
 
-def _square(probabilities: NDArray, truth: NDArray) -> NDArray:
-    """Return the squared distance [n] of probabilities from the truth."""
+def _square(probabilities: Float[np.ndarray, "n k"], truth: Int[np.ndarray, "n"]) -> Float[np.ndarray, "n"]:
+    """Return the squared distance of probabilities from the truth."""
     return ((probabilities - np.eye(probabilities.shape[1])[truth]) ** 2).sum(1)
 
 
 def _rise(
-    probabilities: NDArray, truth: NDArray, predicted: NDArray, loss: Callable[[NDArray, NDArray], NDArray]
+    probabilities: Float[np.ndarray, "n k"],
+    truth: Int[np.ndarray, "n"],
+    predicted: Int[np.ndarray, "n"],
+    loss: Callable[[Float[np.ndarray, "n k"], Int[np.ndarray, "n"]], Float[np.ndarray, "n"]],
 ) -> float:
     """Estimate how much higher a loss is for a wrong prediction: mean of the wrong ones and of one more, expected one.
 
@@ -182,8 +198,8 @@ def _rise(
     return float((observed.sum() + expected) / (wrong.sum() + 1))
 
 
-def _average(weight: NDArray, values: NDArray) -> NDArray:
-    """Return the mean [r] over the bins of values [r, B]; NaN, of an empty bin, is left out."""
+def _average(weight: Float[np.ndarray, "r b"], values: Float[np.ndarray, "r b"]) -> Float[np.ndarray, "r"]:
+    """Return the mean over the bins of values; NaN, of an empty bin, is left out."""
     return safe_divide((weight * np.nan_to_num(values)).sum(-1), weight.sum(-1))
 
 

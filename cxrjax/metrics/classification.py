@@ -17,7 +17,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from jaxtyping import Bool, Float, Int, Num
+from numpy.typing import ArrayLike
 
 from cxrjax.metrics import confidence, roc
 from cxrjax.metrics.confidence import F1, Auroc, AveragePrecision, Proportion, safe_divide
@@ -26,16 +27,18 @@ NO_PREDICTION = ""
 SCORES = ("precision", "recall", "specificity", "f1", "auroc", "average_precision")
 
 
-def confusion_matrix(labels: Sequence[str], predictions: Sequence[str], classes: Sequence[str]) -> NDArray[np.int64]:
+def confusion_matrix(
+    labels: Sequence[str], predictions: Sequence[str], classes: Sequence[str]
+) -> Int[np.ndarray, "k k+1"]:
     """Count radiographs by label and prediction.
 
     Args:
         labels: label of each of n radiographs, one of `classes`.
         predictions: prediction for each, one of `classes` or NO_PREDICTION.
-        classes: the K class names, in the order of rows and columns.
+        classes: the k class names, in the order of rows and columns.
 
     Returns:
-        int64 [K, K + 1]: a row per label, a column per prediction, the last one for NO_PREDICTION. The sum of a row is
+        The counts: a row per label, a column per prediction, the last one for NO_PREDICTION. The sum of a row is
         the support of its class.
 
     Raises:
@@ -46,8 +49,10 @@ def confusion_matrix(labels: Sequence[str], predictions: Sequence[str], classes:
     return confusion_counts(index_labels(labels, classes), index_predictions(predictions, classes), len(classes))
 
 
-def confusion_counts(truth: NDArray, predicted: NDArray, count: int) -> NDArray[np.int64]:
-    """Return the `confusion_matrix` of `count` classes, given their indices int [n]; see `measure_predictions`."""
+def confusion_counts(
+    truth: Int[np.ndarray, "n"], predicted: Int[np.ndarray, "n"], count: int
+) -> Int[np.ndarray, "{count} {count}+1"]:
+    """Return the `confusion_matrix` of `count` classes, given their indices; see `measure_predictions`."""
     return np.bincount(truth * (count + 1) + predicted, minlength=count * (count + 1)).reshape(count, count + 1)
 
 
@@ -59,8 +64,8 @@ def classification_metrics(
     Args:
         labels: label of each of n radiographs.
         predictions: prediction for each, or NO_PREDICTION.
-        probabilities: [n, K] of the classes, NaN without a prediction; None if there are none (AUROC is then None).
-        classes: the K class names.
+        probabilities: of the classes, [n, k], NaN without a prediction; None if there are none (AUROC is then None).
+        classes: the k class names.
 
     Returns:
         {"n", "no_prediction", "accuracy", "macro": {score: mean}, "classes": {name: {score: value, "support": count}}},
@@ -84,16 +89,20 @@ def classification_metrics(
 
 
 def measure_predictions(
-    truth: NDArray, predicted: NDArray, probabilities: NDArray | None, classes: Sequence[str], weights: NDArray
+    truth: Int[np.ndarray, "n"],
+    predicted: Int[np.ndarray, "n"],
+    probabilities: Float[np.ndarray, "n k"] | None,
+    classes: Sequence[str],
+    weights: Num[np.ndarray, "r n"],
 ) -> dict:
     """Compute the scores of `classification_metrics` under r weightings of n radiographs.
 
     Args:
-        truth: int [n], result of `index_labels`.
-        predicted: int [n], result of `index_predictions`.
-        probabilities: [n, K], or None.
-        classes: the K class names.
-        weights: [r, n], integers.
+        truth: result of `index_labels`.
+        predicted: result of `index_predictions`.
+        probabilities: of the classes, or None.
+        classes: the k class names.
+        weights: integers.
 
     Returns:
         A tree for `cxrjax.metrics.confidence`. The n of an F1 is the mean of the number of radiographs of the class and
@@ -120,7 +129,12 @@ def measure_predictions(
     }
 
 
-def measure_baseline(truth: NDArray, probabilities: NDArray, classes: Sequence[str], weights: NDArray) -> dict:
+def measure_baseline(
+    truth: Int[np.ndarray, "n"],
+    probabilities: Float[np.ndarray, "n k"],
+    classes: Sequence[str],
+    weights: Num[np.ndarray, "r n"],
+) -> dict:
     """Compute the scores of a predictor that knows only the probability of each class, each as high as it can be.
 
     For accuracy, it always predicts the most probable class. For precision, recall, specificity and F1, it either does
@@ -129,10 +143,10 @@ def measure_baseline(truth: NDArray, probabilities: NDArray, classes: Sequence[s
     are those of the expected counts.
 
     Args:
-        truth: int [n], index of the label.
-        probabilities: [n, K].
-        classes: the K class names.
-        weights: [r, n].
+        truth: index of the label.
+        probabilities: of the classes.
+        classes: the k class names.
+        weights: r weightings of the radiographs.
 
     Returns:
         The tree of `measure_predictions`.
@@ -141,14 +155,14 @@ def measure_baseline(truth: NDArray, probabilities: NDArray, classes: Sequence[s
     is_class = np.eye(len(classes))[truth]
     total = weights.sum(1)
 
-    def measure(prediction: NDArray, weights: NDArray) -> list[dict[str, Any]]:
-        """Return the scores of each class for predicted shares [n, K]."""
+    def measure(prediction: Float[np.ndarray, "n k"], weights: Num[np.ndarray, "r n"]) -> list[dict[str, Any]]:
+        """Return the scores of each class for predicted shares."""
         correct = (weights @ (prediction * is_class)).T
         support = (weights @ is_class).T
         called = (weights @ prediction).T
         return [_measure_class(*counts, weights.sum(1)) for counts in zip(correct, support, called, strict=True)]
 
-    def macro_f1(prediction: NDArray) -> float:
+    def macro_f1(prediction: Float[np.ndarray, "n k"]) -> float:
         return float(np.nanmean([scores["f1"].value[0] for scores in measure(prediction, np.ones((1, len(truth))))]))
 
     prediction = max((most_probable, probabilities), key=macro_f1) if len(truth) else most_probable
@@ -165,13 +179,15 @@ def measure_baseline(truth: NDArray, probabilities: NDArray, classes: Sequence[s
     }
 
 
-def measure_areas(positive: NDArray, scores: NDArray | None, weights: NDArray) -> dict[str, Any]:
+def measure_areas(
+    positive: Bool[np.ndarray, "n"], scores: Float[np.ndarray, "n"] | None, weights: Num[np.ndarray, "r n"]
+) -> dict[str, Any]:
     """Compute AUROC and average precision under weightings.
 
     Args:
-        positive: bool [n].
-        scores: [n], higher for positive; None where there are none.
-        weights: [r, n].
+        positive: whether each radiograph is of the class.
+        scores: higher for positive; None where there are none.
+        weights: r weightings of the radiographs.
 
     Returns:
         {"auroc", "average_precision"}, a tree for `cxrjax.metrics.confidence`; NaN where there are no scores.
@@ -188,13 +204,13 @@ def measure_areas(positive: NDArray, scores: NDArray | None, weights: NDArray) -
     }
 
 
-def index_labels(labels: Sequence[str], classes: Sequence[str]) -> NDArray[np.intp]:
-    """Return the indices int [n] of labels in the classes; raise ValueError for a label that is not a class."""
+def index_labels(labels: Sequence[str], classes: Sequence[str]) -> Int[np.ndarray, "n"]:
+    """Return the indices of labels in the classes; raise ValueError for a label that is not a class."""
     return _index(labels, classes, "label")
 
 
-def index_predictions(predictions: Sequence[str], classes: Sequence[str]) -> NDArray[np.intp]:
-    """Return the indices int [n] of predictions in the classes, K for NO_PREDICTION; raise ValueError for others."""
+def index_predictions(predictions: Sequence[str], classes: Sequence[str]) -> Int[np.ndarray, "n"]:
+    """Return the indices of predictions in the classes, k for NO_PREDICTION; raise ValueError for others."""
     return _index(predictions, [*classes, NO_PREDICTION], "prediction")
 
 
@@ -244,8 +260,8 @@ def segmentation_metrics(rows: Sequence[Mapping]) -> dict:
     return confidence.point_estimates(measure_masks(rows, np.ones((1, len(rows)))))
 
 
-def measure_masks(rows: Sequence[Mapping], weights: NDArray) -> dict:
-    """Compute the scores of `segmentation_metrics` under weightings [r, n] of n rows, a tree for `confidence`."""
+def measure_masks(rows: Sequence[Mapping], weights: Num[np.ndarray, "r n"]) -> dict:
+    """Compute the scores of `segmentation_metrics` under r weightings of n rows, a tree for `confidence`."""
     failed = np.array([row["status"] != "ok" for row in rows])
     structures = {}
     for name in (column.removeprefix("dice_") for column in rows[0] if column.startswith("dice_")):
@@ -265,7 +281,7 @@ def measure_masks(rows: Sequence[Mapping], weights: NDArray) -> dict:
     }
 
 
-def _index(names: Sequence[str], classes: Sequence[str], noun: str) -> NDArray[np.intp]:
+def _index(names: Sequence[str], classes: Sequence[str], noun: str) -> Int[np.ndarray, "n"]:
     index = {name: k for k, name in enumerate(classes)}
     for name in names:
         if name not in index:
@@ -273,14 +289,19 @@ def _index(names: Sequence[str], classes: Sequence[str], noun: str) -> NDArray[n
     return np.array([index[name] for name in names], np.intp)
 
 
-def _measure_class(correct: NDArray, support: NDArray, called: NDArray, total: NDArray) -> dict[str, Any]:
+def _measure_class(
+    correct: Num[np.ndarray, "r"],
+    support: Num[np.ndarray, "r"],
+    called: Num[np.ndarray, "r"],
+    total: Num[np.ndarray, "r"],
+) -> dict[str, Any]:
     """Return the scores of a class that need no ranking.
 
     Args:
-        correct: [r], weighted number of correct predictions of the class.
-        support: [r], weighted number of radiographs of the class.
-        called: [r], weighted number of predictions of the class.
-        total: [r], weighted number of radiographs.
+        correct: weighted number of correct predictions of the class.
+        support: weighted number of radiographs of the class.
+        called: weighted number of predictions of the class.
+        total: weighted number of radiographs.
     """
     present = support > 0
     others = total - support
@@ -304,7 +325,7 @@ def _average(class_scores: Mapping[str, Mapping[str, Any]]) -> dict[str, confide
     }
 
 
-def _where_present(leaf: confidence.Leaf, support: NDArray) -> confidence.Leaf:
+def _where_present(leaf: confidence.Leaf, support: Num[np.ndarray, "r"]) -> confidence.Leaf:
     if (support > 0).all():
         return leaf
     value = np.where(support > 0, confidence.values(leaf), np.nan)

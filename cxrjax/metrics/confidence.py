@@ -9,7 +9,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from jaxtyping import Bool, Float, Num, Shaped
+from numpy.typing import ArrayLike
 
 from cxrjax.metrics import bootstrap, intervals
 from cxrjax.metrics.intervals import Design, Interval
@@ -20,40 +21,40 @@ COUNTS = ("n", "no_prediction", "failed", "out_of_distribution", "support")
 class Proportion(NamedTuple):
     """A proportion of radiographs."""
 
-    value: NDArray  # [r] in 0..1, NaN where undefined
-    n: NDArray  # [r], number of radiographs
+    value: Num[np.ndarray, "r"]  # in 0..1, NaN where undefined
+    n: Num[np.ndarray, "r"]  # number of radiographs
 
 
 class F1(NamedTuple):
     """An F1 score."""
 
-    value: NDArray  # [r] in 0..1, NaN where undefined
-    n: NDArray  # [r], mean of the number of radiographs of the class and of those predicted to be of it
+    value: Num[np.ndarray, "r"]  # in 0..1, NaN where undefined
+    n: Num[np.ndarray, "r"]  # mean of the number of radiographs of the class and of those predicted to be of it
 
 
 class MeanEstimate(NamedTuple):
     """A mean of values in 0..1, over the radiographs that have a value."""
 
-    value: NDArray  # [r], NaN where undefined
-    n: NDArray  # [r], number of radiographs
-    lowest: NDArray  # [r] in 0..1, the lowest value that one more radiograph may have
-    highest: NDArray  # [r] in 0..1, the highest
+    value: Num[np.ndarray, "r"]  # NaN where undefined
+    n: Num[np.ndarray, "r"]  # number of radiographs
+    lowest: Num[np.ndarray, "r"]  # in 0..1, the lowest value that one more radiograph may have
+    highest: Num[np.ndarray, "r"]  # in 0..1, the highest
 
 
 class Auroc(NamedTuple):
     """An area under the ROC curve."""
 
-    value: NDArray  # [r] in 0..1, NaN where there are no positives or no negatives
-    positives: NDArray  # [r], number
-    negatives: NDArray  # [r], number
+    value: Num[np.ndarray, "r"]  # in 0..1, NaN where there are no positives or no negatives
+    positives: Num[np.ndarray, "r"]  # number
+    negatives: Num[np.ndarray, "r"]  # number
 
 
 class AveragePrecision(NamedTuple):
     """An area under the precision-recall curve."""
 
-    value: NDArray  # [r] in 0..1, NaN where there are no positives
-    positives: NDArray  # [r], number
-    negatives: NDArray  # [r], number
+    value: Num[np.ndarray, "r"]  # in 0..1, NaN where there are no positives
+    positives: Num[np.ndarray, "r"]  # number
+    negatives: Num[np.ndarray, "r"]  # number
 
 
 class BiasedEstimate(NamedTuple):
@@ -62,55 +63,68 @@ class BiasedEstimate(NamedTuple):
     A resample would be biased once more; the fields therefore have the effect of the noise of a resample.
     """
 
-    value: NDArray  # [r], f(g + d); 0 at best
-    upward_bias: NDArray  # [r], lower bound of the bias by d, for the d of a resample: 0 in the data
-    concealed: NDArray  # [r], -f'(g + d) d: as f is convex, the truth is never further above the value than -f'(g) d
-    chance: NDArray  # [r], 97.5% quantile under the noise of independent radiographs alone; 0 where unknown
+    value: Num[np.ndarray, "r"]  # f(g + d); 0 at best
+    upward_bias: Num[np.ndarray, "r"]  # lower bound of the bias by d, for the d of a resample: 0 in the data
+    concealed: Num[
+        np.ndarray, "r"
+    ]  # -f'(g + d) d: as f is convex, the truth is never further above the value than -f'(g) d
+    chance: Num[np.ndarray, "r"]  # 97.5% quantile under the noise of independent radiographs alone; 0 where unknown
     errors: Proportion  # wrong predictions; while few are observed, more than the resamples have may be concealed
-    rise: NDArray  # [r], maximal change of the value if all correct predictions were wrong
+    rise: Num[np.ndarray, "r"]  # maximal change of the value if all correct predictions were wrong
 
 
 class Loss(NamedTuple):
     """A mean loss, most of which may come from a few wrong predictions."""
 
-    value: NDArray  # [r]
+    value: Num[np.ndarray, "r"]
     errors: Proportion  # wrong predictions
-    rise: NDArray  # [r], how much higher the loss of a prediction is if it is wrong
+    rise: Num[np.ndarray, "r"]  # how much higher the loss of a prediction is if it is wrong
 
 
 class Combination(NamedTuple):
     """A weighted sum of other scores: a mean over classes, or a difference of two networks."""
 
-    value: NDArray  # [r], NaN where undefined
-    parts: tuple[Any, ...]  # K leaves
-    weights: NDArray  # [r, K], of the parts; 0 for an undefined part
+    value: Num[np.ndarray, "r"]  # NaN where undefined
+    parts: tuple[Any, ...]  # k leaves
+    weights: Float[np.ndarray, "r k"]  # of the parts; 0 for an undefined part
 
 
 class Ratio(NamedTuple):
     """A ratio of two scores, each less its chance level."""
 
-    value: NDArray  # [r]
+    value: Num[np.ndarray, "r"]
     parts: tuple[Any, Any]  # leaves
-    chance: NDArray  # [r], chance level of both
+    chance: Num[np.ndarray, "r"]  # chance level of both
 
 
-Leaf = NDArray | Proportion | F1 | MeanEstimate | Auroc | AveragePrecision | BiasedEstimate | Loss | Combination | Ratio
+Leaf = (
+    Num[np.ndarray, "r"]
+    | Proportion
+    | F1
+    | MeanEstimate
+    | Auroc
+    | AveragePrecision
+    | BiasedEstimate
+    | Loss
+    | Combination
+    | Ratio
+)
 _KINDS = (np.ndarray, Proportion, F1, MeanEstimate, Auroc, AveragePrecision, BiasedEstimate, Loss, Combination, Ratio)
 
 
-def proportion(part: NDArray, whole: NDArray) -> Proportion:
-    """Return the proportion of `part` in `whole`, weighted numbers of radiographs of equal shape."""
+def proportion(part: Num[np.ndarray, "r"], whole: Num[np.ndarray, "r"]) -> Proportion:
+    """Return the proportion of `part` in `whole`, weighted numbers of radiographs."""
     return Proportion(safe_divide(part, whole), whole)
 
 
-def mean_estimate(values: NDArray, weights: NDArray) -> MeanEstimate:
+def mean_estimate(values: Float[np.ndarray, "n"], weights: Num[np.ndarray, "r n"]) -> MeanEstimate:
     """Return the mean over those of n radiographs whose value is not NaN.
 
     One more radiograph may have the lowest or the highest value observed.
 
     Args:
-        values: [n] in 0..1.
-        weights: [r, n].
+        values: in 0..1.
+        weights: r weightings of the radiographs.
     """
     defined = ~np.isnan(values)
     count = weights @ defined
@@ -145,13 +159,13 @@ def share_above(first: Leaf, second: Leaf, chance: float) -> Ratio:
     return Ratio(safe_divide(gain, reference_gain), (first, second), np.full(len(gain), chance))
 
 
-def safe_divide(a: NDArray, b: NDArray) -> NDArray:
+def safe_divide(a: Num[np.ndarray, "..."], b: Num[np.ndarray, "..."]) -> Float[np.ndarray, "..."]:
     """Return a / b, and NaN where b is 0."""
     return np.divide(a, b, out=np.full(np.broadcast(a, b).shape, np.nan), where=b != 0)
 
 
-def values(leaf: Leaf) -> NDArray:
-    """Return a leaf's values [r]."""
+def values(leaf: Leaf) -> Num[np.ndarray, "r"]:
+    """Return a leaf's values."""
     return leaf if isinstance(leaf, np.ndarray) else leaf.value
 
 
@@ -162,7 +176,7 @@ def point_estimates(tree: Any) -> Any:
     return _number(values(tree)[0])
 
 
-def summarize(tree: Any, patients: Sequence[str] = (), n: int = 0) -> Any:
+def summarize(tree: Any, patients: Sequence[str] | Shaped[np.ndarray, "n"] = (), n: int = 0) -> Any:
     """Return every leaf of a tree as {"value", "interval", "n"}; None for an undefined value or interval.
 
     The intervals are those of `cxrjax.metrics.intervals`: Jeffreys' for a `Proportion` and an `F1`, Fay and Feuer's for
@@ -187,7 +201,7 @@ def summarize(tree: Any, patients: Sequence[str] = (), n: int = 0) -> Any:
 
 def mean_interval(
     values: ArrayLike, patients: Iterable[str], seed: int, bounded: bool = False, less: ArrayLike | None = None
-) -> NDArray[np.float64]:
+) -> Float[np.ndarray, "2 *m"]:
     """Return the 95% interval of a mean, or of a difference of two.
 
     Means of values in 0..1, and their differences, have the intervals of `MeanEstimate` and
@@ -210,7 +224,7 @@ def mean_interval(
     others = None if less is None else np.asarray(less, np.float64).reshape(columns.shape)
     names = bootstrap.fill_missing_patients(patients)
 
-    def measure(weights: NDArray) -> dict[int, Leaf]:
+    def measure(weights: Num[np.ndarray, "r n"]) -> dict[int, Leaf]:
         if not bounded:
             return dict(enumerate((weights @ columns / weights.sum(1, keepdims=True)).T))
         means = [mean_estimate(column, weights) for column in columns.T]
@@ -252,7 +266,7 @@ def _interval(leaf: Leaf, design: Design, patients: float) -> Interval | None:
     if np.isnan(value) or not drawn.any():
         return None
 
-    def sample(counts: NDArray) -> intervals.Sample:
+    def sample(counts: Num[np.ndarray, "r"]) -> intervals.Sample:
         return intervals.count_sample(counts, design.patients)
 
     match leaf:
@@ -279,7 +293,7 @@ def _interval(leaf: Leaf, design: Design, patients: float) -> Interval | None:
     return intervals.bound_plain(value, all_values[drawn], patients)
 
 
-def _bound_biased(leaf: BiasedEstimate, value: float, drawn: NDArray, design: Design) -> Interval | None:
+def _bound_biased(leaf: BiasedEstimate, value: float, drawn: Bool[np.ndarray, "r"], design: Design) -> Interval | None:
     if np.ptp(leaf.value[drawn]) < intervals.STILL:
         return None
     sample = intervals.count_sample(leaf.errors.n, design.patients)
@@ -292,7 +306,7 @@ def _bound_biased(leaf: BiasedEstimate, value: float, drawn: NDArray, design: De
     return low, value + max(0.0, concealed) + unobserved
 
 
-def _bound_loss(leaf: Loss, value: float, drawn: NDArray, design: Design) -> Interval | None:
+def _bound_loss(leaf: Loss, value: float, drawn: Bool[np.ndarray, "r"], design: Design) -> Interval | None:
     sample = intervals.count_sample(leaf.errors.n, design.patients)
     ends = intervals.bound_plain(value, leaf.value[drawn], sample.patients)
     unobserved = intervals.exceed(leaf.errors.value, leaf.errors.n, design)
@@ -300,7 +314,7 @@ def _bound_loss(leaf: Loss, value: float, drawn: NDArray, design: Design) -> Int
 
 
 def _bound_combination(
-    leaf: Combination, value: float, drawn: NDArray, design: Design, patients: float
+    leaf: Combination, value: float, drawn: Bool[np.ndarray, "r"], design: Design, patients: float
 ) -> Interval | None:
     defined = [(part, weight) for part, weight in zip(leaf.parts, leaf.weights[0], strict=True) if weight]
     ends, moves = _bound_parts([part for part, _ in defined], design, patients)
@@ -314,7 +328,7 @@ def _bound_combination(
     return intervals.reach_bounds(combined, value, leaf.value[drawn], patients) if is_mean else combined
 
 
-def _bound_ratio(leaf: Ratio, drawn: NDArray, design: Design, patients: float) -> Interval | None:
+def _bound_ratio(leaf: Ratio, drawn: Bool[np.ndarray, "r"], design: Design, patients: float) -> Interval | None:
     ends, moves = _bound_parts(leaf.parts, design, patients)
     if ends is None or (moves and np.ptp(leaf.value[drawn]) < intervals.STILL):
         return None
@@ -326,8 +340,10 @@ def _bound_ratio(leaf: Ratio, drawn: NDArray, design: Design, patients: float) -
     return (low, high) if np.isfinite([low, high]).all() else None
 
 
-def _bound_parts(parts: Sequence[Leaf], design: Design, patients: float) -> tuple[NDArray | None, bool]:
-    """Return the intervals [K, 2] of leaves, None if there are no leaves, and whether any leaf varies."""
+def _bound_parts(
+    parts: Sequence[Leaf], design: Design, patients: float
+) -> tuple[Float[np.ndarray, "k 2"] | None, bool]:
+    """Return the intervals of k leaves, None if there are no leaves, and whether any leaf varies."""
     ends = []
     moves = False
     for part in parts:

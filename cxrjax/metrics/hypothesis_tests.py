@@ -5,7 +5,8 @@ from itertools import combinations
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from jaxtyping import Bool, Float, Integer, Shaped
+from numpy.typing import ArrayLike
 from scipy import stats
 from scipy.signal import fftconvolve
 from scipy.special import gammaln, ndtr
@@ -28,7 +29,7 @@ class DelongResult(NamedTuple):
 
 
 def delong_test(
-    positive: ArrayLike, first: ArrayLike, second: ArrayLike, patients: Sequence[str]
+    positive: ArrayLike, first: ArrayLike, second: ArrayLike, patients: Sequence[str] | Shaped[np.ndarray, "n"]
 ) -> DelongResult | None:
     """Test whether two AUROCs on the same radiographs differ (DeLong, DeLong & Clarke-Pearson 1988).
 
@@ -74,15 +75,15 @@ def delong_test(
     return DelongResult(float(difference), float(deviation), float(2 * ndtr(-abs(difference) / deviation)))
 
 
-def mcnemar_test(differences: NDArray[np.integer]) -> float:
+def mcnemar_test(differences: Integer[np.ndarray, "patients"]) -> float:
     """Test exactly whether two classifiers are correct equally often, patient by patient.
 
     If the classifiers are equal, exchanging them in a patient is as likely as not, so that each difference may as well
     have the other sign. Where every patient has one radiograph, this is the exact test of McNemar (1947).
 
     Args:
-        differences: int [patients], the number of radiographs that only the first classifier got right minus the number
-            that only the second got right.
+        differences: the number of radiographs that only the first classifier got right minus the number that only the
+            second got right.
 
     Returns:
         The two-sided p-value in 0..1: the share of all signs whose sum is at least as far from 0 as that observed; 1
@@ -102,7 +103,7 @@ def mcnemar_test(differences: NDArray[np.integer]) -> float:
     return float(min(1.0, np.maximum(probabilities, 0)[sums >= abs(int(differences.sum()))].sum()))
 
 
-def holm(p: ArrayLike) -> NDArray[np.float64]:
+def holm(p: ArrayLike) -> Float[np.ndarray, "tests"]:
     """Return adjusted p-values of m tests, the k-th smallest times m - k + 1, monotonic and at most 1 (Holm 1979)."""
     p = np.asarray(p, np.float64)
     order = p.argsort()
@@ -158,7 +159,9 @@ def compare_groups(
     return {"across": across, "pairs": pairs}
 
 
-def by_patient(values: ArrayLike, labels: Sequence[str], patients: Sequence[str], group: str) -> NDArray[np.float64]:
+def by_patient(
+    values: ArrayLike, labels: Sequence[str], patients: Sequence[str], group: str
+) -> Float[np.ndarray, "patients"]:
     """Return the mean value of each patient of a group, without NaN."""
     values = np.asarray(values, np.float64)
     values_by_patient: dict[str, list[float]] = {}
@@ -206,8 +209,8 @@ def cliffs_delta(a: ArrayLike, b: ArrayLike) -> tuple[float, list[float]]:
     return delta, [max(float(low), -1.0), min(float(high), 1.0)]
 
 
-def _placements(positive: NDArray, scores: NDArray) -> NDArray:
-    """Return, for each radiograph [n], the share of the other class that it is ordered correctly with, ties half."""
+def _placements(positive: Bool[np.ndarray, "n"], scores: Float[np.ndarray, "n"]) -> Float[np.ndarray, "n"]:
+    """Return, for each radiograph, the share of the other class that it is ordered correctly with, ties half."""
     scores = np.where(np.isnan(scores), np.where(positive, -np.inf, np.inf), scores)
     ranks = rankdata(scores)
     placements = np.empty(len(scores))
@@ -216,20 +219,20 @@ def _placements(positive: NDArray, scores: NDArray) -> NDArray:
     return np.where(positive, placements, 1 - placements)
 
 
-def _log_binomial(count: int) -> NDArray[np.float64]:
+def _log_binomial(count: int) -> Float[np.ndarray, "{count}+1"]:
     """Return the log probability of 0..count heads of `count` fair coins."""
     heads = np.arange(count + 1)
     return gammaln(count + 1) - gammaln(heads + 1) - gammaln(count - heads + 1) - count * np.log(2)
 
 
-def _mean_signs(x: NDArray[np.float64], sorted_others: NDArray[np.float64]) -> NDArray[np.float64]:
+def _mean_signs(x: Float[np.ndarray, "n"], sorted_others: Float[np.ndarray, "m"]) -> Float[np.ndarray, "n"]:
     """Return, for each of x, the share of the others that is smaller minus the share that is larger."""
     num_smaller = np.searchsorted(sorted_others, x, "left")
     num_not_larger = np.searchsorted(sorted_others, x, "right")
     return (num_smaller + num_not_larger) / len(sorted_others) - 1
 
 
-def _kruskal(groups: list[NDArray[np.float64]]) -> tuple[float, float]:
+def _kruskal(groups: list[Float[np.ndarray, "_"]]) -> tuple[float, float]:
     if np.ptp(np.concatenate(groups)) == 0:  # scipy raises an error for equal values
         return 0.0, 1.0
     result = stats.kruskal(*groups)

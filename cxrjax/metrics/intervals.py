@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
+from jaxtyping import Float, Num
 from scipy.optimize import brentq
 from scipy.special import betaincinv, ndtr, ndtri, stdtrit
 
@@ -34,7 +34,7 @@ class Design(NamedTuple):
     design_effect: float = 1.0  # `bootstrap.design_effect`
 
 
-def count_sample(counts: NDArray, patients: int | None) -> Sample:
+def count_sample(counts: Num[np.ndarray, "r"], patients: int | None) -> Sample:
     """Return the sample size of radiographs that are counted over resamples of all patients.
 
     The patients are Kish's effective number (1965, section 5.4) at an intraclass correlation of 1, (sum m)² / sum m²
@@ -42,7 +42,7 @@ def count_sample(counts: NDArray, patients: int | None) -> Sample:
     sum m² - (sum m)² / P of P patients (each drawn multinomially), which gives sum m².
 
     Args:
-        counts: [1 + r], of the data itself and of r resamples.
+        counts: of the data itself and of resamples.
         patients: P, of `Design`.
     """
     n = float(counts[0])
@@ -72,7 +72,7 @@ def wilson(share: float, n: float, level: float = LEVEL) -> tuple[float, float]:
     return 0.0 if share == 0 else float(low), 1.0 if share == 1 else float(high)
 
 
-def bound_share(shares: NDArray, counts: NDArray, design: Design) -> Interval:
+def bound_share(shares: Float[np.ndarray, "r"], counts: Num[np.ndarray, "r"], design: Design) -> Interval:
     """Return the modified Jeffreys interval of a share (Brown, Cai & DasGupta 2001, Stat Sci 16:101, section 4.1.2).
 
     Jeffreys' interval has the quantiles of a Beta distribution of h + 1/2 and m + 1/2, for h hits and m misses. The
@@ -86,8 +86,8 @@ def bound_share(shares: NDArray, counts: NDArray, design: Design) -> Interval:
     so that the share has its variance over the resamples.
 
     Args:
-        shares: [1 + r], of the data, in 0..1, and of r resamples, NaN where there is nothing to count.
-        counts: [1 + r], their numbers of radiographs.
+        shares: of the data, in 0..1, and of resamples, NaN where there is nothing to count.
+        counts: their numbers of radiographs.
         design: design of the resamples.
     """
     value = float(shares[0])
@@ -115,22 +115,22 @@ def bound_share(shares: NDArray, counts: NDArray, design: Design) -> Interval:
     return min(low, value) if is_several[0] else 0.0, max(high, value) if is_several[1] else 1.0
 
 
-def bound_f1(scores: NDArray, counts: NDArray, design: Design) -> Interval:
+def bound_f1(scores: Float[np.ndarray, "r"], counts: Num[np.ndarray, "r"], design: Design) -> Interval:
     """Return the interval of an F1 score.
 
     F1 is 2 J / (1 + J) of the Jaccard index J, which is a plain share: among the radiographs that are of the class or
     are predicted to be, those that are both.
 
     Args:
-        scores: [1 + r], of the data and of r resamples; NaN where there is nothing to count.
-        counts: [1 + r], mean of the number of radiographs of the class and of those predicted to be.
+        scores: of the data and of resamples; NaN where there is nothing to count.
+        counts: mean of the number of radiographs of the class and of those predicted to be.
         design: design of the resamples.
     """
     low, high = bound_share(scores / (2 - scores), counts * (2 - np.nan_to_num(scores)), design)
     return 2 * low / (1 + low), 2 * high / (1 + high)
 
 
-def bound_mean(value: float, resampled: NDArray, sample: Sample, extremes: Interval) -> Interval | None:
+def bound_mean(value: float, resampled: Float[np.ndarray, "r"], sample: Sample, extremes: Interval) -> Interval | None:
     """Return the interval of a mean of values in 0..1, after Fay & Feuer (1997, Stat Med 16:791).
 
     A mean has a long tail where few radiographs are far from the rest. Each end is therefore a quantile of a mean with
@@ -141,7 +141,7 @@ def bound_mean(value: float, resampled: NDArray, sample: Sample, extremes: Inter
 
     Args:
         value: mean of the data.
-        resampled: [r], means of the resamples.
+        resampled: means of the resamples.
         sample: size of the sample.
         extremes: the lowest and the highest value that one more radiograph may have.
 
@@ -164,7 +164,7 @@ def bound_mean(value: float, resampled: NDArray, sample: Sample, extremes: Inter
     return min(low, value), max(high, value)
 
 
-def exceed(shares: NDArray, counts: NDArray, design: Design) -> float:
+def exceed(shares: Float[np.ndarray, "r"], counts: Num[np.ndarray, "r"], design: Design) -> float:
     """Return how much higher the upper end of the interval of a share is than that of its resamples.
 
     It is the whole length if there is no case, and vanishes as the number of cases grows. The arguments are those of
@@ -174,7 +174,7 @@ def exceed(shares: NDArray, counts: NDArray, design: Design) -> float:
     return max(high - float(shares[0]) - _Z * float(np.nanstd(shares[1:])), 0.0)
 
 
-def bound_auroc(value: float, resampled: NDArray, positives: Sample, negatives: Sample) -> Interval:
+def bound_auroc(value: float, resampled: Float[np.ndarray, "r"], positives: Sample, negatives: Sample) -> Interval:
     """Return the score interval of an AUROC, method 5 of Newcombe 2006 (Stat Med 25:559), which also holds at 1.
 
     Its variance is that of Hanley & McNeil 1982, at the AUROC of each end. Where patients have several radiographs, it
@@ -196,7 +196,9 @@ def bound_auroc(value: float, resampled: NDArray, positives: Sample, negatives: 
     return _solve(outside, value)
 
 
-def bound_average_precision(value: float, resampled: NDArray, positives: Sample, prevalence: float) -> Interval:
+def bound_average_precision(
+    value: float, resampled: Float[np.ndarray, "r"], positives: Sample, prevalence: float
+) -> Interval:
     """Return the interval of an average precision: Wilson's for an effective number of positives.
 
     An average precision is a mean over the positives of values in 0..1. The effective number is the one with the
@@ -215,7 +217,7 @@ def bound_average_precision(value: float, resampled: NDArray, positives: Sample,
     return min(low, value), wilson(value, n)[1]
 
 
-def bound_plain(value: float, resampled: NDArray, patients: float) -> Interval | None:
+def bound_plain(value: float, resampled: Float[np.ndarray, "r"], patients: float) -> Interval | None:
     """Return the bias-corrected and accelerated percentiles of a score (BCa, Efron 1987), widened for few patients.
 
     The acceleration is a sixth of the skewness of the resamples. The percentiles are those of Student's quantile
@@ -236,27 +238,33 @@ def bound_plain(value: float, resampled: NDArray, patients: float) -> Interval |
     return float(low), float(high)  # pyright: ignore[reportArgumentType]
 
 
-def combine(value: float, ends: NDArray, values: NDArray, weights: NDArray, correlation: NDArray) -> Interval:
+def combine(
+    value: float,
+    ends: Float[np.ndarray, "k 2"],
+    values: Float[np.ndarray, "k"],
+    weights: Float[np.ndarray, "k"],
+    correlation: Num[np.ndarray, "k k"],
+) -> Interval:
     """Return the interval of a weighted sum from those of its parts (MOVER, Zou & Donner 2008, Stat Med 27:1693).
 
     Args:
         value: the sum.
-        ends: [K, 2], intervals of the parts.
-        values: [K], values of the parts.
-        weights: [K], of either sign.
-        correlation: [K, K], of the parts.
+        ends: intervals of the parts.
+        values: values of the parts.
+        weights: of either sign.
+        correlation: of the parts.
     """
     down = values - ends[:, 0]
     up = ends[:, 1] - values
     products = weights[:, None] * weights * correlation
 
-    def reach(distances: NDArray) -> float:
+    def reach(distances: Float[np.ndarray, "k"]) -> float:
         return float(np.sqrt(max(distances @ products @ distances, 0.0)))
 
     return value - reach(np.where(weights > 0, down, up)), value + reach(np.where(weights > 0, up, down))
 
 
-def reach_bounds(ends: Interval, value: float, resampled: NDArray, patients: float) -> Interval:
+def reach_bounds(ends: Interval, value: float, resampled: Float[np.ndarray, "r"], patients: float) -> Interval:
     """Return the interval of a mean of scores in 0..1, no shorter than that of a sum with as long a tail.
 
     The sum of the few misses of each part is less skewed than the parts, for which `combine` returns too short an end
@@ -265,7 +273,7 @@ def reach_bounds(ends: Interval, value: float, resampled: NDArray, patients: flo
     Args:
         ends: result of `combine`.
         value: mean of the data.
-        resampled: [r], means of the resamples.
+        resampled: means of the resamples.
         patients: number of resampled patients.
     """
     if min(value, 1 - value) < STILL or np.ptp(resampled) < STILL:
@@ -276,8 +284,8 @@ def reach_bounds(ends: Interval, value: float, resampled: NDArray, patients: flo
     return (min(ends[0], low) if value < 0.5 else ends[0]), (max(ends[1], high) if value >= 0.5 else ends[1])
 
 
-def correlate(resampled: NDArray) -> NDArray:
-    """Return the correlations [K, K] of K scores over resamples [K, r], 0 for a score that is constant.
+def correlate(resampled: Float[np.ndarray, "k r"]) -> Float[np.ndarray, "k k"]:
+    """Return the correlations of k scores over r resamples, 0 for a score that is constant.
 
     A resample in which a score is NaN is left out of the pairs of that score.
     """
@@ -295,12 +303,12 @@ def correlate(resampled: NDArray) -> NDArray:
     return correlation
 
 
-def bound_ratio(values: NDArray, ends: NDArray, correlation: float) -> Interval:
+def bound_ratio(values: Float[np.ndarray, "2"], ends: Float[np.ndarray, "2 2"], correlation: float) -> Interval:
     """Return the interval of a ratio a / b, b above 0: every s at which a - s b may be 0 by `combine`.
 
     Args:
         values: a and b.
-        ends: [2, 2], their intervals.
+        ends: their intervals.
         correlation: of a and b.
     """
     pair = np.array([[1, correlation], [correlation, 1]])

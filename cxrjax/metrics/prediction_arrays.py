@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
+from jaxtyping import Bool, Float, Int, Num
 
 from cxrjax.io import predictions_csv
 from cxrjax.metrics import bootstrap, classification
@@ -14,30 +14,30 @@ _STUDY = re.compile("study-[0-9a-f]{24}")  # identifier that data_prep gives to 
 
 
 class PredictionArrays(NamedTuple):
-    """Labels and predictions of n radiographs with K classes."""
+    """Labels and predictions of n radiographs with k classes."""
 
     classes: list[str]
-    truth: NDArray[np.intp]  # [n], index of the label
-    predicted: NDArray[np.intp]  # [n], index of the predicted class; K without a prediction
-    source_baseline: NDArray[np.intp]  # [n], index of the class predicted from the source alone; K without one
-    probabilities: NDArray[np.float64]  # [n, K], NaN without a prediction
-    votes: NDArray[np.int64]  # [n, K], zeros without a prediction
-    certainty: dict[str, NDArray[np.float64]]  # measures of certainty, higher is more certain: [n], NaN without one
-    lesion_energy: NDArray[np.float64]  # [n], share of the saliency map in known lesions, NaN without known lesions
-    is_ood: NDArray[np.bool_] | None  # [n], whether the OOD detector flags the image; None without a detector
+    truth: Int[np.ndarray, "n"]  # index of the label
+    predicted: Int[np.ndarray, "n"]  # index of the predicted class; k without a prediction
+    source_baseline: Int[np.ndarray, "n"]  # index of the class predicted from the source alone; k without one
+    probabilities: Float[np.ndarray, "n k"]  # NaN without a prediction
+    votes: Int[np.ndarray, "n k"]  # zeros without a prediction
+    certainty: dict[str, Float[np.ndarray, "n"]]  # measures of certainty, higher is more certain; NaN without one
+    lesion_energy: Float[np.ndarray, "n"]  # share of the saliency map in known lesions, NaN without known lesions
+    is_ood: Bool[np.ndarray, "n"] | None  # whether the OOD detector flags the image; None without a detector
 
     @property
-    def correct(self) -> NDArray[np.bool_]:
-        """Correctness of each prediction: bool [n]."""
+    def correct(self) -> Bool[np.ndarray, "n"]:
+        """Correctness of each prediction."""
         return self.truth == self.predicted
 
     @property
-    def with_prediction(self) -> NDArray[np.intp]:
+    def with_prediction(self) -> Int[np.ndarray, "rows"]:
         """Indices of the radiographs with a prediction and probabilities; only these can be calibrated."""
         return np.flatnonzero((self.predicted < len(self.classes)) & ~np.isnan(self.probabilities).any(1))
 
-    def scores(self, rows: NDArray[np.intp], weights: NDArray) -> dict:
-        """Return the scores of the radiographs at `rows`, under weights [r, n] of all radiographs."""
+    def scores(self, rows: Int[np.ndarray, "rows"], weights: Num[np.ndarray, "r n"]) -> dict:
+        """Return the scores of the radiographs at `rows`, under r weightings of all radiographs."""
         return classification.measure_predictions(
             self.truth[rows], self.predicted[rows], self.probabilities[rows], self.classes, weights[:, rows]
         )
@@ -53,7 +53,7 @@ def collect(rows: Sequence[Mapping]) -> PredictionArrays:
         raise ValueError("there is no radiograph to score")
     classes = predictions_csv.class_names(rows[0], predictions_csv.COUNT_PREFIX)
 
-    def column(name: str) -> NDArray[np.float64]:
+    def column(name: str) -> Float[np.ndarray, "n"]:
         return np.array([row.get(name, np.nan) for row in rows], np.float64)
 
     certainty = {

@@ -3,7 +3,8 @@
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from jaxtyping import Float, Int, Num
+from numpy.typing import ArrayLike
 
 from cxrjax.metrics.confidence import safe_divide
 
@@ -11,19 +12,21 @@ from cxrjax.metrics.confidence import safe_divide
 class RocCounts(NamedTuple):
     """True and false positives at falling thresholds, the g distinct scores, under r weightings."""
 
-    thresholds: NDArray  # [g + 1], falling, infinity first; a score that reaches the threshold is called positive
-    true_positives: NDArray  # [r, g + 1], weight of the positives that are called positive, from 0 to all
-    false_positives: NDArray  # [r, g + 1], weight of the negatives that are called positive, from 0 to all
+    thresholds: Float[
+        np.ndarray, "g+1"
+    ]  # falling, infinity first; a score that reaches the threshold is called positive
+    true_positives: Float[np.ndarray, "r g+1"]  # weight of the positives that are called positive, from 0 to all
+    false_positives: Float[np.ndarray, "r g+1"]  # weight of the negatives that are called positive, from 0 to all
 
 
-def roc_counts(positive: ArrayLike, scores: ArrayLike, weights: NDArray) -> RocCounts:
+def roc_counts(positive: ArrayLike, scores: ArrayLike, weights: Num[np.ndarray, "r n"]) -> RocCounts:
     """Count true and false positives at every threshold.
 
     Args:
         positive: bool [n].
         scores: [n], higher for positive; NaN is last among the positives and first among the negatives, and so loses
             every pair that it is in.
-        weights: [r, n], not negative.
+        weights: not negative.
     """
     positive = np.asarray(positive, bool)
     scores = np.asarray(scores, np.float64)
@@ -37,8 +40,8 @@ def roc_counts(positive: ArrayLike, scores: ArrayLike, weights: NDArray) -> RocC
     return RocCounts(np.append(np.inf, ordered[ends]), true_positives, called - true_positives)
 
 
-def auroc(counts: RocCounts) -> NDArray:
-    """Compute the area under the ROC curve [r]: the share of (positive, negative) pairs in the right order, ties half.
+def auroc(counts: RocCounts) -> Float[np.ndarray, "r"]:
+    """Compute the area under the ROC curve: the share of (positive, negative) pairs in the right order, ties half.
 
     NaN where there are no positives or no negatives (Mann & Whitney 1947; Hanley & McNeil 1982).
     """
@@ -48,8 +51,8 @@ def auroc(counts: RocCounts) -> NDArray:
     return safe_divide(pairs / 2, hits[:, -1] * counts.false_positives[:, -1])
 
 
-def average_precision(counts: RocCounts) -> NDArray:
-    """Compute the mean over the positives [r] of the precision at which each is found; NaN where there are none.
+def average_precision(counts: RocCounts) -> Float[np.ndarray, "r"]:
+    """Compute the mean over the positives of the precision at which each is found; NaN where there are none.
 
     That is the area under the precision-recall curve in steps, not in straight lines (scikit-learn's
     `average_precision_score`).
@@ -108,8 +111,8 @@ def find_middle(counts: RocCounts, position: int) -> float:
     return float((score + next_lower) / 2) if np.isfinite([score, next_lower]).all() else float(score)
 
 
-def _accumulate(weights: NDArray, ends: NDArray) -> NDArray:
-    """Return the running sums [r, g + 1] of weights [r, n] at the ends of g runs, from 0."""
+def _accumulate(weights: Num[np.ndarray, "r n"], ends: Int[np.ndarray, "g"]) -> Float[np.ndarray, "r g+1"]:
+    """Return the running sums of weights at the ends of g runs, from 0."""
     sums = np.zeros((len(weights), weights.shape[1] + 1))
     np.cumsum(weights, axis=1, out=sums[:, 1:])
     return sums if len(ends) == weights.shape[1] else sums[:, np.append(0, ends + 1)]

@@ -1,7 +1,7 @@
 """Selective prediction: the accuracy of the predictions that remain when the least certain are referred to a person."""
 
 import numpy as np
-from numpy.typing import NDArray
+from jaxtyping import Bool, Float, Num
 
 from cxrjax.metrics.confidence import MeanEstimate, Proportion, safe_divide
 from cxrjax.metrics.roc import RocCounts, find_middle, roc_counts
@@ -9,13 +9,15 @@ from cxrjax.metrics.roc import RocCounts, find_middle, roc_counts
 SHARES = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)  # of the predictions that are referred
 
 
-def by_certainty(correct: NDArray, certainty: NDArray, weights: NDArray) -> RocCounts:
+def by_certainty(
+    correct: Bool[np.ndarray, "n"], certainty: Float[np.ndarray, "n"], weights: Num[np.ndarray, "r n"]
+) -> RocCounts:
     """Count correct and wrong predictions at every threshold of their certainty.
 
     Args:
-        correct: bool [n].
-        certainty: [n]; NaN without a prediction, which is last.
-        weights: [r, n].
+        correct: whether each prediction is correct.
+        certainty: NaN without a prediction, which is last.
+        weights: r weightings of the radiographs.
 
     Returns:
         Counts of the remaining predictions: the true positives are the correct ones, the false positives the wrong
@@ -28,7 +30,7 @@ def measure(counts: RocCounts) -> dict:
     """Compute the accuracy of the remaining predictions; of equally certain ones, a random part remains.
 
     Returns:
-        "area" [r], under the curve of accuracy over the share referred, 0..1; and "accuracy": {share referred:
+        "area", under the curve of accuracy over the share referred, 0..1; and "accuracy": {share referred:
         Proportion}.
     """
     total = counts.true_positives[:, -1] + counts.false_positives[:, -1]
@@ -39,8 +41,8 @@ def measure(counts: RocCounts) -> dict:
     }
 
 
-def _max_loss(counts: RocCounts, area: NDArray) -> NDArray:
-    """Return n times the area [r] that one more wrong prediction of n may cost, at most 1.
+def _max_loss(counts: RocCounts, area: Float[np.ndarray, "r"]) -> Float[np.ndarray, "r"]:
+    """Return n times the area that one more wrong prediction of n may cost, at most 1.
 
     A wrong prediction costs -log x / n, where x is the share of the predictions that are at least as certain; at a
     random rank that is 1 / n on average. One more costs as much as the most certain wrong prediction observed, and at
@@ -56,7 +58,7 @@ def _max_loss(counts: RocCounts, area: NDArray) -> NDArray:
 
 
 def accuracy(counts: RocCounts, referred: tuple[float, ...]) -> list[Proportion]:
-    """Return the accuracy [r] of the remaining predictions, for each share referred, below 1."""
+    """Return the accuracy of the remaining predictions, for each share referred, below 1."""
     count = counts.true_positives + counts.false_positives
     remaining = count[:, -1:] * (1 - np.array(referred))
     correct = np.array([np.interp(*curve) for curve in zip(remaining, count, counts.true_positives, strict=True)])
@@ -90,8 +92,8 @@ def choose_threshold(counts: RocCounts, accuracy: float, more: float = 1.0) -> f
     return find_middle(counts, int(np.flatnonzero(enough)[-1])) if enough.any() else np.inf
 
 
-def area(counts: RocCounts) -> NDArray:
-    """Compute the mean accuracy [r] over all shares referred, 0..1; higher if certainty separates correct from wrong.
+def area(counts: RocCounts) -> Float[np.ndarray, "r"]:
+    """Compute the mean accuracy over all shares referred, 0..1; higher if certainty separates correct from wrong.
 
     It is 1 less the area under the risk-coverage curve (Geifman & El-Yaniv 2017), exact for ties: between two
     certainties, the number of correct predictions is a straight line a + b x in the number x of those that remain, and

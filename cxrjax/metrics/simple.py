@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from cxrjax.metrics import bootstrap, calibration, hypothesis_tests, intervals, roc
 
@@ -159,7 +159,7 @@ def _rank(positive: ArrayLike, scores: ArrayLike) -> roc.RocCounts:
     return roc.roc_counts(positive, scores, np.ones((1, len(positive))))
 
 
-def _check_lengths(*columns: Sequence | NDArray) -> None:
+def _check_lengths(*columns: Sequence | np.ndarray) -> None:
     lengths = [len(column) for column in columns]
     if min(lengths, default=0) == 0 or len(set(lengths)) > 1:
         raise ValueError(f"the arrays have {' and '.join(map(str, lengths))} radiographs; as many in each are needed")

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-from numpy.typing import NDArray
+from jaxtyping import Int
 
 UNKNOWN = "unknown"
 FEW = 30  # radiographs, below which a score has a warning; Bossuyt et al. 2015 give no number: our choice
@@ -16,7 +16,7 @@ AGE_BANDS = {
 _SEXES = {"m": "male", "f": "female"}
 
 
-def partition(rows: Sequence[Mapping]) -> dict[str, dict[str, NDArray[np.intp]]]:
+def partition(rows: Sequence[Mapping]) -> dict[str, dict[str, Int[np.ndarray, "rows"]]]:
     """Partition rows by source, sex, age band and view; each radiograph is in one group of each attribute.
 
     Args:

@@ -1,32 +1,36 @@
-"""Convergence of the majority vote with the number of patches, computed from the votes of all N patches."""
+"""Convergence of the majority vote with the number of patches, computed from the votes of all p patches."""
 
 import numpy as np
-from numpy.typing import NDArray
+from jaxtyping import Float, Int
 
 SIZES = (1, 2, 5, 10, 25, 50, 100)  # patches, up to the number there is, and then all
 
 
 def vote_convergence(
-    votes: NDArray[np.integer], probabilities: NDArray, truth: NDArray, sizes: tuple[int, ...] = SIZES,
-    draws: int = 50, seed: int = 0,
-) -> dict[int, dict[str, NDArray]]:  # fmt: skip
-    """Draw n of the N votes of each radiograph, without replacement, and take their majority.
+    votes: Int[np.ndarray, "n k"],
+    probabilities: Float[np.ndarray, "n k"],
+    truth: Int[np.ndarray, "n"],
+    sizes: tuple[int, ...] = SIZES,
+    draws: int = 50,
+    seed: int = 0,
+) -> dict[int, dict[str, Float[np.ndarray, "n"]]]:
+    """Draw m of the p votes of each radiograph, without replacement, and take their majority.
 
-    A tie of all N is decided by the mean probability. A tie of fewer is decided at random, since the probabilities of
+    A tie of all p is decided by the mean probability. A tie of fewer is decided at random, since the probabilities of
     single patches are not stored; the actual vote, which uses them, converges slightly faster.
 
     Args:
-        votes: int [m, K]; N may differ between radiographs, and is 0 where no lungs were found.
-        probabilities: [m, K], means over the N patches.
-        truth: int [m].
-        sizes: values of n; those above the maximal number of votes are replaced by that number. For a radiograph with
-            fewer than n votes, all are taken.
-        draws: number of draws for each radiograph and n.
+        votes: counts by class; p may differ between radiographs, and is 0 where no lungs were found.
+        probabilities: means over the p patches.
+        truth: index of the true class.
+        sizes: values of m; those above the maximal number of votes are replaced by that number. For a radiograph with
+            fewer than m votes, all are taken.
+        draws: number of draws for each radiograph and m.
         seed: random seed.
 
     Returns:
-        For each n, means over the draws [m]: "stability", the frequency with which the majority of n is that of all N;
-        "vote_fraction", the share of the n votes for it; "accuracy", the frequency with which it is the truth. For a
+        For each m, means over the draws: "stability", the frequency with which the majority of m is that of all p;
+        "vote_fraction", the share of the m votes for it; "accuracy", the frequency with which it is the truth. For a
         radiograph without votes, accuracy is 0 and the other two are NaN.
     """
     rng = np.random.default_rng(seed)
@@ -48,8 +52,10 @@ def vote_convergence(
     return convergence
 
 
-def _draw(rng: np.random.Generator, votes: NDArray, size: NDArray, draws: int) -> NDArray:
-    """Draw `size` [m] votes from each row: counts [draws, m, K], multivariate hypergeometric, class by class."""
+def _draw(
+    rng: np.random.Generator, votes: Int[np.ndarray, "n k"], size: Int[np.ndarray, "n"], draws: int
+) -> Int[np.ndarray, "{draws} n k"]:
+    """Draw `size` votes from each row and count them by class: multivariate hypergeometric, class by class."""
     size = np.minimum(size, votes.sum(1))
     num_other = votes.sum(1)
     num_remaining = np.broadcast_to(size, (draws, len(votes)))

@@ -9,7 +9,7 @@ from functools import partial
 import flax.linen as nn
 import jax.numpy as jnp
 import numpy as np
-from jax import Array
+from jaxtyping import Array, Float, Float32
 
 from cxrjax.models import initializers
 from cxrjax.models.layers.activations import ACTIVATIONS
@@ -21,8 +21,8 @@ class Classifier(nn.Module):
     """Backbone followed by a head; the parameters are under `backbone` and `head`.
 
     Attributes:
-        backbone: float [N, H, W, C] -> last feature map [N, h, w, C'].
-        head: a `Head`, feature map -> logits float32 [N, K].
+        backbone: images -> last feature maps.
+        head: a `Head`, feature maps -> logits.
         crop_border: cells cut off each side of the feature map before the head; they cover the context of the input.
     """
 
@@ -30,16 +30,16 @@ class Classifier(nn.Module):
     head: nn.Module
     crop_border: int = 0
 
-    def __call__(self, x: Array, train: bool) -> Array:
-        """Classify a batch: float [N, H, W, C] -> logits float32 [N, K]."""
+    def __call__(self, x: Float[Array, "n h w c"], train: bool) -> Float32[Array, "n k"]:
+        """Classify a batch of images; return their logits."""
         return self.head(self.crop(self.backbone(x, train)), train)
 
-    def apply_head(self, features: Array) -> Array:
-        """Run the head in inference: float [N, h, w, C'] -> logits float32 [N, K]."""
+    def apply_head(self, features: Float[Array, "n h w c"]) -> Float32[Array, "n k"]:
+        """Run the head in inference on feature maps; return their logits."""
         return self.head(features, train=False)
 
-    def crop(self, features: Array) -> Array:
-        """Cut `crop_border` cells off each side of a feature map, as float32."""
+    def crop(self, features: Float[Array, "n h w c"]) -> Float32[Array, "n rows columns c"]:
+        """Cut `crop_border` cells off each side of feature maps, as float32."""
         height, width = features.shape[1:3]
         border = self.crop_border
         return features[:, border : height - border, border : width - border].astype(jnp.float32)
@@ -71,8 +71,8 @@ class Head(nn.Module):
         return self.grid == 1 and not self.hidden
 
     @nn.compact
-    def __call__(self, features: Array, train: bool) -> Array:
-        """Compute logits: float [N, h, w, C] -> float32 [N, num_classes]."""
+    def __call__(self, features: Float[Array, "n h w c"], train: bool) -> Float32[Array, "n k"]:
+        """Compute the logits of feature maps."""
         x = mean_in_grid(features.astype(jnp.float32), self.grid)  # [N, grid, grid, C]
         x = x.transpose(0, 3, 1, 2).reshape(x.shape[0], -1)  # [N, C grid grid], the order of PyTorch's weights
         initializer = initializers.current()
@@ -116,17 +116,17 @@ HEADS = {
 }
 
 
-def mean_in_grid(x: Array, grid: int) -> Array:
+def mean_in_grid(x: Float[Array, "n h w c"], grid: int) -> Float[Array, "n {grid} {grid} c"]:
     """Average the values in each cell of a grid (PyTorch's AdaptiveAvgPool2d).
 
     Cells overlap where the grid does not divide the size.
 
     Args:
-        x: float [N, h, w, C].
+        x: feature maps.
         grid: cells per side.
 
     Returns:
-        float [N, grid, grid, C].
+        The mean of each cell.
     """
     if grid == 1:
         return x.mean((1, 2), keepdims=True)
@@ -137,8 +137,8 @@ def mean_in_grid(x: Array, grid: int) -> Array:
     return jnp.einsum("gh,nhwc,kw->ngkc", row_weights, x, column_weights, precision=float32_precision(x.dtype))
 
 
-def _cell_weights(size: int, grid: int) -> np.ndarray:
-    """Compute the weight of every row in the mean of every cell, float32 [grid, size]."""
+def _cell_weights(size: int, grid: int) -> Float32[np.ndarray, "{grid} {size}"]:
+    """Compute the weight of every row in the mean of every cell."""
     cell = np.arange(grid)[:, None]
     row = np.arange(size)
     inside = (row >= cell * size // grid) & (row < -(-(cell + 1) * size // grid))

@@ -5,7 +5,7 @@ from functools import partial
 
 import flax.linen as nn
 import jax.numpy as jnp
-from jax import Array
+from jaxtyping import Array, Float
 
 from cxrjax.models.layers.batch_norm import batch_norm
 from cxrjax.models.layers.conv import Conv
@@ -35,7 +35,7 @@ class DenseNet(nn.Module):
         return tuple(4 * 2**stage for stage in range(len(self.blocks)))
 
     @nn.compact
-    def __call__(self, x: Array, train: bool) -> Array:
+    def __call__(self, x: Float[Array, "n h w c"], train: bool) -> Float[Array, "n rows columns features"]:
         """Compute the last feature map: float [N, H, W, C] -> [N, H / 32, W / 32, 1024 or 1920]."""
         norm = partial(batch_norm, train, self.dtype)
         last = len(self.blocks) - 1
@@ -66,7 +66,7 @@ class DenseLayer(nn.Module):
     dtype: jnp.dtype
 
     @nn.compact
-    def __call__(self, x: Array, train: bool) -> Array:
+    def __call__(self, x: Float[Array, "n h w c"], train: bool) -> Float[Array, "n rows columns features"]:
         conv = partial(Conv, dtype=self.dtype)
         norm = partial(batch_norm, train, self.dtype)
         x = nn.relu(norm("norm1")(x))  # [N, h, w, c]

@@ -8,7 +8,8 @@ from collections.abc import Sequence
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
-from jax import Array, lax
+from jax import lax
+from jaxtyping import Array, Float, Float32
 
 from cxrjax.models.layers import fused_dense_block
 from cxrjax.models.layers.batch_norm import batch_norm
@@ -45,8 +46,8 @@ class FCDenseNet(nn.Module):
     dtype: jnp.dtype = jnp.float32
 
     @nn.compact
-    def __call__(self, x: Array, train: bool) -> Array:
-        """Label every pixel: float [N, H, W, C] -> log-probabilities float32 [N, H, W, num_classes]."""
+    def __call__(self, x: Float[Array, "n h w c"], train: bool) -> Float32[Array, "n h w k"]:
+        """Label every pixel; return the log-probabilities of the labels."""
         common = {"dropout": self.dropout, "keras": self.keras, "dtype": self.dtype}
         x = Conv(self.stem, 3, use_bias=True, dtype=self.dtype, name="stem")(x)  # [N, H, W, stem]
         skips = []
@@ -81,7 +82,7 @@ class DenseBlock(nn.Module):
     dtype: jnp.dtype
 
     @nn.compact
-    def __call__(self, x: Array, train: bool) -> Array:
+    def __call__(self, x: Float[Array, "n h w c"], train: bool) -> Float[Array, "n h w features"]:
         layers = [
             DenseLayer(self.growth, 3, self.dropout, self.keras, self.dtype, name=f"layer_{i}")
             for i in range(self.layers)
@@ -107,7 +108,7 @@ class TransitionDown(nn.Module):
     dtype: jnp.dtype
 
     @nn.compact
-    def __call__(self, x: Array, train: bool) -> Array:
+    def __call__(self, x: Float[Array, "n h w c"], train: bool) -> Float[Array, "n rows columns features"]:
         stride = 2 if self.keras else 1
         x = DenseLayer(x.shape[-1], 1, self.dropout, self.keras, self.dtype, stride, name="mix")(x, train)
         return x if self.keras else max_pool(x, 2, 2)
@@ -128,7 +129,7 @@ class DenseLayer(nn.Module):
         self.conv = Conv(self.features, self.size, self.stride, use_bias=True, dtype=self.dtype)
         self.drop = nn.Dropout(self.dropout, broadcast_dims=() if self.keras else (1, 2))
 
-    def __call__(self, x: Array, train: bool) -> Array:
+    def __call__(self, x: Float[Array, "n h w c"], train: bool) -> Float[Array, "n rows columns features"]:
         if train and self.stride == 1 and fused_dense_block.can_fuse([self]):
             return fused_dense_block.apply_layer(self, x)
         x = nn.relu(self.norm(x, train))  # [N, h, w, c]

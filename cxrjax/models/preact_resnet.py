@@ -8,7 +8,7 @@ from functools import partial
 
 import flax.linen as nn
 import jax.numpy as jnp
-from jax import Array
+from jaxtyping import Array, Float
 
 from cxrjax.models.layers.batch_norm import batch_norm
 from cxrjax.models.layers.conv import Conv
@@ -38,7 +38,7 @@ class PreActResNet(nn.Module):
         return tuple(4 * 2**stage for stage in range(len(self.stages)))
 
     @nn.compact
-    def __call__(self, x: Array, train: bool) -> Array:
+    def __call__(self, x: Float[Array, "n h w c"], train: bool) -> Float[Array, "n rows columns features"]:
         """Compute the last feature map: float [N, H, W, C] -> [N, H / 32, W / 32, 512]."""
         norm = partial(batch_norm, train, self.dtype, framework=_FRAMEWORK)
         if self.only_stage in (None, 0):
@@ -69,7 +69,7 @@ class PreActBlock(nn.Module):
     dtype: jnp.dtype
 
     @nn.compact
-    def __call__(self, x: Array, train: bool) -> Array:
+    def __call__(self, x: Float[Array, "n h w c"], train: bool) -> Float[Array, "n rows columns features"]:
         conv = partial(Conv, self.features, dtype=self.dtype)
         norm = partial(batch_norm, train, self.dtype, framework=_FRAMEWORK)
         y = nn.relu(norm("bn1")(x))  # [N, h, w, c]

@@ -5,7 +5,7 @@ from functools import partial
 
 import flax.linen as nn
 import jax.numpy as jnp
-from jax import Array
+from jaxtyping import Array, Float
 
 from cxrjax.models.layers.batch_norm import batch_norm
 from cxrjax.models.layers.conv import Conv
@@ -34,16 +34,16 @@ class ResNet(nn.Module):
         """Pixels of the input between neighboring cells of the result of every stage."""
         return tuple(4 * 2**stage for stage in range(len(self.stages)))
 
-    def __call__(self, x: Array, train: bool) -> Array:
+    def __call__(self, x: Float[Array, "n h w c"], train: bool) -> Float[Array, "n rows columns features"]:
         """Compute the last feature map: float [N, H, W, C] -> [N, H / 32, W / 32, 512 or 2048]."""
         return self.feature_maps(x, train)[-1]
 
     @nn.compact
-    def feature_maps(self, x: Array, train: bool) -> list[Array]:
+    def feature_maps(self, x: Float[Array, "n h w c"], train: bool) -> list[Float[Array, "n _ _ _"]]:
         """Compute the feature maps of the stem and of every stage.
 
         Args:
-            x: float [N, H, W, C].
+            x: images.
             train: whether batch norm is in training mode.
 
         Returns:
@@ -75,7 +75,7 @@ class BasicBlock(nn.Module):
     dtype: jnp.dtype
 
     @nn.compact
-    def __call__(self, x: Array, train: bool) -> Array:
+    def __call__(self, x: Float[Array, "n h w c"], train: bool) -> Float[Array, "n rows columns features"]:
         conv = partial(Conv, dtype=self.dtype)
         norm = partial(batch_norm, train, self.dtype)
         y = conv(self.features, 3, self.stride, name="conv1")(x)  # [N, h / stride, w / stride, features]
@@ -97,7 +97,7 @@ class BottleneckBlock(nn.Module):
     dtype: jnp.dtype
 
     @nn.compact
-    def __call__(self, x: Array, train: bool) -> Array:
+    def __call__(self, x: Float[Array, "n h w c"], train: bool) -> Float[Array, "n rows columns features"]:
         conv = partial(Conv, dtype=self.dtype)
         norm = partial(batch_norm, train, self.dtype)
         y = nn.relu(norm("bn1")(conv(self.features, 1, name="conv1")(x)))  # [N, h, w, features]

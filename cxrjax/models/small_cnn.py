@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import flax.linen as nn
 import jax.numpy as jnp
-from jax import Array
+from jaxtyping import Array, Float
 
 from cxrjax.models.layers.activations import ACTIVATIONS
 from cxrjax.models.layers.batch_norm import batch_norm
@@ -39,7 +39,7 @@ class SmallCNN(nn.Module):
         return tuple(2**stage for stage in range(len(self.widths)))
 
     @nn.compact
-    def __call__(self, x: Array, train: bool) -> Array:
+    def __call__(self, x: Float[Array, "n h w c"], train: bool) -> Float[Array, "n rows columns features"]:
         """Compute the last feature map.
 
         Args:
@@ -69,7 +69,7 @@ class TwoLayerCNN(nn.Module):
     dtype: jnp.dtype = jnp.float32
 
     @nn.compact
-    def __call__(self, x: Array, train: bool) -> Array:
+    def __call__(self, x: Float[Array, "n h w c"], train: bool) -> Float[Array, "n rows columns features"]:
         """Compute the last feature map.
 
         Args:

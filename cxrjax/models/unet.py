@@ -8,7 +8,7 @@ from functools import partial
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
-from jax import Array
+from jaxtyping import Array, Float, Float32
 
 from cxrjax.models.layers.batch_norm import batch_norm
 from cxrjax.models.layers.conv import Conv, Upsample
@@ -36,8 +36,8 @@ class UNet(nn.Module):
     dtype: jnp.dtype = jnp.float32
 
     @nn.compact
-    def __call__(self, x: Array, train: bool) -> Array:
-        """Label every pixel: float [N, H, W, C] -> log-probabilities float32 [N, H, W, num_classes]."""
+    def __call__(self, x: Float[Array, "n h w c"], train: bool) -> Float32[Array, "n h w k"]:
+        """Label every pixel; return the log-probabilities of the labels."""
         x = ConvPair(self.width, self.dtype, name="inc")(x, train)  # [N, H, W, width]
         skips = []
         for i in range(1, self.depth + 1):
@@ -64,7 +64,7 @@ class ConvPair(nn.Module):
     dtype: jnp.dtype
 
     @nn.compact
-    def __call__(self, x: Array, train: bool) -> Array:
+    def __call__(self, x: Float[Array, "n h w c"], train: bool) -> Float[Array, "n h w features"]:
         conv = partial(Conv, self.features, 3, dtype=self.dtype)
         norm = partial(batch_norm, train, self.dtype)
         x = nn.relu(norm("norm_0")(conv(name="conv_0")(x)))

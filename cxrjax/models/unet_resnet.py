@@ -10,7 +10,7 @@ from functools import partial
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
-from jax import Array
+from jaxtyping import Array, Float, Float32
 
 from cxrjax.models.layers.batch_norm import batch_norm
 from cxrjax.models.layers.conv import Conv
@@ -37,8 +37,8 @@ class UNetResNet(nn.Module):
     dtype: jnp.dtype = jnp.float32
 
     @nn.compact
-    def __call__(self, image: Array, train: bool) -> Array:
-        """Label every pixel: float [N, H, W, C] -> log-probabilities float32 [N, H, W, num_classes]."""
+    def __call__(self, image: Float[Array, "n h w c"], train: bool) -> Float32[Array, "n h w k"]:
+        """Label every pixel; return the log-probabilities of the labels."""
         conv = partial(Conv, use_bias=True, dtype=self.dtype)
         norm = partial(batch_norm, train, self.dtype)
         image = image.astype(self.dtype)
@@ -71,7 +71,9 @@ class UpBlock(nn.Module):
     narrow: bool
 
     @nn.compact
-    def __call__(self, x: Array, skip: Array, train: bool) -> Array:
+    def __call__(
+        self, x: Float[Array, "n h w c"], skip: Float[Array, "n rows columns channels"], train: bool
+    ) -> Float[Array, "n rows columns features"]:
         conv = partial(Conv, use_bias=True, dtype=self.dtype)
         x = nn.relu(conv(2 * x.shape[-1], 1, name="shuffle")(x))  # [N, h, w, 2 c]
         x = resize_nearest(pixel_shuffle(x), skip.shape)  # [N, 2 h, 2 w, c / 2]
@@ -82,15 +84,15 @@ class UpBlock(nn.Module):
         return nn.relu(conv(features, 3, name="conv_1")(x))
 
 
-def pixel_shuffle(x: Array) -> Array:
-    """Turn four features into one at twice the resolution: [N, h, w, 4 c] -> [N, 2 h, 2 w, c] (Shi et al. 2016)."""
+def pixel_shuffle(x: Float[Array, "n h w c"]) -> Float[Array, "n 2*h 2*w c//4"]:
+    """Turn four features into one at twice the resolution (Shi et al. 2016)."""
     n, h, w, features = x.shape
     x = x.reshape(n, h, w, features // 4, 2, 2).transpose(0, 1, 4, 2, 5, 3)
     return x.reshape(n, 2 * h, 2 * w, features // 4)
 
 
-def resize_nearest(x: Array, shape: Sequence[int]) -> Array:
-    """Resize [N, h, w, c] to [N, shape[1], shape[2], c]; each pixel copies the one at its upper left corner."""
+def resize_nearest(x: Float[Array, "n h w c"], shape: Sequence[int]) -> Float[Array, "n {shape[1]} {shape[2]} c"]:
+    """Resize to shape[1] x shape[2] pixels; each pixel copies the one at its upper left corner."""
     _, height, width, _ = x.shape
     rows = jnp.arange(shape[1]) * height // shape[1]
     columns = jnp.arange(shape[2]) * width // shape[2]

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import flax.linen as nn
 import jax.numpy as jnp
-from jax import Array
+from jaxtyping import Array, Float
 
 from cxrjax.models.layers.batch_norm import batch_norm
 from cxrjax.models.layers.conv import Conv
@@ -34,7 +34,7 @@ class VGG(nn.Module):
         return tuple(2**stage for stage in range(len(self.stages)))
 
     @nn.compact
-    def __call__(self, x: Array, train: bool) -> Array:
+    def __call__(self, x: Float[Array, "n h w c"], train: bool) -> Float[Array, "n rows columns features"]:
         """Compute the last feature map: float [N, H, W, C] -> [N, H // 32, W // 32, 512]; H and W at least 32."""
         layers_per_conv = 3 if self.norm else 2  # torchvision numbers norms, ReLUs and poolings too
         for stage, convolutions in enumerate(self.stages):
