@@ -21,7 +21,6 @@ install_import_hook(
         "cxrjax.inference.inputs",
         "cxrjax.inference.ood",
         "cxrjax.inference.pipeline",
-        "cxrjax.inference.prediction",
         "cxrjax.inference.strategies",
         "cxrjax.metrics",
         "cxrjax.ops",
