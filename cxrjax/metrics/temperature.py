@@ -1,14 +1,16 @@
 """Temperature scaling of probabilities (Guo et al. 2017)."""
 
 import numpy as np
-from numpy.typing import NDArray
+from jaxtyping import Float, Int
 
 HOTTEST = 20.0  # highest temperature of the search, whose inverse is the lowest
 _TINY = float(np.finfo(np.float32).tiny)  # smallest normal probability of a float32 network
 
 
-def apply_temperature(probabilities: NDArray, temperature: float) -> NDArray:
-    """Scale probabilities [..., K] by a temperature: above 1 flattens them, below 1 sharpens them; zeros stay zeros.
+def apply_temperature(
+    probabilities: Float[np.ndarray, "*batch k"], temperature: float
+) -> Float[np.ndarray, "*batch k"]:
+    """Scale probabilities by a temperature: above 1 flattens them, below 1 sharpens them; zeros stay zeros.
 
     The order, and so the predicted class, does not change (Guo et al. 2017, section 4.2). NaN stays NaN.
     """
@@ -16,7 +18,7 @@ def apply_temperature(probabilities: NDArray, temperature: float) -> NDArray:
     return raised / np.maximum(raised.sum(-1, keepdims=True), _TINY)
 
 
-def fit_temperature(probabilities: NDArray, truth: NDArray) -> float:
+def fit_temperature(probabilities: Float[np.ndarray, "n k"], truth: Int[np.ndarray, "n"]) -> float:
     """Fit the temperature of maximal likelihood (Guo et al. 2017, section 4.2), with Platt's targets.
 
     Where all predictions are correct, the likelihood has no maximum: it rises as the temperature falls. The targets are
@@ -24,8 +26,8 @@ def fit_temperature(probabilities: NDArray, truth: NDArray) -> float:
     classes share the rest, as if one more radiograph were of another class.
 
     Args:
-        probabilities: [n, K], n > 0, of radiographs that the network was not trained on.
-        truth: int [n], true class.
+        probabilities: of n > 0 radiographs that the network was not trained on.
+        truth: index of the true class.
 
     Returns:
         The temperature, within 1 / HOTTEST and HOTTEST; see `is_at_bound`.
@@ -47,4 +49,4 @@ def fit_temperature(probabilities: NDArray, truth: NDArray) -> float:
 
 def is_at_bound(temperature: float) -> bool:
     """Return whether a temperature is at an end of the range of `fit_temperature`, so that the optimum is beyond it."""
-    return abs(np.log(temperature)) > np.log(HOTTEST) - 0.01
+    return bool(abs(np.log(temperature)) > np.log(HOTTEST) - 0.01)
