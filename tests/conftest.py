@@ -15,13 +15,6 @@ from jaxtyping import install_import_hook
 install_import_hook(
     [
         "cxrjax.data.batch",
-        "cxrjax.inference.ensemble",
-        "cxrjax.inference.functional",
-        "cxrjax.inference.gaussian",
-        "cxrjax.inference.inputs",
-        "cxrjax.inference.ood",
-        "cxrjax.inference.pipeline",
-        "cxrjax.inference.strategies",
         "cxrjax.metrics",
         "cxrjax.ops",
         "cxrjax.training.losses",

@@ -9,6 +9,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax.traverse_util import flatten_dict, unflatten_dict
 from jax import lax
 from jaxtyping import Array, Bool, Float, Float32, Key, Shaped
@@ -93,7 +94,7 @@ def deletion_curve(
     return lax.map(lambda fraction: score(jnp.where(order < fraction, after, before)), fractions)
 
 
-def auc(curve: Float[AnyArray, "*curves points"]) -> Float[AnyArray, "*curves"]:
+def auc(curve: Float[AnyArray, "*curves points"]) -> Float[AnyArray, "*curves"] | np.floating:
     """Compute the area under curves over 0..1, by the trapezoidal rule."""
     return (curve[..., 1:] + curve[..., :-1]).mean(-1) / 2
 
