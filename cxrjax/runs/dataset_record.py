@@ -25,7 +25,7 @@ def save(workdir: Path, config: Config) -> None:
 
 
 def check(workdir: Path, config: Config) -> None:
-    """Check that a run goes on with the data set that it began with, which may have moved.
+    """Check that a run continues with the data set that it began with, which may have moved.
 
     A run without the record is of an earlier version: a data set elsewhere is compared with the one in its old place.
 

@@ -56,7 +56,7 @@ def train(config: Config, workdir: Path) -> dict[str, float]:
     - "cosine" with cycles is lengthened by further cycles of the same length (`training.cycles`): the training ends as
       if all cycles had been planned from the start, each with its snapshot.
     - The moving average of the weights and the optimizer's state go on. The best network stays the best until an epoch
-      is strictly better, and early stopping goes on counting from it: a training that it has ended goes on with a
+      is strictly better, and early stopping continues counting from it: a training that it has ended goes on with a
       larger `training.patience` only.
 
     `run_dir.CHANGEABLE` lists the settings that may change.
