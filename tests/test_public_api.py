@@ -373,7 +373,7 @@ def test_threads_that_share_a_new_model_compile_and_predict_at_once(model):
 
 
 def test_an_unexpected_error_of_one_file_is_returned_in_its_place(model, monkeypatch):
-    def read(path):
+    def read(path, value_range):
         raise MemoryError if path.name == "a.png" else RuntimeError("odd")
 
     monkeypatch.setattr("cxrjax.io.radiograph.read", read)

@@ -73,7 +73,7 @@ def join(batches: Sequence[RadiographBatch]) -> RadiographBatch:
     return RadiographBatch(*map(concatenate, zip(*batches, strict=True)))
 
 
-def hash_images(images: UInt8[np.ndarray, "n h w"]) -> UInt32[np.ndarray, "n"]:
+def hash_images(images: UInt8[np.ndarray, "n h w"] | Sequence[UInt8[np.ndarray, "h w"]]) -> UInt32[np.ndarray, "n"]:
     """Return the checksums of standardized radiographs: CRC-32 of the pixels, row by row.
 
     The random key of a radiograph is folded from its checksum, so that random draws depend on its pixels and are

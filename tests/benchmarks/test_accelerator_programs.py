@@ -82,12 +82,13 @@ def training_step(task):
     """The step of a training, and what it is called with."""
     config = make_small(recipes.load(f"oh2020:{task}"))
     split = synthetic.draw_split(BATCH, SIDE)
+    config = freeze(config)
     if task == "segment":
         network, built = from_config.segmenter(config), segmentation.build(config, split, split)
     else:
         network = from_config.classifier(config)
         built = classification.build(config, split, split, LungsThroughout(config, None))
-    training = trainer.Trainer(freeze(config), built)
+    training = trainer.Trainer(config, built)
     phase = training.phases[0]
     optimiser = train_step.build_optimizer(config, training.total_steps, phase)
     rate = train_step.lr_schedule(config, training.total_steps, phase)

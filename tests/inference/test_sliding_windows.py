@@ -223,6 +223,7 @@ def test_cells_are_those_of_the_backbone(architecture, size, cells, stride):
 
 def test_a_context_of_part_of_a_cell_is_refused_and_so_are_radiographs_without_a_window():
     config = default_config()
+    config.classifier.classes = ("normal", "viral")
     config.patches.size, config.patches.context_pixels = 112, 64
     network = from_config.classifier(config)
     assert (network.input_size, network.module.crop_border) == (240, 2)

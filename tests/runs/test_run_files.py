@@ -224,6 +224,7 @@ def config(directory: Path, **training):
     settings = default_config()
     settings.task = "segment"
     settings.data.dir = str(directory / "none")
+    settings.training.metric = "jaccard"
     settings.training.update(training)
     return settings
 
