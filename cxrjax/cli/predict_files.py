@@ -46,9 +46,9 @@ def predict(
 
     Writes the files that `save` names, as OUTPUT/PATH.figure.png, for every radiograph that was read and not refused
     (columns such as `figure` have their names, which have a number if a file of the user has that name), and at the end
-    OUTPUT/predictions.csv and, with the files that are not radiographs, OUTPUT/skipped_files.csv. Until then the rows are in OUTPUT/predictions.partial, from
-    which the same call resumes. Of several processes, at once or one after the other, each predicts every
-    `num_processes`-th file, without communication; the last one to finish writes the tables.
+    OUTPUT/predictions.csv and, with the files that are not radiographs, OUTPUT/skipped_files.csv. Until then the rows
+    are in OUTPUT/predictions.partial, from which the same call resumes. Of several processes, at once or one after the
+    other, each predicts every `num_processes`-th file, without communication; the last one to finish writes the tables.
 
     OUTPUT/predictions_files.json records the written files. No other file in OUTPUT is replaced or removed.
 

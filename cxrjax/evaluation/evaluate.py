@@ -27,8 +27,9 @@ def evaluate_run(workdir: Path, split: str, directory: str | None = None) -> dic
 
     If a classifier's out-of-distribution detector, temperature or operating points were fitted to an earlier network of
     the run, they are first fitted again: the detector to the training radiographs, the others to the validation split.
-    If those data are missing or insufficient, the scores are computed without them and a warning is printed;
-    a run that was trained without validation has none; the same holds for the scores of the source alone, where the run has no counts of its training labels.
+    If those data are missing or insufficient, the scores are computed without them and a warning is printed; a run that
+    was trained without validation has none. The same holds for the scores of the source alone, where the run has no
+    counts of its training labels.
 
     Args:
         workdir: the run directory.

@@ -77,7 +77,9 @@ def describe_unsupported(data: bytes) -> str:
 
 
 def decode_gray(data: bytes, limits: Limits) -> tuple[np.ndarray, bool]:
-    """Decode a PNG, JPEG, TIFF, WebP or BMP to gray levels; color becomes luminance (ITU-R 601), transparent pixels become black.
+    """Decode a PNG, JPEG, TIFF, WebP or BMP to gray levels.
+
+    Color becomes luminance (ITU-R 601), and transparent pixels become black.
 
     Returns:
         pixels: [H, W] uint8 or uint16, rotated according to the file's orientation.

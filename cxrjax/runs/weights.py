@@ -41,8 +41,8 @@ def import_weights(config: Config, source: str, workdir: Path) -> None:
         classes = tuple(_load_source(config).classes)
         if not classes:
             raise state_dict.WeightMismatchError(
-                f"{source}: it does not name its classes; name them by --config.classifier.classes, in the order of the "
-                "outputs"
+                f"{source}: it does not name its classes; name them by --config.classifier.classes, in the order of "
+                "the outputs"
             )
         config = replace(config, classifier=replace(config.classifier, classes=classes))
     variables = load_init(config)

@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import Array, Float, Float32, Int, Integer
 
 from cxrjax.data import batch
+from cxrjax.ops import lung_masks
 from cxrjax.runtime.arrays import AnyArray
 
 # Probability that a pixel of the heart lies inside a mask of the lungs with the part behind the heart; ours. With 1 for
@@ -26,9 +27,9 @@ def segmentation_loss(
     """Compute the weighted cross-entropy of a label map (original `segmentation/train.py`).
 
     Masks of the lungs alone are supported too: for these, the probability of a pixel's ground truth is summed over the
-    structures that it may be: left and right lung inside the mask, heart and background outside. Where the mask includes
-    the part of the lungs behind the heart, a pixel of the heart lies inside with the probability HEART_INSIDE, and a
-    pixel inside may be heart too: each term of the sum is the probability of the structure times that of its side.
+    structures that it may be: left and right lung inside the mask, heart and background outside. Where the mask
+    includes the part of the lungs behind the heart, a pixel of the heart lies inside with the probability
+    HEART_INSIDE, and a pixel inside may be heart too: each term of the sum is the probability of the structure times that of its side.
 
     Args:
         log_probabilities: of `lung_masks.STRUCTURES`.
@@ -42,8 +43,9 @@ def segmentation_loss(
     # The sum of one number and zeros, since the gradient of a gather would be a scatter by atomic sums on a GPU.
     labels = jnp.arange(log_probabilities.shape[-1])
     exact = jnp.where(masks[..., None].astype(jnp.int32) == labels, log_probabilities, 0).sum(-1)
-    background, heart, left_lung, right_lung = jnp.moveaxis(log_probabilities, -1, 0)
-    lungs = jnp.logaddexp(left_lung, right_lung)
+    background = log_probabilities[..., 0]  # slices, since moving the axis would copy the map
+    heart = log_probabilities[..., 1]
+    lungs = jnp.logaddexp(log_probabilities[..., lung_masks.LUNGS[0]], log_probabilities[..., lung_masks.LUNGS[1]])
     with_heart = (mask_types == batch.LUNGS_WITH_HEART_KNOWN)[:, None, None]
     inside = jnp.where(with_heart, jnp.logaddexp(lungs, heart + math.log(HEART_INSIDE)), lungs)
     outside = jnp.logaddexp(background, jnp.where(with_heart, heart + math.log(1 - HEART_INSIDE), heart))

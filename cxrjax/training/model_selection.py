@@ -15,8 +15,8 @@ from cxrjax.training import schedules
 from cxrjax.training.schedules import PlateauState
 
 WITHOUT_VALIDATION = (
-    "data.validation is empty: the network of the last epoch is used, the training does not stop early, and the run has "
-    "no temperature, no operating points and no confidence below which a label is undecided"
+    "data.validation is empty: the network of the last epoch is used, the training does not stop early, and the run "
+    "has no temperature, no operating points and no confidence below which a label is undecided"
 )
 TRAIN_LOSS = "train/loss"  # may be the metric of a plateau, besides the metrics of validation
 _VALIDATION_PREFIX = "val/"

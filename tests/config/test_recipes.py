@@ -42,7 +42,8 @@ def docstrings(text: str) -> tuple[str, str]:
 def test_the_recipes_and_their_number_of_variants():
     counts = {name: len(recipes.variants(name)) for name in recipes.names()}
     assert counts == {
-        "benchmark": 3, "fsarshad": 6, "hieu2695": 10, "lungs": 3, "manastahir": 2, "oh2020": 2, "phantom": 2, "singhaxn": 2,
+        "benchmark": 3, "fsarshad": 6, "hieu2695": 10, "lungs": 3, "manastahir": 2, "oh2020": 2, "phantom": 2,
+        "singhaxn": 2,
     }  # fmt: skip
 
 

@@ -15,7 +15,8 @@ def diagnosis(votes, probabilities, finding, value, within=0.0):
     votes = np.array([votes])
     return pipeline.Prediction(
         votes, np.array([probabilities], np.float32), np.array([finding]), votes.max(1) / 10,
-        np.full((1, 2, 2), value, np.float32), np.ones((1, 2, 2), bool), np.full((1, 2, 2), 2, np.uint8), np.array([0.9], np.float32),
+        np.full((1, 2, 2), value, np.float32), np.ones((1, 2, 2), bool), np.full((1, 2, 2), 2, np.uint8),
+        np.array([0.9], np.float32),
         np.array([within], np.float32), np.zeros(1, np.float32),
         ood.OODStatistics(np.zeros((1, 11)), np.zeros((1, 16, 16)), np.full((1, 4), value)),
     )  # fmt: skip

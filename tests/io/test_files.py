@@ -52,7 +52,8 @@ def test_each_kind_that_is_not_read_is_named(tmp_path):
     assert found.pop("notes.txt") == "not an image"
     assert found.pop("picture") == "a PNG file with another suffix; rename it to .png"
     assert found == {
-        name: f"{kind}, which is not supported (PNG, JPEG, TIFF, WebP, BMP, DICOM, NumPy .npy and JSRT .IMG are supported)"
+        name: f"{kind}, which is not supported "
+        "(PNG, JPEG, TIFF, WebP, BMP, DICOM, NumPy .npy and JSRT .IMG are supported)"
         for name, kind in kinds.items()
     }
 

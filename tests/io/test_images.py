@@ -1,4 +1,4 @@
-"""PNG, JPEG, TIFF, WebP and BMP: refused by their headers before anything is allocated, and upright whatever Exif says."""
+"""PNG, JPEG, TIFF, WebP, BMP: refused by their headers before anything is allocated, and upright whatever Exif says."""
 
 import io
 import struct
