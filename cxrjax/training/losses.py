@@ -29,7 +29,8 @@ def segmentation_loss(
     Masks of the lungs alone are supported too: for these, the probability of a pixel's ground truth is summed over the
     structures that it may be: left and right lung inside the mask, heart and background outside. Where the mask
     includes the part of the lungs behind the heart, a pixel of the heart lies inside with the probability
-    HEART_INSIDE, and a pixel inside may be heart too: each term of the sum is the probability of the structure times that of its side.
+    HEART_INSIDE, and a pixel inside may be heart too: each term of the sum is the probability of the structure times
+    that of its side.
 
     Args:
         log_probabilities: of `lung_masks.STRUCTURES`.
