@@ -11,7 +11,7 @@ import pytest
 
 import cxrjax as cx
 from cxrjax.metrics import classification
-from cxrjax.runs import bundled_models
+from cxrjax.runs import model_names
 
 COUNT = 6  # test radiographs of each collection
 # Least mean Dice of the lungs of COUNT radiographs; the card has the means of all.
@@ -50,7 +50,7 @@ def test_the_example_of_the_readme_and_of_the_card_runs(shared, tmp_path, monkey
     cv2.imwrite("patient.png", image)
     readme = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
     block = re.search(r"## Lungs without training\n\n((?: {4}.*\n|\n)+)", readme)
-    card_block = re.search(r"\n\n((?: {4}.*\n)+)", bundled_models.card("lungs"))
+    card_block = re.search(r"\n\n((?: {4}.*\n)+)", (model_names.FOLDER / "lungs.md").read_text(encoding="utf-8"))
     assert block and card_block
     for code in (block[1], card_block[1]):
         exec(textwrap.dedent(code), {})

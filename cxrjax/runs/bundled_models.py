@@ -15,11 +15,6 @@ from cxrjax.runs.model_names import FOLDER, MODELS, SUFFIX, is_model
 from cxrjax.runtime import cache
 
 
-def card(name: str) -> str:
-    """Return the model card of a bundled model, Markdown."""
-    return (FOLDER / f"{name}.md").read_text(encoding="utf-8")
-
-
 def find_run(source: str | os.PathLike[str]) -> Path:
     """Return the run directory of a model.
 
@@ -38,7 +33,8 @@ def find_run(source: str | os.PathLike[str]) -> Path:
     if not is_model(text):
         return Path(text)
     path = find_file(text)
-    target = _cache_dir() / _sha256(path)[:32]
+    digest = MODELS.get(text) or _sha256(path)  # that of a bundled model is verified by `find_file`
+    target = _cache_dir() / digest[:32]
     if not target.exists():
         try:
             model_file.unpack(path, target)
@@ -60,7 +56,7 @@ def find_file(source: str) -> Path:
             raise WeightFormatError(path, f"no such file; models with a name are {', '.join(sorted(MODELS))}")
         return path
     path = FOLDER / f"{source}{SUFFIX}"
-    if not path.is_file() or _sha256(path) != MODELS[source].sha256:
+    if not path.is_file() or _sha256(path) != MODELS[source]:
         raise WeightFormatError(path, "this is not the file of this version of cxrjax; install the package again")
     return path
 

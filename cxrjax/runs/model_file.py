@@ -7,7 +7,7 @@ the run's JSON files as texts, named by their paths in the run, and the training
 
 import json
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from flax.traverse_util import flatten_dict, unflatten_dict
@@ -26,17 +26,6 @@ _STEPS = "steps"
 _TEXT_FILES = (run_dir.CONFIG, "training_labels.json", "calibration.json", "ood_detector.json")
 _BINARY_FILES = (run_dir.OOD_DETECTOR,)
 _REMEDY = "get it again from where it came"
-
-
-class _Checkpoint(NamedTuple):
-    """Place of a checkpoint in a run directory."""
-
-    run: str  # "" for the run itself, or "segmenter"
-    tag: str
-
-    @property
-    def name(self) -> str:
-        return f"{self.run}/{self.tag}" if self.run else self.tag
 
 
 def pack(workdir: Path, target: Path, dtype: str = "float32") -> None:
@@ -70,14 +59,14 @@ def pack(workdir: Path, target: Path, dtype: str = "float32") -> None:
             if path.exists():
                 tensors[_join(run, name)] = np.frombuffer(path.read_bytes(), np.uint8)
         for tag in _tags(folder):
-            checkpoint = _Checkpoint(run, tag)
+            checkpoint = _join(run, tag)
             with Checkpoints(folder / "checkpoints") as checkpoints:
-                steps[checkpoint.name] = checkpoints.step(tag)
+                steps[checkpoint] = checkpoints.step(tag)
                 variables = checkpoints.restore(tag)
             arrays: dict[str, np.ndarray] = flatten_dict(variables, sep="/")  # pyright: ignore[reportAssignmentType]
             for path, array in arrays.items():
                 is_parameter = path.startswith("params/")
-                tensors[f"{checkpoint.name}/{path}"] = array.astype(np.dtype(dtype)) if is_parameter else array
+                tensors[f"{checkpoint}/{path}"] = array.astype(np.dtype(dtype)) if is_parameter else array
     metadata[_STEPS] = json.dumps(steps)
     safetensors_file.write(target, tensors, metadata)
 
@@ -123,7 +112,14 @@ def unpack(path: Path, target: Path) -> None:
             run, _, tag = name.rpartition("/")
             if run not in ("", run_dir.SEGMENTER) or not _is_tag(tag) or not isinstance(step, int):
                 raise formats.WeightFormatError(path, f"it has no checkpoint {printable(name, SHORT_LENGTH)} of a run")
-            _save_checkpoint(folder / run / "checkpoints", _Checkpoint(run, tag), step, tensors)
+            prefix = f"{name}/"
+            flat: Any = {
+                key.removeprefix(prefix): array.astype(np.float32)
+                for key, array in tensors.items()
+                if key.startswith(prefix)
+            }
+            with Checkpoints(folder / run / "checkpoints") as checkpoints:
+                checkpoints.save(tag, step, unflatten_dict(flat, sep="/"))
         try:
             run_dir.load_step(folder, run_dir.load_config(folder))
         except run_dir.RunError as error:
@@ -138,17 +134,6 @@ def _unpack_files(folder: Path, run: str, metadata: dict[str, str], tensors: dic
     for name in _BINARY_FILES:
         if _join(run, name) in tensors:
             (folder / run / name).write_bytes(tensors[_join(run, name)].tobytes())
-
-
-def _save_checkpoint(folder: Path, checkpoint: _Checkpoint, step: int, tensors: dict[str, np.ndarray]) -> None:
-    prefix = f"{checkpoint.name}/"
-    flat: Any = {
-        name.removeprefix(prefix): array.astype(np.float32)
-        for name, array in tensors.items()
-        if name.startswith(prefix) and name not in (_join(checkpoint.run, file) for file in _BINARY_FILES)
-    }
-    with Checkpoints(folder) as checkpoints:
-        checkpoints.save(checkpoint.tag, step, unflatten_dict(flat, sep="/"))
 
 
 def _tags(folder: Path) -> list[str]:

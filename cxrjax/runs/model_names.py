@@ -4,25 +4,13 @@ This module imports no networks, so that a command line is checked at once.
 """
 
 from pathlib import Path
-from typing import NamedTuple
 
 SUFFIX = ".safetensors"  # of a model file
 FOLDER = Path(__file__).resolve().parents[1] / "weights"
 
 
-class BundledModel(NamedTuple):
-    """A model file in FOLDER; NAME.md beside it is its card."""
-
-    sha256: str
-    summary: str
-
-
-MODELS = {
-    "lungs": BundledModel(
-        sha256="aae401a7e19f85f286304b291584b143e960901df8555f73fb8976396c617a8b",
-        summary="lungs and heart of adults and children, FC-DenseNet56 at 128 pixels; configs/lungs.py",
-    )
-}
+# SHA-256 of the model files in FOLDER, by name; NAME.md beside a file is its card.
+MODELS = {"lungs": "aae401a7e19f85f286304b291584b143e960901df8555f73fb8976396c617a8b"}
 
 
 def is_model(source: str) -> bool:

@@ -25,19 +25,20 @@ def record_start(workdir: Path, step: int) -> None:
         workdir: the run directory.
         step: training step that the process starts from.
     """
+    versions = software.versions()
     start = {
         "time": _now(),
         "step": step,
         "command": shlex.join(sys.orig_argv),
-        "versions": software.versions(),
+        "versions": versions,
         "commit": software.commit(),
         "hardware": software.hardware(),
     }
     with (workdir / STARTS).open("a", encoding="utf-8") as file:
         file.write(json.dumps(start) + "\n")
     commit = f", commit {start['commit']}" if start["commit"] else ""
-    versions = ", ".join(f"{name} {version}" for name, version in software.versions().items())
-    append(workdir, f"started at step {step}: {start['command']} ({versions}{commit}; {start['hardware']})")
+    packages = ", ".join(f"{name} {version}" for name, version in versions.items())
+    append(workdir, f"started at step {step}: {start['command']} ({packages}{commit}; {start['hardware']})")
 
 
 def append(workdir: Path, sentence: str) -> None:

@@ -55,9 +55,9 @@ def train(config: Config, workdir: Path) -> dict[str, float]:
       are fractions of the new length too.
     - "cosine" with cycles is lengthened by further cycles of the same length (`training.cycles`): the training ends as
       if all cycles had been planned from the start, each with its snapshot.
-    - The moving average of the weights and the optimizer's state go on. The best network stays the best until an epoch
-      is strictly better, and early stopping continues counting from it: a training that it has ended goes on with a
-      larger `training.patience` only.
+    - The moving average of the weights and the optimizer's state continue. The best network stays the best until an
+      epoch is strictly better, and early stopping continues counting from it: a training that it has ended continues
+      with a larger `training.patience` only.
 
     `run_dir.CHANGEABLE` lists the settings that may change.
 
