@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 # Modules of a mode are imported in its function, so that --help and an invalid command line answer at once.
 
-_MAX_LISTED = 20  # skipped files that are named on the terminal
+_MAX_LISTED = 20  # refused or skipped files that are named on the terminal
 
 
 class Request(NamedTuple):
@@ -34,6 +34,7 @@ class Request(NamedTuple):
     save: Sequence[str] = ("figure",)
     label: str | None = None
     value_range: Sequence[str] | None = None
+    if_inverted: str = "refuse"
     num_processes: int | None = None
     process_id: int | None = None
 
@@ -181,14 +182,18 @@ def predict_radiographs(request: Request) -> int:
         save=request.save,
         saliency_label=request.label,
         value_range=parse_range(request.value_range),
+        if_inverted=request.if_inverted,
     )
     counts = Counter(row["status"] for row in rows)
     processed = len(rows) - counts[predictions_csv.UNREADABLE] - counts[predictions_csv.REFUSED]
     print_line(f"{_count(processed, 'radiograph')} processed; rows and files are in {output}")
     if num_processes > 1:
         print_line(f"predictions.csv is written when all {num_processes} processes are done")
-    if counts[predictions_csv.REFUSED]:
-        print_line(f"{counts[predictions_csv.REFUSED]} refused, the reasons are in {output / 'predictions.csv'}")
+    refused = [row for row in rows if row["status"] == predictions_csv.REFUSED]
+    for row in refused[:_MAX_LISTED]:
+        print_line(f"{row['status']}: {row['path']}: {row['reason']}", sys.stderr)
+    if refused:
+        print_line(f"{len(refused)} refused, the reasons are in {output / 'predictions.csv'}")
     undecided = sum(row.get("decision") == predictions_csv.UNDECIDED for row in rows)
     if undecided:
         print_line(

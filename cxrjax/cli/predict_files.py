@@ -38,11 +38,12 @@ def predict(
     save: Sequence[str] = ("figure",),
     saliency_label: str | None = None,
     value_range: tuple[float, float] | None = None,
+    if_inverted: str = "refuse",
 ) -> Result:
     """Predict a radiograph, or all radiographs of a folder; a file that fails gets a row with the reason.
 
-    An image that the run's OOD detector finds unlike the training radiographs is flagged, or refused; an image with a
-    single gray level inside its blank border is always refused.
+    An image that the run's OOD detector finds unlike the training radiographs is flagged, or refused; an image whose
+    gray levels look inverted is refused by default, and one with a single gray level inside its blank border always.
 
     Writes the files that `save` names, as OUTPUT/PATH.figure.png, for every radiograph that was read and not refused
     (columns such as `figure` have their names, which have a number if a file of the user has that name), and at the end
@@ -64,6 +65,7 @@ def predict(
             prediction wrote stay.
         saliency_label: the class that saliency maps show; None for the predicted one.
         value_range: least and greatest value of .npy files; see `cxrjax.io.radiograph.read`.
+        if_inverted: what to do with an image whose gray levels look inverted; see `cxrjax.Model.predict`.
 
     Raises:
         RunError: the run cannot be loaded (see `cxrjax.load`), or has no OOD detector to reject images by.
@@ -100,13 +102,14 @@ def predict(
     settings |= {"min_confidence": model.min_confidence and str(model.min_confidence)}
     settings |= {"input": str(source.resolve()), "calibrated": calibrated, "reject_ood": reject_ood}
     settings |= {"save": saved, "saliency_label": saliency_label, "value_range": value_range and list(value_range)}
+    settings |= {"if_inverted": if_inverted}
     has_segmenter = model.spec.segmenter is not None
     columns = predictions_csv.file_columns(model.classes, model.has_ood_detector, has_segmenter, saved)
     journal = PredictionJournal(output / output_folder.PARTIAL, columns, settings)
     rows = journal.read()
     remaining = {path: paths[path] for path in own if path not in rows}
     batch_size = min(model.config.evaluation.batch_size, len(paths))
-    predictor = _FilePredictor(model, batch_size, written, saved, reject_ood, value_range)
+    predictor = _FilePredictor(model, batch_size, written, saved, reject_ood, value_range, if_inverted)
     _predict_remaining(predictor, remaining, journal, rows)
     _finish(journal, written, columns, list(paths), root, listing.skipped_files)
     return Result([rows[path] for path in own], listing.skipped_files)
@@ -164,6 +167,7 @@ class _FilePredictor:
         saved: Sequence[str],
         reject_ood: bool,
         value_range: tuple[float, float] | None,
+        if_inverted: str,
     ):
         self._model = model
         self._batch_size = batch_size
@@ -171,12 +175,17 @@ class _FilePredictor:
         self._saved = saved
         self._reject_ood = reject_ood
         self._value_range = value_range
+        self._if_inverted = if_inverted
 
     def predict(self, remaining: dict[str, Path], add: Callable[[dict[str, Any]], None]) -> None:
         """Predict files by path, and call `add` with the row of each, in order, once its files are written."""
         pending: deque[Future[dict[str, Any]]] = deque()
         predictions = self._model.predict_iter(
-            list(remaining.values()), value_range=self._value_range, batch_size=self._batch_size, errors="return"
+            list(remaining.values()),
+            value_range=self._value_range,
+            if_inverted=self._if_inverted,
+            batch_size=self._batch_size,
+            errors="return",
         )
         with ThreadPoolExecutor(_NUM_WRITERS) as writers:
             try:

@@ -196,6 +196,7 @@ class Model:
         *,
         value_range: tuple[float, float] | None = None,
         preprocessed: bool = False,
+        if_inverted: str = "refuse",
         batch_size: int | None = None,
         errors: str = "raise",
     ) -> Prediction | list[Prediction]:
@@ -209,6 +210,10 @@ class Model:
             value_range: the least and the greatest value that an array, or the array of a .npy file, may have. Floats
                 need it, but for those of a file from 0 to 1.
             preprocessed: arrays are uint8 [S, S] of `cxrjax.preprocess`, and are not preprocessed again.
+            if_inverted: what to do with an image whose gray levels look inverted, lungs bright and bones dark, although
+                its header, if it has one, does not say so or was respected: "refuse" raises an error, "invert" inverts
+                them and says so in `Prediction.reason`, "ignore" predicts the image as it is. Preprocessed arrays are
+                not examined.
             batch_size: images that one program computes at once; each size is compiled once. None for 1 for one image,
                 and for a list for as many as it has, at most `evaluation.batch_size` of the run.
             errors: "raise" raises the first error of a list; "return" puts the error in the place of the prediction.
@@ -219,8 +224,8 @@ class Model:
 
         Raises:
             ImageReadError: a file cannot be read; `cxrjax.ImageReadError`.
-            ImageRefusedError: the header of a file says that it is not a frontal chest radiograph, or all pixels inside
-                the borders have one value.
+            ImageRefusedError: the header of a file says that it is not a frontal chest radiograph, the gray levels look
+                inverted, or all pixels inside the borders have one value.
             ValueError: an array of another shape or type, or with values beyond `value_range`.
             TypeError: something else than the above.
 
@@ -239,6 +244,7 @@ class Model:
                 [images],
                 value_range=value_range,
                 preprocessed=preprocessed,
+                if_inverted=if_inverted,
                 batch_size=batch_size,
                 errors=errors,
             )
@@ -248,6 +254,7 @@ class Model:
                 images,
                 value_range=value_range,
                 preprocessed=preprocessed,
+                if_inverted=if_inverted,
                 batch_size=batch_size,
                 errors=errors,
             )
@@ -259,6 +266,7 @@ class Model:
         *,
         value_range: tuple[float, float] | None = None,
         preprocessed: bool = False,
+        if_inverted: str = "refuse",
         batch_size: int | None = None,
         errors: str = "raise",
     ) -> Iterator[Prediction]:
@@ -268,6 +276,7 @@ class Model:
             images: see `predict`; of an iterator without a length, the default of `batch_size` is that of the run.
             value_range: see `predict`.
             preprocessed: see `predict`.
+            if_inverted: see `predict`.
             batch_size: see `predict`.
             errors: see `predict`.
 
@@ -284,13 +293,21 @@ class Model:
         """
         if errors not in _ERRORS:
             raise ValueError(f"errors={errors!r} is not one of {', '.join(_ERRORS)}")
+        if if_inverted not in model_input.IF_INVERTED:
+            raise ValueError(f"if_inverted={if_inverted!r} is not one of {', '.join(model_input.IF_INVERTED)}")
         if batch_size is None:
             batch_size = self.config.evaluation.batch_size
             if isinstance(images, Sized):
                 batch_size = max(1, min(batch_size, len(images)))
         # On a CPU a batch is computed while it is fetched, so that more than one at a time gains nothing.
         count = batch_size if jax.default_backend() == "cpu" else batch.chunk_size(batch_size)
-        read = partial(self._load, value_range=value_range, preprocessed=preprocessed, errors=errors)
+        read = partial(
+            self._load,
+            value_range=value_range,
+            preprocessed=preprocessed,
+            if_inverted=if_inverted,
+            errors=errors,
+        )
         loaded = map_ahead(read, enumerate(images), num_threads=_READERS, num_ahead=max(count, _MIN_AHEAD))
         total = len(images) if isinstance(images, Sized) else None
         disable = True if total == 1 else None  # None draws it on terminals
@@ -309,12 +326,13 @@ class Model:
         numbered: tuple[int, ImageInput],
         value_range: tuple[float, float] | None,
         preprocessed: bool,
+        if_inverted: str,
         errors: str,
     ) -> ModelInput | Exception:
         """Read and preprocess an image, given with its number; return an error that `errors` says to return."""
         number, image = numbered
         try:
-            return model_input.read(image, self.spec.input, f"image {number}", value_range, preprocessed)
+            return model_input.read(image, self.spec.input, f"image {number}", value_range, preprocessed, if_inverted)
         except Exception as error:
             if errors == "raise":
                 raise

@@ -24,6 +24,7 @@ from cxrjax.cli import output_folder, predict_files
 from cxrjax.data import preprocessing
 from cxrjax.io import predictions_csv, radiograph
 from cxrjax.runs import run_dir
+from data_prep.phantom.draw import draw
 
 PREDICTOR = Path(__file__).parents[1] / "helpers" / "predictor.py"
 
@@ -89,6 +90,30 @@ def test_a_radiograph_that_is_no_longer_read_keeps_no_picture(pictures, tmp_path
     rows = predict_files.predict(tmp_path / "run", pictures, tmp_path / "out").rows
     assert [row["status"] for row in rows] == ["unreadable", "refused"]
     assert not list((tmp_path / "out").glob("*.png"))
+
+
+def test_an_inverted_radiograph_is_refused_inverted_or_taken_as_it_is(pictures, tmp_path):
+    pixels = draw("normal", np.random.default_rng(0)).pixels
+    cv2.imwrite(str(pictures / "a.png"), pixels)
+    cv2.imwrite(str(pictures / "b.png"), pixels.max() - pixels)
+
+    def rows(if_inverted):
+        return predict_files.predict(tmp_path / "run", pictures, tmp_path / "out", if_inverted=if_inverted).rows
+
+    upright, refused = rows("refuse")
+    assert (upright["status"], upright["reason"], refused["status"]) == ("ok", "", "refused")
+    assert refused["reason"].startswith("the gray levels look inverted (lungs brighter than the rest): ")
+    assert not (tmp_path / "out" / "b.png.figure.png").exists()
+    upright, inverted = rows("invert")
+    assert (upright["reason"], inverted["reason"]) == ("", "its gray levels looked inverted, and were inverted")
+    assert inverted["lung_confidence"] == upright["lung_confidence"]  # the mean gray level
+    assert [row["reason"] for row in rows("ignore")] == ["", ""]
+    model = cx.load("run")
+    assert np.array_equal(model.predict(pixels.max() - pixels, if_inverted="invert").image, model.predict(pixels).image)
+    with pytest.raises(ValueError, match="if_inverted='undo' is not one of refuse, invert, ignore"):
+        model.predict(pixels, if_inverted="undo")
+    with pytest.raises(cx.ImageRefusedError, match="image 0: the gray levels look inverted"):
+        model.predict(pixels.max() - pixels)
 
 
 def test_what_a_header_says_of_view_and_modality_is_in_the_row(pictures, tmp_path):
