@@ -212,7 +212,11 @@ def test_the_map_of_a_named_class_is_that_of_the_pure_functions(model):
     named = next(name for name in model.classes if name != expected.label)
     prediction = model.with_outputs(saliency_label=named, patch_embeddings=True).predict("patient.png")
     assert prediction.probabilities == pytest.approx(expected.probabilities) and prediction.saliency_label == named
-    assert expected.saliency_label == expected.label
+    assert expected.saliency_label == expected.label and expected.class_maps == {}
+    class_maps = model.with_outputs(class_maps=True).predict("patient.png").class_maps
+    assert list(class_maps) == list(model.classes)
+    np.testing.assert_allclose(class_maps[named], prediction.saliency, atol=1e-5)
+    np.testing.assert_allclose(class_maps[expected.label], expected.saliency, atol=1e-5)
     image = prediction.image
     (key,) = cx.inference.image_keys(model.spec.seed, image[None])
     lungs = jax.tree.map(lambda x: x[0], cx.inference.segment_lungs(model.params, image[None], spec=model.spec))

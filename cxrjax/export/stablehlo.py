@@ -16,7 +16,7 @@ PLATFORMS = ("cpu", "cuda", "tpu")
 # Outputs of the programs: fields of `pipeline.Prediction`, without those of the OOD detector, and of
 # `pipeline.LungSegmentation`.
 PREDICTION_OUTPUTS = tuple(
-    name for name in pipeline.Prediction._fields if name not in ("ood_statistics", "patch_embeddings")
+    name for name in pipeline.Prediction._fields if name not in ("ood_statistics", "patch_embeddings", "class_maps")
 )
 SEGMENTATION_OUTPUTS = pipeline.LungSegmentation._fields
 

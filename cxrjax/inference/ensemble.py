@@ -65,7 +65,8 @@ def pool_predictions(members: Prediction, rule: str, saliency_class: int | None 
     Returns:
         The sum of the votes, the mean of the probabilities, and the label of both by the rule. The saliency map is the
         mean over the members with this label, since a map belongs to the label of its member; zero if there is none.
-        If the settings name the class of the map, it is the mean over all members. Features are averaged.
+        If the settings name the class of the map, it is the mean over all members, and so are the maps of all classes.
+        Features are averaged.
     """
     votes = members.votes.sum(0)
     probabilities = members.probabilities.mean(0)
@@ -92,4 +93,5 @@ def pool_predictions(members: Prediction, rule: str, saliency_class: int | None 
         mutual_information=pooled.mutual_information,
         ood_statistics=ood_statistics._replace(features=members.ood_statistics.features.mean(0)),
         patch_embeddings=embeddings,
+        class_maps=None if members.class_maps is None else members.class_maps.mean(0),
     )

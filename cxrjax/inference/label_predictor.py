@@ -89,6 +89,12 @@ class LabelPredictor:
         """Return the features float32 [C] of the radiograph; None without a label."""
         return None if result.label == pipeline.NO_CLASS else result.ood_statistics.features
 
+    def class_maps(self, result: pipeline.Prediction) -> dict[str, np.ndarray]:
+        """Return the saliency maps float32 [S, S] in 0..1 by class; {} without a label, or if they were not computed."""
+        if result.label == pipeline.NO_CLASS or result.class_maps is None:
+            return {}
+        return dict(zip(self.classes, result.class_maps, strict=True))
+
     def patch_embeddings(self, result: pipeline.Prediction) -> pipeline.PatchEmbeddings | None:
         """Return the embeddings of the patches that vote; None without a label, or if they were not computed."""
         embeddings = result.patch_embeddings

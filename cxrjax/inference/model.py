@@ -128,12 +128,15 @@ class Model:
         _check_same_shapes(self.params, params)
         return Model(self.run, self._run._replace(variables=params, fitted=Fitted()), is_modified=True)
 
-    def with_outputs(self, *, saliency_label: str | None = None, patch_embeddings: bool = False) -> "Model":
+    def with_outputs(
+        self, *, saliency_label: str | None = None, patch_embeddings: bool = False, class_maps: bool = False
+    ) -> "Model":
         """Return a model whose predictions have other outputs; probabilities stay as they are, up to rounding.
 
         Args:
             saliency_label: the class that saliency maps show; None for the predicted one.
             patch_embeddings: whether predictions have the embeddings of the patches.
+            class_maps: whether predictions have the saliency maps of all classes; 4 bytes per pixel and class.
 
         Raises:
             ValueError: there is no such class.
@@ -151,7 +154,9 @@ class Model:
             available = f"there are {', '.join(self.classes)}" if self.classes else "this run trained a segmenter"
             raise ValueError(f"{self.run}: has no class {saliency_label!r}; {available}")
         index = None if saliency_label is None else self.classes.index(saliency_label)
-        inference = self.spec.inference._replace(saliency_class=index, with_embeddings=patch_embeddings)
+        inference = self.spec.inference._replace(
+            saliency_class=index, with_embeddings=patch_embeddings, with_class_maps=class_maps
+        )
         run = self._run._replace(spec=self.spec._replace(inference=inference))
         return Model(self.run, run, is_modified=self._is_modified)
 

@@ -53,6 +53,7 @@ class Aggregate(NamedTuple):
     saliency: Float32[Array, "s s"]  # in 0..1
     features: Float32[Array, "c"]  # mean over the patches that vote
     patch_embeddings: PatchEmbeddings | None
+    class_maps: Float32[Array, "k s s"] | None  # in 0..1, maps of all classes
 
 
 @compilation_cache.register_pytree
@@ -71,6 +72,7 @@ class Prediction(NamedTuple):
     mutual_information: Float32[Array, "n"]  # in nats, see `voting.VoteResult`; 0 where no lungs were found
     ood_statistics: ood.OODStatistics  # for the decision whether the image is an upright frontal chest radiograph
     patch_embeddings: PatchEmbeddings | None = None  # None without `InferenceConfig.with_embeddings`
+    class_maps: Float32[Array, "n k s s"] | None = None  # in 0..1; None without `InferenceConfig.with_class_maps`
 
 
 @partial(jax.jit, static_argnames=("segmenter", "settings"))
@@ -335,11 +337,17 @@ def aggregate(
     if settings.with_embeddings:
         features = strategy.embed_patches(classifier, image, predictions)
         embeddings = PatchEmbeddings(features, predictions.centers, predictions.valid)
+
+    def saliency_of(label: Int32[Array, ""]) -> Float32[Array, "s s"]:
+        return strategy.saliency(classifier, variables, image, predictions, label, settings)
+
+    num_classes = predictions.logits.shape[-1]
     return Aggregate(
         vote=vote,
-        saliency=strategy.saliency(classifier, variables, image, predictions, label, settings),
+        saliency=saliency_of(label),
         features=strategy.mean_features(classifier, image, predictions),
         patch_embeddings=embeddings,
+        class_maps=lax.map(saliency_of, jnp.arange(num_classes)) if settings.with_class_maps else None,
     )
 
 
@@ -370,6 +378,7 @@ def to_prediction(images: UInt8[Array, "n s s"], segmentation: LungSegmentation,
             zero_without_lungs(aggregated.features),
         ),
         patch_embeddings=aggregated.patch_embeddings,
+        class_maps=None if aggregated.class_maps is None else zero_without_lungs(aggregated.class_maps),
     )
 
 

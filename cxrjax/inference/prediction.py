@@ -74,6 +74,8 @@ class Prediction:
     # without meaning for left and right where the segmenter was trained on both lungs as one; None without a segmenter
     saliency: Float32[np.ndarray, "s s"] | None  # in 0..1, map of `saliency_label`; None of a segmenter's run
     saliency_label: str | None  # the label, or the class of `Model.with_outputs`; None where no lungs were found
+    class_maps: dict[str, Float32[np.ndarray, "s s"]]  # by class, in 0..1; {} without a label, or without
+    # `Model.with_outputs`
     embedding: Float32[np.ndarray, "c"] | None  # last feature maps averaged over the patches; None without a label
     patch_embeddings: PatchEmbeddings | None  # None without a label, or without `Model.with_outputs`
     frame: Frame  # of the square [s, s] in the file
@@ -217,6 +219,7 @@ def assemble(predictor: Predictor, image: ModelInput, result: Any) -> Prediction
         label_map=predictor.label_map(result),
         saliency=predictor.saliency(result),
         saliency_label=predictor.saliency_label(result),
+        class_maps=predictor.class_maps(result),
         embedding=predictor.embedding(result),
         patch_embeddings=_locate(predictor.patch_embeddings(result), image),
         frame=image.frame,

@@ -72,6 +72,10 @@ class Predictor(Protocol):
         """Return the features float32 [C] of a result; None without a label."""
         ...
 
+    def class_maps(self, result: Any) -> dict[str, np.ndarray]:
+        """Return the saliency maps float32 [S, S] in 0..1 by class; {} without a label, or if they were not computed."""
+        ...
+
     def patch_embeddings(self, result: Any) -> pipeline.PatchEmbeddings | None:
         """Return the embeddings of the patches that vote; None without a label, or if they were not computed."""
         ...

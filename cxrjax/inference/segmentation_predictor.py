@@ -57,6 +57,10 @@ class SegmentationPredictor:
     def embedding(self, result: pipeline.LungSegmentation) -> None:
         """Return None, since there is no classifier."""
 
+    def class_maps(self, result: pipeline.LungSegmentation) -> dict[str, np.ndarray]:
+        """Return {}, since there is no classifier."""
+        return {}
+
     def patch_embeddings(self, result: pipeline.LungSegmentation) -> None:
         """Return None, since there is no classifier."""
 

@@ -61,6 +61,7 @@ class InferenceConfig(NamedTuple):
     scaling: str = "peak"  # of each patch's saliency map, of `cam.SCALINGS`
     saliency_class: int | None = None  # index of the class that the saliency map shows; None for the predicted class
     with_embeddings: bool = False  # whether predictions have the embeddings of the patches
+    with_class_maps: bool = False  # whether predictions have the saliency maps of all classes
 
     @property
     def requires_segmentation(self) -> bool:

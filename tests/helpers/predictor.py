@@ -46,6 +46,9 @@ class StandIn:
     def embedding(self, result):
         return None
 
+    def class_maps(self, result):
+        return {}
+
     def patch_embeddings(self, result):
         return None
 

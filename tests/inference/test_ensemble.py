@@ -45,6 +45,11 @@ def test_every_patch_of_every_member_counts_as_one():
     np.testing.assert_allclose(pooled.ood_statistics.features, [[1.4 / 3] * 4], rtol=1e-6)
     named = ensemble.pool_predictions(stack(*MEMBERS), "majority", saliency_class=2)
     np.testing.assert_allclose(named.saliency, 1.4 / 3, rtol=1e-6)  # of all members
+    assert named.class_maps is None
+    maps = [member.saliency[:, None] * np.array([1, 0.5, 0])[:, None, None] for member in MEMBERS]
+    members = [member._replace(class_maps=class_maps) for member, class_maps in zip(MEMBERS, maps, strict=True)]
+    pooled_maps = pool(stack(*members), "majority").class_maps
+    np.testing.assert_allclose(pooled_maps[0, :, 0, 0], [1.4 / 3, 0.7 / 3, 0], rtol=1e-6)
 
 
 def test_members_vote_as_their_patches_do_together():
