@@ -17,15 +17,18 @@ PIP_INSTALL := -m pip install --quiet --disable-pip-version-check
 help: ## list what can be made
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' Makefile
 
-demo: $(READY) ## draw phantom radiographs, train both networks on them, evaluate: minutes on a laptop
+demo: $(READY) ## show the lungs of three phantoms and of FILE=RADIOGRAPH, then train both networks on phantoms: minutes on a laptop
+	$(BIN)/python examples/first_look.py $(RUNS)/first_look $(if $(FILE),"$(FILE)")
 	$(BIN)/python -m data_prep phantom --out=$(DATA)
 	$(BIN)/python -m cxrjax.main --config=configs/phantom.py:segment --workdir=$(RUNS)/phantom_segment --config.data.dir=$(DATA)/phantom
 	$(BIN)/python -m cxrjax.main --workdir=$(RUNS)/phantom_segment --mode=evaluate --split=test
 	$(BIN)/python -m cxrjax.main --config=configs/phantom.py:classify --workdir=$(RUNS)/phantom_classify --config.data.dir=$(DATA)/phantom --config.segmenter.workdir=$(RUNS)/phantom_segment
 	$(BIN)/python -m cxrjax.main --workdir=$(RUNS)/phantom_classify --mode=evaluate --split=test
 	$(BIN)/python -m cxrjax.main --workdir=$(RUNS)/phantom_classify --mode=report
-	@echo "The pictures: $(RUNS)/phantom_classify/evaluation/test/preview.png"
+	@echo "Lungs by the model of the package: $(RUNS)/first_look/lungs"
+	@echo "Test phantoms with lungs, prediction and map: $(RUNS)/phantom_classify/evaluation/test/preview.png"
 	@echo "All of it on one page: $(RUNS)/phantom_classify/report/index.html"
+	@echo "For the commands of README.md, first: . $(VENV)/bin/activate"
 
 recipes: $(READY) ## train every published recipe in the small, side by side: BENCHMARK=TABLE.csv, hours on two cores
 	@test -n "$(BENCHMARK)" || { echo "make recipes: name the table of the radiographs, BENCHMARK=TABLE.csv" >&2; exit 1; }

@@ -1,6 +1,8 @@
-"""Find the lungs in three phantoms, or in your own radiographs: python examples/first_look.py FOLDER [FILE ...].
+"""Apply the models of the package to phantoms and radiographs of yours: python examples/first_look.py FOLDER [FILE ...].
 
-It needs no data and no training: the model "lungs" comes with the package.
+It needs no data and no training. The models learned from real radiographs; the Dice on the phantoms, whose lungs are
+known exactly, is therefore lower than their cards state. Pixels of the heart are left out of it: of a phantom, the
+model "lungs" labels most of the heart as lung.
 """
 
 import sys
@@ -12,22 +14,42 @@ import numpy as np
 import cxrjax as cx
 from data_prep.phantom.draw import draw
 
+MODELS = ("lungs",)
 LABELS = ("normal", "bacterial", "covid19")
+HEART = 1  # in label maps; 2 and 3 are the lungs
 
 
 def main(folder: str, *files: str) -> None:
-    """Write the figure and the label map of each radiograph to a folder."""
+    """Write the figure and the label map of each radiograph to a folder of each model."""
     target = Path(folder)
     target.mkdir(parents=True, exist_ok=True)
-    paths = [Path(file) for file in files]
-    if not paths:
-        for number, label in enumerate(LABELS):
-            paths.append(target / f"phantom_{label}.png")
-            cv2.imwrite(str(paths[-1]), draw(label, np.random.default_rng(number)).pixels)
-    model = cx.load("lungs")
-    for path, prediction in zip(paths, model.predict(paths), strict=True):
-        prediction.save(target, ["figure", "mask"])
-        print(f"{path}: lung confidence {prediction.lung_confidence:.2f}; figure and label map are in {target}")
+    phantoms = {}
+    for number, label in enumerate(LABELS):
+        phantom = draw(label, np.random.default_rng(number))
+        path = target / f"phantom_{label}.png"
+        cv2.imwrite(str(path), phantom.pixels)
+        phantoms[path] = phantom.structures
+    paths = [*phantoms, *map(Path, files)]
+    for name in MODELS:
+        predictions = cx.load(name).predict(paths, errors="return")
+        for path, prediction in zip(paths, predictions, strict=True):
+            if isinstance(prediction, Exception):
+                print(f"{name}: {prediction}", file=sys.stderr)
+                continue
+            figure, _ = prediction.save(target / name, ["figure", "mask"])
+            line = f"{name}: {figure}: lung confidence {prediction.lung_confidence:.2f}"
+            if path in phantoms:
+                dice = compare(prediction.to_native(prediction.label_map), phantoms[path])
+                line += f", Dice of the lungs {dice:.2f}"
+            print(line)
+
+
+def compare(label_map: np.ndarray, truth: np.ndarray) -> float:
+    """Return the Dice of the lungs of two label maps outside the heart of the second."""
+    outside = truth != HEART
+    found = (label_map > HEART) & outside
+    known = (truth > HEART) & outside
+    return 2 * (found & known).sum() / (found.sum() + known.sum())
 
 
 if __name__ == "__main__":

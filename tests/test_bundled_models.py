@@ -2,6 +2,8 @@
 
 import csv
 import re
+import runpy
+import sys
 import textwrap
 from pathlib import Path
 
@@ -12,6 +14,7 @@ import pytest
 import cxrjax as cx
 from cxrjax.metrics import classification
 from cxrjax.runs import model_names
+from data_prep.phantom.draw import draw
 
 COUNT = 6  # test radiographs of each collection
 # Least mean Dice of the lungs of COUNT radiographs; the card has the means of all.
@@ -57,3 +60,17 @@ def test_the_example_of_the_readme_and_of_the_card_runs(shared, tmp_path, monkey
     labels = cv2.imread("masks/patient.png.mask.png", cv2.IMREAD_UNCHANGED)
     assert labels.shape == image.shape
     assert set(np.unique(labels)) == {0, 1, 2, 3}
+
+
+@pytest.mark.slow
+def test_the_first_look_of_the_demo_shows_the_lungs_of_phantoms_and_of_a_file(tmp_path, monkeypatch, capsys):
+    inverse = cv2.bitwise_not(draw("normal", np.random.default_rng(5)).pixels)
+    cv2.imwrite(str(tmp_path / "inverse.png"), inverse)
+    arguments = ["first_look.py", str(tmp_path / "look"), str(tmp_path / "inverse.png"), str(tmp_path / "absent.png")]
+    monkeypatch.setattr(sys, "argv", arguments)
+    runpy.run_path(str(Path(__file__).parents[1] / "examples" / "first_look.py"), run_name="__main__")
+    shown, refused = capsys.readouterr()
+    scores = [float(score) for score in re.findall(r"Dice of the lungs (\d\.\d+)$", shown, re.MULTILINE)]
+    assert len(scores) == 3 and min(scores) >= 0.88
+    assert "inverse.png: the gray levels look inverted" in refused and "absent.png: no such file" in refused
+    assert len(list((tmp_path / "look" / "lungs").glob("phantom_*.mask.png"))) == 3
