@@ -1,4 +1,4 @@
-"""Apply the models of the package to phantoms and radiographs of yours: python examples/first_look.py FOLDER [FILE ...].
+"""Apply the models of the package to phantoms and your radiographs: python examples/first_look.py FOLDER [FILE ...].
 
 It needs no data and no training. The models learned from real radiographs; the Dice on the phantoms, whose lungs are
 known exactly, is therefore lower than their cards state. Pixels of the heart are left out of it: of a phantom, the
