@@ -86,6 +86,7 @@ class Mode(NamedTuple):
     command: Callable[[commands.Request], int | None]  # returns the exit status, None for 0
     required: tuple[str, ...] = ()  # flags, beside --workdir, or --model where that is optional
     optional: tuple[str, ...] = ()  # flags; all others are refused
+    check: Callable[[commands.Request], None] | None = None  # raises a ValueError before any network is imported
     writes_run: bool = False  # whether it creates the run directory
     is_inference: bool = False  # whether it trains nothing and processes many radiographs
     after_signal: str = "all written files are complete, and the same command starts again"
@@ -110,6 +111,7 @@ MODES = {
             *("model", "calibrated", "reject_ood", "save", "label", "value_range", "if_inverted"),
             *("num_processes", "process_id"),
         ),
+        check=commands.check_output_folder,
         is_inference=True,
         after_signal=_RESUMES,
     ),
@@ -199,7 +201,14 @@ def main(argv: list[str]) -> int:
         warn(missing)
         return 1
     logging.set_verbosity(logging.ERROR)  # of the libraries; messages for the user are printed
-    return _run(mode, _read_request(config))
+    request = _read_request(config)
+    try:
+        if mode.check:
+            mode.check(request)
+    except (ValueError, OSError) as error:
+        warn(_describe(error))
+        return 1
+    return _run(mode, request)
 
 
 def _is_model_import(config: Config | None) -> bool:
@@ -282,18 +291,20 @@ def _run(mode: Mode, request: commands.Request) -> int:
     ) as error:
         if os.environ.get("CXRJAX_TRACEBACK"):
             raise
-        warn(_describe(error))
+        warn(_describe(error, request.workdir if _MODEL.value else None))
         return 1
 
 
-def _describe(error: Exception) -> str:
-    """Return an error as one sentence."""
+def _describe(error: Exception, unpacked: Path | None = None) -> str:
+    """Return an error as one sentence, in which the run directory that --model was unpacked to is called --model."""
     if isinstance(error, MemoryError):
         return "there is not enough memory"
     if isinstance(error, OSError) and error.filename is not None and error.strerror:
         return f"{os.fsdecode(error.filename)}: {error.strerror.lower()}"
     text = str(error)
-    return " ".join(text.split()) if type(error).__module__.startswith("flax.") else text  # Flax's have several lines
+    if type(error).__module__.startswith("flax."):  # Flax's have several lines
+        text = " ".join(text.split())
+    return text.replace(str(unpacked), _MODEL.value) if unpacked else text
 
 
 def _enable_cache() -> None:

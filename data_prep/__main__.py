@@ -8,9 +8,10 @@ from argparse import SUPPRESS, ArgumentParser
 from collections.abc import Mapping
 from typing import Any, NamedTuple, NoReturn
 
+import cxrjax
 from cxrjax.io import limits
 from cxrjax.io.prepared import DatasetError
-from cxrjax.runtime import signals
+from cxrjax.runtime import signals, terminal
 from data_prep import options
 from data_prep.checks.cross_dataset import list_duplicates
 from data_prep.dataset_card.describe import describe
@@ -77,6 +78,7 @@ def parse(arguments: list[str] | None, sources: Mapping[str, Source[Any]]) -> Re
 
 def _make_parser(sources: Mapping[str, Source[Any]]) -> ArgumentParser:
     parser = _Parser(prog="data_prep", description="Prepare a data set of chest radiographs.")
+    parser.add_argument("--version", action="version", version=f"cxrjax {cxrjax.__version__}")
     parser.add_argument("--list", action="store_true", help="list the sources and exit")
     commands = parser.add_subparsers(dest="command", metavar="SOURCE", parser_class=_Parser)
     for name, source in sources.items():
@@ -147,5 +149,6 @@ def _describe(source: Source[Any]) -> str:
 
 
 if __name__ == "__main__":
+    terminal.guard_streams()
     with signals.handled(lambda: "no incomplete data set is left; run the same command again to prepare it"):
         sys.exit(main())

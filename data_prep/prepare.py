@@ -57,6 +57,8 @@ def prepare(source: Source[OptionsT], options: OptionsT) -> tuple[str, bool]:
         raise PreparationError(f"--folds={options.folds}: at least two folds are needed")
     folder = Path(options.out, name, str(Builder.VERSION))
     raw_dir = Path(options.raw_dir) if options.raw_dir else None
+    if raw_dir and not raw_dir.is_dir():
+        raise PreparationError(f"{raw_dir}: no such folder; --raw_dir names it")
     root = raw_dir or source.default_dir(options) or download_source(source, options)
     output_folder.check_output(folder, raw_dir)
     records, skipped = collect_records(source, root, options)

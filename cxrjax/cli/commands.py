@@ -162,6 +162,17 @@ def write_report(request: Request) -> None:
     print_line(f"the report is {report.write(request.workdir, request.split, request.dataset)}")
 
 
+def check_output_folder(request: Request) -> None:
+    """Raise a ValueError if a prediction cannot be written to --output, as far as that is known without a search."""
+    from cxrjax.cli import output_folder
+    from cxrjax.io.files import Listing
+
+    source = Path(request.input)
+    output = Path(request.output)
+    output_folder.refuse_overlap(source, output, Listing([], [], [source]))
+    output_folder.OutputFolder(output, ())
+
+
 def predict_radiographs(request: Request) -> int:
     """Apply a run to a radiograph or a folder, and return the exit status."""
     from cxrjax.cli import predict_files

@@ -5,12 +5,13 @@ All processes must see the same run directory, and must take the same decisions:
 others never enter.
 """
 
+import sys
 from collections.abc import Callable
 from typing import TypeVar
 
-import jax
 import numpy as np
-from jax.experimental import multihost_utils
+
+# JAX is imported where it is used, so that a command line is checked before that.
 
 _T = TypeVar("_T")
 
@@ -27,6 +28,8 @@ def initialize(coordinator: str | None = None, processes: int | None = None, pro
     Raises:
         ValueError: JAX does not find a cluster, or cannot reach it.
     """
+    import jax
+
     jax.config.update("jax_enable_preemption_service", False)  # it would handle SIGTERM instead of `runtime.signals`
     try:
         jax.distributed.initialize(coordinator, processes, process)
@@ -36,7 +39,8 @@ def initialize(coordinator: str | None = None, processes: int | None = None, pro
 
 def is_primary() -> bool:
     """Return whether this is the first or the only process, without initializing a device."""
-    return not jax.distributed.is_initialized() or jax.process_index() == 0
+    jax = sys.modules.get("jax")  # a process without it has joined no run
+    return jax is None or not jax.distributed.is_initialized() or jax.process_index() == 0
 
 
 def primary_first(work: Callable[[], _T]) -> _T:
@@ -45,6 +49,9 @@ def primary_first(work: Callable[[], _T]) -> _T:
     Args:
         work: the function; each process returns its own result.
     """
+    import jax
+    from jax.experimental import multihost_utils
+
     if jax.process_count() == 1:
         return work()
     try:
@@ -57,6 +64,9 @@ def primary_first(work: Callable[[], _T]) -> _T:
 
 def broadcast_bool(decision: bool) -> bool:
     """Return the first process's decision, for decisions that depend on a clock."""
+    import jax
+    from jax.experimental import multihost_utils
+
     if jax.process_count() == 1:
         return decision
     return bool(multihost_utils.broadcast_one_to_all(np.bool_(decision)))
@@ -64,6 +74,9 @@ def broadcast_bool(decision: bool) -> bool:
 
 def any_process(decision: bool) -> bool:
     """Return whether the decision is true in any process."""
+    import jax
+    from jax.experimental import multihost_utils
+
     if jax.process_count() == 1:
         return decision
     return bool(np.any(multihost_utils.process_allgather(np.bool_(decision))))

@@ -94,6 +94,8 @@ def run(*arguments: str) -> subprocess.CompletedProcess:
         (("--workdir=no/such/run", "--mode=export", "--output=y"), 1, "no/such/run: there is no run here"),
         (("--workdir=no/such/run", "--mode=evaluate"), 1, "no/such/run: there is no run here"),
         (("--workdir=no/such/run", "--mode=evaluate_saliency"), 1, "no/such/run: there is no run here"),
+        (("--model=lungs", *PREDICT, "--input=docs", "--output=docs"), 1, "docs: is the folder of the input, docs"),
+        (("--model=lungs", *PREDICT, "--input=docs", "--label=viral"), 1, "cxrjax: lungs: has no class 'viral'; this"),
     ],
 )
 def test_a_mistake_is_one_sentence(arguments, status, said):
@@ -101,6 +103,27 @@ def test_a_mistake_is_one_sentence(arguments, status, said):
     assert result.returncode == status
     assert said in result.stderr and len(result.stderr.strip().splitlines()) == 1
     assert not (ROOT / "x").exists()
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("--help",),
+        ("--mode=prediction",),
+        ("--model=lung", *PREDICT),
+        ("--model=lungs", *PREDICT, "--input=no/file"),
+        ("--model=lungs", *PREDICT, "--input=docs", "--output=docs"),
+        ("--workdir=x", "--mode=export", "--output=y.onnx"),
+        ("--workdir=no/run", "--mode=evaluate"),
+        ("--workdir=x", "--config=no_recipe"),
+        ("--workdir=x", CONFIG, "--config.data.dir=no/data"),
+    ],
+)
+def test_a_mistake_is_found_before_jax_is_imported(arguments):
+    command = [sys.executable, "-X", "importtime", "-m", "cxrjax.main", *arguments]
+    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
+    imported = {line.rpartition("|")[2].strip() for line in result.stderr.splitlines() if "|" in line}
+    assert "absl.flags" in imported and not imported & {"jax", "flax", "tensorflow_datasets", "matplotlib"}
 
 
 def test_missing_data_is_named(tmp_path):
@@ -187,10 +210,10 @@ def test_a_prediction_ends_with_what_was_done_and_what_was_not(predicted, capsys
     assert predicted([fine]) == 0
     assert capsys.readouterr() == ("1 radiograph processed; rows and files are in out\n", "")
     assert predicted([fine, fine | {"status": "refused", "reason": "x"}, fine]) == 0
-    assert capsys.readouterr().out.splitlines() == [
-        "2 radiographs processed; rows and files are in out",
-        "1 refused, the reasons are in out/predictions.csv",
-    ]
+    assert capsys.readouterr() == (
+        "2 radiographs processed; rows and files are in out\n1 refused, the reasons are in out/predictions.csv\n",
+        "refused: a.png: x\n",
+    )
     torn = {"path": "b\n\x1b[31m\udce9.png", "status": "unreadable", "reason": "empty file"}
     undrawn = {"path": "c.png", "status": "failed", "reason": "its figure cannot be drawn: file too large"}
     for row in (torn, undrawn):

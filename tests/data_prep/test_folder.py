@@ -1,14 +1,22 @@
 """A user's own folder: labels in the shared vocabulary, patients by a pattern, and skipped files."""
 
 import shutil
+import subprocess
+import sys
 from collections import Counter
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from cxrjax.io import prepared, radiograph
 from data_prep.collections.labels import normalize_label
+from data_prep.folder.source import FolderOptions
+from data_prep.prepare import prepare
 from data_prep.record import PreparationError
+from data_prep.source import find_sources
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def test_folder(survey):
@@ -76,3 +84,15 @@ def test_real_dicom_files(survey, shared, tmp_path):
         read, stored = radiograph.read(tmp_path / "mine" / name), prepared.decode(example.to_dict())
         np.testing.assert_array_equal(stored.pixels, read.pixels)
         assert (stored.format, stored.inverted) == (read.format, read.inverted)
+
+
+def test_a_folder_that_is_absent_is_named(tmp_path):
+    with pytest.raises(PreparationError, match="absent: no such folder; --raw_dir names it"):
+        prepare(find_sources()["folder"], FolderOptions(raw_dir=str(tmp_path / "absent"), out=str(tmp_path / "out")))
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_list_whose_reader_goes_away_is_no_error():
+    command = f"{sys.executable} -m data_prep --list | true; exit ${{PIPESTATUS[0]}}"
+    result = subprocess.run(["bash", "-c", command], cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
+    assert (result.returncode, result.stderr) == (0, "")
