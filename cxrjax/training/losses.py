@@ -1,21 +1,22 @@
 """Loss functions of the trainings (Oh et al. 2020, sections II-B and II-C)."""
 
-import math
 from collections.abc import Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Float32, Int, Integer
+from jax import lax
+from jaxtyping import Array, Bool, Float, Float32, Int, Integer
 
 from cxrjax.data import batch
 from cxrjax.ops import lung_masks
 from cxrjax.runtime.arrays import AnyArray
 
-# Probability that a pixel of the heart lies inside a mask of the lungs with the part behind the heart; ours. With 1 for
-# inside and outside, a network would lose nothing by calling every pixel of such a radiograph heart.
-HEART_INSIDE = 0.5
+# Where the heart may lie, as fractions of the width and height of the bounding box of both lungs; ours. Generous, since
+# it only has to leave out arms, shoulders and the outer halves of the lungs.
+HEART_COLUMNS = (0.15, 0.85)
+HEART_TOP = 0.25
 
 
 def segmentation_loss(
@@ -28,9 +29,9 @@ def segmentation_loss(
 
     Masks of the lungs alone are supported too: for these, the probability of a pixel's ground truth is summed over the
     structures that it may be: left and right lung inside the mask, heart and background outside. Where the mask
-    includes the part of the lungs behind the heart, a pixel of the heart lies inside with the probability
-    HEART_INSIDE, and a pixel inside may be heart too: each term of the sum is the probability of the structure times
-    that of its side.
+    includes the part of the lungs behind the heart, it says nothing about the heart: in the region where the heart may
+    lie, only lungs and background are weighed against each other, given that a pixel is not heart, so that the heart is
+    learned from the radiographs that annotate it. Elsewhere no pixel is heart.
 
     Args:
         log_probabilities: of `lung_masks.STRUCTURES`.
@@ -47,13 +48,48 @@ def segmentation_loss(
     background = log_probabilities[..., 0]  # slices, since moving the axis would copy the map
     heart = log_probabilities[..., 1]
     lungs = jnp.logaddexp(log_probabilities[..., lung_masks.LUNGS[0]], log_probabilities[..., lung_masks.LUNGS[1]])
+    likelihood = jnp.where(masks > 0, lungs, jnp.logaddexp(background, heart))
     with_heart = (mask_types == batch.LUNGS_WITH_HEART_KNOWN)[:, None, None]
-    inside = jnp.where(with_heart, jnp.logaddexp(lungs, heart + math.log(HEART_INSIDE)), lungs)
-    outside = jnp.logaddexp(background, jnp.where(with_heart, heart + math.log(1 - HEART_INSIDE), heart))
+    likelihood = jnp.where(with_heart, _without_heart(background, heart, lungs, masks > 0), likelihood)
     structures_known = (mask_types == batch.STRUCTURES_KNOWN)[:, None, None]
-    likelihood = jnp.where(structures_known, exact, jnp.where(masks > 0, inside, outside))
+    likelihood = jnp.where(structures_known, exact, likelihood)
     weight = jnp.where(masks == 0, background_weight, 1.0)
     return -(weight * likelihood).sum() / weight.sum()
+
+
+def _without_heart(
+    background: Float[Array, "n h w"],
+    heart: Float[Array, "n h w"],
+    lungs: Float[Array, "n h w"],
+    masks: Bool[AnyArray, "n h w"],
+) -> Float[Array, "n h w"]:
+    """Compute the log-likelihood of masks with the part of the lungs behind the heart, which leaves the heart open."""
+    likelihood = jnp.where(masks, lungs, background)
+    given_no_heart = likelihood - jnp.logaddexp(background, lungs)
+    # The weight is a constant: with a gradient, calling a pixel heart would be a way out of deciding.
+    no_heart = lax.stop_gradient(-jnp.expm1(heart))
+    return jnp.where(heart_region(masks), no_heart * given_no_heart, likelihood)
+
+
+def heart_region(masks: Bool[AnyArray, "n h w"]) -> Bool[Array, "n h w"]:
+    """Return where the heart may lie: the lower middle of the bounding box of both lungs, and below it.
+
+    It is empty for an empty mask.
+    """
+    masks = jnp.asarray(masks)
+    left, right = _extent(masks.any(1))
+    top, bottom = _extent(masks.any(2))
+    columns = (jnp.arange(masks.shape[2]) + 0.5 - left) / (right - left)
+    rows = (jnp.arange(masks.shape[1]) + 0.5 - top) / (bottom - top)
+    inside = (columns >= HEART_COLUMNS[0]) & (columns <= HEART_COLUMNS[1])
+    return (rows >= HEART_TOP)[:, :, None] & inside[:, None, :] & masks.any((1, 2), keepdims=True)
+
+
+def _extent(occupied: Bool[Array, "n length"]) -> tuple[Int[Array, "n 1"], Int[Array, "n 1"]]:
+    """Return the first index that is occupied, and the index after the last."""
+    first = occupied.argmax(1)
+    end = occupied.shape[1] - occupied[:, ::-1].argmax(1)
+    return first[:, None], end[:, None]
 
 
 def cross_entropy(

@@ -26,32 +26,42 @@ def test_lungs_known_sums_what_the_pixel_may_be():
     assert value == pytest.approx(expected, rel=1e-6)
 
 
-def test_a_mask_with_the_lungs_behind_the_heart_allows_the_heart_inside():
+def test_a_mask_with_the_lungs_behind_the_heart_weighs_lungs_against_background_given_that_a_pixel_is_not_heart():
     probabilities = jnp.log(jnp.array([[[[0.5, 0.1, 0.2, 0.2], [0.1, 0.3, 0.4, 0.2]]]]))
-    masks = np.array([[[0, 1]]])
-    expected = -(0.5 * np.log(0.5 + 0.1 / 2) + 1.0 * np.log(0.6 + 0.3 / 2)) / 1.5
+    masks = np.array([[[0, 1]]])  # the heart may lie in the second pixel
+    expected = -(0.5 * np.log(0.5) + 1.0 * (1 - 0.3) * np.log(0.6 / (0.6 + 0.1))) / 1.5
     value = losses.segmentation_loss(probabilities, masks, np.array([batch.LUNGS_WITH_HEART_KNOWN]), 0.5)
     assert value == pytest.approx(expected, rel=1e-6)
 
 
-def test_heart_everywhere_is_a_poor_label_map_for_a_mask_with_the_lungs_behind_the_heart():
-    masks = np.zeros((1, 4, 4), int)
-    masks[0, 1:3, 1:3] = 1
-    types = np.array([batch.LUNGS_WITH_HEART_KNOWN])
+def test_the_heart_has_no_gradient_where_it_may_lie_and_is_pushed_away_elsewhere():
+    masks = np.zeros((1, 8, 8), int)
+    masks[0, 2:6, 1:7] = 1
+    logits = jax.random.normal(jax.random.key(0), (1, 8, 8, 4))
 
-    def loss(label_map):
-        log_probabilities = jnp.log(jnp.where(jnp.asarray(label_map)[..., None] == jnp.arange(4), 1 - 3e-6, 1e-6))
-        return losses.segmentation_loss(log_probabilities, masks, types, 0.5)
+    def loss(logits):
+        types = np.array([batch.LUNGS_WITH_HEART_KNOWN])
+        return losses.segmentation_loss(jax.nn.log_softmax(logits), masks, types, 0.5)
 
-    assert loss(np.full((1, 4, 4), 1)) == pytest.approx(np.log(2), rel=1e-4)
-    assert loss(masks * 2) == pytest.approx(0, abs=1e-4)
+    gradient = np.asarray(jax.grad(loss)(logits))[..., 1]
+    region = np.asarray(losses.heart_region(masks > 0))
+    np.testing.assert_allclose(gradient[region], 0, atol=1e-8)
+    assert (gradient[~region] > 1e-4).all()
+
+
+def test_the_heart_may_lie_in_the_lower_middle_of_the_lungs_and_below():
+    masks = np.zeros((2, 12, 24), bool)
+    masks[0, 2:10, 2:8] = masks[0, 2:10, 16:22] = True  # the second mask is empty
+    expected = np.zeros((2, 12, 24), bool)
+    expected[0, 4:, 5:19] = True  # centers of columns from 2 + 0.15 * 20 = 5 to 19; of rows from 2 + 0.25 * 8 = 4
+    np.testing.assert_array_equal(losses.heart_region(masks), expected)
 
 
 def test_each_radiograph_of_a_batch_is_scored_by_its_own_type_of_mask():
     probabilities = jnp.log(jnp.tile(jnp.array([0.1, 0.3, 0.4, 0.2]), (3, 1, 1, 1)))
     masks = np.full((3, 1, 1), 2)
     types = np.array([batch.STRUCTURES_KNOWN, batch.LUNGS_KNOWN, batch.LUNGS_WITH_HEART_KNOWN])
-    expected = -(np.log(0.4) + np.log(0.6) + np.log(0.6 + 0.3 / 2)) / 3
+    expected = -(np.log(0.4) + np.log(0.6) + (1 - 0.3) * np.log(0.6 / (0.6 + 0.1))) / 3
     assert losses.segmentation_loss(probabilities, masks, types, 0.5) == pytest.approx(expected, rel=1e-6)
 
 
