@@ -96,12 +96,24 @@ _RESUMES = "the same command resumes from there"
 _MULTIHOST_FLAGS = ("coordinator_address", "distributed", "num_processes", "process_id")
 MODES = {
     "train": Mode(commands.train_network, ("config",), _MULTIHOST_FLAGS, writes_run=True, after_signal=_RESUMES),
-    "evaluate": Mode(commands.evaluate_run, (), ("split", "dataset", *_MULTIHOST_FLAGS), is_inference=True),
+    "evaluate": Mode(
+        commands.evaluate_run,
+        (),
+        ("split", "dataset", *_MULTIHOST_FLAGS),
+        check=commands.check_own_dataset,
+        is_inference=True,
+    ),
     "rescore": Mode(commands.rescore_run, (), ("split", "dataset")),
     "compare_runs": Mode(commands.compare_runs, ("baseline",), ("split", "dataset")),
-    "audit": Mode(commands.audit_run, (), ("split", "config"), after_signal=_RESUMES),
-    "evaluate_saliency": Mode(commands.evaluate_saliency, (), ("split", "dataset", "lesion_csv"), is_inference=True),
-    "morphometry": Mode(commands.measure_morphometry, (), ("split", "dataset")),
+    "audit": Mode(commands.audit_run, (), ("split", "config"), check=commands.check_own_dataset, after_signal=_RESUMES),
+    "evaluate_saliency": Mode(
+        commands.evaluate_saliency,
+        (),
+        ("split", "dataset", "lesion_csv"),
+        check=commands.check_own_dataset,
+        is_inference=True,
+    ),
+    "morphometry": Mode(commands.measure_morphometry, (), ("split", "dataset"), check=commands.check_own_dataset),
     "fit_ood": Mode(commands.fit_ood_detector, is_inference=True),
     "report": Mode(commands.write_report, (), ("split", "dataset")),
     "predict": Mode(

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import cxrjax as cx
 from cxrjax.config import Config
+from cxrjax.io import json_file
 from cxrjax.runtime.terminal import print_line, print_lines
 
 if TYPE_CHECKING:
@@ -63,12 +64,12 @@ def parse_range(values: Sequence[str] | None) -> tuple[float, float] | None:
 
 def _results_dirname(request: Request) -> str:
     """Return the name of the folder of the results on the split of a request."""
-    from cxrjax.data import dataset
-    from cxrjax.runs import run_dir
+    from cxrjax.runs import dataset_record, run_dir
 
     if not request.dataset:
         return request.split
-    return dataset.results_dirname(run_dir.load_config(request.workdir), request.split, request.dataset)
+    config = run_dir.load_config(request.workdir)
+    return dataset_record.results_dirname(request.workdir, config, request.split, request.dataset)
 
 
 def train_network(request: Request) -> None:
@@ -160,6 +161,23 @@ def write_report(request: Request) -> None:
     from cxrjax import report
 
     print_line(f"the report is {report.write(request.workdir, request.split, request.dataset)}")
+
+
+def check_own_dataset(request: Request) -> None:
+    """Raise a ValueError if the data set of a run is read and is not where it was in training.
+
+    Raises:
+        DamagedFileError: the config of the run is damaged.
+    """
+    if request.dataset:
+        return
+    settings = json_file.read(request.workdir / "config.json", "use another run").get("data")
+    directory = settings.get("dir") if isinstance(settings, dict) else None
+    if isinstance(directory, str) and directory and not Path(directory).exists():
+        raise ValueError(
+            f"{directory}: the data set of {request.workdir} is not here; if it has moved, give --dataset=DIR, or, "
+            "which an audit needs, repeat the command of the training with --config.data.dir=DIR"
+        )
 
 
 def check_output_folder(request: Request) -> None:

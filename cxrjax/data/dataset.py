@@ -233,28 +233,6 @@ def common_splits(first: str, second: str) -> list[str]:
     return sorted(set(first.split("+")) & set(second.split("+")))
 
 
-def results_dirname(config: Config, split: str, directory: str | None = None) -> str:
-    """Return the folder name for the results of a split: SPLIT, or DATASET-SPLIT for another data set.
-
-    Args:
-        config: config of the run.
-        split: name of the split.
-        directory: where the data set is; None for the config's own.
-
-    Raises:
-        DatasetError: there is no data set in the directory.
-    """
-    if not directory or directory == config.data.dir:
-        return split
-    folder = tfds_store.find_dir(directory)
-    try:
-        if Path(folder).samefile(tfds_store.find_dir(config.data.dir)):
-            return split
-    except DatasetError:  # the run is on a machine without its own data
-        pass
-    return f"{tfds_store.dataset_name(directory)}-{split}"
-
-
 def load_lesions(
     directory: str, split: str, size: int, borders: str, table: Mapping[str, Sequence[Path | lesions_csv.Box]]
 ) -> np.ndarray:

@@ -18,7 +18,7 @@ from cxrjax.inference import fit_ood, ood_store
 from cxrjax.inference.predictor import Predictor, load_predictor, predict_stored
 from cxrjax.inference.rows import describe
 from cxrjax.io import predictions_csv
-from cxrjax.runs import calibration, provenance, run_dir
+from cxrjax.runs import calibration, dataset_record, provenance, run_dir
 from cxrjax.runtime import multihost, terminal
 
 
@@ -34,7 +34,7 @@ def evaluate_run(workdir: Path, split: str, directory: str | None = None) -> dic
     Args:
         workdir: the run directory.
         split: "train", "val", "test", or another split of the data set.
-        directory: another prepared data set than that of training.
+        directory: another prepared data set than that of training, or where that has moved to.
 
     Returns:
         The content of metrics.json; with several processes, in the first process.
@@ -53,7 +53,7 @@ def evaluate_run(workdir: Path, split: str, directory: str | None = None) -> dic
     ):
         try:
             if name != validation:
-                _predict_split(predictor, workdir, validation)
+                _predict_split(predictor, workdir, validation, directory if name == split else None)
             if multihost.is_primary():
                 fit_calibration.fit(workdir, validation)
         except (dataset.DatasetError, fit_calibration.CalibrationError) as error:
@@ -82,7 +82,7 @@ def _predict_split(predictor: Predictor, workdir: Path, split: str, directory: s
     """Write predictions.csv, provenance.json and preview.png of a split, and return the name of their folder."""
     config = predictor.config
     stored = dataset.open_split(config, split, directory)
-    name = dataset.results_dirname(config, split, directory)
+    name = dataset_record.results_dirname(workdir, config, split, directory)
     folder = workdir / "evaluation" / name
     folder.mkdir(parents=True, exist_ok=True)
     compare = truth.compare_labels if predictor.classes else truth.compare_masks

@@ -18,7 +18,7 @@ from cxrjax.inference.predictor import load_predictor, predict_stored
 from cxrjax.io import csv_text
 from cxrjax.metrics import hypothesis_tests
 from cxrjax.ops import morphometry
-from cxrjax.runs import run_dir
+from cxrjax.runs import dataset_record, run_dir
 from cxrjax.runtime import atomic_files, former_names
 from cxrjax.runtime.formatting import MISSING, format_p
 
@@ -53,7 +53,7 @@ def compare_morphometry(workdir: Path, split: str, directory: str | None = None)
         )  # fmt: skip
         measures = {name: float(value) for name, value in values.items()}
         rows.append(dict(zip(_METADATA, metadata, strict=True)) | measures)
-    folder = workdir / "morphometry" / dataset.results_dirname(config, split, directory)
+    folder = workdir / "morphometry" / dataset_record.results_dirname(workdir, config, split, directory)
     folder.mkdir(parents=True, exist_ok=True)
     write_rows(folder / "morphometry.csv", rows)
     return compare_rows(folder)

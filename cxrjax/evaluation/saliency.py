@@ -27,7 +27,7 @@ from cxrjax.io import csv_text, lesions_csv
 from cxrjax.metrics import saliency as faithfulness
 from cxrjax.models import from_config, registry, spec
 from cxrjax.ops import voting
-from cxrjax.runs import run_dir
+from cxrjax.runs import dataset_record, run_dir
 from cxrjax.runtime import atomic_files, sharding
 from cxrjax.runtime.progress import progress_bar
 
@@ -84,7 +84,7 @@ def evaluate_saliency(
     classifier = from_config.classifier(config)
     rows, curves = zip(*iter_evaluations(segmenter, classifier, config, variables, cases), strict=True)
     result = saliency_verdict.summarize_checks(rows, curves, config.saliency_eval, config.seed)
-    folder = workdir / "saliency" / dataset.results_dirname(config, split, directory)
+    folder = workdir / "saliency" / dataset_record.results_dirname(workdir, config, split, directory)
     folder.mkdir(parents=True, exist_ok=True)
     _write_csv(folder / "saliency_metrics.csv", rows)
     for form in ("png", "svg"):

@@ -44,7 +44,7 @@ def score_run(workdir: Path, split: str) -> dict[str, Any]:
 
     Args:
         workdir: the run directory.
-        split: an evaluated split; on another data set, the name that `dataset.results_dirname` returns.
+        split: an evaluated split; on another data set, the name that `dataset_record.results_dirname` returns.
 
     Returns:
         The content of metrics.json: "split", "dataset", "n", "patients" and "without_patient"

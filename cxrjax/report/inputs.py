@@ -10,7 +10,7 @@ from cxrjax.data import dataset, tfds_store
 from cxrjax.io import json_file, predictions_csv
 from cxrjax.metrics import baselines, prediction_arrays
 from cxrjax.models import from_config
-from cxrjax.runs import history, provenance, run_dir
+from cxrjax.runs import dataset_record, history, provenance, run_dir
 from cxrjax.runtime import former_names, software
 from cxrjax.training import model_selection
 
@@ -51,7 +51,7 @@ class ReportInputs(NamedTuple):
     workdir: Path
     config: Config
     split: str
-    name: str  # of the folders with results on these data, see `dataset.results_dirname`
+    name: str  # of the folders with results on these data, see `dataset_record.results_dirname`
     directory: str  # of the evaluated data set
     rows: list[dict[str, Any]]  # predictions.csv
     scores: dict[str, Any]  # metrics.json
@@ -85,7 +85,7 @@ class ReportInputs(NamedTuple):
 def gather_inputs(workdir: Path, split: str, directory: str | None) -> ReportInputs:
     """Read the files of a run on a split; for arguments and errors see `cxrjax.report.write`."""
     config = run_dir.load_config(workdir)
-    name = dataset.results_dirname(config, split, directory)
+    name = dataset_record.results_dirname(workdir, config, split, directory)
     folder = workdir / "evaluation" / name
     if not (folder / "metrics.json").exists():
         flags = f"--split={split}" + (f" --dataset={directory}" if name != split else "")

@@ -58,6 +58,33 @@ def check(workdir: Path, config: Config) -> None:
         )
 
 
+def results_dirname(workdir: Path, config: Config, split: str, directory: str | None = None) -> str:
+    """Return the folder name for the results of a split: SPLIT, or DATASET-SPLIT for another data set.
+
+    Args:
+        workdir: the run directory.
+        config: config of the run.
+        split: name of the split.
+        directory: where the data set is; None for the config's own. The run's own data set may have moved there.
+
+    Raises:
+        DatasetError: there is no data set in the directory.
+        DamagedFileError: dataset.json is damaged.
+    """
+    if not directory or directory == config.data.dir:
+        return split
+    path = workdir / run_dir.DATASET
+    if path.exists() and not _find_difference(json_file.read(path, _REMEDY), tfds_store.read_identity(directory)):
+        return split
+    folder = tfds_store.find_dir(directory)
+    try:
+        if Path(folder).samefile(tfds_store.find_dir(config.data.dir)):
+            return split
+    except DatasetError:  # the run is on a machine without its own data
+        pass
+    return f"{tfds_store.dataset_name(directory)}-{split}"
+
+
 def _find_difference(former: dict[str, Any], now: dict[str, Any]) -> str:
     """Return in words the first difference of two data sets; "" where there is none."""
     for key in ("name", "version"):

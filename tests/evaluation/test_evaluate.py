@@ -1,6 +1,7 @@
 """What evaluation keeps where, and of which network and data it is; the network itself is a stand-in."""
 
 import json
+import shutil
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -8,13 +9,15 @@ import numpy as np
 import pytest
 
 from cxrjax import plotting
+from cxrjax.cli import commands
 from cxrjax.config import freeze, recipes
-from cxrjax.data import batch, dataset, tfds_store
+from cxrjax.data import batch, tfds_store
 from cxrjax.evaluation import evaluate, plots, scoring, tables
 from cxrjax.io import predictions_csv
 from cxrjax.metrics import bootstrap
 from cxrjax.runs import (
     calibration,
+    dataset_record,
     provenance,
     run_dir,
 )
@@ -116,7 +119,29 @@ def test_other_data_have_a_folder_of_their_own(run, prepared):
     assert (run / "evaluation" / "phantom-val" / "predictions.csv").read_bytes() != rows
     chosen = "temperature and operating points were chosen on val, which val shares"
     assert chosen in own["warnings"] and not any("chosen on" in warning for warning in other["warnings"])
-    assert dataset.results_dirname(run_dir.load_config(run), "val", str(prepared / "own")) == "val"
+    assert dataset_record.results_dirname(run, run_dir.load_config(run), "val", str(prepared / "own")) == "val"
+
+
+def test_data_that_have_moved_are_still_those_of_the_run(run, prepared, tmp_path):
+    config = run_dir.load_config(run)
+    dataset_record.save(run, config)
+    expected = evaluate.evaluate_run(run, "test")
+    rows = (run / "evaluation" / "test" / "predictions.csv").read_bytes()
+    shutil.copytree(prepared / "own", tmp_path / "moved")
+    settings = config.to_dict()
+    settings["data"]["dir"] = str(tmp_path / "gone")
+    (run / "config.json").write_text(json.dumps(settings))
+    with pytest.raises(ValueError, match="gone: the data set of .*run is not here; if it has moved, give --dataset"):
+        commands.check_own_dataset(commands.Request(run))
+    commands.check_own_dataset(commands.Request(run, dataset=str(tmp_path / "moved")))
+    shutil.rmtree(run / "evaluation")
+    calibration.path(run).unlink()
+    scores = evaluate.evaluate_run(run, "test", str(tmp_path / "moved"))
+    assert scores == expected and calibration.load(run, 3)["split"] == "val"
+    assert sorted(path.name for path in (run / "evaluation").iterdir()) == ["test", "val"]
+    assert (run / "evaluation" / "test" / "predictions.csv").read_bytes() == rows
+    other = dataset_record.results_dirname(run, run_dir.load_config(run), "test", str(prepared / "other"))
+    assert other == "phantom-test"
 
 
 def test_a_run_that_kept_its_labels_needs_no_data_but_those_evaluated(run, prepared, capsys):
