@@ -54,7 +54,7 @@ def audit(workdir: Path, split: str, config: Config) -> dict[str, Any]:
         terminal.print_line(
             f"audit: {folder} was of another network, of other data or of older code; it is kept as {renamed}"
         )
-    run_dir.create_or_resume(folder, config, run_dir.READING)
+    run_dir.create_or_resume(folder, config, run_dir.NEUTRAL)
     with _compilation_cache():
         for experiment in EXPERIMENTS:
             if experiment.saved:

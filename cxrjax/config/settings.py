@@ -296,6 +296,20 @@ class LRFinderConfig:
 
 
 @dataclass(frozen=True)
+class TrackingConfig:
+    """Programs that follow a training, beside metrics.jsonl, which each run has; cxrjax/training/tracking."""
+
+    # "tensorboard", "mlflow", "wandb"; servers and accounts are found by their own environment variables, such as
+    # MLFLOW_TRACKING_URI and WANDB_MODE; (): none
+    trackers: Annotated[tuple[str, ...], Length(0, 10)] = ("tensorboard",)
+    project: Name = "cxrjax"  # experiment of MLflow, project of Weights & Biases
+    # validation radiographs that are drawn with their prediction at each epoch, evenly spaced; 0: none; ours
+    num_images: Annotated[int, Range(0, 100)] = 4
+    # send them to MLflow and Weights & Biases too, whose servers may be elsewhere; TensorBoard's files stay in the run
+    send_images: bool = False
+
+
+@dataclass(frozen=True)
 class Config:
     """Settings of a run.
 
@@ -328,6 +342,7 @@ class Config:
     report: ReportConfig = ReportConfig()
     ood: OODConfig = OODConfig()
     lr_finder: LRFinderConfig = LRFinderConfig()
+    tracking: TrackingConfig = TrackingConfig()
 
     def to_dict(self) -> dict[str, Any]:
         """Return the settings as nested dicts."""

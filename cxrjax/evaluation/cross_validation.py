@@ -43,7 +43,7 @@ def cross_validate(config: Config, workdir: Path) -> dict[str, Any]:
     """
     folds = list_folds(config.data.dir)
     config = class_names.resolve(config, workdir, "+".join(folds))
-    run_dir.create_or_resume(workdir, config, run_dir.READING)  # finished folds have these settings
+    run_dir.create_or_resume(workdir, config, run_dir.NEUTRAL)  # finished folds have these settings
     scores = []
     for k, fold in enumerate(folds):
         metrics = workdir / fold / "evaluation" / fold / "metrics.json"

@@ -22,6 +22,7 @@ if TYPE_CHECKING:  # the same names for type checkers
     from cxrjax.plotting.palette import WRONG as WRONG
     from cxrjax.plotting.prediction_figure import encode_figure as encode_figure
     from cxrjax.plotting.prediction_figure import encode_overlay as encode_overlay
+    from cxrjax.plotting.preview import draw_preview as draw_preview
     from cxrjax.plotting.radiographs import colorize as colorize
     from cxrjax.plotting.radiographs import overlay as overlay
     from cxrjax.plotting.sheet import draw_sheet as draw_sheet
@@ -43,6 +44,7 @@ __getattr__, __dir__, __all__ = _lazy_imports(
         "draw_faithfulness": "cxrjax.plotting.evaluation:draw_faithfulness",
         "draw_learning_curves": "cxrjax.plotting.training:draw_learning_curves",
         "draw_lr_curve": "cxrjax.plotting.training:draw_lr_curve",
+        "draw_preview": "cxrjax.plotting.preview:draw_preview",
         "draw_proportions": "cxrjax.plotting.evaluation:draw_proportions",
         "draw_reliability": "cxrjax.plotting.evaluation:draw_reliability",
         "draw_roc_curves": "cxrjax.plotting.evaluation:draw_roc_curves",

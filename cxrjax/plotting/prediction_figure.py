@@ -4,9 +4,6 @@ Matplotlib takes ten times as long for the same figure, more than the networks t
 """
 
 from collections.abc import Sequence
-from functools import lru_cache
-from importlib.util import find_spec
-from pathlib import Path
 
 import cv2
 import numpy as np
@@ -15,6 +12,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from cxrjax.io.crop import Frame
 from cxrjax.plotting import palette
+from cxrjax.plotting.fonts import load_font
 from cxrjax.plotting.radiographs import CONTOUR, FOOT, overlay
 
 # Layout in dots.
@@ -69,9 +67,9 @@ def encode_figure(
     if votes is not None and not sum(votes):
         votes = None
     title, *subtitles = title_lines
-    lines = [(line, _font(13, is_bold=True), palette.INK) for line in palette.wrap(title, 58)]
+    lines = [(line, load_font(13, is_bold=True), palette.INK) for line in palette.wrap(title, 58)]
     for subtitle in subtitles:
-        lines += [(line, _font(9.5), palette.FAINT) for line in palette.wrap(subtitle, 92)]
+        lines += [(line, load_font(9.5), palette.FAINT) for line in palette.wrap(subtitle, 92)]
     panels = _draw_panels(image, lungs, map, frame, map_heading)
     image_height = len(panels[0][1])
     top = HEAD + TITLE_LINE * len(lines)
@@ -85,15 +83,15 @@ def encode_figure(
     left = MARGIN
     for heading, rgb in panels:
         sheet.paste(Image.fromarray(rgb), (left, top))
-        draw.text((left, top - 8), heading, palette.FAINT, _font(9), "ls")
+        draw.text((left, top - 8), heading, palette.FAINT, load_font(9), "ls")
         left += rgb.shape[1] + IMAGE_GAP
     if map is not None:
         _draw_color_bar(sheet, draw, left, top, image_height)
     if votes is not None:
         _draw_votes(draw, bottom + 60, probabilities, votes, classes)
     elif classes:
-        draw.text((MARGIN, bottom + 45), "No patch was voted on.", palette.INK, _font(9), "ls")
-    draw.text((WIDTH - MARGIN, height - 21), FOOT, palette.FAINT, _font(7), "rs")
+        draw.text((MARGIN, bottom + 45), "No patch was voted on.", palette.INK, load_font(9), "ls")
+    draw.text((WIDTH - MARGIN, height - 21), FOOT, palette.FAINT, load_font(7), "rs")
     return _encode_rgb(np.asarray(sheet))
 
 
@@ -161,7 +159,7 @@ def _draw_color_bar(sheet: Image.Image, draw: ImageDraw.ImageDraw, left: int, to
     for level in (0, 0.5, 1):
         y = top + round((1 - level) * (height - 1))
         draw.line((right, y, right + 6, y), palette.INK, 2)
-        draw.text((right + 13, y), f"{level:g}", palette.INK, _font(7), "lm")
+        draw.text((right + 13, y), f"{level:g}", palette.INK, load_font(7), "lm")
 
 
 def _draw_votes(
@@ -177,8 +175,8 @@ def _draw_votes(
     if probabilities is not None and np.isfinite(probabilities).all():
         texts = [f"{probability:.2f}" for probability in probabilities]
         groups.append((palette.ORANGE, "mean probability", list(probabilities), texts))
-    font = _font(9)
-    small = _font(7.5)
+    font = load_font(9)
+    small = load_font(7.5)
     names = [_shorten(name, font, 380) for name in classes]
     left = max(AXIS_LEFT, MARGIN + _LABEL_GAP + round(max(font.getlength(name) for name in names)))
     bottom = top + CLASS_HEIGHT * len(classes)
@@ -214,16 +212,6 @@ def _shorten(text: str, font: ImageFont.FreeTypeFont, width: float) -> str:
     while text and font.getlength(f"{text}…") > width:
         text = text[:-1]
     return f"{text}…"
-
-
-@lru_cache
-def _font(points: float, *, is_bold: bool = False) -> ImageFont.FreeTypeFont:
-    """Return the font of all figures, a file of Matplotlib, which is not imported."""
-    package = find_spec("matplotlib")
-    assert package is not None and package.submodule_search_locations is not None
-    name = "DejaVuSans-Bold.ttf" if is_bold else "DejaVuSans.ttf"
-    path = Path(package.submodule_search_locations[0], "mpl-data", "fonts", "ttf", name)
-    return ImageFont.truetype(path, points * palette.DOTS_PER_INCH / 72)
 
 
 def _encode_rgb(rgb: NDArray[np.uint8]) -> bytes:

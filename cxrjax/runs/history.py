@@ -1,12 +1,10 @@
-"""History of a training: the metrics of each epoch, in metrics.jsonl and for TensorBoard, and changes of settings."""
+"""History of a training: the metrics of each epoch, in metrics.jsonl, and changes of settings."""
 
 import json
 import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
-
-from tensorboardX import SummaryWriter
 
 from cxrjax.io import json_file
 from cxrjax.runtime import atomic_files
@@ -53,12 +51,10 @@ def resume(path: Path, step: int) -> list[dict[str, float]]:
     return records
 
 
-def record(path: Path, metrics: dict[str, float], writer: SummaryWriter) -> None:
-    """Append the metrics of an epoch to metrics.jsonl and to TensorBoard."""
+def record(path: Path, metrics: dict[str, float]) -> None:
+    """Append the metrics of an epoch to metrics.jsonl."""
     with path.open("a") as file:
         file.write(json.dumps(metrics) + "\n")
-    for name, value in metrics.items():
-        writer.add_scalar(name, value, int(metrics["step"]))
 
 
 def count_epochs_begun(path: Path, step: int) -> int:

@@ -3,7 +3,8 @@
 config.json           every setting
 config_history.jsonl  one line per change of settings that may change: the training step, former and new values
 checkpoints/          last/ (to resume from) and best/ (to use), by Orbax
-metrics.jsonl         one line per epoch; events.* are the same for TensorBoard
+metrics.jsonl         one line per epoch; events.* are the same for TensorBoard, with images of validation
+trackers.json         ids of the training at MLflow and Weights & Biases, under which it is resumed there
 starts.jsonl          one line per start of the training: command, versions, git commit, hardware; log.txt for reading
 dataset.json          name, version and size of the data set, by which it is recognized where it has moved
 training_labels.json  classifier: number of training radiographs by source and label
@@ -35,13 +36,14 @@ from cxrjax.runtime.errors import CxrjaxError
 CONFIG = "config.json"
 DATASET = "dataset.json"
 SEGMENTER = "segmenter"
+TRACKERS = "trackers.json"
 OOD_DETECTOR = "ood_detector.npz"
 LUNGS = "lungs"
 _REMEDY = "restore it, or train again in another folder"
 OTHER_FOLDER = "name another --workdir"
 _REQUIRED_KEYS = {"task", "data.dir", "training.epochs"}  # settings in the config.json of every version
 _MAX_LISTED = 10  # settings listed in an error message
-READING = ("data.cache_limit_mb", "data.num_threads")  # settings of reading data, which do not change results
+NEUTRAL = ("data.cache_limit_mb", "data.num_threads", "tracking")  # settings, or groups, that do not change results
 # Settings, or groups, that may change when a training is resumed, and why; for all others, a new run is trained.
 CHANGEABLE = {
     "data.dir": "a data set may move; `dataset_record.check` refuses another data set",
@@ -58,6 +60,7 @@ CHANGEABLE = {
     "saliency_eval": "maps are evaluated after the training",
     "report": "reports are written after the training",
     "ood": "the detector is fitted after the training; --mode=fit_ood fits it again",
+    "tracking": "trackers receive copies of the metrics",
     "lr_finder": "a search of the rate is no part of a training",
 }
 SEGMENTER_KEYS = ("architecture", "size", "channels", "normalization", "initializer", "dropout")
@@ -74,6 +77,10 @@ _DEFAULTS_OF_OLD_RUNS = {  # settings that runs of older versions lack, with the
     "augmentation.border": 0.0,
     "augmentation.contrast_about": "middle",
     "saliency.scaling": "peak",
+    "tracking.trackers": ["tensorboard"],
+    "tracking.project": "cxrjax",
+    "tracking.num_images": 0,
+    "tracking.send_images": False,
 }
 
 
@@ -89,7 +96,7 @@ def create_or_resume(workdir: Path, config: Config, changeable: Container[str] =
     Args:
         workdir: the run directory.
         config: its settings.
-        changeable: settings, or groups, that may differ: CHANGEABLE, or READING where results are stored that depend on
+        changeable: settings, or groups, that may differ: CHANGEABLE, or NEUTRAL where results are stored that depend on
             all others.
 
     Raises:
@@ -173,7 +180,7 @@ def remove_unstarted(workdir: Path, config: Config) -> None:
     if all(existing.get(key) == value for key, value in requested.items() if key not in copied_keys):
         return
     path.unlink()
-    for name in ("training_labels.json", DATASET, history.CONFIG_HISTORY):
+    for name in ("training_labels.json", DATASET, TRACKERS, history.CONFIG_HISTORY):
         (workdir / name).unlink(missing_ok=True)
     for name in ("checkpoints", SEGMENTER, LUNGS):
         shutil.rmtree(workdir / name, ignore_errors=True)

@@ -16,8 +16,8 @@ from cxrjax.metrics import classification
 from cxrjax.models import from_config, spec
 from cxrjax.ops import augmentation, voting
 from cxrjax.runtime import sharding
-from cxrjax.training import classification_data, losses, model_selection
-from cxrjax.training.task import Task
+from cxrjax.training import classification_data, losses, model_selection, previews
+from cxrjax.training.task import Task, Validation
 
 METRICS = ("macro_f1", "macro_auroc", "accuracy", "loss")  # of validation
 
@@ -157,7 +157,10 @@ def _build_validation(config: Config, classifier: spec.ModelSpec, data: classifi
         radiographs = inputs.SegmentedRadiograph(images, lung_masks, confidence, keys)
         return pipeline.vote_each(classifier, variables, radiographs, settings, config.evaluation.batch_size)
 
-    def validate(variables: Mapping[str, Any]) -> dict[str, float]:
+    preview_rows = previews.choose_rows(config.tracking, len(data.labels))
+    preview_inputs = data.read(preview_rows)
+
+    def validate(variables: Mapping[str, Any]) -> Validation:
         variables = batch_sharding.replicate(variables)
         batches = cached_batches or map(batch_sharding.shard, data.iter_batches())
         batch_votes = [batch_sharding.gather(vote(variables, batch)) for batch in batches]
@@ -170,11 +173,18 @@ def _build_validation(config: Config, classifier: spec.ModelSpec, data: classifi
         scores = classification.classification_metrics(truth, predictions, votes.probabilities, classes)
         true_class_probability = np.take_along_axis(votes.probabilities, data.labels[:, None], axis=1)[data.has_lungs]
         log_likelihood = float(np.log(np.maximum(true_class_probability, np.finfo(np.float32).tiny)).mean())
-        return {
+        images = {
+            previews.name(row): previews.draw_votes(
+                image, lungs, truth[row], predictions[row], votes.votes[row].tolist(), classes
+            )
+            for row, (image, lungs) in zip(preview_rows, preview_inputs, strict=True)
+        }
+        metrics = {
             "macro_f1": scores["macro"]["f1"],
             "macro_auroc": np.nan if scores["macro"]["auroc"] is None else scores["macro"]["auroc"],
             "accuracy": scores["accuracy"],
             "loss": -log_likelihood,
         }
+        return Validation(metrics, images)
 
     return validate

@@ -5,7 +5,7 @@ disk are packed to some kilobytes each.
 """
 
 import zlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -24,6 +24,8 @@ class ClassificationData(NamedTuple):
     has_lungs: np.ndarray  # bool [n], whether the segmenter found lungs
     # sorted rows int [m] -> "images", "lungs" and "labels" of these rows, in the form of `Task.data`
     select: Callable[[np.ndarray], Any]
+    # rows -> (image uint8 [S, S], lung mask bool [S, S] or None without a segmenter) of each
+    read: Callable[[Sequence[int]], list[tuple[np.ndarray, np.ndarray | None]]]
     # () -> batches of all radiographs in order, each (images, masks, confidence, image_ids), arrays [batch_size, …];
     # the last batch is padded by repeating the last radiograph
     iter_batches: Callable[[], Iterator[Any]]
@@ -63,6 +65,9 @@ def _build_in_memory(
         arrays = {"images": radiographs.images, "lungs": (lungs.masks, lungs.confidence), "labels": labels}
         return arrays if len(rows) == len(radiographs) else jax.tree.map(lambda x: x[rows], arrays)
 
+    def read(rows: Sequence[int]) -> list[tuple[np.ndarray, np.ndarray | None]]:
+        return [(radiographs.images[row], None if lungs.masks is None else lungs.masks[row]) for row in rows]
+
     def iter_batches() -> Iterator[Any]:
         yield radiographs.images, lungs.masks, lungs.confidence, radiographs.image_ids
 
@@ -70,6 +75,7 @@ def _build_in_memory(
         labels=labels,
         has_lungs=lungs.has_lungs,
         select=select,
+        read=read,
         iter_batches=iter_batches,
         batch_size=len(radiographs),
         in_memory=True,
@@ -88,11 +94,14 @@ def _build_streaming(
     ]
 
     def select(rows: np.ndarray) -> Callable[[int], dict[str, Any]]:
-        def read(k: int) -> dict[str, Any]:
+        def read_selected(k: int) -> dict[str, Any]:
             row = rows[k]
             return {"images": radiographs.image(row), "lungs": packed_masks[row].unpack(), "labels": labels[row]}
 
-        return read
+        return read_selected
+
+    def read(rows: Sequence[int]) -> list[tuple[np.ndarray, np.ndarray | None]]:
+        return [(radiographs.image(row), packed_masks[row].unpack()[0]) for row in rows]
 
     def iter_batches() -> Iterator[Any]:
         start = 0
@@ -107,6 +116,7 @@ def _build_streaming(
         labels=labels,
         has_lungs=np.array([mask.has_lungs for mask in packed_masks]),
         select=select,
+        read=read,
         iter_batches=iter_batches,
         batch_size=batch_size,
         in_memory=False,

@@ -16,8 +16,8 @@ from cxrjax.metrics import classification
 from cxrjax.models import from_config, spec
 from cxrjax.ops import augmentation, lung_masks
 from cxrjax.runtime import sharding
-from cxrjax.training import losses, model_selection
-from cxrjax.training.task import Task
+from cxrjax.training import losses, model_selection, previews
+from cxrjax.training.task import Task, Validation
 
 METRICS = ("jaccard", "dice_lungs", "loss")  # of validation
 # Scored structures and their labels; for a mask of the lungs alone, only "lungs" is scored.
@@ -162,8 +162,11 @@ def _build_validation(
 
         return log_probabilities.argmax(-1), jax.vmap(example_loss)(log_probabilities, masks, mask_types)
 
-    def validate(variables: Mapping[str, Any]) -> dict[str, float]:
+    preview_rows = previews.choose_rows(config.tracking, len(radiographs))
+
+    def validate(variables: Mapping[str, Any]) -> Validation:
         table = []
+        images = {}
         example_losses = []
         variables = batch_sharding.replicate(variables)
         for chunk in iter_chunks():
@@ -172,14 +175,20 @@ def _build_validation(
                 label_maps, batch_losses = batch_sharding.gather(predict(variables, batch_sharding.shard(batch)))
                 example_losses += list(batch_losses[:count])
                 for row, label_map in zip(rows[:count], label_maps, strict=False):
-                    metrics = mask_metrics(label_map, chunk["masks"][row], int(chunk["mask_types"][row]))
+                    truth = chunk["masks"][row]
+                    mask_type = int(chunk["mask_types"][row])
+                    metrics = mask_metrics(label_map, truth, mask_type)
+                    if len(table) in preview_rows:
+                        image = previews.draw_lungs(chunk["images"][row], truth, mask_type, label_map, metrics)
+                        images[previews.name(len(table))] = image
                     table.append(metrics | {"status": "ok"})
         scores = classification.segmentation_metrics(table)["structures"]
-        return {
+        metrics = {
             "jaccard": average_jaccard(scores),
             "dice_lungs": scores["lungs"]["dice"],
             "loss": float(np.mean(example_losses)),
         }
+        return Validation(metrics, images)
 
     return validate
 

@@ -4,10 +4,19 @@
 """
 
 from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
 from jax import Array
+
+
+class Validation(NamedTuple):
+    """Result of a validation."""
+
+    metrics: Mapping[str, float]
+    # {name: RGB uint8 [h, w, 3]}, some validation radiographs with what the network predicts for them, for trackers
+    images: Mapping[str, np.ndarray] = MappingProxyType({})
 
 
 class Task(NamedTuple):
@@ -20,5 +29,5 @@ class Task(NamedTuple):
     # (params, batch_stats, arrays [batch, …], key) -> (loss, new batch_stats); jitted by the loop. Where only some
     # examples are augmented, the arrays include "augmented", bool [batch]
     loss: Callable[[Any, Any, Any, Array], tuple[Array, Any]]
-    # variables -> metrics of the validation split; None where there is none
-    validate: Callable[[Mapping[str, Any]], dict[str, float]] | None
+    # variables -> result for the validation split; None where there is none
+    validate: Callable[[Mapping[str, Any]], Validation] | None

@@ -8,15 +8,15 @@ import math
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import Array
-from tensorboardX import SummaryWriter
 
 from cxrjax import plotting
 from cxrjax.config import Config
@@ -32,7 +32,8 @@ from cxrjax.runtime.errors import CxrjaxError
 from cxrjax.runtime.progress import progress_bar
 from cxrjax.runtime.sharding import BatchSharding
 from cxrjax.training import classification, model_selection, param_groups, segmentation, train_step
-from cxrjax.training.task import Task
+from cxrjax.training.task import Task, Validation
+from cxrjax.training.tracking import tracker_group
 from cxrjax.training.train_step import TrainState
 
 _GRACE_SECONDS = 300.0  # after a signal, for the running step and the save; a second signal ends the process sooner
@@ -77,9 +78,11 @@ def train(config: Config, workdir: Path) -> dict[str, float]:
         WeightFormatError, WeightMismatchError: the weights of `config.pretrained` cannot be read, or do not fit the
             network.
         Locked: another process trains in the directory.
-        ValueError: two settings contradict each other.
+        ValueError: two settings contradict each other, or there is no tracker of this name.
+        MissingTrackerError: the package of a tracker is not installed.
         signals.Interrupted: a signal was received, and the state is saved.
     """
+    tracker_group.check(config)
     with _exclusive(workdir):
         return _train(config, workdir)
 
@@ -100,9 +103,7 @@ def _train(config: Config, workdir: Path) -> dict[str, float]:
             run_log.record_start(workdir, start_step)
         with (
             signals.deferred(_GRACE_SECONDS) as stop_requested,
-            SummaryWriter(
-                str(workdir), purge_step=start_step + 1, write_to_disk=multihost.is_primary()
-            ) as summary_writer,
+            tracker_group.open_trackers(config, workdir, start_step) as trackers,
             progress_bar(
                 total=trainer.total_steps,
                 initial=start_step,
@@ -124,11 +125,12 @@ def _train(config: Config, workdir: Path) -> dict[str, float]:
                 progress.update()
                 stopping = multihost.any_process(stop_requested())
                 if (number + 1) % trainer.sampler.steps_per_epoch == 0:
-                    state, record = _end_epoch(state, trainer, checkpoints)
+                    state, record, images = _end_epoch(state, trainer, checkpoints)
                     epochs_since_best = int(state.epochs_since_best)
                     records.append(record)
                     if multihost.is_primary():
-                        history.record(workdir / history.METRICS, record, summary_writer)
+                        history.record(workdir / history.METRICS, record)
+                        trackers.log_epoch(record, images)
                         line = run_log.format_epoch(record, config.training.epochs)
                         run_log.append(workdir, line)
                         if progress.disable:  # no one watches a bar
@@ -345,13 +347,15 @@ def _build_sampler(config: Config, task: Task) -> BatchSampler:
     )
 
 
-def _end_epoch(state: TrainState, trainer: Trainer, checkpoints: Checkpoints) -> tuple[TrainState, dict[str, float]]:
+def _end_epoch(
+    state: TrainState, trainer: Trainer, checkpoints: Checkpoints
+) -> tuple[TrainState, dict[str, float], Mapping[str, np.ndarray]]:
     """Validate at the end of an epoch, and save the network if it is strictly better than all before.
 
     Without validation, each network replaces the one before.
 
     Returns:
-        The state before the next epoch, and the record of this epoch for the metrics log.
+        The state before the next epoch, the record of this epoch for the metrics log, and the images of its validation.
 
     Raises:
         DivergedError: the loss is not finite.
@@ -363,7 +367,8 @@ def _end_epoch(state: TrainState, trainer: Trainer, checkpoints: Checkpoints) ->
     if not math.isfinite(loss):
         raise DivergedError(f"the loss is {loss} in epoch {epoch}; a lower training.learning_rate may help")
     variables = jax.device_get(train_step.eval_params(state))
-    scores = trainer.task.validate(variables) if trainer.task.validate else {}
+    validation = trainer.task.validate(variables) if trainer.task.validate else Validation({})
+    scores = validation.metrics
     score = model_selection.signed_metric(c.metric, scores) if scores else float(step)  # a later network is better
     best_metric, epochs_since_best, plateau = jax.device_get(
         (state.best_metric, state.epochs_since_best, state.plateau)
@@ -384,4 +389,4 @@ def _end_epoch(state: TrainState, trainer: Trainer, checkpoints: Checkpoints) ->
         epochs_since_best=epochs_since_best,
         plateau=model_selection.update_plateau(plateau, metrics, c),
     )
-    return trainer.start_phase(state), record
+    return trainer.start_phase(state), record, validation.images

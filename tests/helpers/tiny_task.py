@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from cxrjax.models.layers import batch_norm
-from cxrjax.training.task import Task
+from cxrjax.training.task import Task, Validation
 
 
 class Tiny(nn.Module):
@@ -30,6 +30,6 @@ def build_tiny(config, workdir):
         return ((y - batch.sum(1)) ** 2).mean(), new["batch_stats"]
 
     def validate(variables):
-        return {"loss": float(((module.apply(variables, x, train=False) - x.sum(1)) ** 2).mean())}
+        return Validation({"loss": float(((module.apply(variables, x, train=False) - x.sum(1)) ** 2).mean())})
 
     return Task(x, np.zeros(10, np.int32), lambda key: module.init(key, x, train=False), loss, validate)

@@ -7,6 +7,7 @@ import pytest
 
 from cxrjax.cli import arguments
 from cxrjax.config import default_config, freeze, recipes, schema
+from cxrjax.config.settings import TrackingConfig
 from cxrjax.runs import run_dir
 from cxrjax.runtime import former_names
 
@@ -48,6 +49,21 @@ def test_an_old_run_shows_and_augments_as_it_did(tmp_path):
 
 def test_maps_of_an_old_run_are_scaled_as_they_were(old_run):
     assert run_dir.load_config(old_run).saliency.scaling == "peak"
+
+
+def test_an_old_training_is_tracked_as_it_was_and_may_be_tracked_otherwise(old_run):
+    settings = json.loads((old_run / "config.json").read_text())
+    del settings["tracking"]
+    (old_run / "config.json").write_text(json.dumps(settings))
+    assert run_dir.load_config(old_run).tracking == TrackingConfig(num_images=0)
+    config = default_config()
+    config.task = "segment"
+    config.image.borders = "bottom"
+    config.tracking.trackers = ("mlflow", "tensorboard")
+    run_dir.create_or_resume(old_run, freeze(config))
+    assert run_dir.load_config(old_run).tracking == TrackingConfig(("mlflow", "tensorboard"))
+    change = json.loads((old_run / "config_history.jsonl").read_text())["settings"]
+    assert change["tracking.num_images"] == {"former": 0, "new": 4}
 
 
 def test_an_old_training_goes_on_with_the_old_setting_alone(old_run):

@@ -15,7 +15,7 @@ from cxrjax.pretrained.formats import read_metadata, read_weights
 from cxrjax.runs import model_file, run_dir, segmenter_copy, weights
 from cxrjax.runs.checkpoints import Checkpoints
 from cxrjax.training import trainer
-from cxrjax.training.task import Task
+from cxrjax.training.task import Task, Validation
 
 CLASSES = ("normal", "bacterial", "viral")
 
@@ -249,7 +249,7 @@ def test_the_training_loop_begins_there_and_a_resumed_one_does_not_read_it_again
         sampling_labels=np.zeros(2, np.int32),
         init=lambda key: {"params": {"w": jnp.zeros(3)}, "batch_stats": {}},
         loss=lambda params, batch_stats, *_: (params["w"].sum(), batch_stats),
-        validate=lambda variables: {"jaccard": float(variables["params"]["w"].sum())},
+        validate=lambda variables: Validation({"jaccard": float(variables["params"]["w"].sum())}),
     )
     published, read = {"params": {"w": jnp.array([1.0, 2.0, 4.0])}, "batch_stats": {}}, []
     monkeypatch.setattr(trainer, "build_task", lambda *_: task)

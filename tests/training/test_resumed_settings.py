@@ -11,6 +11,7 @@ import pytest
 from cxrjax.config import default_config, freeze
 from cxrjax.runs import checkpoints, run_dir
 from cxrjax.training import trainer
+from cxrjax.training.task import Validation
 from tests.helpers.tiny_task import build_tiny
 
 STEPS_PER_EPOCH = 3
@@ -195,7 +196,8 @@ def test_a_cycle_keeps_its_length(tmp_path, former, longer, message):
 
 def test_a_training_that_stopped_early_goes_on_with_a_larger_patience_alone(tmp_path, monkeypatch, capsys):
     scores = iter([0.9, 0.5, 0.6, 0.7, 0.4, 0.8])
-    build = lambda *run: build_tiny(*run)._replace(validate=lambda variables: {"loss": next(scores)})  # noqa: E731
+    validate = lambda variables: Validation({"loss": next(scores)})  # noqa: E731
+    build = lambda *run: build_tiny(*run)._replace(validate=validate)  # noqa: E731
     monkeypatch.setattr(trainer, "build_task", build)
     sentence = "stopped early after epoch 4, since 2 epochs were not better than the best; a larger training.patience"
     for epochs in (8, 9):  # a longer training alone does not go on

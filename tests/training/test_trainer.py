@@ -14,6 +14,7 @@ from cxrjax.data import batch, dataset
 from cxrjax.runs import checkpoints, dataset_record, run_dir
 from cxrjax.runtime import signals
 from cxrjax.training import train_step, trainer
+from cxrjax.training.task import Validation
 from tests.helpers.tiny_task import build_tiny
 
 CLASSES = ("normal", "bacterial", "viral")
@@ -258,7 +259,7 @@ def test_a_signal_saves_the_state_after_the_running_step(tmp_path, monkeypatch, 
 
 
 def test_early_stopping_waits_for_the_second_phase(tmp_path, monkeypatch):
-    build = lambda *run: build_tiny(*run)._replace(validate=lambda variables: {"loss": 1.0})  # noqa: E731
+    build = lambda *run: build_tiny(*run)._replace(validate=lambda variables: Validation({"loss": 1.0}))  # noqa: E731
     monkeypatch.setattr(trainer, "build_task", build)
     config = eventful_config()
     config.training.schedule, config.training.cycles = "constant", 1
@@ -293,7 +294,8 @@ def test_other_settings_in_the_same_folder_are_refused_by_name(unkilled):
 def test_early_stopping_is_exact_and_keeps_the_strictly_best(tmp_path, monkeypatch):
     scores = iter([0.5, 0.7, 0.7, 0.69, 0.9])  # an equal score is no better: patience 2 ends after the fourth epoch
 
-    build = lambda *run: build_tiny(*run)._replace(validate=lambda variables: {"jaccard": next(scores)})  # noqa: E731
+    validate = lambda variables: Validation({"jaccard": next(scores)})  # noqa: E731
+    build = lambda *run: build_tiny(*run)._replace(validate=validate)  # noqa: E731
     monkeypatch.setattr(trainer, "build_task", build)
     config = segment_config()
     config.training.epochs, config.training.patience = 10, 2
