@@ -7,6 +7,7 @@ from cxrjax.audit.metrics import HEADLINE, share_of_score
 
 MIN_SHARE = 0.1  # lower bound of the interval of a shortcut's share from which it is reported. There are a dozen
 # intervals, and one in forty lies above chance by chance
+MOST = 0.5  # share of the score from which a label goes with a shortcut; below, it goes with it in part
 MAX_UNEXPLAINED = 0.3  # upper bound of the intervals up to which the audit states that it finds no shortcut
 MIN_DECISIVE = 0.9  # lower bound of recall and specificity from which a shortcut alone identifies a class
 MIN_FLIP_RATE = 0.5  # lower bound of the share of predictions that a marker flips: most of them

@@ -25,7 +25,7 @@ from cxrjax.data.batch import (
 )
 from cxrjax.io import images, lesions_csv, limits, prepared, radiograph
 from cxrjax.io.borders import Borders
-from cxrjax.io.crop import Crop, cut
+from cxrjax.io.crop import Crop, Frame, cut
 from cxrjax.io.errors import ImageDecodeError
 from cxrjax.io.prepared import DatasetError
 from cxrjax.io.prepared import as_text as _text
@@ -108,6 +108,16 @@ class RadiographDataset:
         """
         _, scan = self._decode(row)
         return self._standardize(scan, preprocessing.find_borders(scan, self._borders))
+
+    def frame(self, row: int) -> Frame:
+        """Return the frame of the standardized image of one radiograph; thread-safe.
+
+        Raises:
+            ImageReadError: the stored image cannot be decoded.
+        """
+        _, scan = self._decode(row)
+        height, width = scan.pixels.shape
+        return Frame(height, width, preprocessing.find_borders(scan, self._borders).crop)
 
     def iter_batches(self, count: int) -> Iterator[RadiographBatch]:
         """Yield all rows in order, `count` radiographs at a time, read ahead; the last batch may be smaller."""

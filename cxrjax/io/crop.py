@@ -28,6 +28,16 @@ class Frame(NamedTuple):
     width: int
     crop: Crop = Crop()
 
+    @property
+    def inner_height(self) -> int:
+        """Height of what the square shows, in pixels of the radiograph."""
+        return self.height - self.crop.top - self.crop.bottom
+
+    @property
+    def inner_width(self) -> int:
+        """Width of what the square shows, in pixels of the radiograph."""
+        return self.width - self.crop.left - self.crop.right
+
     def restore(self, array: np.ndarray, *, fill: float = 0) -> np.ndarray:
         """Map an array over the square to the radiograph: [height, width]; see `restore`."""
         return restore(array, self.crop, (self.height, self.width), fill=fill)
@@ -45,10 +55,8 @@ class Frame(NamedTuple):
         Returns:
             For the rows and for the columns, int64 [size]; 0 for lines that are left out.
         """
-        height = self.height - self.crop.top - self.crop.bottom
-        width = self.width - self.crop.left - self.crop.right
-        rows = (2 * np.arange(height) + 1) * size // (2 * height)
-        columns = (2 * np.arange(width) + 1) * size // (2 * width)
+        rows = (2 * np.arange(self.inner_height) + 1) * size // (2 * self.inner_height)
+        columns = (2 * np.arange(self.inner_width) + 1) * size // (2 * self.inner_width)
         return np.bincount(rows, minlength=size), np.bincount(columns, minlength=size)
 
     def locate(self, points: np.ndarray, size: int) -> np.ndarray:
@@ -61,9 +69,7 @@ class Frame(NamedTuple):
         Returns:
             float64 [..., 2].
         """
-        inside = np.array(
-            [self.height - self.crop.top - self.crop.bottom, self.width - self.crop.left - self.crop.right]
-        )
+        inside = np.array([self.inner_height, self.inner_width])
         return (np.asarray(points) + 0.5) * inside / size - 0.5 + (self.crop.top, self.crop.left)
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from cxrjax.data import dataset
 from cxrjax.inference.predictor import load_predictor
-from cxrjax.report import cases, inputs, render
+from cxrjax.report import cases, inputs, overview, render
 from cxrjax.runtime import atomic_files
 
 TEMPLATES = {"index.html": "index.html", "MODEL_CARD.md": "model_card.md", "CHECKLIST.md": "checklist.md"}
@@ -33,10 +33,16 @@ def write(workdir: Path, split: str, directory: str | None = None) -> Path:
     report_inputs = inputs.gather_inputs(workdir, split, directory)
     config = report_inputs.config
     views: list[cases.CaseView] = []
-    if rows := cases.sort_worst_first(report_inputs.rows)[: config.report.max_cases]:
+    worst_first = cases.sort_worst_first(report_inputs.rows)
+    if config.report.max_cases:
         stored = dataset.open_split(config, split, report_inputs.directory)
         views = cases.render_cases(
-            load_predictor(workdir), stored, rows, config.report.image_size, config.report.max_megabytes
+            load_predictor(workdir),
+            stored,
+            worst_first[: config.report.max_cases],
+            examples=overview.select_examples(worst_first),
+            side=config.report.image_size,
+            megabytes=config.report.max_megabytes,
         )
     folder = workdir / "report"
     folder.mkdir(exist_ok=True)

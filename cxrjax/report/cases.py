@@ -1,7 +1,7 @@
 """Radiographs of a split, worst first, with images small enough for a web page."""
 
 import base64
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import zip_longest
 from typing import Any, NamedTuple
 
@@ -13,25 +13,29 @@ from cxrjax import plotting
 from cxrjax.data import batch, dataset
 from cxrjax.inference.predictor import Predictor, predict_stored
 from cxrjax.io import predictions_csv
+from cxrjax.io.crop import Frame
 from cxrjax.ops import lung_masks
 
 QUALITY = 75  # of WebP, 0..100
+THUMBNAIL_SIDE = 96  # pixels; it is visible at two thirds of that
 MAP_SIDE = 96  # pixels; a map is smooth
 OUTLINE_TOLERANCE = 0.002  # maximal distance of an outline from its mask, as a share of the side
 
 
 class CaseImages(NamedTuple):
-    """Images of one radiograph on a page; outlines are SVG paths in a square of side 100."""
+    """Images of one radiograph on a page, squares to be stretched; outlines are SVG paths in a square of side 100."""
 
     radiograph: str  # data URI
     lungs: str  # outline of the predicted lung mask; "" where it is empty
     true_lungs: str  # of a segmenter, outline of the true lung mask; "" where there is none
     saliency: str  # data URI, transparent where the map is 0; "" without a prediction
+    thumbnail: str  # data URI, of the radiograph alone
+    aspect: float = 1.0  # height of the radiograph as a share of its width
 
     @property
     def num_bytes(self) -> int:
         """Number of bytes that the images add to a page."""
-        return sum(map(len, self))
+        return sum(len(part) for part in self if isinstance(part, str))
 
 
 class CaseView(NamedTuple):
@@ -39,6 +43,8 @@ class CaseView(NamedTuple):
 
     row: dict[str, Any]
     images: CaseImages | None
+    number: int  # of the case on the page, from 1
+    example: int | None = None  # its place on the first screen
 
     @property
     def num_votes(self) -> int:
@@ -46,6 +52,11 @@ class CaseView(NamedTuple):
         return sum(
             self.row[f"votes_{name}"] for name in predictions_csv.class_names(self.row, predictions_csv.COUNT_PREFIX)
         )
+
+    @property
+    def is_undecided(self) -> bool:
+        """True if the confidence is too low to be relied on, see `cxrjax.runs.calibration`."""
+        return self.row.get("decision") == predictions_csv.UNDECIDED
 
     @property
     def is_wrong(self) -> bool:
@@ -64,38 +75,80 @@ def sort_worst_first(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def render_cases(
-    predictor: Predictor, stored: dataset.RadiographDataset, rows: Sequence[dict[str, Any]], side: int, megabytes: float
+    predictor: Predictor,
+    stored: dataset.RadiographDataset,
+    worst_first: Sequence[dict[str, Any]],
+    *,
+    examples: Sequence[dict[str, Any]] = (),
+    side: int,
+    megabytes: float,
 ) -> list[CaseView]:
-    """Return views of rows in their order, with images until their space is used up.
+    """Return views of rows in their order, with images of the examples first, and of others until space is used up.
 
     Args:
         predictor: predictor of the run.
         stored: the split that was evaluated; it is read in batches, and only until the space is used up.
-        rows: n of its predictions.
+        worst_first: n of its predictions.
+        examples: those on the first screen; the ones that are not among `worst_first` come last in the result.
         side: side of an image in pixels.
         megabytes: space for all images, in millions of bytes of the page.
 
     Raises:
         ValueError: a row is not of this split.
     """
-    results = predict_stored(predictor, stored, _find_rows(stored, rows))
+    rows = [*examples, *(row for row in worst_first if not _is_in(row, examples))]
+    positions = _find_rows(stored, rows)
+    results = predict_stored(predictor, stored, positions)
     images: list[CaseImages] = []
     remaining = megabytes * 1e6
-    for row, (examples, i, result) in zip(rows, results, strict=True):
-        saliency = predictor.saliency(result)
-        row_images = CaseImages(
-            radiograph=_webp_uri(_shrink(examples.images[i], side)),
-            lungs=svg_path(result.lung_mask),
-            true_lungs=svg_path(_true_lungs(examples, i)) if saliency is None else "",
-            saliency=_webp_uri(_to_bgra(_shrink(saliency, MAP_SIDE)))
-            if saliency is not None and row.get("prediction")
-            else "",
-        )
+    for row, position, (chunk, i, result) in zip(rows, positions, results, strict=True):
+        row_images = _render_case(predictor, row, (chunk, i, result), stored.frame(position), side)
         remaining -= row_images.num_bytes
-        if remaining < 0:
+        if remaining < 0 and len(images) >= len(examples):
             break
         images.append(row_images)
-    return [CaseView(row, row_images) for row, row_images in zip_longest(rows, images)]
+    rendered = {
+        id(row): (row_images, place) for row, row_images, place in zip_longest(rows, images, range(len(examples)))
+    }
+    listed = [*worst_first, *(row for row in examples if not _is_in(row, worst_first))]
+    return [
+        CaseView(row, images=rendered[id(row)][0], number=number, example=rendered[id(row)][1])
+        for number, row in enumerate(listed, 1)
+    ]
+
+
+def _is_in(row: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> bool:
+    """Return whether one of the rows is this very row; two radiographs may have equal rows."""
+    return any(row is other for other in rows)
+
+
+def _render_case(
+    predictor: Predictor,
+    row: Mapping[str, Any],
+    case: tuple[batch.RadiographBatch, int, Any],
+    frame: Frame,
+    side: int,
+) -> CaseImages:
+    """Return the images of one radiograph.
+
+    Args:
+        predictor: predictor of the run.
+        row: its row of predictions.csv.
+        case: batch, row in the batch and result of `predict_stored`.
+        frame: of its square in the file.
+        side: side of an image in pixels.
+    """
+    examples, i, result = case
+    saliency = predictor.saliency(result)
+    visible = saliency if row.get("prediction") else None
+    return CaseImages(
+        radiograph=_webp_uri(_shrink(examples.images[i], side)),
+        lungs=svg_path(result.lung_mask),
+        true_lungs=svg_path(_true_lungs(examples, i)) if saliency is None else "",
+        saliency=_webp_uri(_to_bgra(_shrink(visible, MAP_SIDE))) if visible is not None else "",
+        thumbnail=_webp_uri(_shrink(examples.images[i], THUMBNAIL_SIDE)),
+        aspect=frame.inner_height / frame.inner_width,
+    )
 
 
 def svg_path(mask: NDArray[np.bool_]) -> str:

@@ -10,7 +10,7 @@ from cxrjax.data import dataset, tfds_store
 from cxrjax.io import json_file, predictions_csv
 from cxrjax.metrics import baselines, prediction_arrays
 from cxrjax.models import from_config
-from cxrjax.runs import dataset_record, history, provenance, run_dir
+from cxrjax.runs import calibration, dataset_record, history, provenance, run_dir
 from cxrjax.runtime import former_names, software
 from cxrjax.training import model_selection
 
@@ -53,7 +53,7 @@ class ReportInputs(NamedTuple):
     split: str
     name: str  # of the folders with results on these data, see `dataset_record.results_dirname`
     directory: str  # of the evaluated data set
-    rows: list[dict[str, Any]]  # predictions.csv
+    rows: list[dict[str, Any]]  # predictions.csv, each with "decision", see `predictions_csv`
     scores: dict[str, Any]  # metrics.json
     chance: Mapping[str, float | None]  # `baselines.chance_level`; empty for a segmenter
     best_epoch: Mapping[str, float] | None  # metrics of the epoch whose network is used
@@ -62,6 +62,7 @@ class ReportInputs(NamedTuple):
     ood_detector: dict[str, Any] | None  # ood_detector.json
     morphometry: dict[str, Any] | None
     calibration: dict[str, Any] | None  # calibration.json
+    min_confidence: float | None  # of `calibration.load_min_confidence`
     training_data: DatasetInfo | None  # None where the data set no longer exists
     evaluation_data: DatasetInfo
     versions: dict[str, str]  # package -> version, at the time of the report
@@ -77,6 +78,11 @@ class ReportInputs(NamedTuple):
         """True if the evaluated data set is not that of training."""
         return self.name != self.split
 
+    @property
+    def has_ood_results(self) -> bool:
+        """True if an out-of-distribution detector has judged the radiographs."""
+        return "ood_reason" in self.rows[0] and self.ood_detector is not None
+
     def file(self, command: str, name: str) -> Path:
         """Return the path of a file that a command writes for these data."""
         return former_names.find(self.workdir, command, self.name, name)
@@ -90,7 +96,11 @@ def gather_inputs(workdir: Path, split: str, directory: str | None) -> ReportInp
     if not (folder / "metrics.json").exists():
         flags = f"--split={split}" + (f" --dataset={directory}" if name != split else "")
         raise run_dir.RunError(f"{folder}: the split was not evaluated yet; --mode=evaluate {flags} does it")
-    rows = predictions_csv.read(folder / "predictions.csv")
+    classes = from_config.classes(config)
+    min_confidence = calibration.load_min_confidence(workdir, provenance.read(folder).step) if classes else None
+    rows = [
+        row | {"decision": _decide(row, min_confidence)} for row in predictions_csv.read(folder / "predictions.csv")
+    ]
     scores = _read(folder / "metrics.json")
     assert scores is not None  # the file exists
     if "subgroups" not in scores:
@@ -100,7 +110,6 @@ def gather_inputs(workdir: Path, split: str, directory: str | None) -> ReportInp
     directory = directory or config.data.dir
     evaluation_data = _dataset_info(directory)
     training_data = evaluation_data if name == split else _dataset_info_if_present(config.data.dir)
-    classes = from_config.classes(config)
     records = history.read(workdir / history.METRICS)
     return ReportInputs(
         workdir=workdir,
@@ -117,11 +126,19 @@ def gather_inputs(workdir: Path, split: str, directory: str | None) -> ReportInp
         ood_detector=_read(former_names.find(workdir, "ood_detector.json")),
         morphometry=_read(former_names.find(workdir, "morphometry", name, "differences.json")),
         calibration=_read(workdir / "calibration.json"),
+        min_confidence=min_confidence,
         training_data=training_data,
         evaluation_data=evaluation_data,
         versions=software.versions(),
         hardware=software.hardware(),
     )
+
+
+def _decide(row: Mapping[str, Any], min_confidence: float | None) -> str:
+    """Return the decision on a row, as `Predictor.decision`."""
+    if min_confidence is None or not row.get("prediction"):
+        return ""
+    return predictions_csv.DECIDED if row["confidence"] >= min_confidence else predictions_csv.UNDECIDED
 
 
 def _read(path: Path) -> dict[str, Any] | None:

@@ -4,22 +4,27 @@ import base64
 import hashlib
 import json
 import math
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 import jinja2
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
+from cxrjax.audit import answers
 from cxrjax.evaluation import saliency_verdict, tables
 from cxrjax.metrics import classification, subgroups
-from cxrjax.report import description
+from cxrjax.report import contents, description, missing, overview
 from cxrjax.report.cases import CaseView
 from cxrjax.report.inputs import ReportInputs
-from cxrjax.runtime.formatting import format_ci, format_p
+from cxrjax.runtime.formatting import format_ci, format_label, format_p
 
+MAX_NAME = 24  # characters of the name of a file in a caption
+NAME_END = 8  # characters of either end of a longer one
 TYPES = {".svg": "image/svg+xml", ".png": "image/png"}
+_CELL = re.compile(r"<t[hd]\b")
 # Characters with a meaning in Markdown, as entities, which stand for the character alone.
 _MARKS = {ord(mark): f"&#{ord(mark)};" for mark in "&<>|`*[]\\"} | {ord("\n"): " ", ord("\r"): " "}
 
@@ -51,11 +56,17 @@ def render(template: str, inputs: ReportInputs, cases: Sequence[CaseView]) -> by
         "leaves": leaves,
         "decimal": format_decimal,
         "capitalize_first": capitalize,
+        "label": format_label,
+        "percent": format_percent,
+        "short_path": shorten_path,
+        "label_cells": label_cells,
     }
     environment.globals |= {"data_uri": data_uri, "FEW": subgroups.FEW, "value": value, "interval": interval}
+    environment.globals["follows_theme"] = follows_theme
     environment.globals["CHECKS"] = saliency_verdict.CHECKS
     environment.globals["cases_of"] = tables.describe_counts(inputs.scores)
     environment.globals["verbatim"] = partial(_read_source, environment)
+    lacking = missing.list_missing(inputs)
     text = environment.get_template(template).render(
         inputs._asdict(),
         inputs=inputs,
@@ -63,7 +74,17 @@ def render(template: str, inputs: ReportInputs, cases: Sequence[CaseView]) -> by
         is_classifier=bool(inputs.classes),
         headline=headline(inputs) if inputs.classes else [],
         confusion=confusion(inputs) if inputs.classes else [],
-        has_ood_results="ood_reason" in inputs.rows[0] and inputs.ood_detector is not None,
+        overview=overview.summarize(inputs),
+        answers=answers.list_answers(inputs.audit) if inputs.audit else [],
+        missing=lacking,
+        contents=contents.list_sections(inputs, bool(lacking)),
+        pages=contents.PAGES if inputs.classes else contents.PAGES | {"scores": "lungs.html"},
+        operating_points=contents.merge_operating_points(inputs.scores.get("operating_points", {})),
+        undecided=contents.describe_undecided(inputs) if inputs.classes else "",
+        audit_chance=inputs.audit["chance"]["macro_auroc"] if inputs.audit else None,
+        audit_command=missing.audit_command(inputs),
+        report_command=missing.report_command(inputs),
+        has_several_sources=overview.has_several_sources(inputs.rows),
         intervals=any(interval(leaf) for _, leaf in leaves(inputs.scores["all"])),
         method=description.describe_method(inputs.config),
         settings=dict(leaves(json.loads(inputs.config.to_json()))),
@@ -84,6 +105,17 @@ def interval(number: Any) -> Sequence[float] | None:
 def format_decimal(number: float, digits: int = 2) -> str:
     """Format a number of a row; – for NaN."""
     return "–" if math.isnan(number) else f"{number:.{digits}f}"
+
+
+def format_percent(number: float) -> str:
+    """Format a share of a row in percent; – for NaN."""
+    return "–" if math.isnan(number) else f"{number:.0%}"
+
+
+def shorten_path(path: str) -> str:
+    """Return the name of a file without its folders and ending, and without the middle of a long name."""
+    stem = PurePath(path).stem
+    return stem if len(stem) <= MAX_NAME else f"{stem[:NAME_END]}…{stem[-NAME_END:]}"
 
 
 def capitalize(text: str) -> str:
@@ -128,6 +160,25 @@ def data_uri(path: Path) -> str:
     if not path.exists():
         return ""
     return f"data:{TYPES[path.suffix]};base64,{base64.b64encode(path.read_bytes()).decode()}"
+
+
+def follows_theme(path: Path) -> bool:
+    """Return whether a figure has the colors of the page, light or dark; figures of older versions are white."""
+    return path.suffix == ".svg" and b"prefers-color-scheme" in path.read_bytes()
+
+
+def label_cells(rows: str, columns: Sequence[str]) -> Markup:
+    """Add to each cell of a table the heading of its column, which a narrow page shows beside it.
+
+    Args:
+        rows: HTML of the rows, with one cell per column.
+        columns: headings of the columns.
+    """
+    labeled = []
+    for row in re.split(r"(?=<tr\b)", rows):
+        headings = iter(columns)
+        labeled.append(_CELL.sub(lambda cell, h=headings: f'{cell[0]} data-label="{escape(next(h, ""))}"', row))
+    return Markup("".join(labeled))
 
 
 def csp_hash(text: str) -> str:

@@ -5,6 +5,13 @@ from typing import Any
 
 MISSING = "–"  # in place of a number that does not exist
 
+_LABELS = {"covid19": "COVID-19", "covid-19": "COVID-19", "covid": "COVID-19"}
+
+
+def format_label(name: str) -> str:
+    """Return the name of a label as readers write it, with spaces for underscores, as "COVID-19" for "covid19"."""
+    return _LABELS.get(name.lower(), name.replace("_", " "))
+
 
 def format_ci(estimate: Mapping[str, Any] | float | None, spec: str = ".3f") -> str:
     """Format a score with its confidence interval.

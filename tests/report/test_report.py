@@ -14,6 +14,7 @@ from cxrjax.config import default_config
 from cxrjax.data import batch, tfds_store
 from cxrjax.inference import pipeline
 from cxrjax.io import predictions_csv
+from cxrjax.io.crop import Crop, Frame
 from cxrjax.metrics import baselines
 from cxrjax.report import cases, description, inputs, render
 
@@ -66,7 +67,7 @@ def scores_of(value):
 def row(path, label, finding, confidence):
     votes = {f"votes_{name}": 8 if name == finding else 1 for name in CLASSES}
     return {
-        "path": path, "patient_id": path, "source": "here", "split": "test", "label": label, "prediction": finding,
+        "path": path, "patient_id": path, "source": "there" if path == "none.png" else "here", "split": "test", "label": label, "prediction": finding,
         "confidence": confidence, "vote_fraction": 0.8, "status": "ok" if finding else "no lungs found", "reason": "",
         "source_baseline": "normal", **votes, **{f"probability_{name}": confidence / 2 for name in CLASSES},
     }  # fmt: skip
@@ -120,7 +121,7 @@ def found(tmp_path):
             "subgroups": {"sex": {"F": scores_of(0.7) | {"n": 12}, "M": scores_of(0.8) | {"n": 28}}},
             "warnings": ["few of them"],
         },
-        best_epoch={"epoch": 7}, audit=None, maps=None, ood_detector=None, morphometry=None, calibration=None,
+        best_epoch={"epoch": 7}, audit=None, maps=None, ood_detector=None, morphometry=None, calibration=None, min_confidence=None,
         training_data=HERE, evaluation_data=HERE,
         versions={"cxrjax": "0", "jax": "1", "flax": "2"}, hardware="a machine",
     )  # fmt: skip
@@ -129,11 +130,14 @@ def found(tmp_path):
 AUDIT = {
     "experiments": [{
         "name": "source", "title": "Source alone", "question": "Does it?", "note": "", "model": "metadata",
-        "scores": {"macro_f1": estimate(0.5432, 0.5, 0.6), "macro_auroc": estimate(0.7654, 0.7, 0.8)}, "share": None,
+        "scores": {"macro_f1": estimate(0.5432, 0.5, 0.6), "macro_auroc": estimate(0.7654, 0.7, 0.8)},
+        "category": "shortcut", "share": estimate(0.66, 0.5, 0.8), "classes": {}, "reference": None, "difference": None,
     }, {
-        "name": "border", "title": "Border", "question": "Is it?", "note": "not done", "model": "network",
-        "scores": {}, "share": None,
+        "name": "border", "title": "Border", "question": "Is it?", "note": "not done", "model": "small network",
+        "category": "shortcut", "scores": {}, "share": None, "classes": {}, "reference": None, "difference": None,
     }],
+    "scores": {"macro_auroc": estimate(0.9, 0.85, 0.95), "macro_f1": estimate(0.8, 0.7, 0.9)},
+    "chance": {"macro_auroc": 0.5, "macro_f1": 0.2, "accuracy": 0.3}, "labels": {"normal": 5}, "shared_patients": 0,
     "settings": {"probe_network": {"seed": 41, "training": {"epochs": 12}}, "headline": "macro_auroc"},
     "versions": {"cxrjax": "0", "jax": "0.10.9"},
     "verdict": {"paragraph": "Most of it is the hospital.", "sentences": [], "cannot_support": ["that any is seen"]},
@@ -141,10 +145,21 @@ AUDIT = {
 
 
 def shown(picture=None):
-    return [cases.CaseView(each, picture) for each in cases.sort_worst_first(ROWS)]
+    rows = cases.sort_worst_first(ROWS)
+    return [
+        cases.CaseView(each, picture, number, place)
+        for number, (each, place) in enumerate(zip(rows, (None, 1, None, None, 0), strict=True), 1)
+    ]
 
 
-PICTURE = cases.CaseImages("data:image/webp;base64,AA==", "M1,1 2,2 3,1Z", "", "data:image/webp;base64,AA==")
+PICTURE = cases.CaseImages(
+    "data:image/webp;base64,AA==",
+    "M1,1 2,2 3,1Z",
+    "",
+    "data:image/webp;base64,AA==",
+    "data:image/webp;base64,AA==",
+    1.25,
+)
 
 
 def page(found, picture=PICTURE):
@@ -190,7 +205,7 @@ def test_headings_ids_tables_and_pictures_can_be_read_aloud(found):
     links = [a["href"][1:] for tag, a in parsed.elements if tag in ("a", "use") and a.get("href")]
     assert set(links) <= set(ids)
     assert {a["aria-labelledby"] for _, a in parsed.elements if "aria-labelledby" in a} <= set(ids)
-    assert all(a.get("alt") for a in parsed.all("img"))
+    assert all(a.get("alt") or a.get("class") == "thumbnail" for a in parsed.all("img"))
     assert all(a.get("aria-label") or a.get("aria-hidden") for a in parsed.all("svg"))
     assert len(parsed.all("caption")) == len(parsed.all("table"))
     assert all(a.get("scope") in ("row", "col") for a in parsed.all("th"))
@@ -227,18 +242,26 @@ def test_the_numbers_are_those_of_the_run(found, audit):
     assert "macro F1 0.812 (0.762 to 0.862)" in render.render("checklist.md", found, shown()).decode()
     if audit:
         controls = table(text, "Controls")
-        assert controls[1][3:] == ["0.765 0.700–0.800", "0.543 0.500–0.600", "–"]
-        assert controls[2][2:] == ["Is it? not done", "–", "–", "–"]
+        assert controls[1][3:6] == ["0.765 0.700–0.800", "0.543 0.500–0.600", "66% 50–80%"]
+        assert controls[2][2:6] == ["Is it? not done", "–", "–", "–"]
+        answered = table(text, "Questions of the audit")
+        guessed = ["Yes", "Source alone: 0.77 (0.70 to 0.80), 66% (50% to 80%) of the score above chance"]
+        assert answered[1] == ["Can the label be guessed before the image is seen?", *guessed]
+        assert answered[2][1] == "Not tried"
 
 
 def test_the_audit_stands_before_every_score_and_what_is_missing_says_what_makes_it(found):
     text = page(found._replace(audit=AUDIT))
-    assert text.index("Most of it is the hospital.") < text.index("0.812")
-    assert "--mode=audit" not in text and "that any is seen" in text
+    sentence = "The label goes with the collection: a guess that never sees the radiograph reaches 0.77 of 0.90."
+    assert f"<h1>{sentence}</h1>" in text and text.index(sentence) < text.index("0.812")
+    assert "--mode=audit" not in text and "That any is seen" in text and "Most of it is the hospital." in text
     text = page(found)
-    modes = re.findall(r"--workdir=RUN --mode=(\w+)", text)
-    assert modes == ["audit", "evaluate", "evaluate_saliency", "fit_ood", "morphometry"]
+    section = text[text.index('<section id="missing"') :]
+    modes = re.findall(rf"python -m cxrjax\.main --workdir={found.workdir} --mode=(\w+)", section)
+    assert modes == ["report", "audit", "evaluate", "evaluate_saliency", "fit_ood", "evaluate", "morphometry"]
     assert text.index("--mode=audit") < text.index("Scores of the network")
+    judged = found._replace(ood_detector={}, rows=[each | {"ood_reason": ""} for each in ROWS])
+    assert "fit_ood" not in page(judged) and "0 of 5 radiographs are unlike those of training" in page(judged)
 
 
 def test_the_checklists_have_every_item_and_leave_open_what_only_authors_know(found):
@@ -277,7 +300,7 @@ def test_limitations_are_what_the_data_cannot_support(found):
 
 
 def test_controls_that_were_not_done_are_not_claimed_and_twins_are_told_apart(found):
-    twins = [{"name": n, "title": "background alone", "model": by, "scores": {"macro_f1": estimate(0.5, 0.4, 0.6)}}
+    twins = [AUDIT["experiments"][0] | {"name": n, "title": "background alone", "model": by}
              for n, by in (("background", "small network"), ("background_network", "network"))]  # fmt: skip
     answer = answers(found._replace(audit=AUDIT | {"experiments": AUDIT["experiments"] + twins}), "CLAIM")["30"]
     assert "Border" not in answer and "Source alone (metadata)" in answer
@@ -416,7 +439,7 @@ def test_what_cannot_be_told_is_said_to_be_so(found):
     assert "Convergence of the vote is not available" in text
     lines = table(text, "Thresholds chosen on validation")[1:]
     assert lines == [
-        ["viral", "at sensitivity", "not reachable"],
+        ["viral", "at sensitivity", "not reachable", "–", "–"],
         ["viral", "at specificity", "0.500", "0.800 0.700–0.900", "1.000"],
     ]
 
@@ -432,7 +455,7 @@ def test_a_run_of_masks_has_a_report_too(found):
         "warnings": [],
     })  # fmt: skip
     text = render.render(
-        "index.html", found, [cases.CaseView(masks, PICTURE._replace(saliency="", true_lungs="M1,1 2,2 3,1Z"))]
+        "index.html", found, [cases.CaseView(masks, PICTURE._replace(saliency="", true_lungs="M1,1 2,2 3,1Z"), 1)]
     )
     assert table(text.decode(), "Overlap")[1] == ["all", "lungs", "40", "0.943 0.930–0.950", "0.900 0.800–0.950"]
     assert Page(text.decode()) and "0.943 (0.930 to 0.950)" in render.render("model_card.md", found, []).decode()
@@ -469,29 +492,45 @@ def hold(count, side):
     })  # fmt: skip
 
 
+class Stored(batch.RadiographBatch):
+    """A batch in place of a data set, of radiographs of 60 x 40 pixels of which 10 rows are cut."""
+
+    def frame(self, row):
+        return Frame(60, 40, Crop(10, 0, 0, 0))
+
+
+def render_stored(predictor, held, rows, **options):
+    return cases.render_cases(predictor, Stored(*held), rows, **options)
+
+
 def test_pictures_end_where_the_room_does():
     held, rows = hold(6, 64), [row(f"{k}.png", "normal", "viral", 0.5) for k in (5, 3, 1)]
-    every = cases.render_cases(Stub(), held, rows, side=64, megabytes=1)
+    every = render_stored(Stub(), held, rows, side=64, megabytes=1)
     sizes = [case.images.num_bytes for case in every]
     assert [case.row["path"] for case in every] == ["5.png", "3.png", "1.png"] and min(sizes) > 1000
-    some = cases.render_cases(Stub(), held, rows, side=64, megabytes=(sum(sizes[:2]) + 1) / 1e6)
+    some = render_stored(Stub(), held, rows, side=64, megabytes=(sum(sizes[:2]) + 1) / 1e6)
     assert [case.images == other.images for case, other in zip(some, every, strict=True)] == [True, True, False]
+    assert {case.images.aspect for case in every} == {50 / 40}
+    shown_first = render_stored(Stub(), held, rows[:2], examples=[rows[2]], side=64, megabytes=0)
+    assert [(case.row["path"], case.number, case.example) for case in shown_first] == [
+        ("5.png", 1, None), ("3.png", 2, None), ("1.png", 3, 0)]  # fmt: skip
+    assert [case.images is None for case in shown_first] == [True, True, False]
     assert some[2].images is None and some[2].row["path"] == "1.png"
     with pytest.raises(ValueError, match="7.png: was evaluated, but is not in this data set"):
-        cases.render_cases(Stub(), held, [row("7.png", "normal", "viral", 0.5)], side=64, megabytes=1)
+        render_stored(Stub(), held, [row("7.png", "normal", "viral", 0.5)], side=64, megabytes=1)
 
 
 def test_of_two_sources_with_equal_paths_each_row_has_its_own_picture():
     held = batch.with_columns(hold(3, 64), paths=["a.png", "1.png", "1.png"], sources=["here", "here", "there"])
     two = [row("1.png", "normal", "viral", 0.5) | {"source": source} for source in ("there", "here")]
-    there, here = (case.images.radiograph for case in cases.render_cases(Stub(), held, two, side=64, megabytes=1))
+    there, here = (case.images.radiograph for case in render_stored(Stub(), held, two, side=64, megabytes=1))
     alone = batch.with_columns(hold(3, 64), paths=["a.png", "here.png", "there.png"])
     rows = [row(f"{source}.png", "normal", "viral", 0.5) for source in ("there", "here")]
     assert [there, here] == [
-        case.images.radiograph for case in cases.render_cases(Stub(), alone, rows, side=64, megabytes=1)
+        case.images.radiograph for case in render_stored(Stub(), alone, rows, side=64, megabytes=1)
     ]
     with pytest.raises(ValueError, match="1.png: was evaluated, but is not in this data set"):
-        cases.render_cases(Stub(), held, [two[0] | {"source": "elsewhere"}], side=64, megabytes=1)
+        render_stored(Stub(), held, [two[0] | {"source": "elsewhere"}], side=64, megabytes=1)
 
 
 def test_a_finding_has_its_map_whether_or_not_there_are_lungs():
@@ -501,7 +540,7 @@ def test_a_finding_has_its_map_whether_or_not_there_are_lungs():
                 yield diagnosis._replace(lung_mask=np.zeros_like(diagnosis.lung_mask))
 
     rows = [row("0.png", "normal", "viral", 0.5), row("1.png", "normal", "", float("nan"))]
-    pictures = [case.images for case in cases.render_cases(Blind(), hold(2, 64), rows, side=64, megabytes=1)]
+    pictures = [case.images for case in render_stored(Blind(), hold(2, 64), rows, side=64, megabytes=1)]
     assert pictures[0].saliency and pictures[0].lungs == "" and pictures[1].saliency == ""
 
 

@@ -1,0 +1,98 @@
+"""Result of an audit in one sentence for readers without a background in machine learning."""
+
+from typing import Any, NamedTuple
+
+from cxrjax.audit import criteria
+from cxrjax.audit.criteria import Numbers
+from cxrjax.audit.metrics import HEADLINE, share_of_score
+from cxrjax.runtime.formatting import join_words
+
+MOSTLY = (
+    0.5  # share of the score from which a label goes with a shortcut, and below which it goes with it in part. Ours
+)
+# What goes with the label, and what reaches the score, by the name of an experiment.
+WORDINGS = {
+    "source": ("with the collection", "a guess that never sees the radiograph"),
+    "view": ("with the projection", "a guess that never sees the radiograph"),
+    "resolution": ("with the size of the image", "a guess that never sees the radiograph"),
+    "file_format": ("with the file format", "a guess that never sees the radiograph"),
+    "metadata": ("with collection, projection, size and file format", "a guess that never sees the radiograph"),
+    "background": ("with what lies beside the lungs", "a small network that sees no lung"),
+    "lung_box": ("with the lungs' size and position", "a small network that sees a black box in place of the lungs"),
+    "border": ("with the border of the image", "a small network that sees the outer tenth of each side"),
+}
+
+
+class Finding(NamedTuple):
+    """Main result of an audit."""
+
+    sentence: str
+    shortcut: Numbers | None  # entry of audit.json of the shortcut with the highest score; None if none was scored
+
+
+def find(audit: Numbers) -> Finding:
+    """Return the main result of an audit.
+
+    Args:
+        audit: the content of audit.json.
+    """
+    score = audit["scores"][HEADLINE]["value"]
+    shortcuts = _shortcuts(audit)
+    strongest = shortcuts[0] if shortcuts else None
+    if score is None:
+        labels = join_words(list(audit["labels"]))
+        return Finding(f"Nothing can be told apart here: all radiographs are {labels}.", strongest)
+    chance = audit["chance"]
+    shuffled = [
+        entry for entry in audit["experiments"] if entry["name"].startswith("shuffled_labels") and entry["scores"]
+    ]
+    if shuffled and _are_scored(shuffled) and criteria.leaks(shuffled, chance):
+        return Finding(
+            "Something leaks: a network that was trained on shuffled labels still does better than chance, so that no "
+            "score here can be relied on.",
+            strongest,
+        )
+    if strongest is None:
+        return Finding(f"The network reaches {score:.2f}, and no shortcut could be tried.", None)
+    if all(entry["share"] is None for entry in shortcuts):
+        return Finding(
+            f"The network cannot be told from chance: it reaches {score:.2f}, where a guess reaches "
+            f"{chance[HEADLINE]:.2f}.",
+            strongest,
+        )
+    effective = [entry for entry in shortcuts if criteria.is_found(entry)]
+    if effective:
+        return Finding(_name_shortcut(effective[0], score), effective[0])
+    title = strongest["title"]
+    reached = strongest["scores"][HEADLINE]["value"]
+    upper_bounds = [share_of_score(entry["share"])[1] for entry in shortcuts if entry["share"]]
+    if max(upper_bounds) > criteria.MAX_UNEXPLAINED:
+        return Finding(
+            f"Too few radiographs to say whether a shortcut is at work: the network reaches {score:.2f}, the strongest "
+            f"shortcut tried, the {title}, {reached:.2f}.",
+            strongest,
+        )
+    tried = "The one shortcut tried does" if len(shortcuts) == 1 else f"The {len(shortcuts)} shortcuts tried do"
+    return Finding(f"{tried} not explain the score: the {title} reaches {reached:.2f} of {score:.2f}.", strongest)
+
+
+def _shortcuts(audit: Numbers) -> list[Any]:
+    """Return the scored shortcuts, that of the highest score first."""
+    scored = [
+        entry
+        for entry in audit["experiments"]
+        if entry["category"] == "shortcut" and entry["scores"] and entry["scores"][HEADLINE]["value"] is not None
+    ]
+    return sorted(scored, key=lambda entry: entry["scores"][HEADLINE]["value"], reverse=True)
+
+
+def _are_scored(experiments: list[Any]) -> bool:
+    return all(entry["scores"][HEADLINE]["value"] is not None for entry in experiments)
+
+
+def _name_shortcut(shortcut: Numbers, score: float) -> str:
+    """Return the sentence on an effective shortcut."""
+    companion, agent = WORDINGS.get(shortcut["name"], (f"with the {shortcut['title']}", "it"))
+    extent = "goes" if shortcut["share"]["value"] >= criteria.MOST else "goes in part"
+    reached = shortcut["scores"][HEADLINE]["value"]
+    return f"The label {extent} {companion}: {agent} reaches {reached:.2f} of {score:.2f}."

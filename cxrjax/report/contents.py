@@ -1,0 +1,95 @@
+"""Sections of the page, and the tables whose rows are chosen here and not in a template."""
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from cxrjax.io import predictions_csv
+from cxrjax.report.inputs import ReportInputs
+
+# Template of each section.
+PAGES = {
+    "about": "about.html",
+    "scores": "scores.html",
+    "audit": "audit.html",
+    "classes": "classes.html",
+    "certainty": "certainty.html",
+    "subgroups": "subgroups.html",
+    "saliency": "saliency.html",
+    "morphometry": "morphometry.html",
+    "cases": "cases.html",
+    "ood": "ood.html",
+    "made": "made.html",
+    "missing": "missing.html",
+}
+_TITLES = {
+    "scores": "Scores",
+    "audit": "Audit",
+    "classes": "Classes",
+    "certainty": "Certainty",
+    "subgroups": "Subgroups",
+    "saliency": "Maps",
+    "morphometry": "Hearts and lungs",
+    "cases": "Cases",
+    "ood": "Out of distribution",
+    "about": "About",
+    "made": "Methods",
+    "missing": "Not computed yet",
+}
+
+
+class OperatingPoint(NamedTuple):
+    """Threshold of a class, and its scores."""
+
+    name: str  # of the class
+    kinds: str  # how it was chosen; several ways may give one threshold
+    scores: Mapping[str, Any]
+
+
+def list_sections(inputs: ReportInputs, has_missing: bool) -> list[tuple[str, str]]:
+    """Return (id, title) of the sections that have content, in their order."""
+    absent = set()
+    if not inputs.classes:
+        absent |= {"audit", "classes", "certainty", "subgroups", "saliency", "morphometry", "ood"}
+    if inputs.maps is None:
+        absent.add("saliency")
+    if inputs.morphometry is None:
+        absent.add("morphometry")
+    if not inputs.has_ood_results:
+        absent.add("ood")
+    if not has_missing:
+        absent.add("missing")
+    return [(name, title) for name, title in _TITLES.items() if name not in absent]
+
+
+def merge_operating_points(points: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> list[OperatingPoint]:
+    """Return the operating points of metrics.json, those of one class with equal thresholds as one."""
+    merged = []
+    for name, kinds in points.items():
+        by_threshold: dict[float | None, list[str]] = {}
+        for kind, scores in kinds.items():
+            by_threshold.setdefault(scores["threshold"], []).append(kind)
+        for same_kinds in by_threshold.values():
+            words = " and ".join(kind.replace("_", " ") for kind in same_kinds)
+            merged.append(OperatingPoint(name, words, kinds[same_kinds[0]]))
+    return merged
+
+
+def describe_undecided(inputs: ReportInputs) -> str:
+    """Return a sentence on the predictions that are too uncertain to be relied on; "" without a threshold."""
+    decisions = [row.get("decision") for row in inputs.rows]
+    if inputs.calibration is None or not any(decisions):
+        return ""
+    target = f"{inputs.calibration['target']:.0%}"
+    undecided = decisions.count(predictions_csv.UNDECIDED)
+    decided = [row for row in inputs.rows if row["decision"] == predictions_csv.DECIDED]
+    split = inputs.calibration["split"]
+    if not np.isfinite(inputs.min_confidence or np.inf):
+        return f"All {undecided} predictions are undecided: on {split}, no confidence promises {target} correct predictions."
+    text = f"{undecided} of {undecided + len(decided)} predictions are undecided: their confidence is below "
+    text += f"{inputs.min_confidence:.0%}, from which on {split} promises {target} correct predictions."
+    if decided:
+        correct = np.mean([row["prediction"] == row["label"] for row in decided])
+        text += f" Of the others, {correct:.0%} are correct."
+    return text

@@ -1,0 +1,59 @@
+"""Results that a report lacks, each with the command that computes it."""
+
+import shlex
+from typing import NamedTuple
+
+from cxrjax.report.inputs import ReportInputs
+
+
+class MissingResult(NamedTuple):
+    """Result that was not computed, and the commands that compute it, which can be pasted into a shell."""
+
+    name: str
+    meaning: str
+    commands: tuple[str, ...]
+
+
+def list_missing(inputs: ReportInputs) -> list[MissingResult]:
+    """Return the results that the other commands have not computed yet for this split."""
+    if not inputs.classes:
+        return []
+    missing = []
+    if inputs.audit is None and not inputs.is_external:
+        meaning = "how much of the score can be reached without seeing a lung"
+        missing.append(MissingResult("Audit for shortcuts", meaning, (_command(inputs, "audit"),)))
+    if not inputs.scores["calibration"]:
+        meaning = "whether a probability of 0.8 is right eight times in ten"
+        missing.append(MissingResult("Calibration", meaning, (_command(inputs, "evaluate"),)))
+    if inputs.maps is None:
+        meaning = "whether the maps are evidence for the reasons of a prediction; until then they are none"
+        missing.append(
+            MissingResult("Evaluation of the saliency maps", meaning, (_command(inputs, "evaluate_saliency"),))
+        )
+    if not inputs.has_ood_results:
+        meaning = "which images are no upright frontal chest radiographs"
+        commands = (f"{_program(inputs)} --mode=fit_ood", _command(inputs, "evaluate"))
+        missing.append(MissingResult("Out-of-distribution detector", meaning, commands))
+    if inputs.morphometry is None:
+        meaning = "sizes of hearts and lungs, and whether they differ between the classes"
+        missing.append(MissingResult("Hearts and lungs", meaning, (_command(inputs, "morphometry"),)))
+    return missing
+
+
+def audit_command(inputs: ReportInputs) -> str:
+    """Return the command that audits the run on the split."""
+    return _command(inputs, "audit")
+
+
+def report_command(inputs: ReportInputs) -> str:
+    """Return the command that writes the report again."""
+    return _command(inputs, "report")
+
+
+def _program(inputs: ReportInputs) -> str:
+    return f"python -m cxrjax.main --workdir={shlex.quote(str(inputs.workdir))}"
+
+
+def _command(inputs: ReportInputs, mode: str) -> str:
+    other_data = f" --dataset={shlex.quote(inputs.directory)}" if inputs.is_external else ""
+    return f"{_program(inputs)} --mode={mode} --split={shlex.quote(inputs.split)}{other_data}"

@@ -1,0 +1,119 @@
+"""First screen of a report: its result in one sentence, the scores that it rests on, and six radiographs."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from cxrjax.audit import finding
+from cxrjax.audit.metrics import HEADLINE
+from cxrjax.report.inputs import ReportInputs
+
+EXAMPLES = 3  # right ones, and as many wrong ones
+_AUROC_NOTE = "1 is perfect, 0.5 is a coin toss: the area under the ROC curve, averaged over the classes (macro AUROC)"
+
+
+class Bar(NamedTuple):
+    """Score on the first screen."""
+
+    name: str
+    kind: str  # "network", "shortcut", "chance" or "structure"
+    number: Any  # {"value", "interval"} or a plain number
+
+
+class Overview(NamedTuple):
+    """Content of the first screen beside its radiographs."""
+
+    sentence: str
+    detail: str  # a caveat; "" for none
+    bars: tuple[Bar, ...]
+    unit: str  # what the numbers mean
+    needs_audit: bool  # whether an audit can be made, and was not
+
+
+def summarize(inputs: ReportInputs) -> Overview:
+    """Return the overview of a run on one split."""
+    if not inputs.classes:
+        return _summarize_masks(inputs)
+    network = inputs.scores["all"]["macro"]["auroc"]
+    if inputs.audit is not None:
+        found = finding.find(inputs.audit)
+        bars = [Bar("the network", "network", network)]
+        if found.shortcut:
+            name = f"best shortcut: {found.shortcut['title']}"
+            bars.append(Bar(name, "shortcut", found.shortcut["scores"][HEADLINE]))
+        bars.append(Bar("chance", "chance", inputs.chance[HEADLINE]))
+        return Overview(found.sentence, "", tuple(bars), _AUROC_NOTE, needs_audit=False)
+    return _summarize_scores(inputs, network)
+
+
+def _summarize_scores(inputs: ReportInputs, network: Mapping[str, Any]) -> Overview:
+    """Return the overview of a classifier that was not audited."""
+    n = len(inputs.rows)
+    unit = _AUROC_NOTE
+    source = inputs.scores["source_baseline"]["macro"]["auroc"]
+    chance = inputs.chance[HEADLINE]
+    if network["value"] is None:
+        network = inputs.scores["all"]["accuracy"]
+        source = inputs.scores["source_baseline"]["accuracy"]
+        chance = inputs.chance["accuracy"]
+        unit = "share of correct predictions (accuracy)"
+    bars = [Bar("the network", "network", network)]
+    if has_several_sources(inputs.rows) and source["value"] is not None:
+        bars.append(Bar("source alone, without the image", "shortcut", source))
+    bars.append(Bar("chance", "chance", chance))
+    score = "–" if network["value"] is None else f"{network['value']:.2f}"
+    level = "" if chance is None else f", where chance is {chance:.2f}"
+    if inputs.is_external:
+        sentence = f"On {n} radiographs of another data set the network reaches {score}{level}; these were not audited."
+        detail = "An audit covers the data of training only: how much of this score a shortcut reaches is not known."
+        return Overview(sentence, detail, tuple(bars), unit, needs_audit=False)
+    sentence = f"On {n} radiographs the network reaches {score}{level}; by the disease or by a shortcut was not tested."
+    detail = "No audit was made. It measures how much of the score can be reached without seeing a lung."
+    return Overview(sentence, detail, tuple(bars), unit, needs_audit=True)
+
+
+def _summarize_masks(inputs: ReportInputs) -> Overview:
+    """Return the overview of a segmenter."""
+    scores = inputs.scores["all"]
+    bars = [Bar(name, "structure", s["dice"]) for name, s in scores["structures"].items() if s["support"]]
+    unit = "1 is perfect, 0 is no overlap: the Dice coefficient of predicted and true masks"
+    failures = f" In {scores['failed']} of them no lungs were found." if scores["failed"] else ""
+    lungs = scores["structures"].get("lungs")
+    if lungs is None or lungs["dice"]["value"] is None:
+        return Overview(f"Lungs were segmented in {len(inputs.rows)} radiographs.", failures, tuple(bars), unit, False)
+    overlap = f"overlap the true ones by {lungs['dice']['value']:.2f} of 1"
+    sentence = f"On {lungs['support']} radiographs the predicted lungs {overlap}."
+    return Overview(sentence, failures.strip(), tuple(bars), unit, needs_audit=False)
+
+
+def has_several_sources(rows: Sequence[Mapping[str, Any]]) -> bool:
+    """Return whether the rows have more than one source, without which a guess from the source says nothing."""
+    return len({row.get("source", "") for row in rows}) > 1
+
+
+def select_examples(worst_first: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the rows shown on the first screen: the most confident right ones, then the most confident wrong ones.
+
+    Args:
+        worst_first: rows of `cases.sort_worst_first`.
+
+    Returns:
+        At most `EXAMPLES` right and as many wrong rows, of different labels where there are such; of a segmenter the
+        rows of the highest and of the lowest overlap.
+    """
+    if worst_first and "prediction" not in worst_first[0]:
+        scored = [row for row in worst_first if not np.isnan(row["dice_lungs"])]
+        best = scored[: -EXAMPLES - 1 : -1]
+        return best + [row for row in worst_first[:EXAMPLES] if row not in best]
+    wrong = [row for row in worst_first if row["prediction"] != row["label"] and row["prediction"]]
+    right = [row for row in reversed(worst_first) if row["prediction"] == row["label"]]
+    return _of_different_labels(right) + _of_different_labels(wrong)
+
+
+def _of_different_labels(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the first `EXAMPLES` rows of a sequence, preferring the first of each label."""
+    first_of_label = {row["label"]: row for row in reversed(rows)}
+    firsts = [row for row in rows if first_of_label[row["label"]] is row]
+    others = [row for row in rows if first_of_label[row["label"]] is not row]
+    return [*firsts, *others][:EXAMPLES]

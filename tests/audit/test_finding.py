@@ -1,0 +1,72 @@
+"""The main result of an audit in one sentence, and its questions with answers, of audits worked out by hand."""
+
+import pytest
+
+from cxrjax.audit import answers, finding
+
+
+def number(value, low, high):
+    return {"value": value, "interval": [low, high], "n": 100}
+
+
+def shortcut(name, title, score, share, model="metadata"):
+    return {
+        "name": name, "title": title, "category": "shortcut", "model": model, "note": "", "share": share,
+        "scores": {"macro_auroc": score, "macro_f1": score, "accuracy": score}, "classes": {}, "reference": None,
+        "difference": None,
+    }  # fmt: skip
+
+
+def audit_of(*experiments, score=0.93):
+    return {
+        "scores": {"macro_auroc": {"value": score, "interval": None}}, "labels": {"normal": 9},
+        "chance": {"macro_auroc": 0.5, "accuracy": 0.4}, "experiments": list(experiments), "shared_patients": 0,
+    }  # fmt: skip
+
+
+SOURCE = shortcut("source", "source alone", number(0.88, 0.85, 0.9), number(0.88, 0.8, 0.95))
+BORDER = shortcut("border", "border alone", number(0.6, 0.55, 0.65), number(0.23, 0.12, 0.35), "small network")
+VIEW = shortcut("view", "view alone", number(0.52, 0.5, 0.54), number(0.05, 0.0, 0.09))
+VAGUE = shortcut("background", "background alone", number(0.6, 0.4, 0.8), number(0.23, -0.2, 0.7), "small network")
+SHUFFLED = shortcut("shuffled_labels_1", "labels shuffled", number(0.8, 0.7, 0.9), None) | {"category": "check"}
+
+
+@pytest.mark.parametrize(
+    ("audit", "sentence", "strongest"),
+    [
+        (audit_of(BORDER, SOURCE, VIEW),
+         "The label goes with the collection: a guess that never sees the radiograph reaches 0.88 of 0.93.", SOURCE),
+        (audit_of(BORDER, VIEW),
+         "The label goes in part with the border of the image: a small network that sees the outer tenth of each side "
+         "reaches 0.60 of 0.93.", BORDER),
+        (audit_of(VIEW), "The one shortcut tried does not explain the score: the view alone reaches 0.52 of 0.93.", VIEW),
+        (audit_of(VIEW, VAGUE),
+         "Too few radiographs to say whether a shortcut is at work: the network reaches 0.93, the strongest shortcut "
+         "tried, the background alone, 0.60.", VAGUE),
+        (audit_of(VIEW | {"share": None}, score=0.55),
+         "The network cannot be told from chance: it reaches 0.55, where a guess reaches 0.50.", VIEW),
+        (audit_of(SOURCE, SHUFFLED),
+         "Something leaks: a network that was trained on shuffled labels still does better than chance, so that no "
+         "score here can be relied on.", SOURCE),
+        (audit_of(score=None), "Nothing can be told apart here: all radiographs are normal.", None),
+        (audit_of(), "The network reaches 0.93, and no shortcut could be tried.", None),
+    ],
+)  # fmt: skip
+def test_the_sentence_is_that_of_the_numbers(audit, sentence, strongest):
+    found = finding.find(audit)
+    assert found.sentence == sentence
+    assert (found.shortcut or {}).get("name") == (strongest or {}).get("name")
+
+
+def test_each_question_has_the_answer_of_its_numbers():
+    given = {
+        answer.question: (answer.answer, answer.figure) for answer in answers.list_answers(audit_of(SOURCE, BORDER))
+    }
+    assert given["Can the label be guessed before the image is seen?"] == (
+        "yes", "source alone: 0.88 (0.85 to 0.90), 88% (80% to 95%) of the score above chance")  # fmt: skip
+    assert given["Can it be read beside the lungs?"][0] == "in part"
+    assert given["Do the lungs' size and position give it away?"][0] == "not tried"
+    given = {a.question: a.answer for a in answers.list_answers(audit_of(VIEW, VAGUE, SHUFFLED))}
+    assert given["Can the label be guessed before the image is seen?"] == "no"
+    assert given["Can it be read beside the lungs?"] == "too few to say"
+    assert given["Does a network trained on shuffled labels do better than chance?"] == "yes"
