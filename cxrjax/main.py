@@ -36,6 +36,9 @@ its address. Import without --config makes a run of it, which the other modes re
 Prediction resumes after an interruption. To split a folder over independent jobs, such as a job array, start N jobs
 with --num_processes=N and --process_id=I, I from 0; the last to finish writes predictions.csv:
   python -m cxrjax.main --workdir=RUN --mode=predict --input=DIR --output=DIR --num_processes=N --process_id=I
+Serve a model as a web page and a REST interface on this machine (requires cxrjax[serve]); --host and --port name
+another address. Files stay in memory, and their names in the browser:
+  python -m cxrjax.main --model=MODEL --mode=serve [--port=8000] [--calibrated]
 Import published weights into a run (safetensors, PyTorch, Keras; no code in a file is executed), or export a run's:
   python -m cxrjax.main --mode=import --input=FILE_OR_ADDRESS --config=oh2020:segment --workdir=RUN
   python -m cxrjax.main --mode=import --input=MODEL --workdir=RUN
@@ -127,6 +130,13 @@ MODES = {
         is_inference=True,
         after_signal=_RESUMES,
     ),
+    "serve": Mode(
+        commands.serve_model,
+        (),
+        ("model", "calibrated", "host", "port"),
+        is_inference=True,
+        after_signal="predictions that were not downloaded are gone",
+    ),
     "lr_find": Mode(commands.find_learning_rate, ("config",), writes_run=True),
     "cross_validate": Mode(commands.cross_validate_network, ("config",), writes_run=True, after_signal=_RESUMES),
     "import": Mode(commands.import_weights, ("input",), ("config",), writes_run=True),
@@ -137,7 +147,9 @@ _CONFIG = config_flags.DEFINE_config_file(
     "config", None, "Config of a training: RECIPE:VARIANT, such as phantom:segment, or FILE.py[:ARGUMENT]."
 )
 _WORKDIR = flags.DEFINE_string("workdir", "", "Run directory; train and import write it, the other modes read it.")
-_MODEL = flags.DEFINE_string("model", "", "predict, export: name, file or address of a model, in place of --workdir.")
+_MODEL = flags.DEFINE_string(
+    "model", "", "predict, serve, export: name, file or address of a model, in place of --workdir."
+)
 _CACHE_DIR = flags.DEFINE_string(
     "compilation_cache_dir", None, "Folder of the cache of compiled programs; empty disables it. [~/.cache/cxrjax]"
 )
@@ -145,7 +157,7 @@ _MODE = flags.DEFINE_enum("mode", "train", list(MODES), "The mode, see above.")
 _SPLIT = flags.DEFINE_string("split", "test", "The split to evaluate: train, val, test, fold0 …")
 _DATASET = flags.DEFINE_string("dataset", None, "Prepared data set to evaluate on, if it is not the one of training.")
 _BASELINE = flags.DEFINE_string("baseline", "", "compare_runs: the run directory to compare with.")
-_CALIBRATED = flags.DEFINE_bool("calibrated", False, "predict: scale probabilities by the run's temperature.")
+_CALIBRATED = flags.DEFINE_bool("calibrated", False, "predict, serve: scale probabilities by the run's temperature.")
 _REJECT_OOD = flags.DEFINE_bool(
     "reject_ood", False, "predict: make no prediction for images that are not upright frontal chest radiographs."
 )
@@ -176,6 +188,8 @@ _LESION_CSV = flags.DEFINE_string(
 )
 _INPUT = flags.DEFINE_string("input", "", "predict: a radiograph, or a folder; import: weights or a model.")
 _OUTPUT = flags.DEFINE_string("output", "", "predict: output folder; export: a .safetensors file, or a folder.")
+_HOST = flags.DEFINE_string("host", "127.0.0.1", "serve: address to listen on; the default is this machine alone.")
+_PORT = flags.DEFINE_integer("port", 8000, "serve: port to listen on; 0 for a free one.", 0, 65535)
 _COORDINATOR_ADDRESS = flags.DEFINE_string("coordinator_address", None, "train, evaluate: HOST:PORT of process 0.")
 _DISTRIBUTED = flags.DEFINE_bool("distributed", False, "train, evaluate: join the cluster that JAX detects.")
 _NUM_PROCESSES = flags.DEFINE_integer("num_processes", None, "Number of processes that share the work.", lower_bound=1)

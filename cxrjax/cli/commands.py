@@ -3,6 +3,7 @@
 import sys
 from collections import Counter
 from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 # Modules of a mode are imported in its function, so that --help and an invalid command line answer at once.
 
 _MAX_LISTED = 20  # refused or skipped files that are named on the terminal
+_SERVE_PACKAGES = ("starlette", "uvicorn")  # of cxrjax[serve]
 
 
 class Request(NamedTuple):
@@ -38,6 +40,9 @@ class Request(NamedTuple):
     if_inverted: str = "refuse"
     num_processes: int | None = None
     process_id: int | None = None
+    model: str = ""
+    host: str = "127.0.0.1"
+    port: int = 8000
 
     def require_config(self) -> Config:
         """Return the config of a mode that requires --config."""
@@ -235,6 +240,18 @@ def predict_radiographs(request: Request) -> int:
     if process_id == 0:
         _list_skipped_files(skipped_files, source, output)
     return 3 if failed or any(file.is_unopened for file in skipped_files) else 0
+
+
+def serve_model(request: Request) -> None:
+    """Serve a model as a web page and REST interface, until a signal ends the process."""
+    missing = [name for name in _SERVE_PACKAGES if find_spec(name) is None]
+    if missing:
+        raise cx.CxrjaxError(f"--mode=serve needs {' and '.join(missing)}: pip install 'cxrjax[serve]'")
+
+    from cxrjax.serve import server
+
+    model = cx.load(request.workdir, calibrated=request.calibrated)
+    server.serve(model, request.model or str(request.workdir.resolve()), request.host, request.port)
 
 
 def _list_skipped_files(skipped_files: "Sequence[SkippedFile]", source: Path, output: Path) -> None:

@@ -90,7 +90,7 @@ class LabelPredictor:
         return None if result.label == pipeline.NO_CLASS else result.ood_statistics.features
 
     def class_maps(self, result: pipeline.Prediction) -> dict[str, np.ndarray]:
-        """Return the saliency maps float32 [S, S] in 0..1 by class; {} without a label, or if they were not computed."""
+        """Return the saliency maps float32 [S, S] in 0..1 by class; {} without a label, or if not computed."""
         if result.label == pipeline.NO_CLASS or result.class_maps is None:
             return {}
         return dict(zip(self.classes, result.class_maps, strict=True))

@@ -73,7 +73,7 @@ class Predictor(Protocol):
         ...
 
     def class_maps(self, result: Any) -> dict[str, np.ndarray]:
-        """Return the saliency maps float32 [S, S] in 0..1 by class; {} without a label, or if they were not computed."""
+        """Return the saliency maps float32 [S, S] in 0..1 by class; {} without a label, or if not computed."""
         ...
 
     def patch_embeddings(self, result: Any) -> pipeline.PatchEmbeddings | None:

@@ -18,11 +18,16 @@ if TYPE_CHECKING:  # the same names for type checkers
     from cxrjax.plotting.evaluation import draw_proportions as draw_proportions
     from cxrjax.plotting.evaluation import draw_reliability as draw_reliability
     from cxrjax.plotting.evaluation import draw_roc_curves as draw_roc_curves
+    from cxrjax.plotting.layers import encode_color_scale as encode_color_scale
+    from cxrjax.plotting.layers import encode_map_layer as encode_map_layer
+    from cxrjax.plotting.layers import encode_radiograph as encode_radiograph
+    from cxrjax.plotting.layers import outline_path as outline_path
     from cxrjax.plotting.palette import RIGHT as RIGHT
     from cxrjax.plotting.palette import WRONG as WRONG
     from cxrjax.plotting.prediction_figure import encode_figure as encode_figure
     from cxrjax.plotting.prediction_figure import encode_overlay as encode_overlay
     from cxrjax.plotting.preview import draw_preview as draw_preview
+    from cxrjax.plotting.radiographs import OPACITY as OPACITY
     from cxrjax.plotting.radiographs import colorize as colorize
     from cxrjax.plotting.radiographs import overlay as overlay
     from cxrjax.plotting.sheet import draw_sheet as draw_sheet
@@ -33,6 +38,7 @@ __getattr__, __dir__, __all__ = _lazy_imports(
     __name__,
     {
         "CurveWithCI": "cxrjax.plotting.evaluation:CurveWithCI",
+        "OPACITY": "cxrjax.plotting.radiographs:OPACITY",
         "RIGHT": "cxrjax.plotting.palette:RIGHT",
         "ReliabilityCurve": "cxrjax.plotting.evaluation:ReliabilityCurve",
         "RocCurve": "cxrjax.plotting.evaluation:RocCurve",
@@ -49,8 +55,12 @@ __getattr__, __dir__, __all__ = _lazy_imports(
         "draw_reliability": "cxrjax.plotting.evaluation:draw_reliability",
         "draw_roc_curves": "cxrjax.plotting.evaluation:draw_roc_curves",
         "draw_sheet": "cxrjax.plotting.sheet:draw_sheet",
+        "encode_color_scale": "cxrjax.plotting.layers:encode_color_scale",
         "encode_figure": "cxrjax.plotting.prediction_figure:encode_figure",
+        "encode_map_layer": "cxrjax.plotting.layers:encode_map_layer",
         "encode_overlay": "cxrjax.plotting.prediction_figure:encode_overlay",
+        "encode_radiograph": "cxrjax.plotting.layers:encode_radiograph",
+        "outline_path": "cxrjax.plotting.layers:outline_path",
         "overlay": "cxrjax.plotting.radiographs:overlay",
     },
 )
