@@ -134,6 +134,7 @@ MODES = {
         commands.serve_model,
         (),
         ("model", "calibrated", "host", "port"),
+        check=commands.check_serve_packages,
         is_inference=True,
         after_signal="predictions that were not downloaded are gone",
     ),

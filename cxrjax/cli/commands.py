@@ -185,6 +185,12 @@ def check_own_dataset(request: Request) -> None:
         )
 
 
+def check_serve_packages(request: Request) -> None:
+    """Raise a ValueError if a package that --mode=serve needs is not installed."""
+    if missing := [name for name in _SERVE_PACKAGES if find_spec(name) is None]:
+        raise ValueError(f"--mode=serve needs {' and '.join(missing)}: pip install 'cxrjax[serve]'")
+
+
 def check_output_folder(request: Request) -> None:
     """Raise a ValueError if a prediction cannot be written to --output, as far as that is known without a search."""
     from cxrjax.cli import output_folder
@@ -244,10 +250,6 @@ def predict_radiographs(request: Request) -> int:
 
 def serve_model(request: Request) -> None:
     """Serve a model as a web page and REST interface, until a signal ends the process."""
-    missing = [name for name in _SERVE_PACKAGES if find_spec(name) is None]
-    if missing:
-        raise cx.CxrjaxError(f"--mode=serve needs {' and '.join(missing)}: pip install 'cxrjax[serve]'")
-
     from cxrjax.serve import server
 
     model = cx.load(request.workdir, calibrated=request.calibrated)

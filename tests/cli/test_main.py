@@ -45,6 +45,10 @@ def run(*arguments: str) -> subprocess.CompletedProcess:
             2,
             "--value_range=low is not two numbers, the lower one first",
         ),
+        (("--mode=serve",), 2, "--mode=serve needs --workdir or --model"),
+        (("--mode=serve", "--model=lungs", "--port=99999"), 2, "port"),
+        (("--mode=serve", "--model=lungs", "--label=x"), 2, "--mode=serve takes no --label"),
+        (("--mode=serve", "--model=nothing"), 1, "nothing: there is no such model, file or run"),
         (("--workdir=x", "--mode=compare_runs"), 2, "--mode=compare_runs needs --baseline"),
         (("--workdir=x", CONFIG, "--config.image.equalize=maybe"), 2, "equalize=maybe: it should be true or false"),
         (("--workdir=x", CONFIG, "--config.training.nothing=3"), 2, "the config has no setting 'training.nothing'"),
@@ -276,3 +280,9 @@ def test_a_folder_begun_otherwise_is_named_and_no_other_run_is_advised(tmp_path)
     config.seed = 1
     with pytest.raises(run_dir.RunError, match=r"seed=0.* or remove .*audit$"):
         run_dir.create_or_resume(tmp_path / "audit", freeze(config))
+
+
+def test_serving_without_its_packages_is_one_sentence(monkeypatch):
+    monkeypatch.setattr(commands, "find_spec", lambda name: None if name == "uvicorn" else object())
+    with pytest.raises(ValueError, match=r"--mode=serve needs uvicorn: pip install 'cxrjax\[serve\]'"):
+        commands.check_serve_packages(commands.Request(Path("run")))
