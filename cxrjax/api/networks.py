@@ -31,8 +31,8 @@ def create(
         architecture: a name of `list()`.
         num_classes: classes of an image (classifiers) or of a pixel (segmenters).
         pretrained: file of published weights (safetensors, PyTorch or Keras), its address ("hf:OWNER/NAME/PATH" or
-            "https://…#sha256=DIGEST"), or "imagenet" for those of timm, which are downloaded once; None for random
-            weights. The head is drawn at random for "imagenet", and where that of the file does not fit.
+            "https://…#sha256=DIGEST"), or "imagenet" for those of torchvision, which are downloaded once; None for
+            random weights. The head is drawn at random for "imagenet", and where that of the file does not fit.
         size: side of the images, in pixels.
         channels: channels of the images. Color weights are summed over the colors for 1.
         key: random key of what is drawn; None for `jax.random.key(0)`.
@@ -45,7 +45,8 @@ def create(
         log-probabilities [N, size, size, num_classes] (segmenters).
 
     Raises:
-        ValueError: no such architecture or head; or the weights are not those of the architecture.
+        ValueError: no such architecture or head; there are no ImageNet weights of it; or the weights are not those of
+            the architecture.
         WeightFormatError: the file cannot be found, downloaded or read.
 
     Examples:

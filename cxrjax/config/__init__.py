@@ -46,21 +46,39 @@ _IMAGENET_PINS = {
 }
 
 
-def imagenet_address(architecture: str) -> str:
-    """Return the address of torchvision's ImageNet weights, hosted by timm under torchvision's names.
+# torchvision's files, whose names have the first 8 digits of their SHA-256; torchvision verifies them too
+# (`check_hash=True` of the builders in torchvision/models). The weights are those of timm/ARCHITECTURE.tv_in1k.
+_IMAGENET_FILES = {
+    "densenet201": "densenet201-c1103571.pth",
+    "resnet50": "resnet50-0676ba61.pth",
+    "resnet101": "resnet101-63fe2227.pth",
+    "vgg11_bn": "vgg11_bn-6002323d.pth",
+    "vgg19": "vgg19-dcbb9e9d.pth",
+}
 
-    Those of DenseNet121, ResNet18, ResNet34 and VGG16 are pinned by commit and SHA-256. No digest of the others was
-    available: their `main` may change, and the start that downloads them prints their SHA-256, which can be appended
-    to the address.
+
+def imagenet_address(architecture: str) -> str:
+    """Return the address of torchvision's ImageNet weights (IMAGENET1K_V1).
+
+    Those of DenseNet121, ResNet18, ResNet34 and VGG16 are pinned by commit and SHA-256, as timm hosts them under
+    torchvision's names. Of the others only the first 8 digits of the SHA-256 are known, from torchvision's file names;
+    the download verifies these and prints all 64, which can be appended to the address.
 
     Args:
         architecture: name of the network, such as "resnet34".
+
+    Raises:
+        ValueError: there are no ImageNet weights of this network.
     """
-    address = f"hf:timm/{architecture}.tv_in1k/model.safetensors"
-    if architecture not in _IMAGENET_PINS:
-        return f"{address}@main"
-    commit, digest = _IMAGENET_PINS[architecture]
-    return f"{address}@{commit}#sha256={digest}"
+    if architecture in _IMAGENET_PINS:
+        commit, digest = _IMAGENET_PINS[architecture]
+        return f"hf:timm/{architecture}.tv_in1k/model.safetensors@{commit}#sha256={digest}"
+    if architecture in _IMAGENET_FILES:
+        file = _IMAGENET_FILES[architecture]
+        digits = file.removesuffix(".pth").rpartition("-")[2]
+        return f"https://download.pytorch.org/models/{file}#sha256={digits}"
+    names = ", ".join(sorted(_IMAGENET_PINS | _IMAGENET_FILES))
+    raise ValueError(f"there are no ImageNet weights of {architecture!r}; there are those of {names}")
 
 
 class UnknownVariantError(LookupError):

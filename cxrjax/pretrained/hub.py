@@ -4,6 +4,9 @@ Addresses are
 
 hf:OWNER/NAME/PATH/IN/REPOSITORY[@REVISION][#sha256=DIGEST]    without a digest, that of the hub is verified
 https://HOST/PATH#sha256=DIGEST                                or http://, since the digest is always verified
+
+The digest of an https:// address may be shortened to its first digits, at least 8: PyTorch's files have them in their
+names. They show that a file is damaged or another one; only all 64 also exclude that someone forged it.
 """
 
 import hashlib
@@ -22,6 +25,7 @@ from cxrjax.runtime import cache, terminal
 from cxrjax.runtime.text import SHORT_LENGTH, printable
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
+_SHA256_START = re.compile(r"[0-9a-f]{8,64}")
 _TIMEOUT_SECONDS = 60  # without receiving a byte
 _MIN_RATE = 10_000  # bytes per second, on average after the first minute
 _MAX_BYTES = 4 * 2**30  # of a file; a checkpoint of our largest network takes half of that
@@ -57,8 +61,11 @@ def locate(address: str) -> Path:
         return Path(address)
     url, _, fragment = address.partition("#")
     digest = fragment.removeprefix("sha256=").lower()
-    if fragment and not (fragment.startswith("sha256=") and _SHA256.fullmatch(digest)):
-        raise WeightFormatError(address, "what follows # should be sha256= and 64 hexadecimal digits")
+    pattern = _SHA256_START if address.startswith("https://") else _SHA256
+    if fragment and not (fragment.startswith("sha256=") and pattern.fullmatch(digest)):
+        raise WeightFormatError(
+            address, "what follows # should be sha256= and 64 hexadecimal digits; for https://, the first 8 suffice"
+        )
     return _download_from_hub(url, digest) if address.startswith("hf:") else _download_from_web(url, digest)
 
 
@@ -106,11 +113,12 @@ def _download_from_web(url: str, digest: str) -> Path:
             "an address with a user name or password is not accepted; download the file, and pass its path",
         )
     folder = cache.default_cache_dir()
-    path = folder / digest
     damaged = ""
-    if path.is_file():
+    for path in folder.glob(f"{digest}*"):
+        if not _SHA256.fullmatch(path.name) or not path.is_file():
+            continue
         actual = _sha256(url, path)
-        if actual == digest:
+        if actual == path.name:
             return path
         damaged = f"{path} is damaged (its SHA-256 is {actual}), and "
     partial = None
@@ -123,8 +131,9 @@ def _download_from_web(url: str, digest: str) -> Path:
             partial = Path(file.name)
             _copy(response, file)
         actual = _sha256(url, partial)
-        if actual != digest:
+        if not actual.startswith(digest):
             raise WeightFormatError(url, f"its SHA-256 is {actual} instead of {digest}: it is another file, or damaged")
+        path = folder / actual
         os.replace(partial, path)
     except cache.UnsafeCacheError as error:
         raise WeightFormatError(
@@ -140,6 +149,11 @@ def _download_from_web(url: str, digest: str) -> Path:
     finally:
         if partial:
             partial.unlink(missing_ok=True)
+    if actual != digest:
+        terminal.warn(
+            f"{printable(url)}: the first {len(digest)} digits of its SHA-256 are verified; append #sha256={actual} to "
+            "verify all"
+        )
     return path
 
 

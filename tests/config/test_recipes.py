@@ -239,9 +239,14 @@ def test_a_folder_called_configs_hides_nothing(tmp_path):
     assert result.stdout.split() == ["segment", "0", "64"], result.stderr
 
 
-def test_imagenet_weights_are_pinned_where_a_digest_is_known():
+def test_imagenet_weights_are_pinned_by_all_that_is_known_of_their_digest():
     for name in ("densenet121", "resnet18", "resnet34", "vgg16"):
         pattern = rf"hf:timm/{name}\.tv_in1k/model\.safetensors@[0-9a-f]{{40}}#sha256=[0-9a-f]{{64}}"
         assert re.fullmatch(pattern, imagenet_address(name))
-    assert imagenet_address("vgg19") == "hf:timm/vgg19.tv_in1k/model.safetensors@main"
+    for name in ("densenet201", "resnet50", "resnet101", "vgg11_bn", "vgg19"):
+        pattern = rf"https://download\.pytorch\.org/models/{name}-([0-9a-f]{{8}})\.pth#sha256=([0-9a-f]{{8}})"
+        match = re.fullmatch(pattern, imagenet_address(name))
+        assert match and match[1] == match[2]
+    with pytest.raises(ValueError, match="no ImageNet weights of 'unet'.*densenet121, densenet201, resnet101"):
+        imagenet_address("unet")
     assert recipes.load("oh2020:classify").pretrained == imagenet_address("resnet18")

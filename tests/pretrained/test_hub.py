@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 import types
+import urllib.request
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
@@ -122,6 +123,51 @@ def test_a_file_of_the_web_is_fetched_once(server, tmp_path):
     paths[0].write_bytes(b"damaged since")
     with pytest.raises(WeightFormatError, match=f"{paths[0]} is damaged .* and it cannot be downloaded"):
         hub.locate(f"{root}/none#sha256={DIGEST}")
+
+
+@pytest.fixture
+def secure_server(server, monkeypatch):
+    """The same server, whose address is https:// to the reader."""
+    build = urllib.request.build_opener
+
+    class Opener:
+        def __init__(self, *handlers):
+            self.opener = build(*handlers)
+
+        def open(self, url, **arguments):
+            return self.opener.open(url.replace("https://", "http://"), **arguments)
+
+    monkeypatch.setattr(urllib.request, "build_opener", Opener)
+    root, asked = server
+    return root.replace("http://", "https://"), asked
+
+
+def test_the_first_digits_of_a_digest_are_verified_and_all_are_printed_once(secure_server, capsys):
+    root, asked = secure_server
+    address = f"{root}/w-{DIGEST[:8]}.pth#sha256={DIGEST[:8]}"
+    path = hub.locate(address)
+    assert path.name == DIGEST and path.read_bytes() == CONTENT
+    said = f"the first 8 digits of its SHA-256 are verified; append #sha256={DIGEST} to verify all\n"
+    assert capsys.readouterr().err == f"cxrjax: {root}/w-{DIGEST[:8]}.pth: {said}"
+    assert hub.locate(address) == hub.locate(f"{root}/w#sha256={DIGEST}") == path and len(asked) == 1
+    assert capsys.readouterr().err == ""
+    path.write_bytes(b"damaged since")
+    assert hub.locate(address).read_bytes() == CONTENT and len(asked) == 2
+
+
+def test_a_file_with_other_first_digits_is_refused(secure_server, tmp_path):
+    root, _ = secure_server
+    with pytest.raises(WeightFormatError, match=f"its SHA-256 is {DIGEST} instead of {OTHER[:8]}"):
+        hub.locate(f"{root}/w#sha256={OTHER[:8]}")
+    assert list((tmp_path / "cache" / "cxrjax").iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "address", ["https://host/w#sha256={:.7}", "http://host/w#sha256={:.63}", "hf:some/one/big.pth#sha256={:.8}"]
+)
+def test_fewer_digits_are_refused_and_over_http_any_short_of_all(address):
+    with pytest.raises(WeightFormatError, match="64 hexadecimal digits; for https://, the first 8 suffice"):
+        hub.locate(address.format(DIGEST))
 
 
 @pytest.mark.parametrize(
