@@ -20,13 +20,13 @@ HEART = 1  # in label maps; 2 and 3 are the lungs
 
 
 def main(folder: str, *files: str) -> None:
-    """Write the figure and the label map of each radiograph to a folder of each model."""
+    """Write the phantoms to FOLDER/radiographs, and the figure and the label map of each radiograph to FOLDER/MODEL."""
     target = Path(folder)
-    target.mkdir(parents=True, exist_ok=True)
+    (target / "radiographs").mkdir(parents=True, exist_ok=True)
     phantoms = {}
     for number, label in enumerate(LABELS):
         phantom = draw(label, np.random.default_rng(number))
-        path = target / f"phantom_{label}.png"
+        path = target / "radiographs" / f"phantom_{label}.png"
         cv2.imwrite(str(path), phantom.pixels)
         phantoms[path] = phantom.structures
     paths = [*phantoms, *map(Path, files)]

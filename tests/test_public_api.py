@@ -406,7 +406,9 @@ def test_the_python_of_the_readme_runs(workplace, monkeypatch):
     monkeypatch.setitem(registry.BACKBONES, "resnet18", registry.BackboneEntry(partial(ResNet, stages=(1,), width=8)))
     _, variables = cx.models.create("resnet18", 4, channels=3)
     safetensors.numpy.save_file(state_dict.to_state_dict("resnet18", variables), "weights.safetensors")
-    shutil.copy("patient.png", "patient.dcm")  # what a file is, its content says
+    shutil.copytree("runs/findings", "runs/phantom_classify")  # the names of `make demo`
+    Path("runs/first_look/radiographs").mkdir(parents=True)
+    shutil.copy("patient.png", "runs/first_look/radiographs/phantom_bacterial.png")
     text = (Path(__file__).parents[1] / "README.md").read_text()
     five_lines = re.search(r"## Five lines of Python\n\n((?: {4}.*\n|\n)+)", text)[1]
     blocks = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
