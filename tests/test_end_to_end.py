@@ -21,7 +21,6 @@ from cxrjax.data import dataset
 from cxrjax.evaluation import morphometry, saliency, scoring
 from cxrjax.io import lesions_csv, predictions_csv
 from cxrjax.metrics.temperature import apply_temperature
-from cxrjax.ops import morphometry as ops_morphometry
 from cxrjax.runs import calibration, run_dir
 from cxrjax.runtime import compilation_cache
 
@@ -222,7 +221,7 @@ def test_hearts_and_lungs_are_measured_by_either_run(folder):
     assert len(one) == len({row["path"] for row in one}) > 10
     for name in ("lung_area_fraction", "lung_area_mm2", "lung_intensity_mean"):  # one segmenter, the same radiographs
         assert [row[name] for row in one] == pytest.approx([row[name] for row in other], nan_ok=True)
-    assert set(one[0]) > set(ops_morphometry.MEASURES) and all(
+    assert set(one[0]) > set(morphometry.MEASURES) and all(
         row["lung_area_mm2"] > 1e3 for row in one if row["lung_area_fraction"] > 0.1
     )
 

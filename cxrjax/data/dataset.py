@@ -121,14 +121,14 @@ class RadiographDataset:
 
     def iter_batches(self, count: int) -> Iterator[RadiographBatch]:
         """Yield all rows in order, `count` radiographs at a time, read ahead; the last batch may be smaller."""
-        examples = read_ahead(self.__getitem__, range(len(self)), self._num_threads, 4 * self._num_threads)
+        examples = read_rows(self.__getitem__, range(len(self)), self._num_threads, 4 * self._num_threads)
         progress = iter(progress_bar(examples, total=len(self), desc=f"reading {self._split}", unit="radiograph"))
         for remaining in range(len(self), 0, -count):
             yield _collate(progress, min(count, remaining), self._size)
 
     def select(self, rows: Sequence[int]) -> RadiographBatch:
         """Return the radiographs at the given rows, one or more."""
-        examples = read_ahead(self.__getitem__, rows, self._num_threads, 4 * self._num_threads)
+        examples = read_rows(self.__getitem__, rows, self._num_threads, 4 * self._num_threads)
         return _collate(examples, len(rows), self._size)
 
     @property
@@ -178,8 +178,12 @@ class RadiographDataset:
         return preprocessing.standardize_mask(mask, scan, crop, size=self._size)
 
 
-def read_ahead(read: Callable[[int], Any], rows: Sequence[int], num_threads: int, ahead: int) -> Iterator[Any]:
-    """Yield `read(row)` for each row in order, computed by threads up to `ahead` rows in advance."""
+def read_rows(read: Callable[[int], Any], rows: Sequence[int], num_threads: int, ahead: int) -> Iterator[Any]:
+    """Yield `read(row)` for each row of a data set in order, read by threads up to `ahead` rows in advance.
+
+    Grain reads any row at any time, and needs all rows beforehand; `cxrjax.runtime.read_ahead.map_ahead` takes a stream
+    of items, such as the files to predict, whose number need not be known.
+    """
     dataset = grain.MapDataset.source(rows).map(read)
     return iter(dataset.to_iter_dataset(grain.ReadOptions(num_threads=num_threads, prefetch_buffer_size=ahead)))
 

@@ -95,7 +95,7 @@ class StreamingLoader:
         else:
             augmented = [self.batch_sharding.local_rows(step_flags) for step_flags in flags[step_in_epoch:]]
         local_size = len(batches[0])
-        examples = dataset.read_ahead(self._read, np.concatenate(batches).tolist(), self._num_threads, 2 * local_size)
+        examples = dataset.read_rows(self._read, np.concatenate(batches).tolist(), self._num_threads, 2 * local_size)
         for batch_flags in augmented:
             rows = [next(examples) for _ in range(local_size)]
             yield _with_augmented(jax.tree.map(lambda *leaves: np.stack(leaves), *rows), batch_flags)

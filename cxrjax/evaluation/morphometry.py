@@ -13,7 +13,7 @@ import numpy as np
 
 from cxrjax import plotting
 from cxrjax.data import dataset
-from cxrjax.inference import pipeline
+from cxrjax.inference import lung_geometry, pipeline
 from cxrjax.inference.predictor import load_predictor, predict_stored
 from cxrjax.io import csv_text
 from cxrjax.metrics import hypothesis_tests
@@ -23,6 +23,17 @@ from cxrjax.runtime import atomic_files, former_names
 from cxrjax.runtime.formatting import MISSING, format_p
 
 _METADATA = ("path", "patient_id", "source", "split", "label")
+_AREAS = {"left_lung": "left lung", "right_lung": "right lung", "lung": "both lungs"}
+# Measure -> its label on figures; those in mm² need the pixel spacing.
+MEASURES = {
+    **{f"{name}_area_fraction": f"{words}, share of the image" for name, words in _AREAS.items()},
+    **{f"{name}_area_mm2": f"{words}, mm²" for name, words in _AREAS.items()},
+    "cardiothoracic_ratio": "cardiothoracic ratio",
+    "lung_intensity_mean": "mean gray level in the lungs",
+    "lung_intensity_variance": "variance of the lungs' gray levels",
+    "intensity_variance_between_patches": "variance between patches",
+    "intensity_variance_within_patches": "variance within patches",
+}
 
 
 def compare_morphometry(workdir: Path, split: str, directory: str | None = None) -> dict[str, Any]:
@@ -52,6 +63,7 @@ def compare_morphometry(workdir: Path, split: str, directory: str | None = None)
             config.patches.count, config.patches.size,
         )  # fmt: skip
         measures = {name: float(value) for name, value in values.items()}
+        measures["cardiothoracic_ratio"] = lung_geometry.cardiothoracic_ratio(segmentation.label_map)
         rows.append(dict(zip(_METADATA, metadata, strict=True)) | measures)
     folder = workdir / "morphometry" / dataset_record.results_dirname(workdir, config, split, directory)
     folder.mkdir(parents=True, exist_ok=True)
@@ -61,9 +73,9 @@ def compare_morphometry(workdir: Path, split: str, directory: str | None = None)
 
 def write_rows(path: Path, rows: list[dict[str, Any]]) -> None:
     """Write morphometry.csv; NaN becomes a blank cell."""
-    table: list[list[object]] = [[*_METADATA, *morphometry.MEASURES]]
+    table: list[list[object]] = [[*_METADATA, *MEASURES]]
     for row in rows:
-        values = ["" if np.isnan(row[name]) else float(f"{row[name]:.6g}") for name in morphometry.MEASURES]
+        values = ["" if np.isnan(row[name]) else float(f"{row[name]:.6g}") for name in MEASURES]
         table.append([*(row[name] for name in _METADATA), *values])
     atomic_files.atomic_write(path, csv_text.encode_rows(table, end="\n"))
 
@@ -75,7 +87,7 @@ def read_rows(path: Path) -> list[dict[str, Any]]:
         table.fieldnames = former_names.current_columns(table.fieldnames or ())
         rows = list(table)
     texts = [{name: csv_text.restore(cell) for name, cell in row.items()} for row in rows]
-    return [row | {name: float(row[name] or "nan") for name in morphometry.MEASURES} for row in texts]
+    return [row | {name: float(row[name] or "nan") for name in MEASURES} for row in texts]
 
 
 def compare_rows(folder: Path) -> dict[str, Any]:
@@ -91,13 +103,13 @@ def compare_rows(folder: Path) -> dict[str, Any]:
     labels = [row["label"] for row in rows]
     patients = [row["patient_id"] for row in rows]
     classes = list(dict.fromkeys(labels))
-    measures = {name: [row[name] for row in rows] for name in morphometry.MEASURES}
+    measures = {name: [row[name] for row in rows] for name in MEASURES}
     result: dict[str, Any] = hypothesis_tests.compare_groups(measures, labels, patients, classes)
     result["sources"] = {c: sorted({row["source"] for row in rows if row["label"] == c}) for c in classes}
     panels = {}
     for test in result["across"]:
         name = test["measure"]
-        title = f"{morphometry.MEASURES[name]}\n{format_p(test['p_holm'], 'p')}"
+        title = f"{MEASURES[name]}\n{format_p(test['p_holm'], 'p')}"
         panels[title] = {c: hypothesis_tests.by_patient(measures[name], labels, patients, c) for c in test["medians"]}
     if panels:
         plotting.draw_box_plots(panels, folder / "box_plots.png")

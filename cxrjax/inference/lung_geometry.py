@@ -31,7 +31,7 @@ def measure_geometry(
         Numbers by `predictions_csv.GEOMETRY_COLUMNS`, NaN where there is nothing to measure. `left_lung_row`,
         `_column`, `_height` and `_width` are the bounding box, in pixels, of the largest connected part of the
         patient's left lung; the first row and the first column are 0. Areas are of all pixels of a lung; they need the
-        spacing. `cardiothoracic_ratio` is defined in `cxrjax.ops.morphometry`; it needs both lungs and the heart.
+        spacing. `cardiothoracic_ratio` is that of the function of this name.
     """
     values = dict.fromkeys(predictions_csv.GEOMETRY_COLUMNS, float("nan"))
     row_counts, column_counts = frame.line_counts(len(label_map))
@@ -57,12 +57,32 @@ def measure_geometry(
         pixel = spacing[0] * spacing[1]
         areas["lung"] = sum(areas.values())
         values |= {f"{lung}_area_mm2": rows.to_float(np.float32(area * pixel)) for lung, area in areas.items()}
-    heart = labels == lung_masks.STRUCTURES.index("heart")
-    if all(areas.values()) and heart.any():
-        _, columns = _largest_part(heart)
-        diameter = column_edges[columns.stop] - column_edges[columns.start]
-        values["cardiothoracic_ratio"] = rows.to_float(np.float32(diameter / _thorax_width(labels, column_edges)))
+    values["cardiothoracic_ratio"] = cardiothoracic_ratio(labels, column_edges)
     return values
+
+
+def cardiothoracic_ratio(label_map: NDArray[np.uint8], column_edges: NDArray[np.integer] | None = None) -> float:
+    """Return the cardiothoracic ratio of one radiograph.
+
+    It is the greatest transverse diameter of the heart, from its rightmost to its leftmost point, over the greatest
+    inner diameter of the thorax, from the outer border of one lung to that of the other in one row (Danzer 1919). It
+    does not depend on the pixel spacing. An AP view, a supine patient and a shallow breath enlarge it, and the limit of
+    0.5 holds for PA views of adults only.
+
+    Args:
+        label_map: uint8 [H, W], labels of `lung_masks.STRUCTURES`. Of the heart, the largest connected part counts.
+        column_edges: int [W + 1], borders of its columns in pixels of the file; None for columns of equal width.
+
+    Returns:
+        The ratio; NaN without the heart or one of the lungs.
+    """
+    heart = label_map == lung_masks.STRUCTURES.index("heart")
+    if not heart.any() or not all((label_map == label).any() for label in lung_masks.LUNGS):
+        return float("nan")
+    edges = np.arange(label_map.shape[1] + 1) if column_edges is None else column_edges
+    _, columns = _largest_part(heart)
+    diameter = edges[columns.stop] - edges[columns.start]
+    return rows.to_float(np.float32(diameter / _thorax_width(label_map, edges)))
 
 
 def _largest_part(mask: NDArray[np.bool_]) -> tuple[slice, slice]:

@@ -84,12 +84,6 @@ def postprocess_mask(
     return outside[1:-1, 1:-1] != outside[-1, -1]
 
 
-def largest_component(mask: Bool[AnyArray, "h w"]) -> Bool[Array, "h w"]:
-    """Return the largest 8-connected component of a mask; empty if the mask is empty."""
-    labels = label_components(mask)
-    return jnp.asarray(mask) & (labels == _areas(labels).argmax())
-
-
 def _window_maximum(labels: Int32[Array, "h w"], window: tuple[int, int]) -> Int32[Array, "h w"]:
     """Return the maximum of the labels in a window around each pixel."""
     return lax.reduce_window(labels, 0, lax.max, window, (1, 1), "SAME")

@@ -1,4 +1,4 @@
-"""Work that threads do ahead of its use."""
+"""Work on a stream of items that threads do ahead of its use; `cxrjax.data.dataset.read_rows` reads a data set."""
 
 from collections import deque
 from collections.abc import Callable, Generator, Iterable

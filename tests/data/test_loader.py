@@ -101,7 +101,7 @@ def test_a_batch_says_which_of_its_examples_are_augmented(batch_size):
 
 def test_reading_goes_ahead_of_what_is_asked_for_and_no_further():
     read = []
-    rows = dataset.read_ahead(lambda row: read.append(row) or row, range(1000), num_threads=2, ahead=5)
+    rows = dataset.read_rows(lambda row: read.append(row) or row, range(1000), num_threads=2, ahead=5)
     assert [next(rows) for _ in range(10)] == list(range(10))
     assert len(read) <= 10 + 5 + 2
 

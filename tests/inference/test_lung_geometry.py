@@ -4,8 +4,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from scipy import ndimage
 
-from cxrjax.inference.lung_geometry import measure_geometry
+from cxrjax.inference.lung_geometry import cardiothoracic_ratio, measure_geometry
 from cxrjax.io.crop import Crop, Frame
 from cxrjax.ops import lung_masks, morphometry
 
@@ -46,13 +47,34 @@ def test_measures_are_those_of_the_label_map_in_the_file(chest, frame):
     assert column + values["right_lung_width"] == columns.max() + 1
 
 
-def test_the_ratio_is_that_of_the_comparison_of_classes(chest):
+@pytest.mark.parametrize("seed", range(5))
+def test_the_box_is_that_of_scipys_largest_part(seed):
+    left = np.random.default_rng(seed).uniform(size=(40, 40)) < 0.35
+    parts, _ = ndimage.label(left, np.ones((3, 3)))
+    sizes = np.bincount(parts.ravel())[1:]
+    assert (sizes == sizes.max()).sum() == 1
+    rows, columns = ndimage.find_objects(parts)[sizes.argmax()]
+    values = measure_geometry(np.where(left, 2, 0).astype(np.uint8), Frame(40, 40), None)
+    box = [values[f"left_lung_{part}"] for part in ("row", "column", "height", "width")]
+    assert box == [rows.start, columns.start, rows.stop - rows.start, columns.stop - columns.start]
+
+
+def test_the_areas_are_those_of_the_comparison_of_classes(chest):
     lungs = np.asarray(lung_masks.lung_union(chest))
     image = np.zeros(chest.shape, np.uint8)
     other = morphometry.measure_lungs(image, lungs, chest, jnp.array([25.0, 100.0]), jax.random.key(0), 4, 8)
     values = measure_geometry(chest, Frame(50, 50), (0.5, 2.0))
-    for name in ("cardiothoracic_ratio", "lung_area_mm2", "left_lung_area_mm2"):
+    for name in ("lung_area_mm2", "left_lung_area_mm2"):
         assert values[name] == pytest.approx(float(other[name]), rel=1e-5)
+
+
+def test_the_ratio_is_of_the_largest_part_of_the_heart_and_the_widest_row_of_the_lungs(chest):
+    assert cardiothoracic_ratio(chest) == pytest.approx(20 / 42)  # columns 16..35 over 4..45
+    chest[2, 47:50] = 1  # another speck of heart
+    chest[31, 1] = 3  # a row whose outer borders are the columns 1 and 45
+    assert cardiothoracic_ratio(chest) == pytest.approx(20 / 45)
+    edges = np.append(0, np.where(np.arange(50) < 20, 2, 1).cumsum())  # the first 20 columns are two pixels wide
+    assert cardiothoracic_ratio(chest, edges) == pytest.approx((4 * 2 + 16) / (19 * 2 + 26))
 
 
 def test_what_is_not_there_is_not_a_number(chest):
