@@ -1,7 +1,7 @@
 """Measurements of hearts and lungs, compared between the labels of a split (Oh et al. 2020, section IV-B).
 
 Writes RUN/morphometry/SPLIT/: morphometry.csv, one row per radiograph; differences.json, computed from those rows
-alone; box_plots.png.
+alone; box_plots.png and .svg.
 """
 
 import csv
@@ -112,7 +112,8 @@ def compare_rows(folder: Path) -> dict[str, Any]:
         title = f"{MEASURES[name]}\n{format_p(test['p_holm'], 'p')}"
         panels[title] = {c: hypothesis_tests.by_patient(measures[name], labels, patients, c) for c in test["medians"]}
     if panels:
-        plotting.draw_box_plots(panels, folder / "box_plots.png")
+        for form in ("png", "svg"):
+            plotting.draw_box_plots(panels, folder / f"box_plots.{form}")
     atomic_files.atomic_write(folder / "differences.json", (json.dumps(result, indent=2) + "\n").encode())
     return result
 

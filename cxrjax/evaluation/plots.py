@@ -11,13 +11,13 @@ from cxrjax import plotting
 from cxrjax.metrics import calibration, classification, intervals, roc
 from cxrjax.metrics.prediction_arrays import PredictionArrays
 from cxrjax.metrics.temperature import apply_temperature
-from cxrjax.runtime.formatting import format_ci, interval_or_value
+from cxrjax.runtime.formatting import format_ci, format_label, interval_or_value
 
 FORMS = (".png", ".svg")
 
 
 def draw_plots(cases: PredictionArrays, scores: Mapping[str, Any], folder: Path) -> None:
-    """Draw the figures `confusion`, `roc`, `reliability`, `selective_prediction` and `vote_convergence`.
+    """Draw the figures `confusion`, `roc`, `precision_recall`, `reliability`, `selective_prediction` and `vote_convergence`.
 
     A figure that the rows have no data for is not drawn, and an older file of its name is removed.
 
@@ -29,8 +29,9 @@ def draw_plots(cases: PredictionArrays, scores: Mapping[str, Any], folder: Path)
     matrix = classification.confusion_counts(cases.truth, cases.predicted, len(cases.classes))
     roc_curves = [_roc_curve(cases, scores, k) for k in _classes_with_both_outcomes(cases)]
     plots: dict[str, Callable[[Path], None] | None] = {
-        "confusion": partial(plotting.draw_confusion, matrix, cases.classes),
+        "confusion": partial(plotting.draw_confusion, matrix, [format_label(name) for name in cases.classes]),
         "roc": partial(plotting.draw_roc_curves, roc_curves),
+        "precision_recall": partial(plotting.draw_precision_recall, roc_curves),
         "reliability": None,
         "selective_prediction": None,
         "vote_convergence": None,
@@ -73,7 +74,7 @@ def _roc_curve(cases: PredictionArrays, scores: Mapping[str, Any], k: int) -> pl
     class_scores = scores["all"]["classes"][name]
     points = scores["operating_points"].get(name, {}).values()
     return plotting.RocCurve(
-        name=name,
+        name=format_label(name),
         false_positive_rate=false_positives / false_positives[-1],
         sensitivity=true_positives / true_positives[-1],
         precision=np.append(precision[0], precision),

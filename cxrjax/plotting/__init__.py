@@ -15,6 +15,7 @@ if TYPE_CHECKING:  # the same names for type checkers
     from cxrjax.plotting.evaluation import draw_box_plots as draw_box_plots
     from cxrjax.plotting.evaluation import draw_confusion as draw_confusion
     from cxrjax.plotting.evaluation import draw_faithfulness as draw_faithfulness
+    from cxrjax.plotting.evaluation import draw_precision_recall as draw_precision_recall
     from cxrjax.plotting.evaluation import draw_proportions as draw_proportions
     from cxrjax.plotting.evaluation import draw_reliability as draw_reliability
     from cxrjax.plotting.evaluation import draw_roc_curves as draw_roc_curves
@@ -51,6 +52,7 @@ __getattr__, __dir__, __all__ = _lazy_imports(
         "draw_learning_curves": "cxrjax.plotting.training:draw_learning_curves",
         "draw_lr_curve": "cxrjax.plotting.training:draw_lr_curve",
         "draw_preview": "cxrjax.plotting.preview:draw_preview",
+        "draw_precision_recall": "cxrjax.plotting.evaluation:draw_precision_recall",
         "draw_proportions": "cxrjax.plotting.evaluation:draw_proportions",
         "draw_reliability": "cxrjax.plotting.evaluation:draw_reliability",
         "draw_roc_curves": "cxrjax.plotting.evaluation:draw_roc_curves",

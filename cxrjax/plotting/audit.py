@@ -74,7 +74,7 @@ def draw_audit(audit: Mapping[str, Any], metric: str, path: str | os.PathLike) -
 
 def _label_line(axes: Axes, x: float, label: str) -> None:
     """Write a label at the top of a vertical line."""
-    box = {"facecolor": "white", "edgecolor": "none", "pad": 1.5}
+    box = {"facecolor": palette.PAPER, "edgecolor": "none", "pad": 1.5}
     axes.text(x, -0.9, label, ha="center", va="center", size=8, color=palette.INK, bbox=box)
 
 

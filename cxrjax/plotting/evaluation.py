@@ -6,12 +6,16 @@ from typing import Any, NamedTuple
 
 import matplotlib
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike, NDArray
 
 from cxrjax.plotting import palette, style
 
-BOX_PLOT_COLUMNS = 3  # panels per row of `draw_box_plots`
+CURVES_SIZE = (4.8, 5.6)  # inches; the width of a phone, on which figures are legible without being reduced
+BOX_PLOT_COLUMNS = 2  # panels per row of `draw_box_plots`
+
+_DASHED: dict[str, Any] = {"color": palette.PALE, "linewidth": 1, "linestyle": (0, (4, 3)), "zorder": 1}
 
 
 class RocCurve(NamedTuple):
@@ -85,35 +89,52 @@ def draw_confusion(matrix: NDArray[np.integer], classes: Sequence[str], path: st
 
 @matplotlib.rc_context(style.STYLE)
 def draw_roc_curves(curves: Sequence[RocCurve], path: str | os.PathLike) -> None:
-    """Draw the ROC curves of the classes and, beside them, their precision over recall, in steps.
-
-    Chance level is dashed; in the second panel it is each class's prevalence. Operating points are dots.
+    """Draw the ROC curves of the classes; chance level is dashed, operating points are dots.
 
     Args:
         curves: one per class, at least one.
         path: the PNG or SVG to write.
     """
-    figure = Figure(figsize=(9.6, 5.0), layout="constrained")
-    roc_axes, recall_axes = figure.subplots(1, 2)
-    dashed = {"color": palette.PALE, "linewidth": 1, "linestyle": (0, (4, 3)), "zorder": 1}
-    roc_axes.plot([0, 1], [0, 1], **dashed)
+    figure = Figure(figsize=CURVES_SIZE, layout="constrained")
+    axes = figure.subplots()
+    axes.plot([0, 1], [0, 1], **_DASHED)
     for curve in curves:
-        roc_label = f"{curve.name} {curve.areas[0]}"
-        recall_label = f"{curve.name} {curve.areas[1]}"
-        (line,) = roc_axes.plot(curve.false_positive_rate, curve.sensitivity, linewidth=1.6, label=roc_label)
-        color = line.get_color()
+        label = f"{curve.name} {curve.areas[0]}"
+        (line,) = axes.plot(curve.false_positive_rate, curve.sensitivity, linewidth=1.6, label=label)
         for x, y in curve.points:
-            roc_axes.plot(x, y, "o", color=color, markersize=5, markeredgecolor="white")
-        recall_axes.plot(
-            curve.sensitivity, curve.precision, drawstyle="steps-pre", label=recall_label, color=color, linewidth=1.6
-        )
-        recall_axes.axhline(curve.prevalence, **dashed | {"color": color, "alpha": 0.5})
-    roc_axes.set(xlabel="1 − specificity", ylabel="sensitivity", title="ROC: area under the curve")
-    recall_axes.set(xlabel="recall", ylabel="precision", title="precision and recall: average precision")
-    for axes, corner in ((roc_axes, "lower right"), (recall_axes, "lower left")):
-        axes.set(xlim=(-0.01, 1.01), ylim=(-0.01, 1.01), aspect="equal")
-        axes.legend(loc=corner, fontsize=8, frameon=True, framealpha=0.8, edgecolor="white")
+            axes.plot(x, y, "o", color=line.get_color(), markersize=5, markeredgecolor=palette.PAPER)
+    axes.set(xlabel="1 − specificity", ylabel="sensitivity", title="ROC: area under the curve")
+    _frame_unit_square(axes)
     style.save(figure, path)
+
+
+@matplotlib.rc_context(style.STYLE)
+def draw_precision_recall(curves: Sequence[RocCurve], path: str | os.PathLike) -> None:
+    """Draw the precision of the classes over their recall, in steps; the prevalence of each, chance level, is dashed.
+
+    Args:
+        curves: one per class, at least one.
+        path: the PNG or SVG to write.
+    """
+    figure = Figure(figsize=CURVES_SIZE, layout="constrained")
+    axes = figure.subplots()
+    for curve in curves:
+        label = f"{curve.name} {curve.areas[1]}"
+        (line,) = axes.plot(curve.sensitivity, curve.precision, drawstyle="steps-pre", label=label, linewidth=1.6)
+        axes.axhline(curve.prevalence, **_DASHED | {"color": line.get_color(), "alpha": 0.5})
+    axes.set(xlabel="recall", ylabel="precision", title="precision and recall: average precision")
+    _frame_unit_square(axes)
+    style.save(figure, path)
+
+
+def _frame_unit_square(axes: Axes) -> None:
+    """Limit both axes to 0..1, and write the legend below, where no curve is."""
+    axes.set(xlim=(-0.01, 1.01), ylim=(-0.01, 1.01), aspect="equal")
+    _write_legend_below(axes)
+
+
+def _write_legend_below(axes: Axes) -> None:
+    axes.legend(loc="upper left", bbox_to_anchor=(-0.02, -0.16), fontsize=8)
 
 
 @matplotlib.rc_context(style.STYLE)
@@ -124,7 +145,7 @@ def draw_reliability(curves: Sequence[ReliabilityCurve], path: str | os.PathLike
         curves: at least one.
         path: the PNG or SVG to write.
     """
-    figure = Figure(figsize=(5.6, 5.6), layout="constrained")
+    figure = Figure(figsize=CURVES_SIZE, layout="constrained")
     axes = figure.subplots()
     axes.plot([0, 1], [0, 1], color=palette.PALE, linewidth=1, linestyle=(0, (4, 3)), zorder=1)
     for k, curve in enumerate(curves):
@@ -142,7 +163,7 @@ def draw_reliability(curves: Sequence[ReliabilityCurve], path: str | os.PathLike
     axes.set(xlim=(0, 1.01), ylim=(0, 1.01), aspect="equal", title="accuracy by predicted probability")
     axes.set(xlabel="probability of the prediction (mean of a bin)", ylabel="accuracy")
     axes.grid()
-    axes.legend(loc="best", fontsize=8)
+    _write_legend_below(axes)
     style.save(figure, path)
 
 
@@ -159,7 +180,7 @@ def draw_proportions(
         path: the PNG or SVG to write.
         logarithmic: whether the horizontal axis is logarithmic; its ticks are then the x values of the first curve.
     """
-    figure = Figure(figsize=(7.2, 3.6), layout="constrained")
+    figure = Figure(figsize=(4.8, 4.2), layout="constrained")
     axes = figure.subplots()
     for k, curve in enumerate(curves):
         marker = palette.MARKERS[k % len(palette.MARKERS)]
@@ -173,21 +194,21 @@ def draw_proportions(
     axes.set(xlabel=label, ylim=(max(0.0, bottom - 0.05), 1.01))
     axes.set_title(title)
     axes.grid()
-    axes.legend(loc="upper left", bbox_to_anchor=(1, 1))
+    _write_legend_below(axes)
     style.save(figure, path)
 
 
 @matplotlib.rc_context(style.STYLE)
 def draw_faithfulness(curves: Mapping[str, Any], path: str | os.PathLike) -> None:
-    """Draw the deletion and the insertion curve of saliency maps side by side, each with that of a random order.
+    """Draw the deletion and, below it, the insertion curve of saliency maps, each with that of a random order.
 
     Args:
         curves: "fractions" [steps + 1] of the pixels; and for each of "deletion", "deletion_control", "insertion" and
             "insertion_control" the "value" (probability of the predicted class), "low" and "high" (None if unknown).
         path: the PNG or SVG to write.
     """
-    figure = Figure(figsize=(8.2, 3.3), layout="constrained")
-    panels = figure.subplots(1, 2, sharey=True)
+    figure = Figure(figsize=(4.8, 6.4), layout="constrained")
+    panels = figure.subplots(2, 1)
     shares = np.array(curves["fractions"])
     for axes, (name, verb) in zip(panels, (("deletion", "deleted"), ("insertion", "inserted")), strict=True):
         areas = []
@@ -204,7 +225,7 @@ def draw_faithfulness(curves: Mapping[str, Any], path: str | os.PathLike) -> Non
         axes.set_title(f"{name}: area {areas[0]:.2f}; in a random order {areas[1]:.2f}")
         axes.set(xlabel=f"share of the pixels {verb}", xlim=(0, 1), ylim=(0, 1))
         axes.grid(axis="y")
-    panels[0].set_ylabel("probability of the prediction")
+        axes.set_ylabel("probability of the prediction")
     panels[0].legend(loc="best")
     style.save(figure, path)
 
@@ -217,7 +238,7 @@ def draw_box_plots(panels: Mapping[str, Mapping[str, ArrayLike]], path: str | os
 
     Args:
         panels: title -> class -> its values, at least one.
-        path: the PNG to write.
+        path: the PNG or SVG to write.
 
     Raises:
         ValueError: there are no panels.

@@ -15,6 +15,22 @@ SKY = "#56B4E9"
 INK = "#222222"
 FAINT = "#6B6B6B"
 PALE = "#A8A8A8"
+GRID = "#E6E6E6"
+PAPER = "#FDFCFA"  # of the report's page; behind labels that lie on a line
+# The same colors on a dark page, `cxrjax/report/templates/style.css`.
+DARK = {
+    BLUE: "#5AB4EE",
+    ORANGE: "#F0B94A",
+    GREEN: "#4CC9A4",
+    RED: "#FF9C66",
+    PURPLE: "#D795C4",
+    SKY: "#8FD0F5",
+    INK: "#E9E5DE",
+    FAINT: "#AAA398",
+    PALE: "#7D776D",
+    GRID: "#3B3833",
+    PAPER: "#171614",
+}
 RIGHT = GREEN  # captions of correct predictions
 WRONG = RED  # captions of wrong predictions
 MARKERS = "os^D"  # of the curves of a figure, in turn

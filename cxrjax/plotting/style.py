@@ -30,15 +30,19 @@ STYLE: "dict[RcKeyType, Any]" = {
     "axes.titlesize": 10,
     "axes.titlelocation": "left",
     "axes.edgecolor": palette.PALE,
+    "axes.labelcolor": palette.INK,
+    "xtick.color": palette.INK,
+    "ytick.color": palette.INK,
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.axisbelow": True,
     "axes.prop_cycle": cycler(
         color=[palette.BLUE, palette.ORANGE, palette.GREEN, palette.RED, palette.PURPLE, palette.SKY]
     ),
-    "grid.color": "#E6E6E6",
+    "grid.color": palette.GRID,
     "legend.frameon": False,
     "svg.fonttype": "none",  # text stays text, for screen readers and searches
+    "axes.facecolor": "none",
     "svg.hashsalt": "cxrjax",  # equal figures give equal files
 }
 
@@ -54,9 +58,10 @@ def save(figure: Figure, path: str | os.PathLike, images: Sequence[tuple[int, in
     """
     if Path(path).suffix == ".svg":
         svg = io.BytesIO()
-        figure.savefig(svg, format="svg", facecolor="white", metadata={"Date": None})
-        atomic_files.atomic_write(path, svg.getvalue())
+        figure.savefig(svg, format="svg", facecolor="none", metadata={"Date": None})
+        atomic_files.atomic_write(path, _add_dark_colors(svg.getvalue().decode()).encode())
         return
+    figure.set_facecolor("white")
     canvas = FigureCanvasAgg(figure)
     canvas.draw()
     bgr = cv2.cvtColor(np.asarray(canvas.buffer_rgba()), cv2.COLOR_RGBA2BGR)
@@ -64,3 +69,19 @@ def save(figure: Figure, path: str | os.PathLike, images: Sequence[tuple[int, in
         bgr[top : top + rgb.shape[0], left : left + rgb.shape[1]] = rgb[..., ::-1]
     png = cv2.imencode(".png", bgr)[1].tobytes()  # several times as fast as Matplotlib's encoder
     atomic_files.atomic_write(path, png)
+
+
+def _add_dark_colors(svg: str) -> str:
+    """Return an SVG with a style sheet that replaces its colors by those of a dark page, where a reader prefers one.
+
+    The colors in the elements are those of a light page, which programs without support for style sheets show.
+    """
+    rules = "".join(
+        f'[style*="{name}: {color}" i]{{{name}:{dark} !important}}'
+        for color, dark in palette.DARK.items()
+        for name in ("fill", "stroke")
+        if color.lower() in svg.lower()
+    )
+    sheet = f"<style>@media (prefers-color-scheme: dark){{{rules}}}</style>"
+    position = svg.index(">", svg.index("<svg")) + 1
+    return f"{svg[:position]}{sheet}{svg[position:]}"

@@ -22,7 +22,7 @@ def draw_learning_curves(history: Sequence[Mapping], path: str | os.PathLike, sc
         history: records of `metrics.jsonl`, each with a "step" and optionally an "epoch": "train/loss", "val/loss", and
             all other keys "val/..." as scores. Records of the same epoch are averaged; values that are not finite are
             left out.
-        path: the PNG to write.
+        path: the PNG or SVG to write.
         score: key that decides which epoch is best: the highest value of a score, the lowest of a loss. The first
             score by default.
 
@@ -38,14 +38,14 @@ def draw_learning_curves(history: Sequence[Mapping], path: str | os.PathLike, sc
         raise ValueError(f"{path}: the history has no {score if losses else 'loss'} to draw")
 
     panels = [("loss", losses)] + ([("score", scores)] if scores else [])
-    figure = Figure(figsize=(7.2, 2.7 * len(panels)), layout="constrained")
+    figure = Figure(figsize=(4.8, 3.4 * len(panels)), layout="constrained")
     grid = figure.subplots(len(panels), sharex=True, squeeze=False)[:, 0]
     for axes, (title, panel_keys) in zip(grid, panels, strict=True):
         for key in panel_keys:
             axes.plot(*series[key], linewidth=1.8, label=key, marker="o" if len(series[key][0]) == 1 else None)
         axes.set_title(title)
         axes.grid(axis="y")
-        axes.legend(loc="upper left", bbox_to_anchor=(1, 1))
+        axes.legend(loc="best", fontsize=8)
     score = score or (scores[0] if scores else None)
     if score:
         best_of = min if score in losses else max

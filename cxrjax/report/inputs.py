@@ -83,6 +83,17 @@ class ReportInputs(NamedTuple):
         """True if an out-of-distribution detector has judged the radiographs."""
         return "ood_reason" in self.rows[0] and self.ood_detector is not None
 
+    @property
+    def learning_curves(self) -> Path:
+        """Path of the figure of the training; see `figure`."""
+        vector = self.workdir / "learning_curves.svg"
+        return vector if vector.exists() else self.workdir / "learning_curves.png"
+
+    def figure(self, command: str, name: str) -> Path:
+        """Return the path of a figure without its ending: its SVG, or its PNG where an older version wrote no SVG."""
+        vector = self.file(command, f"{name}.svg")
+        return vector if vector.exists() else self.file(command, f"{name}.png")
+
     def file(self, command: str, name: str) -> Path:
         """Return the path of a file that a command writes for these data."""
         return former_names.find(self.workdir, command, self.name, name)

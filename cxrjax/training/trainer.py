@@ -154,7 +154,8 @@ def _train(config: Config, workdir: Path) -> dict[str, float]:
             "it has no record of the epochs that were trained",
             "the network is whole, and can be evaluated; for the record, restore the file or train again",
         )
-    plotting.draw_learning_curves(records, workdir / "learning_curves.png", metric or None)
+    for form in ("png", "svg"):
+        plotting.draw_learning_curves(records, workdir / f"learning_curves.{form}", metric or None)
     return model_selection.best_epoch(records, metric)
 
 
