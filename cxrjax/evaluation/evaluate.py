@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 
 from cxrjax import plotting
@@ -18,8 +19,17 @@ from cxrjax.inference import fit_ood, ood_store
 from cxrjax.inference.predictor import Predictor, load_predictor, predict_stored
 from cxrjax.inference.rows import describe
 from cxrjax.io import predictions_csv
+from cxrjax.io.crop import Frame
 from cxrjax.runs import calibration, dataset_record, provenance, run_dir
 from cxrjax.runtime import multihost, terminal
+from cxrjax.runtime.formatting import format_label
+
+# Below the sheet of images.
+LABEL_LEGEND = (
+    "Bold: the label; below it the prediction, green where it is the label and orange where it is not. Cyan: the "
+    "outline of the lungs. Colors: where the evidence for the prediction lies."
+)
+MASK_LEGEND = "Cyan: the outline of the predicted lungs."
 
 
 def evaluate_run(workdir: Path, split: str, directory: str | None = None) -> dict[str, Any]:
@@ -95,12 +105,19 @@ def _predict_split(predictor: Predictor, workdir: Path, split: str, directory: s
         row |= comparison.truth_cells(cases, i, result, len(rows))
         if len(rows) in panel_rows:
             rgb = plotting.overlay(cases.images[i], predictor.lung_mask(result), predictor.saliency(result))
-            panels.append(_captioned_panel(rgb, row))
+            decided = row | {"decision": predictor.decision(result)}
+            panels.append(_captioned_panel(_in_proportions(rgb, stored.frame(len(rows))), decided))
         rows.append(row)
     predictions_csv.write(folder / "predictions.csv", rows, comparison.columns)
     dataset_name = tfds_store.dataset_name(directory or config.data.dir)
     provenance.write(folder, provenance.Provenance(dataset_name, split, predictor.step))
-    plotting.draw_sheet(panels, 4, folder / "preview.png")
+    plotting.draw_sheet(
+        panels,
+        4,
+        folder / "preview.png",
+        legend=LABEL_LEGEND if predictor.classes else MASK_LEGEND,
+        has_color_bar=bool(predictor.classes),
+    )
     return name
 
 
@@ -129,9 +146,16 @@ def _select_panels(labels: Sequence[str], count: int) -> list[int]:
     return [int(row) for rows in selected for row in rows]
 
 
+def _in_proportions(rgb: np.ndarray, frame: Frame) -> np.ndarray:
+    """Return a standardized square in the proportions of what it shows, without enlarging either side."""
+    scale = len(rgb) / max(frame.inner_height, frame.inner_width)
+    size = (max(1, round(frame.inner_width * scale)), max(1, round(frame.inner_height * scale)))
+    return cv2.resize(rgb, size, interpolation=cv2.INTER_AREA)
+
+
 def _captioned_panel(rgb: np.ndarray, row: dict[str, Any]) -> tuple[np.ndarray, str, str]:
     """Return an image of the sheet, its caption and the color of the caption."""
     if "prediction" in row or not row.get("dice_lungs"):
         correct = row.get("prediction") == row["label"]
-        return rgb, f"{row['label']}\n{describe(row)}", plotting.RIGHT if correct else plotting.WRONG
+        return rgb, f"{format_label(row['label'])}\n{describe(row)}", plotting.RIGHT if correct else plotting.WRONG
     return rgb, f"{row['source']}: Dice {row['dice_lungs']:.3f}", plotting.RIGHT

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from cxrjax import plotting
 from cxrjax.inference import rows
 from cxrjax.runtime import terminal
+from cxrjax.runtime.formatting import capitalize_first, format_label, shorten_middle
 
 if TYPE_CHECKING:
     from cxrjax.inference.prediction import Prediction
@@ -56,7 +57,9 @@ def encode_json(values: dict) -> bytes:
 
 
 def _encode_figure(prediction: "Prediction") -> bytes:
-    title = [terminal.escape(Path(prediction.path).name) or "radiograph", rows.describe(prediction.to_row())]
+    name = terminal.escape(Path(prediction.path).name)
+    title = [capitalize_first(rows.describe(prediction.to_row()))]
+    title += [f"file {shorten_middle(name)}"] if name else []
     if prediction.ood_reason:
         title.append(f"out of distribution: {prediction.ood_reason}")
     is_of_prediction = prediction.saliency_label == prediction.label
@@ -69,7 +72,9 @@ def _encode_figure(prediction: "Prediction") -> bytes:
         probabilities=list(prediction.probabilities.values()) or None,
         votes=list(prediction.votes.values()) or None,
         classes=tuple(prediction.votes),
-        map_heading="where it was seen" if is_of_prediction else f"saliency map of {prediction.saliency_label}",
+        map_heading="where it was seen"
+        if is_of_prediction
+        else f"saliency map of {format_label(prediction.saliency_label or '')}",
     )
 
 

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from cxrjax.io import predictions_csv
+from cxrjax.runtime.formatting import format_label
 
 
 def status_cells(has_lungs: bool) -> dict[str, str]:
@@ -26,5 +27,5 @@ def describe(row: Mapping[str, Any]) -> str:
         return row["status"]
     if not row.get("prediction"):
         return f"lungs found, confidence {row['lung_confidence']:.2f}"
-    label = f"{row['prediction']}, {row['vote_fraction']:.0%} of votes"
+    label = f"{format_label(row['prediction'])}, {row['vote_fraction']:.0%} of votes"
     return f"undecided ({label})" if row.get("decision") == predictions_csv.UNDECIDED else label

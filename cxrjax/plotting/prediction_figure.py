@@ -14,11 +14,13 @@ from cxrjax.io.crop import Frame
 from cxrjax.plotting import palette
 from cxrjax.plotting.fonts import load_font
 from cxrjax.plotting.radiographs import CONTOUR, FOOT, overlay
+from cxrjax.runtime.formatting import format_label
 
 # Layout in dots.
-WIDTH = 1200
+WIDTH = 1200  # without a map
+MAP_WIDTH = 1600  # with one
 MARGIN = 45
-IMAGE_WIDTH = 525  # of a radiograph that is not taller than IMAGE_HEIGHT at this width
+IMAGE_WIDTH = 480  # of a radiograph that is not taller than IMAGE_HEIGHT at this width
 IMAGE_HEIGHT = 640
 IMAGE_GAP = 15
 COLOR_BAR_WIDTH = 13
@@ -46,9 +48,7 @@ def encode_figure(
     classes: Sequence[str],
     map_heading: str = "where it was seen",
 ) -> bytes:
-    """Draw a radiograph with its lung contour, beside it with its saliency map, and below the votes of its patches.
-
-    Without a map, the radiograph alone is beside it.
+    """Draw a radiograph plain, with its lung contour and with its saliency map, and below the votes of its patches.
 
     Args:
         image: standardized radiograph uint8 [S, S]; it is drawn in the proportions of its file.
@@ -62,7 +62,7 @@ def encode_figure(
         map_heading: printed above the saliency map.
 
     Returns:
-        A PNG, WIDTH pixels wide.
+        A PNG, WIDTH pixels wide, MAP_WIDTH with a map.
     """
     if votes is not None and not sum(votes):
         votes = None
@@ -76,7 +76,8 @@ def encode_figure(
     bottom = top + image_height
     height = bottom + (112 + CLASS_HEIGHT * len(classes) if votes is not None else 67) + FOOT_HEIGHT
 
-    sheet = Image.new("RGB", (WIDTH, height), "white")
+    width = WIDTH if map is None else MAP_WIDTH
+    sheet = Image.new("RGB", (width, height), "white")
     draw = ImageDraw.Draw(sheet)
     for k, (line, font, color) in enumerate(lines):
         draw.text((MARGIN, 60 + TITLE_LINE * k), line, color, font, "ls")
@@ -91,7 +92,7 @@ def encode_figure(
         _draw_votes(draw, bottom + 60, probabilities, votes, classes)
     elif classes:
         draw.text((MARGIN, bottom + 45), "No patch was voted on.", palette.INK, load_font(9), "ls")
-    draw.text((WIDTH - MARGIN, height - 21), FOOT, palette.FAINT, load_font(7), "rs")
+    draw.text((width - MARGIN, height - 21), FOOT, palette.FAINT, load_font(7), "rs")
     return _encode_rgb(np.asarray(sheet))
 
 
@@ -126,19 +127,18 @@ def _draw_panels(
     frame: Frame,
     map_heading: str,
 ) -> list[tuple[str, NDArray[np.uint8]]]:
-    """Return the headings and the RGB images of a figure: one or two, of equal size."""
+    """Return the headings and the RGB images of a figure: one to three, of equal size."""
     reduction = min(IMAGE_WIDTH / frame.width, IMAGE_HEIGHT / frame.height)
     panel = frame.resize(max(1, round(frame.height * reduction)), max(1, round(frame.width * reduction)))
     levels = _restore_levels(image, panel)
-    radiograph = overlay(levels, None, None)
+    plain = overlay(levels, None, None)
+    panels = [("radiograph", plain)]
     if lungs is not None:
-        _draw_contour(radiograph, lungs, panel)
-    heading = "radiograph" if lungs is None else "lungs" if lungs.any() else "no lungs found"
-    panels = [(heading, radiograph)]
+        outlined = plain.copy()
+        _draw_contour(outlined, lungs, panel)
+        panels.append(("lungs" if lungs.any() else "no lungs found", outlined))
     if map is not None:
         panels.append((map_heading, overlay(levels, None, panel.restore(map))))
-    elif lungs is not None:
-        panels.append(("radiograph", overlay(levels, None, None)))
     return panels
 
 
@@ -177,7 +177,7 @@ def _draw_votes(
         groups.append((palette.ORANGE, "mean probability", list(probabilities), texts))
     font = load_font(9)
     small = load_font(7.5)
-    names = [_shorten(name, font, 380) for name in classes]
+    names = [_shorten(format_label(name), font, 380) for name in classes]
     left = max(AXIS_LEFT, MARGIN + _LABEL_GAP + round(max(font.getlength(name) for name in names)))
     bottom = top + CLASS_HEIGHT * len(classes)
     for level in (0.5, 1):

@@ -5,7 +5,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 CONTOUR = (0, 229, 255)
-OPACITY = 0.6
+OPACITY = 0.35  # of a saliency map at 1, so that the anatomy stays visible
 FOOT = "research use, not for diagnosis"
 
 

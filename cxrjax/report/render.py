@@ -19,10 +19,8 @@ from cxrjax.metrics import classification, subgroups
 from cxrjax.report import contents, description, missing, overview
 from cxrjax.report.cases import CaseView
 from cxrjax.report.inputs import ReportInputs
-from cxrjax.runtime.formatting import format_ci, format_label, format_p
+from cxrjax.runtime.formatting import capitalize_first, format_ci, format_label, format_p, shorten_middle
 
-MAX_NAME = 24  # characters of the name of a file in a caption
-NAME_END = 8  # characters of either end of a longer one
 TYPES = {".svg": "image/svg+xml", ".png": "image/png"}
 _CELL = re.compile(r"<t[hd]\b")
 # Characters with a meaning in Markdown, as entities, which stand for the character alone.
@@ -55,7 +53,7 @@ def render(template: str, inputs: ReportInputs, cases: Sequence[CaseView]) -> by
         "csp_hash": csp_hash,
         "leaves": leaves,
         "decimal": format_decimal,
-        "capitalize_first": capitalize,
+        "capitalize_first": capitalize_first,
         "label": format_label,
         "percent": format_percent,
         "short_path": shorten_path,
@@ -114,13 +112,7 @@ def format_percent(number: float) -> str:
 
 def shorten_path(path: str) -> str:
     """Return the name of a file without its folders and ending, and without the middle of a long name."""
-    stem = PurePath(path).stem
-    return stem if len(stem) <= MAX_NAME else f"{stem[:NAME_END]}…{stem[-NAME_END:]}"
-
-
-def capitalize(text: str) -> str:
-    """Return a text with its first letter in upper case."""
-    return text[:1].upper() + text[1:]
+    return shorten_middle(PurePath(path).stem)
 
 
 def headline(inputs: ReportInputs) -> list[tuple[str, Any, Any, Any]]:

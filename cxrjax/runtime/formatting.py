@@ -4,7 +4,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 MISSING = "–"  # in place of a number that does not exist
-
+MAX_NAME = 32  # characters of the name of a file in a caption
+NAME_END = 12  # characters of either end of a longer one
 _LABELS = {"covid19": "COVID-19", "covid-19": "COVID-19", "covid": "COVID-19"}
 
 
@@ -61,3 +62,13 @@ def join_words(words: Sequence[str]) -> str:
 def interval_or_value(estimate: Mapping[str, Any]) -> list[float]:
     """Return both ends of the interval of a score {"value", "interval"}; twice its value where it has no interval."""
     return list(estimate["interval"] or [estimate["value"]] * 2)
+
+
+def capitalize_first(text: str) -> str:
+    """Return a text with its first letter in upper case."""
+    return text[:1].upper() + text[1:]
+
+
+def shorten_middle(name: str) -> str:
+    """Return a name of at most MAX_NAME characters: of a longer one, both ends with an ellipsis between them."""
+    return name if len(name) <= MAX_NAME else f"{name[:NAME_END]}…{name[-NAME_END:]}"

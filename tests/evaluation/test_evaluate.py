@@ -47,6 +47,9 @@ class StandIn:
         row |= {f"votes_{name}": int(100 * x) for name, x in zip(self.classes, p, strict=True)}
         return row | {f"probability_{name}": x for name, x in zip(self.classes, p, strict=True)}
 
+    def decision(self, result):
+        return ""
+
     def lung_mask(self, result):
         return None
 
@@ -69,7 +72,7 @@ def run(prepared, tmp_path, monkeypatch):
     monkeypatch.setattr(evaluate, "load_predictor", StandIn)
     monkeypatch.setattr(bootstrap.bootstrap, "__defaults__", (50, 0))
     monkeypatch.setattr(plots, "draw_plots", lambda *_: None)
-    monkeypatch.setattr(plotting, "draw_sheet", lambda *_: None)
+    monkeypatch.setattr(plotting, "draw_sheet", lambda *_, **__: None)
     config = recipes.load("phantom:classify")
     config.data.dir, config.image.size = str(prepared / "own" / "phantom"), SIZE
     run_dir.create_or_resume(tmp_path / "run", freeze(config))

@@ -1,6 +1,7 @@
 """Overlays alter only what they say they alter, drawings hold what they were given, and files appear whole."""
 
 import os
+import re
 from pathlib import Path
 
 import cv2
@@ -72,7 +73,7 @@ def test_a_map_of_zero_changes_nothing(radiograph):
 def test_a_map_warms_as_it_rises_and_leaves_the_radiograph_to_be_seen():
     ramp = np.linspace(0, 1, 101)[None]
     black, white = (plotting.overlay(np.full(ramp.shape, v, np.uint8), None, ramp)[0].astype(int) for v in (0, 255))
-    assert (np.diff(black.sum(1)) >= 0).all() and black[-1].sum() == black.sum(1).max() > 350
+    assert (np.diff(black.sum(1)) >= 0).all() and black[-1].sum() == black.sum(1).max() > 600 * radiographs.OPACITY
     # What lies under the map keeps at least 1 - OPACITY of its contrast.
     assert (white - black).min() >= 255 * (1 - radiographs.OPACITY) - 1
     above = plotting.overlay(np.zeros((1, 1), np.uint8), None, np.full((1, 1), 7.0))
@@ -157,7 +158,8 @@ def test_finding_shows_votes_probabilities_and_that_it_is_no_diagnosis(texts, ra
     votes, probabilities = [8, 15, 3, 12, 62], [0.11, 0.14, 0.05, 0.12, 0.58]
     titles = ["covid19", "$a_file$ with {math}.png"]
     sheet = encode(image, lungs, lungs * 0.5, None, titles, probabilities, votes)
-    assert {"62 of 100", "0.58", *titles, *CLASSES, "lungs", "where it was seen", radiographs.FOOT} <= set(texts)
+    assert {"62 of 100", "0.58", *titles, "radiograph", "lungs", "where it was seen", radiographs.FOOT} <= set(texts)
+    assert {"normal", "bacterial", "tuberculosis", "viral", "COVID-19"} <= set(texts)
     for color, shares in ((palette.BLUE, [v / 100 for v in votes]), (palette.ORANGE, probabilities)):
         rgb = [int(color[k : k + 2], 16) for k in (1, 3, 5)]
         lengths = (sheet[:, 225:975] == rgb).all(-1).sum(1)  # an axis of 750 dots
@@ -175,19 +177,21 @@ def test_failures_are_drawn_and_say_what_failed(texts, radiograph):
 
 
 def test_finding_holds_its_pictures_dot_by_dot_and_the_scale_beside_them():
-    """At 150 dots an inch: pictures of 525 dots, 45 from the left and 15 apart, the colours of a map 13 wide."""
+    """At 150 dots an inch: images of 480 dots, 45 from the left and 15 apart, the colours of a map 13 wide."""
     image, lungs = np.full((700, 700), 77, np.uint8), np.zeros((700, 700), bool)
     lungs[:350] = True
     sheet = encode(image, lungs, lungs * 1.0, None, ["a.png"], [0.5] * 2, [1, 1], CLASSES[:2]).astype(int)
-    top = np.flatnonzero((sheet[:, 45 + 300] == 77).all(-1))[-1] - 524  # the foot of the first picture is grey
-    first, second = (sheet[top : top + 525, left : left + 525] for left in (45, 585))
-    assert (first[[0, 261], 300] == radiographs.CONTOUR).all() and (first[4:257, 4:-4] == 77).all()
+    top = np.flatnonzero((sheet[:, 45 + 300] == 77).all(-1))[-1] - 479  # the foot of the first image is gray
+    plain, first, second = (sheet[top : top + 480, left : left + 480] for left in (45, 540, 1035))
+    assert (plain == 77).all()
+    assert (first[[0, 238], 300] == radiographs.CONTOUR).all() and (first[4:234, 4:-4] == 77).all()
     hot = plotting.overlay(image[:1, :1], None, np.ones((1, 1)))[0, 0]
-    assert (second[:262] == hot).all() and (second[263:] == 77).all()
-    scale = sheet[top : top + 525, 1125 : 1125 + 13]
+    assert (second[:239] == hot).all() and (second[241:] == 77).all()
+    scale = sheet[top : top + 480, 1530 : 1530 + 13]
     hottest = plotting.overlay(np.full((1, 1), 128, np.uint8), None, np.ones((1, 1)))[0, 0]
     assert (scale[0] == hottest).all() and (scale[-1] == 128).all()
-    assert (sheet[top - 1, 45:1138] == 255).all() and (sheet[top : top + 525, [44, 570, 584, 1110, 1124]] == 255).all()
+    assert (sheet[top - 1, 45:1543] == 255).all()
+    assert (sheet[top : top + 480, [44, 525, 539, 1020, 1034, 1515, 1529]] == 255).all()
 
 
 def test_finding_and_overlay_have_the_proportions_of_the_file():
@@ -197,7 +201,7 @@ def test_finding_and_overlay_have_the_proportions_of_the_file():
     sheet = encode(image, None, None, frame)
     rows = np.flatnonzero((sheet[:, 500] == 77).all(-1))
     columns = np.flatnonzero((sheet[rows[100]] == 77).all(-1))
-    assert (np.ptp(rows) + 1, columns.max()) == (262, 45 + 524) and abs(columns.min() - (45 + 262)) <= 1
+    assert (np.ptp(rows) + 1, columns.max()) == (240, 45 + 479) and abs(columns.min() - (45 + 240)) <= 1
     lungs[16:48, :32] = True
     png = plotting.encode_overlay(image, lungs, lungs * 1.0, frame)
     over = cv2.imdecode(np.frombuffer(png, np.uint8), cv2.IMREAD_COLOR)[..., ::-1]
@@ -223,6 +227,22 @@ def test_sheet_holds_every_panel_in_its_place(tmp_path, count, columns):
         top, left = gap + k // columns * (step + line), gap + k % columns * step
         assert (sheet[top : top + tile, left : left + tile] == rgb[0, 0]).all()
         assert (sheet[top - 1, left : left + tile] == 255).all()
+
+
+def test_sheet_keeps_proportions_and_explains_its_colors(tmp_path):
+    tall, wide = np.full((64, 32, 3), 90, np.uint8), np.full((32, 64, 3), 90, np.uint8)
+    panels = [(tall, "a", palette.INK), (wide, "b", palette.INK)]
+    plotting.draw_sheet(panels, 2, tmp_path / "sheet.png", legend="cyan: lungs", has_color_bar=True)
+    sheet = pixels(tmp_path / "sheet.png")
+    tile, gap, line = sheet_layout.TILE, sheet_layout.GAP, sheet_layout.LINE
+    first, second = (sheet[gap : gap + tile, left : left + tile] for left in (gap, 2 * gap + tile))
+    gray_rows, gray_columns = np.nonzero((first == 90).all(-1))
+    assert (np.ptp(gray_rows) + 1, np.ptp(gray_columns) + 1) == (tile, tile // 2)
+    gray_rows, gray_columns = np.nonzero((second == 90).all(-1))
+    assert (np.ptp(gray_rows) + 1, np.ptp(gray_columns) + 1) == (tile // 2, tile)
+    assert len(sheet) == gap + tile + gap + line * 4  # a line each: caption, legend, color bar, foot
+    hottest = plotting.overlay(np.full((1, 1), 128, np.uint8), None, np.ones((1, 1)))[0, 0]
+    assert (sheet[-2 * line :] == hottest).all(-1).any()
 
 
 def test_sheet_captions_stay_inside_their_tiles_in_their_colour(monkeypatch):
@@ -262,3 +282,13 @@ def test_an_interrupted_picture_leaves_the_old_one_and_nothing_else(tmp_path, mo
         plotting.draw_confusion(np.ones((2, 2), int), ["normal", "viral"], path)
     assert path.read_bytes() == before
     assert os.listdir(tmp_path) == ["confusion.png"]
+
+
+def test_svg_figures_are_transparent_and_have_colors_for_dark_pages(tmp_path):
+    curve = plotting.CurveWithCI("a", [0.0, 0.5], [0.5, 0.9], [0.4, 0.8], [0.6, 1.0])
+    plotting.draw_proportions([curve], "title", "label", tmp_path / "curve.svg")
+    svg = (tmp_path / "curve.svg").read_text()
+    colors = set(re.findall(r"(?:fill|stroke): (#[0-9a-f]{6})", svg.split("</style>", 1)[1]))
+    assert colors and colors <= {color.lower() for color in palette.DARK}  # each has a dark counterpart
+    assert "prefers-color-scheme: dark" in svg and all(palette.DARK[c.upper()] in svg for c in colors)
+    assert "#ffffff" not in colors
