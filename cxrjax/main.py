@@ -290,7 +290,7 @@ def _set_limits() -> str | None:
 def _run(mode: Mode, request: commands.Request) -> int:
     """Run a mode; report errors that a user can fix in one sentence."""
     cache.redirect_library_caches()
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # XLA's alarm "Very slow compile?" and its hints to developers
+    terminal.silence_xla()
 
     from flax.errors import FlaxError
 

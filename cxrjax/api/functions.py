@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from cxrjax.io import files, radiograph
 from cxrjax.io.types import Radiograph
-from cxrjax.runtime import cache
+from cxrjax.runtime import cache, terminal
 
 if TYPE_CHECKING:
     from ml_collections import ConfigDict
@@ -25,8 +25,8 @@ def load(run: PathLike, *, ensemble_size: int | None = None, calibrated: bool = 
     """Load a trained run for predictions.
 
     Sets up the process as `--mode=predict` does: compiled programs are cached on disk (`enable_compilation_cache`),
-    files are read in a separate process, and each core of a CPU becomes a JAX device if JAX has not been used before
-    (`JAX_NUM_CPU_DEVICES=1` prevents that).
+    files are read in a separate process, a compilation of more than 5 s is announced on standard error, and each core
+    of a CPU becomes a JAX device if JAX has not been used before (`JAX_NUM_CPU_DEVICES=1` prevents that).
 
     Args:
         run: the run directory that training, or an import of published weights, wrote; the name of a model that comes
@@ -52,13 +52,15 @@ def load(run: PathLike, *, ensemble_size: int | None = None, calibrated: bool = 
         True
     """
     cache.redirect_library_caches()
+    terminal.silence_xla()
 
     from cxrjax.inference.loaded_run import load_run
     from cxrjax.inference.model import Model
     from cxrjax.io import reader
     from cxrjax.runs import bundled_models
-    from cxrjax.runtime import sharding
+    from cxrjax.runtime import compile_notice, sharding
 
+    compile_notice.enable()
     with contextlib.suppress(RuntimeError):  # the devices are in use, and stay as they are
         sharding.use_one_device_per_core()
     enable_compilation_cache()

@@ -1,5 +1,6 @@
 """Notice on the terminal that JAX compiles a program, where it takes so long that a user would wonder."""
 
+import functools
 import sys
 import threading
 from typing import Any
@@ -35,6 +36,7 @@ class _Notice:
                 self._timer.start()
 
 
+@functools.cache  # a second listener would print it twice
 def enable() -> None:
     """Print NOTICE on standard error whenever a compilation has taken SECONDS, for the rest of the process."""
     jax.monitoring.register_event_duration_secs_listener(_Notice().on_duration)

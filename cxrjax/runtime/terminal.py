@@ -41,6 +41,11 @@ def print_lines(table: str) -> None:
     print(escape(table, allowed="\n"), flush=True)
 
 
+def silence_xla() -> None:
+    """Keep XLA's alarm "Very slow compile?" and its hints off standard error; to be called before JAX is imported."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+
 def guard_streams() -> None:
     """Make standard output and error safe to write to, for the rest of the process.
 

@@ -10,6 +10,7 @@ from cxrjax.runtime import compile_notice
 
 compile_notice.SECONDS = {seconds}
 compile_notice.enable()
+compile_notice.enable()
 before = jax.jit(lambda x: x + 1).lower(1.0)
 {pause}
 before.compile()
