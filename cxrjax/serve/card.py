@@ -1,9 +1,10 @@
-"""What is said of a model before any of its predictions: its purpose, its limits and the result of its audit."""
+"""Card of a served model: its purpose, its limits and the result of its audit, which precede every prediction."""
 
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import cxrjax
+from cxrjax.audit import finding
 from cxrjax.inference.model import Model
 from cxrjax.io import json_file
 
@@ -52,30 +53,24 @@ def describe(model: Model, name: str) -> ModelCard:
     Raises:
         DamagedFileError: the file of its audit is damaged.
     """
-    split, verdict = _read_verdict(model.run) if model.classes else ("", None)
+    split, audit = _read_audit(model.run) if model.classes else ("", None)
     return ModelCard(
         name=Path(name).name,
         classes=list(model.classes),
         step=model.step,
         has_ood_detector=model.has_ood_detector,
         disclaimer=DISCLAIMER,
-        audit=_headline(verdict) if verdict else _NO_AUDIT if model.classes else _SEGMENTER,
-        audit_details=verdict["paragraph"] if verdict else "",
+        audit=finding.find(audit).sentence if audit else _NO_AUDIT if model.classes else _SEGMENTER,
+        audit_details=audit["verdict"]["paragraph"] if audit else "",
         audit_split=split,
         version=cxrjax.__version__,
     )
 
 
-def _read_verdict(workdir: Path) -> tuple[str, dict[str, Any] | None]:
-    """Return the split and the verdict of a run's audit, that of the test split if there are several."""
+def _read_audit(workdir: Path) -> tuple[str, dict[str, Any] | None]:
+    """Return the split and the content of a run's audit, that of the test split if there are several."""
     files = sorted(workdir.glob("audit/*/audit.json"), key=lambda path: (path.parent.name != "test", path))
     files = [path for path in files if "-before-" not in path.parent.name]  # audits of other networks or data
     if not files:
         return "", None
-    return files[0].parent.name, json_file.read(files[0], "remove it, and audit the run again")["verdict"]
-
-
-def _headline(verdict: dict[str, Any]) -> str:
-    """Return the sentence on what the data cannot support, or else that on shortcuts, which follows the score."""
-    sentences = verdict["sentences"]
-    return sentences[-1] if verdict["cannot_support"] or len(sentences) == 1 else sentences[1]
+    return files[0].parent.name, json_file.read(files[0], "remove it, and audit the run again")

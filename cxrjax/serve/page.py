@@ -7,6 +7,7 @@ from importlib.resources import files
 import jinja2
 
 from cxrjax import plotting
+from cxrjax.runtime.formatting import format_label
 from cxrjax.serve.card import ModelCard
 
 _SCALE_LENGTH = 256  # pixels
@@ -21,7 +22,8 @@ def render(card: ModelCard, max_bytes: int) -> str:
         max_bytes: of one upload.
     """
     opacity = round(100 * plotting.OPACITY)
-    return _template().render(card=card, max_bytes=max_bytes, formats=FORMATS, opacity=opacity)
+    names = {label: format_label(label) for label in card.classes}
+    return _template().render(card=card, max_bytes=max_bytes, formats=FORMATS, opacity=opacity, label_names=names)
 
 
 @cache

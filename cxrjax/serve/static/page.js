@@ -1,6 +1,8 @@
 // Sends radiographs one after the other, and shows the predictions. Names of files stay here, and are shown as text.
 const byId = (id) => document.getElementById(id);
 const maxBytes = Number(byId("main").dataset.maxBytes);
+const labelNames = JSON.parse(byId("main").dataset.labelNames);
+const nameOf = (label) => labelNames[label] ?? label;
 const wait = (seconds) => new Promise((resolve) => setTimeout(resolve, 1000 * seconds));
 const items = [];
 let shown = null;
@@ -83,7 +85,7 @@ const hasClasses = (result) => Object.keys(result.votes).length > 0;
 function summarize(result) {
   if (!result.has_lungs) return "no lungs found";
   if (!hasClasses(result)) return "lungs found";
-  const label = result.decision === "undecided" ? `undecided (${result.label})` : result.label;
+  const label = result.decision === "undecided" ? `undecided (${nameOf(result.label)})` : nameOf(result.label);
   return `${label}, ${percent(result.vote_fraction)} of votes${result.ood_reason ? "; unlike the training radiographs" : ""}`;
 }
 
@@ -127,7 +129,7 @@ function show(item) {
   byId("radiograph").alt = `Radiograph ${item.name}`;
   drawOutlines(result);
   const labels = Object.keys(item.images.layers);
-  byId("label").replaceChildren(...labels.map((label) => new Option(label, label, false, label === result.label)));
+  byId("label").replaceChildren(...labels.map((label) => new Option(nameOf(label), label, false, label === result.label)));
   for (const node of document.querySelectorAll(".of-map")) node.hidden = labels.length === 0;
   byId("outlined").parentElement.hidden = Object.keys(result.outlines).length === 0;
   byId("votes").replaceChildren(...(hasClasses(result) && result.has_lungs ? [voteTable(result)] : []));
@@ -149,7 +151,7 @@ function answer(result) {
   if (!result.has_lungs) return "No lungs were found.";
   if (!hasClasses(result)) return "Lungs and heart are outlined.";
   const votes = `${result.votes[result.label]} of ${total(result.votes)} votes, probability ${result.confidence.toFixed(2)}`;
-  return result.decision === "undecided" ? `Undecided; most votes are for ${result.label} (${votes}).` : `${result.label}: ${votes}.`;
+  return result.decision === "undecided" ? `Undecided; most votes are for ${nameOf(result.label)} (${votes}).` : `${nameOf(result.label)}: ${votes}.`;
 }
 
 function remarks(result) {
@@ -186,7 +188,7 @@ function drawMap() {
   byId("outlines").toggleAttribute("hidden", !byId("outlined").checked);
   const parts = [shown.result.view && `View ${shown.result.view}.`, `${shown.result.width} × ${shown.result.height} pixels.`];
   if (shown.result.structures.heart) parts.push("Lungs in blue, heart in orange.");
-  if (layer) parts.push(`Bright: where the patches show evidence for ${byId("label").value}.`);
+  if (layer) parts.push(`Bright: where the patches show evidence for ${nameOf(byId("label").value)}.`);
   byId("caption").textContent = parts.filter(Boolean).join(" ");
 }
 
@@ -209,7 +211,7 @@ function makeRow(name, cells, className = "") {
 function voteTable(result) {
   const all = total(result.votes);
   const rows = Object.entries(result.votes).map(([label, count]) => {
-    const row = makeRow(label, [String(count), result.probabilities[label].toFixed(2)], label === result.label ? "found" : "");
+    const row = makeRow(nameOf(label), [String(count), result.probabilities[label].toFixed(2)], label === result.label ? "found" : "");
     row.cells[1].className = "share";
     row.cells[1].style.setProperty("--share", percent(count / all).replace(" ", ""));
     return row;
