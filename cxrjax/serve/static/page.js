@@ -156,8 +156,8 @@ function answer(result) {
 
 function remarks(result) {
   const sentences = [];
-  if (result.decision === "undecided") sentences.push(["Undecided: on the validation split, fewer than nine in ten predictions of this confidence were correct.", true]);
-  if (result.ood_reason) sentences.push([`Out of distribution, unlike the training radiographs: ${result.ood_reason}. Its label has no basis.`, true]);
+  if (result.decision === "undecided") sentences.push(["Undecided: by the validation split, fewer than nine in ten predictions of this confidence are expected to be correct.", true]);
+  if (result.ood_reason) sentences.push([`Out of distribution: ${result.ood_reason}. The label has no basis.`, true]);
   else if (result.ood_reason === "") sentences.push(["The out-of-distribution detector finds the image like the training radiographs.", false]);
   else if (hasClasses(result)) sentences.push(["This model has no out-of-distribution detector: any image gets a label.", true]);
   if (result.reason) sentences.push([`${result.reason[0].toUpperCase()}${result.reason.slice(1)}.`, true]);
@@ -194,6 +194,7 @@ function drawMap() {
 
 function makeTable(title, head, rows) {
   const table = document.createElement("table");
+  table.className = "votes";
   const heads = head.map((text) => Object.assign(element("th", text), { scope: "col" }));
   table.append(element("caption", title));
   if (heads.length) table.createTHead().insertRow().append(...heads);
