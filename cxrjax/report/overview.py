@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from cxrjax.audit import finding
+from cxrjax.audit import criteria, finding
 from cxrjax.audit.metrics import HEADLINE
 from cxrjax.report.inputs import ReportInputs
 
@@ -38,12 +38,15 @@ def summarize(inputs: ReportInputs) -> Overview:
     network = inputs.scores["all"]["macro"]["auroc"]
     if inputs.audit is not None:
         found = finding.find(inputs.audit)
-        bars = [Bar("the network", "network", network)]
+        bars = [Bar("the network", "network", inputs.audit["scores"][HEADLINE])]
         if found.shortcut:
             name = f"best shortcut: {found.shortcut['title']}"
             bars.append(Bar(name, "shortcut", found.shortcut["scores"][HEADLINE]))
         bars.append(Bar("chance", "chance", inputs.chance[HEADLINE]))
-        return Overview(found.sentence, "", tuple(bars), _AUROC_NOTE, needs_audit=False)
+        detail = ""
+        if network["value"] != inputs.audit["scores"][HEADLINE]["value"]:
+            detail = "The audit is of other predictions than the scores below: the split was evaluated again since."
+        return Overview(found.sentence, detail, tuple(bars), _AUROC_NOTE, needs_audit=bool(detail))
     return _summarize_scores(inputs, network)
 
 
@@ -69,8 +72,20 @@ def _summarize_scores(inputs: ReportInputs, network: Mapping[str, Any]) -> Overv
         detail = "An audit covers the data of training only: how much of this score a shortcut reaches is not known."
         return Overview(sentence, detail, tuple(bars), unit, needs_audit=False)
     sentence = f"On {n} radiographs the network reaches {score}{level}; by the disease or by a shortcut was not tested."
+    if _reaches_most(bars):
+        guess = "a guess that never sees the radiograph"
+        sentence = f"The label goes with the collection: {guess} reaches {source['value']:.2f} of {score}."
     detail = "No audit was made. It measures how much of the score can be reached without seeing a lung."
     return Overview(sentence, detail, tuple(bars), unit, needs_audit=True)
+
+
+def _reaches_most(bars: Sequence[Bar]) -> bool:
+    """Return whether the source alone reaches most of what the network is above chance; False without that bar."""
+    values = {bar.kind: bar.number["value"] if isinstance(bar.number, Mapping) else bar.number for bar in bars}
+    if "shortcut" not in values or None in values.values():
+        return False
+    gain = values["network"] - values["chance"]
+    return gain > 0 and values["shortcut"] - values["chance"] >= criteria.MOST * gain
 
 
 def _summarize_masks(inputs: ReportInputs) -> Overview:

@@ -2,10 +2,13 @@
 
 import html
 import json
+import os
 import re
 import shutil
+import subprocess
 from collections import Counter
 from html.parser import HTMLParser
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -251,7 +254,10 @@ def test_the_numbers_are_those_of_the_run(found, audit):
 
 
 def test_the_audit_stands_before_every_score_and_what_is_missing_says_what_makes_it(found):
-    text = page(found._replace(audit=AUDIT))
+    assert "The audit is of other predictions" in page(found._replace(audit=AUDIT))  # here, there is no AUROC
+    macro = found.scores["all"]["macro"] | {"auroc": AUDIT["scores"]["macro_auroc"]}
+    audited = found._replace(audit=AUDIT, scores=found.scores | {"all": found.scores["all"] | {"macro": macro}})
+    text = page(audited)
     sentence = "The label goes with the collection: a guess that never sees the radiograph reaches 0.77 of 0.90."
     assert f"<h1>{sentence}</h1>" in text and text.index(sentence) < text.index("0.812")
     assert "--mode=audit" not in text and "That any is seen" in text and "Most of it is the hospital." in text
@@ -640,3 +646,56 @@ def test_only_what_is_of_the_same_data_is_joined(tmp_path, monkeypatch):
     shutil.rmtree(tmp_path / "data" / "clinic")
     gone = inputs.gather_inputs(tmp_path, "test", f"{tmp_path}/data/elsewhere")
     assert gone.training_data is None and gone.chance == other.chance  # the run keeps what it was trained on, counted
+
+
+def test_without_an_audit_the_first_sentence_is_what_the_source_alone_reaches(found):
+    auroc = {"auroc": estimate(0.9, 0.85, 0.95), "f1": estimate(0.8, 0.7, 0.9)}
+    for reached, sentence in (
+        (0.71, "The label goes with the collection: a guess that never sees the radiograph reaches 0.71 of 0.90."),
+        (0.69, "On 5 radiographs the network reaches 0.90, where chance is 0.50; by the disease or by a shortcut was"),
+    ):
+        scores = found.scores | {"all": found.scores["all"] | {"macro": found.scores["all"]["macro"] | auroc}}
+        source = {"auroc": estimate(reached, 0.6, 0.8), "f1": estimate(0.4, 0.3, 0.5)}
+        scores["source_baseline"] = scores["source_baseline"] | {"macro": scores["source_baseline"]["macro"] | source}
+        text = page(found._replace(scores=scores))
+        assert f"<h1>{sentence}" in text and "No audit was made." in text
+
+
+def test_one_source_has_no_baseline_and_equal_thresholds_are_one_row(found):
+    point = {"threshold": 0.4, "sensitivity": estimate(0.5, 0.4, 0.6), "specificity": estimate(0.9, 0.8, 0.95)}
+    scores = found.scores | {"operating_points": {"viral": {"at_specificity": point, "at_sensitivity": point}}}
+    text = page(found._replace(scores=scores, rows=[each | {"source": "here"} for each in ROWS]))
+    assert table(text, "Scores of the network")[0] == ["score", "network", "chance", "0 to 1"]
+    assert [line[1] for line in table(text, "Thresholds chosen")[1:]] == ["at specificity and at sensitivity"]
+
+
+def test_predictions_below_the_threshold_are_called_undecided(found):
+    rows = [each | {"decision": "decided" if each["confidence"] >= 0.5 else "undecided"} for each in ROWS]
+    rows[2]["decision"] = ""  # there is no prediction
+    calibration = {"split": "val", "target": 0.9, "min_confidence": 0.5, "temperature": 1.0}
+    text = page(found._replace(rows=rows, calibration=calibration, min_confidence=0.5))
+    assert "1 of 4 predictions are undecided: their confidence is below 50%" in text
+    assert "Of the others, 67% are correct." in text
+
+
+def test_axe_finds_no_fault(found, tmp_path):
+    """Of the rules of axe-core, read from AXE_CORE or the global packages of npm; light and dark, wide and narrow."""
+    browser = shutil.which("chromium") or shutil.which("google-chrome")
+    npm = shutil.which("npm")
+    if not browser or not npm:
+        pytest.skip("Chromium or npm is not installed")
+    root = subprocess.run([npm, "root", "-g"], capture_output=True, text=True, check=True).stdout.strip()
+    axe = Path(os.environ.get("AXE_CORE", f"{root}/axe-core")) / "axe.min.js"
+    if not axe.exists():
+        pytest.skip("axe-core is not installed: npm install -g axe-core, or set AXE_CORE to its folder")
+    text = page(found._replace(audit=AUDIT))
+    text = re.sub(r'<meta http-equiv="Content-Security-Policy"[^>]*>', "", text)
+    report = "axe.run().then(r => document.title = JSON.stringify(r.violations.map(v => [v.id, v.nodes[0].html])))"
+    for theme, width in (("light", 1280), ("dark", 1280), ("light", 600)):
+        themed = text.replace("<html", f'<html data-theme="{theme}"', 1)
+        (tmp_path / "page.html").write_text(f"{themed}<script>{axe.read_text()}</script><script>{report}</script>")
+        command = [browser, "--headless", "--no-sandbox", "--disable-gpu", f"--window-size={width},900"]
+        command += ["--virtual-time-budget=20000", "--dump-dom", f"file://{tmp_path}/page.html"]
+        dom = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+        title = re.search(r"<title>(.*?)</title>", dom, re.S)
+        assert title and html.unescape(title[1]) == "[]", (theme, width)
