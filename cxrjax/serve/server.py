@@ -66,9 +66,9 @@ def _listen(host: str, port: int) -> socket.socket:
         family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         return socket.create_server(address[:2], family=family, backlog=MAX_CONNECTIONS)
     except OSError as error:
-        reason = getattr(error, "strerror", None) or str(error)
+        reason = str(error.strerror or error).partition(" (")[0].lower()  # behind it, Python repeats the address
         raise ServeError(
-            f"--host={host} --port={port}: the server cannot listen here ({reason.lower()}); --port=0 takes a free port"
+            f"--host={host} --port={port}: the server cannot listen here ({reason}); --port=0 takes a free port"
         ) from error
 
 

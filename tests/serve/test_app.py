@@ -396,6 +396,8 @@ def test_a_port_in_use_is_one_sentence():
     port = listener.getsockname()[1]
     with contextlib.closing(listener), pytest.raises(server.ServeError, match=f"--port={port}: .* in use"):
         server._listen("127.0.0.1", port)
+    with pytest.raises(server.ServeError, match=r"--port=0: the server cannot listen here \([a-z ]+\); --port=0 takes"):
+        server._listen("203.0.113.9", 0)  # an address for documentation, which no machine has
 
 
 def test_an_unexpected_error_quotes_nothing(service, capfd):
