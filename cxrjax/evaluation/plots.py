@@ -17,9 +17,10 @@ FORMS = (".png", ".svg")
 
 
 def draw_plots(cases: PredictionArrays, scores: Mapping[str, Any], folder: Path) -> None:
-    """Draw the figures `confusion`, `roc`, `precision_recall`, `reliability`, `selective_prediction` and `vote_convergence`.
+    """Draw the figures of an evaluation, each as PNG and SVG.
 
-    A figure that the rows have no data for is not drawn, and an older file of its name is removed.
+    They are `confusion`, `roc`, `precision_recall`, `reliability`, `selective_prediction` and `vote_convergence`. A
+    figure that the rows have no data for is not drawn, and an older file of its name is removed.
 
     Args:
         cases: predictions and labels of the radiographs.

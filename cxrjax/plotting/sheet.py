@@ -85,5 +85,5 @@ def draw_sheet(
 def _fit(rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Return an image whose longer side is TILE, in its proportions."""
     scale = TILE / max(rgb.shape[:2])
-    height, width = (max(1, round(side * scale)) for side in rgb.shape[:2])
-    return np.asarray(cv2.resize(rgb, (width, height), interpolation=cv2.INTER_AREA), np.uint8)
+    size = (max(1, round(rgb.shape[1] * scale)), max(1, round(rgb.shape[0] * scale)))
+    return np.asarray(cv2.resize(rgb, size, interpolation=cv2.INTER_AREA), np.uint8)

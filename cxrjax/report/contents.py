@@ -85,8 +85,9 @@ def describe_undecided(inputs: ReportInputs) -> str:
     undecided = decisions.count(predictions_csv.UNDECIDED)
     decided = [row for row in inputs.rows if row["decision"] == predictions_csv.DECIDED]
     split = inputs.calibration["split"]
-    if not np.isfinite(inputs.min_confidence or np.inf):
-        return f"All {undecided} predictions are undecided: on {split}, no confidence promises {target} correct predictions."
+    if inputs.min_confidence is None or not np.isfinite(inputs.min_confidence):
+        reason = f"on {split}, no confidence promises {target} correct predictions"
+        return f"All {undecided} predictions are undecided: {reason}."
     text = f"{undecided} of {undecided + len(decided)} predictions are undecided: their confidence is below "
     text += f"{inputs.min_confidence:.0%}, from which on {split} promises {target} correct predictions."
     if decided:
