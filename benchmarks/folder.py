@@ -21,6 +21,7 @@ from benchmarks.runner import Competitor, parse, start_ours
 from cxrjax.runs import run_dir
 
 NETWORKS = "networks alone"
+RATIOS = {"with figures": "figures", "without figures": "table"}  # stages that are compared with the networks alone
 
 
 def main() -> None:
@@ -76,6 +77,9 @@ def main() -> None:
     ]
     print(f"\nA folder of {count} files; the fastest of {options.rounds} turns (multiple of the networks alone)\n")
     print(write_table(["", "s", "CPU s", "peak memory, MB"], rows))
+    for name, stage in RATIOS.items():
+        ratio = fastest[f"{competitors[0].name}, {stage}"]["seconds"] / alone["seconds"]
+        print(f"{name} / {NETWORKS}: {ratio:.3f}")
     save(options.json, "Folder", {"machine": describe_machine(), "count": count, "facts": facts, "costs": costs})
 
 

@@ -58,8 +58,8 @@ def segmentation_loss(
 
 
 def _without_heart(
-    background: Float[Array, "n h w"],
-    heart: Float[Array, "n h w"],
+    background: Float[AnyArray, "n h w"],
+    heart: Float[AnyArray, "n h w"],
     lungs: Float[Array, "n h w"],
     masks: Bool[AnyArray, "n h w"],
 ) -> Float[Array, "n h w"]:
