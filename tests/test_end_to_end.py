@@ -97,9 +97,8 @@ def test_the_maps_that_are_checked_are_those_that_were_evaluated(folder, tmp_pat
 
     box, path = (10, 20, 30, 40), checks[0]["path"]
     (tmp_path / "lesions.csv").write_text(f"path,row,column,height,width\n{path},{','.join(map(str, box))}\n")
-    drawn = dataset.load_lesions(
-        str(folder / "data"), "test", SIZE, "uniform", lesions_csv.read(tmp_path / "lesions.csv")
-    )
+    table = lesions_csv.read(tmp_path / "lesions.csv")
+    drawn = dataset.load_lesions(str(folder / "data"), "test", SIZE, "bottom", table)  # crops nothing of the phantoms
     expected = np.zeros((SIZE, SIZE), bool)
     expected[10:40, 20:60] = True
     np.testing.assert_array_equal(drawn[0], expected)

@@ -93,6 +93,7 @@ def audited(tmp_path_factory):
 
     tiny = recipes.load("audit")
     tiny.patches.size, tiny.training.epochs, tiny.training.batch_size = SIDE, 1, 16
+    tiny = freeze(tiny)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(run_dir, "load_networks", lambda workdir, config: {"segmenter": {"known": np.zeros(1)}})
         patch.setattr(lung_segmenter.LungSegmenter, "segment", find_lungs)
