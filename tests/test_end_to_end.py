@@ -233,7 +233,7 @@ def command(folder: Path, workdir: Path, devices: int) -> subprocess.Popen:
     arguments = ["-m", "cxrjax.main", "--config=configs/phantom.py:segment", f"--workdir={workdir}"]
     settings = json.loads((folder / "segment" / "config.json").read_text())
     for group, key in (
-        ("data", "directory"), ("image", "size"), ("segmenter", "size"), ("training", "epochs"),
+        ("data", "dir"), ("image", "size"), ("segmenter", "size"), ("training", "epochs"),
         ("training", "batch_size"), ("evaluation", "batch_size"),
     ):  # fmt: skip
         arguments.append(f"--config.{group}.{key}={settings[group][key]}")

@@ -89,7 +89,10 @@ def audited(tmp_path_factory):
     predictions_csv.write(workdir / "evaluation" / "test" / "predictions.csv", rows, columns)
 
     def find_lungs(finder, split):
-        return lung_segmenter.LungMasks(split.masks > 0 if finder.variables else None, None, np.ones(len(split), bool))
+        found = np.ones(len(split), bool)
+        if not finder.variables:
+            return lung_segmenter.LungMasks(None, None, found)
+        return lung_segmenter.LungMasks(split.masks > 0, found.astype(np.float32), found)
 
     tiny = recipes.load("audit")
     tiny.patches.size, tiny.training.epochs, tiny.training.batch_size = SIDE, 1, 16
