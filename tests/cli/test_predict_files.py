@@ -371,7 +371,11 @@ def test_one_odd_file_never_stops_the_others(pictures, tmp_path, monkeypatch, st
     original = getattr(module, name)
 
     def fail_once(*arguments, **settings):
-        odd = settings["title_lines"][0] if stage == "draw" else getattr(arguments[0], "path", arguments[0])
+        odd = (
+            settings["title_lines"][1].removeprefix("file ")
+            if stage == "draw"
+            else getattr(arguments[0], "path", arguments[0])
+        )
         if Path(odd).name == "a.png":
             raise error
         return original(*arguments, **settings)
