@@ -1,10 +1,10 @@
 """Write the table of the radiographs that weights in the package may be trained on, by their licenses.
 
-    python -m benchmarks.shippable --csv=LUNGS.csv --metadata=covid-chestxray-dataset/metadata.csv --out=lungs.csv
+    python -m benchmarks.shippable --csv=TABLE.csv --metadata=covid-chestxray-dataset/metadata.csv --out=shippable.csv
 
 A radiograph of covid-chestxray-dataset has its own license, a column of the collection's metadata.csv. In the training
 and validation splits, those without a license or with one that forbids derivatives (ND) are left out. The test split is
-complete, since nothing is learned from it. The table has the columns of LUNGS.csv with absolute paths, and `license`.
+complete, since nothing is learned from it. The table has the columns of TABLE.csv with absolute paths, and `license`.
 """
 
 import argparse
@@ -20,6 +20,7 @@ LICENSES = {
     "openist": "not stated",
     "chest_xray": "CC BY 4.0",
     "chest_xray_v7": "CC BY 4.0",
+    "tuberculosis": "not stated",
 }
 
 
@@ -35,7 +36,7 @@ def select(
     """Return the rows that may be used, and the number of those left out by split.
 
     Args:
-        rows: of LUNGS.csv.
+        rows: of TABLE.csv.
         licenses: license of each radiograph of COLLECTION by its file name.
         folder: folder that the paths are relative to.
     """
@@ -47,7 +48,7 @@ def select(
         if row["split"] != "test" and not allows_derivatives(license_name):
             left_out[row["split"]] += 1
             continue
-        paths = {key: str(folder / row[key]) for key in ("path", "mask")}
+        paths = {key: str(folder / row[key]) for key in ("path", "mask") if row[key]}
         selected.append({**row, **paths, "license": license_name})
     return selected, left_out
 

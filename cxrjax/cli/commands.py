@@ -240,6 +240,8 @@ def predict_radiographs(request: Request) -> int:
             f"{undecided} undecided: the confidence is below the threshold above which, on the validation split, 9 in "
             "10 predictions are expected to be correct"
         )
+    for notice in sorted({row.get("notice") or "" for row in rows} - {""}):
+        print_line(notice)
     failed = [row for row in rows if row["status"] in (predictions_csv.UNREADABLE, predictions_csv.FAILED)]
     for row in failed:
         print_line(f"{row['status']}: {row['path']}: {row['reason']}", sys.stderr)

@@ -104,7 +104,9 @@ def predict(
     settings |= {"save": saved, "saliency_label": saliency_label, "value_range": value_range and list(value_range)}
     settings |= {"if_inverted": if_inverted}
     has_segmenter = model.spec.segmenter is not None
-    columns = predictions_csv.file_columns(model.classes, model.has_ood_detector, has_segmenter, saved)
+    columns = predictions_csv.file_columns(
+        model.classes, model.has_ood_detector, has_segmenter=has_segmenter, saved=saved, has_notice=bool(model.notice)
+    )
     journal = PredictionJournal(output / output_folder.PARTIAL, columns, settings)
     rows = journal.read()
     remaining = {path: paths[path] for path in own if path not in rows}

@@ -26,6 +26,7 @@ class LabelPredictor:
         self.classes = run.spec.classes
         self.has_segmenter = run.spec.segmenter is not None
         self.has_ood_detector = run.fitted.ood_detector is not None
+        self.notice = run.notice
         self._run = run
         self._batch_size = batch_size
         self._runner = BatchRunner(self._build)

@@ -10,7 +10,7 @@ import jax
 from cxrjax.config import Config
 from cxrjax.inference import ensemble, ood, ood_store
 from cxrjax.inference.functional import PipelineSpec
-from cxrjax.runs import calibration, run_dir
+from cxrjax.runs import calibration, notice, run_dir
 from cxrjax.runtime import terminal
 
 
@@ -30,6 +30,7 @@ class LoadedRun(NamedTuple):
     spec: PipelineSpec
     variables: Mapping[str, Any]  # {"segmenter": ..., "classifier": ...}, arrays on the host
     fitted: Fitted = Fitted()
+    notice: str = ""  # sentences that accompany every prediction, see `cxrjax.runs.notice`
 
 
 def load_run(
@@ -80,7 +81,8 @@ def load_run(
             min_confidence=calibration.load_min_confidence(workdir, step),
             ood_detector=ood_store.load(workdir, step) if use_ood_detector else None,
         )
-    return LoadedRun(config, step, spec, load_variables(workdir, config, spec.num_members), fitted)
+    variables = load_variables(workdir, config, spec.num_members)
+    return LoadedRun(config, step, spec, variables, fitted, notice.load(workdir))
 
 
 def load_variables(workdir: Path, config: Config, num_members: int) -> dict[str, Any]:

@@ -108,6 +108,11 @@ class Model:
         """The confidence below which a label is undecided; infinity where none suffices, None where none was chosen."""
         return self._run.fitted.min_confidence
 
+    @property
+    def notice(self) -> str:
+        """Sentences that accompany every prediction, as that the model is a demonstration; "" if there are none."""
+        return self._run.notice
+
     def with_params(self, params: Mapping[str, Any]) -> "Model":
         """Return a model with other parameters, for example after training them further.
 

@@ -67,6 +67,7 @@ class Prediction:
     # "" without a label, or where the run has no such threshold
     lung_confidence: float  # 0..1, mean lung probability inside the mask; NaN without a segmenter
     ood_reason: str | None  # why the image is unlike the training radiographs; "" if it is not, None if not judged
+    notice: str  # of the model, see `Model.notice`
     reason: str  # why there is no label, or what was repaired in the file; "" if nothing
     image: UInt8[np.ndarray, "s s"] = field(repr=False)  # preprocessed
     lung_mask: Bool[np.ndarray, "s s"] | None  # None without a segmenter
@@ -121,7 +122,7 @@ class Prediction:
     def to_dict(self) -> dict[str, Any]:
         """Return everything but the arrays as values that JSON has; None for NaN."""
         numbers = ("confidence", "vote_fraction", "expected_entropy", "mutual_information", "lung_confidence")
-        texts = ("path", "view", "label", "saliency_label", "decision", "ood_reason", "reason")
+        texts = ("path", "view", "label", "saliency_label", "decision", "ood_reason", "notice", "reason")
         values = {name: getattr(self, name) for name in texts}
         values |= {name: _json_number(getattr(self, name)) for name in numbers}
         values["probabilities"] = {name: _json_number(value) for name, value in self.probabilities.items()}
@@ -198,7 +199,10 @@ def assemble(predictor: Predictor, image: ModelInput, result: Any) -> Prediction
         image: the image.
         result: of `predictor.predict` for the image.
     """
-    row: dict[str, Any] = predictor.to_row(result) | {"decision": predictor.decision(result)}
+    row: dict[str, Any] = predictor.to_row(result) | {
+        "decision": predictor.decision(result),
+        "notice": predictor.notice,
+    }
     row["reason"] = row["reason"] or image.note
     nan = float("nan")
     return Prediction(
@@ -213,6 +217,7 @@ def assemble(predictor: Predictor, image: ModelInput, result: Any) -> Prediction
         decision=row["decision"],
         lung_confidence=row["lung_confidence"],
         ood_reason=row.get("ood_reason"),
+        notice=row["notice"],
         reason=row["reason"],
         image=image.pixels,
         lung_mask=predictor.lung_mask(result),

@@ -62,6 +62,8 @@ def _encode_figure(prediction: "Prediction") -> bytes:
     title += [f"file {shorten_middle(name)}"] if name else []
     if prediction.ood_reason:
         title.append(f"out of distribution: {prediction.ood_reason}")
+    if prediction.notice:
+        title.append(prediction.notice)
     is_of_prediction = prediction.saliency_label == prediction.label
     return plotting.encode_figure(
         prediction.image,

@@ -28,6 +28,7 @@ class Predictor(Protocol):
     classes: tuple[str, ...]  # () of a segmenter's run
     has_segmenter: bool
     has_ood_detector: bool
+    notice: str  # see `cxrjax.runs.notice`
 
     def predict(self, images: np.ndarray, batch_size: int | None = None) -> Iterator[Any]:
         """Return an iterator over the results of radiographs, in order.

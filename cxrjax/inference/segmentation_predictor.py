@@ -23,6 +23,7 @@ class SegmentationPredictor:
         """Prepare a run; it is compiled on first use."""
         self.config = run.config
         self.step = run.step
+        self.notice = run.notice
         self._run = run
         self._batch_size = batch_size
         self._runner = BatchRunner(self._build)

@@ -28,7 +28,7 @@ TEXT_COLUMNS = (
     *("path", "patient_id", "source", "view", "sex", "split", "label", "prediction", "source_baseline"),
     *("ood_reason", "status", "reason"),
 )
-FILE_TEXT_COLUMNS = ("decision", *saved_files.SUFFIXES)  # of a prediction of files
+FILE_TEXT_COLUMNS = ("decision", "notice", *saved_files.SUFFIXES)  # of a prediction of files
 LUNGS = ("left_lung", "right_lung")
 BOX_COLUMNS = tuple(f"{lung}_{part}" for lung in LUNGS for part in ("row", "column", "height", "width"))
 GEOMETRY_COLUMNS = (*BOX_COLUMNS, *(f"{lung}_area_mm2" for lung in (*LUNGS, "lung")), "cardiothoracic_ratio")
@@ -62,7 +62,11 @@ def classification_columns(classes: Sequence[str], has_ood_detector: bool = True
 
 
 def file_columns(
-    classes: Sequence[str], has_ood_detector: bool, has_segmenter: bool = True, saved: Sequence[str] = ("figure",)
+    classes: Sequence[str],
+    has_ood_detector: bool,
+    has_segmenter: bool = True,
+    saved: Sequence[str] = ("figure",),
+    has_notice: bool = False,
 ) -> list[str]:
     """Return the columns of a prediction of files.
 
@@ -76,10 +80,12 @@ def file_columns(
         has_ood_detector: whether the run judges what is unlike the training radiographs.
         has_segmenter: whether the run finds lungs.
         saved: names of the files that are saved, of `saved_files.list_files`.
+        has_notice: whether the run has a notice, the text of the column `notice` (see `cxrjax.runs.notice`).
     """
     columns = classification_columns(classes, has_ood_detector) if classes else segmentation_columns(())
     geometry = GEOMETRY_COLUMNS if has_segmenter else ()
-    return [*columns[:-2], "decision", *geometry, *saved, *columns[-2:]]
+    notice = ["notice"] if has_notice else []
+    return [*columns[:-2], "decision", *geometry, *saved, *notice, *columns[-2:]]
 
 
 def segmentation_columns(structures: Sequence[str]) -> list[str]:

@@ -14,7 +14,7 @@ from flax.traverse_util import flatten_dict, unflatten_dict
 
 from cxrjax.io import json_file
 from cxrjax.pretrained import formats, safetensors_file
-from cxrjax.runs import run_dir
+from cxrjax.runs import notice, run_dir
 from cxrjax.runs.checkpoints import Checkpoints
 from cxrjax.runtime import atomic_files, former_names
 from cxrjax.runtime.text import SHORT_LENGTH, printable
@@ -23,7 +23,8 @@ DTYPES = ("float32", "float16")
 _FORMAT = "cxrjax-run"
 _VERSION = "1"
 _STEPS = "steps"
-_TEXT_FILES = (run_dir.CONFIG, "training_labels.json", "calibration.json", "ood_detector.json")
+_AUDITS = ("audit/test/audit.json", "audit/val/audit.json")
+_TEXT_FILES = (run_dir.CONFIG, "training_labels.json", "calibration.json", "ood_detector.json", notice.NAME, *_AUDITS)
 _BINARY_FILES = (run_dir.OOD_DETECTOR,)
 _REMEDY = "get it again from where it came"
 
@@ -129,8 +130,9 @@ def unpack(path: Path, target: Path) -> None:
 def _unpack_files(folder: Path, run: str, metadata: dict[str, str], tensors: dict[str, np.ndarray]) -> None:
     for name in _TEXT_FILES:
         if _join(run, name) in metadata:
-            (folder / run).mkdir(exist_ok=True)
-            (folder / run / name).write_text(metadata[_join(run, name)] + "\n", encoding="utf-8")
+            file = folder / run / name
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text(metadata[_join(run, name)] + "\n", encoding="utf-8")
     for name in _BINARY_FILES:
         if _join(run, name) in tensors:
             (folder / run / name).write_bytes(tensors[_join(run, name)].tobytes())

@@ -10,7 +10,7 @@ FOLDER = Path(__file__).resolve().parents[1] / "weights"
 
 
 # SHA-256 of the model files in FOLDER, by name; NAME.md beside a file is its card.
-MODELS = {"lungs": "aae401a7e19f85f286304b291584b143e960901df8555f73fb8976396c617a8b"}
+MODELS = {"lungs": "dd3236f80e8d8d6a33aa5050927946ceddce100de8f962c8b3c6ea9fc8f43636"}
 
 
 def is_model(source: str) -> bool:

@@ -22,6 +22,7 @@ class ModelCard(NamedTuple):
         step: training step of the networks.
         has_ood_detector: whether predictions say if an image is unlike the training radiographs.
         disclaimer: sentence on the purpose.
+        notice: the model's own sentences, see `Model.notice`; "" if it has none.
         audit: sentence with the result of the audit, or that there is none.
         audit_details: paragraph of the audit; "" without an audit.
         audit_split: split that was audited; "" without an audit.
@@ -33,6 +34,7 @@ class ModelCard(NamedTuple):
     step: int
     has_ood_detector: bool
     disclaimer: str
+    notice: str
     audit: str
     audit_details: str
     audit_split: str
@@ -59,6 +61,7 @@ def describe(model: Model, name: str) -> ModelCard:
         classes=list(model.classes),
         step=model.step,
         has_ood_detector=model.has_ood_detector,
+        notice=model.notice,
         disclaimer=DISCLAIMER,
         audit=finding.find(audit).sentence if audit else _NO_AUDIT if model.classes else _SEGMENTER,
         audit_details=audit["verdict"]["paragraph"] if audit else "",

@@ -117,6 +117,7 @@ def _model() -> Schema:
             "step": _described(_INTEGER, "training step of the networks"),
             "has_ood_detector": _FLAG,
             "disclaimer": _TEXT,
+            "notice": _described(_TEXT, "the model's own sentences, such as that it is a demonstration; may be empty"),
             "audit": _described(_TEXT, "result of the audit for shortcuts, or that there is none"),
             "audit_details": _described(_TEXT, "paragraph of the audit; empty without an audit"),
             "audit_split": _described(_TEXT, "split that was audited; empty without an audit"),
@@ -141,6 +142,7 @@ def _prediction() -> Schema:
             "ood_reason": _described(
                 _OPTIONAL_TEXT, "why the image is unlike the training radiographs; empty if not, null if not judged"
             ),
+            "notice": _described(_TEXT, "the model's own sentences, such as that it is a demonstration; may be empty"),
             "reason": _described(_TEXT, "why there is no label, or what was repaired in the file"),
             "confidence": _described(_NUMBER, "probability of the label, 0 to 1"),
             "vote_fraction": _described(_NUMBER, "share of the patches that voted for the label, 0 to 1"),

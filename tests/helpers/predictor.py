@@ -18,6 +18,7 @@ class StandIn:
 
     classes = ()
     has_ood_detector = False
+    notice = ""
     seconds = 0.0  # per radiograph
 
     def predict(self, images, batch_size):

@@ -12,7 +12,7 @@ from flax.traverse_util import flatten_dict
 from cxrjax.config import LABELS, default_config, freeze
 from cxrjax.models import from_config
 from cxrjax.pretrained.formats import WeightFormatError
-from cxrjax.runs import bundled_models, model_file, model_names, run_dir, segmenter_copy
+from cxrjax.runs import bundled_models, model_file, model_names, notice, run_dir, segmenter_copy
 from cxrjax.runs.checkpoints import Checkpoints
 from cxrjax.runtime.errors import CxrjaxError
 
@@ -54,6 +54,9 @@ def run(tmp_path_factory):
     classifier = _save(folder / "classify", config, from_config.classifier(config), 1)
     (folder / "classify" / "training_labels.json").write_text('{"jsrt": {"normal": 3}}')
     (folder / "classify" / "ood_detector.npz").write_bytes(b"bytes of a detector")
+    (folder / "classify" / "notice.json").write_text('{"notice": "A demonstration."}')
+    (folder / "classify" / "audit" / "val").mkdir(parents=True)
+    (folder / "classify" / "audit" / "val" / "audit.json").write_text('{"verdict": {"paragraph": "A shortcut."}}')
     return folder / "classify", {"segmenter": segmenter, "classifier": classifier}
 
 
@@ -75,6 +78,9 @@ def test_a_run_comes_back_bit_for_bit(run, tmp_path):
     _assert_same(networks, variables, lambda a, b, path: np.testing.assert_array_equal(a, b, path))
     assert json.loads((tmp_path / "copy" / "training_labels.json").read_text()) == {"jsrt": {"normal": 3}}
     assert (tmp_path / "copy" / "ood_detector.npz").read_bytes() == b"bytes of a detector"
+    assert notice.load(tmp_path / "copy") == "A demonstration."
+    audit = json.loads((tmp_path / "copy" / "audit" / "val" / "audit.json").read_text())
+    assert audit == {"verdict": {"paragraph": "A shortcut."}}
     assert sorted(path.name for path in (tmp_path / "copy" / "checkpoints").iterdir()) == ["best"]
 
 
