@@ -199,10 +199,9 @@ def assemble(predictor: Predictor, image: ModelInput, result: Any) -> Prediction
         image: the image.
         result: of `predictor.predict` for the image.
     """
-    row: dict[str, Any] = predictor.to_row(result) | {
-        "decision": predictor.decision(result),
-        "notice": predictor.notice,
-    }
+    row: dict[str, Any] = predictor.to_row(result) | {"decision": predictor.decision(result)}
+    if predictor.notice:
+        row["notice"] = predictor.notice
     row["reason"] = row["reason"] or image.note
     nan = float("nan")
     return Prediction(
@@ -217,7 +216,7 @@ def assemble(predictor: Predictor, image: ModelInput, result: Any) -> Prediction
         decision=row["decision"],
         lung_confidence=row["lung_confidence"],
         ood_reason=row.get("ood_reason"),
-        notice=row["notice"],
+        notice=predictor.notice,
         reason=row["reason"],
         image=image.pixels,
         lung_mask=predictor.lung_mask(result),

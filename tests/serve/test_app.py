@@ -290,6 +290,7 @@ class StubModel:
     classes = ()
     step = 1
     has_ood_detector = False
+    notice = ""
 
     def __init__(self):
         self.release = threading.Event()
