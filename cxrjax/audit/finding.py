@@ -7,9 +7,6 @@ from cxrjax.audit.criteria import Numbers
 from cxrjax.audit.metrics import HEADLINE, share_of_score
 from cxrjax.runtime.formatting import join_words
 
-MOSTLY = (
-    0.5  # share of the score from which a label goes with a shortcut, and below which it goes with it in part. Ours
-)
 # What goes with the label, and what reaches the score, by the name of an experiment.
 WORDINGS = {
     "source": ("with the collection", "a guess that never sees the radiograph"),

@@ -70,7 +70,8 @@ def scores_of(value):
 def row(path, label, finding, confidence):
     votes = {f"votes_{name}": 8 if name == finding else 1 for name in CLASSES}
     return {
-        "path": path, "patient_id": path, "source": "there" if path == "none.png" else "here", "split": "test", "label": label, "prediction": finding,
+        "path": path, "patient_id": path, "source": "there" if path == "none.png" else "here", "split": "test",
+        "label": label, "prediction": finding,
         "confidence": confidence, "vote_fraction": 0.8, "status": "ok" if finding else "no lungs found", "reason": "",
         "source_baseline": "normal", **votes, **{f"probability_{name}": confidence / 2 for name in CLASSES},
     }  # fmt: skip
@@ -124,8 +125,8 @@ def found(tmp_path):
             "subgroups": {"sex": {"F": scores_of(0.7) | {"n": 12}, "M": scores_of(0.8) | {"n": 28}}},
             "warnings": ["few of them"],
         },
-        best_epoch={"epoch": 7}, audit=None, maps=None, ood_detector=None, morphometry=None, calibration=None, min_confidence=None,
-        training_data=HERE, evaluation_data=HERE,
+        best_epoch={"epoch": 7}, audit=None, maps=None, ood_detector=None, morphometry=None, calibration=None,
+        min_confidence=None, training_data=HERE, evaluation_data=HERE,
         versions={"cxrjax": "0", "jax": "1", "flax": "2"}, hardware="a machine",
     )  # fmt: skip
 
