@@ -14,7 +14,7 @@ import numpy as np
 import cxrjax as cx
 from data_prep.phantom.draw import draw
 
-MODELS = ("lungs",)
+MODELS = ("lungs", "findings-demo")
 LABELS = ("normal", "bacterial", "covid19")
 HEART = 1  # in label maps; 2 and 3 are the lungs
 
@@ -31,17 +31,22 @@ def main(folder: str, *files: str) -> None:
         phantoms[path] = phantom.structures
     paths = [*phantoms, *map(Path, files)]
     for name in MODELS:
-        predictions = cx.load(name).predict(paths, errors="return")
+        model = cx.load(name)
+        predictions = model.predict(paths, errors="return")
         for path, prediction in zip(paths, predictions, strict=True):
             if isinstance(prediction, Exception):
                 print(f"{name}: {prediction}", file=sys.stderr)
                 continue
             figure, _ = prediction.save(target / name, ["figure", "mask"])
             line = f"{name}: {figure}: lung confidence {prediction.lung_confidence:.2f}"
-            if path in phantoms:
+            if model.classes:
+                line += f", {prediction.label or 'no label'}"
+            elif path in phantoms:
                 dice = compare(prediction.to_native(prediction.label_map), phantoms[path])
                 line += f", Dice of the lungs {dice:.2f}"
             print(line)
+        if model.notice:
+            print(f"{name}: {model.notice}")
 
 
 def compare(label_map: np.ndarray, truth: np.ndarray) -> float:

@@ -1,6 +1,7 @@
 """The models that come with the package do what their cards say."""
 
 import csv
+import json
 import re
 import runpy
 import sys
@@ -10,6 +11,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+import safetensors
 
 import cxrjax as cx
 from cxrjax.metrics import classification
@@ -67,6 +69,33 @@ def test_the_example_of_the_readme_and_of_the_card_runs(shared, tmp_path, monkey
 
 
 @pytest.mark.slow
+def test_the_demonstration_says_so_with_every_prediction_and_in_every_copy(tmp_path):
+    model = cx.load("findings-demo")
+    prediction = model.predict(draw("bacterial", np.random.default_rng(1)).pixels)
+    assert prediction.label in model.classes and prediction.saliency is not None
+    assert prediction.to_row()["notice"] == prediction.to_dict()["notice"] == model.notice
+    model.save(tmp_path / "copy.safetensors", dtype="float16")
+    assert cx.load(tmp_path / "copy.safetensors").notice == model.notice
+
+
+def test_the_notice_of_the_demonstration_has_the_figures_of_its_card():
+    with safetensors.safe_open(model_names.FOLDER / "findings-demo.safetensors", "np") as file:
+        text = json.loads(file.metadata()["notice.json"])["notice"]
+    card = (model_names.FOLDER / "findings-demo.md").read_text(encoding="utf-8")
+    row = re.search(r"\| macro AUROC \| ([\d.]+) \(([\d.]+) to ([\d.]+)\) \| ([\d.]+) ", card)
+    assert row and re.findall(r"\d\.\d+", text) == list(row.groups())
+    assert text.startswith("A demonstration, no test of anything")
+
+
+def test_every_model_has_a_card_and_all_together_are_small():
+    sizes = {name: (model_names.FOLDER / f"{name}.safetensors").stat().st_size for name in model_names.MODELS}
+    assert sum(sizes.values()) <= 12e6
+    for name in sizes:
+        card = (model_names.FOLDER / f"{name}.md").read_text(encoding="utf-8")
+        assert card.startswith(f"# {name}\n") and "not for diagnosis" in card and "## License" in card
+
+
+@pytest.mark.slow
 def test_the_first_look_of_the_demo_shows_the_lungs_of_phantoms_and_of_a_file(tmp_path, monkeypatch, capsys):
     inverse = cv2.bitwise_not(draw("normal", np.random.default_rng(5)).pixels)
     cv2.imwrite(str(tmp_path / "inverse.png"), inverse)
@@ -78,3 +107,4 @@ def test_the_first_look_of_the_demo_shows_the_lungs_of_phantoms_and_of_a_file(tm
     assert len(scores) == 3 and min(scores) >= 0.88
     assert "inverse.png: the gray levels look inverted" in refused and "absent.png: no such file" in refused
     assert len(list((tmp_path / "look" / "lungs").glob("phantom_*.mask.png"))) == 3
+    assert "findings-demo: A demonstration" in shown

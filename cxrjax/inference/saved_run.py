@@ -8,17 +8,14 @@ from typing import Any
 import jax
 
 from cxrjax.inference.loaded_run import LoadedRun
-from cxrjax.runs import model_file, run_dir
+from cxrjax.runs import model_file, notice, run_dir
 from cxrjax.runs.checkpoints import Checkpoints, snapshot_tag
 from cxrjax.runs.model_names import SUFFIX
 from cxrjax.runtime import atomic_files, former_names
 
-_FITTED_FILES = (
-    "calibration.json",
-    run_dir.OOD_DETECTOR,
-    "ood_detector.json",
-)  # of values that were fitted to the parameters
-_FILES = ("training_labels.json",)
+# Of values that were fitted to the parameters, or measured with them.
+_FITTED_FILES = ("calibration.json", run_dir.OOD_DETECTOR, "ood_detector.json", *model_file.AUDITS)
+_FILES = ("training_labels.json", notice.NAME)
 
 
 def save(source: Path, run: LoadedRun, target: Path, *, is_modified: bool, dtype: str = "float32") -> None:
@@ -48,6 +45,7 @@ def _save_run(source: Path, run: LoadedRun, target: Path, *, is_modified: bool) 
         for name in _FILES if is_modified else (*_FILES, *_FITTED_FILES):
             path = former_names.find(source, name)
             if path.exists():
+                (folder / name).parent.mkdir(parents=True, exist_ok=True)
                 shutil.copy(path, folder / name)
         segmenter = run.variables["segmenter"]
         if run.spec.classifier is None:

@@ -23,8 +23,8 @@ DTYPES = ("float32", "float16")
 _FORMAT = "cxrjax-run"
 _VERSION = "1"
 _STEPS = "steps"
-_AUDITS = ("audit/test/audit.json", "audit/val/audit.json")
-_TEXT_FILES = (run_dir.CONFIG, "training_labels.json", "calibration.json", "ood_detector.json", notice.NAME, *_AUDITS)
+AUDITS = ("audit/test/audit.json", "audit/val/audit.json")
+_TEXT_FILES = (run_dir.CONFIG, "training_labels.json", "calibration.json", "ood_detector.json", notice.NAME, *AUDITS)
 _BINARY_FILES = (run_dir.OOD_DETECTOR,)
 _REMEDY = "get it again from where it came"
 

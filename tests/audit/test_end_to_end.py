@@ -40,7 +40,7 @@ def draw(folder):
                     row, column = rng.integers(24, 34), rng.choice([14, 42])
                     picture[row : row + 9, column : column + 9] = 230
                 if source == "marked":
-                    picture[56:] = 255
+                    picture[56:, 32:] = 255  # half a row, since a blank border is cropped
                 path = f"{source}/{split}-{label}-{i}.png"
                 (folder / source).mkdir(exist_ok=True)
                 cv2.imwrite(str(folder / path), picture.clip(0, 255).astype(np.uint8))
