@@ -189,7 +189,7 @@ def test_one_of_a_batch_is_what_it_is_alone(image, lungs):
 
     together = jax.vmap(examine)(pictures, masks)
     for i in range(2):
-        vote, mapped, features, _ = examine(pictures[i], masks[i])
+        vote, mapped, features = examine(pictures[i], masks[i])[:3]
         looks = classify(network, variables, pictures[i], masks[i], SETTINGS)
         assert vote.votes.sum() == looks.valid.sum() and (vote.votes == together[0].votes[i]).all()
         by_hand = voting.count_votes(looks.logits[looks.valid], "majority")

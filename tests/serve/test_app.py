@@ -377,13 +377,15 @@ def test_the_audit_is_said_first_and_escaped(tmp_path):
     sentence = finding.find(audit).sentence
     audit["verdict"]["paragraph"] = "A <b>shortcut</b>."
     (folder / "audit.json").write_text(json.dumps(audit))
-    model = SimpleNamespace(run=tmp_path, classes=("covid19", "<i>b\"'"), step=3, has_ood_detector=False)
+    model = SimpleNamespace(
+        run=tmp_path, classes=("covid19", "<i>b\"'"), step=3, has_ood_detector=False, notice="A <b>demonstration</b>."
+    )
     described = card.describe(model, "/home/someone/<run>")
     assert (described.audit, described.audit_split, described.name) == (sentence, "test", "<run>")
     assert openapi.document(described)["info"]["description"] == sentence
     page = app.page.render(described, 2**20)
     assert page.index(card.DISCLAIMER) < page.index(html.escape(sentence)) < page.index('type="file"')
-    assert "&lt;b&gt;shortcut" in page and "COVID-19" in page
+    assert "&lt;b&gt;demonstration" in page and "&lt;b&gt;shortcut" in page and "COVID-19" in page
     assert not any(markup in page for markup in ("<b>", "<run>", "<i>"))
     (folder / "audit.json").write_text("{")
     with pytest.raises(json_file.DamagedFileError, match="remove it, and audit the run again"):

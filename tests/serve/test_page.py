@@ -220,7 +220,7 @@ def test_the_keyboard_alone_reaches_everything(open_page, radiograph):
             assert page.input_value("#label") != former
         if focused[0] == "opacity":
             page.keyboard.press("ArrowLeft")
-            assert page.inner_text("#percent") == "55 %"
+            assert page.inner_text("#percent") == "30 %"
         if focused[0] == "outlined":
             page.keyboard.press("Space")
             assert not page.locator("#outlines").is_visible()

@@ -15,7 +15,9 @@ class TensorBoardTracker:
 
     def __init__(self, start: TrackerStart):
         # TensorBoard does not show what a killed process has written after the step that this one starts from.
-        self._writer = SummaryWriter(str(start.workdir), purge_step=start.step + 1)
+        # The suffix distinguishes the file from that of a start in the same second.
+        suffix = f".{start.step}"
+        self._writer = SummaryWriter(str(start.workdir), purge_step=start.step + 1, filename_suffix=suffix)
 
     def log_config(self, config: Config) -> None:
         lines = json.dumps(config.to_dict(), indent=2).splitlines()
