@@ -131,7 +131,7 @@ def test_the_verdict_on_them_is_right(audited):
     text, claims = (audited[2]["verdict"][key] for key in ("paragraph", "cannot_support"))
     assert "With the source alone explained, nothing of the score is sure to be left for the lungs." in text
     assert "macro AUROC is 0.50 (0.37 to 0.63), which is not distinguishable from chance." in text
-    assert "no leak is seen" in text and claims == []
+    assert "but only a leak that lifts it above" in text and claims == []  # with so few radiographs
 
 
 @pytest.mark.slow
