@@ -147,7 +147,7 @@ def draw_reliability(curves: Sequence[ReliabilityCurve], path: str | os.PathLike
     """
     figure = Figure(figsize=CURVES_SIZE, layout="constrained")
     axes = figure.subplots()
-    axes.plot([0, 1], [0, 1], color=palette.PALE, linewidth=1, linestyle=(0, (4, 3)), zorder=1)
+    axes.plot([0, 1], [0, 1], **_DASHED)
     for k, curve in enumerate(curves):
         accuracy = np.asarray(curve.accuracy)
         axes.errorbar(

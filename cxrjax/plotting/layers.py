@@ -9,8 +9,6 @@ from numpy.typing import NDArray
 from cxrjax.io.crop import Frame
 from cxrjax.plotting.radiographs import OPACITY, colorize
 
-_OUTLINE_TOLERANCE = 0.001  # maximal distance of an outline from its mask, as a share of the longer side
-
 
 def encode_radiograph(image: NDArray[np.uint8], frame: Frame, max_side: int) -> bytes:
     """Encode a standardized radiograph as a gray PNG in the proportions of its file.
@@ -49,16 +47,16 @@ def encode_color_scale(length: int) -> bytes:
     return cv2.imencode(".png", colors[..., ::-1])[1].tobytes()
 
 
-def outline_path(mask: NDArray[np.bool_], frame: Frame) -> str:
+def outline_path(mask: NDArray[np.bool_], frame: Frame, tolerance: float = 0.001) -> str:
     """Return the outline of a mask, holes included, as an SVG path in pixels of the file; "" if the mask is empty.
 
     Args:
         mask: bool [S, S].
         frame: of the square in its file.
+        tolerance: maximal distance of the outline from the mask, as a share of the side of the mask.
     """
     contours: Sequence[NDArray] = cv2.findContours(mask.astype(np.uint8), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)[0]
-    tolerance = _OUTLINE_TOLERANCE * len(mask)
-    rings = [cv2.approxPolyDP(contour, tolerance, True)[:, 0, ::-1] for contour in contours]
+    rings = [cv2.approxPolyDP(contour, tolerance * len(mask), True)[:, 0, ::-1] for contour in contours]
     located = [frame.locate(ring, len(mask)) + 0.5 for ring in rings if len(ring) > 2]  # + 0.5: SVG counts from corners
     return " ".join("M" + " ".join(f"{column:.1f},{row:.1f}" for row, column in ring) + "Z" for ring in located)
 

@@ -153,12 +153,7 @@ def _render_case(
 
 def svg_path(mask: NDArray[np.bool_]) -> str:
     """Return the outline of a square mask, holes included, as an SVG path in a square of side 100; "" if empty."""
-    contours, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
-    side = len(mask)
-    rings = [cv2.approxPolyDP(contour, OUTLINE_TOLERANCE * side, True)[:, 0] for contour in contours]
-    # A contour passes through the centers of pixels.
-    points = [" ".join(f"{x:.1f},{y:.1f}" for x, y in (ring + 0.5) * 100 / side) for ring in rings if len(ring) > 2]
-    return " ".join(f"M{ring}Z" for ring in points)
+    return plotting.outline_path(mask, Frame(height=100, width=100), OUTLINE_TOLERANCE)
 
 
 def _find_rows(stored: dataset.RadiographDataset, rows: Sequence[dict[str, Any]]) -> list[int]:
