@@ -110,7 +110,7 @@ class Model:
 
     @property
     def notice(self) -> str:
-        """Sentences that accompany every prediction, as that the model is a demonstration; "" if there are none."""
+        """Sentences that accompany every prediction, such as that it is a demonstration; "" if there are none."""
         return self._run.notice
 
     def with_params(self, params: Mapping[str, Any]) -> "Model":

@@ -1,4 +1,4 @@
-"""Notice of a run, in RUN/notice.json: sentences that accompany every prediction, as that a model is a demonstration.
+"""Notice of a run, RUN/notice.json: sentences that accompany every prediction, such as that it is a demonstration.
 
 {"notice": "..."}. A run has none until someone writes the file.
 """

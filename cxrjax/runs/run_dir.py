@@ -13,6 +13,7 @@ with lungs/                lung masks of training and validation, cached to resu
 ood_detector.npz      classifier: its out-of-distribution detector (`inference.ood`); ood_detector.json is readable
 evaluation/           written by --mode=evaluate: one folder per split, for another data set DATA-SPLIT
 calibration.json      classifier: temperature and operating points, fitted to its validation radiographs
+notice.json           sentences that accompany every prediction, if someone has written them (`runs.notice`)
 saliency/             written by --mode=evaluate_saliency
 """
 
