@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from cxrjax.config import Config
 from cxrjax.data import dataset, tfds_store
 from cxrjax.io import json_file, predictions_csv
-from cxrjax.metrics import baselines, prediction_arrays
+from cxrjax.metrics import baselines, identifiability, prediction_arrays
 from cxrjax.models import from_config
 from cxrjax.runs import calibration, dataset_record, history, provenance, run_dir
 from cxrjax.runtime import former_names, software
@@ -63,6 +63,7 @@ class ReportInputs(NamedTuple):
     morphometry: dict[str, Any] | None
     calibration: dict[str, Any] | None  # calibration.json
     min_confidence: float | None  # of `calibration.load_min_confidence`
+    identifiability: list[str]  # sentences on what the sources of training allow to learn; [] where not known
     training_data: DatasetInfo | None  # None where the data set no longer exists
     evaluation_data: DatasetInfo
     versions: dict[str, str]  # package -> version, at the time of the report
@@ -138,6 +139,7 @@ def gather_inputs(workdir: Path, split: str, directory: str | None) -> ReportInp
         morphometry=_read(former_names.find(workdir, "morphometry", name, "differences.json")),
         calibration=_read(workdir / "calibration.json"),
         min_confidence=min_confidence,
+        identifiability=identifiability.summarize(provenance.load_label_counts(workdir) or {}) if classes else [],
         training_data=training_data,
         evaluation_data=evaluation_data,
         versions=software.versions(),

@@ -25,6 +25,7 @@ from cxrjax.data.loader import make_loader
 from cxrjax.data.sampler import AugmentedSubset, BatchSampler
 from cxrjax.inference.lung_segmenter import LungSegmenter
 from cxrjax.io import json_file
+from cxrjax.metrics import identifiability
 from cxrjax.runs import class_names, dataset_record, history, provenance, run_dir, run_log, segmenter_copy, weights
 from cxrjax.runs.checkpoints import Checkpoints, snapshot_tag
 from cxrjax.runtime import lock, malloc, multihost, signals, terminal
@@ -204,6 +205,8 @@ def _start_or_resume(config: Config, workdir: Path) -> Config:
 def build_task(config: Config, workdir: Path) -> Task:
     """Load the data of a config and return its task; for a classifier, save the counts of the training labels.
 
+    For a classifier, sentences on what the sources of the labels allow to learn are printed and logged.
+
     Raises:
         ValueError: a split is in the training and in the validation data.
         DatasetError: the data set is missing or does not fit the config.
@@ -219,6 +222,9 @@ def build_task(config: Config, workdir: Path) -> Task:
     train_data = dataset.load_or_stream(config, config.data.train)
     validation_data = dataset.load_or_stream(config, config.data.validation) if config.data.validation else None
     provenance.save_label_counts(workdir, train_data.sources, train_data.labels)
+    if multihost.is_primary():
+        for sentence in identifiability.summarize(provenance.load_label_counts(workdir) or {}):
+            run_log.announce(workdir, sentence)
     variables = run_dir.load_segmenter(workdir / run_dir.SEGMENTER, config)
     segmenter = LungSegmenter(config, variables, workdir / run_dir.LUNGS)
     return classification.build(config, train_data, validation_data, segmenter)

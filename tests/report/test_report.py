@@ -118,6 +118,7 @@ def found(tmp_path):
     chance = {"accuracy": 0.31, "macro_f1": 0.11, "macro_auroc": 0.5}
     return inputs.ReportInputs(
         workdir=tmp_path, config=config, split="test", name="test", directory="", rows=ROWS, chance=chance,
+        identifiability=["covid19 comes from c alone & cannot be told from it."],
         scores={
             "all": scores_of(0.8123), "source_baseline": scores_of(0.4567), "n": 40, "patients": 37,
             "num_resamples": 2000,
@@ -304,6 +305,12 @@ def test_limitations_are_what_the_data_cannot_support(found):
     assert answers(found)["26"] == answers(found, "CLAIM")["40"] == "These data cannot support: that any is seen."
     card = render.render("model_card.md", found, shown()).decode()
     assert "These data cannot support:\n\n- that any is seen" in card
+
+
+def test_what_the_sources_of_training_allow_is_listed_with_or_without_an_audit(found):
+    for audited in (found, found._replace(audit=AUDIT)):
+        assert "Covid19 comes from c alone &amp; cannot be told from it." in page(audited)
+    assert "By the sources and labels" not in page(found._replace(identifiability=[]))
 
 
 def test_controls_that_were_not_done_are_not_claimed_and_twins_are_told_apart(found):

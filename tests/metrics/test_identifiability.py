@@ -1,0 +1,82 @@
+"""What a table of sources and labels allows to learn, by tables worked out by hand."""
+
+import pytest
+
+from cxrjax.metrics import identifiability
+
+MIXED = {"a": {"normal": 50, "viral": 20}, "b": {"normal": 30, "viral": 10}}
+
+
+def test_labels_of_two_mixed_sources_have_nothing_amiss():
+    results = identifiability.assess(MIXED)
+    assert [result.verdict for result in results] == ["", ""]
+    assert all(result.is_transferable and not result.incomparable for result in results)
+    assert identifiability.summarize(MIXED) == [
+        "Every label is seen in two sources or more that have other labels too."
+    ]
+
+
+def test_a_label_that_is_alone_in_its_source_cannot_be_separated_from_it():
+    counts = MIXED | {"c": {"covid19": 40}}
+    covid = identifiability.assess(counts)[0]
+    assert (covid.label, covid.is_confounded, covid.incomparable) == ("covid19", True, ("normal", "viral"))
+    sentences = identifiability.summarize(counts)
+    assert sentences[0] == (
+        "covid19 comes from c alone, which has no other label: no training can tell covid19 from it; needed: covid19 from "
+        "a source that has other labels, such as a, or other labels from c."
+    )
+    assert "The source c (covid19) has one label alone" in sentences[-1]
+
+
+def test_several_sources_of_one_label_alone_do_not_help():
+    counts = MIXED | {"c": {"covid19": 40}, "d": {"covid19": 9}}
+    covid = identifiability.assess(counts)[0]
+    assert covid.is_confounded
+    assert "comes from c and d alone, none of which has another label" in covid.verdict
+    assert identifiability.single_label_sources(counts) == {"c": "covid19", "d": "covid19"}
+
+
+def test_fewer_radiographs_than_can_be_learned_from_do_not_count():
+    few = {"c": {"covid19": 40, "normal": identifiability.MIN_COUNT - 1}}
+    enough = {"c": {"covid19": 40, "normal": identifiability.MIN_COUNT}}
+    assert identifiability.assess(MIXED | few)[0].is_confounded
+    assert not identifiability.assess(MIXED | enough)[0].is_confounded
+
+
+def test_a_label_of_one_mixed_source_is_learned_there_and_not_tested_elsewhere():
+    covid = identifiability.assess(MIXED | {"b": {"normal": 30, "viral": 10, "covid19": 20}})[0]
+    assert not covid.is_confounded
+    assert not covid.is_transferable
+    assert "in b alone" in covid.verdict
+
+
+def test_labels_without_a_common_source_are_told_apart_by_their_sources():
+    counts = {
+        "a": {"normal": 9, "viral": 9},
+        "b": {"normal": 9, "viral": 9},
+        "c": {"normal": 9, "covid19": 9},
+        "d": {"normal": 9, "covid19": 9},
+    }
+    verdicts = {result.label: result.verdict for result in identifiability.assess(counts)}
+    assert verdicts["normal"] == ""
+    assert "no source in common with viral" in verdicts["covid19"]
+    assert "no source in common with covid19" in verdicts["viral"]
+
+
+@pytest.mark.parametrize("name", ["one", ""])
+def test_one_source_leaves_other_sources_unknown(name):
+    (sentence,) = identifiability.summarize({name: {"normal": 9, "viral": 9}})
+    assert "another source cannot be known" in sentence
+
+
+def test_nothing_is_said_without_two_labels():
+    assert identifiability.summarize({}) == []
+    assert identifiability.summarize({"a": {"normal": 9}}) == []
+
+
+def test_the_order_of_the_table_does_not_matter():
+    counts = MIXED | {"c": {"covid19": 40}}
+    reversed_counts = {
+        source: dict(reversed(list(labels.items()))) for source, labels in reversed(list(counts.items()))
+    }
+    assert identifiability.summarize(counts) == identifiability.summarize(reversed_counts)
