@@ -1,7 +1,7 @@
 """Prediction of labels, with votes and saliency maps, by the run of a classifier."""
 
 from collections.abc import Callable, Iterator
-from functools import partial
+from functools import cached_property, partial
 from typing import Any
 
 import jax
@@ -13,6 +13,7 @@ from cxrjax.inference.batch_runner import BatchRunner, Program
 from cxrjax.inference.loaded_run import LoadedRun
 from cxrjax.io import predictions_csv
 from cxrjax.metrics.temperature import apply_temperature
+from cxrjax.runs.model_info import ModelInfo
 from cxrjax.runtime import compilation_cache, sharding
 
 
@@ -34,6 +35,11 @@ class LabelPredictor:
     def predict(self, images: np.ndarray, batch_size: int | None = None) -> Iterator[pipeline.Prediction]:
         """Return an iterator over the predictions for radiographs uint8 [n, S, S], in order."""
         return self._runner.run(images, batch.hash_images(images), batch_size or self._batch_size)
+
+    @cached_property
+    def model_info(self) -> ModelInfo:
+        """The identity of the model."""
+        return self._run.describe()
 
     def to_row(self, result: pipeline.Prediction) -> dict[str, Any]:
         """Return the cells of `predictions.csv`."""

@@ -10,7 +10,8 @@ import jax
 from cxrjax.config import Config
 from cxrjax.inference import ensemble, ood, ood_store
 from cxrjax.inference.functional import PipelineSpec
-from cxrjax.runs import calibration, notice, run_dir
+from cxrjax.runs import calibration, model_info, notice, run_dir
+from cxrjax.runs.model_info import ModelInfo
 from cxrjax.runtime import terminal
 
 
@@ -31,6 +32,10 @@ class LoadedRun(NamedTuple):
     variables: Mapping[str, Any]  # {"segmenter": ..., "classifier": ...}, arrays on the host
     fitted: Fitted = Fitted()
     notice: str = ""  # sentences that accompany every prediction, see `cxrjax.runs.notice`
+
+    def describe(self) -> ModelInfo:
+        """Return the identity of the model; hashing its weights takes about 0.1 s."""
+        return model_info.describe(self.config, self.step, self.variables, self.fitted.temperature)
 
 
 def load_run(

@@ -8,13 +8,16 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+import pydicom
 from jaxtyping import Bool, Float32, Float64, Shaped, UInt8
 
+from cxrjax import dicom
 from cxrjax.inference import lung_geometry, pipeline, prediction_files
 from cxrjax.inference.model_input import ModelInput
 from cxrjax.inference.predictor import Predictor
 from cxrjax.io import predictions_csv, saved_files
 from cxrjax.io.crop import Frame
+from cxrjax.runs.model_info import ModelInfo
 from cxrjax.runtime import atomic_files
 
 
@@ -82,6 +85,7 @@ class Prediction:
     frame: Frame  # of the square [s, s] in the file
     spacing: tuple[float, float] | None  # (row, column) distance between pixels of the file in mm; None if not known
     view: str  # of the file's header, as "PA" or "AP"; "" if it is not known
+    model_info: ModelInfo = field(repr=False)  # version of the software and checksum of the weights
     _row: dict[str, Any]  # cells of predictions.csv
 
     @property
@@ -187,6 +191,18 @@ class Prediction:
                 atomic_files.atomic_write(paths[-1], content)
         return paths
 
+    def to_dicom(self, source: pydicom.Dataset, *, deidentify: bool = False) -> list[pydicom.Dataset]:
+        """Return DICOM objects for the study of the radiograph (requires cxrjax[dicom]).
+
+        Args:
+            source: data set of the radiograph.
+            deidentify: whether to leave out the attributes of patient and study.
+
+        Returns:
+            Segmentation, Secondary Capture and Structured Report; see `cxrjax.dicom.build_results`.
+        """
+        return dicom.build_results(self, source, deidentify=deidentify)
+
     def __repr__(self) -> str:
         return f"Prediction(label={self.label!r}, confidence={self.confidence:.3g}, path={self.path!r})"
 
@@ -229,6 +245,7 @@ def assemble(predictor: Predictor, image: ModelInput, result: Any) -> Prediction
         frame=image.frame,
         spacing=image.spacing,
         view=image.view,
+        model_info=predictor.model_info,
         _row=row,
     )
 

@@ -15,6 +15,7 @@ from cxrjax.inference import pipeline
 from cxrjax.inference.label_predictor import LabelPredictor
 from cxrjax.inference.loaded_run import LoadedRun, load_run
 from cxrjax.inference.segmentation_predictor import SegmentationPredictor
+from cxrjax.runs.model_info import ModelInfo
 
 if TYPE_CHECKING:  # it imports the readers of data sets, which predictions of files do not need
     from cxrjax.data.dataset import RadiographDataset
@@ -29,6 +30,7 @@ class Predictor(Protocol):
     has_segmenter: bool
     has_ood_detector: bool
     notice: str  # see `cxrjax.runs.notice`
+    model_info: ModelInfo
 
     def predict(self, images: np.ndarray, batch_size: int | None = None) -> Iterator[Any]:
         """Return an iterator over the results of radiographs, in order.

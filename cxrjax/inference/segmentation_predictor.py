@@ -1,7 +1,7 @@
 """Prediction of the lung mask by the run of a segmenter."""
 
 from collections.abc import Callable, Iterator
-from functools import partial
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
@@ -9,6 +9,7 @@ import numpy as np
 from cxrjax.inference import functional, pipeline, rows
 from cxrjax.inference.batch_runner import BatchRunner, Program
 from cxrjax.inference.loaded_run import LoadedRun
+from cxrjax.runs.model_info import ModelInfo
 from cxrjax.runtime import compilation_cache, sharding
 
 
@@ -32,6 +33,11 @@ class SegmentationPredictor:
         """Return an iterator over the segmentations of radiographs uint8 [n, S, S], in order."""
         image_ids = np.zeros(len(images), np.uint32)  # nothing is drawn at random
         return self._runner.run(images, image_ids, batch_size or self._batch_size)
+
+    @cached_property
+    def model_info(self) -> ModelInfo:
+        """The identity of the model."""
+        return self._run.describe()
 
     def to_row(self, result: pipeline.LungSegmentation) -> dict[str, Any]:
         """Return the cells of `predictions.csv`."""
