@@ -126,7 +126,7 @@ MODES = {
             *("model", "calibrated", "reject_ood", "save", "label", "value_range", "if_inverted"),
             *("num_processes", "process_id"),
         ),
-        check=commands.check_output_folder,
+        check=commands.check_prediction,
         is_inference=True,
         after_signal=_RESUMES,
     ),

@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import cxrjax as cx
+from cxrjax.cli import model_facts
 from cxrjax.config import Config
 from cxrjax.io import json_file
+from cxrjax.runtime.errors import explain_missing_class, explain_missing_detector
 from cxrjax.runtime.terminal import print_line, print_lines
 
 if TYPE_CHECKING:
@@ -191,8 +193,27 @@ def check_serve_packages(request: Request) -> None:
         raise ValueError(f"--mode=serve needs {' and '.join(missing)}: pip install 'cxrjax[serve]'")
 
 
-def check_output_folder(request: Request) -> None:
-    """Raise a ValueError if a prediction cannot be written to --output, as far as that is known without a search."""
+def check_prediction(request: Request) -> None:
+    """Raise a ValueError if a prediction cannot be made or written, as far as that is known without loading a model.
+
+    Raises:
+        DamagedFileError: the config of the run is damaged.
+    """
+    _check_output_folder(request)
+    if request.label is None and not request.reject_ood:
+        return
+    facts = model_facts.read(request.workdir, request.model)
+    if facts is None:
+        return
+    run = request.model or request.workdir
+    if request.label is not None and request.label not in facts.classes:
+        raise ValueError(explain_missing_class(run, request.label, facts.classes))
+    if request.reject_ood and not facts.has_ood_detector:
+        raise ValueError(explain_missing_detector(run))
+
+
+def _check_output_folder(request: Request) -> None:
+    """Raise a ValueError if --output cannot hold a prediction, as far as that is known without a search."""
     from cxrjax.cli import output_folder
     from cxrjax.io.files import Listing
 

@@ -14,6 +14,7 @@ from cxrjax.cli.prediction_journal import PredictionJournal
 from cxrjax.inference import prediction_files
 from cxrjax.io import files, predictions_csv, saved_files
 from cxrjax.runs import run_dir
+from cxrjax.runtime.errors import explain_missing_detector
 
 CHUNK_SIZE = 64  # radiographs whose rows are written at once
 _NUM_WRITERS = 2  # threads that draw, encode and write
@@ -88,7 +89,7 @@ def predict(
     prediction_journal.check(output / output_folder.PARTIAL)
     model = cx.load(workdir, calibrated=calibrated)
     if reject_ood and not model.has_ood_detector:
-        raise run_dir.RunError(f"{workdir}: has no OOD detector for --reject_ood; --mode=fit_ood fits one")
+        raise run_dir.RunError(explain_missing_detector(workdir))
     if saliency_label is not None or "embedding" in save:
         model = model.with_outputs(saliency_label=saliency_label, patch_embeddings="embedding" in save)
     output.mkdir(parents=True, exist_ok=True)

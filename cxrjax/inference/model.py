@@ -19,6 +19,7 @@ from cxrjax.inference.loaded_run import Fitted, LoadedRun
 from cxrjax.inference.model_input import ImageInput, ModelInput
 from cxrjax.inference.prediction import Prediction
 from cxrjax.inference.predictor import make_predictor
+from cxrjax.runtime.errors import explain_missing_class
 from cxrjax.runtime.progress import progress_bar
 from cxrjax.runtime.read_ahead import map_ahead
 
@@ -156,8 +157,7 @@ class Model:
             True
         """
         if saliency_label is not None and saliency_label not in self.classes:
-            available = f"there are {', '.join(self.classes)}" if self.classes else "this run trained a segmenter"
-            raise ValueError(f"{self.run}: has no class {saliency_label!r}; {available}")
+            raise ValueError(explain_missing_class(self.run, saliency_label, self.classes))
         index = None if saliency_label is None else self.classes.index(saliency_label)
         inference = self.spec.inference._replace(
             saliency_class=index, with_embeddings=patch_embeddings, with_class_maps=class_maps

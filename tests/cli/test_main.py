@@ -100,6 +100,7 @@ def run(*arguments: str) -> subprocess.CompletedProcess:
         (("--workdir=no/such/run", "--mode=evaluate_saliency"), 1, "no/such/run: there is no run here"),
         (("--model=lungs", *PREDICT, "--input=docs", "--output=docs"), 1, "docs: is the folder of the input, docs"),
         (("--model=lungs", *PREDICT, "--input=docs", "--label=viral"), 1, "cxrjax: lungs: has no class 'viral'; this"),
+        (("--model=lungs", *PREDICT, "--input=docs", "--reject_ood"), 1, "cxrjax: lungs: has no OOD detector"),
     ],
 )
 def test_a_mistake_is_one_sentence(arguments, status, said):
