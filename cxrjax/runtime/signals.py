@@ -4,6 +4,7 @@ Python calls a signal handler between two of its own instructions, so not while 
 is therefore notified too, through a pipe that the system writes to, and ends the process if it does not end by itself.
 """
 
+import atexit
 import math
 import os
 import select
@@ -58,6 +59,7 @@ def handled(explain: Callable[[], str]) -> Iterator[None]:
     """
     reader, writer = os.pipe()
     os.set_blocking(writer, False)
+    atexit.register(_exit_at_once)
     for number in SIGNALS:
         if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:  # nohup ignores SIGHUP
             signal.signal(number, _raise)
@@ -102,6 +104,18 @@ def deferred(grace: float) -> Iterator[Callable[[], bool]]:
     if _State.received is not None and not _State.deferred:
         _State.raised = True
         raise Interrupted(_State.received)
+
+
+def _exit_at_once() -> None:
+    """End the process after a signal, without the destructors of C++, which crash threads that still compile.
+
+    The first registered function is the last that `atexit` calls, so that all others have run.
+    """
+    if _State.received is not None:
+        for stream in (sys.stdout, sys.stderr):
+            with suppress(OSError, ValueError, AttributeError):  # it may be closed
+                stream.flush()
+        os._exit(128 + _State.received)
 
 
 def _raise(number: int, frame: object) -> None:

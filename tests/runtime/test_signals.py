@@ -116,6 +116,24 @@ def test_a_signal_in_a_clean_up_whose_errors_python_drops_is_raised_after_it():
     assert process.returncode == 143 and err == "cxrjax: stopped by SIGTERM; go on\n"
 
 
+def test_what_is_registered_for_the_exit_runs_and_is_written_before_the_process_ends_without_destructors():
+    process = start("""
+        import atexit
+        class Crash:
+            def __del__(self):
+                print("a destructor ran")
+        with signals.handled(lambda: "go on"):
+            crash = Crash()
+            atexit.register(print, "temporary files are removed")
+            print("ready", flush=True)
+            time.sleep(60)
+    """)
+    process.send_signal(signal.SIGTERM)
+    out, err = process.communicate(timeout=30)
+    assert process.returncode == 143 and err == "cxrjax: stopped by SIGTERM; go on\n"
+    assert out == "temporary files are removed\n"
+
+
 def test_a_deferred_block_ends_by_itself():
     process = start("""
         with signals.handled(lambda: "go on"), signals.deferred(grace=30) as stop:
