@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cxrjax.io import predictions_csv
-from cxrjax.metrics import bootstrap, roc, selective, temperature
+from cxrjax.metrics import bootstrap, operating_points, selective, temperature
 from cxrjax.metrics.prediction_arrays import PredictionArrays, collect, patients
 from cxrjax.runs import calibration, provenance
 from cxrjax.runtime import atomic_files
@@ -61,13 +61,7 @@ def _operating_points(cases: PredictionArrays, patient_ids: NDArray[np.str_]) ->
     for k, name in enumerate(cases.classes):
         positive = cases.truth == k
         if positive.any() and not positive.all():
-            scores = np.nan_to_num(cases.probabilities[:, k], nan=-np.inf)
-            counts = roc.roc_counts(positive, scores, np.ones((1, len(positive))))
-            negative_effect = bootstrap.design_effect(patient_ids[~positive])
-            positive_effect = bootstrap.design_effect(patient_ids[positive])
-            thresholds = {
-                "at_specificity": roc.choose_threshold(counts, specificity=calibration.TARGET, more=negative_effect),
-                "at_sensitivity": roc.choose_threshold(counts, sensitivity=calibration.TARGET, more=positive_effect),
-            }
-            points[name] = {kind: t if np.isfinite(t) else None for kind, t in thresholds.items()}
+            points[name] = operating_points.choose_thresholds(
+                positive, cases.probabilities[:, k], patient_ids, calibration.TARGET
+            )
     return points

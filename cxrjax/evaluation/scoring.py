@@ -22,6 +22,7 @@ from cxrjax.metrics import (
     bootstrap,
     classification,
     confidence,
+    operating_points,
     prediction_arrays,
     selective,
     subgroups,
@@ -254,17 +255,10 @@ def _operating_point_scores(
     for name, thresholds in points.items():
         k = cases.classes.index(name)
         positive = cases.truth == k
-        tree[name] = {}
-        for kind, threshold in thresholds.items():
-            if threshold is None:
-                tree[name][kind] = {"threshold": None}
-                continue
-            called = cases.probabilities[:, k] >= threshold  # False for NaN
-            tree[name][kind] = {
-                "threshold": threshold,
-                "sensitivity": confidence.proportion(weights @ (called & positive), weights @ positive),
-                "specificity": confidence.proportion(weights @ ~(called | positive), weights @ ~positive),
-            }
+        tree[name] = {
+            kind: operating_points.measure_threshold(positive, cases.probabilities[:, k], threshold, weights)
+            for kind, threshold in thresholds.items()
+        }
     return tree
 
 

@@ -10,6 +10,8 @@ from cxrjax.metrics.confidence import BiasedEstimate, Loss, Proportion, safe_div
 
 BINS = 10  # with about equal numbers of radiographs, as Nixon et al. 2019 (adaptive calibration error), section 3.3
 
+Metrics = dict[str, Float[np.ndarray, "r"] | BiasedEstimate | Loss | list[float]]
+
 
 class ReliabilityBins(NamedTuple):
     """Statistics of b bins of rising probability, over r weightings of the radiographs."""
@@ -71,7 +73,7 @@ def error_if_calibrated(
 
 def prepare_calibration(
     probabilities: Float[np.ndarray, "n k"], truth: Int[np.ndarray, "n"], predicted: Int[np.ndarray, "n"]
-) -> Callable[[Num[np.ndarray, "r n"]], dict[str, Float[np.ndarray, "r"] | BiasedEstimate | Loss | list[float]]]:
+) -> Callable[[Num[np.ndarray, "r n"]], Metrics]:
     """Return a function that computes the calibration metrics of n predictions with k probabilities.
 
     Args:
@@ -97,14 +99,8 @@ def prepare_calibration(
     confidence_bins = equal_count_bins(confidence)
     class_bins = [equal_count_bins(probabilities[:, k]) for k in classes]
 
-    def class_gaps(
-        weights: Num[np.ndarray, "r n"], k: int
-    ) -> tuple[Float[np.ndarray, "r b"], Float[np.ndarray, "r b"], Float[np.ndarray, "r b"], Float[np.ndarray, "r"]]:
-        """Return the weight of a class's bins, their gaps to the accuracy and to the prevalence, and the prevalence."""
-        curve = reliability(probabilities[:, k], is_class[:, k], class_bins[k], weights)
-        prevalence = safe_divide(weights @ is_class[:, k], weights.sum(-1))
-        calibration_gap = curve.mean_confidence - curve.accuracy
-        return curve.weight, calibration_gap, curve.accuracy - prevalence[:, None], prevalence
+    def class_gaps(weights: Num[np.ndarray, "r n"], k: int) -> _Gaps:
+        return _measure_gaps(probabilities[:, k], is_class[:, k], class_bins[k], weights)
 
     data_gaps = [class_gaps(everyone, k) for k in classes]
     rises = [_rise(probabilities, truth, predicted, loss) for loss in (_surprise, _square)]
@@ -112,36 +108,127 @@ def prepare_calibration(
     data_error = data_curve.mean_confidence - data_curve.accuracy
     chance = error_if_calibrated(confidence, confidence_bins)
 
-    def measure(
-        weights: Num[np.ndarray, "r n"],
-    ) -> dict[str, Float[np.ndarray, "r"] | BiasedEstimate | Loss | list[float]]:
+    def measure(weights: Num[np.ndarray, "r n"]) -> Metrics:
         total = weights.sum(-1)
         uncertainty = np.zeros(len(weights))
         reliability_sums, resolution_sums = np.zeros((2, 3, len(weights)))
         for k in classes:
-            weight, calibration_gap, resolution_gap, prevalence = class_gaps(weights, k)
-            reliability_sums += _distance(weight, calibration_gap, data_gaps[k][1], 2)
-            resolution_sums += _distance(weight, resolution_gap, data_gaps[k][2], 2)
-            uncertainty += prevalence * (1 - prevalence)
-        brier = safe_divide(weights @ squares, total)
+            gaps = class_gaps(weights, k)
+            reliability_sums += _distance(gaps.weight, gaps.calibration, data_gaps[k].calibration, 2)
+            resolution_sums += _distance(gaps.weight, gaps.resolution, data_gaps[k].resolution, 2)
+            uncertainty += gaps.prevalence * (1 - gaps.prevalence)
         curve = reliability(confidence, correct, confidence_bins, weights)
-        errors = Proportion(safe_divide(weights @ ~correct, total), total)
-        ece = _distance(curve.weight, curve.mean_confidence - curve.accuracy, data_error, 1)
-        zeros = np.zeros_like(total)
-        ones = np.ones_like(total)
-        return {
-            "n": total,
-            "ece": BiasedEstimate(*ece, chance=np.full_like(total, chance[1]), errors=errors, rise=ones),
-            "ece_if_calibrated": chance,
-            "log_loss": Loss(safe_divide(weights @ surprise, total), errors, rises[0] * ones),
-            "brier": Loss(brier, errors, rises[1] * ones),
-            "reliability": BiasedEstimate(*reliability_sums, chance=zeros, errors=errors, rise=zeros),
-            "resolution": BiasedEstimate(*resolution_sums, chance=zeros, errors=errors, rise=zeros),
-            "uncertainty": uncertainty,
-            "within_bins": brier - reliability_sums[0] + resolution_sums[0] - uncertainty,
-        }
+        return _assemble(
+            total,
+            errors=Proportion(safe_divide(weights @ ~correct, total), total),
+            ece=_distance(curve.weight, curve.mean_confidence - curve.accuracy, data_error, 1),
+            ece_by_chance=chance,
+            log_loss=(safe_divide(weights @ surprise, total), rises[0]),
+            brier=(safe_divide(weights @ squares, total), rises[1]),
+            components=(reliability_sums, resolution_sums, uncertainty),
+        )
 
     return measure
+
+
+def prepare_event_calibration(
+    probability: Float[np.ndarray, "n"], event: Bool[np.ndarray, "n"]
+) -> Callable[[Num[np.ndarray, "r n"]], Metrics]:
+    """Return a function that computes the calibration metrics of n probabilities of one event, such as a finding.
+
+    Args:
+        probability: of the event.
+        event: whether it is true.
+
+    Returns:
+        Weights [r, n] -> the metrics of `prepare_calibration` for this event alone: "ece" compares its probability with
+        its frequency, "brier" is the mean of (probability - event)², 0..1, and "reliability", "resolution",
+        "uncertainty" and "within_bins" are the components of that.
+    """
+    bins = equal_count_bins(probability)
+    data_gaps = _measure_gaps(probability, event, bins, np.ones((1, len(event))))
+    two_sided = np.stack([1 - probability, probability], 1)
+    truth = event.astype(int)
+    predicted = (probability >= 0.5).astype(int)
+    squares = (probability - event) ** 2
+    surprise = _surprise(two_sided, truth)
+    log_rise = _rise(two_sided, truth, predicted, _surprise)
+    square_rise = _rise(two_sided, truth, predicted, _square) / 2
+    chance = error_if_calibrated(probability, bins)
+
+    def measure(weights: Num[np.ndarray, "r n"]) -> Metrics:
+        total = weights.sum(-1)
+        gaps = _measure_gaps(probability, event, bins, weights)
+        reliability_part = _distance(gaps.weight, gaps.calibration, data_gaps.calibration, 2)
+        resolution_part = _distance(gaps.weight, gaps.resolution, data_gaps.resolution, 2)
+        return _assemble(
+            total,
+            errors=Proportion(safe_divide(weights @ (predicted != truth), total), total),
+            ece=_distance(gaps.weight, gaps.calibration, data_gaps.calibration, 1),
+            ece_by_chance=chance,
+            log_loss=(safe_divide(weights @ surprise, total), log_rise),
+            brier=(safe_divide(weights @ squares, total), square_rise),
+            components=(reliability_part, resolution_part, gaps.prevalence * (1 - gaps.prevalence)),
+        )
+
+    return measure
+
+
+def _assemble(
+    total: Num[np.ndarray, "r"],
+    errors: Proportion,
+    ece: Float[np.ndarray, "3 r"],
+    ece_by_chance: list[float],
+    log_loss: tuple[Float[np.ndarray, "r"], float],
+    brier: tuple[Float[np.ndarray, "r"], float],
+    components: tuple[Float[np.ndarray, "3 r"], Float[np.ndarray, "3 r"], Float[np.ndarray, "r"]],
+) -> Metrics:
+    """Return the metrics of `prepare_calibration`.
+
+    Args:
+        total: weighted number of radiographs.
+        errors: wrong predictions.
+        ece: result of `_distance`.
+        ece_by_chance: result of `error_if_calibrated`.
+        log_loss: the loss, and its result of `_rise`.
+        brier: the same of the Brier score.
+        components: of the Brier score: reliability and resolution, results of `_distance`, and uncertainty.
+    """
+    zeros = np.zeros_like(total)
+    ones = np.ones_like(total)
+    reliability_part, resolution_part, uncertainty = components
+    return {
+        "n": total,
+        "ece": BiasedEstimate(*ece, chance=np.full_like(total, ece_by_chance[1]), errors=errors, rise=ones),
+        "ece_if_calibrated": ece_by_chance,
+        "log_loss": Loss(log_loss[0], errors, log_loss[1] * ones),
+        "brier": Loss(brier[0], errors, brier[1] * ones),
+        "reliability": BiasedEstimate(*reliability_part, chance=zeros, errors=errors, rise=zeros),
+        "resolution": BiasedEstimate(*resolution_part, chance=zeros, errors=errors, rise=zeros),
+        "uncertainty": uncertainty,
+        "within_bins": brier[0] - reliability_part[0] + resolution_part[0] - uncertainty,
+    }
+
+
+class _Gaps(NamedTuple):
+    """Gaps of b bins of the probability of an event, over r weightings of the radiographs."""
+
+    weight: Float[np.ndarray, "r b"]
+    calibration: Float[np.ndarray, "r b"]  # mean probability less the frequency in the bin
+    resolution: Float[np.ndarray, "r b"]  # frequency in the bin less the prevalence
+    prevalence: Float[np.ndarray, "r"]
+
+
+def _measure_gaps(
+    probability: Float[np.ndarray, "n"],
+    event: Bool[np.ndarray, "n"],
+    bins: Float[np.ndarray, "n b"],
+    weights: Num[np.ndarray, "r n"],
+) -> _Gaps:
+    curve = reliability(probability, event, bins, weights)
+    prevalence = safe_divide(weights @ event, weights.sum(-1))
+    calibration_gap = curve.mean_confidence - curve.accuracy
+    return _Gaps(curve.weight, calibration_gap, curve.accuracy - prevalence[:, None], prevalence)
 
 
 def _distance(

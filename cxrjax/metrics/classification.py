@@ -118,13 +118,13 @@ def measure_predictions(
     class_scores = {}
     for k, name in enumerate(classes):
         class_probabilities = None if probabilities is None else probabilities[:, k]
-        scores = _measure_class(correct[:, k], matrix[:, k].sum(-1), matrix[..., k].sum(-1), total)
+        scores = measure_counts(correct[:, k], matrix[:, k].sum(-1), matrix[..., k].sum(-1), total)
         class_scores[name] = scores | measure_areas(truth == k, class_probabilities, weights)
     return {
         "n": total,
         "no_prediction": matrix[..., -1].sum(1),
         "accuracy": confidence.proportion(correct.sum(1), total),
-        "macro": _average(class_scores),
+        "macro": average_scores(class_scores),
         "classes": class_scores,
     }
 
@@ -160,7 +160,7 @@ def measure_baseline(
         correct = (weights @ (prediction * is_class)).T
         support = (weights @ is_class).T
         called = (weights @ prediction).T
-        return [_measure_class(*counts, weights.sum(1)) for counts in zip(correct, support, called, strict=True)]
+        return [measure_counts(*counts, weights.sum(1)) for counts in zip(correct, support, called, strict=True)]
 
     def macro_f1(prediction: Float[np.ndarray, "n k"]) -> float:
         return float(np.nanmean([scores["f1"].value[0] for scores in measure(prediction, np.ones((1, len(truth))))]))
@@ -174,8 +174,51 @@ def measure_baseline(
         "n": total,
         "no_prediction": np.zeros_like(total),
         "accuracy": confidence.proportion(weights @ (most_probable * is_class).sum(1), total),
-        "macro": _average(class_scores),
+        "macro": average_scores(class_scores),
         "classes": class_scores,
+    }
+
+
+def measure_counts(
+    correct: Num[np.ndarray, "r"],
+    support: Num[np.ndarray, "r"],
+    called: Num[np.ndarray, "r"],
+    total: Num[np.ndarray, "r"],
+) -> dict[str, Any]:
+    """Return the scores of a class, one against the rest, that need no ranking.
+
+    Args:
+        correct: weighted number of correct predictions of the class.
+        support: weighted number of radiographs of the class.
+        called: weighted number of predictions of the class.
+        total: weighted number of radiographs.
+    """
+    present = support > 0
+    others = total - support
+    half = (support + called) / 2
+    return {
+        "precision": Proportion(np.where(present, correct / np.maximum(called, 1), np.nan), called),
+        "recall": confidence.proportion(correct, support),
+        "specificity": confidence.proportion(others - (called - correct), others),
+        "f1": F1(safe_divide(correct, np.where(present, half, 0)), half),
+        "support": support,
+    }
+
+
+def average_scores(
+    class_scores: Mapping[str, Mapping[str, Any]], names: Sequence[str] = SCORES
+) -> dict[str, confidence.Combination]:
+    """Return the macro averages of the scores of classes, over those that have radiographs.
+
+    Args:
+        class_scores: {class: scores}, each with its "support".
+        names: of the scores.
+    """
+    return {
+        score: confidence.mean_of(
+            [_where_present(scores[score], scores["support"]) for scores in class_scores.values()]
+        )
+        for score in names
     }
 
 
@@ -287,42 +330,6 @@ def _index(names: Sequence[str], classes: Sequence[str], noun: str) -> Int[np.nd
         if name not in index:
             raise ValueError(f"the {noun} {str(name)!r} is none of {', '.join(filter(None, classes))}")
     return np.array([index[name] for name in names], np.intp)
-
-
-def _measure_class(
-    correct: Num[np.ndarray, "r"],
-    support: Num[np.ndarray, "r"],
-    called: Num[np.ndarray, "r"],
-    total: Num[np.ndarray, "r"],
-) -> dict[str, Any]:
-    """Return the scores of a class that need no ranking.
-
-    Args:
-        correct: weighted number of correct predictions of the class.
-        support: weighted number of radiographs of the class.
-        called: weighted number of predictions of the class.
-        total: weighted number of radiographs.
-    """
-    present = support > 0
-    others = total - support
-    half = (support + called) / 2
-    return {
-        "precision": Proportion(np.where(present, correct / np.maximum(called, 1), np.nan), called),
-        "recall": confidence.proportion(correct, support),
-        "specificity": confidence.proportion(others - (called - correct), others),
-        "f1": F1(safe_divide(correct, np.where(present, half, 0)), half),
-        "support": support,
-    }
-
-
-def _average(class_scores: Mapping[str, Mapping[str, Any]]) -> dict[str, confidence.Combination]:
-    """Return the macro averages of the scores of classes, over those that have radiographs."""
-    return {
-        score: confidence.mean_of(
-            [_where_present(scores[score], scores["support"]) for scores in class_scores.values()]
-        )
-        for score in SCORES
-    }
 
 
 def _where_present(leaf: confidence.Leaf, support: Num[np.ndarray, "r"]) -> confidence.Leaf:

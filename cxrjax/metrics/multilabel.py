@@ -1,0 +1,243 @@
+"""Scores of several findings per radiograph, each over the radiographs whose truth is known.
+
+A radiograph whose truth is uncertain or unknown for a finding is left out of the scores of that finding alone. One
+without a prediction is a miss of each of its findings, as in `cxrjax.metrics.classification`. Macro averages are means
+over the findings that are present in a radiograph.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from jaxtyping import Bool, Float, Int, Num, Shaped
+
+from cxrjax.metrics import calibration, classification, confidence, operating_points, temperature
+from cxrjax.metrics.confidence import safe_divide
+
+AREAS = ("auroc", "average_precision")
+ERRORS = ("ece", "brier", "log_loss")  # of probabilities, averaged over the findings
+
+
+class FindingArrays(NamedTuple):
+    """Truth and predictions of n radiographs with k findings."""
+
+    findings: tuple[str, ...]
+    positive: Bool[np.ndarray, "n k"]  # whether a finding is present; False where that is not known
+    known: Bool[np.ndarray, "n k"]  # whether the truth is known, neither uncertain nor missing
+    called: Bool[np.ndarray, "n k"]  # whether a finding is predicted; False without a prediction
+    probabilities: Float[np.ndarray, "n k"]  # NaN without a prediction
+
+    def rows(self, k: int) -> Int[np.ndarray, "rows"]:
+        """Return the indices of the radiographs whose truth is known for finding k."""
+        return np.flatnonzero(self.known[:, k])
+
+    def rows_with_prediction(self, k: int) -> Int[np.ndarray, "rows"]:
+        """Return the indices of those that have a probability too; only these can be calibrated."""
+        return np.flatnonzero(self.known[:, k] & ~np.isnan(self.probabilities[:, k]))
+
+    def select(self, rows: Int[np.ndarray, "rows"]) -> "FindingArrays":
+        """Return the radiographs at the given indices."""
+        return self._replace(
+            positive=self.positive[rows],
+            known=self.known[rows],
+            called=self.called[rows],
+            probabilities=self.probabilities[rows],
+        )
+
+
+def measure_findings(arrays: FindingArrays, weights: Num[np.ndarray, "r n"]) -> dict[str, Any]:
+    """Compute the scores of every finding under r weightings of n radiographs.
+
+    Args:
+        arrays: of the n radiographs.
+        weights: integers.
+
+    Returns:
+        {"n", "no_prediction", "macro": {score: mean}, "classes": {finding: {score: leaf, "n": radiographs whose truth
+        is known, "support": those with the finding}}}, with each of `classification.SCORES`, a tree for
+        `cxrjax.metrics.confidence`.
+    """
+    scores = {}
+    for k, name in enumerate(arrays.findings):
+        rows = arrays.rows(k)
+        positive = arrays.positive[rows, k]
+        called = arrays.called[rows, k]
+        finding_weights = weights[:, rows]
+        counts = classification.measure_counts(
+            correct=finding_weights @ (called & positive),
+            support=finding_weights @ positive,
+            called=finding_weights @ called,
+            total=finding_weights.sum(1),
+        )
+        areas = classification.measure_areas(positive, arrays.probabilities[rows, k], finding_weights)
+        scores[name] = {"n": finding_weights.sum(1), **counts, **areas}
+    return {
+        "n": weights.sum(1),
+        "no_prediction": weights @ np.isnan(arrays.probabilities).any(1),
+        "macro": classification.average_scores(scores),
+        "classes": scores,
+    }
+
+
+def measure_areas(
+    arrays: FindingArrays, probabilities: Float[np.ndarray, "n k"], weights: Num[np.ndarray, "r n"]
+) -> dict[str, Any]:
+    """Compute AUROC and average precision of other probabilities of the findings, such as those from the source alone.
+
+    Args:
+        arrays: of the n radiographs.
+        probabilities: of the findings.
+        weights: r weightings of the radiographs.
+
+    Returns:
+        The tree of `measure_findings` with the scores `AREAS`.
+    """
+    scores = {}
+    for k, name in enumerate(arrays.findings):
+        rows = arrays.rows(k)
+        finding_weights = weights[:, rows]
+        positive = arrays.positive[rows, k]
+        areas = classification.measure_areas(positive, probabilities[rows, k], finding_weights)
+        scores[name] = {"n": finding_weights.sum(1), "support": finding_weights @ positive, **areas}
+    return {"n": weights.sum(1), "macro": classification.average_scores(scores, AREAS), "classes": scores}
+
+
+def source_probabilities(
+    counts: Mapping[str, Mapping[str, Sequence[int]]], sources: Sequence[str], findings: Sequence[str]
+) -> Float[np.ndarray, "n k"]:
+    """Compute the probability of each finding given the source of a radiograph.
+
+    Args:
+        counts: {source: {finding: [number of training radiographs without it, number of those with it]}}.
+        sources: source of each of n radiographs.
+        findings: names of the k findings.
+
+    Returns:
+        The share of radiographs with the finding among the training radiographs of the source whose truth is known;
+        among those of all sources where there are none of the source; 0.5 where there are none at all.
+    """
+    none = np.zeros((len(findings), 2))
+    by_source = {
+        source: np.array([of_source.get(name, (0, 0)) for name in findings], float).reshape(-1, 2)
+        for source, of_source in counts.items()
+    }
+    overall = sum(by_source.values(), none)
+    prevalence = np.nan_to_num(safe_divide(overall[:, 1], overall.sum(1)), nan=0.5)
+    shares = {
+        source: np.where(table.sum(1) > 0, safe_divide(table[:, 1], table.sum(1)), prevalence)
+        for source, table in by_source.items()
+    }
+    return np.array([shares.get(source, prevalence) for source in sources]).reshape(-1, len(findings))
+
+
+def count_by_source(
+    sources: Sequence[str], positive: Bool[np.ndarray, "n k"], known: Bool[np.ndarray, "n k"], findings: Sequence[str]
+) -> dict[str, dict[str, list[int]]]:
+    """Count radiographs without and with each finding by source, as `source_probabilities` takes them."""
+    names = np.asarray(sources)
+    counts: dict[str, dict[str, list[int]]] = {}
+    for source in sorted(set(sources)):
+        rows = names == source
+        present = (positive & known)[rows].sum(0)
+        absent = known[rows].sum(0) - present
+        counts[source] = {name: [int(absent[k]), int(present[k])] for k, name in enumerate(findings)}
+    return counts
+
+
+def prepare_calibration(
+    arrays: FindingArrays, temperatures: Mapping[str, float]
+) -> Callable[[Num[np.ndarray, "r n"]], dict[str, Any]]:
+    """Return a function that computes the calibration metrics of every finding.
+
+    Args:
+        arrays: of n radiographs.
+        temperatures: of the probability of each finding; 1 for a finding that is not in it.
+
+    Returns:
+        Weights [r, n] -> {"macro": {each of `ERRORS`: mean over the findings}, "classes": {finding: result of
+        `calibration.prepare_event_calibration`, "temperature"}}. A finding without a known truth is left out.
+    """
+    measures = {}
+    for k, name in enumerate(arrays.findings):
+        rows = arrays.rows_with_prediction(k)
+        if len(rows):
+            scaled = scale(arrays.probabilities[rows, k], temperatures.get(name, 1.0))
+            measures[name] = rows, calibration.prepare_event_calibration(scaled, arrays.positive[rows, k])
+
+    def measure(weights: Num[np.ndarray, "r n"]) -> dict[str, Any]:
+        scores = {name: measure_one(weights[:, rows]) for name, (rows, measure_one) in measures.items()}
+        macro = {error: confidence.mean_of([of_finding[error] for of_finding in scores.values()]) for error in ERRORS}
+        classes = {
+            name: of_finding | {"temperature": temperatures.get(name, 1.0)} for name, of_finding in scores.items()
+        }
+        return {"macro": macro, "classes": classes}
+
+    return measure
+
+
+def scale(probabilities: Float[np.ndarray, "n"], value: float) -> Float[np.ndarray, "n"]:
+    """Scale the probabilities of one finding by a temperature (`temperature.apply_temperature`)."""
+    return temperature.apply_temperature(np.stack([1 - probabilities, probabilities], -1), value)[..., 1]
+
+
+def fit_temperatures(arrays: FindingArrays) -> dict[str, float]:
+    """Fit the temperature of every finding (`temperature.fit_temperature`); one that is always or never present has none.
+
+    Args:
+        arrays: of radiographs that the network was not trained on.
+    """
+    temperatures = {}
+    for k, name in enumerate(arrays.findings):
+        rows = arrays.rows_with_prediction(k)
+        positive = arrays.positive[rows, k]
+        if positive.any() and not positive.all():
+            probability = arrays.probabilities[rows, k]
+            two_sided = np.stack([1 - probability, probability], -1)
+            temperatures[name] = temperature.fit_temperature(two_sided, positive.astype(int))
+    return temperatures
+
+
+def choose_operating_points(
+    arrays: FindingArrays, patients: Sequence[str] | Shaped[np.ndarray, "n"], target: float
+) -> dict[str, dict[str, float | None]]:
+    """Choose thresholds of the probability of every finding at which specificity or sensitivity reaches a target.
+
+    Args:
+        arrays: of n radiographs that the network was not trained on.
+        patients: patient of each radiograph.
+        target: 0..1.
+
+    Returns:
+        {finding: result of `operating_points.choose_thresholds`}; a finding that is always or never present is left out.
+    """
+    patient_ids = np.asarray(patients)
+    points = {}
+    for k, name in enumerate(arrays.findings):
+        rows = arrays.rows(k)
+        positive = arrays.positive[rows, k]
+        if positive.any() and not positive.all():
+            points[name] = operating_points.choose_thresholds(
+                positive, arrays.probabilities[rows, k], patient_ids[rows], target
+            )
+    return points
+
+
+def measure_operating_points(
+    arrays: FindingArrays, points: Mapping[str, Mapping[str, float | None]], weights: Num[np.ndarray, "r n"]
+) -> dict[str, Any]:
+    """Compute sensitivity and specificity at each threshold of `choose_operating_points` under r weightings.
+
+    Returns:
+        {finding: {kind: result of `operating_points.measure_threshold`}}, of the findings in `points`.
+    """
+    tree = {}
+    for name, thresholds in points.items():
+        k = arrays.findings.index(name)
+        rows = arrays.rows(k)
+        positive = arrays.positive[rows, k]
+        probabilities = arrays.probabilities[rows, k]
+        tree[name] = {
+            kind: operating_points.measure_threshold(positive, probabilities, threshold, weights[:, rows])
+            for kind, threshold in thresholds.items()
+        }
+    return tree

@@ -1,0 +1,171 @@
+"""Scores of several findings are those of scikit-learn over the known entries of each, and of one class where alone."""
+
+import numpy as np
+import pytest
+from sklearn import metrics as sklearn
+
+from cxrjax.metrics import bootstrap, confidence, multilabel
+from cxrjax.metrics.multilabel import FindingArrays
+
+NAN = np.nan
+
+
+def make(truth, probabilities, names=None):
+    """Return arrays of truths 1, 0, -1 (uncertain) and NaN (unknown), called from a probability of 0.5 on."""
+    truth = np.array(truth, float)
+    probabilities = np.array(probabilities, float)
+    names = tuple(names or "abcdefg"[: truth.shape[1]])
+    return FindingArrays(names, truth == 1, truth >= 0, probabilities >= 0.5, probabilities)
+
+
+def draw(seed, n=150, k=3):
+    rng = np.random.default_rng(seed)
+    positive = rng.random((n, k)) < 0.4
+    truth = np.where(rng.random((n, k)) < 0.2, rng.choice([-1, NAN], (n, k)), positive)
+    probabilities = np.clip(0.5 + 0.3 * (positive - 0.4) + 0.25 * rng.normal(size=(n, k)), 0.01, 0.99)
+    return make(truth, probabilities.round(2)), rng
+
+
+def once(measure, n):
+    return confidence.point_estimates(measure(np.ones((1, n))))
+
+
+def test_four_radiographs_by_hand():
+    arrays = make([[1, 0], [1, NAN], [0, -1], [0, 1]], [[0.9, 0.2], [0.4, 0.9], [0.6, 0.9], [0.1, NAN]])
+    scores = once(lambda weights: multilabel.measure_findings(arrays, weights), 4)
+    first = scores["classes"]["a"]
+    second = scores["classes"]["b"]
+    assert (scores["n"], scores["no_prediction"]) == (4, 1)
+    assert (first["n"], first["support"], second["n"], second["support"]) == (4, 2, 2, 1)
+    assert first["auroc"] == 3 / 4  # of 2 x 2 pairs, only 0.4 against 0.6 is in the wrong order
+    assert (first["recall"], first["specificity"], first["precision"], first["f1"]) == (0.5, 0.5, 0.5, 0.5)
+    assert (second["recall"], second["specificity"], second["auroc"]) == (0, 1, 0)  # its positive has no prediction
+    assert scores["macro"]["auroc"] == (3 / 4 + 0) / 2
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_every_score_is_that_of_scikit_learn_over_known_entries(seed):
+    arrays, rng = draw(seed)
+    weights = np.vstack([np.ones(150), rng.integers(0, 3, (2, 150))])
+    scores = multilabel.measure_findings(arrays, weights)
+    calibration = multilabel.prepare_calibration(arrays, {})(weights)
+    for k, name in enumerate(arrays.findings):
+        known = arrays.known[:, k]
+        truth = arrays.positive[known, k]
+        probability = arrays.probabilities[known, k]
+        called = probability >= 0.5
+        for r, weight in enumerate(weights[:, known]):
+            found = {key: confidence.values(leaf)[r] for key, leaf in scores["classes"][name].items()}
+            assert found["auroc"] == pytest.approx(sklearn.roc_auc_score(truth, probability, sample_weight=weight))
+            expected = sklearn.average_precision_score(truth, probability, sample_weight=weight)
+            assert found["average_precision"] == pytest.approx(expected)
+            assert found["recall"] == pytest.approx(sklearn.recall_score(truth, called, sample_weight=weight))
+            assert found["precision"] == pytest.approx(sklearn.precision_score(truth, called, sample_weight=weight))
+            assert found["f1"] == pytest.approx(sklearn.f1_score(truth, called, sample_weight=weight))
+            brier = sklearn.brier_score_loss(truth, probability, sample_weight=weight)
+            errors = calibration["classes"][name]
+            assert errors["brier"].value[r] == pytest.approx(brier)
+            loss = sklearn.log_loss(truth, probability, sample_weight=weight)
+            assert errors["log_loss"].value[r] == pytest.approx(loss)
+    means = np.mean([scores["classes"][name]["auroc"].value for name in arrays.findings], 0)
+    np.testing.assert_allclose(scores["macro"]["auroc"].value, means)
+
+
+def test_uncertain_and_unknown_entries_change_no_score_of_their_finding():
+    arrays, rng = draw(3)
+    changed = np.where(arrays.known, arrays.probabilities, rng.random(arrays.known.shape))
+    others = arrays._replace(probabilities=changed, called=changed >= 0.5)
+    first = once(lambda weights: multilabel.measure_findings(arrays, weights), 150)
+    assert once(lambda weights: multilabel.measure_findings(others, weights), 150) == first
+
+
+def test_a_finding_scores_the_same_alone_and_its_interval_is_by_patient():
+    arrays, _ = draw(4)
+    alone = FindingArrays(("b",), *(column[:, 1:2] for column in arrays[1:]))
+    patients = [str(i // 3) for i in range(150)]
+
+    def summarize(part, names):
+        tree = bootstrap.bootstrap(lambda weights: multilabel.measure_findings(part, weights), names, 200)
+        return confidence.summarize(tree, names)["classes"]["b"]
+
+    assert summarize(alone, patients) == summarize(arrays, patients)
+    doubled = alone.select(np.repeat(np.arange(150), 2))  # each radiograph twice: no new patient, the same interval
+    once_each = summarize(alone, [str(i) for i in range(150)])["auroc"]
+    twice_each = summarize(doubled, [str(i // 2) for i in range(300)])["auroc"]
+    assert twice_each["value"] == pytest.approx(once_each["value"])
+    assert twice_each["interval"] == pytest.approx(once_each["interval"], abs=0.01)
+
+
+def test_a_finding_with_one_value_has_no_area_and_is_left_out_of_the_macro_average():
+    arrays = make([[1, 0], [0, 0], [1, NAN]], [[0.9, 0.2], [0.4, 0.9], [0.8, 0.1]])
+    scores = once(lambda weights: multilabel.measure_findings(arrays, weights), 3)
+    assert scores["classes"]["b"]["auroc"] is None
+    assert scores["macro"]["auroc"] == 1
+
+
+def test_calibration_by_hand():
+    """Of four at 0.8 three have the finding, of two at 0.3 one has: gaps of 0.05 and 0.2."""
+    probability = [[0.8]] * 4 + [[0.3]] * 2 + [[0.5]]
+    arrays = make([[1], [1], [1], [0], [0], [1], [-1]], probability)
+    scores = once(lambda w: {k: v for k, v in multilabel.prepare_calibration(arrays, {})(w)["macro"].items()}, 7)
+    assert scores["ece"] == pytest.approx((4 * 0.05 + 2 * 0.2) / 6)
+    assert scores["brier"] == pytest.approx((3 * 0.2**2 + 0.8**2 + 0.3**2 + 0.7**2) / 6)
+
+
+def test_the_components_of_a_brier_score_add_up():
+    arrays, _ = draw(5)
+    parts = multilabel.prepare_calibration(arrays, {"a": 2.0})(np.ones((1, 150)))["classes"]["a"]
+    value = {name: confidence.values(parts[name])[0] for name in ("brier", "reliability", "resolution", "uncertainty")}
+    total = value["reliability"] - value["resolution"] + value["uncertainty"] + parts["within_bins"][0]
+    assert value["brier"] == pytest.approx(total)
+
+
+def test_a_known_temperature_of_each_finding_is_found():
+    rng = np.random.default_rng(0)
+    logits = rng.normal(size=(20_000, 2)) * 1.5
+    truth = rng.random(logits.shape) < 1 / (1 + np.exp(-logits))
+    sharpened = 1 / (1 + np.exp(-logits * [2.0, 0.5]))
+    temperatures = multilabel.fit_temperatures(make(truth, sharpened))
+    assert temperatures == pytest.approx({"a": 2.0, "b": 0.5}, rel=0.05)
+    calibrated = multilabel.scale(sharpened[:, 0], 2.0)
+    np.testing.assert_allclose(calibrated, 1 / (1 + np.exp(-logits[:, 0])), rtol=1e-9)
+
+
+def test_operating_points_promise_their_rate_and_are_measured_on_known_entries():
+    arrays, _ = draw(6, n=400)
+    patients = [str(i) for i in range(400)]
+    points = multilabel.choose_operating_points(arrays, patients, 0.9)
+    measured = once(lambda weights: _rates(multilabel.measure_operating_points(arrays, points, weights)), 400)
+    for k, name in enumerate(arrays.findings):
+        known = arrays.known[:, k]
+        positive = arrays.positive[known, k]
+        called = arrays.probabilities[known, k] >= points[name]["at_sensitivity"]
+        assert measured[name]["at_sensitivity"]["sensitivity"] == called[positive].mean() >= 0.9
+        assert measured[name]["at_sensitivity"]["specificity"] == (~called[~positive]).mean()
+        assert measured[name]["at_specificity"]["specificity"] >= 0.9
+    few = make([[1], [0], [NAN]], [[0.9], [0.1], [0.5]])  # one positive promises nothing
+    assert multilabel.choose_operating_points(few, ["1", "2", "3"], 0.9) == {
+        "a": {"at_specificity": None, "at_sensitivity": None}
+    }
+
+
+def _rates(tree):
+    return {
+        name: {kind: {key: leaf for key, leaf in point.items() if key != "threshold"} for kind, point in kinds.items()}
+        for name, kinds in tree.items()
+    }
+
+
+def test_the_source_alone_by_hand():
+    """Of the source x, a has 1 of 4 and b is unknown; of y, a has 3 of 4 and b has 1 of 2; z is new."""
+    sources = ["x"] * 4 + ["y"] * 4
+    truth = np.array([[1, NAN], [0, -1], [0, NAN], [0, NAN], [1, 1], [1, 0], [1, NAN], [0, NAN]])
+    counts = multilabel.count_by_source(sources, truth == 1, truth >= 0, ["a", "b"])
+    assert counts == {"x": {"a": [3, 1], "b": [0, 0]}, "y": {"a": [1, 3], "b": [1, 1]}}
+    probabilities = multilabel.source_probabilities(counts, ["x", "y", "z"], ["a", "b", "c"])
+    np.testing.assert_allclose(probabilities, [[0.25, 0.5, 0.5], [0.75, 0.5, 0.5], [0.5, 0.5, 0.5]])
+    arrays = make(truth, np.full(truth.shape, 0.5), ("a", "b"))
+    by_source = multilabel.source_probabilities(counts, sources, ("a", "b"))
+    scores = once(lambda weights: multilabel.measure_areas(arrays, by_source, weights), 8)
+    assert scores["classes"]["a"]["auroc"] == (9 + 0.5 * (3 + 3)) / 16  # 3 + 1 positives, 3 + 1 negatives
+    assert scores["classes"]["b"]["auroc"] == 0.5
