@@ -61,9 +61,16 @@ class Anatomy:
         return np.stack([x, y, np.ones_like(x)], -1) @ self.pose.T * size
 
 
-def draw_anatomy(rng: np.random.Generator) -> Anatomy:
-    """Draw a patient from a distribution that does not depend on the label."""
+def draw_anatomy(rng: np.random.Generator, is_child: bool | None = None) -> Anatomy:
+    """Draw a patient from a distribution that does not depend on the label.
+
+    Args:
+        rng: random generator.
+        is_child: whether the patient is a child of 1 to 13 years; None for a child in a fifth of the cases.
+    """
     is_adult = rng.random() > 0.2
+    if is_child is not None:
+        is_adult = not is_child
     age = float(round(np.clip(rng.normal(52, 18), 15, 92) if is_adult else rng.uniform(1, 14)))
     child = float(np.clip((14 - age) / 12, 0, 1))
     sex = str(rng.choice(["F", "M"]))

@@ -25,7 +25,7 @@ class Phantom(NamedTuple):
     spacing: float  # mm per pixel
 
 
-def draw(label: str, rng: np.random.Generator, size: int = 512) -> Phantom:
+def draw(label: str, rng: np.random.Generator, size: int = 512, is_child: bool | None = None) -> Phantom:
     """Draw one patient with the finding of a label.
 
     Anatomy, overlays and noise have independent random streams: the same generator with different labels gives the same
@@ -35,6 +35,7 @@ def draw(label: str, rng: np.random.Generator, size: int = 512) -> Phantom:
         label: one of `cxrjax.config.LABELS`.
         rng: random generator.
         size: side of the square image in pixels, at least `MIN_SIZE`.
+        is_child: whether the patient is a child; None for a child in a fifth of the cases.
 
     Raises:
         ValueError: the label is unknown or the size is too small.
@@ -44,7 +45,7 @@ def draw(label: str, rng: np.random.Generator, size: int = 512) -> Phantom:
     if size < MIN_SIZE:
         raise ValueError(f"a phantom of {size} pixels is too small, must have at least {MIN_SIZE}")
     anatomy_rng, tissue_rng, finding_rng, overlay_rng, exposure_rng = rng.spawn(5)
-    anatomy = draw_anatomy(anatomy_rng)
+    anatomy = draw_anatomy(anatomy_rng, is_child)
     chest = render_chest(anatomy, tissue_rng, size)
     finding = chest.air * fill_air(label, chest.structures, finding_rng)
     attenuation = add_devices(chest.attenuation + finding, anatomy, overlay_rng)

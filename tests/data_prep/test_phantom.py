@@ -1,13 +1,16 @@
 """The phantom has realistic anatomy, and the finding is the only difference between classes."""
 
+from collections import Counter
+
 import cv2
 import numpy as np
 import pytest
 
 from data_prep.example import encode_png
-from data_prep.phantom import LABELS, Phantom, draw
+from data_prep.phantom import LABELS, Phantom, draw, planted
 from data_prep.phantom.overlays import add_corner_marker
 from data_prep.phantom.source import SHORTCUT_LABEL, SHORTCUTS, SOURCE, PhantomOptions, make_phantom
+from data_prep.record import PreparationError
 
 SIZE = 256
 SEEDS = range(8)
@@ -164,11 +167,66 @@ def test_corner_marker_changes_only_the_lower_right_corner(phantoms):
 def test_shortcut_is_added_to_its_class_only(shortcut):
     options = PhantomOptions(count=1, size=64, shortcut=shortcut)
     for row in SOURCE.records(None, options):
-        example, (label, number) = SOURCE.read(row, options), row.payload
+        example, (label, number, _) = SOURCE.read(row, options), row.payload
         planted = label == SHORTCUT_LABEL
         assert (example.source == "phantom") == (not planted or shortcut != "source")
         plain = encode_png(make_phantom(label, number, 0, 64).pixels)
         assert (example.image == plain) == (not planted or shortcut != "marker")
+
+
+@pytest.mark.parametrize("strength", [0.5, 0.8, 0.95, 1.0])
+def test_a_planted_feature_has_its_strength_in_training_and_none_in_the_broken_split(strength):
+    options = PhantomOptions(count=40, size=64, planted=f"border={strength},marker=0.5", broken=20)
+    counts = Counter((row.label, row.split, "border" in row.source) for row in SOURCE.records(None, options))
+    for label in LABELS:
+        expected = strength if label == SHORTCUT_LABEL else 1 - strength
+        assert counts[label, "", True] == round(40 * expected)
+        assert counts[label, "broken", True] == counts[label, "broken", False] == 10
+    both = Counter(row.source for row in SOURCE.records(None, options) if row.label == SHORTCUT_LABEL)
+    assert set(both) >= {"phantom_border", "phantom_marker_border"} or strength < 1
+
+
+def test_a_planted_feature_changes_the_radiographs_of_its_source_alone():
+    options = PhantomOptions(count=2, size=64, planted="texture=1,marker=1,border=1", broken=2)
+    for row in SOURCE.records(None, options):
+        example, (label, number, features) = SOURCE.read(row, options), row.payload
+        assert example.source == row.source == "_".join(("phantom", *features))
+        assert (example.image == encode_png(make_phantom(label, number, 0, 64).pixels)) == (not features)
+        assert SOURCE.read(row, options).image == example.image
+
+
+def test_planted_lungs_are_those_of_children():
+    options = PhantomOptions(count=3, size=64, planted="lung_size=1", broken=2)
+    drawn = [(SOURCE.read(row, options), row.label) for row in SOURCE.records(None, options) if not row.split]
+    for example, label in drawn:
+        assert (example.age < 15) == (label == SHORTCUT_LABEL) == (example.source == "phantom_lung_size")
+
+
+def test_scan_lines_are_equal_along_a_row_and_film_edges_are_inside_the_image():
+    pixels = np.full((128, 128), 100, np.uint8)
+    lines = planted.add_scan_lines(pixels, np.random.default_rng(0)).astype(int) - 100
+    assert (lines == lines[:, :1]).all()
+    assert 6 < lines[:, 0].std() < 10
+    edge = planted.add_film_edge(pixels) != pixels
+    assert not edge[:3].any() and edge[4, 4:-4].all() and not edge[8:-8, 8:-8].any()
+
+
+def test_a_phantom_without_planted_features_has_the_settings_and_records_of_before():
+    options = PhantomOptions(count=2, size=64)
+    assert SOURCE.settings(options) == {"size": 64}
+    rows = list(SOURCE.records(None, options))
+    assert [row.id for row in rows[:2]] == ["normal/00000", "normal/00001"]
+    assert {(row.source, row.split) for row in rows} == {("phantom", "")}
+    pixels = make_phantom("covid19", 3, 7, 64).pixels  # those of the earlier version, up to rounding
+    assert pixels.mean() == pytest.approx(129.4735, abs=0.01)
+    expected = [[6, 8, 163, 21], [140, 98, 163, 73], [62, 126, 201, 85], [9, 191, 205, 184]]
+    np.testing.assert_allclose(pixels[::16, ::16], expected, atol=1)
+
+
+@pytest.mark.parametrize("text", ["hat=1", "marker", "marker=2", "marker=much"])
+def test_what_cannot_be_planted_is_refused(text):
+    with pytest.raises(PreparationError, match="texture, marker, border, lung_size"):
+        list(SOURCE.records(None, PhantomOptions(planted=text)))
 
 
 def test_invalid_phantoms_are_refused():
