@@ -18,7 +18,7 @@ help: ## list what can be made
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' Makefile
 
 demo: $(READY) ## show the lungs of three phantoms and of FILE=RADIOGRAPH, then train both networks on phantoms: minutes on a laptop
-	$(BIN)/python examples/first_look.py $(RUNS)/first_look $(if $(FILE),"$(FILE)")
+	$(BIN)/cxrjax demo $(RUNS)/first_look $(if $(FILE),"$(FILE)")
 	$(BIN)/python -m data_prep phantom --out=$(DATA)
 	$(BIN)/python -m cxrjax.main --config=configs/phantom.py:segment --workdir=$(RUNS)/phantom_segment --config.data.dir=$(DATA)/phantom
 	$(BIN)/python -m cxrjax.main --workdir=$(RUNS)/phantom_segment --mode=evaluate --split=test

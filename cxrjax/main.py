@@ -348,7 +348,7 @@ def _enable_cache() -> None:
 
 
 def _usage(problem: str) -> int:
-    warn(f"{problem}; see python -m cxrjax.main --help")
+    warn(f"{problem}; see {'cxrjax' if Path(sys.argv[0]).name == 'cxrjax' else 'python -m cxrjax.main'} --help")
     return 2
 
 
@@ -387,7 +387,19 @@ def _explain_next_run() -> str:
     return MODES[_MODE.value].after_signal if flags.FLAGS.is_parsed() else "nothing was done"
 
 
-if __name__ == "__main__":
+def run(argv: list[str] | None = None) -> None:
+    """Run a command line, and exit with its status.
+
+    Args:
+        argv: name of the program and its arguments; None for those of the process.
+
+    Raises:
+        SystemExit: always.
+    """
     terminal.guard_streams()
     with signals.handled(_explain_next_run):
-        app.run(main, flags_parser=_parse)
+        app.run(main, argv=argv, flags_parser=_parse)
+
+
+if __name__ == "__main__":
+    run()

@@ -53,9 +53,9 @@ class _Parser(ArgumentParser):
         self.exit(2, f"{self.prog}: {message}\n")
 
 
-def parse(arguments: list[str] | None, sources: Mapping[str, Source[Any]]) -> Request:
+def parse(arguments: list[str] | None, sources: Mapping[str, Source[Any]], program: str = "data_prep") -> Request:
     """Parse a command line; exit with status 2 and one sentence if it is not valid."""
-    parser = _make_parser(sources)
+    parser = make_parser(sources, program)
     for word in sys.argv[1:] if arguments is None else arguments:
         flag = word.partition("=")[0]
         if flag in FORMER_FLAGS:
@@ -76,8 +76,14 @@ def parse(arguments: list[str] | None, sources: Mapping[str, Source[Any]]) -> Re
     return Request(namespace.command, source_options, is_strict=namespace.strict)
 
 
-def _make_parser(sources: Mapping[str, Source[Any]]) -> ArgumentParser:
-    parser = _Parser(prog="data_prep", description="Prepare a data set of chest radiographs.")
+def make_parser(sources: Mapping[str, Source[Any]], program: str = "data_prep") -> ArgumentParser:
+    """Return the parser of the command line.
+
+    Args:
+        sources: the sources of data sets, by name.
+        program: the command as the user types it, for the help.
+    """
+    parser = _Parser(prog=program, description="Prepare a data set of chest radiographs.")
     parser.add_argument("--version", action="version", version=f"cxrjax {cxrjax.__version__}")
     parser.add_argument("--list", action="store_true", help="list the sources and exit")
     commands = parser.add_subparsers(dest="command", metavar="SOURCE", parser_class=_Parser)
@@ -96,17 +102,18 @@ def _make_parser(sources: Mapping[str, Source[Any]]) -> ArgumentParser:
     return parser
 
 
-def main(arguments: list[str] | None = None) -> int:
+def main(arguments: list[str] | None = None, program: str = "data_prep") -> int:
     """Run one command.
 
     Args:
         arguments: of the command line; None for those of the process.
+        program: the command as the user types it, for the help.
 
     Returns:
         The exit status: 0; 2 if the command failed; with --strict, 3 if a radiograph was skipped.
     """
     sources = find_sources()
-    request = parse(arguments, sources)
+    request = parse(arguments, sources, program)
     if not request.command:
         print("\n".join(map(_describe, sources.values())))
         return 0
@@ -148,7 +155,12 @@ def _describe(source: Source[Any]) -> str:
     return "\n".join([f"{source.name}: {source.description}", *lines])
 
 
-if __name__ == "__main__":
+def run(arguments: list[str] | None = None, program: str = "data_prep") -> None:
+    """Run one command as `main` does, and exit with its status."""
     terminal.guard_streams()
     with signals.handled(lambda: "no incomplete data set is left; run the same command again to prepare it"):
-        sys.exit(main())
+        sys.exit(main(arguments, program))
+
+
+if __name__ == "__main__":
+    run()

@@ -3,8 +3,6 @@
 import csv
 import json
 import re
-import runpy
-import sys
 import textwrap
 from pathlib import Path
 
@@ -14,6 +12,7 @@ import pytest
 import safetensors
 
 import cxrjax as cx
+from cxrjax import demo
 from cxrjax.metrics import classification
 from cxrjax.runs import model_names
 from data_prep.phantom.draw import draw
@@ -96,12 +95,10 @@ def test_every_model_has_a_card_and_all_together_are_small():
 
 
 @pytest.mark.slow
-def test_the_first_look_of_the_demo_shows_the_lungs_of_phantoms_and_of_a_file(tmp_path, monkeypatch, capsys):
+def test_the_first_look_of_the_demo_shows_the_lungs_of_phantoms_and_of_a_file(tmp_path, capsys):
     inverse = cv2.bitwise_not(draw("normal", np.random.default_rng(5)).pixels)
     cv2.imwrite(str(tmp_path / "inverse.png"), inverse)
-    arguments = ["first_look.py", str(tmp_path / "look"), str(tmp_path / "inverse.png"), str(tmp_path / "absent.png")]
-    monkeypatch.setattr(sys, "argv", arguments)
-    runpy.run_path(str(Path(__file__).parents[1] / "examples" / "first_look.py"), run_name="__main__")
+    demo.main(str(tmp_path / "look"), str(tmp_path / "inverse.png"), str(tmp_path / "absent.png"))
     shown, refused = capsys.readouterr()
     scores = [float(score) for score in re.findall(r"Dice of the lungs (\d\.\d+)$", shown, re.MULTILINE)]
     assert len(scores) == 3 and min(scores) >= 0.88

@@ -1,4 +1,4 @@
-"""Apply the models of the package to phantoms and your radiographs: python examples/first_look.py FOLDER [FILE ...].
+"""Apply the models of the package to phantoms and your radiographs: cxrjax demo FOLDER [FILE ...].
 
 It needs no data and no training. The models learned from real radiographs; the Dice on the phantoms, whose lungs are
 known exactly, is therefore lower than their cards state. Pixels of the heart are left out of it: of a phantom, the
@@ -32,8 +32,7 @@ def main(folder: str, *files: str) -> None:
     paths = [*phantoms, *map(Path, files)]
     for name in MODELS:
         model = cx.load(name)
-        predictions = model.predict(paths, errors="return")
-        for path, prediction in zip(paths, predictions, strict=True):
+        for path, prediction in zip(paths, model.predict_iter(paths, errors="return"), strict=True):
             if isinstance(prediction, Exception):
                 print(f"{name}: {prediction}", file=sys.stderr)
                 continue
@@ -41,7 +40,7 @@ def main(folder: str, *files: str) -> None:
             line = f"{name}: {figure}: lung confidence {prediction.lung_confidence:.2f}"
             if model.classes:
                 line += f", {prediction.label or 'no label'}"
-            elif path in phantoms:
+            elif path in phantoms and prediction.label_map is not None:
                 dice = compare(prediction.to_native(prediction.label_map), phantoms[path])
                 line += f", Dice of the lungs {dice:.2f}"
             print(line)
@@ -55,7 +54,3 @@ def compare(label_map: np.ndarray, truth: np.ndarray) -> float:
     found = (label_map > HEART) & outside
     known = (truth > HEART) & outside
     return 2 * (found & known).sum() / (found.sum() + known.sum())
-
-
-if __name__ == "__main__":
-    main(*sys.argv[1:])
