@@ -55,6 +55,8 @@ class Builder(FileReaderBuilder, skip_registration=True):
     """The TFDS builder of all sources."""
 
     VERSION = tfds.core.Version("2.0.0")  # 2: pixels in place of files, see `Example.image`
+    MULTI_LABEL_VERSION = tfds.core.Version("3.0.0")  # 2 with the field `findings`
+    SUPPORTED_VERSIONS = [MULTI_LABEL_VERSION]  # noqa: RUF012 -- TFDS takes a list
     # Downloads are finished before the builder starts. Searching for checksums, TFDS 4.9.10 would import a package that
     # it does not declare.
     url_infos = None
@@ -82,14 +84,23 @@ class Builder(FileReaderBuilder, skip_registration=True):
         self._plan = plan
         self._options = options
         self._expected_splits = expected_splits
-        super().__init__(data_dir=options.out, file_format="array_record")
+        self._has_findings = source.has_findings(options)
+        version = str(self.version_of(source, options))
+        super().__init__(data_dir=options.out, file_format="array_record", version=version)
+
+    @classmethod
+    def version_of(cls, source: Source[OptionsT], options: OptionsT) -> tfds.core.Version:
+        """Return the version of the data set that a source is prepared as."""
+        version = cls.MULTI_LABEL_VERSION if source.has_findings(options) else cls.VERSION
+        assert version is not None
+        return version
 
     def _info(self) -> tfds.core.DatasetInfo:
         return _Info(
             builder=self,
             description=self._source.description,
             citation=self._source.citation,
-            features=features(),
+            features=features(self._has_findings),
             disable_shuffling=True,  # stored in the source's own order; readers shuffle
             metadata=self.report,
         )
@@ -97,7 +108,7 @@ class Builder(FileReaderBuilder, skip_registration=True):
     def _download_and_prepare(self, dl_manager: Any, download_config: Any = None) -> None:
         folder = Path(self.data_dir)
         shards = [
-            Shard(split, shard_records, str(folder / f"{split}-{number}"))
+            Shard(split, shard_records, str(folder / f"{split}-{number}"), self._has_findings)
             for split, records in self._plan.items()
             for number, shard_records in enumerate(chunk(records))
         ]

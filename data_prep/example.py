@@ -1,11 +1,14 @@
 """The format in which every prepared data set stores a radiograph."""
 
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import cv2
 import numpy as np
 import tensorflow_datasets as tfds
+
+from cxrjax.io import findings
 
 # What the values of a mask mean, see `Example.mask_kind`.
 STRUCTURES = "structures"
@@ -44,6 +47,8 @@ class Example:
         format: of the file: "png", "jpeg", "tiff", "dicom" or "jsrt".
         bits: per value of the file.
         color: channels of the file, or DICOM's PhotometricInterpretation.
+        findings: of a data set with several findings per radiograph: name -> 1 positive, 0 negative, 0 to 1 for soft
+            labels, -1 uncertain; a finding that is absent is unknown (`cxrjax.io.findings`).
         inverted: whether dense anatomy is dark in `image`, as in MONOCHROME1 and JSRT .IMG.
     """
 
@@ -68,14 +73,22 @@ class Example:
     bits: int = 8
     color: str = "1"
     inverted: bool = False
+    findings: Mapping[str, float] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the values that TFDS stores, as `features()` describes them."""
-        return asdict(self) | {"spacing": np.asarray(self.spacing, np.float32)}
+        """Return the values that TFDS stores, as `features` describes them; `findings` is JSON text."""
+        return asdict(self) | {
+            "spacing": np.asarray(self.spacing, np.float32),
+            "findings": findings.encode(self.findings),
+        }
 
 
-def features() -> tfds.features.FeaturesDict:
-    """Return the TFDS features of an `Example`; text is read back as UTF-8 bytes."""
+def features(has_findings: bool = False) -> tfds.features.FeaturesDict:
+    """Return the TFDS features of an `Example`; text is read back as UTF-8 bytes.
+
+    Args:
+        has_findings: whether the data set has several findings per radiograph, the field `findings`.
+    """
     text = tfds.features.Text
     data = tfds.features.Tensor(shape=(), dtype=np.object_)
     number = tfds.features.Scalar
@@ -85,6 +98,7 @@ def features() -> tfds.features.FeaturesDict:
         | {"format": text(), "color": text(), "bits": number(np.int32), "inverted": number(np.bool_)}
         | {"height": number(np.int32), "width": number(np.int32), "age": number(np.float32)}
         | {"spacing": tfds.features.Tensor(shape=(2,), dtype=np.float32)}
+        | ({"findings": text()} if has_findings else {})
     )
 
 

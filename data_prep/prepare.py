@@ -18,6 +18,7 @@ from typing import Any
 
 import tensorflow_datasets as tfds
 
+from cxrjax.io import findings
 from cxrjax.io.prepared import COMPLETE_MARKER, REPORT
 from data_prep import output_folder, splits
 from data_prep.builder import MAX_PRINTED, Builder, Report
@@ -55,7 +56,7 @@ def prepare(source: Source[OptionsT], options: OptionsT) -> tuple[str, bool]:
         raise PreparationError(f"--seed={options.seed}: a seed is 0 or more")
     if options.folds < 0 or options.folds == 1:
         raise PreparationError(f"--folds={options.folds}: at least two folds are needed")
-    folder = Path(options.out, name, str(Builder.VERSION))
+    folder = Path(options.out, name, str(Builder.version_of(source, options)))
     raw_dir = Path(options.raw_dir) if options.raw_dir else None
     if raw_dir and not raw_dir.is_dir():
         raise PreparationError(f"{raw_dir}: no such folder; --raw_dir names it")
@@ -118,7 +119,7 @@ def collect_records(
     skipped: list[SkippedRecord] = []
     for entry in map(make_storable, source.records(root, options)):
         if isinstance(entry, Record):
-            records.append(entry)
+            records.append(_add_label(entry) if source.has_findings(options) else entry)
         else:
             skipped.append(entry)
     records = patients.identify(records, options.salt)
@@ -139,6 +140,11 @@ def collect_records(
     return records, skipped
 
 
+def _add_label(record: Record) -> Record:
+    """Return a record with the label that its findings give, unless the source gave it one."""
+    return record if record.label else replace(record, label=findings.format_label(record.findings))
+
+
 def _collect_settings(source: Source[OptionsT], records: Sequence[Record], options: OptionsT) -> dict[str, Any]:
     """Return the settings that determine a data set: two preparations with equal settings give equal data sets."""
     checksum = hashlib.sha256()
@@ -148,6 +154,7 @@ def _collect_settings(source: Source[OptionsT], records: Sequence[Record], optio
         metadata = (
             *(record.id, record.label, record.patient_id, record.source, record.split),
             *(record.view, record.sex, record.age, record.license),
+            *([dict(record.findings)] if record.findings else []),
         )
         checksum.update(repr((metadata, sizes)).encode())
     common = {

@@ -58,6 +58,7 @@ def read_example(record: Record) -> Example:
         bits=pixel_format.bits,
         color=pixel_format.color,
         inverted=image.inverted,
+        findings=record.findings,
     )
 
 

@@ -1,5 +1,6 @@
 """A radiograph as upstream describes it, before its file is opened, and the ways to leave it out."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -40,6 +41,8 @@ class Record:
         mask_kind: of a LABEL_MAP, if known: one of `example.MASK_KINDS`.
         split: the name of a required split, several joined by "|" to choose from, or "" for any.
         payload: further data that the source needs to read it.
+        findings: of a source with several findings per radiograph, see `cxrjax.io.findings`; `label` is that of
+            `findings.format_label` then.
     """
 
     id: str
@@ -57,6 +60,7 @@ class Record:
     license: str = ""
     split: str = ""
     payload: Any = None
+    findings: Mapping[str, float] = field(default_factory=dict)
 
 
 SplitPlan = dict[str, list[Record]]  # split name -> its radiographs, in the order in which they are stored

@@ -24,6 +24,7 @@ class Shard(NamedTuple):
     split: str
     records: list[Record]
     path: str  # of the array_record file that will be written
+    has_findings: bool = False  # whether the data set has the field `findings`
 
 
 class ShardResult(NamedTuple):
@@ -65,7 +66,7 @@ def write_shard(
     size = 0
     counts: Counter[str] = Counter()
     skipped = []
-    serializer = features()
+    serializer = features(shard.has_findings)
     writer = ArrayRecordWriter(shard.path, "group_size:1")  # each record can be read alone, as TFDS writes it
     for record in shard.records:
         try:
@@ -73,7 +74,8 @@ def write_shard(
         except RecordError as error:
             skipped.append({"name": record.id, "split": shard.split, "reason": str(error)})
         else:
-            serialized = serializer.serialize_example(example.to_dict())
+            values = example.to_dict()
+            serialized = serializer.serialize_example({name: values[name] for name in serializer})
             with _preparation_errors(shard.path):
                 writer.write(serialized)
             size += len(serialized)

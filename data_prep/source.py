@@ -63,6 +63,10 @@ class Source(ABC, Generic[OptionsT]):
         """Return the folder of its files if it is known without --raw_dir and without a download."""
         return None
 
+    def has_findings(self, options: OptionsT) -> bool:
+        """Return whether its records have `findings`: several findings per radiograph in place of one label."""
+        return False
+
     @abstractmethod
     def records(self, root: Path, options: OptionsT) -> Iterator[Record | SkippedRecord]:
         """List every radiograph of upstream in a fixed order, without opening the files.

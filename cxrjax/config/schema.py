@@ -22,6 +22,7 @@ _TYPES = {
     tuple[str, ...]: "texts",
     tuple[str | float, ...]: "texts or numbers",
     tuple[tuple[str, float], ...]: "groups",
+    tuple[tuple[str, str], ...]: "pairs",
 }
 
 
@@ -30,10 +31,10 @@ class SettingType(NamedTuple):
 
     Attributes:
         types: type of the value: "flag", "text", "whole number", "number"; the sequences "texts", "numbers" and "texts
-            or numbers"; or "groups", ((text, number), …).
+            or numbers"; "groups", ((text, number), …); or "pairs", ((text, text), …).
         low: inclusive lower bound of a number, of each number of a sequence or of "groups", and of the length of a text
             or of "texts".
-        high: inclusive upper bound of the same.
+        high: inclusive upper bound of the same; "pairs" are not bounded.
         choices: the allowed texts; () allows all.
     """
 
@@ -192,6 +193,10 @@ def _find_problem(value: Any, setting_type: SettingType) -> str:
         case "texts or numbers":
             is_valid = _is_sequence(value) and all(_is_text(item) or _is_number(item, setting_type) for item in value)
             return "" if is_valid else "a list of texts or numbers"
+        case "pairs":
+            is_valid = _is_sequence(value) and all(_is_pair(item) for item in value)
+            is_valid = is_valid and len({name for name, _ in value}) == len(value)
+            return "" if is_valid else "a list of (name, new name), as \"(('covid19', 'viral'),)\", each name once"
         case _:
             is_valid = _is_sequence(value) and all(_is_group(item, setting_type) for item in value)
             return "" if is_valid else "a list of (regular expression, number), as \"(('stem', 0.0),)\""
@@ -215,6 +220,10 @@ def _is_number(value: Any, setting_type: SettingType) -> bool:
 
 def _is_group(value: Any, setting_type: SettingType) -> bool:
     return _is_sequence(value) and len(value) == 2 and _is_expression(value[0]) and _is_number(value[1], setting_type)
+
+
+def _is_pair(value: Any) -> bool:
+    return _is_sequence(value) and len(value) == 2 and all(map(_is_text, value))
 
 
 def _is_expression(value: Any) -> bool:

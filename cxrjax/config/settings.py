@@ -58,6 +58,9 @@ class DataConfig:
     dir: Text = ""  # a data set prepared by `python -m data_prep`
     train: Text = "train"  # split to train on, or several: "fold0+fold2"
     validation: Text = "val"  # split, or several, by which the best epoch is chosen; "": none, the last epoch is used
+    # ((name, new name), …): labels or findings that are renamed, or merged under one name
+    # (cxrjax/io/findings.py: rename); (("covid19", "viral"),) gives the four classes of Oh et al.
+    label_map: Annotated[tuple[tuple[str, str], ...], Length(1, 200)] = ()
     # megabytes: limit of the images and masks, for training and for validation each, that are cached in memory and on
     # the devices; larger splits are read from disk; ours: 1,900 radiographs of 1024²
     cache_limit_mb: Annotated[float, Range(0, 1e9)] = 4000.0
@@ -97,12 +100,16 @@ class SegmenterConfig:
 class ClassifierConfig:
     """Network that labels patches or radiographs."""
 
+    # "single": one label per radiograph, softmax; "multi": several findings at once, each positive or negative, sigmoid
+    targets: Literal["single", "multi"] = "single"
+
     architecture: Name = "resnet18"  # paper II-C
     head: Name = "own"  # as published, or one of cxrjax/models/classifier.py: "linear", "hidden", "vgg", …
     channels: Channels = 3  # paper II-C: gray repeated, for weights trained on color images
     normalization: Normalization = "none"  # gray levels in 0..1 (original: 0..255); "imagenet" for published weights
     initializer: Initializer = "he_normal"  # of random weights and of a new head; names as of the segmenter; ours
-    # labels, in the order of the outputs; (): those of the training split, by cxrjax/runs/class_names.py; ours
+    # labels or findings, in the order of the outputs; (): those of the training split, by
+    # cxrjax/runs/class_names.py; ours
     classes: Annotated[tuple[str, ...], Length(0, 10_000)] = ()
 
 
@@ -156,8 +163,12 @@ class TrainingConfig:
     augment_probability: Fraction = 1.0
     # or "focal"; of the classifier (segmenter: cross-entropy per pixel)
     loss: Literal["cross_entropy", "focal"] = "cross_entropy"
-    # of the classifier: (), ("inverse",) to class sizes, or a number per class
+    # of the classifier: (), ("inverse",) to class sizes, or a number per class; of "multi" targets the weight of
+    # positive radiographs, negative ones weigh 1: ("inverse",) is negative / positive ones, CheXNet
     class_weights: Annotated[tuple[str | float, ...], Range(0, _MAX_FACTOR)] = ()
+    # of "multi" targets: findings that are uncertain are left out of the loss, or count as negative or positive, the
+    # U-Ignore, U-Zeros and U-Ones of Irvin et al. 2019 (CheXpert)
+    uncertain: Literal["ignore", "zeros", "ones"] = "ignore"
     focal_gamma: Annotated[float, Range(0, 100)] = 2.0  # hieu2695 Helper.py
     focal_alpha: Annotated[float, Range(0, 1e6)] = 1.0  # hieu2695 Helper.py
     learning_rate: Annotated[float, Range(0, 1e6)] = 1e-5  # original classification/header.py

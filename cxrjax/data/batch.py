@@ -32,6 +32,7 @@ class RadiographBatch(NamedTuple):
     sexes: list[str]  # as the source writes it, "" where unknown
     ages: Float32[np.ndarray, "n"]  # years; NaN where unknown
     fov_mm: Float32[np.ndarray, "n 2"]  # field of view of `images`, height and width in mm; NaN where unknown
+    findings: list[dict[str, float]] | None = None  # of `cxrjax.io.findings`; None where the data set has labels alone
 
     def __len__(self) -> int:
         return len(self.paths)

@@ -13,6 +13,7 @@ from typing import Any
 
 import grain
 import numpy as np
+from jaxtyping import Float32
 
 from cxrjax.config import Config
 from cxrjax.data import preprocessing, tfds_store
@@ -23,7 +24,7 @@ from cxrjax.data.batch import (
     RadiographBatch,
     hash_images,
 )
-from cxrjax.io import images, lesions_csv, limits, prepared, radiograph
+from cxrjax.io import findings, images, lesions_csv, limits, prepared, radiograph
 from cxrjax.io.borders import Borders
 from cxrjax.io.crop import Crop, Frame, cut
 from cxrjax.io.errors import ImageDecodeError
@@ -52,6 +53,7 @@ class RadiographDataset:
         equalize: bool,
         borders: str,
         num_threads: int,
+        label_map: findings.LabelMap = (),
     ):
         """Open the split; the arguments are those of `load`.
 
@@ -67,6 +69,7 @@ class RadiographDataset:
         self._gamma = gamma
         self._equalize = equalize
         self._borders = borders
+        self._label_map = label_map
 
     def __len__(self) -> int:
         return len(self._records)
@@ -76,7 +79,7 @@ class RadiographDataset:
 
         Returns:
             The columns of `RadiographBatch` for the row: "path", "patient", "source", "label", "view", "sex", "age",
-            "image", "mask", "mask_type", "lesions" and "fov_mm".
+            "image", "mask", "mask_type", "lesions", "fov_mm" and "findings".
 
         Raises:
             ImageReadError: the stored image or mask cannot be decoded.
@@ -85,11 +88,12 @@ class RadiographDataset:
         borders = preprocessing.find_borders(scan, self._borders)
         mask = self._standardize_mask(record["mask"], scan, borders.crop)
         lesions = self._standardize_mask(record["lesions"], scan, borders.crop)
+        label, known_findings = tfds_store.read_labels(record, self._label_map)
         return {
             "path": _text(record["path"]),
             "patient": _text(record["patient_id"]),
             "source": _text(record["source"]),
-            "label": _text(record["label"]),
+            "label": label,
             "view": _text(record["view"]),
             "sex": _text(record["sex"]),
             "age": record["age"],
@@ -98,6 +102,7 @@ class RadiographDataset:
             "mask_type": _MASK_TYPES[_text(record["mask_kind"])],
             "lesions": None if lesions is None else lesions > 0,
             "fov_mm": _field_of_view(scan, record["spacing"], borders.crop),
+            "findings": known_findings,
         }
 
     def image(self, row: int) -> np.ndarray:
@@ -147,13 +152,19 @@ class RadiographDataset:
         return self._columns["label"]
 
     @property
+    def findings(self) -> list[dict[str, float]] | None:
+        """Findings of all radiographs, see `RadiographBatch`; read as `paths`."""
+        return None if self._columns["findings"][0] is None else self._columns["findings"]
+
+    @property
     def mask_types(self) -> np.ndarray:
         """Mask types of all radiographs, int32 [n], as in `RadiographBatch`; read as `paths`."""
         return np.array([_MASK_TYPES[mask_type] for mask_type in self._columns["mask_kind"]], np.int32)
 
     @cached_property
-    def _columns(self) -> dict[str, list[str]]:
-        return tfds_store.load_columns(self._directory, self._split, "path", "source", "label", "mask_kind")
+    def _columns(self) -> dict[str, list[Any]]:
+        names = ("path", "source", "label", "mask_kind", "findings")
+        return tfds_store.load_columns(self._directory, self._split, *names, label_map=self._label_map)
 
     def _decode(self, row: int) -> tuple[dict[str, Any], radiograph.Radiograph]:
         """Return the record of one radiograph, and its decoded image."""
@@ -189,7 +200,14 @@ def read_rows(read: Callable[[int], Any], rows: Sequence[int], num_threads: int,
 
 
 def load(
-    directory: str, split: str, size: int, gamma: float, equalize: bool, borders: str, num_threads: int
+    directory: str,
+    split: str,
+    size: int,
+    gamma: float,
+    equalize: bool,
+    borders: str,
+    num_threads: int,
+    label_map: findings.LabelMap = (),
 ) -> RadiographBatch:
     """Read a split of a prepared data set, or several splits joined, into memory.
 
@@ -201,6 +219,7 @@ def load(
         equalize: whether to equalize the histogram, see `preprocessing.standardize`.
         borders: method to find the borders, see `cxrjax.io.borders.find`.
         num_threads: number of reading threads.
+        label_map: labels or findings that are renamed or merged, see `cxrjax.io.findings.rename`.
 
     Returns:
         The radiographs of the split, in the order in which they are stored.
@@ -209,7 +228,7 @@ def load(
         DatasetError: there is no data set, or no such split, or it is empty.
         ImageReadError: a stored radiograph cannot be decoded.
     """
-    dataset = RadiographDataset(directory, split, size, gamma, equalize, borders, num_threads)
+    dataset = RadiographDataset(directory, split, size, gamma, equalize, borders, num_threads, label_map)
     return next(dataset.iter_batches(len(dataset)))
 
 
@@ -297,6 +316,22 @@ def index_labels(radiographs: RadiographBatch | RadiographDataset, classes: tupl
     return np.array([classes.index(label) for label in radiographs.labels], np.int32)
 
 
+def index_targets(
+    radiographs: RadiographBatch | RadiographDataset, classes: tuple[str, ...]
+) -> Float32[np.ndarray, "n {len(classes)}"]:
+    """Return what is known of each finding: 0..1, -1 if uncertain, or NaN if unknown (see `cxrjax.io.findings`).
+
+    In a data set of one label per radiograph, the findings that the label names ("Atelectasis|Effusion") are positive
+    and all others negative; without a label, all are unknown.
+    """
+    if radiographs.findings is not None:
+        return findings.to_targets(radiographs.findings, classes)
+    rows = [findings.from_label(label) for label in radiographs.labels]
+    targets = findings.to_targets(rows, classes, missing=findings.NEGATIVE)
+    targets[[not label for label in radiographs.labels]] = findings.UNKNOWN
+    return targets
+
+
 def _explain_unknown_label(
     radiographs: RadiographBatch | RadiographDataset, label: str, classes: tuple[str, ...]
 ) -> str:
@@ -322,6 +357,7 @@ def _preprocessing_options(config: Config) -> dict[str, Any]:
         "equalize": config.image.equalize,
         "borders": config.image.borders,
         "num_threads": config.data.num_threads,
+        "label_map": config.data.label_map,
     }
 
 
@@ -357,6 +393,7 @@ def _collate(examples: Iterator[dict[str, Any]], count: int, size: int) -> Radio
         sexes=column("sex"),
         ages=np.array(column("age"), np.float32),
         fov_mm=np.array(column("fov_mm"), np.float32),
+        findings=None if metadata[0]["findings"] is None else column("findings"),
     )
 
 

@@ -4,13 +4,13 @@
 """
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import tensorflow_datasets as tfds
 
-from cxrjax.io import prepared
+from cxrjax.io import findings, prepared
 from cxrjax.io.prepared import DatasetError
 from cxrjax.io.prepared import as_text as _text
 
@@ -57,18 +57,50 @@ def iter_records(directory: str, split: str) -> Iterator[dict[str, Any]]:
             yield {key: _text(value) if key in _TEXT_FIELDS else value for key, value in record.items()}
 
 
-def load_columns(directory: str, split: str, *fields: str) -> dict[str, list[str]]:
-    """Read text fields of all records of a split: field -> values in the order of the records."""
-    columns: dict[str, list[str]] = {field: [] for field in fields}
+def load_columns(directory: str, split: str, *fields: str, label_map: findings.LabelMap = ()) -> dict[str, list[Any]]:
+    """Read fields of all records of a split: field -> values in the order of the records.
+
+    Args:
+        directory: the data set.
+        split: the split, or several joined by "+".
+        *fields: text fields, and "findings", which `read_labels` returns.
+        label_map: labels and findings that are renamed or merged, see `read_labels`.
+
+    Raises:
+        DatasetError: there is no data set, or no such split, or it is empty.
+    """
+    columns: dict[str, list[Any]] = {field: [] for field in fields}
     for record in iter_records(directory, split):
+        label, known_findings = read_labels(record, label_map)
+        current = record | {"label": label, "findings": known_findings}
         for field, values in columns.items():
-            values.append(record[field])
+            values.append(current[field])
     return columns
 
 
-def load_labels(directory: str, split: str) -> tuple[list[str], list[str]]:
-    """Return the sources and the labels of the radiographs of a split, without decoding images."""
-    columns = load_columns(directory, split, "source", "label")
+def read_labels(record: Mapping[str, Any], label_map: findings.LabelMap = ()) -> tuple[str, dict[str, float] | None]:
+    """Return the label and the findings of a record.
+
+    Args:
+        record: the record, as it is stored.
+        label_map: `data.label_map`: (name, new name) of labels or findings that are renamed or merged.
+
+    Returns:
+        The label, and the findings of `cxrjax.io.findings`; None of a data set with one label per radiograph.
+    """
+    label = _text(record["label"])
+    if "findings" not in record:
+        return dict(label_map).get(label, label), None
+    known_findings = findings.decode(_text(record["findings"]))
+    if not label_map:
+        return label, known_findings
+    known_findings = findings.rename(known_findings, label_map)
+    return findings.format_label(known_findings), known_findings
+
+
+def load_labels(directory: str, split: str, label_map: findings.LabelMap = ()) -> tuple[list[str], list[str]]:
+    """Return the sources and the labels of the radiographs of a split, without decoding images; see `read_labels`."""
+    columns = load_columns(directory, split, "source", "label", label_map=label_map)
     return columns["source"], columns["label"]
 
 

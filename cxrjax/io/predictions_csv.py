@@ -37,7 +37,9 @@ UNDECIDED = "undecided"  # the confidence of the prediction is too low to be rel
 _CLASS_COLUMNS = ("prediction", "confidence", "vote_fraction", "expected_entropy", "mutual_information")
 NUMBER_COLUMNS = ("age", *_CLASS_COLUMNS[1:], "lung_confidence", "energy_in_lesions", *GEOMETRY_COLUMNS)
 COUNT_PREFIX = "votes_"
-NUMBER_PREFIXES = ("probability_", "dice_", "jaccard_")
+TARGET_PREFIX = "target_"
+NUM_PATCHES = "num_patches"  # a column of several findings per radiograph alone
+NUMBER_PREFIXES = ("probability_", TARGET_PREFIX, "dice_", "jaccard_")
 
 
 def classification_columns(classes: Sequence[str], has_ood_detector: bool = True) -> list[str]:
@@ -61,12 +63,46 @@ def classification_columns(classes: Sequence[str], has_ood_detector: bool = True
     ]
 
 
+def finding_columns(findings: Sequence[str], has_ood_detector: bool = True) -> list[str]:
+    """Return the columns of a classifier of several findings per radiograph (`classifier.targets="multi"`).
+
+    `label` has the positive findings of the ground truth and `prediction` those of the network, joined by "|" or "no
+    finding"; each finding is predicted on its own. For each finding there are `target_NAME`, the ground truth (1
+    positive, 0 negative, between them for soft labels, -1 uncertain, blank if unknown); `probability_NAME` (0..1), the
+    mean over the patches; and `votes_NAME`, the number of patches whose probability is above 0.5, of `num_patches`
+    that vote. `expected_entropy` and `mutual_information` (nats) are sums over the findings. The other columns are
+    those of `classification_columns`.
+    """
+    return [
+        *IDENTITY_COLUMNS,
+        *("prediction", "expected_entropy", "mutual_information"),
+        *(f"{TARGET_PREFIX}{name}" for name in findings),
+        *(f"probability_{name}" for name in findings),
+        *(f"{COUNT_PREFIX}{name}" for name in findings),
+        *(NUM_PATCHES, "lung_confidence", "energy_in_lesions"),
+        *(["ood_reason"] if has_ood_detector else []),
+        *("status", "reason"),
+    ]
+
+
+def has_findings(row: Mapping) -> bool:
+    """Return whether a row of `read` has several findings per radiograph, as `finding_columns` describes."""
+    return NUM_PATCHES in row
+
+
+def targets(rows: Sequence[Mapping], findings: Sequence[str]) -> NDArray[np.float64]:
+    """Return the ground truth of n rows: float64 [n, K] of 0..1, -1 if uncertain, NaN if unknown."""
+    columns = [f"{TARGET_PREFIX}{name}" for name in findings]
+    return np.array([[row[column] for column in columns] for row in rows], np.float64).reshape(-1, len(columns))
+
+
 def file_columns(
     classes: Sequence[str],
     has_ood_detector: bool,
     has_segmenter: bool = True,
     saved: Sequence[str] = ("figure",),
     has_notice: bool = False,
+    is_multi_label: bool = False,
 ) -> list[str]:
     """Return the columns of a prediction of files.
 
@@ -80,9 +116,14 @@ def file_columns(
         has_ood_detector: whether the run judges what is unlike the training radiographs.
         has_segmenter: whether the run finds lungs.
         saved: names of the files that are saved, of `saved_files.list_files`.
+        is_multi_label: whether the run predicts several findings per radiograph.
         has_notice: whether the run has a notice, the text of the column `notice` (see `cxrjax.runs.notice`).
     """
-    columns = classification_columns(classes, has_ood_detector) if classes else segmentation_columns(())
+    if is_multi_label:
+        all_columns = finding_columns(classes, has_ood_detector)
+        columns = [column for column in all_columns if not column.startswith(TARGET_PREFIX)]
+    else:
+        columns = classification_columns(classes, has_ood_detector) if classes else segmentation_columns(())
     geometry = GEOMETRY_COLUMNS if has_segmenter else ()
     notice = ["notice"] if has_notice else []
     return [*columns[:-2], "decision", *geometry, *saved, *notice, *columns[-2:]]
@@ -159,9 +200,8 @@ def _check(columns: list[str]) -> None:
     if len(set(columns)) < len(columns):
         raise ValueError("a column is there twice")
     for column in columns:
-        if column not in TEXT_COLUMNS + FILE_TEXT_COLUMNS + NUMBER_COLUMNS and not column.startswith(
-            (COUNT_PREFIX, *NUMBER_PREFIXES)
-        ):
+        known_columns = (*TEXT_COLUMNS, *FILE_TEXT_COLUMNS, *NUMBER_COLUMNS, NUM_PATCHES)
+        if column not in known_columns and not column.startswith((COUNT_PREFIX, *NUMBER_PREFIXES)):
             raise ValueError(f"the column {column!r} is not known")
 
 
@@ -169,7 +209,7 @@ def _format(column: str, value: Any) -> Any:
     """Return the cell of a value: text as str, a number as itself, so that it is not taken for text."""
     if column in TEXT_COLUMNS + FILE_TEXT_COLUMNS:
         return "" if value is None else str(value)
-    if column.startswith(COUNT_PREFIX):
+    if _is_count(column):
         return int(value or 0)
     if column in BOX_COLUMNS and value is not None and not np.isnan(value):
         return int(value)  # also after it was read as a float
@@ -186,12 +226,14 @@ def _parse(columns: list[str], cells: list[str]) -> dict:
     return row
 
 
+def _is_count(column: str) -> bool:
+    return column.startswith(COUNT_PREFIX) or column == NUM_PATCHES
+
+
 def _value(column: str, cell: str) -> str | int | float:
     if column in TEXT_COLUMNS + FILE_TEXT_COLUMNS:
         return csv_text.restore(cell)
-    kind, blank, called = (
-        (int, "0", "a whole number") if column.startswith(COUNT_PREFIX) else (float, "nan", "a number")
-    )
+    kind, blank, called = (int, "0", "a whole number") if _is_count(column) else (float, "nan", "a number")
     try:
         return kind(cell or blank)
     except ValueError:

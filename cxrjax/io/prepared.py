@@ -51,7 +51,8 @@ _SECOND: dict[str, _Feature] = _FIRST | {
     "bits": (_SCALAR, "int32", ()),
     "inverted": (_SCALAR, "bool", ()),
 }
-FORMS: dict[str, dict[str, _Feature]] = {"1": _FIRST, "2": _SECOND}  # by the first number of the version
+_THIRD: dict[str, _Feature] = _SECOND | {"findings": (_TEXT, "", ())}  # of `cxrjax.io.findings`
+FORMS: dict[str, dict[str, _Feature]] = {"1": _FIRST, "2": _SECOND, "3": _THIRD}  # by the first number of the version
 
 
 class DatasetError(CxrjaxError):
@@ -220,7 +221,7 @@ def _check_info(path: Path) -> dict[str, Any]:
         raise _refuse(path, "it has no version")
     if version.partition(".")[0] not in FORMS:
         raise DatasetError(
-            f"{path}: the data set has version {version}, and this cxrjax reads {' and '.join(FORMS)}; prepare it "
+            f"{path}: the data set has version {version}, and this cxrjax reads {', '.join(FORMS)}; prepare it "
             "again, or install the cxrjax that wrote it"
         )
     splits = info.get("splits", [])

@@ -47,7 +47,7 @@ def test_what_data_prep_writes_is_what_is_opened(original):
 
 
 def test_a_data_set_with_the_former_names_is_read_under_those_of_today(tmp_path, monkeypatch):
-    def former_features():
+    def former_features(_):
         return tfds.features.FeaturesDict(
             {"licence" if name == "license" else name: feature for name, feature in features().items()}
         )
@@ -176,8 +176,8 @@ def test_a_pipe_in_place_of_a_file_is_refused(folder, name):
 
 
 def test_a_version_to_come_is_refused_in_words(folder):
-    change(folder / "dataset_info.json", lambda known: known.update(version="3.0.0"))
-    with pytest.raises(prepared.DatasetError, match=r"has version 3\.0\.0, and this cxrjax reads 1 and 2"):
+    change(folder / "dataset_info.json", lambda known: known.update(version="4.0.0"))
+    with pytest.raises(prepared.DatasetError, match=r"has version 4\.0\.0, and this cxrjax reads 1, 2, 3"):
         prepared.open_builder(folder)
 
 

@@ -17,7 +17,7 @@ def old_run(tmp_path):
     settings = json.loads(default_config().to_json())
     settings["task"] = "segment"
     del settings["image"]["borders"], settings["segmenter"]["initializer"], settings["classifier"]["initializer"]
-    del settings["saliency"]
+    del settings["saliency"], settings["data"]["label_map"], settings["classifier"]["targets"]
     (tmp_path / "config.json").write_text(json.dumps(settings))
     return tmp_path
 
@@ -43,8 +43,14 @@ def test_an_old_run_shows_and_augments_as_it_did(tmp_path):
     settings["classifier"]["classes"] = ["normal", "viral"]
     (tmp_path / "config.json").write_text(json.dumps(settings | {"task": "classify"}))
     config = run_dir.load_config(tmp_path)
-    assert [getattr(getattr(config, section), name) for section, name in added] == [0, "all", 1, 1, 1, 0, 0, "middle"]
-    assert [default_config()[section][name] for section, name in added] == [0, "all", 1, 1, 1, 0, 0, "middle"]
+    expected = [0, "all", 1, "ignore", 1, 0, 0, "middle"]
+    assert [getattr(getattr(config, section), name) for section, name in added] == expected
+    assert [default_config()[section][name] for section, name in added] == expected
+
+
+def test_a_former_run_has_one_label_per_radiograph_under_its_own_name(old_run):
+    config = run_dir.load_config(old_run)
+    assert (config.classifier.targets, config.data.label_map) == ("single", ())
 
 
 def test_maps_of_an_old_run_are_scaled_as_they_were(old_run):
