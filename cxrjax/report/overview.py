@@ -11,6 +11,7 @@ from cxrjax.report.inputs import ReportInputs
 
 EXAMPLES = 3  # right ones, and as many wrong ones
 _AUROC_NOTE = "1 is perfect, 0.5 is a coin toss: the area under the ROC curve, averaged over the classes (macro AUROC)"
+STALE_AUDIT = "The audit is of other predictions than the scores: the split was evaluated again since."
 
 
 class Bar(NamedTuple):
@@ -36,6 +37,8 @@ def summarize(inputs: ReportInputs) -> Overview:
     if not inputs.classes:
         return _summarize_masks(inputs)
     network = inputs.scores["all"]["macro"]["auroc"]
+    if is_audit_stale(inputs):
+        return _summarize_scores(inputs, network)._replace(detail=STALE_AUDIT)
     if inputs.audit is not None:
         found = finding.find(inputs.audit)
         bars = [Bar("the network", "network", inputs.audit["scores"][HEADLINE])]
@@ -43,11 +46,14 @@ def summarize(inputs: ReportInputs) -> Overview:
             name = f"best shortcut: {found.shortcut['title']}"
             bars.append(Bar(name, "shortcut", found.shortcut["scores"][HEADLINE]))
         bars.append(Bar("chance", "chance", inputs.chance[HEADLINE]))
-        detail = ""
-        if network["value"] != inputs.audit["scores"][HEADLINE]["value"]:
-            detail = "The audit is of other predictions than the scores below: the split was evaluated again since."
-        return Overview(found.sentence, detail, tuple(bars), _AUROC_NOTE, needs_audit=bool(detail))
+        return Overview(found.sentence, "", tuple(bars), _AUROC_NOTE, needs_audit=False)
     return _summarize_scores(inputs, network)
+
+
+def is_audit_stale(inputs: ReportInputs) -> bool:
+    """Return whether there is an audit, and its predictions are not those of the scores."""
+    network = inputs.scores["all"]["macro"]["auroc"]
+    return inputs.audit is not None and network["value"] != inputs.audit["scores"][HEADLINE]["value"]
 
 
 def _summarize_scores(inputs: ReportInputs, network: Mapping[str, Any]) -> Overview:

@@ -73,6 +73,7 @@ def render(template: str, inputs: ReportInputs, cases: Sequence[CaseView]) -> by
         headline=headline(inputs) if inputs.classes else [],
         confusion=confusion(inputs) if inputs.classes else [],
         overview=overview.summarize(inputs),
+        stale_audit=overview.STALE_AUDIT if inputs.classes and overview.is_audit_stale(inputs) else "",
         answers=answers.list_answers(inputs.audit) if inputs.audit else [],
         missing=lacking,
         contents=contents.list_sections(inputs, bool(lacking)),
