@@ -1,0 +1,95 @@
+"""Page of a report: complete, accessible, and safe whatever a file is called."""
+
+import html
+import os
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from cxrjax.report import render
+from tests.helpers.report_page import AUDIT, HOSTILE, THERE, Page, page, shown
+
+
+def test_the_page_is_whole_and_asks_nothing_of_the_network(found):
+    text = page(found._replace(audit=AUDIT))
+    parsed = Page(text)
+    assert not any(tag in ("link", "iframe", "object", "embed", "base") for tag, _ in parsed.elements)
+    addresses = [a[key] for _, a in parsed.elements for key in ("src", "href", "action", "srcset") if a.get(key)]
+    assert addresses and all(address.startswith(("data:image/", "#")) for address in addresses)
+    assert all(a.get("src") is None for a in parsed.all("script")) and len(parsed.all("script")) == 1
+    assert not any(key.startswith("on") for _, a in parsed.elements for key in a)
+    policy = next(a["content"] for a in parsed.all("meta") if "http-equiv" in a)
+    assert "default-src 'none'" in policy
+    script = re.search(r"<script>(.*?)</script>", text, re.S)[1]
+    assert f"script-src '{render.csp_hash(script)}'" in policy
+
+
+def test_headings_ids_tables_and_pictures_can_be_read_aloud(found):
+    parsed = Page(page(found._replace(audit=AUDIT)))
+    levels = [int(tag[1]) for tag, _ in parsed.elements if re.fullmatch("h[1-6]", tag)]
+    assert levels[0] == 1 and levels.count(1) == 1
+    assert all(after <= before + 1 for before, after in zip(levels, levels[1:], strict=False))
+    ids = [a["id"] for _, a in parsed.elements if "id" in a]
+    assert len(ids) == len(set(ids))
+    links = [a["href"][1:] for tag, a in parsed.elements if tag in ("a", "use") and a.get("href")]
+    assert set(links) <= set(ids)
+    assert {a["aria-labelledby"] for _, a in parsed.elements if "aria-labelledby" in a} <= set(ids)
+    assert all(a.get("alt") or a.get("class") == "thumbnail" for a in parsed.all("img"))
+    assert all(a.get("aria-label") or a.get("aria-hidden") for a in parsed.all("svg"))
+    assert len(parsed.all("caption")) == len(parsed.all("table"))
+    assert all(a.get("scope") in ("row", "col") for a in parsed.all("th"))
+    assert {"header", "nav", "main", "footer"} <= {tag for tag, _ in parsed.elements}
+    assert parsed.all("html")[0]["lang"] == "en"
+
+
+def test_a_hostile_name_is_text_and_nothing_else(found):
+    text = page(found)
+    assert "<script>alert" not in text and "co<b>vid" not in text
+    read = "".join(Page(text).texts)
+    assert HOSTILE.replace("\udcff", "\\udcff") in read and "co<b>vid" in read
+    for template in ("model_card.md", "checklist.md"):
+        written = render.render(template, found._replace(evaluation_data=THERE, name="x"), shown()).decode()
+        assert "<b>" not in written
+        cells = {len(re.findall(r"(?<!\\)\|", line)) for line in written.splitlines() if line.startswith("|")}
+        assert cells <= {3, 4, 5, 7}  # no name added a column
+
+
+def test_the_nav_leads_to_sections_and_cases_open_by_links_that_no_section_has(found):
+    text = page(found)
+    parsed, script = Page(text), re.search(r"<script>(.*?)</script>", text, re.S)[1]
+    (prefix,) = re.findall(r"closest\(\"a\[href\^='#([^']+)'\], a\.close\"\)", script)
+    sections = [a["id"] for a in parsed.all("section")]
+    listed = re.findall(r'href="#([^"]+)"', re.search(r"<nav.*?</nav>", text, re.S)[0])
+    assert set(listed) == set(sections) and not any(section.startswith(prefix) for section in sections)
+    assert parsed.all("dialog") and all(a["id"].startswith(prefix) for a in parsed.all("dialog"))
+
+
+def test_every_colour_of_the_style_is_used(found):
+    style = re.search(r"<style>(.*?)</style>", page(found), re.S)[1]
+    assert set(re.findall(r"(--[\w-]+):", style)) <= set(re.findall(r"var\((--[\w-]+)\)", style))
+
+
+def test_axe_finds_no_fault(found, tmp_path):
+    """Of the rules of axe-core, read from AXE_CORE or the global packages of npm; light and dark, wide and narrow."""
+    browser = shutil.which("chromium") or shutil.which("google-chrome")
+    npm = shutil.which("npm")
+    if not browser or not npm:
+        pytest.skip("Chromium or npm is not installed")
+    root = subprocess.run([npm, "root", "-g"], capture_output=True, text=True, check=True).stdout.strip()
+    axe = Path(os.environ.get("AXE_CORE", f"{root}/axe-core")) / "axe.min.js"
+    if not axe.exists():
+        pytest.skip("axe-core is not installed: npm install -g axe-core, or set AXE_CORE to its folder")
+    text = page(found._replace(audit=AUDIT))
+    text = re.sub(r'<meta http-equiv="Content-Security-Policy"[^>]*>', "", text)
+    report = "axe.run().then(r => document.title = JSON.stringify(r.violations.map(v => [v.id, v.nodes[0].html])))"
+    for theme, width in (("light", 1280), ("dark", 1280), ("light", 600)):
+        themed = text.replace("<html", f'<html data-theme="{theme}"', 1)
+        (tmp_path / "page.html").write_text(f"{themed}<script>{axe.read_text()}</script><script>{report}</script>")
+        command = [browser, "--headless", "--no-sandbox", "--disable-gpu", f"--window-size={width},900"]
+        command += ["--virtual-time-budget=20000", "--dump-dom", f"file://{tmp_path}/page.html"]
+        dom = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+        title = re.search(r"<title>(.*?)</title>", dom, re.S)
+        assert title and html.unescape(title[1]) == "[]", (theme, width)

@@ -1,0 +1,135 @@
+"""Scores, audit and first sentence of a report, against the numbers of the run."""
+
+import re
+
+import pytest
+
+from cxrjax.report import cases, render
+from tests.helpers.report_page import AUDIT, HOSTILE, PICTURE, ROWS, Page, estimate, page, shown, table
+
+
+@pytest.mark.parametrize("audit", [None, AUDIT])
+def test_the_numbers_are_those_of_the_run(found, audit):
+    found = found._replace(audit=audit)
+    text = page(found)
+    head = table(text, "Scores of the network")
+    assert head[3][:4] == ["accuracy", "0.812 0.700–0.900", "0.457 0.700–0.900", "0.310"]
+    assert head[1][:4] == ["macro AUROC", "–", "0.765 0.700–0.800" if audit else "–", "0.500"]
+    by_class = table(text, "Scores by class")
+    assert by_class[2][:3] == ["viral", "20 few", "0.812 0.762–0.862"] and by_class[1][1] == "50"
+    counts = table(text, "Label \\(rows\\)")
+    assert [line[1:] for line in counts[1:]] == [["1", "0", "1", "1"], ["1", "1", "0", "0"], ["0", "0", "0", "0"]]
+    assert [line[1] for line in table(text, "By sex")[1:]] == ["12 few", "28 few"]
+    card = render.render("model_card.md", found, shown()).decode()
+    assert "| accuracy | 0.812 (0.700 to 0.900) | 0.457 (0.700 to 0.900) | 0.310 |" in card
+    assert "macro F1 0.812 (0.762 to 0.862)" in render.render("checklist.md", found, shown()).decode()
+    if audit:
+        controls = table(text, "Controls")
+        assert controls[1][3:6] == ["0.765 0.700–0.800", "0.543 0.500–0.600", "66% 50–80%"]
+        assert controls[2][2:6] == ["Is it? not done", "–", "–", "–"]
+        answered = table(text, "Questions of the audit")
+        guessed = ["Yes", "Source alone: 0.77 (0.70 to 0.80), 66% (50% to 80%) of the score above chance"]
+        assert answered[1] == ["Can the label be guessed before the image is seen?", *guessed]
+        assert answered[2][1] == "Not tried"
+
+
+def test_the_audit_stands_before_every_score_and_what_is_missing_says_what_makes_it(found):
+    stale = page(found._replace(audit=AUDIT))  # the scores of `found` have no AUROC
+    assert stale.index("<h1>On 5 radiographs the network reaches 0.81") < stale.index("The audit is of other")
+    assert stale.count("The audit is of other predictions") == 2 and "--mode=audit" in stale
+    macro = found.scores["all"]["macro"] | {"auroc": AUDIT["scores"]["macro_auroc"]}
+    audited = found._replace(audit=AUDIT, scores=found.scores | {"all": found.scores["all"] | {"macro": macro}})
+    text = page(audited)
+    sentence = "The label goes with the collection: a guess that never sees the radiograph reaches 0.77 of 0.90."
+    assert f"<h1>{sentence}</h1>" in text and text.index(sentence) < text.index("0.812")
+    assert "--mode=audit" not in text and "That any is seen" in text and "Most of it is the hospital." in text
+    text = page(found)
+    section = text[text.index('<section id="missing"') :]
+    modes = re.findall(rf"python -m cxrjax\.main --workdir={found.workdir} --mode=(\w+)", section)
+    assert modes == ["report", "audit", "evaluate", "evaluate_saliency", "fit_ood", "evaluate", "morphometry"]
+    assert text.index("--mode=audit") < text.index("Scores of the network")
+    judged = found._replace(ood_detector={}, rows=[each | {"ood_reason": ""} for each in ROWS])
+    assert "fit_ood" not in page(judged) and "0 of 5 radiographs are unlike those of training" in page(judged)
+
+
+def test_what_the_sources_of_training_allow_is_listed_with_or_without_an_audit(found):
+    for audited in (found, found._replace(audit=AUDIT)):
+        assert "Covid19 comes from c alone &amp; cannot be told from it." in page(audited)
+    assert "By the sources and labels" not in page(found._replace(identifiability=[]))
+
+
+def test_checks_of_maps_are_in_words(found):
+    maps = {
+        "n": 4,
+        "without_map": 0,
+        "metrics": {},
+        "verdict": "So so.",
+        "checks": {"weights": "passed", "lungs": "inconclusive"},
+    }
+    rows = table(page(found._replace(maps=maps)), "Checks of the maps")
+    assert rows[1:] == [["change when the network's weights are randomized", "yes"],
+                        ["lie in the lungs more than chance would have it", "inconclusive"]]  # fmt: skip
+
+
+def test_what_cannot_be_told_is_said_to_be_so(found):
+    reached = {
+        "threshold": 0.5,
+        "sensitivity": estimate(0.8, 0.7, 0.9),
+        "specificity": {"value": 1.0, "interval": None},
+    }
+    points = {"viral": {"at_sensitivity": {"threshold": None}, "at_specificity": reached}}
+    text = page(found._replace(scores=found.scores | {"vote_convergence": None, "operating_points": points}))
+    assert "Convergence of the vote is not available" in text
+    lines = table(text, "Thresholds chosen on validation")[1:]
+    assert lines == [
+        ["viral", "at sensitivity", "not reachable", "–", "–"],
+        ["viral", "at specificity", "0.500", "0.800 0.700–0.900", "1.000"],
+    ]
+
+
+def test_a_run_of_masks_has_a_report_too(found):
+    structure = {"dice": estimate(0.9432, 0.93, 0.95), "jaccard": estimate(0.9, 0.8, 0.95), "support": 40}
+    every = {"n": 2, "failed": 1, "structures": {"lungs": structure}}
+    masks = {"path": HOSTILE, "source": "here", "status": "ok", "reason": "", "dice_lungs": 0.9, "jaccard_lungs": 0.8,
+             "lung_confidence": 0.7}  # fmt: skip
+    found.config.task = "segment"
+    found = found._replace(chance={}, rows=[masks], scores={
+        "all": every, "subgroups": {"source": {"here": every}}, "n": 2, "patients": 2, "num_resamples": 9,
+        "warnings": [],
+    })  # fmt: skip
+    text = render.render(
+        "index.html", found, [cases.CaseView(masks, PICTURE._replace(saliency="", true_lungs="M1,1 2,2 3,1Z"), 1)]
+    )
+    assert table(text.decode(), "Overlap")[1] == ["all", "lungs", "40", "0.943 0.930–0.950", "0.900 0.800–0.950"]
+    assert Page(text.decode()) and "0.943 (0.930 to 0.950)" in render.render("model_card.md", found, []).decode()
+    assert "Dice of the lungs 0.943" in render.render("checklist.md", found, []).decode()
+
+
+def test_without_an_audit_the_first_sentence_is_what_the_source_alone_reaches(found):
+    auroc = {"auroc": estimate(0.9, 0.85, 0.95), "f1": estimate(0.8, 0.7, 0.9)}
+    for reached, sentence in (
+        (0.71, "The label goes with the collection: a guess that never sees the radiograph reaches 0.71 of 0.90."),
+        (0.69, "On 5 radiographs the network reaches 0.90, where chance is 0.50; by the disease or by a shortcut was"),
+    ):
+        scores = found.scores | {"all": found.scores["all"] | {"macro": found.scores["all"]["macro"] | auroc}}
+        source = {"auroc": estimate(reached, 0.6, 0.8), "f1": estimate(0.4, 0.3, 0.5)}
+        scores["source_baseline"] = scores["source_baseline"] | {"macro": scores["source_baseline"]["macro"] | source}
+        text = page(found._replace(scores=scores))
+        assert f"<h1>{sentence}" in text and "No audit was made." in text
+
+
+def test_one_source_has_no_baseline_and_equal_thresholds_are_one_row(found):
+    point = {"threshold": 0.4, "sensitivity": estimate(0.5, 0.4, 0.6), "specificity": estimate(0.9, 0.8, 0.95)}
+    scores = found.scores | {"operating_points": {"viral": {"at_specificity": point, "at_sensitivity": point}}}
+    text = page(found._replace(scores=scores, rows=[each | {"source": "here"} for each in ROWS]))
+    assert table(text, "Scores of the network")[0] == ["score", "network", "chance", "0 to 1"]
+    assert [line[1] for line in table(text, "Thresholds chosen")[1:]] == ["at specificity and at sensitivity"]
+
+
+def test_predictions_below_the_threshold_are_called_undecided(found):
+    rows = [each | {"decision": "decided" if each["confidence"] >= 0.5 else "undecided"} for each in ROWS]
+    rows[2]["decision"] = ""  # there is no prediction
+    calibration = {"split": "val", "target": 0.9, "min_confidence": 0.5, "temperature": 1.0}
+    text = page(found._replace(rows=rows, calibration=calibration, min_confidence=0.5))
+    assert "1 of 4 predictions are undecided: their confidence is below 50%" in text
+    assert "Of the others, 67% are correct." in text
