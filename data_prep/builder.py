@@ -117,7 +117,10 @@ class Builder(FileReaderBuilder, skip_registration=True):
             self._finalize_split(split, [(shard, result) for shard, result in written if shard.split == split])
             for split in self._plan
         ]
-        self.report["remarks"] += remarks.describe(self.report, self._expected_splits)
+        self.report["remarks"] = [
+            *remarks.describe(self.report, self._expected_splits),
+            *self.report["remarks"],
+        ]
         self.info.set_splits(tfds.core.SplitDict(split_infos))
 
     def _write_shards(self, shards: Sequence[Shard]) -> list[ShardResult]:

@@ -91,7 +91,7 @@ def prepare(source: Source[OptionsT], options: OptionsT) -> tuple[str, bool]:
         settings=settings,
         counts={},
         patients_known={},
-        remarks=[*source.remarks(records, root, options), *filter(None, [patients.warn_of_one_patient(records)])],
+        remarks=[*filter(None, [patients.warn_of_one_patient(records)]), *source.remarks(records, root, options)],
         skipped=[{"name": record.id, "reason": record.reason} for record in skipped],
         duplicates=[pair._asdict() for pair in pairs],
     )

@@ -1,8 +1,8 @@
 """Radiographs listed in a CSV file.
 
-Needed columns: path, label. Optional columns: dataset (or source), patient_id, split, mask, mask_kind, view,
-upstream_label, sex, age, license. Paths of images and masks are relative to --raw_dir, or by default to the folder of
-the table.
+Needed columns: path, label. Optional columns: source (or dataset; the collection or hospital of a radiograph),
+patient_id, split, mask, mask_kind, view, upstream_label, sex, age, license. Paths of images and masks are relative to
+--raw_dir, or by default to the folder of the table. The last line of the summary names every column that is not used.
 """
 
 import os

@@ -257,6 +257,14 @@ def test_formats_of_tables(tmp_path, capsys, text):
     assert "columns of table.csv that are not used: site" in capsys.readouterr().out
 
 
+def test_last_line_names_every_unused_column_also_beside_a_used_source(tmp_path, capsys):
+    names = fill(tmp_path)
+    rows = "".join(f"{name},viral,ours,theirs,x\n" for name in names)
+    assert prepare_text(tmp_path, f"path,label,dataset,source,scanner\n{rows}") == 0
+    last_line = capsys.readouterr().out.splitlines()[-1]
+    assert last_line == "warning: columns of table.csv that are not used: source, scanner"
+
+
 def test_table_in_utf16_is_read(tmp_path):
     fill(tmp_path)
     (tmp_path / "table.csv").write_text("path\tlabel\nimages/0.png\tÉpanchement\n", encoding="utf-16")
