@@ -14,7 +14,7 @@ import numpy as np
 
 from cxrjax import plotting
 from cxrjax.data import batch, dataset, tfds_store
-from cxrjax.evaluation import fit_calibration, scoring, truth
+from cxrjax.evaluation import decisions, fit_calibration, scoring, truth
 from cxrjax.inference import fit_ood, ood_store
 from cxrjax.inference.predictor import Predictor, load_predictor, predict_stored
 from cxrjax.inference.rows import describe
@@ -66,11 +66,18 @@ def evaluate_run(workdir: Path, split: str, directory: str | None = None) -> dic
                 _predict_split(predictor, workdir, validation, directory if name == split else None)
             if multihost.is_primary():
                 fit_calibration.fit(workdir, validation)
+                decisions.write_decisions(workdir, validation)
         except (dataset.DatasetError, fit_calibration.CalibrationError) as error:
             calibration.path(workdir).unlink(missing_ok=True)
             terminal.warn(f"no temperature and no operating points: {error}")
     # The other processes wait: they may not exit while the first is still at work.
-    return multihost.primary_first(lambda: scoring.score_run(workdir, name) if multihost.is_primary() else {})
+    return multihost.primary_first(lambda: _score(workdir, name) if multihost.is_primary() else {})
+
+
+def _score(workdir: Path, name: str) -> dict[str, Any]:
+    """Complete the rows of an evaluation, and return their scores."""
+    decisions.write_decisions(workdir, name)
+    return scoring.score_run(workdir, name)
 
 
 def _refit_ood_detector(workdir: Path) -> bool:

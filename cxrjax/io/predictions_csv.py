@@ -28,7 +28,11 @@ TEXT_COLUMNS = (
     *("path", "patient_id", "source", "view", "sex", "split", "label", "prediction", "source_baseline"),
     *("ood_reason", "status", "reason"),
 )
-FILE_TEXT_COLUMNS = ("decision", "notice", *saved_files.SUFFIXES)  # of a prediction of files
+FILE_TEXT_COLUMNS = (
+    "decision",
+    "notice",
+    *saved_files.SUFFIXES,
+)  # of a prediction of files; an evaluation has `decision`
 LUNGS = ("left_lung", "right_lung")
 BOX_COLUMNS = tuple(f"{lung}_{part}" for lung in LUNGS for part in ("row", "column", "height", "width"))
 GEOMETRY_COLUMNS = (*BOX_COLUMNS, *(f"{lung}_area_mm2" for lung in (*LUNGS, "lung")), "cardiothoracic_ratio")

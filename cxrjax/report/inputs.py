@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from cxrjax.config import Config
 from cxrjax.data import dataset, tfds_store
+from cxrjax.evaluation import decisions
 from cxrjax.io import json_file, predictions_csv
 from cxrjax.metrics import baselines, identifiability, prediction_arrays
 from cxrjax.models import from_config
@@ -111,7 +112,8 @@ def gather_inputs(workdir: Path, split: str, directory: str | None) -> ReportInp
     classes = from_config.classes(config)
     min_confidence = calibration.load_min_confidence(workdir, provenance.read(folder).step) if classes else None
     rows = [
-        row | {"decision": _decide(row, min_confidence)} for row in predictions_csv.read(folder / "predictions.csv")
+        row | {decisions.COLUMN: decisions.decide(row, min_confidence)}
+        for row in predictions_csv.read(folder / "predictions.csv")
     ]
     scores = _read(folder / "metrics.json")
     assert scores is not None  # the file exists
@@ -145,13 +147,6 @@ def gather_inputs(workdir: Path, split: str, directory: str | None) -> ReportInp
         versions=software.versions(),
         hardware=software.hardware(),
     )
-
-
-def _decide(row: Mapping[str, Any], min_confidence: float | None) -> str:
-    """Return the decision on a row, as `Predictor.decision`."""
-    if min_confidence is None or not row.get("prediction"):
-        return ""
-    return predictions_csv.DECIDED if row["confidence"] >= min_confidence else predictions_csv.UNDECIDED
 
 
 def _read(path: Path) -> dict[str, Any] | None:

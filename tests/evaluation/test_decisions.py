@@ -1,0 +1,60 @@
+"""The column `decision` of an evaluation: written by the threshold that the run has now."""
+
+import json
+
+import pytest
+
+from cxrjax.evaluation import decisions
+from cxrjax.io import predictions_csv
+from cxrjax.runs import calibration, provenance
+
+CLASSES = ["normal", "covid19"]
+
+
+def make_row(name: str, prediction: str, confidence: float) -> dict:
+    probabilities = {"probability_normal": 1 - confidence, "probability_covid19": confidence}
+    votes = {"votes_normal": 1, "votes_covid19": 2}
+    return {
+        "path": name, "label": "normal", "prediction": prediction, "confidence": confidence, "status": "ok",
+        **probabilities, **votes,
+    }  # fmt: skip
+
+
+def calibrate(workdir, min_confidence) -> None:
+    content = {"step": 7, "temperature": 2.0, "operating_points": {}, "min_confidence": min_confidence}
+    calibration.path(workdir).write_text(json.dumps(content))
+
+
+def test_decisions_follow_the_threshold_of_the_run(tmp_path):
+    folder = tmp_path / "evaluation" / "test"
+    folder.mkdir(parents=True)
+    file = folder / "predictions.csv"
+    rows = [make_row("a", "covid19", 0.6), make_row("b", "normal", 0.59), make_row("c", "", float("nan"))]
+    predictions_csv.write(file, rows, predictions_csv.classification_columns(CLASSES))
+    provenance.write(folder, provenance.Provenance("phantom", "test", 7))
+    written = predictions_csv.read(file)
+    for min_confidence, expected in (
+        (0.6, ["decided", "undecided", ""]),
+        (0.5, ["decided", "decided", ""]),
+        (None, ["undecided", "undecided", ""]),
+    ):
+        calibrate(tmp_path, min_confidence)
+        decisions.write_decisions(tmp_path, "test")
+        decided = predictions_csv.read(file)
+        assert [row["decision"] for row in decided] == expected
+        assert list(decided[0])[-3:] == ["decision", "status", "reason"]
+        for before, after in zip(written, decided, strict=True):
+            assert after == pytest.approx(before | {"decision": after["decision"]}, nan_ok=True)
+    provenance.write(folder, provenance.Provenance("phantom", "test", 8))
+    decisions.write_decisions(tmp_path, "test")
+    assert [row["decision"] for row in predictions_csv.read(file)] == ["", "", ""]  # fitted to another network
+
+
+def test_rows_of_masks_have_no_decision(tmp_path):
+    folder = tmp_path / "evaluation" / "test"
+    folder.mkdir(parents=True)
+    file = folder / "predictions.csv"
+    predictions_csv.write(file, [{"path": "a", "status": "ok"}], predictions_csv.segmentation_columns(["lungs"]))
+    content = file.read_bytes()
+    decisions.write_decisions(tmp_path, "test")
+    assert file.read_bytes() == content
