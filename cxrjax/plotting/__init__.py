@@ -19,6 +19,7 @@ if TYPE_CHECKING:  # the same names for type checkers
     from cxrjax.plotting.evaluation import draw_proportions as draw_proportions
     from cxrjax.plotting.evaluation import draw_reliability as draw_reliability
     from cxrjax.plotting.evaluation import draw_roc_curves as draw_roc_curves
+    from cxrjax.plotting.layers import color_layer as color_layer
     from cxrjax.plotting.layers import encode_color_scale as encode_color_scale
     from cxrjax.plotting.layers import encode_map_layer as encode_map_layer
     from cxrjax.plotting.layers import encode_radiograph as encode_radiograph
@@ -29,7 +30,6 @@ if TYPE_CHECKING:  # the same names for type checkers
     from cxrjax.plotting.prediction_figure import encode_overlay as encode_overlay
     from cxrjax.plotting.preview import draw_preview as draw_preview
     from cxrjax.plotting.radiographs import OPACITY as OPACITY
-    from cxrjax.plotting.radiographs import colorize as colorize
     from cxrjax.plotting.radiographs import overlay as overlay
     from cxrjax.plotting.sheet import draw_sheet as draw_sheet
     from cxrjax.plotting.training import draw_learning_curves as draw_learning_curves
@@ -44,7 +44,7 @@ __getattr__, __dir__, __all__ = _lazy_imports(
         "ReliabilityCurve": "cxrjax.plotting.evaluation:ReliabilityCurve",
         "RocCurve": "cxrjax.plotting.evaluation:RocCurve",
         "WRONG": "cxrjax.plotting.palette:WRONG",
-        "colorize": "cxrjax.plotting.radiographs:colorize",
+        "color_layer": "cxrjax.plotting.layers:color_layer",
         "draw_audit": "cxrjax.plotting.audit:draw_audit",
         "draw_box_plots": "cxrjax.plotting.evaluation:draw_box_plots",
         "draw_confusion": "cxrjax.plotting.evaluation:draw_confusion",

@@ -27,18 +27,30 @@ def encode_radiograph(image: NDArray[np.uint8], frame: Frame, max_side: int) -> 
 
 
 def encode_map_layer(map: NDArray[np.floating], frame: Frame, max_side: int) -> bytes:
-    """Encode a saliency map as a colored PNG whose opacity is the value of the map.
-
-    Drawn over the radiograph at the opacity `OPACITY` it is what `overlay` draws.
+    """Encode a saliency map as the PNG of its `color_layer`.
 
     Args:
         map: [S, S] in 0..1; values are clipped and NaN counts as 0.
         frame: of the square in its file.
         max_side: pixels of the longer side, at most.
     """
-    colors, opacity = colorize(_reduce(frame, max_side).restore(map))
+    return cv2.imencode(".png", color_layer(_reduce(frame, max_side).restore(map)))[1].tobytes()
+
+
+def color_layer(map: NDArray[np.floating]) -> NDArray[np.uint8]:
+    """Return a saliency map as colors whose opacity is the value of the map.
+
+    Drawn over the radiograph at the opacity `OPACITY` it is what `overlay` draws.
+
+    Args:
+        map: [H, W] in 0..1; values are clipped and NaN counts as 0.
+
+    Returns:
+        uint8 BGRA [H, W, 4], as OpenCV encodes it.
+    """
+    colors, opacity = colorize(map)
     alpha = np.rint(opacity / OPACITY * 255).astype(np.uint8)
-    return cv2.imencode(".png", np.concatenate([colors[..., ::-1], alpha], axis=-1))[1].tobytes()
+    return np.concatenate([colors[..., ::-1], alpha], axis=-1)
 
 
 def encode_color_scale(length: int) -> bytes:

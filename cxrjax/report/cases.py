@@ -28,7 +28,7 @@ class CaseImages(NamedTuple):
     radiograph: str  # data URI
     lungs: str  # outline of the predicted lung mask; "" where it is empty
     true_lungs: str  # of a segmenter, outline of the true lung mask; "" where there is none
-    saliency: str  # data URI, transparent where the map is 0; "" without a prediction
+    saliency: str  # data URI, to be drawn at `plotting.OPACITY`; "" without a prediction
     thumbnail: str  # data URI, of the radiograph alone
     aspect: float = 1.0  # height of the radiograph as a share of its width
 
@@ -145,7 +145,7 @@ def _render_case(
         radiograph=_webp_uri(_shrink(examples.images[i], side)),
         lungs=svg_path(result.lung_mask),
         true_lungs=svg_path(_true_lungs(examples, i)) if saliency is None else "",
-        saliency=_webp_uri(_to_bgra(_shrink(visible, MAP_SIDE))) if visible is not None else "",
+        saliency=_webp_uri(plotting.color_layer(_shrink(visible, MAP_SIDE))) if visible is not None else "",
         thumbnail=_webp_uri(_shrink(examples.images[i], THUMBNAIL_SIDE)),
         aspect=frame.inner_height / frame.inner_width,
     )
@@ -196,12 +196,6 @@ def _true_lungs(examples: batch.RadiographBatch, i: int) -> NDArray[np.bool_]:
 
 def _shrink(image: NDArray, side: int) -> NDArray:
     return cv2.resize(image, (side, side), interpolation=cv2.INTER_AREA) if len(image) > side else image
-
-
-def _to_bgra(saliency: NDArray[np.floating]) -> NDArray[np.uint8]:
-    """Return a saliency map as BGRA."""
-    colors, opacity = plotting.colorize(saliency)
-    return np.concatenate([colors[..., ::-1], np.rint(opacity * 255).astype(np.uint8)], axis=-1)
 
 
 def _webp_uri(image: NDArray[np.uint8]) -> str:

@@ -13,6 +13,7 @@ from typing import Any
 import jinja2
 from markupsafe import Markup, escape
 
+from cxrjax import plotting
 from cxrjax.audit import answers
 from cxrjax.evaluation import saliency_verdict, tables
 from cxrjax.metrics import classification, subgroups
@@ -61,6 +62,7 @@ def render(template: str, inputs: ReportInputs, cases: Sequence[CaseView]) -> by
     }
     environment.globals |= {"data_uri": data_uri, "FEW": subgroups.FEW, "value": value, "interval": interval}
     environment.globals["follows_theme"] = follows_theme
+    environment.globals["MAP_OPACITY"] = plotting.OPACITY
     environment.globals["CHECKS"] = saliency_verdict.CHECKS
     environment.globals["cases_of"] = tables.describe_counts(inputs.scores)
     environment.globals["verbatim"] = partial(_read_source, environment)
