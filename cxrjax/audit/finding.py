@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 from cxrjax.audit import criteria
 from cxrjax.audit.criteria import Numbers
 from cxrjax.audit.metrics import HEADLINE, share_of_score
-from cxrjax.runtime.formatting import join_words
+from cxrjax.runtime.formatting import join_labels
 
 # What goes with the label, and what reaches the score, by the name of an experiment.
 WORDINGS = {
@@ -37,8 +37,9 @@ def find(audit: Numbers) -> Finding:
     shortcuts = _shortcuts(audit)
     strongest = shortcuts[0] if shortcuts else None
     if score is None:
-        labels = join_words(list(audit["labels"]))
-        return Finding(f"Nothing can be told apart here: all radiographs are {labels}.", strongest)
+        return Finding(
+            f"Nothing can be told apart here: all radiographs are {join_labels(audit['labels'])}.", strongest
+        )
     chance = audit["chance"]
     shuffled = [
         entry for entry in audit["experiments"] if entry["name"].startswith("shuffled_labels") and entry["scores"]

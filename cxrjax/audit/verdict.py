@@ -8,6 +8,7 @@ from cxrjax.audit.criteria import Numbers
 from cxrjax.audit.formatting import format_ci, format_percent, join_words, name_place
 from cxrjax.audit.metrics import HEADLINE, share_of_score
 from cxrjax.evaluation import tables
+from cxrjax.runtime.formatting import format_label, join_labels
 
 NAMES = {"macro_auroc": "macro AUROC", "macro_f1": "macro F1", "accuracy": "accuracy"}
 
@@ -57,7 +58,7 @@ def _score(audit: Numbers) -> list[str]:
         f"chance reaches {chance_values}."
     ]
     if HEADLINE not in defined:
-        sentences.append(f"There is no {NAMES[HEADLINE]} here, for all are {join_words(list(audit['labels']))}.")
+        sentences.append(f"There is no {NAMES[HEADLINE]} here, for all are {join_labels(audit['labels'])}.")
     if shared := audit.get("shared_patients", 0):
         sentences.append(
             f"{shared} of the patients are in training too: what a network remembers of them is in every score here."
@@ -122,7 +123,7 @@ def _location(entry: Numbers) -> list[str]:
     place = entry.get("place")
     if not place or place["agreement"] <= criteria.MIN_AGREEMENT or place["drop"] < criteria.MIN_DROP:
         return []
-    return [f"In the {entry['title']}, {place['class']} is recognized by {name_place(place)}."]
+    return [f"In the {entry['title']}, {format_label(place['class'])} is recognized by {name_place(place)}."]
 
 
 def _unexplained(audit: Numbers, by_name: Numbers) -> list[str]:
@@ -263,12 +264,12 @@ def _unsupported_claims(audit: Numbers, by_name: Numbers) -> list[tuple[str, str
     for name in ("source", "metadata") if len(all_sources) > 1 else ():
         if classes := criteria.decided(by_name.get(name)):
             reason = f"knowing the {_sufficient(by_name[name], classes)}"
-            claims.append((f"any score of {join_words(classes)}", reason))
+            claims.append((f"any score of {join_labels(classes)}", reason))
             break
     for entry in audit["experiments"]:
         effective = entry["category"] == "shortcut" and entry["model"] == "small network" and criteria.is_found(entry)
         if effective and (classes := criteria.decided(entry)):
-            claim = f"that the lungs distinguish {join_words(classes)}"
+            claim = f"that the lungs distinguish {join_labels(classes)}"
             claims.append((claim, f"seeing the {_sufficient(entry, classes)}"))
     if audit.get("shared_patients", 0):
         claims.append(("any score, on patients that the network has not seen", "patients of training are in the split"))
@@ -297,7 +298,9 @@ def _inseparable(sources: Mapping[str, Mapping[str, int]]) -> list[tuple[str, st
     isolated = {label: sorted(counts) for label, counts in sources.items() if not mixed_sources & set(counts)}
     claims = []
     if isolated:
-        classes = join_words([f"{label} (alone in {join_words(names)})" for label, names in isolated.items()])
+        classes = join_words(
+            [f"{format_label(label)} (alone in {join_words(names)})" for label, names in isolated.items()]
+        )
         reason = "a class that is alone in its source cannot be separated from it"
         claims.append((f"that anything but the source distinguishes {classes}", reason))
     other_labels = [label for label in sources if label not in isolated]
@@ -311,16 +314,16 @@ def _inseparable(sources: Mapping[str, Mapping[str, int]]) -> list[tuple[str, st
         if {*labels, *disjoint} in claimed_sets:
             continue
         claimed_sets.append({*labels, *disjoint})
-        reason = f"{join_words(labels)} and {join_words(disjoint)} have no source in common"
+        reason = f"{join_labels(labels)} and {join_labels(disjoint)} have no source in common"
         claims.append(
-            (f"that anything but the source distinguishes {join_words(labels)} from {join_words(disjoint)}", reason)
+            (f"that anything but the source distinguishes {join_labels(labels)} from {join_labels(disjoint)}", reason)
         )
     return claims
 
 
 def _sufficient(entry: Numbers, classes: Sequence[str]) -> str:
     scores = [
-        f"{label}: recall {values['recall']['value']:.2f}, specificity {values['specificity']['value']:.2f}"
+        f"{format_label(label)}: recall {values['recall']['value']:.2f}, specificity {values['specificity']['value']:.2f}"
         for label, values in entry["classes"].items()
         if label in classes
     ]

@@ -17,6 +17,7 @@ from cxrjax.io import predictions_csv
 from cxrjax.metrics import bootstrap, classification, confidence, hypothesis_tests, prediction_arrays
 from cxrjax.metrics.prediction_arrays import PredictionArrays
 from cxrjax.runtime import atomic_files
+from cxrjax.runtime.formatting import format_label
 
 
 def compare_runs(workdir: Path, baseline: Path, split: str) -> dict[str, Any]:
@@ -179,4 +180,4 @@ def _holm_adjusted(p_values: Mapping[str, float | None]) -> dict[str, float | No
 
 
 def _auroc_name(label: str) -> str:
-    return f"AUROC {label}"
+    return f"AUROC {format_label(label)}"

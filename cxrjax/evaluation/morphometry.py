@@ -20,7 +20,7 @@ from cxrjax.metrics import hypothesis_tests
 from cxrjax.ops import morphometry
 from cxrjax.runs import dataset_record, run_dir
 from cxrjax.runtime import atomic_files, former_names
-from cxrjax.runtime.formatting import MISSING, format_p
+from cxrjax.runtime.formatting import MISSING, format_label, format_p
 
 _METADATA = ("path", "patient_id", "source", "split", "label")
 _AREAS = {"left_lung": "left lung", "right_lung": "right lung", "lung": "both lungs"}
@@ -121,14 +121,14 @@ def compare_rows(folder: Path) -> dict[str, Any]:
 def format_comparison(result: dict[str, Any]) -> str:
     """Format differences.json as a Markdown table: medians by class, tests, and the largest difference per measure."""
     classes = list(result["sources"])
-    lines = [f"| median of patients | {' | '.join(classes)} | all classes | largest difference |"]
+    lines = [f"| median of patients | {' | '.join(map(format_label, classes))} | all classes | largest difference |"]
     lines.append("|---" * (len(classes) + 3) + "|")
     for test in result["across"]:
         medians = [f"{test['medians'][c]:.4g}" if c in test["medians"] else MISSING for c in classes]
         pairs = [pair for pair in result["pairs"] if pair["measure"] == test["measure"]]
         pair = max(pairs, key=lambda pair: abs(pair["delta"]))
         low, high = pair["interval"]
-        delta = f"{' to '.join(pair['groups'])}: delta {pair['delta']:.2f} ({low:.2f} to {high:.2f})"
+        delta = f"{' to '.join(map(format_label, pair['groups']))}: delta {pair['delta']:.2f} ({low:.2f} to {high:.2f})"
         largest = f"{delta}, {format_p(pair['p_holm'], 'p')}"
         lines.append(f"| {test['measure']} | {' | '.join(medians)} | {format_p(test['p_holm'], 'p')} | {largest} |")
     if not result["across"]:

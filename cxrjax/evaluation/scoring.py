@@ -33,6 +33,7 @@ from cxrjax.metrics.prediction_arrays import PredictionArrays
 from cxrjax.metrics.temperature import apply_temperature
 from cxrjax.runs import calibration, provenance, run_dir
 from cxrjax.runtime import atomic_files
+from cxrjax.runtime.formatting import format_label
 
 NO_CONVERGENCE = (
     "the patches vote by mean probability, and predictions.csv does not store the probabilities of single patches: the "
@@ -176,7 +177,8 @@ def list_warnings(
     """
     is_classifier = "classes" in scores["all"]
     groups = [
-        ("class", name, class_scores["support"]) for name, class_scores in scores["all"].get("classes", {}).items()
+        ("class", format_label(name), class_scores["support"])
+        for name, class_scores in scores["all"].get("classes", {}).items()
     ]
     for attribute, members in scores["subgroups"].items():
         groups += [(attribute, name, group_scores["n"]) for name, group_scores in members.items()]

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from cxrjax.runtime.formatting import format_ci, format_p
+from cxrjax.runtime.formatting import format_ci, format_label, format_p
 
 SCORES = {
     "f1": "F1", "precision": "precision", "recall": "recall", "specificity": "specificity", "auroc": "AUROC",
@@ -69,7 +69,7 @@ def _label_tables(scores: Mapping[str, Any]) -> list[str]:
     lines = [[name.replace("_", " "), format_ci(gains[name])] for name in gains if name != "n"]
     tables.append(_markdown_table(["network less source alone", "difference"], lines))
     points = [
-        [name, kind.replace("_", " "), *_format_operating_point(point)]
+        [format_label(name), kind.replace("_", " "), *_format_operating_point(point)]
         for name, kinds in scores["operating_points"].items()
         for kind, point in kinds.items()
     ]
@@ -100,7 +100,7 @@ def _main_table(scores: Mapping[str, Any]) -> str:
     for label, class_scores in network["classes"].items():
         source_scores = source["classes"][label]
         for key in ("f1", "auroc"):
-            title = f"{SCORES[key]} {label} ({class_scores['support']})"
+            title = f"{SCORES[key]} {format_label(label)} ({class_scores['support']})"
             lines.append([title, format_ci(class_scores[key]), format_ci(source_scores[key])])
     for kind, errors in scores["calibration"].items():
         lines += [[f"{title} {kind}", format_ci(errors[key]), ""] for key, title in ERRORS.items() if key in errors]

@@ -1,6 +1,6 @@
 """Scores with their intervals, p-values and enumerations as text."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 MISSING = "–"  # in place of a number that does not exist
@@ -57,6 +57,11 @@ def join_words(words: Sequence[str]) -> str:
     if len(words) < 2:
         return "".join(words)
     return f"{', '.join(words[:-1])} and {words[-1]}"
+
+
+def join_labels(labels: Iterable[str]) -> str:
+    """Return the names of labels in words, as "normal and COVID-19"."""
+    return join_words([format_label(label) for label in labels])
 
 
 def interval_or_value(estimate: Mapping[str, Any]) -> list[float]:

@@ -105,7 +105,7 @@ def test_a_killed_audit_goes_on_and_no_control_is_done_twice(tmp_path, monkeypat
     assert by_name["source"]["classes"]["covid19"]["auroc"]["value"] == 1  # planted; F1 of the others is a guess
     assert by_name["source"]["classes"]["normal"]["auroc"]["value"] < 0.7
     assert "cannot predict the label" in by_name["file_format"]["note"]
-    assert any("covid19 (alone in phantom_elsewhere)" in claim for claim in result["verdict"]["cannot_support"])
+    assert any("COVID-19 (alone in phantom_elsewhere)" in claim for claim in result["verdict"]["cannot_support"])
     with pytest.raises(run_dir.RunError, match=r"training\.epochs"):
         audit(workdir, "test", small(2))
 
@@ -220,4 +220,4 @@ def test_the_verdict_is_right_on_the_phantom(tmp_path, known_lungs, monkeypatch,
         assert told < 0.75 and "What the background alone tells" not in text
     else:
         assert told > 0.95
-        assert "In the background alone, covid19 is recognized by the lower right corner of the image" in text
+        assert "In the background alone, COVID-19 is recognized by the lower right corner of the image" in text

@@ -94,7 +94,7 @@ def test_the_place_of_a_shortcut_is_named_where_pictures_agree():
     place = {"class": "covid19", "row": 0.94, "column": 0.94, "agreement": 0.9, "inside_lungs": 0.0, "drop": 0.6}
     seen = control("background", "background alone", 0.7, by="small network", place=place)
     assert (
-        "In the background alone, covid19 is recognized by the lower right corner of the image, outside the lungs."
+        "In the background alone, COVID-19 is recognized by the lower right corner of the image, outside the lungs."
     ) in verdict.conclude(audit(seen))["sentences"]
     for weaker in ({"agreement": 0.3}, {"drop": 0.02}):
         assert "corner" not in verdict.conclude(audit(seen | {"place": place | weaker}))["paragraph"]
@@ -118,15 +118,15 @@ def test_what_cannot_be_supported_ends_the_paragraph():
     border = control("border", "border alone", 0.86, by="small network", classes=classes)
     of = verdict.conclude(audit(control("source", "source alone", 0.86, classes=classes), border))
     assert of["cannot_support"] == [
-        "that anything but the source distinguishes covid19 (alone in journals): a class that is alone in its source "
+        "that anything but the source distinguishes COVID-19 (alone in journals): a class that is alone in its source "
         "cannot be separated from it",
-        "any score of covid19: knowing the source alone is enough (covid19: recall 1.00, specificity 0.98)",
-        "that the lungs distinguish covid19: seeing the border alone is enough (covid19: recall 1.00, "
+        "any score of COVID-19: knowing the source alone is enough (COVID-19: recall 1.00, specificity 0.98)",
+        "that the lungs distinguish COVID-19: seeing the border alone is enough (COVID-19: recall 1.00, "
         "specificity 0.98)",
     ]
     assert of["paragraph"].endswith(
-        " This data set can therefore not support that anything but the source distinguishes covid19 (alone in "
-        "journals); nor any score of covid19; nor that the lungs distinguish covid19."
+        " This data set can therefore not support that anything but the source distinguishes COVID-19 (alone in "
+        "journals); nor any score of COVID-19; nor that the lungs distinguish COVID-19."
     )
     one = verdict.conclude(audit(sources={"a": {"north": 3}, "b": {"north": 5}}))["cannot_support"]
     assert one == ["any claim of how the network does elsewhere: all radiographs come from one source, north"]
@@ -160,7 +160,7 @@ def test_a_frequent_class_is_not_decided_by_a_source_that_tells_nothing():
             {"bacterial": {"x": 9}, "covid19": {"y": 9}, "normal": {"x": 9, "z": 9}, "tuberculosis": {"z": 9},
              "viral": {"x": 9}},
             [
-                "that anything but the source distinguishes covid19 (alone in y)",
+                "that anything but the source distinguishes COVID-19 (alone in y)",
                 "that anything but the source distinguishes bacterial and viral from tuberculosis",
             ],
         ),

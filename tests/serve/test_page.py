@@ -14,7 +14,7 @@ import uvicorn
 import cxrjax as cx
 from cxrjax.runtime.formatting import format_label
 from cxrjax.serve import app, server
-from tests.helpers import image_files
+from tests.helpers import axe, image_files
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 NAME = "<img src=x onerror=alert(1)>.png"  # legal in a file system, and markup
@@ -258,3 +258,23 @@ def test_no_request_leaves_the_server_and_no_name_is_sent(open_page, address, ra
     for request in requests:
         assert request.url.startswith((address, f"blob:{address}"))
         assert "doe" not in request.url + str(request.all_headers())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (1280, "dark"), (390, "light")])
+def test_axe_finds_no_fault(browser, address, radiograph, width, scheme):
+    """Before and after an answer; the policy of the page would refuse the script of axe-core."""
+    script = axe.read_script()
+    context = browser.new_context(
+        bypass_csp=True, viewport={"width": width, "height": 900}, color_scheme=scheme, reduced_motion="reduce"
+    )
+    page = context.new_page()
+    page.set_default_timeout(60_000)
+    page.goto(address)
+    page.add_script_tag(content=script)
+    faults = "() => axe.run().then((found) => found.violations.map((one) => [one.id, one.nodes[0].html]))"
+    before = page.evaluate(faults)
+    fire(page, "drop", ("radiograph.png", radiograph.read_bytes()))
+    after = page.evaluate(faults)
+    context.close()
+    assert [before, after] == [[], []]
