@@ -5,14 +5,14 @@ from typing import TYPE_CHECKING
 from cxrjax.runtime.lazy_imports import lazy_imports as _lazy_imports
 
 if TYPE_CHECKING:  # the same names for type checkers
-    from cxrjax.dicom.results import DicomResultError as DicomResultError
+    from cxrjax.dicom.errors import DicomResultError as DicomResultError
     from cxrjax.dicom.results import build_results as build_results
     from cxrjax.dicom.results import encode as encode
 
 __getattr__, __dir__, __all__ = _lazy_imports(
     __name__,
     {
-        "DicomResultError": "cxrjax.dicom.results:DicomResultError",
+        "DicomResultError": "cxrjax.dicom.errors:DicomResultError",
         "build_results": "cxrjax.dicom.results:build_results",
         "encode": "cxrjax.dicom.results:encode",
     },

@@ -25,8 +25,8 @@ from pydicom.uid import (
     RLELossless,
 )
 
-from cxrjax.io import dicom_display, images, jpeg_header, projection
-from cxrjax.io.dicom_header import integer_of, numbers_of, read_dataset, text_of, texts_of, value_of
+from cxrjax.io import dicom_display, dicom_orientation, images, jpeg_header, projection
+from cxrjax.io.dicom_header import integer_of, numbers_of, read_dataset, text_of, value_of
 from cxrjax.io.errors import ImageDecodeError
 from cxrjax.io.header import PACKBITS_RATIO, check_size, insufficient_data
 from cxrjax.io.limits import Limits
@@ -54,8 +54,6 @@ _END_OF_IMAGE = b"\xff\xd9"  # may be missing from a frame
 _J2K_START = b"\xff\x4f\xff\x51"
 _MAX_SPACING = 10  # mm
 _MIN_SPACING = 0.001  # mm
-_LEFT_RIGHT = {"L", "R"}
-_FEET_HEAD = {"F", "H"}
 
 
 @dataclass(frozen=True)
@@ -354,20 +352,10 @@ def _turn_upright(
     pixels: np.ndarray, spacing: tuple[float, float] | None, dataset: pydicom.Dataset, notes: list[str]
 ) -> tuple[np.ndarray, tuple[float, float] | None]:
     """Undo PatientOrientation, so that the patient's left is at the right and the feet are at the bottom."""
-    orientation = [text[:1].upper() for text in texts_of(dataset, "PatientOrientation")]
-    if len(orientation) != 2:
-        return pixels, spacing
-    across, down = orientation
-    if across in _FEET_HEAD and down in _LEFT_RIGHT:
-        pixels = pixels.T
-        spacing = spacing and (spacing[1], spacing[0])
-        down, across = orientation
-    if across not in _LEFT_RIGHT or down not in _FEET_HEAD:
-        return pixels, spacing
-    if across == "R":
-        pixels = pixels[:, ::-1]
-    if down == "H":
-        pixels = pixels[::-1]
-    if orientation != ["L", "F"]:
+    orientation = dicom_orientation.read_orientation(dataset)
+    turn = dicom_orientation.find_turn(orientation)
+    if orientation is not None and any(turn):
         notes.append(f"turned or mirrored, since its PatientOrientation is {orientation[0]}, {orientation[1]}")
-    return np.ascontiguousarray(pixels), spacing
+    if spacing is not None and turn.transposed:
+        spacing = (spacing[1], spacing[0])
+    return turn.apply(pixels), spacing

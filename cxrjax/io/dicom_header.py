@@ -16,6 +16,7 @@ from pydicom.uid import (
     ExplicitVRLittleEndian,
     ImplicitVRLittleEndian,
 )
+from pydicom.valuerep import PersonName
 
 from cxrjax.io.errors import ImageDecodeError, valid_uid
 from cxrjax.io.header import check_bytes
@@ -98,7 +99,8 @@ def value_of(dataset: Any, keyword: str) -> Any:
 def texts_of(dataset: Any, keyword: str) -> list[str]:
     """Return the stripped values of a text element; [] if it is missing."""
     value = value_of(dataset, keyword)
-    values = [value] if isinstance(value, str | bytes) or not isinstance(value, Iterable) else list(value)
+    is_single = isinstance(value, str | bytes | PersonName) or not isinstance(value, Iterable)
+    values = [value] if is_single else list(value)
     texts = [item.decode("latin-1") if isinstance(item, bytes) else str(item) for item in values if item is not None]
     return [text.replace("\0", " ").strip() for text in texts]
 

@@ -9,6 +9,7 @@ from cxrjax.runtime.lazy_imports import lazy_imports as _lazy_imports
 
 if TYPE_CHECKING:  # the same names for type checkers
     from cxrjax.plotting.audit import draw_audit as draw_audit
+    from cxrjax.plotting.captions import burn_in as burn_in
     from cxrjax.plotting.evaluation import CurveWithCI as CurveWithCI
     from cxrjax.plotting.evaluation import ReliabilityCurve as ReliabilityCurve
     from cxrjax.plotting.evaluation import RocCurve as RocCurve
@@ -26,6 +27,7 @@ if TYPE_CHECKING:  # the same names for type checkers
     from cxrjax.plotting.layers import outline_path as outline_path
     from cxrjax.plotting.palette import RIGHT as RIGHT
     from cxrjax.plotting.palette import WRONG as WRONG
+    from cxrjax.plotting.prediction_figure import draw_overlay as draw_overlay
     from cxrjax.plotting.prediction_figure import encode_figure as encode_figure
     from cxrjax.plotting.prediction_figure import encode_overlay as encode_overlay
     from cxrjax.plotting.preview import draw_preview as draw_preview
@@ -44,6 +46,7 @@ __getattr__, __dir__, __all__ = _lazy_imports(
         "ReliabilityCurve": "cxrjax.plotting.evaluation:ReliabilityCurve",
         "RocCurve": "cxrjax.plotting.evaluation:RocCurve",
         "WRONG": "cxrjax.plotting.palette:WRONG",
+        "burn_in": "cxrjax.plotting.captions:burn_in",
         "color_layer": "cxrjax.plotting.layers:color_layer",
         "draw_audit": "cxrjax.plotting.audit:draw_audit",
         "draw_box_plots": "cxrjax.plotting.evaluation:draw_box_plots",
@@ -51,8 +54,9 @@ __getattr__, __dir__, __all__ = _lazy_imports(
         "draw_faithfulness": "cxrjax.plotting.evaluation:draw_faithfulness",
         "draw_learning_curves": "cxrjax.plotting.training:draw_learning_curves",
         "draw_lr_curve": "cxrjax.plotting.training:draw_lr_curve",
-        "draw_preview": "cxrjax.plotting.preview:draw_preview",
+        "draw_overlay": "cxrjax.plotting.prediction_figure:draw_overlay",
         "draw_precision_recall": "cxrjax.plotting.evaluation:draw_precision_recall",
+        "draw_preview": "cxrjax.plotting.preview:draw_preview",
         "draw_proportions": "cxrjax.plotting.evaluation:draw_proportions",
         "draw_reliability": "cxrjax.plotting.evaluation:draw_reliability",
         "draw_roc_curves": "cxrjax.plotting.evaluation:draw_roc_curves",

@@ -110,9 +110,16 @@ def encode_overlay(
     Returns:
         A PNG of frame.height x frame.width pixels; cropped borders are black.
     """
+    return _encode_rgb(draw_overlay(image, lungs, map, frame))
+
+
+def draw_overlay(
+    image: NDArray[np.uint8], lungs: NDArray[np.bool_] | None, map: NDArray[np.floating] | None, frame: Frame
+) -> NDArray[np.uint8]:
+    """Return the overlay that `encode_overlay` encodes: RGB uint8 [frame.height, frame.width, 3]."""
     smooth = None if lungs is None else frame.restore(lungs.astype(np.float32)) > 0.5
     restored = None if map is None else frame.restore(map)
-    return _encode_rgb(overlay(_restore_levels(image, frame), smooth, restored))
+    return overlay(_restore_levels(image, frame), smooth, restored)
 
 
 def _restore_levels(image: NDArray[np.uint8], frame: Frame) -> NDArray[np.uint8]:
