@@ -11,6 +11,7 @@ from cxrjax.cli import predict_files
 from cxrjax.config import default_config
 from cxrjax.inference.functional import PipelineSpec
 from cxrjax.inference.loaded_run import LoadedRun
+from cxrjax.runs.model_info import ModelInfo
 
 
 class StandIn:
@@ -19,6 +20,7 @@ class StandIn:
     classes = ()
     has_ood_detector = False
     notice = ""
+    model_info = ModelInfo("1.2.3", 64 * "a", 1, ("fc_densenet56",))
     seconds = 0.0  # per radiograph
 
     def predict(self, images, batch_size):
