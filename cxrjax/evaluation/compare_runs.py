@@ -14,7 +14,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cxrjax.io import predictions_csv
-from cxrjax.metrics import bootstrap, classification, confidence, hypothesis_tests, prediction_arrays
+from cxrjax.metrics import (
+    bootstrap,
+    classification,
+    confidence,
+    finding_arrays,
+    hypothesis_tests,
+    multilabel,
+    prediction_arrays,
+)
+from cxrjax.metrics.finding_arrays import FindingArrays
 from cxrjax.metrics.prediction_arrays import PredictionArrays
 from cxrjax.runtime import atomic_files
 from cxrjax.runtime.formatting import format_label
@@ -45,7 +54,13 @@ def compare_runs(workdir: Path, baseline: Path, split: str) -> dict[str, Any]:
     patients = prediction_arrays.patients(rows)
     is_classifier = bool(predictions_csv.class_names(rows[0], predictions_csv.COUNT_PREFIX))
     tests: dict[str, float | None] = {}
-    if is_classifier:
+    if predictions_csv.has_findings(rows[0]):
+        findings = finding_arrays.collect(rows)
+        baseline_findings = finding_arrays.collect(baseline_rows)
+        run_metrics = _finding_metrics(findings)
+        baseline_metrics = _finding_metrics(baseline_findings)
+        tests = _paired_finding_tests(findings, baseline_findings, patients)
+    elif is_classifier:
         cases = prediction_arrays.collect(rows)
         baseline_cases = prediction_arrays.collect(baseline_rows)
         run_metrics = _label_metrics(cases)
@@ -104,10 +119,11 @@ def _align(first_file: Path, second_file: Path) -> tuple[list[dict], list[dict]]
         raise ValueError(f"{first_file}: there is no radiograph to compare")
     for (source, path), row in first.items():
         other_row = second[source, path]
-        for column in ("label", "patient_id"):
+        targets = [column for column in row if column.startswith(predictions_csv.TARGET_PREFIX)]
+        for column in ("label", "patient_id", *targets):
             value = row.get(column, "")
             other_value = other_row.get(column, "")
-            if value != other_value:
+            if value != other_value and not (value != value and other_value != other_value):  # two unknowns are equal
                 raise ValueError(f"{second_file}: the {column} of {path} is {other_value!r}, not {value!r}")
     first_outputs = _predicted_names(first)
     second_outputs = _predicted_names(second)
@@ -149,6 +165,17 @@ def _label_metrics(cases: PredictionArrays) -> Callable[[NDArray], dict]:
     return metrics
 
 
+def _finding_metrics(arrays: FindingArrays) -> Callable[[NDArray], dict]:
+    def metrics(weights: NDArray) -> dict:
+        scores = multilabel.measure_findings(arrays, weights)
+        titles = {"auroc": "macro AUROC", "average_precision": "macro average precision", "f1": "macro F1"}
+        macro = {title: scores["macro"][name] for name, title in titles.items()}
+        auroc = {_auroc_name(name): of_finding["auroc"] for name, of_finding in scores["classes"].items()}
+        return macro | auroc
+
+    return metrics
+
+
 def _mask_metrics(rows: Sequence[Mapping]) -> Callable[[NDArray], dict]:
     def metrics(weights: NDArray) -> dict:
         structures = classification.measure_masks(rows, weights)["structures"]
@@ -169,6 +196,24 @@ def _paired_tests(
             first.truth == k, first.probabilities[:, k], second.probabilities[:, k], patients
         )
         p_values[_auroc_name(label)] = None if result is None else result.p
+    return p_values
+
+
+def _paired_finding_tests(
+    first: FindingArrays, second: FindingArrays, patients: Sequence[str]
+) -> dict[str, float | None]:
+    """Return the p-value of the AUROC of each finding; None where the test is undefined."""
+    patient_ids = np.array(patients)
+    p_values = {}
+    for k, name in enumerate(first.findings):
+        rows = first.rows(k)
+        result = hypothesis_tests.delong_test(
+            first.positive[rows, k],
+            first.probabilities[rows, k],
+            second.probabilities[rows, k],
+            patient_ids[rows].tolist(),
+        )
+        p_values[_auroc_name(name)] = None if result is None else result.p
     return p_values
 
 

@@ -5,7 +5,7 @@ own, to RUN/evaluation/DATA-SPLIT) and, for a classifier, RUN/calibration.json. 
 scores from the rows.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -102,8 +102,7 @@ def _predict_split(predictor: Predictor, workdir: Path, split: str, directory: s
     name = dataset_record.results_dirname(workdir, config, split, directory)
     folder = workdir / "evaluation" / name
     folder.mkdir(parents=True, exist_ok=True)
-    compare = truth.compare_labels if predictor.classes else truth.compare_masks
-    comparison = compare(workdir, predictor, stored)
+    comparison = _choose_comparison(predictor)(workdir, predictor, stored)
     panel_rows = set(_select_panels(stored.labels, config.evaluation.num_preview_images))
     rows: list[dict[str, Any]] = []
     panels = []
@@ -126,6 +125,15 @@ def _predict_split(predictor: Predictor, workdir: Path, split: str, directory: s
         has_color_bar=bool(predictor.classes),
     )
     return name
+
+
+def _choose_comparison(
+    predictor: Predictor,
+) -> Callable[[Path, Predictor, dataset.RadiographDataset], truth.TruthColumns]:
+    if not predictor.classes:
+        return truth.compare_masks
+    is_multi_label = predictor.config.classifier.targets == "multi"
+    return truth.compare_findings if is_multi_label else truth.compare_labels
 
 
 def _metadata_columns(cases: batch.RadiographBatch, i: int) -> dict[str, Any]:

@@ -1,11 +1,12 @@
 """Figures of the scores of a classifier, each as PNG and SVG."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from cxrjax import plotting
 from cxrjax.metrics import calibration, classification, intervals, roc
@@ -67,19 +68,36 @@ def _classes_with_both_outcomes(cases: PredictionArrays) -> list[int]:
 
 def _roc_curve(cases: PredictionArrays, scores: Mapping[str, Any], k: int) -> plotting.RocCurve:
     name = cases.classes[k]
-    positive = cases.truth == k
-    counts = roc.roc_counts(positive, cases.probabilities[:, k], np.ones((1, len(positive))))
+    points = scores["operating_points"].get(name, {}).values()
+    return roc_curve(name, cases.truth == k, cases.probabilities[:, k], scores["all"]["classes"][name], points)
+
+
+def roc_curve(
+    name: str,
+    positive: NDArray[np.bool_],
+    probabilities: NDArray[np.float64],
+    class_scores: Mapping[str, Any],
+    points: Iterable[Mapping[str, Any]],
+) -> plotting.RocCurve:
+    """Return the ROC and precision-recall curve of a class.
+
+    Args:
+        name: of the class.
+        positive: [n], whether each radiograph is of the class, True for some and False for others.
+        probabilities: [n] of the class, NaN without a prediction.
+        class_scores: of the class in metrics.json.
+        points: its operating points in metrics.json.
+    """
+    counts = roc.roc_counts(positive, probabilities, np.ones((1, len(positive))))
     true_positives = counts.true_positives[0]
     false_positives = counts.false_positives[0]
     precision = true_positives[1:] / (true_positives + false_positives)[1:]
-    class_scores = scores["all"]["classes"][name]
-    points = scores["operating_points"].get(name, {}).values()
     return plotting.RocCurve(
         name=format_label(name),
         false_positive_rate=false_positives / false_positives[-1],
         sensitivity=true_positives / true_positives[-1],
         precision=np.append(precision[0], precision),
-        prevalence=positive.mean(),
+        prevalence=float(positive.mean()),
         areas=(format_ci(class_scores["auroc"], ".2f"), format_ci(class_scores["average_precision"], ".2f")),
         points=[
             (1 - point["specificity"]["value"], point["sensitivity"]["value"])
@@ -93,14 +111,19 @@ def _reliability_curve(cases: PredictionArrays, kind: str, score: Mapping[str, A
     rows = cases.with_prediction
     probabilities = apply_temperature(cases.probabilities[rows], score["temperature"])
     confidence = probabilities[np.arange(len(rows)), cases.predicted[rows]]
+    titles = {"raw": "as the patches say", "scaled": f"at the temperature {score['temperature']:.2f}"}
+    return reliability_curve(f"{titles[kind]}: ECE {format_ci(score['ece'], '.2f')}", confidence, cases.correct[rows])
+
+
+def reliability_curve(
+    title: str, confidence: NDArray[np.float64], correct: NDArray[np.bool_]
+) -> plotting.ReliabilityCurve:
+    """Return the bins of a reliability diagram, of n > 0 probabilities of events that are true or not."""
     bins = calibration.equal_count_bins(confidence)
-    curve = calibration.reliability(confidence, cases.correct[rows], bins, np.ones((1, len(rows))))
+    curve = calibration.reliability(confidence, correct, bins, np.ones((1, len(confidence))))
     bounds = [intervals.wilson(share, n) for share, n in zip(curve.accuracy[0], curve.weight[0], strict=True)]
     low, high = np.transpose(bounds)
-    titles = {"raw": "as the patches say", "scaled": f"at the temperature {score['temperature']:.2f}"}
-    return plotting.ReliabilityCurve(
-        f"{titles[kind]}: ECE {format_ci(score['ece'], '.2f')}", curve.mean_confidence[0], curve.accuracy[0], low, high
-    )
+    return plotting.ReliabilityCurve(title, curve.mean_confidence[0], curve.accuracy[0], low, high)
 
 
 def _risk_coverage_curves(selective_prediction: Mapping[str, Mapping[str, Any]]) -> list[plotting.CurveWithCI]:

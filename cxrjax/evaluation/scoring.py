@@ -15,13 +15,14 @@ from numpy.typing import NDArray
 
 from cxrjax.config import Config
 from cxrjax.data import dataset
-from cxrjax.evaluation import plots
+from cxrjax.evaluation import finding_plots, finding_scoring, plots
 from cxrjax.io import predictions_csv
 from cxrjax.metrics import (
     baselines,
     bootstrap,
     classification,
     confidence,
+    finding_arrays,
     operating_points,
     prediction_arrays,
     selective,
@@ -54,7 +55,8 @@ def score_run(workdir: Path, split: str) -> dict[str, Any]:
         scores}}); for a classifier also "source_baseline" (the scores of a prediction from the source alone,
         `classification.measure_baseline`; null without such a prediction), "gain_over_source" (the network's scores
         less those), "calibration", "operating_points" (a null threshold cannot be reached), "selective_prediction", and
-        "vote_convergence" (null where the votes do not determine it).
+        "vote_convergence" (null where the votes do not determine it). For a classifier of several findings also
+        "targets": "multi"; its scores are those of `finding_scoring.metric_fn`.
 
     Raises:
         RunError: there is no run in the folder.
@@ -71,8 +73,12 @@ def score_run(workdir: Path, split: str) -> dict[str, Any]:
     origin = provenance.read(folder)
     stored_calibration = calibration.load(workdir, origin.step) if is_classifier else None
     groups = subgroups.partition(rows)
-    cases = prediction_arrays.collect(rows) if is_classifier else None
-    if cases is not None:
+    has_findings = predictions_csv.has_findings(rows[0])
+    cases = prediction_arrays.collect(rows) if is_classifier and not has_findings else None
+    if has_findings:
+        finding_counts = provenance.load_finding_counts(workdir)
+        measure = finding_scoring.metric_fn(rows, groups, stored_calibration, finding_counts)
+    elif cases is not None:
         counts = provenance.load_label_counts(workdir)
         sources = [row.get("source", "") for row in rows]
         by_source = baselines.source_probabilities(counts, sources, cases.classes) if counts else None
@@ -86,11 +92,15 @@ def score_run(workdir: Path, split: str) -> dict[str, Any]:
         **prediction_arrays.count_patients(rows),
         "num_resamples": bootstrap.RESAMPLES,
     }
+    if has_findings:
+        scores["targets"] = "multi"
     scores |= confidence.summarize(bootstrap.bootstrap(measure, patients), patients)
     own_split = split if origin.split in ("", split) else None  # the folder of another data set is DATASET-SPLIT
     scores["warnings"] = list_warnings(scores, own_split, stored_calibration, config)
     atomic_files.atomic_write(folder / "metrics.json", (json.dumps(scores, indent=2, allow_nan=False) + "\n").encode())
-    if cases is not None:
+    if has_findings:
+        finding_plots.draw_plots(finding_arrays.collect(rows), scores, folder)
+    elif cases is not None:
         plots.draw_plots(cases, scores, folder)
     return scores
 
@@ -216,8 +226,26 @@ def list_warnings(
         )
     if stored_calibration and (doubt := calibration.reliability_warning(stored_calibration)):
         warnings.append(doubt)
-    if is_classifier and scores["vote_convergence"] is None:
+    if scores.get("targets") == "multi":
+        warnings += _list_finding_warnings(scores)
+    elif is_classifier and scores["vote_convergence"] is None:
         warnings.append(NO_CONVERGENCE)
+    return warnings
+
+
+def _list_finding_warnings(scores: Mapping[str, Any]) -> list[str]:
+    """Return the caveats of scores of several findings: those without an AUROC, and no source baseline."""
+    unscored = [name for name, of_finding in scores["all"]["classes"].items() if of_finding["auroc"]["value"] is None]
+    warnings = []
+    if unscored:
+        warnings.append(
+            f"no radiographs with and without the finding, so that it has no AUROC and is left out of the macro AUROC: "
+            f"{', '.join(unscored)}"
+        )
+    if scores["source_baseline"] is None:
+        warnings.append(
+            "the findings of the training radiographs are not available, so there are no scores of the source alone"
+        )
     return warnings
 
 

@@ -40,7 +40,10 @@ def format_scores(scores: Mapping[str, Any]) -> str:
     Args:
         scores: result of `scoring.score_run`.
     """
-    tables = _mask_tables(scores) if "structures" in scores["all"] else _label_tables(scores)
+    if "structures" in scores["all"]:
+        tables = _mask_tables(scores)
+    else:
+        tables = _finding_tables(scores) if scores.get("targets") == "multi" else _label_tables(scores)
     return "\n\n".join([*tables, *(f"warning: {warning}" for warning in scores["warnings"])])
 
 
@@ -68,13 +71,7 @@ def _label_tables(scores: Mapping[str, Any]) -> list[str]:
     gains = scores["gain_over_source"]
     lines = [[name.replace("_", " "), format_ci(gains[name])] for name in gains if name != "n"]
     tables.append(_markdown_table(["network less source alone", "difference"], lines))
-    points = [
-        [format_label(name), kind.replace("_", " "), *_format_operating_point(point)]
-        for name, kinds in scores["operating_points"].items()
-        for kind, point in kinds.items()
-    ]
-    if points:
-        tables.append(_markdown_table(["operating point", "chosen", "sensitivity", "specificity"], points))
+    tables += _operating_point_tables(scores)
     for attribute, groups in scores["subgroups"].items():
         lines = [
             [
@@ -88,6 +85,48 @@ def _label_tables(scores: Mapping[str, Any]) -> list[str]:
         ]
         tables.append(_markdown_table([attribute, "n", "accuracy", "macro F1", "macro AUROC"], lines))
     return tables
+
+
+def _finding_tables(scores: Mapping[str, Any]) -> list[str]:
+    """Return the tables of a classifier of several findings: scores, operating points, calibration and subgroups."""
+    network = scores["all"]
+    source = scores["source_baseline"]
+    head = [describe_counts(scores), "known", "with it", "AUROC", "AUROC of source alone", "average precision", "F1"]
+
+    def cells(of_finding: Mapping[str, Any], of_source: Mapping[str, Any] | None) -> list[str]:
+        source_auroc = of_source["auroc"] if of_source else None
+        return list(
+            map(format_ci, (of_finding["auroc"], source_auroc, of_finding["average_precision"], of_finding["f1"]))
+        )
+
+    lines = [["macro", "", "", *cells(network["macro"], source and source["macro"])]]
+    for name, of_finding in network["classes"].items():
+        counts = [str(of_finding["n"]), str(of_finding["support"])]
+        lines.append([format_label(name), *counts, *cells(of_finding, source and source["classes"][name])])
+    tables = [_markdown_table(head, lines)]
+    tables += _operating_point_tables(scores)
+    for kind, errors in scores["calibration"].items():
+        lines = [
+            [format_label(name), *(format_ci(of_finding[key]) for key in ERRORS)]
+            for name, of_finding in [("macro", errors["macro"]), *errors["classes"].items()]
+        ]
+        tables.append(_markdown_table([f"probabilities, {kind}", *ERRORS.values()], lines))
+    for attribute, groups in scores["subgroups"].items():
+        lines = [
+            [format_label(name), str(group["n"]), *(format_ci(group["macro"][key]) for key in ("auroc", "average_precision"))]
+            for name, group in groups.items()
+        ]
+        tables.append(_markdown_table([attribute, "n", "macro AUROC", "macro average precision"], lines))
+    return tables
+
+
+def _operating_point_tables(scores: Mapping[str, Any]) -> list[str]:
+    points = [
+        [format_label(name), kind.replace("_", " "), *_format_operating_point(point)]
+        for name, kinds in scores["operating_points"].items()
+        for kind, point in kinds.items()
+    ]
+    return [_markdown_table(["operating point", "chosen", "sensitivity", "specificity"], points)] if points else []
 
 
 def _main_table(scores: Mapping[str, Any]) -> str:

@@ -9,7 +9,7 @@ from cxrjax.data import dataset
 from cxrjax.data.batch import RadiographBatch
 from cxrjax.inference.predictor import Predictor
 from cxrjax.io import predictions_csv
-from cxrjax.metrics import baselines, saliency
+from cxrjax.metrics import baselines, finding_arrays, saliency
 from cxrjax.runs import provenance
 from cxrjax.runtime import multihost, terminal
 from cxrjax.training import segmentation
@@ -38,12 +38,45 @@ def compare_labels(workdir: Path, predictor: Predictor, stored: dataset.Radiogra
 
     def truth_cells(cases: RadiographBatch, i: int, result: Any, row: int) -> dict[str, Any]:
         cells: dict[str, Any] = {} if source_labels is None else {"source_baseline": source_labels[row]}
-        if cases.lesions is not None and cases.lesions[i].any() and result.saliency.any():
-            cells["energy_in_lesions"] = float(saliency.energy_inside(result.saliency, cases.lesions[i]))
-        return cells
+        return cells | _lesion_cells(cases, i, result)
 
     columns = predictions_csv.classification_columns(predictor.classes, predictor.has_ood_detector)
     return TruthColumns(columns, truth_cells)
+
+
+def compare_findings(workdir: Path, predictor: Predictor, stored: dataset.RadiographDataset) -> TruthColumns:
+    """Return the comparison with true findings and known lesions, for the run of a classifier of several findings."""
+    targets = dataset.index_targets(stored, predictor.classes)
+    if multihost.is_primary():
+        _require_finding_counts(workdir, predictor)
+
+    def truth_cells(cases: RadiographBatch, i: int, result: Any, row: int) -> dict[str, Any]:
+        known = zip(predictor.classes, targets[row], strict=True)
+        cells: dict[str, Any] = {predictions_csv.TARGET_PREFIX + name: float(value) for name, value in known}
+        return cells | _lesion_cells(cases, i, result)
+
+    return TruthColumns(predictions_csv.finding_columns(predictor.classes, predictor.has_ood_detector), truth_cells)
+
+
+def _require_finding_counts(workdir: Path, predictor: Predictor) -> None:
+    """Count the findings of the training radiographs by source, where the run has no such record."""
+    if provenance.load_finding_counts(workdir) is not None:
+        return
+    try:
+        train = dataset.open_split(predictor.config, predictor.config.data.train)
+    except dataset.DatasetError as error:
+        terminal.warn(f"no scores of the source alone: {error}")
+        return
+    targets = dataset.index_targets(train, predictor.classes)
+    counts = finding_arrays.count_by_source(train.sources, targets, predictor.classes)
+    provenance.save_finding_counts(workdir, counts)
+
+
+def _lesion_cells(cases: RadiographBatch, i: int, result: Any) -> dict[str, Any]:
+    """Return the share of the saliency map inside known lesions; {} where there are none."""
+    if cases.lesions is None or not cases.lesions[i].any() or not result.saliency.any():
+        return {}
+    return {"energy_in_lesions": float(saliency.energy_inside(result.saliency, cases.lesions[i]))}
 
 
 def compare_masks(workdir: Path, predictor: Predictor, stored: dataset.RadiographDataset) -> TruthColumns:

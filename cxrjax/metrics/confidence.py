@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike
 from cxrjax.metrics import bootstrap, intervals
 from cxrjax.metrics.intervals import Design, Interval
 
-COUNTS = ("n", "no_prediction", "failed", "out_of_distribution", "support")
+COUNTS = ("n", "no_prediction", "failed", "out_of_distribution", "support", "uncertain")
 
 
 class Proportion(NamedTuple):

@@ -6,43 +6,17 @@ over the findings that are present in a radiograph.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
-from jaxtyping import Bool, Float, Int, Num, Shaped
+from jaxtyping import Float, Num, Shaped
 
 from cxrjax.metrics import calibration, classification, confidence, operating_points, temperature
 from cxrjax.metrics.confidence import safe_divide
+from cxrjax.metrics.finding_arrays import FindingArrays
 
 AREAS = ("auroc", "average_precision")
 ERRORS = ("ece", "brier", "log_loss")  # of probabilities, averaged over the findings
-
-
-class FindingArrays(NamedTuple):
-    """Truth and predictions of n radiographs with k findings."""
-
-    findings: tuple[str, ...]
-    positive: Bool[np.ndarray, "n k"]  # whether a finding is present; False where that is not known
-    known: Bool[np.ndarray, "n k"]  # whether the truth is known, neither uncertain nor missing
-    called: Bool[np.ndarray, "n k"]  # whether a finding is predicted; False without a prediction
-    probabilities: Float[np.ndarray, "n k"]  # NaN without a prediction
-
-    def rows(self, k: int) -> Int[np.ndarray, "rows"]:
-        """Return the indices of the radiographs whose truth is known for finding k."""
-        return np.flatnonzero(self.known[:, k])
-
-    def rows_with_prediction(self, k: int) -> Int[np.ndarray, "rows"]:
-        """Return the indices of those that have a probability too; only these can be calibrated."""
-        return np.flatnonzero(self.known[:, k] & ~np.isnan(self.probabilities[:, k]))
-
-    def select(self, rows: Int[np.ndarray, "rows"]) -> "FindingArrays":
-        """Return the radiographs at the given indices."""
-        return self._replace(
-            positive=self.positive[rows],
-            known=self.known[rows],
-            called=self.called[rows],
-            probabilities=self.probabilities[rows],
-        )
 
 
 def measure_findings(arrays: FindingArrays, weights: Num[np.ndarray, "r n"]) -> dict[str, Any]:
@@ -54,8 +28,8 @@ def measure_findings(arrays: FindingArrays, weights: Num[np.ndarray, "r n"]) -> 
 
     Returns:
         {"n", "no_prediction", "macro": {score: mean}, "classes": {finding: {score: leaf, "n": radiographs whose truth
-        is known, "support": those with the finding}}}, with each of `classification.SCORES`, a tree for
-        `cxrjax.metrics.confidence`.
+        is known, "support": those with the finding, "uncertain": those whose truth is uncertain}}}, with each of
+        `classification.SCORES`, a tree for `cxrjax.metrics.confidence`.
     """
     scores = {}
     for k, name in enumerate(arrays.findings):
@@ -70,7 +44,8 @@ def measure_findings(arrays: FindingArrays, weights: Num[np.ndarray, "r n"]) -> 
             total=finding_weights.sum(1),
         )
         areas = classification.measure_areas(positive, arrays.probabilities[rows, k], finding_weights)
-        scores[name] = {"n": finding_weights.sum(1), **counts, **areas}
+        uncertain = weights @ arrays.uncertain[:, k]
+        scores[name] = {"n": finding_weights.sum(1), "uncertain": uncertain, **counts, **areas}
     return {
         "n": weights.sum(1),
         "no_prediction": weights @ np.isnan(arrays.probabilities).any(1),
@@ -128,20 +103,6 @@ def source_probabilities(
         for source, table in by_source.items()
     }
     return np.array([shares.get(source, prevalence) for source in sources]).reshape(-1, len(findings))
-
-
-def count_by_source(
-    sources: Sequence[str], positive: Bool[np.ndarray, "n k"], known: Bool[np.ndarray, "n k"], findings: Sequence[str]
-) -> dict[str, dict[str, list[int]]]:
-    """Count radiographs without and with each finding by source, as `source_probabilities` takes them."""
-    names = np.asarray(sources)
-    counts: dict[str, dict[str, list[int]]] = {}
-    for source in sorted(set(sources)):
-        rows = names == source
-        present = (positive & known)[rows].sum(0)
-        absent = known[rows].sum(0) - present
-        counts[source] = {name: [int(absent[k]), int(present[k])] for k, name in enumerate(findings)}
-    return counts
 
 
 def prepare_calibration(

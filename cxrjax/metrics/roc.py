@@ -33,7 +33,7 @@ def roc_counts(positive: ArrayLike, scores: ArrayLike, weights: Num[np.ndarray, 
     scores = np.where(np.isnan(scores), np.where(positive, -np.inf, np.inf), scores)
     order = np.argsort(-scores, kind="stable")
     ordered = scores[order]
-    ends = np.flatnonzero(np.append(ordered[1:] != ordered[:-1], True))  # of each run of equal scores
+    ends = np.flatnonzero(np.append(ordered[1:] != ordered[:-1], len(ordered) > 0))  # of each run of equal scores
     weights = weights[:, order]
     called = _accumulate(weights, ends)
     true_positives = _accumulate(np.where(positive[order], weights, 0), ends)
@@ -60,7 +60,7 @@ def average_precision(counts: RocCounts) -> Float[np.ndarray, "r"]:
     hits = counts.true_positives[:, 1:]
     called = hits + counts.false_positives[:, 1:]
     precision = hits / np.maximum(called, np.finfo(float).tiny)
-    return safe_divide(np.einsum("rg,rg->r", np.diff(counts.true_positives), precision), hits[:, -1])
+    return safe_divide(np.einsum("rg,rg->r", np.diff(counts.true_positives), precision), counts.true_positives[:, -1])
 
 
 def choose_threshold(counts: RocCounts, specificity: float = 0.0, sensitivity: float = 0.0, more: float = 1.0) -> float:

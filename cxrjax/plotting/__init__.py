@@ -20,6 +20,9 @@ if TYPE_CHECKING:  # the same names for type checkers
     from cxrjax.plotting.evaluation import draw_proportions as draw_proportions
     from cxrjax.plotting.evaluation import draw_reliability as draw_reliability
     from cxrjax.plotting.evaluation import draw_roc_curves as draw_roc_curves
+    from cxrjax.plotting.findings import draw_precision_panels as draw_precision_panels
+    from cxrjax.plotting.findings import draw_reliability_panels as draw_reliability_panels
+    from cxrjax.plotting.findings import draw_roc_panels as draw_roc_panels
     from cxrjax.plotting.layers import color_layer as color_layer
     from cxrjax.plotting.layers import encode_color_scale as encode_color_scale
     from cxrjax.plotting.layers import encode_map_layer as encode_map_layer
@@ -55,11 +58,14 @@ __getattr__, __dir__, __all__ = _lazy_imports(
         "draw_learning_curves": "cxrjax.plotting.training:draw_learning_curves",
         "draw_lr_curve": "cxrjax.plotting.training:draw_lr_curve",
         "draw_overlay": "cxrjax.plotting.prediction_figure:draw_overlay",
+        "draw_precision_panels": "cxrjax.plotting.findings:draw_precision_panels",
         "draw_precision_recall": "cxrjax.plotting.evaluation:draw_precision_recall",
         "draw_preview": "cxrjax.plotting.preview:draw_preview",
         "draw_proportions": "cxrjax.plotting.evaluation:draw_proportions",
         "draw_reliability": "cxrjax.plotting.evaluation:draw_reliability",
+        "draw_reliability_panels": "cxrjax.plotting.findings:draw_reliability_panels",
         "draw_roc_curves": "cxrjax.plotting.evaluation:draw_roc_curves",
+        "draw_roc_panels": "cxrjax.plotting.findings:draw_roc_panels",
         "draw_sheet": "cxrjax.plotting.sheet:draw_sheet",
         "encode_color_scale": "cxrjax.plotting.layers:encode_color_scale",
         "encode_figure": "cxrjax.plotting.prediction_figure:encode_figure",

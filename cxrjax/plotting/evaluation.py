@@ -15,7 +15,7 @@ from cxrjax.plotting import palette, style
 CURVES_SIZE = (4.8, 5.6)  # inches; the width of a phone, on which figures are legible without being reduced
 BOX_PLOT_COLUMNS = 2  # panels per row of `draw_box_plots`
 
-_DASHED: dict[str, Any] = {"color": palette.PALE, "linewidth": 1, "linestyle": (0, (4, 3)), "zorder": 1}
+DASHED: dict[str, Any] = {"color": palette.PALE, "linewidth": 1, "linestyle": (0, (4, 3)), "zorder": 1}
 
 
 class RocCurve(NamedTuple):
@@ -97,7 +97,7 @@ def draw_roc_curves(curves: Sequence[RocCurve], path: str | os.PathLike) -> None
     """
     figure = Figure(figsize=CURVES_SIZE, layout="constrained")
     axes = figure.subplots()
-    axes.plot([0, 1], [0, 1], **_DASHED)
+    axes.plot([0, 1], [0, 1], **DASHED)
     for curve in curves:
         label = f"{curve.name} {curve.areas[0]}"
         (line,) = axes.plot(curve.false_positive_rate, curve.sensitivity, linewidth=1.6, label=label)
@@ -121,7 +121,7 @@ def draw_precision_recall(curves: Sequence[RocCurve], path: str | os.PathLike) -
     for curve in curves:
         label = f"{curve.name} {curve.areas[1]}"
         (line,) = axes.plot(curve.sensitivity, curve.precision, drawstyle="steps-pre", label=label, linewidth=1.6)
-        axes.axhline(curve.prevalence, **_DASHED | {"color": line.get_color(), "alpha": 0.5})
+        axes.axhline(curve.prevalence, **DASHED | {"color": line.get_color(), "alpha": 0.5})
     axes.set(xlabel="recall", ylabel="precision", title="precision and recall: average precision")
     _frame_unit_square(axes)
     style.save(figure, path)
@@ -147,7 +147,7 @@ def draw_reliability(curves: Sequence[ReliabilityCurve], path: str | os.PathLike
     """
     figure = Figure(figsize=CURVES_SIZE, layout="constrained")
     axes = figure.subplots()
-    axes.plot([0, 1], [0, 1], **_DASHED)
+    axes.plot([0, 1], [0, 1], **DASHED)
     for k, curve in enumerate(curves):
         accuracy = np.asarray(curve.accuracy)
         axes.errorbar(

@@ -4,7 +4,8 @@
 {"at_specificity": t, "at_sensitivity": t}}}:
 
 - "version" of the rules it was fitted by, and "step", the training step of the network it belongs to.
-- "temperature" of `metrics.temperature`.
+- "temperature" of `metrics.temperature`; of a classifier of several findings, {finding: temperature}, without those
+  that are present in all or in none of the radiographs.
 - "operating_points": for each class, the threshold of its probability, before temperature scaling, at which specificity
   or sensitivity reaches the target on new radiographs on average (`metrics.roc.choose_threshold`). It is null where
   there are too few radiographs to guarantee that (at least nine positives or negatives for 0.9), or where no threshold
@@ -12,7 +13,7 @@
   called positive. The intervals of sensitivity and specificity at a threshold treat it as fixed.
 - "min_confidence": the lowest confidence, before temperature scaling, from which on the target's share of new
   predictions is expected to be correct (`metrics.selective.choose_threshold`). A prediction below it is undecided; it
-  is null where no confidence suffices.
+  is null where no confidence suffices, and left out for several findings.
 """
 
 from collections.abc import Mapping
@@ -23,6 +24,7 @@ import numpy as np
 
 from cxrjax.io import json_file
 from cxrjax.metrics.temperature import is_at_bound
+from cxrjax.runtime.formatting import join_words
 
 _REMEDY = "remove it, and --mode=evaluate fits it again"
 VERSION = 2  # version 1, without the key: no targets of Platt, and thresholds by the observed rates
@@ -62,10 +64,15 @@ def load(workdir: Path, step: int | None) -> dict[str, Any] | None:
 def reliability_warning(content: Mapping[str, Any]) -> str:
     """Return a sentence that says why the temperature and thresholds of `load` are unreliable; "" if they are not."""
     split = content.get("split", "validation")
-    if is_at_bound(content["temperature"]):
+    at_bound = [
+        f"the temperature {value:.2f}" + (f" of {name}" if name else "")
+        for name, value in _by_finding(content["temperature"]).items()
+        if is_at_bound(value)
+    ]
+    if at_bound:
         return (
-            f"the temperature {content['temperature']:.2f} is at the end of the range that is searched: {split} does "
-            "not determine it, and probabilities at this temperature are not reliable"
+            f"{join_words(at_bound)} {'is' if len(at_bound) == 1 else 'are'} at the end of the range that is searched: "
+            f"{split} does not determine it, and probabilities at this temperature are not reliable"
         )
     if content.get("version") != VERSION:
         return (
@@ -78,12 +85,17 @@ def reliability_warning(content: Mapping[str, Any]) -> str:
 def _read(workdir: Path) -> dict[str, Any]:
     file = path(workdir)
     content = json_file.read(file, _REMEDY)
-    temperature = content.get("temperature")
-    if not isinstance(temperature, int | float) or not 0 < temperature < np.inf:
+    temperatures = _by_finding(content.get("temperature")).values()
+    if not all(isinstance(value, int | float) and 0 < value < np.inf for value in temperatures):
         raise json_file.DamagedFileError(file, "it has no temperature above 0", _REMEDY)
     if not isinstance(content.get("operating_points"), dict):
         raise json_file.DamagedFileError(file, "it has no operating points", _REMEDY)
     return content
+
+
+def _by_finding(temperature: Any) -> Mapping[str, Any]:
+    """Return the temperatures of the findings; that of a classifier of one label as {"": temperature}."""
+    return temperature if isinstance(temperature, Mapping) else {"": temperature}
 
 
 def load_min_confidence(workdir: Path, step: int | None) -> float | None:

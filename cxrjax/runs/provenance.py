@@ -4,6 +4,8 @@ provenance.json, beside the rows of an evaluation, names their data set, split a
 
 training_labels.json, in the run directory, has {source: {label: number of radiographs}} of the training radiographs,
 from which the source alone is predicted; evaluation on other data then does not need those of training.
+training_findings.json has the same of several findings: {source: {finding: [number without it, number with it]}}, of
+the radiographs whose truth is known.
 """
 
 import json
@@ -19,9 +21,12 @@ from cxrjax.runtime import atomic_files, former_names
 
 _PROVENANCE = "provenance.json"
 _LABEL_COUNTS = "training_labels.json"
+_FINDING_COUNTS = "training_findings.json"
 _REMEDY = "remove the folder, and --mode=evaluate makes it again"
 _LABEL_COUNTS_REMEDY = "remove it, and it is counted again from the data"
 _MAX_COUNT = 10**8  # radiographs of a label
+
+FindingCounts = dict[str, dict[str, list[int]]]  # of `finding_arrays.count_by_source`
 
 
 class Provenance(NamedTuple):
@@ -81,6 +86,31 @@ def load_label_counts(workdir: Path) -> dict[str, dict[str, int]] | None:
     counts = json_file.read(path, _LABEL_COUNTS_REMEDY)
     if not all(isinstance(labels, dict) and all(map(_is_count, labels.values())) for labels in counts.values()):
         raise json_file.DamagedFileError(path, "it does not count labels by source", _LABEL_COUNTS_REMEDY)
+    return counts
+
+
+def save_finding_counts(workdir: Path, counts: FindingCounts) -> None:
+    """Write training_findings.json to the run directory."""
+    atomic_files.atomic_write(workdir / _FINDING_COUNTS, (json.dumps(counts, indent=2) + "\n").encode())
+
+
+def load_finding_counts(workdir: Path) -> FindingCounts | None:
+    """Return {source: {finding: [training radiographs without it, with it]}}; None where the run has no such record.
+
+    Raises:
+        DamagedFileError: training_findings.json does not have pairs of counts by source and finding.
+    """
+    path = workdir / _FINDING_COUNTS
+    if not path.exists():
+        return None
+    counts = json_file.read(path, _LABEL_COUNTS_REMEDY)
+    pairs = [
+        pair
+        for by_finding in counts.values()
+        for pair in (by_finding.values() if isinstance(by_finding, dict) else [None])
+    ]
+    if not all(isinstance(pair, list) and len(pair) == 2 and all(map(_is_count, pair)) for pair in pairs):
+        raise json_file.DamagedFileError(path, "it does not count findings by source", _LABEL_COUNTS_REMEDY)
     return counts
 
 

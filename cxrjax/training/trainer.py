@@ -25,14 +25,13 @@ from cxrjax.data.loader import make_loader
 from cxrjax.data.sampler import AugmentedSubset, BatchSampler
 from cxrjax.inference.lung_segmenter import LungSegmenter
 from cxrjax.io import json_file
-from cxrjax.metrics import identifiability
-from cxrjax.runs import class_names, dataset_record, history, provenance, run_dir, run_log, segmenter_copy, weights
+from cxrjax.runs import class_names, dataset_record, history, run_dir, run_log, segmenter_copy, weights
 from cxrjax.runs.checkpoints import Checkpoints, snapshot_tag
 from cxrjax.runtime import lock, malloc, multihost, signals, terminal
 from cxrjax.runtime.errors import CxrjaxError
 from cxrjax.runtime.progress import progress_bar
 from cxrjax.runtime.sharding import BatchSharding
-from cxrjax.training import classification, model_selection, param_groups, segmentation, train_step
+from cxrjax.training import classification, label_record, model_selection, param_groups, segmentation, train_step
 from cxrjax.training.task import Task, Validation
 from cxrjax.training.tracking import tracker_group
 from cxrjax.training.train_step import TrainState
@@ -221,10 +220,7 @@ def build_task(config: Config, workdir: Path) -> Task:
         return segmentation.build(config, train_data, validation_data)
     train_data = dataset.load_or_stream(config, config.data.train)
     validation_data = dataset.load_or_stream(config, config.data.validation) if config.data.validation else None
-    provenance.save_label_counts(workdir, train_data.sources, train_data.labels)
-    if multihost.is_primary():
-        for sentence in identifiability.summarize(provenance.load_label_counts(workdir) or {}):
-            run_log.announce(workdir, sentence)
+    label_record.write(config, workdir, train_data)
     variables = run_dir.load_segmenter(workdir / run_dir.SEGMENTER, config)
     segmenter = LungSegmenter(config, variables, workdir / run_dir.LUNGS)
     return classification.build(config, train_data, validation_data, segmenter)

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from sklearn import metrics as sklearn
 
-from cxrjax.metrics import bootstrap, confidence, multilabel
-from cxrjax.metrics.multilabel import FindingArrays
+from cxrjax.metrics import bootstrap, confidence, finding_arrays, multilabel
+from cxrjax.metrics.finding_arrays import FindingArrays
 
 NAN = np.nan
 
@@ -15,7 +15,7 @@ def make(truth, probabilities, names=None):
     truth = np.array(truth, float)
     probabilities = np.array(probabilities, float)
     names = tuple(names or "abcdefg"[: truth.shape[1]])
-    return FindingArrays(names, truth == 1, truth >= 0, probabilities >= 0.5, probabilities)
+    return FindingArrays(names, truth == 1, truth >= 0, truth == -1, probabilities >= 0.5, probabilities)
 
 
 def draw(seed, n=150, k=3):
@@ -160,7 +160,7 @@ def test_the_source_alone_by_hand():
     """Of the source x, a has 1 of 4 and b is unknown; of y, a has 3 of 4 and b has 1 of 2; z is new."""
     sources = ["x"] * 4 + ["y"] * 4
     truth = np.array([[1, NAN], [0, -1], [0, NAN], [0, NAN], [1, 1], [1, 0], [1, NAN], [0, NAN]])
-    counts = multilabel.count_by_source(sources, truth == 1, truth >= 0, ["a", "b"])
+    counts = finding_arrays.count_by_source(sources, truth, ["a", "b"])
     assert counts == {"x": {"a": [3, 1], "b": [0, 0]}, "y": {"a": [1, 3], "b": [1, 1]}}
     probabilities = multilabel.source_probabilities(counts, ["x", "y", "z"], ["a", "b", "c"])
     np.testing.assert_allclose(probabilities, [[0.25, 0.5, 0.5], [0.75, 0.5, 0.5], [0.5, 0.5, 0.5]])
