@@ -113,7 +113,11 @@ def _finding_tables(scores: Mapping[str, Any]) -> list[str]:
         tables.append(_markdown_table([f"probabilities, {kind}", *ERRORS.values()], lines))
     for attribute, groups in scores["subgroups"].items():
         lines = [
-            [format_label(name), str(group["n"]), *(format_ci(group["macro"][key]) for key in ("auroc", "average_precision"))]
+            [
+                format_label(name),
+                str(group["n"]),
+                *(format_ci(group["macro"][key]) for key in ("auroc", "average_precision")),
+            ]
             for name, group in groups.items()
         ]
         tables.append(_markdown_table([attribute, "n", "macro AUROC", "macro average precision"], lines))
