@@ -26,10 +26,11 @@ Refit the out-of-distribution detector of a classifier (done automatically after
 Apply a run to radiographs. Writes rows and figures to DIR, which must not overlap the input and in which no other files
 are replaced or removed; --calibrated applies the run's calibration temperature to the probabilities. --save writes
 other files, at the radiograph's own size: the label map (0 background, 1 heart, 2 left lung, 3 right lung), the
-saliency map (16-bit PNG and float32 .npy) and an overlay; and JSON and embeddings. --label names the class of the map.
+saliency map (16-bit PNG and float32 .npy) and an overlay; and JSON and embeddings; and, of a DICOM file, results as
+DICOM objects of its study (requires cxrjax[dicom]). --label names the class of the map.
 A radiograph that looks inverted (bright lungs) is refused, with --if_inverted=invert inverted, with =ignore predicted:
   python -m cxrjax.main --workdir=RUN --mode=predict --input=FILE_OR_DIR --output=DIR [--calibrated] [--reject_ood]
-      [--save=figure,mask,map,overlay,json,embedding] [--label=CLASS] [--if_inverted=refuse]
+      [--save=figure,mask,map,overlay,json,embedding,dicom [--deidentify]] [--label=CLASS] [--if_inverted=refuse]
   python -m cxrjax.main --model=MODEL --mode=predict --input=FILE_OR_DIR --output=DIR
 MODEL is the name of a model that comes with the package ("lungs"), a file that Model.save of the Python API wrote, or
 its address. Import without --config makes a run of it, which the other modes read.
@@ -123,7 +124,7 @@ MODES = {
         commands.predict_radiographs,
         ("input", "output"),
         (
-            *("model", "calibrated", "reject_ood", "save", "label", "value_range", "if_inverted"),
+            *("model", "calibrated", "reject_ood", "save", "deidentify", "label", "value_range", "if_inverted"),
             *("num_processes", "process_id"),
         ),
         check=commands.check_prediction,
@@ -166,6 +167,9 @@ _SAVE = flags.DEFINE_list(
     "save",
     ["figure"],
     f"predict: files to write per radiograph, any of {','.join(saved_files.KINDS)} with commas; empty for none.",
+)
+_DEIDENTIFY = flags.DEFINE_bool(
+    "deidentify", False, "predict: leave the attributes of patient and study out of DICOM files, and replace UIDs."
 )
 _LABEL = flags.DEFINE_string("label", None, "predict: the class that saliency maps show, if not the predicted one.")
 _VALUE_RANGE = flags.DEFINE_list(

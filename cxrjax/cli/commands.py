@@ -40,6 +40,7 @@ class Request(NamedTuple):
     label: str | None = None
     value_range: Sequence[str] | None = None
     if_inverted: str = "refuse"
+    deidentify: bool = False
     num_processes: int | None = None
     process_id: int | None = None
     model: str = ""
@@ -200,6 +201,10 @@ def check_prediction(request: Request) -> None:
         DamagedFileError: the config of the run is damaged.
     """
     _check_output_folder(request)
+    if request.deidentify and "dicom" not in request.save:
+        raise ValueError("--deidentify is about DICOM files; add --save=dicom")
+    if "dicom" in request.save and find_spec("highdicom") is None:
+        raise ValueError("--save=dicom needs highdicom: pip install 'cxrjax[dicom]'")
     if request.label is None and not request.reject_ood:
         return
     facts = model_facts.read(request.workdir, request.model)
@@ -244,6 +249,7 @@ def predict_radiographs(request: Request) -> int:
         saliency_label=request.label,
         value_range=parse_range(request.value_range),
         if_inverted=request.if_inverted,
+        deidentify=request.deidentify,
     )
     counts = Counter(row["status"] for row in rows)
     processed = len(rows) - counts[predictions_csv.UNREADABLE] - counts[predictions_csv.REFUSED]

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import cxrjax as cx
 from cxrjax.cli import output_folder, prediction_journal
 from cxrjax.cli.prediction_journal import PredictionJournal
+from cxrjax.dicom.errors import DicomResultError
 from cxrjax.inference import prediction_files
 from cxrjax.io import files, predictions_csv, saved_files
 from cxrjax.runs import run_dir
@@ -40,6 +41,7 @@ def predict(
     saliency_label: str | None = None,
     value_range: tuple[float, float] | None = None,
     if_inverted: str = "refuse",
+    deidentify: bool = False,
 ) -> Result:
     """Predict a radiograph, or all radiographs of a folder; a file that fails gets a row with the reason.
 
@@ -67,6 +69,7 @@ def predict(
         saliency_label: the class that saliency maps show; None for the predicted one.
         value_range: least and greatest value of .npy files; see `cxrjax.io.radiograph.read`.
         if_inverted: what to do with an image whose gray levels look inverted; see `cxrjax.Model.predict`.
+        deidentify: whether DICOM files leave out the attributes of patient and study; see `cxrjax.Prediction.to_dicom`.
 
     Raises:
         RunError: the run cannot be loaded (see `cxrjax.load`), or has no OOD detector to reject images by.
@@ -103,7 +106,7 @@ def predict(
     settings |= {"min_confidence": model.min_confidence and str(model.min_confidence)}
     settings |= {"input": str(source.resolve()), "calibrated": calibrated, "reject_ood": reject_ood}
     settings |= {"save": saved, "saliency_label": saliency_label, "value_range": value_range and list(value_range)}
-    settings |= {"if_inverted": if_inverted}
+    settings |= {"if_inverted": if_inverted} | ({"deidentify": True} if deidentify else {})
     has_segmenter = model.spec.segmenter is not None
     columns = predictions_csv.file_columns(
         model.classes, model.has_ood_detector, has_segmenter=has_segmenter, saved=saved, has_notice=bool(model.notice)
@@ -112,7 +115,16 @@ def predict(
     rows = journal.read()
     remaining = {path: paths[path] for path in own if path not in rows}
     batch_size = min(model.config.evaluation.batch_size, len(paths))
-    predictor = _FilePredictor(model, batch_size, written, saved, reject_ood, value_range, if_inverted)
+    predictor = _FilePredictor(
+        model,
+        batch_size=batch_size,
+        written=written,
+        saved=saved,
+        reject_ood=reject_ood,
+        value_range=value_range,
+        if_inverted=if_inverted,
+        deidentify=deidentify,
+    )
     _predict_remaining(predictor, remaining, journal, rows)
     _finish(journal, written, columns, list(paths), root, listing.skipped_files)
     return Result([rows[path] for path in own], listing.skipped_files)
@@ -165,12 +177,14 @@ class _FilePredictor:
     def __init__(
         self,
         model: cx.Model,
+        *,
         batch_size: int,
         written: output_folder.OutputFolder,
         saved: Sequence[str],
         reject_ood: bool,
         value_range: tuple[float, float] | None,
         if_inverted: str,
+        deidentify: bool,
     ):
         self._model = model
         self._batch_size = batch_size
@@ -179,6 +193,7 @@ class _FilePredictor:
         self._reject_ood = reject_ood
         self._value_range = value_range
         self._if_inverted = if_inverted
+        self._deidentify = deidentify
 
     def predict(self, remaining: dict[str, Path], add: Callable[[dict[str, Any]], None]) -> None:
         """Predict files by path, and call `add` with the row of each, in order, once its files are written."""
@@ -192,8 +207,8 @@ class _FilePredictor:
         )
         with ThreadPoolExecutor(_NUM_WRITERS) as writers:
             try:
-                for path, prediction in zip(remaining, predictions, strict=True):
-                    pending.append(writers.submit(self._complete, path, prediction))
+                for (path, source), prediction in zip(remaining.items(), predictions, strict=True):
+                    pending.append(writers.submit(self._complete, path, source, prediction))
                     while pending[0].done() or len(pending) > _MAX_PENDING:
                         add(pending.popleft().result())
                         if not pending:
@@ -205,7 +220,7 @@ class _FilePredictor:
                     if future.exception() is None:
                         add(future.result())
 
-    def _complete(self, path: str, prediction: cx.Prediction | Exception) -> dict[str, Any]:
+    def _complete(self, path: str, source: Path, prediction: cx.Prediction | Exception) -> dict[str, Any]:
         """Write the files of a prediction, and return its row with their names; or the row with the reason."""
         if isinstance(prediction, cx.ImageRefusedError):
             row = {"view": prediction.view, "status": predictions_csv.REFUSED, "reason": prediction.reason}
@@ -218,20 +233,26 @@ class _FilePredictor:
             row = {"view": prediction.view, "status": predictions_csv.REFUSED, "reason": reason, "ood_reason": reason}
             return self._without_files({"path": path} | row)
         prediction = replace(prediction, path=path)
-        return prediction.to_row() | self._save(prediction)
+        return prediction.to_row() | self._save(prediction, source)
 
     def _without_files(self, row: dict[str, Any]) -> dict[str, Any]:
         """Remove the files of a former prediction of the radiograph, and return the row."""
         self._written.remove(row["path"], saved_files.SUFFIXES.values())
         return row
 
-    def _save(self, prediction: cx.Prediction) -> dict[str, str]:
+    def _save(self, prediction: cx.Prediction, source: Path) -> dict[str, str]:
         """Write the files of a prediction: their names by column; or the status and the reason why that failed."""
         names: dict[str, str] = {}
+        objects: dict[str, bytes] | None = None  # DICOM files, which are made at once
         for file in self._saved:
             suffix = saved_files.SUFFIXES[file]
             try:
-                content = prediction_files.encode(prediction, file)
+                if file in saved_files.KINDS["dicom"]:
+                    if objects is None:
+                        objects = prediction_files.encode_dicom(prediction, source, deidentify=self._deidentify)
+                    content = objects.get(file)
+                else:
+                    content = prediction_files.encode(prediction, file)
                 if content is None:
                     self._written.remove(prediction.path, [suffix])
                 else:
@@ -246,7 +267,7 @@ class _FilePredictor:
 
 def _explain(error: Exception) -> str:
     """Return a reason that quotes nothing from the file, as the message of an error might."""
-    if isinstance(error, cx.ImageReadError):
+    if isinstance(error, cx.ImageReadError | DicomResultError):
         return error.reason
     if isinstance(error, MemoryError):
         return "it needs more memory than there is"

@@ -42,21 +42,17 @@ def build_results(
             its pixels show who the patient is, and `deidentify` is true; or highdicom is not installed.
     """
     check_installed()
-    if isinstance(source, pydicom.Dataset):
-        name = ""
-        dataset = source
-    else:
-        name = f"{os.path.basename(source)}: "
-        dataset = read_source(source)
+    is_file = not isinstance(source, pydicom.Dataset)
+    name = os.path.basename(source) if is_file else ""
+    dataset = read_source(source) if is_file else source
     with _lock, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # pydicom's quote the value of an element
         try:
             parsed = parse_source(dataset, deidentify=deidentify)
             _check_size(prediction, parsed)
         except DicomResultError as error:
-            raise DicomResultError(f"{name}{error}") from None
-        results = _build(prediction, parsed, _identify(prediction, parsed, deidentify=deidentify))
-    return results
+            raise DicomResultError(error.reason, name) from None
+        return _build(prediction, parsed, _identify(prediction, parsed, deidentify=deidentify))
 
 
 def encode(dataset: pydicom.Dataset) -> bytes:

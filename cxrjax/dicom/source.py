@@ -105,10 +105,10 @@ def read_source(path: str | os.PathLike[str]) -> pydicom.Dataset:
         limits = current()
         data = reader.read_bytes(path, limits)
         if not (is_dicom(data) or may_be_bare_dicom(data)):
-            raise DicomResultError(f"{name}: is not a DICOM file, so that it has no study for DICOM results")
+            raise DicomResultError("is not a DICOM file, so that it has no study for DICOM results", name)
         return read_dataset(data, TAGS, limits)[0]
     except ImageDecodeError as error:
-        raise DicomResultError(f"{name}: {error.reason}") from error
+        raise DicomResultError(error.reason, name) from error
 
 
 def parse_source(dataset: pydicom.Dataset, *, deidentify: bool) -> Source:

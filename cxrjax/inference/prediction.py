@@ -170,7 +170,8 @@ class Prediction:
                 the saliency map at that size as NAME.map.png of 16 bit, in which 65535 is 1, and as NAME.map.npy of
                 float32; "overlay", NAME.overlay.png, the map and the lungs' contour over the radiograph at that size;
                 "json", NAME.prediction.json with the content of `to_dict`; "embedding", NAME.embedding.npz with
-                `embedding` and, where there are any, `patch_embeddings` and `patch_centers`.
+                `embedding` and, where there are any, `patch_embeddings` and `patch_centers`; "dicom", of a DICOM file,
+                NAME.segmentation.dcm, NAME.overlay.dcm and NAME.report.dcm, see `to_dicom`.
             name: NAME; None for the name of the radiograph's file, or "radiograph" of an array.
 
         Returns:
@@ -179,27 +180,41 @@ class Prediction:
 
         Raises:
             ValueError: there is no such kind of file.
+            DicomResultError: the DICOM files cannot be made, see `cxrjax.dicom.build_results`.
             OSError: a file cannot be written.
         """
         Path(folder).mkdir(parents=True, exist_ok=True)
         stem = name or Path(self.path).name or "radiograph"
         paths = []
+        objects = prediction_files.encode_dicom(self, Path(self.path)) if "dicom" in kinds else {}
         for file in saved_files.list_files(kinds):
-            content = prediction_files.encode(self, file)
+            is_dicom = file in saved_files.KINDS["dicom"]
+            content = objects.get(file) if is_dicom else prediction_files.encode(self, file)
             if content is not None:
                 paths.append(Path(folder, stem + saved_files.SUFFIXES[file]))
                 atomic_files.atomic_write(paths[-1], content)
         return paths
 
-    def to_dicom(self, source: pydicom.Dataset, *, deidentify: bool = False) -> list[pydicom.Dataset]:
+    def to_dicom(
+        self, source: pydicom.Dataset | str | os.PathLike[str], *, deidentify: bool = False
+    ) -> list[pydicom.Dataset]:
         """Return DICOM objects for the study of the radiograph (requires cxrjax[dicom]).
 
         Args:
-            source: data set of the radiograph.
-            deidentify: whether to leave out the attributes of patient and study.
+            source: DICOM file of the radiograph, or its data set.
+            deidentify: whether to leave out the attributes of patient and study, and to replace the UIDs.
 
         Returns:
             Segmentation, Secondary Capture and Structured Report; see `cxrjax.dicom.build_results`.
+
+        Raises:
+            DicomResultError: see `cxrjax.dicom.build_results`.
+
+        Examples:
+            >>> import cxrjax as cx
+            >>> prediction = cx.load("runs/findings").predict("patient.dcm")
+            >>> [result.Modality for result in prediction.to_dicom("patient.dcm")]
+            ['SEG', 'OT', 'SR']
         """
         return dicom.build_results(self, source, deidentify=deidentify)
 

@@ -10,8 +10,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from cxrjax import plotting
+from cxrjax import dicom, plotting
 from cxrjax.inference import rows
+from cxrjax.io import dicom_elements
 from cxrjax.runtime import terminal
 from cxrjax.runtime.formatting import capitalize_first, format_label, shorten_middle
 
@@ -31,6 +32,26 @@ def encode(prediction: "Prediction", name: str) -> bytes | None:
         without a segmenter no mask, and without lungs there is neither map nor embedding.
     """
     return _ENCODERS[name](prediction)
+
+
+def encode_dicom(prediction: "Prediction", source: Path, *, deidentify: bool = False) -> dict[str, bytes]:
+    """Encode the DICOM objects of a prediction.
+
+    Args:
+        prediction: the prediction.
+        source: the file of its radiograph.
+        deidentify: see `cxrjax.dicom.build_results`.
+
+    Returns:
+        The content of files by the name of `saved_files.SUFFIXES`; {} if the radiograph is not a DICOM file.
+
+    Raises:
+        DicomResultError: see `cxrjax.dicom.build_results`.
+    """
+    if not dicom_elements.is_dicom(source):
+        return {}
+    results = dicom.build_results(prediction, source, deidentify=deidentify)
+    return {_DICOM_FILES[result.Modality]: dicom.encode(result) for result in results}
 
 
 def encode_label_map(labels: NDArray[np.uint8]) -> bytes:
@@ -121,6 +142,8 @@ def _encode_embedding(prediction: "Prediction") -> bytes | None:
     np.savez(file, allow_pickle=False, **arrays)
     return file.getvalue()
 
+
+_DICOM_FILES = {"SEG": "dicom_segmentation", "OT": "dicom_overlay", "SR": "dicom_report"}  # by modality
 
 _ENCODERS: dict[str, Callable[["Prediction"], bytes | None]] = {
     "figure": _encode_figure,

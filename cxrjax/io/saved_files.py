@@ -10,6 +10,11 @@ KINDS = {
     "overlay": {"overlay": ".overlay.png"},
     "json": {"json": ".prediction.json"},
     "embedding": {"embedding": ".embedding.npz"},
+    "dicom": {
+        "dicom_segmentation": ".segmentation.dcm",
+        "dicom_overlay": ".overlay.dcm",
+        "dicom_report": ".report.dcm",
+    },
 }
 SUFFIXES = {name: suffix for files in KINDS.values() for name, suffix in files.items()}
 
