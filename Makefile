@@ -11,7 +11,7 @@ READY := $(VENV)/ready
 TESTING := $(VENV)/testing
 PIP_INSTALL := -m pip install --quiet --disable-pip-version-check
 
-.PHONY: help demo recipes test fuzz lint lock clean
+.PHONY: help demo recipes test fuzz lint docs lock clean
 .DEFAULT_GOAL := help
 
 help: ## list what can be made
@@ -50,6 +50,10 @@ lint: $(TESTING) ## check the code's form and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/basedpyright --pythonpath $(BIN)/python
+
+docs: $(READY) ## build the documentation into build/site
+	$(BIN)/python $(PIP_INSTALL) --constraint constraints.txt --editable '.[docs]'
+	$(BIN)/mkdocs build --strict
 
 # A release that the oldest Python can install, the newer ones can too; so the pins are resolved on 3.11.
 lock: ## renew constraints.txt from the newest releases

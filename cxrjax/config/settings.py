@@ -55,11 +55,12 @@ Initializer = Literal[
 class DataConfig:
     """Data set: where it is, which splits are read, and how much of it is cached in memory."""
 
-    dir: Text = ""  # a data set prepared by `python -m data_prep`
-    train: Text = "train"  # split to train on, or several: "fold0+fold2"
-    validation: Text = "val"  # split, or several, by which the best epoch is chosen; "": none, the last epoch is used
+    dir: Text = ""  # a data set prepared by `python -m data_prep`; no default
+    train: Text = "train"  # split to train on, or several: "fold0+fold2"; ours
+    # split, or several, by which the best epoch is chosen; "": none, the last epoch is used; ours
+    validation: Text = "val"
     # ((name, new name), …): labels or findings that are renamed, or merged under one name
-    # (cxrjax/io/findings.py: rename); (("covid19", "viral"),) gives the four classes of Oh et al.
+    # (cxrjax/io/findings.py: rename); (("covid19", "viral"),) gives the four classes of Oh et al.; ours
     label_map: Annotated[tuple[tuple[str, str], ...], Length(1, 200)] = ()
     # megabytes: limit of the images and masks, for training and for validation each, that are cached in memory and on
     # the devices; larger splits are read from disk; ours: 1,900 radiographs of 1024²
@@ -74,9 +75,9 @@ class ImageConfig:
     size: Side = 1024  # pixels, side of a preprocessed radiograph; paper II-C
     # exponent after histogram specification; original segmentation/header.py
     gamma: Annotated[float, Range(0.01, 100)] = 0.5
-    equalize: bool = True  # specify the histogram, as the original does; False: keep the gray levels
-    # crop margins of nearly one level at all sides (cxrjax/io/borders.py); ours or "bottom": crop only a lower border
-    # of exactly 0, as the original does
+    equalize: bool = True  # specify the histogram, as the original does; False: keep the gray levels; original
+    # crop margins of nearly one level at all sides (cxrjax/io/borders.py); "bottom": crop only a lower border of
+    # exactly 0, as the original does; ours
     borders: Literal["uniform", "bottom"] = "uniform"
 
 
@@ -84,13 +85,15 @@ class ImageConfig:
 class SegmenterConfig:
     """Network that finds the lungs."""
 
-    architecture: Name = "fc_densenet103"  # paper II-B, table II
+    architecture: Name = "fc_densenet103"  # name of a network, of `cxrjax.models.list()`; paper II-B, table II
     size: Side = 256  # pixels, side of the input; paper II-B
-    channels: Channels = 1  # original segmentation/header.py
-    normalization: Normalization = "none"  # gray levels in 0..1 (original: 0..255); "imagenet" for published weights
+    channels: Channels = 1  # of the input, equal for gray images; original segmentation/header.py
+    # gray levels in 0..1 (original: 0..255); "imagenet" for published weights; ours
+    normalization: Normalization = "none"
     initializer: Initializer = "he_normal"  # of random weights; others in cxrjax/models/initializers.py; ours
     dropout: Annotated[float, Range(0, 0.99)] = 0.2  # fraction of feature maps; original segmentation/layers.py
-    # classify: run directory of the segmenter, or a model such as "lungs"; "" if patches are global and not masked
+    # classify: run directory of the segmenter, or a model such as "lungs"; "" if patches are global and not masked;
+    # no default
     workdir: Text = ""
     min_component_area: Fraction = 0.005  # fraction of the image; smaller components of a mask are removed; ours
     min_lung_area: Fraction = 0.02  # fraction of the image; a smaller mask counts as "no lungs found"; ours
@@ -100,13 +103,14 @@ class SegmenterConfig:
 class ClassifierConfig:
     """Network that labels patches or radiographs."""
 
-    # "single": one label per radiograph, softmax; "multi": several findings at once, each positive or negative, sigmoid
+    # "single": one label per radiograph, softmax; "multi": several findings at once, each positive or negative,
+    # sigmoid; ours
     targets: Literal["single", "multi"] = "single"
-
-    architecture: Name = "resnet18"  # paper II-C
-    head: Name = "own"  # as published, or one of cxrjax/models/classifier.py: "linear", "hidden", "vgg", …
-    channels: Channels = 3  # paper II-C: gray repeated, for weights trained on color images
-    normalization: Normalization = "none"  # gray levels in 0..1 (original: 0..255); "imagenet" for published weights
+    architecture: Name = "resnet18"  # name of a network, of `cxrjax.models.list()`; paper II-C
+    head: Name = "own"  # as published, or one of cxrjax/models/classifier.py: "linear", "hidden", "vgg", …; ours
+    channels: Channels = 3  # gray repeated, for weights trained on color images; paper II-C
+    # gray levels in 0..1 (original: 0..255); "imagenet" for published weights; ours
+    normalization: Normalization = "none"
     initializer: Initializer = "he_normal"  # of random weights and of a new head; names as of the segmenter; ours
     # labels or findings, in the order of the outputs; (): those of the training split, by
     # cxrjax/runs/class_names.py; ours
@@ -135,7 +139,7 @@ class PatchesConfig:
     context_pixels: Annotated[int, Range(0, _MAX_SIDE)] = 0
     count: BatchSize = 100  # N, number of patches that vote on a radiograph; paper II-C
     count_validation: BatchSize = 10  # number of patches that vote in validation; ours (original: 1)
-    batch_size: BatchSize = 50  # patches per forward pass; ours: limits the memory, does not change results
+    batch_size: BatchSize = 50  # patches per forward pass; limits the memory, does not change results; ours
 
 
 @dataclass(frozen=True)
@@ -149,47 +153,47 @@ class VotingConfig:
 class TrainingConfig:
     """Training: sampling, loss, learning rate, regularization, early stopping."""
 
-    epochs: Count = 100  # original segmentation/header.py and classification/header.py
+    epochs: Count = 100  # passes over the training split; original segmentation/header.py
     batch_size: BatchSize = 16  # radiographs per step; original classification/header.py
-    # "balanced": classes equally often; "oversample": see below; only training
+    # "balanced": classes equally often; "oversample": see below; only training; ours
     sampler: Literal["shuffle", "balanced", "oversample"] = "shuffle"
     # factor by which the minority is repeated; hieu2695 baseline_oversampling.py
     oversample_factor: Annotated[int, Range(1, 10_000)] = 5
-    # names of the oversampled classes; (): the smallest class
+    # names of the oversampled classes; (): the smallest class; ours
     minority_classes: Annotated[tuple[str, ...], Length(0, 10_000)] = ()
-    # examples that are augmented; "copies": only those that "oversample" adds
+    # examples that are augmented; "copies": only those that "oversample" adds; ours
     augment: Literal["all", "copies"] = "all"
-    # probability that such an example is augmented; the others are as in validation
+    # probability that such an example is augmented; the others are as in validation; ours
     augment_probability: Fraction = 1.0
-    # or "focal"; of the classifier (segmenter: cross-entropy per pixel)
+    # or "focal"; of the classifier (segmenter: cross-entropy per pixel); ours
     loss: Literal["cross_entropy", "focal"] = "cross_entropy"
     # of the classifier: (), ("inverse",) to class sizes, or a number per class; of "multi" targets the weight of
-    # positive radiographs, negative ones weigh 1: ("inverse",) is negative / positive ones, CheXNet
+    # positive radiographs, negative ones weigh 1: ("inverse",) is negative / positive ones, CheXNet; original
     class_weights: Annotated[tuple[str | float, ...], Range(0, _MAX_FACTOR)] = ()
     # of "multi" targets: findings that are uncertain are left out of the loss, or count as negative or positive, the
-    # U-Ignore, U-Zeros and U-Ones of Irvin et al. 2019 (CheXpert)
+    # U-Ignore, U-Zeros and U-Ones of CheXpert; Irvin et al. 2019
     uncertain: Literal["ignore", "zeros", "ones"] = "ignore"
-    focal_gamma: Annotated[float, Range(0, 100)] = 2.0  # hieu2695 Helper.py
-    focal_alpha: Annotated[float, Range(0, 1e6)] = 1.0  # hieu2695 Helper.py
-    learning_rate: Annotated[float, Range(0, 1e6)] = 1e-5  # original classification/header.py
-    # or "constant", "cosine", "one_cycle", "plateau"
+    focal_gamma: Annotated[float, Range(0, 100)] = 2.0  # exponent of "focal"; hieu2695 Helper.py
+    focal_alpha: Annotated[float, Range(0, 1e6)] = 1.0  # factor of "focal"; hieu2695 Helper.py
+    learning_rate: Annotated[float, Range(0, 1e6)] = 1e-5  # highest of the schedule; original classification/header.py
+    # or "constant", "cosine", "one_cycle", "plateau"; original
     schedule: Literal["steps", "constant", "cosine", "one_cycle", "plateau"] = "steps"
     warmup_fraction: Fraction = 0.0  # fraction of the training; ours
-    # fractions of the training at which "steps" multiplies the rate by `lr_factor`
+    # fractions of the training at which "steps" multiplies the rate by `lr_factor`; no default
     milestones: Annotated[tuple[float, ...], Range(0, 1)] = ()
-    lr_factor: Factor = 0.1  # of "steps" (original segmentation/train.py) and "plateau" (manastahir train.py)
-    cycles: Count = 1  # of "cosine", each from the peak; their networks are kept for evaluation.ensemble_size
+    lr_factor: Factor = 0.1  # of "steps" (original segmentation/train.py) and "plateau" (manastahir train.py); original
+    cycles: Count = 1  # of "cosine", each from the peak; their networks are kept for evaluation.ensemble_size; ours
     # rising fraction, peak / first rate, peak / last rate; fastai
     one_cycle: Annotated[tuple[float, ...], Range(0, _MAX_FACTOR)] = (0.25, 25.0, 1e5)
     b1_at_peak: Fraction = 0.85  # momentum decreases to this as "one_cycle" rises; fastai
-    plateau_metric: Text = ""  # "val/…" or "train/loss" (manastahir train.py); "": `metric` of validation
+    plateau_metric: Text = ""  # "val/…" or "train/loss" (manastahir train.py); "": `metric` of validation; ours
     # epochs without improvement before the rate is lowered; manastahir config.ini
     plateau_patience: Annotated[int, Range(0, _MAX_COUNT)] = 5
     plateau_min_delta: Factor = 1e-4  # smallest change that counts as improvement; Keras ReduceLROnPlateau
-    min_lr: Annotated[float, Range(0, 1e6)] = 0.0  # lower limit of the rate of "plateau"
-    # ((regular expression, multiplier of the rate), …) by parameter path; 0 freezes
+    min_lr: Annotated[float, Range(0, 1e6)] = 0.0  # lower limit of the rate of "plateau"; ours
+    # ((regular expression, multiplier of the rate), …) by parameter path; 0 freezes; ours
     param_groups: Annotated[tuple[tuple[str, float], ...], Range(0, _MAX_FACTOR)] = ()
-    # epochs after which frozen groups train too, with a new optimizer; 0: never
+    # epochs after which frozen groups train too, with a new optimizer; 0: never; ours
     unfreeze_epoch: Annotated[int, Range(0, _MAX_COUNT)] = 0
     unfreeze_lr_scale: Factor = 0.1  # of every learning rate from then on; hieu2695 resnet34_cs_full.py
     unfreeze_augment_scale: Fraction = (
@@ -198,9 +202,9 @@ class TrainingConfig:
     ema_decay: Fraction = 0.0  # decay rate per step of the weights' running mean, which is used; 0: none; ours
     l1: Factor = 0.0  # weight of the sum of absolute parameters; original classification/train.py
     l2: Factor = 0.0  # weight of the sum of squared parameters; manastahir models.py
-    l2_bias_and_norm: bool = True  # include biases and batch norms in that sum; Keras's is of kernels only
+    l2_bias_and_norm: bool = True  # include biases and batch norms in that sum, unlike Keras; ours
     background_weight: Factor = 0.5  # of a pixel outside all structures; original segmentation/header.py
-    metric: Text = ""  # of validation: the highest is best, or the lowest if the name ends in "loss"
+    metric: Text = ""  # of validation: the highest is best, or the lowest if the name ends in "loss"; ours
     patience: Count = 50  # epochs without a strictly better metric before stopping; original classification
     # between saves within an epoch (the end of each is saved too); ours
     checkpoint_every_minutes: Annotated[float, Range(0, 1e6)] = 5.0
@@ -214,8 +218,8 @@ class OptimizerConfig:
     b1: Fraction = 0.9  # decay rate per step of the gradient's running mean; PyTorch's Adam
     b2: Fraction = 0.999  # decay rate per step of the squared gradient's; PyTorch's Adam
     eps: Fraction = 1e-8  # added to the root of the latter; PyTorch's Adam
-    weight_decay: Factor = 0.0  # added to the gradient, as a multiple of the weight (PyTorch's Adam weight_decay)
-    decay_bias_and_norm: bool = True  # decay biases and batch norms too, as PyTorch does; fastai does not
+    weight_decay: Factor = 0.0  # added to the gradient, as a multiple of the weight; PyTorch's Adam
+    decay_bias_and_norm: bool = True  # decay biases and batch norms too, unlike fastai; PyTorch's Adam
     clip_param_norm: Factor = 0.0  # largest norm of each parameter's own gradient, 0: unlimited; Keras's clipnorm
 
 
@@ -223,16 +227,17 @@ class OptimizerConfig:
 class AugmentationConfig:
     """Random changes of training examples; all zero, as in the original's code."""
 
-    rotation: Annotated[float, Range(0, 180)] = 0.0  # degrees, in both directions
-    scale: Fraction = 0.0  # fraction of the size, in both directions
-    shift: Fraction = 0.0  # fraction of the size, in both directions
-    contrast: Fraction = 0.0  # fraction of the gray range, in both directions
-    contrast_about: Literal["middle", "mean"] = "middle"  # of the gray range; "mean": of the image, as Keras does
-    brightness: Fraction = 0.0  # fraction of the gray range, in both directions
-    # fraction of the side cut off at random; the rest is enlarged to the full size
+    rotation: Annotated[float, Range(0, 180)] = 0.0  # degrees, in both directions; original
+    scale: Fraction = 0.0  # fraction of the size, in both directions; original
+    shift: Fraction = 0.0  # fraction of the size, in both directions; original
+    contrast: Fraction = 0.0  # fraction of the gray range, in both directions; original
+    contrast_about: Literal["middle", "mean"] = "middle"  # of the gray range; "mean": of the image, as Keras does; ours
+    brightness: Fraction = 0.0  # fraction of the gray range, in both directions; original
+    # fraction of the side cut off at random; the rest is enlarged to the full size; original
     random_crop: Annotated[float, Range(0, 0.99)] = 0.0
-    flip_vertical: Fraction = 0.0  # probability of a vertical flip
-    flip_horizontal: Fraction = 0.0  # probability of a horizontal flip; not if masks distinguish left and right lung
+    flip_vertical: Fraction = 0.0  # probability of a vertical flip; original
+    # probability of a horizontal flip; not if masks distinguish left and right lung; original
+    flip_horizontal: Fraction = 0.0
     dihedral: Fraction = 0.0  # probability of one of the square's 8 symmetries, uniform; fastai's Dihedral
     # largest fraction of the side that a blank border, black or white, covers at random on each of the four sides; ours
     border: Annotated[float, Range(0, 0.45)] = 0.0
@@ -243,9 +248,9 @@ class AugmentationConfig:
 class EvaluationConfig:
     """Evaluation and prediction."""
 
-    batch_size: BatchSize = 8  # radiographs per batch; ours: limits the memory, does not change results
-    num_preview_images: Annotated[int, Range(0, 10_000)] = 12  # radiographs on the preview sheet
-    # the best network only; more: the networks of this many last cycles vote together
+    batch_size: BatchSize = 8  # radiographs per batch; limits the memory, does not change results; ours
+    num_preview_images: Annotated[int, Range(0, 10_000)] = 12  # radiographs on the preview sheet; ours
+    # the best network only; more: the networks of this many last cycles vote together; ours
     ensemble_size: Annotated[int, Range(1, 1000)] = 1
 
 
@@ -253,8 +258,8 @@ class EvaluationConfig:
 class SaliencyConfig:
     """Saliency maps."""
 
-    # divide the map of each patch by its maximum; ours; or "range": its minimum becomes 0 too, as in the original
-    # (cxrjax/ops/cam.py: scale)
+    # divide the map of each patch by its maximum; or "range": its minimum becomes 0 too, as in the original
+    # (cxrjax/ops/cam.py: scale); ours
     scaling: Literal["peak", "range"] = "peak"
 
 
@@ -311,12 +316,13 @@ class TrackingConfig:
     """Programs that follow a training, beside metrics.jsonl, which each run has; cxrjax/training/tracking."""
 
     # "tensorboard", "mlflow", "wandb"; servers and accounts are found by their own environment variables, such as
-    # MLFLOW_TRACKING_URI and WANDB_MODE; (): none
+    # MLFLOW_TRACKING_URI and WANDB_MODE; (): none; ours
     trackers: Annotated[tuple[str, ...], Length(0, 10)] = ("tensorboard",)
-    project: Name = "cxrjax"  # experiment of MLflow, project of Weights & Biases
+    project: Name = "cxrjax"  # experiment of MLflow, project of Weights & Biases; ours
     # validation radiographs that are drawn with their prediction at each epoch, evenly spaced; 0: none; ours
     num_images: Annotated[int, Range(0, 100)] = 4
-    # send them to MLflow and Weights & Biases too, whose servers may be elsewhere; TensorBoard's files stay in the run
+    # send them to MLflow and Weights & Biases too, whose servers may be elsewhere; TensorBoard's files stay in the
+    # run; ours
     send_images: bool = False
 
 
@@ -328,13 +334,13 @@ class Config:
     takes a `Config`, or the section that it needs. It is hashable.
     """
 
-    task: Literal["segment", "classify"]
-    seed: Annotated[int, Range(0, 2**32 - 1)] = 0  # of all random numbers: weights, order, patches, augmentation
+    task: Literal["segment", "classify"]  # what the network learns: lungs, or labels; no default
+    seed: Annotated[int, Range(0, 2**32 - 1)] = 0  # of all random numbers: weights, order, patches, augmentation; ours
     # initial weights: a trained run, the name of a model, a file or an address (cxrjax/pretrained/hub.py); "": random
     # weights; ours
     pretrained: Text = ""
-    # their last layer: "keep", "fresh" (drawn), or "auto": kept if it has as many outputs; ours. Earlier layers of the
-    # head that the weights lack are drawn too; for the weights of an encoder, the rest of the segmenter
+    # their last layer: "keep", "fresh" (drawn), or "auto": kept if it has as many outputs. Earlier layers of the
+    # head that the weights lack are drawn too; for the weights of an encoder, the rest of the segmenter; ours
     pretrained_head: Literal["auto", "keep", "fresh"] = "auto"
     # "float32", "bfloat16", or "auto": bfloat16 if there is an accelerator; ours
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
