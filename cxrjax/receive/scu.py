@@ -14,7 +14,7 @@ from cxrjax.runtime.terminal import print_line, warn
 
 _BATCH = 30  # results per association
 _MAX_DELAY = 300  # seconds between two tries to reach the node
-_POLL_SECONDS = 1.0
+_POLL_SECONDS = 0.2
 _CONNECT_SECONDS = 10
 _ANSWER_SECONDS = 120  # that the node may take to store one object
 # Offered beside what is sent: an association of which nothing is accepted is no association.
