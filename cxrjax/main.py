@@ -40,6 +40,9 @@ with --num_processes=N and --process_id=I, I from 0; the last to finish writes p
 Serve a model as a web page and a REST interface on this machine (requires cxrjax[serve]); --host and --port name
 another address. Files stay in memory, and their names in the browser:
   python -m cxrjax.main --model=MODEL --mode=serve [--port=8000] [--calibrated]
+Receive radiographs from a PACS by DICOM, and send the results back (requires cxrjax[dicom], see docs/dicom.md):
+  python -m cxrjax.main --model=MODEL --mode=receive --output=DIR [--aet=CXRJAX] [--port=11112]
+      [--send_to=AET@HOST:PORT] [--allow_aet=AET,…] [--host=ADDRESS --allow_address=ADDRESS,…]
 Import published weights into a run (safetensors, PyTorch, Keras; no code in a file is executed), or export a run's:
   python -m cxrjax.main --mode=import --input=FILE_OR_ADDRESS --config=oh2020:segment --workdir=RUN
   python -m cxrjax.main --mode=import --input=MODEL --workdir=RUN
@@ -76,7 +79,7 @@ from absl import app, flags, logging
 from ml_collections import config_flags
 
 import cxrjax
-from cxrjax.cli import arguments, commands
+from cxrjax.cli import arguments, commands, receive
 from cxrjax.config import Config, InvalidSettingError, freeze
 from cxrjax.io import saved_files
 from cxrjax.runtime import cache, former_names, signals, terminal
@@ -139,6 +142,17 @@ MODES = {
         is_inference=True,
         after_signal="predictions that were not downloaded are gone",
     ),
+    "receive": Mode(
+        receive.receive_radiographs,
+        ("output",),
+        (
+            *("model", "calibrated", "reject_ood", "if_inverted"),
+            *("host", "port", "aet", "send_to", "allow_aet", "allow_address"),
+        ),
+        check=receive.check_packages,
+        is_inference=True,
+        after_signal="the same command goes on with what was received",
+    ),
     "lr_find": Mode(commands.find_learning_rate, ("config",), writes_run=True),
     "cross_validate": Mode(commands.cross_validate_network, ("config",), writes_run=True, after_signal=_RESUMES),
     "import": Mode(commands.import_weights, ("input",), ("config",), writes_run=True),
@@ -150,7 +164,7 @@ _CONFIG = config_flags.DEFINE_config_file(
 )
 _WORKDIR = flags.DEFINE_string("workdir", "", "Run directory; train and import write it, the other modes read it.")
 _MODEL = flags.DEFINE_string(
-    "model", "", "predict, serve, export: name, file or address of a model, in place of --workdir."
+    "model", "", "predict, serve, receive, export: name, file or address of a model, in place of --workdir."
 )
 _CACHE_DIR = flags.DEFINE_string(
     "compilation_cache_dir", None, "Folder of the cache of compiled programs; empty disables it. [~/.cache/cxrjax]"
@@ -159,9 +173,13 @@ _MODE = flags.DEFINE_enum("mode", "train", list(MODES), "The mode, see above.")
 _SPLIT = flags.DEFINE_string("split", "test", "The split to evaluate: train, val, test, fold0 …")
 _DATASET = flags.DEFINE_string("dataset", None, "Prepared data set to evaluate on, if it is not the one of training.")
 _BASELINE = flags.DEFINE_string("baseline", "", "compare_runs: the run directory to compare with.")
-_CALIBRATED = flags.DEFINE_bool("calibrated", False, "predict, serve: scale probabilities by the run's temperature.")
+_CALIBRATED = flags.DEFINE_bool(
+    "calibrated", False, "predict, serve, receive: scale probabilities by the run's temperature."
+)
 _REJECT_OOD = flags.DEFINE_bool(
-    "reject_ood", False, "predict: make no prediction for images that are not upright frontal chest radiographs."
+    "reject_ood",
+    False,
+    "predict, receive: make no prediction for images that are not upright frontal chest radiographs.",
 )
 _SAVE = flags.DEFINE_list(
     "save",
@@ -179,7 +197,7 @@ _IF_INVERTED = flags.DEFINE_enum(
     "if_inverted",
     "refuse",
     ["refuse", "invert", "ignore"],
-    "predict: what to do with radiographs whose gray levels look inverted.",
+    "predict, receive: what to do with radiographs whose gray levels look inverted.",
 )
 _LIMITS = flags.DEFINE_string(
     "limits",
@@ -192,9 +210,19 @@ _LESION_CSV = flags.DEFINE_string(
     "evaluate_saliency: CSV of known lesions with columns path, mask or path, row, column, height, width.",
 )
 _INPUT = flags.DEFINE_string("input", "", "predict: a radiograph, or a folder; import: weights or a model.")
-_OUTPUT = flags.DEFINE_string("output", "", "predict: output folder; export: a .safetensors file, or a folder.")
-_HOST = flags.DEFINE_string("host", "127.0.0.1", "serve: address to listen on; the default is this machine alone.")
-_PORT = flags.DEFINE_integer("port", 8000, "serve: port to listen on; 0 for a free one.", 0, 65535)
+_OUTPUT = flags.DEFINE_string(
+    "output", "", "predict: output folder; receive: folder of the queue; export: a file, or folder."
+)
+_HOST = flags.DEFINE_string(
+    "host", "127.0.0.1", "serve, receive: address to listen on; the default is this machine alone."
+)
+_PORT = flags.DEFINE_integer(
+    "port", None, "serve, receive: port to listen on, 0 for a free one. [serve: 8000, receive: 11112]", 0, 65535
+)
+_AET = flags.DEFINE_string("aet", "CXRJAX", "receive: AE title of the receiver.")
+_SEND_TO = flags.DEFINE_string("send_to", "", "receive: AET@HOST:PORT that results go to; without it, they stay.")
+_ALLOW_AET = flags.DEFINE_list("allow_aet", [], "receive: AE titles that may send. [that of --send_to]")
+_ALLOW_ADDRESS = flags.DEFINE_list("allow_address", [], "receive: addresses and networks that may send. [127.0.0.1]")
 _COORDINATOR_ADDRESS = flags.DEFINE_string("coordinator_address", None, "train, evaluate: HOST:PORT of process 0.")
 _DISTRIBUTED = flags.DEFINE_bool("distributed", False, "train, evaluate: join the cluster that JAX detects.")
 _NUM_PROCESSES = flags.DEFINE_integer("num_processes", None, "Number of processes that share the work.", lower_bound=1)
@@ -271,6 +299,8 @@ def _find_conflict() -> str | None:
     try:
         saved_files.list_files(_SAVE.value)
         commands.parse_range(_VALUE_RANGE.value)
+        if _MODE.value == "receive":
+            receive.check_flags(_read_request(None))
     except ValueError as error:
         return str(error)
     target = Path(_OUTPUT.value)

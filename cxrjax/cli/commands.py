@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 # Modules of a mode are imported in its function, so that --help and an invalid command line answer at once.
 
 _MAX_LISTED = 20  # refused or skipped files that are named on the terminal
+_SERVE_PORT = 8000
 _SERVE_PACKAGES = ("starlette", "uvicorn")  # of cxrjax[serve]
 
 
@@ -45,7 +46,11 @@ class Request(NamedTuple):
     process_id: int | None = None
     model: str = ""
     host: str = "127.0.0.1"
-    port: int = 8000
+    port: int | None = None  # None for the port of the mode
+    aet: str = "CXRJAX"
+    send_to: str = ""
+    allow_aet: Sequence[str] = ()
+    allow_address: Sequence[str] = ()
 
     def require_config(self) -> Config:
         """Return the config of a mode that requires --config."""
@@ -190,8 +195,13 @@ def check_own_dataset(request: Request) -> None:
 
 def check_serve_packages(request: Request) -> None:
     """Raise a ValueError if a package that --mode=serve needs is not installed."""
-    if missing := [name for name in _SERVE_PACKAGES if find_spec(name) is None]:
-        raise ValueError(f"--mode=serve needs {' and '.join(missing)}: pip install 'cxrjax[serve]'")
+    require_packages("serve", _SERVE_PACKAGES, "serve")
+
+
+def require_packages(mode: str, names: Sequence[str], extra: str) -> None:
+    """Raise a ValueError if a package that a mode needs is not installed."""
+    if missing := [name for name in names if find_spec(name) is None]:
+        raise ValueError(f"--mode={mode} needs {' and '.join(missing)}: pip install 'cxrjax[{extra}]'")
 
 
 def check_prediction(request: Request) -> None:
@@ -282,7 +292,8 @@ def serve_model(request: Request) -> None:
     from cxrjax.serve import server
 
     model = cx.load(request.workdir, calibrated=request.calibrated)
-    server.serve(model, request.model or str(request.workdir.resolve()), request.host, request.port)
+    port = _SERVE_PORT if request.port is None else request.port
+    server.serve(model, request.model or str(request.workdir.resolve()), request.host, port)
 
 
 def _list_skipped_files(skipped_files: "Sequence[SkippedFile]", source: Path, output: Path) -> None:

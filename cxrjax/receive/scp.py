@@ -85,18 +85,21 @@ class StoreProvider:
         ]
         try:
             address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][4]
-            self._server = self._entity.make_server(
+            server = _Server(
+                self._entity,
                 (str(address[0]), port),
+                self._entity.ae_title,
+                self._entity.supported_contexts,
                 evt_handlers=handlers,
-                server_class=_Server,
                 senders=self._senders,
                 max_bytes=self._max_bytes,
             )
         except OSError as error:
             reason = str(error.strerror or error).lower()
             raise ListenError(f"--host={host} --port={port}: the receiver cannot listen here ({reason})") from error
-        threading.Thread(target=self._server.serve_forever, daemon=True).start()
-        return self._server.server_address[1]
+        self._server = server
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        return server.server_address[1]
 
     def stop(self, seconds: float) -> None:
         """Stop listening, refuse further radiographs, and wait until open associations end, at most so many seconds."""

@@ -16,6 +16,7 @@ from cxrjax.runtime import compilation_cache
 
 ROOT = Path(__file__).resolve().parents[2]
 CONFIG = "--config=configs/phantom.py:segment"
+RECEIVE = ("--mode=receive", "--model=lungs", "--output=y")
 PREDICT = ("--mode=predict", "--input=y", "--output=z")
 
 
@@ -49,6 +50,17 @@ def run(*arguments: str) -> subprocess.CompletedProcess:
         (("--mode=serve", "--model=lungs", "--port=99999"), 2, "port"),
         (("--mode=serve", "--model=lungs", "--label=x"), 2, "--mode=serve takes no --label"),
         (("--mode=serve", "--model=nothing"), 1, "nothing: there is no such model, file or run"),
+        (("--mode=receive", "--model=lungs"), 2, "--mode=receive needs --output"),
+        (RECEIVE, 2, "--mode=receive needs --allow_aet=AET,…, the nodes that may send, or --send_to=AET@HOST:PORT"),
+        ((*RECEIVE, "--send_to=PACS:104"), 2, "--send_to=PACS:104 is not AET@HOST:PORT, such as ORTHANC@127.0.0.1"),
+        ((*RECEIVE, "--send_to=A@h:1", "--aet=A"), 2, "--send_to=A@h:1 has the AE title of the receiver itself"),
+        ((*RECEIVE, "--allow_aet=A", "--aet=of several words, long"), 2, "long is not an AE title: 1 to 16 ASCII"),
+        (
+            (*RECEIVE, "--allow_aet=A", "--host=0.0.0.0"),
+            2,
+            "--host=0.0.0.0 is reached by other machines: name those by --allow_address=ADDRESS,…",
+        ),
+        ((*RECEIVE, "--allow_aet=A", "--allow_address=lab"), 2, "--allow_address: 'lab' does not appear to be an IPv4"),
         (("--workdir=x", "--mode=compare_runs"), 2, "--mode=compare_runs needs --baseline"),
         (("--workdir=x", CONFIG, "--config.image.equalize=maybe"), 2, "equalize=maybe: it should be true or false"),
         (("--workdir=x", CONFIG, "--config.training.nothing=3"), 2, "the config has no setting 'training.nothing'"),
