@@ -109,7 +109,12 @@ def predict(
     settings |= {"if_inverted": if_inverted} | ({"deidentify": True} if deidentify else {})
     has_segmenter = model.spec.segmenter is not None
     columns = predictions_csv.file_columns(
-        model.classes, model.has_ood_detector, has_segmenter=has_segmenter, saved=saved, has_notice=bool(model.notice)
+        model.classes,
+        model.has_ood_detector,
+        has_segmenter=has_segmenter,
+        saved=saved,
+        has_notice=bool(model.notice),
+        is_multi_label=model.config.classifier.targets == "multi",
     )
     journal = PredictionJournal(output / output_folder.PARTIAL, columns, settings)
     rows = journal.read()

@@ -16,6 +16,7 @@ import numpy as np
 from jaxtyping import Float32
 
 from cxrjax.config import Config
+from cxrjax.config.settings import ClassifierConfig
 from cxrjax.data import preprocessing, tfds_store
 from cxrjax.data.batch import (
     LUNGS_KNOWN,
@@ -330,6 +331,17 @@ def index_targets(
     targets = findings.to_targets(rows, classes, missing=findings.NEGATIVE)
     targets[[not label for label in radiographs.labels]] = findings.UNKNOWN
     return targets
+
+
+def index_truth(radiographs: RadiographBatch | RadiographDataset, classifier: ClassifierConfig) -> np.ndarray:
+    """Return what a classifier is trained on: `index_targets` for "multi" targets, otherwise `index_labels`.
+
+    Raises:
+        DatasetError: a label is not among the classes.
+    """
+    if classifier.targets == "multi":
+        return index_targets(radiographs, classifier.classes)
+    return index_labels(radiographs, classifier.classes)
 
 
 def _explain_unknown_label(

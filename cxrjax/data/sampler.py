@@ -34,6 +34,26 @@ class AugmentedSubset(NamedTuple):
 AUGMENT_ALL = AugmentedSubset()
 
 
+def _balance(labels: np.ndarray) -> np.ndarray:
+    """Return the probability of each radiograph, with which every class or finding is equally likely; float64 [n]."""
+    if labels.ndim == 1:
+        classes, inverse, counts = np.unique(labels, return_inverse=True, return_counts=True)
+        return 1 / (len(classes) * counts[inverse])
+    groups = np.concatenate([labels, ~labels.any(1, keepdims=True)], axis=1)
+    groups = groups[:, groups.any(0)]
+    return (groups / groups.sum(0)).mean(1)
+
+
+def _find_minority(labels: np.ndarray, minority_classes: Sequence[int]) -> np.ndarray:
+    """Return the rows of the minority classes or findings; of the smallest one that occurs if none are named."""
+    if labels.ndim == 1:
+        classes, counts = np.unique(labels, return_counts=True)
+        return np.flatnonzero(np.isin(labels, list(minority_classes) or [classes[counts.argmin()]]))
+    counts = labels.sum(0)
+    smallest = int(np.where(counts > 0, counts, len(labels) + 1).argmin())
+    return np.flatnonzero(labels[:, list(minority_classes) or [smallest]].any(1))
+
+
 class BatchSampler:
     """Rows of each training step, as a function of the seed and the step number alone, so that a run can be resumed."""
 
@@ -50,15 +70,16 @@ class BatchSampler:
         """Prepare the sampling.
 
         Args:
-            labels: int [n], the class of each training radiograph.
+            labels: int [n], the class of each training radiograph; or bool [n, k], its positive findings.
             batch_size: radiographs per step; an epoch's last step is filled up from the epoch's beginning.
             sampler: "shuffle": an epoch visits each radiograph once; "balanced": n draws with replacement, every
-                class equally likely; "oversample": each radiograph once, and those of the minority classes
+                class equally likely (every finding, with a radiograph that has it, and as likely as one of them a
+                radiograph without any); "oversample": each radiograph once, and those of the minority classes
                 `oversample_factor` times more.
             seed: seed of the run.
             oversample_factor: number of additional copies, see `sampler` (5 in the original, hieu2695
                 `baseline_oversampling.py`).
-            minority_classes: classes that are oversampled; the smallest class if empty.
+            minority_classes: classes or findings that are oversampled; the smallest if empty.
             augmented_subset: the examples that are augmented.
 
         Raises:
@@ -71,11 +92,10 @@ class BatchSampler:
                 f"training.augment=copies needs training.sampler=oversample, and it is {sampler}; set "
                 "training.augment=all"
             )
-        classes, inverse, counts = np.unique(labels, return_inverse=True, return_counts=True)
         self._visits = np.arange(len(labels))
-        self._probabilities = 1 / (len(classes) * counts[inverse]) if sampler == "balanced" else None
+        self._probabilities = _balance(labels) if sampler == "balanced" else None
         if sampler == "oversample":
-            minority_rows = np.flatnonzero(np.isin(labels, list(minority_classes) or [classes[counts.argmin()]]))
+            minority_rows = _find_minority(labels, minority_classes)
             self._visits = np.concatenate([self._visits, np.tile(minority_rows, oversample_factor)])
         self._count = len(labels)
         self._augmented_subset = augmented_subset

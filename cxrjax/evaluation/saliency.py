@@ -128,7 +128,7 @@ def evaluate_batch(
             """Return the mean probability of the prediction, over the same few patches each time or all windows."""
             perturbed_radiograph = radiograph._replace(image=perturbed, key=patch_key)
             patches = pipeline.classify_image(classifier, prepared, perturbed_radiograph, curve_settings)
-            vote = voting.count_votes(patches.logits, curve_settings.aggregation, patches.valid)
+            vote = voting.count(patches.logits, curve_settings.targets, curve_settings.aggregation, patches.valid)
             return vote.probabilities[prediction.label]
 
         # A single loop over the four curves, so that the network is compiled once: two of deletion, two of insertion.

@@ -1,6 +1,7 @@
 """Content of manifest.json, which describes exported networks to users without cxrjax: settings, inputs, steps."""
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
 import jax
@@ -45,6 +46,17 @@ _VOTE = (
     "the prediction: for majority the class with the most votes, and of those with equally many the one with the "
     "highest mean probability; for mean_probability the class with the highest mean probability",
 )
+_VOTE_ON_FINDINGS = (
+    _VOTE[0],
+    "each patch votes yes on each finding whose logit is above 0; the probabilities are the mean over the patches of the "
+    "sigmoid",
+    "the prediction: for majority each finding for which more than half of the patches voted, or exactly half with a "
+    "probability above 0.5; for mean_probability each with a probability above 0.5",
+)
+_TEMPERED_FINDINGS = (
+    "for calibrated probabilities, raise the probability of each finding and its complement to the power 1 / temperature "
+    "and divide by their sum; the prediction does not change"
+)
 _TEMPERED = (
     "for calibrated probabilities, raise them to the power 1 / temperature and divide by their sum; the prediction "
     "does not change"
@@ -72,6 +84,14 @@ _PREDICTION_OUTPUTS = {
     "expected_entropy": "nats, mean entropy of the patches' own probabilities",
     "mutual_information": "nats, entropy of the probabilities minus expected_entropy",
 }
+_FINDING_OUTPUTS = _PREDICTION_OUTPUTS | {
+    "votes": "for each finding, number of the patches whose probability is above 0.5; zeros where no lungs were found",
+    "probabilities": "for each finding, mean over the patches; zeros where no lungs were found",
+    "label": "index of the finding that is most likely, positive or not, or -1 where no lungs were found",
+    "saliency": "0..1, saliency map of that finding",
+    "expected_entropy": "nats, mean entropy of the patches' own probabilities, summed over the findings",
+    "num_patches": "number of the patches that vote on each finding; 0 where no lungs were found",
+}
 _SEGMENTATION_OUTPUTS = {
     "lung_mask": "the lungs",
     "label_map": "labels of the segmenter",
@@ -86,13 +106,15 @@ _IMAGE_IDS = (
 _UNJUDGED = "the program does not check that an image is a frontal chest radiograph; reject blank images before it"
 
 
-def describe_model(config: Config, spec: PipelineSpec, temperature: float | None, step: int | None) -> dict[str, Any]:
+def describe_model(
+    config: Config, spec: PipelineSpec, temperature: float | Mapping[str, float] | None, step: int | None
+) -> dict[str, Any]:
     """Return the description of an exported run, as a JSON-serializable dictionary.
 
     Args:
         config: config of the run.
         spec: its specification.
-        temperature: temperature of its calibration; None without calibration.
+        temperature: temperature of its calibration, of several findings by finding; None without calibration.
         step: training step of its network.
     """
     c = json.loads(config.to_json())
@@ -112,24 +134,27 @@ def describe_model(config: Config, spec: PipelineSpec, temperature: float | None
     if spec.classifier is None:
         return description | {"outputs": _SEGMENTATION_OUTPUTS}
     patches = {key: c["patches"][key] for key in _PATCHES}
+    is_multi_label = spec.inference.targets == "multi"
     steps = [
         *(["set all pixels outside the lungs to 0"] if spec.inference.mask_lungs else []),
         strategies.choose(spec.inference.patch_mode).instructions,
         *([_CONTRAST] if spec.inference.channels == "enhanced" else []),
-        *_VOTE,
+        *(_VOTE_ON_FINDINGS if is_multi_label else _VOTE),
         *([_MEMBERS] if spec.num_members > 1 else []),
-        *([] if temperature is None else [_TEMPERED]),
+        *([] if temperature is None else [_TEMPERED_FINDINGS if is_multi_label else _TEMPERED]),
         _MAP + _SCALED[spec.inference.scaling],
     ]
     network = _network(c["classifier"], patches["size"])
     return description | {
-        "classifier": network | {"head": c["classifier"]["head"], "classes": c["classifier"]["classes"]},
+        "classifier": network
+        | {"head": c["classifier"]["head"], "classes": c["classifier"]["classes"]}
+        | ({"targets": "multi"} if is_multi_label else {}),
         "patches": patches,
         "voting": c["voting"] | {"members": spec.num_members, "temperature": temperature},
         "steps": steps,
         "seed": c["seed"],
         "image_ids": _IMAGE_IDS,
-        "outputs": _PREDICTION_OUTPUTS,
+        "outputs": _FINDING_OUTPUTS if is_multi_label else _PREDICTION_OUTPUTS,
     }
 
 

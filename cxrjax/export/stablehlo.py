@@ -16,7 +16,9 @@ PLATFORMS = ("cpu", "cuda", "tpu")
 # Outputs of the programs: fields of `pipeline.Prediction`, without those of the OOD detector, and of
 # `pipeline.LungSegmentation`.
 PREDICTION_OUTPUTS = tuple(
-    name for name in pipeline.Prediction._fields if name not in ("ood_statistics", "patch_embeddings", "class_maps")
+    name
+    for name in pipeline.Prediction._fields
+    if name not in ("ood_statistics", "patch_embeddings", "class_maps", "num_patches")
 )
 SEGMENTATION_OUTPUTS = pipeline.LungSegmentation._fields
 
@@ -68,7 +70,7 @@ def build(spec: PipelineSpec, variables: Mapping[str, Any]) -> Program:
         variables: weights, as for `functional.predict`.
 
     Returns:
-        The program; its outputs are PREDICTION_OUTPUTS, or for a segmenter SEGMENTATION_OUTPUTS.
+        The program; its outputs are PREDICTION_OUTPUTS (with "num_patches" for several findings), or for a segmenter SEGMENTATION_OUTPUTS.
     """
 
     def segment(image: Array) -> pipeline.LungSegmentation:
@@ -80,7 +82,8 @@ def build(spec: PipelineSpec, variables: Mapping[str, Any]) -> Program:
 
     if spec.classifier is None:
         return Program("segment.stablehlo", ("images",), _one_by_one(segment, SEGMENTATION_OUTPUTS))
-    return Program("predict.stablehlo", ("images", "image_ids"), _one_by_one(predict, PREDICTION_OUTPUTS))
+    outputs = (*PREDICTION_OUTPUTS, "num_patches") if spec.inference.targets == "multi" else PREDICTION_OUTPUTS
+    return Program("predict.stablehlo", ("images", "image_ids"), _one_by_one(predict, outputs))
 
 
 def _one_by_one(predict_one: Callable[..., Any], output_names: Sequence[str]) -> Callable[..., dict[str, Array]]:

@@ -63,16 +63,21 @@ def pool_predictions(members: Prediction, rule: str, saliency_class: int | None 
         saliency_class: `InferenceConfig.saliency_class`.
 
     Returns:
-        The sum of the votes, the mean of the probabilities, and the label of both by the rule. The saliency map is the
+        The sum of the votes (and of the patches that vote on findings), the mean of the probabilities, and the label of
+        both by the rule. The saliency map is the
         mean over the members with this label, since a map belongs to the label of its member; zero if there is none.
         If the settings name the class of the map, it is the mean over all members, and so are the maps of all classes.
         Features are averaged.
     """
     votes = members.votes.sum(0)
     probabilities = members.probabilities.mean(0)
-    resolve_vote = jax.vmap(partial(voting.resolve_vote, rule=rule))
-    pooled = resolve_vote(votes, probabilities, members.expected_entropy.mean(0))
     has_lungs = members.label[0] != NO_CLASS
+    expected_entropy = members.expected_entropy.mean(0)
+    if members.num_patches is None:
+        pooled = jax.vmap(partial(voting.resolve_vote, rule=rule))(votes, probabilities, expected_entropy)
+    else:
+        resolve_findings = jax.vmap(partial(voting.resolve_findings, rule=rule))
+        pooled = resolve_findings(votes, probabilities, expected_entropy, members.num_patches.sum(0))
     label = jnp.where(has_lungs, pooled.label, NO_CLASS)
     ood_statistics = jax.tree.map(lambda x: x[0], members.ood_statistics)  # equal for all members but for the features
     agrees = (members.label == (label if saliency_class is None else members.label))[..., None, None]
@@ -94,4 +99,5 @@ def pool_predictions(members: Prediction, rule: str, saliency_class: int | None 
         ood_statistics=ood_statistics._replace(features=members.ood_statistics.features.mean(0)),
         patch_embeddings=embeddings,
         class_maps=None if members.class_maps is None else members.class_maps.mean(0),
+        num_patches=pooled.num_patches,
     )

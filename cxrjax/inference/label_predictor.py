@@ -44,11 +44,7 @@ class LabelPredictor:
     def to_row(self, result: pipeline.Prediction) -> dict[str, Any]:
         """Return the cells of `predictions.csv`."""
         has_label = result.label != pipeline.NO_CLASS
-        row = rows.status_cells(has_label) | {"lung_confidence": rows.to_float(result.lung_confidence)}
-        detector = self._run.fitted.ood_detector
-        if detector is not None:
-            statistics = jax.tree.map(lambda x: x[None], result.ood_statistics)
-            row["ood_reason"] = ood.explain_ood(detector, statistics)[0]
+        row = self._status_cells(result)
         row |= {f"votes_{name}": int(count) for name, count in zip(self.classes, result.votes, strict=True)}
         if not has_label:
             return row
@@ -64,12 +60,16 @@ class LabelPredictor:
             "mutual_information": rows.to_float(result.mutual_information),
         }
 
+    def findings(self, result: pipeline.Prediction) -> dict[str, bool]:
+        """Return {}: one label per radiograph."""
+        return {}
+
     def decision(self, result: pipeline.Prediction) -> str:
         """Return "decided" or "undecided", or "" without a label or a threshold."""
         min_confidence = self._run.fitted.min_confidence
         if min_confidence is None or result.label == pipeline.NO_CLASS:
             return ""
-        uncalibrated = apply_temperature(result.probabilities, 1 / self._run.fitted.temperature)
+        uncalibrated = apply_temperature(result.probabilities, 1 / self._temperature)
         is_decided = float(uncalibrated[result.label]) >= min_confidence * (1 - 1e-5)  # tolerance for rounding
         return predictions_csv.DECIDED if is_decided else predictions_csv.UNDECIDED
 
@@ -109,6 +109,16 @@ class LabelPredictor:
             return None
         return jax.tree.map(lambda x: x[embeddings.valid], embeddings)
 
+    def _status_cells(self, result: pipeline.Prediction) -> dict[str, Any]:
+        """Return the cells of a row that do not depend on the classes."""
+        row: dict[str, Any] = rows.status_cells(result.label != pipeline.NO_CLASS)
+        row["lung_confidence"] = rows.to_float(result.lung_confidence)
+        detector = self._run.fitted.ood_detector
+        if detector is not None:
+            statistics = jax.tree.map(lambda x: x[None], result.ood_statistics)
+            row["ood_reason"] = ood.explain_ood(detector, statistics)[0]
+        return row
+
     def _build(self, batch_size: int) -> Program:
         """Build the program for batches of a size, and place the networks on its devices."""
         spec = self._run.spec
@@ -141,7 +151,12 @@ class LabelPredictor:
     def _calibrate(self, fetch: Callable[[], pipeline.Prediction]) -> pipeline.Prediction:
         """Fetch a batch, and scale its probabilities by the run's temperature; votes and entropies are not scaled."""
         result = fetch()
-        temperature = self._run.fitted.temperature
-        if temperature == 1:
+        if self._temperature == 1:
             return result
-        return result._replace(probabilities=apply_temperature(result.probabilities, temperature))
+        return result._replace(probabilities=apply_temperature(result.probabilities, self._temperature))
+
+    @property
+    def _temperature(self) -> float:
+        temperature = self._run.fitted.temperature
+        assert isinstance(temperature, float | int)  # only several findings have several
+        return temperature

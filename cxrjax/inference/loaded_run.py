@@ -18,7 +18,8 @@ from cxrjax.runtime import terminal
 class Fitted(NamedTuple):
     """Values that were fitted to the weights of a classifier after its training, and do not fit other weights."""
 
-    temperature: float = 1.0  # of the probabilities; 1 leaves them as they are
+    # of the probabilities; 1 leaves them as they are; of several findings {finding: temperature}
+    temperature: float | Mapping[str, float] = 1.0
     min_confidence: float | None = None  # below it a label is undecided; None where none was chosen
     ood_detector: ood.OODDetector | None = None
 

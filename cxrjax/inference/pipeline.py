@@ -62,7 +62,7 @@ class Prediction(NamedTuple):
 
     votes: Int32[Array, "n k"]  # zeros where no lungs were found
     probabilities: Float32[Array, "n k"]  # zeros where no lungs were found
-    label: Int32[Array, "n"]  # index of the class, or NO_CLASS
+    label: Int32[Array, "n"]  # index of the class, or of the most likely finding; or NO_CLASS
     vote_fraction: Float32[Array, "n"]  # fraction of the patches that voted for the label
     saliency: Float32[Array, "n s s"]  # in 0..1, map of the label, or of the class that the settings name
     lung_mask: Bool[Array, "n s s"]  # False everywhere without a segmenter
@@ -73,6 +73,7 @@ class Prediction(NamedTuple):
     ood_statistics: ood.OODStatistics  # for the decision whether the image is an upright frontal chest radiograph
     patch_embeddings: PatchEmbeddings | None = None  # None without `InferenceConfig.with_embeddings`
     class_maps: Float32[Array, "n k s s"] | None = None  # in 0..1; None without `InferenceConfig.with_class_maps`
+    num_patches: Int32[Array, "n"] | None = None  # that voted on the findings; None for one label per radiograph
 
 
 @partial(jax.jit, static_argnames=("segmenter", "settings"))
@@ -240,7 +241,7 @@ def vote_each(
     """
 
     def count_votes(_: UInt8[Array, "s s"], predictions: PatchPredictions) -> voting.VoteResult:
-        return voting.count_votes(predictions.logits, settings.aggregation, predictions.valid)
+        return voting.count(predictions.logits, settings.targets, settings.aggregation, predictions.valid)
 
     prepared = registry.precompute_kernels(variables)
     return predict_each(classifier, prepared, radiographs, settings, count_votes, max_images)
@@ -331,7 +332,7 @@ def aggregate(
     The saliency map is that of the winning class, or of `settings.saliency_class`.
     """
     strategy = strategies.choose(settings.patch_mode)
-    vote = voting.count_votes(predictions.logits, settings.aggregation, predictions.valid)
+    vote = voting.count(predictions.logits, settings.targets, settings.aggregation, predictions.valid)
     label = vote.label if settings.saliency_class is None else jnp.asarray(settings.saliency_class, vote.label.dtype)
     embeddings = None
     if settings.with_embeddings:
@@ -379,6 +380,7 @@ def to_prediction(images: UInt8[Array, "n s s"], segmentation: LungSegmentation,
         ),
         patch_embeddings=aggregated.patch_embeddings,
         class_maps=None if aggregated.class_maps is None else zero_without_lungs(aggregated.class_maps),
+        num_patches=None if vote.num_patches is None else zero_without_lungs(vote.num_patches),
     )
 
 

@@ -59,11 +59,11 @@ class Prediction:
     """
 
     path: str  # of the file; "" of an array
-    label: str | None  # the class that the patches voted for
-    probabilities: dict[str, float]  # by class, mean over the patches
-    votes: dict[str, int]  # by class, patches whose most probable class it is
-    confidence: float  # probability of the label
-    vote_fraction: float  # 0..1, of the patches that voted for the label
+    label: str | None  # the class that the patches voted for; of several findings the positive ones, as "A|B"
+    probabilities: dict[str, float]  # by class or finding, mean over the patches
+    votes: dict[str, int]  # by class or finding, patches whose most probable class it is, or that vote yes on it
+    confidence: float  # probability of the label; NaN of several findings
+    vote_fraction: float  # 0..1, of the patches that voted for the label; NaN of several findings
     expected_entropy: float  # nats, mean entropy of the patches' own probabilities
     mutual_information: float  # nats, entropy of `probabilities` less `expected_entropy`
     decision: str  # "undecided" if the confidence is too low to be relied on, by the validation split, else "decided";
@@ -77,7 +77,8 @@ class Prediction:
     label_map: UInt8[np.ndarray, "s s"] | None  # 0 background, 1 heart, 2 left lung, 3 right lung (the patient's);
     # without meaning for left and right where the segmenter was trained on both lungs as one; None without a segmenter
     saliency: Float32[np.ndarray, "s s"] | None  # in 0..1, map of `saliency_label`; None of a segmenter's run
-    saliency_label: str | None  # the label, or the class of `Model.with_outputs`; None where no lungs were found
+    saliency_label: str | None  # the label (of several findings the most likely one), or the class of
+    # `Model.with_outputs`; None where no lungs were found
     class_maps: dict[str, Float32[np.ndarray, "s s"]]  # by class, in 0..1; {} without a label, or without
     # `Model.with_outputs`
     embedding: Float32[np.ndarray, "c"] | None  # last feature maps averaged over the patches; None without a label
@@ -87,6 +88,9 @@ class Prediction:
     view: str  # of the file's header, as "PA" or "AP"; "" if it is not known
     model_info: ModelInfo = field(repr=False)  # version of the software and checksum of the weights
     _row: dict[str, Any]  # cells of predictions.csv
+    # by finding, whether it is predicted (`cxrjax.ops.voting.find_positive`); {} of one label per radiograph
+    findings: dict[str, bool] = field(default_factory=dict)
+    num_patches: int | None = None  # that voted on each finding; None of one label per radiograph
 
     @property
     def has_lungs(self) -> bool:
@@ -132,7 +136,10 @@ class Prediction:
         values["probabilities"] = {name: _json_number(value) for name, value in self.probabilities.items()}
         values["lung_geometry"] = {name: _json_number(value) for name, value in self.lung_geometry.items()}
         values |= {"height": self.frame.height, "width": self.frame.width, "spacing": self.spacing}
-        return values | {"votes": dict(self.votes)}
+        values["votes"] = dict(self.votes)
+        if self.num_patches is not None:
+            values |= {"findings": dict(self.findings), "num_patches": self.num_patches}
+        return values
 
     def to_row(self) -> dict[str, Any]:
         """Return the cells of the row of `predictions.csv` that the command line writes: text and numbers by column.
@@ -219,6 +226,8 @@ class Prediction:
         return dicom.build_results(self, source, deidentify=deidentify)
 
     def __repr__(self) -> str:
+        if self.num_patches is not None:
+            return f"Prediction(label={self.label!r}, path={self.path!r})"
         return f"Prediction(label={self.label!r}, confidence={self.confidence:.3g}, path={self.path!r})"
 
 
@@ -262,6 +271,8 @@ def assemble(predictor: Predictor, image: ModelInput, result: Any) -> Prediction
         view=image.view,
         model_info=predictor.model_info,
         _row=row,
+        findings=predictor.findings(result),
+        num_patches=row.get(predictions_csv.NUM_PATCHES),
     )
 
 

@@ -85,7 +85,7 @@ def _encode_figure(prediction: "Prediction") -> bytes:
         title.append(f"out of distribution: {prediction.ood_reason}")
     if prediction.notice:
         title.append(prediction.notice)
-    is_of_prediction = prediction.saliency_label == prediction.label
+    is_of_prediction = prediction.saliency_label == prediction.label and prediction.num_patches is None
     return plotting.encode_figure(
         prediction.image,
         prediction.lung_mask,
@@ -95,6 +95,7 @@ def _encode_figure(prediction: "Prediction") -> bytes:
         probabilities=list(prediction.probabilities.values()) or None,
         votes=list(prediction.votes.values()) or None,
         classes=tuple(prediction.votes),
+        num_patches=prediction.num_patches,
         map_heading="where it was seen"
         if is_of_prediction
         else f"saliency map of {format_label(prediction.saliency_label or '')}",

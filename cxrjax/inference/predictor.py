@@ -12,6 +12,7 @@ import numpy as np
 from cxrjax.config import Config
 from cxrjax.data import batch
 from cxrjax.inference import pipeline
+from cxrjax.inference.finding_predictor import FindingPredictor
 from cxrjax.inference.label_predictor import LabelPredictor
 from cxrjax.inference.loaded_run import LoadedRun, load_run
 from cxrjax.inference.segmentation_predictor import SegmentationPredictor
@@ -22,7 +23,10 @@ if TYPE_CHECKING:  # it imports the readers of data sets, which predictions of f
 
 
 class Predictor(Protocol):
-    """Networks of a run, for any number of radiographs: a `LabelPredictor` or a `SegmentationPredictor`."""
+    """Networks of a run, for any number of radiographs.
+
+    It is a `LabelPredictor`, a `FindingPredictor` or a `SegmentationPredictor`.
+    """
 
     config: Config
     step: int  # training step of the networks
@@ -46,6 +50,10 @@ class Predictor(Protocol):
 
     def to_row(self, result: Any) -> dict[str, Any]:
         """Return the cells of `predictions.csv` for a result: text and plain Python numbers that JSON can encode."""
+        ...
+
+    def findings(self, result: Any) -> dict[str, bool]:
+        """Return whether each of several findings is predicted; {} of another run, or where no lungs were found."""
         ...
 
     def decision(self, result: Any) -> str:
@@ -91,7 +99,10 @@ def make_predictor(run: LoadedRun, batch_size: int | None = None) -> Predictor:
         run: of `load_run`.
         batch_size: radiographs per batch; None for `evaluation.batch_size` of the run.
     """
-    predictor = SegmentationPredictor if run.spec.classifier is None else LabelPredictor
+    if run.spec.classifier is None:
+        predictor = SegmentationPredictor
+    else:
+        predictor = FindingPredictor if run.config.classifier.targets == "multi" else LabelPredictor
     return predictor(run, run.config.evaluation.batch_size if batch_size is None else batch_size)
 
 

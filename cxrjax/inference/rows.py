@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from cxrjax.io import predictions_csv
+from cxrjax.io import findings, predictions_csv
 from cxrjax.runtime.formatting import format_label
 
 
@@ -27,5 +27,7 @@ def describe(row: Mapping[str, Any]) -> str:
         return row["status"]
     if not row.get("prediction"):
         return f"lungs found, confidence {row['lung_confidence']:.2f}"
+    if predictions_csv.has_findings(row):
+        return ", ".join(map(format_label, row["prediction"].split(findings.SEPARATOR)))
     label = f"{format_label(row['prediction'])}, {row['vote_fraction']:.0%} of votes"
     return f"undecided ({label})" if row.get("decision") == predictions_csv.UNDECIDED else label

@@ -43,6 +43,10 @@ class SegmentationPredictor:
         """Return the cells of `predictions.csv`."""
         return rows.status_cells(bool(result.has_lungs)) | {"lung_confidence": rows.to_float(result.confidence)}
 
+    def findings(self, result: pipeline.LungSegmentation) -> dict[str, bool]:
+        """Return {}: there is no classifier."""
+        return {}
+
     def decision(self, result: pipeline.LungSegmentation) -> str:
         """Return "", since there is no label."""
         return ""

@@ -93,6 +93,7 @@ def inference_config(config: Config, num_patches: int) -> InferenceConfig:
         min_lung_confidence=config.patches.min_lung_confidence,
         center_crop=config.patches.center_crop,
         scaling=config.saliency.scaling,
+        targets=config.classifier.targets,
     )
 
 

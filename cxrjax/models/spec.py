@@ -62,6 +62,7 @@ class InferenceConfig(NamedTuple):
     saliency_class: int | None = None  # index of the class that the saliency map shows; None for the predicted class
     with_embeddings: bool = False  # whether predictions have the embeddings of the patches
     with_class_maps: bool = False  # whether predictions have the saliency maps of all classes
+    targets: str = "single"  # "single": one class per radiograph, softmax; "multi": findings, a sigmoid each
 
     @property
     def requires_segmentation(self) -> bool:

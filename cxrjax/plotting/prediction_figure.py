@@ -47,6 +47,7 @@ def encode_figure(
     votes: Sequence[int] | None,
     classes: Sequence[str],
     map_heading: str = "where it was seen",
+    num_patches: int | None = None,
 ) -> bytes:
     """Draw a radiograph plain, with its lung contour and with its saliency map, and below the votes of its patches.
 
@@ -60,11 +61,13 @@ def encode_figure(
         votes: [K] patches that voted for each class, or None.
         classes: the K class names; () of a run that trained a segmenter.
         map_heading: printed above the saliency map.
+        num_patches: that voted yes or no on each finding; None if each voted for one class.
 
     Returns:
         A PNG, WIDTH pixels wide, MAP_WIDTH with a map.
     """
-    if votes is not None and not sum(votes):
+    total = 0 if votes is None else sum(votes) if num_patches is None else num_patches
+    if not total:
         votes = None
     title, *subtitles = title_lines
     lines = [(line, load_font(13, is_bold=True), palette.INK) for line in palette.wrap(title, 58)]
@@ -89,7 +92,7 @@ def encode_figure(
     if map is not None:
         _draw_color_bar(sheet, draw, left, top, image_height)
     if votes is not None:
-        _draw_votes(draw, bottom + 60, probabilities, votes, classes)
+        _draw_votes(draw, bottom + 60, probabilities, votes, classes, total)
     elif classes:
         draw.text((MARGIN, bottom + 45), "No patch was voted on.", palette.INK, load_font(9), "ls")
     draw.text((width - MARGIN, height - 21), FOOT, palette.FAINT, load_font(7), "rs")
@@ -175,9 +178,9 @@ def _draw_votes(
     probabilities: Sequence[float] | None,
     votes: Sequence[int],
     classes: Sequence[str],
+    total: int,
 ) -> None:
-    """Draw two bars per class: its share of the votes and its mean probability over the patches."""
-    total = sum(votes)
+    """Draw two bars per class: its share of the `total` votes and its mean probability over the patches."""
     groups = [(palette.BLUE, "votes", [count / total for count in votes], [f"{count} of {total}" for count in votes])]
     if probabilities is not None and np.isfinite(probabilities).all():
         texts = [f"{probability:.2f}" for probability in probabilities]

@@ -1,4 +1,4 @@
-"""The classes of a classifier whose config names none: the labels of its training radiographs."""
+"""The classes of a classifier whose config names none: the labels or findings of its training radiographs."""
 
 from collections.abc import Iterable
 from dataclasses import replace
@@ -6,6 +6,7 @@ from pathlib import Path
 
 from cxrjax.config import LABELS, Config
 from cxrjax.data import tfds_store
+from cxrjax.io import findings
 from cxrjax.io.prepared import DatasetError
 from cxrjax.runs import run_dir
 
@@ -22,14 +23,16 @@ def resolve(config: Config, workdir: Path, split: str | None = None) -> Config:
         The config; its classes are those that `sort` returns. A segmenter of a new run has none.
 
     Raises:
-        DatasetError: there is no such data set or split, or it has radiographs without a label, or of one label only.
+        DatasetError: there is no such data set or split, or it has radiographs without a label, or of one label only;
+            or, for several findings per radiograph, none is positive in some radiographs and negative in others.
     """
     if config.classifier.classes:
         return config
     if run_dir.has_begun(workdir):
         classes = run_dir.load_config(workdir).classifier.classes
     elif config.task == "classify":
-        classes = _read(config.data.dir, split or config.data.train)
+        read = _read_findings if config.classifier.targets == "multi" else _read_labels
+        classes = read(config, split or config.data.train)
     else:
         return config
     return replace(config, classifier=replace(config.classifier, classes=classes))
@@ -41,8 +44,9 @@ def sort(labels: Iterable[str]) -> tuple[str, ...]:
     return (*(label for label in LABELS if label in different), *sorted(different - set(LABELS)))
 
 
-def _read(directory: str, split: str) -> tuple[str, ...]:
-    columns = tfds_store.load_columns(directory, split, "path", "label")
+def _read_labels(config: Config, split: str) -> tuple[str, ...]:
+    directory = config.data.dir
+    columns = tfds_store.load_columns(directory, split, "path", "label", label_map=config.data.label_map)
     labels = columns["label"]
     if "" in labels:
         raise DatasetError(
@@ -56,3 +60,24 @@ def _read(directory: str, split: str) -> tuple[str, ...]:
             "learns to tell two or more apart; add radiographs of another label"
         )
     return classes
+
+
+def _read_findings(config: Config, split: str) -> tuple[str, ...]:
+    """Return the findings that are positive in some radiographs and negative in others; uncertain ones do not count."""
+    columns = tfds_store.load_columns(config.data.dir, split, "label", "findings", label_map=config.data.label_map)
+    positive: set[str] = set()
+    negative: set[str] = set()
+    for label, known_findings in zip(columns["label"], columns["findings"], strict=True):
+        values = findings.from_label(label) if known_findings is None else known_findings
+        positive |= {name for name, value in values.items() if value >= 0.5}
+        negative |= {name for name, value in values.items() if 0 <= value < 0.5}
+    if columns["findings"][0] is None:  # what a label does not name is negative
+        rows = [findings.from_label(label) for label in columns["label"] if label]
+        negative = {name for name in positive if any(name not in row for row in rows)}
+    names = sort(positive & negative)
+    if not names:
+        raise DatasetError(
+            f"{config.data.dir}: no finding is positive in some radiographs of {split} and negative in others, and a "
+            "classifier learns to tell these apart; add radiographs with and without a finding"
+        )
+    return names

@@ -26,17 +26,19 @@ class ModelInfo(NamedTuple):
     weights_sha256: str
     step: int
     architectures: tuple[str, ...]
-    temperature: float = 1.0
+    temperature: float | Mapping[str, float] = 1.0
 
 
-def describe(config: Config, step: int, variables: Mapping[str, Any], temperature: float) -> ModelInfo:
+def describe(
+    config: Config, step: int, variables: Mapping[str, Any], temperature: float | Mapping[str, float]
+) -> ModelInfo:
     """Return the identity of a model.
 
     Args:
         config: of its run.
         step: training step of its networks.
         variables: {"segmenter": variables, "classifier": variables} of its networks; a value may be None.
-        temperature: of its probabilities.
+        temperature: of its probabilities, of several findings by finding.
     """
     architectures = [
         getattr(config, name).architecture for name in ("segmenter", "classifier") if variables.get(name) is not None

@@ -125,7 +125,7 @@ def load_labels(workdir: Path, config: Config) -> tuple[list[str], list[str]]:
     """
     counts = load_label_counts(workdir)
     if counts is None:
-        save_label_counts(workdir, *tfds_store.load_labels(config.data.dir, config.data.train))
+        save_label_counts(workdir, *tfds_store.load_labels(config.data.dir, config.data.train, config.data.label_map))
         counts = load_label_counts(workdir) or {}
     sources: list[str] = []
     labels: list[str] = []

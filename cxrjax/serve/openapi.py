@@ -89,8 +89,13 @@ def _errors(*statuses: int) -> Schema:
     return {str(status): busy if status == 503 else error for status in statuses}
 
 
-def _object(properties: Schema) -> Schema:
-    return {"type": "object", "properties": properties, "required": list(properties), "additionalProperties": False}
+def _object(properties: Schema, optional: Schema | None = None) -> Schema:
+    return {
+        "type": "object",
+        "properties": properties | (optional or {}),
+        "required": list(properties),
+        "additionalProperties": False,
+    }
 
 
 def _by_name(values: Schema, description: str) -> Schema:
@@ -134,7 +139,10 @@ def _prediction() -> Schema:
         {
             "id": _TEXT,
             "view": _described(_TEXT, "view that the header states; empty if it is not known"),
-            "label": _described(_OPTIONAL_TEXT, "class that the patches voted for; null without lungs or classifier"),
+            "label": _described(
+                _OPTIONAL_TEXT,
+                "class that the patches voted for, or positive findings, as A|B; null without lungs or classifier",
+            ),
             "saliency_label": _described(_OPTIONAL_TEXT, "class of the saliency map without the parameter label"),
             "decision": _described(
                 {"enum": ["decided", "undecided", ""]}, "undecided: too uncertain, by the validation split"
@@ -160,5 +168,9 @@ def _prediction() -> Schema:
             "outlines": _by_name(_TEXT, "SVG paths in pixels of the file, of left_lung, right_lung and heart"),
             "files": _by_name(_TEXT, "addresses of the images"),
             "disclaimer": _TEXT,
-        }
+        },
+        optional={
+            "findings": _by_name(_FLAG, "of a model of several findings: whether each is predicted"),
+            "num_patches": _described(_INTEGER, "of a model of several findings: patches that voted on each"),
+        },
     )

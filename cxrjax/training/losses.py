@@ -148,6 +148,66 @@ def weigh_classes(
     return jnp.asarray(class_weights, jnp.float32)
 
 
+def binary_cross_entropy(
+    logits: Float[AnyArray, "n k"],
+    targets: Float[AnyArray, "n k"],
+    positive_weights: Float[AnyArray, "k"],
+    gamma: float = 0.0,
+    alpha: float = 1.0,
+) -> Float[Array, ""]:
+    """Compute the cross-entropy of several findings, or its focal form (Lin et al. 2017), in nats.
+
+    Args:
+        logits: logits of each example and finding.
+        targets: 0..1; entries that are -1 (uncertain) or NaN (unknown) are left out, see `cxrjax.io.findings`.
+        positive_weights: weight of positive entries of each finding; negative ones weigh 1.
+        gamma: focusing parameter: an entry whose value has the probability p is weighted by (1 - p)^gamma; 0 for plain
+            cross-entropy.
+        alpha: factor of the whole loss.
+
+    Returns:
+        The mean over the known entries, as PyTorch's `BCEWithLogitsLoss(pos_weight=…)`; 0 if there is none.
+    """
+    known = jnp.asarray(targets) >= 0
+    positive = jnp.where(known, targets, 0)
+    log_yes = jax.nn.log_sigmoid(logits)
+    log_no = jax.nn.log_sigmoid(-logits)
+    tiny = jnp.finfo(log_yes.dtype).tiny
+    focus_yes = jnp.maximum(jnp.exp(log_no), tiny) ** gamma if gamma else 1.0
+    focus_no = jnp.maximum(jnp.exp(log_yes), tiny) ** gamma if gamma else 1.0
+    log_likelihood = positive_weights * positive * focus_yes * log_yes + (1 - positive) * focus_no * log_no
+    return -alpha * (known * log_likelihood).sum() / jnp.maximum(known.sum(), 1)
+
+
+def weigh_findings(
+    targets: Float[np.ndarray, "n k"], names: Sequence[str], class_weights: Sequence[float | str]
+) -> Float32[Array, "k"]:
+    """Return the weight of positive entries of each finding in the loss; negative ones weigh 1.
+
+    Args:
+        targets: 0..1 of each training radiograph, or negative or NaN where it is not known.
+        names: names of the k findings.
+        class_weights: () for ones; ("inverse",) for the number of negative over that of positive radiographs; or one
+            number per finding.
+
+    Raises:
+        ValueError: `class_weights` is neither of these, or it is "inverse" and a finding is never positive.
+    """
+    if not len(class_weights):
+        return jnp.ones(len(names))
+    if tuple(class_weights) == ("inverse",):
+        positive = (targets >= 0.5).sum(0)
+        negative = ((targets >= 0) & (targets < 0.5)).sum(0)
+        if not positive.all():
+            name = names[int(np.flatnonzero(positive == 0)[0])]
+            raise ValueError(f"training.class_weights=('inverse',) needs a training radiograph with {name}")
+        return jnp.asarray(negative / positive, jnp.float32)
+    if len(class_weights) != len(names) or any(isinstance(weight, str) for weight in class_weights):
+        problem = f"is not (), ('inverse',) or {len(names)} numbers"
+        raise ValueError(f"training.class_weights={tuple(class_weights)!r} {problem}")
+    return jnp.asarray(class_weights, jnp.float32)
+
+
 def penalty(params: Any, l1: float, l2: float, l2_vectors: bool = True) -> Float[Array, ""] | float:
     """Compute the L1 and L2 regularization terms of the loss.
 

@@ -24,7 +24,9 @@ class Task(NamedTuple):
 
     # The training split: a pytree of arrays [n, …], or a thread-safe function: row -> arrays of one radiograph
     data: Any
-    sampling_labels: np.ndarray  # int [n], the class of each training radiograph, for sampling; zeros without classes
+    # of each training radiograph, for sampling: int [n], its class, or zeros without classes; or bool [n, k], its
+    # positive findings
+    sampling_labels: np.ndarray
     init: Callable[[Array], Mapping[str, Any]]  # key -> {"params", "batch_stats"}
     # (params, batch_stats, arrays [batch, …], key) -> (loss, new batch_stats); jitted by the loop. Where only some
     # examples are augmented, the arrays include "augmented", bool [batch]

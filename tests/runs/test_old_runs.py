@@ -43,7 +43,7 @@ def test_an_old_run_shows_and_augments_as_it_did(tmp_path):
     settings["classifier"]["classes"] = ["normal", "viral"]
     (tmp_path / "config.json").write_text(json.dumps(settings | {"task": "classify"}))
     config = run_dir.load_config(tmp_path)
-    expected = [0, "all", 1, "ignore", 1, 0, 0, "middle"]
+    expected = [0, "all", 1, "ignore", 1, 1, 0, 0, "middle"]
     assert [getattr(getattr(config, section), name) for section, name in added] == expected
     assert [default_config()[section][name] for section, name in added] == expected
 

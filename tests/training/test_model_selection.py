@@ -7,8 +7,7 @@ import pytest
 from cxrjax.config import default_config
 from cxrjax.data import batch
 from cxrjax.metrics import classification
-from cxrjax.training import classification as training_classification
-from cxrjax.training import losses, model_selection, schedules, segmentation
+from cxrjax.training import losses, model_selection, objectives, schedules, segmentation
 
 
 @pytest.mark.parametrize(
@@ -76,13 +75,13 @@ def test_pixels_predicted_as_heart_are_not_scored_where_the_mask_includes_the_lu
 def test_a_metric_that_validation_cannot_tell_is_refused_before_the_first_epoch():
     one, both, found = np.zeros(5, int), np.array([0, 1, 0]), np.ones(5, bool)
     with pytest.raises(ValueError, match="macro_auroc is no number in val, where all radiographs are of one class"):
-        training_classification.check_metric("macro_auroc", "val", one, found)
+        objectives.check_metric("macro_auroc", "val", one, found)
     with pytest.raises(ValueError, match="loss is no number in val, where no lungs are found"):
-        training_classification.check_metric("loss", "val", both, np.zeros(3, bool))
+        objectives.check_metric("loss", "val", both, np.zeros(3, bool))
     with pytest.raises(ValueError, match="no metric called 'f1'; there are macro_f1"):
-        training_classification.check_metric("f1", "val", both, found)
-    for metric in training_classification.METRICS:
-        training_classification.check_metric(metric, "val", both, found)
+        objectives.check_metric("f1", "val", both, found)
+    for metric in objectives.METRICS:
+        objectives.check_metric(metric, "val", both, found)
 
 
 def test_what_a_plateau_waits_for_is_checked_likewise():
@@ -95,9 +94,7 @@ def test_what_a_plateau_waits_for_is_checked_likewise():
         "training.plateau_metric": "macro_auroc",
     }
     with pytest.raises(ValueError, match="training.plateau_metric=macro_auroc is no number in val, where all"):
-        training_classification.check_metric(
-            "macro_auroc", "val", np.zeros(5, int), np.ones(5, bool), "training.plateau_metric"
-        )
+        objectives.check_metric("macro_auroc", "val", np.zeros(5, int), np.ones(5, bool), "training.plateau_metric")
     with pytest.raises(
         ValueError, match="training.plateau_metric: no metric called 'f1'; there are jaccard, dice_lungs"
     ):

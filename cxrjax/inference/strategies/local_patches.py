@@ -37,7 +37,7 @@ def saliency(
     settings: InferenceConfig,
 ) -> Float32[Array, "s s"]:
     """Compute the probability-weighted map of the patches (section II-D)."""
-    activations, weights = patch_classifier.activation_maps(classifier, variables, predictions, label)
+    activations, weights = patch_classifier.activation_maps(classifier, variables, predictions, label, settings)
     return cam.probability_weighted_map(
         activations, weights, predictions.centers, classifier.patch_size, image.shape, settings.scaling
     )

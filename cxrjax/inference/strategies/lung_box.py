@@ -45,7 +45,7 @@ def saliency(
     settings: InferenceConfig,
 ) -> Float32[Array, "s s"]:
     """Map the class activation map, weighted by the probability, back to the box; zero outside it."""
-    activations, weights = patch_classifier.activation_maps(classifier, variables, predictions, label)
+    activations, weights = patch_classifier.activation_maps(classifier, variables, predictions, label, settings)
     weighted = weights[:, None, None] * cam.rescale(activations, settings.scaling)
     return lung_crop.uncrop(weighted[0], predictions.centers[0], image.shape)
 

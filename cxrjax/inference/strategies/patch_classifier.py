@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
-import jax
 from jax import lax
 from jaxtyping import Array, Float32, Int, UInt8
 
@@ -12,7 +11,7 @@ from cxrjax.inference import inputs
 from cxrjax.inference.inputs import PatchPredictions
 from cxrjax.models import registry
 from cxrjax.models.spec import InferenceConfig, ModelSpec
-from cxrjax.ops import batching, cam
+from cxrjax.ops import batching, cam, voting
 
 
 def classify_patches(
@@ -45,7 +44,11 @@ def classify_patches(
 
 
 def activation_maps(
-    classifier: ModelSpec, variables: Mapping[str, Any], predictions: PatchPredictions, label: Int[Array, ""]
+    classifier: ModelSpec,
+    variables: Mapping[str, Any],
+    predictions: PatchPredictions,
+    label: Int[Array, ""],
+    settings: InferenceConfig,
 ) -> tuple[Float32[Array, "p h w"], Float32[Array, "p"]]:
     """Compute the class activation map of every patch, and its weight.
 
@@ -54,6 +57,7 @@ def activation_maps(
         variables: Its parameters and statistics.
         predictions: Of p patches, by the same network and variables.
         label: Index of the class.
+        settings: `settings.targets` decides how logits become probabilities.
 
     Returns:
         Maps, at least 0, by CAM or, for a head that is not linear, by Grad-CAM; and the probability of the class in
@@ -65,7 +69,7 @@ def activation_maps(
         activations = cam.grad_cam(head, predictions.features, label)
     else:
         activations = cam.class_activation_map(predictions.features, kernel, label)
-    return activations, jax.nn.softmax(predictions.logits)[:, label]
+    return activations, voting.patch_probabilities(predictions.logits, settings.targets)[:, label]
 
 
 def mean_features(

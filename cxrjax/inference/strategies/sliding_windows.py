@@ -22,7 +22,7 @@ from cxrjax.inference.strategies import local_patches
 from cxrjax.inference.strategies.base import InputDescription, PatchStrategy
 from cxrjax.models import registry
 from cxrjax.models.spec import InferenceConfig, ModelSpec
-from cxrjax.ops import cam, contrast, patches
+from cxrjax.ops import cam, contrast, patches, voting
 
 
 class WindowGrid(NamedTuple):
@@ -127,7 +127,8 @@ def saliency(
         activations = _map_rows(lambda windows: cam.grad_cam(head, windows, label), features, grid)[:, 0]
     else:
         activations = patches.extract_windows(cam.class_activation_map(features, kernel, label)[0], grid.side)
-    weights = jax.nn.softmax(predictions.logits)[:, label].reshape(grid.num_per_side, grid.num_per_side)
+    probabilities = voting.patch_probabilities(predictions.logits, settings.targets)
+    weights = probabilities[:, label].reshape(grid.num_per_side, grid.num_per_side)
     valid = predictions.valid.reshape(weights.shape)
     cells = cam.probability_weighted_windows(activations, weights, valid, settings.scaling)
     scale = jnp.full(2, float(grid.stride))

@@ -41,7 +41,7 @@ def saliency(
     settings: InferenceConfig,
 ) -> Float32[Array, "s s"]:
     """Enlarge the class activation map, weighted by the probability, to the pixels that the classifier sees."""
-    activations, weights = patch_classifier.activation_maps(classifier, variables, predictions, label)
+    activations, weights = patch_classifier.activation_maps(classifier, variables, predictions, label, settings)
     side = measure_window(len(image), settings)
     return cam.probability_weighted_map(activations, weights, predictions.centers, side, image.shape, settings.scaling)
 
