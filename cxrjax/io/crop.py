@@ -55,9 +55,7 @@ class Frame(NamedTuple):
         Returns:
             For the rows and for the columns, int64 [size]; 0 for lines that are left out.
         """
-        rows = (2 * np.arange(self.inner_height) + 1) * size // (2 * self.inner_height)
-        columns = (2 * np.arange(self.inner_width) + 1) * size // (2 * self.inner_width)
-        return np.bincount(rows, minlength=size), np.bincount(columns, minlength=size)
+        return _count_lines(size, self.inner_height), _count_lines(size, self.inner_width)
 
     def locate(self, points: np.ndarray, size: int) -> np.ndarray:
         """Convert pixel coordinates in the square to those in the radiograph.
@@ -133,6 +131,13 @@ def inward_lines(pixels: np.ndarray, side: str, max_lines: int) -> np.ndarray:
         "right": pixels[:, : -half_width - 1 : -1],
     }[side]
     return inward[:: max(1, len(inward) // max_lines)]
+
+
+def _count_lines(size: int, target: int) -> np.ndarray:
+    """Count how often each of `size` lines occurs after resizing labels to `target` lines, by OpenCV's own rounding."""
+    lines = np.arange(size, dtype=np.uint16)[:, None]
+    resized = cv2.resize(lines, (1, target), interpolation=cv2.INTER_NEAREST_EXACT)
+    return np.bincount(resized.ravel(), minlength=size)
 
 
 def _scale_ends(start: int, end: int, length: int, target: int) -> tuple[int, int]:

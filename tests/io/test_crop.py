@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from cxrjax.data.preprocessing import standardize_mask
-from cxrjax.io.crop import Crop, cut, inward_lines, restore, scale
+from cxrjax.io.crop import Crop, Frame, cut, inward_lines, restore, scale
 from cxrjax.io.radiograph import Radiograph
 
 
@@ -33,6 +33,16 @@ def test_marks_in_the_file_are_found_where_they_were(size):
         marks[place] = label
     square = standardize_mask(marks, Radiograph(np.ones(shape, np.uint8), "made up", "png"), crop, size=size)
     np.testing.assert_array_equal(restore(square, crop, shape), marks)
+
+
+@pytest.mark.parametrize("shape", [(20, 23), (131, 90), (1001, 2044)])
+def test_lines_are_counted_as_they_are_restored(shape):
+    frame = Frame(*shape, Crop(1, 2, 3, 0))
+    rows = np.repeat(np.arange(512, dtype=np.uint16)[:, None], 512, axis=1)
+    inside = cut(frame.restore(rows), frame.crop), cut(frame.restore(rows.T.copy()), frame.crop)
+    expected = np.bincount(inside[0][:, 0], minlength=512), np.bincount(inside[1][0], minlength=512)
+    for counted, occurring in zip(frame.line_counts(512), expected, strict=True):
+        np.testing.assert_array_equal(counted, occurring)
 
 
 def test_maps_and_bools_keep_their_type_and_margins_are_filled():
