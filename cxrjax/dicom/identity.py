@@ -3,9 +3,9 @@
 from typing import Any, NamedTuple
 
 from cxrjax.dicom import uids
+from cxrjax.io.projection import OWN_MODEL
 
 PURPOSE = "research, not for diagnosis"
-_NAME = "cxrjax"
 
 
 class Identity(NamedTuple):
@@ -44,8 +44,8 @@ class Identity(NamedTuple):
             "series_number": number,
             "sop_instance_uid": self.uid(kind),
             "instance_number": 1,
-            "manufacturer": _NAME,
-            "manufacturer_model_name": _NAME,
+            "manufacturer": "cxrjax",
+            "manufacturer_model_name": OWN_MODEL,
             "software_versions": self.version,
             "device_serial_number": self.weights_sha256,
             "series_description": f"cxrjax {kind} ({self.purpose})",

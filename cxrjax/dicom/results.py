@@ -2,21 +2,18 @@
 
 import io
 import os
-import threading
-import warnings
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 import pydicom
 
 from cxrjax.dicom.errors import DicomResultError
+from cxrjax.dicom.silence import silence
 from cxrjax.dicom.source import Source, parse_source, read_source
 
 if TYPE_CHECKING:
     from cxrjax.dicom.identity import Identity
     from cxrjax.inference.prediction import Prediction
-
-_lock = threading.Lock()  # filters of warnings are those of the whole process
 
 
 def build_results(
@@ -44,9 +41,8 @@ def build_results(
     check_installed()
     is_file = not isinstance(source, pydicom.Dataset)
     name = os.path.basename(source) if is_file else ""
-    dataset = read_source(source) if is_file else source
-    with _lock, warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # pydicom's quote the value of an element
+    with silence():
+        dataset = read_source(source) if is_file else source
         try:
             parsed = parse_source(dataset, deidentify=deidentify)
             _check_size(prediction, parsed)
@@ -58,8 +54,7 @@ def build_results(
 def encode(dataset: pydicom.Dataset) -> bytes:
     """Return a data set of `build_results` as the content of a DICOM file."""
     file = io.BytesIO()
-    with _lock, warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # pydicom's quote the value of an element
+    with silence():
         dataset.save_as(file, enforce_file_format=True)
     return file.getvalue()
 

@@ -173,7 +173,7 @@ def _remove_identity(study: str) -> pydicom.Dataset:
         _set_text(attributes, keyword, "")
     _set_text(attributes, "PatientID", f"cxrjax-{uids.digest('patient', study)[:16]}")
     attributes.PatientIdentityRemoved = "YES"
-    attributes.DeidentificationMethod = "cxrjax: attributes of patient and study are left out, UIDs are replaced"
+    attributes.DeidentificationMethod = "cxrjax: no attributes of patient and study, new UIDs"
     return attributes
 
 

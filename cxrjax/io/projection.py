@@ -79,10 +79,11 @@ _OTHER_PARTS = frozenset(
 _CHEST = ("CHEST", "THORA", "TORA", "LUNG", "PULMO", "PECHO", "CXR")  # how its names begin
 _OF_THE_CHEST = ("THORACI", "TORACI")  # how an adjective begins, which is of its spine too
 _LOCALIZER = "LOCALIZER"
+OWN_MODEL = "cxrjax"  # ManufacturerModelName of the images that this package writes
 _AXIS = re.compile("[LRAPHF]{1,3}")  # of PatientOrientation
 _UNDECLARED = ("utf-8", "cp1251", "shift_jis", "gb18030", "euc_kr")  # in which devices write without saying so
 TAGS = (
-    *("Modality", "SOPClassUID", "ImageType", "BodyPartExamined", "AnatomicRegionSequence"),
+    *("Modality", "SOPClassUID", "ImageType", "BodyPartExamined", "AnatomicRegionSequence", "ManufacturerModelName"),
     *("ViewPosition", "ViewCodeSequence", "PatientOrientation", *_TEXTS),
 )
 
@@ -104,6 +105,8 @@ def explain_refusal(header: Any) -> str:
     storage = text_of(header, "SOPClassUID")
     if storage in UID_dictionary and storage.startswith(_STORAGE) and storage not in _CLASSES:
         return f"{UID_dictionary[storage][0]}, not a radiograph, by its SOPClassUID"
+    if text_of(header, "ManufacturerModelName") == OWN_MODEL:
+        return f"a result of {OWN_MODEL}, not a radiograph, by its ManufacturerModelName"
     if _LOCALIZER in [part.upper() for part in texts_of(header, "ImageType")]:
         return "a localizer, not a radiograph, by its ImageType"
     return _explain_part(header) or _explain_view(header)

@@ -1,0 +1,224 @@
+"""DICOM results: what other software reads in them, in which raster, and what of the patient is where."""
+
+import shutil
+import subprocess
+from dataclasses import replace
+
+import highdicom as hd
+import numpy as np
+import pydicom
+import pytest
+
+import cxrjax as cx
+from cxrjax import dicom
+from cxrjax.dicom import segmentation
+from cxrjax.io import dicom_orientation, radiograph
+from tests.dicom import conftest as chest
+
+ORIENTATIONS = [None, ("L", "F"), ("R", "F"), ("R", "H"), ("F", "L"), ("H", "R")]
+SPACING = {"PixelSpacing": [0.5, 0.2]}
+CODES = {"44029006": 2, "3341006": 3, "80891009": 1}  # SNOMED CT: left lung, right lung, heart
+
+
+def read_back(result, path):
+    """Return a result as another program reads its file."""
+    path.write_bytes(dicom.encode(result))
+    return pydicom.dcmread(path)
+
+
+def list_text(dataset):
+    """Return the values of all elements but sequences, one per line."""
+    return "\n".join(str(element.value) for element in dataset.iterall() if element.VR != "SQ")
+
+
+@pytest.mark.parametrize("orientation", ORIENTATIONS)
+def test_segments_lie_over_the_pixels_of_the_file(model, tmp_path, orientation):
+    path = tmp_path / "a.dcm"
+    photometric = "MONOCHROME1" if orientation == ("R", "F") else "MONOCHROME2"
+    chest.save_chest(path, orientation=orientation, PhotometricInterpretation=photometric)
+    prediction = model.predict(path)
+    source = pydicom.dcmread(path)
+    result = hd.seg.Segmentation.from_dataset(read_back(prediction.to_dicom(path)[0], tmp_path / "seg.dcm"))
+
+    numbers = {
+        s.segmented_property_type.value: s.segment_number for s in map(result.get_segment_description, (1, 2, 3))
+    }
+    assert numbers.keys() == CODES.keys() and (result.Rows, result.Columns) == (source.Rows, source.Columns)
+    masks = result.get_pixels_by_source_instance([source.SOPInstanceUID])[0]
+    turn = dicom_orientation.find_turn(orientation)
+    predicted = turn.undo(prediction.to_native(prediction.label_map))
+    drawn = turn.undo(chest.draw_labels())
+    for code, label in CODES.items():
+        mask = masks[..., numbers[code] - 1]
+        assert np.array_equal(mask, predicted == label)
+        assert (mask & (drawn == label)).sum() > 0.95 * (mask | (drawn == label)).sum()
+
+
+@pytest.mark.parametrize("orientation", [None, ("F", "L")])
+def test_the_overlay_is_in_the_raster_of_the_file(model, tmp_path, orientation):
+    path = tmp_path / "a.dcm"
+    chest.save_chest(path, orientation=orientation)
+    prediction = replace(model.predict(path), saliency=None)
+    overlay = read_back(prediction.to_dicom(path)[1], tmp_path / "sc.dcm").pixel_array
+    pixels = pydicom.dcmread(path).pixel_array
+    assert overlay.shape == (*pixels.shape, 3)
+    upper = slice(0, round(0.85 * len(pixels)))  # the text is below
+    is_gray = np.ptp(overlay.astype(int), axis=2) == 0
+    drawn = dicom_orientation.find_turn(orientation).undo(chest.draw_labels())
+    is_far = is_gray & (drawn == 1)  # the heart has no contour
+    assert is_far[upper].sum() > 50 and np.abs(overlay[..., 0][is_far] - 150.0).mean() < 30
+    contour = (overlay == (0, 229, 255)).all(2)[upper]
+    assert contour.sum() > 100 and (drawn[upper][contour] >= 2).mean() > 0.9
+
+
+def test_the_purpose_is_in_the_pixels_of_the_overlay(model, tmp_path):
+    chest.save_chest(tmp_path / "a.dcm")
+    prediction = model.predict(tmp_path / "a.dcm")
+    overlay = prediction.to_dicom(tmp_path / "a.dcm")[1]
+    letters = (overlay.pixel_array == (255, 209, 64)).all(2)
+    assert letters.any() and np.nonzero(letters)[0].min() > 0.8 * chest.SHAPE[0]
+    assert "research, not for diagnosis" in overlay.DerivationDescription
+    assert overlay.SeriesDescription == "cxrjax overlay (research, not for diagnosis)"
+
+
+def test_the_report_has_the_numbers_of_the_prediction(model, tmp_path):
+    path = tmp_path / "a.dcm"
+    chest.save_chest(path, **SPACING)
+    prediction = model.predict(path)
+    segments, _, result = prediction.to_dicom(path)
+    report = hd.sr.ComprehensiveSR.from_dataset(read_back(result, tmp_path / "sr.dcm"))
+    content = report.content
+    labels = prediction.to_native(prediction.label_map)
+    for number, (code, label) in enumerate(CODES.items(), 1):
+        (group,) = content.get_planar_roi_measurement_groups(finding_type=hd.sr.CodedConcept(code, "SCT", "-"))
+        images = [item.ReferencedSOPSequence[0] for item in group[0].ContentSequence if item.ValueType == "IMAGE"]
+        referenced = [image.ReferencedSOPInstanceUID for image in images]
+        assert referenced == [segments.SOPInstanceUID, chest.UIDS["SOPInstanceUID"]]
+        assert images[0].ReferencedFrameNumber == number
+        assert segments.SegmentSequence[number - 1].SegmentedPropertyTypeCodeSequence[0].CodeValue == code
+        areas = [measurement.value for measurement in group.get_measurements()]
+        assert areas == ([] if label == 1 else [pytest.approx((labels == label).sum() * 0.1, rel=1e-6)])
+    groups = content.get_image_measurement_groups()
+    whole, normal, viral = groups
+    values = {measurement.name.meaning: measurement.value for measurement in whole.get_measurements()}
+    assert values["Cardiothoracic ratio"] == pytest.approx(prediction.lung_geometry["cardiothoracic_ratio"], rel=1e-6)
+    assert values["Probability of the label"] == 0.75
+    assert [m.value for m in normal.get_measurements()] == [3, 0.25]
+    assert [m.value for m in viral.get_measurements()] == [7, 0.75]
+    answers = {answer.name.meaning: answer.value.meaning for answer in whole.get_qualitative_evaluations()}
+    assert answers == {"Label by the votes of patches": "viral", "Unlike the training radiographs": "Yes"}
+    text = list_text(report)
+    for expected in (64 * "a", "1.2.3", "For research, not for diagnosis.", "it is drawn", "A stand-in."):
+        assert expected in text
+    assert report.VerificationFlag == "UNVERIFIED"
+
+
+@pytest.mark.skipif(shutil.which("dciodvfy") is None, reason="dicom3tools is not installed")
+@pytest.mark.parametrize("deidentify", [False, True])
+def test_dciodvfy_finds_no_error(model, tmp_path, deidentify):
+    path = tmp_path / "a.dcm"
+    chest.save_chest(path, orientation=("R", "F"), PatientBirthDate="tomorrow", PatientSex="female", **SPACING)
+    for number, result in enumerate(model.predict(path).to_dicom(path, deidentify=deidentify)):
+        file = tmp_path / f"{number}.dcm"
+        file.write_bytes(dicom.encode(result))
+        verdict = subprocess.run(["dciodvfy", file], capture_output=True, text=True).stderr
+        assert [line for line in verdict.splitlines() if line.startswith(("Error", "Abort"))] == []
+
+
+def test_a_repeated_prediction_has_the_same_uids(model, tmp_path):
+    path = tmp_path / "a.dcm"
+    chest.save_chest(path)
+    prediction = model.predict(path)
+    uids = [result.SOPInstanceUID for result in prediction.to_dicom(path)]
+    again = [result.SOPInstanceUID for result in prediction.to_dicom(pydicom.dcmread(path))]
+    other_model = replace(prediction, model_info=prediction.model_info._replace(weights_sha256=64 * "b"))
+    chest.save_chest(tmp_path / "b.dcm", SOPInstanceUID="1.2.3.7")
+    others = [*other_model.to_dicom(path), *prediction.to_dicom(tmp_path / "b.dcm")]
+    assert uids == again and len({*uids, *(result.SOPInstanceUID for result in others)}) == 9
+    assert all(len(uid) <= 64 and pydicom.uid.UID(uid).is_valid for uid in uids)
+
+
+def test_attributes_of_patient_and_study_are_copied(model, tmp_path):
+    path = tmp_path / "a.dcm"
+    chest.save_chest(path, PatientAge="085Y", PatientBirthTime="noon")
+    source = pydicom.dcmread(path)
+    for number, result in enumerate(model.predict(path).to_dicom(path)):
+        written = read_back(result, tmp_path / f"{number}.dcm")
+        for keyword in (*chest.PATIENT, "StudyInstanceUID", "PatientAge"):
+            if keyword != "SpecificCharacterSet":
+                assert str(written[keyword].value) == str(source[keyword].value), keyword
+        assert "PatientBirthTime" not in written
+
+
+def test_deidentified_results_have_nothing_of_patient_and_study(model, tmp_path):
+    results = {}
+    for name, uid in (("a", "1.2.3.6"), ("b", "1.2.3.7")):
+        chest.save_chest(tmp_path / f"{name}.dcm", SOPInstanceUID=uid)
+        prediction = model.predict(tmp_path / f"{name}.dcm")
+        results[name] = prediction.to_dicom(tmp_path / f"{name}.dcm", deidentify=True)
+    for result in results["a"]:
+        content = dicom.encode(result).lower()
+        assert b"plant" not in content and b"1933" not in content and b"201904" not in content
+        assert all(uid.encode() + end not in content for uid in chest.UIDS.values() for end in (b"\0", b" "))
+    studies = {result.StudyInstanceUID for name in results for result in results[name]}
+    patients = {result.PatientID for name in results for result in results[name]}
+    assert len(studies) == len(patients) == 1 and studies != {chest.UIDS["StudyInstanceUID"]}
+    assert len({result.SOPInstanceUID for name in results for result in results[name]}) == 6
+    segments, _, report = results["a"]
+    reference = segments.SourceImageSequence[0].ReferencedSOPInstanceUID
+    assert reference in list_text(report) and reference != "1.2.3.6"
+
+
+def test_without_lungs_there_is_no_segmentation(model, tmp_path):
+    path = tmp_path / "a.dcm"
+    chest.save_chest(path, labels=np.zeros(chest.SHAPE, np.uint8))
+    results = model.predict(path).to_dicom(path)
+    assert [result.Modality for result in results] == ["OT", "SR"]
+    assert "No label" in list_text(results[1]) and "no lungs" in list_text(results[1])
+
+
+@pytest.mark.parametrize(
+    ("tags", "deidentify", "reason"),
+    [
+        ({"StudyInstanceUID": ""}, False, "its StudyInstanceUID is missing or not valid"),
+        ({"SOPInstanceUID": "Planted"}, False, "its SOPInstanceUID is missing or not valid"),
+        ({"BurnedInAnnotation": "YES"}, True, "its BurnedInAnnotation is YES"),
+        ({"Rows": 75}, False, "its upright size of 75 x 104 pixels is not that of the prediction, 150 x 104"),
+    ],
+)
+def test_a_header_without_identity_is_refused_in_one_sentence(model, tmp_path, tags, deidentify, reason):
+    chest.save_chest(tmp_path / "a.dcm")
+    prediction = model.predict(tmp_path / "a.dcm")
+    chest.save_chest(tmp_path / "b.dcm", **tags)
+    source = pydicom.dcmread(tmp_path / "b.dcm")
+    with pytest.raises(dicom.DicomResultError) as caught:
+        prediction.to_dicom(source, deidentify=deidentify)
+    assert reason in str(caught.value) and "lanted" not in str(caught.value)
+
+
+def test_another_file_is_refused_by_its_name(model, tmp_path):
+    chest.save_chest(tmp_path / "a.dcm")
+    prediction = model.predict(tmp_path / "a.dcm")
+    (tmp_path / "b.png").write_bytes(b"\x89PNG" + bytes(200))
+    with pytest.raises(dicom.DicomResultError, match=r"^b.png: is not a DICOM file"):
+        prediction.to_dicom(tmp_path / "b.png")
+
+
+def test_lungs_get_sides_only_where_they_lie_as_in_a_frontal_radiograph():
+    labels = chest.draw_labels()
+    names = [structure.name for structure in segmentation.find_structures(labels)]
+    assert names == ["left lung", "right lung", "heart"]
+    only_left = np.where(labels == 3, 0, labels)
+    for odd in (labels[:, ::-1], only_left):
+        structures = segmentation.find_structures(odd)
+        assert [structure.name for structure in structures] == ["lungs", "heart"]
+        assert np.array_equal(structures[0].mask, odd >= 2)
+
+
+def test_an_overlay_is_not_examined_as_a_radiograph(model, tmp_path):
+    chest.save_chest(tmp_path / "a.dcm")
+    overlay = model.predict(tmp_path / "a.dcm").to_dicom(tmp_path / "a.dcm")[1]
+    (tmp_path / "b.dcm").write_bytes(dicom.encode(overlay))
+    assert radiograph.read(tmp_path / "b.dcm").not_frontal.startswith("a result of cxrjax")
+    with pytest.raises(cx.ImageRefusedError, match="a result of cxrjax"):
+        model.predict(tmp_path / "b.dcm")
